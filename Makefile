@@ -1,0 +1,46 @@
+# `make help` prints the list. All targets work on a fresh machine with Python 3.11+ and make.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+PORT ?= 8000
+SEED ?= 1
+
+.PHONY: help install demo dev test test-sqlite test-postgres check fmt bench translations
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/installed ## make .venv and install what running and testing need
+
+.venv/installed: requirements.txt requirements-dev.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+demo: install ## play every walk on SQLite with both vendors simulated (ONCE=1: stop after them; PORT=8000)
+	$(BIN)/python manage.py demo --port $(PORT) $(if $(ONCE),--once)
+
+dev: install ## web with reload, workers, simulator, a demo client
+	$(BIN)/python manage.py demo --port $(PORT) --dev
+
+test: install ## the whole suite on SQLite, and again on PostgreSQL where one answers
+	$(BIN)/python -m tests.run
+
+check: install ## format, lint, types, import contracts, migrations, translations, deploy checks
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	DEBUG=true $(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python -m tests.translations
+	$(BIN)/python -m tests.deploy_check
+
+fmt: install ## format the code and sort its imports
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format .
+
+translations: install ## write new texts into locale/ and compile what is translated
+	$(BIN)/python -m tests.translations --write
+
+bench: install ## the benchmarks: figures as ratios to a limit measured in the same run
+	$(BIN)/python -m tests.bench

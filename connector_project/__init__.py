@@ -1,0 +1,1 @@
+"""The floor and the roof of the connector: settings, addresses, the queue, remote calls, commands."""

@@ -1,0 +1,25 @@
+"""What happens once when a process starts."""
+
+from django.apps import AppConfig, apps
+from django.conf import settings
+from django.db.models.signals import post_migrate
+
+
+class ConnectorConfig(AppConfig):
+    """Tells the layers without Django what the environment said."""
+
+    name = "connector_project"
+    label = "connector"
+    verbose_name = "Connector"
+
+    def ready(self) -> None:
+        from django_q.signals import post_spawn  # noqa: PLC0415 -- needs the apps to be loaded
+
+        from connector_project import beats, checks, groups, remote, schedules  # noqa: F401, PLC0415 -- the same
+
+        remote.trust(settings.TRUSTED_REMOTE_HOSTS)
+        post_spawn.connect(beats.start)
+        # Sent once for each app; the last of them stands after all tables and permissions are there.
+        last = list(apps.get_app_configs())[-1]
+        post_migrate.connect(schedules.apply, sender=last)
+        post_migrate.connect(groups.apply, sender=last)

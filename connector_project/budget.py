@@ -1,0 +1,108 @@
+"""A request budget that all processes and machines share: evenly spaced turns, in Redis where it is set, else in the database.
+
+Turns are spaced (25 ms apart for 40 a second), never bunched: so no window of one second, wherever the vendor puts it,
+holds more than the budget. Who is live takes the next turn even if it lies ahead; the others wait until a turn is free
+now, so that a backlog never stands in front of a pop-up.
+"""
+
+import functools
+import random
+import time
+from dataclasses import dataclass
+
+import redis
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from connector_project.models import Turn
+
+MICROSECOND = 1_000_000
+# Requests spaced exactly at the limit may arrive a little closer than they left; the vendor counts arrivals.
+SLACK = 1.04
+LIVE_WAIT_SECONDS = 3.0
+LONGEST_WAIT_SECONDS = 20.0
+
+_TAKE = """
+local now = redis.call('TIME')
+now = tonumber(now[1]) * 1000000 + tonumber(now[2])
+local free = tonumber(redis.call('GET', KEYS[1]) or '0')
+local wait = math.max(free - now, 0)
+if wait > tonumber(ARGV[2]) then return wait + 1000000000000 end
+redis.call('SET', KEYS[1], string.format('%.0f', math.max(free, now) + tonumber(ARGV[1])), 'PX', 60000)
+return wait
+"""
+
+
+class BudgetExhausted(Exception):
+    """No turn came within the longest wait: the account is busy; try again later."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many requests a second one account takes under one name."""
+
+    name: str
+    per_second: int
+
+    @property
+    def spacing(self) -> int:
+        """Microseconds between two turns."""
+        return int(MICROSECOND * SLACK / self.per_second)
+
+
+def wait_for_turn(budget: Budget, *, is_live: bool) -> None:
+    """Sleep until this process may send one request.
+
+    Raises BudgetExhausted after 20 seconds of other people's turns, 3 where a person waits.
+    """
+    longest = LIVE_WAIT_SECONDS if is_live else LONGEST_WAIT_SECONDS
+    ends_at = time.monotonic() + longest
+    ahead = int(longest * MICROSECOND) if is_live else 0
+    while True:
+        wait, is_taken = _take(budget, ahead=ahead)
+        if is_taken:
+            return time.sleep(wait / MICROSECOND)
+        if time.monotonic() > ends_at:
+            raise BudgetExhausted(budget.name)
+        # Not in step with the others who wait: else all of them ask at the same moment.
+        time.sleep(wait / MICROSECOND * random.uniform(0.5, 1.0) + 0.001)  # noqa: S311 -- no secret depends on it
+
+
+def _take(budget: Budget, *, ahead: int) -> tuple[int, bool]:
+    """Try to take a turn at most `ahead` microseconds from now; return the wait and whether the turn is ours."""
+    return _take_in_redis(budget, ahead=ahead) if settings.REDIS_URL else _take_in_database(budget, ahead=ahead)
+
+
+def _take_in_redis(budget: Budget, *, ahead: int) -> tuple[int, bool]:
+    answer = int(_script()(keys=[f"budget:{budget.name}"], args=[budget.spacing, ahead]))
+    refused = MICROSECOND * MICROSECOND
+    return (answer - refused, False) if answer >= refused else (answer, True)
+
+
+@functools.cache
+def _script() -> "redis.commands.core.Script":
+    return redis.Redis.from_url(settings.REDIS_URL).register_script(_TAKE)
+
+
+def _take_in_database(budget: Budget, *, ahead: int) -> tuple[int, bool]:
+    while True:
+        now = int(time.time() * MICROSECOND)
+        free = _free_at(budget)
+        wait = max(free - now, 0)
+        if wait > ahead:
+            return wait, False
+        # Whoever changes the row from the value he saw has the turn; the others look again.
+        if Turn.objects.filter(name=budget.name, free_at=free).update(free_at=max(free, now) + budget.spacing):
+            return wait, True
+
+
+def _free_at(budget: Budget) -> int:
+    free = Turn.objects.filter(name=budget.name).values_list("free_at", flat=True).first()
+    if free is not None:
+        return free
+    try:
+        with transaction.atomic():
+            Turn.objects.create(name=budget.name, free_at=0)
+    except IntegrityError:
+        pass  # Another process was first; its row serves both.
+    return 0

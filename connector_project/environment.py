@@ -1,0 +1,107 @@
+"""Reads the environment; a missing or impossible value stops the start with a sentence that names the variable."""
+
+import base64
+import ipaddress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.FileAwareEnv()
+
+
+def secret(name: str, *, is_debug: bool, stand_in: str) -> str:
+    """Return a secret that must be set, unless DEBUG allows the public stand-in."""
+    value = env.str(name, default="")
+    if not value and not is_debug:
+        raise ImproperlyConfigured(f"{name} is not set. Set it, or set {name}_FILE to a file that holds it.")
+    return value or stand_in
+
+
+def number(name: str, *, default: int) -> int:
+    """Return a whole number above zero."""
+    word = env.str(name, default="").strip() or str(default)
+    if not word.isdigit() or int(word) < 1:
+        raise ImproperlyConfigured(f"{name} must be a whole number above zero, not {word!r}.")
+    return int(word)
+
+
+def database(name: str, *, default: str) -> dict[str, Any]:
+    """Return Django's settings of the database an address names."""
+    address = env.str(name, default="") or default
+    scheme = urlsplit(address).scheme
+    if scheme not in {"postgres", "postgresql", "sqlite"}:
+        raise ImproperlyConfigured(f"{name} must be like postgres://user:password@host:5432/name.")
+    return dict(env.db_url_config(address))
+
+
+def flag(name: str, *, default: bool = False) -> bool:
+    """Return a yes-or-no variable; anything but a known word is an error, never a silent no."""
+    word = env.str(name, default=str(default)).strip().lower()
+    if word in {"true", "1", "yes", "on"}:
+        return True
+    if word in {"false", "0", "no", "off", ""}:
+        return False
+    raise ImproperlyConfigured(f"{name} must be true or false, not {word!r}.")
+
+
+def words(name: str, *, default: tuple[str, ...] = ()) -> list[str]:
+    """Return a comma list without blanks; an empty one stands for the default."""
+    return [word.strip() for word in env.str(name, default="").split(",") if word.strip()] or list(default)
+
+
+def base_url(name: str, *, default: str) -> str:
+    """Return an http(s) address without a trailing slash."""
+    value = (env.str(name, default="") or default).rstrip("/")
+    if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
+        raise ImproperlyConfigured(f"{name} must be an address such as https://connector.example.com, not {value!r}.")
+    return value
+
+
+def fernet_keys(name: str, *, is_debug: bool, stand_in: str) -> list[str]:
+    """Return the encryption keys, the first of which encrypts."""
+    keys = words(name) or ([stand_in] if is_debug else [])
+    if not keys:
+        raise ImproperlyConfigured(f"{name} is not set. Make a key with: python manage.py make_encryption_key")
+    for position, key in enumerate(keys, start=1):
+        _check_fernet_key(name, key, position=position)
+    return keys
+
+
+def _check_fernet_key(name: str, key: str, *, position: int) -> None:
+    try:
+        is_right = len(base64.urlsafe_b64decode(key)) == 32
+    except ValueError:
+        is_right = False
+    if not is_right:
+        raise ImproperlyConfigured(f"{name}: key {position} is no Fernet key (32 bytes, url-safe base64).")
+
+
+def networks(name: str) -> list[str]:
+    """Return a comma list of networks such as 10.0.0.0/8."""
+    for word in words(name):
+        try:
+            ipaddress.ip_network(word)
+        except ValueError as exc:
+            raise ImproperlyConfigured(f"{name}: {word!r} is no network such as 10.0.0.0/8.") from exc
+    return words(name)
+
+
+def host_ports(name: str) -> list[str]:
+    """Return a comma list of host:port."""
+    for word in words(name):
+        host, _, port = word.rpartition(":")
+        if not host or not port.isdigit():
+            raise ImproperlyConfigured(f"{name}: {word!r} must be host:port.")
+    return words(name)
+
+
+def one_of(name: str, *, default: str, allowed: tuple[str, ...]) -> str:
+    """Return one of the allowed words."""
+    value = env.str(name, default="") or default
+    if value not in allowed:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
+    return value

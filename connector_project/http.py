@@ -1,0 +1,20 @@
+"""What comes in by HTTP, as plain values."""
+
+from django.http import HttpRequest, QueryDict
+
+LARGEST_BODY = 64 * 1024
+
+
+def parameters(request: HttpRequest) -> dict[str, str]:
+    """Return the parameters of a request that may come by GET or POST; the body wins over the query."""
+    said = {name: request.GET[name] for name in request.GET}
+    if request.method == "POST":
+        form: QueryDict = request.POST
+        said |= {name: form[name] for name in form}
+    return {name: str(value) for name, value in said.items()}
+
+
+def is_too_large(request: HttpRequest) -> bool:
+    """Say whether the sender announces more than we take; looks at the header, reads nothing."""
+    length = request.headers.get("Content-Length", "0")
+    return not length.isdigit() or int(length) > LARGEST_BODY

@@ -1,0 +1,33 @@
+"""Write every encrypted column anew with the first of FIELD_ENCRYPTION_KEYS, so that the old keys can be thrown away."""
+
+from typing import Any
+
+from django.apps import apps
+from django.db import models, transaction
+
+from connector_project.management.output import JsonCommand
+from tenants.fields import EncryptedTextField
+
+BATCH = 500
+
+
+class Command(JsonCommand):
+    help = "Encrypt every stored key anew with the first of FIELD_ENCRYPTION_KEYS."
+
+    def handle(self, *_args: Any, **_said: Any) -> None:
+        for model in apps.get_models():
+            names = [field.name for field in model._meta.concrete_fields if isinstance(field, EncryptedTextField)]
+            if names:
+                self.say(model=model._meta.label, rows=_reencrypt(model, names))
+
+
+def _reencrypt(model: type[models.Model], names: list[str]) -> int:
+    """Rewrite the columns row by row; a row that changes meanwhile is written with the first key anyway."""
+    rows = 0
+    for pk in model._default_manager.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=BATCH):
+        with transaction.atomic():
+            row = model._default_manager.select_for_update().only("pk", *names).filter(pk=pk).first()
+            if row is not None:
+                row.save(update_fields=names)
+                rows += 1
+    return rows

@@ -1,0 +1,15 @@
+"""Make the stored schedules equal to the list in the code; `migrate` does it too."""
+
+from typing import Any
+
+from connector_project import schedules
+from connector_project.management.output import JsonCommand
+
+
+class Command(JsonCommand):
+    help = "Make the stored schedules equal to the list in connector_project/schedules.py."
+
+    def handle(self, *_args: Any, **_said: Any) -> None:
+        schedules.apply()
+        for task, minutes in schedules.SCHEDULES.items():
+            self.say(task=task, minutes=minutes)

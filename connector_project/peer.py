@@ -1,0 +1,34 @@
+"""Refuses a connection whose far end is not a public address, whatever the name resolved to (server-side request forgery)."""
+
+import ipaddress
+import socket
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPSConnectionPool
+from urllib3.exceptions import NewConnectionError
+
+
+class PublicPeerConnection(HTTPSConnection):
+    """Looks at the address it really reached: a check of the name alone can be fooled by a second look-up."""
+
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        address = ipaddress.ip_address(str(sock.getpeername()[0]).partition("%")[0])
+        if not address.is_global:
+            sock.close()
+            raise NewConnectionError(self, "the address is not a public one")
+        return sock
+
+
+class PublicPeerPool(HTTPSConnectionPool):
+    ConnectionCls = PublicPeerConnection
+
+
+class PublicPeerAdapter(HTTPAdapter):
+    """Speaks https to public addresses only."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 -- requests' own signature
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"https": PublicPeerPool}

@@ -1,0 +1,44 @@
+"""One form of a phone number inside (digits) and one outside (E.164 with plus). Pure; knows no vendor."""
+
+import re
+
+LONGEST_INTERNAL = 5
+SHORTEST_OUTSIDE = 7
+LONGEST = 15
+
+
+def digits(raw: str | None, *, is_russian: bool) -> str:
+    """Return the digits of a number in international form, or "" where there is no number.
+
+    What follows three dots (a UIS extension) is cut. The Russian habit of writing 8 or nothing for +7 is applied only
+    where `is_russian`; a number that begins with a plus is taken as it stands.
+    """
+    number = (raw or "").strip().split("...")[0]
+    is_international = number.startswith("+")
+    bare = re.sub(r"\D", "", number)
+    if is_russian and not is_international:
+        if len(bare) == 11 and bare.startswith("8"):
+            return "7" + bare[1:]
+        if len(bare) == 10:
+            return "7" + bare
+    return bare
+
+
+def e164(number: str) -> str:
+    """Return a number with its plus; short internal numbers stay as they are."""
+    return f"+{number}" if is_outside(number) else number
+
+
+def is_outside(number: str) -> bool:
+    """Say whether this is a number of the public network."""
+    return SHORTEST_OUTSIDE <= len(number) <= LONGEST
+
+
+def is_internal(number: str) -> bool:
+    """Say whether this is an extension of the PBX."""
+    return 0 < len(number) <= LONGEST_INTERNAL
+
+
+def masked(number: str) -> str:
+    """Return a number fit for a log: the middle hidden."""
+    return number if len(number) <= LONGEST_INTERNAL else f"{number[:-7]}***{number[-4:]}"

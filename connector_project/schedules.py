@@ -1,0 +1,30 @@
+"""Every scheduled task in one list; `migrate` and `manage.py setup_schedules` apply it."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+from django_q.models import Schedule
+
+# Task, minutes between two runs. Every one of them may run twice without harm.
+SCHEDULES = {
+    "telephony.tasks.sweep": 1,
+    "crm.tasks.sweep": 1,
+    "telephony.tasks.poll_all": 2,
+    "telephony.tasks.probe_all": 5,
+    "crm.tasks.probe_all": 5,
+    "telephony.tasks.reconcile_all": 10,
+    "telephony.tasks.sync_all": 60,
+}
+
+
+def apply(**_signal: Any) -> None:  # noqa: ANN401 -- also a receiver of post_migrate
+    """Make the stored schedules equal to the list, without touching when those that are right run next."""
+    Schedule.objects.exclude(func__in=SCHEDULES).delete()
+    for func, minutes in SCHEDULES.items():
+        schedule, is_new = Schedule.objects.get_or_create(
+            name=func, defaults={"func": func, "schedule_type": Schedule.MINUTES, "minutes": minutes}
+        )
+        if is_new or schedule.minutes != minutes:
+            schedule.minutes, schedule.next_run = minutes, timezone.now() + timedelta(seconds=5)
+            schedule.save()

@@ -1,0 +1,202 @@
+"""Every setting; what varies comes from the environment (contract: see .env.example for the whole list)."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import django_stubs_ext
+import sentry_sdk
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+from connector_project import environment
+from connector_project.environment import BASE_DIR, env
+from connector_project.logs import clean_event
+
+django_stubs_ext.monkeypatch()
+
+DEBUG = environment.flag("DEBUG")
+SECRET_KEY = environment.secret("SECRET_KEY", is_debug=DEBUG, stand_in="only-for-debug-not-a-secret-at-all-0123456789abcdef")
+FIELD_ENCRYPTION_KEYS = environment.fernet_keys(
+    "FIELD_ENCRYPTION_KEYS", is_debug=DEBUG, stand_in="b25seS1mb3ItZGVidWctbm90LWEtc2VjcmV0LTAwMDA="
+)
+
+PUBLIC_URL = environment.base_url("PUBLIC_URL", default="http://127.0.0.1:8000")
+_public = urlsplit(PUBLIC_URL)
+ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS", default=(_public.hostname or "",))
+CSRF_TRUSTED_ORIGINS = environment.words(
+    "CSRF_TRUSTED_ORIGINS", default=(f"{_public.scheme}://{_public.netloc}",)
+)
+TRUSTED_PROXIES = environment.networks("TRUSTED_PROXIES")
+
+# Where the vendors are. The overrides serve the simulator and tests; hosts named here may be plain http and private.
+UIS_DATA_API_URL = environment.base_url("UIS_DATA_API_URL", default="")
+UIS_CALL_API_URL = environment.base_url("UIS_CALL_API_URL", default="")
+TRUSTED_REMOTE_HOSTS = environment.host_ports("TRUSTED_REMOTE_HOSTS")
+CRM_DOMAINS = environment.words(
+    "CRM_DOMAINS",
+    default=(
+        "retailcrm.ru",
+        "retailcrm.pro",
+        "retailcrm.es",
+        "retailcrm.io",
+        "simla.com",
+        "simla.io",
+        "ecomlogic.com",
+    ),
+)
+RETAILCRM_MODULE_SECRET = env.str("RETAILCRM_MODULE_SECRET", default="")
+RETAILCRM_MODULE_CODE = env.str("RETAILCRM_MODULE_CODE", default="") or "uis"
+
+INSTALLED_APPS = [
+    "connector_project",
+    "tenants",
+    "telephony",
+    "crm",
+    "django_q",
+    "rest_framework",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+
+MIDDLEWARE = [
+    "connector_project.proxies.TrustedProxies",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "connector_project.urls"
+WSGI_APPLICATION = "connector_project.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+
+def _database() -> dict[str, Any]:
+    database = environment.database("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        # IMMEDIATE: a writer waits for its turn at BEGIN, instead of failing in the middle of a transaction.
+        database["OPTIONS"] = {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA busy_timeout=20000;",
+        }
+    # Without persistent connections ingest is nine times slower.
+    return database | {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True, "ATOMIC_REQUESTS": False}
+
+
+DATABASES = {"default": _database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = env.str("REDIS_URL", default="")
+if REDIS_URL and urlsplit(REDIS_URL).scheme not in {"redis", "rediss", "unix"}:
+    raise ImproperlyConfigured("REDIS_URL must be like redis://host:6379/0.")
+
+_broker: dict[str, Any] = {"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}
+Q_CLUSTER: dict[str, Any] = {
+    "name": "default",
+    "workers": environment.number("QUEUE_WORKERS", default=4),
+    "timeout": 120,
+    "retry": 180,
+    # A task that fails is not brought back by the queue: the row knows when to try again, and the sweep nudges it.
+    "ack_failures": True,
+    "max_attempts": 1,
+    "save_limit": -1,
+    "catch_up": False,
+    "label": "Queue",
+    "ALT_CLUSTERS": {
+        # What a person waits for. No scheduler here: schedules belong to the default cluster.
+        "fast": {"workers": environment.number("QUEUE_WORKERS", default=4), "timeout": 30, "retry": 60, "poll": 0.05, "scheduler": False}
+    },
+    **_broker,
+}
+
+LANGUAGE_CODE = "ru"
+LANGUAGES = [("ru", _("Russian")), ("en", _("English"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "connector_project" / "static"]
+# Straight out of the packages: an update needs no collecting of files.
+WHITENOISE_USE_FINDERS = True
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+REST_FRAMEWORK = {
+    # Other systems prove themselves by the secret in the address; nobody logs in to these views.
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "UNAUTHENTICATED_USER": None,
+}
+
+_is_https = _public.scheme == "https"
+# Safe because connector_project.proxies takes the header away from everybody who is no trusted proxy.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_SSL_REDIRECT = _is_https and not DEBUG
+SECURE_REDIRECT_EXEMPT = [r"^health/"]
+SECURE_HSTS_SECONDS = 31_536_000 if _is_https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _is_https
+SECURE_HSTS_PRELOAD = _is_https
+SESSION_COOKIE_SECURE = _is_https
+CSRF_COOKIE_SECURE = _is_https
+SECURE_REFERRER_POLICY = "same-origin"
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # a tenant's page with a thousand employees is one form
+
+LOG_LEVEL = environment.one_of("LOG_LEVEL", default="INFO", allowed=("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_FORMAT = environment.one_of("LOG_FORMAT", default="text", allowed=("text", "json"))
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"secrets": {"()": "connector_project.logs.HideSecrets"}},
+    "formatters": {
+        "text": {"()": "connector_project.logs.TextFormatter", "format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+        "json": {"()": "connector_project.logs.JsonFormatter"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["secrets"]}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {
+        # django-q names each task it takes: too loud, and a failed task prints its trace through ours.
+        "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+        "django.server": {"handlers": ["console"], "level": "INFO", "propagate": False},
+    },
+}
+
+SENTRY_DSN = env.str("SENTRY_DSN", default="")
+if SENTRY_DSN:
+    # No local variables and no request bodies: keys, links and numbers are among them.
+    sentry_sdk.init(
+        dsn=SENTRY_DSN,
+        send_default_pii=False,
+        include_local_variables=False,
+        max_request_body_size="never",
+        before_send=clean_event,
+    )

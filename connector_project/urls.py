@@ -1,0 +1,16 @@
+"""Every address we answer."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.i18n import set_language
+
+from connector_project import health
+
+urlpatterns = [
+    path("hooks/uis/", include("telephony.urls")),
+    path("hooks/retailcrm/", include("crm.urls")),
+    path("health/live/", health.live),
+    path("health/ready/", health.ready),
+    path("language/", set_language, name="set_language"),
+    path("admin/", admin.site.urls),
+]

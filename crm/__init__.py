@@ -1,0 +1,1 @@
+"""retailCRM: everything it says to us, everything we tell it."""

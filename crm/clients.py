@@ -1,0 +1,38 @@
+"""Tenant -> RetailCrmClient."""
+
+from urllib.parse import urlsplit
+
+from connector_project import remote
+from connector_project.budget import Budget, BudgetExhausted, wait_for_turn
+from crm.retailcrm.client import V4, V5, RetailCrmClient
+from crm.retailcrm.refusals import SYSTEM
+from tenants.models import CrmConnection
+
+# https://docs.retailcrm.ru/Developers/API/APIFeatures/APIRules, and the vendor's own client for the second number.
+PER_SECOND = {"ordinary": 10, "telephony": 40}
+
+
+def crm_client(connection: CrmConnection, *, is_live: bool = False) -> RetailCrmClient:
+    """Return a client of this account; live requests stand before all others in the account's budget."""
+    return RetailCrmClient(
+        address=connection.address,
+        key=connection.key,
+        version=version_of(connection),
+        zone=connection.zone,
+        pace=lambda kind: _pace(connection.address, kind, is_live=is_live),
+    )
+
+
+def version_of(connection: CrmConnection) -> str:
+    """Return the version to speak: the chosen one, else the one that was found served."""
+    if connection.version != CrmConnection.Version.AUTO:
+        return connection.version
+    return V4 if connection.served_version == V4 else V5
+
+
+def _pace(address: str, kind: str, *, is_live: bool) -> None:
+    """Wait for a turn. Two clients in one account share its budget, so the account is what counts."""
+    try:
+        wait_for_turn(Budget(f"{urlsplit(address).hostname}:{kind}", PER_SECOND[kind]), is_live=is_live)
+    except BudgetExhausted as exc:
+        raise remote.RemoteUnavailable(SYSTEM, "The account's request budget is used up for now.", wait=5.0) from exc

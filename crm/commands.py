@@ -1,0 +1,192 @@
+"""What the CRM asks: stored, answered at once, carried out by a task."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from connector_project import phones, remote
+from connector_project.queue import enqueue
+from crm.models import Command
+from telephony import actions
+from tenants.models import Employee, Tenant, TransferRules
+
+RUN = "crm.tasks.run_command"
+DOUBLE_CLICK = timedelta(seconds=5)
+FRESH = timedelta(seconds=10)
+STATUS_HOLDS = timedelta(minutes=10)
+LEASE = timedelta(minutes=2)
+STATUS_PAUSE = timedelta(seconds=20)
+SWEPT_AT_ONCE = 500
+
+Kind, State, Reason = Command.Kind, Command.State, Command.Reason
+# Refusals that are no news to the CRM: nobody did anything wrong.
+HARMLESS = frozenset({Reason.SYNC_OFF, Reason.ECHO})
+
+
+def receive(tenant: Tenant, kind: Command.Kind, asked: Mapping[str, str], *, now: datetime) -> Command:
+    """Store what the CRM asks, then refuse it with a reason or queue it."""
+    kept = {name: value for name, value in asked.items() if name != "clientId"}
+    command = Command.objects.create(tenant=tenant, kind=kind, asked=kept, received_at=now, next_attempt_at=now + LEASE)
+    with transaction.atomic():
+        refusal = _prepare(command, now=now)
+        if refusal:
+            return command.close(State.REFUSED, refusal, now=now)
+        command.save()
+        enqueue(RUN, command.pk, queue="fast")
+    return command
+
+
+def run(command: Command, *, now: datetime) -> None:
+    """Carry out a stored command, if nobody has begun it."""
+    if command.kind == Kind.MAKE_CALL:
+        _make_call(command, now=now)
+    elif command.kind == Kind.SET_STATUS:
+        _set_status(command, now=now)
+
+
+def resume_left(*, now: datetime) -> int:
+    """Look at commands whose push was lost or whose worker died; return how many."""
+    left = Command.objects.filter(next_attempt_at__lte=now).order_by("next_attempt_at")[:SWEPT_AT_ONCE]
+    for command in left:
+        if command.state == State.RUNNING and command.kind == Kind.MAKE_CALL:
+            # Its worker died in the middle: a second try could ring two people a second time.
+            command.close(State.FAILED, Reason.NOT_REPEATED, now=now)
+        else:
+            with transaction.atomic():
+                command.postpone(now + LEASE, command.reason, command.says)
+                enqueue(RUN, command.pk, queue="fast")
+    return len(left)
+
+
+def _prepare(command: Command, *, now: datetime) -> Command.Reason | None:
+    """Fill in whom and what a command is about; return the reason to refuse it."""
+    tenant, asked = command.tenant, command.asked
+    if not tenant.is_live:
+        return Reason.NOT_ACTIVE
+    command.employee = _employee(tenant, code=asked.get("code", ""), user_id=asked.get("userId", ""))
+    if command.employee is None:
+        return Reason.UNKNOWN_USER
+    return _prepare_call(command, now=now) if command.kind == Kind.MAKE_CALL else _prepare_status(command)
+
+
+def _employee(tenant: Tenant, *, code: str, user_id: str) -> Employee | None:
+    """Find who clicked: by the CRM's own id first, for extensions may be stale; two with one extension are nobody."""
+    staff = Employee.objects.filter(tenant=tenant, is_dismissed=False).select_related("own_number")
+    if user_id.isdigit() and (person := staff.filter(crm_user_id=int(user_id)).first()):
+        return person
+    having = list(staff.filter(extension=code.strip())[:2]) if code.strip() else []
+    return having[0] if len(having) == 1 else None
+
+
+def _prepare_call(command: Command, *, now: datetime) -> Command.Reason | None:
+    tenant, asked = command.tenant, command.asked
+    is_russian = tenant.uis.is_russian
+    command.contact = phones.digits(asked.get("phone"), is_russian=is_russian)
+    if not phones.is_outside(command.contact):
+        return Reason.BAD_PHONE
+    if actions.is_own_number(tenant, command.contact):
+        return Reason.OWN_NUMBER
+    store_number = phones.digits(asked.get("externalPhone"), is_russian=is_russian)
+    command.number = actions.number_for(command.employee, asked=store_number)  # type: ignore[arg-type] -- found above
+    if not command.number:
+        return Reason.NO_NUMBER
+    return Reason.REPEATED if _is_double_click(command, now=now) else None
+
+
+def _is_double_click(command: Command, *, now: datetime) -> bool:
+    """Say whether this person clicked this number a moment ago; the lock lets one of two requests at once wait."""
+    Employee.objects.select_for_update().get(pk=command.employee_id)
+    before = Command.objects.filter(
+        tenant=command.tenant, kind=Kind.MAKE_CALL, employee=command.employee, contact=command.contact
+    ).exclude(state=State.REFUSED)
+    return before.filter(received_at__gt=now - DOUBLE_CLICK).exclude(pk=command.pk).exists()
+
+
+def _prepare_status(command: Command) -> Command.Reason | None:
+    person = command.employee
+    command.status = command.asked.get("status", "").strip().lower()[:20]
+    if command.tenant.rules.status_sync == TransferRules.StatusSync.OFF:
+        return Reason.SYNC_OFF
+    if not command.status:
+        return Reason.BAD_REQUEST
+    if person is not None and person.crm_status_sent == command.status:
+        return Reason.ECHO
+    Employee.objects.filter(pk=command.employee_id).update(crm_status_sent="")
+    return None
+
+
+def _make_call(command: Command, *, now: datetime) -> None:
+    """Ring the person who clicked, then the customer. One attempt, whatever happens."""
+    if not command.claim(lease_until=now + LEASE):
+        return
+    if now - command.received_at > FRESH or command.employee is None:
+        command.close(State.FAILED, Reason.STALE, now=now)
+        return
+    try:
+        command.session_id = actions.start_call(
+            command.employee, contact=command.contact, number=command.number, external_id=command.external_id
+        )
+    except remote.RemoteError as exc:
+        _fail(command, exc, maybe=Reason.NOT_REPEATED, now=now)
+    else:
+        command.close(State.DONE, now=now)
+
+
+def _set_status(command: Command, *, now: datetime) -> None:
+    """Give the employee the newest status asked for."""
+    if not _claim_status(command, now=now):
+        return
+    if now - command.received_at > STATUS_HOLDS or command.employee is None:
+        command.close(State.FAILED, Reason.UIS_UNAVAILABLE, command.says, now=now)
+        return
+    try:
+        code = actions.set_status(command.employee, command.status)
+    except remote.RemoteUnavailable as exc:
+        pause = timedelta(seconds=exc.wait) if exc.wait else STATUS_PAUSE
+        command.postpone(now + pause, Reason.UIS_UNAVAILABLE, str(exc))
+    except remote.RemoteError as exc:
+        _fail(command, exc, maybe=Reason.UIS_UNAVAILABLE, now=now)
+    else:
+        # Remembered, so that polling does not take our own change for news.
+        Employee.objects.filter(pk=command.employee_id).update(uis_status=code, handed_status=code)
+        command.close(State.DONE, now=now)
+    _wake_newest(command)
+
+
+@transaction.atomic
+def _claim_status(command: Command, *, now: datetime) -> bool:
+    """Take the command unless a newer one overrules it; one at a time for each person, so that the newest is the last."""
+    Employee.objects.select_for_update().filter(pk=command.employee_id).first()
+    same = Command.objects.filter(kind=Kind.SET_STATUS, employee=command.employee_id, tenant=command.tenant_id)
+    if same.filter(pk__gt=command.pk).exclude(state=State.REFUSED).exists():
+        if command.state == State.RECEIVED:
+            command.close(State.DONE, Reason.SUPERSEDED, now=now)
+        return False
+    if same.filter(state=State.RUNNING).exclude(pk=command.pk).exists():
+        # Whoever runs wakes this one when he is done.
+        return False
+    return command.claim(lease_until=now + LEASE)
+
+
+@transaction.atomic
+def _wake_newest(command: Command) -> None:
+    """Wake what came for the same person while this one ran."""
+    waiting = Command.objects.filter(
+        kind=Kind.SET_STATUS, employee=command.employee_id, state=State.RECEIVED, pk__gt=command.pk
+    )
+    newest = waiting.order_by("-pk").values_list("pk", flat=True).first()
+    if newest:
+        enqueue(RUN, newest, queue="fast")
+
+
+def _fail(command: Command, exc: remote.RemoteError, *, maybe: Command.Reason, now: datetime) -> None:
+    """Close a command that UIS did not carry out, with the reason a person can act on."""
+    reason = Reason.UIS_REFUSED
+    if isinstance(exc, remote.RemoteUnavailable | remote.UnexpectedReply):
+        reason = maybe
+    if isinstance(exc, remote.AccessDenied):
+        reason = Reason.UIS_DENIED
+        if actions.shuts_the_connection(exc):
+            command.tenant.uis.deny(exc.code, str(exc), now=now)
+    command.close(State.FAILED, reason, str(exc), now=now)

@@ -1,0 +1,59 @@
+"""How a call's lines are written for the CRM: its id, its numbers, the store, the people concerned."""
+
+from collections.abc import Sequence
+
+from connector_project import phones
+from crm.models import Popup
+from crm.retailcrm.types import CallEvent, CallRecord, EventType, Hangup
+from telephony.models import Call
+from tenants.models import CrmConnection, VirtualNumber
+
+
+def external_id(session_id: int) -> str:
+    """Return the id a call has in the CRM, in its cards and in its history alike."""
+    return f"uis-{session_id}"
+
+
+def event(kind: EventType, cards: Sequence[Popup], *, hangup: Hangup | None = None) -> CallEvent:
+    """Return the event that opens or closes the cards of one call."""
+    first = cards[0]
+    return CallEvent(
+        type=kind,
+        phone=phones.e164(first.contact),
+        external_id=external_id(first.session_id),
+        codes=tuple(card.code for card in cards if card.code),
+        user_ids=tuple(card.crm_user_id for card in cards if card.crm_user_id),
+        external_phone=phones.e164(first.number),
+        site=site(first.tenant.crm, first.number),
+        hangup=hangup,
+    )
+
+
+def record(call: Call, *, site: str) -> CallRecord:
+    """Return a call as the history is to show it."""
+    employee = call.employee
+    return CallRecord(
+        external_id=external_id(call.session_id),
+        started_at=call.started_at,
+        direction=call.direction,
+        phone=phones.e164(call.contact),
+        result=call.result,
+        talk_seconds=call.talk_seconds,
+        wait_seconds=call.wait_seconds,
+        code=employee.extension if employee and not call.crm_user_id else "",
+        user_id=call.crm_user_id or (employee.crm_user_id if employee else None),
+        external_phone=phones.e164(call.number),
+        site=site,
+        record_url=call.record_url if call.tenant.rules.send_recording else "",
+    )
+
+
+def sites(connection: CrmConnection) -> dict[str, str]:
+    """Return the store of each number."""
+    own = VirtualNumber.objects.filter(tenant=connection.tenant_id).exclude(site="")
+    return dict(own.values_list("number", "site"))
+
+
+def site(connection: CrmConnection, number: str) -> str:
+    """Return the store of one number, or the connection's own."""
+    return sites(connection).get(number, connection.site)

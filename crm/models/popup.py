@@ -1,0 +1,46 @@
+"""The cards we opened on people's screens."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from tenants.models import Employee, Tenant
+
+
+class Popup(models.Model):
+    """One card on one manager's screen, for one call."""
+
+    class State(models.TextChoices):
+        OPENING = "OPENING", _("being sent")
+        OPEN = "OPEN", _("open")
+        CLOSED = "CLOSED", _("closed")
+        FAILED = "FAILED", _("not shown")
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="popups", verbose_name=_("client"))
+    session_id = models.BigIntegerField(_("session"))
+    employee = models.ForeignKey(Employee, models.CASCADE, related_name="+", verbose_name=_("employee"))
+    direction = models.CharField(_("direction"), max_length=3)
+    contact = models.CharField(_("contact"), max_length=32)
+    number = models.CharField(_("our number"), max_length=32, blank=True)
+    code = models.CharField(_("extension"), max_length=20, blank=True)
+    crm_user_id = models.BigIntegerField(_("CRM user"), null=True)
+    state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.OPENING)
+    hangup = models.CharField(_("how it was closed"), max_length=12, blank=True)
+    unknown = models.JSONField(_("unknown to the CRM"), default=list)
+    says = models.TextField(_("detail"), blank=True)
+    rang_at = models.DateTimeField(_("rang"))
+    received_at = models.DateTimeField(_("we heard"))
+    sent_at = models.DateTimeField(_("sent"))
+    accepted_at = models.DateTimeField(_("accepted"), null=True)
+    closed_at = models.DateTimeField(_("closed"), null=True)
+
+    class Meta:
+        verbose_name = _("pop-up")
+        verbose_name_plural = _("pop-ups")
+        ordering = ("-received_at", "-pk")
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "session_id", "employee"], name="one_card_per_call_and_person")
+        ]
+        indexes = [models.Index(fields=["-received_at", "-id"], name="popup_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.session_id} → {self.employee}"

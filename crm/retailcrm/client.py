@@ -1,0 +1,185 @@
+"""The methods of retailCRM we use, versions 5 and 4, in our words."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ValidationError
+
+from connector_project import remote
+from crm.retailcrm import refusals, wire
+from crm.retailcrm.refusals import SYSTEM
+from crm.retailcrm.types import (
+    CallEvent,
+    CallRecord,
+    EventAnswer,
+    HistoryCall,
+    Manager,
+    Module,
+    ModuleAnswer,
+    ModuleState,
+    Rights,
+    UploadAnswer,
+    User,
+)
+
+V5 = "v5"
+V4 = "v4"
+LARGEST_UPLOAD = 50
+USERS_A_PAGE = 100
+EVENT_SECONDS = 4.0
+MANAGER_SECONDS = 4.0
+UPLOAD_SECONDS = 20.0
+
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class RetailCrmClient:
+    """One account. `pace` is called with "telephony" or "ordinary" before each request and waits for its turn there.
+
+    Every method raises the errors of connector_project.remote.
+    """
+
+    address: str
+    key: str
+    version: str = V5
+    zone: ZoneInfo = ZoneInfo("Europe/Moscow")
+    pace: Callable[[str], None] = lambda _kind: None
+    send: Callable[..., remote.Reply] = remote.send
+
+    def versions(self) -> tuple[str, ...]:
+        """https://docs.retailcrm.ru/Developers/API/APIVersions: the versions served, such as "5.0"."""
+        return self._get(wire.VersionsAnswer, "/api/api-versions").versions
+
+    def rights(self) -> Rights:
+        """https://docs.retailcrm.ru/Developers/API/APIFeatures/APIRules: what this key may do."""
+        return self._get(wire.CredentialsAnswer, "/api/credentials").to_rights()
+
+    def public_address(self) -> str:
+        """The address people use, where the account tells it: `system-info`, which needs no key."""
+        return self._get(wire.SystemAnswer, "/api/system-info").publicUrl.rstrip("/")
+
+    def time_zone(self) -> str:
+        """The account's zone by GET /settings, an IANA name; "" where the key may not ask."""
+        try:
+            return self._get(wire.SettingsAnswer, self._path("/settings")).settings.timezone.value
+        except (remote.AccessDenied, remote.UnexpectedReply) as exc:
+            if exc.code in {refusals.SCOPE, refusals.METHOD_ABSENT}:
+                return ""
+            raise
+
+    def module(self, code: str) -> ModuleState | None:
+        """What the account has stored of our module; None where it has none.
+
+        https://docs.retailcrm.ru/Developers/API/APIFeatures/TelephonyApiV4 and its successor for version 5
+        """
+        try:
+            if self.version == V4:
+                return self._get(wire.ModuleV4, self._path(f"/telephony/setting/{code}")).to_state()
+            return self._get(wire.ModuleV5, self._path(f"/integration-modules/{code}")).to_state()
+        except remote.RemoteRejected as exc:
+            if exc.code != refusals.NOT_FOUND:
+                raise
+            return None
+
+    def edit_module(self, module: Module) -> ModuleAnswer:
+        """Create or replace our module, with all its extensions. The same pages."""
+        if self.version == V4:
+            path, field, written = f"/telephony/setting/{module.code}/edit", "configuration", wire.to_module_v4(module)
+        else:
+            path, field, written = (
+                f"/integration-modules/{module.code}/edit",
+                "integrationModule",
+                wire.to_module_v5(module),
+            )
+        return self._post(wire.ModuleEdited, self._path(path), {field: written}).to_answer()
+
+    def send_event(self, event: CallEvent) -> EventAnswer:
+        """Open or close a card: POST /telephony/call/event. Worthless a few seconds late, so never queued up."""
+        path = self._path("/telephony/call/event")
+        return self._post(wire.EventAnswered, path, {"event": wire.to_event(event)}, timeout=EVENT_SECONDS).to_answer()
+
+    def upload_calls(self, calls: Sequence[CallRecord]) -> UploadAnswer:
+        """Write up to 50 calls into the history: POST /telephony/calls/upload. A repeat is harmless by externalId."""
+        written = [wire.to_record(call, zone=self.zone) for call in calls]
+        path = self._path("/telephony/calls/upload")
+        return self._post(wire.Uploaded, path, {"calls": written}, timeout=UPLOAD_SECONDS).to_answer()
+
+    def manager(self, phone: str) -> Manager | None:
+        """Who is responsible for this customer, whatever his status: GET /telephony/manager."""
+        query = {"phone": phone, "details": "0", "ignoreStatus": "1"}
+        path = self._path("/telephony/manager")
+        return self._get(wire.ManagerAnswer, path, query, timeout=MANAGER_SECONDS).to_manager()
+
+    def history(self, *, pages: int = 1) -> Iterator[HistoryCall]:
+        """The newest calls of the account's history: GET /telephony/calls, which not every account serves."""
+        cursor = ""
+        for _page in range(pages):
+            query = {"limit": "100"} | ({"cursor": cursor} if cursor else {})
+            answer = self._get(wire.HistoryAnswer, self._path("/telephony/calls"), query)
+            yield from answer.to_calls()
+            cursor = answer.pagination.nextCursor
+            if not cursor:
+                return
+
+    def users(self) -> list[User]:
+        """All users, dismissed ones too: GET /users."""
+        found: list[User] = []
+        page, last = 1, 1
+        while page <= last:
+            query = {"limit": str(USERS_A_PAGE), "page": str(page)}
+            answer = self._get(wire.UsersAnswer, self._path("/users"), query)
+            found += [user.to_user() for user in answer.users]
+            page, last = page + 1, answer.pagination.totalPageCount
+        return found
+
+    def set_user_status(self, user_id: int, status: str) -> None:
+        """free, busy, dinner or break: POST /users/{id}/status, version 5 only."""
+        self._post(BaseModel, f"/api/{V5}/users/{user_id}/status", {"status": status})
+
+    def _path(self, path: str) -> str:
+        return f"/api/{self.version}{path}"
+
+    def _get(
+        self, kind: type[AnswerT], path: str, query: Mapping[str, str] | None = None, *, timeout: float = 10.0
+    ) -> AnswerT:
+        return self._ask(kind, "GET", path, query=query or {}, timeout=timeout)
+
+    def _post(self, kind: type[AnswerT], path: str, form: Mapping[str, object], *, timeout: float = 10.0) -> AnswerT:
+        # A structure goes as one JSON string in a form field; nested fields are refused.
+        body = {
+            name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            for name, value in form.items()
+        }
+        return self._ask(kind, "POST", path, body=body, timeout=timeout)
+
+    def _ask(self, kind: type[AnswerT], method: str, path: str, **request: Any) -> AnswerT:  # noqa: ANN401 -- passed on
+        self.pace("telephony" if "/telephony" in path else "ordinary")
+        # In the header the key stays out of addresses, and so out of logs.
+        headers = {"X-API-KEY": self.key}
+        reply = self.send(SYSTEM, method, f"{self.address.rstrip('/')}{path}", headers=headers, **request)
+        said = _read(reply)
+        try:
+            return kind.model_validate(said)
+        except ValidationError as exc:
+            where = exc.errors(include_input=False)[0]["loc"]
+            raise remote.UnexpectedReply(SYSTEM, f"retailCRM's answer to {path} is not as documented: {where}.") from exc
+
+
+def _read(reply: remote.Reply) -> dict[str, Any]:
+    """Return a successful answer; `success` decides, not the status."""
+    try:
+        said = json.loads(reply.text)
+    except ValueError as exc:
+        fault = refusals.of_status(reply)
+        raise fault or remote.RemoteUnavailable(SYSTEM, "retailCRM answered with no JSON.", wait=reply.retry_after) from exc
+    if not isinstance(said, dict):
+        raise remote.UnexpectedReply(SYSTEM, "retailCRM answered with JSON that is no object.")
+    if str(said.get("success")).lower() == "true":
+        return said
+    if reply.status >= 500 or reply.status == 429:
+        raise refusals.of_status(reply) or refusals.of_answer(said)
+    raise refusals.of_answer(said)

@@ -1,0 +1,66 @@
+"""What each refusal of retailCRM means for us: one table by message; texts it does not know refuse one request.
+
+https://docs.retailcrm.ru/Developers/API/APIFeatures/APIRules
+"""
+
+from collections.abc import Mapping
+
+from connector_project.remote import AccessDenied, RemoteError, RemoteRejected, RemoteUnavailable, Reply, UnexpectedReply
+
+SYSTEM = "retailCRM"
+
+KEY = "key"
+SCOPE = "scope"
+ACCOUNT = "account"
+TELEPHONY_OFF = "telephony_off"
+METHOD_ABSENT = "method_absent"
+NOT_FOUND = "not_found"
+
+# Beginnings of messages, in lower case and without quotes: they are met with and without a full stop.
+_DENIED = {
+    "apikey is missing": KEY,
+    "wrong apikey value": KEY,
+    "access denied": SCOPE,
+    "account does not exist": ACCOUNT,
+    "telephony not enabled": TELEPHONY_OFF,
+}
+_OUR_FAULT = {
+    "api method not found": METHOD_ABSENT,
+    "method not allowed": METHOD_ABSENT,
+    "parameter ": "parameter_missing",
+    "input value ": "non_scalar",
+}
+_REJECTED = {"not found": NOT_FOUND, "failed to activate module": "module"}
+_BUSY = {429, 503}
+
+
+def of_status(reply: Reply) -> RemoteError | None:
+    """Return the way a reply ended that is no JSON answer at all; None when there is one to read."""
+    if reply.status in _BUSY:
+        return RemoteUnavailable(SYSTEM, "retailCRM asks us to slow down or is closed for now.", wait=reply.retry_after)
+    if reply.status >= 500:
+        return RemoteUnavailable(SYSTEM, f"retailCRM has a fault (status {reply.status}).", wait=reply.retry_after)
+    if 300 <= reply.status < 400:
+        return AccessDenied(SYSTEM, "The address leads elsewhere: the account was renamed or closed.", code=ACCOUNT)
+    if reply.is_html and reply.status >= 400:
+        return AccessDenied(SYSTEM, "There is no account at this address.", code=ACCOUNT)
+    return None
+
+
+def of_answer(said: Mapping[str, object]) -> RemoteError:
+    """Return the way a refused request ended."""
+    message = str(said.get("errorMsg") or "retailCRM refused without a reason.")
+    text = f"{message} {_errors(said.get('errors'))}".strip()
+    plain = message.lower().replace('"', "")
+    for table, error in ((_DENIED, AccessDenied), (_OUR_FAULT, UnexpectedReply), (_REJECTED, RemoteRejected)):
+        for beginning, code in table.items():
+            if plain.startswith(beginning):
+                return error(SYSTEM, text, code=code)
+    return RemoteRejected(SYSTEM, text)
+
+
+def _errors(errors: object) -> str:
+    """Write out the details, which come as a map or as a list."""
+    if isinstance(errors, dict):
+        return "; ".join(f"{field}: {text}" for field, text in errors.items())
+    return "; ".join(str(text) for text in errors) if isinstance(errors, list) else ""

@@ -1,0 +1,115 @@
+"""Tasks and schedules of this app: load, one call into our code."""
+
+import logging
+from collections.abc import Callable
+
+from django.db import transaction
+from django.utils import timezone
+
+from connector_project import remote
+from connector_project.queue import enqueue
+from crm import activation, clients, commands, module, popup, statuses, upload, users
+from crm.models import Command
+from crm.retailcrm.refusals import SCOPE
+from telephony import route
+from telephony.models import Call, Notification
+from tenants.models import Tenant
+
+PROBE = "crm.tasks.probe"
+
+logger = logging.getLogger(__name__)
+
+
+def show_popup(notification_id: int) -> None:
+    """Open the card for a ringing phone."""
+    popup.show(_notification(notification_id), now=timezone.now())
+
+
+def close_popups(notification_id: int) -> None:
+    """Close the cards an answer or an end leaves behind."""
+    popup.close(_notification(notification_id), now=timezone.now())
+
+
+def find_owners(tenant_id: int) -> None:
+    """Ask the CRM for the managers of missed callers."""
+    now = timezone.now()
+    if batch := Call.objects.claim(tenant_id, Call.State.OWNING, limit=upload.OWNERS_BATCH, now=now):
+        upload.find_owners(batch, now=now)
+        _go_on(route.OWNER, tenant_id, is_full=len(batch) == upload.OWNERS_BATCH)
+
+
+def upload_calls(tenant_id: int) -> None:
+    """Hand over one client's calls that are ready."""
+    now = timezone.now()
+    if batch := Call.objects.claim(tenant_id, Call.State.READY, limit=upload.BATCH, now=now):
+        upload.upload(batch, now=now)
+        _go_on(route.UPLOAD, tenant_id, is_full=len(batch) == upload.BATCH)
+
+
+def run_command(command_id: int) -> None:
+    """Carry out what the CRM asked."""
+    command = Command.objects.select_related("tenant__uis", "tenant__rules", "employee__tenant__uis").get(pk=command_id)
+    commands.run(command, now=timezone.now())
+
+
+def link_users(tenant_id: int) -> None:
+    """Link the CRM's users to employees."""
+    tenant = _tenant(tenant_id)
+    _ask(tenant, lambda: users.link(tenant, now=timezone.now()))
+
+
+def push_statuses(tenant_id: int) -> None:
+    """Tell the CRM of statuses that changed in UIS."""
+    statuses.push(_tenant(tenant_id), now=timezone.now())
+
+
+def probe(tenant_id: int) -> None:
+    """Look whether the CRM lets us in again; a module that was switched off is registered anew."""
+    tenant = _tenant(tenant_id)
+
+    def knock() -> None:
+        activation.find_out(tenant.crm)
+        module.register(tenant, clients.crm_client(tenant.crm), now=timezone.now(), is_forced=True)
+
+    _ask(tenant, knock)
+
+
+def sweep() -> None:
+    """Every minute: commands whose push was lost or whose worker died."""
+    commands.resume_left(now=timezone.now())
+
+
+def probe_all() -> None:
+    """Every five minutes: clients whose CRM shut us out."""
+    with transaction.atomic():
+        shut = Tenant.objects.filter(activated_at__isnull=False, is_paused=False, crm__denied_at__isnull=False)
+        for tenant_id in shut.values_list("pk", flat=True):
+            enqueue(PROBE, tenant_id)
+
+
+def _notification(pk: int) -> Notification:
+    return Notification.objects.select_related("tenant__uis", "tenant__crm", "tenant__rules").get(pk=pk)
+
+
+def _tenant(pk: int) -> Tenant:
+    return Tenant.objects.select_related("uis", "crm", "rules").get(pk=pk)
+
+
+def _go_on(task: str, tenant_id: int, *, is_full: bool) -> None:
+    """A full batch means more: queue the next one behind other clients' work."""
+    if is_full:
+        with transaction.atomic():
+            enqueue(task, tenant_id)
+
+
+def _ask(tenant: Tenant, question: Callable[[], object]) -> None:
+    """Ask the CRM something that comes round again by itself: a refusal is noted, not repeated."""
+    try:
+        question()
+    except (remote.RemoteError, activation.ActivationFailed) as exc:
+        # A missing right stops what needs it; only a key or an account that is gone stops everything.
+        if isinstance(exc, remote.AccessDenied) and exc.code != SCOPE:
+            tenant.crm.deny(exc.code, str(exc), now=timezone.now())
+        logger.warning("tenant=%s %s: %s", tenant.slug, type(exc).__name__, exc)
+    else:
+        tenant.crm.allow()

@@ -1,0 +1,81 @@
+"""Hand over finished calls to the CRM's history: together, and each once."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from connector_project import phones, remote
+from crm import clients, lines
+from crm.retailcrm.client import LARGEST_UPLOAD, RetailCrmClient
+from crm.retailcrm.types import Manager
+from telephony import calls
+from telephony.models import Call, Cause, Step
+from tenants.models import Tenant
+
+BATCH = LARGEST_UPLOAD
+OWNERS_BATCH = 10
+
+
+def upload(batch: Sequence[Call], *, now: datetime) -> None:
+    """Hand over claimed calls of one tenant, or leave each with the reason why not."""
+    connection = batch[0].tenant.crm
+    _upload(batch, clients.crm_client(connection), sites=lines.sites(connection), now=now)
+
+
+def find_owners(batch: Sequence[Call], *, now: datetime) -> None:
+    """Ask the CRM for the manager of each missed caller; where it names none, the one whose phone rang stays."""
+    client = clients.crm_client(batch[0].tenant.crm)
+    for call in batch:
+        began = time.monotonic()
+        try:
+            settle = _owned_by(client.manager(phones.e164(call.contact)), now=now)
+        except remote.RemoteUnavailable as exc:
+            settle = _not_handed_over(call.tenant, exc, now=now)
+        except remote.RemoteError:
+            # A key without this right must not keep missed calls out of the history.
+            settle = _owned_by(None, now=now)
+        calls.finish([call], settle, step=Step.OWNER, now=now, began=began)
+
+
+def _upload(batch: Sequence[Call], client: RetailCrmClient, *, sites: dict[str, str], now: datetime) -> None:
+    began = time.monotonic()
+    tenant = batch[0].tenant
+    try:
+        client.upload_calls([lines.record(call, site=sites.get(call.number, tenant.crm.site)) for call in batch])
+    except remote.RemoteRejected as exc:
+        if len(batch) > 1:  # One bad call refuses all: halves, until it is alone.
+            middle = len(batch) // 2
+            _upload(batch[:middle], client, sites=sites, now=now)
+            return _upload(batch[middle:], client, sites=sites, now=now)
+        settle = _not_handed_over(tenant, exc, now=now)
+    except remote.RemoteError as exc:
+        settle = _not_handed_over(tenant, exc, now=now)
+    else:
+        settle = _uploaded(now=now)
+    calls.finish(batch, settle, step=Step.UPLOAD, now=now, began=began)
+
+
+def _uploaded(*, now: datetime) -> Callable[[Call], None]:
+    return lambda call: call.move_to(Call.State.UPLOADED, now=now)
+
+
+def _owned_by(manager: Manager | None, *, now: datetime) -> Callable[[Call], None]:
+    def settle(call: Call) -> None:
+        call.crm_user_id = manager.user_id if manager else None
+        call.move_to(Call.State.READY, now=now)
+
+    return settle
+
+
+def _not_handed_over(tenant: Tenant, exc: remote.RemoteError, *, now: datetime) -> Callable[[Call], None]:
+    """Return what becomes of each call when the CRM did not take it."""
+    match exc:
+        case remote.RemoteUnavailable():
+            return lambda call: call.postpone(Cause.CRM_UNAVAILABLE, str(exc), now=now, wait=exc.wait)
+        case remote.AccessDenied():
+            tenant.crm.deny(exc.code, str(exc), now=now)
+            return lambda call: call.wait_until(now, Cause.CRM_DENIED, str(exc))
+        case remote.UnexpectedReply():
+            return lambda call: call.stop(Cause.UNEXPECTED_REPLY, str(exc), now=now)
+        case _:
+            return lambda call: call.stop(Cause.CRM_REFUSED, str(exc), now=now)

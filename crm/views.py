@@ -1,0 +1,89 @@
+"""Where the CRM knocks: clicks, statuses, and what it says of our module."""
+
+import hmac
+import logging
+
+from django.http import Http404, HttpRequest
+from django.utils import timezone, translation
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from connector_project.http import is_too_large, parameters
+from crm import callbacks, commands
+from crm.models import Command
+from tenants.models import Tenant
+
+security = logging.getLogger("connector.security")
+
+
+class _CrmView(APIView):
+    """A request of the CRM: there is no signature, the clientId is its only proof of origin."""
+
+    kind: Command.Kind
+
+    def post(self, request: Request, hook: str) -> Response:
+        tenant = _tenant(hook)
+        if is_too_large(request._request):  # noqa: SLF001 -- the plain request
+            return Response(status=413)
+        asked = parameters(request._request)  # noqa: SLF001 -- DRF would refuse forms without a content type
+        if not _is_known(tenant, asked.get("clientId", ""), request._request):  # noqa: SLF001 -- the same
+            return Response({"success": False, "errorMsg": "Unknown clientId."}, status=403)
+        return self.answer(tenant, asked)
+
+    def answer(self, tenant: Tenant, asked: dict[str, str]) -> Response:
+        command = commands.receive(tenant, self.kind, asked, now=timezone.now())
+        return _said(tenant, command)
+
+
+class MakeCallView(_CrmView):
+    """A manager clicked a number."""
+
+    kind = Command.Kind.MAKE_CALL
+    get = _CrmView.post
+
+
+class ChangeUserStatusView(_CrmView):
+    """A manager changed his status."""
+
+    kind = Command.Kind.SET_STATUS
+    get = _CrmView.post
+
+
+class ActivityView(_CrmView):
+    """Somebody switched our module on or off, or the account was renamed."""
+
+    kind = Command.Kind.ACTIVITY
+
+    def answer(self, tenant: Tenant, asked: dict[str, str]) -> Response:
+        return _said(tenant, callbacks.activity(tenant, asked, now=timezone.now()))
+
+
+class SettingsView(_CrmView):
+    """The account's settings changed; we read its time zone."""
+
+    kind = Command.Kind.SETTINGS
+
+    def answer(self, tenant: Tenant, asked: dict[str, str]) -> Response:
+        return _said(tenant, callbacks.settings_changed(tenant, asked, now=timezone.now()))
+
+
+def _said(tenant: Tenant, command: Command) -> Response:
+    if command.state != Command.State.REFUSED or command.reason in commands.HARMLESS:
+        return Response({"success": True})
+    with translation.override(tenant.language):
+        return Response({"success": False, "errorMsg": str(command.get_reason_display())}, status=400)
+
+
+def _tenant(hook: str) -> Tenant:
+    tenant = Tenant.objects.select_related("uis", "crm", "rules").filter(uis__hook=hook).first()
+    if tenant is None:
+        raise Http404
+    return tenant
+
+
+def _is_known(tenant: Tenant, client_id: str, request: HttpRequest) -> bool:
+    if hmac.compare_digest(client_id.encode(), tenant.crm.client_id.encode()):
+        return True
+    security.warning("tenant=%s a request with a wrong clientId came to %s", tenant.slug, request.path)
+    return False

@@ -1,0 +1,1 @@
+"""UIS: everything it says to us, everything we ask of it."""

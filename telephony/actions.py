@@ -1,0 +1,60 @@
+"""What others may ask of UIS."""
+
+from connector_project import remote
+from telephony import clients
+from telephony.uis.refusals import SHUT, SYSTEM
+from telephony.uis.types import CallOrder
+from tenants.models import Employee, Tenant, UisStatus, VirtualNumber
+
+
+def start_call(employee: Employee, *, contact: str, number: str, external_id: str) -> int:
+    """Ring the employee, then the contact; return the UIS session id. Never repeat it: a repeat rings people twice.
+
+    Numbers are digits. Raises the errors of connector_project.remote.
+    """
+    order = CallOrder(employee_id=employee.uis_id, contact=contact, number=number, external_id=external_id)
+    return clients.uis_client(employee.tenant.uis, is_live=True).start_call(order)
+
+
+def number_for(employee: Employee, *, asked: str) -> str:
+    """Return the number a call goes out with: the store's, else the employee's, else the client's; "" without any."""
+    own = VirtualNumber.objects.filter(tenant=employee.tenant, is_active=True)
+    if asked and own.filter(number=asked).exists():
+        return asked
+    if employee.own_number and employee.own_number.is_active:
+        return employee.own_number.number
+    return own.order_by("-is_default", "pk").values_list("number", flat=True).first() or ""
+
+
+def is_own_number(tenant: Tenant, number: str) -> bool:
+    """Say whether UIS would refuse to call this number because it is the client's own."""
+    return VirtualNumber.objects.filter(tenant=tenant, number=number).exists()
+
+
+def set_status(employee: Employee, crm_status: str) -> str:
+    """Give the employee the UIS status that stands for this CRM status; return its code.
+
+    Raises the errors of connector_project.remote; RemoteRejected when the table names a status UIS does not have.
+    """
+    code = employee.tenant.rules.uis_status(crm_status)
+    client = clients.uis_client(employee.tenant.uis, is_live=True)
+    if not employee.tenant.uis.has_statuses:
+        client.set_availability(employee.uis_id, is_available=code == "available")
+        return code
+    status_id = _status_id(employee.tenant, code)
+    client.set_status(employee.uis_id, status_id)
+    return str(status_id)
+
+
+def shuts_the_connection(exc: remote.AccessDenied) -> bool:
+    """Say whether a refusal concerns the whole account, or only the right or option this one method needs."""
+    return exc.code in SHUT
+
+
+def _status_id(tenant: Tenant, code: str) -> int:
+    if code.isdigit():
+        return int(code)
+    status = UisStatus.objects.filter(tenant=tenant, mnemonic=code).first()
+    if status is None:
+        raise remote.RemoteRejected(SYSTEM, f"The account has no status “{code}”.", code="status_unknown")
+    return status.uis_id

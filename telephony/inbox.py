@@ -1,0 +1,86 @@
+"""Store first, then decide: a webhook is committed before anybody reads it."""
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from connector_project.queue import enqueue
+from telephony import calls, route
+from telephony.models import Call, Notification
+from telephony.uis.types import FinishedCall, Heard, Mentioned, Recorded, TalkStarted, Unreadable, WaitingCall
+from tenants.models import Tenant
+
+# After this the sweep looks whether the push of a task was lost.
+HANDED_ON = timedelta(minutes=1)
+TRY_AGAIN = timedelta(minutes=5)
+SWEPT_AT_ONCE = 500
+
+logger = logging.getLogger(__name__)
+Outcome, Reason = Notification.Outcome, Notification.Reason
+
+
+def receive(tenant: Tenant, *, event: str, query: str, body: str, now: datetime) -> None:
+    """Store a webhook, then start what it calls for. Never raises once it is stored: UIS may not send it again."""
+    stored = Notification.store(tenant, event=event, query=query, body=body, now=now)
+    if stored is not None:
+        _decide_or_leave(stored, now=now)
+
+
+def decide_left(*, now: datetime) -> int:
+    """Decide what a crash left undecided, and hand on again what a lost queue forgot; return how many."""
+    left = Notification.objects.filter(next_attempt_at__lte=now).select_related("tenant__uis", "tenant__rules")
+    batch = list(left.order_by("next_attempt_at")[:SWEPT_AT_ONCE])
+    for stored in batch:
+        # The next try is set first: a row that breaks our code must not be taken up every minute.
+        Notification.objects.filter(pk=stored.pk).update(next_attempt_at=now + TRY_AGAIN)
+        _decide_or_leave(stored, now=now)
+    return len(batch)
+
+
+def _decide_or_leave(stored: Notification, *, now: datetime) -> None:
+    try:
+        decide(stored, now=now)
+    except Exception:  # noqa: BLE001 -- the row is stored and the sweep decides it again; UIS must get its 200
+        logger.exception("tenant=%s notification=%s could not be decided", stored.tenant.slug, stored.pk)
+
+
+@transaction.atomic
+def decide(stored: Notification, *, now: datetime) -> None:
+    """Start what a stored notification calls for, once."""
+    said = calls.read(stored)
+    if isinstance(said, Heard):
+        _note(stored, said)
+    if _is_repeat(stored, said.key):
+        return stored.close(Outcome.REPEATED)
+    stored.key = said.key
+    match said:
+        case Unreadable():
+            stored.close(Outcome.UNREADABLE, said.fault, said.detail)
+        case WaitingCall():
+            _hand_on(stored, route.POPUP, now=now)
+        case TalkStarted():
+            _hand_on(stored, route.HANGUP, now=now)
+        case FinishedCall():
+            calls.record(stored.tenant, said, origin=Call.Origin.WEBHOOK, now=now)
+            _hand_on(stored, route.HANGUP, now=now)
+        case Recorded():
+            has_helped = calls.add_recording(stored.tenant, said, now=now)
+            stored.close(Outcome.DONE, "" if has_helped else Reason.NOTHING_TO_DO)
+        case Mentioned():
+            stored.close(Outcome.DONE, Reason.NOTHING_TO_DO)
+
+
+def _note(stored: Notification, said: Heard) -> None:
+    """Copy what the row is searched by."""
+    stored.event, stored.session_id = said.event, said.session_id
+    stored.employee_uis_id, stored.happened_at = said.employee_id, said.happened_at
+
+
+def _is_repeat(stored: Notification, key: str) -> bool:
+    return Notification.objects.filter(tenant=stored.tenant, key=key).exclude(pk=stored.pk).exists()
+
+
+def _hand_on(stored: Notification, task: str, *, now: datetime) -> None:
+    stored.hand_on(until=now + HANDED_ON)
+    enqueue(task, stored.pk, queue="fast")

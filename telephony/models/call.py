@@ -1,0 +1,245 @@
+"""The ledger: one row for each call, how far it has come, and one line for each try."""
+
+import random
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from tenants.fields import EncryptedTextField
+from tenants.models import Employee, Tenant
+from tenants.transfer import CallFacts, KeptBack
+
+LEASE = timedelta(minutes=3)  # longer than a task may run
+GIVE_UP_AFTER = timedelta(days=3)
+PAUSES_SECONDS = (10, 30, 60, 300, 900, 3600, 10_800)
+
+
+class Step(models.TextChoices):
+    """What a try was about."""
+
+    RECORD = "RECORD", _("told by UIS")
+    COLLECT = "COLLECT", _("legs and recording asked of UIS")
+    OWNER = "OWNER", _("manager asked of the CRM")
+    UPLOAD = "UPLOAD", _("uploaded to the CRM")
+    PERSON = "PERSON", _("set by a person")
+
+
+class Result(models.TextChoices):
+    """How a call ended for the customer."""
+
+    ANSWERED = "ANSWERED", _("answered")
+    NO_ANSWER = "NO_ANSWER", _("no answer")
+    BUSY = "BUSY", _("busy")
+    FAILED = "FAILED", _("failed")
+    NOT_ALLOWED = "NOT_ALLOWED", _("not allowed")
+    UNKNOWN = "UNKNOWN", _("unknown")
+
+
+class Cause(models.TextChoices):
+    """Why a call is not where it should be: the reason of a wait or of a stop."""
+
+    NONE = "", ""
+    UIS_UNAVAILABLE = "UIS_UNAVAILABLE", _("UIS could not be reached or asked us to wait")
+    CRM_UNAVAILABLE = "CRM_UNAVAILABLE", _("the CRM could not be reached or asked us to wait")
+    LEGS_NOT_READY = "LEGS_NOT_READY", _("UIS does not show the whole call yet")
+    RECORDING_NOT_READY = "RECORDING_NOT_READY", _("waiting for the recording")
+    UIS_DENIED = "UIS_DENIED", _("UIS does not let us in")
+    CRM_DENIED = "CRM_DENIED", _("the CRM does not let us in")
+    UIS_REFUSED = "UIS_REFUSED", _("UIS refused the request")
+    CRM_REFUSED = "CRM_REFUSED", _("the CRM refused this call")
+    UNEXPECTED_REPLY = "UNEXPECTED_REPLY", _("the answer was not as documented: the connector must be changed")
+    UNKNOWN_TO_UIS = "UNKNOWN_TO_UIS", _("UIS does not know this call")
+
+
+class CallQuerySet(models.QuerySet["Call"]):
+    """The moves of many rows at once."""
+
+    def due(self, *, now: datetime) -> "CallQuerySet":
+        """Calls to be worked on: their time has come, nobody stopped them, and their client's doors are open."""
+        return self.filter(
+            next_attempt_at__lte=now, tenant__is_paused=False, tenant__activated_at__isnull=False
+        ).exclude(
+            models.Q(state=Call.State.COLLECTING, tenant__uis__denied_at__isnull=False)
+            | models.Q(state__in=[Call.State.OWNING, Call.State.READY], tenant__crm__denied_at__isnull=False)
+        )
+
+    def claim(self, tenant_id: int, state: "Call.State", *, limit: int, now: datetime) -> list["Call"]:
+        """Take the due calls of one tenant for this worker: attempt counted, lease set, in one UPDATE."""
+        due = self.due(now=now).filter(tenant=tenant_id, state=state).order_by("next_attempt_at")
+        chosen = list(due.values_list("pk", flat=True)[:limit])
+        token = uuid.uuid4()
+        # The second look at next_attempt_at is what makes one of two workers go without.
+        self.filter(pk__in=chosen, state=state, next_attempt_at__lte=now).update(
+            claim_token=token, attempts=models.F("attempts") + 1, next_attempt_at=now + LEASE
+        )
+        return list(self.filter(pk__in=chosen, claim_token=token).select_related("tenant").order_by("started_at", "pk"))
+
+    def still_ours(self, batch: Sequence["Call"]) -> list["Call"]:
+        """Lock and read anew the claimed calls that are still this worker's, to write how the claim ended.
+
+        Between claim and finish a notification may have told more of a call; what it wrote must not be overwritten.
+        """
+        tokens = {call.claim_token for call in batch}
+        mine = self.filter(pk__in=[call.pk for call in batch], claim_token__in=tokens)
+        return list(mine.select_for_update(of=("self",)).select_related("tenant", "employee").order_by("started_at", "pk"))
+
+
+class Call(models.Model):
+    """One phone call of one client, from the first we heard of it to the CRM's yes."""
+
+    class State(models.TextChoices):
+        COLLECTING = "COLLECTING", _("collecting legs and recording")
+        OWNING = "OWNING", _("asking the CRM for the manager")
+        READY = "READY", _("ready to upload")
+        UPLOADED = "UPLOADED", _("uploaded")
+        SKIPPED = "SKIPPED", _("skipped by a rule")
+
+    class Origin(models.TextChoices):
+        WEBHOOK = "WEBHOOK", _("told by a notification")
+        REPORT = "REPORT", _("found in UIS's list")
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="calls", verbose_name=_("client"))
+    session_id = models.BigIntegerField(_("session"))
+    state = models.CharField(_("state"), max_length=12, choices=State.choices)
+    origin = models.CharField(_("how we know"), max_length=8, choices=Origin.choices, default=Origin.WEBHOOK)
+
+    direction = models.CharField(_("direction"), max_length=3, blank=True)
+    contact = models.CharField(_("contact"), max_length=32, blank=True)
+    number = models.CharField(_("our number"), max_length=32, blank=True)
+    started_at = models.DateTimeField(_("started"))
+    ended_at = models.DateTimeField(_("ended"))
+    is_lost = models.BooleanField(null=True)
+    is_internal = models.BooleanField(_("internal"), default=False)
+    talk_seconds = models.PositiveIntegerField(_("talk, s"), default=0)
+    wait_seconds = models.PositiveIntegerField(_("wait, s"), default=0)
+    result = models.CharField(_("result"), max_length=12, choices=Result.choices, blank=True)
+    rung_ids = models.JSONField(default=list)
+    talker_id = models.BigIntegerField(null=True)
+    source = models.CharField(_("source"), max_length=40, blank=True)
+    external_id = models.CharField(_("our order"), max_length=100, blank=True)
+    employee = models.ForeignKey(Employee, models.SET_NULL, null=True, related_name="+", verbose_name=_("employee"))
+    crm_user_id = models.BigIntegerField(_("CRM user"), null=True)  # a manager the CRM named, who may be no employee
+    record_url = EncryptedTextField(blank=True, editable=False)
+    is_collected = models.BooleanField(default=False)  # the legs have spoken; at most the recording is missing
+
+    kept_back_by = models.CharField(_("rule"), max_length=20, choices=KeptBack.choices, blank=True)
+    cause = models.CharField(_("cause"), max_length=24, choices=Cause.choices, blank=True, default=Cause.NONE)
+    says = models.TextField(_("detail"), blank=True)
+    attempts = models.PositiveIntegerField(_("tries"), default=0)
+    next_attempt_at = models.DateTimeField(_("next try"), null=True)
+    claim_token = models.UUIDField(null=True, editable=False)
+    stopped_at = models.DateTimeField(_("stopped"), null=True)
+    recorded_at = models.DateTimeField(_("first heard of"))
+    uploaded_at = models.DateTimeField(_("uploaded"), null=True)
+
+    objects = CallQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("call")
+        verbose_name_plural = _("calls")
+        ordering = ("-started_at", "-pk")
+        constraints = [models.UniqueConstraint(fields=["tenant", "session_id"], name="call_once_per_tenant")]
+        indexes = [
+            models.Index(
+                fields=["tenant", "state", "next_attempt_at"],
+                name="call_due",
+                condition=models.Q(next_attempt_at__isnull=False),
+            ),
+            models.Index(fields=["-started_at", "-id"], name="call_newest"),
+            models.Index(fields=["tenant", "-started_at"], name="call_of_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.session_id}"
+
+    @property
+    def is_missed(self) -> bool:
+        return self.direction == "in" and self.is_lost is True and not self.talk_seconds
+
+    @property
+    def is_answered(self) -> bool:
+        return self.result == Result.ANSWERED
+
+    def facts(self) -> CallFacts:
+        """Return as much of the call as the transfer rules look at."""
+        owner = (self.employee.uis_id,) if self.employee else ()
+        return CallFacts(
+            direction=self.direction,
+            is_answered=self.is_answered,
+            is_internal=self.is_internal,
+            contact=self.contact,
+            number=self.number,
+            employees=owner or tuple(self.rung_ids),
+        )
+
+    def move_to(self, state: State, *, now: datetime) -> None:
+        """Go one step on; the next step is due at once."""
+        is_end = state in {self.State.UPLOADED, self.State.SKIPPED}
+        self.state, self.attempts, self.cause, self.says, self.stopped_at = state, 0, Cause.NONE, "", None
+        self.next_attempt_at = None if is_end else now
+        self.claim_token = None
+        if state == self.State.UPLOADED:
+            self.uploaded_at = now
+
+    def wait_until(self, moment: datetime, cause: Cause, says: str = "") -> None:
+        """Stay in this state until `moment`, and say why."""
+        self.cause, self.says, self.next_attempt_at, self.claim_token = cause, says, moment, None
+
+    def postpone(self, cause: Cause, says: str = "", *, now: datetime, wait: float | None = None) -> None:
+        """Try again after a growing pause, or after the vendor's own `wait` in seconds; give up after three days."""
+        if now - self.recorded_at > GIVE_UP_AFTER:
+            return self.stop(cause, says, now=now)
+        pause = wait if wait is not None else PAUSES_SECONDS[min(self.attempts, len(PAUSES_SECONDS)) - 1]
+        # Jitter only makes it later: the vendor's wait is a promise.
+        return self.wait_until(now + timedelta(seconds=pause * random.uniform(1, 1.2)), cause, says)  # noqa: S311
+
+    def stop(self, cause: Cause, says: str = "", *, now: datetime) -> None:
+        """Leave it to a person."""
+        self.cause, self.says, self.stopped_at, self.next_attempt_at = cause, says, now, None
+        self.claim_token = None
+
+    def note(self, step: Step, says: str = "", *, now: datetime, milliseconds: int | None = None) -> None:
+        """Add one line to the call's history."""
+        Attempt.objects.create(call=self, step=step, cause=self.cause, says=says, at=now, milliseconds=milliseconds)
+
+
+class Attempt(models.Model):
+    """One try at one call."""
+
+    call = models.ForeignKey(Call, models.CASCADE, related_name="history", verbose_name=_("call"))
+    at = models.DateTimeField(_("at"))
+    step = models.CharField(_("step"), max_length=10, choices=Step.choices)
+    cause = models.CharField(_("cause"), max_length=24, choices=Cause.choices, blank=True)
+    says = models.TextField(_("detail"), blank=True)
+    milliseconds = models.PositiveIntegerField(_("ms"), null=True)
+
+    class Meta:
+        verbose_name = _("try")
+        verbose_name_plural = _("history")
+        ordering = ("at", "pk")
+
+    def __str__(self) -> str:
+        return f"{self.get_step_display()} {self.says}".strip()
+
+
+def save_all(calls: Iterable[Call]) -> None:
+    """Write the outcome of a batch in one statement."""
+    Call.objects.bulk_update(
+        list(calls),
+        [
+            *["state", "cause", "says", "attempts", "next_attempt_at", "claim_token", "stopped_at", "uploaded_at"],
+            *["employee", "crm_user_id", "record_url", "is_collected", "kept_back_by", "result", "talk_seconds"],
+            *["wait_seconds", "started_at", "ended_at", "contact", "number", "direction", "talker_id", "is_lost", "source"],
+            *["rung_ids", "is_internal", "external_id"],
+        ],
+    )
+
+
+def note_all(calls: Sequence[Call], step: Step, *, now: datetime, milliseconds: int) -> None:
+    """Add one line to the history of each call of a batch."""
+    Attempt.objects.bulk_create(
+        Attempt(call=call, step=step, cause=call.cause, says=call.says, at=now, milliseconds=milliseconds) for call in calls
+    )

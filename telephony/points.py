@@ -1,0 +1,37 @@
+"""UIS counts points a minute and a day: a reserve of them is kept for calls; what can wait, waits. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from telephony.uis.types import Limits
+
+RESERVED_SHARE = 0.2
+LEAST_RESERVED_A_MINUTE = 5
+
+
+def remember(limits: Limits, *, now: datetime) -> dict[str, Any]:
+    """Return what a reply said of points left, in a form a row can keep."""
+    return asdict(limits) | {"at": now.isoformat()}
+
+
+def wait(seen: Mapping[str, Any], *, is_live: bool, now: datetime) -> float:
+    """Return the seconds to wait before the next request; 0 when there are points for it, or nothing is known."""
+    if not seen:
+        return 0.0
+    at = datetime.fromisoformat(seen["at"])
+    return max(_wait_for(seen, unit, is_live=is_live, passed=now - at) for unit in ("minute", "day"))
+
+
+def _wait_for(seen: Mapping[str, Any], unit: str, *, is_live: bool, passed: timedelta) -> float:
+    remaining, reset = seen.get(f"{unit}_remaining"), seen.get(f"{unit}_reset")
+    if remaining is None or reset is None or passed.total_seconds() >= reset:
+        return 0.0
+    reserve = 0 if is_live else _reserve(seen, unit)
+    return float(reset - passed.total_seconds()) if remaining <= reserve else 0.0
+
+
+def _reserve(seen: Mapping[str, Any], unit: str) -> int:
+    share = int((seen.get(f"{unit}_limit") or 0) * RESERVED_SHARE)
+    return max(share, LEAST_RESERVED_A_MINUTE) if unit == "minute" else share

@@ -1,0 +1,94 @@
+"""Tasks and schedules of this app: load, one call into our code."""
+
+import logging
+from collections.abc import Callable
+
+from django.db import transaction
+from django.utils import timezone
+
+from connector_project import remote
+from connector_project.queue import enqueue
+from telephony import actions, calls, clients, collect, employees, inbox, reconcile, route, statuses
+from telephony.models import Call
+from tenants.models import Tenant, TransferRules, UisConnection
+
+logger = logging.getLogger(__name__)
+
+
+def collect_calls(tenant_id: int) -> None:
+    """Ask UIS for the legs of one client's calls that are due."""
+    now = timezone.now()
+    if not Call.objects.due(now=now).filter(tenant=tenant_id, state=Call.State.COLLECTING).exists():
+        return
+    if collect.take_turn(UisConnection.objects.get(tenant=tenant_id), now=now):
+        batch = Call.objects.claim(tenant_id, Call.State.COLLECTING, limit=collect.BATCH, now=now)
+        if batch:
+            collect.collect(batch, now=now)
+
+
+def sweep() -> None:
+    """Every minute: whatever is due, and nobody nudged."""
+    now = timezone.now()
+    inbox.decide_left(now=now)
+    calls.resume_due(now=now)
+
+
+def sync_employees(tenant_id: int) -> None:
+    """Bring one client's staff list."""
+    _ask(tenant_id, lambda tenant: employees.sync(tenant, now=timezone.now()))
+
+
+def reconcile_calls(tenant_id: int) -> None:
+    """Find one client's calls that no webhook told us about."""
+    _ask(tenant_id, lambda tenant: reconcile.reconcile(tenant, now=timezone.now()))
+
+
+def poll_statuses(tenant_id: int) -> None:
+    """Look whose status changed in UIS."""
+    _ask(tenant_id, statuses.poll)
+
+
+def probe(tenant_id: int) -> None:
+    """Look whether UIS lets us in again."""
+    _ask(tenant_id, lambda tenant: clients.uis_client(tenant.uis).account())
+
+
+def sync_all() -> None:
+    """Every hour: one task for each live client."""
+    _each(route.SYNC, uis__denied_at=None)
+
+
+def reconcile_all() -> None:
+    """Every ten minutes: the same."""
+    _each(route.RECONCILE, uis__denied_at=None)
+
+
+def poll_all() -> None:
+    """Every two minutes: clients whose statuses go both ways."""
+    _each(route.POLL, uis__denied_at=None, rules__status_sync=TransferRules.StatusSync.BOTH)
+
+
+def probe_all() -> None:
+    """Every five minutes: clients whom UIS shut out."""
+    _each(route.PROBE, uis__denied_at__isnull=False)
+
+
+def _each(task: str, **conditions: object) -> None:
+    with transaction.atomic():
+        live = Tenant.objects.filter(activated_at__isnull=False, is_paused=False, **conditions)
+        for tenant_id in live.values_list("pk", flat=True):
+            enqueue(task, tenant_id)
+
+
+def _ask(tenant_id: int, question: Callable[[Tenant], object]) -> None:
+    """Ask UIS something that comes round again by itself: a refusal is noted, not repeated."""
+    tenant = Tenant.objects.select_related("uis", "rules").get(pk=tenant_id)
+    try:
+        question(tenant)
+    except remote.RemoteError as exc:
+        # A missing right stops what needs it; only a key or an address that is refused stops everything.
+        if isinstance(exc, remote.AccessDenied) and actions.shuts_the_connection(exc):
+            tenant.uis.deny(exc.code, str(exc), now=timezone.now())
+        logger.warning("tenant=%s %s: %s", tenant.slug, type(exc).__name__, exc)
+    else:
+        tenant.uis.allow()

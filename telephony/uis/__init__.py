@@ -1,0 +1,1 @@
+"""The UIS wire, without Django: readable with only the vendor's documentation at hand."""

@@ -1,0 +1,207 @@
+"""The methods of UIS we use: Data API v2.0 and Call API v4.0, in our words."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from connector_project import phones
+from connector_project.remote import RemoteRejected, UnexpectedReply
+from telephony.uis import wire
+from telephony.uis.refusals import SYSTEM
+from telephony.uis.rpc import Channel
+from telephony.uis.types import Account, CallLeg, CallOrder, FinishedCall, OwnNumber, Person, Status
+
+HOSTS = {
+    "uis": ("https://dataapi.uiscom.ru/v2.0", "https://callapi.uiscom.ru/v4.0", "app.uiscom.ru"),
+    "comagic": ("https://dataapi.comagic.ru/v2.0", "https://callapi.comagic.ru/v4.0", "app.comagic.ru"),
+    "callgear": ("https://dataapi.callgear.com/v2.0", "https://callapi.callgear.com/v4.0", "app.callgear.com"),
+    "novofon": (
+        "https://dataapi-jsonrpc.novofon.ru/v2.0",
+        "https://callapi-jsonrpc.novofon.ru/v4.0",
+        "app.novofon.ru",
+    ),
+}
+PAGE = 1000
+LARGEST_OFFSET = 100_000
+SESSIONS_A_REQUEST = 100
+# Nobody documents whether a window is held against the start of the call or of the leg.
+MARGIN = timedelta(days=1)
+
+_EMPLOYEE = ["id", "full_name", "first_name", "last_name", "email", "status", "status_id", "call_recording", "phone_numbers"]
+_LEG = [
+    *["id", "call_session_id", "call_records", "start_time", "connect_time", "duration", "total_duration"],
+    *["finish_reason", "virtual_phone_number", "called_phone_number", "contact_phone_number"],
+    *["is_operator", "is_talked", "employee_id"],
+]
+_CALL = [
+    *["id", "start_time", "finish_time", "finish_reason", "direction", "source", "is_lost", "contact_phone_number"],
+    *["virtual_phone_number", "wait_duration", "talk_duration", "total_duration", "call_records", "employees"],
+    *["last_talked_employee_id", "call_api_external_id"],
+]
+_LIST_REFUSED = {"invalid_parameter_value", "filter_prohibited", "unexpected_parameters"}
+
+RowT = TypeVar("RowT", bound=wire._Row)
+
+
+@dataclass
+class UisClient:
+    """One account. Every method raises the errors of connector_project.remote."""
+
+    data: Channel
+    calls_api: Channel
+    zone: ZoneInfo
+    is_russian: bool = True
+    agent_user_id: int | None = None
+    takes_lists: bool = True
+
+    def account(self) -> Account:
+        """https://comagic.github.io/data_api/account/get_account/"""
+        found = wire.read(wire.AccountRow, self._ask("get.account", {}).data)
+        if not found:
+            raise UnexpectedReply(SYSTEM, "UIS named no account.")
+        return found[0].to_account()
+
+    def employees(self) -> list[Person]:
+        """All employees. https://comagic.github.io/data_api/employee/get_employees/"""
+        params = {"fields": [*_EMPLOYEE, "extension"]}
+        return [row.to_person(digits=self._digits) for row in self._all("get.employees", params, wire.EmployeeRow)]
+
+    def employee_statuses(self) -> dict[int, str]:
+        """The status of each employee, by his id: the status id where UIS has one, else the old word."""
+        params = {"fields": ["id", "status", "status_id"]}
+        return {row.id: row.status_code for row in self._all("get.employees", params, wire.EmployeeRow)}
+
+    def statuses(self) -> list[Status]:
+        """The statuses in use. https://comagic.github.io/data_api/employee/get_statuses/"""
+        return [row.to_status() for row in self._all("get.statuses", {}, wire.StatusRow) if not row.is_deleted]
+
+    def virtual_numbers(self) -> list[OwnNumber]:
+        """All numbers of the account. https://comagic.github.io/data_api/vn/get_virtual_numbers/"""
+        params = {"fields": ["id", "virtual_phone_number", "name", "status"]}
+        return [row.to_number(digits=self._digits) for row in self._all("get.virtual_numbers", params, wire.NumberRow)]
+
+    def set_status(self, employee_id: int, status_id: int) -> None:
+        """https://comagic.github.io/data_api/employee/update_employees/"""
+        self._update_employee(employee_id, {"status_id": status_id})
+
+    def set_availability(self, employee_id: int, *, is_available: bool) -> None:
+        """The deprecated way, for accounts without statuses; the same page."""
+        self._update_employee(employee_id, {"calls_available": is_available})
+
+    def calls(self, *, since: datetime, till: datetime) -> list[FinishedCall]:
+        """Finished calls that began in a window of at most three months.
+
+        https://comagic.github.io/data_api/report/get_calls_report/
+        """
+        params = self._window(since, till) | {"fields": _CALL, "sort": [{"field": "start_time", "order": "asc"}]}
+        return [self._call(row) for row in self._all("get.calls_report", params, wire.CallRow)]
+
+    def calls_by_session(self, session_ids: Sequence[int], *, since: datetime, till: datetime) -> list[FinishedCall]:
+        """The report's rows of these sessions."""
+        params = self._window(since - MARGIN, till + MARGIN) | {"fields": _CALL}
+        return [self._call(row) for row in self._of_sessions("get.calls_report", "id", session_ids, params, wire.CallRow)]
+
+    def call_legs(self, session_ids: Sequence[int], *, since: datetime, till: datetime) -> list[CallLeg]:
+        """All legs of these sessions, in one request for every hundred.
+
+        https://comagic.github.io/data_api/report/get_call_legs_report/
+        """
+        params = self._window(since - MARGIN, till + MARGIN) | {"fields": _LEG}
+        found = self._of_sessions("get.call_legs_report", "call_session_id", session_ids, params, wire.LegRow)
+        return [row.to_leg(zone=self.zone, digits=self._digits) for row in found]
+
+    def start_call(self, order: CallOrder) -> int:
+        """Ring the employee, then the contact, and return the session id. Not idempotent: never repeat it.
+
+        https://comagic.github.io/call_api/create_call/start_employee_call/
+        """
+        employee: dict[str, object] = {"id": order.employee_id}
+        if order.employee_number:
+            employee["phone_number"] = order.employee_number
+        params = {
+            "first_call": "employee",
+            "switch_at_once": True,
+            "early_switching": True,
+            "show_virtual_phone_number": False,
+            "virtual_phone_number": order.number,
+            "external_id": order.external_id,
+            "direction": "out",
+            "contact": order.contact,
+            "employee": employee,
+        }
+        data = self.calls_api.ask("start.employee_call", params).data
+        session_id = data.get("call_session_id") if isinstance(data, dict) else None
+        if not isinstance(session_id, int):
+            raise UnexpectedReply(SYSTEM, "UIS started a call without naming its session.")
+        return session_id
+
+    def release_call(self, session_id: int) -> bool:
+        """End a call. https://comagic.github.io/call_api/manage_call/release_call/"""
+        data = self.calls_api.ask("release.call", {"call_session_id": session_id}).data
+        # Documented as the word "true" here and as a boolean elsewhere.
+        return isinstance(data, dict) and str(data.get("success")).lower() == "true"
+
+    def _call(self, row: wire.CallRow) -> FinishedCall:
+        return row.to_call(zone=self.zone, digits=self._digits)
+
+    def _digits(self, raw: str | None) -> str:
+        return phones.digits(raw, is_russian=self.is_russian)
+
+    def _window(self, since: datetime, till: datetime) -> dict[str, Any]:
+        return {
+            "date_from": wire.to_local(since, zone=self.zone),
+            "date_till": wire.to_local(till, zone=self.zone),
+        }
+
+    def _ask(self, method: str, params: Mapping[str, object]) -> Any:  # noqa: ANN401 -- rows are read by the caller
+        agent = {"user_id": self.agent_user_id} if self.agent_user_id else {}
+        return self.data.ask(method, {**agent, **params})
+
+    def _update_employee(self, employee_id: int, change: Mapping[str, object]) -> None:
+        """Change one employee; where the account wants the whole person, read him and send him back with the change."""
+        try:
+            self._ask("update.employees", {"id": employee_id, **change})
+        except UnexpectedReply as exc:
+            if exc.code != "required_parameter_missed":
+                raise
+            self._ask("update.employees", {"id": employee_id, **self._whole_employee(employee_id), **change})
+
+    def _whole_employee(self, employee_id: int) -> dict[str, object]:
+        """Return what an update may demand. Arrays are replaced as a whole, so all numbers must go along."""
+        params = {
+            "fields": ["id", "last_name", "phone_numbers"],
+            "filter": {"field": "id", "operator": "=", "value": employee_id},
+        }
+        found = self._ask("get.employees", params).data
+        if not found:
+            raise RemoteRejected(SYSTEM, "UIS knows no such employee.", code="entity_not_found")
+        return {"last_name": found[0].get("last_name"), "phone_numbers": found[0].get("phone_numbers")}
+
+    def _all(self, method: str, params: Mapping[str, object], kind: type[RowT]) -> Iterator[RowT]:
+        """Read every page."""
+        for offset in range(0, LARGEST_OFFSET + 1, PAGE):
+            result = self._ask(method, {**params, "limit": PAGE, "offset": offset})
+            found = wire.read(kind, result.data)
+            yield from found
+            if len(found) < PAGE or (result.total is not None and offset + len(found) >= result.total):
+                return
+
+    def _of_sessions(
+        self, method: str, field: str, session_ids: Sequence[int], params: Mapping[str, object], kind: type[RowT]
+    ) -> Iterator[RowT]:
+        """Ask for the rows of many sessions at once; spell the list out where the account refuses `in`."""
+        for start in range(0, len(session_ids), SESSIONS_A_REQUEST):
+            some = list(session_ids[start : start + SESSIONS_A_REQUEST])
+            ask: Callable[[object], list[RowT]] = lambda wanted: list(self._all(method, {**params, "filter": wanted}, kind))  # noqa: E731
+            if self.takes_lists:
+                try:
+                    yield from ask({"field": field, "operator": "in", "value": some})
+                    continue
+                except (RemoteRejected, UnexpectedReply) as exc:
+                    if exc.code not in _LIST_REFUSED:
+                        raise
+                    self.takes_lists = False
+            each = [{"field": field, "operator": "=", "value": session_id} for session_id in some]
+            yield from ask({"filters": each, "condition": "or"} if len(each) > 1 else each[0])

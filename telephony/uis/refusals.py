@@ -1,0 +1,69 @@
+"""What each refusal of UIS means for us: one table by mnemonic; words it does not know are refusals of one request.
+
+https://comagic.github.io/data_api/ and https://comagic.github.io/call_api/, sections on errors.
+"""
+
+from collections.abc import Mapping
+
+from connector_project.remote import AccessDenied, RemoteError, RemoteRejected, RemoteUnavailable, UnexpectedReply
+
+SYSTEM = "UIS"
+DIRECTION_FORBIDDEN = "direction_forbidden"
+_FORBIDDEN_DIRECTION_GROUP = -32002
+
+# The whole connection is shut until the client changes something.
+SHUT = frozenset(
+    {
+        "access_token_invalid",
+        "access_token_expired",
+        "access_token_blocked",
+        "auth_error",
+        "ip_not_whitelisted",
+        "account_inactive",
+    }
+)
+# One right or option is missing: what needs it fails, all else goes on.
+MISSING_RIGHT = frozenset({"forbidden", "component_disabled", "method_component_disabled"})
+# We asked in a form the documents do not allow.
+_OUR_FAULT = frozenset(
+    {
+        "parse_error",
+        "invalid_request",
+        "method_not_found",
+        "batch_opreations_not_supported",
+        "batch_operations_not_supported",
+        "notifications_not_supported",
+        "data_type_error",
+        "required_parameter_missed",
+        "unexpected_parameters",
+        "invalid_parameters_combination",
+        "sort_prohibited",
+        "filter_prohibited",
+        "date_interval_limit_reached",
+        "parameter_component_disabled",
+        "character_encoding_not_allowed",
+    }
+)
+
+
+def sort(code: object, message: str, *, mnemonic: str, params: Mapping[str, object], limits: Mapping[str, object]) -> RemoteError:
+    """Return the way a refused request ended."""
+    if mnemonic in SHUT or mnemonic in MISSING_RIGHT:
+        return AccessDenied(SYSTEM, message, code=mnemonic)
+    if mnemonic == "limit_exceeded":
+        return RemoteUnavailable(SYSTEM, message, code=mnemonic, wait=_reset(params, limits))
+    if mnemonic == "internal_error":
+        return RemoteUnavailable(SYSTEM, message, code=mnemonic)
+    if mnemonic in _OUR_FAULT:
+        return UnexpectedReply(SYSTEM, message, code=mnemonic)
+    if code == _FORBIDDEN_DIRECTION_GROUP and mnemonic != "contact_in_blacklist":
+        # The vendor names the group of this refusal, but not its mnemonic.
+        return RemoteRejected(SYSTEM, message, code=DIRECTION_FORBIDDEN)
+    return RemoteRejected(SYSTEM, message, code=mnemonic)
+
+
+def _reset(params: Mapping[str, object], limits: Mapping[str, object]) -> float:
+    """Return the seconds until the used-up limit starts anew."""
+    unit = "day" if str(params.get("limit_type")) == "day" else "minute"
+    reset = limits.get(f"{unit}_reset")
+    return float(reset) if isinstance(reset, int | float) and reset > 0 else {"day": 3600.0, "minute": 60.0}[unit]

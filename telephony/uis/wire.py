@@ -1,0 +1,200 @@
+"""What the Data API sends, read into our words. Vendor names end here."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, TypeVar
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+
+from connector_project import phones
+from connector_project.remote import UnexpectedReply
+from telephony.uis import reasons
+from telephony.uis.refusals import SYSTEM
+from telephony.uis.types import Account, CallLeg, FinishedCall, OwnNumber, Person, Result, Status
+
+Digits = Callable[[str | None], str]
+# "Empty values come as null" holds for every field of the documents.
+Text = Annotated[str, BeforeValidator(lambda raw: "" if raw is None else str(raw))]
+Seconds = Annotated[int, BeforeValidator(lambda raw: raw or 0)]
+Flag = Annotated[bool, BeforeValidator(bool)]
+Words = Annotated[tuple[str, ...], BeforeValidator(lambda raw: tuple(raw or ()))]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
+
+
+RowT = TypeVar("RowT", bound=_Row)
+
+
+class AccountRow(_Row):
+    name: Text = ""
+    timezone: Text = ""
+
+    def to_account(self) -> Account:
+        return Account(self.name, self.timezone)
+
+
+class _Phone(_Row):
+    phone_number: Text = ""
+    status: Text = ""
+
+
+class _Extension(_Row):
+    extension_phone_number: Text = ""
+
+
+class EmployeeRow(_Row):
+    id: int
+    full_name: Text = ""
+    first_name: Text = ""
+    last_name: Text = ""
+    email: Text = ""
+    status: Text = ""
+    status_id: int | None = None
+    call_recording: Text = "all"
+    phone_numbers: Annotated[tuple[_Phone, ...], BeforeValidator(lambda raw: raw or ())] = ()
+    extension: _Extension | None = None
+
+    def to_person(self, *, digits: Digits) -> Person:
+        numbers = [digits(phone.phone_number) for phone in self.phone_numbers if phone.status != "inactive"]
+        return Person(
+            uis_id=self.id,
+            full_name=self.full_name or f"{self.last_name} {self.first_name}".strip(),
+            email=self.email.strip().lower(),
+            extension=(self.extension.extension_phone_number if self.extension else "").strip(),
+            numbers=tuple(number for number in numbers if number),
+            status=self.status_code,
+            recorded_directions=self.call_recording or "all",
+        )
+
+    @property
+    def status_code(self) -> str:
+        """The id is current; the word is deprecated and filled for standard statuses only."""
+        return str(self.status_id) if self.status_id is not None else self.status
+
+
+class StatusRow(_Row):
+    id: int
+    mnemonic: Text = ""
+    name: Text = ""
+    is_deleted: Flag = False
+
+    def to_status(self) -> Status:
+        return Status(self.id, self.mnemonic, self.name)
+
+
+class NumberRow(_Row):
+    virtual_phone_number: str
+    name: Text = ""
+    status: Text = ""
+
+    def to_number(self, *, digits: Digits) -> OwnNumber:
+        return OwnNumber(digits(self.virtual_phone_number), self.name, self.status == "active")
+
+
+class LegRow(_Row):
+    id: int
+    call_session_id: int
+    call_records: Words = ()
+    start_time: str
+    connect_time: str | None = None
+    duration: Seconds = 0
+    total_duration: Seconds = 0
+    finish_reason: Text = ""
+    virtual_phone_number: Text = ""
+    called_phone_number: Text = ""
+    contact_phone_number: Text = ""
+    is_operator: Flag = False
+    is_talked: Flag = False
+    employee_id: int | None = None
+
+    def to_leg(self, *, zone: ZoneInfo, digits: Digits) -> CallLeg:
+        return CallLeg(
+            leg_id=self.id,
+            session_id=self.call_session_id,
+            started_at=to_time(self.start_time, zone=zone),
+            connected_at=to_time(self.connect_time, zone=zone) if self.connect_time else None,
+            talk_seconds=self.duration,
+            total_seconds=self.total_duration,
+            finish_reason=self.finish_reason,
+            is_operator=self.is_operator,
+            is_talked=self.is_talked,
+            employee_id=self.employee_id,
+            contact=digits(self.contact_phone_number),
+            number=digits(self.virtual_phone_number),
+            called=digits(self.called_phone_number),
+            record_ids=self.call_records,
+        )
+
+
+class _Participant(_Row):
+    employee_id: int | None = None
+
+
+class CallRow(_Row):
+    id: int
+    start_time: str
+    finish_time: str | None = None
+    finish_reason: Text = ""
+    direction: Text = ""
+    source: Text = ""
+    is_lost: bool | None = None
+    contact_phone_number: Text = ""
+    virtual_phone_number: Text = ""
+    wait_duration: Seconds = 0
+    talk_duration: Seconds = 0
+    total_duration: Seconds = 0
+    call_records: Words = ()
+    employees: Annotated[tuple[_Participant, ...], BeforeValidator(lambda raw: raw or ())] = ()
+    last_talked_employee_id: int | None = None
+    call_api_external_id: Text = ""
+
+    def to_call(self, *, zone: ZoneInfo, digits: Digits) -> FinishedCall:
+        contact = digits(self.contact_phone_number)
+        is_lost = self.direction == "in" and not self.talk_duration and self.is_lost is not False
+        return FinishedCall(
+            event="report",
+            session_id=self.id,
+            happened_at=to_time(self.finish_time, zone=zone) if self.finish_time else None,
+            contact=contact,
+            number=digits(self.virtual_phone_number),
+            direction=self.direction,
+            is_internal=phones.is_internal(contact),
+            is_lost=is_lost,
+            talk_seconds=self.talk_duration,
+            wait_seconds=self.wait_duration,
+            total_seconds=self.total_duration,
+            started_at=to_time(self.start_time, zone=zone),
+            rung_ids=tuple(person.employee_id for person in self.employees if person.employee_id),
+            talker_id=self.last_talked_employee_id,
+            source=self.source,
+            external_id=self.call_api_external_id,
+            record_ids=self.call_records,
+            result=self._result(is_lost=is_lost),
+        )
+
+    def _result(self, *, is_lost: bool) -> Result:
+        if self.talk_duration:
+            return Result.ANSWERED
+        return reasons.of_missed(self.finish_reason) if is_lost else reasons.without_talk(self.finish_reason)
+
+
+def read(kind: type[RowT], data: object) -> list[RowT]:
+    """Read the rows of a reply. Raises UnexpectedReply when one is not as documented."""
+    try:
+        return TypeAdapter(list[kind]).validate_python(data or [])  # type: ignore[valid-type]
+    except ValidationError as exc:
+        where = exc.errors(include_input=False)[0]["loc"]
+        raise UnexpectedReply(SYSTEM, f"UIS sent a row that is not as documented ({kind.__name__}: {where}).") from exc
+
+
+def to_time(local: str, *, zone: ZoneInfo) -> datetime:
+    """Read a date of the Data API: local time of the account, without a zone."""
+    return datetime.fromisoformat(local).replace(tzinfo=zone).astimezone(UTC)
+
+
+def to_local(moment: datetime, *, zone: ZoneInfo) -> str:
+    """Write a date the way the Data API wants it."""
+    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")

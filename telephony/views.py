@@ -1,0 +1,39 @@
+"""Where UIS knocks."""
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
+from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from connector_project.http import LARGEST_BODY, is_too_large
+from telephony import inbox
+from tenants.models import Tenant
+
+
+class NotificationView(APIView):
+    """Takes any notification, in any form, at once."""
+
+    # The raw body is stored as it came; letting DRF parse it would cost half the speed and all broken templates.
+    parser_classes: list[type[BaseParser]] = []
+
+    def post(self, request: Request, hook: str, event: str = "") -> Response:
+        tenant = _tenant(hook)
+        if is_too_large(request):
+            return Response(status=413)
+        body = request._request.body  # noqa: SLF001 -- the raw bytes, whatever the content type claims
+        if len(body) > LARGEST_BODY:
+            return Response(status=413)
+        query = request._request.META.get("QUERY_STRING", "")  # noqa: SLF001 -- the same
+        inbox.receive(tenant, event=event, query=query, body=body.decode(errors="replace"), now=timezone.now())
+        return Response()
+
+    get = post
+
+
+def _tenant(hook: str) -> Tenant:
+    tenant = Tenant.objects.select_related("uis", "rules").filter(uis__hook=hook).first()
+    if tenant is None:
+        raise Http404
+    return tenant

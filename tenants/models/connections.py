@@ -1,0 +1,114 @@
+"""A client's two accounts: where, with which key, and whether the other side lets us in."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from tenants.fields import EncryptedTextField
+from tenants.models.tenant import Tenant, check_zone, new_hook
+
+
+class Connection(models.Model):
+    """What the two connections share: whether the other side lets us in."""
+
+    denied_at = models.DateTimeField(_("denied since"), null=True, blank=True, editable=False)
+    denied_code = models.CharField(_("what must be changed"), max_length=60, blank=True, editable=False)
+    denied_says = models.TextField(_("what was answered"), blank=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+    def deny(self, code: str, says: str, *, now: datetime) -> None:
+        """Pause the whole connection: nothing more is sent until a check succeeds or the settings change."""
+        type(self)._default_manager.filter(pk=self.pk, denied_at=None).update(denied_at=now)
+        type(self)._default_manager.filter(pk=self.pk).update(denied_code=code, denied_says=says)
+
+    def allow(self) -> None:
+        """Let work flow again."""
+        if self.denied_at is not None:
+            self.denied_at, self.denied_code, self.denied_says = None, "", ""
+            self.save(update_fields=["denied_at", "denied_code", "denied_says"])
+
+
+class UisConnection(Connection):
+    """A client's account in UIS, CoMagic, CallGear or Novofon."""
+
+    class Brand(models.TextChoices):
+        UIS = "uis", "UIS"
+        COMAGIC = "comagic", "CoMagic"
+        CALLGEAR = "callgear", "CallGear"
+        NOVOFON = "novofon", "Novofon"
+
+    tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="uis", verbose_name=_("client"))
+    brand = models.CharField(_("brand"), max_length=20, choices=Brand.choices, default=Brand.UIS)
+    access_token = EncryptedTextField(_("access key"), blank=True)
+    agent_user_id = models.BigIntegerField(
+        _("user id"), null=True, blank=True, help_text=_("Only for agents: the client's user on whose behalf we ask.")
+    )
+    hook = models.CharField(_("secret part of our address"), max_length=64, unique=True, default=new_hook, editable=False)
+    time_zone = models.CharField(
+        _("time zone"), max_length=64, blank=True, validators=[check_zone], help_text=_("Read from UIS; empty: the client's.")
+    )
+    media_host = models.CharField(
+        _("host of recordings"), max_length=100, blank=True, help_text=_("Empty: the brand's own, such as app.uiscom.ru.")
+    )
+    data_limits = models.JSONField(_("Data API points last seen"), default=dict, blank=True, editable=False)
+    call_limits = models.JSONField(_("Call API points last seen"), default=dict, blank=True, editable=False)
+    has_statuses = models.BooleanField(default=True, editable=False)
+    takes_lists = models.BooleanField(default=True, editable=False)  # whether filters accept the operator `in`
+    collect_after = models.DateTimeField(null=True, editable=False)  # the pace of asking for legs
+    synced_at = models.DateTimeField(_("employees brought"), null=True, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = _("UIS connection")
+        verbose_name_plural = _("UIS connections")
+
+    def __str__(self) -> str:
+        return f"{self.tenant} · {self.get_brand_display()}"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone UIS writes its dates in."""
+        return ZoneInfo(self.time_zone or self.tenant.time_zone)
+
+    @property
+    def is_russian(self) -> bool:
+        """Whether a number without a country code is a Russian one."""
+        return self.brand != self.Brand.CALLGEAR
+
+
+class CrmConnection(Connection):
+    """A client's account in retailCRM (Simla)."""
+
+    class Version(models.TextChoices):
+        AUTO = "auto", _("the newest that is served")
+        V5 = "v5", "v5"
+        V4 = "v4", "v4"
+
+    tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="crm", verbose_name=_("client"))
+    address = models.URLField(_("address"), blank=True, help_text=_("Such as https://shop.retailcrm.ru"))
+    key = EncryptedTextField(_("API key"), blank=True)
+    version = models.CharField(_("version"), max_length=4, choices=Version.choices, default=Version.AUTO)
+    served_version = models.CharField(_("version in use"), max_length=4, blank=True, editable=False)
+    module_code = models.CharField(_("module code"), max_length=64, blank=True, editable=False)
+    client_id = EncryptedTextField(editable=False, default=new_hook)
+    site = models.CharField(_("store"), max_length=100, blank=True, help_text=_("Code of the store, where the key sees several."))
+    time_zone = models.CharField(
+        _("time zone"), max_length=64, blank=True, validators=[check_zone], help_text=_("Read from the CRM; empty: the client's.")
+    )
+    sent_module = models.JSONField(default=dict, editable=False)  # the extensions and numbers the module was last told
+    registered_at = models.DateTimeField(_("module registered"), null=True, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = _("CRM connection")
+        verbose_name_plural = _("CRM connections")
+
+    def __str__(self) -> str:
+        return f"{self.tenant} · {self.address}"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone the CRM reads its dates in."""
+        return ZoneInfo(self.time_zone or self.tenant.time_zone)

@@ -1,0 +1,106 @@
+"""A client's people and numbers."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from tenants.models.tenant import Tenant
+
+
+class Employee(models.Model):
+    """One person, with his ids on both sides."""
+
+    class LinkedBy(models.TextChoices):
+        NOBODY = "", _("not linked")
+        EXTENSION = "EXTENSION", _("by extension")
+        EMAIL = "EMAIL", _("by e-mail")
+        HAND = "HAND", _("by hand")
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="employees", verbose_name=_("client"))
+    uis_id = models.BigIntegerField(_("id in UIS"))
+    full_name = models.CharField(_("name"), max_length=250, blank=True)
+    email = models.CharField(_("e-mail"), max_length=250, blank=True)
+    extension = models.CharField(_("extension"), max_length=20, blank=True)
+    numbers = models.JSONField(_("numbers"), default=list, blank=True)
+    recorded_directions = models.CharField(max_length=5, default="all", editable=False)  # all, in, out, off
+    own_number = models.ForeignKey(
+        "VirtualNumber", models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("calls out with")
+    )
+    is_dismissed = models.BooleanField(_("left UIS"), default=False, editable=False)
+    crm_user_id = models.BigIntegerField(_("id in the CRM"), null=True, blank=True)
+    linked_by = models.CharField(
+        _("linked"), max_length=10, choices=LinkedBy.choices, blank=True, default=LinkedBy.NOBODY, editable=False
+    )
+    uis_status = models.CharField(_("status in UIS"), max_length=40, blank=True, editable=False)
+    handed_status = models.CharField(max_length=40, blank=True, editable=False)  # the UIS status the CRM was told of
+    crm_status_sent = models.CharField(max_length=20, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = _("employee")
+        verbose_name_plural = _("employees")
+        ordering = ("full_name", "pk")
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "uis_id"], name="employee_once_per_tenant"),
+            # A CRM user is one person: two employees on one user would double his pop-ups and mix up his calls.
+            models.UniqueConstraint(
+                fields=["tenant", "crm_user_id"],
+                condition=models.Q(crm_user_id__isnull=False),
+                name="employee_crm_user_once_per_tenant",
+                violation_error_message=_("Another employee is linked to this CRM user."),
+            ),
+        ]
+        indexes = [models.Index(fields=["tenant", "extension"], name="employee_by_extension")]
+
+    def __str__(self) -> str:
+        return f"{self.full_name} ({self.extension or '–'})"
+
+
+class VirtualNumber(models.Model):
+    """One of the client's own numbers."""
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="virtual_numbers", verbose_name=_("client"))
+    number = models.CharField(_("number"), max_length=32)
+    name = models.CharField(_("name"), max_length=250, blank=True)
+    is_active = models.BooleanField(_("active in UIS"), default=True, editable=False)
+    site = models.CharField(_("store"), max_length=100, blank=True, help_text=_("Code of the store this number belongs to."))
+    is_default = models.BooleanField(
+        _("default"), default=False, help_text=_("Calls from the CRM go out with it where no other number fits.")
+    )
+
+    class Meta:
+        verbose_name = _("virtual number")
+        verbose_name_plural = _("virtual numbers")
+        ordering = ("number",)
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "number"], name="number_once_per_tenant"),
+            models.UniqueConstraint(
+                fields=["tenant"],
+                condition=models.Q(is_default=True),
+                name="one_default_number_per_tenant",
+                violation_error_message=_("Only one number can be the default."),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"+{self.number}"
+
+
+class UisStatus(models.Model):
+    """One status an employee of this client can have in UIS."""
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="uis_statuses", verbose_name=_("client"))
+    uis_id = models.BigIntegerField()
+    mnemonic = models.CharField(max_length=40, blank=True)
+    name = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = _("UIS status")
+        verbose_name_plural = _("UIS statuses")
+        constraints = [models.UniqueConstraint(fields=["tenant", "uis_id"], name="status_once_per_tenant")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def code(self) -> str:
+        """Its name in the transfer rules: the standard word, or the id of a status the client made himself."""
+        return self.mnemonic or str(self.uis_id)

@@ -1,0 +1,99 @@
+"""What may pass between a client's two systems: plain choices, kept in one row."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from connector_project import phones
+from tenants.models.people import Employee, VirtualNumber
+from tenants.models.tenant import Tenant
+from tenants.transfer import Choices, Filter, Selection
+
+
+class TransferRules(models.Model):
+    """One client's choices."""
+
+    class Popup(models.TextChoices):
+        ON_RING = "ON_RING", _("when it rings")
+        OFF = "OFF", _("off")
+
+    class Owner(models.TextChoices):
+        LAST_TALKER = "LAST_TALKER", _("who talked last")
+        FIRST_TALKER = "FIRST_TALKER", _("who talked first")
+        LONGEST_TALKER = "LONGEST_TALKER", _("who talked longest")
+
+    class MissedOwner(models.TextChoices):
+        LAST_RUNG = "LAST_RUNG", _("whose phone rang last")
+        RESPONSIBLE = "RESPONSIBLE", _("the customer's manager in the CRM")
+        NOBODY = "NOBODY", _("nobody")
+
+    class StatusSync(models.TextChoices):
+        OFF = "OFF", _("off")
+        CRM_TO_UIS = "CRM_TO_UIS", _("from the CRM to UIS")
+        BOTH = "BOTH", _("both ways")
+
+    tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="rules", verbose_name=_("client"))
+    popup_incoming = models.CharField(_("pop-up, incoming"), max_length=10, choices=Popup.choices, default=Popup.ON_RING)
+    popup_outgoing = models.CharField(_("pop-up, outgoing"), max_length=10, choices=Popup.choices, default=Popup.ON_RING)
+    upload_answered = models.BooleanField(_("upload answered calls"), default=True)
+    upload_missed = models.BooleanField(_("upload missed calls"), default=True)
+    upload_outgoing = models.BooleanField(_("upload outgoing calls"), default=True)
+    upload_internal = models.BooleanField(_("upload internal calls"), default=False)
+    number_filter = models.CharField(_("virtual numbers"), max_length=6, choices=Filter.choices, default=Filter.ALL)
+    numbers = models.ManyToManyField(VirtualNumber, blank=True, related_name="+", verbose_name=_("these numbers"))
+    employee_filter = models.CharField(_("employees"), max_length=6, choices=Filter.choices, default=Filter.ALL)
+    employees = models.ManyToManyField(Employee, blank=True, related_name="+", verbose_name=_("these employees"))
+    contact_filter = models.CharField(_("contact numbers"), max_length=6, choices=Filter.choices, default=Filter.ALL)
+    contacts = models.TextField(_("these contacts"), blank=True, help_text=_("One number a line."))
+    send_recording = models.BooleanField(_("pass the recording's link"), default=True)
+    recording_wait_minutes = models.PositiveSmallIntegerField(
+        _("wait for the recording, minutes"), default=10, help_text=_("An uploaded call cannot be changed, so we wait.")
+    )
+    owner = models.CharField(_("whose call it is"), max_length=20, choices=Owner.choices, default=Owner.LAST_TALKER)
+    missed_owner = models.CharField(
+        _("whose missed call it is"), max_length=20, choices=MissedOwner.choices, default=MissedOwner.LAST_RUNG
+    )
+    status_sync = models.CharField(
+        _("statuses"), max_length=20, choices=StatusSync.choices, default=StatusSync.CRM_TO_UIS
+    )
+    status_free = models.CharField(_("“free” in UIS"), max_length=40, default="available")
+    status_busy = models.CharField(_("“busy” in UIS"), max_length=40, default="do_not_disturb")
+    status_dinner = models.CharField(_("“dinner” in UIS"), max_length=40, default="break")
+    status_break = models.CharField(_("“break” in UIS"), max_length=40, default="break")
+
+    class Meta:
+        verbose_name = _("transfer rules")
+        verbose_name_plural = _("transfer rules")
+
+    def __str__(self) -> str:
+        return str(self.tenant)
+
+    def choices(self) -> Choices:
+        """Return these rules as values; asks the database for a list only where a filter needs it."""
+        return Choices(
+            shows={"in": self.popup_incoming != self.Popup.OFF, "out": self.popup_outgoing != self.Popup.OFF},
+            uploads_answered=self.upload_answered,
+            uploads_missed=self.upload_missed,
+            uploads_outgoing=self.upload_outgoing,
+            uploads_internal=self.upload_internal,
+            numbers=_selection(self.number_filter, self.numbers, "number"),
+            employees=_selection(self.employee_filter, self.employees, "uis_id"),
+            contacts=Selection(self.contact_filter, self._contacts()),
+        )
+
+    def uis_status(self, crm_status: str) -> str:
+        """Return the UIS status that stands for a CRM status; an unknown word means not available."""
+        known = {"free": self.status_free, "dinner": self.status_dinner, "break": self.status_break}
+        return known.get(crm_status, self.status_busy)
+
+    def crm_status(self, uis_status: str) -> str:
+        """Return the CRM status that stands for a UIS status; one the table does not name means busy."""
+        table = {self.status_dinner: "dinner", self.status_break: "break", self.status_busy: "busy", self.status_free: "free"}
+        return table.get(uis_status, "busy")
+
+    def _contacts(self) -> frozenset[object]:
+        typed = (phones.digits(line, is_russian=self.tenant.uis.is_russian) for line in self.contacts.splitlines())
+        return frozenset(number for number in typed if number)
+
+
+def _selection(mode: str, chosen: models.Manager[VirtualNumber] | models.Manager[Employee], field: str) -> Selection:
+    return Selection(mode, frozenset() if mode == Filter.ALL else frozenset(chosen.values_list(field, flat=True)))

@@ -1,0 +1,57 @@
+"""One client of ours."""
+
+import secrets
+from datetime import timedelta
+from zoneinfo import ZoneInfo, available_timezones
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+ACTIVATION_TERM = timedelta(days=14)
+
+
+def new_hook() -> str:
+    """Return a secret part of an address: 256 random bits."""
+    return secrets.token_urlsafe(32)
+
+
+def check_zone(value: str) -> None:
+    """Raise ValidationError for a name that is no IANA time zone."""
+    if value and value not in available_timezones():
+        raise ValidationError(_("“%(zone)s” is no time zone; write one such as Europe/Moscow."), params={"zone": value})
+
+
+class Tenant(models.Model):
+    """One client: a shop with an account in each system."""
+
+    name = models.CharField(_("name"), max_length=200)
+    slug = models.SlugField(_("short name"), max_length=80, unique=True)
+    language = models.CharField(_("language"), max_length=2, choices=settings.LANGUAGES, default="ru")
+    time_zone = models.CharField(_("time zone"), max_length=64, default="Europe/Moscow", validators=[check_zone])
+    is_paused = models.BooleanField(
+        _("paused"), default=False, help_text=_("Everything that comes in is stored and worked off when resumed; no pop-ups.")
+    )
+    activated_at = models.DateTimeField(_("activated"), null=True, blank=True, editable=False)
+    activation_token = models.CharField(max_length=64, unique=True, default=new_hook, editable=False)
+    activation_expires_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("client")
+        verbose_name_plural = _("clients")
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone people of this client read times in."""
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether work for this client may leave the house."""
+        return self.activated_at is not None and not self.is_paused

@@ -1,0 +1,94 @@
+"""Which calls and cards a client's rules keep back: pure decisions over values."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class KeptBack(models.TextChoices):
+    """The rule by which a call is not uploaded, or a pop-up not shown."""
+
+    ANSWERED_OFF = "ANSWERED_OFF", _("answered calls are not uploaded")
+    MISSED_OFF = "MISSED_OFF", _("missed calls are not uploaded")
+    OUTGOING_OFF = "OUTGOING_OFF", _("outgoing calls are not uploaded")
+    INTERNAL_OFF = "INTERNAL_OFF", _("internal calls are not uploaded")
+    NUMBER = "NUMBER", _("calls of this virtual number are not passed")
+    EMPLOYEE = "EMPLOYEE", _("calls of this employee are not passed")
+    CONTACT = "CONTACT", _("calls of this contact number are not passed")
+    HIDDEN_NUMBER = "HIDDEN_NUMBER", _("the caller hid his number, and the CRM takes no call without one")
+    POPUP_OFF = "POPUP_OFF", _("pop-ups are off for this direction")
+
+
+class Filter(models.TextChoices):
+    ALL = "ALL", _("all")
+    ONLY = "ONLY", _("only these")
+    EXCEPT = "EXCEPT", _("all but these")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """One filter and its list."""
+
+    mode: str
+    members: frozenset[object]
+
+    def takes(self, items: Iterable[object]) -> bool:
+        """Say whether a call with these numbers or people passes; without any it passes only where nothing is picked."""
+        is_listed = any(item in self.members for item in items)
+        return self.mode == Filter.ALL or is_listed == (self.mode == Filter.ONLY)
+
+
+@dataclass(frozen=True)
+class CallFacts:
+    """As much of a call as the rules look at."""
+
+    direction: str
+    is_answered: bool
+    is_internal: bool
+    contact: str
+    number: str
+    employees: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Choices:
+    """One client's rules, read once, asked often."""
+
+    shows: Mapping[str, bool]
+    uploads_answered: bool
+    uploads_missed: bool
+    uploads_outgoing: bool
+    uploads_internal: bool
+    numbers: Selection
+    employees: Selection
+    contacts: Selection
+
+    def keeps_back_upload(self, call: CallFacts) -> KeptBack | None:
+        """Return the rule by which this finished call stays out of the CRM, if one does."""
+        return self._by_kind(call) or self._by_lists(call)
+
+    def keeps_back_popup(self, call: CallFacts) -> KeptBack | None:
+        """Return the rule by which no card is shown for this call, if one does."""
+        if call.is_internal:
+            return KeptBack.INTERNAL_OFF
+        return self._by_lists(call) if self.shows[call.direction] else KeptBack.POPUP_OFF
+
+    def _by_kind(self, call: CallFacts) -> KeptBack | None:
+        if call.is_internal:
+            return None if self.uploads_internal else KeptBack.INTERNAL_OFF
+        if call.direction == "out":
+            return None if self.uploads_outgoing else KeptBack.OUTGOING_OFF
+        if call.is_answered:
+            return None if self.uploads_answered else KeptBack.ANSWERED_OFF
+        return None if self.uploads_missed else KeptBack.MISSED_OFF
+
+    def _by_lists(self, call: CallFacts) -> KeptBack | None:
+        if not call.contact:
+            return KeptBack.HIDDEN_NUMBER
+        if not self.numbers.takes([call.number]):
+            return KeptBack.NUMBER
+        if not self.employees.takes(call.employees):
+            return KeptBack.EMPLOYEE
+        return None if self.contacts.takes([call.contact]) else KeptBack.CONTACT

@@ -1,0 +1,156 @@
+"""What every test has at hand: both vendors, a client who is switched on, and the real queue."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+import pytest
+import responses
+import time_machine
+from django.test import Client
+from django.utils import timezone
+
+from connector_project import budget
+from crm import activation
+from tenants import onboarding
+from tenants.models import Tenant
+from tests import queue as real_queue
+from tests.fakes import retailcrm, uis
+
+NUMBER = "74950000001"
+CONTACT = "79990000001"
+IVAN, PETR, ANNA = 300001, 300002, 300003
+CRM_HOST = "acct-example.retailcrm.ru"
+
+
+@pytest.fixture
+def _wire() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock
+
+
+@pytest.fixture
+def uis_world(_wire: responses.RequestsMock) -> uis.FakeUis:
+    """All of UIS."""
+    world = uis.FakeUis()
+    world.mount(_wire)
+    return world
+
+
+@pytest.fixture
+def crm_world(_wire: responses.RequestsMock) -> retailcrm.FakeRetailCrm:
+    """All of retailCRM."""
+    world = retailcrm.FakeRetailCrm()
+    world.mount(_wire)
+    return world
+
+
+@pytest.fixture
+def pbx(uis_world: uis.FakeUis) -> uis.Account:
+    """The client's account in UIS, with three people and two numbers."""
+    account = uis_world.add_account("uis-token")
+    account.add_employee(IVAN, "Иванов Иван", extension="101", email="ivan@example.com", numbers=["79990000011"])
+    account.add_employee(PETR, "Петров Пётр", extension="102", email="petr@example.com", numbers=["79990000012"])
+    account.add_employee(ANNA, "Сидорова Анна", extension="103", email="anna@example.com", numbers=["79990000013"])
+    account.add_number(NUMBER, name="Основной")
+    account.add_number("74950000002", name="Второй")
+    return account
+
+
+@pytest.fixture
+def crm(crm_world: retailcrm.FakeRetailCrm) -> retailcrm.Account:
+    """The client's account in the CRM; only Ivan and Petr have a user there."""
+    account = crm_world.add_account(CRM_HOST)
+    account.add_user(27, first_name="Иван", last_name="Иванов", email="ivan@example.com")
+    account.add_user(28, first_name="Пётр", last_name="Петров", email="petr@example.com")
+    account.limits_on = False
+    return account
+
+
+@pytest.fixture
+def tenant(db: None, pbx: uis.Account, crm: retailcrm.Account) -> Tenant:
+    """A client who is switched on."""
+    new = onboarding.NewTenant(
+        name="Ромашка",
+        slug="romashka",
+        uis_token=pbx.token,
+        crm_url=f"https://{crm.host}",
+        crm_key=crm.key,
+        default_number=NUMBER,
+    )
+    added = onboarding.add(new, now=timezone.now())
+    activation.activate(added, now=timezone.now())
+    return Tenant.objects.select_related("uis", "crm", "rules").get(pk=added.pk)
+
+
+@pytest.fixture
+def stranger(tenant: Tenant, uis_world: uis.FakeUis, crm_world: retailcrm.FakeRetailCrm) -> Iterator[Tenant]:
+    """A second client, switched on, whom nothing of the first may reach."""
+    uis_world.add_account("other-token").add_number("74950000009")
+    account = crm_world.add_account("other.retailcrm.ru", key="otherKey")
+    account.limits_on = False
+    new = onboarding.NewTenant(
+        name="Чужой", slug="stranger", uis_token="other-token", crm_url="https://other.retailcrm.ru", crm_key="otherKey"
+    )
+    added = onboarding.add(new, now=timezone.now())
+    activation.activate(added, now=timezone.now())
+    yield added
+    assert account.calls == []
+    assert account.events == []
+    assert not added.calls.exists()
+    assert not added.commands.exists()
+    assert not added.popups.exists()
+
+
+@pytest.fixture
+def hook(tenant: Tenant) -> str:
+    """Where UIS sends notifications."""
+    return f"/hooks/uis/{tenant.uis.hook}/"
+
+
+@pytest.fixture
+def run_queue() -> Callable[[], int]:
+    """Work off the real queue table, tasks that queue tasks included."""
+    return real_queue.drain
+
+
+@pytest.fixture
+def notify(client: Client, hook: str, run_queue: Callable[[], int]) -> Callable[..., None]:
+    """Send notifications the way UIS does, and work off what follows."""
+
+    def send(*bodies: object, works: bool = True) -> None:
+        for body in bodies:
+            answer = client.post(hook, body, content_type="application/json")
+            assert (answer.status_code, answer.content) == (200, b"")
+            if works:
+                run_queue()
+
+    return send
+
+
+@pytest.fixture
+def later(run_queue: Callable[[], int]) -> Iterator[Callable[[timedelta], datetime]]:
+    """Let time pass, and run the minute's sweep at its end."""
+    travellers: list[time_machine.travel] = []
+
+    def wait(passed: timedelta) -> datetime:
+        travel = time_machine.travel(timezone.now() + passed)
+        travel.start()
+        travellers.append(travel)
+        real_queue.sweep()
+        return timezone.now()
+
+    yield wait
+    for travel in reversed(travellers):
+        travel.stop()
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_turns(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Requests need no pause in tests, but for the tests of the pause itself."""
+    if "real_turns" not in request.fixturenames:
+        monkeypatch.setattr(budget.time, "sleep", lambda _seconds: None)
+
+
+@pytest.fixture
+def real_turns() -> None:
+    """Ask for the real pauses between requests."""

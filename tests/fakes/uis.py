@@ -1,0 +1,208 @@
+"""A strict stateful fake of UIS (Data API v2.0, Call API v4.0), written from reference/uis.md alone."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import requests
+import responses
+
+from tests.fakes import uis_call, uis_data
+from tests.fakes.uis_account import Account
+from tests.fakes.uis_data import Method, Reply
+from tests.fakes.uis_faults import KINDS, Answer, Outages, fail, write
+from tests.fakes.uis_notices import NAMES as EVENTS
+from tests.fakes.uis_rpc import UNCOUNTED, Envelope, Refusal, Row, check_envelope, check_transport, read_envelope
+from tests.fakes.uis_session import Leg, Session
+
+__all__ = ["BRANDS", "EVENTS", "KINDS", "Account", "Answer", "FakeUis", "Leg", "RpcRequest", "Session"]
+
+# brand -> where its Data API and its Call API answer (section 1.1)
+BRANDS = {
+    "uis": {"data": "https://dataapi.uiscom.ru/v2.0", "call": "https://callapi.uiscom.ru/v4.0"},
+    "comagic": {"data": "https://dataapi.comagic.ru/v2.0", "call": "https://callapi.comagic.ru/v4.0"},
+    "callgear": {"data": "https://dataapi.callgear.com/v2.0", "call": "https://callapi.callgear.com/v4.0"},
+    "novofon": {
+        "data": "https://dataapi-jsonrpc.novofon.ru/v2.0",
+        "call": "https://callapi-jsonrpc.novofon.ru/v4.0",
+    },
+}
+_METHODS: dict[str, dict[str, Method]] = {"data": uis_data.METHODS, "call": uis_call.METHODS}
+
+
+@dataclass(frozen=True)
+class RpcRequest:
+    """One request that arrived; `mnemonic` is None when it succeeded, a kind of `KINDS` when we were down."""
+
+    api: str
+    method: str
+    params: Row
+    at: datetime
+    mnemonic: str | None
+    token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class _Arrived:
+    api: str
+    brand: str | None
+    http_method: str
+    headers: Mapping[str, str]
+    body: bytes
+    envelope: Envelope
+
+
+class FakeUis:
+    """The vendor with all its customers."""
+
+    def __init__(self, now: Callable[[], datetime] | None = None) -> None:
+        self._now = now
+        self.accounts: dict[str, Account] = {}
+        self.requests: list[RpcRequest] = []
+        self._outages = Outages()
+        self._lock = threading.RLock()  # the simulator serves it from several threads
+        # Beyond 32 bits from the start, as the vendor's ids are by now.
+        self._session_ids: Iterator[int] = itertools.count(5139032004)
+        self._leg_ids: Iterator[int] = itertools.count(11692454785)
+
+    def now(self) -> datetime:
+        """Tell the time; the system clock is looked up at each call so that tests can turn it."""
+        return self._now() if self._now else datetime.now(UTC)
+
+    def add_account(
+        self,
+        token: str = "uis-token",
+        *,
+        name: str = "ООО Пример",
+        timezone: str = "Europe/Moscow",
+        brand: str = "uis",
+    ) -> Account:
+        """Sign a customer up."""
+        if brand not in BRANDS:
+            raise ValueError(f"no such brand: {brand}")
+        account = Account(token, name, timezone, brand, clock=self.now)
+        account.session_ids, account.leg_ids = self._session_ids, self._leg_ids
+        account.app_id += len(self.accounts)
+        self.accounts[token] = account
+        return account
+
+    def break_down(self, kind: str, *, method: str | None = None, times: int | None = None) -> None:
+        """Fail from now on: every request or those of one method, so many times or until repaired."""
+        self._outages.add(kind, method=method, times=times)
+
+    def repair(self) -> None:
+        """Work again."""
+        self._outages.clear()
+
+    def mount(self, mock: responses.RequestsMock) -> None:
+        """Answer on the hosts of all brands."""
+        for brand, urls in BRANDS.items():
+            for api, url in urls.items():
+                for http_method in (responses.POST, responses.GET, responses.PUT):
+                    mock.add_callback(http_method, url, self._callback(api, brand), content_type=None)
+
+    def serve(self, api: str, *, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Answer one HTTP request, whatever the brand; where the line breaks, a gateway's answer stands in."""
+        try:
+            return self._receive(api, brand=None, method=method, headers=headers, body=body)
+        except requests.exceptions.ReadTimeout:
+            return fail("504")
+        except requests.exceptions.ConnectionError:
+            return fail("502")
+
+    def _callback(self, api: str, brand: str) -> Callable[[requests.PreparedRequest], tuple[int, dict[str, str], str]]:
+        def answer(request: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
+            body = request.body or b""
+            given = self._receive(
+                api,
+                brand=brand,
+                method=str(request.method),
+                headers=request.headers,
+                body=body.encode() if isinstance(body, str) else bytes(body),
+            )
+            return given.status, given.headers, given.body
+
+        return answer
+
+    def _receive(self, api: str, *, brand: str | None, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        envelope = read_envelope(body)
+        arrived = _Arrived(api, brand, method, headers, body, envelope)
+        with self._lock:
+            kind = self._outages.meet(envelope.method)
+            if kind in {None, "cut"}:
+                answer = self._execute(arrived)
+            elif kind != "refused":  # that one never arrived
+                self._note(arrived, kind)
+        return answer if kind is None else fail(kind)
+
+    def _note(self, arrived: _Arrived, mnemonic: str | None) -> None:
+        envelope = arrived.envelope
+        request = RpcRequest(arrived.api, envelope.method, envelope.params, self.now(), mnemonic, envelope.token)
+        self.requests.append(request)
+
+    def _execute(self, arrived: _Arrived) -> Answer:
+        account: Account | None = None
+        status = 200 if arrived.http_method.upper() == "POST" else 405
+        try:
+            method = _find_method(arrived)
+            account = self._find_account(arrived)
+            _admit(account, method, arrived.api)
+            reply = method.run(account, arrived.envelope.params)
+        except Refusal as refusal:
+            self._note(arrived, refusal.mnemonic)
+            is_counted = refusal.mnemonic not in UNCOUNTED
+            metadata = _metadata(account, arrived.api) if account and is_counted else None
+            return write(refusal.body(arrived.envelope.request_id, metadata=metadata), status=status)
+        self._note(arrived, None)
+        account.take_point(arrived.api)
+        result = _result(reply, account, arrived)
+        return write({"jsonrpc": "2.0", "id": arrived.envelope.request_id, "result": result})
+
+    def _find_account(self, arrived: _Arrived) -> Account:
+        token = arrived.envelope.token
+        account = self.accounts.get(token)
+        # A key of one brand is unknown to the others.
+        if account is None or arrived.brand not in {None, account.brand}:
+            raise Refusal("access_token_invalid", "access_token", token or None)
+        if account.token_state != "valid":
+            raise Refusal(f"access_token_{account.token_state}", "access_token", token)
+        return account
+
+
+def _find_method(arrived: _Arrived) -> Method:
+    check_transport(arrived.http_method, headers=arrived.headers, body=arrived.body)
+    check_envelope(arrived.envelope, brand=arrived.brand)
+    method = _METHODS[arrived.api].get(arrived.envelope.method)
+    if method is None:
+        raise Refusal("method_not_found", value=arrived.envelope.method)
+    return method
+
+
+def _admit(account: Account, method: Method, api: str) -> None:
+    """Refuse a customer who may not call this method, or not now."""
+    if not account.is_whitelisted:
+        raise Refusal("ip_not_whitelisted", ip=account.caller_ip)
+    if not account.is_active:
+        raise Refusal("account_inactive")
+    if method.component and method.component not in account.components:
+        raise Refusal("component_disabled", component_name=method.component)
+    if method.permission and method.permission not in account.permissions:
+        raise Refusal("forbidden")
+    account.check_points(api)
+
+
+def _metadata(account: Account, api: str) -> Row:
+    return {"version": None, "limits": account.limits(api)}
+
+
+def _result(reply: Reply, account: Account, arrived: _Arrived) -> Row:
+    if reply.data is None:
+        return {}
+    is_odd = arrived.envelope.method == "get.account" and account.spells_meta_data
+    counted = {} if reply.total is None else {"total_items": reply.total}
+    metadata = counted | _metadata(account, arrived.api)
+    return {"data": reply.data, "meta_data" if is_odd else "metadata": metadata}

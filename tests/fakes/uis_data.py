@@ -1,0 +1,134 @@
+"""The Data API of the fake UIS: account, employees, statuses, numbers, the two reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.fakes import uis_columns, uis_reports, uis_update
+from tests.fakes.uis_account import Account
+from tests.fakes.uis_columns import Columns
+from tests.fakes.uis_query import LISTING, parse_date, select
+from tests.fakes.uis_rpc import Param, Refusal, Row, check_params
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a method gives back. No data at all is the empty result of update.*."""
+
+    data: object = None
+    total: int | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method and what the customer needs to call it."""
+
+    run: Callable[[Account, Row], Reply]
+    permission: str | None = None
+    component: str | None = None
+
+
+_WINDOW = {"date_from": Param("string", is_required=True), "date_till": Param("string", is_required=True)}
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """A get.* method: where its rows come from, which columns they have, what it takes besides the common part."""
+
+    rows: Callable[[Account, Row], list[Row]]
+    columns: Columns
+    spec: Mapping[str, Param] = field(default_factory=dict)
+
+    def __call__(self, account: Account, params: Row) -> Reply:
+        check_params(params, {**LISTING, **self.spec, **user_param(account)})
+        check_user(account, params)
+        columns = uis_columns.on_brand(self.columns, account.brand)
+        rows = self.rows(account, params)
+        page, total = select(rows, columns, params, has_in=not account.refuses_in_operator)
+        return Reply(page, total)
+
+
+def user_param(account: Account) -> dict[str, Param]:
+    """Only an agent knows the parameter user_id, and must give it."""
+    return {"user_id": Param("number", is_required=True)} if account.agent_user_ids else {}
+
+
+def check_user(account: Account, params: Row) -> None:
+    """Refuse a user who is none of the agent's."""
+    if account.agent_user_ids and params["user_id"] not in account.agent_user_ids:
+        raise Refusal("forbidden", "user_id", params["user_id"])
+
+
+def _account_rows(account: Account, params: Row) -> list[Row]:
+    return [{"app_id": account.app_id, "name": account.name, "timezone": account.timezone}]
+
+
+def _employee_rows(account: Account, params: Row) -> list[Row]:
+    return list(account.employees.values())
+
+
+def _number_rows(account: Account, params: Row) -> list[Row]:
+    return list(account.numbers.values())
+
+
+def _status_rows(account: Account, params: Row) -> list[Row]:
+    if not account.has_statuses:
+        raise Refusal("method_not_found")
+    is_deleted = params.get("is_deleted", False)
+    return [row for row in account.statuses.values() if row["is_deleted"] == is_deleted]
+
+
+def _call_rows(account: Account, params: Row) -> list[Row]:
+    is_inside, now = _read_window(params), account.clock()
+    found = []
+    for session in account.sessions.values():
+        is_shown = session.is_shown(now) or (session.is_running and params.get("include_ongoing_calls", False))
+        if is_shown and is_inside(account.local(session.started_at)):
+            found.append(uis_reports.call_row(session, now))
+    return found
+
+
+def _leg_rows(account: Account, params: Row) -> list[Row]:
+    is_inside, now = _read_window(params), account.clock()
+    found = []
+    for session in account.sessions.values():
+        legs = session.legs if session.is_shown(now) else []
+        found += [uis_reports.leg_row(leg, session, now) for leg in legs if is_inside(account.local(leg.started_at))]
+    return found
+
+
+def _read_window(params: Row) -> Callable[[datetime], bool]:
+    first, last = (parse_date(params[name], name) for name in ("date_from", "date_till"))
+    if last > _three_months_after(first):
+        raise Refusal("date_interval_limit_reached", "date_till", params["date_till"])
+    return lambda local: first <= local.replace(microsecond=0) <= last
+
+
+def _three_months_after(moment: datetime) -> datetime:
+    month = moment.month + 3
+    first = moment.replace(day=1, year=moment.year + (month - 1) // 12, month=(month - 1) % 12 + 1)
+    following = (first + timedelta(days=32)).replace(day=1)
+    last_day = (following - timedelta(days=1)).day
+    return first.replace(day=min(moment.day, last_day))
+
+
+def _update_employees(account: Account, params: Row) -> Reply:
+    check_params(params, uis_update.spec(account) | user_param(account))
+    check_user(account, params)
+    uis_update.update(account, {name: value for name, value in params.items() if name != "user_id"})
+    return Reply()
+
+
+_ONGOING: dict[str, Any] = {"include_ongoing_calls": Param("boolean")}
+METHODS = {
+    "get.account": Method(_Listing(_account_rows, uis_columns.ACCOUNT)),
+    "get.employees": Method(_Listing(_employee_rows, uis_columns.EMPLOYEES), permission="employees: select"),
+    "get.statuses": Method(_Listing(_status_rows, uis_columns.STATUSES, {"is_deleted": Param("boolean")})),
+    "get.virtual_numbers": Method(_Listing(_number_rows, uis_columns.NUMBERS), permission="number_management: select"),
+    "get.calls_report": Method(_Listing(_call_rows, uis_columns.CALLS, _WINDOW | _ONGOING)),
+    "get.call_legs_report": Method(_Listing(_leg_rows, uis_columns.LEGS, _WINDOW)),
+    "update.employees": Method(_update_employees, permission="employees: update"),
+}

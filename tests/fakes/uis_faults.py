@@ -1,0 +1,79 @@
+"""How the fake UIS fails as a machine: outages, broken lines, pages in place of JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import requests
+
+from tests.fakes.uis_rpc import Refusal, Row
+
+KINDS = ("503", "500", "html", "timeout", "refused", "cut", "internal_error")
+_JSON = {"Content-Type": "application/json; charset=UTF-8"}
+_HTML = {"Content-Type": "text/html; charset=UTF-8"}
+_PAGE = "<html><body><h1>Service temporarily unavailable</h1></body></html>"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes back over HTTP."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+
+
+@dataclass
+class _Outage:
+    kind: str
+    method: str | None
+    times: int | None
+
+    def meets(self, method: str) -> bool:
+        return self.method in {None, method} and self.times != 0
+
+    def count(self) -> None:
+        if self.times is not None:
+            self.times -= 1
+
+
+class Outages:
+    """What is broken at the moment; of several outages the oldest that fits strikes."""
+
+    def __init__(self) -> None:
+        self._outages: list[_Outage] = []
+
+    def add(self, kind: str, *, method: str | None, times: int | None) -> None:
+        """Break something."""
+        if kind not in KINDS:
+            raise ValueError(f"no such way to break down: {kind}")
+        self._outages.append(_Outage(kind, method, times))
+
+    def clear(self) -> None:
+        """Repair everything."""
+        self._outages.clear()
+
+    def meet(self, method: str) -> str | None:
+        """Return what strikes this request, and count it."""
+        outage = next((one for one in self._outages if one.meets(method)), None)
+        if outage is None:
+            return None
+        outage.count()
+        return outage.kind
+
+
+def write(body: Row, *, status: int = 200) -> Answer:
+    """Return a JSON answer."""
+    return Answer(status, dict(_JSON), json.dumps(body, ensure_ascii=False))
+
+
+def fail(kind: str) -> Answer:
+    """Return or raise what an outage looks like from outside."""
+    if kind == "timeout":
+        raise requests.exceptions.ReadTimeout("Read timed out")
+    if kind in {"refused", "cut"}:
+        raise requests.exceptions.ConnectionError(f"Connection {kind}")
+    if kind == "internal_error":
+        return write(Refusal("internal_error").body(None, metadata=None))
+    return Answer(int(kind) if kind.isdigit() else 200, dict(_HTML), _PAGE)

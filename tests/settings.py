@@ -1,0 +1,20 @@
+"""The settings tests run with: the product's own, in an environment that is the same everywhere."""
+
+import os
+
+os.environ |= {
+    "DEBUG": "false",
+    "SECRET_KEY": "only-for-tests",
+    "FIELD_ENCRYPTION_KEYS": "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk=",
+    "PUBLIC_URL": "https://connector.example.com",
+    "ALLOWED_HOSTS": "connector.example.com,testserver",
+    "LOG_LEVEL": "WARNING",
+}
+for _name in ("UIS_DATA_API_URL", "UIS_CALL_API_URL", "TRUSTED_REMOTE_HOSTS", "SENTRY_DSN", "RETAILCRM_MODULE_SECRET"):
+    os.environ.pop(_name, None)
+os.environ.setdefault("DATABASE_URL", "sqlite:///:memory:")
+
+from connector_project.settings import *  # noqa: E402, F403 -- the environment comes first
+
+SECURE_SSL_REDIRECT = False
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
