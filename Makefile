@@ -18,10 +18,10 @@ install: .venv/installed ## make .venv and install what running and testing need
 	@touch $@
 
 demo: install ## play every walk on SQLite with both vendors simulated (ONCE=1: stop after them; PORT=8000)
-	$(BIN)/python manage.py demo --port $(PORT) $(if $(ONCE),--once)
+	DEBUG=true $(BIN)/python manage.py demo --port $(PORT) $(if $(ONCE),--once)
 
 dev: install ## web with reload, workers, simulator, a demo client
-	$(BIN)/python manage.py demo --port $(PORT) --dev
+	DEBUG=true $(BIN)/python manage.py demo --port $(PORT) --dev
 
 test: install ## the whole suite on SQLite, and again on PostgreSQL where one answers
 	$(BIN)/python -m tests.run
@@ -29,7 +29,7 @@ test: install ## the whole suite on SQLite, and again on PostgreSQL where one an
 check: install ## format, lint, types, import contracts, migrations, translations, deploy checks
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy .
+	$(BIN)/mypy
 	$(BIN)/lint-imports
 	DEBUG=true $(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python -m tests.translations

@@ -20,6 +20,6 @@ class ConnectorConfig(AppConfig):
         remote.trust(settings.TRUSTED_REMOTE_HOSTS)
         post_spawn.connect(beats.start)
         # Sent once for each app; the last of them stands after all tables and permissions are there.
-        last = list(apps.get_app_configs())[-1]
+        last = [app for app in apps.get_app_configs() if app.models_module][-1]
         post_migrate.connect(schedules.apply, sender=last)
         post_migrate.connect(groups.apply, sender=last)

@@ -19,7 +19,7 @@ FORGOTTEN_AFTER = timedelta(minutes=10)
 logger = logging.getLogger(__name__)
 
 
-def start(*, proc_name: str, **_signal: Any) -> None:  # noqa: ANN401 -- a Django signal's arguments
+def start(*, proc_name: str, **_signal: Any) -> None:
     """Begin to beat in this worker process (receiver of django-q's post_spawn)."""
     threading.Thread(target=_beat_for_ever, name=f"beat of {proc_name}", daemon=True).start()
 

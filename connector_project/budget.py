@@ -1,4 +1,4 @@
-"""A request budget that all processes and machines share: evenly spaced turns, in Redis where it is set, else in the database.
+"""A request budget that all processes and machines share: evenly spaced turns, in Redis if set, else in the database.
 
 Turns are spaced (25 ms apart for 40 a second), never bunched: so no window of one second, wherever the vendor puts it,
 holds more than the budget. Who is live takes the next turn even if it lies ahead; the others wait until a turn is free

@@ -9,11 +9,13 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 
 
 @register(Tags.security, deploy=True)
-def check_production(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:  # noqa: ANN401
+def check_production(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
     """Find settings that are for development only."""
     found: list[CheckMessage] = []
     if not settings.PUBLIC_URL.startswith("https://"):
-        found.append(Error("PUBLIC_URL must begin with https://: keys and numbers pass through it.", id="connector.E001"))
+        found.append(
+            Error("PUBLIC_URL must begin with https://: keys and numbers pass through it.", id="connector.E001")
+        )
     if "sqlite" in settings.DATABASES["default"]["ENGINE"]:
         found.append(Warning("SQLite serves one machine only; set DATABASE_URL to PostgreSQL.", id="connector.W001"))
     if settings.TRUSTED_REMOTE_HOSTS:

@@ -2,6 +2,7 @@
 
 import base64
 import ipaddress
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,9 +14,17 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.FileAwareEnv()
 
 
+def _text(name: str, *, default: str = "") -> str:
+    """Return a variable, or what the file holds that X_FILE names; a file ends in a line break, a value does not."""
+    try:
+        return str(env.str(name, default=default)).strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ImproperlyConfigured(f"{name}_FILE names a file that cannot be read: {exc}.") from exc
+
+
 def secret(name: str, *, is_debug: bool, stand_in: str) -> str:
     """Return a secret that must be set, unless DEBUG allows the public stand-in."""
-    value = env.str(name, default="")
+    value = _text(name)
     if not value and not is_debug:
         raise ImproperlyConfigured(f"{name} is not set. Set it, or set {name}_FILE to a file that holds it.")
     return value or stand_in
@@ -23,24 +32,26 @@ def secret(name: str, *, is_debug: bool, stand_in: str) -> str:
 
 def number(name: str, *, default: int) -> int:
     """Return a whole number above zero."""
-    word = env.str(name, default="").strip() or str(default)
-    if not word.isdigit() or int(word) < 1:
+    word = _text(name) or str(default)
+    if not (word.isascii() and word.isdigit()) or int(word) < 1:
         raise ImproperlyConfigured(f"{name} must be a whole number above zero, not {word!r}.")
     return int(word)
 
 
 def database(name: str, *, default: str) -> dict[str, Any]:
     """Return Django's settings of the database an address names."""
-    address = env.str(name, default="") or default
-    scheme = urlsplit(address).scheme
-    if scheme not in {"postgres", "postgresql", "sqlite"}:
-        raise ImproperlyConfigured(f"{name} must be like postgres://user:password@host:5432/name.")
-    return dict(env.db_url_config(address))
+    address = _text(name) or default
+    try:
+        if urlsplit(address).scheme in {"postgres", "postgresql", "sqlite"}:
+            return dict(env.db_url_config(address))
+    except ValueError:
+        pass  # Its text may hold the password.
+    raise ImproperlyConfigured(f"{name} must be like postgres://user:password@host:5432/name.")
 
 
 def flag(name: str, *, default: bool = False) -> bool:
     """Return a yes-or-no variable; anything but a known word is an error, never a silent no."""
-    word = env.str(name, default=str(default)).strip().lower()
+    word = _text(name, default=str(default)).lower()
     if word in {"true", "1", "yes", "on"}:
         return True
     if word in {"false", "0", "no", "off", ""}:
@@ -50,15 +61,23 @@ def flag(name: str, *, default: bool = False) -> bool:
 
 def words(name: str, *, default: tuple[str, ...] = ()) -> list[str]:
     """Return a comma list without blanks; an empty one stands for the default."""
-    return [word.strip() for word in env.str(name, default="").split(",") if word.strip()] or list(default)
+    return [word.strip() for word in _text(name).split(",") if word.strip()] or list(default)
 
 
 def base_url(name: str, *, default: str) -> str:
     """Return an http(s) address without a trailing slash."""
-    value = (env.str(name, default="") or default).rstrip("/")
-    if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
+    value = (_text(name) or default).rstrip("/")
+    if value and not _is_http(value):
         raise ImproperlyConfigured(f"{name} must be an address such as https://connector.example.com, not {value!r}.")
     return value
+
+
+def _is_http(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def fernet_keys(name: str, *, is_debug: bool, stand_in: str) -> list[str]:
@@ -94,14 +113,14 @@ def host_ports(name: str) -> list[str]:
     """Return a comma list of host:port."""
     for word in words(name):
         host, _, port = word.rpartition(":")
-        if not host or not port.isdigit():
+        if not host or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
             raise ImproperlyConfigured(f"{name}: {word!r} must be host:port.")
     return words(name)
 
 
 def one_of(name: str, *, default: str, allowed: tuple[str, ...]) -> str:
     """Return one of the allowed words."""
-    value = env.str(name, default="") or default
+    value = _text(name) or default
     if value not in allowed:
         raise ImproperlyConfigured(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
     return value

@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group, Permission
 OURS = ("tenants", "telephony", "crm", "connector")
 
 
-def apply(**_signal: Any) -> None:  # noqa: ANN401 -- also a receiver of post_migrate
+def apply(**_signal: Any) -> None:
     """Give operators everything of ours, and support staff a look and a second try."""
     ours = Permission.objects.filter(content_type__app_label__in=OURS)
     operator, _ = Group.objects.get_or_create(name="Operator")

@@ -64,9 +64,12 @@ def _oldest_waiting(*, now: datetime) -> int:
     return max((int((now - moment).total_seconds()) for moment in due if moment), default=0)
 
 
-def _first_due(rows: Any, *, now: datetime) -> datetime | None:  # noqa: ANN401 -- two kinds of rows with one field
+def _first_due(rows: Any, *, now: datetime) -> datetime | None:
     moment: datetime | None = (
-        rows.filter(next_attempt_at__lte=now).order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first()
+        rows.filter(next_attempt_at__lte=now)
+        .order_by("next_attempt_at")
+        .values_list("next_attempt_at", flat=True)
+        .first()
     )
     return moment
 
@@ -79,4 +82,6 @@ def _workers(*, now: datetime) -> list[dict[str, Any]]:
 
 
 def _is_served(workers: list[dict[str, Any]], name: str) -> bool:
-    return any(worker["queue"] == name and worker["beat_seconds_ago"] <= BEAT_IS_OLD_AFTER_SECONDS for worker in workers)
+    return any(
+        worker["queue"] == name and worker["beat_seconds_ago"] <= BEAT_IS_OLD_AFTER_SECONDS for worker in workers
+    )

@@ -1,13 +1,17 @@
 """What comes in by HTTP, as plain values."""
 
-from django.http import HttpRequest, QueryDict
+from typing import Any
+
+from django.http import Http404, HttpRequest, QueryDict
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
 
 LARGEST_BODY = 64 * 1024
 
 
 def parameters(request: HttpRequest) -> dict[str, str]:
     """Return the parameters of a request that may come by GET or POST; the body wins over the query."""
-    said = {name: request.GET[name] for name in request.GET}
+    said: dict[str, object] = {name: request.GET[name] for name in request.GET}
     if request.method == "POST":
         form: QueryDict = request.POST
         said |= {name: form[name] for name in form}
@@ -18,3 +22,8 @@ def is_too_large(request: HttpRequest) -> bool:
     """Say whether the sender announces more than we take; looks at the header, reads nothing."""
     length = request.headers.get("Content-Length", "0")
     return not length.isdigit() or int(length) > LARGEST_BODY
+
+
+def answer_error(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """Leave 404 to Django: a wrong hook must look like any other wrong address."""
+    return None if isinstance(exc, Http404) else exception_handler(exc, context)

@@ -3,15 +3,19 @@
 import json
 import logging
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from connector_project import phones
 
 _SECRET_PATHS = re.compile(r"(/(?:hooks/(?:uis|retailcrm)|activate|records)/)[^/\s\"'?]+")
-_PARAMETERS = re.compile(r"((?:clientId|apiKey|api_key|access_token|token|key|secret)[\"']?\s*[=:]\s*[\"']?)[^&\s\"',}]+", re.I)
+_NAMES = "clientId|apiKey|api_key|access_token|token|key|secret"
+_NAME = re.compile(rf"(?:{_NAMES})$", re.IGNORECASE)
+_PARAMETERS = re.compile(rf"((?:{_NAMES})[\\\"']*\s*[=:]\s*[\\\"']*)[^&\s\\\"',}}]+", re.IGNORECASE)
 _RECORDINGS = re.compile(r"https?://[^\s\"']*(?:/system/media/|media\.)[^\s\"']*")
-_PHONES = re.compile(r"(?<![\w.:/-])\+?\d{10,15}(?![\w.:-])")
+# Not the digits of an id, a fraction or a path; a full stop or a colon behind a phone is only punctuation.
+_PHONES = re.compile(r"(?:(?<![\w./-])|(?<=%2B))\+?\d{10,15}(?![\w-]|[.:]\w)")
 _PREFIXED_IDS = re.compile(r"(?:call|tenant|session|notification|command|pk)=$")
 
 
@@ -30,10 +34,21 @@ def _mask_phone(found: re.Match[str]) -> str:
     return phones.masked(found.group())
 
 
-def clean_event(event: Any, _hint: Any) -> Any:  # noqa: ANN401 -- Sentry's own types
+def clean_event(event: Any, _hint: Any) -> Any:
     """Return an error report without its secrets: the address it was asked at, and every text in it."""
     event.pop("request", None)
-    return json.loads(hide(json.dumps(event, default=str)))
+    return _cleaned(event)
+
+
+def _cleaned(value: Any) -> Any:
+    """Clean text by text: hiding in the whole report's JSON would break it."""
+    if isinstance(value, str):
+        return hide(value)
+    if isinstance(value, Mapping):
+        return {name: "***" if _NAME.search(str(name)) and inner else _cleaned(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cleaned(inner) for inner in value]
+    return value if value is None or isinstance(value, bool | int | float) else hide(str(value))
 
 
 class HideSecrets(logging.Filter):

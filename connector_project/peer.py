@@ -1,4 +1,4 @@
-"""Refuses a connection whose far end is not a public address, whatever the name resolved to (server-side request forgery)."""
+"""Refuses a connection whose far end is no public address, whatever the name resolved to."""
 
 import ipaddress
 import socket
@@ -29,6 +29,6 @@ class PublicPeerPool(HTTPSConnectionPool):
 class PublicPeerAdapter(HTTPAdapter):
     """Speaks https to public addresses only."""
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 -- requests' own signature
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"https": PublicPeerPool}

@@ -15,7 +15,7 @@ def digits(raw: str | None, *, is_russian: bool) -> str:
     """
     number = (raw or "").strip().split("...")[0]
     is_international = number.startswith("+")
-    bare = re.sub(r"\D", "", number)
+    bare = re.sub(r"[^0-9]", "", number)
     if is_russian and not is_international:
         if len(bare) == 11 and bare.startswith("8"):
             return "7" + bare[1:]

@@ -16,7 +16,9 @@ class TrustedProxies:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if self._is_trusted(request.META.get("REMOTE_ADDR", "")):
-            request.META["REMOTE_ADDR"] = self._sender(request.META.get("HTTP_X_FORWARDED_FOR", "")) or request.META["REMOTE_ADDR"]
+            request.META["REMOTE_ADDR"] = (
+                self._sender(request.META.get("HTTP_X_FORWARDED_FOR", "")) or request.META["REMOTE_ADDR"]
+            )
         else:
             request.META.pop("HTTP_X_FORWARDED_FOR", None)
             request.META.pop("HTTP_X_FORWARDED_PROTO", None)

@@ -5,15 +5,18 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from http.cookiejar import DefaultCookiePolicy
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError, LocationParseError, ReadTimeoutError
+from urllib3.util import Url, parse_url
 
 from connector_project.peer import PublicPeerAdapter
 
 CONNECT_SECONDS = 3.05
 LARGEST_REPLY = 32 * 1024 * 1024
+LONGEST_RETRY_AFTER = 24 * 3600.0
 
 
 class RemoteError(Exception):
@@ -64,7 +67,7 @@ class Reply:
     def retry_after(self) -> float | None:
         """Seconds the server asks us to wait, where it says so in seconds."""
         word = self.headers.get("Retry-After", "")
-        return float(word) if word.isdigit() else None
+        return min(float(word), LONGEST_RETRY_AFTER) if word.isascii() and word.isdigit() else None
 
 
 _trusted: frozenset[str] = frozenset()
@@ -79,9 +82,9 @@ def trust(host_ports: Iterable[str]) -> None:
 
 def is_trusted(url: str) -> bool:
     """Say whether this address was named by the operator."""
-    parts = urlsplit(url)
+    parts = _parts(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    return f"{parts.hostname}:{port}" in _trusted
+    return f"{parts.host}:{port}" in _trusted
 
 
 def send(
@@ -112,9 +115,9 @@ def send(
             stream=True,
         ) as response:
             return Reply(response.status_code, response.headers, _read(system, response, timeout=timeout))
-    except requests.Timeout as exc:
+    except (requests.Timeout, ReadTimeoutError) as exc:
         raise RemoteUnavailable(system, f"{system} did not answer in time.") from exc
-    except requests.RequestException as exc:
+    except (requests.RequestException, HTTPError) as exc:
         # Only the kind of the fault: its text may hold the address with its parameters.
         raise RemoteUnavailable(system, f"{system} could not be reached ({type(exc).__name__}).") from exc
 
@@ -123,7 +126,8 @@ def _read(system: str, response: requests.Response, *, timeout: float) -> str:
     """Read the body within twice the time-out, so that a reply in drops cannot hold a worker for ever."""
     ends_at = time.monotonic() + 2 * timeout
     body = bytearray()
-    for part in response.iter_content(64 * 1024):
+    # Not iter_content: it waits until its part is full, however slowly the bytes come.
+    while part := response.raw.read1(64 * 1024, decode_content=True):
         body += part
         if len(body) > LARGEST_REPLY:
             raise UnexpectedReply(system, f"{system} sent a reply that is too large.")
@@ -133,13 +137,21 @@ def _read(system: str, response: requests.Response, *, timeout: float) -> str:
 
 
 def _refuse_unsafe(system: str, url: str) -> None:
-    parts = urlsplit(url)
+    parts = _parts(url)
     if is_trusted(url):
         return
     if parts.scheme != "https":
         raise RemoteRejected(system, f"The address of {system} must begin with https://.", code="ADDRESS_NOT_HTTPS")
-    if _is_private_literal(parts.hostname or ""):
+    if _is_private_literal((parts.host or "").strip("[]")):
         raise RemoteRejected(system, f"The address of {system} is not a public one.", code="ADDRESS_NOT_PUBLIC")
+
+
+def _parts(url: str) -> Url:
+    """Take an address apart as the library that sends to it does; one that cannot be read has no parts."""
+    try:
+        return parse_url(url)
+    except LocationParseError:
+        return Url()
 
 
 def _is_private_literal(host: str) -> bool:
@@ -155,6 +167,8 @@ def _session(url: str) -> requests.Session:
     if not hasattr(_local, name):
         session = requests.Session()
         session.trust_env = False
+        # Clients of ours share a host: what it tells one of them must not go along with another's request.
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         adapter = HTTPAdapter() if name == "trusted" else PublicPeerAdapter()
         session.mount("http://", adapter)
         session.mount("https://", adapter)

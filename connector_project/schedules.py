@@ -18,7 +18,7 @@ SCHEDULES = {
 }
 
 
-def apply(**_signal: Any) -> None:  # noqa: ANN401 -- also a receiver of post_migrate
+def apply(**_signal: Any) -> None:
     """Make the stored schedules equal to the list, without touching when those that are right run next."""
     Schedule.objects.exclude(func__in=SCHEDULES).delete()
     for func, minutes in SCHEDULES.items():

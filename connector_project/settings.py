@@ -15,7 +15,9 @@ from connector_project.logs import clean_event
 django_stubs_ext.monkeypatch()
 
 DEBUG = environment.flag("DEBUG")
-SECRET_KEY = environment.secret("SECRET_KEY", is_debug=DEBUG, stand_in="only-for-debug-not-a-secret-at-all-0123456789abcdef")
+SECRET_KEY = environment.secret(
+    "SECRET_KEY", is_debug=DEBUG, stand_in="only-for-debug-not-a-secret-at-all-0123456789abcdef"
+)
 FIELD_ENCRYPTION_KEYS = environment.fernet_keys(
     "FIELD_ENCRYPTION_KEYS", is_debug=DEBUG, stand_in="b25seS1mb3ItZGVidWctbm90LWEtc2VjcmV0LTAwMDA="
 )
@@ -23,9 +25,7 @@ FIELD_ENCRYPTION_KEYS = environment.fernet_keys(
 PUBLIC_URL = environment.base_url("PUBLIC_URL", default="http://127.0.0.1:8000")
 _public = urlsplit(PUBLIC_URL)
 ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS", default=(_public.hostname or "",))
-CSRF_TRUSTED_ORIGINS = environment.words(
-    "CSRF_TRUSTED_ORIGINS", default=(f"{_public.scheme}://{_public.netloc}",)
-)
+CSRF_TRUSTED_ORIGINS = environment.words("CSRF_TRUSTED_ORIGINS", default=(f"{_public.scheme}://{_public.netloc}",))
 TRUSTED_PROXIES = environment.networks("TRUSTED_PROXIES")
 
 # Where the vendors are. The overrides serve the simulator and tests; hosts named here may be plain http and private.
@@ -128,7 +128,13 @@ Q_CLUSTER: dict[str, Any] = {
     "label": "Queue",
     "ALT_CLUSTERS": {
         # What a person waits for. No scheduler here: schedules belong to the default cluster.
-        "fast": {"workers": environment.number("QUEUE_WORKERS", default=4), "timeout": 30, "retry": 60, "poll": 0.05, "scheduler": False}
+        "fast": {
+            "workers": environment.number("QUEUE_WORKERS", default=4),
+            "timeout": 30,
+            "retry": 60,
+            "poll": 0.05,
+            "scheduler": False,
+        }
     },
     **_broker,
 }
@@ -156,6 +162,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "UNAUTHENTICATED_USER": None,
+    "EXCEPTION_HANDLER": "connector_project.http.answer_error",
 }
 
 _is_https = _public.scheme == "https"
@@ -178,7 +185,10 @@ LOGGING = {
     "disable_existing_loggers": False,
     "filters": {"secrets": {"()": "connector_project.logs.HideSecrets"}},
     "formatters": {
-        "text": {"()": "connector_project.logs.TextFormatter", "format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+        "text": {
+            "()": "connector_project.logs.TextFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        },
         "json": {"()": "connector_project.logs.JsonFormatter"},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["secrets"]}},

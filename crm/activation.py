@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from connector_project import remote
 from connector_project.queue import enqueue
-from crm import clients, module, users
+from crm import clients, users
 from crm.address import fault
 from crm.retailcrm.client import V4, V5, RetailCrmClient
 from telephony import clients as uis_clients
@@ -88,13 +88,19 @@ def calls_task(state: Call.State) -> str:
 
 def _check_filled_in(tenant: Tenant) -> None:
     if not tenant.uis.access_token:
-        raise ActivationFailed("UIS_KEY_MISSING", _("The UIS access key is missing. Make one in UIS: Account → Users."), who=Who.CLIENT)
+        raise ActivationFailed(
+            "UIS_KEY_MISSING", _("The UIS access key is missing. Make one in UIS: Account → Users."), who=Who.CLIENT
+        )
     if not tenant.crm.key or not tenant.crm.address:
-        says = _("The address or the API key of the CRM is missing. Make one in the CRM: Settings → Integration → API keys.")
+        says = _(
+            "The address or the API key of the CRM is missing. Make one in the CRM: Settings → Integration → API keys."
+        )
         raise ActivationFailed("CRM_KEY_MISSING", says, who=Who.CLIENT)
     address = tenant.crm.address
     if fault(address, domains=settings.CRM_DOMAINS, is_trusted=remote.is_trusted(address)):
-        says = _("“%(address)s” is no address of a CRM account; it looks like https://shop.retailcrm.ru") % {"address": address}
+        says = _("“%(address)s” is no address of a CRM account; it looks like https://shop.retailcrm.ru") % {
+            "address": address
+        }
         raise ActivationFailed("CRM_ADDRESS", says, who=Who.CLIENT)
 
 
@@ -118,7 +124,9 @@ def _check_rights(client: RetailCrmClient) -> None:
 
 
 def _of_uis(question: Callable[[], AnswerT]) -> AnswerT:
-    return _asked(question, "UIS_", client_codes=("access_token", "ip_not", "forbidden", "component", "method_comp"), who=Who.UIS)
+    return _asked(
+        question, "UIS_", client_codes=("access_token", "ip_not", "forbidden", "component", "method_comp"), who=Who.UIS
+    )
 
 
 def _of_crm(question: Callable[[], AnswerT]) -> AnswerT:

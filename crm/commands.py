@@ -64,10 +64,12 @@ def _prepare(command: Command, *, now: datetime) -> Command.Reason | None:
     tenant, asked = command.tenant, command.asked
     if not tenant.is_live:
         return Reason.NOT_ACTIVE
-    command.employee = _employee(tenant, code=asked.get("code", ""), user_id=asked.get("userId", ""))
-    if command.employee is None:
+    person = _employee(tenant, code=asked.get("code", ""), user_id=asked.get("userId", ""))
+    if person is None:
         return Reason.UNKNOWN_USER
-    return _prepare_call(command, now=now) if command.kind == Kind.MAKE_CALL else _prepare_status(command)
+    command.employee = person
+    is_call = command.kind == Kind.MAKE_CALL
+    return _prepare_call(command, person, now=now) if is_call else _prepare_status(command, person)
 
 
 def _employee(tenant: Tenant, *, code: str, user_id: str) -> Employee | None:
@@ -79,7 +81,7 @@ def _employee(tenant: Tenant, *, code: str, user_id: str) -> Employee | None:
     return having[0] if len(having) == 1 else None
 
 
-def _prepare_call(command: Command, *, now: datetime) -> Command.Reason | None:
+def _prepare_call(command: Command, person: Employee, *, now: datetime) -> Command.Reason | None:
     tenant, asked = command.tenant, command.asked
     is_russian = tenant.uis.is_russian
     command.contact = phones.digits(asked.get("phone"), is_russian=is_russian)
@@ -88,31 +90,30 @@ def _prepare_call(command: Command, *, now: datetime) -> Command.Reason | None:
     if actions.is_own_number(tenant, command.contact):
         return Reason.OWN_NUMBER
     store_number = phones.digits(asked.get("externalPhone"), is_russian=is_russian)
-    command.number = actions.number_for(command.employee, asked=store_number)  # type: ignore[arg-type] -- found above
+    command.number = actions.number_for(person, asked=store_number)
     if not command.number:
         return Reason.NO_NUMBER
-    return Reason.REPEATED if _is_double_click(command, now=now) else None
+    return Reason.REPEATED if _is_double_click(command, person, now=now) else None
 
 
-def _is_double_click(command: Command, *, now: datetime) -> bool:
+def _is_double_click(command: Command, person: Employee, *, now: datetime) -> bool:
     """Say whether this person clicked this number a moment ago; the lock lets one of two requests at once wait."""
-    Employee.objects.select_for_update().get(pk=command.employee_id)
+    Employee.objects.select_for_update().get(pk=person.pk)
     before = Command.objects.filter(
-        tenant=command.tenant, kind=Kind.MAKE_CALL, employee=command.employee, contact=command.contact
+        tenant=command.tenant, kind=Kind.MAKE_CALL, employee=person, contact=command.contact
     ).exclude(state=State.REFUSED)
     return before.filter(received_at__gt=now - DOUBLE_CLICK).exclude(pk=command.pk).exists()
 
 
-def _prepare_status(command: Command) -> Command.Reason | None:
-    person = command.employee
+def _prepare_status(command: Command, person: Employee) -> Command.Reason | None:
     command.status = command.asked.get("status", "").strip().lower()[:20]
     if command.tenant.rules.status_sync == TransferRules.StatusSync.OFF:
         return Reason.SYNC_OFF
     if not command.status:
         return Reason.BAD_REQUEST
-    if person is not None and person.crm_status_sent == command.status:
+    if person.crm_status_sent == command.status:
         return Reason.ECHO
-    Employee.objects.filter(pk=command.employee_id).update(crm_status_sent="")
+    Employee.objects.filter(pk=person.pk).update(crm_status_sent="")
     return None
 
 
@@ -149,15 +150,16 @@ def _set_status(command: Command, *, now: datetime) -> None:
         _fail(command, exc, maybe=Reason.UIS_UNAVAILABLE, now=now)
     else:
         # Remembered, so that polling does not take our own change for news.
-        Employee.objects.filter(pk=command.employee_id).update(uis_status=code, handed_status=code)
+        Employee.objects.filter(pk=command.employee.pk).update(uis_status=code, handed_status=code)
         command.close(State.DONE, now=now)
     _wake_newest(command)
 
 
 @transaction.atomic
 def _claim_status(command: Command, *, now: datetime) -> bool:
-    """Take the command unless a newer one overrules it; one at a time for each person, so that the newest is the last."""
-    Employee.objects.select_for_update().filter(pk=command.employee_id).first()
+    """Take the command unless a newer one overrules it; one at a time for each person: the newest is the last."""
+    if command.employee is not None:
+        Employee.objects.select_for_update().get(pk=command.employee.pk)
     same = Command.objects.filter(kind=Kind.SET_STATUS, employee=command.employee_id, tenant=command.tenant_id)
     if same.filter(pk__gt=command.pk).exclude(state=State.REFUSED).exists():
         if command.state == State.RECEIVED:

@@ -24,7 +24,9 @@ def typed_codes(tenant: Tenant, client: RetailCrmClient) -> list[tuple[int, str]
     return [pair for pair in state.codes if pair not in sent] if state else []
 
 
-def register(tenant: Tenant, client: RetailCrmClient, *, typed: Codes = (), now: datetime, is_forced: bool = False) -> bool:
+def register(
+    tenant: Tenant, client: RetailCrmClient, *, typed: Codes = (), now: datetime, is_forced: bool = False
+) -> bool:
     """Send the module with all extensions and numbers where they changed; say whether it was sent.
 
     An edit replaces the whole list, so what people typed for users we do not know is sent along.
@@ -92,7 +94,9 @@ def _codes(tenant: Tenant) -> list[tuple[int, str]]:
 
 
 def _phones(tenant: Tenant) -> list[list[str]]:
-    own = VirtualNumber.objects.filter(tenant=tenant, is_active=True).exclude(site="").order_by("site", "-is_default", "number")
+    own = (
+        VirtualNumber.objects.filter(tenant=tenant, is_active=True)
+        .exclude(site="")
+        .order_by("site", "-is_default", "number")
+    )
     return [[number.site, phones.e164(number.number)] for number in own]
-
-

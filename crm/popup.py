@@ -1,4 +1,4 @@
-"""Who is calling, while it rings: a card for each person whose phone rings, closed when somebody answers or hangs up."""
+"""Who is calling, while it rings: a card for each person whose phone rings, closed at an answer or at the end."""
 
 import time
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from django.utils import timezone
 from connector_project import remote
 from crm import clients, lines
 from crm.models import Popup
-from crm.retailcrm.types import CallEvent, EventType, Hangup
+from crm.retailcrm.types import EventType, Hangup
 from telephony import calls
 from telephony.models import Notification
 from telephony.uis.types import Event, FinishedCall, Heard, TalkStarted, WaitingCall
@@ -28,7 +28,7 @@ def show(stored: Notification, *, now: datetime) -> None:
     """Open the card that a ringing phone calls for, once, or write why not."""
     said = calls.read(stored)
     if not isinstance(said, WaitingCall) or stored.outcome != Outcome.QUEUED:
-        return
+        return None
     person = calls.employee_of(stored.tenant, said.employee_id)
     reason, detail = _why_not(stored, said, person, now=now)
     if person is None or reason:
@@ -46,12 +46,16 @@ def close(stored: Notification, *, now: datetime) -> None:
     """Close the cards that an answer or an end leaves without a reason."""
     said = calls.read(stored)
     if stored.outcome != Outcome.QUEUED:
-        return
+        return None
     if now - stored.received_at > CLOSE_WITHIN:
         return stored.close(Outcome.DROPPED, Reason.STALE)
-    open_cards = Popup.objects.filter(
-        tenant=stored.tenant, session_id=stored.session_id, state__in=[Popup.State.OPENING, Popup.State.OPEN]
-    ).select_related("employee", "tenant__crm")
+    open_cards = (
+        Popup.objects.filter(
+            tenant=stored.tenant, session_id=stored.session_id or 0, state__in=[Popup.State.OPENING, Popup.State.OPEN]
+        )
+        .select_related("employee", "tenant__crm")
+        .order_by("pk")
+    )
     match said:
         case TalkStarted():
             happened_at = said.happened_at or stored.received_at
@@ -201,9 +205,7 @@ def _hang_up(cards: Sequence[Popup], hangup: Hangup, *, now: datetime) -> None:
 
 def _hangup(said: FinishedCall, stored: Notification) -> Hangup:
     """Say in the CRM's words how the whole call ended."""
-    talked = Notification.objects.filter(
-        tenant=stored.tenant, session_id=said.session_id, event=Event.TALK_STARTED
-    )
+    talked = Notification.objects.filter(tenant=stored.tenant, session_id=said.session_id, event=Event.TALK_STARTED)
     is_answered = bool(said.talk_seconds) or said.is_lost is False or talked.exists()
     return Hangup.ANSWERED if is_answered and said.event != Event.LOST_CALL else Hangup.NO_ANSWER
 
@@ -215,5 +217,3 @@ def _is_own(card: Popup, said: Heard) -> bool:
 def _deny(stored: Notification, exc: remote.RemoteError) -> None:
     if isinstance(exc, remote.AccessDenied):
         stored.tenant.crm.deny(exc.code, str(exc), now=timezone.now())
-
-

@@ -24,10 +24,10 @@ class _CrmView(APIView):
 
     def post(self, request: Request, hook: str) -> Response:
         tenant = _tenant(hook)
-        if is_too_large(request._request):  # noqa: SLF001 -- the plain request
+        if is_too_large(request._request):
             return Response(status=413)
-        asked = parameters(request._request)  # noqa: SLF001 -- DRF would refuse forms without a content type
-        if not _is_known(tenant, asked.get("clientId", ""), request._request):  # noqa: SLF001 -- the same
+        asked = parameters(request._request)
+        if not _is_known(tenant, asked.get("clientId", ""), request._request):
             return Response({"success": False, "errorMsg": "Unknown clientId."}, status=403)
         return self.answer(tenant, asked)
 

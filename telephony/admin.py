@@ -8,21 +8,9 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from connector_project.logs import hide
+from connector_project.readonly import ReadOnlyAdmin
 from telephony import calls
 from telephony.models import Attempt, Call, Notification
-
-
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg] -- serves several models
-    """Rows that only our own code writes."""
-
-    show_full_result_count = False
-    list_per_page = 50
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
-        return False
 
 
 class AttemptInline(admin.TabularInline[Attempt, Call]):
@@ -36,7 +24,7 @@ class AttemptInline(admin.TabularInline[Attempt, Call]):
 
 
 @admin.register(Call)
-class CallAdmin(ReadOnly):
+class CallAdmin(ReadOnlyAdmin):
     """The ledger of calls."""
 
     list_display = (
@@ -48,7 +36,16 @@ class CallAdmin(ReadOnly):
     list_select_related = ("tenant", "employee")
     fields = readonly_fields = (
         *("tenant", "session_id", "state", "origin", "direction", "contact", "number", "started_at", "ended_at"),
-        *("talk_seconds", "wait_seconds", "result", "employee", "crm_user_id", "source", "has_recording", "kept_back_by"),
+        *(
+            "talk_seconds",
+            "wait_seconds",
+            "result",
+            "employee",
+            "crm_user_id",
+            "source",
+            "has_recording",
+            "kept_back_by",
+        ),
         *("cause", "says", "attempts", "next_attempt_at", "stopped_at", "recorded_at", "uploaded_at"),
     )
     inlines = (AttemptInline,)
@@ -68,7 +65,7 @@ class CallAdmin(ReadOnly):
 
 
 @admin.register(Notification)
-class NotificationAdmin(ReadOnly):
+class NotificationAdmin(ReadOnlyAdmin):
     """The inbox."""
 
     list_display = ("received_at", "tenant", "event", "session_id", "outcome", "reason", "repeats")

@@ -11,7 +11,7 @@ from telephony import route
 from telephony.models import Call, Notification, Result, Step
 from telephony.models.call import note_all, save_all
 from telephony.uis import notifications
-from telephony.uis.types import Event, FinishedCall, Recorded
+from telephony.uis.types import Event, FinishedCall, Recorded, Said
 from tenants.models import Employee, Tenant, TransferRules
 
 NEXT = {Call.State.COLLECTING: route.COLLECT, Call.State.OWNING: route.OWNER, Call.State.READY: route.UPLOAD}
@@ -94,7 +94,7 @@ def recording_told(tenant: Tenant, session_id: int) -> str:
     return ""
 
 
-def read(stored: Notification) -> notifications.Said:
+def read(stored: Notification) -> Said:
     """Return what a stored notification says."""
     uis = stored.tenant.uis
     return notifications.read(

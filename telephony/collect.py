@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 from connector_project import remote
 from telephony import calls, clients
-from telephony.models import Call, Cause, Result, Step
+from telephony.models import Call, Cause, Step
 from telephony.summary import Summary, summarise
 from telephony.uis.client import UisClient
-from telephony.uis.types import CallLeg, FinishedCall
+from telephony.uis.types import CallLeg, FinishedCall, Result
 from tenants.models import Employee, Tenant, UisConnection
 
 BATCH = 100
@@ -96,7 +96,7 @@ def _refused(tenant: Tenant, exc: remote.RemoteError, *, now: datetime) -> Calla
 def _settle(call: Call, *, found: _Found, people: dict[int, Employee], now: datetime) -> None:
     """Bring one call on with what UIS said."""
     if not call.is_collected and not _take_over(call, found, people=people, now=now):
-        return
+        return None
     call.record_url = call.record_url or _recording(call, found)
     if calls.judge(call, call.tenant.rules):
         return call.move_to(Call.State.SKIPPED, now=now)

@@ -67,7 +67,9 @@ def _take_over(row: Employee, person: Person) -> None:
 
 
 def _save_numbers(tenant: Tenant, numbers: Sequence[OwnNumber]) -> None:
-    VirtualNumber.objects.filter(tenant=tenant).exclude(number__in=[said.number for said in numbers]).update(is_active=False)
+    VirtualNumber.objects.filter(tenant=tenant).exclude(number__in=[said.number for said in numbers]).update(
+        is_active=False
+    )
     for said in numbers:
         VirtualNumber.objects.update_or_create(
             tenant=tenant, number=said.number, defaults={"name": said.name[:250], "is_active": said.is_active}

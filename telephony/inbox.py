@@ -41,7 +41,7 @@ def decide_left(*, now: datetime) -> int:
 def _decide_or_leave(stored: Notification, *, now: datetime) -> None:
     try:
         decide(stored, now=now)
-    except Exception:  # noqa: BLE001 -- the row is stored and the sweep decides it again; UIS must get its 200
+    except Exception:
         logger.exception("tenant=%s notification=%s could not be decided", stored.tenant.slug, stored.pk)
 
 

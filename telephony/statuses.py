@@ -1,6 +1,7 @@
 """Statuses that changed in UIS: nothing tells us, so we look."""
 
 from django.db import transaction
+from django.db.models import F
 
 from connector_project.queue import enqueue
 from telephony import clients, route
@@ -22,6 +23,7 @@ def poll(tenant: Tenant) -> int:
         for person in changed:
             # The row may have changed while we asked: only what we compared with is replaced.
             Employee.objects.filter(pk=person.pk, uis_status=person.uis_status).update(uis_status=seen[person.uis_id])
-        if changed:
+        # Not only what is new: the CRM may have been away when it was told last time.
+        if Employee.objects.filter(tenant=tenant, is_dismissed=False).exclude(uis_status=F("handed_status")).exists():
             enqueue(route.STATUSES, tenant.pk)
     return len(changed)

@@ -1,6 +1,6 @@
 """Where UIS knocks."""
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404
 from django.utils import timezone
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
@@ -22,10 +22,10 @@ class NotificationView(APIView):
         tenant = _tenant(hook)
         if is_too_large(request):
             return Response(status=413)
-        body = request._request.body  # noqa: SLF001 -- the raw bytes, whatever the content type claims
+        body = request._request.body
         if len(body) > LARGEST_BODY:
             return Response(status=413)
-        query = request._request.META.get("QUERY_STRING", "")  # noqa: SLF001 -- the same
+        query = request._request.META.get("QUERY_STRING", "")
         inbox.receive(tenant, event=event, query=query, body=body.decode(errors="replace"), now=timezone.now())
         return Response()
 

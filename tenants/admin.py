@@ -6,17 +6,19 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from tenants.models import CrmConnection, Employee, Tenant, TransferRules, UisConnection, UisStatus, VirtualNumber
 
+DENIAL = ("denied_at", "denied_code", "denied_says")
 STANDARD_STATUSES = ("available", "break", "do_not_disturb", "not_at_workplace", "not_at_work")
 
 
 class KeyField(forms.CharField):
     """A key that can be written, never read: left empty it stays what it is."""
 
-    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 -- Django's own signature
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             **kwargs | {"required": False, "widget": forms.PasswordInput(attrs={"autocomplete": "new-password"})}
         )
@@ -27,10 +29,12 @@ class ConnectionForm(forms.ModelForm[Any]):
 
     key_name = ""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 -- Django's own signature
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         stored = getattr(self.instance, self.key_name, "")
-        hint = _("set, ends in …%(end)s; type a new one to replace it") % {"end": stored[-4:]} if stored else _("not set")
+        hint = (
+            _("set, ends in …%(end)s; type a new one to replace it") % {"end": stored[-4:]} if stored else _("not set")
+        )
         self.fields[self.key_name].help_text = hint
         self.stored_key = stored
 
@@ -39,7 +43,7 @@ class ConnectionForm(forms.ModelForm[Any]):
         cleaned[self.key_name] = cleaned.get(self.key_name) or self.stored_key
         return cleaned
 
-    def save(self, commit: bool = True) -> Any:  # noqa: ANN401, FBT001, FBT002 -- Django's own signature
+    def save(self, commit: bool = True) -> Any:
         if self.has_changed():
             self.instance.denied_at, self.instance.denied_code, self.instance.denied_says = None, "", ""
         return super().save(commit)
@@ -71,19 +75,18 @@ class OnlyOne(admin.StackedInline[Any, Tenant]):
 
     can_delete = False
     min_num = max_num = 1
-    readonly_fields = ("denied_at", "denied_code", "denied_says")
 
 
 class UisInline(OnlyOne):
     model = UisConnection
     form = UisForm
-    readonly_fields = (*OnlyOne.readonly_fields, "synced_at", "data_limits", "call_limits")
+    readonly_fields = (*DENIAL, "synced_at", "data_limits", "call_limits")
 
 
 class CrmInline(OnlyOne):
     model = CrmConnection
     form = CrmForm
-    readonly_fields = (*OnlyOne.readonly_fields, "served_version", "module_code", "registered_at")
+    readonly_fields = (*DENIAL, "served_version", "module_code", "registered_at")
 
 
 class RulesInline(admin.StackedInline[Any, Tenant]):
@@ -93,16 +96,19 @@ class RulesInline(admin.StackedInline[Any, Tenant]):
     fieldsets = (
         (_("Pop-ups"), {"fields": (("popup_incoming", "popup_outgoing"),)}),
         (_("Uploads"), {"fields": (("upload_answered", "upload_missed", "upload_outgoing", "upload_internal"),)}),
-        (_("Only or except"), {"fields": ("number_filter", "numbers", "employee_filter", "employees", "contact_filter", "contacts")}),
+        (
+            _("Only or except"),
+            {"fields": ("number_filter", "numbers", "employee_filter", "employees", "contact_filter", "contacts")},
+        ),
         (_("Recordings"), {"fields": (("send_recording", "recording_wait_minutes"),)}),
         (_("Whose call it is"), {"fields": (("owner", "missed_owner"),)}),
         (_("Statuses"), {"fields": ("status_sync", ("status_free", "status_busy", "status_dinner", "status_break"))}),
     )
 
-    def get_formset(self, request: HttpRequest, obj: Tenant | None = None, **kwargs: Any) -> Any:  # noqa: ANN401
+    def get_formset(self, request: HttpRequest, obj: Tenant | None = None, **kwargs: Any) -> Any:
         """Offer this client's own numbers, people and statuses, nobody else's."""
         formset = super().get_formset(request, obj, **kwargs)
-        fields = formset.form.base_fields
+        fields: dict[str, Any] = formset.form.base_fields
         fields["numbers"].queryset = VirtualNumber.objects.filter(tenant=obj)
         fields["employees"].queryset = Employee.objects.filter(tenant=obj)
         choices = _status_choices(obj)
@@ -121,9 +127,9 @@ class EmployeeInline(admin.TabularInline[Employee, Tenant]):
     def has_add_permission(self, request: HttpRequest, obj: Tenant | None = None) -> bool:
         return False  # People come from UIS.
 
-    def get_formset(self, request: HttpRequest, obj: Tenant | None = None, **kwargs: Any) -> Any:  # noqa: ANN401
+    def get_formset(self, request: HttpRequest, obj: Tenant | None = None, **kwargs: Any) -> Any:
         formset = super().get_formset(request, obj, **kwargs)
-        field = formset.form.base_fields["own_number"]
+        field: Any = formset.form.base_fields["own_number"]
         # One query for all rows, not one for each.
         field.choices = [("", "—"), *((number.pk, str(number)) for number in VirtualNumber.objects.filter(tenant=obj))]
         return formset
@@ -153,11 +159,11 @@ class TenantAdmin(admin.ModelAdmin[Tenant]):
     @admin.display(description=_("state"))
     def state(self, tenant: Tenant) -> str:
         if tenant.is_paused:
-            return _("paused")
+            return gettext("paused")
         if tenant.activated_at is None:
-            return _("not activated")
+            return gettext("not activated")
         denied = [name for name, side in (("UIS", tenant.uis), ("CRM", tenant.crm)) if side.denied_at]
-        return _("denied by %(sides)s") % {"sides": ", ".join(denied)} if denied else _("active")
+        return gettext("denied by %(sides)s") % {"sides": ", ".join(denied)} if denied else gettext("active")
 
     @admin.display(description=_("brand"))
     def uis_brand(self, tenant: Tenant) -> str:
@@ -167,12 +173,14 @@ class TenantAdmin(admin.ModelAdmin[Tenant]):
     def crm_address(self, tenant: Tenant) -> str:
         return tenant.crm.address
 
-    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:  # noqa: ANN401, FBT001
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         """Remember that a link was set by a person: no sync may undo it."""
         if formset.model is Employee:
             for row in formset.forms:
                 if "crm_user_id" in row.changed_data:
-                    row.instance.linked_by = Employee.LinkedBy.HAND if row.instance.crm_user_id else Employee.LinkedBy.NOBODY
+                    row.instance.linked_by = (
+                        Employee.LinkedBy.HAND if row.instance.crm_user_id else Employee.LinkedBy.NOBODY
+                    )
         super().save_formset(request, form, formset, change)
 
 

@@ -9,7 +9,6 @@ import time_machine
 from django.test import Client
 from django.utils import timezone
 
-from connector_project import budget
 from crm import activation
 from tenants import onboarding
 from tenants.models import Tenant
@@ -148,7 +147,7 @@ def later(run_queue: Callable[[], int]) -> Iterator[Callable[[timedelta], dateti
 def _no_waiting_for_turns(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Requests need no pause in tests, but for the tests of the pause itself."""
     if "real_turns" not in request.fixturenames:
-        monkeypatch.setattr(budget.time, "sleep", lambda _seconds: None)
+        monkeypatch.setattr("connector_project.budget.time.sleep", lambda _seconds: None)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""How our commands speak: one JSON object a line on stdout, sentences on stderr; exit 0 done, 1 could not, 2 wrong use."""
+"""How our commands speak: a JSON object a line on stdout, sentences on stderr; exit 0 done, 1 could not, 2 misused."""
 
 import json
 from typing import Any, NoReturn
@@ -12,7 +12,7 @@ from tenants.models import Tenant
 class JsonCommand(BaseCommand):
     """A command others call from scripts."""
 
-    def say(self, **line: Any) -> None:  # noqa: ANN401 -- whatever JSON can hold
+    def say(self, **line: Any) -> None:
         """Print one line of the answer."""
         self.stdout.write(json.dumps(line, ensure_ascii=False, default=str))
 

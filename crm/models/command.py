@@ -27,7 +27,10 @@ class Command(models.Model):
 
     class Reason(models.TextChoices):
         NONE = "", ""
-        UNKNOWN_USER = "UNKNOWN_USER", _("This user is not linked to an employee in UIS. Link him on the connector's page.")
+        UNKNOWN_USER = (
+            "UNKNOWN_USER",
+            _("This user is not linked to an employee in UIS. Link him on the connector's page."),
+        )
         BAD_PHONE = "BAD_PHONE", _("There is no number to call. Check the number in the customer's card.")
         OWN_NUMBER = "OWN_NUMBER", _("This is one of your own numbers; UIS does not call it.")
         REPEATED = "REPEATED", _("The same number was clicked a moment ago; the call is already on its way.")

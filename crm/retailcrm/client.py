@@ -138,7 +138,7 @@ class RetailCrmClient:
 
     def set_user_status(self, user_id: int, status: str) -> None:
         """free, busy, dinner or break: POST /users/{id}/status, version 5 only."""
-        self._post(BaseModel, f"/api/{V5}/users/{user_id}/status", {"status": status})
+        self._post(wire.Accepted, f"/api/{V5}/users/{user_id}/status", {"status": status})
 
     def _path(self, path: str) -> str:
         return f"/api/{self.version}{path}"
@@ -156,7 +156,7 @@ class RetailCrmClient:
         }
         return self._ask(kind, "POST", path, body=body, timeout=timeout)
 
-    def _ask(self, kind: type[AnswerT], method: str, path: str, **request: Any) -> AnswerT:  # noqa: ANN401 -- passed on
+    def _ask(self, kind: type[AnswerT], method: str, path: str, **request: Any) -> AnswerT:
         self.pace("telephony" if "/telephony" in path else "ordinary")
         # In the header the key stays out of addresses, and so out of logs.
         headers = {"X-API-KEY": self.key}
@@ -166,7 +166,9 @@ class RetailCrmClient:
             return kind.model_validate(said)
         except ValidationError as exc:
             where = exc.errors(include_input=False)[0]["loc"]
-            raise remote.UnexpectedReply(SYSTEM, f"retailCRM's answer to {path} is not as documented: {where}.") from exc
+            raise remote.UnexpectedReply(
+                SYSTEM, f"retailCRM's answer to {path} is not as documented: {where}."
+            ) from exc
 
 
 def _read(reply: remote.Reply) -> dict[str, Any]:
@@ -175,7 +177,9 @@ def _read(reply: remote.Reply) -> dict[str, Any]:
         said = json.loads(reply.text)
     except ValueError as exc:
         fault = refusals.of_status(reply)
-        raise fault or remote.RemoteUnavailable(SYSTEM, "retailCRM answered with no JSON.", wait=reply.retry_after) from exc
+        raise fault or remote.RemoteUnavailable(
+            SYSTEM, "retailCRM answered with no JSON.", wait=reply.retry_after
+        ) from exc
     if not isinstance(said, dict):
         raise remote.UnexpectedReply(SYSTEM, "retailCRM answered with JSON that is no object.")
     if str(said.get("success")).lower() == "true":

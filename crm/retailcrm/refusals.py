@@ -5,7 +5,14 @@ https://docs.retailcrm.ru/Developers/API/APIFeatures/APIRules
 
 from collections.abc import Mapping
 
-from connector_project.remote import AccessDenied, RemoteError, RemoteRejected, RemoteUnavailable, Reply, UnexpectedReply
+from connector_project.remote import (
+    AccessDenied,
+    RemoteError,
+    RemoteRejected,
+    RemoteUnavailable,
+    Reply,
+    UnexpectedReply,
+)
 
 SYSTEM = "retailCRM"
 

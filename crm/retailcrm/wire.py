@@ -29,13 +29,23 @@ _RESULTS = {
     "NOT_ALLOWED": "not allowed",
 }
 
+
+def _items(raw: object) -> object:
+    """Bring a list into one form: PHP writes one with gaps as a map, and an absent one as null."""
+    return tuple(raw.values()) if isinstance(raw, dict) else raw or ()
+
+
 Text = Annotated[str, BeforeValidator(lambda raw: "" if raw is None else str(raw))]
-Words = Annotated[tuple[str, ...], BeforeValidator(lambda raw: tuple(map(str, raw or ())))]
-Ids = Annotated[tuple[int, ...], BeforeValidator(lambda raw: tuple(raw or ()))]
+Words = Annotated[tuple[str, ...], BeforeValidator(_items)]
+Ids = Annotated[tuple[int, ...], BeforeValidator(_items)]
 
 
 class _Answer(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
+
+
+class Accepted(_Answer):
+    """An answer that says nothing but yes."""
 
 
 class VersionsAnswer(_Answer):

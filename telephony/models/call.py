@@ -84,7 +84,9 @@ class CallQuerySet(models.QuerySet["Call"]):
         """
         tokens = {call.claim_token for call in batch}
         mine = self.filter(pk__in=[call.pk for call in batch], claim_token__in=tokens)
-        return list(mine.select_for_update(of=("self",)).select_related("tenant", "employee").order_by("started_at", "pk"))
+        return list(
+            mine.select_for_update(of=("self",)).select_related("tenant", "employee").order_by("started_at", "pk")
+        )
 
 
 class Call(models.Model):
@@ -232,7 +234,17 @@ def save_all(calls: Iterable[Call]) -> None:
         [
             *["state", "cause", "says", "attempts", "next_attempt_at", "claim_token", "stopped_at", "uploaded_at"],
             *["employee", "crm_user_id", "record_url", "is_collected", "kept_back_by", "result", "talk_seconds"],
-            *["wait_seconds", "started_at", "ended_at", "contact", "number", "direction", "talker_id", "is_lost", "source"],
+            *[
+                "wait_seconds",
+                "started_at",
+                "ended_at",
+                "contact",
+                "number",
+                "direction",
+                "talker_id",
+                "is_lost",
+                "source",
+            ],
             *["rung_ids", "is_internal", "external_id"],
         ],
     )
@@ -241,5 +253,6 @@ def save_all(calls: Iterable[Call]) -> None:
 def note_all(calls: Sequence[Call], step: Step, *, now: datetime, milliseconds: int) -> None:
     """Add one line to the history of each call of a batch."""
     Attempt.objects.bulk_create(
-        Attempt(call=call, step=step, cause=call.cause, says=call.says, at=now, milliseconds=milliseconds) for call in calls
+        Attempt(call=call, step=step, cause=call.cause, says=call.says, at=now, milliseconds=milliseconds)
+        for call in calls
     )

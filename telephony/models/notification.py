@@ -37,7 +37,10 @@ class Notification(models.Model):
         PAUSED = "PAUSED", _("the client is paused or not activated: no pop-ups")
         CRM_DENIED = "CRM_DENIED", _("the CRM does not let us in")
         NO_EMPLOYEE = "NO_EMPLOYEE", _("UIS named no employee")
-        UNKNOWN_EMPLOYEE = "UNKNOWN_EMPLOYEE", _("the employee is not in our list, or has neither extension nor CRM user")
+        UNKNOWN_EMPLOYEE = (
+            "UNKNOWN_EMPLOYEE",
+            _("the employee is not in our list, or has neither extension nor CRM user"),
+        )
         ALREADY_SHOWN = "ALREADY_SHOWN", _("the card is on the screen already")
         RULE = "RULE", _("kept back by a rule")
         CRM_FAILED = "CRM_FAILED", _("the CRM did not take it")
@@ -71,7 +74,9 @@ class Notification(models.Model):
         indexes = [
             models.Index(fields=["tenant", "session_id"], name="notification_by_session"),
             models.Index(
-                fields=["next_attempt_at"], name="notification_undecided", condition=models.Q(next_attempt_at__isnull=False)
+                fields=["next_attempt_at"],
+                name="notification_undecided",
+                condition=models.Q(next_attempt_at__isnull=False),
             ),
             models.Index(fields=["-received_at", "-id"], name="notification_newest"),
         ]

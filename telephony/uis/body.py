@@ -16,11 +16,12 @@ _NAMES = (
     "|is_lost|is_internal|call_session_id|start_time|talk_time_duration|total_time_duration|wait_time_duration"
     "|scenario_name|tag_names|leg_id|leg_ids|file_link|file_duration|last_talked_employee_id|lost_reason"
 )
-_MISSING_AMPERSAND = re.compile(rf"(?<![&?_a-z])(?=(?:{_NAMES})=)")
-_DOUBLED_QUOTES = re.compile(r':\s*""(?!\s*[,}\]])(.*?)""(?=\s*[,}\]])', re.S)
+_MISSING_AMPERSAND = re.compile(rf"(?:(?<![&?_a-z])|(?<==true)|(?<==false)|(?<==null))(?=(?:{_NAMES})=)")
+# Bounded: a body of nothing but such beginnings must not cost the square of its length.
+_DOUBLED_QUOTES = re.compile(r':\s*""(?!\s*[,}\]])(.{0,500}?)""(?=\s*[,}\]])', re.DOTALL)
 _BARE_MACRO = re.compile(r":\s*\{\{\s*\w+\s*\}\}(?=\s*[,}\]])")
 _BARE_NAME = re.compile(r'"(\w+)"\s*:\s*\1(?=\s*[,}\]])')
-_MACRO = re.compile(r"^\{\{.*\}\}$", re.S)
+_MACRO = re.compile(r"^\{\{.*\}\}$", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def _body(body: str) -> dict[str, object]:
         return _json(text)
     if "=" in text:
         return dict(_form(text))
-    raise NotReadable(Fault.NOT_JSON, text[:60])
+    raise NotReadable(Fault.NOT_JSON, text[:60].replace("\0", ""))
 
 
 def _json(text: str) -> dict[str, object]:

@@ -29,7 +29,17 @@ SESSIONS_A_REQUEST = 100
 # Nobody documents whether a window is held against the start of the call or of the leg.
 MARGIN = timedelta(days=1)
 
-_EMPLOYEE = ["id", "full_name", "first_name", "last_name", "email", "status", "status_id", "call_recording", "phone_numbers"]
+_EMPLOYEE = [
+    "id",
+    "full_name",
+    "first_name",
+    "last_name",
+    "email",
+    "status",
+    "status_id",
+    "call_recording",
+    "phone_numbers",
+]
 _LEG = [
     *["id", "call_session_id", "call_records", "start_time", "connect_time", "duration", "total_duration"],
     *["finish_reason", "virtual_phone_number", "called_phone_number", "contact_phone_number"],
@@ -101,7 +111,9 @@ class UisClient:
     def calls_by_session(self, session_ids: Sequence[int], *, since: datetime, till: datetime) -> list[FinishedCall]:
         """The report's rows of these sessions."""
         params = self._window(since - MARGIN, till + MARGIN) | {"fields": _CALL}
-        return [self._call(row) for row in self._of_sessions("get.calls_report", "id", session_ids, params, wire.CallRow)]
+        return [
+            self._call(row) for row in self._of_sessions("get.calls_report", "id", session_ids, params, wire.CallRow)
+        ]
 
     def call_legs(self, session_ids: Sequence[int], *, since: datetime, till: datetime) -> list[CallLeg]:
         """All legs of these sessions, in one request for every hundred.
@@ -155,7 +167,7 @@ class UisClient:
             "date_till": wire.to_local(till, zone=self.zone),
         }
 
-    def _ask(self, method: str, params: Mapping[str, object]) -> Any:  # noqa: ANN401 -- rows are read by the caller
+    def _ask(self, method: str, params: Mapping[str, object]) -> Any:
         agent = {"user_id": self.agent_user_id} if self.agent_user_id else {}
         return self.data.ask(method, {**agent, **params})
 
@@ -194,7 +206,9 @@ class UisClient:
         """Ask for the rows of many sessions at once; spell the list out where the account refuses `in`."""
         for start in range(0, len(session_ids), SESSIONS_A_REQUEST):
             some = list(session_ids[start : start + SESSIONS_A_REQUEST])
-            ask: Callable[[object], list[RowT]] = lambda wanted: list(self._all(method, {**params, "filter": wanted}, kind))  # noqa: E731
+            ask: Callable[[object], list[RowT]] = lambda wanted: list(
+                self._all(method, {**params, "filter": wanted}, kind)
+            )
             if self.takes_lists:
                 try:
                     yield from ask({"field": field, "operator": "in", "value": some})

@@ -6,17 +6,39 @@ The vendor documents no list of events, no signature and no repeats; facts are i
 import hashlib
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from connector_project import phones
 from telephony.uis.body import NotReadable, fields
-from telephony.uis.types import Event, Fault, FinishedCall, Heard, Mentioned, Recorded, Said, TalkStarted, Unreadable, WaitingCall
+from telephony.uis.types import (
+    Event,
+    Fault,
+    FinishedCall,
+    Mentioned,
+    Recorded,
+    Said,
+    TalkStarted,
+    Unreadable,
+    WaitingCall,
+)
 
-_TIME_FORMATS = ("%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ")
+_TIME_FORMATS = (
+    "%Y-%m-%d %H:%M:%S.%f",
+    "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%dT%H:%M:%S.%f",
+    "%Y-%m-%dT%H:%M:%S",
+    "%Y-%m-%dT%H:%M:%SZ",
+)
 _LARGEST_ID = 2**63 - 1
+_LARGEST_SECONDS = 2**31 - 1
+# What a row can hold of a text; and no clock of a telephone exchange shows a year outside of these.
+_LONGEST_TEXT = 100
+_LONGEST_LINK = 2000
+_LONGEST_NUMBER = 32
+_YEARS = range(2000, 2100)
 
 
 def _whole(raw: object) -> int | None:
@@ -29,8 +51,19 @@ def _yes_or_no(raw: object) -> bool | None:
     return {"true": True, "1": True, "false": False, "0": False}.get(str(raw).strip().lower())
 
 
+def _seconds(raw: object) -> int | None:
+    number = _whole(raw)
+    return number if number is not None and number <= _LARGEST_SECONDS else None
+
+
+def _link(raw: object) -> str:
+    """Read a text without what no database takes: NUL, and halves of characters out of JSON escapes."""
+    text = str(raw) if isinstance(raw, str | int) and not isinstance(raw, bool) else ""
+    return text.replace("\0", "").encode(errors="replace").decode()[:_LONGEST_LINK]
+
+
 def _text(raw: object) -> str:
-    return str(raw) if isinstance(raw, str | int) and not isinstance(raw, bool) else ""
+    return _link(raw)[:_LONGEST_TEXT]
 
 
 def _ids(raw: object) -> tuple[int, ...]:
@@ -42,17 +75,27 @@ def _ids(raw: object) -> tuple[int, ...]:
 def _local_time(raw: object) -> datetime | None:
     for form in _TIME_FORMATS:
         try:
-            return datetime.strptime(str(raw), form)  # noqa: DTZ007 -- the zone is the account's; added by the caller
+            read = datetime.strptime(str(raw), form)  # noqa: DTZ007 -- the zone is the account's; added by the caller
         except ValueError:
             continue
+        return read if read.year in _YEARS else None
     return None
+
+
+def _moment(raw: object) -> datetime | None:
+    """Read a unix time."""
+    number = _seconds(raw)
+    return datetime.fromtimestamp(number, tz=UTC) if number else None
 
 
 Whole = Annotated[int | None, BeforeValidator(_whole)]
 YesOrNo = Annotated[bool | None, BeforeValidator(_yes_or_no)]
+Seconds = Annotated[int | None, BeforeValidator(_seconds)]
 Text = Annotated[str, BeforeValidator(_text)]
+Link = Annotated[str, BeforeValidator(_link)]
 Ids = Annotated[tuple[int, ...], BeforeValidator(_ids)]
 LocalTime = Annotated[datetime | None, BeforeValidator(_local_time)]
+Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 
 
 class _Body(BaseModel):
@@ -63,7 +106,7 @@ class _Body(BaseModel):
     event: Text = ""
     call_session_id: Whole = None
     notification_time: LocalTime = None
-    notification_timestamp: Whole = None
+    notification_timestamp: Moment = None
     start_time: LocalTime = None
     virtual_phone_number: Text = ""
     contact_phone_number: Text = ""
@@ -77,10 +120,10 @@ class _Body(BaseModel):
     is_internal: YesOrNo = None
     call_source: Text = ""
     external_id: Text = ""
-    talk_time_duration: Whole = None
-    wait_time_duration: Whole = None
-    total_time_duration: Whole = None
-    file_link: Text = ""
+    talk_time_duration: Seconds = None
+    wait_time_duration: Seconds = None
+    total_time_duration: Seconds = None
+    file_link: Link = ""
 
 
 def read(query: str, body: str, *, event: str, zone: ZoneInfo, is_russian: bool) -> Said:
@@ -111,7 +154,7 @@ class _Reader:
     def __init__(self, said: _Body, event: Event, *, zone: ZoneInfo, is_russian: bool) -> None:
         self.said, self.event, self.zone, self.is_russian = said, event, zone, is_russian
 
-    def read(self) -> Heard:
+    def read(self) -> Said:
         common = self._common()
         match self.event:
             case Event.WAITING | Event.OUTGOING:
@@ -125,7 +168,7 @@ class _Reader:
             case _:
                 return Mentioned(**common)
 
-    def _common(self) -> dict[str, object]:
+    def _common(self) -> dict[str, Any]:
         said = self.said
         contact, number = self._digits(said.contact_phone_number), self._digits(said.virtual_phone_number)
         return {
@@ -140,7 +183,7 @@ class _Reader:
             "is_internal": bool(said.is_internal) or phones.is_internal(contact),
         }
 
-    def _finished(self, common: dict[str, object]) -> FinishedCall:
+    def _finished(self, common: dict[str, Any]) -> FinishedCall:
         said = self.said
         return FinishedCall(
             **common,
@@ -159,7 +202,7 @@ class _Reader:
         """Tell a repeat from a second event of the same kind: another phone rings, another part is recorded."""
         said = self.said
         link = hashlib.sha256(said.file_link.encode()).hexdigest()[:16] if said.file_link else ""
-        legs = said.leg_id or "+".join(map(str, said.leg_ids))
+        legs = said.leg_id or (_digest(*map(str, said.leg_ids))[:16] if said.leg_ids else "")
         parts = (self.event, said.call_session_id, said.employee_id or "", legs, link)
         is_end = self.event in {Event.CALL_END, Event.LOST_CALL}
         return ":".join(map(str, parts[:2] if is_end else parts))
@@ -182,9 +225,7 @@ class _Reader:
         return True if self._direction() == "in" else None
 
     def _happened_at(self) -> datetime | None:
-        if self.said.notification_timestamp:
-            return datetime.fromtimestamp(self.said.notification_timestamp, tz=UTC)
-        return self._aware(self.said.notification_time)
+        return self.said.notification_timestamp or self._aware(self.said.notification_time)
 
     def _started_at(self) -> datetime | None:
         """Return the start, counted back from the end where the template has no start_time."""
@@ -198,4 +239,5 @@ class _Reader:
         return local.replace(tzinfo=self.zone).astimezone(UTC) if local else None
 
     def _digits(self, raw: str) -> str:
-        return phones.digits(raw, is_russian=self.is_russian)
+        number = phones.digits(raw, is_russian=self.is_russian)
+        return number if len(number) <= _LONGEST_NUMBER else ""

@@ -46,7 +46,9 @@ _OUR_FAULT = frozenset(
 )
 
 
-def sort(code: object, message: str, *, mnemonic: str, params: Mapping[str, object], limits: Mapping[str, object]) -> RemoteError:
+def sort(
+    code: object, message: str, *, mnemonic: str, params: Mapping[str, object], limits: Mapping[str, object]
+) -> RemoteError:
     """Return the way a refused request ended."""
     if mnemonic in SHUT or mnemonic in MISSING_RIGHT:
         return AccessDenied(SYSTEM, message, code=mnemonic)

@@ -95,5 +95,8 @@ def _object(reply: remote.Reply) -> dict[str, Any]:
             SYSTEM, f"UIS answered with {kind} (status {reply.status}).", wait=reply.retry_after
         ) from exc
     if not isinstance(said, dict):
-        raise remote.UnexpectedReply(SYSTEM, "UIS answered with JSON that is no object.")
+        said = {}
+    if (reply.status == 429 or reply.status >= 500) and not isinstance(said.get("error"), dict):
+        # Not the interface itself spoke, but what stands before it.
+        raise remote.RemoteUnavailable(SYSTEM, f"UIS has a fault (status {reply.status}).", wait=reply.retry_after)
     return said

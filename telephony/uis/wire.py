@@ -18,7 +18,7 @@ Digits = Callable[[str | None], str]
 Text = Annotated[str, BeforeValidator(lambda raw: "" if raw is None else str(raw))]
 Seconds = Annotated[int, BeforeValidator(lambda raw: raw or 0)]
 Flag = Annotated[bool, BeforeValidator(bool)]
-Words = Annotated[tuple[str, ...], BeforeValidator(lambda raw: tuple(raw or ()))]
+Words = Annotated[tuple[str, ...], BeforeValidator(lambda raw: raw or ())]
 
 
 class _Row(BaseModel):
@@ -191,8 +191,11 @@ def read(kind: type[RowT], data: object) -> list[RowT]:
 
 
 def to_time(local: str, *, zone: ZoneInfo) -> datetime:
-    """Read a date of the Data API: local time of the account, without a zone."""
-    return datetime.fromisoformat(local).replace(tzinfo=zone).astimezone(UTC)
+    """Read a date of the Data API: local time of the account, without a zone. Raises UnexpectedReply."""
+    try:
+        return datetime.fromisoformat(local).replace(tzinfo=zone).astimezone(UTC)
+    except (ValueError, OverflowError) as exc:
+        raise UnexpectedReply(SYSTEM, f"UIS sent a date that is not as documented ({local[:40]!r}).") from exc
 
 
 def to_local(moment: datetime, *, zone: ZoneInfo) -> str:

@@ -47,12 +47,21 @@ class UisConnection(Connection):
     agent_user_id = models.BigIntegerField(
         _("user id"), null=True, blank=True, help_text=_("Only for agents: the client's user on whose behalf we ask.")
     )
-    hook = models.CharField(_("secret part of our address"), max_length=64, unique=True, default=new_hook, editable=False)
+    hook = models.CharField(
+        _("secret part of our address"), max_length=64, unique=True, default=new_hook, editable=False
+    )
     time_zone = models.CharField(
-        _("time zone"), max_length=64, blank=True, validators=[check_zone], help_text=_("Read from UIS; empty: the client's.")
+        _("time zone"),
+        max_length=64,
+        blank=True,
+        validators=[check_zone],
+        help_text=_("Read from UIS; empty: the client's."),
     )
     media_host = models.CharField(
-        _("host of recordings"), max_length=100, blank=True, help_text=_("Empty: the brand's own, such as app.uiscom.ru.")
+        _("host of recordings"),
+        max_length=100,
+        blank=True,
+        help_text=_("Empty: the brand's own, such as app.uiscom.ru."),
     )
     data_limits = models.JSONField(_("Data API points last seen"), default=dict, blank=True, editable=False)
     call_limits = models.JSONField(_("Call API points last seen"), default=dict, blank=True, editable=False)
@@ -94,9 +103,15 @@ class CrmConnection(Connection):
     served_version = models.CharField(_("version in use"), max_length=4, blank=True, editable=False)
     module_code = models.CharField(_("module code"), max_length=64, blank=True, editable=False)
     client_id = EncryptedTextField(editable=False, default=new_hook)
-    site = models.CharField(_("store"), max_length=100, blank=True, help_text=_("Code of the store, where the key sees several."))
+    site = models.CharField(
+        _("store"), max_length=100, blank=True, help_text=_("Code of the store, where the key sees several.")
+    )
     time_zone = models.CharField(
-        _("time zone"), max_length=64, blank=True, validators=[check_zone], help_text=_("Read from the CRM; empty: the client's.")
+        _("time zone"),
+        max_length=64,
+        blank=True,
+        validators=[check_zone],
+        help_text=_("Read from the CRM; empty: the client's."),
     )
     sent_module = models.JSONField(default=dict, editable=False)  # the extensions and numbers the module was last told
     registered_at = models.DateTimeField(_("module registered"), null=True, blank=True, editable=False)

@@ -61,7 +61,9 @@ class VirtualNumber(models.Model):
     number = models.CharField(_("number"), max_length=32)
     name = models.CharField(_("name"), max_length=250, blank=True)
     is_active = models.BooleanField(_("active in UIS"), default=True, editable=False)
-    site = models.CharField(_("store"), max_length=100, blank=True, help_text=_("Code of the store this number belongs to."))
+    site = models.CharField(
+        _("store"), max_length=100, blank=True, help_text=_("Code of the store this number belongs to.")
+    )
     is_default = models.BooleanField(
         _("default"), default=False, help_text=_("Calls from the CRM go out with it where no other number fits.")
     )

@@ -32,8 +32,12 @@ class TransferRules(models.Model):
         BOTH = "BOTH", _("both ways")
 
     tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="rules", verbose_name=_("client"))
-    popup_incoming = models.CharField(_("pop-up, incoming"), max_length=10, choices=Popup.choices, default=Popup.ON_RING)
-    popup_outgoing = models.CharField(_("pop-up, outgoing"), max_length=10, choices=Popup.choices, default=Popup.ON_RING)
+    popup_incoming = models.CharField(
+        _("pop-up, incoming"), max_length=10, choices=Popup.choices, default=Popup.ON_RING
+    )
+    popup_outgoing = models.CharField(
+        _("pop-up, outgoing"), max_length=10, choices=Popup.choices, default=Popup.ON_RING
+    )
     upload_answered = models.BooleanField(_("upload answered calls"), default=True)
     upload_missed = models.BooleanField(_("upload missed calls"), default=True)
     upload_outgoing = models.BooleanField(_("upload outgoing calls"), default=True)
@@ -87,7 +91,12 @@ class TransferRules(models.Model):
 
     def crm_status(self, uis_status: str) -> str:
         """Return the CRM status that stands for a UIS status; one the table does not name means busy."""
-        table = {self.status_dinner: "dinner", self.status_break: "break", self.status_busy: "busy", self.status_free: "free"}
+        table = {
+            self.status_dinner: "dinner",
+            self.status_break: "break",
+            self.status_busy: "busy",
+            self.status_free: "free",
+        }
         return table.get(uis_status, "busy")
 
     def _contacts(self) -> frozenset[object]:

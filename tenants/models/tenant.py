@@ -31,7 +31,9 @@ class Tenant(models.Model):
     language = models.CharField(_("language"), max_length=2, choices=settings.LANGUAGES, default="ru")
     time_zone = models.CharField(_("time zone"), max_length=64, default="Europe/Moscow", validators=[check_zone])
     is_paused = models.BooleanField(
-        _("paused"), default=False, help_text=_("Everything that comes in is stored and worked off when resumed; no pop-ups.")
+        _("paused"),
+        default=False,
+        help_text=_("Everything that comes in is stored and worked off when resumed; no pop-ups."),
     )
     activated_at = models.DateTimeField(_("activated"), null=True, blank=True, editable=False)
     activation_token = models.CharField(max_length=64, unique=True, default=new_hook, editable=False)

@@ -1,14 +1,180 @@
 """A missed call, from UIS's notification to the CRM's history."""
 
+from datetime import timedelta
+
+import pytest
+
+from telephony.models import Attempt, Call
+from tenants.models import TransferRules
+from tests import queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
-from telephony.models import Call
 
 
-def test_missed_call_reaches_the_crm(notify, pbx, crm, tenant, stranger):
-    call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN, PETR])
-    notify(call.notification("call_end"))
+@pytest.fixture
+def missed(pbx):
+    return pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN, PETR])
+
+
+def test_missed_call_reaches_the_crm_from_the_notification_alone(notify, uis_world, crm, missed, stranger):
+    uis_world.requests.clear()
+    notify(missed.notification("call_end"))
     sent = crm.calls[0]
-    assert [c["externalId"] for c in crm.calls] == [f"uis-{call.session_id}"]
+    assert sent["externalId"] == f"uis-{missed.session_id}"
     assert (sent["type"], sent["result"], sent["phone"]) == ("in", "no answer", f"+{CONTACT}")
-    assert (sent["externalPhone"], sent["duration"]) == (f"+{NUMBER}", 0)
+    assert (sent["externalPhone"], sent["duration"], sent["durationWaiting"]) == (f"+{NUMBER}", 0, missed.wait)
     assert Call.objects.get().state == Call.State.UPLOADED
+    assert uis_world.requests == []
+
+
+@pytest.mark.parametrize("order", [["call_end", "lost_call"], ["lost_call", "call_end"], ["lost_call", "lost_call"]])
+def test_whichever_end_comes_first_the_call_is_uploaded_once(notify, crm, missed, tenant, order):
+    notify(*[missed.notification(event) for event in order])
+    assert len(crm.calls) == 1
+    assert len(crm.uploads) == 1
+
+
+def test_lost_call_by_get_with_quoted_values(client, hook, run_queue, crm, missed, tenant):
+    answer = client.get(f"{hook}?{missed.as_query('lost_call')}")
+    run_queue()
+    assert answer.status_code == 200
+    assert crm.calls[0]["phone"] == f"+{CONTACT}"
+
+
+@pytest.mark.parametrize("value", ["{{is_lost}}", "is_lost", None])
+def test_end_without_is_lost_is_decided_by_talk_time(notify, crm, missed, tenant, value):
+    notify(dict(missed.notification("call_end"), is_lost=value))
+    assert crm.calls[0]["result"] == "no answer"
+
+
+def test_date_is_the_accounts_local_time(notify, crm, missed, tenant):
+    tenant.crm.time_zone = crm.timezone = "Asia/Vladivostok"
+    tenant.crm.save()
+    notify(missed.notification("call_end"))
+    local = missed.started_at.astimezone(tenant.crm.zone)
+    assert crm.calls[0]["date"] == f"{local:%Y-%m-%d %H:%M:%S}"
+
+
+def test_owner_is_the_one_whose_phone_rang_last(notify, crm, missed, tenant):
+    first = missed.notification("waiting", employee_id=PETR)
+    last = missed.notification("waiting", employee_id=IVAN, at=missed.started_at + timedelta(seconds=3))
+    notify(last, first, missed.notification("lost_call"))
+    assert (crm.calls[0]["code"], crm.calls[0]["_manager"]) == ("101", 27)
+
+
+def test_owner_can_be_nobody(notify, crm, missed, tenant):
+    TransferRules.objects.update(missed_owner="NOBODY")
+    notify(missed.notification("lost_call"))
+    assert crm.calls[0]["_manager"] is None
+    assert "code" not in crm.calls[0]
+
+
+def test_owner_can_be_the_customers_manager(notify, crm, missed, tenant):
+    TransferRules.objects.update(missed_owner="RESPONSIBLE")
+    crm.responsible[CONTACT] = 28
+    notify(missed.notification("lost_call"))
+    assert crm.calls[0]["_manager"] == 28
+
+
+def test_customer_without_a_manager_falls_to_who_was_rung(notify, crm, missed, tenant):
+    TransferRules.objects.update(missed_owner="RESPONSIBLE")
+    notify(missed.notification("waiting", employee_id=IVAN), missed.notification("lost_call"))
+    assert crm.calls[0]["_manager"] == 27
+
+
+def test_key_that_may_not_ask_for_managers_still_uploads(notify, crm, missed, tenant):
+    TransferRules.objects.update(missed_owner="RESPONSIBLE")
+    crm.scopes.discard("telephony_read")
+    notify(missed.notification("lost_call"))
+    assert len(crm.calls) == 1
+
+
+@pytest.mark.parametrize("kind", ["503", "429", "500", "html", "timeout", "refused"])
+def test_outage_of_the_crm_delays_the_call_and_says_so(notify, later, crm, crm_world, missed, tenant, kind):
+    crm_world.break_down(kind)
+    notify(missed.notification("call_end"))
+    call = Call.objects.get()
+    assert (call.state, call.cause) == (Call.State.READY, "CRM_UNAVAILABLE")
+    assert call.next_attempt_at > call.recorded_at
+    crm_world.repair()
+    later(timedelta(minutes=2))
+    assert len(crm.calls) == 1
+    assert Attempt.objects.filter(step="UPLOAD").count() == 2
+
+
+def test_cut_after_accepting_is_no_second_call(notify, later, crm, crm_world, missed, tenant):
+    crm_world.break_down("cut", times=1)
+    notify(missed.notification("call_end"))
+    later(timedelta(minutes=2))
+    assert len(crm.calls) == 1
+    assert Call.objects.get().state == Call.State.UPLOADED
+
+
+def test_revoked_key_pauses_the_connection_and_a_new_one_resumes(notify, later, crm, missed, tenant):
+    crm.key, old = "new", crm.key
+    notify(missed.notification("call_end"))
+    tenant.crm.refresh_from_db()
+    assert tenant.crm.denied_code == "key"
+    assert Call.objects.get().cause == "CRM_DENIED"
+    later(timedelta(hours=1))
+    assert Call.objects.get().attempts == 1
+    crm.key = old
+    tenant.crm.allow()
+    later(timedelta(minutes=1))
+    assert len(crm.calls) == 1
+
+
+def test_one_bad_call_in_a_batch_is_found_and_stopped_alone(notify, pbx, crm, crm_world, later, tenant):
+    crm_world.break_down("503")
+    for contact in ("79990000101", "79990000102", "79990000103", "79990000104", "79990000105"):
+        notify(pbx.call(contact=contact, number=NUMBER).notification("call_end"))
+    bad = Call.objects.get(contact="79990000103")
+    Call.objects.filter(pk=bad.pk).update(direction="sideways")
+    crm_world.repair()
+    later(timedelta(minutes=2))
+    assert len(crm.calls) == 4
+    bad.refresh_from_db()
+    assert bad.cause == "CRM_REFUSED"
+    assert bad.stopped_at is not None
+
+
+def test_lost_queue_loses_no_call(notify, later, crm, missed, tenant):
+    notify(missed.notification("call_end"), works=False)
+    assert queue.lose() > 0
+    later(timedelta(minutes=2))
+    assert len(crm.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"upload_missed": False}, "MISSED_OFF"),
+        ({"number_filter": "ONLY"}, "NUMBER"),
+        ({"contact_filter": "EXCEPT", "contacts": "+79990000001"}, "CONTACT"),
+    ],
+)
+def test_call_that_a_rule_keeps_back_is_a_row_with_the_rules_name(notify, crm, missed, tenant, change, rule):
+    TransferRules.objects.update(**change)
+    notify(missed.notification("call_end"))
+    call = Call.objects.get()
+    assert (call.state, call.kept_back_by, crm.calls) == (Call.State.SKIPPED, rule, [])
+
+
+def test_hidden_number_is_skipped_by_name(notify, crm, missed, tenant):
+    notify(dict(missed.notification("call_end"), contact_phone_number="anonymous"))
+    assert (Call.objects.get().kept_back_by, crm.calls) == ("HIDDEN_NUMBER", [])
+
+
+def test_internal_call_is_skipped_by_name_unless_wanted(notify, pbx, crm, tenant):
+    call = pbx.call(contact="102", number=NUMBER, is_internal=True)
+    notify(call.notification("call_end"))
+    assert (Call.objects.get().kept_back_by, crm.calls) == ("INTERNAL_OFF", [])
+
+
+def test_pause_keeps_calls_and_resuming_sends_them(notify, later, crm, missed, tenant):
+    type(tenant).objects.update(is_paused=True)
+    notify(missed.notification("call_end"))
+    later(timedelta(hours=5))
+    assert (crm.calls, Call.objects.get().state) == ([], Call.State.READY)
+    type(tenant).objects.update(is_paused=False)
+    later(timedelta(minutes=1))
+    assert len(crm.calls) == 1

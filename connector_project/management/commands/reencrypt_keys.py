@@ -1,4 +1,4 @@
-"""Write every encrypted column anew with the first of FIELD_ENCRYPTION_KEYS, so that the old keys can be thrown away."""
+"""Write every encrypted column anew with the first of FIELD_ENCRYPTION_KEYS, so that old keys can be thrown away."""
 
 from typing import Any
 

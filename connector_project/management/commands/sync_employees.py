@@ -20,7 +20,11 @@ class Command(JsonCommand):
 
     def handle(self, *_args: Any, **said: Any) -> None:
         live = Tenant.objects.select_related("uis", "crm", "rules").filter(activated_at__isnull=False, is_paused=False)
-        wrong = [error for tenant in ([self.tenant(said["tenant"])] if said["tenant"] else live) if (error := self._sync(tenant))]
+        wrong = [
+            error
+            for tenant in ([self.tenant(said["tenant"])] if said["tenant"] else live)
+            if (error := self._sync(tenant))
+        ]
         if wrong:
             self.fail("\n".join(wrong))
 

@@ -1,0 +1,15 @@
+"""The workers: django-q2's own command, under a supervisor that outlives a killed process."""
+
+from typing import Any
+
+from django_q import cluster
+from django_q.management.commands.qcluster import Command as QCluster
+
+from connector_project import supervisor
+
+
+class Command(QCluster):  # type: ignore[misc]  # django-q2 has no types
+    def handle(self, *args: Any, **options: Any) -> None:
+        supervisor.die_with_parent()
+        cluster.Sentinel = supervisor.Sentinel
+        super().handle(*args, **options)

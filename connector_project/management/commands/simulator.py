@@ -1,0 +1,42 @@
+"""Both vendors on a port of this machine: a page with a button for each webhook, and a way in for scripts."""
+
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from connector_project.management.output import JsonCommand
+from tests.simulator.server import Simulator
+from tests.simulator.world import CRM_KEY, UIS_TOKEN, World
+
+
+class Command(JsonCommand):
+    help = "Serve a simulated UIS and a simulated retailCRM until Ctrl-C."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--port", type=int, default=8001)
+        parser.add_argument("--hook", default="", help="the address `notifications` that add_tenant prints")
+
+    def handle(self, *_args: Any, **said: Any) -> None:
+        try:
+            simulator = Simulator(World(hook=said["hook"]), port=said["port"])
+        except (OSError, OverflowError) as exc:
+            self.fail(f"Port {said['port']} cannot be used: {exc}. Choose another one with --port.")
+        ended = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_signal: ended.set())
+        simulator.start()
+        self.say(
+            page=f"{simulator.address}/",
+            crm_url=simulator.address,
+            crm_key=CRM_KEY,
+            uis_token=UIS_TOKEN,
+            UIS_DATA_API_URL=f"{simulator.address}/uis/data/v2.0",
+            UIS_CALL_API_URL=f"{simulator.address}/uis/call/v4.0",
+            TRUSTED_REMOTE_HOSTS=simulator.address.removeprefix("http://"),
+        )
+        self.stdout.flush()
+        ended.wait()
+        simulator.stop()

@@ -1,0 +1,57 @@
+"""The reference's samples of retailCRM, and a line that answers with them."""
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from connector_project.remote import Reply
+from crm.retailcrm.client import RetailCrmClient
+
+FOLDER = Path(__file__).parents[2] / "payloads" / "retailcrm"
+ADDRESS = "https://acct-example.retailcrm.ru"
+KEY = "fakeApiKey00000000000000000000ab"
+
+
+def load(name: str) -> Any:
+    """Return a sample: provenance, request, response or cases."""
+    return json.loads((FOLDER / name).read_text(encoding="utf-8"))
+
+
+def reply(response: dict[str, Any]) -> Reply:
+    """Return a sample's response as it came."""
+    body = response["body"]
+    return Reply(response["status"], response.get("headers", {}), body if isinstance(body, str) else json.dumps(body))
+
+
+def form(body: str) -> dict[str, Any]:
+    """Return an urlencoded form; what is JSON in it is read."""
+    return {name: _read(value) for name, value in parse_qsl(body, keep_blank_values=True, strict_parsing=True)}
+
+
+def _read(value: str) -> Any:
+    return json.loads(value) if value[:1] in {"{", "["} else value
+
+
+class Line:
+    """A `send` that answers with replies in turn, and keeps what it was given."""
+
+    def __init__(self, *replies: object) -> None:
+        self.replies = list(replies)
+        self.sent: list[dict[str, Any]] = []
+        self.paced: list[str] = []
+
+    def __call__(self, system: str, method: str, url: str, **given: Any) -> Reply:
+        self.sent.append({"system": system, "method": method, "url": url, **given})
+        said = self.replies.pop(0)
+        return said if isinstance(said, Reply) else Reply(200, {}, json.dumps(said))
+
+    def client(self, **chosen: Any) -> RetailCrmClient:
+        """Return a client over this line."""
+        return RetailCrmClient(**{"address": ADDRESS, "key": KEY, "send": self, "pace": self.paced.append, **chosen})
+
+
+def asking(name: str, *, case: str = "response", **chosen: Any) -> tuple[Line, RetailCrmClient]:
+    """Return a client that will be answered as in a sample, and the line to look at."""
+    line = Line(reply(load(name)[case]))
+    return line, line.client(**chosen)

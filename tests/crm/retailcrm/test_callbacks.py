@@ -1,0 +1,66 @@
+"""What the CRM sends to us, as its samples show it: the same parameters by GET and by POST."""
+
+import hashlib
+import hmac
+import json
+
+import pytest
+from django.test import RequestFactory
+
+from connector_project import phones
+from connector_project.http import parameters
+from crm import activation, address
+from tests.crm.retailcrm.samples import form, load
+
+CALLBACKS = [
+    "callback_account_url_open.json",
+    "callback_activity.json",
+    "callback_make_call.json",
+    "callback_settings.json",
+    "callback_user_status.json",
+    "simple_connection_register.json",
+]
+
+
+def asked(query: str = "", body: str = "") -> dict[str, str]:
+    """Return the parameters of a request as our views see them."""
+    url = f"/?{query}" if query else "/"
+    if body:
+        return parameters(RequestFactory().post(url, body, content_type="application/x-www-form-urlencoded"))
+    return parameters(RequestFactory().get(url))
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_callback_gives_its_parameters_by_get_and_by_post(name):
+    request = load(name)["request"]
+    raw = request.get("raw_body") or request["raw_query"]
+    by_post, by_get = asked(body=raw), asked(query=raw)
+    assert by_post == by_get
+    assert form(raw) == request.get("form_decoded", request.get("query"))
+    assert {name: json.loads(value) if value[:1] == "{" else value for name, value in by_post.items()} == form(raw)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [load("callback_make_call.json")["request"]["raw_query"]]
+    + [variant["raw_query"] for variant in load("callback_make_call.json")["variants"]],
+)
+def test_click_gives_the_same_number_however_it_is_written(query):
+    assert phones.digits(asked(query)["phone"], is_russian=True) == "79990000001"
+
+
+def test_account_of_a_callback_passes_the_guard():
+    said = load("callback_activity.json")["request"]["form_decoded"]["systemUrl"]
+    assert address.fault(said, domains=["retailcrm.ru"], is_trusted=False) == ""
+
+
+def test_token_of_a_simple_connection_is_the_hmac_of_its_key():
+    sample = load("simple_connection_register.json")
+    said = sample["request"]["form_decoded"]["register"]
+    secret = sample["secret_used_for_this_sample"]
+    assert hmac.new(secret.encode(), said["apiKey"].encode(), hashlib.sha256).hexdigest() == said["token"]
+
+
+@pytest.mark.parametrize("name", ["simple_connection_config.json", "credentials_telephony_connector.json"])
+def test_documented_scopes_are_enough_for_us(name):
+    assert set(activation.NEEDED) <= set(load(name)["response"]["body"]["scopes"])

@@ -1,0 +1,832 @@
+"""The methods of retailCRM we use: every request in the samples' form, every documented answer read."""
+
+import inspect
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+import requests
+import responses
+from responses import matchers
+
+from connector_project import remote
+from connector_project.remote import Reply
+from crm.retailcrm import client as retailcrm
+from crm.retailcrm.client import V4, V5, RetailCrmClient
+from crm.retailcrm.types import (
+    CallEvent,
+    CallRecord,
+    EventAnswer,
+    EventType,
+    Hangup,
+    HistoryCall,
+    Manager,
+    Module,
+    ModuleAnswer,
+    ModuleState,
+    Rights,
+    UploadAnswer,
+    User,
+)
+from tests.crm.retailcrm.samples import ADDRESS, KEY, Line, asking, form, load, reply
+
+PHONE, OWN = "+79990000001", "+74950000001"
+
+
+def over_http(
+    name: str, method: str, *given: object, version: str = V5, but: tuple[str, ...] = ()
+) -> tuple[object, object]:
+    """Make a call over real HTTP; return what was sent and what the sample sends, both without the names in `but`."""
+    sample = load(name)
+    request, response = sample["request"], sample["response"]
+    with responses.RequestsMock() as http:
+        http.add(request["method"], request["url"], json=response["body"], status=response["status"])
+        client = RetailCrmClient(ADDRESS, KEY, version=version)
+        getattr(client, method)(*given)
+        sent = http.calls[0].request
+    assert sent.url == request["url"]
+    assert KEY not in sent.url
+    assert KEY not in sent.body
+    assert sent.headers["X-API-KEY"] == request["headers"]["X-API-KEY"]
+    assert sent.headers["Content-Type"] == request["headers"]["Content-Type"]
+    ours, theirs = form(sent.body), form(request["raw_body"])
+    assert theirs == request["form_decoded"]
+    assert list(ours) == list(theirs)
+    return without(ours, but), without(theirs, but)
+
+
+def without(value: object, names: tuple[str, ...]) -> object:
+    if isinstance(value, dict):
+        return {name: without(inner, names) for name, inner in value.items() if name not in names}
+    return [without(inner, names) for inner in value] if isinstance(value, list) else value
+
+
+# --- events
+
+EVENTS = [
+    (
+        "v4_call_event.json",
+        V4,
+        CallEvent(
+            type=EventType.IN,
+            phone=PHONE,
+            codes=("101",),
+            user_ids=(2,),
+            hangup=Hangup.FAILED,
+            external_id="call-0001",
+            external_phone=OWN,
+            site="shop-one",
+        ),
+    ),
+    (
+        "v5_call_event_in_full.json",
+        V5,
+        CallEvent(
+            type=EventType.IN,
+            phone=PHONE,
+            codes=("101", "102"),
+            user_ids=(27, 28),
+            external_phone=OWN,
+            external_id="1234567890",
+            site="shop-one",
+        ),
+    ),
+    (
+        "v5_call_event_in_by_user.json",
+        V5,
+        CallEvent(type=EventType.IN, phone="88000000001", user_ids=(27,), site="shop-one", external_id=""),
+    ),
+    (
+        "v5_call_event_out.json",
+        V5,
+        CallEvent(type=EventType.OUT, phone=PHONE, external_id="1234567891", codes=("101",), user_ids=(27,)),
+    ),
+    (
+        "v5_call_event_hangup.json",
+        V5,
+        CallEvent(
+            type=EventType.HANGUP,
+            phone=PHONE,
+            external_id="1234567890",
+            codes=("101",),
+            user_ids=(27,),
+            hangup=Hangup.NO_ANSWER,
+        ),
+    ),
+    (
+        "v5_call_event_unknown_code.json",
+        V5,
+        CallEvent(type=EventType.IN, phone=PHONE, codes=("101", "999"), user_ids=(27, 888), external_id=""),
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "version", "event"), EVENTS)
+def test_event_is_sent_as_in_the_sample(name, version, event):
+    ours, theirs = over_http(name, "send_event", event, version=version, but=("webAnalyticsData",))
+    assert ours == theirs
+
+
+def test_event_answer_names_whom_the_account_does_not_know():
+    event = EVENTS[-1][2]
+    _line, client = asking("v5_call_event_unknown_code.json")
+    assert client.send_event(event) == EventAnswer(("999",), (888,))
+    for name in ("v5_call_event_in_full.json", "v5_call_event_hangup.json"):
+        _line, client = asking(name)
+        assert client.send_event(event) == EventAnswer()
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ({"notExistCodes": {"1": "999"}, "notExistUsers": {"1": 888}}, EventAnswer(("999",), (888,))),
+        ({"notExistCodes": [999], "notExistUsers": ["888"]}, EventAnswer(("999",), (888,))),
+        ({"notExistCodes": None, "notExistUsers": None}, EventAnswer()),
+    ],
+)
+def test_event_answer_may_be_a_list_with_gaps(said, answer):
+    assert Line({"success": True} | said).client().send_event(EVENTS[-1][2]) == answer
+
+
+def test_event_takes_little_time():
+    line, client = asking("v5_call_event_out.json")
+    client.send_event(EVENTS[3][2])
+    assert line.sent[0]["timeout"] == retailcrm.EVENT_SECONDS < 5
+
+
+@pytest.mark.parametrize(
+    ("name", "version"), [("v4_call_event_not_enabled.json", V4), ("v4_call_event_not_enabled.json", V5)]
+)
+def test_event_without_active_telephony_is_denied(name, version):
+    line, client = asking(name, version=version)
+    with pytest.raises(remote.AccessDenied) as raised:
+        client.send_event(CallEvent(type=EventType.OUT, phone=PHONE, external_id=""))
+    assert raised.value.code == "telephony_off"
+    assert json.loads(line.sent[0]["body"]["event"]) == load(name)["request"]["form_decoded"]["event"]
+
+
+@pytest.mark.parametrize(
+    ("hangup", "word"),
+    [
+        (Hangup.ANSWERED, "answered"),
+        (Hangup.NO_ANSWER, "no answered"),
+        (Hangup.BUSY, "busy"),
+        (Hangup.CANCELLED, "cancel"),
+        (Hangup.FAILED, "failed"),
+    ],
+)
+def test_event_spells_the_end_of_a_call_in_its_own_words(hangup, word):
+    line = Line({"success": True})
+    line.client().send_event(CallEvent(type=EventType.HANGUP, phone=PHONE, external_id="x", hangup=hangup))
+    assert json.loads(line.sent[0]["body"]["event"])["hangupStatus"] == word
+
+
+def test_event_of_version_3_was_flat_and_is_not_spoken():
+    flat = load("v3_call_event_request.json")["request"]["form_decoded"]
+    line = Line({"success": True})
+    hung_up = CallEvent(
+        type=EventType.HANGUP, phone=flat["phone"], codes=(flat["code"],), hangup=Hangup.BUSY, external_id=""
+    )
+    line.client().send_event(hung_up)
+    said = json.loads(line.sent[0]["body"]["event"])
+    assert said == {"phone": PHONE, "type": "hangup", "codes": ["101"], "hangupStatus": flat["hangupStatus"]}
+
+
+# --- upload
+
+
+def moscow(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=ZoneInfo("Europe/Moscow"))
+
+
+UPLOADS = [
+    (
+        "v5_calls_upload_by_user.json",
+        V5,
+        (),
+        [
+            CallRecord(
+                external_id="test_call_external_id",
+                started_at=moscow(2021, 3, 1, 12),
+                direction="in",
+                phone="88000000001",
+                result="ANSWERED",
+                talk_seconds=60,
+                wait_seconds=10,
+                user_id=27,
+                site="shop-one",
+                record_url="https://example.com/test.mp3",
+            )
+        ],
+    ),
+    (
+        "v5_calls_upload_full.json",
+        V5,
+        ("source", "clientId"),
+        [
+            CallRecord(
+                external_id="1234567890",
+                started_at=moscow(2025, 8, 20, 14, 30, 5),
+                direction="in",
+                phone=PHONE,
+                result="ANSWERED",
+                talk_seconds=125,
+                wait_seconds=8,
+                code="101",
+                external_phone=OWN,
+                site="shop-one",
+                record_url="https://pbx.example.com/records/0f0f.mp3",
+            ),
+            CallRecord(
+                external_id="1234567892",
+                started_at=moscow(2025, 8, 20, 14, 41, 10),
+                direction="in",
+                phone="+79990000002",
+                result="NO_ANSWER",
+                talk_seconds=0,
+                wait_seconds=32,
+                code="101",
+                external_phone=OWN,
+            ),
+        ],
+    ),
+    (
+        "v5_calls_upload_missed.json",
+        V5,
+        ("durationWaiting",),
+        [
+            CallRecord(
+                external_id="1755689405.77",
+                started_at=moscow(2025, 8, 20, 14, 30, 5),
+                direction="in",
+                phone="79990000001",
+                result="FAILED",
+                talk_seconds=21,
+                wait_seconds=0,
+                user_id=16,
+            )
+        ],
+    ),
+    (
+        "v5_calls_upload_duplicates.json",
+        V5,
+        ("durationWaiting",),
+        [
+            CallRecord(
+                external_id="1234567890",
+                started_at=moscow(2025, 8, 20, 14, 30, 5),
+                direction="in",
+                phone=PHONE,
+                result="ANSWERED",
+                talk_seconds=125,
+                wait_seconds=0,
+                code="101",
+            ),
+            CallRecord(
+                external_id="1234567893",
+                started_at=moscow(2025, 8, 20, 15),
+                direction="out",
+                phone="+79990000002",
+                result="BUSY",
+                talk_seconds=0,
+                wait_seconds=0,
+                code="101",
+            ),
+        ],
+    ),
+    (
+        "v4_calls_upload.json",
+        V4,
+        ("duration", "durationWaiting"),
+        [
+            CallRecord(
+                external_id=str(41 + number),
+                started_at=moscow(2016, 7, 22, 0, 18 + 6 * number),
+                direction="in",
+                phone=PHONE,
+                result="ANSWERED",
+                talk_seconds=1,
+                wait_seconds=1,
+                code="101",
+                record_url=f"https://pbx.example.com/records/beep{number + 1}.mp3",
+            )
+            for number in range(2)
+        ],
+    ),
+]
+CALL = UPLOADS[0][3][0]
+
+
+@pytest.mark.parametrize(("name", "version", "but", "calls"), UPLOADS)
+def test_upload_is_sent_as_in_the_sample(name, version, but, calls):
+    ours, theirs = over_http(name, "upload_calls", calls, version=version, but=but)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("v4_calls_upload.json", UploadAnswer(2)),
+        ("v5_calls_upload_by_user.json", UploadAnswer(1)),
+        ("v5_calls_upload_full.json", UploadAnswer(2)),
+        ("v5_calls_upload_missed.json", UploadAnswer(1)),
+        ("v5_calls_upload_duplicates.json", UploadAnswer(1, ("1234567890",))),
+    ],
+)
+def test_upload_answer_counts_and_names_duplicates(name, answer):
+    _line, client = asking(name)
+    assert client.upload_calls([CALL]) == answer
+
+
+def test_upload_without_active_telephony_is_denied():
+    _line, client = asking("v4_calls_upload_not_enabled.json", version=V4)
+    with pytest.raises(remote.AccessDenied) as raised:
+        client.upload_calls([CALL])
+    assert raised.value.code == "telephony_off"
+
+
+def uploaded(zone: str = "Europe/Moscow", **chosen: object) -> dict[str, object]:
+    line = Line({"success": True, "processedCallsCount": 1})
+    line.client(zone=ZoneInfo(zone)).upload_calls([replace(CALL, **chosen)])
+    return json.loads(line.sent[0]["body"]["calls"])[0]
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment", "written"),
+    [
+        ("Europe/Moscow", datetime(2024, 10, 24, 21, tzinfo=UTC), "2024-10-25 00:00:00"),
+        ("Asia/Vladivostok", datetime(2024, 10, 24, 13, 59, 59, tzinfo=UTC), "2024-10-24 23:59:59"),
+        ("Europe/Madrid", datetime(2024, 7, 1, 10, tzinfo=UTC), "2024-07-01 12:00:00"),
+        ("Europe/Madrid", datetime(2024, 12, 1, 10, tzinfo=UTC), "2024-12-01 11:00:00"),
+        ("Europe/Madrid", datetime(2024, 10, 27, 1, 30, tzinfo=UTC), "2024-10-27 02:30:00"),
+        ("UTC", moscow(2024, 10, 25, 1), "2024-10-24 22:00:00"),
+    ],
+)
+def test_upload_writes_the_date_in_the_zone_of_the_account(zone, moment, written):
+    assert uploaded(zone, started_at=moment)["date"] == written
+
+
+@pytest.mark.parametrize(
+    ("result", "word"),
+    [
+        ("ANSWERED", "answered"),
+        ("NO_ANSWER", "no answer"),
+        ("BUSY", "busy"),
+        ("FAILED", "failed"),
+        ("NOT_ALLOWED", "not allowed"),
+        ("UNKNOWN", "unknown"),
+        ("", "unknown"),
+    ],
+)
+def test_upload_spells_the_result_in_its_own_words(result, word):
+    assert uploaded(result=result)["result"] == word
+
+
+@pytest.mark.parametrize(("length", "is_sent"), [(255, True), (256, False)])
+def test_upload_leaves_out_a_link_that_is_too_long(length, is_sent):
+    link = "https://x/".ljust(length, "a")
+    assert uploaded(record_url=link).get("recordUrl") == (link if is_sent else None)
+
+
+def test_upload_says_zero_seconds_but_leaves_out_what_is_not_known():
+    written = uploaded(talk_seconds=0, wait_seconds=0, user_id=None, record_url="", site="")
+    assert written == {
+        "date": "2021-03-01 12:00:00",
+        "type": "in",
+        "phone": "88000000001",
+        "result": "answered",
+        "externalId": "test_call_external_id",
+        "duration": 0,
+        "durationWaiting": 0,
+    }
+
+
+def test_upload_takes_fifty_calls():
+    assert retailcrm.LARGEST_UPLOAD == 50
+
+
+# --- the module
+
+MODULE = Module(
+    code="fake-telephony",
+    client_id="c0ffee00c0ffee00c0ffee00c0ffee00",
+    name="Fake PBX",
+    logo_url="https://pbx.example.com/static/logo.svg",
+    base_url="https://pbx.example.com",
+    account_url="https://pbx.example.com/retailcrm-admin/",
+    make_call_url="https://pbx.example.com/retailcrm/make-call",
+    change_status_url="https://pbx.example.com/retailcrm/status",
+    codes=((16, "151"),),
+)
+MODULES = [
+    ("v5_module_edit_unpublished.json", V5, MODULE),
+    ("v5_module_edit_deactivate.json", V5, replace(MODULE, is_active=False)),
+    (
+        "v5_module_edit_telephony.json",
+        V5,
+        Module(
+            code="uis-telephony",
+            integration_code="uis-telephony",
+            client_id="5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8",
+            name="UIS telephony",
+            logo_url="https://pbx.example.com/static/logo.svg",
+            base_url="https://pbx.example.com",
+            account_url="https://pbx.example.com/retailcrm/settings",
+            actions=(("activity", "/retailcrm/activity"),),
+            make_call_url="https://pbx.example.com/retailcrm/make-call",
+            change_status_url="https://pbx.example.com/retailcrm/user-status",
+            codes=((27, "101"), (28, "102")),
+            phones=(("shop-one", OWN),),
+        ),
+    ),
+    (
+        "v4_setting_edit_full.json",
+        V4,
+        Module(
+            code="fake-pbx",
+            client_id="c0ffee00c0ffee00c0ffee00c0ffee00",
+            name="Fake PBX",
+            logo_url="https://pbx.example.com/static/icon.svg",
+            base_url="",
+            make_call_url="https://pbx.example.com/retailcrm/make-call",
+            change_status_url="https://pbx.example.com/retailcrm/user-status",
+            codes=((101, "101"), (102, "102")),
+            phones=(("shop-one", OWN),),
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "version", "module"), MODULES)
+def test_module_is_sent_as_in_the_sample(name, version, module):
+    # Users of the account may fill in extensions themselves, so ours allows it.
+    ours, theirs = over_http(name, "edit_module", module, version=version, but=("availableCountries", "allowEdit"))
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("name", ["v4_setting_edit_dotnet.json", "v4_setting_edit_minimal.json"])
+def test_module_of_version_4_holds_all_that_others_send(name):
+    sample = load(name)
+    said = sample["request"]["form_decoded"]["configuration"]
+    line = Line(reply(sample["response"]))
+    code = said["code"]
+    assert line.client(version=V4).edit_module(replace(MODULE, code=code)) == ModuleAnswer()
+    assert line.sent[0]["url"] == sample["request"]["url"]
+    assert set(said) <= set(json.loads(line.sent[0]["body"]["configuration"]))
+
+
+def test_module_of_version_3_had_other_names_and_is_not_spoken():
+    said = set(load("v3_setting_edit_request.json")["request"]["form_decoded"])
+    line = Line({"success": True})
+    line.client(version=V4).edit_module(MODULE)
+    assert said <= set(json.loads(line.sent[0]["body"]["configuration"]))
+    assert "/api/v4/telephony/setting/fake-telephony/edit" in line.sent[0]["url"]
+
+
+def test_module_without_people_sends_empty_lists():
+    line = Line({"success": True})
+    line.client().edit_module(replace(MODULE, codes=()))
+    telephony = json.loads(line.sent[0]["body"]["integrationModule"])["integrations"]["telephony"]
+    assert (telephony["additionalCodes"], telephony["externalPhones"]) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("v5_module_edit_telephony.json", ModuleAnswer()),  # its info is []
+        ("v5_module_edit_unpublished.json", ModuleAnswer()),  # it has none
+        ("v5_module_edit_response_billing.json", ModuleAnswer()),  # a map that names nobody
+        ("v5_module_edit_response_unknown_users.json", ModuleAnswer((999,), ("no-such-shop",))),
+    ],
+)
+def test_module_answer_reads_info_as_a_list_and_as_a_map(name, answer):
+    _line, client = asking(name)
+    assert client.edit_module(MODULE) == answer
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "code", "state"),
+    [
+        ("v5_module_get_telephony.json", V5, "uis-telephony", ModuleState(True, ((27, "101"), (28, "102")))),
+        ("v5_module_get.json", V5, "mg-fake", ModuleState(True, ())),
+        ("v4_setting_get.json", V4, "fake-pbx", ModuleState(False, ())),
+        ("v5_module_get_not_found.json", V5, "no-such-module", None),
+    ],
+)
+def test_module_is_read(name, version, code, state):
+    line, client = asking(name, version=version)
+    assert client.module(code) == state
+    assert line.sent[0]["url"] == load(name)["request"]["url"]
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ({"active": True, "freeze": True}, ModuleState(False, ())),
+        ({"active": False, "integrations": []}, ModuleState(False, ())),
+        ({"active": True, "integrations": None}, ModuleState(True, ())),
+        (
+            {"active": True, "integrations": {"telephony": {"additionalCodes": [{"userId": "2", "code": 100}]}}},
+            ModuleState(True, ((2, "100"),)),
+        ),
+        ({}, ModuleState(False, ())),
+    ],
+)
+def test_module_may_lack_much(said, state):
+    assert Line({"success": True, "integrationModule": said}).client().module("x") == state
+
+
+@pytest.mark.parametrize("message", ["Access denied.", "API method not found"])
+def test_module_that_may_not_be_read_is_not_taken_for_absent(message):
+    with pytest.raises(remote.RemoteError):
+        Line({"success": False, "errorMsg": message}).client().module("x")
+
+
+def test_module_refused_for_another_reason_is_not_taken_for_absent():
+    with pytest.raises(remote.RemoteRejected):
+        Line({"success": False, "errorMsg": "Errors in the input parameters"}).client().module("x")
+
+
+# --- what is asked before
+
+
+def test_versions_are_read():
+    line, client = asking("api_versions.json")
+    assert client.versions() == ("3.0", "4.0", "5.0")
+    assert line.sent[0]["url"] == load("api_versions.json")["request"]["url"]
+
+
+@pytest.mark.parametrize("name", ["credentials.json", "credentials_telephony_connector.json"])
+def test_rights_are_read(name):
+    line, client = asking(name)
+    said = load(name)["response"]["body"]
+    assert client.rights() == Rights(
+        frozenset(said["scopes"]), frozenset(said["credentials"]), tuple(said.get("sitesAvailable", ()))
+    )
+    assert line.sent[0]["url"] == load(name)["request"]["url"]
+
+
+@pytest.mark.parametrize(
+    ("scopes", "patterns", "lacks"),
+    [
+        ({"user_read"}, set(), False),
+        ({"user_write"}, {"/api/users"}, True),  # a key with scopes is judged by them
+        (set(), {"/api/users"}, False),
+        (set(), {"/api/orders"}, True),
+        (set(), set(), False),
+    ],
+)
+def test_rights_of_an_old_key_are_its_patterns(scopes, patterns, lacks):
+    assert Rights(frozenset(scopes), frozenset(patterns)).lacks("user_read", "/api/users") is lacks
+
+
+def test_public_address_is_read():
+    line, client = asking("system_info.json")
+    assert client.public_address() == "https://acct-example.retailcrm.ru"
+    assert line.sent[0]["url"] == load("system_info.json")["request"]["url"]
+    assert (
+        Line({"success": True, "publicUrl": "https://a.simla.com/"}).client().public_address() == "https://a.simla.com"
+    )
+    assert Line({"success": True}).client().public_address() == ""
+
+
+def test_time_zone_is_read():
+    line, client = asking("settings_get_v5.json")
+    assert client.time_zone() == "Europe/Moscow"
+    assert line.sent[0]["url"] == load("settings_get_v5.json")["request"]["url"]
+    assert Line({"success": True, "settings": {}}).client().time_zone() == ""
+    assert Line({"success": True}).client().time_zone() == ""
+
+
+@pytest.mark.parametrize("message", ["Access denied.", "API method not found"])
+def test_time_zone_is_not_known_where_the_key_may_not_ask(message):
+    assert Line({"success": False, "errorMsg": message}).client().time_zone() == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ({"success": False, "errorMsg": 'Wrong "apiKey" value.'}, remote.AccessDenied),
+        ({"success": True, "settings": "odd"}, remote.UnexpectedReply),
+        ({"success": False, "errorMsg": "Not found"}, remote.RemoteRejected),
+    ],
+)
+def test_time_zone_refused_for_another_reason_is_an_error(said, kind):
+    with pytest.raises(kind):
+        Line(said).client().time_zone()
+
+
+# --- managers, users, history
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "manager"),
+    [
+        ("v4_manager_found.json", V4, Manager(777, "101")),
+        ("v5_manager_found.json", V5, Manager(1, "12")),
+        ("v5_manager_not_found.json", V5, None),
+    ],
+)
+def test_manager_is_found_or_absent(name, version, manager):
+    sample = load(name)["request"]
+    with responses.RequestsMock() as http:
+        # The plus must not turn into a blank, nor the key into a parameter.
+        asked = {"phone": sample["query"]["phone"], "details": "0", "ignoreStatus": "1"}
+        http.get(sample["url"], json=load(name)["response"]["body"], match=[matchers.query_param_matcher(asked)])
+        assert RetailCrmClient(ADDRESS, KEY, version=version).manager(asked["phone"]) == manager
+        assert set(sample["query"]) <= set(asked)
+
+
+@pytest.mark.parametrize(
+    ("said", "manager"),
+    [
+        ({"id": "777", "code": 101}, Manager(777, "101")),
+        ({"id": 777}, Manager(777, "")),
+        ({"id": 777, "code": None}, Manager(777, "")),
+        ([], None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_manager_may_lack_his_extension_or_be_nobody(said, manager):
+    assert Line({"success": True, "manager": said}).client().manager(PHONE) == manager
+
+
+def test_users_are_read():
+    line, client = asking("v5_users_list.json")
+    assert client.users() == [User(28, "Test", "user28@example.com", is_active=True)]
+    assert line.sent[0]["url"] == load("v5_users_list.json")["request"]["url"]
+    assert line.sent[0]["query"] == {"limit": "100", "page": "1"}
+
+
+def test_users_are_read_page_by_page():
+    pages = [
+        {"success": True, "pagination": {"totalPageCount": 3}, "users": [{"id": number, "active": number != 2}]}
+        for number in (1, 2, 3)
+    ]
+    line = Line(*pages)
+    assert [(user.user_id, user.is_active) for user in line.client().users()] == [(1, True), (2, False), (3, True)]
+    assert [sent["query"]["page"] for sent in line.sent] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("said", "user"),
+    [
+        ({"id": 1}, User(1, "", "", is_active=True)),
+        ({"id": 1, "firstName": "Иван", "lastName": "Иванов"}, User(1, "Иван Иванов", "", is_active=True)),
+        (
+            {"id": 1, "lastName": "Иванов", "email": " IVAN@Example.com"},
+            User(1, "Иванов", "ivan@example.com", is_active=True),
+        ),
+        ({"id": 1, "firstName": None, "email": None, "active": False}, User(1, "", "", is_active=False)),
+    ],
+)
+def test_user_may_lack_all_but_his_id(said, user):
+    assert Line({"success": True, "users": [said]}).client().users() == [user]
+
+
+def test_user_reads_like_the_sample_of_one():
+    said = load("v5_user_get.json")["response"]["body"]["user"]
+    assert Line({"success": True, "users": [said]}).client().users() == [
+        User(28, "Test", "user28@example.com", is_active=True)
+    ]
+
+
+def test_user_status_is_a_plain_field():
+    ours, theirs = over_http("v5_user_status.json", "set_user_status", 28, "busy")
+    assert ours == theirs == {"status": "busy"}
+
+
+def test_user_status_is_a_method_of_version_5_only():
+    line = Line({"success": True})
+    line.client(version=V4).set_user_status(28, "busy")
+    assert line.sent[0]["url"] == load("v5_user_status.json")["request"]["url"]
+
+
+def test_user_status_of_somebody_else_is_refused():
+    line, client = asking("v5_user_status_not_found.json")
+    with pytest.raises(remote.RemoteRejected) as raised:
+        client.set_user_status(999999, "busy")
+    assert raised.value.code == "not_found"
+    assert line.sent[0]["url"] == load("v5_user_status_not_found.json")["request"]["url"]
+
+
+def test_history_is_read():
+    line, client = asking("v5_calls_list.json")
+    assert list(client.history()) == [HistoryCall("1234567890", "answered")]
+    assert line.sent[0]["url"] == load("v5_calls_list.json")["request"]["url"]
+    assert line.sent[0]["query"] == {"limit": "100"}
+
+
+def test_history_follows_its_cursor():
+    first = load("v5_calls_list.json")["response"]["body"]
+    line = Line(first, first | {"pagination": {"nextCursor": "second"}}, first | {"pagination": []})
+    assert len(list(line.client().history(pages=9))) == 3
+    assert [sent["query"].get("cursor") for sent in line.sent] == [None, "fakeCursorAAAA", "second"]
+
+
+# --- all of them
+
+
+def calls_of(client: RetailCrmClient) -> list[object]:
+    event = CallEvent(type=EventType.IN, phone=PHONE, external_id="x")
+    return [
+        lambda: client.versions(),
+        lambda: client.rights(),
+        lambda: client.public_address(),
+        lambda: client.time_zone(),
+        lambda: client.module("x"),
+        lambda: client.edit_module(MODULE),
+        lambda: client.send_event(event),
+        lambda: client.upload_calls([CALL]),
+        lambda: client.manager(PHONE),
+        lambda: list(client.history()),
+        lambda: client.users(),
+        lambda: client.set_user_status(1, "free"),
+    ]
+
+
+METHODS = range(12)
+
+
+def test_every_method_is_in_the_list():
+    public = [name for name, _function in inspect.getmembers(RetailCrmClient, inspect.isfunction) if name[0] != "_"]
+    assert len(set(public) - {"pace", "send"}) == len(METHODS) == len(calls_of(Line().client()))
+
+
+@pytest.mark.parametrize("version", [V4, V5])
+@pytest.mark.parametrize("method", METHODS)
+def test_key_stands_in_the_header_alone(method, version):
+    said = {"success": True, "integrationModule": {}, "configuration": {}}
+    line = Line(said)
+    calls_of(line.client(version=version))[method]()
+    sent = line.sent[0]
+    assert sent.pop("headers") == {"X-API-KEY": KEY}
+    assert KEY not in json.dumps(sent)
+    assert sent["system"] == "retailCRM"
+
+
+@pytest.mark.parametrize("version", [V4, V5])
+@pytest.mark.parametrize("method", METHODS)
+def test_turn_is_awaited_in_the_right_budget(method, version):
+    said = {"success": True, "integrationModule": {}, "configuration": {}}
+    line = Line(said)
+    calls_of(line.client(version=version))[method]()
+    path = line.sent[0]["url"].removeprefix(ADDRESS)
+    begins = path.removeprefix("/api").removeprefix(f"/{version}").startswith("/telephony")
+    assert line.paced == ["telephony" if begins else "ordinary"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_structure_goes_as_one_json_string_in_a_field(method):
+    line = Line({"success": True, "integrationModule": {}})
+    calls_of(line.client())[method]()
+    for value in line.sent[0].get("body", {}).values():
+        assert isinstance(value, str)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_trailing_slash_of_the_address_is_cut(method):
+    line = Line({"success": True, "integrationModule": {}})
+    calls_of(line.client(address=f"{ADDRESS}/"))[method]()
+    assert line.sent[0]["url"].startswith(f"{ADDRESS}/api/")
+
+
+def test_client_needs_no_pace():
+    line = Line({"success": True})
+    assert RetailCrmClient(ADDRESS, KEY, send=line).versions() == ()
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        (0, {"versions": 5}),
+        (0, {"versions": "5.0"}),
+        (1, {"scopes": [None]}),
+        (3, {"settings": 5}),
+        (4, {}),
+        (6, {"notExistUsers": ["x"]}),
+        (7, {"processedCallsCount": "many"}),
+        (8, {"manager": {"id": "x"}}),
+        (10, {"users": [{}]}),
+    ],
+)
+def test_answer_that_is_not_as_documented_is_unexpected(method, said):
+    client = Line({"success": True} | said).client()
+    with pytest.raises(remote.UnexpectedReply, match="is not as documented"):
+        calls_of(client)[method]()
+
+
+@responses.activate
+def test_cut_connection_is_tried_later():
+    responses.get(f"{ADDRESS}/api/api-versions", body=requests.ConnectionError("cut"))
+    with pytest.raises(remote.RemoteUnavailable):
+        RetailCrmClient(ADDRESS, KEY).versions()
+
+
+@pytest.mark.parametrize("text", ["[]", "1", "null", '"text"', "true"])
+def test_json_that_is_no_object_is_unexpected(text):
+    with pytest.raises(remote.UnexpectedReply, match="no object"):
+        Line(Reply(200, {}, text)).client().versions()

@@ -1,0 +1,208 @@
+"""Switching a client on: by the command today, by the client's page later."""
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from crm import activation, module
+from telephony.models import Call
+from tenants.models import Employee, Tenant, VirtualNumber
+from tests.conftest import CRM_HOST, NUMBER
+
+
+@pytest.fixture
+def add_tenant(db):
+    """Run the command, and return what it printed."""
+
+    def run(*extra, name="Ромашка", **changed):
+        said = {
+            "uis_token": "uis-token",
+            "crm_url": f"https://{CRM_HOST}",
+            "crm_key": "fakeApiKey00000000000000000000ab",
+        } | changed
+        out = StringIO()
+        options = [f"--{key.replace('_', '-')}={value}" for key, value in said.items()]
+        try:
+            call_command("add_tenant", name, *options, *extra, stdout=out)
+        except CommandError as exc:
+            return exc.returncode, str(exc), out.getvalue()
+        return 0, "", out.getvalue()
+
+    return run
+
+
+def test_add_tenant_prints_what_the_contract_says(add_tenant):
+    code, _says, out = add_tenant("--slug=romashka", f"--virtual-number=+{NUMBER}", "--timezone=Asia/Omsk")
+    said = json.loads(out)
+    hook = Tenant.objects.get().uis.hook
+    assert code == 0
+    assert (said["tenant"], said["active"]) == ("romashka", False)
+    assert said["activation_url"].startswith("https://connector.example.com/activate/")
+    assert said["hooks"] == {
+        "notifications": f"https://connector.example.com/hooks/uis/{hook}/",
+        "make_call": f"https://connector.example.com/hooks/retailcrm/{hook}/make-call/",
+        "change_user_status": f"https://connector.example.com/hooks/retailcrm/{hook}/change-user-status/",
+        "activity": f"https://connector.example.com/hooks/retailcrm/{hook}/activity/",
+    }
+    assert VirtualNumber.objects.get().number == NUMBER
+    assert len(hook) * 6 >= 160
+
+
+def test_activation_does_all_of_it(add_tenant, pbx, crm):
+    code, _says, out = add_tenant("--activate")
+    tenant = Tenant.objects.get()
+    assert (code, json.loads(out)["active"]) == (0, True)
+    stored = crm.modules[module.code(tenant)]
+    assert stored["active"] is True
+    assert stored["clientId"] == tenant.crm.client_id
+    assert stored["integrations"]["telephony"]["makeCallUrl"].endswith("/make-call/")
+    assert Employee.objects.count() == 3
+    assert VirtualNumber.objects.count() == 2
+    assert (tenant.uis.time_zone, tenant.crm.time_zone) == ("Europe/Moscow", "Europe/Moscow")
+    assert tenant.crm.served_version == "v5"
+
+
+def test_pressing_twice_changes_nothing(add_tenant, crm_world, pbx, crm):
+    add_tenant("--activate")
+    tenant = Tenant.objects.get()
+    before = (json.dumps(crm.modules, sort_keys=True), list(Employee.objects.values()), tenant.activated_at)
+    crm_world.requests.clear()
+    activation.activate(tenant, now=timezone.now())
+    assert (
+        json.dumps(crm.modules, sort_keys=True),
+        list(Employee.objects.values()),
+        Tenant.objects.get().activated_at,
+    ) == before
+    assert [asked for asked in crm_world.requests if asked.method == "POST"] == []
+
+
+def test_account_with_version_4_only_is_served_by_it(add_tenant, pbx, crm, client, run_queue):
+    crm.serves_v5 = False
+    crm.limits_on = False
+    code, says, _out = add_tenant("--activate")
+    assert (code, says) == (0, "")
+    tenant = Tenant.objects.get()
+    assert tenant.crm.served_version == "v4"
+    assert crm.settings_v4[module.code(tenant)]["additionalCodes"]
+    call = pbx.call(contact="79990000001", number=NUMBER)
+    client.post(f"/hooks/uis/{tenant.uis.hook}/", call.notification("lost_call"), content_type="application/json")
+    run_queue()
+    assert (len(crm.calls), Call.objects.get().state) == (1, "UPLOADED")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "code"),
+    [
+        (lambda pbx, crm: setattr(pbx, "token_state", "expired"), "UIS_ACCESS_TOKEN_EXPIRED"),
+        (lambda pbx, crm: setattr(pbx, "is_whitelisted", False), "UIS_IP_NOT_WHITELISTED"),
+        (lambda pbx, crm: setattr(pbx, "is_active", False), "UIS_ACCOUNT_INACTIVE"),
+        (lambda pbx, crm: pbx.permissions.discard("employees: select"), "UIS_FORBIDDEN"),
+        (lambda pbx, crm: setattr(crm, "key", "another"), "CRM_KEY"),
+        (lambda pbx, crm: crm.scopes.discard("integration_write"), "CRM_SCOPE"),
+        (lambda pbx, crm: crm.scopes.discard("telephony_write"), "CRM_SCOPE"),
+        (lambda pbx, crm: (setattr(crm, "serves_v5", False), setattr(crm, "serves_v4", False)), "CRM_VERSION"),
+    ],
+)
+def test_what_is_wrong_is_named_and_nothing_is_switched_on(add_tenant, pbx, crm, break_it, code):
+    break_it(pbx, crm)
+    returncode, says, out = add_tenant("--activate")
+    assert returncode == 1
+    assert says.startswith(f"{code}: ")
+    assert json.loads(out)["active"] is False
+    assert crm.modules == {}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://acct.retailcrm.ru",
+        "https://127.0.0.1",
+        "https://retailcrm.ru.evil.com",
+        "https://evilretailcrm.ru",
+        "https://a.retailcrm.ru:8443",
+    ],
+)
+def test_key_goes_to_no_strange_address(add_tenant, pbx, crm, crm_world, address):
+    returncode, says, _out = add_tenant("--activate", crm_url=address)
+    assert (returncode, says.split(":")[0]) == (1, "CRM_ADDRESS")
+    assert crm_world.requests == []
+
+
+def test_vendor_that_is_away_is_named(add_tenant, pbx, crm, uis_world):
+    uis_world.break_down("timeout")
+    returncode, says, _out = add_tenant("--activate")
+    assert (returncode, says.split(":")[0]) == (1, "UIS_UNAVAILABLE")
+
+
+@pytest.mark.parametrize("extra", [["--slug=Не подходит"], ["--timezone=Mars/Olympus"]])
+def test_wrong_use_exits_2_and_names_the_field(add_tenant, extra):
+    returncode, says, out = add_tenant(*extra)
+    assert (returncode, out, Tenant.objects.count()) == (2, "", 0)
+    assert says.startswith(extra[0].split("=")[0].strip("-").replace("timezone", "time_zone"))
+
+
+def test_second_client_of_one_name_gets_a_short_name_of_his_own(add_tenant):
+    assert json.loads(add_tenant()[2])["tenant"] == "client"
+    assert json.loads(add_tenant()[2])["tenant"] == "client-2"
+    assert add_tenant("--slug=client")[0] == 2
+
+
+def test_sync_employees_prints_the_counts(tenant):
+    out = StringIO()
+    call_command("sync_employees", "--tenant=romashka", stdout=out)
+    assert json.loads(out.getvalue()) == {
+        "tenant": "romashka",
+        "employees": 3,
+        "crm_users": 2,
+        "linked": 2,
+        "unlinked": 1,
+    }
+
+
+def test_sync_employees_of_nobody_is_wrong_use(db):
+    with pytest.raises(CommandError) as error:
+        call_command("sync_employees", "--tenant=nobody")
+    assert error.value.returncode == 2
+
+
+def test_sync_employees_says_who_failed_and_syncs_the_others(tenant, stranger, uis_world, pbx):
+    pbx.token_state = "expired"
+    out = StringIO()
+    with pytest.raises(CommandError) as error:
+        call_command("sync_employees", stdout=out)
+    assert error.value.returncode == 1
+    assert "romashka" in str(error.value)
+    assert json.loads(out.getvalue())["tenant"] == "stranger"
+
+
+def test_module_switched_off_in_the_crm_pauses_and_on_resumes(client, tenant, crm):
+    def tell(active, freeze=False, address=""):
+        said = {
+            "clientId": tenant.crm.client_id,
+            "activity": json.dumps({"active": active, "freeze": freeze}),
+            "systemUrl": address,
+        }
+        answer = client.post(f"/hooks/retailcrm/{tenant.uis.hook}/activity/", said)
+        tenant.crm.refresh_from_db()
+        return answer.status_code, answer.json(), tenant.crm.denied_code
+
+    assert tell(active=False) == (200, {"success": True}, "telephony_off")
+    assert tell(active=True) == (200, {"success": True}, "")
+    assert tell(active=True, freeze=True)[2] == "telephony_off"
+    tell(active=True, address="https://renamed.retailcrm.ru/")
+    assert tenant.crm.address == "https://renamed.retailcrm.ru"
+    tell(active=True, address="https://evil.example.com")
+    assert tenant.crm.address == "https://renamed.retailcrm.ru"
+
+
+def test_settings_callback_moves_the_zone(client, tenant):
+    where = f"/hooks/retailcrm/{tenant.uis.hook}/settings/"
+    said = {"clientId": tenant.crm.client_id, "settings": json.dumps({"timezone": {"value": "Asia/Tomsk"}})}
+    assert client.post(where, said).json() == {"success": True}
+    tenant.crm.refresh_from_db()
+    assert tenant.crm.time_zone == "Asia/Tomsk"
+    assert client.post(where, said | {"settings": "nonsense"}).status_code == 400
+    assert client.post(where, said | {"settings": '{"timezone": {"value": "Mars/Olympus"}}'}).status_code == 400

@@ -1,0 +1,275 @@
+"""An answered call: its legs and recording asked of UIS, then the CRM's history."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from telephony.models import Attempt, Call
+from tenants.models import Employee, TransferRules, UisConnection
+from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+
+
+def ended_now(pbx, **facts):
+    """A call that has just ended."""
+    lasted = 5 + sum(seconds for _person, seconds in facts.get("talks", ()))
+    started_at = facts.pop("started_at", timezone.now() - timedelta(seconds=lasted + 3))
+    return pbx.call(contact=CONTACT, number=NUMBER, started_at=started_at, **facts)
+
+
+@pytest.fixture
+def answered(pbx):
+    return ended_now(pbx, rings=[IVAN, PETR], talks=[(PETR, 65)])
+
+
+def asked(uis_world, method):
+    return [request for request in uis_world.requests if request.method == method]
+
+
+def test_answered_call_is_uploaded_with_everything(notify, uis_world, crm, answered, stranger):
+    notify(answered.notification("call_end"))
+    sent = {name: value for name, value in crm.calls[0].items() if not name.startswith("_")}
+    local = answered.started_at.astimezone(Call.objects.get().tenant.crm.zone)
+    record = answered.records[-1]
+    assert sent == {
+        "externalId": f"uis-{answered.session_id}",
+        "date": f"{local:%Y-%m-%d %H:%M:%S}",
+        "type": "in",
+        "phone": f"+{CONTACT}",
+        "result": "answered",
+        "duration": 65,
+        "durationWaiting": 5,
+        "code": "102",
+        "userId": 28,
+        "externalPhone": f"+{NUMBER}",
+        "recordUrl": f"https://app.uiscom.ru/system/media/talk/{answered.session_id}/{record}/",
+    }
+    assert len(asked(uis_world, "get.call_legs_report")) == 1
+    call = Call.objects.get()
+    assert (call.state, call.employee.uis_id, call.result) == (Call.State.UPLOADED, PETR, "ANSWERED")
+    assert list(Attempt.objects.values_list("step", flat=True)) == ["RECORD", "COLLECT", "UPLOAD"]
+
+
+def test_one_request_asks_for_the_legs_of_all_calls_that_are_due(notify, uis_world, pbx, crm, later, tenant):
+    uis_world.break_down("503", times=1)
+    calls = [ended_now(pbx, talks=[(IVAN, 10 + n)]) for n in range(6)]
+    notify(*[call.notification("call_end") for call in calls], works=False)
+    uis_world.requests.clear()
+    later(timedelta(minutes=1))
+    later(timedelta(minutes=1))
+    assert sorted(call["externalId"] for call in crm.calls) == sorted(f"uis-{call.session_id}" for call in calls)
+    assert len([request for request in asked(uis_world, "get.call_legs_report") if request.mnemonic is None]) == 1
+    assert len(crm.uploads) == 1
+
+
+def test_account_that_refuses_lists_is_asked_with_a_tree(notify, uis_world, pbx, crm, answered, tenant):
+    pbx.refuses_in_operator = True
+    notify(answered.notification("call_end"))
+    assert len(crm.calls) == 1
+    assert UisConnection.objects.get(tenant=tenant).takes_lists is False
+
+
+def test_busy_hour_costs_points_by_the_minute_not_by_the_call(notify, uis_world, pbx, crm, later, tenant):
+    uis_world.requests.clear()
+    count = 60
+    for _minute in range(4):
+        for _call in range(count // 4):
+            notify(ended_now(pbx, talks=[(IVAN, 10)]).notification("call_end"))
+        later(timedelta(minutes=1))
+    later(timedelta(minutes=1))
+    assert len(crm.calls) == count
+    # 15 calls a minute are 900 an hour: five at once to begin with, then one every twenty seconds at most.
+    assert len(asked(uis_world, "get.call_legs_report")) <= 5 + 4 * 3
+
+
+@pytest.mark.parametrize(
+    ("rule", "owner", "extension"),
+    [
+        ("LAST_TALKER", PETR, "102"),
+        ("FIRST_TALKER", IVAN, "101"),
+        ("LONGEST_TALKER", PETR, "102"),
+    ],
+)
+def test_transfer_belongs_to_whom_the_rule_names(notify, pbx, crm, tenant, rule, owner, extension):
+    TransferRules.objects.update(owner=rule)
+    notify(ended_now(pbx, rings=[IVAN], talks=[(IVAN, 52), (PETR, 202)]).notification("call_end"))
+    assert (crm.calls[0]["code"], crm.calls[0]["duration"]) == (extension, 254)
+    assert Call.objects.get().employee.uis_id == owner
+
+
+def test_upload_waits_for_the_recording_and_goes_when_it_is_told_of(notify, pbx, crm, later, answered, tenant):
+    answered.records_at = timezone.now() + timedelta(minutes=3)
+    notify(answered.notification("call_end"))
+    call = Call.objects.get()
+    assert (crm.calls, call.state, call.cause) == ([], Call.State.COLLECTING, "RECORDING_NOT_READY")
+    notify(answered.notification("recorded"))
+    assert crm.calls[0]["recordUrl"] == answered.link(answered.records[-1])
+
+
+def test_upload_finds_a_recording_nobody_told_of(notify, crm, later, answered, tenant):
+    answered.records_at = timezone.now() + timedelta(minutes=3)
+    notify(answered.notification("call_end"))
+    for _minute in range(9):
+        later(timedelta(minutes=1))
+    assert crm.calls[0]["recordUrl"] == answered.link(answered.records[-1])
+
+
+def test_upload_goes_without_the_recording_when_its_time_is_over(notify, crm, later, answered, tenant):
+    answered.records_at = timezone.now() + timedelta(hours=5)
+    notify(answered.notification("call_end"))
+    for _minute in range(12):
+        later(timedelta(minutes=1))
+    assert len(crm.calls) == 1
+    assert "recordUrl" not in crm.calls[0]
+
+
+def test_uis_away_after_the_talk_does_not_hold_a_call_past_its_limit(notify, uis_world, crm, later, answered, tenant):
+    answered.records_at = timezone.now() + timedelta(hours=5)
+    notify(answered.notification("call_end"))
+    uis_world.break_down("503")
+    for _minute in range(30):
+        later(timedelta(minutes=1))
+    assert len(crm.calls) == 1
+
+
+def test_recording_told_of_before_the_end_is_kept(notify, uis_world, crm, answered, tenant):
+    answered.records_at = timezone.now() + timedelta(hours=5)
+    notify(answered.notification("recorded"), answered.notification("call_end"))
+    assert crm.calls[0]["recordUrl"] == answered.link(answered.records[-1])
+
+
+def test_nobody_waits_for_a_recording_that_is_switched_off(notify, pbx, crm, tenant):
+    Employee.objects.filter(uis_id=IVAN).update(recorded_directions="off")
+    notify(ended_now(pbx, talks=[(IVAN, 20)], recorded=False).notification("call_end"))
+    assert len(crm.calls) == 1
+
+
+def test_link_is_not_passed_where_the_rule_says_so(notify, crm, answered, tenant):
+    TransferRules.objects.update(send_recording=False)
+    notify(answered.notification("call_end"))
+    assert "recordUrl" not in crm.calls[0]
+
+
+def test_legs_that_are_not_there_yet_are_asked_for_again(notify, crm, later, answered, tenant):
+    answered.visible_at = timezone.now() + timedelta(minutes=4)
+    notify(answered.notification("call_end"))
+    assert Call.objects.get().cause == "LEGS_NOT_READY"
+    for _minute in range(12):
+        later(timedelta(minutes=1))
+    assert (len(crm.calls), Call.objects.get().state) == (1, Call.State.UPLOADED)
+
+
+def test_call_uis_does_not_know_is_never_uploaded_and_given_up_after_three_days(
+    notify, client, hook, crm, later, answered, tenant
+):
+    notify(dict(answered.notification("call_end"), call_session_id=77))
+    later(timedelta(days=1))
+    for _day in range(6):
+        later(timedelta(days=1))
+    call = Call.objects.get()
+    assert (crm.calls, call.cause, call.stopped_at is not None) == ([], "UNKNOWN_TO_UIS", True)
+
+
+@pytest.mark.parametrize(
+    ("reason", "result"),
+    [
+        ("subscriber_busy", "busy"),
+        ("subscriber_not_responsible", "no answer"),
+        ("no_money", "not allowed"),
+        ("subscriber_number_problems", "failed"),
+        ("a_word_of_2030", "unknown"),
+    ],
+)
+def test_outgoing_call_without_talk_ends_as_uis_says(notify, pbx, crm, tenant, reason, result):
+    call = ended_now(pbx, direction="out", rings=[IVAN], finish_reason=reason)
+    notify(call.notification("call_end"))
+    assert (crm.calls[0]["type"], crm.calls[0]["result"]) == ("out", result)
+
+
+def test_outgoing_call_belongs_to_who_dialled(notify, pbx, crm, tenant):
+    notify(ended_now(pbx, direction="out", talks=[(IVAN, 40)]).notification("call_end"))
+    assert (crm.calls[0]["code"], crm.calls[0]["result"], crm.calls[0]["duration"]) == ("101", "answered", 40)
+
+
+def test_answer_told_after_a_loss_beats_it(notify, crm, answered, tenant):
+    lost = dict(answered.notification("call_end"), event="lost_call", is_lost=True, talk_time_duration=0)
+    notify(lost, answered.notification("call_end"), works=False)
+    from tests import queue
+
+    queue.drain()
+    assert [call["result"] for call in crm.calls] == ["answered"]
+
+
+@pytest.mark.parametrize("body", ["double_quoted", "unresolved"])
+def test_broken_template_with_nothing_but_the_session_is_settled_by_uis(notify, crm, answered, later, tenant, body):
+    bodies = {
+        "double_quoted": f'{{"event": "call_end", "contact_phone_number": ""{CONTACT}"", "call_session_id": "{answered.session_id}"}}',
+        "unresolved": f'{{"event": "call_end", "is_lost": {{{{is_lost}}}}, "call_session_id": {answered.session_id}}}',
+    }
+    notify(bodies[body])
+    assert [call["result"] for call in crm.calls] == ["answered"]
+
+
+def test_nested_body_is_read_like_a_flat_one(notify, crm, answered, tenant):
+    notify(answered.notification("call_end", nested=True))
+    assert crm.calls[0]["result"] == "answered"
+
+
+@pytest.mark.parametrize("kind", ["503", "500", "html", "timeout", "refused", "internal_error", "cut"])
+def test_outage_of_uis_delays_the_call_and_says_so(notify, uis_world, crm, later, answered, tenant, kind):
+    uis_world.break_down(kind)
+    notify(answered.notification("call_end"))
+    assert (Call.objects.get().cause, crm.calls) == ("UIS_UNAVAILABLE", [])
+    uis_world.repair()
+    later(timedelta(minutes=2))
+    assert len(crm.calls) == 1
+
+
+def test_used_up_points_are_waited_for_as_uis_says(notify, uis_world, pbx, crm, later, answered, tenant):
+    pbx.minute_limit = 0
+    notify(answered.notification("call_end"))
+    call = Call.objects.get()
+    assert call.cause == "UIS_UNAVAILABLE"
+    pbx.minute_limit = 200
+    later(timedelta(minutes=3))
+    assert len(crm.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"token_state": "expired"}, "access_token_expired"),
+        ({"token_state": "blocked"}, "access_token_blocked"),
+        ({"is_whitelisted": False}, "ip_not_whitelisted"),
+        ({"is_active": False}, "account_inactive"),
+    ],
+)
+def test_shut_door_pauses_the_connection_and_an_open_one_resumes(
+    notify, pbx, crm, later, answered, tenant, change, code
+):
+    from telephony import tasks
+    from tests import queue
+
+    before = {name: getattr(pbx, name) for name in change}
+    for name, value in change.items():
+        setattr(pbx, name, value)
+    notify(answered.notification("call_end"))
+    tenant.uis.refresh_from_db()
+    assert (tenant.uis.denied_code, Call.objects.get().cause) == (code, "UIS_DENIED")
+    later(timedelta(hours=2))
+    assert Call.objects.get().attempts == 1
+    for name, value in before.items():
+        setattr(pbx, name, value)
+    tasks.probe_all()
+    queue.drain()
+    later(timedelta(minutes=1))
+    assert len(crm.calls) == 1
+
+
+def test_call_over_midnight_and_another_zone_keeps_its_true_time(notify, pbx, crm, tenant):
+    tenant.crm.time_zone = crm.timezone = "Asia/Yekaterinburg"
+    tenant.crm.save()
+    started_at = timezone.now().replace(hour=20, minute=59, second=30, microsecond=0) - timedelta(days=1)
+    notify(ended_now(pbx, talks=[(IVAN, 90)], started_at=started_at).notification("call_end"))
+    local = started_at.astimezone(tenant.crm.zone)
+    assert crm.calls[0]["date"] == f"{local:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,271 @@
+"""What nobody tells us: people, numbers, links, and calls that no webhook told of."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from connector_project import schedules
+from crm import module
+from crm import tasks as crm_tasks
+from telephony import tasks
+from telephony.models import Call, Notification
+from tenants.models import Employee, VirtualNumber
+from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
+
+
+@pytest.fixture
+def hourly(run_queue):
+    def run():
+        tasks.sync_all()
+        run_queue()
+
+    return run
+
+
+@pytest.fixture
+def reconcile(run_queue):
+    def run():
+        tasks.reconcile_all()
+        run_queue()
+
+    return run
+
+
+def codes(crm):
+    return {
+        (item["userId"], item["code"])
+        for stored in crm.modules.values()
+        for item in stored["integrations"]["telephony"]["additionalCodes"]
+    }
+
+
+def links():
+    return dict(Employee.objects.filter(is_dismissed=False).values_list("uis_id", "crm_user_id"))
+
+
+def test_people_are_linked_by_email_and_the_module_knows_their_extensions(crm, tenant, stranger):
+    assert links() == {IVAN: 27, PETR: 28, ANNA: None}
+    assert codes(crm) == {(27, "101"), (28, "102")}
+
+
+def test_new_person_and_new_user_appear_by_themselves(pbx, crm, hourly, tenant, stranger):
+    pbx.add_employee(300004, "Новая", extension="104", email="new@example.com")
+    crm.add_user(29, email="NEW@example.com ")
+    hourly()
+    assert links()[300004] == 29
+    assert (29, "104") in codes(crm)
+
+
+def test_change_of_extension_reaches_the_module_as_a_whole_list(pbx, crm, hourly, tenant):
+    pbx.employees[IVAN]["extension"]["extension_phone_number"] = "201"
+    hourly()
+    assert codes(crm) == {(27, "201"), (28, "102")}
+
+
+def test_module_is_not_sent_where_nothing_changed(crm_world, hourly, tenant):
+    crm_world.requests.clear()
+    hourly()
+    assert [asked for asked in crm_world.requests if asked.method == "POST"] == []
+
+
+def test_person_who_left_uis_leaves_the_module(pbx, crm, hourly, tenant):
+    del pbx.employees[PETR]
+    hourly()
+    assert codes(crm) == {(27, "101")}
+    assert Employee.objects.get(uis_id=PETR).is_dismissed is True
+
+
+def test_user_who_left_the_crm_is_nobodys(crm, hourly, tenant):
+    crm.users[28]["active"] = False
+    hourly()
+    assert links()[PETR] is None
+    assert codes(crm) == {(27, "101")}
+
+
+def test_two_candidates_are_never_guessed_between(pbx, crm, hourly, tenant):
+    crm.add_user(31, email="anna@example.com")
+    crm.add_user(32, email="anna@example.com")
+    hourly()
+    assert links()[ANNA] is None
+
+
+def test_two_people_with_one_email_get_no_user(pbx, crm, hourly, tenant):
+    pbx.add_employee(300005, "Двойник", extension="105", email="anna@example.com")
+    crm.add_user(31, email="anna@example.com")
+    hourly()
+    assert (links()[ANNA], links()[300005]) == (None, None)
+
+
+def test_extension_two_people_share_is_told_to_nobody(pbx, crm, hourly, tenant):
+    pbx.employees[PETR]["extension"]["extension_phone_number"] = "101"
+    hourly()
+    assert codes(crm) == set()
+
+
+def test_extension_typed_into_the_crm_links_before_email(pbx, crm, hourly, tenant):
+    crm.add_user(33, first_name="Анна", email="other@example.com")
+    crm.add_user(34, email="anna@example.com")
+    stored = crm.modules[module.code(tenant)]
+    stored["integrations"]["telephony"]["additionalCodes"].append({"userId": 33, "code": "103"})
+    hourly()
+    assert Employee.objects.get(uis_id=ANNA).linked_by == "EXTENSION"
+    assert links()[ANNA] == 33
+
+
+def test_extension_typed_for_a_person_we_do_not_know_is_kept(crm, hourly, tenant, pbx):
+    crm.add_user(35)
+    stored = crm.modules[module.code(tenant)]
+    stored["integrations"]["telephony"]["additionalCodes"].append({"userId": 35, "code": "777"})
+    pbx.employees[IVAN]["extension"]["extension_phone_number"] = "201"
+    hourly()
+    assert codes(crm) == {(27, "201"), (28, "102"), (35, "777")}
+    hourly()
+    assert (35, "777") in codes(crm)
+
+
+def test_our_own_old_list_is_no_evidence(pbx, crm, hourly, tenant):
+    """Petr leaves; a new man gets his extension, and must not get his user along with it."""
+    del pbx.employees[PETR]
+    pbx.add_employee(300006, "Новый", extension="102", email="fresh@example.com")
+    hourly()
+    assert links()[300006] is None
+
+
+def test_link_set_by_hand_stays(crm, hourly, tenant):
+    Employee.objects.filter(uis_id=PETR).update(crm_user_id=None, linked_by="")
+    Employee.objects.filter(uis_id=IVAN).update(crm_user_id=28, linked_by="HAND")
+    hourly()
+    assert links()[IVAN] == 28
+
+
+def test_numbers_and_stores_reach_the_module(pbx, crm, hourly, tenant):
+    VirtualNumber.objects.filter(number=NUMBER).update(site="shop-one")
+    pbx.add_number("74950000003", name="Третий", status="manual_lock")
+    hourly()
+    stored = crm.modules[module.code(tenant)]["integrations"]["telephony"]
+    assert stored["externalPhones"] == [{"siteCode": "shop-one", "externalPhone": f"+{NUMBER}"}]
+    assert VirtualNumber.objects.get(number="74950000003").is_active is False
+    assert VirtualNumber.objects.get(number=NUMBER).name == "Основной"
+
+
+def test_outage_during_a_sync_changes_nothing(uis_world, crm, hourly, tenant):
+    uis_world.break_down("503")
+    hourly()
+    assert codes(crm) == {(27, "101"), (28, "102")}
+    assert links() == {IVAN: 27, PETR: 28, ANNA: None}
+
+
+def test_call_no_webhook_told_of_is_found_and_uploaded(pbx, crm, reconcile, tenant, stranger):
+    at = timezone.now() - timedelta(minutes=20)
+    answered = pbx.call(contact=CONTACT, number=NUMBER, started_at=at, talks=[(IVAN, 30)])
+    missed = pbx.call(contact="79990000002", number=NUMBER, started_at=at, rings=[IVAN, PETR])
+    reconcile()
+    sent = {call["externalId"]: call for call in crm.calls}
+    assert sorted(sent) == sorted([f"uis-{answered.session_id}", f"uis-{missed.session_id}"])
+    assert (sent[f"uis-{answered.session_id}"]["result"], sent[f"uis-{answered.session_id}"]["_manager"]) == (
+        "answered",
+        27,
+    )
+    assert (sent[f"uis-{missed.session_id}"]["result"], sent[f"uis-{missed.session_id}"]["_manager"]) == (
+        "no answer",
+        28,
+    )
+    assert set(Call.objects.values_list("origin", flat=True)) == {"REPORT"}
+    assert crm.events == []
+    reconcile()
+    assert len(crm.calls) == 2
+
+
+def test_fresh_calls_are_left_to_their_webhooks(pbx, crm, reconcile, tenant):
+    pbx.call(contact=CONTACT, number=NUMBER, started_at=timezone.now() - timedelta(minutes=4), rings=[IVAN])
+    reconcile()
+    assert (crm.calls, Call.objects.count()) == ([], 0)
+
+
+def test_webhook_after_reconciliation_is_no_second_call(pbx, crm, notify, reconcile, tenant):
+    at = timezone.now() - timedelta(minutes=20)
+    call = pbx.call(contact=CONTACT, number=NUMBER, started_at=at, rings=[IVAN])
+    reconcile()
+    notify(call.notification("call_end"), call.notification("lost_call"))
+    assert (len(crm.calls), Call.objects.count()) == (1, 1)
+
+
+def test_reconciliation_reads_every_page(pbx, crm, reconcile, tenant, monkeypatch):
+    from telephony.uis import client
+
+    monkeypatch.setattr(client, "PAGE", 2)
+    at = timezone.now() - timedelta(minutes=30)
+    for last in range(5):
+        pbx.call(contact=f"7999000010{last}", number=NUMBER, started_at=at, rings=[IVAN])
+    reconcile()
+    assert len(crm.calls) == 5
+
+
+def test_outgoing_call_without_talk_found_by_the_list_ends_as_its_legs_say(pbx, crm, reconcile, tenant):
+    at = timezone.now() - timedelta(minutes=20)
+    pbx.call(
+        contact=CONTACT, number=NUMBER, direction="out", started_at=at, rings=[IVAN], finish_reason="subscriber_busy"
+    )
+    reconcile()
+    assert [(call["type"], call["result"]) for call in crm.calls] == [("out", "busy")]
+
+
+def test_reserve_of_points_is_left_to_live_work(pbx, uis_world, hourly, notify, crm, tenant):
+    pbx.minute_limit = 10
+    hourly()
+    uis_world.requests.clear()
+    hourly()
+    assert uis_world.requests == []
+    at = timezone.now() - timedelta(seconds=40)
+    call = pbx.call(contact=CONTACT, number=NUMBER, started_at=at, talks=[(IVAN, 30)])
+    notify(call.notification("call_end"))
+    assert len(crm.calls) == 1
+
+
+def test_undecided_notification_is_decided_by_the_sweep(client, hook, pbx, crm, later, tenant, monkeypatch):
+    from telephony import inbox
+
+    real = inbox.decide
+    monkeypatch.setattr(inbox, "decide", lambda *_args, **_kwargs: 1 / 0)
+    call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
+    answer = client.post(hook, call.notification("call_end"), content_type="application/json")
+    assert answer.status_code == 200
+    monkeypatch.setattr(inbox, "decide", real)
+    later(timedelta(minutes=2))
+    assert len(crm.calls) == 1
+
+
+def test_one_row_that_breaks_our_code_does_not_stop_the_sweep(client, hook, pbx, crm, later, tenant, monkeypatch):
+    from telephony import inbox
+
+    bad = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
+    good = pbx.call(contact="79990000002", number=NUMBER, rings=[IVAN])
+    real = inbox.decide
+    monkeypatch.setattr(inbox, "decide", lambda *_args, **_kwargs: 1 / 0)
+    for call in (bad, good):
+        client.post(hook, call.notification("call_end"), content_type="application/json")
+    first = Notification.objects.order_by("pk")[0].pk
+    monkeypatch.setattr(inbox, "decide", lambda stored, now: 1 / 0 if stored.pk == first else real(stored, now=now))
+    later(timedelta(minutes=2))
+    assert [call["phone"] for call in crm.calls] == ["+79990000002"]
+
+
+def test_crm_that_let_us_in_again_is_noticed(crm, notify, pbx, run_queue, later, tenant):
+    crm.modules[module.code(tenant)]["active"] = False
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("call_end"))
+    tenant.crm.refresh_from_db()
+    assert tenant.crm.denied_code == "telephony_off"
+    crm_tasks.probe_all()
+    run_queue()
+    later(timedelta(minutes=1))
+    assert len(crm.calls) == 1
+
+
+def test_schedules_come_with_the_database_and_name_real_tasks(db):
+    import pydoc
+
+    from django_q.models import Schedule
+
+    assert set(Schedule.objects.values_list("func", flat=True)) == set(schedules.SCHEDULES)
+    assert all(callable(pydoc.locate(task)) for task in schedules.SCHEDULES)

@@ -1,0 +1,190 @@
+"""A manager changes his status in the CRM, and UIS follows; and back where the rules say so."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from crm.models import Command
+from telephony import tasks
+from tenants.models import Employee, TransferRules
+from tests import queue
+from tests.conftest import IVAN
+
+AVAILABLE, DO_NOT_DISTURB, OWN = 1, 3, 9001
+
+
+@pytest.fixture
+def change(client, tenant, run_queue):
+    """Change a status the way the CRM's server tells of it."""
+
+    def send(status, *, method="get", works=True, **asked):
+        said = {"clientId": tenant.crm.client_id, "userId": "27", "code": "101", "status": status} | asked
+        answer = getattr(client, method)(f"/hooks/retailcrm/{tenant.uis.hook}/change-user-status/", said)
+        if works:
+            run_queue()
+        return answer
+
+    return send
+
+
+@pytest.fixture
+def both(tenant):
+    TransferRules.objects.update(status_sync="BOTH")
+
+
+def status_of(pbx, employee_id=IVAN):
+    return pbx.statuses[pbx.employees[employee_id]["status_id"]]["mnemonic"]
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("busy", "do_not_disturb"),
+        ("dinner", "break"),
+        ("break", "break"),
+        ("free", "available"),
+        ("holiday", "do_not_disturb"),
+    ],
+)
+def test_status_of_the_crm_becomes_the_one_of_uis(change, pbx, tenant, stranger, method, said, expected):
+    answer = change(said, method=method)
+    assert (answer.status_code, answer.json()) == (200, {"success": True})
+    assert status_of(pbx) == expected
+    assert Command.objects.get().state == Command.State.DONE
+
+
+def test_table_of_statuses_is_the_clients_own(change, pbx, tenant):
+    TransferRules.objects.update(status_dinner=str(OWN))
+    change("dinner")
+    assert pbx.employees[IVAN]["status_id"] == OWN
+
+
+def test_account_without_statuses_falls_back_to_calls_available(change, pbx, tenant):
+    pbx.has_statuses = False
+    tasks.sync_employees(tenant.pk)
+    change("busy")
+    assert pbx.employees[IVAN]["calls_available"] is False
+    change("free")
+    assert pbx.employees[IVAN]["calls_available"] is True
+
+
+def test_account_that_wants_the_whole_employee_gets_him_with_all_numbers(change, pbx, tenant):
+    pbx.demands_full_update = True
+    numbers = [phone["phone_number"] for phone in pbx.employees[IVAN]["phone_numbers"]]
+    change("busy")
+    assert status_of(pbx) == "do_not_disturb"
+    assert [phone["phone_number"] for phone in pbx.employees[IVAN]["phone_numbers"]] == numbers
+
+
+def test_latest_status_wins(change, pbx, run_queue, tenant):
+    for status in ("busy", "dinner", "free"):
+        change(status, works=False)
+    queue.drain()
+    assert status_of(pbx) == "available"
+    assert list(Command.objects.order_by("pk").values_list("reason", flat=True)) == ["SUPERSEDED", "SUPERSEDED", ""]
+
+
+def test_outage_delays_the_status_and_the_latest_still_wins(change, uis_world, pbx, later, tenant):
+    uis_world.break_down("503")
+    change("busy")
+    change("free")
+    change("dinner")
+    uis_world.repair()
+    later(timedelta(minutes=3))
+    assert status_of(pbx) == "break"
+
+
+def test_long_outage_does_not_bring_back_an_old_status(change, uis_world, pbx, later, tenant):
+    uis_world.break_down("503")
+    change("busy")
+    uis_world.repair()
+    later(timedelta(hours=1))
+    assert status_of(pbx) == "available"
+    assert Command.objects.get().state == Command.State.FAILED
+
+
+def test_worker_that_died_in_the_middle_is_followed_by_another(change, pbx, later, tenant):
+    change("busy", works=False)
+    Command.objects.get().claim(lease_until=timezone.now() + timedelta(minutes=2))
+    queue.lose()
+    later(timedelta(minutes=3))
+    assert status_of(pbx) == "do_not_disturb"
+
+
+@pytest.mark.parametrize(
+    ("rules", "reason", "status"), [({"status_sync": "OFF"}, "SYNC_OFF", 200), ({}, "UNKNOWN_USER", 400)]
+)
+def test_status_that_is_not_passed_says_why(change, pbx, tenant, rules, reason, status):
+    TransferRules.objects.update(**rules)
+    who = {} if rules else {"userId": "999", "code": "999"}
+    assert change("busy", **who).status_code == status
+    assert (Command.objects.get().reason, status_of(pbx)) == (reason, "available")
+
+
+def test_strange_client_id_is_forbidden(change, pbx, tenant):
+    assert change("busy", clientId="wrong").status_code == 403
+    assert status_of(pbx) == "available"
+
+
+def test_missing_right_fails_the_status_but_not_the_connection(change, pbx, tenant):
+    pbx.permissions.discard("employees: update")
+    change("busy")
+    tenant.uis.refresh_from_db()
+    assert (Command.objects.get().reason, tenant.uis.denied_at) == ("UIS_DENIED", None)
+
+
+def test_change_in_uis_reaches_the_crm(pbx, crm, run_queue, tenant, both, stranger):
+    pbx.employees[IVAN]["status_id"] = DO_NOT_DISTURB
+    tasks.poll_all()
+    run_queue()
+    assert crm.users[27]["status"] == "busy"
+    assert crm.users[28]["status"] == "free"
+
+
+def test_nothing_is_polled_unless_both_ways_are_on(uis_world, run_queue, tenant):
+    uis_world.requests.clear()
+    tasks.poll_all()
+    run_queue()
+    assert uis_world.requests == []
+
+
+def test_echo_of_what_we_set_in_the_crm_stops(change, pbx, crm, uis_world, run_queue, tenant, both):
+    pbx.employees[IVAN]["status_id"] = OWN  # the table knows no CRM status for it: busy
+    tasks.poll_all()
+    run_queue()
+    change("busy")
+    assert Command.objects.get().reason == "ECHO"
+    assert pbx.employees[IVAN]["status_id"] == OWN
+    change("free")
+    change("busy")
+    assert status_of(pbx) == "do_not_disturb"
+
+
+def test_what_we_set_in_uis_is_no_news_from_uis(change, pbx, crm, crm_world, run_queue, tenant, both):
+    change("dinner")
+    crm_world.requests.clear()
+    tasks.poll_all()
+    run_queue()
+    assert crm_world.requests == []
+
+
+def test_crm_away_is_told_at_the_next_poll(pbx, crm, crm_world, run_queue, tenant, both):
+    pbx.employees[IVAN]["status_id"] = DO_NOT_DISTURB
+    crm_world.break_down("503")
+    tasks.poll_all()
+    run_queue()
+    crm_world.repair()
+    tasks.poll_all()
+    run_queue()
+    assert crm.users[27]["status"] == "busy"
+
+
+def test_each_change_is_told_once(pbx, crm, crm_world, run_queue, tenant, both):
+    pbx.employees[IVAN]["status_id"] = DO_NOT_DISTURB
+    for _poll in range(3):
+        tasks.poll_all()
+        run_queue()
+    assert len([asked for asked in crm_world.requests if asked.path.endswith("/status")]) == 1
+    assert Employee.objects.get(uis_id=IVAN).crm_status_sent == "busy"

@@ -1,0 +1,137 @@
+"""Child processes of the demonstration: each in a group of its own with a log of its own, none of them left behind."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LAST_LINES = 15
+GRACE_SECONDS = 6.0
+COMMAND_SECONDS = 120
+# Nothing else of the caller's environment may change what the demonstration does.
+KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TERM", "TZ", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+class Stopped(Exception):
+    """The demonstration cannot go on; the text says why."""
+
+
+@dataclass
+class Child:
+    """One process: it runs until it is stopped, or it is a command that ends by itself."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    is_command: bool = False
+
+
+@dataclass
+class Children:
+    """All processes of one demonstration."""
+
+    directory: Path
+    env: Mapping[str, str]
+    running: list[Child] = field(default_factory=list)
+
+    def start(
+        self, name: str, *arguments: str, env: Mapping[str, str] | None = None, is_command: bool = False
+    ) -> Child:
+        """Start a process; its output goes to {name}.log."""
+        log = self.directory / f"{name}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(  # noqa: S603 -- our own commands
+                [sys.executable, *arguments],
+                cwd=ROOT,
+                env=self._env(env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 -- the demonstration has one thread
+            )
+        self.running.append(Child(name, process, log, is_command))
+        return self.running[-1]
+
+    def run(self, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+        """Run a command to its end and return what it printed. Raises Stopped when it fails."""
+        return self.finish(self.start(name, *arguments, env=env, is_command=True))
+
+    def finish(self, child: Child) -> str:
+        """Wait for a command to end and return what it printed. Raises Stopped when it fails."""
+        try:
+            code = child.process.wait(COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise Stopped(f"“{child.name}” did not end within {COMMAND_SECONDS} seconds.{self._tail(child)}") from None
+        self.running.remove(child)
+        if code:
+            raise Stopped(f"“{child.name}” failed with code {code}.{self._tail(child)}")
+        return child.log.read_text(errors="replace")
+
+    def check(self) -> None:
+        """Raise Stopped if one of the processes that are to run on has ended."""
+        for child in self.running:
+            code = child.process.poll()
+            if code or (code == 0 and not child.is_command):
+                raise Stopped(f"The process “{child.name}” ended by itself with code {code}.{self._tail(child)}")
+
+    def tails(self) -> str:
+        """Return the last lines of every log."""
+        return "".join(self._tail(child) for child in self.running)
+
+    def stop(self) -> None:
+        """End all processes with everything they started: first politely, at the end for certain."""
+        for child in self.running:
+            if child.process.poll() is None:
+                child.process.terminate()
+        ends_at = time.monotonic() + GRACE_SECONDS
+        for child in self.running:
+            try:
+                child.process.wait(max(0.05, ends_at - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                pass
+            _kill_group(child.process.pid)
+            child.process.wait()
+        self.running.clear()
+
+    def _env(self, more: Mapping[str, str] | None) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if name in KEPT or name.startswith("PYTHON")}
+        return kept | dict(self.env) | dict(more or {})
+
+    def _tail(self, child: Child) -> str:
+        lines = child.log.read_text(errors="replace").splitlines()[-LAST_LINES:]
+        where = os.path.relpath(child.log, ROOT)
+        return "".join(f"\n    {line}" for line in [f"{where}:", *lines]) if lines else f"\n    {where} is empty."
+
+
+def check_port(port: int) -> None:
+    """Raise Stopped if nobody can listen on this port of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as exc:
+            says = f"Port {port} cannot be used ({exc}). Choose others: make demo PORT=9000 uses 9000 and 9001."
+            raise Stopped(says) from exc
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel to end this child if the demonstration is killed (Linux)."""
+    if _libc:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _kill_group(leader: int) -> None:
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass  # Nobody of the group is left.

@@ -1,0 +1,95 @@
+"""What both sides know by now, as plain values for scripts, tests and the page."""
+
+from collections import Counter
+from typing import Any
+
+from tests.simulator import live
+from tests.simulator.world import World
+
+SECRET = "clientId"
+
+
+def state(world: World) -> dict[str, Any]:
+    """Return everything a script may look at; keys and clientIds are not among it."""
+    with world.lock:
+        return {"hook_is_known": bool(world.hook), "crm": _crm(world), "uis": _uis(world)}
+
+
+def _crm(world: World) -> dict[str, Any]:
+    shop = world.shop
+    return {
+        "calls": [_call(call) for call in shop.calls],
+        "events": [_event(event) for event in shop.events],
+        "cards": {str(user_id): cards for user_id, cards in shop.cards().items()},
+        "users": [_user(world, user) for user in shop.users.values()],
+        "modules": {code: _module(module) for code, module in shop.modules.items()},
+        "uploads": len(shop.uploads),
+        "requests": {
+            "count": len(world.crm.requests),
+            "refused": sum(asked.status >= 400 for asked in world.crm.requests),
+            "over_limit": shop.over_limit,
+            "by": dict(Counter(f"{asked.method} {asked.path}" for asked in world.crm.requests)),
+        },
+    }
+
+
+def _uis(world: World) -> dict[str, Any]:
+    return {
+        "employees": [
+            {
+                "id": row["id"],
+                "name": row["full_name"],
+                "extension": row["extension"].get("extension_phone_number", ""),
+                "email": row["email"],
+                "status": world.pbx.statuses[row["status_id"]]["mnemonic"] or str(row["status_id"]),
+                "status_name": world.pbx.statuses[row["status_id"]]["name"],
+            }
+            for row in world.pbx.employees.values()
+        ],
+        "dialled": [dict(params) for params in world.pbx.dialled],
+        "calls": [
+            {"session": session_id, "contact": one.contact, "direction": one.direction, "source": one.source}
+            | {"external_id": one.external_id, "stage": live.stage(one)}
+            for session_id, one in world.pbx.sessions.items()
+        ],
+        "requests": {
+            "count": len(world.uis.requests),
+            "refused": sum(asked.mnemonic is not None for asked in world.uis.requests),
+            "by": dict(Counter(asked.method for asked in world.uis.requests)),
+        },
+    }
+
+
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    """Return one call of the CRM's history as it was uploaded, with the user it was put down to."""
+    shown = {name: value for name, value in call.items() if name not in {SECRET, "_manager"}}
+    return shown | {"manager": call["_manager"]}
+
+
+def _event(event: dict[str, Any]) -> dict[str, Any]:
+    shown = {name: value for name, value in event.items() if name not in {SECRET, "_at"}}
+    return {"at": event["_at"].isoformat(timespec="milliseconds")} | shown
+
+
+def _user(world: World, user: dict[str, Any]) -> dict[str, Any]:
+    name = " ".join(user[part] for part in ("firstName", "lastName") if part in user)
+    return {
+        "id": user["id"],
+        "name": name,
+        "email": user.get("email"),
+        "status": user["status"],
+        "extension": world.shop.extension_of(user["id"]),
+    }
+
+
+def _module(module: dict[str, Any]) -> dict[str, Any]:
+    block = module.get("integrations", {}).get("telephony") or {}
+    return {
+        "name": module.get("name"),
+        "active": module["active"],
+        "frozen": module["freeze"],
+        "extensions": {row["code"]: int(row["userId"]) for row in block.get("additionalCodes", [])},
+        "numbers": {row["siteCode"]: row["externalPhone"] for row in block.get("externalPhones", [])},
+        "makeCallUrl": bool(block.get("makeCallUrl")),
+        "changeUserStatusUrl": bool(block.get("changeUserStatusUrl")),
+    }

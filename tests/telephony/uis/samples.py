@@ -1,0 +1,64 @@
+"""The reference's samples of UIS, and a line that answers with them."""
+
+import json
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from connector_project.remote import Reply
+from telephony.uis.client import UisClient
+from telephony.uis.rpc import Channel
+from telephony.uis.types import Limits
+
+FOLDER = Path(__file__).parents[2] / "payloads" / "uis"
+TOKEN = "0" * 64
+MOSCOW = ZoneInfo("Europe/Moscow")
+DATA_URL, CALL_URL = "https://dataapi.uiscom.ru/v2.0", "https://callapi.uiscom.ru/v4.0"
+
+
+def text(name: str) -> str:
+    """Return a payload as it goes over the wire."""
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+def load(name: str) -> Any:
+    """Return a payload read as JSON."""
+    return json.loads(text(name))
+
+
+def page(*rows: object, total: int | None = None) -> dict[str, Any]:
+    """Return a reply of a `get.*` method."""
+    return {"jsonrpc": "2.0", "id": "1", "result": {"data": list(rows), "metadata": {"total_items": total}}}
+
+
+def refusal(mnemonic: str, code: int = -32602, message: str = "No.") -> dict[str, Any]:
+    """Return a refusal in the documented shape."""
+    return {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message, "data": {"mnemonic": mnemonic}}}
+
+
+class Line:
+    """A `send` that answers with replies in turn, and keeps what it was given."""
+
+    def __init__(self, *replies: object) -> None:
+        self.replies = list(replies)
+        self.requests: list[dict[str, Any]] = []
+        self.sent: list[dict[str, Any]] = []
+
+    def __call__(self, system: str, method: str, url: str, **given: Any) -> Reply:
+        self.sent.append({"system": system, "method": method, "url": url, **given})
+        self.requests.append(json.loads(given["body"]))
+        reply = self.replies.pop(0)
+        return reply if isinstance(reply, Reply) else Reply(200, {}, json.dumps(reply))
+
+    @property
+    def asked(self) -> list[tuple[str, dict[str, Any]]]:
+        """Methods and their parameters, without the key."""
+        return [(r["method"], {k: v for k, v in r["params"].items() if k != "access_token"}) for r in self.requests]
+
+    def channel(self, url: str = DATA_URL, seen: list[Limits] | None = None) -> Channel:
+        """Return a channel over this line; limits go to `seen`."""
+        return Channel(url=url, token=TOKEN, on_limits=(seen if seen is not None else []).append, send=self)
+
+    def client(self, **chosen: Any) -> UisClient:
+        """Return a client whose both interfaces are this line."""
+        return UisClient(data=self.channel(), calls_api=self.channel(CALL_URL), **{"zone": MOSCOW, **chosen})

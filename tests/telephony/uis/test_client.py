@@ -1,0 +1,462 @@
+"""The methods of UIS we use: what is asked, and what the documented replies come to."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+import responses
+
+from connector_project import remote
+from connector_project.remote import Reply
+from telephony.uis import client as uis
+from telephony.uis.rpc import Channel
+from telephony.uis.types import (
+    Account,
+    CallLeg,
+    CallOrder,
+    FinishedCall,
+    OwnNumber,
+    Person,
+    Result,
+    Status,
+)
+from tests.telephony.uis.samples import CALL_URL, DATA_URL, MOSCOW, TOKEN, Line, load, page, refusal
+
+SINCE = datetime(2024, 10, 25, 6, 0, tzinfo=UTC)  # 9:00 in Moscow
+TILL = datetime(2024, 10, 25, 10, 0, tzinfo=UTC)
+RECORD = "0123456789abcdef0123456789abcdef"
+ORDER = CallOrder(employee_id=300001, contact="79990000001", number="74950000001", external_id="crm-0001")
+
+
+def leg(leg_id: int, session_id: int = 1) -> dict[str, object]:
+    return {"id": leg_id, "call_session_id": session_id, "start_time": "2024-10-25 10:00:00"}
+
+
+def test_account_is_named_with_its_zone():
+    line = Line(load("get_account.response.json"))
+    assert line.client().account() == Account("ООО Пример", "Europe/Moscow")
+    assert line.asked == [("get.account", {})]
+
+
+def test_account_reads_the_other_spelling_of_metadata():
+    said = load("get_account.response.json")
+    said["result"]["meta_data"] = said["result"].pop("metadata")
+    seen = []
+    line = Line(said)
+    client = line.client()
+    client.data = line.channel(seen=seen)
+    assert client.account().time_zone == "Europe/Moscow"
+    assert seen[0].minute_remaining == 59
+
+
+@pytest.mark.parametrize("data", [[], None])
+def test_account_nobody_named_is_unexpected(data):
+    with pytest.raises(remote.UnexpectedReply, match="named no account"):
+        Line({"result": {"data": data}}).client().account()
+
+
+def test_employees_are_read_with_their_numbers_and_extension():
+    line = Line(load("get_employees.response.json"))
+    assert line.client().employees() == [
+        Person(
+            uis_id=300001,
+            full_name="Иванов Иван",
+            email="user1@example.com",
+            extension="101",
+            numbers=("79990000002",),  # the second one is inactive
+            status="1",
+        ),
+        Person(uis_id=300002, full_name="Петров", numbers=("74950000002",), status="9001"),  # cut at the three dots
+    ]
+    method, params = line.asked[0]
+    documented = set(load("get_employees.request.json")["params"]["fields"]) | {"call_recording"}
+    assert method == "get.employees"
+    assert set(params) == {"limit", "offset", "fields"}
+    assert set(params["fields"]) <= documented
+    assert {"extension", "phone_numbers", "status_id", "email"} <= set(params["fields"])
+
+
+def test_employee_statuses_prefer_the_id_over_the_deprecated_word():
+    rows = [{"id": 1, "status": "break", "status_id": 4}, {"id": 2, "status": "available"}, {"id": 3, "status": None}]
+    line = Line(page(*rows))
+    assert line.client().employee_statuses() == {1: "4", 2: "available", 3: ""}
+    assert line.asked[0][1]["fields"] == ["id", "status", "status_id"]
+
+
+def test_statuses_leave_out_deleted_ones():
+    said = load("get_statuses.response.json")
+    said["result"]["data"].append({"id": 4, "mnemonic": "break", "name": "Перерыв", "is_deleted": True})
+    line = Line(said)
+    assert line.client().statuses() == [
+        Status(1, "available", "Доступен"),
+        Status(3, "do_not_disturb", "Не беспокоить"),
+        Status(9001, "", "Обучение"),
+    ]
+    assert line.asked == [("get.statuses", {"limit": 1000, "offset": 0})]
+
+
+def test_virtual_numbers_are_read():
+    said = load("get_virtual_numbers.response.json")
+    said["result"]["data"].append({"virtual_phone_number": "74950000002", "name": None, "status": "limit_lock"})
+    line = Line(said)
+    assert line.client().virtual_numbers() == [
+        OwnNumber("74950000001", "Основной номер", is_active=True),
+        OwnNumber("74950000002", "", is_active=False),
+    ]
+    documented = load("get_virtual_numbers.request.json")
+    assert line.asked[0][0] == documented["method"]
+    assert {key: line.asked[0][1][key] for key in ("limit", "offset")} == {"limit": 1000, "offset": 0}
+
+
+def test_set_status_sends_the_sample():
+    line = Line(load("update_employees.response.json"))
+    line.client().set_status(300001, 3)
+    wanted = load("update_employees.request.status_id.json")
+    assert line.requests[0] | {"id": "req1"} == wanted
+
+
+def test_set_availability_sends_the_sample():
+    line = Line(load("update_employees.response.json"))
+    line.client().set_availability(300001, is_available=False)
+    wanted = load("update_employees.request.calls_available.json")
+    assert line.requests[0] | {"id": "req1"} == wanted
+
+
+def test_update_that_wants_the_whole_person_gets_all_his_numbers():
+    whole = load("get_employees.response.json")["result"]["data"][0]
+    line = Line(
+        load("error_required_parameter_missed.json"), page(whole, total=1), load("update_employees.response.json")
+    )
+    line.client().set_status(300001, 3)
+    assert line.asked == [
+        ("update.employees", {"id": 300001, "status_id": 3}),
+        (
+            "get.employees",
+            {
+                "fields": ["id", "last_name", "phone_numbers"],
+                "filter": {"field": "id", "operator": "=", "value": 300001},
+            },
+        ),
+        (
+            "update.employees",
+            {"id": 300001, "last_name": "Иванов", "phone_numbers": whole["phone_numbers"], "status_id": 3},
+        ),
+    ]
+
+
+def test_update_of_an_employee_who_is_gone_is_refused():
+    line = Line(refusal("required_parameter_missed"), page())
+    with pytest.raises(remote.RemoteRejected) as raised:
+        line.client().set_status(1, 3)
+    assert raised.value.code == "entity_not_found"
+
+
+@pytest.mark.parametrize(
+    ("mnemonic", "kind"),
+    [("unexpected_parameters", remote.UnexpectedReply), ("entity_not_found", remote.RemoteRejected)],
+)
+def test_update_refused_for_another_reason_is_not_tried_again(mnemonic, kind):
+    line = Line(refusal(mnemonic))
+    with pytest.raises(kind):
+        line.client().set_status(1, 3)
+    assert len(line.requests) == 1
+
+
+def test_update_asks_for_the_whole_person_once_only():
+    line = Line(
+        refusal("required_parameter_missed"), page({"last_name": "Иванов"}), refusal("required_parameter_missed")
+    )
+    with pytest.raises(remote.UnexpectedReply):
+        line.client().set_status(1, 3)
+    assert line.replies == []
+
+
+ANSWERED = FinishedCall(
+    event="report",
+    session_id=3960000001,
+    happened_at=datetime(2024, 10, 25, 7, 13, 2, tzinfo=UTC),
+    contact="79990000001",
+    number="74950000001",
+    direction="in",
+    is_lost=False,
+    talk_seconds=65,
+    wait_seconds=11,
+    total_seconds=76,
+    started_at=datetime(2024, 10, 25, 7, 11, 46, tzinfo=UTC),
+    rung_ids=(300001,),
+    talker_id=300001,
+    source="va",
+    record_ids=(RECORD,),
+    result=Result.ANSWERED,
+)
+LOST = FinishedCall(
+    event="report",
+    session_id=3960000002,
+    happened_at=datetime(2024, 10, 25, 7, 20, 30, tzinfo=UTC),
+    contact="79990000003",
+    number="74950000001",
+    direction="in",
+    is_lost=True,
+    talk_seconds=0,
+    wait_seconds=30,
+    total_seconds=30,
+    started_at=datetime(2024, 10, 25, 7, 20, tzinfo=UTC),
+    rung_ids=(300001,),
+    source="va",
+    result=Result.NO_ANSWER,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "call"), [("get_calls_report.response.json", ANSWERED), ("get_calls_report.response.lost.json", LOST)]
+)
+def test_calls_are_read_from_the_report(name, call):
+    assert Line(load(name)).client().calls(since=SINCE, till=TILL) == [call]
+
+
+def test_calls_ask_for_a_window_in_the_zone_of_the_account():
+    line = Line(page())
+    line.client().calls(since=SINCE, till=TILL)
+    method, params = line.asked[0]
+    assert method == "get.calls_report"
+    assert params["date_from"] == "2024-10-25 09:00:00"
+    assert params["date_till"] == "2024-10-25 13:00:00"
+    assert params["sort"] == [{"field": "start_time", "order": "asc"}]
+    assert set(params["fields"]) <= set(load("get_calls_report.request.json")["params"]["fields"])
+
+
+def test_calls_of_one_session_are_asked_for_as_in_the_sample():
+    line = Line(load("get_calls_report.response.json"))
+    found = line.client(takes_lists=False).calls_by_session([3960000001], since=SINCE, till=TILL)
+    wanted = load("get_calls_report.request.json")["params"]
+    method, params = line.asked[0]
+    assert found == [ANSWERED]
+    assert method == "get.calls_report"
+    assert params["filter"] == wanted["filter"]
+    assert {key: params[key] for key in ("limit", "offset")} == {"limit": wanted["limit"], "offset": wanted["offset"]}
+    assert (params["date_from"], params["date_till"]) == ("2024-10-24 09:00:00", "2024-10-26 13:00:00")
+
+
+LEG = CallLeg(
+    leg_id=11690000001,
+    session_id=3960000001,
+    started_at=datetime(2024, 10, 25, 7, 11, 46, tzinfo=UTC),
+    connected_at=datetime(2024, 10, 25, 7, 11, 57, tzinfo=UTC),
+    talk_seconds=65,
+    total_seconds=76,
+    finish_reason="subscriber_disconnects",
+    is_operator=True,
+    is_talked=True,
+    employee_id=300001,
+    contact="79990000001",
+    called="79990000002",
+    record_ids=(RECORD,),
+)
+
+
+def test_call_legs_are_read():
+    line = Line(load("get_call_legs_report.response.json"))
+    assert line.client().call_legs([3960000001, 3960000002], since=SINCE, till=TILL) == [LEG]
+    method, params = line.asked[0]
+    documented = load("get_call_legs_report.request.json")["params"]
+    assert method == "get.call_legs_report"
+    assert params["filter"] == {"field": "call_session_id", "operator": "in", "value": [3960000001, 3960000002]}
+    assert set(params) <= set(documented)
+    assert set(params["fields"]) <= {*documented["fields"], "virtual_phone_number"}
+    # Nobody says what the window is held against, so it is wider by a day.
+    assert (params["date_from"], params["date_till"]) == ("2024-10-24 09:00:00", "2024-10-26 13:00:00")
+
+
+def test_call_legs_ask_for_what_no_default_answer_holds():
+    line = Line(page())
+    line.client().call_legs([1], since=SINCE, till=TILL)
+    assert {"is_talked", "contact_phone_number"} <= set(line.asked[0][1]["fields"])
+
+
+def test_call_legs_may_not_be_there_yet():
+    line = Line(load("get_call_legs_report.response.empty.json"))
+    assert line.client().call_legs([3960000001], since=SINCE, till=TILL) == []
+
+
+def test_call_legs_of_no_session_ask_nothing():
+    line = Line()
+    assert line.client().call_legs([], since=SINCE, till=TILL) == []
+
+
+def test_call_legs_of_many_sessions_go_by_the_hundred():
+    line = Line(page(), page(), page())
+    line.client().call_legs(range(1, 251), since=SINCE, till=TILL)
+    values = [params["filter"]["value"] for _method, params in line.asked]
+    assert values == [list(range(1, 101)), list(range(101, 201)), list(range(201, 251))]
+
+
+@pytest.mark.parametrize("mnemonic", ["invalid_parameter_value", "filter_prohibited", "unexpected_parameters"])
+def test_refused_list_is_spelled_out_and_remembered(mnemonic):
+    line = Line(refusal(mnemonic), page(leg(1, 5), leg(2, 6)), page(leg(3, 7)))
+    client = line.client()
+    assert [found.leg_id for found in client.call_legs([5, 6], since=SINCE, till=TILL)] == [1, 2]
+    assert not client.takes_lists
+    assert [found.leg_id for found in client.call_legs([7], since=SINCE, till=TILL)] == [3]
+    assert [params["filter"] for _method, params in line.asked] == [
+        {"field": "call_session_id", "operator": "in", "value": [5, 6]},
+        {
+            "filters": [
+                {"field": "call_session_id", "operator": "=", "value": 5},
+                {"field": "call_session_id", "operator": "=", "value": 6},
+            ],
+            "condition": "or",
+        },
+        {"field": "call_session_id", "operator": "=", "value": 7},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("error_limit_exceeded.json", remote.RemoteUnavailable),
+        ("error_access_token_invalid.json", remote.AccessDenied),
+        ("error_date_interval_limit_reached.json", remote.UnexpectedReply),
+        ("error_employee_not_found.json", remote.RemoteRejected),
+    ],
+)
+def test_list_refused_for_another_reason_stays_refused(name, kind):
+    line = Line(load(name))
+    client = line.client()
+    with pytest.raises(kind):
+        client.call_legs([5, 6], since=SINCE, till=TILL)
+    assert client.takes_lists
+    assert len(line.requests) == 1
+
+
+def test_pages_are_read_to_the_end():
+    full = [leg(number) for number in range(1000)]
+    line = Line(page(*full), page(*full), page(leg(7)))
+    assert len(line.client().call_legs([1], since=SINCE, till=TILL)) == 2001
+    assert [params["offset"] for _method, params in line.asked] == [0, 1000, 2000]
+    assert {params["limit"] for _method, params in line.asked} == {1000}
+
+
+def test_pages_end_where_the_total_says_so():
+    full = [leg(number) for number in range(1000)]
+    line = Line(page(*full, total=2000), page(*full, total=2000))
+    assert len(line.client().call_legs([1], since=SINCE, till=TILL)) == 2000
+
+
+def test_pages_end_at_the_largest_offset_uis_takes():
+    full = page(*[{"id": number} for number in range(1000)])
+    line = Line(*[Reply(200, {}, json.dumps(full))] * 101)
+    assert len(line.client().employee_statuses()) == 1000
+    assert line.asked[-1][1]["offset"] == 100_000
+
+
+def test_agents_name_the_user_they_act_for():
+    line = Line(page(), load("update_employees.response.json"), load("start_employee_call.response.json"))
+    client = line.client(agent_user_id=2870)
+    client.employees()
+    client.set_status(1, 2)
+    client.start_call(ORDER)
+    assert [params.get("user_id") for _method, params in line.asked] == [2870, 2870, None]
+
+
+def test_start_call_sends_the_request_of_the_article():
+    line = Line(load("start_employee_call.response.json"))
+    assert line.client().start_call(ORDER) == 237859081
+    assert line.requests[0] | {"id": "req1"} == load("start_employee_call.request.article.json")
+    assert line.sent[0]["url"] == CALL_URL
+
+
+def test_start_call_names_the_phone_to_ring_where_one_is_chosen():
+    line = Line(load("start_employee_call.response.with_metadata.json"))
+    order = CallOrder(
+        employee_id=25, contact="79990000001", number="74990000000", external_id="x", employee_number="79990000002"
+    )
+    assert line.client().start_call(order) == 3960000001
+    assert line.asked[0][1]["employee"] == load("start_employee_call.request.doc.json")["params"]["employee"]
+
+
+def test_start_call_uses_only_documented_parameters():
+    line = Line(load("start_employee_call.response.json"))
+    line.client().start_call(ORDER)
+    documented = set(load("start_employee_call.request.doc.json")["params"]) | {"early_switching"}
+    assert set(line.requests[0]["params"]) <= documented
+
+
+@pytest.mark.parametrize("data", [{}, {"call_session_id": None}, {"call_session_id": "x"}, [], None])
+def test_start_call_without_a_session_is_unexpected(data):
+    with pytest.raises(remote.UnexpectedReply, match="without naming its session"):
+        Line({"result": {"data": data}}).client().start_call(ORDER)
+
+
+def test_start_call_is_sent_once_whatever_comes():
+    line = Line(load("error_internal_error.json"))
+    with pytest.raises(remote.RemoteUnavailable):
+        line.client().start_call(ORDER)
+    assert len(line.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "is_released"),
+    [
+        ({"success": "true"}, True),
+        ({"success": True}, True),
+        ({"success": "false"}, False),
+        ({"success": False}, False),
+        ({}, False),
+        ([], False),
+        (None, False),
+    ],
+)
+def test_release_call_takes_the_word_and_the_boolean(data, is_released):
+    assert Line({"result": {"data": data}}).client().release_call(28575639) is is_released
+
+
+def test_release_call_sends_the_sample():
+    line = Line(load("release_call.response.json"))
+    assert line.client().release_call(28575639) is True
+    assert line.requests[0] | {"id": "req1"} == load("release_call.request.json")
+    assert line.sent[0]["url"] == CALL_URL
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment", "local"),
+    [
+        ("Europe/Moscow", datetime(2024, 10, 24, 21, 0, tzinfo=UTC), "2024-10-25 00:00:00"),
+        ("Europe/Moscow", datetime(2024, 12, 31, 20, 59, 59, tzinfo=UTC), "2024-12-31 23:59:59"),
+        ("Asia/Vladivostok", datetime(2024, 10, 24, 14, 0, tzinfo=UTC), "2024-10-25 00:00:00"),
+        ("Europe/Berlin", datetime(2024, 3, 31, 0, 59, 59, tzinfo=UTC), "2024-03-31 01:59:59"),
+        ("Europe/Berlin", datetime(2024, 3, 31, 1, 0, tzinfo=UTC), "2024-03-31 03:00:00"),
+        ("Europe/Berlin", datetime(2024, 10, 27, 1, 30, tzinfo=UTC), "2024-10-27 02:30:00"),
+        ("America/New_York", datetime(2024, 11, 3, 5, 30, tzinfo=UTC), "2024-11-03 01:30:00"),
+        ("Asia/Kolkata", datetime(2024, 2, 28, 18, 30, tzinfo=UTC), "2024-02-29 00:00:00"),
+    ],
+)
+def test_window_is_written_in_the_zone_of_the_account(zone, moment, local):
+    line = Line(page())
+    line.client(zone=ZoneInfo(zone)).calls(since=moment, till=moment + timedelta(hours=1))
+    assert line.asked[0][1]["date_from"] == local
+
+
+def test_foreign_account_keeps_its_numbers_as_they_are():
+    row = load("get_calls_report.response.json")["result"]["data"][0] | {"contact_phone_number": "8123456789"}
+    kept = Line(page(row)).client(is_russian=False).calls(since=SINCE, till=TILL)
+    ours = Line(page(row)).client().calls(since=SINCE, till=TILL)
+    assert [kept[0].contact, ours[0].contact] == ["8123456789", "78123456789"]
+
+
+@responses.activate
+def test_client_speaks_real_http():
+    responses.post(DATA_URL, json=load("get_account.response.json"))
+    channel = Channel(url=DATA_URL, token=TOKEN)
+    assert uis.UisClient(data=channel, calls_api=channel, zone=MOSCOW).account().name == "ООО Пример"
+
+
+def test_every_brand_has_its_three_hosts():
+    assert set(uis.HOSTS) == {"uis", "comagic", "callgear", "novofon"}
+    assert uis.HOSTS["uis"] == (DATA_URL, CALL_URL, "app.uiscom.ru")
+    for data, calls, media in uis.HOSTS.values():
+        assert data.startswith("https://dataapi")
+        assert data.endswith("/v2.0")
+        assert calls.startswith("https://callapi")
+        assert calls.endswith("/v4.0")
+        assert media.startswith("app.")
