@@ -99,8 +99,8 @@ def send(
 ) -> Reply:
     """Make one HTTP request and return the reply, whatever its status; redirects are not followed.
 
-    `timeout` is in seconds from the last byte that came; the whole may take twice that. Raises RemoteUnavailable when no whole reply came,
-    RemoteRejected when the address itself is not one we may call.
+    `timeout` is in seconds from the last byte that came; the whole may take twice that. Raises RemoteUnavailable when
+    no whole reply came, RemoteRejected when the address itself is not one we may call.
     """
     _refuse_unsafe(system, url)
     try:

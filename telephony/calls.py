@@ -37,7 +37,7 @@ def record(tenant: Tenant, said: FinishedCall, *, origin: Call.Origin, now: date
 
 
 def learn(call: Call, said: FinishedCall) -> None:
-    """Take over what a source knows and the row does not; an answer beats a miss whatever came first. Order is no matter."""
+    """Take over what a source knows and the row does not; an answer beats a miss, whatever came first."""
     call.direction = call.direction or said.direction
     call.contact = call.contact or said.contact
     call.number = call.number or said.number

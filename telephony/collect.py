@@ -14,8 +14,8 @@ from telephony.uis.types import CallLeg, FinishedCall, Result
 from tenants.models import Employee, Tenant, UisConnection
 
 BATCH = 100
-# How often one client's legs may be asked for: five times in a row, then every twenty seconds. Beyond that calls wait for
-# the next sweep and go together, so that a busy hour costs points by the minute, not by the call.
+# How often one client's legs may be asked for: five times in a row, then every twenty seconds. Beyond that calls wait
+# for the next sweep and go together, so that a busy hour costs points by the minute, not by the call.
 PACE = timedelta(seconds=20)
 BURST = 5
 # From this try on the session's own row is asked for as well, and legs without a talk are taken as they are.

@@ -8,7 +8,16 @@ from django.db import transaction
 from connector_project.queue import enqueue
 from telephony import calls, route
 from telephony.models import Call, Notification
-from telephony.uis.types import FinishedCall, Heard, Mentioned, Recorded, TalkStarted, Unreadable, WaitingCall
+from telephony.uis.types import (
+    FinishedCall,
+    Heard,
+    Mentioned,
+    Recorded,
+    Said,
+    TalkStarted,
+    Unreadable,
+    WaitingCall,
+)
 from tenants.models import Tenant
 
 # After this the sweep looks whether the push of a task was lost.
@@ -54,6 +63,10 @@ def decide(stored: Notification, *, now: datetime) -> None:
     if _is_repeat(stored, said.key):
         return stored.close(Outcome.REPEATED)
     stored.key = said.key
+    _start(stored, said, now=now)
+
+
+def _start(stored: Notification, said: Said, *, now: datetime) -> None:
     match said:
         case Unreadable():
             stored.close(Outcome.UNREADABLE, said.fault, said.detail)

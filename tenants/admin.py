@@ -25,7 +25,7 @@ class KeyField(forms.CharField):
 
 
 class ConnectionForm(forms.ModelForm[Any]):
-    """Keeps a key that was not typed anew; a change of who we are to the other side opens a shut door for another try."""
+    """Keeps a key that was not typed anew; any change here opens a shut door for another try."""
 
     key_name = ""
 

@@ -1,4 +1,4 @@
-"""Text that is encrypted in its row. The first key encrypts, all keys decrypt, so keys can be changed without a stop."""
+"""Text that is encrypted in its row. The first key encrypts, all decrypt, so keys can be changed without a stop."""
 
 from typing import Any
 

@@ -35,7 +35,7 @@ class Selection:
     members: frozenset[object]
 
     def takes(self, items: Iterable[object]) -> bool:
-        """Say whether a call with these numbers or people passes; without any it passes only where nothing is picked."""
+        """Say whether a call with these numbers or people passes; one without any fails only where some are picked."""
         is_listed = any(item in self.members for item in items)
         return self.mode == Filter.ALL or is_listed == (self.mode == Filter.ONLY)
 

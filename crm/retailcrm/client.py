@@ -1,8 +1,9 @@
 """The methods of retailCRM we use, versions 5 and 4, in our words."""
 
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -46,7 +47,7 @@ class RetailCrmClient:
     address: str
     key: str
     version: str = V5
-    zone: ZoneInfo = ZoneInfo("Europe/Moscow")
+    zone: ZoneInfo = field(default_factory=functools.partial(ZoneInfo, "Europe/Moscow"))
     pace: Callable[[str], None] = lambda _kind: None
     send: Callable[..., remote.Reply] = remote.send
 
@@ -184,6 +185,6 @@ def _read(reply: remote.Reply) -> dict[str, Any]:
         raise remote.UnexpectedReply(SYSTEM, "retailCRM answered with JSON that is no object.")
     if str(said.get("success")).lower() == "true":
         return said
-    if reply.status >= 500 or reply.status == 429:
-        raise refusals.of_status(reply) or refusals.of_answer(said)
-    raise refusals.of_answer(said)
+    # A server that is at a loss refuses nothing, whatever its JSON says.
+    fault = refusals.of_status(reply) if reply.status >= 500 or reply.status == 429 else None
+    raise fault or refusals.of_answer(said)

@@ -53,7 +53,7 @@ class Notification(models.Model):
     body = models.TextField(_("body"), blank=True)
     digest = models.CharField(max_length=64)
     repeats = models.PositiveIntegerField(_("repeats"), default=0)
-    key = models.CharField(max_length=200, null=True, editable=False)
+    key = models.CharField(max_length=200, null=True, editable=False)  # noqa: DJ001 -- undecided rows have none, and many may
     event = models.CharField(_("event"), max_length=20, blank=True)
     session_id = models.BigIntegerField(_("session"), null=True)
     employee_uis_id = models.BigIntegerField(null=True)

@@ -1,6 +1,6 @@
 """The methods of UIS we use: Data API v2.0 and Call API v4.0, in our words."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -203,19 +203,23 @@ class UisClient:
     def _of_sessions(
         self, method: str, field: str, session_ids: Sequence[int], params: Mapping[str, object], kind: type[RowT]
     ) -> Iterator[RowT]:
-        """Ask for the rows of many sessions at once; spell the list out where the account refuses `in`."""
+        """Ask for the rows of many sessions, a hundred at once."""
         for start in range(0, len(session_ids), SESSIONS_A_REQUEST):
             some = list(session_ids[start : start + SESSIONS_A_REQUEST])
-            ask: Callable[[object], list[RowT]] = lambda wanted: list(
-                self._all(method, {**params, "filter": wanted}, kind)
-            )
-            if self.takes_lists:
-                try:
-                    yield from ask({"field": field, "operator": "in", "value": some})
-                    continue
-                except (RemoteRejected, UnexpectedReply) as exc:
-                    if exc.code not in _LIST_REFUSED:
-                        raise
-                    self.takes_lists = False
-            each = [{"field": field, "operator": "=", "value": session_id} for session_id in some]
-            yield from ask({"filters": each, "condition": "or"} if len(each) > 1 else each[0])
+            yield from self._of_some(method, field, some, params, kind)
+
+    def _of_some(
+        self, method: str, field: str, some: list[int], params: Mapping[str, object], kind: type[RowT]
+    ) -> list[RowT]:
+        """Ask with the operator `in`; spell the list out where the account refuses that."""
+        if self.takes_lists:
+            wanted: dict[str, object] = {"field": field, "operator": "in", "value": some}
+            try:
+                return list(self._all(method, {**params, "filter": wanted}, kind))
+            except (RemoteRejected, UnexpectedReply) as exc:
+                if exc.code not in _LIST_REFUSED:
+                    raise
+                self.takes_lists = False
+        each = [{"field": field, "operator": "=", "value": session_id} for session_id in some]
+        tree = {"filters": each, "condition": "or"} if len(each) > 1 else each[0]
+        return list(self._all(method, {**params, "filter": tree}, kind))

@@ -52,7 +52,7 @@ class Stage:
         self._clear()
         self.children.start("simulator", MANAGE, "simulator", "--port", str(self.port + 1))
         self.children.run("migrate", MANAGE, "migrate", "--verbosity", "0")
-        self._start_connector()
+        self.start_connector()
         who = ("--username", ADMIN, "--email", "admin@example.com")
         login = {"DJANGO_SUPERUSER_PASSWORD": self.password}
         admin = self.children.start("admin", MANAGE, "createsuperuser", "--noinput", *who, env=login, is_command=True)
@@ -117,15 +117,20 @@ class Stage:
         shutil.rmtree(self.children.directory, ignore_errors=True)
         self.children.directory.mkdir(parents=True, mode=0o700)
 
-    def _start_connector(self) -> None:
+    def start_connector(self) -> None:
+        """Start web and both clusters of workers."""
+        self.start_web()
+        self.children.start("worker", MANAGE, "qcluster")
+        self.children.start("worker-fast", MANAGE, "qcluster", env={"Q_CLUSTER_NAME": "fast"})
+
+    def start_web(self) -> None:
+        """Start the web process."""
         bind = f"127.0.0.1:{self.port}"
         if self.is_dev:
             self.children.start("web", MANAGE, "runserver", bind)
         else:
             web = ("-m", "gunicorn", "connector_project.wsgi", "--bind", bind, "--worker-class", "gthread")
             self.children.start("web", *web, "--threads", "8", "--graceful-timeout", "3", "--no-control-socket")
-        self.children.start("worker", MANAGE, "qcluster")
-        self.children.start("worker-fast", MANAGE, "qcluster", env={"Q_CLUSTER_NAME": "fast"})
 
     def _add_client(self) -> None:
         """Add and activate the demo client, and tell the simulator where it sends notifications."""

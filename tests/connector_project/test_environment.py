@@ -1,0 +1,192 @@
+"""Every impossible value stops the start with a sentence that names its variable."""
+
+import base64
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from connector_project import environment
+from connector_project.environment import env
+
+NAME = "CONNECTOR_TEST"
+KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
+
+
+def database(name: str):
+    return environment.database(name, default="sqlite:///x")
+
+
+def base_url(name: str):
+    return environment.base_url(name, default="")
+
+
+def fernet_keys(name: str):
+    return environment.fernet_keys(name, is_debug=False, stand_in=KEY)
+
+
+def number(name: str):
+    return environment.number(name, default=4)
+
+
+def one_of(name: str):
+    return environment.one_of(name, default="a", allowed=("a", "b"))
+
+
+def secret(name: str):
+    return environment.secret(name, is_debug=False, stand_in="stand-in")
+
+
+@pytest.fixture
+def set_to(monkeypatch):
+    """Give the variable a value; None takes it away."""
+    monkeypatch.setattr(env.ENVIRON, "files_cache", {})
+
+    def give(value: str | None) -> None:
+        monkeypatch.delenv(f"{NAME}_FILE", raising=False)
+        if value is None:
+            monkeypatch.delenv(NAME, raising=False)
+        else:
+            monkeypatch.setenv(NAME, value)
+
+    return give
+
+
+@pytest.mark.parametrize(
+    ("read", "value"),
+    [
+        (secret, None),
+        (secret, ""),
+        (secret, "  "),
+        (number, "0"),
+        (number, "-1"),
+        (number, "four"),
+        (number, "4.5"),
+        (number, "²"),
+        (number, "٤"),
+        (database, "mysql://user:hidden@host/name"),
+        (database, "postgres"),
+        (database, "postgres://user:hidden@host:port/name"),
+        (database, "postgres://user:hid[den@host/name"),
+        (database, "https://example.com"),
+        (environment.flag, "maybe"),
+        (environment.flag, "2"),
+        (environment.flag, "ja"),
+        (base_url, "connector.example.com"),
+        (base_url, "ftp://connector.example.com"),
+        (base_url, "https://"),
+        (base_url, "https://host:port"),
+        (base_url, "https://host:99999"),
+        (base_url, "https://[::1"),
+        (fernet_keys, None),
+        (fernet_keys, ""),
+        (fernet_keys, " , "),
+        (fernet_keys, "short"),
+        (fernet_keys, "ключ"),
+        (fernet_keys, f"{KEY},short"),
+        (fernet_keys, base64.urlsafe_b64encode(b"k" * 31).decode()),
+        (environment.networks, "10.0.0.0/33"),
+        (environment.networks, "10.0.0.1/8"),
+        (environment.networks, "host"),
+        (environment.networks, "10.0.0.0/8,host"),
+        (environment.host_ports, "host"),
+        (environment.host_ports, "host:"),
+        (environment.host_ports, ":80"),
+        (environment.host_ports, "host:port"),
+        (environment.host_ports, "host:0"),
+        (environment.host_ports, "host:65536"),
+        (environment.host_ports, "host:²"),
+        (environment.host_ports, "good:80,bad"),
+        (one_of, "c"),
+        (one_of, "A"),
+    ],
+)
+def test_impossible_value_names_its_variable(set_to, read, value):
+    set_to(value)
+    with pytest.raises(ImproperlyConfigured) as raised:
+        read(NAME)
+    assert NAME in str(raised.value)
+    assert "hidden" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("read", "value", "expected"),
+    [
+        (secret, "abc", "abc"),
+        (secret, " abc\n", "abc"),
+        (number, None, 4),
+        (number, "", 4),
+        (number, " 7 ", 7),
+        (environment.flag, None, False),
+        (environment.flag, "", False),
+        (environment.flag, "TRUE", True),
+        (environment.flag, " yes ", True),
+        (environment.flag, "1", True),
+        (environment.flag, "on", True),
+        (environment.flag, "false", False),
+        (environment.flag, "0", False),
+        (environment.flag, "no", False),
+        (environment.flag, "off", False),
+        (environment.words, None, []),
+        (environment.words, " a , ,b ", ["a", "b"]),
+        (base_url, None, ""),
+        (base_url, "https://connector.example.com/", "https://connector.example.com"),
+        (base_url, "http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        (fernet_keys, KEY, [KEY]),
+        (fernet_keys, f"{KEY}, {KEY}", [KEY, KEY]),
+        (environment.networks, "10.0.0.0/8, fd00::/8, 127.0.0.1", ["10.0.0.0/8", "fd00::/8", "127.0.0.1"]),
+        (environment.host_ports, "127.0.0.1:9000, [::1]:80", ["127.0.0.1:9000", "[::1]:80"]),
+        (one_of, None, "a"),
+        (one_of, "b", "b"),
+    ],
+)
+def test_possible_value_is_read(set_to, read, value, expected):
+    set_to(value)
+    assert read(NAME) == expected
+
+
+def test_list_may_have_a_default(set_to):
+    set_to("")
+    assert environment.words(NAME, default=("a", "b")) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("value", "engine", "name"),
+    [
+        (None, "django.db.backends.sqlite3", "x"),
+        ("sqlite:////data/db.sqlite3", "django.db.backends.sqlite3", "/data/db.sqlite3"),
+        ("postgres://user:word@host:5432/name", "django.db.backends.postgresql", "name"),
+        ("postgresql://user:word@host/name", "django.db.backends.postgresql", "name"),
+    ],
+)
+def test_database_is_read(set_to, value, engine, name):
+    set_to(value)
+    found = database(NAME)
+    assert (found["ENGINE"], found["NAME"]) == (engine, name)
+
+
+def test_debug_allows_stand_ins(set_to):
+    set_to(None)
+    assert environment.secret(NAME, is_debug=True, stand_in="stand-in") == "stand-in"
+    assert environment.fernet_keys(NAME, is_debug=True, stand_in=KEY) == [KEY]
+    set_to("mine")
+    assert environment.secret(NAME, is_debug=True, stand_in="stand-in") == "mine"
+
+
+@pytest.mark.parametrize(("read", "value"), [(secret, "abc"), (fernet_keys, KEY), (number, "7")])
+def test_value_may_stand_in_a_file(set_to, monkeypatch, tmp_path, read, value):
+    (tmp_path / "secret").write_text(f"{value}\n")
+    set_to("not this one")
+    monkeypatch.setenv(f"{NAME}_FILE", str(tmp_path / "secret"))
+    assert read(NAME) in (value, [value], 7)
+
+
+@pytest.mark.parametrize(
+    "read", [secret, fernet_keys, number, environment.flag, environment.words, base_url, database, one_of]
+)
+def test_file_that_cannot_be_read_names_its_variable(set_to, monkeypatch, tmp_path, read):
+    set_to(None)
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\xff")
+    for path in (tmp_path / "absent", tmp_path, tmp_path / "binary"):
+        monkeypatch.setenv(f"{NAME}_FILE", str(path))
+        with pytest.raises(ImproperlyConfigured, match=f"{NAME}_FILE"):
+            read(NAME)
