@@ -24,7 +24,14 @@ class KeyField(forms.CharField):
         )
 
 
-class ConnectionForm(forms.ModelForm[Any]):
+class PartForm(forms.ModelForm[Any]):
+    """A part every client has: it is written with him even where nothing was typed."""
+
+    def has_changed(self) -> bool:
+        return self.instance.pk is None or super().has_changed()
+
+
+class ConnectionForm(PartForm):
     """Keeps a key that was not typed anew; any change here opens a shut door for another try."""
 
     key_name = ""
@@ -36,7 +43,7 @@ class ConnectionForm(forms.ModelForm[Any]):
             _("set, ends in …%(end)s; type a new one to replace it") % {"end": stored[-4:]} if stored else _("not set")
         )
         self.fields[self.key_name].help_text = hint
-        self.stored_key = stored
+        self.stored_key, self.initial[self.key_name] = stored, ""  # an empty box is no change
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -44,7 +51,7 @@ class ConnectionForm(forms.ModelForm[Any]):
         return cleaned
 
     def save(self, commit: bool = True) -> Any:
-        if self.has_changed():
+        if self.changed_data:
             self.instance.denied_at, self.instance.denied_code, self.instance.denied_says = None, "", ""
         return super().save(commit)
 
@@ -91,6 +98,7 @@ class CrmInline(OnlyOne):
 
 class RulesInline(admin.StackedInline[Any, Tenant]):
     model = TransferRules
+    form = PartForm
     can_delete = False
     min_num = max_num = 1
     fieldsets = (
@@ -117,8 +125,22 @@ class RulesInline(admin.StackedInline[Any, Tenant]):
         return formset
 
 
+class EmployeeFormSet(forms.BaseInlineFormSet[Employee, Tenant, Any]):
+    """The database refuses two employees on one CRM user; a person gets a sentence instead."""
+
+    def clean(self) -> None:
+        super().clean()
+        taken: set[int] = set()
+        for form in self.forms:
+            user_id = form.cleaned_data.get("crm_user_id") if hasattr(form, "cleaned_data") else None
+            if user_id in taken:
+                form.add_error("crm_user_id", gettext("Another employee is linked to this CRM user."))
+            taken |= {user_id} if user_id else set()
+
+
 class EmployeeInline(admin.TabularInline[Employee, Tenant]):
     model = Employee
+    formset = EmployeeFormSet
     fields = ("full_name", "extension", "email", "crm_user_id", "linked_by", "own_number", "is_dismissed")
     readonly_fields = ("full_name", "extension", "email", "linked_by", "is_dismissed")
     extra = 0

@@ -6,7 +6,7 @@ import logging
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector_project import logs
@@ -153,13 +153,16 @@ def test_error_report_loses_its_secrets_and_stays_whole(event, cleaned):
     assert logs.clean_event(event, None) == cleaned
 
 
+WORDS = st.sampled_from(["token", "message", '"token": "abc"', "token=abc\\", "79990000001"]) | st.text(max_size=20)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    st.none() | st.integers() | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=5,
 )
 
 
-@given(st.dictionaries(st.text(), JSON))
+@settings(max_examples=50)
+@given(st.dictionaries(WORDS, JSON, max_size=3))
 def test_error_report_never_breaks(event):
     json.dumps(logs.clean_event(event, None))
 
