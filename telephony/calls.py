@@ -1,5 +1,6 @@
 """What becomes of a finished call: written once, kept back by a rule or sent on, tried again."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -8,11 +9,13 @@ from django.db import transaction
 
 from connector_project.queue import enqueue
 from telephony import route
-from telephony.models import Call, Notification, Result, Step
+from telephony.models import Call, Cause, Notification, Result, Step
 from telephony.models.call import note_all, save_all
 from telephony.uis import notifications
 from telephony.uis.types import Event, FinishedCall, Recorded, Said
 from tenants.models import Employee, Tenant, TransferRules
+
+logger = logging.getLogger(__name__)
 
 NEXT = {Call.State.COLLECTING: route.COLLECT, Call.State.OWNING: route.OWNER, Call.State.READY: route.UPLOAD}
 
@@ -107,13 +110,21 @@ def finish(batch: Sequence[Call], settle: Callable[[Call], None], *, step: Step,
     """Write how a try ended, on the rows as they are now, and send on what moved. `began` is by time.monotonic()."""
     ours = Call.objects.still_ours(batch)
     for call in ours:
-        settle(call)
+        _settle_or_stop(call, settle, now=now)
     save_all(ours)
     note_all(ours, step, now=now, milliseconds=round((time.monotonic() - began) * 1000))
     # One nudge a state is enough: its task works off all that is due.
     came_from = {call.state for call in batch}
     for moved in {call.state: call for call in ours if call.state not in came_from}.values():
         nudge(moved, now=now)
+
+
+def _settle_or_stop(call: Call, settle: Callable[[Call], None], *, now: datetime) -> None:
+    try:
+        settle(call)
+    except Exception as exc:  # noqa: BLE001 -- one call that breaks our code must not hold up the others for ever
+        logger.exception("tenant=%s call=%s could not be settled", call.tenant.slug, call.session_id)
+        call.stop(Cause.OUR_FAULT, type(exc).__name__, now=now)
 
 
 @transaction.atomic

@@ -3,7 +3,7 @@
 import logging
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from connector_project.queue import enqueue
 from telephony import calls, route
@@ -49,7 +49,11 @@ def decide_left(*, now: datetime) -> int:
 
 def _decide_or_leave(stored: Notification, *, now: datetime) -> None:
     try:
-        decide(stored, now=now)
+        try:
+            decide(stored, now=now)
+        except IntegrityError:
+            # Two notifications of one call were decided at the same moment; the second look finds the other's row.
+            decide(stored, now=now)
     except Exception:
         logger.exception("tenant=%s notification=%s could not be decided", stored.tenant.slug, stored.pk)
 

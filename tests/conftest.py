@@ -147,7 +147,7 @@ def later(run_queue: Callable[[], int]) -> Iterator[Callable[[timedelta], dateti
 def _no_waiting_for_turns(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Requests need no pause in tests, but for the tests of the pause itself."""
     if "real_turns" not in request.fixturenames:
-        monkeypatch.setattr("connector_project.budget.time.sleep", lambda _seconds: None)
+        monkeypatch.setattr("connector_project.budget.SLACK", 0.0)
 
 
 @pytest.fixture

@@ -51,6 +51,7 @@ class Cause(models.TextChoices):
     UIS_REFUSED = "UIS_REFUSED", _("UIS refused the request")
     CRM_REFUSED = "CRM_REFUSED", _("the CRM refused this call")
     UNEXPECTED_REPLY = "UNEXPECTED_REPLY", _("the answer was not as documented: the connector must be changed")
+    OUR_FAULT = "OUR_FAULT", _("a fault of the connector: tell its developers")
     UNKNOWN_TO_UIS = "UNKNOWN_TO_UIS", _("UIS does not know this call")
 
 

@@ -1,0 +1,79 @@
+"""`make bench`: ingest against a bare view, ring to card, points for a call; on SQLite, and on PostgreSQL with Redis."""
+
+import json
+import sys
+import time
+from datetime import datetime
+from statistics import median, quantiles
+
+from tests.bench.load import ends, post_all
+from tests.processes.plant import Plant
+from tests.simulator.children import Stopped
+from tests.simulator.world import IVAN
+
+RINGS = 200
+SECONDS = 8.0
+PORT = 18400
+_RECEIVED = """
+import json
+from telephony.models import Notification
+rows = Notification.objects.filter(event="waiting").values_list("session_id", "received_at")
+print("RECEIVED" + json.dumps({str(session): at.timestamp() for session, at in rows}))
+"""
+
+
+def main() -> int:
+    """Measure both set-ups and print one JSON line each."""
+    for variant in ("sqlite", "redis"):
+        plant = Plant.on(variant, port=PORT)
+        try:
+            plant.set_up()
+            _print(variant, "ring_to_card_ms", **_rings(plant))
+            _print(variant, "ingest", **_ingest(plant))
+        except Stopped as exc:
+            print(exc, file=sys.stderr)  # noqa: T201 -- for the terminal
+            return 1
+        finally:
+            plant.tear_down()
+    return 0
+
+
+def _rings(plant: Plant) -> dict[str, float]:
+    """Let phones ring one after the other; return the time from the stored notification to the CRM's event."""
+    plant.order("reset")
+    for _ring in range(RINGS):
+        plant.play("ring", employees=[IVAN])
+        time.sleep(0.02)
+    plant.until(lambda state: len(state["crm"]["events"]) >= RINGS, "all cards")
+    said = plant.children.run("received", "manage.py", "shell", "-c", _RECEIVED)
+    received = json.loads(said.split("RECEIVED", 1)[1].splitlines()[0])
+    taken = sorted(
+        1000 * (datetime.fromisoformat(event["at"]).timestamp() - received[event["callExternalId"].removeprefix("uis-")])
+        for event in plant.state()["crm"]["events"]
+    )
+    p99 = quantiles(taken, n=100)[98]
+    return {"median": round(median(taken), 1), "p99": round(p99, 1), "worst": round(taken[-1], 1)}
+
+
+def _ingest(plant: Plant) -> dict[str, float]:
+    """Post ends of calls to the product and to the bare view in turn; return the ratio of their rates."""
+    hook = plant.hook()
+    for name in ("worker", "worker-fast"):
+        plant.kill(name)  # What is measured is taking in, not working off.
+    bind = f"127.0.0.1:{plant.port + 2}"
+    web = ("-m", "gunicorn", "tests.bench.bare", "--bind", bind, "--worker-class", "gthread", "--threads", "8")
+    settings = {"DJANGO_SETTINGS_MODULE": "tests.bench.bare_settings"}
+    plant.children.start("bare", *web, "--no-control-socket", env=settings)
+    time.sleep(3)
+    secret = hook.rstrip("/").rsplit("/", 1)[1]
+    limit, _ = post_all(f"http://{bind}/bare/{secret}/", ends(8_000_000_000), seconds=SECONDS)
+    ours, p99 = post_all(hook, ends(9_000_000_000), seconds=SECONDS)
+    return {"per_second": round(ours), "bare_per_second": round(limit), "ratio": round(ours / limit, 2), "p99_ms": round(p99)}
+
+
+def _print(variant: str, what: str, **figures: float) -> None:
+    print(json.dumps({"on": variant, "what": what, **figures}), flush=True)  # noqa: T201 -- for the terminal
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""The limit for ingest: a bare Django view that looks up a client and inserts one row, under the product's settings."""
+
+import hashlib
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.bench.bare_settings")
+
+from django.core.wsgi import get_wsgi_application  # the settings come first
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+
+INSERT = """
+INSERT INTO telephony_notification
+    (tenant_id, received_at, path_event, query, body, digest, repeats, event, outcome, reason, detail)
+SELECT tenant_id, %s, 'bare', '', %s, %s, 0, '', 'DONE', '', '' FROM tenants_uisconnection WHERE hook = %s
+ON CONFLICT DO NOTHING
+"""
+
+
+@csrf_exempt
+def insert(request: HttpRequest, hook: str) -> HttpResponse:
+    """Store one webhook with one statement."""
+    digest = hashlib.sha256(request.body).hexdigest()
+    with connection.cursor() as cursor:
+        cursor.execute(INSERT, [timezone.now(), request.body.decode(), digest, hook])
+    return HttpResponse()
+
+
+urlpatterns = [path("bare/<str:hook>/", insert)]
+application = get_wsgi_application()

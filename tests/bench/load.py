@@ -1,0 +1,64 @@
+"""Sends requests from several threads over kept connections, and counts the answers."""
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from statistics import quantiles
+from urllib.parse import urlsplit
+
+
+def post_all(url: str, bodies: Iterator[bytes], *, seconds: float, threads: int = 8) -> tuple[float, float]:
+    """Post bodies for some seconds; return requests a second and the 99th percentile in milliseconds."""
+    lock, taken = threading.Lock(), []
+    ends_at = time.monotonic() + seconds
+
+    def work() -> None:
+        parts = urlsplit(url)
+        line = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        mine = []
+        while time.monotonic() < ends_at:
+            with lock:
+                body = next(bodies)
+            began = time.monotonic()
+            line.request("POST", parts.path, body, {"Content-Type": "application/json"})
+            answer = line.getresponse()
+            answer.read()
+            if answer.status != 200:
+                raise RuntimeError(f"{url} answered {answer.status}")
+            mine.append(time.monotonic() - began)
+        with lock:
+            taken.extend(mine)
+
+    _together(work, threads)
+    return len(taken) / seconds, quantiles(taken, n=100)[98] * 1000
+
+
+def ends(first: int) -> Iterator[bytes]:
+    """Return ends of missed calls, each another."""
+    session = first
+    while True:
+        session += 1
+        yield json.dumps(
+            {
+                "event": "call_end",
+                "call_session_id": session,
+                "contact_phone_number": f"7999{session % 10_000_000:07d}",
+                "virtual_phone_number": "74950000001",
+                "direction": "in",
+                "is_lost": True,
+                "talk_time_duration": 0,
+                "wait_time_duration": 12,
+                "total_time_duration": 12,
+                "notification_name": "x" * 600,
+            }
+        ).encode()
+
+
+def _together(work: Callable[[], None], threads: int) -> None:
+    team = [threading.Thread(target=work) for _ in range(threads)]
+    for thread in team:
+        thread.start()
+    for thread in team:
+        thread.join()
