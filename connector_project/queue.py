@@ -1,7 +1,7 @@
 """The one door to django-q2: the only file that knows which broker the queue uses."""
 
 import functools
-from typing import Any, Literal
+from typing import Literal
 
 from django.conf import settings
 from django.db import transaction
@@ -29,14 +29,15 @@ def enqueue(task: str, *args: int, queue: Queue = "default") -> None:
     """
     if not transaction.get_connection().in_atomic_block:
         raise NotInTransaction(f"{task} was queued outside of transaction.atomic().")
+
+    def push() -> None:
+        async_task(task, *args, broker=_broker(queue), cluster=queue)
+
     if settings.REDIS_URL:
-        transaction.on_commit(functools.partial(_push, task, args, queue), robust=True)
+        # robust: a Redis that is away is logged, and must not turn a committed row into an error.
+        transaction.on_commit(push, robust=True)
     else:
-        _push(task, args, queue)
-
-
-def _push(task: str, args: tuple[Any, ...], queue: Queue) -> None:
-    async_task(task, *args, broker=_broker(queue), cluster=queue)
+        push()
 
 
 def depth(queue: Queue) -> int:

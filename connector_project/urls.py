@@ -2,9 +2,13 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from django.utils.translation import gettext_lazy as _
 from django.views.i18n import set_language
 
 from connector_project import health
+
+admin.site.site_header = admin.site.site_title = "UIS ⇄ retailCRM"
+admin.site.index_title = _("Clients, calls and what became of them")
 
 urlpatterns = [
     path("hooks/uis/", include("telephony.urls")),

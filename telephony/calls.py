@@ -122,7 +122,7 @@ def finish(batch: Sequence[Call], settle: Callable[[Call], None], *, step: Step,
 def _settle_or_stop(call: Call, settle: Callable[[Call], None], *, now: datetime) -> None:
     try:
         settle(call)
-    except Exception as exc:  # noqa: BLE001 -- one call that breaks our code must not hold up the others for ever
+    except Exception as exc:
         logger.exception("tenant=%s call=%s could not be settled", call.tenant.slug, call.session_id)
         call.stop(Cause.OUR_FAULT, type(exc).__name__, now=now)
 

@@ -1,7 +1,6 @@
 """Where work goes next. The only file of this app that names the CRM's, as text: a test resolves each name."""
 
 COLLECT = "telephony.tasks.collect_calls"
-DECIDE = "telephony.tasks.decide"
 SYNC = "telephony.tasks.sync_employees"
 RECONCILE = "telephony.tasks.reconcile_calls"
 POLL = "telephony.tasks.poll_statuses"

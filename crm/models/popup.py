@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from telephony.models import Direction
 from tenants.models import Employee, Tenant
 
 
@@ -18,7 +19,7 @@ class Popup(models.Model):
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="popups", verbose_name=_("client"))
     session_id = models.BigIntegerField(_("session"))
     employee = models.ForeignKey(Employee, models.CASCADE, related_name="+", verbose_name=_("employee"))
-    direction = models.CharField(_("direction"), max_length=3)
+    direction = models.CharField(_("direction"), max_length=3, choices=Direction.choices)
     contact = models.CharField(_("contact"), max_length=32)
     number = models.CharField(_("our number"), max_length=32, blank=True)
     code = models.CharField(_("extension"), max_length=20, blank=True)

@@ -27,6 +27,13 @@ class Step(models.TextChoices):
     PERSON = "PERSON", _("set by a person")
 
 
+class Direction(models.TextChoices):
+    """Which way a call went."""
+
+    IN = "in", _("incoming")
+    OUT = "out", _("outgoing")
+
+
 class Result(models.TextChoices):
     """How a call ended for the customer."""
 
@@ -109,7 +116,7 @@ class Call(models.Model):
     state = models.CharField(_("state"), max_length=12, choices=State.choices)
     origin = models.CharField(_("how we know"), max_length=8, choices=Origin.choices, default=Origin.WEBHOOK)
 
-    direction = models.CharField(_("direction"), max_length=3, blank=True)
+    direction = models.CharField(_("direction"), max_length=3, choices=Direction.choices, blank=True)
     contact = models.CharField(_("contact"), max_length=32, blank=True)
     number = models.CharField(_("our number"), max_length=32, blank=True)
     started_at = models.DateTimeField(_("started"))

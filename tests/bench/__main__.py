@@ -1,4 +1,4 @@
-"""`make bench`: ingest against a bare view, ring to card, points for a call; on SQLite, and on PostgreSQL with Redis."""
+"""`make bench`: ingest against a bare view, and ring to card; on SQLite, and on PostgreSQL with Redis."""
 
 import json
 import sys
@@ -48,7 +48,8 @@ def _rings(plant: Plant) -> dict[str, float]:
     said = plant.children.run("received", "manage.py", "shell", "-c", _RECEIVED)
     received = json.loads(said.split("RECEIVED", 1)[1].splitlines()[0])
     taken = sorted(
-        1000 * (datetime.fromisoformat(event["at"]).timestamp() - received[event["callExternalId"].removeprefix("uis-")])
+        1000
+        * (datetime.fromisoformat(event["at"]).timestamp() - received[event["callExternalId"].removeprefix("uis-")])
         for event in plant.state()["crm"]["events"]
     )
     p99 = quantiles(taken, n=100)[98]
@@ -68,7 +69,12 @@ def _ingest(plant: Plant) -> dict[str, float]:
     secret = hook.rstrip("/").rsplit("/", 1)[1]
     limit, _ = post_all(f"http://{bind}/bare/{secret}/", ends(8_000_000_000), seconds=SECONDS)
     ours, p99 = post_all(hook, ends(9_000_000_000), seconds=SECONDS)
-    return {"per_second": round(ours), "bare_per_second": round(limit), "ratio": round(ours / limit, 2), "p99_ms": round(p99)}
+    return {
+        "per_second": round(ours),
+        "bare_per_second": round(limit),
+        "ratio": round(ours / limit, 2),
+        "p99_ms": round(p99),
+    }
 
 
 def _print(variant: str, what: str, **figures: float) -> None:

@@ -36,13 +36,13 @@ def _fields(html):
             continue
         value = re.search(r'value="([^"]*)"', tag)
         form[name.group(1)] = value.group(1) if value else ("on" if kind and kind.group(1) == "checkbox" else "")
-    for name, inner in re.findall(r'<select name="([^"]+)"[^>]*>(.*?)</select>', html, re.S):
+    for name, inner in re.findall(r'<select name="([^"]+)"[^>]*>(.*?)</select>', html, re.DOTALL):
         chosen = re.findall(r'<option value="([^"]*)" selected', inner)
         if "multiple" not in re.search(rf'<select name="{re.escape(name)}"[^>]*>', html).group():
             form[name] = chosen[0] if chosen else ""
         elif chosen:
             form[name] = chosen
-    for name, inner in re.findall(r'<textarea name="([^"]+)"[^>]*>(.*?)</textarea>', html, re.S):
+    for name, inner in re.findall(r'<textarea name="([^"]+)"[^>]*>(.*?)</textarea>', html, re.DOTALL):
         form[name] = inner.strip()
     return form
 
@@ -132,7 +132,13 @@ def test_every_page_opens_in_both_languages(admin_client, tenant, name, language
 def test_client_can_be_added_by_hand(admin_client, db):
     where = reverse("admin:tenants_tenant_add")
     form = _fields(admin_client.get(where).content.decode())
-    form |= {"name": "Новый", "slug": "new", "uis-0-access_token": "t", "crm-0-address": "shop.retailcrm.ru", "crm-0-key": "k"}
+    form |= {
+        "name": "Новый",
+        "slug": "new",
+        "uis-0-access_token": "t",
+        "crm-0-address": "shop.retailcrm.ru",
+        "crm-0-key": "k",
+    }
     answer = admin_client.post(where, form)
     assert answer.status_code == 302, _errors(answer)
     added = Tenant.objects.get()
@@ -141,14 +147,18 @@ def test_client_can_be_added_by_hand(admin_client, db):
 
 
 @pytest.mark.parametrize(("people", "name"), [(3, "tenants_tenant_change"), (40, "tenants_tenant_change")])
-def test_clients_page_costs_a_fixed_number_of_queries(admin_client, tenant, django_assert_max_num_queries, people, name):
+def test_clients_page_costs_a_fixed_number_of_queries(
+    admin_client, tenant, django_assert_max_num_queries, people, name
+):
     Employee.objects.bulk_create(Employee(tenant=tenant, uis_id=n, full_name=str(n)) for n in range(people))
     with django_assert_max_num_queries(24):
         assert admin_client.get(reverse(f"admin:{name}", args=[tenant.pk])).status_code == 200
 
 
 @pytest.mark.parametrize("count", [1, 30])
-def test_lists_cost_a_fixed_number_of_queries(admin_client, notify, pbx, crm, tenant, django_assert_max_num_queries, count):
+def test_lists_cost_a_fixed_number_of_queries(
+    admin_client, notify, pbx, crm, tenant, django_assert_max_num_queries, count
+):
     for number in range(count):
         call = pbx.call(contact=f"799900001{number:02d}", number="74950000001", rings=[IVAN])
         notify(call.notification("lost_call"))
@@ -182,4 +192,4 @@ def _row_of(page, uis_id):
 
 
 def _errors(answer):
-    return re.findall(r'class="errorlist[^>]*>(.*?)</ul>', answer.content.decode(), re.S) if answer.content else ""
+    return re.findall(r'class="errorlist[^>]*>(.*?)</ul>', answer.content.decode(), re.DOTALL) if answer.content else ""
