@@ -100,7 +100,7 @@ def send(
     """Make one HTTP request and return the reply, whatever its status; redirects are not followed.
 
     `timeout` is in seconds from the last byte that came; the whole may take twice that. Raises RemoteUnavailable when
-    no whole reply came, RemoteRejected when the address itself is not one we may call.
+    no whole reply came, AccessDenied when the address itself is not one we may call.
     """
     _refuse_unsafe(system, url)
     try:
@@ -141,9 +141,9 @@ def _refuse_unsafe(system: str, url: str) -> None:
     if is_trusted(url):
         return
     if parts.scheme != "https":
-        raise RemoteRejected(system, f"The address of {system} must begin with https://.", code="ADDRESS_NOT_HTTPS")
+        raise AccessDenied(system, f"The address of {system} must begin with https://.", code="address_not_https")
     if _is_private_literal((parts.host or "").strip("[]")):
-        raise RemoteRejected(system, f"The address of {system} is not a public one.", code="ADDRESS_NOT_PUBLIC")
+        raise AccessDenied(system, f"The address of {system} is not a public one.", code="address_not_public")
 
 
 def _parts(url: str) -> Url:

@@ -128,7 +128,7 @@ class Call(models.Model):
     result = models.CharField(_("result"), max_length=12, choices=Result.choices, blank=True)
     rung_ids = models.JSONField(default=list)
     talker_id = models.BigIntegerField(null=True)
-    source = models.CharField(_("source"), max_length=40, blank=True)
+    source = models.CharField(_("source"), max_length=100, blank=True)
     external_id = models.CharField(_("our order"), max_length=100, blank=True)
     employee = models.ForeignKey(Employee, models.SET_NULL, null=True, related_name="+", verbose_name=_("employee"))
     crm_user_id = models.BigIntegerField(_("CRM user"), null=True)  # a manager the CRM named, who may be no employee

@@ -88,6 +88,7 @@ class Notification(models.Model):
     def store(cls, tenant: Tenant, *, event: str, query: str, body: str, now: datetime) -> Self | None:
         """Commit a webhook as it came; a body that came before is counted on its row, and None returned."""
         digest = hashlib.sha256("\0".join((event, query, body)).encode(errors="surrogatepass")).hexdigest()
+        body = body.replace("\0", "\ufffd")  # PostgreSQL takes no NUL in a text
         try:
             with transaction.atomic():
                 return cls.objects.create(

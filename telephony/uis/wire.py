@@ -1,11 +1,12 @@
 """What the Data API sends, read into our words. Vendor names end here."""
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from connector_project import phones
 from connector_project.remote import UnexpectedReply
@@ -13,8 +14,11 @@ from telephony.uis import reasons
 from telephony.uis.refusals import SYSTEM
 from telephony.uis.types import Account, CallLeg, FinishedCall, OwnNumber, Person, Result, Status
 
+logger = logging.getLogger(__name__)
+
 Digits = Callable[[str | None], str]
 # "Empty values come as null" holds for every field of the documents.
+LocalDate = Annotated[str, AfterValidator(lambda raw: raw if datetime.fromisoformat(raw) else raw)]
 Text = Annotated[str, BeforeValidator(lambda raw: "" if raw is None else str(raw))]
 Seconds = Annotated[int, BeforeValidator(lambda raw: raw or 0)]
 Flag = Annotated[bool, BeforeValidator(bool)]
@@ -98,8 +102,8 @@ class LegRow(_Row):
     id: int
     call_session_id: int
     call_records: Words = ()
-    start_time: str
-    connect_time: str | None = None
+    start_time: LocalDate
+    connect_time: LocalDate | None = None
     duration: Seconds = 0
     total_duration: Seconds = 0
     finish_reason: Text = ""
@@ -135,8 +139,8 @@ class _Participant(_Row):
 
 class CallRow(_Row):
     id: int
-    start_time: str
-    finish_time: str | None = None
+    start_time: LocalDate
+    finish_time: LocalDate | None = None
     finish_reason: Text = ""
     direction: Text = ""
     source: Text = ""
@@ -182,12 +186,27 @@ class CallRow(_Row):
 
 
 def read(kind: type[RowT], data: object) -> list[RowT]:
-    """Read the rows of a reply. Raises UnexpectedReply when one is not as documented."""
+    """Read the rows of a reply. One that is not as documented is left out and logged: it must not hold up the others.
+
+    A call whose legs cannot all be read is left out whole: half of a call would be put down to the wrong person.
+    Raises UnexpectedReply when nothing can be read.
+    """
+    rows = data if isinstance(data, list) else [data] if data else []
+    tried = [(raw, _row(kind, raw)) for raw in rows]
+    broken = {raw.get("call_session_id") for raw, row in tried if row is None and isinstance(raw, dict)} - {None}
+    found = [row for _raw, row in tried if row is not None and getattr(row, "call_session_id", None) not in broken]
+    if rows and not (found and isinstance(data, list)):
+        raise UnexpectedReply(SYSTEM, f"UIS sent rows that are not as documented ({kind.__name__}).")
+    return found
+
+
+def _row(kind: type[RowT], raw: object) -> RowT | None:
     try:
-        return TypeAdapter(list[kind]).validate_python(data or [])  # type: ignore[valid-type]
+        return kind.model_validate(raw)
     except ValidationError as exc:
         where = exc.errors(include_input=False)[0]["loc"]
-        raise UnexpectedReply(SYSTEM, f"UIS sent a row that is not as documented ({kind.__name__}: {where}).") from exc
+        logger.warning("UIS sent a row that is not as documented (%s: %s)", kind.__name__, where)
+        return None
 
 
 def to_time(local: str, *, zone: ZoneInfo) -> datetime:

@@ -184,3 +184,15 @@ def test_call_names_everyone_it_rang():
     people = [{"employee_id": 2}, {"employee_id": None}, {"employee_id": 1}, {}]
     assert call(employees=people).rung_ids == (2, 1)
     assert call(employees=None).rung_ids == ()
+
+
+def test_one_row_that_is_not_as_documented_does_not_hold_up_the_others():
+    good = {"id": 2, "start_time": "2024-10-25 10:00:00"}
+    assert [row.id for row in wire.read(wire.CallRow, [{"id": 1, "start_time": "yesterday"}, good])] == [2]
+
+
+def test_call_with_one_broken_leg_is_left_out_whole():
+    leg = {"call_session_id": 7, "start_time": "2024-10-25 10:00:00"}
+    other = dict(leg, id=3, call_session_id=8)
+    found = wire.read(wire.LegRow, [dict(leg, id=1), dict(leg, id=2, start_time=None), other])
+    assert [row.call_session_id for row in found] == [8]
