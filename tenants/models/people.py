@@ -17,7 +17,7 @@ class Employee(models.Model):
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="employees", verbose_name=_("client"))
     uis_id = models.BigIntegerField(_("id in UIS"))
-    full_name = models.CharField(_("name"), max_length=250, blank=True)
+    full_name = models.CharField(_("full name"), max_length=250, blank=True)
     email = models.CharField(_("e-mail"), max_length=250, blank=True)
     extension = models.CharField(_("extension"), max_length=20, blank=True)
     numbers = models.JSONField(_("numbers"), default=list, blank=True)
