@@ -96,7 +96,7 @@ def _compiled(mo: Path) -> Catalog:
 
 
 def _strings(catalog: Catalog) -> dict[str, object]:
-    return {_first(message.id): tuple(_all(message.string)) for message in catalog if message.id}
+    return {_first(message.id): tuple(_all(message.string)) for message in catalog if message.id and message.string}
 
 
 def _all(said: str | list[str] | tuple[str, ...]) -> list[str]:
