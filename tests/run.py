@@ -25,10 +25,10 @@ def main(arguments: Sequence[str]) -> int:
 def _suite(name: str, database: str, arguments: Sequence[str]) -> int:
     print(f"\n=== {name}", flush=True)  # noqa: T201 -- for the terminal
     quick = [sys.executable, "-m", "pytest", "-n", "auto", "-m", "not processes", *arguments]
-    code = subprocess.run(quick, env=_environment(database), check=False).returncode  # noqa: S603 -- our own words
+    code = subprocess.run(quick, env=_environment(database), check=False).returncode
     # Each of these fills the machine with processes of its own: one after the other.
     slow = [sys.executable, "-m", "pytest", "-m", "processes", "--timeout=300", "-p", "no:randomly"]
-    return max(code, subprocess.run(slow, env=_environment(database), check=False).returncode)  # noqa: S603 -- the same
+    return max(code, subprocess.run(slow, env=_environment(database), check=False).returncode)
 
 
 def _environment(database: str) -> dict[str, str]:

@@ -50,7 +50,9 @@ def faults(po: Path) -> Iterator[str]:
     catalog, wanted = _read(po), texts()
     kept = {message.id for message in catalog if message.id}
     yield from (f"missing: {message_id!r}; run make translations" for message_id in sorted(wanted - kept, key=str))
-    yield from (f"no longer used: {message_id!r}; run make translations" for message_id in sorted(kept - wanted, key=str))
+    yield from (
+        f"no longer used: {message_id!r}; run make translations" for message_id in sorted(kept - wanted, key=str)
+    )
     for message in catalog:
         if message.id:
             yield from _faults_of(message)
@@ -66,12 +68,15 @@ def texts() -> set[str | tuple[str, ...]]:
         for path in sorted((ROOT / source).rglob("*.py")):
             if "migrations" not in path.parts:
                 code = io.BytesIO(path.read_bytes())
-                found |= {tuple(said) if isinstance(said, tuple) else said for _, said, _, _ in extract("python", code, KEYWORDS)}
+                found |= {
+                    tuple(said) if isinstance(said, tuple) else said
+                    for _, said, _, _ in extract("python", code, KEYWORDS)
+                }
     return found - {""}
 
 
 def _faults_of(message: Message) -> Iterator[str]:
-    strings = _all(message.string)
+    strings = _all(message.string or "")
     if not all(strings):
         yield f"not translated: {message.id!r}"
         return

@@ -1,4 +1,4 @@
-"""Any webhook body or query -> a plain dict of fields. Templates are typed by people, so the usual mistakes are mended."""
+"""Any webhook body or query -> a plain dict of fields; the usual mistakes of typed templates are mended."""
 
 import json
 import re

@@ -17,8 +17,16 @@ from telephony.uis.types import Account, CallLeg, FinishedCall, OwnNumber, Perso
 logger = logging.getLogger(__name__)
 
 Digits = Callable[[str | None], str]
+
+
+def _dated(raw: str) -> str:
+    """Raise ValueError for a text that is no date."""
+    datetime.fromisoformat(raw)
+    return raw
+
+
 # "Empty values come as null" holds for every field of the documents.
-LocalDate = Annotated[str, AfterValidator(lambda raw: raw if datetime.fromisoformat(raw) else raw)]
+LocalDate = Annotated[str, AfterValidator(_dated)]
 Text = Annotated[str, BeforeValidator(lambda raw: "" if raw is None else str(raw))]
 Seconds = Annotated[int, BeforeValidator(lambda raw: raw or 0)]
 Flag = Annotated[bool, BeforeValidator(bool)]

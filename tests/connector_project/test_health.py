@@ -66,16 +66,16 @@ def test_broken_database_is_told_without_a_trace(client, monkeypatch, workers):
 
 
 def test_broken_queue_is_told(client, monkeypatch, workers):
-    from redis import ConnectionError
+    from redis import RedisError
 
     from connector_project import queue
 
     def fail(_name):
-        raise ConnectionError
+        raise RedisError
 
     monkeypatch.setattr(queue, "depth", fail)
     status, said = ready(client)
-    assert (status, said["queue"]) == (503, {"error": "ConnectionError"})
+    assert (status, said["queue"]) == (503, {"error": "RedisError"})
 
 
 def test_beat_names_the_queue_and_forgets_the_dead(db, monkeypatch):

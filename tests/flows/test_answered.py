@@ -204,7 +204,7 @@ def test_answer_told_after_a_loss_beats_it(notify, crm, answered, tenant):
 def test_broken_template_with_nothing_but_the_session_is_settled_by_uis(notify, crm, answered, later, tenant, body):
     session = answered.session_id
     bodies = {
-        "double_quoted": f'{{"event": "call_end", "contact_phone_number": ""{CONTACT}"", "call_session_id": "{session}"}}',
+        "double_quoted": f'{{"event": "call_end", "employee_id": ""{IVAN}"", "call_session_id": "{session}"}}',
         "unresolved": f'{{"event": "call_end", "is_lost": {{{{is_lost}}}}, "call_session_id": {session}}}',
     }
     notify(bodies[body])

@@ -1,5 +1,6 @@
 """Child processes of the demonstration: each in a group of its own with a log of its own, none of them left behind."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -49,7 +50,7 @@ class Children:
         """Start a process; its output goes to {name}.log."""
         log = self.directory / f"{name}.log"
         with log.open("wb") as output:
-            process = subprocess.Popen(  # noqa: S603 -- our own commands
+            process = subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=ROOT,
                 env=self._env(env),
@@ -95,10 +96,8 @@ class Children:
                 child.process.terminate()
         ends_at = time.monotonic() + GRACE_SECONDS
         for child in self.running:
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 child.process.wait(max(0.05, ends_at - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                pass
             _kill_group(child.process.pid)
             child.process.wait()
         self.running.clear()
@@ -131,7 +130,5 @@ def _end_with_parent() -> None:
 
 
 def _kill_group(leader: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # Nobody of the group is left.
         os.killpg(leader, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass  # Nobody of the group is left.

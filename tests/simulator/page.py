@@ -61,7 +61,9 @@ def render(seen: Mapping[str, Any], *, language: str, said: str = "") -> str:
         f'<!doctype html><html lang="{language}"><head><meta charset="utf-8"><title>{words["title"]}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
         f"<style>{STYLE}</style></head><body><header>"
-        f'<nav><a href="/?lang={other}" hreflang="{other}" lang="{other}">{"English" if other == "en" else "Русский"}</a></nav>'
+        f'<nav><a href="/?lang={other}" hreflang="{other}" lang="{other}">'
+        f"{'English' if other == 'en' else 'Русский'}</a></nav>"
+        ""
         f"<h1>{words['title']}</h1><p>{words['intro']}</p></header><main>{notice}{answer}{forms}"
         f'<p><a href="/?lang={language}">{words["refresh"]}</a></p><div id="state">{_state(seen, words)}</div></main>'
         f"<script>{SCRIPT}</script></body></html>"

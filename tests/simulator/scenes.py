@@ -81,7 +81,7 @@ def missed(courier: Courier, asked: Mapping[str, Any]) -> Played:
 
 
 def answered(courier: Courier, asked: Mapping[str, Any]) -> Played:
-    """A call somebody took, over by now: {"employee": n, "talk": 42, "recorded": true, "visible_after": 0, "record_after": 0}.
+    """A call somebody took, over by now: {"employee": n, "talk": 42, "recorded": true, "visible_after": 0, …}.
 
     The two delays say how many seconds pass until UIS's reports show the call and its recording.
     """
