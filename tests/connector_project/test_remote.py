@@ -11,7 +11,7 @@ import requests
 import responses
 
 from connector_project import remote
-from connector_project.remote import RemoteRejected, RemoteUnavailable, Reply, UnexpectedReply
+from connector_project.remote import AccessDenied, RemoteRejected, RemoteUnavailable, Reply, UnexpectedReply
 from tests.connector_project.loopback import reply, serving
 
 URL = "https://shop.retailcrm.ru/api"
@@ -237,7 +237,7 @@ def test_name_that_cannot_be_looked_up_is_no_crash(host):
 )
 def test_address_must_be_https(url):
     error = ended(url)
-    assert (type(error), error.code) == (RemoteRejected, "ADDRESS_NOT_HTTPS")
+    assert (type(error), error.code) == (AccessDenied, "address_not_https")
     assert str(error) == "The address of UIS must begin with https://."
 
 
@@ -261,7 +261,7 @@ def test_address_must_be_https(url):
 def test_private_address_is_refused_before_anything_is_sent(host):
     for port in ("", ":8443"):
         error = ended(f"https://{host}{port}/")
-        assert (type(error), error.code) == (RemoteRejected, "ADDRESS_NOT_PUBLIC")
+        assert (type(error), error.code) == (AccessDenied, "address_not_public")
         assert host not in str(error)
 
 
@@ -275,7 +275,7 @@ def test_trusted_host_may_be_plain_and_private():
     with serving(reply(b"ok")) as server:
         assert ask(server).text == "ok"
         remote.trust([])
-        assert ended(server.url).code == "ADDRESS_NOT_HTTPS"
+        assert ended(server.url).code == "address_not_https"
 
 
 @pytest.mark.parametrize(
@@ -354,6 +354,6 @@ def test_page_is_told_by_its_first_character(text, is_html):
 def test_errors_tell_whom_and_which():
     error = RemoteUnavailable("UIS", "Later.", code="limit_exceeded", wait=7.0)
     assert (str(error), error.system, error.code, error.wait) == ("Later.", "UIS", "limit_exceeded", 7.0)
-    for kind in (RemoteUnavailable, RemoteRejected, UnexpectedReply, remote.AccessDenied):
+    for kind in (RemoteUnavailable, RemoteRejected, UnexpectedReply, AccessDenied):
         assert (str(kind("UIS", "No.")), kind("UIS", "No.").code) == ("No.", "")
         assert issubclass(kind, remote.RemoteError)

@@ -206,3 +206,34 @@ def test_settings_callback_moves_the_zone(client, tenant):
     assert tenant.crm.time_zone == "Asia/Tomsk"
     assert client.post(where, said | {"settings": "nonsense"}).status_code == 400
     assert client.post(where, said | {"settings": '{"timezone": {"value": "Mars/Olympus"}}'}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"), [({"uis_token": ""}, "UIS_KEY_MISSING"), ({"crm_key": ""}, "CRM_KEY_MISSING")]
+)
+def test_missing_key_is_named(add_tenant, pbx, crm, changed, code):
+    returncode, says, _out = add_tenant("--activate", **changed)
+    assert (returncode, says.split(":")[0]) == (1, code)
+
+
+def test_chosen_version_is_not_asked_about(add_tenant, pbx, crm, crm_world):
+    assert add_tenant("--activate", "--crm-api=v5")[0] == 0
+    assert [asked for asked in crm_world.requests if asked.path.endswith("api-versions")] == []
+
+
+def test_unsafe_installation_is_found_before_it_serves(monkeypatch):
+    from types import SimpleNamespace
+
+    from connector_project import checks
+
+    unsafe = SimpleNamespace(
+        PUBLIC_URL="http://connector.example.com",
+        TRUSTED_REMOTE_HOSTS=["127.0.0.1:8001"],
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3"}},
+    )
+    monkeypatch.setattr(checks, "settings", unsafe)
+    assert [found.id for found in checks.check_production(None)] == [
+        "connector.E001",
+        "connector.W001",
+        "connector.W002",
+    ]

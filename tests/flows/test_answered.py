@@ -274,3 +274,79 @@ def test_call_over_midnight_and_another_zone_keeps_its_true_time(notify, pbx, cr
     notify(ended_now(pbx, talks=[(IVAN, 90)], started_at=started_at).notification("call_end"))
     local = started_at.astimezone(tenant.crm.zone)
     assert crm.calls[0]["date"] == f"{local:%Y-%m-%d %H:%M:%S}"
+
+
+def test_row_of_the_session_stands_in_for_legs_that_never_come(notify, crm, later, answered, tenant, monkeypatch):
+    from telephony.uis.client import UisClient
+
+    monkeypatch.setattr(UisClient, "call_legs", lambda *_args, **_kwargs: [])
+    notify(answered.notification("call_end"))
+    for _minute in range(20):
+        later(timedelta(minutes=1))
+    assert [(call["result"], call["_manager"]) for call in crm.calls] == [("answered", 28)]
+
+
+def test_talk_on_a_number_typed_into_a_scenario_belongs_to_who_has_that_number(notify, pbx, crm, answered, tenant):
+    for leg in answered.legs:
+        if leg.is_operator:
+            leg.employee_id = None
+    Employee.objects.filter(uis_id=PETR).update(numbers=[answered.operator_legs[-1].called])
+    notify(dict(answered.notification("call_end"), employee_id=None))
+    assert crm.calls[0]["_manager"] == 28
+
+
+def test_answer_of_uis_in_another_form_stops_the_call_for_the_developers(notify, crm, answered, tenant, monkeypatch):
+    from telephony.uis import wire
+
+    monkeypatch.setattr(wire, "_row", lambda _kind, _raw: None)
+    notify(answered.notification("call_end"))
+    assert (Call.objects.get().cause, crm.calls) == ("UNEXPECTED_REPLY", [])
+
+
+def test_call_skipped_by_a_rule_after_its_legs_are_known(notify, pbx, crm, answered, tenant):
+    TransferRules.objects.update(employee_filter="EXCEPT")
+    tenant.rules.employees.set(Employee.objects.filter(uis_id=PETR))
+    notify(answered.notification("call_end"))
+    call = Call.objects.get()
+    assert (call.state, call.kept_back_by, crm.calls) == (Call.State.SKIPPED, "EMPLOYEE", [])
+
+
+@pytest.mark.parametrize(
+    ("change", "direction"), [({"upload_answered": False}, "in"), ({"upload_outgoing": False}, "out")]
+)
+def test_kind_that_is_switched_off_is_skipped_by_name(notify, pbx, crm, tenant, change, direction):
+    TransferRules.objects.update(**change)
+    notify(ended_now(pbx, direction=direction, talks=[(IVAN, 20)]).notification("call_end"))
+    assert Call.objects.get().kept_back_by == ("ANSWERED_OFF" if direction == "in" else "OUTGOING_OFF")
+    assert crm.calls == []
+
+
+def test_call_that_breaks_our_code_stops_alone(notify, pbx, crm, later, uis_world, tenant, monkeypatch):
+    from telephony import collect
+
+    uis_world.break_down("503", times=1)
+    good, bad = ended_now(pbx, talks=[(IVAN, 20)]), ended_now(pbx, talks=[(PETR, 20)])
+    notify(good.notification("call_end"), bad.notification("call_end"), works=False)
+    real = collect._take_over
+
+    def fail(call, *args, **kwargs):
+        return 1 / 0 if call.session_id == bad.session_id else real(call, *args, **kwargs)
+
+    monkeypatch.setattr(collect, "_take_over", fail)
+    for _minute in range(3):
+        later(timedelta(minutes=1))
+    assert [call["externalId"] for call in crm.calls] == [f"uis-{good.session_id}"]
+    assert Call.objects.get(session_id=bad.session_id).cause == "OUR_FAULT"
+
+
+def test_odd_refusal_stops_the_call_with_its_reason(notify, pbx, crm, answered, tenant, monkeypatch):
+    from connector_project.remote import RemoteRejected
+    from telephony.uis.client import UisClient
+
+    def refuse(*_args, **_kwargs):
+        raise RemoteRejected("UIS", "no", code="odd")
+
+    monkeypatch.setattr(UisClient, "call_legs", refuse)
+    notify(answered.notification("call_end"))
+    call = Call.objects.get()
+    assert (call.cause, call.stopped_at is not None) == ("UIS_REFUSED", True)

@@ -196,3 +196,37 @@ def test_the_cards_own_times_are_kept(notify, crm, ringing, tenant):
     card = Popup.objects.get()
     assert card.received_at <= card.sent_at <= card.accepted_at
     assert abs(card.rang_at - card.received_at) < timedelta(seconds=2)
+
+
+def test_refused_key_shuts_the_door_and_is_told(notify, crm, ringing, tenant):
+    crm.key = "another"
+    notify(told(ringing, "waiting", IVAN))
+    tenant.crm.refresh_from_db()
+    assert (tenant.crm.denied_code, dropped()) == ("key", ["CRM_FAILED"])
+    notify(told(ringing, "waiting", PETR))
+    assert dropped()[-1] in {"CRM_FAILED", "CRM_DENIED"}
+    assert "CRM_DENIED" in dropped()
+
+
+def test_refused_key_at_the_end_gives_the_cards_up(notify, crm, ringing, tenant):
+    notify(told(ringing, "waiting", IVAN))
+    crm.key = "another"
+    notify(told(ringing, "call_end"))
+    assert dropped() == ["CRM_FAILED"]
+
+
+def test_cards_are_given_up_after_ten_minutes(notify, crm, crm_world, ringing, later):
+    notify(told(ringing, "waiting", IVAN))
+    crm_world.break_down("503", path_part="call/event")
+    notify(told(ringing, "talk_started", PETR))
+    for _minute in range(13):
+        later(timedelta(minutes=1))
+    assert dropped() == ["STALE"]
+
+
+def test_person_who_is_called_back_in_one_call_gets_a_second_card(notify, pbx, crm, later, tenant):
+    call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN], talks=[(PETR, 5), (IVAN, 5)])
+    notify(told(call, "waiting", IVAN), told(call, "talk_started", PETR))
+    later(timedelta(seconds=20))
+    notify(dict(told(call, "waiting", IVAN), leg_id=1234567))
+    assert [event["type"] for event in crm.events] == ["in", "hangup", "in"]

@@ -269,3 +269,45 @@ def test_schedules_come_with_the_database_and_name_real_tasks(db):
 
     assert set(Schedule.objects.values_list("func", flat=True)) == set(schedules.SCHEDULES)
     assert all(callable(pydoc.locate(task)) for task in schedules.SCHEDULES)
+
+
+def test_key_that_may_not_see_numbers_still_brings_people(pbx, crm, hourly, tenant):
+    pbx.permissions.discard("number_management: select")
+    pbx.add_employee(300004, "Новая", extension="104")
+    hourly()
+    assert Employee.objects.filter(uis_id=300004).exists()
+    assert VirtualNumber.objects.count() == 2
+
+
+def test_expired_key_is_noticed_by_the_sync(pbx, hourly, tenant):
+    pbx.token_state = "expired"
+    hourly()
+    tenant.uis.refresh_from_db()
+    assert tenant.uis.denied_code == "access_token_expired"
+
+
+def test_missing_right_to_see_people_does_not_stop_calls(pbx, hourly, tenant):
+    pbx.permissions.discard("employees: select")
+    hourly()
+    tenant.uis.refresh_from_db()
+    assert tenant.uis.denied_at is None
+
+
+@pytest.mark.parametrize(("scope", "denied"), [("user_read", ""), (None, "key")])
+def test_refusal_to_list_users_shuts_the_door_only_where_the_key_is_bad(crm, hourly, tenant, scope, denied):
+    if scope:
+        crm.scopes.discard(scope)
+    else:
+        crm.key = "another"
+    hourly()
+    tenant.crm.refresh_from_db()
+    assert tenant.crm.denied_code == denied
+
+
+def test_full_batches_follow_one_another(notify, pbx, crm, crm_world, later, tenant):
+    crm_world.break_down("503")
+    for number in range(120):
+        notify(pbx.call(contact=f"79990{number:06d}", number=NUMBER).notification("lost_call"), works=False)
+    crm_world.repair()
+    later(timedelta(minutes=1))
+    assert (len(crm.calls), [len(batch) for batch in crm.uploads]) == (120, [50, 50, 20])

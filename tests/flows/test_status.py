@@ -188,3 +188,50 @@ def test_each_change_is_told_once(pbx, crm, crm_world, run_queue, tenant, both):
         run_queue()
     assert len([asked for asked in crm_world.requests if asked.path.endswith("/status")]) == 1
     assert Employee.objects.get(uis_id=IVAN).crm_status_sent == "busy"
+
+
+@pytest.mark.parametrize(
+    ("break_it", "denied"),
+    [
+        (lambda crm: crm.scopes.discard("user_write"), ""),
+        (lambda crm: setattr(crm, "key", "another"), "key"),
+    ],
+)
+def test_refusal_to_set_a_status_shuts_the_door_only_where_the_key_is_bad(
+    pbx, crm, run_queue, tenant, both, break_it, denied
+):
+    break_it(crm)
+    pbx.employees[IVAN]["status_id"] = DO_NOT_DISTURB
+    tasks.poll_all()
+    run_queue()
+    tenant.crm.refresh_from_db()
+    assert tenant.crm.denied_code == denied
+
+
+def test_user_the_crm_does_not_know_is_not_asked_for_again(pbx, crm, crm_world, run_queue, tenant, both):
+    Employee.objects.filter(uis_id=IVAN).update(crm_user_id=999)
+    pbx.employees[IVAN]["status_id"] = DO_NOT_DISTURB
+    for _poll in range(2):
+        tasks.poll_all()
+        run_queue()
+    assert len([asked for asked in crm_world.requests if asked.path.endswith("/999/status")]) == 1
+
+
+def test_table_that_names_a_status_uis_does_not_have_fails_with_the_word(change, tenant):
+    TransferRules.objects.update(status_busy="on_holiday")
+    change("busy")
+    command = Command.objects.get()
+    assert command.reason == "UIS_REFUSED"
+    assert "on_holiday" in command.says
+
+
+def test_status_without_a_word_is_refused(change, tenant):
+    assert change("").status_code == 400
+    assert Command.objects.get().reason == "BAD_REQUEST"
+
+
+def test_expired_key_fails_the_status_and_shuts_the_door(change, pbx, tenant):
+    pbx.token_state = "expired"
+    change("busy")
+    tenant.uis.refresh_from_db()
+    assert (Command.objects.get().reason, tenant.uis.denied_code) == ("UIS_DENIED", "access_token_expired")

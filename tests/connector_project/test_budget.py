@@ -1,0 +1,97 @@
+"""The request budget: never more than the vendor takes in any second, close to all of it, and live work first."""
+
+import os
+import threading
+import time
+
+import pytest
+import redis
+from django.db import connection
+
+from connector_project import budget
+from connector_project.budget import Budget, BudgetExhausted, wait_for_turn
+
+REDIS = "redis://127.0.0.1:6379/12"
+PER_SECOND = 40
+
+
+@pytest.fixture(params=["database", "redis"])
+def turns(request, settings, transactional_db, real_turns):
+    """Turns in the database, and in a real Redis."""
+    if request.param == "database":
+        settings.REDIS_URL = ""
+    else:
+        settings.REDIS_URL = REDIS
+        try:
+            redis.Redis.from_url(REDIS, socket_timeout=2).flushdb()
+        except redis.RedisError:
+            if os.environ.get("CI") == "true":
+                pytest.fail("Redis does not answer on 127.0.0.1:6379")
+            pytest.skip("Redis does not answer on 127.0.0.1:6379")
+    budget._script.cache_clear()
+    yield Budget(f"test-{request.param}", PER_SECOND)
+    budget._script.cache_clear()
+
+
+def take(turns, *, seconds, threads=1, is_live=False):
+    """Take turns for some seconds; return when each was had."""
+    had, ends_at = [], time.monotonic() + seconds
+
+    def work():
+        while time.monotonic() < ends_at:
+            wait_for_turn(turns, is_live=is_live)
+            had.append(time.time())
+        if threads > 1:
+            connection.close()
+
+    team = [threading.Thread(target=work) for _ in range(threads)]
+    if threads == 1:
+        work()
+    for thread in team if threads > 1 else []:
+        thread.start()
+    for thread in team if threads > 1 else []:
+        thread.join()
+    return sorted(had)
+
+
+def most_in_a_second(had):
+    return max(sum(1 for other in had if moment <= other < moment + 1) for moment in had)
+
+
+def test_no_second_holds_more_than_the_budget_and_hardly_less(turns):
+    had = take(turns, seconds=1.6)
+    assert most_in_a_second(had) <= PER_SECOND
+    assert len(had) / (had[-1] - had[0]) >= 0.8 * PER_SECOND
+
+
+def test_several_workers_share_one_budget(turns):
+    # An SQLite in memory belongs to one thread; on PostgreSQL there are four.
+    had = take(turns, seconds=1.6, threads=1 if connection.vendor == "sqlite" else 4)
+    assert most_in_a_second(had) <= PER_SECOND + 1  # the clock of the test stands behind the sleep of four threads
+    assert len(had) / (had[-1] - had[0]) >= 0.7 * PER_SECOND
+
+
+def test_accounts_do_not_share(turns):
+    began = time.monotonic()
+    for number in range(20):
+        wait_for_turn(Budget(f"{turns.name}-{number}", 1), is_live=False)
+    assert time.monotonic() - began < 0.9
+
+
+def test_live_request_takes_the_next_turn_and_others_stand_back(turns):
+    """With turns taken ahead, who is live is told when his is; who is not may take none."""
+    slow = Budget(turns.name, 2)
+    taken = [budget._take(slow, ahead=5_000_000) for _ in range(4)]
+    assert [is_taken for _wait, is_taken in taken] == [True] * 4
+    waits = [wait for wait, _is_taken in taken]
+    assert [round(wait / slow.spacing) for wait in waits] == [0, 1, 2, 3]
+    assert budget._take(slow, ahead=0)[1] is False
+
+
+def test_budget_that_stays_used_up_is_said_so(turns, monkeypatch):
+    slow = Budget(turns.name, 1)
+    for _turn in range(5):
+        budget._take(slow, ahead=60_000_000)
+    monkeypatch.setattr(budget, "LONGEST_WAIT_SECONDS", 0.2)
+    with pytest.raises(BudgetExhausted):
+        wait_for_turn(slow, is_live=False)
