@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ValidationError
 
 from connector_project import remote
-from crm.retailcrm import refusals, wire
+from crm.retailcrm import forms, refusals, wire
 from crm.retailcrm.refusals import SYSTEM
 from crm.retailcrm.types import (
     CallEvent,
@@ -89,23 +89,23 @@ class RetailCrmClient:
     def edit_module(self, module: Module) -> ModuleAnswer:
         """Create or replace our module, with all its extensions. The same pages."""
         if self.version == V4:
-            path, field, written = f"/telephony/setting/{module.code}/edit", "configuration", wire.to_module_v4(module)
+            path, field, written = f"/telephony/setting/{module.code}/edit", "configuration", forms.to_module_v4(module)
         else:
             path, field, written = (
                 f"/integration-modules/{module.code}/edit",
                 "integrationModule",
-                wire.to_module_v5(module),
+                forms.to_module_v5(module),
             )
         return self._post(wire.ModuleEdited, self._path(path), {field: written}).to_answer()
 
     def send_event(self, event: CallEvent) -> EventAnswer:
         """Open or close a card: POST /telephony/call/event. Worthless a few seconds late, so never queued up."""
         path = self._path("/telephony/call/event")
-        return self._post(wire.EventAnswered, path, {"event": wire.to_event(event)}, timeout=EVENT_SECONDS).to_answer()
+        return self._post(wire.EventAnswered, path, {"event": forms.to_event(event)}, timeout=EVENT_SECONDS).to_answer()
 
     def upload_calls(self, calls: Sequence[CallRecord]) -> UploadAnswer:
         """Write up to 50 calls into the history: POST /telephony/calls/upload. A repeat is harmless by externalId."""
-        written = [wire.to_record(call, zone=self.zone) for call in calls]
+        written = [forms.to_record(call, zone=self.zone) for call in calls]
         path = self._path("/telephony/calls/upload")
         return self._post(wire.Uploaded, path, {"calls": written}, timeout=UPLOAD_SECONDS).to_answer()
 

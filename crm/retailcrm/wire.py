@@ -1,33 +1,19 @@
-"""The forms retailCRM writes and takes. Vendor names end here."""
+"""What retailCRM answers, read into our words. Its own end here."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
-from zoneinfo import ZoneInfo
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from crm.retailcrm.types import (
-    CallEvent,
-    CallRecord,
     EventAnswer,
     HistoryCall,
     Manager,
-    Module,
     ModuleAnswer,
     ModuleState,
     Rights,
     UploadAnswer,
     User,
 )
-
-LONGEST_URL = 255
-_RESULTS = {
-    "ANSWERED": "answered",
-    "NO_ANSWER": "no answer",  # call events spell it "no answered"
-    "BUSY": "busy",
-    "FAILED": "failed",
-    "NOT_ALLOWED": "not allowed",
-}
 
 
 def _items(raw: object) -> object:
@@ -194,80 +180,3 @@ class HistoryAnswer(_Answer):
 
     def to_calls(self) -> list[HistoryCall]:
         return [HistoryCall(call.externalId, call.result) for call in self.calls]
-
-
-def to_event(event: CallEvent) -> dict[str, Any]:
-    """Write an event; what is not known is left out."""
-    return _known(
-        {
-            "phone": event.phone,
-            "type": event.type.value,
-            "codes": list(event.codes),
-            "userIds": list(event.user_ids),
-            "hangupStatus": event.hangup.value if event.hangup else "",
-            "externalPhone": event.external_phone,
-            "callExternalId": event.external_id,
-            "site": event.site,
-        }
-    )
-
-
-def to_record(call: CallRecord, *, zone: ZoneInfo) -> dict[str, Any]:
-    """Write a finished call; `date` is local time of the account, without a zone."""
-    written = {
-        "date": call.started_at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
-        "type": call.direction,
-        "phone": call.phone,
-        "result": _RESULTS.get(call.result, "unknown"),
-        "externalId": call.external_id,
-        "code": call.code,
-        "userId": call.user_id,
-        "externalPhone": call.external_phone,
-        "site": call.site,
-        "recordUrl": call.record_url if len(call.record_url) <= LONGEST_URL else "",
-    }
-    return _known(written) | {"duration": call.talk_seconds, "durationWaiting": call.wait_seconds}
-
-
-def to_module_v5(module: Module) -> dict[str, Any]:
-    """Write the integration module; extensions and numbers replace what was there."""
-    return _known(
-        {
-            "code": module.code,
-            "integrationCode": module.integration_code,
-            "name": module.name,
-            "logo": module.logo_url,
-            "clientId": module.client_id,
-            "baseUrl": module.base_url,
-            "accountUrl": module.account_url,
-            "actions": dict(module.actions),
-        }
-    ) | {"active": module.is_active, "integrations": {"telephony": _telephony(module)}}
-
-
-def to_module_v4(module: Module) -> dict[str, Any]:
-    """Write the telephony setting of version 4."""
-    return {
-        "code": module.code,
-        "clientId": module.client_id,
-        "active": module.is_active,
-        "name": module.name,
-        "image": module.logo_url,
-    } | _telephony(module)
-
-
-def _telephony(module: Module) -> dict[str, Any]:
-    return {
-        "makeCallUrl": module.make_call_url,
-        "changeUserStatusUrl": module.change_status_url,
-        "allowEdit": True,
-        "inputEventSupported": True,
-        "outputEventSupported": True,
-        "hangupEventSupported": True,
-        "additionalCodes": [{"userId": user_id, "code": code} for user_id, code in module.codes],
-        "externalPhones": [{"siteCode": site, "externalPhone": phone} for site, phone in module.phones],
-    }
-
-
-def _known(written: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in written.items() if value or value is False}

@@ -1,0 +1,49 @@
+"""The words of the ledger: steps, directions, results, causes."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Step(models.TextChoices):
+    """What a try was about."""
+
+    RECORD = "RECORD", _("told by UIS")
+    COLLECT = "COLLECT", _("legs and recording asked of UIS")
+    OWNER = "OWNER", _("manager asked of the CRM")
+    UPLOAD = "UPLOAD", _("uploaded to the CRM")
+    PERSON = "PERSON", _("set by a person")
+
+
+class Direction(models.TextChoices):
+    """Which way a call went."""
+
+    IN = "in", _("incoming")
+    OUT = "out", _("outgoing")
+
+
+class Result(models.TextChoices):
+    """How a call ended for the customer."""
+
+    ANSWERED = "ANSWERED", _("answered")
+    NO_ANSWER = "NO_ANSWER", _("no answer")
+    BUSY = "BUSY", _("busy")
+    FAILED = "FAILED", _("failed")
+    NOT_ALLOWED = "NOT_ALLOWED", _("not allowed")
+    UNKNOWN = "UNKNOWN", _("unknown")
+
+
+class Cause(models.TextChoices):
+    """Why a call is not where it should be: the reason of a wait or of a stop."""
+
+    NONE = "", ""
+    UIS_UNAVAILABLE = "UIS_UNAVAILABLE", _("UIS could not be reached or asked us to wait")
+    CRM_UNAVAILABLE = "CRM_UNAVAILABLE", _("the CRM could not be reached or asked us to wait")
+    LEGS_NOT_READY = "LEGS_NOT_READY", _("UIS does not show the whole call yet")
+    RECORDING_NOT_READY = "RECORDING_NOT_READY", _("waiting for the recording")
+    UIS_DENIED = "UIS_DENIED", _("UIS does not let us in")
+    CRM_DENIED = "CRM_DENIED", _("the CRM does not let us in")
+    UIS_REFUSED = "UIS_REFUSED", _("UIS refused the request")
+    CRM_REFUSED = "CRM_REFUSED", _("the CRM refused this call")
+    UNEXPECTED_REPLY = "UNEXPECTED_REPLY", _("the answer was not as documented: the connector must be changed")
+    OUR_FAULT = "OUR_FAULT", _("a fault of the connector: tell its developers")
+    UNKNOWN_TO_UIS = "UNKNOWN_TO_UIS", _("UIS does not know this call")
