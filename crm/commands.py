@@ -49,12 +49,14 @@ def resume_left(*, now: datetime) -> int:
     """Look at commands whose push was lost or whose worker died; return how many."""
     left = Command.objects.filter(next_attempt_at__lte=now).order_by("next_attempt_at")[:SWEPT_AT_ONCE]
     for command in left:
+        # Only while the row is as we saw it: its worker may be finishing just now.
+        same = Command.objects.filter(pk=command.pk, state=command.state, next_attempt_at=command.next_attempt_at)
         if command.state == State.RUNNING and command.kind == Kind.MAKE_CALL:
             # Its worker died in the middle: a second try could ring two people a second time.
-            command.close(State.FAILED, Reason.NOT_REPEATED, now=now)
-        else:
-            with transaction.atomic():
-                command.postpone(now + LEASE, command.reason, command.says)
+            same.update(state=State.FAILED, reason=Reason.NOT_REPEATED, finished_at=now, next_attempt_at=None)
+            continue
+        with transaction.atomic():
+            if same.update(state=State.RECEIVED, next_attempt_at=now + LEASE):
                 enqueue(RUN, command.pk, queue="fast")
     return len(left)
 

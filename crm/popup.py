@@ -105,7 +105,8 @@ def _is_over(tenant_id: int, said: WaitingCall, received_at: datetime) -> str:
     for employee_id, happened_at, heard_at in told.filter(event=Event.TALK_STARTED).values_list(
         "employee_uis_id", "happened_at", "received_at"
     ):
-        if employee_id != said.employee_id and (happened_at or heard_at) >= rang_at:
+        is_a_colleague = employee_id is not None and employee_id != said.employee_id
+        if is_a_colleague and (happened_at or heard_at) >= rang_at:
             return Reason.COLLEAGUE_ANSWERED
     return ""
 
@@ -211,7 +212,8 @@ def _hangup(said: FinishedCall, stored: Notification) -> Hangup:
 
 
 def _is_own(card: Popup, said: Heard) -> bool:
-    return card.employee.uis_id == said.employee_id
+    """Say whether this person answered; where UIS does not say who did, anybody may have, and his card stays."""
+    return said.employee_id in {None, card.employee.uis_id}
 
 
 def _deny(stored: Notification, exc: remote.RemoteError) -> None:

@@ -14,6 +14,7 @@ from telephony.models.call import note_all, save_all
 from telephony.uis import notifications
 from telephony.uis.types import Event, FinishedCall, Recorded, Said
 from tenants.models import Employee, Tenant, TransferRules
+from tenants.transfer import Choices
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +60,9 @@ def learn(call: Call, said: FinishedCall) -> None:
         call.result = said.result or call.result or Result.NO_ANSWER
 
 
-def judge(call: Call, rules: TransferRules) -> bool:
-    """Skip the call where a rule keeps it back; say whether one did."""
-    kept_back_by = rules.choices().keeps_back_upload(call.facts())
+def judge(call: Call, choices: Choices) -> bool:
+    """Name the rule that keeps the call back; say whether one does."""
+    kept_back_by = choices.keeps_back_upload(call.facts())
     call.kept_back_by = kept_back_by or ""
     return kept_back_by is not None
 
@@ -171,7 +172,7 @@ def _start(call: Call, rules: TransferRules, *, now: datetime) -> None:
     if not call.is_missed:
         return call.move_to(Call.State.COLLECTING, now=now)
     call.employee = owner_of_missed(call)
-    if judge(call, rules):
+    if judge(call, rules.choices()):
         return call.move_to(Call.State.SKIPPED, now=now)
     return call.move_to(after_collecting(call, rules), now=now)
 

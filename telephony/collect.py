@@ -12,6 +12,7 @@ from telephony.summary import Summary, summarise
 from telephony.uis.client import UisClient
 from telephony.uis.types import CallLeg, FinishedCall, Result
 from tenants.models import Employee, Tenant, UisConnection
+from tenants.transfer import Choices
 
 BATCH = 100
 # How often one client's legs may be asked for: five times in a row, then every twenty seconds. Beyond that calls wait
@@ -42,7 +43,7 @@ def collect(batch: list[Call], *, now: datetime) -> None:
         settle = _refused(tenant, exc, now=now)
     else:
         people = {person.uis_id: person for person in Employee.objects.filter(tenant=tenant)}
-        settle = functools.partial(_settle, found=found, people=people, now=now)
+        settle = functools.partial(_settle, found=found, people=people, choices=tenant.rules.choices(), now=now)
     calls.finish(batch, settle, step=Step.COLLECT, now=now, began=began)
 
 
@@ -93,12 +94,12 @@ def _refused(tenant: Tenant, exc: remote.RemoteError, *, now: datetime) -> Calla
     return leave
 
 
-def _settle(call: Call, *, found: _Found, people: dict[int, Employee], now: datetime) -> None:
+def _settle(call: Call, *, found: _Found, people: dict[int, Employee], choices: Choices, now: datetime) -> None:
     """Bring one call on with what UIS said."""
     if not call.is_collected and not _take_over(call, found, people=people, now=now):
         return None
     call.record_url = call.record_url or _recording(call, found)
-    if calls.judge(call, call.tenant.rules):
+    if calls.judge(call, choices):
         return call.move_to(Call.State.SKIPPED, now=now)
     if _awaits_recording(call, now=now):
         return call.wait_until(_next_look(call, now=now), Cause.RECORDING_NOT_READY)

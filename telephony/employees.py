@@ -58,12 +58,15 @@ def save(tenant: Tenant, staff: Staff, *, now: datetime) -> None:
 
 
 def _take_over(row: Employee, person: Person) -> None:
+    """Write what UIS says of a person, and nothing else: his link may be changed by hand at this very moment."""
     row.full_name, row.email, row.extension = person.full_name[:250], person.email[:250], person.extension[:20]
     row.numbers, row.recorded_directions = list(person.numbers), person.recorded_directions[:5]
+    row.is_dismissed = False
+    told = ["full_name", "email", "extension", "numbers", "recorded_directions", "is_dismissed"]
     if not row.uis_status:  # From then on statuses are followed by polling; a first sight is no change.
         row.uis_status = row.handed_status = person.status[:40]
-    row.is_dismissed = False
-    row.save()
+        told += ["uis_status", "handed_status"]
+    row.save(update_fields=told if row.pk else None)
 
 
 def _save_numbers(tenant: Tenant, numbers: Sequence[OwnNumber]) -> None:

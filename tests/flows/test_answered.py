@@ -350,3 +350,22 @@ def test_odd_refusal_stops_the_call_with_its_reason(notify, pbx, crm, answered, 
     notify(answered.notification("call_end"))
     call = Call.objects.get()
     assert (call.cause, call.stopped_at is not None) == ("UIS_REFUSED", True)
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_step_costs_the_same_however_many_calls_it_takes(
+    notify, pbx, crm, tenant, uis_world, django_assert_max_num_queries, count
+):
+    """Collecting and uploading read and write batches, not calls."""
+    from telephony import tasks
+    from tests import queue
+
+    TransferRules.objects.update(number_filter="EXCEPT", employee_filter="EXCEPT")
+    bodies = [ended_now(pbx, talks=[(IVAN, 10 + n)]).notification("call_end") for n in range(count)]
+    notify(*bodies, works=False)
+    queue.lose()
+    with django_assert_max_num_queries(32):
+        tasks.collect_calls(tenant.pk)
+    with django_assert_max_num_queries(20):
+        queue.drain(pick=lambda task: task.endswith("upload_calls"))
+    assert len(crm.calls) == count

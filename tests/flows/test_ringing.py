@@ -230,3 +230,11 @@ def test_person_who_is_called_back_in_one_call_gets_a_second_card(notify, pbx, c
     later(timedelta(seconds=20))
     notify(dict(told(call, "waiting", IVAN), leg_id=1234567))
     assert [event["type"] for event in crm.events] == ["in", "hangup", "in"]
+
+
+def test_answer_without_a_name_closes_nobodys_card(notify, crm, ringing, tenant):
+    notify(told(ringing, "waiting", IVAN), told(ringing, "waiting", PETR))
+    notify(dict(told(ringing, "talk_started", PETR), employee_id=None))
+    assert sorted(crm.cards()) == [27, 28]
+    notify(told(ringing, "call_end"))
+    assert crm.cards() == {}
