@@ -5,7 +5,7 @@ BIN := .venv/bin
 PORT ?= 8000
 SEED ?= 1
 
-.PHONY: help install demo dev test test-sqlite test-postgres check fmt bench translations
+.PHONY: help install demo dev test check fmt bench translations screenshots
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ fmt: install ## format the code and sort its imports
 
 translations: install ## write new texts into locale/ and compile what is translated
 	$(BIN)/python -m tests.translations --write
+
+screenshots: install ## the README's pictures, from a running `make demo` (PORT, PASSWORD as it printed; Chromium)
+	$(BIN)/python -m tests.screenshots http://127.0.0.1:$(PORT) http://127.0.0.1:$$(($(PORT) + 1)) $(PASSWORD)
 
 bench: install ## the benchmarks: figures as ratios to a limit measured in the same run
 	$(BIN)/python -m tests.bench

@@ -43,9 +43,8 @@ class CallQuerySet(models.QuerySet["Call"]):
 
     def whole(self) -> "CallQuerySet":
         """Calls with all that a step looks at, in one query however many there are."""
-        return self.select_related("tenant__uis", "tenant__crm", "tenant__rules", "employee").order_by(
-            "started_at", "pk"
-        )
+        needed = ("tenant__uis", "tenant__crm", "tenant__rules", "employee")
+        return self.select_related(*needed).order_by("started_at", "pk")
 
     def still_ours(self, batch: Sequence["Call"]) -> list["Call"]:
         """Lock and read anew the claimed calls that are still this worker's, to write how the claim ended.
