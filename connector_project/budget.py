@@ -55,17 +55,17 @@ def wait_for_turn(budget: Budget, *, is_live: bool) -> None:
 
     Raises BudgetExhausted after 20 seconds of other people's turns, 3 where a person waits.
     """
-    longest = LIVE_WAIT_SECONDS if is_live else LONGEST_WAIT_SECONDS
-    ends_at = time.monotonic() + longest
-    ahead = int(longest * MICROSECOND) if is_live else 0
+    ends_at = time.monotonic() + (LIVE_WAIT_SECONDS if is_live else LONGEST_WAIT_SECONDS)
     while True:
-        wait, is_taken = _take(budget, ahead=ahead)
+        left = max(ends_at - time.monotonic(), 0.0)
+        wait, is_taken = _take(budget, ahead=int(left * MICROSECOND) if is_live else 0)
         if is_taken:
             return time.sleep(wait / MICROSECOND)
-        if time.monotonic() > ends_at:
+        if not left:
             raise BudgetExhausted(budget.name)
         # Not in step with the others who wait: else all of them ask at the same moment.
-        time.sleep(wait / MICROSECOND * random.uniform(0.5, 1.0) + 0.001)  # noqa: S311 -- no secret depends on it
+        pause = wait / MICROSECOND * random.uniform(0.5, 1.0) + 0.001  # noqa: S311 -- no secret depends on it
+        time.sleep(min(pause, left))
 
 
 def _take(budget: Budget, *, ahead: int) -> tuple[int, bool]:

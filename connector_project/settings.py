@@ -125,7 +125,7 @@ Q_CLUSTER: dict[str, Any] = {
     "max_attempts": 1,
     "save_limit": -1,
     "catch_up": False,
-    "label": "Queue",
+    "label": _("Queue"),
     "ALT_CLUSTERS": {
         # What a person waits for. No scheduler here: schedules belong to the default cluster.
         "fast": {

@@ -28,8 +28,8 @@ class CallAdmin(ReadOnlyAdmin):
     """The ledger of calls."""
 
     list_display = (
-        *("started_at", "tenant", "direction", "contact", "number", "employee", "talk_seconds", "result"),
-        *("state", "kept_back_by", "cause", "next_attempt_at"),
+        *("started_at", "tenant", "direction", "contact", "employee", "result", "state", "kept_back_by", "cause"),
+        *("number", "talk_seconds", "next_attempt_at"),
     )
     list_filter = ("state", "direction", "result", "cause", "kept_back_by", "tenant")
     search_fields = ("=session_id", "contact__endswith")

@@ -23,9 +23,6 @@ PAGES = {
     "clients": "/admin/tenants/tenant/",
     "client": "/admin/tenants/tenant/1/change/",
     "calls": "/admin/telephony/call/",
-    "notifications": "/admin/telephony/notification/",
-    "popups": "/admin/crm/popup/",
-    "commands": "/admin/crm/command/",
 }
 
 

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+import uuid
 
 import pytest
 import redis
@@ -23,13 +24,14 @@ def turns(request, settings, transactional_db, real_turns):
     else:
         settings.REDIS_URL = REDIS
         try:
-            redis.Redis.from_url(REDIS, socket_timeout=2).flushdb()
+            redis.Redis.from_url(REDIS, socket_timeout=2).ping()
         except redis.RedisError:
             if os.environ.get("CI") == "true":
                 pytest.fail("Redis does not answer on 127.0.0.1:6379")
             pytest.skip("Redis does not answer on 127.0.0.1:6379")
     budget._script.cache_clear()
-    yield Budget(f"test-{request.param}", PER_SECOND)
+    # A name nobody else has: other runs of these tests may use the same Redis at the same time.
+    yield Budget(f"test-{uuid.uuid4().hex}", PER_SECOND)
     budget._script.cache_clear()
 
 
@@ -59,16 +61,17 @@ def most_in_a_second(had):
 
 
 def test_no_second_holds_more_than_the_budget_and_hardly_less(turns):
-    had = take(turns, seconds=1.6)
+    had = take(turns, seconds=1.2)
     assert most_in_a_second(had) <= PER_SECOND
-    assert len(had) / (had[-1] - had[0]) >= 0.8 * PER_SECOND
+    assert len(had) / (had[-1] - had[0]) >= 0.85 * PER_SECOND
 
 
-def test_several_workers_share_one_budget(turns):
+def test_several_workers_share_one_budget(turns, settings):
     # An SQLite in memory belongs to one thread; on PostgreSQL there are four.
-    had = take(turns, seconds=1.6, threads=1 if connection.vendor == "sqlite" else 4)
+    is_alone = connection.vendor == "sqlite" and not settings.REDIS_URL
+    had = take(turns, seconds=1.2, threads=1 if is_alone else 4)
     assert most_in_a_second(had) <= PER_SECOND + 1  # the clock of the test stands behind the sleep of four threads
-    assert len(had) / (had[-1] - had[0]) >= 0.7 * PER_SECOND
+    assert len(had) / (had[-1] - had[0]) >= 0.85 * PER_SECOND
 
 
 def test_accounts_do_not_share(turns):
@@ -88,10 +91,46 @@ def test_live_request_takes_the_next_turn_and_others_stand_back(turns):
     assert budget._take(slow, ahead=0)[1] is False
 
 
-def test_budget_that_stays_used_up_is_said_so(turns, monkeypatch):
+def test_live_request_does_not_stand_behind_those_who_wait(turns, settings):
+    if connection.vendor == "sqlite" and not settings.REDIS_URL:
+        pytest.skip("An SQLite in memory belongs to one thread.")
+    slow, stop = Budget(turns.name, 10), threading.Event()
+
+    def wait_in_line():
+        while not stop.is_set():
+            wait_for_turn(slow, is_live=False)
+        connection.close()
+
+    team = [threading.Thread(target=wait_in_line) for _ in range(8)]
+    for thread in team:
+        thread.start()
+    waited = []
+    for _ask in range(4):
+        began_at = time.monotonic()
+        wait_for_turn(slow, is_live=True)
+        waited.append(time.monotonic() - began_at)
+    stop.set()
+    for thread in team:
+        thread.join()
+    # The turn that is being had, then one's own: never the eight of those who wait, which take most of a second.
+    assert sorted(waited)[1] < 0.3
+    assert max(waited) < 0.6
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_budget_that_stays_used_up_is_said_so_in_time(turns, monkeypatch, is_live):
     slow = Budget(turns.name, 1)
     for _turn in range(5):
         budget._take(slow, ahead=60_000_000)
-    monkeypatch.setattr(budget, "LONGEST_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(budget, "LIVE_WAIT_SECONDS" if is_live else "LONGEST_WAIT_SECONDS", 0.2)
+    began_at = time.monotonic()
     with pytest.raises(BudgetExhausted):
-        wait_for_turn(slow, is_live=False)
+        wait_for_turn(slow, is_live=is_live)
+    assert 0.2 <= time.monotonic() - began_at < 1
+
+
+def test_turn_that_another_process_made_first_serves_both(turns, monkeypatch):
+    """The row may appear between our look and our try to make it."""
+    monkeypatch.setattr(budget.Turn.objects.none().__class__, "first", lambda _rows: None)
+    assert budget._free_at(turns) == 0
+    assert budget._free_at(turns) == 0
