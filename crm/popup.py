@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from connector_project import remote
@@ -98,22 +98,22 @@ def _facts(said: WaitingCall) -> CallFacts:
 
 def _is_over(tenant_id: int, said: WaitingCall, received_at: datetime) -> str:
     """Return why a card would come too late: the call has ended, or somebody else answered this very ring."""
-    told = Notification.objects.filter(tenant=tenant_id, session_id=said.session_id)
-    if told.filter(event__in=ENDS).exists():
-        return Reason.CALL_OVER
+    told = Notification.objects.filter(
+        tenant=tenant_id, session_id=said.session_id, event__in=[*ENDS, Event.TALK_STARTED]
+    ).values_list("event", "employee_uis_id", "happened_at", "received_at")
     rang_at = said.happened_at or received_at
-    for employee_id, happened_at, heard_at in told.filter(event=Event.TALK_STARTED).values_list(
-        "employee_uis_id", "happened_at", "received_at"
-    ):
+    for event, employee_id, happened_at, heard_at in told:
+        if event in ENDS:
+            return Reason.CALL_OVER
         is_a_colleague = employee_id is not None and employee_id != said.employee_id
         if is_a_colleague and (happened_at or heard_at) >= rang_at:
             return Reason.COLLEAGUE_ANSWERED
     return ""
 
 
-@transaction.atomic
 def _open(stored: Notification, said: WaitingCall, person: Employee, *, now: datetime) -> Popup | None:
     """Claim the card of this call and person; None when it is on the screen already."""
+    key = {"tenant": stored.tenant, "session_id": said.session_id, "employee": person}
     values = {
         "direction": said.direction or "in",
         "contact": said.contact,
@@ -126,15 +126,14 @@ def _open(stored: Notification, said: WaitingCall, person: Employee, *, now: dat
         "sent_at": now,
         "accepted_at": None,
     }
-    key = {"tenant": stored.tenant, "session_id": said.session_id, "employee": person}
-    popup, is_new = Popup.objects.select_for_update().get_or_create(**key, defaults=values)
-    if not is_new:
+    try:
+        with transaction.atomic():
+            return Popup.objects.create(**key, **values)
+    except IntegrityError:
         # A phone of the same person rings again: a second card only where the first has gone.
-        if popup.state in {Popup.State.OPENING, Popup.State.OPEN}:
-            return None
-        Popup.objects.filter(pk=popup.pk).update(**values, hangup="", closed_at=None)
-        popup.refresh_from_db()
-    return popup
+        gone = Popup.objects.filter(**key, state__in=[Popup.State.CLOSED, Popup.State.FAILED])
+        is_ours = gone.update(**values, hangup="", closed_at=None) == 1
+        return Popup.objects.select_related("employee", "tenant__crm").get(**key) if is_ours else None
 
 
 def _send(stored: Notification, popup: Popup) -> None:

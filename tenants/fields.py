@@ -1,5 +1,6 @@
 """Text that is encrypted in its row. The first key encrypts, all decrypt, so keys can be changed without a stop."""
 
+import functools
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -9,7 +10,12 @@ from django.db import models
 
 
 def _box() -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in settings.FIELD_ENCRYPTION_KEYS])
+    return _box_of(tuple(settings.FIELD_ENCRYPTION_KEYS))
+
+
+@functools.cache
+def _box_of(keys: tuple[str, ...]) -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in keys])
 
 
 class EncryptedTextField(models.TextField[str, str]):

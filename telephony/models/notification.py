@@ -11,6 +11,11 @@ from tenants.models import Tenant
 
 # Long enough for the request that stored the row to decide it; the sweep takes what is left.
 UNDECIDED_AFTER = timedelta(seconds=60)
+# All that a decision writes: the body, which is the bulk of the row, is never written again.
+DECIDED = [
+    *["key", "event", "session_id", "employee_uis_id", "happened_at"],
+    *["outcome", "reason", "detail", "next_attempt_at"],
+]
 
 
 class Notification(models.Model):
@@ -108,9 +113,9 @@ class Notification(models.Model):
         """Write how it ended; nothing will look at it again."""
         self.outcome, self.reason, self.detail = outcome, reason, detail
         self.next_attempt_at = None
-        self.save()
+        self.save(update_fields=DECIDED)
 
     def hand_on(self, *, until: datetime) -> None:
         """Leave it to a task; the sweep looks again after `until`, for the push may be lost."""
         self.outcome, self.next_attempt_at = self.Outcome.QUEUED, until
-        self.save()
+        self.save(update_fields=DECIDED)

@@ -60,18 +60,25 @@ def most_in_a_second(had):
     return max(sum(1 for other in had if moment <= other < moment + 1) for moment in had)
 
 
+def check_use(turns, *, threads, over):
+    """Take turns; never more than the budget in a second, and close to all of it once the machine is not too busy."""
+    for _try in range(5):
+        had = take(turns, seconds=1.2, threads=threads)
+        assert most_in_a_second(had) <= PER_SECOND + over
+        if len(had) / (had[-1] - had[0]) >= 0.85 * PER_SECOND:
+            return
+    pytest.fail("The budget is not used up.")
+
+
 def test_no_second_holds_more_than_the_budget_and_hardly_less(turns):
-    had = take(turns, seconds=1.2)
-    assert most_in_a_second(had) <= PER_SECOND
-    assert len(had) / (had[-1] - had[0]) >= 0.85 * PER_SECOND
+    check_use(turns, threads=1, over=0)
 
 
 def test_several_workers_share_one_budget(turns, settings):
     # An SQLite in memory belongs to one thread; on PostgreSQL there are four.
     is_alone = connection.vendor == "sqlite" and not settings.REDIS_URL
-    had = take(turns, seconds=1.2, threads=1 if is_alone else 4)
-    assert most_in_a_second(had) <= PER_SECOND + 1  # the clock of the test stands behind the sleep of four threads
-    assert len(had) / (had[-1] - had[0]) >= 0.85 * PER_SECOND
+    # The clock of the test stands behind the sleep of four threads.
+    check_use(turns, threads=1 if is_alone else 4, over=1)
 
 
 def test_accounts_do_not_share(turns):
