@@ -169,6 +169,8 @@ def _new(tenant: Tenant, said: FinishedCall, *, origin: Call.Origin, now: dateti
 
 def _start(call: Call, rules: TransferRules, *, now: datetime) -> None:
     """Choose the first step: a missed call needs nothing more from UIS."""
+    if call.is_internal and judge(call, rules.choices()):
+        return call.move_to(Call.State.SKIPPED, now=now)  # No point is spent on what nobody wants.
     if not call.is_missed:
         return call.move_to(Call.State.COLLECTING, now=now)
     call.employee = owner_of_missed(call)

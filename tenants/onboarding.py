@@ -25,6 +25,33 @@ class NewTenant:
 
 
 @transaction.atomic
+def add_or_correct(new: NewTenant, *, now: datetime) -> Tenant:
+    """Write a new client; one of the same name and short name is corrected, so that a second run does no harm.
+
+    Raises ValidationError, naming the field, for what cannot be.
+    """
+    same = Tenant.objects.filter(slug=new.slug, name=new.name).first() if new.slug else None
+    return add(new, now=now) if same is None else _correct(same, new)
+
+
+def _correct(tenant: Tenant, new: NewTenant) -> Tenant:
+    """Put the keys and addresses right; a door that was shut is tried again where one of them changed."""
+    told = {
+        tenant.uis: {"brand": new.uis_brand, "access_token": new.uis_token},
+        tenant.crm: {"address": new.crm_url.rstrip("/"), "key": new.crm_key, "version": new.crm_version},
+    }
+    for part, values in told.items():
+        changed = {name: value for name, value in values.items() if getattr(part, name) != value}
+        for name, value in changed.items():
+            setattr(part, name, value)
+        part.full_clean()
+        part.save()
+        if changed:
+            part.allow()
+    return tenant
+
+
+@transaction.atomic
 def add(new: NewTenant, *, now: datetime) -> Tenant:
     """Write a new client. Raises ValidationError, naming the field, for what cannot be."""
     tenant = Tenant(

@@ -147,7 +147,23 @@ def test_wrong_use_exits_2_and_names_the_field(add_tenant, extra):
 def test_second_client_of_one_name_gets_a_short_name_of_his_own(add_tenant):
     assert json.loads(add_tenant()[2])["tenant"] == "client"
     assert json.loads(add_tenant()[2])["tenant"] == "client-2"
-    assert add_tenant("--slug=client")[0] == 2
+    assert add_tenant("--slug=client", name="Другая")[0] == 2
+
+
+def test_second_run_for_the_same_client_changes_nothing(add_tenant, crm_world, pbx, crm):
+    first = json.loads(add_tenant("--slug=romashka", "--activate")[2])
+    crm_world.requests.clear()
+    assert json.loads(add_tenant("--slug=romashka", "--activate")[2]) == first
+    assert Tenant.objects.count() == 1
+    assert [asked for asked in crm_world.requests if asked.method == "POST"] == []
+
+
+def test_second_run_puts_a_wrong_key_right(add_tenant, pbx, crm):
+    code, _says, out = add_tenant("--slug=romashka", "--activate", crm_key="wrong")
+    assert (code, json.loads(out)["active"]) == (1, False)
+    code, _says, out = add_tenant("--slug=romashka", "--activate")
+    assert (code, json.loads(out)["active"]) == (0, True)
+    assert json.loads(out)["hooks"]["notifications"].endswith(f"/{Tenant.objects.get().uis.hook}/")
 
 
 def test_sync_employees_prints_the_counts(tenant):

@@ -164,6 +164,13 @@ def test_hidden_number_is_skipped_by_name(notify, crm, missed, tenant):
     assert (Call.objects.get().kept_back_by, crm.calls) == ("HIDDEN_NUMBER", [])
 
 
+def test_answered_internal_call_costs_no_point(notify, pbx, crm, uis_world, tenant):
+    call = pbx.call(contact="102", number=NUMBER, talks=[(IVAN, 10)], is_internal=True)
+    uis_world.requests.clear()
+    notify(call.notification("call_end"))
+    assert (Call.objects.get().kept_back_by, uis_world.requests) == ("INTERNAL_OFF", [])
+
+
 def test_internal_call_is_skipped_by_name_unless_wanted(notify, pbx, crm, tenant):
     call = pbx.call(contact="102", number=NUMBER, is_internal=True)
     notify(call.notification("call_end"))

@@ -1,4 +1,4 @@
-"""Add a client, and switch him on if asked."""
+"""Add a client, and switch him on if asked; a second run for the same client corrects his keys."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from tenants.models import CrmConnection, UisConnection
 
 
 class Command(JsonCommand):
-    help = "Add a client; with --activate do what the client's button does."
+    help = "Add a client, or correct the keys of one; with --activate do what the client's button does."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name")
@@ -44,7 +44,7 @@ class Command(JsonCommand):
             time_zone=said["timezone"],
         )
         try:
-            tenant = onboarding.add(new, now=now)
+            tenant = onboarding.add_or_correct(new, now=now)
         except ValidationError as exc:
             self.misused(sentence(exc))
         wrong = ""
