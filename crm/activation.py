@@ -14,8 +14,8 @@ from connector_project.queue import enqueue
 from crm import clients, users
 from crm.address import fault
 from crm.retailcrm.client import V4, V5, RetailCrmClient
+from telephony import calls, employees
 from telephony import clients as uis_clients
-from telephony import employees, route
 from telephony.models import Call
 from tenants.models import CrmConnection, Tenant, UisConnection
 
@@ -76,14 +76,9 @@ def _switch_on(tenant: Tenant, *, now: datetime) -> None:
     Tenant.objects.filter(pk=tenant.pk, activated_at=None).update(activated_at=now)
     tenant.refresh_from_db(fields=["activated_at"])
     # Calls that came in before wait for this moment.
-    for state in (Call.State.COLLECTING, Call.State.OWNING, Call.State.READY):
-        if Call.objects.due(now=now).filter(tenant=tenant, state=state).exists():
-            enqueue(calls_task(state), tenant.pk)
-
-
-def calls_task(state: Call.State) -> str:
-    """Return the task that works off calls in this state."""
-    return {Call.State.COLLECTING: route.COLLECT, Call.State.OWNING: route.OWNER}.get(state, route.UPLOAD)
+    due = Call.objects.due(now=now).filter(tenant=tenant)
+    for state in due.order_by().values_list("state", flat=True).distinct():
+        enqueue(calls.NEXT[Call.State(state)], tenant.pk)
 
 
 def _check_filled_in(tenant: Tenant) -> None:

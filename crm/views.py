@@ -3,7 +3,7 @@
 import hmac
 import logging
 
-from django.http import Http404, HttpRequest
+from django.http import Http404
 from django.utils import timezone, translation
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -27,7 +27,8 @@ class _CrmView(APIView):
         if is_too_large(request._request):
             return Response(status=413)
         asked = parameters(request._request)
-        if not _is_known(tenant, asked.get("clientId", ""), request._request):
+        if not _is_known(tenant, asked.get("clientId", "")):
+            security.warning("tenant=%s %s came with a wrong clientId", tenant.slug, self.kind)
             return Response({"success": False, "errorMsg": "Unknown clientId."}, status=403)
         return self.answer(tenant, asked)
 
@@ -82,8 +83,5 @@ def _tenant(hook: str) -> Tenant:
     return tenant
 
 
-def _is_known(tenant: Tenant, client_id: str, request: HttpRequest) -> bool:
-    if hmac.compare_digest(client_id.encode(), tenant.crm.client_id.encode()):
-        return True
-    security.warning("tenant=%s a request with a wrong clientId came to %s", tenant.slug, request.path)
-    return False
+def _is_known(tenant: Tenant, client_id: str) -> bool:
+    return hmac.compare_digest(client_id.encode(), tenant.crm.client_id.encode())

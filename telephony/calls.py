@@ -31,7 +31,9 @@ def record(tenant: Tenant, said: FinishedCall, *, origin: Call.Origin, now: date
         return call  # The legs have spoken, or it is done: nothing a notification says is better.
     was_missed = call.is_missed
     learn(call, said)
-    if is_new or (was_missed and not call.is_missed and call.claim_token is None):
+    # Until a worker has it, a second source may still change what becomes of it: an answer, or whose phone rang.
+    is_open = call.claim_token is None and was_missed and (not call.is_missed or call.employee is None)
+    if is_new or is_open:
         _start(call, tenant.rules, now=now)
     call.save()
     if is_new:

@@ -1,63 +1,313 @@
 """The Russian texts: complete, and really served."""
 
+import importlib
 import shutil
 
 import pytest
-from django.apps import apps
+from django.db import models
 from django.utils import translation
+from django.utils.translation import ngettext
 
 from telephony.models import Call
 from tests import translations
+from tests.translations import Text
+
+OURS = ("connector_project", "tenants", "telephony", "crm")
+NAMES = {"UIS", "CoMagic", "CallGear", "Novofon", "retailCRM", "v4", "v5", ""}
+CODE = """
+from django.utils.translation import gettext as _, ngettext, pgettext, npgettext
+
+_("first %(name)s"), _("last {name}"), _("once %s"), _("of a %d kind"), _(anything)
+ngettext("%(count)d card", "%(count)d cards", 2)
+pgettext("month", "May")
+npgettext("telephone", "line", "lines", 2)
+"""
+TEMPLATE = """{% load i18n %}<p>{% translate "heading" %} {% translate "May" context "modal verb" %}</p>
+{% blocktranslate count n=n %}{{ n }} key{% plural %}{{ n }} keys{% endblocktranslate %}{# _("no text") #}"""
+RUSSIAN = r"""
+msgid ""
+msgstr ""
+"Plural-Forms: nplurals=3; plural=(n%10==1 && n%100!=11 ? 0 : n%10>=2 && n%10<=4 && (n%100<10 || n%100>=20) ? 1 : 2);\n"
+"Content-Type: text/plain; charset=utf-8\n"
+
+msgid "first %(name)s"
+msgstr "первый %(name)s"
+
+msgid "last {name}"
+msgstr "последний {name}"
+
+msgid "once %s"
+msgstr "однажды %s"
+
+msgid "of a %d kind"
+msgstr "вида %d"
+
+msgid "%(count)d card"
+msgid_plural "%(count)d cards"
+msgstr[0] "%(count)d карточка"
+msgstr[1] "%(count)d карточки"
+msgstr[2] "%(count)d карточек"
+
+msgctxt "month"
+msgid "May"
+msgstr "май"
+
+msgctxt "modal verb"
+msgid "May"
+msgstr "можно"
+
+msgctxt "telephone"
+msgid "line"
+msgid_plural "lines"
+msgstr[0] "линия"
+msgstr[1] "линии"
+msgstr[2] "линий"
+
+msgid "heading"
+msgstr "заголовок"
+
+msgid "%(n)s key"
+msgid_plural "%(n)s keys"
+msgstr[0] "%(n)s ключ"
+msgstr[1] "%(n)s ключа"
+msgstr[2] "%(n)s ключей"
+"""
 
 
 @pytest.fixture
-def po(tmp_path):
-    for name in ("django.po", "django.mo"):
-        shutil.copy(translations.PO.with_name(name), tmp_path / name)
-    return tmp_path / "django.po"
+def root(tmp_path):
+    """Return a small project with a code file and a template, and texts where none are looked for."""
+    for folder in ("shop/migrations", "shop/templates", "tests", ".venv/lib"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "hidden.py").write_text('_("not of ours")', "utf-8")
+    (tmp_path / "shop" / "templates" / "hidden.py").unlink()
+    (tmp_path / "shop" / "code.py").write_text(CODE, "utf-8")
+    (tmp_path / "shop" / "templates" / "page.html").write_text(TEMPLATE, "utf-8")
+    return tmp_path
 
 
-def test_every_text_has_its_russian():
-    assert list(translations.faults(translations.PO)) == []
+@pytest.fixture
+def po(root):
+    """Return a whole catalogue of that project, compiled."""
+    file = root / "locale" / "django.po"
+    file.parent.mkdir()
+    file.write_text(RUSSIAN, "utf-8")
+    translations.write(file, root)
+    return file
+
+
+def change(file, old, new):
+    text = file.read_text("utf-8")
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new), "utf-8")
+
+
+def test_every_text_of_ours_has_its_russian():
+    assert list(translations.faults()) == []
+
+
+def test_texts_are_found_in_code_and_templates(root):
+    assert translations.texts(root) == {
+        Text("first %(name)s"): {"shop/code.py"},
+        Text("last {name}"): {"shop/code.py"},
+        Text("once %s"): {"shop/code.py"},
+        Text("of a %d kind"): {"shop/code.py"},
+        Text("%(count)d card", "%(count)d cards"): {"shop/code.py"},
+        Text("May", "", "month"): {"shop/code.py"},
+        Text("line", "lines", "telephone"): {"shop/code.py"},
+        Text("heading"): {"shop/templates/page.html"},
+        Text("May", "", "modal verb"): {"shop/templates/page.html"},
+        Text("%(n)s key", "%(n)s keys"): {"shop/templates/page.html"},
+    }
+
+
+def test_a_text_said_with_and_without_plural_is_one_entry(root):
+    (root / "shop" / "more.py").write_text('_("%(count)d card")', "utf-8")
+    found = translations.texts(root)
+    assert Text("%(count)d card", "%(count)d cards") in found
+    assert Text("%(count)d card") not in found
+
+
+def test_a_whole_catalogue_has_no_faults(po, root):
+    assert list(translations.faults(po, root)) == []
 
 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ('msgstr "выгружен"', 'msgstr ""', "not translated: 'uploaded'"),
-        ('msgid "uploaded"', 'msgid "uplaoded"', "missing: 'uploaded'"),
-        ('msgid "uploaded"', 'msgid "uplaoded"', "no longer used: 'uplaoded'"),
-        ('"нет доступа: %(sides)s"', '"нет доступа: %(side)s"', "other placeholders: 'denied by %(sides)s'"),
-        ('msgstr "выгружен"', 'msgstr "загружен"', "django.mo is not what django.po says"),
+        ('msgstr "заголовок"', 'msgstr ""', "“heading” is not translated."),
+        ('msgstr[1] "%(count)d карточки"', 'msgstr[1] ""', "“%(count)d card” is not translated."),
+        ('msgstr[2] "линий"\n', "", "“line” (in the sense “telephone”) is not translated."),
+        (
+            'msgid "heading"',
+            '#, fuzzy\nmsgid "heading"',
+            "“heading” is marked as fuzzy: read the translation and take the mark away.",
+        ),
+        (
+            'msgid "heading"',
+            'msgid "haeding"',
+            "“heading” (shop/templates/page.html) is missing from django.po; run `make translations`, "
+            "then translate it.",
+        ),
+        (
+            'msgctxt "month"',
+            'msgctxt "mouth"',
+            "“May” (in the sense “month”) (shop/code.py) is missing from django.po; run `make translations`, "
+            "then translate it.",
+        ),
+        (
+            'msgid "heading"',
+            'msgid "haeding"',
+            "“haeding” is in django.po, but no code says it any more; run `make translations`.",
+        ),
+        (
+            'msgid_plural "lines"',
+            'msgid_plural "queues"',
+            "“line” (in the sense “telephone”) is in django.po, but no code says it any more; run `make translations`.",
+        ),
+        (
+            'msgid "heading"',
+            '#~ msgid "gone"\n#~ msgstr "нет"\n\nmsgid "heading"',
+            "“gone” stands in django.po as obsolete; run `make translations`.",
+        ),
+        (
+            "первый %(name)s",
+            "первый %(имя)s",
+            "“first %(name)s” has other placeholders in its translation “первый %(имя)s”.",
+        ),
+        ("первый %(name)s", "первый", "“first %(name)s” has other placeholders in its translation “первый”."),
+        (
+            "первый %(name)s",
+            "первый %(name)",
+            "“first %(name)s” has other placeholders in its translation “первый %(name)”.",
+        ),
+        ("последний {name}", "последний {}", "“last {name}” has other placeholders in its translation “последний {}”."),
+        ("однажды %s", "однажды", "“once %s” has other placeholders in its translation “однажды”."),
+        ("вида %d", "вида %s", "“of a %d kind” has other placeholders in its translation “вида %s”."),
+        (
+            "%(count)d карточка",
+            "одна карточка",
+            "“%(count)d card” has other placeholders in its translation “одна карточка”.",
+        ),
+        ("заголовок", "шапка", "django.mo is not what django.po compiles to; run `make translations`."),
     ],
 )
-def test_each_fault_is_named(po, old, new, says):
-    text = po.read_text("utf-8")
-    assert old in text
-    po.write_text(text.replace(old, new, 1), "utf-8")
-    assert any(fault.startswith(says) for fault in translations.faults(po))
+def test_each_fault_is_named(po, root, old, new, says):
+    change(po, old, new)
+    assert says in list(translations.faults(po, root))
 
 
-def test_writing_mends_and_keeps_what_is_translated(po):
-    po.write_text(po.read_text("utf-8").replace('msgid "uploaded"', 'msgid "uplaoded"', 1), "utf-8")
-    translations.write(po)
-    assert list(translations.faults(po)) == ["not translated: 'uploaded'"]
+def test_a_changed_order_of_named_placeholders_is_no_fault(po, root):
+    (root / "shop" / "code.py").write_text('_("%(a)s of %(b)s, {c}")', "utf-8")
+    translations.write(po, root)
+    change(
+        po, 'msgid "%(a)s of %(b)s, {c}"\nmsgstr ""', 'msgid "%(a)s of %(b)s, {c}"\nmsgstr "{c}: %(b)s, %(a)s, %(b)s"'
+    )
+    translations.write(po, root)
+    assert list(translations.faults(po, root)) == []
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no catalogue"])
+def test_a_compiled_file_that_is_absent_or_damaged_is_named(po, root, content):
+    compiled = po.with_suffix(".mo")
+    compiled.unlink() if content is None else compiled.write_bytes(content)
+    assert list(translations.faults(po, root)) == [
+        "django.mo is not what django.po compiles to; run `make translations`."
+    ]
+
+
+def test_a_catalogue_that_is_absent_or_damaged_is_named(po, root):
+    change(po, 'msgid "heading"', "heading")
+    damaged = list(translations.faults(po, root))
+    po.unlink()
+    absent = list(translations.faults(po, root))
+    assert [fault.partition(":")[0] for fault in damaged + absent] == ["django.po cannot be read"] * 2
+
+
+def test_writing_begins_a_catalogue_where_there_is_none(root):
+    file = root / "new" / "ru" / "django.po"
+    translations.write(file, root)
+    said = {f"{text} is not translated." for text in translations.texts(root)}
+    assert set(translations.faults(file, root)) == said
+
+
+def test_writing_drops_what_is_gone_or_guessed_and_keeps_the_rest(po, root):
+    change(po, 'msgid "heading"', '# Said to everybody.\nmsgid "heading"')
+    change(po, 'msgid "once %s"', '#, fuzzy\nmsgid "once %s"')
+    change(po, 'msgid "last {name}"', 'msgid "latest {name}"')
+    po.write_text(po.read_text("utf-8") + '\n#~ msgid "gone"\n#~ msgstr "нет"\n', "utf-8")
+    translations.write(po, root)
+    written = po.read_text("utf-8")
+    assert sorted(translations.faults(po, root)) == ["“last {name}” is not translated.", "“once %s” is not translated."]
+    assert '# Said to everybody.\n#: shop/templates/page.html\nmsgid "heading"\nmsgstr "заголовок"' in written
+    assert [word for word in ("gone", "latest", "fuzzy", "#~", "Date", "page.html:") if word in written] == []
+
+
+def test_writing_twice_changes_nothing(tmp_path):
+    files = [tmp_path / name for name in ("django.po", "django.mo")]
+    for file in files:
+        shutil.copy(translations.PO.with_name(file.name), file)
+    before = [file.read_bytes() for file in files]
+    translations.write(files[0])
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_entries_are_sorted(po):
+    said = [line for line in po.read_text("utf-8").splitlines() if line.startswith("msgid ")]
+    assert said == sorted(said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "damage", "code"), [([], "", 0), ([], "заголовок", 1), (["--write"], "заголовок", 0)]
+)
+def test_only_a_check_that_finds_something_fails(po, root, monkeypatch, capsys, arguments, damage, code):
+    monkeypatch.setattr(translations, "write", lambda: None)
+    found = [f"“heading” {damage}"] if damage else []
+    monkeypatch.setattr(translations, "faults", lambda: iter(found))
+    assert translations.main(arguments) == code
+    assert capsys.readouterr().err.splitlines() == found
 
 
 def test_russian_is_served():
     with translation.override("ru"):
         assert str(Call.State.UPLOADED.label) == "выгружен"
+    with translation.override("en"):
+        assert str(Call.State.UPLOADED.label) == "uploaded"
 
 
-def test_every_choice_has_words_of_its_own_in_russian():
-    for model in apps.get_models():
-        if model._meta.app_label not in {"tenants", "telephony", "crm"}:
-            continue
-        for field in model._meta.get_fields():
-            for _value, label in getattr(field, "choices", None) or []:
-                with translation.override("en"):
-                    english = str(label)
-                with translation.override("ru"):
-                    russian = str(label)
-                is_name = english in {"", "v4", "v5"} or (english[:1].isupper() and " " not in english)
-                assert russian != english or is_name, f"{field}: {english}"
+@pytest.mark.parametrize(
+    ("count", "says"),
+    [
+        (1, "1 звонок снова в очереди."),
+        (2, "2 звонка снова в очереди."),
+        (5, "5 звонков снова в очереди."),
+        (11, "11 звонков снова в очереди."),
+        (21, "21 звонок снова в очереди."),
+    ],
+)
+def test_russian_counts(count, says):
+    with translation.override("ru"):
+        said = ngettext("%(count)d call is on its way again.", "%(count)d calls are on their way again.", count)
+    assert said % {"count": count} == says
+
+
+def our_choices():
+    for app in OURS:
+        importlib.import_module(f"{app}.models")
+    importlib.import_module("crm.activation")
+    return [one for one in models.TextChoices.__subclasses__() if one.__module__.split(".")[0] in OURS]
+
+
+def test_our_choices_are_found():
+    found = {one.__qualname__ for one in our_choices()}
+    assert found >= {"Call.State", "KeptBack", "Cause", "TransferRules.Owner", "Command.Reason", "Popup.State", "Who"}
+
+
+@pytest.mark.parametrize("choices", our_choices(), ids=lambda one: f"{one.__module__}.{one.__qualname__}")
+def test_every_choice_but_a_name_has_words_of_its_own_in_russian(choices):
+    said = {}
+    for language in ("en", "ru"):
+        with translation.override(language):
+            said[language] = [str(label) for label in choices.labels]
+    same = {english for english, russian in zip(said["en"], said["ru"], strict=True) if english == russian}
+    assert same - NAMES == set()

@@ -6,118 +6,204 @@ Works with Babel alone, so that a fresh machine needs no gettext.
 import io
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract
 from babel.messages.mofile import read_mo, write_mo
-from babel.messages.pofile import read_po, write_po
+from babel.messages.pofile import PoFileError, read_po, write_po
+from django.utils.translation.template import templatize
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("connector_project", "tenants", "telephony", "crm")
 PO = ROOT / "locale" / "ru" / "LC_MESSAGES" / "django.po"
-KEYWORDS = {"_": None, "gettext": None, "gettext_lazy": None, "ngettext": (1, 2), "ngettext_lazy": (1, 2)}
-_PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%[sd]|\{\w*\}")
+NOT_SEEN = frozenset({"tests", "migrations", "locale", "node_modules", "venv"})
+MEND = "run `make translations`"
+KEYWORDS: Mapping[str, Any] = {
+    "_": None,
+    "gettext": None,
+    "gettext_lazy": None,
+    "gettext_noop": None,
+    "ngettext": (1, 2),
+    "ngettext_lazy": (1, 2),
+    "pgettext": ((1, "c"), 2),
+    "pgettext_lazy": ((1, "c"), 2),
+    "npgettext": ((1, "c"), 2, 3),
+    "npgettext_lazy": ((1, "c"), 2, 3),
+}
+_NAMED = re.compile(r"%\(\w+\)[#0 +-]*[\d.]*[a-zA-Z]|(?<!\{)\{\w*[^{}]*\}(?!\})")
+_BARE = re.compile(r"(?<!%)(?:%%)*(%[sdifrx])")
 
 
-def main(*, is_writing: bool, po: Path = PO) -> int:
-    """Write new texts into the catalogue, or say what it lacks; return the exit code."""
-    if is_writing:
-        write(po)
-    found = list(faults(po))
-    for fault in found:
-        print(fault, file=sys.stderr)  # noqa: T201 -- for the terminal
-    return 1 if found else 0
+class Text(NamedTuple):
+    """One text of the code that is to be translated."""
+
+    singular: str
+    plural: str = ""
+    context: str = ""
+
+    @classmethod
+    def of(cls, message: Message) -> "Text":
+        singular, *plural = _all(message.id)
+        context: str | bytes = message.context or ""
+        # Babel reads the context out of a compiled file as bytes.
+        return cls(singular, plural[0] if plural else "", context if isinstance(context, str) else context.decode())
+
+    def __str__(self) -> str:
+        return f"“{self.singular}”" + (f" (in the sense “{self.context}”)" if self.context else "")
 
 
-def write(po: Path) -> None:
+class RussianCatalog(Catalog):
+    """A catalogue whose header is the same on every day and every machine."""
+
+    def __init__(self) -> None:
+        super().__init__(locale="ru", fuzzy=False, header_comment="# Russian texts of the connector.")
+
+    def __iter__(self) -> Iterator[Message]:
+        head, *rest = super().__iter__()
+        kept = ("Language:", "Plural-Forms:", "MIME-Version:", "Content-")
+        lines = [line for line in str(head.string).splitlines() if line.startswith(kept)]
+        return iter([Message("", "\n".join(lines) + "\n"), *rest])
+
+
+def write(po: Path = PO, root: Path = ROOT) -> None:
     """Bring the catalogue in line with the code, and compile it."""
-    old, new = _read(po), Catalog(locale="ru", fuzzy=False, header_comment="# Russian texts of the connector.")
-    for message_id in sorted(texts(), key=str):
-        known = old.get(_first(message_id))
-        new.add(message_id, known.string if known and known.id == message_id else None)
+    old, new = _read(po) if po.exists() else Catalog(locale="ru"), RussianCatalog()
+    for text, files in sorted(texts(root).items()):
+        known = old.get(text.singular, text.context or None)
+        # A fuzzy translation is a tool's guess: nobody has read it.
+        is_kept = known is not None and Text.of(known) == text and not known.fuzzy
+        new.add(
+            (text.singular, text.plural) if text.plural else text.singular,
+            known.string if known and is_kept else None,
+            locations=[(name, 1) for name in sorted(files)],
+            user_comments=known.user_comments if known else (),
+            context=text.context or None,
+        )
     po.parent.mkdir(parents=True, exist_ok=True)
     with po.open("wb") as file:
-        write_po(file, new, omit_header=False, width=110, sort_output=True, no_location=True)
-    _drop_dates(po)
+        write_po(file, new, width=110, sort_output=True, include_lineno=False)
     with po.with_suffix(".mo").open("wb") as file:
-        write_mo(file, _read(po))
+        write_mo(file, _translated(new))
 
 
-def faults(po: Path) -> Iterator[str]:
-    """Name every text that is missing, untranslated, or translated with other placeholders; and a stale .mo file."""
-    catalog, wanted = _read(po), texts()
-    kept = {message.id for message in catalog if message.id}
-    yield from (f"missing: {message_id!r}; run make translations" for message_id in sorted(wanted - kept, key=str))
-    yield from (
-        f"no longer used: {message_id!r}; run make translations" for message_id in sorted(kept - wanted, key=str)
-    )
-    for message in catalog:
-        if message.id:
-            yield from _faults_of(message)
-    mo = po.with_suffix(".mo")
-    if not mo.exists() or _strings(_compiled(mo)) != _strings(catalog):
-        yield f"{mo.name} is not what {po.name} says; run make translations"
+def faults(po: Path = PO, root: Path = ROOT) -> Iterator[str]:
+    """Say, a sentence each, where catalogue and code, or catalogue and its compiled form, differ."""
+    try:
+        catalog = _read(po)
+    except (OSError, PoFileError) as exc:
+        yield f"{po.name} cannot be read: {exc}."
+        return
+    wanted, kept = texts(root), {Text.of(message): message for message in catalog if message.id}
+    for text in sorted(wanted.keys() - kept.keys()):
+        yield f"{text} ({', '.join(sorted(wanted[text]))}) is missing from {po.name}; {MEND}, then translate it."
+    for text in sorted(kept.keys() - wanted.keys()):
+        yield f"{text} is in {po.name}, but no code says it any more; {MEND}."
+    for message in catalog.obsolete.values():
+        yield f"{Text.of(message)} stands in {po.name} as obsolete; {MEND}."
+    for text, message in kept.items():
+        yield from (f"{text} {fault}." for fault in _faults_of(message, catalog))
+    if _compiled(po.with_suffix(".mo")) != _contents(catalog):
+        yield f"{po.stem}.mo is not what {po.name} compiles to; {MEND}."
 
 
-def texts() -> set[str | tuple[str, ...]]:
-    """Return every text of the code that is to be translated."""
-    found: set[str | tuple[str, ...]] = set()
-    for source in SOURCES:
-        for path in sorted((ROOT / source).rglob("*.py")):
-            if "migrations" not in path.parts:
-                code = io.BytesIO(path.read_bytes())
-                found |= {
-                    tuple(said) if isinstance(said, tuple) else said
-                    for _, said, _, _ in extract("python", code, KEYWORDS)
-                }
-    return found - {""}
+def texts(root: Path = ROOT) -> dict[Text, set[str]]:
+    """Return every text that is to be translated, with the files that say it."""
+    found: dict[Text, set[str]] = {}
+    for path in _sources(root):
+        name = path.relative_to(root).as_posix()
+        for text in _texts_of(path.read_text("utf-8"), name):
+            found.setdefault(text, set()).add(name)
+    # A catalogue holds one entry for both: the one with the plural serves the other, too.
+    with_plural = {(text.singular, text.context) for text in found if text.plural}
+    return {
+        text: files for text, files in found.items() if text.plural or (text.singular, text.context) not in with_plural
+    }
 
 
-def _faults_of(message: Message) -> Iterator[str]:
-    strings = _all(message.string or "")
+def _sources(root: Path) -> Iterator[Path]:
+    """Find our own code and templates; hidden folders such as .venv are not even opened."""
+    for path in sorted(root.iterdir()):
+        if path.name in NOT_SEEN or path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _sources(path)
+        elif path.suffix == ".py" or (path.suffix in {".html", ".txt"} and "templates" in path.parts):
+            yield path
+
+
+def _texts_of(source: str, name: str) -> Iterator[Text]:
+    code = source if name.endswith(".py") else templatize(source, origin=name)
+    for _line, said, _comments, context in extract("python", io.BytesIO(code.encode()), KEYWORDS):
+        singular, *plural = _all(said)
+        if singular:
+            yield Text(singular, plural[0] if plural else "", context or "")
+
+
+def _faults_of(message: Message, catalog: Catalog) -> Iterator[str]:
+    """Name what is wrong with one translation."""
+    strings = _all(message.string)
     if not all(strings):
-        yield f"not translated: {message.id!r}"
+        yield "is not translated"
         return
     if message.fuzzy:
-        yield f"fuzzy: {message.id!r}"
-    wanted = sorted(_PLACEHOLDER.findall(_all(message.id)[-1]))
+        yield "is marked as fuzzy: read the translation and take the mark away"
     for string in strings:
-        if sorted(_PLACEHOLDER.findall(string)) != wanted:
-            yield f"other placeholders: {message.id!r} -> {string!r}"
+        if _placeholders(string) != _placeholders(_all(message.id)[-1]):
+            yield f"has other placeholders in its translation “{string}”"
+            return
+    yield from (f"is translated in a form that cannot be filled in: {error}" for error in message.check(catalog))
+
+
+def _placeholders(text: str) -> tuple[list[str], list[str]]:
+    """Return what is filled in: by name once, by position as often as it stands there."""
+    return sorted(set(_NAMED.findall(text))), _BARE.findall(text)
 
 
 def _read(po: Path) -> Catalog:
-    if not po.exists():
-        return Catalog(locale="ru")
     with po.open("rb") as file:
-        return read_po(file, locale="ru", ignore_obsolete=True)
+        return read_po(file, locale="ru", abort_invalid=True)
 
 
-def _compiled(mo: Path) -> Catalog:
-    with mo.open("rb") as file:
-        return read_mo(file)
+def _translated(catalog: Catalog) -> Catalog:
+    """Return what is to be compiled: Babel would write the English of an untranslated plural as its Russian."""
+    whole = RussianCatalog()
+    for message in catalog:
+        if message.id and all(_all(message.string)):
+            whole.add(message.id, message.string, context=message.context)
+    return whole
 
 
-def _strings(catalog: Catalog) -> dict[str, object]:
-    return {_first(message.id): tuple(_all(message.string)) for message in catalog if message.id and message.string}
+def _compiled(mo: Path) -> dict[Text, list[str]] | None:
+    """Return what a compiled catalogue says; None where there is none, or it is damaged."""
+    try:
+        with mo.open("rb") as file:
+            return _contents(read_mo(file))
+    except Exception:  # noqa: BLE001 -- Babel names no errors for a file that is none
+        return None
 
 
-def _all(said: str | list[str] | tuple[str, ...]) -> list[str]:
-    return [said] if isinstance(said, str) else list(said)
+def _contents(catalog: Catalog) -> dict[Text, list[str]]:
+    """Return what a compiled catalogue can say: the form of the plural too, for it is compiled along."""
+    said = {Text.of(message): _all(message.string) for message in catalog if message.id and not message.fuzzy}
+    return {text: strings for text, strings in said.items() if all(strings)} | {Text(""): [catalog.plural_expr]}
 
 
-def _first(message_id: str | tuple[str, ...] | list[str]) -> str:
-    return message_id if isinstance(message_id, str) else message_id[0]
+def _all(said: str | list[str] | tuple[str, ...] | None) -> list[str]:
+    return [said or ""] if isinstance(said, str) or said is None else [part or "" for part in said]
 
 
-def _drop_dates(po: Path) -> None:
-    """Dates and tool versions would change with every run and say nothing."""
-    noise = ("POT-Creation-Date", "PO-Revision-Date", "Generated-By", "Last-Translator", "Project-Id", "Report-Msgid")
-    lines = po.read_text("utf-8").splitlines(keepends=True)
-    po.write_text("".join(line for line in lines if not line.startswith(tuple(f'"{name}' for name in noise))), "utf-8")
+def main(arguments: list[str]) -> int:
+    """Check, or write and then say what is left to be translated; a check that finds something exits with 1."""
+    is_writing = "--write" in arguments
+    if is_writing:
+        write()
+    found = list(faults())
+    for fault in found:
+        print(fault, file=sys.stderr)  # noqa: T201 -- for the terminal
+    return 1 if found and not is_writing else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(is_writing="--write" in sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

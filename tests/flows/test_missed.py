@@ -61,6 +61,12 @@ def test_owner_is_the_one_whose_phone_rang_last(notify, crm, missed, tenant):
     assert (crm.calls[0]["code"], crm.calls[0]["_manager"]) == ("101", 27)
 
 
+def test_owner_told_by_the_second_notification_counts_while_the_call_still_waits(notify, crm, missed, tenant):
+    notify(missed.notification("call_end"), missed.notification("lost_call"), works=False)
+    queue.drain()
+    assert crm.calls[0]["_manager"] == 28
+
+
 def test_owner_can_be_nobody(notify, crm, missed, tenant):
     TransferRules.objects.update(missed_owner="NOBODY")
     notify(missed.notification("lost_call"))

@@ -204,6 +204,12 @@ def test_unanswered_outgoing_call_ends_as_the_outside_leg_says(reason, result):
     assert (found.result, found.owner_id, found.talk_seconds, found.wait_seconds) == (result, None, 0, 25)
 
 
+def test_unanswered_outgoing_call_ends_as_the_outside_leg_says_even_if_another_began_later():
+    contact = outside(1, starts=0, lasts=20, finish_reason="subscriber_busy")
+    employee = leg(2, starts=4, lasts=5, finish_reason="operator_disconnects")
+    assert of(contact, employee, expects_talk=False).result == Result.BUSY
+
+
 def test_unanswered_call_without_an_outside_leg_ends_as_its_last_leg_says():
     legs = (
         leg(1, starts=0, lasts=10, finish_reason="operator_not_responsible"),
