@@ -44,7 +44,7 @@ CRM_DOMAINS = environment.words(
         "ecomlogic.com",
     ),
 )
-RETAILCRM_MODULE_SECRET = env.str("RETAILCRM_MODULE_SECRET", default="")
+RETAILCRM_MODULE_SECRET = env.str("RETAILCRM_MODULE_SECRET", default="").strip()
 RETAILCRM_MODULE_CODE = env.str("RETAILCRM_MODULE_CODE", default="") or "uis"
 
 INSTALLED_APPS = [

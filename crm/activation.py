@@ -17,7 +17,7 @@ from crm.retailcrm.client import V4, V5, RetailCrmClient
 from telephony import calls, employees
 from telephony import clients as uis_clients
 from telephony.models import Call
-from tenants.models import CrmConnection, Tenant, UisConnection
+from tenants.models import CrmConnection, Denial, Tenant, UisConnection
 
 AnswerT = TypeVar("AnswerT")
 SERVED = {V5: "5.", V4: "4."}
@@ -136,4 +136,10 @@ def _asked(question: Callable[[], AnswerT], prefix: str, *, client_codes: tuple[
         raise ActivationFailed(f"{prefix}UNAVAILABLE", str(exc), who=who) from exc
     except remote.RemoteError as exc:
         actor = Who.CLIENT if exc.code.startswith(client_codes) else who
-        raise ActivationFailed(f"{prefix}{(exc.code or 'refused').upper()}", f"{exc.system}: {exc}", who=actor) from exc
+        says = f"{_what_to_do(exc.code)} ({exc.system}: {exc})".strip()
+        raise ActivationFailed(f"{prefix}{(exc.code or 'refused').upper()}", says, who=actor) from exc
+
+
+def _what_to_do(code: str) -> str:
+    """Return the sentence that names the setting to change, in the person's language; "" where we know none."""
+    return str(Denial(code).label) if code in Denial.values else ""

@@ -77,10 +77,10 @@ msgstr[2] "%(n)s ключей"
 @pytest.fixture
 def root(tmp_path):
     """Return a small project with a code file and a template, and texts where none are looked for."""
-    for folder in ("shop/migrations", "shop/templates", "tests", ".venv/lib"):
+    for folder in ("shop/migrations", "tests", ".venv/lib"):
         (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / "hidden.py").write_text('_("not of ours")', "utf-8")
-    (tmp_path / "shop" / "templates" / "hidden.py").unlink()
+        (tmp_path / folder / "hidden.py").write_text('_("none of ours")', "utf-8")
+    (tmp_path / "shop" / "templates").mkdir()
     (tmp_path / "shop" / "code.py").write_text(CODE, "utf-8")
     (tmp_path / "shop" / "templates" / "page.html").write_text(TEMPLATE, "utf-8")
     return tmp_path

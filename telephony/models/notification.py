@@ -11,6 +11,7 @@ from tenants.models import Tenant
 
 # Long enough for the request that stored the row to decide it; the sweep takes what is left.
 UNDECIDED_AFTER = timedelta(seconds=60)
+LONGEST_EVENT = 40
 # All that a decision writes: the body, which is the bulk of the row, is never written again.
 DECIDED = [
     *["key", "event", "session_id", "employee_uis_id", "happened_at"],
@@ -53,7 +54,7 @@ class Notification(models.Model):
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="notifications", verbose_name=_("client"))
     received_at = models.DateTimeField(_("received"))
-    path_event = models.CharField(max_length=40, blank=True)
+    path_event = models.CharField(_("event in the address"), max_length=LONGEST_EVENT, blank=True)
     query = models.TextField(_("query"), blank=True)
     body = models.TextField(_("body"), blank=True)
     digest = models.CharField(max_length=64)
@@ -93,7 +94,8 @@ class Notification(models.Model):
     def store(cls, tenant: Tenant, *, event: str, query: str, body: str, now: datetime) -> Self | None:
         """Commit a webhook as it came; a body that came before is counted on its row, and None returned."""
         digest = hashlib.sha256("\0".join((event, query, body)).encode(errors="surrogatepass")).hexdigest()
-        body = body.replace("\0", "\ufffd")  # PostgreSQL takes no NUL in a text
+        # PostgreSQL takes no NUL in a text, and anybody can write anything into an address.
+        body, event = body.replace("\0", "\ufffd"), event.replace("\0", "\ufffd")[:LONGEST_EVENT]
         try:
             with transaction.atomic():
                 return cls.objects.create(

@@ -50,7 +50,7 @@ _CALL = [
     *["virtual_phone_number", "wait_duration", "talk_duration", "total_duration", "call_records", "employees"],
     *["last_talked_employee_id", "call_api_external_id"],
 ]
-_LIST_REFUSED = {"invalid_parameter_value", "filter_prohibited", "unexpected_parameters"}
+_LIST_REFUSED = {"invalid_parameter_value", "data_type_error", "filter_prohibited", "unexpected_parameters"}
 
 RowT = TypeVar("RowT", bound=wire._Row)
 
@@ -145,9 +145,9 @@ class UisClient:
         }
         data = self.calls_api.ask("start.employee_call", params).data
         session_id = data.get("call_session_id") if isinstance(data, dict) else None
-        if not isinstance(session_id, int):
+        if not str(session_id).isdigit():
             raise UnexpectedReply(SYSTEM, "UIS started a call without naming its session.")
-        return session_id
+        return int(str(session_id))
 
     def release_call(self, session_id: int) -> bool:
         """End a call. https://comagic.github.io/call_api/manage_call/release_call/"""

@@ -10,11 +10,54 @@ from tenants.fields import EncryptedTextField
 from tenants.models.tenant import Tenant, check_zone, new_hook
 
 
+class Denial(models.TextChoices):
+    """Why the other side does not let us in, and what must be changed where; the codes are those of the two wires."""
+
+    NONE = "", ""
+    TOKEN_INVALID = (
+        "access_token_invalid",
+        _("UIS does not know the key. Make a new one in UIS: Administrator → User management."),
+    )
+    TOKEN_EXPIRED = (
+        "access_token_expired",
+        _("The UIS key has expired. Make a new one: Administrator → User management."),
+    )
+    TOKEN_BLOCKED = (
+        "access_token_blocked",
+        _("The UIS key is blocked. Make a new one: Administrator → User management."),
+    )
+    AUTH_ERROR = "auth_error", _("UIS refused the login. Make a key in UIS: Administrator → User management.")
+    ADDRESS_NOT_LISTED = (
+        "ip_not_whitelisted",
+        _("Our address is not on the list in UIS: Administrator → Account → Rules and security settings, tab API."),
+    )
+    ACCOUNT_INACTIVE = "account_inactive", _("The UIS account is switched off. Contact the support of UIS.")
+    FORBIDDEN = "forbidden", _("The key's user lacks a right in UIS: Administrator → User management.")
+    COMPONENT = "component_disabled", _("An option is missing in UIS: Account → Tariffs and options.")
+    METHOD_COMPONENT = (
+        "method_component_disabled",
+        _("A Data API option is missing in UIS: Account → Tariffs and options."),
+    )
+    CRM_KEY = "key", _("The CRM does not know the key. Make a new one: Settings → Integration → API keys.")
+    CRM_SCOPE = "scope", _("The CRM key lacks a right. Tick it in the CRM: Settings → Integration → API keys.")
+    CRM_ACCOUNT = "account", _("There is no CRM account at this address. Check the address.")
+    TELEPHONY_OFF = "telephony_off", _("Our module is switched off in the CRM: Settings → Integration.")
+    NOT_HTTPS = "address_not_https", _("The address must begin with https://.")
+    NOT_PUBLIC = "address_not_public", _("The address is not a public one.")
+
+
 class Connection(models.Model):
     """What the two connections share: whether the other side lets us in."""
 
     denied_at = models.DateTimeField(_("denied since"), null=True, blank=True, editable=False)
-    denied_code = models.CharField(_("what must be changed"), max_length=60, blank=True, editable=False)
+    denied_code = models.CharField(
+        _("what must be changed"),
+        max_length=60,
+        choices=Denial.choices,
+        blank=True,
+        default=Denial.NONE,
+        editable=False,
+    )
     denied_says = models.TextField(_("what was answered"), blank=True, editable=False)
 
     class Meta:

@@ -146,7 +146,7 @@ def test_server_that_does_not_answer_is_given_up():
 
 def in_drops(connection: socket.socket, *, head: bytes) -> None:
     connection.sendall(head)
-    for _drop in range(40):
+    for _drop in range(100):
         time.sleep(0.05)
         connection.sendall(b"1\r\nx\r\n" if b"chunked" in head else b"x")
 
@@ -158,7 +158,7 @@ def test_reply_in_drops_is_given_up(framing):
         began_at = time.monotonic()
         with pytest.raises(RemoteUnavailable, match="UIS did not finish its answer in time"):
             ask(server, timeout=0.2)
-        assert time.monotonic() - began_at < 1.5
+        assert time.monotonic() - began_at < 3
 
 
 def stalled(connection: socket.socket) -> None:

@@ -88,6 +88,12 @@ def test_giant_is_refused(client, hook):
     assert Notification.objects.count() == 1
 
 
+@pytest.mark.parametrize("event", ["x" * 300, "a%00b", "%F0%9F%93%9E"])
+def test_odd_event_in_the_path_is_unreadable_and_no_fault(client, hook, event):
+    assert client.post(f"{hook}{event}/", '{"call_session_id": 5}', content_type="application/json").status_code == 200
+    assert outcomes() == [("UNREADABLE", "UNKNOWN_EVENT")]
+
+
 def test_bytes_that_are_no_text_are_kept(client, hook):
     assert client.post(hook, b"\xff\xfe{\x00", content_type="application/json").status_code == 200
     assert outcomes() == [("UNREADABLE", "NOT_JSON")]

@@ -864,7 +864,7 @@ def test_64_kib_of_junk_are_read_at_once(junk):
     began_at = monotonic()
     assert isinstance(read(junk), Unreadable)
     assert isinstance(read(query=junk), Unreadable)
-    assert monotonic() - began_at < 1
+    assert monotonic() - began_at < 3
 
 
 JSON = st.recursive(
