@@ -20,7 +20,7 @@ def parameters(request: HttpRequest) -> dict[str, str]:
 
 def is_too_large(request: HttpRequest) -> bool:
     """Say whether the sender announces more than we take; looks at the header, reads nothing."""
-    length = request.headers.get("Content-Length", "0")
+    length = request.headers.get("Content-Length") or "0"
     return not length.isdigit() or int(length) > LARGEST_BODY
 
 

@@ -1,5 +1,6 @@
 """Where UIS knocks."""
 
+from django.db.models import F
 from django.http import Http404
 from django.utils import timezone
 from rest_framework.parsers import BaseParser
@@ -9,7 +10,7 @@ from rest_framework.views import APIView
 
 from connector_project.http import LARGEST_BODY, is_too_large
 from telephony import inbox
-from tenants.models import Tenant
+from tenants.models import Tenant, UisConnection
 
 
 class NotificationView(APIView):
@@ -21,15 +22,21 @@ class NotificationView(APIView):
     def post(self, request: Request, hook: str, event: str = "") -> Response:
         tenant = _tenant(hook)
         if is_too_large(request):
-            return Response(status=413)
+            return _too_large(tenant)
         body = request._request.body
         if len(body) > LARGEST_BODY:
-            return Response(status=413)
+            return _too_large(tenant)
         query = request._request.META.get("QUERY_STRING", "")
         inbox.receive(tenant, event=event, query=query, body=body.decode(errors="replace"), now=timezone.now())
         return Response()
 
     get = post
+
+
+def _too_large(tenant: Tenant) -> Response:
+    """Refuse a body, and count it for the client: nothing else would tell of it."""
+    UisConnection.objects.filter(tenant=tenant).update(oversized=F("oversized") + 1)
+    return Response(status=413)
 
 
 def _tenant(hook: str) -> Tenant:

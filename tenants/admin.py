@@ -87,7 +87,7 @@ class OnlyOne(admin.StackedInline[Any, Tenant]):
 class UisInline(OnlyOne):
     model = UisConnection
     form = UisForm
-    readonly_fields = (*DENIAL, "synced_at", "data_limits", "call_limits")
+    readonly_fields = (*DENIAL, "synced_at", "oversized", "data_limits", "call_limits")
 
 
 class CrmInline(OnlyOne):

@@ -111,6 +111,7 @@ class UisConnection(Connection):
     has_statuses = models.BooleanField(default=True, editable=False)
     takes_lists = models.BooleanField(default=True, editable=False)  # whether filters accept the operator `in`
     collect_after = models.DateTimeField(null=True, editable=False)  # the pace of asking for legs
+    oversized = models.PositiveIntegerField(_("notifications too large to take"), default=0, editable=False)
     synced_at = models.DateTimeField(_("employees brought"), null=True, blank=True, editable=False)
 
     class Meta:

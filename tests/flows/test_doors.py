@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from telephony.models import Call, Notification
+from tenants.models import UisConnection
 from tests import queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 
@@ -86,6 +87,7 @@ def test_giant_is_refused(client, hook):
     assert client.post(hook, "x" * (64 * 1024 + 1), content_type="text/plain").status_code == 413
     assert client.post(hook, "x" * (64 * 1024), content_type="text/plain").status_code == 200
     assert Notification.objects.count() == 1
+    assert UisConnection.objects.get().oversized == 1
 
 
 @pytest.mark.parametrize("event", ["x" * 300, "a%00b", "%F0%9F%93%9E"])
