@@ -142,7 +142,7 @@ def _refuse_unsafe(system: str, url: str) -> None:
         return
     if parts.scheme != "https":
         raise AccessDenied(system, f"The address of {system} must begin with https://.", code="address_not_https")
-    if _is_private_literal((parts.host or "").strip("[]")):
+    if is_private_literal((parts.host or "").strip("[]")):
         raise AccessDenied(system, f"The address of {system} is not a public one.", code="address_not_public")
 
 
@@ -154,7 +154,8 @@ def _parts(url: str) -> Url:
         return Url()
 
 
-def _is_private_literal(host: str) -> bool:
+def is_private_literal(host: str) -> bool:
+    """Say whether a host is written as an address, and that is no public one."""
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:

@@ -15,6 +15,7 @@ SCHEDULES = {
     "crm.tasks.probe_all": 5,
     "telephony.tasks.reconcile_all": 10,
     "telephony.tasks.sync_all": 60,
+    "crm.tasks.check_all": 360,
 }
 
 

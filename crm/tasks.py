@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from connector_project import remote
 from connector_project.queue import enqueue
-from crm import activation, clients, commands, module, popup, statuses, upload, users
+from crm import activation, checkup, clients, commands, module, popup, progress, statuses, upload, users
 from crm.models import Command
 from crm.retailcrm.refusals import SCOPE
 from telephony import route
@@ -58,6 +58,24 @@ def link_users(tenant_id: int) -> None:
     _ask(tenant, lambda: users.link(tenant, now=timezone.now()))
 
 
+def go_on_activating(tenant_id: int) -> None:
+    """Do the next step of an activation."""
+    progress.go_on(_tenant(tenant_id), now=timezone.now())
+
+
+def check_up(tenant_id: int) -> None:
+    """Look at a client as a whole."""
+    checkup.run(_tenant(tenant_id), now=timezone.now())
+
+
+def check_all() -> None:
+    """Every six hours: one task for each client who is switched on."""
+    with transaction.atomic():
+        live = Tenant.objects.filter(activated_at__isnull=False, is_paused=False, left_at=None)
+        for tenant_id in live.values_list("pk", flat=True):
+            enqueue(checkup.TASK, tenant_id)
+
+
 def push_statuses(tenant_id: int) -> None:
     """Tell the CRM of statuses that changed in UIS."""
     statuses.push(_tenant(tenant_id), now=timezone.now())
@@ -75,8 +93,9 @@ def probe(tenant_id: int) -> None:
 
 
 def sweep() -> None:
-    """Every minute: commands whose push was lost or whose worker died."""
+    """Every minute: commands and activations whose push was lost or whose worker died."""
     commands.resume_left(now=timezone.now())
+    progress.resume_left(now=timezone.now())
 
 
 def probe_all() -> None:

@@ -24,6 +24,11 @@ def wait(seen: Mapping[str, Any], *, is_live: bool, now: datetime) -> float:
     return max(_wait_for(seen, unit, is_live=is_live, passed=now - at) for unit in ("minute", "day"))
 
 
+def is_low_today(seen: Mapping[str, Any], *, now: datetime) -> bool:
+    """Say whether the day's points are down to what is kept for calls."""
+    return bool(seen) and _wait_for(seen, "day", is_live=False, passed=now - datetime.fromisoformat(seen["at"])) > 0
+
+
 def _wait_for(seen: Mapping[str, Any], unit: str, *, is_live: bool, passed: timedelta) -> float:
     remaining, reset = seen.get(f"{unit}_remaining"), seen.get(f"{unit}_reset")
     if remaining is None or reset is None or passed.total_seconds() >= reset:

@@ -1,6 +1,8 @@
-"""What the CRM asked of us, and the cards we opened there."""
+"""What the CRM asked of us, what we showed there, and how a client came on."""
 
+from crm.models.activation import Activation
 from crm.models.command import Command
 from crm.models.popup import Popup
+from crm.models.stray import Stray
 
-__all__ = ["Command", "Popup"]
+__all__ = ["Activation", "Command", "Popup", "Stray"]

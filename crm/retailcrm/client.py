@@ -121,7 +121,7 @@ class RetailCrmClient:
         for _page in range(pages):
             query = {"limit": "100"} | ({"cursor": cursor} if cursor else {})
             answer = self._get(wire.HistoryAnswer, self._path("/telephony/calls"), query)
-            yield from answer.to_calls()
+            yield from answer.to_calls(zone=self.zone)
             cursor = answer.pagination.nextCursor
             if not cursor:
                 return

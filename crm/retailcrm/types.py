@@ -87,6 +87,7 @@ class User:
     name: str
     email: str
     is_active: bool
+    phone: str = ""  # as somebody typed it
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,10 @@ class Module:
 class ModuleState:
     """What the account has stored of our module."""
 
-    is_active: bool
+    is_on: bool
     codes: tuple[tuple[int, str], ...]
+    is_frozen: bool = False  # by the vendor, usually for money
+    addresses: tuple[tuple[str, str], ...] = ()  # those of ours it gives back, by their names on the wire
 
 
 @dataclass(frozen=True)
@@ -145,3 +148,4 @@ class HistoryCall:
 
     external_id: str
     result: str
+    began_at: datetime | None = None

@@ -1,6 +1,8 @@
 """What retailCRM answers, read into our words. Its own end here."""
 
+from datetime import datetime
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -69,10 +71,15 @@ class _Code(_Answer):
 
 
 class _Telephony(_Answer):
+    makeCallUrl: Text = ""  # noqa: N815 -- the wire's name
+    changeUserStatusUrl: Text = ""  # noqa: N815 -- the wire's name
     additionalCodes: tuple[_Code, ...] = ()  # noqa: N815 -- the wire's name
 
     def codes(self) -> tuple[tuple[int, str], ...]:
         return tuple((item.userId, item.code) for item in self.additionalCodes)
+
+    def addresses(self) -> tuple[tuple[str, str], ...]:
+        return (("makeCallUrl", self.makeCallUrl), ("changeUserStatusUrl", self.changeUserStatusUrl))
 
 
 class _Integrations(_Answer):
@@ -82,6 +89,7 @@ class _Integrations(_Answer):
 class _Module(_Answer):
     active: bool = False
     freeze: bool = False
+    baseUrl: Text = ""  # noqa: N815 -- the wire's name
     integrations: Annotated[_Integrations, BeforeValidator(lambda raw: raw or {})] = _Integrations()
 
 
@@ -90,7 +98,10 @@ class ModuleV5(_Answer):
 
     def to_state(self) -> ModuleState:
         module = self.integrationModule
-        return ModuleState(module.active and not module.freeze, module.integrations.telephony.codes())
+        telephony = module.integrations.telephony
+        return ModuleState(
+            module.active, telephony.codes(), module.freeze, (("baseUrl", module.baseUrl), *telephony.addresses())
+        )
 
 
 class _Configuration(_Telephony):
@@ -101,7 +112,9 @@ class ModuleV4(_Answer):
     configuration: _Configuration
 
     def to_state(self) -> ModuleState:
-        return ModuleState(self.configuration.active, self.configuration.codes())
+        return ModuleState(
+            self.configuration.active, self.configuration.codes(), addresses=self.configuration.addresses()
+        )
 
 
 class _Info(_Answer):
@@ -149,11 +162,14 @@ class _User(_Answer):
     id: int
     firstName: Text = ""  # noqa: N815 -- the wire's name
     lastName: Text = ""  # noqa: N815 -- the wire's name
+    patronymic: Text = ""
     email: Text = ""
+    phone: Text = ""
     active: bool = True
 
     def to_user(self) -> User:
-        return User(self.id, f"{self.firstName} {self.lastName}".strip(), self.email.strip().lower(), self.active)
+        name = " ".join(f"{self.firstName} {self.patronymic} {self.lastName}".split())
+        return User(self.id, name, self.email.strip().lower(), self.active, self.phone.strip())
 
 
 class _Pages(_Answer):
@@ -168,6 +184,13 @@ class UsersAnswer(_Answer):
 class _HistoryCall(_Answer):
     externalId: Text = ""  # noqa: N815 -- the wire's name
     result: Text = ""
+    date: Text = ""
+
+    def began_at(self, *, zone: ZoneInfo) -> datetime | None:
+        try:
+            return datetime.fromisoformat(self.date).replace(tzinfo=zone)
+        except ValueError:
+            return None
 
 
 class _Cursor(_Answer):
@@ -178,5 +201,5 @@ class HistoryAnswer(_Answer):
     calls: tuple[_HistoryCall, ...] = ()
     pagination: Annotated[_Cursor, BeforeValidator(lambda raw: raw or {})] = _Cursor()
 
-    def to_calls(self) -> list[HistoryCall]:
-        return [HistoryCall(call.externalId, call.result) for call in self.calls]
+    def to_calls(self, *, zone: ZoneInfo) -> list[HistoryCall]:
+        return [HistoryCall(call.externalId, call.result, call.began_at(zone=zone)) for call in self.calls]

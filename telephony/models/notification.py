@@ -85,6 +85,8 @@ class Notification(models.Model):
                 condition=models.Q(next_attempt_at__isnull=False),
             ),
             models.Index(fields=["-received_at", "-id"], name="notification_newest"),
+            models.Index(fields=["tenant", "-received_at"], name="notification_of_tenant"),
+            models.Index(fields=["tenant", "event", "-received_at"], name="notification_of_event"),
         ]
 
     def __str__(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from connector_project import phones
-from connector_project.remote import RemoteRejected, UnexpectedReply
+from connector_project.remote import AccessDenied, RemoteRejected, UnexpectedReply
 from telephony.uis import wire
 from telephony.uis.refusals import SYSTEM
 from telephony.uis.rpc import Channel
@@ -108,6 +108,12 @@ class UisClient:
         params = self._window(since, till) | {"fields": _CALL, "sort": [{"field": "start_time", "order": "asc"}]}
         return [self._call(row) for row in self._all("get.calls_report", params, wire.CallRow)]
 
+    def has_calls_of(self, source: str, *, since: datetime, till: datetime) -> bool:
+        """Whether calls of this source began in the window, such as those of UIS's own integrations. The same page."""
+        chosen = {"field": "source", "operator": "=", "value": source}
+        params = self._window(since, till) | {"fields": ["id"], "filter": chosen, "limit": 1}
+        return bool(self._ask("get.calls_report", params).data)
+
     def calls_by_session(self, session_ids: Sequence[int], *, since: datetime, till: datetime) -> list[FinishedCall]:
         """The report's rows of these sessions."""
         params = self._window(since - MARGIN, till + MARGIN) | {"fields": _CALL}
@@ -154,6 +160,26 @@ class UisClient:
         data = self.calls_api.ask("release.call", {"call_session_id": session_id}).data
         # Documented as the word "true" here and as a boolean elsewhere.
         return isinstance(data, dict) and str(data.get("success")).lower() == "true"
+
+    def try_call_api(self) -> None:
+        """Knock at the Call API without doing anything: there is no session 0. Raises what would stop a call, too."""
+        try:
+            self.release_call(0)
+        except RemoteRejected as exc:
+            if exc.code != "call_session_not_found":
+                raise
+
+    def may_change_employees(self) -> bool:
+        """Whether the key may change employees, found out by changing nobody: there is no employee 0."""
+        try:
+            self._ask("update.employees", {"id": 0, "status_id": 0})
+        except AccessDenied as exc:
+            if exc.code != "forbidden":
+                raise
+            return False
+        except (RemoteRejected, UnexpectedReply):
+            return True
+        return True
 
     def _call(self, row: wire.CallRow) -> FinishedCall:
         return row.to_call(zone=self.zone, digits=self._digits)

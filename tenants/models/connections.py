@@ -93,6 +93,9 @@ class UisConnection(Connection):
     hook = models.CharField(
         _("secret part of our address"), max_length=64, unique=True, default=new_hook, editable=False
     )
+    # After a rotation the one before goes on being heard for a while: the client types the new one in by hand.
+    old_hook = models.CharField(max_length=64, unique=True, null=True, editable=False)  # noqa: DJ001 -- most have none
+    old_hook_until = models.DateTimeField(_("old address valid until"), null=True, blank=True, editable=False)
     time_zone = models.CharField(
         _("time zone"),
         max_length=64,
@@ -157,6 +160,7 @@ class CrmConnection(Connection):
         validators=[check_zone],
         help_text=_("Read from the CRM; empty: the client's."),
     )
+    stores = models.JSONField(default=list, editable=False)  # codes of the stores the key reaches, as last seen
     sent_module = models.JSONField(default=dict, editable=False)  # the extensions and numbers the module was last told
     registered_at = models.DateTimeField(_("module registered"), null=True, blank=True, editable=False)
 

@@ -14,6 +14,7 @@ class Employee(models.Model):
         EXTENSION = "EXTENSION", _("by extension")
         EMAIL = "EMAIL", _("by e-mail")
         HAND = "HAND", _("by hand")
+        NOT_NEEDED = "NOT_NEEDED", _("works without the CRM")
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="employees", verbose_name=_("client"))
     uis_id = models.BigIntegerField(_("id in UIS"))
@@ -30,6 +31,7 @@ class Employee(models.Model):
     linked_by = models.CharField(
         _("linked"), max_length=10, choices=LinkedBy.choices, blank=True, default=LinkedBy.NOBODY, editable=False
     )
+    former_user_id = models.BigIntegerField(null=True, editable=False)  # his CRM user before he left one of the sides
     uis_status = models.CharField(_("status in UIS"), max_length=40, blank=True, editable=False)
     handed_status = models.CharField(max_length=40, blank=True, editable=False)  # the UIS status the CRM was told of
     crm_status_sent = models.CharField(max_length=20, blank=True, editable=False)
@@ -47,11 +49,36 @@ class Employee(models.Model):
                 name="employee_crm_user_once_per_tenant",
                 violation_error_message=_("Another employee is linked to this CRM user."),
             ),
+            models.CheckConstraint(
+                condition=~models.Q(linked_by="NOT_NEEDED") | models.Q(crm_user_id__isnull=True),
+                name="employee_not_needed_has_no_user",
+                violation_error_message=_("An employee who works without the CRM has no user there."),
+            ),
         ]
         indexes = [models.Index(fields=["tenant", "extension"], name="employee_by_extension")]
 
     def __str__(self) -> str:
         return f"{self.full_name} ({self.extension or '–'})"
+
+
+class CrmUser(models.Model):
+    """One user of the client's CRM, as it was last read there."""
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="crm_users", verbose_name=_("client"))
+    crm_id = models.BigIntegerField(_("id in the CRM"))
+    name = models.CharField(_("name"), max_length=250, blank=True)
+    email = models.CharField(_("e-mail"), max_length=250, blank=True)
+    phone = models.CharField(_("phone"), max_length=32, blank=True)
+    is_active = models.BooleanField(_("active in the CRM"), default=True)
+
+    class Meta:
+        verbose_name = _("CRM user")
+        verbose_name_plural = _("CRM users")
+        ordering = ("name", "pk")
+        constraints = [models.UniqueConstraint(fields=["tenant", "crm_id"], name="crm_user_once_per_tenant")]
+
+    def __str__(self) -> str:
+        return self.name or str(self.crm_id)
 
 
 class VirtualNumber(models.Model):

@@ -1,7 +1,7 @@
 """One client of ours."""
 
 import secrets
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.conf import settings
@@ -23,6 +23,15 @@ def check_zone(value: str) -> None:
         raise ValidationError(_("“%(zone)s” is no time zone; write one such as Europe/Moscow."), params={"zone": value})
 
 
+class TenantQuerySet(models.QuerySet["Tenant"]):
+    """Whom a request from outside is about."""
+
+    def of_hook(self, hook: str, *, now: datetime) -> "TenantQuerySet":
+        """Clients, one at most, to whom this secret part of an address belongs: the one in force or the one before."""
+        old = models.Q(uis__old_hook=hook, uis__old_hook_until__gt=now)
+        return self.filter(models.Q(uis__hook=hook) | old)
+
+
 class Tenant(models.Model):
     """One client: a shop with an account in each system."""
 
@@ -38,7 +47,20 @@ class Tenant(models.Model):
     activated_at = models.DateTimeField(_("activated"), null=True, blank=True, editable=False)
     activation_token = models.CharField(max_length=64, unique=True, default=new_hook, editable=False)
     activation_expires_at = models.DateTimeField(null=True, editable=False)
+    # Opens the client's page once, for somebody who comes from the CRM's marketplace.
+    entry_token = models.CharField(max_length=64, unique=True, null=True, editable=False)  # noqa: DJ001 -- most have none
+    works_from = models.TimeField(_("works from"), default=time(9))
+    works_till = models.TimeField(_("works till"), default=time(18))
+    works_weekends = models.BooleanField(_("works on weekends"), default=False)
+    keep_days = models.PositiveSmallIntegerField(
+        _("term, days"),
+        default=30,
+        help_text=_("Calls older than this are not sent; the data of a client who left is deleted after it."),
+    )
+    left_at = models.DateTimeField(_("left"), null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = TenantQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("client")
@@ -56,4 +78,4 @@ class Tenant(models.Model):
     @property
     def is_live(self) -> bool:
         """Whether work for this client may leave the house."""
-        return self.activated_at is not None and not self.is_paused
+        return self.activated_at is not None and not self.is_paused and self.left_at is None

@@ -53,7 +53,7 @@ class Command(JsonCommand):
                 with translation.override(tenant.language):
                     activation.activate(tenant, now=now)
             except activation.ActivationFailed as exc:
-                wrong = f"{exc.code}: {exc.says}"
+                wrong = f"{exc.finding.check.code}: {exc.finding.says}"
         self.say(
             tenant=tenant.slug,
             active=tenant.is_live,

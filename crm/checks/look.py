@@ -1,0 +1,177 @@
+"""Looks at a client's CRM: the account, the key, our module there, and who else is at work."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from connector_project import remote
+from crm import clients, lines, module, scopes
+from crm.address import fault
+from crm.checks import words
+from crm.retailcrm import refusals
+from crm.retailcrm.client import V4, V5, RetailCrmClient
+from crm.retailcrm.types import ModuleState, Rights
+from telephony.models import Call
+from tenants.finding import Finding, bad, good, of
+from tenants.models import CrmConnection, Employee, Tenant, TransferRules, VirtualNumber
+
+# The version we speak, and how the CRM's own word for it begins.
+SERVED = {V5: "5.", V4: "4."}
+# What shuts the door, and the check it belongs to.
+DOORS = {refusals.KEY: words.KEY, refusals.ACCOUNT: words.ACCOUNT}
+OPEN = (words.ACCOUNT, words.KEY, words.ANSWERS)
+LATELY = timedelta(days=7)
+LONGEST_LIST = 10
+Look = Callable[[], Iterator[Finding]]
+
+
+def look(tenant: Tenant, *, now: datetime) -> Iterator[Finding]:
+    """Yield what each check finds; what a shut door hides is left out."""
+    yield from public_address()
+    if not (given := is_given(tenant.crm)).is_ok:
+        yield given
+        return
+    yield given
+    if not (address := is_account_address(tenant.crm.address)).is_ok:
+        yield address
+        return
+    yield address
+    client = clients.crm_client(tenant.crm, is_live=True)
+    try:
+        versions, rights = client.versions(), client.rights()
+    except remote.RemoteError as exc:
+        yield refused(exc, tenant.crm)
+        return
+    yield from (good(check) for check in OPEN)
+    yield version(tenant.crm, versions)
+    yield from rights_of(tenant, rights)
+    yield from _stores(tenant, rights)
+    yield from _each(tenant, _further(tenant, client, rights, now=now))
+    if tenant.uis.synced_at:
+        yield _links(tenant)
+
+
+def is_given(connection: CrmConnection) -> Finding:
+    """Say whether there is an address and a key at all."""
+    return of(words.KEY_GIVEN, is_ok=bool(connection.address and connection.key))
+
+
+def is_account_address(address: str) -> Finding:
+    """Say whether a key may be sent to this address."""
+    is_wrong = fault(address, domains=settings.CRM_DOMAINS, is_trusted=remote.is_trusted(address))
+    return of(words.ADDRESS, is_ok=not is_wrong, address=address)
+
+
+def refused(exc: remote.RemoteError, connection: CrmConnection) -> Finding:
+    """Return the finding that a refusal of the CRM, or its silence, stands for."""
+    return bad(DOORS.get(exc.code, words.ANSWERS), says=exc, address=connection.address)
+
+
+def lacking(scope: str) -> Finding:
+    """Return that the key has not this right."""
+    return bad(words.SCOPES[scope], scope=scope)
+
+
+def version(connection: CrmConnection, served: tuple[str, ...]) -> Finding:
+    """Say whether a version we speak is served: the one chosen, or any."""
+    spoken = served_version(connection, served)
+    return of(words.VERSION, is_ok=bool(spoken), version=spoken)
+
+
+def served_version(connection: CrmConnection, served: tuple[str, ...]) -> str:
+    """Return the newest version both sides speak, or the chosen one where it is served; "" without any."""
+    wanted = (
+        SERVED if connection.version == CrmConnection.Version.AUTO else {connection.version: SERVED[connection.version]}
+    )
+    return next((ours for ours, word in wanted.items() if any(said.startswith(word) for said in served)), "")
+
+
+def rights_of(tenant: Tenant, rights: Rights) -> Iterator[Finding]:
+    """Say of each right whether the key has it; that of statuses counts only where they are to reach the CRM."""
+    lacking = scopes.missing(rights)
+    for scope, check in words.SCOPES.items():
+        if scope != "user_write" or tenant.rules.status_sync == TransferRules.StatusSync.BOTH:
+            yield of(check, is_ok=scope not in lacking, scope=scope)
+
+
+def public_address() -> Iterator[Finding]:
+    """Say whether others can reach us."""
+    host = urlsplit(settings.PUBLIC_URL).hostname or ""
+    is_fit = settings.PUBLIC_URL.startswith("https://") and "." in host and not remote.is_private_literal(host)
+    is_fit = is_fit or remote.is_trusted(settings.PUBLIC_URL)
+    yield of(words.PUBLIC_ADDRESS, is_ok=is_fit, address=settings.PUBLIC_URL)
+
+
+def _stores(tenant: Tenant, rights: Rights) -> Iterator[Finding]:
+    if not rights.sites:  # The key sees every store, or the CRM does not tell.
+        return
+    own = VirtualNumber.objects.filter(tenant=tenant, is_active=True)
+    used = {*own.exclude(site="").values_list("site", flat=True), *filter(None, [tenant.crm.site])}
+    out_of_reach = sorted(used - set(rights.sites))
+    yield of(words.STORES, is_ok=not out_of_reach, stores=", ".join(out_of_reach))
+    if len(rights.sites) > 1:
+        without = [] if tenant.crm.site else [str(number) for number in own.filter(site="")]
+        yield of(words.STORE_CHOSEN, is_ok=not without, numbers=", ".join(without[:LONGEST_LIST]))
+
+
+def _each(tenant: Tenant, looks: Iterator[Look]) -> Iterator[Finding]:
+    """Go on with the next look where one is not permitted: the missing right is named by its own check."""
+    is_away = False
+    for one in looks:
+        try:
+            yield from one()
+        except remote.RemoteError as exc:
+            if exc.code not in {refusals.SCOPE, refusals.METHOD_ABSENT} and not is_away:
+                is_away = True
+                yield refused(exc, tenant.crm)
+
+
+def _further(tenant: Tenant, client: RetailCrmClient, rights: Rights, *, now: datetime) -> Iterator[Look]:
+    yield lambda: _time_zone(client)
+    if tenant.activated_at:  # Before that no module is expected there.
+        yield lambda: _module(tenant, client)
+    yield lambda: _others(tenant, client, now=now)
+
+
+def _time_zone(client: RetailCrmClient) -> Iterator[Finding]:
+    zone = client.time_zone()
+    yield of(words.TIME_ZONE, is_ok=bool(zone), zone=zone)
+
+
+def _module(tenant: Tenant, client: RetailCrmClient) -> Iterator[Finding]:
+    state = client.module(module.code(tenant))
+    yield of(words.MODULE_REGISTERED, is_ok=state is not None)
+    if state is not None:
+        yield of(words.MODULE_FROZEN, is_ok=not state.is_frozen)
+        yield of(words.MODULE_ACTIVE, is_ok=state.is_on)
+        strange = _strange_addresses(tenant, state)
+        yield of(words.MODULE_ADDRESSES, is_ok=not strange, fields=", ".join(strange))
+
+
+def _strange_addresses(tenant: Tenant, state: ModuleState) -> list[str]:
+    """Return the fields that name another address than ours; one the CRM does not give back is none."""
+    ours = module.addresses(tenant)
+    wanted = {
+        "makeCallUrl": ours["make_call"],
+        "changeUserStatusUrl": ours["change_user_status"],
+        "baseUrl": ours["activity"].removesuffix("/activity/"),
+    }
+    return [name for name, url in state.addresses if url and url.rstrip("/") != wanted[name].rstrip("/")]
+
+
+def _links(tenant: Tenant) -> Finding:
+    here = Employee.objects.filter(tenant=tenant, is_dismissed=False, crm_user_id=None)
+    names = list(here.exclude(linked_by=Employee.LinkedBy.NOT_NEEDED).values_list("full_name", flat=True))
+    more = f" … (+{len(names) - LONGEST_LIST})" if len(names) > LONGEST_LIST else ""
+    return of(words.USERS_LINKED, is_ok=not names, names=", ".join(names[:LONGEST_LIST]) + more)
+
+
+def _others(tenant: Tenant, client: RetailCrmClient, *, now: datetime) -> Iterator[Finding]:
+    """Look for calls in the account's history that we did not write."""
+    lately = [call for call in client.history() if call.began_at is None or call.began_at > now - LATELY]
+    ours = Call.objects.filter(tenant=tenant, started_at__gt=now - 2 * LATELY).values_list("session_id", flat=True)
+    known = {lines.external_id(session_id) for session_id in ours}
+    count = sum(1 for call in lately if call.external_id and call.external_id not in known)
+    yield of(words.OTHER_TELEPHONY, is_ok=not count, count=count)

@@ -1,0 +1,41 @@
+"""What the CRM did not know when we named it: extensions, users, stores; counted by day."""
+
+from datetime import date
+
+from django.db import models, transaction
+from django.db.models import F
+from django.utils.translation import gettext_lazy as _
+
+from tenants.models import Tenant
+
+
+class Stray(models.Model):
+    """One id the CRM does not know, and how often it said so on one day."""
+
+    class Kind(models.TextChoices):
+        CODE = "CODE", _("extension")
+        USER = "USER", _("user")
+        STORE = "STORE", _("store")
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="strays", verbose_name=_("client"))
+    kind = models.CharField(_("kind"), max_length=5, choices=Kind.choices)
+    value = models.CharField(_("id"), max_length=100)
+    on = models.DateField(_("day"))
+    times = models.PositiveIntegerField(_("times"), default=0)
+
+    class Meta:
+        verbose_name = _("id unknown to the CRM")
+        verbose_name_plural = _("ids unknown to the CRM")
+        ordering = ("-on", "kind", "value")
+        constraints = [models.UniqueConstraint(fields=["tenant", "kind", "value", "on"], name="stray_once_a_day")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.value}"
+
+    @classmethod
+    @transaction.atomic
+    def count(cls, tenant: Tenant, kind: str, values: tuple[object, ...], *, on: date) -> None:
+        """Count each of these ids once more."""
+        for value in values:
+            row, _is_new = cls.objects.get_or_create(tenant=tenant, kind=kind, value=str(value)[:100], on=on)
+            cls.objects.filter(pk=row.pk).update(times=F("times") + 1)

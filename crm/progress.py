@@ -1,0 +1,104 @@
+"""The press of the button: one step a task, each shown as it goes, taken up again where a worker was killed."""
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from connector_project.queue import enqueue
+from crm import checkup
+from crm.activation import ActivationFailed, take
+from crm.checkup import CHECKS
+from crm.models import Activation
+from tenants.finding import Finding
+from tenants.models import Tenant
+
+TASK = "crm.tasks.go_on_activating"
+LEASE = timedelta(minutes=2)  # longer than a task of the fast queue may run
+# Whoever holds the link may try keys; a machine that tries many is held up.
+PRESSES = 10
+WINDOW = timedelta(minutes=10)
+Step, State = Activation.Step, Activation.State
+STEPS = list(Step)
+
+
+class TooManyPresses(Exception):
+    """The button was pressed too often; try again in some minutes."""
+
+
+@transaction.atomic
+def press(tenant: Tenant, *, now: datetime) -> Activation:
+    """Begin to switch a client on; while that runs, or when he is on, another press changes nothing.
+
+    Raises TooManyPresses.
+    """
+    fresh = {"state": State.FAILED, "step": Step.UIS, "pressed_at": now, "presses_since": now}
+    row, _is_new = Activation.objects.select_for_update().get_or_create(tenant=tenant, defaults=fresh)
+    if row.state == State.RUNNING or (row.state == State.DONE and _is_well(tenant)):
+        return row
+    _count(row, now=now)
+    row.state, row.step, row.pressed_at, row.ended_at = State.RUNNING, Step.UIS, now, None
+    row.code, row.about, row.next_attempt_at = "", {}, now + LEASE
+    row.save()
+    enqueue(TASK, tenant.pk, queue="fast")
+    return row
+
+
+def go_on(tenant: Tenant, *, now: datetime) -> None:
+    """Do the step an activation stands at, and queue the next; stop where somebody must act first."""
+    row = Activation.objects.filter(tenant=tenant, state=State.RUNNING).first()
+    if row is None:
+        return
+    step = Step(row.step)
+    try:
+        take(tenant, step, now=now)
+    except ActivationFailed as exc:
+        _stop(row, step, exc.finding, now=now)
+    else:
+        _advance(row, step, now=now)
+
+
+def resume_left(*, now: datetime) -> int:
+    """Take up activations whose worker died or whose push was lost; return how many."""
+    with transaction.atomic():
+        left = list(Activation.objects.filter(state=State.RUNNING, next_attempt_at__lte=now))
+        for row in left:
+            Activation.objects.filter(pk=row.pk).update(next_attempt_at=now + LEASE)
+            enqueue(TASK, row.tenant_id, queue="fast")
+    return len(left)
+
+
+def cause(row: Activation) -> Finding | None:
+    """Return why an activation stopped; None where it did not."""
+    check = CHECKS.get(row.code)
+    return Finding(check, is_ok=False, about=row.about) if check else None
+
+
+def _is_well(tenant: Tenant) -> bool:
+    return tenant.activated_at is not None and not tenant.uis.denied_at and not tenant.crm.denied_at
+
+
+def _count(row: Activation, *, now: datetime) -> None:
+    if row.presses_since is None or now - row.presses_since > WINDOW:
+        row.presses, row.presses_since = 0, now
+    if row.presses >= PRESSES:
+        raise TooManyPresses
+    row.presses += 1
+
+
+@transaction.atomic
+def _advance(row: Activation, step: Activation.Step, *, now: datetime) -> None:
+    """Go to the next step, once: two workers at the same step are harmless, two at different ones would not be."""
+    here = Activation.objects.filter(pk=row.pk, state=State.RUNNING, step=step, pressed_at=row.pressed_at)
+    if step is STEPS[-1]:
+        if here.update(state=State.DONE, ended_at=now, next_attempt_at=None):
+            checkup.ask(row.tenant, now=now)
+    elif here.update(step=STEPS[STEPS.index(step) + 1], next_attempt_at=now + LEASE):
+        enqueue(TASK, row.tenant_id, queue="fast")
+
+
+@transaction.atomic
+def _stop(row: Activation, step: Activation.Step, finding: Finding, *, now: datetime) -> None:
+    here = Activation.objects.filter(pk=row.pk, state=State.RUNNING, step=step, pressed_at=row.pressed_at)
+    here.update(
+        state=State.FAILED, ended_at=now, next_attempt_at=None, code=finding.check.code, about=dict(finding.about)
+    )

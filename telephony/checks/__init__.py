@@ -1,0 +1,35 @@
+"""What can be wrong on UIS's side: every check, its sentence, and the look that decides it."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from telephony.checks import heard, look, words
+from telephony.checks.look import refused, zone
+from tenants.finding import Check, Finding, bad
+from tenants.models import Tenant
+
+__all__ = ["ALL", "key_missing", "of_account", "of_notifications", "refused", "zone"]
+
+ALL: tuple[Check, ...] = (
+    *(words.KEY_GIVEN, words.ANSWERS, words.KEY, words.KEY_TERM, words.KEY_BLOCK, words.ADDRESS_LIST, words.ACCOUNT),
+    *(words.TIME_ZONE, words.RIGHT_EMPLOYEES, words.EMPLOYEES, words.EXTENSIONS, words.EXTENSIONS_UNIQUE),
+    *(words.RIGHT_STATUSES, words.RIGHT_NUMBERS, words.NUMBERS, words.DEFAULT_NUMBER),
+    *(words.CALL_API, words.RIGHT_CALL_API, words.OWN_INTEGRATION, words.POINTS, words.CLOCKS),
+    *words.SEEN.values(),
+    *words.TEMPLATES.values(),
+)
+
+
+def key_missing() -> Finding:
+    """Return that there is no key to try."""
+    return bad(words.KEY_GIVEN)
+
+
+def of_account(tenant: Tenant, *, now: datetime) -> Iterator[Finding]:
+    """Yield what UIS itself answers; some ten requests."""
+    return look.look(tenant, now=now)
+
+
+def of_notifications(tenant: Tenant, *, now: datetime) -> Iterator[Finding]:
+    """Yield what the notifications that came tell; asks nobody outside."""
+    return heard.look(tenant, now=now)

@@ -1,0 +1,160 @@
+"""Looks at a client's UIS: what the account answers, and what its notifications tell."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from zoneinfo import available_timezones
+
+from connector_project import remote
+from telephony import clients, points
+from telephony.checks import words
+from telephony.uis.client import UisClient
+from telephony.uis.types import Person
+from tenants.finding import Check, Finding, bad, good, of
+from tenants.models import Employee, Tenant, TransferRules, VirtualNumber
+
+INTEGRATION_LOOKED_BACK = timedelta(days=2)
+LONGEST_LIST = 10
+# What shuts the door, and the one check each belongs to.
+DOORS = {
+    "access_token_invalid": words.KEY,
+    "auth_error": words.KEY,
+    "access_token_expired": words.KEY_TERM,
+    "access_token_blocked": words.KEY_BLOCK,
+    "ip_not_whitelisted": words.ADDRESS_LIST,
+    "account_inactive": words.ACCOUNT,
+}
+OPEN = (words.KEY, words.KEY_TERM, words.KEY_BLOCK, words.ADDRESS_LIST, words.ACCOUNT, words.ANSWERS)
+_ADDRESS = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b|\b[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}\b", re.ASCII)
+
+
+def look(tenant: Tenant, *, now: datetime) -> Iterator[Finding]:
+    """Yield what each check of the account finds; what a shut door hides is left out."""
+    if not tenant.uis.access_token:
+        yield bad(words.KEY_GIVEN)
+        return
+    yield good(words.KEY_GIVEN)
+    client = clients.uis_client(tenant.uis, is_live=True)
+    try:
+        account = client.account()
+    except remote.RemoteError as exc:
+        yield refused(exc)
+        return
+    yield from map(good, OPEN)
+    yield zone(account.time_zone or tenant.uis.time_zone)
+    yield from _each(_rights(tenant, client, now=now))
+
+
+def refused(exc: remote.RemoteError) -> Finding:
+    """Return the finding that a refusal of UIS, or its silence, stands for."""
+    if exc.code == "limit_exceeded":
+        return bad(words.POINTS, left=0, limit="…")
+    check = DOORS.get(exc.code)
+    if check is None:
+        return bad(words.ANSWERS, says=exc)
+    named = _ADDRESS.search(str(exc))
+    return bad(check, address=named[0] if named else "")
+
+
+def zone(name: str) -> Finding:
+    """Say whether a zone's name is one we know."""
+    return of(words.TIME_ZONE, is_ok=name in available_timezones(), zone=name)
+
+
+def _each(looks: Iterator[Callable[[], Iterator[Finding]]]) -> Iterator[Finding]:
+    """Go on with the next look where one meets a fault of its own; say so once."""
+    is_away = False
+    for one in looks:
+        try:
+            yield from one()
+        except remote.RemoteError as exc:
+            if not is_away:
+                yield refused(exc)
+            is_away = True
+
+
+def _rights(tenant: Tenant, client: UisClient, *, now: datetime) -> Iterator[Callable[[], Iterator[Finding]]]:
+    yield lambda: _staff(tenant, client)
+    if tenant.rules.status_sync != TransferRules.StatusSync.OFF:
+        yield lambda: iter([of(words.RIGHT_STATUSES, is_ok=client.may_change_employees())])
+    yield lambda: _numbers(tenant, client)
+    yield lambda: _call_api(client)
+    yield lambda: iter([of(words.OWN_INTEGRATION, is_ok=not _is_integrated(client, now=now))])
+    yield lambda: iter([_points(tenant, now=now)])
+
+
+def _staff(tenant: Tenant, client: UisClient) -> Iterator[Finding]:
+    try:
+        staff = client.employees()
+    except remote.AccessDenied as exc:
+        if exc.code != "forbidden":
+            raise
+        yield bad(words.RIGHT_EMPLOYEES)
+        return
+    yield good(words.RIGHT_EMPLOYEES)
+    yield of(words.EMPLOYEES, is_ok=bool(staff), count=len(staff))
+    if staff:
+        linked = Employee.objects.filter(tenant=tenant, crm_user_id__isnull=False).values_list("uis_id", flat=True)
+        yield from extensions(staff, linked=set(linked))
+
+
+def extensions(staff: Sequence[Person], *, linked: set[int]) -> Iterator[Finding]:
+    """Say who needs an extension and has none, and who shares one: those with a CRM user, or all when nobody has."""
+    having = [person for person in staff if person.extension]
+    without = [person for person in staff if not person.extension and (person.uis_id in linked or not having)]
+    yield of(words.EXTENSIONS, is_ok=not without, names=_names(person.full_name for person in without))
+    if having:
+        counts = Counter(person.extension for person in having)
+        shared = [f"{person.full_name} ({person.extension})" for person in having if counts[person.extension] > 1]
+        yield of(words.EXTENSIONS_UNIQUE, is_ok=not shared, names=_names(iter(shared)))
+
+
+def _numbers(tenant: Tenant, client: UisClient) -> Iterator[Finding]:
+    try:
+        active = {number.number for number in client.virtual_numbers() if number.is_active}
+    except remote.AccessDenied as exc:
+        if exc.code != "forbidden":
+            raise
+        yield bad(words.RIGHT_NUMBERS)
+        return
+    yield good(words.RIGHT_NUMBERS)
+    yield of(words.NUMBERS, is_ok=bool(active))
+    if active:
+        chosen = VirtualNumber.objects.filter(tenant=tenant, is_default=True).values_list("number", flat=True).first()
+        # The only number there is needs no choice.
+        yield of(words.DEFAULT_NUMBER, is_ok=chosen in active if chosen else len(active) == 1)
+
+
+def _call_api(client: UisClient) -> Iterator[Finding]:
+    missing: Check | None = None
+    try:
+        client.try_call_api()
+    except remote.AccessDenied as exc:
+        missing = {"component_disabled": words.CALL_API, "forbidden": words.RIGHT_CALL_API}.get(exc.code)
+        if missing is None:
+            raise
+    if missing is not words.CALL_API:
+        yield good(words.CALL_API)
+        yield of(words.RIGHT_CALL_API, is_ok=missing is None)
+    else:
+        yield bad(words.CALL_API)
+
+
+def _is_integrated(client: UisClient, *, now: datetime) -> bool:
+    return client.has_calls_of("retailcrm", since=now - INTEGRATION_LOOKED_BACK, till=now)
+
+
+def _points(tenant: Tenant, *, now: datetime) -> Finding:
+    """The minute's points come back by themselves; those of the day may be gone for hours."""
+    tenant.uis.refresh_from_db(fields=["data_limits", "call_limits"])
+    low = [seen for seen in (tenant.uis.data_limits, tenant.uis.call_limits) if points.is_low_today(seen, now=now)]
+    about = low[0] if low else {}
+    return of(words.POINTS, is_ok=not low, left=about.get("day_remaining"), limit=about.get("day_limit"))
+
+
+def _names(names: Iterator[str]) -> str:
+    """Return names as a list a person can read to its end."""
+    listed = list(names)
+    more = f" … (+{len(listed) - LONGEST_LIST})" if len(listed) > LONGEST_LIST else ""
+    return ", ".join(listed[:LONGEST_LIST]) + more

@@ -1,0 +1,190 @@
+"""The checks of a client's UIS: stable codes, sentences, who must act, and where."""
+
+from django.utils.translation import gettext_lazy as _
+
+from telephony import lamps
+from telephony.uis.templates import EVENTS
+from telephony.uis.types import Event
+from tenants.finding import Check, Who
+
+_USERS = _("UIS: Administrator → User management.")
+_SECURITY = _("UIS: Administrator → Account → Rules and security settings, tab API.")
+_TARIFF = _("UIS: Account → Tariffs and options.")
+_STAFF = _("UIS: Administrator → Employees.")
+_NOTICES = _("UIS: Notifications.")
+
+KEY_GIVEN = Check(
+    code="UIS_KEY_GIVEN",
+    who=Who.CLIENT,
+    good=_("The UIS key is entered."),
+    bad=_("The UIS key is missing. Make one and enter it here."),
+    where=_USERS,
+)
+ANSWERS = Check(
+    code="UIS_ANSWERS",
+    who=Who.UIS,
+    good=_("UIS answers."),
+    bad=_("UIS does not answer as it should: %(says)s Try again in a few minutes."),
+)
+KEY = Check(
+    code="UIS_KEY",
+    who=Who.CLIENT,
+    good=_("UIS knows the key."),
+    bad=_("UIS does not know this key. Check that it is whole and of this brand, or make a new one."),
+    where=_USERS,
+)
+KEY_TERM = Check(
+    code="UIS_KEY_TERM",
+    who=Who.CLIENT,
+    good=_("The UIS key has not expired."),
+    bad=_("The UIS key has expired. Make a permanent one."),
+    where=_USERS,
+)
+KEY_BLOCK = Check(
+    code="UIS_KEY_BLOCK",
+    who=Who.CLIENT,
+    good=_("The UIS key is not blocked."),
+    bad=_("The UIS key is blocked. Unblock it or make a new one."),
+    where=_USERS,
+)
+ADDRESS_LIST = Check(
+    code="UIS_ADDRESS_LIST",
+    who=Who.CLIENT,
+    good=_("UIS lets our server in."),
+    bad=_("UIS does not let our server in. Add its address %(address)s to the list."),
+    where=_SECURITY,
+)
+ACCOUNT = Check(
+    code="UIS_ACCOUNT",
+    who=Who.UIS,
+    good=_("The UIS account is active."),
+    bad=_("The UIS account is switched off. Contact the support of UIS."),
+)
+TIME_ZONE = Check(
+    code="UIS_TIME_ZONE",
+    who=Who.OPERATOR,
+    good=_("The time zone of UIS is known: %(zone)s."),
+    bad=_(
+        "UIS names no time zone that we know (“%(zone)s”). Set the zone of UIS in the admin, or calls get wrong times."
+    ),
+)
+POINTS = Check(
+    code="UIS_POINTS",
+    who=Who.CLIENT,
+    good=_("There are points left for requests to UIS."),
+    bad=_("The points for requests to UIS are used up or nearly so (%(left)s of %(limit)s left). Raise the limit."),
+    where=_TARIFF,
+)
+RIGHT_EMPLOYEES = Check(
+    code="UIS_RIGHT_EMPLOYEES",
+    who=Who.CLIENT,
+    good=_("The key may see employees."),
+    bad=_("The key's user may not see employees. Give him the right “Employees: view”."),
+    where=_USERS,
+)
+RIGHT_STATUSES = Check(
+    code="UIS_RIGHT_STATUSES",
+    who=Who.CLIENT,
+    good=_("The key may change employees' statuses."),
+    bad=_("The key's user may not change employees, so statuses cannot follow. Give him the right “Employees: edit”."),
+    where=_USERS,
+)
+RIGHT_NUMBERS = Check(
+    code="UIS_RIGHT_NUMBERS",
+    who=Who.CLIENT,
+    good=_("The key may see virtual numbers."),
+    bad=_("The key's user may not see virtual numbers. Give him the right “Number management: view”."),
+    where=_USERS,
+)
+CALL_API = Check(
+    code="UIS_CALL_API",
+    who=Who.CLIENT,
+    good=_("Calls can be started from the CRM."),
+    bad=_("The option “Call API basic set” is not bought, so a click in the CRM cannot start a call."),
+    where=_TARIFF,
+)
+RIGHT_CALL_API = Check(
+    code="UIS_RIGHT_CALL_API",
+    who=Who.CLIENT,
+    good=_("The key's user may use the Call API."),
+    bad=_("The key's user lacks the tick “Access to Call API”, so a click in the CRM cannot start a call."),
+    where=_USERS,
+)
+EMPLOYEES = Check(
+    code="UIS_EMPLOYEES",
+    who=Who.CLIENT,
+    good=_("UIS has employees (%(count)s)."),
+    bad=_("UIS has no employees. Add those who take calls."),
+    where=_STAFF,
+)
+EXTENSIONS = Check(
+    code="UIS_EXTENSIONS",
+    who=Who.CLIENT,
+    good=_("Employees have extensions."),
+    bad=_("Without an extension there is no call button in the CRM. Give one to: %(names)s."),
+    where=_STAFF,
+)
+EXTENSIONS_UNIQUE = Check(
+    code="UIS_EXTENSIONS_UNIQUE",
+    who=Who.CLIENT,
+    good=_("No extension belongs to two employees."),
+    bad=_("Two employees share an extension, so cards would go to the wrong one: %(names)s."),
+    where=_STAFF,
+)
+NUMBERS = Check(
+    code="UIS_NUMBERS",
+    who=Who.CLIENT,
+    good=_("There is an active virtual number."),
+    bad=_("There is no active virtual number, so no call can come or go."),
+    where=_("UIS: Virtual numbers."),
+)
+DEFAULT_NUMBER = Check(
+    code="DEFAULT_NUMBER",
+    who=Who.CLIENT,
+    good=_("The number for outgoing calls is chosen."),
+    bad=_(
+        "The number that calls from the CRM go out with is not chosen or not active. Choose it on the client's page."
+    ),
+)
+OWN_INTEGRATION = Check(
+    code="UIS_OWN_INTEGRATION",
+    who=Who.CLIENT,
+    good=_("UIS's own integration with retailCRM is off."),
+    bad=_("UIS's own integration with retailCRM is at work: every call would come twice. Switch it off."),
+    where=_("UIS: Integrations → retailCRM."),
+)
+CLOCKS = Check(
+    code="CLOCKS",
+    who=Who.OPERATOR,
+    good=_("The clocks of UIS and of our server agree."),
+    bad=_(
+        "Notifications come %(seconds)s s away from the time they name. Check UIS's zone in the admin and our clock."
+    ),
+)
+
+
+def seen(event: Event) -> Check:
+    """Return the check that notifications of this event arrive."""
+    return Check(
+        code=f"EVENT_{event.name}",
+        who=Who.CLIENT,
+        good=_("Notifications “%(event)s” arrive."),
+        bad=_("No notification “%(event)s” came in the last %(days)s days. Set it up as the client's page shows."),
+        where=_NOTICES,
+    )
+
+
+def template(event: Event) -> Check:
+    """Return the check that the body typed in for this event is right."""
+    return Check(
+        code=f"TEMPLATE_{event.name}",
+        who=Who.CLIENT,
+        good=_("The body of “%(event)s” is right."),
+        bad=_("The body of “%(event)s” is broken. Copy it from the client's page again."),
+        variants=lamps.SENTENCES,
+        where=_NOTICES,
+    )
+
+
+SEEN = {event: seen(event) for event in EVENTS}
+TEMPLATES = {event: template(event) for event in EVENTS}
