@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TypeVar
 
 from django.db import transaction
 
@@ -17,7 +16,6 @@ from telephony.models import Call
 from tenants.finding import Finding
 from tenants.models import CrmConnection, Tenant, UisConnection
 
-AnswerT = TypeVar("AnswerT")
 Step = Activation.Step
 
 
@@ -59,7 +57,10 @@ def find_out(connection: CrmConnection) -> None:
 def _try_uis(tenant: Tenant, _now: datetime) -> None:
     if not tenant.uis.access_token:
         raise ActivationFailed(uis_checks.key_missing())
-    account = _of_uis(uis_clients.uis_client(tenant.uis, is_live=True).account)
+    try:
+        account = uis_clients.uis_client(tenant.uis, is_live=True).account()
+    except remote.RemoteError as exc:
+        raise ActivationFailed(uis_checks.refused(exc)) from exc
     _need(uis_checks.zone(account.time_zone or tenant.uis.time_zone))
     if account.time_zone:
         tenant.uis.time_zone = account.time_zone
@@ -72,7 +73,11 @@ def _try_crm(tenant: Tenant, _now: datetime) -> None:
 
 def _bring_people(tenant: Tenant, now: datetime) -> None:
     client = uis_clients.uis_client(tenant.uis, is_live=True)
-    employees.save(tenant, _of_uis(lambda: employees.fetch(client)), now=now)
+    try:
+        staff = employees.fetch(client)
+    except remote.RemoteError as exc:
+        raise ActivationFailed(uis_checks.no_employees(exc)) from exc
+    employees.save(tenant, staff, now=now)
 
 
 def _link(tenant: Tenant, now: datetime) -> None:
@@ -106,17 +111,9 @@ def _need(finding: Finding) -> None:
         raise ActivationFailed(finding)
 
 
-def _of_uis(question: Callable[[], AnswerT]) -> AnswerT:
-    """Ask UIS; turn its refusal into what a person can do."""
+def _of_crm(tenant: Tenant, question: Callable[[], object]) -> None:
+    """Ask the CRM; turn its refusal into what a person can do."""
     try:
-        return question()
-    except remote.RemoteError as exc:
-        raise ActivationFailed(uis_checks.refused(exc)) from exc
-
-
-def _of_crm(tenant: Tenant, question: Callable[[], AnswerT]) -> AnswerT:
-    """The same for the CRM."""
-    try:
-        return question()
+        question()
     except remote.RemoteError as exc:
         raise ActivationFailed(checks.refused(exc, tenant.crm)) from exc

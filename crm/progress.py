@@ -15,32 +15,39 @@ from tenants.models import Tenant
 TASK = "crm.tasks.go_on_activating"
 LEASE = timedelta(minutes=2)  # longer than a task of the fast queue may run
 # Whoever holds the link may try keys; a machine that tries many is held up.
-PRESSES = 10
+ATTEMPTS = 20
 WINDOW = timedelta(minutes=10)
 Step, State = Activation.Step, Activation.State
 STEPS = list(Step)
 
 
-class TooManyPresses(Exception):
-    """The button was pressed too often; try again in some minutes."""
+class TooManyAttempts(Exception):
+    """Somebody did too much on the client's page at once; he may go on in some minutes."""
 
 
 @transaction.atomic
 def press(tenant: Tenant, *, now: datetime) -> Activation:
-    """Begin to switch a client on; while that runs, or when he is on, another press changes nothing.
-
-    Raises TooManyPresses.
-    """
-    fresh = {"state": State.FAILED, "step": Step.UIS, "pressed_at": now, "presses_since": now}
-    row, _is_new = Activation.objects.select_for_update().get_or_create(tenant=tenant, defaults=fresh)
+    """Begin to switch a client on; while that runs, or when he is on, another press changes nothing."""
+    row = _row(tenant)
     if row.state == State.RUNNING or (row.state == State.DONE and _is_well(tenant)):
         return row
-    _count(row, now=now)
     row.state, row.step, row.pressed_at, row.ended_at = State.RUNNING, Step.UIS, now, None
     row.code, row.about, row.next_attempt_at = "", {}, now + LEASE
     row.save()
     enqueue(TASK, tenant.pk, queue="fast")
     return row
+
+
+@transaction.atomic
+def count_attempt(tenant: Tenant, *, now: datetime) -> None:
+    """Count one act on the client's page. Raises TooManyAttempts."""
+    row = _row(tenant)
+    if row.attempts_since is None or now - row.attempts_since > WINDOW:
+        row.attempts, row.attempts_since = 0, now
+    if row.attempts >= ATTEMPTS:
+        raise TooManyAttempts
+    row.attempts += 1
+    row.save(update_fields=["attempts", "attempts_since"])
 
 
 def go_on(tenant: Tenant, *, now: datetime) -> None:
@@ -77,12 +84,8 @@ def _is_well(tenant: Tenant) -> bool:
     return tenant.activated_at is not None and not tenant.uis.denied_at and not tenant.crm.denied_at
 
 
-def _count(row: Activation, *, now: datetime) -> None:
-    if row.presses_since is None or now - row.presses_since > WINDOW:
-        row.presses, row.presses_since = 0, now
-    if row.presses >= PRESSES:
-        raise TooManyPresses
-    row.presses += 1
+def _row(tenant: Tenant) -> Activation:
+    return Activation.objects.select_for_update().get_or_create(tenant=tenant)[0]
 
 
 @transaction.atomic

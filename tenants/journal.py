@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 
 from tenants.models import Change, Tenant
 
@@ -14,7 +14,7 @@ def note(
     verb: Change.Verb,
     *,
     now: datetime,
-    by: AbstractBaseUser | AnonymousUser | None = None,
+    by: User | AnonymousUser | None = None,
     is_client: bool = False,
     part: object = "",
     field: object = "",
@@ -26,7 +26,7 @@ def note(
         tenant=tenant,
         tenant_name=tenant.name,
         at=now,
-        user=by if by is not None and by.is_authenticated else None,
+        user=by if isinstance(by, User) else None,
         is_client=is_client,
         verb=verb,
         part=str(part)[:250],

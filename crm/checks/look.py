@@ -158,7 +158,7 @@ def _strange_addresses(tenant: Tenant, state: ModuleState) -> list[str]:
         "changeUserStatusUrl": ours["change_user_status"],
         "baseUrl": ours["activity"].removesuffix("/activity/"),
     }
-    return [name for name, url in state.addresses if url and url.rstrip("/") != wanted[name].rstrip("/")]
+    return [name for name, url in state.addresses if url.rstrip("/") != wanted[name].rstrip("/")]
 
 
 def _links(tenant: Tenant) -> Finding:

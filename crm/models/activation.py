@@ -17,20 +17,22 @@ class Activation(models.Model):
         ON = "ON", _("The connection is switched on")
 
     class State(models.TextChoices):
+        NEW = "NEW", _("not begun")
         RUNNING = "RUNNING", _("running")
         FAILED = "FAILED", _("stopped")
         DONE = "DONE", _("done")
 
     tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="activation", verbose_name=_("client"))
-    state = models.CharField(_("state"), max_length=7, choices=State.choices)
-    step = models.CharField(_("step"), max_length=6, choices=Step.choices)  # the one at work, or that failed
-    pressed_at = models.DateTimeField(_("pressed"))
+    state = models.CharField(_("state"), max_length=7, choices=State.choices, default=State.NEW)
+    # The one at work, or that failed.
+    step = models.CharField(_("step"), max_length=6, choices=Step.choices, default=Step.UIS)
+    pressed_at = models.DateTimeField(_("pressed"), null=True)
     ended_at = models.DateTimeField(_("ended"), null=True)
     next_attempt_at = models.DateTimeField(null=True)  # when the sweep takes up what a killed worker left
     code = models.CharField(_("cause"), max_length=60, blank=True)
     about = models.JSONField(default=dict)  # what its sentence names
-    presses = models.PositiveSmallIntegerField(default=0)  # in the window that began at `presses_since`
-    presses_since = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)  # on the client's page, since `attempts_since`
+    attempts_since = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name = _("activation")

@@ -78,8 +78,10 @@ class _Telephony(_Answer):
     def codes(self) -> tuple[tuple[int, str], ...]:
         return tuple((item.userId, item.code) for item in self.additionalCodes)
 
-    def addresses(self) -> tuple[tuple[str, str], ...]:
-        return (("makeCallUrl", self.makeCallUrl), ("changeUserStatusUrl", self.changeUserStatusUrl))
+    def addresses(self, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+        """Return those that are given back, by their names."""
+        all_of_them = (*more, ("makeCallUrl", self.makeCallUrl), ("changeUserStatusUrl", self.changeUserStatusUrl))
+        return tuple((name, url) for name, url in all_of_them if url)
 
 
 class _Integrations(_Answer):
@@ -100,7 +102,7 @@ class ModuleV5(_Answer):
         module = self.integrationModule
         telephony = module.integrations.telephony
         return ModuleState(
-            module.active, telephony.codes(), module.freeze, (("baseUrl", module.baseUrl), *telephony.addresses())
+            module.active, telephony.codes(), module.freeze, telephony.addresses(("baseUrl", module.baseUrl))
         )
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from datetime import datetime
 
+from connector_project import remote
 from telephony.checks import heard, look, words
 from telephony.checks.look import refused, zone
 from tenants.finding import Check, Finding, bad
 from tenants.models import Tenant
 
-__all__ = ["ALL", "key_missing", "of_account", "of_notifications", "refused", "zone"]
+__all__ = ["ALL", "key_missing", "no_employees", "of_account", "of_notifications", "refused", "zone"]
 
 ALL: tuple[Check, ...] = (
     *(words.KEY_GIVEN, words.ANSWERS, words.KEY, words.KEY_TERM, words.KEY_BLOCK, words.ADDRESS_LIST, words.ACCOUNT),
@@ -18,6 +19,11 @@ ALL: tuple[Check, ...] = (
     *words.SEEN.values(),
     *words.TEMPLATES.values(),
 )
+
+
+def no_employees(exc: remote.RemoteError) -> Finding:
+    """Return why the employees could not be brought."""
+    return refused(exc, right=words.RIGHT_EMPLOYEES)
 
 
 def key_missing() -> Finding:

@@ -59,6 +59,7 @@ def _clocks(tenant: Tenant, *, now: datetime) -> Iterator[Finding]:
     apart = [
         (received_at - happened_at).total_seconds()
         for received_at, happened_at in told.values_list("received_at", "happened_at")[:CLOCKS_SEEN]
+        if happened_at is not None
     ]
     if apart:
         seconds = round(median(apart))

@@ -46,11 +46,11 @@ def look(tenant: Tenant, *, now: datetime) -> Iterator[Finding]:
     yield from _each(_rights(tenant, client, now=now))
 
 
-def refused(exc: remote.RemoteError) -> Finding:
-    """Return the finding that a refusal of UIS, or its silence, stands for."""
+def refused(exc: remote.RemoteError, *, right: Check | None = None) -> Finding:
+    """Return the finding that a refusal of UIS, or its silence, stands for; `right` is what the request needed."""
     if exc.code == "limit_exceeded":
         return bad(words.POINTS, left=0, limit="…")
-    check = DOORS.get(exc.code)
+    check = right if exc.code == "forbidden" and right else DOORS.get(exc.code)
     if check is None:
         return bad(words.ANSWERS, says=exc)
     named = _ADDRESS.search(str(exc))

@@ -192,6 +192,8 @@ def _admit(account: Account, method: Method, api: str) -> None:
         raise Refusal("component_disabled", component_name=method.component)
     if method.permission and method.permission not in account.permissions:
         raise Refusal("forbidden")
+    if api == "call" and not account.has_call_api_access:
+        raise Refusal("forbidden")
     account.check_points(api)
 
 

@@ -63,7 +63,7 @@ def check_user(account: Account, params: Row) -> None:
 
 
 def _account_rows(account: Account, params: Row) -> list[Row]:
-    return [{"app_id": account.app_id, "name": account.name, "timezone": account.timezone}]
+    return [{"app_id": account.app_id, "name": account.name, "timezone": account.told_timezone or account.timezone}]
 
 
 def _employee_rows(account: Account, params: Row) -> list[Row]:

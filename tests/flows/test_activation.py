@@ -96,13 +96,13 @@ def test_account_with_version_4_only_is_served_by_it(add_tenant, pbx, crm, clien
 @pytest.mark.parametrize(
     ("break_it", "code"),
     [
-        (lambda pbx, crm: setattr(pbx, "token_state", "expired"), "UIS_ACCESS_TOKEN_EXPIRED"),
-        (lambda pbx, crm: setattr(pbx, "is_whitelisted", False), "UIS_IP_NOT_WHITELISTED"),
-        (lambda pbx, crm: setattr(pbx, "is_active", False), "UIS_ACCOUNT_INACTIVE"),
-        (lambda pbx, crm: pbx.permissions.discard("employees: select"), "UIS_FORBIDDEN"),
+        (lambda pbx, crm: setattr(pbx, "token_state", "expired"), "UIS_KEY_TERM"),
+        (lambda pbx, crm: setattr(pbx, "is_whitelisted", False), "UIS_ADDRESS_LIST"),
+        (lambda pbx, crm: setattr(pbx, "is_active", False), "UIS_ACCOUNT"),
+        (lambda pbx, crm: pbx.permissions.discard("employees: select"), "UIS_RIGHT_EMPLOYEES"),
         (lambda pbx, crm: setattr(crm, "key", "another"), "CRM_KEY"),
-        (lambda pbx, crm: crm.scopes.discard("integration_write"), "CRM_SCOPE"),
-        (lambda pbx, crm: crm.scopes.discard("telephony_write"), "CRM_SCOPE"),
+        (lambda pbx, crm: crm.scopes.discard("integration_write"), "CRM_SCOPE_INTEGRATION_WRITE"),
+        (lambda pbx, crm: crm.scopes.discard("telephony_write"), "CRM_SCOPE_TELEPHONY_WRITE"),
         (lambda pbx, crm: (setattr(crm, "serves_v5", False), setattr(crm, "serves_v4", False)), "CRM_VERSION"),
     ],
 )
@@ -134,7 +134,7 @@ def test_key_goes_to_no_strange_address(add_tenant, pbx, crm, crm_world, address
 def test_vendor_that_is_away_is_named(add_tenant, pbx, crm, uis_world):
     uis_world.break_down("timeout")
     returncode, says, _out = add_tenant("--activate")
-    assert (returncode, says.split(":")[0]) == (1, "UIS_UNAVAILABLE")
+    assert (returncode, says.split(":")[0]) == (1, "UIS_ANSWERS")
 
 
 @pytest.mark.parametrize("extra", [["--slug=Не подходит"], ["--timezone=Mars/Olympus"]])
@@ -225,16 +225,21 @@ def test_settings_callback_moves_the_zone(client, tenant):
 
 
 @pytest.mark.parametrize(
-    ("changed", "code"), [({"uis_token": ""}, "UIS_KEY_MISSING"), ({"crm_key": ""}, "CRM_KEY_MISSING")]
+    ("changed", "code"), [({"uis_token": ""}, "UIS_KEY_GIVEN"), ({"crm_key": ""}, "CRM_KEY_GIVEN")]
 )
 def test_missing_key_is_named(add_tenant, pbx, crm, changed, code):
     returncode, says, _out = add_tenant("--activate", **changed)
     assert (returncode, says.split(":")[0]) == (1, code)
 
 
-def test_chosen_version_is_not_asked_about(add_tenant, pbx, crm, crm_world):
-    assert add_tenant("--activate", "--crm-api=v5")[0] == 0
-    assert [asked for asked in crm_world.requests if asked.path.endswith("api-versions")] == []
+def test_chosen_version_is_the_one_spoken(add_tenant, pbx, crm):
+    assert add_tenant("--activate", "--crm-api=v4")[0] == 0
+    assert (crm.modules, len(crm.settings_v4)) == ({}, 1)
+
+
+def test_chosen_version_that_is_not_served_is_named(add_tenant, pbx, crm):
+    crm.serves_v4 = False
+    assert add_tenant("--activate", "--crm-api=v4")[1].startswith("CRM_VERSION: ")
 
 
 def test_unsafe_installation_is_found_before_it_serves(monkeypatch):

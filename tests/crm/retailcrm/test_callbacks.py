@@ -9,7 +9,7 @@ from django.test import RequestFactory
 
 from connector_project import phones
 from connector_project.http import parameters
-from crm import activation, address
+from crm import address, scopes
 from tests.crm.retailcrm.samples import form, load
 
 CALLBACKS = [
@@ -63,4 +63,4 @@ def test_token_of_a_simple_connection_is_the_hmac_of_its_key():
 
 @pytest.mark.parametrize("name", ["simple_connection_config.json", "credentials_telephony_connector.json"])
 def test_documented_scopes_are_enough_for_us(name):
-    assert set(activation.NEEDED) <= set(load(name)["response"]["body"]["scopes"])
+    assert set(scopes.SCOPES) <= set(load(name)["response"]["body"]["scopes"])

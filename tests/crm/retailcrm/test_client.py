@@ -509,9 +509,32 @@ def test_module_answer_reads_info_as_a_list_and_as_a_map(name, answer):
 @pytest.mark.parametrize(
     ("name", "version", "code", "state"),
     [
-        ("v5_module_get_telephony.json", V5, "uis-telephony", ModuleState(True, ((27, "101"), (28, "102")))),
-        ("v5_module_get.json", V5, "mg-fake", ModuleState(True, ())),
-        ("v4_setting_get.json", V4, "fake-pbx", ModuleState(False, ())),
+        (
+            "v5_module_get_telephony.json",
+            V5,
+            "uis-telephony",
+            ModuleState(
+                True,
+                ((27, "101"), (28, "102")),
+                addresses=(
+                    ("baseUrl", "https://pbx.example.com"),
+                    ("makeCallUrl", "https://pbx.example.com/retailcrm/make-call"),
+                    ("changeUserStatusUrl", "https://pbx.example.com/retailcrm/user-status"),
+                ),
+            ),
+        ),
+        (
+            "v5_module_get.json",
+            V5,
+            "mg-fake",
+            ModuleState(True, (), addresses=(("baseUrl", "https://mg-fake.example.com/"),)),
+        ),
+        (
+            "v4_setting_get.json",
+            V4,
+            "fake-pbx",
+            ModuleState(False, (), addresses=(("makeCallUrl", "https://pbx.example.com/make-call"),)),
+        ),
         ("v5_module_get_not_found.json", V5, "no-such-module", None),
     ],
 )
@@ -524,7 +547,7 @@ def test_module_is_read(name, version, code, state):
 @pytest.mark.parametrize(
     ("said", "state"),
     [
-        ({"active": True, "freeze": True}, ModuleState(False, ())),
+        ({"active": True, "freeze": True}, ModuleState(True, (), is_frozen=True)),
         ({"active": False, "integrations": []}, ModuleState(False, ())),
         ({"active": True, "integrations": None}, ModuleState(True, ())),
         (
@@ -713,11 +736,19 @@ def test_user_status_of_somebody_else_is_refused():
     assert line.sent[0]["url"] == load("v5_user_status_not_found.json")["request"]["url"]
 
 
+BEGAN_AT = datetime(2025, 8, 20, 14, 30, 5, tzinfo=ZoneInfo("Europe/Moscow"))
+
+
 def test_history_is_read():
     line, client = asking("v5_calls_list.json")
-    assert list(client.history()) == [HistoryCall("1234567890", "answered")]
+    assert list(client.history()) == [HistoryCall("1234567890", "answered", BEGAN_AT)]
     assert line.sent[0]["url"] == load("v5_calls_list.json")["request"]["url"]
     assert line.sent[0]["query"] == {"limit": "100"}
+
+
+def test_call_of_the_history_without_a_readable_date_is_kept():
+    line = Line({"success": True, "calls": [{"externalId": "1", "result": "answered", "date": "yesterday"}]})
+    assert list(line.client().history()) == [HistoryCall("1", "answered")]
 
 
 def test_history_follows_its_cursor():

@@ -1,0 +1,257 @@
+"""Every wrong set-up is answered by its own check, and by nobody else's."""
+
+import json
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone, translation
+
+from crm import checkup, module
+from tenants.models import Employee, TransferRules, VirtualNumber
+from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
+from tests.flows.templates import send_every_event
+
+
+@pytest.fixture
+def healthy(tenant, pbx, crm, client, hook, run_queue):
+    """A client with nothing wrong: everybody is linked, every event has come."""
+    crm.add_user(29, first_name="Анна", last_name="Сидорова", email="anna@example.com")
+    call_command("sync_employees", "--tenant=romashka", stdout=StringIO())
+    send_every_event(client, hook, pbx)
+    run_queue()
+    tenant.refresh_from_db()
+    return tenant
+
+
+def failing(tenant):
+    """Return what fails, by code."""
+    tenant = type(tenant).objects.select_related("uis", "crm", "rules").get(pk=tenant.pk)
+    return {found.check.code: found for found in checkup.run(tenant, now=timezone.now()) if not found.is_ok}
+
+
+def change(part, **values):
+    """Write to a part of the client what a person could have typed."""
+    type(part).objects.filter(pk=part.pk).update(**values)
+
+
+def _key(world, value):
+    world.tenant.uis.access_token = value
+    world.tenant.uis.save()
+
+
+def _crm(world, **values):
+    for name, value in values.items():
+        setattr(world.tenant.crm, name, value)
+    world.tenant.crm.save()
+
+
+def _module(world):
+    return world.crm.modules[module.code(world.tenant)]
+
+
+def _spend(world):
+    world.pbx.day_limit = 1000
+    world.pbx.spent["data"] += [timezone.now()] * 900
+
+
+def _late_rings(world):
+    call = world.pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN], started_at=timezone.now())
+    for number in range(9):
+        body = call.notification("waiting", employee_id=IVAN)
+        body = {**json.loads(body), "leg_id": 7000 + number} if isinstance(body, str) else {**body, "leg_id": number}
+        an_hour_off = timezone.now() + timedelta(hours=1)
+        body["notification_time"] = world.pbx.stamp(an_hour_off)
+        world.client.post(world.hook, json.dumps(body), content_type="application/json")
+
+
+def _foreign_call(world):
+    began = timezone.now() - timedelta(days=1)
+    local = began.strftime("%Y-%m-%d %H:%M:%S")
+    row = {"externalId": "other-1", "type": "in", "date": local, "phone": "+79990000009", "result": "answered"}
+    world.crm.calls.append({**row, "_manager": None})
+
+
+def _own_integration(world):
+    world.pbx.call(contact=CONTACT, number=NUMBER, source="retailcrm", started_at=timezone.now() - timedelta(hours=3))
+
+
+def _two_stores(world):
+    world.crm.sites = ["shop-one", "shop-two"]
+
+
+def _share_extension(world):
+    world.pbx.employees[PETR]["extension"]["extension_phone_number"] = "101"
+
+
+def _lock_numbers(world):
+    for row in world.pbx.numbers.values():
+        row["status"] = "manual_lock"
+
+
+def _unlink(world):
+    Employee.objects.filter(tenant=world.tenant, uis_id=ANNA).update(crm_user_id=None)
+
+
+def _silence(world, event):
+    world.tenant.notifications.filter(event=event).delete()
+
+
+def _break(world, event, old, new):
+    """Send the event once more, from a template somebody has spoilt."""
+    send_every_event(world.client, world.hook, world.pbx, only=event, spoil=lambda body: body.replace(old, new))
+
+
+WRONG = {
+    "UIS_KEY_GIVEN": lambda world: _key(world, ""),
+    "UIS_KEY": lambda world: _key(world, "no-such-key"),
+    "UIS_KEY_TERM": lambda world: setattr(world.pbx, "token_state", "expired"),
+    "UIS_KEY_BLOCK": lambda world: setattr(world.pbx, "token_state", "blocked"),
+    "UIS_ADDRESS_LIST": lambda world: setattr(world.pbx, "is_whitelisted", False),
+    "UIS_ACCOUNT": lambda world: setattr(world.pbx, "is_active", False),
+    "UIS_ANSWERS": lambda world: world.uis.break_down("503"),
+    "UIS_TIME_ZONE": lambda world: setattr(world.pbx, "told_timezone", "Mars/Olympus"),
+    "UIS_POINTS": _spend,
+    "UIS_RIGHT_EMPLOYEES": lambda world: world.pbx.permissions.discard("employees: select"),
+    "UIS_RIGHT_STATUSES": lambda world: world.pbx.permissions.discard("employees: update"),
+    "UIS_RIGHT_NUMBERS": lambda world: world.pbx.permissions.discard("number_management: select"),
+    "UIS_CALL_API": lambda world: world.pbx.components.clear(),
+    "UIS_RIGHT_CALL_API": lambda world: setattr(world.pbx, "has_call_api_access", False),
+    "UIS_EMPLOYEES": lambda world: world.pbx.employees.clear(),
+    "UIS_EXTENSIONS": lambda world: world.pbx.employees[IVAN].update(extension={}),
+    "UIS_EXTENSIONS_UNIQUE": _share_extension,
+    "UIS_NUMBERS": _lock_numbers,
+    "DEFAULT_NUMBER": lambda world: VirtualNumber.objects.update(is_default=False),
+    "UIS_OWN_INTEGRATION": _own_integration,
+    "CLOCKS": _late_rings,
+    "CRM_KEY_GIVEN": lambda world: _crm(world, key=""),
+    "CRM_ADDRESS": lambda world: _crm(world, address="https://shop.example.com"),
+    "CRM_ACCOUNT": lambda world: _crm(world, address="https://nobody.retailcrm.ru"),
+    "CRM_KEY": lambda world: _crm(world, key="no-such-key"),
+    "CRM_ANSWERS": lambda world: world.retailcrm.break_down("503"),
+    "CRM_VERSION": lambda world: (setattr(world.crm, "serves_v4", False), _crm(world, version="v4")),
+    "CRM_SCOPE_INTEGRATION_READ": lambda world: world.crm.scopes.discard("integration_read"),
+    "CRM_SCOPE_INTEGRATION_WRITE": lambda world: world.crm.scopes.discard("integration_write"),
+    "CRM_SCOPE_TELEPHONY_READ": lambda world: world.crm.scopes.discard("telephony_read"),
+    "CRM_SCOPE_TELEPHONY_WRITE": lambda world: world.crm.scopes.discard("telephony_write"),
+    "CRM_SCOPE_USER_READ": lambda world: world.crm.scopes.discard("user_read"),
+    "CRM_SCOPE_USER_WRITE": lambda world: (
+        change(world.tenant.rules, status_sync=TransferRules.StatusSync.BOTH),
+        world.crm.scopes.discard("user_write"),
+    ),
+    "CRM_STORES": lambda world: _crm(world, site="closed-shop"),
+    "CRM_STORE_CHOSEN": _two_stores,
+    "CRM_TIME_ZONE": lambda world: setattr(world.crm, "settings_scope", "order_read"),
+    "MODULE_REGISTERED": lambda world: world.crm.modules.clear(),
+    "MODULE_FROZEN": lambda world: _module(world).update(freeze=True),
+    "MODULE_ACTIVE": lambda world: _module(world).update(active=False),
+    "MODULE_ADDRESSES": lambda world: _module(world)["integrations"]["telephony"].update(
+        makeCallUrl="https://other.example.com/call"
+    ),
+    "OTHER_TELEPHONY": _foreign_call,
+    "USERS_LINKED": _unlink,
+    "PUBLIC_ADDRESS": lambda world: setattr(world.settings, "PUBLIC_URL", "http://connector.example.com"),
+    "EVENT_WAITING": lambda world: _silence(world, "waiting"),
+    "EVENT_OUTGOING": lambda world: _silence(world, "outgoing"),
+    "EVENT_TALK_STARTED": lambda world: _silence(world, "talk_started"),
+    "EVENT_CALL_END": lambda world: _silence(world, "call_end"),
+    "EVENT_LOST_CALL": lambda world: _silence(world, "lost_call"),
+    "EVENT_RECORDED": lambda world: _silence(world, "recorded"),
+    "TEMPLATE_WAITING": lambda world: _break(world, "waiting", '"employee_id"', '"employee"'),
+    "TEMPLATE_OUTGOING": lambda world: _break(world, "outgoing", '"event": "outgoing"', '"event": "incoming"'),
+    "TEMPLATE_TALK_STARTED": lambda world: _break(world, "talk_started", '"employee_id"', '"employee"'),
+    "TEMPLATE_CALL_END": lambda world: _break(world, "call_end", '"79990000001"', '""79990000001""'),
+    "TEMPLATE_LOST_CALL": lambda world: _break(world, "lost_call", ",\n", "\n"),
+    "TEMPLATE_RECORDED": lambda world: _break(world, "recorded", '"file_link"', '"link"'),
+}
+
+
+@pytest.fixture
+def world(healthy, pbx, crm, uis_world, crm_world, client, hook, settings):
+    """Everything a wrong set-up can be made of."""
+    from types import SimpleNamespace
+
+    return SimpleNamespace(
+        tenant=healthy,
+        pbx=pbx,
+        crm=crm,
+        uis=uis_world,
+        retailcrm=crm_world,
+        client=client,
+        hook=hook,
+        settings=settings,
+    )
+
+
+def test_nothing_is_wrong_with_a_healthy_client(world):
+    assert failing(world.tenant) == {}
+
+
+@pytest.mark.parametrize("code", WRONG)
+def test_wrong_set_up_is_answered_by_its_own_check_alone(world, code):
+    WRONG[code](world)
+    found = failing(world.tenant)
+    assert list(found) == [code]
+    sentences = set()
+    for language in ("ru", "en"):
+        with translation.override(language):
+            sentences.add(found[code].says)
+    assert len(sentences) == 2
+    assert not any("%(" in says for says in sentences)
+    assert found[code].check.who in {"client", "operator", "uis", "crm"}
+
+
+def test_every_check_has_a_wrong_set_up():
+    assert set(WRONG) == set(checkup.CHECKS)
+
+
+def test_what_somebody_must_enter_or_look_for_is_named(world):
+    world.pbx.is_whitelisted = False
+    assert "203.0.113.10" in failing(world.tenant)["UIS_ADDRESS_LIST"].says
+    world.pbx.is_whitelisted = True
+    _share_extension(world)
+    assert "Петров Пётр (101)" in failing(world.tenant)["UIS_EXTENSIONS_UNIQUE"].says
+
+
+def test_command_prints_a_line_for_each_check(world):
+    world.crm.scopes.discard("telephony_read")
+    out, err = StringIO(), StringIO()
+    call_command("check_tenant", "--tenant=romashka", stdout=out, stderr=err)
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert all(set(line) == {"check", "ok", "says", "who"} for line in lines)
+    assert [line["check"] for line in lines if not line["ok"]] == ["CRM_SCOPE_TELEPHONY_READ"]
+    assert len({line["check"] for line in lines}) == len(lines) > 35
+    assert "OTHER_TELEPHONY" in err.getvalue()
+
+
+def test_command_for_nobody_is_wrong_use(db):
+    with pytest.raises(CommandError) as error:
+        call_command("check_tenant", "--tenant=nobody")
+    assert error.value.returncode == 2
+
+
+def test_what_was_found_is_kept_and_told_without_asking(world, uis_world, crm_world):
+    _unlink(world)
+    failing(world.tenant)
+    uis_world.requests.clear()
+    crm_world.requests.clear()
+    world.tenant.refresh_from_db()
+    kept = checkup.kept(world.tenant.checkup)
+    assert [found.check.code for found in kept if not found.is_ok] == ["USERS_LINKED"]
+    assert (world.tenant.checkup.failing, uis_world.requests, crm_world.requests) == (1, [], [])
+
+
+def test_a_look_changes_nothing_on_the_other_side(world, crm_world):
+    before = json.dumps([world.crm.modules, world.crm.users, world.pbx.employees], sort_keys=True, default=str)
+    crm_world.requests.clear()
+    failing(world.tenant)
+    assert json.dumps([world.crm.modules, world.crm.users, world.pbx.employees], sort_keys=True, default=str) == before
+    assert [asked for asked in crm_world.requests if asked.method != "GET"] == []
+
+
+def test_second_client_is_not_looked_at(world, stranger, uis_world):
+    uis_world.requests.clear()
+    failing(world.tenant)
+    assert {asked.token for asked in uis_world.requests} == {"uis-token"}
+    assert not hasattr(stranger, "checkup")
