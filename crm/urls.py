@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from crm.pages import ClientPage
 from crm.views import ActivityView, ChangeUserStatusView, MakeCallView, SettingsView
 
 urlpatterns = [
@@ -10,3 +11,5 @@ urlpatterns = [
     path("<str:hook>/activity/", ActivityView.as_view(), name="activity"),
     path("<str:hook>/settings/", SettingsView.as_view(), name="settings"),
 ]
+
+page_urlpatterns = [path("<str:token>/", ClientPage.as_view(), name="activate")]

@@ -48,7 +48,8 @@ def look(tenant: Tenant, *, now: datetime) -> Iterator[Finding]:
     yield version(tenant.crm, versions)
     yield from rights_of(tenant, rights)
     yield from _stores(tenant, rights)
-    yield from _each(tenant, _further(tenant, client, rights, now=now))
+    if served_version(tenant.crm, versions):
+        yield from _each(tenant, _further(tenant, client, now=now))
     if tenant.uis.synced_at:
         yield _links(tenant)
 
@@ -128,7 +129,7 @@ def _each(tenant: Tenant, looks: Iterator[Look]) -> Iterator[Finding]:
                 yield refused(exc, tenant.crm)
 
 
-def _further(tenant: Tenant, client: RetailCrmClient, rights: Rights, *, now: datetime) -> Iterator[Look]:
+def _further(tenant: Tenant, client: RetailCrmClient, *, now: datetime) -> Iterator[Look]:
     yield lambda: _time_zone(client)
     if tenant.activated_at:  # Before that no module is expected there.
         yield lambda: _module(tenant, client)

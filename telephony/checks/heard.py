@@ -7,6 +7,7 @@ from statistics import median
 from telephony import lamps
 from telephony.checks import words
 from telephony.models import Notification
+from telephony.uis import templates
 from telephony.uis.types import Event
 from tenants.finding import Finding, bad, good, of
 from tenants.models import Tenant, TransferRules
@@ -23,11 +24,17 @@ def look(tenant: Tenant, *, now: datetime) -> Iterator[Finding]:
     for lamp in lamps.lamps(tenant, now=now):
         if lamp.event not in wanted:
             continue
-        name = lamps.name(lamp.event)
+        name = _name(tenant, lamp.event)
         is_seen = lamp.seen_at is not None
         yield of(words.SEEN[lamp.event], is_ok=is_seen, event=name, days=lamps.LATELY.days)
         if is_seen:
             yield _template(lamp, name)
+
+
+def _name(tenant: Tenant, event: Event) -> str:
+    """Return how the client's own cabinet calls the event, whatever language the reader speaks."""
+    title = templates.title(event)
+    return title.english if tenant.uis.brand == tenant.uis.Brand.CALLGEAR else title.russian
 
 
 def _template(lamp: lamps.Lamp, name: str) -> Finding:

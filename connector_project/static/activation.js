@@ -1,0 +1,59 @@
+// What is live on the client's page: its marked parts are fetched anew from the page itself, so there is one template.
+"use strict";
+(() => {
+  const BUSY_MS = 1000;
+  const IDLE_MS = 4000;
+
+  for (const button of document.querySelectorAll("button.copy")) {
+    button.hidden = false; // Without a script the text is selected by hand.
+    const label = button.textContent;
+    button.addEventListener("click", async () => {
+      const source = document.getElementById(button.dataset.copy);
+      source.select();
+      try {
+        await navigator.clipboard.writeText(source.value);
+      } catch {
+        document.execCommand("copy"); // Plain http has no clipboard.
+      }
+      button.textContent = button.dataset.done;
+      setTimeout(() => { button.textContent = label; }, 2000);
+    });
+  }
+
+  const isTyping = () => {
+    const at = document.activeElement;
+    return at instanceof HTMLElement && at.matches("input:not([readonly]), select") ;
+  };
+
+  const replace = (fresh) => {
+    for (const part of document.querySelectorAll("[data-live]")) {
+      const news = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
+      if (!news || news.innerHTML === part.dataset.seen) continue;
+      part.dataset.seen = news.innerHTML;
+      const open = [...part.querySelectorAll("details[open][data-keep]")].map((one) => one.dataset.keep);
+      part.innerHTML = news.innerHTML;
+      for (const one of part.querySelectorAll("details[data-keep]")) one.open = open.includes(one.dataset.keep);
+    }
+  };
+
+  const look = async () => {
+    let wait = IDLE_MS;
+    try {
+      const answer = document.hidden ? null : await fetch(location.pathname, { credentials: "omit", cache: "no-store", headers: { "Accept-Language": document.documentElement.lang } });
+      if (answer && answer.ok) {
+        const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const main = fresh.querySelector("main");
+        if (main && main.dataset.stage !== document.querySelector("main").dataset.stage && !isTyping()) {
+          location.replace(location.pathname); // There is more on the page now, or less.
+          return;
+        }
+        replace(fresh);
+        if (fresh.querySelector(".steps .running, .busy")) wait = BUSY_MS;
+      }
+    } catch {
+      wait = IDLE_MS * 2; // The line is down; what stands here is still right.
+    }
+    setTimeout(look, wait);
+  };
+  setTimeout(look, document.querySelector(".steps .running, .busy") ? BUSY_MS : IDLE_MS);
+})();

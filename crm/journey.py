@@ -1,0 +1,184 @@
+"""How far a client has come, as his page shows it: keys, steps, checks, notifications, what is left to do."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from crm import checkup, module, progress, scopes
+from crm.models import Activation
+from telephony import lamps
+from telephony.uis import templates
+from tenants.finding import Finding
+from tenants.models import CheckUp, Employee, Tenant, VirtualNumber
+
+EXPECTED = 4  # how much of a key is shown: enough to tell two apart
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the activation."""
+
+    label: str
+    state: str  # done, running, failed, waiting
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What is typed into UIS for one event, and whether it has worked."""
+
+    event: str
+    name: str
+    address: str
+    body: str
+    state: str
+    seen_at: datetime | None
+    faults: tuple[str, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many lines the body has."""
+        return self.body.count("\n") + 1
+
+
+@dataclass(frozen=True)
+class Journey:
+    """Everything the page shows."""
+
+    tenant: Tenant
+    activation: Activation | None
+    cause: Finding | None
+    steps: Sequence[Step]
+    failing: Sequence[Finding]
+    passed: Sequence[Finding]
+    checked_at: datetime | None
+    is_checking: bool
+    notices: Sequence[Notice]
+    stranger: str
+    numbers: Sequence[VirtualNumber]
+    people: Sequence[Employee]
+
+    @property
+    def has_keys(self) -> bool:
+        return has_keys(self.tenant)
+
+    @property
+    def uis_key_end(self) -> str:
+        return self.tenant.uis.access_token[-EXPECTED:]
+
+    @property
+    def crm_key_end(self) -> str:
+        return self.tenant.crm.key[-EXPECTED:]
+
+    @property
+    def scopes(self) -> Sequence[str]:
+        """The rights to tick at the CRM's key."""
+        return list(scopes.SCOPES)
+
+    @property
+    def default_number(self) -> VirtualNumber | None:
+        return next((number for number in self.numbers if number.is_default), None)
+
+    @property
+    def is_running(self) -> bool:
+        return self.activation is not None and self.activation.state == Activation.State.RUNNING
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is at work that the page waits for."""
+        return self.is_running or self.is_checking
+
+    @property
+    def is_on(self) -> bool:
+        return self.tenant.activated_at is not None
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether the boxes for the keys stand open: one is missing, or one was refused."""
+        return not self.has_keys or (self.cause is not None and self.cause.check.code.startswith(("UIS_KEY", "CRM_")))
+
+    @property
+    def stage(self) -> str:
+        """Which parts the page has: when this changes, it is to be loaded anew."""
+        return f"{self.is_on:d}{self.asks_for_keys:d}{len(self.numbers)}{len(self.people)}"
+
+    @property
+    def summary(self) -> str:
+        """One sentence for who cannot see the page."""
+        if self.activation and self.is_running:
+            number = progress.STEPS.index(Activation.Step(self.activation.step)) + 1
+            about = {"number": number, "count": len(self.steps), "step": self.activation.get_step_display()}
+            return _("Step %(number)s of %(count)s: %(step)s.") % about
+        if self.cause:
+            return self.cause.says
+        if not self.is_on:
+            return _("Telephony is not switched on yet.")
+        seen = sum(1 for notice in self.notices if notice.seen_at)
+        about = {"seen": seen, "count": len(self.notices)}
+        return _("Telephony is on. Notifications that have come: %(seen)s of %(count)s.") % about
+
+
+def of(tenant: Tenant, *, now: datetime) -> Journey:
+    """Load all of it, in a fixed number of queries; asks nobody outside."""
+    activation = Activation.objects.filter(tenant=tenant).first()
+    kept = CheckUp.objects.filter(tenant=tenant).first()
+    findings = checkup.kept(kept)
+    is_on = tenant.activated_at is not None
+    lit = lamps.look(tenant, now=now) if is_on else None
+    return Journey(
+        tenant=tenant,
+        activation=activation,
+        cause=progress.cause(activation) if activation and activation.state == Activation.State.FAILED else None,
+        steps=list(_steps(activation, is_on=is_on)),
+        failing=[finding for finding in findings if not finding.is_ok and not _is_a_notice(finding)],
+        passed=[finding for finding in findings if finding.is_ok and not _is_a_notice(finding)],
+        checked_at=kept.checked_at if kept else None,
+        is_checking=bool(kept and kept.asked_at),
+        notices=list(_notices(tenant, lit.lamps)) if lit else [],
+        stranger=" ".join(lamps.says(fault) for fault in lit.stranger.faults) if lit and lit.stranger else "",
+        numbers=list(VirtualNumber.objects.filter(tenant=tenant, is_active=True)) if is_on else [],
+        people=list(reachable(tenant)) if is_on else [],
+    )
+
+
+def has_keys(tenant: Tenant) -> bool:
+    """Say whether everything is there that the button needs."""
+    return bool(tenant.uis.access_token and tenant.crm.key and tenant.crm.address)
+
+
+def reachable(tenant: Tenant) -> QuerySet[Employee]:
+    """Return the people a card can be shown to."""
+    return Employee.objects.filter(tenant=tenant, is_dismissed=False, crm_user_id__isnull=False)
+
+
+def _steps(activation: Activation | None, *, is_on: bool) -> Iterable[Step]:
+    """Return every step with how it stands; before the first press all of them wait."""
+    at = progress.STEPS.index(Activation.Step(activation.step)) if activation else 0
+    state = activation.state if activation else Activation.State.NEW
+    if is_on and state == Activation.State.NEW:
+        state = Activation.State.DONE  # He was switched on by a command.
+    here = {Activation.State.RUNNING.value: "running", Activation.State.FAILED.value: "failed"}.get(state, "waiting")
+    for index, step in enumerate(progress.STEPS):
+        is_done = index < at or state == Activation.State.DONE
+        yield Step(str(step.label), "done" if is_done else here if index == at else "waiting")
+
+
+def _is_a_notice(finding: Finding) -> bool:
+    """Whether the lamps tell it already, and better."""
+    return finding.check.code.startswith(("EVENT_", "TEMPLATE_"))
+
+
+def _notices(tenant: Tenant, lit: Iterable[lamps.Lamp]) -> Iterable[Notice]:
+    where = module.addresses(tenant)["notifications"]
+    for lamp in lit:
+        yield Notice(
+            event=lamp.event.value,
+            name=lamps.name(lamp.event),
+            address=f"{where}{lamp.event.value}/",
+            body=templates.template(lamp.event),
+            state=lamp.state.value,
+            seen_at=lamp.seen_at,
+            faults=tuple(lamps.says(fault) for fault in lamp.faults),
+        )

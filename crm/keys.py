@@ -1,0 +1,87 @@
+"""The keys a client types in on his page: what may be stored, and where the rest of a pasted address goes."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django import forms
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from crm import checks
+from tenants.models import Connection, Tenant, UisConnection
+
+LONGEST = 300
+
+
+class _KeyField(forms.CharField):
+    """A key: pasted with blanks around it by everybody, never shown again."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        widget = forms.PasswordInput(attrs={"autocomplete": "off", "spellcheck": "false"})
+        super().__init__(max_length=LONGEST, required=False, widget=widget, **kwargs)
+
+    def clean(self, value: Any) -> Any:
+        cleaned = str(super().clean(value))
+        if not cleaned.isascii() or any(sign.isspace() for sign in cleaned):
+            raise forms.ValidationError(_("A key has Latin letters and digits only. Copy it again, and nothing else."))
+        return cleaned
+
+
+class KeysForm(forms.Form):
+    """Both keys. A box that is left empty keeps the key there is."""
+
+    brand = forms.ChoiceField(label=_("Telephony"), choices=UisConnection.Brand.choices)
+    access_token = _KeyField(label=_("UIS access key"))
+    address = forms.CharField(
+        label=_("Address of the CRM"),
+        max_length=200,
+        required=False,
+        widget=forms.TextInput(attrs={"placeholder": "https://shop.retailcrm.ru", "inputmode": "url"}),
+    )
+    key = _KeyField(label=_("CRM API key"))
+
+    def __init__(self, tenant: Tenant, data: Any = None) -> None:
+        initial = {"brand": tenant.uis.brand, "address": tenant.crm.address}
+        super().__init__(data, initial=initial, prefix=None, auto_id="keys-%s")
+        self.tenant = tenant
+        for name in ("access_token", "address", "key"):
+            self.fields[name].widget.attrs["aria-describedby"] = f"hint-{name}"
+
+    def clean_address(self) -> str:
+        """Return the bare address of the account: people paste whatever page of it they have open."""
+        address = to_account(self.cleaned_data["address"])
+        if address and not (found := checks.is_account_address(address)).is_ok:
+            raise forms.ValidationError(found.says)
+        return address
+
+    @transaction.atomic
+    def save(self) -> list[Connection]:
+        """Store what was typed and open doors that were shut; return the connections that changed."""
+        typed = self.cleaned_data
+        told: dict[Connection, dict[str, str]] = {
+            self.tenant.uis: {"brand": typed["brand"], "access_token": typed["access_token"]},
+            self.tenant.crm: {"address": typed["address"], "key": typed["key"]},
+        }
+        return [connection for connection, values in told.items() if _set(connection, values)]
+
+
+def to_account(typed: str) -> str:
+    """Return the address of an account out of that of any of its pages."""
+    typed = typed.strip()
+    if not typed:
+        return ""
+    try:
+        parts = urlsplit(typed if "://" in typed else f"https://{typed}")
+    except ValueError:
+        return typed
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def _set(part: Connection, values: dict[str, str]) -> bool:
+    changed = [name for name, value in values.items() if value and getattr(part, name) != value]
+    for name in changed:
+        setattr(part, name, values[name])
+    if changed:
+        part.save(update_fields=changed)
+        part.allow()
+    return bool(changed)

@@ -1,0 +1,212 @@
+"""The client's page: reached by a secret link, without an account; each form is one act, then the page again."""
+
+import hmac
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.views import View
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+
+from connector_project import phones
+from crm import checkup, journey, progress, testcard
+from crm.keys import KeysForm
+from tenants import journal
+from tenants.models import ACTIVATION_TERM, Change, Employee, Tenant, VirtualNumber, new_hook
+
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
+)
+
+
+@method_decorator([never_cache, csrf_exempt], name="dispatch")
+class ClientPage(View):
+    """One client's way from two keys to the first card.
+
+    The link itself is the proof: there is no session that a foreign page could ride on, so no CSRF token is asked for,
+    and the CRM may open the page by POST.
+    """
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        answer = super().dispatch(request, *args, **kwargs)
+        answer["Content-Security-Policy"] = f"{POLICY}; base-uri 'none'; frame-ancestors 'none'"
+        answer["Referrer-Policy"] = "same-origin"  # our own forms check where they come from; nobody else learns it
+        answer["X-Robots-Tag"] = "noindex"
+        return answer
+
+    def get(self, request: HttpRequest, token: str) -> HttpResponse:
+        tenant = _find(token)
+        if tenant is None:
+            return _enter(token)
+        return _page(request, tenant) if _is_valid(tenant) else _expired(request)
+
+    def post(self, request: HttpRequest, token: str) -> HttpResponse:
+        tenant = _find(token)
+        if tenant is None:
+            raise Http404
+        if "do" not in request.POST:
+            return _opened_from_crm(request, tenant)
+        if not _is_valid(tenant):
+            return _expired(request)
+        try:
+            progress.count_attempt(tenant, now=timezone.now())
+        except progress.TooManyAttempts:
+            messages.error(request, _("Too many attempts. Wait ten minutes, then go on."))
+            return _page(request, tenant, status=429)
+        act = ACTS.get(request.POST["do"])
+        return act(request, tenant) if act else _back(tenant)
+
+
+def _find(token: str) -> Tenant | None:
+    return Tenant.objects.select_related("uis", "crm", "rules").filter(activation_token=token, left_at=None).first()
+
+
+def _enter(token: str) -> HttpResponse:
+    """Use up a link that opens the page once, and lead to the page itself."""
+    with transaction.atomic():
+        tenant = Tenant.objects.select_for_update().filter(entry_token=token, left_at=None).first()
+        if tenant is None:
+            raise Http404
+        Tenant.objects.filter(pk=tenant.pk).update(entry_token=None)
+    return redirect("activate", token=tenant.activation_token)
+
+
+def _is_valid(tenant: Tenant) -> bool:
+    return tenant.activation_expires_at is not None and timezone.now() < tenant.activation_expires_at
+
+
+def _expired(request: HttpRequest) -> HttpResponse:
+    return render(request, "activation/expired.html", status=410)
+
+
+def _opened_from_crm(request: HttpRequest, tenant: Tenant) -> HttpResponse:
+    """Show the page to who comes from our module in the CRM; his clientId proves it, so an old link is renewed."""
+    is_known = hmac.compare_digest(request.POST.get("clientId", "").encode(), tenant.crm.client_id.encode())
+    if not is_known or _is_valid(tenant):
+        return _page(request, tenant) if _is_valid(tenant) else _expired(request)
+    tenant.activation_token, tenant.activation_expires_at = new_hook(), timezone.now() + ACTIVATION_TERM
+    tenant.save(update_fields=["activation_token", "activation_expires_at"])
+    return _back(tenant)
+
+
+def _page(request: HttpRequest, tenant: Tenant, *, form: KeysForm | None = None, status: int = 200) -> HttpResponse:
+    shown = journey.of(tenant, now=timezone.now())
+    about = {"journey": shown, "form": form or KeysForm(tenant), "card": _card(request, shown)}
+    return render(request, "activation/page.html", about, status=status)
+
+
+def _card(request: HttpRequest, shown: journey.Journey) -> dict[str, object] | None:
+    """Return the test card that is open, as the address names it."""
+    person = next((one for one in shown.people if str(one.pk) == request.GET.get("person")), None)
+    if person is None or "card" not in request.GET:
+        return None
+    return {"person": person, "id": request.GET["card"], "contact": request.GET.get("contact", "")}
+
+
+def _back(tenant: Tenant, **query: object) -> HttpResponse:
+    answer = redirect("activate", token=tenant.activation_token)
+    if query:
+        answer["Location"] += "?" + "&".join(f"{name}={value}" for name, value in query.items())
+    answer.status_code = 303  # The way back is a GET, whatever the way here was.
+    return answer
+
+
+def _keys(request: HttpRequest, tenant: Tenant) -> HttpResponse:
+    """Store the keys; where both are there, go straight on."""
+    form = KeysForm(tenant, request.POST)
+    if not form.is_valid():
+        return _page(request, tenant, form=form, status=422)
+    for part in form.save():
+        journal.note(tenant, Change.Verb.KEY_SET, now=timezone.now(), is_client=True, part=part)
+    if journey.has_keys(tenant):
+        return _activate(request, tenant)
+    messages.warning(request, _("Stored. The other key is still missing."))
+    return _back(tenant)
+
+
+def _activate(_request: HttpRequest, tenant: Tenant) -> HttpResponse:
+    now = timezone.now()
+    before = getattr(tenant, "activation", None)
+    pressed = progress.press(tenant, now=now)
+    if before is None or before.pressed_at != pressed.pressed_at:
+        journal.note(tenant, Change.Verb.ACTIVATED, now=now, is_client=True)
+    return _back(tenant)
+
+
+def _check(_request: HttpRequest, tenant: Tenant) -> HttpResponse:
+    checkup.ask(tenant, now=timezone.now())
+    return _back(tenant)
+
+
+def _number(request: HttpRequest, tenant: Tenant) -> HttpResponse:
+    """Choose the number that calls from the CRM go out with."""
+    own = VirtualNumber.objects.filter(tenant=tenant, is_active=True)
+    chosen = own.filter(pk=_id(request, "number")).first()
+    if chosen is None:
+        messages.error(request, _("Choose a number."))
+        return _back(tenant)
+    with transaction.atomic():
+        old = VirtualNumber.objects.filter(tenant=tenant, is_default=True).first()
+        VirtualNumber.objects.filter(tenant=tenant).update(is_default=False)
+        own.filter(pk=chosen.pk).update(is_default=True)
+        journal.note(
+            tenant, Change.Verb.CHANGED, now=timezone.now(), is_client=True, field="is_default", old=old, new=chosen
+        )
+        checkup.ask(tenant, now=timezone.now())
+    messages.success(request, _("Calls from the CRM now go out with %(number)s.") % {"number": chosen})
+    return _back(tenant)
+
+
+def _show_card(request: HttpRequest, tenant: Tenant) -> HttpResponse:
+    person = _person(request, tenant)
+    contact = phones.digits(request.POST.get("contact"), is_russian=tenant.uis.is_russian)
+    if person is None or not phones.is_outside(contact):
+        messages.error(request, _("Choose a manager, and enter a phone number such as +7 900 000-00-00."))
+        return _back(tenant)
+    try:
+        card = testcard.show(person, contact=contact, now=timezone.now())
+    except testcard.NotShown as exc:
+        messages.error(request, str(exc))
+        return _back(tenant)
+    says = _("The CRM took the card. It is on the screen of %(name)s if the CRM is open there.")
+    messages.success(request, says % {"name": person.full_name})
+    return _back(tenant, person=person.pk, card=card, contact=contact)
+
+
+def _close_card(request: HttpRequest, tenant: Tenant) -> HttpResponse:
+    person, card = _person(request, tenant), request.POST.get("card", "")
+    contact = phones.digits(request.POST.get("contact"), is_russian=tenant.uis.is_russian)
+    if person is not None and testcard.is_one(card, tenant) and phones.is_outside(contact):
+        try:
+            testcard.close(person, contact=contact, card=card)
+        except testcard.NotShown as exc:
+            messages.error(request, str(exc))
+    return _back(tenant)
+
+
+def _person(request: HttpRequest, tenant: Tenant) -> Employee | None:
+    chosen = journey.reachable(tenant).filter(pk=_id(request, "person"))
+    return chosen.select_related("tenant__crm").first()
+
+
+def _id(request: HttpRequest, name: str) -> int:
+    word = request.POST.get(name, "")
+    return int(word) if word.isascii() and word.isdigit() and len(word) < 19 else 0
+
+
+ACTS: dict[str, Callable[[HttpRequest, Tenant], HttpResponse]] = {
+    "keys": _keys,
+    "activate": _activate,
+    "check": _check,
+    "number": _number,
+    "card": _show_card,
+    "close": _close_card,
+}
