@@ -9,6 +9,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 
 from connector_project import phones
+from crm.models import Stray
 from crm.retailcrm.client import RetailCrmClient
 from crm.retailcrm.types import Module
 from tenants.models import Employee, Tenant, VirtualNumber
@@ -43,6 +44,9 @@ def register(
     tenant.crm.sent_module, tenant.crm.module_code = told | unknown, code(tenant)
     tenant.crm.registered_at = tenant.crm.registered_at or now
     tenant.crm.save(update_fields=["sent_module", "module_code", "registered_at"])
+    for kind, named in ((Stray.Kind.USER, answer.unknown_users), (Stray.Kind.STORE, answer.unknown_sites)):
+        if named:
+            Stray.count(tenant, kind, tuple(sorted(set(named), key=str)), on=now.astimezone(tenant.zone).date())
     return True
 
 

@@ -9,12 +9,12 @@ from django.utils import timezone
 
 from connector_project import remote
 from crm import clients, lines
-from crm.models import Popup
-from crm.retailcrm.types import EventType, Hangup
+from crm.models import Popup, Stray
+from crm.retailcrm.types import EventAnswer, EventType, Hangup
 from telephony import calls
 from telephony.models import Notification
 from telephony.uis.types import Event, FinishedCall, Heard, TalkStarted, WaitingCall
-from tenants.models import Employee
+from tenants.models import Employee, Tenant
 from tenants.transfer import CallFacts
 
 FRESH = timedelta(seconds=10)
@@ -36,10 +36,11 @@ def show(stored: Notification, *, now: datetime) -> None:
     popup = _open(stored, said, person, now=now)
     if popup is None:
         return stored.close(Outcome.DROPPED, Reason.ALREADY_SHOWN)
-    _send(stored, popup)
+    answer = _send(stored, popup)
     # The end may have come while the card was on its way: whoever comes last closes it.
     if popup.state == Popup.State.OPEN:
         _close_if_over(popup, now=now)
+    _count_unknown(stored.tenant, answer, now=now)
 
 
 def close(stored: Notification, *, now: datetime) -> None:
@@ -136,8 +137,8 @@ def _open(stored: Notification, said: WaitingCall, person: Employee, *, now: dat
         return Popup.objects.select_related("employee", "tenant__crm").get(**key) if is_ours else None
 
 
-def _send(stored: Notification, popup: Popup) -> None:
-    """Make the one attempt, and write on both rows how it ended."""
+def _send(stored: Notification, popup: Popup) -> EventAnswer:
+    """Make the one attempt, and write on both rows how it ended; return whom the CRM does not know."""
     client = clients.crm_client(stored.tenant.crm, is_live=True)
     event = lines.event(EventType.OUT if popup.direction == "out" else EventType.IN, [popup])
     popup.sent_at = timezone.now()
@@ -148,12 +149,22 @@ def _send(stored: Notification, popup: Popup) -> None:
         _deny(stored, exc)
         popup.state, popup.says = Popup.State.FAILED, str(exc)
         popup.save()
-        return stored.close(Outcome.DROPPED, Reason.CRM_FAILED, str(exc))
+        stored.close(Outcome.DROPPED, Reason.CRM_FAILED, str(exc))
+        return EventAnswer()
     popup.state = Popup.State.OPEN
     popup.accepted_at = popup.sent_at + timedelta(seconds=time.monotonic() - began)
     popup.unknown = [*answer.unknown_codes, *answer.unknown_users]
     popup.save()
     stored.close(Outcome.DONE)
+    return answer
+
+
+def _count_unknown(tenant: Tenant, answer: EventAnswer, *, now: datetime) -> None:
+    """Count whom the CRM does not know. Comes last: when it fails, the card is on the screen or gone already."""
+    for kind, named in ((Stray.Kind.CODE, answer.unknown_codes), (Stray.Kind.USER, answer.unknown_users)):
+        if named:
+            # In order, so that two workers never wait for each other's rows.
+            Stray.count(tenant, kind, tuple(sorted(set(named), key=str)), on=now.astimezone(tenant.zone).date())
 
 
 def _close_if_over(popup: Popup, *, now: datetime) -> None:
@@ -173,9 +184,11 @@ def _close_if_over(popup: Popup, *, now: datetime) -> None:
 
 def _try_to_close(cards: Sequence[Popup], hangup: Hangup, *, now: datetime) -> None:
     try:
-        _hang_up(cards, hangup, now=now)
+        answer = _hang_up(cards, hangup, now=now)
     except remote.RemoteError as exc:
         Popup.objects.filter(pk__in=[card.pk for card in cards]).update(says=str(exc))
+    else:
+        _count_unknown(cards[0].tenant, answer, now=now)
 
 
 def _close_and_note(stored: Notification, cards: Sequence[Popup], hangup: Hangup, *, now: datetime) -> None:
@@ -183,7 +196,7 @@ def _close_and_note(stored: Notification, cards: Sequence[Popup], hangup: Hangup
     if not cards:
         return stored.close(Outcome.DONE)
     try:
-        _hang_up(cards, hangup, now=now)
+        answer = _hang_up(cards, hangup, now=now)
     except remote.RemoteUnavailable as exc:
         Notification.objects.filter(pk=stored.pk).update(detail=str(exc))
     except remote.RemoteError as exc:
@@ -191,16 +204,18 @@ def _close_and_note(stored: Notification, cards: Sequence[Popup], hangup: Hangup
         stored.close(Outcome.DROPPED, Reason.CRM_FAILED, str(exc))
     else:
         stored.close(Outcome.DONE)
+        _count_unknown(stored.tenant, answer, now=now)
     return None
 
 
-def _hang_up(cards: Sequence[Popup], hangup: Hangup, *, now: datetime) -> None:
+def _hang_up(cards: Sequence[Popup], hangup: Hangup, *, now: datetime) -> EventAnswer:
     """Tell the CRM once for all the cards of one call."""
     client = clients.crm_client(cards[0].tenant.crm, is_live=True)
-    client.send_event(lines.event(EventType.HANGUP, cards, hangup=hangup))
+    answer = client.send_event(lines.event(EventType.HANGUP, cards, hangup=hangup))
     Popup.objects.filter(pk__in=[card.pk for card in cards]).update(
         state=Popup.State.CLOSED, hangup=hangup.value, closed_at=now
     )
+    return answer
 
 
 def _hangup(said: FinishedCall, stored: Notification) -> Hangup:

@@ -1,17 +1,22 @@
 """Link CRM users to employees, by what people typed and by e-mail; never guess between two."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
 
+from connector_project import phones
 from crm import clients, module
 from crm.retailcrm.types import User
-from tenants.models import Employee, Tenant
+from tenants.models import CrmUser, Employee, Tenant
 
 LinkedBy = Employee.LinkedBy
+
+
+# Where a person has decided, nothing is linked by itself: not who works without the CRM, nor whom somebody unbound.
+DECIDED = {LinkedBy.HAND, LinkedBy.NOT_NEEDED}
 
 
 @dataclass(frozen=True)
@@ -21,16 +26,17 @@ class Linked:
     employees: int
     crm_users: int
     linked: int
+    not_needed: int = 0
 
     @property
     def unlinked(self) -> int:
-        return self.employees - self.linked
+        return self.employees - self.linked - self.not_needed
 
 
 def link(tenant: Tenant, *, now: datetime) -> Linked:
     """Link people and tell the module of every extension. Raises the errors of connector_project.remote."""
     client = clients.crm_client(tenant.crm)
-    users = [user for user in client.users() if user.is_active]
+    users = client.users()
     typed = module.typed_codes(tenant, client)
     linked = save(tenant, users, typed)
     module.register(tenant, client, typed=typed, now=now)
@@ -39,24 +45,65 @@ def link(tenant: Tenant, *, now: datetime) -> Linked:
 
 @transaction.atomic
 def save(tenant: Tenant, users: Sequence[User], typed: Sequence[tuple[int, str]]) -> Linked:
-    """Write the links that follow from what both sides say."""
+    """Write who there is in the CRM, and the links that follow from what both sides say."""
+    keep(tenant, users)
+    here = [user for user in users if user.is_active]
     staff = list(Employee.objects.select_for_update().filter(tenant=tenant))
-    active = {user.user_id for user in users}
-    for person in staff:
-        # Who left either side is nobody's employee any more; his user may be another's now.
-        if person.crm_user_id and (person.is_dismissed or person.crm_user_id not in active):
-            _set(person, None, LinkedBy.NOBODY)
-    for person, user_id, how in find_links(staff, users, typed):
+    _free(staff, {user.user_id for user in here})
+    for person, user_id, how in find_links(staff, here, typed):
         _set(person, user_id, how)
-    here = [person for person in staff if not person.is_dismissed]
-    return Linked(len(here), len(users), sum(1 for person in here if person.crm_user_id))
+    present = [person for person in staff if not person.is_dismissed]
+    return Linked(
+        employees=len(present),
+        crm_users=len(here),
+        linked=sum(1 for person in present if person.crm_user_id),
+        not_needed=sum(1 for person in present if person.linked_by == LinkedBy.NOT_NEEDED),
+    )
+
+
+def keep(tenant: Tenant, users: Iterable[User]) -> None:
+    """Make our list of the CRM's users equal to the CRM's: dismissed users too, and nobody it no longer names."""
+    said = {user.user_id: _row(tenant, user) for user in users}
+    known = {row.crm_id: row for row in CrmUser.objects.filter(tenant=tenant)}
+    new = [row for crm_id, row in said.items() if crm_id not in known or _words(row) != _words(known[crm_id])]
+    CrmUser.objects.bulk_create(
+        new,
+        update_conflicts=True,
+        unique_fields=["tenant", "crm_id"],
+        update_fields=["name", "email", "phone", "is_active"],
+    )
+    if gone := [row.pk for crm_id, row in known.items() if crm_id not in said]:
+        CrmUser.objects.filter(pk__in=gone).delete()
+
+
+def _row(tenant: Tenant, user: User) -> CrmUser:
+    phone = phones.digits(user.phone, is_russian=tenant.uis.is_russian)
+    return CrmUser(
+        tenant=tenant,
+        crm_id=user.user_id,
+        name=user.name[:250],
+        email=user.email[:250],
+        phone=phone[:32],
+        is_active=user.is_active,
+    )
+
+
+def _words(row: CrmUser) -> tuple[str, str, str, bool]:
+    return row.name, row.email, row.phone, row.is_active
+
+
+def _free(staff: Iterable[Employee], active: Collection[int]) -> None:
+    """Who left either side is nobody's employee any more; his user may be another's now. He may come back, though."""
+    for person in staff:
+        if person.crm_user_id and (person.is_dismissed or person.crm_user_id not in active):
+            _set(person, None, LinkedBy.NOBODY, former=person.crm_user_id)
 
 
 def find_links(
     staff: Iterable[Employee], users: Iterable[User], typed: Iterable[tuple[int, str]]
 ) -> list[tuple[Employee, int, Employee.LinkedBy]]:
     """Return the new links: by an extension a person typed into the CRM, then by e-mail; one candidate or none."""
-    open_staff = [person for person in staff if not person.crm_user_id and not person.is_dismissed]
+    open_staff = [person for person in staff if _is_open(person)]
     taken = {person.crm_user_id for person in staff if person.crm_user_id}
     free = {user.user_id: user for user in users if user.user_id not in taken}
     by_code = _pairs({(code, user_id) for user_id, code in typed if user_id in free})
@@ -82,6 +129,10 @@ def _is_taken(found: Iterable[tuple[Employee, int, object]], person: Employee, u
     return any(person is other or user_id == other_id for other, other_id, _how in found)
 
 
-def _set(person: Employee, user_id: int | None, how: Employee.LinkedBy) -> None:
-    person.crm_user_id, person.linked_by = user_id, how
-    person.save(update_fields=["crm_user_id", "linked_by"])
+def _is_open(person: Employee) -> bool:
+    return not person.crm_user_id and not person.is_dismissed and person.linked_by not in DECIDED
+
+
+def _set(person: Employee, user_id: int | None, how: Employee.LinkedBy, *, former: int | None = None) -> None:
+    person.crm_user_id, person.linked_by, person.former_user_id = user_id, how, former
+    person.save(update_fields=["crm_user_id", "linked_by", "former_user_id"])

@@ -164,7 +164,6 @@ class NumberInline(admin.TabularInline[VirtualNumber, Tenant]):
     extra = 0
 
 
-@admin.register(Tenant)
 class TenantAdmin(admin.ModelAdmin[Tenant]):
     """Clients."""
 

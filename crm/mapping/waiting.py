@@ -1,0 +1,45 @@
+"""Which of a client's calls a person's link concerns: those on their way or stopped, and those that are past it."""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Q
+
+from telephony import calls
+from telephony.models import Call
+from telephony.models.call import CallQuerySet
+from tenants.models import Employee, Tenant
+
+MISSED_WITHOUT_OWNER = Q(employee=None, direction="in", is_lost=True, talk_seconds=0)
+
+
+def waiting(tenant: Tenant, *, now: datetime) -> CallQuerySet:
+    """Return the calls that stopped or wait and no worker holds. What is older than the client's term is not sent."""
+    in_nobodys_hand = Q(claim_token=None) | Q(stopped_at__isnull=False)
+    begin = now - timedelta(days=tenant.keep_days)
+    return Call.objects.filter(in_nobodys_hand, tenant=tenant, state__in=calls.NEXT, started_at__gte=begin)
+
+
+def waiting_of(employee: Employee, *, now: datetime) -> list[Call]:
+    """Return this person's waiting calls, the oldest first, and missed ones without an owner that rang with him."""
+    open_calls = waiting(employee.tenant, now=now).order_by("started_at", "pk")
+    concerned = open_calls.filter(Q(employee=employee) | MISSED_WITHOUT_OWNER).select_related("tenant__rules")
+    return [call for call in concerned if call.employee_id or employee.uis_id in call.rung_ids]
+
+
+def count_waiting(tenant: Tenant, staff: Iterable[Employee], *, now: datetime) -> Counter[int]:
+    """Return how many calls wait for each person, by his id in UIS. Two queries however many people there are."""
+    uis_ids = {person.pk: person.uis_id for person in staff}
+    open_calls = waiting(tenant, now=now).order_by()
+    owned = open_calls.filter(employee__isnull=False).values_list("employee").annotate(Count("pk"))
+    counted = Counter({uis_ids[employee_id]: count for employee_id, count in owned if employee_id in uis_ids})
+    for rung_ids in open_calls.filter(MISSED_WITHOUT_OWNER).values_list("rung_ids", flat=True):
+        counted.update(set(rung_ids))
+    return counted
+
+
+def count_uploaded(tenant: Tenant, *, since: datetime) -> dict[int, int]:
+    """Return how many calls of each employee have been in the CRM since then, by the employee's row."""
+    done = Call.objects.filter(tenant=tenant, state=Call.State.UPLOADED, started_at__gte=since, employee__isnull=False)
+    return dict(done.order_by().values_list("employee").annotate(Count("pk")))
