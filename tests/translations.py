@@ -134,11 +134,16 @@ def _sources(root: Path) -> Iterator[Path]:
 
 
 def _texts_of(source: str, name: str) -> Iterator[Text]:
-    code = source if name.endswith(".py") else templatize(source, origin=name)
+    code = source if name.endswith(".py") else _flush_left(templatize(source, origin=name))
     for _line, said, _comments, context in extract("python", io.BytesIO(code.encode()), KEYWORDS):
         singular, *plural = _all(said)
         if singular:
             yield Text(singular, plural[0] if plural else "", context or "")
+
+
+def _flush_left(code: str) -> str:
+    """Take the template's indentation away: the tokenizer would take it for Python's."""
+    return "\n".join(line.lstrip() for line in code.splitlines())
 
 
 def _faults_of(message: Message, catalog: Catalog) -> Iterator[str]:

@@ -6,7 +6,6 @@ from tenants.finding import Check, Text, Who
 
 _KEYS = _("CRM: Settings → Integration → API keys.")
 _MODULES = _("CRM: Settings → Integration → Marketplace, our module.")
-_STORES = _("The client's page in the admin: numbers.")
 
 KEY_GIVEN = Check(
     code="CRM_KEY_GIVEN",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -99,6 +100,15 @@ class Notice:
             if inner := {name: values[name] for name in names.split() if name in values}:
                 body[group] = inner
         return body
+
+    def filled(self, template: str) -> str:
+        """Fill in a template as it was typed: each macro becomes its value in JSON, one that is unknown stays."""
+        values = self.macros()
+
+        def value(macro: re.Match[str]) -> str:
+            return json.dumps(values[macro[1]], ensure_ascii=False) if macro[1] in values else macro[0]
+
+        return re.sub(r"\{\{\s*(\w+)\s*\}\}", value, template)
 
     @property
     def legs(self) -> list[Leg]:

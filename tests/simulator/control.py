@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.fakes.uis import EVENTS
 from tests.simulator import scenes
 from tests.simulator.state import state
 from tests.simulator.world import SIDES, Delay, World, Wrong
@@ -25,7 +26,18 @@ def connect(world: World, asked: Asked) -> dict[str, Any]:
     if urlsplit(hook).scheme not in {"http", "https"} or not urlsplit(hook).hostname:
         raise Wrong("hook must be the address `notifications` that add_tenant prints")
     world.hook = hook
+    world.typed.clear()
     return {"done": True}
+
+
+def type_in(world: World, asked: Asked) -> dict[str, Any]:
+    """{"event": "waiting", "address": …, "body": template}: one HTTP notification, as a person types it into UIS."""
+    event, address = str(asked.get("event", "")), str(asked.get("address", ""))
+    if event not in EVENTS or urlsplit(address).scheme not in {"http", "https"}:
+        raise Wrong(f"event must be one of {', '.join(EVENTS)}, and address an http(s) address")
+    with world.lock:
+        world.typed[event] = (address, str(asked.get("body", "")))
+    return {"done": True, "typed": sorted(world.typed)}
 
 
 def break_down(world: World, asked: Asked) -> dict[str, Any]:
@@ -68,6 +80,7 @@ def reset(world: World, _asked: Asked) -> dict[str, Any]:
 
 ORDERS: dict[str, Callable[[World, Asked], dict[str, Any]]] = {
     "connect": connect,
+    "type": type_in,
     "play": scenes.play,
     "break": break_down,
     "repair": repair,

@@ -7,6 +7,7 @@ from typing import Any
 import requests
 
 from tests.fakes.uis import Session
+from tests.fakes.uis_notices import Notice
 from tests.simulator.world import World, Wrong
 
 TIMEOUT_SECONDS = 15
@@ -48,7 +49,9 @@ class Courier:
     form: str = "flat"
 
     def notify(self, session: Session, event: str, **about: Any) -> dict[str, object]:
-        """Send one notification of UIS."""
+        """Send one notification of UIS: in the form of the moment, or from what was typed into the cabinet."""
+        if self.world.typed:
+            return self._notify_as_typed(session, event, **about)
         with self.world.lock:
             if self.form == "query":
                 query, body = session.as_query(event, **about), None
@@ -56,6 +59,16 @@ class Courier:
                 query, body = "", session.notification(event, nested=self.form == "nested", **about)
         status, _ = self.send("GET" if query else "POST", self._hook(), query, body)
         return {"event": event, "session": session.session_id, "status": status}
+
+    def _notify_as_typed(self, session: Session, event: str, **about: Any) -> dict[str, object]:
+        """Send what somebody typed in for this event; where nobody did, UIS tells nobody."""
+        said = {"event": event, "session": session.session_id}
+        with self.world.lock:
+            if event not in self.world.typed:
+                return {**said, "status": 200, "is_typed": False}
+            address, template = self.world.typed[event]
+            body = Notice(session, event, **about).filled(template)
+        return {**said, "status": self.send("POST", address, "", body)[0]}
 
     def break_template(self) -> dict[str, object]:
         """Send what a wrongly typed template gives."""

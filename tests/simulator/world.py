@@ -63,6 +63,9 @@ class World:
     """Both vendors as the simulator shows them. `lock` guards all of it: requests come in many threads."""
 
     hook: str = ""  # where the connector takes UIS's notifications
+    typed: dict[str, tuple[str, str]] = field(
+        default_factory=dict
+    )  # event: address and body, as typed into the cabinet
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     delays: list[Delay] = field(default_factory=list)
     current: Session | None = None  # the call the single buttons are about
