@@ -18,8 +18,8 @@ _NAMES = (
 )
 _MISSING_AMPERSAND = re.compile(rf"(?:(?<![&?_a-z])|(?<==true)|(?<==false)|(?<==null))(?=(?:{_NAMES})=)")
 # Bounded: a body of nothing but such beginnings must not cost the square of its length.
-_DOUBLED_QUOTES = re.compile(r':\s*""(?!\s*[,}\]])(.{0,500}?)""(?=\s*[,}\]])', re.DOTALL)
-_BARE_MACRO = re.compile(r":\s*\{\{\s*\w+\s*\}\}(?=\s*[,}\]])")
+_DOUBLED_QUOTES = re.compile(r'("(?P<name>\w+)"\s*)?:\s*""(?!\s*[,}\]])(?P<value>.{0,500}?)""(?=\s*[,}\]])', re.DOTALL)
+_BARE_MACRO = re.compile(r":\s*(\{\{\s*\w+\s*\}\})(?=\s*[,}\]])")
 _BARE_NAME = re.compile(r'"(\w+)"\s*:\s*\1(?=\s*[,}\]])')
 _MACRO = re.compile(r"^\{\{.*\}\}$", re.DOTALL)
 
@@ -34,11 +34,28 @@ class NotReadable(Exception):
 
 def fields(query: str, body: str) -> dict[str, object]:
     """Return the fields of a notification, missing ones left out. Raises NotReadable."""
+    said = written(query, body)
+    return {name: value for name, raw in said.items() if (value := bare(name, raw)) is not None}
+
+
+def written(query: str, body: str) -> dict[str, object]:
+    """Return every field as it was written, those that say nothing included. Raises NotReadable."""
     said = dict(_form(query)) | _body(body)
     if not said:
         raise NotReadable(Fault.EMPTY, "")
-    flat = _flatten(said)
-    return {name: value for name, raw in flat.items() if (value := _bare(name, raw)) is not None}
+    return _flatten(said)
+
+
+def quoted(body: str) -> list[str]:
+    """Return the fields of a JSON body that came with doubled quotes: somebody put quotes around their macros."""
+    found = _DOUBLED_QUOTES.finditer(body) if _text(body)[:1] in {"{", "["} else ()
+    return [one["name"] for one in found if one["name"]]
+
+
+def is_unresolved(name: str, raw: object) -> bool:
+    """Say whether UIS left the macro of a field as it stood, or wrote its bare name."""
+    value = _unquoted(raw) if isinstance(raw, str) else ""
+    return value != "" and (value == name or _MACRO.match(value) is not None)
 
 
 def _flatten(said: Mapping[str, object]) -> dict[str, object]:
@@ -51,19 +68,25 @@ def _flatten(said: Mapping[str, object]) -> dict[str, object]:
     return flat | {name: value for name, value in said.items() if name not in GROUPS}
 
 
-def _bare(name: str, raw: object) -> object | None:
+def bare(name: str, raw: object) -> object | None:
     """Return a value without the quotes a GET brings along; None for every way of writing "nothing"."""
     if not isinstance(raw, str):
         return raw
+    value = _unquoted(raw)
+    return None if value in {"", "null"} or is_unresolved(name, raw) else value
+
+
+def _unquoted(raw: str) -> str:
     value = raw.strip()
-    if len(value) >= 2 and value[0] == value[-1] == '"':
-        value = value[1:-1]
-    is_missing = value in {"", "null", name} or _MACRO.match(value)
-    return None if is_missing else value
+    return value[1:-1] if len(value) >= 2 and value[0] == value[-1] == '"' else value
+
+
+def _text(body: str) -> str:
+    return body.strip().lstrip("\ufeff")
 
 
 def _body(body: str) -> dict[str, object]:
-    text = body.strip().lstrip("\ufeff")
+    text = _text(body)
     if not text:
         return {}
     if text[0] in "{[":
@@ -87,10 +110,10 @@ def _json(text: str) -> dict[str, object]:
 
 
 def _mended(text: str) -> str:
-    """Undo the known template mistakes: quotes put around a macro, and macros nobody filled in."""
-    text = _DOUBLED_QUOTES.sub(r': "\1"', text)
-    text = _BARE_MACRO.sub(": null", text)
-    return _BARE_NAME.sub(r'"\1": null', text)
+    """Undo the known template mistakes: quotes put around a macro; a macro nobody filled in becomes a text."""
+    text = _DOUBLED_QUOTES.sub(r'\1: "\g<value>"', text)
+    text = _BARE_MACRO.sub(r': "\1"', text)
+    return _BARE_NAME.sub(r'"\1": "\1"', text)
 
 
 def _first_fault(text: str) -> str:
