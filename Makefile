@@ -42,8 +42,8 @@ fmt: install ## format the code and sort its imports
 translations: install ## write new texts into locale/ and compile what is translated
 	$(BIN)/python -m tests.translations --write
 
-screenshots: install ## the README's pictures, from a running `make demo` (PORT, PASSWORD as it printed; Chromium)
-	$(BIN)/python -m tests.screenshots http://127.0.0.1:$(PORT) http://127.0.0.1:$$(($(PORT) + 1)) $(PASSWORD)
+screenshots: install ## the pictures of README and docs, as the browser tests saw them (Chromium)
+	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest -m processes --timeout=300 tests/browser
 
 bench: install ## the benchmarks: figures as ratios to a limit measured in the same run
 	$(BIN)/python -m tests.bench

@@ -1,4 +1,7 @@
-"""The whole suite: on SQLite, and again on PostgreSQL where one answers. `python -m tests.run [pytest arguments]`."""
+"""The whole suite: on SQLite, again on PostgreSQL where one answers, then with real processes and in a browser.
+
+python -m tests.run [pytest arguments]
+"""
 
 import os
 import subprocess
@@ -12,23 +15,32 @@ LEAST_COVERAGE = "95"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run both; return the worse of the two exit codes."""
-    codes = [_suite("SQLite", "sqlite:///:memory:", ["--cov", f"--cov-fail-under={LEAST_COVERAGE}", *arguments])]
+    """Run all of it; return the worst of the exit codes."""
+    codes = [_quick("SQLite", "sqlite:///:memory:", ["--cov", f"--cov-fail-under={LEAST_COVERAGE}", *arguments])]
     if _answers(POSTGRES):
-        codes.append(_suite("PostgreSQL", POSTGRES, arguments))
+        codes.append(_quick("PostgreSQL", POSTGRES, arguments))
     else:
-        print(f"PostgreSQL was skipped: nothing answers at {POSTGRES}", flush=True)  # noqa: T201 -- for the terminal
+        _say(f"PostgreSQL was skipped: nothing answers at {POSTGRES}")
         codes.append(1 if os.environ.get("CI") == "true" else 0)
+    codes.append(_slow())
     return max(codes)
 
 
-def _suite(name: str, database: str, arguments: Sequence[str]) -> int:
-    print(f"\n=== {name}", flush=True)  # noqa: T201 -- for the terminal
-    quick = [sys.executable, "-m", "pytest", "-n", "auto", "-m", "not processes", *arguments]
-    code = subprocess.run(quick, env=_environment(database), check=False).returncode
-    # Each of these fills the machine with processes of its own: one after the other.
-    slow = [sys.executable, "-m", "pytest", "-m", "processes", "--timeout=300", "-p", "no:randomly"]
-    return max(code, subprocess.run(slow, env=_environment(database), check=False).returncode)
+def _quick(name: str, database: str, arguments: Sequence[str]) -> int:
+    _say(f"\n=== {name}")
+    command = [sys.executable, "-m", "pytest", "-n", "auto", "-m", "not processes", *arguments]
+    return subprocess.run(command, env=_environment(database), check=False).returncode
+
+
+def _slow() -> int:
+    """Each of these fills the machine with processes of its own, and brings its own database: one after the other."""
+    _say("\n=== Real processes, and a browser")
+    command = [sys.executable, "-m", "pytest", "-m", "processes", "--timeout=300"]
+    return subprocess.run(command, env=_environment("sqlite:///:memory:"), check=False).returncode
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 -- for the terminal
 
 
 def _environment(database: str) -> dict[str, str]:

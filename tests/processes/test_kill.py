@@ -1,7 +1,6 @@
 """kill -9 of any process at any moment: nothing is lost, nothing is uploaded or dialled twice."""
 
 import os
-import socket
 import time
 
 import psycopg2
@@ -9,6 +8,7 @@ import pytest
 import redis
 import requests
 
+from tests.ports import free_pair
 from tests.processes.plant import POSTGRES_ADMIN, REDIS, Plant
 
 pytestmark = pytest.mark.processes
@@ -24,22 +24,6 @@ def _is_there(variant):
         return False
 
 
-def _free_port():
-    for port in range(18100, 19900, 10):
-        taken = [socket.socket() for _ in range(2)]
-        try:
-            for offset, probe in enumerate(taken):
-                probe.bind(("127.0.0.1", port + offset))
-        except OSError:
-            continue
-        else:
-            return port
-        finally:
-            for probe in taken:
-                probe.close()
-    raise AssertionError("no free ports")
-
-
 @pytest.fixture(scope="module", params=["sqlite", "redis"])
 def plant(request):
     """SQLite alone, and PostgreSQL with Redis."""
@@ -48,7 +32,7 @@ def plant(request):
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
-    built = Plant.on(request.param, port=_free_port())
+    built = Plant.on(request.param, port=free_pair())
     try:
         built.set_up()
         yield built

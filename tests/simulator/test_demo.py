@@ -9,21 +9,9 @@ import sys
 import pytest
 from django.core.management import CommandError, call_command
 
+from tests.ports import free_pair
 from tests.simulator.children import ROOT, Children, Stopped
 from tests.simulator.walks import WALKS
-
-
-def free_port():
-    """Return a port that is free together with the next one."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
 
 
 def is_free(port):
@@ -33,7 +21,7 @@ def is_free(port):
 
 @pytest.mark.processes
 def test_demo_plays_every_walk_and_leaves_nothing_running():
-    port = free_port()
+    port = free_pair()
     command = [sys.executable, "manage.py", "demo", "--once", "--port", str(port)]
     env = {"PATH": os.environ["PATH"], "DEBUG": "true", "DATABASE_URL": "postgres://nobody@127.0.0.1:9/not-this-one"}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=180, check=False)

@@ -1,0 +1,110 @@
+"""The whole path in a browser, as the operator and as the client: from a name to the first card, and to the farewell."""
+
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.walk import EVENTS, Client, Operator, seconds_since
+from tests.simulator.world import IVAN
+
+pytestmark = pytest.mark.processes
+WORDS = {
+    "ru": {
+        "works": "работает",
+        "waits": "ждёт первого",
+        "wrong": "CRM не знает этого ключа API",
+        "where": "Настройки → Интеграция → Ключи доступа к API",
+        "lacks": "не хватает строк: employee_id",
+        "card": "CRM приняла карточку",
+    },
+    "en": {
+        "works": "works",
+        "waits": "waits for the first one",
+        "wrong": "The CRM does not know this API key",
+        "where": "Settings → Integration → API keys",
+        "lacks": "lacks these lines: employee_id",
+        "card": "The CRM took the card",
+    },
+}
+NAMES = {"ru": "Ромашка", "en": "Daisy"}
+
+
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+@pytest.mark.parametrize("language", ["ru", "en"])
+def test_from_a_name_to_the_first_card(plant, sit_down, language, size, record_property):
+    words, name = WORDS[language], f"{NAMES[language]} {size}"
+    with sit_down(language, size) as at_desk:
+        operator = Operator(at_desk, plant)
+        operator.log_in()
+        began = time.monotonic()
+        link = operator.add(name)
+        with sit_down(language, size) as at_home:
+            client = Client(at_home, plant)
+            _come_on(client, link, words)
+            client.paste("waiting")
+            plant.play("ring", employees=[IVAN])
+            plant.until(lambda state: state["crm"]["cards"].get("27"), "the first card")
+            taken, clicks = seconds_since(began), at_desk.clicks + at_home.clicks
+            record_property("from name to first card", f"{taken:.1f} s, {clicks} clicks")
+            print(f"\n{language} {size}: {taken:.1f} s and {clicks} clicks from the name to the first card")
+            expect(client.lamp("waiting")).to_have_text(words["works"])
+            plant.play("end")
+            _set_the_rest_up(client, plant, words)
+            _see_a_test_card(client, plant, words)
+            assert not at_home.is_wider_than_its_screen()
+            assert at_home.errors == []
+
+
+def _come_on(client, link, words):
+    """A wrong key first: it is named with its place; the right one goes through without a further click."""
+    page = client.person.page
+    client.open(link)
+    client.person.picture("client-start")
+    client.enter(crm="wrong")
+    error = page.locator(".message.error")
+    expect(error).to_contain_text(words["wrong"])
+    expect(error).to_contain_text(words["where"])
+    client.person.picture("client-wrong-key")
+    client.person.clicks -= 1  # the mistake is not part of the way
+    client.enter()
+    expect(page.locator("#notices-title")).to_be_visible()
+    expect(page.locator(".lamp.off", has_text=words["waits"])).to_have_count(len(EVENTS))
+
+
+def _set_the_rest_up(client, plant, words):
+    """The other events; one body is broken on its way, named, and copied again."""
+    page = client.person.page
+    for event in EVENTS[1:]:
+        client.paste(event)
+    page.locator("#number").select_option(index=1)
+    client.person.click(page.locator("button[value=number]"))
+    for scene in ("answered", "missed"):
+        plant.play(scene)
+    body = page.locator("#body-waiting").input_value()
+    address = page.locator("#address-waiting").input_value()
+    plant.order("type", event="waiting", address=address, body=body.replace('"employee_id"', '"employee"'))
+    plant.play("ring", employees=[IVAN])
+    plant.play("end")
+    expect(page.locator('[data-live="lamp-waiting"]')).to_contain_text(words["lacks"])
+    client.person.picture("client-broken-template")
+    plant.order("type", event="waiting", address=address, body=body)
+    plant.play("ring", employees=[IVAN])
+    plant.play("end")
+    for event in ("waiting", "talk_started", "call_end", "lost_call", "recorded"):
+        expect(client.lamp(event)).to_have_text(words["works"])
+    page.reload()
+    client.person.picture("client-on")
+
+
+def _see_a_test_card(client, plant, words):
+    page = client.person.page
+    plant.until(lambda state: not state["crm"]["cards"].get("27"), "the card to go")
+    page.locator("#person").select_option(index=0)
+    page.fill("#contact", "+7 900 000-00-00")
+    client.person.click(page.locator("button[value=card]"))
+    expect(page.locator(".message.success")).to_contain_text(words["card"])
+    plant.until(lambda state: state["crm"]["cards"], "the test card")
+    client.person.picture("client-card")
+    client.person.click(page.locator("button[value=close]"))
+    plant.until(lambda state: not state["crm"]["cards"].get("27"), "the test card to go")
