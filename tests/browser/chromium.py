@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 PROGRAM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -50,22 +50,29 @@ class Person:
 
 
 @contextmanager
-def person(language: str, size: str) -> Iterator[Person]:
-    """Open a browser of its own for one person; what its pages complain of is collected."""
-    width, height = SIZES[size]
+def launched() -> Iterator[Browser]:
+    """Start Chromium."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=PROGRAM, args=FLAGS)
-        context = browser.new_context(
-            locale={"ru": "ru-RU", "en": "en-GB"}[language],
-            viewport={"width": width, "height": height},
-            permissions=["clipboard-read", "clipboard-write"],
-        )
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        someone = Person(page, language, size)
-        page.on("pageerror", lambda error: someone.errors.append(str(error)))
-        page.on("console", lambda said: someone.errors.append(said.text) if said.type == "error" else None)
-        try:
-            yield someone
-        finally:
-            browser.close()
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def person(browser: Browser, language: str, size: str) -> Iterator[Person]:
+    """Give one person a screen of his own; what its pages complain of is collected."""
+    width, height = SIZES[size]
+    context = browser.new_context(
+        locale={"ru": "ru-RU", "en": "en-GB"}[language],
+        viewport={"width": width, "height": height},
+        permissions=["clipboard-read", "clipboard-write"],
+    )
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    someone = Person(page, language, size)
+    page.on("pageerror", lambda error: someone.errors.append(str(error)))
+    page.on("console", lambda said: someone.errors.append(said.text) if said.type == "error" else None)
+    try:
+        yield someone
+    finally:
+        context.close()

@@ -1,12 +1,14 @@
 """A whole installation without any client, and the two people who bring one on."""
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 import pytest
+from playwright.sync_api import Browser
 
-from tests.browser.chromium import PROGRAM, Person, person
+from tests.browser.chromium import PROGRAM, Person, launched, person
 from tests.ports import free_pair
 from tests.processes.plant import Plant
 
@@ -34,7 +36,14 @@ def plant() -> Iterator[Plant]:
         built.tear_down()
 
 
+@pytest.fixture(scope="module")
+def browser(plant: Plant) -> Iterator[Browser]:
+    """Chromium, once for all tests of a module."""
+    with launched() as chromium:
+        yield chromium
+
+
 @pytest.fixture
-def sit_down() -> Callable[[str, str], AbstractContextManager[Person]]:
-    """Give somebody a browser of his own: language, size of the screen."""
-    return person
+def sit_down(browser: Browser) -> Callable[[str, str], AbstractContextManager[Person]]:
+    """Give somebody a screen of his own: language, size."""
+    return functools.partial(person, browser)

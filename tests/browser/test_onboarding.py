@@ -1,4 +1,4 @@
-"""The whole path in a browser, as the operator and as the client: from a name to the first card, and to the farewell."""
+"""The whole path in a browser, as the operator and as the client: from a name to the first card, and farewell."""
 
 import time
 
@@ -47,7 +47,7 @@ def test_from_a_name_to_the_first_card(plant, sit_down, language, size, record_p
             plant.until(lambda state: state["crm"]["cards"].get("27"), "the first card")
             taken, clicks = seconds_since(began), at_desk.clicks + at_home.clicks
             record_property("from name to first card", f"{taken:.1f} s, {clicks} clicks")
-            print(f"\n{language} {size}: {taken:.1f} s and {clicks} clicks from the name to the first card")
+            print(f"\n{language} {size}: {taken:.1f} s, {clicks} clicks from the name to the first card")  # noqa: T201
             expect(client.lamp("waiting")).to_have_text(words["works"])
             plant.play("end")
             _set_the_rest_up(client, plant, words)
@@ -79,8 +79,8 @@ def _set_the_rest_up(client, plant, words):
         client.paste(event)
     page.locator("#number").select_option(index=1)
     client.person.click(page.locator("button[value=number]"))
-    for scene in ("answered", "missed"):
-        plant.play(scene)
+    plant.play("ringing", employees=[IVAN], pause=0.3)
+    plant.play("missed")
     body = page.locator("#body-waiting").input_value()
     address = page.locator("#address-waiting").input_value()
     plant.order("type", event="waiting", address=address, body=body.replace('"employee_id"', '"employee"'))
