@@ -8,12 +8,27 @@ from django.utils import timezone
 
 from connector_project import remote
 from connector_project.queue import enqueue
-from crm import activation, callbacks, checkup, clients, commands, module, popup, progress, statuses, upload, users
+from crm import (
+    activation,
+    callbacks,
+    checkup,
+    clients,
+    commands,
+    leaving,
+    module,
+    popup,
+    progress,
+    statuses,
+    upload,
+    users,
+)
 from crm.models import Command
 from crm.retailcrm.refusals import SCOPE, SYSTEM, TELEPHONY_OFF
 from telephony import route
 from telephony.models import Call, Notification
 from tenants.models import Tenant
+
+ERASE = "crm.tasks.erase_left"
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +87,13 @@ def check_all() -> None:
         live = Tenant.objects.filter(activated_at__isnull=False, is_paused=False, left_at=None)
         for tenant_id in live.values_list("pk", flat=True):
             enqueue(checkup.TASK, tenant_id)
+
+
+def erase_left() -> None:
+    """Once a day: the data of clients who left, when their term is over; a part of it at a time."""
+    if leaving.erase_due(now=timezone.now()):
+        with transaction.atomic():
+            enqueue(ERASE)
 
 
 def push_statuses(tenant_id: int) -> None:
