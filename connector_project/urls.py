@@ -5,6 +5,7 @@ from django.urls import include, path
 from django.utils.translation import gettext_lazy as _
 from django.views.i18n import set_language
 
+import crm.urls
 from connector_project import health
 
 admin.site.site_header = admin.site.site_title = "UIS ⇄ retailCRM"
@@ -13,6 +14,7 @@ admin.site.index_title = _("Clients, calls and what became of them")
 urlpatterns = [
     path("hooks/uis/", include("telephony.urls")),
     path("hooks/retailcrm/", include("crm.urls")),
+    path("connect/retailcrm/", include(crm.urls.connect_urlpatterns)),
     path("health/live/", health.live),
     path("health/ready/", health.ready),
     path("language/", set_language, name="set_language"),
