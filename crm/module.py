@@ -53,6 +53,7 @@ def register(
     unknown = {"unknown_users": list(answer.unknown_users), "unknown_sites": list(answer.unknown_sites)}
     if _remember(tenant, told | unknown, now=now):
         return True
+    # He left while it was on its way: whichever request came last, the module ends switched off.
     client.edit_module(replace(sent, codes=tuple(kept), is_active=False))
     return False
 
