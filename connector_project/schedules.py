@@ -16,6 +16,7 @@ SCHEDULES = {
     "telephony.tasks.reconcile_all": 10,
     "telephony.tasks.sync_all": 60,
     "crm.tasks.check_all": 360,
+    "crm.tasks.erase_left": 1440,
 }
 
 

@@ -172,7 +172,7 @@ _is_https = _public.scheme == "https"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = _is_https and not DEBUG
 # Vendors follow no redirect: behind a proxy that TRUSTED_PROXIES does not name every notification would be lost.
-SECURE_REDIRECT_EXEMPT = [r"^health/", r"^hooks/"]
+SECURE_REDIRECT_EXEMPT = [r"^health/", r"^hooks/", r"^connect/"]
 SECURE_HSTS_SECONDS = 31_536_000 if _is_https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _is_https
 SECURE_HSTS_PRELOAD = _is_https

@@ -15,6 +15,7 @@ urlpatterns = [
     path("hooks/uis/", include("telephony.urls")),
     path("hooks/retailcrm/", include("crm.urls")),
     path("activate/", include(crm.urls.page_urlpatterns)),
+    path("connect/retailcrm/", include(crm.urls.connect_urlpatterns)),
     path("health/live/", health.live),
     path("health/ready/", health.ready),
     path("language/", set_language, name="set_language"),

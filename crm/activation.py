@@ -9,6 +9,7 @@ from connector_project import remote
 from connector_project.queue import enqueue
 from crm import checks, clients, scopes, users
 from crm.models import Activation
+from crm.retailcrm import refusals
 from telephony import calls, employees
 from telephony import checks as uis_checks
 from telephony import clients as uis_clients
@@ -81,11 +82,14 @@ def _bring_people(tenant: Tenant, now: datetime) -> None:
 
 
 def _link(tenant: Tenant, now: datetime) -> None:
-    _of_crm(tenant, lambda: users.link(tenant, now=now))
+    # Who presses the button wants our module on, even where somebody has switched it off in the CRM.
+    is_off = tenant.crm.denied_code == refusals.TELEPHONY_OFF
+    _of_crm(tenant, lambda: users.link(tenant, now=now, is_forced=is_off))
 
 
 @transaction.atomic
 def _switch_on(tenant: Tenant, now: datetime) -> None:
+    _need_keys(tenant)
     tenant.uis.allow()
     tenant.crm.allow()
     Tenant.objects.filter(pk=tenant.pk, activated_at=None).update(activated_at=now)
@@ -104,6 +108,14 @@ STEPS: dict[Activation.Step, Callable[[Tenant, datetime], None]] = {
     Step.LINK: _link,
     Step.ON: _switch_on,
 }
+
+
+def _need_keys(tenant: Tenant) -> None:
+    """He may have left while the steps ran, and his keys with him: then he is not brought back by them."""
+    Tenant.objects.select_for_update().get(pk=tenant.pk)
+    if not UisConnection.objects.filter(tenant=tenant).exclude(access_token="").exists():
+        raise ActivationFailed(uis_checks.key_missing())
+    _need(checks.is_given(CrmConnection.objects.get(tenant=tenant)))
 
 
 def _need(finding: Finding) -> None:

@@ -7,6 +7,11 @@ from urllib.parse import urlsplit
 _ACCOUNT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
+def bare(address: str) -> str:
+    """Return an address as it is kept and compared: the CRM writes it with a slash at its end, people in capitals."""
+    return address.strip().rstrip("/").lower()
+
+
 def fault(address: str, *, domains: Iterable[str], is_trusted: bool) -> str:
     """Return what is wrong with an account's address: NOT_HTTPS, NOT_BARE, NOT_A_DOMAIN; "" when nothing is."""
     if is_trusted:

@@ -1,18 +1,22 @@
 """Our module in the client's CRM: where to send clicks, and every extension there is."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.templatetags.static import static
 from django.urls import reverse
 
 from connector_project import phones
 from crm.models import Stray
 from crm.retailcrm.client import RetailCrmClient
-from crm.retailcrm.types import Module
-from tenants.models import Employee, Tenant, VirtualNumber
+from crm.retailcrm.types import Module, ModuleAnswer
+from tenants.models import CrmConnection, Denial, Employee, Tenant, VirtualNumber
 
 NAME = "UIS"
 Codes = Sequence[tuple[int, str]]
@@ -28,31 +32,72 @@ def typed_codes(tenant: Tenant, client: RetailCrmClient) -> list[tuple[int, str]
 def register(
     tenant: Tenant, client: RetailCrmClient, *, typed: Codes = (), now: datetime, is_forced: bool = False
 ) -> bool:
-    """Send the module with all extensions and numbers where they changed; say whether it was sent.
+    """Send the module with all extensions, numbers and addresses where they changed; say whether it was sent.
 
-    An edit replaces the whole list, so what people typed for users we do not know is sent along.
+    An edit replaces the whole list, so what people typed for users we do not know is sent along. A module that is
+    switched off in the CRM is left alone unless forced: an edit would switch it on behind people's backs.
     """
     ours = _codes(tenant)
     users, words = {user_id for user_id, _ in ours}, {word for _, word in ours}
     kept = [(user_id, word) for user_id, word in typed if user_id not in users and word not in words]
-    told = {"codes": [list(pair) for pair in ours], "kept": [list(pair) for pair in kept], "phones": _phones(tenant)}
-    seen = {name: tenant.crm.sent_module.get(name) for name in told}
-    if seen == told and not is_forced and tenant.crm.registered_at:
+    told = {
+        "codes": [list(pair) for pair in ours],
+        "kept": [list(pair) for pair in kept],
+        "phones": _phones(tenant),
+        "where": _mark(tenant),
+    }
+    if not is_forced and not _is_news(tenant, told):
         return False
-    answer = client.edit_module(_module(tenant, codes=[*ours, *kept]))
+    sent = _module(tenant, codes=[*ours, *kept])
+    answer = client.edit_module(sent)
     unknown = {"unknown_users": list(answer.unknown_users), "unknown_sites": list(answer.unknown_sites)}
-    tenant.crm.sent_module, tenant.crm.module_code = told | unknown, code(tenant)
-    tenant.crm.registered_at = tenant.crm.registered_at or now
-    tenant.crm.save(update_fields=["sent_module", "module_code", "registered_at"])
+    _count_strays(tenant, answer, now=now)
+    if _remember(tenant, told | unknown, now=now):
+        return True
+    # He left while it was on its way: whichever request came last, the module ends switched off.
+    client.edit_module(replace(sent, codes=tuple(kept), is_active=False))
+    return False
+
+
+def _count_strays(tenant: Tenant, answer: ModuleAnswer, *, now: datetime) -> None:
     for kind, named in ((Stray.Kind.USER, answer.unknown_users), (Stray.Kind.STORE, answer.unknown_sites)):
         if named:
             Stray.count(tenant, kind, tuple(sorted(set(named), key=str)), on=now.astimezone(tenant.zone).date())
-    return True
+
+
+def register_again(tenant: Tenant, client: RetailCrmClient, *, now: datetime) -> None:
+    """Send the module whatever it was told before, switched on, with what people typed into it.
+
+    Raises the errors of connector_project.remote.
+    """
+    register(tenant, client, typed=typed_codes(tenant, client), now=now, is_forced=True)
+
+
+def switch_off(tenant: Tenant, client: RetailCrmClient) -> None:
+    """Switch the module off; of its extensions those that people typed stay. Raises the errors of remote."""
+    kept = [(user_id, word) for user_id, word in tenant.crm.sent_module.get("kept", [])]
+    client.edit_module(replace(_module(tenant, codes=kept), is_active=False))
+
+
+def is_on(tenant: Tenant, client: RetailCrmClient) -> bool:
+    """Ask the CRM whether our module is at work there. Raises the errors of connector_project.remote."""
+    state = client.module(code(tenant))
+    return state is not None and state.is_on and not state.is_frozen
 
 
 def code(tenant: Tenant) -> str:
     """Return the code of our module in this account: it stays what it was first registered as."""
     return tenant.crm.module_code or f"{settings.RETAILCRM_MODULE_CODE}-{tenant.slug}"[:64]
+
+
+def activation_url(tenant: Tenant) -> str:
+    """Return the address of the client's page, as he and the CRM know it: a secret, and good for a term only."""
+    return page_url(tenant.activation_token)
+
+
+def page_url(token: str) -> str:
+    """Return the address at which this token opens a client's page."""
+    return str(settings.PUBLIC_URL + reverse("activate", args=[token]))
 
 
 def addresses(tenant: Tenant) -> dict[str, str]:
@@ -70,6 +115,31 @@ def addresses(tenant: Tenant) -> dict[str, str]:
     }
 
 
+def _is_news(tenant: Tenant, told: dict[str, Any]) -> bool:
+    if tenant.crm.denied_code == Denial.TELEPHONY_OFF:
+        return False
+    seen = {name: tenant.crm.sent_module.get(name) for name in told}
+    return seen != told or tenant.crm.registered_at is None
+
+
+@transaction.atomic
+def _remember(tenant: Tenant, told: dict[str, Any], *, now: datetime) -> bool:
+    """Write what the module was told; False for a client who left meanwhile: his clientId is another one then."""
+    stored = CrmConnection.objects.select_for_update().filter(pk=tenant.crm.pk).first()
+    if stored is None or stored.client_id != tenant.crm.client_id:
+        return False
+    tenant.crm.sent_module, tenant.crm.module_code = told, code(tenant)
+    tenant.crm.registered_at = tenant.crm.registered_at or now
+    tenant.crm.save(update_fields=["sent_module", "module_code", "registered_at"])
+    return True
+
+
+def _mark(tenant: Tenant) -> str:
+    """Return what changes with our addresses; they are secrets, so not the addresses themselves."""
+    known = [*addresses(tenant).values(), activation_url(tenant)]
+    return hashlib.sha256(" ".join(known).encode()).hexdigest()[:16]
+
+
 def _module(tenant: Tenant, *, codes: Codes) -> Module:
     where = addresses(tenant)
     base = where["activity"].removesuffix("/activity/")
@@ -81,12 +151,18 @@ def _module(tenant: Tenant, *, codes: Codes) -> Module:
         base_url=base,
         make_call_url=where["make_call"],
         change_status_url=where["change_user_status"],
-        # Only a module of the marketplace has a code there; ours must begin with it.
-        integration_code=settings.RETAILCRM_MODULE_CODE if settings.RETAILCRM_MODULE_SECRET else "",
+        integration_code=_integration_code(tenant),
+        account_url=activation_url(tenant),
         actions=(("activity", "/activity/"), ("settings", "/settings/")),
         codes=tuple(codes),
         phones=tuple((site, phone) for site, phone in _phones(tenant)),
     )
+
+
+def _integration_code(tenant: Tenant) -> str:
+    """Return our code in the marketplace, if we are there: the CRM wants the module's own to begin with it."""
+    marketplace_code = settings.RETAILCRM_MODULE_CODE if settings.RETAILCRM_MODULE_SECRET else ""
+    return marketplace_code if code(tenant).startswith(marketplace_code) else ""
 
 
 def _codes(tenant: Tenant) -> list[tuple[int, str]]:

@@ -8,14 +8,27 @@ from django.utils import timezone
 
 from connector_project import remote
 from connector_project.queue import enqueue
-from crm import activation, checkup, clients, commands, module, popup, progress, statuses, upload, users
+from crm import (
+    activation,
+    callbacks,
+    checkup,
+    clients,
+    commands,
+    leaving,
+    module,
+    popup,
+    progress,
+    statuses,
+    upload,
+    users,
+)
 from crm.models import Command
-from crm.retailcrm.refusals import SCOPE
+from crm.retailcrm.refusals import SCOPE, SYSTEM, TELEPHONY_OFF
 from telephony import route
 from telephony.models import Call, Notification
 from tenants.models import Tenant
 
-PROBE = "crm.tasks.probe"
+ERASE = "crm.tasks.erase_left"
 
 logger = logging.getLogger(__name__)
 
@@ -76,18 +89,29 @@ def check_all() -> None:
             enqueue(checkup.TASK, tenant_id)
 
 
+def erase_left() -> None:
+    """Once a day: the data of clients who left, when their term is over; a part of it at a time."""
+    if leaving.erase_due(now=timezone.now()):
+        with transaction.atomic():
+            enqueue(ERASE)
+
+
 def push_statuses(tenant_id: int) -> None:
     """Tell the CRM of statuses that changed in UIS."""
     statuses.push(_tenant(tenant_id), now=timezone.now())
 
 
 def probe(tenant_id: int) -> None:
-    """Look whether the CRM lets us in again; a module that was switched off is registered anew."""
+    """Look whether the CRM lets us in again, and register anew; a module that people switched off stays off."""
     tenant = _tenant(tenant_id)
 
     def knock() -> None:
         activation.find_out(tenant.crm)
-        module.register(tenant, clients.crm_client(tenant.crm), now=timezone.now(), is_forced=True)
+        client = clients.crm_client(tenant.crm)
+        if callbacks.is_switched_off(tenant) and not module.is_on(tenant, client):
+            raise remote.AccessDenied(SYSTEM, callbacks.SWITCHED_OFF, code=TELEPHONY_OFF)
+        module.register_again(tenant, client, now=timezone.now())
+        tenant.crm.allow()
 
     _ask(tenant, knock)
 
@@ -103,7 +127,7 @@ def probe_all() -> None:
     with transaction.atomic():
         shut = Tenant.objects.filter(activated_at__isnull=False, is_paused=False, crm__denied_at__isnull=False)
         for tenant_id in shut.values_list("pk", flat=True):
-            enqueue(PROBE, tenant_id)
+            enqueue(callbacks.PROBE, tenant_id)
 
 
 def _notification(pk: int) -> Notification:
@@ -123,6 +147,8 @@ def _go_on(task: str, tenant_id: int, *, is_full: bool) -> None:
 
 def _ask(tenant: Tenant, question: Callable[[], object]) -> None:
     """Ask the CRM something that comes round again by itself: a refusal is noted, not repeated."""
+    if tenant.left_at is not None:
+        return  # It was queued before he left.
     try:
         question()
     except (remote.RemoteError, activation.ActivationFailed) as exc:
@@ -131,4 +157,6 @@ def _ask(tenant: Tenant, question: Callable[[], object]) -> None:
             tenant.crm.deny(exc.code, str(exc), now=timezone.now())
         logger.warning("tenant=%s %s: %s", tenant.slug, type(exc).__name__, exc)
     else:
-        tenant.crm.allow()
+        # That the CRM answers does not mean that our module is on there: that is for the probe to find out.
+        if tenant.crm.denied_code != TELEPHONY_OFF:
+            tenant.crm.allow()

@@ -3,7 +3,14 @@
 from django.urls import path
 
 from crm.pages import ClientPage
-from crm.views import ActivityView, ChangeUserStatusView, MakeCallView, SettingsView
+from crm.views import (
+    ActivityView,
+    ChangeUserStatusView,
+    ConfigurationView,
+    MakeCallView,
+    RegisterView,
+    SettingsView,
+)
 
 urlpatterns = [
     path("<str:hook>/make-call/", MakeCallView.as_view(), name="make-call"),
@@ -13,3 +20,7 @@ urlpatterns = [
 ]
 
 page_urlpatterns = [path("<str:token>/", ClientPage.as_view(), name="activate")]
+connect_urlpatterns = [
+    path("", ConfigurationView.as_view(), name="connect"),
+    path("register/", RegisterView.as_view(), name="connect-register"),
+]

@@ -33,13 +33,16 @@ class Linked:
         return self.employees - self.linked - self.not_needed
 
 
-def link(tenant: Tenant, *, now: datetime) -> Linked:
-    """Link people and tell the module of every extension. Raises the errors of connector_project.remote."""
+def link(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Linked:
+    """Link people and tell the module of every extension, forced even where nothing changed or it is switched off.
+
+    Raises the errors of connector_project.remote.
+    """
     client = clients.crm_client(tenant.crm)
     users = client.users()
     typed = module.typed_codes(tenant, client)
     linked = save(tenant, users, typed)
-    module.register(tenant, client, typed=typed, now=now)
+    module.register(tenant, client, typed=typed, now=now, is_forced=is_forced)
     return linked
 
 

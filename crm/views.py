@@ -1,16 +1,19 @@
-"""Where the CRM knocks: clicks, statuses, and what it says of our module."""
+"""Where the CRM knocks: clicks, statuses, what it says of our module, and the marketplace's connection."""
 
 import hmac
 import logging
+from typing import Any
 
+from django.conf import settings
 from django.http import Http404
+from django.urls import reverse
 from django.utils import timezone, translation
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from connector_project.http import is_too_large, parameters
-from crm import callbacks, commands
+from crm import callbacks, commands, marketplace, module, scopes
 from crm.models import Command
 from tenants.models import Tenant
 
@@ -67,6 +70,38 @@ class SettingsView(_CrmView):
 
     def answer(self, tenant: Tenant, asked: dict[str, str]) -> Response:
         return _said(tenant, callbacks.settings_changed(tenant, asked, now=timezone.now()))
+
+
+class _MarketplaceView(APIView):
+    """A request of the marketplace; without a module there, these addresses do not exist."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if not settings.RETAILCRM_MODULE_SECRET:
+            raise Http404
+        super().initial(request, *args, **kwargs)
+
+
+class ConfigurationView(_MarketplaceView):
+    """Somebody opened our module in the marketplace."""
+
+    def get(self, _request: Request) -> Response:
+        register_url = settings.PUBLIC_URL + reverse("connect-register")
+        return Response({"success": True, "scopes": list(scopes.SCOPES), "registerUrl": register_url})
+
+
+class RegisterView(_MarketplaceView):
+    """Somebody pressed "Connect": here is the key of his account."""
+
+    def post(self, request: Request) -> Response:
+        if is_too_large(request._request):
+            return Response(status=413)
+        # Out of the form only: what stands in an address is written into logs.
+        offer = request._request.POST.get("register", "")
+        try:
+            tenant = marketplace.connect(offer, now=timezone.now())
+        except marketplace.NotConnected as exc:
+            return Response({"success": False, "errorMsg": str(exc)}, status=exc.status)
+        return Response({"success": True, "accountUrl": module.page_url(tenant.entry_token or "")}, status=201)
 
 
 def _said(tenant: Tenant, command: Command) -> Response:

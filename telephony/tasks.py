@@ -83,6 +83,8 @@ def _each(task: str, **conditions: object) -> None:
 def _ask(tenant_id: int, question: Callable[[Tenant], object]) -> None:
     """Ask UIS something that comes round again by itself: a refusal is noted, not repeated."""
     tenant = Tenant.objects.select_related("uis", "rules").get(pk=tenant_id)
+    if tenant.left_at is not None:
+        return  # It was queued before he left.
     try:
         question(tenant)
     except remote.RemoteError as exc:

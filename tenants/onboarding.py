@@ -22,6 +22,7 @@ class NewTenant:
     crm_version: str = CrmConnection.Version.AUTO
     default_number: str = ""
     time_zone: str = "Europe/Moscow"
+    language: str = "ru"
 
 
 @transaction.atomic
@@ -58,6 +59,7 @@ def add(new: NewTenant, *, now: datetime) -> Tenant:
         name=new.name,
         slug=new.slug or _free_slug(new.name),
         time_zone=new.time_zone,
+        language=new.language,
         activation_expires_at=now + ACTIVATION_TERM,
     )
     tenant.full_clean()

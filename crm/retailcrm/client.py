@@ -30,6 +30,7 @@ V5 = "v5"
 V4 = "v4"
 LARGEST_UPLOAD = 50
 USERS_A_PAGE = 100
+SYSTEM_INFO = "/api/system-info"
 EVENT_SECONDS = 4.0
 MANAGER_SECONDS = 4.0
 UPLOAD_SECONDS = 20.0
@@ -61,7 +62,7 @@ class RetailCrmClient:
 
     def public_address(self) -> str:
         """The address people use, where the account tells it: `system-info`, which needs no key."""
-        return self._get(wire.SystemAnswer, "/api/system-info").publicUrl.rstrip("/")
+        return self._get(wire.SystemAnswer, SYSTEM_INFO).publicUrl.rstrip("/")
 
     def time_zone(self) -> str:
         """The account's zone by GET /settings, an IANA name; "" where the key may not ask."""
@@ -158,9 +159,12 @@ class RetailCrmClient:
         return self._ask(kind, "POST", path, body=body, timeout=timeout)
 
     def _ask(self, kind: type[AnswerT], method: str, path: str, **request: Any) -> AnswerT:
+        if not self.key and path != SYSTEM_INFO:
+            # A client who left has none: nothing of his is sent any more, whatever task still asks for it.
+            raise remote.AccessDenied(SYSTEM, "There is no API key.", code=refusals.KEY)
         self.pace("telephony" if "/telephony" in path else "ordinary")
         # In the header the key stays out of addresses, and so out of logs.
-        headers = {"X-API-KEY": self.key}
+        headers = {"X-API-KEY": self.key} if self.key else {}
         reply = self.send(SYSTEM, method, f"{self.address.rstrip('/')}{path}", headers=headers, **request)
         said = _read(reply)
         try:

@@ -36,6 +36,9 @@ class Channel:
 
     def ask(self, method: str, params: Mapping[str, object], *, timeout: float = 15.0) -> Result:
         """Call one method; `timeout` in seconds. Raises the errors of connector_project.remote."""
+        if not self.token:
+            # A client who left has none: nothing of his is sent any more, whatever task still asks for it.
+            raise remote.AccessDenied(SYSTEM, "There is no key of UIS.", code="access_token_invalid")
         request = {
             "jsonrpc": "2.0",
             "id": uuid.uuid4().hex,

@@ -19,7 +19,8 @@ from tests.fakes.retailcrm_wire import Answer, ApiRequest, Incoming, Refused, pa
 
 __all__ = ["Account", "Answer", "ApiRequest", "FakeRetailCrm"]
 
-_ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+\.(retailcrm\.ru|retailcrm\.pro|retailcrm\.es|simla\.com)/")
+_DOMAINS = ("retailcrm.ru", "retailcrm.pro", "retailcrm.es", "retailcrm.io", "simla.com", "simla.io", "ecomlogic.com")
+_ADDRESS = re.compile(rf"https://[A-Za-z0-9.-]+\.({'|'.join(map(re.escape, _DOMAINS))})/")
 _HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 

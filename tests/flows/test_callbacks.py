@@ -1,0 +1,202 @@
+"""What the CRM tells of our module: switched off and on by people, frozen, the account renamed, its zone moved."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from crm import activation, callbacks, module
+from crm import tasks as crm_tasks
+from telephony import tasks as uis_tasks
+from tests.conftest import CONTACT, CRM_HOST, IVAN, NUMBER
+
+RENAMED = "renamed.retailcrm.ru"
+
+
+@pytest.fixture
+def tell(client, tenant):
+    """Send a callback the way the CRM does; return its status and what our row says."""
+
+    def send(active=True, freeze=False, address="", **changed):
+        said = {
+            "clientId": tenant.crm.client_id,
+            "activity": json.dumps({"active": active, "freeze": freeze}),
+            "systemUrl": address,
+        } | changed
+        answer = client.post(f"/hooks/retailcrm/{tenant.uis.hook}/activity/", said)
+        tenant.crm.refresh_from_db()
+        return answer.status_code, answer.json()["success"], tenant.crm.denied_code
+
+    return send
+
+
+@pytest.fixture
+def rename(crm_world, crm):
+    """Give the account another name, as its owner may."""
+
+    def change():
+        crm_world.accounts[RENAMED] = crm_world.accounts.pop(CRM_HOST)
+        crm.host = RENAMED
+
+    return change
+
+
+@pytest.fixture
+def switch(tell, crm, tenant):
+    """Switch our module in the CRM, as a person does there."""
+
+    def change(*, active=True, freeze=False):
+        crm.modules[module.code(tenant)] |= {"active": active, "freeze": freeze}
+        return tell(active=active, freeze=freeze)
+
+    return change
+
+
+@pytest.mark.parametrize("how", [{"active": False}, {"freeze": True}])
+def test_module_that_people_switched_off_stays_off_until_they_switch_it_on(
+    switch, notify, pbx, crm, crm_world, tenant, run_queue, later, how
+):
+    assert switch(**how) == (200, True, "telephony_off")
+    stored = json.dumps(crm.modules, sort_keys=True)
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    # A sync with news for the module.
+    crm.add_user(29, first_name="Новый", email="new@example.com")
+    pbx.add_employee(300009, "Новый Сотрудник", extension="109", email="new@example.com")
+    for schedule in (crm_tasks.probe_all, uis_tasks.sync_all, crm_tasks.probe_all):
+        schedule()
+        run_queue()
+    later(timedelta(minutes=1))
+    tenant.crm.refresh_from_db()
+    assert (tenant.crm.denied_code, json.dumps(crm.modules, sort_keys=True), crm.calls) == ("telephony_off", stored, [])
+    assert switch() == (200, True, "")
+    later(timedelta(minutes=1))
+    assert len(crm.calls) == 1
+
+
+def test_module_switched_on_again_is_noticed_though_the_callback_was_lost(switch, crm, tenant, run_queue):
+    switch(active=False)
+    crm.modules[module.code(tenant)]["active"] = True
+    crm_tasks.probe_all()
+    run_queue()
+    tenant.crm.refresh_from_db()
+    assert tenant.crm.denied_code == ""
+
+
+def test_button_switches_on_what_was_switched_off(switch, crm, tenant):
+    switch(active=False)
+    activation.activate(tenant, now=timezone.now())
+    tenant.crm.refresh_from_db()
+    assert (tenant.crm.denied_code, crm.modules[module.code(tenant)]["active"]) == ("", True)
+
+
+def test_probe_keeps_what_people_typed_into_the_module(crm, notify, pbx, tenant, run_queue):
+    stored = crm.modules[module.code(tenant)]
+    stored["integrations"]["telephony"]["additionalCodes"].append({"userId": 28, "code": "777"})
+    crm.add_user(29, first_name="Ольга")
+    stored["integrations"]["telephony"]["additionalCodes"].append({"userId": 29, "code": "778"})
+    tenant.crm.deny("telephony_off", "", now=tenant.created_at)
+    crm_tasks.probe_all()
+    run_queue()
+    codes = crm.modules[module.code(tenant)]["integrations"]["telephony"]["additionalCodes"]
+    assert {"userId": 29, "code": "778"} in codes
+
+
+@pytest.mark.parametrize("written", ['{"active": "true", "freeze": "false"}', '{"active": 1, "freeze": 0}'])
+def test_switch_is_read_however_it_is_written(tell, written):
+    tell(active=False)
+    assert tell(activity=written) == (200, True, "")
+    assert tell(activity='{"active": "false"}') == (200, True, "telephony_off")
+
+
+@pytest.mark.parametrize("written", ["", "nonsense", "[]", "[" * 20_000, '{"a":' * 10_000])
+def test_unreadable_activity_changes_nothing(tell, written):
+    assert tell(activity=written) == (400, False, "")
+
+
+def test_renamed_account_is_followed_and_our_module_sent_there(tell, rename, crm, crm_world, tenant, run_queue):
+    rename()
+    crm.modules.clear()
+    crm_world.requests.clear()
+    assert tell(address=f"https://{RENAMED.upper()}/") == (200, True, "")
+    assert tenant.crm.address == f"https://{RENAMED}"
+    run_queue()
+    assert crm.modules[module.code(tenant)]["active"] is True
+    assert {asked.host for asked in crm_world.requests} == {RENAMED}
+    tenant.refresh_from_db()
+    assert tenant.is_live
+
+
+def test_same_address_told_again_costs_no_request(tell, crm_world, run_queue, tenant):
+    crm_world.requests.clear()
+    tell(address=f"https://{CRM_HOST.upper()}/")
+    assert (run_queue(), crm_world.requests) == (0, [])
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://evil.example.com", "http://a.retailcrm.ru", "https://a.retailcrm.ru:8443", "https://10.0.0.1", "\n"],
+)
+def test_strange_address_is_not_followed(tell, tenant, address, crm_world, run_queue, caplog):
+    crm_world.requests.clear()
+    assert tell(address=address) == (200, True, "")
+    assert (tenant.crm.address, run_queue(), crm_world.requests) == (f"https://{CRM_HOST}", 0, [])
+    assert not address.strip() or address not in caplog.text
+
+
+def test_account_renamed_while_switched_off_stays_off(switch, tell, rename, crm, tenant, run_queue):
+    switch(active=False)
+    rename()
+    tell(active=False, address=f"https://{RENAMED}")
+    run_queue()
+    tenant.crm.refresh_from_db()
+    assert (tenant.crm.address, tenant.crm.denied_code) == (f"https://{RENAMED}", "telephony_off")
+    assert crm.modules[module.code(tenant)]["active"] is False
+
+
+def test_paused_client_is_told_of_all_the_same(tell, tenant):
+    type(tenant).objects.update(is_paused=True)
+    assert tell(active=False) == (200, True, "telephony_off")
+    assert tell() == (200, True, "")
+    tenant.refresh_from_db()
+    assert tenant.is_paused
+
+
+@pytest.mark.parametrize("which", ["activity", "settings"])
+def test_wrong_client_id_changes_nothing_and_is_a_security_event(client, tenant, stranger, which, caplog):
+    said = {
+        "clientId": stranger.crm.client_id,
+        "activity": '{"active": false}',
+        "settings": '{"timezone": {"value": "Asia/Tomsk"}}',
+        "systemUrl": "https://other.retailcrm.ru",
+    }
+    answer = client.post(f"/hooks/retailcrm/{tenant.uis.hook}/{which}/", said)
+    tenant.crm.refresh_from_db()
+    assert (answer.status_code, answer.json()["success"]) == (403, False)
+    assert (tenant.crm.denied_code, tenant.crm.time_zone) == ("", "Europe/Moscow")
+    assert tenant.crm.address == f"https://{CRM_HOST}"
+    assert caplog.records[0].name == "connector.security"
+    assert stranger.crm.client_id not in caplog.text
+
+
+def test_settings_without_a_zone_change_nothing(client, tenant):
+    where = f"/hooks/retailcrm/{tenant.uis.hook}/settings/"
+    for settings in ("{}", '{"timezone": null}', '{"timezone": {"value": null}}'):
+        answer = client.post(where, {"clientId": tenant.crm.client_id, "settings": settings})
+        assert answer.json() == {"success": True}
+    tenant.crm.refresh_from_db()
+    assert tenant.crm.time_zone == "Europe/Moscow"
+
+
+def test_link_that_was_made_anew_is_told_to_the_crm(tenant, crm, run_queue):
+    assert crm.modules[module.code(tenant)]["accountUrl"] == module.activation_url(tenant)
+    type(tenant).objects.update(activation_token="another")
+    uis_tasks.sync_all()
+    run_queue()
+    assert crm.modules[module.code(tenant)]["accountUrl"] == "https://connector.example.com/activate/another/"
+    tenant.crm.refresh_from_db()
+    assert "another" not in json.dumps(tenant.crm.sent_module)
+
+
+def test_nothing_said_yet_is_no_switch_off(tenant):
+    assert callbacks.is_switched_off(tenant) is False

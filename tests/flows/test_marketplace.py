@@ -1,0 +1,503 @@
+"""One click in the CRM's marketplace: a new client, or a known one with a new key, and nobody else's."""
+
+import json
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone, translation
+
+from crm import activation, leaving, module, scopes
+from crm.checks import words
+from crm.retailcrm.client import RetailCrmClient
+from telephony import tasks
+from tenants import onboarding
+from tenants.models import ACTIVATION_TERM, Change, CrmConnection, Tenant
+from tests.conftest import CONTACT, CRM_HOST, IVAN, NUMBER
+from tests.crm.retailcrm.samples import load
+from tests.fakes.retailcrm_marketplace import Cabinet
+
+SAMPLE = load("simple_connection_register.json")
+CONFIGURATION, REGISTER = "/connect/retailcrm/", "/connect/retailcrm/register/"
+PAGE = "https://connector.example.com/activate/"
+
+
+@pytest.fixture(autouse=True)
+def cabinet(settings):
+    """Our module in the partner cabinet, with the secret of the sample."""
+    settings.RETAILCRM_MODULE_SECRET = SAMPLE["secret_used_for_this_sample"]
+    return Cabinet(secret=settings.RETAILCRM_MODULE_SECRET)
+
+
+@pytest.fixture
+def press(client, cabinet):
+    """Press "Connect" in an account, the way its owner and the CRM do."""
+
+    def connect(account, **how):
+        configuration = client.get(CONFIGURATION).json()
+        return client.post(REGISTER, cabinet.connect(account, configuration, **how))
+
+    return connect
+
+
+def everything():
+    """Return all that a connection could change."""
+    tenants = Tenant.objects.order_by("pk").values()
+    return [*tenants, *CrmConnection.objects.order_by("pk").values(), *Change.objects.order_by("pk").values()]
+
+
+def entry(answer):
+    """Return the one-time token of an answer."""
+    said = answer.json()
+    assert (answer.status_code, set(said), said["success"]) == (201, {"success", "accountUrl"}, True)
+    assert said["accountUrl"].startswith(PAGE)
+    return said["accountUrl"].removeprefix(PAGE).removesuffix("/")
+
+
+def refused(answer, status=400):
+    """Return the sentence of a refusal."""
+    said = answer.json()
+    assert (answer.status_code, set(said), said["success"]) == (status, {"success", "errorMsg"}, False)
+    return said["errorMsg"]
+
+
+def test_configuration_asks_for_exactly_what_is_checked(client):
+    answer = client.get(CONFIGURATION)
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {
+            "success": True,
+            "scopes": list(scopes.SCOPES),
+            "registerUrl": "https://connector.example.com/connect/retailcrm/register/",
+        },
+    )
+
+
+def test_without_a_module_in_the_marketplace_there_is_no_such_address(client, settings, db):
+    settings.RETAILCRM_MODULE_SECRET = ""
+    for answer in (client.get(CONFIGURATION), client.get(REGISTER), client.post(REGISTER, {"register": "{}"})):
+        assert (answer.status_code, answer.content) == (404, client.get("/nothing/here/").content)
+
+
+@pytest.mark.parametrize(("method", "address"), [("post", CONFIGURATION), ("get", REGISTER), ("put", REGISTER)])
+def test_other_methods_are_not_served(client, method, address):
+    assert getattr(client, method)(address).status_code == 405
+
+
+def test_true_request_of_the_vendor_is_taken(client, crm, db):
+    raw = SAMPLE["request"]["raw_body"]
+    answer = client.post(REGISTER, raw, content_type="application/x-www-form-urlencoded")
+    tenant = Tenant.objects.get()
+    assert entry(answer) == tenant.entry_token
+    assert tenant.crm.key == SAMPLE["request"]["form_decoded"]["register"]["apiKey"]
+
+
+def test_new_account_is_a_client_who_waits_for_his_uis(press, crm, crm_world, db):
+    crm.timezone = "Asia/Tomsk"
+    before = timezone.now()
+    token = entry(press(crm))
+    tenant = Tenant.objects.select_related("uis", "crm", "rules").get()
+    assert (tenant.name, tenant.slug, tenant.language) == ("acct-example", "acct-example", "ru")
+    assert (tenant.time_zone, tenant.crm.time_zone, tenant.crm.stores) == ("Asia/Tomsk", "Asia/Tomsk", ["shop-one"])
+    assert (tenant.crm.address, tenant.crm.key) == (f"https://{CRM_HOST}", crm.key)
+    assert (tenant.activated_at, tenant.is_live, tenant.uis.access_token) == (None, False, "")
+    assert tenant.entry_token == token
+    assert token not in {tenant.activation_token, tenant.uis.hook, tenant.crm.client_id, tenant.crm.key}
+    assert before + ACTIVATION_TERM <= tenant.activation_expires_at <= timezone.now() + ACTIVATION_TERM
+    assert Change.objects.get().verb == Change.Verb.CONNECTED
+
+
+def test_module_is_there_at_once_active_and_without_extensions(press, crm, settings, db):
+    press(crm)
+    tenant = Tenant.objects.select_related("uis", "crm").get()
+    stored = crm.modules[module.code(tenant)]
+    assert (stored["active"], stored["integrationCode"]) == (True, settings.RETAILCRM_MODULE_CODE)
+    assert stored["code"].startswith(settings.RETAILCRM_MODULE_CODE)
+    assert stored["clientId"] == tenant.crm.client_id
+    assert stored["accountUrl"] == f"{PAGE}{tenant.activation_token}/"
+    assert stored["integrations"]["telephony"]["additionalCodes"] == []
+
+
+def test_client_goes_on_to_work_with_his_key_of_uis(press, crm, pbx, client, run_queue, db):
+    press(crm)
+    tenant = Tenant.objects.select_related("uis", "crm", "rules").get()
+    tenant.uis.access_token = pbx.token
+    tenant.uis.save()
+    activation.activate(tenant, now=timezone.now())
+    codes = crm.modules[module.code(tenant)]["integrations"]["telephony"]["additionalCodes"]
+    assert sorted(row["code"] for row in codes) == ["101", "102"]
+    body = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call")
+    client.post(f"/hooks/uis/{tenant.uis.hook}/", body, content_type="application/json")
+    run_queue()
+    assert len(crm.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "language"),
+    [("a.retailcrm.ru", "ru"), ("a.retailcrm.pro", "ru"), ("a.simla.com", "en"), ("a.retailcrm.es", "en")],
+)
+def test_language_is_that_of_the_accounts_domain(press, crm_world, host, language, db):
+    press(crm_world.add_account(host))
+    assert Tenant.objects.get().language == language
+
+
+def test_accounts_of_one_name_get_short_names_of_their_own(press, crm_world, db):
+    for host in ("shop.retailcrm.ru", "shop.simla.com"):
+        entry(press(crm_world.add_account(host)))
+    assert set(Tenant.objects.values_list("slug", flat=True)) == {"shop", "shop-2"}
+
+
+def test_zone_that_may_not_be_read_or_is_none_is_ours(press, crm, db):
+    crm.settings_scope = "order_read"
+    entry(press(crm))
+    tenant = Tenant.objects.get()
+    assert (tenant.time_zone, tenant.crm.time_zone) == ("Europe/Moscow", "")
+
+
+def test_technical_host_is_resolved_to_the_name_people_use(press, crm, crm_world, db):
+    entry(press(crm, system_url=f"https://{crm.technical_host}/"))
+    tenant = Tenant.objects.get()
+    assert (tenant.name, tenant.language, tenant.crm.address) == ("acct-example", "ru", f"https://{CRM_HOST}")
+    asked = [(asked.host, asked.path) for asked in crm_world.requests]
+    assert asked[0] == (crm.technical_host, "/api/system-info")
+    assert {host for host, _path in asked[1:]} == {CRM_HOST}
+    assert crm_world.requests[0].key_in_header is False
+
+
+@pytest.mark.parametrize("told", ["https://evil.example.com", "http://acct-example.retailcrm.ru", "", "nonsense"])
+def test_public_name_that_can_be_no_account_is_not_followed(press, crm, crm_world, monkeypatch, told, db):
+    monkeypatch.setattr(RetailCrmClient, "public_address", lambda _self: told)
+    entry(press(crm, system_url=f"https://{crm.technical_host}"))
+    assert Tenant.objects.get().crm.address == f"https://{crm.technical_host}"
+    assert {asked.host for asked in crm_world.requests} == {crm.technical_host}
+
+
+# --- who may not
+
+
+@pytest.mark.parametrize(
+    "token", ["", "0" * 64, "ж" * 64, "\ud800", "x", "EA287D48D5F8EA75AD44FC4DC705CF4447334FBC32E294604AAA86C7B444EE2E"]
+)
+@pytest.mark.parametrize("address", [f"https://{CRM_HOST}", "https://evil.example.com/\nERROR", "\ud800"])
+def test_wrong_token_is_refused_before_anybody_is_asked(client, crm, crm_world, caplog, token, address, db):
+    said = {"token": token, "apiKey": crm.key, "systemUrl": address}
+    answer = client.post(REGISTER, {"register": json.dumps(said)})
+    if token:
+        assert refused(answer, 401) == "Invalid token"
+        assert caplog.records[0].name == "connector.security"
+    else:
+        assert refused(answer) == "token is missing"
+    assert (Tenant.objects.count(), crm_world.requests) == (0, [])
+    assert crm.key not in caplog.text
+    assert "evil" not in caplog.text
+    assert not token or token[:64] not in caplog.text or len(token) < 2
+
+
+def test_token_of_another_secret_or_of_another_key_is_refused(client, crm, cabinet, db):
+    other = Cabinet(secret="another").form(crm.key, f"https://{CRM_HOST}")
+    assert refused(client.post(REGISTER, other), 401) == "Invalid token"
+    stolen = json.loads(cabinet.form("anotherKey", f"https://{CRM_HOST}")["register"]) | {"apiKey": crm.key}
+    assert refused(client.post(REGISTER, {"register": json.dumps(stolen)}), 401) == "Invalid token"
+    assert Tenant.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "No data provided"),
+        ("", "No data provided"),
+        ("{", "Invalid JSON provided"),
+        ("[]", "Invalid JSON provided"),
+        ("null", "Invalid JSON provided"),
+        ("[" * 20_000, "Invalid JSON provided"),
+        ("{}", "token is missing"),
+        ('{"token": "x", "systemUrl": "https://a.retailcrm.ru"}', "apiKey is missing"),
+        ('{"token": "x", "apiKey": "k"}', "systemUrl is missing"),
+        ('{"token": "x", "apiKey": ["k"], "systemUrl": "https://a.retailcrm.ru"}', "apiKey is missing"),
+        ('{"token": 5, "apiKey": "k", "systemUrl": "https://a.retailcrm.ru"}', "token is missing"),
+    ],
+)
+def test_what_is_no_register_field_is_refused_in_the_words_of_the_vendors_modules(client, text, says, db):
+    assert refused(client.post(REGISTER, {} if text is None else {"register": text})) == says
+    assert Tenant.objects.count() == 0
+
+
+def test_field_in_the_address_is_not_taken_for_it_would_stand_in_logs(client, cabinet, crm, db):
+    form = cabinet.form(crm.key, f"https://{CRM_HOST}")
+    assert refused(client.post(REGISTER, query_params=form)) == "No data provided"
+
+
+def test_giant_is_refused(client, db):
+    assert client.post(REGISTER, {"register": "x" * (64 * 1024 + 1)}).status_code == 413
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://acct-example.retailcrm.ru",
+        "https://acct-example.retailcrm.ru:8443",
+        "https://acct-example.retailcrm.ru/path",
+        "https://acct-example.retailcrm.ru?x=1",
+        "https://user@acct-example.retailcrm.ru",
+        "https://acct-example.retailcrm.ru.evil.com",
+        "https://evilretailcrm.ru",
+        "https://retailcrm.ru",
+        "https://127.0.0.1",
+        "https://10.0.0.1",
+        "https://[::1]",
+        "https://[::1",
+        "https://acct-example.retailcrm.ru\\@evil.com",
+        "acct-example.retailcrm.ru",
+        "\ud800",
+        "nonsense",
+    ],
+)
+def test_key_goes_to_no_strange_address(client, cabinet, crm, crm_world, address, db):
+    says = refused(client.post(REGISTER, cabinet.form(crm.key, address)))
+    assert "https://shop.retailcrm.ru" in says
+    assert (Tenant.objects.count(), crm_world.requests) == (0, [])
+
+
+def test_key_of_another_account_is_refused_there_and_nothing_is_stored(client, cabinet, crm, crm_world, tenant, db):
+    other = crm_world.add_account("other.retailcrm.ru", key="otherKey")
+    before = everything()
+    says = refused(client.post(REGISTER, cabinet.form(other.key, f"https://{CRM_HOST}")))
+    with translation.override("ru"):
+        assert says.startswith(str(words.KEY.bad))
+    assert other.key not in says
+    assert everything() == before
+    assert other.modules == {}
+
+
+def test_account_that_does_not_exist_is_refused(client, cabinet, crm_world, db):
+    refused(client.post(REGISTER, cabinet.form("k", "https://nobody.simla.com")))
+    assert Tenant.objects.count() == 0
+
+
+@pytest.mark.parametrize("scope", scopes.INDISPENSABLE)
+def test_key_without_an_indispensable_right_is_refused_by_its_name(client, cabinet, crm, scope, db):
+    crm.scopes.discard(scope)
+    assert scope in refused(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
+    assert (Tenant.objects.count(), crm.modules) == (0, {})
+
+
+@pytest.mark.parametrize("scope", sorted(set(scopes.SCOPES) - set(scopes.INDISPENSABLE)))
+def test_key_without_another_right_is_taken(client, cabinet, crm, scope, db):
+    crm.scopes.discard(scope)
+    entry(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
+
+
+# --- outages
+
+
+@pytest.mark.parametrize("kind", ["503", "timeout", "refused", "500"])
+@pytest.mark.parametrize("path", ["system-info", "credentials", "settings", "integration-modules"])
+def test_crm_that_is_away_is_said_so_and_a_second_try_connects(press, client, cabinet, crm, crm_world, kind, path, db):
+    crm_world.break_down(kind, path_part=path)
+    refused(press(crm), 503)
+    crm_world.repair()
+    entry(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
+    tenant = Tenant.objects.get()
+    assert crm.modules[module.code(tenant)]["active"] is True
+    assert Change.objects.count() == 1
+
+
+def test_module_that_is_refused_leaves_a_second_try_possible(press, client, cabinet, crm, settings, db):
+    settings.RETAILCRM_MODULE_CODE = "no such code!"
+    assert "integrationCode" in refused(press(crm))
+    settings.RETAILCRM_MODULE_CODE = "uis"
+    tenant = Tenant.objects.get()
+    assert (tenant.entry_token, Change.objects.count()) == (None, 0)
+    entry(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
+    assert Tenant.objects.get().pk == tenant.pk
+    assert list(crm.modules) == ["uis-acct-example"]
+
+
+# --- known accounts
+
+
+def test_known_live_account_gets_the_new_key_and_nothing_else(press, crm, tenant, stranger, notify, pbx):
+    tenant.crm.deny("key", "Wrong apiKey", now=timezone.now())
+    stored = crm.modules[module.code(tenant)]
+    stored["integrations"]["telephony"]["additionalCodes"].append({"userId": 77, "code": "777"})
+    before, others = Tenant.objects.filter(pk=tenant.pk).values()[0], CrmConnection.objects.get(tenant=stranger).key
+    token = entry(press(crm))
+    after = Tenant.objects.filter(pk=tenant.pk).values()[0]
+    changed = {name for name in before if before[name] != after[name]}
+    assert (changed, after["entry_token"]) == ({"entry_token", "activation_expires_at"}, token)
+    tenant = Tenant.objects.select_related("uis", "crm").get(pk=tenant.pk)
+    assert (tenant.crm.key, tenant.crm.denied_at, tenant.is_live) == (crm.key, None, True)
+    assert CrmConnection.objects.get(tenant=stranger).key == others
+    codes = crm.modules[module.code(tenant)]["integrations"]["telephony"]["additionalCodes"]
+    assert sorted(row["code"] for row in codes) == ["101", "102", "777"]
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    assert len(crm.calls) == 1
+
+
+def test_known_account_whose_module_was_switched_off_is_on_again(press, client, crm, tenant):
+    crm.modules[module.code(tenant)]["active"] = False
+    said = {"clientId": tenant.crm.client_id, "activity": '{"active": false, "freeze": false}'}
+    client.post(f"/hooks/retailcrm/{tenant.uis.hook}/activity/", said)
+    entry(press(crm))
+    tenant.crm.refresh_from_db()
+    assert (tenant.crm.denied_at, crm.modules[module.code(tenant)]["active"]) == (None, True)
+
+
+@pytest.mark.parametrize("address", [f"https://{CRM_HOST}/", f"https://{CRM_HOST.upper()}"])
+def test_account_is_known_however_its_address_is_written(press, crm, tenant, address):
+    CrmConnection.objects.update(address=address)
+    entry(press(crm, system_url=f"https://{crm.technical_host}"))
+    assert Tenant.objects.count() == 1
+    assert CrmConnection.objects.get().address == address
+
+
+def test_account_known_by_its_technical_host_is_the_same(press, crm, tenant):
+    CrmConnection.objects.update(address=f"https://{crm.technical_host}")
+    entry(press(crm, system_url=f"https://{crm.technical_host}"))
+    assert Tenant.objects.count() == 1
+
+
+def test_paused_client_stays_paused(press, crm, tenant, notify, pbx):
+    Tenant.objects.update(is_paused=True)
+    entry(press(crm))
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    tenant.refresh_from_db()
+    assert (tenant.is_paused, crm.calls) == (True, [])
+
+
+def test_pending_client_stays_pending_and_is_one(press, crm, db):
+    first, second = entry(press(crm)), entry(press(crm))
+    tenant = Tenant.objects.get()
+    assert (first != second, tenant.entry_token, tenant.activated_at) == (True, second, None)
+    assert len(crm.modules) == 1
+
+
+def test_replay_changes_nothing_but_the_one_time_token(client, cabinet, crm, tenant):
+    form = cabinet.form(crm.key, f"https://{CRM_HOST}")
+    tokens, states = [], []
+    for _time in range(3):
+        tokens.append(entry(client.post(REGISTER, form)))
+        stored = json.dumps(crm.modules, sort_keys=True)
+        states.append((stored, CrmConnection.objects.get().key, Tenant.objects.get().activated_at))
+    assert (len(set(tokens)), len(set(states)), Tenant.objects.count()) == (3, 1, 1)
+    assert Tenant.objects.get().entry_token == tokens[-1]
+
+
+def test_replay_of_a_revoked_key_is_refused(press, client, cabinet, crm, tenant):
+    old = cabinet.form(crm.key, f"https://{CRM_HOST}")
+    entry(press(crm))
+    before = everything()
+    refused(client.post(REGISTER, old))
+    assert everything() == before
+
+
+def test_of_several_clients_in_one_account_the_registered_one_is_meant(press, crm, tenant, db):
+    new = onboarding.NewTenant(name="Второй", slug="second", crm_url=f"https://{CRM_HOST}", crm_key="k")
+    second = onboarding.add(new, now=timezone.now())
+    entry(press(crm))
+    keys = dict(CrmConnection.objects.values_list("tenant__slug", "key"))
+    assert keys == {"romashka": crm.key, "second": "k"}
+    Tenant.objects.filter(pk=tenant.pk).update(left_at=timezone.now(), activated_at=None)
+    entry(press(crm))
+    assert CrmConnection.objects.get(tenant=second).key == crm.key
+    assert Tenant.objects.get(pk=tenant.pk).left_at is not None
+
+
+def test_client_registered_by_hand_under_another_name_is_registered_under_the_marketplaces(press, crm, tenant):
+    CrmConnection.objects.update(module_code="old-name")
+    entry(press(crm))
+    assert CrmConnection.objects.get().module_code == "uis-romashka"
+
+
+def test_client_registered_by_hand_under_another_name_is_synced_as_before(crm, tenant, run_queue):
+    CrmConnection.objects.update(module_code="old-name", sent_module={})
+    tasks.sync_all()
+    run_queue()
+    assert crm.modules["old-name"]["active"] is True
+
+
+def test_second_client_stays_as_he_is(press, crm, stranger):
+    before = (Tenant.objects.filter(pk=stranger.pk).values()[0], CrmConnection.objects.get(tenant=stranger).key)
+    entry(press(crm))
+    after = (Tenant.objects.filter(pk=stranger.pk).values()[0], CrmConnection.objects.get(tenant=stranger).key)
+    assert after == before
+    assert Tenant.objects.count() == 2
+
+
+# --- two at once
+
+
+def test_two_at_once_are_one_client(client, cabinet, crm, crm_world, monkeypatch, db):
+    """The second comes, and is done with, while the first still asks the CRM."""
+    form = cabinet.form(crm.key, f"https://{CRM_HOST}")
+    real, answers = RetailCrmClient.time_zone, []
+
+    def meanwhile(self):
+        if not answers:
+            answers.append(None)
+            answers.append(client.post(REGISTER, form))
+        return real(self)
+
+    monkeypatch.setattr(RetailCrmClient, "time_zone", meanwhile)
+    last = entry(client.post(REGISTER, form))
+    assert entry(answers[1]) != last
+    assert Tenant.objects.get().entry_token == last
+    assert len(crm.modules) == 1
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="an SQLite in memory belongs to one thread")
+def test_many_at_once_are_one_client(client, cabinet, crm, transactional_db):
+    form, answers = cabinet.form(crm.key, f"https://{CRM_HOST}"), []
+
+    def work():
+        answers.append(client.post(REGISTER, form).status_code)
+        connection.close()
+
+    team = [threading.Thread(target=work) for _ in range(6)]
+    for thread in team:
+        thread.start()
+    for thread in team:
+        thread.join()
+    assert (answers, Tenant.objects.count(), len(crm.modules)) == ([201] * 6, 1, 1)
+
+
+# --- secrets
+
+
+def test_no_secret_is_in_logs_or_answers(press, client, cabinet, crm, crm_world, caplog, settings, db):
+    caplog.set_level("DEBUG")
+    said = [press(crm).content.decode()]
+    tenant = Tenant.objects.select_related("uis", "crm").get()
+    secrets = [
+        crm.key,
+        settings.RETAILCRM_MODULE_SECRET,
+        tenant.crm.client_id,
+        tenant.uis.hook,
+        tenant.activation_token,
+    ]
+    crm_world.break_down("timeout", times=1)
+    form = cabinet.form(crm.key, f"https://{CRM_HOST}")
+    said.append(client.post(REGISTER, form).content.decode())
+    crm.key = "another"
+    said.append(client.post(REGISTER, form).content.decode())
+    secrets.append(json.loads(form["register"])["token"])
+    shown = " ".join([*said, caplog.text])
+    assert [secret for secret in secrets if secret in shown] == []
+    assert tenant.entry_token not in caplog.text
+
+
+def test_key_is_encrypted_in_its_column(press, crm, db):
+    press(crm)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT key FROM tenants_crmconnection")
+        assert crm.key not in cursor.fetchone()[0]
+
+
+def test_client_who_had_left_comes_back_and_his_data_stays(press, crm, tenant):
+    leaving.leave(tenant, now=timezone.now())
+    entry(press(crm))
+    leaving.erase_due(now=timezone.now() + timedelta(days=400))
+    back = Tenant.objects.select_related("crm").get()
+    assert (back.pk, back.left_at, back.activated_at, back.crm.key) == (tenant.pk, None, None, crm.key)
+    assert crm.modules[module.code(back)]["active"] is True
