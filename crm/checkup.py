@@ -1,7 +1,7 @@
 """A client looked at as a whole: asks for every check, keeps what was found, and tells it again without asking."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
@@ -12,6 +12,7 @@ from tenants.finding import Check, Finding
 from tenants.models import CheckUp, Tenant
 
 TASK = "crm.tasks.check_up"
+TAKES_AT_MOST = timedelta(minutes=2)
 CHECKS: dict[str, Check] = {check.code: check for check in (*uis_checks.ALL, *checks.ALL)}
 
 
@@ -39,6 +40,11 @@ def ask(tenant: Tenant, *, now: datetime) -> None:
     """Have a worker look; whoever waits sees it in `kept` when `asked_at` is empty again."""
     CheckUp.objects.update_or_create(tenant=tenant, defaults={"asked_at": now})
     enqueue(TASK, tenant.pk, queue="fast")
+
+
+def is_running(checkup: CheckUp | None, *, now: datetime) -> bool:
+    """Say whether somebody still may wait for a look: one whose worker died comes to no end."""
+    return checkup is not None and checkup.asked_at is not None and now - checkup.asked_at < TAKES_AT_MOST
 
 
 def kept(checkup: CheckUp | None) -> list[Finding]:

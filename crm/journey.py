@@ -135,7 +135,7 @@ def of(tenant: Tenant, *, now: datetime) -> Journey:
         failing=[finding for finding in findings if not finding.is_ok and not _is_a_notice(finding)],
         passed=[finding for finding in findings if finding.is_ok and not _is_a_notice(finding)],
         checked_at=kept.checked_at if kept else None,
-        is_checking=bool(kept and kept.asked_at),
+        is_checking=checkup.is_running(kept, now=now),
         notices=list(_notices(tenant, lit.lamps)) if lit else [],
         stranger=" ".join(lamps.says(fault) for fault in lit.stranger.faults) if lit and lit.stranger else "",
         numbers=list(VirtualNumber.objects.filter(tenant=tenant, is_active=True)) if is_on else [],

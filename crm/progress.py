@@ -102,6 +102,6 @@ def _advance(row: Activation, step: Activation.Step, *, now: datetime) -> None:
 @transaction.atomic
 def _stop(row: Activation, step: Activation.Step, finding: Finding, *, now: datetime) -> None:
     here = Activation.objects.filter(pk=row.pk, state=State.RUNNING, step=step, pressed_at=row.pressed_at)
-    here.update(
-        state=State.FAILED, ended_at=now, next_attempt_at=None, code=finding.check.code, about=dict(finding.about)
-    )
+    cause = {"code": finding.check.code, "about": dict(finding.about)}
+    if here.update(state=State.FAILED, ended_at=now, next_attempt_at=None, **cause):
+        checkup.ask(row.tenant, now=now)  # Whatever else is wrong is better known now than press by press.

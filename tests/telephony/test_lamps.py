@@ -236,8 +236,11 @@ def test_every_fault_has_its_sentence():
 
 def test_sentence_names_the_fields():
     fault = TemplateFault(TemplateCode.MISSING, ("employee_id", "direction"))
-    assert says(fault) == "The body lacks these lines: employee_id, direction. Copy the template again."
-    assert says(TemplateFault(TemplateCode.UNKNOWN_EVENT, ("100%",))).startswith("There is no event “100%”")
+    with translation.override("en"):
+        assert says(fault) == "The body lacks these lines: employee_id, direction. Copy the template again."
+        assert says(TemplateFault(TemplateCode.UNKNOWN_EVENT, ("100%",))).startswith("There is no event “100%”")
+    with translation.override("ru"):
+        assert says(fault) == "В теле не хватает строк: employee_id, direction. Скопируйте шаблон ещё раз."
 
 
 @pytest.mark.parametrize(("language", "name"), [("ru", "Потерянный звонок"), ("en", "Lost call"), (None, "Lost call")])
