@@ -1,5 +1,6 @@
 """Our module in the client's CRM: where to send clicks, and every extension there is."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -27,14 +28,19 @@ def typed_codes(tenant: Tenant, client: RetailCrmClient) -> list[tuple[int, str]
 def register(
     tenant: Tenant, client: RetailCrmClient, *, typed: Codes = (), now: datetime, is_forced: bool = False
 ) -> bool:
-    """Send the module with all extensions and numbers where they changed; say whether it was sent.
+    """Send the module with all extensions, numbers and addresses where they changed; say whether it was sent.
 
     An edit replaces the whole list, so what people typed for users we do not know is sent along.
     """
     ours = _codes(tenant)
     users, words = {user_id for user_id, _ in ours}, {word for _, word in ours}
     kept = [(user_id, word) for user_id, word in typed if user_id not in users and word not in words]
-    told = {"codes": [list(pair) for pair in ours], "kept": [list(pair) for pair in kept], "phones": _phones(tenant)}
+    told = {
+        "codes": [list(pair) for pair in ours],
+        "kept": [list(pair) for pair in kept],
+        "phones": _phones(tenant),
+        "where": _mark(tenant),
+    }
     seen = {name: tenant.crm.sent_module.get(name) for name in told}
     if seen == told and not is_forced and tenant.crm.registered_at:
         return False
@@ -64,6 +70,11 @@ def addresses(tenant: Tenant) -> dict[str, str]:
         "change_user_status": ours("change-user-status"),
         "activity": ours("activity"),
     }
+
+
+def _mark(tenant: Tenant) -> str:
+    """Return what changes with our addresses; they are secrets, so it is not the addresses themselves."""
+    return hashlib.sha256(" ".join(addresses(tenant).values()).encode()).hexdigest()[:16]
 
 
 def _module(tenant: Tenant, *, codes: Codes) -> Module:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 from django.utils import timezone, translation
@@ -57,7 +56,7 @@ class Command(JsonCommand):
         self.say(
             tenant=tenant.slug,
             active=tenant.is_live,
-            activation_url=f"{settings.PUBLIC_URL}/activate/{tenant.activation_token}/",
+            activation_url=tenant.activation_url,
             hooks=module.addresses(tenant),
         )
         if wrong:
