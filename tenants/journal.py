@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.apps import apps
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.utils.text import capfirst
@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 
 from tenants.models import Change, CrmConnection, Tenant, TransferRules, UisConnection
 
-By = AbstractBaseUser | AnonymousUser | None
+By = User | AnonymousUser | None
 # A client has each of these once: the word for it says which one is meant.
 _ONLY_ONES = (Tenant, UisConnection, CrmConnection, TransferRules)
 _APP = Tenant._meta.app_label
@@ -63,7 +63,7 @@ def row(
         tenant=tenant,
         tenant_name=tenant.name,
         at=now,
-        user=by if by is not None and by.is_authenticated else None,
+        user=by if isinstance(by, User) else None,
         is_client=is_client,
         verb=verb,
         part=_named(part)[:250],
