@@ -14,6 +14,7 @@ from crm.retailcrm.client import RetailCrmClient
 from crm.retailcrm.types import Module
 from tenants.models import Employee, Tenant, VirtualNumber
 
+TASK = "crm.tasks.register_module"
 NAME = "UIS"
 Codes = Sequence[tuple[int, str]]
 

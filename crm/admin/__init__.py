@@ -1,5 +1,5 @@
-"""The desk: what staff see of the CRM's side, and the page and the list of clients, whose buttons need both sides."""
+"""The desk: what staff see of the CRM's side, and the list and the page of clients, whose buttons need both sides."""
 
-from crm.admin import records
+from crm.admin import journal, records, tenants
 
-__all__ = ["records"]
+__all__ = ["journal", "records", "tenants"]
