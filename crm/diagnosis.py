@@ -196,7 +196,7 @@ def _pause(_tenant: Tenant, _pulse: Pulse, _now: datetime) -> Cause:
 
 
 def _departure(tenant: Tenant, _pulse: Pulse, now: datetime) -> Cause:
-    return gettext("Left: %(moment)s.") % {"moment": said_at(tenant, tenant.left_at, now=now)}, None
+    return gettext("Left: %(moment)s") % {"moment": said_at(tenant, tenant.left_at, now=now)}, None
 
 
 def _said(finding: Finding | None) -> Cause:

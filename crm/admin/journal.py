@@ -18,7 +18,7 @@ class ChangeAdmin(ReadOnlyAdmin):
     list_filter = ("verb", "is_client", ("user", admin.RelatedOnlyFieldListFilter), "tenant")
     search_fields = ("tenant_name", "part")
     list_select_related = ("user",)
-    date_hierarchy = None
+    show_facets = admin.ShowFacets.NEVER
     fields = readonly_fields = list_display
 
     def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:

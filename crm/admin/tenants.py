@@ -1,6 +1,6 @@
 """Clients on the desk: the list with the sick on top, and each one's page."""
 
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from django.contrib import admin
@@ -19,6 +19,7 @@ from crm.admin.pages import ButtonsMixin, OneRuleMixin
 from crm.admin.questions import HowHeIs, WhatIsWrong
 from crm.diagnosis import Diagnosis, Pulse
 from tenants.admin import TenantAdmin
+from tenants.finding import Text
 from tenants.models import Tenant
 
 
@@ -27,6 +28,10 @@ class SickFirst(ChangeList):
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         return super().get_ordering(request, queryset) if ORDER_VAR in self.params else ["rank", "name", "pk"]
+
+    def get_ordering_field_columns(self) -> dict[int, Literal["asc", "desc"]]:
+        is_asked = ORDER_VAR in self.params
+        return super().get_ordering_field_columns() if is_asked else {self.list_display.index("state"): "asc"}
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -42,7 +47,7 @@ class SickFirst(ChangeList):
 class DeskAdmin(ButtonsMixin, OneRuleMixin, TenantAdmin):
     """Clients."""
 
-    list_display = ("name", "state", "cause", "who", "calls_today", "last_event", "uis_brand", "crm_address")
+    list_display = ("name", "state", "cause", "who", "calls_today", "last_event", "crm_address")
     list_filter = (WhatIsWrong, HowHeIs, "uis__brand", "language")
     search_fields = ("name", "slug", "crm__address")
     list_per_page = 50
@@ -72,21 +77,19 @@ class DeskAdmin(ButtonsMixin, OneRuleMixin, TenantAdmin):
     @admin.display(description=_("who must act"))
     def who(self, tenant: Tenant) -> str:
         who = _seen(tenant)[0].who
-        return str(who.label) if who else ""
+        return _labelled(_("who must act"), who.label) if who else ""
 
     @admin.display(description=_("calls today"))
     def calls_today(self, tenant: Tenant) -> str:
         where = reverse("admin:telephony_call_changelist")
         count = _seen(tenant)[1].calls_today
-        return format_html('<a href="{}?tenant__id__exact={}">{}</a>', where, tenant.pk, count)
+        link = format_html('<a href="{}?tenant__id__exact={}">{}</a>', where, tenant.pk, count)
+        return _labelled(_("calls today"), link)
 
     @admin.display(description=_("last event"))
     def last_event(self, tenant: Tenant) -> str:
-        return diagnosis.said_at(tenant, _seen(tenant)[1].last_event_at, now=timezone.now())
-
-    @admin.display(description=_("brand"))
-    def uis_brand(self, tenant: Tenant) -> str:
-        return tenant.uis.get_brand_display()
+        last = diagnosis.said_at(tenant, _seen(tenant)[1].last_event_at, now=timezone.now())
+        return _labelled(_("last event"), last) if last else ""
 
     @admin.display(description=_("CRM"))
     def crm_address(self, tenant: Tenant) -> str:
@@ -114,3 +117,8 @@ class DeskAdmin(ButtonsMixin, OneRuleMixin, TenantAdmin):
 def _seen(tenant: Tenant) -> tuple[Diagnosis, Pulse]:
     seen: tuple[Diagnosis, Pulse] = vars(tenant)["seen"]
     return seen
+
+
+def _labelled(label: Text, value: object) -> str:
+    """Return a value that brings its column's name along, for screens too narrow for columns."""
+    return format_html('<span class="desk-label">{}: </span>{}', label, value)

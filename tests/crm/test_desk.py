@@ -104,8 +104,8 @@ def test_each_row_says_why_and_who_must_act(client, operator, everyone):
         "f-stopped activation stopped UIS does not know this key.",
         "e-failing active, with faults UIS has no employees.",
         "d-new not activated The activation link is no longer valid. Make a new one and hand it to the client."
-        " the operator",
-        "c-paused paused Paused at the desk; what comes in is kept and waits. the operator",
+        " who must act: the operator",
+        "c-paused paused Paused at the desk; what comes in is kept and waits. who must act: the operator",
     ):
         assert line in said
 
