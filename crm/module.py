@@ -18,6 +18,7 @@ from crm.retailcrm.client import RetailCrmClient
 from crm.retailcrm.types import Module, ModuleAnswer
 from tenants.models import CrmConnection, Denial, Employee, Tenant, VirtualNumber
 
+TASK = "crm.tasks.register_module"
 NAME = "UIS"
 Codes = Sequence[tuple[int, str]]
 

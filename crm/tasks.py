@@ -71,6 +71,17 @@ def link_users(tenant_id: int) -> None:
     _ask(tenant, lambda: users.link(tenant, now=timezone.now()))
 
 
+def register_module(tenant_id: int) -> None:
+    """Tell the CRM our addresses after they changed; where it cannot be told now, the hourly sync tells it."""
+    tenant = _tenant(tenant_id)
+
+    def tell() -> None:
+        client = clients.crm_client(tenant.crm)
+        module.register(tenant, client, typed=module.typed_codes(tenant, client), now=timezone.now())
+
+    _ask(tenant, tell)
+
+
 def go_on_activating(tenant_id: int) -> None:
     """Do the next step of an activation."""
     progress.go_on(_tenant(tenant_id), now=timezone.now())

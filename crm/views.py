@@ -112,7 +112,7 @@ def _said(tenant: Tenant, command: Command) -> Response:
 
 
 def _tenant(hook: str) -> Tenant:
-    tenant = Tenant.objects.select_related("uis", "crm", "rules").filter(uis__hook=hook).first()
+    tenant = Tenant.objects.of_hook(hook, now=timezone.now()).select_related("uis", "crm", "rules").first()
     if tenant is None:
         raise Http404
     return tenant

@@ -40,7 +40,7 @@ def _too_large(tenant: Tenant) -> Response:
 
 
 def _tenant(hook: str) -> Tenant:
-    tenant = Tenant.objects.select_related("uis", "rules").filter(uis__hook=hook).first()
+    tenant = Tenant.objects.of_hook(hook, now=timezone.now()).select_related("uis", "rules").first()
     if tenant is None:
         raise Http404
     return tenant

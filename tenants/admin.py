@@ -1,99 +1,80 @@
-"""One page per client, with everything of his on it."""
+"""One page per client, with everything of his on it; crm.admin registers it, for its buttons need both sides."""
 
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.translation import gettext
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from tenants.models import CrmConnection, Employee, Tenant, TransferRules, UisConnection, UisStatus, VirtualNumber
+from tenants import edits, journal
+from tenants.forms import CrmForm, EmployeeFormSet, PartForm, UisForm, key_hint, status_choices
+from tenants.models import (
+    ACTIVATION_TERM,
+    Change,
+    CrmConnection,
+    Employee,
+    Tenant,
+    TransferRules,
+    UisConnection,
+    VirtualNumber,
+)
+from tenants.onboarding import free_slug
 
 DENIAL = ("denied_at", "denied_code", "denied_says")
-STANDARD_STATUSES = ("available", "break", "do_not_disturb", "not_at_workplace", "not_at_work")
+STATUS_FIELDS = ("status_free", "status_busy", "status_dinner", "status_break")
+FOLDED = ("collapse",)
 
 
-class KeyField(forms.CharField):
-    """A key that can be written, never read: left empty it stays what it is."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            **kwargs | {"required": False, "widget": forms.PasswordInput(attrs={"autocomplete": "new-password"})}
-        )
-
-
-class PartForm(forms.ModelForm[Any]):
-    """A part every client has: it is written with him even where nothing was typed."""
-
-    def has_changed(self) -> bool:
-        return self.instance.pk is None or super().has_changed()
-
-
-class ConnectionForm(PartForm):
-    """Keeps a key that was not typed anew; any change here opens a shut door for another try."""
-
-    key_name = ""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        stored = getattr(self.instance, self.key_name, "")
-        hint = (
-            _("set, ends in …%(end)s; type a new one to replace it") % {"end": stored[-4:]} if stored else _("not set")
-        )
-        self.fields[self.key_name].help_text = hint
-        self.stored_key, self.initial[self.key_name] = stored, ""  # an empty box is no change
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        cleaned[self.key_name] = cleaned.get(self.key_name) or self.stored_key
-        return cleaned
-
-    def save(self, commit: bool = True) -> Any:
-        if self.changed_data:
-            self.instance.denied_at, self.instance.denied_code, self.instance.denied_says = None, "", ""
-        return super().save(commit)
-
-
-class UisForm(ConnectionForm):
-    key_name = "access_token"
-    access_token = KeyField(label=_("access key"))
-
-    class Meta:
-        model = UisConnection
-        fields = ("brand", "access_token", "agent_user_id", "time_zone", "media_host")
-
-
-class CrmForm(ConnectionForm):
-    key_name = "key"
-    address = forms.URLField(
-        label=_("address"), assume_scheme="https", required=False, help_text=_("Such as https://shop.retailcrm.ru")
-    )
-    key = KeyField(label=_("API key"))
-
-    class Meta:
-        model = CrmConnection
-        fields = ("address", "key", "version", "site", "time_zone")
-
-
-class OnlyOne(admin.StackedInline[Any, Tenant]):
-    """A part of the client's page that is there exactly once."""
+class ConnectionInline(admin.StackedInline[Any, Tenant]):
+    """One of the two accounts. Of its key nobody sees more than its end, whether he may type a new one or not."""
 
     can_delete = False
     min_num = max_num = 1
+    key_name = ""
+    short: tuple[str, ...] = ()  # what is asked of a new client
+
+    def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
+        if obj is None:
+            return ((None, {"fields": self.short}),)
+        if self.has_change_permission(request, obj):
+            return super().get_fieldsets(request, obj)
+        # Where nothing can be typed, Django would show the value itself.
+        return [(title, {**group, "fields": self._hinted(group["fields"])}) for title, group in self.fieldsets or ()]
+
+    def _hinted(self, names: Any) -> list[Any]:
+        return ["key_end" if name == self.key_name else name for name in names]
+
+    @admin.display(description=_("key"))
+    def key_end(self, connection: Any) -> str:
+        return key_hint(getattr(connection, self.key_name))
 
 
-class UisInline(OnlyOne):
+class UisInline(ConnectionInline):
     model = UisConnection
     form = UisForm
-    readonly_fields = (*DENIAL, "synced_at", "oversized", "data_limits", "call_limits")
+    key_name = "access_token"
+    short = ("brand", "access_token")
+    fieldsets = (
+        (None, {"fields": ("brand", "access_token", "agent_user_id")}),
+        (_("What UIS answers"), {"fields": (*DENIAL, "synced_at", "oversized", "old_hook_until")}),
+        (_("Seldom needed"), {"fields": ("time_zone", "media_host", "data_limits", "call_limits"), "classes": FOLDED}),
+    )
+    readonly_fields = (*DENIAL, "synced_at", "oversized", "old_hook_until", "data_limits", "call_limits", "key_end")
 
 
-class CrmInline(OnlyOne):
+class CrmInline(ConnectionInline):
     model = CrmConnection
     form = CrmForm
-    readonly_fields = (*DENIAL, "served_version", "module_code", "registered_at")
+    key_name = "key"
+    short = ("address", "key")
+    fieldsets = (
+        (None, {"fields": ("address", "key", "site")}),
+        (_("What the CRM answers"), {"fields": (*DENIAL, "served_version", "module_code", "registered_at")}),
+        (_("Seldom needed"), {"fields": ("version", "time_zone"), "classes": FOLDED}),
+    )
+    readonly_fields = (*DENIAL, "served_version", "module_code", "registered_at", "key_end")
 
 
 class RulesInline(admin.StackedInline[Any, Tenant]):
@@ -110,7 +91,7 @@ class RulesInline(admin.StackedInline[Any, Tenant]):
         ),
         (_("Recordings"), {"fields": (("send_recording", "recording_wait_minutes"),)}),
         (_("Whose call it is"), {"fields": (("owner", "missed_owner"),)}),
-        (_("Statuses"), {"fields": ("status_sync", ("status_free", "status_busy", "status_dinner", "status_break"))}),
+        (_("Statuses"), {"fields": ("status_sync", STATUS_FIELDS)}),
     )
 
     def get_formset(self, request: HttpRequest, obj: Tenant | None = None, **kwargs: Any) -> Any:
@@ -119,23 +100,10 @@ class RulesInline(admin.StackedInline[Any, Tenant]):
         fields: dict[str, Any] = formset.form.base_fields
         fields["numbers"].queryset = VirtualNumber.objects.filter(tenant=obj)
         fields["employees"].queryset = Employee.objects.filter(tenant=obj)
-        choices = _status_choices(obj)
-        for name in ("status_free", "status_busy", "status_dinner", "status_break"):
+        choices = status_choices(obj)
+        for name in STATUS_FIELDS:
             fields[name] = forms.ChoiceField(choices=choices, label=fields[name].label, initial=fields[name].initial)
         return formset
-
-
-class EmployeeFormSet(forms.BaseInlineFormSet[Employee, Tenant, Any]):
-    """The database refuses two employees on one CRM user; a person gets a sentence instead."""
-
-    def clean(self) -> None:
-        super().clean()
-        taken: set[int] = set()
-        for form in self.forms:
-            user_id = form.cleaned_data.get("crm_user_id") if hasattr(form, "cleaned_data") else None
-            if user_id in taken:
-                form.add_error("crm_user_id", gettext("Another employee is linked to this CRM user."))
-            taken |= {user_id} if user_id else set()
 
 
 class EmployeeInline(admin.TabularInline[Employee, Tenant]):
@@ -165,34 +133,39 @@ class NumberInline(admin.TabularInline[VirtualNumber, Tenant]):
 
 
 class TenantAdmin(admin.ModelAdmin[Tenant]):
-    """Clients."""
+    """A client's page: a short one for a new client, all of his on one for the others; every change is journalled."""
 
-    list_display = ("name", "slug", "state", "uis_brand", "crm_address", "activated_at")
-    list_filter = ("is_paused", "uis__brand", "language")
-    search_fields = ("name", "slug", "crm__address")
-    prepopulated_fields = {"slug": ("name",)}
-    readonly_fields = ("activated_at", "created_at")
+    add_fieldsets = ((None, {"fields": ("name", "language", "time_zone")}),)
+    fieldsets = (
+        (None, {"fields": ("name", "slug", "language")}),
+        (
+            _("Working hours and term"),
+            {"fields": ("time_zone", ("works_from", "works_till", "works_weekends"), "keep_days")},
+        ),
+        (_("How he came and went"), {"fields": (("created_at", "activated_at", "left_at"),), "classes": FOLDED}),
+    )
+    readonly_fields = ("activated_at", "created_at", "left_at")
     inlines = (UisInline, CrmInline, RulesInline, EmployeeInline, NumberInline)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
-        return super().get_queryset(request).select_related("uis", "crm")
+    def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
+        return self.add_fieldsets if obj is None else super().get_fieldsets(request, obj)
 
-    @admin.display(description=_("state"))
-    def state(self, tenant: Tenant) -> str:
-        if tenant.is_paused:
-            return gettext("paused")
-        if tenant.activated_at is None:
-            return gettext("not activated")
-        denied = [name for name, side in (("UIS", tenant.uis), ("CRM", tenant.crm)) if side.denied_at]
-        return gettext("denied by %(sides)s") % {"sides": ", ".join(denied)} if denied else gettext("active")
+    def get_inlines(self, request: HttpRequest, obj: Tenant | None) -> Any:
+        return (UisInline, CrmInline) if obj is None else self.inlines
 
-    @admin.display(description=_("brand"))
-    def uis_brand(self, tenant: Tenant) -> str:
-        return tenant.uis.get_brand_display()
+    def has_delete_permission(self, request: HttpRequest, obj: Tenant | None = None) -> bool:
+        """A slip of the hand may be taken back; who was ever on leaves by the button, which tidies up after him."""
+        is_slip = obj is not None and obj.activated_at is None and obj.left_at is None
+        return is_slip and super().has_delete_permission(request, obj)
 
-    @admin.display(description=_("CRM"))
-    def crm_address(self, tenant: Tenant) -> str:
-        return tenant.crm.address
+    def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
+        if not change:
+            obj.slug = free_slug(obj.name)
+            obj.activation_expires_at = timezone.now() + ACTIVATION_TERM
+            obj.save()
+        elif form.changed_data:
+            obj.save(update_fields=form.changed_data)  # A button may have been pressed meanwhile.
+        _hand(request, obj).note_form(form, is_new=not change)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         """Remember that a link was set by a person: no sync may undo it."""
@@ -203,9 +176,17 @@ class TenantAdmin(admin.ModelAdmin[Tenant]):
                         Employee.LinkedBy.HAND if row.instance.crm_user_id else Employee.LinkedBy.NOBODY
                     )
         super().save_formset(request, form, formset, change)
+        _hand(request, form.instance).note_formset(formset)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        if not change:
+            TransferRules.objects.get_or_create(tenant=form.instance)
+
+    def delete_model(self, request: HttpRequest, obj: Tenant) -> None:
+        journal.note(obj, Change.Verb.REMOVED, now=timezone.now(), by=request.user, part=obj)
+        super().delete_model(request, obj)
 
 
-def _status_choices(tenant: Tenant | None) -> list[tuple[str, str]]:
-    """Return the statuses the client has in UIS; before the first sync the standard ones."""
-    own = [(status.code, status.name or status.code) for status in UisStatus.objects.filter(tenant=tenant)]
-    return own or [(word, word) for word in STANDARD_STATUSES]
+def _hand(request: HttpRequest, tenant: Tenant) -> edits.Hand:
+    return edits.Hand(tenant, request.user, timezone.now())

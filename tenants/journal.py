@@ -1,12 +1,33 @@
-"""Writes down who changed what. Keys are never among it: of them only that one was set."""
+"""Writes down who changed what, and tells it again in words. Keys are never among it: only that one was set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.apps import apps
 from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import FieldDoesNotExist
+from django.db import models
+from django.utils.text import capfirst
+from django.utils.translation import gettext
 
-from tenants.models import Change, Tenant
+from tenants.models import Change, CrmConnection, Tenant, TransferRules, UisConnection
+
+By = User | AnonymousUser | None
+# A client has each of these once: the word for it says which one is meant.
+_ONLY_ONES = (Tenant, UisConnection, CrmConnection, TransferRules)
+_APP = Tenant._meta.app_label
+
+
+@dataclass(frozen=True)
+class Told:
+    """One row of the journal in words, in the language that is active."""
+
+    part: str
+    field: str
+    old: str
+    new: str
 
 
 def note(
@@ -14,7 +35,7 @@ def note(
     verb: Change.Verb,
     *,
     now: datetime,
-    by: User | AnonymousUser | None = None,
+    by: By = None,
     is_client: bool = False,
     part: object = "",
     field: object = "",
@@ -22,14 +43,30 @@ def note(
     new: object = "",
 ) -> None:
     """Write one row. `by` is the person at the desk; where nobody was logged in it is the client, or the CRM."""
-    Change.objects.create(
+    row(tenant, verb, now=now, by=by, is_client=is_client, part=part, field=field, old=old, new=new).save()
+
+
+def row(
+    tenant: Tenant,
+    verb: Change.Verb,
+    *,
+    now: datetime,
+    by: By = None,
+    is_client: bool = False,
+    part: object = "",
+    field: object = "",
+    old: object = "",
+    new: object = "",
+) -> Change:
+    """Return a row that is not written yet, for those who write many at once."""
+    return Change(
         tenant=tenant,
         tenant_name=tenant.name,
         at=now,
         user=by if isinstance(by, User) else None,
         is_client=is_client,
         verb=verb,
-        part=str(part)[:250],
+        part=_named(part)[:250],
         field=str(field)[:100],
         old=shown(old),
         new=shown(new),
@@ -46,9 +83,54 @@ def shown(value: object) -> str:
 
 
 def note_values(
-    tenant: Tenant, *, now: datetime, by: Any, part: object, before: dict[str, object], after: dict[str, object]
+    tenant: Tenant,
+    *,
+    now: datetime,
+    by: Any,
+    part: object,
+    before: Mapping[str, object],
+    after: Mapping[str, object],
+    verb: Change.Verb = Change.Verb.CHANGED,
 ) -> None:
     """Write one row for each value that differs, whether the form says so or not."""
     for field, new in after.items():
         if shown(before.get(field)) != shown(new):
-            note(tenant, Change.Verb.CHANGED, now=now, by=by, part=part, field=field, old=before.get(field), new=new)
+            note(tenant, verb, now=now, by=by, part=part, field=field, old=before.get(field), new=new)
+
+
+def told(change: Change) -> Told:
+    """Return a row in words: names of parts, fields and choices as the reader's language has them."""
+    word, _space, rest = change.part.partition(" ")
+    model = _models().get(word)
+    if model is None:
+        return Told(change.part, change.field, change.old, change.new)
+    part = f"{capfirst(str(model._meta.verbose_name))} {rest}".strip()
+    field = _field(model, change.field)
+    if field is None:
+        return Told(part, change.field, change.old, change.new)
+    return Told(part, str(field.verbose_name), _value(field, change.old), _value(field, change.new))
+
+
+def _named(part: object) -> str:
+    """Return how a row names what was changed: by its model, so that each reader gets it in his language."""
+    if not isinstance(part, models.Model):
+        return str(part)
+    word = str(part._meta.model_name)
+    return word if isinstance(part, _ONLY_ONES) else f"{word} {part}"
+
+
+def _models() -> dict[str, type[models.Model]]:
+    return {str(model._meta.model_name): model for model in apps.get_app_config(_APP).get_models()}
+
+
+def _field(model: type[models.Model], name: str) -> Any:
+    try:
+        return model._meta.get_field(name)
+    except FieldDoesNotExist:
+        return None
+
+
+def _value(field: Any, text: str) -> str:
+    if isinstance(field, models.BooleanField):
+        return {"True": gettext("yes"), "False": gettext("no")}.get(text, text)
+    return str(dict(field.flatchoices).get(text, text)) if getattr(field, "choices", None) else text

@@ -57,7 +57,7 @@ def add(new: NewTenant, *, now: datetime) -> Tenant:
     """Write a new client. Raises ValidationError, naming the field, for what cannot be."""
     tenant = Tenant(
         name=new.name,
-        slug=new.slug or _free_slug(new.name),
+        slug=new.slug or free_slug(new.name),
         time_zone=new.time_zone,
         language=new.language,
         activation_expires_at=now + ACTIVATION_TERM,
@@ -74,7 +74,7 @@ def add(new: NewTenant, *, now: datetime) -> Tenant:
     return tenant
 
 
-def _free_slug(name: str) -> str:
+def free_slug(name: str) -> str:
     """Return a short name nobody has; a name in Cyrillic letters leaves none of its own."""
     wanted = slugify(name)[:60] or "client"
     taken = set(Tenant.objects.filter(slug__startswith=wanted).values_list("slug", flat=True))

@@ -1,5 +1,5 @@
-"""What the admin shows of this app; importing a module registers its pages."""
+"""The desk: what staff see of the CRM's side, and the list and the page of clients, whose buttons need both sides."""
 
-from crm.admin import records, tenants
+from crm.admin import journal, records, tenants
 
-__all__ = ["records", "tenants"]
+__all__ = ["journal", "records", "tenants"]

@@ -1,12 +1,125 @@
-"""A client's page, with what only the CRM's side knows of him."""
+"""Clients on the desk: the list with the sick on top, and each one's page."""
+
+from typing import Any, Literal
+from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ORDER_VAR, ChangeList
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
 
-import tenants.admin
+from crm import diagnosis
+from crm.admin import acts, panel
 from crm.admin.mapping import MappingMixin
+from crm.admin.pages import ButtonsMixin, OneRuleMixin
+from crm.admin.questions import HowHeIs, WhatIsWrong
+from crm.diagnosis import Diagnosis, Pulse
+from tenants.admin import TenantAdmin
+from tenants.finding import Text
 from tenants.models import Tenant
 
 
+class SickFirst(ChangeList):
+    """Puts the sick on top, and learns how the clients of one page are, in two queries however many there are."""
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        return super().get_ordering(request, queryset) if ORDER_VAR in self.params else ["rank", "name", "pk"]
+
+    def get_ordering_field_columns(self) -> dict[int, Literal["asc", "desc"]]:
+        is_asked = ORDER_VAR in self.params
+        return super().get_ordering_field_columns() if is_asked else {self.list_display.index("state"): "asc"}
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        now = timezone.now()
+        self.result_list: Any = list(self.result_list)
+        pulses = diagnosis.pulses(self.result_list, now=now)
+        for tenant in self.result_list:
+            pulse = pulses[tenant.pk]
+            vars(tenant)["seen"] = (diagnosis.diagnose(tenant, pulse=pulse, now=now), pulse)
+
+
 @admin.register(Tenant)
-class TenantAdmin(MappingMixin, tenants.admin.TenantAdmin):
-    """Clients, each with his mapping doctor."""
+class DeskAdmin(ButtonsMixin, OneRuleMixin, MappingMixin, TenantAdmin):
+    """Clients."""
+
+    list_display = ("name", "state", "cause", "who", "calls_today", "last_event", "crm_address")
+    list_filter = (WhatIsWrong, HowHeIs, "uis__brand", "language")
+    search_fields = ("name", "slug", "crm__address")
+    list_per_page = 50
+    list_max_show_all = 50
+    show_facets = admin.ShowFacets.NEVER
+    actions = ("change_one_rule",)
+
+    class Media:
+        css = {"all": ("desk.css",)}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
+        clients = Tenant.objects.select_related("uis", "crm", "checkup", "activation")
+        return diagnosis.ranked(clients, now=timezone.now())
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return SickFirst
+
+    @admin.display(description=_("state"), ordering="rank")
+    def state(self, tenant: Tenant) -> str:
+        state = _seen(tenant)[0].state
+        return format_html('<span class="desk-state desk-{}">{}</span>', state.name.lower(), state.label)
+
+    @admin.display(description=_("cause"))
+    def cause(self, tenant: Tenant) -> str:
+        return _seen(tenant)[0].cause
+
+    @admin.display(description=_("who must act"))
+    def who(self, tenant: Tenant) -> str:
+        who = _seen(tenant)[0].who
+        return _labelled(_("who must act"), who.label) if who else ""
+
+    @admin.display(description=_("calls today"))
+    def calls_today(self, tenant: Tenant) -> str:
+        where = reverse("admin:telephony_call_changelist")
+        count = _seen(tenant)[1].calls_today
+        link = format_html('<a href="{}?tenant__id__exact={}">{}</a>', where, tenant.pk, count)
+        return _labelled(_("calls today"), link)
+
+    @admin.display(description=_("last event"))
+    def last_event(self, tenant: Tenant) -> str:
+        last = diagnosis.said_at(tenant, _seen(tenant)[1].last_event_at, now=timezone.now())
+        return _labelled(_("last event"), last) if last else ""
+
+    @admin.display(description=_("CRM"))
+    def crm_address(self, tenant: Tenant) -> str:
+        return tenant.crm.address
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        tenant = kwargs.get("obj")
+        if tenant is not None:
+            may_press = self.has_change_permission(request, tenant)
+            context["panel"] = panel.of(tenant, may_press=may_press, now=timezone.now())
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def response_add(self, request: HttpRequest, obj: Tenant, post_url_continue: str | None = None) -> HttpResponse:
+        """Show the link for the client, this once, on his page."""
+        answer = super().response_add(request, obj, post_url_continue)
+        self.message_user(request, acts.link_message(obj))
+        return answer if "_addanother" in request.POST else redirect("admin:tenants_tenant_change", obj.pk)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponseBase:  # type: ignore[override]
+        """Lead to the journal, which knows the values too."""
+        which = urlencode({"tenant__id__exact": object_id})
+        return redirect(f"{reverse('admin:tenants_change_changelist')}?{which}")
+
+
+def _seen(tenant: Tenant) -> tuple[Diagnosis, Pulse]:
+    seen: tuple[Diagnosis, Pulse] = vars(tenant)["seen"]
+    return seen
+
+
+def _labelled(label: Text, value: object) -> str:
+    """Return a value that brings its column's name along, for screens too narrow for columns."""
+    return format_html('<span class="desk-label">{}: </span>{}', label, value)

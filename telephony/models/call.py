@@ -117,6 +117,9 @@ class Call(models.Model):
                 name="call_due",
                 condition=models.Q(next_attempt_at__isnull=False),
             ),
+            models.Index(
+                fields=["tenant", "-stopped_at"], name="call_stopped", condition=models.Q(stopped_at__isnull=False)
+            ),
             models.Index(fields=["-started_at", "-id"], name="call_newest"),
             models.Index(fields=["tenant", "-started_at"], name="call_of_tenant"),
         ]

@@ -1,7 +1,7 @@
 """Who: a client, his two connections, his people, and what may pass."""
 
 from tenants.models.checkup import CheckUp
-from tenants.models.connections import Connection, CrmConnection, Denial, UisConnection
+from tenants.models.connections import OLD_HOOK_TERM, Connection, CrmConnection, Denial, UisConnection
 from tenants.models.journal import Change
 from tenants.models.people import CrmUser, Employee, UisStatus, VirtualNumber
 from tenants.models.rules import TransferRules
@@ -9,6 +9,7 @@ from tenants.models.tenant import ACTIVATION_TERM, Tenant, new_hook
 
 __all__ = [
     "ACTIVATION_TERM",
+    "OLD_HOOK_TERM",
     "Change",
     "CheckUp",
     "Connection",

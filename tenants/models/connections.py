@@ -1,6 +1,6 @@
 """A client's two accounts: where, with which key, and whether the other side lets us in."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db import models
@@ -8,6 +8,8 @@ from django.utils.translation import gettext_lazy as _
 
 from tenants.fields import EncryptedTextField
 from tenants.models.tenant import Tenant, check_zone, new_hook
+
+OLD_HOOK_TERM = timedelta(hours=24)
 
 
 class Denial(models.TextChoices):
@@ -133,6 +135,15 @@ class UisConnection(Connection):
     def is_russian(self) -> bool:
         """Whether a number without a country code is a Russian one."""
         return self.brand != self.Brand.CALLGEAR
+
+    def rotate(self, *, now: datetime) -> None:
+        """Make a new secret part of our addresses; the one before is heard for a day, then it is nobody's."""
+        self.old_hook, self.old_hook_until, self.hook = self.hook, now + OLD_HOOK_TERM, new_hook()
+        self.save(update_fields=["old_hook", "old_hook_until", "hook"])
+
+    def is_rotating(self, *, now: datetime) -> bool:
+        """Whether the address before this one is still heard."""
+        return self.old_hook_until is not None and self.old_hook_until > now
 
 
 class CrmConnection(Connection):

@@ -79,3 +79,23 @@ class Tenant(models.Model):
     def is_live(self) -> bool:
         """Whether work for this client may leave the house."""
         return self.activated_at is not None and not self.is_paused and self.left_at is None
+
+    def pause(self) -> None:
+        """Keep what comes in, send nothing."""
+        self.is_paused = True
+        self.save(update_fields=["is_paused"])
+
+    def resume(self) -> None:
+        """Let what was kept go on its way."""
+        self.is_paused = False
+        self.save(update_fields=["is_paused"])
+
+    def new_link(self, *, now: datetime) -> None:
+        """Make a new address of the client's page; the one before is dead at once."""
+        self.activation_token, self.activation_expires_at = new_hook(), now + ACTIVATION_TERM
+        self.save(update_fields=["activation_token", "activation_expires_at"])
+
+    def revoke_link(self, *, now: datetime) -> None:
+        """Shut the client's page, by whichever address it is opened."""
+        self.activation_token, self.activation_expires_at, self.entry_token = new_hook(), now, None
+        self.save(update_fields=["activation_token", "activation_expires_at", "entry_token"])

@@ -8,7 +8,7 @@ import redis
 from django.db import transaction
 
 from connector_project import queue
-from crm import callbacks, commands
+from crm import callbacks, checkup, commands, module, progress
 from crm import tasks as crm_tasks
 from telephony import route
 
@@ -76,7 +76,8 @@ def test_redis_that_is_away_does_not_undo_the_row(real_redis, settings, monkeypa
 
 @pytest.mark.parametrize(
     "name",
-    [value for key, value in vars(route).items() if key.isupper()] + [commands.RUN, callbacks.PROBE, crm_tasks.ERASE],
+    [value for key, value in vars(route).items() if key.isupper()]
+    + [commands.RUN, callbacks.PROBE, crm_tasks.ERASE, checkup.TASK, module.TASK, progress.TASK],
 )
 def test_every_task_name_leads_to_a_function(name):
     assert callable(pydoc.locate(name))

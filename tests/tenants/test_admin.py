@@ -17,39 +17,16 @@ def page(admin_client, tenant):
 
     def send(**changed):
         html = admin_client.get(where).content.decode()
-        form = _fields(html)
+        form = screen.fields(html)
         form.update(changed)
         return admin_client.post(where, form), html
 
     return send
 
 
-def _fields(html):
-    """Return what a browser would send back."""
-    form = {}
-    for tag in re.findall(r"<input[^>]*>", html):
-        name = re.search(r'name="([^"]+)"', tag)
-        kind = re.search(r'type="([^"]+)"', tag)
-        if not name or (kind and kind.group(1) in {"submit", "button"}):
-            continue
-        if kind and kind.group(1) == "checkbox" and " checked" not in tag:
-            continue
-        value = re.search(r'value="([^"]*)"', tag)
-        form[name.group(1)] = value.group(1) if value else ("on" if kind and kind.group(1) == "checkbox" else "")
-    for name, inner in re.findall(r'<select name="([^"]+)"[^>]*>(.*?)</select>', html, re.DOTALL):
-        chosen = re.findall(r'<option value="([^"]*)" selected', inner)
-        if "multiple" not in re.search(rf'<select name="{re.escape(name)}"[^>]*>', html).group():
-            form[name] = chosen[0] if chosen else ""
-        elif chosen:
-            form[name] = chosen
-    for name, inner in re.findall(r'<textarea name="([^"]+)"[^>]*>(.*?)</textarea>', html, re.DOTALL):
-        form[name] = inner.strip()
-    return form
-
-
 def test_keys_are_never_shown(page, tenant):
     answer, html = page()
-    assert answer.status_code == 302, _errors(answer)
+    assert answer.status_code == 302, screen.errors(answer)
     for secret in (tenant.uis.access_token, tenant.crm.key, tenant.crm.client_id, tenant.uis.hook):
         assert secret not in html
     assert f"…{tenant.crm.key[-4:]}" in html
@@ -131,7 +108,7 @@ def test_every_page_opens_in_both_languages(admin_client, tenant, name, language
 
 def test_client_can_be_added_by_hand(admin_client, db):
     where = reverse("admin:tenants_tenant_add")
-    form = _fields(admin_client.get(where).content.decode())
+    form = screen.fields(admin_client.get(where).content.decode())
     form |= {
         "name": "Новый",
         "slug": "new",
@@ -140,7 +117,7 @@ def test_client_can_be_added_by_hand(admin_client, db):
         "crm-0-key": "k",
     }
     answer = admin_client.post(where, form)
-    assert answer.status_code == 302, _errors(answer)
+    assert answer.status_code == 302, screen.errors(answer)
     added = Tenant.objects.get()
     assert (added.crm.address, added.crm.key, added.uis.access_token) == ("https://shop.retailcrm.ru", "k", "t")
     assert added.rules.upload_missed is True
@@ -189,7 +166,3 @@ def _row_of(page, uis_id):
     _answer, html = page()
     pk = Employee.objects.get(uis_id=uis_id).pk
     return re.search(rf'name="employees-(\d+)-id" value="{pk}"', html).group(1)
-
-
-def _errors(answer):
-    return re.findall(r'class="errorlist[^>]*>(.*?)</ul>', answer.content.decode(), re.DOTALL) if answer.content else ""

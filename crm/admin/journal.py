@@ -1,0 +1,52 @@
+"""The journal on the desk: who changed what, for all clients or for one."""
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.readonly import ReadOnlyAdmin
+from tenants import journal
+from tenants.models import Change
+
+
+@admin.register(Change)
+class ChangeAdmin(ReadOnlyAdmin):
+    """One line for each value a person changed, and for each button he pressed."""
+
+    list_display = ("at", "tenant_name", "who", "verb", "what_part", "what_field", "before", "after")
+    list_filter = ("verb", "is_client", ("user", admin.RelatedOnlyFieldListFilter), "tenant")
+    search_fields = ("tenant_name", "part")
+    list_select_related = ("user",)
+    show_facets = admin.ShowFacets.NEVER
+    fields = readonly_fields = list_display
+
+    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
+        return False
+
+    @admin.display(description=_("by"), ordering="user")
+    def who(self, change: Change) -> str:
+        return who(change)
+
+    @admin.display(description=_("of"))
+    def what_part(self, change: Change) -> str:
+        return journal.told(change).part
+
+    @admin.display(description=_("field"))
+    def what_field(self, change: Change) -> str:
+        return journal.told(change).field
+
+    @admin.display(description=_("before"))
+    def before(self, change: Change) -> str:
+        return journal.told(change).old
+
+    @admin.display(description=_("after"))
+    def after(self, change: Change) -> str:
+        return journal.told(change).new
+
+
+def who(change: Change) -> str:
+    """Return who did it."""
+    if change.is_client:
+        return gettext("the client")
+    return change.user.get_username() if change.user else "–"

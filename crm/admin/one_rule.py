@@ -1,0 +1,102 @@
+"""One transfer rule changed for many clients at once, after a look at what that changes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.db import models, transaction
+from django.db.models import QuerySet
+from django.utils.text import capfirst
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from tenants import journal
+from tenants.admin import STATUS_FIELDS
+from tenants.forms import STANDARD_STATUSES
+from tenants.models import Change, TransferRules
+
+# These mean something only together with the client's own lists.
+_OF_OWN_LISTS = {"number_filter", "employee_filter", "contact_filter", "contacts"}
+RULES: dict[str, Any] = {
+    field.name: field
+    for field in TransferRules._meta.concrete_fields
+    if field.editable and not field.auto_created and not field.is_relation and field.name not in _OF_OWN_LISTS
+}
+YES_NO = (("True", _("yes")), ("False", _("no")))
+
+
+class RuleForm(forms.Form):
+    """Whose rule, and which."""
+
+    clients = forms.RegexField(r"^\d{1,18}(,\d{1,18})*$", widget=forms.HiddenInput)
+    rule = forms.ChoiceField(
+        label=_("Rule"), choices=lambda: [(name, capfirst(field.verbose_name)) for name, field in RULES.items()]
+    )
+
+    def pks(self) -> list[int]:
+        """Return the chosen clients."""
+        return [int(word) for word in self.cleaned_data["clients"].split(",")]
+
+
+class ValueForm(RuleForm):
+    """And what it is to be. Needs data that names a rule."""
+
+    rule = forms.ChoiceField(widget=forms.HiddenInput, choices=RuleForm.base_fields["rule"].choices)  # type: ignore[attr-defined]
+
+    def __init__(self, *args: Any, rule: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["value"] = value_field(rule)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One client whose rule would change."""
+
+    client: str
+    now: str
+    then: str
+
+
+def value_field(rule: str) -> forms.Field:
+    """Return the field a rule's value is typed into."""
+    field = RULES[rule]
+    label = capfirst(field.verbose_name)
+    if rule in STATUS_FIELDS:  # Statuses of a client's own are known to nobody else.
+        return forms.ChoiceField(label=label, choices=[(word, word) for word in STANDARD_STATUSES])
+    if isinstance(field, models.BooleanField):
+        return forms.TypedChoiceField(label=label, choices=YES_NO, coerce=lambda word: word == "True")
+    typed: forms.Field = field.formfield(label=label)
+    return typed
+
+
+def preview(pks: Sequence[int], rule: str, value: object) -> list[Line]:
+    """Return what a change would change."""
+    rows = _differing(pks, rule, value).order_by("tenant__name", "tenant__pk")
+    then = words(rule, value)
+    return [Line(row.tenant.name, words(rule, getattr(row, rule)), then) for row in rows]
+
+
+@transaction.atomic
+def change(pks: Sequence[int], rule: str, value: object, *, by: Any, now: datetime) -> int:
+    """Change the rule where it differs, written down for each client; return for how many."""
+    rows = list(_differing(pks, rule, value).select_for_update(of=("self",)))
+    verb = Change.Verb.CHANGED
+    Change.objects.bulk_create(
+        journal.row(row.tenant, verb, now=now, by=by, part=row, field=rule, old=getattr(row, rule), new=value)
+        for row in rows
+    )
+    TransferRules.objects.filter(pk__in=[row.pk for row in rows]).update(**{rule: value})
+    return len(rows)
+
+
+def words(rule: str, value: object) -> str:
+    """Return a rule's value the way a person reads it."""
+    if isinstance(value, bool):
+        return gettext("yes") if value else gettext("no")
+    return str(dict(RULES[rule].flatchoices).get(value, value))
+
+
+def _differing(pks: Sequence[int], rule: str, value: object) -> QuerySet[TransferRules]:
+    return TransferRules.objects.select_related("tenant").filter(tenant__in=pks).exclude(**{rule: value})

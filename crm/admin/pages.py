@@ -1,0 +1,100 @@
+"""The desk's own pages about clients: a button asked about and pressed, one rule changed for many."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from crm.admin import acts, buttons, one_rule
+from tenants.models import Tenant
+
+
+class ButtonsMixin(admin.ModelAdmin[Tenant]):
+    """Adds the page of each button; a look at it does nothing."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.press_view)
+        return [path("<int:pk>/press/<slug:name>/", view, name="tenants_tenant_press"), *super().get_urls()]
+
+    def press_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
+        """Ask whether a button is meant, and press it."""
+        tenant = get_object_or_404(Tenant.objects.select_related("uis", "crm", "checkup", "activation"), pk=pk)
+        button = buttons.BUTTONS.get(name)
+        if button is None:
+            raise Http404
+        if not self.has_change_permission(request, tenant):
+            raise PermissionDenied
+        back = redirect("admin:tenants_tenant_change", pk)
+        if request.method != "POST":
+            why = button.refusal(tenant, timezone.now())
+            if not why:
+                return _page(self, request, "press", title=button.label, button=button, tenant=tenant)
+            messages.warning(request, str(why))
+            return back
+        try:
+            messages.success(request, buttons.press(button, pk, by=request.user, now=timezone.now()))
+        except acts.Refused as exc:
+            messages.warning(request, str(exc))
+        return back
+
+
+class OneRuleMixin(admin.ModelAdmin[Tenant]):
+    """Adds the action that changes one rule for many clients."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.one_rule_view)
+        return [path("rule/", view, name="tenants_tenant_rule"), *super().get_urls()]
+
+    @admin.action(description=_("Change one rule for the selected clients…"), permissions=["change"])
+    def change_one_rule(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> HttpResponse:
+        chosen = ",".join(str(pk) for pk in queryset.order_by().values_list("pk", flat=True))
+        return self._rule_page(request, form=one_rule.RuleForm(initial={"clients": chosen}))
+
+    def one_rule_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Take the rule, then its value, then a yes: each is shown before the next is asked."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        form: one_rule.RuleForm = one_rule.RuleForm(request.POST)
+        if request.method != "POST" or "clients" in form.errors:
+            return redirect("admin:tenants_tenant_changelist")
+        if not form.is_valid():
+            return self._rule_page(request, form=form)
+        rule = form.cleaned_data["rule"]
+        if "value" not in request.POST:
+            field = one_rule.ValueForm(rule=rule, initial=form.cleaned_data)
+            return self._rule_page(request, form=field, rule=rule)
+        form = one_rule.ValueForm(request.POST, rule=rule)
+        if form.is_valid() and "confirm" in request.POST:
+            return self._change(request, form)
+        return self._rule_page(request, form=form, rule=rule, is_preview=form.is_valid())
+
+    def _change(self, request: HttpRequest, form: one_rule.RuleForm) -> HttpResponseBase:
+        rule, value = form.cleaned_data["rule"], form.cleaned_data["value"]
+        count = one_rule.change(form.pks(), rule, value, by=request.user, now=timezone.now())
+        says = ngettext(
+            "The rule is changed for %(count)d client.", "The rule is changed for %(count)d clients.", count
+        )
+        messages.success(request, says % {"count": count})
+        return redirect("admin:tenants_tenant_changelist")
+
+    def _rule_page(
+        self, request: HttpRequest, *, form: one_rule.RuleForm, rule: str = "", is_preview: bool = False
+    ) -> HttpResponse:
+        lines = one_rule.preview(form.pks(), rule, form.cleaned_data["value"]) if is_preview else []
+        unchanged = len(form.pks()) - len(lines) if is_preview else 0
+        more = {"rule": rule, "is_preview": is_preview, "lines": lines, "unchanged": unchanged}
+        where = reverse("admin:tenants_tenant_rule")
+        return _page(self, request, "rule", title=gettext("One rule for many clients"), form=form, where=where, **more)
+
+
+def _page(site: admin.ModelAdmin[Tenant], request: HttpRequest, name: str, **context: Any) -> TemplateResponse:
+    shared = site.admin_site.each_context(request) | {"opts": site.model._meta, "media": site.media}
+    return TemplateResponse(request, f"admin/tenants/tenant/{name}.html", shared | context)

@@ -1,0 +1,98 @@
+"""What stands on top of a client's page: how he is, who must act, what can be done, what the last look found."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from crm import checkup, diagnosis
+from crm.admin import acts, buttons
+from crm.admin.journal import who
+from crm.diagnosis import Diagnosis, Pulse
+from crm.models import Activation
+from crm.progress import STEPS
+from tenants import journal
+from tenants.finding import Finding
+from tenants.models import Change, Tenant
+
+JOURNAL_ROWS = 20
+
+
+@dataclass(frozen=True)
+class StepLine:
+    """One step of an activation, and how far it has come: `done`, `now`, `stopped` or `later`."""
+
+    label: str
+    state: str
+
+
+@dataclass(frozen=True)
+class Written:
+    """One row of the journal."""
+
+    at: str
+    who: str
+    verb: str
+    told: journal.Told
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """All of it, ready to be shown."""
+
+    diagnosis: Diagnosis
+    pulse: Pulse
+    last_event: str
+    link_until: str  # empty where there is no valid link
+    buttons: Sequence[buttons.Button]
+    looked_at: str
+    is_looking: bool
+    failing: Sequence[Finding]
+    fine: Sequence[Finding]
+    unseen: Sequence[str]
+    steps: Sequence[StepLine]
+    journal: Sequence[Written]
+
+
+def of(tenant: Tenant, *, may_press: bool, now: datetime) -> Panel:
+    """Return the panel of a client who came out of `diagnosis.ranked`."""
+    pulse = diagnosis.pulses([tenant], now=now)[tenant.pk]
+    last = getattr(tenant, "checkup", None)
+    found = checkup.kept(last)
+    until = tenant.activation_expires_at
+    return Panel(
+        diagnosis=diagnosis.diagnose(tenant, pulse=pulse, now=now),
+        pulse=pulse,
+        last_event=diagnosis.said_at(tenant, pulse.last_event_at, now=now),
+        link_until=diagnosis.said_at(tenant, until, now=now) if until and until > now else "",
+        buttons=buttons.offered(tenant, now=now) if may_press else [],
+        looked_at=diagnosis.said_at(tenant, last.checked_at if last else None, now=now),
+        is_looking=acts.is_looking(tenant, now=now),
+        failing=[finding for finding in found if not finding.is_ok],
+        fine=[finding for finding in found if finding.is_ok],
+        unseen=sorted(set(checkup.CHECKS) - {finding.check.code for finding in found}),
+        steps=_steps(getattr(tenant, "activation", None)),
+        journal=_journal(tenant, now=now),
+    )
+
+
+def _steps(row: Activation | None) -> list[StepLine]:
+    """Return the steps of an activation that is not done."""
+    if row is None or row.state == Activation.State.DONE:
+        return []
+    here = STEPS.index(Activation.Step(row.step))
+    at_work = "stopped" if row.state == Activation.State.FAILED else "now"
+    states = ["done"] * here + [at_work] + ["later"] * (len(STEPS) - here - 1)
+    return [StepLine(str(step.label), state) for step, state in zip(STEPS, states, strict=True)]
+
+
+def _journal(tenant: Tenant, *, now: datetime) -> list[Written]:
+    rows = Change.objects.filter(tenant=tenant).select_related("user")[:JOURNAL_ROWS]
+    return [
+        Written(
+            diagnosis.said_at(tenant, change.at, now=now),
+            who(change),
+            change.get_verb_display(),
+            journal.told(change),
+        )
+        for change in rows
+    ]

@@ -1,0 +1,55 @@
+"""What a saved page of the admin changed, for the journal: old and new values; of a key only that it was set."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django import forms
+
+from tenants import journal
+from tenants.forms import KeyField
+from tenants.models import Change, Tenant
+
+Verb = Change.Verb
+
+
+@dataclass(frozen=True)
+class Hand:
+    """Who saved what client's page, and when."""
+
+    tenant: Tenant
+    by: Any
+    now: datetime
+
+    def note_form(self, form: Any, *, is_new: bool) -> None:
+        """Write a row for each value that was typed anew into one form."""
+        before: dict[str, object] = {}
+        after: dict[str, object] = {}
+        for name in form.changed_data:
+            field = form.fields[name]
+            if isinstance(field, KeyField):
+                journal.note(self.tenant, Verb.KEY_SET, now=self.now, by=self.by, part=form.instance, field=name)
+            else:
+                before[name] = "" if is_new else _said(field, form.initial.get(name))
+                after[name] = _said(field, form.cleaned_data.get(name))
+        verb = Verb.ADDED if is_new else Verb.CHANGED
+        journal.note_values(
+            self.tenant, now=self.now, by=self.by, part=form.instance, before=before, after=after, verb=verb
+        )
+
+    def note_formset(self, formset: Any) -> None:
+        """Write what changed in a saved list of rows, those added and removed included."""
+        for row in formset.deleted_objects:
+            journal.note(self.tenant, Verb.REMOVED, now=self.now, by=self.by, part=row)
+        for form in formset.forms:
+            if form.has_changed() and form not in formset.deleted_forms:
+                self.note_form(form, is_new=form in formset.extra_forms)
+
+
+def _said(field: forms.Field, value: Any) -> object:
+    """Return a value of a form in a form a row of the journal can keep, and compare."""
+    if isinstance(field, forms.ModelMultipleChoiceField):
+        return sorted(str(one) for one in value or ())
+    if isinstance(field, forms.ModelChoiceField) and isinstance(value, int):
+        return field.queryset.filter(pk=value).first() if field.queryset is not None else value
+    return value

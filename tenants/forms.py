@@ -1,0 +1,99 @@
+"""What may be typed on a client's page: keys are written and never read, a connection changed is tried again."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from tenants.models import CrmConnection, Employee, Tenant, UisConnection, UisStatus
+
+STANDARD_STATUSES = ("available", "break", "do_not_disturb", "not_at_workplace", "not_at_work")
+# Of a shorter key four letters would be too much.
+SHORTEST_HINTED = 12
+
+
+class KeyField(forms.CharField):
+    """A key that can be written, never read: left empty it stays what it is."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            **kwargs | {"required": False, "widget": forms.PasswordInput(attrs={"autocomplete": "new-password"})}
+        )
+
+
+class PartForm(forms.ModelForm[Any]):
+    """A part every client has: it is written with him even where nothing was typed."""
+
+    def has_changed(self) -> bool:
+        return self.instance.pk is None or super().has_changed()
+
+
+class ConnectionForm(PartForm):
+    """Keeps a key that was not typed anew; any change here opens a shut door for another try."""
+
+    key_name = ""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        stored = getattr(self.instance, self.key_name, "")
+        more = gettext("type a new one to replace it") if stored else ""
+        self.fields[self.key_name].help_text = "; ".join(filter(None, [key_hint(stored), more]))
+        self.stored_key, self.initial[self.key_name] = stored, ""  # an empty box is no change
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        cleaned[self.key_name] = cleaned.get(self.key_name) or self.stored_key
+        return cleaned
+
+    def save(self, commit: bool = True) -> Any:
+        if self.changed_data:
+            self.instance.denied_at, self.instance.denied_code, self.instance.denied_says = None, "", ""
+        return super().save(commit)
+
+
+class UisForm(ConnectionForm):
+    key_name = "access_token"
+    access_token = KeyField(label=_("access key"))
+
+    class Meta:
+        model = UisConnection
+        fields = ("brand", "access_token", "agent_user_id", "time_zone", "media_host")
+
+
+class CrmForm(ConnectionForm):
+    key_name = "key"
+    address = forms.URLField(
+        label=_("address"), assume_scheme="https", required=False, help_text=_("Such as https://shop.retailcrm.ru")
+    )
+    key = KeyField(label=_("API key"))
+
+    class Meta:
+        model = CrmConnection
+        fields = ("address", "key", "version", "site", "time_zone")
+
+
+class EmployeeFormSet(forms.BaseInlineFormSet[Employee, Tenant, Any]):
+    """The database refuses two employees on one CRM user; a person gets a sentence instead."""
+
+    def clean(self) -> None:
+        super().clean()
+        taken: set[int] = set()
+        for form in self.forms:
+            user_id = form.cleaned_data.get("crm_user_id") if hasattr(form, "cleaned_data") else None
+            if user_id in taken:
+                form.add_error("crm_user_id", gettext("Another employee is linked to this CRM user."))
+            taken |= {user_id} if user_id else set()
+
+
+def key_hint(key: str) -> str:
+    """Return as much of a key as anybody may see."""
+    if len(key) >= SHORTEST_HINTED:
+        return gettext("set, ends in …%(end)s") % {"end": key[-4:]}
+    return gettext("set") if key else gettext("not set")
+
+
+def status_choices(tenant: Tenant | None) -> list[tuple[str, str]]:
+    """Return the statuses the client has in UIS; before the first sync the standard ones."""
+    own = [(status.code, status.name or status.code) for status in UisStatus.objects.filter(tenant=tenant)]
+    return own or [(word, word) for word in STANDARD_STATUSES]

@@ -1,0 +1,285 @@
+"""How a client is: decided in SQL, held here against the same rules told once more in plain Python."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone, translation
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from crm import diagnosis
+from crm.diagnosis import State
+from crm.models import Activation
+from telephony.models import Call, Notification
+from tenants.finding import Who
+from tenants.models import CheckUp, CrmConnection, Tenant, UisConnection
+
+HOUR = timedelta(hours=1)
+ZONES = ["Europe/Moscow", "Asia/Kamchatka", "Asia/Kolkata", "America/New_York", "Pacific/Apia", "Europe/London"]
+MOMENTS = st.datetimes(datetime(2025, 1, 1), datetime(2026, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001 -- naive by its rule
+CLOCKS = st.one_of(st.times(), st.sampled_from([time(0), time(9), time(18), time(22), time(6), time(23, 59)]))
+AGES = st.one_of(st.none(), st.timedeltas(timedelta(0), timedelta(days=3)), st.just(HOUR))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One client, as far as the decision looks at him."""
+
+    zone: str
+    works_from: time
+    works_till: time
+    works_weekends: bool
+    is_paused: bool
+    has_left: bool
+    activated: timedelta | None
+    denied: str
+    failing: int
+    activation: str
+    heard: timedelta | None
+
+
+CASES = st.builds(
+    Case,
+    zone=st.sampled_from(ZONES),
+    works_from=CLOCKS,
+    works_till=CLOCKS,
+    works_weekends=st.booleans(),
+    is_paused=st.sampled_from([False, False, False, True]),
+    has_left=st.sampled_from([False, False, False, True]),
+    activated=AGES,
+    denied=st.sampled_from(["", "", "", "uis", "crm"]),
+    failing=st.integers(0, 1),
+    activation=st.sampled_from(["", *Activation.State.values]),
+    heard=AGES,
+)
+
+
+def expected(case, now):
+    """Tell the rules once more, the slow way."""
+    if case.has_left:
+        return State.LEFT
+    if case.is_paused:
+        return State.PAUSED
+    if case.activated is None:
+        return State.STOPPED if case.activation == "FAILED" else State.NOT_ACTIVATED
+    if case.denied:
+        return State.DENIED
+    is_quiet = case.activated >= HOUR and (case.heard is None or case.heard >= HOUR)
+    if is_quiet and is_working(case, now) and is_working(case, now - HOUR):
+        return State.SILENT
+    return State.FAILING if case.failing else State.ACTIVE
+
+
+def is_working(case, moment):
+    """Look for a shift that this moment is in, among those that began today and yesterday."""
+    clock = moment.astimezone(ZoneInfo(case.zone)).replace(tzinfo=None)
+    for day in (clock.date(), clock.date() - timedelta(days=1)):
+        begins = datetime.combine(day, case.works_from)
+        ends = datetime.combine(day, case.works_till)
+        ends += timedelta(days=0 if ends > begins else 1)
+        if (case.works_weekends or day.isoweekday() <= 5) and begins <= clock < ends:
+            return True
+    return False
+
+
+def write(case, number, now):
+    tenant = Tenant.objects.create(
+        name=str(number),
+        slug=f"case-{number}",
+        time_zone=case.zone,
+        works_from=case.works_from,
+        works_till=case.works_till,
+        works_weekends=case.works_weekends,
+        is_paused=case.is_paused,
+        left_at=now if case.has_left else None,
+        activated_at=None if case.activated is None else now - case.activated,
+        activation_expires_at=now,
+    )
+    UisConnection.objects.create(tenant=tenant, denied_at=now if case.denied == "uis" else None)
+    CrmConnection.objects.create(tenant=tenant, denied_at=now if case.denied == "crm" else None)
+    if case.failing:
+        CheckUp.objects.create(tenant=tenant, failing=case.failing)
+    if case.activation:
+        Activation.objects.create(tenant=tenant, state=case.activation, step="UIS", pressed_at=now)
+    if case.heard is not None:
+        Notification.objects.create(tenant=tenant, received_at=now - case.heard, digest=str(number))
+    return tenant
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cases=st.lists(CASES, min_size=1, max_size=6), now=MOMENTS)
+def test_state_in_sql_is_the_state_the_rules_tell(db, cases, now):
+    with transaction.atomic():
+        written = [write(case, number, now).pk for number, case in enumerate(cases)]
+        found = {one.pk: diagnosis.state(one) for one in diagnosis.ranked(Tenant.objects.all(), now=now)}
+        transaction.set_rollback(True)
+    assert [found[pk] for pk in written] == [expected(case, now) for case in cases]
+
+
+@pytest.fixture
+def state_at(db):
+    """A client who is on and silent; his state at a moment of his own clock."""
+
+    def look(moment, *, zone="Europe/Moscow", **hours):
+        now = moment.replace(tzinfo=ZoneInfo(zone))
+        with transaction.atomic():
+            tenant = write(QUIET, 1, now)
+            Tenant.objects.update(time_zone=zone, **hours)
+            found = diagnosis.ranked(Tenant.objects.all(), now=now).get(pk=tenant.pk)
+            transaction.set_rollback(True)
+        return diagnosis.state(found)
+
+    return look
+
+
+QUIET = Case("Europe/Moscow", time(9), time(18), False, False, False, timedelta(days=9), "", 0, "DONE", None)
+MONDAY, SATURDAY, SUNDAY = datetime(2026, 11, 23), datetime(2026, 11, 28), datetime(2026, 11, 29)  # noqa: DTZ001 -- local
+
+
+@pytest.mark.parametrize(
+    ("hour", "minute", "state"),
+    [(9, 59, State.ACTIVE), (10, 0, State.SILENT), (17, 59, State.SILENT), (18, 0, State.ACTIVE), (3, 0, State.ACTIVE)],
+)
+def test_silence_counts_an_hour_after_work_began(state_at, hour, minute, state):
+    assert state_at(MONDAY.replace(hour=hour, minute=minute)) == state
+
+
+def test_silence_is_told_by_the_clients_clock(state_at):
+    assert state_at(MONDAY.replace(hour=12), zone="Asia/Kamchatka") == State.SILENT
+    assert state_at(MONDAY.replace(hour=3), zone="America/New_York") == State.ACTIVE
+
+
+@pytest.mark.parametrize(
+    ("moment", "state"),
+    [
+        (MONDAY.replace(hour=23), State.SILENT),
+        (MONDAY.replace(hour=1), State.ACTIVE),  # The night from Sunday belongs to Sunday.
+        (SATURDAY.replace(hour=5), State.SILENT),  # That from Friday to Friday.
+        (SATURDAY.replace(hour=23, minute=30), State.ACTIVE),
+        (SUNDAY.replace(hour=1), State.ACTIVE),
+    ],
+)
+def test_shift_past_midnight_belongs_to_the_day_it_began(state_at, moment, state):
+    assert state_at(moment, works_from=time(22), works_till=time(6)) == state
+
+
+def test_round_the_clock_knows_no_morning(state_at):
+    hours = {"works_from": time(0), "works_till": time(0)}
+    assert state_at((MONDAY + timedelta(days=1)).replace(minute=20), **hours) == State.SILENT
+    assert state_at(MONDAY.replace(minute=20), **hours) == State.ACTIVE
+    assert state_at(MONDAY.replace(minute=20), works_weekends=True, **hours) == State.SILENT
+
+
+def test_weekend_counts_only_where_it_is_worked(state_at):
+    assert state_at(SATURDAY.replace(hour=12)) == State.ACTIVE
+    assert state_at(SATURDAY.replace(hour=12), works_weekends=True) == State.SILENT
+
+
+@pytest.fixture
+def told(tenant):
+    """What is said of the client now."""
+
+    def ask(now=None):
+        now = now or timezone.now()
+        found = diagnosis.ranked(Tenant.objects.all(), now=now).get(pk=tenant.pk)
+        pulse = diagnosis.pulses([found], now=now)[tenant.pk]
+        with translation.override("en"):
+            return diagnosis.diagnose(found, pulse=pulse, now=now)
+
+    return ask
+
+
+def test_denial_names_the_menu_path_and_both_sides(told, tenant):
+    tenant.uis.deny("ip_not_whitelisted", "no", now=timezone.now())
+    assert "tab API" in told().cause
+    assert told().who == Who.CLIENT
+    tenant.crm.deny("odd_code", "The CRM's own words.", now=timezone.now())
+    assert told().cause.endswith("The CRM's own words.")
+    tenant.uis.deny("account_inactive", "no", now=timezone.now())
+    assert told().who == Who.UIS
+
+
+def test_first_check_that_fails_is_the_cause(told, tenant):
+    stored = [
+        {"check": "UIS_KEY_GIVEN", "ok": True, "about": {}},
+        {"check": "UIS_EMPLOYEES", "ok": False, "about": {"count": "0"}},
+        {"check": "CRM_KEY_GIVEN", "ok": False, "about": {}},
+    ]
+    CheckUp.objects.update_or_create(tenant=tenant, defaults={"findings": stored, "failing": 2})
+    assert (told().state, told().who) == (State.FAILING, Who.CLIENT)
+    assert told().cause.startswith("UIS has no employees.")
+    CheckUp.objects.update(findings=[{"check": "GONE", "ok": False, "about": {}}])
+    assert (told().state, told().cause, told().who) == (State.FAILING, "", None)
+
+
+def test_activation_that_stopped_says_why(told, tenant):
+    Tenant.objects.update(activated_at=None)
+    Activation.objects.create(
+        tenant=tenant, state="FAILED", step="UIS", pressed_at=timezone.now(), code="UIS_KEY_TERM", about={}
+    )
+    assert (told().state, told().who) == (State.STOPPED, Who.CLIENT)
+    assert told().cause.startswith("The UIS key has expired.")
+    Activation.objects.update(code="GONE")
+    assert told().cause == ""
+
+
+def test_client_who_is_not_on_says_what_he_waits_for(told, tenant):
+    Tenant.objects.update(activated_at=None)
+    assert told().who == Who.CLIENT
+    Tenant.objects.update(activation_expires_at=None)
+    assert told().who == Who.OPERATOR
+    Activation.objects.create(tenant=tenant, state="RUNNING", step="PEOPLE", pressed_at=timezone.now())
+    assert told().who is None
+    assert "Employees and numbers" in told().cause
+
+
+def test_pause_and_leaving_are_said(told, tenant):
+    tenant.pause()
+    assert (told().state, told().who) == (State.PAUSED, Who.OPERATOR)
+    Tenant.objects.update(left_at=timezone.now())
+    assert told().state == State.LEFT
+    assert told().cause.startswith("Left: ")
+
+
+def test_silence_says_since_when(told, tenant):
+    noon = datetime(2026, 11, 24, 12, tzinfo=tenant.zone)
+    Tenant.objects.update(activated_at=noon - timedelta(days=30))
+    assert told(noon).cause.startswith("No event has come yet")
+    heard = Notification.objects.create(tenant=tenant, received_at=noon - 2 * HOUR, digest="x")
+    assert (told(noon).state, told(noon).who) == (State.SILENT, Who.CLIENT)
+    assert "10" in told(noon).cause
+    heard.received_at = noon - 2 * HOUR - timedelta(days=3)
+    heard.save()
+    assert "21" in told(noon).cause
+
+
+def test_pulse_counts_the_clients_own_day(tenant, stranger):
+    Tenant.objects.filter(pk=stranger.pk).update(time_zone="Asia/Kamchatka")
+    now = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)  # half past midnight in Moscow, half past nine in Kamchatka
+    whose = [(tenant, timedelta(minutes=10)), (tenant, HOUR), (stranger, HOUR), (stranger, timedelta(hours=10))]
+    for number, (client, ago) in enumerate(whose):
+        moment = now - ago
+        Call.objects.create(
+            tenant=client, session_id=number, state="SKIPPED", started_at=moment, ended_at=moment, recorded_at=moment
+        )
+    found = diagnosis.pulses(Tenant.objects.all(), now=now)
+    assert (found[tenant.pk].calls_today, found[stranger.pk].calls_today) == (1, 1)
+    assert found[tenant.pk].last_event_at is None
+    Call.objects.all().delete()
+
+
+def test_clients_who_share_a_clock_share_a_condition(db):
+    now = timezone.now()
+    for number, zone in enumerate(["Europe/Moscow", "Europe/Minsk", "Europe/Istanbul", "Asia/Riyadh"]):
+        case = Case(zone, time(9), time(18), False, False, False, HOUR, "", 0, "", None)
+        write(case, number, now)
+    with CaptureQueriesContext(
+        connection,
+    ) as asked:
+        list(diagnosis.ranked(Tenant.objects.all(), now=now))
+    assert len(asked) == 2
+    assert asked[1]["sql"].count("IN (") <= 4

@@ -1,0 +1,39 @@
+"""What a browser would do with a page: send its form back, show its errors, keep its words without the tags."""
+
+import html as entities
+import re
+from typing import Any
+
+
+def fields(html: str) -> dict[str, Any]:
+    """Return what a browser would send back."""
+    form: dict[str, Any] = {}
+    for tag in re.findall(r"<input[^>]*>", html):
+        name = re.search(r'name="([^"]+)"', tag)
+        kind = re.search(r'type="([^"]+)"', tag)
+        if not name or (kind and kind.group(1) in {"submit", "button"}):
+            continue
+        if kind and kind.group(1) == "checkbox" and " checked" not in tag:
+            continue
+        value = re.search(r'value="([^"]*)"', tag)
+        form[name.group(1)] = value.group(1) if value else ("on" if kind and kind.group(1) == "checkbox" else "")
+    for tag, name, inner in re.findall(r'(<select name="([^"]+)"[^>]*>)(.*?)</select>', html, re.DOTALL):
+        chosen = re.findall(r'<option value="([^"]*)" selected', inner)
+        if "multiple" not in tag:
+            form[name] = chosen[0] if chosen else ""
+        elif chosen:
+            form[name] = chosen
+    for name, inner in re.findall(r'<textarea name="([^"]+)"[^>]*>(.*?)</textarea>', html, re.DOTALL):
+        form[name] = inner.strip()
+    return form
+
+
+def errors(answer: Any) -> list[str]:
+    """Return what the page complains of."""
+    return re.findall(r'class="errorlist[^>]*>(.*?)</ul>', answer.content.decode(), re.DOTALL)
+
+
+def words(answer: Any) -> str:
+    """Return what a person reads: no tags, no doubled spaces."""
+    text = re.sub(r"<(script|style)[^>]*>.*?</\1>|<[^>]+>", " ", answer.content.decode(), flags=re.DOTALL)
+    return " ".join(entities.unescape(text).split())
