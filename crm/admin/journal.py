@@ -14,7 +14,7 @@ from tenants.models import Change
 class ChangeAdmin(ReadOnlyAdmin):
     """One line for each value a person changed, and for each button he pressed."""
 
-    list_display = ("at", "tenant_name", "who", "verb", "what_part", "what_field", "before", "after")
+    list_display = ("at", "tenant_name", "who", "what", "what_part", "what_field", "before", "after")
     list_filter = ("verb", "is_client", ("user", admin.RelatedOnlyFieldListFilter), "tenant")
     search_fields = ("tenant_name", "part")
     list_select_related = ("user",)
@@ -27,6 +27,10 @@ class ChangeAdmin(ReadOnlyAdmin):
     @admin.display(description=_("by"), ordering="user")
     def who(self, change: Change) -> str:
         return who(change)
+
+    @admin.display(description=_("what was done"), ordering="verb")
+    def what(self, change: Change) -> str:
+        return change.get_verb_display()
 
     @admin.display(description=_("of"))
     def what_part(self, change: Change) -> str:

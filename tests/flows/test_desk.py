@@ -115,7 +115,7 @@ def test_activation_that_stopped_shows_where_and_why(desk, page, run_queue, tena
     run_queue()
     said = screen.words(page())
     assert "activation stopped UIS does not know this key." in said
-    assert "The key of UIS is tried – stopped" in said
+    assert "The key of UIS is tried – stopped here" in said
     assert "activate" in offered(page())
 
 
