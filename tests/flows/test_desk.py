@@ -8,10 +8,9 @@ from django.contrib.auth.models import Group, User
 from django.urls import reverse
 from django.utils import timezone
 
-from crm import leaving
-from crm.models import Activation
 from telephony.models import Call, Notification
 from tenants.models import Change, CheckUp, Employee, Tenant
+from tests import screen
 from tests.conftest import CONTACT, NUMBER
 
 ENGLISH = {"accept-language": "en"}
@@ -117,16 +116,6 @@ def test_activation_that_stopped_shows_where_and_why(desk, page, run_queue, tena
     assert "activation stopped UIS does not know this key." in said
     assert "The key of UIS is tried – stopped here" in said
     assert "activate" in offered(page())
-
-
-def test_button_pressed_too_often_says_so(desk, tenant):
-    Tenant.objects.update(activated_at=None)
-    now = timezone.now()
-    Activation.objects.create(
-        tenant=tenant, state="FAILED", step="UIS", pressed_at=now, presses=10, presses_since=now, code="UIS_KEY"
-    )
-    assert "too often" in desk("activate")
-    assert written() == []
 
 
 def test_pause_keeps_calls_and_resuming_sends_them_at_once(desk, notify, pbx, crm, run_queue, tenant):
@@ -272,20 +261,16 @@ def test_client_who_is_not_on_gets_no_module_by_a_rotation(desk, run_queue, tena
     assert _addresses(crm) == before
 
 
-def test_leaving_is_said_and_done_once(desk, page, tenant, monkeypatch):
-    done = leaving.leave
-
-    def leave(tenant, *, now):
-        done(tenant, now=now)
-        return type("Left", (), {"lines": ["The module is switched off."]})()
-
-    monkeypatch.setattr(leaving, "leave", leave)
-    assert desk("leave") == "The client has left. The module is switched off."
+def test_leaving_is_said_and_done_once(desk, page, tenant, crm):
+    said = desk("leave")
+    assert said.startswith("The client has left. Work has stopped.")
+    assert "Our module is switched off in the CRM." in said
     assert Tenant.objects.get().left_at is not None
+    assert not any(module["active"] for module in crm.modules.values())
     for name in ("leave", "check", "rotate", "resume"):
         assert desk(name) == "The client has left."
     assert {"pause", "sync"} & offered(page()) == set()
-    assert [verb for verb, _by in written()] == ["LEFT"]
+    assert written() == [("LEFT", "olga")]
 
 
 @pytest.mark.parametrize("name", ["pause", "link", "rotate", "leave"])

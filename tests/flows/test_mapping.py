@@ -159,7 +159,7 @@ def test_binding_is_journalled(press, crm, hourly, tenant):
     press("unbind", employee=anna().pk)
     press("not_needed", employee=anna().pk)
     rows = Change.objects.order_by("pk").values_list("verb", "part", "field", "old", "new", "user__username")
-    part = "Сидорова Анна (103)"
+    part = "employee Сидорова Анна (103)"  # the model's own word, which the journal translates
     assert list(rows) == [
         ("BOUND", part, "crm_user_id", "", "Анна Сидорова · 31", "admin"),
         ("CHANGED", part, "crm_user_id", "Анна Сидорова · 31", "", "admin"),

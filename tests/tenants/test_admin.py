@@ -7,6 +7,7 @@ from django.contrib.auth.models import Group, User
 from django.urls import reverse
 
 from tenants.models import CrmConnection, Employee, Tenant, UisConnection, VirtualNumber
+from tests import screen
 from tests.conftest import IVAN
 
 
