@@ -9,6 +9,8 @@ import crm.urls
 from connector_project import health
 
 admin.site.site_header = admin.site.site_title = "UIS ⇄ retailCRM"
+# Breadcrumbs lead everywhere; the list of clients needs the width.
+admin.site.enable_nav_sidebar = False
 admin.site.index_title = _("Clients, calls and what became of them")
 
 urlpatterns = [

@@ -158,7 +158,14 @@ def _number(request: HttpRequest, tenant: Tenant) -> HttpResponse:
         VirtualNumber.objects.filter(tenant=tenant).update(is_default=False)
         own.filter(pk=chosen.pk).update(is_default=True)
         journal.note(
-            tenant, Change.Verb.CHANGED, now=timezone.now(), is_client=True, field="is_default", old=old, new=chosen
+            tenant,
+            Change.Verb.CHANGED,
+            now=timezone.now(),
+            is_client=True,
+            part=chosen,
+            field="is_default",
+            old=old,
+            new=chosen,
         )
         checkup.ask(tenant, now=timezone.now())
     messages.success(request, _("Calls from the CRM now go out with %(number)s.") % {"number": chosen})

@@ -11,6 +11,8 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.text import capfirst
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from crm import diagnosis
@@ -56,12 +58,13 @@ class DeskAdmin(ButtonsMixin, OneRuleMixin, MappingMixin, TenantAdmin):
     show_facets = admin.ShowFacets.NEVER
     actions = ("change_one_rule",)
 
-    class Media:
-        css = {"all": ("desk.css",)}
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
         clients = Tenant.objects.select_related("uis", "crm", "checkup", "activation")
         return diagnosis.ranked(clients, now=timezone.now())
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        # Django's own title does not decline the word it is given.
+        return super().changelist_view(request, {"title": capfirst(gettext("clients")), **(extra_context or {})})
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return SickFirst

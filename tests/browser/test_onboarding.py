@@ -53,6 +53,9 @@ def test_from_a_name_to_the_first_card(plant, sit_down, language, size, record_p
             _see_a_test_card(client, plant, words)
             assert not at_home.is_wider_than_its_screen()
             assert at_home.errors == []
+        _look_after(operator, name, words)
+        _see_off(operator, plant, name)
+        assert at_desk.errors == []
 
 
 def _come_on(client, link, words):
@@ -109,6 +112,54 @@ def _see_a_test_card(client, plant, words):
     client.person.click(page.locator("button[value=close]"))
     plant.until(lambda state: not _shows_a_card(state), "the test card to go")
     expect(page.locator("button[value=card]")).to_be_visible()
+
+
+def _look_after(operator, name, words):
+    """The list, the client's page with its buttons, the mapping doctor, one rule for many."""
+    page, at_desk = operator.person.page, operator.person
+    page.goto(f"{operator.plant.address}/admin/tenants/tenant/")
+    expect(page.locator("#result_list")).to_contain_text(name)
+    at_desk.picture("operator-clients")
+    assert not at_desk.is_wider_than_its_screen()
+    operator.open(name)
+    operator.press("check")
+    page.wait_for_timeout(1500)
+    operator.open(name)
+    expect(page.locator(".desk-panel")).to_contain_text("USERS_LINKED")
+    at_desk.picture("operator-client")
+    assert not at_desk.is_wider_than_its_screen()
+    operator.press("pause", sure=True)
+    operator.press("resume")
+    page.locator('a[href$="/mapping/"]').first.click()
+    expect(page.locator("#content")).to_contain_text("Сидорова Анна")
+    at_desk.picture("operator-mapping")
+    assert not at_desk.is_wider_than_its_screen()
+    _change_one_rule(operator, name)
+
+
+def _change_one_rule(operator, name):
+    page = operator.person.page
+    page.goto(f"{operator.plant.address}/admin/tenants/tenant/")
+    row = page.locator("#result_list tr", has_text=name)
+    row.locator("input.action-select").check()
+    page.locator("select[name=action]").select_option("change_one_rule")
+    page.locator("button[name=index]").click()
+    page.locator("select[name=rule]").select_option("popup_outgoing")
+    page.locator("#content [type=submit]").first.click()
+    page.locator("[name=value]").select_option("OFF")
+    page.locator("#content [type=submit]").first.click()
+    operator.person.picture("operator-rule")
+    page.locator("#content [name=confirm]").click()
+    expect(page.locator(".messagelist .success")).to_be_visible()
+
+
+def _see_off(operator, plant, name):
+    """The client leaves: what was done is said, and the CRM shows it."""
+    operator.open(name)
+    operator.press("leave", sure=True)
+    expect(operator.person.page.locator(".messagelist .success")).to_be_visible()
+    operator.person.picture("operator-left")
+    assert not any(module["active"] for module in plant.state()["crm"]["modules"].values())
 
 
 def _shows_a_card(state):

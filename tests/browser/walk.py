@@ -47,6 +47,16 @@ class Operator:
         page.goto(f"{self.plant.address}/admin/tenants/tenant/")
         page.get_by_role("link", name=name, exact=True).click()
 
+    def press(self, button: str, *, sure: bool = False) -> None:
+        """Press a button of the client's page; those that cannot be undone ask first."""
+        page = self.person.page
+        page.locator(
+            f'.desk-buttons [href$="/press/{button}/"], .desk-buttons [action$="/press/{button}/"] button'
+        ).click()
+        if sure:
+            self.person.picture(f"operator-{button}")
+            page.locator("#content form button[type=submit], #content form input[type=submit]").first.click()
+
 
 @dataclass
 class Client:
