@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
@@ -14,7 +14,8 @@ from telephony.uis import templates
 from tenants.finding import Finding
 from tenants.models import CheckUp, Employee, Tenant, VirtualNumber
 
-EXPECTED = 4  # how much of a key is shown: enough to tell two apart
+SHOWN = 4  # how much of a key is shown: enough to tell two apart
+JUST_NOW = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Notice:
     state: str
     seen_at: datetime | None
     faults: tuple[str, ...]
+    is_new: bool = False  # it came within the last minute
 
     @property
     def rows(self) -> int:
@@ -66,11 +68,11 @@ class Journey:
 
     @property
     def uis_key_end(self) -> str:
-        return self.tenant.uis.access_token[-EXPECTED:]
+        return _end(self.tenant.uis.access_token)
 
     @property
     def crm_key_end(self) -> str:
-        return self.tenant.crm.key[-EXPECTED:]
+        return _end(self.tenant.crm.key)
 
     @property
     def scopes(self) -> Sequence[str]:
@@ -136,11 +138,16 @@ def of(tenant: Tenant, *, now: datetime) -> Journey:
         passed=[finding for finding in findings if finding.is_ok and not _is_a_notice(finding)],
         checked_at=kept.checked_at if kept else None,
         is_checking=checkup.is_running(kept, now=now),
-        notices=list(_notices(tenant, lit.lamps)) if lit else [],
+        notices=list(_notices(tenant, lit.lamps, now=now)) if lit else [],
         stranger=" ".join(lamps.says(fault) for fault in lit.stranger.faults) if lit and lit.stranger else "",
         numbers=list(VirtualNumber.objects.filter(tenant=tenant, is_active=True)) if is_on else [],
         people=list(reachable(tenant)) if is_on else [],
     )
+
+
+def _end(key: str) -> str:
+    """Return the end of a key, if enough of it stays hidden."""
+    return key[-SHOWN:] if len(key) >= 3 * SHOWN else ""
 
 
 def has_keys(tenant: Tenant) -> bool:
@@ -170,7 +177,7 @@ def _is_a_notice(finding: Finding) -> bool:
     return finding.check.code.startswith(("EVENT_", "TEMPLATE_"))
 
 
-def _notices(tenant: Tenant, lit: Iterable[lamps.Lamp]) -> Iterable[Notice]:
+def _notices(tenant: Tenant, lit: Iterable[lamps.Lamp], *, now: datetime) -> Iterable[Notice]:
     where = module.addresses(tenant)["notifications"]
     for lamp in lit:
         yield Notice(
@@ -181,4 +188,5 @@ def _notices(tenant: Tenant, lit: Iterable[lamps.Lamp]) -> Iterable[Notice]:
             state=lamp.state.value,
             seen_at=lamp.seen_at,
             faults=tuple(lamps.says(fault) for fault in lamp.faults),
+            is_new=lamp.seen_at is not None and now - lamp.seen_at < JUST_NOW,
         )

@@ -37,12 +37,13 @@ class Person:
         what.click()
         self.clicks += 1
 
-    def picture(self, name: str, *, whole: bool = True) -> None:
-        """Keep what the screen shows, where pictures are wanted."""
+    def picture(self, name: str, *, at: str = "body") -> None:
+        """Keep what the screen shows when it is scrolled to `at`, where pictures are wanted."""
         if FOLDER:
             where = Path(FOLDER)
             where.mkdir(parents=True, exist_ok=True)
-            self.page.screenshot(path=where / f"{name}.{self.language}.{self.size}.png", full_page=whole)
+            self.page.locator(at).first.evaluate("part => part.scrollIntoView()")
+            self.page.screenshot(path=where / f"{name}.{self.language}.{self.size}.png")
 
     def is_wider_than_its_screen(self) -> bool:
         """Say whether the page must be pushed sideways to be read."""

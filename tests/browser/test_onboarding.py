@@ -30,6 +30,12 @@ WORDS = {
 NAMES = {"ru": "Ромашка", "en": "Daisy"}
 
 
+@pytest.fixture(autouse=True)
+def _fresh(plant):
+    """Forget the calls of the client before: he had the same accounts."""
+    plant.order("reset")
+
+
 @pytest.mark.parametrize("size", ["desktop", "phone"])
 @pytest.mark.parametrize("language", ["ru", "en"])
 def test_from_a_name_to_the_first_card(plant, sit_down, language, size, record_property):
@@ -54,6 +60,7 @@ def test_from_a_name_to_the_first_card(plant, sit_down, language, size, record_p
             assert not at_home.is_wider_than_its_screen()
             assert at_home.errors == []
         _look_after(operator, name, words)
+        _look_around(operator, plant, language)
         _see_off(operator, plant, name)
         assert at_desk.errors == []
 
@@ -67,7 +74,7 @@ def _come_on(client, link, words):
     error = page.locator(".message.error")
     expect(error).to_contain_text(words["wrong"])
     expect(error).to_contain_text(words["where"])
-    client.person.picture("client-wrong-key")
+    client.person.picture("client-wrong-key", at="#button-title")
     client.person.clicks -= 1  # the mistake is not part of the way
     client.enter()
     expect(page.locator("#notices-title")).to_be_visible()
@@ -90,14 +97,24 @@ def _set_the_rest_up(client, plant, words):
     plant.play("ring", employees=[IVAN])
     plant.play("end")
     expect(page.locator('[data-live="lamp-waiting"]')).to_contain_text(words["lacks"])
-    client.person.picture("client-broken-template")
+    client.person.picture("client-broken-template", at="#notice-waiting")
     plant.order("type", event="waiting", address=address, body=body)
     plant.play("ring", employees=[IVAN])
     plant.play("end")
-    for event in ("waiting", "talk_started", "call_end", "lost_call", "recorded"):
+    _click_in_the_crm(plant)
+    for event in EVENTS:
         expect(client.lamp(event)).to_have_text(words["works"])
     page.reload()
     client.person.picture("client-on")
+    client.person.picture("client-notices", at="#notices-title")
+
+
+def _click_in_the_crm(plant):
+    """A manager clicks a number: UIS tells of an outgoing call."""
+    plant.play("click", user=27)
+    plant.until(lambda state: state["uis"]["dialled"], "UIS to be asked to dial")
+    plant.play("dialled")
+    plant.play("end", talk=5)
 
 
 def _see_a_test_card(client, plant, words):
@@ -108,7 +125,7 @@ def _see_a_test_card(client, plant, words):
     client.person.click(page.locator("button[value=card]"))
     expect(page.locator(".message.success")).to_contain_text(words["card"])
     plant.until(_shows_a_card, "the test card")
-    client.person.picture("client-card")
+    client.person.picture("client-card", at="#card-title")
     client.person.click(page.locator("button[value=close]"))
     plant.until(lambda state: not _shows_a_card(state), "the test card to go")
     expect(page.locator("button[value=card]")).to_be_visible()
@@ -151,6 +168,16 @@ def _change_one_rule(operator, name):
     operator.person.picture("operator-rule")
     page.locator("#content [name=confirm]").click()
     expect(page.locator(".messagelist .success")).to_be_visible()
+
+
+def _look_around(operator, plant, language):
+    """What the README shows besides: the ledger of calls, and what the simulated CRM got."""
+    page, at_desk = operator.person.page, operator.person
+    page.goto(f"{plant.address}/admin/telephony/call/")
+    expect(page.locator("#result_list tbody tr").first).to_be_visible()
+    at_desk.picture("calls")
+    page.goto(f"{plant.simulator}/?lang={language}")
+    at_desk.picture("simulator")
 
 
 def _see_off(operator, plant, name):

@@ -109,6 +109,7 @@ class World:
         with self.lock:
             self.repair()
             self.current, self.said = None, ""
+            self.typed.clear()
             self.pbx.sessions.clear()
             self.pbx.dialled.clear()
             for rows in (self.shop.calls, self.shop.events, self.shop.uploads, self.uis.requests, self.crm.requests):
