@@ -27,6 +27,7 @@ class Stage:
 
     port: int
     is_dev: bool = False
+    page: str = field(default="", repr=False)  # the client's own
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12), repr=False)
     children: Children = field(init=False)
     http: requests.Session = field(default_factory=requests.Session, repr=False)
@@ -137,6 +138,7 @@ class Stage:
         keys = ("--uis-token", UIS_TOKEN, "--crm-url", self.simulator, "--crm-key", CRM_KEY)
         said = self.manage("add_tenant", "Demo", "--slug", SLUG, *keys, "--virtual-number", NUMBER, "--activate")
         added = next(json.loads(line) for line in said.splitlines() if line.startswith("{"))
+        self.page = added["activation_url"]
         self._ask("POST", f"{self.simulator}/control/connect", json={"hook": added["hooks"]["notifications"]})
 
     def _answers(self, url: str) -> bool:

@@ -61,6 +61,7 @@ class Command(BaseCommand):
         for name, value in (
             ("Admin", f"{stage.address}/admin/"),
             ("Login", f"{ADMIN} / {stage.password}"),
+            ("Client", stage.page),
             ("Simulator", f"{stage.simulator}/?lang=en"),
             ("Health", f"{stage.address}/health/ready/"),
             ("Logs", f"{stage.children.directory.relative_to(ROOT)}/*.log"),
