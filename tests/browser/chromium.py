@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 PROGRAM = Path("/usr/bin/chromium")
@@ -45,6 +46,11 @@ class Person:
             self.page.locator(at).first.evaluate("part => part.scrollIntoView()")
             self.page.screenshot(path=where / f"{name}.{self.language}.{self.size}.png")
 
+    def barriers(self) -> list[str]:
+        """Return what a screen reader, a keyboard or weak eyes would stumble over, by the rules of axe-core."""
+        found = Axe().run(self.page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]})
+        return [f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in found.response["violations"]]
+
     def is_wider_than_its_screen(self) -> bool:
         """Say whether the page must be pushed sideways to be read."""
         return bool(self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
@@ -60,13 +66,14 @@ def launched() -> Iterator[Browser]:
 
 
 @contextmanager
-def person(browser: Browser, language: str, size: str) -> Iterator[Person]:
+def person(browser: Browser, language: str, size: str, *, has_scripts: bool = True) -> Iterator[Person]:
     """Give one person a screen of his own; what its pages complain of is collected."""
     width, height = SIZES[size]
     context = browser.new_context(
         locale={"ru": "ru-RU", "en": "en-GB"}[language],
         viewport={"width": width, "height": height},
         permissions=["clipboard-read", "clipboard-write"],
+        java_script_enabled=has_scripts,
     )
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)

@@ -70,6 +70,7 @@ def _come_on(client, link, words):
     page = client.person.page
     client.open(link)
     client.person.picture("client-start")
+    assert client.person.barriers() == []
     client.enter(crm="wrong")
     error = page.locator(".message.error")
     expect(error).to_contain_text(words["wrong"])
@@ -107,6 +108,7 @@ def _set_the_rest_up(client, plant, words):
     page.reload()
     client.person.picture("client-on")
     client.person.picture("client-notices", at="#notices-title")
+    assert client.person.barriers() == []
 
 
 def _click_in_the_crm(plant):

@@ -176,7 +176,11 @@ def test_vendor_that_is_away_stops_it_and_a_press_goes_on(visit, newcomer, run_q
 
 
 def test_link_that_is_none_is_a_page_like_any_other_wrong_one(client, db):
-    assert client.get("/activate/no-such-token/").status_code == 404
+    answer = client.get("/activate/no-such-token/", headers={"Accept-Language": "en"})
+    assert answer.status_code == 404
+    assert "it may have been replaced" in answer.content.decode()
+    other = client.get("/hooks/uis/no-such-hook/", headers={"Accept-Language": "en"})
+    assert (other.status_code, other.content) == (404, answer.content)
     assert client.post("/activate/no-such-token/", {"do": "activate"}).status_code == 404
 
 
