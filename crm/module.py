@@ -13,6 +13,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 
 from connector_project import phones
+from crm.address import bare
 from crm.models import Stray
 from crm.retailcrm.client import RetailCrmClient
 from crm.retailcrm.types import Module, ModuleAnswer
@@ -45,6 +46,7 @@ def register(
         "kept": [list(pair) for pair in kept],
         "phones": _phones(tenant),
         "where": _mark(tenant),
+        "account": bare(tenant.crm.address),
     }
     if not is_forced and not _is_news(tenant, told):
         return False
