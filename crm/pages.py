@@ -124,18 +124,19 @@ def _keys(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     form = KeysForm(tenant, request.POST)
     if not form.is_valid():
         return _page(request, tenant, form=form, status=422)
-    for part in form.save():
+    changed = form.save()
+    for part in changed:
         journal.note(tenant, Change.Verb.KEY_SET, now=timezone.now(), is_client=True, part=part)
     if journey.has_keys(tenant):
-        return _activate(request, tenant)
+        return _activate(request, tenant, is_forced=bool(changed))
     messages.warning(request, _("Stored. The other key is still missing."))
     return _back(tenant)
 
 
-def _activate(_request: HttpRequest, tenant: Tenant) -> HttpResponse:
+def _activate(_request: HttpRequest, tenant: Tenant, *, is_forced: bool = False) -> HttpResponse:
     now = timezone.now()
     before = getattr(tenant, "activation", None)
-    pressed = progress.press(tenant, now=now)
+    pressed = progress.press(tenant, now=now, is_forced=is_forced)
     if before is None or before.pressed_at != pressed.pressed_at:
         journal.note(tenant, Change.Verb.ACTIVATED, now=now, is_client=True)
     return _back(tenant)

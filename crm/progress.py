@@ -26,10 +26,14 @@ class TooManyAttempts(Exception):
 
 
 @transaction.atomic
-def press(tenant: Tenant, *, now: datetime) -> Activation:
-    """Begin to switch a client on; while that runs, or when he is on, another press changes nothing."""
+def press(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Activation:
+    """Begin to switch a client on; while that runs, or when he is on, another press changes nothing.
+
+    Forced it begins anew all the same: keys were changed, and what was found with the old ones does not count.
+    """
     row = _row(tenant)
-    if row.state == State.RUNNING or (row.state == State.DONE and _is_well(tenant)):
+    is_needless = row.state == State.RUNNING or (row.state == State.DONE and _is_well(tenant))
+    if is_needless and not is_forced:
         return row
     row.state, row.step, row.pressed_at, row.ended_at = State.RUNNING, Step.UIS, now, None
     row.code, row.about, row.next_attempt_at = "", {}, now + LEASE

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from crm import module, progress
 from tenants import onboarding
-from tenants.models import Change, Employee, Tenant, UisConnection, VirtualNumber
+from tenants.models import Change, CrmConnection, Employee, Tenant, UisConnection, VirtualNumber
 from tests import queue
 from tests.conftest import ANNA, CRM_HOST, IVAN
 from tests.flows.templates import send_every_event
@@ -328,3 +328,44 @@ def test_page_needs_a_fixed_number_of_queries(visit, newcomer, run_queue, django
     url = f"/activate/{Tenant.objects.get().activation_token}/"
     with django_assert_num_queries(7):
         client.get(url)
+
+
+def test_another_account_forgets_who_is_whom(visit, newcomer, run_queue, client, crm_world):
+    visit("keys", **KEYS)
+    run_queue()
+    before = CrmConnection.objects.get(tenant=newcomer)
+    assert Employee.objects.get(tenant=newcomer, uis_id=IVAN).crm_user_id == 27
+    moved = crm_world.add_account("moved.retailcrm.ru", key="movedKey")
+    moved.limits_on = False
+    moved.add_user(27, first_name="Ольга", email="olga@example.com")
+    visit("keys", brand="uis", address=f"https://{moved.host}", key=moved.key)
+    run_queue()
+    assert not Employee.objects.filter(tenant=newcomer, crm_user_id__isnull=False).exists()
+    assert moved.modules[module.code(newcomer)]["clientId"] != before.client_id
+    told = {"clientId": before.client_id, "activity": '{"active": true}', "systemUrl": before.address}
+    assert client.post(f"/hooks/retailcrm/{newcomer.uis.hook}/activity/", told).status_code == 403
+
+
+def test_changed_key_of_a_live_client_is_tried(visit, newcomer, run_queue):
+    visit("keys", **KEYS)
+    run_queue()
+    visit("keys", brand="uis", key="no-such-key")
+    run_queue()
+    assert "The CRM does not know this API key" in visit()[1]
+    visit("keys", **KEYS)
+    run_queue()
+    assert "The CRM does not know this API key" not in visit()[1]
+
+
+def test_key_changed_while_the_steps_run_begins_them_anew(visit, newcomer, run_queue):
+    visit("keys", **KEYS)
+    _run_one()
+    visit("keys", brand="uis", access_token="no-such-key")
+    run_queue()
+    assert "UIS does not know this key" in visit()[1]
+    assert Tenant.objects.get(pk=newcomer.pk).activated_at is None
+
+
+def test_page_with_a_long_address_will_do_too(visit, newcomer):
+    visit("keys", brand="uis", address=f"https://{CRM_HOST}/admin/orders?" + "filter[status]=new&" * 100)
+    assert CrmConnection.objects.get(tenant=newcomer).address == f"https://{CRM_HOST}"
