@@ -8,8 +8,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone, translation
 
+from connector_project import remote
 from crm import checkup, clients, module
-from tenants.models import Employee, TransferRules, VirtualNumber
+from crm.retailcrm.client import RetailCrmClient
+from telephony.uis.client import UisClient
+from tenants.models import CheckUp, Employee, TransferRules, VirtualNumber
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 from tests.flows.templates import send_every_event
 
@@ -261,3 +264,27 @@ def test_second_client_is_not_looked_at(world, stranger, uis_world):
     failing(world.tenant)
     assert {asked.token for asked in uis_world.requests} == {"uis-token"}
     assert not hasattr(stranger, "checkup")
+
+
+def test_door_that_shuts_in_the_middle_is_not_open_as_well(world, monkeypatch):
+    def away(*_args, **_more):
+        raise remote.RemoteUnavailable("UIS", "It is away.")
+
+    monkeypatch.setattr(UisClient, "virtual_numbers", away)
+    monkeypatch.setattr(RetailCrmClient, "time_zone", away)
+    found = [finding.check.code for finding in checkup.run(world.tenant, now=timezone.now())]
+    assert sorted(found) == sorted(set(found))
+    assert set(failing(world.tenant)) == {"UIS_ANSWERS", "CRM_ANSWERS"}
+
+
+def test_what_another_version_stored_is_told_as_far_as_it_goes(world):
+    stored = [
+        {"check": "UIS_POINTS", "ok": False, "about": {}},
+        {"check": "CRM_VERSION", "ok": True, "about": {"renamed": "v5"}},
+        {"check": "EVENT_NO_MORE", "ok": True, "about": {}},
+        {"ok": True},
+    ]
+    points, version = checkup.kept(CheckUp(findings=stored))
+    with translation.override("en"):
+        assert "(… of … left)" in points.says
+        assert version.says == "The CRM serves version … of its interface."
