@@ -4,16 +4,19 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
+from connector_project import remote
 from connector_project.queue import enqueue
-from crm import checkup
+from crm import checks, checkup
 from crm.activation import ActivationFailed, take
 from crm.checkup import CHECKS
 from crm.models import Activation
+from telephony import checks as uis_checks
 from tenants.finding import Finding
 from tenants.models import Tenant
 
 TASK = "crm.tasks.go_on_activating"
 LEASE = timedelta(minutes=2)  # longer than a task of the fast queue may run
+LONGEST = timedelta(minutes=10)  # a step that kills its worker, or breaks, does so each time: somebody must be told
 # Whoever holds the link may try keys; a machine that tries many is held up.
 ATTEMPTS = 20
 WINDOW = timedelta(minutes=10)
@@ -69,13 +72,27 @@ def go_on(tenant: Tenant, *, now: datetime) -> None:
 
 
 def resume_left(*, now: datetime) -> int:
-    """Take up activations whose worker died or whose push was lost; return how many."""
+    """Take up activations whose worker died or whose push was lost, and end those for which that did not help.
+
+    Return how many there were.
+    """
     with transaction.atomic():
-        left = list(Activation.objects.filter(state=State.RUNNING, next_attempt_at__lte=now))
+        due = Activation.objects.filter(state=State.RUNNING, next_attempt_at__lte=now)
+        left = list(due.select_related("tenant__crm"))
         for row in left:
+            if row.pressed_at is None or now - row.pressed_at > LONGEST:
+                _stop(row, Step(row.step), _silence(row), now=now)
+                continue
             Activation.objects.filter(pk=row.pk).update(next_attempt_at=now + LEASE)
             enqueue(TASK, row.tenant_id, queue="fast")
     return len(left)
+
+
+def _silence(row: Activation) -> Finding:
+    """Return what stands for a step that comes to no end: whom it asks does not answer in the time we have."""
+    if Step(row.step) in {Step.UIS, Step.PEOPLE}:
+        return uis_checks.refused(remote.RemoteUnavailable("UIS", "UIS did not answer in time."))
+    return checks.refused(remote.RemoteUnavailable("retailCRM", "retailCRM did not answer in time."), row.tenant.crm)
 
 
 def cause(row: Activation) -> Finding | None:
