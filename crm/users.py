@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -74,7 +75,7 @@ def forget(tenant: Tenant) -> None:
     staff.filter(crm_user_id__isnull=False).update(crm_user_id=None, linked_by=LinkedBy.NOBODY)
     staff.update(former_user_id=None)
     CrmUser.objects.filter(tenant=tenant).delete()
-    fresh = {"client_id": new_hook(), "sent_module": {}, "registered_at": None, "stores": []}
+    fresh: dict[str, Any] = {"client_id": new_hook(), "sent_module": {}, "registered_at": None, "stores": []}
     CrmConnection.objects.filter(tenant=tenant).update(**fresh)
     tenant.crm.refresh_from_db(fields=list(fresh))
 

@@ -12,7 +12,7 @@ from crm.address import fault
 from crm.checks import words
 from crm.retailcrm import refusals
 from crm.retailcrm.client import V4, V5, RetailCrmClient
-from crm.retailcrm.types import ModuleState, Rights
+from crm.retailcrm.types import Rights
 from telephony.models import Call
 from tenants.finding import Finding, bad, good, of
 from tenants.models import CrmConnection, Employee, Tenant, TransferRules, VirtualNumber
@@ -147,19 +147,8 @@ def _module(tenant: Tenant, client: RetailCrmClient) -> Iterator[Finding]:
     if state is not None:
         yield of(words.MODULE_FROZEN, is_ok=not state.is_frozen)
         yield of(words.MODULE_ACTIVE, is_ok=state.is_on)
-        strange = _strange_addresses(tenant, state)
+        strange = module.strange_addresses(tenant, state)
         yield of(words.MODULE_ADDRESSES, is_ok=not strange, fields=", ".join(strange))
-
-
-def _strange_addresses(tenant: Tenant, state: ModuleState) -> list[str]:
-    """Return the fields that name another address than ours; one the CRM does not give back is none."""
-    ours = module.addresses(tenant)
-    wanted = {
-        "makeCallUrl": ours["make_call"],
-        "changeUserStatusUrl": ours["change_user_status"],
-        "baseUrl": ours["activity"].removesuffix("/activity/"),
-    }
-    return [name for name, url in state.addresses if url.rstrip("/") != wanted[name].rstrip("/")]
 
 
 def _links(tenant: Tenant) -> Finding:
