@@ -17,8 +17,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
 from connector_project import phones
+from connector_project.queue import enqueue
 from crm import checkup, journey, progress, testcard
 from crm.keys import KeysForm
+from telephony import route
 from tenants import journal
 from tenants.models import ACTIVATION_TERM, Change, Employee, Tenant, VirtualNumber, new_hook
 
@@ -45,6 +47,8 @@ class ClientPage(View):
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
         tenant = _find(token)
         if tenant is None:
+            if request.method == "HEAD":
+                raise Http404  # Mail filters and messengers look ahead: that must not use the link up.
             return _enter(token)
         return _page(request, tenant) if _is_valid(tenant) else _expired(request)
 
@@ -93,7 +97,9 @@ def _opened_from_crm(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     if not is_known or _is_valid(tenant):
         return _page(request, tenant) if _is_valid(tenant) else _expired(request)
     tenant.activation_token, tenant.activation_expires_at = new_hook(), timezone.now() + ACTIVATION_TERM
-    tenant.save(update_fields=["activation_token", "activation_expires_at"])
+    with transaction.atomic():
+        tenant.save(update_fields=["activation_token", "activation_expires_at"])
+        enqueue(route.LINK, tenant.pk)  # The module has the old link, which leads nowhere now.
     return _back(tenant)
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from crm import module, progress
+from crm import activation, module, progress
 from tenants import onboarding
 from tenants.models import Change, CrmConnection, Employee, Tenant, UisConnection, VirtualNumber
 from tests import queue
@@ -369,3 +369,60 @@ def test_key_changed_while_the_steps_run_begins_them_anew(visit, newcomer, run_q
 def test_page_with_a_long_address_will_do_too(visit, newcomer):
     visit("keys", brand="uis", address=f"https://{CRM_HOST}/admin/orders?" + "filter[status]=new&" * 100)
     assert CrmConnection.objects.get(tenant=newcomer).address == f"https://{CRM_HOST}"
+
+
+def test_activation_that_kills_each_worker_comes_to_an_end(visit, newcomer, run_queue):
+    visit("keys", **KEYS)
+    for minutes in range(0, 16, 3):
+        queue.lose()
+        progress.resume_left(now=timezone.now() + timedelta(minutes=minutes))
+    queue.lose()
+    assert "UIS did not answer in time." in visit()[1]
+    visit("activate")
+    run_queue()
+    assert "Telephony is on since" in visit()[1]
+
+
+def test_step_of_the_crm_that_kills_each_worker_names_the_crm(visit, newcomer):
+    visit("keys", **KEYS)
+    _run_one()
+    queue.lose()
+    progress.resume_left(now=timezone.now() + timedelta(minutes=11))
+    assert "retailCRM did not answer in time." in visit()[1]
+
+
+def test_button_registers_a_module_that_is_gone_or_leads_elsewhere(tenant, crm):
+    crm.modules.clear()
+    activation.activate(tenant, now=timezone.now())
+    telephony = crm.modules[module.code(tenant)]["integrations"]["telephony"]
+    ours = telephony["makeCallUrl"]
+    telephony["makeCallUrl"] = "https://other.example.com/call"
+    activation.activate(tenant, now=timezone.now())
+    assert crm.modules[module.code(tenant)]["integrations"]["telephony"]["makeCallUrl"] == ours
+
+
+def test_cause_goes_when_the_command_switches_him_on(visit, newcomer, run_queue, pbx):
+    visit("keys", **KEYS | {"access_token": "no-such-key"})
+    run_queue()
+    tenant = Tenant.objects.get(pk=newcomer.pk)
+    tenant.uis.access_token = pbx.token
+    tenant.uis.save()
+    activation.activate(tenant, now=timezone.now())
+    assert "Telephony is on. Notifications" in visit()[1]
+
+
+def test_link_in_the_crm_is_the_renewed_one(visit, newcomer, client, crm, run_queue):
+    visit("keys", **KEYS)
+    run_queue()
+    Tenant.objects.filter(pk=newcomer.pk).update(activation_expires_at=timezone.now())
+    client_id = CrmConnection.objects.get(tenant=newcomer).client_id
+    for status in (303, 200):
+        url = crm.modules[module.code(newcomer)]["accountUrl"].removeprefix("https://connector.example.com")
+        assert client.post(url, {"clientId": client_id}).status_code == status
+        run_queue()
+
+
+def test_look_ahead_uses_up_no_link(client, newcomer):
+    Tenant.objects.filter(pk=newcomer.pk).update(entry_token="only-once")
+    assert client.head("/activate/only-once/").status_code == 404
+    assert client.get("/activate/only-once/").status_code == 302
