@@ -288,3 +288,27 @@ def test_what_another_version_stored_is_told_as_far_as_it_goes(world):
     with translation.override("en"):
         assert "(… of … left)" in points.says
         assert version.says == "The CRM serves version … of its interface."
+
+
+def test_calls_of_another_client_in_the_same_account_are_no_other_telephony(world):
+    _foreign_call(world)
+    world.crm.calls[-1]["externalId"] = "uis-77"
+    assert failing(world.tenant) == {}
+
+
+def test_session_that_cannot_be_may_be_refused_as_a_bad_value(world, monkeypatch):
+    def refuse(_self, _session_id):
+        raise remote.RemoteRejected("UIS", "Invalid parameter value", code="invalid_parameter_value")
+
+    monkeypatch.setattr(UisClient, "release_call", refuse)
+    assert failing(world.tenant) == {}
+
+
+def test_old_key_of_version_4_is_known_by_the_methods_of_version_4(world):
+    world.crm.serves_v5, world.crm.scopes = False, set()
+    telephony = ("setting/{code}", "setting/{code}/edit", "call/event", "calls/upload", "manager")
+    world.crm.credentials = [*(f"/api/telephony/{name}" for name in telephony), "/api/users", "/api/settings"]
+    found = failing(world.tenant)
+    assert not [code for code in found if code.startswith("CRM_SCOPE")]
+    world.crm.credentials.remove("/api/telephony/setting/{code}/edit")
+    assert "CRM_SCOPE_INTEGRATION_WRITE" in failing(world.tenant)
