@@ -1,5 +1,6 @@
 """The press of the button: one step a task, each shown as it goes, taken up again where a worker was killed."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -8,11 +9,12 @@ from connector_project import remote
 from connector_project.queue import enqueue
 from crm import checks, checkup
 from crm.activation import ActivationFailed, take
+from crm.checks import words
 from crm.checkup import CHECKS
 from crm.models import Activation
 from telephony import checks as uis_checks
 from tenants.finding import Finding
-from tenants.models import Tenant
+from tenants.models import CheckUp, Tenant
 
 TASK = "crm.tasks.go_on_activating"
 LEASE = timedelta(minutes=2)  # longer than a task of the fast queue may run
@@ -20,6 +22,8 @@ LONGEST = timedelta(minutes=10)  # a step that kills its worker, or breaks, does
 # Whoever holds the link may try keys; a machine that tries many is held up.
 ATTEMPTS = 20
 WINDOW = timedelta(minutes=10)
+# What a press puts right where it is found wrong after all was well: the module is registered anew.
+MENDED = (words.MODULE_REGISTERED, words.MODULE_ACTIVE, words.MODULE_ADDRESSES)
 Step, State = Activation.Step, Activation.State
 STEPS = list(Step)
 
@@ -35,7 +39,7 @@ def press(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Activati
     Forced it begins anew all the same: keys were changed, and what was found with the old ones does not count.
     """
     row = _row(tenant)
-    is_needless = row.state == State.RUNNING or (row.state == State.DONE and _is_well(tenant))
+    is_needless = row.state == State.RUNNING or (row.state == State.DONE and is_well(tenant, _found(tenant)))
     if is_needless and not is_forced:
         return row
     row.state, row.step, row.pressed_at, row.ended_at = State.RUNNING, Step.UIS, now, None
@@ -101,8 +105,14 @@ def cause(row: Activation) -> Finding | None:
     return Finding(check, is_ok=False, about=row.about) if check else None
 
 
-def _is_well(tenant: Tenant) -> bool:
-    return tenant.activated_at is not None and not tenant.uis.denied_at and not tenant.crm.denied_at
+def is_well(tenant: Tenant, found: Iterable[Finding]) -> bool:
+    """Say whether he is on and a press could mend nothing, by what the last look found."""
+    is_in = tenant.activated_at is not None and not tenant.uis.denied_at and not tenant.crm.denied_at
+    return is_in and all(finding.is_ok or finding.check not in MENDED for finding in found)
+
+
+def _found(tenant: Tenant) -> list[Finding]:
+    return checkup.kept(CheckUp.objects.filter(tenant=tenant).first())
 
 
 def _row(tenant: Tenant) -> Activation:
