@@ -104,8 +104,9 @@ def _opened_from_crm(request: HttpRequest, tenant: Tenant) -> HttpResponse:
 
 
 def _page(request: HttpRequest, tenant: Tenant, *, form: KeysForm | None = None, status: int = 200) -> HttpResponse:
-    shown = journey.of(tenant, now=timezone.now())
-    about = {"journey": shown, "form": form or KeysForm(tenant), "card": _card(request, shown)}
+    """Show the page, with what was typed where that was refused."""
+    shown, typed = journey.of(tenant, now=timezone.now()), request.POST
+    about = {"journey": shown, "form": form or KeysForm(tenant), "card": _card(request, shown), "typed": typed}
     return render(request, "activation/page.html", about, status=status)
 
 
@@ -177,12 +178,12 @@ def _show_card(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     contact = phones.digits(request.POST.get("contact"), is_russian=tenant.uis.is_russian)
     if person is None or not phones.is_outside(contact):
         messages.error(request, _("Choose a manager, and enter a phone number such as +7 900 000-00-00."))
-        return _back(tenant)
+        return _page(request, tenant, status=422)
     try:
         card = testcard.show(person, contact=contact, now=timezone.now())
     except testcard.NotShown as exc:
         messages.error(request, str(exc))
-        return _back(tenant)
+        return _page(request, tenant, status=422)
     says = _("The CRM took the card. It is on the screen of %(name)s if the CRM is open there.")
     messages.success(request, says % {"name": person.full_name})
     return _back(tenant, person=person.pk, card=card, contact=contact)

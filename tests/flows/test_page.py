@@ -11,7 +11,7 @@ from crm import activation, module, progress
 from tenants import onboarding
 from tenants.models import Change, CrmConnection, Employee, Tenant, UisConnection, VirtualNumber
 from tests import queue
-from tests.conftest import ANNA, CRM_HOST, IVAN
+from tests.conftest import ANNA, CRM_HOST, IVAN, PETR
 from tests.flows.templates import send_every_event
 
 KEYS = {
@@ -426,3 +426,28 @@ def test_look_ahead_uses_up_no_link(client, newcomer):
     Tenant.objects.filter(pk=newcomer.pk).update(entry_token="only-once")
     assert client.head("/activate/only-once/").status_code == 404
     assert client.get("/activate/only-once/").status_code == 302
+
+
+def test_module_found_gone_can_be_registered_by_the_button(visit, newcomer, run_queue, crm):
+    visit("keys", **KEYS)
+    run_queue()
+    assert "Activate telephony" not in visit()[1]
+    crm.modules.clear()
+    visit("check")
+    run_queue()
+    assert "Activate telephony" in visit()[1]
+    visit("activate")
+    run_queue()
+    assert crm.modules[module.code(newcomer)]["active"] is True
+    assert "Activate telephony" not in visit()[1]
+
+
+def test_what_was_typed_for_a_card_is_not_lost(visit, newcomer, run_queue, client):
+    visit("keys", **KEYS)
+    run_queue()
+    person = Employee.objects.get(tenant=newcomer, uis_id=PETR)
+    form = {"do": "card", "person": person.pk, "contact": '7 900 "typo"'}
+    answer = client.post(f"/activate/{Tenant.objects.get(pk=newcomer.pk).activation_token}/", form)
+    assert answer.status_code == 422
+    assert 'value="7 900 &quot;typo&quot;"' in answer.content.decode()
+    assert f'<option value="{person.pk}" selected>' in answer.content.decode()
