@@ -7,7 +7,7 @@ from django.db import transaction
 
 from connector_project import remote
 from connector_project.queue import enqueue
-from crm import checks, clients, scopes, users
+from crm import checks, clients, module, scopes, users
 from crm.models import Activation
 from crm.retailcrm import refusals
 from telephony import calls, employees
@@ -82,9 +82,13 @@ def _bring_people(tenant: Tenant, now: datetime) -> None:
 
 
 def _link(tenant: Tenant, now: datetime) -> None:
-    # Who presses the button wants our module on, even where somebody has switched it off in the CRM.
-    is_off = tenant.crm.denied_code == refusals.TELEPHONY_OFF
-    _of_crm(tenant, lambda: users.link(tenant, now=now, is_forced=is_off))
+    # Who presses the button wants our module on, even where somebody has switched it off in the CRM, or deleted it.
+    def question() -> None:
+        is_off = tenant.crm.denied_code == refusals.TELEPHONY_OFF
+        is_right = not is_off and module.is_right(tenant, clients.crm_client(tenant.crm, is_live=True))
+        users.link(tenant, now=now, is_forced=not is_right)
+
+    _of_crm(tenant, question)
 
 
 @transaction.atomic
@@ -95,6 +99,10 @@ def _switch_on(tenant: Tenant, now: datetime) -> None:
     Tenant.objects.filter(pk=tenant.pk, activated_at=None).update(activated_at=now)
     Tenant.objects.filter(pk=tenant.pk).update(left_at=None)
     tenant.refresh_from_db(fields=["activated_at", "left_at"])
+    # The command does all steps at once, past the row: what stopped the last press stops nothing any more.
+    Activation.objects.filter(tenant=tenant, state=Activation.State.FAILED).update(
+        state=Activation.State.DONE, step=Step.ON, ended_at=now
+    )
     # Calls that came in before wait for this moment.
     due = Call.objects.due(now=now).filter(tenant=tenant)
     for state in due.order_by().values_list("state", flat=True).distinct():

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import chain
 
 from django.db import transaction
 
@@ -18,11 +19,12 @@ CHECKS: dict[str, Check] = {check.code: check for check in (*uis_checks.ALL, *ch
 
 def run(tenant: Tenant, *, now: datetime) -> list[Finding]:
     """Ask both sides, keep what was found, and return it. What could not be looked at is left out; never raises."""
-    found = [
-        *uis_checks.of_account(tenant, now=now),
-        *checks.look(tenant, now=now),
-        *(uis_checks.of_notifications(tenant, now=now) if tenant.activated_at else ()),
-    ]
+    looks = (
+        uis_checks.of_account(tenant, now=now),
+        checks.look(tenant, now=now),
+        uis_checks.of_notifications(tenant, now=now) if tenant.activated_at else (),
+    )
+    found = _once(chain.from_iterable(looks))
     CheckUp.objects.update_or_create(
         tenant=tenant,
         defaults={
@@ -33,6 +35,15 @@ def run(tenant: Tenant, *, now: datetime) -> list[Finding]:
         },
     )
     return found
+
+
+def _once(found: Iterable[Finding]) -> list[Finding]:
+    """Return each check once: a door that was open at first and is shut at a later question is shut."""
+    told: dict[str, Finding] = {}
+    for finding in found:
+        if told.setdefault(finding.check.code, finding).is_ok:
+            told[finding.check.code] = finding
+    return list(told.values())
 
 
 @transaction.atomic
@@ -54,6 +65,6 @@ def kept(checkup: CheckUp | None) -> list[Finding]:
 
 def _read(rows: Iterable[dict[str, object]]) -> Iterable[Finding]:
     for row in rows:
-        check, about = CHECKS.get(str(row["check"])), row["about"]
+        check, about = CHECKS.get(str(row.get("check"))), row.get("about")
         if check is not None and isinstance(about, dict):
-            yield Finding(check, bool(row["ok"]), about)
+            yield Finding(check, bool(row.get("ok")), about)

@@ -55,6 +55,7 @@ class Journey:
     steps: Sequence[Step]
     failing: Sequence[Finding]
     passed: Sequence[Finding]
+    is_well: bool
     checked_at: datetime | None
     is_checking: bool
     notices: Sequence[Notice]
@@ -136,6 +137,7 @@ def of(tenant: Tenant, *, now: datetime) -> Journey:
         steps=list(_steps(activation, is_on=is_on)),
         failing=[finding for finding in findings if not finding.is_ok and not _is_a_notice(finding)],
         passed=[finding for finding in findings if finding.is_ok and not _is_a_notice(finding)],
+        is_well=progress.is_well(tenant, findings),
         checked_at=kept.checked_at if kept else None,
         is_checking=checkup.is_running(kept, now=now),
         notices=list(_notices(tenant, lit.lamps, now=now)) if lit else [],

@@ -7,10 +7,12 @@ from django import forms
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from crm import checks
+from crm import checks, users
+from crm.address import bare
 from tenants.models import Connection, Tenant, UisConnection
 
 LONGEST = 300
+LONGEST_PAGE = 8000  # a list with its filters in the address is a page, too
 
 
 class _KeyField(forms.CharField):
@@ -34,7 +36,7 @@ class KeysForm(forms.Form):
     access_token = _KeyField(label=_("UIS access key"))
     address = forms.CharField(
         label=_("Address of the CRM"),
-        max_length=200,
+        max_length=LONGEST_PAGE,
         required=False,
         widget=forms.TextInput(attrs={"placeholder": "https://shop.retailcrm.ru", "inputmode": "url"}),
     )
@@ -57,12 +59,15 @@ class KeysForm(forms.Form):
     @transaction.atomic
     def save(self) -> list[Connection]:
         """Store what was typed and open doors that were shut; return the connections that changed."""
-        typed = self.cleaned_data
+        typed, before = self.cleaned_data, bare(self.tenant.crm.address)
         told: dict[Connection, dict[str, str]] = {
             self.tenant.uis: {"brand": typed["brand"], "access_token": typed["access_token"]},
             self.tenant.crm: {"address": typed["address"], "key": typed["key"]},
         }
-        return [connection for connection, values in told.items() if _set(connection, values)]
+        changed = [connection for connection, values in told.items() if _set(connection, values)]
+        if before not in {"", bare(self.tenant.crm.address)}:
+            users.forget(self.tenant)
+        return changed
 
 
 def to_account(typed: str) -> str:

@@ -14,6 +14,12 @@ def external_id(session_id: int) -> str:
     return f"uis-{session_id}"
 
 
+def is_ours(external_id: str) -> bool:
+    """Say whether an id in the CRM is one that this connector gives, for whichever client of the account."""
+    prefix, _, session_id = external_id.partition("-")
+    return prefix == "uis" and session_id.isdecimal()
+
+
 def event(kind: EventType, cards: Sequence[Popup], *, hangup: Hangup | None = None) -> CallEvent:
     """Return the event that opens or closes the cards of one call."""
     first = cards[0]

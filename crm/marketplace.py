@@ -177,8 +177,18 @@ def _known(addresses: set[str]) -> Tenant | None:
     same = Q()
     for address in addresses:
         same |= Q(crm__address__iexact=address) | Q(crm__address__iexact=f"{address}/")
-    found = Tenant.objects.filter(same).select_related("uis", "crm")
-    return max(found, key=_claim, default=None)
+    found = Tenant.objects.filter(same).select_related("uis", "crm", "activation")
+    return max((tenant for tenant in found if _is_his(tenant, addresses)), key=_claim, default=None)
+
+
+def _is_his(tenant: Tenant, addresses: set[str]) -> bool:
+    """Say whether the account is surely this client's: its key is about to be his.
+
+    An address alone proves nothing, for on his page anybody types in whose he likes. The account took our module from
+    him; or nobody has done anything on that page, so it was the operator who wrote the address down.
+    """
+    told = tenant.crm.sent_module
+    return told.get("account") in addresses if told else not hasattr(tenant, "activation")
 
 
 def _claim(tenant: Tenant) -> tuple[bool, bool, int]:

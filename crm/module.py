@@ -13,9 +13,10 @@ from django.templatetags.static import static
 from django.urls import reverse
 
 from connector_project import phones
+from crm.address import bare
 from crm.models import Stray
 from crm.retailcrm.client import RetailCrmClient
-from crm.retailcrm.types import Module, ModuleAnswer
+from crm.retailcrm.types import Module, ModuleAnswer, ModuleState
 from tenants.models import CrmConnection, Denial, Employee, Tenant, VirtualNumber
 
 TASK = "crm.tasks.register_module"
@@ -46,6 +47,7 @@ def register(
         "kept": [list(pair) for pair in kept],
         "phones": _phones(tenant),
         "where": _mark(tenant),
+        "account": bare(tenant.crm.address),
     }
     if not is_forced and not _is_news(tenant, told):
         return False
@@ -84,6 +86,23 @@ def is_on(tenant: Tenant, client: RetailCrmClient) -> bool:
     """Ask the CRM whether our module is at work there. Raises the errors of connector_project.remote."""
     state = client.module(code(tenant))
     return state is not None and state.is_on and not state.is_frozen
+
+
+def is_right(tenant: Tenant, client: RetailCrmClient) -> bool:
+    """Ask the CRM whether our module is switched on there and leads to us. Raises the errors of remote."""
+    state = client.module(code(tenant))
+    return state is not None and state.is_on and not strange_addresses(tenant, state)
+
+
+def strange_addresses(tenant: Tenant, state: ModuleState) -> list[str]:
+    """Return the fields that name another address than ours; one the CRM does not give back is none."""
+    ours = addresses(tenant)
+    wanted = {
+        "makeCallUrl": ours["make_call"],
+        "changeUserStatusUrl": ours["change_user_status"],
+        "baseUrl": ours["activity"].removesuffix("/activity/"),
+    }
+    return [name for name, url in state.addresses if url.rstrip("/") != wanted[name].rstrip("/")]
 
 
 def code(tenant: Tenant) -> str:

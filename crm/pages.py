@@ -17,8 +17,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
 from connector_project import phones
+from connector_project.queue import enqueue
 from crm import checkup, journey, progress, testcard
 from crm.keys import KeysForm
+from telephony import route
 from tenants import journal
 from tenants.models import ACTIVATION_TERM, Change, Employee, Tenant, VirtualNumber, new_hook
 
@@ -45,6 +47,8 @@ class ClientPage(View):
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
         tenant = _find(token)
         if tenant is None:
+            if request.method == "HEAD":
+                raise Http404  # Mail filters and messengers look ahead: that must not use the link up.
             return _enter(token)
         return _page(request, tenant) if _is_valid(tenant) else _expired(request)
 
@@ -93,13 +97,16 @@ def _opened_from_crm(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     if not is_known or _is_valid(tenant):
         return _page(request, tenant) if _is_valid(tenant) else _expired(request)
     tenant.activation_token, tenant.activation_expires_at = new_hook(), timezone.now() + ACTIVATION_TERM
-    tenant.save(update_fields=["activation_token", "activation_expires_at"])
+    with transaction.atomic():
+        tenant.save(update_fields=["activation_token", "activation_expires_at"])
+        enqueue(route.LINK, tenant.pk)  # The module has the old link, which leads nowhere now.
     return _back(tenant)
 
 
 def _page(request: HttpRequest, tenant: Tenant, *, form: KeysForm | None = None, status: int = 200) -> HttpResponse:
-    shown = journey.of(tenant, now=timezone.now())
-    about = {"journey": shown, "form": form or KeysForm(tenant), "card": _card(request, shown)}
+    """Show the page, with what was typed where that was refused."""
+    shown, typed = journey.of(tenant, now=timezone.now()), request.POST
+    about = {"journey": shown, "form": form or KeysForm(tenant), "card": _card(request, shown), "typed": typed}
     return render(request, "activation/page.html", about, status=status)
 
 
@@ -124,18 +131,19 @@ def _keys(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     form = KeysForm(tenant, request.POST)
     if not form.is_valid():
         return _page(request, tenant, form=form, status=422)
-    for part in form.save():
+    changed = form.save()
+    for part in changed:
         journal.note(tenant, Change.Verb.KEY_SET, now=timezone.now(), is_client=True, part=part)
     if journey.has_keys(tenant):
-        return _activate(request, tenant)
+        return _activate(request, tenant, is_forced=bool(changed))
     messages.warning(request, _("Stored. The other key is still missing."))
     return _back(tenant)
 
 
-def _activate(_request: HttpRequest, tenant: Tenant) -> HttpResponse:
+def _activate(_request: HttpRequest, tenant: Tenant, *, is_forced: bool = False) -> HttpResponse:
     now = timezone.now()
     before = getattr(tenant, "activation", None)
-    pressed = progress.press(tenant, now=now)
+    pressed = progress.press(tenant, now=now, is_forced=is_forced)
     if before is None or before.pressed_at != pressed.pressed_at:
         journal.note(tenant, Change.Verb.ACTIVATED, now=now, is_client=True)
     return _back(tenant)
@@ -177,12 +185,12 @@ def _show_card(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     contact = phones.digits(request.POST.get("contact"), is_russian=tenant.uis.is_russian)
     if person is None or not phones.is_outside(contact):
         messages.error(request, _("Choose a manager, and enter a phone number such as +7 900 000-00-00."))
-        return _back(tenant)
+        return _page(request, tenant, status=422)
     try:
         card = testcard.show(person, contact=contact, now=timezone.now())
     except testcard.NotShown as exc:
         messages.error(request, str(exc))
-        return _back(tenant)
+        return _page(request, tenant, status=422)
     says = _("The CRM took the card. It is on the screen of %(name)s if the CRM is open there.")
     messages.success(request, says % {"name": person.full_name})
     return _back(tenant, person=person.pk, card=card, contact=contact)

@@ -1,22 +1,29 @@
 """The press of the button: one step a task, each shown as it goes, taken up again where a worker was killed."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
+from connector_project import remote
 from connector_project.queue import enqueue
-from crm import checkup
+from crm import checks, checkup
 from crm.activation import ActivationFailed, take
+from crm.checks import words
 from crm.checkup import CHECKS
 from crm.models import Activation
+from telephony import checks as uis_checks
 from tenants.finding import Finding
-from tenants.models import Tenant
+from tenants.models import CheckUp, Tenant
 
 TASK = "crm.tasks.go_on_activating"
 LEASE = timedelta(minutes=2)  # longer than a task of the fast queue may run
+LONGEST = timedelta(minutes=10)  # a step that kills its worker, or breaks, does so each time: somebody must be told
 # Whoever holds the link may try keys; a machine that tries many is held up.
 ATTEMPTS = 20
 WINDOW = timedelta(minutes=10)
+# What a press puts right where it is found wrong after all was well: the module is registered anew.
+MENDED = (words.MODULE_REGISTERED, words.MODULE_ACTIVE, words.MODULE_ADDRESSES)
 Step, State = Activation.Step, Activation.State
 STEPS = list(Step)
 
@@ -26,10 +33,14 @@ class TooManyAttempts(Exception):
 
 
 @transaction.atomic
-def press(tenant: Tenant, *, now: datetime) -> Activation:
-    """Begin to switch a client on; while that runs, or when he is on, another press changes nothing."""
+def press(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Activation:
+    """Begin to switch a client on; while that runs, or when he is on, another press changes nothing.
+
+    Forced it begins anew all the same: keys were changed, and what was found with the old ones does not count.
+    """
     row = _row(tenant)
-    if row.state == State.RUNNING or (row.state == State.DONE and _is_well(tenant)):
+    is_needless = row.state == State.RUNNING or (row.state == State.DONE and is_well(tenant, _found(tenant)))
+    if is_needless and not is_forced:
         return row
     row.state, row.step, row.pressed_at, row.ended_at = State.RUNNING, Step.UIS, now, None
     row.code, row.about, row.next_attempt_at = "", {}, now + LEASE
@@ -65,13 +76,27 @@ def go_on(tenant: Tenant, *, now: datetime) -> None:
 
 
 def resume_left(*, now: datetime) -> int:
-    """Take up activations whose worker died or whose push was lost; return how many."""
+    """Take up activations whose worker died or whose push was lost, and end those for which that did not help.
+
+    Return how many there were.
+    """
     with transaction.atomic():
-        left = list(Activation.objects.filter(state=State.RUNNING, next_attempt_at__lte=now))
+        due = Activation.objects.filter(state=State.RUNNING, next_attempt_at__lte=now)
+        left = list(due.select_related("tenant__crm"))
         for row in left:
+            if row.pressed_at is None or now - row.pressed_at > LONGEST:
+                _stop(row, Step(row.step), _silence(row), now=now)
+                continue
             Activation.objects.filter(pk=row.pk).update(next_attempt_at=now + LEASE)
             enqueue(TASK, row.tenant_id, queue="fast")
     return len(left)
+
+
+def _silence(row: Activation) -> Finding:
+    """Return what stands for a step that comes to no end: whom it asks does not answer in the time we have."""
+    if Step(row.step) in {Step.UIS, Step.PEOPLE}:
+        return uis_checks.refused(remote.RemoteUnavailable("UIS", "UIS did not answer in time."))
+    return checks.refused(remote.RemoteUnavailable("retailCRM", "retailCRM did not answer in time."), row.tenant.crm)
 
 
 def cause(row: Activation) -> Finding | None:
@@ -80,8 +105,14 @@ def cause(row: Activation) -> Finding | None:
     return Finding(check, is_ok=False, about=row.about) if check else None
 
 
-def _is_well(tenant: Tenant) -> bool:
-    return tenant.activated_at is not None and not tenant.uis.denied_at and not tenant.crm.denied_at
+def is_well(tenant: Tenant, found: Iterable[Finding]) -> bool:
+    """Say whether he is on and a press could mend nothing, by what the last look found."""
+    is_in = tenant.activated_at is not None and not tenant.uis.denied_at and not tenant.crm.denied_at
+    return is_in and all(finding.is_ok or finding.check not in MENDED for finding in found)
+
+
+def _found(tenant: Tenant) -> list[Finding]:
+    return checkup.kept(CheckUp.objects.filter(tenant=tenant).first())
 
 
 def _row(tenant: Tenant) -> Activation:

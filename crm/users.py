@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
 from connector_project import phones
 from crm import clients, module
 from crm.retailcrm.types import User
-from tenants.models import CrmUser, Employee, Tenant
+from tenants.models import CrmConnection, CrmUser, Employee, Tenant, new_hook
 
 LinkedBy = Employee.LinkedBy
 
@@ -62,6 +63,21 @@ def save(tenant: Tenant, users: Sequence[User], typed: Sequence[tuple[int, str]]
         linked=sum(1 for person in present if person.crm_user_id),
         not_needed=sum(1 for person in present if person.linked_by == LinkedBy.NOT_NEEDED),
     )
+
+
+@transaction.atomic
+def forget(tenant: Tenant) -> None:
+    """Forget who is whom, for another account begins: there the same ids are other people's.
+
+    The account before keeps our module, so its way in is shut; here the module is registered as if it never was.
+    """
+    staff = Employee.objects.filter(tenant=tenant)
+    staff.filter(crm_user_id__isnull=False).update(crm_user_id=None, linked_by=LinkedBy.NOBODY)
+    staff.update(former_user_id=None)
+    CrmUser.objects.filter(tenant=tenant).delete()
+    fresh: dict[str, Any] = {"client_id": new_hook(), "sent_module": {}, "registered_at": None, "stores": []}
+    CrmConnection.objects.filter(tenant=tenant).update(**fresh)
+    tenant.crm.refresh_from_db(fields=list(fresh))
 
 
 def keep(tenant: Tenant, users: Iterable[User]) -> None:

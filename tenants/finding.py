@@ -32,6 +32,13 @@ class Check:
     variants: Mapping[str, Text] = field(default_factory=dict)  # instead of `bad`, by what a finding's `kind` says
 
 
+class _Told(dict[str, str]):
+    """What fills in a sentence. A finding stored before an update may lack what the new sentence names."""
+
+    def __missing__(self, name: str) -> str:
+        return "…"
+
+
 @dataclass(frozen=True)
 class Finding:
     """What one look at one check found."""
@@ -44,14 +51,14 @@ class Finding:
     def says(self) -> str:
         """The sentence, in the language that is active, with the menu path where somebody must act."""
         if self.is_ok:
-            return str(self.check.good) % self.about
+            return str(self.check.good) % _Told(self.about)
         bad_text = self.check.variants.get(self.about.get("kind", ""), self.check.bad)
-        return f"{str(bad_text) % self.about} {self.where}".strip()
+        return f"{str(bad_text) % _Told(self.about)} {self.where}".strip()
 
     @property
     def where(self) -> str:
         """The menu path that leads to what must be changed."""
-        return str(self.check.where) % self.about
+        return str(self.check.where) % _Told(self.about)
 
     def stored(self) -> dict[str, Any]:
         """Return it in a form a row can keep."""

@@ -12,8 +12,7 @@ from crm.address import fault
 from crm.checks import words
 from crm.retailcrm import refusals
 from crm.retailcrm.client import V4, V5, RetailCrmClient
-from crm.retailcrm.types import ModuleState, Rights
-from telephony.models import Call
+from crm.retailcrm.types import Rights
 from tenants.finding import Finding, bad, good, of
 from tenants.models import CrmConnection, Employee, Tenant, TransferRules, VirtualNumber
 
@@ -133,7 +132,7 @@ def _further(tenant: Tenant, client: RetailCrmClient, *, now: datetime) -> Itera
     yield lambda: _time_zone(client)
     if tenant.activated_at:  # Before that no module is expected there.
         yield lambda: _module(tenant, client)
-    yield lambda: _others(tenant, client, now=now)
+    yield lambda: _others(client, now=now)
 
 
 def _time_zone(client: RetailCrmClient) -> Iterator[Finding]:
@@ -147,19 +146,8 @@ def _module(tenant: Tenant, client: RetailCrmClient) -> Iterator[Finding]:
     if state is not None:
         yield of(words.MODULE_FROZEN, is_ok=not state.is_frozen)
         yield of(words.MODULE_ACTIVE, is_ok=state.is_on)
-        strange = _strange_addresses(tenant, state)
+        strange = module.strange_addresses(tenant, state)
         yield of(words.MODULE_ADDRESSES, is_ok=not strange, fields=", ".join(strange))
-
-
-def _strange_addresses(tenant: Tenant, state: ModuleState) -> list[str]:
-    """Return the fields that name another address than ours; one the CRM does not give back is none."""
-    ours = module.addresses(tenant)
-    wanted = {
-        "makeCallUrl": ours["make_call"],
-        "changeUserStatusUrl": ours["change_user_status"],
-        "baseUrl": ours["activity"].removesuffix("/activity/"),
-    }
-    return [name for name, url in state.addresses if url.rstrip("/") != wanted[name].rstrip("/")]
 
 
 def _links(tenant: Tenant) -> Finding:
@@ -169,10 +157,8 @@ def _links(tenant: Tenant) -> Finding:
     return of(words.USERS_LINKED, is_ok=not names, names=", ".join(names[:LONGEST_LIST]) + more)
 
 
-def _others(tenant: Tenant, client: RetailCrmClient, *, now: datetime) -> Iterator[Finding]:
-    """Look for calls in the account's history that we did not write."""
+def _others(client: RetailCrmClient, *, now: datetime) -> Iterator[Finding]:
+    """Look for calls in the account's history that we did not write, be it for another client of the same account."""
     lately = [call for call in client.history() if call.began_at is None or call.began_at > now - LATELY]
-    ours = Call.objects.filter(tenant=tenant, started_at__gt=now - 2 * LATELY).values_list("session_id", flat=True)
-    known = {lines.external_id(session_id) for session_id in ours}
-    count = sum(1 for call in lately if call.external_id and call.external_id not in known)
+    count = sum(1 for call in lately if call.external_id and not lines.is_ours(call.external_id))
     yield of(words.OTHER_TELEPHONY, is_ok=not count, count=count)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ValidationError
 
@@ -65,13 +65,14 @@ class RetailCrmClient:
         return self._get(wire.SystemAnswer, SYSTEM_INFO).publicUrl.rstrip("/")
 
     def time_zone(self) -> str:
-        """The account's zone by GET /settings, an IANA name; "" where the key may not ask."""
+        """The account's zone by GET /settings, an IANA name; "" where the key may not ask, or that name is none."""
         try:
-            return self._get(wire.SettingsAnswer, self._path("/settings")).settings.timezone.value
+            name = self._get(wire.SettingsAnswer, self._path("/settings")).settings.timezone.value
         except (remote.AccessDenied, remote.UnexpectedReply) as exc:
             if exc.code in {refusals.SCOPE, refusals.METHOD_ABSENT}:
                 return ""
             raise
+        return name if name in available_timezones() else ""
 
     def module(self, code: str) -> ModuleState | None:
         """What the account has stored of our module; None where it has none.

@@ -98,11 +98,11 @@ class Rights:
     patterns: frozenset[str]
     sites: tuple[str, ...] = ()
 
-    def lacks(self, scope: str, pattern: str) -> bool:
+    def lacks(self, scope: str, *patterns: str) -> bool:
         """Say whether the key surely may not; a key that names neither is given the benefit of the doubt."""
         if self.scopes:
             return scope not in self.scopes
-        return bool(self.patterns) and pattern not in self.patterns
+        return bool(self.patterns) and self.patterns.isdisjoint(patterns)
 
 
 @dataclass(frozen=True, kw_only=True)

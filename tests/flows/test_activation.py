@@ -8,6 +8,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from crm import activation, module
+from crm.retailcrm import wire
 from telephony.models import Call
 from tenants.models import Employee, Tenant, VirtualNumber
 from tests.conftest import CRM_HOST, NUMBER
@@ -258,3 +259,11 @@ def test_unsafe_installation_is_found_before_it_serves(monkeypatch):
         "connector.W001",
         "connector.W002",
     ]
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "x" * 80])
+def test_zone_of_the_crm_that_is_none_is_not_taken(add_tenant, crm, pbx, zone, monkeypatch):
+    told = wire.SettingsAnswer.model_validate({"settings": {"timezone": {"value": zone}}})
+    monkeypatch.setattr(wire.SettingsAnswer, "model_validate", lambda _said: told)
+    assert add_tenant("--activate", "--timezone=Asia/Omsk")[0] == 0
+    assert Tenant.objects.get().crm.zone.key == "Asia/Omsk"

@@ -8,8 +8,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone, translation
 
+from connector_project import remote
 from crm import checkup, clients, module
-from tenants.models import Employee, TransferRules, VirtualNumber
+from crm.retailcrm.client import RetailCrmClient
+from telephony.uis.client import UisClient
+from tenants.models import CheckUp, Employee, TransferRules, VirtualNumber
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 from tests.flows.templates import send_every_event
 
@@ -261,3 +264,51 @@ def test_second_client_is_not_looked_at(world, stranger, uis_world):
     failing(world.tenant)
     assert {asked.token for asked in uis_world.requests} == {"uis-token"}
     assert not hasattr(stranger, "checkup")
+
+
+def test_door_that_shuts_in_the_middle_is_not_open_as_well(world, monkeypatch):
+    def away(*_args, **_more):
+        raise remote.RemoteUnavailable("UIS", "It is away.")
+
+    monkeypatch.setattr(UisClient, "virtual_numbers", away)
+    monkeypatch.setattr(RetailCrmClient, "time_zone", away)
+    found = [finding.check.code for finding in checkup.run(world.tenant, now=timezone.now())]
+    assert sorted(found) == sorted(set(found))
+    assert set(failing(world.tenant)) == {"UIS_ANSWERS", "CRM_ANSWERS"}
+
+
+def test_what_another_version_stored_is_told_as_far_as_it_goes(world):
+    stored = [
+        {"check": "UIS_POINTS", "ok": False, "about": {}},
+        {"check": "CRM_VERSION", "ok": True, "about": {"renamed": "v5"}},
+        {"check": "EVENT_NO_MORE", "ok": True, "about": {}},
+        {"ok": True},
+    ]
+    points, version = checkup.kept(CheckUp(findings=stored))
+    with translation.override("en"):
+        assert "(… of … left)" in points.says
+        assert version.says == "The CRM serves version … of its interface."
+
+
+def test_calls_of_another_client_in_the_same_account_are_no_other_telephony(world):
+    _foreign_call(world)
+    world.crm.calls[-1]["externalId"] = "uis-77"
+    assert failing(world.tenant) == {}
+
+
+def test_session_that_cannot_be_may_be_refused_as_a_bad_value(world, monkeypatch):
+    def refuse(_self, _session_id):
+        raise remote.RemoteRejected("UIS", "Invalid parameter value", code="invalid_parameter_value")
+
+    monkeypatch.setattr(UisClient, "release_call", refuse)
+    assert failing(world.tenant) == {}
+
+
+def test_old_key_of_version_4_is_known_by_the_methods_of_version_4(world):
+    world.crm.serves_v5, world.crm.scopes = False, set()
+    telephony = ("setting/{code}", "setting/{code}/edit", "call/event", "calls/upload", "manager")
+    world.crm.credentials = [*(f"/api/telephony/{name}" for name in telephony), "/api/users", "/api/settings"]
+    found = failing(world.tenant)
+    assert not [code for code in found if code.startswith("CRM_SCOPE")]
+    world.crm.credentials.remove("/api/telephony/setting/{code}/edit")
+    assert "CRM_SCOPE_INTEGRATION_WRITE" in failing(world.tenant)

@@ -501,3 +501,28 @@ def test_client_who_had_left_comes_back_and_his_data_stays(press, crm, tenant):
     back = Tenant.objects.select_related("crm").get()
     assert (back.pk, back.left_at, back.activated_at, back.crm.key) == (tenant.pk, None, None, crm.key)
     assert crm.modules[module.code(back)]["active"] is True
+
+
+def type_address(client, tenant, address):
+    """Have a client type the address of an account into his page."""
+    form = {"do": "keys", "brand": "uis", "address": address}
+    assert client.post(f"/activate/{tenant.activation_token}/", form).status_code in {302, 303}
+
+
+def test_address_typed_by_another_client_earns_him_no_key(press, crm, crm_world, client, db):
+    others = crm_world.add_account("thief.retailcrm.ru")
+    entry(press(others))
+    thief = Tenant.objects.get()
+    type_address(client, thief, f"https://{CRM_HOST}")
+    entry(press(crm))
+    keys = dict(CrmConnection.objects.values_list("tenant_id", "key"))
+    assert (keys.pop(thief.pk), list(keys.values())) == (others.key, [crm.key])
+
+
+def test_live_client_is_not_displaced_by_who_typed_his_address(press, crm, client, tenant):
+    thief = onboarding.add(onboarding.NewTenant(name="Вор"), now=timezone.now())
+    type_address(client, thief, f"https://{CRM_HOST}")
+    CrmConnection.objects.filter(tenant=thief).update(module_code=f"uis-{thief.slug}")
+    entry(press(crm))
+    keys = dict(CrmConnection.objects.values_list("tenant_id", "key"))
+    assert keys == {thief.pk: "", tenant.pk: crm.key}

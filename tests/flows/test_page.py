@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from crm import module, progress
+from crm import activation, module, progress
 from tenants import onboarding
-from tenants.models import Change, Employee, Tenant, UisConnection, VirtualNumber
+from tenants.models import Change, CrmConnection, Employee, Tenant, UisConnection, VirtualNumber
 from tests import queue
-from tests.conftest import ANNA, CRM_HOST, IVAN
+from tests.conftest import ANNA, CRM_HOST, IVAN, PETR
 from tests.flows.templates import send_every_event
 
 KEYS = {
@@ -332,3 +332,126 @@ def test_page_needs_a_fixed_number_of_queries(visit, newcomer, run_queue, django
     url = f"/activate/{Tenant.objects.get().activation_token}/"
     with django_assert_num_queries(7):
         client.get(url)
+
+
+def test_another_account_forgets_who_is_whom(visit, newcomer, run_queue, client, crm_world):
+    visit("keys", **KEYS)
+    run_queue()
+    before = CrmConnection.objects.get(tenant=newcomer)
+    assert Employee.objects.get(tenant=newcomer, uis_id=IVAN).crm_user_id == 27
+    moved = crm_world.add_account("moved.retailcrm.ru", key="movedKey")
+    moved.limits_on = False
+    moved.add_user(27, first_name="Ольга", email="olga@example.com")
+    visit("keys", brand="uis", address=f"https://{moved.host}", key=moved.key)
+    run_queue()
+    assert not Employee.objects.filter(tenant=newcomer, crm_user_id__isnull=False).exists()
+    assert moved.modules[module.code(newcomer)]["clientId"] != before.client_id
+    told = {"clientId": before.client_id, "activity": '{"active": true}', "systemUrl": before.address}
+    assert client.post(f"/hooks/retailcrm/{newcomer.uis.hook}/activity/", told).status_code == 403
+
+
+def test_changed_key_of_a_live_client_is_tried(visit, newcomer, run_queue):
+    visit("keys", **KEYS)
+    run_queue()
+    visit("keys", brand="uis", key="no-such-key")
+    run_queue()
+    assert "The CRM does not know this API key" in visit()[1]
+    visit("keys", **KEYS)
+    run_queue()
+    assert "The CRM does not know this API key" not in visit()[1]
+
+
+def test_key_changed_while_the_steps_run_begins_them_anew(visit, newcomer, run_queue):
+    visit("keys", **KEYS)
+    _run_one()
+    visit("keys", brand="uis", access_token="no-such-key")
+    run_queue()
+    assert "UIS does not know this key" in visit()[1]
+    assert Tenant.objects.get(pk=newcomer.pk).activated_at is None
+
+
+def test_page_with_a_long_address_will_do_too(visit, newcomer):
+    visit("keys", brand="uis", address=f"https://{CRM_HOST}/admin/orders?" + "filter[status]=new&" * 100)
+    assert CrmConnection.objects.get(tenant=newcomer).address == f"https://{CRM_HOST}"
+
+
+def test_activation_that_kills_each_worker_comes_to_an_end(visit, newcomer, run_queue):
+    visit("keys", **KEYS)
+    for minutes in range(0, 16, 3):
+        queue.lose()
+        progress.resume_left(now=timezone.now() + timedelta(minutes=minutes))
+    queue.lose()
+    assert "UIS did not answer in time." in visit()[1]
+    visit("activate")
+    run_queue()
+    assert "Telephony is on since" in visit()[1]
+
+
+def test_step_of_the_crm_that_kills_each_worker_names_the_crm(visit, newcomer):
+    visit("keys", **KEYS)
+    _run_one()
+    queue.lose()
+    progress.resume_left(now=timezone.now() + timedelta(minutes=11))
+    assert "retailCRM did not answer in time." in visit()[1]
+
+
+def test_button_registers_a_module_that_is_gone_or_leads_elsewhere(tenant, crm):
+    crm.modules.clear()
+    activation.activate(tenant, now=timezone.now())
+    telephony = crm.modules[module.code(tenant)]["integrations"]["telephony"]
+    ours = telephony["makeCallUrl"]
+    telephony["makeCallUrl"] = "https://other.example.com/call"
+    activation.activate(tenant, now=timezone.now())
+    assert crm.modules[module.code(tenant)]["integrations"]["telephony"]["makeCallUrl"] == ours
+
+
+def test_cause_goes_when_the_command_switches_him_on(visit, newcomer, run_queue, pbx):
+    visit("keys", **KEYS | {"access_token": "no-such-key"})
+    run_queue()
+    tenant = Tenant.objects.get(pk=newcomer.pk)
+    tenant.uis.access_token = pbx.token
+    tenant.uis.save()
+    activation.activate(tenant, now=timezone.now())
+    assert "Telephony is on. Notifications" in visit()[1]
+
+
+def test_link_in_the_crm_is_the_renewed_one(visit, newcomer, client, crm, run_queue):
+    visit("keys", **KEYS)
+    run_queue()
+    Tenant.objects.filter(pk=newcomer.pk).update(activation_expires_at=timezone.now())
+    client_id = CrmConnection.objects.get(tenant=newcomer).client_id
+    for status in (303, 200):
+        url = crm.modules[module.code(newcomer)]["accountUrl"].removeprefix("https://connector.example.com")
+        assert client.post(url, {"clientId": client_id}).status_code == status
+        run_queue()
+
+
+def test_look_ahead_uses_up_no_link(client, newcomer):
+    Tenant.objects.filter(pk=newcomer.pk).update(entry_token="only-once")
+    assert client.head("/activate/only-once/").status_code == 404
+    assert client.get("/activate/only-once/").status_code == 302
+
+
+def test_module_found_gone_can_be_registered_by_the_button(visit, newcomer, run_queue, crm):
+    visit("keys", **KEYS)
+    run_queue()
+    assert "Activate telephony" not in visit()[1]
+    crm.modules.clear()
+    visit("check")
+    run_queue()
+    assert "Activate telephony" in visit()[1]
+    visit("activate")
+    run_queue()
+    assert crm.modules[module.code(newcomer)]["active"] is True
+    assert "Activate telephony" not in visit()[1]
+
+
+def test_what_was_typed_for_a_card_is_not_lost(visit, newcomer, run_queue, client):
+    visit("keys", **KEYS)
+    run_queue()
+    person = Employee.objects.get(tenant=newcomer, uis_id=PETR)
+    form = {"do": "card", "person": person.pk, "contact": '7 900 "typo"'}
+    answer = client.post(f"/activate/{Tenant.objects.get(pk=newcomer.pk).activation_token}/", form)
+    assert answer.status_code == 422
+    assert 'value="7 900 &quot;typo&quot;"' in answer.content.decode()
+    assert f'<option value="{person.pk}" selected>' in answer.content.decode()
