@@ -30,15 +30,7 @@ SESSIONS_A_REQUEST = 100
 MARGIN = timedelta(days=1)
 
 _EMPLOYEE = [
-    "id",
-    "full_name",
-    "first_name",
-    "last_name",
-    "email",
-    "status",
-    "status_id",
-    "call_recording",
-    "phone_numbers",
+    *["id", "full_name", "first_name", "last_name", "email", "status", "status_id", "call_recording", "phone_numbers"]
 ]
 _LEG = [
     *["id", "call_session_id", "call_records", "start_time", "connect_time", "duration", "total_duration"],
@@ -178,7 +170,7 @@ class UisClient:
                 raise
             return False
         except (RemoteRejected, UnexpectedReply):
-            return True
+            pass  # Refused for what was asked, not for who asks.
         return True
 
     def _call(self, row: wire.CallRow) -> FinishedCall:

@@ -758,6 +758,14 @@ def test_history_follows_its_cursor():
     assert [sent["query"].get("cursor") for sent in line.sent] == [None, "fakeCursorAAAA", "second"]
 
 
+def test_nothing_but_the_open_question_is_sent_without_a_key():
+    line = Line({"success": True})
+    client = replace(line.client(), key="")
+    with pytest.raises(remote.AccessDenied) as error:
+        client.users()
+    assert (error.value.code, line.sent) == ("key", [])
+
+
 # --- all of them
 
 

@@ -460,3 +460,62 @@ def test_every_brand_has_its_three_hosts():
         assert calls.startswith("https://callapi")
         assert calls.endswith("/v4.0")
         assert media.startswith("app.")
+
+
+# --- questions that change nothing
+
+
+def test_call_api_is_knocked_at_without_ending_a_call():
+    line = Line(refusal("call_session_not_found", -32602))
+    line.client().try_call_api()
+    assert line.asked == [("release.call", {"call_session_id": 0})]
+
+
+@pytest.mark.parametrize("mnemonic", ["component_disabled", "forbidden", "ip_not_whitelisted"])
+def test_call_api_that_is_shut_says_so(mnemonic):
+    with pytest.raises(remote.AccessDenied) as error:
+        Line(refusal(mnemonic, -32003)).client().try_call_api()
+    assert error.value.code == mnemonic
+
+
+def test_call_api_that_refuses_for_another_reason_is_no_open_door():
+    with pytest.raises(remote.RemoteRejected):
+        Line(refusal("tariff_restrictions", -32602)).client().try_call_api()
+
+
+@pytest.mark.parametrize(
+    ("answer", "may"),
+    [
+        (refusal("forbidden", -32003), False),
+        (refusal("entity_not_found", -32602), True),
+        (refusal("required_parameter_missed", -32602), True),
+        ({"result": {}}, True),
+    ],
+)
+def test_right_to_change_employees_is_found_out_by_changing_nobody(answer, may):
+    line = Line(answer)
+    assert line.client().may_change_employees() is may
+    assert line.asked[0] == ("update.employees", {"id": 0, "status_id": 0})
+
+
+def test_right_to_change_employees_is_unknown_behind_a_shut_door():
+    with pytest.raises(remote.AccessDenied):
+        Line(refusal("access_token_expired", -32001)).client().may_change_employees()
+
+
+@pytest.mark.parametrize(("rows", "has"), [([], False), ([{"id": 1}], True)])
+def test_calls_of_a_source_are_looked_for_by_one_row(rows, has):
+    line = Line(page(*rows))
+    assert line.client().has_calls_of("retailcrm", since=SINCE, till=TILL) is has
+    method, params = line.asked[0]
+    assert (method, params["limit"], params["fields"]) == ("get.calls_report", 1, ["id"])
+    assert params["filter"] == {"field": "source", "operator": "=", "value": "retailcrm"}
+
+
+def test_nothing_is_sent_without_a_key():
+    line = Line(page())
+    client = line.client()
+    client.data = Channel(url=DATA_URL, token="", send=client.data.send)
+    with pytest.raises(remote.AccessDenied):
+        client.account()
+    assert line.asked == []
