@@ -7,7 +7,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from crm import activation, module, progress
+from crm import activation, leaving, module, progress, users
+from crm.keys import KeysForm
+from crm.retailcrm.client import RetailCrmClient
 from tenants import onboarding
 from tenants.models import Change, CrmConnection, Employee, Tenant, UisConnection, VirtualNumber
 from tests import queue
@@ -451,3 +453,42 @@ def test_what_was_typed_for_a_card_is_not_lost(visit, newcomer, run_queue, clien
     assert answer.status_code == 422
     assert 'value="7 900 &quot;typo&quot;"' in answer.content.decode()
     assert f'<option value="{person.pk}" selected>' in answer.content.decode()
+
+
+def test_keys_that_were_on_their_way_when_he_left_are_not_stored(newcomer, client, monkeypatch, run_queue):
+    real = KeysForm.is_valid
+
+    def meanwhile(form):
+        leaving.leave(Tenant.objects.get(pk=newcomer.pk), now=timezone.now())
+        return real(form)
+
+    monkeypatch.setattr(KeysForm, "is_valid", meanwhile)
+    client.post(f"/activate/{newcomer.activation_token}/", {"do": "keys", **KEYS})
+    run_queue()
+    left = Tenant.objects.select_related("uis", "crm").get(pk=newcomer.pk)
+    assert (left.uis.access_token, left.crm.key, left.activated_at) == ("", "", None)
+    assert left.left_at is not None
+
+
+def test_links_of_the_account_before_are_not_written_by_a_late_task(tenant, crm, monkeypatch):
+    real = RetailCrmClient.users
+
+    def meanwhile(asked):
+        found = real(asked)
+        users.forget(Tenant.objects.select_related("crm").get(pk=tenant.pk))
+        return found
+
+    monkeypatch.setattr(RetailCrmClient, "users", meanwhile)
+    users.link(tenant, now=timezone.now())
+    assert not Employee.objects.filter(tenant=tenant, crm_user_id__isnull=False).exists()
+
+
+def test_account_that_an_operator_changed_is_another_too(tenant, crm, crm_world, run_queue):
+    moved = crm_world.add_account("moved.retailcrm.ru", key="movedKey")
+    moved.limits_on = False
+    moved.add_user(27, first_name="Ольга", email="olga@example.com")
+    tenant.crm.address, tenant.crm.key = f"https://{moved.host}", moved.key
+    tenant.crm.save()
+    users.link(tenant, now=timezone.now())
+    assert not Employee.objects.filter(tenant=tenant, crm_user_id__isnull=False).exists()
+    assert moved.modules[module.code(tenant)]["active"] is True
