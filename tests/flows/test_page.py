@@ -9,7 +9,9 @@ from django.utils import timezone
 
 from crm import activation, leaving, module, progress, users
 from crm.keys import KeysForm
+from crm.models import Activation
 from crm.retailcrm.client import RetailCrmClient
+from telephony import checks
 from tenants import onboarding
 from tenants.models import Change, CrmConnection, Employee, Tenant, UisConnection, VirtualNumber
 from tests import queue
@@ -241,11 +243,13 @@ def test_number_for_outgoing_calls_is_chosen(visit, newcomer, run_queue, strange
     assert "DEFAULT_NUMBER" in visit()[1]
     foreign = VirtualNumber.objects.get(tenant=stranger)
     assert "Choose a number." in visit("number", number=foreign.pk)[1]
+    VirtualNumber.objects.filter(pk=foreign.pk).update(is_default=True)
     own = VirtualNumber.objects.get(tenant=newcomer, number="74950000002")
     assert "Calls from the CRM now go out with +74950000002." in visit("number", number=own.pk)[1]
     run_queue()
     assert "DEFAULT_NUMBER" not in visit()[1].split("passed")[0]
     assert VirtualNumber.objects.get(tenant=newcomer, is_default=True) == own
+    assert VirtualNumber.objects.get(tenant=stranger, is_default=True) == foreign
 
 
 def test_test_card_opens_and_closes_on_one_screen(visit, newcomer, run_queue, crm, client):
@@ -492,3 +496,19 @@ def test_account_that_an_operator_changed_is_another_too(tenant, crm, crm_world,
     users.link(tenant, now=timezone.now())
     assert not Employee.objects.filter(tenant=tenant, crm_user_id__isnull=False).exists()
     assert moved.modules[module.code(tenant)]["active"] is True
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_step_that_was_at_work_when_keys_changed_counts_no_more(visit, newcomer, monkeypatch, fails):
+    visit("keys", **KEYS)
+    first = Activation.objects.get(tenant=newcomer).pressed_at
+
+    def meanwhile(tenant, _step, *, now):
+        progress.press(tenant, now=now + timedelta(seconds=1), is_forced=True)
+        if fails:
+            raise activation.ActivationFailed(checks.key_missing())
+
+    monkeypatch.setattr(progress, "take", meanwhile)
+    progress.go_on(Tenant.objects.get(pk=newcomer.pk), now=timezone.now())
+    row = Activation.objects.get(tenant=newcomer)
+    assert (row.state, row.step, row.pressed_at > first) == ("RUNNING", "UIS", True)
