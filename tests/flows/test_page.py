@@ -512,3 +512,18 @@ def test_step_that_was_at_work_when_keys_changed_counts_no_more(visit, newcomer,
     progress.go_on(Tenant.objects.get(pk=newcomer.pk), now=timezone.now())
     row = Activation.objects.get(tenant=newcomer)
     assert (row.state, row.step, row.pressed_at > first) == ("RUNNING", "UIS", True)
+
+
+def test_sweep_leaves_an_activation_at_work_alone(visit, newcomer):
+    visit("keys", **KEYS)
+    assert progress.resume_left(now=timezone.now()) == 0
+    assert progress.resume_left(now=timezone.now() + timedelta(minutes=3)) == 1
+
+
+def test_press_opens_both_doors(tenant):
+    now = timezone.now()
+    tenant.uis.deny("access_token_blocked", "", now=now)
+    tenant.crm.deny("key", "", now=now)
+    again = Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk)
+    activation.activate(again, now=now)
+    assert Tenant.objects.filter(pk=tenant.pk, uis__denied_at=None, crm__denied_at=None).exists()
