@@ -13,7 +13,7 @@ from crm.models import Activation
 from crm.retailcrm.client import RetailCrmClient
 from telephony import checks
 from tenants import onboarding
-from tenants.models import Change, CrmConnection, Employee, Tenant, UisConnection, VirtualNumber
+from tenants.models import Change, CheckUp, CrmConnection, Employee, Tenant, UisConnection, VirtualNumber
 from tests import queue
 from tests.conftest import ANNA, CRM_HOST, IVAN, PETR
 from tests.flows.templates import send_every_event
@@ -527,3 +527,10 @@ def test_press_opens_both_doors(tenant):
     again = Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk)
     activation.activate(again, now=now)
     assert Tenant.objects.filter(pk=tenant.pk, uis__denied_at=None, crm__denied_at=None).exists()
+
+
+def test_look_whose_worker_died_is_not_waited_for(visit, newcomer):
+    visit("check")
+    assert "Everything is being checked" in visit()[1]
+    CheckUp.objects.update(asked_at=timezone.now() - timedelta(minutes=3))
+    assert "Everything is being checked" not in visit()[1]
