@@ -59,6 +59,8 @@ class KeysForm(forms.Form):
     @transaction.atomic
     def save(self) -> list[Connection]:
         """Store what was typed and open doors that were shut; return the connections that changed."""
+        if not Tenant.objects.select_for_update().filter(pk=self.tenant.pk, left_at=None).exists():
+            return []  # He left while this was on its way: no key of his comes back.
         typed, before = self.cleaned_data, bare(self.tenant.crm.address)
         told: dict[Connection, dict[str, str]] = {
             self.tenant.uis: {"brand": typed["brand"], "access_token": typed["access_token"]},

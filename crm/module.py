@@ -94,6 +94,12 @@ def is_right(tenant: Tenant, client: RetailCrmClient) -> bool:
     return state is not None and state.is_on and not strange_addresses(tenant, state)
 
 
+def is_elsewhere(tenant: Tenant, client: RetailCrmClient) -> bool:
+    """Say whether this is another account than the module was told in; one that was only renamed has the module."""
+    told = tenant.crm.sent_module.get("account")
+    return told not in {None, bare(tenant.crm.address)} and client.module(code(tenant)) is None
+
+
 def strange_addresses(tenant: Tenant, state: ModuleState) -> list[str]:
     """Return the fields that name another address than ours; one the CRM does not give back is none."""
     ours = addresses(tenant)

@@ -41,6 +41,8 @@ def link(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Linked:
     """
     client = clients.crm_client(tenant.crm)
     users = client.users()
+    if module.is_elsewhere(tenant, client):
+        forget(tenant)
     typed = module.typed_codes(tenant, client)
     linked = save(tenant, users, typed)
     module.register(tenant, client, typed=typed, now=now, is_forced=is_forced)
@@ -50,6 +52,8 @@ def link(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Linked:
 @transaction.atomic
 def save(tenant: Tenant, users: Sequence[User], typed: Sequence[tuple[int, str]]) -> Linked:
     """Write who there is in the CRM, and the links that follow from what both sides say."""
+    if not _is_same(tenant):
+        return Linked(employees=0, crm_users=0, linked=0)
     keep(tenant, users)
     here = [user for user in users if user.is_active]
     staff = list(Employee.objects.select_for_update().filter(tenant=tenant))
@@ -63,6 +67,11 @@ def save(tenant: Tenant, users: Sequence[User], typed: Sequence[tuple[int, str]]
         linked=sum(1 for person in present if person.crm_user_id),
         not_needed=sum(1 for person in present if person.linked_by == LinkedBy.NOT_NEEDED),
     )
+
+
+def _is_same(tenant: Tenant) -> bool:
+    """Say whether the account is the one that was asked: the clientId changes with it, and when a client leaves."""
+    return CrmConnection.objects.select_for_update().get(pk=tenant.crm.pk).client_id == tenant.crm.client_id
 
 
 @transaction.atomic

@@ -267,3 +267,9 @@ def test_zone_of_the_crm_that_is_none_is_not_taken(add_tenant, crm, pbx, zone, m
     monkeypatch.setattr(wire.SettingsAnswer, "model_validate", lambda _said: told)
     assert add_tenant("--activate", "--timezone=Asia/Omsk")[0] == 0
     assert Tenant.objects.get().crm.zone.key == "Asia/Omsk"
+
+
+@pytest.mark.parametrize("scope", ["telephony_read", "user_write", "reference_read"])
+def test_right_that_can_be_done_without_stops_nothing(add_tenant, pbx, crm, scope):
+    crm.scopes.discard(scope)
+    assert add_tenant("--activate")[0] == 0

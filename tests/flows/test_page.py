@@ -7,9 +7,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from crm import activation, module, progress
+from crm import activation, leaving, module, progress, users
+from crm.keys import KeysForm
+from crm.models import Activation
+from crm.retailcrm.client import RetailCrmClient
+from telephony import checks
 from tenants import onboarding
-from tenants.models import Change, CrmConnection, Employee, Tenant, UisConnection, VirtualNumber
+from tenants.models import Change, CheckUp, CrmConnection, Employee, Tenant, UisConnection, VirtualNumber
 from tests import queue
 from tests.conftest import ANNA, CRM_HOST, IVAN, PETR
 from tests.flows.templates import send_every_event
@@ -243,11 +247,13 @@ def test_number_for_outgoing_calls_is_chosen(visit, newcomer, run_queue, strange
     assert "DEFAULT_NUMBER" in visit()[1]
     foreign = VirtualNumber.objects.get(tenant=stranger)
     assert "Choose a number." in visit("number", number=foreign.pk)[1]
+    VirtualNumber.objects.filter(pk=foreign.pk).update(is_default=True)
     own = VirtualNumber.objects.get(tenant=newcomer, number="74950000002")
     assert "Calls from the CRM now go out with +74950000002." in visit("number", number=own.pk)[1]
     run_queue()
     assert "DEFAULT_NUMBER" not in visit()[1].split("passed")[0]
     assert VirtualNumber.objects.get(tenant=newcomer, is_default=True) == own
+    assert VirtualNumber.objects.get(tenant=stranger, is_default=True) == foreign
 
 
 def test_test_card_opens_and_closes_on_one_screen(visit, newcomer, run_queue, crm, client):
@@ -455,3 +461,80 @@ def test_what_was_typed_for_a_card_is_not_lost(visit, newcomer, run_queue, clien
     assert answer.status_code == 422
     assert 'value="7 900 &quot;typo&quot;"' in answer.content.decode()
     assert f'<option value="{person.pk}" selected>' in answer.content.decode()
+
+
+def test_keys_that_were_on_their_way_when_he_left_are_not_stored(newcomer, client, monkeypatch, run_queue):
+    real = KeysForm.is_valid
+
+    def meanwhile(form):
+        leaving.leave(Tenant.objects.get(pk=newcomer.pk), now=timezone.now())
+        return real(form)
+
+    monkeypatch.setattr(KeysForm, "is_valid", meanwhile)
+    client.post(f"/activate/{newcomer.activation_token}/", {"do": "keys", **KEYS})
+    run_queue()
+    left = Tenant.objects.select_related("uis", "crm").get(pk=newcomer.pk)
+    assert (left.uis.access_token, left.crm.key, left.activated_at) == ("", "", None)
+    assert left.left_at is not None
+
+
+def test_links_of_the_account_before_are_not_written_by_a_late_task(tenant, crm, monkeypatch):
+    real = RetailCrmClient.users
+
+    def meanwhile(asked):
+        found = real(asked)
+        users.forget(Tenant.objects.select_related("crm").get(pk=tenant.pk))
+        return found
+
+    monkeypatch.setattr(RetailCrmClient, "users", meanwhile)
+    users.link(tenant, now=timezone.now())
+    assert not Employee.objects.filter(tenant=tenant, crm_user_id__isnull=False).exists()
+
+
+def test_account_that_an_operator_changed_is_another_too(tenant, crm, crm_world, run_queue):
+    moved = crm_world.add_account("moved.retailcrm.ru", key="movedKey")
+    moved.limits_on = False
+    moved.add_user(27, first_name="Ольга", email="olga@example.com")
+    tenant.crm.address, tenant.crm.key = f"https://{moved.host}", moved.key
+    tenant.crm.save()
+    users.link(tenant, now=timezone.now())
+    assert not Employee.objects.filter(tenant=tenant, crm_user_id__isnull=False).exists()
+    assert moved.modules[module.code(tenant)]["active"] is True
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_step_that_was_at_work_when_keys_changed_counts_no_more(visit, newcomer, monkeypatch, fails):
+    visit("keys", **KEYS)
+    first = Activation.objects.get(tenant=newcomer).pressed_at
+
+    def meanwhile(tenant, _step, *, now):
+        progress.press(tenant, now=now + timedelta(seconds=1), is_forced=True)
+        if fails:
+            raise activation.ActivationFailed(checks.key_missing())
+
+    monkeypatch.setattr(progress, "take", meanwhile)
+    progress.go_on(Tenant.objects.get(pk=newcomer.pk), now=timezone.now())
+    row = Activation.objects.get(tenant=newcomer)
+    assert (row.state, row.step, row.pressed_at > first) == ("RUNNING", "UIS", True)
+
+
+def test_sweep_leaves_an_activation_at_work_alone(visit, newcomer):
+    visit("keys", **KEYS)
+    assert progress.resume_left(now=timezone.now()) == 0
+    assert progress.resume_left(now=timezone.now() + timedelta(minutes=3)) == 1
+
+
+def test_press_opens_both_doors(tenant):
+    now = timezone.now()
+    tenant.uis.deny("access_token_blocked", "", now=now)
+    tenant.crm.deny("key", "", now=now)
+    again = Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk)
+    activation.activate(again, now=now)
+    assert Tenant.objects.filter(pk=tenant.pk, uis__denied_at=None, crm__denied_at=None).exists()
+
+
+def test_look_whose_worker_died_is_not_waited_for(visit, newcomer):
+    visit("check")
+    assert "Everything is being checked" in visit()[1]
+    CheckUp.objects.update(asked_at=timezone.now() - timedelta(minutes=3))
+    assert "Everything is being checked" not in visit()[1]
