@@ -62,10 +62,11 @@ class Journey:
     stranger: str
     numbers: Sequence[VirtualNumber]
     people: Sequence[Employee]
+    is_rotating: bool  # the addresses have changed, and the old ones are heard for a while
 
     @property
     def has_keys(self) -> bool:
-        return has_keys(self.tenant)
+        return not missing(self.tenant)
 
     @property
     def uis_key_end(self) -> str:
@@ -101,6 +102,24 @@ class Journey:
     def asks_for_keys(self) -> bool:
         """Whether the boxes for the keys stand open: one is missing, or one was refused."""
         return not self.has_keys or (self.cause is not None and self.cause.check.code.startswith(("UIS_KEY", "CRM_")))
+
+    @property
+    def is_uis_refused(self) -> bool:
+        """Whether UIS does not take the key, as far as was last heard."""
+        return self.tenant.uis.denied_at is not None or self._is_cause("UIS_KEY", "UIS_A")
+
+    @property
+    def is_crm_refused(self) -> bool:
+        """The same of the CRM."""
+        return self.tenant.crm.denied_at is not None or self._is_cause("CRM_KEY", "CRM_ACCOUNT", "CRM_ADDRESS")
+
+    @property
+    def next_notice(self) -> str:
+        """The first event that is not set up: its boxes stand open."""
+        return next((notice.event for notice in self.notices if notice.state != lamps.State.GREEN), "")
+
+    def _is_cause(self, *beginnings: str) -> bool:
+        return self.cause is not None and self.cause.check.code.startswith(beginnings)
 
     @property
     def stage(self) -> str:
@@ -144,6 +163,7 @@ def of(tenant: Tenant, *, now: datetime) -> Journey:
         stranger=" ".join(lamps.says(fault) for fault in lit.stranger.faults) if lit and lit.stranger else "",
         numbers=list(VirtualNumber.objects.filter(tenant=tenant, is_active=True)) if is_on else [],
         people=list(reachable(tenant)) if is_on else [],
+        is_rotating=tenant.uis.is_rotating(now=now),
     )
 
 
@@ -152,9 +172,14 @@ def _end(key: str) -> str:
     return key[-SHOWN:] if len(key) >= 3 * SHOWN else ""
 
 
-def has_keys(tenant: Tenant) -> bool:
-    """Say whether everything is there that the button needs."""
-    return bool(tenant.uis.access_token and tenant.crm.key and tenant.crm.address)
+def missing(tenant: Tenant) -> list[str]:
+    """Name what the button still needs."""
+    needed = (
+        (tenant.uis.access_token, _("UIS access key")),
+        (tenant.crm.address, _("Address of the CRM")),
+        (tenant.crm.key, _("CRM API key")),
+    )
+    return [name for value, name in needed if not value]
 
 
 def reachable(tenant: Tenant) -> QuerySet[Employee]:

@@ -25,7 +25,7 @@ class _KeyField(forms.CharField):
     def clean(self, value: Any) -> Any:
         cleaned = str(super().clean(value))
         if not cleaned.isascii() or any(sign.isspace() for sign in cleaned):
-            raise forms.ValidationError(_("A key has Latin letters and digits only. Copy it again, and nothing else."))
+            raise forms.ValidationError(_("There is a blank or a letter that is not Latin in the key. Copy it again."))
         return cleaned
 
 
@@ -48,6 +48,13 @@ class KeysForm(forms.Form):
         self.tenant = tenant
         for name in ("access_token", "address", "key"):
             self.fields[name].widget.attrs["aria-describedby"] = f"hint-{name}"
+
+    def add_error(self, field: str | None, error: Any) -> None:
+        """Tie the error to its box for who hears the page."""
+        super().add_error(field, error)
+        if field:
+            about = self.fields[field].widget.attrs
+            about["aria-invalid"], about["aria-describedby"] = "true", f"error-{field}"
 
     def clean_address(self) -> str:
         """Return the bare address of the account: people paste whatever page of it they have open."""

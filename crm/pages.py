@@ -134,10 +134,11 @@ def _keys(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     changed = form.save()
     for part in changed:
         journal.note(tenant, Change.Verb.KEY_SET, now=timezone.now(), is_client=True, part=part)
-    if journey.has_keys(tenant):
-        return _activate(request, tenant, is_forced=bool(changed))
-    messages.warning(request, _("Stored. The other key is still missing."))
-    return _back(tenant)
+    if missing := journey.missing(tenant):
+        says = _("Saved. Still missing: %(what)s.") if changed else _("Nothing was entered. Missing: %(what)s.")
+        messages.warning(request, says % {"what": ", ".join(missing)})
+        return _back(tenant)
+    return _activate(request, tenant, is_forced=bool(changed))
 
 
 def _activate(_request: HttpRequest, tenant: Tenant, *, is_forced: bool = False) -> HttpResponse:
@@ -202,6 +203,7 @@ def _close_card(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     if person is not None and testcard.is_one(card, tenant) and phones.is_outside(contact):
         try:
             testcard.close(person, contact=contact, card=card)
+            messages.success(request, _("The card is closed."))
         except testcard.NotShown as exc:
             messages.error(request, str(exc))
     return _back(tenant)

@@ -29,9 +29,9 @@ logger = logging.getLogger(__name__)
 Outcome, Reason = Notification.Outcome, Notification.Reason
 
 
-def receive(tenant: Tenant, *, event: str, query: str, body: str, now: datetime) -> None:
+def receive(tenant: Tenant, *, event: str, query: str, body: str, now: datetime, is_old_address: bool = False) -> None:
     """Store a webhook, then start what it calls for. Never raises once it is stored: UIS may not send it again."""
-    stored = Notification.store(tenant, event=event, query=query, body=body, now=now)
+    stored = Notification.store(tenant, event=event, query=query, body=body, now=now, is_old_address=is_old_address)
     if stored is not None:
         _decide_or_leave(stored, now=now)
 

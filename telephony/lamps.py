@@ -45,6 +45,7 @@ class State(StrEnum):
     YELLOW = "YELLOW"  # it works, but the template has a fault
     RED = "RED"  # it arrives, but nothing can be made of it
     OFF = "OFF"  # not seen lately
+    OLD = "OLD"  # it still comes to the address before the present one, which is not heard for long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,9 @@ def look(tenant: Tenant, *, now: datetime) -> Board:
     newest: dict[str, Notification] = {}
     for stored in _newest_first(tenant, since=now - LATELY):
         newest.setdefault(stored.event or templates.event_of(*_raw(stored)), stored)
-    return Board(lamps=[_lamp(event, newest.get(event)) for event in EVENTS], stranger=_stranger(newest.get("")))
+    is_rotating = tenant.uis.is_rotating(now=now)
+    lit = [_lamp(event, newest.get(event), is_rotating=is_rotating) for event in EVENTS]
+    return Board(lamps=lit, stranger=_stranger(newest.get("")))
 
 
 def lamps(tenant: Tenant, *, now: datetime) -> list[Lamp]:
@@ -119,11 +122,11 @@ def _raw(stored: Notification) -> tuple[str, str, str]:
     return stored.path_event, stored.query, stored.body
 
 
-def _lamp(event: Event, stored: Notification | None) -> Lamp:
+def _lamp(event: Event, stored: Notification | None, *, is_rotating: bool) -> Lamp:
     if stored is None:
         return Lamp(event=event, state=State.OFF)
     found = tuple(templates.faults(*_raw(stored)))
-    state = State.YELLOW if found else State.GREEN
+    state = State.YELLOW if found else State.OLD if is_rotating and stored.is_old_address else State.GREEN
     if any(templates.stops(fault, event) for fault in found):
         state = State.RED
     return Lamp(event=event, state=state, seen_at=stored.received_at, faults=found)

@@ -27,7 +27,14 @@ class NotificationView(APIView):
         if len(body) > LARGEST_BODY:
             return _too_large(tenant)
         query = request._request.META.get("QUERY_STRING", "")
-        inbox.receive(tenant, event=event, query=query, body=body.decode(errors="replace"), now=timezone.now())
+        inbox.receive(
+            tenant,
+            event=event,
+            query=query,
+            body=body.decode(errors="replace"),
+            now=timezone.now(),
+            is_old_address=tenant.uis.hook != hook,
+        )
         return Response()
 
     get = post

@@ -16,9 +16,12 @@
         document.execCommand("copy"); // Plain http has no clipboard.
       }
       button.textContent = button.dataset.done;
+      document.getElementById("copied").textContent = `${button.dataset.done}: ${button.getAttribute("aria-label")}`;
       setTimeout(() => { button.textContent = label; }, 2000);
     });
   }
+
+  const seen = new Map([...document.querySelectorAll("[data-live]")].map((part) => [part, part.innerHTML]));
 
   const isTyping = () => {
     const at = document.activeElement;
@@ -28,8 +31,9 @@
   const replace = (fresh) => {
     for (const part of document.querySelectorAll("[data-live]")) {
       const news = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
-      if (!news || news.innerHTML === part.dataset.seen) continue;
-      part.dataset.seen = news.innerHTML;
+      // What somebody stands in with his keyboard is left alone until he has gone on.
+      if (!news || news.innerHTML === seen.get(part) || part.contains(document.activeElement)) continue;
+      seen.set(part, news.innerHTML);
       const open = [...part.querySelectorAll("details[open][data-keep]")].map((one) => one.dataset.keep);
       part.innerHTML = news.innerHTML;
       for (const one of part.querySelectorAll("details[data-keep]")) one.open = open.includes(one.dataset.keep);

@@ -11,7 +11,7 @@ KEY_GIVEN = Check(
     code="CRM_KEY_GIVEN",
     who=Who.CLIENT,
     good=_("The address and the API key of the CRM are entered."),
-    bad=_("The address or the API key of the CRM is missing. Make a key and enter both here."),
+    bad=_("The address or the API key of the CRM is missing. Make a key and enter both."),
     where=_KEYS,
 )
 ADDRESS = Check(

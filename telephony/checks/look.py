@@ -120,7 +120,7 @@ def _numbers(tenant: Tenant, client: UisClient) -> Iterator[Finding]:
         return
     yield good(words.RIGHT_NUMBERS)
     yield of(words.NUMBERS, is_ok=bool(active))
-    if active:
+    if active and tenant.activated_at:  # Before that there is nothing to choose from.
         chosen = VirtualNumber.objects.filter(tenant=tenant, is_default=True).values_list("number", flat=True).first()
         # The only number there is needs no choice.
         yield of(words.DEFAULT_NUMBER, is_ok=chosen in active if chosen else len(active) == 1)

@@ -17,7 +17,7 @@ KEY_GIVEN = Check(
     code="UIS_KEY_GIVEN",
     who=Who.CLIENT,
     good=_("The UIS key is entered."),
-    bad=_("The UIS key is missing. Make one and enter it here."),
+    bad=_("The UIS key is missing. Make one and enter it."),
     where=_USERS,
 )
 ANSWERS = Check(
@@ -142,9 +142,8 @@ DEFAULT_NUMBER = Check(
     code="DEFAULT_NUMBER",
     who=Who.CLIENT,
     good=_("The number for outgoing calls is chosen."),
-    bad=_(
-        "The number that calls from the CRM go out with is not chosen or not active. Choose it on the client's page."
-    ),
+    bad=_("The number that calls from the CRM go out with is not chosen or not active."),
+    where=_("Client's page: number for outgoing calls."),
 )
 OWN_INTEGRATION = Check(
     code="UIS_OWN_INTEGRATION",

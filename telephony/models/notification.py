@@ -55,6 +55,7 @@ class Notification(models.Model):
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="notifications", verbose_name=_("client"))
     received_at = models.DateTimeField(_("received"))
     path_event = models.CharField(_("event in the address"), max_length=LONGEST_EVENT, blank=True)
+    is_old_address = models.BooleanField(default=False, editable=False)  # it came to the address before the present one
     query = models.TextField(_("query"), blank=True)
     body = models.TextField(_("body"), blank=True)
     digest = models.CharField(max_length=64)
@@ -93,7 +94,9 @@ class Notification(models.Model):
         return f"{self.event or self.path_event or '?'} {self.session_id or ''}"
 
     @classmethod
-    def store(cls, tenant: Tenant, *, event: str, query: str, body: str, now: datetime) -> Self | None:
+    def store(
+        cls, tenant: Tenant, *, event: str, query: str, body: str, now: datetime, is_old_address: bool = False
+    ) -> Self | None:
         """Commit a webhook as it came; a body that came before is counted on its row, and None returned."""
         digest = hashlib.sha256("\0".join((event, query, body)).encode(errors="surrogatepass")).hexdigest()
         # PostgreSQL takes no NUL in a text, and anybody can write anything into an address.
@@ -104,6 +107,7 @@ class Notification(models.Model):
                     tenant=tenant,
                     received_at=now,
                     path_event=event,
+                    is_old_address=is_old_address,
                     query=query,
                     body=body,
                     digest=digest,

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.processes
 WORDS = {
     "ru": {
         "works": "работает",
-        "waits": "ждёт первого",
+        "waits": "уведомлений ещё не было",
         "wrong": "CRM не знает этого ключа API",
         "where": "Настройки → Интеграция → Ключи доступа к API",
         "lacks": "не хватает строк: employee_id",

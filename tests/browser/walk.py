@@ -81,6 +81,9 @@ class Client:
 
     def paste(self, event: str) -> None:
         """Copy address and body with one click each, and type them into UIS."""
+        box = self.person.page.locator(f"article:has(#notice-{event}) details")
+        if box.get_attribute("open") is None:
+            self.person.click(box.locator("summary"))
         address, body = (self._copied(f"{part}-{event}") for part in ("address", "body"))
         self.plant.order("type", event=event, address=address, body=body)
 

@@ -134,8 +134,8 @@ def test_wrong_key_is_named_with_its_place_and_can_be_put_right(visit, newcomer,
     [
         ({"address": "https://shop.example.com"}, "is no address of a CRM account"),
         ({"address": "http://[broken"}, "is no address of a CRM account"),
-        ({"access_token": "ключ"}, "A key has Latin letters"),
-        ({"key": "two words"}, "A key has Latin letters"),
+        ({"access_token": "ключ"}, "a letter that is not Latin in the key"),
+        ({"key": "two words"}, "a letter that is not Latin in the key"),
         ({"brand": "another"}, "Select a valid choice"),
     ],
 )
@@ -154,7 +154,7 @@ def test_any_page_of_the_crm_will_do_for_its_address(visit, newcomer, run_queue)
 
 def test_one_key_first_the_other_later(visit, newcomer, run_queue):
     text = visit("keys", brand="uis", access_token="uis-token", address="", key="")[1]
-    assert "The other key is still missing" in text
+    assert "Saved. Still missing: Address of the CRM, CRM API key." in text
     assert run_queue() == 0
     visit("keys", brand="uis", access_token="", address=KEYS["address"], key=KEYS["key"])
     run_queue()
@@ -239,6 +239,26 @@ def test_lamps_turn_green_with_the_first_real_notification(visit, newcomer, run_
     assert "The body lacks these lines: employee_id." in visit()[1]
     send_every_event(client, hook, pbx, only="waiting")
     assert "The body lacks these lines" not in visit()[1]
+
+
+def test_nothing_entered_is_said_so(visit, run_queue):
+    assert "Nothing was entered. Missing: UIS access key" in visit("keys", brand="uis", address="", key="")[1]
+    assert run_queue() == 0
+
+
+def test_changed_address_is_old_until_it_is_typed_anew(visit, newcomer, run_queue, client, pbx):
+    visit("keys", **KEYS)
+    run_queue()
+    uis = UisConnection.objects.get(tenant=newcomer)
+    old = f"/hooks/uis/{uis.hook}/"
+    send_every_event(client, old, pbx)
+    uis.rotate(now=timezone.now())
+    send_every_event(client, old, pbx)
+    text = visit()[1]
+    assert text.count("old address: replace it") == 6
+    assert "(Europe/Moscow): replace them in UIS." in text
+    send_every_event(client, f"/hooks/uis/{UisConnection.objects.get(tenant=newcomer).hook}/", pbx, only="waiting")
+    assert visit()[1].count("old address: replace it") == 5
 
 
 def test_number_for_outgoing_calls_is_chosen(visit, newcomer, run_queue, stranger):
