@@ -1,5 +1,6 @@
 """Everything at once on this machine: the connector, both vendors simulated, and every walk played to its end."""
 
+import os
 import signal
 import time
 from typing import Any
@@ -52,7 +53,7 @@ class Command(BaseCommand):
         self._tell_addresses(stage)
         self.is_done = True
         if not is_once:
-            self._say("Ctrl-C stops everything.")
+            self._say(f"Ctrl-C stops everything (or: kill {os.getpid()}).")
             while True:
                 stage.children.check()
                 time.sleep(LOOK_EVERY_SECONDS)
