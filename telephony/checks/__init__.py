@@ -15,7 +15,7 @@ ALL: tuple[Check, ...] = (
     *(words.KEY_GIVEN, words.ANSWERS, words.KEY, words.KEY_TERM, words.KEY_BLOCK, words.ADDRESS_LIST, words.ACCOUNT),
     *(words.TIME_ZONE, words.RIGHT_EMPLOYEES, words.EMPLOYEES, words.EXTENSIONS, words.EXTENSIONS_UNIQUE),
     *(words.RIGHT_STATUSES, words.RIGHT_NUMBERS, words.NUMBERS, words.DEFAULT_NUMBER),
-    *(words.CALL_API, words.RIGHT_CALL_API, words.OWN_INTEGRATION, words.POINTS, words.CLOCKS),
+    *(words.DATA_API, words.CALL_API, words.RIGHT_CALL_API, words.OWN_INTEGRATION, words.POINTS, words.CLOCKS),
     *words.SEEN.values(),
     *words.TEMPLATES.values(),
 )

@@ -51,6 +51,8 @@ def refused(exc: remote.RemoteError, *, right: Check | None = None) -> Finding:
     if exc.code == "limit_exceeded":
         return bad(words.POINTS, left=0, limit="…")
     check = right if exc.code == "forbidden" and right else DOORS.get(exc.code)
+    if exc.code in {"component_disabled", "method_component_disabled"}:
+        return bad(words.DATA_API, says=exc)
     if check is None:
         return bad(words.ANSWERS, says=exc)
     named = _ADDRESS.search(str(exc))
@@ -64,14 +66,17 @@ def zone(name: str) -> Finding:
 
 def _each(looks: Iterator[Callable[[], Iterator[Finding]]]) -> Iterator[Finding]:
     """Go on with the next look where one meets a fault of its own; say so once."""
-    is_away = False
+    met: set[str] = set()
     for one in looks:
         try:
             yield from one()
         except remote.RemoteError as exc:
-            if not is_away:
-                yield refused(exc)
-            is_away = True
+            found = refused(exc)
+            if found.check.code not in met:
+                yield found
+            met.add(found.check.code)
+    if words.DATA_API.code not in met:
+        yield good(words.DATA_API)
 
 
 def _rights(tenant: Tenant, client: UisClient, *, now: datetime) -> Iterator[Callable[[], Iterator[Finding]]]:

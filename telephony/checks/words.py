@@ -96,6 +96,13 @@ RIGHT_NUMBERS = Check(
     bad=_("The key's user may not see virtual numbers. Give him the right “Number management: view”."),
     where=_USERS,
 )
+DATA_API = Check(
+    code="UIS_DATA_API",
+    who=Who.CLIENT,
+    good=_("The Data API answers to everything we ask."),
+    bad=_("An option of the Data API is not bought: %(says)s"),
+    where=_TARIFF,
+)
 CALL_API = Check(
     code="UIS_CALL_API",
     who=Who.CLIENT,

@@ -150,7 +150,7 @@ class FakeUis:
         try:
             method = _find_method(arrived)
             account = self._find_account(arrived)
-            _admit(account, method, arrived.api)
+            _admit(account, method, arrived.api, asked=arrived.envelope.method)
             reply = method.run(account, arrived.envelope.params)
         except Refusal as refusal:
             self._note(arrived, refusal.mnemonic)
@@ -182,12 +182,14 @@ def _find_method(arrived: _Arrived) -> Method:
     return method
 
 
-def _admit(account: Account, method: Method, api: str) -> None:
+def _admit(account: Account, method: Method, api: str, *, asked: str) -> None:
     """Refuse a customer who may not call this method, or not now."""
     if not account.is_whitelisted:
         raise Refusal("ip_not_whitelisted", ip=account.caller_ip)
     if not account.is_active:
         raise Refusal("account_inactive")
+    if asked in account.methods_not_bought:
+        raise Refusal("method_component_disabled", components="Data API")
     if method.component and method.component not in account.components:
         raise Refusal("component_disabled", component_name=method.component)
     if method.permission and method.permission not in account.permissions:

@@ -78,6 +78,7 @@ class Account:
     )
     told_timezone: str | None = None  # what get.account says where it is not the zone the account lives in
     has_call_api_access: bool = True  # the tick at the key's user; what its lack answers is inferred
+    methods_not_bought: set[str] = field(default_factory=set)  # of the Data API, for want of a component
     components: set[str] = field(default_factory=lambda: {BASIC_CALL_API})
     agent_user_ids: set[int] = field(default_factory=set)  # not empty: an agent's key, user_id is a must
 

@@ -125,6 +125,7 @@ WRONG = {
     "UIS_RIGHT_EMPLOYEES": lambda world: world.pbx.permissions.discard("employees: select"),
     "UIS_RIGHT_STATUSES": lambda world: world.pbx.permissions.discard("employees: update"),
     "UIS_RIGHT_NUMBERS": lambda world: world.pbx.permissions.discard("number_management: select"),
+    "UIS_DATA_API": lambda world: world.pbx.methods_not_bought.add("get.calls_report"),
     "UIS_CALL_API": lambda world: world.pbx.components.clear(),
     "UIS_RIGHT_CALL_API": lambda world: setattr(world.pbx, "has_call_api_access", False),
     "UIS_EMPLOYEES": lambda world: world.pbx.employees.clear(),
@@ -312,3 +313,42 @@ def test_old_key_of_version_4_is_known_by_the_methods_of_version_4(world):
     assert not [code for code in found if code.startswith("CRM_SCOPE")]
     world.crm.credentials.remove("/api/telephony/setting/{code}/edit")
     assert "CRM_SCOPE_INTEGRATION_WRITE" in failing(world.tenant)
+
+
+# --- what must not be red
+
+
+def test_who_works_without_the_crm_is_not_missed_there(world):
+    _unlink(world)
+    Employee.objects.filter(uis_id=ANNA).update(linked_by=Employee.LinkedBy.NOT_NEEDED)
+    assert failing(world.tenant) == {}
+
+
+def test_only_number_there_is_needs_no_choice(world):
+    VirtualNumber.objects.update(is_default=False)
+    world.pbx.numbers = dict(list(world.pbx.numbers.items())[:1])
+    assert failing(world.tenant) == {}
+
+
+def test_chosen_number_must_be_active(world):
+    next(iter(world.pbx.numbers.values()))["status"] = "manual_lock"
+    assert list(failing(world.tenant)) == ["DEFAULT_NUMBER"]
+
+
+def test_calls_another_telephony_wrote_long_ago_are_history(world):
+    _foreign_call(world)
+    world.crm.calls[-1]["date"] = (timezone.now() - timedelta(days=8)).strftime("%Y-%m-%d %H:%M:%S")
+    assert failing(world.tenant) == {}
+
+
+def test_right_to_statuses_is_not_needed_where_none_are_passed(world):
+    change(world.tenant.rules, status_sync=TransferRules.StatusSync.OFF)
+    world.pbx.permissions.discard("employees: update")
+    assert failing(world.tenant) == {}
+
+
+def test_events_of_what_is_switched_off_are_not_missed(world):
+    change(world.tenant.rules, popup_outgoing=TransferRules.Popup.OFF, send_recording=False)
+    _silence(world, "outgoing")
+    _silence(world, "recorded")
+    assert failing(world.tenant) == {}

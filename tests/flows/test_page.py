@@ -558,3 +558,26 @@ def test_look_whose_worker_died_is_not_waited_for(visit, newcomer):
     assert "Everything is being checked" in visit()[1]
     CheckUp.objects.update(asked_at=timezone.now() - timedelta(minutes=3))
     assert "Everything is being checked" not in visit()[1]
+
+
+def test_page_of_a_client_who_left_is_gone_by_either_link(client, newcomer):
+    Tenant.objects.filter(pk=newcomer.pk).update(left_at=timezone.now(), entry_token="only-once")
+    assert client.get(f"/activate/{newcomer.activation_token}/").status_code == 404
+    assert client.get("/activate/only-once/").status_code == 404
+
+
+def test_card_of_another_client_is_not_closed(visit, newcomer, run_queue, crm, tenant):
+    visit("keys", **KEYS)
+    run_queue()
+    ivan = Employee.objects.get(tenant=newcomer, uis_id=IVAN)
+    visit("close", person=ivan.pk, contact="79000000000", card=f"test-{tenant.pk}-1790000000")
+    assert crm.events == []
+
+
+def test_closed_test_card_is_no_missed_call(visit, newcomer, run_queue, crm):
+    visit("keys", **KEYS)
+    run_queue()
+    ivan = Employee.objects.get(tenant=newcomer, uis_id=IVAN)
+    visit("card", person=ivan.pk, contact="+79000000000")
+    text = visit("close", person=ivan.pk, contact="79000000000", card=crm.events[-1]["callExternalId"])[1]
+    assert (crm.events[-1]["hangupStatus"], "The card is closed." in text) == ("answered", True)
