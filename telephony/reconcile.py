@@ -26,7 +26,7 @@ def reconcile(tenant: Tenant, *, now: datetime) -> int:
 
     They take the same way as those a webhook told of, but never pop up. Raises the errors of connector_project.remote.
     """
-    reported = clients.uis_client(tenant.uis).calls(since=now - BACK, till=now - SETTLED)
+    reported = list(clients.uis_client(tenant.uis).calls(since=now - BACK, till=now - SETTLED))
     ended = [call for call in reported if call.happened_at is None or call.happened_at <= now - SETTLED]
     sessions = [call.session_id for call in ended]
     known = Call.objects.filter(tenant=tenant, session_id__in=sessions).values_list("session_id", flat=True)
