@@ -70,8 +70,7 @@ def _sample(tenant: Tenant, *, now: datetime) -> list[Call]:
 def _is_in_reach(call: Call, shown: Sequence[HistoryCall]) -> bool:
     """Whether a call must be on the pages that were read: it is younger than the oldest one there."""
     began = [one.began_at for one in shown if one.began_at is not None]
-    is_everything = len(shown) < PAGES * 100
-    return is_everything or (bool(began) and call.started_at > min(began) + MARGIN)
+    return not began or call.started_at > min(began) + MARGIN
 
 
 def _remember(tenant: Tenant, *, is_served: bool = True, sampled: int = 0, lost: int = 0, now: datetime) -> None:

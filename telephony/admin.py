@@ -47,7 +47,17 @@ class CallAdmin(ReadOnlyAdmin):
             "has_recording",
             "kept_back_by",
         ),
-        *("cause", "says", "attempts", "next_attempt_at", "stopped_at", "recorded_at", "uploaded_at"),
+        *(
+            "cause",
+            "says",
+            "attempts",
+            "next_attempt_at",
+            "is_backlog",
+            "listed_on",
+            "stopped_at",
+            "recorded_at",
+            "uploaded_at",
+        ),
     )
     inlines = (AttemptInline,)
     actions = ("try_again",)

@@ -19,6 +19,7 @@ from tenants.models import Tenant
 BACK = calls.LIVE_FOR
 SETTLED = timedelta(minutes=5)  # younger calls are still being told of
 NIGHT = timedelta(hours=3)  # a day is compared as a whole when so much of the next one is over
+DAYS_AT_ONCE = timedelta(days=7)  # a task may not run for ever
 CHUNK = 500
 SAMPLE = 5
 
@@ -46,17 +47,20 @@ def recent(tenant: Tenant, *, now: datetime) -> Compared:
     return reconcile(tenant, since=now - BACK, till=now, now=now)
 
 
-def close_days(tenant: Tenant, *, now: datetime) -> Compared | None:
+def close_days(tenant: Tenant, *, now: datetime) -> None:
     """Compare all whole days since the last comparison, that one included: UIS may list a call late.
 
-    None when yesterday is done already. Raises the errors of connector_project.remote.
+    Days that are done stay done, whatever happens to those after them. Raises the errors of connector_project.remote.
     """
     if not has_open_night(tenant, now=now):
-        return None
-    today = days.day_of(now, zone=tenant.zone)
+        return
+    zone, today = tenant.zone, days.day_of(now, zone=tenant.zone)
     since = _compared_until(tenant, now=now)
-    settled = list(days.between(days.day_of(since, zone=tenant.zone), today))
-    return reconcile(tenant, since=since, till=days.begin(today, zone=tenant.zone), settled=settled, now=now)
+    while (first := days.day_of(since, zone=zone)) < today:
+        end = min(first + DAYS_AT_ONCE, today)
+        till = days.begin(end, zone=zone)
+        reconcile(tenant, since=since, till=till, settled=list(days.between(first, end)), now=now)
+        since = till
 
 
 def has_open_night(tenant: Tenant, *, now: datetime) -> bool:
