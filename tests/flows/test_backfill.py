@@ -234,3 +234,12 @@ def test_client_who_is_not_switched_on_yet_keeps_his_history_waiting(clock, pbx,
     clock.shift(timedelta(minutes=1))
     queue.sweep()
     assert len(crm.calls) == 1
+
+
+def test_legs_of_a_call_of_last_winter_cost_one_point(clock, pbx, uis_world, crm, take_over, run_queue, tenant):
+    Tenant.objects.update(keep_days=400)
+    pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=200), talks=[(IVAN, 30)])
+    take_over("2025-12-20", "2026-01-10")
+    uis_world.requests.clear()
+    run_queue()
+    assert ([request.method for request in uis_world.requests], len(crm.calls)) == (["get.call_legs_report"], 1)

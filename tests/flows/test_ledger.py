@@ -503,3 +503,10 @@ def test_owner_and_rules_are_those_of_a_webhook(command, pbx, crm, run_queue, te
     command()
     run_queue()
     assert crm.calls[0]["_manager"] == 28
+
+
+@pytest.mark.usefixtures("_noon")
+def test_call_on_the_border_of_two_periods_belongs_to_the_second(command, pbx, tenant):
+    missed(pbx, NOON - timedelta(hours=5))
+    assert command(since="2026-03-10T06:00", till="2026-03-10T07:00")[0]["uis_calls"] == 0
+    assert command(since="2026-03-10T07:00+03:00", till="2026-03-10T05:00+00:00")[0]["uis_calls"] == 1
