@@ -15,6 +15,8 @@ SCHEDULES = {
     "crm.tasks.probe_all": 5,
     "telephony.tasks.reconcile_all": 10,
     "telephony.tasks.sync_all": 60,
+    "telephony.tasks.close_all": 60,
+    "crm.tasks.look_up_all": 60,
     "crm.tasks.check_all": 360,
     "crm.tasks.erase_left": 1440,
 }

@@ -15,6 +15,7 @@ from crm import (
     clients,
     commands,
     leaving,
+    lookup,
     module,
     popup,
     progress,
@@ -29,6 +30,7 @@ from telephony.models import Call, Notification
 from tenants.models import Tenant
 
 ERASE = "crm.tasks.erase_left"
+LOOK_UP = "crm.tasks.look_up_calls"
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +100,21 @@ def check_all() -> None:
         live = Tenant.objects.filter(activated_at__isnull=False, is_paused=False, left_at=None)
         for tenant_id in live.values_list("pk", flat=True):
             enqueue(checkup.TASK, tenant_id)
+
+
+def look_up_calls(tenant_id: int) -> None:
+    """Look whether the CRM shows what it took."""
+    tenant = _tenant(tenant_id)
+    if lookup.is_due(tenant, now=timezone.now()):
+        _ask(tenant, lambda: lookup.look(tenant, now=timezone.now()))
+
+
+def look_up_all() -> None:
+    """Every hour: one task for each client whose CRM lets us in."""
+    with transaction.atomic():
+        live = Tenant.objects.filter(activated_at__isnull=False, is_paused=False, crm__denied_at=None)
+        for tenant_id in live.values_list("pk", flat=True):
+            enqueue(LOOK_UP, tenant_id)
 
 
 def erase_left() -> None:

@@ -8,7 +8,7 @@ from connector_project import phones, remote
 from crm import clients, lines
 from crm.retailcrm.client import LARGEST_UPLOAD, RetailCrmClient
 from crm.retailcrm.types import Manager
-from telephony import calls
+from telephony import calls, late
 from telephony.models import Call, Cause, Step
 from tenants.models import Tenant
 
@@ -18,6 +18,9 @@ OWNERS_BATCH = 10
 
 def upload(batch: Sequence[Call], *, now: datetime) -> None:
     """Hand over claimed calls of one tenant, or leave each with the reason why not."""
+    batch = late.keep_back_old(batch, now=now)
+    if not batch:
+        return
     connection = batch[0].tenant.crm
     _upload(batch, clients.crm_client(connection), sites=lines.sites(connection), now=now)
 

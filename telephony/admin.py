@@ -4,13 +4,14 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from connector_project.logs import hide
 from connector_project.readonly import ReadOnlyAdmin
 from telephony import calls
-from telephony.models import Attempt, Call, Notification
+from telephony.models import Attempt, Call, LedgerDay, Notification
 
 
 class AttemptInline(admin.TabularInline[Attempt, Call]):
@@ -46,7 +47,17 @@ class CallAdmin(ReadOnlyAdmin):
             "has_recording",
             "kept_back_by",
         ),
-        *("cause", "says", "attempts", "next_attempt_at", "stopped_at", "recorded_at", "uploaded_at"),
+        *(
+            "cause",
+            "says",
+            "attempts",
+            "next_attempt_at",
+            "is_backlog",
+            "listed_on",
+            "stopped_at",
+            "recorded_at",
+            "uploaded_at",
+        ),
     )
     inlines = (AttemptInline,)
     actions = ("try_again",)
@@ -84,6 +95,34 @@ class NotificationAdmin(ReadOnlyAdmin):
     @admin.display(description=_("body"))
     def shown_body(self, stored: Notification) -> str:
         return hide(stored.body)
+
+    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
+        return False
+
+
+@admin.register(LedgerDay)
+class LedgerDayAdmin(ReadOnlyAdmin):
+    """What each day of each client came to."""
+
+    list_display = (
+        *("day", "tenant", "uis_calls", "uploaded", "skipped", "waiting", "failed", "shown_unexplained"),
+        *("recovered", "delivered"),
+    )
+    list_filter = ("tenant", "day")
+    list_select_related = ("tenant",)
+    fields = readonly_fields = (*list_display, "counted_at", "settled_at")
+
+    @admin.display(description=_("unexplained"), ordering="unexplained")
+    def shown_unexplained(self, row: LedgerDay) -> str:
+        if not row.unexplained:
+            return "0"
+        return format_html('<strong class="desk-state desk-stopped">{}</strong>', row.unexplained)
+
+    @admin.display(description=_("delivered"))
+    def delivered(self, row: LedgerDay) -> str:
+        # Down, not to the nearest: a hundred per cent are all of them.
+        share = row.delivered_share
+        return "—" if share is None else f"{int(share * 1000) / 10:.1f} %"
 
     def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
         return False

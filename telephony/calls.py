@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
@@ -14,19 +14,27 @@ from telephony.models.call import note_all, save_all
 from telephony.uis import notifications
 from telephony.uis.types import Event, FinishedCall, Recorded, Said
 from tenants.models import Employee, Tenant, TransferRules
-from tenants.transfer import Choices
+from tenants.transfer import Choices, KeptBack
 
 logger = logging.getLogger(__name__)
+
+# Older calls that nobody told us of stand behind those of today.
+LIVE_FOR = timedelta(hours=3)
 
 NEXT = {Call.State.COLLECTING: route.COLLECT, Call.State.OWNING: route.OWNER, Call.State.READY: route.UPLOAD}
 
 
 def record(tenant: Tenant, said: FinishedCall, *, origin: Call.Origin, now: datetime) -> Call:
-    """Write down a finished call, or what a second source tells of one; send it on its way. Needs a transaction."""
+    """Write down a finished call, or what a second source tells of one; send it on its way. Needs a transaction.
+
+    Who reads UIS's list has many calls at once, and nudges them together with `resume_due`.
+    """
     call = Call.objects.select_for_update().filter(tenant=tenant, session_id=said.session_id).first()
     is_new = call is None
     if call is None:
         call = _new(tenant, said, origin=origin, now=now)
+    elif is_within_term_again(call, now=now):
+        is_new, call.is_backlog, call.recorded_at = True, True, now
     elif call.state in {Call.State.UPLOADED, Call.State.SKIPPED} or call.is_collected:
         return call  # The legs have spoken, or it is done: nothing a notification says is better.
     was_missed = call.is_missed
@@ -37,9 +45,24 @@ def record(tenant: Tenant, said: FinishedCall, *, origin: Call.Origin, now: date
         _start(call, tenant.rules, now=now)
     call.save()
     if is_new:
-        call.note(Step.RECORD, said.event, now=now)
-    nudge(call, now=now)
+        is_told = origin == Call.Origin.WEBHOOK
+        call.note(Step.RECORD if is_told else Step.RECONCILE, said.event if is_told else "", now=now)
+    if origin == Call.Origin.WEBHOOK:
+        nudge(call, now=now)
     return call
+
+
+def foresee(tenant: Tenant, said: FinishedCall, *, now: datetime) -> Call:
+    """Return the row that `record` would write for a call nobody told us of; nothing is written."""
+    call = _new(tenant, said, origin=Call.Origin.REPORT, now=now)
+    learn(call, said)
+    _start(call, tenant.rules, now=now)
+    return call
+
+
+def is_within_term_again(call: Call, *, now: datetime) -> bool:
+    """Whether a call was too old, and is no more since the client's term is longer."""
+    return call.kept_back_by == KeptBack.TOO_OLD and not call.is_too_old(now=now)
 
 
 def learn(call: Call, said: FinishedCall) -> None:
@@ -62,9 +85,9 @@ def learn(call: Call, said: FinishedCall) -> None:
         call.result = said.result or call.result or Result.NO_ANSWER
 
 
-def judge(call: Call, choices: Choices) -> bool:
+def judge(call: Call, choices: Choices, *, now: datetime) -> bool:
     """Name the rule that keeps the call back; say whether one does."""
-    kept_back_by = choices.keeps_back_upload(call.facts())
+    kept_back_by = choices.keeps_back_upload(call.facts(now=now))
     call.kept_back_by = kept_back_by or ""
     return kept_back_by is not None
 
@@ -168,17 +191,19 @@ def _new(tenant: Tenant, said: FinishedCall, *, origin: Call.Origin, now: dateti
         ended_at=max(ended_at, started_at),
         recorded_at=now,
         record_url=recording_told(tenant, said.session_id),
+        is_backlog=origin == Call.Origin.REPORT and started_at < now - LIVE_FOR,
     )
 
 
 def _start(call: Call, rules: TransferRules, *, now: datetime) -> None:
     """Choose the first step: a missed call needs nothing more from UIS."""
-    if call.is_internal and judge(call, rules.choices()):
+    is_surely_kept_back = call.is_internal or call.is_too_old(now=now)
+    if is_surely_kept_back and judge(call, rules.choices(), now=now):
         return call.move_to(Call.State.SKIPPED, now=now)  # No point is spent on what nobody wants.
     if not call.is_missed:
         return call.move_to(Call.State.COLLECTING, now=now)
     call.employee = owner_of_missed(call)
-    if judge(call, rules.choices()):
+    if judge(call, rules.choices(), now=now):
         return call.move_to(Call.State.SKIPPED, now=now)
     return call.move_to(after_collecting(call, rules), now=now)
 

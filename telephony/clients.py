@@ -1,6 +1,7 @@
 """Tenant -> UisClient."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from django.conf import settings
 from django.utils import timezone
@@ -8,17 +9,41 @@ from django.utils import timezone
 from connector_project import remote
 from telephony import points
 from telephony.uis.client import HOSTS, UisClient
-from telephony.uis.refusals import SYSTEM
-from telephony.uis.rpc import Channel
+from telephony.uis.refusals import LIMIT, SYSTEM
+from telephony.uis.rpc import Channel, Result
 from telephony.uis.types import Limits
 from tenants.models import UisConnection
 
+OnWait = Callable[[remote.RemoteUnavailable], None]
 
-def uis_client(connection: UisConnection, *, is_live: bool = False) -> UisClient:
-    """Return a client of this account; one that is not live leaves the reserve of points alone."""
+
+@dataclass(frozen=True)
+class _PatientChannel(Channel):
+    """A channel that may wait for points in the middle of a long list, instead of reading it anew."""
+
+    on_wait: OnWait | None = None
+
+    def ask(self, method: str, params: Mapping[str, object], *, timeout: float = 15.0) -> Result:
+        while True:
+            try:
+                return super().ask(method, params, timeout=timeout)
+            except remote.RemoteUnavailable as exc:
+                if self.on_wait is None or exc.code != LIMIT:
+                    raise
+                self.on_wait(exc)
+
+
+def uis_client(connection: UisConnection, *, is_live: bool = False, on_wait: OnWait | None = None) -> UisClient:
+    """Return a client of this account; one that is not live leaves the reserve of points alone.
+
+    With `on_wait` used-up points are no error: it is called with the refusal, sleeps or raises, and the request is
+    made again.
+    """
     data_url, call_url, _media = HOSTS[connection.brand]
     return UisClient(
-        data=_channel(connection, settings.UIS_DATA_API_URL or data_url, "data_limits", is_live=is_live),
+        data=_channel(
+            connection, settings.UIS_DATA_API_URL or data_url, "data_limits", is_live=is_live, on_wait=on_wait
+        ),
         calls_api=_channel(connection, settings.UIS_CALL_API_URL or call_url, "call_limits", is_live=True),
         zone=connection.zone,
         is_russian=connection.is_russian,
@@ -33,17 +58,20 @@ def record_url(connection: UisConnection, session_id: int, record_id: str) -> st
     return f"https://{host}/system/media/talk/{session_id}/{record_id}/"
 
 
-def _channel(connection: UisConnection, url: str, field: str, *, is_live: bool) -> Channel:
+def _channel(
+    connection: UisConnection, url: str, field: str, *, is_live: bool, on_wait: OnWait | None = None
+) -> Channel:
     def note(limits: Limits) -> None:
         seen = points.remember(limits, now=timezone.now())
         setattr(connection, field, seen)
         UisConnection.objects.filter(pk=connection.pk).update(**{field: seen})
 
-    return Channel(
+    return _PatientChannel(
         url=url,
         token=connection.access_token,
         on_limits=note,
         send=_within_points(lambda: getattr(connection, field), is_live=is_live),
+        on_wait=on_wait,
     )
 
 
@@ -54,7 +82,7 @@ def _within_points(seen: Callable[[], dict[str, object]], *, is_live: bool) -> C
         seconds = points.wait(seen(), is_live=is_live, now=timezone.now())
         if seconds:
             raise remote.RemoteUnavailable(
-                SYSTEM, "The points of this account are used up for now.", code="limit_exceeded", wait=seconds
+                SYSTEM, "The points of this account are used up for now.", code=LIMIT, wait=seconds
             )
         return remote.send(*args, **kwargs)  # type: ignore[arg-type]
 

@@ -10,6 +10,7 @@ from telephony import calls, clients
 from telephony.models import Call, Cause, Step
 from telephony.summary import Summary, summarise
 from telephony.uis.client import UisClient
+from telephony.uis.refusals import LIMIT
 from telephony.uis.types import CallLeg, FinishedCall, Result
 from tenants.models import Employee, Tenant, UisConnection
 from tenants.transfer import Choices
@@ -19,32 +20,40 @@ BATCH = 100
 # for the next sweep and go together, so that a busy hour costs points by the minute, not by the call.
 PACE = timedelta(seconds=20)
 BURST = 5
+BACKLOG_BURST = 2  # the rest of the five is left to calls of today
 # From this try on the session's own row is asked for as well, and legs without a talk are taken as they are.
 PATIENT_TRIES = 4
 RECORDING_PAUSES_SECONDS = (15, 60, 300, 900)
 
 
-def take_turn(connection: UisConnection, *, now: datetime) -> bool:
+def take_turn(connection: UisConnection, *, is_backlog: bool = False, now: datetime) -> bool:
     """Say whether this client's legs may be asked for now, and count it if so."""
     seen = connection.collect_after
-    if seen and seen - now > PACE * (BURST - 1):
+    if seen and seen - now > PACE * ((BACKLOG_BURST if is_backlog else BURST) - 1):
         return False
     same = UisConnection.objects.filter(pk=connection.pk, collect_after=seen)
     return same.update(collect_after=max(seen or now, now) + PACE) == 1
 
 
 def collect(batch: list[Call], *, now: datetime) -> None:
-    """Bring claimed calls of one tenant a step on, or leave each with the reason why not."""
+    """Bring claimed calls of one tenant a step on, or leave each with the reason why not.
+
+    A batch is of today or of the backlog as a whole: the backlog leaves the reserve of points alone.
+    """
     began = time.monotonic()
     tenant = batch[0].tenant
     try:
-        found = _Found.of(batch, clients.uis_client(tenant.uis, is_live=True), now=now)
+        found = _Found.of(batch, _client(batch), now=now)
     except remote.RemoteError as exc:
         settle = _refused(tenant, exc, now=now)
     else:
         people = {person.uis_id: person for person in Employee.objects.filter(tenant=tenant)}
         settle = functools.partial(_settle, found=found, people=people, choices=tenant.rules.choices(), now=now)
     calls.finish(batch, settle, step=Step.COLLECT, now=now, began=began)
+
+
+def _client(batch: Sequence[Call]) -> UisClient:
+    return clients.uis_client(batch[0].tenant.uis, is_live=not batch[0].is_backlog)
 
 
 class _Found:
@@ -60,14 +69,15 @@ class _Found:
     def of(cls, batch: list[Call], client: UisClient, *, now: datetime) -> "_Found":
         """Ask for all legs in one request; for the calls that lack something, for their own rows in a second."""
         since = min(call.started_at for call in batch)
-        legs = client.call_legs([call.session_id for call in batch], since=since, till=now)
+        till = max(call.ended_at for call in batch) if batch[0].is_backlog else now
+        legs = client.call_legs([call.session_id for call in batch], since=since, till=till)
         seen = {leg.session_id for leg in legs}
         lacking = [
             call.session_id
             for call in batch
             if not call.direction or (call.session_id not in seen and call.attempts >= PATIENT_TRIES)
         ]
-        rows = client.calls_by_session(lacking, since=since, till=now) if lacking else []
+        rows = client.calls_by_session(lacking, since=since, till=till) if lacking else []
         if not client.takes_lists and batch[0].tenant.uis.takes_lists:
             UisConnection.objects.filter(tenant=batch[0].tenant).update(takes_lists=False)
         return cls(legs, rows)
@@ -82,6 +92,9 @@ def _refused(tenant: Tenant, exc: remote.RemoteError, *, now: datetime) -> Calla
         if call.is_collected and now >= _recording_deadline(call):
             return _send_on(call, now=now)  # Only the recording was still asked for, and its time is over.
         match exc:
+            case remote.RemoteUnavailable() if call.is_backlog and exc.code == LIMIT:
+                # It waits for points, however many days: what is old already does not fail for being late.
+                call.wait_until(now + timedelta(seconds=exc.wait or 60), Cause.UIS_UNAVAILABLE, str(exc))
             case remote.RemoteUnavailable():
                 call.postpone(Cause.UIS_UNAVAILABLE, str(exc), now=now, wait=exc.wait)
             case remote.AccessDenied():
@@ -99,7 +112,7 @@ def _settle(call: Call, *, found: _Found, people: dict[int, Employee], choices: 
     if not call.is_collected and not _take_over(call, found, people=people, now=now):
         return None
     call.record_url = call.record_url or _recording(call, found)
-    if calls.judge(call, choices):
+    if calls.judge(call, choices, now=now):
         return call.move_to(Call.State.SKIPPED, now=now)
     if _awaits_recording(call, now=now):
         return call.wait_until(_next_look(call, now=now), Cause.RECORDING_NOT_READY)

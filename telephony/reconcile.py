@@ -1,18 +1,39 @@
-"""Calls that no webhook told us about: UIS's own list against ours."""
+"""Calls that no webhook told us about: UIS's own list against ours, and what each day came to."""
 
-import contextlib
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+import itertools
+import logging
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from telephony import calls, clients
-from telephony.models import Call
+from telephony import calls, clients, days, ledger
+from telephony.ledger import Tally
+from telephony.models import Call, LedgerDay
+from telephony.uis.client import UisClient
 from telephony.uis.types import FinishedCall
 from tenants.models import Tenant
 
-BACK = timedelta(hours=3)
+BACK = calls.LIVE_FOR
 SETTLED = timedelta(minutes=5)  # younger calls are still being told of
+NIGHT = timedelta(hours=3)  # a day is compared as a whole when so much of the next one is over
+DAYS_AT_ONCE = timedelta(days=7)  # a task may not run for ever
+CHUNK = 500
+SAMPLE = 5
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class Compared:
+    """What UIS lists of a period, and what was found that nobody had told us of."""
+
+    tally: Tally = field(default_factory=Tally)
+    found: int = 0
+    sample: list[Call] = field(default_factory=list)
+    missing: Counter[date] = field(default_factory=Counter)  # by day: listed calls without a row of ours
 
 
 def find_missed(reported: Iterable[FinishedCall], known: Iterable[int]) -> list[FinishedCall]:
@@ -21,18 +42,139 @@ def find_missed(reported: Iterable[FinishedCall], known: Iterable[int]) -> list[
     return [call for call in reported if call.session_id not in seen]
 
 
-def reconcile(tenant: Tenant, *, now: datetime) -> int:
-    """Record the calls of the last three hours that we do not know; return how many.
+def recent(tenant: Tenant, *, now: datetime) -> Compared:
+    """Compare the last three hours. Raises the errors of connector_project.remote."""
+    return reconcile(tenant, since=now - BACK, till=now, now=now)
 
-    They take the same way as those a webhook told of, but never pop up. Raises the errors of connector_project.remote.
+
+def close_days(tenant: Tenant, *, now: datetime) -> None:
+    """Compare all whole days since the last comparison, that one included: UIS may list a call late.
+
+    Days that are done stay done, whatever happens to those after them. Raises the errors of connector_project.remote.
     """
-    reported = clients.uis_client(tenant.uis).calls(since=now - BACK, till=now - SETTLED)
-    ended = [call for call in reported if call.happened_at is None or call.happened_at <= now - SETTLED]
-    sessions = [call.session_id for call in ended]
-    known = Call.objects.filter(tenant=tenant, session_id__in=sessions).values_list("session_id", flat=True)
-    found = find_missed(ended, known)
+    if not has_open_night(tenant, now=now):
+        return
+    zone, today = tenant.zone, days.day_of(now, zone=tenant.zone)
+    since = _compared_until(tenant, now=now)
+    while (first := days.day_of(since, zone=zone)) < today:
+        end = min(first + DAYS_AT_ONCE, today)
+        till = days.begin(end, zone=zone)
+        reconcile(tenant, since=since, till=till, settled=list(days.between(first, end)), now=now)
+        since = till
+
+
+def has_open_night(tenant: Tenant, *, now: datetime) -> bool:
+    """Whether the client's yesterday is over for some hours, he was with us then, and it is not compared yet."""
+    today = days.day_of(now, zone=tenant.zone)
+    begin = days.begin(today, zone=tenant.zone)
+    if now - begin < NIGHT or tenant.activated_at is None or tenant.activated_at >= begin:
+        return False
+    settled = LedgerDay.objects.filter(tenant=tenant, day=today - days.DAY, settled_at__isnull=False)
+    return not settled.exists()
+
+
+def reconcile(
+    tenant: Tenant,
+    *,
+    since: datetime,
+    till: datetime,
+    now: datetime,
+    client: UisClient | None = None,
+    settled: Collection[date] | None = None,
+    is_dry_run: bool = False,
+) -> Compared:
+    """Record the calls that began in a period and that we do not know; say how all of them stand.
+
+    They take the same way as those a webhook told of, but never pop up. A dry run writes nothing and says what would
+    be. Raises the errors of connector_project.remote; what was found until then stays.
+    """
+    client = client or clients.uis_client(tenant.uis)
+    compared, unread = Compared(), client.unread
+    end = min(till, now - SETTLED)
+    for some in _chunks(client.calls(since=since, till=end)) if since < end else ():
+        # The end itself belongs to the next period.
+        listed = [said for said in some if _is_settled(said, now=now) and (said.started_at or now) < end]
+        _compare(tenant, listed, compared, is_dry_run=is_dry_run, now=now)
+    if lost := client.unread - unread:  # Listed, but not as documented: nobody can say which calls these are.
+        compared.tally += Tally(uis_calls=lost, unexplained=lost)
+        compared.missing[days.day_of(end, zone=tenant.zone)] += lost
+    if not is_dry_run:
+        whole = settled if settled is not None else days.whole(since, min(till, now - NIGHT), zone=tenant.zone)
+        ledger.count(tenant, missing=compared.missing, settled=whole, now=now)
+    return compared
+
+
+def _compare(
+    tenant: Tenant, listed: list[FinishedCall], compared: Compared, *, is_dry_run: bool, now: datetime
+) -> None:
+    """Compare a part of the list, and record what is missing in one go."""
+    sessions = {said.session_id: said for said in listed}
+    found = find_missed(listed, _known(tenant, sessions, now=now))
+    compared.found += len(found)
+    if is_dry_run:
+        return _foresee(tenant, sessions, found, compared, now=now)
     for said in found:
-        # A webhook may tell of the call at this very moment; then it is recorded, which is all that was wanted.
-        with contextlib.suppress(IntegrityError), transaction.atomic():
-            calls.record(tenant, said, origin=Call.Origin.REPORT, now=now)
-    return len(found)
+        call = _record(tenant, said, now=now)
+        if call is not None and len(compared.sample) < SAMPLE:
+            compared.sample.append(call)
+    ledger.mark(tenant, listed)
+    if found:
+        calls.resume_due(tenant, now=now)
+    compared.tally += ledger.tally(tenant, sessions)
+    rows = set(Call.objects.filter(tenant=tenant, session_id__in=sessions).values_list("session_id", flat=True))
+    for said in listed:
+        compared.missing[ledger.listed_day(said, zone=tenant.zone)] += said.session_id not in rows
+
+
+def _foresee(
+    tenant: Tenant, sessions: Collection[int], found: list[FinishedCall], compared: Compared, *, now: datetime
+) -> None:
+    """Count what would be: the calls we do not know as what they would become."""
+    unknown = {said.session_id for said in found}
+    compared.tally += ledger.tally(tenant, set(sessions) - unknown)
+    for said in found:
+        call = calls.foresee(tenant, said, now=now)
+        is_skipped = call.state == Call.State.SKIPPED
+        compared.tally += Tally(uis_calls=1, recovered=1, skipped=is_skipped, waiting=not is_skipped)
+        if len(compared.sample) < SAMPLE:
+            compared.sample.append(call)
+
+
+def _known(tenant: Tenant, sessions: Collection[int], *, now: datetime) -> list[int]:
+    """Return the sessions that need nothing: all that have a row, but those within a term that was lengthened."""
+    rows = Call.objects.filter(tenant=tenant, session_id__in=sessions).select_related("tenant")
+    plain = rows.only("session_id", "kept_back_by", "started_at", "tenant")
+    return [call.session_id for call in plain if not calls.is_within_term_again(call, now=now)]
+
+
+def _record(tenant: Tenant, said: FinishedCall, *, now: datetime) -> Call | None:
+    try:
+        with transaction.atomic():
+            return calls.record(tenant, said, origin=Call.Origin.REPORT, now=now)
+    except IntegrityError:
+        return None  # A webhook told of it at this very moment: it is recorded, which is all that was wanted.
+    except Exception:
+        # It stays unexplained, for everybody to see; the others must not wait for it.
+        logger.exception("tenant=%s call=%s could not be recorded", tenant.slug, said.session_id)
+        return None
+
+
+def _is_settled(said: FinishedCall, *, now: datetime) -> bool:
+    return said.happened_at is None or said.happened_at <= now - SETTLED
+
+
+def _compared_until(tenant: Tenant, *, now: datetime) -> datetime:
+    """Return where the nightly comparison begins: with the last day that is done, else when the client came to us."""
+    today = days.day_of(now, zone=tenant.zone)
+    done = LedgerDay.objects.filter(tenant=tenant, settled_at__isnull=False, day__lt=today)
+    last = done.order_by("-day").values_list("day", flat=True).first()
+    if last is None:
+        # What was before him is taken over on demand only: another connector may have brought those calls.
+        return max(days.begin(today - days.DAY, zone=tenant.zone), tenant.activated_at or now)
+    oldest = days.day_of(tenant.term_begins(now=now), zone=tenant.zone)
+    return days.begin(max(last, oldest), zone=tenant.zone)
+
+
+def _chunks(listed: Iterator[FinishedCall]) -> Iterator[list[FinishedCall]]:
+    while some := list(itertools.islice(listed, CHUNK)):
+        yield some

@@ -3,6 +3,7 @@
 COLLECT = "telephony.tasks.collect_calls"
 SYNC = "telephony.tasks.sync_employees"
 RECONCILE = "telephony.tasks.reconcile_calls"
+CLOSE = "telephony.tasks.close_days"
 POLL = "telephony.tasks.poll_statuses"
 PROBE = "telephony.tasks.probe"
 

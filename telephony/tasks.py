@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from connector_project import remote
@@ -18,12 +19,16 @@ logger = logging.getLogger(__name__)
 def collect_calls(tenant_id: int) -> None:
     """Ask UIS for the legs of one client's calls that are due."""
     now = timezone.now()
-    if not Call.objects.due(now=now).filter(tenant=tenant_id, state=Call.State.COLLECTING).exists():
+    due = Call.objects.due(now=now).filter(tenant=tenant_id, state=Call.State.COLLECTING)
+    first = due.order_by("is_backlog").values_list("is_backlog", flat=True).first()
+    if first is None or not collect.take_turn(UisConnection.objects.get(tenant=tenant_id), is_backlog=first, now=now):
         return
-    if collect.take_turn(UisConnection.objects.get(tenant=tenant_id), now=now):
-        batch = Call.objects.claim(tenant_id, Call.State.COLLECTING, limit=collect.BATCH, now=now)
-        if batch:
-            collect.collect(batch, now=now)
+    batch = Call.objects.claim(tenant_id, Call.State.COLLECTING, limit=collect.BATCH, is_backlog=first, now=now)
+    if batch:
+        collect.collect(batch, now=now)
+    if len(batch) == collect.BATCH or (not first and due.exists()):
+        with transaction.atomic():
+            enqueue(route.COLLECT, tenant_id)
 
 
 def sweep() -> None:
@@ -40,7 +45,12 @@ def sync_employees(tenant_id: int) -> None:
 
 def reconcile_calls(tenant_id: int) -> None:
     """Find one client's calls that no webhook told us about."""
-    _ask(tenant_id, lambda tenant: reconcile.reconcile(tenant, now=timezone.now()))
+    _ask(tenant_id, lambda tenant: reconcile.recent(tenant, now=timezone.now()))
+
+
+def close_days(tenant_id: int) -> None:
+    """Compare one client's days that are over with UIS's list."""
+    _ask(tenant_id, lambda tenant: reconcile.close_days(tenant, now=timezone.now()))
 
 
 def poll_statuses(tenant_id: int) -> None:
@@ -63,6 +73,15 @@ def reconcile_all() -> None:
     _each(route.RECONCILE, uis__denied_at=None)
 
 
+def close_all() -> None:
+    """Every hour: clients whose night it is; where points or UIS were missing, the next hour tries again."""
+    now = timezone.now()
+    with transaction.atomic():
+        for tenant in _live(uis__denied_at=None):
+            if reconcile.has_open_night(tenant, now=now):
+                enqueue(route.CLOSE, tenant.pk)
+
+
 def poll_all() -> None:
     """Every two minutes: clients whose statuses go both ways."""
     _each(route.POLL, uis__denied_at=None, rules__status_sync=TransferRules.StatusSync.BOTH)
@@ -75,9 +94,12 @@ def probe_all() -> None:
 
 def _each(task: str, **conditions: object) -> None:
     with transaction.atomic():
-        live = Tenant.objects.filter(activated_at__isnull=False, is_paused=False, **conditions)
-        for tenant_id in live.values_list("pk", flat=True):
+        for tenant_id in _live(**conditions).values_list("pk", flat=True):
             enqueue(task, tenant_id)
+
+
+def _live(**conditions: object) -> QuerySet[Tenant]:
+    return Tenant.objects.filter(activated_at__isnull=False, is_paused=False, **conditions)
 
 
 def _ask(tenant_id: int, question: Callable[[Tenant], object]) -> None:

@@ -17,6 +17,7 @@ class KeptBack(models.TextChoices):
     NUMBER = "NUMBER", _("calls of this virtual number are not passed")
     EMPLOYEE = "EMPLOYEE", _("calls of this employee are not passed")
     CONTACT = "CONTACT", _("calls of this contact number are not passed")
+    TOO_OLD = "TOO_OLD", _("the call is older than the client's term")
     HIDDEN_NUMBER = "HIDDEN_NUMBER", _("the caller hid his number, and the CRM takes no call without one")
     POPUP_OFF = "POPUP_OFF", _("pop-ups are off for this direction")
 
@@ -50,6 +51,7 @@ class CallFacts:
     contact: str
     number: str
     employees: tuple[int, ...] = ()
+    is_too_old: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Choices:
 
     def keeps_back_upload(self, call: CallFacts) -> KeptBack | None:
         """Return the rule by which this finished call stays out of the CRM, if one does."""
+        if call.is_too_old:  # First of all: of such a call nothing else may be known yet.
+            return KeptBack.TOO_OLD
         return self._by_kind(call) or self._by_lists(call)
 
     def keeps_back_popup(self, call: CallFacts) -> KeptBack | None:

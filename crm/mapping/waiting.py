@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db.models import Count, Q
 
@@ -17,7 +17,7 @@ MISSED_WITHOUT_OWNER = Q(employee=None, direction="in", is_lost=True, talk_secon
 def waiting(tenant: Tenant, *, now: datetime) -> CallQuerySet:
     """Return the calls that stopped or wait and no worker holds. What is older than the client's term is not sent."""
     in_nobodys_hand = Q(claim_token=None) | Q(stopped_at__isnull=False)
-    begin = now - timedelta(days=tenant.keep_days)
+    begin = tenant.term_begins(now=now)
     return Call.objects.filter(in_nobodys_hand, tenant=tenant, state__in=calls.NEXT, started_at__gte=begin)
 
 

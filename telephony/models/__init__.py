@@ -1,7 +1,8 @@
-"""The inbox, the ledger, and one line for each try."""
+"""The inbox, the calls, one line for each try, and what each day came to."""
 
 from telephony.models.call import Attempt, Call
+from telephony.models.ledger import LedgerDay
 from telephony.models.notification import Notification
 from telephony.models.words import Cause, Direction, Result, Step
 
-__all__ = ["Attempt", "Call", "Cause", "Direction", "Notification", "Result", "Step"]
+__all__ = ["Attempt", "Call", "Cause", "Direction", "LedgerDay", "Notification", "Result", "Step"]

@@ -30,9 +30,17 @@ class CallQuerySet(models.QuerySet["Call"]):
             | models.Q(state__in=[Call.State.OWNING, Call.State.READY], tenant__crm__denied_at__isnull=False)
         )
 
-    def claim(self, tenant_id: int, state: "Call.State", *, limit: int, now: datetime) -> list["Call"]:
-        """Take the due calls of one tenant for this worker: attempt counted, lease set, in one UPDATE."""
-        due = self.due(now=now).filter(tenant=tenant_id, state=state).order_by("next_attempt_at")
+    def claim(
+        self, tenant_id: int, state: "Call.State", *, limit: int, now: datetime, is_backlog: bool | None = None
+    ) -> list["Call"]:
+        """Take the due calls of one tenant for this worker: attempt counted, lease set, in one UPDATE.
+
+        Old calls found late stand behind those of today, however long they have been due; `is_backlog` asks for only
+        the ones or the others.
+        """
+        due = self.due(now=now).filter(tenant=tenant_id, state=state).order_by("is_backlog", "next_attempt_at")
+        if is_backlog is not None:
+            due = due.filter(is_backlog=is_backlog)
         chosen = list(due.values_list("pk", flat=True)[:limit])
         token = uuid.uuid4()
         # The second look at next_attempt_at is what makes one of two workers go without.
@@ -94,6 +102,9 @@ class Call(models.Model):
     record_url = EncryptedTextField(blank=True, editable=False)
     is_collected = models.BooleanField(default=False)  # the legs have spoken; at most the recording is missing
 
+    is_backlog = models.BooleanField(_("found late"), default=False)  # it stands behind calls of today
+    listed_on = models.DateField(_("day in UIS's list"), null=True)  # by the client's clock
+
     kept_back_by = models.CharField(_("rule"), max_length=20, choices=KeptBack.choices, blank=True)
     cause = models.CharField(_("cause"), max_length=24, choices=Cause.choices, blank=True, default=Cause.NONE)
     says = models.TextField(_("detail"), blank=True)
@@ -113,12 +124,17 @@ class Call(models.Model):
         constraints = [models.UniqueConstraint(fields=["tenant", "session_id"], name="call_once_per_tenant")]
         indexes = [
             models.Index(
-                fields=["tenant", "state", "next_attempt_at"],
-                name="call_due",
+                fields=["tenant", "state", "is_backlog", "next_attempt_at"],
+                name="call_due_in_turn",
                 condition=models.Q(next_attempt_at__isnull=False),
             ),
             models.Index(
                 fields=["tenant", "-stopped_at"], name="call_stopped", condition=models.Q(stopped_at__isnull=False)
+            ),
+            models.Index(
+                fields=["tenant", "listed_on", "state"],
+                name="call_listed",
+                condition=models.Q(listed_on__isnull=False),
             ),
             models.Index(fields=["-started_at", "-id"], name="call_newest"),
             models.Index(fields=["tenant", "-started_at"], name="call_of_tenant"),
@@ -135,7 +151,11 @@ class Call(models.Model):
     def is_answered(self) -> bool:
         return self.result == Result.ANSWERED
 
-    def facts(self) -> CallFacts:
+    def is_too_old(self, *, now: datetime) -> bool:
+        """Whether the call is older than the client's term."""
+        return self.started_at < self.tenant.term_begins(now=now)
+
+    def facts(self, *, now: datetime) -> CallFacts:
         """Return as much of the call as the transfer rules look at."""
         owner = (self.employee.uis_id,) if self.employee else ()
         return CallFacts(
@@ -145,6 +165,7 @@ class Call(models.Model):
             contact=self.contact,
             number=self.number,
             employees=owner or tuple(self.rung_ids),
+            is_too_old=self.is_too_old(now=now),
         )
 
     def move_to(self, state: State, *, now: datetime) -> None:

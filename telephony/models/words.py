@@ -12,6 +12,8 @@ class Step(models.TextChoices):
     OWNER = "OWNER", _("manager asked of the CRM")
     UPLOAD = "UPLOAD", _("uploaded to the CRM")
     PERSON = "PERSON", _("set by a person")
+    RECONCILE = "RECONCILE", _("found in UIS's list, no notification told of it")
+    LOOKUP = "LOOKUP", _("not found in the CRM, uploaded again")
 
 
 class Direction(models.TextChoices):
@@ -32,6 +34,16 @@ class Result(models.TextChoices):
     UNKNOWN = "UNKNOWN", _("unknown")
 
 
+class Who(models.TextChoices):
+    """Who has to act so that a call goes on."""
+
+    CLIENT = "CLIENT", _("the client")
+    OPERATOR = "OPERATOR", _("the operator")
+    DEVELOPERS = "DEVELOPERS", _("the developers")
+    UIS = "UIS", _("UIS")
+    CRM = "CRM", _("the CRM")
+
+
 class Cause(models.TextChoices):
     """Why a call is not where it should be: the reason of a wait or of a stop."""
 
@@ -47,3 +59,24 @@ class Cause(models.TextChoices):
     UNEXPECTED_REPLY = "UNEXPECTED_REPLY", _("the answer was not as documented: the connector must be changed")
     OUR_FAULT = "OUR_FAULT", _("a fault of the connector: tell its developers")
     UNKNOWN_TO_UIS = "UNKNOWN_TO_UIS", _("UIS does not know this call")
+
+    @property
+    def who(self) -> Who:
+        """Who has to act."""
+        return _WHO[self]
+
+
+_WHO = {
+    Cause.NONE: Who.OPERATOR,
+    Cause.UIS_UNAVAILABLE: Who.UIS,
+    Cause.CRM_UNAVAILABLE: Who.CRM,
+    Cause.LEGS_NOT_READY: Who.UIS,
+    Cause.RECORDING_NOT_READY: Who.UIS,
+    Cause.UIS_DENIED: Who.CLIENT,
+    Cause.CRM_DENIED: Who.CLIENT,
+    Cause.UIS_REFUSED: Who.OPERATOR,
+    Cause.CRM_REFUSED: Who.OPERATOR,
+    Cause.UNEXPECTED_REPLY: Who.DEVELOPERS,
+    Cause.OUR_FAULT: Who.DEVELOPERS,
+    Cause.UNKNOWN_TO_UIS: Who.UIS,
+}

@@ -3,12 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
 
-from connector_project import phones
 from connector_project.remote import AccessDenied, RemoteRejected, UnexpectedReply
-from telephony.uis import wire
+from telephony.uis import columns, wire
+from telephony.uis.reader import Reader
 from telephony.uis.refusals import SYSTEM
 from telephony.uis.rpc import Channel
 from telephony.uis.types import Account, CallLeg, CallOrder, FinishedCall, OwnNumber, Person, Status
@@ -23,40 +21,15 @@ HOSTS = {
         "app.novofon.ru",
     ),
 }
-PAGE = 1000
-LARGEST_OFFSET = 100_000
-SESSIONS_A_REQUEST = 100
 # Nobody documents whether a window is held against the start of the call or of the leg.
 MARGIN = timedelta(days=1)
 
-_EMPLOYEE = [
-    *["id", "full_name", "first_name", "last_name", "email", "status", "status_id", "call_recording", "phone_numbers"]
-]
-_LEG = [
-    *["id", "call_session_id", "call_records", "start_time", "connect_time", "duration", "total_duration"],
-    *["finish_reason", "virtual_phone_number", "called_phone_number", "contact_phone_number"],
-    *["is_operator", "is_talked", "employee_id"],
-]
-_CALL = [
-    *["id", "start_time", "finish_time", "finish_reason", "direction", "source", "is_lost", "contact_phone_number"],
-    *["virtual_phone_number", "wait_duration", "talk_duration", "total_duration", "call_records", "employees"],
-    *["last_talked_employee_id", "call_api_external_id"],
-]
-_LIST_REFUSED = {"invalid_parameter_value", "data_type_error", "filter_prohibited", "unexpected_parameters"}
 
-RowT = TypeVar("RowT", bound=wire._Row)
-
-
-@dataclass
-class UisClient:
+@dataclass(kw_only=True)
+class UisClient(Reader):
     """One account. Every method raises the errors of connector_project.remote."""
 
-    data: Channel
     calls_api: Channel
-    zone: ZoneInfo
-    is_russian: bool = True
-    agent_user_id: int | None = None
-    takes_lists: bool = True
 
     def account(self) -> Account:
         """https://comagic.github.io/data_api/account/get_account/"""
@@ -67,7 +40,7 @@ class UisClient:
 
     def employees(self) -> list[Person]:
         """All employees. https://comagic.github.io/data_api/employee/get_employees/"""
-        params = {"fields": [*_EMPLOYEE, "extension"]}
+        params = {"fields": [*columns.EMPLOYEE, "extension"]}
         return [row.to_person(digits=self._digits) for row in self._all("get.employees", params, wire.EmployeeRow)]
 
     def employee_statuses(self) -> dict[int, str]:
@@ -92,13 +65,14 @@ class UisClient:
         """The deprecated way, for accounts without statuses; the same page."""
         self._update_employee(employee_id, {"calls_available": is_available})
 
-    def calls(self, *, since: datetime, till: datetime) -> list[FinishedCall]:
-        """Finished calls that began in a window of at most three months.
+    def calls(self, *, since: datetime, till: datetime) -> Iterator[FinishedCall]:
+        """Finished calls that began in a window however long, the oldest first, each once.
 
         https://comagic.github.io/data_api/report/get_calls_report/
         """
-        params = self._window(since, till) | {"fields": _CALL, "sort": [{"field": "start_time", "order": "asc"}]}
-        return [self._call(row) for row in self._all("get.calls_report", params, wire.CallRow)]
+        params = {"fields": columns.CALL, "sort": [{"field": "start_time", "order": "asc"}]}
+        for row in self._dated("get.calls_report", params, wire.CallRow, since=since, till=till):
+            yield self._call(row)
 
     def has_calls_of(self, source: str, *, since: datetime, till: datetime) -> bool:
         """Whether calls of this source began in the window, such as those of UIS's own integrations. The same page."""
@@ -108,18 +82,17 @@ class UisClient:
 
     def calls_by_session(self, session_ids: Sequence[int], *, since: datetime, till: datetime) -> list[FinishedCall]:
         """The report's rows of these sessions."""
-        params = self._window(since - MARGIN, till + MARGIN) | {"fields": _CALL}
-        return [
-            self._call(row) for row in self._of_sessions("get.calls_report", "id", session_ids, params, wire.CallRow)
-        ]
+        asked = ("get.calls_report", "id", columns.CALL)
+        found = self._of_sessions(asked, session_ids, wire.CallRow, since=since - MARGIN, till=till + MARGIN)
+        return [self._call(row) for row in found]
 
     def call_legs(self, session_ids: Sequence[int], *, since: datetime, till: datetime) -> list[CallLeg]:
         """All legs of these sessions, in one request for every hundred.
 
         https://comagic.github.io/data_api/report/get_call_legs_report/
         """
-        params = self._window(since - MARGIN, till + MARGIN) | {"fields": _LEG}
-        found = self._of_sessions("get.call_legs_report", "call_session_id", session_ids, params, wire.LegRow)
+        asked = ("get.call_legs_report", "call_session_id", columns.LEG)
+        found = self._of_sessions(asked, session_ids, wire.LegRow, since=since - MARGIN, till=till + MARGIN)
         return [row.to_leg(zone=self.zone, digits=self._digits) for row in found]
 
     def start_call(self, order: CallOrder) -> int:
@@ -176,19 +149,6 @@ class UisClient:
     def _call(self, row: wire.CallRow) -> FinishedCall:
         return row.to_call(zone=self.zone, digits=self._digits)
 
-    def _digits(self, raw: str | None) -> str:
-        return phones.digits(raw, is_russian=self.is_russian)
-
-    def _window(self, since: datetime, till: datetime) -> dict[str, Any]:
-        return {
-            "date_from": wire.to_local(since, zone=self.zone),
-            "date_till": wire.to_local(till, zone=self.zone),
-        }
-
-    def _ask(self, method: str, params: Mapping[str, object]) -> Any:
-        agent = {"user_id": self.agent_user_id} if self.agent_user_id else {}
-        return self.data.ask(method, {**agent, **params})
-
     def _update_employee(self, employee_id: int, change: Mapping[str, object]) -> None:
         """Change one employee; where the account wants the whole person, read him and send him back with the change."""
         try:
@@ -208,36 +168,3 @@ class UisClient:
         if not found:
             raise RemoteRejected(SYSTEM, "UIS knows no such employee.", code="entity_not_found")
         return {"last_name": found[0].get("last_name"), "phone_numbers": found[0].get("phone_numbers")}
-
-    def _all(self, method: str, params: Mapping[str, object], kind: type[RowT]) -> Iterator[RowT]:
-        """Read every page."""
-        for offset in range(0, LARGEST_OFFSET + 1, PAGE):
-            result = self._ask(method, {**params, "limit": PAGE, "offset": offset})
-            found = wire.read(kind, result.data)
-            yield from found
-            if len(found) < PAGE or (result.total is not None and offset + len(found) >= result.total):
-                return
-
-    def _of_sessions(
-        self, method: str, field: str, session_ids: Sequence[int], params: Mapping[str, object], kind: type[RowT]
-    ) -> Iterator[RowT]:
-        """Ask for the rows of many sessions, a hundred at once."""
-        for start in range(0, len(session_ids), SESSIONS_A_REQUEST):
-            some = list(session_ids[start : start + SESSIONS_A_REQUEST])
-            yield from self._of_some(method, field, some, params, kind)
-
-    def _of_some(
-        self, method: str, field: str, some: list[int], params: Mapping[str, object], kind: type[RowT]
-    ) -> list[RowT]:
-        """Ask with the operator `in`; spell the list out where the account refuses that."""
-        if self.takes_lists:
-            wanted: dict[str, object] = {"field": field, "operator": "in", "value": some}
-            try:
-                return list(self._all(method, {**params, "filter": wanted}, kind))
-            except (RemoteRejected, UnexpectedReply) as exc:
-                if exc.code not in _LIST_REFUSED:
-                    raise
-                self.takes_lists = False
-        each = [{"field": field, "operator": "=", "value": session_id} for session_id in some]
-        tree = {"filters": each, "condition": "or"} if len(each) > 1 else each[0]
-        return list(self._all(method, {**params, "filter": tree}, kind))

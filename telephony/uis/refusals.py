@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from connector_project.remote import AccessDenied, RemoteError, RemoteRejected, RemoteUnavailable, UnexpectedReply
 
 SYSTEM = "UIS"
+LIMIT = "limit_exceeded"
 DIRECTION_FORBIDDEN = "direction_forbidden"
 _FORBIDDEN_DIRECTION_GROUP = -32002
 
@@ -52,7 +53,7 @@ def sort(
     """Return the way a refused request ended."""
     if mnemonic in SHUT or mnemonic in MISSING_RIGHT:
         return AccessDenied(SYSTEM, message, code=mnemonic)
-    if mnemonic == "limit_exceeded":
+    if mnemonic == LIMIT:
         return RemoteUnavailable(SYSTEM, message, code=mnemonic, wait=_reset(params, limits))
     if mnemonic == "internal_error":
         return RemoteUnavailable(SYSTEM, message, code=mnemonic)

@@ -80,6 +80,10 @@ class Tenant(models.Model):
         """Whether work for this client may leave the house."""
         return self.activated_at is not None and not self.is_paused and self.left_at is None
 
+    def term_begins(self, *, now: datetime) -> datetime:
+        """Return the moment before which calls are not sent. A term of no days at all would stop everything."""
+        return now - timedelta(days=max(self.keep_days, 1))
+
     def pause(self) -> None:
         """Keep what comes in, send nothing."""
         self.is_paused = True

@@ -192,9 +192,9 @@ def test_webhook_after_reconciliation_is_no_second_call(pbx, crm, notify, reconc
 
 
 def test_reconciliation_reads_every_page(pbx, crm, reconcile, tenant, monkeypatch):
-    from telephony.uis import client
+    from telephony.uis import reader
 
-    monkeypatch.setattr(client, "PAGE", 2)
+    monkeypatch.setattr(reader, "PAGE", 2)
     at = timezone.now() - timedelta(minutes=30)
     for last in range(5):
         pbx.call(contact=f"7999000010{last}", number=NUMBER, started_at=at, rings=[IVAN])

@@ -10,6 +10,7 @@ import responses
 from connector_project import remote
 from connector_project.remote import Reply
 from telephony.uis import client as uis
+from telephony.uis import reader
 from telephony.uis.rpc import Channel
 from telephony.uis.types import (
     Account,
@@ -212,12 +213,12 @@ LOST = FinishedCall(
     ("name", "call"), [("get_calls_report.response.json", ANSWERED), ("get_calls_report.response.lost.json", LOST)]
 )
 def test_calls_are_read_from_the_report(name, call):
-    assert Line(load(name)).client().calls(since=SINCE, till=TILL) == [call]
+    assert list(Line(load(name)).client().calls(since=SINCE, till=TILL)) == [call]
 
 
 def test_calls_ask_for_a_window_in_the_zone_of_the_account():
     line = Line(page())
-    line.client().calls(since=SINCE, till=TILL)
+    list(line.client().calls(since=SINCE, till=TILL))
     method, params = line.asked[0]
     assert method == "get.calls_report"
     assert params["date_from"] == "2024-10-25 09:00:00"
@@ -330,24 +331,62 @@ def test_list_refused_for_another_reason_stays_refused(name, kind):
 
 
 def test_pages_are_read_to_the_end():
-    full = [leg(number) for number in range(1000)]
-    line = Line(page(*full), page(*full), page(leg(7)))
+    first, second = [leg(number) for number in range(1000)], [leg(number) for number in range(1000, 2000)]
+    line = Line(page(*first), page(*second), page(leg(2007)))
     assert len(line.client().call_legs([1], since=SINCE, till=TILL)) == 2001
     assert [params["offset"] for _method, params in line.asked] == [0, 1000, 2000]
     assert {params["limit"] for _method, params in line.asked} == {1000}
 
 
 def test_pages_end_where_the_total_says_so():
-    full = [leg(number) for number in range(1000)]
-    line = Line(page(*full, total=2000), page(*full, total=2000))
+    first, second = [leg(number) for number in range(1000)], [leg(number) for number in range(1000, 2000)]
+    line = Line(page(*first, total=2000), page(*second, total=2000))
     assert len(line.client().call_legs([1], since=SINCE, till=TILL)) == 2000
 
 
-def test_pages_end_at_the_largest_offset_uis_takes():
+def test_list_longer_than_uis_gives_out_is_never_taken_for_the_whole():
     full = page(*[{"id": number} for number in range(1000)])
     line = Line(*[Reply(200, {}, json.dumps(full))] * 101)
-    assert len(line.client().employee_statuses()) == 1000
+    with pytest.raises(reader.UnexpectedReply, match=r"get\.employees"):
+        line.client().employee_statuses()
     assert line.asked[-1][1]["offset"] == 100_000
+
+
+def call_row(number, second=0):
+    row = load("get_calls_report.response.json")["result"]["data"][0]
+    return row | {"id": number, "start_time": f"2024-10-25 10:00:{second:02d}"}
+
+
+def test_calls_beyond_the_largest_offset_are_read_from_the_last_one_on(monkeypatch):
+    monkeypatch.setattr(reader, "PAGE", 2)
+    monkeypatch.setattr(reader, "LARGEST_OFFSET", 2)
+    line = Line(page(call_row(1), call_row(2, 1)), page(call_row(3, 2), call_row(4, 3)), page(call_row(4, 3)))
+    assert [call.session_id for call in line.client().calls(since=SINCE, till=TILL)] == [1, 2, 3, 4]
+    assert [params["date_from"][-8:] for _method, params in line.asked] == ["09:00:00", "09:00:00", "10:00:03"]
+
+
+def test_more_calls_in_one_second_than_uis_gives_out_are_no_endless_loop(monkeypatch):
+    monkeypatch.setattr(reader, "PAGE", 1)
+    monkeypatch.setattr(reader, "LARGEST_OFFSET", 0)
+    line = Line(page(call_row(1)), page(call_row(1)), page(call_row(1)))
+    with pytest.raises(reader.UnexpectedReply):
+        list(line.client().calls(since=SINCE, till=TILL))
+
+
+def test_page_with_a_row_that_cannot_be_read_is_not_taken_for_the_last(monkeypatch):
+    monkeypatch.setattr(reader, "PAGE", 2)
+    line = Line(page(call_row(1), {"id": 2}), page(call_row(3)))
+    client = line.client()
+    assert [call.session_id for call in client.calls(since=SINCE, till=TILL)] == [1, 3]
+    assert client.unread == 1
+
+
+def test_legs_of_calls_far_apart_are_asked_for_three_months_at_a_time():
+    line = Line(page(), page(), page())
+    line.client().call_legs([1], since=TILL - timedelta(days=200), till=TILL)
+    asked = [(params["date_from"], params["date_till"]) for _method, params in line.asked]
+    assert [last for _first, last in asked[:-1]] == [first for first, _last in asked[1:]]
+    assert len(asked) == 3
 
 
 def test_agents_name_the_user_they_act_for():
@@ -433,14 +472,14 @@ def test_release_call_sends_the_sample():
 )
 def test_window_is_written_in_the_zone_of_the_account(zone, moment, local):
     line = Line(page())
-    line.client(zone=ZoneInfo(zone)).calls(since=moment, till=moment + timedelta(hours=1))
+    list(line.client(zone=ZoneInfo(zone)).calls(since=moment, till=moment + timedelta(hours=1)))
     assert line.asked[0][1]["date_from"] == local
 
 
 def test_foreign_account_keeps_its_numbers_as_they_are():
     row = load("get_calls_report.response.json")["result"]["data"][0] | {"contact_phone_number": "8123456789"}
-    kept = Line(page(row)).client(is_russian=False).calls(since=SINCE, till=TILL)
-    ours = Line(page(row)).client().calls(since=SINCE, till=TILL)
+    kept = list(Line(page(row)).client(is_russian=False).calls(since=SINCE, till=TILL))
+    ours = list(Line(page(row)).client().calls(since=SINCE, till=TILL))
     assert [kept[0].contact, ours[0].contact] == ["8123456789", "78123456789"]
 
 

@@ -1,0 +1,120 @@
+"""Lists of the Data API: page by page, window by window, many sessions at once, each row once."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from connector_project import phones
+from connector_project.remote import RemoteRejected, UnexpectedReply
+from telephony.uis import windows, wire
+from telephony.uis.refusals import SYSTEM
+from telephony.uis.rpc import Channel
+
+PAGE = 1000
+LARGEST_OFFSET = 100_000
+SESSIONS_A_REQUEST = 100
+_LIST_REFUSED = {"invalid_parameter_value", "data_type_error", "filter_prohibited", "unexpected_parameters"}
+
+RowT = TypeVar("RowT", bound=wire._Row)
+DatedT = TypeVar("DatedT", wire.CallRow, wire.LegRow)
+
+
+class TooManyRows(UnexpectedReply):
+    """UIS has more rows than it lets anybody read."""
+
+
+@dataclass(kw_only=True)
+class Reader:
+    """How lists are asked for. Every method raises the errors of connector_project.remote."""
+
+    data: Channel
+    zone: ZoneInfo
+    is_russian: bool = True
+    agent_user_id: int | None = None
+    takes_lists: bool = True
+    unread: int = 0  # rows that were not as documented, so far
+
+    def _digits(self, raw: str | None) -> str:
+        return phones.digits(raw, is_russian=self.is_russian)
+
+    def _window(self, since: datetime, till: datetime) -> dict[str, Any]:
+        return {
+            "date_from": wire.to_local(since, zone=self.zone),
+            "date_till": wire.to_local(till, zone=self.zone),
+        }
+
+    def _ask(self, method: str, params: Mapping[str, object]) -> Any:
+        agent = {"user_id": self.agent_user_id} if self.agent_user_id else {}
+        return self.data.ask(method, {**agent, **params})
+
+    def _all(self, method: str, params: Mapping[str, object], kind: type[RowT]) -> Iterator[RowT]:
+        """Read every page."""
+        for offset in range(0, LARGEST_OFFSET + 1, PAGE):
+            result = self._ask(method, {**params, "limit": PAGE, "offset": offset})
+            found = wire.read(kind, result.data)
+            sent = len(result.data) if isinstance(result.data, list) else len(found)
+            self.unread += sent - len(found)
+            yield from found
+            if sent < PAGE or (result.total is not None and offset + sent >= result.total):
+                return
+        raise TooManyRows(SYSTEM, f"UIS has more rows than it gives out ({method}).")
+
+    def _dated(
+        self, method: str, params: Mapping[str, object], kind: type[DatedT], *, since: datetime, till: datetime
+    ) -> Iterator[DatedT]:
+        """Read a report over any time; each row once, though neighbouring windows share a second."""
+        seen: set[int] = set()
+        window = self._window(since, till)
+        for first, last in windows.split(window["date_from"], window["date_till"]):
+            for row in self._in_window(method, params, kind, first=first, last=last):
+                if row.id not in seen:
+                    seen.add(row.id)
+                    yield row
+
+    def _in_window(
+        self, method: str, params: Mapping[str, object], kind: type[DatedT], *, first: str, last: str
+    ) -> Iterator[DatedT]:
+        """Read one window; where it holds more rows than an offset reaches, go on from the last one that was read."""
+        newest = first
+        try:
+            for row in self._all(method, {**params, "date_from": first, "date_till": last}, kind):
+                newest = max(newest, row.start_time)
+                yield row
+        except TooManyRows:
+            if newest == first or "sort" not in params:
+                raise
+            yield from self._in_window(method, params, kind, first=newest, last=last)
+
+    def _of_sessions(
+        self,
+        report: tuple[str, str, Sequence[str]],
+        session_ids: Sequence[int],
+        kind: type[DatedT],
+        *,
+        since: datetime,
+        till: datetime,
+    ) -> Iterator[DatedT]:
+        """Ask for the rows of many sessions, a hundred at once. `report`: method, column of the session, columns."""
+        method, field, fields = report
+
+        def ask(chosen: Mapping[str, object]) -> list[DatedT]:
+            return list(self._dated(method, {"fields": fields, "filter": chosen}, kind, since=since, till=till))
+
+        for start in range(0, len(session_ids), SESSIONS_A_REQUEST):
+            yield from self._of_some(ask, field, session_ids[start : start + SESSIONS_A_REQUEST])
+
+    def _of_some(
+        self, ask: Callable[[Mapping[str, object]], list[DatedT]], field: str, some: Sequence[int]
+    ) -> list[DatedT]:
+        """Ask with the operator `in`; spell the list out where the account refuses that."""
+        if self.takes_lists:
+            try:
+                return ask({"field": field, "operator": "in", "value": list(some)})
+            except (RemoteRejected, UnexpectedReply) as exc:
+                if exc.code not in _LIST_REFUSED:
+                    raise
+                self.takes_lists = False
+        each = [{"field": field, "operator": "=", "value": session_id} for session_id in some]
+        return ask({"filters": each, "condition": "or"} if len(each) > 1 else each[0])
