@@ -1,12 +1,37 @@
-"""Admin pages of rows that only our own code writes."""
+"""What admin pages of ours share: titles of their own, and pages of rows that only our own code writes."""
 
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.text import capfirst
+
+Text = str | Promise
 
 
-class ReadOnlyAdmin(admin.ModelAdmin[Any]):
+class Titled(admin.ModelAdmin[Any]):
+    """Names its pages itself: Django's own titles put a word into a sentence without declining it."""
+
+    title_of_new: Text = ""
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        title = capfirst(str(self.opts.verbose_name_plural))
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        obj = kwargs.get("obj")
+        context["title"] = self.title_of_new if obj is None else self.title_of(obj)
+        context["subtitle"] = None
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def title_of(self, obj: Any) -> str:
+        """Return what stands over the page of one row."""
+        return f"{capfirst(str(self.opts.verbose_name))} {obj}"
+
+
+class ReadOnlyAdmin(Titled):
     """Shows; neither adds nor deletes. Counts nothing: such tables grow to millions of rows."""
 
     show_full_result_count = False
@@ -17,3 +42,8 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+def labelled(label: Text, value: object) -> str:
+    """Return a value that brings its column's name along, for screens too narrow for columns."""
+    return format_html('<span class="desk-label">{}: </span>{}', label, value)

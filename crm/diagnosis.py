@@ -8,13 +8,13 @@ from zoneinfo import ZoneInfo
 
 from django.db import models
 from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
-from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from crm import checkup, progress
 from crm.models import Activation
 from telephony.models import Call, Notification
+from tenants.clock import said_at
 from tenants.finding import Finding, Who
 from tenants.models import Connection, Denial, Tenant
 
@@ -81,15 +81,6 @@ def diagnose(tenant: Tenant, *, pulse: Pulse, now: datetime) -> Diagnosis:
     """Return how a client who came out of `ranked` is; asks nothing of the database where his parts came along."""
     is_now = state(tenant)
     return Diagnosis(is_now, *_CAUSES[is_now](tenant, pulse, now))
-
-
-def said_at(tenant: Tenant, moment: datetime | None, *, now: datetime) -> str:
-    """Return a moment by the client's clock: the time alone where it was today."""
-    if moment is None:
-        return ""
-    here = moment.astimezone(tenant.zone)
-    is_today = here.date() == now.astimezone(tenant.zone).date()
-    return date_format(here, "TIME_FORMAT" if is_today else "SHORT_DATETIME_FORMAT")
 
 
 def pulses(tenants: Iterable[Tenant], *, now: datetime) -> dict[int, Pulse]:

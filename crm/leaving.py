@@ -15,7 +15,7 @@ from connector_project import remote
 from crm import clients, module
 from crm.models import Activation, Command, Popup, Stray
 from telephony.models import Call, Notification
-from tenants import journal
+from tenants import clock, journal
 from tenants.models import Change, CheckUp, CrmConnection, Tenant, UisConnection, new_hook
 
 # What a client may have by the million, calls with their history; the rest of him goes in one transaction.
@@ -45,7 +45,7 @@ class Left:
             _("Work has stopped. The keys are deleted, and the addresses answer nobody any more."),
             still_on % {"refusal": self.refusal.rstrip(".")} if self.refusal else off,
             _("Tell the client to switch off our notifications in UIS: they lead nowhere now."),
-            _("His data will be deleted on %(day)s.") % {"day": date_format(self.erased_from, "DATE_FORMAT")},
+            _("His data will be deleted on %(day)s.") % {"day": date_format(self.erased_from, clock.DAY)},
         ]
 
 
@@ -59,7 +59,7 @@ def leave(tenant: Tenant, *, now: datetime, by: User | AnonymousUser | None = No
     if not refusal:
         CrmConnection.objects.filter(tenant=was).update(registered_at=None)
     tenant.refresh_from_db()
-    left_at = tenant.left_at or now
+    left_at = (tenant.left_at or now).astimezone(tenant.zone)
     return Left(left_at=left_at, erased_from=left_at + timedelta(days=tenant.keep_days), refusal=refusal)
 
 

@@ -36,6 +36,11 @@ SENTENCES: Mapping[str, str | Promise] = {
     ),
     TemplateCode.MISSING: _("The body lacks these lines: %(names)s. Copy the template again."),
 }
+# Those no client sets up, but UIS may send.
+_OTHER_EVENTS: Mapping[str, str | Promise] = {
+    Event.INCOMING: _("Incoming call"),
+    Event.TALK_FINISHED: _("Talk finished"),
+}
 
 
 class State(StrEnum):
@@ -98,6 +103,13 @@ def name(event: Event) -> str:
     """Return how UIS calls the event, in the language that is active."""
     title = templates.title(event)
     return title.russian if (get_language() or "").startswith("ru") else title.english
+
+
+def event_word(word: str) -> str:
+    """Return the name of what a notification calls its event; a word we do not know as it is."""
+    if word in EVENTS:
+        return name(Event(word))
+    return str(_OTHER_EVENTS.get(word, word))
 
 
 def says(fault: TemplateFault) -> str:

@@ -8,8 +8,9 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from tenants import edits, journal
-from tenants.forms import CrmForm, EmployeeFormSet, PartForm, UisForm, key_hint, status_choices
+from connector_project.readonly import Titled
+from tenants import clock, edits, journal
+from tenants.forms import CrmForm, EmployeeFormSet, PartForm, TenantForm, UisForm, key_hint, status_choices
 from tenants.models import (
     ACTIVATION_TERM,
     Change,
@@ -21,9 +22,9 @@ from tenants.models import (
     VirtualNumber,
 )
 from tenants.onboarding import free_slug
+from tenants.words import STATUS_FIELDS
 
-DENIAL = ("denied_at", "denied_code", "denied_says")
-STATUS_FIELDS = ("status_free", "status_busy", "status_dinner", "status_break")
+SAID = ("denied_code", "denied_says")
 FOLDED = ("collapse",)
 
 
@@ -37,7 +38,7 @@ class ConnectionInline(admin.StackedInline[Any, Tenant]):
 
     def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
         if obj is None:
-            return ((None, {"fields": self.short}),)
+            return ((None, {"fields": self.short, "description": _("Keys may be left to the client.")}),)
         if self.has_change_permission(request, obj):
             return super().get_fieldsets(request, obj)
         # Where nothing can be typed, Django would show the value itself.
@@ -56,12 +57,19 @@ class UisInline(ConnectionInline):
     form = UisForm
     key_name = "access_token"
     short = ("brand", "access_token")
+    answered = (
+        clock.whole(UisConnection, "denied_at"),
+        *SAID,
+        clock.whole(UisConnection, "synced_at"),
+        "oversized",
+        clock.whole(UisConnection, "old_hook_until"),
+    )
     fieldsets = (
         (None, {"fields": ("brand", "access_token", "agent_user_id")}),
-        (_("What UIS answers"), {"fields": (*DENIAL, "synced_at", "oversized", "old_hook_until")}),
+        (_("What UIS answers"), {"fields": answered}),
         (_("Seldom needed"), {"fields": ("time_zone", "media_host", "data_limits", "call_limits"), "classes": FOLDED}),
     )
-    readonly_fields = (*DENIAL, "synced_at", "oversized", "old_hook_until", "data_limits", "call_limits", "key_end")
+    readonly_fields = (*answered, "data_limits", "call_limits", "key_end")
 
 
 class CrmInline(ConnectionInline):
@@ -69,12 +77,19 @@ class CrmInline(ConnectionInline):
     form = CrmForm
     key_name = "key"
     short = ("address", "key")
+    answered = (
+        clock.whole(CrmConnection, "denied_at"),
+        *SAID,
+        "served_version",
+        "module_code",
+        clock.whole(CrmConnection, "registered_at"),
+    )
     fieldsets = (
         (None, {"fields": ("address", "key", "site")}),
-        (_("What the CRM answers"), {"fields": (*DENIAL, "served_version", "module_code", "registered_at")}),
+        (_("What the CRM answers"), {"fields": answered}),
         (_("Seldom needed"), {"fields": ("version", "time_zone"), "classes": FOLDED}),
     )
-    readonly_fields = (*DENIAL, "served_version", "module_code", "registered_at", "key_end")
+    readonly_fields = (*answered, "key_end")
 
 
 class RulesInline(admin.StackedInline[Any, Tenant]):
@@ -109,8 +124,8 @@ class RulesInline(admin.StackedInline[Any, Tenant]):
 class EmployeeInline(admin.TabularInline[Employee, Tenant]):
     model = Employee
     formset = EmployeeFormSet
-    fields = ("full_name", "extension", "email", "crm_user_id", "linked_by", "own_number", "is_dismissed")
-    readonly_fields = ("full_name", "extension", "email", "linked_by", "is_dismissed")
+    fields = ("full_name", "extension", "email", "crm_user_id", "linked_by", "own_number", "works")
+    readonly_fields = ("full_name", "extension", "email", "linked_by", "works")
     extra = 0
     can_delete = False
 
@@ -119,10 +134,18 @@ class EmployeeInline(admin.TabularInline[Employee, Tenant]):
 
     def get_formset(self, request: HttpRequest, obj: Tenant | None = None, **kwargs: Any) -> Any:
         formset = super().get_formset(request, obj, **kwargs)
-        field: Any = formset.form.base_fields["own_number"]
+        fields: dict[str, Any] = formset.form.base_fields
+        for name in ("crm_user_id", "own_number"):  # On a phone there is no head over the column.
+            if name in fields:
+                fields[name].widget.attrs |= {"placeholder": fields[name].label, "aria-label": fields[name].label}
+        field: Any = fields["own_number"]
         # One query for all rows, not one for each.
         field.choices = [("", "—"), *((number.pk, str(number)) for number in VirtualNumber.objects.filter(tenant=obj))]
         return formset
+
+    @admin.display(description=_("works in UIS"), boolean=True)
+    def works(self, employee: Employee) -> bool:
+        return not employee.is_dismissed
 
 
 class NumberInline(admin.TabularInline[VirtualNumber, Tenant]):
@@ -132,9 +155,12 @@ class NumberInline(admin.TabularInline[VirtualNumber, Tenant]):
     extra = 0
 
 
-class TenantAdmin(admin.ModelAdmin[Tenant]):
+class TenantAdmin(Titled):
     """A client's page: a short one for a new client, all of his on one for the others; every change is journalled."""
 
+    form = TenantForm
+    title_of_new = _("New client")
+    times = tuple(clock.whole(Tenant, name) for name in ("created_at", "activated_at", "left_at"))
     add_fieldsets = ((None, {"fields": ("name", "language", "time_zone")}),)
     fieldsets = (
         (None, {"fields": ("name", "slug", "language")}),
@@ -142,10 +168,13 @@ class TenantAdmin(admin.ModelAdmin[Tenant]):
             _("Working hours and term"),
             {"fields": ("time_zone", ("works_from", "works_till", "works_weekends"), "keep_days")},
         ),
-        (_("How he came and went"), {"fields": (("created_at", "activated_at", "left_at"),), "classes": FOLDED}),
+        (_("Joined and left"), {"fields": (times,), "classes": FOLDED}),
     )
-    readonly_fields = ("activated_at", "created_at", "left_at")
+    readonly_fields = times
     inlines = (UisInline, CrmInline, RulesInline, EmployeeInline, NumberInline)
+
+    def title_of(self, obj: Tenant) -> str:
+        return obj.name
 
     def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
         return self.add_fieldsets if obj is None else super().get_fieldsets(request, obj)

@@ -1,16 +1,23 @@
 """What may be typed on a client's page: keys are written and never read, a connection changed is tried again."""
 
 from typing import Any
+from zoneinfo import available_timezones
 
 from django import forms
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from tenants import words
 from tenants.models import CrmConnection, Employee, Tenant, UisConnection, UisStatus
 
-STANDARD_STATUSES = ("available", "break", "do_not_disturb", "not_at_workplace", "not_at_work")
 # Of a shorter key four letters would be too much.
 SHORTEST_HINTED = 12
+
+
+def time_zones() -> list[tuple[str, str]]:
+    """Return what may be chosen as a time zone."""
+    return [(name, name) for name in sorted(available_timezones())]
 
 
 class KeyField(forms.CharField):
@@ -20,6 +27,24 @@ class KeyField(forms.CharField):
         super().__init__(
             **kwargs | {"required": False, "widget": forms.PasswordInput(attrs={"autocomplete": "new-password"})}
         )
+
+
+class TenantForm(forms.ModelForm[Tenant]):
+    """A client's own values."""
+
+    time_zone = forms.ChoiceField(label=_("time zone"), choices=time_zones, initial="Europe/Moscow")
+
+    class Meta:
+        model = Tenant
+        fields = ("name", "slug", "language", "time_zone", "works_from", "works_till", "works_weekends", "keep_days")
+        # The admin's own clock would offer the server's time.
+        widgets = dict.fromkeys(("works_from", "works_till"), forms.TimeInput(attrs={"type": "time"}, format="%H:%M"))
+        help_texts = dict.fromkeys(("works_from", "works_till"), _("By the client's time zone."))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "time_zone" in self.fields:  # It is not where it can only be looked at.
+            self.fields["time_zone"].label = capfirst(self.fields["time_zone"].label)
 
 
 class PartForm(forms.ModelForm[Any]):
@@ -36,6 +61,8 @@ class ConnectionForm(PartForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.label = capfirst(field.label)
         stored = getattr(self.instance, self.key_name, "")
         more = gettext("type a new one to replace it") if stored else ""
         self.fields[self.key_name].help_text = "; ".join(filter(None, [key_hint(stored), more]))
@@ -95,5 +122,10 @@ def key_hint(key: str) -> str:
 
 def status_choices(tenant: Tenant | None) -> list[tuple[str, str]]:
     """Return the statuses the client has in UIS; before the first sync the standard ones."""
-    own = [(status.code, status.name or status.code) for status in UisStatus.objects.filter(tenant=tenant)]
-    return own or [(word, word) for word in STANDARD_STATUSES]
+    own = UisStatus.objects.filter(tenant=tenant)
+    return [(status.code, status.name or words.uis_status(status.code)) for status in own] or standard_statuses()
+
+
+def standard_statuses() -> list[tuple[str, str]]:
+    """Return the statuses every account has in UIS."""
+    return [(word, str(text)) for word, text in words.UIS_STATUSES.items()]

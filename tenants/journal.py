@@ -12,6 +12,7 @@ from django.db import models
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 
+from tenants import words
 from tenants.models import Change, CrmConnection, Tenant, TransferRules, UisConnection
 
 By = User | AnonymousUser | None
@@ -131,6 +132,8 @@ def _field(model: type[models.Model], name: str) -> Any:
 
 
 def _value(field: Any, text: str) -> str:
+    if field.name in words.STATUS_FIELDS:
+        return words.uis_status(text)
     if isinstance(field, models.BooleanField):
         return {"True": gettext("yes"), "False": gettext("no")}.get(text, text)
     return str(dict(field.flatchoices).get(text, text)) if getattr(field, "choices", None) else text

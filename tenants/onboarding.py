@@ -8,6 +8,12 @@ from django.utils.text import slugify
 
 from tenants.models import ACTIVATION_TERM, CrmConnection, Tenant, TransferRules, UisConnection, VirtualNumber
 
+# How Russian letters are written in Latin ones; hard and soft signs are left out.
+_LATIN = str.maketrans(
+    dict(zip("абвгдеёзийклмнопрстуфыэ", "abvgdeeziyklmnoprstufye", strict=True))
+    | {"ж": "zh", "х": "kh", "ц": "ts", "ч": "ch", "ш": "sh", "щ": "shch", "ъ": "", "ь": "", "ю": "yu", "я": "ya"}
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class NewTenant:
@@ -75,7 +81,7 @@ def add(new: NewTenant, *, now: datetime) -> Tenant:
 
 
 def free_slug(name: str) -> str:
-    """Return a short name nobody has; a name in Cyrillic letters leaves none of its own."""
-    wanted = slugify(name)[:60] or "client"
+    """Return a short name nobody has: the name in Latin letters, where any can be made of it."""
+    wanted = slugify(name.lower().translate(_LATIN))[:60] or "client"
     taken = set(Tenant.objects.filter(slug__startswith=wanted).values_list("slug", flat=True))
     return next(slug for slug in (wanted, *(f"{wanted}-{n}" for n in range(2, len(taken) + 3))) if slug not in taken)

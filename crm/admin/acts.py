@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -11,11 +10,13 @@ from connector_project.queue import enqueue
 from crm import checkup, leaving, module, progress
 from crm.models import Activation
 from telephony import calls, route
+from tenants import clock
 from tenants.finding import Text
 from tenants.journal import By
 from tenants.models import Tenant
 
 LEFT = _("The client has left.")
+NO_KEYS = _("The keys are missing. Enter them below, or send the client the link.")
 
 
 class Refused(Exception):
@@ -30,7 +31,7 @@ def is_looking(tenant: Tenant, *, now: datetime) -> bool:
 def check(tenant: Tenant, now: datetime) -> str:
     """Have a worker look at both sides."""
     checkup.ask(tenant, now=now)
-    return gettext("A worker is looking at the client; reload this page in a few seconds.")
+    return gettext("The check is running; reload this page in a few seconds.")
 
 
 def no_check(tenant: Tenant, now: datetime) -> Text:
@@ -54,7 +55,10 @@ def no_activation(tenant: Tenant, _now: datetime) -> Text:
     if tenant.is_paused:
         return _("The client is paused. Resume him first.")
     is_well = tenant.is_live and not tenant.uis.denied_at and not tenant.crm.denied_at
-    return _("The client is active already.") if is_well else ""
+    if is_well:
+        return _("The client is active already.")
+    has_keys = tenant.uis.access_token and tenant.crm.address and tenant.crm.key
+    return "" if has_keys else NO_KEYS
 
 
 def pause(tenant: Tenant, _now: datetime) -> str:
@@ -80,7 +84,7 @@ def no_resuming(tenant: Tenant, _now: datetime) -> Text:
 def sync(tenant: Tenant, _now: datetime) -> str:
     """Bring people and numbers, and link them."""
     enqueue(route.SYNC, tenant.pk)
-    return gettext("Employees and numbers are being brought; reload this page in a minute.")
+    return gettext("Employees and numbers are being loaded; reload this page in a minute.")
 
 
 def no_sync(tenant: Tenant, _now: datetime) -> Text:
@@ -88,6 +92,11 @@ def no_sync(tenant: Tenant, _now: datetime) -> Text:
     if not tenant.is_live:
         return _("The client is not active.")
     return _("UIS does not let us in. That comes first.") if tenant.uis.denied_at else ""
+
+
+def no_link(tenant: Tenant, _now: datetime) -> Text:
+    """Refuse where the page it would lead to is shut."""
+    return LEFT if tenant.left_at else ""
 
 
 def make_link(tenant: Tenant, now: datetime) -> str:
@@ -99,7 +108,7 @@ def make_link(tenant: Tenant, now: datetime) -> str:
 def link_message(tenant: Tenant) -> str:
     """Show the link to the client's page, this once."""
     says = gettext("The activation link, shown only now. Copy it and hand it to the client; it is valid until %(day)s.")
-    day = date_format(tenant.activation_expires_at or tenant.created_at, "DATE_FORMAT")
+    day = clock.day(tenant, tenant.activation_expires_at or tenant.created_at)
     return format_html('{}<br><code class="desk-link">{}</code>', says % {"day": day}, module.activation_url(tenant))
 
 
@@ -150,9 +159,4 @@ def no_leaving(tenant: Tenant, _now: datetime) -> Text:
 
 def nothing(_tenant: Tenant, _now: datetime) -> str:
     """Do nothing."""
-    return ""
-
-
-def never(_tenant: Tenant, _now: datetime) -> Text:
-    """Refuse nobody."""
     return ""

@@ -28,6 +28,8 @@ class Button:
     act: Callable[[Tenant, datetime], str] = acts.nothing  # returns what to say afterwards
     alone: Callable[[Tenant, datetime, By], str] | None = None  # instead of `act`: asks the CRM, writes its own row
     warnings: tuple[Text, ...] = ()  # what a person must know before; with them he is asked first
+    confirm: Text = ""  # what the button says that answers yes
+    look: str = "quiet"  # how it looks: "main", "quiet" or "danger"
 
 
 def press(button: Button, pk: int, *, by: By, now: datetime) -> str:
@@ -60,8 +62,22 @@ def offered(tenant: Tenant, *, now: datetime) -> list[Button]:
 
 _ALL = (
     Button(name="check", label=_("Check now"), verb=Verb.CHECKED, refusal=acts.no_check, act=acts.check),
-    Button(name="activate", label=_("Activate"), verb=Verb.ACTIVATED, refusal=acts.no_activation, act=acts.activate),
-    Button(name="resume", label=_("Resume"), verb=Verb.RESUMED, refusal=acts.no_resuming, act=acts.resume),
+    Button(
+        name="activate",
+        label=_("Activate"),
+        verb=Verb.ACTIVATED,
+        refusal=acts.no_activation,
+        act=acts.activate,
+        look="main",
+    ),
+    Button(
+        name="resume",
+        label=_("Resume"),
+        verb=Verb.RESUMED,
+        refusal=acts.no_resuming,
+        act=acts.resume,
+        look="main",
+    ),
     Button(name="sync", label=_("Sync now"), verb=Verb.SYNCED, refusal=acts.no_sync, act=acts.sync),
     Button(
         name="pause",
@@ -69,6 +85,7 @@ _ALL = (
         verb=Verb.PAUSED,
         refusal=acts.no_pause,
         act=acts.pause,
+        confirm=_("Pause"),
         warnings=(
             _("No card opens in the CRM, no call is uploaded, and a click on a number there starts no call."),
             _("Whatever UIS tells is kept and worked off when the client is resumed; cards are not made up for."),
@@ -78,8 +95,9 @@ _ALL = (
         name="link",
         label=_("New activation link"),
         verb=Verb.LINK_MADE,
-        refusal=acts.never,
+        refusal=acts.no_link,
         act=acts.make_link,
+        confirm=_("Create a new link"),
         warnings=(
             _("The link made before stops working at once."),
             _("The new one is shown once, right after this, and works for 14 days. Copy it and hand it to the client."),
@@ -91,6 +109,11 @@ _ALL = (
         verb=Verb.LINK_REVOKED,
         refusal=acts.no_revoking,
         act=acts.revoke_link,
+        confirm=_("Revoke the link"),
+        warnings=(
+            _("The client can no longer open his page, by whichever link he has."),
+            _("What is set up goes on working. A new link can be made at any time."),
+        ),
     ),
     Button(
         name="rotate",
@@ -98,6 +121,7 @@ _ALL = (
         verb=Verb.HOOK_ROTATED,
         refusal=acts.no_rotation,
         act=acts.rotate,
+        confirm=_("Change the address"),
         warnings=(
             _("UIS and the CRM reach us at an address that nobody else knows. It gets a new secret part."),
             _("The CRM is told by itself."),
@@ -113,10 +137,12 @@ _ALL = (
         verb=Verb.LEFT,
         refusal=acts.no_leaving,
         alone=acts.leave,
+        confirm=_("Yes, switch the client off"),
+        look="danger",
         warnings=(
             _("Nothing more passes between UIS and the CRM, and our module in the CRM is switched off."),
             _("When the client's term is over, his calls and all else that we keep of him are deleted for good."),
-            _("Until then he comes back by being activated again."),
+            _("The keys are deleted at once. Until then he can come back: enter new keys, press Activate."),
         ),
     ),
 )

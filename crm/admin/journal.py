@@ -6,7 +6,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.readonly import ReadOnlyAdmin
-from tenants import journal
+from tenants import clock, journal
 from tenants.models import Change
 
 
@@ -14,12 +14,13 @@ from tenants.models import Change
 class ChangeAdmin(ReadOnlyAdmin):
     """One line for each value a person changed, and for each button he pressed."""
 
-    list_display = ("at", "tenant_name", "who", "what", "what_part", "what_field", "before", "after")
+    told = ("tenant_name", "who", "what", "what_part", "what_field", "before", "after")
+    list_display = (clock.short(Change, "at", names_clock=True), *told)
     list_filter = ("verb", "is_client", ("user", admin.RelatedOnlyFieldListFilter), "tenant")
     search_fields = ("tenant_name", "part")
-    list_select_related = ("user",)
+    list_select_related = ("user", "tenant")
     show_facets = admin.ShowFacets.NEVER
-    fields = readonly_fields = list_display
+    fields = readonly_fields = (clock.whole(Change, "at"), *told)
 
     def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
         return False

@@ -58,7 +58,7 @@ class MappingMixin(admin.ModelAdmin[Tenant]):
         return {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": _("Mapping doctor"),
+            "title": _("Who is bound to whom"),
             "subtitle": str(tenant),
             "tenant": tenant,
             "mapping": found,
@@ -106,7 +106,7 @@ def _bind(said: Said, note: Note, _now: datetime) -> str:
     old = _user_of(employee)
     mapping.bind(employee, user)
     note(Verb.BOUND, part=employee, field="crm_user_id", old=old, new=_named(user))
-    says = _("%(employee)s is bound to %(user)s. The CRM learns the extension in a moment.")
+    says = _("%(employee)s is bound to %(user)s. The extension will soon be in the CRM.")
     return says % {"employee": employee, "user": user}
 
 

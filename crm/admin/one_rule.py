@@ -13,9 +13,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from tenants import journal
-from tenants.admin import STATUS_FIELDS
-from tenants.forms import STANDARD_STATUSES
+from tenants.forms import standard_statuses
 from tenants.models import Change, TransferRules
+from tenants.words import STATUS_FIELDS, uis_status
 
 # These mean something only together with the client's own lists.
 _OF_OWN_LISTS = {"number_filter", "employee_filter", "contact_filter", "contacts"}
@@ -64,7 +64,7 @@ def value_field(rule: str) -> forms.Field:
     field = RULES[rule]
     label = capfirst(field.verbose_name)
     if rule in STATUS_FIELDS:  # Statuses of a client's own are known to nobody else.
-        return forms.ChoiceField(label=label, choices=[(word, word) for word in STANDARD_STATUSES])
+        return forms.ChoiceField(label=label, choices=standard_statuses())
     if isinstance(field, models.BooleanField):
         return forms.TypedChoiceField(label=label, choices=YES_NO, coerce=lambda word: word == "True")
     typed: forms.Field = field.formfield(label=label)
@@ -93,6 +93,8 @@ def change(pks: Sequence[int], rule: str, value: object, *, by: Any, now: dateti
 
 def words(rule: str, value: object) -> str:
     """Return a rule's value the way a person reads it."""
+    if rule in STATUS_FIELDS:
+        return uis_status(str(value))
     if isinstance(value, bool):
         return gettext("yes") if value else gettext("no")
     return str(dict(RULES[rule].flatchoices).get(value, value))

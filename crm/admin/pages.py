@@ -89,8 +89,9 @@ class OneRuleMixin(admin.ModelAdmin[Tenant]):
         self, request: HttpRequest, *, form: one_rule.RuleForm, rule: str = "", is_preview: bool = False
     ) -> HttpResponse:
         lines = one_rule.preview(form.pks(), rule, form.cleaned_data["value"]) if is_preview else []
-        unchanged = len(form.pks()) - len(lines) if is_preview else 0
-        more = {"rule": rule, "is_preview": is_preview, "lines": lines, "unchanged": unchanged}
+        chosen = len(str(form["clients"].value()).split(","))
+        more = {"rule": rule, "is_preview": is_preview, "lines": lines, "chosen": chosen}
+        more |= {"unchanged": chosen - len(lines), "is_vain": is_preview and not lines}
         where = reverse("admin:tenants_tenant_rule")
         return _page(self, request, "rule", title=gettext("One rule for many clients"), form=form, where=where, **more)
 

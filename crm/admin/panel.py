@@ -10,7 +10,7 @@ from crm.admin.journal import who
 from crm.diagnosis import Diagnosis, Pulse
 from crm.models import Activation
 from crm.progress import STEPS
-from tenants import journal
+from tenants import clock, journal
 from tenants.finding import Finding
 from tenants.models import Change, Tenant
 
@@ -62,10 +62,10 @@ def of(tenant: Tenant, *, may_press: bool, now: datetime) -> Panel:
     return Panel(
         diagnosis=diagnosis.diagnose(tenant, pulse=pulse, now=now),
         pulse=pulse,
-        last_event=diagnosis.said_at(tenant, pulse.last_event_at, now=now),
-        link_until=diagnosis.said_at(tenant, until, now=now) if until and until > now else "",
+        last_event=clock.said_at(tenant, pulse.last_event_at, now=now),
+        link_until=clock.said_at(tenant, until, now=now) if until and until > now else "",
         buttons=buttons.offered(tenant, now=now) if may_press else [],
-        looked_at=diagnosis.said_at(tenant, last.checked_at if last else None, now=now),
+        looked_at=clock.said_at(tenant, last.checked_at if last else None, now=now),
         is_looking=acts.is_looking(tenant, now=now),
         failing=[finding for finding in found if not finding.is_ok],
         fine=[finding for finding in found if finding.is_ok],
@@ -89,7 +89,7 @@ def _journal(tenant: Tenant, *, now: datetime) -> list[Written]:
     rows = Change.objects.filter(tenant=tenant).select_related("user")[:JOURNAL_ROWS]
     return [
         Written(
-            diagnosis.said_at(tenant, change.at, now=now),
+            clock.said_at(tenant, change.at, now=now),
             who(change),
             change.get_verb_display(),
             journal.told(change),

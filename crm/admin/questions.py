@@ -38,7 +38,7 @@ QUESTIONS = {
     "crm": Question(_("denied by the CRM"), lambda _now: Q(crm__denied_at__isnull=False, left_at=None)),
     "silent": Question(_("no events for an hour in working hours"), lambda _now: Q(rank=State.SILENT)),
     "unlinked": Question(_("unlinked employees"), _unlinked),
-    "checks": Question(_("checks that fail"), lambda _now: Q(checkup__failing__gt=0, left_at=None)),
+    "checks": Question(_("failing checks"), lambda _now: Q(checkup__failing__gt=0, left_at=None)),
     "activation": Question(
         _("activation stopped or not begun"), lambda _now: Q(rank__in=[State.STOPPED, State.NOT_ACTIVATED])
     ),

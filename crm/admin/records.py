@@ -1,23 +1,48 @@
 """What the CRM asked, and the cards we opened there."""
 
+from collections.abc import Mapping
+
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from connector_project.readonly import ReadOnlyAdmin
 from crm.models import Command, Popup
+from crm.retailcrm.types import Hangup
+from tenants import clock, words
+from tenants.finding import Text
+
+HANGUPS: Mapping[str, Text] = {
+    Hangup.ANSWERED: _("answered"),
+    Hangup.NO_ANSWER: _("no answer"),
+    Hangup.BUSY: _("busy"),
+    Hangup.CANCELLED: _("cancelled"),
+    Hangup.FAILED: _("failed"),
+}
 
 
 @admin.register(Command)
 class CommandAdmin(ReadOnlyAdmin):
     """Clicks and statuses."""
 
-    list_display = ("received_at", "tenant", "kind", "employee", "contact", "status", "state", "reason", "session_id")
+    list_display = (
+        clock.short(Command, "received_at", names_clock=True),
+        *("tenant", "kind", "employee", "contact", "shown_status", "state", "reason", "session_id"),
+    )
     list_filter = ("kind", "state", "reason", "tenant")
     search_fields = ("=session_id", "contact__endswith")
     list_select_related = ("tenant", "employee")
+    fields = readonly_fields = (
+        *("tenant", "kind", clock.whole(Command, "received_at"), "asked", "employee", "contact", "number"),
+        *("shown_status", "state", "reason", "says", "session_id", clock.whole(Command, "finished_at")),
+    )
 
     def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
         return False
+
+    @admin.display(description=_("status"), ordering="status")
+    def shown_status(self, command: Command) -> str:
+        return words.crm_status(command.status)
 
 
 @admin.register(Popup)
@@ -25,19 +50,23 @@ class PopupAdmin(ReadOnlyAdmin):
     """Cards."""
 
     list_display = (
-        "received_at",
-        "tenant",
-        "employee",
-        "direction",
-        "contact",
-        "state",
-        "hangup",
-        "sent_at",
-        "accepted_at",
+        clock.short(Popup, "received_at", names_clock=True),
+        *("tenant", "employee", "direction", "contact", "state", "how_closed"),
+        clock.short(Popup, "sent_at"),
+        clock.short(Popup, "accepted_at"),
     )
     list_filter = ("state", "direction", "tenant")
     search_fields = ("=session_id", "contact__endswith")
     list_select_related = ("tenant", "employee")
+    fields = readonly_fields = (
+        *("tenant", "session_id", "employee", "direction", "contact", "number", "code", "crm_user_id"),
+        *("state", "how_closed", "unknown", "says"),
+        *(clock.whole(Popup, name) for name in ("rang_at", "received_at", "sent_at", "accepted_at", "closed_at")),
+    )
 
     def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
         return False
+
+    @admin.display(description=_("how it was closed"), ordering="hangup")
+    def how_closed(self, popup: Popup) -> str:
+        return str(HANGUPS.get(popup.hangup, popup.hangup))

@@ -1,7 +1,7 @@
 """Clients on the desk: the list with the sick on top, and each one's page."""
 
 from typing import Any, Literal
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ORDER_VAR, ChangeList
@@ -11,18 +11,17 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.text import capfirst
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.readonly import labelled
 from crm import diagnosis
 from crm.admin import acts, panel
 from crm.admin.mapping import MappingMixin
 from crm.admin.pages import ButtonsMixin, OneRuleMixin
 from crm.admin.questions import HowHeIs, WhatIsWrong
 from crm.diagnosis import Diagnosis, Pulse
+from tenants import clock
 from tenants.admin import TenantAdmin
-from tenants.finding import Text
 from tenants.models import Tenant
 
 
@@ -50,7 +49,7 @@ class SickFirst(ChangeList):
 class DeskAdmin(ButtonsMixin, OneRuleMixin, MappingMixin, TenantAdmin):
     """Clients."""
 
-    list_display = ("name", "state", "cause", "who", "calls_today", "last_event", "crm_address")
+    list_display = ("name", "state", "cause", "calls_today", "last_event", "crm_address")
     list_filter = (WhatIsWrong, HowHeIs, "uis__brand", "language")
     search_fields = ("name", "slug", "crm__address")
     list_per_page = 50
@@ -62,10 +61,6 @@ class DeskAdmin(ButtonsMixin, OneRuleMixin, MappingMixin, TenantAdmin):
         clients = Tenant.objects.select_related("uis", "crm", "checkup", "activation")
         return diagnosis.ranked(clients, now=timezone.now())
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        # Django's own title does not decline the word it is given.
-        return super().changelist_view(request, {"title": capfirst(gettext("clients")), **(extra_context or {})})
-
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return SickFirst
 
@@ -76,28 +71,27 @@ class DeskAdmin(ButtonsMixin, OneRuleMixin, MappingMixin, TenantAdmin):
 
     @admin.display(description=_("cause"))
     def cause(self, tenant: Tenant) -> str:
-        return _seen(tenant)[0].cause
-
-    @admin.display(description=_("who must act"))
-    def who(self, tenant: Tenant) -> str:
-        who = _seen(tenant)[0].who
-        return _labelled(_("who must act"), who.label) if who else ""
+        """Say what is wrong, and who must act."""
+        seen = _seen(tenant)[0]
+        if seen.who is None:
+            return seen.cause
+        return format_html('{} <div class="desk-who">{}: {}</div>', seen.cause, _("who must act"), seen.who.label)
 
     @admin.display(description=_("calls today"))
     def calls_today(self, tenant: Tenant) -> str:
         where = reverse("admin:telephony_call_changelist")
         count = _seen(tenant)[1].calls_today
         link = format_html('<a href="{}?tenant__id__exact={}">{}</a>', where, tenant.pk, count)
-        return _labelled(_("calls today"), link)
+        return labelled(_("calls today"), link)
 
     @admin.display(description=_("last event"))
     def last_event(self, tenant: Tenant) -> str:
-        last = diagnosis.said_at(tenant, _seen(tenant)[1].last_event_at, now=timezone.now())
-        return _labelled(_("last event"), last) if last else ""
+        last = clock.said_at(tenant, _seen(tenant)[1].last_event_at, now=timezone.now())
+        return labelled(_("last event"), last) if last else ""
 
-    @admin.display(description=_("CRM"))
+    @admin.display(description=_("CRM"), ordering="crm__address")
     def crm_address(self, tenant: Tenant) -> str:
-        return tenant.crm.address
+        return urlsplit(tenant.crm.address).netloc
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         tenant = kwargs.get("obj")
@@ -121,8 +115,3 @@ class DeskAdmin(ButtonsMixin, OneRuleMixin, MappingMixin, TenantAdmin):
 def _seen(tenant: Tenant) -> tuple[Diagnosis, Pulse]:
     seen: tuple[Diagnosis, Pulse] = vars(tenant)["seen"]
     return seen
-
-
-def _labelled(label: Text, value: object) -> str:
-    """Return a value that brings its column's name along, for screens too narrow for columns."""
-    return format_html('<span class="desk-label">{}: </span>{}', label, value)
