@@ -140,7 +140,10 @@ class EmployeeInline(admin.TabularInline[Employee, Tenant]):
                 fields[name].widget.attrs |= {"placeholder": fields[name].label, "aria-label": fields[name].label}
         field: Any = fields["own_number"]
         # One query for all rows, not one for each.
-        field.choices = [("", "—"), *((number.pk, str(number)) for number in VirtualNumber.objects.filter(tenant=obj))]
+        field.choices = [
+            ("", f"— {field.label}"),
+            *((number.pk, str(number)) for number in VirtualNumber.objects.filter(tenant=obj)),
+        ]
         return formset
 
     @admin.display(description=_("works in UIS"), boolean=True)

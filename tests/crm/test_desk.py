@@ -13,7 +13,7 @@ from django.utils import timezone, translation
 
 from crm import module
 from crm.admin import one_rule
-from crm.models import Activation
+from crm.models import Activation, Command, Popup
 from telephony.models import Call, Notification
 from tenants import journal
 from tenants.models import (
@@ -532,3 +532,134 @@ def test_rules_on_offer_are_the_scalar_ones():
         *("upload_internal", "send_recording", "recording_wait_minutes", "owner", "missed_owner", "status_sync"),
         *("status_free", "status_busy", "status_dinner", "status_break"),
     }
+
+
+def test_change_that_changes_nothing_offers_only_the_way_back(client, three):
+    TransferRules.objects.update(popup_incoming="OFF")
+    asked = {"clients": _of(three), "rule": "popup_incoming"}
+    assert "3 clients are selected." in screen.words(client.post(RULE, asked, headers=ENGLISH))
+    answer = client.post(RULE, asked | {"value": "OFF"}, headers=ENGLISH)
+    assert "Nothing to change: all 3 clients already have this value." in screen.words(answer)
+    form = answer.content.decode().split('class="desk-ask"')[1].split("</form>")[0]
+    assert "No, back" in form
+    assert "<button" not in form
+    assert "<select" not in form
+
+
+OMSK_LISTS = ["telephony_call", "telephony_notification", "crm_command", "crm_popup", "tenants_change"]
+
+
+@pytest.fixture
+def omsk(noon, db):
+    """A client in whose zone it is another time, with a row of each kind; one hour ago by every clock."""
+    tenant = add("omsk", heard=False, time_zone="Asia/Omsk")
+    at = NOON - timedelta(hours=1)
+    Call.objects.create(tenant=tenant, session_id=1, state="READY", started_at=at, ended_at=at, recorded_at=at)
+    Notification.objects.create(tenant=tenant, received_at=at, digest="x", event="waiting")
+    Command.objects.create(tenant=tenant, kind="SET_STATUS", received_at=at, status="dinner")
+    ivan = Employee.objects.create(tenant=tenant, uis_id=1, full_name="Ivan")
+    Popup.objects.create(
+        tenant=tenant, session_id=1, employee=ivan, rang_at=at, received_at=at, sent_at=at, hangup="no answered"
+    )
+    journal.note(tenant, Change.Verb.PAUSED, now=at)
+    return tenant
+
+
+@pytest.mark.parametrize("name", OMSK_LISTS)
+def test_rows_tell_the_clients_time(client, operator, omsk, name):
+    listed = client.get(reverse(f"admin:{name}_changelist"), headers={"accept-language": "ru"})
+    said = screen.words(listed)
+    assert "14:00" in said
+    assert "11:00" not in said
+    assert "8:00" not in said
+    assert ", время клиента" in said
+    assert "Всего: 1" in said
+    (page,) = set(re.findall(rf"/admin/{name.replace('_', '/')}/\d+/change/", listed.content.decode()))
+    whole = screen.words(client.get(page, headers={"accept-language": "ru"}))
+    assert "24 ноября 2026, 14:00 (Asia/Omsk)" in whole
+
+
+@pytest.mark.parametrize("name", OMSK_LISTS)
+def test_lists_are_sorted_by_the_moment(client, operator, omsk, name):
+    where = reverse(f"admin:{name}_changelist")
+    column = 1 if client.get(where).context["cl"].list_display[0] == "action_checkbox" else 0
+    for order in (f"{column}", f"-{column}"):
+        answer = client.get(where, {"o": order})
+        assert answer.status_code == 200
+        field = answer.context["cl"].queryset.query.order_by[0]
+        assert field.endswith("at")
+        assert field.startswith("-") == order.startswith("-")
+
+
+def test_clients_page_tells_its_moments_by_the_clients_clock(client, operator, omsk):
+    omsk.crm.deny("key", "no", now=NOON)
+    UisConnection.objects.update(synced_at=NOON - timedelta(days=1))
+    page = client.get(reverse("admin:tenants_tenant_change", args=[omsk.pk]), headers={"accept-language": "ru"})
+    said = screen.words(page)
+    assert "24 ноября 2026, 15:00 (Asia/Omsk)" in said
+    assert "23 ноября 2026, 15:00 (Asia/Omsk)" in said
+    assert "г.." not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "code"),
+    [
+        ("crm_popup", "нет ответа", "no answered"),
+        ("crm_command", "обед", "dinner"),
+        ("telephony_notification", "Ожидание ответа", ">waiting<"),
+    ],
+)
+def test_codes_are_told_in_words(client, operator, omsk, name, word, code):
+    html = client.get(reverse(f"admin:{name}_changelist"), headers={"accept-language": "ru"}).content.decode()
+    assert word in html
+    assert code not in html
+
+
+def test_events_are_filtered_by_their_names(client, operator, omsk):
+    where = reverse("admin:telephony_notification_changelist")
+    assert "Ожидание ответа" in screen.words(client.get(where, headers={"accept-language": "ru"}))
+    assert len(client.get(where, {"event": "waiting"}).context["cl"].result_list) == 1
+    assert len(client.get(where, {"event": "call_end"}).context["cl"].result_list) == 0
+
+
+def test_statuses_of_the_rules_and_of_the_journal_are_words(client, operator, three):
+    asked = {"clients": _of(three), "rule": "status_busy"}
+    russian = {"accept-language": "ru"}
+    assert "не беспокоить" in screen.words(client.post(RULE, asked, headers=russian))
+    preview = screen.words(client.post(RULE, asked | {"value": "not_at_work"}, headers=russian))
+    assert "one не беспокоить нет на работе" in preview
+    page = client.get(reverse("admin:tenants_tenant_change", args=[three[0].pk]), headers=russian)
+    assert '<option value="do_not_disturb" selected>не беспокоить</option>' in page.content.decode()
+    client.post(RULE, asked | {"value": "not_at_work", "confirm": "yes"})
+    assert "не беспокоить нет на работе" in screen.words(client.get("/admin/tenants/change/", headers=russian))
+
+
+def test_pages_have_titles_of_their_own(client, operator, omsk):
+    def title(where):
+        return re.search("<title>(.*?) [|]", client.get(where, headers={"accept-language": "ru"}).content.decode())[1]
+
+    assert title(LIST) == "Клиенты"
+    assert title("/admin/telephony/call/") == "Звонки"
+    assert title(f"{LIST}add/") == "Новый клиент"
+    assert title(f"{LIST}{omsk.pk}/change/") == "omsk"
+    assert title(f"/admin/telephony/call/{Call.objects.get().pk}/change/") == "Звонок 1"
+
+
+def test_manager_named_by_the_crm_is_shown_where_there_is_one(client, operator, omsk):
+    where = f"/admin/telephony/call/{Call.objects.get().pk}/change/"
+    assert "manager named by the CRM" not in client.get(where, headers=ENGLISH).content.decode().lower()
+    Call.objects.update(crm_user_id=27)
+    assert "manager named by the crm" in client.get(where, headers=ENGLISH).content.decode().lower()
+
+
+def test_hours_are_typed_by_the_clients_zone(client, operator, omsk):
+    html = client.get(f"{LIST}{omsk.pk}/change/", headers=ENGLISH).content.decode()
+    assert re.search(r'<input type="time" name="works_from" value="09:00"', html)
+    assert "By the client's time zone." in html
+    assert "vTimeField" not in html
+
+
+def test_stranger_to_a_page_reads_why(client, support):
+    answer = client.get(f"{LIST}add/", headers=ENGLISH)
+    assert answer.status_code == 403
+    assert "Your account lacks the right to do this." in screen.words(answer)

@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.urls import reverse
 from django.utils import timezone
@@ -271,6 +272,40 @@ def test_leaving_is_said_and_done_once(desk, page, tenant, crm):
         assert desk(name) == "The client has left."
     assert {"pause", "sync"} & offered(page()) == set()
     assert written() == [("LEFT", "olga")]
+
+
+def test_client_who_left_gets_no_link(desk, page, tenant):
+    desk("leave")
+    assert "link" not in offered(page())
+    token = Tenant.objects.get().activation_token
+    assert desk("link") == "The client has left."
+    assert Tenant.objects.get().activation_token == token
+
+
+@pytest.mark.parametrize(
+    ("side", "name"), [("uisconnection", "access_token"), ("crmconnection", "address"), ("crmconnection", "key")]
+)
+def test_activation_without_keys_is_refused(desk, page, run_queue, tenant, side, name):
+    Tenant.objects.update(activated_at=None)
+    apps.get_model("tenants", side).objects.update(**{name: ""})
+    assert "activate" not in offered(page())
+    assert desk("activate") == "The keys are missing. Enter them below, or send the client the link."
+    assert run_queue() == 0
+
+
+def test_each_button_that_asks_says_what_it_does(client, operator, tenant):
+    client.force_login(operator)
+    says = {
+        "pause": "Pause",
+        "link": "Create a new link",
+        "revoke": "Revoke the link",
+        "rotate": "Change the address",
+        "leave": "Yes, switch the client off",
+    }
+    for name, text in says.items():
+        html = client.get(_address(name, tenant.pk), headers=ENGLISH).content.decode()
+        assert re.search(rf'<button class="button[^"]*" type="submit">{text}</button>', html)
+        assert ("desk-act-danger" in html) == (name == "leave")
 
 
 @pytest.mark.parametrize("name", ["pause", "link", "revoke", "rotate", "leave"])

@@ -1,0 +1,29 @@
+"""Moments are told by the client's clock, with the month's name and no full stop of their own."""
+
+from datetime import datetime
+
+from django.utils import translation
+
+from tenants import clock
+from tenants.models import Tenant
+
+OMSK = Tenant(time_zone="Asia/Omsk")
+NOW = datetime.fromisoformat("2026-12-07T20:30:00+00:00")  # past midnight in Omsk
+
+
+def test_moment_is_told_by_the_clients_clock():
+    with translation.override("ru"):
+        assert clock.said_at(OMSK, NOW, now=NOW) == "2:30"
+        assert clock.said_at(OMSK, datetime.fromisoformat("2026-12-07T10:00:00+00:00"), now=NOW) == "7 декабря, 16:00"
+        assert clock.said_at(OMSK, datetime.fromisoformat("2025-01-02T10:00:00+00:00"), now=NOW) == (
+            "2 января 2025, 16:00"
+        )
+        assert clock.in_full(OMSK, NOW) == "8 декабря 2026, 2:30 (Asia/Omsk)"
+        assert clock.day(OMSK, NOW) == "8 декабря 2026"
+
+
+def test_moment_of_nobody_is_told_in_utc_and_no_moment_is_nothing():
+    with translation.override("ru"):
+        assert clock.said_at(None, NOW, now=NOW) == "20:30"
+        assert clock.in_full(None, NOW) == "7 декабря 2026, 20:30 (UTC)"
+    assert clock.said_at(OMSK, None, now=NOW) == clock.in_full(OMSK, None) == ""
