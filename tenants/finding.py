@@ -1,6 +1,6 @@
 """What a check is, and what it found: a stable code, a sentence in the person's language, who must act, and where."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 Text = str | Promise
+LONGEST_LIST = 10
 
 
 class Who(models.TextChoices):
@@ -78,3 +79,10 @@ def bad(check: Check, **about: object) -> Finding:
 def of(check: Check, *, is_ok: bool, **about: object) -> Finding:
     """Return what was found."""
     return good(check, **about) if is_ok else bad(check, **about)
+
+
+def listed(names: Iterable[object]) -> str:
+    """Return names as a list a person reads to its end."""
+    every = [str(name) for name in names]
+    more = f" … (+{len(every) - LONGEST_LIST})" if len(every) > LONGEST_LIST else ""
+    return ", ".join(every[:LONGEST_LIST]) + more

@@ -13,7 +13,7 @@ from crm.checks import words
 from crm.retailcrm import refusals
 from crm.retailcrm.client import V4, V5, RetailCrmClient
 from crm.retailcrm.types import Rights
-from tenants.finding import Finding, bad, good, of
+from tenants.finding import Finding, bad, good, listed, of
 from tenants.models import CrmConnection, Employee, Tenant, TransferRules, VirtualNumber
 
 # The version we speak, and how the CRM's own word for it begins.
@@ -22,7 +22,6 @@ SERVED = {V5: "5.", V4: "4."}
 DOORS = {refusals.KEY: words.KEY, refusals.ACCOUNT: words.ACCOUNT}
 OPEN = (words.ACCOUNT, words.KEY, words.ANSWERS)
 LATELY = timedelta(days=7)
-LONGEST_LIST = 10
 Look = Callable[[], Iterator[Finding]]
 
 
@@ -112,8 +111,8 @@ def _stores(tenant: Tenant, rights: Rights) -> Iterator[Finding]:
     out_of_reach = sorted(used - set(rights.sites))
     yield of(words.STORES, is_ok=not out_of_reach, stores=", ".join(out_of_reach))
     if len(rights.sites) > 1:
-        without = [] if tenant.crm.site else [str(number) for number in own.filter(site="")]
-        yield of(words.STORE_CHOSEN, is_ok=not without, numbers=", ".join(without[:LONGEST_LIST]))
+        without = [] if tenant.crm.site else list(own.filter(site=""))
+        yield of(words.STORE_CHOSEN, is_ok=not without, numbers=listed(without))
 
 
 def _each(tenant: Tenant, looks: Iterator[Look]) -> Iterator[Finding]:
@@ -153,8 +152,7 @@ def _module(tenant: Tenant, client: RetailCrmClient) -> Iterator[Finding]:
 def _links(tenant: Tenant) -> Finding:
     here = Employee.objects.filter(tenant=tenant, is_dismissed=False, crm_user_id=None)
     names = list(here.exclude(linked_by=Employee.LinkedBy.NOT_NEEDED).values_list("full_name", flat=True))
-    more = f" … (+{len(names) - LONGEST_LIST})" if len(names) > LONGEST_LIST else ""
-    return of(words.USERS_LINKED, is_ok=not names, names=", ".join(names[:LONGEST_LIST]) + more)
+    return of(words.USERS_LINKED, is_ok=not names, names=listed(names))
 
 
 def _others(client: RetailCrmClient, *, now: datetime) -> Iterator[Finding]:

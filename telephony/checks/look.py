@@ -11,11 +11,10 @@ from telephony import clients, points
 from telephony.checks import words
 from telephony.uis.client import UisClient
 from telephony.uis.types import Person
-from tenants.finding import Check, Finding, bad, good, of
+from tenants.finding import Check, Finding, bad, good, listed, of
 from tenants.models import Employee, Tenant, TransferRules, VirtualNumber
 
 INTEGRATION_LOOKED_BACK = timedelta(days=2)
-LONGEST_LIST = 10
 # What shuts the door, and the one check each belongs to.
 DOORS = {
     "access_token_invalid": words.KEY,
@@ -108,11 +107,11 @@ def extensions(staff: Sequence[Person], *, linked: set[int]) -> Iterator[Finding
     """Say who needs an extension and has none, and who shares one: those with a CRM user, or all when nobody has."""
     having = [person for person in staff if person.extension]
     without = [person for person in staff if not person.extension and (person.uis_id in linked or not having)]
-    yield of(words.EXTENSIONS, is_ok=not without, names=_names(person.full_name for person in without))
+    yield of(words.EXTENSIONS, is_ok=not without, names=listed(person.full_name for person in without))
     if having:
         counts = Counter(person.extension for person in having)
         shared = [f"{person.full_name} ({person.extension})" for person in having if counts[person.extension] > 1]
-        yield of(words.EXTENSIONS_UNIQUE, is_ok=not shared, names=_names(iter(shared)))
+        yield of(words.EXTENSIONS_UNIQUE, is_ok=not shared, names=listed(shared))
 
 
 def _numbers(tenant: Tenant, client: UisClient) -> Iterator[Finding]:
@@ -156,10 +155,3 @@ def _points(tenant: Tenant, *, now: datetime) -> Finding:
     low = [seen for seen in (tenant.uis.data_limits, tenant.uis.call_limits) if points.is_low_today(seen, now=now)]
     about = low[0] if low else {}
     return of(words.POINTS, is_ok=not low, left=about.get("day_remaining"), limit=about.get("day_limit"))
-
-
-def _names(names: Iterator[str]) -> str:
-    """Return names as a list a person can read to its end."""
-    listed = list(names)
-    more = f" … (+{len(listed) - LONGEST_LIST})" if len(listed) > LONGEST_LIST else ""
-    return ", ".join(listed[:LONGEST_LIST]) + more

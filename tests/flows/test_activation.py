@@ -146,9 +146,9 @@ def test_wrong_use_exits_2_and_names_the_field(add_tenant, extra):
 
 
 def test_second_client_of_one_name_gets_a_short_name_of_his_own(add_tenant):
-    assert json.loads(add_tenant()[2])["tenant"] == "client"
-    assert json.loads(add_tenant()[2])["tenant"] == "client-2"
-    assert add_tenant("--slug=client", name="Другая")[0] == 2
+    assert json.loads(add_tenant()[2])["tenant"] == "romashka"
+    assert json.loads(add_tenant()[2])["tenant"] == "romashka-2"
+    assert add_tenant("--slug=romashka", name="Другая")[0] == 2
 
 
 def test_second_run_for_the_same_client_changes_nothing(add_tenant, crm_world, pbx, crm):

@@ -121,7 +121,7 @@ def test_wrong_key_is_named_with_its_place_and_can_be_put_right(visit, newcomer,
     run_queue()
     text = visit()[1]
     assert says in text
-    assert "Who must act: the client." in text
+    assert "You can put this right yourself." in text
     assert not Tenant.objects.get(pk=newcomer.pk).is_live
     visit("keys", **KEYS)
     run_queue()
