@@ -48,7 +48,8 @@ def summarise(legs: Sequence[CallLeg], *, owner: str, expects_talk: bool, is_pat
         owner_id=owned.employee_id if owned else None,
         owner_number=owned.called if owned else "",
         talk_seconds=_talked(their),
-        wait_seconds=round((first - ordered[0].started_at).total_seconds()) if first else _longest(ordered),
+        # Never below nothing: in the hour that clocks repeat in autumn a talk may seem to begin before its call.
+        wait_seconds=max(0, round((first - ordered[0].started_at).total_seconds())) if first else _longest(ordered),
         started_at=ordered[0].started_at,
         ended_at=max(leg.started_at + timedelta(seconds=leg.total_seconds) for leg in ordered),
         contact=_first(leg.contact for leg in ordered),

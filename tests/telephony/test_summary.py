@@ -277,3 +277,11 @@ def test_summary_is_in_itself_consistent(legs, owner, expects_talk):
     assert (found.talk_seconds > 0) <= (found.result == Result.ANSWERED)
     assert found.started_at <= found.ended_at
     assert found.wait_seconds >= 0
+
+
+def test_talk_that_seems_to_begin_before_its_call_has_no_wait():
+    """02:59:50 of summer time, then 02:00:10 of winter time: UIS writes no zone."""
+    odd = replace(ANSWERED, connected_at=at(-3580))
+    found = of(odd)
+    assert found is not None
+    assert found.wait_seconds == 0
