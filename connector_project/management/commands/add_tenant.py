@@ -30,20 +30,8 @@ class Command(JsonCommand):
 
     def handle(self, *_args: Any, **said: Any) -> None:
         now = timezone.now()
-        is_russian = said["uis_brand"] != UisConnection.Brand.CALLGEAR
-        new = onboarding.NewTenant(
-            name=said["name"],
-            slug=said["slug"],
-            uis_token=said["uis_token"],
-            uis_brand=said["uis_brand"],
-            crm_url=said["crm_url"],
-            crm_key=said["crm_key"],
-            crm_version=said["crm_api"],
-            default_number=phones.digits(said["virtual_number"], is_russian=is_russian),
-            time_zone=said["timezone"],
-        )
         try:
-            tenant = onboarding.add_or_correct(new, now=now)
+            tenant = onboarding.add_or_correct(_asked(said), now=now)
         except ValidationError as exc:
             self.misused(sentence(exc))
         wrong = ""
@@ -61,3 +49,19 @@ class Command(JsonCommand):
         )
         if wrong:
             self.fail(wrong)
+
+
+def _asked(said: dict[str, Any]) -> onboarding.NewTenant:
+    """Return the options as what an operator knows of a client."""
+    is_russian = said["uis_brand"] != UisConnection.Brand.CALLGEAR
+    return onboarding.NewTenant(
+        name=said["name"],
+        slug=said["slug"],
+        uis_token=said["uis_token"],
+        uis_brand=said["uis_brand"],
+        crm_url=said["crm_url"],
+        crm_key=said["crm_key"],
+        crm_version=said["crm_api"],
+        default_number=phones.digits(said["virtual_number"], is_russian=is_russian),
+        time_zone=said["timezone"],
+    )
