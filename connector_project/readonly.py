@@ -36,6 +36,7 @@ class ReadOnlyAdmin(Titled):
 
     show_full_result_count = False
     list_per_page = 50
+    empty_value_display = ""  # nothing is better than a dash that asks what it means
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
