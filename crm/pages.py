@@ -22,7 +22,7 @@ from crm import checkup, journey, progress, testcard
 from crm.keys import KeysForm
 from telephony import route
 from tenants import journal
-from tenants.models import ACTIVATION_TERM, Change, Employee, Tenant, VirtualNumber, new_hook
+from tenants.models import Change, Employee, Tenant, VirtualNumber
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
@@ -96,9 +96,8 @@ def _opened_from_crm(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     is_known = hmac.compare_digest(request.POST.get("clientId", "").encode(), tenant.crm.client_id.encode())
     if not is_known or _is_valid(tenant):
         return _page(request, tenant) if _is_valid(tenant) else _expired(request)
-    tenant.activation_token, tenant.activation_expires_at = new_hook(), timezone.now() + ACTIVATION_TERM
     with transaction.atomic():
-        tenant.save(update_fields=["activation_token", "activation_expires_at"])
+        tenant.new_link(now=timezone.now())
         enqueue(route.LINK, tenant.pk)  # The module has the old link, which leads nowhere now.
     return _back(tenant)
 

@@ -7,7 +7,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.queue import enqueue
-from crm import checkup, leaving, module, progress
+from crm import checkup, journey, leaving, module, progress
 from crm.models import Activation
 from telephony import calls, route
 from tenants import clock
@@ -54,11 +54,9 @@ def no_activation(tenant: Tenant, _now: datetime) -> Text:
         return _("Activation is under way already.")
     if tenant.is_paused:
         return _("The client is paused. Resume him first.")
-    is_well = tenant.is_live and not tenant.uis.denied_at and not tenant.crm.denied_at
-    if is_well:
+    if progress.is_well(tenant, checkup.kept(getattr(tenant, "checkup", None))):
         return _("The client is active already.")
-    has_keys = tenant.uis.access_token and tenant.crm.address and tenant.crm.key
-    return "" if has_keys else NO_KEYS
+    return NO_KEYS if journey.missing(tenant) else ""
 
 
 def pause(tenant: Tenant, _now: datetime) -> str:
@@ -102,6 +100,7 @@ def no_link(tenant: Tenant, _now: datetime) -> Text:
 def make_link(tenant: Tenant, now: datetime) -> str:
     """Make a new link; the one before is dead."""
     tenant.new_link(now=now)
+    _tell_crm(tenant)
     return link_message(tenant)
 
 
@@ -115,6 +114,7 @@ def link_message(tenant: Tenant) -> str:
 def revoke_link(tenant: Tenant, now: datetime) -> str:
     """Shut the client's page."""
     tenant.revoke_link(now=now)
+    _tell_crm(tenant)
     return gettext("The activation link is no longer valid.")
 
 
@@ -127,9 +127,14 @@ def no_revoking(tenant: Tenant, now: datetime) -> Text:
 def rotate(tenant: Tenant, now: datetime) -> str:
     """Change the secret part of our addresses, and tell the CRM."""
     tenant.uis.rotate(now=now)
-    if tenant.activated_at and not tenant.crm.denied_at:  # Otherwise it is told once it lets us in.
-        enqueue(module.TASK, tenant.pk)
+    _tell_crm(tenant)
     return gettext("The address is changed. The client must type the new one into UIS within 24 hours.")
+
+
+def _tell_crm(tenant: Tenant) -> None:
+    """Have the module learn our new addresses; a CRM that does not let us in is told once it does."""
+    if tenant.activated_at and not tenant.crm.denied_at:
+        enqueue(module.TASK, tenant.pk)
 
 
 def no_rotation(tenant: Tenant, now: datetime) -> Text:

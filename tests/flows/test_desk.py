@@ -9,6 +9,7 @@ from django.contrib.auth.models import Group, User
 from django.urls import reverse
 from django.utils import timezone
 
+from crm import module
 from telephony.models import Call, Notification
 from tenants.models import Change, CheckUp, Employee, Tenant
 from tests import screen
@@ -368,3 +369,22 @@ def _addresses(crm):
     (module,) = crm.modules.values()
     block = _telephony(crm)
     return {module["baseUrl"], block["makeCallUrl"], block["changeUserStatusUrl"]}
+
+
+def test_module_found_gone_can_be_registered_again(desk, page, run_queue, crm, tenant):
+    crm.modules.clear()
+    desk("check")
+    run_queue()
+    assert "activate" in offered(page())
+    assert "Activation has begun" in desk("activate")
+    run_queue()
+    assert module.code(tenant) in crm.modules
+
+
+@pytest.mark.parametrize("name", ["link", "revoke"])
+def test_crm_learns_the_new_link_at_once(desk, run_queue, crm, tenant, name):
+    desk(name)
+    run_queue()
+    fresh = Tenant.objects.get(pk=tenant.pk)
+    assert fresh.activation_token != tenant.activation_token
+    assert crm.modules[module.code(tenant)]["accountUrl"] == module.activation_url(fresh)
