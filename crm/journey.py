@@ -19,14 +19,6 @@ JUST_NOW = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step of the activation."""
-
-    label: str
-    state: str  # done, running, failed, waiting
-
-
-@dataclass(frozen=True)
 class Notice:
     """What is typed into UIS for one event, and whether it has worked."""
 
@@ -52,7 +44,7 @@ class Journey:
     tenant: Tenant
     activation: Activation | None
     cause: Finding | None
-    steps: Sequence[Step]
+    steps: Sequence[progress.StepLine]
     failing: Sequence[Finding]
     passed: Sequence[Finding]
     is_well: bool
@@ -153,7 +145,7 @@ def of(tenant: Tenant, *, now: datetime) -> Journey:
         tenant=tenant,
         activation=activation,
         cause=progress.cause(activation) if activation and activation.state == Activation.State.FAILED else None,
-        steps=list(_steps(activation, is_on=is_on)),
+        steps=progress.lines(activation, is_on=is_on),
         failing=[finding for finding in findings if not finding.is_ok and not _is_a_notice(finding)],
         passed=[finding for finding in findings if finding.is_ok and not _is_a_notice(finding)],
         is_well=progress.is_well(tenant, findings),
@@ -185,18 +177,6 @@ def missing(tenant: Tenant) -> list[str]:
 def reachable(tenant: Tenant) -> QuerySet[Employee]:
     """Return the people a card can be shown to."""
     return Employee.objects.filter(tenant=tenant, is_dismissed=False, crm_user_id__isnull=False)
-
-
-def _steps(activation: Activation | None, *, is_on: bool) -> Iterable[Step]:
-    """Return every step with how it stands; before the first press all of them wait."""
-    at = progress.STEPS.index(Activation.Step(activation.step)) if activation else 0
-    state = activation.state if activation else Activation.State.NEW
-    if is_on and state == Activation.State.NEW:
-        state = Activation.State.DONE  # He was switched on by a command.
-    here = {Activation.State.RUNNING.value: "running", Activation.State.FAILED.value: "failed"}.get(state, "waiting")
-    for index, step in enumerate(progress.STEPS):
-        is_done = index < at or state == Activation.State.DONE
-        yield Step(str(step.label), "done" if is_done else here if index == at else "waiting")
 
 
 def _is_a_notice(finding: Finding) -> bool:

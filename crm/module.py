@@ -53,9 +53,8 @@ def register(
         return False
     sent = _module(tenant, codes=[*ours, *kept])
     answer = client.edit_module(sent)
-    unknown = {"unknown_users": list(answer.unknown_users), "unknown_sites": list(answer.unknown_sites)}
     _count_strays(tenant, answer, now=now)
-    if _remember(tenant, told | unknown, now=now):
+    if _remember(tenant, told, now=now):
         return True
     # He left while it was on its way: whichever request came last, the module ends switched off.
     client.edit_module(replace(sent, codes=tuple(kept), is_active=False))

@@ -1,6 +1,7 @@
 """The press of the button: one step a task, each shown as it goes, taken up again where a worker was killed."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -26,6 +27,14 @@ WINDOW = timedelta(minutes=10)
 MENDED = (words.MODULE_REGISTERED, words.MODULE_ACTIVE, words.MODULE_ADDRESSES)
 Step, State = Activation.Step, Activation.State
 STEPS = list(Step)
+
+
+@dataclass(frozen=True)
+class StepLine:
+    """One step of an activation, and how it stands: done, running, failed, waiting."""
+
+    label: str
+    state: str
 
 
 class TooManyAttempts(Exception):
@@ -97,6 +106,17 @@ def _silence(row: Activation) -> Finding:
     if Step(row.step) in {Step.UIS, Step.PEOPLE}:
         return uis_checks.refused(remote.RemoteUnavailable("UIS", "UIS did not answer in time."))
     return checks.refused(remote.RemoteUnavailable("retailCRM", "retailCRM did not answer in time."), row.tenant.crm)
+
+
+def lines(row: Activation | None, *, is_on: bool) -> list[StepLine]:
+    """Return every step with how it stands; before the first press all of them wait."""
+    at = STEPS.index(Step(row.step)) if row else 0
+    state = State(row.state) if row else State.NEW
+    if state == State.DONE or (is_on and state == State.NEW):  # The latter was switched on by a command.
+        at = len(STEPS)
+    here = {State.RUNNING: "running", State.FAILED: "failed"}.get(state, "waiting")
+    states = ["done"] * at + [here] + ["waiting"] * len(STEPS)
+    return [StepLine(str(step.label), state) for step, state in zip(STEPS, states, strict=False)]
 
 
 def cause(row: Activation) -> Finding | None:

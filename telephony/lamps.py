@@ -89,16 +89,6 @@ def look(tenant: Tenant, *, now: datetime) -> Board:
     return Board(lamps=lit, stranger=_stranger(newest.get("")))
 
 
-def lamps(tenant: Tenant, *, now: datetime) -> list[Lamp]:
-    """Return one lamp for each event a client sets up."""
-    return look(tenant, now=now).lamps
-
-
-def strangers(tenant: Tenant, *, now: datetime) -> Stranger | None:
-    """Return the newest notification that tells no event at all, or None."""
-    return look(tenant, now=now).stranger
-
-
 def name(event: Event) -> str:
     """Return how UIS calls the event, in the language that is active."""
     title = templates.title(event)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 from django.apps import apps
 from django.contrib.auth.models import AnonymousUser, User
@@ -21,6 +21,18 @@ _ONLY_ONES = (Tenant, UisConnection, CrmConnection, TransferRules)
 _APP = Tenant._meta.app_label
 
 
+class About(TypedDict, total=False):
+    """What a row may tell, besides whose it is and what was done."""
+
+    now: Required[datetime]
+    by: By
+    is_client: bool
+    part: object
+    field: object
+    old: object
+    new: object
+
+
 @dataclass(frozen=True)
 class Told:
     """One row of the journal in words, in the language that is active."""
@@ -31,46 +43,25 @@ class Told:
     new: str
 
 
-def note(
-    tenant: Tenant,
-    verb: Change.Verb,
-    *,
-    now: datetime,
-    by: By = None,
-    is_client: bool = False,
-    part: object = "",
-    field: object = "",
-    old: object = "",
-    new: object = "",
-) -> None:
+def note(tenant: Tenant, verb: Change.Verb, **about: Unpack[About]) -> None:
     """Write one row. `by` is the person at the desk; where nobody was logged in it is the client, or the CRM."""
-    row(tenant, verb, now=now, by=by, is_client=is_client, part=part, field=field, old=old, new=new).save()
+    row(tenant, verb, **about).save()
 
 
-def row(
-    tenant: Tenant,
-    verb: Change.Verb,
-    *,
-    now: datetime,
-    by: By = None,
-    is_client: bool = False,
-    part: object = "",
-    field: object = "",
-    old: object = "",
-    new: object = "",
-) -> Change:
+def row(tenant: Tenant, verb: Change.Verb, **about: Unpack[About]) -> Change:
     """Return a row that is not written yet, for those who write many at once."""
+    by = about.get("by")
     return Change(
         tenant=tenant,
         tenant_name=tenant.name,
-        at=now,
+        at=about["now"],
         user=by if isinstance(by, User) else None,
-        is_client=is_client,
+        is_client=about.get("is_client", False),
         verb=verb,
-        part=_named(part)[:250],
-        field=str(field)[:100],
-        old=shown(old),
-        new=shown(new),
+        part=_named(about.get("part", ""))[:250],
+        field=str(about.get("field", ""))[:100],
+        old=shown(about.get("old", "")),
+        new=shown(about.get("new", "")),
     )
 
 

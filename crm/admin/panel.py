@@ -4,25 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from crm import checkup, diagnosis
+from crm import checkup, diagnosis, progress
 from crm.admin import acts, buttons
 from crm.admin.journal import who
 from crm.diagnosis import Diagnosis, Pulse
 from crm.models import Activation
-from crm.progress import STEPS
 from tenants import clock, journal
 from tenants.finding import Finding
 from tenants.models import Change, Tenant
 
 JOURNAL_ROWS = 20
-
-
-@dataclass(frozen=True)
-class StepLine:
-    """One step of an activation, and how far it has come: `done`, `now`, `stopped` or `later`."""
-
-    label: str
-    state: str
 
 
 @dataclass(frozen=True)
@@ -49,7 +40,7 @@ class Panel:
     failing: Sequence[Finding]
     fine: Sequence[Finding]
     unseen: Sequence[str]
-    steps: Sequence[StepLine]
+    steps: Sequence[progress.StepLine]
     journal: Sequence[Written]
 
 
@@ -75,14 +66,10 @@ def of(tenant: Tenant, *, may_press: bool, now: datetime) -> Panel:
     )
 
 
-def _steps(row: Activation | None) -> list[StepLine]:
-    """Return the steps of an activation that is not done."""
-    if row is None or row.state == Activation.State.DONE:
-        return []
-    here = STEPS.index(Activation.Step(row.step))
-    at_work = "stopped" if row.state == Activation.State.FAILED else "now"
-    states = ["done"] * here + [at_work] + ["later"] * (len(STEPS) - here - 1)
-    return [StepLine(str(step.label), state) for step, state in zip(STEPS, states, strict=True)]
+def _steps(row: Activation | None) -> Sequence[progress.StepLine]:
+    """Return the steps of an activation that has begun and is not done."""
+    is_shown = row is not None and row.state in {Activation.State.RUNNING, Activation.State.FAILED}
+    return progress.lines(row, is_on=False) if is_shown else []
 
 
 def _journal(tenant: Tenant, *, now: datetime) -> list[Written]:

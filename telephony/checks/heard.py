@@ -21,7 +21,7 @@ def look(tenant: Tenant, *, now: datetime) -> Iterator[Finding]:
     """Yield what each check of the notifications finds; asks nobody outside."""
     yield from _clocks(tenant, now=now)
     wanted = _wanted(tenant.rules)
-    for lamp in lamps.lamps(tenant, now=now):
+    for lamp in lamps.look(tenant, now=now).lamps:
         if lamp.event not in wanted:
             continue
         name = _name(tenant, lamp.event)

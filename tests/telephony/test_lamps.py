@@ -47,11 +47,11 @@ def tell(client, hook):
 
 
 def states(tenant):
-    return [lamp.state for lamp in lamps.lamps(tenant, now=timezone.now())]
+    return [lamp.state for lamp in lamps.look(tenant, now=timezone.now()).lamps]
 
 
 def lamp_of(tenant, event):
-    return next(lamp for lamp in lamps.lamps(tenant, now=timezone.now()) if lamp.event == event)
+    return next(lamp for lamp in lamps.look(tenant, now=timezone.now()).lamps if lamp.event == event)
 
 
 def broken(event):
@@ -67,7 +67,7 @@ def test_every_lamp_is_off_before_the_first_notification(tenant):
 def test_our_template_lights_its_lamp_and_no_other(tenant, tell, bodies, event):
     stored = tell(bodies(event), event)
     lit = lamps.Lamp(event=event, state=State.GREEN, seen_at=stored.received_at)
-    assert [lamp for lamp in lamps.lamps(tenant, now=timezone.now()) if lamp.state != State.OFF] == [lit]
+    assert [lamp for lamp in lamps.look(tenant, now=timezone.now()).lamps if lamp.state != State.OFF] == [lit]
 
 
 def test_all_lamps_are_lit_without_any_event_in_the_address(tenant, tell, bodies):
@@ -136,7 +136,7 @@ def test_event_of_an_unreadable_body_is_salvaged(tenant, tell):
     tell(broken("recorded"))
     tell("{“event”: “call_end”}")
     tell('{"event": "waiting", "call_session_id": 5}', "wating")
-    lit = {lamp.event: [fault.code for fault in lamp.faults] for lamp in lamps.lamps(tenant, now=timezone.now())}
+    lit = {lamp.event: [fault.code for fault in lamp.faults] for lamp in lamps.look(tenant, now=timezone.now()).lamps}
     assert {event: codes for event, codes in lit.items() if codes} == {
         Event.WAITING: [TemplateCode.UNKNOWN_EVENT],
         Event.CALL_END: [TemplateCode.NOT_JSON],
@@ -187,10 +187,10 @@ def test_lamp_goes_out_after_a_week(tenant, tell, bodies):
     tell("words")
     Notification.objects.update(received_at=timezone.now() - LATELY + timedelta(minutes=1))
     assert states(tenant).count(State.OFF) == len(EVENTS) - 2
-    assert lamps.strangers(tenant, now=timezone.now()) is not None
+    assert lamps.look(tenant, now=timezone.now()).stranger is not None
     Notification.objects.update(received_at=timezone.now() - LATELY - timedelta(minutes=1))
     assert states(tenant) == DARK
-    assert lamps.strangers(tenant, now=timezone.now()) is None
+    assert lamps.look(tenant, now=timezone.now()).stranger is None
 
 
 def test_second_tenant_lights_nothing(tenant, stranger, tell, bodies):
@@ -209,7 +209,7 @@ def test_stranger_is_the_newest_that_tells_no_event(tenant, tell):
     tell(broken("waiting"))
     fault = TemplateFault(TemplateCode.UNKNOWN_EVENT, ("ringing",))
     expected = lamps.Stranger(seen_at=newest.received_at, faults=(fault,))
-    assert lamps.strangers(tenant, now=timezone.now()) == expected
+    assert lamps.look(tenant, now=timezone.now()).stranger == expected
 
 
 def test_two_queries_are_enough_whatever_came(tenant, tell, bodies, django_assert_num_queries):
