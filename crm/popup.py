@@ -11,7 +11,7 @@ from connector_project import remote
 from crm import clients, lines
 from crm.models import Popup, Stray
 from crm.retailcrm.types import EventAnswer, EventType, Hangup
-from telephony import calls
+from telephony import facts
 from telephony.models import Notification
 from telephony.uis.types import Event, FinishedCall, Heard, TalkStarted, WaitingCall
 from tenants.models import Employee, Tenant
@@ -26,10 +26,10 @@ ENDS = (Event.CALL_END, Event.LOST_CALL)
 
 def show(stored: Notification, *, now: datetime) -> None:
     """Open the card that a ringing phone calls for, once, or write why not."""
-    said = calls.read(stored)
+    said = facts.read(stored)
     if not isinstance(said, WaitingCall) or stored.outcome != Outcome.QUEUED:
         return None
-    person = calls.employee_of(stored.tenant, said.employee_id)
+    person = facts.employee_of(stored.tenant, said.employee_id)
     reason, detail = _why_not(stored, said, person, now=now)
     if person is None or reason:
         return stored.close(Outcome.DROPPED, reason, detail)
@@ -45,7 +45,7 @@ def show(stored: Notification, *, now: datetime) -> None:
 
 def close(stored: Notification, *, now: datetime) -> None:
     """Close the cards that an answer or an end leaves without a reason."""
-    said = calls.read(stored)
+    said = facts.read(stored)
     if stored.outcome != Outcome.QUEUED:
         return None
     if now - stored.received_at > CLOSE_WITHIN:
@@ -172,7 +172,7 @@ def _close_if_over(popup: Popup, *, now: datetime) -> None:
         tenant=popup.tenant, session_id=popup.session_id, event__in=[*ENDS, Event.TALK_STARTED]
     ).select_related("tenant__uis")
     for stored in told:
-        said = calls.read(stored)
+        said = facts.read(stored)
         if isinstance(said, TalkStarted) and not _is_own(popup, said):
             happened_at = said.happened_at or stored.received_at
             if popup.rang_at <= happened_at:

@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from connector_project.queue import enqueue
-from telephony import route
-from telephony.models import Call, Cause, Notification, Result, Step
+from telephony import facts, route
+from telephony.facts import Staff
+from telephony.models import Call, Cause, Step
 from telephony.models.call import note_all, save_all
-from telephony.uis import notifications
-from telephony.uis.types import Event, FinishedCall, Recorded, Said
+from telephony.story import Fate, Story
+from telephony.told import Asked, dump
+from telephony.uis.types import FinishedCall, Heard
 from tenants.models import Employee, Tenant, TransferRules
 from tenants.transfer import Choices, KeptBack
 
@@ -20,43 +22,34 @@ logger = logging.getLogger(__name__)
 
 # Older calls that nobody told us of stand behind those of today.
 LIVE_FOR = timedelta(hours=3)
+NEXT = {
+    Call.State.SETTLING: route.SETTLE,
+    Call.State.COLLECTING: route.COLLECT,
+    Call.State.OWNING: route.OWNER,
+    Call.State.READY: route.UPLOAD,
+}
 
-NEXT = {Call.State.COLLECTING: route.COLLECT, Call.State.OWNING: route.OWNER, Call.State.READY: route.UPLOAD}
 
+def record(tenant: Tenant, said: FinishedCall, *, staff: Staff, now: datetime) -> Call:
+    """Write down a call found in UIS's list, and send it on its way. Needs a transaction.
 
-def record(tenant: Tenant, said: FinishedCall, *, origin: Call.Origin, now: datetime) -> Call:
-    """Write down a finished call, or what a second source tells of one; send it on its way. Needs a transaction.
-
-    Who reads UIS's list has many calls at once, and nudges them together with `resume_due`.
+    Who reads the list has many calls at once, and nudges them together with `resume_due`.
     """
-    call = Call.objects.select_for_update().filter(tenant=tenant, session_id=said.session_id).first()
-    is_new = call is None
-    if call is None:
-        call = _new(tenant, said, origin=origin, now=now)
-    elif is_within_term_again(call, now=now):
-        is_new, call.is_backlog, call.recorded_at = True, True, now
-    elif call.state in {Call.State.UPLOADED, Call.State.SKIPPED} or call.is_collected:
-        return call  # The legs have spoken, or it is done: nothing a notification says is better.
-    was_missed = call.is_missed
-    learn(call, said)
-    # Until a worker has it, a second source may still change what becomes of it: an answer, or whose phone rang.
-    is_open = call.claim_token is None and was_missed and (not call.is_missed or call.employee is None)
-    if is_new or is_open:
-        _start(call, tenant.rules, now=now)
+    call = locked(tenant, said.session_id)
+    if call is not None and not is_within_term_again(call, now=now):
+        return call
+    call = call or new(tenant, said, origin=Call.Origin.REPORT, now=now)
+    call.is_backlog, call.recorded_at = call.is_backlog or call.pk is not None, now
+    _find(call, said, heard=facts.heard_of(tenant, [said.session_id])[said.session_id], staff=staff, now=now)
     call.save()
-    if is_new:
-        is_told = origin == Call.Origin.WEBHOOK
-        call.note(Step.RECORD if is_told else Step.RECONCILE, said.event if is_told else "", now=now)
-    if origin == Call.Origin.WEBHOOK:
-        nudge(call, now=now)
+    call.note(Step.RECONCILE, now=now)
     return call
 
 
-def foresee(tenant: Tenant, said: FinishedCall, *, now: datetime) -> Call:
+def foresee(tenant: Tenant, said: FinishedCall, *, heard: Sequence[Heard], staff: Staff, now: datetime) -> Call:
     """Return the row that `record` would write for a call nobody told us of; nothing is written."""
-    call = _new(tenant, said, origin=Call.Origin.REPORT, now=now)
-    learn(call, said)
-    _start(call, tenant.rules, now=now)
+    call = new(tenant, said, origin=Call.Origin.REPORT, now=now)
+    _find(call, said, heard=heard, staff=staff, now=now)
     return call
 
 
@@ -65,24 +58,30 @@ def is_within_term_again(call: Call, *, now: datetime) -> bool:
     return call.kept_back_by == KeptBack.TOO_OLD and not call.is_too_old(now=now)
 
 
-def learn(call: Call, said: FinishedCall) -> None:
-    """Take over what a source knows and the row does not; an answer beats a miss, whatever came first."""
-    call.direction = call.direction or said.direction
-    call.contact = call.contact or said.contact
-    call.number = call.number or said.number
-    call.source = call.source or said.source
-    call.external_id = call.external_id or said.external_id
-    call.is_internal = call.is_internal or said.is_internal
-    call.talk_seconds = max(call.talk_seconds, said.talk_seconds or 0)
-    call.wait_seconds = max(call.wait_seconds, said.wait_seconds or 0)
-    call.talker_id = call.talker_id or said.talker_id
-    call.rung_ids = list(dict.fromkeys([*call.rung_ids, *said.rung_ids]))
-    if said.is_lost is not None:
-        call.is_lost = said.is_lost if call.is_lost is None else call.is_lost and said.is_lost
-    if call.talk_seconds:
-        call.is_lost = False
-    if call.is_missed:
-        call.result = said.result or call.result or Result.NO_ANSWER
+def settle(batch: Sequence[Call], *, now: datetime) -> None:
+    """Decide claimed calls of one tenant by all that was told of them by now."""
+    began, tenant = time.monotonic(), batch[0].tenant
+    heard = facts.heard_of(tenant, [call.session_id for call in batch])
+    staff, choices = Staff.of(tenant), tenant.rules.choices()
+
+    def weigh(call: Call) -> None:
+        story = facts.story_of(call, heard[call.session_id], staff=staff)
+        take_over(call, story, owner=staff.owner_of(story, call.tenant.rules))
+        _decide(call, story, choices, now=now)
+
+    finish(batch, weigh, step=Step.SETTLE, now=now, began=began)
+
+
+def take_over(call: Call, story: Story, *, owner: Employee | None) -> None:
+    """Write what the facts amount to into the row."""
+    call.direction, call.contact, call.number = story.direction, story.contact, story.number
+    call.source, call.external_id = story.source, story.external_id
+    call.is_internal, call.is_lost = story.is_internal, story.is_lost
+    call.talk_seconds, call.wait_seconds = story.talk_seconds, story.wait_seconds
+    call.started_at = story.started_at or call.started_at
+    call.ended_at = max(story.ended_at or call.ended_at, call.started_at)
+    call.rung_ids, call.result = list(story.rung_ids), story.result or ""
+    call.employee = owner
 
 
 def judge(call: Call, choices: Choices, *, now: datetime) -> bool:
@@ -96,39 +95,6 @@ def nudge(call: Call, *, now: datetime) -> None:
     """Queue the next step of a call that is due. Needs a transaction."""
     if call.next_attempt_at is not None and call.next_attempt_at <= now and call.claim_token is None:
         enqueue(NEXT[Call.State(call.state)], call.tenant_id)
-
-
-def add_recording(tenant: Tenant, said: Recorded, *, now: datetime) -> bool:
-    """Keep the link of a recording for a call that waits for it; say whether one did. Needs a transaction."""
-    call = Call.objects.select_for_update().filter(tenant=tenant, session_id=said.session_id).first()
-    if call is None or call.state != Call.State.COLLECTING or not said.link:
-        return False
-    call.record_url = call.record_url or said.link
-    if call.claim_token is None and call.stopped_at is None:
-        # Where only the recording was missing, UIS need not be asked again.
-        call.move_to(after_collecting(call, tenant.rules) if call.is_collected else Call.State.COLLECTING, now=now)
-    call.save()
-    call.note(Step.RECORD, said.event, now=now)
-    nudge(call, now=now)
-    return True
-
-
-def recording_told(tenant: Tenant, session_id: int) -> str:
-    """Return the link of a recording that was told of before the end of the call was."""
-    told = Notification.objects.filter(tenant=tenant, session_id=session_id, event=Event.RECORDED).order_by("pk")
-    for stored in told:
-        said = read(stored)
-        if isinstance(said, Recorded) and said.link:
-            return said.link
-    return ""
-
-
-def read(stored: Notification) -> Said:
-    """Return what a stored notification says."""
-    uis = stored.tenant.uis
-    return notifications.read(
-        stored.query, stored.body, event=stored.path_event, zone=uis.zone, is_russian=uis.is_russian
-    )
 
 
 @transaction.atomic
@@ -164,9 +130,9 @@ def try_again(call: Call, *, now: datetime) -> None:
         nudge(fresh, now=now)
 
 
-def resume_due(tenant: Tenant | None = None, *, now: datetime) -> int:
+def resume_due(tenant: Tenant | None = None, *, states: Sequence[Call.State] = tuple(NEXT), now: datetime) -> int:
     """Nudge every state with calls that are due, of one client or of all: what makes losing the queue harmless."""
-    due = Call.objects.due(now=now).order_by().values_list("tenant_id", "state").distinct()
+    due = Call.objects.due(now=now).filter(state__in=states).order_by().values_list("tenant_id", "state").distinct()
     if tenant is not None:
         due = due.filter(tenant=tenant)
     with transaction.atomic():
@@ -175,14 +141,19 @@ def resume_due(tenant: Tenant | None = None, *, now: datetime) -> int:
     return len(due)
 
 
-def employee_of(tenant: Tenant, uis_id: int | None) -> Employee | None:
-    """Return the employee with this UIS id."""
-    return Employee.objects.filter(tenant=tenant, uis_id=uis_id).first() if uis_id else None
+def locked(tenant: Tenant, session_id: int) -> Call | None:
+    """Return the row of a call, locked. Needs a transaction."""
+    rows = Call.objects.select_for_update(of=("self",)).filter(tenant=tenant, session_id=session_id)
+    call = rows.select_related("employee").first()
+    if call is not None:
+        call.tenant = tenant
+    return call
 
 
-def _new(tenant: Tenant, said: FinishedCall, *, origin: Call.Origin, now: datetime) -> Call:
+def new(tenant: Tenant, said: Heard, *, origin: Call.Origin, now: datetime) -> Call:
+    """Return a row for a call that has none; it is not saved."""
     ended_at = said.happened_at or now
-    started_at = said.started_at or ended_at
+    started_at = (said.started_at if isinstance(said, FinishedCall) else None) or ended_at
     return Call(
         tenant=tenant,
         session_id=said.session_id,
@@ -190,39 +161,40 @@ def _new(tenant: Tenant, said: FinishedCall, *, origin: Call.Origin, now: dateti
         started_at=started_at,
         ended_at=max(ended_at, started_at),
         recorded_at=now,
-        record_url=recording_told(tenant, said.session_id),
         is_backlog=origin == Call.Origin.REPORT and started_at < now - LIVE_FOR,
     )
 
 
-def _start(call: Call, rules: TransferRules, *, now: datetime) -> None:
-    """Choose the first step: a missed call needs nothing more from UIS."""
-    is_surely_kept_back = call.is_internal or call.is_too_old(now=now)
-    if is_surely_kept_back and judge(call, rules.choices(), now=now):
-        return call.move_to(Call.State.SKIPPED, now=now)  # No point is spent on what nobody wants.
-    if not call.is_missed:
-        return call.move_to(Call.State.COLLECTING, now=now)
-    call.employee = owner_of_missed(call)
-    if judge(call, rules.choices(), now=now):
-        return call.move_to(Call.State.SKIPPED, now=now)
-    return call.move_to(after_collecting(call, rules), now=now)
+def is_surely_kept_back(call: Call, *, now: datetime) -> bool:
+    """Whether a rule keeps the call back, whatever UIS may still tell of it."""
+    return (call.is_internal or call.is_too_old(now=now)) and judge(call, call.tenant.rules.choices(), now=now)
+
+
+def owner_of(call: Call) -> Employee | None:
+    """Return whose call it is by all the facts, as the people are known now."""
+    staff = Staff.of(call.tenant)
+    story = facts.story_of(call, facts.heard_of(call.tenant, [call.session_id])[call.session_id], staff=staff)
+    return staff.owner_of(story, call.tenant.rules)
 
 
 def after_collecting(call: Call, rules: TransferRules) -> Call.State:
-    """Return the step that follows once UIS has told all: a missed call may first need its manager from the CRM."""
+    """Return the step that follows once all is told: a missed call may first need its manager from the CRM."""
     asks_crm = call.is_missed and rules.missed_owner == TransferRules.MissedOwner.RESPONSIBLE
     return Call.State.OWNING if asks_crm else Call.State.READY
 
 
-def owner_of_missed(call: Call) -> Employee | None:
-    """Return whose missed call it is by the client's rule: the one whose phone rang last, or nobody.
+def _find(call: Call, said: FinishedCall, *, heard: Sequence[Heard], staff: Staff, now: datetime) -> None:
+    """Weigh up a call out of UIS's list; its row is a fact like the others, and as a rule the best."""
+    call.told_by_uis = dump(Asked(row=said))
+    story = facts.story_of(call, heard, staff=staff)
+    take_over(call, story, owner=staff.owner_of(story, call.tenant.rules))
+    _decide(call, story, call.tenant.rules.choices(), now=now)
 
-    Where the CRM is to name the manager, this one stands in when it names none.
-    """
-    if call.tenant.rules.missed_owner == TransferRules.MissedOwner.NOBODY:
-        return None
-    rung = Notification.objects.filter(
-        tenant=call.tenant, session_id=call.session_id, event=Event.WAITING, employee_uis_id__isnull=False
-    ).order_by("-happened_at", "-pk")
-    told = rung.values_list("employee_uis_id", flat=True).first()
-    return employee_of(call.tenant, told or next(reversed(call.rung_ids), None) or call.talker_id)
+
+def _decide(call: Call, story: Story, choices: Choices, *, now: datetime) -> None:
+    """Choose the next step by all that is known: a missed call needs nothing more from UIS."""
+    if story.fate == Fate.MISSED:
+        is_kept_back = judge(call, choices, now=now)
+        return call.move_to(Call.State.SKIPPED if is_kept_back else after_collecting(call, call.tenant.rules), now=now)
+    is_kept_back = is_surely_kept_back(call, now=now)
+    return call.move_to(Call.State.SKIPPED if is_kept_back else Call.State.COLLECTING, now=now)

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 
 from connector_project.queue import enqueue
-from telephony import calls, route
-from telephony.models import Call, Notification
+from telephony import facts, hearing, route
+from telephony.models import Notification
 from telephony.uis.types import (
     FinishedCall,
     Heard,
@@ -61,7 +61,7 @@ def _decide_or_leave(stored: Notification, *, now: datetime) -> None:
 @transaction.atomic
 def decide(stored: Notification, *, now: datetime) -> None:
     """Start what a stored notification calls for, once."""
-    said = calls.read(stored)
+    said = facts.read(stored)
     if isinstance(said, Heard):
         _note(stored, said)
     if _is_repeat(stored, said.key):
@@ -71,21 +71,16 @@ def decide(stored: Notification, *, now: datetime) -> None:
 
 
 def _start(stored: Notification, said: Said, *, now: datetime) -> None:
+    if isinstance(said, Unreadable):
+        return stored.close(Outcome.UNREADABLE, said.fault, said.detail)
+    has_helped = hearing.hear(stored.tenant, said, now=now)
     match said:
-        case Unreadable():
-            stored.close(Outcome.UNREADABLE, said.fault, said.detail)
         case WaitingCall():
             _hand_on(stored, route.POPUP, now=now)
-        case TalkStarted():
+        case TalkStarted() | FinishedCall():
             _hand_on(stored, route.HANGUP, now=now)
-        case FinishedCall():
-            calls.record(stored.tenant, said, origin=Call.Origin.WEBHOOK, now=now)
-            _hand_on(stored, route.HANGUP, now=now)
-        case Recorded():
-            has_helped = calls.add_recording(stored.tenant, said, now=now)
+        case Recorded() | Mentioned():
             stored.close(Outcome.DONE, "" if has_helped else Reason.NOTHING_TO_DO)
-        case Mentioned():
-            stored.close(Outcome.DONE, Reason.NOTHING_TO_DO)
 
 
 def _note(stored: Notification, said: Heard) -> None:

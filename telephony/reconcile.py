@@ -9,7 +9,8 @@ from datetime import date, datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from telephony import calls, clients, days, ledger
+from telephony import calls, clients, days, facts, ledger
+from telephony.facts import Staff
 from telephony.ledger import Tally
 from telephony.models import Call, LedgerDay
 from telephony.uis.client import UisClient
@@ -113,8 +114,9 @@ def _compare(
     compared.found += len(found)
     if is_dry_run:
         return _foresee(tenant, sessions, found, compared, now=now)
+    staff = Staff.of(tenant)
     for said in found:
-        call = _record(tenant, said, now=now)
+        call = _record(tenant, said, staff=staff, now=now)
         if call is not None and len(compared.sample) < SAMPLE:
             compared.sample.append(call)
     ledger.mark(tenant, listed)
@@ -132,8 +134,9 @@ def _foresee(
     """Count what would be: the calls we do not know as what they would become."""
     unknown = {said.session_id for said in found}
     compared.tally += ledger.tally(tenant, set(sessions) - unknown)
+    heard, staff = facts.heard_of(tenant, unknown), Staff.of(tenant)
     for said in found:
-        call = calls.foresee(tenant, said, now=now)
+        call = calls.foresee(tenant, said, heard=heard[said.session_id], staff=staff, now=now)
         is_skipped = call.state == Call.State.SKIPPED
         compared.tally += Tally(uis_calls=1, recovered=1, skipped=is_skipped, waiting=not is_skipped)
         if len(compared.sample) < SAMPLE:
@@ -147,10 +150,10 @@ def _known(tenant: Tenant, sessions: Collection[int], *, now: datetime) -> list[
     return [call.session_id for call in plain if not calls.is_within_term_again(call, now=now)]
 
 
-def _record(tenant: Tenant, said: FinishedCall, *, now: datetime) -> Call | None:
+def _record(tenant: Tenant, said: FinishedCall, *, staff: Staff, now: datetime) -> Call | None:
     try:
         with transaction.atomic():
-            return calls.record(tenant, said, origin=Call.Origin.REPORT, now=now)
+            return calls.record(tenant, said, staff=staff, now=now)
     except IntegrityError:
         return None  # A webhook told of it at this very moment: it is recorded, which is all that was wanted.
     except Exception:

@@ -1,5 +1,6 @@
 """Where work goes next. The only file of this app that names the CRM's, as text: a test resolves each name."""
 
+SETTLE = "telephony.tasks.settle_calls"
 COLLECT = "telephony.tasks.collect_calls"
 SYNC = "telephony.tasks.sync_employees"
 RECONCILE = "telephony.tasks.reconcile_calls"

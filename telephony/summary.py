@@ -11,6 +11,8 @@ from telephony.uis.types import CallLeg, Result
 LAST_TALKER = "LAST_TALKER"
 FIRST_TALKER = "FIRST_TALKER"
 LONGEST_TALKER = "LONGEST_TALKER"
+# Notifications and reports round their seconds each in their own way.
+ROUNDING = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,43 +26,81 @@ class Summary:
     wait_seconds: int = 0
     started_at: datetime
     ended_at: datetime
-    contact: str = ""
+    contacts: tuple[str, ...] = ()  # who the outside party may be, the likeliest first
     number: str = ""
     rung_ids: tuple[int, ...] = ()
+    talker_ids: tuple[int | None, ...] = ()  # one for each talk, in turn
+    finish_reason: str = ""
 
 
-def summarise(legs: Sequence[CallLeg], *, owner: str, expects_talk: bool, is_patient: bool) -> Summary | None:
+def summarise(
+    legs: Sequence[CallLeg],
+    *,
+    owner: str,
+    expects_talk: bool,
+    is_patient: bool,
+    told_until: datetime | None = None,
+) -> Summary | None:
     """Return what the legs amount to, or None while they cannot be the whole call.
 
-    `owner` is the tenant's rule of whose call it is; `expects_talk` says that UIS told us of a talk. With `is_patient`
-    legs that lack the talk UIS told of are awaited, else they are taken as they are.
+    `owner` is the tenant's rule of whose call it is; `expects_talk` says that UIS told us of a talk, `told_until` of
+    what moment it last told that a phone rang or was answered. With `is_patient` legs that lack what UIS told of are
+    awaited, else they are taken as they are.
     """
     ordered = sorted(legs, key=lambda leg: (leg.started_at, leg.leg_id))
-    talks = [leg for leg in ordered if leg.is_operator and leg.is_talked]
-    is_whole = all(leg.finish_reason for leg in ordered) and (talks or not expects_talk)
-    if not ordered or (is_patient and not is_whole):
+    # A coach listens in; he neither was called nor is it his call.
+    people = [leg for leg in ordered if leg.is_operator and not leg.is_coach]
+    talks = [leg for leg in people if leg.is_talked]
+    if not ordered or (is_patient and not _is_whole(ordered, talks, expects_talk=expects_talk, told_until=told_until)):
         return None
     their = talks or [leg for leg in ordered if leg.is_talked and expects_talk]
     owned = _owned(talks, owner) if talks else None
-    first = min((leg.connected_at or leg.started_at for leg in their), default=None)
+    first = min((leg.talk_began_at for leg in their), default=None)
     return Summary(
-        result=Result.ANSWERED if their else _without_talk(ordered),
+        result=Result.ANSWERED if their else reasons.without_talk(_finish_reason(ordered)),
         owner_id=owned.employee_id if owned else None,
         owner_number=owned.called if owned else "",
         talk_seconds=_talked(their),
         # Never below nothing: in the hour that clocks repeat in autumn a talk may seem to begin before its call.
         wait_seconds=max(0, round((first - ordered[0].started_at).total_seconds())) if first else _longest(ordered),
         started_at=ordered[0].started_at,
-        ended_at=max(leg.started_at + timedelta(seconds=leg.total_seconds) for leg in ordered),
-        contact=_first(leg.contact for leg in ordered),
-        number=_first(leg.number for leg in ordered),
-        rung_ids=tuple(dict.fromkeys(leg.employee_id for leg in ordered if leg.is_operator and leg.employee_id)),
+        ended_at=max(leg.ended_at for leg in ordered),
+        contacts=tuple(_contacts(ordered)),
+        number=next((leg.number for leg in ordered if leg.number), ""),
+        rung_ids=_rung(people),
+        talker_ids=tuple(leg.employee_id for leg in _in_turn(talks)),
+        finish_reason=_finish_reason(ordered),
     )
 
 
+def record_ids(legs: Sequence[CallLeg], *, owner_id: int | None = None) -> tuple[str, ...]:
+    """Return the recordings of a call in the order of its talks, each once; with `owner_id` those of his talks."""
+    in_turn = _in_turn([leg for leg in legs if leg.record_ids and not leg.is_coach])
+    # Nobody documents which legs carry records: the outside party's may repeat those of the employees.
+    named = [leg for leg in in_turn if leg.is_operator] + [leg for leg in in_turn if not leg.is_operator]
+    chosen = [leg for leg in named if owner_id is None or leg.employee_id == owner_id]
+    return tuple(dict.fromkeys(record for leg in chosen for record in leg.record_ids))
+
+
+def _is_whole(
+    ordered: Sequence[CallLeg], talks: Sequence[CallLeg], *, expects_talk: bool, told_until: datetime | None
+) -> bool:
+    """Say whether every leg is over, and all that UIS told of is in them: a menu may end before a phone rings."""
+    if not all(leg.finish_reason for leg in ordered) or (expects_talk and not talks):
+        return False
+    return told_until is None or told_until <= max(leg.ended_at for leg in ordered) + ROUNDING
+
+
+def _in_turn(legs: Iterable[CallLeg]) -> list[CallLeg]:
+    return sorted(legs, key=lambda leg: (leg.talk_began_at, leg.leg_id))
+
+
 def _owned(talks: Sequence[CallLeg], owner: str) -> CallLeg:
-    """Choose the leg of the person whose call it is."""
-    in_turn = sorted(talks, key=lambda leg: (leg.connected_at or leg.started_at, leg.leg_id))
+    """Choose the leg of the person whose call it is.
+
+    The last talker is who talked at the end: a colleague asked in the middle was connected later, but left before.
+    """
+    in_turn = _in_turn(talks)
     if owner == FIRST_TALKER:
         return in_turn[0]
     if owner == LONGEST_TALKER:
@@ -68,25 +108,38 @@ def _owned(talks: Sequence[CallLeg], owner: str) -> CallLeg:
         for leg in in_turn:
             seconds[leg.employee_id or leg.called] += leg.talk_seconds
         return max(in_turn, key=lambda leg: seconds[leg.employee_id or leg.called])
-    return in_turn[-1]
+    return max(in_turn, key=lambda leg: (leg.talk_ended_at, leg.talk_began_at, leg.leg_id))
 
 
-def _talked(legs: Sequence[CallLeg]) -> int:
-    """Add up the talks of the employees; without any, the outside party's leg stands for the whole."""
-    if all(leg.is_operator for leg in legs):
-        return sum(leg.talk_seconds for leg in legs)
-    return max((leg.talk_seconds for leg in legs), default=0)
+def _talked(talks: Sequence[CallLeg]) -> int:
+    """Return the seconds in which anybody talked: where two talk at once, a second is one second."""
+    total, covered = timedelta(0), None
+    for leg in sorted(talks, key=lambda leg: (leg.talk_began_at, leg.talk_ended_at)):
+        begin = leg.talk_began_at if covered is None else max(covered, leg.talk_began_at)
+        total += max(leg.talk_ended_at - begin, timedelta(0))
+        covered = leg.talk_ended_at if covered is None else max(covered, leg.talk_ended_at)
+    return round(total.total_seconds())
+
+
+def _contacts(ordered: Sequence[CallLeg]) -> Iterable[str]:
+    """Yield who may be the outside party: as UIS names him, then the sides of his own legs."""
+    yield from (leg.contact for leg in ordered if leg.contact)
+    for leg in ordered:
+        if not leg.is_operator:
+            yield from (number for number in (leg.calling, leg.called) if number)
+
+
+def _rung(people: Iterable[CallLeg]) -> tuple[int, ...]:
+    """Return whose phones rang, by when each rang last."""
+    last = {leg.employee_id: leg.started_at for leg in people if leg.employee_id}
+    return tuple(sorted(last, key=lambda employee_id: (last[employee_id], employee_id)))
 
 
 def _longest(legs: Sequence[CallLeg]) -> int:
     return max(leg.total_seconds for leg in legs)
 
 
-def _without_talk(legs: Sequence[CallLeg]) -> Result:
-    """Say how a call without talk ended: the outside party's leg knows, where there is one."""
-    outside = [leg for leg in legs if not leg.is_operator]
-    return reasons.without_talk((outside or legs)[-1].finish_reason)
-
-
-def _first(values: Iterable[str]) -> str:
-    return next((value for value in values if value), "")
+def _finish_reason(ordered: Sequence[CallLeg]) -> str:
+    """Return how the call ended: the outside party's leg knows, where there is one."""
+    outside = [leg for leg in ordered if not leg.is_operator]
+    return (outside or ordered)[-1].finish_reason

@@ -13,7 +13,24 @@ from telephony import actions, calls, clients, collect, employees, inbox, reconc
 from telephony.models import Call
 from tenants.models import Tenant, TransferRules, UisConnection
 
+SETTLED_AT_ONCE = 100
+
 logger = logging.getLogger(__name__)
+
+
+def settle_calls(tenant_id: int) -> None:
+    """Decide one client's calls of which no more is to be awaited."""
+    now = timezone.now()
+    if batch := Call.objects.claim(tenant_id, Call.State.SETTLING, limit=SETTLED_AT_ONCE, now=now):
+        calls.settle(batch, now=now)
+    if len(batch) == SETTLED_AT_ONCE:
+        with transaction.atomic():
+            enqueue(route.SETTLE, tenant_id)
+
+
+def wake() -> None:
+    """Every two seconds: calls that waited for contradiction, and may now go on."""
+    calls.resume_due(states=[Call.State.SETTLING], now=timezone.now())
 
 
 def collect_calls(tenant_id: int) -> None:

@@ -150,6 +150,18 @@ def _no_waiting_for_turns(monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
         monkeypatch.setattr("connector_project.budget.SLACK", 0.0)
 
 
+@pytest.fixture(autouse=True)
+def _no_settling(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """A missed call waits for no contradiction in tests, but for the tests of that waiting."""
+    if "real_settling" not in request.fixturenames:
+        monkeypatch.setattr("telephony.hearing.SETTLES_FOR", timedelta(0))
+
+
+@pytest.fixture
+def real_settling() -> None:
+    """Ask for the seconds in which an answer may still be told of."""
+
+
 @pytest.fixture
 def real_turns() -> None:
     """Ask for the real pauses between requests."""

@@ -99,7 +99,7 @@ def send_on(employee: Employee, *, now: datetime) -> int:
 
 def _name_owner(call: Call) -> None:
     """When a missed call came in, nobody knew whose phone it was that rang."""
-    if call.employee_id is None and (owner := calls.owner_of_missed(call)):
+    if call.employee_id is None and (owner := calls.owner_of(call)):
         Call.objects.filter(pk=call.pk, employee=None, claim_token=None).update(employee=owner)
 
 

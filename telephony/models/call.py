@@ -23,9 +23,9 @@ class CallQuerySet(models.QuerySet["Call"]):
 
     def due(self, *, now: datetime) -> "CallQuerySet":
         """Calls to be worked on: their time has come, nobody stopped them, and their client's doors are open."""
-        return self.filter(
-            next_attempt_at__lte=now, tenant__is_paused=False, tenant__activated_at__isnull=False
-        ).exclude(
+        is_live = models.Q(tenant__is_paused=False, tenant__activated_at__isnull=False)
+        # What settles is only decided: nothing leaves the house for it.
+        return self.filter(models.Q(state=Call.State.SETTLING) | is_live, next_attempt_at__lte=now).exclude(
             models.Q(state=Call.State.COLLECTING, tenant__uis__denied_at__isnull=False)
             | models.Q(state__in=[Call.State.OWNING, Call.State.READY], tenant__crm__denied_at__isnull=False)
         )
@@ -68,6 +68,7 @@ class Call(models.Model):
     """One phone call of one client, from the first we heard of it to the CRM's yes."""
 
     class State(models.TextChoices):
+        SETTLING = "SETTLING", _("waiting whether more is told")
         COLLECTING = "COLLECTING", _("collecting legs and recording")
         OWNING = "OWNING", _("asking the CRM for the manager")
         READY = "READY", _("ready to upload")
@@ -94,15 +95,15 @@ class Call(models.Model):
     wait_seconds = models.PositiveIntegerField(_("wait, s"), default=0)
     result = models.CharField(_("result"), max_length=12, choices=Result.choices, blank=True)
     rung_ids = models.JSONField(default=list)
-    talker_id = models.BigIntegerField(null=True)
     source = models.CharField(_("source"), max_length=100, blank=True)
     external_id = models.CharField(_("our order"), max_length=100, blank=True)
     employee = models.ForeignKey(Employee, models.SET_NULL, null=True, related_name="+", verbose_name=_("employee"))
     crm_user_id = models.BigIntegerField(_("CRM user"), null=True)  # a manager the CRM named, who may be no employee
+    told_by_uis = EncryptedTextField(blank=True, editable=False)  # its row and legs, as telephony.told writes them
     record_url = EncryptedTextField(blank=True, editable=False)
     is_collected = models.BooleanField(default=False)  # the legs have spoken; at most the recording is missing
 
-    is_backlog = models.BooleanField(_("found late"), default=False)  # it stands behind calls of today
+    is_backlog = models.BooleanField(_("behind calls of today"), default=False)  # found late, or kept by an outage
     listed_on = models.DateField(_("day in UIS's list"), null=True)  # by the client's clock
 
     kept_back_by = models.CharField(_("rule"), max_length=20, choices=KeptBack.choices, blank=True)
@@ -151,6 +152,11 @@ class Call(models.Model):
     def is_answered(self) -> bool:
         return self.result == Result.ANSWERED
 
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more becomes of it."""
+        return self.state in {self.State.UPLOADED, self.State.SKIPPED}
+
     def is_too_old(self, *, now: datetime) -> bool:
         """Whether the call is older than the client's term."""
         return self.started_at < self.tenant.term_begins(now=now)
@@ -170,9 +176,8 @@ class Call(models.Model):
 
     def move_to(self, state: State, *, now: datetime) -> None:
         """Go one step on; the next step is due at once."""
-        is_end = state in {self.State.UPLOADED, self.State.SKIPPED}
         self.state, self.attempts, self.cause, self.says, self.stopped_at = state, 0, Cause.NONE, "", None
-        self.next_attempt_at = None if is_end else now
+        self.next_attempt_at = None if self.is_done else now
         self.claim_token = None
         if state == self.State.UPLOADED:
             self.uploaded_at = now
@@ -218,27 +223,18 @@ class Attempt(models.Model):
         return f"{self.get_step_display()} {self.says}".strip()
 
 
+# All that a step may change.
+_WRITTEN = [
+    *["state", "cause", "says", "attempts", "next_attempt_at", "claim_token", "stopped_at", "uploaded_at"],
+    *["direction", "contact", "number", "source", "external_id", "is_internal", "is_lost", "result"],
+    *["talk_seconds", "wait_seconds", "started_at", "ended_at", "rung_ids"],
+    *["employee", "crm_user_id", "told_by_uis", "record_url", "is_collected", "kept_back_by"],
+]
+
+
 def save_all(calls: Iterable[Call]) -> None:
     """Write the outcome of a batch in one statement."""
-    Call.objects.bulk_update(
-        list(calls),
-        [
-            *["state", "cause", "says", "attempts", "next_attempt_at", "claim_token", "stopped_at", "uploaded_at"],
-            *["employee", "crm_user_id", "record_url", "is_collected", "kept_back_by", "result", "talk_seconds"],
-            *[
-                "wait_seconds",
-                "started_at",
-                "ended_at",
-                "contact",
-                "number",
-                "direction",
-                "talker_id",
-                "is_lost",
-                "source",
-            ],
-            *["rung_ids", "is_internal", "external_id"],
-        ],
-    )
+    Call.objects.bulk_update(list(calls), _WRITTEN)
 
 
 def note_all(calls: Sequence[Call], step: Step, *, now: datetime, milliseconds: int) -> None:

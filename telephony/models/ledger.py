@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from telephony.models.call import Call
 from tenants.models import Tenant
 
-_OPEN = [Call.State.COLLECTING, Call.State.OWNING, Call.State.READY]
+_OPEN = [Call.State.SETTLING, Call.State.COLLECTING, Call.State.OWNING, Call.State.READY]
 # How a call can have ended; no call is in two of these, and one that is in none of them is unexplained.
 STANDINGS = {
     "uploaded": Q(state=Call.State.UPLOADED),

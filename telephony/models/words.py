@@ -8,12 +8,14 @@ class Step(models.TextChoices):
     """What a try was about."""
 
     RECORD = "RECORD", _("told by UIS")
+    SETTLE = "SETTLE", _("all that was told weighed up")
     COLLECT = "COLLECT", _("legs and recording asked of UIS")
     OWNER = "OWNER", _("manager asked of the CRM")
     UPLOAD = "UPLOAD", _("uploaded to the CRM")
     PERSON = "PERSON", _("set by a person")
     RECONCILE = "RECONCILE", _("found in UIS's list, no notification told of it")
     LOOKUP = "LOOKUP", _("not found in the CRM, uploaded again")
+    LATE = "LATE", _("told of a talk after the call was uploaded as missed; the CRM takes no correction")
 
 
 class Direction(models.TextChoices):
@@ -50,6 +52,7 @@ class Cause(models.TextChoices):
     NONE = "", ""
     UIS_UNAVAILABLE = "UIS_UNAVAILABLE", _("UIS could not be reached or asked us to wait")
     CRM_UNAVAILABLE = "CRM_UNAVAILABLE", _("the CRM could not be reached or asked us to wait")
+    NOT_SETTLED = "NOT_SETTLED", _("waiting some seconds whether more is told of the call")
     LEGS_NOT_READY = "LEGS_NOT_READY", _("UIS does not show the whole call yet")
     RECORDING_NOT_READY = "RECORDING_NOT_READY", _("waiting for the recording")
     UIS_DENIED = "UIS_DENIED", _("UIS does not let us in")
@@ -70,6 +73,7 @@ _WHO = {
     Cause.NONE: Who.OPERATOR,
     Cause.UIS_UNAVAILABLE: Who.UIS,
     Cause.CRM_UNAVAILABLE: Who.CRM,
+    Cause.NOT_SETTLED: Who.UIS,
     Cause.LEGS_NOT_READY: Who.UIS,
     Cause.RECORDING_NOT_READY: Who.UIS,
     Cause.UIS_DENIED: Who.CLIENT,

@@ -199,13 +199,18 @@ class _Reader:
         )
 
     def _key(self) -> str:
-        """Tell a repeat from a second event of the same kind: another phone rings, another part is recorded."""
+        """Tell a repeat from a second event of the same kind.
+
+        Another phone rings, another part is recorded; an end is told anew where a menu had ended before the call did.
+        """
         said = self.said
+        if self.event in {Event.CALL_END, Event.LOST_CALL}:
+            story = (said.talk_time_duration, said.total_time_duration, said.wait_time_duration, said.is_lost)
+            people = (said.employee_id, said.last_talked_employee_id, said.employee_ids)
+            return f"{self.event}:{said.call_session_id}:{_digest(repr((story, people)))[:16]}"
         link = hashlib.sha256(said.file_link.encode()).hexdigest()[:16] if said.file_link else ""
         legs = said.leg_id or (_digest(*map(str, said.leg_ids))[:16] if said.leg_ids else "")
-        parts = (self.event, said.call_session_id, said.employee_id or "", legs, link)
-        is_end = self.event in {Event.CALL_END, Event.LOST_CALL}
-        return ":".join(map(str, parts[:2] if is_end else parts))
+        return ":".join(map(str, (self.event, said.call_session_id, said.employee_id or "", legs, link)))
 
     def _direction(self) -> str:
         if self.event in {Event.INCOMING, Event.LOST_CALL}:

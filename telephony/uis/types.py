@@ -1,7 +1,7 @@
 """Our words for what UIS says. Every datetime is aware, every number is digits, "" means not known."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 
@@ -90,6 +90,7 @@ class FinishedCall(Heard):
     source: str = ""
     external_id: str = ""
     record_ids: tuple[str, ...] = ()
+    whole_record: str = ""  # the address of one recording of all talks
     result: Result | None = None
 
 
@@ -118,11 +119,26 @@ class CallLeg:
     finish_reason: str = ""
     is_operator: bool = False
     is_talked: bool = False
+    is_coach: bool = False
     employee_id: int | None = None
     contact: str = ""
     number: str = ""
+    calling: str = ""
     called: str = ""
     record_ids: tuple[str, ...] = ()
+
+    @property
+    def talk_began_at(self) -> datetime:
+        """When this side was connected; its start where UIS names no moment."""
+        return self.connected_at or self.started_at
+
+    @property
+    def talk_ended_at(self) -> datetime:
+        return self.talk_began_at + timedelta(seconds=self.talk_seconds)
+
+    @property
+    def ended_at(self) -> datetime:
+        return self.started_at + timedelta(seconds=self.total_seconds)
 
 
 @dataclass(frozen=True)

@@ -116,10 +116,12 @@ class LegRow(_Row):
     total_duration: Seconds = 0
     finish_reason: Text = ""
     virtual_phone_number: Text = ""
+    calling_phone_number: Text = ""
     called_phone_number: Text = ""
     contact_phone_number: Text = ""
     is_operator: Flag = False
     is_talked: Flag = False
+    is_coach: Flag = False
     employee_id: int | None = None
 
     def to_leg(self, *, zone: ZoneInfo, digits: Digits) -> CallLeg:
@@ -133,9 +135,11 @@ class LegRow(_Row):
             finish_reason=self.finish_reason,
             is_operator=self.is_operator,
             is_talked=self.is_talked,
+            is_coach=self.is_coach,
             employee_id=self.employee_id,
             contact=digits(self.contact_phone_number),
             number=digits(self.virtual_phone_number),
+            calling=digits(self.calling_phone_number),
             called=digits(self.called_phone_number),
             record_ids=self.call_records,
         )
@@ -162,6 +166,7 @@ class CallRow(_Row):
     employees: Annotated[tuple[_Participant, ...], BeforeValidator(lambda raw: raw or ())] = ()
     last_talked_employee_id: int | None = None
     call_api_external_id: Text = ""
+    full_record_file_link: Text = ""
 
     def to_call(self, *, zone: ZoneInfo, digits: Digits) -> FinishedCall:
         contact = digits(self.contact_phone_number)
@@ -184,6 +189,7 @@ class CallRow(_Row):
             source=self.source,
             external_id=self.call_api_external_id,
             record_ids=self.call_records,
+            whole_record=self.full_record_file_link,
             result=self._result(is_lost=is_lost),
         )
 

@@ -322,17 +322,17 @@ def test_kind_that_is_switched_off_is_skipped_by_name(notify, pbx, crm, tenant, 
 
 
 def test_call_that_breaks_our_code_stops_alone(notify, pbx, crm, later, uis_world, tenant, monkeypatch):
-    from telephony import collect
+    from telephony import recording
 
     uis_world.break_down("503", times=1)
     good, bad = ended_now(pbx, talks=[(IVAN, 20)]), ended_now(pbx, talks=[(PETR, 20)])
     notify(good.notification("call_end"), bad.notification("call_end"), works=False)
-    real = collect._take_over
+    real = recording.address
 
     def fail(call, *args, **kwargs):
         return 1 / 0 if call.session_id == bad.session_id else real(call, *args, **kwargs)
 
-    monkeypatch.setattr(collect, "_take_over", fail)
+    monkeypatch.setattr(recording, "address", fail)
     for _minute in range(3):
         later(timedelta(minutes=1))
     assert [call["externalId"] for call in crm.calls] == [f"uis-{good.session_id}"]

@@ -135,6 +135,7 @@ def test_year_is_asked_for_three_months_at_a_time_and_to_the_last_page(
 def test_live_missed_call_stands_before_ten_thousand_old_ones(clock, pbx, crm, notify, tenant):
     backlog(tenant, 10_000)
     notify(pbx.call(contact="79990000099", number=NUMBER, rings=[IVAN]).notification("lost_call"), works=False)
+    tasks.settle_calls(tenant.pk)
     crm_tasks.upload_calls(tenant.pk)
     assert "+79990000099" in [call["phone"] for call in crm.uploads[0]]
 
@@ -144,6 +145,7 @@ def test_live_call_that_comes_in_the_middle_waits_for_one_batch_at_most(clock, p
     queue.lose()
     crm_tasks.upload_calls(tenant.pk)
     notify(pbx.call(contact="79990000099", number=NUMBER, rings=[IVAN]).notification("lost_call"), works=False)
+    tasks.settle_calls(tenant.pk)
     crm_tasks.upload_calls(tenant.pk)
     assert [call["phone"] for call in crm.uploads[1]].count("+79990000099") == 1
 

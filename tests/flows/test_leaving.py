@@ -152,6 +152,7 @@ def test_call_that_was_claimed_before_is_not_sent_without_a_key(leave, tenant, n
     from crm import upload
 
     notify(missed(), works=False)
+    uis_tasks.settle_calls(tenant.pk)
     batch = Call.objects.claim(tenant.pk, Call.State.READY, limit=10, now=timezone.now())
     leave()
     asked = silence()

@@ -454,7 +454,7 @@ def test_call_the_crm_lost_goes_the_same_way_once_more(crm, look_up, uploaded, s
     assert sorted(call["externalId"] for call in crm.calls).count(lost["externalId"]) == 1
     call = Call.objects.get(session_id=lost["externalId"].removeprefix("uis-"))
     assert call.state == Call.State.UPLOADED
-    assert list(call.history.values_list("step", flat=True)) == ["RECORD", "UPLOAD", "LOOKUP", "UPLOAD"]
+    assert list(call.history.values_list("step", flat=True)) == ["RECORD", "SETTLE", "UPLOAD", "LOOKUP", "UPLOAD"]
     assert Lookup.objects.get().lost == 1
 
 

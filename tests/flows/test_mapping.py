@@ -12,9 +12,10 @@ from django.utils import timezone
 from crm import mapping, module, users
 from crm import tasks as crm_tasks
 from crm.models import Popup, Stray
-from telephony import tasks
+from telephony import route, tasks
 from telephony.models import Call
 from tenants.models import Change, CrmUser, Employee, Tenant, VirtualNumber
+from tests import queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 from tests.flows.test_schedules import codes, links
 
@@ -399,6 +400,7 @@ def stopped(uis_id, *, pbx, notify, **more):
     """Let a missed call of this person come in and stop before the CRM has it."""
     call = pbx.call(contact=CONTACT, number=NUMBER, rings=[uis_id])
     notify(call.notification("lost_call"), works=False)
+    queue.drain(pick=lambda task: task == route.SETTLE)
     row = Call.objects.get(session_id=call.session_id)
     row.stop("CRM_REFUSED", "bad", now=timezone.now())
     row.save()

@@ -307,7 +307,7 @@ def test_refusal_to_list_users_shuts_the_door_only_where_the_key_is_bad(crm, hou
 def test_full_batches_follow_one_another(notify, pbx, crm, crm_world, later, tenant):
     crm_world.break_down("503")
     for number in range(120):
-        notify(pbx.call(contact=f"79990{number:06d}", number=NUMBER).notification("lost_call"), works=False)
+        notify(pbx.call(contact=f"79995{number:06d}", number=NUMBER).notification("lost_call"), works=False)
     crm_world.repair()
     later(timedelta(minutes=1))
     assert (len(crm.calls), [len(batch) for batch in crm.uploads]) == (120, [50, 50, 20])

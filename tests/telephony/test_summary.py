@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.summary import FIRST_TALKER, LAST_TALKER, LONGEST_TALKER, Summary, summarise
+from telephony.summary import FIRST_TALKER, LAST_TALKER, LONGEST_TALKER, Summary, record_ids, summarise
 from telephony.uis.types import CallLeg, Result
 
 BEGAN = datetime(2024, 10, 25, 7, 0, tzinfo=UTC)
@@ -45,8 +45,8 @@ def outside(leg_id: int, *, starts: int, lasts: int, talks: int | None = None, *
     )
 
 
-def of(*legs: CallLeg, owner: str = LAST_TALKER, expects_talk: bool = True, is_patient: bool = True) -> Summary | None:
-    return summarise(legs, owner=owner, expects_talk=expects_talk, is_patient=is_patient)
+def of(*legs: CallLeg, expects_talk: bool = True, is_patient: bool = True, **asked: object) -> Summary | None:
+    return summarise(legs, **{"owner": LAST_TALKER, "expects_talk": expects_talk, "is_patient": is_patient} | asked)
 
 
 ANSWERED = leg(2, starts=0, lasts=76, talks=65, employee_id=IVAN, called="79990000011")
@@ -61,9 +61,11 @@ def test_answered_call_is_the_talk_of_its_employee():
         wait_seconds=11,
         started_at=at(0),
         ended_at=at(76),
-        contact=CONTACT,
+        contacts=(CONTACT,),
         number=OWN,
         rung_ids=(IVAN,),
+        talker_ids=(IVAN,),
+        finish_reason="operator_disconnects",
     )
 
 
@@ -88,9 +90,11 @@ def test_transfer_belongs_to_whom_the_rule_says(owner, owner_id, number):
         wait_seconds=10,
         started_at=at(0),
         ended_at=at(270),
-        contact=CONTACT,
+        contacts=(CONTACT, CONTACT, CONTACT),
         number=OWN,
         rung_ids=(IVAN, PETR),
+        talker_ids=(IVAN, PETR),
+        finish_reason="subscriber_disconnects",
     )
 
 
@@ -104,7 +108,61 @@ def test_transfer_back_to_the_short_talker_belongs_to_the_long_one(owner, owner_
     assert (found.owner_id, found.talk_seconds) == (owner_id, 254)
 
 
-def test_last_talker_is_the_last_connected_not_the_last_rung():
+def test_colleague_asked_in_the_middle_does_not_get_the_call():
+    """Ivan puts the customer on hold, asks Petr, and goes on: Petr was connected last, but Ivan talked last."""
+    ivan = leg(1, starts=0, lasts=120, talks=110, employee_id=IVAN)
+    petr = leg(2, starts=40, lasts=25, talks=20, employee_id=PETR)
+    found = of(ivan, petr, owner=LAST_TALKER)
+    assert (found.owner_id, found.talk_seconds, found.talker_ids) == (IVAN, 110, (IVAN, PETR))
+
+
+def test_attended_transfer_belongs_to_who_took_it_over():
+    """Ivan asks Petr and then leaves him the customer."""
+    ivan = leg(1, starts=0, lasts=60, talks=52, employee_id=IVAN)
+    petr = leg(2, starts=40, lasts=225, talks=220, employee_id=PETR)
+    found = of(ivan, petr, owner=LAST_TALKER)
+    assert (found.owner_id, found.talk_seconds) == (PETR, 257)
+
+
+def test_parked_call_is_two_talks_without_the_time_between():
+    ivan = leg(1, starts=0, lasts=62, talks=52, employee_id=IVAN)
+    petr = leg(2, starts=122, lasts=208, talks=202, employee_id=PETR)
+    found = of(outside(3, starts=0, lasts=330, talks=320), ivan, petr, owner=LAST_TALKER)
+    assert (found.owner_id, found.talk_seconds, found.wait_seconds, found.ended_at) == (PETR, 254, 10, at(330))
+
+
+def test_coach_who_listens_in_neither_talks_nor_rings():
+    coach = leg(3, starts=20, lasts=200, talks=190, employee_id=ANNA, is_coach=True, record_ids=("c",))
+    found = of(ANSWERED, coach, owner=LAST_TALKER)
+    assert (found.owner_id, found.talk_seconds, found.rung_ids) == (IVAN, 65, (IVAN,))
+    assert record_ids([replace(ANSWERED, record_ids=("a",)), coach]) == ("a",)
+
+
+def test_menu_that_ends_before_a_phone_rings_is_not_the_whole_call():
+    menu = outside(1, starts=0, lasts=10, finish_reason="scenario_disconnects")
+    assert of(menu, expects_talk=False, told_until=at(15)) is None
+    assert of(menu, expects_talk=False, told_until=at(11)).result == Result.NO_ANSWER
+    assert of(menu, expects_talk=False, told_until=at(15), is_patient=False).result == Result.NO_ANSWER
+    answer = leg(2, starts=15, lasts=40, talks=30, employee_id=IVAN)
+    assert of(menu, answer, told_until=at(15)).result == Result.ANSWERED
+
+
+def test_fax_is_no_missed_call():
+    fax = outside(1, starts=0, lasts=40, finish_reason="fax_session_done")
+    assert of(fax, expects_talk=False).result == Result.ANSWERED
+
+
+def test_recordings_before_and_after_a_transfer_are_named_in_turn_and_once():
+    legs = (
+        outside(1, starts=0, lasts=270, talks=260, record_ids=("a", "b")),
+        leg(3, starts=62, lasts=208, talks=202, employee_id=PETR, record_ids=("b",)),
+        leg(2, starts=2, lasts=60, talks=52, employee_id=IVAN, record_ids=("a",)),
+    )
+    assert record_ids(legs) == ("a", "b")
+    assert record_ids(legs, owner_id=PETR) == ("b",)
+
+
+def test_last_talker_is_who_talked_last_not_who_was_rung_last():
     rung_first = leg(1, starts=0, lasts=100, talks=50, employee_id=IVAN)
     rung_later = leg(2, starts=10, lasts=40, talks=30, employee_id=PETR)
     assert of(rung_first, rung_later, owner=LAST_TALKER).owner_id == IVAN
@@ -118,7 +176,7 @@ def test_two_legs_of_one_employee_are_added_up_for_the_longest():
         leg(3, starts=100, lasts=30, talks=30, employee_id=IVAN),
     )
     found = of(*legs, owner=LONGEST_TALKER)
-    assert (found.owner_id, found.talk_seconds, found.rung_ids) == (IVAN, 130, (IVAN, PETR))
+    assert (found.owner_id, found.talk_seconds, found.rung_ids) == (IVAN, 130, (PETR, IVAN))
 
 
 def test_talkers_without_an_employee_are_told_apart_by_their_numbers():
@@ -155,7 +213,7 @@ def test_contact_who_heard_only_a_menu_did_not_talk():
     assert (found.result, found.talk_seconds, found.wait_seconds) == (Result.NO_ANSWER, 0, 30)
 
 
-def test_rung_employees_are_named_in_order_and_once():
+def test_rung_employees_are_named_once_in_the_order_of_their_last_ring():
     legs = (
         leg(4, starts=30, lasts=10, employee_id=IVAN),
         leg(3, starts=20, lasts=10, employee_id=ANNA),
@@ -163,7 +221,7 @@ def test_rung_employees_are_named_in_order_and_once():
         leg(1, starts=10, lasts=10, employee_id=IVAN),
         outside(5, starts=0, lasts=40, employee_id=PETR),
     )
-    assert of(*legs, expects_talk=False).rung_ids == (IVAN, ANNA)
+    assert of(*legs, expects_talk=False).rung_ids == (ANNA, IVAN)
 
 
 @pytest.mark.parametrize("expects_talk", [True, False])
@@ -225,9 +283,17 @@ def test_number_and_contact_are_the_first_that_are_known():
         leg(3, starts=20, lasts=10, talks=5, contact="79990000009", number="74950000009"),
     )
     found = of(*legs)
-    assert (found.contact, found.number) == (CONTACT, OWN)
+    assert (found.contacts, found.number) == ((CONTACT, "79990000009"), OWN)
     nothing = of(legs[0])
-    assert (nothing.contact, nothing.number) == ("", "")
+    assert (nothing.contacts, nothing.number) == ((), "")
+
+
+def test_sides_of_the_outside_leg_are_contacts_too_after_what_uis_names():
+    legs = (
+        outside(1, starts=0, lasts=10, talks=5, contact="", calling=OWN, called=CONTACT),
+        leg(2, starts=1, lasts=9, talks=5, contact="79990000009", calling=OWN, called="79990000011"),
+    )
+    assert of(*legs).contacts == ("79990000009", OWN, CONTACT)
 
 
 def test_talk_without_a_time_of_connection_counts_from_its_start():

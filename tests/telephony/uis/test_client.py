@@ -189,6 +189,7 @@ ANSWERED = FinishedCall(
     talker_id=300001,
     source="va",
     record_ids=(RECORD,),
+    whole_record="https://media.uiscom.ru/3960000001/0123456789abcdef0123456789abcdef",
     result=Result.ANSWERED,
 )
 LOST = FinishedCall(
@@ -251,6 +252,7 @@ LEG = CallLeg(
     is_talked=True,
     employee_id=300001,
     contact="79990000001",
+    calling="79990000001",
     called="79990000002",
     record_ids=(RECORD,),
 )
@@ -264,7 +266,7 @@ def test_call_legs_are_read():
     assert method == "get.call_legs_report"
     assert params["filter"] == {"field": "call_session_id", "operator": "in", "value": [3960000001, 3960000002]}
     assert set(params) <= set(documented)
-    assert set(params["fields"]) <= {*documented["fields"], "virtual_phone_number"}
+    assert set(params["fields"]) <= {*documented["fields"], "virtual_phone_number", "is_coach"}
     # Nobody says what the window is held against, so it is wider by a day.
     assert (params["date_from"], params["date_till"]) == ("2024-10-24 09:00:00", "2024-10-26 13:00:00")
 

@@ -757,10 +757,17 @@ def test_key_of_another_call_or_event_differs():
     assert len({key(**same), key(**same, call_session_id=6), key(**same, event="talk_started")}) == 3
 
 
-def test_key_of_an_end_is_one_for_each_call():
-    ends = [END, END | {"employee_id": 1}, END | {"talk_time_duration": 5, "leg_id": 1}, END | {"file_link": LINK}]
-    assert {read(body).key for body in ends} == {"call_end:5"}
-    assert read(END | {"event": "lost_call"}).key == "lost_call:5"
+def test_end_told_again_is_a_repeat_however_it_is_worded():
+    ends = [END, END | {"file_link": LINK}, END | {"direction": "in"}, END | {"notification_name": "another"}]
+    assert len({read(body).key for body in ends}) == 1
+
+
+@pytest.mark.parametrize(
+    "more", [{"event": "lost_call"}, {"employee_id": 1}, {"talk_time_duration": 5}, {"is_lost": False}]
+)
+def test_end_that_tells_something_else_is_no_repeat(more):
+    """A menu had ended before the call did."""
+    assert read(END).key != read(END | more).key
 
 
 def test_key_of_a_second_recording_differs_and_holds_no_link():
