@@ -1,5 +1,7 @@
 """What happens once when a process starts."""
 
+import os
+
 from django.apps import AppConfig, apps
 from django.conf import settings
 from django.db.models.signals import post_migrate
@@ -15,10 +17,12 @@ class ConnectorConfig(AppConfig):
     def ready(self) -> None:
         from django_q.signals import post_spawn  # noqa: PLC0415 -- needs the apps to be loaded
 
-        from connector_project import beats, checks, groups, remote, schedules  # noqa: F401, PLC0415 -- the same
+        from connector_project import beats, checks, groups, pulse, remote, schedules  # noqa: F401, PLC0415 -- the same
 
         remote.trust(settings.TRUSTED_REMOTE_HOSTS)
         post_spawn.connect(beats.start)
+        if os.environ.get("Q_CLUSTER_NAME", settings.Q_CLUSTER["name"]) == settings.Q_CLUSTER["name"]:
+            post_spawn.connect(pulse.start)
         # Sent once for each app; the last of them stands after all tables and permissions are there.
         last = [app for app in apps.get_app_configs() if app.models_module][-1]
         post_migrate.connect(schedules.apply, sender=last)

@@ -21,6 +21,7 @@ MICROSECOND = 1_000_000
 SLACK = 1.04
 LIVE_WAIT_SECONDS = 3.0
 LONGEST_WAIT_SECONDS = 20.0
+FARTHEST_SECONDS = 60
 
 _TAKE = """
 local now = redis.call('TIME')
@@ -42,7 +43,7 @@ class Budget:
     """How many requests a second one account takes under one name."""
 
     name: str
-    per_second: int
+    per_second: float
 
     @property
     def spacing(self) -> int:
@@ -68,6 +69,11 @@ def wait_for_turn(budget: Budget, *, is_live: bool) -> None:
         time.sleep(min(pause, left))
 
 
+def has_free_turn(budget: Budget) -> bool:
+    """Take the turn that is free now, and say whether there was one; nobody waits."""
+    return _take(budget, ahead=0)[1]
+
+
 def _take(budget: Budget, *, ahead: int) -> tuple[int, bool]:
     """Try to take a turn at most `ahead` microseconds from now; return the wait and whether the turn is ours."""
     return _take_in_redis(budget, ahead=ahead) if settings.REDIS_URL else _take_in_database(budget, ahead=ahead)
@@ -88,12 +94,13 @@ def _take_in_database(budget: Budget, *, ahead: int) -> tuple[int, bool]:
     while True:
         now = int(time.time() * MICROSECOND)
         free = _free_at(budget)
-        wait = max(free - now, 0)
-        if wait > ahead:
-            return wait, False
+        # Nobody takes turns so far ahead: the clock was set back.
+        begin = now if free - now > FARTHEST_SECONDS * MICROSECOND else max(free, now)
+        if begin - now > ahead:
+            return begin - now, False
         # Whoever changes the row from the value he saw has the turn; the others look again.
-        if Turn.objects.filter(name=budget.name, free_at=free).update(free_at=max(free, now) + budget.spacing):
-            return wait, True
+        if Turn.objects.filter(name=budget.name, free_at=free).update(free_at=begin + budget.spacing):
+            return begin - now, True
 
 
 def _free_at(budget: Budget) -> int:

@@ -1,6 +1,6 @@
 """Every scheduled task in one list; `migrate` and `manage.py setup_schedules` apply it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -20,6 +20,12 @@ SCHEDULES = {
     "crm.tasks.check_all": 360,
     "crm.tasks.erase_left": 1440,
 }
+
+
+def hurry(*, now: datetime) -> None:
+    """Run at once what the clock, set back, has moved further away than its interval."""
+    for func, minutes in SCHEDULES.items():
+        Schedule.objects.filter(name=func, next_run__gt=now + timedelta(minutes=minutes)).update(next_run=now)
 
 
 def apply(**_signal: Any) -> None:

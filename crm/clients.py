@@ -2,10 +2,13 @@
 
 from urllib.parse import urlsplit
 
+from django.utils import timezone
+
 from connector_project import remote
 from connector_project.budget import Budget, BudgetExhausted, wait_for_turn
 from crm.retailcrm.client import V4, V5, RetailCrmClient
 from crm.retailcrm.refusals import SYSTEM
+from telephony.models import Call, Cause
 from tenants.models import CrmConnection
 
 # https://docs.retailcrm.ru/Developers/API/APIFeatures/APIRules, and the vendor's own client for the second number.
@@ -20,6 +23,7 @@ def crm_client(connection: CrmConnection, *, is_live: bool = False) -> RetailCrm
         version=version_of(connection),
         zone=connection.zone,
         pace=lambda kind: _pace(connection.address, kind, is_live=is_live),
+        on_end=lambda fault: _heed(connection, fault, is_live=is_live),
     )
 
 
@@ -28,6 +32,15 @@ def version_of(connection: CrmConnection) -> str:
     if connection.version != CrmConnection.Version.AUTO:
         return connection.version
     return V4 if connection.served_version == V4 else V5
+
+
+def _heed(connection: CrmConnection, fault: remote.RemoteUnavailable | None, *, is_live: bool) -> None:
+    """Note whether the CRM answers; when it does again, what waited for it goes on."""
+    now = timezone.now()
+    if fault is not None:
+        connection.miss(wait=fault.wait, is_live=is_live, now=now)
+    elif connection.answer():
+        Call.objects.wake(connection.tenant_id, Cause.CRM_UNAVAILABLE, now=now)
 
 
 def _pace(address: str, kind: str, *, is_live: bool) -> None:

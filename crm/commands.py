@@ -61,6 +61,11 @@ def resume_left(*, now: datetime) -> int:
     return len(left)
 
 
+def hurry(*, now: datetime) -> None:
+    """Look again at what the clock, set back, has moved further away than a worker may take."""
+    Command.objects.filter(next_attempt_at__gt=now + LEASE).update(next_attempt_at=now)
+
+
 def _prepare(command: Command, *, now: datetime) -> Command.Reason | None:
     """Fill in whom and what a command is about; return the reason to refuse it."""
     tenant, asked = command.tenant, command.asked
@@ -142,6 +147,9 @@ def _set_status(command: Command, *, now: datetime) -> None:
         return
     if now - command.received_at > STATUS_HOLDS or command.employee is None:
         command.close(State.FAILED, Reason.UIS_UNAVAILABLE, command.says, now=now)
+        return
+    if command.tenant.uis.retry_at and command.tenant.uis.keeps_out(is_live=True, now=now):
+        command.postpone(command.tenant.uis.retry_at, Reason.UIS_UNAVAILABLE)
         return
     try:
         code = actions.set_status(command.employee, command.status)

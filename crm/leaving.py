@@ -95,7 +95,7 @@ def _stop(tenant: Tenant, *, now: datetime, by: User | AnonymousUser | None) -> 
 
 def _wipe(tenant: Tenant) -> None:
     """Delete keys and addresses. A task at work at this moment may end: it has its own copy, and writes none back."""
-    opened: dict[str, Any] = {"denied_at": None, "denied_code": "", "denied_says": ""}
+    opened: dict[str, Any] = {"denied_at": None, "denied_code": "", "denied_says": "", "failures": 0, "retry_at": None}
     UisConnection.objects.filter(tenant=tenant).update(
         access_token="",
         hook=new_hook(),

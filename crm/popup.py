@@ -76,6 +76,8 @@ def _why_not(stored: Notification, said: WaitingCall, person: Employee | None, *
         return Reason.STALE, f"{late.total_seconds():.0f} s"
     if tenant.crm.denied_at:
         return Reason.CRM_DENIED, tenant.crm.denied_says
+    if tenant.crm.keeps_out(is_live=True, now=now):
+        return Reason.CRM_AWAY, ""
     if said.employee_id is None:
         return Reason.NO_EMPLOYEE, ""
     if person is None or not (person.extension or person.crm_user_id):
@@ -195,6 +197,8 @@ def _close_and_note(stored: Notification, cards: Sequence[Popup], hangup: Hangup
     """Close cards; where the CRM is away, the sweep brings the notification back."""
     if not cards:
         return stored.close(Outcome.DONE)
+    if stored.tenant.crm.keeps_out(is_live=True, now=now):
+        return None
     try:
         answer = _hang_up(cards, hangup, now=now)
     except remote.RemoteUnavailable as exc:

@@ -26,8 +26,8 @@ from crm import (
 from crm.models import Command
 from crm.retailcrm.refusals import SCOPE, SYSTEM, TELEPHONY_OFF
 from telephony import route
-from telephony.models import Call, Notification
-from tenants.models import Tenant
+from telephony.models import Call, Notification, State
+from tenants.models import CrmConnection, Tenant
 
 ERASE = "crm.tasks.erase_left"
 LOOK_UP = "crm.tasks.look_up_calls"
@@ -50,7 +50,7 @@ def find_owners(tenant_id: int) -> None:
     now = timezone.now()
     if batch := Call.objects.claim(tenant_id, Call.State.OWNING, limit=upload.OWNERS_BATCH, now=now):
         upload.find_owners(batch, now=now)
-        _go_on(route.OWNER, tenant_id, is_full=len(batch) == upload.OWNERS_BATCH)
+        _go_on(route.OWNER, tenant_id, Call.State.OWNING)
 
 
 def upload_calls(tenant_id: int) -> None:
@@ -58,7 +58,7 @@ def upload_calls(tenant_id: int) -> None:
     now = timezone.now()
     if batch := Call.objects.claim(tenant_id, Call.State.READY, limit=upload.BATCH, now=now):
         upload.upload(batch, now=now)
-        _go_on(route.UPLOAD, tenant_id, is_full=len(batch) == upload.BATCH)
+        _go_on(route.UPLOAD, tenant_id, Call.State.READY)
 
 
 def run_command(command_id: int) -> None:
@@ -150,6 +150,12 @@ def sweep() -> None:
     progress.resume_left(now=timezone.now())
 
 
+def hurry() -> None:
+    """When the clock was set back: look now at what waits for a moment."""
+    commands.hurry(now=timezone.now())
+    CrmConnection.objects.filter(retry_at__gt=timezone.now()).update(retry_at=timezone.now())
+
+
 def probe_all() -> None:
     """Every five minutes: clients whose CRM shut us out."""
     with transaction.atomic():
@@ -166,9 +172,9 @@ def _tenant(pk: int) -> Tenant:
     return Tenant.objects.select_related("uis", "crm", "rules").get(pk=pk)
 
 
-def _go_on(task: str, tenant_id: int, *, is_full: bool) -> None:
-    """A full batch means more: queue the next one behind other clients' work."""
-    if is_full:
+def _go_on(task: str, tenant_id: int, state: State) -> None:
+    """Where more is due, queue the next batch behind other clients' work."""
+    if Call.objects.due(now=timezone.now()).filter(tenant=tenant_id, state=state).exists():
         with transaction.atomic():
             enqueue(task, tenant_id)
 

@@ -10,6 +10,7 @@ from crm.retailcrm.client import LARGEST_UPLOAD, RetailCrmClient
 from crm.retailcrm.types import Manager
 from telephony import calls, late
 from telephony.models import Call, Cause, Step
+from telephony.models.due import SUSPECT
 from tenants.models import Tenant
 
 BATCH = LARGEST_UPLOAD
@@ -22,7 +23,12 @@ def upload(batch: Sequence[Call], *, now: datetime) -> None:
     if not batch:
         return
     connection = batch[0].tenant.crm
-    _upload(batch, clients.crm_client(connection), sites=lines.sites(connection), now=now)
+    client, sites = clients.crm_client(connection), lines.sites(connection)
+    for number, part in enumerate(_apart(batch)):
+        if number and connection.failures:
+            _leave(part, now=now)
+        else:
+            _upload(part, client, sites=sites, now=now)
 
 
 def find_owners(batch: Sequence[Call], *, now: datetime) -> None:
@@ -38,6 +44,22 @@ def find_owners(batch: Sequence[Call], *, now: datetime) -> None:
             # A key without this right must not keep missed calls out of the history.
             settle = _owned_by(None, now=now)
         calls.finish([call], settle, step=Step.OWNER, now=now, began=began)
+
+
+def _apart(batch: Sequence[Call]) -> list[list[Call]]:
+    """Put calls that were tried in vain several times each by itself: one of them may be what the CRM stumbles over."""
+    fresh = [call for call in batch if call.attempts < SUSPECT]
+    suspects = [[call] for call in batch if call.attempts >= SUSPECT]
+    return [fresh, *suspects] if fresh else suspects
+
+
+def _leave(batch: Sequence[Call], *, now: datetime) -> None:
+    """Put calls back whose turn did not come: the CRM ceased to answer."""
+
+    def settle(call: Call) -> None:
+        call.wait_until(call.tenant.crm.retry_at or now, Cause.CRM_UNAVAILABLE)
+
+    calls.finish(batch, settle, step=Step.UPLOAD, now=now, began=time.monotonic())
 
 
 def _upload(batch: Sequence[Call], client: RetailCrmClient, *, sites: dict[str, str], now: datetime) -> None:

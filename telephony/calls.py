@@ -10,8 +10,9 @@ from django.db import transaction
 from connector_project.queue import enqueue
 from telephony import facts, route
 from telephony.facts import Staff
-from telephony.models import Call, Cause, Step
-from telephony.models.call import note_all, save_all
+from telephony.models import Call, Cause, State, Step
+from telephony.models.attempt import note_all
+from telephony.models.call import save_all
 from telephony.story import Fate, Story
 from telephony.told import Asked, dump
 from telephony.uis.types import FinishedCall, Heard
@@ -130,7 +131,7 @@ def try_again(call: Call, *, now: datetime) -> None:
         nudge(fresh, now=now)
 
 
-def resume_due(tenant: Tenant | None = None, *, states: Sequence[Call.State] = tuple(NEXT), now: datetime) -> int:
+def resume_due(tenant: Tenant | None = None, *, states: Sequence[State] = tuple(NEXT), now: datetime) -> int:
     """Nudge every state with calls that are due, of one client or of all: what makes losing the queue harmless."""
     due = Call.objects.due(now=now).filter(state__in=states).order_by().values_list("tenant_id", "state").distinct()
     if tenant is not None:
@@ -177,7 +178,7 @@ def owner_of(call: Call) -> Employee | None:
     return staff.owner_of(story, call.tenant.rules)
 
 
-def after_collecting(call: Call, rules: TransferRules) -> Call.State:
+def after_collecting(call: Call, rules: TransferRules) -> State:
     """Return the step that follows once all is told: a missed call may first need its manager from the CRM."""
     asks_crm = call.is_missed and rules.missed_owner == TransferRules.MissedOwner.RESPONSIBLE
     return Call.State.OWNING if asks_crm else Call.State.READY

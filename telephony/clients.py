@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from connector_project import remote
 from telephony import points
+from telephony.models import Call, Cause
 from telephony.uis.client import HOSTS, UisClient
 from telephony.uis.refusals import LIMIT, SYSTEM
 from telephony.uis.rpc import Channel, Result
@@ -44,7 +45,10 @@ def uis_client(connection: UisConnection, *, is_live: bool = False, on_wait: OnW
         data=_channel(
             connection, settings.UIS_DATA_API_URL or data_url, "data_limits", is_live=is_live, on_wait=on_wait
         ),
-        calls_api=_channel(connection, settings.UIS_CALL_API_URL or call_url, "call_limits", is_live=True),
+        # A door of its own: that one is shut says nothing about the other, and clicks are never held back.
+        calls_api=_channel(
+            connection, settings.UIS_CALL_API_URL or call_url, "call_limits", is_live=True, is_heeded=False
+        ),
         zone=connection.zone,
         is_russian=connection.is_russian,
         agent_user_id=connection.agent_user_id,
@@ -59,12 +63,26 @@ def record_url(connection: UisConnection, session_id: int, record_id: str) -> st
 
 
 def _channel(
-    connection: UisConnection, url: str, field: str, *, is_live: bool, on_wait: OnWait | None = None
+    connection: UisConnection,
+    url: str,
+    field: str,
+    *,
+    is_live: bool,
+    on_wait: OnWait | None = None,
+    is_heeded: bool = True,
 ) -> Channel:
     def note(limits: Limits) -> None:
         seen = points.remember(limits, now=timezone.now())
         setattr(connection, field, seen)
         UisConnection.objects.filter(pk=connection.pk).update(**{field: seen})
+
+    def heed(fault: remote.RemoteUnavailable | None) -> None:
+        now = timezone.now()
+        if fault is None:
+            if connection.answer():
+                Call.objects.wake(connection.tenant_id, Cause.UIS_UNAVAILABLE, now=now)
+        elif fault.code != LIMIT:  # Used-up points are waited for as UIS says; it is there.
+            connection.miss(wait=fault.wait, is_live=is_live, now=now)
 
     return _PatientChannel(
         url=url,
@@ -72,6 +90,7 @@ def _channel(
         on_limits=note,
         send=_within_points(lambda: getattr(connection, field), is_live=is_live),
         on_wait=on_wait,
+        on_end=heed if is_heeded else lambda _fault: None,
     )
 
 

@@ -8,7 +8,7 @@ from django.db.models import Count, Q
 
 from telephony import calls
 from telephony.models import Call
-from telephony.models.call import CallQuerySet
+from telephony.models.due import CallQuerySet
 from tenants.models import Employee, Tenant
 
 MISSED_WITHOUT_OWNER = Q(employee=None, direction="in", is_lost=True, talk_seconds=0)

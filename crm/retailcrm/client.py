@@ -41,6 +41,7 @@ AnswerT = TypeVar("AnswerT", bound=BaseModel)
 @dataclass(frozen=True)
 class RetailCrmClient:
     """One account. `pace` is called with "telephony" or "ordinary" before each request and waits for its turn there.
+    `on_end` is told how each request ended.
 
     Every method raises the errors of connector_project.remote.
     """
@@ -51,6 +52,7 @@ class RetailCrmClient:
     zone: ZoneInfo = field(default_factory=functools.partial(ZoneInfo, "Europe/Moscow"))
     pace: Callable[[str], None] = lambda _kind: None
     send: Callable[..., remote.Reply] = remote.send
+    on_end: Callable[[remote.RemoteUnavailable | None], None] = lambda _fault: None  # None: it answered, whatever
 
     def versions(self) -> tuple[str, ...]:
         """https://docs.retailcrm.ru/Developers/API/APIVersions: the versions served, such as "5.0"."""
@@ -166,8 +168,12 @@ class RetailCrmClient:
         self.pace("telephony" if "/telephony" in path else "ordinary")
         # In the header the key stays out of addresses, and so out of logs.
         headers = {"X-API-KEY": self.key} if self.key else {}
-        reply = self.send(SYSTEM, method, f"{self.address.rstrip('/')}{path}", headers=headers, **request)
-        said = _read(reply)
+        try:
+            said = _read(self.send(SYSTEM, method, f"{self.address.rstrip('/')}{path}", headers=headers, **request))
+        except remote.RemoteError as exc:
+            self.on_end(exc if isinstance(exc, remote.RemoteUnavailable) else None)
+            raise
+        self.on_end(None)
         try:
             return kind.model_validate(said)
         except ValidationError as exc:

@@ -1,79 +1,27 @@
-"""The ledger: one row for each call, how far it has come, and one line for each try."""
+"""The ledger: one row for each call, and how far it has come."""
 
 import random
-import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from telephony.models import words
+from telephony.models.due import SUSPECT, CallQuerySet
 from telephony.models.words import Cause, Direction, Result, Step
 from tenants.fields import EncryptedTextField
 from tenants.models import Employee, Tenant
 from tenants.transfer import CallFacts, KeptBack
 
-LEASE = timedelta(minutes=3)  # longer than a task may run
 GIVE_UP_AFTER = timedelta(days=3)
 PAUSES_SECONDS = (10, 30, 60, 300, 900, 3600, 10_800)
-
-
-class CallQuerySet(models.QuerySet["Call"]):
-    """The moves of many rows at once."""
-
-    def due(self, *, now: datetime) -> "CallQuerySet":
-        """Calls to be worked on: their time has come, nobody stopped them, and their client's doors are open."""
-        is_live = models.Q(tenant__is_paused=False, tenant__activated_at__isnull=False)
-        # What settles is only decided: nothing leaves the house for it.
-        return self.filter(models.Q(state=Call.State.SETTLING) | is_live, next_attempt_at__lte=now).exclude(
-            models.Q(state=Call.State.COLLECTING, tenant__uis__denied_at__isnull=False)
-            | models.Q(state__in=[Call.State.OWNING, Call.State.READY], tenant__crm__denied_at__isnull=False)
-        )
-
-    def claim(
-        self, tenant_id: int, state: "Call.State", *, limit: int, now: datetime, is_backlog: bool | None = None
-    ) -> list["Call"]:
-        """Take the due calls of one tenant for this worker: attempt counted, lease set, in one UPDATE.
-
-        Old calls found late stand behind those of today, however long they have been due; `is_backlog` asks for only
-        the ones or the others.
-        """
-        due = self.due(now=now).filter(tenant=tenant_id, state=state).order_by("is_backlog", "next_attempt_at")
-        if is_backlog is not None:
-            due = due.filter(is_backlog=is_backlog)
-        chosen = list(due.values_list("pk", flat=True)[:limit])
-        token = uuid.uuid4()
-        # The second look at next_attempt_at is what makes one of two workers go without.
-        self.filter(pk__in=chosen, state=state, next_attempt_at__lte=now).update(
-            claim_token=token, attempts=models.F("attempts") + 1, next_attempt_at=now + LEASE
-        )
-        return list(self.filter(pk__in=chosen, claim_token=token).whole())
-
-    def whole(self) -> "CallQuerySet":
-        """Calls with all that a step looks at, in one query however many there are."""
-        needed = ("tenant__uis", "tenant__crm", "tenant__rules", "employee")
-        return self.select_related(*needed).order_by("started_at", "pk")
-
-    def still_ours(self, batch: Sequence["Call"]) -> list["Call"]:
-        """Lock and read anew the claimed calls that are still this worker's, to write how the claim ended.
-
-        Between claim and finish a notification may have told more of a call; what it wrote must not be overwritten.
-        """
-        tokens = {call.claim_token for call in batch}
-        mine = self.filter(pk__in=[call.pk for call in batch], claim_token__in=tokens)
-        return list(mine.select_for_update(of=("self",)).whole())
 
 
 class Call(models.Model):
     """One phone call of one client, from the first we heard of it to the CRM's yes."""
 
-    class State(models.TextChoices):
-        SETTLING = "SETTLING", _("waiting whether more is told")
-        COLLECTING = "COLLECTING", _("collecting legs and recording")
-        OWNING = "OWNING", _("asking the CRM for the manager")
-        READY = "READY", _("ready to upload")
-        UPLOADED = "UPLOADED", _("uploaded")
-        SKIPPED = "SKIPPED", _("skipped by a rule")
+    State = words.State
 
     class Origin(models.TextChoices):
         WEBHOOK = "WEBHOOK", _("told by a notification")
@@ -174,7 +122,7 @@ class Call(models.Model):
             is_too_old=self.is_too_old(now=now),
         )
 
-    def move_to(self, state: State, *, now: datetime) -> None:
+    def move_to(self, state: words.State, *, now: datetime) -> None:
         """Go one step on; the next step is due at once."""
         self.state, self.attempts, self.cause, self.says, self.stopped_at = state, 0, Cause.NONE, "", None
         self.next_attempt_at = None if self.is_done else now
@@ -187,8 +135,11 @@ class Call(models.Model):
         self.cause, self.says, self.next_attempt_at, self.claim_token = cause, says, moment, None
 
     def postpone(self, cause: Cause, says: str = "", *, now: datetime, wait: float | None = None) -> None:
-        """Try again after a growing pause, or after the vendor's own `wait` in seconds; give up after three days."""
-        if now - self.recorded_at > GIVE_UP_AFTER:
+        """Try again after a growing pause, or after the vendor's own `wait` in seconds.
+
+        Given up after three days, if it was tried by itself: who only waits for a vendor that is away goes on waiting.
+        """
+        if now - self.recorded_at > GIVE_UP_AFTER and self.attempts > SUSPECT:
             return self.stop(cause, says, now=now)
         pause = wait if wait is not None else PAUSES_SECONDS[min(self.attempts, len(PAUSES_SECONDS)) - 1]
         # Jitter only makes it later: the vendor's wait is a promise.
@@ -201,26 +152,7 @@ class Call(models.Model):
 
     def note(self, step: Step, says: str = "", *, now: datetime, milliseconds: int | None = None) -> None:
         """Add one line to the call's history."""
-        Attempt.objects.create(call=self, step=step, cause=self.cause, says=says, at=now, milliseconds=milliseconds)
-
-
-class Attempt(models.Model):
-    """One try at one call."""
-
-    call = models.ForeignKey(Call, models.CASCADE, related_name="history", verbose_name=_("call"))
-    at = models.DateTimeField(_("at"))
-    step = models.CharField(_("step"), max_length=10, choices=Step.choices)
-    cause = models.CharField(_("cause"), max_length=24, choices=Cause.choices, blank=True)
-    says = models.TextField(_("detail"), blank=True)
-    milliseconds = models.PositiveIntegerField(_("ms"), null=True)
-
-    class Meta:
-        verbose_name = _("try")
-        verbose_name_plural = _("history")
-        ordering = ("at", "pk")
-
-    def __str__(self) -> str:
-        return f"{self.get_step_display()} {self.says}".strip()
+        self.history.create(step=step, cause=self.cause, says=says, at=now, milliseconds=milliseconds)
 
 
 # All that a step may change.
@@ -235,11 +167,3 @@ _WRITTEN = [
 def save_all(calls: Iterable[Call]) -> None:
     """Write the outcome of a batch in one statement."""
     Call.objects.bulk_update(list(calls), _WRITTEN)
-
-
-def note_all(calls: Sequence[Call], step: Step, *, now: datetime, milliseconds: int) -> None:
-    """Add one line to the history of each call of a batch."""
-    Attempt.objects.bulk_create(
-        Attempt(call=call, step=step, cause=call.cause, says=call.says, at=now, milliseconds=milliseconds)
-        for call in calls
-    )

@@ -49,6 +49,7 @@ class Notification(models.Model):
         )
         ALREADY_SHOWN = "ALREADY_SHOWN", _("the card is on the screen already")
         RULE = "RULE", _("kept back by a rule")
+        CRM_AWAY = "CRM_AWAY", _("the CRM had not answered several times in a row")
         CRM_FAILED = "CRM_FAILED", _("the CRM did not take it")
         NOTHING_TO_DO = "NOTHING_TO_DO", _("nothing to do")
 

@@ -1,7 +1,23 @@
-"""The words of the ledger: steps, directions, results, causes."""
+"""The words of the ledger: states, steps, directions, results, causes."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+
+class State(models.TextChoices):
+    """How far a call has come."""
+
+    SETTLING = "SETTLING", _("waiting whether more is told")
+    COLLECTING = "COLLECTING", _("collecting legs and recording")
+    OWNING = "OWNING", _("asking the CRM for the manager")
+    READY = "READY", _("ready to upload")
+    UPLOADED = "UPLOADED", _("uploaded")
+    SKIPPED = "SKIPPED", _("skipped by a rule")
+
+
+# Which account the next step asks something of.
+OF_UIS = [State.COLLECTING]
+OF_CRM = [State.OWNING, State.READY]
 
 
 class Step(models.TextChoices):

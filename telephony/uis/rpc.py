@@ -33,6 +33,7 @@ class Channel:
     token: str
     on_limits: Callable[[Limits], None] = lambda _limits: None
     send: Callable[..., remote.Reply] = remote.send
+    on_end: Callable[[remote.RemoteUnavailable | None], None] = lambda _fault: None  # None: it answered, whatever
 
     def ask(self, method: str, params: Mapping[str, object], *, timeout: float = 15.0) -> Result:
         """Call one method; `timeout` in seconds. Raises the errors of connector_project.remote."""
@@ -46,8 +47,14 @@ class Channel:
             "params": {"access_token": self.token, **params},
         }
         body = json.dumps(request, ensure_ascii=False).encode()
-        reply = self.send(SYSTEM, "POST", self.url, headers=HEADERS, body=body, timeout=timeout)
-        return self._read(_object(reply))
+        try:
+            reply = self.send(SYSTEM, "POST", self.url, headers=HEADERS, body=body, timeout=timeout)
+            result = self._read(_object(reply))
+        except remote.RemoteError as exc:
+            self.on_end(exc if isinstance(exc, remote.RemoteUnavailable) else None)
+            raise
+        self.on_end(None)
+        return result
 
     def _read(self, envelope: Mapping[str, Any]) -> Result:
         if isinstance(envelope.get("error"), dict):

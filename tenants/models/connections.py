@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from tenants import breaker
 from tenants.fields import EncryptedTextField
 from tenants.models.tenant import Tenant, check_zone, new_hook
 
@@ -61,9 +62,39 @@ class Connection(models.Model):
         editable=False,
     )
     denied_says = models.TextField(_("what was answered"), blank=True, editable=False)
+    failures = models.PositiveIntegerField(default=0, editable=False)  # requests in a row that got no answer
+    retry_at = models.DateTimeField(_("asked again at"), null=True, blank=True, editable=False)
 
     class Meta:
         abstract = True
+
+    def keeps_out(self, *, is_live: bool, now: datetime) -> bool:
+        """Whether the other side has not answered lately, and is left alone for now."""
+        return breaker.keeps_out(self.failures, self.retry_at, is_live=is_live, now=now)
+
+    def miss(self, *, wait: float | None, is_live: bool, now: datetime) -> None:
+        """Count a request that got no answer.
+
+        Requests that were on their way together count once, unless a person waited for them: a worker each is lost.
+        """
+        mine = type(self)._default_manager.filter(pk=self.pk)
+        if not is_live:
+            mine = mine.exclude(failures=self.failures + 1, retry_at__gt=now)
+        retry_at = now + breaker.pause(self.failures + 1, wait=wait)
+        mine.update(failures=models.F("failures") + 1, retry_at=retry_at)
+        self.refresh_from_db(fields=["failures", "retry_at"])
+
+    def answer(self) -> bool:
+        """Note that the other side answers; say whether it had not before."""
+        if not self.failures:
+            return False
+        self.failures, self.retry_at = 0, None
+        return type(self)._default_manager.filter(pk=self.pk, failures__gt=0).update(failures=0, retry_at=None) == 1
+
+    def may_probe(self, *, now: datetime) -> bool:
+        """Say whether this worker may look if the other side is back, and keep the others from it for a minute."""
+        due = type(self)._default_manager.filter(pk=self.pk, failures__gt=0, retry_at__lte=now)
+        return due.update(retry_at=now + breaker.PROBE_TERM) == 1
 
     def deny(self, code: str, says: str, *, now: datetime) -> None:
         """Pause the whole connection: nothing more is sent until a check succeeds or the settings change."""
