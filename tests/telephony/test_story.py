@@ -280,6 +280,25 @@ def test_order_and_repeats_are_no_matter(facts, legs, row, is_patient):
     assert of(*shuffled, *repeats, legs=legs[::-1], row=row, is_patient=is_patient) == first
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        [
+            rings(IVAN, 2),
+            rings(PETR, 6),
+            answers(PETR, 9),
+            end(60, talk=52),
+            lost(10, rung_ids=()),
+            recorded(PETR, 90, "a"),
+        ],
+        [rings(IVAN, 2), rings(PETR, 6), rings(IVAN, 14), lost(10, rung_ids=()), lost(30), end(30)],
+    ],
+    ids=["answered", "missed"],
+)
+def test_every_order_of_six_facts_tells_the_same(facts):
+    assert len({of(*order, order[0], order[3]) for order in itertools.permutations(facts)}) == 1
+
+
 @given(facts=st.lists(st.sampled_from(FACTS), min_size=1, max_size=8), more=st.sampled_from(FACTS))
 def test_nothing_that_is_told_takes_an_answer_back(facts, more):
     if of(*facts).is_lost is False:
