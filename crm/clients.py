@@ -9,6 +9,7 @@ from connector_project.budget import Budget, BudgetExhausted, wait_for_turn
 from crm.retailcrm.client import V4, V5, RetailCrmClient
 from crm.retailcrm.refusals import SYSTEM
 from telephony.models import Call, Cause
+from telephony.models.words import OF_CRM
 from tenants.models import CrmConnection
 
 # https://docs.retailcrm.ru/Developers/API/APIFeatures/APIRules, and the vendor's own client for the second number.
@@ -40,7 +41,7 @@ def _heed(connection: CrmConnection, fault: remote.RemoteUnavailable | None, *, 
     if fault is not None:
         connection.miss(wait=fault.wait, is_live=is_live, now=now)
     elif connection.answer():
-        Call.objects.wake(connection.tenant_id, Cause.CRM_UNAVAILABLE, now=now)
+        Call.objects.wake(connection.tenant_id, OF_CRM, Cause.CRM_UNAVAILABLE, now=now)
 
 
 def _pace(address: str, kind: str, *, is_live: bool) -> None:

@@ -96,7 +96,7 @@ def _not_handed_over(tenant: Tenant, exc: remote.RemoteError, *, now: datetime) 
     """Return what becomes of each call when the CRM did not take it."""
     match exc:
         case remote.RemoteUnavailable():
-            return lambda call: call.postpone(Cause.CRM_UNAVAILABLE, str(exc), now=now, wait=exc.wait)
+            return lambda call: call.wait_for(tenant.crm, exc, Cause.CRM_UNAVAILABLE, now=now)
         case remote.AccessDenied():
             tenant.crm.deny(exc.code, str(exc), now=now)
             return lambda call: call.wait_until(now, Cause.CRM_DENIED, str(exc))

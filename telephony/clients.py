@@ -9,6 +9,7 @@ from django.utils import timezone
 from connector_project import remote
 from telephony import points
 from telephony.models import Call, Cause
+from telephony.models.words import OF_UIS
 from telephony.uis.client import HOSTS, UisClient
 from telephony.uis.refusals import LIMIT, SYSTEM
 from telephony.uis.rpc import Channel, Result
@@ -80,7 +81,7 @@ def _channel(
         now = timezone.now()
         if fault is None:
             if connection.answer():
-                Call.objects.wake(connection.tenant_id, Cause.UIS_UNAVAILABLE, now=now)
+                Call.objects.wake(connection.tenant_id, OF_UIS, Cause.UIS_UNAVAILABLE, now=now)
         elif fault.code != LIMIT:  # Used-up points are waited for as UIS says; it is there.
             connection.miss(wait=fault.wait, is_live=is_live, now=now)
 

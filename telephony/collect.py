@@ -124,7 +124,7 @@ def _refused(tenant: Tenant, exc: remote.RemoteError, *, now: datetime) -> Calla
                 # It waits for points, however many days: what is old already does not fail for being late.
                 call.wait_until(now + timedelta(seconds=exc.wait or 60), Cause.UIS_UNAVAILABLE, str(exc))
             case remote.RemoteUnavailable():
-                call.postpone(Cause.UIS_UNAVAILABLE, str(exc), now=now, wait=exc.wait)
+                call.wait_for(tenant.uis, exc, Cause.UIS_UNAVAILABLE, now=now)
             case remote.AccessDenied():
                 call.wait_until(now, Cause.UIS_DENIED, str(exc))
             case remote.UnexpectedReply():

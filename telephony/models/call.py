@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.remote import RemoteUnavailable
 from telephony.models import words
 from telephony.models.due import SUSPECT, CallQuerySet
 from telephony.models.words import Cause, Direction, Result, Step
 from tenants.fields import EncryptedTextField
-from tenants.models import Employee, Tenant
+from tenants.models import Connection, Employee, Tenant
 from tenants.transfer import CallFacts, KeptBack
 
 GIVE_UP_AFTER = timedelta(days=3)
@@ -137,13 +138,20 @@ class Call(models.Model):
     def postpone(self, cause: Cause, says: str = "", *, now: datetime, wait: float | None = None) -> None:
         """Try again after a growing pause, or after the vendor's own `wait` in seconds.
 
-        Given up after three days, if it was tried by itself: who only waits for a vendor that is away goes on waiting.
+        Given up after three days; who only waits for a vendor that is away goes on waiting.
         """
         if now - self.recorded_at > GIVE_UP_AFTER and self.attempts > SUSPECT:
             return self.stop(cause, says, now=now)
         pause = wait if wait is not None else PAUSES_SECONDS[min(self.attempts, len(PAUSES_SECONDS)) - 1]
         # Jitter only makes it later: the vendor's wait is a promise.
         return self.wait_until(now + timedelta(seconds=pause * random.uniform(1, 1.2)), cause, says)  # noqa: S311
+
+    def wait_for(self, vendor: Connection, fault: RemoteUnavailable, cause: Cause, *, now: datetime) -> None:
+        """Try again when the vendor may be back; where it was away before, this call is not to blame."""
+        if vendor.failures <= 1:
+            return self.postpone(cause, str(fault), now=now, wait=fault.wait)
+        self.attempts = max(self.attempts - 1, 0)
+        return self.wait_until(vendor.retry_at or now, cause, str(fault))
 
     def stop(self, cause: Cause, says: str = "", *, now: datetime) -> None:
         """Leave it to a person."""

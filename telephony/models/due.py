@@ -56,14 +56,15 @@ class CallQuerySet(models.QuerySet["Call"]):
         )
         return list(self.filter(pk__in=chosen, claim_token=token).whole())
 
-    def wake(self, tenant_id: int, cause: Cause, *, now: datetime) -> int:
+    def wake(self, tenant_id: int, states: Sequence[State], cause: Cause, *, now: datetime) -> int:
         """Make due what only waited for a vendor that answers again; old calls stand behind those of today.
 
         A call that failed by itself again and again keeps its own pauses: it may be what the vendor stumbles over.
         """
-        waiting = self.filter(tenant=tenant_id, cause=cause, stopped_at=None, claim_token=None, attempts__lt=SUSPECT)
-        waiting.filter(ended_at__lt=now - LIVELY).update(is_backlog=True)
-        return waiting.filter(next_attempt_at__gt=now).update(next_attempt_at=now)
+        waiting = self.filter(tenant=tenant_id, state__in=states, stopped_at=None, claim_token=None)
+        waiting.filter(ended_at__lt=now - LIVELY, is_backlog=False).update(is_backlog=True)
+        kept = waiting.filter(cause=cause, attempts__lt=SUSPECT)
+        return kept.filter(next_attempt_at__gt=now).update(next_attempt_at=now)
 
     def _in_hand(self, tenant_id: int, state: State, *, now: datetime) -> int:
         """Return how many workers are at this client's calls of one state."""
