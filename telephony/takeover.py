@@ -98,7 +98,7 @@ def step(*, now: datetime) -> None:
         return _finish(row, lambda fresh: fresh.stop(Cause.OUR_FAULT, now=now), now=now)
     uis = row.tenant.uis
     if uis.keeps_out(is_live=False, now=now):
-        return _finish(row, lambda fresh: fresh.wait_until(uis.retry_at, Cause.UIS_UNAVAILABLE), now=now)
+        return _finish(row, lambda fresh: fresh.wait_until(uis.retry_at or now, Cause.UIS_UNAVAILABLE), now=now)
     try:
         compared = reconcile.go_on(row, now=now)
     except remote.RemoteError as exc:
