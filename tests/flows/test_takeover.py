@@ -153,7 +153,10 @@ def test_long_list_is_looked_at_in_parts_and_counted_once(press, pbx, uis_world,
     assert len(uis_world.requests) > 4
 
 
-def test_sample_shows_what_goes_to_the_crm_before_what_does_not(press, page, pbx, run_queue, tenant, small_parts):
+@pytest.mark.parametrize("parts", ["one", "many"])
+def test_sample_shows_what_goes_to_the_crm_before_what_does_not(press, pbx, run_queue, tenant, request, parts):
+    if parts == "many":
+        request.getfixturevalue("small_parts")
     for number in range(8):
         missed(pbx, NOON - timedelta(days=40, hours=number), number)
     history(pbx, 6)
@@ -247,6 +250,17 @@ def test_night_after_it_takes_over_nothing_by_itself(take_over, pbx, crm, run_qu
     assert (crm.calls, Call.objects.count()) == ([], 0)
 
 
+def test_nights_take_nothing_over_from_the_morning_before_he_came(pbx, crm, run_queue, clock, tenant):
+    Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON)
+    missed(pbx, NOON - timedelta(hours=5))
+    for _night in range(2):
+        clock.shift(timedelta(days=1))
+        tasks.close_all()
+        run_queue()
+    assert LedgerDay.objects.filter(settled_at__isnull=False).count() == 2
+    assert (crm.calls, Call.objects.count()) == ([], 0)
+
+
 def test_day_that_a_person_took_over_hides_no_night_that_failed(
     take_over, pbx, crm, uis_world, run_queue, clock, tenant
 ):
@@ -298,7 +312,7 @@ def test_period_of_two_hundred_days_is_asked_for_three_months_at_a_time(
 def test_empty_year_costs_a_handful_of_points(press, uis_world, run_queue, tenant):
     uis_world.requests.clear()
     press(first="2025-07-16")
-    run_queue()
+    assert run_queue() == 5, "a task asks for three months at most"
     assert Takeover.objects.get().state == "LOOKED"
     assert len(uis_world.requests) == 5
 
