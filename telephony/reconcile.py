@@ -1,4 +1,4 @@
-"""Calls that no webhook told us about: UIS's own list against ours, and what each day came to."""
+"""Calls that no webhook told us about: UIS's own list against ours."""
 
 import itertools
 import logging
@@ -13,7 +13,7 @@ from django.db.models import Count
 from telephony import calls, clients, days, facts, ledger
 from telephony.facts import Staff
 from telephony.ledger import Tally
-from telephony.models import Call, LedgerDay, Step, Takeover
+from telephony.models import Call, Step, Takeover
 from telephony.uis import windows
 from telephony.uis.client import UisClient
 from telephony.uis.types import FinishedCall
@@ -22,7 +22,6 @@ from tenants.models import Tenant
 BACK = calls.LIVE_FOR
 SETTLED = timedelta(minutes=5)  # younger calls are still being told of
 NIGHT = timedelta(hours=3)  # a day is compared as a whole when so much of the next one is over
-DAYS_AT_ONCE = timedelta(days=7)  # a task may not run for ever
 CHUNK = 500
 SAMPLE = 5
 # A long period is compared in parts of so many calls, just under a page of UIS's list: what is read beyond them, to see
@@ -61,32 +60,6 @@ def find_missed(reported: Iterable[FinishedCall], known: Iterable[int]) -> list[
 def recent(tenant: Tenant, *, now: datetime) -> Compared:
     """Compare the last three hours. Raises the errors of connector_project.remote."""
     return reconcile(tenant, since=now - BACK, till=now, now=now)
-
-
-def close_days(tenant: Tenant, *, now: datetime) -> None:
-    """Compare all whole days since the last comparison, that one included: UIS may list a call late.
-
-    Days that are done stay done, whatever happens to those after them. Raises the errors of connector_project.remote.
-    """
-    if not has_open_night(tenant, now=now):
-        return
-    zone, today = tenant.zone, days.day_of(now, zone=tenant.zone)
-    since = _compared_until(tenant, now=now)
-    while (first := days.day_of(since, zone=zone)) < today:
-        end = min(first + DAYS_AT_ONCE, today)
-        till = days.begin(end, zone=zone)
-        reconcile(tenant, since=since, till=till, settled=list(days.between(first, end)), now=now)
-        since = till
-
-
-def has_open_night(tenant: Tenant, *, now: datetime) -> bool:
-    """Whether the client's yesterday is over for some hours, he was with us then, and it is not compared yet."""
-    today = days.day_of(now, zone=tenant.zone)
-    begin = days.begin(today, zone=tenant.zone)
-    if now - begin < NIGHT or tenant.activated_at is None or tenant.activated_at >= begin:
-        return False
-    settled = LedgerDay.objects.filter(tenant=tenant, day=today - days.DAY, settled_at__isnull=False)
-    return not settled.exists()
 
 
 def reconcile(
@@ -255,23 +228,6 @@ def _record(tenant: Tenant, said: FinishedCall, *, staff: Staff, now: datetime) 
 
 def _is_settled(said: FinishedCall, *, now: datetime) -> bool:
     return said.happened_at is None or said.happened_at <= now - SETTLED
-
-
-def _compared_until(tenant: Tenant, *, now: datetime) -> datetime:
-    """Return where the nightly comparison begins: with the last day that is done before one that is not.
-
-    What was before the client came is taken over on demand only: another connector may have brought those calls. That a
-    person compared a day says nothing of those before it.
-    """
-    zone, today = tenant.zone, days.day_of(now, zone=tenant.zone)
-    came_at = max(tenant.activated_at or now, tenant.term_begins(now=now))
-    since = days.day_of(came_at, zone=zone)
-    rows = LedgerDay.objects.filter(tenant=tenant, settled_at__isnull=False, day__gte=since, day__lt=today)
-    done = set(rows.values_list("day", flat=True))
-    if not done:
-        return max(days.begin(today - days.DAY, zone=zone), came_at)
-    first_open = next(day for day in days.between(min(done), today + days.DAY) if day not in done)
-    return max(days.begin(first_open - days.DAY, zone=zone), came_at)
 
 
 def _chunks(listed: Iterator[FinishedCall]) -> Iterator[list[FinishedCall]]:

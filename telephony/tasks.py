@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from connector_project import remote
 from connector_project.queue import enqueue
-from telephony import actions, calls, clients, collect, employees, inbox, reconcile, route, statuses, takeover
+from telephony import actions, calls, clients, collect, employees, inbox, nights, reconcile, route, statuses, takeover
 from telephony.models import Call, Notification, Takeover
 from telephony.models.due import LEASE
 from tenants.models import Tenant, TransferRules, UisConnection
@@ -80,7 +80,7 @@ def reconcile_calls(tenant_id: int) -> None:
 
 def close_days(tenant_id: int) -> None:
     """Compare one client's days that are over with UIS's list."""
-    _ask(tenant_id, lambda tenant: reconcile.close_days(tenant, now=timezone.now()))
+    _ask(tenant_id, lambda tenant: nights.close_days(tenant, now=timezone.now()))
 
 
 def take_over() -> None:
@@ -113,7 +113,7 @@ def close_all() -> None:
     now = timezone.now()
     with transaction.atomic():
         for tenant in _live(uis__denied_at=None):
-            if reconcile.has_open_night(tenant, now=now):
+            if nights.has_open_night(tenant, now=now):
                 enqueue(route.CLOSE, tenant.pk)
 
 
