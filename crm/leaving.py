@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from connector_project import remote
 from crm import clients, module
 from crm.models import Activation, Command, Popup, Stray
-from telephony.models import Call, Notification
+from telephony.models import Call, Notification, Takeover
 from tenants import clock, journal
 from tenants.models import Change, CheckUp, CrmConnection, Tenant, UisConnection, new_hook
 
@@ -114,6 +114,9 @@ def _drop_waiting(tenant: Tenant, *, now: datetime) -> None:
     ).update(outcome=dropped, reason=Notification.Reason.PAUSED, next_attempt_at=None)
     Command.objects.filter(tenant=tenant, state=Command.State.RECEIVED, next_attempt_at__isnull=False).update(
         state=refused, reason=Command.Reason.NOT_ACTIVE, finished_at=now, next_attempt_at=None
+    )
+    Takeover.objects.open().filter(tenant=tenant).update(
+        state=Takeover.State.CANCELLED, ended_at=now, next_attempt_at=None, stopped_at=None
     )
     Activation.objects.filter(tenant=tenant).delete()
     CheckUp.objects.filter(tenant=tenant).delete()

@@ -1,4 +1,4 @@
-"""Calls that no webhook told us about: UIS's own list against ours, and what each day came to."""
+"""Calls that no webhook told us about: UIS's own list against ours."""
 
 import itertools
 import logging
@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from django.db import IntegrityError, transaction
+from django.db.models import Count
 
 from telephony import calls, clients, days, facts, ledger
 from telephony.facts import Staff
 from telephony.ledger import Tally
-from telephony.models import Call, LedgerDay
+from telephony.models import Call, Step, Takeover
+from telephony.uis import windows
 from telephony.uis.client import UisClient
 from telephony.uis.types import FinishedCall
 from tenants.models import Tenant
@@ -20,9 +22,11 @@ from tenants.models import Tenant
 BACK = calls.LIVE_FOR
 SETTLED = timedelta(minutes=5)  # younger calls are still being told of
 NIGHT = timedelta(hours=3)  # a day is compared as a whole when so much of the next one is over
-DAYS_AT_ONCE = timedelta(days=7)  # a task may not run for ever
 CHUNK = 500
 SAMPLE = 5
+# A long period is compared in parts of so many calls, just under a page of UIS's list: what is read beyond them, to see
+# where a second ends, costs no page more.
+A_PART = 900
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +35,20 @@ logger = logging.getLogger(__name__)
 class Compared:
     """What UIS lists of a period, and what was found that nobody had told us of."""
 
+    till: datetime  # what began before this moment is compared
     tally: Tally = field(default_factory=Tally)
     found: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)  # those of them that a rule keeps back, by the rule
     sample: list[Call] = field(default_factory=list)
     missing: Counter[date] = field(default_factory=Counter)  # by day: listed calls without a row of ours
+
+    def show(self, call: Call) -> None:
+        """Put a call into the sample while there is room; one that goes to the CRM drives out one that does not."""
+        kept_back = next((one for one in self.sample if one.kept_back_by), None)
+        if len(self.sample) >= SAMPLE and kept_back is not None and not call.kept_back_by:
+            self.sample.remove(kept_back)
+        if len(self.sample) < SAMPLE:
+            self.sample.append(call)
 
 
 def find_missed(reported: Iterable[FinishedCall], known: Iterable[int]) -> list[FinishedCall]:
@@ -46,32 +60,6 @@ def find_missed(reported: Iterable[FinishedCall], known: Iterable[int]) -> list[
 def recent(tenant: Tenant, *, now: datetime) -> Compared:
     """Compare the last three hours. Raises the errors of connector_project.remote."""
     return reconcile(tenant, since=now - BACK, till=now, now=now)
-
-
-def close_days(tenant: Tenant, *, now: datetime) -> None:
-    """Compare all whole days since the last comparison, that one included: UIS may list a call late.
-
-    Days that are done stay done, whatever happens to those after them. Raises the errors of connector_project.remote.
-    """
-    if not has_open_night(tenant, now=now):
-        return
-    zone, today = tenant.zone, days.day_of(now, zone=tenant.zone)
-    since = _compared_until(tenant, now=now)
-    while (first := days.day_of(since, zone=zone)) < today:
-        end = min(first + DAYS_AT_ONCE, today)
-        till = days.begin(end, zone=zone)
-        reconcile(tenant, since=since, till=till, settled=list(days.between(first, end)), now=now)
-        since = till
-
-
-def has_open_night(tenant: Tenant, *, now: datetime) -> bool:
-    """Whether the client's yesterday is over for some hours, he was with us then, and it is not compared yet."""
-    today = days.day_of(now, zone=tenant.zone)
-    begin = days.begin(today, zone=tenant.zone)
-    if now - begin < NIGHT or tenant.activated_at is None or tenant.activated_at >= begin:
-        return False
-    settled = LedgerDay.objects.filter(tenant=tenant, day=today - days.DAY, settled_at__isnull=False)
-    return not settled.exists()
 
 
 def reconcile(
@@ -89,39 +77,103 @@ def reconcile(
     They take the same way as those a webhook told of, but never pop up. A dry run writes nothing and says what would
     be. Raises the errors of connector_project.remote; what was found until then stays.
     """
-    client = client or clients.uis_client(tenant.uis)
-    compared, unread = Compared(), client.unread
-    end = min(till, now - SETTLED)
-    for some in _chunks(client.calls(since=since, till=end)) if since < end else ():
-        # The end itself belongs to the next period.
-        listed = [said for said in some if _is_settled(said, now=now) and (said.started_at or now) < end]
-        _compare(tenant, listed, compared, is_dry_run=is_dry_run, now=now)
-    if lost := client.unread - unread:  # Listed, but not as documented: nobody can say which calls these are.
-        compared.tally += Tally(uis_calls=lost, unexplained=lost)
-        compared.missing[days.day_of(end, zone=tenant.zone)] += lost
+    compared = _compare_all(
+        tenant, since=since, till=min(till, now - SETTLED), client=client, is_dry_run=is_dry_run, now=now
+    )
     if not is_dry_run:
         whole = settled if settled is not None else days.whole(since, min(till, now - NIGHT), zone=tenant.zone)
         ledger.count(tenant, missing=compared.missing, settled=whole, now=now)
     return compared
 
 
+def go_on(row: Takeover, *, now: datetime) -> Compared:
+    """Compare the next part of a period that a person takes over, or looks at: what one task has time for.
+
+    A part that was begun before, by a worker that was killed, is counted as if it had not been. Raises the errors of
+    connector_project.remote.
+    """
+    tenant, since, is_dry_run = row.tenant, row.compared_until, row.state == Takeover.State.LOOKING
+    compared = _compare_all(
+        tenant,
+        since=since,
+        till=min(row.till, since + windows.LONGEST),
+        at_most=A_PART,
+        found_since=row.moved_at,
+        is_dry_run=is_dry_run,
+        now=now,
+    )
+    if not is_dry_run:
+        day = days.day_of(since, zone=tenant.zone)
+        compared.missing[day] += row.missing
+        began_at = max(row.since, days.begin(day, zone=tenant.zone))  # the parts before saw the rest of that day
+        whole = days.whole(began_at, min(compared.till, now - NIGHT), zone=tenant.zone)
+        ledger.count(tenant, missing=compared.missing, settled=whole, now=now)
+    return compared
+
+
+def _compare_all(
+    tenant: Tenant,
+    *,
+    since: datetime,
+    till: datetime,
+    now: datetime,
+    client: UisClient | None = None,
+    is_dry_run: bool,
+    at_most: int | None = None,
+    found_since: datetime | None = None,
+) -> Compared:
+    """Compare UIS's list, or the begin of it; a call that began at the very end belongs to the next period."""
+    client = client or clients.uis_client(tenant.uis)
+    compared, unread = Compared(till=till), client.unread
+    listed = client.calls(since=since, till=till) if since < till else iter(())
+    if at_most is not None:
+        part, cut = whole_seconds(listed, at_most=at_most)
+        listed, compared.till = iter(part), cut or till
+    for some in _chunks(listed):
+        settled = [said for said in some if _is_settled(said, now=now) and (said.started_at or now) < compared.till]
+        _compare(tenant, settled, compared, found_since=found_since or now, is_dry_run=is_dry_run, now=now)
+    if lost := client.unread - unread:  # Listed, but not as documented: nobody can say which calls these are.
+        compared.tally += Tally(uis_calls=lost, unexplained=lost)
+        compared.missing[days.day_of(compared.till, zone=tenant.zone)] += lost
+    return compared
+
+
+def whole_seconds(listed: Iterable[FinishedCall], *, at_most: int) -> tuple[list[FinishedCall], datetime | None]:
+    """Take calls off a sorted list until there are so many, and all that began in the same second as the last of them.
+
+    Return them, and the moment the next one began; None where there is no next one.
+    """
+    taken: list[FinishedCall] = []
+    for began_at, of_second in itertools.groupby(listed, key=lambda said: said.started_at):
+        if len(taken) >= at_most:
+            return taken, began_at
+        taken += of_second
+    return taken, None
+
+
 def _compare(
-    tenant: Tenant, listed: list[FinishedCall], compared: Compared, *, is_dry_run: bool, now: datetime
+    tenant: Tenant,
+    listed: list[FinishedCall],
+    compared: Compared,
+    *,
+    found_since: datetime,
+    is_dry_run: bool,
+    now: datetime,
 ) -> None:
     """Compare a part of the list, and record what is missing in one go."""
     sessions = {said.session_id: said for said in listed}
     found = find_missed(listed, _known(tenant, sessions, now=now))
-    compared.found += len(found)
     if is_dry_run:
         return _foresee(tenant, sessions, found, compared, now=now)
     staff = Staff.of(tenant)
     for said in found:
         call = _record(tenant, said, staff=staff, now=now)
-        if call is not None and len(compared.sample) < SAMPLE:
-            compared.sample.append(call)
+        if call is not None:
+            compared.show(call)
     ledger.mark(tenant, listed)
     if found:
         calls.resume_due(tenant, now=now)
+    _count_found(tenant, sessions, compared, since=found_since)
     compared.tally += ledger.tally(tenant, sessions)
     rows = set(Call.objects.filter(tenant=tenant, session_id__in=sessions).values_list("session_id", flat=True))
     for said in listed:
@@ -134,13 +186,25 @@ def _foresee(
     """Count what would be: the calls we do not know as what they would become."""
     unknown = {said.session_id for said in found}
     compared.tally += ledger.tally(tenant, set(sessions) - unknown)
+    compared.found += len(found)
     heard, staff = facts.heard_of(tenant, unknown), Staff.of(tenant)
     for said in found:
         call = calls.foresee(tenant, said, heard=heard[said.session_id], staff=staff, now=now)
         is_skipped = call.state == Call.State.SKIPPED
         compared.tally += Tally(uis_calls=1, recovered=1, skipped=is_skipped, waiting=not is_skipped)
-        if len(compared.sample) < SAMPLE:
-            compared.sample.append(call)
+        compared.skipped.update([call.kept_back_by] if is_skipped else [])
+        compared.show(call)
+
+
+def _count_found(tenant: Tenant, sessions: Collection[int], compared: Compared, *, since: datetime) -> None:
+    """Count what was found by the rows: a worker that was killed in the middle has told nobody how far it came."""
+    rows = Call.objects.filter(tenant=tenant, session_id__in=sessions, history__step=Step.RECONCILE)
+    new = (
+        rows.filter(history__at__gte=since).order_by().values_list("kept_back_by").annotate(Count("pk", distinct=True))
+    )
+    counts = dict(new)
+    compared.found += sum(counts.values())
+    compared.skipped.update({rule: count for rule, count in counts.items() if rule})
 
 
 def _known(tenant: Tenant, sessions: Collection[int], *, now: datetime) -> list[int]:
@@ -164,18 +228,6 @@ def _record(tenant: Tenant, said: FinishedCall, *, staff: Staff, now: datetime) 
 
 def _is_settled(said: FinishedCall, *, now: datetime) -> bool:
     return said.happened_at is None or said.happened_at <= now - SETTLED
-
-
-def _compared_until(tenant: Tenant, *, now: datetime) -> datetime:
-    """Return where the nightly comparison begins: with the last day that is done, else when the client came to us."""
-    today = days.day_of(now, zone=tenant.zone)
-    done = LedgerDay.objects.filter(tenant=tenant, settled_at__isnull=False, day__lt=today)
-    last = done.order_by("-day").values_list("day", flat=True).first()
-    if last is None:
-        # What was before him is taken over on demand only: another connector may have brought those calls.
-        return max(days.begin(today - days.DAY, zone=tenant.zone), tenant.activated_at or now)
-    oldest = days.day_of(tenant.term_begins(now=now), zone=tenant.zone)
-    return days.begin(max(last, oldest), zone=tenant.zone)
 
 
 def _chunks(listed: Iterator[FinishedCall]) -> Iterator[list[FinishedCall]]:

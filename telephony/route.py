@@ -5,6 +5,7 @@ COLLECT = "telephony.tasks.collect_calls"
 SYNC = "telephony.tasks.sync_employees"
 RECONCILE = "telephony.tasks.reconcile_calls"
 CLOSE = "telephony.tasks.close_days"
+TAKE_OVER = "telephony.tasks.take_over"
 POLL = "telephony.tasks.poll_statuses"
 PROBE = "telephony.tasks.probe"
 

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from connector_project import remote
 from connector_project.queue import enqueue
-from telephony import actions, calls, clients, collect, employees, inbox, reconcile, route, statuses
-from telephony.models import Call, Notification
+from telephony import actions, calls, clients, collect, employees, inbox, nights, reconcile, route, statuses, takeover
+from telephony.models import Call, Notification, Takeover
 from telephony.models.due import LEASE
 from tenants.models import Tenant, TransferRules, UisConnection
 
@@ -40,6 +40,7 @@ def hurry() -> None:
     in_nobodys_hand = Q(claim_token=None) | Q(next_attempt_at__gt=now + LEASE)
     Call.objects.filter(in_nobodys_hand, next_attempt_at__gt=now).update(next_attempt_at=now)
     Notification.objects.filter(next_attempt_at__gt=now).update(next_attempt_at=now)
+    Takeover.objects.filter(in_nobodys_hand, next_attempt_at__gt=now).update(next_attempt_at=now)
     UisConnection.objects.filter(collect_after__gt=now).update(collect_after=None)
     UisConnection.objects.filter(retry_at__gt=now).update(retry_at=now)
 
@@ -64,6 +65,7 @@ def sweep() -> None:
     now = timezone.now()
     inbox.decide_left(now=now)
     calls.resume_due(now=now)
+    takeover.resume_due(now=now)
 
 
 def sync_employees(tenant_id: int) -> None:
@@ -78,7 +80,12 @@ def reconcile_calls(tenant_id: int) -> None:
 
 def close_days(tenant_id: int) -> None:
     """Compare one client's days that are over with UIS's list."""
-    _ask(tenant_id, lambda tenant: reconcile.close_days(tenant, now=timezone.now()))
+    _ask(tenant_id, lambda tenant: nights.close_days(tenant, now=timezone.now()))
+
+
+def take_over() -> None:
+    """Do a part of what a person takes over, whoever's turn it is."""
+    takeover.step(now=timezone.now())
 
 
 def poll_statuses(tenant_id: int) -> None:
@@ -106,7 +113,7 @@ def close_all() -> None:
     now = timezone.now()
     with transaction.atomic():
         for tenant in _live(uis__denied_at=None):
-            if reconcile.has_open_night(tenant, now=now):
+            if nights.has_open_night(tenant, now=now):
                 enqueue(route.CLOSE, tenant.pk)
 
 

@@ -92,6 +92,15 @@ def no_sync(tenant: Tenant, _now: datetime) -> Text:
     return _("UIS does not let us in. That comes first.") if tenant.uis.denied_at else ""
 
 
+def no_takeover(tenant: Tenant, _now: datetime) -> Text:
+    """Refuse where nobody's calls may be asked for, or would come without the people they belong to."""
+    if tenant.left_at:
+        return LEFT
+    if tenant.activated_at is None:
+        return _("The client is not active yet. Activate him first: then his calls come with the right managers.")
+    return "" if tenant.uis.access_token else NO_KEYS
+
+
 def no_link(tenant: Tenant, _now: datetime) -> Text:
     """Refuse where the page it would lead to is shut."""
     return LEFT if tenant.left_at else ""

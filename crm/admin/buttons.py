@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from crm.admin import acts
+from crm.admin import acts, takeovers
 from crm.admin.acts import Refused
 from tenants import journal
 from tenants.finding import Text
@@ -30,6 +30,7 @@ class Button:
     warnings: tuple[Text, ...] = ()  # what a person must know before; with them he is asked first
     confirm: Text = ""  # what the button says that answers yes
     look: str = "quiet"  # how it looks: "main", "quiet" or "danger"
+    page: str = ""  # the name of a page of its own, where it leads instead of being pressed
 
 
 def press(button: Button, pk: int, *, by: By, now: datetime) -> str:
@@ -79,6 +80,13 @@ _ALL = (
         look="main",
     ),
     Button(name="sync", label=_("Sync now"), verb=Verb.SYNCED, refusal=acts.no_sync, act=acts.sync),
+    Button(
+        name="takeover",
+        label=_("Take over earlier calls"),
+        verb=Verb.TAKE_OVER,
+        refusal=acts.no_takeover,
+        page=takeovers.NAME,
+    ),
     Button(
         name="pause",
         label=_("Pause"),

@@ -28,7 +28,7 @@ class ButtonsMixin(admin.ModelAdmin[Tenant]):
         """Ask whether a button is meant, and press it."""
         tenant = get_object_or_404(Tenant.objects.select_related("uis", "crm", "checkup", "activation"), pk=pk)
         button = buttons.BUTTONS.get(name)
-        if button is None:
+        if button is None or button.page:
             raise Http404
         if not self.has_change_permission(request, tenant):
             raise PermissionDenied

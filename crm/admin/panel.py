@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from crm import checkup, diagnosis, progress
-from crm.admin import acts, buttons
+from crm.admin import acts, buttons, standing
 from crm.admin.journal import who
 from crm.diagnosis import Diagnosis, Pulse
 from crm.models import Activation
@@ -41,6 +41,7 @@ class Panel:
     fine: Sequence[Finding]
     unseen: Sequence[str]
     steps: Sequence[progress.StepLine]
+    takeover: str  # the days that are being taken over, and how far it has come; empty where none are
     journal: Sequence[Written]
 
 
@@ -62,6 +63,7 @@ def of(tenant: Tenant, *, may_press: bool, now: datetime) -> Panel:
         fine=[finding for finding in found if finding.is_ok],
         unseen=sorted(set(checkup.CHECKS) - {finding.check.code for finding in found}),
         steps=_steps(getattr(tenant, "activation", None)),
+        takeover=standing.in_short(tenant),
         journal=_journal(tenant, now=now),
     )
 

@@ -19,6 +19,7 @@ from crm.admin import acts, panel
 from crm.admin.mapping import MappingMixin
 from crm.admin.pages import ButtonsMixin, OneRuleMixin
 from crm.admin.questions import HowHeIs, WhatIsWrong
+from crm.admin.takeovers import TakeoverMixin
 from crm.diagnosis import Diagnosis, Pulse
 from tenants import clock
 from tenants.admin import TenantAdmin
@@ -46,7 +47,7 @@ class SickFirst(ChangeList):
 
 
 @admin.register(Tenant)
-class DeskAdmin(ButtonsMixin, OneRuleMixin, MappingMixin, TenantAdmin):
+class DeskAdmin(ButtonsMixin, OneRuleMixin, MappingMixin, TakeoverMixin, TenantAdmin):
     """Clients."""
 
     list_display = ("name", "state", "cause", "calls_today", "last_event", "crm_address")

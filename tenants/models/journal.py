@@ -25,6 +25,9 @@ class Change(models.Model):
         HOOK_ROTATED = "HOOK_ROTATED", _("address of notifications rotated")
         BOUND = "BOUND", _("bound")
         SENT_ON = "SENT_ON", _("calls sent on")
+        TAKE_OVER = "TAKE_OVER", _("taking over earlier calls started")
+        TAKEN_OVER = "TAKEN_OVER", _("earlier calls taken over")
+        TAKE_ENDED = "TAKE_ENDED", _("taking over earlier calls cancelled")
         CONNECTED = "CONNECTED", _("connected from the marketplace")
         LEFT = "LEFT", _("left")
 

@@ -60,6 +60,7 @@ def test_from_a_name_to_the_first_card(plant, sit_down, language, size, record_p
             assert not at_home.is_wider_than_its_screen()
             assert at_home.errors == []
         _look_after(operator, name, words)
+        _take_over(operator, plant, name)
         _look_around(operator, plant, language)
         _see_off(operator, plant, name)
         assert at_desk.errors == []
@@ -154,6 +155,29 @@ def _look_after(operator, name, words):
     at_desk.picture("operator-mapping")
     assert not at_desk.is_wider_than_its_screen()
     _change_one_rule(operator, name)
+
+
+def _take_over(operator, plant, name):
+    """Calls from before he came: shown first, then taken; the page goes on by itself."""
+    page, at_desk = operator.person.page, operator.person
+    earlier = {plant.play("missed", days_ago=3, events=[])["session"] for _call in range(2)}
+    earlier.add(plant.play("answered", days_ago=2, events=[])["session"])
+    operator.open(name)
+    page.locator('a[href$="/takeover/"]').click()
+    page.locator("#content form [type=submit]").click()
+    take = page.locator("button[value=take]")
+    expect(take).to_contain_text("3")
+    at_desk.picture("operator-takeover")
+    assert not at_desk.is_wider_than_its_screen()
+    take.click()
+    expect(page.locator(".desk-done")).to_be_visible()
+    plant.until(lambda state: earlier <= _in_the_crm(state), "the calls from before he came")
+    assert not at_desk.is_wider_than_its_screen()
+
+
+def _in_the_crm(state):
+    """Return the sessions of the uploaded calls."""
+    return {int(call["externalId"].removeprefix("uis-")) for call in state["crm"]["calls"]}
 
 
 def _change_one_rule(operator, name):

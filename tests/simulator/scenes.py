@@ -75,7 +75,7 @@ def ringing(courier: Courier, asked: Mapping[str, Any]) -> Played:
 
 
 def missed(courier: Courier, asked: Mapping[str, Any]) -> Played:
-    """A call nobody took, over by now: {"employees": [...], "wait": 5, "events": ["call_end"]}."""
+    """A call nobody took, over by now: {"employees": [...], "wait": 5, "events": ["call_end"], "days_ago": 0}."""
     session = _finished(courier.world, asked, talks=[])
     return _told(session, _tell(courier, session, asked, default=("incoming", "waiting", "call_end", "lost_call")))
 
@@ -189,10 +189,12 @@ def _extension(world: World, user_id: int) -> str:
 
 
 def _finished(world: World, asked: Mapping[str, Any], *, talks: list[tuple[int, int]]) -> Session:
+    days_ago = float(asked.get("days_ago", 0))
     with world.lock:
         world.current = world.pbx.call(
             contact=_contact(world, asked),
             number=str(asked.get("number", NUMBER)),
+            started_at=world.uis.now() - timedelta(days=days_ago) if days_ago else None,
             direction=str(asked.get("direction", "in")),
             rings=_employees(asked) if not talks else [],
             talks=talks,

@@ -45,6 +45,12 @@ def test_missed_call_arrives(world, play):
     assert history(world) == [("in", "no answer", 28)]
 
 
+def test_call_of_days_ago_that_nobody_told_of_stands_in_uis_alone(world, play):
+    session = play("missed", days_ago=3, events=[])["session"]
+    began = world.pbx.sessions[session].started_at
+    assert (history(world), (world.uis.now() - began).days) == ([], 3)
+
+
 def test_answered_call_arrives_with_its_recording(world, play):
     play("answered", talk=42)
     call = state(world)["crm"]["calls"][0]

@@ -1,0 +1,177 @@
+"""The page on which earlier calls are taken over: a period is chosen, looked at, and taken when somebody says so."""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from crm.admin import acts, standing
+from telephony import days, takeover
+from telephony.models import Takeover
+from tenants import clock
+from tenants.models import Tenant
+
+NAME = "tenants_tenant_takeover"
+PAGE = "admin/tenants/tenant/takeover.html"
+EARLIEST = date(2000, 1, 1)
+
+
+class PeriodForm(forms.Form):
+    """The days to take over, both included, by the client's clock."""
+
+    first = forms.DateField(label=_("from"))
+    last = forms.DateField(label=_("till, this day included"))
+
+    def __init__(self, tenant: Tenant, *args: Any, now: datetime, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.today = days.day_of(now, zone=tenant.zone)
+        bounds = {"type": "date", "min": EARLIEST.isoformat(), "max": self.today.isoformat()}
+        for name, day in zip(("first", "last"), _usual(tenant, now=now), strict=True):
+            self.fields[name].initial = day
+            self.fields[name].widget = forms.DateInput(attrs=bounds, format="%Y-%m-%d")
+
+    def clean_first(self) -> date:
+        return self._possible("first")
+
+    def clean_last(self) -> date:
+        return self._possible("last")
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or {}
+        first, last = said.get("first"), said.get("last")
+        if first and last and last < first:
+            self.add_error("last", gettext("The period ends before it begins."))
+        elif first and last and last - first >= takeover.LONGEST:
+            most = takeover.LONGEST.days
+            says = ngettext(
+                "A period has %(days)d day at most. Take over the rest afterwards.",
+                "A period has %(days)d days at most. Take over the rest afterwards.",
+                most,
+            )
+            self.add_error("last", says % {"days": most})
+        return said
+
+    def _possible(self, name: str) -> date:
+        day: date = self.cleaned_data[name]
+        if day > self.today:
+            raise forms.ValidationError(gettext("This day is yet to come."))
+        if day < EARLIEST:
+            raise forms.ValidationError(gettext("Check the year."))
+        return day
+
+
+def _usual(tenant: Tenant, *, now: datetime) -> tuple[date, date]:
+    """Return the days most people ask for: all of the term, up to the day the client was switched on."""
+    first = days.day_of(tenant.term_begins(now=now), zone=tenant.zone) + days.DAY
+    came = days.day_of(tenant.activated_at or now, zone=tenant.zone)
+    today = days.day_of(now, zone=tenant.zone)
+    return min(first, today), came if came > first else today
+
+
+class TakeoverMixin(admin.ModelAdmin[Tenant]):
+    """Gives the client's page in the admin one more, `<client>/takeover/`, and the part of it that is fetched anew."""
+
+    def get_urls(self) -> list[URLPattern]:
+        page, live = (self.admin_site.admin_view(view) for view in (self.takeover_view, self.takeover_live_view))
+        ours = [
+            path("<int:tenant_id>/takeover/", page, name=NAME),
+            path("<int:tenant_id>/takeover/live/", live, name=f"{NAME}_live"),
+        ]
+        return [*ours, *super().get_urls()]
+
+    def takeover_view(self, request: HttpRequest, tenant_id: int) -> HttpResponse:
+        """Show how the last takeover stands; do what was asked, and come back with a message."""
+        tenant = self._client(request, tenant_id)
+        form = PeriodForm(tenant, now=timezone.now())
+        if request.method == "POST":
+            if not self.has_change_permission(request, tenant):
+                raise PermissionDenied
+            form = PeriodForm(tenant, request.POST, now=timezone.now())
+            if request.POST.get("act") in ACTS:
+                messages.add_message(request, *_act(tenant, request, now=timezone.now()))
+                return HttpResponseRedirect(request.path)
+            if form.is_valid():
+                messages.add_message(request, *_look(tenant, form, by=request.user, now=timezone.now()))
+                return HttpResponseRedirect(request.path)
+        return TemplateResponse(request, PAGE, self._takeover_context(request, tenant, form))
+
+    def takeover_live_view(self, request: HttpRequest, tenant_id: int) -> HttpResponse:
+        """Show only what changes by itself."""
+        tenant = self._client(request, tenant_id)
+        told = {"standing": standing.of(tenant, now=timezone.now()), "tenant": tenant}
+        return TemplateResponse(request, "admin/tenants/tenant/takeover_live.html", told)
+
+    def _client(self, request: HttpRequest, tenant_id: int) -> Tenant:
+        tenant = get_object_or_404(Tenant.objects.select_related("uis", "crm"), pk=tenant_id)
+        if not self.has_view_permission(request, tenant):
+            raise PermissionDenied
+        return tenant
+
+    def _takeover_context(self, request: HttpRequest, tenant: Tenant, form: PeriodForm) -> dict[str, Any]:
+        now = timezone.now()
+        found, refusal = standing.of(tenant, now=now), acts.no_takeover(tenant, now)
+        may_act = self.has_change_permission(request, tenant) and not refusal
+        is_open = found is not None and found.row.state in Takeover.OPEN
+        return {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": gettext("Take over earlier calls"),
+            "tenant": tenant,
+            "standing": found,
+            "refusal": refusal,
+            "notices": [] if refusal else standing.notices(tenant),
+            "may_act": may_act,
+            "form": form if may_act and not is_open else None,
+            "term_begins": clock.day(tenant, tenant.term_begins(now=now)),
+        }
+
+
+Told = tuple[int, str]
+
+
+def _look(tenant: Tenant, form: PeriodForm, *, by: Any, now: datetime) -> Told:
+    if why := acts.no_takeover(tenant, now):
+        return messages.WARNING, str(why)
+    said = form.cleaned_data
+    if not takeover.look(tenant, first=said["first"], last=said["last"], by=by, now=now):
+        return _changed()
+    return messages.SUCCESS, gettext("UIS is asked for its list. Nothing is written or sent yet.")
+
+
+def _act(tenant: Tenant, request: HttpRequest, *, now: datetime) -> Told:
+    """Press a button under a takeover, if it is the one that is shown and the button still makes sense."""
+    pk, (act, says) = request.POST.get("takeover", ""), ACTS[request.POST["act"]]
+    row = Takeover.objects.filter(tenant=tenant, pk=pk).first() if pk.isdecimal() else None
+    if why := acts.no_takeover(tenant, now):
+        return messages.WARNING, str(why)
+    if row is None or not act(row.pk, request.user, now):
+        return _changed()
+    return messages.SUCCESS, str(says)
+
+
+def _changed() -> Told:
+    return messages.WARNING, gettext(
+        "Somebody was faster, or it has come further meanwhile. This is how it stands now."
+    )
+
+
+# What each button does, and what is said afterwards.
+ACTS: dict[str, tuple[Callable[[int, Any, datetime], bool], Any]] = {
+    "take": (
+        lambda pk, by, now: takeover.take(pk, by=by, now=now),
+        _("Taking over has begun. It goes on by itself, you need not stay on this page."),
+    ),
+    "look_again": (lambda pk, _by, now: takeover.look_again(pk, now=now), _("UIS is asked for its list once more.")),
+    "try_again": (lambda pk, _by, now: takeover.try_again(pk, now=now), _("It goes on where it stood.")),
+    "cancel": (lambda pk, by, now: takeover.cancel(pk, by=by, now=now), _("Cancelled.")),
+}
