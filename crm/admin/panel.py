@@ -7,6 +7,7 @@ from datetime import datetime
 from crm import checkup, diagnosis, progress
 from crm.admin import acts, buttons
 from crm.admin.journal import who
+from crm.alarms import incidents
 from crm.diagnosis import Diagnosis, Pulse
 from crm.models import Activation
 from tenants import clock, journal
@@ -42,6 +43,7 @@ class Panel:
     unseen: Sequence[str]
     steps: Sequence[progress.StepLine]
     journal: Sequence[Written]
+    incidents: int  # that somebody must see to
 
 
 def of(tenant: Tenant, *, may_press: bool, now: datetime) -> Panel:
@@ -63,6 +65,7 @@ def of(tenant: Tenant, *, may_press: bool, now: datetime) -> Panel:
         unseen=sorted(set(checkup.CHECKS) - {finding.check.code for finding in found}),
         steps=_steps(getattr(tenant, "activation", None)),
         journal=_journal(tenant, now=now),
+        incidents=incidents.pressing().filter(tenant=tenant).count(),
     )
 
 
