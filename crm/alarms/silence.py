@@ -72,7 +72,7 @@ def chance(heard: float, weeks: int) -> float:
 
 def is_unlikely(heard: float, weeks: int, *, yearly: float) -> bool:
     """Say whether such a silence comes about by chance less than once in ten years of as many calls as these."""
-    return chance(heard, weeks) * yearly * FALSE_ALARM_YEARS < 1
+    return chance(heard, weeks) * max(yearly, 1) * FALSE_ALARM_YEARS < 1
 
 
 def _local_hours(since: datetime, till: datetime, zone: ZoneInfo) -> Iterator[tuple[datetime, float]]:
