@@ -49,11 +49,7 @@ class Concerned(admin.SimpleListFilter):
 class IncidentAdmin(ReadOnlyAdmin):
     """What is wrong."""
 
-    list_display = (
-        *("shown_state", "concerned", "kind", "what"),
-        clock.short(Incident, "opened_at", names_clock=True),
-        *("last_seen", "times", "taken_by"),
-    )
+    list_display = (*("shown_state", "concerned", "kind", "what", "since", "last_seen", "times", "taken_by"),)
     list_display_links = ("concerned",)
     list_filter = ("state", "kind", Concerned, "tenant")
     list_select_related = ("tenant", "taken_by")
@@ -105,7 +101,7 @@ class IncidentAdmin(ReadOnlyAdmin):
             "who": words.who(incident).label,
             "acts": [act for act in hands.ACTS.values() if hands.can(act, incident) and _may(request, act)],
             "done": [
-                {"at": clock.said_at(incident.tenant, change.at, now=now), "who": done_by(change), "change": change}
+                {"at": words.at(incident, change.at, now=now), "who": done_by(change), "change": change}
                 for change in journal.of(incident, incident.tenant)
             ],
         }
@@ -126,10 +122,13 @@ class IncidentAdmin(ReadOnlyAdmin):
         says, who = words.says(incident, now=timezone.now()), words.who(incident).label
         return format_html('{} <div class="desk-who">{}: {}</div>', says, _("who must act"), who)
 
+    @admin.display(description=_("since, client's time"), ordering="opened_at")
+    def since(self, incident: Incident) -> str:
+        return labelled(_("since"), words.at(incident, incident.opened_at, now=timezone.now()))
+
     @admin.display(description=_("last seen"), ordering="last_seen_at")
     def last_seen(self, incident: Incident) -> str:
-        moment = clock.said_at(incident.tenant, incident.last_seen_at, now=timezone.now())
-        return labelled(_("last seen"), moment)
+        return labelled(_("last seen"), words.at(incident, incident.last_seen_at, now=timezone.now()))
 
 
 @admin.register(Post)

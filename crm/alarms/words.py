@@ -43,6 +43,12 @@ def who(incident: Incident) -> Who:
     return Who.OPERATOR if found == Who.CLIENT and not incident.tenant_id else found
 
 
+def at(incident: Incident, moment: datetime | None, *, now: datetime) -> str:
+    """Return a moment in short, by the client's clock; of the whole, by that of all."""
+    told = clock.said_at(incident.tenant, moment, now=now)
+    return told if incident.tenant or not told else f"{told} UTC"
+
+
 def denial(code: str, answered: str = "") -> str:
     """Return what must be changed for a side to let us in; its own words where we know none for its code."""
     return str(Denial(code).label) if code in set(Denial) - {""} else hide(answered)
@@ -78,7 +84,7 @@ def _silence(_incident: Incident, about: About) -> str:
 
 def _denied(_incident: Incident, about: About) -> str:
     side = SIDES.get(str(about.get("side")), "?")
-    said = gettext("%(side)s has not let us in since %(moment)s.") % (about | {"side": side})
+    said = gettext("Since %(moment)s %(side)s has not let us in.") % (about | {"side": side})
     code = str(about.get("code", ""))
     return f"{said} {denial(code) or code}".strip()
 
@@ -104,15 +110,18 @@ def _unexplained(_incident: Incident, about: About) -> str:
 
 def _dead(_incident: Incident, about: About) -> str:
     queue = str(about.get("queue", ""))
-    sign = gettext("The last sign of life: %(moment)s.") if about.get("since") else gettext("There is no sign of life.")
+    sign = (
+        gettext("Since %(moment)s there has been no sign of life.")
+        if about.get("since")
+        else gettext("There is no sign of life.")
+    )
     return f"{QUEUES.get(queue, queue)} {sign % about}"
 
 
 def _named(incident: Incident, now: datetime | None) -> About:
     """Return the figures a sentence may name."""
     since = datetime.fromisoformat(incident.about["since"]) if incident.about.get("since") else None
-    tenant = incident.tenant
-    moment = clock.said_at(tenant, since, now=now) if now else clock.in_full(tenant, since)
+    moment = at(incident, since, now=now) if now else clock.in_full(incident.tenant, since)
     return {**incident.about, "moment": moment, "cause": _cause(incident.cause)}
 
 

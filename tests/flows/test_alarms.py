@@ -24,7 +24,7 @@ from telephony.models import Call, LedgerDay, Notification
 from tenants.models import Change, CrmConnection, Tenant, TransferRules, UisConnection
 from tests import queue
 from tests.conftest import CONTACT, NUMBER
-from tests.fakes.receiver import SECRET, URL, Receiver
+from tests.fakes.receiver import SECRET, URL
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 MONDAY = datetime(2026, 11, 23, 12, 0, tzinfo=MOSCOW)
@@ -38,14 +38,6 @@ def clock():
     """A Monday at noon; the tests move it."""
     with time_machine.travel(MONDAY, tick=False) as traveller:
         yield traveller
-
-
-@pytest.fixture
-def receiver(_wire):
-    """The operator's webhook."""
-    fake = Receiver()
-    fake.mount(_wire)
-    return fake
 
 
 @pytest.fixture
