@@ -92,7 +92,8 @@ def test_row_says_what_whom_since_when_and_who_must_act(client, operator, severa
     words = screen.words(client.get(LIST, headers=ENGLISH))
     assert (
         "the whole service no worker No worker takes what a person waits for: no card opens, no click starts a call."
-        " Since 6 a.m. UTC there has been no sign of life. who must act: the operator since: 6 a.m. UTC last seen: 6 a.m. UTC 1"
+        " Since 6 a.m. UTC there has been no sign of life. who must act: the operator"
+        " since: 6 a.m. UTC last seen: 6 a.m. UTC 1"
     ) in words
     words = screen.words(client.get(LIST, {"state__exact": "TAKEN"}, headers=ENGLISH))
     assert "taken Daisy no access Since 11 a.m. retailCRM has not let us in. The CRM does not know the key." in words
