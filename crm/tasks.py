@@ -171,8 +171,13 @@ def stand_watch() -> None:
 
 
 def learn_rhythms() -> None:
-    """Once a day: when each client's phones ring."""
-    rhythm.learn(now=timezone.now())
+    """Once a day: one task for each client."""
+    rhythm.learn_all()
+
+
+def learn_rhythm(tenant_id: int) -> None:
+    """Learn when one client's phones ring."""
+    rhythm.learn(_tenant(tenant_id), now=timezone.now())
 
 
 def send_post(post_id: int) -> None:

@@ -12,10 +12,11 @@ from connector_project import workers
 from connector_project.queue import Queue
 from crm import overdue
 from crm.alarms.silence import Habit, Work
+from crm.models import Incident
 from telephony.models import Call, Cause, LedgerDay, Notification
 from tenants.models import Tenant
 
-LATELY, A_DAY = timedelta(hours=2), timedelta(days=1)
+LATELY, A_WHILE, A_DAY = timedelta(hours=2), timedelta(hours=6), timedelta(days=1)
 AWAY = (Cause.UIS_UNAVAILABLE, Cause.CRM_UNAVAILABLE)
 
 
@@ -38,6 +39,7 @@ class Client:
     activated_at: datetime
     heard_at: datetime | None = None
     untold: int = 0  # calls in UIS's list since then
+    silence: Mapping[str, Any] | None = None  # the figures of the silence he is in already
     habit: Habit | None = None
     denied: Sequence[Denied] = ()
 
@@ -118,7 +120,7 @@ def live() -> QuerySet[Tenant]:
 
 def _clients(now: datetime) -> list[Client]:
     newest = Notification.objects.filter(tenant=OuterRef("pk")).order_by("-received_at").values("received_at")[:1]
-    untold = _untold(now)
+    untold, silences = _untold(now), _silences()
     # Only these columns: a key is not to be decrypted in order to know whether it works.
     rows = (
         live()
@@ -130,10 +132,10 @@ def _clients(now: datetime) -> list[Client]:
             heard_at=Subquery(newest),
         )
     )
-    return [_client(row, untold.get(row["pk"], 0)) for row in rows]
+    return [_client(row, untold=untold.get(row["pk"], 0), silence=silences.get(row["pk"])) for row in rows]
 
 
-def _client(row: Mapping[str, Any], untold: int) -> Client:
+def _client(row: Mapping[str, Any], *, untold: int, silence: Mapping[str, Any] | None) -> Client:
     return Client(
         pk=row["pk"],
         zone=ZoneInfo(row["time_zone"]),
@@ -141,6 +143,7 @@ def _client(row: Mapping[str, Any], untold: int) -> Client:
         activated_at=row["activated_at"],
         heard_at=row["heard_at"],
         untold=untold,
+        silence=silence,
         habit=Habit(row["rhythm__hours"], row["rhythm__weeks"]) if row["rhythm__weeks"] else None,
         denied=[
             Denied(side, row[f"{side}__denied_code"], row[f"{side}__denied_at"])
@@ -150,6 +153,12 @@ def _client(row: Mapping[str, Any], untold: int) -> Client:
     )
 
 
+def _silences() -> dict[int, Mapping[str, Any]]:
+    """Return the figures of the silences that are not over, by client."""
+    there = Incident.objects.filter(kind=Incident.Kind.SILENCE, tenant__isnull=False)
+    return dict(there.exclude(state=Incident.State.RESOLVED).order_by().values_list("tenant", "about"))
+
+
 def _untold(now: datetime) -> dict[int, int]:
     """Count the calls that UIS's own list told of, and that no event has followed since."""
     told = Notification.objects.filter(tenant=OuterRef("tenant"), received_at__gte=OuterRef("started_at"))
@@ -157,7 +166,7 @@ def _untold(now: datetime) -> dict[int, int]:
         ~Exists(told),
         origin=Call.Origin.REPORT,
         is_internal=False,
-        started_at__gte=now - A_DAY,
+        started_at__gte=now - A_WHILE,
         tenant__activated_at__lte=F("started_at"),
     )
     return dict(found.order_by().values_list("tenant").annotate(Count("pk")))

@@ -59,9 +59,8 @@ def _tell(event: Event, rows: Iterable[Incident], *, now: datetime, queue: Queue
 def _write(event: Event, group: Sequence[Incident], *, now: datetime, queue: Queue) -> None:
     with translation.override(settings.LANGUAGE_CODE):
         subject = _subject(event, group)
-        bodies = {Post.Way.MAIL: _mail, Post.Way.WEBHOOK: _json}
         for way in post.ways():
-            body = bodies[way](event, group, now)
+            body = _mail(event, group) if way == Post.Way.MAIL else _json(event, group, now)
             row = Post.objects.create(way=way, subject=subject, body=body, created_at=now, next_attempt_at=now)
             enqueue(post.TASK, row.pk, queue=queue)
 
@@ -80,14 +79,22 @@ def _subject(event: Event, group: Sequence[Incident]) -> str:
     return " ".join((said % {"what": what, "whom": whom}).split())[:250]
 
 
-def _mail(event: Event, group: Sequence[Incident], _now: datetime) -> str:
-    lines = [
-        {"whom": words.concerned(one), "says": words.says(one), "who": words.who(one).label, "where": where(one)}
-        for one in group[:LONGEST_LIST]
-    ]
-    more = len(group) - len(lines)
-    about = {"lines": lines, "more": more, "is_over": event == "resolved", "all": where()}
+def _mail(event: Event, group: Sequence[Incident]) -> str:
+    rows = [_line(event, one) for one in group[:LONGEST_LIST]]
+    about = {"rows": rows, "more": len(group) - len(rows), "all": where()}
     return render_to_string("alarms/mail.txt", about).strip() + "\n"
+
+
+def _line(event: Event, incident: Incident) -> dict[str, str]:
+    is_over = event == "resolved"
+    must_act = gettext("Who must act: %(who)s.") % {"who": words.who(incident).label}
+    was = gettext("What it was: %(says)s") % {"says": words.says(incident)}
+    return {
+        "whom": words.concerned(incident),
+        "says": was if is_over else words.says(incident),
+        "then": words.over(incident) if is_over else must_act,
+        "where": where(incident),
+    }
 
 
 def _json(event: Event, group: Sequence[Incident], now: datetime) -> str:

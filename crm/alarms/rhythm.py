@@ -1,56 +1,47 @@
-"""Learns when each client's phones ring, once a day: calls by local hour of the week over his last four weeks."""
+"""Learns when a client's phones ring, once a day: calls by local hour of the week over his last four weeks."""
 
-from collections import defaultdict
 from datetime import datetime, timedelta
 from math import ceil
-from zoneinfo import ZoneInfo
 
+from django.db import transaction
 from django.db.models import Count, Min
 from django.db.models.functions import ExtractHour, ExtractIsoWeekDay
 
+from connector_project.queue import enqueue
 from crm.alarms import facts
-from crm.alarms.silence import DAY, HOURS_OF_WEEK
+from crm.alarms.silence import HOURS_OF_DAY, HOURS_OF_WEEK
 from crm.models import Rhythm
 from telephony import days
 from telephony.models import Call
+from tenants.models import Tenant
 
+TASK = "crm.tasks.learn_rhythm"
 WEEK, WEEKS = timedelta(days=7), 4
 LEAST_WEEKS = 2  # of less nothing is learned
-WRITTEN_AT_ONCE = 500
 
 
-def learn(*, now: datetime) -> None:
-    """Count anew for every client who is switched on; one question for each zone they live in."""
-    for zone in facts.live().order_by().values_list("time_zone", flat=True).distinct():
-        _learn(zone, now=now)
+@transaction.atomic
+def learn_all() -> None:
+    """Queue one task for each client who is switched on: his calls are together in an index, those of all are not."""
+    for pk in facts.live().values_list("pk", flat=True):
+        enqueue(TASK, pk)
 
 
-def _learn(name: str, *, now: datetime) -> None:
+def learn(tenant: Tenant, *, now: datetime) -> None:
     """Count whole days only, and whole weeks of them, so that no weekday is in it more often than another."""
-    zone = ZoneInfo(name)
-    today = days.day_of(now, zone=zone)
-    since, till = days.begin(today - WEEKS * 7 * DAY, zone=zone), days.begin(today, zone=zone)
-    clients = facts.live().filter(time_zone=name)
-    hours: dict[int, list[int]] = defaultdict(lambda: [0] * HOURS_OF_WEEK)
-    first: dict[int, datetime] = {}
-    calls = Call.objects.filter(tenant__in=clients, started_at__gte=since, started_at__lt=till, is_internal=False)
+    today = days.day_of(now, zone=tenant.zone)
+    since, till = days.begin(today - WEEKS * WEEK, zone=tenant.zone), days.begin(today, zone=tenant.zone)
+    calls = Call.objects.filter(tenant=tenant, started_at__gte=since, started_at__lt=till, is_internal=False)
     told = calls.order_by().annotate(
-        weekday=ExtractIsoWeekDay("started_at", tzinfo=zone), hour=ExtractHour("started_at", tzinfo=zone)
+        weekday=ExtractIsoWeekDay("started_at", tzinfo=tenant.zone), hour=ExtractHour("started_at", tzinfo=tenant.zone)
     )
-    counted = told.values_list("tenant", "weekday", "hour")
-    for pk, weekday, hour, count, began_at in counted.annotate(Count("pk"), Min("started_at")):
-        hours[pk][(weekday - 1) * 24 + hour] = count
-        first[pk] = min(began_at, first.get(pk, began_at))
-    rows = [
-        Rhythm(tenant_id=pk, hours=hours[pk], weeks=_weeks(first.get(pk), till=till), learned_at=now)
-        for pk in clients.values_list("pk", flat=True)
-    ]
-    Rhythm.objects.bulk_create(
-        rows,
-        update_conflicts=True,
-        unique_fields=["tenant"],
-        update_fields=["hours", "weeks", "learned_at"],
-        batch_size=WRITTEN_AT_ONCE,
+    counted = list(told.values_list("weekday", "hour").annotate(count=Count("pk"), first=Min("started_at")))
+    hours = [0] * HOURS_OF_WEEK
+    for weekday, hour, count, _first in counted:
+        hours[(weekday - 1) * HOURS_OF_DAY + hour] = count
+    first = min((began_at for *_counted, began_at in counted), default=None)
+    Rhythm.objects.update_or_create(
+        tenant=tenant, defaults={"hours": hours, "weeks": _weeks(first, till=till), "learned_at": now}
     )
 
 

@@ -59,25 +59,31 @@ def find(facts: Facts) -> list[Trouble]:
 
 
 def silence_of(client: Client, *, now: datetime) -> About | None:
-    """Return what makes a client's silence one, None where it is none: the one place that decides."""
+    """Return what makes a client's silence one, None where it is none: the one place that decides.
+
+    What was a silence is one until an event comes, though its reasons fade: calls of the list grow old, habits change.
+    """
+    begun, lasts = _silence_begun(client, now=now), client.silence
+    if begun is None and lasts is not None and lasts.get("since") == _said(client.heard_at):
+        return dict(lasts)
+    return begun
+
+
+def _silence_begun(client: Client, *, now: datetime) -> About | None:
     since = max(client.heard_at or client.activated_at, client.activated_at)
-    quiet_for = now - since
-    if quiet_for < silence.SHORTEST:
+    if now - since < silence.SHORTEST:
         return None
     about: About = {"since": _said(client.heard_at)}
     if client.untold >= silence.UNTOLD:
         return about | {"by": "list", "calls": client.untold}
     habit = client.habit
     if habit is None or client.heard_at is None:
-        return about | {"by": "hours"} if quiet_for >= silence.HOURLY and _worked(client, now) else None
+        quiet_work = client.work.longest_in(since, now, zone=client.zone)
+        return about | {"by": "hours"} if quiet_work >= silence.OF_WORK else None
     heard = habit.heard_in(since, now, zone=client.zone)
     if silence.is_unlikely(heard, habit.weeks, yearly=habit.yearly):
         return about | {"by": "habit", "usual": round(heard / habit.weeks)}
     return None
-
-
-def _worked(client: Client, now: datetime) -> bool:
-    return all(client.work.is_on(moment, zone=client.zone) for moment in (now, now - silence.HOURLY))
 
 
 def _silences(facts: Facts) -> Iterator[Trouble]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-HOURS_OF_WEEK, WEEKS_OF_YEAR, SATURDAY = 168, 52, 5
+HOURS_OF_DAY, HOURS_OF_WEEK, WEEKS_OF_YEAR, SATURDAY = 24, 168, 52, 5
 
 # Shorter than this is never called a silence: a restart, a slow network.
 SHORTEST, SHORTEST_OF_ALL = timedelta(minutes=15), timedelta(minutes=5)
@@ -16,8 +16,8 @@ FALSE_ALARM_YEARS = 10
 SEVERAL = 3
 # Calls that UIS lists and no event told of: that many are no accident.
 UNTOLD = 3
-# Without a rhythm: no event for so long, all of it in working hours.
-HOURLY = HOUR
+# Without a habit: no event for so long, all of it in working hours.
+OF_WORK = HOUR
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Habit:
         """Return how many calls all its weeks together had in the hours between two moments."""
         since = max(since, till - LONGEST)
         return sum(
-            self.hours[local.weekday() * 24 + local.hour] * share for local, share in _local_hours(since, till, zone)
+            self.hours[local.weekday() * HOURS_OF_DAY + local.hour] * share
+            for local, share in _local_hours(since, till, zone)
         )
 
 
@@ -48,17 +49,21 @@ class Work:
     ends: time
     on_weekends: bool
 
-    def is_on(self, moment: datetime, *, zone: ZoneInfo) -> bool:
-        """Say whether this is working time; a shift past midnight belongs to the day it began."""
-        clock = moment.astimezone(zone).replace(tzinfo=None)
-        if self.begins < self.ends:
-            return self._has(clock) and self.begins <= clock.time() < self.ends
-        return (self._has(clock) and clock.time() >= self.begins) or (
-            self._has(clock - DAY) and clock.time() < self.ends
-        )
+    def longest_in(self, since: datetime, till: datetime, *, zone: ZoneInfo) -> timedelta:
+        """Return the longest time between two moments that lies within one shift, as far as we look back.
 
-    def _has(self, day: datetime) -> bool:
-        return self.on_weekends or day.weekday() < SATURDAY
+        A shift past midnight belongs to the day it began. Once long enough, it stays so: who was silent when his day
+        ended is no less so at night.
+        """
+        since = max(since, till - LONGEST)
+        first, last = since.astimezone(zone).date() - DAY, till.astimezone(zone).date()
+        longest = timedelta(0)
+        for day in (first + DAY * number for number in range((last - first).days + 1)):
+            if self.on_weekends or day.weekday() < SATURDAY:
+                begins = datetime.combine(day, self.begins, tzinfo=zone)
+                ends = datetime.combine(day + DAY * (self.ends <= self.begins), self.ends, tzinfo=zone)
+                longest = max(longest, _earlier(ends, till) - _later(begins, since))
+        return longest
 
 
 def chance(heard: float, weeks: int) -> float:
@@ -73,6 +78,14 @@ def chance(heard: float, weeks: int) -> float:
 def is_unlikely(heard: float, weeks: int, *, yearly: float) -> bool:
     """Say whether such a silence comes about by chance less than once in ten years of as many calls as these."""
     return chance(heard, weeks) * max(yearly, 1) * FALSE_ALARM_YEARS < 1
+
+
+def _earlier(one: datetime, other: datetime) -> datetime:
+    return min(one.astimezone(UTC), other.astimezone(UTC))
+
+
+def _later(one: datetime, other: datetime) -> datetime:
+    return max(one.astimezone(UTC), other.astimezone(UTC))
 
 
 def _local_hours(since: datetime, till: datetime, zone: ZoneInfo) -> Iterator[tuple[datetime, float]]:

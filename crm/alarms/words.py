@@ -43,6 +43,13 @@ def who(incident: Incident) -> Who:
     return Who.OPERATOR if found == Who.CLIENT and not incident.tenant_id else found
 
 
+def over(incident: Incident) -> str:
+    """Return that it is over, and what is left to do."""
+    if incident.kind == Kind.SHARE_FAILED:
+        return gettext("No more calls stop. Those that stopped wait for somebody to try them again.")
+    return gettext("It is over.")
+
+
 def at(incident: Incident, moment: datetime | None, *, now: datetime) -> str:
     """Return a moment in short, by the client's clock; of the whole, by that of all."""
     told = clock.said_at(incident.tenant, moment, now=now)
@@ -79,7 +86,7 @@ def _silence(_incident: Incident, about: About) -> str:
         said = gettext("No event has come since %(moment)s, and these are working hours: no call reaches us.")
     else:
         said = gettext("No event has come yet, and these are working hours: no call reaches us.")
-    return f"{said % about} {gettext('UIS: Notifications.')}"
+    return " ".join([said % about, gettext("UIS: Notifications.")])
 
 
 def _denied(_incident: Incident, about: About) -> str:

@@ -10,7 +10,7 @@ from django.utils.translation import pgettext_lazy
 
 LEASE = timedelta(minutes=3)  # longer than a task may run
 PAUSES_SECONDS = (30, 60, 120, 300, 900, 1800, 3600)
-MOST_TRIES = 77  # with these pauses, three days
+MOST_TRIES = 79  # with these pauses, three days
 
 
 class Post(models.Model):

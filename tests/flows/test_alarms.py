@@ -20,6 +20,7 @@ from crm import diagnosis
 from crm import tasks as crm_tasks
 from crm.alarms import hands, post
 from crm.models import Incident, Post, Rhythm
+from crm.models.post import MOST_TRIES, PAUSES_SECONDS
 from telephony.models import Call, LedgerDay, Notification
 from tenants.models import Change, CrmConnection, Tenant, TransferRules, UisConnection
 from tests import queue
@@ -51,9 +52,9 @@ def _ways(settings):
 def minutes(clock, receiver, _ways, db):
     """Let minutes pass, as the schedules do; workers live unless they are said to be dead, clients are heard or not."""
 
-    def run(count=1, *, dead=(), heard=()):
-        for _minute in range(count):
-            clock.shift(MINUTE)
+    def run(count=1, *, every=MINUTE, dead=(), heard=()):
+        for _look in range(count):
+            clock.shift(every)
             for name in set(workers.QUEUES) - set(dead):
                 Worker.objects.update_or_create(name=name, defaults={"queue": name, "beat_at": timezone.now()})
             for tenant in heard:
@@ -90,6 +91,12 @@ def other(shop):
     tenant = add("Чужой")
     yield tenant
     assert not tenant.incidents.exists()
+
+
+def learn():
+    """Do what the schedule does once a day."""
+    crm_tasks.learn_rhythms()
+    queue.drain()
 
 
 def call(tenant, session_id=1, *, at=None, **values):
@@ -176,18 +183,20 @@ def test_trouble_is_opened_once_closed_by_itself_and_told_once(minutes, shop, ot
     assert there() == [(*key, State.RESOLVED)]
     assert [one["type"] for one in receiver.told] == ["incident.opened", "incident.resolved"]
     assert [one.subject.partition(":")[0] for one in mail.outbox] == ["Тревога", "Отбой"]
+    assert "Что было: " in mail.outbox[1].body
+    assert says in mail.outbox[1].body or "Кто" in says
     assert len(receiver.tries) == 2
 
 
 def test_silence_is_told_and_seen_on_the_desk_and_over_with_the_next_event(minutes, shop, other, receiver):
-    minutes(70, heard=[other])
+    minutes(14, every=5 * MINUTE, heard=[other])
     assert there() == [("SILENCE", "NO_EVENTS", State.OPEN)]
     assert states() == {"Ромашка": "SILENT", "Чужой": "ACTIVE"}
     assert receiver.told[0]["data"]["incidents"][0]["figures"] == {
         "since": shop.notifications.get().received_at.isoformat(),
         "by": "hours",
     }
-    minutes(15, heard=[shop, other])
+    minutes(3, every=5 * MINUTE, heard=[shop, other])
     assert there() == [("SILENCE", "NO_EVENTS", State.RESOLVED)]
     assert states() == {"Ромашка": "ACTIVE", "Чужой": "ACTIVE"}
 
@@ -211,7 +220,7 @@ def test_busy_monday_is_told_in_minutes_and_a_sleepy_sunday_is_not(minutes, cloc
         remember(shop, hour=hour, calls=60)
         remember(shop, hour=hour, calls=1, weekday=-1)
     hear(other)
-    crm_tasks.learn_rhythms()
+    learn()
     assert Rhythm.objects.get(tenant=shop).weeks == 4
     assert Rhythm.objects.get(tenant=other).weeks == 0
     minutes(16, heard=[other])
@@ -220,7 +229,7 @@ def test_busy_monday_is_told_in_minutes_and_a_sleepy_sunday_is_not(minutes, cloc
     sunday = MONDAY + 6 * DAY
     clock.move_to(sunday.replace(hour=11))
     hear(shop)
-    minutes(60, heard=[other])
+    minutes(12, every=5 * MINUTE, heard=[other])
     assert there(tenant=shop, opened_at__gte=sunday - HOUR) == []
 
 
@@ -234,7 +243,7 @@ def test_rhythm_is_that_of_the_clients_own_clock(clock, shop, db):
         call(shop, week, at=at, state="UPLOADED")
     moments = [one.utcoffset() for one in Call.objects.values_list("started_at", flat=True)]
     assert len(moments) == 4
-    crm_tasks.learn_rhythms()
+    learn()
     rhythm = Rhythm.objects.get()
     assert (rhythm.hours[9], sum(rhythm.hours)) == (4, 4)
 
@@ -243,38 +252,47 @@ def test_rhythm_is_learned_anew_and_not_from_internal_calls_or_less_than_two_wee
     call(shop, 1, at=MONDAY - 13 * DAY, state="UPLOADED")
     call(shop, 2, at=MONDAY - 20 * DAY, state="SKIPPED", is_internal=True)
     call(shop, 3, at=MONDAY, state="UPLOADED")
-    crm_tasks.learn_rhythms()
+    learn()
     assert (Rhythm.objects.get().weeks, sum(Rhythm.objects.get().hours)) == (0, 1)
     call(shop, 4, at=MONDAY - 15 * DAY, state="UPLOADED")
-    crm_tasks.learn_rhythms()
+    learn()
     assert (Rhythm.objects.get().weeks, sum(Rhythm.objects.get().hours)) == (3, 2)
 
 
-def test_learning_costs_the_same_for_one_client_and_for_many(clock, shop):
-    def cost():
+def test_learning_is_one_task_for_each_client_at_the_same_cost(shop):
+    remember(shop, hour=12, calls=20)
+    sleepy = add("sleepy")
+    add("off", is_paused=True)
+
+    def cost(tenant):
+        crm_tasks.learn_rhythm(tenant.pk)
         with CaptureQueriesContext(connection) as asked:
-            crm_tasks.learn_rhythms()
+            crm_tasks.learn_rhythm(tenant.pk)
         return len(asked)
 
-    remember(shop, hour=12, calls=2)
-    few = cost()
-    for number in range(20):
-        remember(add(f"shop-{number}"), hour=12, calls=2)
-    assert cost() == few
-    assert Rhythm.objects.count() == 21
+    assert cost(shop) == cost(sleepy)
+    Rhythm.objects.all().delete()
+    crm_tasks.learn_rhythms()
+    assert queue.drain() == 2
+    assert {one.tenant.name: sum(one.hours) for one in Rhythm.objects.all()} == {"Ромашка": 80, "sleepy": 0}
 
 
-def test_calls_found_in_uis_list_without_any_event_are_silence_at_once(minutes, shop, other):
-    clock_at_night = 11 * HOUR
-    Tenant.objects.update(works_from="20:00", works_till="21:00")
+def test_calls_found_in_uis_list_without_any_event_are_silence_at_once(minutes, clock, shop, other):
+    Tenant.objects.update(works_from="07:00", works_till="08:00")
     for number in range(3):
         call(shop, number, at=timezone.now() + MINUTE, origin="REPORT", state="UPLOADED")
-        call(other, number, at=timezone.now() - clock_at_night, origin="REPORT", state="UPLOADED")
+        call(other, number, at=timezone.now() - HOUR, origin="REPORT", state="UPLOADED")
     minutes(14, heard=[other])
     assert there() == []
     minutes(2, heard=[other])
     assert there() == [("SILENCE", "NO_EVENTS", State.OPEN)]
     assert Incident.objects.get().about["calls"] == 3
+    # They grow old, and it is still night; but it is not over.
+    clock.shift(8 * HOUR)
+    minutes(10, heard=[other])
+    assert there() == [("SILENCE", "NO_EVENTS", State.OPEN)]
+    minutes(10, heard=[shop, other])
+    assert there() == [("SILENCE", "NO_EVENTS", State.RESOLVED)]
 
 
 def test_reconciliation_that_finds_what_no_webhook_told_raises_the_alarm(
@@ -299,15 +317,15 @@ def test_silence_of_all_is_one_message_and_no_other_follows(minutes, clock, rece
     shops = [add(f"shop-{number}") for number in range(8)]
     for tenant in shops:
         remember(tenant, hour=12, calls=40)
-    crm_tasks.learn_rhythms()
+    learn()
     minutes(2, heard=shops)
-    minutes(25)
+    minutes(5, every=5 * MINUTE)
     of_whole = Incident.objects.get(tenant=None)
     assert (of_whole.kind, of_whole.state, of_whole.about["by"]) == ("SILENCE", "OPEN", "all")
     assert Incident.objects.filter(tenant__isnull=False).count() == 8
     assert len(mail.outbox) == len(receiver.told) == 1
     assert "весь сервис" in mail.outbox[0].subject
-    minutes(20, heard=shops)
+    minutes(4, every=5 * MINUTE, heard=shops)
     assert not Incident.objects.exclude(state=State.RESOLVED).exists()
     assert [one["type"] for one in receiver.told] == ["incident.opened", "incident.resolved"]
 
@@ -401,27 +419,34 @@ def test_webhook_that_fails_is_asked_again_until_it_has_it(minutes, receiver, sh
 def test_receiver_that_names_a_time_is_left_alone_until_then(minutes, receiver, shop):
     receiver.answers, receiver.retry_after = 429, 1800
     shut(shop)
-    minutes(25, heard=[shop])
+    minutes(5, every=5 * MINUTE, heard=[shop])
     assert len(receiver.tries) == 1
     receiver.answers = 0
     minutes(10, heard=[shop])
     assert len(receiver.told) == 1
 
 
-def test_message_nobody_takes_is_given_up_and_sent_by_hand(minutes, clock, receiver, shop):
+def test_message_nobody_takes_is_given_up_after_three_days_and_sent_by_hand(minutes, clock, receiver, shop):
+    assert timedelta(days=3) <= sum(waits(MOST_TRIES), timedelta(0)) <= timedelta(days=3, hours=1)
     receiver.answers = 404
     shut(shop)
     minutes(heard=[shop])
-    for _hour in range(80):
-        clock.shift(HOUR)
-        minutes(heard=[shop])
-    lost = Post.objects.get(way="WEBHOOK", body__contains="incident.opened", subject__contains="доступа")
-    assert lost.state == Post.State.FAILED
-    assert 70 <= lost.attempts <= 80
+    Post.objects.filter(way="WEBHOOK").update(attempts=MOST_TRIES - 2)
+    minutes(2, every=HOUR, heard=[shop])
+    lost = Post.objects.get(way="WEBHOOK")
+    assert (lost.state, lost.attempts, lost.says) == (Post.State.FAILED, MOST_TRIES, "webhook answered 404.")
     receiver.answers = 0
+    minutes(2, every=HOUR, heard=[shop])
+    assert receiver.told == []
     post.try_again(lost, now=timezone.now())
     queue.drain()
     assert [one["type"] for one in receiver.told] == ["incident.opened"]
+
+
+def waits(tries):
+    """Return the pauses between so many tries."""
+    for number in range(tries - 1):
+        yield timedelta(seconds=PAUSES_SECONDS[min(number, len(PAUSES_SECONDS) - 1)])
 
 
 def test_mail_server_that_is_away_stops_neither_the_webhook_nor_the_look(minutes, receiver, shop, monkeypatch):
@@ -488,10 +513,10 @@ def test_ignored_stays_quiet_until_its_trouble_is_gone(minutes, receiver, shop, 
     shut(shop)
     minutes(heard=[shop, other])
     assert do("ignore", Incident.objects.get()) == 1
-    minutes(60, heard=[shop, other])
+    minutes(12, every=5 * MINUTE, heard=[shop, other])
     assert there() == [("KEY", "uis:ip_not_whitelisted", State.IGNORED)]
     let_in(shop)
-    minutes(20, heard=[shop, other])
+    minutes(4, every=5 * MINUTE, heard=[shop, other])
     assert there() == [("KEY", "uis:ip_not_whitelisted", State.RESOLVED)]
     assert len(receiver.told) == len(mail.outbox) == 1
     # The same again is news again.
@@ -502,7 +527,7 @@ def test_ignored_stays_quiet_until_its_trouble_is_gone(minutes, receiver, shop, 
 
 
 def test_ignored_silence_is_none_on_the_desk(minutes, shop):
-    minutes(70)
+    minutes(14, every=5 * MINUTE)
     assert states() == {"Ромашка": "SILENT"}
     do("ignore", Incident.objects.get())
     assert states() == {"Ромашка": "ACTIVE"}
@@ -524,7 +549,7 @@ def test_newer_one_with_the_same_cause_is_not_doubled_by_opening_the_old_one_aga
     minutes(heard=[shop])
     old = Incident.objects.get()
     do("resolve", old)
-    minutes(20, heard=[shop])
+    minutes(4, every=5 * MINUTE, heard=[shop])
     assert do("reopen", old) == 0
     new = Incident.objects.exclude(pk=old.pk).get()
     do("resolve", new)
@@ -553,14 +578,14 @@ def test_client_who_is_switched_off_has_no_troubles_and_his_end_without_a_word(m
     assert there() == [("KEY", "uis:ip_not_whitelisted", State.RESOLVED)]
     assert [one["type"] for one in receiver.told] == ["incident.opened"]
     be_late(shop)
-    minutes(70)
+    minutes(14, every=5 * MINUTE)
     assert len(there()) == 1
 
 
 def test_silence_of_a_client_whom_uis_shuts_out_is_not_told_besides(minutes, shop, receiver):
     tenant = shop
     tenant.uis.deny("account_inactive", "off", now=timezone.now())
-    minutes(70)
+    minutes(14, every=5 * MINUTE)
     assert {kind for kind, _cause, _state in there()} == {"KEY", "SILENCE"}
     assert [one["data"]["kind"] for one in receiver.told] == ["KEY"]
     assert "Кто исправляет: UIS" in mail.outbox[0].body
@@ -607,7 +632,7 @@ def test_no_message_holds_a_phone_a_key_or_a_secret_address(minutes, shop, recei
     call(shop, 7, contact=CONTACT, number=NUMBER, next_attempt_at=timezone.now() - HOUR)
     for number in range(5):
         call(shop, 10 + number, contact=CONTACT, stopped_at=timezone.now(), cause="OUR_FAULT", says=CONTACT)
-    minutes(70)
+    minutes(14, every=5 * MINUTE)
     text = "".join(one.subject + one.body for one in Post.objects.all())
     assert len(receiver.told) >= 3
     assert not re.search(r"\d{10,}", text.replace("uis-", ""))
