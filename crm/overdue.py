@@ -3,10 +3,14 @@
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Min, QuerySet
+from django.db.models import Min, Q, QuerySet
 
 from crm.models import Command
 from telephony.models import Call, Notification
+from telephony.models.words import OF_CRM, OF_UIS
+
+UIS_IS_AWAY = Q(state__in=OF_UIS, tenant__uis__failures__gt=0)
+CRM_IS_AWAY = Q(state__in=OF_CRM, tenant__crm__failures__gt=0)
 
 
 def oldest(*, now: datetime) -> datetime | None:
@@ -26,8 +30,9 @@ def by_client(*, now: datetime) -> dict[int, datetime]:
 
 def _due(now: datetime) -> tuple[QuerySet[Any], ...]:
     return (
-        # Old calls found late wait by design: an alarm about them would be a false one.
-        Call.objects.due(now=now).filter(is_backlog=False),
+        # Old calls found late wait by design: an alarm about them would be a false one. So do the calls of a vendor who
+        # does not answer, of which one is tried now and then.
+        Call.objects.due(now=now).filter(is_backlog=False).exclude(UIS_IS_AWAY | CRM_IS_AWAY),
         Notification.objects.filter(next_attempt_at__lte=now),
         Command.objects.filter(next_attempt_at__lte=now),
     )

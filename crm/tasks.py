@@ -156,6 +156,7 @@ def hurry() -> None:
     """When the clock was set back: look now at what waits for a moment."""
     commands.hurry(now=timezone.now())
     CrmConnection.objects.filter(retry_at__gt=timezone.now()).update(retry_at=timezone.now())
+    post.hurry(now=timezone.now())
 
 
 def watch() -> None:

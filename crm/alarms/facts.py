@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
 
 from connector_project import workers
 from connector_project.queue import Queue
@@ -17,7 +17,11 @@ from telephony.models import Call, Cause, LedgerDay, Notification
 from tenants.models import Tenant
 
 LATELY, A_WHILE, A_DAY = timedelta(hours=2), timedelta(hours=6), timedelta(days=1)
-AWAY = (Cause.UIS_UNAVAILABLE, Cause.CRM_UNAVAILABLE)
+# Which vendor a call waits for: the one who did not answer for it, or did not for another one just before.
+AWAY = Case(
+    When(Q(cause=Cause.UIS_UNAVAILABLE) | overdue.UIS_IS_AWAY, then=Value(Cause.UIS_UNAVAILABLE.value)),
+    When(Q(cause=Cause.CRM_UNAVAILABLE) | overdue.CRM_IS_AWAY, then=Value(Cause.CRM_UNAVAILABLE.value)),
+)
 
 
 @dataclass(frozen=True)
@@ -173,10 +177,9 @@ def _untold(now: datetime) -> dict[int, int]:
 
 
 def _waiting() -> list[Waiting]:
-    away = Call.objects.filter(
-        next_attempt_at__isnull=False, stopped_at=None, is_backlog=False, cause__in=AWAY
-    ).order_by()
-    return [Waiting(*row) for row in away.values_list("tenant", "cause").annotate(Count("pk"), Min("recorded_at"))]
+    waiting = Call.objects.filter(next_attempt_at__isnull=False, stopped_at=None, is_backlog=False).order_by()
+    away = waiting.annotate(away=AWAY).filter(away__isnull=False).values_list("tenant", "away")
+    return [Waiting(*row) for row in away.annotate(count=Count("pk"), first=Min("recorded_at"))]
 
 
 def _failed(now: datetime) -> list[Failed]:

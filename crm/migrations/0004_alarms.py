@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('crm', '0003_ledger'),
-        ('tenants', '0003_incident_verbs'),
+        ('tenants', '0004_incident_verbs'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

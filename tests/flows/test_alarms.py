@@ -133,6 +133,15 @@ def be_away(tenant):
 
 def upload(_tenant):
     Call.objects.update(state="UPLOADED", next_attempt_at=None, stopped_at=None, cause="")
+    CrmConnection.objects.update(failures=0, retry_at=None)
+
+
+def not_answer(tenant):
+    """A vendor rests after requests that got no answer; of two calls one was never tried."""
+    at = timezone.now() - 31 * MINUTE
+    call(tenant, 1, at=at, next_attempt_at=at)
+    call(tenant, 2, at=at, cause="CRM_UNAVAILABLE", next_attempt_at=at)
+    CrmConnection.objects.filter(tenant=tenant).update(failures=6, retry_at=timezone.now())
 
 
 def fail(tenant):
@@ -154,6 +163,7 @@ KINDS = {
     "KEY": (shut, let_in, ("KEY", "uis:ip_not_whitelisted"), "нет в списке UIS"),
     "BACKLOG": (be_late, upload, ("BACKLOG", "OVERDUE"), "Кто исправляет: оператор"),
     "AWAY": (be_away, upload, ("BACKLOG", "CRM_UNAVAILABLE"), "Кто исправляет: CRM"),
+    "RESTING": (not_answer, upload, ("BACKLOG", "CRM_UNAVAILABLE"), "(2)"),
     "SHARE_FAILED": (fail, upload, ("SHARE_FAILED", "CRM_REFUSED"), "5"),
     "UNEXPLAINED": (be_unexplained, explain, ("UNEXPLAINED", "NOT_IN_LEDGER"), "2"),
 }
@@ -302,7 +312,7 @@ def test_reconciliation_that_finds_what_no_webhook_told_raises_the_alarm(
 
     clock.shift(HOUR)
     for number in range(4):
-        pbx.call(contact=f"7999000001{number}", number=NUMBER, started_at=timezone.now(), rings=[300001])
+        pbx.call(contact=f"7999000009{number}", number=NUMBER, started_at=timezone.now(), rings=[300001])
     clock.shift(20 * MINUTE)
     hear(stranger)
     tasks.reconcile_all()
@@ -465,6 +475,21 @@ def test_mail_server_that_is_away_stops_neither_the_webhook_nor_the_look(minutes
     assert Post.objects.get(way="MAIL").says == "SMTPServerDisconnected"
     minutes(10, heard=[shop])
     assert len(mail.outbox) == 1
+
+
+def test_clock_that_is_set_back_delays_no_message(minutes, clock, receiver, shop):
+    receiver.answers = 500
+    shut(shop)
+    minutes(5, heard=[shop])
+    clock.shift(-5 * HOUR)
+    receiver.answers = 0
+    crm_tasks.hurry()
+    minutes(2, heard=[shop])
+    assert len(receiver.told) == 1
+    let_in(shop)
+    clock.shift(-5 * HOUR)
+    minutes(heard=[shop])
+    assert [state for _kind, _cause, state in there()] == [State.RESOLVED]
 
 
 def test_lost_queue_loses_no_message(minutes, receiver, shop):

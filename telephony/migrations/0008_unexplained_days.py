@@ -6,8 +6,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('telephony', '0005_ledger'),
-        ('tenants', '0003_incident_verbs'),
+        ('telephony', '0007_breaker'),
+        ('tenants', '0003_breaker'),
     ]
 
     operations = [
