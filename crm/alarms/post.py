@@ -4,7 +4,6 @@ import base64
 import hashlib
 import hmac
 import logging
-import smtplib
 from collections.abc import Callable
 from datetime import datetime
 
@@ -39,8 +38,8 @@ def send(post: Post, *, now: datetime) -> None:
         return post.close(State.FAILED, "", now=now)
     try:
         _SENDERS[Way(post.way)](post, now)
-    except (remote.RemoteError, smtplib.SMTPException, OSError) as exc:
-        # Of a mail server's fault only the kind: its text may name the login.
+    except (remote.RemoteError, OSError) as exc:
+        # A mail server's faults are OSErrors. Of them only the kind: its text may name the login.
         says = str(exc) if isinstance(exc, remote.RemoteError) else type(exc).__name__
         logger.warning("post=%s by %s: %s", post.pk, post.way, says)
         post.postpone(says, now=now, wait=getattr(exc, "wait", None))

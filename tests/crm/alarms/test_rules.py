@@ -112,7 +112,9 @@ def test_silence_of_all_shows_before_any_one_of_them_stands_out():
 
 def test_silence_of_the_one_who_brings_the_calls_is_his_own():
     enormous = Habit([4000] * HOURS_OF_WEEK, 4)
-    assert all_quiet(enormous, SLEEPY, SLEEPY, SLEEPY, SLEEPY) == set()
+    few = Habit([1] * HOURS_OF_WEEK, 4)
+    assert all_quiet(enormous, few, few, few, few) == set()
+    assert all_quiet(enormous, enormous, few, few) == {(None, "SILENCE", "NO_EVENTS")}
 
 
 def test_each_denial_has_a_key_of_its_own():
