@@ -3,15 +3,21 @@
 import base64
 import ipaddress
 import re
+from collections.abc import Collection
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import environ
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.validators import EmailValidator
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.FileAwareEnv()
+MAIL_SCHEMES = frozenset({"smtp", "smtp+tls", "smtp+ssl", "consolemail", "filemail"})
+# As Standard Webhooks has it: 24 to 64 bytes, in base64, behind a word of its own.
+SECRET_PREFIX, SECRET_BYTES = "whsec_", range(24, 65)
 
 
 def _text(name: str, *, default: str = "") -> str:
@@ -123,4 +129,72 @@ def one_of(name: str, *, default: str, allowed: tuple[str, ...]) -> str:
     value = _text(name) or default
     if value not in allowed:
         raise ImproperlyConfigured(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
+    return value
+
+
+def mail_server(name: str) -> dict[str, Any]:
+    """Return Django's settings of the mail server an address names; nothing where none is named."""
+    address = _text(name)
+    if not address:
+        return {}
+    try:
+        parts = urlsplit(address)
+        is_known = parts.scheme in MAIL_SCHEMES and not parts.query
+        if is_known and (parts.hostname or not parts.scheme.startswith("smtp")):
+            return {key: value for key, value in env.email_url_config(address).items() if value is not None}
+    except ValueError:
+        pass  # Its text may hold the password.
+    raise ImproperlyConfigured(f"{name} must be like smtp+tls://user:password@mail.example.com:587.")
+
+
+def mail_addresses(name: str) -> list[str]:
+    """Return a comma list of mail addresses."""
+    for word in words(name):
+        _check_mail_address(name, word)
+    return words(name)
+
+
+def mail_sender(name: str, *, default: str) -> str:
+    """Return a mail address, with or without a name in front of it."""
+    value = _text(name)
+    if value:
+        _check_mail_address(name, parseaddr(value)[1])
+    return value or default
+
+
+def _check_mail_address(name: str, word: str) -> None:
+    try:
+        EmailValidator()(word)
+    except ValidationError as exc:
+        raise ImproperlyConfigured(f"{name}: {word!r} is no mail address.") from exc
+
+
+def webhook(name: str, *, trusted: Collection[str]) -> str:
+    """Return an address to post to: https, or one whose host and port the operator trusts."""
+    address = _text(name)
+    if not address:
+        return ""
+    if _is_http(address):
+        parts = urlsplit(address)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        if parts.scheme == "https" or f"{parts.hostname}:{port}" in trusted:
+            return address
+    # The address itself is not named: its path may be a secret.
+    raise ImproperlyConfigured(f"{name} must begin with https://, or its host:port must stand in TRUSTED_REMOTE_HOSTS.")
+
+
+def webhook_secret(name: str, *, is_needed: bool) -> str:
+    """Return the secret that messages are signed with."""
+    value = _text(name)
+    if not value and not is_needed:
+        return ""
+    try:
+        size = len(base64.b64decode(value.removeprefix(SECRET_PREFIX), validate=True))
+    except ValueError:
+        size = 0
+    if size not in SECRET_BYTES:
+        raise ImproperlyConfigured(
+            f"{name} must be {SECRET_PREFIX} and 24 to 64 random bytes in base64. "
+            f'Make one with: echo "{SECRET_PREFIX}$(head -c 32 /dev/urandom | base64)"'
+        )
     return value

@@ -8,9 +8,11 @@ OURS = ("tenants", "telephony", "crm", "connector")
 
 
 def apply(**_signal: Any) -> None:
-    """Give operators everything of ours, and support staff a look and a second try."""
+    """Give operators everything of ours, and support staff a look, a second try, and incidents to see to."""
     ours = Permission.objects.filter(content_type__app_label__in=OURS)
     operator, _ = Group.objects.get_or_create(name="Operator")
     operator.permissions.add(*ours)
     support, _ = Group.objects.get_or_create(name="Support")
-    support.permissions.add(*ours.filter(codename__startswith="view_"), *ours.filter(codename="change_call"))
+    support.permissions.add(
+        *ours.filter(codename__startswith="view_"), *ours.filter(codename__in=["change_call", "take_incident"])
+    )

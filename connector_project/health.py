@@ -11,13 +11,9 @@ from redis import RedisError
 from rest_framework.decorators import api_view
 from rest_framework.response import Response
 
-from connector_project import queue
+from connector_project import queue, workers
 from connector_project.models import Worker
-from crm.models import Command
-from telephony.models import Call, Notification
-
-BEAT_IS_OLD_AFTER_SECONDS = 45
-QUEUES: tuple[queue.Queue, ...] = ("default", "fast")
+from crm import overdue
 
 
 def live(_request: HttpRequest) -> HttpResponse:
@@ -31,8 +27,9 @@ def ready(_request: HttpRequest) -> Response:
     now = timezone.now()
     said: dict[str, Any] = {"database": _database()}
     if said["database"] == "ok":
-        said |= {"queue": _queue(), "oldest_waiting_seconds": _oldest_waiting(now=now), "workers": _workers(now=now)}
-        said["missing_workers"] = [name for name in QUEUES if not _is_served(said["workers"], name)]
+        known = list(Worker.objects.order_by("queue", "name"))
+        said |= {"queue": _queue(), "oldest_waiting_seconds": _oldest_waiting(now=now)}
+        said |= {"workers": _told(known, now=now), "missing_workers": list(workers.unserved(known, now=now))}
     is_ready = said["database"] == "ok" and "error" not in said["queue"] and not said["missing_workers"]
     return Response({"status": "ok" if is_ready else "unavailable", **said}, status=200 if is_ready else 503)
 
@@ -48,7 +45,7 @@ def _database() -> str:
 
 def _queue() -> dict[str, Any]:
     try:
-        depth = {name: queue.depth(name) for name in QUEUES}
+        depth = {name: queue.depth(name) for name in workers.QUEUES}
     except (RedisError, DatabaseError) as exc:
         return {"error": type(exc).__name__}
     return {"broker": "redis" if settings.REDIS_URL else "database", "waiting": depth}
@@ -56,37 +53,12 @@ def _queue() -> dict[str, Any]:
 
 def _oldest_waiting(*, now: datetime) -> int:
     """Return how long the longest overdue piece of work has been due, in seconds."""
-    due = [
-        # Old calls found late wait by design: an alarm about them would be a false one.
-        Call.objects.due(now=now)
-        .filter(is_backlog=False)
-        .order_by("next_attempt_at")
-        .values_list("next_attempt_at", flat=True)
-        .first(),
-        _first_due(Notification.objects.all(), now=now),
-        _first_due(Command.objects.all(), now=now),
-    ]
-    return max((int((now - moment).total_seconds()) for moment in due if moment), default=0)
+    since = overdue.oldest(now=now)
+    return int((now - since).total_seconds()) if since else 0
 
 
-def _first_due(rows: Any, *, now: datetime) -> datetime | None:
-    moment: datetime | None = (
-        rows.filter(next_attempt_at__lte=now)
-        .order_by("next_attempt_at")
-        .values_list("next_attempt_at", flat=True)
-        .first()
-    )
-    return moment
-
-
-def _workers(*, now: datetime) -> list[dict[str, Any]]:
+def _told(known: list[Worker], *, now: datetime) -> list[dict[str, Any]]:
     return [
         {"name": worker.name, "queue": worker.queue, "beat_seconds_ago": int((now - worker.beat_at).total_seconds())}
-        for worker in Worker.objects.order_by("queue", "name")
+        for worker in known
     ]
-
-
-def _is_served(workers: list[dict[str, Any]], name: str) -> bool:
-    return any(
-        worker["queue"] == name and worker["beat_seconds_ago"] <= BEAT_IS_OLD_AFTER_SECONDS for worker in workers
-    )

@@ -10,6 +10,8 @@ from django_q.models import Schedule
 SCHEDULES = {
     "telephony.tasks.sweep": 1,
     "crm.tasks.sweep": 1,
+    "crm.tasks.watch": 1,
+    "crm.tasks.stand_watch": 1,
     "telephony.tasks.poll_all": 2,
     "telephony.tasks.probe_all": 5,
     "crm.tasks.probe_all": 5,
@@ -19,7 +21,10 @@ SCHEDULES = {
     "crm.tasks.look_up_all": 60,
     "crm.tasks.check_all": 360,
     "crm.tasks.erase_left": 1440,
+    "crm.tasks.learn_rhythms": 1440,
 }
+# Whoever is to notice that the default cluster is dead must not be part of it.
+ON_FAST = {"crm.tasks.stand_watch"}
 
 
 def hurry(*, now: datetime) -> None:
@@ -32,9 +37,11 @@ def apply(**_signal: Any) -> None:
     """Make the stored schedules equal to the list, without touching when those that are right run next."""
     Schedule.objects.exclude(func__in=SCHEDULES).delete()
     for func, minutes in SCHEDULES.items():
+        cluster = "fast" if func in ON_FAST else None
         schedule, is_new = Schedule.objects.get_or_create(
             name=func, defaults={"func": func, "schedule_type": Schedule.MINUTES, "minutes": minutes}
         )
-        if is_new or schedule.minutes != minutes:
-            schedule.minutes, schedule.next_run = minutes, timezone.now() + timedelta(seconds=5)
+        if is_new or (schedule.minutes, schedule.cluster) != (minutes, cluster):
+            schedule.minutes, schedule.cluster = minutes, cluster
+            schedule.next_run = timezone.now() + timedelta(seconds=5)
             schedule.save()

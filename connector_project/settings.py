@@ -129,13 +129,12 @@ Q_CLUSTER: dict[str, Any] = {
     "catch_up": False,
     "label": _("Queue"),
     "ALT_CLUSTERS": {
-        # What a person waits for. No scheduler here: schedules belong to the default cluster.
+        # What a person waits for. Of schedules it runs the one that is given to it, and no other.
         "fast": {
             "workers": environment.number("QUEUE_WORKERS", default=4),
             "timeout": 30,
             "retry": 60,
             "poll": 0.05,
-            "scheduler": False,
         }
     },
     **_broker,
@@ -180,6 +179,21 @@ SESSION_COOKIE_SECURE = _is_https
 CSRF_COOKIE_SECURE = _is_https
 SECURE_REFERRER_POLICY = "same-origin"
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # a tenant's page with a thousand employees is one form
+
+# Whom we tell of incidents, and how.
+_mail = environment.mail_server("EMAIL_URL")
+EMAIL_BACKEND = _mail.get("EMAIL_BACKEND", "django.core.mail.backends.dummy.EmailBackend")
+EMAIL_HOST, EMAIL_PORT = _mail.get("EMAIL_HOST", ""), _mail.get("EMAIL_PORT", 25)
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.get("EMAIL_HOST_USER", ""), _mail.get("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.get("EMAIL_USE_TLS", False), _mail.get("EMAIL_USE_SSL", False)
+EMAIL_FILE_PATH = _mail.get("EMAIL_FILE_PATH", "")
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = environment.mail_sender("DEFAULT_FROM_EMAIL", default=f"connector@{_public.hostname}")
+ALARM_EMAILS = environment.mail_addresses("ALARM_EMAILS")
+if ALARM_EMAILS and not _mail:
+    raise ImproperlyConfigured("ALARM_EMAILS needs EMAIL_URL: the server that sends the mail.")
+ALARM_WEBHOOK_URL = environment.webhook("ALARM_WEBHOOK_URL", trusted=TRUSTED_REMOTE_HOSTS)
+ALARM_WEBHOOK_SECRET = environment.webhook_secret("ALARM_WEBHOOK_SECRET", is_needed=bool(ALARM_WEBHOOK_URL))
 
 LOG_LEVEL = environment.one_of("LOG_LEVEL", default="INFO", allowed=("DEBUG", "INFO", "WARNING", "ERROR"))
 LOG_FORMAT = environment.one_of("LOG_FORMAT", default="text", allowed=("text", "json"))

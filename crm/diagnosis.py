@@ -1,9 +1,8 @@
 """How each client is: one state, decided in SQL so that thousands are sorted by it, its cause, and who must act."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django.db import models
@@ -12,14 +11,13 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from crm import checkup, progress
-from crm.models import Activation
+from crm.alarms import incidents, words
+from crm.models import Activation, Incident
 from telephony.models import Call, Notification
 from tenants.clock import said_at
 from tenants.finding import Finding, Who
-from tenants.models import Connection, Denial, Tenant
+from tenants.models import Connection, Tenant
 
-SILENCE = timedelta(hours=1)
-SATURDAY = 5
 Cause = tuple[str, Who | None]
 
 
@@ -42,6 +40,7 @@ class Pulse:
 
     calls_today: int = 0
     last_event_at: datetime | None = None
+    silence: Incident | None = None  # what the alarms say of it
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,9 @@ class Diagnosis:
     who: Who | None = None
 
 
-def ranked(tenants: QuerySet[Tenant], *, now: datetime) -> QuerySet[Tenant]:
-    """Add each client's state as `rank`, to be sorted and filtered by. Asks once, for the zones clients live in."""
-    told = Notification.objects.filter(tenant=OuterRef("pk"), received_at__gt=now - SILENCE)
-    silent = Q(activated_at__lte=now - SILENCE) & _all_at_work(now) & ~Exists(told)
+def ranked(tenants: QuerySet[Tenant]) -> QuerySet[Tenant]:
+    """Add each client's state as `rank`, to be sorted and filtered by. What a silence is, the alarms decide."""
+    silent = Exists(_silences().filter(tenant=OuterRef("pk")))
     return tenants.annotate(
         rank=Case(
             When(left_at__isnull=False, then=Value(State.LEFT)),
@@ -84,13 +82,18 @@ def diagnose(tenant: Tenant, *, pulse: Pulse, now: datetime) -> Diagnosis:
 
 
 def pulses(tenants: Iterable[Tenant], *, now: datetime) -> dict[int, Pulse]:
-    """Return what passed lately, by client; two queries however many there are."""
+    """Return what passed lately, by client; three queries however many there are."""
     zones = {tenant.pk: tenant.time_zone for tenant in tenants}
     today = Call.objects.filter(of_today("started_at", set(zones.values()), now=now), tenant__in=zones)
     counts = dict(today.order_by().values_list("tenant").annotate(Count("pk")))
     newest = Notification.objects.filter(tenant=OuterRef("pk")).order_by("-received_at").values("received_at")[:1]
     last = dict(Tenant.objects.filter(pk__in=zones).order_by().values_list("pk", Subquery(newest)))
-    return {pk: Pulse(counts.get(pk, 0), last.get(pk)) for pk in zones}
+    silences = {one.tenant_id: one for one in _silences().filter(tenant__in=zones).select_related("tenant")}
+    return {pk: Pulse(counts.get(pk, 0), last.get(pk), silences.get(pk)) for pk in zones}
+
+
+def _silences() -> QuerySet[Incident]:
+    return incidents.pressing().filter(kind=Incident.Kind.SILENCE)
 
 
 def of_today(moment: str, zones: Iterable[str], *, now: datetime) -> Q:
@@ -112,54 +115,16 @@ def _midnight(zone: str, now: datetime) -> datetime:
     return now.astimezone(ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _all_at_work(now: datetime) -> Q:
-    """Return the condition that it is working time at a client's, and was when the silence began.
-
-    Asking both moments instead of when the day began makes work round the clock, and past midnight, one rule.
-    """
-    places: dict[tuple[datetime, datetime], list[str]] = defaultdict(list)
-    for zone in zones_in_use():
-        at = ZoneInfo(zone)
-        # Most zones share their clock with others: what is asked of the database stays short.
-        clocks = (now.astimezone(at).replace(tzinfo=None), (now - SILENCE).astimezone(at).replace(tzinfo=None))
-        places[clocks].append(zone)
-    at_work = Q(pk__in=[])
-    for (here, before), names in places.items():
-        at_work |= Q(time_zone__in=names) & _at_work(here) & _at_work(before)
-    return at_work
-
-
-def _at_work(clock: datetime) -> Q:
-    """Return the condition that this local time is working time; a shift past midnight belongs to the day it began."""
-    today, yesterday = _works_on(clock), _works_on(clock - timedelta(days=1))
-    began, goes_on = Q(works_from__lte=clock.time()), Q(works_till__gt=clock.time())
-    within_day = Q(works_from__lt=models.F("works_till")) & today & began & goes_on
-    past_midnight = Q(works_from__gte=models.F("works_till")) & ((began & today) | (goes_on & yesterday))
-    return within_day | past_midnight
-
-
-def _works_on(day: datetime) -> Q:
-    return Q(works_weekends=True) if day.weekday() >= SATURDAY else Q()
-
-
-def denial_of(side: Connection) -> str:
-    """Return what must be changed for this side to let us in; its own words where we know none for its code."""
-    return str(Denial(side.denied_code).label) if side.denied_code in set(Denial) - {""} else side.denied_says
-
-
 def _denial(tenant: Tenant, _pulse: Pulse, _now: datetime) -> Cause:
     """Name what each side that shut its door wants changed, and who must act first."""
     sides: list[Connection] = [side for side in (tenant.uis, tenant.crm) if side.denied_at]
-    is_for_uis = sides[0].denied_code == Denial.ACCOUNT_INACTIVE
-    return " ".join(map(denial_of, sides)), Who.UIS if is_for_uis else Who.CLIENT
+    says = " ".join(words.denial(side.denied_code, side.denied_says) for side in sides)
+    return says, Who[words.denial_is_for(sides[0].denied_code).name]
 
 
-def _silence(tenant: Tenant, pulse: Pulse, now: datetime) -> Cause:
-    says = gettext("No event has come since %(moment)s, and these are working hours: no call reaches us.")
-    if pulse.last_event_at is None:
-        says = gettext("No event has come yet, and these are working hours: no call reaches us.")
-    where = gettext("UIS: Notifications.")
-    return f"{says % {'moment': said_at(tenant, pulse.last_event_at, now=now)}} {where}", Who.CLIENT
+def _silence(_tenant: Tenant, pulse: Pulse, now: datetime) -> Cause:
+    """Say what the alarms say; one that ended at this very moment says nothing."""
+    return (words.says(pulse.silence, now=now), Who.CLIENT) if pulse.silence else ("", None)
 
 
 def _stop(tenant: Tenant, _pulse: Pulse, _now: datetime) -> Cause:

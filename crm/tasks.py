@@ -6,7 +6,7 @@ from collections.abc import Callable
 from django.db import transaction
 from django.utils import timezone
 
-from connector_project import remote
+from connector_project import remote, workers
 from connector_project.queue import enqueue
 from crm import (
     activation,
@@ -23,7 +23,9 @@ from crm import (
     upload,
     users,
 )
-from crm.models import Command
+from crm.alarms import post, rhythm
+from crm.alarms import watch as alarms
+from crm.models import Command, Post
 from crm.retailcrm.refusals import SCOPE, SYSTEM, TELEPHONY_OFF
 from telephony import route
 from telephony.models import Call, Notification, State
@@ -154,6 +156,34 @@ def hurry() -> None:
     """When the clock was set back: look now at what waits for a moment."""
     commands.hurry(now=timezone.now())
     CrmConnection.objects.filter(retry_at__gt=timezone.now()).update(retry_at=timezone.now())
+    post.hurry(now=timezone.now())
+
+
+def watch() -> None:
+    """Every minute: what is wrong, and whom to tell."""
+    alarms.look(now=timezone.now())
+
+
+def stand_watch() -> None:
+    """Every minute, by the other cluster: the same, while nobody works off the default queue."""
+    now = timezone.now()
+    if "default" in workers.missing(now=now):
+        alarms.look(now=now)
+
+
+def learn_rhythms() -> None:
+    """Once a day: one task for each client."""
+    rhythm.learn_all()
+
+
+def learn_rhythm(tenant_id: int) -> None:
+    """Learn when one client's phones ring."""
+    rhythm.learn(_tenant(tenant_id), now=timezone.now())
+
+
+def send_post(post_id: int) -> None:
+    """Send one message to the operator."""
+    post.send(Post.objects.get(pk=post_id), now=timezone.now())
 
 
 def probe_all() -> None:

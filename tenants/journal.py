@@ -9,6 +9,7 @@ from django.apps import apps
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
+from django.db.models import QuerySet
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 
@@ -18,7 +19,6 @@ from tenants.models import Change, CrmConnection, Tenant, TransferRules, UisConn
 By = User | AnonymousUser | None
 # A client has each of these once: the word for it says which one is meant.
 _ONLY_ONES = (Tenant, UisConnection, CrmConnection, TransferRules)
-_APP = Tenant._meta.app_label
 
 
 class About(TypedDict, total=False):
@@ -48,12 +48,12 @@ def note(tenant: Tenant, verb: Change.Verb, **about: Unpack[About]) -> None:
     row(tenant, verb, **about).save()
 
 
-def row(tenant: Tenant, verb: Change.Verb, **about: Unpack[About]) -> Change:
-    """Return a row that is not written yet, for those who write many at once."""
+def row(tenant: Tenant | None, verb: Change.Verb, **about: Unpack[About]) -> Change:
+    """Return a row that is not written yet, for those who write many at once. Without a client it is of the whole."""
     by = about.get("by")
     return Change(
         tenant=tenant,
-        tenant_name=tenant.name,
+        tenant_name=tenant.name if tenant else "",
         at=about["now"],
         user=by if isinstance(by, User) else None,
         is_client=about.get("is_client", False),
@@ -63,6 +63,11 @@ def row(tenant: Tenant, verb: Change.Verb, **about: Unpack[About]) -> Change:
         old=shown(about.get("old", "")),
         new=shown(about.get("new", "")),
     )
+
+
+def of(part: models.Model, tenant: Tenant | None) -> QuerySet[Change]:
+    """Return what was done to one part of a client, or of the whole; newest first."""
+    return Change.objects.filter(tenant=tenant, part=_named(part)).select_related("user")
 
 
 def shown(value: object) -> str:
@@ -112,7 +117,7 @@ def _named(part: object) -> str:
 
 
 def _models() -> dict[str, type[models.Model]]:
-    return {str(model._meta.model_name): model for model in apps.get_app_config(_APP).get_models()}
+    return {str(model._meta.model_name): model for model in apps.get_models()}
 
 
 def _field(model: type[models.Model], name: str) -> Any:

@@ -14,6 +14,7 @@ from tenants import onboarding
 from tenants.models import Tenant
 from tests import queue as real_queue
 from tests.fakes import retailcrm, uis
+from tests.fakes.receiver import Receiver
 
 NUMBER = "74950000001"
 CONTACT = "79990000001"
@@ -41,6 +42,14 @@ def crm_world(_wire: responses.RequestsMock) -> retailcrm.FakeRetailCrm:
     world = retailcrm.FakeRetailCrm()
     world.mount(_wire)
     return world
+
+
+@pytest.fixture
+def receiver(_wire: responses.RequestsMock) -> Receiver:
+    """The operator's own webhook."""
+    fake = Receiver()
+    fake.mount(_wire)
+    return fake
 
 
 @pytest.fixture

@@ -10,7 +10,18 @@ os.environ |= {
     "ALLOWED_HOSTS": "connector.example.com,testserver",
     "LOG_LEVEL": "WARNING",
 }
-for _name in ("UIS_DATA_API_URL", "UIS_CALL_API_URL", "TRUSTED_REMOTE_HOSTS", "SENTRY_DSN", "RETAILCRM_MODULE_SECRET"):
+for _name in (
+    "UIS_DATA_API_URL",
+    "UIS_CALL_API_URL",
+    "TRUSTED_REMOTE_HOSTS",
+    "SENTRY_DSN",
+    "RETAILCRM_MODULE_SECRET",
+    "EMAIL_URL",
+    "DEFAULT_FROM_EMAIL",
+    "ALARM_EMAILS",
+    "ALARM_WEBHOOK_URL",
+    "ALARM_WEBHOOK_SECRET",
+):
     os.environ.pop(_name, None)
 os.environ.setdefault("DATABASE_URL", "sqlite:///:memory:")
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from crm import checkup, diagnosis, progress
 from crm.admin import acts, buttons, standing
 from crm.admin.journal import who
+from crm.alarms import incidents
 from crm.diagnosis import Diagnosis, Pulse
 from crm.models import Activation
 from tenants import clock, journal
@@ -43,6 +44,7 @@ class Panel:
     steps: Sequence[progress.StepLine]
     takeover: str  # the days that are being taken over, and how far it has come; empty where none are
     journal: Sequence[Written]
+    incidents: int  # that somebody must see to
 
 
 def of(tenant: Tenant, *, may_press: bool, now: datetime) -> Panel:
@@ -65,6 +67,7 @@ def of(tenant: Tenant, *, may_press: bool, now: datetime) -> Panel:
         steps=_steps(getattr(tenant, "activation", None)),
         takeover=standing.in_short(tenant),
         journal=_journal(tenant, now=now),
+        incidents=incidents.pressing().filter(tenant=tenant).count(),
     )
 
 

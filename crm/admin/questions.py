@@ -36,7 +36,7 @@ def _stopped_calls(now: datetime) -> Q:
 QUESTIONS = {
     "uis": Question(_("denied by UIS"), lambda _now: Q(uis__denied_at__isnull=False, left_at=None)),
     "crm": Question(_("denied by the CRM"), lambda _now: Q(crm__denied_at__isnull=False, left_at=None)),
-    "silent": Question(_("no events for an hour in working hours"), lambda _now: Q(rank=State.SILENT)),
+    "silent": Question(_("no events where there should be some"), lambda _now: Q(rank=State.SILENT)),
     "unlinked": Question(_("unlinked employees"), _unlinked),
     "checks": Question(_("failing checks"), lambda _now: Q(checkup__failing__gt=0, left_at=None)),
     "activation": Question(

@@ -8,7 +8,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext
 
 from connector_project.readonly import Text
-from crm import diagnosis
+from crm.alarms import words
 from telephony.models import Call, Cause, Direction, Takeover
 from telephony.models.ledger import STANDINGS
 from telephony.uis.refusals import LIMIT
@@ -116,10 +116,12 @@ def notices(tenant: Tenant) -> list[Notice]:
     """Return what stands in the way of taken calls on their way to the CRM, and what they would lack there."""
     found = []
     if tenant.uis.denied_at:
-        found.append(Notice(diagnosis.denial_of(tenant.uis), Cause.UIS_DENIED.who.label))
+        found.append(Notice(words.denial(tenant.uis.denied_code, tenant.uis.denied_says), Cause.UIS_DENIED.who.label))
     if tenant.crm.denied_at:
         says = gettext("Calls wait until the CRM lets us in.")
-        found.append(Notice(f"{diagnosis.denial_of(tenant.crm)} {says}", Cause.CRM_DENIED.who.label))
+        found.append(
+            Notice(f"{words.denial(tenant.crm.denied_code, tenant.crm.denied_says)} {says}", Cause.CRM_DENIED.who.label)
+        )
     if tenant.is_paused:
         found.append(Notice(gettext("The client is paused: calls are taken over, and sent when he is resumed.")))
     if unlinked := _unlinked(tenant):

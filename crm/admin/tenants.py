@@ -60,7 +60,7 @@ class DeskAdmin(ButtonsMixin, OneRuleMixin, MappingMixin, TakeoverMixin, TenantA
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
         clients = Tenant.objects.select_related("uis", "crm", "checkup", "activation")
-        return diagnosis.ranked(clients, now=timezone.now())
+        return diagnosis.ranked(clients)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return SickFirst

@@ -1,9 +1,12 @@
-"""What the CRM asked of us, what we showed there, and how a client came on."""
+"""What the CRM asked of us, what we showed there, how a client came on, and what is wrong."""
 
 from crm.models.activation import Activation
 from crm.models.command import Command
+from crm.models.incident import Incident
 from crm.models.lookup import Lookup
 from crm.models.popup import Popup
+from crm.models.post import Post
+from crm.models.rhythm import Rhythm
 from crm.models.stray import Stray
 
-__all__ = ["Activation", "Command", "Lookup", "Popup", "Stray"]
+__all__ = ["Activation", "Command", "Incident", "Lookup", "Popup", "Post", "Rhythm", "Stray"]

@@ -38,7 +38,10 @@ class LedgerDay(models.Model):
         verbose_name_plural = _("ledger by day")
         ordering = ("-day", "tenant_id")
         constraints = [models.UniqueConstraint(fields=["tenant", "day"], name="ledger_day_once_per_tenant")]
-        indexes = [models.Index(fields=["-day", "tenant"], name="ledger_newest")]
+        indexes = [
+            models.Index(fields=["-day", "tenant"], name="ledger_newest"),
+            models.Index(fields=["tenant", "day"], name="ledger_unexplained", condition=Q(unexplained__gt=0)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.tenant} · {self.day}"

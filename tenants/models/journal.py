@@ -30,6 +30,10 @@ class Change(models.Model):
         TAKE_ENDED = "TAKE_ENDED", _("taking over earlier calls cancelled")
         CONNECTED = "CONNECTED", _("connected from the marketplace")
         LEFT = "LEFT", _("left")
+        TAKEN = "TAKEN", _("incident taken")
+        RESOLVED = "RESOLVED", _("incident resolved")
+        IGNORED = "IGNORED", _("incident ignored")
+        REOPENED = "REOPENED", _("incident opened again")
 
     # Rows outlive their client: who deleted him, and when, is asked afterwards.
     tenant = models.ForeignKey(Tenant, models.SET_NULL, null=True, related_name="journal", verbose_name=_("client"))

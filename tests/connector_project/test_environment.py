@@ -1,6 +1,9 @@
 """Every impossible value stops the start with a sentence that names its variable."""
 
 import base64
+import os
+import subprocess
+import sys
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -34,6 +37,22 @@ def one_of(name: str):
 
 def secret(name: str):
     return environment.secret(name, is_debug=False, stand_in="stand-in")
+
+
+def webhook(name: str):
+    return environment.webhook(name, trusted=["127.0.0.1:9000", "ops.internal:80"])
+
+
+def webhook_secret(name: str):
+    return environment.webhook_secret(name, is_needed=True)
+
+
+def mail_sender(name: str):
+    return environment.mail_sender(name, default="connector@example.com")
+
+
+def signing(size: int) -> str:
+    return "whsec_" + base64.b64encode(b"s" * size).decode()
 
 
 @pytest.fixture
@@ -98,6 +117,24 @@ def set_to(monkeypatch):
         (environment.host_ports, "good:80,bad"),
         (one_of, "c"),
         (one_of, "A"),
+        (environment.mail_server, "mail.example.com"),
+        (environment.mail_server, "imap://user:hidden@mail.example.com"),
+        (environment.mail_server, "smtp://"),
+        (environment.mail_server, "smtp+tls://user:hidden@mail.example.com:port"),
+        (environment.mail_server, "smtp://user:hid[den@mail.example.com"),
+        (environment.mail_server, "smtp://mail.example.com?timeout=5"),
+        (environment.mail_addresses, "ops"),
+        (environment.mail_addresses, "ops@example.com,boss"),
+        (mail_sender, "Connector"),
+        (mail_sender, "Connector <connector>"),
+        (webhook, "ops.example.com/hidden"),
+        (webhook, "http://ops.example.com/hidden"),
+        (webhook, "http://127.0.0.1:9001/hidden"),
+        (webhook, "https://ops.example.com:port/hidden"),
+        (webhook_secret, None),
+        (webhook_secret, "whsec_hidden"),
+        (webhook_secret, signing(23)),
+        (webhook_secret, signing(65)),
     ],
 )
 def test_impossible_value_names_its_variable(set_to, read, value):
@@ -137,6 +174,17 @@ def test_impossible_value_names_its_variable(set_to, read, value):
         (environment.host_ports, "127.0.0.1:9000, [::1]:80", ["127.0.0.1:9000", "[::1]:80"]),
         (one_of, None, "a"),
         (one_of, "b", "b"),
+        (environment.mail_server, None, {}),
+        (environment.mail_addresses, None, []),
+        (environment.mail_addresses, "ops@example.com, boss@example.com", ["ops@example.com", "boss@example.com"]),
+        (mail_sender, None, "connector@example.com"),
+        (mail_sender, "Коннектор <c@example.com>", "Коннектор <c@example.com>"),
+        (webhook, None, ""),
+        (webhook, "https://ops.example.com/hook?x=1", "https://ops.example.com/hook?x=1"),
+        (webhook, "http://127.0.0.1:9000/hook", "http://127.0.0.1:9000/hook"),
+        (webhook, "http://ops.internal/hook", "http://ops.internal/hook"),
+        (webhook_secret, signing(24), signing(24)),
+        (webhook_secret, signing(64), signing(64)),
     ],
 )
 def test_possible_value_is_read(set_to, read, value, expected):
@@ -162,6 +210,56 @@ def test_database_is_read(set_to, value, engine, name):
     set_to(value)
     found = database(NAME)
     assert (found["ENGINE"], found["NAME"]) == (engine, name)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (
+            "smtp+tls://user:pass%40word@mail.example.com:587",
+            {
+                "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+                "EMAIL_HOST": "mail.example.com",
+                "EMAIL_PORT": 587,
+                "EMAIL_HOST_USER": "user",
+                "EMAIL_HOST_PASSWORD": "pass@word",
+                "EMAIL_USE_TLS": True,
+            },
+        ),
+        ("smtp+ssl://mail.example.com", {"EMAIL_HOST": "mail.example.com", "EMAIL_USE_SSL": True}),
+        ("filemail:///var/mail/out", {"EMAIL_FILE_PATH": "var/mail/out"}),
+        ("consolemail://", {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}),
+    ],
+)
+def test_mail_server_is_read(set_to, value, expected):
+    set_to(value)
+    found = environment.mail_server(NAME)
+    assert {name: found.get(name) for name in expected} == expected
+
+
+def test_secret_is_needed_only_with_an_address(set_to):
+    set_to(None)
+    assert environment.webhook_secret(NAME, is_needed=False) == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"ALARM_EMAILS": "ops@example.com"}, "EMAIL_URL"),
+        ({"ALARM_WEBHOOK_URL": "https://ops.example.com/hook"}, "ALARM_WEBHOOK_SECRET"),
+        ({"ALARM_WEBHOOK_URL": "http://ops.example.com/hook"}, "ALARM_WEBHOOK_URL"),
+        ({"EMAIL_URL": "nonsense"}, "EMAIL_URL"),
+        ({"DEFAULT_FROM_EMAIL": "nonsense"}, "DEFAULT_FROM_EMAIL"),
+    ],
+)
+def test_start_stops_with_the_name_of_what_is_missing(given, named):
+    code = "import connector_project.settings"
+    env = {"PATH": os.environ["PATH"], "DEBUG": "true"} | given
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=environment.BASE_DIR, env=env, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert f"ImproperlyConfigured: {named}" in ended.stderr or f"needs {named}" in ended.stderr
 
 
 def test_debug_allows_stand_ins(set_to):

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 
 from crm import module
+from crm import tasks as crm_tasks
 from crm.admin import one_rule
 from crm.models import Activation, Command, Popup
 from telephony.models import Call, Notification
@@ -85,6 +86,7 @@ def everyone(noon, db):
     add("g-silent", heard=False)
     add("h-denied").uis.deny("ip_not_whitelisted", "no", now=NOON)
     add("i-refused").crm.deny("key", "no", now=NOON)
+    crm_tasks.watch()
 
 
 def names(answer):
@@ -410,7 +412,10 @@ def test_operator_may_do_everything_of_ours_and_support_only_look(operator, supp
     }
     assert asked <= operator.get_all_permissions()
     held = support.get_all_permissions()
-    assert {name for name in held if not name.split(".")[1].startswith("view_")} == {"telephony.change_call"}
+    assert {name for name in held if not name.split(".")[1].startswith("view_")} == {
+        "telephony.change_call",
+        "crm.take_incident",
+    }
     assert {name.split(".")[0] for name in held} <= set(ours)
 
 

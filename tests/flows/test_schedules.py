@@ -269,6 +269,17 @@ def test_schedules_come_with_the_database_and_name_real_tasks(db):
 
     assert set(Schedule.objects.values_list("func", flat=True)) == set(schedules.SCHEDULES)
     assert all(callable(pydoc.locate(task)) for task in schedules.SCHEDULES)
+    # Whoever is to notice that the default cluster is dead runs on the other one; it must take nothing else.
+    given = Schedule.objects.exclude(cluster=None).values_list("func", "cluster")
+    assert list(given) == [("crm.tasks.stand_watch", "fast")]
+
+
+def test_schedule_that_changes_its_cluster_is_moved(db):
+    from django_q.models import Schedule
+
+    Schedule.objects.update(cluster=None)
+    schedules.apply()
+    assert Schedule.objects.get(cluster="fast").func == "crm.tasks.stand_watch"
 
 
 def test_key_that_may_not_see_numbers_still_brings_people(pbx, crm, hourly, tenant):

@@ -1,0 +1,184 @@
+"""Incidents on the desk: the open ones on top, with what can be done about each; and the messages about them."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin import helpers
+from django.core.exceptions import PermissionDenied
+from django.db.models import Case, IntegerField, QuerySet, Value, When
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from connector_project.readonly import ReadOnlyAdmin, labelled
+from crm.admin.journal import who as done_by
+from crm.alarms import hands, post, words
+from crm.models import Incident, Post
+from tenants import clock, journal
+
+State = Incident.State
+RANKS = {State.OPEN: 1, State.TAKEN: 2, State.IGNORED: 3, State.RESOLVED: 4}
+LONGEST_NOTE = 500
+
+
+class NoteForm(helpers.ActionForm):
+    """A word to what is done, beside the list of what can be done."""
+
+    note = forms.CharField(label=_("note"), required=False, max_length=LONGEST_NOTE)
+
+
+class Concerned(admin.SimpleListFilter):
+    """A client's own trouble, or one of the whole."""
+
+    title = _("whom it concerns")
+    parameter_name = "whole"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, Any]]:
+        return [("yes", _("the whole service")), ("no", _("one client"))]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Incident]) -> QuerySet[Incident]:
+        return queryset if self.value() is None else queryset.filter(tenant__isnull=self.value() == "yes")
+
+
+@admin.register(Incident)
+class IncidentAdmin(ReadOnlyAdmin):
+    """What is wrong."""
+
+    list_display = (*("shown_state", "concerned", "kind", "what", "since", "last_seen", "times", "taken_by"),)
+    list_display_links = ("concerned",)
+    list_filter = ("state", "kind", Concerned, "tenant")
+    list_select_related = ("tenant", "taken_by")
+    show_facets = admin.ShowFacets.NEVER
+    action_form = NoteForm
+    actions = tuple(hands.ACTS)
+    fields = readonly_fields = (
+        *("kind", "concerned", clock.whole(Incident, "opened_at"), clock.whole(Incident, "last_seen_at"), "times"),
+        *("taken_by", "note", clock.whole(Incident, "resolved_at")),
+    )
+    change_form_template = "admin/crm/incident/change_form.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Incident]:
+        ranks = [When(state=state, then=Value(rank)) for state, rank in RANKS.items()]
+        return Incident.objects.annotate(rank=Case(*ranks, output_field=IntegerField()))
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        return ["rank", "-opened_at", "-pk"]
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.act_view)
+        return [path("<int:pk>/act/<slug:name>/", view, name="crm_incident_act"), *super().get_urls()]
+
+    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
+        return False  # Nothing is typed in; what can be done has permissions of its own.
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Offer what this person may do."""
+        return {name: (_action(act), name, act.label) for name, act in hands.ACTS.items() if _may(request, act)}
+
+    def act_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
+        """Do one thing to one incident."""
+        act = hands.ACTS.get(name)
+        get_object_or_404(Incident, pk=pk)
+        if act is None:
+            raise Http404
+        if request.method == "POST":
+            _do(request, act, [pk])
+        return redirect("admin:crm_incident_change", pk)
+
+    def title_of(self, obj: Incident) -> str:
+        return f"{obj.get_kind_display()}: {words.concerned(obj)}"
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        incident: Incident = kwargs["obj"]
+        now = timezone.now()
+        context |= {
+            "says": words.says(incident, now=now),
+            "who": words.who(incident).label,
+            "acts": [act for act in hands.ACTS.values() if hands.can(act, incident) and _may(request, act)],
+            "done": [
+                {"at": words.at(incident, change.at, now=now), "who": done_by(change), "change": change}
+                for change in journal.of(incident, incident.tenant)
+            ],
+        }
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description=_("state"), ordering="rank")
+    def shown_state(self, incident: Incident) -> str:
+        look = State(incident.state).lower()
+        return format_html('<span class="desk-state desk-{}">{}</span>', look, incident.get_state_display())
+
+    @admin.display(description=_("whom it concerns"), ordering="tenant")
+    def concerned(self, incident: Incident) -> str:
+        return words.concerned(incident)
+
+    @admin.display(description=_("what is wrong"))
+    def what(self, incident: Incident) -> str:
+        """Say what is wrong, and who must act."""
+        says, who = words.says(incident, now=timezone.now()), words.who(incident).label
+        return format_html('{} <div class="desk-who">{}: {}</div>', says, _("who must act"), who)
+
+    @admin.display(description=_("since, client's time"), ordering="opened_at")
+    def since(self, incident: Incident) -> str:
+        return labelled(_("since"), words.at(incident, incident.opened_at, now=timezone.now()))
+
+    @admin.display(description=_("last seen"), ordering="last_seen_at")
+    def last_seen(self, incident: Incident) -> str:
+        return labelled(_("last seen"), words.at(incident, incident.last_seen_at, now=timezone.now()))
+
+
+@admin.register(Post)
+class PostAdmin(ReadOnlyAdmin):
+    """What was told, and what could not be."""
+
+    list_display = ("created", "way", "subject", "state", "attempts", "next_try", "says")
+    list_display_links = ("subject",)
+    list_filter = ("state", "way")
+    fields = readonly_fields = ("created", "way", "subject", "state", "attempts", "next_try", "says", "ended", "body")
+    actions = ("try_again",)
+
+    @admin.action(description=_("Send again"), permissions=["change"])
+    def try_again(self, request: HttpRequest, queryset: QuerySet[Post]) -> None:
+        chosen = list(queryset.exclude(state=Post.State.SENT))
+        for one in chosen:
+            post.try_again(one, now=timezone.now())
+        says = ngettext("%(count)d message is on its way.", "%(count)d messages are on their way.", len(chosen))
+        self.message_user(request, says % {"count": len(chosen)}, messages.SUCCESS)
+
+    @admin.display(description=_("created, UTC"), ordering="created_at")
+    def created(self, row: Post) -> str:
+        return clock.said_at(None, row.created_at, now=timezone.now())
+
+    @admin.display(description=_("next try"), ordering="next_attempt_at")
+    def next_try(self, row: Post) -> str:
+        return clock.said_at(None, row.next_attempt_at, now=timezone.now())
+
+    @admin.display(description=_("ended"), ordering="ended_at")
+    def ended(self, row: Post) -> str:
+        return clock.said_at(None, row.ended_at, now=timezone.now())
+
+
+def _may(request: HttpRequest, act: hands.Act) -> bool:
+    return request.user.has_perm(act.permission)
+
+
+def _action(act: hands.Act) -> Any:
+    def run(_admin: IncidentAdmin, request: HttpRequest, queryset: QuerySet[Incident]) -> None:
+        _do(request, act, queryset.order_by().values_list("pk", flat=True))
+
+    return run
+
+
+def _do(request: HttpRequest, act: hands.Act, pks: Any) -> None:
+    if not _may(request, act):
+        raise PermissionDenied
+    note = request.POST.get("note", "").strip()[:LONGEST_NOTE]
+    count = hands.do(act, pks, by=request.user, note=note, now=timezone.now())
+    if count:
+        says = ngettext("Done for %(count)d incident.", "Done for %(count)d incidents.", count)
+        return messages.success(request, says % {"count": count})
+    messages.warning(request, _("There is nothing to do: somebody was here before, or there is a newer one."))

@@ -1,0 +1,78 @@
+"""Incidents: opened by the first look that sees a trouble, touched by the next ones, resolved once it is gone."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+
+from crm.alarms.rules import Key, Trouble
+from crm.models import Incident
+
+State = Incident.State
+# Not seen for so long, by several looks: it is gone.
+GONE_AFTER = timedelta(minutes=5)
+# What a person resolved may take so long to show; only then is it opened again.
+GRACE = timedelta(minutes=15)
+WRITTEN_AT_ONCE = 200
+
+
+@transaction.atomic
+def keep(troubles: Collection[Trouble], *, live: Collection[int], now: datetime) -> None:
+    """Bring the rows in line with what is wrong now; `live` are the clients who are switched on.
+
+    Two looks at once do no harm: the database lets in one open row for each key.
+    """
+    seen = {trouble.key: trouble for trouble in troubles}
+    known = {incident.key: incident for incident in unresolved().select_for_update()}
+    _touch([known[key] for key in seen if key in known], seen, now=now)
+    _open([seen[key] for key in seen.keys() - known.keys() - _resolved_by_hand(now)], now=now)
+    _resolve([known[key] for key in known.keys() - seen.keys()], live=live, now=now)
+
+
+def unresolved() -> QuerySet[Incident]:
+    """Return the incidents that are not over."""
+    return Incident.objects.exclude(state=State.RESOLVED).order_by("pk")
+
+
+def pressing() -> QuerySet[Incident]:
+    """Return the incidents somebody must see to: what is ignored counts no more."""
+    return Incident.objects.filter(state__in=[State.OPEN, State.TAKEN])
+
+
+def _touch(rows: Sequence[Incident], seen: dict[Key, Trouble], *, now: datetime) -> None:
+    Incident.objects.filter(pk__in=[row.pk for row in rows]).update(last_seen_at=now, times=F("times") + 1)
+    changed = [row for row in rows if row.about != seen[row.key].about]
+    for row in changed:
+        row.about = seen[row.key].about
+    Incident.objects.bulk_update(changed, ["about"], batch_size=WRITTEN_AT_ONCE)
+
+
+def _open(troubles: Iterable[Trouble], *, now: datetime) -> None:
+    rows = [
+        Incident(
+            tenant_id=trouble.tenant_id,
+            kind=trouble.kind,
+            cause=trouble.cause,
+            about=trouble.about,
+            opened_at=now,
+            last_seen_at=now,
+        )
+        for trouble in troubles
+    ]
+    Incident.objects.bulk_create(rows, ignore_conflicts=True, batch_size=WRITTEN_AT_ONCE)
+
+
+def _resolved_by_hand(now: datetime) -> set[Key]:
+    by_hand = Incident.objects.filter(state=State.RESOLVED, is_by_hand=True)
+    lately = by_hand.filter(resolved_at__gt=now - GRACE, resolved_at__lte=now)
+    return {incident.key for incident in lately}
+
+
+def _resolve(rows: Iterable[Incident], *, live: Collection[int], now: datetime) -> None:
+    """End what is gone; without a word where it was ignored, or its client is switched off."""
+    gone = [row for row in rows if abs(now - row.last_seen_at) >= GONE_AFTER]  # also after a clock was set back
+    quietly = [row.pk for row in gone if row.state == State.IGNORED or row.tenant_id not in {None, *live}]
+    ended = Incident.objects.filter(pk__in=[row.pk for row in gone])
+    ended.filter(Q(pk__in=quietly) | Q(told_at=None)).update(end_told_at=now)
+    ended.update(state=State.RESOLVED, resolved_at=now, is_by_hand=False)

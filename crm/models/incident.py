@@ -1,0 +1,79 @@
+"""What is wrong, of one client or of the whole: one row for each cause, from the first look that saw it to its end."""
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from tenants.models import Tenant
+
+
+class Incident(models.Model):
+    """One trouble with one cause, and who sees to it. Without a client it is one of the whole."""
+
+    class Kind(models.TextChoices):
+        WORKER = "WORKER", _("no worker")
+        SILENCE = "SILENCE", _("silence")
+        KEY = "KEY", _("no access")
+        BACKLOG = "BACKLOG", _("work is late")
+        SHARE_FAILED = "SHARE_FAILED", _("calls fail")
+        UNEXPLAINED = "UNEXPLAINED", _("calls unexplained")
+
+    class State(models.TextChoices):
+        OPEN = "OPEN", pgettext_lazy("incident", "open")
+        TAKEN = "TAKEN", pgettext_lazy("incident", "taken")
+        IGNORED = "IGNORED", pgettext_lazy("incident", "ignored")
+        RESOLVED = "RESOLVED", pgettext_lazy("incident", "resolved")
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, related_name="incidents", verbose_name=_("client"))
+    kind = models.CharField(_("kind"), max_length=12, choices=Kind.choices)
+    cause = models.CharField(_("cause"), max_length=80, blank=True)
+    about = models.JSONField(default=dict)  # the figures its sentence names, as last seen
+    state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.OPEN)
+    opened_at = models.DateTimeField(_("since"))
+    last_seen_at = models.DateTimeField(_("last seen"))
+    times = models.PositiveIntegerField(_("looks that saw it"), default=1)
+    taken_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("taken by")
+    )
+    note = models.TextField(_("note"), blank=True)
+    resolved_at = models.DateTimeField(_("resolved"), null=True)
+    is_by_hand = models.BooleanField(default=False, editable=False)  # a person resolved it
+    # Of both: when there was nothing left to be told, whether it was told or needed no telling.
+    told_at = models.DateTimeField(null=True, editable=False)
+    end_told_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("incident")
+        verbose_name_plural = _("incidents")
+        ordering = ("-opened_at", "-pk")
+        permissions = [("take_incident", "Can take an incident")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "kind", "cause"], name="incident_once", condition=~Q(state="RESOLVED")
+            ),
+            # To a database no two absent clients are the same one.
+            models.UniqueConstraint(
+                fields=["kind", "cause"],
+                name="incident_of_whole_once",
+                condition=Q(tenant=None) & ~Q(state="RESOLVED"),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "-opened_at"], name="incident_of_tenant"),
+            models.Index(fields=["-opened_at", "-id"], name="incident_newest"),
+            models.Index(
+                fields=["resolved_at"], name="incident_end_untold", condition=Q(state="RESOLVED", end_told_at=None)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What tells it from every other trouble that can be there at the same time."""
+        return self.tenant_id, self.kind, self.cause

@@ -1,0 +1,69 @@
+"""What is told to the operator outside the admin: one row for each message and each way it goes."""
+
+import uuid
+from datetime import datetime, timedelta
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+LEASE = timedelta(minutes=3)  # longer than a task may run
+PAUSES_SECONDS = (30, 60, 120, 300, 900, 1800, 3600)
+MOST_TRIES = 79  # with these pauses, three days
+
+
+class Post(models.Model):
+    """One message on its way. The receiver knows a repeat by its id."""
+
+    class Way(models.TextChoices):
+        MAIL = "MAIL", _("e-mail")
+        WEBHOOK = "WEBHOOK", _("webhook")
+
+    class State(models.TextChoices):
+        WAITING = "WAITING", pgettext_lazy("message", "waiting")
+        SENT = "SENT", pgettext_lazy("message", "sent")
+        FAILED = "FAILED", pgettext_lazy("message", "given up")
+
+    message_id = models.UUIDField(default=uuid.uuid4, editable=False)
+    way = models.CharField(_("by"), max_length=7, choices=Way.choices)
+    subject = models.CharField(_("subject"), max_length=250)
+    body = models.TextField(_("text"))
+    state = models.CharField(_("state"), max_length=7, choices=State.choices, default=State.WAITING)
+    created_at = models.DateTimeField(_("created"))
+    next_attempt_at = models.DateTimeField(_("next try"), null=True)
+    attempts = models.PositiveIntegerField(_("tries"), default=0)
+    says = models.TextField(_("detail"), blank=True)
+    ended_at = models.DateTimeField(_("ended"), null=True)
+
+    class Meta:
+        verbose_name = _("message")
+        verbose_name_plural = _("messages to the operator")
+        ordering = ("-created_at", "-pk")
+        indexes = [
+            models.Index(fields=["next_attempt_at"], name="post_due", condition=Q(next_attempt_at__isnull=False)),
+            models.Index(fields=["-created_at", "-id"], name="post_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return self.subject
+
+    def claim(self, *, now: datetime) -> bool:
+        """Take the message for this worker; of two, one goes without."""
+        due = type(self).objects.filter(pk=self.pk, state=self.State.WAITING, next_attempt_at__lte=now)
+        is_ours = due.update(attempts=F("attempts") + 1, next_attempt_at=now + LEASE) == 1
+        self.refresh_from_db()
+        return is_ours
+
+    def postpone(self, says: str, *, now: datetime, wait: float | None = None) -> None:
+        """Try again after a growing pause, or after the receiver's own longer `wait` in seconds; once give up."""
+        if self.attempts >= MOST_TRIES:
+            return self.close(self.State.FAILED, says, now=now)
+        pause = PAUSES_SECONDS[min(self.attempts, len(PAUSES_SECONDS)) - 1]
+        self.says, self.next_attempt_at = says, now + timedelta(seconds=max(pause, wait or 0))
+        self.save(update_fields=["says", "next_attempt_at"])
+
+    def close(self, state: State, says: str = "", *, now: datetime) -> None:
+        """Write how it ended."""
+        self.state, self.says, self.ended_at, self.next_attempt_at = state, says, now, None
+        self.save(update_fields=["state", "says", "ended_at", "next_attempt_at"])
