@@ -30,6 +30,9 @@ class Change(models.Model):
         TAKE_ENDED = "TAKE_ENDED", _("taking over earlier calls cancelled")
         CONNECTED = "CONNECTED", _("connected from the marketplace")
         LEFT = "LEFT", _("left")
+        EXPORTED = "EXPORTED", _("calls exported")
+        TOKEN_MADE = "TOKEN_MADE", _("API key made")
+        TOKEN_ENDED = "TOKEN_ENDED", _("API key revoked")
 
     # Rows outlive their client: who deleted him, and when, is asked afterwards.
     tenant = models.ForeignKey(Tenant, models.SET_NULL, null=True, related_name="journal", verbose_name=_("client"))
