@@ -17,7 +17,7 @@ Number = Callable[[str], str]  # how a number is shown to whoever exports
 
 # Where each column comes from. Their names are for programs: they are the same in every language, and stay.
 _FIELDS = {
-    "client": "tenant__slug",
+    "tenant": "tenant__slug",
     "session_id": "session_id",
     "external_id": "session_id",
     "started_at": "started_at",
@@ -25,7 +25,7 @@ _FIELDS = {
     "direction": "direction",
     "is_internal": "is_internal",
     "contact": "contact",
-    "our_number": "number",
+    "number": "number",
     "employee": "employee__full_name",
     "extension": "employee__extension",
     "result": "result",
@@ -41,7 +41,7 @@ _FIELDS = {
 COLUMNS = tuple(_FIELDS)
 _ZONE = "tenant__time_zone"
 _MOMENTS = [place for place, name in enumerate(COLUMNS) if name.endswith("_at")]
-_NUMBERS = [COLUMNS.index(name) for name in ("contact", "our_number")]
+_NUMBERS = [COLUMNS.index(name) for name in ("contact", "number")]
 _EXTERNAL_ID = COLUMNS.index("external_id")
 
 

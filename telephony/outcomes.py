@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from django.db.models import Q
+from django.db.models import Case, CharField, Q, Value, When
 
 from telephony.models import Direction, Result
 
@@ -20,3 +20,9 @@ OUTCOMES: Mapping[str, Q] = {
     "reached": REACHED,
     "not_reached": NOT_REACHED,
 }
+# The name of a call's outcome, "" where it has none yet.
+OUTCOME = Case(
+    *(When(chosen, then=Value(name)) for name, chosen in OUTCOMES.items()),
+    default=Value(""),
+    output_field=CharField(),
+)

@@ -43,17 +43,20 @@ class Told:
     new: str
 
 
-def note(tenant: Tenant, verb: Change.Verb, **about: Unpack[About]) -> None:
-    """Write one row. `by` is the person at the desk; where nobody was logged in it is the client, or the CRM."""
+def note(tenant: Tenant | None, verb: Change.Verb, **about: Unpack[About]) -> None:
+    """Write one row. `by` is the person at the desk; where nobody was logged in it is the client, or the CRM.
+
+    What is about no client in particular has none.
+    """
     row(tenant, verb, **about).save()
 
 
-def row(tenant: Tenant, verb: Change.Verb, **about: Unpack[About]) -> Change:
+def row(tenant: Tenant | None, verb: Change.Verb, **about: Unpack[About]) -> Change:
     """Return a row that is not written yet, for those who write many at once."""
     by = about.get("by")
     return Change(
         tenant=tenant,
-        tenant_name=tenant.name,
+        tenant_name=tenant.name if tenant else "",
         at=about["now"],
         user=by if isinstance(by, User) else None,
         is_client=about.get("is_client", False),

@@ -58,7 +58,7 @@ def _refusal(chosen: QuerySet[Call]) -> str:
     count = chosen.order_by()[: MOST + 1].count()
     if count > MOST:
         says = _(
-            "These are more than %(most)d calls. Narrow the filters, or export a whole period with manage.py export_calls."
+            "These are more than %(most)d calls. Narrow the filters, or export a period with manage.py export_calls."
         )
         return says % {"most": MOST}
     return "" if count else _("No call matches these filters: there is nothing to export.")
