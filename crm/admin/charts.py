@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from crm.figures import Cards, Speed
 from telephony.figures import Calls, Ends, Standing, percent
@@ -54,13 +55,13 @@ class Chart:
 
 
 _TALLY = (
-    ("uploaded", Column(_("uploaded"), "good")),
-    ("skipped", Column(_("skipped by a rule"), "quiet")),
+    ("uploaded", Column(pgettext_lazy("calls", "uploaded"), "good")),
+    ("skipped", Column(pgettext_lazy("calls", "skipped by a rule"), "quiet")),
     ("waiting", Column(_("waiting"), "warn")),
     ("failed", Column(_("failed"), "bad")),
     ("unexplained", Column(_("unexplained"), "worst")),
 )
-_ANSWERED, _MISSED = Column(_("answered"), "good"), Column(_("missed"), "bad")
+_ANSWERED, _MISSED = Column(pgettext_lazy("calls", "answered"), "good"), Column(pgettext_lazy("calls", "missed"), "bad")
 _ENDS = (
     ("answered", _ANSWERED),
     ("missed", _MISSED),
