@@ -27,9 +27,10 @@
   const axes = (table) => {
     const ink = colour("--body-fg");
     const grid = colour("--hairline-color");
-    const isAcross = table.dataset.chart === "across";
-    const isStack = table.dataset.chart !== "lines";
-    const figures = { beginAtZero: true, stacked: isStack, ticks: { color: ink, precision: isStack ? 0 : undefined }, grid: { color: grid } };
+    const isShare = table.dataset.chart === "shares";
+    const isAcross = isShare || table.dataset.chart === "across";
+    const isStack = !isShare && table.dataset.chart !== "lines";
+    const figures = { beginAtZero: true, max: isShare ? 100 : undefined, stacked: isStack, ticks: { color: ink, precision: isStack ? 0 : undefined }, grid: { color: grid } };
     const names = { stacked: isStack, ticks: { color: ink, autoSkip: !isAcross, maxRotation: 0 }, grid: { display: false } };
     return isAcross ? { x: figures, y: names } : { x: names, y: figures };
   };
@@ -37,9 +38,10 @@
   const draw = (table) => {
     const frame = table.closest("section").querySelector(".figures-drawing");
     const labels = [...table.tBodies[0].rows].map((row) => row.cells[0].textContent.trim());
-    const isAcross = table.dataset.chart === "across";
+    const isShare = table.dataset.chart === "shares";
+    const isAcross = isShare || table.dataset.chart === "across";
     frame.hidden = false;
-    if (isAcross) frame.style.height = `${labels.length * LINE_PX + 90}px`;
+    if (isAcross) frame.style.height = `${labels.length * LINE_PX * (isShare ? 1.4 : 1) + 90}px`;
     return new Chart(frame.querySelector("canvas"), {
       type: table.dataset.chart === "lines" ? "line" : "bar",
       data: { labels, datasets: series(table) },

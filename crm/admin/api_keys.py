@@ -25,8 +25,8 @@ class ApiTokenAdmin(ReadOnlyAdmin):
     list_display = ("name", "whose", *told)
     list_filter = ("tenant",)
     list_select_related = ("tenant", "made_by")
+    empty_value_display = "–"  # a filter for "of no client" needs a word
     show_facets = admin.ShowFacets.NEVER
-    autocomplete_fields = ("tenant",)
     fields = ("tenant", "name")
     moments = tuple(clock.whole(ApiToken, name) for name in ("made_at", "used_at", "revoked_at"))
     shown = ("name", "whose", "made_by", *moments)

@@ -48,7 +48,7 @@ class Chart:
     name: str
     title: Text
     about: Text  # what is counted here, in a sentence
-    kind: str  # "stack", "lines", or "across" for bars that lie
+    kind: str  # "stack" or "lines"; "across" is a stack that lies, "shares" are percentages that lie
     of: Text  # what the lines are
     columns: Sequence[Column]
     rows: Sequence[Row]
@@ -141,14 +141,17 @@ def by_employee(people: Iterable[Standing]) -> Chart:
 
 def by_client(clients: Iterable[Standing]) -> Chart:
     """Return whose calls arrive, and who answers."""
-    ends = (_ANSWERED, _MISSED, _SHARE_ANSWERED)
     return Chart(
         name="clients",
         title=_("Clients"),
         about=_("Those first of whose calls the smallest share arrived in the CRM."),
-        kind="across",
+        kind="shares",
         of=_("client"),
-        columns=[*ends, Column(_("calls in UIS")), _SHARE_DELIVERED],
+        columns=[
+            Column(_("share delivered, %"), "good"),
+            Column(_("share answered, %"), "other"),
+            *(Column(_("calls in UIS")), _ANSWERED, _MISSED),
+        ],
         rows=[_client(one) for one in clients],
     )
 
@@ -190,9 +193,9 @@ def steps(found: Cards) -> Chart:
 
 
 def _client(one: Standing) -> Row:
-    cells = [_count(one.ends.answered), _count(one.ends.missed), _answered(one.ends)]
-    cells += [_count(one.tally.uis_calls), _percent(one.tally.uploaded, one.tally.due)]
-    return Row(one.name, cells, href=reverse("admin:tenants_tenant_figures", args=[one.pk]))
+    shares = [_percent(one.tally.uploaded, one.tally.due), _answered(one.ends)]
+    counts = [_count(one.tally.uis_calls), _count(one.ends.answered), _count(one.ends.missed)]
+    return Row(one.name, [*shares, *counts], href=reverse("admin:tenants_tenant_figures", args=[one.pk]))
 
 
 def _tally_cells(tally: Tally) -> list[Cell]:

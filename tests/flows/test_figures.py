@@ -183,6 +183,7 @@ def test_all_clients_are_counted_each_by_his_own_clock(look):
         ends = sum(counted([tenant], today).values(), Counter())
         row = seen.tables["clients"][tenant.name]
         assert (row["answered"], row["missed"]) == (ends["answered"], ends["missed"])
+        assert row["share answered, %"] == ends["answered"] * 1000 // (ends["answered"] + ends["missed"]) / 10
         assert reverse("admin:tenants_tenant_figures", args=[tenant.pk]) in seen.html
 
 
