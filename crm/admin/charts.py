@@ -6,9 +6,8 @@ from datetime import date
 
 from django.urls import reverse
 from django.utils.formats import date_format, number_format
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from crm.figures import Cards, Speed
 from telephony.figures import Calls, Ends, Standing, percent
