@@ -1,8 +1,8 @@
 """Figures of a period, of one client or of all: how calls ended by day and by hour, and what became of them."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any, Self
@@ -42,19 +42,29 @@ class Period:
         """Every day of it, the oldest first."""
         return list(days.between(self.first, self.end))
 
-    def holds(self, moment: str) -> Q:
-        """Return the condition that a row may be of the period: an index can be asked by it. `moment` is a column."""
-        zones = [ZoneInfo(zone) for zone in self.zones]
-        since = min(days.begin(self.first, zone=zone) for zone in zones)
-        till = max(days.begin(self.end, zone=zone) for zone in zones)
-        return Q((f"{moment}__gte", since), (f"{moment}__lt", till))
-
     def of(self, rows: QuerySet[Any], moment: str, tenant: Tenant | None) -> QuerySet[Any]:
         """Return the rows of the period, of one client or of all, each with its local `day`; in no order."""
-        mine = rows.filter(tenant=tenant) if tenant else rows
-        dated = mine.filter(self.holds(moment)).order_by().annotate(day=LocalDay(moment, _zone(tenant)))
-        found: QuerySet[Any] = dated.filter(day__gte=self.first, day__lt=self.end)
+        chosen = self._holds(moment) if tenant is None else Q(tenant=tenant) & self._holds_at(tenant.time_zone, moment)
+        found: QuerySet[Any] = rows.filter(chosen).order_by().annotate(day=LocalDay(moment, _zone(tenant)))
         return found
+
+    def _holds(self, moment: str) -> Q:
+        """Return the condition that a row is of the period by the clock of its client. `moment` is a column."""
+        found = Q(pk__in=[])
+        for zone in sorted(self.zones):  # Compared as moments: to ask each row for its local day costs more.
+            found |= Q(tenant__time_zone=zone) & self._holds_at(zone, moment)
+        edges = [self._edges(zone) for zone in self.zones]
+        # Says nothing new, but an index can be asked by it.
+        since, till = min(since for since, _till in edges), max(till for _since, till in edges)
+        return Q((f"{moment}__gte", since), (f"{moment}__lt", till)) & found
+
+    def _holds_at(self, zone: str, moment: str) -> Q:
+        since, till = self._edges(zone)
+        return Q((f"{moment}__gte", since), (f"{moment}__lt", till))
+
+    def _edges(self, zone: str) -> tuple[datetime, datetime]:
+        at = ZoneInfo(zone)
+        return days.begin(self.first, zone=at), days.begin(self.end, zone=at)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +78,10 @@ class Ends:
     untold: int = 0
 
     @classmethod
-    def of(cls, row: Mapping[str, int]) -> Self:
-        """Return what a row of counts says; `calls` is how many they are in all."""
-        told = {name: row[name] for name in outcomes.OUTCOMES}
-        return cls(untold=row["calls"] - sum(told.values()), **told)
-
-    def __add__(self, other: "Ends") -> "Ends":
-        return Ends(**dict(Counter(asdict(self)) + Counter(asdict(other))))
+    def of(cls, *rows: Mapping[str, int]) -> Self:
+        """Return what rows of counts say together; `calls` is how many they are in all."""
+        told = {name: sum(row[name] for row in rows) for name in outcomes.OUTCOMES}
+        return cls(untold=sum(row["calls"] for row in rows) - sum(told.values()), **told)
 
     @property
     def incoming(self) -> int:
@@ -98,21 +105,19 @@ class Calls:
 
     by_day: Mapping[date, Ends]
     by_hour: Mapping[int, Ends]
-
-    @property
-    def total(self) -> Ends:
-        """All of them."""
-        return sum(self.by_hour.values(), Ends())
+    total: Ends
 
 
 def calls(tenant: Tenant | None, period: Period) -> Calls:
     """Count the calls of a period. One query."""
     hour = LocalHour("started_at", _zone(tenant))
-    by_day, by_hour = dict.fromkeys(period.days, Ends()), dict.fromkeys(range(24), Ends())
-    for row in _ended(_calls(tenant, period).annotate(hour=hour).values("day", "hour")):
-        by_day[row["day"]] += Ends.of(row)
-        by_hour[row["hour"]] += Ends.of(row)
-    return Calls(by_day=by_day, by_hour=by_hour)
+    rows = list(_ended(_calls(tenant, period).annotate(hour=hour).values("day", "hour")))
+    by_day, by_hour = _grouped(rows, "day"), _grouped(rows, "hour")
+    return Calls(
+        by_day={day: Ends.of(*by_day[day]) for day in period.days},
+        by_hour={number: Ends.of(*by_hour[number]) for number in range(24)},
+        total=Ends.of(*rows),
+    )
 
 
 def by_employee(tenant: Tenant, period: Period) -> list[Standing]:
@@ -159,6 +164,13 @@ def _ledger(tenant: Tenant | None, period: Period) -> QuerySet[Any]:
 def _ended(rows: QuerySet[Any]) -> QuerySet[Any]:
     counted: QuerySet[Any] = rows.annotate(calls=Count("pk"), **_ENDS)
     return counted
+
+
+def _grouped(rows: Iterable[Any], by: str) -> Mapping[Any, list[Any]]:
+    groups: dict[Any, list[Any]] = defaultdict(list)
+    for row in rows:
+        groups[row[by]].append(row)
+    return groups
 
 
 def _tally(row: Mapping[str, int]) -> Tally:

@@ -36,7 +36,7 @@ class LocalDay(_Local):
 class LocalHour(_Local):
     """The hour of the day a moment fell into, 0 to 23."""
 
-    template = "EXTRACT(HOUR FROM %(expressions)s)::integer"
+    template = "DATE_PART('hour', %(expressions)s)::integer"
     arg_joiner = " AT TIME ZONE "
     on_sqlite = "django_datetime_extract('hour', %(expressions)s, 'UTC')"
     output_field = models.IntegerField()
@@ -45,7 +45,7 @@ class LocalHour(_Local):
 class Hundredths(models.Func):
     """The length of a duration in hundredths of a second, to the nearest: few enough values to be counted by."""
 
-    template = "ROUND(EXTRACT(EPOCH FROM %(expressions)s) * 100)::bigint"
+    template = "ROUND(DATE_PART('epoch', %(expressions)s) * 100)::bigint"  # unlike EXTRACT it counts in floats
     output_field = models.BigIntegerField()
 
     def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:

@@ -333,7 +333,8 @@ def test_support_looks_and_nobody_else(client, tenant):
     assert [client.get(page).status_code for page in pages] == [200, 200]
     assert client.get(reverse("admin:tenants_tenant_figures", args=[tenant.pk + 1])).status_code == 404
     # What no link asks for is the usual period.
-    assert '?days=30" aria-current' in client.get(pages[0], {"days": "9999999999"}).content.decode()
+    for page, days in zip(pages, (7, 30), strict=True):
+        assert f'?days={days}" aria-current' in client.get(page, {"days": "9999999999"}).content.decode()
     index = client.get(reverse("admin:index")).content.decode()
     assert pages[0] in index
     assert pages[1] in client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk])).content.decode()
