@@ -20,6 +20,7 @@ urlpatterns = [
     path("connect/retailcrm/", include(crm.urls.connect_urlpatterns)),
     path("health/live/", health.live),
     path("health/ready/", health.ready),
+    path("api/v1/", include("crm.api.urls")),
     path("language/", set_language, name="set_language"),
     path("admin/", admin.site.urls),
 ]

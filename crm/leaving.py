@@ -15,7 +15,7 @@ from connector_project import remote
 from crm import clients, module
 from crm.models import Activation, Command, Popup, Stray
 from telephony.models import Call, Notification, Takeover
-from tenants import clock, journal
+from tenants import clock, journal, tokens
 from tenants.models import Change, CheckUp, CrmConnection, Tenant, UisConnection, new_hook
 
 # What a client may have by the million, calls with their history; the rest of him goes in one transaction.
@@ -87,6 +87,7 @@ def _stop(tenant: Tenant, *, now: datetime, by: User | AnonymousUser | None) -> 
         entry_token=None,
     )
     _wipe(was)
+    tokens.revoke_all(was, now=now)
     _drop_waiting(was, now=now)
     if was.left_at is None:
         journal.note(was, Change.Verb.LEFT, now=now, by=by)

@@ -37,9 +37,8 @@ class AttemptInline(admin.TabularInline[Attempt, Call]):
         return lamps.event_word(attempt.says) if attempt.step == Step.RECORD else attempt.says
 
 
-@admin.register(Call)
 class CallAdmin(ReadOnlyAdmin):
-    """The ledger of calls."""
+    """The ledger of calls; crm.admin registers it, for some of its buttons need both sides."""
 
     list_display = (
         clock.short(Call, "started_at", names_clock=True),

@@ -45,6 +45,11 @@ class Tally:
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(**dict(Counter(asdict(self)) + Counter(asdict(other))))
 
+    @property
+    def due(self) -> int:
+        """How many the CRM is to have."""
+        return self.uis_calls - self.skipped
+
 
 def tally(tenant: Tenant, session_ids: Collection[int]) -> Tally:
     """Say how these calls of UIS's list ended; those without a row of ours are unexplained. One query."""

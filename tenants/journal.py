@@ -43,8 +43,11 @@ class Told:
     new: str
 
 
-def note(tenant: Tenant, verb: Change.Verb, **about: Unpack[About]) -> None:
-    """Write one row. `by` is the person at the desk; where nobody was logged in it is the client, or the CRM."""
+def note(tenant: Tenant | None, verb: Change.Verb, **about: Unpack[About]) -> None:
+    """Write one row. `by` is the person at the desk; where nobody was logged in it is the client, or the CRM.
+
+    What is about no client in particular has none.
+    """
     row(tenant, verb, **about).save()
 
 

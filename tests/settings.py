@@ -7,7 +7,7 @@ os.environ |= {
     "SECRET_KEY": "only-for-tests",
     "FIELD_ENCRYPTION_KEYS": "dGVzdHMtb25seS10ZXN0cy1vbmx5LXRlc3RzLW9ubHk=",
     "PUBLIC_URL": "https://connector.example.com",
-    "ALLOWED_HOSTS": "connector.example.com,testserver",
+    "ALLOWED_HOSTS": "connector.example.com,testserver,localhost",
     "LOG_LEVEL": "WARNING",
 }
 for _name in (

@@ -1,11 +1,13 @@
 """How our commands speak: a JSON object a line on stdout, sentences on stderr; exit 0 done, 1 could not, 2 misused."""
 
 import json
+from datetime import date, datetime, timedelta
 from typing import Any, NoReturn
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from telephony import days
 from tenants.models import Tenant
 
 
@@ -30,6 +32,29 @@ class JsonCommand(BaseCommand):
         if tenant is None:
             self.misused(f"There is no client with the short name “{slug}”.")
         return tenant
+
+    def period(self, tenant: Tenant, *, since: str, till: str) -> tuple[datetime, datetime]:
+        """Read both ends of a period; as its end a day means the day's last moment."""
+        begins, ends = self._moment(since, tenant), self._moment(till, tenant, is_end=True)
+        if begins >= ends:
+            self.misused("The period ends before it begins.")
+        return begins, ends
+
+    def _moment(self, text: str, tenant: Tenant, *, is_end: bool = False) -> datetime:
+        try:
+            if len(text) <= len("2026-11-01"):
+                day = date.fromisoformat(text)
+                return days.begin(day + timedelta(days=1) if is_end else day, zone=tenant.zone)
+            moment = datetime.fromisoformat(text)
+        except (ValueError, OverflowError):
+            self.misused(f"“{text}” is no date in the form 2026-11-01 or 2026-11-01T09:00+03:00.")
+        return moment if moment.tzinfo else moment.replace(tzinfo=tenant.zone)
+
+
+def add_period(parser: CommandParser) -> None:
+    """Add the two options that name a period."""
+    parser.add_argument("--from", dest="since", required=True, help="such as 2026-11-01 or 2026-11-01T09:00+03:00")
+    parser.add_argument("--till", required=True, help="the same; this moment is no more part of the period")
 
 
 def sentence(exc: ValidationError) -> str:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.readonly import labelled
 from crm import diagnosis
 from crm.admin import acts, panel
+from crm.admin.figures import FiguresMixin
 from crm.admin.mapping import MappingMixin
 from crm.admin.pages import ButtonsMixin, OneRuleMixin
 from crm.admin.questions import HowHeIs, WhatIsWrong
@@ -47,7 +48,7 @@ class SickFirst(ChangeList):
 
 
 @admin.register(Tenant)
-class DeskAdmin(ButtonsMixin, OneRuleMixin, MappingMixin, TakeoverMixin, TenantAdmin):
+class DeskAdmin(ButtonsMixin, OneRuleMixin, MappingMixin, TakeoverMixin, FiguresMixin, TenantAdmin):
     """Clients."""
 
     list_display = ("name", "state", "cause", "calls_today", "last_event", "crm_address")

@@ -41,7 +41,10 @@ class Popup(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["tenant", "session_id", "employee"], name="one_card_per_call_and_person")
         ]
-        indexes = [models.Index(fields=["-received_at", "-id"], name="popup_newest")]
+        indexes = [
+            models.Index(fields=["-received_at", "-id"], name="popup_newest"),
+            models.Index(fields=["tenant", "-received_at"], name="popup_of_tenant"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.session_id} → {self.employee}"

@@ -88,6 +88,8 @@ class Call(models.Model):
             ),
             models.Index(fields=["-started_at", "-id"], name="call_newest"),
             models.Index(fields=["tenant", "-started_at"], name="call_of_tenant"),
+            models.Index(fields=["contact", "-started_at"], name="call_of_contact"),
+            models.Index(fields=["session_id"], name="call_of_session"),
         ]
 
     def __str__(self) -> str:

@@ -34,6 +34,9 @@ class Change(models.Model):
         RESOLVED = "RESOLVED", _("incident resolved")
         IGNORED = "IGNORED", _("incident ignored")
         REOPENED = "REOPENED", _("incident opened again")
+        EXPORTED = "EXPORTED", _("calls exported")
+        TOKEN_MADE = "TOKEN_MADE", _("API key made")
+        TOKEN_ENDED = "TOKEN_ENDED", _("API key revoked")
 
     # Rows outlive their client: who deleted him, and when, is asked afterwards.
     tenant = models.ForeignKey(Tenant, models.SET_NULL, null=True, related_name="journal", verbose_name=_("client"))

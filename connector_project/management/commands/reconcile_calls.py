@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import asdict
-from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -10,8 +9,8 @@ from django.db.models import Count
 from django.utils import timezone
 
 from connector_project import phones, remote
-from connector_project.management.output import JsonCommand
-from telephony import clients, days, reconcile
+from connector_project.management.output import JsonCommand, add_period
+from telephony import clients, reconcile
 from telephony.models import Call, Cause
 from tenants.models import Tenant
 
@@ -27,16 +26,13 @@ class Command(JsonCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--tenant", required=True, help="the short name")
-        parser.add_argument("--from", dest="since", required=True, help="such as 2026-11-01 or 2026-11-01T09:00+03:00")
-        parser.add_argument("--till", required=True, help="the same; this moment is no more part of the period")
+        add_period(parser)
         parser.add_argument("--dry-run", action="store_true", help="write and send nothing, say what would be")
 
     def handle(self, *_args: Any, **said: Any) -> None:
         tenant = self.tenant(said["tenant"])
         now = timezone.now()
-        since, till = self._moment(said["since"], tenant), self._moment(said["till"], tenant, is_end=True)
-        if since >= till:
-            self.misused("The period ends before it begins.")
+        since, till = self.period(tenant, since=said["since"], till=said["till"])
         try:
             client = clients.uis_client(tenant.uis, on_wait=self._wait)
             found = reconcile.reconcile(
@@ -46,17 +42,6 @@ class Command(JsonCommand):
             self.fail(f"{exc.system}: {exc} What was found until then is kept; run it again to go on.")
         self._tell(found, tenant, is_dry_run=said["dry_run"])
         self.say(tenant=tenant.slug, **asdict(found.tally))
-
-    def _moment(self, text: str, tenant: Tenant, *, is_end: bool = False) -> datetime:
-        """Read a moment, or a day: as an end it means the day's last moment."""
-        try:
-            if len(text) <= len("2026-11-01"):
-                day = date.fromisoformat(text)
-                return days.begin(day + timedelta(days=1) if is_end else day, zone=tenant.zone)
-            moment = datetime.fromisoformat(text)
-        except (ValueError, OverflowError):
-            self.misused(f"“{text}” is no date in the form 2026-11-01 or 2026-11-01T09:00+03:00.")
-        return moment if moment.tzinfo else moment.replace(tzinfo=tenant.zone)
 
     def _wait(self, exc: remote.RemoteUnavailable) -> None:
         """Wait for points of UIS, and say so; give up where that would take too long."""

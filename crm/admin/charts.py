@@ -1,0 +1,246 @@
+"""Figures as tables that can be drawn: the page shows the table, a script draws what stands in it."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from django.urls import reverse
+from django.utils.formats import date_format, number_format
+from django.utils.translation import gettext, pgettext_lazy
+from django.utils.translation import gettext_lazy as _
+
+from crm.figures import Cards, Speed
+from telephony.figures import Calls, Ends, Standing, percent
+from telephony.ledger import Tally
+from tenants.finding import Text
+
+
+@dataclass(frozen=True)
+class Column:
+    """One thing that is counted. `look` is the colour it is drawn in; without one it stands in the table alone."""
+
+    label: Text
+    look: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure: as a person reads it, and as it is drawn."""
+
+    shown: str
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table."""
+
+    label: str
+    cells: Sequence[Cell]
+    href: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """One drawing and the table behind it."""
+
+    name: str
+    title: Text
+    about: Text  # what is counted here, in a sentence
+    kind: str  # "stack" or "lines"; "across" is a stack that lies, "shares" are percentages that lie
+    of: Text  # what the lines are
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+
+
+_TALLY = (
+    ("uploaded", Column(pgettext_lazy("calls", "uploaded"), "good")),
+    ("skipped", Column(pgettext_lazy("calls", "skipped by a rule"), "quiet")),
+    ("waiting", Column(_("waiting"), "warn")),
+    ("failed", Column(_("failed"), "bad")),
+    ("unexplained", Column(_("unexplained"), "worst")),
+)
+_ANSWERED, _MISSED = Column(pgettext_lazy("calls", "answered"), "good"), Column(pgettext_lazy("calls", "missed"), "bad")
+_ENDS = (
+    ("answered", _ANSWERED),
+    ("missed", _MISSED),
+    ("reached", Column(_("outgoing, answered"), "other")),
+    ("not_reached", Column(_("outgoing, no answer"), "pale")),
+    ("untold", Column(_("not known yet"), "quiet")),
+)
+_SHARE_ANSWERED = Column(_("share answered"))
+_SHARE_DELIVERED = Column(_("share delivered"))
+
+
+def delivered(by_day: Mapping[date, Tally]) -> Chart:
+    """Return what became of the calls of UIS's list."""
+    return Chart(
+        name="delivered",
+        title=_("What became of the calls, by day"),
+        about=_(
+            "Calls of UIS's own list, from the ledger. Delivered is what is uploaded of what the rules let through."
+        ),
+        kind="stack",
+        of=_("day"),
+        columns=[Column(_("calls in UIS")), *(column for _name, column in _TALLY), _SHARE_DELIVERED],
+        rows=[Row(_day(day), _tally_cells(tally)) for day, tally in by_day.items()],
+    )
+
+
+def ended(by_day: Mapping[date, Ends]) -> Chart:
+    """Return how calls ended for the customer."""
+    return Chart(
+        name="ended",
+        title=_("How the calls ended, by day"),
+        about=_("All calls with customers that we know of; internal ones are left out."),
+        kind="stack",
+        of=_("day"),
+        columns=[*(column for _name, column in _ENDS), _SHARE_ANSWERED],
+        rows=[
+            Row(_day(day), [*(_count(getattr(ends, name)) for name, _column in _ENDS), _answered(ends)])
+            for day, ends in by_day.items()
+        ],
+    )
+
+
+def by_hour(calls: Calls) -> Chart:
+    """Return at which hours calls are missed."""
+    return Chart(
+        name="hours",
+        title=_("Missed calls by hour"),
+        about=_("Incoming calls by the hour they began in."),
+        kind="stack",
+        of=_("hour"),
+        columns=[_MISSED, _ANSWERED, _SHARE_ANSWERED],
+        rows=[
+            Row(f"{hour:02}:00", [_count(ends.missed), _count(ends.answered), _answered(ends)])
+            for hour, ends in calls.by_hour.items()
+        ],
+    )
+
+
+def by_employee(people: Iterable[Standing]) -> Chart:
+    """Return who answers."""
+    return Chart(
+        name="people",
+        title=_("Who answers"),
+        about=_("Incoming calls by whose they are under the client's rules; the busiest come first."),
+        kind="across",
+        of=_("employee"),
+        columns=[_ANSWERED, _MISSED, _SHARE_ANSWERED],
+        rows=[
+            Row(
+                one.name or gettext("nobody"),
+                [_count(one.ends.answered), _count(one.ends.missed), _answered(one.ends)],
+            )
+            for one in people
+        ],
+    )
+
+
+def by_client(clients: Iterable[Standing]) -> Chart:
+    """Return whose calls arrive, and who answers."""
+    return Chart(
+        name="clients",
+        title=_("Clients"),
+        about=_("Those first of whose calls the smallest share arrived in the CRM."),
+        kind="shares",
+        of=_("client"),
+        columns=[
+            Column(_("share delivered, %"), "good"),
+            Column(_("share answered, %"), "other"),
+            *(Column(_("calls in UIS")), _ANSWERED, _MISSED),
+        ],
+        rows=[_client(one) for one in clients],
+    )
+
+
+def cards(by_day: Mapping[date, Speed]) -> Chart:
+    """Return how fast cards are."""
+    drawn: Sequence[tuple[Column, Callable[[Speed], float | None]]] = (
+        (Column(_("median, s"), "good"), lambda speed: speed.median),
+        (Column(_("95th percentile, s"), "warn"), lambda speed: speed.p95),
+        (Column(_("worst, s"), "bad"), lambda speed: speed.worst),
+    )
+    return Chart(
+        name="cards",
+        title=_("From the ring to the card, by day"),
+        about=_("From the moment UIS says a phone rings until the CRM takes the card."),
+        kind="lines",
+        of=_("day"),
+        columns=[*(column for column, _get in drawn), Column(_("cards"))],
+        rows=[
+            Row(_day(day), [*(_seconds(get(speed)) for _column, get in drawn), _count(speed.cards)])
+            for day, speed in by_day.items()
+        ],
+    )
+
+
+def steps(found: Cards) -> Chart:
+    """Return how many cards were fast, and how many slow."""
+    return Chart(
+        name="steps",
+        title=_("How many cards were how fast"),
+        about=_("Each card once, by the time from the ring to the card."),
+        kind="stack",
+        of=_("time"),
+        columns=[Column(_("cards"), "other"), Column(_("share"))],
+        rows=[
+            Row(_step(edge), [_count(count), _percent(count, found.total.cards)]) for edge, count in found.steps.items()
+        ],
+    )
+
+
+def _client(one: Standing) -> Row:
+    shares = [_percent(one.tally.uploaded, one.tally.due), _answered(one.ends)]
+    counts = [_count(one.tally.uis_calls), _count(one.ends.answered), _count(one.ends.missed)]
+    return Row(one.name, [*shares, *counts], href=reverse("admin:tenants_tenant_figures", args=[one.pk]))
+
+
+def _tally_cells(tally: Tally) -> list[Cell]:
+    counts = [_count(tally.uis_calls), *(_count(getattr(tally, name)) for name, _column in _TALLY)]
+    return [*counts, _percent(tally.uploaded, tally.due)]
+
+
+def _answered(ends: Ends) -> Cell:
+    return _percent(ends.answered, ends.incoming)
+
+
+def _day(day: date) -> str:
+    return date_format(day, "j E")
+
+
+def _step(edge: float | None) -> str:
+    if edge is None:
+        return gettext("longer")
+    return gettext("up to %(seconds)s s") % {"seconds": number_format(edge)}
+
+
+def _count(count: int) -> Cell:
+    return Cell(str(count), count)
+
+
+def _percent(part: int, whole: int) -> Cell:
+    share = percent(part, whole)
+    return Cell("", None) if share is None else Cell(told_percent(part, whole), share)
+
+
+def _seconds(seconds: float | None) -> Cell:
+    return Cell("", None) if seconds is None else Cell(_hundredths(seconds), round(seconds, 2))
+
+
+def told_percent(part: int, whole: int) -> str:
+    """Return a share as a person reads it; a dash of nothing."""
+    share = percent(part, whole)
+    return "–" if share is None else f"{number_format(share, 1)} %"
+
+
+def told_seconds(seconds: float | None) -> str:
+    """Return a time as a person reads it; a dash where there is none."""
+    if seconds is None:
+        return "–"
+    return gettext("%(seconds)s s") % {"seconds": _hundredths(seconds)}
+
+
+def _hundredths(seconds: float) -> str:
+    return number_format(round(seconds, 2), 2)  # number_format itself cuts off.

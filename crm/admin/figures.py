@@ -1,0 +1,109 @@
+"""The page of figures: of all clients, and of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from crm import diagnosis
+from crm import figures as speed
+from crm.admin import charts
+from crm.admin.charts import Chart
+from crm.figures import Cards
+from telephony import figures
+from telephony.figures import Calls, Period
+from telephony.ledger import Tally
+from tenants.finding import Text
+from tenants.models import Tenant
+
+PERIODS = (7, 30, 90)
+USUAL, USUAL_OF_ALL = 30, 7  # days; of all clients a quarter is millions of calls
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One figure that sums up the period."""
+
+    label: Text
+    shown: str
+
+
+class FiguresMixin(admin.ModelAdmin[Tenant]):
+    """Gives the list of clients a page of figures, and each client's page its own."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.figures_view)
+        ours = [
+            path("figures/", view, name="tenants_figures"),
+            path("<int:tenant_id>/figures/", view, name="tenants_tenant_figures"),
+        ]
+        return [*ours, *super().get_urls()]
+
+    def figures_view(self, request: HttpRequest, tenant_id: int | None = None) -> HttpResponse:
+        """Show the figures of a period; a look changes nothing."""
+        tenant = get_object_or_404(Tenant, pk=tenant_id) if tenant_id else None
+        if not (self.has_view_permission(request, tenant) and request.user.has_perm("telephony.view_call")):
+            raise PermissionDenied
+        length = _length(request, USUAL if tenant else USUAL_OF_ALL)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": _("Figures"),
+            "subtitle": str(tenant or _("all clients")),
+            "tenant": tenant,
+            "periods": [(days, days == length) for days in PERIODS],
+            **_figures(tenant, length),
+        }
+        return TemplateResponse(request, "admin/tenants/figures.html", context)
+
+
+def _length(request: HttpRequest, usual: int) -> int:
+    asked = request.GET.get("days", "")
+    return int(asked) if asked in map(str, PERIODS) else usual
+
+
+def _figures(tenant: Tenant | None, length: int) -> dict[str, Any]:
+    zones = [tenant.time_zone] if tenant else diagnosis.zones_in_use()
+    period = Period.last(length, zones=zones, now=timezone.now())
+    tallies, calls, cards = (
+        figures.delivered(tenant, period),
+        figures.calls(tenant, period),
+        speed.cards(tenant, period),
+    )
+    who = (
+        charts.by_employee(figures.by_employee(tenant, period))
+        if tenant
+        else charts.by_client(figures.by_client(period))
+    )
+    drawn: Sequence[Chart] = [
+        charts.delivered(tallies),
+        charts.ended(calls.by_day),
+        charts.cards(cards.by_day),
+        charts.steps(cards),
+        who,
+        charts.by_hour(calls),
+    ]
+    return {"period": period, "facts": _facts(sum(tallies.values(), Tally()), calls, cards), "charts": drawn}
+
+
+def _facts(tally: Tally, calls: Calls, cards: Cards) -> list[Fact]:
+    ends, total, ours = calls.total, cards.total, cards.ours
+    return [
+        Fact(_("calls in UIS"), str(tally.uis_calls)),
+        Fact(_("share delivered"), charts.told_percent(tally.uploaded, tally.due)),
+        Fact(_("incoming calls"), str(ends.incoming)),
+        Fact(_("share answered"), charts.told_percent(ends.answered, ends.incoming)),
+        Fact(_("from the ring to the card, median"), charts.told_seconds(total.median)),
+        Fact(_("95th percentile"), charts.told_seconds(total.p95)),
+        Fact(_("worst"), charts.told_seconds(total.worst)),
+        Fact(_("of it from our door to the card, median"), charts.told_seconds(ours.median)),
+        Fact(_("cards the CRM did not take"), str(cards.refused)),
+    ]

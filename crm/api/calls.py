@@ -1,0 +1,117 @@
+"""Calls: as they stand, the newest first. No recording link ever."""
+
+from typing import Any
+
+from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from connector_project import phones
+from crm import lines
+from crm.api.queries import IdField, MomentField, PhoneField, Query
+from crm.api.resource import MomentOfClient, Resource, Row
+from telephony import outcomes
+from telephony.models import Call, Cause, Direction, Result
+from tenants.models import Employee
+from tenants.transfer import KeptBack
+
+_SHOWN = (
+    *("tenant__slug", "tenant__time_zone", "session_id", "origin", "started_at", "ended_at", "direction"),
+    *("is_internal", "contact", "number", "result", "talk_seconds", "wait_seconds", "state", "kept_back_by", "cause"),
+    *("stopped_at", "next_attempt_at", "uploaded_at", "crm_user_id"),
+    *("employee__uis_id", "employee__full_name", "employee__extension"),
+)
+
+
+class CallQuery(Query):
+    """Which calls."""
+
+    session_id = IdField(required=False)
+    started_from = MomentField(required=False, help_text=_("This moment is part of the period."))
+    started_till = MomentField(required=False, help_text=_("This moment is no more part of the period."))
+    direction = serializers.ChoiceField(Direction.choices, required=False)
+    outcome = serializers.ChoiceField([*outcomes.OUTCOMES], required=False)
+    result = serializers.ChoiceField(Result.choices, required=False)
+    state = serializers.ChoiceField(Call.State.choices, required=False)
+    cause = serializers.ChoiceField([choice for choice in Cause.choices if choice[0]], required=False)
+    rule = serializers.ChoiceField(KeptBack.choices, required=False)
+    employee = IdField(required=False, help_text=_("The employee's id in UIS."))
+    contact = PhoneField(required=False, help_text=_("The customer's number, in any form."))
+    number = PhoneField(required=False, help_text=_("The client's own number, in any form."))
+
+    conditions = {
+        "session_id": lambda value: Q(session_id=value),
+        "started_from": lambda value: Q(started_at__gte=value),
+        "started_till": lambda value: Q(started_at__lt=value),
+        "direction": lambda value: Q(direction=value),
+        "outcome": lambda value: outcomes.OUTCOMES[value],
+        "result": lambda value: Q(result=value),
+        "state": lambda value: Q(state=value),
+        "cause": lambda value: Q(cause=value),
+        "rule": lambda value: Q(kept_back_by=value),
+        "employee": lambda value: Q(employee__uis_id=value),
+        "contact": lambda value: Q(contact=phones.digits(value, is_russian=True)),
+        "number": lambda value: Q(number=phones.digits(value, is_russian=True)),
+    }
+
+
+class Person(Row):
+    """Whose call it is."""
+
+    class Meta:
+        model = Employee
+        fields = ("uis_id", "full_name", "extension")
+
+
+class CallRow(Row):
+    """One call."""
+
+    tenant = serializers.SlugField(source="tenant.slug")
+    external_id = serializers.SerializerMethodField(help_text=_("Its id in the CRM."))
+    started_at = MomentOfClient()
+    ended_at = MomentOfClient()
+    contact = serializers.SerializerMethodField()
+    number = serializers.SerializerMethodField()
+    outcome = serializers.ChoiceField([*outcomes.OUTCOMES, ""])
+    employee = Person(allow_null=True)
+    rule = serializers.ChoiceField([*KeptBack.choices, ("", "")], source="kept_back_by")
+    stopped_at = MomentOfClient(allow_null=True)
+    next_attempt_at = MomentOfClient(allow_null=True)
+    uploaded_at = MomentOfClient(allow_null=True)
+    has_recording = serializers.BooleanField()
+
+    class Meta:
+        model = Call
+        fields = (
+            *("id", "tenant", "session_id", "external_id", "origin", "started_at", "ended_at", "direction"),
+            *("is_internal", "contact", "number", "outcome", "result", "talk_seconds", "wait_seconds", "employee"),
+            *("crm_user_id", "state", "rule", "cause", "stopped_at", "next_attempt_at", "uploaded_at"),
+            "has_recording",
+        )
+
+    def get_external_id(self, call: Call) -> str:
+        return lines.external_id(call.session_id)
+
+    def get_contact(self, call: Call) -> str:
+        return phones.e164(call.contact)
+
+    def get_number(self, call: Call) -> str:
+        return phones.e164(call.number)
+
+
+class Calls(Resource):
+    """Calls."""
+
+    about = _("Calls of a client, the newest first: how each ended, and what became of it.")
+    # Whether there is a link is asked of the database; the link itself is not even read.
+    queryset: Any = (
+        Call.objects.select_related("tenant", "employee")
+        .only(*_SHOWN)
+        .annotate(
+            outcome=outcomes.OUTCOME,
+            has_recording=ExpressionWrapper(~Q(record_url=""), output_field=BooleanField()),
+        )
+    )
+    serializer_class = CallRow
+    query = CallQuery
+    order = ("-started_at", "-id")

@@ -1,0 +1,51 @@
+"""Employees: who is whom on both sides."""
+
+from typing import Any
+
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from crm.api.queries import IdField, Query
+from crm.api.resource import Resource, Row
+from tenants.models import Employee
+
+
+class EmployeeQuery(Query):
+    """Which employees."""
+
+    uis_id = IdField(required=False)
+    crm_user_id = IdField(required=False)
+    extension = serializers.RegexField(r"^[0-9]{1,20}$", required=False)
+    is_dismissed = serializers.BooleanField(required=False)
+
+    conditions = {
+        "uis_id": lambda value: Q(uis_id=value),
+        "crm_user_id": lambda value: Q(crm_user_id=value),
+        "extension": lambda value: Q(extension=value),
+        "is_dismissed": lambda value: Q(is_dismissed=value),
+    }
+
+
+class EmployeeRow(Row):
+    """One employee."""
+
+    tenant = serializers.SlugField(source="tenant.slug")
+    numbers = serializers.ListField(child=serializers.CharField())
+
+    class Meta:
+        model = Employee
+        fields = (
+            *("id", "tenant", "uis_id", "full_name", "email", "extension", "numbers", "crm_user_id", "linked_by"),
+            *("is_dismissed", "uis_status"),
+        )
+
+
+class Employees(Resource):
+    """Employees."""
+
+    about = _("Employees of a client, with their ids in UIS and in the CRM.")
+    queryset: Any = Employee.objects.select_related("tenant")
+    serializer_class = EmployeeRow
+    query = EmployeeQuery
+    order = ("id",)

@@ -1,0 +1,431 @@
+"""What other programs read: with a key of one client, or of the staff; never more than the key's own."""
+
+import base64
+import re
+from datetime import UTC, date, datetime, timedelta
+from urllib.parse import urlsplit
+
+import pytest
+import schemathesis
+import time_machine
+from django.contrib.auth.models import Group, User
+from django.core.cache import cache
+from django.urls import reverse
+from django.utils import timezone
+from hypothesis import HealthCheck, settings
+
+from connector_project.wsgi import application
+from crm import leaving
+from crm.api.access import KeyThrottle
+from telephony.models import Call, LedgerDay
+from tenants import tokens
+from tenants.models import ApiToken, Change, Employee, Tenant
+from tests import screen
+from tests.conftest import CONTACT, IVAN, NUMBER
+
+NOON = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
+LISTS = ("calls", "employees", "ledger")
+ENGLISH = {"accept-language": "en"}
+
+
+@pytest.fixture(autouse=True)
+def _no_requests_yet():
+    cache.clear()
+
+
+@pytest.fixture
+def staff(db):
+    user = User.objects.create_user("olga", is_staff=True)
+    user.groups.add(Group.objects.get(name="Operator"))
+    return user
+
+
+@pytest.fixture
+def shop(db):
+    return client_of("Ромашка", "romashka", "Europe/Moscow")
+
+
+@pytest.fixture
+def other(db):
+    """A second client, whose rows nobody else's key may show."""
+    return client_of("Чужой", "other", "America/New_York")
+
+
+@pytest.fixture
+def read(client, staff):
+    """Ask with a client's key, or with one of the staff."""
+    keys = {}
+
+    def ask(path, whose=None, /, *, status=200, **query):
+        if whose not in keys:
+            _row, keys[whose] = tokens.make(whose, "a program", by=staff, now=timezone.now())
+        answer = client.get(_where(path), query, headers={"authorization": f"Bearer {keys[whose]}", **ENGLISH})
+        assert answer.status_code == status, answer.content
+        assert answer["content-type"] == "application/json"
+        return answer.json()
+
+    return ask
+
+
+def _where(path):
+    return path if path.startswith("/") else f"/api/v1/{path}/"
+
+
+def client_of(name, slug, zone):
+    tenant = Tenant.objects.create(name=name, slug=slug, time_zone=zone, activated_at=NOON)
+    person = Employee.objects.create(tenant=tenant, uis_id=IVAN, full_name=f"Иван {slug}", extension="101")
+    LedgerDay.objects.create(tenant=tenant, day=date(2026, 3, 10), uis_calls=3, uploaded=2, waiting=1, counted_at=NOON)
+    call_of(
+        tenant,
+        1,
+        employee=person,
+        record_url="https://app.uiscom.ru/system/media/1",
+        state="UPLOADED",
+        uploaded_at=NOON,
+    )
+    return tenant
+
+
+def call_of(tenant, session, *, minutes=0, **facts):
+    at = NOON - timedelta(minutes=minutes)
+    usual = {
+        "direction": "in",
+        "contact": CONTACT,
+        "number": NUMBER,
+        "result": "ANSWERED",
+        "is_lost": False,
+        "talk_seconds": 30,
+    }
+    return Call.objects.create(
+        tenant=tenant, session_id=session, started_at=at, ended_at=at, recorded_at=at, **usual | facts
+    )
+
+
+MISSED = {"result": "NO_ANSWER", "is_lost": True, "talk_seconds": 0}
+
+
+def sessions(answer):
+    return [row["session_id"] for row in answer["results"]]
+
+
+def test_call_is_told_in_our_words_by_the_clients_clock(read, shop):
+    [row] = read("calls", shop)["results"]
+    call = Call.objects.get()
+    assert row == {
+        "id": call.pk,
+        "tenant": "romashka",
+        "session_id": 1,
+        "external_id": "uis-1",
+        "origin": "WEBHOOK",
+        "started_at": "2026-03-10T12:00:00+03:00",
+        "ended_at": "2026-03-10T12:00:00+03:00",
+        "direction": "in",
+        "is_internal": False,
+        "contact": f"+{CONTACT}",
+        "number": f"+{NUMBER}",
+        "outcome": "answered",
+        "result": "ANSWERED",
+        "talk_seconds": 30,
+        "wait_seconds": 0,
+        "employee": {"uis_id": IVAN, "full_name": "Иван romashka", "extension": "101"},
+        "crm_user_id": None,
+        "state": "UPLOADED",
+        "rule": "",
+        "cause": "",
+        "stopped_at": None,
+        "next_attempt_at": None,
+        "uploaded_at": "2026-03-10T12:00:00+03:00",
+        "has_recording": True,
+    }
+    assert read(f"calls/{call.pk}", shop) == row
+
+
+def test_employees_and_days_are_told(read, shop):
+    [person] = read("employees", shop)["results"]
+    assert (person["uis_id"], person["extension"], person["tenant"]) == (IVAN, "101", "romashka")
+    [day] = read("ledger", shop)["results"]
+    assert (day["day"], day["uis_calls"], day["delivered_share"]) == ("2026-03-10", 3, pytest.approx(2 / 3))
+    assert day["counted_at"] == "2026-03-10T12:00:00+03:00"
+
+
+def test_call_that_came_through_the_door_is_read(read, notify, pbx, crm, tenant, stranger):
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    [row] = read("calls", tenant)["results"]
+    assert (row["outcome"], row["state"], row["external_id"]) == ("missed", "UPLOADED", crm.calls[0]["externalId"])
+    assert read("calls", stranger)["results"] == []
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_key_shows_its_own_client_only(read, shop, other, name):
+    [mine] = read(name, shop)["results"]
+    [his] = read(name, other)["results"]
+    assert (mine["tenant"], his["tenant"]) == ("romashka", "other")
+    assert read(name, shop, tenant="other")["results"] == []
+    assert read(f"{name}/{his['id']}", shop, status=404)["detail"]
+    assert read(f"{name}/{his['id']}", other) == his
+    # The staff's key shows all, or one.
+    assert sorted(row["tenant"] for row in read(name)["results"]) == ["other", "romashka"]
+    assert read(name, tenant="other")["results"] == [his]
+    assert read(f"{name}/{his['id']}") == his
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"started_from": "2026-03-10T11:58:00+03:00"}, [1, 2, 3]),
+        ({"started_till": "2026-03-10T11:58:00+03:00"}, [4, 5]),
+        ({"started_from": "2026-03-10T08:58:00Z", "started_till": "2026-03-10T09:00:00Z"}, [2, 3]),
+        ({"started_from": "2026-03-10T11:58:00 03:00"}, [1, 2, 3]),
+        ({"started_from": "0001-01-01T00:00:00+14:00", "started_till": "9999-12-31T23:59:59-12:00"}, [1, 2, 3, 4, 5]),
+        ({"direction": "out"}, [4]),
+        ({"outcome": "answered"}, [1]),
+        ({"outcome": "missed"}, [2, 3]),
+        ({"outcome": "not_reached"}, [4]),
+        ({"result": "BUSY"}, [4]),
+        ({"state": "READY"}, [3]),
+        ({"cause": "CRM_REFUSED"}, [3]),
+        ({"rule": "OUTGOING_OFF"}, [4]),
+        ({"employee": IVAN}, [1]),
+        ({"session_id": 5}, [5]),
+        ({"contact": "8 (999) 000-00-02"}, [2]),
+        ({"contact": "+79990000002"}, [2]),
+        ({"contact": " 79990000002"}, [2]),
+        ({"number": "74950000002"}, [3]),
+        ({"outcome": "missed", "contact": CONTACT}, [3]),
+        ({"page_size": 2}, [1, 2]),
+    ],
+)
+def test_calls_are_filtered(read, shop, query, expected):
+    call_of(shop, 2, minutes=1, contact="79990000002", state="UPLOADED", **MISSED)
+    call_of(shop, 3, minutes=2, number="74950000002", state="READY", cause="CRM_REFUSED", **MISSED)
+    out = {"direction": "out", "talk_seconds": 0, "result": "BUSY", "is_lost": None}
+    call_of(shop, 4, minutes=3, state="SKIPPED", kept_back_by="OUTGOING_OFF", **out)
+    call_of(shop, 5, minutes=4, state="COLLECTING", result="", is_lost=None, talk_seconds=0)
+    assert sessions(read("calls", shop, **query)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "count"),
+    [
+        ("employees", {"uis_id": IVAN}, 1),
+        ("employees", {"extension": "102"}, 0),
+        ("employees", {"is_dismissed": "true"}, 0),
+        ("employees", {"crm_user_id": 27}, 0),
+        ("ledger", {"day_from": "2026-03-10", "day_till": "2026-03-10"}, 1),
+        ("ledger", {"day_from": "2026-03-11"}, 0),
+        ("ledger", {"day_till": "2026-03-09"}, 0),
+    ],
+)
+def test_people_and_days_are_filtered(read, shop, name, query, count):
+    assert len(read(name, shop, **query)["results"]) == count
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"sate": "READY"},
+        {"state": "ready"},
+        {"state": ["READY", "UPLOADED"]},
+        {"started_from": "2026-03-10T09:00:00"},
+        {"started_from": "yesterday"},
+        {"contact": "anonymous"},
+        {"page_size": 0},
+        {"page_size": 501},
+        {"session_id": 2**63},
+        {"employee": "Иван"},
+        {"tenant": "no such thing"},
+    ],
+)
+def test_what_is_asked_in_a_wrong_way_is_refused_by_its_name(read, shop, query):
+    assert list(read("calls", shop, status=400, **query)) == list(query)
+
+
+def test_pages_follow_one_another_and_each_row_comes_once(read, shop):
+    for session in range(2, 12):
+        call_of(shop, session, minutes=session // 4)  # four calls share each moment
+    seen, page = [], read("calls", shop, page_size=3)
+    while page["next"]:
+        seen += sessions(page)
+        call_of(shop, 100 + len(seen), minutes=-1)  # What comes in meanwhile moves no row to another page.
+        assert urlsplit(page["next"]).netloc == "testserver"
+        page = read(page["next"].removeprefix("http://testserver"), shop)
+    seen += sessions(page)
+    in_order = Call.objects.filter(session_id__lt=100).order_by("-started_at", "-pk")
+    assert seen == list(in_order.values_list("session_id", flat=True))
+
+
+def test_day_of_the_ledger_has_more_clients_than_a_page(read):
+    clients = Tenant.objects.bulk_create(
+        Tenant(name=str(n), slug=f"c{n}", activation_token=str(n)) for n in range(1203)
+    )
+    LedgerDay.objects.bulk_create(LedgerDay(tenant=one, day=date(2026, 3, 10), counted_at=NOON) for one in clients)
+    seen, page = [], read("ledger", page_size=500)
+    while page["next"]:
+        seen += page["results"]
+        page = read(page["next"].removeprefix("http://testserver"))
+    seen += page["results"]
+    assert len({row["tenant"] for row in seen}) == len(seen) == 1203
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("", "x", "nonsense 1", "2026-03-10T09:00:00+00:00", "2026-03-10T09:00:00+00:00 1 1"),
+        *("2026-03-10T09:00:00 1", "2026-99-99T09:00:00+00:00 1", "2026-03-10T09:00:00+00:00 x", "\0 \0"),
+    ],
+)
+def test_cursor_that_nobody_was_given_is_a_page_that_is_not_there(read, shop, said):
+    cursor = base64.urlsafe_b64encode(said.encode()).decode() or "/"
+    for name in LISTS:
+        assert read(name, shop, cursor=cursor, status=404) == {"detail": "There is no such page."}
+    read("calls", shop, cursor="ключ", status=404)
+    huge = base64.urlsafe_b64encode(f"2026-03-10T09:00:00+00:00 {10**30}".encode()).decode()
+    assert len(read("calls", shop, cursor=huge)["results"]) == 1
+
+
+@pytest.mark.parametrize("path", [*(f"/api/v1/{name}/" for name in LISTS), *(f"/api/v1/{name}/1/" for name in LISTS)])
+def test_nobody_reads_without_a_good_key(client, admin_client, shop, staff, path):
+    row, key = tokens.make(shop, "x", by=staff, now=NOON)
+    tokens.revoke(row, now=NOON)
+    for headers in ({}, {"authorization": "Bearer"}, {"authorization": "Bearer x"}, {"authorization": f"Token {key}"}):
+        answer = client.get(path, headers=headers)
+        assert (answer.status_code, answer["www-authenticate"]) == (401, "Bearer")
+    assert client.get(path, headers={"authorization": f"Bearer {key}"}).status_code == 401
+    assert client.get(path, headers={"authorization": "Bearer ключ".encode().decode("latin-1")}).status_code == 401
+    assert admin_client.get(path).status_code == 401  # A cookie opens nothing.
+
+
+def test_nothing_can_be_written(client, shop, staff):
+    _row, key = tokens.make(shop, "x", by=staff, now=NOON)
+    for name in LISTS:
+        for method in ("post", "put", "patch", "delete"):
+            answer = getattr(client, method)(f"/api/v1/{name}/", headers={"authorization": f"Bearer {key}"})
+            assert answer.status_code == 405
+
+
+def test_key_is_kept_as_a_hash_and_its_use_is_noted(read, shop, staff):
+    row, key = tokens.make(shop, "x", by=staff, now=NOON)
+    assert key not in str(ApiToken.objects.filter(pk=row.pk).values())
+    assert row.used_at is None
+    for moment, noted in ((NOON, NOON), (NOON + timedelta(seconds=59), NOON), (NOON + timedelta(seconds=61),) * 2):
+        with time_machine.travel(moment, tick=False):
+            found = tokens.find(key)
+            tokens.note_use(found, now=moment)
+        assert ApiToken.objects.get(pk=row.pk).used_at == noted
+
+
+def test_keys_of_the_staff_end_with_the_right_to_look(read, shop, staff):
+    assert len(read("calls")["results"]) == 1
+    staff.groups.clear()
+    read("calls", status=401)
+    staff.groups.add(Group.objects.get(name="Support"))
+    assert len(read("calls")["results"]) == 1
+    staff.is_active = False
+    staff.save()
+    read("calls", status=401)
+    read("calls", shop)  # A client's key is the client's.
+    staff.delete()
+    read("calls", status=401)
+
+
+def test_keys_of_a_client_go_when_he_leaves(read, tenant):
+    read("calls", tenant)
+    leaving.leave(tenant, now=timezone.now())
+    read("calls", tenant, status=401)
+    Tenant.objects.update(left_at=None)  # He comes back: his keys do not.
+    read("calls", tenant, status=401)
+
+
+def test_who_asks_too_often_is_told_to_wait(read, shop, monkeypatch):
+    monkeypatch.setattr(KeyThrottle, "rate", "2/min")
+    for status in (200, 200, 429):
+        said = read("calls", shop, status=status)
+    assert "detail" in said
+    read("calls")  # Another key has a count of its own.
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_page_costs_a_fixed_number_of_queries(read, shop, django_assert_num_queries, count):
+    call_of(shop, 2)
+    for number in range(count):
+        person = Employee.objects.create(tenant=shop, uis_id=number, full_name=str(number))
+        call_of(shop, 10 + number, employee=person)
+        LedgerDay.objects.create(tenant=shop, day=date(2026, 1, 1) + timedelta(days=number), counted_at=NOON)
+    read("calls", shop), read("calls")
+    for name in LISTS:
+        with django_assert_num_queries(2):  # the key, the page
+            read(name, shop)
+        with django_assert_num_queries(4):  # and what its owner may do
+            read(name)
+
+
+def test_recording_links_and_keys_never_leave(client, shop, staff, django_assert_num_queries):
+    _row, key = tokens.make(None, "x", by=staff, now=NOON)
+    for name in LISTS:
+        text = client.get(f"/api/v1/{name}/", headers={"authorization": f"Bearer {key}"}).content.decode()
+        for secret in ("media", "record_url", "token", "digest", "hook", "client_id"):
+            assert secret not in text
+
+
+def test_key_is_made_in_the_admin_shown_once_and_revoked(client, staff, shop):
+    client.force_login(staff)
+    where = reverse("admin:tenants_apitoken_changelist")
+    form = {"name": "Отчёты", "tenant": shop.pk}
+    answer = client.post(reverse("admin:tenants_apitoken_add"), form, follow=True, headers=ENGLISH)
+    key = re.search(r'<code class="desk-link">([\w-]{43})</code>', answer.content.decode())[1]
+    api = {"authorization": f"Bearer {key}"}
+    assert client.get("/api/v1/calls/", headers=api).status_code == 200
+    row = ApiToken.objects.get()
+    page = client.get(reverse("admin:tenants_apitoken_change", args=[row.pk]), headers=ENGLISH)
+    for html in (page.content.decode(), client.get(where).content.decode()):
+        assert key not in html
+        assert row.digest not in html
+    client.post(where, {"action": "revoke", "_selected_action": [row.pk]})
+    assert client.get("/api/v1/calls/", headers=api).status_code == 401
+    written = Change.objects.order_by("pk").values_list("verb", "part", "tenant", "user__username")
+    assert list(written) == [
+        ("TOKEN_MADE", "Отчёты", shop.pk, "olga"),
+        ("TOKEN_ENDED", "Отчёты", shop.pk, "olga"),
+    ]
+    assert key not in str(list(Change.objects.values()))
+    # Nothing of a key is changed by sending its page back.
+    client.post(reverse("admin:tenants_apitoken_change", args=[row.pk]), {"name": "other"})
+    assert ApiToken.objects.get().name == "Отчёты"
+
+
+def test_key_of_the_staff_is_made_without_a_client(client, staff):
+    client.force_login(staff)
+    client.post(reverse("admin:tenants_apitoken_add"), {"name": "BI", "tenant": ""})
+    assert ApiToken.objects.get().tenant is None
+    assert "BI" in screen.words(client.get(reverse("admin:tenants_change_changelist"), headers=ENGLISH))
+    support = User.objects.create_user("support", is_staff=True)
+    support.groups.add(Group.objects.get(name="Support"))
+    client.force_login(support)
+    assert client.get(reverse("admin:tenants_apitoken_changelist")).status_code == 200
+    assert client.get(reverse("admin:tenants_apitoken_add")).status_code == 403
+    client.post(
+        reverse("admin:tenants_apitoken_changelist"),
+        {"action": "revoke", "_selected_action": [ApiToken.objects.get().pk]},
+    )
+    assert ApiToken.objects.get().revoked_at is None
+
+
+@pytest.mark.parametrize(("language", "word"), [("ru", "входящий"), ("en", "incoming")])
+def test_schema_and_its_page_need_nobody_else(client, db, language, word):
+    headers = {"accept-language": language}
+    schema = client.get("/api/v1/schema/", headers=headers).content.decode()
+    assert word in schema
+    assert "/hooks/" not in schema
+    page = client.get("/api/v1/docs/", headers=headers).content.decode()
+    assert re.findall(r'(?:src|href)="(?:https?:)?//', page) == []
+    assert re.findall(r"<script(?![^>]*\bsrc=)[^>]*>", page) == []
+
+
+api = schemathesis.openapi.from_wsgi("/api/v1/schema/", application)
+
+
+@api.parametrize()
+@settings(max_examples=10, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+def test_api_answers_what_its_schema_says(case, shop, staff):
+    _row, key = tokens.make(shop, "x", by=staff, now=timezone.now())
+    case.call_and_validate(headers={"Authorization": f"Bearer {key}"})
