@@ -35,7 +35,7 @@ return wait
 
 
 class BudgetExhausted(Exception):
-    """No turn came within the longest wait: the account is busy; try again later."""
+    """No turn came within the longest wait, or Redis is away: the account is busy; try again later."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,15 @@ class Budget:
 def wait_for_turn(budget: Budget, *, is_live: bool) -> None:
     """Sleep until this process may send one request.
 
-    Raises BudgetExhausted after 20 seconds of other people's turns, 3 where a person waits.
+    Raises BudgetExhausted after 20 seconds of other people's turns, 3 where a person waits, and without Redis at once.
     """
     ends_at = time.monotonic() + (LIVE_WAIT_SECONDS if is_live else LONGEST_WAIT_SECONDS)
     while True:
         left = max(ends_at - time.monotonic(), 0.0)
-        wait, is_taken = _take(budget, ahead=int(left * MICROSECOND) if is_live else 0)
+        try:
+            wait, is_taken = _take(budget, ahead=int(left * MICROSECOND) if is_live else 0)
+        except redis.RedisError as exc:
+            raise BudgetExhausted(budget.name) from exc  # Nobody can say whose turn it is.
         if is_taken:
             return time.sleep(wait / MICROSECOND)
         if not left:

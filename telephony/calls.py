@@ -12,7 +12,7 @@ from telephony import facts, route
 from telephony.facts import Staff
 from telephony.models import Call, Cause, State, Step
 from telephony.models.attempt import note_all
-from telephony.models.call import save_all
+from telephony.models.call import save_all, seen
 from telephony.story import Fate, Story
 from telephony.told import Asked, dump
 from telephony.uis.types import FinishedCall, Heard
@@ -102,9 +102,10 @@ def nudge(call: Call, *, now: datetime) -> None:
 def finish(batch: Sequence[Call], settle: Callable[[Call], None], *, step: Step, now: datetime, began: float) -> None:
     """Write how a try ended, on the rows as they are now, and send on what moved. `began` is by time.monotonic()."""
     ours = Call.objects.still_ours(batch)
+    was = [seen(call) for call in ours]
     for call in ours:
         _settle_or_stop(call, settle, now=now)
-    save_all(ours)
+    save_all(ours, was)
     note_all(ours, step, now=now, milliseconds=round((time.monotonic() - began) * 1000))
     # One nudge a state is enough: its task works off all that is due.
     came_from = {call.state for call in batch}

@@ -1,8 +1,9 @@
 """The ledger: one row for each call, and how far it has come."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -170,10 +171,24 @@ _WRITTEN = [
     *["state", "cause", "says", "attempts", "next_attempt_at", "claim_token", "stopped_at", "uploaded_at"],
     *["direction", "contact", "number", "source", "external_id", "is_internal", "is_lost", "result"],
     *["talk_seconds", "wait_seconds", "started_at", "ended_at", "rung_ids"],
-    *["employee", "crm_user_id", "told_by_uis", "record_url", "is_collected", "kept_back_by"],
+    *["employee_id", "crm_user_id", "told_by_uis", "record_url", "is_collected", "kept_back_by"],
 ]
 
 
-def save_all(calls: Iterable[Call]) -> None:
-    """Write the outcome of a batch in one statement."""
-    Call.objects.bulk_update(list(calls), _WRITTEN)
+def seen(call: Call) -> dict[str, Any]:
+    """Return all of a call that a step may change, as it is now."""
+    return {name: getattr(call, name) for name in _WRITTEN}
+
+
+def save_all(calls: Sequence[Call], was: Sequence[Mapping[str, Any]]) -> None:
+    """Write what a step changed: together what is the same for the whole batch, as after an upload it all is.
+
+    One value for all costs a small part of the processor's time that a value for each row does.
+    """
+    now = [seen(call) for call in calls]
+    changed = [name for name in _WRITTEN if any(old[name] != new[name] for old, new in zip(was, now, strict=True))]
+    same = {name: now[0][name] for name in changed if all(new[name] == now[0][name] for new in now)}
+    if same:
+        Call.objects.filter(pk__in=[call.pk for call in calls]).update(**same)
+    if own := [name for name in changed if name not in same]:
+        Call.objects.bulk_update(calls, own)

@@ -135,6 +135,14 @@ def test_budget_that_stays_used_up_is_said_so_in_time(turns, monkeypatch, is_liv
     assert 0.2 <= time.monotonic() - began_at < 1
 
 
+def test_without_redis_no_turn_can_be_had(settings, real_turns):
+    settings.REDIS_URL = "redis://127.0.0.1:9/0"
+    budget._script.cache_clear()
+    with pytest.raises(BudgetExhausted):
+        wait_for_turn(Budget("test", 1), is_live=False)
+    budget._script.cache_clear()
+
+
 def test_turn_that_another_process_made_first_serves_both(turns, monkeypatch):
     """The row may appear between our look and our try to make it."""
     monkeypatch.setattr(budget.Turn.objects.none().__class__, "first", lambda _rows: None)

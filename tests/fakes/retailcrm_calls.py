@@ -35,7 +35,8 @@ def upload(account: Account, asked: Incoming) -> Answer:
     account.need_telephony("Telephony not enabled or not supports calls upload")
     calls = _checked(account, sent, now=asked.at)
     account.uploads.append(calls)
-    repeated = [call["externalId"] for call in calls if not _store(account, call)]
+    known = {call["externalId"] for call in account.calls if call.get("externalId") is not None}
+    repeated = [call["externalId"] for call in calls if not _store(account, call, known, at=asked.at)]
     said: dict[str, Any] = {"processedCallsCount": len(calls) - len(repeated)}
     return done(**said, **({"duplicateCalls": repeated} if repeated else {}))
 
@@ -93,12 +94,14 @@ def _check_date(call: Checked, *, zone: ZoneInfo, now: datetime) -> None:
         call.fail("date", NOT_A_DATE)
 
 
-def _store(account: Account, call: dict[str, Any]) -> bool:
+def _store(account: Account, call: dict[str, Any], known: set[str], *, at: datetime) -> bool:
     """Store a call unless its id is known; say whether it was."""
     external_id = call.get("externalId")
-    if external_id is not None and any(known.get("externalId") == external_id for known in account.calls):
+    if external_id in known:
         return False
-    account.calls.append({**call, "_manager": _manager(account, call)})
+    if external_id is not None:
+        known.add(external_id)
+    account.calls.append({**call, "_manager": _manager(account, call), "_at": at})
     return True
 
 

@@ -90,9 +90,11 @@ class FakeUis:
         self.accounts[token] = account
         return account
 
-    def break_down(self, kind: str, *, method: str | None = None, times: int | None = None) -> None:
-        """Fail from now on: every request or those of one method, so many times or until repaired."""
-        self._outages.add(kind, method=method, times=times)
+    def break_down(
+        self, kind: str, *, method: str | None = None, times: int | None = None, token: str | None = None
+    ) -> None:
+        """Fail from now on: every request or those of one method or one key, so many times or until repaired."""
+        self._outages.add(kind, method=method, times=times, token=token)
 
     def repair(self) -> None:
         """Work again."""
@@ -132,7 +134,7 @@ class FakeUis:
         envelope = read_envelope(body)
         arrived = _Arrived(api, brand, method, headers, body, envelope)
         with self._lock:
-            kind = self._outages.meet(envelope.method)
+            kind = self._outages.meet(envelope.method, envelope.token)
             if kind in {None, "cut"}:
                 answer = self._execute(arrived)
             elif kind != "refused":  # that one never arrived

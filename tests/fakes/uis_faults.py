@@ -29,9 +29,10 @@ class _Outage:
     kind: str
     method: str | None
     times: int | None
+    token: str | None
 
-    def meets(self, method: str) -> bool:
-        return self.method in {None, method} and self.times != 0
+    def meets(self, method: str, token: str) -> bool:
+        return self.method in {None, method} and self.token in {None, token} and self.times != 0
 
     def count(self) -> None:
         if self.times is not None:
@@ -44,19 +45,19 @@ class Outages:
     def __init__(self) -> None:
         self._outages: list[_Outage] = []
 
-    def add(self, kind: str, *, method: str | None, times: int | None) -> None:
+    def add(self, kind: str, *, method: str | None, times: int | None, token: str | None = None) -> None:
         """Break something."""
         if kind not in KINDS:
             raise ValueError(f"no such way to break down: {kind}")
-        self._outages.append(_Outage(kind, method, times))
+        self._outages.append(_Outage(kind, method, times, token))
 
     def clear(self) -> None:
         """Repair everything."""
         self._outages.clear()
 
-    def meet(self, method: str) -> str | None:
+    def meet(self, method: str, token: str = "") -> str | None:
         """Return what strikes this request, and count it."""
-        outage = next((one for one in self._outages if one.meets(method)), None)
+        outage = next((one for one in self._outages if one.meets(method, token)), None)
         if outage is None:
             return None
         outage.count()

@@ -1,106 +1,178 @@
-"""kill -9 of any process at any moment: nothing is lost, nothing is uploaded or dialled twice."""
+"""kill -9 of any process at any moment: nothing is lost, nothing is uploaded, shown or dialled twice."""
 
-import os
 import time
 
-import psycopg2
 import pytest
-import redis
 import requests
 
-from tests.ports import free_pair
-from tests.processes.plant import POSTGRES_ADMIN, REDIS, Plant
+from tests.processes.ledger import check
+from tests.simulator.world import IVAN, PETR
 
 pytestmark = pytest.mark.processes
-
-
-def _is_there(variant):
-    if variant == "sqlite":
-        return True
-    try:
-        psycopg2.connect(POSTGRES_ADMIN, connect_timeout=2).close()
-        return redis.Redis.from_url(REDIS, socket_timeout=2).ping()
-    except (psycopg2.OperationalError, redis.RedisError):
-        return False
-
-
-@pytest.fixture(scope="module", params=["sqlite", "redis"])
-def plant(request):
-    """SQLite alone, and PostgreSQL with Redis."""
-    if not _is_there(request.param):
-        missing = "PostgreSQL or Redis does not answer on 127.0.0.1"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    built = Plant.on(request.param, port=free_pair())
-    try:
-        built.set_up()
-        yield built
-    finally:
-        built.tear_down()
-
-
-@pytest.fixture(autouse=True)
-def _fresh(plant):
-    plant.order("reset")
-    yield
-    plant.order("repair")
 
 
 def uploaded(state, *sessions):
     return sorted(call["externalId"] for call in state["crm"]["calls"]) == sorted(f"uis-{one}" for one in sessions)
 
 
-def session_of(played):
-    return played["session"]
+def asked(state, side, what):
+    return sum(count for name, count in state[side]["requests"]["by"].items() if what in name)
 
 
-def test_worker_killed_while_it_uploads(plant):
+def cards(state, session):
+    return sorted(
+        int(user)
+        for user, shown in state["crm"]["cards"].items()
+        if any(card.get("callExternalId") == f"uis-{session}" for card in shown)
+    )
+
+
+def test_pop_up_killed_while_the_card_is_sent(plant):
+    """The card is on the screen, its answer never came: no second card, and the end closes it."""
+    plant.order("delay", side="crm", seconds=30, part="call/event", times=1)
+    session = plant.play("ring", employees=[IVAN])["session"]
+    plant.until(lambda state: cards(state, session) == [27], "the card")
+    plant.kill_and_replace("worker-fast")
+    assert cards(plant.state(), session) == [27]
+    plant.play("end", session=session)
+    plant.until(lambda state: cards(state, session) == [], "the card to go")
+    plant.until(lambda state: uploaded(state, session), "the call in the CRM")
+    assert sum(event["type"] == "in" for event in plant.state()["crm"]["events"]) == 1
+    check(plant, "kill -9: pop-up, card on its way")
+
+
+def test_pop_up_killed_while_cards_are_closed(plant):
+    session = plant.play("ring", employees=[IVAN, PETR])["session"]
+    plant.until(lambda state: cards(state, session) == [27, 28], "both cards")
+    plant.order("delay", side="crm", seconds=30, part="call/event", times=1)
+    plant.play("end", session=session)
+    plant.until(lambda state: asked(state, "crm", "call/event") >= 3, "the hang-up")
+    plant.kill_and_replace("worker-fast")
+    plant.until(lambda state: cards(state, session) == [] and uploaded(state, session), "the call in the CRM")
+    plant.wait_for(lambda: plant.ask("open_cards") == 0, "the end of the hang-up")
+    check(plant, "kill -9: pop-up, cards being closed")
+
+
+def test_missed_killed_while_it_uploads(plant):
     """The CRM has taken the call, but its answer never arrives: the second try is no second call."""
     plant.order("delay", side="crm", seconds=30, part="calls/upload", times=1)
-    session = session_of(plant.play("missed"))
+    session = plant.play("missed")["session"]
     plant.until(lambda state: state["crm"]["calls"], "the call in the CRM")
-    plant.kill("worker")
-    plant.order("repair")
-    plant.start_worker("worker")
-    plant.let_time_pass()
-    plant.wait_for(lambda: [session, "UPLOADED"] in plant.ledger()["calls"], "the ledger")
-    assert uploaded(plant.state(), session)
+    plant.kill_and_replace("worker")
+    plant.wait_for(lambda: [session, "UPLOADED"] in plant.ask("rows")["calls"], "the ledger")
+    check(plant, "kill -9: missed call, upload under way")
 
 
-def test_worker_killed_while_it_asks_for_legs(plant):
-    plant.order("delay", side="uis", seconds=30, part="call_legs_report", times=1)
-    session = session_of(plant.play("answered"))
-    plant.until(lambda state: state["uis"]["requests"]["by"].get("get.call_legs_report"), "the question for legs")
+def test_missed_killed_between_its_steps(plant):
+    """Told and stored while nobody worked; the queue's entry is taken by the dead."""
     plant.kill("worker")
-    plant.order("repair")
+    session = plant.play("missed")["session"]
     plant.start_worker("worker")
-    plant.let_time_pass()
+    plant.pass_time(minutes=1)
     plant.until(lambda state: uploaded(state, session), "the call in the CRM")
+    check(plant, "kill -9: missed call, before its upload")
 
 
-def test_worker_killed_in_the_middle_of_a_click_dials_once(plant):
+def test_answered_killed_while_it_asks_for_legs(plant):
+    plant.order("delay", side="uis", seconds=30, part="call_legs_report", times=1)
+    session = plant.play("answered")["session"]
+    plant.until(lambda state: asked(state, "uis", "call_legs_report"), "the question for legs")
+    plant.kill_and_replace("worker")
+    plant.until(lambda state: uploaded(state, session), "the call in the CRM")
+    check(plant, "kill -9: answered call, legs asked for")
+
+
+def test_answered_killed_between_legs_and_upload(plant):
+    """The legs are there, and the upload is cut: the dead had both behind them, and nobody else knows."""
+    plant.order("delay", side="crm", seconds=30, part="calls/upload", times=1)
+    session = plant.play("answered", talks=[[IVAN, 20], [PETR, 30]])["session"]
+    plant.until(lambda state: state["crm"]["calls"], "the call in the CRM")
+    plant.kill_and_replace("worker")
+    plant.wait_for(lambda: [session, "UPLOADED"] in plant.ask("rows")["calls"], "the ledger")
+    check(plant, "kill -9: answered call, upload under way")
+
+
+def test_answered_killed_while_it_waits_for_its_recording(plant):
+    session = plant.play("answered", record_after=60)["session"]
+    plant.wait_for(lambda: plant.ask("calls", 0)[str(session)][1] == "RECORDING_NOT_READY", "the wait")
+    plant.kill("worker")
+    plant.start_worker("worker")
+    plant.pass_time(minutes=2)
+    plant.until(lambda state: uploaded(state, session), "the call in the CRM")
+    assert plant.state()["crm"]["calls"][0]["recordUrl"]
+    check(plant, "kill -9: answered call, waiting for its recording")
+
+
+def test_click_killed_in_the_middle_dials_once(plant):
     plant.order("delay", side="uis", seconds=30, part="start.employee_call", times=1)
     plant.play("click")
     plant.until(lambda state: state["uis"]["dialled"], "the call UIS began")
-    plant.kill("worker-fast")
-    plant.order("repair")
-    plant.start_worker("worker-fast")
-    plant.let_time_pass()
-    plant.wait_for(lambda: plant.ledger()["commands"][-1] == ["FAILED", "NOT_REPEATED"], "the click's end")
+    plant.kill_and_replace("worker-fast")
+    plant.wait_for(lambda: plant.ask("rows")["commands"][-1] == ["FAILED", "NOT_REPEATED"], "the click's end")
+    plant.play("dialled")
+    plant.play("end", talk=20)
+    plant.until(lambda state: len(state["crm"]["calls"]) == 1, "the call in the CRM")
     assert len(plant.state()["uis"]["dialled"]) == 1
+    check(plant, "kill -9: click, UIS asked to dial")
 
 
-def test_worker_killed_in_the_middle_of_a_status_sets_it_later(plant):
+def test_click_killed_before_it_was_begun_dials_never(plant):
+    """A click is for now: minutes later nobody sits there any more."""
+    plant.kill("worker-fast")
+    plant.play("click")
+    plant.start_worker("worker-fast")
+    plant.wait_for(lambda: plant.ask("rows")["commands"][-1][0] in {"DONE", "FAILED"} or _passed(plant), "its end")
+    assert len(plant.state()["uis"]["dialled"]) <= 1
+    check(plant, "kill -9: click, before it was begun")
+
+
+def _passed(plant):
+    plant.pass_time(minutes=3)
+
+
+def test_status_killed_in_the_middle_is_set_later(plant):
     plant.order("delay", side="uis", seconds=30, part="update.employees", times=1)
     plant.play("status", status="dinner")
-    plant.until(lambda state: state["uis"]["requests"]["by"].get("update.employees"), "the change of status")
-    plant.kill("worker-fast")
-    plant.order("repair")
-    plant.start_worker("worker-fast")
-    plant.let_time_pass()
-    plant.wait_for(lambda: plant.ledger()["commands"][-1][0] == "DONE", "the status")
+    plant.until(lambda state: asked(state, "uis", "update.employees"), "the change of status")
+    plant.kill_and_replace("worker-fast")
+    plant.wait_for(lambda: plant.ask("rows")["commands"][-1][0] == "DONE", "the status")
     assert plant.state()["uis"]["employees"][0]["status"] == "break"
+    check(plant, "kill -9: status, UIS being told")
+
+
+def test_sync_killed_in_the_middle_comes_round_again(plant):
+    """Killed while it reads the staff, killed while it tells the CRM: the next round brings the new employee."""
+    hired = plant.play("sync")
+    plant.order("delay", side="uis", seconds=30, part="get.employees", times=1)
+    plant.ask("run", "telephony.sync_all")
+    plant.until(lambda state: asked(state, "uis", "get.employees"), "the staff list")
+    plant.kill_and_replace("worker")
+    plant.order("delay", side="crm", seconds=30, part="integration-modules", times=1)
+    plant.ask("run", "telephony.sync_all")
+    plant.until(lambda state: asked(state, "crm", "integration-modules"), "the module")
+    plant.kill_and_replace("worker")
+    plant.ask("run", "telephony.sync_all")
+    plant.until(lambda state: _has_extension(state, hired), "the new extension in the CRM's module")
+    check(plant, "kill -9: sync, staff being read, CRM being told")
+
+
+def _has_extension(state, hired):
+    modules = state["crm"]["modules"].values()
+    return any(module["extensions"].get(hired["extension"]) == hired["user"] for module in modules)
+
+
+def test_reconcile_killed_in_the_middle_finds_all_the_next_time(plant):
+    """Nobody was told of these calls; the one who had begun to find them is dead."""
+    plant.order("notices", do="drop")
+    sessions = [plant.play(scene)["session"] for scene in ("missed", "answered")]
+    plant.turn_clock(minutes=6)
+    plant.order("delay", side="uis", seconds=30, part="get.calls_report", times=1)
+    plant.ask("run", "telephony.reconcile_all")
+    plant.until(lambda state: asked(state, "uis", "calls_report"), "UIS's list")
+    plant.kill_and_replace("worker")
+    plant.ask("run", "telephony.reconcile_all")
+    plant.until(lambda state: uploaded(state, *sessions), "both calls in the CRM")
+    check(plant, "kill -9: reconciliation, UIS's list being read")
 
 
 @pytest.mark.parametrize("cluster", ["worker", "worker-fast"])
@@ -108,21 +180,24 @@ def test_idle_workers_killed_are_replaced_and_go_on(plant, cluster):
     """django-q2 leaves the queue's lock with the dead; ours begins anew."""
     assert plant.kill_workers_inside(cluster)
     began = time.monotonic()
-    played = plant.play("missed") if cluster == "worker" else plant.play("click")
     if cluster == "worker":
-        plant.until(lambda state: uploaded(state, session_of(played)), "the call in the CRM")
+        session = plant.play("missed")["session"]
+        plant.until(lambda state: uploaded(state, session), "the call in the CRM")
     else:
-        plant.wait_for(lambda: plant.ledger()["commands"][-1][0] in {"DONE", "FAILED"}, "the click's end")
+        plant.play("click")
+        plant.wait_for(lambda: plant.ask("rows")["commands"][-1][0] in {"DONE", "FAILED"}, "the click's end")
     assert time.monotonic() - began < 40
+    check(plant, f"kill -9: idle processes of “{cluster}”")
 
 
 def test_web_killed_in_a_burst_loses_nothing_it_answered(plant):
     """What was answered 200 is stored; what was not, UIS sends again."""
     hook = plant.hook()
+    first = int(time.time()) * 1000
     bodies = [
         {
             "event": "lost_call",
-            "call_session_id": 7_000_000_000 + number,
+            "call_session_id": first + number,
             "contact_phone_number": f"7999555{number:04d}",
             "virtual_phone_number": "74950000001",
             "wait_time_duration": 5,
@@ -151,25 +226,25 @@ def test_web_killed_in_a_burst_loses_nothing_it_answered(plant):
 
 
 def test_everything_killed_and_the_queue_lost(plant):
-    hook = plant.hook()
     plant.order("break", side="crm", kind="503")
-    sessions = [session_of(plant.play("missed")), session_of(plant.play("answered"))]
+    sessions = [plant.play("missed")["session"], plant.play("answered")["session"]]
     for name in ("web", "worker", "worker-fast"):
         plant.kill(name)
-    if plant.more:
-        redis.Redis.from_url(REDIS).flushdb()
+    if plant.redis:
+        plant.redis.flush()
     plant.order("repair")
     plant.start_connector()
     plant.wait_for(plant.is_live, "the web process")
-    plant.let_time_pass()
-    plant.let_time_pass()
+    plant.pass_time(minutes=4)
+    plant.pass_time(minutes=4)
     plant.until(lambda state: uploaded(state, *sessions), "both calls in the CRM")
-    assert hook
+    check(plant, "kill -9: everything at once, and the queue lost")
 
 
 def test_health_tells_a_dead_cluster(plant):
     where = f"{plant.address}/health/ready/"
+    plant.wait_for(plant.is_ready, "web and workers to be ready")
     said = requests.get(where, timeout=5).json()
     assert (said["status"], said["missing_workers"]) == ("ok", [])
-    assert said["queue"]["broker"] == ("redis" if plant.more else "database")
+    assert said["queue"]["broker"] == ("redis" if plant.redis else "database")
     assert {worker["queue"] for worker in said["workers"]} == {"default", "fast"}

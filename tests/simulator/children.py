@@ -58,10 +58,25 @@ class Children:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 -- the demonstration has one thread
+                preexec_fn=end_with_parent,  # noqa: PLW1509 -- the demonstration has one thread
             )
         self.running.append(Child(name, process, log, is_command))
         return self.running[-1]
+
+    def open(self, name: str, *arguments: str) -> "subprocess.Popen[str]":
+        """Start a process to talk to over its stdin and stdout; whoever opens it ends it."""
+        with (self.directory / f"{name}.log").open("wb") as errors:
+            return subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=ROOT,
+                env=self._env(None),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+                preexec_fn=end_with_parent,  # noqa: PLW1509 -- the demonstration has one thread
+            )
 
     def run(self, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> str:
         """Run a command to its end and return what it printed. Raises Stopped when it fails."""
@@ -123,8 +138,8 @@ def check_port(port: int) -> None:
             raise Stopped(says) from exc
 
 
-def _end_with_parent() -> None:
-    """Ask the kernel to end this child if the demonstration is killed (Linux)."""
+def end_with_parent() -> None:
+    """Ask the kernel to end this child if its parent is killed (Linux)."""
     if _libc:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 

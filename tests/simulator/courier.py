@@ -57,18 +57,26 @@ class Courier:
                 query, body = session.as_query(event, **about), None
             else:
                 query, body = "", session.notification(event, nested=self.form == "nested", **about)
-        status, _ = self.send("GET" if query else "POST", self._hook(), query, body)
-        return {"event": event, "session": session.session_id, "status": status}
+        hook = self._hook()
+        return self._bring(session, event, lambda: self.send("GET" if query else "POST", hook, query, body)[0])
 
     def _notify_as_typed(self, session: Session, event: str, **about: Any) -> dict[str, object]:
         """Send what somebody typed in for this event; where nobody did, UIS tells nobody."""
-        said = {"event": event, "session": session.session_id}
         with self.world.lock:
             if event not in self.world.typed:
-                return {**said, "status": 200, "is_typed": False}
+                return {"event": event, "session": session.session_id, "status": 200, "is_typed": False}
             address, template = self.world.typed[event]
             body = Notice(session, event, **about).filled(template)
-        return {**said, "status": self.send("POST", address, "", body)[0]}
+        return self._bring(session, event, lambda: self.send("POST", address, "", body)[0])
+
+    def _bring(self, session: Session, event: str, send: Callable[[], int]) -> dict[str, object]:
+        """Send a notification, or do with it what UIS was ordered to: keep it for later, or forget it."""
+        said = {"event": event, "session": session.session_id}
+        if self.world.notices == "send":
+            return {**said, "status": send()}
+        if self.world.notices == "hold":
+            self.world.vendors.held.append(send)
+        return {**said, "status": 200, "is_sent": False}
 
     def break_template(self) -> dict[str, object]:
         """Send what a wrongly typed template gives."""

@@ -83,11 +83,12 @@ def missed(courier: Courier, asked: Mapping[str, Any]) -> Played:
 def answered(courier: Courier, asked: Mapping[str, Any]) -> Played:
     """A call somebody took, over by now: {"employee": n, "talk": 42, "recorded": true, "visible_after": 0, …}.
 
-    The two delays say how many seconds pass until UIS's reports show the call and its recording.
+    The two delays say how many seconds pass until UIS's reports show the call and its recording; `talks` is a list of
+    [employee, seconds] for a call that was transferred.
     """
     world = courier.world
-    employee = int(asked.get("employee", IVAN))
-    session = _finished(world, asked, talks=[(employee, int(asked.get("talk", 42)))])
+    alone = [(asked.get("employee", IVAN), asked.get("talk", 42))]
+    session = _finished(world, asked, talks=[(int(who), int(long)) for who, long in asked.get("talks", alone)])
     now = world.uis.now()
     session.visible_at = now + timedelta(seconds=float(asked.get("visible_after", 0)))
     session.records_at = now + timedelta(seconds=float(asked.get("record_after", 0)))

@@ -4,12 +4,12 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from requests.structures import CaseInsensitiveDict
 
 from tests.simulator import control, page, scenes, words
-from tests.simulator.state import state
+from tests.simulator.state import ledger, state
 from tests.simulator.world import World, Wrong
 
 UIS_PATHS = {"/uis/data/v2.0": "data", "/uis/call/v4.0": "call"}
@@ -28,13 +28,18 @@ class Simulator(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self, world: World, *, port: int) -> None:
-        super().__init__(("127.0.0.1", port), Handler)
+        # Each client's CRM is a host of its own, all of them of this machine.
+        super().__init__(("0.0.0.0" if len(world.vendors.worlds) > 1 else "127.0.0.1", port), Handler)
         self.world = world
 
     @property
     def address(self) -> str:
         """Where it listens; also the address of the CRM account."""
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Hear this machine only."""
+        return str(client_address[0]).startswith("127.")
 
     def start(self) -> None:
         """Serve in the background until `stop`."""
@@ -71,16 +76,20 @@ class Handler(BaseHTTPRequestHandler):
         if api := UIS_PATHS.get(parts.path):
             said = world.ask_uis(api, method=self.command, headers=headers, body=body)
         elif parts.path.startswith("/api/"):
-            said = world.ask_crm(method=self.command, path=parts.path, query=parts.query, headers=headers, body=body)
+            host = self.headers.get("Host", "").partition(":")[0]
+            about = {"host": host, "method": self.command, "path": parts.path, "query": parts.query}
+            said = world.ask_crm(**about, headers=headers, body=body)
         else:
             return self._ours(parts.path, parts.query, body)
+        if said is None:
+            return self._hang_up()
         return self._answer(said.status, said.body, said.headers)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_HEAD = serve  # noqa: N815 -- http.server's names
 
     def _ours(self, path: str, query: str, body: bytes) -> None:
         if path.startswith("/control/"):
-            return self._control(path.removeprefix("/control/"), body)
+            return self._control(path.removeprefix("/control/"), query, body)
         world = self.server.world
         language = words.choose(parse_qs(query).get("lang", [""])[0], self.headers.get("Accept-Language", ""))
         if (self.command, path) == ("POST", "/press"):
@@ -89,11 +98,17 @@ class Handler(BaseHTTPRequestHandler):
             return self._answer(200, page.render(state(world), language=language, said=world.said), PAGE_HEADERS)
         return self._answer(404, "There is nothing here.", {"Content-Type": "text/plain; charset=utf-8"})
 
-    def _control(self, name: str, body: bytes) -> None:
+    def _hang_up(self) -> None:
+        """End the connection without a word."""
+        self.close_connection = True
+
+    def _control(self, name: str, query: str, body: bytes) -> None:
         world = self.server.world
         try:
             if (self.command, name) == ("GET", "state"):
-                return self._json(200, state(world))
+                return self._json(200, state(control.world_of(world, dict(parse_qsl(query)))))
+            if (self.command, name) == ("GET", "ledger"):
+                return self._json(200, ledger(world.vendors))
             if self.command != "POST":
                 return self._json(405, {"error": "use POST"})
             asked = json.loads(body or b"{}")
@@ -115,7 +130,7 @@ class Handler(BaseHTTPRequestHandler):
             asked = {"scene": "status", "status": form.get("status", "")}
         try:
             if name == "reset":
-                world.forget()
+                world.vendors.forget()
             elif name == "ringing" and world.hook:
                 world.said = "…"
                 threading.Thread(target=scenes.play, args=(world, {"scene": name, "pause": 3}), daemon=True).start()

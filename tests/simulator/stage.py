@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -33,8 +34,13 @@ class Stage:
     http: requests.Session = field(default_factory=requests.Session, repr=False)
 
     def __post_init__(self) -> None:
-        self.children = Children(ROOT / ".demo" / str(self.port), self._env())
+        self.children = Children(self.directory, self._env())
         self.http.trust_env = False
+
+    @property
+    def directory(self) -> Path:
+        """Where its database and its logs are."""
+        return ROOT / ".demo" / str(self.port)
 
     @property
     def address(self) -> str:
@@ -51,7 +57,7 @@ class Stage:
         check_port(self.port)
         check_port(self.port + 1)
         self._clear()
-        self.children.start("simulator", MANAGE, "simulator", "--port", str(self.port + 1))
+        self.children.start("simulator", MANAGE, "simulator", "--port", str(self.port + 1), *self._simulated())
         self.children.run("migrate", MANAGE, "migrate", "--verbosity", "0")
         self.start_connector()
         who = ("--username", ADMIN, "--email", "admin@example.com")
@@ -71,9 +77,9 @@ class Stage:
         """Run one of the connector's commands, as an operator would."""
         return self.children.run(name, MANAGE, name, *arguments)
 
-    def state(self) -> dict[str, Any]:
-        """Return what the simulator has seen by now."""
-        answer = self._ask("GET", f"{self.simulator}/control/state")
+    def state(self, client: int = 0) -> dict[str, Any]:
+        """Return what the simulator has seen by now of a client."""
+        answer = self._ask("GET", f"{self.simulator}/control/state?client={client}")
         said: dict[str, Any] = answer.json()
         return said
 
@@ -86,7 +92,7 @@ class Stage:
             raise Stopped(f"“{scene}” could not be played: {said.get('error') or refused}")
         return said
 
-    def wait_for(self, has_come: Callable[[], object], what: str) -> None:
+    def wait_for(self, has_come: Callable[[], object], what: str, *, every: float = LOOK_EVERY_SECONDS) -> None:
         """Wait until something is so; raises Stopped when it does not come, or a process ends meanwhile."""
         ends_at = time.monotonic() + PATIENCE_SECONDS
         while not has_come():
@@ -94,7 +100,11 @@ class Stage:
             if time.monotonic() > ends_at:
                 says = f"Waited {PATIENCE_SECONDS:.0f} seconds in vain for {what}."
                 raise Stopped(f"{says}{self.children.tails()}")
-            time.sleep(LOOK_EVERY_SECONDS)
+            time.sleep(every)
+
+    def _simulated(self) -> tuple[str, ...]:
+        """Return what else the simulator is told."""
+        return ()
 
     def _env(self) -> dict[str, str]:
         return {
@@ -121,8 +131,13 @@ class Stage:
     def start_connector(self) -> None:
         """Start web and both clusters of workers."""
         self.start_web()
-        self.children.start("worker", MANAGE, "qcluster")
-        self.children.start("worker-fast", MANAGE, "qcluster", env={"Q_CLUSTER_NAME": "fast"})
+        self.start_worker("worker")
+        self.start_worker("worker-fast")
+
+    def start_worker(self, name: str) -> None:
+        """Start a cluster of workers; its name says of which queue."""
+        queue = {"Q_CLUSTER_NAME": "fast"} if name.startswith("worker-fast") else None
+        self.children.start(name, MANAGE, "qcluster", env=queue)
 
     def start_web(self) -> None:
         """Start the web process."""

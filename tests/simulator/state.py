@@ -3,7 +3,9 @@
 from collections import Counter
 from typing import Any
 
+from tests.fakes.uis import Session
 from tests.simulator import live
+from tests.simulator.vendors import Vendors
 from tests.simulator.world import World
 
 SECRET = "clientId"
@@ -15,8 +17,34 @@ def state(world: World) -> dict[str, Any]:
         return {"hook_is_known": bool(world.hook), "crm": _crm(world), "uis": _uis(world)}
 
 
+def ledger(vendors: Vendors) -> list[dict[str, Any]]:
+    """Return for each client the calls that UIS lists, and the calls that his CRM has."""
+    with vendors.lock:
+        return [
+            {
+                "client": world.client,
+                "sessions": [_session(one) for one in world.pbx.sessions.values() if not one.is_running],
+                "calls": [_call(call) for call in world.shop.calls],
+                "over_limit": world.shop.over_limit,
+            }
+            for world in vendors.worlds
+        ]
+
+
+def _session(one: Session) -> dict[str, Any]:
+    ended_at = one.ended_at or one.started_at
+    return {
+        "session": one.session_id,
+        "direction": one.direction,
+        "ended_at": ended_at.isoformat(timespec="milliseconds"),
+        "rung": [leg.employee_id for leg in one.operator_legs],
+        "talked": [leg.employee_id for leg in one.talk_legs],
+    }
+
+
 def _crm(world: World) -> dict[str, Any]:
     shop = world.shop
+    asked = [one for one in world.crm.requests if one.host == shop.host]
     return {
         "calls": [_call(call) for call in shop.calls],
         "events": [_event(event) for event in shop.events],
@@ -25,15 +53,16 @@ def _crm(world: World) -> dict[str, Any]:
         "modules": {code: _module(module) for code, module in shop.modules.items()},
         "uploads": len(shop.uploads),
         "requests": {
-            "count": len(world.crm.requests),
-            "refused": sum(asked.status >= 400 for asked in world.crm.requests),
+            "count": len(asked),
+            "refused": sum(one.status >= 400 for one in asked),
             "over_limit": shop.over_limit,
-            "by": dict(Counter(f"{asked.method} {asked.path}" for asked in world.crm.requests)),
+            "by": dict(Counter(f"{one.method} {one.path}" for one in asked)),
         },
     }
 
 
 def _uis(world: World) -> dict[str, Any]:
+    asked = [one for one in world.uis.requests if world.vendors.of_token(one.token) is world]
     return {
         "employees": [
             {
@@ -53,17 +82,18 @@ def _uis(world: World) -> dict[str, Any]:
             for session_id, one in world.pbx.sessions.items()
         ],
         "requests": {
-            "count": len(world.uis.requests),
-            "refused": sum(asked.mnemonic is not None for asked in world.uis.requests),
-            "by": dict(Counter(asked.method for asked in world.uis.requests)),
+            "count": len(asked),
+            "refused": sum(one.mnemonic is not None for one in asked),
+            "by": dict(Counter(one.method for one in asked)),
         },
     }
 
 
 def _call(call: dict[str, Any]) -> dict[str, Any]:
     """Return one call of the CRM's history as it was uploaded, with the user it was put down to."""
-    shown = {name: value for name, value in call.items() if name not in {SECRET, "_manager"}}
-    return shown | {"manager": call["_manager"]}
+    shown = {name: value for name, value in call.items() if name not in {SECRET, "_manager", "_at"}}
+    came = {"at": call["_at"].isoformat(timespec="milliseconds")} if "_at" in call else {}
+    return shown | came | {"manager": call["_manager"]}
 
 
 def _event(event: dict[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,9 @@ import json
 import time
 
 import pytest
+import requests
 
-from tests.simulator.world import CRM_KEY, UIS_TOKEN
+from tests.simulator.world import CRM_KEY, UIS_TOKEN, World
 
 RPC = {"jsonrpc": "2.0", "id": 1, "method": "get.account", "params": {"access_token": UIS_TOKEN}}
 JSON = {"Content-Type": "application/json; charset=UTF-8"}
@@ -67,6 +68,9 @@ def test_reset_forgets_what_happened_and_keeps_people(ask, world):
         ("break", b'{"side": "both", "kind": "503"}'),
         ("break", b'{"side": "crm", "kind": "earthquake"}'),
         ("delay", b'{"side": "crm", "seconds": "long"}'),
+        ("notices", b'{"do": "burn"}'),
+        ("revoke", b'{"side": "both"}'),
+        ("play", b'{"scene": "missed", "client": 1}'),
     ],
 )
 def test_wrong_order_is_refused_with_a_sentence(ask, name, body):
@@ -108,3 +112,82 @@ def test_button_plays_and_leads_back(ask, world):
 def test_button_that_cannot_work_says_why(ask, world, button):
     assert ask("POST", "/press", data={"button": button}).status_code == 303
     assert world.said
+
+
+def crm_of(ask, host):
+    return ask("GET", "/api/api-versions", headers={"X-API-KEY": CRM_KEY, "Host": host})
+
+
+def rpc_of(ask, token):
+    asked = {**RPC, "params": {"access_token": token}}
+    return ask("POST", "/uis/data/v2.0", data=json.dumps(asked), headers=JSON)
+
+
+def test_each_client_has_accounts_of_his_own(ask, world):
+    second = World(vendors=world.vendors)
+    ask("POST", "/control/points", json={"client": 1, "minute": 7})
+    assert rpc_of(ask, second.pbx.token).json()["result"]["meta_data"]["limits"]["minute_limit"] == 7
+    assert rpc(ask).json()["result"]["meta_data"]["limits"]["minute_limit"] == 200
+    assert crm_of(ask, second.crm_host).status_code == 200
+    counts = [ask("GET", f"/control/state?client={client}").json()["crm"]["requests"]["count"] for client in (0, 1)]
+    assert counts == [0, 1]
+    assert ask("GET", "/control/state?client=2").status_code == 400
+
+
+@pytest.mark.parametrize("side", ["uis", "crm"])
+def test_one_clients_vendor_is_broken_and_the_others_is_not(ask, world, side):
+    second = World(vendors=world.vendors)
+    ask("POST", "/control/break", json={"client": 1, "side": side, "kind": "503"})
+    said = {
+        "uis": lambda one: rpc_of(ask, one.pbx.token).status_code,
+        "crm": lambda one: crm_of(ask, one.crm_host).status_code,
+    }
+    assert [said[side](one) for one in (world, second)] == [200, 503]
+
+
+@pytest.mark.parametrize("side", ["uis", "crm"])
+def test_one_clients_key_is_revoked_and_given_back(ask, world, side):
+    second = World(vendors=world.vendors)
+
+    def is_let_in(one):
+        if side == "uis":
+            return "result" in rpc_of(ask, one.pbx.token).json()
+        users = ask("GET", "/api/v5/users", headers={"X-API-KEY": CRM_KEY, "Host": one.crm_host})
+        return users.status_code == 200
+
+    ask("POST", "/control/revoke", json={"client": 1, "side": side})
+    assert [is_let_in(one) for one in (world, second)] == [True, False]
+    ask("POST", "/control/restore", json={"client": 1, "side": side})
+    assert is_let_in(second)
+
+
+def test_cut_carries_out_and_answers_nothing(ask, world):
+    ask("POST", "/control/cut", json={"side": "uis", "times": 1})
+    with pytest.raises(requests.ConnectionError):
+        rpc(ask)
+    assert len(world.uis.requests) == 1
+    assert rpc(ask).status_code == 200
+
+
+def test_notifications_are_held_back_or_dropped(ask, world):
+    world.hook = "http://127.0.0.1:9/hooks/uis/nobody/"
+    for wanted in ("drop", "hold"):
+        ask("POST", "/control/notices", json={"do": wanted})
+        played = ask("POST", "/control/play", json={"scene": "missed"}).json()
+        assert {notice["status"] for notice in played["sent"]} == {200}
+    late = ask("POST", "/control/notices", json={"do": "send"}).json()["sent_late"]
+    assert (len(late), set(late)) == (5, {0})  # Nobody listens there, and those that were dropped are gone.
+
+
+def test_traffic_is_of_many_clients_and_listed(ask, world):
+    World(vendors=world.vendors)
+    for one in world.vendors.worlds:
+        one.hook, one.notices = "http://127.0.0.1:9/hooks/uis/nobody/", "drop"
+    played = ask("POST", "/control/traffic", json={"times": 2, "kinds": ["missed", "transferred"]}).json()
+    assert (played["calls"], played["refused"]) == (8, [])
+    listed = ask("GET", "/control/ledger").json()
+    assert {str(one["client"]): [call["session"] for call in one["sessions"]] for one in listed} == {
+        client: sorted(sessions) for client, sessions in played["sessions"].items()
+    }
+    assert ask("POST", "/control/traffic", json={"kinds": ["fax"]}).status_code == 400
+    assert ask("POST", "/control/traffic", json={"clients": [2]}).status_code == 400

@@ -2,13 +2,15 @@
 
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from connector_project.management.output import JsonCommand
+from tests.simulator.clock import turned_now
 from tests.simulator.server import Simulator
-from tests.simulator.world import CRM_KEY, UIS_TOKEN, World
+from tests.simulator.world import CRM_KEY, UIS_TOKEN, crowd
 
 
 class Command(JsonCommand):
@@ -18,10 +20,13 @@ class Command(JsonCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--port", type=int, default=8001)
         parser.add_argument("--hook", default="", help="the address `notifications` that add_tenant prints")
+        parser.add_argument("--clients", type=int, default=1, help="accounts at each vendor, by number")
+        parser.add_argument("--clock", type=Path, help="a file with the seconds by which the vendors' clock is turned")
 
     def handle(self, *_args: Any, **said: Any) -> None:
         try:
-            simulator = Simulator(World(hook=said["hook"]), port=said["port"])
+            now = turned_now(said["clock"]) if said["clock"] else None
+            simulator = Simulator(crowd(said["clients"], hook=said["hook"], now=now), port=said["port"])
         except (OSError, OverflowError) as exc:
             self.fail(f"Port {said['port']} cannot be used: {exc}. Choose another one with --port.")
         ended = threading.Event()
