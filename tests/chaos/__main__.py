@@ -13,11 +13,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("seeds", nargs="?", default="1")
     parser.add_argument("--shops", type=int, default=20)
     parser.add_argument("--calls", type=int, default=12)
+    parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     said = parser.parse_args(arguments)
     first, _, last = said.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
-    asked = [Asked(seed, said.shops, said.calls, is_whole=len(seeds) == 1) for seed in seeds]
+    asked = [Asked(seed, said.shops, said.calls, said.minutes, is_whole=len(seeds) == 1) for seed in seeds]
     is_well = True
     for text, is_one_well in play_all(asked, jobs=said.jobs):
         print(text, flush=True)  # noqa: T201 -- for the terminal

@@ -55,7 +55,7 @@ def date(session: Session, zone: ZoneInfo) -> str:
 
 def talker(session: Session, rule: str) -> int | None:
     """Return whose answered call it is by the client's rule."""
-    talks = sorted(session.talk_legs, key=_connected)
+    talks = sorted(session.talk_legs, key=_connected)  # one after the other: who talked last was connected last
     if rule == "FIRST_TALKER":
         return talks[0].employee_id
     if rule == "LONGEST_TALKER":
@@ -100,7 +100,7 @@ def manager(story: Story, owner: int | None) -> int | None:
 def rules(story: Story, owner: int | None, view: View) -> set[str]:
     """Return every rule that keeps this call out of the CRM."""
     session, choices = story.session, story.shop.choices
-    if session.is_internal:
+    if is_internal(story):
         found = {"INTERNAL_OFF"} if "internal" in choices.off else set()
     else:
         kind = "outgoing" if session.direction == "out" else "answered" if session.talk_legs else "missed"
@@ -118,9 +118,18 @@ def rules(story: Story, owner: int | None, view: View) -> set[str]:
     return found
 
 
+def is_internal(story: Story) -> bool:
+    """Say whether nobody from outside took part: numbers of the client's own are no customers'."""
+    shop, contact = story.shop, story.session.contact
+    own = {*shop.numbers, *(person.mobile for person in shop.people), *(person.extension for person in shop.people)}
+    return story.session.is_internal or contact in own
+
+
 def links(story: Story) -> set[str]:
-    """Return every address under which a part of this call can be heard."""
-    return {story.session.link(record) for record in story.session.records}
+    """Return every address under which this call, or a part of it, can be heard."""
+    session = story.session
+    whole = {f"https://media.{session.account.domain}/{session.communication_id}/{one}" for one in session.records[:1]}
+    return whole | {session.link(record) for record in session.records}
 
 
 def recording_deadline(story: Story) -> datetime:

@@ -22,7 +22,6 @@ from tests.chaos.workers import Workers
 from tests.fakes import retailcrm, uis
 
 HOUR = timedelta(hours=1)
-LONGEST_QUIET = timedelta(hours=12)
 LOOK_AGAIN = timedelta(minutes=10)
 KILLED = 0.015
 # Ordinary days, nights of summer time's begin, an end of the month and of the year.
@@ -35,7 +34,10 @@ class Size:
 
     shops: int = 20
     calls: int = 12
+    kinds: tuple[str, ...] = ()  # only calls of these kinds
     has_faults: bool = True
+    lasts: timedelta = timedelta(hours=1)  # of the client's time
+    quiet: timedelta = timedelta(hours=12)  # so long it may take to come to rest; what is still open then is stuck
 
 
 @dataclass
@@ -75,7 +77,7 @@ class Run:
         both = {"pbx_world": self.pbx_world, "crm_world": self.crm_world}
         self.shops = [shops.draw(order, rng, **both) for order in range(1, size.shops + 1)]
         self.truth, self.courier = Truth(), Courier(self.clock, self.processes)
-        self.traffic = Traffic(self.clock, self.courier, self.truth, seed=seed)
+        self.traffic = Traffic(self.clock, self.courier, self.truth, seed=seed, kinds=size.kinds)
         self.faults = Faults(self.clock, self.shops, self._rng("faults"))
         self.accepted: dict[tuple[int, str], Accepted] = {}
         self.errors = _Errors()
@@ -92,7 +94,7 @@ class Run:
                 shops.switch_on(shop)
             begin = self.clock.now() + timedelta(minutes=1)
             self._hour(begin)
-            self.clock.run_until(max(begin + HOUR, self.faults.last_end))
+            self.clock.run_until(max(begin + self.size.lasts, self.faults.last_end))
             self.processes.share_killed = 0.0
             self._come_to_rest()
             self._reconcile(begin)
@@ -101,7 +103,7 @@ class Run:
 
     def _come_to_rest(self) -> None:
         """Let the schedules run until nothing is open any more, or for so long that something must be stuck."""
-        ends_at = self.clock.now() + LONGEST_QUIET
+        ends_at = self.clock.now() + self.size.quiet
         self.clock.run_until(self.clock.now() + LOOK_AGAIN)
         while rest.is_open(self.truth, self.clock.now()) and self.clock.now() < ends_at:
             self.clock.run_until(self.clock.now() + LOOK_AGAIN)
@@ -118,11 +120,12 @@ class Run:
 
     def _hour(self, begin: datetime) -> None:
         self.workers.schedule(timedelta(seconds=5))
+        self.workers.beat()
         for shop in self.shops:
-            self.traffic.plan(shop, self.size.calls, begin=begin, lasts=HOUR)
+            self.traffic.plan(shop, self.size.calls, begin=begin, lasts=self.size.lasts)
         if not self.size.has_faults:
             return
-        self.faults.plan(begin=begin, lasts=HOUR)
+        self.faults.plan(begin=begin, lasts=self.size.lasts)
         self.wire.fault_of = self.faults.strikes
         self.clock.at(begin, lambda: setattr(self.processes, "share_killed", KILLED))
 

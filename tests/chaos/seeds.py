@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 
@@ -16,6 +17,7 @@ class Asked:
     seed: int
     shops: int
     calls: int
+    minutes: int
     is_whole: bool
 
 
@@ -49,8 +51,9 @@ def play(asked: Asked) -> tuple[str, bool]:
     from tests.chaos.run import Run, Size
 
     call_command("flush", interactive=False, verbosity=0, reset_sequences=True)
+    size = Size(shops=asked.shops, calls=asked.calls, lasts=timedelta(minutes=asked.minutes))
     began = time.process_time()
-    outcome = Run(asked.seed, Size(shops=asked.shops, calls=asked.calls)).play()
+    outcome = Run(asked.seed, size).play()
     seconds = time.process_time() - began
     text = report.whole(outcome) if asked.is_whole else report.line(outcome, seconds=seconds)
     return text, not outcome.differences

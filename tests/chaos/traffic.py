@@ -41,14 +41,15 @@ STATUSES = ("free", "busy", "dinner", "break")
 class Traffic:
     """Plans the calls, and plays each when its time has come. What happens in a call depends on the seed alone."""
 
-    def __init__(self, clock: Clock, courier: Courier, truth: Truth, *, seed: int) -> None:
+    def __init__(self, clock: Clock, courier: Courier, truth: Truth, *, seed: int, kinds: tuple[str, ...] = ()) -> None:
         self.clock, self.courier, self.truth, self.seed = clock, courier, truth, seed
+        self.shares = {kind: KINDS[kind] for kind in kinds or KINDS}
 
     def plan(self, shop: Shop, count: int, *, begin: datetime, lasts: timedelta) -> None:
         """Spread a client's calls over the hour."""
         for number in range(count):
             rng = random.Random(f"{self.seed}/{shop.order}/{number}")
-            kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
+            kind = rng.choices(list(self.shares), list(self.shares.values()))[0]
             moment = begin + lasts * rng.random()
             self.clock.at(moment, self._playing(shop, kind, rng))
 
@@ -140,7 +141,8 @@ def _course(shop: Shop, kind: str, rng: random.Random) -> dict[str, Any]:
 def _odd(shop: Shop, kind: str, people: list[Person], rng: random.Random) -> dict[str, Any]:
     """Draw a call that is not from a customer, or not from one who shows his number."""
     other = rng.choice([person for person in shop.people if person is not people[0]])
-    contact = {"internal": other.extension, "hidden": "anonymous", "own number": other.mobile}[kind]
+    own = rng.choice([other.mobile, shop.numbers[0]])
+    contact = {"internal": other.extension, "hidden": "anonymous", "own number": own}[kind]
     facts: dict[str, Any] = {"rings": _ids(people), "wait": rng.randint(2, 25), "contact": contact}
     talks = _talks(people[:1], rng) if rng.random() < 0.5 else []
     return facts | {"talks": talks, "is_internal": kind == "internal"}

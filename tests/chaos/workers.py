@@ -10,8 +10,9 @@ from typing import Any
 from django.db import connection, transaction
 from django_q.models import OrmQ
 
-from connector_project import schedules
+from connector_project import pulse, schedules
 from connector_project.queue import enqueue
+from telephony.models import Call
 from tests import queue
 from tests.chaos.clock import Clock
 from tests.chaos.processes import Processes
@@ -30,6 +31,7 @@ class Workers:
         self.brings_back = brings_back  # as the broker in our database does; Redis forgets what a worker has taken
         self.seen = 0
         self.is_news = False
+        self.may_settle = True
         self.met: Counter[str] = Counter()
 
     @contextmanager
@@ -53,6 +55,20 @@ class Workers:
         for func, minutes in schedules.SCHEDULES.items():
             first = self.clock.now() + begin + timedelta(minutes=minutes) * self.rng.random()
             self.clock.at(first, self._scheduled(func, timedelta(minutes=minutes)))
+
+    def beat(self) -> None:
+        """Look for settled calls every two seconds, as one thread of all workers does."""
+        self._pulse = pulse.Clock()
+        self._offset = self.clock.offset
+        self._look_for_settled()
+
+    def _look_for_settled(self) -> None:
+        # Looks that can find nothing are left out, for there are thousands of them.
+        if self.may_settle or self.clock.offset != self._offset:
+            self._offset = self.clock.offset
+            self.processes.run("pulse", lambda: pulse.look(self._pulse))
+            self.may_settle = Call.objects.filter(state=Call.State.SETTLING).exists()
+        self.clock.after(pulse.EVERY_SECONDS, self._look_for_settled)
 
     def _scheduled(self, func: str, every: timedelta) -> Callable[[], None]:
         def give_out() -> None:
@@ -87,4 +103,5 @@ class Workers:
 
     def _on_statement(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
         self.is_news = self.is_news or sql.startswith('INSERT INTO "django_q_ormq"')
+        self.may_settle = self.may_settle or sql.startswith('INSERT INTO "telephony_call"')
         return execute(sql, params, many, context)
