@@ -20,7 +20,7 @@ Act = Callable[[], None]
 
 
 class Clock:
-    """Moves from one event to the next. Who sleeps, or waits for an answer, lets the others' events happen meanwhile."""
+    """Moves from one event to the next. While one sleeps, or waits for an answer, the others go on."""
 
     def __init__(self, start: datetime) -> None:
         self._now = start
@@ -88,11 +88,14 @@ class Clock:
         self._traveller = self._travel.start()
         really_sleep = time.sleep
 
+        def monotonic() -> float:
+            return self._monotonic
+
         def sleep(seconds: float) -> None:
             (self.sleep if threading.get_ident() == self._thread else really_sleep)(seconds)
 
         try:
-            with mock.patch("time.sleep", sleep), mock.patch("time.monotonic", lambda: self._monotonic):
+            with mock.patch("time.sleep", sleep), mock.patch("time.monotonic", monotonic):
                 yield
         finally:
             self._travel.stop()

@@ -51,7 +51,7 @@ class Faults:
     def plan(self, *, begin: datetime, lasts: timedelta) -> None:
         """Draw what goes wrong in the hour."""
         makers = [self._outage, self._outage, self._outage, self._outage, *self._makers()]
-        count = max(3, round(len(self.shops) * 0.9))
+        count = max(3, round(len(self.shops) * 1.3))
         for maker in self.rng.choices(makers, k=count):
             since = begin + lasts * self.rng.random() * 0.9
             length = self._length(lasts)
@@ -149,9 +149,7 @@ class Faults:
         def fresh() -> Tenant:
             return Tenant.objects.get(pk=shop.tenant.pk)
 
-        self._for_a_time(
-            "client paused", since, length, spoil=lambda: fresh().pause(), mend=lambda: fresh().resume()
-        )
+        self._for_a_time("client paused", since, length, spoil=lambda: fresh().pause(), mend=lambda: fresh().resume())
 
     def _queue(self, since: datetime, _length: timedelta) -> None:
         def lose() -> None:

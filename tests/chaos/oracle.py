@@ -1,7 +1,7 @@
 """What must have become of a call, from the contract and the client's choices alone: it asks nothing of the product.
 
-Of a talk UIS keeps everything, so there is one right record. Whose phone rang for a missed call is told by notifications
-that may never come: then every record is right that fits what did come, and no other.
+Of a talk UIS keeps everything, so there is one right record. Whose phone rang for a missed call is told by
+notifications that may never come: then every record is right that fits what did come, and no other.
 """
 
 import itertools
@@ -149,7 +149,7 @@ def _view(facts: list[Fact]) -> View:
     rung = frozenset(employee_id for employee_id, _rang_at in rings)
     latest = max(timed, key=lambda uis_id: timed[uis_id], default=None)
     # Who rang, nobody knows when, may have rung last; so may the last of those of whom it is known.
-    last: set[int | None] = set(rung - set(timed)) | ({latest} if latest is not None else set())
+    last: set[int | None] = {*(rung - set(timed)), *([latest] if latest is not None else [])}
     return View(frozenset(last or {None}), rung)
 
 

@@ -23,7 +23,7 @@ from tests.fakes import retailcrm, uis
 
 HOUR = timedelta(hours=1)
 LOOK_AGAIN = timedelta(minutes=10)
-KILLED = 0.015
+KILLED = 0.02
 # Ordinary days, nights of summer time's begin, an end of the month and of the year.
 DAYS = ("2026-03-10", "2026-03-29", "2026-06-30", "2026-07-15", "2026-12-31", "2027-02-28", "2027-03-14")
 
@@ -74,8 +74,10 @@ class Run:
         self.wire = Wire(self.clock, self.processes, self._rng("wire"))
         self.workers = Workers(self.clock, self.processes, self._rng("workers"), brings_back=rng.random() < 0.5)
         self.pbx_world, self.crm_world = uis.FakeUis(self.clock.now), retailcrm.FakeRetailCrm(self.clock.now)
-        both = {"pbx_world": self.pbx_world, "crm_world": self.crm_world}
-        self.shops = [shops.draw(order, rng, **both) for order in range(1, size.shops + 1)]
+        self.shops = [
+            shops.draw(order, rng, pbx_world=self.pbx_world, crm_world=self.crm_world)
+            for order in range(1, size.shops + 1)
+        ]
         self.truth, self.courier = Truth(), Courier(self.clock, self.processes)
         self.traffic = Traffic(self.clock, self.courier, self.truth, seed=seed, kinds=size.kinds)
         self.faults = Faults(self.clock, self.shops, self._rng("faults"))

@@ -61,10 +61,8 @@ class Traffic:
         return lambda: self._call(shop, kind, rng)
 
     def _call(self, shop: Shop, kind: str, rng: random.Random) -> None:
-        facts = _course(shop, kind, rng)
-        session = shop.pbx.call(
-            **{"number": rng.choice(shop.numbers), "contact": shop.new_contact(), "started_at": self.clock.now()} | facts
-        )
+        facts: dict[str, Any] = {"number": rng.choice(shop.numbers), "contact": shop.new_contact()}
+        session = shop.pbx.call(started_at=self.clock.now(), **(facts | _course(shop, kind, rng)))
         if rng.random() < 0.4 and (known := [one.user_id for one in shop.people if one.user_id]):
             shop.crm.responsible[session.contact] = rng.choice(known)
         self._begin(Story(shop, session, kind), rng)
