@@ -4,8 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 8000
 SEED ?= 1
+SEEDS ?= $(SEED)
 
-.PHONY: help install demo dev test check fmt bench translations screenshots
+.PHONY: help install demo dev test check fmt bench chaos translations screenshots
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +45,9 @@ translations: install ## write new texts into locale/ and compile what is transl
 
 screenshots: install ## the pictures of README and docs, as the browser tests saw them (Chromium)
 	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest -m processes --timeout=300 tests/browser
+
+chaos: install ## an hour of twenty clients with faults drawn from a seed, judged (SEED=1; SEEDS=1-100 for many)
+	$(BIN)/python -m tests.chaos $(SEEDS)
 
 bench: install ## the benchmarks: figures as ratios to a limit measured in the same run
 	$(BIN)/python -m tests.bench

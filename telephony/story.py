@@ -82,7 +82,7 @@ def tell(heard: Iterable[Heard], asked: Asked, reading: Reading) -> Story:
 def _of_legs(told: Told, summary: Summary, asked: Asked, reading: Reading) -> Story:
     is_missed = told.direction == "in" and summary.result != Result.ANSWERED
     row_says = asked.row.result if asked.row else None
-    common = _common(told, reading, contacts=summary.contacts)
+    common = _common(told, reading, summary=summary)
     known = {
         "number": summary.number or common["number"],
         "rung_ids": summary.rung_ids or common["rung_ids"],
@@ -145,9 +145,10 @@ def _of_notifications(told: Told, reading: Reading) -> Story:
     return Story(fate=fate, **(_common(told, reading) | known))
 
 
-def _common(told: Told, reading: Reading, *, contacts: tuple[str, ...] = ()) -> dict[str, Any]:
+def _common(told: Told, reading: Reading, *, summary: Summary | None = None) -> dict[str, Any]:
     """Return what any source may know."""
-    contact = told.contact(contacts, reading.own)
+    contacts, sides = (summary.contacts, summary.sides) if summary else ((), ())
+    contact = told.contact([*contacts], sides=sides, own=reading.own)
     return {
         "direction": told.direction,
         "contact": contact,

@@ -26,7 +26,8 @@ class Summary:
     wait_seconds: int = 0
     started_at: datetime
     ended_at: datetime
-    contacts: tuple[str, ...] = ()  # who the outside party may be, the likeliest first
+    contacts: tuple[str, ...] = ()  # whom UIS names as the outside party
+    sides: tuple[str, ...] = ()  # the ends of the outside party's own legs: one is his, the other is the client's
     number: str = ""
     rung_ids: tuple[int, ...] = ()
     talker_ids: tuple[int | None, ...] = ()  # one for each talk, in turn
@@ -65,7 +66,8 @@ def summarise(
         wait_seconds=max(0, round((first - ordered[0].started_at).total_seconds())) if first else _longest(ordered),
         started_at=ordered[0].started_at,
         ended_at=max(leg.ended_at for leg in ordered),
-        contacts=tuple(_contacts(ordered)),
+        contacts=tuple(leg.contact for leg in ordered if leg.contact),
+        sides=tuple(_sides(ordered)),
         number=next((leg.number for leg in ordered if leg.number), ""),
         rung_ids=_rung(people),
         talker_ids=tuple(leg.employee_id for leg in _in_turn(talks)),
@@ -121,9 +123,7 @@ def _talked(talks: Sequence[CallLeg]) -> int:
     return round(total.total_seconds())
 
 
-def _contacts(ordered: Sequence[CallLeg]) -> Iterable[str]:
-    """Yield who may be the outside party: as UIS names him, then the sides of his own legs."""
-    yield from (leg.contact for leg in ordered if leg.contact)
+def _sides(ordered: Sequence[CallLeg]) -> Iterable[str]:
     for leg in ordered:
         if not leg.is_operator:
             yield from (number for number in (leg.calling, leg.called) if number)

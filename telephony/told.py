@@ -121,10 +121,13 @@ class Told:
         """Return what the best source that knows it says."""
         return next((text for said in self.all if (text := word(said))), "")
 
-    def contact(self, known: Iterable[str], own: Collection[str]) -> str:
-        """Return the outside party's number: the first that is a customer's, and not one of the client's own."""
+    def contact(self, known: Iterable[str], *, sides: Iterable[str], own: Collection[str]) -> str:
+        """Return the outside party's number: the first that is a customer's, and not one of the client's own.
+
+        Of the sides only a customer's counts: where a caller hides his number, the other one is left.
+        """
         named = [*known, *(said.contact for said in self.all if said.contact)]
-        outside = (number for number in named if phones.is_outside(number) and number not in own)
+        outside = (number for number in [*named, *sides] if phones.is_outside(number) and number not in own)
         return next(outside, next(iter(named), ""))
 
     def is_internal(self, contact: str, own: Collection[str]) -> bool:

@@ -1,5 +1,6 @@
 """Works off the real queue table in the test's own process, the way a worker does."""
 
+import functools
 import pydoc
 from collections.abc import Callable
 
@@ -20,11 +21,17 @@ def drain(*, pick: Callable[[str], bool] = lambda _task: True) -> int:
         if row is None:
             return count
         row.delete()
-        task = SignedPackage.loads(row.payload)
-        func = pydoc.locate(task["func"])
-        assert callable(func), task["func"]
-        func(*task["args"], **task["kwargs"])
+        _name, run = load(row)
+        run()
     raise AssertionError("The queue does not come to an end.")
+
+
+def load(row: OrmQ) -> tuple[str, Callable[[], object]]:
+    """Return the name of a queued task, and what runs it."""
+    task = SignedPackage.loads(row.payload)
+    func = pydoc.locate(task["func"])
+    assert callable(func), task["func"]
+    return task["func"], functools.partial(func, *task["args"], **task["kwargs"])
 
 
 def sweep() -> None:

@@ -369,3 +369,12 @@ def test_step_costs_the_same_however_many_calls_it_takes(
     with django_assert_max_num_queries(20):
         queue.drain(pick=lambda task: task.endswith("upload_calls"))
     assert len(crm.calls) == count
+
+
+@pytest.mark.parametrize("uploads_internal", [False, True])
+def test_answered_call_of_a_hidden_number_is_no_internal_one(notify, pbx, crm, tenant, uploads_internal):
+    """The caller's own leg names our number alone: that is not who called."""
+    TransferRules.objects.update(upload_internal=uploads_internal)
+    call = pbx.call(contact="anonymous", number=NUMBER, rings=[IVAN], talks=[(IVAN, 30)])
+    notify(call.notification("call_end"))
+    assert (Call.objects.get().kept_back_by, crm.calls) == ("HIDDEN_NUMBER", [])

@@ -288,12 +288,12 @@ def test_number_and_contact_are_the_first_that_are_known():
     assert (nothing.contacts, nothing.number) == ((), "")
 
 
-def test_sides_of_the_outside_leg_are_contacts_too_after_what_uis_names():
+def test_sides_of_the_outside_leg_are_kept_apart_from_whom_uis_names():
     legs = (
         outside(1, starts=0, lasts=10, talks=5, contact="", calling=OWN, called=CONTACT),
         leg(2, starts=1, lasts=9, talks=5, contact="79990000009", calling=OWN, called="79990000011"),
     )
-    assert of(*legs).contacts == ("79990000009", OWN, CONTACT)
+    assert (of(*legs).contacts, of(*legs).sides) == (("79990000009",), (OWN, CONTACT))
 
 
 def test_talk_without_a_time_of_connection_counts_from_its_start():

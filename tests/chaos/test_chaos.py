@@ -1,0 +1,205 @@
+"""Short seeds pass, a seed is the same each time, and the judge sees what the product does wrong."""
+
+import itertools
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from tests.chaos.run import Run, Size
+
+
+@pytest.fixture
+def play(db, real_turns):
+    """Play a run; return what came of it."""
+
+    def run(seed=1, **size):
+        return Run(seed, Size(**size)).play()
+
+    return run
+
+
+@pytest.fixture
+def quiet(play):
+    """Play a few calls of some kinds without faults but those of the network; return the differences."""
+
+    def run(*kinds, shops=2, calls=3, seed=1):
+        short = {"lasts": timedelta(minutes=10), "quiet": timedelta(minutes=30)}
+        return play(seed, shops=shops, calls=calls, kinds=kinds, has_faults=False, **short).differences
+
+    return run
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_short_seed_passes(play, seed):
+    outcome = play(seed, shops=3, calls=4, lasts=timedelta(minutes=20))
+    assert outcome.differences == []
+    assert sum(line.counts["uis_calls"] for line in outcome.lines) >= 8
+    assert outcome.met["notifications"] >= 25
+
+
+def test_seed_prints_the_same_each_time():
+    def said(hash_seed):
+        command = [sys.executable, "-m", "tests.chaos", "3", "--shops", "2", "--calls", "3", "--minutes", "20"]
+        environment = os.environ | {"PYTHONHASHSEED": hash_seed, "DATABASE_URL": "sqlite:///:memory:"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    once = said("1")
+    assert "differences: 0" in once
+    assert said("2") == once
+
+
+def test_calls_nobody_tells_of_are_found_and_right_all_the_same(quiet, play, monkeypatch):
+    from telephony import hearing
+
+    monkeypatch.setattr(hearing, "hear", lambda *_args, **_kwargs: False)
+    outcome = play(1, shops=2, calls=3, kinds=("missed", "answered"), has_faults=False)
+    assert outcome.differences == []
+    assert [line.counts["recovered"] for line in outcome.lines] == [3, 3]
+
+
+# --- what the judge must see
+
+
+def complains(found, *words):
+    """Whether some difference has all these words."""
+    return any(all(word in line for word in words) for line in found)
+
+
+def test_call_nobody_records_is_seen(quiet, monkeypatch):
+    from telephony import hearing, reconcile
+
+    monkeypatch.setattr(hearing, "hear", lambda *_args, **_kwargs: False)
+    monkeypatch.setattr(reconcile, "find_missed", lambda _reported, _known: [])
+    found = quiet("missed")
+    assert complains(found, "nobody recorded it")
+    assert complains(found, "ledger: unexplained is 3, not 0")
+
+
+def test_second_record_of_a_call_is_seen(quiet, monkeypatch):
+    from crm import lines
+
+    number = itertools.count()
+    monkeypatch.setattr(lines, "external_id", lambda session_id: f"uis-{session_id}{next(number)}")
+    assert complains(quiet("missed"), "which UIS does not list")
+
+
+def test_row_that_is_not_unique_is_seen(quiet, monkeypatch):
+    from telephony import calls
+
+    monkeypatch.setattr(calls, "locked", lambda *_args: None)
+    assert complains(quiet("missed"), "the product logged an error")
+
+
+def test_wrong_owner_of_a_missed_call_is_seen(quiet, monkeypatch):
+    from telephony.told import Told
+
+    monkeypatch.setattr(Told, "rung_id", property(lambda told: next(iter(told.rung_ids), None)))
+    assert complains(quiet("missed", calls=5, seed=2), "its manager is")
+
+
+def test_wrong_owner_of_a_transferred_call_is_seen(quiet, monkeypatch):
+    from telephony import summary
+
+    monkeypatch.setattr(summary, "_owned", lambda talks, _owner: min(talks, key=lambda leg: leg.leg_id))
+    assert complains(quiet("transferred", calls=5, seed=2), "its manager is")
+
+
+def test_wrong_hour_is_seen(quiet, monkeypatch):
+    from zoneinfo import ZoneInfo
+
+    from tenants.models import CrmConnection
+
+    monkeypatch.setattr(CrmConnection, "zone", property(lambda _crm: ZoneInfo("UTC")))
+    assert complains(quiet("missed"), "date is")
+
+
+def test_wrong_talk_is_seen(quiet, monkeypatch):
+    from telephony import summary
+
+    monkeypatch.setattr(summary, "_talked", lambda talks: len(talks))
+    assert complains(quiet("answered"), "duration is")
+
+
+def test_call_in_another_clients_crm_is_seen(quiet, monkeypatch):
+    from crm import clients, upload
+    from tenants.models import CrmConnection
+
+    def first(_connection):
+        return clients.crm_client(CrmConnection.objects.order_by("pk")[0])
+
+    monkeypatch.setattr(upload, "clients", SimpleNamespace(crm_client=first))
+    found = quiet("missed")
+    assert complains(found, "shop-02", "not in the CRM")
+
+
+def test_second_ring_of_a_click_is_seen(quiet, monkeypatch):
+    from telephony import actions
+
+    real = actions.start_call
+
+    def twice(*args, **kwargs):
+        real(*args, **kwargs)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(actions, "start_call", twice)
+    assert complains(quiet("click"), "a click rang 2 times")
+
+
+def test_call_against_a_rule_is_seen(quiet, monkeypatch):
+    from tenants.transfer import Choices
+
+    monkeypatch.setattr(Choices, "keeps_back_upload", lambda _choices, _call: None)
+    assert complains(quiet("internal", seed=4), "it was uploaded against")
+
+
+def test_call_skipped_without_a_rule_is_seen(quiet, monkeypatch):
+    from tenants.transfer import Choices, KeptBack
+
+    monkeypatch.setattr(Choices, "keeps_back_upload", lambda _choices, _call: KeptBack.CONTACT)
+    assert complains(quiet("missed"), "it was skipped by CONTACT, and the rules allow")
+
+
+def test_recording_that_is_not_waited_for_is_seen(quiet, monkeypatch):
+    from telephony import recording
+
+    monkeypatch.setattr(recording, "is_awaited", lambda *_args, **_kwargs: False)
+    assert complains(quiet("answered", calls=6), "its recording was not waited for")
+
+
+def test_recording_that_is_left_out_is_seen(quiet, monkeypatch):
+    from telephony import recording
+
+    monkeypatch.setattr(recording, "address", lambda *_args: "")
+    assert complains(quiet("answered", calls=6), "its recording was shown by UIS")
+
+
+def test_stale_card_is_seen(quiet, monkeypatch):
+    from crm import popup
+    from tests.chaos import workers
+
+    monkeypatch.setitem(workers.LAG_SECONDS, "fast", 60)
+    monkeypatch.setattr(popup, "FRESH", timedelta(hours=1))
+    monkeypatch.setattr(popup, "_is_over", lambda *_args: "")
+    assert complains(quiet("answered"), "s after the ring")
+
+
+def test_wait_inside_a_transaction_is_seen(quiet, monkeypatch):
+    from django.db import transaction
+
+    from crm import upload
+
+    real = upload.upload
+    monkeypatch.setattr(upload, "upload", transaction.atomic(real))
+    assert complains(quiet("missed"), "waits inside a transaction")
+
+
+def test_error_of_ours_is_seen(quiet, monkeypatch):
+    from crm import upload
+
+    monkeypatch.setattr(upload, "_apart", lambda _batch: 1 / 0)
+    found = quiet("missed")
+    assert complains(found, "raised ZeroDivisionError")
