@@ -300,7 +300,7 @@ def our_choices():
 
 def test_our_choices_are_found():
     found = {one.__qualname__ for one in our_choices()}
-    assert found >= {"Call.State", "KeptBack", "Cause", "TransferRules.Owner", "Command.Reason", "Popup.State", "Who"}
+    assert found >= {"State", "KeptBack", "Cause", "TransferRules.Owner", "Command.Reason", "Popup.State", "Who"}
 
 
 @pytest.mark.parametrize("choices", our_choices(), ids=lambda one: f"{one.__module__}.{one.__qualname__}")
