@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -29,7 +30,7 @@ LONGEST_NOTE = 500
 class NoteForm(helpers.ActionForm):
     """A word to what is done, beside the list of what can be done."""
 
-    note = forms.CharField(label=_("note"), required=False, max_length=LONGEST_NOTE)
+    note = forms.CharField(label=_("Note:"), required=False, max_length=LONGEST_NOTE)
 
 
 class Concerned(admin.SimpleListFilter):
@@ -64,6 +65,7 @@ class IncidentAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Incident]:
         ranks = [When(state=state, then=Value(rank)) for state, rank in RANKS.items()]
+        ranks.insert(0, When(state=State.OPEN, tenant=None, then=Value(0)))  # It hurts everybody.
         return Incident.objects.annotate(rank=Case(*ranks, output_field=IntegerField()))
 
     def get_ordering(self, request: HttpRequest) -> Any:
@@ -91,7 +93,7 @@ class IncidentAdmin(ReadOnlyAdmin):
         return redirect("admin:crm_incident_change", pk)
 
     def title_of(self, obj: Incident) -> str:
-        return f"{obj.get_kind_display()}: {words.concerned(obj)}"
+        return f"{capfirst(obj.get_kind_display())}: {words.concerned(obj)}"
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         incident: Incident = kwargs["obj"]

@@ -26,7 +26,8 @@ def keep(troubles: Collection[Trouble], *, live: Collection[int], now: datetime)
     seen = {trouble.key: trouble for trouble in troubles}
     known = {incident.key: incident for incident in unresolved().select_for_update()}
     _touch([known[key] for key in seen if key in known], seen, now=now)
-    _open([seen[key] for key in seen.keys() - known.keys() - _resolved_by_hand(now)], now=now)
+    kept_shut = _resolved_by_hand(now)
+    _open([seen[key] for key in seen if key not in known and key not in kept_shut], now=now)
     _resolve([known[key] for key in known.keys() - seen.keys()], live=live, now=now)
 
 

@@ -83,9 +83,9 @@ def _silence(_incident: Incident, about: About) -> str:
     elif by == "habit":
         said = gettext("No event has come since %(moment)s; usual in this time are about %(usual)s calls.")
     elif is_heard:
-        said = gettext("No event has come since %(moment)s, and these are working hours: no call reaches us.")
+        said = gettext("No event has come since %(moment)s, working hours included: no call reaches us.")
     else:
-        said = gettext("No event has come yet, and these are working hours: no call reaches us.")
+        said = gettext("No event has come yet, working hours included: no call reaches us.")
     return " ".join([said % about, gettext("UIS: Notifications.")])
 
 

@@ -103,7 +103,7 @@ def test_each_row_says_why_and_who_must_act(client, operator, everyone):
     said = screen.words(client.get(LIST, headers=ENGLISH))
     for line in (
         "h-denied denied Our address is not on the list in UIS: Administrator → Account → Rules and security settings",
-        "g-silent silent No event has come yet, and these are working hours: no call reaches us. UIS: Notifications.",
+        "g-silent silent No event has come yet, working hours included: no call reaches us. UIS: Notifications.",
         "f-stopped activation stopped UIS does not know this key.",
         "e-failing active, with faults UIS has no employees.",
         "d-new not activated The activation link is no longer valid. Make a new one and hand it to the client."
