@@ -77,6 +77,8 @@ class Connection(models.Model):
 
         Requests that were on their way together count once, unless a person waited for them: a worker each is lost.
         """
+        if self.pk is None:
+            return  # It is only being tried out.
         mine = type(self)._default_manager.filter(pk=self.pk)
         if not is_live:
             mine = mine.exclude(failures=self.failures + 1, retry_at__gt=now)

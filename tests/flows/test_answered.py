@@ -51,7 +51,6 @@ def test_answered_call_is_uploaded_with_everything(notify, uis_world, crm, answe
 
 
 def test_one_request_asks_for_the_legs_of_all_calls_that_are_due(notify, uis_world, pbx, crm, later, tenant):
-    uis_world.break_down("503", times=1)
     calls = [ended_now(pbx, talks=[(IVAN, 10 + n)]) for n in range(6)]
     notify(*[call.notification("call_end") for call in calls], works=False)
     uis_world.requests.clear()
