@@ -31,6 +31,7 @@ TRUSTED_PROXIES = environment.networks("TRUSTED_PROXIES")
 # Where the vendors are. The overrides serve the simulator and tests; hosts named here may be plain http and private.
 UIS_DATA_API_URL = environment.base_url("UIS_DATA_API_URL", default="")
 UIS_CALL_API_URL = environment.base_url("UIS_CALL_API_URL", default="")
+UIS_MEDIA_URL = environment.base_url("UIS_MEDIA_URL", default="")
 TRUSTED_REMOTE_HOSTS = environment.host_ports("TRUSTED_REMOTE_HOSTS")
 CRM_DOMAINS = environment.words(
     "CRM_DOMAINS",
@@ -141,6 +142,9 @@ Q_CLUSTER: dict[str, Any] = {
     },
     **_broker,
 }
+
+# How many recordings one web process passes on at once; each holds one of its threads.
+RECORDING_STREAMS = environment.number("RECORDING_STREAMS", default=4)
 
 LANGUAGE_CODE = "ru"
 LANGUAGES = [("ru", _("Russian")), ("en", _("English"))]

@@ -118,6 +118,7 @@ class Stage:
             "CSRF_TRUSTED_ORIGINS": f"{self.address},http://localhost:{self.port}",
             "UIS_DATA_API_URL": f"{self.simulator}/uis/data/v2.0",
             "UIS_CALL_API_URL": f"{self.simulator}/uis/call/v4.0",
+            "UIS_MEDIA_URL": f"{self.simulator}/uis/media",
             "TRUSTED_REMOTE_HOSTS": f"{self.simulator},{self.address}".replace("http://", ""),
             "QUEUE_WORKERS": "2",
             "PYTHONUNBUFFERED": "1",
