@@ -229,6 +229,8 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["secrets"]}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
+        # Django's own handler writes addresses as they are while DEBUG is on, and hooks and links are among them.
+        "django": {"handlers": []},
         # django-q names each task it takes: too loud, and a failed task prints its trace through ours.
         "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
         "django.server": {"handlers": ["console"], "level": "INFO", "propagate": False},

@@ -1,5 +1,6 @@
 """A recording as a browser's player takes it: whole or in parts, from the CRM's page or from the desk."""
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from django.contrib.auth.models import AnonymousUser, User
@@ -7,7 +8,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from connector_project import ranges
-from connector_project.http import drop_slow_reader
+from connector_project.http import drop_slow_reader, hang_up
 from telephony import listening, looks
 from telephony.listening import Choose
 from telephony.models import Call
@@ -21,6 +22,21 @@ ANY_PAGE = {
     "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range",
 }
 _ALWAYS = {"Cache-Control": "private, no-store", "Content-Disposition": "inline", "X-Robots-Tag": "noindex"}
+
+
+class _Body:
+    """What is sent of a recording; the server closes it, however the sending ended."""
+
+    def __init__(self, sound: Sound, request: HttpRequest) -> None:
+        self._sound, self._request = sound, request
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._sound
+
+    def close(self) -> None:
+        self._sound.close()
+        if not self._sound.is_heard:
+            hang_up(self._request)
 
 
 def play(
@@ -42,7 +58,7 @@ def play(
         sound.close()
         raise
     drop_slow_reader(request)
-    return StreamingHttpResponse(sound, status=206 if sound.part else 200, headers=_headers(sound))
+    return StreamingHttpResponse(_Body(sound, request), status=206 if sound.part else 200, headers=_headers(sound))
 
 
 def retry_after(reason: Silence) -> int | None:

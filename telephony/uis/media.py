@@ -43,6 +43,7 @@ class Sound:
     def __init__(self, source: Download, *, kind: str, size: int | None, part: Slice | None = None) -> None:
         self.kind, self.size, self.part = kind, size, part
         self.is_empty = False
+        self.is_heard = False  # to its end
         self.on_close: Callable[[], None] = _nothing
         self._source = source
         self._first = b""
@@ -69,6 +70,7 @@ class Sound:
     def __next__(self) -> bytes:
         part, self._first = self._first or self._next(), b""
         if not part:
+            self.is_heard = True
             raise StopIteration
         return part
 

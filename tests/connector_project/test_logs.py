@@ -15,6 +15,13 @@ HOOK = "Zk3xQ9w_hook-secret"
 LINK = "https://app.uiscom.ru/system/media/talk/3960000001/0123456789abcdef0123456789abcdef/"
 
 
+@pytest.mark.parametrize("name", ["django", "django.request", "django.security", "django.server", "django-q"])
+def test_nothing_is_written_past_our_filter(name):
+    """Django brings handlers of its own, which write addresses as they are."""
+    own = logging.getLogger(name).handlers
+    assert [one for one in own if not any(isinstance(found, logs.HideSecrets) for found in one.filters)] == []
+
+
 @pytest.mark.parametrize(
     ("line", "hidden"),
     [

@@ -546,6 +546,36 @@ def test_only_so_many_are_played_at_once(client, play, link, places):
     assert places._value == PLACES
 
 
+class Line:
+    """The line to who listens, as gunicorn shows it."""
+
+    def __init__(self, fault=None):
+        self.done, self.fault = [], fault
+
+    def settimeout(self, seconds):
+        self.done.append(f"waits {seconds}")
+
+    def shutdown(self, _how):
+        self.done.append("hung up")
+        if self.fault:
+            raise self.fault
+
+
+def test_who_reads_slowly_is_not_waited_for(client, link, places):
+    """He holds a thread of ours, and when the line to him is broken, gunicorn must not linger on it."""
+    line = Line()
+    read(client.get(link, **{"gunicorn.socket": line}))
+    assert line.done == ["waits 30.0"]
+    for line in (Line(), Line(fault=OSError("he was faster"))):
+        answer = client.get(link, **{"gunicorn.socket": line})
+        next(answer.streaming_content)
+        answer.close()
+        assert line.done[:2] == ["waits 30.0", "hung up"]
+    line = Line()
+    client.head(link, **{"gunicorn.socket": line})
+    assert line.done == []
+
+
 # --- who listened
 
 
