@@ -14,5 +14,5 @@ def apply(**_signal: Any) -> None:
     operator.permissions.add(*ours)
     support, _ = Group.objects.get_or_create(name="Support")
     support.permissions.add(
-        *ours.filter(codename__startswith="view_"), *ours.filter(codename__in=["change_call", "take_incident"])
+        *ours.filter(codename__startswith="view_"), *ours.filter(codename__in=["change_call", "listen", "take_incident"])
     )

@@ -1,5 +1,7 @@
 """What comes in by HTTP, as plain values."""
 
+import socket
+from contextlib import suppress
 from typing import Any
 
 from django.http import Http404, HttpRequest, QueryDict
@@ -7,6 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 LARGEST_BODY = 64 * 1024
+SLOWEST_READ_SECONDS = 30.0
 
 
 def parameters(request: HttpRequest) -> dict[str, str]:
@@ -22,6 +25,27 @@ def is_too_large(request: HttpRequest) -> bool:
     """Say whether the sender announces more than we take; looks at the header, reads nothing."""
     length = request.headers.get("Content-Length") or "0"
     return not length.isdigit() or int(length) > LARGEST_BODY
+
+
+def drop_slow_reader(request: HttpRequest) -> None:
+    """Let whoever reads the answer have half a minute for each part of it: he holds one of our threads meanwhile.
+
+    Only gunicorn shows us the line; it makes it patient again for the next request.
+    """
+    line = request.META.get("gunicorn.socket")
+    if line is not None:
+        line.settimeout(SLOWEST_READ_SECONDS)
+
+
+def hang_up(request: HttpRequest) -> None:
+    """Break the line of somebody who did not take the whole answer.
+
+    Else gunicorn would wait for him for two seconds more, and with it everybody whom this process serves.
+    """
+    line = request.META.get("gunicorn.socket")
+    if line is not None:
+        with suppress(OSError):  # He was faster.
+            line.shutdown(socket.SHUT_RDWR)
 
 
 def answer_error(exc: Exception, context: dict[str, Any]) -> Response | None:

@@ -1,22 +1,28 @@
 """How a remote call is made, and the ways it can end. The only file that sends HTTP; knows no Django and no vendor."""
 
-import ipaddress
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError, LocationParseError, ReadTimeoutError
-from urllib3.util import Url, parse_url
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
+from connector_project import origins
 from connector_project.peer import PublicPeerAdapter
 
 CONNECT_SECONDS = 3.05
 LARGEST_REPLY = 32 * 1024 * 1024
 LONGEST_RETRY_AFTER = 24 * 3600.0
+# What is passed on as it comes: an hour of talk has some 30 MB.
+LARGEST_DOWNLOAD = 512 * 1024 * 1024
+LONGEST_DOWNLOAD_SECONDS = 900.0
+MOST_REDIRECTS = 3
+PART = 64 * 1024
+FOREIGN = "address_foreign"
 
 
 class RemoteError(Exception):
@@ -82,7 +88,7 @@ def trust(host_ports: Iterable[str]) -> None:
 
 def is_trusted(url: str) -> bool:
     """Say whether this address was named by the operator."""
-    parts = _parts(url)
+    parts = origins.parts(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     return f"{parts.host}:{port}" in _trusted
 
@@ -103,8 +109,9 @@ def send(
     no whole reply came, AccessDenied when the address itself is not one we may call.
     """
     _refuse_unsafe(system, url)
-    try:
-        with _session(url).request(
+    with (
+        _faults_of(system),
+        _session(url).request(
             method,
             url,
             headers=dict(headers or {}),
@@ -113,11 +120,78 @@ def send(
             timeout=(CONNECT_SECONDS, timeout),
             allow_redirects=False,
             stream=True,
-        ) as response:
-            return Reply(response.status_code, response.headers, _read(system, response, timeout=timeout))
+        ) as response,
+    ):
+        return Reply(response.status_code, response.headers, _read(system, response, timeout=timeout))
+
+
+class Download:
+    """A reply whose body is read while it comes. Whoever opened it closes it, in the thread that opened it."""
+
+    def __init__(self, system: str, response: requests.Response) -> None:
+        self.system = system
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._left = LARGEST_DOWNLOAD
+        self._ends_at = time.monotonic() + LONGEST_DOWNLOAD_SECONDS
+
+    def read(self) -> bytes:
+        """Return the next bytes as they came over the line, nothing at the end. Raises RemoteUnavailable."""
+        if time.monotonic() > self._ends_at:
+            raise RemoteUnavailable(self.system, f"{self.system} did not finish its answer in time.")
+        with _faults_of(self.system):
+            part: bytes = self._response.raw.read1(PART, decode_content=False)
+        self._left -= len(part)
+        if self._left < 0:
+            raise UnexpectedReply(self.system, f"{self.system} sent a reply that is too large.")
+        return part
+
+    def close(self) -> None:
+        """Hang up; what was not read is not awaited."""
+        self._response.close()
+
+
+def download(
+    system: str,
+    url: str,
+    *,
+    is_theirs: Callable[[str], bool],
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 10.0,
+) -> Download:
+    """Begin to fetch a file, whatever the status; nothing is decompressed.
+
+    Redirects are followed as long as `is_theirs` takes each address. Raises RemoteRejected with the code FOREIGN for
+    one it does not take, which is never asked; else as `send`.
+    """
+    for _hop in range(MOST_REDIRECTS + 1):
+        if not is_theirs(url):
+            raise RemoteRejected(system, f"{system} named an address that is not its own.", code=FOREIGN)
+        _refuse_unsafe(system, url)
+        with _faults_of(system):
+            response = _session(url).get(
+                url,
+                headers={"Accept-Encoding": "identity", **(headers or {})},
+                timeout=(CONNECT_SECONDS, timeout),
+                allow_redirects=False,
+                stream=True,
+            )
+        if not response.is_redirect:
+            return Download(system, response)
+        response.close()
+        url = origins.joined(url, response.headers["Location"])
+    raise RemoteRejected(system, f"{system} sent us from one address to the next.", code="redirects")
+
+
+@contextmanager
+def _faults_of(system: str) -> Iterator[None]:
+    """Tell the faults of a line in our words."""
+    try:
+        yield
     except (requests.Timeout, ReadTimeoutError) as exc:
         raise RemoteUnavailable(system, f"{system} did not answer in time.") from exc
-    except (requests.RequestException, HTTPError) as exc:
+    except (requests.RequestException, HTTPError, ValueError) as exc:  # ValueError: a redirect nobody can read
         # Only the kind of the fault: its text may hold the address with its parameters.
         raise RemoteUnavailable(system, f"{system} could not be reached ({type(exc).__name__}).") from exc
 
@@ -127,7 +201,7 @@ def _read(system: str, response: requests.Response, *, timeout: float) -> str:
     ends_at = time.monotonic() + 2 * timeout
     body = bytearray()
     # Not iter_content: it waits until its part is full, however slowly the bytes come.
-    while part := response.raw.read1(64 * 1024, decode_content=True):
+    while part := response.raw.read1(PART, decode_content=True):
         body += part
         if len(body) > LARGEST_REPLY:
             raise UnexpectedReply(system, f"{system} sent a reply that is too large.")
@@ -137,29 +211,13 @@ def _read(system: str, response: requests.Response, *, timeout: float) -> str:
 
 
 def _refuse_unsafe(system: str, url: str) -> None:
-    parts = _parts(url)
+    parts = origins.parts(url)
     if is_trusted(url):
         return
     if parts.scheme != "https":
         raise AccessDenied(system, f"The address of {system} must begin with https://.", code="address_not_https")
-    if is_private_literal((parts.host or "").strip("[]")):
+    if origins.is_private_literal((parts.host or "").strip("[]")):
         raise AccessDenied(system, f"The address of {system} is not a public one.", code="address_not_public")
-
-
-def _parts(url: str) -> Url:
-    """Take an address apart as the library that sends to it does; one that cannot be read has no parts."""
-    try:
-        return parse_url(url)
-    except LocationParseError:
-        return Url()
-
-
-def is_private_literal(host: str) -> bool:
-    """Say whether a host is written as an address, and that is no public one."""
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return False
 
 
 def _session(url: str) -> requests.Session:

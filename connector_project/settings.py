@@ -31,6 +31,7 @@ TRUSTED_PROXIES = environment.networks("TRUSTED_PROXIES")
 # Where the vendors are. The overrides serve the simulator and tests; hosts named here may be plain http and private.
 UIS_DATA_API_URL = environment.base_url("UIS_DATA_API_URL", default="")
 UIS_CALL_API_URL = environment.base_url("UIS_CALL_API_URL", default="")
+UIS_MEDIA_URL = environment.base_url("UIS_MEDIA_URL", default="")
 TRUSTED_REMOTE_HOSTS = environment.host_ports("TRUSTED_REMOTE_HOSTS")
 CRM_DOMAINS = environment.words(
     "CRM_DOMAINS",
@@ -142,6 +143,9 @@ Q_CLUSTER: dict[str, Any] = {
     **_broker,
 }
 
+# How many recordings one web process passes on at once; each holds one of its threads.
+RECORDING_STREAMS = environment.number("RECORDING_STREAMS", default=4)
+
 LANGUAGE_CODE = "ru"
 LANGUAGES = [("ru", _("Russian")), ("en", _("English"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
@@ -225,6 +229,8 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["secrets"]}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
+        # Django's own handler writes addresses as they are while DEBUG is on, and hooks and links are among them.
+        "django": {"handlers": []},
         # django-q names each task it takes: too loud, and a failed task prints its trace through ours.
         "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
         "django.server": {"handlers": ["console"], "level": "INFO", "propagate": False},

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.i18n import set_language
 
 import crm.urls
+import telephony.urls
 from connector_project import health
 
 admin.site.site_header = admin.site.site_title = "UIS ⇄ retailCRM"
@@ -18,6 +19,7 @@ urlpatterns = [
     path("hooks/retailcrm/", include("crm.urls")),
     path("activate/", include(crm.urls.page_urlpatterns)),
     path("connect/retailcrm/", include(crm.urls.connect_urlpatterns)),
+    path("records/", include(telephony.urls.record_urlpatterns)),
     path("health/live/", health.live),
     path("health/ready/", health.ready),
     path("api/v1/", include("crm.api.urls")),

@@ -35,7 +35,7 @@ def event(kind: EventType, cards: Sequence[Popup], *, hangup: Hangup | None = No
     )
 
 
-def record(call: Call, *, site: str) -> CallRecord:
+def record(call: Call, *, site: str, record_url: str) -> CallRecord:
     """Return a call as the history is to show it."""
     employee = call.employee
     return CallRecord(
@@ -50,7 +50,7 @@ def record(call: Call, *, site: str) -> CallRecord:
         user_id=call.crm_user_id or (employee.crm_user_id if employee else None),
         external_phone=phones.e164(call.number),
         site=site,
-        record_url=call.record_url if call.tenant.rules.send_recording else "",
+        record_url=record_url,
     )
 
 

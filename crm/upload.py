@@ -1,14 +1,14 @@
 """Hand over finished calls to the CRM's history: together, and each once."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from connector_project import phones, remote
 from crm import clients, lines
 from crm.retailcrm.client import LARGEST_UPLOAD, RetailCrmClient
-from crm.retailcrm.types import Manager
-from telephony import calls, late
+from crm.retailcrm.types import CallRecord, Manager
+from telephony import calls, late, links
 from telephony.models import Call, Cause, Step
 from telephony.models.due import SUSPECT
 from tenants.models import Tenant
@@ -23,12 +23,12 @@ def upload(batch: Sequence[Call], *, now: datetime) -> None:
     if not batch:
         return
     connection = batch[0].tenant.crm
-    client, sites = clients.crm_client(connection), lines.sites(connection)
+    client, told = clients.crm_client(connection), _lines(batch, now=now)
     for number, part in enumerate(_apart(batch)):
         if number and connection.failures:
             _leave(part, now=now)
         else:
-            _upload(part, client, sites=sites, now=now)
+            _upload(part, client, told, now=now)
 
 
 def find_owners(batch: Sequence[Call], *, now: datetime) -> None:
@@ -62,16 +62,26 @@ def _leave(batch: Sequence[Call], *, now: datetime) -> None:
     calls.finish(batch, settle, step=Step.UPLOAD, now=now, began=time.monotonic())
 
 
-def _upload(batch: Sequence[Call], client: RetailCrmClient, *, sites: dict[str, str], now: datetime) -> None:
+def _lines(batch: Sequence[Call], *, now: datetime) -> dict[int, CallRecord]:
+    """Return each call as the history is to show it, by its key; from here on the links in it open."""
+    connection = batch[0].tenant.crm
+    sites, heard_at = lines.sites(connection), links.addresses(batch, now=now)
+    return {
+        call.pk: lines.record(call, site=sites.get(call.number, connection.site), record_url=heard_at.get(call.pk, ""))
+        for call in batch
+    }
+
+
+def _upload(batch: Sequence[Call], client: RetailCrmClient, told: Mapping[int, CallRecord], *, now: datetime) -> None:
     began = time.monotonic()
     tenant = batch[0].tenant
     try:
-        client.upload_calls([lines.record(call, site=sites.get(call.number, tenant.crm.site)) for call in batch])
+        client.upload_calls([told[call.pk] for call in batch])
     except remote.RemoteRejected as exc:
         if len(batch) > 1:  # One bad call refuses all: halves, until it is alone.
             middle = len(batch) // 2
-            _upload(batch[:middle], client, sites=sites, now=now)
-            return _upload(batch[middle:], client, sites=sites, now=now)
+            _upload(batch[:middle], client, told, now=now)
+            return _upload(batch[middle:], client, told, now=now)
         settle = _not_handed_over(tenant, exc, now=now)
     except remote.RemoteError as exc:
         settle = _not_handed_over(tenant, exc, now=now)

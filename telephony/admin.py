@@ -14,6 +14,7 @@ from connector_project.logs import hide
 from connector_project.readonly import ReadOnlyAdmin, labelled
 from telephony import calls, lamps
 from telephony.models import Attempt, Call, LedgerDay, Notification, Step
+from telephony.recording_desk import RecordingMixin
 from telephony.uis.types import Event
 from tenants import clock
 
@@ -37,7 +38,7 @@ class AttemptInline(admin.TabularInline[Attempt, Call]):
         return lamps.event_word(attempt.says) if attempt.step == Step.RECORD else attempt.says
 
 
-class CallAdmin(ReadOnlyAdmin):
+class CallAdmin(RecordingMixin, ReadOnlyAdmin):
     """The ledger of calls; crm.admin registers it, for some of its buttons need both sides."""
 
     list_display = (
@@ -55,7 +56,6 @@ class CallAdmin(ReadOnlyAdmin):
             "employee",
             "named_manager",
             "source",
-            "has_recording",
             "kept_back_by",
             "cause",
             "says",
@@ -94,10 +94,6 @@ class CallAdmin(ReadOnlyAdmin):
     @admin.display(description=_("manager named by the CRM"))
     def named_manager(self, call: Call) -> str:
         return str(call.crm_user_id)
-
-    @admin.display(description=_("recording"), boolean=True)
-    def has_recording(self, call: Call) -> bool:
-        return bool(call.record_url)
 
     @admin.action(description=_("Try again from where it stopped"), permissions=["change"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[Call]) -> None:

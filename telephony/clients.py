@@ -7,9 +7,11 @@ from django.conf import settings
 from django.utils import timezone
 
 from connector_project import remote
+from connector_project.origins import NOWHERE, origin
 from telephony import points
 from telephony.models import Call, Cause
 from telephony.models.words import OF_UIS
+from telephony.uis import media
 from telephony.uis.client import HOSTS, UisClient
 from telephony.uis.refusals import LIMIT, SYSTEM
 from telephony.uis.rpc import Channel, Result
@@ -58,9 +60,21 @@ def uis_client(connection: UisConnection, *, is_live: bool = False, on_wait: OnW
 
 
 def record_url(connection: UisConnection, session_id: int, record_id: str) -> str:
-    """Return the address of one recording. https://comagic.github.io/data_api/report/get_call_legs_report/"""
-    host = connection.media_host or HOSTS[connection.brand][2]
-    return f"https://{host}/system/media/talk/{session_id}/{record_id}/"
+    """Return the address of the recording of one talk."""
+    return media.talk_url(settings.UIS_MEDIA_URL or f"https://{_media_host(connection)}", session_id, record_id)
+
+
+def is_of_uis(connection: UisConnection, url: str) -> bool:
+    """Say whether an address is at one of UIS's hosts: links in notifications are typed by anybody who knows the hook.
+
+    Besides the brands' own these are the host named for this account, and the operator's stand-in.
+    """
+    named = {origin(settings.UIS_MEDIA_URL), origin(f"https://{_media_host(connection)}")}
+    return media.is_at_uis(url, own=named - {NOWHERE})
+
+
+def _media_host(connection: UisConnection) -> str:
+    return connection.media_host or HOSTS[connection.brand][2]
 
 
 def _channel(

@@ -77,11 +77,19 @@ def summarise(
 
 def record_ids(legs: Sequence[CallLeg], *, owner_id: int | None = None) -> tuple[str, ...]:
     """Return the recordings of a call in the order of its talks, each once; with `owner_id` those of his talks."""
+    return tuple(recorded_talks([leg for leg in legs if owner_id is None or leg.employee_id == owner_id]))
+
+
+def recorded_talks(legs: Sequence[CallLeg]) -> dict[str, CallLeg]:
+    """Return the recordings of a call in the order of its talks, each with the talk it is of."""
     in_turn = _in_turn([leg for leg in legs if leg.record_ids and not leg.is_coach])
     # Nobody documents which legs carry records: the outside party's may repeat those of the employees.
     named = [leg for leg in in_turn if leg.is_operator] + [leg for leg in in_turn if not leg.is_operator]
-    chosen = [leg for leg in named if owner_id is None or leg.employee_id == owner_id]
-    return tuple(dict.fromkeys(record for leg in chosen for record in leg.record_ids))
+    talks: dict[str, CallLeg] = {}
+    for leg in named:
+        for record in leg.record_ids:
+            talks.setdefault(record, leg)
+    return talks
 
 
 def _is_whole(

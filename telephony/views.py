@@ -1,15 +1,19 @@
-"""Where UIS knocks."""
+"""Where UIS knocks, and where recordings are heard."""
 
 from django.db.models import F
-from django.http import Http404
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
 from django.utils import timezone
+from django.views import View
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from connector_project.http import LARGEST_BODY, is_too_large
-from telephony import inbox
+from telephony import inbox, links, listening, playback
+from telephony.silence import Unheard
 from tenants.models import Tenant, UisConnection
 
 
@@ -38,6 +42,34 @@ class NotificationView(APIView):
         return Response()
 
     get = post
+
+
+class RecordView(View):
+    """Plays the recording that a link of ours stands for; the link is the only proof of who may hear it."""
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request: HttpRequest, token: str) -> HttpResponseBase:
+        now, link = timezone.now(), links.find(token)
+        if link is None:
+            raise Http404
+        try:
+            links.check(link, now=now)
+            answer = playback.play(request, link.call, listening.best, by=None, now=now)
+        except Unheard as exc:
+            answer = _silent(request, exc)
+        for name, value in playback.ANY_PAGE.items():
+            answer[name] = value
+        return answer
+
+
+def _silent(request: HttpRequest, exc: Unheard) -> HttpResponseBase:
+    """Say in a sentence why there is nothing to hear."""
+    answer = render(request, "recording/silent.html", {"says": exc.reason.label}, status=playback.status(exc.reason))
+    answer["Cache-Control"], answer["X-Robots-Tag"] = "no-store", "noindex"
+    if seconds := playback.retry_after(exc.reason):
+        answer["Retry-After"] = str(seconds)
+    return answer
 
 
 def _too_large(tenant: Tenant) -> Response:

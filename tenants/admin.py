@@ -26,6 +26,7 @@ from tenants.words import STATUS_FIELDS
 
 SAID = ("denied_code", "denied_says")
 FOLDED = ("collapse",)
+RECORDING_LINK = ("recording_link", "recording_days")
 
 
 class ConnectionInline(admin.StackedInline[Any, Tenant]):
@@ -104,7 +105,7 @@ class RulesInline(admin.StackedInline[Any, Tenant]):
             _("Only or except"),
             {"fields": ("number_filter", "numbers", "employee_filter", "employees", "contact_filter", "contacts")},
         ),
-        (_("Recordings"), {"fields": (("send_recording", "recording_wait_minutes"),)}),
+        (_("Recordings"), {"fields": (("send_recording", "recording_wait_minutes"), RECORDING_LINK)}),
         (_("Whose call it is"), {"fields": (("owner", "missed_owner"),)}),
         (_("Statuses"), {"fields": ("status_sync", STATUS_FIELDS)}),
     )

@@ -13,6 +13,8 @@ os.environ |= {
 for _name in (
     "UIS_DATA_API_URL",
     "UIS_CALL_API_URL",
+    "UIS_MEDIA_URL",
+    "RECORDING_STREAMS",
     "TRUSTED_REMOTE_HOSTS",
     "SENTRY_DSN",
     "RETAILCRM_MODULE_SECRET",

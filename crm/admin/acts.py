@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.queue import enqueue
 from crm import checkup, journey, leaving, module, progress
 from crm.models import Activation
-from telephony import calls, route
+from telephony import calls, links, route
 from tenants import clock
 from tenants.finding import Text
 from tenants.journal import By
@@ -153,6 +153,32 @@ def no_rotation(tenant: Tenant, now: datetime) -> Text:
     if tenant.uis.is_rotating(now=now):
         return _("The address was changed less than 24 hours ago; the one before is still in use.")
     return ""
+
+
+def withdraw_links(tenant: Tenant, now: datetime) -> str:
+    """Take back every link to a recording that was given until now."""
+    links.withdraw_all(tenant, now=now)
+    return gettext("All recording links given until now are withdrawn.")
+
+
+def no_withdrawing(tenant: Tenant, _now: datetime) -> Text:
+    """Refuse where no link opens anything."""
+    if tenant.left_at:
+        return LEFT
+    return "" if links.has_open(tenant) else _("The CRM has no recording link of ours that works.")
+
+
+def give_links(tenant: Tenant, _now: datetime) -> str:
+    """Let them open again."""
+    links.give_all_again(tenant)
+    return gettext("The recording links work again.")
+
+
+def no_giving(tenant: Tenant, _now: datetime) -> Text:
+    """Refuse where they were not taken back together."""
+    if tenant.left_at:
+        return LEFT
+    return "" if tenant.links_withdrawn_at else _("The recording links are not withdrawn.")
 
 
 def leave(tenant: Tenant, now: datetime, by: By) -> str:

@@ -140,6 +140,28 @@ _ALL = (
         ),
     ),
     Button(
+        name="withdraw",
+        label=_("Withdraw the recording links"),
+        verb=Verb.WITHDRAWN,
+        refusal=acts.no_withdrawing,
+        act=acts.withdraw_links,
+        confirm=_("Withdraw all links"),
+        warnings=(
+            _("No link of ours that the CRM has got until now opens a recording any more. The recordings stay at UIS."),
+            _("Calls uploaded from now on get links that work, unless the client's rule says otherwise."),
+            _("The links can be given again, all together here or one by one on the page of a call."),
+        ),
+    ),
+    Button(
+        name="give",
+        label=_("Give the recording links again"),
+        verb=Verb.GIVEN_AGAIN,
+        refusal=acts.no_giving,
+        act=acts.give_links,
+        confirm=_("Give them again"),
+        warnings=(_("The links that were withdrawn together work again; those withdrawn one by one do not."),),
+    ),
+    Button(
         name="leave",
         label=_("The client leaves"),
         verb=Verb.LEFT,

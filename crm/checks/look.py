@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from connector_project import remote
+from connector_project import origins, remote
 from crm import clients, lines, module, scopes
 from crm.address import fault
 from crm.checks import words
@@ -98,7 +98,7 @@ def rights_of(tenant: Tenant, rights: Rights) -> Iterator[Finding]:
 def public_address() -> Iterator[Finding]:
     """Say whether others can reach us."""
     host = urlsplit(settings.PUBLIC_URL).hostname or ""
-    is_fit = settings.PUBLIC_URL.startswith("https://") and "." in host and not remote.is_private_literal(host)
+    is_fit = settings.PUBLIC_URL.startswith("https://") and "." in host and not origins.is_private_literal(host)
     is_fit = is_fit or remote.is_trusted(settings.PUBLIC_URL)
     yield of(words.PUBLIC_ADDRESS, is_ok=is_fit, address=settings.PUBLIC_URL)
 

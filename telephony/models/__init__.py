@@ -1,10 +1,25 @@
-"""The inbox, the calls, one line for each try, what each day came to, and periods that people take over."""
+"""The inbox, the calls, one line for each try, what each day came to, periods taken over, links and who listened."""
 
 from telephony.models.attempt import Attempt
 from telephony.models.call import Call
 from telephony.models.ledger import LedgerDay
+from telephony.models.look import Look
 from telephony.models.notification import Notification
+from telephony.models.record_link import RecordLink
 from telephony.models.takeover import Takeover
 from telephony.models.words import Cause, Direction, Result, State, Step
 
-__all__ = ["Attempt", "Call", "Cause", "Direction", "LedgerDay", "Notification", "Result", "State", "Step", "Takeover"]
+__all__ = [
+    "Attempt",
+    "Call",
+    "Cause",
+    "Direction",
+    "LedgerDay",
+    "Look",
+    "Notification",
+    "RecordLink",
+    "Result",
+    "State",
+    "Step",
+    "Takeover",
+]

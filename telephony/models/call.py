@@ -51,6 +51,7 @@ class Call(models.Model):
     crm_user_id = models.BigIntegerField(_("CRM user"), null=True)  # a manager the CRM named, who may be no employee
     told_by_uis = EncryptedTextField(blank=True, editable=False)  # its row and legs, as telephony.told writes them
     record_url = EncryptedTextField(blank=True, editable=False)
+    recording_gone_at = models.DateTimeField(null=True, editable=False)  # when UIS was asked for it and had none
     is_collected = models.BooleanField(default=False)  # the legs have spoken; at most the recording is missing
 
     is_backlog = models.BooleanField(_("behind calls of today"), default=False)  # found late, or kept by an outage

@@ -37,6 +37,8 @@ class Change(models.Model):
         EXPORTED = "EXPORTED", _("calls exported")
         TOKEN_MADE = "TOKEN_MADE", _("API key made")
         TOKEN_ENDED = "TOKEN_ENDED", _("API key revoked")
+        WITHDRAWN = "WITHDRAWN", _("recording link withdrawn")
+        GIVEN_AGAIN = "GIVEN_AGAIN", _("recording link given again")
 
     # Rows outlive their client: who deleted him, and when, is asked afterwards.
     tenant = models.ForeignKey(Tenant, models.SET_NULL, null=True, related_name="journal", verbose_name=_("client"))

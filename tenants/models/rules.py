@@ -26,6 +26,10 @@ class TransferRules(models.Model):
         RESPONSIBLE = "RESPONSIBLE", _("the customer's manager in the CRM")
         NOBODY = "NOBODY", _("nobody")
 
+    class RecordingLink(models.TextChoices):
+        UIS = "UIS", _("UIS's own")
+        OURS = "OURS", _("ours, which can be withdrawn")
+
     class StatusSync(models.TextChoices):
         OFF = "OFF", _("off")
         CRM_TO_UIS = "CRM_TO_UIS", _("from the CRM to UIS")
@@ -51,6 +55,19 @@ class TransferRules(models.Model):
     send_recording = models.BooleanField(_("pass the recording's link"), default=True)
     recording_wait_minutes = models.PositiveSmallIntegerField(
         _("wait for the recording, minutes"), default=10, help_text=_("An uploaded call cannot be changed, so we wait.")
+    )
+    recording_link = models.CharField(
+        _("which link the CRM gets"),
+        max_length=4,
+        choices=RecordingLink.choices,
+        default=RecordingLink.UIS,
+        help_text=_("For calls uploaded from now on: an uploaded call cannot be changed."),
+    )
+    recording_days = models.PositiveSmallIntegerField(
+        _("our links work for, days after the call"),
+        null=True,
+        blank=True,
+        help_text=_("Empty: as long as we keep the call. Counts for links given before, too."),
     )
     owner = models.CharField(_("whose call it is"), max_length=20, choices=Owner.choices, default=Owner.LAST_TALKER)
     missed_owner = models.CharField(

@@ -58,6 +58,8 @@ class Tenant(models.Model):
         help_text=_("Calls older than this are not sent; the data of a client who left is deleted after it."),
     )
     left_at = models.DateTimeField(_("left"), null=True, blank=True, editable=False)
+    # Links of ours to recordings that were given until then open nothing.
+    links_withdrawn_at = models.DateTimeField(_("recording links withdrawn"), null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = TenantQuerySet.as_manager()

@@ -15,6 +15,14 @@ HOOK = "Zk3xQ9w_hook-secret"
 LINK = "https://app.uiscom.ru/system/media/talk/3960000001/0123456789abcdef0123456789abcdef/"
 
 
+@pytest.mark.parametrize("name", ["django", "django.request", "django.security", "django.server", "django-q"])
+def test_nothing_is_written_past_our_filter(name):
+    """Django brings handlers of its own, which write addresses as they are."""
+    # A test runner's handlers are none of ours; those that write are of one kind.
+    own = [one for one in logging.getLogger(name).handlers if type(one) is logging.StreamHandler]
+    assert [one for one in own if not any(isinstance(found, logs.HideSecrets) for found in one.filters)] == []
+
+
 @pytest.mark.parametrize(
     ("line", "hidden"),
     [

@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import requests
 import responses
 
-from tests.fakes import uis_call, uis_data
+from tests.fakes import uis_call, uis_data, uis_media
 from tests.fakes.uis_account import Account
 from tests.fakes.uis_data import Method, Reply
 from tests.fakes.uis_faults import KINDS, Answer, Outages, fail, write
@@ -63,6 +64,7 @@ class FakeUis:
         self._now = now
         self.accounts: dict[str, Account] = {}
         self.requests: list[RpcRequest] = []
+        self.media = uis_media.Media(self.accounts, self.now)
         self._outages = Outages()
         self._lock = threading.RLock()  # the simulator serves it from several threads
         # Beyond 32 bits from the start, as the vendor's ids are by now.
@@ -93,7 +95,7 @@ class FakeUis:
     def break_down(
         self, kind: str, *, method: str | None = None, times: int | None = None, token: str | None = None
     ) -> None:
-        """Fail from now on: every request or those of one method or one key, so many times or until repaired."""
+        """Fail from now on: every request or those of one method (or "media") or one key, until repaired or so often."""
         self._outages.add(kind, method=method, times=times, token=token)
 
     def repair(self) -> None:
@@ -106,6 +108,8 @@ class FakeUis:
             for api, url in urls.items():
                 for http_method in (responses.POST, responses.GET, responses.PUT):
                     mock.add_callback(http_method, url, self._callback(api, brand), content_type=None)
+        for media_method in (responses.GET, responses.HEAD):
+            mock.add_callback(media_method, uis_media.HOSTS, self._play, content_type=None)
 
     def serve(self, api: str, *, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Answer one HTTP request, whatever the brand; where the line breaks, a gateway's answer stands in."""
@@ -116,8 +120,25 @@ class FakeUis:
         except requests.exceptions.ConnectionError:
             return fail("502")
 
-    def _callback(self, api: str, brand: str) -> Callable[[requests.PreparedRequest], tuple[int, dict[str, str], str]]:
-        def answer(request: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
+    def serve_media(self, *, method: str, host: str, path: str, headers: Mapping[str, str]) -> Answer:
+        """Answer one request for a recording; where the line breaks, that is raised. No host: the simulator's."""
+        with self._lock:
+            kind = self._outages.meet(uis_media.MEDIA)
+            if kind in {None, "cut"}:
+                answer = self.media.serve(method=method, host=host, path=path, headers=headers)
+        return answer if kind is None else uis_media.fault(kind)
+
+    def _play(self, request: requests.PreparedRequest) -> tuple[int, dict[str, str], str | bytes]:
+        parts = urlsplit(str(request.url))
+        given = self.serve_media(
+            method=str(request.method), host=parts.hostname or "", path=parts.path, headers=request.headers
+        )
+        return given.status, given.headers, given.body
+
+    def _callback(
+        self, api: str, brand: str
+    ) -> Callable[[requests.PreparedRequest], tuple[int, dict[str, str], str | bytes]]:
+        def answer(request: requests.PreparedRequest) -> tuple[int, dict[str, str], str | bytes]:
             body = request.body or b""
             given = self._receive(
                 api,

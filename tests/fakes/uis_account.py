@@ -57,6 +57,7 @@ class Account:
     session_ids: Iterator[int] = field(default_factory=lambda: itertools.count(5139032004), repr=False)
     leg_ids: Iterator[int] = field(default_factory=lambda: itertools.count(11692454785), repr=False)
     app_id: int = 1103
+    media_url: str = ""  # where recordings are; empty: at the brand's hosts
 
     employees: dict[int, Row] = field(default_factory=dict, repr=False)
     statuses: dict[int, Row] = field(default_factory=lambda: {s[0]: _status(*s) for s in _STATUSES}, repr=False)

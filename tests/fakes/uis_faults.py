@@ -21,7 +21,7 @@ class Answer:
 
     status: int
     headers: dict[str, str]
-    body: str
+    body: str | bytes
 
 
 @dataclass

@@ -99,8 +99,9 @@ def _call_durations(session: Session, now: datetime) -> Row:
 
 def _call_records(session: Session, now: datetime) -> Row:
     records = session.records if session.are_records_shown(now) else []
-    media = f"https://media.{session.account.domain}/{session.communication_id}/"
-    return {"call_records": records, "full_record_file_link": media + records[0] if records else None}
+    base = session.account.media_url or f"https://media.{session.account.domain}"
+    link = f"{base}/{session.communication_id}/{records[0]}" if records else None
+    return {"call_records": records, "full_record_file_link": link}
 
 
 def _call_people(session: Session) -> Row:

@@ -109,7 +109,8 @@ class Session:
 
     def link(self, record: str) -> str:
         """Return where a record can be heard."""
-        return f"https://app.{self.account.domain}/system/media/talk/{self.session_id}/{record}/"
+        base = self.account.media_url or f"https://app.{self.account.domain}"
+        return f"{base}/system/media/talk/{self.session_id}/{record}/"
 
     def notification(
         self, event: str, *, employee_id: int | None = None, nested: bool = False, at: datetime | None = None

@@ -16,7 +16,7 @@ from tests import screen
 from tests.conftest import CONTACT, NUMBER
 
 ENGLISH = {"accept-language": "en"}
-ALL = ["check", "activate", "resume", "sync", "pause", "link", "revoke", "rotate", "leave"]
+ALL = ["check", "activate", "resume", "sync", "pause", "link", "revoke", "rotate", "withdraw", "give", "leave"]
 
 
 @pytest.fixture
@@ -309,7 +309,7 @@ def test_each_button_that_asks_says_what_it_does(client, operator, tenant):
         assert ("desk-act-danger" in html) == (name == "leave")
 
 
-@pytest.mark.parametrize("name", ["pause", "link", "revoke", "rotate", "leave"])
+@pytest.mark.parametrize("name", ["pause", "link", "revoke", "rotate", "withdraw", "give", "leave"])
 def test_what_cannot_be_undone_is_asked_about_first(client, operator, tenant, name):
     client.force_login(operator)
     html = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk])).content.decode()

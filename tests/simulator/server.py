@@ -13,6 +13,7 @@ from tests.simulator.state import ledger, state
 from tests.simulator.world import World, Wrong
 
 UIS_PATHS = {"/uis/data/v2.0": "data", "/uis/call/v4.0": "call"}
+MEDIA_PATH = "/uis/media"
 PAGE_HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
@@ -31,6 +32,8 @@ class Simulator(ThreadingHTTPServer):
         # Each client's CRM is a host of its own, all of them of this machine.
         super().__init__(("0.0.0.0" if len(world.vendors.worlds) > 1 else "127.0.0.1", port), Handler)
         self.world = world
+        for client in world.vendors.worlds:
+            client.pbx.media_url = f"{self.address}{MEDIA_PATH}"
 
     @property
     def address(self) -> str:
@@ -75,6 +78,9 @@ class Handler(BaseHTTPRequestHandler):
         world = self.server.world
         if api := UIS_PATHS.get(parts.path):
             said = world.ask_uis(api, method=self.command, headers=headers, body=body)
+        elif parts.path.startswith(f"{MEDIA_PATH}/"):
+            path = parts.path.removeprefix(MEDIA_PATH)
+            said = world.ask_media(method=self.command, path=path, headers=headers)
         elif parts.path.startswith("/api/"):
             host = self.headers.get("Host", "").partition(":")[0]
             about = {"host": host, "method": self.command, "path": parts.path, "query": parts.query}
@@ -143,12 +149,13 @@ class Handler(BaseHTTPRequestHandler):
     def _json(self, status: int, said: Any) -> None:
         self._answer(status, json.dumps(said, ensure_ascii=False), {"Content-Type": "application/json; charset=utf-8"})
 
-    def _answer(self, status: int, text: str, headers: dict[str, str]) -> None:
-        raw = text.encode()
+    def _answer(self, status: int, said: str | bytes, headers: dict[str, str]) -> None:
+        raw = said.encode() if isinstance(said, str) else said
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(raw)))
+        if "Content-Length" not in headers:
+            self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(raw)

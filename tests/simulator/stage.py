@@ -20,6 +20,11 @@ ADMIN = "admin"
 PATIENCE_SECONDS = 60.0
 LOOK_EVERY_SECONDS = 0.05
 MANAGE = "manage.py"
+# What an operator chooses on the client's page: a demonstration is to show the links that can be withdrawn.
+_OUR_LINKS = """
+from tenants.models import TransferRules
+TransferRules.objects.update(recording_link=TransferRules.RecordingLink.OURS)
+"""
 
 
 @dataclass
@@ -92,6 +97,11 @@ class Stage:
             raise Stopped(f"“{scene}” could not be played: {said.get('error') or refused}")
         return said
 
+    def is_heard(self, url: str) -> bool:
+        """Ask for a recording the way a player does, and say whether sound comes."""
+        answer = self._ask("GET", url, headers={"Range": "bytes=0-"})
+        return (answer.status_code, answer.headers["Content-Type"]) == (206, "audio/mpeg") and bool(answer.content)
+
     def wait_for(self, has_come: Callable[[], object], what: str, *, every: float = LOOK_EVERY_SECONDS) -> None:
         """Wait until something is so; raises Stopped when it does not come, or a process ends meanwhile."""
         ends_at = time.monotonic() + PATIENCE_SECONDS
@@ -118,6 +128,7 @@ class Stage:
             "CSRF_TRUSTED_ORIGINS": f"{self.address},http://localhost:{self.port}",
             "UIS_DATA_API_URL": f"{self.simulator}/uis/data/v2.0",
             "UIS_CALL_API_URL": f"{self.simulator}/uis/call/v4.0",
+            "UIS_MEDIA_URL": f"{self.simulator}/uis/media",
             "TRUSTED_REMOTE_HOSTS": f"{self.simulator},{self.address}".replace("http://", ""),
             "QUEUE_WORKERS": "2",
             "PYTHONUNBUFFERED": "1",
@@ -154,6 +165,7 @@ class Stage:
         said = self.manage("add_tenant", "Demo", "--slug", SLUG, *keys, "--virtual-number", NUMBER, "--activate")
         added = next(json.loads(line) for line in said.splitlines() if line.startswith("{"))
         self.page = added["activation_url"]
+        self.children.run("rules", MANAGE, "shell", "-c", _OUR_LINKS)
         self._ask("POST", f"{self.simulator}/control/connect", json={"hook": added["hooks"]["notifications"]})
 
     def _answers(self, url: str) -> bool:

@@ -37,9 +37,10 @@ def missed(stage: Stage) -> str:
 
 
 def answered(stage: Stage) -> str:
-    """A call that was taken, with a recording."""
+    """A call that was taken, with a recording that is heard by the link in the CRM's history."""
     call = _await_call(stage, stage.play("answered", employee=IVAN, talk=42)["session"])
-    return _told(call)
+    stage.wait_for(lambda: stage.is_heard(call["recordUrl"]), "the recording to be heard")
+    return f"{_told(call)} that is heard"
 
 
 def click(stage: Stage) -> str:

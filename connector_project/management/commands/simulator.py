@@ -40,6 +40,7 @@ class Command(JsonCommand):
             uis_token=UIS_TOKEN,
             UIS_DATA_API_URL=f"{simulator.address}/uis/data/v2.0",
             UIS_CALL_API_URL=f"{simulator.address}/uis/call/v4.0",
+            UIS_MEDIA_URL=f"{simulator.address}/uis/media",
             TRUSTED_REMOTE_HOSTS=simulator.address.removeprefix("http://"),
         )
         self.stdout.flush()

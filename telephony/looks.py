@@ -1,0 +1,34 @@
+"""Who listened to which recording: one look for all the requests of one play."""
+
+import ipaddress
+from datetime import datetime, timedelta
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.db import transaction
+
+from telephony.models import Call, Look
+
+# A player asks for a part at a time, and a person pauses.
+ONE_LOOK = timedelta(minutes=10)
+
+
+@transaction.atomic
+def note(call: Call, *, by: User | AnonymousUser | None, address: str, now: datetime) -> None:
+    """Write that somebody listens: the person at the desk, or whoever has the link, by his masked address."""
+    user = by if isinstance(by, User) else None
+    who = {"user": user, "username": user.get_username() if user else "", "address": masked(address)}
+    Call.objects.select_for_update(of=("self",)).only("pk").get(pk=call.pk)  # A player's first requests come together.
+    if not Look.objects.filter(call=call, last_at__gt=now - ONE_LOOK, **who).update(last_at=now):
+        Look.objects.create(tenant_id=call.tenant_id, call=call, at=now, last_at=now, **who)
+
+
+def masked(address: str) -> str:
+    """Return an internet address without what tells one machine from its neighbours; "" for what is none."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return ""
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    if isinstance(mapped or found, ipaddress.IPv4Address):
+        return f"{str(mapped or found).rpartition('.')[0]}.x"
+    return str(ipaddress.ip_network((found, 48), strict=False))

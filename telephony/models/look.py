@@ -1,0 +1,33 @@
+"""Who listened to a recording."""
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from telephony.models.call import Call
+from tenants.models import Tenant
+
+
+class Look(models.Model):
+    """One person listened to one recording; the requests of one play are one look."""
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="looks", verbose_name=_("client"))
+    call = models.ForeignKey(Call, models.CASCADE, related_name="looks", verbose_name=_("call"))
+    at = models.DateTimeField(_("at"))
+    last_at = models.DateTimeField(_("last request"))
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, verbose_name=_("by"))
+    username = models.CharField(_("by"), max_length=150, blank=True)  # stays when the account goes; "" is the link
+    address = models.CharField(_("from"), max_length=50, blank=True)  # masked
+
+    class Meta:
+        verbose_name = _("listening")
+        verbose_name_plural = _("who listened")
+        ordering = ("-at", "-pk")
+        permissions = [("listen", "Can listen to recordings")]
+        indexes = [
+            models.Index(fields=["tenant", "-at"], name="look_of_tenant"),
+            models.Index(fields=["call", "-at"], name="look_of_call"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.call} {self.username or self.address}".strip()

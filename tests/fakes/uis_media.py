@@ -1,0 +1,131 @@
+"""The recordings of the fake UIS: small mp3 files at the addresses of section 6 of the reference."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tests.fakes.uis_account import DOMAINS, Account
+from tests.fakes.uis_faults import Answer, fail
+from tests.fakes.uis_session import Session
+
+MEDIA = "media"  # what outages call a request for a recording
+HOSTS = re.compile(rf"https://(app|media)\.({'|'.join(map(re.escape, DOMAINS.values()))})/.*")
+# MPEG-2 layer III, 8 kbit/s, 16 kHz, mono: frames of 36 bytes and 36 ms that say nothing, so they are silence.
+_FRAME = bytes([0xFF, 0xF3, 0x18, 0xC0]) + bytes(9)
+_FRAME_BYTES = 36
+_FRAMES_A_SECOND = 28
+LONGEST_SECONDS = 30
+_TALK = re.compile(r"/system/media/talk/(\d+)/([0-9a-f]{32})/?")
+_WHOLE = re.compile(r"/(\d+)/([0-9a-f]{32})/?")
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_PAGE = {"Content-Type": "text/html; charset=UTF-8"}
+
+
+@dataclass(frozen=True)
+class MediaRequest:
+    """One request for a recording that arrived."""
+
+    method: str
+    host: str
+    path: str
+    range: str
+    status: int
+
+
+@dataclass
+class Media:
+    """Where the recordings of all customers are. What a test may want to switch is a plain attribute."""
+
+    accounts: Mapping[str, Account] = field(repr=False)
+    clock: Callable[[], datetime] = field(repr=False)
+    requests: list[MediaRequest] = field(default_factory=list, repr=False)
+    forgotten: set[str] = field(default_factory=set)  # records that were deleted
+    takes_ranges: bool = True  # nobody documents whether it does
+    tells_length: bool = True
+    content_type: str = "audio/mpeg"
+    demands_login: bool = False
+    leads_to: str = ""  # every address is elsewhere now
+
+    def serve(self, *, method: str, host: str, path: str, headers: Mapping[str, str]) -> Answer:
+        """Answer one request; an empty host is the simulator's."""
+        answer = self._answer(method, host, path, headers)
+        self.requests.append(MediaRequest(method, host, path, headers.get("Range", ""), answer.status))
+        return answer
+
+    def _answer(self, method: str, host: str, path: str, headers: Mapping[str, str]) -> Answer:
+        if method != "GET":  # Public clients only fetch; what else is answered is not documented.
+            return Answer(405, dict(_PAGE), "<html><body>Method Not Allowed</body></html>")
+        if self.leads_to:
+            return Answer(302, {"Location": self.leads_to, **_PAGE}, "")
+        if self.demands_login:
+            return Answer(200, dict(_PAGE), "<html><body>Вход в личный кабинет</body></html>")
+        body = self._find(host, path)
+        if body is None:
+            return Answer(404, dict(_PAGE), "<html><body>Not Found</body></html>")
+        return self._cut(body, headers.get("Range", ""))
+
+    def _find(self, host: str, path: str) -> bytes | None:
+        side, _, domain = host.partition(".")
+        talk, all_talks = (found if side in named else None for found, named in _by_form(path))
+        form = talk or all_talks
+        if form is None:
+            return None
+        session, record = self._session(int(form[1]), domain), form[2]
+        if session is None or record not in session.records or record in self.forgotten:
+            return None
+        if not session.are_records_shown(self.clock()):
+            return None
+        return audio(record, talked(session, record)) if talk else whole(session)
+
+    def _session(self, number: int, domain: str) -> Session | None:
+        for account in self.accounts.values():
+            session = account.sessions.get(number)
+            if session is not None and domain in {"", account.domain}:
+                return session
+        return None
+
+    def _cut(self, body: bytes, asked: str) -> Answer:
+        headers = {"Content-Type": self.content_type}
+        found = _RANGE.fullmatch(asked)
+        if not found or not self.takes_ranges:
+            length = {"Content-Length": str(len(body))} if self.tells_length else {}
+            return Answer(200, headers | length, body)
+        first, last = found.groups()
+        start = int(first) if first else max(0, len(body) - int(last))
+        end = min(int(last), len(body) - 1) if first and last else len(body) - 1
+        if start > end:
+            return Answer(416, headers | {"Content-Range": f"bytes */{len(body)}"}, b"")
+        part = body[start : end + 1]
+        told = {"Content-Range": f"bytes {start}-{end}/{len(body)}", "Content-Length": str(len(part))}
+        return Answer(206, headers | told, part)
+
+
+def audio(word: str, seconds: int) -> bytes:
+    """Return a playable mp3 without a sound; in the unused rest of each frame it differs from any other."""
+    rest = hashlib.sha256(word.encode()).digest()[: _FRAME_BYTES - len(_FRAME)]
+    frame = _FRAME + bytes(byte & 0x7F for byte in rest)
+    return frame * (_FRAMES_A_SECOND * max(1, min(seconds, LONGEST_SECONDS)))
+
+
+def whole(session: Session) -> bytes:
+    """Return the one recording of all talks of a session."""
+    return b"".join(audio(f"whole {record}", talked(session, record)) for record in session.records)
+
+
+def talked(session: Session, record: str) -> int:
+    """Return how many seconds a recording lasts."""
+    return next(leg.duration for leg in session.talk_legs if record in leg.records)
+
+
+def fault(kind: str) -> Answer:
+    """Return or raise what an outage looks like to a player; UIS's own interface does not speak here."""
+    return fail("500" if kind == "internal_error" else kind)
+
+
+def _by_form(path: str) -> tuple[tuple[re.Match[str] | None, set[str]], tuple[re.Match[str] | None, set[str]]]:
+    """Return how an address reads as each of the two forms, and at which hosts that form is served."""
+    return (_TALK.fullmatch(path), {"", "app"}), (_WHOLE.fullmatch(path), {"", "media"})
