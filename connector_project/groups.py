@@ -13,6 +13,5 @@ def apply(**_signal: Any) -> None:
     operator, _ = Group.objects.get_or_create(name="Operator")
     operator.permissions.add(*ours)
     support, _ = Group.objects.get_or_create(name="Support")
-    support.permissions.add(
-        *ours.filter(codename__startswith="view_"), *ours.filter(codename__in=["change_call", "listen", "take_incident"])
-    )
+    seen, done = ours.filter(codename__startswith="view_"), ("change_call", "listen", "take_incident")
+    support.permissions.add(*seen, *ours.filter(codename__in=done))

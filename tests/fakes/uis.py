@@ -95,7 +95,7 @@ class FakeUis:
     def break_down(
         self, kind: str, *, method: str | None = None, times: int | None = None, token: str | None = None
     ) -> None:
-        """Fail from now on: every request or those of one method (or "media") or one key, until repaired or so often."""
+        """Fail from now on: every request, or those of one method, "media" or key; until repaired, or so often."""
         self._outages.add(kind, method=method, times=times, token=token)
 
     def repair(self) -> None:
