@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 # Older calls that nobody told us of stand behind those of today.
 LIVE_FOR = timedelta(hours=3)
+# Rules that ask nothing of the people.
+SURE = {KeptBack.INTERNAL_OFF, KeptBack.TOO_OLD}
+
 NEXT = {
     Call.State.SETTLING: route.SETTLE,
     Call.State.COLLECTING: route.COLLECT,
@@ -168,8 +171,12 @@ def new(tenant: Tenant, said: Heard, *, origin: Call.Origin, now: datetime) -> C
 
 
 def is_surely_kept_back(call: Call, *, now: datetime) -> bool:
-    """Whether a rule keeps the call back, whatever UIS may still tell of it."""
-    return (call.is_internal or call.is_too_old(now=now)) and judge(call, call.tenant.rules.choices(), now=now)
+    """Whether a rule keeps the call back, whatever UIS may still tell of it: who took part in it is not known yet."""
+    if not (call.is_internal or call.is_too_old(now=now)):
+        return False
+    judge(call, call.tenant.rules.choices(), now=now)
+    call.kept_back_by = call.kept_back_by if call.kept_back_by in SURE else ""
+    return bool(call.kept_back_by)
 
 
 def owner_of(call: Call) -> Employee | None:

@@ -153,6 +153,9 @@ def switch_on(shop: Shop) -> None:
     added = onboarding.add(new, now=timezone.now())
     activation.activate(added, now=timezone.now())
     shop.tenant = Tenant.objects.select_related("uis", "crm").get(pk=added.pk)
+    if not shop.tenant.crm.time_zone:  # An account of version 4 does not tell it: the operator types it in.
+        shop.tenant.crm.time_zone = shop.crm.timezone
+        shop.tenant.crm.save(update_fields=["time_zone"])
     _write(shop)
 
 

@@ -252,6 +252,16 @@ def test_call_from_an_own_number_is_no_customers(tenant, pbx, crm, clock, pass_b
     assert (Call.objects.get().kept_back_by, crm.calls) == ("INTERNAL_OFF", [])
 
 
+def test_internal_call_is_not_judged_by_its_people_before_they_are_known(tenant, pbx, crm, clock, pass_by, notify):
+    TransferRules.objects.update(upload_internal=True, employee_filter="ONLY")
+    tenant.rules.employees.add(Employee.objects.get(uis_id=IVAN))
+    began = timezone.now() - timedelta(seconds=60)
+    call = pbx.call(contact="102", number=NUMBER, started_at=began, talks=[(IVAN, 30)], is_internal=True)
+    notify(dict(call.notification("call_end"), is_internal=True))
+    pass_by(10)
+    assert [sent["code"] for sent in crm.calls] == ["101"]
+
+
 def test_number_of_who_left_is_a_customers_again(tenant, pbx, crm, clock, pass_by, notify):
     Employee.objects.filter(uis_id=PETR).update(is_dismissed=True)
     call = pbx.call(contact="79990000012", number=NUMBER, started_at=timezone.now() - timedelta(seconds=30))
