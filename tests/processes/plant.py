@@ -104,11 +104,17 @@ class Plant(Stage):
         self.pass_time(minutes=LEASE_MINUTES)
 
     def kill_workers_inside(self, name: str) -> list[int]:
-        """Kill the worker processes of a cluster, and leave its guard alive."""
+        """Kill the worker processes of a cluster, leave its guard alive, and wait until others are in their place."""
         guard = _children_of(self.child(name).process.pid)[0]
         killed = _children_of(guard)
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
+
+        def are_replaced() -> bool:
+            standing = _children_of(guard)
+            return len(standing) >= len(killed) and not {*standing} & {*killed}
+
+        self.wait_for(are_replaced, "a new pool")
         return killed
 
     def order(self, name: str, **asked: object) -> dict[str, Any]:

@@ -179,14 +179,12 @@ def test_reconcile_killed_in_the_middle_finds_all_the_next_time(plant):
 def test_idle_workers_killed_are_replaced_and_go_on(plant, cluster):
     """django-q2 leaves the queue's lock with the dead; ours begins anew."""
     assert plant.kill_workers_inside(cluster)
-    began = time.monotonic()
     if cluster == "worker":
         session = plant.play("missed")["session"]
         plant.until(lambda state: uploaded(state, session), "the call in the CRM")
     else:
         plant.play("click")
         plant.wait_for(lambda: plant.ask("rows")["commands"][-1][0] in {"DONE", "FAILED"}, "the click's end")
-    assert time.monotonic() - began < 40
     check(plant, f"kill -9: idle processes of “{cluster}”")
 
 
