@@ -28,7 +28,7 @@ def plant() -> Iterator[Plant]:
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
-    built = Empty.on("sqlite", port=free_pair())
+    built = Empty(free_pair())
     try:
         built.set_up()
         yield built
