@@ -65,8 +65,10 @@ def _leave(batch: Sequence[Call], *, now: datetime) -> None:
 def _upload(batch: Sequence[Call], client: RetailCrmClient, *, sites: dict[str, str], now: datetime) -> None:
     began = time.monotonic()
     tenant = batch[0].tenant
+    known: tuple[str, ...] = ()
+    records = {call.pk: lines.record(call, site=sites.get(call.number, tenant.crm.site)) for call in batch}
     try:
-        client.upload_calls([lines.record(call, site=sites.get(call.number, tenant.crm.site)) for call in batch])
+        known = client.upload_calls(list(records.values())).duplicates
     except remote.RemoteRejected as exc:
         if len(batch) > 1:  # One bad call refuses all: halves, until it is alone.
             middle = len(batch) // 2
@@ -77,7 +79,8 @@ def _upload(batch: Sequence[Call], client: RetailCrmClient, *, sites: dict[str, 
         settle = _not_handed_over(tenant, exc, now=now)
     else:
         settle = _uploaded(now=now)
-    calls.finish(batch, settle, step=Step.UPLOAD, now=now, began=began)
+    about = {pk: lines.note(record, known) for pk, record in records.items()}
+    calls.finish(batch, settle, step=Step.UPLOAD, now=now, began=began, about=about)
 
 
 def _uploaded(*, now: datetime) -> Callable[[Call], None]:

@@ -3,6 +3,7 @@
 from tenants.models.checkup import CheckUp
 from tenants.models.connections import OLD_HOOK_TERM, Connection, CrmConnection, Denial, UisConnection
 from tenants.models.journal import Change
+from tenants.models.look import Look
 from tenants.models.people import CrmUser, Employee, UisStatus, VirtualNumber
 from tenants.models.rules import TransferRules
 from tenants.models.tenant import ACTIVATION_TERM, Tenant, new_hook
@@ -17,6 +18,7 @@ __all__ = [
     "CrmUser",
     "Denial",
     "Employee",
+    "Look",
     "Tenant",
     "TransferRules",
     "UisConnection",

@@ -25,6 +25,9 @@ class Change(models.Model):
         HOOK_ROTATED = "HOOK_ROTATED", _("address of notifications rotated")
         BOUND = "BOUND", _("bound")
         SENT_ON = "SENT_ON", _("calls sent on")
+        TRIED_AGAIN = "TRIED_AGAIN", _("calls tried again")
+        SKIPPED = "SKIPPED", _("calls skipped for good")
+        READ_AGAIN = "READ_AGAIN", _("notifications read again")
         CONNECTED = "CONNECTED", _("connected from the marketplace")
         LEFT = "LEFT", _("left")
 

@@ -66,6 +66,7 @@ class Tenant(models.Model):
         verbose_name = _("client")
         verbose_name_plural = _("clients")
         ordering = ("name",)
+        permissions = [("see_whole_numbers", "Can see whole phone numbers of customers")]
 
     def __str__(self) -> str:
         return self.name

@@ -1,0 +1,18 @@
+"""Who may see a customer's number whole."""
+
+from collections.abc import Callable
+from typing import Any
+
+from connector_project import phones
+
+WHOLE_NUMBERS = "tenants.see_whole_numbers"
+
+
+def may_see_whole(user: Any) -> bool:
+    """Say whether this person is shown whole numbers; support staff see the middle masked."""
+    return bool(user.has_perm(WHOLE_NUMBERS))
+
+
+def shown_to(user: Any) -> Callable[[str], str]:
+    """Return how a number, in our digits, is written for this person."""
+    return phones.e164 if may_see_whole(user) else phones.masked
