@@ -7,6 +7,7 @@ RECONCILE = "telephony.tasks.reconcile_calls"
 CLOSE = "telephony.tasks.close_days"
 POLL = "telephony.tasks.poll_statuses"
 PROBE = "telephony.tasks.probe"
+ERRAND = "telephony.tasks.run_errand"
 
 POPUP = "crm.tasks.show_popup"
 HANGUP = "crm.tasks.close_popups"

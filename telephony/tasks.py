@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from connector_project import remote
 from connector_project.queue import enqueue
-from telephony import actions, calls, clients, collect, employees, inbox, reconcile, route, statuses
+from telephony import actions, calls, clients, collect, employees, errands, inbox, reconcile, route, statuses
 from telephony.models import Call, Notification
 from telephony.models.due import LEASE
 from tenants.models import Tenant, TransferRules, UisConnection
@@ -64,6 +64,12 @@ def sweep() -> None:
     now = timezone.now()
     inbox.decide_left(now=now)
     calls.resume_due(now=now)
+    errands.resume_due(now=now)
+
+
+def run_errand(errand_id: int) -> None:
+    """Do a part of what a person ordered for many rows."""
+    errands.step(errand_id, now=timezone.now())
 
 
 def sync_employees(tenant_id: int) -> None:

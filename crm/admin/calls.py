@@ -9,18 +9,19 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project import phones
 from crm.admin import call_page
-from crm.admin.skip_form import SkipForm
 from crm.why import eyes
 from telephony import mending
 from telephony.admin.calls import CallAdmin
-from telephony.models import Call
+from telephony.admin.order_form import ReasonForm
+from telephony.admin.orders import OrdersMixin
+from telephony.models import Call, Errand
 from tenants import looks
 from tenants.models import Change, Look
 
@@ -72,7 +73,7 @@ class CallPageMixin(admin.ModelAdmin[Call]):
     def skip_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
         """Ask for the reason, and skip one call for good."""
         call, now = self._to_change(request, pk), timezone.now()
-        form = SkipForm(request.POST if request.method == "POST" else None)
+        form = ReasonForm(request.POST if request.method == "POST" else None)
         if not mending.may_skip(call, now=now):
             messages.warning(request, gettext("The call cannot be skipped: it has arrived, or is being sent just now."))
         elif not form.is_valid():
@@ -104,6 +105,12 @@ class CallPageMixin(admin.ModelAdmin[Call]):
         says = ngettext("%(count)d call is on its way again.", "%(count)d calls are on their way again.", count)
         self.message_user(request, says % {"count": count}, messages.SUCCESS)
 
+    @admin.action(description=_("Skip for good…"), permissions=["change"])
+    def skip_selected(self, request: HttpRequest, queryset: QuerySet[Call]) -> HttpResponse:
+        """Ask for the reason first."""
+        pks = ",".join(str(pk) for pk in queryset.order_by().values_list("pk", flat=True))
+        return redirect(f"{reverse('admin:telephony_call_order', args=[Errand.Kind.SKIP])}?pks={pks}")
+
     @transaction.atomic
     def _skip(self, request: HttpRequest, call: Call, reason: str) -> bool:
         now, by = timezone.now(), request.user
@@ -129,7 +136,8 @@ class CallPageMixin(admin.ModelAdmin[Call]):
 
 
 @admin.register(Call)
-class DeskCallAdmin(CallPageMixin, CallAdmin):
+class DeskCallAdmin(CallPageMixin, OrdersMixin, CallAdmin):
     """Calls."""
 
-    actions = ("try_again",)
+    actions = ("try_again", "skip_selected")
+    order_kinds = (Errand.Kind.TRY_AGAIN, Errand.Kind.SKIP)

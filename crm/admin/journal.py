@@ -1,4 +1,4 @@
-"""The journal on the desk: who changed what, for all clients or for one."""
+"""The journals on the desk: who changed what, for all clients or for one; who looked at what is hidden from most."""
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.readonly import ReadOnlyAdmin
 from tenants import clock, journal
-from tenants.models import Change
+from tenants.models import Change, Look
 
 
 @admin.register(Change)
@@ -48,6 +48,22 @@ class ChangeAdmin(ReadOnlyAdmin):
     @admin.display(description=_("after"))
     def after(self, change: Change) -> str:
         return journal.told(change).new
+
+
+@admin.register(Look)
+class LookAdmin(ReadOnlyAdmin):
+    """One line for each look at a whole number, or into a recording."""
+
+    newest_by = "at"
+    list_display = (clock.short(Look, "at", names_clock=True), "user", "kind", "session_id", "tenant_name")
+    list_filter = ("kind", ("user", admin.RelatedOnlyFieldListFilter))
+    search_fields = ("=session_id",)
+    list_select_related = ("user", "tenant")
+    show_facets = admin.ShowFacets.NEVER
+    fields = readonly_fields = (clock.whole(Look, "at"), "user", "kind", "session_id", "tenant_name")
+
+    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
+        return False
 
 
 def who(change: Change) -> str:

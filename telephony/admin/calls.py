@@ -53,7 +53,8 @@ class CallAdmin(ReadOnlyAdmin):
         return super().get_queryset(request).defer("told_by_uis", "record_url")
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        return super().changelist_view(request, {"form": LogForm(request.GET), **(extra_context or {})})
+        ours = {"form": LogForm(request.GET), "may_act": self.has_change_permission(request)}
+        return super().changelist_view(request, ours | (extra_context or {}))
 
     @admin.display(description=_("who"))
     def who(self, call: Call) -> str:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.logs import hide
 from connector_project.readonly import ReadOnlyAdmin
 from telephony import lamps
+from telephony.admin.unreadable import UnreadableMixin
 from telephony.models import Notification
 from telephony.uis.types import Event
 from tenants import clock
@@ -29,10 +30,11 @@ class WhichEvent(admin.SimpleListFilter):
 
 
 @admin.register(Notification)
-class NotificationAdmin(ReadOnlyAdmin):
+class NotificationAdmin(UnreadableMixin, ReadOnlyAdmin):
     """The inbox."""
 
     newest_by = "received_at"
+    change_list_template = "admin/telephony/notification/change_list.html"
     list_display = (
         clock.short(Notification, "received_at", names_clock=True),
         *("tenant", "shown_event", "session_id", "outcome", "reason", "repeats"),

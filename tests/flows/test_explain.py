@@ -386,6 +386,8 @@ def test_support_is_shown_the_number_on_demand_and_written_down(client, support,
     answer = client.post(f"{where(missed.session_id).removesuffix('change/')}number/", follow=True, headers=ENGLISH)
     assert f"shown only now: +{CONTACT}. Your look is written down." in screen.words(answer)
     assert Look.objects.get().user == support
+    said = screen.words(client.get("/admin/tenants/look/", headers=ENGLISH))
+    assert f"support whole number {missed.session_id} Ромашка" in said
     assert CONTACT not in page_of(client, missed.session_id).content.decode()
 
 
