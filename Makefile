@@ -47,3 +47,4 @@ screenshots: install ## the pictures of README and docs, as the browser tests sa
 
 bench: install ## the benchmarks: figures as ratios to a limit measured in the same run
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.call_log

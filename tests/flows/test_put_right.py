@@ -331,7 +331,7 @@ def test_unreadable_notifications_stand_together_by_fault_with_the_fix(client, s
     run_queue()
     said = screen.words(client.get(UNREADABLE, headers=ENGLISH))
     for text in (
-        "Ромашка · Waiting for the answer NOT_JSON The body cannot be read: clear it and copy the whole template again.",
+        "Ромашка · Waiting for the answer NOT_JSON The body cannot be read: clear it and copy the whole template",
         "Ромашка · Call finished NO_SESSION The body does not say which call it is about",
         "Ромашка · Call recording completed EMPTY The body came empty",
     ):
