@@ -43,6 +43,16 @@ def turned_now(file: Path) -> Callable[[], datetime]:
 
 def follow(file: Path) -> None:
     """Let this process, and those it forks, go by the file."""
-    seconds, real_time = reader(file), time.time
     timezone.now = turned_now(file)
-    time.time = lambda: real_time() + seconds()
+    time.time = _Turned(time.time, reader(file)).tell
+
+
+class _Turned:
+    """A clock and how wrong it is. Its `tell` is a method already: a class that keeps it makes no other one of it."""
+
+    def __init__(self, clock: Callable[[], float], seconds: Callable[[], float]) -> None:
+        self.clock, self.seconds = clock, seconds
+
+    def tell(self) -> float:
+        """Return the turned time."""
+        return self.clock() + self.seconds()
