@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 import pytest
 import responses
 import time_machine
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.test import Client
 from django.utils import timezone
 
@@ -157,6 +159,18 @@ def _no_waiting_for_turns(monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
     """Requests need no pause in tests, but for the tests of the pause itself."""
     if "real_turns" not in request.fixturenames:
         monkeypatch.setattr("connector_project.budget.SLACK", 0.0)
+
+
+@pytest.fixture(autouse=True)
+def _connection_outlives_requests() -> Iterator[None]:
+    """The end of a request closes its connection, and with it a test's transaction: Django's own client prevents that
+    for whole answers only, not for streams that are shut and not for the WSGI application itself.
+    """
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
 
 
 @pytest.fixture(autouse=True)
