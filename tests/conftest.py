@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 import responses
 import time_machine
-from django.core.signals import request_finished, request_started
-from django.db import close_old_connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 from django.utils import timezone
 
@@ -162,15 +161,11 @@ def _no_waiting_for_turns(monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
 
 
 @pytest.fixture(autouse=True)
-def _connection_outlives_requests() -> Iterator[None]:
+def _connection_outlives_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of a request closes its connection, and with it a test's transaction: Django's own client prevents that
     for whole answers only, not for streams that are shut and not for the WSGI application itself.
     """
-    for signal in (request_started, request_finished):
-        signal.disconnect(close_old_connections)
-    yield
-    for signal in (request_started, request_finished):
-        signal.connect(close_old_connections)
+    monkeypatch.setattr(BaseDatabaseWrapper, "close_if_unusable_or_obsolete", lambda _self: None)
 
 
 @pytest.fixture(autouse=True)
