@@ -21,12 +21,6 @@ Row = Sequence[Cell]
 _FORMULA = re.compile(r"(^|[;\t\r\n])(?=\s*[=+\-@＝＋－＠]|[\t\r\n])")
 _NUMBER = re.compile(r"\+\d+")  # is worth its own digits as a formula, and other programs need the plus
 LONGEST_EXACT = 10**15  # a spreadsheet keeps fifteen digits of a number
-_XLSX = {
-    "constant_memory": True,
-    "strings_to_formulas": False,
-    "strings_to_numbers": False,
-    "strings_to_urls": False,
-}
 
 
 def defused(text: str) -> str:
@@ -53,7 +47,7 @@ def json_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
 
 def write_xlsx(columns: Sequence[str], rows: Iterable[Row], file: BinaryIO) -> None:
     """Write a workbook of one sheet; rows go to the disk as they come."""
-    with xlsxwriter.Workbook(file, _XLSX) as book:
+    with xlsxwriter.Workbook(file, {"constant_memory": True}) as book:
         sheet = book.add_worksheet()
         sheet.freeze_panes(1, 0)
         _write(sheet, 0, columns)

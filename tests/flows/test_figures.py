@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 from django.urls import reverse
 
@@ -329,6 +329,11 @@ def test_support_looks_and_nobody_else(client, tenant):
     nobody = User.objects.create_user("nobody", is_staff=True)
     client.force_login(nobody)
     assert [client.get(page).status_code for page in pages] == [403, 403]
+    nobody.user_permissions.add(Permission.objects.get(codename="view_tenant"))
+    assert [client.get(page).status_code for page in pages] == [
+        403,
+        403,
+    ]  # Whoever may see no calls sees no sums of them.
     nobody.groups.add(Group.objects.get(name="Support"))
     assert [client.get(page).status_code for page in pages] == [200, 200]
     assert client.get(reverse("admin:tenants_tenant_figures", args=[tenant.pk + 1])).status_code == 404
