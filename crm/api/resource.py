@@ -1,5 +1,6 @@
 """What all resources share: a key's own rows only, filters, moments by the client's clock."""
 
+from datetime import UTC
 from typing import Any
 
 from django.db.models import QuerySet
@@ -15,11 +16,11 @@ from tenants.models import ApiToken
 
 
 class MomentOfClient(serializers.DateTimeField):
-    """A moment by the clock of the row's client, with its offset."""
+    """A moment by the clock of the row's client, with its offset; of no client in particular by UTC."""
 
     def get_attribute(self, instance: Any) -> Any:
         moment = super().get_attribute(instance)
-        return moment and moment.astimezone(instance.tenant.zone)
+        return moment and moment.astimezone(instance.tenant.zone if instance.tenant else UTC)
 
     def to_representation(self, value: Any) -> str:
         said: str = value.isoformat()

@@ -6,10 +6,16 @@ from rest_framework.routers import SimpleRouter
 
 from crm.api.calls import Calls
 from crm.api.employees import Employees
+from crm.api.incidents import Incidents
 from crm.api.ledger import Ledger
 from crm.api.resource import Resource
 
-RESOURCES: dict[str, type[Resource]] = {"calls": Calls, "employees": Employees, "ledger": Ledger}
+RESOURCES: dict[str, type[Resource]] = {
+    "calls": Calls,
+    "employees": Employees,
+    "ledger": Ledger,
+    "incidents": Incidents,
+}
 
 router = SimpleRouter()
 for name, resource in RESOURCES.items():

@@ -11,12 +11,14 @@ import time_machine
 from django.contrib.auth.models import Group, User
 from django.core.cache import cache
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from hypothesis import HealthCheck, settings
 
 from connector_project.wsgi import application
 from crm import leaving
+from crm.alarms import words
 from crm.api.access import KeyThrottle
+from crm.models import Incident
 from telephony.models import Call, LedgerDay
 from tenants import tokens
 from tenants.models import ApiToken, Change, Employee, Tenant
@@ -24,7 +26,7 @@ from tests import screen
 from tests.conftest import CONTACT, IVAN, NUMBER
 
 NOON = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
-LISTS = ("calls", "employees", "ledger")
+LISTS = ("calls", "employees", "ledger", "incidents")
 ENGLISH = {"accept-language": "en"}
 
 
@@ -83,7 +85,13 @@ def client_of(name, slug, zone):
         state="UPLOADED",
         uploaded_at=NOON,
     )
+    incident_of(tenant)
     return tenant
+
+
+def incident_of(tenant, **facts):
+    usual = {"kind": "KEY", "cause": "uis", "about": {"code": "access_token_expired"}}
+    return Incident.objects.create(tenant=tenant, opened_at=NOON, last_seen_at=NOON, **usual | facts)
 
 
 def call_of(tenant, session, *, minutes=0, **facts):
@@ -146,6 +154,32 @@ def test_employees_and_days_are_told(read, shop):
     [day] = read("ledger", shop)["results"]
     assert (day["day"], day["uis_calls"], day["delivered_share"]) == ("2026-03-10", 3, pytest.approx(2 / 3))
     assert day["counted_at"] == "2026-03-10T12:00:00+03:00"
+
+
+def test_incidents_are_told_in_words_and_the_whole_only_to_the_staff(read, shop):
+    incident_of(None, kind="WORKER", cause="fast", state="TAKEN", note="Петя смотрит")
+    [row] = read("incidents", shop)["results"]
+    with translation.override("en"):
+        says = words.says(Incident.objects.get(tenant=shop))
+    incident = Incident.objects.get(tenant=shop)
+    assert row == {
+        "id": incident.pk,
+        "tenant": "romashka",
+        "kind": "KEY",
+        "cause": "uis",
+        "says": says,
+        "who": "CLIENT",
+        "state": "OPEN",
+        "opened_at": "2026-03-10T12:00:00+03:00",
+        "last_seen_at": "2026-03-10T12:00:00+03:00",
+        "times": 1,
+        "resolved_at": None,
+    }
+    whole = read("incidents", state="TAKEN")["results"]
+    assert [(one["tenant"], one["kind"], one["opened_at"]) for one in whole] == [
+        (None, "WORKER", "2026-03-10T09:00:00+00:00")
+    ]
+    assert "note" not in whole[0]
 
 
 def test_call_that_came_through_the_door_is_read(read, notify, pbx, crm, tenant, stranger):
@@ -214,6 +248,10 @@ def test_calls_are_filtered(read, shop, query, expected):
         ("ledger", {"day_from": "2026-03-10", "day_till": "2026-03-10"}, 1),
         ("ledger", {"day_from": "2026-03-11"}, 0),
         ("ledger", {"day_till": "2026-03-09"}, 0),
+        ("incidents", {"kind": "KEY", "state": "OPEN"}, 1),
+        ("incidents", {"state": "RESOLVED"}, 0),
+        ("incidents", {"opened_from": "2026-03-10T12:00:00+03:00", "opened_till": "2026-03-11T00:00:00Z"}, 1),
+        ("incidents", {"opened_till": "2026-03-10T12:00:00+03:00"}, 0),
     ],
 )
 def test_people_and_days_are_filtered(read, shop, name, query, count):
@@ -351,6 +389,7 @@ def test_page_costs_a_fixed_number_of_queries(read, shop, django_assert_num_quer
         person = Employee.objects.create(tenant=shop, uis_id=number, full_name=str(number))
         call_of(shop, 10 + number, employee=person)
         LedgerDay.objects.create(tenant=shop, day=date(2026, 1, 1) + timedelta(days=number), counted_at=NOON)
+        incident_of(shop, cause=f"uis {number}")
     read("calls", shop), read("calls")
     for name in LISTS:
         with django_assert_num_queries(2):  # the key, the page
