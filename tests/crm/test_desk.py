@@ -414,6 +414,7 @@ def test_operator_may_do_everything_of_ours_and_support_only_look(operator, supp
     held = support.get_all_permissions()
     assert {name for name in held if not name.split(".")[1].startswith("view_")} == {
         "telephony.change_call",
+        "telephony.listen",
         "crm.take_incident",
     }
     assert {name.split(".")[0] for name in held} <= set(ours)
@@ -534,7 +535,8 @@ def test_change_of_many_costs_the_same_for_three_clients_and_for_sixty(operator,
 def test_rules_on_offer_are_the_scalar_ones():
     assert set(one_rule.RULES) == {
         *("popup_incoming", "popup_outgoing", "upload_answered", "upload_missed", "upload_outgoing"),
-        *("upload_internal", "send_recording", "recording_wait_minutes", "owner", "missed_owner", "status_sync"),
+        *("upload_internal", "send_recording", "recording_wait_minutes", "recording_link", "recording_days"),
+        *("owner", "missed_owner", "status_sync"),
         *("status_free", "status_busy", "status_dinner", "status_break"),
     }
 

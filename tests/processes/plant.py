@@ -17,7 +17,7 @@ from tests.processes.disk import Disk
 from tests.processes.servers import Postgres, Redis
 from tests.simulator import clock
 from tests.simulator.children import Child, Stopped
-from tests.simulator.stage import Stage
+from tests.simulator.stage import PATIENCE_SECONDS, Stage
 from tests.simulator.world import CRM_KEY, NUMBER, UIS_TOKEN, World, crowd
 
 PROCESSES = ("web", "worker", "worker-fast")
@@ -173,9 +173,11 @@ class Plant(Stage):
             self.order("connect", client=world.client, hook=hook)
         self.added = max(self.added, count)
 
-    def until(self, has_come: Callable[[dict[str, Any]], object], what: str) -> None:
+    def until(
+        self, has_come: Callable[[dict[str, Any]], object], what: str, *, patience: float = PATIENCE_SECONDS
+    ) -> None:
         """Wait until the vendors have seen something."""
-        self.wait_for(lambda: has_come(self.state()), what)
+        self.wait_for(lambda: has_come(self.state()), what, patience=patience)
 
     def is_live(self) -> bool:
         """Say whether the web process answers."""

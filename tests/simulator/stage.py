@@ -102,13 +102,20 @@ class Stage:
         answer = self._ask("GET", url, headers={"Range": "bytes=0-"})
         return (answer.status_code, answer.headers["Content-Type"]) == (206, "audio/mpeg") and bool(answer.content)
 
-    def wait_for(self, has_come: Callable[[], object], what: str, *, every: float = LOOK_EVERY_SECONDS) -> None:
+    def wait_for(
+        self,
+        has_come: Callable[[], object],
+        what: str,
+        *,
+        every: float = LOOK_EVERY_SECONDS,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
         """Wait until something is so; raises Stopped when it does not come, or a process ends meanwhile."""
-        ends_at = time.monotonic() + PATIENCE_SECONDS
+        ends_at = time.monotonic() + patience
         while not has_come():
             self.children.check()
             if time.monotonic() > ends_at:
-                says = f"Waited {PATIENCE_SECONDS:.0f} seconds in vain for {what}."
+                says = f"Waited {patience:.0f} seconds in vain for {what}."
                 raise Stopped(f"{says}{self.children.tails()}")
             time.sleep(every)
 
