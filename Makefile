@@ -51,3 +51,4 @@ chaos: install ## an hour of twenty clients with faults drawn from a seed, judge
 
 bench: install ## the benchmarks: figures as ratios to a limit measured in the same run
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.call_log

@@ -3,10 +3,13 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.text import capfirst
+
+from connector_project.keyset import Newest
 
 Text = str | Promise
 
@@ -34,9 +37,16 @@ class Titled(admin.ModelAdmin[Any]):
 class ReadOnlyAdmin(Titled):
     """Shows; neither adds nor deletes. Counts nothing: such tables grow to millions of rows."""
 
+    newest_by = ""  # the moment a long list is read by, the newest first, page after page
     show_full_result_count = False
     list_per_page = 50
     empty_value_display = ""  # nothing is better than a dash that asks what it means
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return Newest if self.newest_by else super().get_changelist(request, **kwargs)
+
+    def get_sortable_by(self, request: HttpRequest) -> Any:
+        return () if self.newest_by else super().get_sortable_by(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

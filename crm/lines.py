@@ -1,6 +1,7 @@
 """How a call's lines are written for the CRM: its id, its numbers, the store, the people concerned."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from connector_project import phones
 from crm.models import Popup
@@ -52,6 +53,12 @@ def record(call: Call, *, site: str, record_url: str) -> CallRecord:
         site=site,
         record_url=record_url,
     )
+
+
+def note(record: CallRecord, known: Collection[str]) -> dict[str, Any]:
+    """Return what an upload says besides what stands in the call's own row, and whether the CRM knew it already."""
+    said = {"code": record.code, "user": record.user_id, "site": record.site, "link": bool(record.record_url)}
+    return {name: value for name, value in said.items() if value} | {"known": record.external_id in known}
 
 
 def sites(connection: CrmConnection) -> dict[str, str]:

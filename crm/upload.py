@@ -75,8 +75,9 @@ def _lines(batch: Sequence[Call], *, now: datetime) -> dict[int, CallRecord]:
 def _upload(batch: Sequence[Call], client: RetailCrmClient, told: Mapping[int, CallRecord], *, now: datetime) -> None:
     began = time.monotonic()
     tenant = batch[0].tenant
+    known: tuple[str, ...] = ()
     try:
-        client.upload_calls([told[call.pk] for call in batch])
+        known = client.upload_calls([told[call.pk] for call in batch]).duplicates
     except remote.RemoteRejected as exc:
         if len(batch) > 1:  # One bad call refuses all: halves, until it is alone.
             middle = len(batch) // 2
@@ -87,7 +88,8 @@ def _upload(batch: Sequence[Call], client: RetailCrmClient, told: Mapping[int, C
         settle = _not_handed_over(tenant, exc, now=now)
     else:
         settle = _uploaded(now=now)
-    calls.finish(batch, settle, step=Step.UPLOAD, now=now, began=began)
+    about = {call.pk: lines.note(told[call.pk], known) for call in batch}
+    calls.finish(batch, settle, step=Step.UPLOAD, now=now, began=began, about=about)
 
 
 def _uploaded(*, now: datetime) -> Callable[[Call], None]:

@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 
@@ -102,14 +103,22 @@ def nudge(call: Call, *, now: datetime) -> None:
 
 
 @transaction.atomic
-def finish(batch: Sequence[Call], settle: Callable[[Call], None], *, step: Step, now: datetime, began: float) -> None:
+def finish(
+    batch: Sequence[Call],
+    settle: Callable[[Call], None],
+    *,
+    step: Step,
+    now: datetime,
+    began: float,
+    about: Mapping[int, dict[str, Any]] | None = None,
+) -> None:
     """Write how a try ended, on the rows as they are now, and send on what moved. `began` is by time.monotonic()."""
     ours = Call.objects.still_ours(batch)
     was = [seen(call) for call in ours]
     for call in ours:
         _settle_or_stop(call, settle, now=now)
     save_all(ours, was)
-    note_all(ours, step, now=now, milliseconds=round((time.monotonic() - began) * 1000))
+    note_all(ours, step, now=now, milliseconds=round((time.monotonic() - began) * 1000), about=about)
     # One nudge a state is enough: its task works off all that is due.
     came_from = {call.state for call in batch}
     for moved in {call.state: call for call in ours if call.state not in came_from}.values():
@@ -122,17 +131,6 @@ def _settle_or_stop(call: Call, settle: Callable[[Call], None], *, now: datetime
     except Exception as exc:
         logger.exception("tenant=%s call=%s could not be settled", call.tenant.slug, call.session_id)
         call.stop(Cause.OUR_FAULT, type(exc).__name__, now=now)
-
-
-@transaction.atomic
-def try_again(call: Call, *, now: datetime) -> None:
-    """Put a stopped or waiting call back on its way, from where it stood. The CRM knows a repeat by its externalId."""
-    fresh = Call.objects.select_for_update().get(pk=call.pk)
-    if fresh.state in NEXT and (fresh.claim_token is None or fresh.stopped_at is not None):
-        fresh.attempts, fresh.stopped_at, fresh.next_attempt_at, fresh.recorded_at = 0, None, now, now
-        fresh.save()
-        fresh.note(Step.PERSON, now=now)
-        nudge(fresh, now=now)
 
 
 def resume_due(tenant: Tenant | None = None, *, states: Sequence[State] = tuple(NEXT), now: datetime) -> int:
@@ -166,7 +164,7 @@ def new(tenant: Tenant, said: Heard, *, origin: Call.Origin, now: datetime) -> C
         started_at=started_at,
         ended_at=max(ended_at, started_at),
         recorded_at=now,
-        is_backlog=origin == Call.Origin.REPORT and started_at < now - LIVE_FOR,
+        is_backlog=started_at < now - LIVE_FOR,
     )
 
 

@@ -122,9 +122,10 @@ def _refused(tenant: Tenant, exc: remote.RemoteError, *, now: datetime) -> Calla
         match exc:
             case remote.RemoteUnavailable() if call.is_backlog and exc.code == LIMIT:
                 # It waits for points, however many days: what is old already does not fail for being late.
-                call.wait_until(now + timedelta(seconds=exc.wait or 60), Cause.UIS_UNAVAILABLE, str(exc))
+                call.wait_until(now + timedelta(seconds=exc.wait or 60), Cause.UIS_POINTS, str(exc))
             case remote.RemoteUnavailable():
-                call.wait_for(tenant.uis, exc, Cause.UIS_UNAVAILABLE, now=now)
+                cause = Cause.UIS_POINTS if exc.code == LIMIT else Cause.UIS_UNAVAILABLE
+                call.wait_for(tenant.uis, exc, cause, now=now)
             case remote.AccessDenied():
                 call.wait_until(now, Cause.UIS_DENIED, str(exc))
             case remote.UnexpectedReply():

@@ -47,6 +47,32 @@ def decide_left(*, now: datetime) -> int:
     return len(batch)
 
 
+def read_again(stored: Notification, *, event: str = "", now: datetime) -> bool:
+    """Decide anew what could not be read before; say whether it can be read now. Old rings never pop up: they are old.
+
+    Where nothing in it told the event, `event` may, as its address would have.
+
+    Whoever reads the same one at the same moment waits, and finds it read.
+    """
+    try:
+        return _read_again(stored, event=event, now=now)
+    except IntegrityError:
+        return _read_again(stored, event=event, now=now)  # Another notification of the call was decided at this moment.
+
+
+@transaction.atomic
+def _read_again(stored: Notification, *, event: str, now: datetime) -> bool:
+    rows = Notification.objects.select_for_update(of=("self",)).select_related("tenant__uis", "tenant__rules")
+    fresh = rows.get(pk=stored.pk)
+    if fresh.outcome != Outcome.UNREADABLE:
+        return False
+    if event and fresh.reason in {Reason.NO_EVENT, Reason.UNKNOWN_EVENT}:
+        fresh.path_event = event
+        fresh.save(update_fields=["path_event"])
+    decide(fresh, now=now)
+    return fresh.outcome != Outcome.UNREADABLE
+
+
 def _decide_or_leave(stored: Notification, *, now: datetime) -> None:
     try:
         try:

@@ -1,4 +1,4 @@
-"""Who listened to which recording: one look for all the requests of one play."""
+"""Who looked at a whole number, or heard a recording: one look for all the requests of one play, or of one page."""
 
 import ipaddress
 from datetime import datetime, timedelta
@@ -13,10 +13,10 @@ ONE_LOOK = timedelta(minutes=10)
 
 
 @transaction.atomic
-def note(call: Call, *, by: User | AnonymousUser | None, address: str, now: datetime) -> None:
-    """Write that somebody listens: the person at the desk, or whoever has the link, by his masked address."""
+def note(call: Call, kind: Look.Kind, *, by: User | AnonymousUser | None, address: str, now: datetime) -> None:
+    """Write that somebody looks: the person at the desk, or whoever has the link, by his masked address."""
     user = by if isinstance(by, User) else None
-    who = {"user": user, "username": user.get_username() if user else "", "address": masked(address)}
+    who = {"kind": kind, "user": user, "username": user.get_username() if user else "", "address": masked(address)}
     Call.objects.select_for_update(of=("self",)).only("pk").get(pk=call.pk)  # A player's first requests come together.
     if not Look.objects.filter(call=call, last_at__gt=now - ONE_LOOK, **who).update(last_at=now):
         Look.objects.create(tenant_id=call.tenant_id, call=call, at=now, last_at=now, **who)

@@ -11,7 +11,7 @@ from connector_project import ranges
 from connector_project.http import drop_slow_reader, hang_up
 from telephony import listening, looks
 from telephony.listening import Choose
-from telephony.models import Call
+from telephony.models import Call, Look
 from telephony.silence import Silence
 from telephony.uis.media import Sound
 
@@ -53,7 +53,7 @@ def play(
         if is_head or sound.is_empty:
             sound.close()
             return HttpResponse(status=416 if sound.is_empty else 200, headers=_headers(sound))
-        looks.note(call, by=by, address=request.META.get("REMOTE_ADDR", ""), now=now)
+        looks.note(call, Look.Kind.RECORDING, by=by, address=request.META.get("REMOTE_ADDR", ""), now=now)
     except BaseException:
         sound.close()
         raise

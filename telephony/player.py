@@ -67,7 +67,7 @@ def recording_panel(call: Call, *, now: datetime) -> RecordingPanel:
         says=_says(call, reason, story, staff, now=now) if reason else "",
         link=link,
         link_says=str(_link_says(call, link, now=now)),
-        looks=[_listener(look, call, now=now) for look in call.looks.all()[:LOOKS_SHOWN]],
+        looks=[_listener(look, call, now=now) for look in call.looks.filter(kind=Look.Kind.RECORDING)[:LOOKS_SHOWN]],
     )
 
 

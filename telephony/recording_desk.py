@@ -49,14 +49,11 @@ class RecordingMixin(admin.ModelAdmin[Call]):
             *super().get_urls(),
         ]
 
-    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
-        if (obj := kwargs.get("obj")) is not None:
-            call = self._whole(request, obj.pk)
-            panel = recording_panel(call, now=timezone.now())
-            acts = [act for act in ACTS.values() if act.suits(call, panel)]
-            context["recording"], context["may_listen"] = panel, request.user.has_perm(LISTEN)
-            context["recording_acts"] = [act for act in acts if request.user.has_perm(act.permission)]
-        return super().render_change_form(request, context, *args, **kwargs)
+    def recording_context(self, request: HttpRequest, call: Call, *, now: datetime) -> dict[str, Any]:
+        """Return what the panel of the page of a call shows to this person."""
+        panel = recording_panel(call, now=now)
+        acts = [act for act in ACTS.values() if act.suits(call, panel) and request.user.has_perm(act.permission)]
+        return {"recording": panel, "may_listen": request.user.has_perm(LISTEN), "recording_acts": acts}
 
     def play_view(self, request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
         """Play one part; 0 is the recording of the whole call. Whoever listens is written down."""

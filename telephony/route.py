@@ -8,6 +8,7 @@ CLOSE = "telephony.tasks.close_days"
 TAKE_OVER = "telephony.tasks.take_over"
 POLL = "telephony.tasks.poll_statuses"
 PROBE = "telephony.tasks.probe"
+ERRAND = "telephony.tasks.run_errand"
 
 POPUP = "crm.tasks.show_popup"
 HANGUP = "crm.tasks.close_popups"

@@ -9,7 +9,20 @@ from django.utils import timezone
 
 from connector_project import remote
 from connector_project.queue import enqueue
-from telephony import actions, calls, clients, collect, employees, inbox, nights, reconcile, route, statuses, takeover
+from telephony import (
+    actions,
+    calls,
+    clients,
+    collect,
+    employees,
+    errands,
+    inbox,
+    nights,
+    reconcile,
+    route,
+    statuses,
+    takeover,
+)
 from telephony.models import Call, Notification, Takeover
 from telephony.models.due import LEASE
 from tenants.models import Tenant, TransferRules, UisConnection
@@ -66,6 +79,12 @@ def sweep() -> None:
     inbox.decide_left(now=now)
     calls.resume_due(now=now)
     takeover.resume_due(now=now)
+    errands.resume_due(now=now)
+
+
+def run_errand(errand_id: int) -> None:
+    """Do a part of what a person ordered for many rows."""
+    errands.step(errand_id, now=timezone.now())
 
 
 def sync_employees(tenant_id: int) -> None:

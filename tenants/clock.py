@@ -33,6 +33,13 @@ def said_at(tenant: Tenant | None, moment: datetime | None, *, now: datetime) ->
     return f"{shown}, {date_format(here, 'TIME_FORMAT')}"
 
 
+def exactly(tenant: Tenant, moment: datetime, *, now: datetime) -> str:
+    """Return a moment with its seconds; with its day where that is not today."""
+    here, today = moment.astimezone(tenant.zone), now.astimezone(tenant.zone).date()
+    shown = f"{here:%H:%M:%S}"
+    return shown if here.date() == today else f"{date_format(here, 'j E')}, {shown}"
+
+
 def in_full(tenant: Tenant | None, moment: datetime | None) -> str:
     """Return a moment with its day and the zone it is told in."""
     if moment is None:

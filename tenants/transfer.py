@@ -19,6 +19,7 @@ class KeptBack(models.TextChoices):
     CONTACT = "CONTACT", _("calls of this contact number are not passed")
     TOO_OLD = "TOO_OLD", _("the call is older than the client's term")
     HIDDEN_NUMBER = "HIDDEN_NUMBER", _("the caller hid his number, and the CRM takes no call without one")
+    BY_HAND = "BY_HAND", _("a person at the desk skipped it for good")
     POPUP_OFF = "POPUP_OFF", _("pop-ups are off for this direction")
 
 

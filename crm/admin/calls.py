@@ -1,12 +1,150 @@
-"""The list of calls with what needs both sides; telephony.admin knows the rest of it."""
+"""The log of calls and the page of one: what needs both sides. telephony.admin knows the rest of the log."""
 
-from django.contrib import admin
+from datetime import datetime
+from typing import Any
 
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from connector_project import phones
+from crm.admin import call_page
 from crm.admin.export import ExportMixin
-from telephony.admin import CallAdmin
-from telephony.models import Call
+from crm.why import eyes
+from telephony import looks, mending
+from telephony.admin.calls import CallAdmin
+from telephony.admin.order_form import ReasonForm
+from telephony.admin.orders import OrdersMixin
+from telephony.models import Call, Errand, Look
+from telephony.recording_desk import RecordingMixin
+from tenants.models import Change
+
+PAGE = "admin/telephony/call/page.html"
+SKIP = "admin/telephony/call/skip.html"
+
+
+class CallPageMixin(RecordingMixin):
+    """The page of one call: why did this happen?"""
+
+    def get_urls(self) -> list[URLPattern]:
+        views = {"again": self.again_view, "skip": self.skip_view, "number": self.number_view}
+        ours = [
+            path(f"<int:pk>/{name}/", self.admin_site.admin_view(view), name=f"telephony_call_{name}")
+            for name, view in views.items()
+        ]
+        return [*ours, *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Show it; whoever sees the whole number is written down."""
+        call, now = self._call(object_id), timezone.now()
+        if not self.has_view_permission(request, call):
+            raise PermissionDenied
+        seen_by = eyes.of(request.user)
+        if seen_by.is_whole:
+            _note_look(request, call, now=now)
+        page = call_page.of(call, eyes=seen_by, may_act=self.has_change_permission(request, call), now=now)
+        heard = self.recording_context(request, call, now=now)
+        title = gettext("Call %(session)s") % {"session": call.session_id}
+        return self._shown(request, PAGE, title=title, page=page, original=call, **heard)
+
+    def again_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        """Set one call going again."""
+        call = self._to_change(request, pk)
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        now = timezone.now()
+        with transaction.atomic():
+            if done := mending.try_again(call, by=request.user, now=now):
+                part = str(call.session_id)
+                mending.write_down({call.tenant_id: 1}, Change.Verb.TRIED_AGAIN, by=request.user, part=part, now=now)
+        if done:
+            messages.success(request, gettext("The call is on its way again; reload this page in a few seconds."))
+        else:
+            messages.warning(request, gettext("There is nothing to try again: the call is on its way, or has arrived."))
+        return redirect("admin:telephony_call_change", pk)
+
+    def skip_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        """Ask for the reason, and skip one call for good."""
+        call, now = self._to_change(request, pk), timezone.now()
+        form = ReasonForm(request.POST if request.method == "POST" else None)
+        if not mending.may_skip(call, now=now):
+            messages.warning(request, gettext("The call cannot be skipped: it has arrived, or is being sent just now."))
+        elif not form.is_valid():
+            return self._shown(request, SKIP, title=gettext("Skip the call for good"), form=form, original=call)
+        elif self._skip(request, call, form.cleaned_data["reason"]):
+            messages.success(request, gettext("The call is skipped for good."))
+        return redirect("admin:telephony_call_change", pk)
+
+    def number_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        """Show the whole number, this once, and write down who saw it."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        call = self._call(str(pk))
+        if not self.has_view_permission(request, call):
+            raise PermissionDenied
+        _note_look(request, call, now=timezone.now())
+        says = gettext("The customer's number, shown only now: %(number)s. Your look is written down.")
+        messages.info(request, says % {"number": phones.e164(call.contact) or "–"})
+        return redirect("admin:telephony_call_change", pk)
+
+    @admin.action(description=_("Try again from where it stopped"), permissions=["change"])
+    def try_again(self, request: HttpRequest, queryset: QuerySet[Call]) -> None:
+        now, by = timezone.now(), request.user
+        with transaction.atomic():
+            done = mending.each(queryset, lambda call: mending.try_again(call, by=by, now=now))
+            mending.write_down(done, Change.Verb.TRIED_AGAIN, by=by, now=now)
+        count = done.total()
+        says = ngettext("%(count)d call is on its way again.", "%(count)d calls are on their way again.", count)
+        self.message_user(request, says % {"count": count}, messages.SUCCESS)
+
+    @admin.action(description=_("Skip for good…"), permissions=["change"])
+    def skip_selected(self, request: HttpRequest, queryset: QuerySet[Call]) -> HttpResponse:
+        """Ask for the reason first."""
+        pks = ",".join(str(pk) for pk in queryset.order_by().values_list("pk", flat=True))
+        return redirect(f"{reverse('admin:telephony_call_order', args=[Errand.Kind.SKIP])}?pks={pks}")
+
+    @transaction.atomic
+    def _skip(self, request: HttpRequest, call: Call, reason: str) -> bool:
+        now, by = timezone.now(), request.user
+        done = mending.skip(call, reason, by=by, now=now)
+        if done:
+            part = str(call.session_id)
+            mending.write_down({call.tenant_id: 1}, Change.Verb.SKIPPED, by=by, part=part, reason=reason, now=now)
+        return done
+
+    def _call(self, pk: str) -> Call:
+        rows = Call.objects.whole()
+        return get_object_or_404(rows, pk=int(pk) if pk.isdecimal() else 0)
+
+    def _to_change(self, request: HttpRequest, pk: int) -> Call:
+        call = self._call(str(pk))
+        if not self.has_change_permission(request, call):
+            raise PermissionDenied
+        return call
+
+    def _shown(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
+        shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
+        return TemplateResponse(request, template, shared | context)
 
 
 @admin.register(Call)
-class DeskCallAdmin(ExportMixin, CallAdmin):
+class DeskCallAdmin(CallPageMixin, OrdersMixin, ExportMixin, CallAdmin):
     """Calls."""
+
+    actions = ("try_again", "skip_selected")
+    order_kinds = (Errand.Kind.TRY_AGAIN, Errand.Kind.SKIP)
+
+
+def _note_look(request: HttpRequest, call: Call, *, now: datetime) -> None:
+    """Write down who sees the whole number."""
+    looks.note(call, Look.Kind.NUMBER, by=request.user, address=request.META.get("REMOTE_ADDR", ""), now=now)

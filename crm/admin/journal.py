@@ -1,4 +1,4 @@
-"""The journal on the desk: who changed what, for all clients or for one."""
+"""The journals on the desk: who changed what, for all clients or for one; who looked at what is hidden from most."""
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -6,6 +6,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.readonly import ReadOnlyAdmin
+from telephony.models import Look
 from tenants import clock, journal
 from tenants.models import Change
 
@@ -48,6 +49,28 @@ class ChangeAdmin(ReadOnlyAdmin):
     @admin.display(description=_("after"))
     def after(self, change: Change) -> str:
         return journal.told(change).new
+
+
+@admin.register(Look)
+class LookAdmin(ReadOnlyAdmin):
+    """One line for each look at a whole number, or into a recording."""
+
+    newest_by = "at"
+    told = ("who", "kind", "call", "tenant")
+    list_display = (clock.short(Look, "at", names_clock=True), *told)
+    list_filter = ("kind", ("user", admin.RelatedOnlyFieldListFilter))
+    search_fields = ("=call__session_id", "=username")
+    list_select_related = ("user", "tenant", "call")
+    show_facets = admin.ShowFacets.NEVER
+    fields = readonly_fields = (clock.whole(Look, "at"), clock.whole(Look, "last_at"), *told)
+
+    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
+        return False
+
+    @admin.display(description=_("by"), ordering="username")
+    def who(self, look: Look) -> str:
+        """Return the account, or the masked address of whoever has the link."""
+        return look.username or gettext("by the link, from %(address)s") % {"address": look.address or "?"}
 
 
 def who(change: Change) -> str:

@@ -1,24 +1,17 @@
-"""What the CRM asked, and the cards we opened there."""
+"""What the CRM asked, and the cards we opened there. Whole numbers are seen on the page of a call alone."""
 
-from collections.abc import Mapping
+import json
 
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from connector_project import phones
+from connector_project.logs import hide
 from connector_project.readonly import ReadOnlyAdmin
 from crm.models import Command, Popup
-from crm.retailcrm.types import Hangup
+from crm.why.words import hangup
 from tenants import clock, words
-from tenants.finding import Text
-
-HANGUPS: Mapping[str, Text] = {
-    Hangup.ANSWERED: _("answered"),
-    Hangup.NO_ANSWER: _("no answer"),
-    Hangup.BUSY: _("busy"),
-    Hangup.CANCELLED: _("cancelled"),
-    Hangup.FAILED: _("failed"),
-}
 
 
 @admin.register(Command)
@@ -27,18 +20,26 @@ class CommandAdmin(ReadOnlyAdmin):
 
     list_display = (
         clock.short(Command, "received_at", names_clock=True),
-        *("tenant", "kind", "employee", "contact", "shown_status", "state", "reason", "session_id"),
+        *("tenant", "kind", "employee", "who", "shown_status", "state", "reason", "session_id"),
     )
     list_filter = ("kind", "state", "reason", "tenant")
     search_fields = ("=session_id", "contact__endswith")
     list_select_related = ("tenant", "employee")
     fields = readonly_fields = (
-        *("tenant", "kind", clock.whole(Command, "received_at"), "asked", "employee", "contact", "number"),
+        *("tenant", "kind", clock.whole(Command, "received_at"), "as_asked", "employee", "who", "number"),
         *("shown_status", "state", "reason", "says", "session_id", clock.whole(Command, "finished_at")),
     )
 
     def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
         return False
+
+    @admin.display(description=_("contact"), ordering="contact")
+    def who(self, command: Command) -> str:
+        return phones.masked(command.contact)
+
+    @admin.display(description=_("as asked"))
+    def as_asked(self, command: Command) -> str:
+        return hide(json.dumps(command.asked, ensure_ascii=False))
 
     @admin.display(description=_("status"), ordering="status")
     def shown_status(self, command: Command) -> str:
@@ -49,9 +50,10 @@ class CommandAdmin(ReadOnlyAdmin):
 class PopupAdmin(ReadOnlyAdmin):
     """Cards."""
 
+    newest_by = "received_at"
     list_display = (
         clock.short(Popup, "received_at", names_clock=True),
-        *("tenant", "employee", "direction", "contact", "state", "how_closed"),
+        *("tenant", "employee", "direction", "who", "state", "how_closed"),
         clock.short(Popup, "sent_at"),
         clock.short(Popup, "accepted_at"),
     )
@@ -59,7 +61,7 @@ class PopupAdmin(ReadOnlyAdmin):
     search_fields = ("=session_id", "contact__endswith")
     list_select_related = ("tenant", "employee")
     fields = readonly_fields = (
-        *("tenant", "session_id", "employee", "direction", "contact", "number", "code", "crm_user_id"),
+        *("tenant", "session_id", "employee", "direction", "who", "number", "code", "crm_user_id"),
         *("state", "how_closed", "unknown", "says"),
         *(clock.whole(Popup, name) for name in ("rang_at", "received_at", "sent_at", "accepted_at", "closed_at")),
     )
@@ -67,6 +69,10 @@ class PopupAdmin(ReadOnlyAdmin):
     def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
         return False
 
+    @admin.display(description=_("contact"))
+    def who(self, popup: Popup) -> str:
+        return phones.masked(popup.contact)
+
     @admin.display(description=_("how it was closed"), ordering="hangup")
     def how_closed(self, popup: Popup) -> str:
-        return str(HANGUPS.get(popup.hangup, popup.hangup))
+        return hangup(popup.hangup)

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from connector_project.queue import enqueue
 from crm.mapping import suggestions, waiting
-from telephony import calls, route
+from telephony import calls, mending, route
 from telephony.models import Call
 from tenants.models import CrmUser, Employee, Tenant, VirtualNumber
 
@@ -93,7 +93,7 @@ def send_on(employee: Employee, *, now: datetime) -> int:
     chosen = waiting.waiting_of(employee, now=now)[:MOST_CALLS]
     for call in chosen:
         _name_owner(call)
-        calls.try_again(call, now=now)
+        mending.try_again(call, now=now)
     return len(chosen)
 
 

@@ -2,6 +2,7 @@
 
 from telephony.models.attempt import Attempt
 from telephony.models.call import Call
+from telephony.models.errand import Errand
 from telephony.models.ledger import LedgerDay
 from telephony.models.look import Look
 from telephony.models.notification import Notification
@@ -14,6 +15,7 @@ __all__ = [
     "Call",
     "Cause",
     "Direction",
+    "Errand",
     "LedgerDay",
     "Look",
     "Notification",

@@ -1,8 +1,10 @@
 """The history of a call: one line for each try."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -19,6 +21,10 @@ class Attempt(models.Model):
     cause = models.CharField(_("cause"), max_length=24, choices=Cause.choices, blank=True)
     says = models.TextField(_("detail"), blank=True)
     milliseconds = models.PositiveIntegerField(_("ms"), null=True)
+    about = models.JSONField(default=dict, editable=False)  # of an upload: whose it was said to be, what was answered
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", db_index=False, verbose_name=_("by")
+    )
 
     class Meta:
         verbose_name = _("try")
@@ -29,9 +35,24 @@ class Attempt(models.Model):
         return f"{self.get_step_display()} {self.says}".strip()
 
 
-def note_all(calls: Sequence[Call], step: Step, *, now: datetime, milliseconds: int) -> None:
-    """Add one line to the history of each call of a batch."""
+def note_all(
+    calls: Sequence[Call],
+    step: Step,
+    *,
+    now: datetime,
+    milliseconds: int | None = None,
+    about: Mapping[int, dict[str, Any]] | None = None,
+    **more: Any,
+) -> None:
+    """Add one line to the history of each call of a batch; `about` is told by the call's key."""
     Attempt.objects.bulk_create(
-        Attempt(call=call, step=step, cause=call.cause, says=call.says, at=now, milliseconds=milliseconds)
+        Attempt(
+            call=call,
+            step=step,
+            at=now,
+            milliseconds=milliseconds,
+            about=(about or {}).get(call.pk, {}),
+            **({"cause": call.cause, "says": call.says} | more),
+        )
         for call in calls
     )

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db import models
+from django.db.models.functions import Reverse
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.remote import RemoteUnavailable
@@ -47,7 +49,9 @@ class Call(models.Model):
     rung_ids = models.JSONField(default=list)
     source = models.CharField(_("source"), max_length=100, blank=True)
     external_id = models.CharField(_("our order"), max_length=100, blank=True)
-    employee = models.ForeignKey(Employee, models.SET_NULL, null=True, related_name="+", verbose_name=_("employee"))
+    employee = models.ForeignKey(
+        Employee, models.SET_NULL, null=True, related_name="+", db_index=False, verbose_name=_("employee")
+    )
     crm_user_id = models.BigIntegerField(_("CRM user"), null=True)  # a manager the CRM named, who may be no employee
     told_by_uis = EncryptedTextField(blank=True, editable=False)  # its row and legs, as telephony.told writes them
     record_url = EncryptedTextField(blank=True, editable=False)
@@ -92,6 +96,24 @@ class Call(models.Model):
             models.Index(fields=["tenant", "-started_at"], name="call_of_tenant"),
             models.Index(fields=["contact", "-started_at"], name="call_of_contact"),
             models.Index(fields=["session_id"], name="call_of_session"),
+            models.Index(fields=["number", "-started_at"], name="call_of_number"),
+            # A number is looked for by its last digits.
+            models.Index(Reverse("contact"), models.F("started_at").desc(), name="call_of_contact_end"),
+            models.Index(
+                fields=["employee", "-started_at"],
+                name="call_of_employee",
+                condition=models.Q(employee__isnull=False),
+            ),
+            # What did not reach the CRM is rare, and looked for.
+            models.Index(
+                fields=["state", "-started_at"],
+                name="call_undelivered",
+                condition=~models.Q(state=words.State.UPLOADED),
+            ),
+            models.Index(fields=["cause", "-started_at"], name="call_of_cause", condition=~models.Q(cause="")),
+            models.Index(
+                fields=["kept_back_by", "-started_at"], name="call_of_rule", condition=~models.Q(kept_back_by="")
+            ),
         ]
 
     def __str__(self) -> str:
@@ -162,9 +184,11 @@ class Call(models.Model):
         self.cause, self.says, self.stopped_at, self.next_attempt_at = cause, says, now, None
         self.claim_token = None
 
-    def note(self, step: Step, says: str = "", *, now: datetime, milliseconds: int | None = None) -> None:
+    def note(
+        self, step: Step, says: str = "", *, by: User | None = None, now: datetime, milliseconds: int | None = None
+    ) -> None:
         """Add one line to the call's history."""
-        self.history.create(step=step, cause=self.cause, says=says, at=now, milliseconds=milliseconds)
+        self.history.create(step=step, cause=self.cause, says=says, at=now, milliseconds=milliseconds, by=by)
 
 
 # All that a step may change.

@@ -1,16 +1,22 @@
-"""Who listened to a recording."""
+"""Who looked at what is hidden from most: a whole number, a recording."""
 
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from telephony.models.call import Call
 from tenants.models import Tenant
 
 
 class Look(models.Model):
-    """One person listened to one recording; the requests of one play are one look."""
+    """One look of one person into one call; the requests of one play, and the reloads of a page, are one look."""
 
+    class Kind(models.TextChoices):
+        RECORDING = "RECORDING", pgettext_lazy("look", "recording")
+        NUMBER = "NUMBER", _("whole number")
+
+    kind = models.CharField(_("what"), max_length=10, choices=Kind.choices, default=Kind.RECORDING)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="looks", verbose_name=_("client"))
     call = models.ForeignKey(Call, models.CASCADE, related_name="looks", verbose_name=_("call"))
     at = models.DateTimeField(_("at"))
@@ -20,11 +26,12 @@ class Look(models.Model):
     address = models.CharField(_("from"), max_length=50, blank=True)  # masked
 
     class Meta:
-        verbose_name = _("listening")
-        verbose_name_plural = _("who listened")
+        verbose_name = _("look")
+        verbose_name_plural = _("journal of looks")
         ordering = ("-at", "-pk")
         permissions = [("listen", "Can listen to recordings")]
         indexes = [
+            models.Index(fields=["-at", "-id"], name="look_newest"),
             models.Index(fields=["tenant", "-at"], name="look_of_tenant"),
             models.Index(fields=["call", "-at"], name="look_of_call"),
         ]

@@ -89,6 +89,11 @@ class Notification(models.Model):
             models.Index(fields=["-received_at", "-id"], name="notification_newest"),
             models.Index(fields=["tenant", "-received_at"], name="notification_of_tenant"),
             models.Index(fields=["tenant", "event", "-received_at"], name="notification_of_event"),
+            models.Index(
+                fields=["tenant", "path_event", "reason", "-received_at"],
+                name="notification_unreadable",
+                condition=models.Q(outcome="UNREADABLE"),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -28,7 +28,8 @@ class Step(models.TextChoices):
     COLLECT = "COLLECT", _("legs and recording asked of UIS")
     OWNER = "OWNER", _("manager asked of the CRM")
     UPLOAD = "UPLOAD", _("uploaded to the CRM")
-    PERSON = "PERSON", _("set by a person")
+    PERSON = "PERSON", _("set going again by a person")
+    SKIP = "SKIP", _("skipped for good by a person")
     RECONCILE = "RECONCILE", _("found in UIS's list, no notification told of it")
     LOOKUP = "LOOKUP", _("not found in the CRM, uploaded again")
     LATE = "LATE", _("told of a talk after the call was uploaded as missed; the CRM takes no correction")
@@ -67,6 +68,7 @@ class Cause(models.TextChoices):
 
     NONE = "", ""
     UIS_UNAVAILABLE = "UIS_UNAVAILABLE", _("UIS could not be reached or asked us to wait")
+    UIS_POINTS = "UIS_POINTS", _("the points of UIS are used up for now")
     CRM_UNAVAILABLE = "CRM_UNAVAILABLE", _("the CRM could not be reached or asked us to wait")
     NOT_SETTLED = "NOT_SETTLED", _("waiting some seconds whether more is told of the call")
     LEGS_NOT_READY = "LEGS_NOT_READY", _("UIS does not show the whole call yet")
@@ -88,6 +90,7 @@ class Cause(models.TextChoices):
 _WHO = {
     Cause.NONE: Who.OPERATOR,
     Cause.UIS_UNAVAILABLE: Who.UIS,
+    Cause.UIS_POINTS: Who.CLIENT,
     Cause.CRM_UNAVAILABLE: Who.CRM,
     Cause.NOT_SETTLED: Who.UIS,
     Cause.LEGS_NOT_READY: Who.UIS,

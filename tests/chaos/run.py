@@ -22,6 +22,7 @@ from tests.chaos.workers import Workers
 from tests.fakes import retailcrm, uis
 
 HOUR = timedelta(hours=1)
+SELDOM = 10
 LOOK_AGAIN = timedelta(minutes=10)
 KILLED = 0.02
 POINTS = "The points of this account are used up"
@@ -107,10 +108,12 @@ class Run:
 
     def _come_to_rest(self) -> None:
         """Let the schedules run until nothing is open any more, or for so long that something must be stuck."""
-        ends_at = self.clock.now() + self.size.quiet
-        self.clock.run_until(self.clock.now() + LOOK_AGAIN)
-        while rest.is_open(self.truth, self.clock.now()) and self.clock.now() < ends_at:
+        began_at = self.clock.now()
+        self.clock.run_until(began_at + LOOK_AGAIN)
+        while rest.is_open(self.truth, self.clock.now()) and self.clock.now() < began_at + self.size.quiet:
+            self.workers.pace = 1 if self.clock.now() < began_at + HOUR else SELDOM
             self.clock.run_until(self.clock.now() + LOOK_AGAIN)
+        self.workers.pace = 1
 
     @contextlib.contextmanager
     def _in_place(self) -> Iterator[None]:
@@ -146,7 +149,7 @@ class Run:
 
     def _reconcile(self, begin: datetime) -> None:
         """Ask for the whole period; where the points of a day are used up, again each hour, as its answer says."""
-        ends_at = self.clock.now() + self.size.quiet
+        ends_at, self.workers.pace = self.clock.now() + self.size.quiet, SELDOM
         for shop in self.shops:
             while True:
                 try:

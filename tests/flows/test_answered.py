@@ -229,7 +229,7 @@ def test_used_up_points_are_waited_for_as_uis_says(notify, uis_world, pbx, crm, 
     pbx.minute_limit = 0
     notify(answered.notification("call_end"))
     call = Call.objects.get()
-    assert call.cause == "UIS_UNAVAILABLE"
+    assert call.cause == "UIS_POINTS"
     pbx.minute_limit = 200
     later(timedelta(minutes=3))
     assert len(crm.calls) == 1

@@ -145,7 +145,7 @@ def test_page_costs_the_same_however_many_parts_and_listeners(desk, notify, call
         notify(transfer.notification("call_end"))
         for where in players(page(desk, transfer)).values():
             desk.get(where).close()
-        with django_assert_num_queries(counts[0] if counts else 21) as seen:
+        with django_assert_num_queries(counts[0] if counts else 16) as seen:
             page(desk, transfer)
         counts.append(len(seen))
 

@@ -1,0 +1,111 @@
+"""The rows an explanation is built from, in a fixed number of queries."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from crm.models import Command, Popup
+from telephony import facts
+from telephony.models import Attempt, Call, Notification
+from telephony.told import ORDERED, Asked, load
+from telephony.uis.types import Heard, Said
+from tenants.models import Employee
+from tenants.transfer import KeptBack
+
+# What could not be read so near to a call may have been about it.
+BEFORE, AFTER = timedelta(minutes=1), timedelta(minutes=10)
+UNREAD_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One notification of the call, and what it says."""
+
+    stored: Notification
+    said: Said
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """All that is known of one call. `call` has its client with both accounts, his rules, and its employee."""
+
+    call: Call
+    notices: Sequence[Notice]
+    tries: Sequence[Attempt]
+    cards: Sequence[Popup]
+    asked: Asked
+    people: Mapping[int, Employee]
+    unread: Sequence[Notification]  # notifications of this client that nobody could read, at the time of the call
+    click: Command | None
+    setting: str  # the list of the filter that keeps it back
+    kept_back_now: KeptBack | None  # the rule that would keep it back today
+    now: datetime
+
+    @classmethod
+    def of(cls, call: Call, *, now: datetime) -> "Facts":
+        """Ask for them."""
+        mine = {"tenant": call.tenant_id, "session_id": call.session_id}
+        stored_ones = list(Notification.objects.filter(**mine).order_by("received_at", "pk"))
+        for stored in stored_ones:
+            stored.tenant = call.tenant
+        notices = [Notice(stored, facts.read(stored)) for stored in stored_ones]
+        asked = load(call.told_by_uis)
+        is_skipped = call.state == Call.State.SKIPPED and call.kept_back_by != KeptBack.BY_HAND
+        return cls(
+            call=call,
+            notices=notices,
+            tries=list(Attempt.objects.filter(call=call).select_related("by")),
+            cards=list(Popup.objects.filter(**mine).select_related("employee").order_by("rang_at", "pk")),
+            asked=asked,
+            people=_people(call, notices, asked),
+            unread=_unread(call),
+            click=_click(call),
+            setting=_listed(call),
+            kept_back_now=call.tenant.rules.choices().keeps_back_upload(call.facts(now=now)) if is_skipped else None,
+            now=now,
+        )
+
+    def name(self, uis_id: int | None) -> str:
+        """Return a person as people know him; "" where nobody is meant."""
+        if uis_id is None:
+            return ""
+        return str(self.people.get(uis_id, uis_id))
+
+
+def _people(call: Call, notices: Sequence[Notice], asked: Asked) -> dict[int, Employee]:
+    """Return everybody of the client's who is named somewhere."""
+    named = {notice.said.employee_id for notice in notices if isinstance(notice.said, Heard)}
+    named |= {leg.employee_id for leg in asked.legs} | set(call.rung_ids)
+    rows = Employee.objects.filter(tenant=call.tenant_id, uis_id__in=[uis_id for uis_id in named if uis_id])
+    return {person.uis_id: person for person in rows}
+
+
+def _unread(call: Call) -> list[Notification]:
+    """Return what nobody could read at that time; what holds this call's session first."""
+    near = (call.started_at - BEFORE, call.ended_at + AFTER)
+    rows = Notification.objects.filter(tenant=call.tenant_id, received_at__range=near)
+    found = list(rows.filter(outcome=Notification.Outcome.UNREADABLE).order_by("received_at")[:UNREAD_SHOWN])
+    return sorted(found, key=lambda stored: not is_about(stored, call))
+
+
+def is_about(stored: Notification, call: Call) -> bool:
+    """Whether something unreadable holds the call's session, wherever it stands."""
+    return str(call.session_id) in f"{stored.query} {stored.body}"
+
+
+def _click(call: Call) -> Command | None:
+    """Return the click in the CRM that began the call."""
+    number = call.external_id.removeprefix(ORDERED)
+    if number == call.external_id or not number.isdecimal():
+        return None
+    return Command.objects.filter(tenant=call.tenant_id, pk=int(number)).select_related("employee").first()
+
+
+def _listed(call: Call) -> str:
+    """Return who or what the list holds by which the call is kept back; a list of customers is not told."""
+    rules = call.tenant.rules
+    if call.kept_back_by == KeptBack.NUMBER:
+        return ", ".join(map(str, rules.numbers.all()))
+    if call.kept_back_by == KeptBack.EMPLOYEE:
+        return ", ".join(map(str, rules.employees.all()))
+    return ""

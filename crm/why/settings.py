@@ -1,0 +1,63 @@
+"""Which setting stands behind a rule, and how it stands now. Pure."""
+
+from collections.abc import Mapping
+
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from crm.why.facts import Facts
+from tenants.models import Tenant, TransferRules
+from tenants.transfer import Filter, KeptBack
+
+_FIELDS: Mapping[str, str] = {
+    KeptBack.ANSWERED_OFF: "upload_answered",
+    KeptBack.MISSED_OFF: "upload_missed",
+    KeptBack.OUTGOING_OFF: "upload_outgoing",
+    KeptBack.INTERNAL_OFF: "upload_internal",
+    KeptBack.NUMBER: "number_filter",
+    KeptBack.EMPLOYEE: "employee_filter",
+    KeptBack.CONTACT: "contact_filter",
+}
+
+
+def told(facts: Facts) -> str:
+    """Return the setting behind the rule that keeps a call back, and what it is set to; "" where there is none."""
+    rule = facts.call.kept_back_by
+    if rule == KeptBack.TOO_OLD:
+        days = facts.call.tenant.keep_days
+        return _setting(str(Tenant._meta.get_field("keep_days").verbose_name), str(days))
+    if rule not in _FIELDS:
+        return ""
+    value = of_field(facts.call.tenant.rules, _FIELDS[rule])
+    return _setting(_label(_FIELDS[rule]), f"{value}{_members(facts)}")
+
+
+def of_field(rules: TransferRules, field: str) -> str:
+    """Return what a rule is set to, in words."""
+    value = getattr(rules, field)
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    return str(dict(TransferRules._meta.get_field(field).flatchoices).get(value, value))  # type: ignore[union-attr]
+
+
+def named(rules: TransferRules, field: str) -> str:
+    """Return a rule with its name: “whose call it is”: who talked last."""
+    return f"“{_label(field)}”: {of_field(rules, field)}"
+
+
+def _setting(label: str, value: str) -> str:
+    return _("The setting “%(label)s” is: %(value)s.") % {"label": capfirst(label), "value": value}
+
+
+def _members(facts: Facts) -> str:
+    """Return what is on the list of a filter; of customers only how many."""
+    rules = facts.call.tenant.rules
+    if facts.call.kept_back_by == KeptBack.CONTACT and rules.contact_filter != Filter.ALL:
+        count = len(rules.contacts.split())
+        return f" ({ngettext('%(count)d number', '%(count)d numbers', count) % {'count': count}})"
+    return f" ({facts.setting})" if facts.setting else ""
+
+
+def _label(field: str) -> str:
+    return str(TransferRules._meta.get_field(field).verbose_name)  # type: ignore[union-attr]

@@ -1,0 +1,84 @@
+"""Orders for many rows: what was asked for by whom, how far it is, and what it came to."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.readonly import ReadOnlyAdmin
+from telephony import errands
+from telephony.admin.orders import MAY, TITLES, in_words
+from telephony.models import Errand
+from tenants import clock
+
+PAGE, PART = "admin/telephony/errand.html", "admin/telephony/errand_live.html"
+
+
+@admin.register(Errand)
+class ErrandAdmin(ReadOnlyAdmin):
+    """What people ordered."""
+
+    list_display = ("moment", "kind", "by", "reason", "total", "done", "left", "state")
+    list_filter = ("kind", "state")
+    list_select_related = ("by",)
+    show_facets = admin.ShowFacets.NEVER
+
+    def get_urls(self) -> list[URLPattern]:
+        views = {"cancel": self.cancel_view, "live": self.live_view}
+        ours = [
+            path(f"<int:pk>/{name}/", self.admin_site.admin_view(view), name=f"telephony_errand_{name}")
+            for name, view in views.items()
+        ]
+        return [*ours, *super().get_urls()]
+
+    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
+        return False
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Show how far it is."""
+        errand = self._seen(request, int(object_id) if object_id.isdecimal() else 0)
+        shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
+        own = {"title": TITLES[errand.kind], "filters": in_words(errand.chosen), **self._context(request, errand)}
+        return TemplateResponse(request, PAGE, shared | own)
+
+    def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Return the part of the page that moves."""
+        return TemplateResponse(request, PART, self._context(request, self._seen(request, pk)))
+
+    def cancel_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        """Break it off."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not request.user.has_perm(MAY):
+            raise PermissionDenied
+        if errands.cancel(pk, by=request.user, now=timezone.now()):
+            messages.success(request, gettext("It is broken off; what is done is done."))
+        else:
+            messages.warning(request, gettext("It had come to its end already."))
+        return redirect("admin:telephony_errand_change", pk)
+
+    @admin.display(description=_("asked"), ordering="asked_at")
+    def moment(self, errand: Errand) -> str:
+        return clock.said_at(None, errand.asked_at, now=timezone.now())
+
+    def _seen(self, request: HttpRequest, pk: int) -> Errand:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return get_object_or_404(Errand.objects.select_related("by"), pk=pk)
+
+    def _context(self, request: HttpRequest, errand: Errand) -> dict[str, Any]:
+        return {
+            "errand": errand,
+            "percent": int(errand.share * 100),
+            "is_running": errand.state == Errand.State.RUNNING,
+            "may_act": request.user.has_perm(MAY),
+        }

@@ -1,0 +1,37 @@
+"""What each day of each client came to."""
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.readonly import ReadOnlyAdmin
+from telephony.models import LedgerDay
+
+
+@admin.register(LedgerDay)
+class LedgerDayAdmin(ReadOnlyAdmin):
+    """What each day of each client came to."""
+
+    list_display = (
+        *("day", "tenant", "uis_calls", "uploaded", "skipped", "waiting", "failed", "shown_unexplained"),
+        *("recovered", "delivered"),
+    )
+    list_filter = ("tenant", "day")
+    list_select_related = ("tenant",)
+    fields = readonly_fields = (*list_display, "counted_at", "settled_at")
+
+    @admin.display(description=_("unexplained"), ordering="unexplained")
+    def shown_unexplained(self, row: LedgerDay) -> str:
+        if not row.unexplained:
+            return "0"
+        return format_html('<strong class="desk-state desk-stopped">{}</strong>', row.unexplained)
+
+    @admin.display(description=_("delivered"))
+    def delivered(self, row: LedgerDay) -> str:
+        # Down, not to the nearest: a hundred per cent are all of them.
+        share = row.delivered_share
+        return "—" if share is None else f"{int(share * 1000) / 10:.1f} %"
+
+    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
+        return False

@@ -1,0 +1,52 @@
+"""The form over the log of calls: what people ask for. Its fields are the filters of telephony.wanted."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from telephony import wanted
+from telephony.models import Cause, Direction, State
+from tenants.models import Tenant
+from tenants.transfer import KeptBack
+
+ANY = ("", _("any"))
+_STANDINGS = [("waiting", _("all on their way")), ("stopped", _("stopped, a person must act")), *State.choices]
+_OUTCOMES = [
+    ("answered", _("answered")),
+    ("missed", _("missed")),
+    ("not_reached", _("outgoing, not answered")),
+]
+_RECORDINGS = [("yes", _("with a recording")), ("no", _("without a recording"))]
+
+
+def _clients() -> list[tuple[Any, Any]]:
+    return [ANY, *Tenant.objects.order_by("name").values_list("pk", "name")]
+
+
+class LogForm(forms.Form):
+    """Everything is optional."""
+
+    q = forms.CharField(
+        label=_("Number, employee, session"),
+        required=False,
+        max_length=100,
+        widget=forms.SearchInput(attrs={"autocomplete": "off"}),
+    )
+    day = forms.CharField(label=_("Day"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    direction = forms.ChoiceField(label=_("Direction"), required=False, choices=[ANY, *Direction.choices])
+    outcome = forms.ChoiceField(label=_("Answered or missed"), required=False, choices=[ANY, *_OUTCOMES])
+    standing = forms.ChoiceField(label=_("State"), required=False, choices=[ANY, *_STANDINGS])
+    cause = forms.ChoiceField(
+        label=_("Cause"), required=False, choices=[ANY, *(choice for choice in Cause.choices if choice[0])]
+    )
+    rule = forms.ChoiceField(label=_("Rule"), required=False, choices=[ANY, *KeptBack.choices])
+    number = forms.CharField(label=_("Our number"), required=False, max_length=32)
+    recording = forms.ChoiceField(label=_("Recording"), required=False, choices=[ANY, *_RECORDINGS])
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["auto_id"] = "log-%s"
+        super().__init__(*args, **kwargs)
+        # Named as links to one client's calls have always named it.
+        self.fields[wanted.CLIENT] = forms.ChoiceField(label=_("Client"), required=False, choices=_clients)
+        self.order_fields(["q", wanted.CLIENT])

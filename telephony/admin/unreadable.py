@@ -1,0 +1,84 @@
+"""Notifications nobody could read: by client and fault, with the fix to send to the client, and a second reading."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
+
+from telephony import lamps, unread
+from telephony.admin.orders import OrdersMixin
+from telephony.models import Errand
+from telephony.uis import templates
+from telephony.uis.types import Event
+from telephony.unread import Group
+from tenants import clock
+from tenants.models import Tenant, UisConnection
+
+PAGE = "admin/telephony/notification/unreadable.html"
+
+
+class UnreadableMixin(OrdersMixin):
+    """Adds `unreadable/` to the inbox."""
+
+    order_kinds = (Errand.Kind.READ_AGAIN,)
+
+    def get_urls(self) -> list[URLPattern]:
+        name = "telephony_notification_unreadable"
+        ours = path("unreadable/", self.admin_site.admin_view(self.unreadable_view), name=name)
+        return [ours, *super().get_urls()]
+
+    def unreadable_view(self, request: HttpRequest) -> HttpResponse:
+        """Show what could not be read lately, the newest first."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        now = timezone.now()
+        groups = [shown(group, now=now) for group in unread.groups(now=now, client=request.GET.get("tenant", ""))]
+        own = {"title": _("Notifications that cannot be read"), "groups": groups, "days": unread.LATELY.days}
+        shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
+        own["may_act"] = request.user.has_perm("telephony.change_call")
+        return TemplateResponse(request, PAGE, shared | own)
+
+
+def shown(group: Group, *, now: Any) -> Mapping[str, Any]:
+    """Return a group as the page shows it."""
+    event = lamps.event_word(group.event) if group.event else ""
+    where = reverse("admin:telephony_notification_order", args=[Errand.Kind.READ_AGAIN])
+    return {
+        "group": group,
+        "event": event,
+        "last": clock.said_at(group.tenant, group.last_at, now=now),
+        "first": clock.said_at(group.tenant, group.first_at, now=now),
+        "says": [lamps.says(fault) for fault in group.faults],
+        "code": group.faults[0].code if group.faults else group.reason,
+        "letter": letter(group),
+        "again": f"{where}?{urlencode(group.chosen)}",
+        "page": reverse("admin:telephony_notification_change", args=[group.newest.pk]),
+    }
+
+
+def letter(group: Group) -> str:
+    """Return what to write to the client, in his language: where to look in UIS, and what to paste there."""
+    with translation.override(group.tenant.language):
+        lines = [lamps.says(fault) for fault in group.faults]
+        if event := group.event:
+            title = _("In UIS: Notifications → “%(event)s”.") % {"event": _cabinet(group.tenant, event)}
+            lines.insert(0, title)
+        if group.template:
+            lines += [_("The whole body must be:"), group.template]
+        else:
+            lines.append(_("The right address and body of each event stand on your page of the connector."))
+        return "\n".join(lines)
+
+
+def _cabinet(tenant: Tenant, event: str) -> str:
+    """Return how the client's own cabinet calls an event, whatever language he speaks."""
+    if event not in templates.EVENTS:
+        return event
+    title = templates.title(Event(event))
+    return title.english if tenant.uis.brand == UisConnection.Brand.CALLGEAR else title.russian

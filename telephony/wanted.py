@@ -1,0 +1,168 @@
+"""Which calls a person asks for: each filter of the call log as a condition, for the list and for work on many.
+
+A filter is a word and a value, as the list's address writes them; what makes no sense chooses nothing.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Reverse
+
+from telephony import days
+from telephony.models import Call, Cause, Direction, Result, State
+from tenants.models import Employee, Tenant, VirtualNumber
+from tenants.transfer import KeptBack
+
+SEARCH = "q"
+CLIENT = "tenant__id__exact"
+FEWEST_DIGITS, MOST_DIGITS = 3, 19
+LONGEST_EXTENSION, LONGEST_LOCAL = 5, 10
+MOST_PEOPLE = 500
+YEARS = range(2000, 2100)
+NOTHING = Q(pk__in=[])
+_PHONE = re.compile(r"(?:uis-)?[\d\s()+.–-]+", re.IGNORECASE)
+_OPEN = [State.SETTLING, State.COLLECTING, State.OWNING, State.READY]
+STANDINGS: Mapping[str, Q] = {
+    "stopped": Q(state__in=_OPEN, stopped_at__isnull=False),
+    "waiting": Q(state__in=_OPEN, stopped_at=None),
+    **{state.value: Q(state=state) for state in State},
+}
+OUTCOMES: Mapping[str, Q] = {
+    "answered": Q(result=Result.ANSWERED),
+    "missed": Q(direction=Direction.IN, is_lost=True, talk_seconds=0) & ~Q(result=Result.ANSWERED),
+    "not_reached": Q(direction=Direction.OUT) & ~Q(result__in=["", Result.ANSWERED]),
+}
+RECORDINGS: Mapping[str, Q] = {"yes": ~Q(record_url=""), "no": Q(record_url="")}
+
+
+def calls(chosen: Mapping[str, str], rows: QuerySet[Call] | None = None) -> QuerySet[Call]:
+    """Return the calls all these filters choose; words that are no filter are left out."""
+    found = Call.objects.all() if rows is None else rows
+    found = found.alias(contact_end=Reverse("contact"))
+    for word, value in chosen.items():
+        if word in FILTERS and value:
+            found = found.filter(FILTERS[word](value))
+    return found
+
+
+def of_search(text: str) -> Q:
+    """Return the condition for what somebody typed: any form of a number, a session, an extension, or a name."""
+    text = text.strip()
+    if not text:
+        return Q()
+    return _of_digits(text) if _PHONE.fullmatch(text) else _of_name(text)
+
+
+def of_day(text: str) -> Q:
+    """Return the condition that a call began on this day, by the clock of its client."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return NOTHING
+    spans = {zone: _span(day, zone) for zone in _zones()} if day.year in YEARS else {}
+    each = NOTHING
+    for zone, (begin, end) in spans.items():
+        each |= Q(tenant__time_zone=zone, started_at__gte=begin, started_at__lt=end)
+    if not spans:
+        return NOTHING
+    # Says nothing new, but an index can be asked by it.
+    begins, ends = zip(*spans.values(), strict=True)
+    return Q(started_at__gte=min(begins), started_at__lt=max(ends)) & each
+
+
+def of_pks(text: str) -> Q:
+    """Return the condition for calls that were ticked."""
+    return Q(pk__in=[int(word) for word in text.split(",") if word.isdecimal() and len(word) < MOST_DIGITS])
+
+
+def _of_digits(text: str) -> Q:
+    """Find a number by its last digits, whichever way it is written; the same digits may be a session's.
+
+    8 in front of a Russian number stands for +7.
+    """
+    digits = re.sub(r"\D", "", text)
+    if not FEWEST_DIGITS <= len(digits) <= MOST_DIGITS:
+        return NOTHING
+    if own := _own_number(digits):
+        return Q(number__in=own)
+    found = _ends_with(digits)
+    if len(digits) == 11 and digits.startswith("8") and "+" not in text:
+        found |= _ends_with("7" + digits[1:])
+    if int(digits) < 2**63:
+        found |= Q(session_id=int(digits))
+    if len(digits) <= LONGEST_EXTENSION:
+        found |= Q(employee__in=_people(Q(extension=digits)))
+    return found
+
+
+def _own_number(digits: str) -> list[str]:
+    """Return the client's number that is meant: what ends so is then no customer."""
+    if len(digits) < LONGEST_LOCAL:
+        return []
+    known = VirtualNumber.objects.filter(number__in={digits, "7" + digits[-LONGEST_LOCAL:]})
+    return list(known.order_by().values_list("number", flat=True).distinct())
+
+
+def _ends_with(digits: str) -> Q:
+    """Ask the index of numbers read backwards: a range, for that is what any database can look up."""
+    first = digits[::-1]
+    stripped = first.rstrip("9")
+    if not stripped:
+        return Q(contact_end__gte=first)
+    return Q(contact_end__gte=first, contact_end__lt=stripped[:-1] + str(int(stripped[-1]) + 1))
+
+
+def _of_name(text: str) -> Q:
+    # Not icontains: SQLite knows no capitals but the Latin ones.
+    named = Q()
+    for word in text.split()[:5]:
+        named &= Q(full_name__iregex=re.escape(word))
+    return Q(employee__in=_people(named))
+
+
+def _people(chosen: Q) -> list[int]:
+    return list(Employee.objects.filter(chosen).order_by().values_list("pk", flat=True)[:MOST_PEOPLE])
+
+
+def _zones() -> list[str]:
+    return list(Tenant.objects.order_by().values_list("time_zone", flat=True).distinct())
+
+
+def _span(day: date, zone: str) -> tuple[datetime, datetime]:
+    here = ZoneInfo(zone)
+    return days.begin(day, zone=here), days.begin(day + days.DAY, zone=here)
+
+
+def _one_of(field: str, known: object) -> Callable[[str], Q]:
+    return lambda value: Q(**{field: value}) if value in known else NOTHING  # type: ignore[operator]
+
+
+def _named(conditions: Mapping[str, Q]) -> Callable[[str], Q]:
+    return lambda value: conditions.get(value, NOTHING)
+
+
+def _number(value: str) -> Q:
+    digits = re.sub(r"\D", "", value)
+    return Q(number=digits) if digits else NOTHING
+
+
+def _client(value: str) -> Q:
+    return Q(tenant=int(value)) if value.isdecimal() and len(value) < MOST_DIGITS else NOTHING
+
+
+FILTERS: Mapping[str, Callable[[str], Q]] = {
+    CLIENT: _client,
+    "day": of_day,
+    "direction": _one_of("direction", set(Direction.values)),
+    "outcome": _named(OUTCOMES),
+    "standing": _named(STANDINGS),
+    "cause": _one_of("cause", set(Cause.values) - {""}),
+    "rule": _one_of("kept_back_by", set(KeptBack.values)),
+    "number": _number,
+    "recording": _named(RECORDINGS),
+    "pks": of_pks,
+    SEARCH: of_search,
+}

@@ -1,0 +1,205 @@
+"""The call log at a million rows and more, on PostgreSQL: each page beside an index-only query of the same run.
+
+`python -m tests.bench.call_log [--rows 10000000]` makes a database of its own, fills it by SQL, measures, and drops it.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from statistics import median
+from typing import Any
+
+import psycopg2
+
+SERVER = os.environ.get("BENCH_POSTGRES", "postgres://postgres@127.0.0.1:5432")
+NAME = "connector_call_log"
+TENANTS, PEOPLE = 200, 10
+RUNS = 7
+
+_FILL = (
+    """
+    INSERT INTO tenants_tenant (name, slug, language, time_zone, is_paused, activated_at, activation_token, works_from,
+        works_till, works_weekends, keep_days, created_at)
+    SELECT 'Client ' || n, 'client-' || n, 'ru', (ARRAY['Europe/Moscow', 'Asia/Omsk', 'Asia/Vladivostok'])[1 + n %% 3],
+        false, now(), 'token-' || n, '09:00', '18:00', false, 30, now()
+    FROM generate_series(1, %(tenants)s) n
+    """,
+    """
+    INSERT INTO tenants_employee (tenant_id, uis_id, full_name, email, extension, numbers, recorded_directions,
+        is_dismissed, linked_by, uis_status, handed_status, crm_status_sent)
+    SELECT t.id, n, 'Сотрудник ' || t.id || '-' || n, '', (100 + n)::text, '[]', 'all', false, '', '', '', ''
+    FROM tenants_tenant t, generate_series(1, %(people)s) n
+    """,
+    """
+    INSERT INTO telephony_call (tenant_id, session_id, state, origin, direction, contact, number, started_at, ended_at,
+        is_lost, is_internal, talk_seconds, wait_seconds, result, rung_ids, source, external_id, employee_id,
+        told_by_uis, record_url, is_collected, is_backlog, kept_back_by, cause, says, attempts, next_attempt_at,
+        stopped_at, recorded_at, uploaded_at)
+    SELECT t, 5000000000 + n,
+        CASE WHEN r < 0.85 THEN 'UPLOADED' WHEN r < 0.99 THEN 'SKIPPED' WHEN r < 0.995 THEN 'COLLECTING'
+            ELSE 'READY' END,
+        'WEBHOOK', CASE WHEN n %% 3 = 0 THEN 'out' ELSE 'in' END,
+        '7' || (9000000000 + (random() * 999999999)::bigint), '7495' || lpad((t * 10 + n %% 5)::text, 7, '0'),
+        at, at + interval '1 minute', n %% 4 = 0, false, CASE WHEN n %% 4 = 0 THEN 0 ELSE 60 END, 5,
+        CASE WHEN n %% 4 = 0 THEN 'NO_ANSWER' ELSE 'ANSWERED' END, '[]', 'va', '',
+        (t - 1) * %(people)s + 1 + n %% %(people)s, '', CASE WHEN n %% 4 = 0 THEN '' ELSE repeat('x', 180) END,
+        true, false,
+        CASE WHEN r >= 0.85 AND r < 0.99 THEN (ARRAY['INTERNAL_OFF', 'CONTACT', 'HIDDEN_NUMBER'])[1 + n %% 3]
+            ELSE '' END,
+        CASE WHEN r >= 0.995 THEN (ARRAY['CRM_REFUSED', 'CRM_DENIED'])[1 + n %% 2] ELSE '' END, '', 1,
+        CASE WHEN r >= 0.99 AND r < 0.995 THEN at END, CASE WHEN r >= 0.995 THEN at END, at, at
+    FROM (
+        SELECT n, 1 + (random() * random() * (%(tenants)s - 1))::int AS t, random() AS r,
+            now() - (%(rows)s - n) * (interval '365 days' / %(rows)s) AS at
+        FROM generate_series(1, %(rows)s) n
+    ) made
+    """,
+    "ANALYZE",
+)
+_INDEX_ONLY = "SELECT started_at, id FROM telephony_call ORDER BY started_at DESC, id DESC LIMIT 51"
+
+
+def main() -> int:
+    """Fill, measure, and print one JSON line for each page."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--keep", action="store_true", help="leave the database there")
+    said = parser.parse_args()
+    try:
+        _admin(f"DROP DATABASE IF EXISTS {NAME}", f"CREATE DATABASE {NAME}")
+    except psycopg2.OperationalError as exc:
+        print(f"No PostgreSQL at {SERVER}: {exc}", file=sys.stderr)  # noqa: T201 -- for the terminal
+        return 0
+    try:
+        _set_up()
+        _fill(said.rows)
+        for figures in _measure(said.rows):
+            print(json.dumps(figures, ensure_ascii=False), flush=True)  # noqa: T201 -- for the terminal
+    finally:
+        if not said.keep:
+            _admin(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
+    return 0
+
+
+def _admin(*statements: str) -> None:
+    with closing(psycopg2.connect(f"{SERVER}/postgres")) as line:
+        line.autocommit = True
+        for statement in statements:
+            line.cursor().execute(statement)
+
+
+def _set_up() -> None:
+    """Bring the product up over the new database."""
+    os.environ |= {"DATABASE_URL": f"{SERVER}/{NAME}", "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    import django
+    from django.core.management import call_command
+    from django.test.utils import setup_test_environment
+
+    django.setup()
+    setup_test_environment()
+    call_command("migrate", verbosity=0)
+
+
+def _fill(rows: int) -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        for statement in _FILL:
+            cursor.execute(statement, {"rows": rows, "tenants": TENANTS, "people": PEOPLE})
+    connection.close()
+    with closing(psycopg2.connect(f"{SERVER}/{NAME}")) as line:
+        line.autocommit = True
+        line.cursor().execute("VACUUM telephony_call")  # as autovacuum would have: it makes index-only scans possible
+
+
+def _questions() -> dict[str, dict[str, str]]:
+    from telephony.models import Call
+
+    plain = Call.objects.only("session_id", "contact", "number", "started_at")  # what is encrypted is rubbish here
+    some = plain.order_by("-started_at")[plain.count() // 10]
+    rare = str(Call.objects.order_by("tenant_id").values_list("tenant_id", flat=True).last())
+    middle = plain.filter(pk__gte=plain.count() // 2).order_by("pk")[0]
+    return {
+        "the newest": {},
+        "far behind": {"after": f"{middle.started_at.isoformat()}_{middle.pk}"},
+        "whole number": {"q": f"+{some.contact}"},
+        "number as people write it": {"q": f"8 ({some.contact[1:4]}) {some.contact[4:]}"},
+        "last seven digits": {"q": some.contact[-7:]},
+        "last four digits": {"q": some.contact[-4:]},
+        "session": {"q": str(some.session_id)},
+        "employee": {"q": "сотрудник 7-3"},
+        "extension": {"q": "105"},
+        "client": {"tenant__id__exact": "5"},
+        "small client": {"tenant__id__exact": rare},
+        "day": {"day": f"{some.started_at:%Y-%m-%d}"},
+        "client and day": {"tenant__id__exact": "5", "day": f"{some.started_at:%Y-%m-%d}"},
+        "missed": {"outcome": "missed"},
+        "client's missed": {"tenant__id__exact": "5", "outcome": "missed"},
+        "stopped": {"standing": "stopped"},
+        "waiting": {"standing": "waiting"},
+        "skipped": {"standing": "SKIPPED"},
+        "rare client's stopped": {"tenant__id__exact": rare, "standing": "stopped"},
+        "cause": {"cause": "CRM_REFUSED"},
+        "cause nobody has": {"cause": "OUR_FAULT"},
+        "rule": {"rule": "CONTACT"},
+        "our number": {"number": some.number},
+        "without a recording": {"recording": "no"},
+        "nothing found": {"q": "+70000000000"},
+    }
+
+
+def _measure(rows: int) -> Any:
+    from django.contrib.auth.models import User
+    from django.db import connection
+    from django.test import Client
+    from django.test.utils import CaptureQueriesContext
+
+    client = Client(headers={"host": "testserver"})
+    client.force_login(User.objects.create_superuser("bench"))
+    client.get("/admin/telephony/call/")
+    for name, asked in _questions().items():
+        with CaptureQueriesContext(connection) as queries:
+            answer = client.get("/admin/telephony/call/", asked)
+        count = len(queries)
+        chosen = max((query["sql"] for query in queries), key=lambda sql: 'FROM "telephony_call"' in sql)
+        limit = _timed(lambda: _run(_INDEX_ONLY))
+        ours = _timed(lambda sql=chosen: _run(sql))  # type: ignore[misc]
+        page = _timed(lambda given=asked: client.get("/admin/telephony/call/", given))  # type: ignore[misc]
+        yield {
+            "on": "postgres",
+            "what": "call_log",
+            "rows": rows,
+            "page": name,
+            "found": len(answer.context["cl"].result_list),
+            "queries": count,
+            "page_ms": round(page, 1),
+            "query_ms": round(ours, 2),
+            "index_only_ms": round(limit, 2),
+            "ratio": round(ours / limit, 1),
+        }
+
+
+def _run(sql: str) -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        cursor.fetchall()
+
+
+def _timed(work: Callable[[], object]) -> float:
+    """Return the milliseconds it takes, the median of some runs."""
+    taken = []
+    for _run_number in range(RUNS):
+        began = time.perf_counter()
+        work()
+        taken.append(1000 * (time.perf_counter() - began))
+    return median(taken)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,240 @@
+"""The log of calls: found by any form of a number, by person and session; page after page, never counted."""
+
+import itertools
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from telephony.models import Call
+from tenants.models import Employee, Tenant, VirtualNumber
+from tests import screen
+from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+
+LOG = "/admin/telephony/call/"
+ENGLISH = {"accept-language": "en"}
+NOON = datetime(2026, 11, 24, 9, tzinfo=UTC)  # noon in Moscow
+
+
+@pytest.fixture(autouse=True)
+def _support(client, tenant):
+    user = User.objects.create_user("sveta", password="x", is_staff=True)
+    user.groups.add(Group.objects.get(name="Support"))
+    client.force_login(user)
+
+
+@pytest.fixture
+def noon():
+    with time_machine.travel(NOON, tick=False):
+        yield NOON
+
+
+@pytest.fixture
+def add(tenant):
+    """Write a call into the log; its key is its session's."""
+    numbers = itertools.count(9_100_000_001)
+
+    def write(**facts):
+        at = facts.pop("at", timezone.now())
+        plain = {"tenant": tenant, "session_id": next(numbers), "state": "UPLOADED", "direction": "in"}
+        plain |= {"contact": "74951112233", "number": NUMBER, "started_at": at, "ended_at": at, "recorded_at": at}
+        return Call.objects.create(**(plain | facts))
+
+    return write
+
+
+def found(client, **asked):
+    """Return the sessions the log shows."""
+    answer = client.get(LOG, asked, headers=ENGLISH)
+    assert answer.status_code == 200
+    return [row.session_id for row in answer.context["cl"].result_list]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *("+79990000001", "79990000001", "89990000001", "9990000001", "0000001", "0001", "001"),
+        *("8 (999) 000-00-01", "+7 999 000 00 01", "+7(999)0000001", "999.000.00.01", " 8 999 000–00–01 "),
+    ],
+)
+def test_number_is_found_in_any_form(client, add, typed):
+    wanted = add(contact=CONTACT)
+    add(contact="79990000012"), add(contact=""), add(contact="102")
+    assert found(client, q=typed) == [wanted.session_id]
+
+
+def test_eight_with_a_plus_is_no_russian_seven(client, add):
+    japanese = add(contact="81312345678")
+    add(contact="71312345678")
+    assert found(client, q="+81312345678") == [japanese.session_id]
+    assert len(found(client, q="81312345678")) == 2
+
+
+@pytest.mark.parametrize("digits", ["999", "0999", "9", "99", "a", "+", "9" * 30, "uis-", "'; DROP TABLE"])
+def test_odd_searches_find_only_what_ends_so(client, add, digits):
+    call = add(contact="79990000999")
+    assert found(client, q=digits) == ([call.session_id] if digits in {"999", "0999"} else [])
+
+
+def test_call_is_found_by_session_and_by_its_id_in_the_crm(client, add):
+    wanted, _other = add(), add()
+    assert found(client, q=str(wanted.session_id)) == [wanted.session_id]
+    assert found(client, q=f"uis-{wanted.session_id}") == [wanted.session_id]
+
+
+@pytest.mark.parametrize("typed", ["Петров", "петров пётр", "ПЁТР", "102"])
+def test_call_is_found_by_whose_it_is(client, add, typed):
+    wanted = add(employee=Employee.objects.get(uis_id=PETR))
+    add(employee=Employee.objects.get(uis_id=IVAN)), add()
+    assert found(client, q=typed) == [wanted.session_id]
+
+
+def test_own_number_finds_the_calls_that_came_to_it(client, add, tenant):
+    assert VirtualNumber.objects.filter(number=NUMBER).exists()
+    wanted = add(number=NUMBER)
+    add(number="74950000002")
+    for typed in (f"+{NUMBER}", "8 (495) 000-00-01"):
+        assert found(client, q=typed) == [wanted.session_id]
+
+
+@pytest.mark.parametrize(
+    ("asked", "facts", "others"),
+    [
+        ({"direction": "out"}, {"direction": "out"}, {}),
+        ({"outcome": "answered"}, {"result": "ANSWERED"}, {"is_lost": True}),
+        ({"outcome": "missed"}, {"is_lost": True, "result": "NO_ANSWER"}, {"result": "ANSWERED", "talk_seconds": 5}),
+        ({"outcome": "not_reached"}, {"direction": "out", "result": "BUSY"}, {"is_lost": True, "result": "BUSY"}),
+        ({"standing": "stopped"}, {"state": "READY", "stopped_at": NOON}, {"state": "READY"}),
+        ({"standing": "waiting"}, {"state": "COLLECTING"}, {"state": "READY", "stopped_at": NOON}),
+        ({"standing": "SKIPPED"}, {"state": "SKIPPED", "kept_back_by": "CONTACT"}, {}),
+        ({"cause": "CRM_REFUSED"}, {"cause": "CRM_REFUSED"}, {"cause": "CRM_DENIED"}),
+        ({"rule": "INTERNAL_OFF"}, {"kept_back_by": "INTERNAL_OFF"}, {"kept_back_by": "NUMBER"}),
+        ({"number": "+7 495 000-00-02"}, {"number": "74950000002"}, {}),
+        ({"recording": "yes"}, {"record_url": "https://example.com/a"}, {}),
+        ({"recording": "no"}, {}, {"record_url": "https://example.com/a"}),
+        ({"day": "2026-11-24"}, {"at": NOON}, {"at": NOON - timedelta(hours=12, seconds=1)}),
+        ({"day": "2026-11-23"}, {"at": NOON - timedelta(hours=12, seconds=1)}, {"at": NOON - timedelta(hours=12)}),
+    ],
+)
+def test_filter_chooses_what_it_says(client, add, asked, facts, others):
+    wanted = add(**facts)
+    add(**others)
+    assert found(client, **asked) == [wanted.session_id]
+
+
+def test_filters_narrow_each_other_and_clients_are_kept_apart(client, add, tenant, stranger):
+    wanted = add(direction="out", contact=CONTACT)
+    add(contact=CONTACT), add(direction="out")
+    assert found(client, direction="out", q="0001", tenant__id__exact=tenant.pk) == [wanted.session_id]
+    assert found(client, direction="out", q="0001", tenant__id__exact=stranger.pk) == []
+
+
+def test_day_is_that_of_each_clients_own_clock(client, add, tenant, stranger):
+    Tenant.objects.filter(pk=stranger.pk).update(time_zone="Asia/Vladivostok")
+    late = NOON.replace(hour=20)  # 23 in Moscow, six in the morning of the next day in Vladivostok
+    call = add(at=late)
+    assert found(client, day="2026-11-24") == [call.session_id]
+    Call.objects.update(tenant=stranger)
+    assert found(client, day="2026-11-24") == []
+    assert found(client, day="2026-11-25") == [call.session_id]
+    Call.objects.all().delete()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *({"day": "yesterday"}, {"day": "0001-01-01"}, {"tenant__id__exact": "x"}, {"standing": "x"}, {"cause": "x"}),
+        *({"number": "abc"}, {"pks": "x,"}, {"outcome": "x"}, {"rule": "x"}, {"recording": "x"}),
+    ],
+)
+def test_filter_that_makes_no_sense_finds_nothing(client, add, asked):
+    add()
+    assert found(client, **asked) == []
+
+
+@pytest.mark.parametrize("asked", [{"after": "x"}, {"before": "2026_x"}, {"p": "7"}, {"o": "1.2"}])
+def test_words_nobody_knows_choose_nothing_and_break_nothing(client, add, asked):
+    assert found(client, **asked) == [] == list(Call.objects.all())
+    call = add()
+    assert found(client, **asked) == [call.session_id]
+
+
+def test_filter_there_is_none_of_is_no_filter_of_an_order_either(client, add):
+    add()
+    answer = client.get(LOG, {"says__contains": "a"}, follow=True)
+    assert (answer.redirect_chain, len(answer.context["cl"].result_list)) == ([(f"{LOG}?e=1", 302)], 1)
+    for kind in ("TRY_AGAIN", "SKIP"):
+        assert client.get(f"{LOG}order/{kind}/", {"says__contains": "a"}).status_code == 404
+
+
+def test_pages_hold_every_call_once_the_newest_first(client, add, noon):
+    moments = [NOON - timedelta(seconds=number // 3) for number in range(120)]  # three calls a second
+    calls = sorted((add(at=at) for at in moments), key=lambda call: (call.started_at, call.pk), reverse=True)
+    pages, address = [], LOG
+    while address:
+        cl = client.get(address).context["cl"]
+        pages.append([row.pk for row in cl.result_list])
+        assert bool(cl.newer) == (len(pages) > 1)
+        address = cl.older and f"{LOG}{cl.older}"
+        if len(pages) == 1:
+            add(at=NOON + timedelta(seconds=1))  # What comes in meanwhile moves nothing.
+    assert [len(page) for page in pages] == [50, 50, 20]
+    assert list(itertools.chain.from_iterable(pages)) == [call.pk for call in calls]
+    back = [row.pk for row in client.get(f"{LOG}{cl.newer}").context["cl"].result_list]
+    assert back == pages[1]
+    first = client.get(f"{LOG}{client.get(LOG + cl.newer).context['cl'].newer}").context["cl"]
+    assert ([row.pk for row in first.result_list], bool(first.newer)) == (pages[0], True)
+
+
+def test_links_between_pages_keep_the_filters_and_filters_forget_the_page(client, add, noon):
+    for number in range(60):
+        add(at=NOON - timedelta(minutes=number), direction="out")
+    answer = client.get(LOG, {"direction": "out"})
+    older = answer.context["cl"].older
+    assert re.match(r"\?after=[^&]+&direction=out$", older)
+    html = client.get(f"{LOG}{older}").content.decode()
+    assert 'name="after"' not in html
+    assert 'value="out" selected' in html
+
+
+def test_page_has_a_fixed_number_of_queries_and_counts_nothing(client, add, tenant):
+    asked = [{}, {"q": "0001"}, {"q": "Петров"}, {"standing": "stopped", "cause": "CRM_REFUSED"}, {"day": "2026-11-24"}]
+    costs = []
+    for count in (2, 70):
+        for _call in range(count):
+            add(contact=CONTACT, employee=Employee.objects.get(uis_id=PETR), at=NOON)
+        client.get(LOG)
+        for filters in asked:
+            with CaptureQueriesContext(connection) as queries:
+                client.get(LOG, filters)
+            costs.append(len(queries))
+            assert not [query for query in queries if "COUNT(" in query["sql"]]
+    assert costs[: len(asked)] == costs[len(asked) :]
+    assert max(costs) <= 8
+
+
+def test_row_reads_like_a_sentence(client, add, noon):
+    petr = Employee.objects.get(uis_id=PETR)
+    add(contact=CONTACT, employee=petr, talk_seconds=65, result="ANSWERED")
+    add(state="READY", cause="CRM_REFUSED", stopped_at=NOON, is_lost=True, result="NO_ANSWER", wait_seconds=12)
+    add(state="SKIPPED", kept_back_by="INTERNAL_OFF", contact="", direction="out", result="BUSY")
+    add(state="COLLECTING", cause="LEGS_NOT_READY")
+    said = screen.words(client.get(LOG, headers=ENGLISH))
+    for line in (
+        "noon Ромашка ← 7999***0001 +74950000001 whom: Петров Пётр (102) talk 1:05 uploaded",
+        "missed, waited 0:12 stopped the CRM refused this call",
+        "→ hidden number +74950000001 busy skipped by a rule internal calls are not uploaded",
+        "not known yet collecting legs and recording UIS does not show the whole call yet",
+    ):
+        assert line in said
+
+
+def test_nothing_found_says_where_to_look_next(client, add):
+    said = screen.words(client.get(LOG, {"q": "+7 111 222-33-44"}, headers=ENGLISH))
+    assert "No such call is known." in said
+    assert "Notifications that cannot be read" in said
