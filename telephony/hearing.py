@@ -67,11 +67,15 @@ def _hear_more(call: Call, heard: Sequence[Heard], *, now: datetime) -> None:
 
 
 def _hear_of_recording(call: Call, story: Story, staff: Staff, *, now: datetime) -> None:
-    """Send on a call that waited for nothing but its recording: UIS need not be asked again."""
-    if call.state != Call.State.COLLECTING or call.claim_token is not None or call.stopped_at is not None:
+    """Take a recording that is told of while nobody works on the call: UIS need not be asked again.
+
+    A call that waited for nothing else goes on; one that waits for the CRM takes the recording along.
+    """
+    if call.claim_token is not None:
         return
     call.record_url = recording.address(call, story)
-    if not recording.is_awaited(call, story, staff, now=now):
+    is_asked = call.state == Call.State.COLLECTING and call.stopped_at is None
+    if is_asked and not recording.is_awaited(call, story, staff, now=now):
         call.move_to(calls.after_collecting(call, call.tenant.rules), now=now)
 
 

@@ -106,7 +106,7 @@ def test_calls_are_taken_away_as_a_file(plant, sit_down, size, tmp_path):
     with sit_down("en", size) as at_desk:
         operator, page = Operator(at_desk, plant), at_desk.page
         operator.log_in()
-        page.goto(f"{plant.address}/admin/telephony/call/?result__exact=NO_ANSWER")
+        page.goto(f"{plant.address}/admin/telephony/call/?outcome=missed")
         with page.expect_download() as coming:
             page.get_by_role("button", name="Export as CSV").click()
         file = Path(tmp_path / "calls.csv")

@@ -42,6 +42,7 @@ class Faults:
         self.met: Counter[str] = Counter()
         self.last_end = clock.now()
         self.slowest_clock = timedelta()  # how far behind the true time our clock was at most
+        self.fastest_clock = timedelta()  # how far before it
 
     def strikes(self, side: str, account: str) -> str | None:
         """Return what a request meets at this moment."""
@@ -161,6 +162,7 @@ class Faults:
     def _clock(self, since: datetime, length: timedelta) -> None:
         seconds = self.rng.choice([-1, 1]) * self.rng.uniform(30, 600)
         self.slowest_clock = max(self.slowest_clock, timedelta(seconds=-seconds))
+        self.fastest_clock = max(self.fastest_clock, timedelta(seconds=seconds))
         self._for_a_time(
             "clock set wrongly",
             since,

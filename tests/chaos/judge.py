@@ -26,6 +26,7 @@ class Scene:
     evidence: Evidence
     accepted: dict[tuple[int, str], Accepted]
     slowest_clock: timedelta  # how far our clock was behind the true one at most
+    fastest_clock: timedelta  # how far before it
     complaints: list[str]  # of those who saw the run
 
 
@@ -140,7 +141,7 @@ def _link(scene: Scene, story: Story, record: dict[str, Any], accepted: Accepted
     if scene.evidence.shown_recording(story, accepted):
         yield "its recording was shown by UIS, and is not in the CRM"
     owner = next(iter(next(oracle.views(story, ())).last))
-    is_early = accepted.at < oracle.recording_deadline(story) - scene.slowest_clock
+    is_early = accepted.at < oracle.recording_deadline(story) - scene.fastest_clock
     if is_early and oracle.is_recorded(story.shop, story.session, owner):
         yield "its recording was not waited for"
 

@@ -164,13 +164,16 @@ class Run:
     def _outcome(self, begin: datetime) -> Outcome:
         lines = ledger.take(self.shops, self.truth, self.accepted, since=begin - HOUR, till=self.clock.now())
         scene = Scene(
-            self.shops, self.truth, Evidence(self.wire.passed), self.accepted, self._slowest(), self._complaints()
+            shops=self.shops,
+            truth=self.truth,
+            evidence=Evidence(self.wire.passed),
+            accepted=self.accepted,
+            slowest_clock=self.faults.slowest_clock,
+            fastest_clock=self.faults.fastest_clock,
+            complaints=self._complaints(),
         )
         found = [*judge(scene), *ledger.differences(lines, self.shops, self.truth)]
         return Outcome(self.seed, lines, self._met(), found)
-
-    def _slowest(self) -> timedelta:
-        return self.faults.slowest_clock
 
     def _complaints(self) -> list[str]:
         slept = self.clock.slept_in_transaction

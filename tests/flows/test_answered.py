@@ -137,6 +137,20 @@ def test_recording_told_of_before_the_end_is_kept(notify, uis_world, crm, answer
     assert crm.calls[0]["recordUrl"] == answered.link(answered.records[-1])
 
 
+def test_recording_told_of_while_the_call_waits_for_the_crm_goes_along(
+    notify, crm_world, crm, later, answered, tenant
+):
+    TransferRules.objects.update(recording_wait_minutes=0)
+    answered.records_at = timezone.now() + timedelta(minutes=3)
+    crm_world.break_down("503")
+    notify(answered.notification("call_end"))
+    assert Call.objects.get().state == Call.State.READY
+    notify(answered.notification("recorded"))
+    crm_world.repair()
+    later(timedelta(minutes=20))
+    assert [record["recordUrl"] for record in crm.calls] == [answered.link(answered.records[-1])]
+
+
 def test_nobody_waits_for_a_recording_that_is_switched_off(notify, pbx, crm, tenant):
     Employee.objects.filter(uis_id=IVAN).update(recorded_directions="off")
     notify(ended_now(pbx, talks=[(IVAN, 20)], recorded=False).notification("call_end"))
