@@ -8,6 +8,7 @@ from typing import Any
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from connector_project import phones
 from crm import why
 from crm.why.types import CardTimes, Line
 from telephony import mending
@@ -78,7 +79,7 @@ def _facts(call: Call, eyes: why.Eyes) -> list[tuple[str, Any]]:
         (_("began"), clock.in_full(call.tenant, call.started_at)),
         (_("direction"), call.get_direction_display()),
         (_("customer"), eyes.number(call.contact) or _("hidden number")),
-        (_("our number"), eyes.number(call.number)),
+        (_("our number"), phones.e164(call.number)),
         (_("whose call"), str(call.employee or "")),
         (_("manager named by the CRM"), str(call.crm_user_id or "")),
         (_("how it ended"), _("missed") if call.is_missed else call.get_result_display()),

@@ -21,14 +21,20 @@ class Empty(Plant):
 
 
 @pytest.fixture(scope="module")
-def plant() -> Iterator[Plant]:
+def kind() -> type[Plant]:
+    """What a module begins with; one may say that its client is there already."""
+    return Empty
+
+
+@pytest.fixture(scope="module")
+def plant(kind: type[Plant]) -> Iterator[Plant]:
     """Web, workers and both vendors simulated, in processes of their own."""
     if not PROGRAM.exists():
         missing = f"{PROGRAM} is not there: apt-get install chromium"
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
-    built = Empty(free_pair())
+    built = kind(free_pair())
     try:
         built.set_up()
         yield built

@@ -156,7 +156,7 @@ def _look_after(operator, name, words):
     expect(page.locator("#content")).to_contain_text("Сидорова Анна")
     at_desk.picture("operator-mapping")
     assert not at_desk.is_wider_than_its_screen()
-    _change_one_rule(operator, name)
+    operator.change_rule(name, "popup_outgoing", "OFF")
 
 
 def _take_over(operator, plant, name):
@@ -180,22 +180,6 @@ def _take_over(operator, plant, name):
 def _in_the_crm(state):
     """Return the sessions of the uploaded calls."""
     return {int(call["externalId"].removeprefix("uis-")) for call in state["crm"]["calls"]}
-
-
-def _change_one_rule(operator, name):
-    page = operator.person.page
-    page.goto(f"{operator.plant.address}/admin/tenants/tenant/")
-    row = page.locator("#result_list tr", has_text=name)
-    row.locator("input.action-select").check()
-    page.locator("select[name=action]").select_option("change_one_rule")
-    page.locator("button[name=index]").click()
-    page.locator("select[name=rule]").select_option("popup_outgoing")
-    page.locator("#content [type=submit]").first.click()
-    page.locator("[name=value]").select_option("OFF")
-    page.locator("#content [type=submit]").first.click()
-    operator.person.picture("operator-rule")
-    page.locator("#content [name=confirm]").click()
-    expect(page.locator(".messagelist .success")).to_be_visible()
 
 
 def _look_around(operator, plant, language):

@@ -4,7 +4,7 @@ import re
 import time
 from dataclasses import dataclass
 
-from playwright.sync_api import Locator
+from playwright.sync_api import Locator, expect
 
 from tests.browser.chromium import Person
 from tests.processes.plant import Plant
@@ -21,12 +21,12 @@ class Operator:
     person: Person
     plant: Plant
 
-    def log_in(self) -> None:
+    def log_in(self, name: str = ADMIN, password: str = "") -> None:
         """Begin the day."""
         page = self.person.page
         page.goto(f"{self.plant.address}/admin/login/?next=/admin/tenants/tenant/")
-        page.fill("#id_username", ADMIN)
-        page.fill("#id_password", self.plant.password)
+        page.fill("#id_username", name)
+        page.fill("#id_password", password or self.plant.password)
         page.click("[type=submit]")
 
     def add(self, name: str) -> str:
@@ -46,6 +46,22 @@ class Operator:
         page = self.person.page
         page.goto(f"{self.plant.address}/admin/tenants/tenant/")
         page.get_by_role("link", name=name, exact=True).click()
+
+    def change_rule(self, name: str, rule: str, value: str) -> None:
+        """Change one rule of a client by the list's own action."""
+        page = self.person.page
+        page.goto(f"{self.plant.address}/admin/tenants/tenant/")
+        row = page.locator("#result_list tr", has_text=name)
+        row.locator("input.action-select").check()
+        page.locator("select[name=action]").select_option("change_one_rule")
+        page.locator("button[name=index]").click()
+        page.locator("select[name=rule]").select_option(rule)
+        page.locator("#content [type=submit]").first.click()
+        page.locator("[name=value]").select_option(value)
+        page.locator("#content [type=submit]").first.click()
+        self.person.picture("operator-rule")
+        page.locator("#content [name=confirm]").click()
+        expect(page.locator(".messagelist .success")).to_be_visible()
 
     def press(self, button: str, *, sure: bool = False) -> None:
         """Press a button of the client's page; those that cannot be undone ask first."""

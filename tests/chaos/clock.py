@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from unittest import mock
 
@@ -32,6 +32,7 @@ class Clock:
         self._thread = threading.get_ident()
         self._outermost = 0
         self.between: Act = lambda: None  # called whenever one event is over
+        self.apart: Callable[[], AbstractContextManager[None]] = nullcontext  # what an event happens in
         self.offset = timedelta()
         self.slept_in_transaction = 0
 
@@ -59,7 +60,8 @@ class Clock:
             while self._agenda and self._agenda[0][0] <= moment:
                 at, _order, act = heapq.heappop(self._agenda)
                 self._move_to(at)
-                act()
+                with self.apart():
+                    act()
                 self.between()
         finally:
             self._depth -= 1

@@ -55,6 +55,7 @@ class Processes:
         self.killed: Counter[str] = Counter()
         self.bugs: list[str] = []
         self.share_killed = 0.0
+        clock.apart = self.apart
 
     @property
     def current(self) -> Process | None:
@@ -75,6 +76,15 @@ class Processes:
         finally:
             self.running.pop()
         return True
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Let something happen that is the deed of none of them, least of all of one that waits meanwhile."""
+        self.running.append(Process("nobody", self.clock.now(), None))
+        try:
+            yield
+        finally:
+            self.running.pop()
 
     @contextmanager
     def watched(self) -> Iterator[None]:

@@ -137,9 +137,7 @@ def test_recording_told_of_before_the_end_is_kept(notify, uis_world, crm, answer
     assert crm.calls[0]["recordUrl"] == answered.link(answered.records[-1])
 
 
-def test_recording_told_of_while_the_call_waits_for_the_crm_goes_along(
-    notify, crm_world, crm, later, answered, tenant
-):
+def test_recording_told_of_while_the_call_waits_for_the_crm_goes_along(notify, crm_world, crm, later, answered, tenant):
     TransferRules.objects.update(recording_wait_minutes=0)
     answered.records_at = timezone.now() + timedelta(minutes=3)
     crm_world.break_down("503")
