@@ -15,7 +15,7 @@ from tenants.models import Employee, Tenant
 from tenants.transfer import BY_LIST, CallFacts, Choices
 
 LOOKED_BACK = 90  # local days, today among them; what was before is not looked at
-MOST = 20_000  # missed calls, the newest; a client who never calls back has no end of them
+MOST = 10_000  # missed calls, the newest; a client who never calls back has no end of them
 EMPLOYEE, USER = "employee-", "user-"  # what an owner's name begins with; then comes our key, or the CRM's id
 LONGEST_TALK = timedelta(days=1)  # a talk that ended today did not begin before yesterday
 
@@ -59,19 +59,17 @@ class _Reader:
 
     def open(self) -> list[dict[str, Any]]:
         """Return the misses after which nobody talked, the newest; and the talks among them that were told late."""
-        later = _TALKS.filter(
-            tenant=self.tenant, contact=OuterRef("contact"), ended_at__gt=OuterRef("started_at")
-        ).order_by()
-        alone = self.of_client(_MISSES).exclude(contact="").filter(~Exists(later))
+        alone = self.of_client(_MISSES).exclude(contact="").filter(~Exists(self._later()))
         return list(alone.annotate(is_late=_TALKED_AFTER_ALL).values(*_TOLD, "is_late")[:MOST])
 
     def talks_of_today(self) -> list[dict[str, Any]]:
-        """Return the talks with everybody who was talked to today; a wait ends with the first one after it."""
-        return list(self.of_client(_TALKS).filter(contact__in=self._talked_today()).values(*_TIMES)[:MOST])
+        return list(self._talked_today().values(*_TIMES))
 
-    def misses_of_talked_today(self) -> list[dict[str, Any]]:
-        """Return the misses of everybody who was talked to today."""
-        return list(self.of_client(_MISSES).filter(contact__in=self._talked_today()).values(*_TOLD)[:MOST])
+    def open_until_today(self) -> list[dict[str, Any]]:
+        """Return the misses of those who were talked to today, and between the miss and this day were not."""
+        before = self._later().filter(ended_at__lt=self.midnight)
+        talked = self._talked_today().values("contact").distinct()
+        return list(self.of_client(_MISSES).filter(~Exists(before), contact__in=talked).values(*_TOLD))
 
     def hidden(self) -> list[dict[str, Any]]:
         return list(self.of_client(_MISSES).filter(contact="").values(*_TOLD)[:MOST])
@@ -95,9 +93,14 @@ class _Reader:
     def is_at_work(self, moment: datetime) -> bool:
         return self.tenant.work.holds(moment, zone=self.tenant.zone)
 
-    def _talked_today(self) -> QuerySet[Any, Any]:
-        today = _TALKS.filter(tenant=self.tenant, started_at__gte=self.midnight - LONGEST_TALK)
-        return today.filter(ended_at__gte=self.midnight).exclude(contact="").order_by().values("contact").distinct()
+    def _later(self) -> QuerySet[Call]:
+        """Return the talks that end the wait of the miss a query is about, as `missed.waits` has it."""
+        of_caller = _TALKS.filter(tenant=self.tenant, contact=OuterRef("contact"))
+        return of_caller.filter(ended_at__gt=OuterRef("started_at")).order_by()
+
+    def _talked_today(self) -> QuerySet[Call]:
+        lately = _TALKS.filter(tenant=self.tenant, started_at__gte=self.midnight - LONGEST_TALK)
+        return lately.filter(ended_at__gte=self.midnight).exclude(contact="").order_by()
 
     def _owner(self, row: Mapping[str, Any]) -> str:
         """Return whose the call is: the manager the CRM named, if it named one, as he stands in the history there."""
@@ -115,7 +118,7 @@ def look(tenant: Tenant, *, now: datetime) -> Board:
     late = [_talk(row) for row in found if row["is_late"]]
     misses = [reader.miss(row) for row in found if not row["is_late"] and reader.is_ours(row)]
     over = missed.waits(
-        [reader.miss(row) for row in reader.misses_of_talked_today() if reader.is_ours(row)],
+        [reader.miss(row) for row in reader.open_until_today() if reader.is_ours(row)],
         [_talk(row) for row in reader.talks_of_today()],
         is_at_work=reader.is_at_work,
     )

@@ -143,7 +143,7 @@ def _names(tenant: Tenant, board: Board) -> Mapping[str, str]:
     named = {str(user.crm_id): str(user) for user in users.filter(crm_id__in=asked)}
     stranger = gettext("CRM user %(id)s")
     names |= {f"{USER}{user_id}": named.get(user_id) or stranger % {"id": user_id} for user_id in asked}
-    return names | {NOBODY: gettext("nobody")}
+    return names | {NOBODY: gettext("nobody's")}
 
 
 def _owners(waits: Iterable[Wait], names: Mapping[str, str], chosen: str) -> list[tuple[str, str, int, bool]]:

@@ -268,7 +268,7 @@ def test_owner_is_named_and_can_be_asked_for(look):
         ("1", "Whose: Ivan (101)"),
         ("2", "Whose: Olga"),
         ("3", "Whose: Ivan (101)"),
-        ("4", "Whose: nobody"),
+        ("4", "Whose: nobody&#x27;s"),
         ("5", "Whose: CRM user 100"),
     ]
     options = re.findall(r'<option value="([^"]+)"[^>]*>(.*?): (\d+)</option>', seen.html)
