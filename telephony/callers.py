@@ -27,7 +27,7 @@ _MISSES = Call.objects.filter(outcomes.MISSED, is_internal=False).exclude(
 # The call was uploaded as missed, and only then UIS told of its talk.
 _TALKED_AFTER_ALL = Exists(Attempt.objects.filter(call=OuterRef("pk"), step=Step.LATE))
 _TIMES = ("contact", "started_at", "wait_seconds", "ended_at")
-_TOLD = (*_TIMES, "number", "rung_ids", "employee_id", "employee__uis_id", "crm_user_id")
+_TOLD = (*_TIMES, "pk", "number", "rung_ids", "employee_id", "employee__uis_id", "crm_user_id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ class _Reader:
         return row["contact"] not in self.staff.own and self.choices.left_out_by(told) is None
 
     def miss(self, row: Mapping[str, Any]) -> Miss:
-        return Miss(contact=row["contact"], at=row["started_at"], owner=self._owner(row))
+        return Miss(contact=row["contact"], at=row["started_at"], call=row["pk"], owner=self._owner(row))
 
     def is_at_work(self, moment: datetime) -> bool:
         return self.tenant.work.holds(moment, zone=self.tenant.zone)

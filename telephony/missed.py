@@ -15,6 +15,7 @@ class Miss:
 
     contact: str
     at: datetime  # when it began
+    call: int = 0  # our key
     owner: str = NOBODY
 
 
@@ -34,6 +35,7 @@ class Wait:
     contact: str
     first_at: datetime
     last_at: datetime
+    last_call: int  # our key
     tries: int  # how often he called in vain
     owner: str  # whose the last of his calls is that is anybody's
     is_after_hours: bool  # all of them were
@@ -68,12 +70,13 @@ def waits(misses: Iterable[Miss], talks: Iterable[Talk], *, is_at_work: Callable
 
 def _wait(group: Sequence[Miss], over_by: Sequence[Talk], is_at_work: Callable[[datetime], bool]) -> Wait:
     """Return the wait that misses between two talks are."""
-    in_turn = sorted(group, key=lambda miss: (miss.at, miss.owner))
+    in_turn = sorted(group, key=lambda miss: (miss.at, miss.call, miss.owner))
     first_at = in_turn[0].at
     return Wait(
         contact=in_turn[0].contact,
         first_at=first_at,
         last_at=in_turn[-1].at,
+        last_call=in_turn[-1].call,
         tries=len(in_turn),
         owner=next((miss.owner for miss in in_turn[::-1] if miss.owner), NOBODY),
         is_after_hours=not any(is_at_work(miss.at) for miss in in_turn),

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
@@ -20,7 +21,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from telephony import callers, days
+from telephony import callers, days, looks
 from telephony.callers import USER, Board
 from telephony.missed import NOBODY, Wait
 from tenants import clock, sight
@@ -42,6 +43,7 @@ class Row:
 
     number: str
     calls: str  # where his calls are listed
+    last_call: str  # where the last of them is told
     owner: str
     waits: str
     since: str
@@ -70,7 +72,7 @@ class MissedMixin(admin.ModelAdmin[Tenant]):
         return self._page(request, told)
 
     def missed_view(self, request: HttpRequest, tenant_id: int) -> HttpResponse:
-        """Show who waits; a look changes nothing."""
+        """Show who waits; whoever sees whole numbers is written down."""
         tenant = get_object_or_404(Tenant.objects.select_related("uis", "rules"), pk=tenant_id)
         self._check(request, tenant)
         return self._page(request, {"tenant": tenant, "subtitle": str(tenant), **_board(request, tenant)})
@@ -100,7 +102,9 @@ def _board(request: HttpRequest, tenant: Tenant) -> dict[str, Any]:
         )
         for name, is_after_hours in (("page", False), ("after", True))
     }
-    tries = callers.called_back(tenant, [wait for page in pages.values() for wait in page])
+    shown = [wait for page in pages.values() for wait in page]
+    _note_looks(request, tenant, shown, now=now)
+    tries = callers.called_back(tenant, shown)
     rows = {
         name: [_row(request, tenant, wait, tries[wait.contact], names, now=now) for wait in page]
         for name, page in pages.items()
@@ -124,6 +128,13 @@ def _board(request: HttpRequest, tenant: Tenant) -> dict[str, Any]:
         "most": callers.MOST,
         "looked_back": callers.LOOKED_BACK,
     }
+
+
+def _note_looks(request: HttpRequest, tenant: Tenant, shown: Sequence[Wait], *, now: datetime) -> None:
+    """Write down who sees the whole numbers of these callers."""
+    if isinstance(request.user, User) and sight.may_see_whole(request.user):
+        calls = [wait.last_call for wait in shown]
+        looks.note_numbers(tenant, calls, by=request.user, address=request.META.get("REMOTE_ADDR", ""), now=now)
 
 
 def _of_owner(waits: Iterable[Wait], chosen: str) -> list[Wait]:
@@ -187,6 +198,7 @@ def _row(
         waits=_lasting(wait.first_at, now),
         since=clock.said_at(tenant, wait.first_at, now=now),
         tries=wait.tries,
+        last_call=reverse("admin:telephony_call_change", args=[wait.last_call]),
         last=clock.said_at(tenant, wait.last_at, now=now),
         called_back=len(tries),
         called_back_last=clock.said_at(tenant, tries[-1] if tries else None, now=now),

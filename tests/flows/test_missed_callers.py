@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from connector_project import phones
 from telephony import callers
-from telephony.models import Call, Step
+from telephony.models import Call, Look, Step
 from tenants.models import CrmConnection, CrmUser, Employee, Tenant, TransferRules, UisConnection, VirtualNumber
 from tests import screen
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
@@ -332,12 +332,31 @@ def test_support_sees_numbers_masked_and_no_address_holds_one(look, client, tena
     assert set(seen.told) == {"7999***0001"}
     assert CONTACT not in seen.html
     [calls] = re.findall(r'href="([^"]*/telephony/call/\?[^"]*)"', seen.html)
+    assert not Look.objects.exists()
     assert calls.endswith(f"?q=0001&amp;tenant__id__exact={tenant.pk}")
     assert client.get(calls.replace("&amp;", "&")).status_code == 200
     support.user_permissions.add(Permission.objects.get(codename="see_whole_numbers"))
     seen = look(tenant, client=client)
     assert set(seen.told) == {"+79990000001"}
     assert f"?q={CONTACT}&amp;tenant__id__exact={tenant.pk}" in seen.html
+
+
+@pytest.mark.usefixtures("_now", "db")
+def test_whoever_sees_whole_numbers_is_written_down(look):
+    tenant, neighbour = client_of("Europe/Moscow"), client_of("Europe/Samara")
+    call(tenant, NOW - 3 * HOUR)
+    last = [call(tenant, NOW - HOUR), call(tenant, NOW - 2 * HOUR, contact=OTHER)]
+    call(tenant, NOW - 40 * DAY, contact=BLOCKED)
+    call(neighbour, NOW - HOUR)
+    look(tenant)
+    looked = Look.objects.order_by("call").values_list("call", "tenant", "kind", "username", "address", "at")
+    expected = [(one.pk, tenant.pk, "NUMBER", "admin", "127.0.0.x", NOW) for one in last]
+    assert list(looked.all()) == expected
+    assert all(reverse("admin:telephony_call_change", args=[one.pk]) in look(tenant).html for one in last)
+    assert list(looked.all()) == expected  # A page loaded again is the same look.
+    with time_machine.travel(NOW + HOUR, tick=False):
+        look(tenant)
+    assert looked.all().count() == 4
 
 
 def test_who_may_see_clients_and_calls_looks_and_nobody_else(client, tenant):
@@ -361,7 +380,7 @@ def test_board_costs_a_fixed_number_of_queries(look, django_assert_num_queries, 
         Employee.objects.create(tenant=tenant, uis_id=number, full_name=f"Person {number}")
     busy(tenant, seed=3, count=count)
     call(tenant, NOW, crm_user_id=99)
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(15):
         look(tenant, days=90)
 
 

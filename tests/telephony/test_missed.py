@@ -34,8 +34,9 @@ def told(misses, talks=()):
 
 
 def wait(first, last, tries, *, contact=ANN, owner="", is_after_hours=False, over=None):
+    more = {"last_call": 0, "owner": owner, "is_after_hours": is_after_hours}
     times = {"first_at": at(first), "last_at": at(last), "over_at": None if over is None else at(over)}
-    return Wait(contact=contact, tries=tries, owner=owner, is_after_hours=is_after_hours, **times)
+    return Wait(contact=contact, tries=tries, **more, **times)
 
 
 def test_caller_is_one_however_often_he_calls():
@@ -64,6 +65,11 @@ def test_who_calls_as_the_talk_ends_waits():
 def test_owner_is_whose_the_last_call_is_that_is_anybodys():
     assert told([miss(2), miss(1, owner="b"), miss(0, owner="a")])[0].owner == "b"
     assert told([miss(0)])[0].owner == ""
+
+
+def test_last_call_is_the_one_that_came_last():
+    calls = [Miss(contact=ANN, at=at(minutes), call=key) for key, minutes in ((1, 5), (2, 0), (4, 5))]
+    assert told(calls)[0].last_call == 4
 
 
 @pytest.mark.parametrize(("minutes", "is_after_hours"), [([31, 40], True), ([31, 5], False), ([5], False)])
