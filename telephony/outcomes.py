@@ -14,6 +14,8 @@ MISSED = _IN & Q(is_lost=True, talk_seconds=0) & ~Q(result=Result.ANSWERED)
 REACHED = _OUT & Q(result=Result.ANSWERED)
 NOT_REACHED = _OUT & ~Q(result__in=["", Result.ANSWERED])
 # A call that is in none of these has not been told of to its end yet.
+# Somebody talked, in either direction: the call ended so, or UIS told of a talk and not of its end yet.
+TALKED = Q(result=Result.ANSWERED) | Q(result="", is_lost=False)
 OUTCOMES: Mapping[str, Q] = {
     "answered": ANSWERED,
     "missed": MISSED,

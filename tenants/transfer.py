@@ -23,6 +23,10 @@ class KeptBack(models.TextChoices):
     POPUP_OFF = "POPUP_OFF", _("pop-ups are off for this direction")
 
 
+# The client's own lists: what they name is none of his business, however it ended.
+BY_LIST = (KeptBack.NUMBER, KeptBack.EMPLOYEE, KeptBack.CONTACT)
+
+
 class Filter(models.TextChoices):
     ALL = "ALL", _("all")
     ONLY = "ONLY", _("only these")
@@ -80,6 +84,14 @@ class Choices:
             return KeptBack.INTERNAL_OFF
         return self._by_lists(call) if self.shows[call.direction] else KeptBack.POPUP_OFF
 
+    def left_out_by(self, call: CallFacts) -> KeptBack | None:
+        """Return the list by which calls of this number, these people or this customer are left out of everything."""
+        if not self.numbers.takes([call.number]):
+            return KeptBack.NUMBER
+        if not self.employees.takes(call.employees):
+            return KeptBack.EMPLOYEE
+        return None if self.contacts.takes([call.contact]) else KeptBack.CONTACT
+
     def _by_kind(self, call: CallFacts) -> KeptBack | None:
         if call.is_internal:
             return None if self.uploads_internal else KeptBack.INTERNAL_OFF
@@ -90,10 +102,4 @@ class Choices:
         return None if self.uploads_missed else KeptBack.MISSED_OFF
 
     def _by_lists(self, call: CallFacts) -> KeptBack | None:
-        if not call.contact:
-            return KeptBack.HIDDEN_NUMBER
-        if not self.numbers.takes([call.number]):
-            return KeptBack.NUMBER
-        if not self.employees.takes(call.employees):
-            return KeptBack.EMPLOYEE
-        return None if self.contacts.takes([call.contact]) else KeptBack.CONTACT
+        return self.left_out_by(call) if call.contact else KeptBack.HIDDEN_NUMBER

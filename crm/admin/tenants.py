@@ -18,6 +18,7 @@ from crm import diagnosis
 from crm.admin import acts, panel
 from crm.admin.figures import FiguresMixin
 from crm.admin.mapping import MappingMixin
+from crm.admin.missed import MissedMixin
 from crm.admin.pages import ButtonsMixin, OneRuleMixin
 from crm.admin.questions import HowHeIs, WhatIsWrong
 from crm.admin.takeovers import TakeoverMixin
@@ -48,7 +49,7 @@ class SickFirst(ChangeList):
 
 
 @admin.register(Tenant)
-class DeskAdmin(ButtonsMixin, OneRuleMixin, MappingMixin, TakeoverMixin, FiguresMixin, TenantAdmin):
+class DeskAdmin(ButtonsMixin, OneRuleMixin, MappingMixin, TakeoverMixin, FiguresMixin, MissedMixin, TenantAdmin):
     """Clients."""
 
     list_display = ("name", "state", "cause", "calls_today", "last_event", "crm_address")

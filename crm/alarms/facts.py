@@ -11,9 +11,10 @@ from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, Quer
 from connector_project import workers
 from connector_project.queue import Queue
 from crm import overdue
-from crm.alarms.silence import Habit, Work
+from crm.alarms.silence import Habit
 from crm.models import Incident
 from telephony.models import Call, Cause, LedgerDay, Notification
+from tenants.hours import Work
 from tenants.models import Tenant
 
 LATELY, A_WHILE, A_DAY = timedelta(hours=2), timedelta(hours=6), timedelta(days=1)

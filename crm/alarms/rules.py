@@ -78,7 +78,7 @@ def _silence_begun(client: Client, *, now: datetime) -> About | None:
         return about | {"by": "list", "calls": client.untold}
     habit = client.habit
     if habit is None or client.heard_at is None:
-        quiet_work = client.work.longest_in(since, now, zone=client.zone)
+        quiet_work = client.work.longest_in(max(since, now - silence.LONGEST), now, zone=client.zone)
         return about | {"by": "hours"} if quiet_work >= silence.OF_WORK else None
     heard = habit.heard_in(since, now, zone=client.zone)
     if silence.is_unlikely(heard, habit.weeks, yearly=habit.yearly):

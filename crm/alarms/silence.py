@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-HOURS_OF_DAY, HOURS_OF_WEEK, WEEKS_OF_YEAR, SATURDAY = 24, 168, 52, 5
+HOUR = timedelta(hours=1)
+HOURS_OF_DAY, HOURS_OF_WEEK, WEEKS_OF_YEAR = 24, 168, 52
 
 # Shorter than this is never called a silence: a restart, a slow network.
 SHORTEST, SHORTEST_OF_ALL = timedelta(minutes=15), timedelta(minutes=5)
@@ -41,31 +41,6 @@ class Habit:
         )
 
 
-@dataclass(frozen=True)
-class Work:
-    """A client's working hours, by his clock."""
-
-    begins: time
-    ends: time
-    on_weekends: bool
-
-    def longest_in(self, since: datetime, till: datetime, *, zone: ZoneInfo) -> timedelta:
-        """Return the longest time between two moments that lies within one shift, as far as we look back.
-
-        A shift past midnight belongs to the day it began. Once long enough, it stays so: who was silent when his day
-        ended is no less so at night.
-        """
-        since = max(since, till - LONGEST)
-        first, last = since.astimezone(zone).date() - DAY, till.astimezone(zone).date()
-        longest = timedelta(0)
-        for day in (first + DAY * number for number in range((last - first).days + 1)):
-            if self.on_weekends or day.weekday() < SATURDAY:
-                begins = datetime.combine(day, self.begins, tzinfo=zone)
-                ends = datetime.combine(day + DAY * (self.ends <= self.begins), self.ends, tzinfo=zone)
-                longest = max(longest, _earlier(ends, till) - _later(begins, since))
-        return longest
-
-
 def chance(heard: float, weeks: int) -> float:
     """Return how likely it is that nobody calls in hours that had so many calls in so many weeks.
 
@@ -78,14 +53,6 @@ def chance(heard: float, weeks: int) -> float:
 def is_unlikely(heard: float, weeks: int, *, yearly: float) -> bool:
     """Say whether such a silence comes about by chance less than once in ten years of as many calls as these."""
     return chance(heard, weeks) * max(yearly, 1) * FALSE_ALARM_YEARS < 1
-
-
-def _earlier(one: datetime, other: datetime) -> datetime:
-    return min(one.astimezone(UTC), other.astimezone(UTC))
-
-
-def _later(one: datetime, other: datetime) -> datetime:
-    return max(one.astimezone(UTC), other.astimezone(UTC))
 
 
 def _local_hours(since: datetime, till: datetime, zone: ZoneInfo) -> Iterator[tuple[datetime, float]]:

@@ -114,6 +114,18 @@ class Call(models.Model):
             models.Index(
                 fields=["kept_back_by", "-started_at"], name="call_of_rule", condition=~models.Q(kept_back_by="")
             ),
+            # For the board of missed callers: who called in vain lately, and who was talked to since.
+            models.Index(
+                fields=["tenant", "-started_at"],
+                name="call_missed",
+                condition=models.Q(direction=Direction.IN, is_lost=True, talk_seconds=0, is_internal=False),
+            ),
+            models.Index(
+                fields=["tenant", "contact", "ended_at"],
+                name="call_talked",
+                condition=models.Q(is_internal=False)
+                & (models.Q(result=Result.ANSWERED) | models.Q(result="", is_lost=False)),
+            ),
         ]
 
     def __str__(self) -> str:

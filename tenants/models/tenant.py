@@ -9,6 +9,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from tenants.hours import Work
+
 ACTIVATION_TERM = timedelta(days=14)
 
 
@@ -77,6 +79,11 @@ class Tenant(models.Model):
     def zone(self) -> ZoneInfo:
         """The zone people of this client read times in."""
         return ZoneInfo(self.time_zone)
+
+    @property
+    def work(self) -> Work:
+        """His working hours."""
+        return Work(self.works_from, self.works_till, on_weekends=self.works_weekends)
 
     @property
     def is_live(self) -> bool:

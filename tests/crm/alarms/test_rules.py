@@ -7,7 +7,8 @@ import pytest
 
 from crm.alarms import rules
 from crm.alarms.facts import Begun, Client, Denied, Facts, Failed, Unexplained, Waiting
-from crm.alarms.silence import HOURS_OF_WEEK, Habit, Work
+from crm.alarms.silence import HOURS_OF_WEEK, Habit
+from tenants.hours import Work
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 NOW = datetime(2026, 11, 23, 12, tzinfo=MOSCOW)  # a Monday

@@ -1,6 +1,6 @@
 """When silence is news: by the calls of past weeks, and by the clock of the client."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from math import exp, isclose
 from zoneinfo import ZoneInfo
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm.alarms.silence import HOURS_OF_WEEK, Habit, Work, chance, is_unlikely
+from crm.alarms.silence import HOURS_OF_WEEK, Habit, chance, is_unlikely
 
 MOSCOW, BERLIN, KOLKATA = ZoneInfo("Europe/Moscow"), ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata")
 HOUR = timedelta(hours=1)
@@ -89,48 +89,3 @@ def test_silence_is_told_after_as_many_working_hours_as_it_takes(a_day, least, m
 
 def test_nobody_who_never_calls_is_missed():
     assert not is_unlikely(0, 4, yearly=habit().yearly)
-
-
-WORK = Work(time(9), time(18), on_weekends=False)
-
-
-def worked(work, since, till, zone=MOSCOW):
-    return work.longest_in(at(since, zone), at(till, zone), zone=zone)
-
-
-@pytest.mark.parametrize(
-    ("since", "till", "longest"),
-    [
-        ("2026-11-23T08:00", "2026-11-23T09:59", timedelta(minutes=59)),
-        ("2026-11-23T09:30", "2026-11-23T09:59", timedelta(minutes=29)),
-        ("2026-11-23T17:30", "2026-11-24T09:20", timedelta(minutes=30)),
-        ("2026-11-23T17:00", "2026-11-24T03:00", HOUR),  # It goes on when the day is over.
-        ("2026-11-20T17:50", "2026-11-23T08:59", timedelta(minutes=10)),  # a weekend
-        ("2026-11-20T18:00", "2026-11-20T23:00", timedelta(0)),
-        ("2020-01-01T00:00", "2026-11-23T12:00", 9 * HOUR),
-    ],
-)
-def test_working_hours_are_counted_shift_by_shift(since, till, longest):
-    assert worked(WORK, since, till) == longest
-
-
-def test_night_shift_belongs_to_the_day_it_began():
-    night = Work(time(22), time(6), on_weekends=False)
-    assert worked(night, "2026-11-28T04:00", "2026-11-28T05:00") == HOUR  # of Friday's
-    assert worked(night, "2026-11-30T04:00", "2026-11-30T05:00") == timedelta(0)  # Sunday's is none
-    assert worked(Work(time(22), time(6), on_weekends=True), "2026-11-30T04:00", "2026-11-30T05:00") == HOUR
-
-
-def test_round_the_clock_knows_no_morning():
-    always = Work(time(0), time(0), on_weekends=False)
-    assert worked(always, "2026-11-23T23:00", "2026-11-24T00:20") == HOUR
-    assert worked(always, "2026-11-22T23:00", "2026-11-23T00:20") == timedelta(minutes=20)
-
-
-def test_shift_is_told_by_the_clients_clock_and_in_real_time():
-    ten_in_moscow = at("2026-11-23T10:00")
-    assert WORK.longest_in(ten_in_moscow - HOUR, ten_in_moscow, zone=MOSCOW) == HOUR
-    assert WORK.longest_in(ten_in_moscow - HOUR, ten_in_moscow, zone=BERLIN) == timedelta(0)
-    # The night in which Berlin's clocks go back has an hour more.
-    night = Work(time(0), time(6), on_weekends=True)
-    assert worked(night, "2026-10-25T00:00", "2026-10-25T06:00", BERLIN) == 7 * HOUR

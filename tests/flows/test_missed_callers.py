@@ -1,0 +1,407 @@
+"""The board of missed callers: it equals what the test counts itself, call by call, by the client's clock."""
+
+import random
+import re
+from datetime import UTC, datetime, time, timedelta
+from statistics import median
+from zoneinfo import ZoneInfo
+
+import pytest
+import time_machine
+from django.contrib.auth.models import Group, Permission, User
+from django.urls import reverse
+
+from connector_project import phones
+from telephony import callers
+from telephony.models import Call, Look, Step
+from tenants.models import CrmConnection, CrmUser, Employee, Tenant, TransferRules, UisConnection, VirtualNumber
+from tests import screen
+from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+
+# Summer time began on 29 March in Berlin, and on 8 March in New York; Kolkata is half an hour off.
+NOW = datetime(2026, 3, 31, 22, 40, tzinfo=UTC)
+ZONES = ("Europe/Moscow", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Vladivostok")
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+OTHER, BLOCKED, OWN = "79990000002", "79990000003", "79990000011"
+ANSWERED = {"result": "ANSWERED", "is_lost": False, "talk_seconds": 60, "wait_seconds": 10, "state": "UPLOADED"}
+MISSED = {"direction": "in", "result": "NO_ANSWER", "is_lost": True, "state": "UPLOADED"}
+KINDS = {
+    "missed": MISSED,
+    "answered": ANSWERED | {"direction": "in"},
+    "reached": ANSWERED | {"direction": "out", "state": "SKIPPED", "kept_back_by": "OUTGOING_OFF"},
+    "not reached": {"direction": "out", "result": "BUSY", "state": "UPLOADED"},
+    "told of a talk": ANSWERED | {"direction": "in", "result": "", "state": "COLLECTING"},
+    "untold": {"direction": "in", "is_lost": None, "state": "COLLECTING"},
+    "settling": MISSED | {"state": "SETTLING"},
+    "not passed on": MISSED | {"state": "SKIPPED", "kept_back_by": "MISSED_OFF"},
+    "old": MISSED | {"state": "SKIPPED", "kept_back_by": "TOO_OLD"},
+    "blocked": MISSED | {"state": "SKIPPED", "kept_back_by": "CONTACT"},
+    "other firm": MISSED | {"state": "SKIPPED", "kept_back_by": "NUMBER"},
+    "turned away": MISSED | {"result": "NOT_ALLOWED"},
+    "internal": MISSED | {"is_internal": True},
+    "internal talk": ANSWERED | {"direction": "in", "is_internal": True},
+}
+MISSES, TALKS = {"missed", "not passed on", "old"}, {"answered", "reached", "told of a talk"}
+
+
+@pytest.fixture
+def _now():
+    with time_machine.travel(NOW, tick=False):
+        yield
+
+
+@pytest.fixture
+def look(admin_client):
+    """Open a client's board; return what stands on it."""
+
+    def open_page(tenant, *, client=None, language="en", **asked):
+        where = reverse("admin:tenants_tenant_missed", args=[tenant.pk])
+        answer = (client or admin_client).get(where, asked, headers={"accept-language": language})
+        assert answer.status_code == 200
+        return Seen(answer)
+
+    return open_page
+
+
+class Seen:
+    """What stands on the board, read out of its HTML as a browser would."""
+
+    def __init__(self, answer):
+        self.html, self.words = answer.content.decode(), screen.words(answer)
+        self.facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", self.html))
+        self.rows, self.counts = {}, {}
+        for part in self.html.split('aria-labelledby="missed-')[1:]:
+            name = part.split('"', 1)[0]
+            heading = re.search(r"<h2[^>]*>.*?\((\d+)\)</h2>", part)
+            if heading and name not in self.rows:
+                self.counts[name], self.rows[name] = int(heading[1]), []
+            if "<table>" in part:
+                lines = re.findall(r"<tr>(.*?)</tr>", part, re.DOTALL)[1:]
+                self.rows[name] = [
+                    [_text(cell) for cell in re.findall(r"<t[hd].*?</t[hd]>", line, re.DOTALL)] for line in lines
+                ]
+
+    @property
+    def told(self):
+        """Return number: (tries, how often he was called back), of both parts."""
+        return {row[0]: (_first(row[2]), _first(row[3])) for rows in self.rows.values() for row in rows}
+
+
+def _text(cell):
+    return " ".join(re.sub(r"<[^>]+>", " ", cell).split())
+
+
+def _first(text):
+    return int(re.search(r"\d+", text)[0])
+
+
+def client_of(zone, **more):
+    name = zone.split("/")[1]
+    tenant = Tenant.objects.create(name=name, slug=name.lower(), time_zone=zone, activated_at=NOW, **more)
+    UisConnection.objects.create(tenant=tenant)
+    CrmConnection.objects.create(tenant=tenant, address=f"https://{name.lower()}.retailcrm.ru")
+    TransferRules.objects.create(tenant=tenant)
+    return tenant
+
+
+def call(tenant, at, *, contact=CONTACT, kind="missed", **more):
+    """Write a call that began at a moment."""
+    facts = {"started_at": at, "ended_at": at + timedelta(seconds=70), "recorded_at": at, "number": NUMBER}
+    session = Call.objects.filter(tenant=tenant).count() + 1
+    return Call.objects.create(tenant=tenant, session_id=session, contact=contact, **facts | KINDS[kind] | more)
+
+
+def busy(tenant, *, seed, count=250):
+    """Write calls of five weeks, many of them within minutes of a midnight or of an end of work."""
+    dice, zone = random.Random(seed), ZoneInfo(tenant.time_zone)
+    contacts = [f"7999100{number:04}" for number in range(count // 4)] + [""]
+    calls = []
+    for session in range(count):
+        day = NOW.astimezone(zone).date() - timedelta(days=dice.randrange(0, 36))
+        hour = dice.choice([0, 0, 9, 18, dice.randrange(24)])
+        near = datetime.combine(day, time(hour), tzinfo=zone).astimezone(UTC)
+        at = min(near + timedelta(minutes=dice.randrange(-3, 3), seconds=dice.randrange(60)), NOW)
+        facts = {"started_at": at, "ended_at": at + timedelta(seconds=70), "recorded_at": at, "number": NUMBER}
+        kind = KINDS[dice.choice([*KINDS, "missed", "missed", "missed"])]
+        calls.append(Call(tenant=tenant, session_id=session, contact=dice.choice(contacts), **facts | kind))
+    Call.objects.bulk_create(calls)
+
+
+def kind_of(call):
+    """Say what a call was, without asking the code under test."""
+    if call.is_internal or call.state == "SETTLING" or call.kept_back_by in {"CONTACT", "NUMBER", "EMPLOYEE"}:
+        return None
+    if call.direction == "in" and call.is_lost and not call.talk_seconds:
+        return None if call.result == "NOT_ALLOWED" else "miss"
+    if call.result == "ANSWERED" or (call.result == "" and call.talk_seconds):
+        return "talk"
+    return "try" if call.direction == "out" and call.result else None
+
+
+def walk(calls):
+    """Go through the calls of one number in turn; return the open misses, the tries since, and the waits that ended."""
+    moments = [(one.ended_at if kind_of(one) == "talk" else one.started_at, kind_of(one), one) for one in calls]
+    queue, tries, over = [], 0, []
+    for _moment, kind, one in sorted(moments, key=lambda event: (event[0], event[1] != "talk")):
+        if kind == "talk":
+            over += [(queue[0], one.started_at + timedelta(seconds=one.wait_seconds))] if queue else []
+            queue, tries = [], 0
+        queue += [one.started_at] if kind == "miss" else []
+        tries += kind == "try" and bool(queue)
+    return queue, tries, over
+
+
+def is_at_work(here):
+    return time(9) <= here.time() < time(18) and here.weekday() < 5
+
+
+def counted(tenant, today, *, days):
+    """Count number by number; return who waits, who only after hours, whose wait ended today, how many calls hid."""
+    zone, waiting, after_hours, over = ZoneInfo(tenant.time_zone), {}, set(), 0
+    of_number = {}
+    for one in Call.objects.filter(tenant=tenant):
+        of_number.setdefault(one.contact, []).append(one)
+    hidden = [one.started_at.astimezone(zone) for one in of_number.pop("", []) if kind_of(one) == "miss"]
+    for contact, calls in of_number.items():
+        queue, tries, ended = walk(calls)
+        over += sum(began.astimezone(zone).date() == today for _since, began in ended)
+        local = [moment.astimezone(zone) for moment in queue]
+        if local and today - timedelta(days=days) < local[-1].date():
+            waiting[contact] = (len(queue), tries)
+            after_hours |= set() if any(map(is_at_work, local)) else {contact}
+    return waiting, after_hours, over, sum(today - timedelta(days=days) < here.date() for here in hidden)
+
+
+@pytest.mark.usefixtures("_now", "db")
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("days", [1, 7, 30, 90])
+def test_board_is_what_a_walk_through_the_calls_finds(look, monkeypatch, zone, days):
+    monkeypatch.setattr("crm.admin.missed.A_PAGE", 1000)
+    tenant, neighbour = client_of(zone), client_of("Europe/Samara")
+    busy(tenant, seed=f"{zone}{days}")
+    busy(neighbour, seed=5)
+    waiting, after_hours, over, hidden = counted(tenant, NOW.astimezone(ZoneInfo(zone)).date(), days=days)
+    seen = look(tenant, days=days)
+    assert seen.told == {phones.e164(contact): tries for contact, tries in waiting.items()}
+    assert {row[0] for row in seen.rows["after"]} == {phones.e164(contact) for contact in after_hours}
+    assert seen.counts == {"page": len(waiting) - len(after_hours), "after": len(after_hours)}
+    assert (seen.facts["callers who wait"], seen.facts["closed today"]) == (str(len(waiting)), str(over))
+    assert seen.facts["calls with a hidden number"] == str(hidden)
+
+
+@pytest.mark.usefixtures("_now")
+def test_caller_is_open_until_anybody_talks_to_him(look, notify, pbx, tenant, stranger):
+    lost = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN], started_at=NOW - HOUR)
+    notify(lost.notification("waiting", employee_id=IVAN), lost.notification("lost_call"))
+    again = pbx.call(contact=CONTACT, number=NUMBER, rings=[PETR], started_at=NOW - HOUR / 2)
+    notify(again.notification("waiting", employee_id=PETR), again.notification("lost_call"))
+    [row] = look(tenant).rows["after"]
+    assert row == [
+        "+79990000001",
+        "Waits: 1 hour since 12:40 a.m.",
+        "Called in vain: 2 last: 1:10 a.m.",
+        "Called back in vain: 0",
+        "Whose: Петров Пётр (102)",
+    ]
+    assert look(stranger).told == {}
+    back = pbx.call(
+        contact=CONTACT, number=NUMBER, direction="out", talks=[(PETR, 30)], started_at=NOW - timedelta(minutes=10)
+    )
+    notify(back.notification("call_end"))
+    seen = look(tenant)
+    assert seen.told == {}
+    assert seen.facts["closed today"] == "1"
+    assert look(stranger).facts["closed today"] == "0"
+
+
+@pytest.mark.usefixtures("_now", "db")
+def test_miss_found_after_the_talk_opens_nothing(look):
+    tenant = client_of("Europe/Moscow")
+    call(tenant, NOW - HOUR, kind="answered")
+    call(tenant, NOW - 2 * HOUR, origin="REPORT", is_backlog=True)
+    assert look(tenant).told == {}
+    call(tenant, NOW - HOUR / 2)
+    assert look(tenant).told == {"+79990000001": (1, 0)}
+
+
+@pytest.mark.usefixtures("_now", "db")
+def test_talk_told_after_the_upload_ends_the_wait(look):
+    tenant = client_of("Europe/Moscow")
+    call(tenant, NOW - 2 * HOUR)
+    talked = call(tenant, NOW - HOUR)
+    talked.note(Step.LATE, now=NOW)
+    assert look(tenant).told == {}
+    call(tenant, NOW - HOUR / 2)
+    assert look(tenant).told == {"+79990000001": (1, 0)}
+
+
+@pytest.mark.usefixtures("_now", "db")
+def test_who_is_blocked_or_works_here_by_now_leaves_the_board(look):
+    tenant = client_of("Europe/Moscow")
+    for contact in (CONTACT, BLOCKED, OWN, "74950000002"):
+        call(tenant, NOW - HOUR, contact=contact)
+    call(tenant, NOW - HOUR, contact=OTHER, number="74950000009")
+    assert len(look(tenant).told) == 5
+    Employee.objects.create(tenant=tenant, uis_id=1, full_name="Anna", numbers=[OWN])
+    VirtualNumber.objects.create(tenant=tenant, number="74950000002")
+    shared = VirtualNumber.objects.create(tenant=tenant, number="74950000009")
+    tenant.rules.contact_filter, tenant.rules.contacts = "EXCEPT", "8 999 000-00-03"
+    tenant.rules.number_filter = "EXCEPT"
+    tenant.rules.save()
+    tenant.rules.numbers.add(shared)
+    assert look(tenant).told == {"+79990000001": (1, 0)}
+
+
+@pytest.mark.usefixtures("_now", "db")
+def test_owner_is_named_and_can_be_asked_for(look):
+    tenant = client_of("Europe/Moscow")
+    ivan = Employee.objects.create(tenant=tenant, uis_id=1, full_name="Ivan", extension="101", crm_user_id=27)
+    CrmUser.objects.create(tenant=tenant, crm_id=99, name="Olga")
+    call(tenant, NOW - 4 * HOUR, contact="79990000001", employee=ivan)
+    call(tenant, NOW - 3 * HOUR, contact="79990000001")
+    call(tenant, NOW - 3 * HOUR, contact="79990000002", employee=ivan, crm_user_id=99)
+    call(tenant, NOW - 2 * HOUR, contact="79990000003", crm_user_id=27)
+    call(tenant, NOW - HOUR, contact="79990000004")
+    call(tenant, NOW - HOUR, contact="79990000005", crm_user_id=100)
+    seen = look(tenant)
+    assert [(row[0][-1], row[4]) for row in seen.rows["after"]] == [
+        ("1", "Whose: Ivan (101)"),
+        ("2", "Whose: Olga"),
+        ("3", "Whose: Ivan (101)"),
+        ("4", "Whose: nobody&#x27;s"),
+        ("5", "Whose: CRM user 100"),
+    ]
+    options = re.findall(r'<option value="([^"]+)"[^>]*>(.*?): (\d+)</option>', seen.html)
+    assert options[0] == (f"employee-{ivan.pk}", "Ivan (101)", "2")
+    assert {option[0] for option in options[1:]} == {"nobody", "user-99", "user-100"}
+    assert set(look(tenant, owner=f"employee-{ivan.pk}").told) == {"+79990000001", "+79990000003"}
+    assert set(look(tenant, owner="nobody").told) == {"+79990000004"}
+    assert look(tenant, owner="nonsense").told == {}
+
+
+@pytest.mark.usefixtures("_now", "db")
+def test_longest_waits_stand_first_and_pages_follow(look):
+    tenant = client_of("Europe/Moscow")
+    for number in range(60):
+        call(tenant, NOW - DAY - number * timedelta(minutes=1), contact=f"7999000{number:04}")
+    call(tenant, NOW - HOUR, contact="79990000059")
+    seen = look(tenant)
+    assert seen.counts == {"page": 0, "after": 60}
+    assert [row[0] for row in seen.rows["after"]][:2] == ["+79990000059", "+79990000058"]
+    assert [row[0] for row in look(tenant, after=2).rows["after"]][-1] == "+79990000000"
+    assert [row[0] for row in look(tenant, order="newest").rows["after"]][:2] == ["+79990000059", "+79990000000"]
+    kept = set(re.findall(r'href="\?([^"]*after=2[^"]*)"', look(tenant, order="newest", days=30).html))
+    assert kept == {"order=newest&amp;days=30&amp;after=2"}
+
+
+@pytest.mark.usefixtures("_now", "db")
+def test_closed_today_tells_how_long_they_waited(look):
+    tenant = client_of("Europe/Moscow")
+    midnight = datetime(2026, 4, 1, tzinfo=ZoneInfo("Europe/Moscow"))
+    lengths = (timedelta(minutes=5), timedelta(minutes=20), timedelta(hours=30))
+    for number, length in enumerate(lengths):
+        began = midnight + HOUR
+        call(tenant, began - length, contact=f"7999000000{number}")
+        call(tenant, began - timedelta(seconds=10), contact=f"7999000000{number}", kind="reached")
+    call(tenant, midnight - HOUR, contact="79990000007")
+    call(tenant, midnight - HOUR / 2, contact="79990000007", kind="answered")  # That was yesterday.
+    seen = look(tenant)
+    assert (seen.facts["closed today"], median(lengths)) == ("3", timedelta(minutes=20))
+    assert seen.facts["they waited, median"].replace("\xa0", " ") == "20 minutes"
+
+
+@pytest.mark.usefixtures("_now", "db")
+def test_who_cannot_be_looked_through_is_said_to_be_more(look, monkeypatch):
+    tenant = client_of("Europe/Moscow")
+    for number in range(3):
+        call(tenant, NOW - number * HOUR, contact=f"7999000000{number}")
+    assert "only the newest" not in look(tenant).words
+    monkeypatch.setattr(callers, "MOST", 2)
+    seen = look(tenant)
+    assert set(seen.told) == {"+79990000000", "+79990000001"}
+    assert "only the newest 2 are looked at" in seen.words
+
+
+@pytest.mark.usefixtures("_now")
+def test_support_sees_numbers_masked_and_no_address_holds_one(look, client, tenant):
+    call(tenant, NOW - HOUR)
+    support = User.objects.create_user("support", is_staff=True)
+    support.groups.add(Group.objects.get(name="Support"))
+    client.force_login(support)
+    seen = look(tenant, client=client)
+    assert set(seen.told) == {"7999***0001"}
+    assert CONTACT not in seen.html
+    [calls] = re.findall(r'href="([^"]*/telephony/call/\?[^"]*)"', seen.html)
+    assert not Look.objects.exists()
+    assert calls.endswith(f"?q=0001&amp;tenant__id__exact={tenant.pk}")
+    assert client.get(calls.replace("&amp;", "&")).status_code == 200
+    support.user_permissions.add(Permission.objects.get(codename="see_whole_numbers"))
+    seen = look(tenant, client=client)
+    assert set(seen.told) == {"+79990000001"}
+    assert f"?q={CONTACT}&amp;tenant__id__exact={tenant.pk}" in seen.html
+
+
+@pytest.mark.usefixtures("_now", "db")
+def test_whoever_sees_whole_numbers_is_written_down(look):
+    tenant, neighbour = client_of("Europe/Moscow"), client_of("Europe/Samara")
+    call(tenant, NOW - 3 * HOUR)
+    last = [call(tenant, NOW - HOUR), call(tenant, NOW - 2 * HOUR, contact=OTHER)]
+    call(tenant, NOW - 40 * DAY, contact=BLOCKED)
+    call(neighbour, NOW - HOUR)
+    look(tenant)
+    looked = Look.objects.order_by("call").values_list("call", "tenant", "kind", "username", "address", "at")
+    expected = [(one.pk, tenant.pk, "NUMBER", "admin", "127.0.0.x", NOW) for one in last]
+    assert list(looked.all()) == expected
+    assert all(reverse("admin:telephony_call_change", args=[one.pk]) in look(tenant).html for one in last)
+    assert list(looked.all()) == expected  # A page loaded again is the same look.
+    with time_machine.travel(NOW + HOUR, tick=False):
+        look(tenant)
+    assert looked.all().count() == 4
+
+
+def test_who_may_see_clients_and_calls_looks_and_nobody_else(client, tenant):
+    pages = [reverse("admin:tenants_missed"), reverse("admin:tenants_tenant_missed", args=[tenant.pk])]
+    assert [client.get(page).status_code for page in pages] == [302, 302]
+    nobody = User.objects.create_user("nobody", is_staff=True)
+    client.force_login(nobody)
+    for missing in ("view_tenant", "view_call"):
+        assert [client.get(page).status_code for page in pages] == [403, 403]
+        nobody.user_permissions.add(Permission.objects.get(codename=missing))
+    client.force_login(User.objects.get(pk=nobody.pk))
+    assert [client.get(page).status_code for page in pages] == [200, 200]
+    assert client.get(reverse("admin:tenants_tenant_missed", args=[0])).status_code == 404
+
+
+@pytest.mark.usefixtures("_now", "db")
+@pytest.mark.parametrize("count", [40, 400])
+def test_board_costs_a_fixed_number_of_queries(look, django_assert_num_queries, count):
+    tenant = client_of("Europe/Moscow")
+    for number in range(count // 20):
+        Employee.objects.create(tenant=tenant, uis_id=number, full_name=f"Person {number}")
+    busy(tenant, seed=3, count=count)
+    call(tenant, NOW, crm_user_id=99)
+    with django_assert_num_queries(15):
+        look(tenant, days=90)
+
+
+@pytest.mark.usefixtures("_now")
+def test_ways_lead_to_the_board(admin_client, tenant, stranger):
+    board = reverse("admin:tenants_tenant_missed", args=[tenant.pk])
+    choice = reverse("admin:tenants_missed")
+    assert board in admin_client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk])).content.decode()
+    assert choice in admin_client.get(reverse("admin:index")).content.decode()
+    assert choice in admin_client.get(reverse("admin:tenants_tenant_changelist")).content.decode()
+    page = admin_client.get(choice).content.decode()
+    assert board in page
+    assert reverse("admin:tenants_tenant_missed", args=[stranger.pk]) in page
+
+
+@pytest.mark.usefixtures("_now", "db")
+@pytest.mark.parametrize(("language", "words"), [("ru", "Пропущенные: кому перезвонить"), ("en", "Missed callers")])
+def test_board_speaks_both_languages_and_needs_no_outside_host(look, language, words):
+    tenant = client_of("Europe/Moscow")
+    busy(tenant, seed=2, count=40)
+    seen = look(tenant, language=language)
+    assert words in seen.words
+    assert re.findall(r'(?:src|href)="(?:https?:)?//[^"]*"', seen.html) == []
+    assert re.findall(r"<script(?![^>]*\bsrc=)[^>]*>", seen.html) == []
