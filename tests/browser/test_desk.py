@@ -65,7 +65,7 @@ def test_fault_is_found_by_the_number_and_repaired(plant, sit_down, language, si
         _find(support, f"8 (999) 000-0{last // 100}-{last % 100:02}", words)
         _see_why(at_desk, words)
         operator.log_in()
-        operator.change_rule(NAME, "upload_missed", "ON")
+        operator.change_rule(NAME, "upload_missed", "True")
         page.get_by_role("button", name=words["again"], exact=True).click()
         plant.until(lambda state: session in _in_the_crm(state), "the call")
         page.reload()
