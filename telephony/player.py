@@ -139,7 +139,7 @@ def _title(call: Call, part: Part, staff: Staff) -> str:
     person = staff.people.get(part.employee_id or 0)
     words = [str(person)] if person else []
     if part.talk is not None:
-        words.append(date_format(part.talk.talk_began_at.astimezone(call.tenant.zone), "TIME_FORMAT"))
+        words.append(date_format(part.talk.talk_began_at.astimezone(call.tenant.zone), clock.TIME))
         seconds = part.talk.talk_seconds
         words.append(ngettext("%(count)d second", "%(count)d seconds", seconds) % {"count": seconds})
     return ", ".join(words) or gettext("Recording")

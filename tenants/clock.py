@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from tenants.models import Tenant
 
 DAY = "j E Y"  # Django's own format ends in a full stop in Russian, and sentences go on after a date.
+TIME = "G:i"  # in every language: shops live by the 24 hours, and “a.m.” ends a sentence too early
 
 
 def day(tenant: Tenant, moment: datetime) -> str:
@@ -28,7 +29,7 @@ def said_at(tenant: Tenant | None, moment: datetime | None, *, now: datetime) ->
     zone = tenant.zone if tenant else UTC
     here, today = moment.astimezone(zone), now.astimezone(zone).date()
     if here.date() == today:
-        return date_format(here, "TIME_FORMAT")
+        return date_format(here, TIME)
     shown = date_format(here, "j E" if here.year == today.year else DAY)
     return f"{shown}, {date_format(here, 'TIME_FORMAT')}"
 

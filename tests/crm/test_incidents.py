@@ -92,12 +92,12 @@ def test_row_says_what_whom_since_when_and_who_must_act(client, operator, severa
     words = screen.words(client.get(LIST, headers=ENGLISH))
     assert (
         "the whole service no worker No worker takes what a person waits for: no card opens, no click starts a call."
-        " Since 3 a.m. UTC there has been no sign of life. who must act: the operator"
-        " since: 3 a.m. UTC last seen: 3 a.m. UTC 1"
+        " Since 3:00 UTC there has been no sign of life. who must act: the operator"
+        " since: 3:00 UTC last seen: 3:00 UTC 1"
     ) in words
     words = screen.words(client.get(LIST, {"state__exact": "TAKEN"}, headers=ENGLISH))
-    assert "taken Daisy no access Since 11 a.m. retailCRM has not let us in. The CRM does not know the key." in words
-    assert "who must act: the client since: 11 a.m." in words
+    assert "taken Daisy no access Since 11:00 retailCRM has not let us in. The CRM does not know the key." in words
+    assert "who must act: the client since: 11:00" in words
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ def test_page_tells_and_offers_what_can_be_done(client, operator, shop):
     answer = act(client, "take", row, note="I have called them")
     assert said(answer) == "Done for 1 incident."
     words = screen.words(answer)
-    assert "11 a.m." in words
-    assert "noon operator incident taken I have called them" in words
+    assert "11:00" in words
+    assert "12:00 operator incident taken I have called them" in words
     row.refresh_from_db()
     assert (row.state, row.taken_by, row.note) == (State.TAKEN, operator, "I have called them")
 

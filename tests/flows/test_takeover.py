@@ -366,7 +366,7 @@ def test_uis_away_in_the_middle_goes_on_where_it_stood(
     run_queue()
     row = Takeover.objects.get()
     assert (row.state, row.cause, row.compared_until, row.stopped_at) == ("RUNNING", "UIS_UNAVAILABLE", came, None)
-    assert "It waits: UIS could not be reached. It goes on by itself (next try: 12:01 p.m.)." in screen.words(page())
+    assert "It waits: UIS could not be reached. It goes on by itself (next try: 12:01)." in screen.words(page())
     uis_world.repair()
     uis_world.requests.clear()
     clock.shift(timedelta(minutes=2))
@@ -598,7 +598,7 @@ def test_uis_that_rests_is_not_asked_before_its_time(press, page, pbx, uis_world
     clock.shift(timedelta(minutes=1))
     queue.sweep()
     assert uis_world.requests == []
-    assert "UIS could not be reached. It goes on by itself (next try: 12:02 p.m.)." in screen.words(page())
+    assert "UIS could not be reached. It goes on by itself (next try: 12:02)." in screen.words(page())
     clock.shift(timedelta(minutes=1))
     queue.sweep()
     assert Takeover.objects.get().state == "LOOKED"
