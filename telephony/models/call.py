@@ -88,6 +88,9 @@ class Call(models.Model):
                 fields=["tenant", "-stopped_at"], name="call_stopped", condition=models.Q(stopped_at__isnull=False)
             ),
             models.Index(
+                fields=["-started_at"], name="call_stopped_newest", condition=models.Q(stopped_at__isnull=False)
+            ),
+            models.Index(
                 fields=["tenant", "listed_on", "state"],
                 name="call_listed",
                 condition=models.Q(listed_on__isnull=False),

@@ -226,7 +226,7 @@ def test_row_reads_like_a_sentence(client, add, noon):
     add(state="COLLECTING", cause="LEGS_NOT_READY")
     said = screen.words(client.get(LOG, headers=ENGLISH))
     for line in (
-        "noon Ромашка ← 7999***0001 +74950000001 whom: Петров Пётр (102) talk 1:05 uploaded",
+        "12:00 Ромашка ← 7999***0001 +74950000001 whom: Петров Пётр (102) talk 1:05 uploaded",
         "missed, waited 0:12 stopped the CRM refused this call",
         "→ hidden number +74950000001 busy skipped by a rule internal calls are not uploaded",
         "not known yet collecting legs and recording UIS does not show the whole call yet",
