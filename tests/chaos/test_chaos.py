@@ -11,6 +11,8 @@ import pytest
 
 from tests.chaos.run import Run, Size
 
+pytestmark = pytest.mark.timeout(240)  # minutes of many clients are played in one test
+
 
 @pytest.fixture
 def play(db, real_turns):
