@@ -148,7 +148,8 @@ def _settle(call: Call, *, known: _Known, now: datetime) -> None:
         is_early = has_legs or call.attempts < PATIENT_TRIES
         return call.postpone(Cause.LEGS_NOT_READY if is_early else Cause.UNKNOWN_TO_UIS, now=now)
     calls.take_over(call, story, owner=known.staff.owner_of(story, call.tenant.rules))
-    call.is_collected, call.record_url = True, recording.address(call, story)
+    # A recording that was told of while UIS was being asked stands in the row already.
+    call.is_collected, call.record_url = True, recording.address(call, story) or call.record_url
     if calls.judge(call, known.choices, now=now):
         return call.move_to(Call.State.SKIPPED, now=now)
     if recording.is_awaited(call, story, known.staff, now=now):

@@ -67,15 +67,14 @@ def _hear_more(call: Call, heard: Sequence[Heard], *, now: datetime) -> None:
 
 
 def _hear_of_recording(call: Call, story: Story, staff: Staff, *, now: datetime) -> None:
-    """Take a recording that is told of while nobody works on the call: UIS need not be asked again.
+    """Take a recording that is told of: UIS need not be asked again.
 
-    A call that waited for nothing else goes on; one that waits for the CRM takes the recording along.
+    A call that waited for nothing else goes on; one that is on its way to the CRM takes the recording along, with the
+    next try where one is being made just now.
     """
-    if call.claim_token is not None:
-        return
     call.record_url = recording.address(call, story)
-    is_asked = call.state == Call.State.COLLECTING and call.stopped_at is None
-    if is_asked and not recording.is_awaited(call, story, staff, now=now):
+    is_free = call.state == Call.State.COLLECTING and call.claim_token is None and call.stopped_at is None
+    if is_free and not recording.is_awaited(call, story, staff, now=now):
         call.move_to(calls.after_collecting(call, call.tenant.rules), now=now)
 
 

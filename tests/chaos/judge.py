@@ -171,7 +171,7 @@ def _card(scene: Scene, story: Story, event: dict[str, Any]) -> Iterator[str]:
 
 def _click(click: Click) -> Iterator[str]:
     dialled = [one for one in click.shop.pbx.dialled if one["contact"] == click.contact]
-    if len(dialled) > 1 + click.is_clock_turned:
+    if len(dialled) > 1 + click.is_two:
         yield f"a click rang {len(dialled)} times"
     if any(one["employee"]["id"] != click.employee_id for one in dialled):
         yield "a click rang somebody else"

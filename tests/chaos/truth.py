@@ -43,7 +43,7 @@ class Click:
     contact: str
     employee_id: int
     answers: list[int] = field(default_factory=list)
-    is_clock_turned: bool = False  # between the two clicks of a double one
+    is_two: bool = False  # our clock was turned between the two clicks, or the second one came late
 
 
 @dataclass

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from crm.retailcrm.client import RetailCrmClient
 from telephony.models import Attempt, Call
 from tenants.models import Employee, TransferRules, UisConnection
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
@@ -145,6 +146,25 @@ def test_recording_told_of_while_the_call_waits_for_the_crm_goes_along(notify, c
     assert Call.objects.get().state == Call.State.READY
     notify(answered.notification("recorded"))
     crm_world.repair()
+    later(timedelta(minutes=20))
+    assert [record["recordUrl"] for record in crm.calls] == [answered.link(answered.records[-1])]
+
+
+def test_recording_told_of_while_an_upload_is_under_way_goes_with_the_next_try(
+    notify, crm_world, crm, later, answered, tenant, monkeypatch
+):
+    TransferRules.objects.update(recording_wait_minutes=0)
+    answered.records_at = timezone.now() + timedelta(minutes=3)
+    crm_world.break_down("503", times=1)
+    told, sent = iter([answered.notification("recorded")]), RetailCrmClient.upload_calls
+
+    def tell_meanwhile(*asked):
+        for notification in told:
+            notify(notification)
+        return sent(*asked)
+
+    monkeypatch.setattr(RetailCrmClient, "upload_calls", tell_meanwhile)
+    notify(answered.notification("call_end"))
     later(timedelta(minutes=20))
     assert [record["recordUrl"] for record in crm.calls] == [answered.link(answered.records[-1])]
 
