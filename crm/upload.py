@@ -6,6 +6,7 @@ from datetime import datetime
 
 from connector_project import phones, remote
 from crm import clients, lines
+from crm.retailcrm import refusals
 from crm.retailcrm.client import LARGEST_UPLOAD, RetailCrmClient
 from crm.retailcrm.types import CallRecord, Manager
 from telephony import calls, late, links
@@ -38,10 +39,11 @@ def find_owners(batch: Sequence[Call], *, now: datetime) -> None:
         began = time.monotonic()
         try:
             settle = _owned_by(client.manager(phones.e164(call.contact)), now=now)
-        except remote.RemoteUnavailable as exc:
-            settle = _not_handed_over(call.tenant, exc, now=now)
+        except (remote.RemoteUnavailable, remote.AccessDenied) as exc:
+            # A key without this right must not keep missed calls out of the history; one that opens nothing does.
+            is_missing_right = exc.code == refusals.SCOPE
+            settle = _owned_by(None, now=now) if is_missing_right else _not_handed_over(call.tenant, exc, now=now)
         except remote.RemoteError:
-            # A key without this right must not keep missed calls out of the history.
             settle = _owned_by(None, now=now)
         calls.finish([call], settle, step=Step.OWNER, now=now, began=began)
 
