@@ -18,6 +18,7 @@ from tenants.transfer import KeptBack
 
 SEARCH = "q"
 CLIENT = "tenant__id__exact"
+PKS = "pks"
 FEWEST_DIGITS, MOST_DIGITS = 3, 19
 LONGEST_EXTENSION, LONGEST_LOCAL = 5, 10
 MOST_PEOPLE = 500
@@ -42,10 +43,14 @@ def calls(chosen: Mapping[str, str], rows: QuerySet[Call] | None = None) -> Quer
     """Return the calls all these filters choose; words that are no filter are left out."""
     found = Call.objects.all() if rows is None else rows
     found = found.alias(contact_end=Reverse("contact"))
-    for word, value in chosen.items():
-        if word in FILTERS and value:
-            found = found.filter(FILTERS[word](value))
+    for word, value in filters(chosen).items():
+        found = found.filter(FILTERS[word](value))
     return found
+
+
+def filters(asked: Mapping[str, object]) -> dict[str, str]:
+    """Return the filters that choose something; where no call is ticked, none is meant, and never all."""
+    return {word: str(value) for word, value in asked.items() if word in FILTERS and (value or word == PKS)}
 
 
 def of_search(text: str) -> Q:
@@ -163,6 +168,6 @@ FILTERS: Mapping[str, Callable[[str], Q]] = {
     "rule": _one_of("kept_back_by", set(KeptBack.values)),
     "number": _number,
     "recording": _named(RECORDINGS),
-    "pks": of_pks,
+    PKS: of_pks,
     SEARCH: of_search,
 }

@@ -268,6 +268,17 @@ def test_nothing_to_do_and_too_much_are_refused(client, support, refused, monkey
     assert not Errand.objects.exists()
 
 
+def test_ticked_calls_that_moved_on_meanwhile_are_never_all_calls(client, support, refused):
+    calls = refused(3)
+    data = {"action": "skip_selected", "_selected_action": [calls[0].pk]}
+    answer = client.post(f"{LOG}?cause=CRM_DENIED", data, headers=ENGLISH)
+    answer = client.get(answer.url, headers=ENGLISH)
+    assert "0 calls" in screen.words(answer)
+    order(client, "SKIP", {"reason": "no"}, pks="")
+    assert (Errand.objects.count(), states()) == (0, ["READY"] * 3)
+    assert list(client.get(LOG, {"pks": ""}).context["cl"].result_list) == []
+
+
 def test_looking_at_an_order_costs_the_same_for_few_and_many(client, support, refused):
     where = reverse("admin:telephony_call_order", args=["TRY_AGAIN"])
     costs = []
@@ -389,6 +400,19 @@ def test_ring_that_is_read_again_never_pops_up(client, support, nameless, crm, r
     read_again(client, tenant, event="waiting")
     run_queue()
     assert (crm.events, Notification.objects.get().reason) == ([], "STALE")
+
+
+def test_order_to_read_again_says_of_what_and_takes_no_other_filter(client, support, nameless, tenant, stranger):
+    nameless("lost_call")
+    where = reverse("admin:telephony_notification_order", args=["READ_AGAIN"])
+    filters = {"tenant": tenant.pk, "path_event": "", "reason": "NO_EVENT"}
+    said = screen.words(client.get(where, filters, headers=ENGLISH))
+    assert "Client Ромашка" in said
+    assert "Reason the template has no field “event”" in said
+    assert client.get(where, filters | {"day": "2026-11-24"}).status_code == 404
+    read_again(client, tenant, event="lost_call")
+    page = client.get(reverse("admin:telephony_errand_change", args=[Errand.objects.get().pk]), headers=ENGLISH)
+    assert "Client Ромашка Event Lost call" in screen.words(page)
 
 
 @pytest.mark.parametrize("said", [{}, {"event": "x"}])
