@@ -7,6 +7,7 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from connector_project.logs import hide
 from telephony import calls
 from telephony.models import Call, State, Step
 from telephony.models.due import LIVELY
@@ -80,9 +81,13 @@ def each(chosen: Iterable[Call], act: Act) -> Counter[int]:
 def write_down(
     done: Mapping[int, int], verb: Change.Verb, *, by: By, now: datetime, part: str = "", reason: str = ""
 ) -> None:
-    """Write into each client's journal with how many of his calls something was done, or with which one and why."""
+    """Write into each client's journal with how many of his calls something was done, or with which one and why.
+
+    The journal is read by everybody: a number in the reason stands whole on the pages of the calls alone.
+    """
+    why = hide(reason)[:100]
     for tenant in Tenant.objects.filter(pk__in=done):
-        journal.note(tenant, verb, now=now, by=by, part=part, field=reason[:100], new="" if part else done[tenant.pk])
+        journal.note(tenant, verb, now=now, by=by, part=part, field=why, new="" if part else done[tenant.pk])
 
 
 def _person(by: By) -> User | None:

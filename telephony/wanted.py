@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Reverse
 
+from connector_project import phones
 from telephony import days
 from telephony.models import Call, Cause, Direction, Result, State
 from tenants.models import Employee, Tenant, VirtualNumber
@@ -59,6 +60,11 @@ def of_search(text: str) -> Q:
     if not text:
         return Q()
     return _of_digits(text) if _PHONE.fullmatch(text) else _of_name(text)
+
+
+def hidden(text: str) -> str:
+    """Return what was searched for as anybody may see it: of a number the middle is hidden."""
+    return phones.masked(re.sub(r"\D", "", text)) if _PHONE.fullmatch(text.strip()) else text
 
 
 def of_day(text: str) -> Q:

@@ -139,7 +139,11 @@ def line(row: Model) -> str:
 
 
 def in_words(chosen: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the filters as the form over the log, or the list of what cannot be read, names them."""
+    """Return the filters as the form over the log, or the list of what cannot be read, names them.
+
+    An order is seen by others than whoever gave it: of a number he looked for, the middle is hidden.
+    """
+    chosen = {word: wanted.hidden(value) if word == wanted.SEARCH else value for word, value in chosen.items()}
     form = LogForm(chosen)
     told = _of_unread(chosen)
     for name, field in form.fields.items():

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from telephony import errands, ledger, mending, tasks
 from telephony.models import Attempt, Call, Errand, Notification
+from tenants import journal
 from tenants.models import Change, TransferRules, VirtualNumber
 from tests import queue, screen
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
@@ -314,6 +315,39 @@ def test_support_changes_no_keys_and_no_rules(client, support, tenant):
     html = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk])).content.decode()
     assert 'name="uis-0-access_token"' not in html
     assert 'name="rules-0-upload_missed"' not in html
+
+
+def test_customers_on_a_clients_list_are_masked_for_support(client, support, tenant, stranger, admin_client):
+    TransferRules.objects.filter(tenant=tenant).update(contact_filter="EXCEPT", contacts="+7 999 000-00-01\n3725123456")
+    old = "+7 999 000-00-02"
+    journal.note(tenant, "CHANGED", now=timezone.now(), part=tenant.rules, field="contacts", old=old, new=f"+{CONTACT}")
+    where = reverse("admin:tenants_tenant_change", args=[tenant.pk])
+    for address in (where, reverse("admin:tenants_change_changelist")):
+        said = screen.words(client.get(address))
+        assert "7999***0001" in said
+        for number in ("999 000-00-01", "3725123456", CONTACT, "999 000-00-02"):
+            assert number not in said
+    assert "+7 999 000-00-01" in admin_client.get(where).content.decode()
+
+
+def test_number_an_operator_looked_for_or_named_is_masked_where_others_read_it(client, support, refused, run_queue):
+    (call,) = refused()
+    typed, reason = (
+        f"8 ({call.contact[1:4]}) {call.contact[4:7]}-{call.contact[7:]}",
+        f"+{call.contact} asked us not to",
+    )
+    order(client, "SKIP", {"reason": reason}, q=typed)
+    run_queue()
+    errand = Errand.objects.get()
+    assert (errand.chosen["q"], errand.done) == (typed, 1)
+    page = reverse("admin:telephony_errand_change", args=[errand.pk])
+    pages = (page, reverse("admin:telephony_errand_changelist"), reverse("admin:tenants_change_changelist"))
+    for address in pages:
+        said = screen.words(client.get(address, headers=ENGLISH))
+        assert "7999***0000 asked us not to" in said
+        assert typed not in said
+        assert call.contact not in said
+    assert "Number, employee, session 8999***0000" in screen.words(client.get(page, headers=ENGLISH))
 
 
 @pytest.fixture
