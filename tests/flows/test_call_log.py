@@ -157,7 +157,10 @@ def test_filter_that_makes_no_sense_finds_nothing(client, add, asked):
     assert found(client, **asked) == []
 
 
-@pytest.mark.parametrize("asked", [{"after": "x"}, {"before": "2026_x"}, {"p": "7"}, {"o": "1.2"}])
+EDGE = {"after": "0001-01-01T00:00:00+23:59_5"}
+
+
+@pytest.mark.parametrize("asked", [{"after": "x"}, {"before": "2026_x"}, EDGE, {"p": "7"}, {"o": "1.2"}])
 def test_words_nobody_knows_choose_nothing_and_break_nothing(client, add, asked):
     assert found(client, **asked) == [] == list(Call.objects.all())
     call = add()
