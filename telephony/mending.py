@@ -9,7 +9,7 @@ from django.db import transaction
 
 from connector_project.logs import hide
 from telephony import calls
-from telephony.models import Call, State, Step
+from telephony.models import Call, Cause, State, Step
 from telephony.models.due import LIVELY
 from tenants import journal
 from tenants.journal import By
@@ -50,6 +50,8 @@ def try_again(call: Call, *, is_one_of_many: bool = False, by: By = None, now: d
         # All the facts are weighed up anew, by the rules of now.
         fresh.kept_back_by, fresh.is_collected = "", False
         fresh.move_to(State.SETTLING, now=now)
+    # Why it stood still is told by its history; from now on it only waits for its turn.
+    fresh.cause, fresh.says = Cause.NONE, ""
     fresh.attempts, fresh.stopped_at, fresh.claim_token = 0, None, None
     fresh.next_attempt_at, fresh.recorded_at = now, now
     fresh.is_backlog = fresh.is_backlog or (is_one_of_many and fresh.ended_at < now - LIVELY)

@@ -62,6 +62,9 @@ def test_one_call_is_tried_again_from_its_page(client, support, refused, crm, ru
     (call,) = refused()
     said = screen.words(act(client, call, "again"))
     assert "The call is on its way again" in said
+    # Nobody must act any more: why it stood still is told by its history.
+    assert "DUE It is on its way: its turn comes within a minute. What happens next" in said
+    assert said.endswith("Set going again by a person (sveta).")
     run_queue()
     assert (states(), len(crm.calls)) == (["UPLOADED"], 1)
     assert Attempt.objects.get(step="PERSON").by == support
