@@ -51,7 +51,13 @@ def calls(chosen: Mapping[str, str], rows: QuerySet[Call] | None = None) -> Quer
 
 def filters(asked: Mapping[str, object]) -> dict[str, str]:
     """Return the filters that choose something; where no call is ticked, none is meant, and never all."""
-    return {word: str(value) for word, value in asked.items() if word in FILTERS and (value or word == PKS)}
+    said = {word: storable(value) for word, value in asked.items() if word in FILTERS}
+    return {word: value for word, value in said.items() if value or word == PKS}
+
+
+def storable(value: object) -> str:
+    """Return what an address said without NUL, which PostgreSQL takes in no text."""
+    return str(value).replace("\0", "")
 
 
 def of_search(text: str) -> Q:

@@ -67,7 +67,7 @@ class OrdersMixin(admin.ModelAdmin[Any]):
             raise Http404
         if not request.user.has_perm(MAY):
             raise PermissionDenied
-        asked = {word: str(value) for word, value in request.GET.items() if word not in {AFTER, BEFORE}}
+        asked = {word: wanted.storable(value) for word, value in request.GET.items() if word not in {AFTER, BEFORE}}
         # Of notifications an empty address is a filter, too.
         chosen = asked if kind == Kind.READ_AGAIN else wanted.filters(asked)
         if any(asked[word] for word in asked.keys() - FILTERS[kind]):

@@ -447,6 +447,7 @@ def test_order_to_read_again_says_of_what_and_takes_no_other_filter(client, supp
     assert "Client Ромашка" in said
     assert "Reason the template has no field “event”" in said
     assert client.get(where, filters | {"day": "2026-11-24"}).status_code == 404
+    assert client.get(where, filters | {"path_event": "\0x"}).status_code == 200
     read_again(client, tenant, event="lost_call")
     page = client.get(reverse("admin:telephony_errand_change", args=[Errand.objects.get().pk]), headers=ENGLISH)
     assert "Client Ромашка Event Lost call" in screen.words(page)
