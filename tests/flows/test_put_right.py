@@ -252,6 +252,24 @@ def test_order_can_be_broken_off(client, support, refused, crm, run_queue, monke
     assert Change.objects.get(verb="SKIPPED").new == "2"
 
 
+def test_what_is_done_while_an_order_is_broken_off_is_written_down(
+    client, support, refused, monkeypatch, run_queue, tenant
+):
+    refused(2)
+    order(client, "SKIP", {"reason": "no"}, cause="CRM_REFUSED")
+    (errand,), skip = Errand.objects.all(), mending.skip
+
+    def slow_skip(call, *said, **more):
+        errands.cancel(errand.pk, by=support, now=timezone.now())
+        return skip(call, *said, **more)
+
+    monkeypatch.setattr(mending, "skip", slow_skip)
+    run_queue()
+    errand.refresh_from_db()
+    assert (errand.state, errand.done, states()) == ("CANCELLED", 2, ["SKIPPED"] * 2)
+    assert Change.objects.get(verb="SKIPPED").new == "2"
+
+
 def test_calls_that_come_later_are_not_meant(client, support, refused, notify, pbx, crm, run_queue, tenant):
     refused(1)
     order(client, "SKIP", {"reason": "no"}, tenant__id__exact=tenant.pk)
