@@ -1,5 +1,6 @@
 """Put it right: a second try and a skip, for one call, the ticked ones and all that match; templates read again."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -9,10 +10,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from telephony import errands, ledger, mending, tasks
+from telephony import errands, hearing, ledger, mending, tasks
 from telephony.models import Attempt, Call, Errand, Notification
 from tenants import journal
-from tenants.models import Change, TransferRules, VirtualNumber
+from tenants.models import Change, Tenant, TransferRules, VirtualNumber
 from tests import queue, screen
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.flows.templates import send_every_event
@@ -469,6 +470,38 @@ def test_order_to_read_again_says_of_what_and_takes_no_other_filter(client, supp
     read_again(client, tenant, event="lost_call")
     page = client.get(reverse("admin:telephony_errand_change", args=[Errand.objects.get().pk]), headers=ENGLISH)
     assert "Client Ромашка Event Lost call" in screen.words(page)
+
+
+def test_nothing_is_read_again_of_a_client_who_left(client, support, nameless, tenant, run_queue):
+    nameless("lost_call")
+    read_again(client, tenant, event="lost_call")
+    Tenant.objects.update(left_at=timezone.now(), activated_at=None)
+    run_queue()
+    assert (Errand.objects.get().state, Errand.objects.get().done, Call.objects.count()) == ("DONE", 0, 0)
+    assert "Everything that came could be read." in screen.words(client.get(UNREADABLE, headers=ENGLISH))
+
+
+def test_notification_that_breaks_our_code_keeps_none_behind_it_unread(
+    client, support, nameless, hook, pbx, monkeypatch, run_queue, tenant
+):
+    nameless("lost_call")
+    other = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
+    client.post(hook, other.notification("lost_call") | {"event": None}, content_type="application/json")
+    run_queue()
+    broken, hear = json.loads(Notification.objects.earliest("pk").body)["call_session_id"], hearing.hear
+
+    def hear_others(tenant, said, *, now):
+        if said.session_id == broken:
+            raise ZeroDivisionError
+        return hear(tenant, said, now=now)
+
+    monkeypatch.setattr(hearing, "hear", hear_others)
+    client.post(
+        reverse("admin:telephony_notification_order", args=["READ_AGAIN"]) + "?reason=NO_EVENT", {"event": "lost_call"}
+    )
+    run_queue()
+    assert (Errand.objects.get().state, Errand.objects.get().left) == ("DONE", 1)
+    assert list(Notification.objects.order_by("pk").values_list("outcome", flat=True)) == ["UNREADABLE", "DONE"]
 
 
 @pytest.mark.parametrize("said", [{}, {"event": "x"}])
