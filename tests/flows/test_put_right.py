@@ -372,6 +372,27 @@ def test_number_an_operator_looked_for_or_named_is_masked_where_others_read_it(c
     assert "Number, employee, session 8999***0000" in screen.words(client.get(page, headers=ENGLISH))
 
 
+@pytest.mark.parametrize(
+    ("where", "asked"),
+    [
+        ("tenants_tenant", {"activation_token__startswith": "a"}),
+        ("telephony_notification", {"body__contains": CONTACT}),
+        ("telephony_notification", {"tenant__activation_token__startswith": "a"}),
+        ("crm_popup", {"contact__startswith": "7999"}),
+        ("crm_command", {"asked__icontains": "a"}),
+    ],
+)
+def test_secret_cannot_be_found_out_by_asking_a_list(client, support, where, asked):
+    assert client.get(reverse(f"admin:{where}_changelist"), asked).status_code == 400
+
+
+def test_list_is_asked_by_its_own_filters(client, support, tenant):
+    for where in ("telephony_notification", "crm_popup", "crm_command", "telephony_ledgerday", "tenants_change"):
+        assert client.get(reverse(f"admin:{where}_changelist"), {"tenant__id__exact": tenant.pk}).status_code == 200
+    asked = {"event": "waiting", "outcome__exact": "DONE"}
+    assert client.get(reverse("admin:telephony_notification_changelist"), asked).status_code == 200
+
+
 @pytest.fixture
 def nameless(client, hook, pbx, run_queue):
     """A template without the line that names the event, pasted to the address that names none."""
