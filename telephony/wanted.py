@@ -162,8 +162,8 @@ def _named(conditions: Mapping[str, Q]) -> Callable[[str], Q]:
 
 
 def _number(value: str) -> Q:
-    digits = re.sub(r"\D", "", value)
-    return Q(number=digits) if digits else NOTHING
+    digits = {phones.digits(value, is_russian=is_russian) for is_russian in (True, False)}
+    return Q(number__in=digits) if all(digits) else NOTHING
 
 
 def _client(value: str) -> Q:

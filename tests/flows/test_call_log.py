@@ -115,6 +115,7 @@ def test_own_number_finds_the_calls_that_came_to_it(client, add, tenant):
         ({"cause": "CRM_REFUSED"}, {"cause": "CRM_REFUSED"}, {"cause": "CRM_DENIED"}),
         ({"rule": "INTERNAL_OFF"}, {"kept_back_by": "INTERNAL_OFF"}, {"kept_back_by": "NUMBER"}),
         ({"number": "+7 495 000-00-02"}, {"number": "74950000002"}, {}),
+        ({"number": "8 (495) 000-00-02"}, {"number": "74950000002"}, {}),
         ({"recording": "yes"}, {"record_url": "https://example.com/a"}, {}),
         ({"recording": "no"}, {}, {"record_url": "https://example.com/a"}),
         ({"day": "2026-11-24"}, {"at": NOON}, {"at": NOON - timedelta(hours=12, seconds=1)}),
