@@ -1,6 +1,6 @@
 """Lists of millions of rows, the newest first: pages by cursor, never counted."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.admin.views.main import ChangeList
@@ -84,6 +84,6 @@ def _read(text: str) -> Cursor | None:
     moment, _, pk = text.replace(" ", "+").rpartition("_")
     try:
         read = datetime.fromisoformat(moment)
-        return (read, int(pk)) if read.tzinfo else None
-    except ValueError:
+        return (read.astimezone(UTC), int(pk)) if read.tzinfo else None
+    except (ValueError, OverflowError):
         return None

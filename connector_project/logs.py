@@ -13,21 +13,36 @@ _SECRET_PATHS = re.compile(r"(/(?:hooks/(?:uis|retailcrm)|activate|records)/)[^/
 _NAMES = "clientId|apiKey|api_key|access_token|token|key|secret"
 _NAME = re.compile(rf"(?:{_NAMES})$", re.IGNORECASE)
 _PARAMETERS = re.compile(rf"((?:{_NAMES})[\\\"']*\s*[=:]\s*[\\\"']*)[^&\s\\\"',}}]+", re.IGNORECASE)
-_RECORDINGS = re.compile(r"https?://[^\s\"']*(?:/system/media/|media\.)[^\s\"']*")
+# In JSON a slash may be escaped, in an address a link comes percent-encoded.
+_SLASH = r"(?:\\?/|%2[Ff])"
+# Bounded: a text of nothing but beginnings must not cost the square of its length.
+_RECORDINGS = re.compile(
+    rf"https?(?::|%3[Aa]){_SLASH}{{2}}[^\s\"']{{0,300}}(?:{_SLASH}system{_SLASH}media{_SLASH}|media\.)[^\s\"']*"
+)
+# Wherever it leads: a client may keep his recordings at a host of his own.
+_LINKS = re.compile(r"(file_links?[\\\"']*\s*[=:]\s*\[?\s*[\\\"']*)https?[^\s\"'&]+")
 # Not the digits of an id, a fraction or a path; a full stop or a colon behind a phone is only punctuation.
-_PHONES = re.compile(r"(?:(?<![\w./-])|(?<=%2B))\+?\d{10,15}(?![\w-]|[.:]\w)")
+_PHONES = re.compile(r"(?:(?<![\w./-])|(?<=%[0-9A-F]{2})|(?<=\\[nrt])|(?<=\\u002b))\+?\d{10,15}(?![\w-]|[.:]\w)")
+# As people write them: with a plus, brackets, or an 8 in front, and gaps between the digits.
+_GAP = r"[ \u00a0-]"
+_WRITTEN = re.compile(
+    rf"(?:(?:\+\d{{1,3}}|(?<!\d)[78]){_GAP}?)?\(\d{{3,5}}\){_GAP}?\d{{1,3}}(?:{_GAP}?\d{{2,4}}){{1,3}}(?![\w-])"
+    rf"|\+\d{{1,3}}(?:{_GAP}\d{{2,4}}){{2,4}}(?![\w-])"
+    rf"|(?<![\w.+-])[78]{_GAP}\d{{3}}{_GAP}\d{{3}}{_GAP}?\d\d{_GAP}?\d\d(?![\w-])"
+)
+FEWEST_DIGITS = 10
 _PREFIXED_IDS = re.compile(r"(?:call|tenant|session|notification|command|pk)=$")
 
 
 def hide(text: str) -> str:
     """Return a line with its secrets taken out, and phones masked."""
-    return _PHONES.sub(_mask_phone, hide_secrets(text))
+    return _WRITTEN.sub(_mask_written, _PHONES.sub(_mask_phone, hide_secrets(text)))
 
 
 def hide_secrets(text: str) -> str:
     """Return a text without keys, hooks and recording links; phones stay, for those who may see them."""
     text = _SECRET_PATHS.sub(r"\1***", text)
-    text = _RECORDINGS.sub("[recording]", text)
+    text = _RECORDINGS.sub("[recording]", _LINKS.sub(r"\1[recording]", text))
     return _PARAMETERS.sub(r"\1***", text)
 
 
@@ -36,6 +51,11 @@ def _mask_phone(found: re.Match[str]) -> str:
     if _PREFIXED_IDS.search(found.string[: found.start()]):
         return found.group()
     return phones.masked(found.group())
+
+
+def _mask_written(found: re.Match[str]) -> str:
+    number = re.sub(r"[^\d+]", "", found.group())
+    return phones.masked(number) if len(number) >= FEWEST_DIGITS else found.group()
 
 
 def clean_event(event: Any, _hint: Any) -> Any:

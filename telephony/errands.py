@@ -131,17 +131,32 @@ def _finish(errand: Errand, done: Counter[int], looked_at: int, *, state: str | 
     ours = Errand.objects.filter(pk=errand.pk, claim_token=errand.claim_token)
     fresh = ours.select_for_update(of=("self",)).select_related("by").first()
     if fresh is None:
-        return
+        return _add_to_cancelled(errand, done, looked_at, now=now)
     fresh.reached = errand.reached
-    fresh.done += done.total()
-    fresh.left += looked_at - done.total()
-    fresh.done_of = dict(Counter(fresh.done_of) + Counter({str(pk): count for pk, count in done.items()}))
+    _add(fresh, done, looked_at)
     fresh.claim_token, fresh.attempts, fresh.next_attempt_at = None, 0, now
     if state is not None:
         _end(fresh, Errand.State(state), now=now)
     fresh.save()
     if state is None:
         enqueue(route.ERRAND, fresh.pk)
+
+
+def _add_to_cancelled(errand: Errand, done: Counter[int], looked_at: int, *, now: datetime) -> None:
+    """Write down what a worker still did while somebody broke the order off."""
+    found = Errand.objects.select_for_update(of=("self",)).select_related("by")
+    fresh = found.filter(pk=errand.pk, state=Errand.State.CANCELLED).first()
+    if fresh is None:
+        return
+    _add(fresh, done, looked_at)
+    fresh.save()
+    mending.write_down(done, VERBS[Kind(fresh.kind)], by=fresh.by, reason=fresh.reason, now=now)
+
+
+def _add(errand: Errand, done: Counter[int], looked_at: int) -> None:
+    errand.done += done.total()
+    errand.left += looked_at - done.total()
+    errand.done_of = dict(Counter(errand.done_of) + Counter({str(pk): count for pk, count in done.items()}))
 
 
 def _end(errand: Errand, state: Errand.State, *, now: datetime) -> None:

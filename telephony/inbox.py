@@ -55,9 +55,15 @@ def read_again(stored: Notification, *, event: str = "", now: datetime) -> bool:
     Whoever reads the same one at the same moment waits, and finds it read.
     """
     try:
-        return _read_again(stored, event=event, now=now)
-    except IntegrityError:
-        return _read_again(stored, event=event, now=now)  # Another notification of the call was decided at this moment.
+        try:
+            return _read_again(stored, event=event, now=now)
+        except IntegrityError:
+            # Another notification of the call was decided at this moment.
+            return _read_again(stored, event=event, now=now)
+    except Exception:
+        # One that breaks our code must not keep those behind it from being read.
+        logger.exception("tenant=%s notification=%s could not be read again", stored.tenant_id, stored.pk)
+        return False
 
 
 @transaction.atomic

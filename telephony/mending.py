@@ -7,8 +7,9 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from connector_project.logs import hide
 from telephony import calls
-from telephony.models import Call, State, Step
+from telephony.models import Call, Cause, State, Step
 from telephony.models.due import LIVELY
 from tenants import journal
 from tenants.journal import By
@@ -49,6 +50,8 @@ def try_again(call: Call, *, is_one_of_many: bool = False, by: By = None, now: d
         # All the facts are weighed up anew, by the rules of now.
         fresh.kept_back_by, fresh.is_collected = "", False
         fresh.move_to(State.SETTLING, now=now)
+    # Why it stood still is told by its history; from now on it only waits for its turn.
+    fresh.cause, fresh.says = Cause.NONE, ""
     fresh.attempts, fresh.stopped_at, fresh.claim_token = 0, None, None
     fresh.next_attempt_at, fresh.recorded_at = now, now
     fresh.is_backlog = fresh.is_backlog or (is_one_of_many and fresh.ended_at < now - LIVELY)
@@ -80,9 +83,13 @@ def each(chosen: Iterable[Call], act: Act) -> Counter[int]:
 def write_down(
     done: Mapping[int, int], verb: Change.Verb, *, by: By, now: datetime, part: str = "", reason: str = ""
 ) -> None:
-    """Write into each client's journal with how many of his calls something was done, or with which one and why."""
+    """Write into each client's journal with how many of his calls something was done, or with which one and why.
+
+    The journal is read by everybody: a number in the reason stands whole on the pages of the calls alone.
+    """
+    why = hide(reason)[:100]
     for tenant in Tenant.objects.filter(pk__in=done):
-        journal.note(tenant, verb, now=now, by=by, part=part, field=reason[:100], new="" if part else done[tenant.pk])
+        journal.note(tenant, verb, now=now, by=by, part=part, field=why, new="" if part else done[tenant.pk])
 
 
 def _person(by: By) -> User | None:

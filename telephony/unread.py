@@ -48,8 +48,8 @@ class Group:
 
 
 def notifications(chosen: Mapping[str, str]) -> QuerySet[Notification]:
-    """Return the unreadable notifications of one group; all of them without a filter."""
-    found = Notification.objects.filter(outcome=Notification.Outcome.UNREADABLE)
+    """Return the unreadable notifications of one group; all of them without a filter. Of who left nothing is read."""
+    found = Notification.objects.filter(outcome=Notification.Outcome.UNREADABLE, tenant__left_at=None)
     if client := chosen.get(CLIENT, ""):
         found = found.filter(tenant=int(client) if client.isdecimal() else 0)
     for word in (ADDRESS, REASON):

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Reverse
 
+from connector_project import phones
 from telephony import days
 from telephony.models import Call, Cause, Direction, Result, State
 from tenants.models import Employee, Tenant, VirtualNumber
@@ -18,6 +19,7 @@ from tenants.transfer import KeptBack
 
 SEARCH = "q"
 CLIENT = "tenant__id__exact"
+PKS = "pks"
 FEWEST_DIGITS, MOST_DIGITS = 3, 19
 LONGEST_EXTENSION, LONGEST_LOCAL = 5, 10
 MOST_PEOPLE = 500
@@ -42,10 +44,20 @@ def calls(chosen: Mapping[str, str], rows: QuerySet[Call] | None = None) -> Quer
     """Return the calls all these filters choose; words that are no filter are left out."""
     found = Call.objects.all() if rows is None else rows
     found = found.alias(contact_end=Reverse("contact"))
-    for word, value in chosen.items():
-        if word in FILTERS and value:
-            found = found.filter(FILTERS[word](value))
+    for word, value in filters(chosen).items():
+        found = found.filter(FILTERS[word](value))
     return found
+
+
+def filters(asked: Mapping[str, object]) -> dict[str, str]:
+    """Return the filters that choose something; where no call is ticked, none is meant, and never all."""
+    said = {word: storable(value) for word, value in asked.items() if word in FILTERS}
+    return {word: value for word, value in said.items() if value or word == PKS}
+
+
+def storable(value: object) -> str:
+    """Return what an address said without NUL, which PostgreSQL takes in no text."""
+    return str(value).replace("\0", "")
 
 
 def of_search(text: str) -> Q:
@@ -54,6 +66,11 @@ def of_search(text: str) -> Q:
     if not text:
         return Q()
     return _of_digits(text) if _PHONE.fullmatch(text) else _of_name(text)
+
+
+def hidden(text: str) -> str:
+    """Return what was searched for as anybody may see it: of a number the middle is hidden."""
+    return phones.masked(re.sub(r"\D", "", text)) if _PHONE.fullmatch(text.strip()) else text
 
 
 def of_day(text: str) -> Q:
@@ -145,8 +162,8 @@ def _named(conditions: Mapping[str, Q]) -> Callable[[str], Q]:
 
 
 def _number(value: str) -> Q:
-    digits = re.sub(r"\D", "", value)
-    return Q(number=digits) if digits else NOTHING
+    digits = {phones.digits(value, is_russian=is_russian) for is_russian in (True, False)}
+    return Q(number__in=digits) if all(digits) else NOTHING
 
 
 def _client(value: str) -> Q:
@@ -163,6 +180,6 @@ FILTERS: Mapping[str, Callable[[str], Q]] = {
     "rule": _one_of("kept_back_by", set(KeptBack.values)),
     "number": _number,
     "recording": _named(RECORDINGS),
-    "pks": of_pks,
+    PKS: of_pks,
     SEARCH: of_search,
 }

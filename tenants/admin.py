@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.readonly import Titled
-from tenants import clock, edits, journal
+from tenants import clock, edits, journal, sight
 from tenants.forms import CrmForm, EmployeeFormSet, PartForm, TenantForm, UisForm, key_hint, status_choices
 from tenants.models import (
     ACTIVATION_TERM,
@@ -109,6 +109,22 @@ class RulesInline(admin.StackedInline[Any, Tenant]):
         (_("Whose call it is"), {"fields": (("owner", "missed_owner"),)}),
         (_("Statuses"), {"fields": ("status_sync", STATUS_FIELDS)}),
     )
+    readonly_fields = ("masked_contacts",)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
+        """Show the customers on the list with the middle of each number hidden to who may not see it whole."""
+        found = super().get_fieldsets(request, obj)
+        if sight.may_see_whole(request.user):
+            return found
+        masked = {"contacts": "masked_contacts"}
+        return [
+            (title, said | {"fields": [masked.get(str(name), name) for name in said["fields"]]})
+            for title, said in found
+        ]
+
+    @admin.display(description=_("these contacts"))
+    def masked_contacts(self, rules: TransferRules) -> str:
+        return sight.masked_list(rules.contacts)
 
     def get_formset(self, request: HttpRequest, obj: Tenant | None = None, **kwargs: Any) -> Any:
         """Offer this client's own numbers, people and statuses, nobody else's."""

@@ -31,14 +31,16 @@ def said_at(tenant: Tenant | None, moment: datetime | None, *, now: datetime) ->
     if here.date() == today:
         return date_format(here, TIME)
     shown = date_format(here, "j E" if here.year == today.year else DAY)
-    return f"{shown}, {date_format(here, 'TIME_FORMAT')}"
+    return f"{shown}, {date_format(here, TIME)}"
 
 
 def exactly(tenant: Tenant, moment: datetime, *, now: datetime) -> str:
-    """Return a moment with its seconds; with its day where that is not today."""
+    """Return a moment with its seconds; with its day where that is not today, and its year where it is not this one."""
     here, today = moment.astimezone(tenant.zone), now.astimezone(tenant.zone).date()
     shown = f"{here:%H:%M:%S}"
-    return shown if here.date() == today else f"{date_format(here, 'j E')}, {shown}"
+    if here.date() == today:
+        return shown
+    return f"{date_format(here, 'j E' if here.year == today.year else DAY)}, {shown}"
 
 
 def in_full(tenant: Tenant | None, moment: datetime | None) -> str:
@@ -46,7 +48,7 @@ def in_full(tenant: Tenant | None, moment: datetime | None) -> str:
     if moment is None:
         return ""
     here = moment.astimezone(tenant.zone if tenant else UTC)
-    return f"{date_format(here, DAY)}, {date_format(here, 'TIME_FORMAT')} ({tenant.time_zone if tenant else 'UTC'})"
+    return f"{date_format(here, DAY)}, {date_format(here, TIME)} ({tenant.time_zone if tenant else 'UTC'})"
 
 
 def short(model: type[models.Model], name: str, *, names_clock: bool = False) -> Any:

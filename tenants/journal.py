@@ -13,10 +13,11 @@ from django.db.models import QuerySet
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 
-from tenants import words
+from tenants import sight, words
 from tenants.models import Change, CrmConnection, Tenant, TransferRules, UisConnection
 
 By = User | AnonymousUser | None
+CONTACTS = "contacts"
 # A client has each of these once: the word for it says which one is meant.
 _ONLY_ONES = (Tenant, UisConnection, CrmConnection, TransferRules)
 
@@ -131,6 +132,8 @@ def _field(model: type[models.Model], name: str) -> Any:
 
 
 def _value(field: Any, text: str) -> str:
+    if field.name == CONTACTS:
+        return sight.masked_list(text)  # Whoever may see them whole sees them on the client's page.
     if field.name in words.STATUS_FIELDS:
         return words.uis_status(text)
     if isinstance(field, models.BooleanField):

@@ -19,7 +19,7 @@ from connector_project import phones
 from crm.admin import call_page
 from crm.admin.export import ExportMixin
 from crm.why import eyes
-from telephony import looks, mending
+from telephony import looks, mending, wanted
 from telephony.admin.calls import CallAdmin
 from telephony.admin.order_form import ReasonForm
 from telephony.admin.orders import OrdersMixin
@@ -111,7 +111,7 @@ class CallPageMixin(RecordingMixin):
     def skip_selected(self, request: HttpRequest, queryset: QuerySet[Call]) -> HttpResponse:
         """Ask for the reason first."""
         pks = ",".join(str(pk) for pk in queryset.order_by().values_list("pk", flat=True))
-        return redirect(f"{reverse('admin:telephony_call_order', args=[Errand.Kind.SKIP])}?pks={pks}")
+        return redirect(f"{reverse('admin:telephony_call_order', args=[Errand.Kind.SKIP])}?{wanted.PKS}={pks}")
 
     @transaction.atomic
     def _skip(self, request: HttpRequest, call: Call, reason: str) -> bool:

@@ -27,7 +27,7 @@ class CommandAdmin(ReadOnlyAdmin):
     list_select_related = ("tenant", "employee")
     fields = readonly_fields = (
         *("tenant", "kind", clock.whole(Command, "received_at"), "as_asked", "employee", "who", "number"),
-        *("shown_status", "state", "reason", "says", "session_id", clock.whole(Command, "finished_at")),
+        *("shown_status", "state", "reason", "answered", "session_id", clock.whole(Command, "finished_at")),
     )
 
     def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
@@ -40,6 +40,10 @@ class CommandAdmin(ReadOnlyAdmin):
     @admin.display(description=_("as asked"))
     def as_asked(self, command: Command) -> str:
         return hide(json.dumps(command.asked, ensure_ascii=False))
+
+    @admin.display(description=_("detail"))
+    def answered(self, command: Command) -> str:
+        return hide(command.says)
 
     @admin.display(description=_("status"), ordering="status")
     def shown_status(self, command: Command) -> str:
@@ -62,7 +66,7 @@ class PopupAdmin(ReadOnlyAdmin):
     list_select_related = ("tenant", "employee")
     fields = readonly_fields = (
         *("tenant", "session_id", "employee", "direction", "who", "number", "code", "crm_user_id"),
-        *("state", "how_closed", "unknown", "says"),
+        *("state", "how_closed", "unknown", "answered"),
         *(clock.whole(Popup, name) for name in ("rang_at", "received_at", "sent_at", "accepted_at", "closed_at")),
     )
 
@@ -72,6 +76,10 @@ class PopupAdmin(ReadOnlyAdmin):
     @admin.display(description=_("contact"))
     def who(self, popup: Popup) -> str:
         return phones.masked(popup.contact)
+
+    @admin.display(description=_("detail"))
+    def answered(self, popup: Popup) -> str:
+        return hide(popup.says)
 
     @admin.display(description=_("how it was closed"), ordering="hangup")
     def how_closed(self, popup: Popup) -> str:

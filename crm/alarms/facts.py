@@ -18,9 +18,10 @@ from tenants.hours import Work
 from tenants.models import Tenant
 
 LATELY, A_WHILE, A_DAY = timedelta(hours=2), timedelta(hours=6), timedelta(days=1)
-# Which vendor a call waits for: the one who did not answer for it, or did not for another one just before.
+# What a call waits for: the vendor who did not answer for it, or for another one just before, or points of UIS.
 AWAY = Case(
     When(Q(cause=Cause.UIS_UNAVAILABLE) | overdue.UIS_IS_AWAY, then=Value(Cause.UIS_UNAVAILABLE.value)),
+    When(cause=Cause.UIS_POINTS, then=Value(Cause.UIS_POINTS.value)),
     When(Q(cause=Cause.CRM_UNAVAILABLE) | overdue.CRM_IS_AWAY, then=Value(Cause.CRM_UNAVAILABLE.value)),
 )
 
@@ -51,7 +52,7 @@ class Client:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Calls of one client that wait because a vendor is away."""
+    """Calls of one client that wait because a vendor is away, or lets nobody ask more for now."""
 
     tenant_id: int
     cause: str

@@ -18,11 +18,12 @@ def explain(call: Call, *, eyes: Eyes, now: datetime) -> Explanation:
 
 def explain_facts(facts: Facts, eyes: Eyes) -> Explanation:
     """Return what the facts amount to. Asks nothing of anybody."""
+    eyes = eyes.on(facts.call.contact)
     return Explanation(
         verdict=verdict.of(facts, eyes),
         next=verdict.next_step(facts),
         next_at=verdict.next_at(facts),
         remarks=remarks.of(facts, eyes),
         lines=lines.of(facts, eyes),
-        cards=cards.of(facts),
+        cards=cards.of(facts, eyes),
     )

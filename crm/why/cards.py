@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 
 from crm.models import Popup
 from crm.why import words
+from crm.why.eyes import Eyes
 from crm.why.facts import Facts, Notice
 from crm.why.types import CardTimes
 from telephony.models import Notification
@@ -15,10 +16,10 @@ from telephony.uis.types import WaitingCall
 SLOW_MS = 1000
 
 
-def of(facts: Facts) -> list[CardTimes]:
+def of(facts: Facts, eyes: Eyes) -> list[CardTimes]:
     """Return the way of each card, and of each ring that got none."""
     sent = [_sent(card) for card in facts.cards]
-    return [*sent, *(_unsent(facts, notice) for notice in facts.notices if _is_cardless(notice))]
+    return [*sent, *(_unsent(facts, notice, eyes) for notice in facts.notices if _is_cardless(notice))]
 
 
 def _sent(card: Popup) -> CardTimes:
@@ -38,12 +39,12 @@ def _sent(card: Popup) -> CardTimes:
     )
 
 
-def _unsent(facts: Facts, notice: Notice) -> CardTimes:
+def _unsent(facts: Facts, notice: Notice, eyes: Eyes) -> CardTimes:
     stored = notice.stored
     rang_at = stored.happened_at or stored.received_at
     return CardTimes(
         person=facts.name(stored.employee_uis_id) or _("nobody named"),
-        state=words.no_card(stored),
+        state=eyes.text(words.no_card(stored)),
         rang_at=rang_at,
         received_at=stored.received_at,
         uis_ms=between(rang_at, stored.received_at),

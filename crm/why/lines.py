@@ -71,7 +71,7 @@ def _told(facts: Facts, notice: Notice, eyes: Eyes) -> Line:
     return Line(
         at=stored.received_at,
         step="TOLD",
-        says=words.sentence(_told_word(stored)),
+        says=words.sentence(eyes.text(_told_word(stored))),
         ms=between(stored.happened_at, stored.received_at) if stored.happened_at else None,
         took="UIS",
         parts=parts,

@@ -38,7 +38,7 @@ def of(facts: Facts, eyes: Eyes) -> list[Verdict]:
         *_rule_changed(facts),
         *_told_late(facts),
         *_untold(facts),
-        *_unread(facts),
+        *_unread(facts, eyes),
         *_zone(facts),
         *_cards(facts, eyes),
         *_nobody_rang(facts),
@@ -68,7 +68,7 @@ def _untold(facts: Facts) -> Iterator[Verdict]:
         yield _remark("NOT_TOLD", says, who=Who.CLIENT)
 
 
-def _unread(facts: Facts) -> Iterator[Verdict]:
+def _unread(facts: Facts, eyes: Eyes) -> Iterator[Verdict]:
     """Name what is wrong with the templates of what could not be read: this call's own, else what came at that time."""
     about = [stored for stored in facts.unread if is_about(stored, facts.call)]
     if not about and facts.notices:
@@ -78,7 +78,7 @@ def _unread(facts: Facts) -> Iterator[Verdict]:
         if not about:
             first = _("A notification that came at that time could not be read.")
         for fault in templates.faults(stored.path_event, stored.query, stored.body)[:1]:
-            yield _remark("UNREADABLE", f"{first} {lamps.says(fault)}", who=Who.CLIENT)
+            yield _remark("UNREADABLE", f"{first} {eyes.text(lamps.says(fault))}", who=Who.CLIENT)
 
 
 def _zone(facts: Facts) -> Iterator[Verdict]:

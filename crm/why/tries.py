@@ -28,9 +28,7 @@ def of_tries(facts: Facts, eyes: Eyes) -> Iterator[Line]:
 
 
 def _line(facts: Facts, one: Attempt, eyes: Eyes) -> Line:
-    says = words.sentence(_says(one))
-    if one.by:
-        says = f"{says} ({one.by})"
+    says = words.sentence(f"{_says(one)} ({one.by})" if one.by else _says(one))
     detail = [one.get_cause_display(), "" if one.step == Step.RECORD else eyes.text(one.says)]
     return Line(
         at=one.at,

@@ -33,7 +33,7 @@ class Log(Newest):
         """Refuse what is no filter: whoever exports, or orders something, must not be given more than he meant."""
         if self.params.keys() - wanted.FILTERS.keys() - KEYSET - set(IGNORED_PARAMS):
             raise IncorrectLookupParameters
-        self.chosen = {word: str(value) for word, value in self.params.items() if word in wanted.FILTERS and value}
+        self.chosen = wanted.filters(self.params)
         self.root_queryset = wanted.calls(self.chosen, self.model_admin.get_queryset(request))
         return [], False, {}, False, bool(self.chosen)
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.logs import hide
 from connector_project.readonly import ReadOnlyAdmin
 from telephony import errands
 from telephony.admin.orders import MAY, TITLES, in_words
@@ -25,7 +26,7 @@ PAGE, PART = "admin/telephony/errand.html", "admin/telephony/errand_live.html"
 class ErrandAdmin(ReadOnlyAdmin):
     """What people ordered."""
 
-    list_display = ("moment", "kind", "by", "reason", "total", "done", "left", "state")
+    list_display = ("moment", "kind", "by", "shown_reason", "total", "done", "left", "state")
     list_filter = ("kind", "state")
     list_select_related = ("by",)
     show_facets = admin.ShowFacets.NEVER
@@ -70,6 +71,10 @@ class ErrandAdmin(ReadOnlyAdmin):
     def moment(self, errand: Errand) -> str:
         return clock.said_at(None, errand.asked_at, now=timezone.now())
 
+    @admin.display(description=_("reason"), ordering="reason")
+    def shown_reason(self, errand: Errand) -> str:
+        return hide(errand.reason)
+
     def _seen(self, request: HttpRequest, pk: int) -> Errand:
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -78,6 +83,7 @@ class ErrandAdmin(ReadOnlyAdmin):
     def _context(self, request: HttpRequest, errand: Errand) -> dict[str, Any]:
         return {
             "errand": errand,
+            "reason": self.shown_reason(errand),
             "percent": int(errand.share * 100),
             "is_running": errand.state == Errand.State.RUNNING,
             "may_act": request.user.has_perm(MAY),

@@ -45,7 +45,7 @@ class NotificationAdmin(UnreadableMixin, ReadOnlyAdmin):
     fields = readonly_fields = (
         *("tenant", clock.whole(Notification, "received_at"), clock.whole(Notification, "happened_at")),
         *("event_in_address", "shown_event", "session_id", "outcome", "reason"),
-        *("detail", "repeats", "shown_query", "shown_body"),
+        *("shown_detail", "repeats", "shown_query", "shown_body"),
     )
 
     def title_of(self, obj: Notification) -> str:
@@ -58,6 +58,10 @@ class NotificationAdmin(UnreadableMixin, ReadOnlyAdmin):
     @admin.display(description=_("event in the address"))
     def event_in_address(self, stored: Notification) -> str:
         return lamps.event_word(stored.path_event)
+
+    @admin.display(description=_("detail"))
+    def shown_detail(self, stored: Notification) -> str:
+        return hide(stored.detail)
 
     @admin.display(description=_("query"))
     def shown_query(self, stored: Notification) -> str:

@@ -1,6 +1,6 @@
 """One thing to be done with all that a filter chooses: the count and a few rows first, then a yes, then progress."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -17,16 +17,22 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project import phones
 from connector_project.keyset import AFTER, BEFORE
-from telephony import errands, lamps, wanted
+from telephony import errands, lamps, unread, wanted
 from telephony.admin.log_form import LogForm
 from telephony.admin.order_form import EventForm, NoForm, ReasonForm
 from telephony.models import Call, Errand, Notification, State
 from tenants import clock
 from tenants.finding import Text
+from tenants.models import Tenant
 
 MAY = "telephony.change_call"
 PAGE = "admin/telephony/order.html"
 Kind, Reason = Errand.Kind, Notification.Reason
+FILTERS: Mapping[str, Collection[str]] = {
+    Kind.TRY_AGAIN: wanted.FILTERS.keys(),
+    Kind.SKIP: wanted.FILTERS.keys(),
+    Kind.READ_AGAIN: {unread.CLIENT, unread.ADDRESS, unread.REASON},
+}
 EVENTLESS = {Reason.NO_EVENT, Reason.UNKNOWN_EVENT}
 TITLES: Mapping[str, Text] = {
     Kind.TRY_AGAIN: _("Try again all that match"),
@@ -61,10 +67,10 @@ class OrdersMixin(admin.ModelAdmin[Any]):
             raise Http404
         if not request.user.has_perm(MAY):
             raise PermissionDenied
-        chosen = {word: str(value) for word, value in request.GET.items() if word not in {AFTER, BEFORE} and value}
-        if kind == Kind.READ_AGAIN:
-            chosen = {word: str(value) for word, value in request.GET.items()}  # An empty address is one, too.
-        elif chosen.keys() - wanted.FILTERS.keys():
+        asked = {word: wanted.storable(value) for word, value in request.GET.items() if word not in {AFTER, BEFORE}}
+        # Of notifications an empty address is a filter, too.
+        chosen = asked if kind == Kind.READ_AGAIN else wanted.filters(asked)
+        if any(asked[word] for word in asked.keys() - FILTERS[kind]):
             raise Http404  # What is no filter would choose all.
         form = _form(kind, chosen)(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
@@ -133,14 +139,28 @@ def line(row: Model) -> str:
 
 
 def in_words(chosen: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the filters as the form over the log names them."""
+    """Return the filters as the form over the log, or the list of what cannot be read, names them.
+
+    An order is seen by others than whoever gave it: of a number he looked for, the middle is hidden.
+    """
+    chosen = {word: wanted.hidden(value) if word == wanted.SEARCH else value for word, value in chosen.items()}
     form = LogForm(chosen)
-    told = []
+    told = _of_unread(chosen)
     for name, field in form.fields.items():
         if value := chosen.get(name, ""):
             choices = dict(getattr(field, "choices", ()))
             shown = next((label for key, label in choices.items() if str(key) == value), value)
             told.append((str(field.label), str(shown)))
-    if pks := chosen.get("pks"):
+    if pks := chosen.get(wanted.PKS):
         told.append((gettext("Selected"), str(len(pks.split(",")))))
     return told
+
+
+def _of_unread(chosen: Mapping[str, str]) -> list[tuple[str, str]]:
+    client, event = chosen.get(unread.CLIENT, ""), chosen.get(unread.ADDRESS) or chosen.get("event", "")
+    told = [
+        (gettext("Client"), str(Tenant.objects.filter(pk=client).first() or client) if client.isdecimal() else client),
+        (gettext("Event"), lamps.event_word(event)),
+        (gettext("Reason"), str(dict(Reason.choices).get(chosen.get(unread.REASON, ""), ""))),
+    ]
+    return [(name, value) for name, value in told if value]

@@ -11,6 +11,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
+from connector_project.logs import hide
 from telephony import lamps, unread
 from telephony.admin.orders import OrdersMixin
 from telephony.models import Errand
@@ -54,7 +55,7 @@ def shown(group: Group, *, now: Any) -> Mapping[str, Any]:
         "event": event,
         "last": clock.said_at(group.tenant, group.last_at, now=now),
         "first": clock.said_at(group.tenant, group.first_at, now=now),
-        "says": [lamps.says(fault) for fault in group.faults],
+        "says": [hide(lamps.says(fault)) for fault in group.faults],
         "code": group.faults[0].code if group.faults else group.reason,
         "letter": letter(group),
         "again": f"{where}?{urlencode(group.chosen)}",
@@ -65,7 +66,7 @@ def shown(group: Group, *, now: Any) -> Mapping[str, Any]:
 def letter(group: Group) -> str:
     """Return what to write to the client, in his language: where to look in UIS, and what to paste there."""
     with translation.override(group.tenant.language):
-        lines = [lamps.says(fault) for fault in group.faults]
+        lines = [hide(lamps.says(fault)) for fault in group.faults]
         if event := group.event:
             title = _("In UIS: Notifications → “%(event)s”.") % {"event": _cabinet(group.tenant, event)}
             lines.insert(0, title)

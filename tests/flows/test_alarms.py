@@ -131,6 +131,11 @@ def be_away(tenant):
     call(tenant, at=at, cause="CRM_UNAVAILABLE", next_attempt_at=timezone.now() + HOUR)
 
 
+def run_out_of_points(tenant):
+    at = timezone.now() - 31 * MINUTE
+    call(tenant, at=at, state="COLLECTING", cause="UIS_POINTS", next_attempt_at=timezone.now() + HOUR)
+
+
 def upload(_tenant):
     Call.objects.update(state="UPLOADED", next_attempt_at=None, stopped_at=None, cause="")
     CrmConnection.objects.update(failures=0, retry_at=None)
@@ -163,6 +168,7 @@ KINDS = {
     "KEY": (shut, let_in, ("KEY", "uis:ip_not_whitelisted"), "нет в списке UIS"),
     "BACKLOG": (be_late, upload, ("BACKLOG", "OVERDUE"), "Кто исправляет: оператор"),
     "AWAY": (be_away, upload, ("BACKLOG", "CRM_UNAVAILABLE"), "Кто исправляет: CRM"),
+    "POINTS": (run_out_of_points, upload, ("BACKLOG", "UIS_POINTS"), "Кто исправляет: клиент"),
     "RESTING": (not_answer, upload, ("BACKLOG", "CRM_UNAVAILABLE"), "(2)"),
     "SHARE_FAILED": (fail, upload, ("SHARE_FAILED", "CRM_REFUSED"), "5"),
     "UNEXPLAINED": (be_unexplained, explain, ("UNEXPLAINED", "NOT_IN_LEDGER"), "2"),

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from crm import module
+from crm.models import Command, Popup
 from telephony import tasks
 from telephony.models import Call, Look, Notification
 from tenants.models import Employee, Tenant, TransferRules, VirtualNumber
@@ -389,6 +390,49 @@ def test_support_is_shown_the_number_on_demand_and_written_down(client, support,
     said = screen.words(client.get("/admin/telephony/look/", headers=ENGLISH))
     assert f"support whole number {missed.session_id} Ромашка" in said
     assert CONTACT not in page_of(client, missed.session_id).content.decode()
+
+
+WRITTEN = ("79990000001", "+7 999 000-00-01", "8 (999) 000-00-01", "9990000001", "wa.me/79990000001", "id_79990000001")
+
+
+def hides_the_number(client, *addresses, **told):
+    pages = [client.get(address, headers=ENGLISH).content.decode() for address in addresses]
+    for text in [*pages, json.dumps(told, ensure_ascii=False)]:
+        assert not [form for form in WRITTEN if form in text]
+
+
+def test_number_is_hidden_from_support_in_whatever_words_it_stands(client, support, notify, missed):
+    """People type names, vendors write refusals: a number may stand in either, in any form."""
+    spoken = f"Иван\n{', '.join(WRITTEN)}"
+    notify(told(missed, "waiting", IVAN) | {"contact_full_name": spoken}, told(missed, "lost_call"))
+    ring = Notification.objects.filter(event="waiting")
+    ring.update(outcome="DROPPED", reason="CRM_FAILED", detail=f"No such phone: {spoken}")
+    Popup.objects.update(state="FAILED", says=f"No such phone: {spoken}")
+    hides_the_number(client, where(missed.session_id), **explained(missed.session_id))
+    assert "No such phone" in explained(missed.session_id)["why"][1]["says"]
+    ring.update(reason="STALE")
+    Popup.objects.all().delete()
+    hides_the_number(client, where(missed.session_id), **explained(missed.session_id))
+
+
+def test_number_in_place_of_an_event_is_hidden_as_well(client, support, hook, notify, missed, run_queue):
+    client.post(hook, {"event": CONTACT, "call_session_id": missed.session_id}, content_type="application/json")
+    notify(told(missed, "lost_call"))
+    stored = Notification.objects.get(outcome="UNREADABLE")
+    page = reverse("admin:telephony_notification_change", args=[stored.pk])
+    unreadable = reverse("admin:telephony_notification_unreadable")
+    assert "UNREADABLE" in json.dumps(explained(missed.session_id))
+    hides_the_number(client, where(missed.session_id), page, unreadable, **explained(missed.session_id))
+
+
+def test_pages_of_cards_and_clicks_hide_numbers_in_answers(client, support, tenant):
+    says, now = f"No such phone: +{CONTACT}.", timezone.now()
+    person, moments = Employee.objects.get(uis_id=IVAN), dict.fromkeys(("rang_at", "received_at", "sent_at"), now)
+    card = Popup.objects.create(tenant=tenant, session_id=1, employee=person, says=says, state="FAILED", **moments)
+    click = Command.objects.create(tenant=tenant, kind="CALL", says=says, received_at=now)
+    pages = [reverse("admin:crm_popup_change", args=[card.pk]), reverse("admin:crm_command_change", args=[click.pk])]
+    assert "No such phone: +7999***0001." in screen.words(client.get(pages[0]))
+    hides_the_number(client, *pages)
 
 
 def test_page_is_no_place_for_strangers(client, db, notify, missed, tenant):

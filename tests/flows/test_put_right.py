@@ -1,5 +1,6 @@
 """Put it right: a second try and a skip, for one call, the ticked ones and all that match; templates read again."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -9,9 +10,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from telephony import errands, ledger, mending, tasks
+from telephony import errands, hearing, ledger, mending, tasks
 from telephony.models import Attempt, Call, Errand, Notification
-from tenants.models import Change, TransferRules, VirtualNumber
+from tenants import journal
+from tenants.models import Change, Tenant, TransferRules, VirtualNumber
 from tests import queue, screen
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.flows.templates import send_every_event
@@ -61,6 +63,9 @@ def test_one_call_is_tried_again_from_its_page(client, support, refused, crm, ru
     (call,) = refused()
     said = screen.words(act(client, call, "again"))
     assert "The call is on its way again" in said
+    # Nobody must act any more: why it stood still is told by its history.
+    assert "DUE It is on its way: its turn comes within a minute. What happens next" in said
+    assert said.endswith("Set going again by a person (sveta).")
     run_queue()
     assert (states(), len(crm.calls)) == (["UPLOADED"], 1)
     assert Attempt.objects.get(step="PERSON").by == support
@@ -248,6 +253,24 @@ def test_order_can_be_broken_off(client, support, refused, crm, run_queue, monke
     assert Change.objects.get(verb="SKIPPED").new == "2"
 
 
+def test_what_is_done_while_an_order_is_broken_off_is_written_down(
+    client, support, refused, monkeypatch, run_queue, tenant
+):
+    refused(2)
+    order(client, "SKIP", {"reason": "no"}, cause="CRM_REFUSED")
+    (errand,), skip = Errand.objects.all(), mending.skip
+
+    def slow_skip(call, *said, **more):
+        errands.cancel(errand.pk, by=support, now=timezone.now())
+        return skip(call, *said, **more)
+
+    monkeypatch.setattr(mending, "skip", slow_skip)
+    run_queue()
+    errand.refresh_from_db()
+    assert (errand.state, errand.done, states()) == ("CANCELLED", 2, ["SKIPPED"] * 2)
+    assert Change.objects.get(verb="SKIPPED").new == "2"
+
+
 def test_calls_that_come_later_are_not_meant(client, support, refused, notify, pbx, crm, run_queue, tenant):
     refused(1)
     order(client, "SKIP", {"reason": "no"}, tenant__id__exact=tenant.pk)
@@ -266,6 +289,17 @@ def test_nothing_to_do_and_too_much_are_refused(client, support, refused, monkey
     assert "There are more than 2 of them." in screen.words(client.get(where, headers=ENGLISH))
     order(client, "TRY_AGAIN")
     assert not Errand.objects.exists()
+
+
+def test_ticked_calls_that_moved_on_meanwhile_are_never_all_calls(client, support, refused):
+    calls = refused(3)
+    data = {"action": "skip_selected", "_selected_action": [calls[0].pk]}
+    answer = client.post(f"{LOG}?cause=CRM_DENIED", data, headers=ENGLISH)
+    answer = client.get(answer.url, headers=ENGLISH)
+    assert "0 calls" in screen.words(answer)
+    order(client, "SKIP", {"reason": "no"}, pks="")
+    assert (Errand.objects.count(), states()) == (0, ["READY"] * 3)
+    assert list(client.get(LOG, {"pks": ""}).context["cl"].result_list) == []
 
 
 def test_looking_at_an_order_costs_the_same_for_few_and_many(client, support, refused):
@@ -303,6 +337,60 @@ def test_support_changes_no_keys_and_no_rules(client, support, tenant):
     html = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk])).content.decode()
     assert 'name="uis-0-access_token"' not in html
     assert 'name="rules-0-upload_missed"' not in html
+
+
+def test_customers_on_a_clients_list_are_masked_for_support(client, support, tenant, stranger, admin_client):
+    TransferRules.objects.filter(tenant=tenant).update(contact_filter="EXCEPT", contacts="+7 999 000-00-01\n3725123456")
+    old = "+7 999 000-00-02"
+    journal.note(tenant, "CHANGED", now=timezone.now(), part=tenant.rules, field="contacts", old=old, new=f"+{CONTACT}")
+    where = reverse("admin:tenants_tenant_change", args=[tenant.pk])
+    for address in (where, reverse("admin:tenants_change_changelist")):
+        said = screen.words(client.get(address))
+        assert "7999***0001" in said
+        for number in ("999 000-00-01", "3725123456", CONTACT, "999 000-00-02"):
+            assert number not in said
+    assert "+7 999 000-00-01" in admin_client.get(where).content.decode()
+
+
+def test_number_an_operator_looked_for_or_named_is_masked_where_others_read_it(client, support, refused, run_queue):
+    (call,) = refused()
+    typed, reason = (
+        f"8 ({call.contact[1:4]}) {call.contact[4:7]}-{call.contact[7:]}",
+        f"+{call.contact} asked us not to",
+    )
+    order(client, "SKIP", {"reason": reason}, q=typed)
+    run_queue()
+    errand = Errand.objects.get()
+    assert (errand.chosen["q"], errand.done) == (typed, 1)
+    page = reverse("admin:telephony_errand_change", args=[errand.pk])
+    pages = (page, reverse("admin:telephony_errand_changelist"), reverse("admin:tenants_change_changelist"))
+    for address in pages:
+        said = screen.words(client.get(address, headers=ENGLISH))
+        assert "7999***0000 asked us not to" in said
+        assert typed not in said
+        assert call.contact not in said
+    assert "Number, employee, session 8999***0000" in screen.words(client.get(page, headers=ENGLISH))
+
+
+@pytest.mark.parametrize(
+    ("where", "asked"),
+    [
+        ("tenants_tenant", {"activation_token__startswith": "a"}),
+        ("telephony_notification", {"body__contains": CONTACT}),
+        ("telephony_notification", {"tenant__activation_token__startswith": "a"}),
+        ("crm_popup", {"contact__startswith": "7999"}),
+        ("crm_command", {"asked__icontains": "a"}),
+    ],
+)
+def test_secret_cannot_be_found_out_by_asking_a_list(client, support, where, asked):
+    assert client.get(reverse(f"admin:{where}_changelist"), asked).status_code == 400
+
+
+def test_list_is_asked_by_its_own_filters(client, support, tenant):
+    for where in ("telephony_notification", "crm_popup", "crm_command", "telephony_ledgerday", "tenants_change"):
+        assert client.get(reverse(f"admin:{where}_changelist"), {"tenant__id__exact": tenant.pk}).status_code == 200
+    asked = {"event": "waiting", "outcome__exact": "DONE"}
+    assert client.get(reverse("admin:telephony_notification_changelist"), asked).status_code == 200
 
 
 @pytest.fixture
@@ -389,6 +477,52 @@ def test_ring_that_is_read_again_never_pops_up(client, support, nameless, crm, r
     read_again(client, tenant, event="waiting")
     run_queue()
     assert (crm.events, Notification.objects.get().reason) == ([], "STALE")
+
+
+def test_order_to_read_again_says_of_what_and_takes_no_other_filter(client, support, nameless, tenant, stranger):
+    nameless("lost_call")
+    where = reverse("admin:telephony_notification_order", args=["READ_AGAIN"])
+    filters = {"tenant": tenant.pk, "path_event": "", "reason": "NO_EVENT"}
+    said = screen.words(client.get(where, filters, headers=ENGLISH))
+    assert "Client Ромашка" in said
+    assert "Reason the template has no field “event”" in said
+    assert client.get(where, filters | {"day": "2026-11-24"}).status_code == 404
+    assert client.get(where, filters | {"path_event": "\0x"}).status_code == 200
+    read_again(client, tenant, event="lost_call")
+    page = client.get(reverse("admin:telephony_errand_change", args=[Errand.objects.get().pk]), headers=ENGLISH)
+    assert "Client Ромашка Event Lost call" in screen.words(page)
+
+
+def test_nothing_is_read_again_of_a_client_who_left(client, support, nameless, tenant, run_queue):
+    nameless("lost_call")
+    read_again(client, tenant, event="lost_call")
+    Tenant.objects.update(left_at=timezone.now(), activated_at=None)
+    run_queue()
+    assert (Errand.objects.get().state, Errand.objects.get().done, Call.objects.count()) == ("DONE", 0, 0)
+    assert "Everything that came could be read." in screen.words(client.get(UNREADABLE, headers=ENGLISH))
+
+
+def test_notification_that_breaks_our_code_keeps_none_behind_it_unread(
+    client, support, nameless, hook, pbx, monkeypatch, run_queue, tenant
+):
+    nameless("lost_call")
+    other = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
+    client.post(hook, other.notification("lost_call") | {"event": None}, content_type="application/json")
+    run_queue()
+    broken, hear = json.loads(Notification.objects.earliest("pk").body)["call_session_id"], hearing.hear
+
+    def hear_others(tenant, said, *, now):
+        if said.session_id == broken:
+            raise ZeroDivisionError
+        return hear(tenant, said, now=now)
+
+    monkeypatch.setattr(hearing, "hear", hear_others)
+    client.post(
+        reverse("admin:telephony_notification_order", args=["READ_AGAIN"]) + "?reason=NO_EVENT", {"event": "lost_call"}
+    )
+    run_queue()
+    assert (Errand.objects.get().state, Errand.objects.get().left) == ("DONE", 1)
+    assert list(Notification.objects.order_by("pk").values_list("outcome", flat=True)) == ["UNREADABLE", "DONE"]
 
 
 @pytest.mark.parametrize("said", [{}, {"event": "x"}])

@@ -22,6 +22,15 @@ def test_moment_is_told_by_the_clients_clock():
         assert clock.day(OMSK, NOW) == "8 декабря 2026"
 
 
+def test_day_has_24_hours_in_every_language():
+    before, of_last_year = datetime.fromisoformat("2026-12-06T10:00:00+00:00"), NOW.replace(year=2025)
+    with translation.override("en"):
+        assert clock.said_at(OMSK, before, now=NOW) == "6 December, 16:00"
+        assert clock.in_full(OMSK, before) == "6 December 2026, 16:00 (Asia/Omsk)"
+        assert clock.exactly(OMSK, before, now=NOW) == "6 December, 16:00:00"
+        assert clock.exactly(OMSK, of_last_year, now=NOW) == "8 December 2025, 02:30:00"
+
+
 def test_moment_of_nobody_is_told_in_utc_and_no_moment_is_nothing():
     with translation.override("ru"):
         assert clock.said_at(None, NOW, now=NOW) == "20:30"
