@@ -74,7 +74,13 @@ def settle(batch: Sequence[Call], *, now: datetime) -> None:
         take_over(call, story, owner=staff.owner_of(story, call.tenant.rules))
         _decide(call, story, choices, now=now)
 
-    finish(batch, weigh, step=Step.SETTLE, now=now, began=began)
+    finish(batch, weigh, step=Step.SETTLE, now=now, began=began, about=owner_rules(batch))
+
+
+def owner_rules(batch: Sequence[Call]) -> dict[int, dict[str, Any]]:
+    """Return by which rules it is decided whose each call is: they may be others by the time somebody asks."""
+    rules = batch[0].tenant.rules
+    return {call.pk: {"owner": rules.owner, "missed_owner": rules.missed_owner} for call in batch}
 
 
 def take_over(call: Call, story: Story, *, owner: Employee | None) -> None:

@@ -58,7 +58,7 @@ def collect(batch: list[Call], *, now: datetime) -> None:
             choices=tenant.rules.choices(),
         )
         settle = functools.partial(_settle, known=known, now=now)
-    calls.finish(batch, settle, step=Step.COLLECT, now=now, began=began)
+    calls.finish(batch, settle, step=Step.COLLECT, now=now, began=began, about=calls.owner_rules(batch))
 
 
 def _client(batch: Sequence[Call]) -> UisClient:

@@ -23,7 +23,7 @@ from telephony import looks, mending, wanted
 from telephony.admin.calls import CallAdmin
 from telephony.admin.order_form import ReasonForm
 from telephony.admin.orders import OrdersMixin
-from telephony.models import Call, Errand, Look
+from telephony.models import Call, Cause, Errand, Look, Step
 from telephony.recording_desk import RecordingMixin
 from tenants.models import Change
 
@@ -80,7 +80,9 @@ class CallPageMixin(RecordingMixin):
         if not mending.may_skip(call, now=now):
             messages.warning(request, gettext("The call cannot be skipped: it has arrived, or is being sent just now."))
         elif not form.is_valid():
-            return self._shown(request, SKIP, title=gettext("Skip the call for good"), form=form, original=call)
+            title, is_sent = gettext("Skip the call for good"), call.history.filter(step=Step.UPLOAD).exists()
+            may_be_there = is_sent and call.cause == Cause.CRM_UNAVAILABLE
+            return self._shown(request, SKIP, title=title, form=form, original=call, may_be_there=may_be_there)
         elif self._skip(request, call, form.cleaned_data["reason"]):
             messages.success(request, gettext("The call is skipped for good."))
         return redirect("admin:telephony_call_change", pk)

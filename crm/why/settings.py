@@ -35,15 +35,18 @@ def told(facts: Facts) -> str:
 
 def of_field(rules: TransferRules, field: str) -> str:
     """Return what a rule is set to, in words."""
-    value = getattr(rules, field)
+    return _in_words(field, getattr(rules, field))
+
+
+def named(field: str, value: str) -> str:
+    """Return a rule with its name: “whose call it is”: who talked last."""
+    return f"“{_label(field)}”: {_in_words(field, value)}"
+
+
+def _in_words(field: str, value: object) -> str:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     return str(dict(TransferRules._meta.get_field(field).flatchoices).get(value, value))  # type: ignore[union-attr]
-
-
-def named(rules: TransferRules, field: str) -> str:
-    """Return a rule with its name: “whose call it is”: who talked last."""
-    return f"“{_label(field)}”: {of_field(rules, field)}"
 
 
 def _setting(label: str, value: str) -> str:

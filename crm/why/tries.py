@@ -4,7 +4,6 @@ Pure.
 """
 
 from collections.abc import Iterator
-from datetime import datetime
 
 from django.utils.translation import gettext as _
 
@@ -24,7 +23,7 @@ def of_tries(facts: Facts, eyes: Eyes) -> Iterator[Line]:
     for one in facts.tries:
         yield _line(facts, one, eyes)
         if one is decided:
-            yield from _decided(facts, one.at)
+            yield from _decided(facts, one)
 
 
 def _line(facts: Facts, one: Attempt, eyes: Eyes) -> Line:
@@ -86,17 +85,18 @@ def _decision(facts: Facts) -> Attempt | None:
     return next((one for one in reversed(facts.tries) if one.step in steps), None)
 
 
-def _decided(facts: Facts, at: datetime) -> Iterator[Line]:
-    """Tell which rule decided, and what it is set to."""
-    call, rules = facts.call, facts.call.tenant.rules
+def _decided(facts: Facts, one: Attempt) -> Iterator[Line]:
+    """Tell which rule decided, and what it was set to; where that was not noted, what it is set to."""
+    call, at = facts.call, one.at
     if call.state == Call.State.SKIPPED:
         if call.kept_back_by and (said := settings.told(facts)):
             says = _("A rule decided: %(rule)s.") % {"rule": call.get_kept_back_by_display()}
             yield Line(at=at, step="RULE", says=f"{says} {said}")
         return
     field = "missed_owner" if call.is_missed else "owner"
+    value = one.about.get(field) or getattr(call.tenant.rules, field)
     says = _("No rule keeps it back. It belongs to %(person)s by the rule %(rule)s.")
-    yield Line(at=at, step="RULE", says=says % {"person": _owner(facts), "rule": settings.named(rules, field)})
+    yield Line(at=at, step="RULE", says=says % {"person": _owner(facts), "rule": settings.named(field, value)})
 
 
 def _owner(facts: Facts) -> str:

@@ -116,7 +116,7 @@ def _of_side(facts: Facts, eyes: Eyes) -> Verdict | None:
         cause = Cause.UIS_DENIED if is_uis else Cause.CRM_DENIED
         shut = _of_cause(cause, words.denial(side.denied_code, eyes.text(side.denied_says)), look="bad")
         return Verdict(code=shut.code, says=shut.says, look="bad", who=str(words.denial_is_for(side.denied_code).label))
-    if side.keeps_out(is_live=False, now=facts.now):
+    if call.cause != Cause.UIS_POINTS and side.keeps_out(is_live=False, now=facts.now):
         return _of_cause(Cause.UIS_UNAVAILABLE if is_uis else Cause.CRM_UNAVAILABLE, eyes.text(call.says), look="warn")
     return None
 

@@ -17,6 +17,7 @@ _OUTCOMES = [
     ("missed", _("missed")),
     ("not_reached", _("outgoing, not answered")),
 ]
+_RULES = [choice for choice in KeptBack.choices if choice[0] != KeptBack.POPUP_OFF]  # that one stops cards, no calls
 _RECORDINGS = [("yes", _("with a recording")), ("no", _("without a recording"))]
 
 
@@ -40,7 +41,7 @@ class LogForm(forms.Form):
     cause = forms.ChoiceField(
         label=_("Cause"), required=False, choices=[ANY, *(choice for choice in Cause.choices if choice[0])]
     )
-    rule = forms.ChoiceField(label=_("Rule"), required=False, choices=[ANY, *KeptBack.choices])
+    rule = forms.ChoiceField(label=_("Rule"), required=False, choices=[ANY, *_RULES])
     number = forms.CharField(label=_("Our number"), required=False, max_length=32)
     recording = forms.ChoiceField(label=_("Recording"), required=False, choices=[ANY, *_RECORDINGS])
 

@@ -21,7 +21,8 @@ class Attempt(models.Model):
     cause = models.CharField(_("cause"), max_length=24, choices=Cause.choices, blank=True)
     says = models.TextField(_("detail"), blank=True)
     milliseconds = models.PositiveIntegerField(_("ms"), null=True)
-    about = models.JSONField(default=dict, editable=False)  # of an upload: whose it was said to be, what was answered
+    # Of an upload: whose it was said to be, what was answered; of a decision: the rules for whose a call is.
+    about = models.JSONField(default=dict, editable=False)
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", db_index=False, verbose_name=_("by")
     )

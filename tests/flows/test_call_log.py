@@ -94,6 +94,12 @@ def test_call_is_found_by_whose_it_is(client, add, typed):
     assert found(client, q=typed) == [wanted.session_id]
 
 
+def test_number_of_one_client_may_be_anothers_customer(client, add, db):
+    other = Tenant.objects.create(name="Other", slug="other")
+    came, theirs = add(), add(tenant=other, contact=NUMBER, number="74950000099")
+    assert set(found(client, q=NUMBER)) == {came.session_id, theirs.session_id}
+
+
 def test_own_number_finds_the_calls_that_came_to_it(client, add, tenant):
     assert VirtualNumber.objects.filter(number=NUMBER).exists()
     wanted = add(number=NUMBER)

@@ -16,7 +16,7 @@ from crm import module
 from crm.models import Command, Popup
 from telephony import tasks
 from telephony.models import Call, Look, Notification
-from tenants.models import Employee, Tenant, TransferRules, VirtualNumber
+from tenants.models import Employee, Tenant, TransferRules, UisConnection, VirtualNumber
 from tests import queue, screen
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 
@@ -359,6 +359,23 @@ def test_slow_side_of_a_card_is_named(client, support, notify, missed):
     notify(missed.notification("lost_call"))
     words = screen.words(page_of(client, missed.session_id))
     assert "who was slow : UIS" in words.replace("slow:", "slow :")
+    (card,) = explained(missed.session_id)["cards"]
+    assert (card["employee"], card["slow"], card["ms"]["uis"] >= 3000) == ("Иванов Иван (101)", "UIS", True)
+    assert card["ms"]["total"] == sum(card["ms"][side] for side in ("uis", "connector", "crm"))
+
+
+def test_rule_that_decided_is_told_as_it_was(notify, answered, shows):
+    notify(answered.notification("call_end"))
+    was = [line["says"] for line in explained(answered.session_id)["why"] if line["step"] == "RULE"]
+    TransferRules.objects.update(owner="FIRST_TALKER")
+    assert [line["says"] for line in explained(answered.session_id)["why"] if line["step"] == "RULE"] == was
+
+
+def test_used_up_points_are_named_though_uis_was_away_before(notify, pbx, answered, tenant, shows):
+    pbx.minute_limit = 0
+    notify(answered.notification("call_end"))
+    UisConnection.objects.update(failures=2, retry_at=timezone.now() + timedelta(hours=1))
+    shows(answered.session_id, "UIS_POINTS", "the points of UIS are used up for now", who="the client")
 
 
 def test_upload_the_crm_knew_already_is_told(notify, later, crm_world, missed, shows):
@@ -468,6 +485,9 @@ def test_russian_page_is_russian(client, support, notify, missed, crm_world):
 
 
 def test_call_nobody_knows_is_said_to_be_one(tenant, notify, missed):
+    with pytest.raises(CommandError, match="О звонке 5 никто не сообщал"):
+        explained(5)
+    Tenant.objects.update(language="en")
     with pytest.raises(CommandError, match="Nobody told us of a call 5"):
         explained(5)
     notify(told(missed, "waiting", IVAN))

@@ -147,6 +147,13 @@ def test_skipped_for_good_with_a_reason(client, support, refused, crm, later):
     assert (row.user, row.part, row.field) == (support, str(call.session_id), "A test call of ours")
 
 
+def test_whoever_skips_a_call_that_may_have_arrived_is_told_so(client, support, notify, pbx, crm_world):
+    crm_world.break_down("cut")
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("call_end"))
+    page = client.get(reverse("admin:telephony_call_skip", args=[Call.objects.get().pk]), headers=ENGLISH)
+    assert "The CRM may have it already" in screen.words(page)
+
+
 def test_skipped_for_good_stays_skipped_whatever_uis_tells(client, support, notify, pbx, crm, crm_world, later):
     crm_world.break_down("503")
     missed = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])

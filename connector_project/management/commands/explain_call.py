@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 from django.utils import timezone, translation
+from django.utils.translation import gettext as _
 
 from connector_project.management.output import JsonCommand
 from crm import why
@@ -34,6 +35,7 @@ class Command(JsonCommand):
                 who=found.verdict.who,
                 remarks=[{"code": one.code, "says": one.says, "who": one.who} for one in found.remarks],
                 why=[_line(line) for line in found.lines],
+                cards=[_card(card) for card in found.cards],
                 next=found.next,
                 next_at=found.next_at and found.next_at.isoformat(),
             )
@@ -45,9 +47,24 @@ def _line(line: why.Line) -> dict[str, Any]:
     return {"at": line.at.isoformat(timespec="milliseconds"), "step": line.step, "says": says, "ms": line.ms}
 
 
+def _card(card: why.CardTimes) -> dict[str, Any]:
+    moments = {"rang": card.rang_at, "received": card.received_at, "sent": card.sent_at, "accepted": card.accepted_at}
+    return {
+        "employee": card.person,
+        "state": card.state,
+        **{name: at and at.isoformat(timespec="milliseconds") for name, at in moments.items()},
+        "ms": {"uis": card.uis_ms, "connector": card.our_ms, "crm": card.crm_ms, "total": card.total_ms},
+        "slow": card.slow,
+    }
+
+
 def _unknown(tenant: Tenant, session: int) -> str:
     told = Notification.objects.filter(tenant=tenant, session_id=session).order_by("received_at")
     events = ", ".join(dict.fromkeys(lamps.event_word(one) for one in told.values_list("event", flat=True)))
     if not events:
-        return f"Nobody told us of a call {session}; UIS's own list is compared every ten minutes."
-    return f"UIS told of the call {session} ({events}), but not of its end yet; its list is compared every ten minutes."
+        says = _("Nobody told us of a call %(session)s; UIS's own list is compared every ten minutes.")
+        return says % {"session": session}
+    says = _(
+        "UIS told of the call %(session)s (%(events)s), but not of its end yet; its list is compared every ten minutes."
+    )
+    return says % {"session": session, "events": events}
