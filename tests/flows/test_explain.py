@@ -375,7 +375,7 @@ def test_used_up_points_are_named_though_uis_was_away_before(notify, pbx, answer
     pbx.minute_limit = 0
     notify(answered.notification("call_end"))
     UisConnection.objects.update(failures=2, retry_at=timezone.now() + timedelta(hours=1))
-    shows(answered.session_id, "UIS_POINTS", "the points of UIS are used up for now", who="the client")
+    shows(answered.session_id, "UIS_POINTS", "points of UIS are used up for now", who="the client")
 
 
 def test_upload_the_crm_knew_already_is_told(notify, later, crm_world, missed, shows):
