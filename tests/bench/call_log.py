@@ -58,7 +58,6 @@ _FILL = (
         FROM generate_series(1, %(rows)s) n
     ) made
     """,
-    "ANALYZE",
 )
 _INDEX_ONLY = "SELECT started_at, id FROM telephony_call ORDER BY started_at DESC, id DESC LIMIT 51"
 
@@ -108,8 +107,16 @@ def _fill(rows: int) -> None:
     from django.db import connection
 
     with connection.cursor() as cursor:
+        # Rows go in many times faster where the indexes are built at the end.
+        cursor.execute("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'telephony_call'")
+        indexes = [(name, made) for name, made in cursor.fetchall() if "UNIQUE" not in made]
+        for name, _made in indexes:
+            cursor.execute(f'DROP INDEX "{name}"')
         for statement in _FILL:
             cursor.execute(statement, {"rows": rows, "tenants": TENANTS, "people": PEOPLE})
+        for _name, made in indexes:
+            cursor.execute(made)
+        cursor.execute("ANALYZE")
     connection.close()
     with closing(psycopg2.connect(f"{SERVER}/{NAME}")) as line:
         line.autocommit = True
