@@ -13,6 +13,7 @@ from tests.chaos.shops import Shop
 from tests.chaos.truth import Click, Story, Truth
 
 FRESH = timedelta(seconds=10)
+ROUNDED = timedelta(seconds=2)  # UIS's reports tell whole seconds of when a call began and how long it was
 # A card may wait for its turn in the CRM's request limit, and for the line.
 ON_ITS_WAY = timedelta(seconds=8)
 
@@ -141,7 +142,7 @@ def _link(scene: Scene, story: Story, record: dict[str, Any], accepted: Accepted
     if scene.evidence.shown_recording(story, accepted):
         yield "its recording was shown by UIS, and is not in the CRM"
     owner = next(iter(next(oracle.views(story, ())).last))
-    is_early = accepted.at < oracle.recording_deadline(story) - scene.fastest_clock
+    is_early = accepted.at < oracle.recording_deadline(story) - scene.fastest_clock - ROUNDED
     if is_early and oracle.is_recorded(story.shop, story.session, owner):
         yield "its recording was not waited for"
 
