@@ -33,6 +33,8 @@ class Clock:
         self._outermost = 0
         self.between: Act = lambda: None  # called whenever one event is over
         self.apart: Callable[[], AbstractContextManager[None]] = nullcontext  # what an event happens in
+        # Who sleeps wakes up only after those who went to sleep while he did: that is this world's fault, nobody's here.
+        self.on_overslept: Callable[[timedelta], None] = lambda _late: None
         self.offset = timedelta()
         self.slept_in_transaction = 0
 
@@ -74,7 +76,8 @@ class Clock:
         if len(connection.atomic_blocks) > self._outermost:
             self.slept_in_transaction += 1
         elif self._depth < MOST_AT_ONCE:
-            return self.run_until(moment)
+            self.run_until(moment)
+            return self.on_overslept(self._now - moment)
         self._move_to(moment)
 
     def set_wrong(self, seconds: float) -> None:

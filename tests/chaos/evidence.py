@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.chaos.oracle import Fact
 from tests.chaos.truth import Story
-from tests.chaos.wire import UIS, Passed
+from tests.chaos.wire import CRM, UIS, Passed
 
 REPORT, LEGS = "get.calls_report", "get.call_legs_report"
 
@@ -26,9 +26,14 @@ class Evidence:
 
     def __init__(self, passed: list[Passed]) -> None:
         self.reads: dict[str, list[Passed]] = {}
+        self._overslept = {(one.account, one.at): one.overslept for one in passed if one.side == CRM}
         for one in passed:
             if one.side == UIS and one.method in {REPORT, LEGS}:
                 self.reads.setdefault(one.account, []).append(one)
+
+    def overslept(self, account: str, at: datetime) -> timedelta:
+        """Return how long whoever asked the CRM something at this moment was kept asleep by this world."""
+        return self._overslept.get((account, at), timedelta())
 
     def rings(self, story: Story, *, accepted: Accepted | None) -> list[Fact]:
         """Return what was known of ringing phones when the call was decided upon; without a moment, at some time."""

@@ -163,10 +163,11 @@ def _card(scene: Scene, story: Story, event: dict[str, Any]) -> Iterator[str]:
     codes = event.get("codes", [])
     people = [person for person in story.shop.people if person.extension in codes]
     rang = {leg.employee_id: leg.started_at for leg in story.session.operator_legs}
+    overslept = scene.evidence.overslept(story.shop.crm.host, event["_at"])
     for person in people:
         if person.uis_id not in rang:
             yield f"a card for {person.extension}, whose phone did not ring"
-        elif event["_at"] - rang[person.uis_id] > FRESH + ON_ITS_WAY + scene.slowest_clock:
+        elif event["_at"] - rang[person.uis_id] - overslept > FRESH + ON_ITS_WAY + scene.slowest_clock:
             yield f"a card {(event['_at'] - rang[person.uis_id]).total_seconds():.0f} s after the ring"
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
@@ -39,6 +39,7 @@ class Process:
     doom: Doom | None = None
     remotes: int = 0
     writes: int = 0
+    overslept: timedelta = timedelta()
 
     def pass_by(self, point: str, number: int, *, is_after: bool) -> None:
         """Die here, if this is the place."""
@@ -55,7 +56,7 @@ class Processes:
         self.killed: Counter[str] = Counter()
         self.bugs: list[str] = []
         self.share_killed = 0.0
-        clock.apart = self.apart
+        clock.apart, clock.on_overslept = self.apart, self._oversleep
 
     @property
     def current(self) -> Process | None:
@@ -103,6 +104,10 @@ class Processes:
         answer = request()
         process.pass_by(REMOTE, number, is_after=True)
         return answer
+
+    def _oversleep(self, late: timedelta) -> None:
+        if self.current is not None:
+            self.current.overslept += late
 
     def _on_statement(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
         process = self.current

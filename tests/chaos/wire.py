@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,13 +26,14 @@ Callback = Callable[[requests.PreparedRequest], Any]
 
 @dataclass(frozen=True)
 class Passed:
-    """One request that the vendor carried out. `began_at` is when the task that made it began."""
+    """One request that the vendor carried out; `began_at` and `overslept` are of the task that made it."""
 
     side: str
     account: str  # the key of UIS, the host of the CRM
     method: str
     at: datetime
     began_at: datetime
+    overslept: timedelta
     is_heard: bool  # whether the answer reached us
     asked: dict[str, Any] = field(repr=False)
 
@@ -72,7 +73,8 @@ class Wire(responses.RequestsMock):
 
     def _when(self, fault: str | None) -> dict[str, Any]:
         now, process = self.clock.now(), self.processes.current
-        return {"at": now, "began_at": process.began_at if process else now, "is_heard": fault is None}
+        began_at, overslept = (process.began_at, process.overslept) if process else (now, timedelta())
+        return {"at": now, "began_at": began_at, "overslept": overslept, "is_heard": fault is None}
 
     def _deliver(self, request: requests.PreparedRequest, callback: Callback, passed: Passed) -> Any:
         answer = callback(request)
