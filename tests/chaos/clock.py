@@ -33,7 +33,7 @@ class Clock:
         self._outermost = 0
         self.between: Act = lambda: None  # called whenever one event is over
         self.apart: Callable[[], AbstractContextManager[None]] = nullcontext  # what an event happens in
-        # Who sleeps wakes up only after those who went to sleep while he did: that is this world's fault, nobody's here.
+        # Who sleeps wakes up only after those who fell asleep while he slept: that is this world's fault alone.
         self.on_overslept: Callable[[timedelta], None] = lambda _late: None
         self.offset = timedelta()
         self.slept_in_transaction = 0
