@@ -1,13 +1,14 @@
 """`make bench`: ingest against a bare view, and ring to card; on SQLite, and on PostgreSQL with Redis."""
 
 import json
+import os
 import sys
 import time
 from datetime import datetime
 from statistics import median, quantiles
 
-from crm.clients import PER_SECOND
-from crm.retailcrm.client import LARGEST_UPLOAD
+import django
+
 from tests.bench.load import ends, post_all
 from tests.processes.plant import Plant
 from tests.simulator.children import Stopped
@@ -63,7 +64,7 @@ def _drain(plant: Plant) -> dict[str, float]:
     plant.ask("sweep")
     began = time.monotonic()
     plant.wait_for(lambda: plant.ask("count_states").get("READY", 0) == 0, "the backlog to drain", every=0.2)
-    seconds, limit = time.monotonic() - began, BACKLOG / LARGEST_UPLOAD / PER_SECOND["telephony"]
+    seconds, limit = time.monotonic() - began, _allowed_seconds()
     said = plant.vendors()[0]
     return {
         "calls": len(said["calls"]),
@@ -73,6 +74,16 @@ def _drain(plant: Plant) -> dict[str, float]:
         "limit_seconds": limit,
         "ratio": round(limit / seconds, 2),
     }
+
+
+def _allowed_seconds() -> float:
+    """Return how long the backlog takes at least under the CRM's limits, as the product knows them."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+    django.setup()
+    from crm.clients import PER_SECOND
+    from crm.retailcrm.client import LARGEST_UPLOAD
+
+    return BACKLOG / LARGEST_UPLOAD / PER_SECOND["telephony"]
 
 
 def _requests(plant: Plant) -> int:

@@ -14,8 +14,8 @@ from django.views.decorators.csrf import csrf_exempt
 
 INSERT = """
 INSERT INTO telephony_notification
-    (tenant_id, received_at, path_event, query, body, digest, repeats, event, outcome, reason, detail)
-SELECT tenant_id, %s, 'bare', '', %s, %s, 0, '', 'DONE', '', '' FROM tenants_uisconnection WHERE hook = %s
+    (tenant_id, received_at, path_event, is_old_address, query, body, digest, repeats, event, outcome, reason, detail)
+SELECT tenant_id, %s, 'bare', false, '', %s, %s, 0, '', 'DONE', '', '' FROM tenants_uisconnection WHERE hook = %s
 ON CONFLICT DO NOTHING
 """
 
