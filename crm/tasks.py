@@ -59,8 +59,13 @@ def upload_calls(tenant_id: int) -> None:
     """Hand over one client's calls that are ready."""
     now = timezone.now()
     if batch := Call.objects.claim(tenant_id, Call.State.READY, limit=upload.BATCH, now=now):
+        is_full = len(batch) == upload.BATCH
+        if is_full:  # Another worker may take the next batch meanwhile.
+            _go_on(route.UPLOAD, tenant_id, Call.State.READY)
         upload.upload(batch, now=now)
-        _go_on(route.UPLOAD, tenant_id, Call.State.READY)
+        # Who found both places taken has gone; the last one out sees that somebody comes after him.
+        if not is_full or not Call.objects.in_hand(tenant_id, Call.State.READY, now=timezone.now()):
+            _go_on(route.UPLOAD, tenant_id, Call.State.READY)
 
 
 def run_command(command_id: int) -> None:

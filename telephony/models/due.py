@@ -44,7 +44,7 @@ class CallQuerySet(models.QuerySet["Call"]):
         if is_backlog is not None:
             due = due.filter(is_backlog=is_backlog)
         chosen = list(due.values_list("pk", flat=True)[:limit])
-        if not chosen or self._in_hand(tenant_id, state, now=now) >= breaker.AT_ONCE:
+        if not chosen or self.in_hand(tenant_id, state, now=now) >= breaker.AT_ONCE:
             return []
         connection = _connection(tenant_id, state)
         if connection is not None and connection.failures:
@@ -66,7 +66,7 @@ class CallQuerySet(models.QuerySet["Call"]):
         kept = waiting.filter(cause=cause, attempts__lt=SUSPECT)
         return kept.filter(next_attempt_at__gt=now).update(next_attempt_at=now)
 
-    def _in_hand(self, tenant_id: int, state: State, *, now: datetime) -> int:
+    def in_hand(self, tenant_id: int, state: State, *, now: datetime) -> int:
         """Return how many workers are at this client's calls of one state."""
         held = self.filter(tenant=tenant_id, state=state, claim_token__isnull=False, next_attempt_at__gt=now)
         return held.order_by().values("claim_token").distinct().count()
