@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 import time_machine
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -29,6 +29,7 @@ from tenants.models import (
 )
 from tests import screen
 from tests.conftest import IVAN
+from tests.people import enlist
 
 ENGLISH = {"accept-language": "en"}
 LIST = "/admin/tenants/tenant/"
@@ -38,16 +39,14 @@ NOON = datetime.fromisoformat("2026-11-24T12:00:00+03:00")  # a Tuesday
 
 @pytest.fixture
 def operator(client, db):
-    user = User.objects.create_user("olga", password="x", is_staff=True)
-    user.groups.add(Group.objects.get(name="Operator"))
+    user = enlist("olga", "Operator")
     client.force_login(user)
     return user
 
 
 @pytest.fixture
 def support(client, db):
-    user = User.objects.create_user("sveta", password="x", is_staff=True)
-    user.groups.add(Group.objects.get(name="Support"))
+    user = enlist("sveta", "Support")
     client.force_login(user)
     return user
 

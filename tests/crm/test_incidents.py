@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 
 import pytest
 import time_machine
-from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -15,6 +14,7 @@ from crm.models import Incident, Post
 from tenants.models import Change, CrmConnection, Tenant, TransferRules, UisConnection
 from tests import queue, screen
 from tests.fakes.receiver import SECRET, URL
+from tests.people import enlist
 
 ENGLISH = {"accept-language": "en"}
 LIST = "/admin/crm/incident/"
@@ -29,8 +29,7 @@ def noon():
 
 
 def login(client, group):
-    user = User.objects.create_user(group.lower(), password="x", is_staff=True)
-    user.groups.add(Group.objects.get(name=group))
+    user = enlist(group.lower(), group)
     client.force_login(user)
     return user
 

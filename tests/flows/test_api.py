@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 import schemathesis
 import time_machine
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group
 from django.core.cache import cache
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -24,6 +24,7 @@ from tenants import tokens
 from tenants.models import ApiToken, Change, Employee, Tenant
 from tests import screen
 from tests.conftest import CONTACT, IVAN, NUMBER
+from tests.people import enlist
 
 NOON = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
 LISTS = ("calls", "employees", "ledger", "incidents")
@@ -37,9 +38,7 @@ def _no_requests_yet():
 
 @pytest.fixture
 def staff(db):
-    user = User.objects.create_user("olga", is_staff=True)
-    user.groups.add(Group.objects.get(name="Operator"))
-    return user
+    return enlist("olga", "Operator")
 
 
 @pytest.fixture
@@ -437,8 +436,7 @@ def test_key_of_the_staff_is_made_without_a_client(client, staff):
     client.post(reverse("admin:tenants_apitoken_add"), {"name": "BI", "tenant": ""})
     assert ApiToken.objects.get().tenant is None
     assert "BI" in screen.words(client.get(reverse("admin:tenants_change_changelist"), headers=ENGLISH))
-    support = User.objects.create_user("support", is_staff=True)
-    support.groups.add(Group.objects.get(name="Support"))
+    support = enlist("support", "Support")
     client.force_login(support)
     assert client.get(reverse("admin:tenants_apitoken_changelist")).status_code == 200
     assert client.get(reverse("admin:tenants_apitoken_add")).status_code == 403

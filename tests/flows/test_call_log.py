@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
-from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -15,6 +14,7 @@ from telephony.models import Call
 from tenants.models import Employee, Tenant, VirtualNumber
 from tests import screen
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+from tests.people import enlist
 
 LOG = "/admin/telephony/call/"
 ENGLISH = {"accept-language": "en"}
@@ -23,8 +23,7 @@ NOON = datetime(2026, 11, 24, 9, tzinfo=UTC)  # noon in Moscow
 
 @pytest.fixture(autouse=True)
 def _support(client, tenant):
-    user = User.objects.create_user("sveta", password="x", is_staff=True)
-    user.groups.add(Group.objects.get(name="Support"))
+    user = enlist("sveta", "Support")
     client.force_login(user)
 
 

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 from django.apps import apps
-from django.contrib.auth.models import Group, User
 from django.urls import reverse
 from django.utils import timezone
 
@@ -15,6 +14,7 @@ from telephony.models import Call, Notification, RecordLink
 from tenants.models import Change, CheckUp, Employee, Tenant
 from tests import screen
 from tests.conftest import CONTACT, NUMBER
+from tests.people import enlist
 
 ENGLISH = {"accept-language": "en"}
 ALL = ["check", "activate", "resume", "sync", "pause", "link", "revoke", "rotate", "withdraw", "give", "leave"]
@@ -22,9 +22,7 @@ ALL = ["check", "activate", "resume", "sync", "pause", "link", "revoke", "rotate
 
 @pytest.fixture
 def operator(db):
-    user = User.objects.create_user("olga", password="x", is_staff=True)
-    user.groups.add(Group.objects.get(name="Operator"))
-    return user
+    return enlist("olga", "Operator")
 
 
 @pytest.fixture
@@ -344,8 +342,7 @@ def test_look_at_a_button_does_nothing(client, operator, run_queue, tenant, name
 
 @pytest.mark.parametrize("name", ALL)
 def test_nobody_else_may_press(client, run_queue, tenant, name):
-    support = User.objects.create_user("sveta", password="x", is_staff=True)
-    support.groups.add(Group.objects.get(name="Support"))
+    support = enlist("sveta", "Support")
     before = Tenant.objects.values().get(), Tenant.objects.get().uis.hook
     assert client.post(_address(name, tenant.pk)).status_code == 302  # to the login
     client.force_login(support)

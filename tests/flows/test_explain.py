@@ -5,7 +5,7 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -19,14 +19,14 @@ from telephony.models import Call, Look, Notification
 from tenants.models import Employee, Tenant, TransferRules, UisConnection, VirtualNumber
 from tests import queue, screen
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
+from tests.people import enlist
 
 ENGLISH = {"accept-language": "en"}
 RUSSIAN = {"accept-language": "ru"}
 
 
 def staff(client, group):
-    user = User.objects.create_user(group.lower(), password="x", is_staff=True)
-    user.groups.add(Group.objects.get(name=group))
+    user = enlist(group.lower(), group)
     client.force_login(user)
     return user
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import time_machine
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
@@ -20,6 +20,7 @@ from crm.admin import export as button
 from telephony.models import Call
 from tenants.models import Change, Employee, Tenant
 from tests.conftest import CONTACT, IVAN, NUMBER
+from tests.people import enlist
 
 NOON = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
 ENGLISH = {"accept-language": "en"}
@@ -46,8 +47,7 @@ def person(client, db):
     """Log somebody of a group in."""
 
     def enter(group):
-        user = User.objects.create_user(group.lower(), is_staff=True)
-        user.groups.add(Group.objects.get(name=group))
+        user = enlist(group.lower(), group)
         client.force_login(user)
         return client
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -18,6 +18,7 @@ from tenants.models import Change, CrmUser, Employee, Tenant, VirtualNumber
 from tests import queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 from tests.flows.test_schedules import codes, links
+from tests.people import enlist
 
 
 @pytest.fixture
@@ -554,8 +555,7 @@ def test_empty_groups_say_so(admin_client, page, crm, tenant):
 def test_support_may_look_and_not_act(client, page, tenant, hourly, crm):
     crm.add_user(31, first_name="Анна", last_name="Сидорова")
     hourly()
-    user = User.objects.create_user("support", password="x", is_staff=True)
-    user.groups.add(Group.objects.get(name="Support"))
+    user = enlist("support", "Support")
     client.force_login(user)
     html = client.get(page, headers={"accept-language": "en"}).content.decode()
     assert "Анна Сидорова · same name" in html

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 
 from connector_project import phones
@@ -17,6 +17,7 @@ from telephony.models import Call, Look, Step
 from tenants.models import CrmConnection, CrmUser, Employee, Tenant, TransferRules, UisConnection, VirtualNumber
 from tests import screen
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+from tests.people import enlist
 
 # Summer time began on 29 March in Berlin, and on 8 March in New York; Kolkata is half an hour off.
 NOW = datetime(2026, 3, 31, 22, 40, tzinfo=UTC)
@@ -325,8 +326,7 @@ def test_who_cannot_be_looked_through_is_said_to_be_more(look, monkeypatch):
 @pytest.mark.usefixtures("_now")
 def test_support_sees_numbers_masked_and_no_address_holds_one(look, client, tenant):
     call(tenant, NOW - HOUR)
-    support = User.objects.create_user("support", is_staff=True)
-    support.groups.add(Group.objects.get(name="Support"))
+    support = enlist("support", "Support")
     client.force_login(support)
     seen = look(tenant, client=client)
     assert set(seen.told) == {"7999***0001"}

@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -17,6 +17,7 @@ from tenants.models import Change, Tenant, TransferRules, VirtualNumber
 from tests import queue, screen
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.flows.templates import send_every_event
+from tests.people import enlist
 
 ENGLISH = {"accept-language": "en"}
 LOG = "/admin/telephony/call/"
@@ -24,8 +25,7 @@ LOG = "/admin/telephony/call/"
 
 @pytest.fixture
 def support(client, tenant):
-    user = User.objects.create_user("sveta", password="x", is_staff=True)
-    user.groups.add(Group.objects.get(name="Support"))
+    user = enlist("sveta", "Support")
     client.force_login(user)
     return user
 

@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Permission, User
 from django.urls import reverse
 from django.utils import timezone
 
@@ -13,6 +13,7 @@ from tenants.models import Change, Employee, Tenant, TransferRules, UisConnectio
 from tests import screen
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import uis_media
+from tests.people import enlist
 
 ENGLISH = {"accept-language": "en"}
 
@@ -22,9 +23,7 @@ def person(db):
     """Somebody at the desk, of one of the two groups."""
 
     def make(group):
-        user = User.objects.create_user(group.lower(), password="x", is_staff=True)
-        user.groups.add(Group.objects.get(name=group))
-        return user
+        return enlist(group.lower(), group)
 
     return make
 

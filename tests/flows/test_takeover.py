@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils import timezone
@@ -16,6 +16,7 @@ from telephony.models import Attempt, Call, LedgerDay, Takeover
 from tenants.models import Change, Employee, Tenant, TransferRules, UisConnection
 from tests import queue, screen
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+from tests.people import enlist
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 NOON = datetime(2026, 7, 15, 12, 0, tzinfo=MOSCOW)
@@ -35,8 +36,7 @@ def clock():
 
 @pytest.fixture
 def operator(client, db):
-    user = User.objects.create_user("olga", password="x", is_staff=True)
-    user.groups.add(Group.objects.get(name="Operator"))
+    user = enlist("olga", "Operator")
     client.force_login(user)
     return user
 
@@ -756,8 +756,7 @@ def test_support_may_look_and_press_nothing(press, client, run_queue, clock, ten
     press()
     run_queue()
     before = Takeover.objects.values().get()
-    support = User.objects.create_user("sveta", password="x", is_staff=True)
-    support.groups.add(Group.objects.get(name="Support"))
+    support = enlist("sveta", "Support")
     client.logout()
     assert client.get(_address(tenant.pk)).status_code == 302
     assert client.get(_address(tenant.pk, live=True)).status_code == 302

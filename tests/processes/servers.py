@@ -1,5 +1,6 @@
 """A PostgreSQL and a Redis of the tests' own: they may be killed, restarted and flushed without disturbing anybody."""
 
+import abc
 import contextlib
 import os
 import pwd
@@ -38,7 +39,7 @@ def find(program: str, *folders: Path) -> str:
 
 
 @dataclass
-class Server:
+class Server(abc.ABC):
     """A server process that tests may end in any way, and start again over the same data."""
 
     port: int
@@ -72,12 +73,13 @@ class Server:
         self.kill()
         shutil.rmtree(self.home, ignore_errors=True)
 
+    @abc.abstractmethod
     def answers(self) -> bool:
         """Say whether it serves."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _command(self) -> Sequence[str]:
-        raise NotImplementedError
+        """Return the program and what it is told."""
 
     def _end(self, number: int) -> None:
         if self.process is None:

@@ -3,12 +3,13 @@
 import re
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group
 from django.urls import reverse
 
 from tenants.models import CrmConnection, Employee, Tenant, UisConnection, VirtualNumber
 from tests import screen
 from tests.conftest import IVAN
+from tests.people import enlist
 
 
 @pytest.fixture
@@ -154,8 +155,7 @@ def test_groups_come_with_the_database(db):
 
 
 def test_support_sees_and_retries_but_changes_no_rules(client, tenant, notify, pbx, crm, crm_world):
-    user = User.objects.create_user("support", password="x", is_staff=True)
-    user.groups.add(Group.objects.get(name="Support"))
+    user = enlist("support", "Support")
     client.force_login(user)
     page = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk])).content.decode()
     assert "access_token" not in page or 'name="uis-0-access_token"' not in page
