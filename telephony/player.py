@@ -17,7 +17,6 @@ from telephony.silence import Silence
 from telephony.story import Story
 from tenants import clock
 from tenants.finding import Text, listed
-from tenants.models import TransferRules
 
 LOOKS_SHOWN = 10
 
@@ -167,8 +166,7 @@ def _link_says(call: Call, link: RecordLink | None, *, now: datetime) -> Text:
 def _without_link(call: Call) -> Text:
     if call.state != State.UPLOADED:
         return _("The CRM has no link to it yet.")
-    is_given = call.record_url and call.uploaded_at and call.tenant.rules.send_recording
-    if is_given and call.tenant.rules.recording_link == TransferRules.RecordingLink.UIS:
+    if recording.was_passed(call, call.history.all()):
         return _("The CRM has UIS's own link, which we cannot withdraw.")
     return _("The CRM has no link of ours to it.")
 

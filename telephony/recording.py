@@ -1,11 +1,12 @@
 """Which recordings a call has, which of them the CRM gets, and whether it is worth waiting for more."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from telephony import clients
 from telephony.facts import Staff
-from telephony.models import Call
+from telephony.models import Attempt, Call, Step
 from telephony.story import Story
 from telephony.summary import recorded_talks
 from telephony.told import load
@@ -56,6 +57,12 @@ def is_awaited(call: Call, story: Story, staff: Staff, *, now: datetime) -> bool
     if not call.is_answered or not call.tenant.rules.send_recording or now >= deadline(call):
         return False
     return max(len(story.record_ids), len(story.links)) < expected(call, story, staff)
+
+
+def was_passed(call: Call, tries: Iterable[Attempt]) -> bool:
+    """Whether the CRM got a link with the call: what is told of a recording later, or of a rule, does not reach it."""
+    uploads = [one for one in tries if one.step == Step.UPLOAD and not one.cause]
+    return call.state == Call.State.UPLOADED and bool(uploads) and bool(uploads[-1].about.get("link"))
 
 
 def deadline(call: Call) -> datetime:

@@ -23,7 +23,7 @@ from telephony import (
     statuses,
     takeover,
 )
-from telephony.models import Call, Notification, Takeover
+from telephony.models import Call, Errand, Notification, Takeover
 from telephony.models.due import LEASE
 from tenants.models import Tenant, TransferRules, UisConnection
 
@@ -51,9 +51,9 @@ def hurry() -> None:
     """When the clock was set back: look now at what waits for a moment; a worker's lease only where it is too long."""
     now = timezone.now()
     in_nobodys_hand = Q(claim_token=None) | Q(next_attempt_at__gt=now + LEASE)
-    Call.objects.filter(in_nobodys_hand, next_attempt_at__gt=now).update(next_attempt_at=now)
+    for kind in (Call, Takeover, Errand):
+        kind.objects.filter(in_nobodys_hand, next_attempt_at__gt=now).update(next_attempt_at=now)
     Notification.objects.filter(next_attempt_at__gt=now).update(next_attempt_at=now)
-    Takeover.objects.filter(in_nobodys_hand, next_attempt_at__gt=now).update(next_attempt_at=now)
     UisConnection.objects.filter(collect_after__gt=now).update(collect_after=None)
     UisConnection.objects.filter(retry_at__gt=now).update(retry_at=now)
 

@@ -55,7 +55,7 @@ class Page:
 
 
 def of(call: Call, *, eyes: why.Eyes, may_act: bool, now: datetime) -> Page:
-    """Return the page of a call that came out of `Call.objects.whole()`."""
+    """Return the page of a call that came out of `Call.objects.whole().with_history()`."""
     found = why.explain(call, eyes=eyes, now=now)
     return Page(
         call=call,

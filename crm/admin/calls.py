@@ -125,7 +125,7 @@ class CallPageMixin(RecordingMixin):
         return done
 
     def _call(self, pk: str) -> Call:
-        rows = Call.objects.whole()
+        rows = Call.objects.whole().with_history()
         return get_object_or_404(rows, pk=int(pk) if pk.isdecimal() else 0)
 
     def _to_change(self, request: HttpRequest, pk: int) -> Call:

@@ -12,7 +12,7 @@ __all__ = ["MASKED", "CardTimes", "Explanation", "Eyes", "Facts", "Line", "Verdi
 
 
 def explain(call: Call, *, eyes: Eyes, now: datetime) -> Explanation:
-    """Return the explanation of a call that came out of `Call.objects.whole()`, in the language that is active."""
+    """Return the explanation of a call out of `Call.objects.whole().with_history()`, in the language that is active."""
     return explain_facts(Facts.of(call, now=now), eyes)
 
 

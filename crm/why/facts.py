@@ -54,7 +54,7 @@ class Facts:
         return cls(
             call=call,
             notices=notices,
-            tries=list(Attempt.objects.filter(call=call).select_related("by")),
+            tries=list(call.history.all()),
             cards=list(Popup.objects.filter(**mine).select_related("employee").order_by("rang_at", "pk")),
             asked=asked,
             people=_people(call, notices, asked),

@@ -11,7 +11,7 @@ from crm.why.eyes import Eyes
 from crm.why.facts import Facts, is_about
 from crm.why.lines import CARD_EVENTS, FAULTS
 from crm.why.types import Verdict
-from telephony import lamps
+from telephony import lamps, recording
 from telephony.models import Call, Notification, Step
 from telephony.uis import templates
 from tenants.finding import Who
@@ -140,23 +140,22 @@ def _manager(facts: Facts) -> Iterator[Verdict]:
 def _recording(facts: Facts) -> Iterator[Verdict]:
     """Say why the CRM has no recording of a talk."""
     call = facts.call
-    if not call.is_answered or call.state != Call.State.UPLOADED:
+    if not call.is_answered or call.state != Call.State.UPLOADED or recording.was_passed(call, facts.tries):
         return
+    person = call.employee
     if not call.tenant.rules.send_recording:
         yield _remark("RECORDING_NOT_PASSED", _("The recording's link is not passed, by the rule."), who=None)
-    elif not call.record_url:
-        off = call.employee is not None and call.employee.recorded_directions not in {"all", call.direction}
-        if off:
-            says = _("UIS does not record the calls of %(person)s: recording is switched off for him there.")
-            yield _remark("RECORDING_OFF", says % {"person": call.employee}, who=Who.CLIENT)
-        else:
-            minutes = call.tenant.rules.recording_wait_minutes
-            says = ngettext(
-                "UIS had no recording within %(count)d minute: the call went without it.",
-                "UIS had no recording within %(count)d minutes: the call went without it.",
-                minutes,
-            )
-            yield _remark("RECORDING_LATE", says % {"count": minutes}, who=Who.UIS)
+    elif person is not None and not call.record_url and person.recorded_directions not in {"all", call.direction}:
+        says = _("UIS does not record the calls of %(person)s: recording is switched off for him there.")
+        yield _remark("RECORDING_OFF", says % {"person": person}, who=Who.CLIENT)
+    else:
+        minutes = call.tenant.rules.recording_wait_minutes
+        says = ngettext(
+            "UIS had no recording within %(count)d minute: the call went without it.",
+            "UIS had no recording within %(count)d minutes: the call went without it.",
+            minutes,
+        )
+        yield _remark("RECORDING_LATE", says % {"count": minutes}, who=Who.UIS)
 
 
 def _remark(code: str, says: str, *, who: Who | None) -> Verdict:

@@ -76,6 +76,10 @@ class CallQuerySet(models.QuerySet["Call"]):
         needed = ("tenant__uis", "tenant__crm", "tenant__rules", "employee")
         return self.select_related(*needed).order_by("started_at", "pk")
 
+    def with_history(self) -> "CallQuerySet":
+        """Calls with each try, and by whom it was, in two queries more however many there are."""
+        return self.prefetch_related("history__by")
+
     def still_ours(self, batch: Sequence["Call"]) -> list["Call"]:
         """Lock and read anew the claimed calls that are still this worker's, to write how the claim ended.
 

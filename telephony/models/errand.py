@@ -1,13 +1,13 @@
 """What a person asked to be done with many rows at once: which, how far it has come, and what it came to."""
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-LEASE = timedelta(minutes=3)  # longer than a part may take
+from telephony.models.due import LEASE
 
 
 class ErrandQuerySet(models.QuerySet["Errand"]):

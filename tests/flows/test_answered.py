@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from crm.retailcrm.client import RetailCrmClient
 from telephony.models import Attempt, Call
 from tenants.models import Employee, TransferRules, UisConnection
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+from tests.flows.meanwhile import while_uploading
 
 
 def ended_now(pbx, **facts):
@@ -156,14 +156,7 @@ def test_recording_told_of_while_an_upload_is_under_way_goes_with_the_next_try(
     TransferRules.objects.update(recording_wait_minutes=0)
     answered.records_at = timezone.now() + timedelta(minutes=3)
     crm_world.break_down("503", times=1)
-    told, sent = iter([answered.notification("recorded")]), RetailCrmClient.upload_calls
-
-    def tell_meanwhile(*asked):
-        for notification in told:
-            notify(notification)
-        return sent(*asked)
-
-    monkeypatch.setattr(RetailCrmClient, "upload_calls", tell_meanwhile)
+    while_uploading(monkeypatch, lambda: notify(answered.notification("recorded")))
     notify(answered.notification("call_end"))
     later(timedelta(minutes=20))
     assert [record["recordUrl"] for record in crm.calls] == [answered.link(answered.records[-1])]

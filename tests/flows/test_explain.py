@@ -19,6 +19,7 @@ from telephony.models import Call, Look, Notification
 from tenants.models import Employee, Tenant, TransferRules, UisConnection, VirtualNumber
 from tests import queue, screen
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
+from tests.flows.meanwhile import while_uploading
 from tests.people import enlist
 
 ENGLISH = {"accept-language": "en"}
@@ -288,6 +289,25 @@ def test_recording_that_never_came(notify, later, answered, shows):
     for _minute in range(12):
         later(timedelta(minutes=1))
     shows(answered.session_id, "RECORDING_LATE", "within 10 minutes", who="UIS", is_remark=True)
+
+
+def test_recording_told_of_while_its_call_was_taken_without_it(
+    notify, crm, answered, monkeypatch, client, support, shows
+):
+    TransferRules.objects.update(recording_wait_minutes=0)
+    answered.records_at = timezone.now() + timedelta(minutes=3)
+    while_uploading(monkeypatch, lambda: notify(answered.notification("recorded")))
+    notify(answered.notification("call_end"))
+    assert "recordUrl" not in crm.calls[0]
+    assert Call.objects.get().record_url
+    shows(answered.session_id, "RECORDING_LATE", "the call went without it", who="UIS", is_remark=True)
+    assert "The CRM has no link of ours to it." in screen.words(page_of(client, answered.session_id))
+
+
+def test_recording_that_went_along_is_no_fault_whatever_the_rule_is_now(notify, answered):
+    notify(answered.notification("call_end"))
+    TransferRules.objects.update(send_recording=False)
+    assert explained(answered.session_id)["remarks"] == []
 
 
 def test_recording_kept_to_ourselves_by_a_rule(notify, answered, shows):

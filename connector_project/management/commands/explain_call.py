@@ -23,7 +23,7 @@ class Command(JsonCommand):
     def handle(self, *_args: Any, **said: Any) -> None:
         tenant, session = self.tenant(said["tenant"]), said["session"]
         with translation.override(tenant.language):
-            call = Call.objects.whole().filter(tenant=tenant, session_id=session).first()
+            call = Call.objects.whole().with_history().filter(tenant=tenant, session_id=session).first()
             if call is None:
                 self.fail(_unknown(tenant, session))
             found = why.explain(call, eyes=why.MASKED, now=timezone.now())
