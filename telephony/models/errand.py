@@ -6,6 +6,7 @@ from datetime import datetime
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from telephony.models.due import LEASE
 
@@ -34,7 +35,7 @@ class Errand(models.Model):
     class State(models.TextChoices):
         RUNNING = "RUNNING", _("running")
         DONE = "DONE", _("done")
-        CANCELLED = "CANCELLED", _("cancelled")
+        CANCELLED = "CANCELLED", pgettext_lazy("bulk action", "cancelled")
         FAILED = "FAILED", _("failed")
 
     kind = models.CharField(_("what"), max_length=10, choices=Kind.choices)

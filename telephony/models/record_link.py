@@ -5,6 +5,7 @@ from datetime import datetime
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from telephony.models.call import Call
 from tenants.fields import EncryptedTextField
@@ -24,7 +25,7 @@ class RecordLink(models.Model):
     digest = models.CharField(max_length=64, unique=True, editable=False)
     token = EncryptedTextField(editable=False)  # needed again when an upload is repeated
     given_at = models.DateTimeField(_("issued"))
-    withdrawn_at = models.DateTimeField(_("revoked"), null=True)
+    withdrawn_at = models.DateTimeField(pgettext_lazy("recording link", "revoked"), null=True)
 
     class Meta:
         verbose_name = _("recording link")

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from telephony.models.due import LEASE
 from telephony.models.words import Cause
@@ -48,7 +49,7 @@ class Takeover(models.Model):
         LOOKED = "LOOKED", _("previewed")
         RUNNING = "RUNNING", _("importing")
         DONE = "DONE", _("imported")
-        CANCELLED = "CANCELLED", _("cancelled")
+        CANCELLED = "CANCELLED", pgettext_lazy("bulk action", "cancelled")
 
     AT_WORK = (State.LOOKING, State.RUNNING)
     OPEN = (*AT_WORK, State.LOOKED)
