@@ -58,8 +58,8 @@ class CallAdmin(ReadOnlyAdmin):
         return super().get_queryset(request).defer("told_by_uis", "record_url")
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        ours = {"form": LogForm(request.GET), "may_act": self.has_change_permission(request)}
-        return super().changelist_view(request, ours | (extra_context or {}))
+        context = {"form": LogForm(request.GET), "may_act": self.has_change_permission(request)}
+        return super().changelist_view(request, context | (extra_context or {}))
 
     @admin.display(description=_("contact"))
     def who(self, call: Call) -> str:

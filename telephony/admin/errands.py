@@ -31,11 +31,11 @@ class ErrandAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         views = {"cancel": self.cancel_view, "live": self.live_view}
-        ours = [
+        urls = [
             path(f"<int:pk>/{name}/", self.admin_site.admin_view(view), name=f"telephony_errand_{name}")
             for name, view in views.items()
         ]
-        return [*ours, *super().get_urls()]
+        return [*urls, *super().get_urls()]
 
     def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
         return False

@@ -17,9 +17,7 @@ _OUTCOMES = [
     ("missed", _("missed")),
     ("not_reached", _("outgoing, not answered")),
 ]
-_RULES = [
-    choice for choice in KeptBack.choices if choice[0] != KeptBack.POPUP_OFF
-]  # that one suppresses pop-ups, not calls
+_RULES = [choice for choice in KeptBack.choices if choice[0] != KeptBack.POPUP_OFF]  # it concerns pop-ups only
 _RECORDINGS = [("yes", _("with a recording")), ("no", _("without a recording"))]
 
 

@@ -52,12 +52,8 @@ class Call(models.Model):
     employee = models.ForeignKey(
         Employee, models.SET_NULL, null=True, related_name="+", db_index=False, verbose_name=_("employee")
     )
-    crm_user_id = models.BigIntegerField(
-        _("CRM user"), null=True
-    )  # the manager the CRM named; may not be one of our employees
-    told_by_uis = EncryptedTextField(
-        blank=True, editable=False
-    )  # its report row and legs, as serialised by calls.evidence
+    crm_user_id = models.BigIntegerField(_("CRM user"), null=True)  # as the CRM named; may be no employee of ours
+    told_by_uis = EncryptedTextField(blank=True, editable=False)  # report row and legs, from calls.evidence
     record_url = EncryptedTextField(blank=True, editable=False)
     recording_gone_at = models.DateTimeField(null=True, editable=False)  # when UIS was asked and had none
     is_collected = models.BooleanField(default=False)  # the legs are known; only the recording may be missing

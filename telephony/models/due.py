@@ -84,8 +84,8 @@ class CallQuerySet(models.QuerySet["Call"]):
         A notification may have changed a call since the claim; its changes must not be overwritten.
         """
         tokens = {call.claim_token for call in batch}
-        mine = self.filter(pk__in=[call.pk for call in batch], claim_token__in=tokens)
-        return list(mine.select_for_update(of=("self",)).whole())
+        claimed = self.filter(pk__in=[call.pk for call in batch], claim_token__in=tokens)
+        return list(claimed.select_for_update(of=("self",)).whole())
 
 
 def _is_unavailable(connection: str, now: datetime) -> models.Q:

@@ -22,9 +22,7 @@ class Look(models.Model):
     at = models.DateTimeField(_("at"))
     last_at = models.DateTimeField(_("last request"))
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, verbose_name=_("by"))
-    username = models.CharField(
-        _("by"), max_length=150, blank=True
-    )  # kept when the account is deleted; "" for access by recording link
+    username = models.CharField(_("by"), max_length=150, blank=True)  # outlives the account; "" for a recording link
     address = models.CharField(_("from"), max_length=50, blank=True)  # masked
 
     class Meta:

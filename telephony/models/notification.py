@@ -56,9 +56,7 @@ class Notification(models.Model):
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="notifications", verbose_name=_("client"))
     received_at = models.DateTimeField(_("received"))
     path_event = models.CharField(_("event in the URL"), max_length=LONGEST_EVENT, blank=True)
-    is_old_address = models.BooleanField(
-        default=False, editable=False
-    )  # received at the webhook URL before the last rotation
+    is_old_address = models.BooleanField(default=False, editable=False)  # received at the webhook URL before rotation
     query = models.TextField(_("query"), blank=True)
     body = models.TextField(_("body"), blank=True)
     digest = models.CharField(max_length=64)

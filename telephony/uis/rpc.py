@@ -33,9 +33,7 @@ class Channel:
     token: str
     on_limits: Callable[[Limits], None] = lambda _limits: None
     send: Callable[..., remote.Reply] = remote.send
-    on_end: Callable[[remote.RemoteUnavailable | None], None] = lambda _fault: (
-        None
-    )  # None: UIS answered, even if with an error
+    on_end: Callable[[remote.RemoteUnavailable | None], None] = lambda _fault: None  # None: UIS answered
 
     def ask(self, method: str, params: Mapping[str, object], *, timeout: float = 15.0) -> Result:
         """Call one method; `timeout` in seconds. Raises the errors of core.http_client."""
