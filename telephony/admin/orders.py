@@ -58,8 +58,8 @@ class OrdersMixin(admin.ModelAdmin[Any]):
 
     def get_urls(self) -> list[URLPattern]:
         name = f"telephony_{self.opts.model_name}_order"
-        urls = path("order/<slug:kind>/", self.admin_site.admin_view(self.order_view), name=name)
-        return [urls, *super().get_urls()]
+        url = path("order/<slug:kind>/", self.admin_site.admin_view(self.order_view), name=name)
+        return [url, *super().get_urls()]
 
     def order_view(self, request: HttpRequest, kind: str) -> HttpResponseBase:
         if kind not in self.order_kinds:

@@ -31,8 +31,8 @@ class UnreadableMixin(OrdersMixin):
 
     def get_urls(self) -> list[URLPattern]:
         name = "telephony_notification_unreadable"
-        urls = path("unreadable/", self.admin_site.admin_view(self.unreadable_view), name=name)
-        return [urls, *super().get_urls()]
+        url = path("unreadable/", self.admin_site.admin_view(self.unreadable_view), name=name)
+        return [url, *super().get_urls()]
 
     def unreadable_view(self, request: HttpRequest) -> HttpResponse:
         if not self.has_view_permission(request):
