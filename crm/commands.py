@@ -49,8 +49,8 @@ def run(command: Command, *, now: datetime) -> None:
 
 def resume_left(*, now: datetime) -> int:
     """Queue commands again whose queue entry was lost or whose worker died; return how many were due."""
-    left = Command.objects.filter(next_attempt_at__lte=now).order_by("next_attempt_at")[:SWEPT_AT_ONCE]
-    for command in left:
+    stalled = Command.objects.filter(next_attempt_at__lte=now).order_by("next_attempt_at")[:SWEPT_AT_ONCE]
+    for command in stalled:
         # Only if the row is unchanged: its worker may be finishing just now.
         same = Command.objects.filter(pk=command.pk, state=command.state, next_attempt_at=command.next_attempt_at)
         if command.state == State.RUNNING and command.kind == Kind.MAKE_CALL:
@@ -60,7 +60,7 @@ def resume_left(*, now: datetime) -> int:
         with transaction.atomic():
             if same.update(state=State.RECEIVED, next_attempt_at=now + LEASE):
                 enqueue(RUN, command.pk, queue="fast")
-    return len(left)
+    return len(stalled)
 
 
 def hurry(*, now: datetime) -> None:
