@@ -1,4 +1,4 @@
-"""The operator's own webhook: a receiver that lets in nothing but what Standard Webhooks allow."""
+"""A fake of the operator's alert webhook; it accepts only valid Standard Webhooks requests."""
 
 import base64
 import hashlib
@@ -19,7 +19,7 @@ Answer = tuple[int, dict[str, str], str]
 
 @dataclass
 class Receiver:
-    """Takes messages, each once by its id; `answers` is what it says while it is not well."""
+    """Stores each message once by its id. While `answers` is set, it answers every request with that status."""
 
     answers: int = 0
     retry_after: int = 0
@@ -27,37 +27,36 @@ class Receiver:
     messages: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def mount(self, mock: responses.RequestsMock) -> None:
-        """Stand behind its address."""
-        mock.add_callback(responses.POST, URL, callback=self._take)
+        mock.add_callback(responses.POST, URL, callback=self._receive)
 
     @property
     def told(self) -> list[dict[str, Any]]:
-        """All messages it took, in order."""
+        """The messages received, in order."""
         return list(self.messages.values())
 
-    def _take(self, request: requests.PreparedRequest) -> Answer:
+    def _receive(self, request: requests.PreparedRequest) -> Answer:
         message_id = request.headers.get("webhook-id", "")
         self.tries.append(message_id)
         if self.answers:
-            return self.answers, {"Retry-After": str(self.retry_after)} if self.retry_after else {}, "<h1>no</h1>"
-        fault = self._fault(request)
-        if fault:
-            return 401, {}, fault
+            return self.answers, {"Retry-After": str(self.retry_after)} if self.retry_after else {}, "<h1>error</h1>"
+        error = self._error(request)
+        if error:
+            return 401, {}, error
         self.messages.setdefault(message_id, json.loads(_body(request)))
         return 204, {}, ""
 
-    def _fault(self, request: requests.PreparedRequest) -> str:
+    def _error(self, request: requests.PreparedRequest) -> str:
         headers = request.headers
         if headers.get("Content-Type") != "application/json":
             return "not JSON"
         message_id, sent_at = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
         if not message_id or not sent_at.isdigit() or abs(time.time() - int(sent_at)) > TOLERANCE_SECONDS:
-            return "no id, or out of time"
+            return "no id, or a timestamp out of tolerance"
         key = base64.b64decode(SECRET.partition("_")[2])
         signed = b".".join([message_id.encode(), sent_at.encode(), _body(request)])
-        right = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-        given = headers.get("webhook-signature", "").split(" ")
-        return "" if any(hmac.compare_digest(right, one) for one in given) else "wrong signature"
+        expected = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+        signatures = headers.get("webhook-signature", "").split(" ")
+        return "" if any(hmac.compare_digest(expected, signature) for signature in signatures) else "wrong signature"
 
 
 def _body(request: requests.PreparedRequest) -> bytes:

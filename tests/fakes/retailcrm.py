@@ -1,4 +1,4 @@
-"""A strict, stateful fake of retailCRM: accounts that keep what they are told and refuse what the vendor refuses."""
+"""A strict, stateful fake of retailCRM: it stores what it is sent and rejects what the vendor rejects."""
 
 import re
 import threading
@@ -15,7 +15,7 @@ from tests.fakes.retailcrm_account import Account
 from tests.fakes.retailcrm_faults import KINDS, Fault
 from tests.fakes.retailcrm_form import decode_body, decode_query, header, readable
 from tests.fakes.retailcrm_methods import answer
-from tests.fakes.retailcrm_wire import Answer, ApiRequest, Incoming, Refused, page
+from tests.fakes.retailcrm_wire import Answer, ApiError, ApiRequest, Incoming, page
 
 __all__ = ["Account", "Answer", "ApiRequest", "FakeRetailCrm"]
 
@@ -25,7 +25,7 @@ _HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 
 class FakeRetailCrm:
-    """The vendor with all its accounts. Mount it with `responses`, or serve it from a real port."""
+    """The vendor with all its accounts. Mount it with `responses`, or serve it on a port."""
 
     def __init__(self, now: Callable[[], datetime] | None = None) -> None:
         self.accounts: dict[str, Account] = {}
@@ -36,7 +36,7 @@ class FakeRetailCrm:
 
     @property
     def over_limit(self) -> int:
-        """How many requests came too fast, over all accounts."""
+        """The number of requests above the rate limit, over all accounts."""
         return sum(account.over_limit for account in self.accounts.values())
 
     def add_account(
@@ -46,23 +46,23 @@ class FakeRetailCrm:
         key: str = "fakeApiKey00000000000000000000ab",
         timezone: str = "Europe/Moscow",
     ) -> Account:
-        """Open an account, without employees and without telephony."""
+        """Add an account without users and without telephony."""
         self.accounts[host.lower()] = Account(host=host.lower(), key=key, timezone=timezone)
         return self.accounts[host.lower()]
 
     def serve(
         self, *, host: str, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
     ) -> Answer:
-        """Answer one request; a connection that breaks shows as the 502 or 504 of a proxy."""
-        asked = self._read(host=host, method=method, path=path, query=query, headers=headers, body=body)
-        return self._receive(asked)[0]
+        """Answer one request; a broken connection is answered with 502 or 504, as a proxy would."""
+        incoming = self._parse(host=host, method=method, path=path, query=query, headers=headers, body=body)
+        return self._receive(incoming)[0]
 
     def mount(self, mock: responses.RequestsMock) -> None:
         """Answer everything that `requests` sends to the vendor's domains over https."""
         # The fake offers every HTTP method so that it can refuse the wrong ones; no test uses them all.
         mock.assert_all_requests_are_fired = False
         for method in _HTTP_METHODS:
-            mock.add_callback(method, _ADDRESS, callback=self._call_back, content_type=None)
+            mock.add_callback(method, _ADDRESS, callback=self._respond, content_type=None)
 
     def break_down(
         self,
@@ -73,16 +73,16 @@ class FakeRetailCrm:
         times: int | None = None,
         retry_after: int | None = None,
     ) -> None:
-        """Break something. Several faults come one after the other, each as often as it was told."""
+        """Add a fault for the next `times` requests (None: until repaired). Several faults apply in turn."""
         if kind not in KINDS:
             raise ValueError(f"Unknown kind of fault {kind!r}, use one of {', '.join(KINDS)}.")
-        self._faults.append(Fault(kind, path_part=path_part, host=host, left=times, retry_after=retry_after))
+        self._faults.append(Fault(kind, path_part=path_part, host=host, remaining=times, retry_after=retry_after))
 
     def repair(self) -> None:
-        """Mend everything that was broken."""
+        """Remove all faults."""
         self._faults.clear()
 
-    def _read(
+    def _parse(
         self, *, host: str, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
     ) -> Incoming:
         return Incoming(
@@ -95,54 +95,56 @@ class FakeRetailCrm:
             at=self._now(),
         )
 
-    def _receive(self, asked: Incoming) -> tuple[Answer, RequestException | None]:
-        """Answer, and say how the connection broke if it did. One at a time: a server has threads."""
+    def _receive(self, incoming: Incoming) -> tuple[Answer, RequestException | None]:
+        """Return the answer and, if the connection is to break, the exception. Thread-safe."""
         with self._lock:
-            fault = next((fault for fault in self._faults if fault.hits(asked)), None)
+            fault = next((fault for fault in self._faults if fault.matches(incoming)), None)
             if fault is None:
-                return self._record(asked, self._answer(asked)), None
+                return self._record(incoming, self._answer(incoming)), None
             fault.count()
-            self._record(asked, self._answer(asked) if fault.kind == "cut" else fault.answer())
+            self._record(incoming, self._answer(incoming) if fault.kind == "cut" else fault.answer())
             return fault.answer(), fault.failure()
 
-    def _answer(self, asked: Incoming) -> Answer:
-        account = self._find(asked.host)
+    def _answer(self, incoming: Incoming) -> Answer:
+        account = self._find_account(incoming.host)
         if account:
-            return answer(account, asked)
-        if asked.method == "GET":
-            return Refused(404, "Account does not exist.").answer(errors_as_list=False)
+            return answer(account, incoming)
+        if incoming.method == "GET":
+            return ApiError(404, "Account does not exist.").answer(errors_as_list=False)
         return page(405, "405 Not Allowed")
 
-    def _find(self, host: str) -> Account | None:
-        by_name = self.accounts.get(host)
-        return by_name or next((one for one in self.accounts.values() if one.technical_host == host), None)
+    def _find_account(self, host: str) -> Account | None:
+        account = self.accounts.get(host)
+        return account or next(
+            (candidate for candidate in self.accounts.values() if candidate.technical_host == host), None
+        )
 
-    def _record(self, asked: Incoming, said: Answer) -> Answer:
+    def _record(self, incoming: Incoming, reply: Answer) -> Answer:
         self.requests.append(
             ApiRequest(
-                host=asked.host,
-                method=asked.method,
-                path=asked.path,
-                form=readable(asked.fields),
-                query=asked.query,
-                key_in_header=asked.header_key is not None,
-                at=asked.at,
-                status=said.status,
+                host=incoming.host,
+                method=incoming.method,
+                path=incoming.path,
+                form=readable(incoming.fields),
+                query=incoming.query,
+                key_in_header=incoming.header_key is not None,
+                at=incoming.at,
+                status=reply.status,
             )
         )
-        return said
+        return reply
 
-    def _call_back(self, request: PreparedRequest) -> Any:
-        """Translate between `responses` and the fake; an exception returned here is raised there."""
-        address = urlsplit(request.url or "")
+    def _respond(self, request: PreparedRequest) -> Any:
+        """Translate between `responses` and the fake; `responses` raises an exception that is returned here."""
+        url_parts = urlsplit(request.url or "")
         body = request.body or b""
-        asked = self._read(
-            host=address.hostname or "",
+        incoming = self._parse(
+            host=url_parts.hostname or "",
             method=request.method or "",
-            path=address.path,
-            query=address.query,
+            path=url_parts.path,
+            query=url_parts.query,
             headers=request.headers,
             body=body.encode() if isinstance(body, str) else body,
         )
-        said, failure = self._receive(asked)
-        return failure or (said.status, said.headers, said.body)
+        reply, failure = self._receive(incoming)
+        return failure or (reply.status, reply.headers, reply.body)

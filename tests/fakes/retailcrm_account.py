@@ -1,4 +1,4 @@
-"""One account of the fake retailCRM: its people, its telephony, and what they have seen and stored."""
+"""One account of the fake retailCRM: its users, its telephony, and everything it has stored."""
 
 import copy
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.fakes.retailcrm_checks import as_user_id
-from tests.fakes.retailcrm_wire import Refused
+from tests.fakes.retailcrm_wire import ApiError
 
 DEFAULT_SCOPES = (
     "integration_read",
@@ -23,15 +23,15 @@ DEFAULT_SCOPES = (
 
 @dataclass
 class Account:
-    """One account with one API key. The fields are there to be read and changed by tests."""
+    """One account with one API key. Tests read and change its fields directly."""
 
     host: str
     key: str
     timezone: str
     scopes: set[str] = field(default_factory=lambda: set(DEFAULT_SCOPES))
-    credentials: list[str] | None = None  # a list makes the key an old one: method patterns instead of scopes
+    credentials: list[str] | None = None  # a list: a key of the old kind, with method patterns instead of scopes
     site_access: str = "access_selective"
-    settings_scope: str | None = "reference_read"  # the true one is unknown; a foreign scope here gives 403
+    settings_scope: str | None = "reference_read"  # the real one is unknown; another scope here gives 403
     sites: list[str] = field(default_factory=lambda: ["shop-one"])
     users: dict[int, dict[str, Any]] = field(default_factory=dict)
     modules: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -47,13 +47,13 @@ class Account:
     limit_status: int = 503
     over_limit: int = 0
     errors_as_list: bool = False
-    simple_connection: bool = False  # connected by one click, so that update-scopes works
-    recent: dict[str, list[datetime]] = field(default_factory=dict)  # what the rate limit remembers
+    simple_connection: bool = False  # connected through the marketplace; needed by update-scopes
+    recent: dict[str, list[datetime]] = field(default_factory=dict)  # times of the latest requests, for the rate limit
     screens: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
 
     @property
     def technical_host(self) -> str:
-        """The second name under which the account answers."""
+        """The second host name of the account."""
         return f"faketechnical-{self.host.replace('.', '-')}.retailcrm.io"
 
     def add_user(
@@ -66,13 +66,13 @@ class Account:
         active: bool = True,
         phone: str | None = None,
     ) -> dict[str, Any]:
-        """Employ somebody. Whatever is empty is absent from the record, as at the vendor's."""
-        known = {"email": email, "firstName": first_name, "lastName": last_name, "phone": phone}
+        """Add a user. Empty fields are left out of the record, as the vendor does."""
+        fields = {"email": email, "firstName": first_name, "lastName": last_name, "phone": phone}
         self.users[user_id] = {
             "id": user_id,
             "createdAt": "2020-05-25 12:49:00",
             "active": active,
-            **{name: value for name, value in known.items() if value},
+            **{name: value for name, value in fields.items() if value},
             "status": "free",
             "online": True,
             "isAdmin": False,
@@ -82,38 +82,39 @@ class Account:
         return self.users[user_id]
 
     def cards(self) -> dict[int, list[dict[str, Any]]]:
-        """Return what each user's screen shows now; who sees nothing is left out."""
-        return {user_id: copy.deepcopy(shown) for user_id, shown in self.screens.items() if shown}
+        """Return the pop-ups each user sees now; users without one are left out."""
+        return {user_id: copy.deepcopy(popups) for user_id, popups in self.screens.items() if popups}
 
-    def telephonies(self) -> list[dict[str, Any]]:
+    def active_telephony(self) -> list[dict[str, Any]]:
         """Return the telephony settings in force: of active, unfrozen v5 modules and of active v4 settings."""
-        working = [module for module in self.modules.values() if module.get("active") and not module.get("freeze")]
-        blocks = [module.get("integrations", {}).get("telephony") for module in working]
-        return [block for block in [*blocks, *self.settings_v4.values()] if block is not None and _is_on(block)]
+        active_modules = [
+            module for module in self.modules.values() if module.get("active") and not module.get("freeze")
+        ]
+        blocks = [module.get("integrations", {}).get("telephony") for module in active_modules]
+        return [block for block in [*blocks, *self.settings_v4.values()] if block is not None and _is_active(block)]
 
-    def need_telephony(self, message: str) -> None:
-        """Refuse when no telephony is in force; the vendor does so with a 200."""
-        if not self.telephonies():
-            raise Refused(200, message)
+    def require_telephony(self, message: str) -> None:
+        """Raise unless some telephony is in force; the vendor answers this with a 200."""
+        if not self.active_telephony():
+            raise ApiError(200, message)
 
     def users_of(self, code: str) -> list[int]:
-        """Return the employees to whom a working telephony gives this extension."""
-        named = [row["userId"] for block in self.telephonies() for row in _codes(block) if row["code"] == code]
-        return self.known_users(named)
+        """Return the users to whom an active telephony assigns this extension."""
+        user_ids = [row["userId"] for block in self.active_telephony() for row in _codes(block) if row["code"] == code]
+        return self.known_users(user_ids)
 
     def extension_of(self, user_id: int) -> str | None:
-        """Return the extension of an employee."""
-        rows = [row for block in self.telephonies() for row in _codes(block)]
+        rows = [row for block in self.active_telephony() for row in _codes(block)]
         return next((row["code"] for row in rows if as_user_id(row["userId"]) == user_id), None)
 
-    def known_users(self, named: Iterable[Any]) -> list[int]:
-        """Keep the ids that the account knows, each once."""
-        ids = [as_user_id(value) for value in named]
+    def known_users(self, user_ids: Iterable[Any]) -> list[int]:
+        """Return the ids that exist in the account, without duplicates."""
+        ids = [as_user_id(value) for value in user_ids]
         return list(dict.fromkeys(user_id for user_id in ids if user_id is not None and user_id in self.users))
 
 
-def _is_on(block: dict[str, Any]) -> bool:
-    """True unless switched off: only v4 keeps the switch inside the block."""
+def _is_active(block: dict[str, Any]) -> bool:
+    """Return whether the block is active: only v4 stores the flag inside the block."""
     return bool(block.get("active", True))
 
 

@@ -1,8 +1,8 @@
-"""The ways in which the fake retailCRM can be out of order."""
+"""Simulated faults of the fake retailCRM."""
 
 from dataclasses import dataclass
 
-from requests.exceptions import ConnectionError as ConnectionFailed
+from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import ReadTimeout, RequestException
 
 from tests.fakes.retailcrm_wire import Answer, Incoming, as_json, page, plain
@@ -12,39 +12,38 @@ KINDS = ("503", "429", "500", "html", "timeout", "refused", "cut")
 
 @dataclass
 class Fault:
-    """One thing that is broken, for whom, and for how many requests more (None: until repaired)."""
+    """A fault, the requests it applies to, and how many more of them (None: until repaired)."""
 
     kind: str
     path_part: str | None
     host: str | None
-    left: int | None
+    remaining: int | None
     retry_after: int | None
 
-    def hits(self, asked: Incoming) -> bool:
-        """True if this request meets the fault."""
-        is_here = self.host is None or self.host.lower() == asked.host
-        return is_here and self.left != 0 and (self.path_part is None or self.path_part in asked.path)
+    def matches(self, incoming: Incoming) -> bool:
+        is_host = self.host is None or self.host.lower() == incoming.host
+        return is_host and self.remaining != 0 and (self.path_part is None or self.path_part in incoming.path)
 
     def count(self) -> None:
-        """One request has met the fault."""
-        if self.left is not None:
-            self.left -= 1
+        """Count one request that met the fault."""
+        if self.remaining is not None:
+            self.remaining -= 1
 
     def answer(self) -> Answer:
-        """Return what comes instead of the real answer; a broken connection shows as a proxy would show it."""
+        """Return the answer sent instead of the real one; for a broken connection, the answer of a proxy."""
         answer = _ANSWERS[self.kind]
         if self.retry_after is None:
             return answer
         return Answer(answer.status, {**answer.headers, "Retry-After": str(self.retry_after)}, answer.body)
 
     def failure(self) -> RequestException | None:
-        """Return what `requests` raises, where there is no answer at all."""
+        """Return the exception that `requests` raises; None if there is an answer."""
         if self.kind == "timeout":
             return ReadTimeout("Read timed out. (fake retailCRM)")
         if self.kind == "refused":
-            return ConnectionFailed("Connection refused (fake retailCRM)")
+            return RequestsConnectionError("Connection refused (fake retailCRM)")
         if self.kind == "cut":
-            return ConnectionFailed("Connection aborted: remote end closed without response (fake retailCRM)")
+            return RequestsConnectionError("Connection aborted: remote end closed without response (fake retailCRM)")
         return None
 
 

@@ -1,4 +1,4 @@
-"""How the fake reads a request body: form fields, each structured one being a single JSON string."""
+"""Decodes request bodies as the vendor does: form fields, with structured ones as JSON strings."""
 
 import json
 import re
@@ -7,23 +7,23 @@ from email import message_from_bytes
 from typing import Any
 from urllib.parse import parse_qsl
 
-from tests.fakes.retailcrm_wire import BAD_ENTITY, BAD_INPUT, INVALID, Incoming, Refused
+from tests.fakes.retailcrm_wire import BAD_ENTITY, BAD_INPUT, INVALID, ApiError, Incoming
 
 _NESTED = re.compile(r"([^\[]+)\[.*")
 
 
 def header(headers: Mapping[str, str], name: str) -> str | None:
-    """Find a header whatever the case of its name."""
-    return next((value for given, value in headers.items() if given.lower() == name.lower()), None)
+    """Return a header, ignoring the case of its name."""
+    return next((value for key, value in headers.items() if key.lower() == name.lower()), None)
 
 
 def decode_query(query: str) -> dict[str, str]:
-    """Decode a query string; of repeated names the last one counts, as in PHP."""
+    """Decode a query string; of repeated names the last one wins, as in PHP."""
     return dict(parse_qsl(query, keep_blank_values=True))
 
 
 def decode_body(body: bytes, content_type: str) -> dict[str, Any]:
-    """Decode a body to its raw fields; a body that is no form has none, save that JSON shows its structures."""
+    """Decode a body to its raw fields. A body of another type has none; of JSON only the nested values are kept."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "application/x-www-form-urlencoded":
         return _with_nested(decode_query(body.decode(errors="replace")))
@@ -35,7 +35,7 @@ def decode_body(body: bytes, content_type: str) -> dict[str, Any]:
 
 
 def _with_nested(pairs: dict[str, str]) -> dict[str, Any]:
-    """Read `a[b]=1` as PHP does: the field `a` then is an array, and no scalar any more."""
+    """Decode `a[b]=1` as PHP does: `a` is an array, not a scalar."""
     fields: dict[str, Any] = {}
     for name, value in pairs.items():
         if nested := _NESTED.fullmatch(name):
@@ -61,16 +61,16 @@ def _multipart(body: bytes, content_type: str) -> dict[str, str]:
 
 
 def _structures(body: bytes) -> dict[str, Any]:
-    """Keep only what the vendor complains of in a JSON body: its structures. Scalars in it are never read."""
+    """Return the objects and arrays of a JSON body: the vendor rejects those, and ignores its scalars."""
     try:
-        sent = json.loads(body)
+        parsed = json.loads(body)
     except ValueError:
         return {}
-    return {name: value for name, value in _as_dict(sent).items() if isinstance(value, dict | list)}
+    return {name: value for name, value in _as_dict(parsed).items() if isinstance(value, dict | list)}
 
 
 def readable(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Decode the JSON strings among the fields, for the log of requests."""
+    """Decode the JSON strings among the fields, for the request log."""
     return {name: _decoded(value) for name, value in fields.items()}
 
 
@@ -82,28 +82,28 @@ def _decoded(value: Any) -> Any:
     return decoded if isinstance(decoded, dict | list) else value
 
 
-def scalar(asked: Incoming, name: str) -> str:
-    """Return a plain form field, or refuse the request."""
-    value = asked.fields.get(name)
+def scalar(incoming: Incoming, name: str) -> str:
+    """Return a plain form field. Raises ApiError."""
+    value = incoming.fields.get(name)
     if value is None or value == "":
-        raise Refused(400, f"Parameter '{name}' is missing")
+        raise ApiError(400, f"Parameter '{name}' is missing")
     if not isinstance(value, str):
-        raise Refused(400, f'Input value "{name}" contains a non-scalar value')
+        raise ApiError(400, f'Input value "{name}" contains a non-scalar value')
     return value
 
 
-def structure(asked: Incoming, name: str) -> Any:
-    """Return what the JSON string in a form field holds."""
-    text = scalar(asked, name)
+def structure(incoming: Incoming, name: str) -> Any:
+    """Return the parsed JSON of a form field. Raises ApiError."""
+    text = scalar(incoming, name)
     try:
         return json.loads(text)
     except ValueError:
-        raise Refused(400, BAD_INPUT, {name: INVALID}) from None
+        raise ApiError(400, BAD_INPUT, {name: INVALID}) from None
 
 
-def entity(asked: Incoming, name: str) -> dict[str, Any]:
-    """Return the JSON object in a form field."""
-    sent = structure(asked, name)
-    if not isinstance(sent, dict):
-        raise Refused(400, BAD_ENTITY, {name: INVALID})
-    return sent
+def entity(incoming: Incoming, name: str) -> dict[str, Any]:
+    """Return the JSON object of a form field. Raises ApiError."""
+    parsed = structure(incoming, name)
+    if not isinstance(parsed, dict):
+        raise ApiError(400, BAD_ENTITY, {name: INVALID})
+    return parsed

@@ -1,4 +1,4 @@
-"""The marketplace of the fake retailCRM: the partner cabinet with our module, and the button "Connect"."""
+"""The marketplace of the fake retailCRM: our module in the partner account, and the "Connect" button."""
 
 import hashlib
 import hmac
@@ -10,21 +10,21 @@ from urllib.parse import urlsplit
 from tests.fakes.retailcrm_account import DEFAULT_SCOPES, Account
 
 
-class NotAllowed(Exception):
-    """The marketplace does not go on: what our configuration says cannot be."""
+class InvalidConfiguration(Exception):
+    """The marketplace rejects our module's configuration."""
 
 
 @dataclass
-class Cabinet:
-    """What the partner entered for his module, and the secret that the cabinet made."""
+class PartnerAccount:
+    """The partner account: the permissions entered for the module, and the generated secret."""
 
     secret: str = "fake-partner-secret"
     permissions: set[str] = field(default_factory=lambda: set(DEFAULT_SCOPES))
 
     def connect(self, account: Account, configuration: Any, *, system_url: str = "") -> dict[str, str]:
-        """Make a key with the scopes the configuration asks for, and return the form that goes to its registerUrl.
+        """Issue a key with the scopes of the configuration and return the form posted to its registerUrl.
 
-        The fake account has one key at a time: the one before is revoked.
+        The fake account has one key at a time: the previous one is revoked.
         """
         scopes = self._check(configuration)
         account.key = hashlib.sha256(account.key.encode()).hexdigest()[:32]
@@ -39,9 +39,9 @@ class Cabinet:
     def _check(self, configuration: Any) -> set[str]:
         scopes, url = configuration.get("scopes"), str(configuration.get("registerUrl"))
         if configuration.get("success") is not True or not scopes:
-            raise NotAllowed("The configuration is no success, or asks for nothing.")
-        if foreign := set(scopes) - self.permissions:
-            raise NotAllowed(f"Not among the permissions in the cabinet: {sorted(foreign)}.")
+            raise InvalidConfiguration("The configuration has no success, or no scopes.")
+        if missing := set(scopes) - self.permissions:
+            raise InvalidConfiguration(f"Not among the permissions of the partner account: {sorted(missing)}.")
         if urlsplit(url).scheme != "https":
-            raise NotAllowed("registerUrl must be an https address.")
+            raise InvalidConfiguration("registerUrl must be an https address.")
         return set(scopes)

@@ -1,4 +1,4 @@
-"""The methods of the fake retailCRM, and the way to them: key, rate limit, version, HTTP method, right."""
+"""The API methods of the fake retailCRM, and the checks before them: key, rate limit, version, HTTP method, scope."""
 
 import re
 from collections.abc import Callable
@@ -13,17 +13,17 @@ from tests.fakes import retailcrm_modules as modules
 from tests.fakes import retailcrm_people as people
 from tests.fakes import retailcrm_settings as settings
 from tests.fakes.retailcrm_account import Account
-from tests.fakes.retailcrm_wire import Answer, Incoming, Refused, done, page, plain
+from tests.fakes.retailcrm_wire import Answer, ApiError, Incoming, done, page, plain
 
 _PATH = re.compile(r"/api(?:/(v\d+))?(/.*)")
 _SECOND = timedelta(seconds=1)
 _PER_SECOND = {"ordinary": 10, "telephony": 40}
-_OPEN = "/api/system-info"
+_PUBLIC_PATH = "/api/system-info"
 
 
 @dataclass(frozen=True)
 class Method:
-    """One API method: where it is, which versions have it ("" for none), which scope it takes."""
+    """One API method: its path, the versions that have it ("" for none), the scope it needs."""
 
     http: str
     path: str
@@ -32,55 +32,55 @@ class Method:
     handler: Callable[[Account, Incoming], Answer]
 
     def match(self, path: str) -> re.Match[str] | None:
-        """Compare a path, without its version, to this method's."""
+        """Match a path, without its version, against this method's."""
         pattern = self.path.replace("{id}", r"(?P<id>\d{1,18})").replace("{code}", "(?P<code>[^/]+)")
         return re.fullmatch(pattern, path, re.ASCII)
 
 
-def answer(account: Account, asked: Incoming) -> Answer:
-    """Let a request of a known account through to its method, or refuse it."""
+def answer(account: Account, incoming: Incoming) -> Answer:
+    """Dispatch a request of a known account to its method; errors become answers."""
     try:
-        if asked.path != _OPEN:
-            _check_key(account, asked)
-            if _is_over_limit(account, asked):
-                return _too_fast(account.limit_status)
-        return _carry_out(account, asked)
-    except Refused as exc:
+        if incoming.path != _PUBLIC_PATH:
+            _check_key(account, incoming)
+            if _is_over_limit(account, incoming):
+                return _rate_limited(account.limit_status)
+        return _dispatch(account, incoming)
+    except ApiError as exc:
         return exc.answer(errors_as_list=account.errors_as_list)
 
 
-def _check_key(account: Account, asked: Incoming) -> None:
-    if not asked.key:
-        raise Refused(403, '"apiKey" is missing.')
-    if asked.key != account.key:
-        raise Refused(403, 'Wrong "apiKey" value.')
+def _check_key(account: Account, incoming: Incoming) -> None:
+    if not incoming.key:
+        raise ApiError(403, '"apiKey" is missing.')
+    if incoming.key != account.key:
+        raise ApiError(403, 'Wrong "apiKey" value.')
 
 
-def _is_over_limit(account: Account, asked: Incoming) -> bool:
+def _is_over_limit(account: Account, incoming: Incoming) -> bool:
     """Count what was let through in the last second; a clock that was set back forgets."""
-    kind = "telephony" if _split(asked.path)[1].startswith("/telephony") else "ordinary"
-    recent = [at for at in account.recent.get(kind, []) if timedelta() <= asked.at - at < _SECOND]
-    is_over = account.limits_on and len(recent) >= _PER_SECOND[kind]
-    account.recent[kind] = recent if is_over else [*recent, asked.at]
-    account.over_limit += is_over
-    return is_over
+    kind = "telephony" if _split(incoming.path)[1].startswith("/telephony") else "ordinary"
+    recent = [at for at in account.recent.get(kind, []) if timedelta() <= incoming.at - at < _SECOND]
+    is_over_limit = account.limits_on and len(recent) >= _PER_SECOND[kind]
+    account.recent[kind] = recent if is_over_limit else [*recent, incoming.at]
+    account.over_limit += is_over_limit
+    return is_over_limit
 
 
-def _too_fast(status: int) -> Answer:
-    """The usual 503 has a text; of the 429 only the number is known."""
+def _rate_limited(status: int) -> Answer:
+    """The usual 503 has a text; of the 429 only the status is documented."""
     return plain(status, "Service Temporarily Unavailable" if status == 503 else "")
 
 
-def _carry_out(account: Account, asked: Incoming) -> Answer:
-    if not asked.path.startswith("/api/"):
-        return page(404, "404 Not Found")  # the front server, or the CRM's own pages
-    version, path = _split(asked.path)
-    method = _find(account, version, path, http=asked.method)
-    if not _may(account, method):
-        raise Refused(403, "Access denied.")
+def _dispatch(account: Account, incoming: Incoming) -> Answer:
+    if not incoming.path.startswith("/api/"):
+        return page(404, "404 Not Found")  # outside the API
+    version, path = _split(incoming.path)
+    method = _find_method(account, version, path, http=incoming.method)
+    if not _is_allowed(account, method):
+        raise ApiError(403, "Access denied.")
     args = method.match(path)
-    named = {name: unquote(value) for name, value in args.groupdict().items()} if args else {}
-    return method.handler(account, replace(asked, version=version, args=named))
+    path_args = {name: unquote(value) for name, value in args.groupdict().items()} if args else {}
+    return method.handler(account, replace(incoming, version=version, args=path_args))
 
 
 def _split(path: str) -> tuple[str, str]:
@@ -88,20 +88,20 @@ def _split(path: str) -> tuple[str, str]:
     return (parts[1] or "", parts[2]) if parts else ("", "")
 
 
-def _find(account: Account, version: str, path: str, *, http: str) -> Method:
-    found = [method for method in METHODS if version in method.versions and method.match(path)]
+def _find_method(account: Account, version: str, path: str, *, http: str) -> Method:
+    candidates = [method for method in METHODS if version in method.versions and method.match(path)]
     is_off = {"v4": not account.serves_v4, "v5": not account.serves_v5}.get(version, False)
-    is_unlisted = path == "/telephony/calls" and not account.serves_calls_list
-    if not found or is_off or is_unlisted:
-        raise Refused(404, "API method not found")
-    for method in found:
+    is_missing = path == "/telephony/calls" and not account.serves_calls_list
+    if not candidates or is_off or is_missing:
+        raise ApiError(404, "API method not found")
+    for method in candidates:
         if method.http == http:
             return method
-    raise Refused(405, "Method Not Allowed")
+    raise ApiError(405, "Method Not Allowed")
 
 
-def _may(account: Account, method: Method) -> bool:
-    """An old key has patterns of methods, written without the version; a newer one has scopes."""
+def _is_allowed(account: Account, method: Method) -> bool:
+    """A key of the old kind has method patterns, written without the version; a newer one has scopes."""
     if "" in method.versions:
         return True
     if account.credentials is not None:
@@ -110,8 +110,8 @@ def _may(account: Account, method: Method) -> bool:
     return scope is None or scope in account.scopes
 
 
-def _show_credentials(account: Account, _asked: Incoming) -> Answer:
-    allowed = [f"/api{method.path}" for method in METHODS if "" not in method.versions and _may(account, method)]
+def _show_credentials(account: Account, _incoming: Incoming) -> Answer:
+    allowed = [f"/api{method.path}" for method in METHODS if "" not in method.versions and _is_allowed(account, method)]
     sites = {"sitesAvailable": list(account.sites)} if account.site_access == "access_selective" else {}
     return done(
         scopes=sorted(account.scopes) if account.credentials is None else [],
@@ -121,11 +121,11 @@ def _show_credentials(account: Account, _asked: Incoming) -> Answer:
     )
 
 
-def _show_versions(account: Account, _asked: Incoming) -> Answer:
+def _show_versions(account: Account, _incoming: Incoming) -> Answer:
     return done(versions=["3.0", *["4.0"] * account.serves_v4, *["5.0"] * account.serves_v5])
 
 
-def _show_system(account: Account, _asked: Incoming) -> Answer:
+def _show_system(account: Account, _incoming: Incoming) -> Answer:
     return done(
         systemVersion="8.1.51",
         publicUrl=f"https://{account.host}",
@@ -133,7 +133,7 @@ def _show_system(account: Account, _asked: Incoming) -> Answer:
     )
 
 
-def _show_settings(account: Account, _asked: Incoming) -> Answer:
+def _show_settings(account: Account, _incoming: Incoming) -> Answer:
     values = {"default_currency": "RUB", "system_language": "RU", "timezone": account.timezone}
     return done(
         settings={

@@ -1,4 +1,4 @@
-"""Integration modules of API v5: registering the telephony, reading it back, asking for a wider key."""
+"""Integration modules of API v5: register the telephony, read it back, request more scopes."""
 
 import copy
 import hashlib
@@ -7,10 +7,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.fakes.retailcrm_account import Account
-from tests.fakes.retailcrm_checks import Checked
+from tests.fakes.retailcrm_checks import Validator
 from tests.fakes.retailcrm_form import entity
 from tests.fakes.retailcrm_telephony import DEFAULTS, SHARED_FIELDS, check_block, unknown_parts
-from tests.fakes.retailcrm_wire import BLANK, INVALID, NOT_A_CHOICE, Answer, Incoming, Refused, done, saved
+from tests.fakes.retailcrm_wire import BLANK, INVALID, NOT_A_CHOICE, Answer, ApiError, Incoming, done, saved
 
 _ACTIONS = ("activity", "settings")
 _ROOT_FIELDS = (
@@ -27,53 +27,53 @@ _ROOT_FIELDS = (
 )
 
 
-def edit(account: Account, asked: Incoming) -> Answer:
-    """POST /integration-modules/{code}/edit: the module becomes what was sent, and nothing else."""
-    sent = Checked(entity(asked, "integrationModule"))
+def edit(account: Account, incoming: Incoming) -> Answer:
+    """POST /integration-modules/{code}/edit: replaces the whole module."""
+    sent = Validator(entity(incoming, "integrationModule"))
     block = _telephony(sent)
-    _check(sent, code=asked.args["code"], block=block)
-    old = account.modules.get(asked.args["code"])
+    _check(sent, code=incoming.args["code"], block=block)
+    old = account.modules.get(incoming.args["code"])
     frozen = bool(old and old.get("freeze"))
-    account.modules[asked.args["code"]] = _stored(sent.sent, block=block, frozen=frozen)
+    account.modules[incoming.args["code"]] = _stored(sent.sent, block=block, frozen=frozen)
     info = unknown_parts(account, block.sent) if block else {}
     return saved(is_new=old is None, info=info or [])
 
 
-def show(account: Account, asked: Incoming) -> Answer:
-    """GET /integration-modules/{code}: without the clientId, which the vendor does not give back."""
-    module = account.modules.get(asked.args["code"])
+def show(account: Account, incoming: Incoming) -> Answer:
+    """GET /integration-modules/{code}: without the clientId, which the vendor does not return."""
+    module = account.modules.get(incoming.args["code"])
     if module is None:
-        raise Refused(404, "Not found")
+        raise ApiError(404, "Not found")
     return done(integrationModule={name: value for name, value in module.items() if name != "clientId"})
 
 
-def update_scopes(account: Account, asked: Incoming) -> Answer:
+def update_scopes(account: Account, incoming: Incoming) -> Answer:
     """POST /integration-modules/{code}/update-scopes: a new key replaces the old one."""
-    requires = entity(asked, "requires")
-    if asked.args["code"] not in account.modules:
-        raise Refused(404, "Not found")
+    requires = entity(incoming, "requires")
+    if incoming.args["code"] not in account.modules:
+        raise ApiError(404, "Not found")
     if not account.simple_connection:
-        raise Refused(400, "Not enabled simple connection")
+        raise ApiError(400, "Not enabled simple connection")
     scopes = requires.get("scopes")
     if not isinstance(scopes, list) or not scopes or not all(isinstance(scope, str) for scope in scopes):
-        raise Refused(400, "Validation error", {"scopes": INVALID if scopes else BLANK})
+        raise ApiError(400, "Validation error", {"scopes": INVALID if scopes else BLANK})
     account.scopes = set(scopes)
     account.key = hashlib.sha256(account.key.encode()).hexdigest()[:32]
     return done(apiKey=account.key)
 
 
-def _telephony(module: Checked) -> Checked | None:
-    """Return the one block that counts; telephony fields anywhere else are passed over in silence."""
+def _telephony(module: Validator) -> Validator | None:
+    """Return the telephony block; telephony fields elsewhere are ignored without an error."""
     integrations = module.sent.get("integrations") or {}
     if not isinstance(integrations, dict):
         module.fail("integrations", INVALID)
         return None
     block = integrations.get("telephony")
-    # PHP encodes an empty map as [], so the vendor takes it for one.
-    return None if block is None else Checked(block or {}, prefix="integrations.telephony.")
+    # PHP encodes an empty map as [], so the vendor accepts it as one.
+    return None if block is None else Validator(block or {}, prefix="integrations.telephony.")
 
 
-def _check(module: Checked, *, code: str, block: Checked | None) -> None:
+def _check(module: Validator, *, code: str, block: Validator | None) -> None:
     module.required("code", "clientId", "baseUrl")
     module.text("code", "integrationCode", "name", "clientId")
     module.url("logo", "baseUrl", "accountUrl")
@@ -84,14 +84,14 @@ def _check(module: Checked, *, code: str, block: Checked | None) -> None:
         module.fail("code", INVALID)
     if block:
         check_block(block)
-        module.take(block)
-    module.settle()
+        module.merge(block)
+    module.raise_errors()
     if not module.sent["code"].startswith(module.sent.get("integrationCode", "")):
-        raise Refused(400, "Failed to activate module", {"code": "Code prefix must match integrationCode"})
+        raise ApiError(400, "Failed to activate module", {"code": "Code prefix must match integrationCode"})
 
 
-def _check_appearance(module: Checked) -> None:
-    """A module of the marketplace has its name and logo from there; any other one brings them."""
+def _check_appearance(module: Validator) -> None:
+    """A marketplace module has its name and logo there; any other module must send them."""
     if "integrationCode" not in module.sent:
         module.required("name", "logo")
     elif not re.fullmatch(r"[A-Za-z0-9_-]+", str(module.sent["integrationCode"])):
@@ -100,7 +100,7 @@ def _check_appearance(module: Checked) -> None:
         module.fail("logo", "Logo image must be svg")
 
 
-def _check_actions(module: Checked) -> None:
+def _check_actions(module: Validator) -> None:
     actions = module.sent.get("actions") or {}
     if not isinstance(actions, dict):
         module.fail("actions", INVALID)
@@ -110,12 +110,12 @@ def _check_actions(module: Checked) -> None:
         module.fail("actions", BLANK)
 
 
-def _stored(sent: dict[str, Any], *, block: Checked | None, frozen: bool) -> dict[str, Any]:
-    """Keep known fields only; freeze and native are the vendor's own."""
+def _stored(sent: dict[str, Any], *, block: Validator | None, frozen: bool) -> dict[str, Any]:
+    """Return the known fields; freeze and native are set by the vendor."""
     module: dict[str, Any] = {"active": False, "actions": {}, "availableCountries": []}
     module |= {name: sent[name] for name in _ROOT_FIELDS if name in sent}
     module |= {"freeze": frozen, "native": False, "integrations": {}}
     if block:
-        kept = {name: block.sent[name] for name in SHARED_FIELDS if name in block.sent}
-        module["integrations"] = {"telephony": {**copy.deepcopy(DEFAULTS), **kept}}
+        telephony = {name: block.sent[name] for name in SHARED_FIELDS if name in block.sent}
+        module["integrations"] = {"telephony": {**copy.deepcopy(DEFAULTS), **telephony}}
     return module

@@ -1,15 +1,15 @@
-"""Telephony of API v4: /telephony/setting/{code}, the forerunner of the integration module."""
+"""Telephony settings of API v4: /telephony/setting/{code}, the predecessor of the integration module."""
 
 import copy
 
 from tests.fakes.retailcrm_account import Account
-from tests.fakes.retailcrm_checks import Checked
+from tests.fakes.retailcrm_checks import Validator
 from tests.fakes.retailcrm_form import entity
 from tests.fakes.retailcrm_telephony import DEFAULTS, SHARED_FIELDS, check_block
-from tests.fakes.retailcrm_wire import INVALID, Answer, Incoming, Refused, done, saved
+from tests.fakes.retailcrm_wire import INVALID, Answer, ApiError, Incoming, done, saved
 
 _FIELDS = ("code", "clientId", "active", "name", "image", *SHARED_FIELDS)
-_SHOWN = (
+_READABLE_FIELDS = (
     "makeCallUrl",
     "allowEdit",
     "inputEventSupported",
@@ -22,33 +22,33 @@ _SHOWN = (
 )
 
 
-def edit(account: Account, asked: Incoming) -> Answer:
+def edit(account: Account, incoming: Incoming) -> Answer:
     """POST /telephony/setting/{code}/edit: create, or change the fields that were sent."""
-    sent = Checked(entity(asked, "configuration"))
-    code = asked.args["code"]
+    setting = Validator(entity(incoming, "configuration"))
+    code = incoming.args["code"]
     old = account.settings_v4.get(code)
-    _check(sent, code=code, is_new=old is None)
-    kept = {name: sent.sent[name] for name in _FIELDS if name in sent.sent}
-    account.settings_v4[code] = {"active": False, **copy.deepcopy(DEFAULTS), **(old or {}), **kept}
+    _check(setting, code=code, is_new=old is None)
+    stored = {name: setting.sent[name] for name in _FIELDS if name in setting.sent}
+    account.settings_v4[code] = {"active": False, **copy.deepcopy(DEFAULTS), **(old or {}), **stored}
     return saved(is_new=old is None)
 
 
-def show(account: Account, asked: Incoming) -> Answer:
+def show(account: Account, incoming: Incoming) -> Answer:
     """GET /telephony/setting/{code}: fewer fields than were sent, and no clientId."""
-    setting = account.settings_v4.get(asked.args["code"])
-    if setting is None:
-        raise Refused(404, "Not found")
-    return done(configuration={name: setting[name] for name in _SHOWN if name in setting})
+    found = account.settings_v4.get(incoming.args["code"])
+    if found is None:
+        raise ApiError(404, "Not found")
+    return done(configuration={name: found[name] for name in _READABLE_FIELDS if name in found})
 
 
-def _check(sent: Checked, *, code: str, is_new: bool) -> None:
-    sent.required("code", "clientId")
+def _check(setting: Validator, *, code: str, is_new: bool) -> None:
+    setting.required("code", "clientId")
     if is_new:
-        sent.required("name", "makeCallUrl")
-    sent.text("code", "clientId", "name")
-    sent.url("image")
-    sent.flag("active")
-    if sent.sent.get("code", code) != code:
-        sent.fail("code", INVALID)
-    check_block(sent)
-    sent.settle()
+        setting.required("name", "makeCallUrl")
+    setting.text("code", "clientId", "name")
+    setting.url("image")
+    setting.flag("active")
+    if setting.sent.get("code", code) != code:
+        setting.fail("code", INVALID)
+    check_block(setting)
+    setting.raise_errors()

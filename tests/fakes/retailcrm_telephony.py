@@ -1,9 +1,9 @@
-"""The telephony settings that v4 and v5 share: what may be in them, and what in them the account does not know."""
+"""The telephony settings that v4 and v5 share: their validation, and what of them is unknown to the account."""
 
 from typing import Any
 
 from tests.fakes.retailcrm_account import Account
-from tests.fakes.retailcrm_checks import Checked, as_user_id
+from tests.fakes.retailcrm_checks import Validator, as_user_id
 from tests.fakes.retailcrm_wire import INVALID
 
 SHARED_FIELDS = (
@@ -26,8 +26,8 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def check_block(block: Checked) -> None:
-    """Apply the rules of the telephony fields."""
+def check_block(block: Validator) -> None:
+    """Validate the telephony fields."""
     block.url("makeCallUrl", "changeUserStatusUrl")
     block.flag("allowEdit", "inputEventSupported", "outputEventSupported", "hangupEventSupported")
     for row in block.rows("additionalCodes"):
@@ -35,19 +35,19 @@ def check_block(block: Checked) -> None:
         row.text("code")
         if as_user_id(row.sent.get("userId", 0)) is None:
             row.fail("userId", INVALID)
-        block.take(row)
+        block.merge(row)
     for row in block.rows("externalPhones"):
         row.required("siteCode", "externalPhone")
         row.text("siteCode", "externalPhone")
-        block.take(row)
+        block.merge(row)
 
 
 def unknown_parts(account: Account, block: dict[str, Any]) -> dict[str, list[Any]]:
-    """Name the users and stores that the account lacks; the edit succeeds all the same."""
+    """Return the unknown users and stores; the edit succeeds all the same."""
     users = [as_user_id(row["userId"]) for row in block.get("additionalCodes", [])]
     sites = [row["siteCode"] for row in block.get("externalPhones", [])]
-    found = {
+    unknown = {
         "notExistUsersIds": [user_id for user_id in users if user_id not in account.users],
         "notExistSiteCodes": [site for site in sites if site not in account.sites],
     }
-    return {name: values for name, values in found.items() if values}
+    return {name: values for name, values in unknown.items() if values}

@@ -1,4 +1,4 @@
-"""What goes over the wire between a connector and the fake retailCRM: requests, answers, refusals."""
+"""Requests, answers and errors of the fake retailCRM."""
 
 import json
 from collections.abc import Mapping
@@ -22,8 +22,6 @@ BAD_INPUT = "Errors in the input parameters"
 
 @dataclass(frozen=True)
 class Answer:
-    """What the fake sends back."""
-
     status: int
     headers: dict[str, str]
     body: str
@@ -31,7 +29,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class ApiRequest:
-    """One request as it arrived, for tests to look at; JSON form fields are decoded."""
+    """One received request, for assertions; JSON form fields are decoded."""
 
     host: str
     method: str
@@ -59,13 +57,13 @@ class Incoming:
 
     @property
     def key(self) -> str | None:
-        """The API key, from wherever the vendor looks for it."""
-        given = self.header_key or self.query.get("apiKey") or self.fields.get("apiKey")
-        return given if isinstance(given, str) else None
+        """The API key, from the header, the query or the form."""
+        value = self.header_key or self.query.get("apiKey") or self.fields.get("apiKey")
+        return value if isinstance(value, str) else None
 
 
-class Refused(Exception):
-    """The vendor says no: status, text, and what is wrong with which field."""
+class ApiError(Exception):
+    """An error answer: status, message, and errors by field."""
 
     def __init__(self, status: int, message: str, errors: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -74,35 +72,34 @@ class Refused(Exception):
         self.errors = dict(errors or {})
 
     def answer(self, *, errors_as_list: bool) -> Answer:
-        """Put the refusal into one of the two shapes in which the vendor sends `errors`."""
-        said: dict[str, Any] = {"success": False, "errorMsg": self.message}
+        """Return the error in one of the two shapes in which the vendor sends `errors`."""
+        fields: dict[str, Any] = {"success": False, "errorMsg": self.message}
         if self.errors:
-            listed = [f"{name}: {text}" for name, text in self.errors.items()]
-            said["errors"] = listed if errors_as_list else self.errors
-        return as_json(self.status, said)
+            lines = [f"{name}: {text}" for name, text in self.errors.items()]
+            fields["errors"] = lines if errors_as_list else self.errors
+        return as_json(self.status, fields)
 
 
-def as_json(status: int, said: Mapping[str, Any]) -> Answer:
-    """Answer with JSON."""
-    return Answer(status=status, headers={"Content-Type": JSON_TYPE}, body=json.dumps(said, ensure_ascii=False))
+def as_json(status: int, fields: Mapping[str, Any]) -> Answer:
+    return Answer(status=status, headers={"Content-Type": JSON_TYPE}, body=json.dumps(fields, ensure_ascii=False))
 
 
-def done(**said: Any) -> Answer:
-    """Answer that all went well."""
-    return as_json(200, {"success": True, **said})
+def done(**fields: Any) -> Answer:
+    """Answer with success."""
+    return as_json(200, {"success": True, **fields})
 
 
-def saved(*, is_new: bool, **said: Any) -> Answer:
-    """Answer that something was created, or changed."""
-    return as_json(201 if is_new else 200, {"success": True, **said})
+def saved(*, is_new: bool, **fields: Any) -> Answer:
+    """Answer that something was created or changed."""
+    return as_json(201 if is_new else 200, {"success": True, **fields})
 
 
 def page(status: int, title: str) -> Answer:
-    """Answer with a page of the front web server, as a browser would see it."""
+    """Answer with an HTML page, as the vendor's web server does."""
     body = f"<html><head><title>{title}</title></head><body><center><h1>{title}</h1></center></body></html>"
     return Answer(status=status, headers={"Content-Type": HTML_TYPE}, body=body)
 
 
 def plain(status: int, text: str) -> Answer:
-    """Answer with bare text."""
+    """Answer with plain text."""
     return Answer(status=status, headers={"Content-Type": "text/plain; charset=utf-8"}, body=text)

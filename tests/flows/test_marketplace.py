@@ -16,7 +16,7 @@ from tenants import onboarding
 from tenants.models import ACTIVATION_TERM, Change, CrmConnection, Tenant
 from tests.conftest import CONTACT, CRM_HOST, IVAN, NUMBER
 from tests.crm.retailcrm.samples import load
-from tests.fakes.retailcrm_marketplace import Cabinet
+from tests.fakes.retailcrm_marketplace import PartnerAccount
 
 SAMPLE = load("simple_connection_register.json")
 CONFIGURATION, REGISTER = "/connect/retailcrm/", "/connect/retailcrm/register/"
@@ -27,7 +27,7 @@ PAGE = "https://connector.example.com/activate/"
 def cabinet(settings):
     """Our module in the partner cabinet, with the secret of the sample."""
     settings.RETAILCRM_MODULE_SECRET = SAMPLE["secret_used_for_this_sample"]
-    return Cabinet(secret=settings.RETAILCRM_MODULE_SECRET)
+    return PartnerAccount(secret=settings.RETAILCRM_MODULE_SECRET)
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def test_wrong_token_is_refused_before_anybody_is_asked(client, crm, crm_world, 
 
 
 def test_token_of_another_secret_or_of_another_key_is_refused(client, crm, cabinet, db):
-    other = Cabinet(secret="another").form(crm.key, f"https://{CRM_HOST}")
+    other = PartnerAccount(secret="another").form(crm.key, f"https://{CRM_HOST}")
     assert refused(client.post(REGISTER, other), 401) == "Invalid token"
     stolen = json.loads(cabinet.form("anotherKey", f"https://{CRM_HOST}")["register"]) | {"apiKey": crm.key}
     assert refused(client.post(REGISTER, {"register": json.dumps(stolen)}), 401) == "Invalid token"
