@@ -90,10 +90,8 @@ def give_all_again(tenant: Tenant) -> None:
 
 def has_open(tenant: Tenant) -> bool:
     """Whether the tenant has a link that is not revoked."""
-    active = RecordLink.objects.filter(tenant=tenant, withdrawn_at=None)
-    return (
-        active.filter(given_at__gt=tenant.links_withdrawn_at).exists() if tenant.links_withdrawn_at else active.exists()
-    )
+    rows = RecordLink.objects.filter(tenant=tenant, withdrawn_at=None)
+    return rows.filter(given_at__gt=tenant.links_withdrawn_at).exists() if tenant.links_withdrawn_at else rows.exists()
 
 
 def _known(calls: Sequence[Call]) -> dict[int, RecordLink]:

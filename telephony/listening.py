@@ -25,7 +25,7 @@ ASK_AGAIN_AFTER = timedelta(minutes=10)
 _DONE_STATES = [State.UPLOADED, State.SKIPPED]  # no worker updates the UIS snapshot in these states
 
 logger = logging.getLogger(__name__)
-_slots = threading.BoundedSemaphore(settings.RECORDING_STREAMS)
+_places = threading.BoundedSemaphore(settings.RECORDING_STREAMS)
 
 Choose = Callable[[Call, Story], Sequence[str]]
 
@@ -50,14 +50,14 @@ def begin(call: Call, choose: Choose, *, asked: AskedRange | None, now: datetime
     """Open the stream of a recording; the caller closes it. Raises RecordingUnavailable."""
     if reason := barred(call):
         raise Unheard(reason)
-    if not _slots.acquire(blocking=False):
+    if not _places.acquire(blocking=False):
         raise Unheard(Silence.BUSY)
     try:
         sound = _fetch(call, choose, asked=asked, now=now)
     except BaseException:
-        _slots.release()
+        _places.release()
         raise
-    sound.on_close = _slots.release
+    sound.on_close = _places.release
     return sound
 
 
