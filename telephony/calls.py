@@ -120,15 +120,15 @@ def finish(
     about: Mapping[int, dict[str, Any]] | None = None,
 ) -> None:
     """Apply the outcome to the rows that are still claimed, and enqueue next steps. `began` is time.monotonic()."""
-    ours = Call.objects.still_ours(batch)
-    before = [seen(call) for call in ours]
-    for call in ours:
+    claimed = Call.objects.still_ours(batch)
+    before = [seen(call) for call in claimed]
+    for call in claimed:
         _apply_or_fail(call, apply, now=now)
-    save_all(ours, before)
-    note_all(ours, step, now=now, milliseconds=round((time.monotonic() - began) * 1000), about=about)
+    save_all(claimed, before)
+    note_all(claimed, step, now=now, milliseconds=round((time.monotonic() - began) * 1000), about=about)
     # One task per state is enough: it processes everything that is due.
     previous_states = {call.state for call in batch}
-    for representative in {call.state: call for call in ours if call.state not in previous_states}.values():
+    for representative in {call.state: call for call in claimed if call.state not in previous_states}.values():
         nudge(representative, now=now)
 
 
@@ -193,8 +193,8 @@ def owner_of(call: Call) -> Employee | None:
 
 def after_collecting(call: Call, rules: TransferRules) -> State:
     """Return the state after the legs are known: a missed call may first need its manager from the CRM."""
-    asks_crm = call.is_missed and rules.missed_owner == TransferRules.MissedOwner.RESPONSIBLE
-    return Call.State.OWNING if asks_crm else Call.State.READY
+    needs_crm = call.is_missed and rules.missed_owner == TransferRules.MissedOwner.RESPONSIBLE
+    return Call.State.OWNING if needs_crm else Call.State.READY
 
 
 def _evaluate(call: Call, reported: FinishedCall, *, events: Sequence[Heard], staff: Staff, now: datetime) -> None:

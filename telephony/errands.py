@@ -127,8 +127,8 @@ def _do(action: Errand, batch: Sequence[Any], *, now: datetime) -> Counter[int]:
 @transaction.atomic
 def _finish(action: Errand, done: Counter[int], batch_size: int, *, state: str | None, now: datetime) -> None:
     """Save the result of a batch, unless another worker has claimed the action."""
-    ours = Errand.objects.filter(pk=action.pk, claim_token=action.claim_token)
-    fresh = ours.select_for_update(of=("self",)).select_related("by").first()
+    claimed = Errand.objects.filter(pk=action.pk, claim_token=action.claim_token)
+    fresh = claimed.select_for_update(of=("self",)).select_related("by").first()
     if fresh is None:
         return _add_to_cancelled(action, done, batch_size, now=now)
     fresh.reached = action.reached

@@ -46,14 +46,14 @@ def part(number: int) -> Choose:
     return choose
 
 
-def begin(call: Call, choose: Choose, *, asked: AskedRange | None, now: datetime) -> Sound:
+def begin(call: Call, choose: Choose, *, requested: AskedRange | None, now: datetime) -> Sound:
     """Open the stream of a recording; the caller closes it. Raises RecordingUnavailable."""
     if reason := barred(call):
         raise Unheard(reason)
     if not _places.acquire(blocking=False):
         raise Unheard(Silence.BUSY)
     try:
-        sound = _fetch(call, choose, asked=asked, now=now)
+        sound = _fetch(call, choose, requested=requested, now=now)
     except BaseException:
         _places.release()
         raise
@@ -83,13 +83,13 @@ def ask(call: Call, *, now: datetime) -> bool:
     return bool(found)
 
 
-def _fetch(call: Call, choose: Choose, *, asked: AskedRange | None, now: datetime) -> Sound:
+def _fetch(call: Call, choose: Choose, *, requested: AskedRange | None, now: datetime) -> Sound:
     """Try the known URLs, then those that UIS has now: ids may have changed, and links expire."""
     if call.recording_gone_at is not None and now - call.recording_gone_at < ASK_AGAIN_AFTER:
         raise Unheard(Silence.GONE)
     known = choose(call, _resolve(call))
     try:
-        return _first_of(call, known, asked)
+        return _first_of(call, known, requested)
     except Unheard as exc:
         if exc.reason not in {Silence.GONE, Silence.REFUSED}:
             raise
@@ -97,22 +97,22 @@ def _fetch(call: Call, choose: Choose, *, asked: AskedRange | None, now: datetim
     ask(call, now=now)
     fresh = [address for address in choose(call, _resolve(call)) if address not in known]
     if fresh:
-        return _first_of(call, fresh, asked)
+        return _first_of(call, fresh, requested)
     if reason == Silence.GONE and choose is best:
         Call.objects.filter(pk=call.pk).update(recording_gone_at=now)
     raise Unheard(reason)
 
 
-def _first_of(call: Call, addresses: Sequence[str], asked: AskedRange | None) -> Sound:
+def _first_of(call: Call, addresses: Sequence[str], requested: AskedRange | None) -> Sound:
     """Open the first recording that UIS serves."""
     reason, connection = Silence.GONE, call.tenant.uis
     for address in addresses:
         try:
             return media.fetch(
-                address, asked=asked, at_most=AT_MOST, is_theirs=lambda url: clients.is_of_uis(connection, url)
+                address, asked=requested, at_most=AT_MOST, is_theirs=lambda url: clients.is_of_uis(connection, url)
             )
         except remote.RemoteError as exc:
-            logger.info("tenant=%s call=%s recording unavailable: %s", call.tenant.slug, call.session_id, exc)
+            logger.info("tenant=%s call=%s recording: %s", call.tenant.slug, call.session_id, exc)
             if isinstance(exc, remote.RemoteUnavailable | remote.UnexpectedReply):
                 raise Unheard(Silence.AWAY) from exc
             if exc.code != media.GONE:

@@ -47,8 +47,8 @@ def play(
     Raises RecordingUnavailable.
     """
     is_head = request.method == "HEAD"
-    asked = None if is_head else ranges.read(request.headers.get("Range", ""))
-    sound = listening.begin(call, choose, asked=asked, now=now)
+    requested = None if is_head else ranges.read(request.headers.get("Range", ""))
+    sound = listening.begin(call, choose, requested=requested, now=now)
     try:
         if is_head or sound.is_empty:
             sound.close()

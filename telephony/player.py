@@ -53,8 +53,8 @@ def recording_panel(call: Call, *, now: datetime) -> RecordingPanel:
     Load the call with `Call.objects.with_related()`.
     """
     staff = Staff.of(call.tenant)
-    heard = facts.heard_of(call.tenant, [call.session_id])[call.session_id]
-    story = facts.story_of(call, heard, staff=staff)
+    events = facts.heard_of(call.tenant, [call.session_id])[call.session_id]
+    story = facts.story_of(call, events, staff=staff)
     tracks = _tracks(call, story, staff)
     reason = _unavailable_reason(call, story, staff, has_parts=bool(tracks), now=now)
     link = RecordLink.objects.filter(call=call).first()
@@ -64,7 +64,7 @@ def recording_panel(call: Call, *, now: datetime) -> RecordingPanel:
         says=_says(call, reason, story, staff, now=now) if reason else "",
         link=link,
         link_says=str(_link_says(call, link, now=now)),
-        looks=[_listener(look, call, now=now) for look in call.looks.filter(kind=Look.Kind.RECORDING)[:LOOKS_SHOWN]],
+        looks=[_listener(entry, call, now=now) for entry in call.looks.filter(kind=Look.Kind.RECORDING)[:LOOKS_SHOWN]],
     )
 
 
@@ -168,6 +168,6 @@ def _without_link(call: Call) -> Text:
     return _("The CRM has no recording link from us.")
 
 
-def _listener(look: Look, call: Call, *, now: datetime) -> Listener:
-    anonymous = gettext("by link from the CRM, address %(address)s") % {"address": look.address or "?"}
-    return Listener(at=clock.said_at(call.tenant, look.at, now=now), who=look.username or anonymous)
+def _listener(entry: Look, call: Call, *, now: datetime) -> Listener:
+    anonymous = gettext("by link from the CRM, address %(address)s") % {"address": entry.address or "?"}
+    return Listener(at=clock.said_at(call.tenant, entry.at, now=now), who=entry.username or anonymous)

@@ -167,8 +167,8 @@ def _finish(
     row: Takeover, apply: Callable[[Takeover], None], *, compared: Compared | None = None, now: datetime
 ) -> None:
     """Save the result of a chunk, unless another worker has claimed the import; enqueue the next one."""
-    ours = Takeover.objects.filter(pk=row.pk, claim_token=row.claim_token)
-    fresh = ours.select_for_update(of=("self",)).select_related("tenant", "asked_by").first()
+    claimed = Takeover.objects.filter(pk=row.pk, claim_token=row.claim_token)
+    fresh = claimed.select_for_update(of=("self",)).select_related("tenant", "asked_by").first()
     if fresh is not None:
         if compared is not None:
             _add(fresh, compared, now=now)
