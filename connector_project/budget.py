@@ -21,7 +21,6 @@ MICROSECOND = 1_000_000
 SLACK = 1.04
 LIVE_WAIT_SECONDS = 3.0
 LONGEST_WAIT_SECONDS = 20.0
-FARTHEST_SECONDS = 60
 
 _TAKE = """
 local now = redis.call('TIME')
@@ -97,8 +96,7 @@ def _take_in_database(budget: Budget, *, ahead: int) -> tuple[int, bool]:
     while True:
         now = int(time.time() * MICROSECOND)
         free = _free_at(budget)
-        # Nobody takes turns so far ahead: the clock was set back.
-        begin = now if free - now > FARTHEST_SECONDS * MICROSECOND else max(free, now)
+        begin = max(free, now)
         if begin - now > ahead:
             return begin - now, False
         # Whoever changes the row from the value he saw has the turn; the others look again.

@@ -1,6 +1,6 @@
 """Every scheduled task in one list; `migrate` and `manage.py setup_schedules` apply it."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -25,12 +25,6 @@ SCHEDULES = {
 }
 # Whoever is to notice that the default cluster is dead must not be part of it.
 ON_FAST = {"crm.tasks.stand_watch"}
-
-
-def hurry(*, now: datetime) -> None:
-    """Run at once what the clock, set back, has moved further away than its interval."""
-    for func, minutes in SCHEDULES.items():
-        Schedule.objects.filter(name=func, next_run__gt=now + timedelta(minutes=minutes)).update(next_run=now)
 
 
 def apply(**_signal: Any) -> None:

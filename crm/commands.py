@@ -61,11 +61,6 @@ def resume_left(*, now: datetime) -> int:
     return len(left)
 
 
-def hurry(*, now: datetime) -> None:
-    """Look again at what the clock, set back, has moved further away than a worker may take."""
-    Command.objects.filter(next_attempt_at__gt=now + LEASE).update(next_attempt_at=now)
-
-
 def _prepare(command: Command, *, now: datetime) -> Command.Reason | None:
     """Fill in whom and what a command is about; return the reason to refuse it."""
     tenant, asked = command.tenant, command.asked
