@@ -31,8 +31,7 @@ def is_low_today(seen: Mapping[str, Any], *, now: datetime) -> bool:
 
 def _wait_for(seen: Mapping[str, Any], unit: str, *, is_live: bool, passed: timedelta) -> float:
     remaining, reset = seen.get(f"{unit}_remaining"), seen.get(f"{unit}_reset")
-    is_of_now = timedelta(0) <= passed  # else the clock was set back since, and nobody knows
-    if remaining is None or reset is None or not is_of_now or passed.total_seconds() >= reset:
+    if remaining is None or reset is None or passed.total_seconds() >= reset:
         return 0.0
     reserve = 0 if is_live else _reserve(seen, unit)
     return float(reset - passed.total_seconds()) if remaining <= reserve else 0.0

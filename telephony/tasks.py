@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from connector_project import remote
@@ -23,8 +23,7 @@ from telephony import (
     statuses,
     takeover,
 )
-from telephony.models import Call, Errand, Notification, Takeover
-from telephony.models.due import LEASE
+from telephony.models import Call
 from tenants.models import Tenant, TransferRules, UisConnection
 
 SETTLED_AT_ONCE = 100
@@ -45,17 +44,6 @@ def settle_calls(tenant_id: int) -> None:
 def wake() -> None:
     """Every two seconds: enqueue calls whose debounce time is over."""
     calls.resume_due(states=[Call.State.SETTLING], now=timezone.now())
-
-
-def hurry() -> None:
-    """When the clock was set back: look now at what waits for a moment; a worker's lease only where it is too long."""
-    now = timezone.now()
-    in_nobodys_hand = Q(claim_token=None) | Q(next_attempt_at__gt=now + LEASE)
-    for kind in (Call, Takeover, Errand):
-        kind.objects.filter(in_nobodys_hand, next_attempt_at__gt=now).update(next_attempt_at=now)
-    Notification.objects.filter(next_attempt_at__gt=now).update(next_attempt_at=now)
-    UisConnection.objects.filter(collect_after__gt=now).update(collect_after=None)
-    UisConnection.objects.filter(retry_at__gt=now).update(retry_at=now)
 
 
 def collect_calls(tenant_id: int) -> None:
