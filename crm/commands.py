@@ -63,11 +63,6 @@ def resume_left(*, now: datetime) -> int:
     return len(stalled)
 
 
-def hurry(*, now: datetime) -> None:
-    """Look again at what the clock, set back, has moved further away than a worker may take."""
-    Command.objects.filter(next_attempt_at__gt=now + LEASE).update(next_attempt_at=now)
-
-
 def _prepare(command: Command, *, now: datetime) -> Command.Reason | None:
     """Fill in the employee, number and status of a command; return the reason to refuse it."""
     tenant, params = command.tenant, command.asked

@@ -29,7 +29,7 @@ from crm.models import Command, Post
 from crm.retailcrm.refusals import SCOPE, SYSTEM, TELEPHONY_OFF
 from telephony import route
 from telephony.models import Call, Notification, State
-from tenants.models import CrmConnection, Tenant
+from tenants.models import Tenant
 
 ERASE = "crm.tasks.erase_left"
 LOOK_UP = "crm.tasks.look_up_calls"
@@ -147,13 +147,6 @@ def sweep() -> None:
     """Every minute: enqueue commands and activations whose queue entry was lost or whose worker died."""
     commands.resume_left(now=timezone.now())
     progress.resume_left(now=timezone.now())
-
-
-def hurry() -> None:
-    """When the clock was set back: look now at what waits for a moment."""
-    commands.hurry(now=timezone.now())
-    CrmConnection.objects.filter(retry_at__gt=timezone.now()).update(retry_at=timezone.now())
-    post.hurry(now=timezone.now())
 
 
 def watch() -> None:

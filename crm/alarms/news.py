@@ -48,8 +48,7 @@ def _tell(event: Event, rows: Iterable[Incident], *, now: datetime, queue: Queue
     for incident in rows:
         alike[incident.kind, incident.cause].append(incident)
     told = _TOLD[event]
-    # A clock set back leaves moments that are yet to come.
-    lately = Incident.objects.filter(**{f"{told}__gt": now - PAUSE, f"{told}__lte": now})
+    lately = Incident.objects.filter(**{f"{told}__gt": now - PAUSE})
     busy = set(lately.order_by().values_list("kind", "cause").distinct()) if alike else set()
     for key in alike.keys() - busy:
         group = sorted(alike[key], key=lambda one: (one.tenant_id is not None, words.concerned(one)))

@@ -57,7 +57,7 @@ def _check_key(account: Account, incoming: Incoming) -> None:
 
 
 def _is_over_limit(account: Account, incoming: Incoming) -> bool:
-    """Count what was let through in the last second; a clock that was set back forgets."""
+    """Count the requests accepted in the last second."""
     kind = "telephony" if _split(incoming.path)[1].startswith("/telephony") else "ordinary"
     recent = [at for at in account.recent.get(kind, []) if timedelta() <= incoming.at - at < _SECOND]
     is_over_limit = account.limits_on and len(recent) >= _PER_SECOND[kind]
