@@ -12,7 +12,7 @@ from tests.chaos.shops import Person, Shop
 from tests.chaos.truth import Click, Story, Truth
 from tests.chaos.wire import Passed
 from tests.fakes.uis import Session
-from tests.fakes.uis_session import Course
+from tests.fakes.uis_session import CallScript
 
 KINDS = {
     "missed": 22,
@@ -98,8 +98,8 @@ class Traffic:
         rng = random.Random(f"{self.seed}/{shop.order}/{session.contact}/{passed.at}")
         person = session.operator_legs[0].employee_id or 0
         talk = rng.randint(5, 300) if rng.random() < 0.7 else 0
-        course = Course(
-            rings=[person], talks=[(person, talk)] if talk else [], wait=rng.randint(6, 30), is_employee_there=True
+        course = CallScript(
+            rings=[person], talks=[(person, talk)] if talk else [], wait=rng.randint(6, 30), employee_answered=True
         )
         shop.pbx.close_session(session, course)
         self._begin(Story(shop, session, "click"), rng)

@@ -93,7 +93,7 @@ class Wire(responses.RequestsMock):
         if kind == "timeout":
             self.clock.sleep(_patience(request))
         if side == CRM:
-            fault = retailcrm_faults.Fault(kind, path_part=None, host=None, left=None, retry_after=None)
+            fault = retailcrm_faults.Fault(kind, path_part=None, host=None, remaining=None, retry_after=None)
             said = fault.answer()
             return fault.failure() or (said.status, said.headers, said.body)
         try:

@@ -1,4 +1,4 @@
-"""Tests of the fake retailCRM: it keeps what the vendor keeps, and refuses what the vendor refuses."""
+"""The fake retailCRM stores what the vendor stores, and rejects what the vendor rejects."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -20,8 +20,6 @@ NO_METHOD = {"success": False, "errorMsg": "API method not found"}
 
 
 class Clock:
-    """A clock that tests set."""
-
     def __init__(self) -> None:
         self.at = datetime(2025, 8, 20, 12, 0, tzinfo=UTC)
 
@@ -30,7 +28,7 @@ class Clock:
 
 
 class World:
-    """A fake with one account, and the short way to ask it something."""
+    """A fake with one account, and short methods for requests."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -40,18 +38,18 @@ class World:
         self.account.add_user(27, last_name="Manager")
         self.account.add_user(28)
 
-    def ask(self, method: str, path: str, *, query: str = "", body: str = "", **headers: str) -> Answer:
+    def request(self, method: str, path: str, *, query: str = "", body: str = "", **headers: str) -> Answer:
         sent = {"X-API-KEY": KEY, "Content-Type": FORM, **headers}
         return self.crm.serve(host=HOST, method=method, path=path, query=query, headers=sent, body=body.encode())
 
     def get(self, path: str, query: str = "") -> tuple[int, Any]:
-        said = self.ask("GET", path, query=query)
-        return said.status, json.loads(said.body)
+        reply = self.request("GET", path, query=query)
+        return reply.status, json.loads(reply.body)
 
     def post(self, path: str, **fields: Any) -> tuple[int, Any]:
         texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
-        said = self.ask("POST", path, body=urlencode(texts))
-        return said.status, json.loads(said.body)
+        reply = self.request("POST", path, body=urlencode(texts))
+        return reply.status, json.loads(reply.body)
 
     def register(self, **changes: Any) -> tuple[int, Any]:
         return self.post("/api/v5/integration-modules/uis-1/edit", integrationModule=module(**changes))
@@ -71,7 +69,7 @@ def world() -> World:
 
 @pytest.fixture
 def ready(world: World) -> World:
-    """An account with a working telephony: 101 is user 27, 102 is user 28."""
+    """An account with active telephony: extension 101 is user 27, 102 is user 28."""
     assert world.register() == (201, {"success": True, "info": []})
     return world
 
@@ -95,11 +93,11 @@ def call(external_id: str | None = "1", **changes: Any) -> dict[str, Any]:
     return {**sent, "code": "101", "externalId": external_id, **changes}
 
 
-def refused(message: str, **errors: str) -> dict[str, Any]:
+def api_error(message: str, **errors: str) -> dict[str, Any]:
     return {"success": False, "errorMsg": message, **({"errors": errors} if errors else {})}
 
 
-# The door: keys, rights, versions, methods.
+# Keys, scopes, versions, methods.
 
 
 @pytest.mark.parametrize(
@@ -107,18 +105,18 @@ def refused(message: str, **errors: str) -> dict[str, Any]:
     [({"X-API-KEY": ""}, '"apiKey" is missing.'), ({"X-API-KEY": "no"}, 'Wrong "apiKey" value.')],
 )
 def test_key_missing_or_wrong_is_403(world: World, headers: dict[str, str], message: str) -> None:
-    said = world.ask("GET", "/api/credentials", **headers)
-    assert (said.status, json.loads(said.body)) == (403, refused(message))
+    reply = world.request("GET", "/api/credentials", **headers)
+    assert (reply.status, json.loads(reply.body)) == (403, api_error(message))
 
 
-def test_key_counts_in_query_and_form(world: World) -> None:
-    assert world.ask("GET", "/api/v5/users", query=f"apiKey={KEY}", **{"X-API-KEY": ""}).status == 200
+def test_key_is_accepted_in_query_and_form(world: World) -> None:
+    assert world.request("GET", "/api/v5/users", query=f"apiKey={KEY}", **{"X-API-KEY": ""}).status == 200
     body = urlencode({"apiKey": KEY, "status": "busy"})
-    assert world.ask("POST", "/api/v5/users/27/status", body=body, **{"X-API-KEY": ""}).status == 200
+    assert world.request("POST", "/api/v5/users/27/status", body=body, **{"X-API-KEY": ""}).status == 200
     assert [request.key_in_header for request in world.crm.requests] == [True, True]
 
 
-def test_key_in_header_is_noted() -> None:
+def test_key_in_header_is_recorded() -> None:
     world = World()
     world.crm.serve(host=HOST, method="GET", path="/api/credentials", query=f"apiKey={KEY}", headers={}, body=b"")
     assert [(request.key_in_header, request.status) for request in world.crm.requests] == [(False, 200)]
@@ -133,27 +131,27 @@ def test_scope_missing_is_403(world: World, path: str, scope: str) -> None:
     assert world.get(f"/api/v5{path}") == (403, DENIED)
 
 
-def test_old_key_has_patterns(world: World) -> None:
+def test_key_of_the_old_kind_has_method_patterns(world: World) -> None:
     world.account.credentials = ["/api/users/{id}"]
     assert world.get("/api/v5/users/27")[0] == 200
     assert world.get("/api/v5/users") == (403, DENIED)
-    said = world.get("/api/credentials")[1]
-    assert (said["scopes"], said["credentials"]) == ([], ["/api/users/{id}"])
+    reply = world.get("/api/credentials")[1]
+    assert (reply["scopes"], reply["credentials"]) == ([], ["/api/users/{id}"])
 
 
 def test_credentials_name_scopes_and_sites(world: World) -> None:
-    said = world.get("/api/credentials")[1]
-    assert said["scopes"] == sorted(world.account.scopes)
-    assert "/api/integration-modules/{code}/edit" in said["credentials"]
-    assert (said["siteAccess"], said["sitesAvailable"]) == ("access_selective", ["shop-one"])
+    reply = world.get("/api/credentials")[1]
+    assert reply["scopes"] == sorted(world.account.scopes)
+    assert "/api/integration-modules/{code}/edit" in reply["credentials"]
+    assert (reply["siteAccess"], reply["sitesAvailable"]) == ("access_selective", ["shop-one"])
 
 
 def test_unknown_account_answers_by_method(world: World) -> None:
-    def ask(method: str) -> Answer:
+    def request(method: str) -> Answer:
         return world.crm.serve(host="no.simla.com", method=method, path="/api/v5/users", query="", headers={}, body=b"")
 
-    assert (ask("GET").status, json.loads(ask("GET").body)) == (404, refused("Account does not exist."))
-    assert (ask("POST").status, ask("POST").body[:6], ask("POST").headers["Content-Type"][:9]) == (
+    assert (request("GET").status, json.loads(request("GET").body)) == (404, api_error("Account does not exist."))
+    assert (request("POST").status, request("POST").body[:6], request("POST").headers["Content-Type"][:9]) == (
         405,
         "<html>",
         "text/html",
@@ -168,12 +166,12 @@ def test_absent_method_is_404(world: World, path: str) -> None:
     assert world.get(path) == (404, NO_METHOD)
 
 
-def test_doubled_slash_in_front_is_404(world: World) -> None:
-    assert world.ask("GET", "//api/v5/users").status == 404
+def test_leading_double_slash_is_404(world: World) -> None:
+    assert world.request("GET", "//api/v5/users").status == 404
 
 
 def test_wrong_http_method_is_405(world: World) -> None:
-    assert world.get("/api/v5/telephony/call/event") == (405, refused("Method Not Allowed"))
+    assert world.get("/api/v5/telephony/call/event") == (405, api_error("Method Not Allowed"))
 
 
 def test_versions_can_be_switched_off(world: World) -> None:
@@ -183,10 +181,10 @@ def test_versions_can_be_switched_off(world: World) -> None:
     assert world.get("/api/api-versions")[1]["versions"] == ["3.0", "4.0"]
 
 
-def test_system_info_needs_no_key_and_knows_the_technical_host(world: World) -> None:
+def test_system_info_needs_no_key_and_has_the_technical_host(world: World) -> None:
     host = world.account.technical_host
-    said = world.crm.serve(host=host, method="GET", path="/api/system-info", query="", headers={}, body=b"")
-    assert json.loads(said.body)["publicUrl"] == f"https://{HOST}"
+    reply = world.crm.serve(host=host, method="GET", path="/api/system-info", query="", headers={}, body=b"")
+    assert json.loads(reply.body)["publicUrl"] == f"https://{HOST}"
 
 
 @pytest.mark.parametrize(
@@ -199,39 +197,39 @@ def test_system_info_needs_no_key_and_knows_the_technical_host(world: World) -> 
         ("event={}", "text/plain", "Parameter 'event' is missing"),
     ],
 )
-def test_wrong_form_is_400(world: World, body: str, content_type: str, message: str) -> None:
-    said = world.ask("POST", "/api/v5/telephony/call/event", body=body, **{"Content-Type": content_type})
-    assert (said.status, json.loads(said.body)) == (400, refused(message))
+def test_invalid_form_is_400(world: World, body: str, content_type: str, message: str) -> None:
+    reply = world.request("POST", "/api/v5/telephony/call/event", body=body, **{"Content-Type": content_type})
+    assert (reply.status, json.loads(reply.body)) == (400, api_error(message))
 
 
 # Limits, faults, mounting.
 
 
 @pytest.mark.parametrize(("path", "limit"), [("/api/v5/users", 10), ("/api/v4/telephony/manager", 40)])
-def test_limit_slides(world: World, path: str, limit: int) -> None:
+def test_rate_limit_is_a_sliding_window(world: World, path: str, limit: int) -> None:
     world.account.limits_on = True
     for _ in range(limit):
-        assert world.ask("GET", path, query="phone=1").status == 200
-    said = world.ask("GET", path)
-    assert (said.status, said.body, world.crm.over_limit) == (503, "Service Temporarily Unavailable", 1)
+        assert world.request("GET", path, query="phone=1").status == 200
+    reply = world.request("GET", path)
+    assert (reply.status, reply.body, world.crm.over_limit) == (503, "Service Temporarily Unavailable", 1)
     world.account.limit_status = 429
-    assert world.ask("GET", path).status == 429
+    assert world.request("GET", path).status == 429
     world.clock.at += timedelta(seconds=1)
-    assert world.ask("GET", path, query="phone=1").status == 200
+    assert world.request("GET", path, query="phone=1").status == 200
 
 
-def test_faults_come_in_turn_and_pass(world: World) -> None:
+def test_faults_apply_in_order_and_expire(world: World) -> None:
     world.crm.break_down("429", times=1, retry_after=7)
     world.crm.break_down("timeout", times=1, path_part="/users")
-    first = world.ask("GET", "/api/v5/users")
+    first = world.request("GET", "/api/v5/users")
     assert (first.status, first.headers["Retry-After"]) == (429, "7")
-    assert [world.ask("GET", path).status for path in ("/api/credentials", "/api/v5/users", "/api/v5/users")] == [
+    assert [world.request("GET", path).status for path in ("/api/credentials", "/api/v5/users", "/api/v5/users")] == [
         200,
         504,
         200,
     ]
     world.crm.break_down("html", host=HOST)
-    assert world.ask("GET", "/api/v5/users").body.startswith("<html>")
+    assert world.request("GET", "/api/v5/users").body.startswith("<html>")
     world.crm.repair()
     assert world.get("/api/v5/users")[0] == 200
 
@@ -241,7 +239,7 @@ def test_unknown_fault_is_an_error(world: World) -> None:
         world.crm.break_down("earthquake")
 
 
-def test_mounted_fake_answers_and_breaks(ready: World) -> None:
+def test_mounted_fake_answers_and_fails(ready: World) -> None:
     url, headers = f"https://{HOST}/api/v5/telephony/calls/upload", {"X-API-KEY": KEY}
     with responses.RequestsMock() as mock:
         ready.crm.mount(mock)
@@ -281,14 +279,14 @@ def test_mounted_fake_answers_and_breaks(ready: World) -> None:
         ),
     ],
 )
-def test_module_is_refused(world: World, changes: dict[str, Any], errors: dict[str, str]) -> None:
-    assert world.register(**changes) == (400, refused("Errors in the entity format", **errors))
+def test_invalid_module_is_rejected(world: World, changes: dict[str, Any], errors: dict[str, str]) -> None:
+    assert world.register(**changes) == (400, api_error("Errors in the entity format", **errors))
     assert world.account.modules == {}
 
 
-def test_module_code_must_begin_with_the_integration_code(world: World) -> None:
+def test_module_code_must_start_with_the_integration_code(world: World) -> None:
     errors = {"code": "Code prefix must match integrationCode"}
-    assert world.register(integrationCode="fake") == (400, refused("Failed to activate module", **errors))
+    assert world.register(integrationCode="fake") == (400, api_error("Failed to activate module", **errors))
 
 
 def test_errors_can_be_a_list(world: World) -> None:
@@ -305,37 +303,37 @@ def test_module_edit_replaces_and_get_hides_the_client_id(ready: World) -> None:
     assert ready.account.modules["uis-1"]["clientId"] == CLIENT
 
 
-def test_module_names_unknown_users_and_sites(world: World) -> None:
+def test_module_reports_unknown_users_and_sites(world: World) -> None:
     codes = [{"userId": 999, "code": "9"}]
     phones = [{"siteCode": "no-such-shop", "externalPhone": "+74950000001"}]
-    said = world.register(integrations={"telephony": {"additionalCodes": codes, "externalPhones": phones}})
-    assert said[1]["info"] == {"notExistUsersIds": [999], "notExistSiteCodes": ["no-such-shop"]}
+    reply = world.register(integrations={"telephony": {"additionalCodes": codes, "externalPhones": phones}})
+    assert reply[1]["info"] == {"notExistUsersIds": [999], "notExistSiteCodes": ["no-such-shop"]}
 
 
-def test_telephony_fields_elsewhere_are_passed_over(world: World) -> None:
+def test_telephony_fields_elsewhere_are_ignored(world: World) -> None:
     fields = {"additionalCodes": [{"userId": 27, "code": "101"}]}
     assert world.register(integrations=None, **fields)[0] == 201
     assert world.account.modules["uis-1"]["integrations"] == {}
-    assert world.event() == (200, refused("Telephony not enabled"))
+    assert world.event() == (200, api_error("Telephony not enabled"))
 
 
 def test_unknown_module_is_404(world: World) -> None:
-    assert world.get("/api/v5/integration-modules/none") == (404, refused("Not found"))
+    assert world.get("/api/v5/integration-modules/none") == (404, api_error("Not found"))
 
 
 def test_update_scopes_gives_a_new_key_to_simple_connections(ready: World) -> None:
     path, requires = "/api/v5/integration-modules/uis-1/update-scopes", {"scopes": ["user_read"]}
-    assert ready.post(path, requires=requires) == (400, refused("Not enabled simple connection"))
+    assert ready.post(path, requires=requires) == (400, api_error("Not enabled simple connection"))
     ready.account.simple_connection = True
     assert ready.post(path, requires=requires)[1]["apiKey"] == ready.account.key != KEY
     assert ready.account.scopes == {"user_read"}
 
 
-def test_v4_setting_is_created_changed_and_shown(world: World) -> None:
+def test_v4_setting_is_created_changed_and_returned(world: World) -> None:
     path = "/api/v4/telephony/setting/uis"
     start = {"code": "uis", "clientId": CLIENT, "active": True}
     blank = {"name": "This value should not be blank.", "makeCallUrl": "This value should not be blank."}
-    assert world.post(f"{path}/edit", configuration=start) == (400, refused("Errors in the entity format", **blank))
+    assert world.post(f"{path}/edit", configuration=start) == (400, api_error("Errors in the entity format", **blank))
     full = {**start, "name": "UIS", "makeCallUrl": "https://pbx.example.com/call"}
     assert world.post(f"{path}/edit", configuration=full) == (201, {"success": True})
     codes = [{"userId": 27, "code": "101"}]
@@ -367,9 +365,9 @@ def test_v4_can_be_switched_off(world: World) -> None:
         ({"site": "no-such-shop"}, "site"),
     ],
 )
-def test_event_is_refused(ready: World, changes: dict[str, Any], field: str) -> None:
-    status, said = ready.event(**changes)
-    assert (status, said["errorMsg"], list(said["errors"])) == (400, "Errors in the entity format", [field])
+def test_invalid_event_is_rejected(ready: World, changes: dict[str, Any], field: str) -> None:
+    status, reply = ready.event(**changes)
+    assert (status, reply["errorMsg"], list(reply["errors"])) == (400, "Errors in the entity format", [field])
     assert ready.account.events == []
 
 
@@ -380,20 +378,20 @@ def test_event_needs_the_site_when_there_are_several(ready: World) -> None:
 
 
 @pytest.mark.parametrize("state", [{"active": False}, {"freeze": True}])
-def test_event_needs_a_working_telephony(ready: World, state: dict[str, bool]) -> None:
+def test_event_needs_active_telephony(ready: World, state: dict[str, bool]) -> None:
     ready.account.modules["uis-1"] |= state
-    assert ready.event() == (200, refused("Telephony not enabled"))
+    assert ready.event() == (200, api_error("Telephony not enabled"))
 
 
-def test_event_names_whom_it_does_not_know(ready: World) -> None:
-    said = ready.event(codes=["101", "999"], userIds=[28, 888], hangupStatus=None)
-    assert said == (200, {"success": True, "notExistCodes": ["999"], "notExistUsers": [888]})
+def test_event_reports_unknown_codes_and_users(ready: World) -> None:
+    reply = ready.event(codes=["101", "999"], userIds=[28, 888], hangupStatus=None)
+    assert reply == (200, {"success": True, "notExistCodes": ["999"], "notExistUsers": [888]})
     card = {"phone": "+79990000001", "type": "in", "callExternalId": "c1"}
     assert ready.account.cards() == {27: [card], 28: [card]}
     assert ready.account.events[0]["_at"] == ready.clock.at
 
 
-def test_hangup_closes_the_cards_of_those_it_names(ready: World) -> None:
+def test_hangup_closes_the_named_users_popups(ready: World) -> None:
     ready.event(codes=["101", "102"])
     ready.event(codes=["101"], callExternalId="c2")
     ready.event(type="hangup", hangupStatus="answered")
@@ -430,9 +428,9 @@ def test_hangup_without_answer_leaves_a_notice(ready: World) -> None:
         ({"duration": "5"}, "duration"),
     ],
 )
-def test_one_bad_call_refuses_the_batch(ready: World, changes: dict[str, Any], field: str) -> None:
-    status, said = ready.upload(call("1"), call("2", **changes))
-    assert (status, said["errorMsg"], list(said["errors"])) == (
+def test_one_invalid_call_rejects_the_batch(ready: World, changes: dict[str, Any], field: str) -> None:
+    status, reply = ready.upload(call("1"), call("2", **changes))
+    assert (status, reply["errorMsg"], list(reply["errors"])) == (
         400,
         "Errors in the entity format",
         [f"calls[1].{field}"],
@@ -448,15 +446,15 @@ def test_calls_must_be_a_list_of_at_most_fifty(ready: World) -> None:
     assert ready.upload(*[call(str(number)) for number in range(50)])[1]["processedCallsCount"] == 50
 
 
-def test_upload_needs_a_working_telephony(world: World) -> None:
-    assert world.upload(call()) == (200, refused("Telephony not enabled or not supports calls upload"))
+def test_upload_needs_active_telephony(world: World) -> None:
+    assert world.upload(call()) == (200, api_error("Telephony not enabled or not supports calls upload"))
 
 
 def test_repeated_calls_are_reported_and_not_updated(ready: World) -> None:
     first, other = call("1"), call("2", code="999", result="no answer")
     assert ready.upload(first) == (200, {"success": True, "processedCallsCount": 1})
-    said = ready.upload(call("1", code="102"), other)
-    assert said == (200, {"success": True, "processedCallsCount": 1, "duplicateCalls": ["1"]})
+    reply = ready.upload(call("1", code="102"), other)
+    assert reply == (200, {"success": True, "processedCallsCount": 1, "duplicateCalls": ["1"]})
     stored = [{name: value for name, value in one.items() if name != "_at"} for one in ready.account.calls]
     assert stored == [{**first, "_manager": 27}, {**other, "_manager": None}]
     assert len(ready.account.uploads) == 2
@@ -473,7 +471,7 @@ def test_calls_list_is_newest_first_and_paged(ready: World) -> None:
     assert ready.get("/api/v5/telephony/calls") == (404, NO_METHOD)
 
 
-# People.
+# Users.
 
 
 def test_manager_is_found_by_digits(ready: World) -> None:
@@ -487,22 +485,22 @@ def test_manager_is_found_by_digits(ready: World) -> None:
 
 
 def test_manager_links_carry_the_number(ready: World) -> None:
-    _, said = ready.get("/api/v5/telephony/manager", "phone=%2B7999&details=1")
-    assert sorted(said) == ["links", "success"]
-    assert said["links"]["newOrderLink"] == f"https://{HOST}/orders/add?phone=%2B7999"
-    assert ready.get("/api/v5/telephony/manager") == (400, refused("Parameter 'phone' is missing"))
+    _, reply = ready.get("/api/v5/telephony/manager", "phone=%2B7999&details=1")
+    assert sorted(reply) == ["links", "success"]
+    assert reply["links"]["newOrderLink"] == f"https://{HOST}/orders/add?phone=%2B7999"
+    assert ready.get("/api/v5/telephony/manager") == (400, api_error("Parameter 'phone' is missing"))
     assert ready.get("/api/v5/telephony/manager", "phone=1&details=true")[0] == 400
 
 
-def test_users_come_in_pages(world: World) -> None:
+def test_users_are_paginated(world: World) -> None:
     for number in range(100, 120):
         world.account.add_user(number, active=False)
-    status, said = world.get("/api/v5/users", "page=2")
-    assert (status, [user["id"] for user in said["users"]]) == (200, [118, 119])
-    assert said["pagination"] == {"limit": 20, "totalCount": 22, "currentPage": 2, "totalPageCount": 2}
+    status, reply = world.get("/api/v5/users", "page=2")
+    assert (status, [user["id"] for user in reply["users"]]) == (200, [118, 119])
+    assert reply["pagination"] == {"limit": 20, "totalCount": 22, "currentPage": 2, "totalPageCount": 2}
     assert [user["id"] for user in world.get("/api/v4/users", "filter[active]=1")[1]["users"]] == [27, 28]
     errors = {"limit": "The value you selected is not a valid choice."}
-    assert world.get("/api/v5/users", "limit=30") == (400, refused("Errors in the input parameters", **errors))
+    assert world.get("/api/v5/users", "limit=30") == (400, api_error("Errors in the input parameters", **errors))
     assert [world.get("/api/v5/users", query)[0] for query in ("filter[active]=true", "page=0")] == [400, 400]
 
 
@@ -510,12 +508,12 @@ def test_user_status_is_set(world: World) -> None:
     assert world.post("/api/v5/users/27/status", status="busy") == (200, {"success": True})
     assert world.get("/api/v5/users/27")[1]["user"]["status"] == "busy"
     assert world.post("/api/v5/users/27/status", status="asleep")[0] == 400
-    assert world.post("/api/v5/users/27/status") == (400, refused("Parameter 'status' is missing"))
-    assert world.post("/api/v5/users/99/status", status="busy") == (404, refused("Not found"))
+    assert world.post("/api/v5/users/27/status") == (400, api_error("Parameter 'status' is missing"))
+    assert world.post("/api/v5/users/99/status", status="busy") == (404, api_error("Not found"))
     assert world.post("/api/v4/users/27/status", status="busy") == (404, NO_METHOD)
-    assert world.get("/api/v5/users/99") == (404, refused("Not found"))
+    assert world.get("/api/v5/users/99") == (404, api_error("Not found"))
 
 
-def test_groups_and_settings_are_shown(world: World) -> None:
+def test_groups_and_settings_are_returned(world: World) -> None:
     assert [group["code"] for group in world.get("/api/v5/user-groups")[1]["groups"]] == ["director", "manager"]
     assert world.get("/api/v5/settings")[1]["settings"]["timezone"]["value"] == "Europe/Moscow"

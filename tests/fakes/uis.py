@@ -1,4 +1,4 @@
-"""A strict stateful fake of UIS (Data API v2.0, Call API v4.0), written from reference/uis.md alone."""
+"""A strict, stateful fake of UIS (Data API v2.0, Call API v4.0), written from the reference alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.fakes.uis_account import Account
 from tests.fakes.uis_data import Method, Reply
 from tests.fakes.uis_faults import KINDS, Answer, Outages, fail, write
 from tests.fakes.uis_notices import NAMES as EVENTS
-from tests.fakes.uis_rpc import UNCOUNTED, Envelope, Refusal, Row, check_envelope, check_transport, read_envelope
+from tests.fakes.uis_rpc import WITHOUT_LIMITS, Envelope, Row, RpcError, check_envelope, check_transport, read_envelope
 from tests.fakes.uis_session import Leg, Session
 
 __all__ = ["BRANDS", "EVENTS", "KINDS", "Account", "Answer", "FakeUis", "Leg", "RpcRequest", "Session"]
@@ -37,7 +37,7 @@ _METHODS: dict[str, dict[str, Method]] = {"data": uis_data.METHODS, "call": uis_
 
 @dataclass(frozen=True)
 class RpcRequest:
-    """One request that arrived; `mnemonic` is None when it succeeded, a kind of `KINDS` when we were down."""
+    """One received request; `mnemonic` is None for success, a kind of `KINDS` for a simulated outage."""
 
     api: str
     method: str
@@ -48,7 +48,7 @@ class RpcRequest:
 
 
 @dataclass(frozen=True)
-class _Arrived:
+class _Incoming:
     api: str
     brand: str | None
     http_method: str
@@ -58,8 +58,6 @@ class _Arrived:
 
 
 class FakeUis:
-    """The vendor with all its customers."""
-
     def __init__(self, now: Callable[[], datetime] | None = None) -> None:
         self._now = now
         self.accounts: dict[str, Account] = {}
@@ -72,7 +70,7 @@ class FakeUis:
         self._leg_ids: Iterator[int] = itertools.count(11692454785)
 
     def now(self) -> datetime:
-        """Tell the time; the system clock is looked up at each call so that tests can turn it."""
+        """Return the time; reads the system clock at each call, so that tests can patch it."""
         return self._now() if self._now else datetime.now(UTC)
 
     def add_account(
@@ -83,7 +81,7 @@ class FakeUis:
         timezone: str = "Europe/Moscow",
         brand: str = "uis",
     ) -> Account:
-        """Sign a customer up."""
+        """Add a customer."""
         if brand not in BRANDS:
             raise ValueError(f"no such brand: {brand}")
         account = Account(token, name, timezone, brand, clock=self.now)
@@ -95,11 +93,11 @@ class FakeUis:
     def break_down(
         self, kind: str, *, method: str | None = None, times: int | None = None, token: str | None = None
     ) -> None:
-        """Fail from now on: every request, or those of one method, "media" or key; until repaired, or so often."""
+        """Fail the next `times` requests (None: until repaired) of one method, of "media", of one token, or all."""
         self._outages.add(kind, method=method, times=times, token=token)
 
     def repair(self) -> None:
-        """Work again."""
+        """Remove all faults."""
         self._outages.clear()
 
     def mount(self, mock: responses.RequestsMock) -> None:
@@ -109,10 +107,10 @@ class FakeUis:
                 for http_method in (responses.POST, responses.GET, responses.PUT):
                     mock.add_callback(http_method, url, self._callback(api, brand), content_type=None)
         for media_method in (responses.GET, responses.HEAD):
-            mock.add_callback(media_method, uis_media.HOSTS, self._play, content_type=None)
+            mock.add_callback(media_method, uis_media.HOSTS, self._serve_media, content_type=None)
 
     def serve(self, api: str, *, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Answer one HTTP request, whatever the brand; where the line breaks, a gateway's answer stands in."""
+        """Answer one HTTP request of any brand; a broken connection is answered as a gateway would."""
         try:
             return self._receive(api, brand=None, method=method, headers=headers, body=body)
         except requests.exceptions.ReadTimeout:
@@ -121,104 +119,104 @@ class FakeUis:
             return fail("502")
 
     def serve_media(self, *, method: str, host: str, path: str, headers: Mapping[str, str]) -> Answer:
-        """Answer one request for a recording; where the line breaks, that is raised. No host: the simulator's."""
+        """Answer a request for a recording; an empty host is the simulator's. Raises if the connection is to break."""
         with self._lock:
-            kind = self._outages.meet(uis_media.MEDIA)
+            kind = self._outages.match(uis_media.MEDIA)
             if kind in {None, "cut"}:
                 answer = self.media.serve(method=method, host=host, path=path, headers=headers)
         return answer if kind is None else uis_media.fault(kind)
 
-    def _play(self, request: requests.PreparedRequest) -> tuple[int, dict[str, str], str | bytes]:
+    def _serve_media(self, request: requests.PreparedRequest) -> tuple[int, dict[str, str], str | bytes]:
         parts = urlsplit(str(request.url))
-        given = self.serve_media(
+        reply = self.serve_media(
             method=str(request.method), host=parts.hostname or "", path=parts.path, headers=request.headers
         )
-        return given.status, given.headers, given.body
+        return reply.status, reply.headers, reply.body
 
     def _callback(
         self, api: str, brand: str
     ) -> Callable[[requests.PreparedRequest], tuple[int, dict[str, str], str | bytes]]:
         def answer(request: requests.PreparedRequest) -> tuple[int, dict[str, str], str | bytes]:
             body = request.body or b""
-            given = self._receive(
+            reply = self._receive(
                 api,
                 brand=brand,
                 method=str(request.method),
                 headers=request.headers,
                 body=body.encode() if isinstance(body, str) else bytes(body),
             )
-            return given.status, given.headers, given.body
+            return reply.status, reply.headers, reply.body
 
         return answer
 
     def _receive(self, api: str, *, brand: str | None, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
         envelope = read_envelope(body)
-        arrived = _Arrived(api, brand, method, headers, body, envelope)
+        incoming = _Incoming(api, brand, method, headers, body, envelope)
         with self._lock:
-            kind = self._outages.meet(envelope.method, envelope.token)
+            kind = self._outages.match(envelope.method, envelope.token)
             if kind in {None, "cut"}:
-                answer = self._execute(arrived)
-            elif kind != "refused":  # that one never arrived
-                self._note(arrived, kind)
+                answer = self._execute(incoming)
+            elif kind != "refused":  # such a request never arrives
+                self._record(incoming, kind)
         return answer if kind is None else fail(kind)
 
-    def _note(self, arrived: _Arrived, mnemonic: str | None) -> None:
-        envelope = arrived.envelope
-        request = RpcRequest(arrived.api, envelope.method, envelope.params, self.now(), mnemonic, envelope.token)
+    def _record(self, incoming: _Incoming, mnemonic: str | None) -> None:
+        envelope = incoming.envelope
+        request = RpcRequest(incoming.api, envelope.method, envelope.params, self.now(), mnemonic, envelope.token)
         self.requests.append(request)
 
-    def _execute(self, arrived: _Arrived) -> Answer:
+    def _execute(self, incoming: _Incoming) -> Answer:
         account: Account | None = None
-        status = 200 if arrived.http_method.upper() == "POST" else 405
+        status = 200 if incoming.http_method.upper() == "POST" else 405
         try:
-            method = _find_method(arrived)
-            account = self._find_account(arrived)
-            _admit(account, method, arrived.api, asked=arrived.envelope.method)
-            reply = method.run(account, arrived.envelope.params)
-        except Refusal as refusal:
-            self._note(arrived, refusal.mnemonic)
-            is_counted = refusal.mnemonic not in UNCOUNTED
-            metadata = _metadata(account, arrived.api) if account and is_counted else None
-            return write(refusal.body(arrived.envelope.request_id, metadata=metadata), status=status)
-        self._note(arrived, None)
-        account.take_point(arrived.api)
-        result = _result(reply, account, arrived)
-        return write({"jsonrpc": "2.0", "id": arrived.envelope.request_id, "result": result})
+            method = _find_method(incoming)
+            account = self._find_account(incoming)
+            _check_access(account, method, incoming.api, method_name=incoming.envelope.method)
+            reply = method.run(account, incoming.envelope.params)
+        except RpcError as error:
+            self._record(incoming, error.mnemonic)
+            is_counted = error.mnemonic not in WITHOUT_LIMITS
+            metadata = _metadata(account, incoming.api) if account and is_counted else None
+            return write(error.body(incoming.envelope.request_id, metadata=metadata), status=status)
+        self._record(incoming, None)
+        account.take_point(incoming.api)
+        result = _result(reply, account, incoming)
+        return write({"jsonrpc": "2.0", "id": incoming.envelope.request_id, "result": result})
 
-    def _find_account(self, arrived: _Arrived) -> Account:
-        token = arrived.envelope.token
+    def _find_account(self, incoming: _Incoming) -> Account:
+        token = incoming.envelope.token
         account = self.accounts.get(token)
         # A key of one brand is unknown to the others.
-        if account is None or arrived.brand not in {None, account.brand}:
-            raise Refusal("access_token_invalid", "access_token", token or None)
+        if account is None or incoming.brand not in {None, account.brand}:
+            raise RpcError("access_token_invalid", "access_token", token or None)
         if account.token_state != "valid":
-            raise Refusal(f"access_token_{account.token_state}", "access_token", token)
+            raise RpcError(f"access_token_{account.token_state}", "access_token", token)
         return account
 
 
-def _find_method(arrived: _Arrived) -> Method:
-    check_transport(arrived.http_method, headers=arrived.headers, body=arrived.body)
-    check_envelope(arrived.envelope, brand=arrived.brand)
-    method = _METHODS[arrived.api].get(arrived.envelope.method)
+def _find_method(incoming: _Incoming) -> Method:
+    check_transport(incoming.http_method, headers=incoming.headers, body=incoming.body)
+    check_envelope(incoming.envelope, brand=incoming.brand)
+    method = _METHODS[incoming.api].get(incoming.envelope.method)
     if method is None:
-        raise Refusal("method_not_found", value=arrived.envelope.method)
+        raise RpcError("method_not_found", value=incoming.envelope.method)
     return method
 
 
-def _admit(account: Account, method: Method, api: str, *, asked: str) -> None:
-    """Refuse a customer who may not call this method, or not now."""
+def _check_access(account: Account, method: Method, api: str, *, method_name: str) -> None:
+    """Raise if the customer may not call this method, or not now."""
     if not account.is_whitelisted:
-        raise Refusal("ip_not_whitelisted", ip=account.caller_ip)
+        raise RpcError("ip_not_whitelisted", ip=account.caller_ip)
     if not account.is_active:
-        raise Refusal("account_inactive")
-    if asked in account.methods_not_bought:
-        raise Refusal("method_component_disabled", components="Data API")
+        raise RpcError("account_inactive")
+    if method_name in account.unavailable_methods:
+        raise RpcError("method_component_disabled", components="Data API")
     if method.component and method.component not in account.components:
-        raise Refusal("component_disabled", component_name=method.component)
+        raise RpcError("component_disabled", component_name=method.component)
     if method.permission and method.permission not in account.permissions:
-        raise Refusal("forbidden")
+        raise RpcError("forbidden")
     if api == "call" and not account.has_call_api_access:
-        raise Refusal("forbidden")
+        raise RpcError("forbidden")
     account.check_points(api)
 
 
@@ -226,10 +224,10 @@ def _metadata(account: Account, api: str) -> Row:
     return {"version": None, "limits": account.limits(api)}
 
 
-def _result(reply: Reply, account: Account, arrived: _Arrived) -> Row:
+def _result(reply: Reply, account: Account, incoming: _Incoming) -> Row:
     if reply.data is None:
         return {}
-    is_odd = arrived.envelope.method == "get.account" and account.spells_meta_data
-    counted = {} if reply.total is None else {"total_items": reply.total}
-    metadata = counted | _metadata(account, arrived.api)
-    return {"data": reply.data, "meta_data" if is_odd else "metadata": metadata}
+    uses_meta_data_key = incoming.envelope.method == "get.account" and account.uses_meta_data_key
+    total = {} if reply.total is None else {"total_items": reply.total}
+    metadata = total | _metadata(account, incoming.api)
+    return {"data": reply.data, "meta_data" if uses_meta_data_key else "metadata": metadata}

@@ -1,4 +1,4 @@
-"""The state of one customer of the fake UIS: people, numbers, statuses, calls, rights, points."""
+"""The state of one customer of the fake UIS: employees, numbers, statuses, calls, permissions, API points."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.fakes.uis_rpc import Refusal, Row
-from tests.fakes.uis_session import Course, Session, play
+from tests.fakes.uis_rpc import Row, RpcError
+from tests.fakes.uis_session import CallScript, Session, apply_script
 
 DOMAINS = {"uis": "uiscom.ru", "comagic": "comagic.ru", "callgear": "callgear.com", "novofon": "novofon.ru"}
 BASIC_CALL_API = "Call API Базовый набор"
@@ -35,19 +35,19 @@ def _status(status_id: int, name: str, mnemonic: str | None, is_open: bool) -> R
 
 
 def phone_row(phone_id: int, phone: Row) -> Row:
-    """Return a number of an employee with the vendor's defaults filled in."""
+    """Return an employee's number with the vendor's defaults filled in."""
     defaults = {"channels_count": 1, "dial_time": 60, "status": "active"}
     return {"phone_id": phone_id} | defaults | {name: value for name, value in phone.items() if name != "phone_id"}
 
 
-def _split(full_name: str) -> Row:
+def _split_name(full_name: str) -> Row:
     names: list[str | None] = [*full_name.split(maxsplit=2), None, None]
     return {"last_name": names[0], "first_name": names[1], "patronymic": names[2], "full_name": full_name}
 
 
 @dataclass
 class Account:
-    """One customer. Everything a test may want to switch is a plain attribute."""
+    """One customer. Tests read and change its fields directly."""
 
     token: str
     name: str
@@ -57,7 +57,7 @@ class Account:
     session_ids: Iterator[int] = field(default_factory=lambda: itertools.count(5139032004), repr=False)
     leg_ids: Iterator[int] = field(default_factory=lambda: itertools.count(11692454785), repr=False)
     app_id: int = 1103
-    media_url: str = ""  # where recordings are; empty: at the brand's hosts
+    media_url: str = ""  # base URL of recordings; empty: the brand's hosts
 
     employees: dict[int, Row] = field(default_factory=dict, repr=False)
     statuses: dict[int, Row] = field(default_factory=lambda: {s[0]: _status(*s) for s in _STATUSES}, repr=False)
@@ -77,16 +77,16 @@ class Account:
     permissions: set[str] = field(
         default_factory=lambda: {"employees: select", "employees: update", "number_management: select"}
     )
-    told_timezone: str | None = None  # what get.account says where it is not the zone the account lives in
-    has_call_api_access: bool = True  # the tick at the key's user; what its lack answers is inferred
-    methods_not_bought: set[str] = field(default_factory=set)  # of the Data API, for want of a component
+    reported_timezone: str | None = None  # what get.account returns, if not the real zone
+    has_call_api_access: bool = True  # a permission of the key's user; the error without it is inferred
+    unavailable_methods: set[str] = field(default_factory=set)  # of the Data API, because a component is missing
     components: set[str] = field(default_factory=lambda: {BASIC_CALL_API})
-    agent_user_ids: set[int] = field(default_factory=set)  # not empty: an agent's key, user_id is a must
+    agent_user_ids: set[int] = field(default_factory=set)  # not empty: an agent's key, which requires user_id
 
     refuses_in_operator: bool = False
     has_statuses: bool = True
-    demands_full_update: bool = False  # update.employees insists on last_name and phone_numbers
-    spells_meta_data: bool = True  # get.account names it meta_data, as its documentation does
+    requires_full_update: bool = False  # update.employees requires last_name and phone_numbers
+    uses_meta_data_key: bool = True  # get.account returns meta_data, as documented, not metadata
     blacklist: set[str] = field(default_factory=set)
     forbidden_contacts: set[str] = field(default_factory=set)
     media_files: set[int] = field(default_factory=set)
@@ -95,15 +95,14 @@ class Account:
 
     @property
     def domain(self) -> str:
-        """The brand's domain."""
         return DOMAINS[self.brand]
 
     def local(self, moment: datetime) -> datetime:
-        """Return a moment as the customer's clock shows it, without a zone."""
+        """Convert to the customer's time zone; returns a naive datetime."""
         return moment.astimezone(ZoneInfo(self.timezone)).replace(tzinfo=None)
 
     def stamp(self, moment: datetime) -> str:
-        """Return a moment the way notifications write it."""
+        """Format a moment as notifications do."""
         return self.local(moment).isoformat(sep=" ", timespec="milliseconds")
 
     def spell(self, reason: str) -> str:
@@ -113,7 +112,7 @@ class Account:
         return reason.replace("subscriber", "caller").replace("responsible", "responsive")
 
     def phone_of(self, employee_id: int) -> str:
-        """Return the number an employee answers: the first active one, else the internal one."""
+        """Return the number at which the employee is called: the first active one, else the extension."""
         employee = self.employees[employee_id]
         active = [phone["phone_number"] for phone in employee["phone_numbers"] if phone["status"] == "active"]
         return str([*active, employee["extension"].get("extension_phone_number", "")][0])
@@ -128,19 +127,19 @@ class Account:
         numbers: Sequence[str] = (),
         call_recording: str = "all",
     ) -> Row:
-        """Hire somebody, in status available."""
+        """Add an employee with status available."""
         row: Row = {"id": employee_id, "login": None, "email": email, "call_recording": call_recording}
-        row |= _split(full_name) | {"status": "available", "status_id": 1, "calls_available": True}
+        row |= _split_name(full_name) | {"status": "available", "status_id": 1, "calls_available": True}
         row |= {word: ["internal", "external"] for word in ("allowed_in_call_types", "allowed_out_call_types")}
         row |= {word: list(BOTH) for word in DIRECTIONS} | {"schedule_id": None, "schedule_name": None}
         row |= {"phone_numbers": [phone_row(next(self.phone_ids), {"phone_number": one}) for one in numbers]}
-        inner = {"extension_voice_mail_enabled": False, "extension_queue_enabled": False}
-        row |= {"extension": {"extension_phone_number": extension} | inner if extension else {}}
+        defaults = {"extension_voice_mail_enabled": False, "extension_queue_enabled": False}
+        row |= {"extension": {"extension_phone_number": extension} | defaults if extension else {}}
         self.employees[employee_id] = row | {"groups": [], "coach": {}, "operator": {}}
         return self.employees[employee_id]
 
     def add_number(self, number: str, *, name: str = "", status: str = "active", type: str = "va") -> Row:
-        """Rent a virtual number."""
+        """Add a virtual number."""
         number_id = 800001 + len(self.numbers)
         row: Row = {"id": number_id, "child_customer_id": None, "virtual_phone_number": number, "name": name}
         row |= {"redirection_phone_number": None, "activation_date": "2017-05-01 00:00:00", "status": status}
@@ -165,47 +164,47 @@ class Account:
         finish_reason: str | None = None,
         is_internal: bool = False,
     ) -> Session:
-        """Add a call that is over; without a start it ended just now."""
+        """Add a finished call; without `started_at` it ended just now."""
         total = timedelta(seconds=wait + sum(seconds for _, seconds in talks))
-        facts: Row = {"contact": contact, "number": number, "direction": direction, "source": source}
-        facts |= {"external_id": external_id, "finish_reason": finish_reason, "is_internal": is_internal}
+        fields: Row = {"contact": contact, "number": number, "direction": direction, "source": source}
+        fields |= {"external_id": external_id, "finish_reason": finish_reason, "is_internal": is_internal}
         began_at = started_at or self.clock() - total
-        session = self.open_session(session_id=session_id, started_at=began_at, **facts)
-        self.close_session(session, Course(rings=rings, talks=talks, wait=wait, is_recorded=recorded))
+        session = self.open_session(session_id=session_id, started_at=began_at, **fields)
+        self.close_session(session, CallScript(rings=rings, talks=talks, wait=wait, is_recorded=recorded))
         return session
 
-    def open_session(self, *, session_id: int | None = None, **facts: Any) -> Session:
-        """Begin a session; it runs until it is closed."""
+    def open_session(self, *, session_id: int | None = None, **fields: Any) -> Session:
+        """Start a session; it runs until it is closed."""
         session_id = next(self.session_ids) if session_id is None else session_id
         if session_id in self.sessions:
             raise ValueError(f"session {session_id} exists")
-        session = Session(account=self, session_id=session_id, **facts)
+        session = Session(account=self, session_id=session_id, **fields)
         self.sessions[session_id] = session
         return session
 
-    def close_session(self, session: Session, course: Course) -> None:
-        """Let a session end; legs that were told about keep their ids."""
+    def close_session(self, session: Session, script: CallScript) -> None:
+        """End a session; existing legs keep their ids."""
         known = [leg.leg_id for leg in session.legs]
-        play(session, course, itertools.chain(known, self.leg_ids))
-        # A finished call is shown at once, whatever the clock of the test says; set the two to delay it.
+        apply_script(session, script, itertools.chain(known, self.leg_ids))
+        # A finished call is shown immediately, whatever the test's clock is; set these two fields to delay it.
         assert session.ended_at is not None
         session.visible_at = session.records_at = min(session.ended_at, self.clock())
 
     def finish_started(self, session_id: int, *, talk: int) -> Session:
-        """End a call that start.employee_call began; no talk means that the contact never answered."""
+        """End a call started by start.employee_call; `talk=0` means that the contact did not answer."""
         session = self.sessions[session_id]
         if not session.is_running:
             raise ValueError(f"session {session_id} is over")
         employee_id = session.legs[1].employee_id or 0
         talks = [(employee_id, talk)] if talk else []
         wait = max(5, int((self.clock() - session.started_at).total_seconds()) - talk)
-        course = Course(rings=[employee_id], talks=talks, wait=wait, is_employee_there=True)
-        self.close_session(session, course)
+        script = CallScript(rings=[employee_id], talks=talks, wait=wait, employee_answered=True)
+        self.close_session(session, script)
         return session
 
     def points_used(self, api: str, limit_type: str) -> int:
-        """Return the points gone since the local midnight, or since the minute began."""
-        began_at = self._began_at(limit_type)
+        """Return the points used since local midnight, or since the start of the minute."""
+        began_at = self._period_start(limit_type)
         return sum(moment >= began_at for moment in self.spent[api])
 
     def take_point(self, api: str) -> None:
@@ -213,10 +212,10 @@ class Account:
         self.spent[api].append(self.clock())
 
     def check_points(self, api: str) -> None:
-        """Refuse when the points of the day or of the minute are gone."""
+        """Raise if the points of the day or of the minute are used up."""
         for limit_type, limit in (("day", self.day_limit), ("minute", self.minute_limit)):
             if self.points_used(api, limit_type) >= limit:
-                raise Refusal("limit_exceeded", limit_type=limit_type, limit_max_value=limit)
+                raise RpcError("limit_exceeded", limit_type=limit_type, limit_max_value=limit)
 
     def limits(self, api: str) -> Row:
         """Return metadata.limits."""
@@ -225,13 +224,13 @@ class Account:
         found: Row = {}
         lengths = {"day": timedelta(days=1), "minute": timedelta(minutes=1)}
         for word, limit in (("day", self.day_limit), ("minute", self.minute_limit)):
-            left = self._began_at(word) + lengths[word] - self.clock()
+            left = self._period_start(word) + lengths[word] - self.clock()
             found[f"{word}_limit"] = limit
             found[f"{word}_remaining"] = max(0, limit - self.points_used(api, word))
             found[f"{word}_reset"] = math.ceil(left.total_seconds())
         return found
 
-    def _began_at(self, limit_type: str) -> datetime:
+    def _period_start(self, limit_type: str) -> datetime:
         now = self.clock().astimezone(ZoneInfo(self.timezone))
         minute = now.replace(second=0, microsecond=0)
         return minute if limit_type == "minute" else minute.replace(hour=0, minute=0)

@@ -6,8 +6,8 @@ import re
 
 from tests.fakes.uis_account import BASIC_CALL_API, Account
 from tests.fakes.uis_data import Method, Reply
-from tests.fakes.uis_rpc import Param, Refusal, Row, check_params
-from tests.fakes.uis_session import Course, Session
+from tests.fakes.uis_rpc import Param, Row, RpcError, check_params
+from tests.fakes.uis_session import CallScript, Session
 
 _NUMBER_MANAGEMENT = "Автоматическое управление номерами"
 _RULES = ("fixed", "fixed_for_numa", "random", "regional_random", "regional_fixed_for_numa")
@@ -52,16 +52,16 @@ def _start(account: Account, params: Row) -> Reply:
 
 
 def _check_form(account: Account, params: Row) -> None:
-    """Refuse what can be refused without knowing anything of the account's."""
+    """Check what needs no knowledge of the account."""
     if not _E164.fullmatch(params["virtual_phone_number"]):
-        raise Refusal("invalid_parameter_value", "virtual_phone_number", params["virtual_phone_number"])
+        raise RpcError("invalid_parameter_value", "virtual_phone_number", params["virtual_phone_number"])
     if not re.fullmatch(r"\d+", params["employee"].get("phone_number", "0")):
-        raise Refusal("invalid_parameter_value", "employee.phone_number", params["employee"]["phone_number"])
+        raise RpcError("invalid_parameter_value", "employee.phone_number", params["employee"]["phone_number"])
     if not re.fullmatch(r"[0-9*#.]+", params.get("dtmf_string", "0")):
-        raise Refusal("invalid_parameter_value", "dtmf_string", params["dtmf_string"])
+        raise RpcError("invalid_parameter_value", "dtmf_string", params["dtmf_string"])
     is_allowed = params["first_call"] == "employee" and params.get("switch_at_once", False)
     if params.get("early_switching", False) and not is_allowed:
-        raise Refusal("invalid_parameters_combination", "early_switching", True)
+        raise RpcError("invalid_parameters_combination", "early_switching", True)
 
 
 def _check_messages(account: Account, params: Row) -> None:
@@ -73,10 +73,10 @@ def _check_messages(account: Account, params: Row) -> None:
         elif len(message["value"]) > account.tts_message_max_length:
             sizes = {"tts_message_max_length": account.tts_message_max_length}
             sizes |= {"sent_tts_message_length": len(message["value"])}
-            raise Refusal("tts_text_exceeded", f"{name}.value", message["value"], **sizes)
+            raise RpcError("tts_text_exceeded", f"{name}.value", message["value"], **sizes)
     for file_id in files:
         if file_id not in account.media_files:
-            raise Refusal("media_file_not_found", "media_file_id", file_id, media_file_id=file_id)
+            raise RpcError("media_file_not_found", "media_file_id", file_id, media_file_id=file_id)
 
 
 def _own_numbers(account: Account) -> set[str]:
@@ -87,39 +87,39 @@ def _check_number(account: Account, params: Row) -> None:
     number = params["virtual_phone_number"]
     rule = params.get("virtual_phone_usage_rule", "fixed")
     if rule != "fixed" and _NUMBER_MANAGEMENT not in account.components:
-        raise Refusal("component_disabled", component_name=_NUMBER_MANAGEMENT)
+        raise RpcError("component_disabled", component_name=_NUMBER_MANAGEMENT)
     if number not in _own_numbers(account):
-        raise Refusal("virtual_phone_number_not_found", "virtual_phone_number", number, virtual_phone_number=number)
+        raise RpcError("virtual_phone_number_not_found", "virtual_phone_number", number, virtual_phone_number=number)
 
 
 def _check_contact(account: Account, params: Row) -> None:
-    """Take a number of the outside world or an employee's SIP number; never an internal or an own one."""
+    """Accept an external number or an employee's SIP number; reject internal numbers and our own."""
     contact = params["contact"]
     phones = {phone["phone_number"] for row in account.employees.values() for phone in row["phone_numbers"]}
     internal = {row["extension"].get("extension_phone_number") for row in account.employees.values()}
     if contact in internal or not (_E164.fullmatch(contact) or contact in phones):
-        raise Refusal("invalid_parameter_value", "contact", contact)
+        raise RpcError("invalid_parameter_value", "contact", contact)
     if contact in _own_numbers(account):
-        raise Refusal("own_virtual_phone_number_not_allowed", "contact", contact)
+        raise RpcError("own_virtual_phone_number_not_allowed", "contact", contact)
     if contact in account.blacklist:
-        raise Refusal("contact_in_blacklist", "contact", contact, contact=contact)
+        raise RpcError("contact_in_blacklist", "contact", contact, contact=contact)
     if contact in account.forbidden_contacts:
-        raise Refusal("call_direction_forbidden", "contact", contact)
+        raise RpcError("call_direction_forbidden", "contact", contact)
 
 
 def _check_employee(account: Account, params: Row) -> None:
-    employee_id, wanted = params["employee"]["id"], params["employee"].get("phone_number")
+    employee_id, phone_number = params["employee"]["id"], params["employee"].get("phone_number")
     if employee_id not in account.employees:
-        raise Refusal("employee_not_found", "employee.id", employee_id, employee_id=employee_id)
+        raise RpcError("employee_not_found", "employee.id", employee_id, employee_id=employee_id)
     employee = account.employees[employee_id]
     active = [phone["phone_number"] for phone in employee["phone_numbers"] if phone["status"] == "active"]
-    reachable = active if wanted is None else [*active, employee["extension"].get("extension_phone_number")]
-    if not active or (wanted is not None and wanted not in reachable):
-        raise Refusal("no_active_phone_number", "employee.phone_number", wanted)
+    allowed = active if phone_number is None else [*active, employee["extension"].get("extension_phone_number")]
+    if not active or (phone_number is not None and phone_number not in allowed):
+        raise RpcError("no_active_phone_number", "employee.phone_number", phone_number)
 
 
 def _begin(account: Account, params: Row) -> Session:
-    """Let the employee's phone ring: a session that runs until finish_started or release.call ends it."""
+    """Start a session in which the employee's phone rings, until finish_started or release.call ends it."""
     session = account.open_session(
         contact=params["contact"],
         number=params["virtual_phone_number"],
@@ -129,7 +129,7 @@ def _begin(account: Account, params: Row) -> Session:
         source="callapi",
         employee_phone=params["employee"].get("phone_number"),
     )
-    account.close_session(session, Course(rings=[params["employee"]["id"]], talks=[], wait=0))
+    account.close_session(session, CallScript(rings=[params["employee"]["id"]], talks=[], wait=0))
     session.ended_at = session.visible_at = session.records_at = session.finish_reason = None
     return session
 
@@ -138,7 +138,7 @@ def _release(account: Account, params: Row) -> Reply:
     check_params(params, _RELEASE)
     session = account.sessions.get(params["call_session_id"])
     if session is None or not session.is_running:
-        raise Refusal("call_session_not_found", "call_session_id", params["call_session_id"])
+        raise RpcError("call_session_not_found", "call_session_id", params["call_session_id"])
     session.finish_reason = "operator_disconnects"
     account.finish_started(session.session_id, talk=0)
     return Reply({"success": "true"})  # a string, as documented

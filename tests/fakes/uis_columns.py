@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Column:
-    """One column. Marks: F filterable, S sortable, D in the default answer, R not on CallGear."""
+    """One column. Marks: F filterable, S sortable, D returned by default, R not on CallGear."""
 
     name: str
     kind: str
@@ -16,7 +16,7 @@ class Column:
 
     @property
     def empty(self) -> object:
-        """What stands there when there is nothing to tell."""
+        """The value of an empty cell."""
         return {"array": [], "strings": [], "object": {}}.get(self.kind)
 
 
@@ -32,7 +32,7 @@ def _columns(table: str) -> Columns:
 
 
 def on_brand(columns: Columns, brand: str) -> Columns:
-    """Leave out what only the Russian documentation has, where the English one holds."""
+    """Leave out the columns that only the Russian documentation has, if the brand is CallGear."""
     return {name: column for name, column in columns.items() if brand != "callgear" or "R" not in column.marks}
 
 
@@ -81,7 +81,7 @@ LEGS = _columns("""
     group_name string FD
 """)
 
-# Section 5.4, mark by mark; marketing columns are left out, so the fake does not know them.
+# Section 5.4, mark by mark, without the marketing columns.
 CALLS = _columns("""
     id number FD
     start_time date SD
@@ -137,7 +137,7 @@ CALLS = _columns("""
     call_is_internal boolean F
 """)
 
-# Sections 5.5 to 5.7 give no marks: everything may be filtered, every plain column sorted, all is in the default.
+# Sections 5.5 to 5.7 give no marks: all columns are filterable and returned by default, all scalar ones sortable.
 EMPLOYEES = _columns("""
     id number FSD
     login string FSD

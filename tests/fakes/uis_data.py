@@ -11,12 +11,12 @@ from tests.fakes import uis_columns, uis_reports, uis_update
 from tests.fakes.uis_account import Account
 from tests.fakes.uis_columns import Columns
 from tests.fakes.uis_query import LISTING, parse_date, select
-from tests.fakes.uis_rpc import Param, Refusal, Row, check_params
+from tests.fakes.uis_rpc import Param, Row, RpcError, check_params
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a method gives back. No data at all is the empty result of update.*."""
+    """The result of a method. No data at all is the empty result of update.*."""
 
     data: object = None
     total: int | None = None
@@ -36,7 +36,7 @@ _WINDOW = {"date_from": Param("string", is_required=True), "date_till": Param("s
 
 @dataclass(frozen=True)
 class _Listing:
-    """A get.* method: where its rows come from, which columns they have, what it takes besides the common part."""
+    """A get.* method: its rows, its columns, and its parameters in addition to the common ones."""
 
     rows: Callable[[Account, Row], list[Row]]
     columns: Columns
@@ -52,18 +52,18 @@ class _Listing:
 
 
 def user_param(account: Account) -> dict[str, Param]:
-    """Only an agent knows the parameter user_id, and must give it."""
+    """The parameter user_id exists only for agents, who must send it."""
     return {"user_id": Param("number", is_required=True)} if account.agent_user_ids else {}
 
 
 def check_user(account: Account, params: Row) -> None:
-    """Refuse a user who is none of the agent's."""
+    """Raise if the user is not one of the agent's."""
     if account.agent_user_ids and params["user_id"] not in account.agent_user_ids:
-        raise Refusal("forbidden", "user_id", params["user_id"])
+        raise RpcError("forbidden", "user_id", params["user_id"])
 
 
 def _account_rows(account: Account, params: Row) -> list[Row]:
-    return [{"app_id": account.app_id, "name": account.name, "timezone": account.told_timezone or account.timezone}]
+    return [{"app_id": account.app_id, "name": account.name, "timezone": account.reported_timezone or account.timezone}]
 
 
 def _employee_rows(account: Account, params: Row) -> list[Row]:
@@ -76,7 +76,7 @@ def _number_rows(account: Account, params: Row) -> list[Row]:
 
 def _status_rows(account: Account, params: Row) -> list[Row]:
     if not account.has_statuses:
-        raise Refusal("method_not_found")
+        raise RpcError("method_not_found")
     is_deleted = params.get("is_deleted", False)
     return [row for row in account.statuses.values() if row["is_deleted"] == is_deleted]
 
@@ -103,7 +103,7 @@ def _leg_rows(account: Account, params: Row) -> list[Row]:
 def _read_window(params: Row) -> Callable[[datetime], bool]:
     first, last = (parse_date(params[name], name) for name in ("date_from", "date_till"))
     if last > _three_months_after(first):
-        raise Refusal("date_interval_limit_reached", "date_till", params["date_till"])
+        raise RpcError("date_interval_limit_reached", "date_till", params["date_till"])
     return lambda local: first <= local.replace(microsecond=0) <= last
 
 

@@ -1,4 +1,4 @@
-"""How the fake UIS fails as a machine: outages, broken lines, pages in place of JSON."""
+"""Simulated outages of the fake UIS: server errors, broken connections, HTML instead of JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import requests
 
-from tests.fakes.uis_rpc import Refusal, Row
+from tests.fakes.uis_rpc import Row, RpcError
 
 KINDS = ("503", "500", "html", "timeout", "refused", "cut", "internal_error")
 _JSON = {"Content-Type": "application/json; charset=UTF-8"}
@@ -17,7 +17,7 @@ _PAGE = "<html><body><h1>Service temporarily unavailable</h1></body></html>"
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back over HTTP."""
+    """An HTTP response."""
 
     status: int
     headers: dict[str, str]
@@ -31,7 +31,7 @@ class _Outage:
     times: int | None
     token: str | None
 
-    def meets(self, method: str, token: str) -> bool:
+    def matches(self, method: str, token: str) -> bool:
         return self.method in {None, method} and self.token in {None, token} and self.times != 0
 
     def count(self) -> None:
@@ -40,24 +40,22 @@ class _Outage:
 
 
 class Outages:
-    """What is broken at the moment; of several outages the oldest that fits strikes."""
+    """The outages in force; the oldest that matches a request applies."""
 
     def __init__(self) -> None:
         self._outages: list[_Outage] = []
 
     def add(self, kind: str, *, method: str | None, times: int | None, token: str | None = None) -> None:
-        """Break something."""
         if kind not in KINDS:
-            raise ValueError(f"no such way to break down: {kind}")
+            raise ValueError(f"unknown kind of outage: {kind}")
         self._outages.append(_Outage(kind, method, times, token))
 
     def clear(self) -> None:
-        """Repair everything."""
         self._outages.clear()
 
-    def meet(self, method: str, token: str = "") -> str | None:
-        """Return what strikes this request, and count it."""
-        outage = next((one for one in self._outages if one.meets(method, token)), None)
+    def match(self, method: str, token: str = "") -> str | None:
+        """Return the kind of outage that applies to this request, and count it."""
+        outage = next((candidate for candidate in self._outages if candidate.matches(method, token)), None)
         if outage is None:
             return None
         outage.count()
@@ -70,11 +68,11 @@ def write(body: Row, *, status: int = 200) -> Answer:
 
 
 def fail(kind: str) -> Answer:
-    """Return or raise what an outage looks like from outside."""
+    """Return or raise what the client sees of an outage."""
     if kind == "timeout":
         raise requests.exceptions.ReadTimeout("Read timed out")
     if kind in {"refused", "cut"}:
         raise requests.exceptions.ConnectionError(f"Connection {kind}")
     if kind == "internal_error":
-        return write(Refusal("internal_error").body(None, metadata=None))
+        return write(RpcError("internal_error").body(None, metadata=None))
     return Answer(int(kind) if kind.isdigit() else 200, dict(_HTML), _PAGE)

@@ -12,13 +12,13 @@ from tests.fakes.uis_account import DOMAINS, Account
 from tests.fakes.uis_faults import Answer, fail
 from tests.fakes.uis_session import Session
 
-MEDIA = "media"  # what outages call a request for a recording
+MEDIA = "media"  # the method name that outages use for recordings
 HOSTS = re.compile(rf"https://(app|media)\.({'|'.join(map(re.escape, DOMAINS.values()))})/.*")
-# MPEG-2 layer III, 8 kbit/s, 16 kHz, mono: frames of 36 bytes and 36 ms that say nothing, so they are silence.
+# MPEG-2 layer III, 8 kbit/s, 16 kHz, mono: empty frames of 36 bytes and 36 ms, which play as silence.
 _FRAME = bytes([0xFF, 0xF3, 0x18, 0xC0]) + bytes(9)
 _FRAME_BYTES = 36
-_FRAMES_A_SECOND = 28
-LONGEST_SECONDS = 30
+_FRAMES_PER_SECOND = 28
+MAX_SECONDS = 30
 _TALK = re.compile(r"/system/media/talk/(\d+)/([0-9a-f]{32})/?")
 _WHOLE = re.compile(r"/(\d+)/([0-9a-f]{32})/?")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -27,7 +27,7 @@ _PAGE = {"Content-Type": "text/html; charset=UTF-8"}
 
 @dataclass(frozen=True)
 class MediaRequest:
-    """One request for a recording that arrived."""
+    """One received request for a recording."""
 
     method: str
     host: str
@@ -38,17 +38,17 @@ class MediaRequest:
 
 @dataclass
 class Media:
-    """Where the recordings of all customers are. What a test may want to switch is a plain attribute."""
+    """Serves the recordings of all customers. Tests read and change its fields directly."""
 
     accounts: Mapping[str, Account] = field(repr=False)
     clock: Callable[[], datetime] = field(repr=False)
     requests: list[MediaRequest] = field(default_factory=list, repr=False)
     forgotten: set[str] = field(default_factory=set)  # records that were deleted
-    takes_ranges: bool = True  # nobody documents whether it does
-    tells_length: bool = True
+    takes_ranges: bool = True  # undocumented
+    sends_length: bool = True
     content_type: str = "audio/mpeg"
-    demands_login: bool = False
-    leads_to: str = ""  # every address is elsewhere now
+    requires_login: bool = False
+    redirects_to: str = ""  # redirect every request to this URL
 
     def serve(self, *, method: str, host: str, path: str, headers: Mapping[str, str]) -> Answer:
         """Answer one request; an empty host is the simulator's."""
@@ -57,16 +57,16 @@ class Media:
         return answer
 
     def _answer(self, method: str, host: str, path: str, headers: Mapping[str, str]) -> Answer:
-        if method != "GET":  # Public clients only fetch; what else is answered is not documented.
+        if method != "GET":  # undocumented; public clients only use GET
             return Answer(405, dict(_PAGE), "<html><body>Method Not Allowed</body></html>")
-        if self.leads_to:
-            return Answer(302, {"Location": self.leads_to, **_PAGE}, "")
-        if self.demands_login:
+        if self.redirects_to:
+            return Answer(302, {"Location": self.redirects_to, **_PAGE}, "")
+        if self.requires_login:
             return Answer(200, dict(_PAGE), "<html><body>Вход в личный кабинет</body></html>")
         body = self._find(host, path)
         if body is None:
             return Answer(404, dict(_PAGE), "<html><body>Not Found</body></html>")
-        return self._cut(body, headers.get("Range", ""))
+        return self._range_answer(body, headers.get("Range", ""))
 
     def _find(self, host: str, path: str) -> bytes | None:
         side, _, domain = host.partition(".")
@@ -88,11 +88,11 @@ class Media:
                 return session
         return None
 
-    def _cut(self, body: bytes, asked: str) -> Answer:
+    def _range_answer(self, body: bytes, range_header: str) -> Answer:
         headers = {"Content-Type": self.content_type}
-        found = _RANGE.fullmatch(asked)
+        found = _RANGE.fullmatch(range_header)
         if not found or not self.takes_ranges:
-            length = {"Content-Length": str(len(body))} if self.tells_length else {}
+            length = {"Content-Length": str(len(body))} if self.sends_length else {}
             return Answer(200, headers | length, body)
         first, last = found.groups()
         start = int(first) if first else max(0, len(body) - int(last))
@@ -100,32 +100,32 @@ class Media:
         if start > end:
             return Answer(416, headers | {"Content-Range": f"bytes */{len(body)}"}, b"")
         part = body[start : end + 1]
-        told = {"Content-Range": f"bytes {start}-{end}/{len(body)}", "Content-Length": str(len(part))}
-        return Answer(206, headers | told, part)
+        range_headers = {"Content-Range": f"bytes {start}-{end}/{len(body)}", "Content-Length": str(len(part))}
+        return Answer(206, headers | range_headers, part)
 
 
 def audio(word: str, seconds: int) -> bytes:
-    """Return a playable mp3 without a sound; in the unused rest of each frame it differs from any other."""
+    """Return a playable silent mp3; `word` is hashed into each frame, so that recordings differ."""
     rest = hashlib.sha256(word.encode()).digest()[: _FRAME_BYTES - len(_FRAME)]
     frame = _FRAME + bytes(byte & 0x7F for byte in rest)
-    return frame * (_FRAMES_A_SECOND * max(1, min(seconds, LONGEST_SECONDS)))
+    return frame * (_FRAMES_PER_SECOND * max(1, min(seconds, MAX_SECONDS)))
 
 
 def whole(session: Session) -> bytes:
-    """Return the one recording of all talks of a session."""
+    """Return the single recording of all talks of a session."""
     return b"".join(audio(f"whole {record}", talked(session, record)) for record in session.records)
 
 
 def talked(session: Session, record: str) -> int:
-    """Return how many seconds a recording lasts."""
+    """Return the length of a recording in seconds."""
     return next(leg.duration for leg in session.talk_legs if record in leg.records)
 
 
 def fault(kind: str) -> Answer:
-    """Return or raise what an outage looks like to a player; UIS's own interface does not speak here."""
+    """Return or raise what the client sees of an outage; internal_error is JSON-RPC only, so it becomes a 500."""
     return fail("500" if kind == "internal_error" else kind)
 
 
 def _by_form(path: str) -> tuple[tuple[re.Match[str] | None, set[str]], tuple[re.Match[str] | None, set[str]]]:
-    """Return how an address reads as each of the two forms, and at which hosts that form is served."""
+    """Match a path against both forms of addresses; return each match with the hosts that serve the form."""
     return (_TALK.fullmatch(path), {"", "app"}), (_WHOLE.fullmatch(path), {"", "media"})

@@ -1,4 +1,4 @@
-"""What the fake UIS tells a webhook: the macros of section 8.4 in our templates, flat, nested or as a query."""
+"""The notifications of the fake UIS: the macros of section 8.4 in our templates, flat, nested or as a query."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _TEMPLATES = {
     "employee_id file_link file_duration",
 }
 
-# The cabinet's default body (section 8.5); `call_record_duration` is the nested name of `file_duration`.
+# The default body of UIS (section 8.5); `call_record_duration` is the nested name of `file_duration`.
 _GROUPS = {
     "contact_info": "contact_phone_number communication_number contact_id contact_full_name",
     "employee_info": "employee_full_name employee_id extension_phone_number employee_email",
@@ -59,7 +59,7 @@ _ONLY_AT_THE_END = frozenset(
 
 
 @dataclass(frozen=True)
-class Notice:
+class FakeNotification:
     """One notification about one session."""
 
     session: Session
@@ -68,7 +68,7 @@ class Notice:
     at: datetime | None = None
 
     def __post_init__(self) -> None:
-        """Refuse to tell what cannot have happened: the vendor would not send it."""
+        """Raise ValueError for a notification that UIS could not send about this session."""
         if self.event not in NAMES:
             raise ValueError(f"no such event: {self.event}")
         session = self.session
@@ -85,24 +85,24 @@ class Notice:
             raise ValueError(f"{self.event} cannot happen in session {session.session_id}")
 
     def flat(self) -> dict[str, object]:
-        """Fill in our template."""
+        """Render our template."""
         values = self.macros()
         return {"event": self.event} | {name: values[name] for name in _TEMPLATES[self.event].split()}
 
     def nested(self) -> dict[str, object]:
-        """Fill in the cabinet's default body, our constant added."""
+        """Render the default body of UIS, with our constant added."""
         values = self.macros()
         if self.event not in {"call_end", "talk_finished"}:
             values = {name: value for name, value in values.items() if name not in _ONLY_AT_THE_END}
         body: dict[str, object] = {"event": self.event}
         body |= {name: values[name] for name in _TOP.split() if name in values}
         for group, names in _GROUPS.items():
-            if inner := {name: values[name] for name in names.split() if name in values}:
-                body[group] = inner
+            if group_values := {name: values[name] for name in names.split() if name in values}:
+                body[group] = group_values
         return body
 
-    def filled(self, template: str) -> str:
-        """Fill in a template as it was typed: each macro becomes its value in JSON, one that is unknown stays."""
+    def render(self, template: str) -> str:
+        """Render a template as typed: known macros become their value in JSON, unknown ones stay."""
         values = self.macros()
 
         def value(macro: re.Match[str]) -> str:
@@ -112,7 +112,7 @@ class Notice:
 
     @property
     def legs(self) -> list[Leg]:
-        """The legs of employees that this event can be about."""
+        """The employees' legs that this event can be about."""
         if self.event in {"incoming", "lost_call"}:
             return []
         if self.event in {"talk_started", "talk_finished"}:
@@ -123,16 +123,16 @@ class Notice:
 
     @property
     def leg(self) -> Leg | None:
-        """The leg it is about: that of the employee asked for, else the first; at the end the last talker's."""
+        """The leg it is about: that of `employee_id`, else the first; for call_end, the last talk."""
         return next((leg for leg in self.legs if self.employee_id in {None, leg.employee_id}), None)
 
     def macros(self) -> dict[str, object]:
-        """Return the value of every macro that this event knows."""
+        """Return the value of every macro of this event."""
         session = self.session
         values: dict[str, object] = {
             "notification_name": NAMES[self.event],
             "notification_mnemonic": "<undocumented>",
-            "notification_time": session.account.stamp(self.at or self._happened_at()),
+            "notification_time": session.account.stamp(self.at or self._default_time()),
             "virtual_phone_number": session.number,
             "contact_phone_number": session.contact,
             "communication_number": None,
@@ -162,14 +162,14 @@ class Notice:
     def _employee(self) -> dict[str, object]:
         session, leg = self.session, self.leg
         employee = session.account.employees.get(leg.employee_id or 0, {}) if leg else {}
-        rung = [one.employee_id for one in session.operator_legs]
+        employee_ids = [operator_leg.employee_id for operator_leg in session.operator_legs]
         return {
             "employee_id": employee.get("id"),
             "employee_full_name": employee.get("full_name"),
             "employee_phone_number": leg and leg.phone,
             "extension_phone_number": employee.get("extension", {}).get("extension_phone_number"),
             "employee_email": employee.get("email"),
-            "employee_ids": list(dict.fromkeys(rung)),
+            "employee_ids": list(dict.fromkeys(employee_ids)),
             "leg_id": leg and leg.leg_id,
             "leg_ids": [session.legs[0].leg_id, leg.leg_id] if leg else [],
         }
@@ -180,7 +180,7 @@ class Notice:
         link, seconds = self.session.link(self.leg.records[0]), self.leg.duration
         return {"file_link": link, "file_duration": seconds, "call_record_duration": seconds, "tag_ids": []}
 
-    def _happened_at(self) -> datetime:
+    def _default_time(self) -> datetime:
         session, leg = self.session, self.leg
         if self.event == "waiting" and leg:
             return leg.started_at
@@ -194,7 +194,7 @@ class Notice:
 
 
 def to_query(body: dict[str, object]) -> str:
-    """Write a flat body as UIS writes a query: macros keep their JSON quotes, our constant never had any."""
+    """Encode a flat body as UIS does: macros keep their JSON quotes, our constant has none."""
     pairs = [f"event={body['event']}"]
     for name, value in body.items():
         if name != "event":

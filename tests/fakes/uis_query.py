@@ -1,4 +1,4 @@
-"""What every get.* method has in common: fields, filter, sort and paging, refused or carried out."""
+"""What all get.* methods have in common: fields, filter, sort and paging."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.fakes.uis_columns import Column, Columns
-from tests.fakes.uis_rpc import Param, Refusal, Row, check_params, check_type, json_type
+from tests.fakes.uis_rpc import Param, Row, RpcError, check_params, check_type, json_type
 
 LISTING = {
     "limit": Param("number"),
@@ -31,22 +31,22 @@ Compare = Callable[[Any, Any], bool]
 
 
 def parse_date(text: str, name: str) -> datetime:
-    """Read `YYYY-MM-DD hh:mm:ss`, refuse any other form."""
+    """Parse `YYYY-MM-DD hh:mm:ss`. Raises RpcError."""
     try:
         if not _DATE.fullmatch(text):
             raise ValueError(text)
         return datetime.fromisoformat(text)
     except ValueError:
-        raise Refusal("invalid_parameter_value", name, text) from None
+        raise RpcError("invalid_parameter_value", name, text) from None
 
 
 def select(rows: Iterable[Row], columns: Columns, params: Row, *, has_in: bool) -> tuple[list[Row], int]:
-    """Return the page that was asked for, and how many rows match in all."""
-    names = _read_fields(params.get("fields", []), columns)
-    limit = _read_bound(params, "limit", default=1000, lowest=1, highest=10_000)
-    offset = _read_bound(params, "offset", default=0, lowest=0, highest=100_000)
-    order = _read_sort(params.get("sort", []), columns)
-    test = _read_filter(params["filter"], columns, has_in=has_in) if "filter" in params else _accept
+    """Return the requested page, and the number of matching rows."""
+    names = _parse_fields(params.get("fields", []), columns)
+    limit = _parse_bound(params, "limit", default=1000, lowest=1, highest=10_000)
+    offset = _parse_bound(params, "offset", default=0, lowest=0, highest=100_000)
+    order = _parse_sort(params.get("sort", []), columns)
+    test = _parse_filter(params["filter"], columns, has_in=has_in) if "filter" in params else _accept
     found = [row for row in rows if test(row)]
     for name, is_descending in reversed(order):
         found.sort(key=_rank(name), reverse=is_descending)
@@ -54,7 +54,7 @@ def select(rows: Iterable[Row], columns: Columns, params: Row, *, has_in: bool) 
 
 
 def _rank(name: str) -> Callable[[Row], tuple[bool, Any]]:
-    """Sort empty values after all others, as PostgreSQL does."""
+    """Sort empty values last, as PostgreSQL does."""
     return lambda row: (row[name] is None, 0 if row[name] is None else row[name])
 
 
@@ -62,14 +62,14 @@ def _accept(row: Row) -> bool:
     return True
 
 
-def _read_bound(params: Row, name: str, *, default: int, lowest: int, highest: int) -> int:
+def _parse_bound(params: Row, name: str, *, default: int, lowest: int, highest: int) -> int:
     value = params.get(name, default)
     if not isinstance(value, int) or not lowest <= value <= highest:
-        raise Refusal("invalid_parameter_value", name, value)
+        raise RpcError("invalid_parameter_value", name, value)
     return value
 
 
-def _read_fields(names: list[Any], columns: Columns) -> list[str]:
+def _parse_fields(names: list[Any], columns: Columns) -> list[str]:
     for name in names:
         check_type(name, kind="string", name="fields")
         _find(name, columns, "fields")
@@ -78,54 +78,54 @@ def _read_fields(names: list[Any], columns: Columns) -> list[str]:
 
 def _find(name: str, columns: Columns, where: str) -> Column:
     if name not in columns:
-        raise Refusal("unexpected_parameters", where, name)
+        raise RpcError("unexpected_parameters", where, name)
     return columns[name]
 
 
-def _read_sort(wanted: list[Any], columns: Columns) -> list[tuple[str, bool]]:
+def _parse_sort(wanted: list[Any], columns: Columns) -> list[tuple[str, bool]]:
     order = []
     for one in wanted:
         check_type(one, kind="object", name="sort")
         check_params(one, _SORT, "sort.")
         if "S" not in _find(one["field"], columns, "sort").marks:
-            raise Refusal("sort_prohibited", "sort", one["field"])
+            raise RpcError("sort_prohibited", "sort", one["field"])
         order.append((one["field"], one.get("order") == "desc"))
     return order
 
 
-def _read_filter(node: Any, columns: Columns, *, has_in: bool) -> Test:
+def _parse_filter(node: Any, columns: Columns, *, has_in: bool) -> Test:
     check_type(node, kind="object", name="filter")
     if "filters" in node or "condition" in node:
         check_params(node, _TREE, "filter.")
-        tests = [_read_filter(one, columns, has_in=has_in) for one in node["filters"]]
+        tests = [_parse_filter(one, columns, has_in=has_in) for one in node["filters"]]
         together = all if node["condition"] == "and" else any
         return lambda row: together(test(row) for test in tests)
-    return _read_leaf(node, columns, has_in=has_in)
+    return _parse_leaf(node, columns, has_in=has_in)
 
 
-def _read_leaf(leaf: Row, columns: Columns, *, has_in: bool) -> Test:
+def _parse_leaf(leaf: Row, columns: Columns, *, has_in: bool) -> Test:
     check_params({name: value for name, value in leaf.items() if name != "value"}, _LEAF, "filter.")
     column = _find(leaf["field"], columns, "filter")
     if "F" not in column.marks:
-        raise Refusal("filter_prohibited", "filter", column.name)
-    word, value = leaf["operator"], leaf.get("value")
-    kinds, compare = _OPERATORS.get(word, ((), _never))
-    if column.kind not in kinds or (word in {"in", "not_in"} and not has_in):
-        raise Refusal("invalid_parameter_value", "filter.operator", word)
-    _check_value(value, column, word)
+        raise RpcError("filter_prohibited", "filter", column.name)
+    operator_name, value = leaf["operator"], leaf.get("value")
+    kinds, compare = _OPERATORS.get(operator_name, ((), _never))
+    if column.kind not in kinds or (operator_name in {"in", "not_in"} and not has_in):
+        raise RpcError("invalid_parameter_value", "filter.operator", operator_name)
+    _check_value(value, column, operator_name)
     return lambda row: compare(row[column.name], value)
 
 
-def _check_value(value: Any, column: Column, word: str) -> None:
-    if word in {"is_null", "is_not_null"} or (word in {"=", "!="} and value is None):
+def _check_value(value: Any, column: Column, operator_name: str) -> None:
+    if operator_name in {"is_null", "is_not_null"} or (operator_name in {"=", "!="} and value is None):
         return check_type(value, kind="null", name="filter.value")
-    if word in {"in", "not_in", "overlap", "not_overlap"}:
+    if operator_name in {"in", "not_in", "overlap", "not_overlap"}:
         check_type(value, kind="array", name="filter.value")
         for one in value:
             _check_one(one, column)
         return None
-    if word in {"regexp", "jsquery"}:
-        return _check_pattern(value, word)
+    if operator_name in {"regexp", "jsquery"}:
+        return _check_pattern(value, operator_name)
     return _check_one(value, column)
 
 
@@ -134,25 +134,25 @@ def _check_one(value: Any, column: Column) -> None:
     if column.kind == "date":
         parse_date(value, "filter.value")
     if column.values and value not in column.values and column.kind == "enum":
-        raise Refusal("invalid_parameter_value", "filter.value", value)
+        raise RpcError("invalid_parameter_value", "filter.value", value)
 
 
-def _check_pattern(value: Any, word: str) -> None:
+def _check_pattern(value: Any, operator_name: str) -> None:
     check_type(value, kind="string", name="filter.value")
     try:
-        is_readable = _JSQUERY.match(value) if word == "jsquery" else re.compile(value)
+        is_valid = _JSQUERY.match(value) if operator_name == "jsquery" else re.compile(value)
     except re.error:
-        is_readable = None
-    if not is_readable:
-        raise Refusal("invalid_parameter_value", "filter.value", value)
+        is_valid = None
+    if not is_valid:
+        raise RpcError("invalid_parameter_value", "filter.value", value)
 
 
 def _never(cell: Any, value: Any) -> bool:
     return False
 
 
-def _known(compare: Compare) -> Compare:
-    """Nothing is less than, more than or like an empty value."""
+def _not_null(compare: Compare) -> Compare:
+    """Comparisons with an empty value are false."""
     return lambda cell, value: cell is not None and compare(cell, value)
 
 
@@ -181,9 +181,9 @@ def _overlap(cell: list[str], value: list[str]) -> bool:
 
 
 def _jsquery(cell: Any, value: str) -> bool:
-    """Compare one member of an object, or of any object of an array; the only jsquery the fake speaks."""
+    """Compare one member of an object, or of any object of an array; no other jsquery is supported."""
     match = _JSQUERY.match(value)
-    assert match is not None  # refused before
+    assert match is not None  # validated in _check_pattern
     name, sign, text = match.groups()
     wanted = text[1:-1] if text.startswith('"') else _LITERALS.get(text, text)
     wanted = int(text) if re.fullmatch(r"-?\d+", text) else wanted
@@ -204,16 +204,16 @@ _ORDERED = ("number", "date")
 _LISTED = ("number", "string", "enum")
 _ANY = (*_PLAIN, "object", "array", "strings")
 
-# word -> kinds of columns it is for (section 5.1), and what it does
+# operator -> the column types it applies to (section 5.1), and its implementation
 _OPERATORS: dict[str, tuple[tuple[str, ...], Compare]] = {
     "=": (_PLAIN, operator.eq),
     "!=": (_PLAIN, operator.ne),
-    **{sign: (_ORDERED, _known(_SIGNS[sign])) for sign in ("<", ">", "<=", ">=")},
-    "like": (("string",), _known(_like)),
-    "not_like": (("string",), _known(_negated(_like))),
-    "ilike": (("string",), _known(_ilike)),
-    "not_ilike": (("string",), _known(_negated(_ilike))),
-    "regexp": (("string",), _known(_regexp)),
+    **{sign: (_ORDERED, _not_null(_SIGNS[sign])) for sign in ("<", ">", "<=", ">=")},
+    "like": (("string",), _not_null(_like)),
+    "not_like": (("string",), _not_null(_negated(_like))),
+    "ilike": (("string",), _not_null(_ilike)),
+    "not_ilike": (("string",), _not_null(_negated(_ilike))),
+    "regexp": (("string",), _not_null(_regexp)),
     "jsquery": (("object", "array", "strings"), _jsquery),
     "in": (_LISTED, _in),
     "not_in": (_LISTED, _negated(_in)),

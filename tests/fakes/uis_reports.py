@@ -1,4 +1,4 @@
-"""The rows of the two reports of the fake UIS, made from sessions and legs."""
+"""The rows of the two reports of the fake UIS."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def leg_row(leg: Leg, session: Session, now: datetime) -> Row:
     """Return a row of get.call_legs_report with every column."""
     return (
         _empty(uis_columns.LEGS)
-        | _leg_facts(leg, session)
-        | _leg_person(leg, session)
+        | _leg_fields(leg, session)
+        | _leg_employee(leg, session)
         | {
             "call_records": list(leg.records) if session.are_records_shown(now) else [],
             "start_time": _date(session, leg.started_at),
@@ -26,7 +26,7 @@ def leg_row(leg: Leg, session: Session, now: datetime) -> Row:
     )
 
 
-def _leg_facts(leg: Leg, session: Session) -> Row:
+def _leg_fields(leg: Leg, session: Session) -> Row:
     return {
         "id": leg.leg_id,
         "call_session_id": session.session_id,
@@ -46,7 +46,7 @@ def _leg_facts(leg: Leg, session: Session) -> Row:
     }
 
 
-def _leg_person(leg: Leg, session: Session) -> Row:
+def _leg_employee(leg: Leg, session: Session) -> Row:
     if leg.employee_id is None:
         return {}
     name = _name(session, leg.employee_id)
@@ -57,14 +57,14 @@ def call_row(session: Session, now: datetime) -> Row:
     """Return a row of get.calls_report with every column."""
     return (
         _empty(uis_columns.CALLS)
-        | _call_facts(session)
+        | _call_fields(session)
         | _call_durations(session, now)
         | _call_records(session, now)
-        | _call_people(session)
+        | _call_employees(session)
     )
 
 
-def _call_facts(session: Session) -> Row:
+def _call_fields(session: Session) -> Row:
     return {
         "id": session.session_id,
         "start_time": _date(session, session.started_at),
@@ -104,24 +104,24 @@ def _call_records(session: Session, now: datetime) -> Row:
     return {"call_records": records, "full_record_file_link": link}
 
 
-def _call_people(session: Session) -> Row:
+def _call_employees(session: Session) -> Row:
     talked = [leg.employee_id for leg in session.talk_legs if leg.employee_id is not None]
     answered = [leg.employee_id for leg in session.operator_legs if leg.employee_id is not None and leg.connected_at]
-    rung = dict.fromkeys(leg.employee_id for leg in session.operator_legs if leg.employee_id is not None)
+    employee_ids = dict.fromkeys(leg.employee_id for leg in session.operator_legs if leg.employee_id is not None)
     row: Row = {"employees": []}
-    for one in rung:
-        person = {"employee_id": one, "employee_full_name": _name(session, one)}
-        row["employees"].append(person | {"is_answered": one in answered, "is_talked": one in talked})
-    for word, who in (("answered", answered), ("talked", talked)):
-        for order, found in (("first", who[:1]), ("last", who[-1:])):
-            row[f"{order}_{word}_employee_id"] = found[0] if found else None
-            row[f"{order}_{word}_employee_full_name"] = _name(session, found[0]) if found else None
+    for employee_id in employee_ids:
+        employee = {"employee_id": employee_id, "employee_full_name": _name(session, employee_id)}
+        row["employees"].append(employee | {"is_answered": employee_id in answered, "is_talked": employee_id in talked})
+    for kind, ids in (("answered", answered), ("talked", talked)):
+        for order, first_or_last in (("first", ids[:1]), ("last", ids[-1:])):
+            row[f"{order}_{kind}_employee_id"] = first_or_last[0] if first_or_last else None
+            row[f"{order}_{kind}_employee_full_name"] = _name(session, first_or_last[0]) if first_or_last else None
     row["operator_phone_number"] = session.talk_legs[-1].phone if talked else None
     return row
 
 
 def _name(session: Session, employee_id: int) -> str | None:
-    name: str | None = session.account.employees.get(employee_id, {}).get("full_name")  # may have left since
+    name: str | None = session.account.employees.get(employee_id, {}).get("full_name")  # may be deleted by now
     return name
 
 

@@ -1,4 +1,4 @@
-"""How the fake UIS refuses: its errors, and the check of a request's envelope and parameters."""
+"""JSON-RPC of the fake UIS: the errors, and the checks of the envelope and the parameters."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ ERRORS: dict[str, tuple[int, str]] = {
         "Parameter `contact` can not contain own virtual phone number",
     ),
     "contact_in_blacklist": (-32002, "The contact {contact} has been found in the blacklist"),
-    # The reference knows the group of this one only; no client may rely on the mnemonic.
+    # The reference documents only the group of this error; no client may rely on the mnemonic.
     "call_direction_forbidden": (-32002, "The direction is forbidden by the security rules of your account"),
     "tts_text_exceeded": (
         -32602,
@@ -68,8 +68,8 @@ ERRORS: dict[str, tuple[int, str]] = {
     "media_file_not_found": (-32602, "The media file with id {media_file_id} not found"),
 }
 
-# Refusals that come before points are looked at, so they carry no limits (section 3.2).
-UNCOUNTED = frozenset(
+# Errors raised before points are checked, so they have no limits (section 3.2).
+WITHOUT_LIMITS = frozenset(
     {
         "parse_error",
         "invalid_request",
@@ -78,13 +78,13 @@ UNCOUNTED = frozenset(
         "access_token_blocked",
         "access_token_invalid",
         "ip_not_whitelisted",
-        "internal_error",  # not in the list, but its sample has none either
+        "internal_error",  # not listed, but its sample has none either
     }
 )
 
 
-class Refusal(Exception):
-    """The vendor says no."""
+class RpcError(Exception):
+    """An error reply of the vendor."""
 
     def __init__(self, mnemonic: str, name: str | None = None, value: object = None, **params: object) -> None:
         super().__init__(mnemonic)
@@ -93,7 +93,7 @@ class Refusal(Exception):
     def body(self, request_id: object, *, metadata: Row | None) -> Row:
         """Return the JSON-RPC error reply."""
         code, message = ERRORS[self.mnemonic]
-        data: Row = {"mnemonic": self.mnemonic, "field": self.field, "value": _as_said(self.value)}
+        data: Row = {"mnemonic": self.mnemonic, "field": self.field, "value": _to_text(self.value)}
         data |= {"params": self.params or {"object": None}, "extended_helper": None}
         if metadata is not None:
             data["metadata"] = metadata
@@ -101,41 +101,41 @@ class Refusal(Exception):
         return {"jsonrpc": "2.0", "id": request_id, "error": error}
 
 
-def _as_said(value: object) -> str | None:
+def _to_text(value: object) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """A body as far as it can be read, whether or not it is acceptable."""
+    """A request body as far as it can be parsed, valid or not."""
 
     raw: object = None
     is_json: bool = False
 
     def get(self, name: str) -> Any:
-        """Return a member, None when there is nothing to look in."""
+        """Return a member of the body, None if there is none."""
         return self.raw.get(name) if isinstance(self.raw, dict) else None
 
     @property
     def request_id(self) -> str | int | float | None:
-        """The id to answer with; null when it cannot be told."""
+        """The id to answer with; None if it cannot be parsed."""
         found = self.get("id")
         return found if isinstance(found, str | int | float) and not isinstance(found, bool) else None
 
     @property
     def method(self) -> str:
-        """The method's name, empty when unreadable."""
+        """The method's name; empty if it cannot be parsed."""
         return str(self.get("method") or "")
 
     @property
     def params(self) -> Row:
-        """The parameters with the token taken out."""
+        """The parameters without the token."""
         sent = self.get("params")
         return {name: value for name, value in sent.items() if name != "access_token"} if _is_object(sent) else {}
 
     @property
     def token(self) -> str:
-        """The access token, empty when there is none."""
+        """The access token; empty if there is none."""
         sent = self.get("params")
         found = sent.get("access_token") if _is_object(sent) else None
         return found if isinstance(found, str) else ""
@@ -146,46 +146,46 @@ def _is_object(value: object) -> bool:
 
 
 def read_envelope(body: bytes) -> Envelope:
-    """Read a body; never refuses, that is `check_envelope`'s."""
+    """Parse a body; never raises, `check_envelope` does."""
     try:
-        return Envelope(json.loads(body.decode("utf-8"), parse_constant=_refuse_constant), is_json=True)
+        return Envelope(json.loads(body.decode("utf-8"), parse_constant=_reject_constant), is_json=True)
     except ValueError:
         return Envelope()
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)  # NaN and Infinity are Python's, RFC 7159 has none
+def _reject_constant(name: str) -> None:
+    raise ValueError(name)  # NaN and Infinity are not JSON (RFC 7159)
 
 
 def check_transport(method: str, *, headers: Mapping[str, str], body: bytes) -> None:
-    """Refuse what is no POST of UTF-8 JSON."""
+    """Raise unless the request is a POST of UTF-8 JSON."""
     sent = {name.lower(): value for name, value in headers.items()}
     content_type = sent.get("content-type", "").lower().replace(" ", "").replace('"', "")
     if method.upper() != "POST" or content_type != "application/json;charset=utf-8":
-        raise Refusal("invalid_request")
+        raise RpcError("invalid_request")
     if sent.get("content-length", str(len(body))) != str(len(body)):
-        raise Refusal("invalid_request")
+        raise RpcError("invalid_request")
 
 
 def check_envelope(envelope: Envelope, *, brand: str | None) -> None:
-    """Refuse what is not one JSON-RPC 2.0 request object with an id."""
+    """Raise unless the body is one JSON-RPC 2.0 request object with an id."""
     if not envelope.is_json:
-        raise Refusal("parse_error")
+        raise RpcError("parse_error")
     if isinstance(envelope.raw, list):
         # The Russian and the English documentation spell this one differently.
-        raise Refusal(f"batch_{'operations' if brand == 'callgear' else 'opreations'}_not_supported")
+        raise RpcError(f"batch_{'operations' if brand == 'callgear' else 'opreations'}_not_supported")
     if not isinstance(envelope.raw, dict) or envelope.raw.get("jsonrpc") != "2.0":
-        raise Refusal("invalid_request")
+        raise RpcError("invalid_request")
     if "id" not in envelope.raw:
-        raise Refusal("notifications_not_supported")
-    is_readable = isinstance(envelope.raw.get("method"), str) and _is_object(envelope.raw.get("params", {}))
-    if envelope.request_id is None or not is_readable:
-        raise Refusal("invalid_request")
+        raise RpcError("notifications_not_supported")
+    is_valid = isinstance(envelope.raw.get("method"), str) and _is_object(envelope.raw.get("params", {}))
+    if envelope.request_id is None or not is_valid:
+        raise RpcError("invalid_request")
 
 
 @dataclass(frozen=True)
 class Param:
-    """What one parameter may be."""
+    """What values one parameter accepts."""
 
     kind: str
     is_required: bool = False
@@ -195,7 +195,6 @@ class Param:
 
 
 def json_type(value: object) -> str:
-    """Name the JSON type of a value."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -205,19 +204,19 @@ def json_type(value: object) -> str:
 
 
 def check_type(value: object, *, kind: str, name: str) -> None:
-    """Refuse a value of another JSON type."""
+    """Raise for a value of another JSON type."""
     if json_type(value) != kind:
-        raise Refusal("data_type_error", name, json_type(value))
+        raise RpcError("data_type_error", name, json_type(value))
 
 
 def check_params(params: Row, spec: Mapping[str, Param], path: str = "") -> None:
-    """Refuse unknown, missing and mistyped parameters, inner objects included."""
+    """Raise for unknown, missing and mistyped parameters, nested objects included."""
     for name in params:
         if name not in spec:
-            raise Refusal("unexpected_parameters", path + name)
+            raise RpcError("unexpected_parameters", path + name)
     for name, param in spec.items():
         if param.is_required and name not in params:
-            raise Refusal("required_parameter_missed", path + name)
+            raise RpcError("required_parameter_missed", path + name)
     for name, value in params.items():
         _check_param(value, spec[name], path + name)
 
@@ -227,6 +226,6 @@ def _check_param(value: Any, param: Param, name: str) -> None:
         return
     check_type(value, kind=param.kind, name=name)
     if param.values and value not in param.values:
-        raise Refusal("invalid_parameter_value", name, value)
+        raise RpcError("invalid_parameter_value", name, value)
     if param.kind == "object" and param.members:
         check_params(value, param.members, f"{name}.")

@@ -1,4 +1,4 @@
-"""A call session of the fake UIS: who rang, who talked, what was recorded."""
+"""A call session of the fake UIS: its legs, talks and recordings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Leg:
 
     @property
     def phone(self) -> str:
-        """The number this leg rang at, or was dialled from."""
+        """The number that this leg called, or called from."""
         return self.calling if self.direction == "in" else self.called
 
     @property
@@ -45,7 +45,7 @@ class Leg:
 
 @dataclass
 class Session:
-    """One call. `visible_at` and `records_at` say when the reports begin to show it and its records."""
+    """One call. `visible_at` and `records_at` are when the reports begin to show it and its recordings."""
 
     account: Account = field(repr=False)
     session_id: int
@@ -71,12 +71,11 @@ class Session:
 
     @property
     def is_running(self) -> bool:
-        """Started by the API and not over yet."""
         return self.ended_at is None
 
     @property
     def operator_legs(self) -> list[Leg]:
-        """The legs of employees, in order."""
+        """The employees' legs, in order."""
         return [leg for leg in self.legs if leg.is_operator]
 
     @property
@@ -86,29 +85,29 @@ class Session:
 
     @property
     def records(self) -> list[str]:
-        """Every record of the session once."""
+        """The ids of the session's recordings, each once."""
         return [record for leg in self.operator_legs for record in leg.records]
 
     @property
     def talk(self) -> int:
-        """Seconds of talk, all employees together."""
+        """Seconds of talk, of all employees."""
         return sum(leg.duration for leg in self.talk_legs)
 
     @property
     def is_lost(self) -> bool:
-        """Nobody talked. True for outgoing calls as well: the reference leaves that open, a client must cope."""
+        """Nobody talked. True for outgoing calls as well: the reference leaves that open, a client must handle it."""
         return not self.talk_legs
 
     def is_shown(self, now: datetime) -> bool:
-        """Tell whether the reports have it by now."""
+        """Return whether the reports show it at `now`."""
         return self.visible_at is not None and self.visible_at <= now
 
     def are_records_shown(self, now: datetime) -> bool:
-        """Tell whether the reports have its records by now."""
+        """Return whether the reports show its recordings at `now`."""
         return self.records_at is not None and self.records_at <= now
 
     def link(self, record: str) -> str:
-        """Return where a record can be heard."""
+        """Return the URL of a recording."""
         base = self.account.media_url or f"https://app.{self.account.domain}"
         return f"{base}/system/media/talk/{self.session_id}/{record}/"
 
@@ -116,8 +115,8 @@ class Session:
         self, event: str, *, employee_id: int | None = None, nested: bool = False, at: datetime | None = None
     ) -> dict[str, object]:
         """Return the body that the template of an event gives."""
-        notice = uis_notices.Notice(self, event, employee_id=employee_id, at=at)
-        return notice.nested() if nested else notice.flat()
+        notification = uis_notices.FakeNotification(self, event, employee_id=employee_id, at=at)
+        return notification.nested() if nested else notification.flat()
 
     def as_query(self, event: str, *, employee_id: int | None = None, at: datetime | None = None) -> str:
         """Return the same as the query string of a GET notification."""
@@ -125,43 +124,43 @@ class Session:
 
 
 @dataclass(frozen=True)
-class Course:
-    """How a call went: who was rung and did not answer, who talked, after how many seconds."""
+class CallScript:
+    """How a call goes: who is called and does not answer, who talks for how many seconds."""
 
     rings: Sequence[int]
     talks: Sequence[tuple[int, int]]
     wait: int
     is_recorded: bool = True
-    is_employee_there: bool = False  # a click-to-call: the employee answered first, whatever came of it
+    employee_answered: bool = False  # click-to-call: the employee answered, whether or not the contact did
 
     @property
-    def rung(self) -> list[int]:
-        """Everyone whose phone rang at the start."""
+    def ringing_ids(self) -> list[int]:
+        """The employees whose phones ring at the start."""
         first = [employee_id for employee_id, _ in self.talks[:1]]
         return list(dict.fromkeys([*self.rings, *first]))
 
 
-def play(session: Session, course: Course, leg_ids: Iterator[int]) -> None:
-    """Write the legs of a call that is over, and when it ended."""
-    answered_at = session.started_at + timedelta(seconds=course.wait)
-    session.wait = course.wait
-    session.ended_at = answered_at + timedelta(seconds=sum(seconds for _, seconds in course.talks))
-    session.finish_reason = session.finish_reason or _reason(session, course)
-    session.legs = [_contact_leg(session, course, next(leg_ids))]
-    session.legs += [_ring(session, course, order, next(leg_ids)) for order in range(len(course.rung))]
-    session.legs += _transfers(session, course, leg_ids)
-    # The outside party's leg repeats the records: nobody says which legs have them, so a client must drop repeats.
+def apply_script(session: Session, script: CallScript, leg_ids: Iterator[int]) -> None:
+    """Set the legs and the end of a finished call."""
+    answered_at = session.started_at + timedelta(seconds=script.wait)
+    session.wait = script.wait
+    session.ended_at = answered_at + timedelta(seconds=sum(seconds for _, seconds in script.talks))
+    session.finish_reason = session.finish_reason or _finish_reason(session, script)
+    session.legs = [_contact_leg(session, script, next(leg_ids))]
+    session.legs += [_ringing_leg(session, script, order, next(leg_ids)) for order in range(len(script.ringing_ids))]
+    session.legs += _transfers(session, script, leg_ids)
+    # The contact's leg repeats the recordings: it is undocumented which legs have them, so a client must deduplicate.
     session.legs[0].records = session.records
 
 
-def _reason(session: Session, course: Course) -> str:
-    if course.talks:
+def _finish_reason(session: Session, script: CallScript) -> str:
+    if script.talks:
         return session.account.spell("subscriber_disconnects")
     is_in = session.direction == "in" and session.source != "callapi"
     return session.account.spell("no_success_operator_call" if is_in else "no_success_subscriber_call")
 
 
-def _contact_leg(session: Session, course: Course, leg_id: int) -> Leg:
+def _contact_leg(session: Session, script: CallScript, leg_id: int) -> Leg:
     assert session.ended_at is not None
     assert session.finish_reason is not None
     is_in = session.direction == "in" and session.source != "callapi"
@@ -170,50 +169,50 @@ def _contact_leg(session: Session, course: Course, leg_id: int) -> Leg:
         leg_id=leg_id,
         direction="in" if is_in else "out",
         started_at=session.started_at,
-        connected_at=session.started_at + timedelta(seconds=course.wait) if course.talks else None,
+        connected_at=session.started_at + timedelta(seconds=script.wait) if script.talks else None,
         ended_at=session.ended_at,
         calling=calling,
         called=called,
         finish_reason=session.finish_reason,
-        is_talked=bool(course.talks),
+        is_talked=bool(script.talks),
     )
 
 
-def _ring(session: Session, course: Course, order: int, leg_id: int) -> Leg:
-    """One phone that rang at the start; the next one rings a second later."""
-    employee_id = course.rung[order]
-    seconds = course.talks[0][1] if course.talks and course.talks[0][0] == employee_id else None
-    answered_at = session.started_at + timedelta(seconds=course.wait)
-    started_at = session.started_at + timedelta(seconds=min(order, course.wait))
+def _ringing_leg(session: Session, script: CallScript, order: int, leg_id: int) -> Leg:
+    """Return the leg of one phone that rings at the start; each starts one second after the previous one."""
+    employee_id = script.ringing_ids[order]
+    seconds = script.talks[0][1] if script.talks and script.talks[0][0] == employee_id else None
+    answered_at = session.started_at + timedelta(seconds=script.wait)
+    started_at = session.started_at + timedelta(seconds=min(order, script.wait))
     leg = _employee_leg(session, employee_id, leg_id=leg_id, started_at=started_at)
     leg.ended_at = answered_at + timedelta(seconds=seconds or 0)
     if session.direction == "out" and session.source != "callapi" and order == 0:
-        leg.direction = "in"  # the employee dials the exchange
+        leg.direction = "in"  # the employee calls UIS
     if seconds is not None:
-        _talk(leg, session, course, since=answered_at)
-    elif course.is_employee_there:
+        _set_talk(leg, session, script, since=answered_at)
+    elif script.employee_answered:
         leg.connected_at, leg.finish_reason = started_at, session.account.spell("subscriber_not_responsible")
     else:
-        leg.finish_reason = "another_operator_answer" if course.talks else leg.finish_reason
+        leg.finish_reason = "another_operator_answer" if script.talks else leg.finish_reason
     return leg
 
 
-def _transfers(session: Session, course: Course, leg_ids: Iterator[int]) -> list[Leg]:
-    at = session.started_at + timedelta(seconds=course.wait + sum(seconds for _, seconds in course.talks[:1]))
+def _transfers(session: Session, script: CallScript, leg_ids: Iterator[int]) -> list[Leg]:
+    at = session.started_at + timedelta(seconds=script.wait + sum(seconds for _, seconds in script.talks[:1]))
     legs = []
-    for employee_id, seconds in course.talks[1:]:
+    for employee_id, seconds in script.talks[1:]:
         leg = _employee_leg(session, employee_id, leg_id=next(leg_ids), started_at=at)
         leg.is_transfer = True
         leg.ended_at = at = at + timedelta(seconds=seconds)
-        _talk(leg, session, course, since=leg.started_at)
+        _set_talk(leg, session, script, since=leg.started_at)
         legs.append(leg)
     return legs
 
 
 def _employee_leg(session: Session, employee_id: int, *, leg_id: int, started_at: datetime) -> Leg:
     phone = session.employee_phone or session.account.phone_of(employee_id)
-    is_dialling = session.direction == "out" and session.source != "callapi"
-    calling, called = (phone, session.contact) if is_dialling else (session.contact, phone)
+    is_outgoing = session.direction == "out" and session.source != "callapi"
+    calling, called = (phone, session.contact) if is_outgoing else (session.contact, phone)
     return Leg(
         leg_id=leg_id,
         direction="out",
@@ -228,9 +227,9 @@ def _employee_leg(session: Session, employee_id: int, *, leg_id: int, started_at
     )
 
 
-def _talk(leg: Leg, session: Session, course: Course, *, since: datetime) -> None:
+def _set_talk(leg: Leg, session: Session, script: CallScript, *, since: datetime) -> None:
     leg.connected_at, leg.is_talked = since, True
     leg.finish_reason = session.finish_reason or leg.finish_reason
-    allowed = session.account.employees[leg.employee_id or 0]["call_recording"]
-    if course.is_recorded and allowed in {"all", session.direction}:
+    call_recording = session.account.employees[leg.employee_id or 0]["call_recording"]
+    if script.is_recorded and call_recording in {"all", session.direction}:
         leg.records = [uuid.uuid5(uuid.NAMESPACE_URL, f"{session.session_id}/{leg.leg_id}").hex]

@@ -9,7 +9,7 @@ from telephony.uis import templates
 from telephony.uis.types import Event
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes.uis import Account, Session
-from tests.fakes.uis_notices import Notice
+from tests.fakes.uis_notices import FakeNotification
 
 
 def send_every_event(
@@ -18,8 +18,10 @@ def send_every_event(
     """Let three calls happen now, and send one notification of each event, or the one of `only`, perhaps spoilt."""
     for event, session in _happened(pbx):
         if only in {"", event}:
-            notice = Notice(session, event, employee_id=IVAN if event != "lost_call" else None, at=timezone.now())
-            body = spoil(notice.filled(templates.template(Event(event))))
+            notice = FakeNotification(
+                session, event, employee_id=IVAN if event != "lost_call" else None, at=timezone.now()
+            )
+            body = spoil(notice.render(templates.template(Event(event))))
             assert client.post(f"{hook}{event}/", body, content_type="application/json").status_code == 200
 
 

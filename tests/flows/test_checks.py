@@ -125,7 +125,7 @@ WRONG = {
     "UIS_RIGHT_EMPLOYEES": lambda world: world.pbx.permissions.discard("employees: select"),
     "UIS_RIGHT_STATUSES": lambda world: world.pbx.permissions.discard("employees: update"),
     "UIS_RIGHT_NUMBERS": lambda world: world.pbx.permissions.discard("number_management: select"),
-    "UIS_DATA_API": lambda world: world.pbx.methods_not_bought.add("get.calls_report"),
+    "UIS_DATA_API": lambda world: world.pbx.unavailable_methods.add("get.calls_report"),
     "UIS_CALL_API": lambda world: world.pbx.components.clear(),
     "UIS_RIGHT_CALL_API": lambda world: setattr(world.pbx, "has_call_api_access", False),
     "UIS_EMPLOYEES": lambda world: world.pbx.employees.clear(),

@@ -245,7 +245,7 @@ def test_long_recording_comes_in_parts_that_make_the_whole(play, link, talk, uis
 
 
 def test_recording_of_unknown_length_is_heard_whole(play, link, talk, uis_world):
-    uis_world.media.takes_ranges = uis_world.media.tells_length = False
+    uis_world.media.takes_ranges = uis_world.media.sends_length = False
     answer = play(link, Range="bytes=0-")
     assert (answer.status_code, answer.heard, answer["Accept-Ranges"]) == (200, of(talk), "none")
     assert "Content-Length" not in answer
@@ -469,7 +469,7 @@ def test_media_that_is_away_is_tried_later(client, play, link, talk, uis_world, 
     "address", ["https://evil.example.com/a.mp3", "http://169.254.169.254/latest/meta-data/", "file:///etc/passwd"]
 )
 def test_redirect_to_a_foreign_host_is_never_followed(client, link, uis_world, wire, address):
-    uis_world.media.leads_to = address
+    uis_world.media.redirects_to = address
     before = len(wire.calls)
     silent(client.get(link, headers={"Accept-Language": "en"}), 503, "does not give the recording out")
     asked = {urlsplit(str(call.request.url)).hostname for call in wire.calls[before:]}
@@ -491,13 +491,13 @@ def test_redirect_within_uis_is_followed(play, link, talk, uis_world, monkeypatc
 
 
 def test_redirects_without_an_end_are_given_up(client, link, talk, uis_world):
-    uis_world.media.leads_to = talk.link(talk.records[0])
+    uis_world.media.redirects_to = talk.link(talk.records[0])
     silent(client.get(link), 503)
     assert len(uis_world.media.requests) == 4
 
 
 def test_page_that_asks_for_a_login_is_never_passed_on(client, link, uis_world):
-    uis_world.media.demands_login = True
+    uis_world.media.requires_login = True
     answer = client.get(link, headers={"Accept-Language": "en"})
     silent(answer, 503, "does not give the recording out")
     assert "личный кабинет" not in answer.content.decode()

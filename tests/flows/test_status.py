@@ -71,7 +71,7 @@ def test_account_without_statuses_falls_back_to_calls_available(change, pbx, ten
 
 
 def test_account_that_wants_the_whole_employee_gets_him_with_all_numbers(change, pbx, tenant):
-    pbx.demands_full_update = True
+    pbx.requires_full_update = True
     numbers = [phone["phone_number"] for phone in pbx.employees[IVAN]["phone_numbers"]]
     change("busy")
     assert status_of(pbx) == "do_not_disturb"

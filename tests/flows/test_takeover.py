@@ -549,12 +549,12 @@ def test_key_revoked_in_the_middle_is_said_and_it_goes_on_within_five_minutes(
 
 
 def test_missing_right_waits_and_shuts_nothing_else(press, page, pbx, run_queue, clock, tenant):
-    pbx.methods_not_bought.add("get.calls_report")
+    pbx.unavailable_methods.add("get.calls_report")
     press()
     run_queue()
     assert "A Data API option is missing in UIS: Account → Tariffs and options." in screen.words(page())
     assert UisConnection.objects.get(tenant=tenant).denied_at is None
-    pbx.methods_not_bought.clear()
+    pbx.unavailable_methods.clear()
     clock.shift(timedelta(minutes=5))
     queue.sweep()
     assert Takeover.objects.get().state == "LOOKED"
@@ -573,10 +573,10 @@ def test_crm_that_shut_us_out_is_named_before_anything_is_taken(take_over, page,
 
 def test_refusal_nobody_expects_stops_it_with_who_must_act(press, page, pbx, uis_world, run_queue, tenant, monkeypatch):
     from tests.fakes import uis_data
-    from tests.fakes.uis_rpc import Refusal
+    from tests.fakes.uis_rpc import RpcError
 
     def refuse(*_args, **_kwargs):
-        raise Refusal("sort_prohibited", "sort", "start_time")
+        raise RpcError("sort_prohibited", "sort", "start_time")
 
     monkeypatch.setattr(uis_data, "select", refuse)
     press()

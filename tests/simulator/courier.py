@@ -7,7 +7,7 @@ from typing import Any
 import requests
 
 from tests.fakes.uis import Session
-from tests.fakes.uis_notices import Notice
+from tests.fakes.uis_notices import FakeNotification
 from tests.simulator.world import World, Wrong
 
 TIMEOUT_SECONDS = 15
@@ -66,7 +66,7 @@ class Courier:
             if event not in self.world.typed:
                 return {"event": event, "session": session.session_id, "status": 200, "is_typed": False}
             address, template = self.world.typed[event]
-            body = Notice(session, event, **about).filled(template)
+            body = FakeNotification(session, event, **about).render(template)
         return self._bring(session, event, lambda: self.send("POST", address, "", body)[0])
 
     def _bring(self, session: Session, event: str, send: Callable[[], int]) -> dict[str, object]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from tests.fakes.uis import Session
-from tests.fakes.uis_session import Course
+from tests.fakes.uis_session import CallScript
 from tests.simulator.world import NUMBER, World, Wrong
 
 
@@ -15,7 +15,7 @@ def ring(world: World, employees: Sequence[int], *, contact: str, direction: str
         raise Wrong(f"UIS has no such employee: {unknown}")
     now = world.uis.now()
     session = world.pbx.open_session(contact=contact, number=NUMBER, direction=direction, started_at=now)
-    _play(world, session, Course(rings=list(employees), talks=[], wait=0))
+    _play(world, session, CallScript(rings=list(employees), talks=[], wait=0))
     _go_on(session)
     world.current = session
     return session
@@ -26,7 +26,7 @@ def answer(world: World, session: Session, employee: int) -> None:
     if not session.is_running or session.talk_legs:
         raise Wrong(f"call {session.session_id} does not ring any more")
     wait = _seconds(session.started_at, world.uis.now())
-    _play(world, session, Course(rings=_rung(session), talks=[(employee, 1)], wait=wait))
+    _play(world, session, CallScript(rings=_rung(session), talks=[(employee, 1)], wait=wait))
     _go_on(session)
 
 
@@ -42,7 +42,7 @@ def end(world: World, session: Session, *, talk: int | None = None, is_recorded:
     talkers = [leg for leg in session.talk_legs if leg.employee_id]
     wait = session.wait if talkers else _seconds(session.started_at, now)
     talks = [(leg.employee_id or 0, talk or max(1, _seconds(leg.connected_at or now, now))) for leg in talkers]
-    _play(world, session, Course(rings=_rung(session), talks=talks, wait=wait, is_recorded=is_recorded))
+    _play(world, session, CallScript(rings=_rung(session), talks=talks, wait=wait, is_recorded=is_recorded))
 
 
 def stage(session: Session | None) -> str:
@@ -62,9 +62,9 @@ def find(world: World, session_id: object) -> Session:
     return session
 
 
-def _play(world: World, session: Session, course: Course) -> None:
+def _play(world: World, session: Session, script: CallScript) -> None:
     session.finish_reason = None
-    world.pbx.close_session(session, course)
+    world.pbx.close_session(session, script)
 
 
 def _go_on(session: Session) -> None:

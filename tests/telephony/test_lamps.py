@@ -13,7 +13,7 @@ from telephony.models import Notification
 from telephony.uis.templates import EVENTS, TemplateCode, TemplateFault, template
 from telephony.uis.types import Event
 from tests.conftest import CONTACT, IVAN, NUMBER
-from tests.fakes.uis_notices import Notice
+from tests.fakes.uis_notices import FakeNotification
 
 DARK = [State.OFF] * len(EVENTS)
 
@@ -28,7 +28,7 @@ def bodies(pbx):
 
     def fill(event, written=None):
         course = courses.get(event, {"rings": [IVAN], "talks": [(IVAN, 30)]})
-        values = Notice(pbx.call(contact=CONTACT, number=NUMBER, **course), str(event)).macros()
+        values = FakeNotification(pbx.call(contact=CONTACT, number=NUMBER, **course), str(event)).macros()
         return re.sub(r"\{\{(\w+)\}\}", lambda found: json.dumps(values[found[1]]), written or template(event))
 
     return fill

@@ -14,7 +14,7 @@ from telephony.uis import notifications, templates
 from telephony.uis.templates import EVENTS, TemplateCode, TemplateFault, event_of, faults, needed, stops, template
 from telephony.uis.types import Event, Fault, Unreadable
 from tests.fakes import uis
-from tests.fakes.uis_notices import Notice, to_query
+from tests.fakes.uis_notices import FakeNotification, to_query
 from tests.telephony.uis.samples import MOSCOW, text
 
 CALLER, OWN, IVAN = "79990000001", "74950000001", 300001
@@ -46,7 +46,7 @@ def notice(event):
     """Return the fake's notice of a call in which this event happens."""
     courses = {"outgoing": {"direction": "out", "talks": [(IVAN, 30)]}, "lost_call": {"rings": [IVAN]}}
     course = courses.get(event, {"rings": [IVAN], "talks": [(IVAN, 30)]})
-    return Notice(account().call(contact=CALLER, number=OWN, **course), str(event))
+    return FakeNotification(account().call(contact=CALLER, number=OWN, **course), str(event))
 
 
 def filled(written, event, **changed):
