@@ -11,7 +11,7 @@ import django
 
 from tests.bench.load import ends, post_all
 from tests.processes.plant import Plant
-from tests.simulator.children import Stopped
+from tests.simulator.children import EnvironmentFailure
 from tests.simulator.world import IVAN
 
 RINGS = 200
@@ -30,7 +30,7 @@ def main() -> int:
             if variant == "redis":
                 _print(variant, "drain", **_drain(plant))
             _print(variant, "ingest", **_ingest(plant))
-        except Stopped as exc:
+        except EnvironmentFailure as exc:
             print(exc, file=sys.stderr)  # noqa: T201 -- for the terminal
             return 1
         finally:
@@ -63,7 +63,7 @@ def _drain(plant: Plant) -> dict[str, float]:
     before = _requests(plant)
     plant.ask("sweep")
     began = time.monotonic()
-    plant.wait_for(lambda: plant.ask("count_states").get("READY", 0) == 0, "the backlog to drain", every=0.2)
+    plant.wait_for(lambda: plant.ask("count_states").get("READY", 0) == 0, "the backlog to drain", interval=0.2)
     seconds, limit = time.monotonic() - began, _allowed_seconds()
     said = plant.vendors()[0]
     return {

@@ -173,7 +173,7 @@ def _take_over(operator, plant, name):
     assert not at_desk.is_wider_than_its_screen()
     take.click()
     expect(page.locator(".desk-done")).to_be_visible()
-    plant.until(lambda state: earlier <= _in_the_crm(state), "the calls from before he came", patience=BACKLOG_SECONDS)
+    plant.until(lambda state: earlier <= _in_the_crm(state), "the calls from before he came", timeout=BACKLOG_SECONDS)
     assert not at_desk.is_wider_than_its_screen()
 
 

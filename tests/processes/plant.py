@@ -16,9 +16,9 @@ import requests
 from tests.processes.disk import Disk
 from tests.processes.servers import Postgres, Redis
 from tests.simulator import clock
-from tests.simulator.children import Child, Stopped
-from tests.simulator.stage import PATIENCE_SECONDS, Stage
-from tests.simulator.world import CRM_KEY, NUMBER, UIS_TOKEN, World, crowd
+from tests.simulator.children import Child, EnvironmentFailure
+from tests.simulator.stage import TIMEOUT_SECONDS, Environment
+from tests.simulator.world import CRM_KEY, NUMBER, UIS_TOKEN, SimulatedTenant, create_tenants
 
 PROCESSES = ("web", "worker", "worker-fast")
 VARIANTS = ("sqlite", "redis")
@@ -26,7 +26,7 @@ LEASE_MINUTES = 4.0  # longer than any lease of the product
 
 
 @dataclass
-class Plant(Stage):
+class Plant(Environment):
     """A whole installation that tests may break: on SQLite alone, or on PostgreSQL and Redis ("redis")."""
 
     variant: str = "sqlite"
@@ -119,10 +119,10 @@ class Plant(Stage):
 
     def order(self, name: str, **asked: object) -> dict[str, Any]:
         """Give the simulator an order. Raises Stopped when it does not understand."""
-        answer = self._ask("POST", f"{self.simulator}/control/{name}", json=asked)
+        answer = self._request("POST", f"{self.simulator}/control/{name}", json=asked)
         said: dict[str, Any] = answer.json()
         if answer.status_code != 200:
-            raise Stopped(f"The simulator refuses “{name}”: {said}")
+            raise EnvironmentFailure(f"The simulator refuses “{name}”: {said}")
         return said
 
     @contextlib.contextmanager
@@ -133,11 +133,11 @@ class Plant(Stage):
             playing = line.submit(requests.post, url, json=asked, timeout=120)
             yield
             if (answer := playing.result()).status_code != 200:
-                raise Stopped(f"The simulator refuses the traffic: {answer.text}")
+                raise EnvironmentFailure(f"The simulator refuses the traffic: {answer.text}")
 
     def vendors(self) -> list[dict[str, Any]]:
         """Return for each client what UIS lists and what the CRM has."""
-        said: list[dict[str, Any]] = self._ask("GET", f"{self.simulator}/control/ledger").json()
+        said: list[dict[str, Any]] = self._request("GET", f"{self.simulator}/control/ledger").json()
         return said[: self.added]
 
     def ask(self, deed: str, *arguments: object) -> Any:
@@ -151,13 +151,13 @@ class Plant(Stage):
         line = self._hand.stdout.readline()
         said = json.loads(line) if line else {"failed": "it died"}
         if "failed" in said:
-            raise Stopped(f"“{deed}” failed: {said['failed']}{self.children.tails()}")
+            raise EnvironmentFailure(f"“{deed}” failed: {said['failed']}{self.children.tails()}")
         return said["said"]
 
     def turn_clock(self, *, minutes: float) -> None:
         """Move the clock of the connector's and the vendors' processes forward."""
         self.turned += minutes * 60
-        clock.turn(self._clock, seconds=self.turned)
+        clock.set_offset(self._clock, seconds=self.turned)
 
     def pass_time(self, *, minutes: float) -> None:
         """Let time pass for everybody, and do what the minute's sweep does at its end."""
@@ -166,25 +166,25 @@ class Plant(Stage):
 
     def add_clients(self, count: int) -> None:
         """Have so many clients, all of them switched on."""
-        worlds = crowd(self.clients).vendors.worlds[self.added : count]
-        hooks = self.ask("add", [[world.client, *self._keys(world)] for world in worlds])
-        for world, hook in zip(worlds, hooks, strict=True):
-            self.order("connect", client=world.client, hook=hook)
+        tenants = create_tenants(self.clients).vendors.tenants[self.added : count]
+        hooks = self.ask("add", [[tenant.client, *self._keys(tenant)] for tenant in tenants])
+        for tenant, hook in zip(tenants, hooks, strict=True):
+            self.order("connect", client=tenant.client, hook=hook)
         self.added = max(self.added, count)
 
     def until(
-        self, has_come: Callable[[dict[str, Any]], object], what: str, *, patience: float = PATIENCE_SECONDS
+        self, condition: Callable[[dict[str, Any]], object], description: str, *, timeout: float = TIMEOUT_SECONDS
     ) -> None:
         """Wait until the vendors have seen something."""
-        self.wait_for(lambda: has_come(self.state()), what, patience=patience)
+        self.wait_for(lambda: condition(self.state()), description, timeout=timeout)
 
     def is_live(self) -> bool:
         """Say whether the web process answers."""
-        return self._answers(f"{self.address}/health/live/")
+        return self._responds(f"{self.address}/health/live/")
 
     def is_ready(self) -> bool:
         """Say whether the installation says of itself that it can work."""
-        return self._answers(f"{self.address}/health/ready/")
+        return self._responds(f"{self.address}/health/ready/")
 
     def hook(self) -> str:
         """Return where UIS sends the first client's notifications."""
@@ -193,18 +193,18 @@ class Plant(Stage):
     def _servers(self) -> Sequence[Postgres | Redis]:
         return [server for server in (self.postgres, self.redis) if server is not None]
 
-    def _keys(self, world: World) -> tuple[str, ...]:
-        return (f"{UIS_TOKEN}-{world.client}", f"http://{world.crm_host}:{self.port + 1}", CRM_KEY, NUMBER)
+    def _keys(self, tenant: SimulatedTenant) -> tuple[str, ...]:
+        return (f"{UIS_TOKEN}-{tenant.client}", f"http://{tenant.crm_host}:{self.port + 1}", CRM_KEY, NUMBER)
 
     @property
     def _clock(self) -> Path:
         return self.directory / "clock"
 
-    def _simulated(self) -> tuple[str, ...]:
+    def _simulator_options(self) -> tuple[str, ...]:
         return ("--clients", str(self.clients), "--clock", str(self._clock))
 
     def _env(self) -> dict[str, str]:
-        hosts = [world.crm_host for world in crowd(self.clients).vendors.worlds[1:]]
+        hosts = [tenant.crm_host for tenant in create_tenants(self.clients).vendors.tenants[1:]]
         env = super()._env()
         env |= {
             "DJANGO_SETTINGS_MODULE": "tests.processes.settings",
@@ -224,7 +224,7 @@ class Plant(Stage):
         if self.has_disk:
             Disk.release(self.directory / "disk")
         super()._clear()
-        clock.turn(self._clock, seconds=self.turned)
+        clock.set_offset(self._clock, seconds=self.turned)
         if self.has_disk:
             self.disk = Disk(self.directory / "disk")
 

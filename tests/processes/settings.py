@@ -1,4 +1,4 @@
-"""The product's settings, in processes whose clock the tests can turn."""
+"""The product's settings, in processes whose clock the tests can shift."""
 
 import os
 from pathlib import Path
@@ -6,4 +6,4 @@ from pathlib import Path
 from connector_project.settings import *  # noqa: F403 -- all of them
 from tests.simulator import clock
 
-clock.follow(Path(os.environ["CLOCK_FILE"]))
+clock.install(Path(os.environ["CLOCK_FILE"]))

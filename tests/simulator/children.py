@@ -1,4 +1,4 @@
-"""Child processes of the demonstration: each in a group of its own with a log of its own, none of them left behind."""
+"""Child processes of the demonstration: each in its own process group, with its own log, and always ended."""
 
 import contextlib
 import ctypes
@@ -13,22 +13,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LAST_LINES = 15
+LOG_LINES = 15
 GRACE_SECONDS = 6.0
 COMMAND_SECONDS = 120
-# Nothing else of the caller's environment may change what the demonstration does.
-KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TERM", "TZ", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+# No other environment variable may change what the demonstration does.
+PASSED_VARIABLES = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TMPDIR",
+    "TERM",
+    "TZ",
+    "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH",
+)
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-class Stopped(Exception):
-    """The demonstration cannot go on; the text says why."""
+class EnvironmentFailure(Exception):
+    """The environment cannot run; the message says why."""
 
 
 @dataclass
 class Child:
-    """One process: it runs until it is stopped, or it is a command that ends by itself."""
+    """A process: a server that runs until it is stopped, or a command that ends by itself."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -38,8 +49,6 @@ class Child:
 
 @dataclass
 class Children:
-    """All processes of one demonstration."""
-
     directory: Path
     env: Mapping[str, str]
     running: list[Child] = field(default_factory=list)
@@ -64,7 +73,7 @@ class Children:
         return self.running[-1]
 
     def open(self, name: str, *arguments: str) -> "subprocess.Popen[str]":
-        """Start a process to talk to over its stdin and stdout; whoever opens it ends it."""
+        """Start a process with pipes for stdin and stdout; the caller must end it."""
         with (self.directory / f"{name}.log").open("wb") as errors:
             return subprocess.Popen(
                 [sys.executable, *arguments],
@@ -79,33 +88,37 @@ class Children:
             )
 
     def run(self, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> str:
-        """Run a command to its end and return what it printed. Raises Stopped when it fails."""
+        """Run a command and return its output. Raises EnvironmentFailure when it fails."""
         return self.finish(self.start(name, *arguments, env=env, is_command=True))
 
     def finish(self, child: Child) -> str:
-        """Wait for a command to end and return what it printed. Raises Stopped when it fails."""
+        """Wait for a command to end and return its output. Raises EnvironmentFailure when it fails."""
         try:
             code = child.process.wait(COMMAND_SECONDS)
         except subprocess.TimeoutExpired:
-            raise Stopped(f"“{child.name}” did not end within {COMMAND_SECONDS} seconds.{self._tail(child)}") from None
+            raise EnvironmentFailure(
+                f"“{child.name}” did not end within {COMMAND_SECONDS} seconds.{self._tail(child)}"
+            ) from None
         self.running.remove(child)
         if code:
-            raise Stopped(f"“{child.name}” failed with code {code}.{self._tail(child)}")
+            raise EnvironmentFailure(f"“{child.name}” failed with code {code}.{self._tail(child)}")
         return child.log.read_text(errors="replace")
 
     def check(self) -> None:
-        """Raise Stopped if one of the processes that are to run on has ended."""
+        """Raise EnvironmentFailure if a server process has ended."""
         for child in self.running:
             code = child.process.poll()
             if code or (code == 0 and not child.is_command):
-                raise Stopped(f"The process “{child.name}” ended by itself with code {code}.{self._tail(child)}")
+                raise EnvironmentFailure(
+                    f"The process “{child.name}” ended unexpectedly with code {code}.{self._tail(child)}"
+                )
 
     def tails(self) -> str:
         """Return the last lines of every log."""
         return "".join(self._tail(child) for child in self.running)
 
     def stop(self) -> None:
-        """End all processes with everything they started: first politely, at the end for certain."""
+        """End all processes and their descendants: SIGTERM first, SIGKILL after a grace period."""
         for child in self.running:
             if child.process.poll() is None:
                 child.process.terminate()
@@ -117,25 +130,27 @@ class Children:
             child.process.wait()
         self.running.clear()
 
-    def _env(self, more: Mapping[str, str] | None) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if name in KEPT or name.startswith("PYTHON")}
-        return kept | dict(self.env) | dict(more or {})
+    def _env(self, extra: Mapping[str, str] | None) -> dict[str, str]:
+        inherited = {
+            name: value for name, value in os.environ.items() if name in PASSED_VARIABLES or name.startswith("PYTHON")
+        }
+        return inherited | dict(self.env) | dict(extra or {})
 
     def _tail(self, child: Child) -> str:
-        lines = child.log.read_text(errors="replace").splitlines()[-LAST_LINES:]
-        where = os.path.relpath(child.log, ROOT)
-        return "".join(f"\n    {line}" for line in [f"{where}:", *lines]) if lines else f"\n    {where} is empty."
+        lines = child.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        path = os.path.relpath(child.log, ROOT)
+        return "".join(f"\n    {line}" for line in [f"{path}:", *lines]) if lines else f"\n    {path} is empty."
 
 
 def check_port(port: int) -> None:
-    """Raise Stopped if nobody can listen on this port of this machine."""
+    """Raise EnvironmentFailure if the port of this machine cannot be bound."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except (OSError, OverflowError) as exc:
-            says = f"Port {port} cannot be used ({exc}). Choose others: make demo PORT=9000 uses 9000 and 9001."
-            raise Stopped(says) from exc
+            message = f"Port {port} cannot be used ({exc}). Choose others: make demo PORT=9000 uses 9000 and 9001."
+            raise EnvironmentFailure(message) from exc
 
 
 def end_with_parent() -> None:
@@ -145,5 +160,5 @@ def end_with_parent() -> None:
 
 
 def _kill_group(leader: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # Nobody of the group is left.
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # The group has no process left.
         os.killpg(leader, signal.SIGKILL)

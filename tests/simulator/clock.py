@@ -1,8 +1,7 @@
-"""A clock that tests turn while processes run: a file holds the seconds by which it goes wrong.
+"""A clock that tests shift while processes run: a file holds the offset in seconds.
 
-What libfaketime does for a whole process, this does for Django's clock and for time.time: under Python 3.11 and later
-time.sleep fails inside libfaketime as soon as it is told of a jump. Durations are measured by the monotonic clock,
-which nobody turns.
+libfaketime could do this for a whole process, but from Python 3.11 on time.sleep fails inside it after a jump.
+So only Django's clock and time.time are shifted; durations use the monotonic clock, which is not.
 """
 
 import os
@@ -14,45 +13,44 @@ from pathlib import Path
 from django.utils import timezone
 
 
-def turn(file: Path, *, seconds: float) -> None:
-    """Set by how much a clock is wrong; whoever reads it sees the old figure or the new one, never half of one."""
-    fresh = file.with_suffix(".new")
-    fresh.write_text(f"{seconds:.3f}")
-    fresh.replace(file)
+def set_offset(file: Path, *, seconds: float) -> None:
+    """Set the offset in seconds; readers see the old value or the new one, never a partial write."""
+    temporary = file.with_suffix(".new")
+    temporary.write_text(f"{seconds:.3f}")
+    temporary.replace(file)
 
 
-def reader(file: Path) -> Callable[[], float]:
-    """Return a function that tells the seconds by which the clock is wrong now."""
-    seen: tuple[int, float] = (-1, 0.0)
+def offset_reader(file: Path) -> Callable[[], float]:
+    """Return a function that returns the current offset in seconds."""
+    cached: tuple[int, float] = (-1, 0.0)
 
     def seconds() -> float:
-        nonlocal seen
-        changed = os.stat(file).st_mtime_ns
-        if changed != seen[0]:
-            seen = (changed, float(file.read_text()))
-        return seen[1]
+        nonlocal cached
+        modified_at = os.stat(file).st_mtime_ns
+        if modified_at != cached[0]:
+            cached = (modified_at, float(file.read_text()))
+        return cached[1]
 
     return seconds
 
 
-def turned_now(file: Path) -> Callable[[], datetime]:
-    """Return a `now` that goes by the file."""
-    seconds = reader(file)
+def shifted_now(file: Path) -> Callable[[], datetime]:
+    """Return a `now` function that applies the offset in the file."""
+    seconds = offset_reader(file)
     return lambda: datetime.now(UTC) + timedelta(seconds=seconds())
 
 
-def follow(file: Path) -> None:
-    """Let this process, and those it forks, go by the file."""
-    timezone.now = turned_now(file)
-    time.time = _Turned(time.time, reader(file)).tell
+def install(file: Path) -> None:
+    """Shift the clock of this process, and of those it forks."""
+    timezone.now = shifted_now(file)
+    time.time = _ShiftedClock(time.time, offset_reader(file)).time_now
 
 
-class _Turned:
-    """A clock and how wrong it is. Its `tell` is a method already: a class that keeps it makes no other one of it."""
+class _ShiftedClock:
+    """A shifted clock. A bound method, unlike a function, can be stored as a class attribute without being rebound."""
 
     def __init__(self, clock: Callable[[], float], seconds: Callable[[], float]) -> None:
         self.clock, self.seconds = clock, seconds
 
-    def tell(self) -> float:
-        """Return the turned time."""
+    def time_now(self) -> float:
         return self.clock() + self.seconds()

@@ -1,4 +1,4 @@
-"""A simulator in the test's own process, and a connector that takes what it sends."""
+"""A simulator in the test's own process, and a connector that receives what it sends."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -15,34 +15,34 @@ from tenants import onboarding
 from tests import queue as real_queue
 from tests.simulator import scenes
 from tests.simulator.server import Simulator
-from tests.simulator.world import CRM_HOST, CRM_KEY, NUMBER, UIS_TOKEN, World
+from tests.simulator.world import CRM_HOST, CRM_KEY, NUMBER, UIS_TOKEN, SimulatedTenant
 
 Play = Callable[..., dict[str, Any]]
-Ask = Callable[..., requests.Response]
+Request = Callable[..., requests.Response]
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def simulated() -> SimulatedTenant:
+    return SimulatedTenant()
 
 
 @pytest.fixture
-def play(world: World, client: Client, db: None) -> Iterator[Play]:
-    """Play a scene to a connector whose client is switched on, and work off what follows from each request."""
+def play(simulated: SimulatedTenant, client: Client, db: None) -> Iterator[Play]:
+    """Play a scene against a connector with an activated client, and drain the queue after each request."""
 
     def send(method: str, url: str, query: Mapping[str, str] | str, body: Any) -> tuple[int, str]:
         path = urlsplit(url).path
         if method == "GET":
-            address = f"{path}?{query}" if isinstance(query, str) else path
-            answer = client.get(address, {} if isinstance(query, str) else dict(query))
+            url = f"{path}?{query}" if isinstance(query, str) else path
+            answer = client.get(url, {} if isinstance(query, str) else dict(query))
         else:
             answer = client.post(path, body, content_type="application/json")
         real_queue.drain()
         return answer.status_code, answer.content.decode()
 
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as wire:
-        world.uis.mount(wire)
-        world.crm.mount(wire)
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        simulated.uis.mount(mock)
+        simulated.crm.mount(mock)
         new = onboarding.NewTenant(
             name="Demo",
             slug="demo",
@@ -53,18 +53,18 @@ def play(world: World, client: Client, db: None) -> Iterator[Play]:
         )
         tenant = onboarding.add(new, now=timezone.now())
         activation.activate(tenant, now=timezone.now())
-        world.hook = f"https://connector.example.com/hooks/uis/{tenant.uis.hook}/"
-        yield lambda scene, **asked: scenes.play(world, {"scene": scene, **asked}, send=send)
+        simulated.hook = f"https://connector.example.com/hooks/uis/{tenant.uis.hook}/"
+        yield lambda scene, **params: scenes.play(simulated, {"scene": scene, **params}, send=send)
 
 
 @pytest.fixture
-def ask(world: World) -> Iterator[Ask]:
-    """Ask a simulator on a real port."""
-    simulator = Simulator(world, port=0)
+def http(simulated: SimulatedTenant) -> Iterator[Request]:
+    """Send requests to a simulator on a real port."""
+    simulator = Simulator(simulated, port=0)
     simulator.start()
 
-    def send(method: str, path: str, **about: Any) -> requests.Response:
-        return requests.request(method, simulator.address + path, timeout=10, allow_redirects=False, **about)
+    def send(method: str, path: str, **options: Any) -> requests.Response:
+        return requests.request(method, simulator.address + path, timeout=10, allow_redirects=False, **options)
 
     yield send
     simulator.stop()

@@ -8,57 +8,57 @@ from tests.fakes.uis import EVENTS
 from tests.simulator import scenes, traffic
 from tests.simulator.faults import FAULTS
 from tests.simulator.state import state
-from tests.simulator.world import World, Wrong
+from tests.simulator.world import BadRequest, SimulatedTenant
 
-Asked = Mapping[str, Any]
-
-
-def carry_out(world: World, name: str, asked: Asked) -> dict[str, Any]:
-    """Do what POST /control/{name} asks, of the client it names, else of the first. Raises Wrong with a sentence."""
-    order = ORDERS.get(name)
-    if order is None:
-        raise Wrong(f"there is no /control/{name}; there are: state, ledger (GET), {', '.join(ORDERS)} (POST)")
-    return order(world_of(world, asked), asked)
+Params = Mapping[str, Any]
 
 
-def world_of(world: World, asked: Asked) -> World:
-    """Return the world of the client who is named by his number. Raises Wrong for one who is not there."""
-    worlds = world.vendors.worlds
-    number = str(asked.get("client", world.client))
-    if not number.isdecimal() or int(number) >= len(worlds):
-        raise Wrong(f"client must be a number below {len(worlds)}")
-    return worlds[int(number)]
+def execute(tenant: SimulatedTenant, name: str, params: Params) -> dict[str, Any]:
+    """Execute POST /control/{name} for the client given by number, or the first one. Raises BadRequest."""
+    command = COMMANDS.get(name)
+    if command is None:
+        raise BadRequest(f"unknown command /control/{name}; use state, ledger (GET), {', '.join(COMMANDS)} (POST)")
+    return command(find_tenant(tenant, params), params)
 
 
-def connect(world: World, asked: Asked) -> dict[str, Any]:
-    """{"hook": address}: where the connector takes UIS's notifications."""
-    hook = str(asked.get("hook", ""))
+def find_tenant(tenant: SimulatedTenant, params: Params) -> SimulatedTenant:
+    """Return the client given by number. Raises BadRequest for an unknown one."""
+    tenants = tenant.vendors.tenants
+    number = str(params.get("client", tenant.client))
+    if not number.isdecimal() or int(number) >= len(tenants):
+        raise BadRequest(f"client must be a number below {len(tenants)}")
+    return tenants[int(number)]
+
+
+def connect(tenant: SimulatedTenant, params: Params) -> dict[str, Any]:
+    """{"hook": URL}: where the connector receives UIS's notifications."""
+    hook = str(params.get("hook", ""))
     if urlsplit(hook).scheme not in {"http", "https"} or not urlsplit(hook).hostname:
-        raise Wrong("hook must be the address `notifications` that add_tenant prints")
-    world.hook = hook
-    world.typed.clear()
+        raise BadRequest("hook must be the URL `notifications` that add_tenant prints")
+    tenant.hook = hook
+    tenant.templates.clear()
     return {"done": True}
 
 
-def type_in(world: World, asked: Asked) -> dict[str, Any]:
-    """{"event": "waiting", "address": …, "body": template}: one HTTP notification, as a person types it into UIS."""
-    event, address = str(asked.get("event", "")), str(asked.get("address", ""))
+def set_template(tenant: SimulatedTenant, params: Params) -> dict[str, Any]:
+    """{"event": "waiting", "address": URL, "body": template}: one HTTP notification, as entered in UIS."""
+    event, address = str(params.get("event", "")), str(params.get("address", ""))
     if event not in EVENTS or urlsplit(address).scheme not in {"http", "https"}:
-        raise Wrong(f"event must be one of {', '.join(EVENTS)}, and address an http(s) address")
-    with world.lock:
-        world.typed[event] = (address, str(asked.get("body", "")))
-    return {"done": True, "typed": sorted(world.typed)}
+        raise BadRequest(f"event must be one of {', '.join(EVENTS)}, and address an http(s) URL")
+    with tenant.lock:
+        tenant.templates[event] = (address, str(params.get("body", "")))
+    return {"done": True, "typed": sorted(tenant.templates)}
 
 
-def reset(world: World, _asked: Asked) -> dict[str, Any]:
-    """Forget all calls, events and requests, and mend everything; people and the modules stay."""
-    world.vendors.forget()
-    return state(world)
+def reset(tenant: SimulatedTenant, _params: Params) -> dict[str, Any]:
+    """Delete all calls, events and requests, and remove all faults; employees and modules stay."""
+    tenant.vendors.reset()
+    return state(tenant)
 
 
-ORDERS: dict[str, Callable[[World, Asked], dict[str, Any]]] = {
+COMMANDS: dict[str, Callable[[SimulatedTenant, Params], dict[str, Any]]] = {
     "connect": connect,
-    "type": type_in,
+    "type": set_template,
     "play": scenes.play,
     "traffic": traffic.play,
     **FAULTS,

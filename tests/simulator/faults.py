@@ -1,115 +1,115 @@
-"""Orders that put the vendors out of order, and in order again: for all clients, or for one."""
+"""Control commands that simulate faults of the vendors, for all clients or for one."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.simulator.world import SIDES, Delay, World, Wrong
+from tests.simulator.world import SIDES, BadRequest, Delay, SimulatedTenant
 
-Asked = Mapping[str, Any]
-NOTICES = ("send", "hold", "drop")
-_NO_KEY = "revoked"
+Params = Mapping[str, Any]
+DELIVERY_MODES = ("send", "hold", "drop")
+_REVOKED_PREFIX = "revoked"
 
 
-def break_down(world: World, asked: Asked) -> dict[str, Any]:
+def break_down(tenant: SimulatedTenant, params: Params) -> dict[str, Any]:
     """{"side": "uis"|"crm", "kind": "503", "times": 3, "method": … (uis), "path_part": …, "retry_after": … (crm)}."""
-    about, is_one = {"times": asked.get("times")}, "client" in asked
+    options, is_single_tenant = {"times": params.get("times")}, "client" in params
     try:
-        with world.lock:
-            if _side(asked) == "uis":
-                about |= {"method": asked.get("method"), "token": world.pbx.token if is_one else None}
-                world.uis.break_down(str(asked.get("kind")), **about)
+        with tenant.lock:
+            if _side(params) == "uis":
+                options |= {"method": params.get("method"), "token": tenant.pbx.token if is_single_tenant else None}
+                tenant.uis.break_down(str(params.get("kind")), **options)
             else:
-                about |= {name: asked.get(name) for name in ("path_part", "retry_after")}
-                about |= {"host": world.shop.host if is_one else None}
-                world.crm.break_down(str(asked.get("kind")), **about)
+                options |= {name: params.get(name) for name in ("path_part", "retry_after")}
+                options |= {"host": tenant.crm_account.host if is_single_tenant else None}
+                tenant.crm.break_down(str(params.get("kind")), **options)
     except ValueError as exc:
-        raise Wrong(str(exc)) from exc
+        raise BadRequest(str(exc)) from exc
     return {"done": True}
 
 
-def repair(world: World, _asked: Asked) -> dict[str, Any]:
-    """Everything answers again, at once."""
-    world.vendors.repair()
+def repair(tenant: SimulatedTenant, _params: Params) -> dict[str, Any]:
+    """Remove all faults."""
+    tenant.vendors.repair()
     return {"done": True}
 
 
-def delay(world: World, asked: Asked) -> dict[str, Any]:
-    """{"side": …, "seconds": 5, "part": "calls/upload", "times": 1}: carry requests out at once, answer them late."""
+def delay(tenant: SimulatedTenant, params: Params) -> dict[str, Any]:
+    """{"side": …, "seconds": 5, "part": "calls/upload", "times": 1}: execute requests at once, answer them late."""
     try:
-        seconds = float(asked.get("seconds", 0))
+        seconds = float(params.get("seconds", 0))
     except (TypeError, ValueError) as exc:
-        raise Wrong("seconds must be a number") from exc
-    return _hold_back(world, asked, seconds=seconds)
+        raise BadRequest("seconds must be a number") from exc
+    return _add_delay(tenant, params, seconds=seconds)
 
 
-def cut(world: World, asked: Asked) -> dict[str, Any]:
-    """{"side": …, "part": "calls/upload", "times": 1}: carry requests out, and break the line instead of answering."""
-    return _hold_back(world, asked, seconds=0.0, is_cut=True)
+def cut(tenant: SimulatedTenant, params: Params) -> dict[str, Any]:
+    """{"side": …, "part": "calls/upload", "times": 1}: execute requests, but close the connection."""
+    return _add_delay(tenant, params, seconds=0.0, is_cut=True)
 
 
-def notices(world: World, asked: Asked) -> dict[str, Any]:
-    """{"do": "hold"|"drop"|"send"}: what UIS does with its notifications; `send` also sends what it held back."""
-    wanted = str(asked.get("do"))
-    if wanted not in NOTICES:
-        raise Wrong(f"do must be one of {', '.join(NOTICES)}")
-    with world.lock:
-        for one in [world] if "client" in asked else world.vendors.worlds:
-            one.notices = wanted
-        late = list(world.vendors.held) if wanted == "send" else []
-        del world.vendors.held[: len(late)]
-    return {"done": True, "sent_late": [send() for send in late]}
+def set_delivery(tenant: SimulatedTenant, params: Params) -> dict[str, Any]:
+    """{"do": "hold"|"drop"|"send"}: what UIS does with its notifications; `send` also sends the held ones."""
+    mode = str(params.get("do"))
+    if mode not in DELIVERY_MODES:
+        raise BadRequest(f"do must be one of {', '.join(DELIVERY_MODES)}")
+    with tenant.lock:
+        for target in [tenant] if "client" in params else tenant.vendors.tenants:
+            target.delivery = mode
+        held = list(tenant.vendors.held_notifications) if mode == "send" else []
+        del tenant.vendors.held_notifications[: len(held)]
+    return {"done": True, "sent_late": [send() for send in held]}
 
 
-def points(world: World, asked: Asked) -> dict[str, Any]:
-    """{"minute": 200, "day": 3500}: how many points the client's UIS account has."""
-    with world.lock:
-        world.pbx.minute_limit = int(asked.get("minute", 200))
-        world.pbx.day_limit = int(asked.get("day", 3500))
+def points(tenant: SimulatedTenant, params: Params) -> dict[str, Any]:
+    """{"minute": 200, "day": 3500}: the API points of the client's UIS account."""
+    with tenant.lock:
+        tenant.pbx.minute_limit = int(params.get("minute", 200))
+        tenant.pbx.day_limit = int(params.get("day", 3500))
     return {"done": True}
 
 
-def revoke(world: World, asked: Asked) -> dict[str, Any]:
-    """{"side": "uis"|"crm"}: the client's key is not known any more."""
-    with world.lock:
-        if _side(asked) == "uis":
-            world.pbx.token_state = "blocked"
-        elif not world.shop.key.startswith(_NO_KEY):
-            world.shop.key = _NO_KEY + world.shop.key
+def revoke(tenant: SimulatedTenant, params: Params) -> dict[str, Any]:
+    """{"side": "uis"|"crm"}: the client's key becomes invalid."""
+    with tenant.lock:
+        if _side(params) == "uis":
+            tenant.pbx.token_state = "blocked"
+        elif not tenant.crm_account.key.startswith(_REVOKED_PREFIX):
+            tenant.crm_account.key = _REVOKED_PREFIX + tenant.crm_account.key
     return {"done": True}
 
 
-def restore(world: World, asked: Asked) -> dict[str, Any]:
-    """{"side": "uis"|"crm"}: the client's key is known again."""
-    with world.lock:
-        if _side(asked) == "uis":
-            world.pbx.token_state = "valid"
+def restore(tenant: SimulatedTenant, params: Params) -> dict[str, Any]:
+    """{"side": "uis"|"crm"}: the client's key is valid again."""
+    with tenant.lock:
+        if _side(params) == "uis":
+            tenant.pbx.token_state = "valid"
         else:
-            world.shop.key = world.shop.key.removeprefix(_NO_KEY)
+            tenant.crm_account.key = tenant.crm_account.key.removeprefix(_REVOKED_PREFIX)
     return {"done": True}
 
 
-FAULTS: dict[str, Callable[[World, Asked], dict[str, Any]]] = {
+FAULTS: dict[str, Callable[[SimulatedTenant, Params], dict[str, Any]]] = {
     "break": break_down,
     "repair": repair,
     "delay": delay,
     "cut": cut,
-    "notices": notices,
+    "notices": set_delivery,
     "points": points,
     "revoke": revoke,
     "restore": restore,
 }
 
 
-def _hold_back(world: World, asked: Asked, *, seconds: float, is_cut: bool = False) -> dict[str, Any]:
-    client = world.client if "client" in asked else None
-    late = Delay(_side(asked), seconds, str(asked.get("part", "")), asked.get("times"), client, is_cut)
-    with world.lock:
-        world.delays.append(late)
+def _add_delay(tenant: SimulatedTenant, params: Params, *, seconds: float, is_cut: bool = False) -> dict[str, Any]:
+    client = tenant.client if "client" in params else None
+    held = Delay(_side(params), seconds, str(params.get("part", "")), params.get("times"), client, is_cut)
+    with tenant.lock:
+        tenant.delays.append(held)
     return {"done": True}
 
 
-def _side(asked: Asked) -> str:
-    side = str(asked.get("side"))
+def _side(params: Params) -> str:
+    side = str(params.get("side"))
     if side not in SIDES:
-        raise Wrong(f"side must be one of {', '.join(SIDES)}")
+        raise BadRequest(f"side must be one of {', '.join(SIDES)}")
     return side

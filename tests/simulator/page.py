@@ -9,7 +9,7 @@ from tests.simulator.words import WORDS
 
 # key of the button's text -> scenario; the status button is added separately, with a list of statuses
 BUTTONS: dict[str, dict[str, dict[str, Any]]] = {
-    "whole": {"ringing": {"scene": "ringing"}, "missed": {"scene": "missed"}, "answered": {"scene": "answered"}},
+    "call": {"ringing": {"scene": "ringing"}, "missed": {"scene": "missed"}, "answered": {"scene": "answered"}},
     "webhooks": {
         **{
             name: {"scene": "event", "event": name}
@@ -22,7 +22,7 @@ BUTTONS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "in_crm": {
         "click": {"scene": "click"},
-        "dialled_told": {"scene": "dialled"},
+        "dialled": {"scene": "dialled"},
         "hang_up": {"scene": "end"},
         "sync": {"scene": "sync"},
         "reset": {},
@@ -50,11 +50,13 @@ if(n&&n.innerHTML!==o.innerHTML)o.innerHTML=n.innerHTML}catch(e){}},1000)
 """
 
 
-def render(seen: Mapping[str, Any], *, language: str, said: str = "") -> str:
+def render(state: Mapping[str, Any], *, language: str, last_reply: str = "") -> str:
     words = WORDS[language]
     other = "en" if language == "ru" else "ru"
-    notice = "" if seen["hook_is_known"] else f'<p class="note" role="status">{escape(words["no_hook"])}</p>'
-    answer = f'<p class="note" role="status">{words["said"]}: <code>{escape(said)}</code></p>' if said else ""
+    notice = "" if state["hook_is_known"] else f'<p class="note" role="status">{escape(words["no_hook"])}</p>'
+    answer = (
+        f'<p class="note" role="status">{words["reply"]}: <code>{escape(last_reply)}</code></p>' if last_reply else ""
+    )
     forms = "".join(_form(group, words, language=language) for group in BUTTONS)
     return (
         f'<!doctype html><html lang="{language}"><head><meta charset="utf-8"><title>{words["title"]}</title>'
@@ -63,7 +65,7 @@ def render(seen: Mapping[str, Any], *, language: str, said: str = "") -> str:
         f'<nav><a href="/?lang={other}" hreflang="{other}" lang="{other}">'
         f"{'English' if other == 'en' else 'Русский'}</a></nav>"
         f"<h1>{words['title']}</h1><p>{words['intro']}</p></header><main>{notice}{answer}{forms}"
-        f'<p><a href="/?lang={language}">{words["refresh"]}</a></p><div id="state">{_state(seen, words)}</div></main>'
+        f'<p><a href="/?lang={language}">{words["refresh"]}</a></p><div id="state">{_state(state, words)}</div></main>'
         f"<script>{SCRIPT}</script></body></html>"
     )
 
@@ -80,10 +82,10 @@ def _form(group: str, words: Mapping[str, str], *, language: str) -> str:
     return f'<h2>{words[group]}</h2><form method="post" action="/press?lang={language}">{buttons}</form>'
 
 
-def _state(seen: Mapping[str, Any], words: Mapping[str, str]) -> str:
-    crm, uis = seen["crm"], seen["uis"]
+def _state(state: Mapping[str, Any], words: Mapping[str, str]) -> str:
+    crm, uis = state["crm"], state["uis"]
     refused = crm["requests"]["refused"] + uis["requests"]["refused"]
-    counted = {"uis": uis["requests"]["count"], "crm": crm["requests"]["count"], "refused": refused}
+    counts = {"uis": uis["requests"]["count"], "crm": crm["requests"]["count"], "refused": refused}
     modules = [{"code": code, **module} for code, module in crm["modules"].items()]
     tables = {
         "history": [_without_recording_url(call, words) for call in reversed(crm["calls"])],
@@ -96,7 +98,7 @@ def _state(seen: Mapping[str, Any], words: Mapping[str, str]) -> str:
     return (
         f"<h2>{words['screens']}</h2>{_screens(crm, words)}"
         + "".join(f"<h2>{words[name]}</h2>{_table(rows, words)}" for name, rows in tables.items())
-        + f'<p class="quiet">{words["requests"].format(**counted)}</p>'
+        + f'<p class="quiet">{words["requests"].format(**counts)}</p>'
     )
 
 
@@ -106,18 +108,18 @@ def _without_recording_url(call: Mapping[str, Any], words: Mapping[str, str]) ->
 
 
 def _screens(crm: Mapping[str, Any], words: Mapping[str, str]) -> str:
-    shown = "".join(
+    html = "".join(
         f'<section class="screen" data-user="{user["id"]}"><strong>{escape(user["name"])}</strong>'
         f' <span class="quiet">{escape(str(user["extension"] or "–"))} · {escape(user["status"])}</span>'
         f"{_cards(crm['cards'].get(str(user['id']), []), words)}</section>"
         for user in crm["users"]
     )
-    return f'<div class="screens">{shown}</div>'
+    return f'<div class="screens">{html}</div>'
 
 
 def _cards(cards: Iterable[Mapping[str, Any]], words: Mapping[str, str]) -> str:
-    shown = "".join(f'<div class="card">{escape(_card(card, words))}</div>' for card in cards)
-    return shown or f'<div class="quiet">{words["no_card"]}</div>'
+    html = "".join(f'<div class="card">{escape(_card(card, words))}</div>' for card in cards)
+    return html or f'<div class="quiet">{words["no_card"]}</div>'
 
 
 def _card(card: Mapping[str, Any], words: Mapping[str, str]) -> str:
@@ -127,7 +129,7 @@ def _card(card: Mapping[str, Any], words: Mapping[str, str]) -> str:
 
 
 def _table(rows: list[Mapping[str, Any]], words: Mapping[str, str]) -> str:
-    """Show rows with the vendor's field names as headings."""
+    """Render rows with the vendor's field names as headings."""
     if not rows:
         return f'<p class="quiet">{words["nothing"]}</p>'
     names = list(dict.fromkeys(name for row in rows for name in row))

@@ -1,4 +1,4 @@
-"""What the simulator can play: single webhooks, parts of a call, whole calls, and what people do in the CRM."""
+"""What the simulator can play: single webhooks, parts of a call, whole calls, and actions of CRM users."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -7,217 +7,226 @@ from typing import Any
 
 from tests.fakes.uis import EVENTS, Session
 from tests.simulator import live
-from tests.simulator.courier import FORMS, Courier, Send, over_http
-from tests.simulator.world import IVAN, NUMBER, PETR, World, Wrong
+from tests.simulator.courier import FORMS, Send, WebhookSender, over_http
+from tests.simulator.world import IVAN, NUMBER, PETR, BadRequest, SimulatedTenant
 
-Played = dict[str, Any]
+Result = dict[str, Any]
 STATUSES = ("free", "busy", "dinner", "break")
 
 
-def play(world: World, asked: Mapping[str, Any], *, send: Send = over_http) -> Played:
-    """Play one scene and tell what was sent. Raises Wrong for what cannot be played."""
-    scene = SCENES.get(str(asked.get("scene")))
+def play(tenant: SimulatedTenant, params: Mapping[str, Any], *, send: Send = over_http) -> Result:
+    """Play one scene and return what was sent. Raises BadRequest."""
+    scene = SCENES.get(str(params.get("scene")))
     if scene is None:
-        raise Wrong(f"scene must be one of {', '.join(SCENES)}")
-    form = str(asked.get("form", FORMS[0]))
+        raise BadRequest(f"scene must be one of {', '.join(SCENES)}")
+    form = str(params.get("form", FORMS[0]))
     if form not in FORMS:
-        raise Wrong(f"form must be one of {', '.join(FORMS)}")
+        raise BadRequest(f"form must be one of {', '.join(FORMS)}")
     try:
-        return scene(Courier(world, send, form), asked)
+        return scene(WebhookSender(tenant, send, form), params)
     except (ValueError, TypeError, KeyError) as exc:
-        raise Wrong(f"{asked.get('scene')}: {exc}") from exc
+        raise BadRequest(f"{params.get('scene')}: {exc}") from exc
 
 
-def ring(courier: Courier, asked: Mapping[str, Any]) -> Played:
-    """Somebody calls: {"employees": [...], "contact": "7…"}. Every phone that rings is told of."""
-    world = courier.world
-    with world.lock:
-        session = live.ring(world, _employees(asked), contact=_contact(world, asked))
-        rung = [leg.employee_id for leg in session.operator_legs]
-    sent = [courier.notify(session, "incoming", at=world.uis.now())]
-    sent += [courier.notify(session, "waiting", employee_id=uis_id, at=world.uis.now()) for uis_id in rung]
+def ring(sender: WebhookSender, params: Mapping[str, Any]) -> Result:
+    """A call comes in: {"employees": [...], "contact": "7…"}. One notification for each phone that rings."""
+    tenant = sender.tenant
+    with tenant.lock:
+        session = live.ring(tenant, _employees(params), contact=_contact(tenant, params))
+        employee_ids = [leg.employee_id for leg in session.operator_legs]
+    sent = [sender.notify(session, "incoming", at=tenant.uis.now())]
+    sent += [sender.notify(session, "waiting", employee_id=uis_id, at=tenant.uis.now()) for uis_id in employee_ids]
     return {"session": session.session_id, "sent": sent}
 
 
-def answer(courier: Courier, asked: Mapping[str, Any]) -> Played:
-    """One of those whose phones ring takes the call: {"session": n, "employee": n}."""
-    world = courier.world
-    with world.lock:
-        session = live.find(world, asked.get("session"))
-        uis_id = int(asked.get("employee") or session.operator_legs[-1].employee_id or 0)
-        live.answer(world, session, uis_id)
-    return _told(session, [courier.notify(session, "talk_started", employee_id=uis_id, at=world.uis.now())])
+def answer(sender: WebhookSender, params: Mapping[str, Any]) -> Result:
+    """One of the employees whose phones ring answers: {"session": n, "employee": n}."""
+    tenant = sender.tenant
+    with tenant.lock:
+        session = live.find(tenant, params.get("session"))
+        uis_id = int(params.get("employee") or session.operator_legs[-1].employee_id or 0)
+        live.answer(tenant, session, uis_id)
+    return _result(session, [sender.notify(session, "talk_started", employee_id=uis_id, at=tenant.uis.now())])
 
 
-def end(courier: Courier, asked: Mapping[str, Any]) -> Played:
-    """The call ends, a click-to-call too: {"session": n, "talk": seconds, "recorded": true}."""
-    world = courier.world
-    with world.lock:
-        session = live.find(world, asked.get("session"))
-        live.end(world, session, talk=asked.get("talk"), is_recorded=bool(asked.get("recorded", True)))
+def end(sender: WebhookSender, params: Mapping[str, Any]) -> Result:
+    """The call ends, also a click-to-call: {"session": n, "talk": seconds, "recorded": true}."""
+    tenant = sender.tenant
+    with tenant.lock:
+        session = live.find(tenant, params.get("session"))
+        live.end(tenant, session, talk=params.get("talk"), is_recorded=bool(params.get("recorded", True)))
         is_lost_call = session.is_lost and session.direction == "in"
     events = ["talk_finished"] * bool(session.talk_legs) + ["call_end"] + ["lost_call"] * is_lost_call
-    sent = [courier.notify(session, event, at=world.uis.now()) for event in events]
+    sent = [sender.notify(session, event, at=tenant.uis.now()) for event in events]
     if session.records:
-        sent.append(courier.notify(session, "recorded", at=world.uis.now()))
-    return _told(session, sent)
+        sent.append(sender.notify(session, "recorded", at=tenant.uis.now()))
+    return _result(session, sent)
 
 
-def ringing(courier: Courier, asked: Mapping[str, Any]) -> Played:
-    """A whole call as it happens, with a pause after each step: {"pause": 1.5} and what the steps take."""
-    pause = float(asked.get("pause", 1.5))
-    rang = ring(courier, asked)
-    told = {**asked, "session": rang["session"]}
+def ringing(sender: WebhookSender, params: Mapping[str, Any]) -> Result:
+    """A whole call in real time, with a pause after each step: {"pause": 1.5} and the parameters of the steps."""
+    pause = float(params.get("pause", 1.5))
+    ringing_result = ring(sender, params)
+    step_params = {**params, "session": ringing_result["session"]}
     threading.Event().wait(pause)
-    answered = answer(courier, told)
+    answered_result = answer(sender, step_params)
     threading.Event().wait(pause)
-    return {"session": rang["session"], "sent": [*rang["sent"], *answered["sent"], *end(courier, told)["sent"]]}
+    return {
+        "session": ringing_result["session"],
+        "sent": [*ringing_result["sent"], *answered_result["sent"], *end(sender, step_params)["sent"]],
+    }
 
 
-def missed(courier: Courier, asked: Mapping[str, Any]) -> Played:
-    """A call nobody took, over by now: {"employees": [...], "wait": 5, "events": ["call_end"], "days_ago": 0}."""
-    session = _finished(courier.world, asked, talks=[])
-    return _told(session, _tell(courier, session, asked, default=("incoming", "waiting", "call_end", "lost_call")))
+def missed(sender: WebhookSender, params: Mapping[str, Any]) -> Result:
+    """A finished call that nobody answered: {"employees": [...], "wait": 5, "events": ["call_end"], "days_ago": 0}."""
+    session = _finished(sender.tenant, params, talks=[])
+    return _result(
+        session, _send_events(sender, session, params, default=("incoming", "waiting", "call_end", "lost_call"))
+    )
 
 
-def answered(courier: Courier, asked: Mapping[str, Any]) -> Played:
-    """A call somebody took, over by now: {"employee": n, "talk": 42, "recorded": true, "visible_after": 0, …}.
+def answered(sender: WebhookSender, params: Mapping[str, Any]) -> Result:
+    """A finished, answered call: {"employee": n, "talk": 42, "recorded": true, "visible_after": 0, "record_after": 0}.
 
-    The two delays say how many seconds pass until UIS's reports show the call and its recording; `talks` is a list of
-    [employee, seconds] for a call that was transferred.
+    The two delays are the seconds until UIS's reports show the call and its recording; `talks` is a list of
+    [employee, seconds] for a transferred call.
     """
-    world = courier.world
-    alone = [(asked.get("employee", IVAN), asked.get("talk", 42))]
-    session = _finished(world, asked, talks=[(int(who), int(long)) for who, long in asked.get("talks", alone)])
-    now = world.uis.now()
-    session.visible_at = now + timedelta(seconds=float(asked.get("visible_after", 0)))
-    session.records_at = now + timedelta(seconds=float(asked.get("record_after", 0)))
-    recorded = ("recorded",) if session.records and not asked.get("record_after") else ()
-    return _told(session, _tell(courier, session, asked, default=("call_end", *recorded)))
+    tenant = sender.tenant
+    default_talks = [(params.get("employee", IVAN), params.get("talk", 42))]
+    session = _finished(
+        tenant,
+        params,
+        talks=[(int(employee), int(seconds)) for employee, seconds in params.get("talks", default_talks)],
+    )
+    now = tenant.uis.now()
+    session.visible_at = now + timedelta(seconds=float(params.get("visible_after", 0)))
+    session.records_at = now + timedelta(seconds=float(params.get("record_after", 0)))
+    recorded = ("recorded",) if session.records and not params.get("record_after") else ()
+    return _result(session, _send_events(sender, session, params, default=("call_end", *recorded)))
 
 
-def event(courier: Courier, asked: Mapping[str, Any]) -> Played:
-    """One webhook: {"event": "waiting", "is_lost": false}. The current call goes as far as the event needs."""
-    name = str(asked.get("event"))
+def event(sender: WebhookSender, params: Mapping[str, Any]) -> Result:
+    """One webhook: {"event": "waiting", "is_lost": false}. The current call is advanced as far as the event needs."""
+    name = str(params.get("event"))
     if name not in EVENTS:
-        raise Wrong(f"event must be one of {', '.join(EVENTS)}")
-    world = courier.world
-    with world.lock:
-        session = _at_stage(world, _stage_for(name, is_lost=bool(asked.get("is_lost"))), name)
-    rung = [leg.employee_id for leg in session.operator_legs] if name == "waiting" else [None]
-    sent = [courier.notify(session, name, employee_id=uis_id, at=world.uis.now()) for uis_id in rung]
-    return _told(session, sent)
+        raise BadRequest(f"event must be one of {', '.join(EVENTS)}")
+    tenant = sender.tenant
+    with tenant.lock:
+        session = _call_in_phase(tenant, _phase_for(name, is_lost=bool(params.get("is_lost"))), name)
+    employee_ids = [leg.employee_id for leg in session.operator_legs] if name == "waiting" else [None]
+    sent = [sender.notify(session, name, employee_id=uis_id, at=tenant.uis.now()) for uis_id in employee_ids]
+    return _result(session, sent)
 
 
-def broken(courier: Courier, _asked: Mapping[str, Any]) -> Played:
-    """A template with mistakes in it."""
-    return {"sent": [courier.break_template()]}
+def broken(sender: WebhookSender, _params: Mapping[str, Any]) -> Result:
+    """A notification from an invalid template."""
+    return {"sent": [sender.send_broken_template()]}
 
 
-def click(courier: Courier, asked: Mapping[str, Any]) -> Played:
-    """A manager clicks a number in the CRM: {"user": 27, "contact": "7…"}. `end` then ends the call UIS began."""
-    world = courier.world
-    user_id = int(asked.get("user", 27))
-    phone = f"+{_contact(world, asked)}"
-    said = {"code": _extension(world, user_id), "phone": phone, "userId": str(user_id)}
-    return {"phone": phone, "sent": [courier.call_back("makeCallUrl", said)]}
+def click(sender: WebhookSender, params: Mapping[str, Any]) -> Result:
+    """A manager clicks a number in the CRM: {"user": 27, "contact": "7…"}. `end` then ends the call."""
+    tenant = sender.tenant
+    user_id = int(params.get("user", 27))
+    phone = f"+{_contact(tenant, params)}"
+    query = {"code": _extension(tenant, user_id), "phone": phone, "userId": str(user_id)}
+    return {"phone": phone, "sent": [sender.send_callback("makeCallUrl", query)]}
 
 
-def dialled(courier: Courier, asked: Mapping[str, Any]) -> Played:
-    """UIS tells of a call that a click began: {"session": n}, or of the newest."""
-    world = courier.world
-    with world.lock:
-        begun = [one for one in world.pbx.sessions.values() if one.source == "callapi" and one.is_running]
-        session = live.find(world, asked["session"]) if asked.get("session") else next(reversed(begun), None)
+def dialled(sender: WebhookSender, params: Mapping[str, Any]) -> Result:
+    """UIS notifies about a call started by a click: {"session": n}, or the latest one."""
+    tenant = sender.tenant
+    with tenant.lock:
+        started = [one for one in tenant.pbx.sessions.values() if one.source == "callapi" and one.is_running]
+        session = live.find(tenant, params["session"]) if params.get("session") else next(reversed(started), None)
         if session is None:
-            raise Wrong("no click has begun a call that still lasts")
-        world.current = session
-    return _told(session, [courier.notify(session, "outgoing", at=world.uis.now())])
+            raise BadRequest("no running call was started by a click")
+        tenant.current = session
+    return _result(session, [sender.notify(session, "outgoing", at=tenant.uis.now())])
 
 
-def status(courier: Courier, asked: Mapping[str, Any]) -> Played:
-    """A manager changes his status in the CRM: {"user": 27, "status": "dinner"}."""
-    world = courier.world
-    user_id, wanted = int(asked.get("user", 27)), str(asked.get("status", "dinner"))
-    with world.lock:
-        if user_id not in world.shop.users or wanted not in STATUSES:
-            raise Wrong(f"no user {user_id} or no status {wanted!r}: statuses are {', '.join(STATUSES)}")
-        world.shop.users[user_id]["status"] = wanted
-    said = {"userId": str(user_id), "code": _extension(world, user_id), "status": wanted}
-    return {"sent": [courier.call_back("changeUserStatusUrl", said)]}
+def status(sender: WebhookSender, params: Mapping[str, Any]) -> Result:
+    """A manager changes their status in the CRM: {"user": 27, "status": "dinner"}."""
+    tenant = sender.tenant
+    user_id, new_status = int(params.get("user", 27)), str(params.get("status", "dinner"))
+    with tenant.lock:
+        if user_id not in tenant.crm_account.users or new_status not in STATUSES:
+            raise BadRequest(f"unknown user {user_id} or status {new_status!r}; statuses are {', '.join(STATUSES)}")
+        tenant.crm_account.users[user_id]["status"] = new_status
+    query = {"userId": str(user_id), "code": _extension(tenant, user_id), "status": new_status}
+    return {"sent": [sender.send_callback("changeUserStatusUrl", query)]}
 
 
-def sync(courier: Courier, _asked: Mapping[str, Any]) -> Played:
-    """Somebody is hired, in both systems; the connector learns of it when it next looks."""
-    world = courier.world
-    with world.lock:
-        number = len(world.pbx.employees) + 1
-        uis_id, user_id = IVAN + number - 1, max(world.shop.users) + 1
+def sync(sender: WebhookSender, _params: Mapping[str, Any]) -> Result:
+    """A new employee is added in both systems; the connector finds it at its next sync."""
+    tenant = sender.tenant
+    with tenant.lock:
+        number = len(tenant.pbx.employees) + 1
+        uis_id, user_id = IVAN + number - 1, max(tenant.crm_account.users) + 1
         extension, email = str(100 + number), f"employee-{number}@example.com"
         phones = [f"7999100{number:04}"]
-        world.pbx.add_employee(uis_id, f"Новиков Олег {number}", extension=extension, email=email, numbers=phones)
-        world.shop.add_user(user_id, first_name="Олег", last_name="Новиков", email=email)
+        tenant.pbx.add_employee(uis_id, f"Новиков Олег {number}", extension=extension, email=email, numbers=phones)
+        tenant.crm_account.add_user(user_id, first_name="Олег", last_name="Новиков", email=email)
     return {"employee": uis_id, "user": user_id, "extension": extension, "sent": []}
 
 
-SCENES: dict[str, Callable[[Courier, Mapping[str, Any]], Played]] = {
+SCENES: dict[str, Callable[[WebhookSender, Mapping[str, Any]], Result]] = {
     scene.__name__: scene
     for scene in (ring, answer, end, ringing, missed, answered, event, broken, click, dialled, status, sync)
 }
 
-_NEXT: dict[str, dict[str, str]] = {
+_NEXT_PHASE: dict[str, dict[str, str]] = {
     "ringing": {"talking": "talking", "answered": "talking", "lost": "lost"},
     "talking": {"answered": "answered"},
 }
 
 
-def _told(session: Session, sent: list[dict[str, object]]) -> Played:
+def _result(session: Session, sent: list[dict[str, object]]) -> Result:
     return {"session": session.session_id, "sent": sent}
 
 
-def _employees(asked: Mapping[str, Any]) -> list[int]:
-    return [int(uis_id) for uis_id in asked.get("employees", (IVAN, PETR))]
+def _employees(params: Mapping[str, Any]) -> list[int]:
+    return [int(uis_id) for uis_id in params.get("employees", (IVAN, PETR))]
 
 
-def _contact(world: World, asked: Mapping[str, Any]) -> str:
-    """Return the other side's number: the given one, else one nobody called from before."""
-    return str(asked.get("contact") or next(world.contacts)).lstrip("+")
+def _contact(tenant: SimulatedTenant, params: Mapping[str, Any]) -> str:
+    """Return the contact's number: the given one, else a new one."""
+    return str(params.get("contact") or next(tenant.contacts)).lstrip("+")
 
 
-def _extension(world: World, user_id: int) -> str:
-    with world.lock:
-        return world.shop.extension_of(user_id) or ""
+def _extension(tenant: SimulatedTenant, user_id: int) -> str:
+    with tenant.lock:
+        return tenant.crm_account.extension_of(user_id) or ""
 
 
-def _finished(world: World, asked: Mapping[str, Any], *, talks: list[tuple[int, int]]) -> Session:
-    days_ago = float(asked.get("days_ago", 0))
-    with world.lock:
-        world.current = world.pbx.call(
-            contact=_contact(world, asked),
-            number=str(asked.get("number", NUMBER)),
-            started_at=world.uis.now() - timedelta(days=days_ago) if days_ago else None,
-            direction=str(asked.get("direction", "in")),
-            rings=_employees(asked) if not talks else [],
+def _finished(tenant: SimulatedTenant, params: Mapping[str, Any], *, talks: list[tuple[int, int]]) -> Session:
+    days_ago = float(params.get("days_ago", 0))
+    with tenant.lock:
+        tenant.current = tenant.pbx.call(
+            contact=_contact(tenant, params),
+            number=str(params.get("number", NUMBER)),
+            started_at=tenant.uis.now() - timedelta(days=days_ago) if days_ago else None,
+            direction=str(params.get("direction", "in")),
+            rings=_employees(params) if not talks else [],
             talks=talks,
-            wait=int(asked.get("wait", 5)),
-            recorded=bool(asked.get("recorded", True)),
+            wait=int(params.get("wait", 5)),
+            recorded=bool(params.get("recorded", True)),
         )
-        return world.current
+        return tenant.current
 
 
-def _tell(
-    courier: Courier, session: Session, asked: Mapping[str, Any], *, default: tuple[str, ...]
+def _send_events(
+    sender: WebhookSender, session: Session, params: Mapping[str, Any], *, default: tuple[str, ...]
 ) -> list[dict[str, object]]:
-    """Send the events asked for, at the times they happened; of `waiting` one for each phone."""
+    """Send the requested events with the times at which they happened; `waiting` once for each phone."""
     sent = []
-    for name in asked.get("events", default):
-        rung = [leg.employee_id for leg in session.operator_legs] if name == "waiting" else [None]
-        sent += [courier.notify(session, name, employee_id=uis_id) for uis_id in rung]
+    for name in params.get("events", default):
+        employee_ids = [leg.employee_id for leg in session.operator_legs] if name == "waiting" else [None]
+        sent += [sender.notify(session, name, employee_id=uis_id) for uis_id in employee_ids]
     return sent
 
 
-def _stage_for(name: str, *, is_lost: bool) -> str:
-    """Return how far a call must be for an event."""
+def _phase_for(name: str, *, is_lost: bool) -> str:
+    """Return the phase that a call must have reached for an event."""
     if name in {"incoming", "waiting", "outgoing"}:
         return "ringing"
     if name in {"talk_started", "talk_finished"}:
@@ -225,17 +234,19 @@ def _stage_for(name: str, *, is_lost: bool) -> str:
     return "lost" if name == "lost_call" or is_lost else "answered"
 
 
-def _at_stage(world: World, stage: str, name: str) -> Session:
-    """Bring the current call, or a new one, to a stage."""
-    session, direction = world.current, "out" if name == "outgoing" else "in"
-    is_fit = live.stage(session) == stage or stage in _NEXT.get(live.stage(session), {})
-    is_turned = name in {"incoming", "waiting", "outgoing", "lost_call"} and session and session.direction != direction
-    if session is None or not is_fit or is_turned:
-        people = [IVAN] if direction == "out" else [IVAN, PETR]
-        session = live.ring(world, people, contact=str(next(world.contacts)), direction=direction)
-    while live.stage(session) != stage:
-        if _NEXT[live.stage(session)][stage] == "talking":
-            live.answer(world, session, session.operator_legs[-1].employee_id or 0)
+def _call_in_phase(tenant: SimulatedTenant, phase: str, name: str) -> Session:
+    """Advance the current call, or a new one, to a phase."""
+    session, direction = tenant.current, "out" if name == "outgoing" else "in"
+    is_reachable = live.phase(session) == phase or phase in _NEXT_PHASE.get(live.phase(session), {})
+    is_other_direction = (
+        name in {"incoming", "waiting", "outgoing", "lost_call"} and session and session.direction != direction
+    )
+    if session is None or not is_reachable or is_other_direction:
+        employees = [IVAN] if direction == "out" else [IVAN, PETR]
+        session = live.ring(tenant, employees, contact=str(next(tenant.contacts)), direction=direction)
+    while live.phase(session) != phase:
+        if _NEXT_PHASE[live.phase(session)][phase] == "talking":
+            live.answer(tenant, session, session.operator_legs[-1].employee_id or 0)
         else:
-            live.end(world, session)
+            live.end(tenant, session)
     return session

@@ -1,4 +1,4 @@
-"""The simulator on a port: both vendors' addresses, the page, and the control interface."""
+"""The simulator's HTTP server: both vendors' APIs, the page, and the control interface."""
 
 import json
 import threading
@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 from requests.structures import CaseInsensitiveDict
 
 from tests.simulator import control, page, scenes, words
-from tests.simulator.state import ledger, state
-from tests.simulator.world import World, Wrong
+from tests.simulator.state import calls_by_tenant, state
+from tests.simulator.world import BadRequest, SimulatedTenant
 
 UIS_PATHS = {"/uis/data/v2.0": "data", "/uis/call/v4.0": "call"}
 MEDIA_PATH = "/uis/media"
@@ -23,25 +23,25 @@ PAGE_HEADERS = {
 
 
 class Simulator(ThreadingHTTPServer):
-    """Serves one world; each request has a thread of its own."""
+    """Serves all simulated clients; each request has its own thread."""
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, world: World, *, port: int) -> None:
-        # Each client's CRM is a host of its own, all of them of this machine.
-        super().__init__(("0.0.0.0" if len(world.vendors.worlds) > 1 else "127.0.0.1", port), Handler)
-        self.world = world
-        for client in world.vendors.worlds:
-            client.pbx.media_url = f"{self.address}{MEDIA_PATH}"
+    def __init__(self, tenant: SimulatedTenant, *, port: int) -> None:
+        # Each client's CRM is a separate host of this machine.
+        super().__init__(("0.0.0.0" if len(tenant.vendors.tenants) > 1 else "127.0.0.1", port), Handler)
+        self.tenant = tenant
+        for each in tenant.vendors.tenants:
+            each.pbx.media_url = f"{self.address}{MEDIA_PATH}"
 
     @property
     def address(self) -> str:
-        """Where it listens; also the address of the CRM account."""
+        """The base URL; also the URL of the first CRM account."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Hear this machine only."""
+        """Accept requests from this machine only."""
         return str(client_address[0]).startswith("127.")
 
     def start(self) -> None:
@@ -49,17 +49,14 @@ class Simulator(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def stop(self) -> None:
-        """Stop serving."""
         self.shutdown()
         self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keep quiet about a caller that was killed while it waited: tests do that on purpose."""
+        """Ignore clients that disconnect: tests kill them on purpose."""
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection."""
-
     server: Simulator
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -67,90 +64,92 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 120
 
     def log_message(self, format: str, *args: object) -> None:
-        """Log nothing: the state tells what came."""
+        """Log nothing: the state shows the requests."""
 
     def serve(self) -> None:
-        """Send a request to whom it is meant for."""
+        """Route a request."""
         length = self.headers.get("Content-Length", "0")
         body = self.rfile.read(int(length)) if length.isdigit() else b""
         parts = urlsplit(self.path)
         headers = CaseInsensitiveDict(self.headers.items())
-        world = self.server.world
+        tenant = self.server.tenant
         if api := UIS_PATHS.get(parts.path):
-            said = world.ask_uis(api, method=self.command, headers=headers, body=body)
+            reply = tenant.serve_uis(api, method=self.command, headers=headers, body=body)
         elif parts.path.startswith(f"{MEDIA_PATH}/"):
             path = parts.path.removeprefix(MEDIA_PATH)
-            said = world.ask_media(method=self.command, path=path, headers=headers)
+            reply = tenant.serve_media(method=self.command, path=path, headers=headers)
         elif parts.path.startswith("/api/"):
             host = self.headers.get("Host", "").partition(":")[0]
-            about = {"host": host, "method": self.command, "path": parts.path, "query": parts.query}
-            said = world.ask_crm(**about, headers=headers, body=body)
+            request_line = {"host": host, "method": self.command, "path": parts.path, "query": parts.query}
+            reply = tenant.serve_crm(**request_line, headers=headers, body=body)
         else:
-            return self._ours(parts.path, parts.query, body)
-        if said is None:
-            return self._hang_up()
-        return self._answer(said.status, said.body, said.headers)
+            return self._route_own(parts.path, parts.query, body)
+        if reply is None:
+            return self._close()
+        return self._answer(reply.status, reply.body, reply.headers)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_HEAD = serve  # noqa: N815 -- http.server's names
 
-    def _ours(self, path: str, query: str, body: bytes) -> None:
+    def _route_own(self, path: str, query: str, body: bytes) -> None:
         if path.startswith("/control/"):
             return self._control(path.removeprefix("/control/"), query, body)
-        world = self.server.world
+        tenant = self.server.tenant
         language = words.choose(parse_qs(query).get("lang", [""])[0], self.headers.get("Accept-Language", ""))
         if (self.command, path) == ("POST", "/press"):
             return self._press(body, language=language)
         if (self.command, path) == ("GET", "/"):
-            return self._answer(200, page.render(state(world), language=language, said=world.said), PAGE_HEADERS)
-        return self._answer(404, "There is nothing here.", {"Content-Type": "text/plain; charset=utf-8"})
+            return self._answer(
+                200, page.render(state(tenant), language=language, last_reply=tenant.last_reply), PAGE_HEADERS
+            )
+        return self._answer(404, "Not found.", {"Content-Type": "text/plain; charset=utf-8"})
 
-    def _hang_up(self) -> None:
-        """End the connection without a word."""
+    def _close(self) -> None:
+        """Close the connection without an answer."""
         self.close_connection = True
 
     def _control(self, name: str, query: str, body: bytes) -> None:
-        world = self.server.world
+        tenant = self.server.tenant
         try:
             if (self.command, name) == ("GET", "state"):
-                return self._json(200, state(control.world_of(world, dict(parse_qsl(query)))))
+                return self._json(200, state(control.find_tenant(tenant, dict(parse_qsl(query)))))
             if (self.command, name) == ("GET", "ledger"):
-                return self._json(200, ledger(world.vendors))
+                return self._json(200, calls_by_tenant(tenant.vendors))
             if self.command != "POST":
                 return self._json(405, {"error": "use POST"})
-            asked = json.loads(body or b"{}")
-            if not isinstance(asked, dict):
-                raise Wrong("the body must be a JSON object")
-            return self._json(200, control.carry_out(world, name, asked))
+            params = json.loads(body or b"{}")
+            if not isinstance(params, dict):
+                raise BadRequest("the body must be a JSON object")
+            return self._json(200, control.execute(tenant, name, params))
         except json.JSONDecodeError:
-            return self._json(400, {"error": "the body is no JSON"})
-        except Wrong as exc:
+            return self._json(400, {"error": "the body is not JSON"})
+        except BadRequest as exc:
             return self._json(400, {"error": str(exc)})
 
     def _press(self, body: bytes, *, language: str) -> None:
-        """Do what a button says, and show the page again; a whole call goes on behind it."""
-        world = self.server.world
+        """Run the button's scene and redirect to the page; a whole call goes on in the background."""
+        tenant = self.server.tenant
         form = {name: values[0] for name, values in parse_qs(body.decode(errors="replace")).items()}
         group, _, name = form.get("button", "").partition("/")
-        asked = page.BUTTONS.get(group, {}).get(name)
+        params = page.BUTTONS.get(group, {}).get(name)
         if name == "status":
-            asked = {"scene": "status", "status": form.get("status", "")}
+            params = {"scene": "status", "status": form.get("status", "")}
         try:
             if name == "reset":
-                world.vendors.forget()
-            elif name == "ringing" and world.hook:
-                world.said = "…"
-                threading.Thread(target=scenes.play, args=(world, {"scene": name, "pause": 3}), daemon=True).start()
+                tenant.vendors.reset()
+            elif name == "ringing" and tenant.hook:
+                tenant.last_reply = "…"
+                threading.Thread(target=scenes.play, args=(tenant, {"scene": name, "pause": 3}), daemon=True).start()
             else:
-                world.said = json.dumps(scenes.play(world, asked or {}), ensure_ascii=False)
-        except Wrong as exc:
-            world.said = str(exc)
+                tenant.last_reply = json.dumps(scenes.play(tenant, params or {}), ensure_ascii=False)
+        except BadRequest as exc:
+            tenant.last_reply = str(exc)
         self._answer(303, "", {"Location": f"/?lang={language}"})
 
-    def _json(self, status: int, said: Any) -> None:
-        self._answer(status, json.dumps(said, ensure_ascii=False), {"Content-Type": "application/json; charset=utf-8"})
+    def _json(self, status: int, reply: Any) -> None:
+        self._answer(status, json.dumps(reply, ensure_ascii=False), {"Content-Type": "application/json; charset=utf-8"})
 
-    def _answer(self, status: int, said: str | bytes, headers: dict[str, str]) -> None:
-        raw = said.encode() if isinstance(said, str) else said
+    def _answer(self, status: int, body: str | bytes, headers: dict[str, str]) -> None:
+        raw = body.encode() if isinstance(body, str) else body
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)

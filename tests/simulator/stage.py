@@ -1,4 +1,4 @@
-"""Sets up the demonstration: a database of its own, the connector's three processes, the simulator, a demo client."""
+"""Sets up the demonstration: a database, the connector's three processes, the simulator, a demo client."""
 
 import base64
 import json
@@ -12,15 +12,15 @@ from typing import Any
 
 import requests
 
-from tests.simulator.children import ROOT, Children, Stopped, check_port
+from tests.simulator.children import ROOT, Children, EnvironmentFailure, check_port
 from tests.simulator.world import CRM_KEY, NUMBER, UIS_TOKEN
 
 SLUG = "demo"
 ADMIN = "admin"
-PATIENCE_SECONDS = 60.0
-LOOK_EVERY_SECONDS = 0.05
+TIMEOUT_SECONDS = 60.0
+POLL_SECONDS = 0.05
 MANAGE = "manage.py"
-# What an operator chooses on the client's page: a demonstration is to show the links that can be withdrawn.
+# An operator would set this in the admin: the demonstration shows links that can be revoked.
 _OUR_LINKS = """
 from tenants.models import TransferRules
 TransferRules.objects.update(recording_link=TransferRules.RecordingLink.OURS)
@@ -28,12 +28,12 @@ TransferRules.objects.update(recording_link=TransferRules.RecordingLink.OURS)
 
 
 @dataclass
-class Stage:
-    """One demonstration: what runs, where it is, and who may log in."""
+class Environment:
+    """One demonstration: its processes, addresses and login."""
 
     port: int
     is_dev: bool = False
-    page: str = field(default="", repr=False)  # the client's own
+    page: str = field(default="", repr=False)  # the client's onboarding page
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12), repr=False)
     children: Children = field(init=False)
     http: requests.Session = field(default_factory=requests.Session, repr=False)
@@ -44,83 +44,82 @@ class Stage:
 
     @property
     def directory(self) -> Path:
-        """Where its database and its logs are."""
+        """The directory of its database and logs."""
         return ROOT / ".demo" / str(self.port)
 
     @property
     def address(self) -> str:
-        """Where the connector answers."""
+        """The connector's base URL."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def simulator(self) -> str:
-        """Where both vendors answer."""
+        """The base URL of both vendors."""
         return f"http://127.0.0.1:{self.port + 1}"
 
     def set_up(self) -> None:
-        """Start everything and wait until it can work. Raises Stopped."""
+        """Start everything and wait until it is ready. Raises EnvironmentFailure."""
         check_port(self.port)
         check_port(self.port + 1)
         self._clear()
-        self.children.start("simulator", MANAGE, "simulator", "--port", str(self.port + 1), *self._simulated())
+        self.children.start("simulator", MANAGE, "simulator", "--port", str(self.port + 1), *self._simulator_options())
         self.children.run("migrate", MANAGE, "migrate", "--verbosity", "0")
         self.start_connector()
         who = ("--username", ADMIN, "--email", "admin@example.com")
         login = {"DJANGO_SUPERUSER_PASSWORD": self.password}
         admin = self.children.start("admin", MANAGE, "createsuperuser", "--noinput", *who, env=login, is_command=True)
-        self.wait_for(lambda: self._answers(f"{self.simulator}/control/state"), "the simulator to answer")
+        self.wait_for(lambda: self._responds(f"{self.simulator}/control/state"), "the simulator to answer")
         self._add_client()
         self.children.finish(admin)
-        self.wait_for(lambda: self._answers(f"{self.address}/health/ready/"), "web and workers to be ready")
+        self.wait_for(lambda: self._responds(f"{self.address}/health/ready/"), "web and workers to be ready")
 
     def tear_down(self) -> None:
-        """Stop everything."""
         self.http.close()
         self.children.stop()
 
     def manage(self, name: str, *arguments: str) -> str:
-        """Run one of the connector's commands, as an operator would."""
+        """Run one of the connector's management commands."""
         return self.children.run(name, MANAGE, name, *arguments)
 
     def state(self, client: int = 0) -> dict[str, Any]:
-        """Return what the simulator has seen by now of a client."""
-        answer = self._ask("GET", f"{self.simulator}/control/state?client={client}")
-        said: dict[str, Any] = answer.json()
-        return said
+        """Return what the simulator has received from a client."""
+        answer = self._request("GET", f"{self.simulator}/control/state?client={client}")
+        state: dict[str, Any] = answer.json()
+        return state
 
-    def play(self, scene: str, **asked: object) -> dict[str, Any]:
-        """Have the simulator play a scene. Raises Stopped unless the connector took all of it."""
-        answer = self._ask("POST", f"{self.simulator}/control/play", json={"scene": scene, **asked})
-        said: dict[str, Any] = answer.json()
-        refused = [one for one in said.get("sent", []) if one["status"] != 200]
+    def play(self, scene: str, **params: object) -> dict[str, Any]:
+        """Play a scene. Raises EnvironmentFailure unless the connector accepted every request of it."""
+        answer = self._request("POST", f"{self.simulator}/control/play", json={"scene": scene, **params})
+        result: dict[str, Any] = answer.json()
+        refused = [sent_request for sent_request in result.get("sent", []) if sent_request["status"] != 200]
         if answer.status_code != 200 or refused:
-            raise Stopped(f"“{scene}” could not be played: {said.get('error') or refused}")
-        return said
+            raise EnvironmentFailure(f"“{scene}” could not be played: {result.get('error') or refused}")
+        return result
 
-    def is_heard(self, url: str) -> bool:
-        """Ask for a recording the way a player does, and say whether sound comes."""
-        answer = self._ask("GET", url, headers={"Range": "bytes=0-"})
+    def is_playable(self, url: str) -> bool:
+        """Request a recording as a player does; return whether audio comes."""
+        answer = self._request("GET", url, headers={"Range": "bytes=0-"})
         return (answer.status_code, answer.headers["Content-Type"]) == (206, "audio/mpeg") and bool(answer.content)
 
     def wait_for(
         self,
-        has_come: Callable[[], object],
-        what: str,
+        condition: Callable[[], object],
+        description: str,
         *,
-        every: float = LOOK_EVERY_SECONDS,
-        patience: float = PATIENCE_SECONDS,
+        interval: float = POLL_SECONDS,
+        timeout: float = TIMEOUT_SECONDS,
     ) -> None:
-        """Wait until something is so; raises Stopped when it does not come, or a process ends meanwhile."""
-        ends_at = time.monotonic() + patience
-        while not has_come():
+        """Wait until a condition is true. Raises EnvironmentFailure on timeout, or when a process ends."""
+        ends_at = time.monotonic() + timeout
+        while not condition():
             self.children.check()
             if time.monotonic() > ends_at:
-                says = f"Waited {patience:.0f} seconds in vain for {what}."
-                raise Stopped(f"{says}{self.children.tails()}")
-            time.sleep(every)
+                message = f"Timed out after {timeout:.0f} seconds waiting for {description}."
+                raise EnvironmentFailure(f"{message}{self.children.tails()}")
+            time.sleep(interval)
 
-    def _simulated(self) -> tuple[str, ...]:
-        """Return what else the simulator is told."""
+    def _simulator_options(self) -> tuple[str, ...]:
+        """Return further arguments of the simulator."""
         return ()
 
     def _env(self) -> dict[str, str]:
@@ -142,23 +141,22 @@ class Stage:
         }
 
     def _clear(self) -> None:
-        """Begin with nothing: a demonstration shows what a fresh installation does."""
+        """Start from an empty directory: the demonstration shows a fresh installation."""
         shutil.rmtree(self.children.directory, ignore_errors=True)
         self.children.directory.mkdir(parents=True, mode=0o700)
 
     def start_connector(self) -> None:
-        """Start web and both clusters of workers."""
+        """Start the web process and both worker clusters."""
         self.start_web()
         self.start_worker("worker")
         self.start_worker("worker-fast")
 
     def start_worker(self, name: str) -> None:
-        """Start a cluster of workers; its name says of which queue."""
+        """Start a worker cluster; its name determines the queue."""
         queue = {"Q_CLUSTER_NAME": "fast"} if name.startswith("worker-fast") else None
         self.children.start(name, MANAGE, "qcluster", env=queue)
 
     def start_web(self) -> None:
-        """Start the web process."""
         bind = f"127.0.0.1:{self.port}"
         if self.is_dev:
             self.children.start("web", MANAGE, "runserver", bind)
@@ -167,23 +165,25 @@ class Stage:
             self.children.start("web", *web, "--threads", "8", "--graceful-timeout", "3", "--no-control-socket")
 
     def _add_client(self) -> None:
-        """Add and activate the demo client, and tell the simulator where it sends notifications."""
+        """Add and activate the demo client, and set its webhook URL in the simulator."""
         keys = ("--uis-token", UIS_TOKEN, "--crm-url", self.simulator, "--crm-key", CRM_KEY)
-        said = self.manage("add_tenant", "Demo", "--slug", SLUG, *keys, "--virtual-number", NUMBER, "--activate")
-        added = next(json.loads(line) for line in said.splitlines() if line.startswith("{"))
+        output = self.manage("add_tenant", "Demo", "--slug", SLUG, *keys, "--virtual-number", NUMBER, "--activate")
+        added = next(json.loads(line) for line in output.splitlines() if line.startswith("{"))
         self.page = added["activation_url"]
         self.children.run("rules", MANAGE, "shell", "-c", _OUR_LINKS)
-        self._ask("POST", f"{self.simulator}/control/connect", json={"hook": added["hooks"]["notifications"]})
+        self._request("POST", f"{self.simulator}/control/connect", json={"hook": added["hooks"]["notifications"]})
 
-    def _answers(self, url: str) -> bool:
+    def _responds(self, url: str) -> bool:
         try:
             return self.http.get(url, timeout=5).status_code == 200
         except requests.RequestException:
             return False
 
-    def _ask(self, method: str, url: str, **about: Any) -> requests.Response:
+    def _request(self, method: str, url: str, **options: Any) -> requests.Response:
         try:
-            return self.http.request(method, url, timeout=60, **about)
+            return self.http.request(method, url, timeout=60, **options)
         except requests.RequestException as exc:
             self.children.check()
-            raise Stopped(f"The simulator does not answer ({type(exc).__name__}).{self.children.tails()}") from exc
+            raise EnvironmentFailure(
+                f"The simulator does not answer ({type(exc).__name__}).{self.children.tails()}"
+            ) from exc

@@ -1,4 +1,4 @@
-"""What both sides know by now, as plain values for scripts, tests and the page."""
+"""What the simulator has received, as plain values for scripts, tests and the page."""
 
 from collections import Counter
 from typing import Any
@@ -6,28 +6,28 @@ from typing import Any
 from tests.fakes.uis import Session
 from tests.simulator import live
 from tests.simulator.vendors import Vendors
-from tests.simulator.world import World
+from tests.simulator.world import SimulatedTenant
 
 SECRET = "clientId"
 
 
-def state(world: World) -> dict[str, Any]:
-    """Return everything a script may look at; keys and clientIds are not among it."""
-    with world.lock:
-        return {"hook_is_known": bool(world.hook), "crm": _crm(world), "uis": _uis(world)}
+def state(tenant: SimulatedTenant) -> dict[str, Any]:
+    """Return everything a script may see; no keys and no clientIds."""
+    with tenant.lock:
+        return {"hook_is_known": bool(tenant.hook), "crm": _crm(tenant), "uis": _uis(tenant)}
 
 
-def ledger(vendors: Vendors) -> list[dict[str, Any]]:
-    """Return for each client the calls that UIS lists, and the calls that his CRM has."""
+def calls_by_tenant(vendors: Vendors) -> list[dict[str, Any]]:
+    """Return for each client the calls of UIS and the calls of their CRM."""
     with vendors.lock:
         return [
             {
-                "client": world.client,
-                "sessions": [_session(one) for one in world.pbx.sessions.values() if not one.is_running],
-                "calls": [_call(call) for call in world.shop.calls],
-                "over_limit": world.shop.over_limit,
+                "client": tenant.client,
+                "sessions": [_session(one) for one in tenant.pbx.sessions.values() if not one.is_running],
+                "calls": [_call(call) for call in tenant.crm_account.calls],
+                "over_limit": tenant.crm_account.over_limit,
             }
-            for world in vendors.worlds
+            for tenant in vendors.tenants
         ]
 
 
@@ -42,27 +42,27 @@ def _session(one: Session) -> dict[str, Any]:
     }
 
 
-def _crm(world: World) -> dict[str, Any]:
-    shop = world.shop
-    asked = [one for one in world.crm.requests if one.host == shop.host]
+def _crm(tenant: SimulatedTenant) -> dict[str, Any]:
+    account = tenant.crm_account
+    requests = [one for one in tenant.crm.requests if one.host == account.host]
     return {
-        "calls": [_call(call) for call in shop.calls],
-        "events": [_event(event) for event in shop.events],
-        "cards": {str(user_id): cards for user_id, cards in shop.cards().items()},
-        "users": [_user(world, user) for user in shop.users.values()],
-        "modules": {code: _module(module) for code, module in shop.modules.items()},
-        "uploads": len(shop.uploads),
+        "calls": [_call(call) for call in account.calls],
+        "events": [_event(event) for event in account.events],
+        "cards": {str(user_id): cards for user_id, cards in account.cards().items()},
+        "users": [_user(tenant, user) for user in account.users.values()],
+        "modules": {code: _module(module) for code, module in account.modules.items()},
+        "uploads": len(account.uploads),
         "requests": {
-            "count": len(asked),
-            "refused": sum(one.status >= 400 for one in asked),
-            "over_limit": shop.over_limit,
-            "by": dict(Counter(f"{one.method} {one.path}" for one in asked)),
+            "count": len(requests),
+            "refused": sum(one.status >= 400 for one in requests),
+            "over_limit": account.over_limit,
+            "by": dict(Counter(f"{one.method} {one.path}" for one in requests)),
         },
     }
 
 
-def _uis(world: World) -> dict[str, Any]:
-    asked = [one for one in world.uis.requests if world.vendors.of_token(one.token) is world]
+def _uis(tenant: SimulatedTenant) -> dict[str, Any]:
+    requests = [one for one in tenant.uis.requests if tenant.vendors.by_token(one.token) is tenant]
     return {
         "employees": [
             {
@@ -70,30 +70,30 @@ def _uis(world: World) -> dict[str, Any]:
                 "name": row["full_name"],
                 "extension": row["extension"].get("extension_phone_number", ""),
                 "email": row["email"],
-                "status": world.pbx.statuses[row["status_id"]]["mnemonic"] or str(row["status_id"]),
-                "status_name": world.pbx.statuses[row["status_id"]]["name"],
+                "status": tenant.pbx.statuses[row["status_id"]]["mnemonic"] or str(row["status_id"]),
+                "status_name": tenant.pbx.statuses[row["status_id"]]["name"],
             }
-            for row in world.pbx.employees.values()
+            for row in tenant.pbx.employees.values()
         ],
-        "dialled": [dict(params) for params in world.pbx.dialled],
+        "dialled": [dict(params) for params in tenant.pbx.dialled],
         "calls": [
             {"session": session_id, "contact": one.contact, "direction": one.direction, "source": one.source}
-            | {"external_id": one.external_id, "stage": live.stage(one)}
-            for session_id, one in world.pbx.sessions.items()
+            | {"external_id": one.external_id, "stage": live.phase(one)}
+            for session_id, one in tenant.pbx.sessions.items()
         ],
         "requests": {
-            "count": len(asked),
-            "refused": sum(one.mnemonic is not None for one in asked),
-            "by": dict(Counter(one.method for one in asked)),
+            "count": len(requests),
+            "refused": sum(one.mnemonic is not None for one in requests),
+            "by": dict(Counter(one.method for one in requests)),
         },
     }
 
 
 def _call(call: dict[str, Any]) -> dict[str, Any]:
-    """Return one call of the CRM's history as it was uploaded, with the user it was put down to."""
+    """Return one call of the CRM's history as it was uploaded, with the user it belongs to."""
     shown = {name: value for name, value in call.items() if name not in {SECRET, "_manager", "_at"}}
-    came = {"at": call["_at"].isoformat(timespec="milliseconds")} if "_at" in call else {}
-    return shown | came | {"manager": call["_manager"]}
+    received = {"at": call["_at"].isoformat(timespec="milliseconds")} if "_at" in call else {}
+    return shown | received | {"manager": call["_manager"]}
 
 
 def _event(event: dict[str, Any]) -> dict[str, Any]:
@@ -101,14 +101,14 @@ def _event(event: dict[str, Any]) -> dict[str, Any]:
     return {"at": event["_at"].isoformat(timespec="milliseconds")} | shown
 
 
-def _user(world: World, user: dict[str, Any]) -> dict[str, Any]:
+def _user(tenant: SimulatedTenant, user: dict[str, Any]) -> dict[str, Any]:
     name = " ".join(user[part] for part in ("firstName", "lastName") if part in user)
     return {
         "id": user["id"],
         "name": name,
         "email": user.get("email"),
         "status": user["status"],
-        "extension": world.shop.extension_of(user["id"]),
+        "extension": tenant.crm_account.extension_of(user["id"]),
     }
 
 

@@ -1,4 +1,4 @@
-"""`make demo`: everything in real processes, from an empty directory to the last walk."""
+"""`make demo`: real processes, from an empty directory to the last flow."""
 
 import os
 import re
@@ -11,8 +11,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from tests.ports import free_pair
-from tests.simulator.children import ROOT, Children, Stopped
-from tests.simulator.walks import WALKS
+from tests.simulator.children import ROOT, Children, EnvironmentFailure
+from tests.simulator.walks import FLOWS
 
 
 def is_free(port):
@@ -21,20 +21,20 @@ def is_free(port):
 
 
 @pytest.mark.processes
-def test_demo_plays_every_walk_and_leaves_nothing_running():
+def test_demo_plays_every_flow_and_leaves_nothing_running():
     port = free_pair()
     command = [sys.executable, "manage.py", "demo", "--once", "--port", str(port)]
     env = {"PATH": os.environ["PATH"], "DEBUG": "true", "DATABASE_URL": "postgres://nobody@127.0.0.1:9/not-this-one"}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=180, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    walked = re.findall(r"^  ok  (.+?) +\d+\.\d s  \S", done.stdout, re.MULTILINE)
-    assert walked == list(WALKS)
+    played = re.findall(r"^  ok  (.+?) +\d+\.\d s  \S", done.stdout, re.MULTILINE)
+    assert played == list(FLOWS)
     assert re.search(rf"^Admin: +http://127.0.0.1:{port}/admin/$", done.stdout, re.MULTILINE)
     assert re.search(r"^Login: +admin / \S+$", done.stdout, re.MULTILINE)
     assert (is_free(port), is_free(port + 1)) == (True, True)
 
 
-def test_demo_names_a_port_that_is_taken():
+def test_demo_reports_a_port_in_use():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -44,7 +44,7 @@ def test_demo_names_a_port_that_is_taken():
     assert caught.value.returncode == 1
 
 
-def test_simulator_names_a_port_that_is_taken():
+def test_simulator_reports_a_port_in_use():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -60,19 +60,19 @@ def children(tmp_path):
     some.stop()
 
 
-def test_child_that_ends_is_told_of_with_its_last_words(children):
+def test_ended_child_is_reported_with_its_log(children):
     child = children.start("web", "-c", "print('out of luck'); raise SystemExit(3)")
     child.process.wait(10)
-    with pytest.raises(Stopped, match=r"(?s)“web” ended by itself with code 3.*web\.log:.*out of luck"):
+    with pytest.raises(EnvironmentFailure, match=r"(?s)“web” ended unexpectedly with code 3.*web\.log:.*out of luck"):
         children.check()
 
 
-def test_command_that_fails_is_told_of_with_its_last_words(children):
-    with pytest.raises(Stopped, match=r"(?s)“migrate” failed with code 2.*no such table"):
+def test_failed_command_is_reported_with_its_log(children):
+    with pytest.raises(EnvironmentFailure, match=r"(?s)“migrate” failed with code 2.*no such table"):
         children.run("migrate", "-c", "import sys; sys.exit(print('no such table') or 2)")
 
 
-def test_command_returns_what_it_printed_and_sees_only_its_environment(children, monkeypatch):
+def test_command_returns_its_output_and_has_only_its_environment(children, monkeypatch):
     monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
     assert children.run("env", "-c", "import os; print(os.environ.get('REDIS_URL'))") == "None\n"
 
@@ -84,11 +84,11 @@ def test_stop_ends_grandchildren(children, tmp_path):
     while "up" not in child.log.read_text():
         assert child.process.poll() is None
     children.stop()
-    look = ["/bin/ps", "-o", "stat=", "-g", str(child.process.pid)]
-    for _look in range(100):  # A kill is heard by whom it is meant for, but a moment later.
-        said = subprocess.run(look, capture_output=True, text=True, check=False)
-        # Whoever is left of the group is dead, and waits for somebody to read how it ended.
-        alive = [line for line in said.stdout.split() if not line.startswith("Z")]
+    command = ["/bin/ps", "-o", "stat=", "-g", str(child.process.pid)]
+    for _try in range(100):  # SIGKILL takes effect a moment later.
+        listed = subprocess.run(command, capture_output=True, text=True, check=False)
+        # Zombies are dead processes whose exit code nobody has read.
+        alive = [line for line in listed.stdout.split() if not line.startswith("Z")]
         if not alive:
             break
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""The simulator on its port: the vendors' addresses, the control interface, the page."""
+"""The simulator's HTTP server: the vendors' APIs, the control interface, the page."""
 
 import json
 import time
@@ -6,55 +6,55 @@ import time
 import pytest
 import requests
 
-from tests.simulator.world import CRM_KEY, UIS_TOKEN, World
+from tests.simulator.world import CRM_KEY, UIS_TOKEN, SimulatedTenant
 
 RPC = {"jsonrpc": "2.0", "id": 1, "method": "get.account", "params": {"access_token": UIS_TOKEN}}
 JSON = {"Content-Type": "application/json; charset=UTF-8"}
 
 
-def rpc(ask):
-    return ask("POST", "/uis/data/v2.0", data=json.dumps(RPC), headers=JSON)
+def rpc(http):
+    return http("POST", "/uis/data/v2.0", data=json.dumps(RPC), headers=JSON)
 
 
-def test_both_vendors_answer_on_one_port(ask):
-    assert rpc(ask).json()["result"]["data"][0]["name"] == "ООО Пример"
-    assert ask("GET", "/api/api-versions", headers={"X-API-KEY": CRM_KEY}).json()["success"] is True
-    assert ask("GET", "/api/v5/users", headers={"X-API-KEY": "wrong"}).status_code == 403
+def test_both_vendors_answer_on_one_port(http):
+    assert rpc(http).json()["result"]["data"][0]["name"] == "ООО Пример"
+    assert http("GET", "/api/api-versions", headers={"X-API-KEY": CRM_KEY}).json()["success"] is True
+    assert http("GET", "/api/v5/users", headers={"X-API-KEY": "wrong"}).status_code == 403
 
 
 @pytest.mark.parametrize("path", ["/uis/data/v1.0", "/nothing", "/favicon.ico"])
-def test_unknown_address_is_not_found(ask, path):
-    assert ask("GET", path).status_code == 404
+def test_unknown_address_is_not_found(http, path):
+    assert http("GET", path).status_code == 404
 
 
-def test_break_repair_and_count(ask):
-    ask("POST", "/control/break", json={"side": "uis", "kind": "503", "method": "get.account"})
-    ask("POST", "/control/break", json={"side": "crm", "kind": "429", "times": 1, "retry_after": 7})
-    assert rpc(ask).status_code == 503
-    assert ask("GET", "/api/api-versions").headers["Retry-After"] == "7"
-    ask("POST", "/control/repair")
-    assert rpc(ask).status_code == 200
-    seen = ask("GET", "/control/state").json()
-    assert seen["uis"]["requests"] == {"count": 2, "refused": 1, "by": {"get.account": 2}}
+def test_break_repair_and_count(http):
+    http("POST", "/control/break", json={"side": "uis", "kind": "503", "method": "get.account"})
+    http("POST", "/control/break", json={"side": "crm", "kind": "429", "times": 1, "retry_after": 7})
+    assert rpc(http).status_code == 503
+    assert http("GET", "/api/api-versions").headers["Retry-After"] == "7"
+    http("POST", "/control/repair")
+    assert rpc(http).status_code == 200
+    state = http("GET", "/control/state").json()
+    assert state["uis"]["requests"] == {"count": 2, "refused": 1, "by": {"get.account": 2}}
 
 
-def test_delay_carries_out_at_once_and_answers_late(ask, world):
-    ask("POST", "/control/delay", json={"side": "uis", "seconds": 0.3, "part": "get.account", "times": 1})
+def test_delay_executes_at_once_and_answers_late(http, simulated):
+    http("POST", "/control/delay", json={"side": "uis", "seconds": 0.3, "part": "get.account", "times": 1})
     began = time.monotonic()
-    rpc(ask)
+    rpc(http)
     assert time.monotonic() - began >= 0.3
-    assert world.delays[0].left == 0
+    assert simulated.delays[0].remaining == 0
     began = time.monotonic()
-    rpc(ask)
+    rpc(http)
     assert time.monotonic() - began < 0.3
 
 
-def test_reset_forgets_what_happened_and_keeps_people(ask, world):
-    rpc(ask)
-    world.pbx.call(contact="79990000001", number="74950000001")
-    seen = ask("POST", "/control/reset").json()
-    assert (seen["uis"]["requests"]["count"], seen["uis"]["calls"]) == (0, [])
-    assert len(seen["uis"]["employees"]) == 3
+def test_reset_deletes_calls_and_keeps_employees(http, simulated):
+    rpc(http)
+    simulated.pbx.call(contact="79990000001", number="74950000001")
+    state = http("POST", "/control/reset").json()
+    assert (state["uis"]["requests"]["count"], state["uis"]["calls"]) == (0, [])
+    assert len(state["uis"]["employees"]) == 3
 
 
 @pytest.mark.parametrize(
@@ -73,121 +73,124 @@ def test_reset_forgets_what_happened_and_keeps_people(ask, world):
         ("play", b'{"scene": "missed", "client": 1}'),
     ],
 )
-def test_wrong_order_is_refused_with_a_sentence(ask, name, body):
-    answer = ask("POST", f"/control/{name}", data=body)
+def test_invalid_command_is_rejected_with_a_message(http, name, body):
+    answer = http("POST", f"/control/{name}", data=body)
     assert (answer.status_code, bool(answer.json()["error"])) == (400, True)
 
 
-def test_order_by_get_is_refused(ask):
-    assert ask("GET", "/control/reset").status_code == 405
+def test_command_by_get_is_rejected(http):
+    assert http("GET", "/control/reset").status_code == 405
 
 
-def test_page_speaks_the_browsers_language(ask):
-    russian = ask("GET", "/", headers={"Accept-Language": "ru-RU,en;q=0.5"}).text
-    english = ask("GET", "/", headers={"Accept-Language": "de,en-GB;q=0.5"}).text
-    chosen = ask("GET", "/?lang=en", headers={"Accept-Language": "ru"}).text
+def test_page_uses_the_browsers_language(http):
+    russian = http("GET", "/", headers={"Accept-Language": "ru-RU,en;q=0.5"}).text
+    english = http("GET", "/", headers={"Accept-Language": "de,en-GB;q=0.5"}).text
+    chosen = http("GET", "/?lang=en", headers={"Accept-Language": "ru"}).text
     assert ('lang="ru"' in russian, 'lang="en"' in english, "Missed" in chosen) == (True, True, True)
 
 
-def test_page_shows_what_arrived_and_no_secret(ask, world):
-    world.shop.calls.append(
+def test_page_shows_received_data_and_no_secret(http, simulated):
+    simulated.crm_account.calls.append(
         {"externalId": "uis-1", "recordUrl": "https://secret/", "clientId": "hidden", "_manager": 27}
     )
-    world.shop.screens[27] = [{"phone": "+79990000001", "type": "in", "callExternalId": "<b>"}, {"missed": True}]
-    shown = ask("GET", "/?lang=en").text
+    simulated.crm_account.screens[27] = [
+        {"phone": "+79990000001", "type": "in", "callExternalId": "<b>"},
+        {"missed": True},
+    ]
+    shown = http("GET", "/?lang=en").text
     assert ("uis-1" in shown, "<td>yes</td>" in shown, "&lt;b&gt;" in shown, "missed call" in shown) == (True,) * 4
     assert [word for word in ("https://secret/", "hidden", CRM_KEY, UIS_TOKEN) if word in shown] == []
 
 
-def test_button_plays_and_leads_back(ask, world):
-    world.hook = "http://127.0.0.1:9/hooks/uis/nobody/"
-    answer = ask("POST", "/press?lang=en", data={"button": "whole/missed"})
+def test_button_plays_and_redirects(http, simulated):
+    simulated.hook = "http://127.0.0.1:9/hooks/uis/nobody/"
+    answer = http("POST", "/press?lang=en", data={"button": "call/missed"})
     assert (answer.status_code, answer.headers["Location"]) == (303, "/?lang=en")
-    assert '"status": 0' in world.said
-    ask("POST", "/press", data={"button": "in_crm/reset"})
-    assert (world.said, world.pbx.sessions) == ("", {})
+    assert '"status": 0' in simulated.last_reply
+    http("POST", "/press", data={"button": "in_crm/reset"})
+    assert (simulated.last_reply, simulated.pbx.sessions) == ("", {})
 
 
-@pytest.mark.parametrize("button", ["whole/dance", "", "in_crm/click", "in_crm/status"])
-def test_button_that_cannot_work_says_why(ask, world, button):
-    assert ask("POST", "/press", data={"button": button}).status_code == 303
-    assert world.said
+@pytest.mark.parametrize("button", ["call/dance", "", "in_crm/click", "in_crm/status"])
+def test_button_reports_an_error(http, simulated, button):
+    assert http("POST", "/press", data={"button": button}).status_code == 303
+    assert simulated.last_reply
 
 
-def crm_of(ask, host):
-    return ask("GET", "/api/api-versions", headers={"X-API-KEY": CRM_KEY, "Host": host})
+def crm_at_host(http, host):
+    return http("GET", "/api/api-versions", headers={"X-API-KEY": CRM_KEY, "Host": host})
 
 
-def rpc_of(ask, token):
-    asked = {**RPC, "params": {"access_token": token}}
-    return ask("POST", "/uis/data/v2.0", data=json.dumps(asked), headers=JSON)
+def rpc_with_token(http, token):
+    body = {**RPC, "params": {"access_token": token}}
+    return http("POST", "/uis/data/v2.0", data=json.dumps(body), headers=JSON)
 
 
-def test_each_client_has_accounts_of_his_own(ask, world):
-    second = World(vendors=world.vendors)
-    ask("POST", "/control/points", json={"client": 1, "minute": 7})
-    assert rpc_of(ask, second.pbx.token).json()["result"]["meta_data"]["limits"]["minute_limit"] == 7
-    assert rpc(ask).json()["result"]["meta_data"]["limits"]["minute_limit"] == 200
-    assert crm_of(ask, second.crm_host).status_code == 200
-    counts = [ask("GET", f"/control/state?client={client}").json()["crm"]["requests"]["count"] for client in (0, 1)]
+def test_each_client_has_separate_accounts(http, simulated):
+    second = SimulatedTenant(vendors=simulated.vendors)
+    http("POST", "/control/points", json={"client": 1, "minute": 7})
+    assert rpc_with_token(http, second.pbx.token).json()["result"]["meta_data"]["limits"]["minute_limit"] == 7
+    assert rpc(http).json()["result"]["meta_data"]["limits"]["minute_limit"] == 200
+    assert crm_at_host(http, second.crm_host).status_code == 200
+    counts = [http("GET", f"/control/state?client={client}").json()["crm"]["requests"]["count"] for client in (0, 1)]
     assert counts == [0, 1]
-    assert ask("GET", "/control/state?client=2").status_code == 400
+    assert http("GET", "/control/state?client=2").status_code == 400
 
 
 @pytest.mark.parametrize("side", ["uis", "crm"])
-def test_one_clients_vendor_is_broken_and_the_others_is_not(ask, world, side):
-    second = World(vendors=world.vendors)
-    ask("POST", "/control/break", json={"client": 1, "side": side, "kind": "503"})
-    said = {
-        "uis": lambda one: rpc_of(ask, one.pbx.token).status_code,
-        "crm": lambda one: crm_of(ask, one.crm_host).status_code,
+def test_fault_affects_one_client(http, simulated, side):
+    second = SimulatedTenant(vendors=simulated.vendors)
+    http("POST", "/control/break", json={"client": 1, "side": side, "kind": "503"})
+    statuses = {
+        "uis": lambda one: rpc_with_token(http, one.pbx.token).status_code,
+        "crm": lambda one: crm_at_host(http, one.crm_host).status_code,
     }
-    assert [said[side](one) for one in (world, second)] == [200, 503]
+    assert [statuses[side](one) for one in (simulated, second)] == [200, 503]
 
 
 @pytest.mark.parametrize("side", ["uis", "crm"])
-def test_one_clients_key_is_revoked_and_given_back(ask, world, side):
-    second = World(vendors=world.vendors)
+def test_one_clients_key_is_revoked_and_restored(http, simulated, side):
+    second = SimulatedTenant(vendors=simulated.vendors)
 
-    def is_let_in(one):
+    def has_access(one):
         if side == "uis":
-            return "result" in rpc_of(ask, one.pbx.token).json()
-        users = ask("GET", "/api/v5/users", headers={"X-API-KEY": CRM_KEY, "Host": one.crm_host})
+            return "result" in rpc_with_token(http, one.pbx.token).json()
+        users = http("GET", "/api/v5/users", headers={"X-API-KEY": CRM_KEY, "Host": one.crm_host})
         return users.status_code == 200
 
-    ask("POST", "/control/revoke", json={"client": 1, "side": side})
-    assert [is_let_in(one) for one in (world, second)] == [True, False]
-    ask("POST", "/control/restore", json={"client": 1, "side": side})
-    assert is_let_in(second)
+    http("POST", "/control/revoke", json={"client": 1, "side": side})
+    assert [has_access(one) for one in (simulated, second)] == [True, False]
+    http("POST", "/control/restore", json={"client": 1, "side": side})
+    assert has_access(second)
 
 
-def test_cut_carries_out_and_answers_nothing(ask, world):
-    ask("POST", "/control/cut", json={"side": "uis", "times": 1})
+def test_cut_executes_and_closes_the_connection(http, simulated):
+    http("POST", "/control/cut", json={"side": "uis", "times": 1})
     with pytest.raises(requests.ConnectionError):
-        rpc(ask)
-    assert len(world.uis.requests) == 1
-    assert rpc(ask).status_code == 200
+        rpc(http)
+    assert len(simulated.uis.requests) == 1
+    assert rpc(http).status_code == 200
 
 
-def test_notifications_are_held_back_or_dropped(ask, world):
-    world.hook = "http://127.0.0.1:9/hooks/uis/nobody/"
+def test_notifications_are_held_or_dropped(http, simulated):
+    simulated.hook = "http://127.0.0.1:9/hooks/uis/nobody/"
     for wanted in ("drop", "hold"):
-        ask("POST", "/control/notices", json={"do": wanted})
-        played = ask("POST", "/control/play", json={"scene": "missed"}).json()
+        http("POST", "/control/notices", json={"do": wanted})
+        played = http("POST", "/control/play", json={"scene": "missed"}).json()
         assert {notice["status"] for notice in played["sent"]} == {200}
-    late = ask("POST", "/control/notices", json={"do": "send"}).json()["sent_late"]
-    assert (len(late), set(late)) == (5, {0})  # Nobody listens there, and those that were dropped are gone.
+    late = http("POST", "/control/notices", json={"do": "send"}).json()["sent_late"]
+    assert (len(late), set(late)) == (5, {0})  # Nobody listens there; dropped ones are gone.
 
 
-def test_traffic_is_of_many_clients_and_listed(ask, world):
-    World(vendors=world.vendors)
-    for one in world.vendors.worlds:
-        one.hook, one.notices = "http://127.0.0.1:9/hooks/uis/nobody/", "drop"
-    played = ask("POST", "/control/traffic", json={"times": 2, "kinds": ["missed", "transferred"]}).json()
+def test_traffic_is_of_many_clients_and_listed(http, simulated):
+    SimulatedTenant(vendors=simulated.vendors)
+    for one in simulated.vendors.tenants:
+        one.hook, one.delivery = "http://127.0.0.1:9/hooks/uis/nobody/", "drop"
+    played = http("POST", "/control/traffic", json={"times": 2, "kinds": ["missed", "transferred"]}).json()
     assert (played["calls"], played["refused"]) == (8, [])
-    listed = ask("GET", "/control/ledger").json()
+    listed = http("GET", "/control/ledger").json()
     assert {str(one["client"]): [call["session"] for call in one["sessions"]] for one in listed} == {
         client: sorted(sessions) for client, sessions in played["sessions"].items()
     }
-    assert ask("POST", "/control/traffic", json={"kinds": ["fax"]}).status_code == 400
-    assert ask("POST", "/control/traffic", json={"clients": [2]}).status_code == 400
+    assert http("POST", "/control/traffic", json={"kinds": ["fax"]}).status_code == 400
+    assert http("POST", "/control/traffic", json={"clients": [2]}).status_code == 400

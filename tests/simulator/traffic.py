@@ -1,4 +1,4 @@
-"""Many calls at once, of many clients: what a busy hour looks like to the connector."""
+"""Many calls at the same time, of many clients."""
 
 import threading
 from collections.abc import Mapping
@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tests.simulator import scenes
-from tests.simulator.world import IVAN, PETR, World, Wrong
+from tests.simulator.world import IVAN, PETR, BadRequest, SimulatedTenant
 
-AT_ONCE = 4
+CONCURRENT_CALLS = 4
 KINDS: dict[str, dict[str, Any]] = {
     "missed": {"scene": "missed"},
     "answered": {"scene": "answered"},
@@ -17,29 +17,29 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-def play(world: World, asked: Mapping[str, Any]) -> dict[str, Any]:
+def play(tenant: SimulatedTenant, params: Mapping[str, Any]) -> dict[str, Any]:
     """{"clients": [0, 1], "kinds": ["missed", "answered", "transferred", "outgoing"], "times": 1, "pause": 0}.
 
-    Four lines are busy at a time, and each rests for `pause` seconds after a call. Tells the sessions by client, and
-    the notifications that the connector did not take.
+    Four calls run at a time, each followed by a pause in seconds. Returns the sessions by client, and the notifications
+    that the connector rejected.
     """
-    worlds = world.vendors.worlds
-    clients = [int(client) for client in asked.get("clients", range(len(worlds)))]
-    kinds = [str(kind) for kind in asked.get("kinds", KINDS)] * int(asked.get("times", 1))
-    if not {*kinds} <= {*KINDS} or not {*clients} <= {*range(len(worlds))}:
-        raise Wrong(f"kinds are {', '.join(KINDS)}, clients are numbers below {len(worlds)}")
-    pause = float(asked.get("pause", 0))
+    tenants = tenant.vendors.tenants
+    clients = [int(client) for client in params.get("clients", range(len(tenants)))]
+    kinds = [str(kind) for kind in params.get("kinds", KINDS)] * int(params.get("times", 1))
+    if not {*kinds} <= {*KINDS} or not {*clients} <= {*range(len(tenants))}:
+        raise BadRequest(f"kinds are {', '.join(KINDS)}, clients are numbers below {len(tenants)}")
+    pause = float(params.get("pause", 0))
     calls = [(client, kind) for kind in kinds for client in clients]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        played = list(pool.map(lambda call: _call(worlds[call[0]], call[1], pause=pause), calls))
+    with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
+        results = list(pool.map(lambda call: _call(tenants[call[0]], call[1], pause=pause), calls))
     sessions: dict[str, list[int]] = {str(client): [] for client in clients}
-    for (client, _kind), one in zip(calls, played, strict=True):
-        sessions[str(client)].append(one["session"])
-    refused = [notice for one in played for notice in one["sent"] if notice["status"] != 200]
+    for (client, _kind), result in zip(calls, results, strict=True):
+        sessions[str(client)].append(result["session"])
+    refused = [notification for result in results for notification in result["sent"] if notification["status"] != 200]
     return {"sessions": sessions, "calls": len(calls), "refused": refused}
 
 
-def _call(world: World, kind: str, *, pause: float) -> dict[str, Any]:
-    played = scenes.play(world, KINDS[kind])
+def _call(tenant: SimulatedTenant, kind: str, *, pause: float) -> dict[str, Any]:
+    results = scenes.play(tenant, KINDS[kind])
     threading.Event().wait(pause)
-    return played
+    return results

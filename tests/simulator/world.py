@@ -1,4 +1,4 @@
-"""What the simulator simulates for one client: his account at each vendor, and his people."""
+"""One simulated client: their account at each vendor, and their employees."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -8,26 +8,26 @@ from typing import Protocol
 
 import requests
 
-from tests.fakes.retailcrm import Account as Shop
+from tests.fakes.retailcrm import Account as CrmAccount
 from tests.fakes.retailcrm import FakeRetailCrm
 from tests.fakes.uis import Account as Pbx
 from tests.fakes.uis import FakeUis, Session
 from tests.fakes.uis_rpc import read_envelope
-from tests.simulator.vendors import SIDES, Delay, Vendors, Wrong
+from tests.simulator.vendors import SIDES, BadRequest, Delay, Vendors
 
-__all__ = ["SIDES", "Delay", "Vendors", "World", "Wrong", "crowd"]
+__all__ = ["SIDES", "BadRequest", "Delay", "SimulatedTenant", "Vendors", "create_tenants"]
 
 UIS_TOKEN = "demo-uis-access-token"
 CRM_KEY = "demoCrmApiKey000000000000000000a"
 CRM_HOST = "demo.retailcrm.ru"
 NUMBER, SECOND_NUMBER = "74950000001", "74950000002"
 IVAN, PETR, ANNA = 300001, 300002, 300003
-# Anna has no user in the CRM: a client's lists are never quite the same.
+# Anna has no user in the CRM: in practice, the two lists differ.
 USERS = {IVAN: 27, PETR: 28}
 
 
-class Answered(Protocol):
-    """What either fake answers with."""
+class VendorAnswer(Protocol):
+    """An answer of either fake."""
 
     @property
     def status(self) -> int: ...
@@ -38,33 +38,31 @@ class Answered(Protocol):
 
 
 @dataclass(eq=False)
-class World:
-    """One client as the simulator shows him."""
+class SimulatedTenant:
+    """One client's accounts at both vendors."""
 
     hook: str = ""  # where the connector takes UIS's notifications
-    typed: dict[str, tuple[str, str]] = field(
-        default_factory=dict
-    )  # event: address and body, as typed into the cabinet
-    current: Session | None = None  # the call the single buttons are about
-    said: str = ""  # what the last button brought
-    notices: str = "send"  # what becomes of UIS's notifications: send, hold, drop
+    templates: dict[str, tuple[str, str]] = field(default_factory=dict)  # event: URL and body, as entered in UIS
+    current: Session | None = None  # the call that single events belong to
+    last_reply: str = ""  # the reply to the last button
+    delivery: str = "send"  # what UIS does with its notifications: send, hold, drop
     vendors: Vendors = field(default_factory=Vendors, repr=False)
     client: int = field(init=False)
     pbx: Pbx = field(init=False)
-    shop: Shop = field(init=False)
+    crm_account: CrmAccount = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client = len(self.vendors.worlds)
-        self.vendors.worlds.append(self)
+        self.client = len(self.vendors.tenants)
+        self.vendors.tenants.append(self)
         name = f"-{self.client}" if self.client else ""
         self.pbx = self.uis.add_account(f"{UIS_TOKEN}{name}")
-        self.shop = self.crm.add_account(CRM_HOST.replace(".", f"{name}.", 1), key=CRM_KEY)
+        self.crm_account = self.crm.add_account(CRM_HOST.replace(".", f"{name}.", 1), key=CRM_KEY)
         self.pbx.session_ids = self.vendors.session_ids
-        self._employ()
+        self._add_staff()
 
     @property
     def crm_host(self) -> str:
-        """The host of this machine that stands for the client's CRM account: each has a request budget of its own."""
+        """The loopback address of the client's CRM account: each account has its own rate limit."""
         return f"127.0.{self.client // 250 + 1}.{self.client % 250 + 1}" if self.client else "127.0.0.1"
 
     @property
@@ -87,64 +85,64 @@ class World:
     def contacts(self) -> Iterator[int]:
         return self.vendors.contacts
 
-    def ask_uis(self, api: str, *, method: str, headers: Mapping[str, str], body: bytes) -> Answered | None:
-        """Answer a request to UIS, whoever's it is, in its time; None where the line breaks."""
+    def serve_uis(self, api: str, *, method: str, headers: Mapping[str, str], body: bytes) -> VendorAnswer | None:
+        """Answer a request to UIS, of any client; None to close the connection."""
         text = body.decode(errors="replace")
         with self.lock:
             answer = self.uis.serve(api, method=method, headers=headers, body=body)
-            asking = self.vendors.of_token(read_envelope(body).token)
-        return self._in_time(answer, "uis", text, client=asking.client)
+            tenant = self.vendors.by_token(read_envelope(body).token)
+        return self._delayed(answer, "uis", text, client=tenant.client)
 
-    def ask_media(self, *, method: str, path: str, headers: Mapping[str, str]) -> Answered | None:
-        """Answer a request for a recording, whoever's it is, in its time; None where the line breaks."""
+    def serve_media(self, *, method: str, path: str, headers: Mapping[str, str]) -> VendorAnswer | None:
+        """Answer a request for a recording, of any client; None to close the connection."""
         try:
             with self.lock:
                 answer = self.uis.serve_media(method=method, host="", path=path, headers=headers)
         except requests.exceptions.RequestException:
             return None
-        return self._in_time(answer, "uis", path, client=self.client)
+        return self._delayed(answer, "uis", path, client=self.client)
 
-    def ask_crm(
+    def serve_crm(
         self, *, host: str = "", method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
-    ) -> Answered | None:
-        """Answer a request to the CRM, in its time, None where the line breaks; an unknown host is the first's."""
+    ) -> VendorAnswer | None:
+        """Answer a request to the CRM; None to close the connection. An unknown host is the first client's."""
         with self.lock:
-            asked = self.vendors.of_host(host)
+            tenant = self.vendors.by_host(host)
             answer = self.crm.serve(
-                host=asked.shop.host, method=method, path=path, query=query, headers=headers, body=body
+                host=tenant.crm_account.host, method=method, path=path, query=query, headers=headers, body=body
             )
-        return self._in_time(answer, "crm", path, client=asked.client)
+        return self._delayed(answer, "crm", path, client=tenant.client)
 
-    def forget(self) -> None:
-        """Forget what happened to this client; people, the module and the connection stay."""
-        self.current, self.said, self.notices = None, "", "send"
-        self.typed.clear()
+    def reset(self) -> None:
+        """Delete this client's calls and events; employees, module and connection stay."""
+        self.current, self.last_reply, self.delivery = None, "", "send"
+        self.templates.clear()
         self.pbx.sessions.clear()
         self.pbx.dialled.clear()
-        for rows in (self.shop.calls, self.shop.events, self.shop.uploads):
+        for rows in (self.crm_account.calls, self.crm_account.events, self.crm_account.uploads):
             rows.clear()
-        self.shop.screens.clear()
+        self.crm_account.screens.clear()
 
-    def _employ(self) -> None:
+    def _add_staff(self) -> None:
         self.pbx.add_number(NUMBER, name="Основной")
         self.pbx.add_number(SECOND_NUMBER, name="Второй")
-        people = ((IVAN, "Иванов Иван", "ivan"), (PETR, "Петров Пётр", "petr"), (ANNA, "Сидорова Анна", "anna"))
-        for order, (uis_id, name, box) in enumerate(people, start=1):
+        employees = ((IVAN, "Иванов Иван", "ivan"), (PETR, "Петров Пётр", "petr"), (ANNA, "Сидорова Анна", "anna"))
+        for order, (uis_id, name, mailbox) in enumerate(employees, start=1):
             numbers = [f"7999100000{order}"]
-            self.pbx.add_employee(uis_id, name, extension=f"10{order}", email=f"{box}@example.com", numbers=numbers)
-        self.shop.add_user(USERS[IVAN], first_name="Иван", last_name="Иванов", email="ivan@example.com")
-        self.shop.add_user(USERS[PETR], first_name="Пётр", last_name="Петров", email="petr@example.com")
+            self.pbx.add_employee(uis_id, name, extension=f"10{order}", email=f"{mailbox}@example.com", numbers=numbers)
+        self.crm_account.add_user(USERS[IVAN], first_name="Иван", last_name="Иванов", email="ivan@example.com")
+        self.crm_account.add_user(USERS[PETR], first_name="Пётр", last_name="Петров", email="petr@example.com")
 
-    def _in_time(self, answer: Answered, side: str, text: str, *, client: int) -> Answered | None:
+    def _delayed(self, answer: VendorAnswer, side: str, text: str, *, client: int) -> VendorAnswer | None:
         seconds, is_cut = self.vendors.delay(side, text, client=client)
         if seconds:
             threading.Event().wait(seconds)
         return None if is_cut else answer
 
 
-def crowd(clients: int, *, hook: str = "", now: Callable[[], datetime] | None = None) -> World:
-    """Return the first of so many clients' worlds; the vendors go by `now`."""
-    first = World(hook=hook, vendors=Vendors(uis=FakeUis(now), crm=FakeRetailCrm(now)))
-    for _other in range(clients - 1):
-        World(vendors=first.vendors)
+def create_tenants(clients: int, *, hook: str = "", now: Callable[[], datetime] | None = None) -> SimulatedTenant:
+    """Create simulated clients and return the first; `now` is the vendors' clock."""
+    first = SimulatedTenant(hook=hook, vendors=Vendors(uis=FakeUis(now), crm=FakeRetailCrm(now)))
+    for _number in range(clients - 1):
+        SimulatedTenant(vendors=first.vendors)
     return first

@@ -8,10 +8,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tests.simulator import walks
-from tests.simulator.children import ROOT, Stopped
-from tests.simulator.stage import ADMIN, Stage
+from tests.simulator.children import ROOT, EnvironmentFailure
+from tests.simulator.stage import ADMIN, Environment
 
-LOOK_EVERY_SECONDS = 1.0
+POLL_SECONDS = 1.0
 
 
 class Command(BaseCommand):
@@ -27,14 +27,14 @@ class Command(BaseCommand):
         parser.add_argument("--dev", action="store_true", help="reload the web process on changes; play no flows")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        stage = Stage(options["port"], is_dev=options["dev"])
+        environment = Environment(options["port"], is_dev=options["dev"])
         # No child process may outlive this one, also when the terminal closes; nohup still works.
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, signal.default_int_handler)
         try:
-            self._play(stage, is_once=options["once"])
-        except Stopped as exc:
+            self._play(environment, is_once=options["once"])
+        except EnvironmentFailure as exc:
             raise CommandError(f"The demonstration stopped: {exc}", returncode=1) from exc
         except KeyboardInterrupt as exc:
             if not self.is_done:
@@ -42,32 +42,32 @@ class Command(BaseCommand):
             self._say("Stopping.")
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave processes running
-            stage.tear_down()
+            environment.tear_down()
 
-    def _play(self, stage: Stage, *, is_once: bool) -> None:
+    def _play(self, environment: Environment, *, is_once: bool) -> None:
         began = time.monotonic()
-        self._say(f"Starting in {stage.children.directory.relative_to(ROOT)}/ …")
-        stage.set_up()
+        self._say(f"Starting in {environment.children.directory.relative_to(ROOT)}/ …")
+        environment.set_up()
         self._say(f"Web, workers and simulator are up after {time.monotonic() - began:.1f} s.")
-        if is_once or not stage.is_dev:
-            walks.play_all(stage, self._say)
-            self._say(f"All {len(walks.WALKS)} flows passed, {time.monotonic() - began:.1f} s in total.")
-        self._print_addresses(stage)
+        if is_once or not environment.is_dev:
+            walks.play_all(environment, self._say)
+            self._say(f"All {len(walks.FLOWS)} flows passed, {time.monotonic() - began:.1f} s in total.")
+        self._print_addresses(environment)
         self.is_done = True
         if not is_once:
             self._say(f"Ctrl-C stops everything (or: kill {os.getpid()}).")
             while True:
-                stage.children.check()
-                time.sleep(LOOK_EVERY_SECONDS)
+                environment.children.check()
+                time.sleep(POLL_SECONDS)
 
-    def _print_addresses(self, stage: Stage) -> None:
+    def _print_addresses(self, environment: Environment) -> None:
         for name, value in (
-            ("Admin", f"{stage.address}/admin/"),
-            ("Login", f"{ADMIN} / {stage.password}"),
-            ("Client", stage.page),
-            ("Simulator", f"{stage.simulator}/?lang=en"),
-            ("Health", f"{stage.address}/health/ready/"),
-            ("Logs", f"{stage.children.directory.relative_to(ROOT)}/*.log"),
+            ("Admin", f"{environment.address}/admin/"),
+            ("Login", f"{ADMIN} / {environment.password}"),
+            ("Client", environment.page),
+            ("Simulator", f"{environment.simulator}/?lang=en"),
+            ("Health", f"{environment.address}/health/ready/"),
+            ("Logs", f"{environment.children.directory.relative_to(ROOT)}/*.log"),
         ):
             self._say(f"{name + ':':<11}{value}")
 

@@ -8,9 +8,9 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from connector_project.management.output import JsonCommand
-from tests.simulator.clock import turned_now
+from tests.simulator.clock import shifted_now
 from tests.simulator.server import Simulator
-from tests.simulator.world import CRM_KEY, UIS_TOKEN, crowd
+from tests.simulator.world import CRM_KEY, UIS_TOKEN, create_tenants
 
 
 class Command(JsonCommand):
@@ -25,8 +25,10 @@ class Command(JsonCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
-            now = turned_now(options["clock"]) if options["clock"] else None
-            simulator = Simulator(crowd(options["clients"], hook=options["hook"], now=now), port=options["port"])
+            now = shifted_now(options["clock"]) if options["clock"] else None
+            simulator = Simulator(
+                create_tenants(options["clients"], hook=options["hook"], now=now), port=options["port"]
+            )
         except (OSError, OverflowError) as exc:
             self.fail(f"Port {options['port']} cannot be used: {exc}. Choose another with --port.")
         ended = threading.Event()
