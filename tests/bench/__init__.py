@@ -1,1 +1,1 @@
-"""The benchmarks: each figure stands beside a limit measured in the same run, for machines are noisy."""
+"""Benchmarks: each result is compared with a limit measured in the same run, because machines vary."""

@@ -1,4 +1,4 @@
-"""`make bench`: ingest against a bare view, and ring to card; on SQLite, and on PostgreSQL with Redis."""
+"""`make bench`: webhook throughput and pop-up latency, on SQLite, and on PostgreSQL with Redis."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from statistics import median, quantiles
 
 import django
 
-from tests.bench.load import ends, post_all
+from tests.bench.load import call_ends, post_all
 from tests.processes.plant import Plant
 from tests.simulator.children import EnvironmentFailure
 from tests.simulator.world import IVAN
@@ -21,15 +21,15 @@ PORT = 18400
 
 
 def main() -> int:
-    """Measure both set-ups and print one JSON line each."""
+    """Benchmark both variants; print one JSON line per result."""
     for variant in ("sqlite", "redis"):
         plant = Plant(PORT, variant=variant)
         try:
             plant.set_up()
-            _print(variant, "ring_to_card_ms", **_rings(plant))
+            _print_result(variant, "popup_latency_ms", **_popup_latency(plant))
             if variant == "redis":
-                _print(variant, "drain", **_drain(plant))
-            _print(variant, "ingest", **_ingest(plant))
+                _print_result(variant, "drain", **_drain(plant))
+            _print_result(variant, "ingest", **_ingest(plant))
         except EnvironmentFailure as exc:
             print(exc, file=sys.stderr)  # noqa: T201 -- for the terminal
             return 1
@@ -38,25 +38,25 @@ def main() -> int:
     return 0
 
 
-def _rings(plant: Plant) -> dict[str, float]:
-    """Let phones ring one after the other; return the time from the stored notification to the CRM's event."""
+def _popup_latency(plant: Plant) -> dict[str, float]:
+    """Play ringing calls; return the times from the stored notification to the CRM's event."""
     plant.order("reset")
     for _ring in range(RINGS):
         plant.play("ring", employees=[IVAN])
         time.sleep(0.02)
-    plant.until(lambda state: len(state["crm"]["events"]) >= RINGS, "all cards")
+    plant.until(lambda state: len(state["crm"]["events"]) >= RINGS, "all pop-ups")
     received = plant.ask("received", "waiting")
-    taken = sorted(
+    durations = sorted(
         1000
         * (datetime.fromisoformat(event["at"]).timestamp() - received[event["callExternalId"].removeprefix("uis-")])
         for event in plant.state()["crm"]["events"]
     )
-    p99 = quantiles(taken, n=100)[98]
-    return {"median": round(median(taken), 1), "p99": round(p99, 1), "worst": round(taken[-1], 1)}
+    p99 = quantiles(durations, n=100)[98]
+    return {"median": round(median(durations), 1), "p99": round(p99, 1), "worst": round(durations[-1], 1)}
 
 
 def _drain(plant: Plant) -> dict[str, float]:
-    """Let a backlog go to a CRM that keeps its limits; return the time beside what those limits allow."""
+    """Upload a backlog to a CRM with its rate limits; return the time, and the minimum that the limits allow."""
     plant.order("reset")
     plant.ask("store_ready", 0, BACKLOG)
     plant.start_worker("worker-2")
@@ -65,11 +65,11 @@ def _drain(plant: Plant) -> dict[str, float]:
     began = time.monotonic()
     plant.wait_for(lambda: plant.ask("count_states").get("READY", 0) == 0, "the backlog to drain", interval=0.2)
     seconds, limit = time.monotonic() - began, _allowed_seconds()
-    said = plant.vendors()[0]
+    account = plant.vendors()[0]
     return {
-        "calls": len(said["calls"]),
+        "calls": len(account["calls"]),
         "requests": _requests(plant) - before,
-        "over_limit": said["over_limit"],
+        "over_limit": account["over_limit"],
         "seconds": round(seconds, 1),
         "limit_seconds": limit,
         "ratio": round(limit / seconds, 2),
@@ -77,7 +77,7 @@ def _drain(plant: Plant) -> dict[str, float]:
 
 
 def _allowed_seconds() -> float:
-    """Return how long the backlog takes at least under the CRM's limits, as the product knows them."""
+    """Return the minimum time for the backlog under the CRM's rate limits, as the product knows them."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     django.setup()
     from crm.clients import PER_SECOND
@@ -87,23 +87,23 @@ def _allowed_seconds() -> float:
 
 
 def _requests(plant: Plant) -> int:
-    by: dict[str, int] = plant.state()["crm"]["requests"]["by"]
-    return sum(count for name, count in by.items() if name.endswith("calls/upload"))
+    counts: dict[str, int] = plant.state()["crm"]["requests"]["by"]
+    return sum(count for name, count in counts.items() if name.endswith("calls/upload"))
 
 
 def _ingest(plant: Plant) -> dict[str, float]:
-    """Post ends of calls to the product and to the bare view in turn; return the ratio of their rates."""
+    """Post call_end notifications to the product, then to the minimal view; return both rates and their ratio."""
     hook = plant.hook()
     for name in ("worker", "worker-fast"):
-        plant.kill(name)  # What is measured is taking in, not working off.
+        plant.kill(name)  # Only receiving is measured, not processing.
     bind = f"127.0.0.1:{plant.port + 2}"
     web = ("-m", "gunicorn", "tests.bench.bare", "--bind", bind, "--worker-class", "gthread", "--threads", "8")
     settings = {"DJANGO_SETTINGS_MODULE": "tests.bench.bare_settings"}
     plant.children.start("bare", *web, "--no-control-socket", env=settings)
     time.sleep(3)
     secret = hook.rstrip("/").rsplit("/", 1)[1]
-    limit, _ = post_all(f"http://{bind}/bare/{secret}/", ends(8_000_000_000), seconds=SECONDS)
-    ours, p99 = post_all(hook, ends(9_000_000_000), seconds=SECONDS)
+    limit, _ = post_all(f"http://{bind}/bare/{secret}/", call_ends(8_000_000_000), seconds=SECONDS)
+    ours, p99 = post_all(hook, call_ends(9_000_000_000), seconds=SECONDS)
     return {
         "per_second": round(ours),
         "bare_per_second": round(limit),
@@ -112,8 +112,8 @@ def _ingest(plant: Plant) -> dict[str, float]:
     }
 
 
-def _print(variant: str, what: str, **figures: float) -> None:
-    print(json.dumps({"on": variant, "what": what, **figures}), flush=True)  # noqa: T201 -- for the terminal
+def _print_result(variant: str, what: str, **values: float) -> None:
+    print(json.dumps({"on": variant, "what": what, **values}), flush=True)  # noqa: T201 -- for the terminal
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The limit for ingest: a bare Django view that looks up a client and inserts one row, under the product's settings."""
+"""A minimal Django view that looks up a client and inserts one row: the upper limit for receiving webhooks."""
 
 import hashlib
 import os
@@ -22,7 +22,6 @@ ON CONFLICT DO NOTHING
 
 @csrf_exempt
 def insert(request: HttpRequest, hook: str) -> HttpResponse:
-    """Store one webhook with one statement."""
     digest = hashlib.sha256(request.body).hexdigest()
     with connection.cursor() as cursor:
         cursor.execute(INSERT, [timezone.now(), request.body.decode(), digest, hook])

@@ -1,6 +1,6 @@
-"""The product's settings with one address."""
+"""The product's settings with the minimal view as the only URL."""
 
 from connector_project.settings import *  # noqa: F403 -- all of them
 
 ROOT_URLCONF = "tests.bench.bare"
-MIDDLEWARE.clear()  # noqa: F405 -- comes with the star
+MIDDLEWARE.clear()  # noqa: F405 -- from the star import

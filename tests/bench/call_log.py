@@ -1,6 +1,6 @@
-"""The call log at a million rows and more, on PostgreSQL: each page beside an index-only query of the same run.
+"""The call log with a million rows and more, on PostgreSQL: each page is compared with an index-only query.
 
-`python -m tests.bench.call_log [--rows 10000000]` makes a database of its own, fills it by SQL, measures, and drops it.
+`python -m tests.bench.call_log [--rows 10000000]` creates a database, fills it with SQL, measures, and drops it.
 """
 
 import argparse
@@ -66,8 +66,8 @@ def main() -> int:
     """Fill, measure, and print one JSON line for each page."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--keep", action="store_true", help="leave the database there")
-    said = parser.parse_args()
+    parser.add_argument("--keep", action="store_true", help="do not drop the database")
+    options = parser.parse_args()
     try:
         _admin(f"DROP DATABASE IF EXISTS {NAME}", f"CREATE DATABASE {NAME}")
     except psycopg2.OperationalError as exc:
@@ -75,24 +75,24 @@ def main() -> int:
         return 0
     try:
         _set_up()
-        _fill(said.rows)
-        for figures in _measure(said.rows):
-            print(json.dumps(figures, ensure_ascii=False), flush=True)  # noqa: T201 -- for the terminal
+        _fill(options.rows)
+        for result in _measure(options.rows):
+            print(json.dumps(result, ensure_ascii=False), flush=True)  # noqa: T201 -- for the terminal
     finally:
-        if not said.keep:
+        if not options.keep:
             _admin(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
     return 0
 
 
 def _admin(*statements: str) -> None:
-    with closing(psycopg2.connect(f"{SERVER}/postgres")) as line:
-        line.autocommit = True
+    with closing(psycopg2.connect(f"{SERVER}/postgres")) as server_connection:
+        server_connection.autocommit = True
         for statement in statements:
-            line.cursor().execute(statement)
+            server_connection.cursor().execute(statement)
 
 
 def _set_up() -> None:
-    """Bring the product up over the new database."""
+    """Set Django up with the new database."""
     os.environ |= {"DATABASE_URL": f"{SERVER}/{NAME}", "DJANGO_SETTINGS_MODULE": "tests.settings"}
     import django
     from django.core.management import call_command
@@ -107,43 +107,45 @@ def _fill(rows: int) -> None:
     from django.db import connection
 
     with connection.cursor() as cursor:
-        # Rows go in many times faster where the indexes are built at the end.
+        # Inserting is many times faster if the indexes are built afterwards.
         cursor.execute("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'telephony_call'")
-        indexes = [(name, made) for name, made in cursor.fetchall() if "UNIQUE" not in made]
+        indexes = [(name, definition) for name, definition in cursor.fetchall() if "UNIQUE" not in definition]
         for name, _made in indexes:
             cursor.execute(f'DROP INDEX "{name}"')
         for statement in _FILL:
             cursor.execute(statement, {"rows": rows, "tenants": TENANTS, "people": PEOPLE})
-        for _name, made in indexes:
-            cursor.execute(made)
+        for _name, definition in indexes:
+            cursor.execute(definition)
         cursor.execute("ANALYZE")
     connection.close()
-    with closing(psycopg2.connect(f"{SERVER}/{NAME}")) as line:
-        line.autocommit = True
-        line.cursor().execute("VACUUM telephony_call")  # as autovacuum would have: it makes index-only scans possible
+    with closing(psycopg2.connect(f"{SERVER}/{NAME}")) as server_connection:
+        server_connection.autocommit = True
+        # Autovacuum would do the same: it makes index-only scans possible.
+        server_connection.cursor().execute("VACUUM telephony_call")
 
 
-def _questions() -> dict[str, dict[str, str]]:
+def _queries() -> dict[str, dict[str, str]]:
     from telephony.models import Call
 
-    plain = Call.objects.only("session_id", "contact", "number", "started_at")  # what is encrypted is rubbish here
-    some = plain.order_by("-started_at")[plain.count() // 10]
+    # The encrypted columns hold no valid data.
+    plain = Call.objects.only("session_id", "contact", "number", "started_at")
+    sample = plain.order_by("-started_at")[plain.count() // 10]
     rare = str(Call.objects.order_by("tenant_id").values_list("tenant_id", flat=True).last())
     middle = plain.filter(pk__gte=plain.count() // 2).order_by("pk")[0]
     return {
-        "the newest": {},
-        "far behind": {"after": f"{middle.started_at.isoformat()}_{middle.pk}"},
-        "whole number": {"q": f"+{some.contact}"},
-        "number as people write it": {"q": f"8 ({some.contact[1:4]}) {some.contact[4:]}"},
-        "last seven digits": {"q": some.contact[-7:]},
-        "last four digits": {"q": some.contact[-4:]},
-        "session": {"q": str(some.session_id)},
+        "newest": {},
+        "deep page": {"after": f"{middle.started_at.isoformat()}_{middle.pk}"},
+        "full number": {"q": f"+{sample.contact}"},
+        "formatted number": {"q": f"8 ({sample.contact[1:4]}) {sample.contact[4:]}"},
+        "last seven digits": {"q": sample.contact[-7:]},
+        "last four digits": {"q": sample.contact[-4:]},
+        "session": {"q": str(sample.session_id)},
         "employee": {"q": "сотрудник 7-3"},
         "extension": {"q": "105"},
         "client": {"tenant__id__exact": "5"},
         "small client": {"tenant__id__exact": rare},
-        "day": {"day": f"{some.started_at:%Y-%m-%d}"},
-        "client and day": {"tenant__id__exact": "5", "day": f"{some.started_at:%Y-%m-%d}"},
+        "day": {"day": f"{sample.started_at:%Y-%m-%d}"},
+        "client and day": {"tenant__id__exact": "5", "day": f"{sample.started_at:%Y-%m-%d}"},
         "missed": {"outcome": "missed"},
         "client's missed": {"tenant__id__exact": "5", "outcome": "missed"},
         "stopped": {"standing": "stopped"},
@@ -151,9 +153,9 @@ def _questions() -> dict[str, dict[str, str]]:
         "skipped": {"standing": "SKIPPED"},
         "rare client's stopped": {"tenant__id__exact": rare, "standing": "stopped"},
         "cause": {"cause": "CRM_REFUSED"},
-        "cause nobody has": {"cause": "OUR_FAULT"},
+        "unused cause": {"cause": "OUR_FAULT"},
         "rule": {"rule": "CONTACT"},
-        "our number": {"number": some.number},
+        "our number": {"number": sample.number},
         "without a recording": {"recording": "no"},
         "nothing found": {"q": "+70000000000"},
     }
@@ -168,14 +170,14 @@ def _measure(rows: int) -> Any:
     client = Client(headers={"host": "testserver"})
     client.force_login(User.objects.create_superuser("bench"))
     client.get("/admin/telephony/call/")
-    for name, asked in _questions().items():
+    for name, params in _queries().items():
         with CaptureQueriesContext(connection) as queries:
-            answer = client.get("/admin/telephony/call/", asked)
+            answer = client.get("/admin/telephony/call/", params)
         count = len(queries)
-        chosen = max((query["sql"] for query in queries), key=lambda sql: 'FROM "telephony_call"' in sql)
-        limit = _timed(lambda: _run(_INDEX_ONLY))
-        ours = _timed(lambda sql=chosen: _run(sql))  # type: ignore[misc]
-        page = _timed(lambda given=asked: client.get("/admin/telephony/call/", given))  # type: ignore[misc]
+        list_query = max((query["sql"] for query in queries), key=lambda sql: 'FROM "telephony_call"' in sql)
+        limit_ms = _timed(lambda: _run(_INDEX_ONLY))
+        query_ms = _timed(lambda sql=list_query: _run(sql))  # type: ignore[misc]
+        page_ms = _timed(lambda params=params: client.get("/admin/telephony/call/", params))  # type: ignore[misc]
         yield {
             "on": "postgres",
             "what": "call_log",
@@ -183,10 +185,10 @@ def _measure(rows: int) -> Any:
             "page": name,
             "found": len(answer.context["cl"].result_list),
             "queries": count,
-            "page_ms": round(page, 1),
-            "query_ms": round(ours, 2),
-            "index_only_ms": round(limit, 2),
-            "ratio": round(ours / limit, 1),
+            "page_ms": round(page_ms, 1),
+            "query_ms": round(query_ms, 2),
+            "index_only_ms": round(limit_ms, 2),
+            "ratio": round(query_ms / limit_ms, 1),
         }
 
 
@@ -199,13 +201,13 @@ def _run(sql: str) -> None:
 
 
 def _timed(work: Callable[[], object]) -> float:
-    """Return the milliseconds it takes, the median of some runs."""
-    taken = []
+    """Return the median duration of several runs in milliseconds."""
+    durations = []
     for _run_number in range(RUNS):
         began = time.perf_counter()
         work()
-        taken.append(1000 * (time.perf_counter() - began))
-    return median(taken)
+        durations.append(1000 * (time.perf_counter() - began))
+    return median(durations)
 
 
 if __name__ == "__main__":

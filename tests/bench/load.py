@@ -1,4 +1,4 @@
-"""Sends requests from several threads over kept connections, and counts the answers."""
+"""Sends requests from several threads over persistent connections."""
 
 import http.client
 import json
@@ -10,33 +10,33 @@ from urllib.parse import urlsplit
 
 
 def post_all(url: str, bodies: Iterator[bytes], *, seconds: float, threads: int = 8) -> tuple[float, float]:
-    """Post bodies for some seconds; return requests a second and the 99th percentile in milliseconds."""
-    lock, taken = threading.Lock(), []
+    """Post bodies for some seconds; return requests per second and the 99th percentile in milliseconds."""
+    lock, durations = threading.Lock(), []
     ends_at = time.monotonic() + seconds
 
     def work() -> None:
         parts = urlsplit(url)
-        line = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
-        mine = []
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        own_durations = []
         while time.monotonic() < ends_at:
             with lock:
                 body = next(bodies)
             began = time.monotonic()
-            line.request("POST", parts.path, body, {"Content-Type": "application/json"})
-            answer = line.getresponse()
+            connection.request("POST", parts.path, body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
             answer.read()
             if answer.status != 200:
                 raise RuntimeError(f"{url} answered {answer.status}")
-            mine.append(time.monotonic() - began)
+            own_durations.append(time.monotonic() - began)
         with lock:
-            taken.extend(mine)
+            durations.extend(own_durations)
 
-    _together(work, threads)
-    return len(taken) / seconds, quantiles(taken, n=100)[98] * 1000
+    _run_threads(work, threads)
+    return len(durations) / seconds, quantiles(durations, n=100)[98] * 1000
 
 
-def ends(first: int) -> Iterator[bytes]:
-    """Return ends of missed calls, each another."""
+def call_ends(first: int) -> Iterator[bytes]:
+    """Yield call_end notifications of missed calls, each of another session."""
     session = first
     while True:
         session += 1
@@ -56,9 +56,9 @@ def ends(first: int) -> Iterator[bytes]:
         ).encode()
 
 
-def _together(work: Callable[[], None], threads: int) -> None:
-    team = [threading.Thread(target=work) for _ in range(threads)]
-    for thread in team:
+def _run_threads(work: Callable[[], None], threads: int) -> None:
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    for thread in workers:
         thread.start()
-    for thread in team:
+    for thread in workers:
         thread.join()

@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven as a person drives it: every click is counted, every page may leave its picture."""
+"""Debian's Chromium, driven like a user would: clicks are counted, pages can be saved as screenshots."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 PROGRAM = Path("/usr/bin/chromium")
-FLAGS = [
+ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -18,14 +18,14 @@ FLAGS = [
     "--disable-component-update",
 ]
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
-PATIENCE_MS = 30_000
-# Where pictures go; without it none are taken.
+TIMEOUT_MS = 30_000
+# Directory for screenshots; without it, none are taken.
 FOLDER = os.environ.get("SCREENSHOTS", "")
 
 
 @dataclass
 class Person:
-    """Somebody at a screen."""
+    """A user with a browser window."""
 
     page: Page
     language: str
@@ -33,41 +33,44 @@ class Person:
     clicks: int = 0
     errors: list[str] = field(default_factory=list)
 
-    def click(self, what: Locator) -> None:
-        """Click once, and count it."""
-        what.click()
+    def click(self, locator: Locator) -> None:
+        """Click and count it."""
+        locator.click()
         self.clicks += 1
 
     def picture(self, name: str, *, at: str = "body") -> None:
-        """Keep what the screen shows when it is scrolled to `at`, where pictures are wanted."""
+        """Save a screenshot, scrolled to `at`, if SCREENSHOTS is set."""
         if FOLDER:
-            where = Path(FOLDER)
-            where.mkdir(parents=True, exist_ok=True)
+            folder = Path(FOLDER)
+            folder.mkdir(parents=True, exist_ok=True)
             self.page.locator(at).first.evaluate("part => part.scrollIntoView()")
-            self.page.screenshot(path=where / f"{name}.{self.language}.{self.size}.png")
+            self.page.screenshot(path=folder / f"{name}.{self.language}.{self.size}.png")
 
     def barriers(self) -> list[str]:
-        """Return what a screen reader, a keyboard or weak eyes would stumble over, by the rules of axe-core."""
-        found = Axe().run(self.page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]})
-        return [f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in found.response["violations"]]
+        """Return the accessibility violations that axe-core finds."""
+        results = Axe().run(
+            self.page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
+        )
+        return [
+            f"{violation['id']}: {violation['nodes'][0]['html'][:120]}" for violation in results.response["violations"]
+        ]
 
     def is_wider_than_its_screen(self) -> bool:
-        """Say whether the page must be pushed sideways to be read."""
+        """Return whether the page scrolls horizontally."""
         return bool(self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
 
 
 @contextmanager
 def launched() -> Iterator[Browser]:
-    """Start Chromium."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=PROGRAM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=PROGRAM, args=ARGUMENTS)
         yield browser
         browser.close()
 
 
 @contextmanager
 def person(browser: Browser, language: str, size: str, *, has_scripts: bool = True) -> Iterator[Person]:
-    """Give one person a screen of his own; what its pages complain of is collected."""
+    """Open a browser context with one page; script errors on it are collected."""
     width, height = SIZES[size]
     context = browser.new_context(
         locale={"ru": "ru-RU", "en": "en-GB"}[language],
@@ -76,11 +79,11 @@ def person(browser: Browser, language: str, size: str, *, has_scripts: bool = Tr
         java_script_enabled=has_scripts,
     )
     page = context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    someone = Person(page, language, size)
-    page.on("pageerror", lambda error: someone.errors.append(str(error)))
-    page.on("console", lambda said: someone.errors.append(said.text) if said.type == "error" else None)
+    page.set_default_timeout(TIMEOUT_MS)
+    user = Person(page, language, size)
+    page.on("pageerror", lambda error: user.errors.append(str(error)))
+    page.on("console", lambda message: user.errors.append(message.text) if message.type == "error" else None)
     try:
-        yield someone
+        yield user
     finally:
         context.close()

@@ -1,4 +1,4 @@
-"""What the two people do on their screens: the operator in the admin, the client on his page, the client in UIS."""
+"""What the users do in the browser: the operator in the admin, the client on their page and in UIS."""
 
 import re
 import time
@@ -16,13 +16,12 @@ EVENTS = ("waiting", "outgoing", "talk_started", "call_end", "lost_call", "recor
 
 @dataclass
 class Operator:
-    """Works in the admin."""
+    """A user of the admin."""
 
     person: Person
     plant: Plant
 
     def log_in(self, name: str = ADMIN, password: str = "") -> None:
-        """Begin the day."""
         page = self.person.page
         page.goto(f"{self.plant.address}/admin/login/?next=/admin/tenants/tenant/")
         page.fill("#id_username", name)
@@ -30,25 +29,25 @@ class Operator:
         page.click("[type=submit]")
 
     def add(self, name: str) -> str:
-        """Enter a name; return the link to hand to the client."""
+        """Add a client; return their activation link."""
         page = self.person.page
         page.goto(f"{self.plant.address}/admin/tenants/tenant/add/")
         page.fill("#id_name", name)
         self.person.picture("operator-add")
         self.person.click(page.locator("[name=_save]"))
-        said = page.locator(".messagelist").inner_text()
-        found = re.search(r"https?://\S+/activate/[\w-]+/", said)
-        assert found, said
+        message = page.locator(".messagelist").inner_text()
+        found = re.search(r"https?://\S+/activate/[\w-]+/", message)
+        assert found, message
         return found[0]
 
     def open(self, name: str) -> None:
-        """Go to a client's page."""
+        """Open a client's page."""
         page = self.person.page
         page.goto(f"{self.plant.address}/admin/tenants/tenant/")
         page.get_by_role("link", name=name, exact=True).click()
 
     def change_rule(self, name: str, rule: str, value: str) -> None:
-        """Change one rule of a client by the list's own action."""
+        """Change one rule of a client with the list's bulk action."""
         page = self.person.page
         page.goto(f"{self.plant.address}/admin/tenants/tenant/")
         row = page.locator("#result_list tr", has_text=name)
@@ -64,7 +63,7 @@ class Operator:
         expect(page.locator(".messagelist .success")).to_be_visible()
 
     def press(self, button: str, *, sure: bool = False) -> None:
-        """Press a button of the client's page; those that cannot be undone ask first."""
+        """Press a button on the client's page; `sure` confirms buttons that ask first."""
         page = self.person.page
         page.locator(
             f'.desk-buttons [href$="/press/{button}/"], .desk-buttons [action$="/press/{button}/"] button'
@@ -76,17 +75,16 @@ class Operator:
 
 @dataclass
 class Client:
-    """Has got a link, and two cabinets."""
+    """A client's administrator with an activation link."""
 
     person: Person
     plant: Plant
 
     def open(self, link: str) -> None:
-        """Follow the link."""
         self.person.page.goto(link)
 
     def enter(self, *, uis: str = UIS_TOKEN, crm: str = CRM_KEY) -> None:
-        """Type both keys and press the button."""
+        """Enter both keys and submit."""
         page = self.person.page
         if not page.locator("#keys-access_token").is_visible():
             page.locator("section:has(#keys-title) summary").click()
@@ -96,15 +94,15 @@ class Client:
         self.person.click(page.locator("form.keys button"))
 
     def paste(self, event: str) -> None:
-        """Copy address and body with one click each, and type them into UIS."""
-        box = self.person.page.locator(f"article:has(#notice-{event}) details")
-        if box.get_attribute("open") is None:
-            self.person.click(box.locator("summary"))
+        """Copy URL and body with one click each, and enter them in UIS."""
+        details = self.person.page.locator(f"article:has(#notice-{event}) details")
+        if details.get_attribute("open") is None:
+            self.person.click(details.locator("summary"))
         address, body = (self._copied(f"{part}-{event}") for part in ("address", "body"))
         self.plant.order("type", event=event, address=address, body=body)
 
     def lamp(self, event: str) -> Locator:
-        """Return the lamp of an event."""
+        """Return the status indicator of an event."""
         return self.person.page.locator(f'[data-live="lamp-{event}"] .lamp')
 
     def _copied(self, source: str) -> str:
@@ -116,5 +114,5 @@ class Client:
 
 
 def seconds_since(began: float) -> float:
-    """Return how long something took."""
+    """Return the seconds since `began`, by the monotonic clock."""
     return time.monotonic() - began
