@@ -158,6 +158,7 @@ STATICFILES_DIRS = [BASE_DIR / "connector_project" / "static"]
 # Served from the packages: an update needs no collectstatic.
 WHITENOISE_USE_FINDERS = True
 
+AUTH_USER_MODEL = "tenants.User"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")

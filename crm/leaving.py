@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import AnonymousUser
 from django.db import models, transaction
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -16,7 +16,7 @@ from crm import clients, module
 from crm.models import Activation, Command, Popup, Stray
 from telephony.models import Call, Notification, Takeover
 from tenants import clock, journal, tokens
-from tenants.models import Change, CheckUp, CrmConnection, Tenant, UisConnection, new_hook
+from tenants.models import Change, CheckUp, CrmConnection, Tenant, UisConnection, User, new_hook
 
 # Tables with up to millions of rows per client are deleted in batches; the rest goes in one transaction.
 LARGE: tuple[type[models.Model], ...] = (Call, Notification, Popup, Command, Stray)

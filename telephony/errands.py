@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Count, Max, QuerySet
 
@@ -14,7 +13,7 @@ from connector_project.queue import enqueue
 from telephony import calls, inbox, mending, route, unread, wanted
 from telephony.models import Errand, State
 from tenants.journal import By
-from tenants.models import Change
+from tenants.models import Change, User
 
 PART = 200  # rows per batch
 MOST = 100_000

@@ -5,11 +5,11 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 
 from telephony.models import Call, Look
-from tenants.models import Tenant
+from tenants.models import Tenant, User
 
 # A player requests a part at a time, and people pause.
 ONE_LOOK = timedelta(minutes=10)

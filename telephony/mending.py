@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
-from django.contrib.auth.models import User
 from django.db import transaction
 
 from connector_project.logs import hide
@@ -13,7 +12,7 @@ from telephony.models import Call, Cause, State, Step
 from telephony.models.due import LIVELY
 from tenants import journal
 from tenants.journal import By
-from tenants.models import Change, Tenant
+from tenants.models import Change, Tenant, User
 from tenants.transfer import KeptBack
 
 Act = Callable[[Call], bool]

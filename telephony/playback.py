@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
@@ -14,6 +14,7 @@ from telephony.listening import Choose
 from telephony.models import Call, Look
 from telephony.silence import Silence
 from telephony.uis.media import Sound
+from tenants.models import User
 
 RETRY_SECONDS = {Silence.BUSY: 5}
 RETRY_LATER_SECONDS = 60

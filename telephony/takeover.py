@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 
 from connector_project import phones, remote
@@ -15,7 +15,7 @@ from telephony import actions, days, reconcile, route
 from telephony.models import Call, Cause, Takeover
 from telephony.reconcile import Compared
 from tenants import journal
-from tenants.models import Change, Tenant
+from tenants.models import Change, Tenant, User
 
 LONGEST = timedelta(days=366)
 PAUSE_SECONDS = 60.0

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Required, TypedDict, Unpack
 
 from django.apps import apps
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models import QuerySet
@@ -14,7 +14,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 
 from tenants import sight, words
-from tenants.models import Change, CrmConnection, Tenant, TransferRules, UisConnection
+from tenants.models import Change, CrmConnection, Tenant, TransferRules, UisConnection, User
 
 By = User | AnonymousUser | None
 CONTACTS = "contacts"

@@ -4,9 +4,7 @@ import hashlib
 import secrets
 from datetime import datetime, timedelta
 
-from django.contrib.auth.models import User
-
-from tenants.models import ApiToken, Tenant
+from tenants.models import ApiToken, Tenant, User
 
 READS = "telephony.view_call"  # the permission that the creator of a staff key needs
 NOTED_EVERY = timedelta(minutes=1)  # precision of "last used": not every request writes the row

@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
@@ -25,7 +24,7 @@ from telephony import callers, days, looks
 from telephony.callers import USER, Board
 from telephony.missed import NOBODY, Wait
 from tenants import clock, sight
-from tenants.models import CrmUser, Tenant
+from tenants.models import CrmUser, Tenant, User
 
 PERIODS = (1, 7, 30, 90)  # local days, today among them: in which of them a caller was missed last
 USUAL = 7

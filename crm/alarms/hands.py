@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
@@ -12,7 +11,7 @@ from django.utils.translation import pgettext_lazy
 from crm.models import Incident
 from tenants import journal
 from tenants.finding import Text
-from tenants.models import Change
+from tenants.models import Change, User
 
 State, Verb = Incident.State, Change.Verb
 

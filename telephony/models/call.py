@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.db import models
 from django.db.models.functions import Reverse
 from django.utils.translation import gettext_lazy as _
@@ -15,7 +14,7 @@ from telephony.models import words
 from telephony.models.due import SUSPECT, CallQuerySet
 from telephony.models.words import Cause, Direction, Result, Step
 from tenants.fields import EncryptedTextField
-from tenants.models import Connection, Employee, Tenant
+from tenants.models import Connection, Employee, Tenant, User
 from tenants.transfer import CallFacts, KeptBack
 
 GIVE_UP_AFTER = timedelta(days=3)

@@ -7,6 +7,7 @@ from tenants.models.people import CrmUser, Employee, UisStatus, VirtualNumber
 from tenants.models.rules import TransferRules
 from tenants.models.tenant import ACTIVATION_TERM, Tenant, new_hook
 from tenants.models.token import ApiToken
+from tenants.models.user import User
 
 __all__ = [
     "ACTIVATION_TERM",
@@ -23,6 +24,7 @@ __all__ = [
     "TransferRules",
     "UisConnection",
     "UisStatus",
+    "User",
     "VirtualNumber",
     "new_hook",
 ]
