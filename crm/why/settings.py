@@ -58,7 +58,8 @@ def _members(facts: Facts) -> str:
     rules = facts.call.tenant.rules
     if facts.call.kept_back_by == KeptBack.CONTACT and rules.contact_filter != Filter.ALL:
         count = len(rules.contacts.split())
-        return f" ({ngettext('%(count)d number', '%(count)d numbers', count) % {'count': count}})"
+        number_count = ngettext("%(count)d number", "%(count)d numbers", count)  # xgettext does not see f-strings
+        return f" ({number_count % {'count': count}})"
     return f" ({facts.setting})" if facts.setting else ""
 
 
