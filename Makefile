@@ -6,7 +6,7 @@ PORT ?= 8000
 SEED ?= 1
 SEEDS ?= $(SEED)
 
-.PHONY: help install demo dev test check fmt bench chaos translations screenshots
+.PHONY: help install demo dev test check fmt bench chaos translations screenshots shell migrate
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ install: .venv/installed ## make .venv and install what running and testing need
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-demo: install ## play every walk on SQLite with both vendors simulated (ONCE=1: stop after them; PORT=8000)
+demo: install ## start everything on SQLite with both vendors simulated, play the example calls (ONCE=1: then stop; PORT=8000)
 	DEBUG=true $(BIN)/python manage.py demo --port $(PORT) $(if $(ONCE),--once)
 
 dev: install ## web with reload, workers, simulator, a demo client
@@ -36,19 +36,25 @@ check: install ## format, lint, types, import contracts, migrations, translation
 	$(BIN)/python -m tests.translations
 	$(BIN)/python -m tests.deploy_check
 
+shell: install ## a Python shell with Django, on the development database
+	DEBUG=true $(BIN)/python manage.py shell
+
+migrate: install ## bring the development database up to date
+	DEBUG=true $(BIN)/python manage.py migrate
+
 fmt: install ## format the code and sort its imports
 	$(BIN)/ruff check --fix --quiet . || true
 	$(BIN)/ruff format .
 
-translations: install ## write new texts into locale/ and compile what is translated
+translations: install ## write new texts into locale/ and compile the translated ones
 	$(BIN)/python -m tests.translations --write
 
-screenshots: install ## the pictures of README and docs, as the browser tests saw them (Chromium)
+screenshots: install ## take the pictures of README and docs with the browser tests (Chromium)
 	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest -m processes --timeout=300 tests/browser
 
-chaos: install ## an hour of twenty clients with faults drawn from a seed, judged (SEED=1; SEEDS=1-100 for many)
+chaos: install ## an hour of twenty clients with random faults, verified (SEED=1; SEEDS=1-100 for many)
 	$(BIN)/python -m tests.chaos $(SEEDS)
 
-bench: install ## the benchmarks: figures as ratios to a limit measured in the same run
+bench: install ## the benchmarks, as ratios to a limit measured in the same run
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench.call_log

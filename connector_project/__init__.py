@@ -1,1 +1,1 @@
-"""The floor and the roof of the connector: settings, addresses, the queue, remote calls, commands."""
+"""Settings, URLs, task queue, outbound HTTP and management commands of the connector."""

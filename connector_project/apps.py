@@ -1,4 +1,4 @@
-"""What happens once when a process starts."""
+"""The app config: runs once when a process starts."""
 
 import os
 
@@ -8,14 +8,12 @@ from django.db.models.signals import post_migrate
 
 
 class ConnectorConfig(AppConfig):
-    """Tells the layers without Django what the environment said."""
-
     name = "connector_project"
     label = "connector"
     verbose_name = "Connector"
 
     def ready(self) -> None:
-        from django_q.signals import post_spawn  # noqa: PLC0415 -- needs the apps to be loaded
+        from django_q.signals import post_spawn  # noqa: PLC0415 -- needs loaded apps
 
         from connector_project import beats, checks, groups, pulse, remote, schedules  # noqa: F401, PLC0415 -- the same
 
@@ -23,7 +21,7 @@ class ConnectorConfig(AppConfig):
         post_spawn.connect(beats.start)
         if os.environ.get("Q_CLUSTER_NAME", settings.Q_CLUSTER["name"]) == settings.Q_CLUSTER["name"]:
             post_spawn.connect(pulse.start)
-        # Sent once for each app; the last of them stands after all tables and permissions are there.
+        # post_migrate is sent once per app; after the last app all tables and permissions exist.
         last = [app for app in apps.get_app_configs() if app.models_module][-1]
         post_migrate.connect(schedules.apply, sender=last)
         post_migrate.connect(groups.apply, sender=last)

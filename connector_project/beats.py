@@ -1,4 +1,4 @@
-"""A beat of each worker, written from inside the worker process, for the health address."""
+"""Writes a heartbeat from each worker process, for the health endpoint and the alerts."""
 
 import logging
 import os
@@ -20,24 +20,24 @@ logger = logging.getLogger(__name__)
 
 
 def start(*, proc_name: str, **_signal: Any) -> None:
-    """Begin to beat in this worker process (receiver of django-q's post_spawn)."""
-    threading.Thread(target=_beat_for_ever, name=f"beat of {proc_name}", daemon=True).start()
+    """Start the heartbeat thread of this worker process (receiver of django-q's post_spawn)."""
+    threading.Thread(target=_run, name=f"heartbeat of {proc_name}", daemon=True).start()
 
 
-def _beat_for_ever() -> None:
+def _run() -> None:
     stop = threading.Event()
     while True:
         try:
             beat()
         except DatabaseError as exc:
-            logger.warning("A beat could not be written: %s", type(exc).__name__)
+            logger.warning("The heartbeat could not be written: %s", type(exc).__name__)
         finally:
             connection.close()
         stop.wait(EVERY_SECONDS)
 
 
 def beat() -> None:
-    """Write that this process lives, and forget those not heard of for ten minutes."""
+    """Record the heartbeat of this process, and delete heartbeats older than ten minutes."""
     now = timezone.now()
     name = f"{socket.gethostname()}:{os.getpid()}"
     queue = os.environ.get("Q_CLUSTER_NAME") or settings.Q_CLUSTER["name"]

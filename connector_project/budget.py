@@ -1,8 +1,8 @@
-"""A request budget that all processes and machines share: evenly spaced turns, in Redis if set, else in the database.
+"""A rate limiter shared by all processes and machines, in Redis if REDIS_URL is set, else in the database.
 
-Turns are spaced (25 ms apart for 40 a second), never bunched: so no window of one second, wherever the vendor puts it,
-holds more than the budget. Who is live takes the next turn even if it lies ahead; the others wait until a turn is free
-now, so that a backlog never stands in front of a pop-up.
+Slots are evenly spaced (25 ms apart for 40 a second), so no window of one second, wherever the vendor starts it,
+exceeds the limit. Live requests reserve the next slot even if it is in the future; other requests wait until a slot is
+free now, so that a backlog never delays a pop-up.
 """
 
 import functools
@@ -17,11 +17,10 @@ from django.db import IntegrityError, transaction
 from connector_project.models import Turn
 
 MICROSECOND = 1_000_000
-# Requests spaced exactly at the limit may arrive a little closer than they left; the vendor counts arrivals.
+# Requests may arrive closer together than they were sent, and the vendor counts arrivals.
 SLACK = 1.04
 LIVE_WAIT_SECONDS = 3.0
 LONGEST_WAIT_SECONDS = 20.0
-FARTHEST_SECONDS = 60
 
 _TAKE = """
 local now = redis.call('TIME')
@@ -35,26 +34,26 @@ return wait
 
 
 class BudgetExhausted(Exception):
-    """No turn came within the longest wait, or Redis is away: the account is busy; try again later."""
+    """No slot was free within the longest wait, or Redis is unavailable; retry later."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How many requests a second one account takes under one name."""
+    """The allowed requests per second of one account."""
 
     name: str
     per_second: float
 
     @property
     def spacing(self) -> int:
-        """Microseconds between two turns."""
+        """Microseconds between two slots."""
         return int(MICROSECOND * SLACK / self.per_second)
 
 
 def wait_for_turn(budget: Budget, *, is_live: bool) -> None:
     """Sleep until this process may send one request.
 
-    Raises BudgetExhausted after 20 seconds of other people's turns, 3 where a person waits, and without Redis at once.
+    Raises BudgetExhausted after 20 seconds, after 3 for live requests, and at once if Redis is unavailable.
     """
     ends_at = time.monotonic() + (LIVE_WAIT_SECONDS if is_live else LONGEST_WAIT_SECONDS)
     while True:
@@ -62,23 +61,23 @@ def wait_for_turn(budget: Budget, *, is_live: bool) -> None:
         try:
             wait, is_taken = _take(budget, ahead=int(left * MICROSECOND) if is_live else 0)
         except redis.RedisError as exc:
-            raise BudgetExhausted(budget.name) from exc  # Nobody can say whose turn it is.
+            raise BudgetExhausted(budget.name) from exc  # Without Redis the limit is unknown.
         if is_taken:
             return time.sleep(wait / MICROSECOND)
         if not left:
             raise BudgetExhausted(budget.name)
-        # Not in step with the others who wait: else all of them ask at the same moment.
+        # Jitter, so that waiting processes do not all retry at the same moment.
         pause = wait / MICROSECOND * random.uniform(0.5, 1.0) + 0.001  # noqa: S311 -- no secret depends on it
         time.sleep(min(pause, left))
 
 
 def has_free_turn(budget: Budget) -> bool:
-    """Take the turn that is free now, and say whether there was one; nobody waits."""
+    """Take a slot if one is free now; return whether there was one. Does not wait."""
     return _take(budget, ahead=0)[1]
 
 
 def _take(budget: Budget, *, ahead: int) -> tuple[int, bool]:
-    """Try to take a turn at most `ahead` microseconds from now; return the wait and whether the turn is ours."""
+    """Try to take a slot at most `ahead` microseconds from now; return the wait and whether the slot was taken."""
     return _take_in_redis(budget, ahead=ahead) if settings.REDIS_URL else _take_in_database(budget, ahead=ahead)
 
 
@@ -97,11 +96,10 @@ def _take_in_database(budget: Budget, *, ahead: int) -> tuple[int, bool]:
     while True:
         now = int(time.time() * MICROSECOND)
         free = _free_at(budget)
-        # Nobody takes turns so far ahead: the clock was set back.
-        begin = now if free - now > FARTHEST_SECONDS * MICROSECOND else max(free, now)
+        begin = max(free, now)
         if begin - now > ahead:
             return begin - now, False
-        # Whoever changes the row from the value he saw has the turn; the others look again.
+        # Optimistic lock: only the process that still finds the value it read takes the slot; the others try again.
         if Turn.objects.filter(name=budget.name, free_at=free).update(free_at=begin + budget.spacing):
             return begin - now, True
 
@@ -114,5 +112,5 @@ def _free_at(budget: Budget) -> int:
         with transaction.atomic():
             Turn.objects.create(name=budget.name, free_at=0)
     except IntegrityError:
-        pass  # Another process was first; its row serves both.
+        pass  # Another process created the row first.
     return 0

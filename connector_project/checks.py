@@ -1,4 +1,4 @@
-"""System checks: what the environment says that cannot work, or is not safe, in production."""
+"""System checks for settings that do not work, or are not safe, in production."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,12 +14,12 @@ def check_production(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) ->
     found: list[CheckMessage] = []
     if not settings.PUBLIC_URL.startswith("https://"):
         found.append(
-            Error("PUBLIC_URL must begin with https://: keys and numbers pass through it.", id="connector.E001")
+            Error("PUBLIC_URL must begin with https://: it carries keys and phone numbers.", id="connector.E001")
         )
     if "sqlite" in settings.DATABASES["default"]["ENGINE"]:
-        found.append(Warning("SQLite serves one machine only; set DATABASE_URL to PostgreSQL.", id="connector.W001"))
+        found.append(Warning("SQLite works on one machine only; set DATABASE_URL to PostgreSQL.", id="connector.W001"))
     if settings.TRUSTED_REMOTE_HOSTS:
         found.append(
-            Warning("TRUSTED_REMOTE_HOSTS lets remote calls go to private or unencrypted hosts.", id="connector.W002")
+            Warning("TRUSTED_REMOTE_HOSTS allows requests to private or unencrypted hosts.", id="connector.W002")
         )
     return found

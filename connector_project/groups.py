@@ -1,4 +1,4 @@
-"""The two groups of people in the admin; `migrate` brings them."""
+"""The permission groups Operator and Support, created by `migrate`."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ OURS = ("tenants", "telephony", "crm", "connector")
 
 
 def apply(**_signal: Any) -> None:
-    """Give operators everything of ours, and support staff a look, a second try, and incidents to see to."""
+    """Give operators all our permissions; support may view, retry calls, play recordings, acknowledge incidents."""
     ours = Permission.objects.filter(content_type__app_label__in=OURS)
     operator, _ = Group.objects.get_or_create(name="Operator")
     operator.permissions.add(*ours)

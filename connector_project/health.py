@@ -1,4 +1,4 @@
-"""What a monitor may ask: is this process alive, and can work be done."""
+"""Liveness and readiness endpoints."""
 
 from datetime import datetime
 from typing import Any
@@ -17,21 +17,21 @@ from crm import overdue
 
 
 def live(_request: HttpRequest) -> HttpResponse:
-    """Say that this process answers; asks nothing of anybody."""
+    """Answer 200 if this process is alive; checks nothing else."""
     return JsonResponse({"status": "ok"})
 
 
 @api_view(["GET"])
 def ready(_request: HttpRequest) -> Response:
-    """Say whether database, queue and workers live, and how old the oldest waiting work is; 503 when one does not."""
+    """Report the state of database, queue and workers, and the age of the oldest due work; 503 if one is down."""
     now = timezone.now()
-    said: dict[str, Any] = {"database": _database()}
-    if said["database"] == "ok":
+    report: dict[str, Any] = {"database": _database()}
+    if report["database"] == "ok":
         known = list(Worker.objects.order_by("queue", "name"))
-        said |= {"queue": _queue(), "oldest_waiting_seconds": _oldest_waiting(now=now)}
-        said |= {"workers": _told(known, now=now), "missing_workers": list(workers.unserved(known, now=now))}
-    is_ready = said["database"] == "ok" and "error" not in said["queue"] and not said["missing_workers"]
-    return Response({"status": "ok" if is_ready else "unavailable", **said}, status=200 if is_ready else 503)
+        report |= {"queue": _queue(), "oldest_waiting_seconds": _oldest_waiting(now=now)}
+        report |= {"workers": _worker_rows(known, now=now), "missing_workers": list(workers.unserved(known, now=now))}
+    is_ready = report["database"] == "ok" and "error" not in report["queue"] and not report["missing_workers"]
+    return Response({"status": "ok" if is_ready else "unavailable", **report}, status=200 if is_ready else 503)
 
 
 def _database() -> str:
@@ -52,12 +52,12 @@ def _queue() -> dict[str, Any]:
 
 
 def _oldest_waiting(*, now: datetime) -> int:
-    """Return how long the longest overdue piece of work has been due, in seconds."""
+    """Return for how many seconds the oldest due work has been waiting."""
     since = overdue.oldest(now=now)
     return int((now - since).total_seconds()) if since else 0
 
 
-def _told(known: list[Worker], *, now: datetime) -> list[dict[str, Any]]:
+def _worker_rows(known: list[Worker], *, now: datetime) -> list[dict[str, Any]]:
     return [
         {"name": worker.name, "queue": worker.queue, "beat_seconds_ago": int((now - worker.beat_at).total_seconds())}
         for worker in known

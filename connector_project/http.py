@@ -1,4 +1,4 @@
-"""What comes in by HTTP, as plain values."""
+"""Inbound HTTP: request parameters, body size limit, slow clients, DRF exception handler."""
 
 import socket
 from contextlib import suppress
@@ -13,41 +13,41 @@ SLOWEST_READ_SECONDS = 30.0
 
 
 def parameters(request: HttpRequest) -> dict[str, str]:
-    """Return the parameters of a request that may come by GET or POST; the body wins over the query."""
-    said: dict[str, object] = {name: request.GET[name] for name in request.GET}
+    """Return the parameters of a GET or POST request; the body takes precedence over the query."""
+    params: dict[str, object] = {name: request.GET[name] for name in request.GET}
     if request.method == "POST":
         form: QueryDict = request.POST
-        said |= {name: form[name] for name in form}
-    return {name: str(value) for name, value in said.items()}
+        params |= {name: form[name] for name in form}
+    return {name: str(value) for name, value in params.items()}
 
 
 def is_too_large(request: HttpRequest) -> bool:
-    """Say whether the sender announces more than we take; looks at the header, reads nothing."""
+    """Return whether Content-Length exceeds the limit; the body is not read."""
     length = request.headers.get("Content-Length") or "0"
     return not length.isdigit() or int(length) > LARGEST_BODY
 
 
 def drop_slow_reader(request: HttpRequest) -> None:
-    """Let whoever reads the answer have half a minute for each part of it: he holds one of our threads meanwhile.
+    """Give the client 30 seconds to read each chunk of the response: it occupies one of our threads meanwhile.
 
-    Only gunicorn shows us the line; it makes it patient again for the next request.
+    Works only under gunicorn, which exposes its socket and resets the time-out for the next request.
     """
-    line = request.META.get("gunicorn.socket")
-    if line is not None:
-        line.settimeout(SLOWEST_READ_SECONDS)
+    sock = request.META.get("gunicorn.socket")
+    if sock is not None:
+        sock.settimeout(SLOWEST_READ_SECONDS)
 
 
 def hang_up(request: HttpRequest) -> None:
-    """Break the line of somebody who did not take the whole answer.
+    """Close the connection of a client that did not read the whole response.
 
-    Else gunicorn would wait for him for two seconds more, and with it everybody whom this process serves.
+    Otherwise gunicorn waits two more seconds for the client and blocks the whole process.
     """
-    line = request.META.get("gunicorn.socket")
-    if line is not None:
-        with suppress(OSError):  # He was faster.
-            line.shutdown(socket.SHUT_RDWR)
+    sock = request.META.get("gunicorn.socket")
+    if sock is not None:
+        with suppress(OSError):  # The client has closed it already.
+            sock.shutdown(socket.SHUT_RDWR)
 
 
 def answer_error(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """Leave 404 to Django: a wrong hook must look like any other wrong address."""
+    """Leave 404 to Django: an unknown hook must look like any other unknown URL."""
     return None if isinstance(exc, Http404) else exception_handler(exc, context)

@@ -1,4 +1,4 @@
-"""Lists of millions of rows, the newest first: pages by cursor, never counted."""
+"""Keyset pagination for admin lists of millions of rows: newest first, never counted."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,14 +8,14 @@ from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-AFTER, BEFORE = "after", "before"  # the page behind a row, towards older ones; the page in front of it
+AFTER, BEFORE = "after", "before"  # the page of older rows; the page of newer rows
 Cursor = tuple[datetime, int]
 
 
 class Newest(ChangeList):
-    """A list in the order of one moment, the newest first. Needs `newest_by` of its admin: that moment's field.
+    """A changelist ordered by the datetime field `newest_by` of its admin, newest first.
 
-    It asks for one row more than a page holds, which tells whether there is another page: nothing is ever counted.
+    It reads one row more than fits on a page to find out whether there is another page, so it never counts rows.
     """
 
     is_keyset = True
@@ -26,14 +26,14 @@ class Newest(ChangeList):
         return [f"-{self._moment}", "-pk"]
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
-        for word in (AFTER, BEFORE):  # They choose a page, not rows: no filter's link may keep them.
+        for word in (AFTER, BEFORE):  # These choose a page, not rows: filter links must not keep them.
             self.params.pop(word, None)
             self.filter_params.pop(word, None)
         return super().get_queryset(request, exclude_parameters)
 
     def get_results(self, request: HttpRequest) -> None:
-        """Read one page, and find out whether there are others on both sides."""
-        after, before = (_read(request.GET.get(word, "")) for word in (AFTER, BEFORE))
+        """Read one page, and find out whether there are older and newer ones."""
+        after, before = (_parse_cursor(request.GET.get(word, "")) for word in (AFTER, BEFORE))
         is_back = before is not None and after is None
         rows = list(self._page(after, before)[: self.list_per_page + 1])
         has_more = len(rows) > self.list_per_page
@@ -57,33 +57,33 @@ class Newest(ChangeList):
 
     def _beyond(self, cursor: Cursor, side: str) -> Q:
         moment, pk = cursor
-        # The first condition says nothing new, but an index can be asked by it.
+        # The first condition is redundant, but it lets the database use an index.
         later = Q((f"{self._moment}__{side}", moment)) | Q((f"pk__{side}", pk))
         return Q((f"{self._moment}__{side}e", moment)) & later
 
     def _link(self, *, has_older: bool, has_newer: bool) -> None:
         rows = self.result_list
         if rows and has_older:
-            self.older = self.get_query_string({AFTER: self._written(rows[-1])})
+            self.older = self.get_query_string({AFTER: self._cursor(rows[-1])})
         if rows and has_newer:
-            self.newer = self.get_query_string({BEFORE: self._written(rows[0])})
+            self.newer = self.get_query_string({BEFORE: self._cursor(rows[0])})
 
-    def _written(self, row: Any) -> str:
+    def _cursor(self, row: Any) -> str:
         return f"{getattr(row, self._moment).isoformat()}_{row.pk}"
 
     def _tell_django(self) -> None:
-        """Set what Django's own templates look at: as if this page were all."""
+        """Set the attributes that Django's templates read, as if this page were all rows."""
         self.result_count = self.full_result_count = len(self.result_list)
         self.show_full_result_count, self.show_admin_actions = False, True
         self.can_show_all = self.multi_page = False
         self.paginator = Paginator(self.result_list, self.list_per_page)
 
 
-def _read(text: str) -> Cursor | None:
-    """Return a cursor as an address writes it; None for anything else."""
+def _parse_cursor(text: str) -> Cursor | None:
+    """Parse a cursor from the URL; None if it is invalid."""
     moment, _, pk = text.replace(" ", "+").rpartition("_")
     try:
-        read = datetime.fromisoformat(moment)
-        return (read.astimezone(UTC), int(pk)) if read.tzinfo else None
+        parsed = datetime.fromisoformat(moment)
+        return (parsed.astimezone(UTC), int(pk)) if parsed.tzinfo else None
     except (ValueError, OverflowError):
         return None

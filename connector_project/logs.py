@@ -1,4 +1,4 @@
-"""What a log line may hold: no key, no hook, no clientId, no recording link; phones with the middle masked."""
+"""Redacts keys, hooks, clientIds, recording links and phone numbers, and formats log records."""
 
 import json
 import logging
@@ -13,17 +13,17 @@ _SECRET_PATHS = re.compile(r"(/(?:hooks/(?:uis|retailcrm)|activate|records)/)[^/
 _NAMES = "clientId|apiKey|api_key|access_token|token|key|secret"
 _NAME = re.compile(rf"(?:{_NAMES})$", re.IGNORECASE)
 _PARAMETERS = re.compile(rf"((?:{_NAMES})[\\\"']*\s*[=:]\s*[\\\"']*)[^&\s\\\"',}}]+", re.IGNORECASE)
-# In JSON a slash may be escaped, in an address a link comes percent-encoded.
+# A slash may be escaped in JSON and percent-encoded in a URL.
 _SLASH = r"(?:\\?/|%2[Ff])"
-# Bounded: a text of nothing but beginnings must not cost the square of its length.
+# Bounded, so that repeated prefixes cannot make matching quadratic.
 _RECORDINGS = re.compile(
     rf"https?(?::|%3[Aa]){_SLASH}{{2}}[^\s\"']{{0,300}}(?:{_SLASH}system{_SLASH}media{_SLASH}|media\.)[^\s\"']*"
 )
-# Wherever it leads: a client may keep his recordings at a host of his own.
+# Any host: a tenant may keep recordings on their own host.
 _LINKS = re.compile(r"(file_links?[\\\"']*\s*[=:]\s*\[?\s*[\\\"']*)https?[^\s\"'&]+")
-# Not the digits of an id, a fraction or a path; a full stop or a colon behind a phone is only punctuation.
+# Not the digits of an id, a fraction or a path; a full stop or colon after a number is punctuation.
 _PHONES = re.compile(r"(?:(?<![\w./-])|(?<=%[0-9A-F]{2})|(?<=\\[nrt])|(?<=\\u002b))\+?\d{10,15}(?![\w-]|[.:]\w)")
-# As people write them: with a plus, brackets, or an 8 in front, and gaps between the digits.
+# Numbers as people write them: with a plus, brackets or a leading 8, and gaps between the digits.
 _GAP = r"[ \u00a0-]"
 _WRITTEN = re.compile(
     rf"(?:(?:\+\d{{1,3}}|(?<!\d)[78]){_GAP}?)?\(\d{{3,5}}\){_GAP}?\d{{1,3}}(?:{_GAP}?\d{{2,4}}){{1,3}}(?![\w-])"
@@ -35,19 +35,19 @@ _PREFIXED_IDS = re.compile(r"(?:call|tenant|session|notification|command|pk)=$")
 
 
 def hide(text: str) -> str:
-    """Return a line with its secrets taken out, and phones masked."""
+    """Return a text with secrets removed and phone numbers masked."""
     return _WRITTEN.sub(_mask_written, _PHONES.sub(_mask_phone, hide_secrets(text)))
 
 
 def hide_secrets(text: str) -> str:
-    """Return a text without keys, hooks and recording links; phones stay, for those who may see them."""
+    """Return a text with secrets removed; phone numbers stay, for readers who may see them."""
     text = _SECRET_PATHS.sub(r"\1***", text)
     text = _RECORDINGS.sub("[recording]", _LINKS.sub(r"\1[recording]", text))
     return _PARAMETERS.sub(r"\1***", text)
 
 
 def _mask_phone(found: re.Match[str]) -> str:
-    # Session ids are as long as phones; they are named in the line, and support needs them whole.
+    # Ids are as long as phone numbers; support needs them in full, so a prefix such as session= marks them.
     if _PREFIXED_IDS.search(found.string[: found.start()]):
         return found.group()
     return phones.masked(found.group())
@@ -59,13 +59,13 @@ def _mask_written(found: re.Match[str]) -> str:
 
 
 def clean_event(event: Any, _hint: Any) -> Any:
-    """Return an error report without its secrets: the address it was asked at, and every text in it."""
+    """Return an error report without the request and with every text redacted (Sentry's before_send)."""
     event.pop("request", None)
     return _cleaned(event)
 
 
 def _cleaned(value: Any) -> Any:
-    """Clean text by text: hiding in the whole report's JSON would break it."""
+    """Redact string by string: redacting the JSON of the whole report would break it."""
     if isinstance(value, str):
         return hide(value)
     if isinstance(value, Mapping):
@@ -76,7 +76,7 @@ def _cleaned(value: Any) -> Any:
 
 
 class HideSecrets(logging.Filter):
-    """Cleans the message before any handler writes it."""
+    """Redacts the message before the handler writes it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg = hide(record.getMessage())
@@ -85,14 +85,14 @@ class HideSecrets(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """Plain lines; traces are cleaned too."""
+    """Plain text lines; tracebacks are redacted too."""
 
     def formatException(self, ei: object) -> str:  # noqa: N802 -- logging's name
         return hide(super().formatException(ei))  # type: ignore[arg-type]
 
 
 class JsonFormatter(TextFormatter):
-    """One JSON object per line, for collectors."""
+    """One JSON object per line, for log collectors."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {

@@ -1,11 +1,11 @@
-"""What the floor keeps for itself: the turns of request budgets, and which workers are alive."""
+"""Slots of the rate limiter, and heartbeats of the workers."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 
 class Turn(models.Model):
-    """When the next request of one account may leave, in microseconds of unix time."""
+    """When the next request under one rate limit may be sent; `free_at` is in microseconds since the epoch."""
 
     name = models.CharField(max_length=200, primary_key=True)
     free_at = models.BigIntegerField()
@@ -15,11 +15,11 @@ class Turn(models.Model):
 
 
 class Worker(models.Model):
-    """One worker process, and when it was last heard of."""
+    """One worker process and its last heartbeat."""
 
     name = models.CharField(_("name"), max_length=200, primary_key=True)
     queue = models.CharField(_("queue"), max_length=20)
-    beat_at = models.DateTimeField(_("last beat"))
+    beat_at = models.DateTimeField(_("last heartbeat"))
 
     class Meta:
         verbose_name = _("worker")

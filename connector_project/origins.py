@@ -1,4 +1,4 @@
-"""Addresses taken apart, as the library that sends to them does it: two readings of one address are a hole. Pure."""
+"""Parses and compares URLs with urllib3's parser, which also sends the request: two parsers would be an SSRF hole."""
 
 import ipaddress
 from urllib.parse import urljoin
@@ -12,7 +12,7 @@ NOWHERE: Origin = ("", "", 0)
 
 
 def parts(url: str) -> Url:
-    """Take an address apart; one that cannot be read has no parts."""
+    """Parse a URL; an invalid one gives an empty Url."""
     try:
         return parse_url(url)
     except LocationParseError:
@@ -20,7 +20,7 @@ def parts(url: str) -> Url:
 
 
 def origin(url: str) -> Origin:
-    """Return the scheme, host and port that would be asked; nothing for an odd address, or one that names a user."""
+    """Return scheme, host and port; NOWHERE for an invalid URL, one of another scheme, or one with user info."""
     found = parts(url)
     if found.auth is not None or not found.host or found.scheme not in PORTS:
         return NOWHERE
@@ -28,7 +28,7 @@ def origin(url: str) -> Origin:
 
 
 def joined(url: str, location: str) -> str:
-    """Return where a redirect leads; nothing where that cannot be read."""
+    """Return the target of a redirect; "" if it is invalid."""
     try:
         return urljoin(url, location)
     except ValueError:
@@ -36,7 +36,7 @@ def joined(url: str, location: str) -> str:
 
 
 def is_private_literal(host: str) -> bool:
-    """Say whether a host is written as an address, and that is no public one."""
+    """Return whether a host is an IP literal that is not public."""
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:

@@ -1,4 +1,4 @@
-"""Refuses a connection whose far end is no public address, whatever the name resolved to."""
+"""An HTTPAdapter that refuses connections to non-public IP addresses (SSRF protection)."""
 
 import ipaddress
 import socket
@@ -11,14 +11,14 @@ from urllib3.exceptions import NewConnectionError
 
 
 class PublicPeerConnection(HTTPSConnection):
-    """Looks at the address it really reached: a check of the name alone can be fooled by a second look-up."""
+    """Checks the connected address: a check of the resolved name can be bypassed by DNS rebinding."""
 
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()
         address = ipaddress.ip_address(str(sock.getpeername()[0]).partition("%")[0])
         if not address.is_global:
             sock.close()
-            raise NewConnectionError(self, "the address is not a public one")
+            raise NewConnectionError(self, "the address is not public")
         return sock
 
 
@@ -27,7 +27,7 @@ class PublicPeerPool(HTTPSConnectionPool):
 
 
 class PublicPeerAdapter(HTTPAdapter):
-    """Speaks https to public addresses only."""
+    """Allows https to public addresses only."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""One form of a phone number inside (digits) and one outside (E.164 with plus). Pure; knows no vendor."""
+"""Normalises, formats and masks phone numbers: digits inside, E.164 with a plus outside."""
 
 import re
 
@@ -8,10 +8,10 @@ LONGEST = 15
 
 
 def digits(raw: str | None, *, is_russian: bool) -> str:
-    """Return the digits of a number in international form, or "" where there is no number.
+    """Return the digits of a number in international form, or "" if there is no number.
 
-    What follows three dots (a UIS extension) is cut. The Russian habit of writing 8 or nothing for +7 is applied only
-    where `is_russian`; a number that begins with a plus is taken as it stands.
+    Text after three dots (a UIS extension) is cut. Only with `is_russian`, a leading 8 or a missing country code means
+    +7; a number that begins with a plus is taken as it is.
     """
     number = (raw or "").strip().split("...")[0]
     is_international = number.startswith("+")
@@ -25,20 +25,20 @@ def digits(raw: str | None, *, is_russian: bool) -> str:
 
 
 def e164(number: str) -> str:
-    """Return a number with its plus; short internal numbers stay as they are."""
+    """Return a number with a plus; short internal numbers stay as they are."""
     return f"+{number}" if is_outside(number) else number
 
 
 def is_outside(number: str) -> bool:
-    """Say whether this is a number of the public network."""
+    """Return whether this is a number of the public telephone network."""
     return SHORTEST_OUTSIDE <= len(number) <= LONGEST
 
 
 def is_internal(number: str) -> bool:
-    """Say whether this is an extension of the PBX."""
+    """Return whether this is an extension of the PBX."""
     return 0 < len(number) <= LONGEST_INTERNAL
 
 
 def masked(number: str) -> str:
-    """Return a number fit for a log: the middle hidden."""
+    """Return a number with its middle masked, for logs."""
     return number if len(number) <= LONGEST_INTERNAL else f"{number[:-7]}***{number[-4:]}"

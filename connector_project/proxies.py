@@ -1,4 +1,4 @@
-"""Believes X-Forwarded-For and X-Forwarded-Proto of trusted networks only."""
+"""Middleware that accepts X-Forwarded-For and X-Forwarded-Proto from trusted networks only."""
 
 import ipaddress
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 
 
 class TrustedProxies:
-    """Sets the real sender's address, or takes the headers away where a stranger sent them."""
+    """Sets REMOTE_ADDR from a trusted proxy's headers, and removes the headers of all other senders."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -25,7 +25,7 @@ class TrustedProxies:
         return self.get_response(request)
 
     def _sender(self, forwarded: str) -> str:
-        """Return the last address that is no proxy of ours: what stands before it anybody can have written."""
+        """Return the last address that is not a trusted proxy: the sender can forge everything before it."""
         for word in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
             if not self._is_trusted(word):
                 return word

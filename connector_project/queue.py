@@ -1,4 +1,4 @@
-"""The one door to django-q2: the only file that knows which broker the queue uses."""
+"""Enqueues tasks in django-q2 and hides which broker is used."""
 
 import functools
 from typing import Literal
@@ -12,20 +12,20 @@ Queue = Literal["default", "fast"]
 
 
 class NotInTransaction(RuntimeError):
-    """A task was queued outside the transaction of the row it is about."""
+    """A task was queued outside of a transaction."""
 
 
 @functools.cache
 def _broker(queue: Queue) -> Broker:
-    # Without a broker of its own, django-q opens a connection to Redis for every task.
+    # Without an explicit broker, django-q opens a Redis connection for every task.
     return get_broker(queue)
 
 
 def enqueue(task: str, *args: int, queue: Queue = "default") -> None:
-    """Queue a task by its dotted name, together with the row it is about.
+    """Queue a task by its dotted name, in the transaction of the row it processes.
 
     With the queue in our database the entry commits with the row; with Redis it is pushed on commit, and the sweep
-    finds the row whose push was lost. Arguments are ids only. Raises NotInTransaction outside `atomic()`.
+    finds rows whose push was lost. Arguments are ids only. Raises NotInTransaction outside `atomic()`.
     """
     if not transaction.get_connection().in_atomic_block:
         raise NotInTransaction(f"{task} was queued outside of transaction.atomic().")
@@ -34,12 +34,11 @@ def enqueue(task: str, *args: int, queue: Queue = "default") -> None:
         async_task(task, *args, broker=_broker(queue), cluster=queue)
 
     if settings.REDIS_URL:
-        # robust: a Redis that is away is logged, and must not turn a committed row into an error.
+        # robust: if Redis is unavailable, log it; the row is committed, so the caller must not get an error.
         transaction.on_commit(push, robust=True)
     else:
         push()
 
 
 def depth(queue: Queue) -> int:
-    """Return how many tasks wait in a queue."""
     return int(_broker(queue).queue_size())

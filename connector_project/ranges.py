@@ -1,16 +1,16 @@
-"""Parts of a file as HTTP names them. Pure. https://www.rfc-editor.org/rfc/rfc9110#section-14"""
+"""HTTP Range and Content-Range headers: https://www.rfc-editor.org/rfc/rfc9110#section-14."""
 
 import re
 from dataclasses import dataclass
 
-_ASKED = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
-_TOLD = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
-_OUTSIDE = re.compile(r"bytes \*/(\d{1,18})")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
+_UNSATISFIED = re.compile(r"bytes \*/(\d{1,18})")
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A part of a file: its first and its last byte, both included, and the size of the whole."""
+    """The value of a Content-Range header: first and last byte, both inclusive, and the size of the file."""
 
     first: int
     last: int
@@ -21,7 +21,7 @@ class Slice:
         return self.last - self.first + 1
 
     def narrowed(self, at_most: int) -> "Slice":
-        """Return the beginning of this part."""
+        """Return at most this many bytes from the start of the range."""
         return Slice(self.first, min(self.last, self.first + at_most - 1), self.size)
 
     def __str__(self) -> str:
@@ -30,20 +30,20 @@ class Slice:
 
 @dataclass(frozen=True)
 class Asked:
-    """One part that is asked for; without a first byte it is so many of the last ones."""
+    """A requested range; without `first`, the last `last` bytes."""
 
     first: int | None
     last: int | None
 
     def header(self, at_most: int) -> str:
-        """Return how to ask for it, or for as much of its beginning as is wanted at once."""
+        """Return the Range header for at most this many bytes from the start of the range."""
         if self.first is None:
             return f"bytes=-{self.last}"
         ends_at = self.first + at_most - 1
         return f"bytes={self.first}-{ends_at if self.last is None else min(self.last, ends_at)}"
 
     def of(self, size: int) -> Slice | None:
-        """Return which part of a file of this size that is; None where it lies outside."""
+        """Return the range in a file of this size; None if it is outside the file."""
         if self.first is None:
             found = Slice(max(size - (self.last or 0), 0), size - 1, size)
         else:
@@ -52,8 +52,8 @@ class Asked:
 
 
 def read(header: str) -> Asked | None:
-    """Return the part a request asks for; None for the whole, and for what may be answered with the whole."""
-    found = _ASKED.fullmatch(header.strip())
+    """Parse a Range header; None for no single valid range, which may be answered with the whole file."""
+    found = _RANGE.fullmatch(header.strip())
     if not found or found.group() == "bytes=-":
         return None
     first, last = (int(word) if word else None for word in found.groups())
@@ -63,15 +63,15 @@ def read(header: str) -> Asked | None:
 
 
 def told(header: str) -> Slice | None:
-    """Return the part a reply says it holds."""
-    found = _TOLD.fullmatch(header.strip())
+    """Parse a Content-Range header; None if it is missing or invalid."""
+    found = _CONTENT_RANGE.fullmatch(header.strip())
     if not found:
         return None
-    said = Slice(*(int(word) for word in found.groups()))
-    return said if said.first <= said.last < said.size else None
+    part = Slice(*(int(word) for word in found.groups()))
+    return part if part.first <= part.last < part.size else None
 
 
 def size_outside(header: str) -> int | None:
-    """Return the size of the whole, as a reply names it that has nothing of what was asked."""
-    found = _OUTSIDE.fullmatch(header.strip())
+    """Return the file size named by a 416 reply (`bytes */SIZE`)."""
+    found = _UNSATISFIED.fullmatch(header.strip())
     return int(found.group(1)) if found else None

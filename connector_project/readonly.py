@@ -1,4 +1,4 @@
-"""What admin pages of ours share: titles of their own, and pages of rows that only our own code writes."""
+"""Base classes of our admin pages: own titles, and read-only pages of rows that only our code writes."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ Text = str | Promise
 
 
 class Titled(admin.ModelAdmin[Any]):
-    """Names its pages itself: Django's own titles put a word into a sentence without declining it."""
+    """Sets its own page titles: Django's titles insert a noun into a sentence, which breaks Russian grammar."""
 
     title_of_new: Text = ""
 
@@ -24,13 +24,13 @@ class Titled(admin.ModelAdmin[Any]):
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Allow what a filter of the list asks, and nothing else.
+        """Allow only the fields of the list's own filters.
 
-        Django lets an address ask any field of a row by any condition, so that whoever may only look could find out
-        a secret one character after the other.
+        Django allows lookups by any field in the URL, so a user with read access could guess a secret character by
+        character.
         """
-        asked = {_field_of(one) for one in self.get_list_filter(request)}
-        return lookup.partition("__")[0] in asked and super().lookup_allowed(lookup, value, request)
+        filtered = {_field_of(one) for one in self.get_list_filter(request)}
+        return lookup.partition("__")[0] in filtered and super().lookup_allowed(lookup, value, request)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         obj = kwargs.get("obj")
@@ -39,17 +39,17 @@ class Titled(admin.ModelAdmin[Any]):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def title_of(self, obj: Any) -> str:
-        """Return what stands over the page of one row."""
+        """Return the title of the page of one row."""
         return f"{capfirst(str(self.opts.verbose_name))} {obj}"
 
 
 class ReadOnlyAdmin(Titled):
-    """Shows; neither adds nor deletes. Counts nothing: such tables grow to millions of rows."""
+    """Allows no adding and deleting, and never counts rows: these tables grow to millions."""
 
-    newest_by = ""  # the moment a long list is read by, the newest first, page after page
+    newest_by = ""  # the datetime field of keyset pagination, newest first
     show_full_result_count = False
     list_per_page = 50
-    empty_value_display = ""  # nothing is better than a dash that asks what it means
+    empty_value_display = ""  # an empty cell is clearer than a dash
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return Newest if self.newest_by else super().get_changelist(request, **kwargs)
@@ -65,11 +65,11 @@ class ReadOnlyAdmin(Titled):
 
 
 def _field_of(of_list: Any) -> str:
-    """Return what one filter of a list reads out of the address."""
+    """Return the field that one list filter reads from the URL."""
     named = of_list[0] if isinstance(of_list, tuple | list) else of_list
     return named.partition("__")[0] if isinstance(named, str) else str(named.parameter_name)
 
 
 def labelled(label: Text, value: object) -> str:
-    """Return a value that brings its column's name along, for screens too narrow for columns."""
+    """Return a value with the name of its column, for screens too narrow for columns."""
     return format_html('<span class="desk-label">{}: </span>{}', label, value)

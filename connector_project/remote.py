@@ -1,4 +1,4 @@
-"""How a remote call is made, and the ways it can end. The only file that sends HTTP; knows no Django and no vendor."""
+"""Outbound HTTP: sessions, time-outs, size limits and error classes; imports no Django and knows no vendor."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ from connector_project.peer import PublicPeerAdapter
 CONNECT_SECONDS = 3.05
 LARGEST_REPLY = 32 * 1024 * 1024
 LONGEST_RETRY_AFTER = 24 * 3600.0
-# What is passed on as it comes: an hour of talk has some 30 MB.
+# Streamed files: an hour of recording is about 30 MB.
 LARGEST_DOWNLOAD = 512 * 1024 * 1024
 LONGEST_DOWNLOAD_SECONDS = 900.0
 MOST_REDIRECTS = 3
@@ -26,9 +26,9 @@ FOREIGN = "address_foreign"
 
 
 class RemoteError(Exception):
-    """A remote call did not do what it was asked.
+    """A remote call failed.
 
-    Its text is fit for a person and holds no key; `code` is the vendor's own word for the fault, where it has one.
+    Its text can be shown to people and contains no key; `code` is the vendor's own error code, if it has one.
     """
 
     def __init__(self, system: str, message: str, *, code: str = "") -> None:
@@ -38,7 +38,7 @@ class RemoteError(Exception):
 
 
 class RemoteUnavailable(RemoteError):
-    """Try again later; after `wait` seconds where the vendor named a time."""
+    """Retry later; after `wait` seconds if the vendor named a time."""
 
     def __init__(self, system: str, message: str, *, code: str = "", wait: float | None = None) -> None:
         super().__init__(system, message, code=code)
@@ -46,20 +46,20 @@ class RemoteUnavailable(RemoteError):
 
 
 class RemoteRejected(RemoteError):
-    """This one request is refused for good; others may pass."""
+    """The vendor rejects this request permanently; other requests may succeed."""
 
 
 class AccessDenied(RemoteError):
-    """We are not let in until somebody changes a setting; `code` says which."""
+    """The vendor rejects all our requests until somebody changes a setting; `code` says which."""
 
 
 class UnexpectedReply(RemoteError):
-    """The reply is not in the documented form, or our request was not: our code must change."""
+    """The reply or our request does not match the documentation: our code must change."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back, whatever the status."""
+    """An HTTP response with any status."""
 
     status: int
     headers: Mapping[str, str]
@@ -71,7 +71,7 @@ class Reply:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds the server asks us to wait, where it says so in seconds."""
+        """Seconds the server asks us to wait; None if it names none, or a date."""
         word = self.headers.get("Retry-After", "")
         return min(float(word), LONGEST_RETRY_AFTER) if word.isascii() and word.isdigit() else None
 
@@ -81,13 +81,13 @@ _local = threading.local()
 
 
 def trust(host_ports: Iterable[str]) -> None:
-    """Name the `host:port` pairs that may be plain http or private (simulator, tests, a proxy of ours)."""
+    """Set the `host:port` pairs that may be plain http or private (simulator, tests, our own proxy)."""
     global _trusted  # noqa: PLW0603 -- set once when the process starts
     _trusted = frozenset(host_ports)
 
 
 def is_trusted(url: str) -> bool:
-    """Say whether this address was named by the operator."""
+    """Return whether the operator listed the host and port of this URL."""
     parts = origins.parts(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     return f"{parts.host}:{port}" in _trusted
@@ -105,8 +105,8 @@ def send(
 ) -> Reply:
     """Make one HTTP request and return the reply, whatever its status; redirects are not followed.
 
-    `timeout` is in seconds from the last byte that came; the whole may take twice that. Raises RemoteUnavailable when
-    no whole reply came, AccessDenied when the address itself is not one we may call.
+    `timeout` is in seconds since the last byte received; the whole reply may take twice that. Raises RemoteUnavailable
+    if no complete reply arrives, AccessDenied if the URL is not allowed.
     """
     _refuse_unsafe(system, url)
     with (
@@ -126,7 +126,7 @@ def send(
 
 
 class Download:
-    """A reply whose body is read while it comes. Whoever opened it closes it, in the thread that opened it."""
+    """A reply whose body is streamed. The caller must close it, in the thread that opened it."""
 
     def __init__(self, system: str, response: requests.Response) -> None:
         self.system = system
@@ -137,7 +137,7 @@ class Download:
         self._ends_at = time.monotonic() + LONGEST_DOWNLOAD_SECONDS
 
     def read(self) -> bytes:
-        """Return the next bytes as they came over the line, nothing at the end. Raises RemoteUnavailable."""
+        """Return the next raw bytes, or b"" at the end. Raises RemoteUnavailable, UnexpectedReply."""
         if time.monotonic() > self._ends_at:
             raise RemoteUnavailable(self.system, f"{self.system} did not finish its answer in time.")
         with _faults_of(self.system):
@@ -148,7 +148,7 @@ class Download:
         return part
 
     def close(self) -> None:
-        """Hang up; what was not read is not awaited."""
+        """Close the connection without reading the rest."""
         self._response.close()
 
 
@@ -160,14 +160,14 @@ def download(
     headers: Mapping[str, str] | None = None,
     timeout: float = 10.0,
 ) -> Download:
-    """Begin to fetch a file, whatever the status; nothing is decompressed.
+    """Start to fetch a file, whatever the status; the body is not decompressed.
 
-    Redirects are followed as long as `is_theirs` takes each address. Raises RemoteRejected with the code FOREIGN for
-    one it does not take, which is never asked; else as `send`.
+    Redirects are followed as long as `is_theirs` allows each URL. A URL that is not allowed is not requested and raises
+    RemoteRejected with the code FOREIGN. Other errors are those of `send`.
     """
     for _hop in range(MOST_REDIRECTS + 1):
         if not is_theirs(url):
-            raise RemoteRejected(system, f"{system} named an address that is not its own.", code=FOREIGN)
+            raise RemoteRejected(system, f"{system} returned a URL that is not its own.", code=FOREIGN)
         _refuse_unsafe(system, url)
         with _faults_of(system):
             response = _session(url).get(
@@ -181,26 +181,26 @@ def download(
             return Download(system, response)
         response.close()
         url = origins.joined(url, response.headers["Location"])
-    raise RemoteRejected(system, f"{system} sent us from one address to the next.", code="redirects")
+    raise RemoteRejected(system, f"{system} redirected too often.", code="redirects")
 
 
 @contextmanager
 def _faults_of(system: str) -> Iterator[None]:
-    """Tell the faults of a line in our words."""
+    """Translate the errors of requests and urllib3 into RemoteUnavailable."""
     try:
         yield
     except (requests.Timeout, ReadTimeoutError) as exc:
         raise RemoteUnavailable(system, f"{system} did not answer in time.") from exc
-    except (requests.RequestException, HTTPError, ValueError) as exc:  # ValueError: a redirect nobody can read
-        # Only the kind of the fault: its text may hold the address with its parameters.
+    except (requests.RequestException, HTTPError, ValueError) as exc:  # ValueError: an invalid redirect
+        # Only the class of the error: its text may contain the URL with its parameters.
         raise RemoteUnavailable(system, f"{system} could not be reached ({type(exc).__name__}).") from exc
 
 
 def _read(system: str, response: requests.Response, *, timeout: float) -> str:
-    """Read the body within twice the time-out, so that a reply in drops cannot hold a worker for ever."""
+    """Read the body within twice the time-out, so that a slow reply cannot block a worker forever."""
     ends_at = time.monotonic() + 2 * timeout
     body = bytearray()
-    # Not iter_content: it waits until its part is full, however slowly the bytes come.
+    # Not iter_content: it waits until its chunk is full, however slowly the bytes arrive.
     while part := response.raw.read1(PART, decode_content=True):
         body += part
         if len(body) > LARGEST_REPLY:
@@ -217,16 +217,16 @@ def _refuse_unsafe(system: str, url: str) -> None:
     if parts.scheme != "https":
         raise AccessDenied(system, f"The address of {system} must begin with https://.", code="address_not_https")
     if origins.is_private_literal((parts.host or "").strip("[]")):
-        raise AccessDenied(system, f"The address of {system} is not a public one.", code="address_not_public")
+        raise AccessDenied(system, f"The address of {system} is not public.", code="address_not_public")
 
 
 def _session(url: str) -> requests.Session:
-    """Return this thread's pooled session: requests does not promise that one may be shared between threads."""
+    """Return the session of this thread: requests does not promise that a session is thread-safe."""
     name = "trusted" if is_trusted(url) else "public"
     if not hasattr(_local, name):
         session = requests.Session()
         session.trust_env = False
-        # Clients of ours share a host: what it tells one of them must not go along with another's request.
+        # Tenants share hosts: a cookie set for one tenant must not be sent with another tenant's request.
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         adapter = HTTPAdapter() if name == "trusted" else PublicPeerAdapter()
         session.mount("http://", adapter)

@@ -1,12 +1,12 @@
-"""Every scheduled task in one list; `migrate` and `manage.py setup_schedules` apply it."""
+"""All scheduled tasks; `migrate` and `manage.py setup_schedules` apply them."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
 from django_q.models import Schedule
 
-# Task, minutes between two runs. Every one of them may run twice without harm.
+# Task: minutes between two runs. Every task may run twice without harm.
 SCHEDULES = {
     "telephony.tasks.sweep": 1,
     "crm.tasks.sweep": 1,
@@ -23,18 +23,12 @@ SCHEDULES = {
     "crm.tasks.erase_left": 1440,
     "crm.tasks.learn_rhythms": 1440,
 }
-# Whoever is to notice that the default cluster is dead must not be part of it.
+# The task that notices a dead default cluster must not run on that cluster.
 ON_FAST = {"crm.tasks.stand_watch"}
 
 
-def hurry(*, now: datetime) -> None:
-    """Run at once what the clock, set back, has moved further away than its interval."""
-    for func, minutes in SCHEDULES.items():
-        Schedule.objects.filter(name=func, next_run__gt=now + timedelta(minutes=minutes)).update(next_run=now)
-
-
 def apply(**_signal: Any) -> None:
-    """Make the stored schedules equal to the list, without touching when those that are right run next."""
+    """Make the stored schedules equal to the list; unchanged schedules keep their next run."""
     Schedule.objects.exclude(func__in=SCHEDULES).delete()
     for func, minutes in SCHEDULES.items():
         cluster = "fast" if func in ON_FAST else None

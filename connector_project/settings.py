@@ -1,4 +1,4 @@
-"""Every setting; what varies comes from the environment (contract: see .env.example for the whole list)."""
+"""Django settings; values that vary come from environment variables, listed in .env.example."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,10 +16,10 @@ django_stubs_ext.monkeypatch()
 
 DEBUG = environment.flag("DEBUG")
 SECRET_KEY = environment.secret(
-    "SECRET_KEY", is_debug=DEBUG, stand_in="only-for-debug-not-a-secret-at-all-0123456789abcdef"
+    "SECRET_KEY", is_debug=DEBUG, debug_default="only-for-debug-not-a-secret-at-all-0123456789abcdef"
 )
 FIELD_ENCRYPTION_KEYS = environment.fernet_keys(
-    "FIELD_ENCRYPTION_KEYS", is_debug=DEBUG, stand_in="b25seS1mb3ItZGVidWctbm90LWEtc2VjcmV0LTAwMDA="
+    "FIELD_ENCRYPTION_KEYS", is_debug=DEBUG, debug_default="b25seS1mb3ItZGVidWctbm90LWEtc2VjcmV0LTAwMDA="
 )
 
 PUBLIC_URL = environment.base_url("PUBLIC_URL", default="http://127.0.0.1:8000")
@@ -28,7 +28,7 @@ ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS", default=(_public.hostname or 
 CSRF_TRUSTED_ORIGINS = environment.words("CSRF_TRUSTED_ORIGINS", default=(f"{_public.scheme}://{_public.netloc}",))
 TRUSTED_PROXIES = environment.networks("TRUSTED_PROXIES")
 
-# Where the vendors are. The overrides serve the simulator and tests; hosts named here may be plain http and private.
+# URLs of the vendors. Overrides are for the simulator and tests; hosts listed here may be plain http and private.
 UIS_DATA_API_URL = environment.base_url("UIS_DATA_API_URL", default="")
 UIS_CALL_API_URL = environment.base_url("UIS_CALL_API_URL", default="")
 UIS_MEDIA_URL = environment.base_url("UIS_MEDIA_URL", default="")
@@ -100,15 +100,15 @@ TEMPLATES = [
 def _database() -> dict[str, Any]:
     database = environment.database("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
     if database["ENGINE"] == "django.db.backends.sqlite3":
-        # IMMEDIATE: a writer waits for its turn at BEGIN, instead of failing in the middle of a transaction.
+        # IMMEDIATE: a writer waits for the lock at BEGIN instead of failing in the middle of a transaction.
         database["OPTIONS"] = {
             "timeout": 20,
             "transaction_mode": "IMMEDIATE",
-            # NORMAL survives every kill of a process; only a power cut may take the last moments, and reconciliation
-            # finds their calls. Whoever cannot have that takes PostgreSQL.
+            # NORMAL survives a killed process; a power failure may lose the last transactions, and reconciliation
+            # finds their calls. If that is not acceptable, use PostgreSQL.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000;",
         }
-    # Without persistent connections ingest is nine times slower.
+    # Without persistent connections receiving webhooks is nine times slower.
     return database | {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True, "ATOMIC_REQUESTS": False}
 
 
@@ -125,14 +125,14 @@ Q_CLUSTER: dict[str, Any] = {
     "workers": environment.number("QUEUE_WORKERS", default=4),
     "timeout": 120,
     "retry": 180,
-    # A task that fails is not brought back by the queue: the row knows when to try again, and the sweep nudges it.
+    # The queue does not retry failed tasks: the row says when to retry, and the sweep enqueues it.
     "ack_failures": True,
     "max_attempts": 1,
     "save_limit": -1,
     "catch_up": False,
     "label": _("Queue"),
     "ALT_CLUSTERS": {
-        # What a person waits for. Of schedules it runs the one that is given to it, and no other.
+        # Tasks a person waits for. It runs only the schedule that names this cluster.
         "fast": {
             "workers": environment.number("QUEUE_WORKERS", default=4),
             "timeout": 30,
@@ -143,7 +143,7 @@ Q_CLUSTER: dict[str, Any] = {
     **_broker,
 }
 
-# How many recordings one web process passes on at once; each holds one of its threads.
+# Recordings streamed at once per web process; each occupies one thread.
 RECORDING_STREAMS = environment.number("RECORDING_STREAMS", default=4)
 
 LANGUAGE_CODE = "ru"
@@ -155,7 +155,7 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "connector_project" / "static"]
-# Straight out of the packages: an update needs no collecting of files.
+# Served from the packages: an update needs no collectstatic.
 WHITENOISE_USE_FINDERS = True
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -164,7 +164,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 REST_FRAMEWORK = {
-    # Other systems prove themselves by the secret in the address; nobody logs in to these views.
+    # Other systems authenticate by the secret in the URL; nobody logs in to these views.
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
@@ -175,20 +175,20 @@ REST_FRAMEWORK = {
 
 SPECTACULAR_SETTINGS = {
     "TITLE": _("UIS ⇄ retailCRM connector"),
-    "DESCRIPTION": _("What the connector knows of calls, people and days, to be read by other programs."),
+    "DESCRIPTION": _("Read-only access to calls, employees, reconciliation and incidents."),
     "VERSION": "1",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "PREPROCESSING_HOOKS": ["crm.api.schema.only_ours"],
     "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_DIST": "SIDECAR",  # out of our own static files
+    "SWAGGER_UI_DIST": "SIDECAR",  # from our own static files
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
 _is_https = _public.scheme == "https"
-# Safe because connector_project.proxies takes the header away from everybody who is no trusted proxy.
+# Safe because connector_project.core.middleware removes the header unless a trusted proxy sent it.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = _is_https and not DEBUG
-# Vendors follow no redirect: behind a proxy that TRUSTED_PROXIES does not name every notification would be lost.
+# Vendors follow no redirects: behind a proxy that TRUSTED_PROXIES does not list, every notification would be lost.
 SECURE_REDIRECT_EXEMPT = [r"^health/", r"^hooks/", r"^connect/"]
 SECURE_HSTS_SECONDS = 31_536_000 if _is_https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _is_https
@@ -196,9 +196,9 @@ SECURE_HSTS_PRELOAD = _is_https
 SESSION_COOKIE_SECURE = _is_https
 CSRF_COOKIE_SECURE = _is_https
 SECURE_REFERRER_POLICY = "same-origin"
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # a tenant's page with a thousand employees is one form
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # the page of a tenant with a thousand employees is one form
 
-# Whom we tell of incidents, and how.
+# Alert deliveries.
 _mail = environment.mail_server("EMAIL_URL")
 EMAIL_BACKEND = _mail.get("EMAIL_BACKEND", "django.core.mail.backends.dummy.EmailBackend")
 EMAIL_HOST, EMAIL_PORT = _mail.get("EMAIL_HOST", ""), _mail.get("EMAIL_PORT", 25)
@@ -209,7 +209,7 @@ EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = environment.mail_sender("DEFAULT_FROM_EMAIL", default=f"connector@{_public.hostname}")
 ALARM_EMAILS = environment.mail_addresses("ALARM_EMAILS")
 if ALARM_EMAILS and not _mail:
-    raise ImproperlyConfigured("ALARM_EMAILS needs EMAIL_URL: the server that sends the mail.")
+    raise ImproperlyConfigured("ALARM_EMAILS needs EMAIL_URL, the server that sends the mail.")
 ALARM_WEBHOOK_URL = environment.webhook("ALARM_WEBHOOK_URL", trusted=TRUSTED_REMOTE_HOSTS)
 ALARM_WEBHOOK_SECRET = environment.webhook_secret("ALARM_WEBHOOK_SECRET", is_needed=bool(ALARM_WEBHOOK_URL))
 
@@ -229,9 +229,9 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["secrets"]}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
-        # Django's own handler writes addresses as they are while DEBUG is on, and hooks and links are among them.
+        # With DEBUG, Django's own handler logs URLs unredacted, including hooks and links.
         "django": {"handlers": []},
-        # django-q names each task it takes: too loud, and a failed task prints its trace through ours.
+        # django-q logs every task it takes, which is too verbose; a failed task logs its traceback through our loggers.
         "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
         "django.server": {"handlers": ["console"], "level": "INFO", "propagate": False},
     },
@@ -239,7 +239,7 @@ LOGGING = {
 
 SENTRY_DSN = env.str("SENTRY_DSN", default="")
 if SENTRY_DSN:
-    # No local variables and no request bodies: keys, links and numbers are among them.
+    # No local variables and no request bodies: they contain keys, links and phone numbers.
     sentry_sdk.init(
         dsn=SENTRY_DSN,
         send_default_pii=False,

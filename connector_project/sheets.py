@@ -1,7 +1,7 @@
-"""Rows as a file for other programs: CSV, XLSX, JSON lines. A row at a time, whatever their number; knows no app.
+"""Writes rows as CSV, XLSX and JSON lines, one row at a time.
 
-A spreadsheet takes a text that begins with = + - @ for a formula and carries it out, and names come from other people.
-In CSV such a text gets an apostrophe in front; in XLSX every text is typed as one, so nothing has to be added.
+Spreadsheets execute a text that begins with = + - @ as a formula (formula injection), and our texts come from outside.
+In CSV such a text gets a leading apostrophe; in XLSX every text is a string cell, so it needs none.
 """
 
 import csv
@@ -17,36 +17,36 @@ from xlsxwriter.worksheet import Worksheet
 Cell = str | int | bool | None
 Row = Sequence[Cell]
 
-# Behind a separator, too: a Russian spreadsheet splits the line at semicolons, whatever stands in quotes.
+# After a separator too: Excel with Russian settings splits lines at semicolons, even inside quotes.
 _FORMULA = re.compile(r"(^|[;\t\r\n])(?=\s*[=+\-@＝＋－＠]|[\t\r\n])")
-_NUMBER = re.compile(r"\+\d+")  # is worth its own digits as a formula, and other programs need the plus
-LONGEST_EXACT = 10**15  # a spreadsheet keeps fifteen digits of a number
+_NUMBER = re.compile(r"\+\d+")  # harmless as a formula, and other programs need the plus
+LONGEST_EXACT = 10**15  # spreadsheets keep 15 digits of a number
 
 
 def defused(text: str) -> str:
-    """Return a text that no spreadsheet carries out."""
+    """Return a text that no spreadsheet executes as a formula."""
     return text if _NUMBER.fullmatch(text) else _FORMULA.sub(r"\1'", text)
 
 
 def csv_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
-    """Yield lines of CSV, the names of the columns first."""
+    """Yield lines of CSV, beginning with the header."""
     line = io.StringIO()
     write = csv.writer(line).writerow
     write(columns)
     for row in rows:
-        yield _taken(line)
+        yield _drain(line)
         write([_plain(cell) for cell in row])
-    yield _taken(line)
+    yield _drain(line)
 
 
 def json_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
-    """Yield one JSON object a line."""
+    """Yield one JSON object per line."""
     for row in rows:
         yield json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) + "\n"
 
 
 def write_xlsx(columns: Sequence[str], rows: Iterable[Row], file: BinaryIO) -> None:
-    """Write a workbook of one sheet; rows go to the disk as they come."""
+    """Write a workbook with one sheet; rows are flushed to disk one by one."""
     with xlsxwriter.Workbook(file, {"constant_memory": True}) as book:
         sheet = book.add_worksheet()
         sheet.freeze_panes(1, 0)
@@ -55,15 +55,15 @@ def write_xlsx(columns: Sequence[str], rows: Iterable[Row], file: BinaryIO) -> N
             _write(sheet, number, row)
 
 
-def _taken(line: io.StringIO) -> str:
-    said = line.getvalue()
+def _drain(line: io.StringIO) -> str:
+    text = line.getvalue()
     line.seek(0)
     line.truncate()
-    return said
+    return text
 
 
 def _plain(cell: Cell) -> str | int:
-    """Return a cell of CSV; yes and no as JSON has them."""
+    """Return a cell of CSV; booleans are written as in JSON."""
     if isinstance(cell, bool):
         return "true" if cell else "false"
     return defused(cell) if isinstance(cell, str) else "" if cell is None else cell

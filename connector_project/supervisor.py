@@ -1,8 +1,8 @@
-"""Keeps a cluster of workers working when one of its processes is killed.
+"""A django-q2 Sentinel that restarts the whole pool when one of its processes is killed.
 
-django-q2 puts a new process in the place of a dead one, but lets it wait on the old queue. A process that was killed
-while it waited there took the queue's lock along, and the whole cluster stands still without a word. So after a kill
-everything begins anew with fresh queues; what was in the old ones comes back by the broker or by the sweep.
+django-q2 replaces a dead process but keeps the old queue. A process killed while it waited on that queue still holds
+the queue's lock, so the cluster hangs without an error. After a kill the pool therefore restarts with new queues; the
+broker or the sweep brings back what was in the old ones.
 """
 
 import ctypes
@@ -25,21 +25,21 @@ logger = logging.getLogger(__name__)
 
 
 def die_with_parent() -> None:
-    """Have every process forked from here on killed with the one that forked it (Linux): orphans would eat tasks."""
+    """Kill processes forked from now on when their parent dies (Linux): orphans would take tasks and lose them."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         os.register_at_fork(after_in_child=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
 
 
 class Sentinel(cluster.Sentinel):  # type: ignore[misc]  # django-q2 has no types
-    """Guards the pool, and replaces all of it where a kill may have locked its queues."""
+    """Restarts the whole pool if a killed process may have left its queues locked."""
 
     def reincarnate(self, process: BaseProcess) -> None:
-        """Replace a process that ended: alone if it ended by itself, with all the others if it was killed."""
+        """Replace a process that exited; if it was killed, restart the whole pool."""
         if process not in (*self.pool, self.monitor, self.pusher):
-            return  # Replaced already: the guard still walks over the pool as it was.
+            return  # Already replaced: the caller still iterates over the old pool.
         if process.exitcode is not None and process.exitcode < 0:
-            logger.error("A process of the cluster was killed (%s); the pool begins anew.", -process.exitcode)
+            logger.error("A process of the cluster was killed (signal %s); restarting the pool.", -process.exitcode)
             self._begin_anew()
         else:
             super().reincarnate(process)
@@ -55,7 +55,7 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]  # django-q2 has no type
 
 
 def _retire(workers: list[BaseProcess]) -> None:
-    """Let workers finish what they are at, then end them: their queue is gone."""
+    """Let workers finish their current task, then kill them: their queue is gone."""
     ends_at = time.monotonic() + (Conf.TIMEOUT or 60)
     for worker in workers:
         while worker.is_alive() and worker.timer.value != IDLE and time.monotonic() < ends_at:  # type: ignore[attr-defined]

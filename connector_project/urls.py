@@ -1,4 +1,4 @@
-"""Every address we answer."""
+"""The URL configuration."""
 
 from django.contrib import admin
 from django.urls import include, path
@@ -10,9 +10,9 @@ import telephony.urls
 from connector_project import health
 
 admin.site.site_header = admin.site.site_title = "UIS ⇄ retailCRM"
-# Breadcrumbs lead everywhere; the list of clients needs the width.
+# Breadcrumbs are enough for navigation, and the list of clients needs the width.
 admin.site.enable_nav_sidebar = False
-admin.site.index_title = _("Clients, calls and what became of them")
+admin.site.index_title = _("Overview")
 
 urlpatterns = [
     path("hooks/uis/", include("telephony.urls")),

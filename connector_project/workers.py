@@ -1,4 +1,4 @@
-"""Which queues there are, and which of them nobody works off: told by the beats of the workers."""
+"""Finds queues without live workers from the workers' heartbeats."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -11,11 +11,10 @@ BEAT_IS_OLD_AFTER = timedelta(seconds=45)
 
 
 def unserved(known: Iterable[Worker], *, now: datetime) -> dict[Queue, datetime | None]:
-    """Return each queue without a fresh beat, with the last one that is remembered."""
+    """Return each queue without a recent heartbeat, with its last known heartbeat."""
     beats = {name: max((worker.beat_at for worker in known if worker.queue == name), default=None) for name in QUEUES}
     return {name: beat for name, beat in beats.items() if beat is None or now - beat > BEAT_IS_OLD_AFTER}
 
 
 def missing(*, now: datetime) -> dict[Queue, datetime | None]:
-    """Ask the beats which queues nobody works off."""
     return unserved(Worker.objects.all(), now=now)

@@ -1,1 +1,1 @@
-"""retailCRM: everything it says to us, everything we tell it."""
+"""retailCRM: pop-ups, call uploads, and the commands the CRM sends us."""

@@ -1,4 +1,4 @@
-"""What switching a client on consists of, step by step. Each step may be done again without harm."""
+"""The steps that activate a client. Each step is idempotent."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -21,7 +21,7 @@ Step = Activation.Step
 
 
 class ActivationFailed(Exception):
-    """Activation cannot go on until somebody changes something; the finding says what, who, and where."""
+    """Activation is blocked until somebody changes something; the check result says what, who and where."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.says)
@@ -29,18 +29,18 @@ class ActivationFailed(Exception):
 
 
 def activate(tenant: Tenant, *, now: datetime) -> None:
-    """Do every step at once. Raises ActivationFailed; nothing is on until all is well."""
+    """Run every step. Raises ActivationFailed; the client is switched on only by the last step."""
     for step in Step:
         take(tenant, step, now=now)
 
 
 def take(tenant: Tenant, step: Activation.Step, *, now: datetime) -> None:
-    """Do one step, which asks one side only. Raises ActivationFailed."""
+    """Run one step; it calls one remote system at most. Raises ActivationFailed."""
     STEPS[step](tenant, now)
 
 
 def find_out(connection: CrmConnection) -> None:
-    """Try the key, and write down version, stores and zone. Raises ActivationFailed and the errors of remote."""
+    """Verify the key; store API version, stores and time zone. Raises ActivationFailed and RemoteError."""
     for finding in (checks.is_given(connection), checks.is_account_address(connection.address)):
         _need(finding)
     client = clients.crm_client(connection, is_live=True)
@@ -69,7 +69,7 @@ def _try_uis(tenant: Tenant, _now: datetime) -> None:
 
 
 def _try_crm(tenant: Tenant, _now: datetime) -> None:
-    _of_crm(tenant, lambda: find_out(tenant.crm))
+    _translate_crm_errors(tenant, lambda: find_out(tenant.crm))
 
 
 def _bring_people(tenant: Tenant, now: datetime) -> None:
@@ -82,13 +82,13 @@ def _bring_people(tenant: Tenant, now: datetime) -> None:
 
 
 def _link(tenant: Tenant, now: datetime) -> None:
-    # Who presses the button wants our module on, even where somebody has switched it off in the CRM, or deleted it.
-    def question() -> None:
+    # Starting an activation turns our module on even if somebody switched it off or deleted it in the CRM.
+    def link() -> None:
         is_off = tenant.crm.denied_code == refusals.TELEPHONY_OFF
         is_right = not is_off and module.is_right(tenant, clients.crm_client(tenant.crm, is_live=True))
         users.link(tenant, now=now, is_forced=not is_right)
 
-    _of_crm(tenant, question)
+    _translate_crm_errors(tenant, link)
 
 
 @transaction.atomic
@@ -99,11 +99,11 @@ def _switch_on(tenant: Tenant, now: datetime) -> None:
     Tenant.objects.filter(pk=tenant.pk, activated_at=None).update(activated_at=now)
     Tenant.objects.filter(pk=tenant.pk).update(left_at=None)
     tenant.refresh_from_db(fields=["activated_at", "left_at"])
-    # The command does all steps at once, past the row: what stopped the last press stops nothing any more.
+    # A management command runs all steps without this row: clear the failure of the last run.
     Activation.objects.filter(tenant=tenant, state=Activation.State.FAILED).update(
         state=Activation.State.DONE, step=Step.ON, ended_at=now
     )
-    # Calls that came in before wait for this moment.
+    # Calls received before activation were waiting for it.
     due = Call.objects.due(now=now).filter(tenant=tenant)
     for state in due.order_by().values_list("state", flat=True).distinct():
         enqueue(calls.NEXT[Call.State(state)], tenant.pk)
@@ -119,7 +119,7 @@ STEPS: dict[Activation.Step, Callable[[Tenant, datetime], None]] = {
 
 
 def _need_keys(tenant: Tenant) -> None:
-    """He may have left while the steps ran, and his keys with him: then he is not brought back by them."""
+    """Check the keys again under a lock: the client may have been disconnected while the steps ran."""
     Tenant.objects.select_for_update().get(pk=tenant.pk)
     if not UisConnection.objects.filter(tenant=tenant).exclude(access_token="").exists():
         raise ActivationFailed(uis_checks.key_missing())
@@ -131,9 +131,9 @@ def _need(finding: Finding) -> None:
         raise ActivationFailed(finding)
 
 
-def _of_crm(tenant: Tenant, question: Callable[[], object]) -> None:
-    """Ask the CRM; turn its refusal into what a person can do."""
+def _translate_crm_errors(tenant: Tenant, call_crm: Callable[[], object]) -> None:
+    """Turn an error of the CRM into ActivationFailed."""
     try:
-        question()
+        call_crm()
     except remote.RemoteError as exc:
         raise ActivationFailed(checks.refused(exc, tenant.crm)) from exc

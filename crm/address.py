@@ -1,4 +1,4 @@
-"""Which addresses may be a CRM account: the guard against being sent elsewhere with a key in hand."""
+"""Validates CRM account URLs, so that an API key is never sent to another host."""
 
 import re
 from collections.abc import Iterable
@@ -8,12 +8,12 @@ _ACCOUNT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def bare(address: str) -> str:
-    """Return an address as it is kept and compared: the CRM writes it with a slash at its end, people in capitals."""
+    """Return the URL in the form we store and compare: lower case, without a trailing slash."""
     return address.strip().rstrip("/").lower()
 
 
 def fault(address: str, *, domains: Iterable[str], is_trusted: bool) -> str:
-    """Return what is wrong with an account's address: NOT_HTTPS, NOT_BARE, NOT_A_DOMAIN; "" when nothing is."""
+    """Return the error code of an account URL: NOT_HTTPS, NOT_BARE, NOT_A_DOMAIN; "" if it is valid."""
     if is_trusted:
         return ""
     try:
@@ -25,6 +25,6 @@ def fault(address: str, *, domains: Iterable[str], is_trusted: bool) -> str:
         return "NOT_HTTPS"
     if address.rstrip("/").lower() != f"https://{host}":
         return "NOT_BARE"
-    # Exact, for parsers disagree on what is a host: a backslash before the domain would lead elsewhere.
+    # Match exactly: URL parsers disagree on what the host is, for example with a backslash before the domain.
     account, _, domain = host.partition(".")
     return "" if _ACCOUNT.fullmatch(account) and domain in set(domains) else "NOT_A_DOMAIN"

@@ -1,4 +1,4 @@
-"""What the CRM tells of our own module: switched on or off, account renamed, settings changed."""
+"""Callbacks about our integration module: switched on or off, account renamed, settings changed."""
 
 import json
 import logging
@@ -24,34 +24,34 @@ SWITCHED_OFF = "The module was switched off in the CRM."
 security = logging.getLogger("connector.security")
 
 
-def activity(tenant: Tenant, asked: Mapping[str, str], *, now: datetime) -> Command:
-    """Follow the module's switch: off pauses what we send, on lets it flow again."""
-    command = _store(tenant, Command.Kind.ACTIVITY, asked, now=now)
-    said = _structure(asked.get("activity"))
-    if said is None:
+def activity(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Command:
+    """Process a switch of the module: off suspends the CRM connection, on restores it."""
+    command = _store(tenant, Command.Kind.ACTIVITY, request, now=now)
+    data = _parse_object(request.get("activity"))
+    if data is None:
         return command.close(Command.State.REFUSED, Command.Reason.BAD_REQUEST, now=now)
-    if _is_on(said):
+    if _is_on(data):
         tenant.crm.allow()
     else:
         tenant.crm.deny(TELEPHONY_OFF, SWITCHED_OFF, now=now)
-    _follow(tenant, asked.get("systemUrl", ""))
+    _update_address(tenant, request.get("systemUrl", ""))
     return command.close(Command.State.DONE, now=now)
 
 
 def is_switched_off(tenant: Tenant) -> bool:
-    """Say whether the CRM's last word on our module was that somebody had switched it off, or that it was frozen."""
-    told = Command.objects.filter(tenant=tenant, kind=Command.Kind.ACTIVITY, state=Command.State.DONE)
-    last = told.order_by("-received_at", "-pk").first()
-    return last is not None and not _is_on(_structure(last.asked.get("activity")) or {})
+    """Return whether the CRM's last activity callback said that our module is off or frozen."""
+    commands = Command.objects.filter(tenant=tenant, kind=Command.Kind.ACTIVITY, state=Command.State.DONE)
+    last = commands.order_by("-received_at", "-pk").first()
+    return last is not None and not _is_on(_parse_object(last.asked.get("activity")) or {})
 
 
-def settings_changed(tenant: Tenant, asked: Mapping[str, str], *, now: datetime) -> Command:
-    """Follow the account's time zone."""
-    command = _store(tenant, Command.Kind.SETTINGS, asked, now=now)
-    said = _structure(asked.get("settings"))
-    if said is None:
+def settings_changed(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Command:
+    """Store the account's time zone."""
+    command = _store(tenant, Command.Kind.SETTINGS, request, now=now)
+    data = _parse_object(request.get("settings"))
+    if data is None:
         return command.close(Command.State.REFUSED, Command.Reason.BAD_REQUEST, now=now)
-    zone = said.get("timezone")
+    zone = data.get("timezone")
     name = str(zone.get("value") or "") if isinstance(zone, dict) else ""
     try:
         check_zone(name)
@@ -63,38 +63,38 @@ def settings_changed(tenant: Tenant, asked: Mapping[str, str], *, now: datetime)
     return command.close(Command.State.DONE, now=now)
 
 
-def _store(tenant: Tenant, kind: Command.Kind, asked: Mapping[str, str], *, now: datetime) -> Command:
-    kept = {name: value for name, value in asked.items() if name != "clientId"}
-    return Command.objects.create(tenant=tenant, kind=kind, asked=kept, received_at=now)
+def _store(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, now: datetime) -> Command:
+    params = {name: value for name, value in request.items() if name != "clientId"}
+    return Command.objects.create(tenant=tenant, kind=kind, asked=params, received_at=now)
 
 
-def _structure(text: str | None) -> dict[str, Any] | None:
+def _parse_object(text: str | None) -> dict[str, Any] | None:
     try:
-        said = json.loads(text or "")
+        data = json.loads(text or "")
     except (ValueError, RecursionError):
         return None
-    return said if isinstance(said, dict) else None
+    return data if isinstance(data, dict) else None
 
 
-def _is_on(said: Mapping[str, Any]) -> bool:
-    return _is_yes(said.get("active")) and not _is_yes(said.get("freeze"))
+def _is_on(data: Mapping[str, Any]) -> bool:
+    return _is_yes(data.get("active")) and not _is_yes(data.get("freeze"))
 
 
 def _is_yes(value: object) -> bool:
-    """Read a switch; PHP may write one as text or as a number."""
+    """Parse a boolean; PHP may send it as text or as a number."""
     return str(value).lower() in {"true", "1"}
 
 
-def _follow(tenant: Tenant, address: str) -> None:
-    """Take over the new address of a renamed account, if it can be one: our key goes there next.
+def _update_address(tenant: Tenant, address: str) -> None:
+    """Store the new URL of a renamed account if it is a valid one: our key is sent there from now on.
 
-    The vendor's own modules register again there, so ours does; a task asks, for the CRM waits for our answer.
+    Like the vendor's own modules, ours registers again there; in a task, because the CRM waits for our response.
     """
     address = bare(address)
     if not address or address == bare(tenant.crm.address):
         return
     if fault(address, domains=settings.CRM_DOMAINS, is_trusted=remote.is_trusted(address)):
-        security.warning("tenant=%s was told of a move to what is no address of a CRM account", tenant.slug)
+        security.warning("tenant=%s: the CRM sent a systemUrl that is not a CRM account", tenant.slug)
         return
     with transaction.atomic():
         tenant.crm.address = address

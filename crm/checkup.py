@@ -1,4 +1,4 @@
-"""A client looked at as a whole: asks for every check, keeps what was found, and tells it again without asking."""
+"""Runs all checks of a client and stores the results."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -18,13 +18,13 @@ CHECKS: dict[str, Check] = {check.code: check for check in (*uis_checks.ALL, *ch
 
 
 def run(tenant: Tenant, *, now: datetime) -> list[Finding]:
-    """Ask both sides, keep what was found, and return it. What could not be looked at is left out; never raises."""
-    looks = (
+    """Run all checks, store and return the results. Checks that could not run are left out; never raises."""
+    results = (
         uis_checks.of_account(tenant, now=now),
         checks.look(tenant, now=now),
         uis_checks.of_notifications(tenant, now=now) if tenant.activated_at else (),
     )
-    found = _once(chain.from_iterable(looks))
+    found = _once(chain.from_iterable(results))
     CheckUp.objects.update_or_create(
         tenant=tenant,
         defaults={
@@ -38,28 +38,28 @@ def run(tenant: Tenant, *, now: datetime) -> list[Finding]:
 
 
 def _once(found: Iterable[Finding]) -> list[Finding]:
-    """Return each check once: a door that was open at first and is shut at a later question is shut."""
-    told: dict[str, Finding] = {}
+    """Return one result per check code; a failed result replaces a passed one."""
+    by_code: dict[str, Finding] = {}
     for finding in found:
-        if told.setdefault(finding.check.code, finding).is_ok:
-            told[finding.check.code] = finding
-    return list(told.values())
+        if by_code.setdefault(finding.check.code, finding).is_ok:
+            by_code[finding.check.code] = finding
+    return list(by_code.values())
 
 
 @transaction.atomic
 def ask(tenant: Tenant, *, now: datetime) -> None:
-    """Have a worker look; whoever waits sees it in `kept` when `asked_at` is empty again."""
+    """Queue a run of the checks. It has finished when `asked_at` is empty again."""
     CheckUp.objects.update_or_create(tenant=tenant, defaults={"asked_at": now})
     enqueue(TASK, tenant.pk, queue="fast")
 
 
 def is_running(checkup: CheckUp | None, *, now: datetime) -> bool:
-    """Say whether somebody still may wait for a look: one whose worker died comes to no end."""
+    """Return whether a run is in progress; a run whose worker died counts as ended after TAKES_AT_MOST."""
     return checkup is not None and checkup.asked_at is not None and now - checkup.asked_at < TAKES_AT_MOST
 
 
 def kept(checkup: CheckUp | None) -> list[Finding]:
-    """Return what the last look found; a check that is no more is left out."""
+    """Return the results of the last run, without checks that no longer exist."""
     return list(_read(checkup.findings)) if checkup else []
 
 

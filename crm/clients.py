@@ -1,4 +1,4 @@
-"""Tenant -> RetailCrmClient."""
+"""Builds a RetailCrmClient for a connection: rate limit and circuit breaker included."""
 
 from urllib.parse import urlsplit
 
@@ -12,12 +12,12 @@ from telephony.models import Call, Cause
 from telephony.models.words import OF_CRM
 from tenants.models import CrmConnection
 
-# https://docs.retailcrm.ru/Developers/API/APIFeatures/APIRules, and the vendor's own client for the second number.
+# https://docs.retailcrm.ru/Developers/API/APIFeatures/APIRules; the telephony limit is that of the vendor's own client.
 PER_SECOND = {"ordinary": 10, "telephony": 40}
 
 
 def crm_client(connection: CrmConnection, *, is_live: bool = False) -> RetailCrmClient:
-    """Return a client of this account; live requests stand before all others in the account's budget."""
+    """Return a client for this account; live requests have priority in the account's rate limit."""
     return RetailCrmClient(
         address=connection.address,
         key=connection.key,
@@ -29,14 +29,14 @@ def crm_client(connection: CrmConnection, *, is_live: bool = False) -> RetailCrm
 
 
 def version_of(connection: CrmConnection) -> str:
-    """Return the version to speak: the chosen one, else the one that was found served."""
+    """Return the API version to use: the configured one, else the detected one."""
     if connection.version != CrmConnection.Version.AUTO:
         return connection.version
     return V4 if connection.served_version == V4 else V5
 
 
 def _heed(connection: CrmConnection, fault: remote.RemoteUnavailable | None, *, is_live: bool) -> None:
-    """Note whether the CRM answers; when it does again, what waited for it goes on."""
+    """Record the outcome in the circuit breaker; when the CRM answers again, make the waiting calls due."""
     now = timezone.now()
     if fault is not None:
         connection.miss(wait=fault.wait, is_live=is_live, now=now)
@@ -45,8 +45,8 @@ def _heed(connection: CrmConnection, fault: remote.RemoteUnavailable | None, *, 
 
 
 def _pace(address: str, kind: str, *, is_live: bool) -> None:
-    """Wait for a turn. Two clients in one account share its budget, so the account is what counts."""
+    """Wait for a rate-limit slot. The limit is per account: two clients may share one."""
     try:
         wait_for_turn(Budget(f"{urlsplit(address).hostname}:{kind}", PER_SECOND[kind]), is_live=is_live)
     except BudgetExhausted as exc:
-        raise remote.RemoteUnavailable(SYSTEM, "The account's request budget is used up for now.", wait=5.0) from exc
+        raise remote.RemoteUnavailable(SYSTEM, "The account's rate limit is exhausted for now.", wait=5.0) from exc

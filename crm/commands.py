@@ -1,4 +1,4 @@
-"""What the CRM asks: stored, answered at once, carried out by a task."""
+"""Commands from the CRM (click-to-call, status change): stored, answered at once, run by a task."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -20,14 +20,16 @@ STATUS_PAUSE = timedelta(seconds=20)
 SWEPT_AT_ONCE = 500
 
 Kind, State, Reason = Command.Kind, Command.State, Command.Reason
-# Refusals that are no news to the CRM: nobody did anything wrong.
+# Refusals that are not reported to the CRM as errors.
 HARMLESS = frozenset({Reason.SYNC_OFF, Reason.ECHO})
 
 
-def receive(tenant: Tenant, kind: Command.Kind, asked: Mapping[str, str], *, now: datetime) -> Command:
-    """Store what the CRM asks, then refuse it with a reason or queue it."""
-    kept = {name: value for name, value in asked.items() if name != "clientId"}
-    command = Command.objects.create(tenant=tenant, kind=kind, asked=kept, received_at=now, next_attempt_at=now + LEASE)
+def receive(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, now: datetime) -> Command:
+    """Store a command, then refuse it with a reason or queue it."""
+    params = {name: value for name, value in request.items() if name != "clientId"}
+    command = Command.objects.create(
+        tenant=tenant, kind=kind, asked=params, received_at=now, next_attempt_at=now + LEASE
+    )
     with transaction.atomic():
         refusal = _prepare(command, now=now)
         if refusal:
@@ -38,7 +40,7 @@ def receive(tenant: Tenant, kind: Command.Kind, asked: Mapping[str, str], *, now
 
 
 def run(command: Command, *, now: datetime) -> None:
-    """Carry out a stored command, if nobody has begun it."""
+    """Run a stored command unless another worker has already claimed it."""
     if command.kind == Kind.MAKE_CALL:
         _make_call(command, now=now)
     elif command.kind == Kind.SET_STATUS:
@@ -46,32 +48,27 @@ def run(command: Command, *, now: datetime) -> None:
 
 
 def resume_left(*, now: datetime) -> int:
-    """Look at commands whose push was lost or whose worker died; return how many."""
-    left = Command.objects.filter(next_attempt_at__lte=now).order_by("next_attempt_at")[:SWEPT_AT_ONCE]
-    for command in left:
-        # Only while the row is as we saw it: its worker may be finishing just now.
+    """Queue commands again whose queue entry was lost or whose worker died; return how many were due."""
+    stalled = Command.objects.filter(next_attempt_at__lte=now).order_by("next_attempt_at")[:SWEPT_AT_ONCE]
+    for command in stalled:
+        # Only if the row is unchanged: its worker may be finishing just now.
         same = Command.objects.filter(pk=command.pk, state=command.state, next_attempt_at=command.next_attempt_at)
         if command.state == State.RUNNING and command.kind == Kind.MAKE_CALL:
-            # Its worker died in the middle: a second try could ring two people a second time.
+            # Its worker died half-way: a retry could call both people a second time.
             same.update(state=State.FAILED, reason=Reason.NOT_REPEATED, finished_at=now, next_attempt_at=None)
             continue
         with transaction.atomic():
             if same.update(state=State.RECEIVED, next_attempt_at=now + LEASE):
                 enqueue(RUN, command.pk, queue="fast")
-    return len(left)
-
-
-def hurry(*, now: datetime) -> None:
-    """Look again at what the clock, set back, has moved further away than a worker may take."""
-    Command.objects.filter(next_attempt_at__gt=now + LEASE).update(next_attempt_at=now)
+    return len(stalled)
 
 
 def _prepare(command: Command, *, now: datetime) -> Command.Reason | None:
-    """Fill in whom and what a command is about; return the reason to refuse it."""
-    tenant, asked = command.tenant, command.asked
+    """Fill in the employee, number and status of a command; return the reason to refuse it."""
+    tenant, params = command.tenant, command.asked
     if not tenant.is_live:
         return Reason.NOT_ACTIVE
-    person = _employee(tenant, code=asked.get("code", ""), user_id=asked.get("userId", ""))
+    person = _employee(tenant, code=params.get("code", ""), user_id=params.get("userId", ""))
     if person is None:
         return Reason.UNKNOWN_USER
     command.employee = person
@@ -80,23 +77,23 @@ def _prepare(command: Command, *, now: datetime) -> Command.Reason | None:
 
 
 def _employee(tenant: Tenant, *, code: str, user_id: str) -> Employee | None:
-    """Find who clicked: by the CRM's own id first, for extensions may be stale; two with one extension are nobody."""
+    """Find who clicked: by CRM user ID first, because extensions may be stale; a shared extension matches nobody."""
     staff = Employee.objects.filter(tenant=tenant, is_dismissed=False).select_related("own_number")
     if user_id.isdigit() and (person := staff.filter(crm_user_id=int(user_id)).first()):
         return person
-    having = list(staff.filter(extension=code.strip())[:2]) if code.strip() else []
-    return having[0] if len(having) == 1 else None
+    matches = list(staff.filter(extension=code.strip())[:2]) if code.strip() else []
+    return matches[0] if len(matches) == 1 else None
 
 
 def _prepare_call(command: Command, person: Employee, *, now: datetime) -> Command.Reason | None:
-    tenant, asked = command.tenant, command.asked
+    tenant, params = command.tenant, command.asked
     is_russian = tenant.uis.is_russian
-    command.contact = phones.digits(asked.get("phone"), is_russian=is_russian)
+    command.contact = phones.digits(params.get("phone"), is_russian=is_russian)
     if not phones.is_outside(command.contact):
         return Reason.BAD_PHONE
     if actions.is_own_number(tenant, command.contact):
         return Reason.OWN_NUMBER
-    store_number = phones.digits(asked.get("externalPhone"), is_russian=is_russian)
+    store_number = phones.digits(params.get("externalPhone"), is_russian=is_russian)
     command.number = actions.number_for(person, asked=store_number)
     if not command.number:
         return Reason.NO_NUMBER
@@ -104,7 +101,7 @@ def _prepare_call(command: Command, person: Employee, *, now: datetime) -> Comma
 
 
 def _is_double_click(command: Command, person: Employee, *, now: datetime) -> bool:
-    """Say whether this person clicked this number a moment ago; the lock lets one of two requests at once wait."""
+    """Return whether this employee just clicked this number. The lock serialises simultaneous requests."""
     Employee.objects.select_for_update().get(pk=person.pk)
     before = Command.objects.filter(
         tenant=command.tenant, kind=Kind.MAKE_CALL, employee=person, contact=command.contact
@@ -125,7 +122,7 @@ def _prepare_status(command: Command, person: Employee) -> Command.Reason | None
 
 
 def _make_call(command: Command, *, now: datetime) -> None:
-    """Ring the person who clicked, then the customer. One attempt, whatever happens."""
+    """Call the employee who clicked, then the customer. Never retried."""
     if not command.claim(lease_until=now + LEASE):
         return
     if now - command.received_at > FRESH or command.employee is None:
@@ -136,13 +133,13 @@ def _make_call(command: Command, *, now: datetime) -> None:
             command.employee, contact=command.contact, number=command.number, external_id=command.external_id
         )
     except remote.RemoteError as exc:
-        _fail(command, exc, maybe=Reason.NOT_REPEATED, now=now)
+        _fail(command, exc, if_unknown=Reason.NOT_REPEATED, now=now)
     else:
         command.close(State.DONE, now=now)
 
 
 def _set_status(command: Command, *, now: datetime) -> None:
-    """Give the employee the newest status asked for."""
+    """Set the employee's latest requested status in UIS."""
     if not _claim_status(command, now=now):
         return
     if now - command.received_at > STATUS_HOLDS or command.employee is None:
@@ -157,17 +154,17 @@ def _set_status(command: Command, *, now: datetime) -> None:
         pause = timedelta(seconds=exc.wait) if exc.wait else STATUS_PAUSE
         command.postpone(now + pause, Reason.UIS_UNAVAILABLE, str(exc))
     except remote.RemoteError as exc:
-        _fail(command, exc, maybe=Reason.UIS_UNAVAILABLE, now=now)
+        _fail(command, exc, if_unknown=Reason.UIS_UNAVAILABLE, now=now)
     else:
-        # Remembered, so that polling does not take our own change for news.
+        # Store it, so that polling does not report our own change back to the CRM.
         Employee.objects.filter(pk=command.employee.pk).update(uis_status=code, handed_status=code)
         command.close(State.DONE, now=now)
-    _wake_newest(command)
+    _enqueue_newest(command)
 
 
 @transaction.atomic
 def _claim_status(command: Command, *, now: datetime) -> bool:
-    """Take the command unless a newer one overrules it; one at a time for each person: the newest is the last."""
+    """Claim the command unless a newer one supersedes it; one at a time per employee, so the newest wins."""
     if command.employee is not None:
         Employee.objects.select_for_update().get(pk=command.employee.pk)
     same = Command.objects.filter(kind=Kind.SET_STATUS, employee=command.employee_id, tenant=command.tenant_id)
@@ -176,14 +173,14 @@ def _claim_status(command: Command, *, now: datetime) -> bool:
             command.close(State.DONE, Reason.SUPERSEDED, now=now)
         return False
     if same.filter(state=State.RUNNING).exclude(pk=command.pk).exists():
-        # Whoever runs wakes this one when he is done.
+        # The running command enqueues this one when it ends.
         return False
     return command.claim(lease_until=now + LEASE)
 
 
 @transaction.atomic
-def _wake_newest(command: Command) -> None:
-    """Wake what came for the same person while this one ran."""
+def _enqueue_newest(command: Command) -> None:
+    """Enqueue the newest command that arrived for the same employee while this one ran."""
     waiting = Command.objects.filter(
         kind=Kind.SET_STATUS, employee=command.employee_id, state=State.RECEIVED, pk__gt=command.pk
     )
@@ -192,11 +189,11 @@ def _wake_newest(command: Command) -> None:
         enqueue(RUN, newest, queue="fast")
 
 
-def _fail(command: Command, exc: remote.RemoteError, *, maybe: Command.Reason, now: datetime) -> None:
-    """Close a command that UIS did not carry out, with the reason a person can act on."""
+def _fail(command: Command, exc: remote.RemoteError, *, if_unknown: Command.Reason, now: datetime) -> None:
+    """Close a failed command with a reason that a person can act on."""
     reason = Reason.UIS_REFUSED
     if isinstance(exc, remote.RemoteUnavailable | remote.UnexpectedReply):
-        reason = maybe
+        reason = if_unknown
     if isinstance(exc, remote.AccessDenied):
         reason = Reason.UIS_DENIED
         if actions.shuts_the_connection(exc):

@@ -1,4 +1,4 @@
-"""Calls as rows for other programs: which columns there are, and what stands in them. No link and no key ever."""
+"""Calls as rows of an export: columns and values. Never contains a recording link or a key."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -13,9 +13,9 @@ from telephony.models import Call
 from tenants.models import Tenant
 
 CHUNK = 2000
-Number = Callable[[str], str]  # how a number is shown to whoever exports
+Number = Callable[[str], str]  # formats a phone number for the user who exports
 
-# Where each column comes from. Their names are for programs: they are the same in every language, and stay.
+# Column name -> field. Programs rely on the names: they are not translated and do not change.
 _FIELDS = {
     "tenant": "tenant__slug",
     "session_id": "session_id",
@@ -46,15 +46,15 @@ _EXTERNAL_ID = COLUMNS.index("external_id")
 
 
 def of_period(tenant: Tenant, *, since: datetime, till: datetime) -> QuerySet[Call]:
-    """Return a client's calls that began in a period."""
+    """Return a client's calls that started in the period; `till` is exclusive."""
     return Call.objects.filter(tenant=tenant, started_at__gte=since, started_at__lt=till)
 
 
 def rows(calls: QuerySet[Call], *, number: Number) -> Iterator[Row]:
-    """Yield a row for each call, the oldest first, read as they are asked for."""
-    # Whether there is a link is asked of the database: none is decrypted for it.
-    told = ExpressionWrapper(~Q(record_url=""), output_field=BooleanField())
-    found = calls.order_by("started_at", "pk").annotate(has_recording=told).values_list(*_FIELDS.values(), _ZONE)
+    """Yield a row for each call, oldest first, streamed from the database."""
+    # Test for a link in SQL, so that no link is decrypted.
+    has_link = ExpressionWrapper(~Q(record_url=""), output_field=BooleanField())
+    found = calls.order_by("started_at", "pk").annotate(has_recording=has_link).values_list(*_FIELDS.values(), _ZONE)
     for *cells, zone in found.iterator(chunk_size=CHUNK):
         yield _row(cells, ZoneInfo(zone), number)
 

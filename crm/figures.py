@@ -1,4 +1,4 @@
-"""How fast cards are: from the ring at UIS to the CRM's yes, of one client or of all."""
+"""Pop-up latency: from the ringing event to the CRM's acceptance, for one client or all."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,14 +13,14 @@ from telephony.figures import Period
 from tenants.localtime import Hundredths
 from tenants.models import Tenant
 
-Times = Mapping[int, int]  # how often a card took so many hundredths of a second
-# Upper edges, in seconds; whoever waits longer than the last one has answered by himself.
+Times = Mapping[int, int]  # latency in hundredths of a second -> number of pop-ups
+# Upper bounds, in seconds; later than the last one, the pop-up is of no use.
 STEPS_SECONDS = (0.5, 1, 2, 3, 5, 10)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """How long cards took, in seconds; None where there was none."""
+    """Latency statistics in seconds; None without pop-ups."""
 
     cards: int = 0
     median: float | None = None
@@ -29,7 +29,6 @@ class Speed:
 
     @classmethod
     def of(cls, times: Times) -> Self:
-        """Return what so many cards of each length come to."""
         if not times:
             return cls()
         median, p95 = (percentile(times, share) / 100 for share in (0.5, 0.95))
@@ -38,39 +37,39 @@ class Speed:
 
 @dataclass(frozen=True, kw_only=True)
 class Cards:
-    """The cards of a period."""
+    """Pop-ups of a period."""
 
     by_day: Mapping[date, Speed]
-    total: Speed  # from the ring, by UIS's clock
-    ours: Speed  # from the moment the notification reached us
-    steps: Mapping[float | None, int]  # how many took up to so many seconds; None: longer
-    refused: int  # how many the CRM did not take
+    total: Speed  # since the ringing event, by UIS's clock
+    ours: Speed  # since we received the notification
+    steps: Mapping[float | None, int]  # upper bound in seconds -> number of pop-ups; None: slower
+    refused: int  # rejected by the CRM
 
 
 def cards(tenant: Tenant | None, period: Period) -> Cards:
-    """Measure the cards of a period. Two queries, of as many rows as there are different lengths a day."""
-    counted, refused = _from_the_ring(tenant, period)
+    """Measure a period's pop-ups. Two queries; a row per distinct latency and day."""
+    counted, refused = _since_ringing(tenant, period)
     total: Counter[int] = Counter()
     for times in counted.values():
         total.update(times)
     return Cards(
         by_day={day: Speed.of(counted.get(day, {})) for day in period.days},
         total=Speed.of(total),
-        ours=Speed.of(_from_our_door(tenant, period)),
+        ours=Speed.of(_since_receipt(tenant, period)),
         steps=steps(total),
         refused=refused,
     )
 
 
 def percentile(times: Times, share: float) -> float:
-    """Return the value below which this share lies, between neighbours in proportion, as percentile_cont does."""
+    """Return a percentile, interpolated linearly as percentile_cont does."""
     position = share * (sum(times.values()) - 1)
     below, above = _nth(times, int(position)), _nth(times, int(position) + (position % 1 > 0))
     return below + (above - below) * (position % 1)
 
 
 def steps(times: Times) -> dict[float | None, int]:
-    """Sort cards into those that took up to half a second, a second, and so on."""
+    """Count pop-ups by upper bound."""
     found: dict[float | None, int] = dict.fromkeys((*STEPS_SECONDS, None), 0)
     for hundredths, count in times.items():
         edge = next((seconds for seconds in STEPS_SECONDS if hundredths <= seconds * 100), None)
@@ -86,7 +85,7 @@ def _nth(times: Times, position: int) -> int:
     raise IndexError(position)
 
 
-def _from_the_ring(tenant: Tenant | None, period: Period) -> tuple[dict[date, Counter[int]], int]:
+def _since_ringing(tenant: Tenant | None, period: Period) -> tuple[dict[date, Counter[int]], int]:
     counted: dict[date, Counter[int]] = {}
     refused = 0
     for row in _rows(tenant, period, "rang_at", "day"):
@@ -97,7 +96,7 @@ def _from_the_ring(tenant: Tenant | None, period: Period) -> tuple[dict[date, Co
     return counted, refused
 
 
-def _from_our_door(tenant: Tenant | None, period: Period) -> Times:
+def _since_receipt(tenant: Tenant | None, period: Period) -> Times:
     rows = _rows(tenant, period, "received_at")
     return {row["took"]: row["times"] for row in rows if row["took"] is not None}
 

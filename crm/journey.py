@@ -1,4 +1,4 @@
-"""How far a client has come, as his page shows it: keys, steps, checks, notifications, what is left to do."""
+"""View model of the client's onboarding page: keys, steps, checks, webhooks, what is left to do."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from telephony.uis import templates
 from tenants.finding import Finding
 from tenants.models import CheckUp, Employee, Tenant, VirtualNumber
 
-SHOWN = 4  # how much of a key is shown: enough to tell two apart
+SHOWN = 4  # shown characters of a key: enough to tell two apart
 JUST_NOW = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
 class Notice:
-    """What is typed into UIS for one event, and whether it has worked."""
+    """The set-up of one UIS webhook, and whether it works."""
 
     event: str
     name: str
@@ -29,18 +29,15 @@ class Notice:
     state: str
     seen_at: datetime | None
     faults: tuple[str, ...]
-    is_new: bool = False  # it came within the last minute
+    is_new: bool = False  # received within the last minute
 
     @property
     def rows(self) -> int:
-        """How many lines the body has."""
         return self.body.count("\n") + 1
 
 
 @dataclass(frozen=True)
 class Journey:
-    """Everything the page shows."""
-
     tenant: Tenant
     activation: Activation | None
     cause: Finding | None
@@ -54,7 +51,7 @@ class Journey:
     stranger: str
     numbers: Sequence[VirtualNumber]
     people: Sequence[Employee]
-    is_rotating: bool  # the addresses have changed, and the old ones are heard for a while
+    is_rotating: bool  # the old webhook URLs still work for a while
 
     @property
     def has_keys(self) -> bool:
@@ -70,7 +67,7 @@ class Journey:
 
     @property
     def scopes(self) -> Sequence[str]:
-        """The rights to tick at the CRM's key."""
+        """The rights the CRM key needs."""
         return list(scopes.SCOPES)
 
     @property
@@ -83,7 +80,7 @@ class Journey:
 
     @property
     def is_busy(self) -> bool:
-        """Whether something is at work that the page waits for."""
+        """Whether the page should poll."""
         return self.is_running or self.is_checking
 
     @property
@@ -92,22 +89,21 @@ class Journey:
 
     @property
     def asks_for_keys(self) -> bool:
-        """Whether the boxes for the keys stand open: one is missing, or one was refused."""
+        """Whether the key form is expanded: a key is missing or was rejected."""
         return not self.has_keys or (self.cause is not None and self.cause.check.code.startswith(("UIS_KEY", "CRM_")))
 
     @property
     def is_uis_refused(self) -> bool:
-        """Whether UIS does not take the key, as far as was last heard."""
+        """Whether UIS rejected the key, as far as we know."""
         return self.tenant.uis.denied_at is not None or self._is_cause("UIS_KEY", "UIS_A")
 
     @property
     def is_crm_refused(self) -> bool:
-        """The same of the CRM."""
         return self.tenant.crm.denied_at is not None or self._is_cause("CRM_KEY", "CRM_ACCOUNT", "CRM_ADDRESS")
 
     @property
     def next_notice(self) -> str:
-        """The first event that is not set up: its boxes stand open."""
+        """The first event that is not set up; its instructions are expanded."""
         return next((notice.event for notice in self.notices if notice.state != lamps.State.GREEN), "")
 
     def _is_cause(self, *beginnings: str) -> bool:
@@ -115,12 +111,12 @@ class Journey:
 
     @property
     def stage(self) -> str:
-        """Which parts the page has: when this changes, it is to be loaded anew."""
+        """A fingerprint of the page's parts; the page reloads when it changes."""
         return f"{self.is_on:d}{self.asks_for_keys:d}{len(self.numbers)}{len(self.people)}"
 
     @property
     def summary(self) -> str:
-        """One sentence for who cannot see the page."""
+        """One sentence for screen readers."""
         if self.activation and self.is_running:
             number = progress.STEPS.index(Activation.Step(self.activation.step)) + 1
             about = {"number": number, "count": len(self.steps), "step": self.activation.get_step_display()}
@@ -128,19 +124,19 @@ class Journey:
         if self.cause:
             return self.cause.says
         if not self.is_on:
-            return _("Telephony is not switched on yet.")
+            return _("Telephony is not active yet.")
         seen = sum(1 for notice in self.notices if notice.seen_at)
         about = {"seen": seen, "count": len(self.notices)}
-        return _("Telephony is on. Notifications that have come: %(seen)s of %(count)s.") % about
+        return _("Telephony is active. Webhooks received: %(seen)s of %(count)s.") % about
 
 
 def of(tenant: Tenant, *, now: datetime) -> Journey:
-    """Load all of it, in a fixed number of queries; asks nobody outside."""
+    """Load everything in a fixed number of queries; no remote calls."""
     activation = Activation.objects.filter(tenant=tenant).first()
-    kept = CheckUp.objects.filter(tenant=tenant).first()
-    findings = checkup.kept(kept)
+    check_run = CheckUp.objects.filter(tenant=tenant).first()
+    findings = checkup.kept(check_run)
     is_on = tenant.activated_at is not None
-    lit = lamps.look(tenant, now=now) if is_on else None
+    webhooks = lamps.look(tenant, now=now) if is_on else None
     return Journey(
         tenant=tenant,
         activation=activation,
@@ -149,10 +145,12 @@ def of(tenant: Tenant, *, now: datetime) -> Journey:
         failing=[finding for finding in findings if not finding.is_ok and not _is_a_notice(finding)],
         passed=[finding for finding in findings if finding.is_ok and not _is_a_notice(finding)],
         is_well=progress.is_well(tenant, findings),
-        checked_at=kept.checked_at if kept else None,
-        is_checking=checkup.is_running(kept, now=now),
-        notices=list(_notices(tenant, lit.lamps, now=now)) if lit else [],
-        stranger=" ".join(lamps.says(fault) for fault in lit.stranger.faults) if lit and lit.stranger else "",
+        checked_at=check_run.checked_at if check_run else None,
+        is_checking=checkup.is_running(check_run, now=now),
+        notices=list(_notices(tenant, webhooks.lamps, now=now)) if webhooks else [],
+        stranger=" ".join(lamps.says(fault) for fault in webhooks.stranger.faults)
+        if webhooks and webhooks.stranger
+        else "",
         numbers=list(VirtualNumber.objects.filter(tenant=tenant, is_active=True)) if is_on else [],
         people=list(reachable(tenant)) if is_on else [],
         is_rotating=tenant.uis.is_rotating(now=now),
@@ -160,37 +158,37 @@ def of(tenant: Tenant, *, now: datetime) -> Journey:
 
 
 def _end(key: str) -> str:
-    """Return the end of a key, if enough of it stays hidden."""
+    """Return the last characters of a key if enough of it stays hidden."""
     return key[-SHOWN:] if len(key) >= 3 * SHOWN else ""
 
 
 def missing(tenant: Tenant) -> list[str]:
-    """Name what the button still needs."""
+    """Return the names of the missing keys."""
     needed = (
         (tenant.uis.access_token, _("UIS access key")),
-        (tenant.crm.address, _("Address of the CRM")),
+        (tenant.crm.address, _("CRM address")),
         (tenant.crm.key, _("CRM API key")),
     )
     return [name for value, name in needed if not value]
 
 
 def reachable(tenant: Tenant) -> QuerySet[Employee]:
-    """Return the people a card can be shown to."""
+    """Return the employees who can get a pop-up."""
     return Employee.objects.filter(tenant=tenant, is_dismissed=False, crm_user_id__isnull=False)
 
 
 def _is_a_notice(finding: Finding) -> bool:
-    """Whether the lamps tell it already, and better."""
+    """Whether the webhook status already shows this result in more detail."""
     return finding.check.code.startswith(("EVENT_", "TEMPLATE_"))
 
 
-def _notices(tenant: Tenant, lit: Iterable[lamps.Lamp], *, now: datetime) -> Iterable[Notice]:
-    where = module.addresses(tenant)["notifications"]
-    for lamp in lit:
+def _notices(tenant: Tenant, webhooks: Iterable[lamps.Lamp], *, now: datetime) -> Iterable[Notice]:
+    base_url = module.addresses(tenant)["notifications"]
+    for lamp in webhooks:
         yield Notice(
             event=lamp.event.value,
             name=lamps.name(lamp.event),
-            address=f"{where}{lamp.event.value}/",
+            address=f"{base_url}{lamp.event.value}/",
             body=templates.template(lamp.event),
             state=lamp.state.value,
             seen_at=lamp.seen_at,

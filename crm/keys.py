@@ -1,4 +1,4 @@
-"""The keys a client types in on his page: what may be stored, and where the rest of a pasted address goes."""
+"""The form for the keys on the client's page."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,11 +12,11 @@ from crm.address import bare
 from tenants.models import Connection, Tenant, UisConnection
 
 LONGEST = 300
-LONGEST_PAGE = 8000  # a list with its filters in the address is a page, too
+LONGEST_PAGE = 8000  # the URL of a list page contains its filters
 
 
 class _KeyField(forms.CharField):
-    """A key: pasted with blanks around it by everybody, never shown again."""
+    """A secret: surrounding blanks are stripped, the value is never rendered."""
 
     def __init__(self, **kwargs: Any) -> None:
         widget = forms.PasswordInput(attrs={"autocomplete": "off", "spellcheck": "false"})
@@ -24,18 +24,18 @@ class _KeyField(forms.CharField):
 
     def clean(self, value: Any) -> Any:
         cleaned = str(super().clean(value))
-        if not cleaned.isascii() or any(sign.isspace() for sign in cleaned):
-            raise forms.ValidationError(_("There is a blank or a letter that is not Latin in the key. Copy it again."))
+        if not cleaned.isascii() or any(character.isspace() for character in cleaned):
+            raise forms.ValidationError(_("The key contains a space or a non-Latin letter. Copy it again."))
         return cleaned
 
 
 class KeysForm(forms.Form):
-    """Both keys. A box that is left empty keeps the key there is."""
+    """Both keys. An empty field keeps the stored key."""
 
     brand = forms.ChoiceField(label=_("Telephony"), choices=UisConnection.Brand.choices)
     access_token = _KeyField(label=_("UIS access key"))
     address = forms.CharField(
-        label=_("Address of the CRM"),
+        label=_("CRM address"),
         max_length=LONGEST_PAGE,
         required=False,
         widget=forms.TextInput(attrs={"placeholder": "https://shop.retailcrm.ru", "inputmode": "url"}),
@@ -50,14 +50,14 @@ class KeysForm(forms.Form):
             self.fields[name].widget.attrs["aria-describedby"] = f"hint-{name}"
 
     def add_error(self, field: str | None, error: Any) -> None:
-        """Tie the error to its box for who hears the page."""
+        """Link the error to its input for screen readers."""
         super().add_error(field, error)
         if field:
-            about = self.fields[field].widget.attrs
-            about["aria-invalid"], about["aria-describedby"] = "true", f"error-{field}"
+            attrs = self.fields[field].widget.attrs
+            attrs["aria-invalid"], attrs["aria-describedby"] = "true", f"error-{field}"
 
     def clean_address(self) -> str:
-        """Return the bare address of the account: people paste whatever page of it they have open."""
+        """Return the account URL: people paste the URL of any page of it."""
         address = to_account(self.cleaned_data["address"])
         if address and not (found := checks.is_account_address(address)).is_ok:
             raise forms.ValidationError(found.says)
@@ -65,22 +65,22 @@ class KeysForm(forms.Form):
 
     @transaction.atomic
     def save(self) -> list[Connection]:
-        """Store what was typed and open doors that were shut; return the connections that changed."""
+        """Store what was entered and restore suspended connections; return the connections that changed."""
         if not Tenant.objects.select_for_update().filter(pk=self.tenant.pk, left_at=None).exists():
-            return []  # He left while this was on its way: no key of his comes back.
+            return []  # Disconnected meanwhile: do not store keys again.
         typed, before = self.cleaned_data, bare(self.tenant.crm.address)
-        told: dict[Connection, dict[str, str]] = {
+        new_values: dict[Connection, dict[str, str]] = {
             self.tenant.uis: {"brand": typed["brand"], "access_token": typed["access_token"]},
             self.tenant.crm: {"address": typed["address"], "key": typed["key"]},
         }
-        changed = [connection for connection, values in told.items() if _set(connection, values)]
+        changed = [connection for connection, values in new_values.items() if _set(connection, values)]
         if before not in {"", bare(self.tenant.crm.address)}:
             users.forget(self.tenant)
         return changed
 
 
 def to_account(typed: str) -> str:
-    """Return the address of an account out of that of any of its pages."""
+    """Return the account URL for the URL of any of its pages."""
     typed = typed.strip()
     if not typed:
         return ""

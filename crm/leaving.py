@@ -1,4 +1,4 @@
-"""A client leaves: his work stops and his keys go at once, our module is switched off, his data is deleted later."""
+"""Offboarding: processing stops and keys are deleted at once, the client's data is deleted later."""
 
 import time
 from collections.abc import Iterable
@@ -18,16 +18,16 @@ from telephony.models import Call, Notification, Takeover
 from tenants import clock, journal, tokens
 from tenants.models import Change, CheckUp, CrmConnection, Tenant, UisConnection, new_hook
 
-# What a client may have by the million, calls with their history; the rest of him goes in one transaction.
+# Tables with up to millions of rows per client are deleted in batches; the rest goes in one transaction.
 LARGE: tuple[type[models.Model], ...] = (Call, Notification, Popup, Command, Stray)
 BATCH = 500
-PAUSE_SECONDS = 0.02  # between two batches, so that webhooks get their turn
-SLICE_SECONDS = 60.0  # a task that runs longer than the queue allows would be killed
+PAUSE_SECONDS = 0.02  # between two batches, so that webhooks are not blocked
+SLICE_SECONDS = 60.0  # the queue kills tasks that run longer than it allows
 
 
 @dataclass(frozen=True, kw_only=True)
 class Left:
-    """What leaving did, and what it could not do."""
+    """What offboarding did, and what it could not do."""
 
     left_at: datetime
     erased_from: datetime
@@ -35,38 +35,38 @@ class Left:
 
     @property
     def lines(self) -> list[str]:
-        """What was done and what is left to do, in sentences, in the language that is active."""
-        off = _("Our module is switched off in the CRM.")
-        still_on = _(
-            "Our module could not be switched off in the CRM (%(refusal)s). Tell the client to remove it: "
+        """What was done and what is left to do, as sentences in the active language."""
+        switched_off = _("Our module is switched off in the CRM.")
+        not_switched_off = _(
+            "Our module could not be switched off in the CRM (%(refusal)s). Ask the client to remove it: "
             "Settings → Integration → Marketplace, our module."
         )
         return [
-            _("Work has stopped. The keys are deleted, and the addresses answer nobody any more."),
-            still_on % {"refusal": self.refusal.rstrip(".")} if self.refusal else off,
-            _("Tell the client to switch off our notifications in UIS: they lead nowhere now."),
-            _("His data will be deleted on %(day)s.") % {"day": date_format(self.erased_from, clock.DAY)},
+            _("Processing has stopped. The keys are deleted and our URLs no longer work."),
+            not_switched_off % {"refusal": self.refusal.rstrip(".")} if self.refusal else switched_off,
+            _("Ask the client to switch off our webhooks in UIS: they no longer work."),
+            _("The client's data will be deleted on %(day)s.") % {"day": date_format(self.erased_from, clock.DAY)},
         ]
 
 
 def leave(tenant: Tenant, *, now: datetime, by: User | AnonymousUser | None = None) -> Left:
-    """Let a client go; for one who has left already it does again what a refusal or a crash may have left undone.
+    """Disconnect a client; safe to repeat after a refusal or a crash.
 
-    Never raises for what the CRM does: it is told in what is returned.
+    Never raises for an error of the CRM: the result has it as `refusal`.
     """
-    was = _stop(tenant, now=now, by=by)
-    refusal = _switch_off(was)
+    before = _stop(tenant, now=now, by=by)
+    refusal = _switch_off(before)
     if not refusal:
-        CrmConnection.objects.filter(tenant=was).update(registered_at=None)
+        CrmConnection.objects.filter(tenant=before).update(registered_at=None)
     tenant.refresh_from_db()
     left_at = (tenant.left_at or now).astimezone(tenant.zone)
     return Left(left_at=left_at, erased_from=left_at + timedelta(days=tenant.keep_days), refusal=refusal)
 
 
 def erase_due(*, now: datetime) -> bool:
-    """Delete clients whose term is over, for a minute at most; say whether there is more to do.
+    """Delete expired clients, for SLICE_SECONDS at most; return whether there is more to do.
 
-    Rows go in batches of their own, so it may be stopped anywhere and begun again.
+    Rows are deleted in separate transactions, so it may be interrupted and run again.
     """
     ends_at = time.monotonic() + SLICE_SECONDS
     for tenant in Tenant.objects.filter(left_at__isnull=False).order_by("left_at"):
@@ -77,38 +77,44 @@ def erase_due(*, now: datetime) -> bool:
 
 @transaction.atomic
 def _stop(tenant: Tenant, *, now: datetime, by: User | AnonymousUser | None) -> Tenant:
-    """Write that he left, and take away all that lets anything in or out; return him as he was."""
-    was = Tenant.objects.select_for_update(of=("self",)).select_related("uis", "crm").get(pk=tenant.pk)
-    Tenant.objects.filter(pk=was.pk).update(
-        left_at=was.left_at or now,
+    """Mark the client as disconnected and revoke all access; return the tenant as it was before."""
+    before = Tenant.objects.select_for_update(of=("self",)).select_related("uis", "crm").get(pk=tenant.pk)
+    Tenant.objects.filter(pk=before.pk).update(
+        left_at=before.left_at or now,
         activated_at=None,
         activation_token=new_hook(),
         activation_expires_at=now,
         entry_token=None,
     )
-    _wipe(was)
-    tokens.revoke_all(was, now=now)
-    _drop_waiting(was, now=now)
-    if was.left_at is None:
-        journal.note(was, Change.Verb.LEFT, now=now, by=by)
-    return was
+    _wipe(before)
+    tokens.revoke_all(before, now=now)
+    _drop_waiting(before, now=now)
+    if before.left_at is None:
+        journal.note(before, Change.Verb.LEFT, now=now, by=by)
+    return before
 
 
 def _wipe(tenant: Tenant) -> None:
-    """Delete keys and addresses. A task at work at this moment may end: it has its own copy, and writes none back."""
-    opened: dict[str, Any] = {"denied_at": None, "denied_code": "", "denied_says": "", "failures": 0, "retry_at": None}
+    """Delete keys and URLs. A running task may finish with its own copy; it does not write the keys back."""
+    restored: dict[str, Any] = {
+        "denied_at": None,
+        "denied_code": "",
+        "denied_says": "",
+        "failures": 0,
+        "retry_at": None,
+    }
     UisConnection.objects.filter(tenant=tenant).update(
         access_token="",
         hook=new_hook(),
         old_hook=None,
         old_hook_until=None,
-        **opened,
+        **restored,
     )
-    CrmConnection.objects.filter(tenant=tenant).update(key="", client_id=new_hook(), sent_module={}, **opened)
+    CrmConnection.objects.filter(tenant=tenant).update(key="", client_id=new_hook(), sent_module={}, **restored)
 
 
 def _drop_waiting(tenant: Tenant, *, now: datetime) -> None:
-    """Take off the queue's hands what was asked for and has not begun. Calls wait, should he come back in time."""
+    """Cancel pending work. Calls stay as they are, in case the client comes back in time."""
     dropped, refused = Notification.Outcome.DROPPED, Command.State.FAILED
     Notification.objects.filter(
         tenant=tenant, outcome=Notification.Outcome.QUEUED, next_attempt_at__isnull=False
@@ -123,14 +129,14 @@ def _drop_waiting(tenant: Tenant, *, now: datetime) -> None:
     CheckUp.objects.filter(tenant=tenant).delete()
 
 
-def _switch_off(was: Tenant) -> str:
-    """Switch our module off in the CRM; return why it is not, "" where it is."""
-    if was.crm.registered_at is None:
+def _switch_off(before: Tenant) -> str:
+    """Switch our module off in the CRM; return the error, or ""."""
+    if before.crm.registered_at is None:
         return ""
-    if not was.crm.key:
-        return _("the key is deleted already")
+    if not before.crm.key:
+        return _("the key has already been deleted")
     try:
-        module.switch_off(was, clients.crm_client(was.crm, is_live=True))
+        module.switch_off(before, clients.crm_client(before.crm, is_live=True))
     except remote.RemoteError as exc:
         return str(exc)
     return ""
@@ -141,7 +147,7 @@ def _is_due(tenant: Tenant, *, now: datetime) -> bool:
 
 
 def _erase(tenant: Tenant, *, now: datetime, ends_at: float) -> bool:
-    """Delete a client with all that is his; say whether all is gone. One who comes back meanwhile keeps the rest."""
+    """Delete a client's rows; return whether it is finished. A client who comes back keeps the rest."""
     for batch in _batches(tenant):
         if not Tenant.objects.filter(pk=tenant.pk, left_at=tenant.left_at).exists():
             return True
@@ -153,17 +159,17 @@ def _erase(tenant: Tenant, *, now: datetime, ends_at: float) -> bool:
 
 
 def _batches(tenant: Tenant) -> Iterable[models.QuerySet[Any]]:
-    """Yield the rows of large tables in handfuls, until none is left: each is deleted before the next is asked for."""
+    """Yield batches of rows of the large tables; each must be deleted before the next is requested."""
     for model in LARGE:
         rows = model._default_manager.filter(tenant=tenant).order_by()
         while batch := list(rows.values_list("pk", flat=True)[:BATCH]):
-            # Only the key: a row is not to be decrypted in order to be deleted.
+            # Load only the primary key, so that nothing is decrypted.
             yield model._default_manager.filter(pk__in=batch).only("pk")
 
 
 @transaction.atomic
 def _remove(tenant: Tenant, *, now: datetime) -> bool:
-    """Delete what is left of him; his journal stays, with his name in it."""
+    """Delete the client itself; the audit log stays and keeps their name."""
     if Tenant.objects.select_for_update().filter(pk=tenant.pk, left_at=tenant.left_at).exists():
         journal.note(tenant, Change.Verb.REMOVED, now=now)
         tenant.delete()

@@ -1,4 +1,4 @@
-"""How a call's lines are written for the CRM: its id, its numbers, the store, the people concerned."""
+"""Builds retailCRM call records and call events from our calls and pop-ups."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -11,18 +11,18 @@ from tenants.models import CrmConnection, VirtualNumber
 
 
 def external_id(session_id: int) -> str:
-    """Return the id a call has in the CRM, in its cards and in its history alike."""
+    """Return a call's ID in the CRM, the same in pop-ups and history."""
     return f"uis-{session_id}"
 
 
 def is_ours(external_id: str) -> bool:
-    """Say whether an id in the CRM is one that this connector gives, for whichever client of the account."""
+    """Return whether an external ID was made by this connector, for any client of the account."""
     prefix, _, session_id = external_id.partition("-")
     return prefix == "uis" and session_id.isdecimal()
 
 
 def event(kind: EventType, cards: Sequence[Popup], *, hangup: Hangup | None = None) -> CallEvent:
-    """Return the event that opens or closes the cards of one call."""
+    """Return the event that opens or closes the pop-ups of one call."""
     first = cards[0]
     return CallEvent(
         type=kind,
@@ -37,7 +37,6 @@ def event(kind: EventType, cards: Sequence[Popup], *, hangup: Hangup | None = No
 
 
 def record(call: Call, *, site: str, record_url: str) -> CallRecord:
-    """Return a call as the history is to show it."""
     employee = call.employee
     return CallRecord(
         external_id=external_id(call.session_id),
@@ -56,17 +55,17 @@ def record(call: Call, *, site: str, record_url: str) -> CallRecord:
 
 
 def note(record: CallRecord, known: Collection[str]) -> dict[str, Any]:
-    """Return what an upload says besides what stands in the call's own row, and whether the CRM knew it already."""
-    said = {"code": record.code, "user": record.user_id, "site": record.site, "link": bool(record.record_url)}
-    return {name: value for name, value in said.items() if value} | {"known": record.external_id in known}
+    """Return the details for the call log: what was uploaded, and whether the CRM had the call already."""
+    details = {"code": record.code, "user": record.user_id, "site": record.site, "link": bool(record.record_url)}
+    return {name: value for name, value in details.items() if value} | {"known": record.external_id in known}
 
 
 def sites(connection: CrmConnection) -> dict[str, str]:
-    """Return the store of each number."""
+    """Return the store of each virtual number."""
     own = VirtualNumber.objects.filter(tenant=connection.tenant_id).exclude(site="")
     return dict(own.values_list("number", "site"))
 
 
 def site(connection: CrmConnection, number: str) -> str:
-    """Return the store of one number, or the connection's own."""
+    """Return the store of a number, or the connection's default."""
     return sites(connection).get(number, connection.site)

@@ -1,4 +1,4 @@
-"""The marketplace's one-click connection: is it the CRM's own request, which account is meant, whose client is it.
+"""One-click connection from the retailCRM marketplace: verifies the request and finds or creates the client.
 
 https://docs.retailcrm.ru/Developers/API/APIFeatures/simpleconnection
 """
@@ -32,7 +32,7 @@ security = logging.getLogger("connector.security")
 
 
 class NotConnected(Exception):
-    """The account was not connected. The text is for the person who pressed the button, `status` for the CRM."""
+    """The account was not connected. The text is for the user, `status` is the HTTP status for the CRM."""
 
     def __init__(self, message: str, *, status: int = 400) -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class NotConnected(Exception):
 
 @dataclass(frozen=True)
 class Offer:
-    """What the CRM sends when somebody presses "Connect". Only the key is signed, the address could be anybody's."""
+    """The payload sent when a user presses "Connect". Only the key is signed; the address is not."""
 
     token: str = field(repr=False)
     key: str = field(repr=False)
@@ -49,15 +49,15 @@ class Offer:
 
 
 def connect(text: str, *, now: datetime) -> Tenant:
-    """Connect the account that a `register` field offers: a new client, waiting for his key of UIS, or a known one.
+    """Connect the account in a `register` field: an existing client, or a new one that still needs a UIS key.
 
-    Returns him with a new one-time token for his page. Raises NotConnected; a second try is always possible.
+    Returns the client with a new one-time token for their page. Raises NotConnected; safe to repeat.
     """
     offer = read(text)
     if not is_signed(offer, secret=settings.RETAILCRM_MODULE_SECRET):
-        # An account's name only if it can be one: anybody may send anything.
-        named = offer.address if checks.is_account_address(offer.address).is_ok else "a strange address"
-        security.warning("The marketplace's connection came with a wrong token, from %s", named)
+        # Log the address only if it is a valid account URL: anybody may send anything.
+        sender = offer.address if checks.is_account_address(offer.address).is_ok else "an invalid address"
+        security.warning("Marketplace connection with an invalid token, from %s", sender)
         raise NotConnected("Invalid token", status=401)
     with translation.override(_language(offer.address)):
         _need(checks.is_account_address(offer.address))
@@ -71,25 +71,25 @@ def connect(text: str, *, now: datetime) -> Tenant:
 
 
 def read(text: str) -> Offer:
-    """Read a `register` field. Raises NotConnected for what is none."""
+    """Parse a `register` field. Raises NotConnected."""
     if not text:
         raise NotConnected("No data provided")
     try:
-        said = json.loads(text)
+        data = json.loads(text)
     except (ValueError, RecursionError) as exc:
         raise NotConnected("Invalid JSON provided") from exc
-    if not isinstance(said, dict):
+    if not isinstance(data, dict):
         raise NotConnected("Invalid JSON provided")
     for name in FIELDS:
-        if not isinstance(said.get(name), str) or not said[name]:
+        if not isinstance(data.get(name), str) or not data[name]:
             raise NotConnected(f"{name} is missing")
-    # It may stand in our answer, and JSON can hold halves of characters, which no answer can.
-    address = bare(said["systemUrl"]).encode(errors="replace").decode()
-    return Offer(token=said["token"], key=said["apiKey"], address=address)
+    # JSON may contain lone surrogates, which cannot be encoded into our response.
+    address = bare(data["systemUrl"]).encode(errors="replace").decode()
+    return Offer(token=data["token"], key=data["apiKey"], address=address)
 
 
 def is_signed(offer: Offer, *, secret: str) -> bool:
-    """Say whether the marketplace itself sent this key: hex(HMAC-SHA256(secret, key)), compared in constant time."""
+    """Verify that the marketplace sent this key: hex(HMAC-SHA256(secret, key)), in constant time."""
     expected = hmac.new(secret.encode(), _bytes(offer.key), "sha256").hexdigest()
     return hmac.compare_digest(expected.encode(), _bytes(offer.token))
 
@@ -104,36 +104,37 @@ def _need(finding: Finding) -> None:
 
 
 def _language(address: str) -> str:
-    """Return the language of the people of an account."""
+    """Return the language of an account's users."""
     return "ru" if address.endswith(RUSSIAN) else "en"
 
 
 def _bring_in(account: CrmConnection, *, now: datetime) -> Tenant:
-    """Try the key at the account's public address, find whose it is, and register our module there."""
-    told = account.address
-    account.address = _public(told)
+    """Verify the key at the account's public URL, find its client, and register our module there."""
+    given = account.address
+    account.address = _public_address(given)
     _check_key(account)
-    tenant = _client_of(account, told, now=now)
+    tenant = _get_or_create_tenant(account, given, now=now)
     module.register_again(tenant, clients.crm_client(tenant.crm, is_live=True), now=now)
     return tenant
 
 
-def _public(address: str) -> str:
-    """Return the address people use, where the account tells one that can be an account; else the one we have."""
+def _public_address(address: str) -> str:
+    """Return the account's public URL if it reports a valid one, else the given one."""
     if remote.is_trusted(address):
-        return address  # The operator named this very host: what it says of itself may be somebody's true account.
-    nobody = CrmConnection(tenant=Tenant(), address=address)
+        # A host set by the operator, such as a test server: it may report the URL of somebody's real account.
+        return address
+    anonymous = CrmConnection(tenant=Tenant(), address=address)
     try:
-        told = bare(clients.crm_client(nobody, is_live=True).public_address())
+        public = bare(clients.crm_client(anonymous, is_live=True).public_address())
     except remote.RemoteUnavailable:
         raise
     except remote.RemoteError:
         return address
-    return told if checks.is_account_address(told).is_ok else address
+    return public if checks.is_account_address(public).is_ok else address
 
 
 def _check_key(account: CrmConnection) -> None:
-    """Try the key at this very host, for the signature does not cover the address; learn stores and zone."""
+    """Verify the key at this host, because the signature does not cover the address; get stores and zone."""
     client = clients.crm_client(account, is_live=True)
     rights = client.rights()
     for scope in scopes.missing(rights):
@@ -152,43 +153,43 @@ def _zone(name: str) -> str:
 
 
 @transaction.atomic
-def _client_of(account: CrmConnection, told: str, *, now: datetime) -> Tenant:
-    """Return whose account this is, with the new key in hand; it is stored when the CRM has taken our module."""
-    _one_at_a_time()
-    tenant = _known({account.address, told}) or _new(account, now=now)
+def _get_or_create_tenant(account: CrmConnection, given: str, *, now: datetime) -> Tenant:
+    """Return the account's client with the new key set; the key is saved once the CRM has our module."""
+    _lock()
+    tenant = _find_tenant({account.address, given}) or _create_tenant(account, now=now)
     tenant.crm.key = account.key
     if not tenant.crm.module_code.startswith(settings.RETAILCRM_MODULE_CODE):
-        tenant.crm.module_code = ""  # It was registered by hand, under a name that is not the marketplace's.
+        tenant.crm.module_code = ""  # Registered manually, under a code that is not the marketplace's.
     return tenant
 
 
-def _one_at_a_time() -> None:
-    """Let two requests that came together wait for each other: a new account has no row that could be locked.
+def _lock() -> None:
+    """Serialise simultaneous requests: a new account has no row to lock.
 
-    SQLite needs nothing: there a transaction has the whole database from its beginning.
+    Not needed on SQLite, where a transaction locks the whole database.
     """
     if database.vendor == "postgresql":
         with database.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [__name__])
 
 
-def _known(addresses: set[str]) -> Tenant | None:
-    """Return the client of an account; of several the one who is here and registered, else the newest."""
-    same = Q()
+def _find_tenant(addresses: set[str]) -> Tenant | None:
+    """Return the client of an account; of several, a connected and registered one, else the newest."""
+    at_address = Q()
     for address in addresses:
-        same |= Q(crm__address__iexact=address) | Q(crm__address__iexact=f"{address}/")
-    found = Tenant.objects.filter(same).select_related("uis", "crm", "activation")
-    return max((tenant for tenant in found if _is_his(tenant, addresses)), key=_claim, default=None)
+        at_address |= Q(crm__address__iexact=address) | Q(crm__address__iexact=f"{address}/")
+    found = Tenant.objects.filter(at_address).select_related("uis", "crm", "activation")
+    return max((tenant for tenant in found if _is_owner(tenant, addresses)), key=_claim, default=None)
 
 
-def _is_his(tenant: Tenant, addresses: set[str]) -> bool:
-    """Say whether the account is surely this client's: its key is about to be his.
+def _is_owner(tenant: Tenant, addresses: set[str]) -> bool:
+    """Return whether the account is certainly this client's: they are about to get its key.
 
-    An address alone proves nothing, for on his page anybody types in whose he likes. The account took our module from
-    him; or nobody has done anything on that page, so it was the operator who wrote the address down.
+    An address alone proves nothing, because anybody can enter any address on the client's page. Accepted are: the
+    account registered this client's module, or nobody has used the page, so the operator entered the address.
     """
-    told = tenant.crm.sent_module
-    return told.get("account") in addresses if told else not hasattr(tenant, "activation")
+    registered = tenant.crm.sent_module
+    return registered.get("account") in addresses if registered else not hasattr(tenant, "activation")
 
 
 def _claim(tenant: Tenant) -> tuple[bool, bool, int]:
@@ -197,7 +198,7 @@ def _claim(tenant: Tenant) -> tuple[bool, bool, int]:
     return is_here and is_ours, is_here, tenant.pk
 
 
-def _new(account: CrmConnection, *, now: datetime) -> Tenant:
+def _create_tenant(account: CrmConnection, *, now: datetime) -> Tenant:
     host = urlsplit(account.address).hostname or ""
     new = onboarding.NewTenant(
         name=host.partition(".")[0],
@@ -214,12 +215,12 @@ def _new(account: CrmConnection, *, now: datetime) -> Tenant:
 
 @transaction.atomic
 def _let_in(tenant: Tenant, *, now: datetime) -> Tenant:
-    """Store the key that is proved by now, open the door, and give the person a way to the client's page."""
+    """Save the verified key, restore the connection, and issue a one-time token for the client's page."""
     tenant.crm.save(update_fields=["key"])
-    tenant.crm.refresh_from_db(fields=["denied_at"])  # A task may have met the old key's end meanwhile.
+    tenant.crm.refresh_from_db(fields=["denied_at"])  # A task may have failed with the old key meanwhile.
     tenant.crm.allow()
     tenant.entry_token, tenant.activation_expires_at = new_hook(), now + ACTIVATION_TERM
-    tenant.left_at = None  # Who connects anew has come back: his data is not to be deleted.
+    tenant.left_at = None  # A returning client: cancel the deletion of their data.
     tenant.save(update_fields=["entry_token", "activation_expires_at", "left_at"])
     journal.note(tenant, Change.Verb.CONNECTED, now=now, new=tenant.crm.address)
     return tenant

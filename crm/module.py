@@ -1,4 +1,4 @@
-"""Our module in the client's CRM: where to send clicks, and every extension there is."""
+"""Registers our integration module in the client's CRM: callback URLs, extensions and numbers."""
 
 import hashlib
 from collections import Counter
@@ -25,82 +25,84 @@ Codes = Sequence[tuple[int, str]]
 
 
 def typed_codes(tenant: Tenant, client: RetailCrmClient) -> list[tuple[int, str]]:
-    """Return the extensions that people typed into the module: what is there and was not sent by us."""
+    """Return the extensions that users entered in the module: those there that we did not send."""
     state = client.module(code(tenant))
-    sent = {(user_id, word) for user_id, word in tenant.crm.sent_module.get("codes", [])}
+    sent = {(user_id, extension) for user_id, extension in tenant.crm.sent_module.get("codes", [])}
     return [pair for pair in state.codes if pair not in sent] if state else []
 
 
 def register(
     tenant: Tenant, client: RetailCrmClient, *, typed: Codes = (), now: datetime, is_forced: bool = False
 ) -> bool:
-    """Send the module with all extensions, numbers and addresses where they changed; say whether it was sent.
+    """Send the module with all extensions, numbers and URLs if they changed; return whether it was sent.
 
-    An edit replaces the whole list, so what people typed for users we do not know is sent along. A module that is
-    switched off in the CRM is left alone unless forced: an edit would switch it on behind people's backs.
+    An edit replaces the whole list, so manually entered extensions of users we do not know are sent along. A module
+    that is switched off in the CRM is left alone unless forced, because an edit would switch it on.
     """
     ours = _codes(tenant)
-    users, words = {user_id for user_id, _ in ours}, {word for _, word in ours}
-    kept = [(user_id, word) for user_id, word in typed if user_id not in users and word not in words]
-    told = {
+    users, extensions = {user_id for user_id, _ in ours}, {extension for _, extension in ours}
+    manual = [
+        (user_id, extension) for user_id, extension in typed if user_id not in users and extension not in extensions
+    ]
+    registration = {
         "codes": [list(pair) for pair in ours],
-        "kept": [list(pair) for pair in kept],
+        "kept": [list(pair) for pair in manual],
         "phones": _phones(tenant),
         "where": _mark(tenant),
         "account": bare(tenant.crm.address),
     }
-    if not is_forced and not _is_news(tenant, told):
+    if not is_forced and not _is_news(tenant, registration):
         return False
-    sent = _module(tenant, codes=[*ours, *kept])
+    sent = _module(tenant, codes=[*ours, *manual])
     answer = client.edit_module(sent)
-    _count_strays(tenant, answer, now=now)
-    if _remember(tenant, told, now=now):
+    _count_unknown(tenant, answer, now=now)
+    if _save(tenant, registration, now=now):
         return True
-    # He left while it was on its way: whichever request came last, the module ends switched off.
-    client.edit_module(replace(sent, codes=tuple(kept), is_active=False))
+    # Disconnected meanwhile: whichever request came last, the module must end switched off.
+    client.edit_module(replace(sent, codes=tuple(manual), is_active=False))
     return False
 
 
-def _count_strays(tenant: Tenant, answer: ModuleAnswer, *, now: datetime) -> None:
-    for kind, named in ((Stray.Kind.USER, answer.unknown_users), (Stray.Kind.STORE, answer.unknown_sites)):
-        if named:
-            Stray.count(tenant, kind, tuple(sorted(set(named), key=str)), on=now.astimezone(tenant.zone).date())
+def _count_unknown(tenant: Tenant, answer: ModuleAnswer, *, now: datetime) -> None:
+    for kind, unknown in ((Stray.Kind.USER, answer.unknown_users), (Stray.Kind.STORE, answer.unknown_sites)):
+        if unknown:
+            Stray.count(tenant, kind, tuple(sorted(set(unknown), key=str)), on=now.astimezone(tenant.zone).date())
 
 
 def register_again(tenant: Tenant, client: RetailCrmClient, *, now: datetime) -> None:
-    """Send the module whatever it was told before, switched on, with what people typed into it.
+    """Send the module even if nothing changed, switched on, with the manually entered extensions.
 
-    Raises the errors of connector_project.remote.
+    Raises RemoteError.
     """
     register(tenant, client, typed=typed_codes(tenant, client), now=now, is_forced=True)
 
 
 def switch_off(tenant: Tenant, client: RetailCrmClient) -> None:
-    """Switch the module off; of its extensions those that people typed stay. Raises the errors of remote."""
-    kept = [(user_id, word) for user_id, word in tenant.crm.sent_module.get("kept", [])]
-    client.edit_module(replace(_module(tenant, codes=kept), is_active=False))
+    """Switch the module off; manually entered extensions stay. Raises RemoteError."""
+    manual = [(user_id, extension) for user_id, extension in tenant.crm.sent_module.get("kept", [])]
+    client.edit_module(replace(_module(tenant, codes=manual), is_active=False))
 
 
 def is_on(tenant: Tenant, client: RetailCrmClient) -> bool:
-    """Ask the CRM whether our module is at work there. Raises the errors of connector_project.remote."""
+    """Ask the CRM whether our module is active. Raises RemoteError."""
     state = client.module(code(tenant))
     return state is not None and state.is_on and not state.is_frozen
 
 
 def is_right(tenant: Tenant, client: RetailCrmClient) -> bool:
-    """Ask the CRM whether our module is switched on there and leads to us. Raises the errors of remote."""
+    """Ask the CRM whether our module is switched on with our URLs. Raises RemoteError."""
     state = client.module(code(tenant))
     return state is not None and state.is_on and not strange_addresses(tenant, state)
 
 
 def is_elsewhere(tenant: Tenant, client: RetailCrmClient) -> bool:
-    """Say whether this is another account than the module was told in; one that was only renamed has the module."""
-    told = tenant.crm.sent_module.get("account")
-    return told not in {None, bare(tenant.crm.address)} and client.module(code(tenant)) is None
+    """Return whether this is another account than the one we registered in; a renamed account has the module."""
+    registered = tenant.crm.sent_module.get("account")
+    return registered not in {None, bare(tenant.crm.address)} and client.module(code(tenant)) is None
 
 
 def strange_addresses(tenant: Tenant, state: ModuleState) -> list[str]:
-    """Return the fields that name another address than ours; one the CRM does not give back is none."""
+    """Return the URL fields that are not ours; fields the CRM does not return do not count."""
     ours = addresses(tenant)
     wanted = {
         "makeCallUrl": ours["make_call"],
@@ -111,22 +113,22 @@ def strange_addresses(tenant: Tenant, state: ModuleState) -> list[str]:
 
 
 def code(tenant: Tenant) -> str:
-    """Return the code of our module in this account: it stays what it was first registered as."""
+    """Return our module's code in this account; it never changes after the first registration."""
     return tenant.crm.module_code or f"{settings.RETAILCRM_MODULE_CODE}-{tenant.slug}"[:64]
 
 
 def activation_url(tenant: Tenant) -> str:
-    """Return the address of the client's page, as he and the CRM know it: a secret, and good for a term only."""
+    """Return the URL of the client's page: a secret that expires."""
     return page_url(tenant.activation_token)
 
 
 def page_url(token: str) -> str:
-    """Return the address at which this token opens a client's page."""
+    """Return the page URL for a token."""
     return str(settings.PUBLIC_URL + reverse("activate", args=[token]))
 
 
 def addresses(tenant: Tenant) -> dict[str, str]:
-    """Return every address of ours that this client's systems are to know."""
+    """Return all our URLs for this client's systems."""
     hook = tenant.uis.hook
 
     def ours(name: str) -> str:
@@ -140,42 +142,42 @@ def addresses(tenant: Tenant) -> dict[str, str]:
     }
 
 
-def _is_news(tenant: Tenant, told: dict[str, Any]) -> bool:
+def _is_news(tenant: Tenant, registration: dict[str, Any]) -> bool:
     if tenant.crm.denied_code == Denial.TELEPHONY_OFF:
         return False
-    seen = {name: tenant.crm.sent_module.get(name) for name in told}
-    return seen != told or tenant.crm.registered_at is None
+    registered = {name: tenant.crm.sent_module.get(name) for name in registration}
+    return registered != registration or tenant.crm.registered_at is None
 
 
 @transaction.atomic
-def _remember(tenant: Tenant, told: dict[str, Any], *, now: datetime) -> bool:
-    """Write what the module was told; False for a client who left meanwhile: his clientId is another one then."""
+def _save(tenant: Tenant, registration: dict[str, Any], *, now: datetime) -> bool:
+    """Store what was registered; False if the client was disconnected meanwhile, which changes the clientId."""
     stored = CrmConnection.objects.select_for_update().filter(pk=tenant.crm.pk).first()
     if stored is None or stored.client_id != tenant.crm.client_id:
         return False
-    tenant.crm.sent_module, tenant.crm.module_code = told, code(tenant)
+    tenant.crm.sent_module, tenant.crm.module_code = registration, code(tenant)
     tenant.crm.registered_at = tenant.crm.registered_at or now
     tenant.crm.save(update_fields=["sent_module", "module_code", "registered_at"])
     return True
 
 
 def _mark(tenant: Tenant) -> str:
-    """Return what changes with our addresses; they are secrets, so not the addresses themselves."""
+    """Return a hash of our URLs; they are secrets, so they are not stored themselves."""
     known = [*addresses(tenant).values(), activation_url(tenant)]
     return hashlib.sha256(" ".join(known).encode()).hexdigest()[:16]
 
 
 def _module(tenant: Tenant, *, codes: Codes) -> Module:
-    where = addresses(tenant)
-    base = where["activity"].removesuffix("/activity/")
+    urls = addresses(tenant)
+    base = urls["activity"].removesuffix("/activity/")
     return Module(
         code=code(tenant),
         client_id=tenant.crm.client_id,
         name=NAME,
         logo_url=settings.PUBLIC_URL + static("logo.svg"),
         base_url=base,
-        make_call_url=where["make_call"],
-        change_status_url=where["change_user_status"],
+        make_call_url=urls["make_call"],
+        change_status_url=urls["change_user_status"],
         integration_code=_integration_code(tenant),
         account_url=activation_url(tenant),
         actions=(("activity", "/activity/"), ("settings", "/settings/")),
@@ -185,17 +187,17 @@ def _module(tenant: Tenant, *, codes: Codes) -> Module:
 
 
 def _integration_code(tenant: Tenant) -> str:
-    """Return our code in the marketplace, if we are there: the CRM wants the module's own to begin with it."""
+    """Return our marketplace code if we have one; the CRM requires the module code to start with it."""
     marketplace_code = settings.RETAILCRM_MODULE_CODE if settings.RETAILCRM_MODULE_SECRET else ""
     return marketplace_code if code(tenant).startswith(marketplace_code) else ""
 
 
 def _codes(tenant: Tenant) -> list[tuple[int, str]]:
-    """Return the extension of each linked person; one that two people share would show cards to the wrong one."""
+    """Return each linked employee's extension; a shared one is left out, it would show pop-ups to the wrong user."""
     staff = Employee.objects.filter(tenant=tenant, is_dismissed=False).exclude(extension="").order_by("pk")
     pairs = list(staff.values_list("crm_user_id", "extension"))
-    having = Counter(word for _, word in pairs)
-    return [(user_id, word) for user_id, word in pairs if user_id and having[word] == 1]
+    counts = Counter(extension for _, extension in pairs)
+    return [(user_id, extension) for user_id, extension in pairs if user_id and counts[extension] == 1]
 
 
 def _phones(tenant: Tenant) -> list[list[str]]:

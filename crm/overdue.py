@@ -1,4 +1,4 @@
-"""Live work whose time has come and that nobody has taken: since when, for all clients together and for each."""
+"""Queue lag: since when due live work has been unclaimed, in total and per client."""
 
 from datetime import datetime
 from typing import Any
@@ -14,13 +14,15 @@ CRM_IS_AWAY = Q(state__in=OF_CRM, tenant__crm__failures__gt=0)
 
 
 def oldest(*, now: datetime) -> datetime | None:
-    """Return since when the most overdue piece of work is due."""
-    firsts = (rows.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first() for rows in _due(now))
-    return min((moment for moment in firsts if moment), default=None)
+    """Return when the oldest unclaimed work became due."""
+    oldest_times = (
+        rows.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first() for rows in _due(now)
+    )
+    return min((moment for moment in oldest_times if moment), default=None)
 
 
 def by_client(*, now: datetime) -> dict[int, datetime]:
-    """Return the same for each client who has such work, by his key."""
+    """Return the oldest due time per client, by primary key."""
     found: dict[int, datetime] = {}
     for rows in _due(now):
         for pk, moment in rows.order_by().values_list("tenant").annotate(Min("next_attempt_at")):
@@ -30,8 +32,8 @@ def by_client(*, now: datetime) -> dict[int, datetime]:
 
 def _due(now: datetime) -> tuple[QuerySet[Any], ...]:
     return (
-        # Old calls found late wait by design: an alarm about them would be a false one. So do the calls of a vendor who
-        # does not answer, of which one is tried now and then.
+        # Low-priority calls wait by design and must not raise an alert. Nor must calls of a vendor that is down, of
+        # which one is tried from time to time.
         Call.objects.due(now=now).filter(is_backlog=False).exclude(UIS_IS_AWAY | CRM_IS_AWAY),
         Notification.objects.filter(next_attempt_at__lte=now),
         Command.objects.filter(next_attempt_at__lte=now),

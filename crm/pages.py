@@ -1,4 +1,4 @@
-"""The client's page: reached by a secret link, without an account; each form is one act, then the page again."""
+"""The client's page: opened by a secret link without an account; each form is one action."""
 
 import hmac
 from collections.abc import Callable
@@ -31,16 +31,16 @@ POLICY = (
 
 @method_decorator([never_cache, csrf_exempt], name="dispatch")
 class ClientPage(View):
-    """One client's way from two keys to the first card.
+    """The onboarding page of one client, from two keys to the first pop-up.
 
-    The link itself is the proof: there is no session that a foreign page could ride on, so no CSRF token is asked for,
+    The secret link authenticates: there is no session that another site could abuse, so no CSRF token is required,
     and the CRM may open the page by POST.
     """
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         answer = super().dispatch(request, *args, **kwargs)
         answer["Content-Security-Policy"] = f"{POLICY}; base-uri 'none'; frame-ancestors 'none'"
-        answer["Referrer-Policy"] = "same-origin"  # our own forms check where they come from; nobody else learns it
+        answer["Referrer-Policy"] = "same-origin"  # our forms check it; other sites do not get it
         answer["X-Robots-Tag"] = "noindex"
         return answer
 
@@ -48,7 +48,7 @@ class ClientPage(View):
         tenant = _find(token)
         if tenant is None:
             if request.method == "HEAD":
-                raise Http404  # Mail filters and messengers look ahead: that must not use the link up.
+                raise Http404  # Mail filters and messengers prefetch links; that must not consume a one-time link.
             return _enter(token)
         return _page(request, tenant) if _is_valid(tenant) else _expired(request)
 
@@ -63,10 +63,10 @@ class ClientPage(View):
         try:
             progress.count_attempt(tenant, now=timezone.now())
         except progress.TooManyAttempts:
-            messages.error(request, _("Too many attempts. Wait ten minutes, then go on."))
+            messages.error(request, _("Too many attempts. Try again in ten minutes."))
             return _page(request, tenant, status=429)
-        act = ACTS.get(request.POST["do"])
-        return act(request, tenant) if act else _back(tenant)
+        action = ACTS.get(request.POST["do"])
+        return action(request, tenant) if action else _back(tenant)
 
 
 def _find(token: str) -> Tenant | None:
@@ -74,7 +74,7 @@ def _find(token: str) -> Tenant | None:
 
 
 def _enter(token: str) -> HttpResponse:
-    """Use up a link that opens the page once, and lead to the page itself."""
+    """Consume a one-time link and redirect to the page."""
     with transaction.atomic():
         tenant = Tenant.objects.select_for_update().filter(entry_token=token, left_at=None).first()
         if tenant is None:
@@ -92,26 +92,26 @@ def _expired(request: HttpRequest) -> HttpResponse:
 
 
 def _opened_from_crm(request: HttpRequest, tenant: Tenant) -> HttpResponse:
-    """Show the page to who comes from our module in the CRM; his clientId proves it, so an old link is renewed."""
+    """Show the page to a user of our module in the CRM; their clientId authenticates, so an expired link is renewed."""
     is_known = hmac.compare_digest(request.POST.get("clientId", "").encode(), tenant.crm.client_id.encode())
     if not is_known or _is_valid(tenant):
         return _page(request, tenant) if _is_valid(tenant) else _expired(request)
     with transaction.atomic():
         tenant.new_link(now=timezone.now())
-        enqueue(route.LINK, tenant.pk)  # The module has the old link, which leads nowhere now.
+        enqueue(route.LINK, tenant.pk)  # The module still has the expired link.
     return _back(tenant)
 
 
 def _page(request: HttpRequest, tenant: Tenant, *, form: KeysForm | None = None, status: int = 200) -> HttpResponse:
-    """Show the page, with what was typed where that was refused."""
-    shown, typed = journey.of(tenant, now=timezone.now()), request.POST
-    about = {"journey": shown, "form": form or KeysForm(tenant), "card": _card(request, shown), "typed": typed}
-    return render(request, "activation/page.html", about, status=status)
+    """Render the page, with the rejected input if there is any."""
+    page, typed = journey.of(tenant, now=timezone.now()), request.POST
+    context = {"journey": page, "form": form or KeysForm(tenant), "card": _card(request, page), "typed": typed}
+    return render(request, "activation/page.html", context, status=status)
 
 
-def _card(request: HttpRequest, shown: journey.Journey) -> dict[str, object] | None:
-    """Return the test card that is open, as the address names it."""
-    person = next((one for one in shown.people if str(one.pk) == request.GET.get("person")), None)
+def _card(request: HttpRequest, page: journey.Journey) -> dict[str, object] | None:
+    """Return the open test pop-up named in the query string."""
+    person = next((one for one in page.people if str(one.pk) == request.GET.get("person")), None)
     if person is None or "card" not in request.GET:
         return None
     return {"person": person, "id": request.GET["card"], "contact": request.GET.get("contact", "")}
@@ -121,12 +121,12 @@ def _back(tenant: Tenant, **query: object) -> HttpResponse:
     answer = redirect("activate", token=tenant.activation_token)
     if query:
         answer["Location"] += "?" + "&".join(f"{name}={value}" for name, value in query.items())
-    answer.status_code = 303  # The way back is a GET, whatever the way here was.
+    answer.status_code = 303  # See Other: redirect with GET.
     return answer
 
 
 def _keys(request: HttpRequest, tenant: Tenant) -> HttpResponse:
-    """Store the keys; where both are there, go straight on."""
+    """Store the keys; if both are there, start the activation."""
     form = KeysForm(tenant, request.POST)
     if not form.is_valid():
         return _page(request, tenant, form=form, status=422)
@@ -134,8 +134,8 @@ def _keys(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     for part in changed:
         journal.note(tenant, Change.Verb.KEY_SET, now=timezone.now(), is_client=True, part=part)
     if missing := journey.missing(tenant):
-        says = _("Saved. Still missing: %(what)s.") if changed else _("Nothing was entered. Missing: %(what)s.")
-        messages.warning(request, says % {"what": ", ".join(missing)})
+        text = _("Saved. Still missing: %(what)s.") if changed else _("Nothing entered. Missing: %(what)s.")
+        messages.warning(request, text % {"what": ", ".join(missing)})
         return _back(tenant)
     return _activate(request, tenant, is_forced=bool(changed))
 
@@ -143,8 +143,8 @@ def _keys(request: HttpRequest, tenant: Tenant) -> HttpResponse:
 def _activate(_request: HttpRequest, tenant: Tenant, *, is_forced: bool = False) -> HttpResponse:
     now = timezone.now()
     before = getattr(tenant, "activation", None)
-    pressed = progress.press(tenant, now=now, is_forced=is_forced)
-    if before is None or before.pressed_at != pressed.pressed_at:
+    after = progress.press(tenant, now=now, is_forced=is_forced)
+    if before is None or before.pressed_at != after.pressed_at:
         journal.note(tenant, Change.Verb.ACTIVATED, now=now, is_client=True)
     return _back(tenant)
 
@@ -155,7 +155,7 @@ def _check(_request: HttpRequest, tenant: Tenant) -> HttpResponse:
 
 
 def _number(request: HttpRequest, tenant: Tenant) -> HttpResponse:
-    """Choose the number that calls from the CRM go out with."""
+    """Set the caller ID of calls from the CRM."""
     own = VirtualNumber.objects.filter(tenant=tenant, is_active=True)
     chosen = own.filter(pk=_id(request, "number")).first()
     if chosen is None:
@@ -176,7 +176,7 @@ def _number(request: HttpRequest, tenant: Tenant) -> HttpResponse:
             new=chosen,
         )
         checkup.ask(tenant, now=timezone.now())
-    messages.success(request, _("Calls from the CRM now go out with %(number)s.") % {"number": chosen})
+    messages.success(request, _("Caller ID for calls from the CRM: %(number)s.") % {"number": chosen})
     return _back(tenant)
 
 
@@ -184,15 +184,15 @@ def _show_card(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     person = _person(request, tenant)
     contact = phones.digits(request.POST.get("contact"), is_russian=tenant.uis.is_russian)
     if person is None or not phones.is_outside(contact):
-        messages.error(request, _("Choose a manager, and enter a phone number such as +7 900 000-00-00."))
+        messages.error(request, _("Choose a manager and enter a phone number such as +7 900 000-00-00."))
         return _page(request, tenant, status=422)
     try:
         card = testcard.show(person, contact=contact, now=timezone.now())
     except testcard.NotShown as exc:
         messages.error(request, str(exc))
         return _page(request, tenant, status=422)
-    says = _("The CRM took the card. It is on the screen of %(name)s if the CRM is open there.")
-    messages.success(request, says % {"name": person.full_name})
+    text = _("The CRM accepted the pop-up. %(name)s sees it if they have the CRM open.")
+    messages.success(request, text % {"name": person.full_name})
     return _back(tenant, person=person.pk, card=card, contact=contact)
 
 
@@ -202,7 +202,7 @@ def _close_card(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     if person is not None and testcard.is_one(card, tenant) and phones.is_outside(contact):
         try:
             testcard.close(person, contact=contact, card=card)
-            messages.success(request, _("The card is closed."))
+            messages.success(request, _("Pop-up closed."))
         except testcard.NotShown as exc:
             messages.error(request, str(exc))
     return _back(tenant)
@@ -214,8 +214,8 @@ def _person(request: HttpRequest, tenant: Tenant) -> Employee | None:
 
 
 def _id(request: HttpRequest, name: str) -> int:
-    word = request.POST.get(name, "")
-    return int(word) if word.isascii() and word.isdigit() and len(word) < 19 else 0
+    value = request.POST.get(name, "")
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else 0
 
 
 ACTS: dict[str, Callable[[HttpRequest, Tenant], HttpResponse]] = {

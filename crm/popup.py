@@ -1,4 +1,4 @@
-"""Who is calling, while it rings: a card for each person whose phone rings, closed at an answer or at the end."""
+"""Pop-ups: opened for each employee whose phone rings, closed when the call is answered or ends."""
 
 import time
 from collections.abc import Sequence
@@ -18,113 +18,113 @@ from tenants.models import Employee, Tenant
 from tenants.transfer import CallFacts
 
 FRESH = timedelta(seconds=10)
-# A card that could not be closed for so long has gone by itself: the CRM's push lives for seconds.
+# After this, a pop-up has disappeared by itself: the CRM's push lives for seconds.
 CLOSE_WITHIN = timedelta(minutes=10)
 Outcome, Reason = Notification.Outcome, Notification.Reason
 ENDS = (Event.CALL_END, Event.LOST_CALL)
 
 
 def show(stored: Notification, *, now: datetime) -> None:
-    """Open the card that a ringing phone calls for, once, or write why not."""
-    said = facts.read(stored)
-    if not isinstance(said, WaitingCall) or stored.outcome != Outcome.QUEUED:
+    """Open the pop-up for a ringing event, once, or store why it was skipped."""
+    parsed = facts.read(stored)
+    if not isinstance(parsed, WaitingCall) or stored.outcome != Outcome.QUEUED:
         return None
-    person = facts.employee_of(stored.tenant, said.employee_id)
-    reason, detail = _why_not(stored, said, person, now=now)
+    person = facts.employee_of(stored.tenant, parsed.employee_id)
+    reason, detail = _why_not(stored, parsed, person, now=now)
     if person is None or reason:
         return stored.close(Outcome.DROPPED, reason, detail)
-    popup = _open(stored, said, person, now=now)
+    popup = _open(stored, parsed, person, now=now)
     if popup is None:
         return stored.close(Outcome.DROPPED, Reason.ALREADY_SHOWN)
     answer = _send(stored, popup)
-    # The end may have come while the card was on its way: whoever comes last closes it.
+    # The call may have ended while the request was running: whichever task is last closes the pop-up.
     if popup.state == Popup.State.OPEN:
-        _close_if_over(popup, now=now)
+        _close_if_obsolete(popup, now=now)
     _count_unknown(stored.tenant, answer, now=now)
 
 
 def close(stored: Notification, *, now: datetime) -> None:
-    """Close the cards that an answer or an end leaves without a reason."""
-    said = facts.read(stored)
+    """Close the pop-ups that an answered or ended event makes obsolete."""
+    parsed = facts.read(stored)
     if stored.outcome != Outcome.QUEUED:
         return None
     if now - stored.received_at > CLOSE_WITHIN:
         return stored.close(Outcome.DROPPED, Reason.STALE)
-    open_cards = (
+    open_popups = (
         Popup.objects.filter(
             tenant=stored.tenant, session_id=stored.session_id or 0, state__in=[Popup.State.OPENING, Popup.State.OPEN]
         )
         .select_related("employee", "tenant__crm")
         .order_by("pk")
     )
-    match said:
+    match parsed:
         case TalkStarted():
-            happened_at = said.happened_at or stored.received_at
-            others = [card for card in open_cards if not _is_own(card, said) and card.rang_at <= happened_at]
-            _close_and_note(stored, others, Hangup.ANSWERED, now=now)
+            happened_at = parsed.happened_at or stored.received_at
+            obsolete = [popup for popup in open_popups if not _is_own(popup, parsed) and popup.rang_at <= happened_at]
+            _close_popups(stored, obsolete, Hangup.ANSWERED, now=now)
         case FinishedCall():
-            _close_and_note(stored, list(open_cards), _hangup(said, stored), now=now)
+            _close_popups(stored, list(open_popups), _hangup(parsed, stored), now=now)
 
 
-def _why_not(stored: Notification, said: WaitingCall, person: Employee | None, *, now: datetime) -> tuple[str, str]:
-    """Return the reason to show no card, with a detail, or ("", "")."""
+def _why_not(stored: Notification, parsed: WaitingCall, person: Employee | None, *, now: datetime) -> tuple[str, str]:
+    """Return why the pop-up is skipped, as (reason, detail), or ("", "")."""
     tenant = stored.tenant
-    late = now - min(stored.received_at, said.happened_at or stored.received_at)
+    age = now - min(stored.received_at, parsed.happened_at or stored.received_at)
     if not tenant.is_live:
         return Reason.PAUSED, ""
-    if late > FRESH:
-        return Reason.STALE, f"{late.total_seconds():.0f} s"
+    if age > FRESH:
+        return Reason.STALE, f"{age.total_seconds():.0f} s"
     if tenant.crm.denied_at:
         return Reason.CRM_DENIED, tenant.crm.denied_says
     if tenant.crm.keeps_out(is_live=True, now=now):
         return Reason.CRM_AWAY, ""
-    if said.employee_id is None:
+    if parsed.employee_id is None:
         return Reason.NO_EMPLOYEE, ""
     if person is None or not (person.extension or person.crm_user_id):
-        return Reason.UNKNOWN_EMPLOYEE, str(said.employee_id)
-    if over := _is_over(stored.tenant_id, said, stored.received_at):
-        return over, ""
-    kept_back_by = tenant.rules.choices().keeps_back_popup(_facts(said))
-    return (Reason.RULE, kept_back_by) if kept_back_by else ("", "")
+        return Reason.UNKNOWN_EMPLOYEE, str(parsed.employee_id)
+    if obsolete_reason := _is_over(stored.tenant_id, parsed, stored.received_at):
+        return obsolete_reason, ""
+    skip_reason = tenant.rules.choices().keeps_back_popup(_facts(parsed))
+    return (Reason.RULE, skip_reason) if skip_reason else ("", "")
 
 
-def _facts(said: WaitingCall) -> CallFacts:
+def _facts(parsed: WaitingCall) -> CallFacts:
     return CallFacts(
-        direction=said.direction or "in",
+        direction=parsed.direction or "in",
         is_answered=False,
-        is_internal=said.is_internal,
-        contact=said.contact,
-        number=said.number,
-        employees=(said.employee_id,) if said.employee_id else (),
+        is_internal=parsed.is_internal,
+        contact=parsed.contact,
+        number=parsed.number,
+        employees=(parsed.employee_id,) if parsed.employee_id else (),
     )
 
 
-def _is_over(tenant_id: int, said: WaitingCall, received_at: datetime) -> str:
-    """Return why a card would come too late: the call has ended, or somebody else answered this very ring."""
-    told = Notification.objects.filter(
-        tenant=tenant_id, session_id=said.session_id, event__in=[*ENDS, Event.TALK_STARTED]
+def _is_over(tenant_id: int, parsed: WaitingCall, received_at: datetime) -> str:
+    """Return why a pop-up is obsolete: the call has ended, or a colleague answered this ring."""
+    rows = Notification.objects.filter(
+        tenant=tenant_id, session_id=parsed.session_id, event__in=[*ENDS, Event.TALK_STARTED]
     ).values_list("event", "employee_uis_id", "happened_at", "received_at")
-    rang_at = said.happened_at or received_at
-    for event, employee_id, happened_at, heard_at in told:
+    rang_at = parsed.happened_at or received_at
+    for event, employee_id, happened_at, received in rows:
         if event in ENDS:
             return Reason.CALL_OVER
-        is_a_colleague = employee_id is not None and employee_id != said.employee_id
-        if is_a_colleague and (happened_at or heard_at) >= rang_at:
+        is_a_colleague = employee_id is not None and employee_id != parsed.employee_id
+        if is_a_colleague and (happened_at or received) >= rang_at:
             return Reason.COLLEAGUE_ANSWERED
     return ""
 
 
-def _open(stored: Notification, said: WaitingCall, person: Employee, *, now: datetime) -> Popup | None:
-    """Claim the card of this call and person; None when it is on the screen already."""
-    key = {"tenant": stored.tenant, "session_id": said.session_id, "employee": person}
+def _open(stored: Notification, parsed: WaitingCall, person: Employee, *, now: datetime) -> Popup | None:
+    """Create the pop-up of this call and employee; None if it is open already."""
+    key = {"tenant": stored.tenant, "session_id": parsed.session_id, "employee": person}
     values = {
-        "direction": said.direction or "in",
-        "contact": said.contact,
-        "number": said.number,
+        "direction": parsed.direction or "in",
+        "contact": parsed.contact,
+        "number": parsed.number,
         "code": person.extension,
         "crm_user_id": person.crm_user_id,
         "state": Popup.State.OPENING,
-        "rang_at": said.happened_at or stored.received_at,
+        "rang_at": parsed.happened_at or stored.received_at,
         "received_at": stored.received_at,
         "sent_at": now,
         "accepted_at": None,
@@ -133,14 +133,14 @@ def _open(stored: Notification, said: WaitingCall, person: Employee, *, now: dat
         with transaction.atomic():
             return Popup.objects.create(**key, **values)
     except IntegrityError:
-        # A phone of the same person rings again: a second card only where the first has gone.
-        gone = Popup.objects.filter(**key, state__in=[Popup.State.CLOSED, Popup.State.FAILED])
-        is_ours = gone.update(**values, hangup="", closed_at=None) == 1
+        # The same employee's phone rings again: open the pop-up again only if it has been closed.
+        closed = Popup.objects.filter(**key, state__in=[Popup.State.CLOSED, Popup.State.FAILED])
+        is_ours = closed.update(**values, hangup="", closed_at=None) == 1
         return Popup.objects.select_related("employee", "tenant__crm").get(**key) if is_ours else None
 
 
 def _send(stored: Notification, popup: Popup) -> EventAnswer:
-    """Make the one attempt, and write on both rows how it ended; return whom the CRM does not know."""
+    """Send the pop-up once and store the outcome on both rows; return the CRM's answer."""
     client = clients.crm_client(stored.tenant.crm, is_live=True)
     event = lines.event(EventType.OUT if popup.direction == "out" else EventType.IN, [popup])
     popup.sent_at = timezone.now()
@@ -162,45 +162,45 @@ def _send(stored: Notification, popup: Popup) -> EventAnswer:
 
 
 def _count_unknown(tenant: Tenant, answer: EventAnswer, *, now: datetime) -> None:
-    """Count whom the CRM does not know. Comes last: when it fails, the card is on the screen or gone already."""
-    for kind, named in ((Stray.Kind.CODE, answer.unknown_codes), (Stray.Kind.USER, answer.unknown_users)):
-        if named:
-            # In order, so that two workers never wait for each other's rows.
-            Stray.count(tenant, kind, tuple(sorted(set(named), key=str)), on=now.astimezone(tenant.zone).date())
+    """Count unknown IDs. Called last, so that a failure here does not affect the pop-up."""
+    for kind, ids in ((Stray.Kind.CODE, answer.unknown_codes), (Stray.Kind.USER, answer.unknown_users)):
+        if ids:
+            # Sorted, so that two workers do not deadlock.
+            Stray.count(tenant, kind, tuple(sorted(set(ids), key=str)), on=now.astimezone(tenant.zone).date())
 
 
-def _close_if_over(popup: Popup, *, now: datetime) -> None:
-    told = Notification.objects.filter(
+def _close_if_obsolete(popup: Popup, *, now: datetime) -> None:
+    rows = Notification.objects.filter(
         tenant=popup.tenant, session_id=popup.session_id, event__in=[*ENDS, Event.TALK_STARTED]
     ).select_related("tenant__uis")
-    for stored in told:
-        said = facts.read(stored)
-        if isinstance(said, TalkStarted) and not _is_own(popup, said):
-            happened_at = said.happened_at or stored.received_at
+    for stored in rows:
+        parsed = facts.read(stored)
+        if isinstance(parsed, TalkStarted) and not _is_own(popup, parsed):
+            happened_at = parsed.happened_at or stored.received_at
             if popup.rang_at <= happened_at:
                 return _try_to_close([popup], Hangup.ANSWERED, now=now)
-        if isinstance(said, FinishedCall):
-            return _try_to_close([popup], _hangup(said, stored), now=now)
+        if isinstance(parsed, FinishedCall):
+            return _try_to_close([popup], _hangup(parsed, stored), now=now)
     return None
 
 
-def _try_to_close(cards: Sequence[Popup], hangup: Hangup, *, now: datetime) -> None:
+def _try_to_close(popups: Sequence[Popup], hangup: Hangup, *, now: datetime) -> None:
     try:
-        answer = _hang_up(cards, hangup, now=now)
+        answer = _hang_up(popups, hangup, now=now)
     except remote.RemoteError as exc:
-        Popup.objects.filter(pk__in=[card.pk for card in cards]).update(says=str(exc))
+        Popup.objects.filter(pk__in=[popup.pk for popup in popups]).update(says=str(exc))
     else:
-        _count_unknown(cards[0].tenant, answer, now=now)
+        _count_unknown(popups[0].tenant, answer, now=now)
 
 
-def _close_and_note(stored: Notification, cards: Sequence[Popup], hangup: Hangup, *, now: datetime) -> None:
-    """Close cards; where the CRM is away, the sweep brings the notification back."""
-    if not cards:
+def _close_popups(stored: Notification, popups: Sequence[Popup], hangup: Hangup, *, now: datetime) -> None:
+    """Close pop-ups; if the CRM is unavailable, the sweep retries the notification."""
+    if not popups:
         return stored.close(Outcome.DONE)
     if stored.tenant.crm.keeps_out(is_live=True, now=now):
         return None
     try:
-        answer = _hang_up(cards, hangup, now=now)
+        answer = _hang_up(popups, hangup, now=now)
     except remote.RemoteUnavailable as exc:
         Notification.objects.filter(pk=stored.pk).update(detail=str(exc))
     except remote.RemoteError as exc:
@@ -212,26 +212,26 @@ def _close_and_note(stored: Notification, cards: Sequence[Popup], hangup: Hangup
     return None
 
 
-def _hang_up(cards: Sequence[Popup], hangup: Hangup, *, now: datetime) -> EventAnswer:
-    """Tell the CRM once for all the cards of one call."""
-    client = clients.crm_client(cards[0].tenant.crm, is_live=True)
-    answer = client.send_event(lines.event(EventType.HANGUP, cards, hangup=hangup))
-    Popup.objects.filter(pk__in=[card.pk for card in cards]).update(
+def _hang_up(popups: Sequence[Popup], hangup: Hangup, *, now: datetime) -> EventAnswer:
+    """Send one hangup event for all pop-ups of a call."""
+    client = clients.crm_client(popups[0].tenant.crm, is_live=True)
+    answer = client.send_event(lines.event(EventType.HANGUP, popups, hangup=hangup))
+    Popup.objects.filter(pk__in=[popup.pk for popup in popups]).update(
         state=Popup.State.CLOSED, hangup=hangup.value, closed_at=now
     )
     return answer
 
 
-def _hangup(said: FinishedCall, stored: Notification) -> Hangup:
-    """Say in the CRM's words how the whole call ended."""
-    talked = Notification.objects.filter(tenant=stored.tenant, session_id=said.session_id, event=Event.TALK_STARTED)
-    is_answered = bool(said.talk_seconds) or said.is_lost is False or talked.exists()
-    return Hangup.ANSWERED if is_answered and said.event != Event.LOST_CALL else Hangup.NO_ANSWER
+def _hangup(parsed: FinishedCall, stored: Notification) -> Hangup:
+    """Return how the whole call ended, as the CRM's hangup status."""
+    talked = Notification.objects.filter(tenant=stored.tenant, session_id=parsed.session_id, event=Event.TALK_STARTED)
+    is_answered = bool(parsed.talk_seconds) or parsed.is_lost is False or talked.exists()
+    return Hangup.ANSWERED if is_answered and parsed.event != Event.LOST_CALL else Hangup.NO_ANSWER
 
 
-def _is_own(card: Popup, said: Heard) -> bool:
-    """Say whether this person answered; where UIS does not say who did, anybody may have, and his card stays."""
-    return said.employee_id in {None, card.employee.uis_id}
+def _is_own(popup: Popup, parsed: Heard) -> bool:
+    """Return whether this employee answered; if UIS does not say who did, any may have, so theirs stays open."""
+    return parsed.employee_id in {None, popup.employee.uis_id}
 
 
 def _deny(stored: Notification, exc: remote.RemoteError) -> None:

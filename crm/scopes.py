@@ -1,27 +1,27 @@
-"""The rights our key needs in the CRM, no more: they are asked for in the marketplace, and each is checked."""
+"""The API scopes our key needs, and no more: requested in the marketplace and checked."""
 
 from crm.retailcrm.types import Rights
 
-# Scope, and the patterns of methods that an old key has in its place, one of them: version 4 has methods of its own.
+# Scope -> method patterns. An old key has patterns instead of scopes; one is enough, version 4 has other methods.
 SCOPES = {
     "integration_read": (
         "/api/integration-modules/{code}",
         "/api/telephony/setting/{code}",
-    ),  # extensions that people typed into our module
+    ),  # extensions that users entered in our module
     "integration_write": (
         "/api/integration-modules/{code}/edit",
         "/api/telephony/setting/{code}/edit",
     ),  # registering it
-    "telephony_read": ("/api/telephony/manager",),  # whose customer calls; whether another telephony is at work
-    "telephony_write": ("/api/telephony/calls/upload",),  # cards and history
-    "user_read": ("/api/users",),  # linking people
-    "user_write": ("/api/users/{id}/status",),  # statuses that go both ways
+    "telephony_read": ("/api/telephony/manager",),  # a caller's manager; whether another telephony is active
+    "telephony_write": ("/api/telephony/calls/upload",),  # pop-ups and history
+    "user_read": ("/api/users",),  # linking employees
+    "user_write": ("/api/users/{id}/status",),  # status sync in both directions
     "reference_read": ("/api/settings",),  # the account's time zone
 }
-# Without these nothing can be switched on; what the others are for fails alone.
+# Required for activation; without one of the others only its feature fails.
 INDISPENSABLE = ("integration_read", "integration_write", "telephony_write", "user_read")
 
 
 def missing(rights: Rights) -> list[str]:
-    """Return the scopes this key surely lacks."""
+    """Return the scopes this key certainly lacks."""
     return [scope for scope, patterns in SCOPES.items() if rights.lacks(scope, *patterns)]

@@ -1,4 +1,4 @@
-"""Statuses that changed in UIS, handed to the CRM."""
+"""Pushes employee statuses that changed in UIS to the CRM."""
 
 from datetime import datetime
 
@@ -8,29 +8,29 @@ from tenants.models import Employee, Tenant, TransferRules, UisStatus
 
 
 def push(tenant: Tenant, *, now: datetime) -> int:
-    """Tell the CRM of each new status, once; return how many it took. What fails is told at the next poll."""
+    """Push each changed status once; return how many the CRM accepted. Failed ones are retried at the next poll."""
     if tenant.rules.status_sync != TransferRules.StatusSync.BOTH:
         return 0
     names = {str(status.uis_id): status.code for status in UisStatus.objects.filter(tenant=tenant)}
     client = clients.crm_client(tenant.crm)
-    told = 0
+    pushed = 0
     for person in _changed(tenant):
         status = tenant.rules.crm_status(names.get(person.uis_status, person.uis_status))
-        # Written first: the CRM's echo may be here before its answer.
+        # Stored first: the CRM's echo may arrive before its response.
         Employee.objects.filter(pk=person.pk).update(crm_status_sent=status)
         try:
             client.set_user_status(person.crm_user_id or 0, status)
         except remote.AccessDenied as exc:
             if exc.code != "scope":
                 tenant.crm.deny(exc.code, str(exc), now=now)
-            return told
+            return pushed
         except remote.RemoteUnavailable:
-            return told
+            return pushed
         except remote.RemoteError:
-            pass  # This one is refused for good (an unknown user): the others go on, and he is not tried again.
+            pass  # Rejected permanently (unknown user): do not retry.
         Employee.objects.filter(pk=person.pk).update(handed_status=person.uis_status)
-        told += 1
-    return told
+        pushed += 1
+    return pushed
 
 
 def _changed(tenant: Tenant) -> list[Employee]:

@@ -1,4 +1,4 @@
-"""Tasks and schedules of this app: load, one call into our code."""
+"""Tasks and schedules of this app: load the rows, make one call."""
 
 import logging
 from collections.abc import Callable
@@ -29,7 +29,7 @@ from crm.models import Command, Post
 from crm.retailcrm.refusals import SCOPE, SYSTEM, TELEPHONY_OFF
 from telephony import route
 from telephony.models import Call, Notification, State
-from tenants.models import CrmConnection, Tenant
+from tenants.models import Tenant
 
 ERASE = "crm.tasks.erase_left"
 LOOK_UP = "crm.tasks.look_up_calls"
@@ -38,71 +38,64 @@ logger = logging.getLogger(__name__)
 
 
 def show_popup(notification_id: int) -> None:
-    """Open the card for a ringing phone."""
     popup.show(_notification(notification_id), now=timezone.now())
 
 
 def close_popups(notification_id: int) -> None:
-    """Close the cards an answer or an end leaves behind."""
     popup.close(_notification(notification_id), now=timezone.now())
 
 
 def find_owners(tenant_id: int) -> None:
-    """Ask the CRM for the managers of missed callers."""
+    """Look up the managers of missed callers."""
     now = timezone.now()
     if batch := Call.objects.claim(tenant_id, Call.State.OWNING, limit=upload.OWNERS_BATCH, now=now):
         upload.find_owners(batch, now=now)
-        _go_on(route.OWNER, tenant_id, Call.State.OWNING)
+        _enqueue_if_due(route.OWNER, tenant_id, Call.State.OWNING)
 
 
 def upload_calls(tenant_id: int) -> None:
-    """Hand over one client's calls that are ready."""
     now = timezone.now()
     if batch := Call.objects.claim(tenant_id, Call.State.READY, limit=upload.BATCH, now=now):
         is_full = len(batch) == upload.BATCH
-        if is_full:  # Another worker may take the next batch meanwhile.
-            _go_on(route.UPLOAD, tenant_id, Call.State.READY)
+        if is_full:  # Another worker may upload the next batch meanwhile.
+            _enqueue_if_due(route.UPLOAD, tenant_id, Call.State.READY)
         upload.upload(batch, now=now)
-        # Who found both places taken has gone; the last one out sees that somebody comes after him.
+        # A task that found no free slot has ended without work, so the last running one enqueues the next.
         if not is_full or not Call.objects.in_hand(tenant_id, Call.State.READY, now=timezone.now()):
-            _go_on(route.UPLOAD, tenant_id, Call.State.READY)
+            _enqueue_if_due(route.UPLOAD, tenant_id, Call.State.READY)
 
 
 def run_command(command_id: int) -> None:
-    """Carry out what the CRM asked."""
     command = Command.objects.select_related("tenant__uis", "tenant__rules", "employee__tenant__uis").get(pk=command_id)
     commands.run(command, now=timezone.now())
 
 
 def link_users(tenant_id: int) -> None:
-    """Link the CRM's users to employees."""
     tenant = _tenant(tenant_id)
-    _ask(tenant, lambda: users.link(tenant, now=timezone.now()))
+    _run_for_tenant(tenant, lambda: users.link(tenant, now=timezone.now()))
 
 
 def register_module(tenant_id: int) -> None:
-    """Tell the CRM our addresses after they changed; where it cannot be told now, the hourly sync tells it."""
+    """Register our URLs after they changed; if that fails, the hourly sync does it."""
     tenant = _tenant(tenant_id)
 
-    def tell() -> None:
+    def register() -> None:
         client = clients.crm_client(tenant.crm)
         module.register(tenant, client, typed=module.typed_codes(tenant, client), now=timezone.now())
 
-    _ask(tenant, tell)
+    _run_for_tenant(tenant, register)
 
 
 def go_on_activating(tenant_id: int) -> None:
-    """Do the next step of an activation."""
     progress.go_on(_tenant(tenant_id), now=timezone.now())
 
 
 def check_up(tenant_id: int) -> None:
-    """Look at a client as a whole."""
     checkup.run(_tenant(tenant_id), now=timezone.now())
 
 
 def check_all() -> None:
-    """Every six hours: one task for each client who is switched on."""
+    """Every six hours: enqueue one task per active client."""
     with transaction.atomic():
         live = Tenant.objects.filter(activated_at__isnull=False, is_paused=False, left_at=None)
         for tenant_id in live.values_list("pk", flat=True):
@@ -110,14 +103,14 @@ def check_all() -> None:
 
 
 def look_up_calls(tenant_id: int) -> None:
-    """Look whether the CRM shows what it took."""
+    """Verify that uploaded calls are in the CRM."""
     tenant = _tenant(tenant_id)
     if lookup.is_due(tenant, now=timezone.now()):
-        _ask(tenant, lambda: lookup.look(tenant, now=timezone.now()))
+        _run_for_tenant(tenant, lambda: lookup.look(tenant, now=timezone.now()))
 
 
 def look_up_all() -> None:
-    """Every hour: one task for each client whose CRM lets us in."""
+    """Every hour: enqueue one task per client whose CRM connection is not suspended."""
     with transaction.atomic():
         live = Tenant.objects.filter(activated_at__isnull=False, is_paused=False, crm__denied_at=None)
         for tenant_id in live.values_list("pk", flat=True):
@@ -125,22 +118,21 @@ def look_up_all() -> None:
 
 
 def erase_left() -> None:
-    """Once a day: the data of clients who left, when their term is over; a part of it at a time."""
+    """Once a day: delete the data of disconnected clients after the retention term, in slices."""
     if leaving.erase_due(now=timezone.now()):
         with transaction.atomic():
             enqueue(ERASE)
 
 
 def push_statuses(tenant_id: int) -> None:
-    """Tell the CRM of statuses that changed in UIS."""
     statuses.push(_tenant(tenant_id), now=timezone.now())
 
 
 def probe(tenant_id: int) -> None:
-    """Look whether the CRM lets us in again, and register anew; a module that people switched off stays off."""
+    """Check whether the CRM accepts us again, and register again; a module that users switched off stays off."""
     tenant = _tenant(tenant_id)
 
-    def knock() -> None:
+    def reconnect() -> None:
         activation.find_out(tenant.crm)
         client = clients.crm_client(tenant.crm)
         if callbacks.is_switched_off(tenant) and not module.is_on(tenant, client):
@@ -148,54 +140,47 @@ def probe(tenant_id: int) -> None:
         module.register_again(tenant, client, now=timezone.now())
         tenant.crm.allow()
 
-    _ask(tenant, knock)
+    _run_for_tenant(tenant, reconnect)
 
 
 def sweep() -> None:
-    """Every minute: commands and activations whose push was lost or whose worker died."""
+    """Every minute: enqueue commands and activations whose queue entry was lost or whose worker died."""
     commands.resume_left(now=timezone.now())
     progress.resume_left(now=timezone.now())
 
 
-def hurry() -> None:
-    """When the clock was set back: look now at what waits for a moment."""
-    commands.hurry(now=timezone.now())
-    CrmConnection.objects.filter(retry_at__gt=timezone.now()).update(retry_at=timezone.now())
-    post.hurry(now=timezone.now())
-
-
 def watch() -> None:
-    """Every minute: what is wrong, and whom to tell."""
+    """Every minute: evaluate the alerts."""
     alarms.look(now=timezone.now())
 
 
 def stand_watch() -> None:
-    """Every minute, by the other cluster: the same, while nobody works off the default queue."""
+    """Every minute, on the other cluster: evaluate the alerts while the default queue has no workers."""
     now = timezone.now()
     if "default" in workers.missing(now=now):
         alarms.look(now=now)
 
 
 def learn_rhythms() -> None:
-    """Once a day: one task for each client."""
+    """Once a day: enqueue one task per client."""
     rhythm.learn_all()
 
 
 def learn_rhythm(tenant_id: int) -> None:
-    """Learn when one client's phones ring."""
+    """Update one client's traffic profile."""
     rhythm.learn(_tenant(tenant_id), now=timezone.now())
 
 
 def send_post(post_id: int) -> None:
-    """Send one message to the operator."""
+    """Send one alert."""
     post.send(Post.objects.get(pk=post_id), now=timezone.now())
 
 
 def probe_all() -> None:
-    """Every five minutes: clients whose CRM shut us out."""
+    """Every five minutes: probe the CRM connections that are suspended."""
     with transaction.atomic():
-        shut = Tenant.objects.filter(activated_at__isnull=False, is_paused=False, crm__denied_at__isnull=False)
-        for tenant_id in shut.values_list("pk", flat=True):
+        suspended = Tenant.objects.filter(activated_at__isnull=False, is_paused=False, crm__denied_at__isnull=False)
+        for tenant_id in suspended.values_list("pk", flat=True):
             enqueue(callbacks.PROBE, tenant_id)
 
 
@@ -207,25 +192,25 @@ def _tenant(pk: int) -> Tenant:
     return Tenant.objects.select_related("uis", "crm", "rules").get(pk=pk)
 
 
-def _go_on(task: str, tenant_id: int, state: State) -> None:
-    """Where more is due, queue the next batch behind other clients' work."""
+def _enqueue_if_due(task: str, tenant_id: int, state: State) -> None:
+    """Enqueue the next batch if more is due, after other clients' work."""
     if Call.objects.due(now=timezone.now()).filter(tenant=tenant_id, state=state).exists():
         with transaction.atomic():
             enqueue(task, tenant_id)
 
 
-def _ask(tenant: Tenant, question: Callable[[], object]) -> None:
-    """Ask the CRM something that comes round again by itself: a refusal is noted, not repeated."""
+def _run_for_tenant(tenant: Tenant, call: Callable[[], object]) -> None:
+    """Call the CRM for a periodic task: errors are logged and not retried."""
     if tenant.left_at is not None:
-        return  # It was queued before he left.
+        return  # Queued before the client was disconnected.
     try:
-        question()
+        call()
     except (remote.RemoteError, activation.ActivationFailed) as exc:
-        # A missing right stops what needs it; only a key or an account that is gone stops everything.
+        # A missing scope only affects this feature; an invalid key or account suspends the connection.
         if isinstance(exc, remote.AccessDenied) and exc.code != SCOPE:
             tenant.crm.deny(exc.code, str(exc), now=timezone.now())
         logger.warning("tenant=%s %s: %s", tenant.slug, type(exc).__name__, exc)
     else:
-        # That the CRM answers does not mean that our module is on there: that is for the probe to find out.
+        # An answer does not prove that our module is switched on there: only the probe checks that.
         if tenant.crm.denied_code != TELEPHONY_OFF:
             tenant.crm.allow()

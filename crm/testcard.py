@@ -1,4 +1,4 @@
-"""A card on one manager's screen with nobody calling: shows that the way to him is open."""
+"""Sends a sample pop-up to one manager's screen, without a call."""
 
 import re
 from datetime import datetime
@@ -12,23 +12,23 @@ from tenants.models import Employee, Tenant
 
 
 class NotShown(Exception):
-    """The card did not reach the screen; the text says why."""
+    """The pop-up was not shown; the text says why."""
 
 
 def show(employee: Employee, *, contact: str, now: datetime) -> str:
-    """Open a card for this employee; return its id, by which it is closed. `contact` is digits. Raises NotShown."""
+    """Open a pop-up for this employee; return its ID for `close`. `contact` is digits. Raises NotShown."""
     card = f"test-{employee.tenant_id}-{int(now.timestamp())}"
     _send(employee, EventType.IN, contact=contact, card=card)
     return card
 
 
 def is_one(card: str, tenant: Tenant) -> bool:
-    """Say whether this is the id of a test card of this client: nothing else may be closed by it."""
+    """Return whether this is the ID of a sample pop-up of this client; only those may be closed."""
     return bool(re.fullmatch(rf"test-{tenant.pk}-\d{{1,12}}", card, re.ASCII))
 
 
 def close(employee: Employee, *, contact: str, card: str) -> None:
-    """Take the card off the screen, as if it was answered: any other end shows a missed call. Raises NotShown."""
+    """Close the pop-up as answered: any other status would show a missed call. Raises NotShown."""
     _send(employee, EventType.HANGUP, contact=contact, card=card, hangup=Hangup.ANSWERED)
 
 
@@ -44,6 +44,6 @@ def _send(employee: Employee, kind: EventType, *, contact: str, card: str, hangu
     try:
         answer = clients.crm_client(employee.tenant.crm, is_live=True).send_event(event)
     except remote.RemoteError as exc:
-        raise NotShown(_("The CRM did not take the card: %(says)s") % {"says": exc}) from exc
+        raise NotShown(_("The CRM rejected the pop-up: %(detail)s") % {"detail": exc}) from exc
     if employee.crm_user_id in answer.unknown_users or (not employee.crm_user_id and answer.unknown_codes):
-        raise NotShown(_("The CRM does not know this employee. Link him to a user of the CRM first."))
+        raise NotShown(_("The CRM does not know this employee. Link the employee to a CRM user first."))

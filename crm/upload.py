@@ -1,4 +1,4 @@
-"""Hand over finished calls to the CRM's history: together, and each once."""
+"""Uploads finished calls to the CRM's history: in batches, each call once."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,95 +19,99 @@ OWNERS_BATCH = 10
 
 
 def upload(batch: Sequence[Call], *, now: datetime) -> None:
-    """Hand over claimed calls of one tenant, or leave each with the reason why not."""
+    """Upload claimed calls of one tenant, and store the outcome of each."""
     batch = late.keep_back_old(batch, now=now)
     if not batch:
         return
     connection = batch[0].tenant.crm
-    client, told = clients.crm_client(connection), _lines(batch, now=now)
+    client, records = clients.crm_client(connection), _records(batch, now=now)
     for number, part in enumerate(_apart(batch)):
         if number and connection.failures:
             _leave(part, now=now)
         else:
-            _upload(part, client, told, now=now)
+            _upload(part, client, records, now=now)
 
 
 def find_owners(batch: Sequence[Call], *, now: datetime) -> None:
-    """Ask the CRM for the manager of each missed caller; where it names none, the one whose phone rang stays."""
+    """Look up each missed caller's manager; without one, the employee whose phone rang stays the owner."""
     client = clients.crm_client(batch[0].tenant.crm)
     for call in batch:
         began = time.monotonic()
         try:
-            settle = _owned_by(client.manager(phones.e164(call.contact)), now=now)
+            outcome = _with_owner(client.manager(phones.e164(call.contact)), now=now)
         except (remote.RemoteUnavailable, remote.AccessDenied) as exc:
-            # A key without this right must not keep missed calls out of the history; one that opens nothing does.
+            # A missing scope must not stop missed calls from being uploaded; an invalid key does.
             is_missing_right = exc.code == refusals.SCOPE
-            settle = _owned_by(None, now=now) if is_missing_right else _not_handed_over(call.tenant, exc, now=now)
+            outcome = _with_owner(None, now=now) if is_missing_right else _not_handed_over(call.tenant, exc, now=now)
         except remote.RemoteError:
-            settle = _owned_by(None, now=now)
-        calls.finish([call], settle, step=Step.OWNER, now=now, began=began)
+            outcome = _with_owner(None, now=now)
+        calls.finish([call], outcome, step=Step.OWNER, now=now, began=began)
 
 
 def _apart(batch: Sequence[Call]) -> list[list[Call]]:
-    """Put calls that were tried in vain several times each by itself: one of them may be what the CRM stumbles over."""
+    """Put calls that failed several times into batches of their own: one of them may crash the CRM."""
     fresh = [call for call in batch if call.attempts < SUSPECT]
     suspects = [[call] for call in batch if call.attempts >= SUSPECT]
     return [fresh, *suspects] if fresh else suspects
 
 
 def _leave(batch: Sequence[Call], *, now: datetime) -> None:
-    """Put calls back whose turn did not come: the CRM ceased to answer."""
+    """Postpone calls that were not sent because the CRM stopped answering."""
 
-    def settle(call: Call) -> None:
+    def outcome(call: Call) -> None:
         call.wait_until(call.tenant.crm.retry_at or now, Cause.CRM_UNAVAILABLE)
 
-    calls.finish(batch, settle, step=Step.UPLOAD, now=now, began=time.monotonic())
+    calls.finish(batch, outcome, step=Step.UPLOAD, now=now, began=time.monotonic())
 
 
-def _lines(batch: Sequence[Call], *, now: datetime) -> dict[int, CallRecord]:
-    """Return each call as the history is to show it, by its key; from here on the links in it open."""
+def _records(batch: Sequence[Call], *, now: datetime) -> dict[int, CallRecord]:
+    """Return the record of each call by primary key. This issues the recording links in them."""
     connection = batch[0].tenant.crm
-    sites, heard_at = lines.sites(connection), links.addresses(batch, now=now)
+    sites, recording_urls = lines.sites(connection), links.addresses(batch, now=now)
     return {
-        call.pk: lines.record(call, site=sites.get(call.number, connection.site), record_url=heard_at.get(call.pk, ""))
+        call.pk: lines.record(
+            call, site=sites.get(call.number, connection.site), record_url=recording_urls.get(call.pk, "")
+        )
         for call in batch
     }
 
 
-def _upload(batch: Sequence[Call], client: RetailCrmClient, told: Mapping[int, CallRecord], *, now: datetime) -> None:
+def _upload(
+    batch: Sequence[Call], client: RetailCrmClient, records: Mapping[int, CallRecord], *, now: datetime
+) -> None:
     began = time.monotonic()
     tenant = batch[0].tenant
     known: tuple[str, ...] = ()
     try:
-        known = client.upload_calls([told[call.pk] for call in batch]).duplicates
+        known = client.upload_calls([records[call.pk] for call in batch]).duplicates
     except remote.RemoteRejected as exc:
-        if len(batch) > 1:  # One bad call refuses all: halves, until it is alone.
+        if len(batch) > 1:  # One bad call fails the whole batch: bisect it.
             middle = len(batch) // 2
-            _upload(batch[:middle], client, told, now=now)
-            return _upload(batch[middle:], client, told, now=now)
-        settle = _not_handed_over(tenant, exc, now=now)
+            _upload(batch[:middle], client, records, now=now)
+            return _upload(batch[middle:], client, records, now=now)
+        outcome = _not_handed_over(tenant, exc, now=now)
     except remote.RemoteError as exc:
-        settle = _not_handed_over(tenant, exc, now=now)
+        outcome = _not_handed_over(tenant, exc, now=now)
     else:
-        settle = _uploaded(now=now)
-    about = {call.pk: lines.note(told[call.pk], known) for call in batch}
-    calls.finish(batch, settle, step=Step.UPLOAD, now=now, began=began, about=about)
+        outcome = _uploaded(now=now)
+    details = {call.pk: lines.note(records[call.pk], known) for call in batch}
+    calls.finish(batch, outcome, step=Step.UPLOAD, now=now, began=began, about=details)
 
 
 def _uploaded(*, now: datetime) -> Callable[[Call], None]:
     return lambda call: call.move_to(Call.State.UPLOADED, now=now)
 
 
-def _owned_by(manager: Manager | None, *, now: datetime) -> Callable[[Call], None]:
-    def settle(call: Call) -> None:
+def _with_owner(manager: Manager | None, *, now: datetime) -> Callable[[Call], None]:
+    def outcome(call: Call) -> None:
         call.crm_user_id = manager.user_id if manager else None
         call.move_to(Call.State.READY, now=now)
 
-    return settle
+    return outcome
 
 
 def _not_handed_over(tenant: Tenant, exc: remote.RemoteError, *, now: datetime) -> Callable[[Call], None]:
-    """Return what becomes of each call when the CRM did not take it."""
+    """Return the outcome for calls that were not uploaded."""
     match exc:
         case remote.RemoteUnavailable():
             return lambda call: call.wait_for(tenant.crm, exc, Cause.CRM_UNAVAILABLE, now=now)

@@ -1,4 +1,4 @@
-"""Addresses the CRM knows."""
+"""URLs called by the CRM, and the client's page."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""Where the CRM knocks: clicks, statuses, what it says of our module, and the marketplace's connection."""
+"""Endpoints for the CRM: click-to-call, statuses, module callbacks, marketplace connection."""
 
 import hmac
 import logging
@@ -21,7 +21,7 @@ security = logging.getLogger("connector.security")
 
 
 class _CrmView(APIView):
-    """A request of the CRM: there is no signature, the clientId is its only proof of origin."""
+    """A request from the CRM; it is not signed, the clientId is its only authentication."""
 
     kind: Command.Kind
 
@@ -29,51 +29,47 @@ class _CrmView(APIView):
         tenant = _tenant(hook)
         if is_too_large(request._request):
             return Response(status=413)
-        asked = parameters(request._request)
-        if not _is_known(tenant, asked.get("clientId", "")):
-            security.warning("tenant=%s %s came with a wrong clientId", tenant.slug, self.kind)
+        params = parameters(request._request)
+        if not _is_known(tenant, params.get("clientId", "")):
+            security.warning("tenant=%s %s request with an invalid clientId", tenant.slug, self.kind)
             return Response({"success": False, "errorMsg": "Unknown clientId."}, status=403)
-        return self.answer(tenant, asked)
+        return self.answer(tenant, params)
 
-    def answer(self, tenant: Tenant, asked: dict[str, str]) -> Response:
-        command = commands.receive(tenant, self.kind, asked, now=timezone.now())
-        return _said(tenant, command)
+    def answer(self, tenant: Tenant, params: dict[str, str]) -> Response:
+        command = commands.receive(tenant, self.kind, params, now=timezone.now())
+        return _to_response(tenant, command)
 
 
 class MakeCallView(_CrmView):
-    """A manager clicked a number."""
-
     kind = Command.Kind.MAKE_CALL
     get = _CrmView.post
 
 
 class ChangeUserStatusView(_CrmView):
-    """A manager changed his status."""
-
     kind = Command.Kind.SET_STATUS
     get = _CrmView.post
 
 
 class ActivityView(_CrmView):
-    """Somebody switched our module on or off, or the account was renamed."""
+    """Our module was switched on or off, or the account was renamed."""
 
     kind = Command.Kind.ACTIVITY
 
-    def answer(self, tenant: Tenant, asked: dict[str, str]) -> Response:
-        return _said(tenant, callbacks.activity(tenant, asked, now=timezone.now()))
+    def answer(self, tenant: Tenant, params: dict[str, str]) -> Response:
+        return _to_response(tenant, callbacks.activity(tenant, params, now=timezone.now()))
 
 
 class SettingsView(_CrmView):
-    """The account's settings changed; we read its time zone."""
+    """The account's settings changed; we use its time zone."""
 
     kind = Command.Kind.SETTINGS
 
-    def answer(self, tenant: Tenant, asked: dict[str, str]) -> Response:
-        return _said(tenant, callbacks.settings_changed(tenant, asked, now=timezone.now()))
+    def answer(self, tenant: Tenant, params: dict[str, str]) -> Response:
+        return _to_response(tenant, callbacks.settings_changed(tenant, params, now=timezone.now()))
 
 
 class _MarketplaceView(APIView):
-    """A request of the marketplace; without a module there, these addresses do not exist."""
+    """A request from the marketplace; 404 unless we have a module there."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if not settings.RETAILCRM_MODULE_SECRET:
@@ -82,20 +78,18 @@ class _MarketplaceView(APIView):
 
 
 class ConfigurationView(_MarketplaceView):
-    """Somebody opened our module in the marketplace."""
-
     def get(self, _request: Request) -> Response:
         register_url = settings.PUBLIC_URL + reverse("connect-register")
         return Response({"success": True, "scopes": list(scopes.SCOPES), "registerUrl": register_url})
 
 
 class RegisterView(_MarketplaceView):
-    """Somebody pressed "Connect": here is the key of his account."""
+    """A user pressed "Connect" in the marketplace; the request has the key of their account."""
 
     def post(self, request: Request) -> Response:
         if is_too_large(request._request):
             return Response(status=413)
-        # Out of the form only: what stands in an address is written into logs.
+        # Only from the form: query strings are logged.
         offer = request._request.POST.get("register", "")
         try:
             tenant = marketplace.connect(offer, now=timezone.now())
@@ -104,7 +98,7 @@ class RegisterView(_MarketplaceView):
         return Response({"success": True, "accountUrl": module.page_url(tenant.entry_token or "")}, status=201)
 
 
-def _said(tenant: Tenant, command: Command) -> Response:
+def _to_response(tenant: Tenant, command: Command) -> Response:
     if command.state != Command.State.REFUSED or command.reason in commands.HARMLESS:
         return Response({"success": True})
     with translation.override(tenant.language):

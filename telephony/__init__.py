@@ -1,1 +1,1 @@
-"""UIS: everything it says to us, everything we ask of it."""
+"""UIS telephony: notifications, calls, recordings and outgoing requests."""

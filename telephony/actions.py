@@ -1,4 +1,4 @@
-"""What others may ask of UIS."""
+"""Outgoing requests to UIS: click-to-call and employee statuses."""
 
 from connector_project import remote
 from telephony import clients
@@ -8,16 +8,16 @@ from tenants.models import Employee, Tenant, UisStatus, VirtualNumber
 
 
 def start_call(employee: Employee, *, contact: str, number: str, external_id: str) -> int:
-    """Ring the employee, then the contact; return the UIS session id. Never repeat it: a repeat rings people twice.
+    """Ring the employee, then the contact; return the UIS session id. Never retry: a retry rings people twice.
 
-    Numbers are digits. Raises the errors of connector_project.remote.
+    Numbers are digits. Raises RemoteError.
     """
-    order = CallOrder(employee_id=employee.uis_id, contact=contact, number=number, external_id=external_id)
-    return clients.uis_client(employee.tenant.uis, is_live=True).start_call(order)
+    request = CallOrder(employee_id=employee.uis_id, contact=contact, number=number, external_id=external_id)
+    return clients.uis_client(employee.tenant.uis, is_live=True).start_call(request)
 
 
 def number_for(employee: Employee, *, asked: str) -> str:
-    """Return the number a call goes out with: the store's, else the employee's, else the client's; "" without any."""
+    """Return the caller ID: the store's number, else the employee's, else the tenant's default; "" if there is none."""
     own = VirtualNumber.objects.filter(tenant=employee.tenant, is_active=True)
     if asked and own.filter(number=asked).exists():
         return asked
@@ -27,14 +27,14 @@ def number_for(employee: Employee, *, asked: str) -> str:
 
 
 def is_own_number(tenant: Tenant, number: str) -> bool:
-    """Say whether UIS would refuse to call this number because it is the client's own."""
+    """Whether this is one of the tenant's virtual numbers: UIS refuses to call them."""
     return VirtualNumber.objects.filter(tenant=tenant, number=number).exists()
 
 
 def set_status(employee: Employee, crm_status: str) -> str:
-    """Give the employee the UIS status that stands for this CRM status; return its code.
+    """Set the UIS status mapped to this CRM status; return its code.
 
-    Raises the errors of connector_project.remote; RemoteRejected when the table names a status UIS does not have.
+    Raises RemoteError; RemoteRejected if the mapping names a status that UIS does not have.
     """
     code = employee.tenant.rules.uis_status(crm_status)
     client = clients.uis_client(employee.tenant.uis, is_live=True)
@@ -47,7 +47,7 @@ def set_status(employee: Employee, crm_status: str) -> str:
 
 
 def shuts_the_connection(exc: remote.AccessDenied) -> bool:
-    """Say whether a refusal concerns the whole account, or only the right or option this one method needs."""
+    """Whether access is denied to the whole account, not only to one method or option."""
     return exc.code in SHUT
 
 

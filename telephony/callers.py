@@ -1,4 +1,4 @@
-"""Whom a client still owes a talk: his missed callers, read out of his calls each time anew, so that nothing drifts."""
+"""The board of one tenant's missed callers, computed from the calls on each request so that it cannot drift."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -14,35 +14,35 @@ from telephony.models import Attempt, Call, Direction, Result, State, Step
 from tenants.models import Employee, Tenant
 from tenants.transfer import BY_LIST, CallFacts, Choices
 
-LOOKED_BACK = 90  # local days, today among them; what was before is not looked at
-MOST = 10_000  # missed calls, the newest; a client who never calls back has no end of them
-EMPLOYEE, USER = "employee-", "user-"  # what an owner's name begins with; then comes our key, or the CRM's id
-LONGEST_TALK = timedelta(days=1)  # a talk that ended today did not begin before yesterday
+LOOKED_BACK = 90  # local days including today; older calls are ignored
+MOST = 10_000  # newest missed calls; bounds the work for a tenant that never calls back
+EMPLOYEE, USER = "employee-", "user-"  # prefixes of an owner, followed by our primary key or the CRM's user id
+LONGEST_TALK = timedelta(days=1)  # a talk that ended today began yesterday at the earliest
 
 _TALKS = Call.objects.filter(outcomes.TALKED, is_internal=False)
-# What settles is not decided; whom UIS turned away on purpose nobody missed, and the client's lists name others.
+# Exclude undecided calls, callers that UIS blocks on purpose, and calls skipped by the tenant's lists.
 _MISSES = Call.objects.filter(outcomes.MISSED, is_internal=False).exclude(
     Q(state=State.SETTLING) | Q(result=Result.NOT_ALLOWED) | Q(kept_back_by__in=BY_LIST)
 )
-# The call was uploaded as missed, and only then UIS told of its talk.
+# UIS reported the talk only after the call was uploaded as missed.
 _TALKED_AFTER_ALL = Exists(Attempt.objects.filter(call=OuterRef("pk"), step=Step.LATE))
 _TIMES = ("contact", "started_at", "wait_seconds", "ended_at")
-_TOLD = (*_TIMES, "pk", "number", "rung_ids", "employee_id", "employee__uis_id", "crm_user_id")
+_COLUMNS = (*_TIMES, "pk", "number", "rung_ids", "employee_id", "employee__uis_id", "crm_user_id")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """Who waits, and who waited until today."""
+    """Missed callers that are open, and those closed today."""
 
-    open: list[Wait]  # the longest first
+    open: list[Wait]  # longest waiting first
     over_today: list[Wait]
-    hidden: list[datetime]  # when somebody called in vain who hid his number: nobody can call him back
-    people: Mapping[str, Employee]  # the employees among the owners
-    is_cut: bool  # there are more missed calls than anybody looks through
+    hidden: list[datetime]  # times of missed calls with a hidden number: nobody can call back
+    people: Mapping[str, Employee]  # employees among the owners
+    is_cut: bool  # there were more missed calls than the limit
 
 
 class _Reader:
-    """Reads the calls of one client, as his lists and people are now."""
+    """Queries the calls of one tenant, with the tenant's current lists and staff."""
 
     def __init__(self, tenant: Tenant, *, now: datetime) -> None:
         today = days.day_of(now, zone=tenant.zone)
@@ -58,26 +58,26 @@ class _Reader:
         return calls.filter(tenant=self.tenant, started_at__gte=self.since).order_by("-started_at", "-pk")
 
     def open(self) -> list[dict[str, Any]]:
-        """Return the misses after which nobody talked, the newest; and the talks among them that were told late."""
-        alone = self.of_client(_MISSES).exclude(contact="").filter(~Exists(self._later()))
-        return list(alone.annotate(is_late=_TALKED_AFTER_ALL).values(*_TOLD, "is_late")[:MOST])
+        """Return missed calls without a later talk, newest first; with `is_late` their talk was reported late."""
+        unanswered = self.of_client(_MISSES).exclude(contact="").filter(~Exists(self._later()))
+        return list(unanswered.annotate(is_late=_TALKED_AFTER_ALL).values(*_COLUMNS, "is_late")[:MOST])
 
     def talks_of_today(self) -> list[dict[str, Any]]:
         return list(self._talked_today().values(*_TIMES))
 
     def open_until_today(self) -> list[dict[str, Any]]:
-        """Return the misses of those who were talked to today, and between the miss and this day were not."""
+        """Return missed calls of contacts whose first talk since then was today."""
         before = self._later().filter(ended_at__lt=self.midnight)
         talked = self._talked_today().values("contact").distinct()
-        return list(self.of_client(_MISSES).filter(~Exists(before), contact__in=talked).values(*_TOLD))
+        return list(self.of_client(_MISSES).filter(~Exists(before), contact__in=talked).values(*_COLUMNS))
 
     def hidden(self) -> list[dict[str, Any]]:
-        return list(self.of_client(_MISSES).filter(contact="").values(*_TOLD)[:MOST])
+        return list(self.of_client(_MISSES).filter(contact="").values(*_COLUMNS)[:MOST])
 
     def is_ours(self, row: Mapping[str, Any]) -> bool:
-        """Whether the number is a customer's, whose calls no list of the client leaves out now."""
+        """Whether the number is a customer's and none of the tenant's current lists skips the call."""
         people = (row["employee__uis_id"],) if row["employee_id"] else tuple(row["rung_ids"])
-        told = CallFacts(
+        facts = CallFacts(
             direction=Direction.IN,
             is_answered=False,
             is_internal=False,
@@ -85,7 +85,7 @@ class _Reader:
             number=row["number"],
             employees=people,
         )
-        return row["contact"] not in self.staff.own and self.choices.left_out_by(told) is None
+        return row["contact"] not in self.staff.own and self.choices.left_out_by(facts) is None
 
     def miss(self, row: Mapping[str, Any]) -> Miss:
         return Miss(contact=row["contact"], at=row["started_at"], call=row["pk"], owner=self._owner(row))
@@ -94,16 +94,16 @@ class _Reader:
         return self.tenant.work.holds(moment, zone=self.tenant.zone)
 
     def _later(self) -> QuerySet[Call]:
-        """Return the talks that end the wait of the miss a query is about, as `missed.waits` has it."""
+        """Return the talks that close the missed call of the outer query, by the same rule as `waits`."""
         of_caller = _TALKS.filter(tenant=self.tenant, contact=OuterRef("contact"))
         return of_caller.filter(ended_at__gt=OuterRef("started_at")).order_by()
 
     def _talked_today(self) -> QuerySet[Call]:
-        lately = _TALKS.filter(tenant=self.tenant, started_at__gte=self.midnight - LONGEST_TALK)
-        return lately.filter(ended_at__gte=self.midnight).exclude(contact="").order_by()
+        recent = _TALKS.filter(tenant=self.tenant, started_at__gte=self.midnight - LONGEST_TALK)
+        return recent.filter(ended_at__gte=self.midnight).exclude(contact="").order_by()
 
     def _owner(self, row: Mapping[str, Any]) -> str:
-        """Return whose the call is: the manager the CRM named, if it named one, as he stands in the history there."""
+        """Return the owner: the manager named by the CRM, else the employee."""
         user_id = row["crm_user_id"]
         if user_id and user_id not in self.by_user:
             return f"{USER}{user_id}"
@@ -112,19 +112,19 @@ class _Reader:
 
 
 def look(tenant: Tenant, *, now: datetime) -> Board:
-    """Return who waits. Seven queries, and one for each list of the client's that picks numbers or people."""
+    """Load the board. Seven queries, plus one for each of the tenant's lists of numbers or employees."""
     reader = _Reader(tenant, now=now)
     found = reader.open()
     late = [_talk(row) for row in found if row["is_late"]]
     misses = [reader.miss(row) for row in found if not row["is_late"] and reader.is_ours(row)]
-    over = missed.waits(
+    closed = missed.waits(
         [reader.miss(row) for row in reader.open_until_today() if reader.is_ours(row)],
         [_talk(row) for row in reader.talks_of_today()],
         is_at_work=reader.is_at_work,
     )
     return Board(
         open=[wait for wait in missed.waits(misses, late, is_at_work=reader.is_at_work) if wait.is_open],
-        over_today=[wait for wait in over if wait.over_at and wait.over_at >= reader.midnight],
+        over_today=[wait for wait in closed if wait.over_at and wait.over_at >= reader.midnight],
         hidden=[row["started_at"] for row in reader.hidden() if reader.is_ours(row)],
         people={f"{EMPLOYEE}{person.pk}": person for person in reader.staff.people.values()},
         is_cut=len(found) == MOST,
@@ -132,15 +132,15 @@ def look(tenant: Tenant, *, now: datetime) -> Board:
 
 
 def called_back(tenant: Tenant, waits: Collection[Wait]) -> dict[str, list[datetime]]:
-    """Return when each of these callers was called back in vain since his first miss, the last one last. One query."""
+    """Return each caller's unanswered callback attempts since their first missed call, oldest first. One query."""
     since = {wait.contact: wait.first_at for wait in waits}
-    tries: dict[str, list[datetime]] = {contact: [] for contact in since}
+    attempts: dict[str, list[datetime]] = {contact: [] for contact in since}
     calls = Call.objects.filter(outcomes.NOT_REACHED, tenant=tenant, is_internal=False, contact__in=since)
-    told = calls.filter(started_at__gte=min(since.values())) if since else calls.none()
-    for contact, at in told.order_by("started_at").values_list("contact", "started_at"):
+    candidates = calls.filter(started_at__gte=min(since.values())) if since else calls.none()
+    for contact, at in candidates.order_by("started_at").values_list("contact", "started_at"):
         if at >= since[contact]:
-            tries[contact].append(at)
-    return tries
+            attempts[contact].append(at)
+    return attempts
 
 
 def _talk(row: Mapping[str, Any]) -> Talk:

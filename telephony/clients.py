@@ -1,4 +1,4 @@
-"""Tenant -> UisClient."""
+"""Builds UIS clients from connections."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ OnWait = Callable[[remote.RemoteUnavailable], None]
 
 @dataclass(frozen=True)
 class _PatientChannel(Channel):
-    """A channel that may wait for points in the middle of a long list, instead of reading it anew."""
+    """A channel that can wait for API points in the middle of a long list, instead of restarting it."""
 
     on_wait: OnWait | None = None
 
@@ -38,19 +38,19 @@ class _PatientChannel(Channel):
 
 
 def uis_client(connection: UisConnection, *, is_live: bool = False, on_wait: OnWait | None = None) -> UisClient:
-    """Return a client of this account; one that is not live leaves the reserve of points alone.
+    """Return a client; unless `is_live`, it does not use the reserve of API points.
 
-    With `on_wait` used-up points are no error: it is called with the refusal, sleeps or raises, and the request is
-    made again.
+    With `on_wait`, exhausted points are not an error: it is called with the exception, sleeps or raises, and the
+    request is repeated.
     """
     data_url, call_url, _media = HOSTS[connection.brand]
     return UisClient(
         data=_channel(
             connection, settings.UIS_DATA_API_URL or data_url, "data_limits", is_live=is_live, on_wait=on_wait
         ),
-        # A door of its own: that one is shut says nothing about the other, and clicks are never held back.
+        # Its failures do not open the circuit breaker of the Data API, and clicks are never delayed.
         calls_api=_channel(
-            connection, settings.UIS_CALL_API_URL or call_url, "call_limits", is_live=True, is_heeded=False
+            connection, settings.UIS_CALL_API_URL or call_url, "call_limits", is_live=True, counts_failures=False
         ),
         zone=connection.zone,
         is_russian=connection.is_russian,
@@ -60,17 +60,16 @@ def uis_client(connection: UisConnection, *, is_live: bool = False, on_wait: OnW
 
 
 def record_url(connection: UisConnection, session_id: int, record_id: str) -> str:
-    """Return the address of the recording of one talk."""
     return media.talk_url(settings.UIS_MEDIA_URL or f"https://{_media_host(connection)}", session_id, record_id)
 
 
 def is_of_uis(connection: UisConnection, url: str) -> bool:
-    """Say whether an address is at one of UIS's hosts: links in notifications are typed by anybody who knows the hook.
+    """Whether a URL is on a UIS host: anybody who knows the webhook URL can put links into notifications.
 
-    Besides the brands' own these are the host named for this account, and the operator's stand-in.
+    UIS hosts are those of the brands, the one set for this account, and the one in UIS_MEDIA_URL.
     """
-    named = {origin(settings.UIS_MEDIA_URL), origin(f"https://{_media_host(connection)}")}
-    return media.is_at_uis(url, own=named - {NOWHERE})
+    configured = {origin(settings.UIS_MEDIA_URL), origin(f"https://{_media_host(connection)}")}
+    return media.is_at_uis(url, own=configured - {NOWHERE})
 
 
 def _media_host(connection: UisConnection) -> str:
@@ -84,33 +83,33 @@ def _channel(
     *,
     is_live: bool,
     on_wait: OnWait | None = None,
-    is_heeded: bool = True,
+    counts_failures: bool = True,
 ) -> Channel:
-    def note(limits: Limits) -> None:
+    def store_limits(limits: Limits) -> None:
         seen = points.remember(limits, now=timezone.now())
         setattr(connection, field, seen)
         UisConnection.objects.filter(pk=connection.pk).update(**{field: seen})
 
-    def heed(fault: remote.RemoteUnavailable | None) -> None:
+    def heed(error: remote.RemoteUnavailable | None) -> None:
         now = timezone.now()
-        if fault is None:
+        if error is None:
             if connection.answer():
                 Call.objects.wake(connection.tenant_id, OF_UIS, Cause.UIS_UNAVAILABLE, now=now)
-        elif fault.code != LIMIT:  # Used-up points are waited for as UIS says; it is there.
-            connection.miss(wait=fault.wait, is_live=is_live, now=now)
+        elif error.code != LIMIT:  # Exhausted points are not an outage: the wait is the one UIS states.
+            connection.miss(wait=error.wait, is_live=is_live, now=now)
 
     return _PatientChannel(
         url=url,
         token=connection.access_token,
-        on_limits=note,
+        on_limits=store_limits,
         send=_within_points(lambda: getattr(connection, field), is_live=is_live),
         on_wait=on_wait,
-        on_end=heed if is_heeded else lambda _fault: None,
+        on_end=heed if counts_failures else lambda _error: None,
     )
 
 
 def _within_points(seen: Callable[[], dict[str, object]], *, is_live: bool) -> Callable[..., remote.Reply]:
-    """Return a `send` that asks the points left before each request."""
+    """Return a `send` that checks the remaining API points before each request."""
 
     def send(*args: object, **kwargs: object) -> remote.Reply:
         seconds = points.wait(seen(), is_live=is_live, now=timezone.now())

@@ -1,4 +1,4 @@
-"""Bring the client's people, numbers and statuses from UIS."""
+"""Imports employees, virtual numbers and statuses from UIS."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ NO_STATUSES = {"method_not_found", "forbidden", "method_component_disabled", "co
 
 @dataclass(frozen=True)
 class Staff:
-    """Everything UIS says of people and numbers; None where the key may not see it."""
+    """Staff data from UIS; None where the key has no access."""
 
     people: Sequence[Person]
     numbers: Sequence[OwnNumber] | None
@@ -26,9 +26,9 @@ class Staff:
 
 
 def sync(tenant: Tenant, *, now: datetime) -> int:
-    """Bring the staff list and hand it on to be linked; return how many employees there are.
+    """Import the staff and enqueue its linking; return the number of employees.
 
-    Raises the errors of connector_project.remote; what was known stays as it was then.
+    Raises RemoteError; our data is unchanged then.
     """
     staff = fetch(clients.uis_client(tenant.uis))
     with transaction.atomic():
@@ -38,17 +38,16 @@ def sync(tenant: Tenant, *, now: datetime) -> int:
 
 
 def fetch(client: UisClient) -> Staff:
-    """Ask UIS for people, numbers and statuses."""
     return Staff(people=client.employees(), numbers=_numbers(client), statuses=_statuses(client))
 
 
 @transaction.atomic
 def save(tenant: Tenant, staff: Staff, *, now: datetime) -> None:
-    """Make our lists equal to UIS's. People who left stay as rows: their calls name them."""
+    """Make our lists equal to UIS's. Employees who left stay as rows: their calls refer to them."""
     known = {person.uis_id: person for person in Employee.objects.filter(tenant=tenant)}
     for person in staff.people:
         row = known.pop(person.uis_id, None) or Employee(tenant=tenant, uis_id=person.uis_id)
-        _take_over(row, person)
+        _update(row, person)
     Employee.objects.filter(pk__in=[gone.pk for gone in known.values()]).update(is_dismissed=True)
     if staff.numbers is not None:
         _save_numbers(tenant, staff.numbers)
@@ -57,38 +56,38 @@ def save(tenant: Tenant, staff: Staff, *, now: datetime) -> None:
     UisConnection.objects.filter(tenant=tenant).update(synced_at=now, has_statuses=staff.statuses is not None)
 
 
-def _take_over(row: Employee, person: Person) -> None:
-    """Write what UIS says of a person, and nothing else: his link may be changed by hand at this very moment."""
+def _update(row: Employee, person: Person) -> None:
+    """Save only the fields that come from UIS: the link may be changed manually at the same time."""
     row.full_name, row.email, row.extension = person.full_name[:250], person.email[:250], person.extension[:20]
     row.numbers, row.recorded_directions = list(person.numbers), person.recorded_directions[:5]
     row.is_dismissed = False
-    told = ["full_name", "email", "extension", "numbers", "recorded_directions", "is_dismissed"]
-    if not row.uis_status:  # From then on statuses are followed by polling; a first sight is no change.
+    changed = ["full_name", "email", "extension", "numbers", "recorded_directions", "is_dismissed"]
+    if not row.uis_status:  # The first status is not a change; later ones are found by polling.
         row.uis_status = row.handed_status = person.status[:40]
-        told += ["uis_status", "handed_status"]
-    row.save(update_fields=told if row.pk else None)
+        changed += ["uis_status", "handed_status"]
+    row.save(update_fields=changed if row.pk else None)
 
 
 def _save_numbers(tenant: Tenant, numbers: Sequence[OwnNumber]) -> None:
-    VirtualNumber.objects.filter(tenant=tenant).exclude(number__in=[said.number for said in numbers]).update(
+    VirtualNumber.objects.filter(tenant=tenant).exclude(number__in=[number.number for number in numbers]).update(
         is_active=False
     )
-    for said in numbers:
+    for number in numbers:
         VirtualNumber.objects.update_or_create(
-            tenant=tenant, number=said.number, defaults={"name": said.name[:250], "is_active": said.is_active}
+            tenant=tenant, number=number.number, defaults={"name": number.name[:250], "is_active": number.is_active}
         )
 
 
 def _save_statuses(tenant: Tenant, statuses: Sequence[Status]) -> None:
-    UisStatus.objects.filter(tenant=tenant).exclude(uis_id__in=[said.uis_id for said in statuses]).delete()
-    for said in statuses:
+    UisStatus.objects.filter(tenant=tenant).exclude(uis_id__in=[status.uis_id for status in statuses]).delete()
+    for status in statuses:
         UisStatus.objects.update_or_create(
-            tenant=tenant, uis_id=said.uis_id, defaults={"mnemonic": said.mnemonic[:40], "name": said.name[:200]}
+            tenant=tenant, uis_id=status.uis_id, defaults={"mnemonic": status.mnemonic[:40], "name": status.name[:200]}
         )
 
 
 def _numbers(client: UisClient) -> list[OwnNumber] | None:
-    """Numbers are a right of their own: without it the rest goes on."""
+    """Return None if the key lacks the separate permission for numbers."""
     try:
         return client.virtual_numbers()
     except remote.AccessDenied as exc:
@@ -98,7 +97,7 @@ def _numbers(client: UisClient) -> list[OwnNumber] | None:
 
 
 def _statuses(client: UisClient) -> list[Status] | None:
-    """Accounts without statuses fall back to calls_available."""
+    """Return None for accounts without statuses: they use calls_available."""
     try:
         return client.statuses()
     except remote.RemoteError as exc:

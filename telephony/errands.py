@@ -1,4 +1,4 @@
-"""Work a person orders for many rows at once: looked at first, then done part by part, and never a row twice."""
+"""Bulk actions: one action on many rows, previewed, then run in batches; no row is processed twice."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,17 +16,17 @@ from telephony.models import Errand, State
 from tenants.journal import By
 from tenants.models import Change
 
-PART = 200  # rows a worker takes at once
+PART = 200  # rows per batch
 MOST = 100_000
 SAMPLE = 5
-TRIES = 5  # a part that kills its worker, or breaks, does so each time: somebody must be told
+TRIES = 5  # a batch that crashes its worker does so every time: the action fails
 Kind, Verb = Errand.Kind, Change.Verb
 VERBS = {Kind.TRY_AGAIN: Verb.TRIED_AGAIN, Kind.SKIP: Verb.SKIPPED, Kind.READ_AGAIN: Verb.READ_AGAIN}
 
 
 @dataclass(frozen=True)
 class Foreseen:
-    """What an order would be about: how many rows, of which kind, and a few of them. Nothing is written."""
+    """What a bulk action would affect: number of rows by state, and a sample."""
 
     total: int
     by_state: Mapping[str, int]
@@ -34,21 +34,20 @@ class Foreseen:
 
     @property
     def is_too_large(self) -> bool:
-        """Whether it is more than a person can mean."""
         return self.total > MOST
 
 
 def rows(kind: str, chosen: Mapping[str, str]) -> QuerySet[Any]:
-    """Return the rows an order is about: those chosen with which the deed makes sense."""
+    """Return the selected rows to which the action can apply."""
     if kind == Kind.READ_AGAIN:
         return unread.notifications(chosen)
     found = wanted.calls(chosen)
-    still_out = [State.SETTLING, State.COLLECTING, State.OWNING, State.READY]
-    return found.filter(state__in=still_out if kind == Kind.SKIP else [*still_out, State.SKIPPED])
+    open_states = [State.SETTLING, State.COLLECTING, State.OWNING, State.READY]
+    return found.filter(state__in=open_states if kind == Kind.SKIP else [*open_states, State.SKIPPED])
 
 
 def foresee(kind: str, chosen: Mapping[str, str]) -> Foreseen:
-    """Look what an order would be about; it is counted no further than an order may go."""
+    """Preview a bulk action; counting stops just above the limit. Nothing is written."""
     found = rows(kind, chosen)
     total = found.order_by()[: MOST + 1].count()
     if total > MOST:
@@ -61,79 +60,79 @@ def foresee(kind: str, chosen: Mapping[str, str]) -> Foreseen:
 
 @transaction.atomic
 def order(kind: str, chosen: Mapping[str, str], *, reason: str = "", by: By, now: datetime) -> Errand | None:
-    """Have it done; None where there is nothing to do, or too much."""
-    seen = foresee(kind, chosen)
-    if not seen.total or seen.is_too_large:
+    """Start a bulk action; return None if it matches no rows, or too many."""
+    preview = foresee(kind, chosen)
+    if not preview.total or preview.is_too_large:
         return None
     newest = rows(kind, chosen).order_by().aggregate(Max("pk"))["pk__max"]
-    errand = Errand.objects.create(
+    action = Errand.objects.create(
         kind=kind,
         chosen=dict(chosen),
         reason=reason,
         by=by if isinstance(by, User) else None,
         asked_at=now,
-        total=seen.total,
+        total=preview.total,
         last=newest,
         next_attempt_at=now,
     )
-    enqueue(route.ERRAND, errand.pk)
-    return errand
+    enqueue(route.ERRAND, action.pk)
+    return action
 
 
 def step(pk: int, *, now: datetime) -> None:
-    """Do a part of an order, and let the next part be done."""
-    errand = Errand.objects.claim(pk, now=now)
-    if errand is None:
+    """Run the next batch of a bulk action, and enqueue the one after it."""
+    action = Errand.objects.claim(pk, now=now)
+    if action is None:
         return
-    if errand.attempts > TRIES:
-        return _finish(errand, Counter(), 0, state=Errand.State.FAILED, now=now)
-    found = rows(errand.kind, errand.chosen).filter(pk__gt=errand.reached, pk__lte=errand.last)
-    part = list(found.order_by("pk")[:PART])
-    done = _do(errand, part, now=now)
-    errand.reached = part[-1].pk if part else errand.last
-    _finish(errand, done, len(part), state=None if len(part) == PART else Errand.State.DONE, now=now)
+    if action.attempts > TRIES:
+        return _finish(action, Counter(), 0, state=Errand.State.FAILED, now=now)
+    found = rows(action.kind, action.chosen).filter(pk__gt=action.reached, pk__lte=action.last)
+    batch = list(found.order_by("pk")[:PART])
+    done = _do(action, batch, now=now)
+    action.reached = batch[-1].pk if batch else action.last
+    _finish(action, done, len(batch), state=None if len(batch) == PART else Errand.State.DONE, now=now)
 
 
 @transaction.atomic
 def cancel(pk: int, *, by: By, now: datetime) -> bool:
-    """Break an order off; what is done is done. Say whether there was anything to break off."""
-    errand = Errand.objects.select_for_update(of=("self",)).get(pk=pk)
-    if errand.state != Errand.State.RUNNING:
+    """Cancel a bulk action, keeping what was done; return whether it was running."""
+    action = Errand.objects.select_for_update(of=("self",)).get(pk=pk)
+    if action.state != Errand.State.RUNNING:
         return False
-    _end(errand, Errand.State.CANCELLED, now=now)
-    errand.save()
+    _end(action, Errand.State.CANCELLED, now=now)
+    action.save()
     return True
 
 
 def resume_due(*, now: datetime) -> None:
-    """Nudge what is due: its worker died, or its push was lost."""
+    """Enqueue bulk actions whose worker died or whose push was lost."""
     with transaction.atomic():
-        for errand in Errand.objects.due(now=now):
-            enqueue(route.ERRAND, errand.pk)
+        for action in Errand.objects.due(now=now):
+            enqueue(route.ERRAND, action.pk)
 
 
-def _do(errand: Errand, part: Sequence[Any], *, now: datetime) -> Counter[int]:
-    """Do it with each row of a part; a row that has moved on meanwhile is left alone."""
-    if errand.kind == Kind.READ_AGAIN:
+def _do(action: Errand, batch: Sequence[Any], *, now: datetime) -> Counter[int]:
+    """Apply the action to each row of a batch; a row whose state has changed is skipped."""
+    if action.kind == Kind.READ_AGAIN:
         return Counter(
-            row.tenant_id for row in part if inbox.read_again(row, event=errand.chosen.get("event", ""), now=now)
+            row.tenant_id for row in batch if inbox.read_again(row, event=action.chosen.get("event", ""), now=now)
         )
-    if errand.kind == Kind.SKIP:
-        return mending.each(part, lambda call: mending.skip(call, errand.reason, by=errand.by, now=now))
-    done = mending.each(part, lambda call: mending.try_again(call, is_one_of_many=True, by=errand.by, now=now))
+    if action.kind == Kind.SKIP:
+        return mending.each(batch, lambda call: mending.skip(call, action.reason, by=action.by, now=now))
+    done = mending.each(batch, lambda call: mending.try_again(call, is_one_of_many=True, by=action.by, now=now))
     calls.resume_due(now=now)
     return done
 
 
 @transaction.atomic
-def _finish(errand: Errand, done: Counter[int], looked_at: int, *, state: str | None, now: datetime) -> None:
-    """Write what a part came to, unless another worker has it by now."""
-    ours = Errand.objects.filter(pk=errand.pk, claim_token=errand.claim_token)
-    fresh = ours.select_for_update(of=("self",)).select_related("by").first()
+def _finish(action: Errand, done: Counter[int], batch_size: int, *, state: str | None, now: datetime) -> None:
+    """Save the result of a batch, unless another worker has claimed the action."""
+    claimed = Errand.objects.filter(pk=action.pk, claim_token=action.claim_token)
+    fresh = claimed.select_for_update(of=("self",)).select_related("by").first()
     if fresh is None:
-        return _add_to_cancelled(errand, done, looked_at, now=now)
-    fresh.reached = errand.reached
-    _add(fresh, done, looked_at)
+        return _add_to_cancelled(action, done, batch_size, now=now)
+    fresh.reached = action.reached
+    _add(fresh, done, batch_size)
     fresh.claim_token, fresh.attempts, fresh.next_attempt_at = None, 0, now
     if state is not None:
         _end(fresh, Errand.State(state), now=now)
@@ -142,24 +141,24 @@ def _finish(errand: Errand, done: Counter[int], looked_at: int, *, state: str | 
         enqueue(route.ERRAND, fresh.pk)
 
 
-def _add_to_cancelled(errand: Errand, done: Counter[int], looked_at: int, *, now: datetime) -> None:
-    """Write down what a worker still did while somebody broke the order off."""
+def _add_to_cancelled(action: Errand, done: Counter[int], batch_size: int, *, now: datetime) -> None:
+    """Count what a worker still did while the action was being cancelled."""
     found = Errand.objects.select_for_update(of=("self",)).select_related("by")
-    fresh = found.filter(pk=errand.pk, state=Errand.State.CANCELLED).first()
+    fresh = found.filter(pk=action.pk, state=Errand.State.CANCELLED).first()
     if fresh is None:
         return
-    _add(fresh, done, looked_at)
+    _add(fresh, done, batch_size)
     fresh.save()
     mending.write_down(done, VERBS[Kind(fresh.kind)], by=fresh.by, reason=fresh.reason, now=now)
 
 
-def _add(errand: Errand, done: Counter[int], looked_at: int) -> None:
-    errand.done += done.total()
-    errand.left += looked_at - done.total()
-    errand.done_of = dict(Counter(errand.done_of) + Counter({str(pk): count for pk, count in done.items()}))
+def _add(action: Errand, done: Counter[int], batch_size: int) -> None:
+    action.done += done.total()
+    action.left += batch_size - done.total()
+    action.done_of = dict(Counter(action.done_of) + Counter({str(pk): count for pk, count in done.items()}))
 
 
-def _end(errand: Errand, state: Errand.State, *, now: datetime) -> None:
-    errand.end(state, now=now)
-    done = {int(pk): count for pk, count in errand.done_of.items()}
-    mending.write_down(done, VERBS[Kind(errand.kind)], by=errand.by, reason=errand.reason, now=now)
+def _end(action: Errand, state: Errand.State, *, now: datetime) -> None:
+    action.end(state, now=now)
+    done = {int(pk): count for pk, count in action.done_of.items()}
+    mending.write_down(done, VERBS[Kind(action.kind)], by=action.by, reason=action.reason, now=now)

@@ -1,4 +1,4 @@
-"""The facts of calls as rows keep them: what notifications said, what UIS answered, who the client's people are."""
+"""Loads the evidence of a call: notifications, the UIS snapshot and the staff directory."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,7 +12,6 @@ from tenants.models import Employee, Tenant, TransferRules, VirtualNumber
 
 
 def read(stored: Notification) -> Said:
-    """Return what a stored notification says."""
     uis = stored.tenant.uis
     return notifications.read(
         stored.query, stored.body, event=stored.path_event, zone=uis.zone, is_russian=uis.is_russian
@@ -20,60 +19,58 @@ def read(stored: Notification) -> Said:
 
 
 def heard_of(tenant: Tenant, session_ids: Collection[int]) -> dict[int, list[Heard]]:
-    """Return what notifications told of these calls. One query, however many calls."""
-    heard: dict[int, list[Heard]] = {session_id: [] for session_id in session_ids}
-    stored_ones = Notification.objects.filter(tenant=tenant, session_id__in=session_ids)
-    for stored in stored_ones.only("tenant", "query", "body", "path_event"):
+    """Return the events of each session. One query for any number of sessions."""
+    events: dict[int, list[Heard]] = {session_id: [] for session_id in session_ids}
+    rows = Notification.objects.filter(tenant=tenant, session_id__in=session_ids)
+    for stored in rows.only("tenant", "query", "body", "path_event"):
         stored.tenant = tenant
-        said = read(stored)
-        if isinstance(said, Heard) and said.session_id in heard:
-            heard[said.session_id].append(said)
-    return heard
+        event = read(stored)
+        if isinstance(event, Heard) and event.session_id in events:
+            events[event.session_id].append(event)
+    return events
 
 
 def employee_of(tenant: Tenant, uis_id: int | None) -> Employee | None:
-    """Return the employee with this UIS id."""
     return Employee.objects.filter(tenant=tenant, uis_id=uis_id).first() if uis_id else None
 
 
 @dataclass(frozen=True)
 class Staff:
-    """The people and numbers of one client, by which a call's sides are known."""
+    """Employees and virtual numbers of one tenant, to identify the parties of a call."""
 
     people: dict[int, Employee]
     numbers: frozenset[str]
 
     @classmethod
     def of(cls, tenant: Tenant) -> "Staff":
-        """Read them: two queries."""
+        """Load the directory. Two queries."""
         people = {person.uis_id: person for person in Employee.objects.filter(tenant=tenant)}
         return cls(people, frozenset(VirtualNumber.objects.filter(tenant=tenant).values_list("number", flat=True)))
 
     @property
     def own(self) -> frozenset[str]:
-        """Numbers no customer calls from: the client's own, and those of who works there."""
-        at_work = (person for person in self.people.values() if not person.is_dismissed)
-        return self.numbers.union(*(person.numbers for person in at_work))
+        """Numbers that are never a customer's: virtual numbers and those of current employees."""
+        current = (person for person in self.people.values() if not person.is_dismissed)
+        return self.numbers.union(*(person.numbers for person in current))
 
     def owner_of(self, story: Story, rules: TransferRules) -> Employee | None:
-        """Return whose call it is by the client's rule.
+        """Return the owner by the tenant's rule.
 
-        Where the CRM is to name the manager of a missed call, the one whose phone rang last stands in.
+        Where the CRM is to name the manager of a missed call, this is the employee whose phone rang last.
         """
         if story.is_lost and rules.missed_owner == TransferRules.MissedOwner.NOBODY:
             return None
         known = self.people.get(story.owner_id or 0) or self._called_on(story.owner_number)
-        maybe = (self.people[uis_id] for uis_id in story.maybe_ids if uis_id in self.people)
-        return known or next(maybe, None)
+        candidates = (self.people[uis_id] for uis_id in story.maybe_ids if uis_id in self.people)
+        return known or next(candidates, None)
 
     def _called_on(self, number: str) -> Employee | None:
-        """Find who was called on a number typed into a scenario: UIS names no employee for such a leg."""
-        having = [person for person in self.people.values() if number and number in person.numbers]
-        return having[0] if len(having) == 1 else None
+        """Find the employee by a number typed into a scenario: UIS names no employee for such a leg."""
+        matches = [person for person in self.people.values() if number and number in person.numbers]
+        return matches[0] if len(matches) == 1 else None
 
 
-def story_of(call: Call, heard: Collection[Heard], *, staff: Staff | None = None, is_patient: bool = True) -> Story:
-    """Return what all the facts of a call amount to."""
+def story_of(call: Call, events: Collection[Heard], *, staff: Staff | None = None, is_patient: bool = True) -> Story:
     own = staff.own if staff else frozenset()
-    reading = Reading(owner=call.tenant.rules.owner, own=own, is_patient=is_patient and not call.is_collected)
-    return tell(heard, load(call.told_by_uis), reading)
+    context = Reading(owner=call.tenant.rules.owner, own=own, is_patient=is_patient and not call.is_collected)
+    return tell(events, load(call.told_by_uis), context)

@@ -1,4 +1,4 @@
-"""Figures of a period, of one client or of all: how calls ended by day and by hour, and what became of them."""
+"""Statistics of a period, of one tenant or of all: outcomes by day and hour, and delivery to the CRM."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -17,14 +17,14 @@ from telephony.models import Call, LedgerDay
 from tenants.localtime import CLIENTS_ZONE, LocalDay, LocalHour
 from tenants.models import Tenant
 
-LONGEST_LIST = 50  # employees or clients; nobody looks at a chart of more
+LONGEST_LIST = 50  # employees or tenants; a longer chart is unreadable
 _ENDS = {name: Count("pk", filter=chosen) for name, chosen in outcomes.OUTCOMES.items()}
 _TALLIES = {part.name: Sum(part.name) for part in fields(Tally)}
 
 
 @dataclass(frozen=True)
 class Period:
-    """Whole local days, the last of them today; each client's by his own clock."""
+    """Whole local days up to and including today, in the time zone of each tenant."""
 
     first: date
     end: date  # the day after the last
@@ -32,33 +32,35 @@ class Period:
 
     @classmethod
     def last(cls, length: int, *, zones: Iterable[str], now: datetime) -> Self:
-        """Return the last days, today included. Where it is already tomorrow, tomorrow is today."""
+        """Return the last `length` days including today, which is the latest local date of all zones."""
         known = frozenset(zones) or frozenset({"UTC"})
         today = max(days.day_of(now, zone=ZoneInfo(zone)) for zone in known)
         return cls(today - length * days.DAY + days.DAY, today + days.DAY, known)
 
     @cached_property
     def days(self) -> list[date]:
-        """Every day of it, the oldest first."""
+        """All days, oldest first."""
         return list(days.between(self.first, self.end))
 
     def of(self, rows: QuerySet[Any], moment: str, tenant: Tenant | None) -> QuerySet[Any]:
-        """Return the rows of the period, of one client or of all, each with its local `day`; in no order."""
-        chosen = self._holds(moment) if tenant is None else Q(tenant=tenant) & self._holds_at(tenant.time_zone, moment)
+        """Return the unordered rows of the period, of one tenant or of all, annotated with the local `day`."""
+        chosen = (
+            self._contains(moment) if tenant is None else Q(tenant=tenant) & self._contains_at(tenant.time_zone, moment)
+        )
         found: QuerySet[Any] = rows.filter(chosen).order_by().annotate(day=LocalDay(moment, _zone(tenant)))
         return found
 
-    def _holds(self, moment: str) -> Q:
-        """Return the condition that a row is of the period by the clock of its client. `moment` is a column."""
+    def _contains(self, moment: str) -> Q:
+        """Return the condition that the column `moment` is in the period, in the tenant's time zone."""
         found = Q(pk__in=[])
-        for zone in sorted(self.zones):  # Compared as moments: to ask each row for its local day costs more.
-            found |= Q(tenant__time_zone=zone) & self._holds_at(zone, moment)
+        for zone in sorted(self.zones):  # Comparing datetimes is cheaper than computing each row's local day.
+            found |= Q(tenant__time_zone=zone) & self._contains_at(zone, moment)
         edges = [self._edges(zone) for zone in self.zones]
-        # Says nothing new, but an index can be asked by it.
+        # Redundant, but lets the database use an index.
         since, till = min(since for since, _till in edges), max(till for _since, till in edges)
         return Q((f"{moment}__gte", since), (f"{moment}__lt", till)) & found
 
-    def _holds_at(self, zone: str, moment: str) -> Q:
+    def _contains_at(self, zone: str, moment: str) -> Q:
         since, till = self._edges(zone)
         return Q((f"{moment}__gte", since), (f"{moment}__lt", till))
 
@@ -69,7 +71,7 @@ class Period:
 
 @dataclass(frozen=True, kw_only=True)
 class Ends:
-    """How many calls ended how; internal ones are none of a customer's and are not among them."""
+    """Number of calls by outcome, without internal calls."""
 
     answered: int = 0
     missed: int = 0
@@ -79,21 +81,21 @@ class Ends:
 
     @classmethod
     def of(cls, *rows: Mapping[str, int]) -> Self:
-        """Return what rows of counts say together; `calls` is how many they are in all."""
-        told = {name: sum(row[name] for row in rows) for name in outcomes.OUTCOMES}
-        return cls(untold=sum(row["calls"] for row in rows) - sum(told.values()), **told)
+        """Sum rows of counts; `calls` is the total of a row."""
+        counts = {name: sum(row[name] for row in rows) for name in outcomes.OUTCOMES}
+        return cls(untold=sum(row["calls"] for row in rows) - sum(counts.values()), **counts)
 
     @property
     def incoming(self) -> int:
-        """Calls of customers that came to an end."""
+        """Finished incoming calls."""
         return self.answered + self.missed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """How one employee, or one client, stands."""
+    """Figures of one employee or one tenant."""
 
-    pk: int | None  # None where a call belongs to nobody
+    pk: int | None  # None for calls without an owner
     name: str
     ends: Ends = field(default_factory=Ends)
     tally: Tally = field(default_factory=Tally)
@@ -101,7 +103,7 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class Calls:
-    """How the calls of a period ended, by local day and by local hour."""
+    """Outcomes of a period by local day and by local hour."""
 
     by_day: Mapping[date, Ends]
     by_hour: Mapping[int, Ends]
@@ -109,7 +111,7 @@ class Calls:
 
 
 def calls(tenant: Tenant | None, period: Period) -> Calls:
-    """Count the calls of a period. One query."""
+    """Count calls by outcome. One query."""
     hour = LocalHour("started_at", _zone(tenant))
     rows = list(_ended(_calls(tenant, period).annotate(hour=hour).values("day", "hour")))
     by_day, by_hour = _grouped(rows, "day"), _grouped(rows, "hour")
@@ -121,34 +123,34 @@ def calls(tenant: Tenant | None, period: Period) -> Calls:
 
 
 def by_employee(tenant: Tenant, period: Period) -> list[Standing]:
-    """Count the calls of customers by whose they are under the client's rules, the busiest first. One query."""
-    mine = _calls(tenant, period).filter(outcomes.INCOMING)
-    named = mine.values("employee", name=F("employee__full_name"), extension=F("employee__extension"))
+    """Count incoming calls by owner, busiest first. One query."""
+    customer_calls = _calls(tenant, period).filter(outcomes.INCOMING)
+    named = customer_calls.values("employee", name=F("employee__full_name"), extension=F("employee__extension"))
     rows = _ended(named).order_by("-calls", "employee")[:LONGEST_LIST]
     return [Standing(pk=row["employee"], name=_named(row), ends=Ends.of(row)) for row in rows]
 
 
 def delivered(tenant: Tenant | None, period: Period) -> dict[date, Tally]:
-    """Add up the ledger by day. One query over a row a client and day: no call is counted."""
+    """Sum the daily reconciliation by day. One query over one row per tenant and day; no call is counted."""
     rows = _ledger(tenant, period).values("day").annotate(**_TALLIES)
     return dict.fromkeys(period.days, Tally()) | {row["day"]: _tally(row) for row in rows}
 
 
 def by_client(period: Period) -> list[Standing]:
-    """Count by client, those first of whose calls the smallest share arrived. Two queries."""
-    of_whom = {"pk": F("tenant"), "name": F("tenant__name")}
+    """Count by tenant, lowest delivery rate first. Two queries."""
+    columns = {"pk": F("tenant"), "name": F("tenant__name")}
     found = {
         row["pk"]: _standing(row, tally=_tally(row))
-        for row in _ledger(None, period).values(**of_whom).annotate(**_TALLIES)
+        for row in _ledger(None, period).values(**columns).annotate(**_TALLIES)
     }
-    for row in _ended(_calls(None, period).values(**of_whom)):
+    for row in _ended(_calls(None, period).values(**columns)):
         known = found.get(row["pk"]) or _standing(row)
         found[row["pk"]] = replace(known, ends=Ends.of(row))
     return sorted(found.values(), key=_least_delivered)[:LONGEST_LIST]
 
 
 def percent(part: int, whole: int) -> float | None:
-    """Return a share in per cent, None of nothing. Down, not to the nearest: a hundred per cent are all of them."""
+    """Return the percentage, None if `whole` is 0. Rounded down, so that 100 means all."""
     return part * 1000 // whole / 10 if whole > 0 else None
 
 

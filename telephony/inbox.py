@@ -1,4 +1,4 @@
-"""Store first, then decide: a webhook is committed before anybody reads it."""
+"""Receives webhooks: store and commit first, then process."""
 
 import logging
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from telephony.uis.types import (
 )
 from tenants.models import Tenant
 
-# After this the sweep looks whether the push of a task was lost.
+# After this the sweep queues the task again: its push may have been lost.
 HANDED_ON = timedelta(minutes=1)
 TRY_AGAIN = timedelta(minutes=5)
 SWEPT_AT_ONCE = 500
@@ -30,44 +30,42 @@ Outcome, Reason = Notification.Outcome, Notification.Reason
 
 
 def receive(tenant: Tenant, *, event: str, query: str, body: str, now: datetime, is_old_address: bool = False) -> None:
-    """Store a webhook, then start what it calls for. Never raises once it is stored: UIS may not send it again."""
+    """Store a webhook, then process it. Never raises once it is stored: UIS may not send it again."""
     stored = Notification.store(tenant, event=event, query=query, body=body, now=now, is_old_address=is_old_address)
     if stored is not None:
-        _decide_or_leave(stored, now=now)
+        _process_or_log(stored, now=now)
 
 
 def decide_left(*, now: datetime) -> int:
-    """Decide what a crash left undecided, and hand on again what a lost queue forgot; return how many."""
-    left = Notification.objects.filter(next_attempt_at__lte=now).select_related("tenant__uis", "tenant__rules")
-    batch = list(left.order_by("next_attempt_at")[:SWEPT_AT_ONCE])
+    """Process notifications left over by a crash or a lost queue; return how many."""
+    pending = Notification.objects.filter(next_attempt_at__lte=now).select_related("tenant__uis", "tenant__rules")
+    batch = list(pending.order_by("next_attempt_at")[:SWEPT_AT_ONCE])
     for stored in batch:
-        # The next try is set first: a row that breaks our code must not be taken up every minute.
+        # Postpone first: a row that breaks our code must not be retried every minute.
         Notification.objects.filter(pk=stored.pk).update(next_attempt_at=now + TRY_AGAIN)
-        _decide_or_leave(stored, now=now)
+        _process_or_log(stored, now=now)
     return len(batch)
 
 
 def read_again(stored: Notification, *, event: str = "", now: datetime) -> bool:
-    """Decide anew what could not be read before; say whether it can be read now. Old rings never pop up: they are old.
+    """Reprocess an unreadable notification; return whether it is readable now. Old ringing events open no pop-up.
 
-    Where nothing in it told the event, `event` may, as its address would have.
-
-    Whoever reads the same one at the same moment waits, and finds it read.
+    `event` is used if the notification names no known event. Concurrent calls for one row wait for each other.
     """
     try:
         try:
-            return _read_again(stored, event=event, now=now)
+            return _reprocess(stored, event=event, now=now)
         except IntegrityError:
-            # Another notification of the call was decided at this moment.
-            return _read_again(stored, event=event, now=now)
+            # Another notification of the call was processed concurrently.
+            return _reprocess(stored, event=event, now=now)
     except Exception:
-        # One that breaks our code must not keep those behind it from being read.
-        logger.exception("tenant=%s notification=%s could not be read again", stored.tenant_id, stored.pk)
+        # A row that breaks our code must not block the rest.
+        logger.exception("tenant=%s notification=%s reprocessing failed", stored.tenant_id, stored.pk)
         return False
 
 
 @transaction.atomic
-def _read_again(stored: Notification, *, event: str, now: datetime) -> bool:
+def _reprocess(stored: Notification, *, event: str, now: datetime) -> bool:
     rows = Notification.objects.select_for_update(of=("self",)).select_related("tenant__uis", "tenant__rules")
     fresh = rows.get(pk=stored.pk)
     if fresh.outcome != Outcome.UNREADABLE:
@@ -79,52 +77,52 @@ def _read_again(stored: Notification, *, event: str, now: datetime) -> bool:
     return fresh.outcome != Outcome.UNREADABLE
 
 
-def _decide_or_leave(stored: Notification, *, now: datetime) -> None:
+def _process_or_log(stored: Notification, *, now: datetime) -> None:
     try:
         try:
             decide(stored, now=now)
         except IntegrityError:
-            # Two notifications of one call were decided at the same moment; the second look finds the other's row.
+            # Another notification of the call was processed concurrently; the retry finds its row.
             decide(stored, now=now)
     except Exception:
-        logger.exception("tenant=%s notification=%s could not be decided", stored.tenant.slug, stored.pk)
+        logger.exception("tenant=%s notification=%s processing failed", stored.tenant.slug, stored.pk)
 
 
 @transaction.atomic
 def decide(stored: Notification, *, now: datetime) -> None:
-    """Start what a stored notification calls for, once."""
-    said = facts.read(stored)
-    if isinstance(said, Heard):
-        _note(stored, said)
-    if _is_repeat(stored, said.key):
+    """Process a stored notification; a repeat is only marked as such."""
+    parsed = facts.read(stored)
+    if isinstance(parsed, Heard):
+        _copy_search_fields(stored, parsed)
+    if _is_repeat(stored, parsed.key):
         return stored.close(Outcome.REPEATED)
-    stored.key = said.key
-    _start(stored, said, now=now)
+    stored.key = parsed.key
+    _dispatch(stored, parsed, now=now)
 
 
-def _start(stored: Notification, said: Said, *, now: datetime) -> None:
-    if isinstance(said, Unreadable):
-        return stored.close(Outcome.UNREADABLE, said.fault, said.detail)
-    has_helped = hearing.hear(stored.tenant, said, now=now)
-    match said:
+def _dispatch(stored: Notification, parsed: Said, *, now: datetime) -> None:
+    if isinstance(parsed, Unreadable):
+        return stored.close(Outcome.UNREADABLE, parsed.fault, parsed.detail)
+    has_changed = hearing.hear(stored.tenant, parsed, now=now)
+    match parsed:
         case WaitingCall():
-            _hand_on(stored, route.POPUP, now=now)
+            _queue(stored, route.POPUP, now=now)
         case TalkStarted() | FinishedCall():
-            _hand_on(stored, route.HANGUP, now=now)
+            _queue(stored, route.HANGUP, now=now)
         case Recorded() | Mentioned():
-            stored.close(Outcome.DONE, "" if has_helped else Reason.NOTHING_TO_DO)
+            stored.close(Outcome.DONE, "" if has_changed else Reason.NOTHING_TO_DO)
 
 
-def _note(stored: Notification, said: Heard) -> None:
-    """Copy what the row is searched by."""
-    stored.event, stored.session_id = said.event, said.session_id
-    stored.employee_uis_id, stored.happened_at = said.employee_id, said.happened_at
+def _copy_search_fields(stored: Notification, event: Heard) -> None:
+    """Copy the fields the row is searched by."""
+    stored.event, stored.session_id = event.event, event.session_id
+    stored.employee_uis_id, stored.happened_at = event.employee_id, event.happened_at
 
 
 def _is_repeat(stored: Notification, key: str) -> bool:
     return Notification.objects.filter(tenant=stored.tenant, key=key).exclude(pk=stored.pk).exists()
 
 
-def _hand_on(stored: Notification, task: str, *, now: datetime) -> None:
+def _queue(stored: Notification, task: str, *, now: datetime) -> None:
     stored.hand_on(until=now + HANDED_ON)
     enqueue(task, stored.pk, queue="fast")

@@ -1,4 +1,4 @@
-"""The lamps of a client's page: which events arrive, which template is broken, and what to do about it."""
+"""Webhook status by event: which events arrive, which template is broken, and how to fix it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,25 +18,23 @@ from tenants.models import Tenant
 
 LATELY = timedelta(days=7)
 UNREADABLE_LOOKED_AT = 50
-# By the code of the fault; every %(names)s is what the fault names, separated by commas.
+# By the code of the fault; %(names)s are the names in the fault, separated by commas.
 SENTENCES: Mapping[str, str | Promise] = {
-    TemplateCode.EMPTY: _("The body came empty: choose the method POST and copy the template into the body."),
+    TemplateCode.EMPTY: _("The body is empty: choose the method POST and copy the template into the body."),
     TemplateCode.NOT_JSON: _("The body cannot be read: clear it and copy the whole template again."),
-    TemplateCode.NO_EVENT: _("Nothing says which event this is: copy the address and the template again."),
+    TemplateCode.NO_EVENT: _("The event is missing: copy the address and the template again."),
     TemplateCode.UNKNOWN_EVENT: _("There is no event “%(names)s”: copy the address and the template again."),
-    TemplateCode.NO_SESSION: _(
-        "The body does not say which call it is about: copy the template again, with the line “call_session_id”."
-    ),
+    TemplateCode.NO_SESSION: _("The call ID is missing: copy the template again, with the line “call_session_id”."),
     TemplateCode.WRONG_EVENT: _(
         "The address and the body belong to different events (%(names)s): copy both again, for one event."
     ),
     TemplateCode.QUOTED: _("Remove the quotes around the macros (%(names)s): UIS adds them itself."),
     TemplateCode.UNRESOLVED: _(
-        "UIS fills in nothing for %(names)s: copy these lines from the template again, delete those it does not have."
+        "UIS leaves %(names)s empty: copy these lines from the template again and delete lines that it does not have."
     ),
     TemplateCode.MISSING: _("The body lacks these lines: %(names)s. Copy the template again."),
 }
-# Those no client sets up, but UIS may send.
+# Events without a template that UIS may send.
 _OTHER_EVENTS: Mapping[str, str | Promise] = {
     Event.INCOMING: _("Incoming call"),
     Event.TALK_FINISHED: _("Talk finished"),
@@ -44,18 +42,18 @@ _OTHER_EVENTS: Mapping[str, str | Promise] = {
 
 
 class State(StrEnum):
-    """What a lamp shows."""
+    """The status of one event."""
 
     GREEN = "GREEN"
-    YELLOW = "YELLOW"  # it works, but the template has a fault
-    RED = "RED"  # it arrives, but nothing can be made of it
-    OFF = "OFF"  # not seen lately
-    OLD = "OLD"  # it still comes to the address before the present one, which is not heard for long
+    YELLOW = "YELLOW"  # works, but the template has a fault
+    RED = "RED"  # arrives, but is unusable
+    OFF = "OFF"  # not seen recently
+    OLD = "OLD"  # still comes to the old webhook URL, which expires soon
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lamp:
-    """How one event stands, by the newest notification of it."""
+    """The status of one event, by its newest notification."""
 
     event: Event
     state: State
@@ -65,7 +63,7 @@ class Lamp:
 
 @dataclass(frozen=True, kw_only=True)
 class Stranger:
-    """The newest notification that tells no event at all."""
+    """The newest notification that names no event."""
 
     seen_at: datetime
     faults: tuple[TemplateFault, ...]
@@ -73,58 +71,58 @@ class Stranger:
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """All that a client's notifications of late tell about his templates."""
+    """The status of all events of a tenant, from recent notifications."""
 
     lamps: list[Lamp]
     stranger: Stranger | None
 
 
 def look(tenant: Tenant, *, now: datetime) -> Board:
-    """Look at the newest notification of each event: a repaired template lights its lamp with the first one."""
+    """Check the newest notification of each event: the first one from a repaired template clears the fault."""
     newest: dict[str, Notification] = {}
     for stored in _newest_first(tenant, since=now - LATELY):
         newest.setdefault(stored.event or templates.event_of(*_raw(stored)), stored)
     is_rotating = tenant.uis.is_rotating(now=now)
-    lit = [_lamp(event, newest.get(event), is_rotating=is_rotating) for event in EVENTS]
-    return Board(lamps=lit, stranger=_stranger(newest.get("")))
+    statuses = [_event_status(event, newest.get(event), is_rotating=is_rotating) for event in EVENTS]
+    return Board(lamps=statuses, stranger=_unidentified(newest.get("")))
 
 
 def name(event: Event) -> str:
-    """Return how UIS calls the event, in the language that is active."""
+    """Return UIS's name of the event in the active language."""
     title = templates.title(event)
     return title.russian if (get_language() or "").startswith("ru") else title.english
 
 
 def event_word(word: str) -> str:
-    """Return the name of what a notification calls its event; a word we do not know as it is."""
+    """Return the name of an event code in the active language; an unknown code is returned as it is."""
     if word in EVENTS:
         return name(Event(word))
     return str(_OTHER_EVENTS.get(word, word))
 
 
 def says(fault: TemplateFault) -> str:
-    """Return the sentence that names a fault and what to do, in the language that is active."""
+    """Return the fault and its fix as a sentence in the active language."""
     return str(SENTENCES[fault.code]) % {"names": ", ".join(fault.names)}
 
 
 def _newest_first(tenant: Tenant, *, since: datetime) -> list[Notification]:
-    """Return the newest readable notification of each event, and some of those that name none, in two queries."""
-    lately = Notification.objects.filter(tenant=tenant, received_at__gte=since).order_by("-received_at", "-pk")
-    readable = Notification.objects.filter(pk__in=[_newest_pk(lately, event) for event in EVENTS])
-    # A row that is not decided yet names no event either.
-    nameless = lately.filter(event="")[:UNREADABLE_LOOKED_AT]
+    """Return the newest readable notification of each event, and some without an event. Two queries."""
+    recent = Notification.objects.filter(tenant=tenant, received_at__gte=since).order_by("-received_at", "-pk")
+    readable = Notification.objects.filter(pk__in=[_newest_pk(recent, event) for event in EVENTS])
+    # Rows that are not processed yet have no event either.
+    nameless = recent.filter(event="")[:UNREADABLE_LOOKED_AT]
     return sorted([*readable, *nameless], key=lambda stored: (stored.received_at, stored.pk), reverse=True)
 
 
-def _newest_pk(lately: QuerySet[Notification], event: Event) -> Subquery:
-    return Subquery(lately.filter(event=event).values("pk")[:1])
+def _newest_pk(recent: QuerySet[Notification], event: Event) -> Subquery:
+    return Subquery(recent.filter(event=event).values("pk")[:1])
 
 
 def _raw(stored: Notification) -> tuple[str, str, str]:
     return stored.path_event, stored.query, stored.body
 
 
-def _lamp(event: Event, stored: Notification | None, *, is_rotating: bool) -> Lamp:
+def _event_status(event: Event, stored: Notification | None, *, is_rotating: bool) -> Lamp:
     if stored is None:
         return Lamp(event=event, state=State.OFF)
     found = tuple(templates.faults(*_raw(stored)))
@@ -134,7 +132,7 @@ def _lamp(event: Event, stored: Notification | None, *, is_rotating: bool) -> La
     return Lamp(event=event, state=state, seen_at=stored.received_at, faults=found)
 
 
-def _stranger(stored: Notification | None) -> Stranger | None:
+def _unidentified(stored: Notification | None) -> Stranger | None:
     if stored is None:
         return None
     return Stranger(seen_at=stored.received_at, faults=tuple(templates.faults(*_raw(stored))))

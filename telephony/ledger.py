@@ -1,4 +1,4 @@
-"""The ledger: how the calls of UIS's own list ended, for any of them and by day."""
+"""Daily reconciliation: the status of the calls in UIS's report, in total and by day."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -24,7 +24,7 @@ _COUNTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """How many calls UIS lists, and how they ended: every one of them is in one of the five that follow."""
+    """Number of calls in UIS's report, and by status: each is in exactly one of the five fields that follow."""
 
     uis_calls: int = 0
     uploaded: int = 0
@@ -36,60 +36,60 @@ class Tally:
 
     @classmethod
     def of(cls, uis_calls: int, counted: Mapping[str, int]) -> "Tally":
-        """Return the tally of so many listed calls, of which these are explained."""
+        """Return the stats of `uis_calls` calls; those not in `counted` are unexplained."""
         unexplained = uis_calls - sum(counted[name] for name in STANDINGS)
         recovered = counted["recovered"]
-        standings = {name: counted[name] for name in STANDINGS}
-        return cls(uis_calls=uis_calls, unexplained=unexplained, recovered=recovered, **standings)
+        by_status = {name: counted[name] for name in STANDINGS}
+        return cls(uis_calls=uis_calls, unexplained=unexplained, recovered=recovered, **by_status)
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(**dict(Counter(asdict(self)) + Counter(asdict(other))))
 
     @property
     def due(self) -> int:
-        """How many the CRM is to have."""
+        """Number of calls the CRM should have."""
         return self.uis_calls - self.skipped
 
 
 def tally(tenant: Tenant, session_ids: Collection[int]) -> Tally:
-    """Say how these calls of UIS's list ended; those without a row of ours are unexplained. One query."""
+    """Count calls of UIS's report by status; those without a row are unexplained. One query."""
     rows = Call.objects.filter(tenant=tenant, session_id__in=session_ids)
     return Tally.of(len(session_ids), rows.aggregate(**_COUNTS))
 
 
 def mark(tenant: Tenant, listed: Iterable[FinishedCall]) -> None:
-    """Note on each row the client's day under which UIS lists the call: by it the days are counted."""
+    """Store on each row the local day of the call in UIS's report, by which days are counted."""
     by_day: dict[date, list[int]] = {}
-    for said in listed:
-        by_day.setdefault(listed_day(said, zone=tenant.zone), []).append(said.session_id)
+    for call in listed:
+        by_day.setdefault(listed_day(call, zone=tenant.zone), []).append(call.session_id)
     for day, session_ids in by_day.items():
         rows = Call.objects.filter(tenant=tenant, session_id__in=session_ids)
         rows.filter(Q(listed_on=None) | ~Q(listed_on=day)).update(listed_on=day)
 
 
-def listed_day(said: FinishedCall, *, zone: ZoneInfo) -> date:
-    """Return the local day under which UIS lists a call: the one it began on."""
-    began_at = said.started_at or said.happened_at
+def listed_day(call: FinishedCall, *, zone: ZoneInfo) -> date:
+    """Return the local day of a call in UIS's report: the day it began."""
+    began_at = call.started_at or call.happened_at
     if began_at is None:
-        raise ValueError("UIS's list names a start for every call.")
+        raise ValueError("A reported call has no start time.")
     return days.day_of(began_at, zone=zone)
 
 
 def count(tenant: Tenant, *, missing: Mapping[date, int], settled: Collection[date] = (), now: datetime) -> None:
-    """Count anew the days that were looked at, and those on which something was still open.
+    """Recount the days that were compared, and those that still have open calls.
 
-    `missing` holds the days looked at, with how many listed calls have no row; `settled` those looked at as a whole.
+    `missing` has the number of calls without a row for each compared day; `settled` are the days compared as a whole.
     """
-    kept = {row.day: row for row in LedgerDay.objects.filter(tenant=tenant, day__in={*missing, *settled})}
-    kept |= {row.day: row for row in _open_days(tenant)}
-    chosen = sorted({*missing, *settled, *kept})
+    stored = {row.day: row for row in LedgerDay.objects.filter(tenant=tenant, day__in={*missing, *settled})}
+    stored |= {row.day: row for row in _open_days(tenant)}
+    chosen = sorted({*missing, *settled, *stored})
     rows = Call.objects.filter(tenant=tenant, listed_on__in=chosen).order_by().values("listed_on")
     counted: dict[date | None, Mapping[str, Any]] = {
         row["listed_on"]: row for row in rows.annotate(listed=Count("pk"), **_COUNTS)
     }
     for day in chosen:
-        row = kept.get(day) or LedgerDay(tenant=tenant, day=day)
-        # Who saw a part of a day may not say that nothing is missing in the rest of it.
+        row = stored.get(day) or LedgerDay(tenant=tenant, day=day)
+        # A partial comparison does not prove that nothing is missing in the rest of the day.
         row.missing = missing.get(day, 0) if day in settled else max(row.missing, missing.get(day, 0))
         row.settled_at = now if day in settled else row.settled_at
         _write(row, counted.get(day, {}), now=now)
@@ -103,5 +103,5 @@ def _open_days(tenant: Tenant) -> Iterable[LedgerDay]:
 def _write(row: LedgerDay, counted: Mapping[str, Any], *, now: datetime) -> None:
     known = {name: counted.get(name, 0) for name in _COUNTS}
     found = Tally.of(counted.get("listed", 0) + row.missing, known)
-    figures = asdict(found) | {"missing": row.missing, "settled_at": row.settled_at, "counted_at": now}
-    LedgerDay.objects.update_or_create(tenant=row.tenant, day=row.day, defaults=figures)
+    values = asdict(found) | {"missing": row.missing, "settled_at": row.settled_at, "counted_at": now}
+    LedgerDay.objects.update_or_create(tenant=row.tenant, day=row.day, defaults=values)

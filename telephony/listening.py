@@ -1,4 +1,4 @@
-"""A recording on its way from UIS to who listens: nothing of it is kept, and only so many are played at once."""
+"""Streams a recording from UIS to a listener: nothing is stored, and the number of streams is limited."""
 
 import logging
 import threading
@@ -18,11 +18,11 @@ from telephony.told import Asked, dump, load
 from telephony.uis import media
 from telephony.uis.media import Sound
 
-# Of a part that is asked for as much as this is given at once, and the player asks for the next: a browser that is
-# paused reads no further, and would hold a thread of ours until somebody goes on listening.
+# A ranged request gets at most this much, and the player requests the next part: a paused browser stops reading, and
+# would hold one of our threads until playback resumes.
 AT_MOST = 1024 * 1024
 ASK_AGAIN_AFTER = timedelta(minutes=10)
-_AT_REST = [State.UPLOADED, State.SKIPPED]  # nobody else writes what UIS tells of such a call
+_DONE_STATES = [State.UPLOADED, State.SKIPPED]  # no worker updates the UIS snapshot in these states
 
 logger = logging.getLogger(__name__)
 _places = threading.BoundedSemaphore(settings.RECORDING_STREAMS)
@@ -31,12 +31,12 @@ Choose = Callable[[Call, Story], Sequence[str]]
 
 
 def best(call: Call, story: Story) -> Sequence[str]:
-    """Choose what the CRM plays: the whole call, or its owner's last talk."""
+    """Choose what the CRM gets: the recording of the whole call, or of the owner's last talk."""
     return recording.addresses(call, story)
 
 
 def part(number: int) -> Choose:
-    """Choose one recording of several by its turn, from 1 on; 0 is the one of all talks."""
+    """Choose one of several recordings by its number from 1; 0 is the recording of all talks."""
 
     def choose(call: Call, story: Story) -> Sequence[str]:
         if number == 0:
@@ -46,14 +46,14 @@ def part(number: int) -> Choose:
     return choose
 
 
-def begin(call: Call, choose: Choose, *, asked: AskedRange | None, now: datetime) -> Sound:
-    """Begin to fetch a recording, by an address that UIS knows today. Close what is returned. Raises Unheard."""
+def begin(call: Call, choose: Choose, *, requested: AskedRange | None, now: datetime) -> Sound:
+    """Open the stream of a recording; the caller closes it. Raises RecordingUnavailable."""
     if reason := barred(call):
         raise Unheard(reason)
     if not _places.acquire(blocking=False):
         raise Unheard(Silence.BUSY)
     try:
-        sound = _fetch(call, choose, asked=asked, now=now)
+        sound = _fetch(call, choose, requested=requested, now=now)
     except BaseException:
         _places.release()
         raise
@@ -62,54 +62,54 @@ def begin(call: Call, choose: Choose, *, asked: AskedRange | None, now: datetime
 
 
 def barred(call: Call) -> Silence | None:
-    """Return why no recording of this client is given out at all. A client who is only paused goes on listening."""
+    """Return why no recording of this tenant is played, or None. A paused tenant can still listen."""
     if call.tenant.left_at is not None:
         return Silence.LEFT
     return None if call.tenant.rules.send_recording else Silence.OFF
 
 
 def ask(call: Call, *, now: datetime) -> bool:
-    """Ask UIS anew what it has of a call; say whether a recording is among it. Raises Unheard where it does not tell.
+    """Ask UIS again about a call; return whether it has a recording. Costs one or two API points.
 
-    Costs one or two points. What it says is kept for a call that is done; of others a worker keeps it.
+    Only the answer for a finished call is saved: other calls are updated by workers. Raises RecordingUnavailable.
     """
-    answer = _ask(call, now=now)
+    answer = _query_uis(call, now=now)
     call.told_by_uis = dump(answer)
-    found = recording.address(call, _story(call))
-    if call.state in _AT_REST and found:
+    found = recording.address(call, _resolve(call))
+    if call.state in _DONE_STATES and found:
         call.recording_gone_at = None
         known = {"told_by_uis": call.told_by_uis, "record_url": call.record_url or found, "recording_gone_at": None}
-        Call.objects.filter(pk=call.pk, state__in=_AT_REST).update(**known)
+        Call.objects.filter(pk=call.pk, state__in=_DONE_STATES).update(**known)
     return bool(found)
 
 
-def _fetch(call: Call, choose: Choose, *, asked: AskedRange | None, now: datetime) -> Sound:
-    """Try the addresses that are known, then those that UIS knows now: ids may have changed, and links run out."""
+def _fetch(call: Call, choose: Choose, *, requested: AskedRange | None, now: datetime) -> Sound:
+    """Try the known URLs, then those that UIS has now: ids may have changed, and links expire."""
     if call.recording_gone_at is not None and now - call.recording_gone_at < ASK_AGAIN_AFTER:
         raise Unheard(Silence.GONE)
-    known = choose(call, _story(call))
+    known = choose(call, _resolve(call))
     try:
-        return _first_of(call, known, asked)
+        return _first_of(call, known, requested)
     except Unheard as exc:
         if exc.reason not in {Silence.GONE, Silence.REFUSED}:
             raise
         reason = exc.reason
     ask(call, now=now)
-    fresh = [address for address in choose(call, _story(call)) if address not in known]
+    fresh = [address for address in choose(call, _resolve(call)) if address not in known]
     if fresh:
-        return _first_of(call, fresh, asked)
+        return _first_of(call, fresh, requested)
     if reason == Silence.GONE and choose is best:
         Call.objects.filter(pk=call.pk).update(recording_gone_at=now)
     raise Unheard(reason)
 
 
-def _first_of(call: Call, addresses: Sequence[str], asked: AskedRange | None) -> Sound:
-    """Return the first recording that UIS gives out."""
+def _first_of(call: Call, addresses: Sequence[str], requested: AskedRange | None) -> Sound:
+    """Open the first recording that UIS serves."""
     reason, connection = Silence.GONE, call.tenant.uis
     for address in addresses:
         try:
             return media.fetch(
-                address, asked=asked, at_most=AT_MOST, is_theirs=lambda url: clients.is_of_uis(connection, url)
+                address, asked=requested, at_most=AT_MOST, is_theirs=lambda url: clients.is_of_uis(connection, url)
             )
         except remote.RemoteError as exc:
             logger.info("tenant=%s call=%s recording: %s", call.tenant.slug, call.session_id, exc)
@@ -120,23 +120,23 @@ def _first_of(call: Call, addresses: Sequence[str], asked: AskedRange | None) ->
     raise Unheard(reason)
 
 
-def _ask(call: Call, *, now: datetime) -> Asked:
+def _query_uis(call: Call, *, now: datetime) -> Asked:
     connection = call.tenant.uis
     if connection.denied_at is not None:
         raise Unheard(Silence.DENIED)
     if connection.keeps_out(is_live=True, now=now):
         raise Unheard(Silence.AWAY)
     try:
-        return _answer(call)
+        return _fetch_snapshot(call)
     except remote.RemoteError as exc:
-        logger.warning("tenant=%s call=%s recording asked of UIS: %s", call.tenant.slug, call.session_id, exc)
+        logger.warning("tenant=%s call=%s recording request failed: %s", call.tenant.slug, call.session_id, exc)
         if isinstance(exc, remote.AccessDenied) and actions.shuts_the_connection(exc):
             connection.deny(exc.code, str(exc), now=now)
         raise Unheard(Silence.DENIED if isinstance(exc, remote.AccessDenied) else Silence.AWAY) from exc
 
 
-def _answer(call: Call) -> Asked:
-    """Ask for the legs; for the call's own row where they tell of no recording, or of several."""
+def _fetch_snapshot(call: Call) -> Asked:
+    """Request the legs; also the report row if they have no recording, or several."""
     client, before = clients.uis_client(call.tenant.uis, is_live=True), load(call.told_by_uis)
     legs = client.call_legs([call.session_id], since=call.started_at, till=call.ended_at)
     rows = []
@@ -145,5 +145,5 @@ def _answer(call: Call) -> Asked:
     return Asked(row=rows[0] if rows else before.row, legs=tuple(legs) or before.legs)
 
 
-def _story(call: Call) -> Story:
+def _resolve(call: Call) -> Story:
     return facts.story_of(call, facts.heard_of(call.tenant, [call.session_id])[call.session_id])

@@ -1,4 +1,4 @@
-"""What a person may do with a call that is not in the CRM: set it going again, or skip it for good."""
+"""Manual actions on a call that is not in the CRM: retry, or skip permanently."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -20,43 +20,43 @@ Act = Callable[[Call], bool]
 
 
 def may_try_again(call: Call, *, now: datetime) -> bool:
-    """Whether a second try makes sense: a skipped call is decided anew, one in a worker's hand is left alone."""
+    """Whether a retry makes sense: a skipped call is evaluated again, a claimed one is left alone."""
     if call.state == State.SKIPPED or (call.stopped_at and call.state in calls.NEXT):
         return True
     return call.state in calls.NEXT and call.state != State.SETTLING and not is_in_hand(call, now=now)
 
 
 def may_skip(call: Call, *, now: datetime) -> bool:
-    """Whether a call can still be kept out of the CRM: what a worker is sending at this moment cannot."""
+    """Whether the call can still be skipped: not while a worker is sending it."""
     return call.state in calls.NEXT and not is_in_hand(call, now=now)
 
 
 def is_in_hand(call: Call, *, now: datetime) -> bool:
-    """Whether a worker has the call at this moment."""
+    """Whether a worker has an unexpired claim on the call."""
     return call.claim_token is not None and call.next_attempt_at is not None and call.next_attempt_at > now
 
 
 @transaction.atomic
 def try_again(call: Call, *, is_one_of_many: bool = False, by: By = None, now: datetime) -> bool:
-    """Put a call back on its way, from where it stood; say whether it could be done.
+    """Retry a call from its current state; return whether that was possible.
 
-    A repeat makes no second record: the CRM knows a call by its externalId. Of many, old ones stand behind calls of
-    today, and whoever sends them nudges them together with `calls.resume_due`.
+    A repeat creates no duplicate: the CRM knows a call by its externalId. With `is_one_of_many` an old call gets low
+    priority, and the caller enqueues all of them with `calls.resume_due`.
     """
     fresh = Call.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=call.pk)
     if not may_try_again(fresh, now=now):
         return False
     if fresh.state == State.SKIPPED:
-        # All the facts are weighed up anew, by the rules of now.
+        # Evaluate all evidence again with the current rules.
         fresh.kept_back_by, fresh.is_collected = "", False
         fresh.move_to(State.SETTLING, now=now)
-    # Why it stood still is told by its history; from now on it only waits for its turn.
+    # The call log keeps the earlier reason.
     fresh.cause, fresh.says = Cause.NONE, ""
     fresh.attempts, fresh.stopped_at, fresh.claim_token = 0, None, None
     fresh.next_attempt_at, fresh.recorded_at = now, now
     fresh.is_backlog = fresh.is_backlog or (is_one_of_many and fresh.ended_at < now - LIVELY)
     fresh.save()
-    fresh.note(Step.PERSON, by=_person(by), now=now)
+    fresh.note(Step.PERSON, by=_user_or_none(by), now=now)
     if not is_one_of_many:
         calls.nudge(fresh, now=now)
     return True
@@ -64,33 +64,33 @@ def try_again(call: Call, *, is_one_of_many: bool = False, by: By = None, now: d
 
 @transaction.atomic
 def skip(call: Call, reason: str, *, by: By = None, now: datetime) -> bool:
-    """Keep a call out of the CRM for good; say whether it could be done."""
+    """Skip a call permanently; return whether that was possible."""
     fresh = Call.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=call.pk)
     if not may_skip(fresh, now=now):
         return False
     fresh.kept_back_by = KeptBack.BY_HAND
     fresh.move_to(State.SKIPPED, now=now)
     fresh.save()
-    fresh.note(Step.SKIP, reason, by=_person(by), now=now)
+    fresh.note(Step.SKIP, reason, by=_user_or_none(by), now=now)
     return True
 
 
 def each(chosen: Iterable[Call], act: Act) -> Counter[int]:
-    """Do it with each call; return with how many of which client it could be done."""
+    """Apply the action to each call; return the number of successes by tenant."""
     return Counter(call.tenant_id for call in chosen if act(call))
 
 
 def write_down(
     done: Mapping[int, int], verb: Change.Verb, *, by: By, now: datetime, part: str = "", reason: str = ""
 ) -> None:
-    """Write into each client's journal with how many of his calls something was done, or with which one and why.
+    """Write to the audit log of each tenant how many calls were changed, or which one and why.
 
-    The journal is read by everybody: a number in the reason stands whole on the pages of the calls alone.
+    Every user can read the audit log, so phone numbers in the reason are masked; the call's page has them in full.
     """
-    why = hide(reason)[:100]
+    redacted = hide(reason)[:100]
     for tenant in Tenant.objects.filter(pk__in=done):
-        journal.note(tenant, verb, now=now, by=by, part=part, field=why, new="" if part else done[tenant.pk])
+        journal.note(tenant, verb, now=now, by=by, part=part, field=redacted, new="" if part else done[tenant.pk])
 
 
-def _person(by: By) -> User | None:
+def _user_or_none(by: By) -> User | None:
     return by if isinstance(by, User) else None

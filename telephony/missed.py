@@ -1,4 +1,4 @@
-"""Who called in vain, and until when: the calls of one client told by caller. Pure."""
+"""Groups one tenant's missed calls by caller, up to the talk that closes them. Pure."""
 
 from bisect import bisect_right
 from collections import defaultdict
@@ -11,17 +11,17 @@ NOBODY = ""
 
 @dataclass(frozen=True, kw_only=True)
 class Miss:
-    """One incoming call that nobody took."""
+    """An incoming call that nobody answered."""
 
     contact: str
-    at: datetime  # when it began
-    call: int = 0  # our key
+    at: datetime  # start of the call
+    call: int = 0  # our primary key
     owner: str = NOBODY
 
 
 @dataclass(frozen=True, kw_only=True)
 class Talk:
-    """One call with a talk, in either direction and whoever talked."""
+    """A call with a talk, in either direction and by any employee."""
 
     contact: str
     began_at: datetime
@@ -30,16 +30,16 @@ class Talk:
 
 @dataclass(frozen=True, kw_only=True)
 class Wait:
-    """One caller from his first miss until somebody talks to him; whoever is missed again waits again."""
+    """A caller from the first missed call until somebody talks to them; a later missed call starts a new one."""
 
     contact: str
     first_at: datetime
     last_at: datetime
-    last_call: int  # our key
-    tries: int  # how often he called in vain
-    owner: str  # whose the last of his calls is that is anybody's
-    is_after_hours: bool  # all of them were
-    over_at: datetime | None = None  # when the talk began; None: he still waits
+    last_call: int  # our primary key
+    tries: int  # number of missed calls
+    owner: str  # of the last call that has one
+    is_after_hours: bool  # all calls were
+    over_at: datetime | None = None  # start of the closing talk; None while open
 
     @property
     def is_open(self) -> bool:
@@ -47,38 +47,37 @@ class Wait:
 
 
 def waits(misses: Iterable[Miss], talks: Iterable[Talk], *, is_at_work: Callable[[datetime], bool]) -> list[Wait]:
-    """Return every wait that these calls amount to, in whatever order they became known; the longest first.
+    """Group missed calls, in any order, into missed callers, longest waiting first.
 
-    A miss is over by the first talk with that number that ended after the miss began. Not by one that began after it:
-    who is called back at the moment he calls again talks in a call that began earlier.
+    A missed call is closed by the first talk with that number that ended after the missed call began. The talk may have
+    begun earlier: a caller who calls again while being called back talks in the earlier call.
     """
     talked: dict[str, list[Talk]] = defaultdict(list)
     for talk in talks:
         talked[talk.contact].append(talk)
-    for found in talked.values():
-        found.sort(key=lambda talk: (talk.ended_at, talk.began_at))
+    for of_contact in talked.values():
+        of_contact.sort(key=lambda talk: (talk.ended_at, talk.began_at))
     grouped: dict[tuple[str, int], list[Miss]] = defaultdict(list)
     for miss in misses:
-        place = bisect_right(talked.get(miss.contact, []), miss.at, key=lambda talk: talk.ended_at)
-        grouped[miss.contact, place].append(miss)
-    told = (
-        _wait(group, talked.get(contact, [])[place : place + 1], is_at_work)
-        for (contact, place), group in grouped.items()
+        index = bisect_right(talked.get(miss.contact, []), miss.at, key=lambda talk: talk.ended_at)
+        grouped[miss.contact, index].append(miss)
+    found_waits = (
+        _wait(group, talked.get(contact, [])[index : index + 1], is_at_work)
+        for (contact, index), group in grouped.items()
     )
-    return sorted(told, key=lambda wait: (wait.first_at, wait.contact))
+    return sorted(found_waits, key=lambda wait: (wait.first_at, wait.contact))
 
 
-def _wait(group: Sequence[Miss], over_by: Sequence[Talk], is_at_work: Callable[[datetime], bool]) -> Wait:
-    """Return the wait that misses between two talks are."""
-    in_turn = sorted(group, key=lambda miss: (miss.at, miss.call, miss.owner))
-    first_at = in_turn[0].at
+def _wait(group: Sequence[Miss], closing_talk: Sequence[Talk], is_at_work: Callable[[datetime], bool]) -> Wait:
+    ordered = sorted(group, key=lambda miss: (miss.at, miss.call, miss.owner))
+    first_at = ordered[0].at
     return Wait(
-        contact=in_turn[0].contact,
+        contact=ordered[0].contact,
         first_at=first_at,
-        last_at=in_turn[-1].at,
-        last_call=in_turn[-1].call,
-        tries=len(in_turn),
-        owner=next((miss.owner for miss in in_turn[::-1] if miss.owner), NOBODY),
-        is_after_hours=not any(is_at_work(miss.at) for miss in in_turn),
-        over_at=max(over_by[0].began_at, first_at) if over_by else None,
+        last_at=ordered[-1].at,
+        last_call=ordered[-1].call,
+        tries=len(ordered),
+        owner=next((miss.owner for miss in ordered[::-1] if miss.owner), NOBODY),
+        is_after_hours=not any(is_at_work(miss.at) for miss in ordered),
+        over_at=max(closing_talk[0].began_at, first_at) if closing_talk else None,
     )

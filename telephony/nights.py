@@ -1,4 +1,4 @@
-"""Each day compared as a whole in the client's night that follows: which days are open, and closing them."""
+"""Closes finished days: each is compared as a whole in the tenant's night that follows."""
 
 from datetime import datetime, timedelta
 
@@ -6,13 +6,13 @@ from telephony import days, reconcile
 from telephony.models import LedgerDay
 from tenants.models import Tenant
 
-DAYS_AT_ONCE = timedelta(days=7)  # a task may not run for ever
+DAYS_AT_ONCE = timedelta(days=7)  # per comparison: finished ones stay closed if a later one fails
 
 
 def close_days(tenant: Tenant, *, now: datetime) -> None:
-    """Compare all whole days since the last comparison, that one included: UIS may list a call late.
+    """Compare all whole days since the last closed one, including that one: UIS may report a call late.
 
-    Days that are done stay done, whatever happens to those after them. Raises the errors of connector_project.remote.
+    Raises RemoteError; days closed before stay closed.
     """
     if not has_open_night(tenant, now=now):
         return
@@ -26,7 +26,7 @@ def close_days(tenant: Tenant, *, now: datetime) -> None:
 
 
 def has_open_night(tenant: Tenant, *, now: datetime) -> bool:
-    """Whether the client's yesterday is over for some hours, he was with us then, and it is not compared yet."""
+    """Whether yesterday ended some hours ago, the tenant was active then, and it is not closed yet."""
     today = days.day_of(now, zone=tenant.zone)
     begin = days.begin(today, zone=tenant.zone)
     if now - begin < reconcile.NIGHT or tenant.activated_at is None or tenant.activated_at >= begin:
@@ -36,17 +36,17 @@ def has_open_night(tenant: Tenant, *, now: datetime) -> bool:
 
 
 def _compared_until(tenant: Tenant, *, now: datetime) -> datetime:
-    """Return where the nightly comparison begins: with the last day that is done before one that is not.
+    """Return the start of the comparison: the last closed day before the first one that is not.
 
-    What was before the client came is taken over on demand only: another connector may have brought those calls. That a
-    person compared a day says nothing of those before it.
+    Calls from before the activation are imported on request only: another connector may have uploaded them. A manually
+    compared day proves nothing about the days before it.
     """
     zone, today = tenant.zone, days.day_of(now, zone=tenant.zone)
-    came_at = max(tenant.activated_at or now, tenant.term_begins(now=now))
-    since = days.day_of(came_at, zone=zone)
+    active_since = max(tenant.activated_at or now, tenant.term_begins(now=now))
+    since = days.day_of(active_since, zone=zone)
     rows = LedgerDay.objects.filter(tenant=tenant, settled_at__isnull=False, day__gte=since, day__lt=today)
-    done = set(rows.values_list("day", flat=True))
-    if not done:
-        return max(days.begin(today - days.DAY, zone=zone), came_at)
-    first_open = next(day for day in days.between(min(done), today + days.DAY) if day not in done)
-    return max(days.begin(first_open - days.DAY, zone=zone), came_at)
+    closed = set(rows.values_list("day", flat=True))
+    if not closed:
+        return max(days.begin(today - days.DAY, zone=zone), active_since)
+    first_open = next(day for day in days.between(min(closed), today + days.DAY) if day not in closed)
+    return max(days.begin(first_open - days.DAY, zone=zone), active_since)

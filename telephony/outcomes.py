@@ -1,4 +1,4 @@
-"""How a call ended for the customer, as conditions that exclude each other: whoever counts calls counts by these."""
+"""Outcomes of calls as mutually exclusive conditions, shared by everything that counts calls."""
 
 from collections.abc import Mapping
 
@@ -9,20 +9,20 @@ from telephony.models import Direction, Result
 _IN, _OUT = Q(direction=Direction.IN), Q(direction=Direction.OUT)
 INCOMING = _IN
 ANSWERED = _IN & Q(result=Result.ANSWERED)
-# The same as Call.is_missed, of a call whose legs say nothing better.
+# The same as Call.is_missed, unless the legs have a better result.
 MISSED = _IN & Q(is_lost=True, talk_seconds=0) & ~Q(result=Result.ANSWERED)
 REACHED = _OUT & Q(result=Result.ANSWERED)
 NOT_REACHED = _OUT & ~Q(result__in=["", Result.ANSWERED])
-# A call that is in none of these has not been told of to its end yet.
-# Somebody talked, in either direction: the call ended so, or UIS told of a talk and not of its end yet.
+# Somebody talked, in either direction: by the result, or by a reported talk whose end is not known yet.
 TALKED = Q(result=Result.ANSWERED) | Q(result="", is_lost=False)
+# The end of a call that matches none of these is not known yet.
 OUTCOMES: Mapping[str, Q] = {
     "answered": ANSWERED,
     "missed": MISSED,
     "reached": REACHED,
     "not_reached": NOT_REACHED,
 }
-# The name of a call's outcome, "" where it has none yet.
+# The name of a call's outcome; "" if it has none yet.
 OUTCOME = Case(
     *(When(chosen, then=Value(name)) for name, chosen in OUTCOMES.items()),
     default=Value(""),

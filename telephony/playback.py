@@ -1,4 +1,4 @@
-"""A recording as a browser's player takes it: whole or in parts, from the CRM's page or from the desk."""
+"""Serves a recording over HTTP, whole or by range, to the CRM's page and to the admin."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -25,7 +25,7 @@ _ALWAYS = {"Cache-Control": "private, no-store", "Content-Disposition": "inline"
 
 
 class _Body:
-    """What is sent of a recording; the server closes it, however the sending ended."""
+    """The response body; the server closes it however sending ends."""
 
     def __init__(self, sound: Sound, request: HttpRequest) -> None:
         self._sound, self._request = sound, request
@@ -42,13 +42,13 @@ class _Body:
 def play(
     request: HttpRequest, call: Call, choose: Choose, *, by: User | AnonymousUser | None, now: datetime
 ) -> HttpResponseBase:
-    """Answer with the recording, and write down who listens. A look ahead (HEAD) hears nothing, and is not written.
+    """Return the recording and write to the access log. HEAD returns no audio and is not logged.
 
-    Raises Unheard where there is nothing to hear.
+    Raises RecordingUnavailable.
     """
     is_head = request.method == "HEAD"
-    asked = None if is_head else ranges.read(request.headers.get("Range", ""))
-    sound = listening.begin(call, choose, asked=asked, now=now)
+    requested = None if is_head else ranges.read(request.headers.get("Range", ""))
+    sound = listening.begin(call, choose, requested=requested, now=now)
     try:
         if is_head or sound.is_empty:
             sound.close()
@@ -62,22 +62,22 @@ def play(
 
 
 def retry_after(reason: Silence) -> int | None:
-    """Return after how many seconds it may be tried again; None where that is of no use."""
+    """Return the seconds for Retry-After; None if a retry is useless."""
     return None if reason.is_for_good else RETRY_SECONDS.get(reason, RETRY_LATER_SECONDS)
 
 
 def status(reason: Silence) -> int:
-    """Return the status of an answer without a recording."""
+    """Return the HTTP status of a response without a recording."""
     return 410 if reason.is_for_good else 503
 
 
 def _headers(sound: Sound) -> dict[str, str]:
-    said = {"Content-Type": sound.kind, **_ALWAYS}
+    headers = {"Content-Type": sound.kind, **_ALWAYS}
     if sound.is_empty:
-        outside = {} if sound.size is None else {"Content-Range": f"bytes */{sound.size}"}
-        return said | outside | {"Content-Length": "0"}
+        content_range = {} if sound.size is None else {"Content-Range": f"bytes */{sound.size}"}
+        return headers | content_range | {"Content-Length": "0"}
     if sound.part:
-        said["Content-Range"] = str(sound.part)
+        headers["Content-Range"] = str(sound.part)
     if sound.length is None:
-        return said | {"Accept-Ranges": "none"}
-    return said | {"Accept-Ranges": "bytes", "Content-Length": str(sound.length)}
+        return headers | {"Accept-Ranges": "none"}
+    return headers | {"Accept-Ranges": "bytes", "Content-Length": str(sound.length)}

@@ -1,4 +1,4 @@
-"""What the page of a call offers to hear, or why there is nothing; what became of the link; who listened."""
+"""View model of the recording panel on a call's page: tracks, link status and who listened."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ LOOKS_SHOWN = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Track:
-    """One recording: what it is of, and where the desk plays it."""
+    """One recording that the admin can play."""
 
     title: str
     url: str
@@ -31,34 +31,32 @@ class Track:
 
 @dataclass(frozen=True, kw_only=True)
 class Listener:
-    """Who listened, and when."""
-
     at: str
     who: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordingPanel:
-    """All that a page tells of a call's recording, in the language that is active."""
+    """Contents of the panel, in the active language."""
 
     tracks: Sequence[Track] = ()
-    reason: Silence | None = None  # why there is nothing to hear
-    says: str = ""  # the reason in a sentence
-    link: RecordLink | None = None  # ours, where the CRM has one
-    link_says: str = ""  # what the CRM has, and whether it works
+    reason: Silence | None = None  # why nothing can be played
+    says: str = ""  # the reason as a sentence
+    link: RecordLink | None = None  # our link, if the CRM has one
+    link_says: str = ""  # the CRM's link and its status
     looks: Sequence[Listener] = ()
 
 
 def recording_panel(call: Call, *, now: datetime) -> RecordingPanel:
-    """Return what the page of a call shows of its recording. Asks nobody; five queries, however many parts there are.
+    """Build the panel without remote calls. Five queries for any number of tracks.
 
-    The call comes with all that a step looks at, as `Call.objects.whole()` brings it.
+    Load the call with `Call.objects.with_related()`.
     """
     staff = Staff.of(call.tenant)
-    heard = facts.heard_of(call.tenant, [call.session_id])[call.session_id]
-    story = facts.story_of(call, heard, staff=staff)
+    events = facts.heard_of(call.tenant, [call.session_id])[call.session_id]
+    story = facts.story_of(call, events, staff=staff)
     tracks = _tracks(call, story, staff)
-    reason = _silence(call, story, staff, has_parts=bool(tracks), now=now)
+    reason = _unavailable_reason(call, story, staff, has_parts=bool(tracks), now=now)
     link = RecordLink.objects.filter(call=call).first()
     return RecordingPanel(
         tracks=() if reason else tracks,
@@ -66,12 +64,12 @@ def recording_panel(call: Call, *, now: datetime) -> RecordingPanel:
         says=_says(call, reason, story, staff, now=now) if reason else "",
         link=link,
         link_says=str(_link_says(call, link, now=now)),
-        looks=[_listener(look, call, now=now) for look in call.looks.filter(kind=Look.Kind.RECORDING)[:LOOKS_SHOWN]],
+        looks=[_listener(entry, call, now=now) for entry in call.looks.filter(kind=Look.Kind.RECORDING)[:LOOKS_SHOWN]],
     )
 
 
-def _silence(call: Call, story: Story, staff: Staff, *, has_parts: bool, now: datetime) -> Silence | None:
-    """Return why there is nothing to hear, as far as our own rows tell."""
+def _unavailable_reason(call: Call, story: Story, staff: Staff, *, has_parts: bool, now: datetime) -> Silence | None:
+    """Return why nothing can be played, as far as our rows show."""
     if barred := listening.barred(call):
         return barred
     if call.recording_gone_at is not None:
@@ -81,44 +79,44 @@ def _silence(call: Call, story: Story, staff: Staff, *, has_parts: bool, now: da
     if call.result and not call.is_answered:
         return Silence.NOT_ANSWERED
     if not call.is_collected:
-        return _untold(call)
+        return _missing_legs_reason(call)
     if call.state == State.COLLECTING:
         return Silence.NOT_READY
     return Silence.NONE_CAME if recording.expected(call, story, staff) else Silence.NOT_RECORDED
 
 
-def _untold(call: Call) -> Silence:
-    """Return why UIS has not told of the whole call."""
+def _missing_legs_reason(call: Call) -> Silence:
+    """Return why the legs have not been fetched."""
     if call.is_done:
         return Silence.NOT_ASKED
     return Silence.DENIED if call.tenant.uis.denied_at else Silence.NOT_TOLD
 
 
 def _says(call: Call, reason: Silence, story: Story, staff: Staff, *, now: datetime) -> str:
-    """Return the reason in a sentence, with what the desk knows besides."""
-    return f"{reason.label} {_more(call, reason, story, staff, now=now)}".strip()
+    """Return the reason as a sentence, with details."""
+    return f"{reason.label} {_details(call, reason, story, staff, now=now)}".strip()
 
 
-def _more(call: Call, reason: Silence, story: Story, staff: Staff, *, now: datetime) -> str:
+def _details(call: Call, reason: Silence, story: Story, staff: Staff, *, now: datetime) -> str:
     match reason:
         case Silence.NOT_READY:
-            return _moment(call, _("It is waited for until %(moment)s."), recording.deadline(call), now)
+            return _with_time(call, _("Waiting for it until %(moment)s."), recording.deadline(call), now)
         case Silence.GONE:
-            return _moment(call, _("UIS was asked at %(moment)s."), call.recording_gone_at, now)
+            return _with_time(call, _("Last checked: %(moment)s."), call.recording_gone_at, now)
         case Silence.DENIED:
             return call.tenant.uis.get_denied_code_display()
         case Silence.NOT_ASKED:
             return call.get_kept_back_by_display()
         case Silence.NOT_RECORDED:
-            return listed(_names(story, staff))
+            return listed(_talker_names(story, staff))
     return ""
 
 
-def _moment(call: Call, sentence: Text, moment: datetime | None, now: datetime) -> str:
+def _with_time(call: Call, sentence: Text, moment: datetime | None, now: datetime) -> str:
     return str(sentence) % {"moment": clock.said_at(call.tenant, moment, now=now)}
 
 
-def _names(story: Story, staff: Staff) -> list[str]:
+def _talker_names(story: Story, staff: Staff) -> list[str]:
     return [str(staff.people[one]) for one in dict.fromkeys(story.talker_ids) if one in staff.people]
 
 
@@ -134,14 +132,14 @@ def _tracks(call: Call, story: Story, staff: Staff) -> list[Track]:
 
 
 def _title(call: Call, part: Part, staff: Staff) -> str:
-    """Return whose talk it is, from when on and how long."""
+    """Return the employee, start and duration of the talk."""
     person = staff.people.get(part.employee_id or 0)
-    words = [str(person)] if person else []
+    details = [str(person)] if person else []
     if part.talk is not None:
-        words.append(date_format(part.talk.talk_began_at.astimezone(call.tenant.zone), clock.TIME))
+        details.append(date_format(part.talk.talk_began_at.astimezone(call.tenant.zone), clock.TIME))
         seconds = part.talk.talk_seconds
-        words.append(ngettext("%(count)d second", "%(count)d seconds", seconds) % {"count": seconds})
-    return ", ".join(words) or gettext("Recording")
+        details.append(ngettext("%(count)d second", "%(count)d seconds", seconds) % {"count": seconds})
+    return ", ".join(details) or gettext("Recording")
 
 
 def _url(call: Call, number: int) -> str:
@@ -149,28 +147,27 @@ def _url(call: Call, number: int) -> str:
 
 
 def _link_says(call: Call, link: RecordLink | None, *, now: datetime) -> Text:
-    """Return what the CRM got to hear the call by."""
     if link is None:
         return _without_link(call)
     link.tenant = call.tenant
     if link.is_withdrawn:
-        return _("The CRM has a link of ours, and that is withdrawn: it opens nothing.")
+        return _("The CRM has a revoked recording link.")
     until = links.ends_at(call)
     if until is None:
-        return _("The CRM has a link of ours, and that works.")
+        return _("The CRM has a working recording link.")
     if until <= now:
-        return _("The CRM has a link of ours, and its term is over: it opens nothing.")
-    return _moment(call, _("The CRM has a link of ours, and that works until %(moment)s."), until, now)
+        return _("The CRM has an expired recording link.")
+    return _with_time(call, _("The CRM has a recording link that works until %(moment)s."), until, now)
 
 
 def _without_link(call: Call) -> Text:
     if call.state != State.UPLOADED:
-        return _("The CRM has no link to it yet.")
+        return _("The CRM has no recording link yet.")
     if recording.was_passed(call, call.history.all()):
-        return _("The CRM has UIS's own link, which we cannot withdraw.")
-    return _("The CRM has no link of ours to it.")
+        return _("The CRM has UIS's own link, which we cannot revoke.")
+    return _("The CRM has no recording link from us.")
 
 
-def _listener(look: Look, call: Call, *, now: datetime) -> Listener:
-    by_link = gettext("by the link in the CRM, from %(address)s") % {"address": look.address or "?"}
-    return Listener(at=clock.said_at(call.tenant, look.at, now=now), who=look.username or by_link)
+def _listener(entry: Look, call: Call, *, now: datetime) -> Listener:
+    anonymous = gettext("by link from the CRM, address %(address)s") % {"address": entry.address or "?"}
+    return Listener(at=clock.said_at(call.tenant, entry.at, now=now), who=entry.username or anonymous)

@@ -1,4 +1,4 @@
-"""UIS counts points a minute and a day: a reserve of them is kept for calls; what can wait, waits. Pure."""
+"""UIS API quota in points per minute and day, with a reserve for live calls. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,12 +12,12 @@ LEAST_RESERVED_A_MINUTE = 5
 
 
 def remember(limits: Limits, *, now: datetime) -> dict[str, Any]:
-    """Return what a reply said of points left, in a form a row can keep."""
+    """Return the limits of a reply as JSON to store."""
     return asdict(limits) | {"at": now.isoformat()}
 
 
 def wait(seen: Mapping[str, Any], *, is_live: bool, now: datetime) -> float:
-    """Return the seconds to wait before the next request; 0 when there are points for it, or nothing is known."""
+    """Return the seconds until the next request is allowed; 0 if there are points, or nothing is known."""
     if not seen:
         return 0.0
     at = datetime.fromisoformat(seen["at"])
@@ -25,14 +25,13 @@ def wait(seen: Mapping[str, Any], *, is_live: bool, now: datetime) -> float:
 
 
 def is_low_today(seen: Mapping[str, Any], *, now: datetime) -> bool:
-    """Say whether the day's points are down to what is kept for calls."""
+    """Whether only the reserve of the daily points is left."""
     return bool(seen) and _wait_for(seen, "day", is_live=False, passed=now - datetime.fromisoformat(seen["at"])) > 0
 
 
 def _wait_for(seen: Mapping[str, Any], unit: str, *, is_live: bool, passed: timedelta) -> float:
     remaining, reset = seen.get(f"{unit}_remaining"), seen.get(f"{unit}_reset")
-    is_of_now = timedelta(0) <= passed  # else the clock was set back since, and nobody knows
-    if remaining is None or reset is None or not is_of_now or passed.total_seconds() >= reset:
+    if remaining is None or reset is None or passed.total_seconds() >= reset:
         return 0.0
     reserve = 0 if is_live else _reserve(seen, unit)
     return float(reset - passed.total_seconds()) if remaining <= reserve else 0.0

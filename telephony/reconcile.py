@@ -1,4 +1,4 @@
-"""Calls that no webhook told us about: UIS's own list against ours."""
+"""Compares UIS's call report with our rows, and creates the calls that no webhook reported."""
 
 import itertools
 import logging
@@ -20,12 +20,12 @@ from telephony.uis.types import FinishedCall
 from tenants.models import Tenant
 
 BACK = calls.LIVE_FOR
-SETTLED = timedelta(minutes=5)  # younger calls are still being told of
-NIGHT = timedelta(hours=3)  # a day is compared as a whole when so much of the next one is over
+SETTLED = timedelta(minutes=5)  # events of younger calls may still arrive
+NIGHT = timedelta(hours=3)  # a day is compared as a whole once this much of the next one has passed
 CHUNK = 500
 SAMPLE = 5
-# A long period is compared in parts of so many calls, just under a page of UIS's list: what is read beyond them, to see
-# where a second ends, costs no page more.
+# Calls per chunk of a long period. Just under one page of the report, so that reading on to the end of the last second
+# needs no further page.
 A_PART = 900
 
 logger = logging.getLogger(__name__)
@@ -33,20 +33,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(kw_only=True)
 class Compared:
-    """What UIS lists of a period, and what was found that nobody had told us of."""
+    """The result of comparing a period."""
 
-    till: datetime  # what began before this moment is compared
+    till: datetime  # calls that began before this are compared
     tally: Tally = field(default_factory=Tally)
     found: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)  # those of them that a rule keeps back, by the rule
+    skipped: Counter[str] = field(default_factory=Counter)  # of the found ones, by skip reason
     sample: list[Call] = field(default_factory=list)
-    missing: Counter[date] = field(default_factory=Counter)  # by day: listed calls without a row of ours
+    missing: Counter[date] = field(default_factory=Counter)  # reported calls without a row, by day
 
     def show(self, call: Call) -> None:
-        """Put a call into the sample while there is room; one that goes to the CRM drives out one that does not."""
-        kept_back = next((one for one in self.sample if one.kept_back_by), None)
-        if len(self.sample) >= SAMPLE and kept_back is not None and not call.kept_back_by:
-            self.sample.remove(kept_back)
+        """Add a call to the sample; if it is full, a call for the CRM replaces a skipped one."""
+        skipped = next((one for one in self.sample if one.kept_back_by), None)
+        if len(self.sample) >= SAMPLE and skipped is not None and not call.kept_back_by:
+            self.sample.remove(skipped)
         if len(self.sample) < SAMPLE:
             self.sample.append(call)
 
@@ -58,7 +58,7 @@ def find_missed(reported: Iterable[FinishedCall], known: Iterable[int]) -> list[
 
 
 def recent(tenant: Tenant, *, now: datetime) -> Compared:
-    """Compare the last three hours. Raises the errors of connector_project.remote."""
+    """Compare the last three hours. Raises RemoteError."""
     return reconcile(tenant, since=now - BACK, till=now, now=now)
 
 
@@ -72,10 +72,10 @@ def reconcile(
     settled: Collection[date] | None = None,
     is_dry_run: bool = False,
 ) -> Compared:
-    """Record the calls that began in a period and that we do not know; say how all of them stand.
+    """Create the calls of a period that we do not have; return the status of all calls.
 
-    They take the same way as those a webhook told of, but never pop up. A dry run writes nothing and says what would
-    be. Raises the errors of connector_project.remote; what was found until then stays.
+    They are processed like calls from webhooks, but open no pop-up. A dry run writes nothing and returns what would
+    happen. Raises RemoteError; calls created before it stay.
     """
     compared = _compare_all(
         tenant, since=since, till=min(till, now - SETTLED), client=client, is_dry_run=is_dry_run, now=now
@@ -87,10 +87,9 @@ def reconcile(
 
 
 def go_on(row: Takeover, *, now: datetime) -> Compared:
-    """Compare the next part of a period that a person takes over, or looks at: what one task has time for.
+    """Compare the next chunk of an import or its preview, as much as fits into one task.
 
-    A part that was begun before, by a worker that was killed, is counted as if it had not been. Raises the errors of
-    connector_project.remote.
+    A chunk that a killed worker had begun is counted from its start. Raises RemoteError.
     """
     tenant, since, is_dry_run = row.tenant, row.compared_until, row.state == Takeover.State.LOOKING
     compared = _compare_all(
@@ -105,7 +104,7 @@ def go_on(row: Takeover, *, now: datetime) -> Compared:
     if not is_dry_run:
         day = days.day_of(since, zone=tenant.zone)
         compared.missing[day] += row.missing
-        began_at = max(row.since, days.begin(day, zone=tenant.zone))  # the parts before saw the rest of that day
+        began_at = max(row.since, days.begin(day, zone=tenant.zone))  # earlier chunks covered the rest of that day
         whole = days.whole(began_at, min(compared.till, now - NIGHT), zone=tenant.zone)
         ledger.count(tenant, missing=compared.missing, settled=whole, now=now)
     return compared
@@ -122,33 +121,37 @@ def _compare_all(
     at_most: int | None = None,
     found_since: datetime | None = None,
 ) -> Compared:
-    """Compare UIS's list, or the begin of it; a call that began at the very end belongs to the next period."""
+    """Compare the report or its beginning; a call that began exactly at the end belongs to the next period."""
     client = client or clients.uis_client(tenant.uis)
-    compared, unread = Compared(till=till), client.unread
+    compared, unread_before = Compared(till=till), client.unread
     listed = client.calls(since=since, till=till) if since < till else iter(())
     if at_most is not None:
         part, cut = whole_seconds(listed, at_most=at_most)
         listed, compared.till = iter(part), cut or till
-    for some in _chunks(listed):
-        settled = [said for said in some if _is_settled(said, now=now) and (said.started_at or now) < compared.till]
+    for chunk in _chunks(listed):
+        settled = [
+            reported
+            for reported in chunk
+            if _is_settled(reported, now=now) and (reported.started_at or now) < compared.till
+        ]
         _compare(tenant, settled, compared, found_since=found_since or now, is_dry_run=is_dry_run, now=now)
-    if lost := client.unread - unread:  # Listed, but not as documented: nobody can say which calls these are.
-        compared.tally += Tally(uis_calls=lost, unexplained=lost)
-        compared.missing[days.day_of(compared.till, zone=tenant.zone)] += lost
+    if unparsed := client.unread - unread_before:  # Rows not as documented: we do not know which calls they are.
+        compared.tally += Tally(uis_calls=unparsed, unexplained=unparsed)
+        compared.missing[days.day_of(compared.till, zone=tenant.zone)] += unparsed
     return compared
 
 
 def whole_seconds(listed: Iterable[FinishedCall], *, at_most: int) -> tuple[list[FinishedCall], datetime | None]:
-    """Take calls off a sorted list until there are so many, and all that began in the same second as the last of them.
+    """Take `at_most` calls from a sorted list, plus all that began in the same second as the last one.
 
-    Return them, and the moment the next one began; None where there is no next one.
+    Return them and the start of the next call, None if there is none.
     """
-    taken: list[FinishedCall] = []
-    for began_at, of_second in itertools.groupby(listed, key=lambda said: said.started_at):
-        if len(taken) >= at_most:
-            return taken, began_at
-        taken += of_second
-    return taken, None
+    chosen: list[FinishedCall] = []
+    for began_at, same_second in itertools.groupby(listed, key=lambda reported: reported.started_at):
+        if len(chosen) >= at_most:
+            return chosen, began_at
+        chosen += same_second
+    return chosen, None
 
 
 def _compare(
@@ -160,14 +163,14 @@ def _compare(
     is_dry_run: bool,
     now: datetime,
 ) -> None:
-    """Compare a part of the list, and record what is missing in one go."""
-    sessions = {said.session_id: said for said in listed}
+    """Compare part of the report, and create the missing calls."""
+    sessions = {reported.session_id: reported for reported in listed}
     found = find_missed(listed, _known(tenant, sessions, now=now))
     if is_dry_run:
-        return _foresee(tenant, sessions, found, compared, now=now)
+        return _preview(tenant, sessions, found, compared, now=now)
     staff = Staff.of(tenant)
-    for said in found:
-        call = _record(tenant, said, staff=staff, now=now)
+    for reported in found:
+        call = _record(tenant, reported, staff=staff, now=now)
         if call is not None:
             compared.show(call)
     ledger.mark(tenant, listed)
@@ -176,20 +179,20 @@ def _compare(
     _count_found(tenant, sessions, compared, since=found_since)
     compared.tally += ledger.tally(tenant, sessions)
     rows = set(Call.objects.filter(tenant=tenant, session_id__in=sessions).values_list("session_id", flat=True))
-    for said in listed:
-        compared.missing[ledger.listed_day(said, zone=tenant.zone)] += said.session_id not in rows
+    for reported in listed:
+        compared.missing[ledger.listed_day(reported, zone=tenant.zone)] += reported.session_id not in rows
 
 
-def _foresee(
+def _preview(
     tenant: Tenant, sessions: Collection[int], found: list[FinishedCall], compared: Compared, *, now: datetime
 ) -> None:
-    """Count what would be: the calls we do not know as what they would become."""
-    unknown = {said.session_id for said in found}
+    """Count what would happen: missing calls count with the state they would get."""
+    unknown = {reported.session_id for reported in found}
     compared.tally += ledger.tally(tenant, set(sessions) - unknown)
     compared.found += len(found)
-    heard, staff = facts.heard_of(tenant, unknown), Staff.of(tenant)
-    for said in found:
-        call = calls.foresee(tenant, said, heard=heard[said.session_id], staff=staff, now=now)
+    events, staff = facts.heard_of(tenant, unknown), Staff.of(tenant)
+    for reported in found:
+        call = calls.foresee(tenant, reported, events=events[reported.session_id], staff=staff, now=now)
         is_skipped = call.state == Call.State.SKIPPED
         compared.tally += Tally(uis_calls=1, recovered=1, skipped=is_skipped, waiting=not is_skipped)
         compared.skipped.update([call.kept_back_by] if is_skipped else [])
@@ -197,7 +200,7 @@ def _foresee(
 
 
 def _count_found(tenant: Tenant, sessions: Collection[int], compared: Compared, *, since: datetime) -> None:
-    """Count what was found by the rows: a worker that was killed in the middle has told nobody how far it came."""
+    """Count found calls by their rows: a killed worker did not report its progress."""
     rows = Call.objects.filter(tenant=tenant, session_id__in=sessions, history__step=Step.RECONCILE)
     new = (
         rows.filter(history__at__gte=since).order_by().values_list("kept_back_by").annotate(Count("pk", distinct=True))
@@ -208,28 +211,28 @@ def _count_found(tenant: Tenant, sessions: Collection[int], compared: Compared, 
 
 
 def _known(tenant: Tenant, sessions: Collection[int], *, now: datetime) -> list[int]:
-    """Return the sessions that need nothing: all that have a row, but those within a term that was lengthened."""
+    """Return the sessions that need nothing: all with a row, except those back inside an extended upload window."""
     rows = Call.objects.filter(tenant=tenant, session_id__in=sessions).select_related("tenant")
     plain = rows.only("session_id", "kept_back_by", "started_at", "tenant")
     return [call.session_id for call in plain if not calls.is_within_term_again(call, now=now)]
 
 
-def _record(tenant: Tenant, said: FinishedCall, *, staff: Staff, now: datetime) -> Call | None:
+def _record(tenant: Tenant, reported: FinishedCall, *, staff: Staff, now: datetime) -> Call | None:
     try:
         with transaction.atomic():
-            return calls.record(tenant, said, staff=staff, now=now)
+            return calls.record(tenant, reported, staff=staff, now=now)
     except IntegrityError:
-        return None  # A webhook told of it at this very moment: it is recorded, which is all that was wanted.
+        return None  # A webhook created it concurrently.
     except Exception:
-        # It stays unexplained, for everybody to see; the others must not wait for it.
-        logger.exception("tenant=%s call=%s could not be recorded", tenant.slug, said.session_id)
+        # It stays visible as unexplained; the others must not wait for it.
+        logger.exception("tenant=%s call=%s could not be created", tenant.slug, reported.session_id)
         return None
 
 
-def _is_settled(said: FinishedCall, *, now: datetime) -> bool:
-    return said.happened_at is None or said.happened_at <= now - SETTLED
+def _is_settled(reported: FinishedCall, *, now: datetime) -> bool:
+    return reported.happened_at is None or reported.happened_at <= now - SETTLED
 
 
 def _chunks(listed: Iterator[FinishedCall]) -> Iterator[list[FinishedCall]]:
-    while some := list(itertools.islice(listed, CHUNK)):
-        yield some
+    while chunk := list(itertools.islice(listed, CHUNK)):
+        yield chunk

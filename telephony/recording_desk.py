@@ -1,4 +1,4 @@
-"""The recording on the page of a call: a player for each part, and what a person may do about the link."""
+"""Admin mixin for the recording on a call's page: players and link actions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,18 +28,18 @@ LINKS = "telephony.change_recordlink"
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
-    """One thing a person may do about a recording."""
+    """One action on a recording."""
 
     name: str
     label: Text
-    warnings: tuple[Text, ...]  # what he must know before
+    warnings: tuple[Text, ...]  # shown before confirmation
     permission: str
     suits: Callable[[Call, RecordingPanel], bool]
-    do: Callable[[Call, RecordingPanel, By, datetime], str]  # returns what to say; raises Unheard
+    do: Callable[[Call, RecordingPanel, By, datetime], str]  # returns the message; raises RecordingUnavailable
 
 
 class RecordingMixin(admin.ModelAdmin[Call]):
-    """Adds the recording to the page of a call, the address the player asks, and one for each act."""
+    """Adds the recording panel to a call's page, and the URLs of players and actions."""
 
     def get_urls(self) -> list[URLPattern]:
         play, act = (self.admin_site.admin_view(view) for view in (self.play_view, self.recording_act_view))
@@ -50,37 +50,37 @@ class RecordingMixin(admin.ModelAdmin[Call]):
         ]
 
     def recording_context(self, request: HttpRequest, call: Call, *, now: datetime) -> dict[str, Any]:
-        """Return what the panel of the page of a call shows to this person."""
+        """Return the template context of the panel for this user."""
         panel = recording_panel(call, now=now)
         acts = [act for act in ACTS.values() if act.suits(call, panel) and request.user.has_perm(act.permission)]
         return {"recording": panel, "may_listen": request.user.has_perm(LISTEN), "recording_acts": acts}
 
     def play_view(self, request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
-        """Play one part; 0 is the recording of the whole call. Whoever listens is written down."""
-        call = self._whole(request, pk, permission=LISTEN)
+        """Play one part; 0 is the recording of the whole call. Writes to the access log."""
+        call = self._get_call(request, pk, permission=LISTEN)
         try:
             return playback.play(request, call, listening.part(number), by=request.user, now=timezone.now())
         except Unheard as exc:
             return HttpResponse(exc.reason.label, status=playback.status(exc.reason), content_type="text/plain")
 
     def recording_act_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
-        """Ask whether it is meant, and do it."""
+        """Show the confirmation; on POST run the action."""
         if (act := ACTS.get(name)) is None:
             raise Http404
-        call, now = self._whole(request, pk, permission=act.permission), timezone.now()
+        call, now = self._get_call(request, pk, permission=act.permission), timezone.now()
         panel = recording_panel(call, now=now)
         if not act.suits(call, panel):
-            messages.warning(request, gettext("That makes no sense for this call now."))
+            messages.warning(request, gettext("This action is not available for this call now."))
         elif request.method != "POST":
-            more = {"act": act, "call": call, "title": act.label, "opts": self.opts, "media": self.media}
+            context = {"act": act, "call": call, "title": act.label, "opts": self.opts, "media": self.media}
             shared = self.admin_site.each_context(request)
-            return TemplateResponse(request, "admin/telephony/call/recording_act.html", shared | more)
+            return TemplateResponse(request, "admin/telephony/call/recording_act.html", shared | context)
         else:
-            _do(request, act, call, panel, now=now)
+            _run(request, act, call, panel, now=now)
         return redirect("admin:telephony_call_change", pk)
 
-    def _whole(self, request: HttpRequest, pk: int, *, permission: str = "") -> Call:
-        """Return the call with all that is looked at, to who may see it."""
+    def _get_call(self, request: HttpRequest, pk: int, *, permission: str = "") -> Call:
+        """Return the call with related rows. Raises Http404 or PermissionDenied."""
         call = Call.objects.whole().filter(pk=pk).first()
         if call is None:
             raise Http404
@@ -89,72 +89,72 @@ class RecordingMixin(admin.ModelAdmin[Call]):
         return call
 
 
-def _do(request: HttpRequest, act: Act, call: Call, panel: RecordingPanel, *, now: datetime) -> None:
+def _run(request: HttpRequest, act: Act, call: Call, panel: RecordingPanel, *, now: datetime) -> None:
     try:
         messages.success(request, act.do(call, panel, request.user, now))
     except Unheard as exc:
         messages.warning(request, exc.reason.label)
 
 
-def _ask(call: Call, _panel: RecordingPanel, _by: By, now: datetime) -> str:
+def _request_from_uis(call: Call, _panel: RecordingPanel, _by: By, now: datetime) -> str:
     if listening.ask(call, now=now):
         return gettext("UIS has a recording of this call.")
     return gettext("UIS has no recording of this call.")
 
 
-def _may_ask(call: Call, panel: RecordingPanel) -> bool:
-    """Whether UIS may know better by now; of a call on its way the workers ask."""
-    silent = {Silence.GONE, Silence.NONE_CAME, Silence.NOT_RECORDED, Silence.NOT_ASKED}
-    return call.is_done and panel.reason in silent and not call.tenant.uis.denied_at
+def _can_request(call: Call, panel: RecordingPanel) -> bool:
+    """Whether UIS may have a recording now; for unfinished calls the workers check."""
+    retryable = {Silence.GONE, Silence.NONE_CAME, Silence.NOT_RECORDED, Silence.NOT_ASKED}
+    return call.is_done and panel.reason in retryable and not call.tenant.uis.denied_at
 
 
-def _is_open(_call: Call, panel: RecordingPanel) -> bool:
+def _has_active_link(_call: Call, panel: RecordingPanel) -> bool:
     return panel.link is not None and not panel.link.is_withdrawn
 
 
-def _is_withdrawn(_call: Call, panel: RecordingPanel) -> bool:
+def _has_revoked_link(_call: Call, panel: RecordingPanel) -> bool:
     return panel.link is not None and panel.link.is_withdrawn
 
 
-def _withdraw(_call: Call, panel: RecordingPanel, by: By, now: datetime) -> str:
+def _revoke(_call: Call, panel: RecordingPanel, by: By, now: datetime) -> str:
     if panel.link is not None:
         links.withdraw(panel.link, by=by, now=now)
-    return gettext("The link is withdrawn.")
+    return gettext("Link revoked.")
 
 
-def _give_again(_call: Call, panel: RecordingPanel, by: By, now: datetime) -> str:
+def _restore(_call: Call, panel: RecordingPanel, by: By, now: datetime) -> str:
     if panel.link is not None:
         links.give_again(panel.link, by=by, now=now)
-    return gettext("The link works again.")
+    return gettext("Link restored.")
 
 
 _ALL = (
     Act(
         name="ask",
-        label=_("Ask UIS for the recording"),
-        warnings=(_("That costs the client one or two of his Data API points."),),
+        label=_("Request recording from UIS"),
+        warnings=(_("This costs the client one or two Data API points."),),
         permission=LISTEN,
-        suits=_may_ask,
-        do=_ask,
+        suits=_can_request,
+        do=_request_from_uis,
     ),
     Act(
         name="withdraw",
-        label=_("Withdraw the link"),
+        label=_("Revoke link"),
         warnings=(
-            _("Whoever has the link hears nothing any more, in the CRM neither. The recording stays at UIS."),
-            _("It can be given again; staff may still listen here."),
+            _("The link stops working everywhere, including the CRM. The recording stays at UIS."),
+            _("You can restore the link later. Staff can still listen here."),
         ),
         permission=LINKS,
-        suits=_is_open,
-        do=_withdraw,
+        suits=_has_active_link,
+        do=_revoke,
     ),
     Act(
         name="give",
-        label=_("Give the link again"),
-        warnings=(_("The very link that was withdrawn works again: the CRM has no other one."),),
+        label=_("Restore link"),
+        warnings=(_("The same link works again: the CRM has no other one."),),
         permission=LINKS,
-        suits=_is_withdrawn,
-        do=_give_again,
+        suits=_has_revoked_link,
+        do=_restore,
     ),
 )
 ACTS = {act.name: act for act in _ALL}

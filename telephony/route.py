@@ -1,4 +1,4 @@
-"""Where work goes next. The only file of this app that names the CRM's, as text: a test resolves each name."""
+"""Dotted task names. Those of the CRM app are text so that it is not imported; a test resolves each name."""
 
 SETTLE = "telephony.tasks.settle_calls"
 COLLECT = "telephony.tasks.collect_calls"

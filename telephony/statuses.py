@@ -1,4 +1,4 @@
-"""Statuses that changed in UIS: nothing tells us, so we look."""
+"""Polls employee statuses: UIS sends no notification when they change."""
 
 from django.db import transaction
 from django.db.models import F
@@ -9,9 +9,9 @@ from tenants.models import Employee, Tenant
 
 
 def poll(tenant: Tenant) -> int:
-    """Note whose status changed since we last knew it and hand it on; return how many.
+    """Store changed statuses and enqueue their transfer to the CRM; return how many changed.
 
-    A status we set ourselves was noted when we set it, so our own change is no change here.
+    A status we set is stored when it is set, so our own change does not count here.
     """
     seen = clients.uis_client(tenant.uis).employee_statuses()
     changed = [
@@ -21,9 +21,9 @@ def poll(tenant: Tenant) -> int:
     ]
     with transaction.atomic():
         for person in changed:
-            # The row may have changed while we asked: only what we compared with is replaced.
+            # Optimistic lock: the row may have changed during the request.
             Employee.objects.filter(pk=person.pk, uis_status=person.uis_status).update(uis_status=seen[person.uis_id])
-        # Not only what is new: the CRM may have been away when it was told last time.
+        # Not only new changes: the CRM may have been unavailable last time.
         if Employee.objects.filter(tenant=tenant, is_dismissed=False).exclude(uis_status=F("handed_status")).exists():
             enqueue(route.STATUSES, tenant.pk)
     return len(changed)

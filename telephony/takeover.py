@@ -1,4 +1,4 @@
-"""Earlier calls taken over at a person's wish: first a look that writes and sends nothing, then the period in parts."""
+"""Imports past calls on request: a preview that writes and sends nothing, then the period in chunks."""
 
 import functools
 from collections import Counter
@@ -19,19 +19,19 @@ from tenants.models import Change, Tenant
 
 LONGEST = timedelta(days=366)
 PAUSE_SECONDS = 60.0
-DENIED_PAUSE_SECONDS = 300.0  # a part that is begun is a probe, too
-TRIES = 5  # a part that kills its worker, or breaks, does so each time: somebody must be told
+DENIED_PAUSE_SECONDS = 300.0  # each attempt also probes the access
+TRIES = 5  # a chunk that crashes its worker does so every time: the import fails
 
 State, Verb = Takeover.State, Change.Verb
 
 
 @transaction.atomic
 def look(tenant: Tenant, *, first: date, last: date, by: User | AnonymousUser, now: datetime) -> bool:
-    """Look what taking over these days would bring, both included; say whether nothing stood in the way.
+    """Start the preview of an import of these days, both included; return False if another one is in progress.
 
-    One that was looked at, and not taken, makes room; one that is under way does not.
+    A finished preview that was not started is replaced.
     """
-    Tenant.objects.select_for_update().get(pk=tenant.pk)  # A second press waits here, and then finds the first one.
+    Tenant.objects.select_for_update().get(pk=tenant.pk)  # A concurrent request waits here and then finds this one.
     before = Takeover.objects.open().filter(tenant=tenant).first()
     if before is not None and not (before.state == State.LOOKED and cancel(before.pk, by=by, now=now)):
         return False
@@ -44,7 +44,7 @@ def look(tenant: Tenant, *, first: date, last: date, by: User | AnonymousUser, n
 
 @transaction.atomic
 def look_again(pk: int, *, now: datetime) -> bool:
-    """Look at the same period anew, by the rules and the term of now; say whether it could be done."""
+    """Preview the same period with the current rules and upload window; return whether that was possible."""
     row = _locked(pk)
     if row.state != State.LOOKED:
         return False
@@ -54,7 +54,7 @@ def look_again(pk: int, *, now: datetime) -> bool:
 
 @transaction.atomic
 def take(pk: int, *, by: User | AnonymousUser, now: datetime) -> bool:
-    """Take over what was looked at; say whether it could be done."""
+    """Start the previewed import; return whether that was possible."""
     row = _locked(pk)
     if row.state != State.LOOKED:
         return False
@@ -66,7 +66,7 @@ def take(pk: int, *, by: User | AnonymousUser, now: datetime) -> bool:
 
 @transaction.atomic
 def try_again(pk: int, *, now: datetime) -> bool:
-    """Go on with one that stopped, where it stood; say whether it could be done."""
+    """Resume a failed import where it stopped; return whether that was possible."""
     row = _locked(pk)
     if row.stopped_at is None:
         return False
@@ -78,7 +78,7 @@ def try_again(pk: int, *, now: datetime) -> bool:
 
 @transaction.atomic
 def cancel(pk: int, *, by: User | AnonymousUser, now: datetime) -> bool:
-    """End one before its end; what was taken over until then stays. Say whether there was anything to end."""
+    """Cancel an import, keeping what was imported; return whether it was open."""
     row = _locked(pk)
     if row.state not in Takeover.OPEN:
         return False
@@ -90,7 +90,7 @@ def cancel(pk: int, *, by: User | AnonymousUser, now: datetime) -> bool:
 
 
 def step(*, now: datetime) -> None:
-    """Do a part of the one whose turn it is, and let the next part be done: of whichever is then in turn."""
+    """Run a chunk of the import that is due first, and enqueue the next chunk of whichever is due then."""
     row = Takeover.objects.claim(now=now)
     if row is None:
         return
@@ -102,7 +102,7 @@ def step(*, now: datetime) -> None:
     try:
         compared = reconcile.go_on(row, now=now)
     except remote.RemoteError as exc:
-        _leave(row, exc, now=now)
+        _handle_error(row, exc, now=now)
     else:
         uis.allow()
         _finish(row, functools.partial(_advance, now=now), compared=compared, now=now)
@@ -110,7 +110,7 @@ def step(*, now: datetime) -> None:
 
 @transaction.atomic
 def resume_due(*, now: datetime) -> None:
-    """Nudge what is due: its worker died, its push was lost, or what it waited for is there."""
+    """Enqueue a task if an import is due: its worker died, its push was lost, or its wait is over."""
     if Takeover.objects.due(now=now).exists():
         enqueue(route.TAKE_OVER)
 
@@ -121,40 +121,39 @@ def _begin(row: Takeover, state: Takeover.State, *, now: datetime) -> None:
     enqueue(route.TAKE_OVER)
 
 
-def _leave(row: Takeover, exc: remote.RemoteError, *, now: datetime) -> None:
-    """Leave a part for later, or to a person, because UIS did not tell."""
+def _handle_error(row: Takeover, exc: remote.RemoteError, *, now: datetime) -> None:
+    """Postpone or fail a chunk after a UIS error."""
     if isinstance(exc, remote.AccessDenied) and actions.shuts_the_connection(exc):
         row.tenant.uis.deny(exc.code, str(exc), now=now)
-    said = {"code": exc.code, "says": str(exc)}
+    error = {"code": exc.code, "says": str(exc)}
 
-    def settle(fresh: Takeover) -> None:
+    def apply(fresh: Takeover) -> None:
         match exc:
             case remote.RemoteUnavailable():
-                soonest = now + timedelta(seconds=exc.wait or PAUSE_SECONDS)
-                fresh.wait_until(max(soonest, row.tenant.uis.retry_at or soonest), Cause.UIS_UNAVAILABLE, **said)
+                earliest = now + timedelta(seconds=exc.wait or PAUSE_SECONDS)
+                fresh.wait_until(max(earliest, row.tenant.uis.retry_at or earliest), Cause.UIS_UNAVAILABLE, **error)
             case remote.AccessDenied():
-                fresh.wait_until(now + timedelta(seconds=DENIED_PAUSE_SECONDS), Cause.UIS_DENIED, **said)
+                fresh.wait_until(now + timedelta(seconds=DENIED_PAUSE_SECONDS), Cause.UIS_DENIED, **error)
             case remote.UnexpectedReply():
-                fresh.stop(Cause.UNEXPECTED_REPLY, **said, now=now)
+                fresh.stop(Cause.UNEXPECTED_REPLY, **error, now=now)
             case _:
-                fresh.stop(Cause.UIS_REFUSED, **said, now=now)
+                fresh.stop(Cause.UIS_REFUSED, **error, now=now)
 
-    _finish(row, settle, now=now)
+    _finish(row, apply, now=now)
 
 
 def _add(row: Takeover, compared: Compared, *, now: datetime) -> None:
-    """Add what a part brought."""
     row.uis_calls += compared.tally.uis_calls
     row.unexplained += compared.tally.unexplained
     row.found += compared.found
     row.skipped_by = dict(Counter(row.skipped_by) + compared.skipped)
-    row.sample = _sample([*row.sample, *(_line(call) for call in compared.sample)])
+    row.sample = _sample([*row.sample, *(_sample_row(call) for call in compared.sample)])
     row.missing = compared.missing[days.day_of(compared.till, zone=row.tenant.zone)]
     row.compared_until, row.moved_at = compared.till, now
 
 
 def _advance(row: Takeover, *, now: datetime) -> None:
-    """Go on to the next part, or come to the end."""
+    """Continue with the next chunk, or finish."""
     row.go_on(now=now)
     if row.compared_until < row.till:
         return
@@ -165,16 +164,16 @@ def _advance(row: Takeover, *, now: datetime) -> None:
 
 @transaction.atomic
 def _finish(
-    row: Takeover, settle: Callable[[Takeover], None], *, compared: Compared | None = None, now: datetime
+    row: Takeover, apply: Callable[[Takeover], None], *, compared: Compared | None = None, now: datetime
 ) -> None:
-    """Write how a part ended, unless another worker has it by now; nudge who is next."""
-    ours = Takeover.objects.filter(pk=row.pk, claim_token=row.claim_token)
-    fresh = ours.select_for_update(of=("self",)).select_related("tenant", "asked_by").first()
+    """Save the result of a chunk, unless another worker has claimed the import; enqueue the next one."""
+    claimed = Takeover.objects.filter(pk=row.pk, claim_token=row.claim_token)
+    fresh = claimed.select_for_update(of=("self",)).select_related("tenant", "asked_by").first()
     if fresh is not None:
         if compared is not None:
             _add(fresh, compared, now=now)
-        if fresh.state in Takeover.OPEN:  # Else somebody cancelled it meanwhile: what the part brought is counted.
-            settle(fresh)
+        if fresh.state in Takeover.OPEN:  # If it was cancelled meanwhile, the chunk is only counted.
+            apply(fresh)
         fresh.claim_token = None
         fresh.save()
     resume_due(now=now)
@@ -185,13 +184,12 @@ def _locked(pk: int) -> Takeover:
 
 
 def _note(row: Takeover, verb: Change.Verb, *, by: Any, new: int, now: datetime) -> None:
-    """Write into the journal who takes over which days, and how many calls."""
+    """Write to the audit log who imports which days, and how many calls."""
     period = f"{row.first_day.isoformat()} – {row.last_day.isoformat()}"
     journal.note(row.tenant, verb, now=now, by=by, part=period, new=new)
 
 
-def _line(call: Call) -> dict[str, str]:
-    """Return a call of the sample as the row keeps it."""
+def _sample_row(call: Call) -> dict[str, str]:
     return {
         "at": call.started_at.isoformat(),
         "direction": call.direction,
@@ -201,6 +199,6 @@ def _line(call: Call) -> dict[str, str]:
 
 
 def _sample(lines: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Return a few of these: those that go to the CRM before those that do not, in the order of time."""
+    """Choose a sample ordered by time, preferring calls that go to the CRM."""
     chosen = sorted(lines, key=lambda line: bool(line["kept_back_by"]))[: reconcile.SAMPLE]
     return sorted(chosen, key=lambda line: datetime.fromisoformat(line["at"]))

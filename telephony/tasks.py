@@ -1,10 +1,10 @@
-"""Tasks and schedules of this app: load, one call into our code."""
+"""Tasks of this app: load, then one call into our code."""
 
 import logging
 from collections.abc import Callable
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from connector_project import remote
@@ -23,8 +23,7 @@ from telephony import (
     statuses,
     takeover,
 )
-from telephony.models import Call, Errand, Notification, Takeover
-from telephony.models.due import LEASE
+from telephony.models import Call
 from tenants.models import Tenant, TransferRules, UisConnection
 
 SETTLED_AT_ONCE = 100
@@ -33,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 def settle_calls(tenant_id: int) -> None:
-    """Decide one client's calls of which no more is to be awaited."""
+    """Evaluate one tenant's debounced calls."""
     now = timezone.now()
     if batch := Call.objects.claim(tenant_id, Call.State.SETTLING, limit=SETTLED_AT_ONCE, now=now):
         calls.settle(batch, now=now)
@@ -43,23 +42,12 @@ def settle_calls(tenant_id: int) -> None:
 
 
 def wake() -> None:
-    """Every two seconds: calls that waited for contradiction, and may now go on."""
+    """Every two seconds: enqueue calls whose debounce time is over."""
     calls.resume_due(states=[Call.State.SETTLING], now=timezone.now())
 
 
-def hurry() -> None:
-    """When the clock was set back: look now at what waits for a moment; a worker's lease only where it is too long."""
-    now = timezone.now()
-    in_nobodys_hand = Q(claim_token=None) | Q(next_attempt_at__gt=now + LEASE)
-    for kind in (Call, Takeover, Errand):
-        kind.objects.filter(in_nobodys_hand, next_attempt_at__gt=now).update(next_attempt_at=now)
-    Notification.objects.filter(next_attempt_at__gt=now).update(next_attempt_at=now)
-    UisConnection.objects.filter(collect_after__gt=now).update(collect_after=None)
-    UisConnection.objects.filter(retry_at__gt=now).update(retry_at=now)
-
-
 def collect_calls(tenant_id: int) -> None:
-    """Ask UIS for the legs of one client's calls that are due."""
+    """Fetch the legs of one tenant's due calls."""
     now = timezone.now()
     due = Call.objects.due(now=now).filter(tenant=tenant_id, state=Call.State.COLLECTING)
     first = due.order_by("is_backlog").values_list("is_backlog", flat=True).first()
@@ -74,7 +62,7 @@ def collect_calls(tenant_id: int) -> None:
 
 
 def sweep() -> None:
-    """Every minute: whatever is due, and nobody nudged."""
+    """Every minute: enqueue everything that is due, in case a push was lost."""
     now = timezone.now()
     inbox.decide_left(now=now)
     calls.resume_due(now=now)
@@ -83,52 +71,49 @@ def sweep() -> None:
 
 
 def run_errand(errand_id: int) -> None:
-    """Do a part of what a person ordered for many rows."""
     errands.step(errand_id, now=timezone.now())
 
 
 def sync_employees(tenant_id: int) -> None:
-    """Bring one client's staff list."""
     _ask(tenant_id, lambda tenant: employees.sync(tenant, now=timezone.now()))
 
 
 def reconcile_calls(tenant_id: int) -> None:
-    """Find one client's calls that no webhook told us about."""
+    """Find one tenant's calls that no webhook reported."""
     _ask(tenant_id, lambda tenant: reconcile.recent(tenant, now=timezone.now()))
 
 
 def close_days(tenant_id: int) -> None:
-    """Compare one client's days that are over with UIS's list."""
+    """Compare one tenant's finished days with UIS's report."""
     _ask(tenant_id, lambda tenant: nights.close_days(tenant, now=timezone.now()))
 
 
 def take_over() -> None:
-    """Do a part of what a person takes over, whoever's turn it is."""
+    """Run a chunk of the import of past calls that is due first."""
     takeover.step(now=timezone.now())
 
 
 def poll_statuses(tenant_id: int) -> None:
-    """Look whose status changed in UIS."""
     _ask(tenant_id, statuses.poll)
 
 
 def probe(tenant_id: int) -> None:
-    """Look whether UIS lets us in again."""
+    """Check whether UIS accepts our access again."""
     _ask(tenant_id, lambda tenant: clients.uis_client(tenant.uis).account())
 
 
 def sync_all() -> None:
-    """Every hour: one task for each live client."""
+    """Every hour: one task for each active tenant."""
     _each(route.SYNC, uis__denied_at=None)
 
 
 def reconcile_all() -> None:
-    """Every ten minutes: the same."""
+    """Every ten minutes: one task for each active tenant."""
     _each(route.RECONCILE, uis__denied_at=None)
 
 
 def close_all() -> None:
-    """Every hour: clients whose night it is; where points or UIS were missing, the next hour tries again."""
+    """Every hour: tenants with an unclosed day, so that a failure is retried the next hour."""
     now = timezone.now()
     with transaction.atomic():
         for tenant in _live(uis__denied_at=None):
@@ -137,12 +122,12 @@ def close_all() -> None:
 
 
 def poll_all() -> None:
-    """Every two minutes: clients whose statuses go both ways."""
+    """Every two minutes: tenants with two-way status sync."""
     _each(route.POLL, uis__denied_at=None, rules__status_sync=TransferRules.StatusSync.BOTH)
 
 
 def probe_all() -> None:
-    """Every five minutes: clients whom UIS shut out."""
+    """Every five minutes: tenants whose access UIS rejects."""
     _each(route.PROBE, uis__denied_at__isnull=False)
 
 
@@ -156,15 +141,15 @@ def _live(**conditions: object) -> QuerySet[Tenant]:
     return Tenant.objects.filter(activated_at__isnull=False, is_paused=False, **conditions)
 
 
-def _ask(tenant_id: int, question: Callable[[Tenant], object]) -> None:
-    """Ask UIS something that comes round again by itself: a refusal is noted, not repeated."""
+def _ask(tenant_id: int, request: Callable[[Tenant], object]) -> None:
+    """Run a periodic UIS request: an error is logged, and not retried before the next period."""
     tenant = Tenant.objects.select_related("uis", "rules").get(pk=tenant_id)
     if tenant.left_at is not None:
-        return  # It was queued before he left.
+        return  # It was queued before the tenant was disconnected.
     try:
-        question(tenant)
+        request(tenant)
     except remote.RemoteError as exc:
-        # A missing right stops what needs it; only a key or an address that is refused stops everything.
+        # A missing permission affects one method; only a rejected key or IP address suspends the connection.
         if isinstance(exc, remote.AccessDenied) and actions.shuts_the_connection(exc):
             tenant.uis.deny(exc.code, str(exc), now=timezone.now())
         logger.warning("tenant=%s %s: %s", tenant.slug, type(exc).__name__, exc)

@@ -1,4 +1,4 @@
-"""Notifications nobody could read, grouped as their templates are: whose, of which address, for which fault."""
+"""Unreadable notifications, grouped by tenant, webhook URL and reason."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Key = tuple[int, str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """What came from one broken template: the newest of it tells what is wrong."""
+    """Notifications from one broken template; the newest one shows what is wrong."""
 
     tenant: Tenant
     path_event: str
@@ -33,33 +33,33 @@ class Group:
 
     @property
     def event(self) -> str:
-        """Which event it was meant to be; "" where nothing tells."""
+        """The intended event; "" if unknown."""
         return templates.event_of(self.newest.path_event, self.newest.query, self.newest.body)
 
     @property
     def template(self) -> str:
-        """The body to paste instead; "" where nobody knows for which event."""
+        """The correct template; "" if the event is unknown."""
         return templates.template(Event(self.event)) if self.event in templates.EVENTS else ""
 
     @property
     def chosen(self) -> dict[str, str]:
-        """The filter that chooses it."""
+        """The filter for this group."""
         return {CLIENT: str(self.tenant.pk), ADDRESS: self.path_event, REASON: self.reason}
 
 
 def notifications(chosen: Mapping[str, str]) -> QuerySet[Notification]:
-    """Return the unreadable notifications of one group; all of them without a filter. Of who left nothing is read."""
+    """Return the unreadable notifications that match the filter, without those of disconnected tenants."""
     found = Notification.objects.filter(outcome=Notification.Outcome.UNREADABLE, tenant__left_at=None)
     if client := chosen.get(CLIENT, ""):
         found = found.filter(tenant=int(client) if client.isdecimal() else 0)
-    for word in (ADDRESS, REASON):
-        if word in chosen:
-            found = found.filter(**{word: chosen[word]})
+    for name in (ADDRESS, REASON):
+        if name in chosen:
+            found = found.filter(**{name: chosen[name]})
     return found
 
 
 def groups(*, now: datetime, client: str = "") -> list[Group]:
-    """Return the groups of late, the newest first. Two queries, however many there are."""
+    """Return recent groups, newest first. Two queries for any number of groups."""
     found = notifications({CLIENT: client}).filter(received_at__gte=now - LATELY).order_by()
     counts = found.values_list(CLIENT, ADDRESS, REASON).annotate(
         Count("pk"), Min("received_at"), last_at=Max("received_at"), newest=Max("pk")

@@ -1,4 +1,4 @@
-"""Addresses UIS knows, and those of recordings."""
+"""Webhook URLs and recording links."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""Where UIS knocks, and where recordings are heard."""
+"""The webhook endpoint and the public recording links."""
 
 from django.db.models import F
 from django.http import Http404, HttpRequest
@@ -18,9 +18,9 @@ from tenants.models import Tenant, UisConnection
 
 
 class NotificationView(APIView):
-    """Takes any notification, in any form, at once."""
+    """Stores any notification as it is."""
 
-    # The raw body is stored as it came; letting DRF parse it would cost half the speed and all broken templates.
+    # The raw body is stored: parsing by DRF would halve the speed and reject broken templates.
     parser_classes: list[type[BaseParser]] = []
 
     def post(self, request: Request, hook: str, event: str = "") -> Response:
@@ -45,7 +45,7 @@ class NotificationView(APIView):
 
 
 class RecordView(View):
-    """Plays the recording that a link of ours stands for; the link is the only proof of who may hear it."""
+    """Plays the recording of one of our links; the link is the only authorisation."""
 
     http_method_names = ["get", "head"]
 
@@ -57,14 +57,13 @@ class RecordView(View):
             links.check(link, now=now)
             answer = playback.play(request, link.call, listening.best, by=None, now=now)
         except Unheard as exc:
-            answer = _silent(request, exc)
+            answer = _unavailable(request, exc)
         for name, value in playback.ANY_PAGE.items():
             answer[name] = value
         return answer
 
 
-def _silent(request: HttpRequest, exc: Unheard) -> HttpResponseBase:
-    """Say in a sentence why there is nothing to hear."""
+def _unavailable(request: HttpRequest, exc: Unheard) -> HttpResponseBase:
     answer = render(request, "recording/silent.html", {"says": exc.reason.label}, status=playback.status(exc.reason))
     answer["Cache-Control"], answer["X-Robots-Tag"] = "no-store", "noindex"
     if seconds := playback.retry_after(exc.reason):
@@ -73,7 +72,7 @@ def _silent(request: HttpRequest, exc: Unheard) -> HttpResponseBase:
 
 
 def _too_large(tenant: Tenant) -> Response:
-    """Refuse a body, and count it for the client: nothing else would tell of it."""
+    """Reject a body and count it: nothing else would show that it arrived."""
     UisConnection.objects.filter(tenant=tenant).update(oversized=F("oversized") + 1)
     return Response(status=413)
 

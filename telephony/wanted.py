@@ -1,6 +1,6 @@
-"""Which calls a person asks for: each filter of the call log as a condition, for the list and for work on many.
+"""Filters of the call log as conditions, for the list and for bulk actions.
 
-A filter is a word and a value, as the list's address writes them; what makes no sense chooses nothing.
+A filter is a name and a value from the list's query string; an invalid value matches nothing.
 """
 
 import re
@@ -41,27 +41,27 @@ RECORDINGS: Mapping[str, Q] = {"yes": ~Q(record_url=""), "no": Q(record_url="")}
 
 
 def calls(chosen: Mapping[str, str], rows: QuerySet[Call] | None = None) -> QuerySet[Call]:
-    """Return the calls all these filters choose; words that are no filter are left out."""
+    """Return the calls that match all filters; unknown names are ignored."""
     found = Call.objects.all() if rows is None else rows
     found = found.alias(contact_end=Reverse("contact"))
-    for word, value in filters(chosen).items():
-        found = found.filter(FILTERS[word](value))
+    for name, value in filters(chosen).items():
+        found = found.filter(FILTERS[name](value))
     return found
 
 
-def filters(asked: Mapping[str, object]) -> dict[str, str]:
-    """Return the filters that choose something; where no call is ticked, none is meant, and never all."""
-    said = {word: storable(value) for word, value in asked.items() if word in FILTERS}
-    return {word: value for word, value in said.items() if value or word == PKS}
+def filters(query: Mapping[str, object]) -> dict[str, str]:
+    """Return the known filters that are set; an empty `pks` is kept, as it matches nothing."""
+    known = {name: storable(value) for name, value in query.items() if name in FILTERS}
+    return {name: value for name, value in known.items() if value or name == PKS}
 
 
 def storable(value: object) -> str:
-    """Return what an address said without NUL, which PostgreSQL takes in no text."""
+    """Remove NUL, which PostgreSQL rejects in text."""
     return str(value).replace("\0", "")
 
 
 def of_search(text: str) -> Q:
-    """Return the condition for what somebody typed: any form of a number, a session, an extension, or a name."""
+    """Return the condition for a search term: a number in any form, a session id, an extension or a name."""
     text = text.strip()
     if not text:
         return Q()
@@ -69,12 +69,12 @@ def of_search(text: str) -> Q:
 
 
 def hidden(text: str) -> str:
-    """Return what was searched for as anybody may see it: of a number the middle is hidden."""
+    """Return the search term with a phone number masked."""
     return phones.masked(re.sub(r"\D", "", text)) if _PHONE.fullmatch(text.strip()) else text
 
 
 def of_day(text: str) -> Q:
-    """Return the condition that a call began on this day, by the clock of its client."""
+    """Return the condition that a call began on this day, in its tenant's time zone."""
     try:
         day = date.fromisoformat(text)
     except ValueError:
@@ -85,26 +85,26 @@ def of_day(text: str) -> Q:
         each |= Q(tenant__time_zone=zone, started_at__gte=begin, started_at__lt=end)
     if not spans:
         return NOTHING
-    # Says nothing new, but an index can be asked by it.
+    # Redundant, but lets the database use an index.
     begins, ends = zip(*spans.values(), strict=True)
     return Q(started_at__gte=min(begins), started_at__lt=max(ends)) & each
 
 
 def of_pks(text: str) -> Q:
-    """Return the condition for calls that were ticked."""
-    return Q(pk__in=[int(word) for word in text.split(",") if word.isdecimal() and len(word) < MOST_DIGITS])
+    """Return the condition for selected calls, given as comma-separated primary keys."""
+    return Q(pk__in=[int(pk) for pk in text.split(",") if pk.isdecimal() and len(pk) < MOST_DIGITS])
 
 
 def _of_digits(text: str) -> Q:
-    """Find a number by its last digits, whichever way it is written; the same digits may be a session's.
+    """Match a number by its last digits, in any form; the same digits may be a session id.
 
-    8 in front of a Russian number stands for +7.
+    A leading 8 of a Russian number stands for +7.
     """
     digits = re.sub(r"\D", "", text)
     if not FEWEST_DIGITS <= len(digits) <= MOST_DIGITS:
         return NOTHING
     if own := _own_number(digits):
-        # One client's number may be another's customer; asked first, for the two together are slow to read in turn.
+        # One tenant's number may be another's customer. Checked first, as the combined condition is slow.
         is_customer = Call.objects.filter(contact__in=own).exists()
         return Q(number__in=own) | Q(contact__in=own) if is_customer else Q(number__in=own)
     found = _ends_with(digits)
@@ -118,7 +118,7 @@ def _of_digits(text: str) -> Q:
 
 
 def _own_number(digits: str) -> list[str]:
-    """Return the client's number that is meant: what ends so is then no customer."""
+    """Return the virtual number that is meant, if any: customers' numbers are then not searched by suffix."""
     if len(digits) < LONGEST_LOCAL:
         return []
     known = VirtualNumber.objects.filter(number__in={digits, "7" + digits[-LONGEST_LOCAL:]})
@@ -126,7 +126,7 @@ def _own_number(digits: str) -> list[str]:
 
 
 def _ends_with(digits: str) -> Q:
-    """Ask the index of numbers read backwards: a range, for that is what any database can look up."""
+    """Match the indexed reversed number by a range, which every database can look up."""
     first = digits[::-1]
     stripped = first.rstrip("9")
     if not stripped:
@@ -135,10 +135,10 @@ def _ends_with(digits: str) -> Q:
 
 
 def _of_name(text: str) -> Q:
-    # Not icontains: SQLite knows no capitals but the Latin ones.
+    # Not icontains: SQLite ignores case for Latin letters only.
     named = Q()
-    for word in text.split()[:5]:
-        named &= Q(full_name__iregex=re.escape(word))
+    for part in text.split()[:5]:
+        named &= Q(full_name__iregex=re.escape(part))
     return Q(employee__in=_people(named))
 
 

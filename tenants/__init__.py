@@ -1,1 +1,1 @@
-"""Who: clients, their keys, their people, and what may pass between their two systems."""
+"""Tenants: their accounts, employees, transfer rules, audit log and API keys."""

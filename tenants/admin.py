@@ -1,4 +1,4 @@
-"""One page per client, with everything of his on it; crm.admin registers it, for its buttons need both sides."""
+"""The tenant page: forms, inlines and fieldsets; crm.admin registers it, as its actions need both vendors."""
 
 from typing import Any
 
@@ -30,19 +30,19 @@ RECORDING_LINK = ("recording_link", "recording_days")
 
 
 class ConnectionInline(admin.StackedInline[Any, Tenant]):
-    """One of the two accounts. Of its key nobody sees more than its end, whether he may type a new one or not."""
+    """One of the two accounts. Only the end of its key is shown, also to users who may replace it."""
 
     can_delete = False
     min_num = max_num = 1
     key_name = ""
-    short: tuple[str, ...] = ()  # what is asked of a new client
+    short: tuple[str, ...] = ()  # fields of a new client
 
     def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
         if obj is None:
-            return ((None, {"fields": self.short, "description": _("Keys may be left to the client.")}),)
+            return ((None, {"fields": self.short, "description": _("The client can enter the keys.")}),)
         if self.has_change_permission(request, obj):
             return super().get_fieldsets(request, obj)
-        # Where nothing can be typed, Django would show the value itself.
+        # On a read-only page Django would show the key itself.
         return [(title, {**group, "fields": self._hinted(group["fields"])}) for title, group in self.fieldsets or ()]
 
     def _hinted(self, names: Any) -> list[Any]:
@@ -67,8 +67,8 @@ class UisInline(ConnectionInline):
     )
     fieldsets = (
         (None, {"fields": ("brand", "access_token", "agent_user_id")}),
-        (_("What UIS answers"), {"fields": answered}),
-        (_("Seldom needed"), {"fields": ("time_zone", "media_host", "data_limits", "call_limits"), "classes": FOLDED}),
+        (_("Connection status"), {"fields": answered}),
+        (_("Advanced"), {"fields": ("time_zone", "media_host", "data_limits", "call_limits"), "classes": FOLDED}),
     )
     readonly_fields = (*answered, "data_limits", "call_limits", "key_end")
 
@@ -87,8 +87,8 @@ class CrmInline(ConnectionInline):
     )
     fieldsets = (
         (None, {"fields": ("address", "key", "site")}),
-        (_("What the CRM answers"), {"fields": answered}),
-        (_("Seldom needed"), {"fields": ("version", "time_zone"), "classes": FOLDED}),
+        (_("Connection status"), {"fields": answered}),
+        (_("Advanced"), {"fields": ("version", "time_zone"), "classes": FOLDED}),
     )
     readonly_fields = (*answered, "key_end")
 
@@ -102,24 +102,24 @@ class RulesInline(admin.StackedInline[Any, Tenant]):
         (_("Pop-ups"), {"fields": (("popup_incoming", "popup_outgoing"),)}),
         (_("Uploads"), {"fields": (("upload_answered", "upload_missed", "upload_outgoing", "upload_internal"),)}),
         (
-            _("Only or except"),
+            _("Number, employee and contact filters"),
             {"fields": ("number_filter", "numbers", "employee_filter", "employees", "contact_filter", "contacts")},
         ),
         (_("Recordings"), {"fields": (("send_recording", "recording_wait_minutes"), RECORDING_LINK)}),
-        (_("Whose call it is"), {"fields": (("owner", "missed_owner"),)}),
+        (_("Call owner"), {"fields": (("owner", "missed_owner"),)}),
         (_("Statuses"), {"fields": ("status_sync", STATUS_FIELDS)}),
     )
     readonly_fields = ("masked_contacts",)
 
     def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
-        """Show the customers on the list with the middle of each number hidden to who may not see it whole."""
+        """Mask the list of contacts for users who may not see full numbers."""
         found = super().get_fieldsets(request, obj)
         if sight.may_see_whole(request.user):
             return found
         masked = {"contacts": "masked_contacts"}
         return [
-            (title, said | {"fields": [masked.get(str(name), name) for name in said["fields"]]})
-            for title, said in found
+            (title, options | {"fields": [masked.get(str(name), name) for name in options["fields"]]})
+            for title, options in found
         ]
 
     @admin.display(description=_("these contacts"))
@@ -127,7 +127,7 @@ class RulesInline(admin.StackedInline[Any, Tenant]):
         return sight.masked_list(rules.contacts)
 
     def get_formset(self, request: HttpRequest, obj: Tenant | None = None, **kwargs: Any) -> Any:
-        """Offer this client's own numbers, people and statuses, nobody else's."""
+        """Offer only the numbers, employees and statuses of this tenant."""
         formset = super().get_formset(request, obj, **kwargs)
         fields: dict[str, Any] = formset.form.base_fields
         fields["numbers"].queryset = VirtualNumber.objects.filter(tenant=obj)
@@ -147,16 +147,16 @@ class EmployeeInline(admin.TabularInline[Employee, Tenant]):
     can_delete = False
 
     def has_add_permission(self, request: HttpRequest, obj: Tenant | None = None) -> bool:
-        return False  # People come from UIS.
+        return False  # Employees come from UIS.
 
     def get_formset(self, request: HttpRequest, obj: Tenant | None = None, **kwargs: Any) -> Any:
         formset = super().get_formset(request, obj, **kwargs)
         fields: dict[str, Any] = formset.form.base_fields
-        for name in ("crm_user_id", "own_number"):  # On a phone there is no head over the column.
+        for name in ("crm_user_id", "own_number"):  # On a phone the columns have no header.
             if name in fields:
                 fields[name].widget.attrs |= {"placeholder": fields[name].label, "aria-label": fields[name].label}
         field: Any = fields["own_number"]
-        # One query for all rows, not one for each.
+        # One query for all rows instead of one per row.
         field.choices = [
             ("", f"— {field.label}"),
             *((number.pk, str(number)) for number in VirtualNumber.objects.filter(tenant=obj)),
@@ -176,7 +176,7 @@ class NumberInline(admin.TabularInline[VirtualNumber, Tenant]):
 
 
 class TenantAdmin(Titled):
-    """A client's page: a short one for a new client, all of his on one for the others; every change is journalled."""
+    """The tenant page: a short form for a new tenant, else everything; every change is in the audit log."""
 
     form = TenantForm
     title_of_new = _("New client")
@@ -185,10 +185,10 @@ class TenantAdmin(Titled):
     fieldsets = (
         (None, {"fields": ("name", "slug", "language")}),
         (
-            _("Working hours and term"),
+            _("Business hours and upload window"),
             {"fields": ("time_zone", ("works_from", "works_till", "works_weekends"), "keep_days")},
         ),
-        (_("Joined and left"), {"fields": (times,), "classes": FOLDED}),
+        (_("Lifecycle"), {"fields": (times,), "classes": FOLDED}),
     )
     readonly_fields = times
     inlines = (UisInline, CrmInline, RulesInline, EmployeeInline, NumberInline)
@@ -203,9 +203,9 @@ class TenantAdmin(Titled):
         return (UisInline, CrmInline) if obj is None else self.inlines
 
     def has_delete_permission(self, request: HttpRequest, obj: Tenant | None = None) -> bool:
-        """A slip of the hand may be taken back; who was ever on leaves by the button, which tidies up after him."""
-        is_slip = obj is not None and obj.activated_at is None and obj.left_at is None
-        return is_slip and super().has_delete_permission(request, obj)
+        """Only a tenant that was never activated can be deleted; others are disconnected, which also cleans up."""
+        is_unused = obj is not None and obj.activated_at is None and obj.left_at is None
+        return is_unused and super().has_delete_permission(request, obj)
 
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
         if not change:
@@ -213,11 +213,11 @@ class TenantAdmin(Titled):
             obj.activation_expires_at = timezone.now() + ACTIVATION_TERM
             obj.save()
         elif form.changed_data:
-            obj.save(update_fields=form.changed_data)  # A button may have been pressed meanwhile.
-        _hand(request, obj).note_form(form, is_new=not change)
+            obj.save(update_fields=form.changed_data)  # An action may have changed other fields meanwhile.
+        _auditor(request, obj).note_form(form, is_new=not change)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """Remember that a link was set by a person: no sync may undo it."""
+        """Mark links that a person changed, so that no sync undoes them."""
         if formset.model is Employee:
             for row in formset.forms:
                 if "crm_user_id" in row.changed_data:
@@ -225,7 +225,7 @@ class TenantAdmin(Titled):
                         Employee.LinkedBy.HAND if row.instance.crm_user_id else Employee.LinkedBy.NOBODY
                     )
         super().save_formset(request, form, formset, change)
-        _hand(request, form.instance).note_formset(formset)
+        _auditor(request, form.instance).note_formset(formset)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
@@ -237,5 +237,5 @@ class TenantAdmin(Titled):
         super().delete_model(request, obj)
 
 
-def _hand(request: HttpRequest, tenant: Tenant) -> edits.Hand:
+def _auditor(request: HttpRequest, tenant: Tenant) -> edits.Hand:
     return edits.Hand(tenant, request.user, timezone.now())

@@ -1,4 +1,4 @@
-"""The app's name for people."""
+"""The app config."""
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _

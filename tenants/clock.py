@@ -1,4 +1,4 @@
-"""How a moment is told: by the clock of the client it belongs to, with the month's name, the time alone of today."""
+"""Formats datetimes in the time zone of their tenant, for pages and admin columns."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,17 +13,16 @@ from django.utils.translation import gettext_lazy as _
 
 from tenants.models import Tenant
 
-DAY = "j E Y"  # Django's own format ends in a full stop in Russian, and sentences go on after a date.
-TIME = "G:i"  # in every language: shops live by the 24 hours, and “a.m.” ends a sentence too early
+DAY = "j E Y"  # Django's own Russian format ends in a full stop, which breaks sentences.
+TIME = "G:i"  # 24 hours in every language
 
 
 def day(tenant: Tenant, moment: datetime) -> str:
-    """Return the day of a moment."""
     return date_format(moment.astimezone(tenant.zone), DAY)
 
 
 def said_at(tenant: Tenant | None, moment: datetime | None, *, now: datetime) -> str:
-    """Return a moment in short: the time alone where it was today, no year where it is this one."""
+    """Format a datetime in short: only the time if it is today, no year if it is this year."""
     if moment is None:
         return ""
     zone = tenant.zone if tenant else UTC
@@ -35,7 +34,7 @@ def said_at(tenant: Tenant | None, moment: datetime | None, *, now: datetime) ->
 
 
 def exactly(tenant: Tenant, moment: datetime, *, now: datetime) -> str:
-    """Return a moment with its seconds; with its day where that is not today, and its year where it is not this one."""
+    """Format a datetime with seconds; with the day if it is not today, and the year if it is not this year."""
     here, today = moment.astimezone(tenant.zone), now.astimezone(tenant.zone).date()
     shown = f"{here:%H:%M:%S}"
     if here.date() == today:
@@ -44,7 +43,7 @@ def exactly(tenant: Tenant, moment: datetime, *, now: datetime) -> str:
 
 
 def in_full(tenant: Tenant | None, moment: datetime | None) -> str:
-    """Return a moment with its day and the zone it is told in."""
+    """Format a datetime with its date and time zone."""
     if moment is None:
         return ""
     here = moment.astimezone(tenant.zone if tenant else UTC)
@@ -52,7 +51,7 @@ def in_full(tenant: Tenant | None, moment: datetime | None) -> str:
 
 
 def short(model: type[models.Model], name: str, *, names_clock: bool = False) -> Any:
-    """Return a column of a list, sorted by its field; the first one of a list names whose clock it is."""
+    """Return a sortable admin list column; `names_clock` adds “client's time” to its label."""
     label = _label(model, name)
     if names_clock:
         label = format_lazy(_("{moment}, client's time"), moment=label)
@@ -64,7 +63,7 @@ def short(model: type[models.Model], name: str, *, names_clock: bool = False) ->
 
 
 def whole(model: type[models.Model], name: str) -> Any:
-    """Return a field of a page."""
+    """Return a read-only field of an admin page."""
 
     def shown(row: Any) -> str:
         return in_full(_client_of(row), getattr(row, name))
@@ -74,13 +73,13 @@ def whole(model: type[models.Model], name: str) -> Any:
 
 def _column(
     shown: Callable[[Any], str], name: str, label: Any
-) -> Any:  # The stubs know only names of fields, no functions.
-    shown.__name__ = name  # Pages name their cells by it.
+) -> Any:  # The type stubs accept field names only, not functions.
+    shown.__name__ = name  # Becomes the CSS class of the cells.
     return admin.display(description=label, ordering=name)(shown)
 
 
 def _client_of(row: Any) -> Tenant | None:
-    """Return whose row it is; a journal may outlive its client."""
+    """Return the tenant of a row; None if the tenant of an audit log entry is deleted."""
     tenant: Tenant | None = row if isinstance(row, Tenant) else row.tenant
     return tenant
 

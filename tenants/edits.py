@@ -1,4 +1,4 @@
-"""What a saved page of the admin changed, for the journal: old and new values; of a key only that it was set."""
+"""Writes audit log entries for a saved admin form: old and new values; for keys only that they were set."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,14 +15,14 @@ Verb = Change.Verb
 
 @dataclass(frozen=True)
 class Hand:
-    """Who saved what client's page, and when."""
+    """Writes the audit log entries of one saved tenant page."""
 
     tenant: Tenant
     by: Any
     now: datetime
 
     def note_form(self, form: Any, *, is_new: bool) -> None:
-        """Write a row for each value that was typed anew into one form."""
+        """Write an entry for each changed field of a form."""
         before: dict[str, object] = {}
         after: dict[str, object] = {}
         for name in form.changed_data:
@@ -30,15 +30,15 @@ class Hand:
             if isinstance(field, KeyField):
                 journal.note(self.tenant, Verb.KEY_SET, now=self.now, by=self.by, part=form.instance, field=name)
             else:
-                before[name] = "" if is_new else _said(field, form.initial.get(name))
-                after[name] = _said(field, form.cleaned_data.get(name))
+                before[name] = "" if is_new else _comparable(field, form.initial.get(name))
+                after[name] = _comparable(field, form.cleaned_data.get(name))
         verb = Verb.ADDED if is_new else Verb.CHANGED
         journal.note_values(
             self.tenant, now=self.now, by=self.by, part=form.instance, before=before, after=after, verb=verb
         )
 
     def note_formset(self, formset: Any) -> None:
-        """Write what changed in a saved list of rows, those added and removed included."""
+        """Write the changes of a saved formset, including added and removed rows."""
         for row in formset.deleted_objects:
             journal.note(self.tenant, Verb.REMOVED, now=self.now, by=self.by, part=row)
         for form in formset.forms:
@@ -46,8 +46,8 @@ class Hand:
                 self.note_form(form, is_new=form in formset.extra_forms)
 
 
-def _said(field: forms.Field, value: Any) -> object:
-    """Return a value of a form in a form a row of the journal can keep, and compare."""
+def _comparable(field: forms.Field, value: Any) -> object:
+    """Convert a form value so that an entry can compare and store it."""
     if isinstance(field, forms.ModelMultipleChoiceField):
         return sorted(str(one) for one in value or ())
     if isinstance(field, forms.ModelChoiceField) and isinstance(value, int):

@@ -1,4 +1,4 @@
-"""What a check is, and what it found: a stable code, a sentence in the person's language, who must act, and where."""
+"""Set-up checks and their results: a stable code, a message, the responsible party and the menu path."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ LONGEST_LIST = 10
 
 
 class Who(models.TextChoices):
-    """Who has to act."""
+    """Who must act."""
 
     CLIENT = "client", _("the client")
     OPERATOR = "operator", _("the operator")
@@ -23,18 +23,18 @@ class Who(models.TextChoices):
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that must be so. Its texts may hold %(names)s, which a finding fills in."""
+    """The definition of a check. Its texts may contain %(names)s, which a result fills in."""
 
     code: str
     who: Who
     good: Text
     bad: Text
     where: Text = ""  # the menu path
-    variants: Mapping[str, Text] = field(default_factory=dict)  # instead of `bad`, by what a finding's `kind` says
+    variants: Mapping[str, Text] = field(default_factory=dict)  # replace `bad`, by the `kind` of a result
 
 
 class _Told(dict[str, str]):
-    """What fills in a sentence. A finding stored before an update may lack what the new sentence names."""
+    """Parameters of a message. A result stored before an update may lack parameters of the new message."""
 
     def __missing__(self, name: str) -> str:
         return "…"
@@ -42,7 +42,7 @@ class _Told(dict[str, str]):
 
 @dataclass(frozen=True)
 class Finding:
-    """What one look at one check found."""
+    """The result of one check."""
 
     check: Check
     is_ok: bool
@@ -50,7 +50,7 @@ class Finding:
 
     @property
     def says(self) -> str:
-        """The sentence, in the language that is active, with the menu path where somebody must act."""
+        """The message in the active language; if the check failed, with the menu path."""
         if self.is_ok:
             return str(self.check.good) % _Told(self.about)
         bad_text = self.check.variants.get(self.about.get("kind", ""), self.check.bad)
@@ -58,31 +58,28 @@ class Finding:
 
     @property
     def where(self) -> str:
-        """The menu path that leads to what must be changed."""
+        """The menu path to the setting that must be changed."""
         return str(self.check.where) % _Told(self.about)
 
     def stored(self) -> dict[str, Any]:
-        """Return it in a form a row can keep."""
+        """Return the result for a JSON column."""
         return {"check": self.check.code, "ok": self.is_ok, "about": dict(self.about)}
 
 
 def good(check: Check, **about: object) -> Finding:
-    """Return that all is well."""
     return Finding(check, is_ok=True, about={name: str(value) for name, value in about.items()})
 
 
 def bad(check: Check, **about: object) -> Finding:
-    """Return that somebody must act."""
     return Finding(check, is_ok=False, about={name: str(value) for name, value in about.items()})
 
 
 def of(check: Check, *, is_ok: bool, **about: object) -> Finding:
-    """Return what was found."""
     return good(check, **about) if is_ok else bad(check, **about)
 
 
 def listed(names: Iterable[object]) -> str:
-    """Return names as a list a person reads to its end."""
+    """Join names with commas; of a long list only the first ten and the number of the others."""
     every = [str(name) for name in names]
     more = f" … (+{len(every) - LONGEST_LIST})" if len(every) > LONGEST_LIST else ""
     return ", ".join(every[:LONGEST_LIST]) + more

@@ -1,4 +1,4 @@
-"""What may be typed on a client's page: keys are written and never read, a connection changed is tried again."""
+"""Forms of the tenant page: keys are write-only, and a changed connection is tried again."""
 
 from typing import Any
 from zoneinfo import available_timezones
@@ -11,17 +11,16 @@ from django.utils.translation import gettext_lazy as _
 from tenants import words
 from tenants.models import CrmConnection, Employee, Tenant, UisConnection, UisStatus
 
-# Of a shorter key four letters would be too much.
+# Four characters of a shorter key would reveal too much.
 SHORTEST_HINTED = 12
 
 
 def time_zones() -> list[tuple[str, str]]:
-    """Return what may be chosen as a time zone."""
     return [(name, name) for name in sorted(available_timezones())]
 
 
 class KeyField(forms.CharField):
-    """A key that can be written, never read: left empty it stays what it is."""
+    """A write-only key: if the field is left empty, the stored key stays."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
@@ -30,32 +29,30 @@ class KeyField(forms.CharField):
 
 
 class TenantForm(forms.ModelForm[Tenant]):
-    """A client's own values."""
-
     time_zone = forms.ChoiceField(label=_("time zone"), choices=time_zones, initial="Europe/Moscow")
 
     class Meta:
         model = Tenant
         fields = ("name", "slug", "language", "time_zone", "works_from", "works_till", "works_weekends", "keep_days")
-        # The admin's own clock would offer the server's time.
+        # The admin's own time widget would offer the server's time.
         widgets = dict.fromkeys(("works_from", "works_till"), forms.TimeInput(attrs={"type": "time"}, format="%H:%M"))
-        help_texts = dict.fromkeys(("works_from", "works_till"), _("By the client's time zone."))
+        help_texts = dict.fromkeys(("works_from", "works_till"), _("In the client's time zone."))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "time_zone" in self.fields:  # It is not where it can only be looked at.
+        if "time_zone" in self.fields:  # Read-only pages have no such field.
             self.fields["time_zone"].label = capfirst(self.fields["time_zone"].label)
 
 
 class PartForm(forms.ModelForm[Any]):
-    """A part every client has: it is written with him even where nothing was typed."""
+    """A form whose row is created with the tenant even if no field was filled in."""
 
     def has_changed(self) -> bool:
         return self.instance.pk is None or super().has_changed()
 
 
 class ConnectionForm(PartForm):
-    """Keeps a key that was not typed anew; any change here opens a shut door for another try."""
+    """Keeps the stored key if no new one is entered; any change lifts a suspension, so that access is tried again."""
 
     key_name = ""
 
@@ -66,7 +63,7 @@ class ConnectionForm(PartForm):
         stored = getattr(self.instance, self.key_name, "")
         more = gettext("type a new one to replace it") if stored else ""
         self.fields[self.key_name].help_text = "; ".join(filter(None, [key_hint(stored), more]))
-        self.stored_key, self.initial[self.key_name] = stored, ""  # an empty box is no change
+        self.stored_key, self.initial[self.key_name] = stored, ""  # an empty field means no change
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -91,7 +88,7 @@ class UisForm(ConnectionForm):
 class CrmForm(ConnectionForm):
     key_name = "key"
     address = forms.URLField(
-        label=_("address"), assume_scheme="https", required=False, help_text=_("Such as https://shop.retailcrm.ru")
+        label=_("address"), assume_scheme="https", required=False, help_text=_("For example https://shop.retailcrm.ru")
     )
     key = KeyField(label=_("API key"))
 
@@ -101,7 +98,7 @@ class CrmForm(ConnectionForm):
 
 
 class EmployeeFormSet(forms.BaseInlineFormSet[Employee, Tenant, Any]):
-    """The database refuses two employees on one CRM user; a person gets a sentence instead."""
+    """Reports two employees with the same CRM user before the database constraint fails."""
 
     def clean(self) -> None:
         super().clean()
@@ -114,18 +111,18 @@ class EmployeeFormSet(forms.BaseInlineFormSet[Employee, Tenant, Any]):
 
 
 def key_hint(key: str) -> str:
-    """Return as much of a key as anybody may see."""
+    """Return the part of a key that may be shown."""
     if len(key) >= SHORTEST_HINTED:
         return gettext("set, ends in …%(end)s") % {"end": key[-4:]}
     return gettext("set") if key else gettext("not set")
 
 
 def status_choices(tenant: Tenant | None) -> list[tuple[str, str]]:
-    """Return the statuses the client has in UIS; before the first sync the standard ones."""
+    """Return the statuses of the UIS account; before the first sync the standard ones."""
     own = UisStatus.objects.filter(tenant=tenant)
     return [(status.code, status.name or words.uis_status(status.code)) for status in own] or standard_statuses()
 
 
 def standard_statuses() -> list[tuple[str, str]]:
-    """Return the statuses every account has in UIS."""
+    """Return the statuses that every UIS account has."""
     return [(word, str(text)) for word, text in words.UIS_STATUSES.items()]

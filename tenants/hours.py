@@ -1,4 +1,4 @@
-"""A client's working hours, by his clock. Pure."""
+"""Business-hours arithmetic in a tenant's time zone."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ SATURDAY = 5
 
 @dataclass(frozen=True)
 class Work:
-    """When a client's day begins and ends. One that ends before it begins ends on the next day."""
+    """Business hours. If `ends` is not after `begins`, the shift ends on the next day."""
 
     begins: time
     ends: time
     on_weekends: bool
 
     def holds(self, moment: datetime, *, zone: ZoneInfo) -> bool:
-        """Say whether a moment lies within a shift; its end is outside."""
+        """Return whether a moment is within a shift; the end of a shift is exclusive."""
         here = moment.astimezone(zone).date()
         return any(begins <= moment < ends for begins, ends in self._shifts(here - DAY, here, zone=zone))
 
     def longest_in(self, since: datetime, till: datetime, *, zone: ZoneInfo) -> timedelta:
-        """Return the longest time between two moments that lies within one shift.
+        """Return the longest overlap of a period with a single shift.
 
-        Once long enough, it stays so: who was silent when his day ended is no less so at night.
+        It never shrinks as the period grows: a tenant without events at closing time still has none at night.
         """
         first, last = since.astimezone(zone).date() - DAY, till.astimezone(zone).date()
         since, till = since.astimezone(UTC), till.astimezone(UTC)
@@ -33,9 +33,9 @@ class Work:
         return max([timedelta(0), *shared])
 
     def _shifts(self, first: date, last: date, *, zone: ZoneInfo) -> Iterator[tuple[datetime, datetime]]:
-        """Yield when the shifts of these days begin and end, in UTC: in real time, whatever the clocks do.
+        """Yield begin and end of the shifts of these days in UTC, so that durations are right across DST changes.
 
-        A shift past midnight belongs to the day it began.
+        A shift past midnight belongs to the day on which it began.
         """
         for day in (first + DAY * number for number in range((last - first).days + 1)):
             if self.on_weekends or day.weekday() < SATURDAY:

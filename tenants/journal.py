@@ -1,4 +1,4 @@
-"""Writes down who changed what, and tells it again in words. Keys are never among it: only that one was set."""
+"""Writes and renders audit log entries; keys are never logged, only that one was set."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from tenants.models import Change, CrmConnection, Tenant, TransferRules, UisConn
 
 By = User | AnonymousUser | None
 CONTACTS = "contacts"
-# A client has each of these once: the word for it says which one is meant.
-_ONLY_ONES = (Tenant, UisConnection, CrmConnection, TransferRules)
+# A tenant has exactly one of each: the model name identifies it.
+_ONE_PER_TENANT = (Tenant, UisConnection, CrmConnection, TransferRules)
 
 
 class About(TypedDict, total=False):
-    """What a row may tell, besides whose it is and what was done."""
+    """The details of an entry apart from tenant and verb."""
 
     now: Required[datetime]
     by: By
@@ -36,7 +36,7 @@ class About(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Told:
-    """One row of the journal in words, in the language that is active."""
+    """An entry rendered in the active language."""
 
     part: str
     field: str
@@ -45,15 +45,15 @@ class Told:
 
 
 def note(tenant: Tenant | None, verb: Change.Verb, **about: Unpack[About]) -> None:
-    """Write one row. `by` is the person at the desk; where nobody was logged in it is the client, or the CRM.
+    """Write one entry. `by` is the staff user; None or anonymous means the client or the CRM.
 
-    What is about no client in particular has none.
+    `tenant` is None for entries about the whole system.
     """
     row(tenant, verb, **about).save()
 
 
 def row(tenant: Tenant | None, verb: Change.Verb, **about: Unpack[About]) -> Change:
-    """Return a row that is not written yet, for those who write many at once. Without a client it is of the whole."""
+    """Return an unsaved entry, for bulk creation."""
     by = about.get("by")
     return Change(
         tenant=tenant,
@@ -62,7 +62,7 @@ def row(tenant: Tenant | None, verb: Change.Verb, **about: Unpack[About]) -> Cha
         user=by if isinstance(by, User) else None,
         is_client=about.get("is_client", False),
         verb=verb,
-        part=_named(about.get("part", ""))[:250],
+        part=_object_name(about.get("part", ""))[:250],
         field=str(about.get("field", ""))[:100],
         old=shown(about.get("old", "")),
         new=shown(about.get("new", "")),
@@ -70,12 +70,12 @@ def row(tenant: Tenant | None, verb: Change.Verb, **about: Unpack[About]) -> Cha
 
 
 def of(part: models.Model, tenant: Tenant | None) -> QuerySet[Change]:
-    """Return what was done to one part of a client, or of the whole; newest first."""
-    return Change.objects.filter(tenant=tenant, part=_named(part)).select_related("user")
+    """Return the entries of one object, newest first; `tenant` is None for objects of the whole system."""
+    return Change.objects.filter(tenant=tenant, part=_object_name(part)).select_related("user")
 
 
 def shown(value: object) -> str:
-    """Return a value the way a person reads it."""
+    """Format a value for people."""
     if value is None:
         return ""
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -93,16 +93,16 @@ def note_values(
     after: Mapping[str, object],
     verb: Change.Verb = Change.Verb.CHANGED,
 ) -> None:
-    """Write one row for each value that differs, whether the form says so or not."""
+    """Write one entry for each value that differs."""
     for field, new in after.items():
         if shown(before.get(field)) != shown(new):
             note(tenant, verb, now=now, by=by, part=part, field=field, old=before.get(field), new=new)
 
 
 def told(change: Change) -> Told:
-    """Return a row in words: names of parts, fields and choices as the reader's language has them."""
-    word, _space, rest = change.part.partition(" ")
-    model = _models().get(word)
+    """Render an entry: names of objects, fields and choices in the active language."""
+    model_name, _space, rest = change.part.partition(" ")
+    model = _models().get(model_name)
     if model is None:
         return Told(change.part, change.field, change.old, change.new)
     part = f"{capfirst(str(model._meta.verbose_name))} {rest}".strip()
@@ -112,12 +112,12 @@ def told(change: Change) -> Told:
     return Told(part, str(field.verbose_name), _value(field, change.old), _value(field, change.new))
 
 
-def _named(part: object) -> str:
-    """Return how a row names what was changed: by its model, so that each reader gets it in his language."""
+def _object_name(part: object) -> str:
+    """Return the stored name of an object: it begins with the model name, which is translated when shown."""
     if not isinstance(part, models.Model):
         return str(part)
-    word = str(part._meta.model_name)
-    return word if isinstance(part, _ONLY_ONES) else f"{word} {part}"
+    model_name = str(part._meta.model_name)
+    return model_name if isinstance(part, _ONE_PER_TENANT) else f"{model_name} {part}"
 
 
 def _models() -> dict[str, type[models.Model]]:
@@ -133,7 +133,7 @@ def _field(model: type[models.Model], name: str) -> Any:
 
 def _value(field: Any, text: str) -> str:
     if field.name == CONTACTS:
-        return sight.masked_list(text)  # Whoever may see them whole sees them on the client's page.
+        return sight.masked_list(text)  # Users who may see full numbers find them on the tenant page.
     if field.name in words.STATUS_FIELDS:
         return words.uis_status(text)
     if isinstance(field, models.BooleanField):

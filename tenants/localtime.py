@@ -1,6 +1,6 @@
-"""A moment's day and hour by the clock of the client it belongs to, in SQL: there millions of rows are counted.
+"""SQL functions for the local day and hour of a datetime, for counting millions of rows.
 
-Django's own functions take one zone for all rows; these take a column, for each client has a clock of his own.
+Django's own functions use one time zone for all rows; these take the zone from a column, as each tenant has their own.
 """
 
 from typing import Any
@@ -20,12 +20,12 @@ class _Local(models.Func):
         super().__init__(moment, zone, **extra)
 
     def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:
-        """Call what Django brings into SQLite; the last argument is the zone of the column itself."""
+        """Call the function that Django registers in SQLite; its last argument is the zone of the stored values."""
         return super().as_sql(compiler, connection, template=self.on_sqlite, arg_joiner=", ", **context)
 
 
 class LocalDay(_Local):
-    """The day a moment fell on. `zone` is an expression, a column or a Value."""
+    """The local date of a datetime. `zone` is a column name or an expression."""
 
     template = "(%(expressions)s)::date"
     arg_joiner = " AT TIME ZONE "
@@ -34,7 +34,7 @@ class LocalDay(_Local):
 
 
 class LocalHour(_Local):
-    """The hour of the day a moment fell into, 0 to 23."""
+    """The local hour of a datetime, 0 to 23."""
 
     template = "DATE_PART('hour', %(expressions)s)::integer"
     arg_joiner = " AT TIME ZONE "
@@ -43,13 +43,13 @@ class LocalHour(_Local):
 
 
 class Hundredths(models.Func):
-    """The length of a duration in hundredths of a second, to the nearest: few enough values to be counted by."""
+    """A duration rounded to hundredths of a second, which gives few enough values to group by."""
 
-    template = "ROUND(DATE_PART('epoch', %(expressions)s) * 100)::bigint"  # unlike EXTRACT it counts in floats
+    template = "ROUND(DATE_PART('epoch', %(expressions)s) * 100)::bigint"  # unlike EXTRACT it returns floats
     output_field = models.BigIntegerField()
 
     def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:
-        """SQLite keeps a duration as microseconds."""
+        """SQLite stores a duration as microseconds."""
         return super().as_sql(
             compiler, connection, template="CAST(ROUND(%(expressions)s / 10000.0) AS INTEGER)", **context
         )

@@ -1,4 +1,4 @@
-"""Add a client with all that belongs to him."""
+"""Creates a tenant with connections and rules, or updates the keys of one."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,7 @@ from django.utils.text import slugify
 
 from tenants.models import ACTIVATION_TERM, CrmConnection, Tenant, TransferRules, UisConnection, VirtualNumber
 
-# How Russian letters are written in Latin ones; hard and soft signs are left out.
+# Transliteration of Russian letters; hard and soft signs are dropped.
 _LATIN = str.maketrans(
     dict(zip("абвгдеёзийклмнопрстуфыэ", "abvgdeeziyklmnoprstufye", strict=True))
     | {"ж": "zh", "х": "kh", "ц": "ts", "ч": "ch", "ш": "sh", "щ": "shch", "ъ": "", "ь": "", "ю": "yu", "я": "ya"}
@@ -17,7 +17,7 @@ _LATIN = str.maketrans(
 
 @dataclass(frozen=True, kw_only=True)
 class NewTenant:
-    """What an operator knows of a new client."""
+    """The data of a new tenant."""
 
     name: str
     slug: str = ""
@@ -33,21 +33,21 @@ class NewTenant:
 
 @transaction.atomic
 def add_or_correct(new: NewTenant, *, now: datetime) -> Tenant:
-    """Write a new client; one of the same name and short name is corrected, so that a second run does no harm.
+    """Create a tenant, or update the one with the same name and slug, so that it can be run again.
 
-    Raises ValidationError, naming the field, for what cannot be.
+    Raises ValidationError that names the field.
     """
     same = Tenant.objects.filter(slug=new.slug, name=new.name).first() if new.slug else None
-    return add(new, now=now) if same is None else _correct(same, new)
+    return add(new, now=now) if same is None else _update(same, new)
 
 
-def _correct(tenant: Tenant, new: NewTenant) -> Tenant:
-    """Put the keys and addresses right; a door that was shut is tried again where one of them changed."""
-    told = {
+def _update(tenant: Tenant, new: NewTenant) -> Tenant:
+    """Update keys and URLs; a change lifts the suspension of its connection."""
+    values_by_part = {
         tenant.uis: {"brand": new.uis_brand, "access_token": new.uis_token},
         tenant.crm: {"address": new.crm_url.rstrip("/"), "key": new.crm_key, "version": new.crm_version},
     }
-    for part, values in told.items():
+    for part, values in values_by_part.items():
         changed = {name: value for name, value in values.items() if getattr(part, name) != value}
         for name, value in changed.items():
             setattr(part, name, value)
@@ -60,7 +60,7 @@ def _correct(tenant: Tenant, new: NewTenant) -> Tenant:
 
 @transaction.atomic
 def add(new: NewTenant, *, now: datetime) -> Tenant:
-    """Write a new client. Raises ValidationError, naming the field, for what cannot be."""
+    """Create a tenant. Raises ValidationError that names the field."""
     tenant = Tenant(
         name=new.name,
         slug=new.slug or free_slug(new.name),
@@ -81,7 +81,7 @@ def add(new: NewTenant, *, now: datetime) -> Tenant:
 
 
 def free_slug(name: str) -> str:
-    """Return a short name nobody has: the name in Latin letters, where any can be made of it."""
+    """Return an unused slug: the transliterated name, or “client” if nothing is left of it."""
     wanted = slugify(name.lower().translate(_LATIN))[:60] or "client"
     taken = set(Tenant.objects.filter(slug__startswith=wanted).values_list("slug", flat=True))
     return next(slug for slug in (wanted, *(f"{wanted}-{n}" for n in range(2, len(taken) + 3))) if slug not in taken)

@@ -1,4 +1,4 @@
-"""Who may see a customer's number whole."""
+"""Decides whether a user sees full phone numbers of customers."""
 
 import re
 from collections.abc import Callable
@@ -10,15 +10,15 @@ WHOLE_NUMBERS = "tenants.see_whole_numbers"
 
 
 def may_see_whole(user: Any) -> bool:
-    """Say whether this person is shown whole numbers; support staff see the middle masked."""
+    """Return whether this user may see full numbers; support staff see them masked."""
     return bool(user.has_perm(WHOLE_NUMBERS))
 
 
 def masked_list(text: str) -> str:
-    """Return numbers that were typed one a line, each with its middle hidden."""
+    """Mask each line of a list of numbers."""
     return "\n".join(phones.masked(re.sub(r"\D", "", line)) for line in text.splitlines())
 
 
 def shown_to(user: Any) -> Callable[[str], str]:
-    """Return how a number, in our digits, is written for this person."""
+    """Return the function that formats a normalised number for this user."""
     return phones.e164 if may_see_whole(user) else phones.masked

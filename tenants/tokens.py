@@ -1,4 +1,4 @@
-"""Keys of our API: made once, shown once, known again by their hash, revoked for good."""
+"""API keys: created, shown once, looked up by their hash, revoked."""
 
 import hashlib
 import secrets
@@ -8,35 +8,34 @@ from django.contrib.auth.models import User
 
 from tenants.models import ApiToken, Tenant
 
-READS = "telephony.view_call"  # what a member of staff must be allowed for his key to read anything
-NOTED_EVERY = timedelta(minutes=1)  # how exact "last used" is: a row is not written for each request
+READS = "telephony.view_call"  # the permission that the creator of a staff key needs
+NOTED_EVERY = timedelta(minutes=1)  # precision of "last used": not every request writes the row
 
 
 def make(tenant: Tenant | None, name: str, *, by: User, now: datetime) -> tuple[ApiToken, str]:
-    """Make a key; return its row, and the key itself, which nobody sees again."""
+    """Create a key; return its row and the key itself, which is not stored."""
     key = secrets.token_urlsafe(32)
     return ApiToken.objects.create(tenant=tenant, name=name, digest=_digest(key), made_at=now, made_by=by), key
 
 
 def find(key: str) -> ApiToken | None:
-    """Return the row of a key that may read; None for one that is unknown, revoked, or whose owner is gone."""
+    """Return the row of a valid key; None if it is unknown, revoked, or its owner lost access."""
     known = ApiToken.objects.select_related("tenant", "made_by").filter(digest=_digest(key), revoked_at=None).first()
     return known if known and _may_read(known) else None
 
 
 def note_use(token: ApiToken, *, now: datetime) -> None:
-    """Remember that it was used."""
+    """Update "last used", at most once a minute."""
     if token.used_at is None or token.used_at < now - NOTED_EVERY:
         ApiToken.objects.filter(pk=token.pk).update(used_at=now)
 
 
 def revoke(token: ApiToken, *, now: datetime) -> bool:
-    """Take a key away; say whether it was still good."""
+    """Revoke a key; return whether it was still valid."""
     return ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now) == 1
 
 
 def revoke_all(tenant: Tenant, *, now: datetime) -> None:
-    """Take away all keys of a client."""
     ApiToken.objects.filter(tenant=tenant, revoked_at=None).update(revoked_at=now)
 
 
@@ -47,5 +46,5 @@ def _may_read(token: ApiToken) -> bool:
 
 
 def _digest(key: str) -> str:
-    """A plain hash will do: the key is 256 random bits, nobody guesses it."""
+    """A plain hash is enough: the key is 256 random bits."""
     return hashlib.sha256(key.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Which calls and cards a client's rules keep back: pure decisions over values."""
+"""Evaluates a tenant's transfer rules: which calls and pop-ups are skipped. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,22 +8,22 @@ from django.utils.translation import gettext_lazy as _
 
 
 class KeptBack(models.TextChoices):
-    """The rule by which a call is not uploaded, or a pop-up not shown."""
+    """The rule that skips a call or a pop-up."""
 
     ANSWERED_OFF = "ANSWERED_OFF", _("answered calls are not uploaded")
     MISSED_OFF = "MISSED_OFF", _("missed calls are not uploaded")
     OUTGOING_OFF = "OUTGOING_OFF", _("outgoing calls are not uploaded")
     INTERNAL_OFF = "INTERNAL_OFF", _("internal calls are not uploaded")
-    NUMBER = "NUMBER", _("calls of this virtual number are not passed")
-    EMPLOYEE = "EMPLOYEE", _("calls of this employee are not passed")
-    CONTACT = "CONTACT", _("calls of this contact number are not passed")
-    TOO_OLD = "TOO_OLD", _("the call is older than the client's term")
-    HIDDEN_NUMBER = "HIDDEN_NUMBER", _("the caller hid his number, and the CRM takes no call without one")
-    BY_HAND = "BY_HAND", _("a person at the desk skipped it for good")
+    NUMBER = "NUMBER", _("calls of this virtual number are filtered out")
+    EMPLOYEE = "EMPLOYEE", _("calls of this employee are filtered out")
+    CONTACT = "CONTACT", _("calls of this contact number are filtered out")
+    TOO_OLD = "TOO_OLD", _("the call is older than the upload window")
+    HIDDEN_NUMBER = "HIDDEN_NUMBER", _("the caller's number is hidden, and the CRM accepts no call without a number")
+    BY_HAND = "BY_HAND", _("skipped manually")
     POPUP_OFF = "POPUP_OFF", _("pop-ups are off for this direction")
 
 
-# The client's own lists: what they name is none of his business, however it ended.
+# The tenant's own lists: calls they filter out count nowhere, whatever their result.
 BY_LIST = (KeptBack.NUMBER, KeptBack.EMPLOYEE, KeptBack.CONTACT)
 
 
@@ -35,20 +35,20 @@ class Filter(models.TextChoices):
 
 @dataclass(frozen=True)
 class Selection:
-    """One filter and its list."""
+    """A filter mode and its list."""
 
     mode: str
     members: frozenset[object]
 
     def takes(self, items: Iterable[object]) -> bool:
-        """Say whether a call with these numbers or people passes; one without any fails only where some are picked."""
+        """Return whether a call with these items passes; a call without items fails only in mode ONLY."""
         is_listed = any(item in self.members for item in items)
         return self.mode == Filter.ALL or is_listed == (self.mode == Filter.ONLY)
 
 
 @dataclass(frozen=True)
 class CallFacts:
-    """As much of a call as the rules look at."""
+    """The properties of a call that the rules use."""
 
     direction: str
     is_answered: bool
@@ -61,7 +61,7 @@ class CallFacts:
 
 @dataclass(frozen=True)
 class Choices:
-    """One client's rules, read once, asked often."""
+    """One tenant's rules as values."""
 
     shows: Mapping[str, bool]
     uploads_answered: bool
@@ -73,19 +73,19 @@ class Choices:
     contacts: Selection
 
     def keeps_back_upload(self, call: CallFacts) -> KeptBack | None:
-        """Return the rule by which this finished call stays out of the CRM, if one does."""
-        if call.is_too_old:  # First of all: of such a call nothing else may be known yet.
+        """Return the rule that skips the upload of this finished call, if any."""
+        if call.is_too_old:  # First: other properties of such a call may be unknown yet.
             return KeptBack.TOO_OLD
         return self._by_kind(call) or self._by_lists(call)
 
     def keeps_back_popup(self, call: CallFacts) -> KeptBack | None:
-        """Return the rule by which no card is shown for this call, if one does."""
+        """Return the rule that skips the pop-up of this call, if any."""
         if call.is_internal:
             return KeptBack.INTERNAL_OFF
         return self._by_lists(call) if self.shows[call.direction] else KeptBack.POPUP_OFF
 
     def left_out_by(self, call: CallFacts) -> KeptBack | None:
-        """Return the list by which calls of this number, these people or this customer are left out of everything."""
+        """Return the list that filters out this call everywhere, if any."""
         if not self.numbers.takes([call.number]):
             return KeptBack.NUMBER
         if not self.employees.takes(call.employees):

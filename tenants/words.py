@@ -1,4 +1,4 @@
-"""Words of the two systems that people meet on the desk, in the language that is active."""
+"""Labels of UIS and CRM statuses in the active language."""
 
 from collections.abc import Mapping
 
@@ -6,9 +6,9 @@ from django.utils.translation import pgettext_lazy
 
 from tenants.finding import Text
 
-# The rules that say which status of UIS stands for one of the CRM.
+# The rules that map CRM statuses to UIS statuses.
 STATUS_FIELDS = ("status_free", "status_busy", "status_dinner", "status_break")
-# What every UIS account has; a client may have made others of his own.
+# The statuses every UIS account has; an account may have custom ones too.
 UIS_STATUSES: Mapping[str, Text] = {
     "available": pgettext_lazy("status", "available"),
     "break": pgettext_lazy("status", "break"),
@@ -25,10 +25,9 @@ CRM_STATUSES: Mapping[str, Text] = {
 
 
 def uis_status(word: str) -> str:
-    """Return a status of UIS; one of the client's own as it is."""
+    """Return the label of a UIS status; a custom status is returned as it is."""
     return str(UIS_STATUSES.get(word, word))
 
 
 def crm_status(word: str) -> str:
-    """Return a status of the CRM."""
     return str(CRM_STATUSES.get(word, word))

@@ -65,13 +65,13 @@ def _open(troubles: Iterable[Trouble], *, now: datetime) -> None:
 
 def _recently_resolved_by_hand(now: datetime) -> set[Key]:
     by_hand = Incident.objects.filter(state=State.RESOLVED, is_by_hand=True)
-    lately = by_hand.filter(resolved_at__gt=now - GRACE, resolved_at__lte=now)
+    lately = by_hand.filter(resolved_at__gt=now - GRACE)
     return {incident.key for incident in lately}
 
 
 def _resolve(rows: Iterable[Incident], *, live: Collection[int], now: datetime) -> None:
     """Resolve what is gone; without a notification where it was muted or the client is not live."""
-    gone = [row for row in rows if abs(now - row.last_seen_at) >= GONE_AFTER]  # also after a clock was set back
+    gone = [row for row in rows if now - row.last_seen_at >= GONE_AFTER]
     silent = [row.pk for row in gone if row.state == State.IGNORED or row.tenant_id not in {None, *live}]
     ended = Incident.objects.filter(pk__in=[row.pk for row in gone])
     ended.filter(Q(pk__in=silent) | Q(told_at=None)).update(end_told_at=now)

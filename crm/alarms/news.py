@@ -48,8 +48,7 @@ def _notify(event: Event, rows: Iterable[Incident], *, now: datetime, queue: Que
     for incident in rows:
         groups[incident.kind, incident.cause].append(incident)
     field = _NOTIFIED_FIELDS[event]
-    # A clock set back leaves moments that are yet to come.
-    recent = Incident.objects.filter(**{f"{field}__gt": now - PAUSE, f"{field}__lte": now})
+    recent = Incident.objects.filter(**{f"{field}__gt": now - PAUSE})
     notified = set(recent.order_by().values_list("kind", "cause").distinct()) if groups else set()
     for key in groups.keys() - notified:
         group = sorted(groups[key], key=lambda one: (one.tenant_id is not None, words.concerned(one)))

@@ -55,11 +55,6 @@ def resume_due(*, now: datetime, queue: Queue) -> None:
         enqueue(TASK, pk, queue=queue)
 
 
-def hurry(*, now: datetime) -> None:
-    """Make due what waits for a moment that a clock set back has moved away."""
-    Post.objects.filter(next_attempt_at__gt=now).update(next_attempt_at=now)
-
-
 @transaction.atomic
 def try_again(post: Post, *, now: datetime) -> None:
     """Send a failed message again, with the same `webhook-id`."""

@@ -1,1 +1,1 @@
-"""What other programs may read: `/api/v1/`. One file a resource; `urls.RESOURCES` lists them."""
+"""The read-only REST API, `/api/v1/`: one module per resource, listed in `urls.RESOURCES`."""

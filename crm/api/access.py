@@ -1,4 +1,4 @@
-"""Who may read, and how often: a key of ours in the header `Authorization: Bearer …`; no cookie opens anything here."""
+"""Authentication, permission and throttling: an API key in `Authorization: Bearer …`, never a session cookie."""
 
 from typing import Any
 
@@ -19,10 +19,8 @@ SCHEME = "Bearer"
 
 
 class KeyAuthentication(BaseAuthentication):
-    """Finds whose key it is."""
-
     def authenticate(self, request: Request) -> tuple[None, ApiToken] | None:
-        """Return the key as `request.auth`; there is no user behind it."""
+        """Return the key as `request.auth`, without a user."""
         scheme, _space, key = get_authorization_header(request).decode("latin-1").partition(" ")
         if scheme.lower() != SCHEME.lower():
             return None
@@ -37,14 +35,12 @@ class KeyAuthentication(BaseAuthentication):
 
 
 class HasKey(BasePermission):
-    """Nobody reads without a key."""
-
     def has_permission(self, request: Request, view: APIView) -> bool:
         return isinstance(request.auth, ApiToken)
 
 
 class KeyThrottle(SimpleRateThrottle):
-    """So many requests a minute with one key; each web process counts for itself."""
+    """Limits the requests per key; each web process counts separately."""
 
     rate = "600/min"
 
@@ -53,10 +49,14 @@ class KeyThrottle(SimpleRateThrottle):
 
 
 class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """Names the key in the schema."""
+    """Describes the authentication in the schema."""
 
     target_class = KeyAuthentication
     name = "key"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        return {"type": "http", "scheme": SCHEME.lower(), "description": str(_("A key made in the admin: API keys."))}
+        return {
+            "type": "http",
+            "scheme": SCHEME.lower(),
+            "description": str(_("An API key, created in the admin under API keys.")),
+        }

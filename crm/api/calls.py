@@ -1,4 +1,4 @@
-"""Calls: as they stand, the newest first. No recording link ever."""
+"""The calls resource, newest first. Never contains a recording link."""
 
 from typing import Any
 
@@ -24,20 +24,18 @@ _SHOWN = (
 
 
 class CallQuery(Query):
-    """Which calls."""
-
     session_id = IdField(required=False)
-    started_from = MomentField(required=False, help_text=_("This moment is part of the period."))
-    started_till = MomentField(required=False, help_text=_("This moment is no more part of the period."))
+    started_from = MomentField(required=False, help_text=_("Inclusive."))
+    started_till = MomentField(required=False, help_text=_("Exclusive."))
     direction = serializers.ChoiceField(Direction.choices, required=False)
     outcome = serializers.ChoiceField([*outcomes.OUTCOMES], required=False)
     result = serializers.ChoiceField(Result.choices, required=False)
     state = serializers.ChoiceField(Call.State.choices, required=False)
     cause = serializers.ChoiceField([choice for choice in Cause.choices if choice[0]], required=False)
     rule = serializers.ChoiceField(KeptBack.choices, required=False)
-    employee = IdField(required=False, help_text=_("The employee's id in UIS."))
-    contact = PhoneField(required=False, help_text=_("The customer's number, in any form."))
-    number = PhoneField(required=False, help_text=_("The client's own number, in any form."))
+    employee = IdField(required=False, help_text=_("UIS employee ID."))
+    contact = PhoneField(required=False, help_text=_("The customer's phone number in any format."))
+    number = PhoneField(required=False, help_text=_("The client's phone number in any format."))
 
     conditions = {
         "session_id": lambda value: Q(session_id=value),
@@ -56,7 +54,7 @@ class CallQuery(Query):
 
 
 class Person(Row):
-    """Whose call it is."""
+    """The employee of a call."""
 
     class Meta:
         model = Employee
@@ -64,10 +62,10 @@ class Person(Row):
 
 
 class CallRow(Row):
-    """One call."""
+    """A call."""
 
     tenant = serializers.SlugField(source="tenant.slug")
-    external_id = serializers.SerializerMethodField(help_text=_("Its id in the CRM."))
+    external_id = serializers.SerializerMethodField(help_text=_("ID in the CRM."))
     started_at = MomentOfClient()
     ended_at = MomentOfClient()
     contact = serializers.SerializerMethodField()
@@ -102,8 +100,8 @@ class CallRow(Row):
 class Calls(Resource):
     """Calls."""
 
-    about = _("Calls of a client, the newest first: how each ended, and what became of it.")
-    # Whether there is a link is asked of the database; the link itself is not even read.
+    about = _("Calls, newest first, with their result and upload status.")
+    # Test for a link in SQL, so that the link itself is never loaded.
     queryset: Any = (
         Call.objects.select_related("tenant", "employee")
         .only(*_SHOWN)

@@ -1,4 +1,4 @@
-"""Employees: who is whom on both sides."""
+"""The employees resource: employees with their UIS and CRM IDs."""
 
 from typing import Any
 
@@ -12,8 +12,6 @@ from tenants.models import Employee
 
 
 class EmployeeQuery(Query):
-    """Which employees."""
-
     uis_id = IdField(required=False)
     crm_user_id = IdField(required=False)
     extension = serializers.RegexField(r"^[0-9]{1,20}$", required=False)
@@ -28,7 +26,7 @@ class EmployeeQuery(Query):
 
 
 class EmployeeRow(Row):
-    """One employee."""
+    """An employee."""
 
     tenant = serializers.SlugField(source="tenant.slug")
     numbers = serializers.ListField(child=serializers.CharField())
@@ -44,7 +42,7 @@ class EmployeeRow(Row):
 class Employees(Resource):
     """Employees."""
 
-    about = _("Employees of a client, with their ids in UIS and in the CRM.")
+    about = _("Employees with their UIS and CRM IDs.")
     queryset: Any = Employee.objects.select_related("tenant")
     serializer_class = EmployeeRow
     query = EmployeeQuery

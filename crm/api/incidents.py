@@ -1,4 +1,4 @@
-"""Incidents: what is wrong, with whom, who must act. What people note on them stays at the desk."""
+"""The incidents resource: problem, client, who must act. Operators' notes are not included."""
 
 from typing import Any
 
@@ -15,12 +15,10 @@ from telephony.models.words import Who
 
 
 class IncidentQuery(Query):
-    """Which incidents."""
-
     kind = serializers.ChoiceField(Incident.Kind.choices, required=False)
     state = serializers.ChoiceField(Incident.State.choices, required=False)
-    opened_from = MomentField(required=False, help_text=_("This moment is part of the period."))
-    opened_till = MomentField(required=False, help_text=_("This moment is no more part of the period."))
+    opened_from = MomentField(required=False, help_text=_("Inclusive."))
+    opened_till = MomentField(required=False, help_text=_("Exclusive."))
 
     conditions = {
         "kind": lambda value: Q(kind=value),
@@ -31,10 +29,12 @@ class IncidentQuery(Query):
 
 
 class IncidentRow(Row):
-    """One incident."""
+    """An incident."""
 
-    tenant = serializers.SlugField(source="tenant.slug", allow_null=True, help_text=_("null: of the whole service."))
-    says = serializers.SerializerMethodField(help_text=_("What is wrong, in the language that is asked for."))
+    tenant = serializers.SlugField(
+        source="tenant.slug", allow_null=True, help_text=_("null: concerns the whole service.")
+    )
+    says = serializers.SerializerMethodField(help_text=_("Description in the requested language."))
     who = serializers.SerializerMethodField(help_text=_("Who must act."))
     opened_at = MomentOfClient()
     last_seen_at = MomentOfClient()
@@ -58,7 +58,7 @@ class IncidentRow(Row):
 class Incidents(Resource):
     """Incidents."""
 
-    about = _("Incidents of a client, the newest first; keys of the staff read those of the whole service, too.")
+    about = _("Incidents, newest first; staff keys also get those of the whole service.")
     queryset: Any = Incident.objects.select_related("tenant")
     serializer_class = IncidentRow
     query = IncidentQuery

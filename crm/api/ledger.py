@@ -1,4 +1,4 @@
-"""The ledger: what each day of each client came to."""
+"""The daily reconciliation resource."""
 
 from typing import Any
 
@@ -12,20 +12,18 @@ from telephony.models import LedgerDay
 
 
 class LedgerQuery(Query):
-    """Which days."""
-
-    day_from = serializers.DateField(required=False, help_text=_("This day is part of the period."))
-    day_till = serializers.DateField(required=False, help_text=_("This day is part of the period, too."))
+    day_from = serializers.DateField(required=False, help_text=_("Inclusive."))
+    day_till = serializers.DateField(required=False, help_text=_("Inclusive."))
 
     conditions = {"day_from": lambda value: Q(day__gte=value), "day_till": lambda value: Q(day__lte=value)}
 
 
 class LedgerRow(Row):
-    """One day of one client."""
+    """A day of a client."""
 
     tenant = serializers.SlugField(source="tenant.slug")
     delivered_share = serializers.FloatField(
-        allow_null=True, help_text=_("0 to 1: what is uploaded of what the rules let through; null of nothing.")
+        allow_null=True, help_text=_("0 to 1: uploaded calls as a share of those not skipped; null without any.")
     )
     counted_at = MomentOfClient()
     settled_at = MomentOfClient(allow_null=True)
@@ -39,9 +37,9 @@ class LedgerRow(Row):
 
 
 class Ledger(Resource):
-    """Days of the ledger."""
+    """Days of the daily reconciliation."""
 
-    about = _("Days of a client, the newest first: every call of UIS's own list, by how it ended.")
+    about = _("Daily reconciliation, newest first: all calls in UIS's report, by outcome.")
     queryset: Any = LedgerDay.objects.select_related("tenant")
     serializer_class = LedgerRow
     query = LedgerQuery

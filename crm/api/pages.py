@@ -1,7 +1,7 @@
-"""Pages of a list: each begins right behind a row, whatever is added meanwhile, and an index finds that row.
+"""Keyset pagination: each page starts right after a row, whatever is inserted meanwhile, and uses an index.
 
-DRF's own cursor remembers one value of the order and counts on from there; going through rows that share a value it may
-lose one. This one remembers the whole order.
+DRF's CursorPagination stores one ordering value and an offset, so it may skip rows that share a value. This cursor
+stores all ordering values.
 """
 
 import base64
@@ -22,12 +22,11 @@ USUAL_PAGE = 100
 
 
 class Pages(BasePagination):
-    """Reads on from where a cursor says. A view names its `order`: one column, or two that no two rows share."""
+    """Keyset pagination over the view's `order`: one unique column, or two that are unique together."""
 
     next_link: str | None = None
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
-        """Return one page."""
         order: Sequence[str] = view.order
         size = int(request.query_params.get("page_size") or USUAL_PAGE)
         rows = queryset.order_by(*order)
@@ -35,8 +34,8 @@ class Pages(BasePagination):
             rows = rows.filter(_behind(order, _values(cursor, _fields(queryset.model, order))))
         found = list(rows[: size + 1])
         if len(found) > size:
-            behind = _cursor(found[size - 1], order)
-            self.next_link = replace_query_param(request.build_absolute_uri(), "cursor", behind)
+            cursor = _cursor(found[size - 1], order)
+            self.next_link = replace_query_param(request.build_absolute_uri(), "cursor", cursor)
         return found[:size]
 
     def get_paginated_response(self, data: Any) -> Response:
@@ -48,12 +47,12 @@ class Pages(BasePagination):
 
 
 def _behind(order: Sequence[str], values: Sequence[Any]) -> Q:
-    """Return the condition that a row comes after the one with these values."""
+    """Return a Q for the rows after the one with these values."""
     first, *second = order
     if not second:
         return Q((_compares(first), values[0]))
     is_passed = Q((first.lstrip("-"), values[0]), (f"{_compares(second[0], is_back=True)}e", values[1]))
-    return Q((f"{_compares(first)}e", values[0])) & ~is_passed  # Put so, an index on the first column leads there.
+    return Q((f"{_compares(first)}e", values[0])) & ~is_passed  # In this form an index on the first column is used.
 
 
 def _compares(name: str, *, is_back: bool = False) -> str:
@@ -67,14 +66,14 @@ def _fields(model: type[Model], order: Sequence[str]) -> list[Field[Any, Any]]:
 
 def _cursor(row: Model, order: Sequence[str]) -> str:
     values = [getattr(row, name.lstrip("-")) for name in order]
-    said = " ".join(value.isoformat() if hasattr(value, "isoformat") else str(value) for value in values)
-    return base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
+    text = " ".join(value.isoformat() if hasattr(value, "isoformat") else str(value) for value in values)
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def _values(cursor: str, fields: Sequence[Field[Any, Any]]) -> list[Any]:
     try:
-        said = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        values = [field.to_python(part) for field, part in zip(fields, said.split(" "), strict=True)]
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        values = [field.to_python(part) for field, part in zip(fields, text.split(" "), strict=True)]
     except (ValidationError, ValueError) as exc:
         raise NotFound(_("There is no such page.")) from exc
     if any(isinstance(value, datetime) and value.tzinfo is None for value in values):

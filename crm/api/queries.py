@@ -1,4 +1,4 @@
-"""What may be asked for: each parameter is checked, and one that is not known is refused, not overlooked."""
+"""Query parameters: each is validated; an unknown one is an error."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,17 +16,17 @@ FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class MomentField(serializers.DateTimeField):
-    """A moment with its offset; without one nobody knows whose clock is meant."""
+    """A datetime with a UTC offset; without one it would be ambiguous."""
 
     def to_internal_value(self, value: Any) -> datetime:
-        # Whoever forgets to escape the plus of an offset sends a space.
+        # An unescaped plus of the offset arrives as a space.
         moment: datetime = super().to_internal_value(str(value).replace(" ", "+"))
         return moment
 
     def enforce_timezone(self, value: datetime) -> datetime:
-        """Refuse a moment without an offset, and bring one before the first year or after the last into them."""
+        """Reject a datetime without an offset, and clamp one out of range."""
         if value.tzinfo is None:
-            raise serializers.ValidationError(_("Write the offset, such as 2026-11-01T09:00:00+03:00."))
+            raise serializers.ValidationError(_("Specify the UTC offset, for example 2026-11-01T09:00:00+03:00."))
         try:
             return value.astimezone(UTC)
         except OverflowError:
@@ -34,44 +34,44 @@ class MomentField(serializers.DateTimeField):
 
 
 class IdField(serializers.IntegerField):
-    """An id: a whole number that a column can hold."""
+    """A non-negative integer that fits into a BIGINT column."""
 
     def __init__(self, **about: Any) -> None:
         super().__init__(min_value=0, max_value=LARGEST_ID, **about)
 
 
 class PhoneField(serializers.RegexField):
-    """A number in any form that has digits in it."""
+    """A phone number in any format."""
 
     def __init__(self, **about: Any) -> None:
         super().__init__(r"^\+?[0-9][0-9 ()-]{0,30}$", **about)
 
 
 class Query(serializers.Serializer[Any]):
-    """What every list takes. A subclass adds fields and says in `conditions` what each of them asks for."""
+    """Parameters of every list. A subclass adds fields and, in `conditions`, a Q for each."""
 
-    tenant = serializers.SlugField(required=False, help_text=_("The client's short name; for keys of the staff."))
+    tenant = serializers.SlugField(required=False, help_text=_("The client's short name; for staff keys."))
     page_size = serializers.IntegerField(
-        required=False, min_value=1, max_value=LARGEST_PAGE, help_text=_("Rows a page; 100 unless said.")
+        required=False, min_value=1, max_value=LARGEST_PAGE, help_text=_("Rows per page; 100 by default.")
     )
-    cursor = serializers.CharField(required=False, help_text=_("Where the page begins; out of `next`."))
+    cursor = serializers.CharField(required=False, help_text=_("Start of the page, from `next`."))
 
     conditions: dict[str, Callable[[Any], Q]] = {}
 
     @classmethod
-    def read(cls, asked: QueryDict) -> Q:
-        """Return the condition that is asked for. Raises ValidationError."""
-        query = cls(data=asked.dict())
-        wrong = {name: [gettext("Give it once.")] for name in asked if len(asked.getlist(name)) > 1}
-        wrong |= {name: [gettext("There is no such parameter.")] for name in asked if name not in query.fields}
-        if wrong:
-            raise serializers.ValidationError(wrong)
+    def read(cls, params: QueryDict) -> Q:
+        """Return the combined Q. Raises ValidationError."""
+        query = cls(data=params.dict())
+        errors = {name: [gettext("Specify this parameter once.")] for name in params if len(params.getlist(name)) > 1}
+        errors |= {name: [gettext("Unknown parameter.")] for name in params if name not in query.fields}
+        if errors:
+            raise serializers.ValidationError(errors)
         query.is_valid(raise_exception=True)
-        chosen = Q()
+        condition = Q()
         for name, value in query.validated_data.items():
             if name in cls._all_conditions():
-                chosen &= cls._all_conditions()[name](value)
-        return chosen
+                condition &= cls._all_conditions()[name](value)
+        return condition
 
     @classmethod
     def _all_conditions(cls) -> dict[str, Callable[[Any], Q]]:

@@ -1,4 +1,4 @@
-"""What all resources share: a key's own rows only, filters, moments by the client's clock."""
+"""Base classes of all resources: only the key's own rows, filters, datetimes in the client's time zone."""
 
 from datetime import UTC
 from typing import Any
@@ -16,19 +16,19 @@ from tenants.models import ApiToken
 
 
 class MomentOfClient(serializers.DateTimeField):
-    """A moment by the clock of the row's client, with its offset; of no client in particular by UTC."""
+    """A datetime in the client's time zone with its offset; in UTC for rows without a client."""
 
     def get_attribute(self, instance: Any) -> Any:
         moment = super().get_attribute(instance)
         return moment and moment.astimezone(instance.tenant.zone if instance.tenant else UTC)
 
     def to_representation(self, value: Any) -> str:
-        said: str = value.isoformat()
-        return said
+        text: str = value.isoformat()
+        return text
 
 
 class Row(serializers.ModelSerializer[Any]):
-    """One row as it is told; nothing of it can be written."""
+    """A read-only row."""
 
     def get_fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = super().get_fields()
@@ -38,23 +38,23 @@ class Row(serializers.ModelSerializer[Any]):
 
 
 class Resource(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Any]):
-    """One kind of rows. A subclass names its rows, serializer, query, order and a sentence about them."""
+    """A read-only resource. A subclass sets queryset, serializer, query, order and `about`."""
 
     authentication_classes = [KeyAuthentication]
     permission_classes = [HasKey]
     throttle_classes = [KeyThrottle]
     pagination_class = Pages
     schema = ResourceSchema()
-    lookup_value_regex = "[^/]+"  # whatever is no row is answered by us
+    lookup_value_regex = "[^/]+"  # so that an invalid ID gets our JSON 404
     query: type[Query] = Query
     order: tuple[str, ...] = ("-id",)
     about: Any = ""
 
     def get_queryset(self) -> QuerySet[Any]:
-        """Return what the key may read: one client's rows, or all for a member of staff."""
+        """Return the rows the key may read: one client's, or all for a staff key."""
         rows = super().get_queryset()
         token = self.request.auth
-        if not isinstance(token, ApiToken):  # Only the schema is drawn without one.
+        if not isinstance(token, ApiToken):  # Schema generation has no key.
             return rows.none()
         return rows if token.tenant_id is None else rows.filter(tenant=token.tenant_id)
 
@@ -64,5 +64,5 @@ class Resource(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[
         return queryset.filter(self.query.read(self.request.query_params))
 
     def get_exception_handler(self) -> Any:
-        """Answer 404 as JSON too; elsewhere it looks like any other wrong address."""
+        """Answer 404 as JSON; outside the API the project's handler hides it."""
         return exception_handler

@@ -1,4 +1,4 @@
-"""How the API describes itself: parameters, answers, and what is answered when something is wrong."""
+"""The OpenAPI schema: parameters, responses and error responses."""
 
 from typing import Any
 
@@ -9,21 +9,19 @@ from rest_framework import serializers
 
 _WRONG = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
 _PROBLEMS = {
-    401: _("no key, or one that is unknown or revoked"),
-    404: _("no such page, or no such row"),
-    429: _("too many requests a minute with this key"),
+    401: _("key missing, unknown or revoked"),
+    404: _("page or row not found"),
+    429: _("too many requests per minute with this key"),
 }
 
 
 class Problem(serializers.Serializer[Any]):
-    """Why an answer is not what was asked for."""
+    """An error."""
 
     detail = serializers.CharField()
 
 
 class ResourceSchema(AutoSchema):
-    """What is said of a resource."""
-
     view: Any
 
     def get_override_parameters(self) -> list[Any]:
@@ -36,16 +34,16 @@ class ResourceSchema(AutoSchema):
         return str(self.view.about)
 
     def get_response_serializers(self) -> Any:
-        """Name every answer: a program that reads us has to know them all."""
+        """Add the error responses."""
         answers: dict[int, Any] = {200: super().get_response_serializers()}
         if self._is_list():
-            answers[400] = OpenApiResponse(_WRONG, description=str(_("what is wrong, by parameter")))
-        return answers | {code: OpenApiResponse(Problem, description=str(says)) for code, says in _PROBLEMS.items()}
+            answers[400] = OpenApiResponse(_WRONG, description=str(_("errors by parameter")))
+        return answers | {code: OpenApiResponse(Problem, description=str(text)) for code, text in _PROBLEMS.items()}
 
     def _is_list(self) -> bool:
         return bool(self.view.action == "list")
 
 
 def only_ours(endpoints: list[Any]) -> list[Any]:
-    """Keep the other addresses out: hooks are described by those who call them."""
+    """Leave out webhooks and callbacks."""
     return [endpoint for endpoint in endpoints if endpoint[0].startswith("/api/")]

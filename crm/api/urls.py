@@ -1,4 +1,4 @@
-"""Addresses other programs read; a new resource is a file of its own and a line here."""
+"""URLs of the API; a new resource is a module and a line here."""
 
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView

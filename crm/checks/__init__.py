@@ -1,4 +1,4 @@
-"""What can be wrong on the CRM's side and on ours: every check, its sentence, and the look that decides it."""
+"""Set-up checks of the CRM and of our own configuration."""
 
 from crm.checks import words
 from crm.checks.look import is_account_address, is_given, lacking, look, refused, served_version, version

@@ -1,4 +1,4 @@
-"""Looks at a client's CRM: the account, the key, our module there, and who else is at work."""
+"""Checks of a client's CRM account: URL, key, our module, other telephony."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -16,9 +16,9 @@ from crm.retailcrm.types import Rights
 from tenants.finding import Finding, bad, good, listed, of
 from tenants.models import CrmConnection, Employee, Tenant, TransferRules, VirtualNumber
 
-# The version we speak, and how the CRM's own word for it begins.
+# API version -> prefix of the CRM's version numbers.
 SERVED = {V5: "5.", V4: "4."}
-# What shuts the door, and the check it belongs to.
+# Error code -> failed check.
 DOORS = {refusals.KEY: words.KEY, refusals.ACCOUNT: words.ACCOUNT}
 OPEN = (words.ACCOUNT, words.KEY, words.ANSWERS)
 LATELY = timedelta(days=7)
@@ -26,7 +26,7 @@ Look = Callable[[], Iterator[Finding]]
 
 
 def look(tenant: Tenant, *, now: datetime) -> Iterator[Finding]:
-    """Yield what each check finds; what a shut door hides is left out."""
+    """Run the checks; those that need access are left out if it is denied."""
     yield from public_address()
     if not (given := is_given(tenant.crm)).is_ok:
         yield given
@@ -53,42 +53,41 @@ def look(tenant: Tenant, *, now: datetime) -> Iterator[Finding]:
 
 
 def is_given(connection: CrmConnection) -> Finding:
-    """Say whether there is an address and a key at all."""
     return of(words.KEY_GIVEN, is_ok=bool(connection.address and connection.key))
 
 
 def is_account_address(address: str) -> Finding:
-    """Say whether a key may be sent to this address."""
+    """Check whether our key may be sent to this address."""
     is_wrong = fault(address, domains=settings.CRM_DOMAINS, is_trusted=remote.is_trusted(address))
     return of(words.ADDRESS, is_ok=not is_wrong, address=address)
 
 
 def refused(exc: remote.RemoteError, connection: CrmConnection) -> Finding:
-    """Return the finding that a refusal of the CRM, or its silence, stands for."""
+    """Return the failed check for an error of the CRM."""
     return bad(DOORS.get(exc.code, words.ANSWERS), says=exc, address=connection.address)
 
 
 def lacking(scope: str) -> Finding:
-    """Return that the key has not this right."""
+    """Return the failed check of a missing scope."""
     return bad(words.SCOPES[scope], scope=scope)
 
 
 def version(connection: CrmConnection, served: tuple[str, ...]) -> Finding:
-    """Say whether a version we speak is served: the one chosen, or any."""
+    """Check whether the configured API version, or any we support, is available."""
     spoken = served_version(connection, served)
     return of(words.VERSION, is_ok=bool(spoken), version=spoken)
 
 
 def served_version(connection: CrmConnection, served: tuple[str, ...]) -> str:
-    """Return the newest version both sides speak, or the chosen one where it is served; "" without any."""
+    """Return the newest version both sides support, or the configured one if available; else ""."""
     wanted = (
         SERVED if connection.version == CrmConnection.Version.AUTO else {connection.version: SERVED[connection.version]}
     )
-    return next((ours for ours, word in wanted.items() if any(said.startswith(word) for said in served)), "")
+    return next((ours for ours, prefix in wanted.items() if any(number.startswith(prefix) for number in served)), "")
 
 
 def rights_of(tenant: Tenant, rights: Rights) -> Iterator[Finding]:
-    """Say of each right whether the key has it; that of statuses counts only where they are to reach the CRM."""
+    """Check each scope; the one for statuses only if they are synced to the CRM."""
     lacking = scopes.missing(rights)
     for scope, check in words.SCOPES.items():
         if scope != "user_write" or tenant.rules.status_sync == TransferRules.StatusSync.BOTH:
@@ -96,7 +95,7 @@ def rights_of(tenant: Tenant, rights: Rights) -> Iterator[Finding]:
 
 
 def public_address() -> Iterator[Finding]:
-    """Say whether others can reach us."""
+    """Check whether our own URL is reachable from the internet."""
     host = urlsplit(settings.PUBLIC_URL).hostname or ""
     is_fit = settings.PUBLIC_URL.startswith("https://") and "." in host and not origins.is_private_literal(host)
     is_fit = is_fit or remote.is_trusted(settings.PUBLIC_URL)
@@ -104,7 +103,7 @@ def public_address() -> Iterator[Finding]:
 
 
 def _stores(tenant: Tenant, rights: Rights) -> Iterator[Finding]:
-    if not rights.sites:  # The key sees every store, or the CRM does not tell.
+    if not rights.sites:  # The key has access to all stores, or the CRM does not report them.
         return
     own = VirtualNumber.objects.filter(tenant=tenant, is_active=True)
     used = {*own.exclude(site="").values_list("site", flat=True), *filter(None, [tenant.crm.site])}
@@ -115,10 +114,10 @@ def _stores(tenant: Tenant, rights: Rights) -> Iterator[Finding]:
         yield of(words.STORE_CHOSEN, is_ok=not without, numbers=listed(without))
 
 
-def _each(tenant: Tenant, looks: Iterator[Look]) -> Iterator[Finding]:
-    """Go on with the next look where one is not permitted: the missing right is named by its own check."""
+def _each(tenant: Tenant, checks: Iterator[Look]) -> Iterator[Finding]:
+    """Run all checks even if one is not permitted: the scope checks report that."""
     is_away = False
-    for one in looks:
+    for one in checks:
         try:
             yield from one()
         except remote.RemoteError as exc:
@@ -129,7 +128,7 @@ def _each(tenant: Tenant, looks: Iterator[Look]) -> Iterator[Finding]:
 
 def _further(tenant: Tenant, client: RetailCrmClient, *, now: datetime) -> Iterator[Look]:
     yield lambda: _time_zone(client)
-    if tenant.activated_at:  # Before that no module is expected there.
+    if tenant.activated_at:  # Before activation there is no module yet.
         yield lambda: _module(tenant, client)
     yield lambda: _others(client, now=now)
 
@@ -145,18 +144,18 @@ def _module(tenant: Tenant, client: RetailCrmClient) -> Iterator[Finding]:
     if state is not None:
         yield of(words.MODULE_FROZEN, is_ok=not state.is_frozen)
         yield of(words.MODULE_ACTIVE, is_ok=state.is_on)
-        strange = module.strange_addresses(tenant, state)
-        yield of(words.MODULE_ADDRESSES, is_ok=not strange, fields=", ".join(strange))
+        foreign = module.strange_addresses(tenant, state)
+        yield of(words.MODULE_ADDRESSES, is_ok=not foreign, fields=", ".join(foreign))
 
 
 def _links(tenant: Tenant) -> Finding:
-    here = Employee.objects.filter(tenant=tenant, is_dismissed=False, crm_user_id=None)
-    names = list(here.exclude(linked_by=Employee.LinkedBy.NOT_NEEDED).values_list("full_name", flat=True))
+    unlinked = Employee.objects.filter(tenant=tenant, is_dismissed=False, crm_user_id=None)
+    names = list(unlinked.exclude(linked_by=Employee.LinkedBy.NOT_NEEDED).values_list("full_name", flat=True))
     return of(words.USERS_LINKED, is_ok=not names, names=listed(names))
 
 
 def _others(client: RetailCrmClient, *, now: datetime) -> Iterator[Finding]:
-    """Look for calls in the account's history that we did not write, be it for another client of the same account."""
-    lately = [call for call in client.history() if call.began_at is None or call.began_at > now - LATELY]
-    count = sum(1 for call in lately if call.external_id and not lines.is_ours(call.external_id))
+    """Look for calls in the account's history that were not uploaded by this connector, for any client."""
+    recent = [call for call in client.history() if call.began_at is None or call.began_at > now - LATELY]
+    count = sum(1 for call in recent if call.external_id and not lines.is_ours(call.external_id))
     yield of(words.OTHER_TELEPHONY, is_ok=not count, count=count)

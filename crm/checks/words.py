@@ -1,4 +1,4 @@
-"""The checks of a client's CRM and of our own side: stable codes, sentences, who must act, and where."""
+"""Definitions of the CRM checks: codes, texts, who must act, and where."""
 
 from django.utils.translation import gettext_lazy as _
 
@@ -11,59 +11,61 @@ KEY_GIVEN = Check(
     code="CRM_KEY_GIVEN",
     who=Who.CLIENT,
     good=_("The address and the API key of the CRM are entered."),
-    bad=_("The address or the API key of the CRM is missing. Make a key and enter both."),
+    bad=_("The address or the API key of the CRM is missing. Create a key and enter both."),
     where=_KEYS,
 )
 ADDRESS = Check(
     code="CRM_ADDRESS",
     who=Who.CLIENT,
-    good=_("The address is that of a CRM account."),
-    bad=_("“%(address)s” is no address of a CRM account; it looks like https://shop.retailcrm.ru"),
+    good=_("The address belongs to a CRM account."),
+    bad=_("“%(address)s” is not the address of a CRM account. Example: https://shop.retailcrm.ru"),
 )
 ACCOUNT = Check(
     code="CRM_ACCOUNT",
     who=Who.CLIENT,
     good=_("There is a CRM account at the address."),
-    bad=_("There is no CRM account at %(address)s. Copy the address from the browser when the CRM is open."),
+    bad=_("There is no CRM account at %(address)s. Open the CRM and copy the address from the browser."),
 )
 ANSWERS = Check(
     code="CRM_ANSWERS",
     who=Who.CRM,
     good=_("The CRM answers."),
-    bad=_("The CRM does not answer as it should: %(says)s Try again in a few minutes."),
+    bad=_("The CRM returned an error: %(says)s Try again in a few minutes."),
 )
 KEY = Check(
     code="CRM_KEY",
     who=Who.CLIENT,
-    good=_("The CRM knows the API key."),
-    bad=_("The CRM does not know this API key. Check that it is whole and of this account, or make a new one."),
+    good=_("The CRM accepts the API key."),
+    bad=_(
+        "The CRM does not accept this API key. Check that it is complete and from this account, or create a new one."
+    ),
     where=_KEYS,
 )
 VERSION = Check(
     code="CRM_VERSION",
     who=Who.CRM,
-    good=_("The CRM serves version %(version)s of its interface."),
-    bad=_("The CRM serves neither version 5 nor 4 of its interface. Contact the support of retailCRM."),
+    good=_("The CRM supports API version %(version)s."),
+    bad=_("The CRM supports neither API version 5 nor 4. Contact retailCRM support."),
 )
 TIME_ZONE = Check(
     code="CRM_TIME_ZONE",
     who=Who.CLIENT,
-    good=_("The time zone of the CRM is known: %(zone)s."),
-    bad=_("The CRM does not tell its time zone, so calls may get wrong times. Tick the right reference_read."),
+    good=_("CRM time zone: %(zone)s."),
+    bad=_("The CRM's time zone is unknown, so call times may be wrong. Enable the permission reference_read."),
     where=_KEYS,
 )
 STORES = Check(
     code="CRM_STORES",
     who=Who.CLIENT,
-    good=_("The API key reaches the stores in use."),
-    bad=_("The API key does not reach these stores: %(stores)s. Give it access to them."),
+    good=_("The API key has access to all stores in use."),
+    bad=_("The API key has no access to these stores: %(stores)s. Grant access to them."),
     where=_KEYS,
 )
 STORE_CHOSEN = Check(
     code="CRM_STORE_CHOSEN",
     who=Who.OPERATOR,
     good=_("Every number has a store."),
-    bad=_("The API key sees several stores, and these numbers belong to none: %(numbers)s. Choose theirs."),
+    bad=_("There are several stores, and these numbers have none: %(numbers)s. Choose a store for each."),
     where=_("Admin: the client → employees and numbers."),
 )
 MODULE_REGISTERED = Check(
@@ -83,36 +85,34 @@ MODULE_FROZEN = Check(
     code="MODULE_FROZEN",
     who=Who.CLIENT,
     good=_("Our module is not frozen."),
-    bad=_("The CRM has frozen our module; usually it is not paid for. Pay, or ask the support of retailCRM."),
+    bad=_("The CRM has frozen our module, usually because it is not paid for. Pay, or contact retailCRM support."),
     where=_MODULES,
 )
 MODULE_ADDRESSES = Check(
     code="MODULE_ADDRESSES",
     who=Who.OPERATOR,
-    good=_("The addresses in the module are ours."),
-    bad=_("The module in the CRM leads to other addresses than ours: %(fields)s. Press “Activate” again."),
+    good=_("The module in the CRM has our URLs."),
+    bad=_("The module in the CRM has URLs that are not ours: %(fields)s. Press “Activate” again."),
 )
 USERS_LINKED = Check(
     code="USERS_LINKED",
     who=Who.OPERATOR,
-    good=_("Every employee is linked to a user of the CRM."),
-    bad=_("These employees have no user in the CRM, so they see no cards: %(names)s. Bind them."),
+    good=_("Every employee is linked to a CRM user."),
+    bad=_("These employees are not linked to a CRM user and get no pop-ups: %(names)s. Link them."),
     where=_("Admin: the client → employees and numbers."),
 )
 OTHER_TELEPHONY = Check(
     code="OTHER_TELEPHONY",
     who=Who.CLIENT,
-    good=_("No other telephony writes calls into the CRM."),
-    bad=_(
-        "Another telephony writes calls into the CRM as well (%(count)s lately): calls may stand twice. Switch it off."
-    ),
+    good=_("No other telephony uploads calls to the CRM."),
+    bad=_("Another telephony also uploads calls (%(count)s recently), so calls may be duplicated. Switch it off."),
     where=_("CRM: Settings → Integration → Marketplace, telephony."),
 )
 PUBLIC_ADDRESS = Check(
     code="PUBLIC_ADDRESS",
     who=Who.OPERATOR,
-    good=_("Our own address is one that others can reach."),
-    bad=_("Our own address %(address)s cannot be reached from outside. Set PUBLIC_URL to a public https:// address."),
+    good=_("Our own URL is public."),
+    bad=_("Our own URL %(address)s is not public. Set PUBLIC_URL to a public https:// URL."),
 )
 
 
@@ -120,7 +120,7 @@ def _scope(name: str, bad: Text) -> Check:
     return Check(
         code=f"CRM_SCOPE_{name.upper()}",
         who=Who.CLIENT,
-        good=_("The API key has the right %(scope)s."),
+        good=_("The API key has the permission %(scope)s."),
         bad=bad,
         where=_KEYS,
     )
@@ -128,23 +128,23 @@ def _scope(name: str, bad: Text) -> Check:
 
 SCOPES = {
     "integration_read": _scope(
-        "integration_read", _("The API key lacks the right integration_read; without it our module cannot be read.")
+        "integration_read", _("The API key lacks the permission integration_read, needed to read our module.")
     ),
     "integration_write": _scope(
         "integration_write",
-        _("The API key lacks the right integration_write; without it our module cannot be registered."),
+        _("The API key lacks the permission integration_write, needed to register our module."),
     ),
     "telephony_read": _scope(
         "telephony_read",
-        _("The API key lacks the right telephony_read; without it a missed call does not find the customer's manager."),
+        _("The API key lacks the permission telephony_read, needed to assign missed calls to the customer's manager."),
     ),
     "telephony_write": _scope(
-        "telephony_write", _("The API key lacks the right telephony_write; without it there are no cards and no calls.")
+        "telephony_write", _("The API key lacks the permission telephony_write, needed for pop-ups and calls.")
     ),
     "user_read": _scope(
-        "user_read", _("The API key lacks the right user_read; without it employees cannot be linked to users.")
+        "user_read", _("The API key lacks the permission user_read, needed to link employees to users.")
     ),
     "user_write": _scope(
-        "user_write", _("The API key lacks the right user_write; without it statuses do not reach the CRM.")
+        "user_write", _("The API key lacks the permission user_write, needed to send statuses to the CRM.")
     ),
 }

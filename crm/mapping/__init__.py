@@ -1,4 +1,4 @@
-"""The mapping doctor: who is whom on the two sides, what speaks for it, and what a person decides."""
+"""Employee mapping: links between UIS employees and CRM users, suggestions, and manual decisions."""
 
 from crm.mapping.acts import bind, bring_back, mark_not_needed, send_on, set_store, unbind
 from crm.mapping.facts import LOOK_BACK, Mapping, Row, UnknownId, examine

@@ -1,4 +1,4 @@
-"""What a person decides about who is whom; what cannot be done says so in a sentence."""
+"""Manual actions on the employee mapping. Each raises ValidationError with a message if it is not possible."""
 
 from datetime import datetime
 
@@ -13,122 +13,122 @@ from telephony.models import Call
 from tenants.models import CrmUser, Employee, Tenant, VirtualNumber
 
 LinkedBy = Employee.LinkedBy
-MOST_CALLS = 500  # sent on at a time: somebody waits for the page
+MOST_CALLS = 500  # per request, because a user waits for the page
 
 
 @transaction.atomic
 def bind(employee: Employee, user: CrmUser) -> None:
-    """Say that this employee is this user, which no sync undoes; the module in the CRM learns his extension."""
+    """Link permanently: no sync undoes it. The module in the CRM gets the employee's extension."""
     _lock(employee)
     _check_present(employee)
-    user = _fresh(user, employee.tenant)
+    user = _reload_user(user, employee.tenant)
     holder = Employee.objects.filter(tenant=employee.tenant_id, crm_user_id=user.crm_id).exclude(pk=employee.pk).first()
     if holder is not None:
-        says = _("%(user)s is already bound to %(employee)s. Unbind him there first.")
-        raise ValidationError(says, params={"user": user, "employee": holder})
+        message = _("%(user)s is already linked to %(employee)s. Unlink them first.")
+        raise ValidationError(message, params={"user": user, "employee": holder})
     try:
         with transaction.atomic():
             _write(employee, user.crm_id, LinkedBy.HAND)
-    except IntegrityError as exc:  # Somebody was quicker, between the look and the write.
+    except IntegrityError as exc:  # Lost a race against another link.
         raise ValidationError(_("Another employee is linked to this CRM user.")) from exc
-    _tell_module(employee.tenant)
+    _update_module(employee.tenant)
 
 
 @transaction.atomic
 def unbind(employee: Employee) -> None:
-    """Say that this employee is not this user. He is suggested again, but not linked by itself."""
+    """Unlink. The user is suggested again, but not linked automatically."""
     _lock(employee)
     if employee.crm_user_id is None:
-        raise ValidationError(_("%(employee)s is bound to nobody in the CRM."), params={"employee": employee})
+        raise ValidationError(_("%(employee)s is not linked to a CRM user."), params={"employee": employee})
     if employee.is_dismissed:
         _write(employee, None, LinkedBy.NOBODY, former=employee.crm_user_id)
     else:
-        # HAND without a user: a person said so, and the e-mail that misled us must not bind him again.
+        # MANUAL without a user: a manual decision, so a matching e-mail must not link them again.
         _write(employee, None, LinkedBy.HAND)
-    _tell_module(employee.tenant)
+    _update_module(employee.tenant)
 
 
 @transaction.atomic
 def mark_not_needed(employee: Employee) -> None:
-    """Say that this employee works without the CRM: nobody looks for his user any more."""
+    """Mark as working without the CRM: no user is suggested or linked any more."""
     _lock(employee)
     _check_present(employee)
     if employee.crm_user_id is not None:
-        says = _("%(employee)s is bound to a CRM user. Unbind him first.")
-        raise ValidationError(says, params={"employee": employee})
+        message = _("%(employee)s is linked to a CRM user. Unlink them first.")
+        raise ValidationError(message, params={"employee": employee})
     _write(employee, None, LinkedBy.NOT_NEEDED, former=employee.former_user_id)
 
 
 @transaction.atomic
 def bring_back(employee: Employee) -> None:
-    """Say that this employee works with the CRM after all."""
+    """Undo "not needed"."""
     _lock(employee)
     if employee.linked_by != LinkedBy.NOT_NEEDED:
-        says = _("%(employee)s is not among those who work without the CRM.")
-        raise ValidationError(says, params={"employee": employee})
+        message = _("%(employee)s is not marked as working without the CRM.")
+        raise ValidationError(message, params={"employee": employee})
     _write(employee, None, LinkedBy.NOBODY, former=employee.former_user_id)
 
 
 @transaction.atomic
 def set_store(number: VirtualNumber, store: str) -> None:
-    """Say which store of the CRM a number belongs to; the module learns it."""
+    """Assign a number to a store and register it in the module."""
     if store not in number.tenant.crm.stores:
-        raise ValidationError(_("The API key reaches no store “%(store)s”."), params={"store": store})
+        raise ValidationError(_("The API key has no access to the store “%(store)s”."), params={"store": store})
     number.site = store
     number.save(update_fields=["site"])
-    _tell_module(number.tenant)
+    _update_module(number.tenant)
 
 
 @transaction.atomic
 def send_on(employee: Employee, *, now: datetime) -> int:
-    """Put the calls concerned on their way again, the oldest first; return how many.
+    """Retry the employee's pending calls, oldest first; return how many.
 
-    What is uploaded stays as it is: the CRM does not take a correction.
+    Uploaded calls stay as they are: the CRM does not accept corrections.
     """
     if suggestions.is_unlinked(employee):
-        says = _(
-            "%(employee)s is bound to nobody in the CRM yet, and an uploaded call cannot be changed. Bind him first."
+        message = _(
+            "%(employee)s is not linked to a CRM user, and uploaded calls cannot be changed. Link the employee first."
         )
-        raise ValidationError(says, params={"employee": employee})
-    chosen = waiting.waiting_of(employee, now=now)[:MOST_CALLS]
-    for call in chosen:
+        raise ValidationError(message, params={"employee": employee})
+    pending = waiting.waiting_of(employee, now=now)[:MOST_CALLS]
+    for call in pending:
         _name_owner(call)
         mending.try_again(call, now=now)
-    return len(chosen)
+    return len(pending)
 
 
 def _name_owner(call: Call) -> None:
-    """When a missed call came in, nobody knew whose phone it was that rang."""
+    """Set the owner of a missed call that had none when it arrived."""
     if call.employee_id is None and (owner := calls.owner_of(call)):
         Call.objects.filter(pk=call.pk, employee=None, claim_token=None).update(employee=owner)
 
 
 def _lock(employee: Employee) -> None:
-    """Read the row as it is now, and keep others from it."""
+    """Lock and reload the row."""
     employee.refresh_from_db(from_queryset=Employee.objects.select_for_update(of=("self",)).select_related("tenant"))
 
 
 def _check_present(employee: Employee) -> None:
     if employee.is_dismissed:
-        raise ValidationError(_("%(employee)s has left UIS."), params={"employee": employee})
+        raise ValidationError(_("%(employee)s no longer works in UIS."), params={"employee": employee})
 
 
-def _fresh(user: CrmUser, tenant: Tenant) -> CrmUser:
-    """Return the user as he is known now. He must be of the same client, and work in the CRM."""
+def _reload_user(user: CrmUser, tenant: Tenant) -> CrmUser:
+    """Return the reloaded user. They must belong to the same client and be active in the CRM."""
     known = CrmUser.objects.filter(pk=user.pk, tenant=tenant).first()
     if known is None:
-        raise ValidationError(_("The CRM of this client has no such user any more. Look at the page anew."))
+        raise ValidationError(_("This user no longer exists in the CRM. Reload the page."))
     if not known.is_active:
         raise ValidationError(_("%(user)s is not active in the CRM."), params={"user": known})
     return known
 
 
-def _write(employee: Employee, user_id: int | None, how: LinkedBy, *, former: int | None = None) -> None:
-    employee.crm_user_id, employee.linked_by, employee.former_user_id = user_id, how, former
+def _write(employee: Employee, user_id: int | None, linked_by: LinkedBy, *, former: int | None = None) -> None:
+    employee.crm_user_id, employee.linked_by, employee.former_user_id = user_id, linked_by, former
     employee.save(update_fields=["crm_user_id", "linked_by", "former_user_id"])
 
 
-def _tell_module(tenant: Tenant) -> None:
-    """Have the module in the CRM brought up to date; of a client who is paused the hourly sync does it later."""
+def _update_module(tenant: Tenant) -> None:
+    """Update the module in the CRM; for a paused client the hourly sync does it later."""
     if tenant.is_live:
         enqueue(route.LINK, tenant.pk)

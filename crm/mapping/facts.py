@@ -1,4 +1,4 @@
-"""What the mapping doctor shows of one client, read in a fixed number of queries."""
+"""Data of the employee mapping page, loaded in a fixed number of queries."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -18,18 +18,18 @@ NO_OFFER = Offer()
 
 @dataclass(frozen=True)
 class Row:
-    """One employee, with his user or who it may be, and the calls concerned."""
+    """One employee with their CRM user or suggestions, and the calls concerned."""
 
     employee: Employee
     user: CrmUser | None = None
     offer: Offer = NO_OFFER
-    waiting: int = 0  # calls that may still be sent on
-    uploaded: int = 0  # of who has no user: calls of this week that can no longer get one
+    waiting: int = 0  # calls that can still be resent
+    uploaded: int = 0  # for unlinked employees: this week's calls, which can no longer get a user
 
 
 @dataclass(frozen=True)
 class UnknownId:
-    """An id the CRM does not know, how often it said so this week, and whose it is with us."""
+    """An ID unknown to the CRM, how often it was reported this week, and whose it is in our data."""
 
     kind: str
     value: str
@@ -39,33 +39,33 @@ class UnknownId:
 
     @property
     def label(self) -> str:
-        """The kind in the person's language."""
+        """The translated kind."""
         return str(Stray.Kind(self.kind).label)
 
 
 @dataclass(frozen=True)
 class Mapping:
-    """Who is whom at one client, and where that is not known."""
+    """The employee mapping of one client, and what is missing in it."""
 
     unlinked: Sequence[Row]
     linked: Sequence[Row]
     not_needed: Sequence[Employee]
-    left: Sequence[Row]  # who left UIS and still holds a user, or still has calls to send
+    left: Sequence[Row]  # dismissed employees with a user or with calls to send
     free_users: Sequence[CrmUser]
     unknown: Sequence[UnknownId]
-    numbers: Sequence[VirtualNumber]  # without a store, where there is a choice of stores
+    numbers: Sequence[VirtualNumber]  # without a store, if the client has several
     stores: Sequence[str]
 
 
 def examine(tenant: Tenant, now: datetime) -> Mapping:
-    """Look at one client as a whole. The tenant comes with his connections."""
+    """Load the overview of a client. The tenant must come with its connections."""
     staff = list(Employee.objects.filter(tenant=tenant))
     users = {user.crm_id: user for user in CrmUser.objects.filter(tenant=tenant)}
     rows = _rows(tenant, staff, users, now=now)
     stores = list(tenant.crm.stores)
     return Mapping(
         unlinked=[row for row in rows if suggestions.is_unlinked(row.employee)],
-        # Whose calls wait stands first: there is something to do.
+        # Employees with pending calls come first.
         linked=sorted((row for row in rows if _is_linked(row.employee)), key=lambda row: -row.waiting),
         not_needed=[person for person in staff if _is_not_needed(person)],
         left=[row for row in rows if row.employee.is_dismissed and (row.employee.crm_user_id or row.waiting)],
@@ -77,16 +77,16 @@ def examine(tenant: Tenant, now: datetime) -> Mapping:
 
 
 def _rows(tenant: Tenant, staff: Sequence[Employee], users: dict[int, CrmUser], *, now: datetime) -> list[Row]:
-    kept = tenant.crm.sent_module.get("kept", [])
-    offers = suggestions.suggest(staff, users.values(), [(user_id, code) for user_id, code in kept])
-    waits = waiting.count_waiting(tenant, staff, now=now)
+    manual = tenant.crm.sent_module.get("kept", [])
+    offers = suggestions.suggest(staff, users.values(), [(user_id, code) for user_id, code in manual])
+    pending = waiting.count_waiting(tenant, staff, now=now)
     uploaded = waiting.count_uploaded(tenant, since=now - LOOK_BACK)
     return [
         Row(
             employee=person,
             user=users.get(person.crm_user_id) if person.crm_user_id else None,
             offer=offers.get(person.uis_id, NO_OFFER),
-            waiting=waits[person.uis_id],
+            waiting=pending[person.uis_id],
             uploaded=uploaded.get(person.pk, 0) if suggestions.is_unlinked(person) else 0,
         )
         for person in staff
@@ -94,20 +94,20 @@ def _rows(tenant: Tenant, staff: Sequence[Employee], users: dict[int, CrmUser], 
 
 
 def _unknown(tenant: Tenant, staff: Iterable[Employee], users: dict[int, CrmUser], *, now: datetime) -> list[UnknownId]:
-    """Return what the CRM did not know this week, the most frequent first."""
+    """Return this week's unknown IDs, most frequent first."""
     since = (now - LOOK_BACK).astimezone(tenant.zone).date()
-    told = Stray.objects.filter(tenant=tenant, on__gt=since).order_by().values("kind", "value")
+    reported = Stray.objects.filter(tenant=tenant, on__gt=since).order_by().values("kind", "value")
     owners = _owners(staff, users)
     return [
-        UnknownId(**said, whose=owners[said["kind"], said["value"]])
-        for said in told.annotate(times=Sum("times"), last=Max("on")).order_by("-times", "kind", "value")
+        UnknownId(**row, whose=owners[row["kind"], row["value"]])
+        for row in reported.annotate(times=Sum("times"), last=Max("on")).order_by("-times", "kind", "value")
     ]
 
 
 def _owners(
     staff: Iterable[Employee], users: dict[int, CrmUser]
 ) -> defaultdict[tuple[str, str], list[Employee | CrmUser]]:
-    """Return whose an extension or a user's id is with us; who works here goes before who left."""
+    """Return who has an extension or user ID in our data; active employees before dismissed ones."""
     owners: defaultdict[tuple[str, str], list[Employee | CrmUser]] = defaultdict(list)
     for person in sorted(staff, key=lambda person: person.is_dismissed):
         for kind, value in ((Stray.Kind.CODE, person.extension), (Stray.Kind.USER, person.crm_user_id)):

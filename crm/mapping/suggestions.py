@@ -1,4 +1,4 @@
-"""Who in the CRM an employee may be, and what speaks for it. Pure: rows in, values out."""
+"""Suggests CRM users for unlinked employees. Pure: rows in, values out."""
 
 import re
 from collections import Counter, defaultdict
@@ -11,17 +11,17 @@ from django.utils.translation import gettext_lazy as _
 from connector_project import phones
 from tenants.models import CrmUser, Employee
 
-# How a patronymic ends, in Russian letters and in Latin ones.
+# Endings of a patronymic, Cyrillic and Latin.
 PATRONYMIC = ("ич", "вна", "чна", "ich", "vna", "chna")
 Words = tuple[str, ...]
 
 
 class Ground(models.TextChoices):
-    """What speaks for a pair, the strongest first."""
+    """Why an employee and a user match, strongest reason first."""
 
     EXTENSION = "EXTENSION", _("same extension")
     EMAIL = "EMAIL", _("same e-mail")
-    FORMER = "FORMER", _("was bound to him before")
+    FORMER = "FORMER", _("linked before")
     NAME = "NAME", _("same name")
     PHONE = "PHONE", _("same phone")
 
@@ -31,7 +31,7 @@ Mark = tuple[Ground, Hashable]
 
 @dataclass(frozen=True)
 class Suggestion:
-    """One user an employee may be."""
+    """A suggested user."""
 
     user: CrmUser
     ground: Ground
@@ -39,21 +39,21 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Offer:
-    """What is offered for one employee."""
+    """The suggestions for one employee."""
 
     candidates: tuple[Suggestion, ...] = ()
-    is_contested: bool = False  # one of the candidates is offered for somebody else, too
+    is_contested: bool = False  # a candidate is also suggested for another employee
 
     @property
     def clear(self) -> Suggestion | None:
-        """The one suggestion that a click may follow; None where a person must choose."""
+        """The only, uncontested suggestion; None if a person must choose."""
         return self.candidates[0] if len(self.candidates) == 1 and not self.is_contested else None
 
 
 def suggest(staff: Iterable[Employee], users: Iterable[CrmUser], typed: Iterable[tuple[int, str]]) -> dict[int, Offer]:
-    """Return an offer for each unlinked employee of one client, by his id in UIS.
+    """Return suggestions for each unlinked employee of one client, by UIS ID.
 
-    `typed` are the extensions that people gave to users in the CRM. The strongest ground that finds anybody decides.
+    `typed` are the extensions entered manually in the CRM. Only the strongest reason with any match counts.
     """
     staff = list(staff)
     found = _candidates([person for person in staff if is_unlinked(person)], free_users(staff, users), typed)
@@ -65,15 +65,15 @@ def suggest(staff: Iterable[Employee], users: Iterable[CrmUser], typed: Iterable
 
 
 def is_unlinked(person: Employee) -> bool:
-    """Say whether somebody ought to look for this person's user."""
-    is_let_be = person.is_dismissed or person.linked_by == Employee.LinkedBy.NOT_NEEDED
-    return person.crm_user_id is None and not is_let_be
+    """Return whether the employee needs a CRM user and has none."""
+    is_excluded = person.is_dismissed or person.linked_by == Employee.LinkedBy.NOT_NEEDED
+    return person.crm_user_id is None and not is_excluded
 
 
 def free_users(staff: Iterable[Employee], users: Iterable[CrmUser]) -> list[CrmUser]:
-    """Return the users who work in the CRM and are no employee's."""
-    taken = {person.crm_user_id for person in staff}
-    free = (user for user in users if user.is_active and user.crm_id not in taken)
+    """Return the active CRM users not linked to any employee."""
+    linked_ids = {person.crm_user_id for person in staff}
+    free = (user for user in users if user.is_active and user.crm_id not in linked_ids)
     return sorted(free, key=_in_order)
 
 
@@ -83,22 +83,22 @@ def _candidates(
     codes: dict[int, list[str]] = defaultdict(list)
     for user_id, code in typed:
         codes[user_id].append(code)
-    marked: dict[Mark, list[CrmUser]] = defaultdict(list)
+    users_by_key: dict[Mark, list[CrmUser]] = defaultdict(list)
     for user in users:
-        for mark in _of_user(user, codes[user.crm_id]):
-            marked[mark].append(user)
-    return {person.uis_id: _strongest(_of_person(person), marked) for person in people}
+        for key in _of_user(user, codes[user.crm_id]):
+            users_by_key[key].append(user)
+    return {person.uis_id: _strongest(_of_person(person), users_by_key) for person in people}
 
 
-def _strongest(marks: Collection[Mark], marked: Mapping[Mark, Sequence[CrmUser]]) -> tuple[Suggestion, ...]:
-    for ground in Ground:
-        if hits := {user.crm_id: user for mark in marks if mark[0] == ground for user in marked.get(mark, ())}:
-            return tuple(Suggestion(user, ground) for user in sorted(hits.values(), key=_in_order))
+def _strongest(keys: Collection[Mark], users_by_key: Mapping[Mark, Sequence[CrmUser]]) -> tuple[Suggestion, ...]:
+    for reason in Ground:
+        if hits := {user.crm_id: user for key in keys if key[0] == reason for user in users_by_key.get(key, ())}:
+            return tuple(Suggestion(user, reason) for user in sorted(hits.values(), key=_in_order))
     return ()
 
 
 def _of_user(user: CrmUser, codes: Iterable[str]) -> set[Mark]:
-    """Return what a user is known by: where an employee has one of these marks, they may be the same."""
+    """Return a user's match keys; an employee who shares one may be the same person."""
     exact, shorter = _names(user.name)
     return {
         *((Ground.EXTENSION, code) for code in codes if code),
@@ -116,7 +116,7 @@ def _of_person(person: Employee) -> set[Mark]:
         (Ground.EXTENSION, person.extension),
         (Ground.EMAIL, person.email.strip().lower()),
         (Ground.FORMER, person.former_user_id),
-        # One side may lack the patronymic; two different ones are two people.
+        # The patronymic may be missing on one side; two different ones are two people.
         *((Ground.NAME, words) for words in [exact, *shorter]),
         (Ground.NAME, ("without patronymic", exact)),
         *((Ground.PHONE, number) for number in person.numbers),
@@ -124,7 +124,7 @@ def _of_person(person: Employee) -> set[Mark]:
 
 
 def _names(name: str) -> tuple[Words, list[Words]]:
-    """Return the words of a name in one order, and what three of them are without the patronymic."""
+    """Return the sorted words of a name, and the variants of a three-word name without the patronymic."""
     words = sorted(re.findall(r"[^\W_]+", name.casefold().replace("ё", "е")))
     without = [
         tuple(words[:place] + words[place + 1 :])

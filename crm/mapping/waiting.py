@@ -1,4 +1,4 @@
-"""Which of a client's calls a person's link concerns: those on their way or stopped, and those that are past it."""
+"""The calls affected by an employee's link: pending or failed ones, and those already uploaded."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -15,21 +15,21 @@ MISSED_WITHOUT_OWNER = Q(employee=None, direction="in", is_lost=True, talk_secon
 
 
 def waiting(tenant: Tenant, *, now: datetime) -> CallQuerySet:
-    """Return the calls that stopped or wait and no worker holds. What is older than the client's term is not sent."""
-    in_nobodys_hand = Q(claim_token=None) | Q(stopped_at__isnull=False)
-    begin = tenant.term_begins(now=now)
-    return Call.objects.filter(in_nobodys_hand, tenant=tenant, state__in=calls.NEXT, started_at__gte=begin)
+    """Return failed or pending calls not claimed by a worker, started within the upload window."""
+    is_unclaimed = Q(claim_token=None) | Q(stopped_at__isnull=False)
+    window_start = tenant.term_begins(now=now)
+    return Call.objects.filter(is_unclaimed, tenant=tenant, state__in=calls.NEXT, started_at__gte=window_start)
 
 
 def waiting_of(employee: Employee, *, now: datetime) -> list[Call]:
-    """Return this person's waiting calls, the oldest first, and missed ones without an owner that rang with him."""
+    """Return the employee's pending calls, oldest first, and missed ones without an owner that rang their phone."""
     open_calls = waiting(employee.tenant, now=now).order_by("started_at", "pk")
     concerned = open_calls.filter(Q(employee=employee) | MISSED_WITHOUT_OWNER).select_related("tenant__rules")
     return [call for call in concerned if call.employee_id or employee.uis_id in call.rung_ids]
 
 
 def count_waiting(tenant: Tenant, staff: Iterable[Employee], *, now: datetime) -> Counter[int]:
-    """Return how many calls wait for each person, by his id in UIS. Two queries however many people there are."""
+    """Return the number of pending calls per employee, by UIS ID. Two queries for any number of employees."""
     uis_ids = {person.pk: person.uis_id for person in staff}
     open_calls = waiting(tenant, now=now).order_by()
     owned = open_calls.filter(employee__isnull=False).values_list("employee").annotate(Count("pk"))
@@ -40,6 +40,6 @@ def count_waiting(tenant: Tenant, staff: Iterable[Employee], *, now: datetime) -
 
 
 def count_uploaded(tenant: Tenant, *, since: datetime) -> dict[int, int]:
-    """Return how many calls of each employee have been in the CRM since then, by the employee's row."""
+    """Return the number of uploaded calls per employee since then, by primary key."""
     done = Call.objects.filter(tenant=tenant, state=Call.State.UPLOADED, started_at__gte=since, employee__isnull=False)
     return dict(done.order_by().values_list("employee").annotate(Count("pk")))

@@ -1,4 +1,4 @@
-"""What the CRM asked of us, what we showed there, how a client came on, and what is wrong."""
+"""Models: commands of the CRM, pop-ups, activations, incidents and alerts."""
 
 from crm.models.activation import Activation
 from crm.models.command import Command

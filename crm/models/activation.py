@@ -1,4 +1,4 @@
-"""How far a client's activation has come: what lets his page show each step, and be left and reopened."""
+"""Activation: the state of a client's activation."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -7,31 +7,31 @@ from tenants.models import Tenant
 
 
 class Activation(models.Model):
-    """The one activation of a client, begun by a press of the button."""
+    """A client's activation; there is one row per client."""
 
     class Step(models.TextChoices):
-        UIS = "UIS", _("The key of UIS is tried")
-        CRM = "CRM", _("The key of the CRM is tried")
-        PEOPLE = "PEOPLE", _("Employees and numbers are brought from UIS")
-        LINK = "LINK", _("Employees are linked to users of the CRM, telephony is registered there")
-        ON = "ON", _("The connection is switched on")
+        UIS = "UIS", _("Checking the UIS key")
+        CRM = "CRM", _("Checking the CRM key")
+        PEOPLE = "PEOPLE", _("Importing employees and numbers from UIS")
+        LINK = "LINK", _("Linking employees and registering telephony in the CRM")
+        ON = "ON", _("Activating telephony")
 
     class State(models.TextChoices):
-        NEW = "NEW", _("not begun")
+        NEW = "NEW", _("not started")
         RUNNING = "RUNNING", _("running")
-        FAILED = "FAILED", _("stopped")
+        FAILED = "FAILED", _("failed")
         DONE = "DONE", _("done")
 
     tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="activation", verbose_name=_("client"))
     state = models.CharField(_("state"), max_length=7, choices=State.choices, default=State.NEW)
-    # The one at work, or that failed.
+    # The current step, or the failed one.
     step = models.CharField(_("step"), max_length=6, choices=Step.choices, default=Step.UIS)
-    pressed_at = models.DateTimeField(_("pressed"), null=True)
+    pressed_at = models.DateTimeField(_("started"), null=True)
     ended_at = models.DateTimeField(_("ended"), null=True)
-    next_attempt_at = models.DateTimeField(null=True)  # when the sweep takes up what a killed worker left
-    code = models.CharField(_("cause"), max_length=60, blank=True)
-    about = models.JSONField(default=dict)  # what its sentence names
-    attempts = models.PositiveSmallIntegerField(default=0)  # on the client's page, since `attempts_since`
+    next_attempt_at = models.DateTimeField(null=True)  # when the sweep resumes it after a crash
+    code = models.CharField(_("reason"), max_length=60, blank=True)
+    about = models.JSONField(default=dict)  # parameters of its message
+    attempts = models.PositiveSmallIntegerField(default=0)  # actions on the client's page since `attempts_since`
     attempts_since = models.DateTimeField(null=True)
 
     class Meta:

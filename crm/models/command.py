@@ -1,4 +1,4 @@
-"""What the CRM asked of us, and how it ended."""
+"""Command: a request from the CRM (click-to-call, status change, module callback) and its outcome."""
 
 from datetime import datetime
 from typing import Self
@@ -10,7 +10,7 @@ from tenants.models import Employee, Tenant
 
 
 class Command(models.Model):
-    """One request of the CRM."""
+    """A request from the CRM."""
 
     class Kind(models.TextChoices):
         MAKE_CALL = "MAKE_CALL", _("call a number")
@@ -19,37 +19,37 @@ class Command(models.Model):
         SETTINGS = "SETTINGS", _("settings changed")
 
     class State(models.TextChoices):
-        RECEIVED = "RECEIVED", _("on its way")
-        RUNNING = "RUNNING", _("being carried out")
+        RECEIVED = "RECEIVED", _("queued")
+        RUNNING = "RUNNING", _("running")
         DONE = "DONE", _("done")
-        REFUSED = "REFUSED", _("refused")
+        REFUSED = "REFUSED", _("rejected")
         FAILED = "FAILED", _("failed")
 
     class Reason(models.TextChoices):
         NONE = "", ""
         UNKNOWN_USER = (
             "UNKNOWN_USER",
-            _("This user is not linked to an employee in UIS. Link him on the connector's page."),
+            _("This user is not linked to a UIS employee. Link them on the connector's page."),
         )
         BAD_PHONE = "BAD_PHONE", _("There is no number to call. Check the number in the customer's card.")
         OWN_NUMBER = "OWN_NUMBER", _("This is one of your own numbers; UIS does not call it.")
-        REPEATED = "REPEATED", _("The same number was clicked a moment ago; the call is already on its way.")
-        STALE = "STALE", _("The click could not be carried out in time; click again.")
+        REPEATED = "REPEATED", _("This number was just clicked; the call is being started.")
+        STALE = "STALE", _("The call could not be started in time. Click again.")
         NOT_ACTIVE = "NOT_ACTIVE", _("Telephony is paused or not activated.")
-        NO_NUMBER = "NO_NUMBER", _("There is no active number in UIS to call out with.")
-        BAD_REQUEST = "BAD_REQUEST", _("The request cannot be read.")
-        SYNC_OFF = "SYNC_OFF", _("Statuses are not passed, by the transfer rules.")
-        ECHO = "ECHO", _("The CRM repeated a status that we had set.")
-        SUPERSEDED = "SUPERSEDED", _("A newer status followed.")
-        NOT_REPEATED = "NOT_REPEATED", _("It is not known whether UIS began the call, so it was not repeated.")
-        UIS_REFUSED = "UIS_REFUSED", _("UIS refused it.")
-        UIS_DENIED = "UIS_DENIED", _("UIS does not let us in, or the key lacks a right.")
-        UIS_UNAVAILABLE = "UIS_UNAVAILABLE", _("UIS could not be reached.")
+        NO_NUMBER = "NO_NUMBER", _("There is no active caller ID in UIS.")
+        BAD_REQUEST = "BAD_REQUEST", _("Invalid request.")
+        SYNC_OFF = "SYNC_OFF", _("Status sync is disabled by the transfer rules.")
+        ECHO = "ECHO", _("Echo of a status that we set.")
+        SUPERSEDED = "SUPERSEDED", _("Replaced by a newer status.")
+        NOT_REPEATED = "NOT_REPEATED", _("UIS may have started the call, so it was not retried.")
+        UIS_REFUSED = "UIS_REFUSED", _("UIS rejected the request.")
+        UIS_DENIED = "UIS_DENIED", _("UIS denies access, or the key lacks a permission.")
+        UIS_UNAVAILABLE = "UIS_UNAVAILABLE", _("UIS is unavailable.")
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="commands", verbose_name=_("client"))
-    kind = models.CharField(_("what"), max_length=12, choices=Kind.choices)
+    kind = models.CharField(_("command"), max_length=12, choices=Kind.choices)
     received_at = models.DateTimeField(_("received"))
-    asked = models.JSONField(_("as asked"), default=dict)
+    asked = models.JSONField(_("parameters"), default=dict)
     employee = models.ForeignKey(Employee, models.SET_NULL, null=True, related_name="+", verbose_name=_("employee"))
     contact = models.CharField(_("contact"), max_length=32, blank=True)
     number = models.CharField(_("our number"), max_length=32, blank=True)
@@ -62,8 +62,8 @@ class Command(models.Model):
     finished_at = models.DateTimeField(_("finished"), null=True)
 
     class Meta:
-        verbose_name = _("request of the CRM")
-        verbose_name_plural = _("requests of the CRM")
+        verbose_name = _("CRM request")
+        verbose_name_plural = _("CRM requests")
         ordering = ("-received_at", "-pk")
         indexes = [
             models.Index(fields=["tenant", "kind", "-received_at"], name="command_newest"),
@@ -77,22 +77,21 @@ class Command(models.Model):
 
     @property
     def external_id(self) -> str:
-        """The name a call started for this command carries in UIS."""
+        """The external ID of the call in UIS that this command starts."""
         return f"click-{self.pk}"
 
     def claim(self, *, lease_until: datetime) -> bool:
-        """Take the command for this worker, once: a command that was begun is never begun again by itself."""
-        mine = type(self).objects.filter(pk=self.pk, state=self.State.RECEIVED)
-        return mine.update(state=self.State.RUNNING, next_attempt_at=lease_until) == 1
+        """Claim the command for this worker; a command that was started is never started again."""
+        unclaimed = type(self).objects.filter(pk=self.pk, state=self.State.RECEIVED)
+        return unclaimed.update(state=self.State.RUNNING, next_attempt_at=lease_until) == 1
 
     def close(self, state: State, reason: str = "", says: str = "", *, now: datetime) -> Self:
-        """Write how it ended."""
         self.state, self.reason, self.says = state, reason, says
         self.finished_at, self.next_attempt_at = now, None
         self.save()
         return self
 
     def postpone(self, moment: datetime, reason: str = "", says: str = "") -> None:
-        """Give it back, to be taken again from `moment` on."""
+        """Release the command; it may be claimed again from `moment` on."""
         self.state, self.reason, self.says, self.next_attempt_at = self.State.RECEIVED, reason, says, moment
         self.save()

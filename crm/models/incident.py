@@ -1,4 +1,4 @@
-"""What is wrong, of one client or of the whole: one row for each cause, from the first look that saw it to its end."""
+"""Incident: a problem of one client or of the whole service, from the first detection until it is resolved."""
 
 from typing import Any
 
@@ -12,37 +12,37 @@ from tenants.models import Tenant
 
 
 class Incident(models.Model):
-    """One trouble with one cause, and who sees to it. Without a client it is one of the whole."""
+    """One problem with one reason. Without a tenant it concerns the whole service."""
 
     class Kind(models.TextChoices):
         WORKER = "WORKER", _("no worker")
-        SILENCE = "SILENCE", _("silence")
-        KEY = "KEY", _("no access")
-        BACKLOG = "BACKLOG", _("work is late")
-        SHARE_FAILED = "SHARE_FAILED", _("calls fail")
-        UNEXPLAINED = "UNEXPLAINED", _("calls unexplained")
+        SILENCE = "SILENCE", _("no events")
+        KEY = "KEY", _("access denied")
+        BACKLOG = "BACKLOG", _("processing delayed")
+        SHARE_FAILED = "SHARE_FAILED", _("high failure rate")
+        UNEXPLAINED = "UNEXPLAINED", _("unexplained calls")
 
     class State(models.TextChoices):
         OPEN = "OPEN", pgettext_lazy("incident", "open")
-        TAKEN = "TAKEN", pgettext_lazy("incident", "taken")
-        IGNORED = "IGNORED", pgettext_lazy("incident", "ignored")
+        TAKEN = "TAKEN", pgettext_lazy("incident", "acknowledged")
+        IGNORED = "IGNORED", pgettext_lazy("incident", "muted")
         RESOLVED = "RESOLVED", pgettext_lazy("incident", "resolved")
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, related_name="incidents", verbose_name=_("client"))
     kind = models.CharField(_("kind"), max_length=12, choices=Kind.choices)
-    cause = models.CharField(_("cause"), max_length=80, blank=True)
-    about = models.JSONField(default=dict)  # the figures its sentence names, as last seen
+    cause = models.CharField(_("reason"), max_length=80, blank=True)
+    about = models.JSONField(default=dict)  # parameters of its message, as last seen
     state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.OPEN)
     opened_at = models.DateTimeField(_("since"))
     last_seen_at = models.DateTimeField(_("last seen"))
-    times = models.PositiveIntegerField(_("looks that saw it"), default=1)
+    times = models.PositiveIntegerField(_("times seen"), default=1)
     taken_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("taken by")
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("acknowledged by")
     )
     note = models.TextField(_("note"), blank=True)
     resolved_at = models.DateTimeField(_("resolved"), null=True)
-    is_by_hand = models.BooleanField(default=False, editable=False)  # a person resolved it
-    # Of both: when there was nothing left to be told, whether it was told or needed no telling.
+    is_by_hand = models.BooleanField(default=False, editable=False)  # resolved by a person
+    # Both: when the alert was sent, or when it turned out that none was needed.
     told_at = models.DateTimeField(null=True, editable=False)
     end_told_at = models.DateTimeField(null=True, editable=False)
 
@@ -50,12 +50,12 @@ class Incident(models.Model):
         verbose_name = _("incident")
         verbose_name_plural = _("incidents")
         ordering = ("-opened_at", "-pk")
-        permissions = [("take_incident", "Can take an incident")]
+        permissions = [("take_incident", "Can acknowledge an incident")]
         constraints = [
             models.UniqueConstraint(
                 fields=["tenant", "kind", "cause"], name="incident_once", condition=~Q(state="RESOLVED")
             ),
-            # To a database no two absent clients are the same one.
+            # NULLs are distinct in a unique constraint.
             models.UniqueConstraint(
                 fields=["kind", "cause"],
                 name="incident_of_whole_once",
@@ -75,5 +75,5 @@ class Incident(models.Model):
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What tells it from every other trouble that can be there at the same time."""
+        """Identifies the problem among all that can exist at the same time."""
         return self.tenant_id, self.kind, self.cause

@@ -1,4 +1,4 @@
-"""The cards we opened on people's screens."""
+"""Popup: a pop-up on a manager's screen."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -8,7 +8,7 @@ from tenants.models import Employee, Tenant
 
 
 class Popup(models.Model):
-    """One card on one manager's screen, for one call."""
+    """One pop-up on one manager's screen, for one call."""
 
     class State(models.TextChoices):
         OPENING = "OPENING", _("being sent")
@@ -28,8 +28,8 @@ class Popup(models.Model):
     hangup = models.CharField(_("how it was closed"), max_length=12, blank=True)
     unknown = models.JSONField(_("unknown to the CRM"), default=list)
     says = models.TextField(_("detail"), blank=True)
-    rang_at = models.DateTimeField(_("rang"))
-    received_at = models.DateTimeField(_("we heard"))
+    rang_at = models.DateTimeField(_("ringing"))
+    received_at = models.DateTimeField(_("received"))
     sent_at = models.DateTimeField(_("sent"))
     accepted_at = models.DateTimeField(_("accepted"), null=True)
     closed_at = models.DateTimeField(_("closed"), null=True)

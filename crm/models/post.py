@@ -1,4 +1,4 @@
-"""What is told to the operator outside the admin: one row for each message and each way it goes."""
+"""AlertDelivery: one row per alert and channel."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -8,13 +8,13 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-LEASE = timedelta(minutes=3)  # longer than a task may run
+LEASE = timedelta(minutes=3)  # longer than the task time-out
 PAUSES_SECONDS = (30, 60, 120, 300, 900, 1800, 3600)
 MOST_TRIES = 79  # with these pauses, three days
 
 
 class Post(models.Model):
-    """One message on its way. The receiver knows a repeat by its id."""
+    """An alert to be sent. The receiver recognises a repeat by `message_id`."""
 
     class Way(models.TextChoices):
         MAIL = "MAIL", _("e-mail")
@@ -23,10 +23,10 @@ class Post(models.Model):
     class State(models.TextChoices):
         WAITING = "WAITING", pgettext_lazy("message", "waiting")
         SENT = "SENT", pgettext_lazy("message", "sent")
-        FAILED = "FAILED", pgettext_lazy("message", "given up")
+        FAILED = "FAILED", pgettext_lazy("message", "failed")
 
     message_id = models.UUIDField(default=uuid.uuid4, editable=False)
-    way = models.CharField(_("by"), max_length=7, choices=Way.choices)
+    way = models.CharField(_("channel"), max_length=7, choices=Way.choices)
     subject = models.CharField(_("subject"), max_length=250)
     body = models.TextField(_("text"))
     state = models.CharField(_("state"), max_length=7, choices=State.choices, default=State.WAITING)
@@ -37,8 +37,8 @@ class Post(models.Model):
     ended_at = models.DateTimeField(_("ended"), null=True)
 
     class Meta:
-        verbose_name = _("message")
-        verbose_name_plural = _("messages to the operator")
+        verbose_name = _("alert")
+        verbose_name_plural = _("alerts")
         ordering = ("-created_at", "-pk")
         indexes = [
             models.Index(fields=["next_attempt_at"], name="post_due", condition=Q(next_attempt_at__isnull=False)),
@@ -49,14 +49,14 @@ class Post(models.Model):
         return self.subject
 
     def claim(self, *, now: datetime) -> bool:
-        """Take the message for this worker; of two, one goes without."""
+        """Claim the alert for this worker; False if another worker has it."""
         due = type(self).objects.filter(pk=self.pk, state=self.State.WAITING, next_attempt_at__lte=now)
         is_ours = due.update(attempts=F("attempts") + 1, next_attempt_at=now + LEASE) == 1
         self.refresh_from_db()
         return is_ours
 
     def postpone(self, says: str, *, now: datetime, wait: float | None = None) -> None:
-        """Try again after a growing pause, or after the receiver's own longer `wait` in seconds; once give up."""
+        """Retry after a growing delay, or after the receiver's longer `wait` in seconds; finally give up."""
         if self.attempts >= MOST_TRIES:
             return self.close(self.State.FAILED, says, now=now)
         pause = PAUSES_SECONDS[min(self.attempts, len(PAUSES_SECONDS)) - 1]
@@ -64,6 +64,5 @@ class Post(models.Model):
         self.save(update_fields=["says", "next_attempt_at"])
 
     def close(self, state: State, says: str = "", *, now: datetime) -> None:
-        """Write how it ended."""
         self.state, self.says, self.ended_at, self.next_attempt_at = state, says, now, None
         self.save(update_fields=["state", "says", "ended_at", "next_attempt_at"])

@@ -1,4 +1,4 @@
-"""When a client's phones ring: what tells a silence from a quiet hour."""
+"""TrafficProfile: a client's usual calls per hour of the week, to tell missing events from a quiet hour."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -7,16 +7,16 @@ from tenants.models import Tenant
 
 
 class Rhythm(models.Model):
-    """How many calls one client had in each hour of the week, by his clock, over his last weeks taken together."""
+    """Number of calls in each hour of the week in the client's time zone, summed over the last weeks."""
 
     tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="rhythm", verbose_name=_("client"))
-    hours = models.JSONField(default=list)  # 168 counts; the first is of the hour in which Monday begins
-    weeks = models.PositiveSmallIntegerField(default=0)  # over how many; 0 while there are too few to learn from
+    hours = models.JSONField(default=list)  # 168 counts; the first is Monday 00:00-01:00
+    weeks = models.PositiveSmallIntegerField(default=0)  # number of weeks; 0 while there is too little data
     learned_at = models.DateTimeField()
 
     class Meta:
-        verbose_name = _("rhythm")
-        verbose_name_plural = _("rhythms")
+        verbose_name = _("traffic profile")
+        verbose_name_plural = _("traffic profiles")
 
     def __str__(self) -> str:
         return str(self.tenant)

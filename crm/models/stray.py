@@ -1,4 +1,4 @@
-"""What the CRM did not know when we named it: extensions, users, stores; counted by day."""
+"""UnknownId: extensions, users and stores unknown to the CRM, counted by day."""
 
 from datetime import date
 
@@ -10,7 +10,7 @@ from tenants.models import Tenant
 
 
 class Stray(models.Model):
-    """One id the CRM does not know, and how often it said so on one day."""
+    """An ID unknown to the CRM, and how often it was reported on one day."""
 
     class Kind(models.TextChoices):
         CODE = "CODE", _("extension")
@@ -24,8 +24,8 @@ class Stray(models.Model):
     times = models.PositiveIntegerField(_("times"), default=0)
 
     class Meta:
-        verbose_name = _("id unknown to the CRM")
-        verbose_name_plural = _("ids unknown to the CRM")
+        verbose_name = _("unknown ID")
+        verbose_name_plural = _("unknown IDs")
         ordering = ("-on", "kind", "value")
         constraints = [models.UniqueConstraint(fields=["tenant", "kind", "value", "on"], name="stray_once_a_day")]
 
@@ -35,7 +35,7 @@ class Stray(models.Model):
     @classmethod
     @transaction.atomic
     def count(cls, tenant: Tenant, kind: str, values: tuple[object, ...], *, on: date) -> None:
-        """Count each of these ids once more."""
+        """Increment the count of each ID."""
         for value in values:
             row, _is_new = cls.objects.get_or_create(tenant=tenant, kind=kind, value=str(value)[:100], on=on)
             cls.objects.filter(pk=row.pk).update(times=F("times") + 1)

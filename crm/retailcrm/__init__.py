@@ -1,1 +1,1 @@
-"""The retailCRM wire, without Django: readable with only the vendor's documentation at hand."""
+"""The retailCRM wire protocol, without Django."""

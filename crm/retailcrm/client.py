@@ -1,4 +1,4 @@
-"""The methods of retailCRM we use, versions 5 and 4, in our words."""
+"""Client of the retailCRM API, versions 5 and 4."""
 
 import functools
 import json
@@ -40,10 +40,10 @@ AnswerT = TypeVar("AnswerT", bound=BaseModel)
 
 @dataclass(frozen=True)
 class RetailCrmClient:
-    """One account. `pace` is called with "telephony" or "ordinary" before each request and waits for its turn there.
-    `on_end` is told how each request ended.
+    """Client of one account. Every method raises RemoteError.
 
-    Every method raises the errors of connector_project.remote.
+    `pace` is called with "telephony" or "ordinary" before each request and blocks until the rate limit allows it.
+    `on_end` is called with the outcome of each request.
     """
 
     address: str
@@ -52,7 +52,7 @@ class RetailCrmClient:
     zone: ZoneInfo = field(default_factory=functools.partial(ZoneInfo, "Europe/Moscow"))
     pace: Callable[[str], None] = lambda _kind: None
     send: Callable[..., remote.Reply] = remote.send
-    on_end: Callable[[remote.RemoteUnavailable | None], None] = lambda _fault: None  # None: it answered, whatever
+    on_end: Callable[[remote.RemoteUnavailable | None], None] = lambda _fault: None  # None: any answer
 
     def versions(self) -> tuple[str, ...]:
         """https://docs.retailcrm.ru/Developers/API/APIVersions: the versions served, such as "5.0"."""
@@ -63,11 +63,11 @@ class RetailCrmClient:
         return self._get(wire.CredentialsAnswer, "/api/credentials").to_rights()
 
     def public_address(self) -> str:
-        """The address people use, where the account tells it: `system-info`, which needs no key."""
+        """The account's public URL from `system-info`, which needs no key."""
         return self._get(wire.SystemAnswer, SYSTEM_INFO).publicUrl.rstrip("/")
 
     def time_zone(self) -> str:
-        """The account's zone by GET /settings, an IANA name; "" where the key may not ask, or that name is none."""
+        """The account's IANA time zone by GET /settings; "" if not permitted or unknown."""
         try:
             name = self._get(wire.SettingsAnswer, self._path("/settings")).settings.timezone.value
         except (remote.AccessDenied, remote.UnexpectedReply) as exc:
@@ -77,9 +77,9 @@ class RetailCrmClient:
         return name if name in available_timezones() else ""
 
     def module(self, code: str) -> ModuleState | None:
-        """What the account has stored of our module; None where it has none.
+        """Our module as stored in the account, or None.
 
-        https://docs.retailcrm.ru/Developers/API/APIFeatures/TelephonyApiV4 and its successor for version 5
+        https://docs.retailcrm.ru/Developers/API/APIFeatures/TelephonyApiV4; version 5 has integration modules instead
         """
         try:
             if self.version == V4:
@@ -91,36 +91,36 @@ class RetailCrmClient:
             return None
 
     def edit_module(self, module: Module) -> ModuleAnswer:
-        """Create or replace our module, with all its extensions. The same pages."""
+        """Create or replace our module with all its extensions. Same pages as `module`."""
         if self.version == V4:
-            path, field, written = f"/telephony/setting/{module.code}/edit", "configuration", forms.to_module_v4(module)
+            path, field, payload = f"/telephony/setting/{module.code}/edit", "configuration", forms.to_module_v4(module)
         else:
-            path, field, written = (
+            path, field, payload = (
                 f"/integration-modules/{module.code}/edit",
                 "integrationModule",
                 forms.to_module_v5(module),
             )
-        return self._post(wire.ModuleEdited, self._path(path), {field: written}).to_answer()
+        return self._post(wire.ModuleEdited, self._path(path), {field: payload}).to_answer()
 
     def send_event(self, event: CallEvent) -> EventAnswer:
-        """Open or close a card: POST /telephony/call/event. Worthless a few seconds late, so never queued up."""
+        """Open or close a pop-up: POST /telephony/call/event. Useless a few seconds late, so never queued."""
         path = self._path("/telephony/call/event")
         return self._post(wire.EventAnswered, path, {"event": forms.to_event(event)}, timeout=EVENT_SECONDS).to_answer()
 
     def upload_calls(self, calls: Sequence[CallRecord]) -> UploadAnswer:
-        """Write up to 50 calls into the history: POST /telephony/calls/upload. A repeat is harmless by externalId."""
-        written = [forms.to_record(call, zone=self.zone) for call in calls]
+        """Upload up to 50 calls: POST /telephony/calls/upload. Idempotent by externalId."""
+        payload = [forms.to_record(call, zone=self.zone) for call in calls]
         path = self._path("/telephony/calls/upload")
-        return self._post(wire.Uploaded, path, {"calls": written}, timeout=UPLOAD_SECONDS).to_answer()
+        return self._post(wire.Uploaded, path, {"calls": payload}, timeout=UPLOAD_SECONDS).to_answer()
 
     def manager(self, phone: str) -> Manager | None:
-        """Who is responsible for this customer, whatever his status: GET /telephony/manager."""
+        """The customer's manager, whatever their status: GET /telephony/manager."""
         query = {"phone": phone, "details": "0", "ignoreStatus": "1"}
         path = self._path("/telephony/manager")
         return self._get(wire.ManagerAnswer, path, query, timeout=MANAGER_SECONDS).to_manager()
 
     def history(self, *, pages: int = 1) -> Iterator[HistoryCall]:
-        """The newest calls of the account's history: GET /telephony/calls, which not every account serves."""
+        """The newest calls in the account's history: GET /telephony/calls; not every account supports it."""
         cursor = ""
         for _page in range(pages):
             query = {"limit": "100"} | ({"cursor": cursor} if cursor else {})
@@ -142,7 +142,7 @@ class RetailCrmClient:
         return found
 
     def set_user_status(self, user_id: int, status: str) -> None:
-        """free, busy, dinner or break: POST /users/{id}/status, version 5 only."""
+        """Set a status (free, busy, dinner, break): POST /users/{id}/status, version 5 only."""
         self._post(wire.Accepted, f"/api/{V5}/users/{user_id}/status", {"status": status})
 
     def _path(self, path: str) -> str:
@@ -154,7 +154,7 @@ class RetailCrmClient:
         return self._ask(kind, "GET", path, query=query or {}, timeout=timeout)
 
     def _post(self, kind: type[AnswerT], path: str, form: Mapping[str, object], *, timeout: float = 10.0) -> AnswerT:
-        # A structure goes as one JSON string in a form field; nested fields are refused.
+        # The API wants structures as one JSON string in a form field and rejects nested fields.
         body = {
             name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             for name, value in form.items()
@@ -163,39 +163,39 @@ class RetailCrmClient:
 
     def _ask(self, kind: type[AnswerT], method: str, path: str, **request: Any) -> AnswerT:
         if not self.key and path != SYSTEM_INFO:
-            # A client who left has none: nothing of his is sent any more, whatever task still asks for it.
+            # A disconnected client has no key: nothing more is sent for them, even by queued tasks.
             raise remote.AccessDenied(SYSTEM, "There is no API key.", code=refusals.KEY)
         self.pace("telephony" if "/telephony" in path else "ordinary")
-        # In the header the key stays out of addresses, and so out of logs.
+        # The key goes in a header, so that it is not in URLs and logs.
         headers = {"X-API-KEY": self.key} if self.key else {}
         try:
-            said = _read(self.send(SYSTEM, method, f"{self.address.rstrip('/')}{path}", headers=headers, **request))
+            data = _read(self.send(SYSTEM, method, f"{self.address.rstrip('/')}{path}", headers=headers, **request))
         except remote.RemoteError as exc:
             self.on_end(exc if isinstance(exc, remote.RemoteUnavailable) else None)
             raise
         self.on_end(None)
         try:
-            return kind.model_validate(said)
+            return kind.model_validate(data)
         except ValidationError as exc:
             where = exc.errors(include_input=False)[0]["loc"]
             raise remote.UnexpectedReply(
-                SYSTEM, f"retailCRM's answer to {path} is not as documented: {where}."
+                SYSTEM, f"retailCRM's answer to {path} does not match the documentation: {where}."
             ) from exc
 
 
 def _read(reply: remote.Reply) -> dict[str, Any]:
-    """Return a successful answer; `success` decides, not the status."""
+    """Return the body of a successful response; `success` decides, not the status code."""
     try:
-        said = json.loads(reply.text)
+        data = json.loads(reply.text)
     except ValueError as exc:
         fault = refusals.of_status(reply)
         raise fault or remote.RemoteUnavailable(
-            SYSTEM, "retailCRM answered with no JSON.", wait=reply.retry_after
+            SYSTEM, "retailCRM did not answer with JSON.", wait=reply.retry_after
         ) from exc
-    if not isinstance(said, dict):
-        raise remote.UnexpectedReply(SYSTEM, "retailCRM answered with JSON that is no object.")
-    if str(said.get("success")).lower() == "true":
-        return said
-    # A server that is at a loss refuses nothing, whatever its JSON says.
+    if not isinstance(data, dict):
+        raise remote.UnexpectedReply(SYSTEM, "retailCRM answered with JSON that is not an object.")
+    if str(data.get("success")).lower() == "true":
+        return data
+    # A server error is not a rejection, whatever its JSON says.
     fault = refusals.of_status(reply) if reply.status >= 500 or reply.status == 429 else None
-    raise fault or refusals.of_answer(said)
+    raise fault or refusals.of_answer(data)

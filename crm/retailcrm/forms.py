@@ -1,4 +1,4 @@
-"""What we send to retailCRM, in its own words. Ours end here."""
+"""Builds retailCRM request payloads from our types."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,8 +17,8 @@ _RESULTS = {
 
 
 def to_event(event: CallEvent) -> dict[str, Any]:
-    """Write an event; what is not known is left out."""
-    return _known(
+    """Return an event's payload; unknown values are left out."""
+    return _without_empty(
         {
             "phone": event.phone,
             "type": event.type.value,
@@ -33,8 +33,8 @@ def to_event(event: CallEvent) -> dict[str, Any]:
 
 
 def to_record(call: CallRecord, *, zone: ZoneInfo) -> dict[str, Any]:
-    """Write a finished call; `date` is local time of the account, without a zone."""
-    written = {
+    """Return a call's payload; `date` is in the account's local time, without an offset."""
+    payload = {
         "date": call.started_at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
         "type": call.direction,
         "phone": call.phone,
@@ -46,12 +46,12 @@ def to_record(call: CallRecord, *, zone: ZoneInfo) -> dict[str, Any]:
         "site": call.site,
         "recordUrl": call.record_url if len(call.record_url) <= LONGEST_URL else "",
     }
-    return _known(written) | {"duration": call.talk_seconds, "durationWaiting": call.wait_seconds}
+    return _without_empty(payload) | {"duration": call.talk_seconds, "durationWaiting": call.wait_seconds}
 
 
 def to_module_v5(module: Module) -> dict[str, Any]:
-    """Write the integration module; extensions and numbers replace what was there."""
-    return _known(
+    """Return the integration module's payload; its extensions and numbers replace the existing ones."""
+    return _without_empty(
         {
             "code": module.code,
             "integrationCode": module.integration_code,
@@ -66,7 +66,7 @@ def to_module_v5(module: Module) -> dict[str, Any]:
 
 
 def to_module_v4(module: Module) -> dict[str, Any]:
-    """Write the telephony setting of version 4."""
+    """Return the telephony setting's payload for version 4."""
     return {
         "code": module.code,
         "clientId": module.client_id,
@@ -89,5 +89,5 @@ def _telephony(module: Module) -> dict[str, Any]:
     }
 
 
-def _known(written: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in written.items() if value or value is False}
+def _without_empty(payload: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in payload.items() if value or value is False}

@@ -1,4 +1,4 @@
-"""What each refusal of retailCRM means for us: one table by message; texts it does not know refuse one request.
+"""Maps retailCRM error responses to exceptions, by message; unknown messages reject only the one request.
 
 https://docs.retailcrm.ru/Developers/API/APIFeatures/APIRules
 """
@@ -23,7 +23,7 @@ TELEPHONY_OFF = "telephony_off"
 METHOD_ABSENT = "method_absent"
 NOT_FOUND = "not_found"
 
-# Beginnings of messages, in lower case and without quotes: they are met with and without a full stop.
+# Prefixes of messages, in lower case and without quotes: they occur with and without a full stop.
 _DENIED = {
     "apikey is missing": KEY,
     "wrong apikey value": KEY,
@@ -42,32 +42,34 @@ _BUSY = {429, 503}
 
 
 def of_status(reply: Reply) -> RemoteError | None:
-    """Return the way a reply ended that is no JSON answer at all; None when there is one to read."""
+    """Return the error for a response that is not JSON from the API; None if it has a body to parse."""
     if reply.status in _BUSY:
-        return RemoteUnavailable(SYSTEM, "retailCRM asks us to slow down or is closed for now.", wait=reply.retry_after)
+        return RemoteUnavailable(
+            SYSTEM, "retailCRM is rate-limiting us or temporarily unavailable.", wait=reply.retry_after
+        )
     if reply.status >= 500:
-        return RemoteUnavailable(SYSTEM, f"retailCRM has a fault (status {reply.status}).", wait=reply.retry_after)
+        return RemoteUnavailable(SYSTEM, f"retailCRM failed with status {reply.status}.", wait=reply.retry_after)
     if 300 <= reply.status < 400:
-        return AccessDenied(SYSTEM, "The address leads elsewhere: the account was renamed or closed.", code=ACCOUNT)
+        return AccessDenied(SYSTEM, "The address redirects elsewhere: the account was renamed or closed.", code=ACCOUNT)
     if reply.is_html and reply.status >= 400:
         return AccessDenied(SYSTEM, "There is no account at this address.", code=ACCOUNT)
     return None
 
 
-def of_answer(said: Mapping[str, object]) -> RemoteError:
-    """Return the way a refused request ended."""
-    message = str(said.get("errorMsg") or "retailCRM refused without a reason.")
-    text = f"{message} {_errors(said.get('errors'))}".strip()
+def of_answer(data: Mapping[str, object]) -> RemoteError:
+    """Return the error for a response with `success: false`."""
+    message = str(data.get("errorMsg") or "retailCRM rejected the request without a reason.")
+    text = f"{message} {_errors(data.get('errors'))}".strip()
     plain = message.lower().replace('"', "")
     for table, error in ((_DENIED, AccessDenied), (_OUR_FAULT, UnexpectedReply), (_REJECTED, RemoteRejected)):
-        for beginning, code in table.items():
-            if plain.startswith(beginning):
+        for prefix, code in table.items():
+            if plain.startswith(prefix):
                 return error(SYSTEM, text, code=code)
     return RemoteRejected(SYSTEM, text)
 
 
 def _errors(errors: object) -> str:
-    """Write out the details, which come as a map or as a list."""
+    """Format the details, which are a map or a list."""
     if isinstance(errors, dict):
         return "; ".join(f"{field}: {text}" for field, text in errors.items())
     return "; ".join(str(text) for text in errors) if isinstance(errors, list) else ""

@@ -1,4 +1,4 @@
-"""Our words for what retailCRM says and takes. Numbers carry their plus; every datetime is aware."""
+"""Our types for what retailCRM sends and accepts. Phone numbers are E.164 with a plus; datetimes are aware."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class EventType(StrEnum):
-    """What happens on a line, for a pop-up."""
+    """Type of a call event."""
 
     IN = "in"
     OUT = "out"
@@ -14,7 +14,7 @@ class EventType(StrEnum):
 
 
 class Hangup(StrEnum):
-    """How a call ended, in the words of call events. Not those of the upload: there it is "no answer"."""
+    """Hangup status of a call event. The values differ from those of the upload ("no answer")."""
 
     ANSWERED = "answered"
     NO_ANSWER = "no answered"
@@ -25,7 +25,7 @@ class Hangup(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class CallEvent:
-    """A card to open or to close, for named users only."""
+    """Opens or closes a pop-up, for the named users only."""
 
     type: EventType
     phone: str
@@ -39,7 +39,7 @@ class CallEvent:
 
 @dataclass(frozen=True)
 class EventAnswer:
-    """Extensions and users the account does not know."""
+    """Extensions and users unknown to the account."""
 
     unknown_codes: tuple[str, ...] = ()
     unknown_users: tuple[int, ...] = ()
@@ -47,7 +47,7 @@ class EventAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class CallRecord:
-    """A finished call for the history. `result` is one of our words."""
+    """A finished call to upload. `result` is one of our Result codes."""
 
     external_id: str
     started_at: datetime
@@ -65,7 +65,7 @@ class CallRecord:
 
 @dataclass(frozen=True)
 class UploadAnswer:
-    """How many calls were taken, and which the account had already."""
+    """Number of accepted calls, and the external IDs of those the account already had."""
 
     processed: int
     duplicates: tuple[str, ...] = ()
@@ -73,33 +73,29 @@ class UploadAnswer:
 
 @dataclass(frozen=True)
 class Manager:
-    """The manager responsible for a customer."""
-
     user_id: int
     code: str
 
 
 @dataclass(frozen=True)
 class User:
-    """A user of the CRM."""
-
     user_id: int
     name: str
     email: str
     is_active: bool
-    phone: str = ""  # as somebody typed it
+    phone: str = ""  # as entered by a user
 
 
 @dataclass(frozen=True)
 class Rights:
-    """What a key may do. Old keys have method patterns instead of scopes."""
+    """A key's permissions. Old keys have method patterns instead of scopes."""
 
     scopes: frozenset[str]
     patterns: frozenset[str]
     sites: tuple[str, ...] = ()
 
     def lacks(self, scope: str, *patterns: str) -> bool:
-        """Say whether the key surely may not; a key that names neither is given the benefit of the doubt."""
+        """Return whether the key certainly lacks the scope; False for a key without scopes and patterns."""
         if self.scopes:
             return scope not in self.scopes
         return bool(self.patterns) and self.patterns.isdisjoint(patterns)
@@ -107,7 +103,7 @@ class Rights:
 
 @dataclass(frozen=True, kw_only=True)
 class Module:
-    """Our module as the account is to know it."""
+    """Our integration module, to be sent to the account."""
 
     code: str
     client_id: str
@@ -126,17 +122,17 @@ class Module:
 
 @dataclass(frozen=True)
 class ModuleState:
-    """What the account has stored of our module."""
+    """Our integration module as the account stores it."""
 
     is_on: bool
     codes: tuple[tuple[int, str], ...]
-    is_frozen: bool = False  # by the vendor, usually for money
-    addresses: tuple[tuple[str, str], ...] = ()  # those of ours it gives back, by their names on the wire
+    is_frozen: bool = False  # by the vendor, usually because it is not paid for
+    addresses: tuple[tuple[str, str], ...] = ()  # wire name, URL: those the account returns
 
 
 @dataclass(frozen=True)
 class ModuleAnswer:
-    """Users and stores of a module that the account does not know."""
+    """Users and stores in the module that are unknown to the account."""
 
     unknown_users: tuple[int, ...] = ()
     unknown_sites: tuple[str, ...] = ()
@@ -144,7 +140,7 @@ class ModuleAnswer:
 
 @dataclass(frozen=True)
 class HistoryCall:
-    """A call as the account's own list shows it."""
+    """A call in the account's history."""
 
     external_id: str
     result: str

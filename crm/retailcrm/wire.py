@@ -1,4 +1,4 @@
-"""What retailCRM answers, read into our words. Its own end here."""
+"""pydantic schemas of retailCRM responses, with conversions into our types."""
 
 from datetime import datetime
 from typing import Annotated
@@ -19,7 +19,7 @@ from crm.retailcrm.types import (
 
 
 def _items(raw: object) -> object:
-    """Bring a list into one form: PHP writes one with gaps as a map, and an absent one as null."""
+    """Normalise a list: PHP sends one with gaps as a map, and an absent one as null."""
     return tuple(raw.values()) if isinstance(raw, dict) else raw or ()
 
 
@@ -33,7 +33,7 @@ class _Answer(BaseModel):
 
 
 class Accepted(_Answer):
-    """An answer that says nothing but yes."""
+    """A response of which only `success` matters."""
 
 
 class VersionsAnswer(_Answer):
@@ -79,9 +79,9 @@ class _Telephony(_Answer):
         return tuple((item.userId, item.code) for item in self.additionalCodes)
 
     def addresses(self, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
-        """Return those that are given back, by their names."""
-        all_of_them = (*more, ("makeCallUrl", self.makeCallUrl), ("changeUserStatusUrl", self.changeUserStatusUrl))
-        return tuple((name, url) for name, url in all_of_them if url)
+        """Return the URLs the account returned, by wire name."""
+        urls = (*more, ("makeCallUrl", self.makeCallUrl), ("changeUserStatusUrl", self.changeUserStatusUrl))
+        return tuple((name, url) for name, url in urls if url)
 
 
 class _Integrations(_Answer):
@@ -125,7 +125,7 @@ class _Info(_Answer):
 
 
 class ModuleEdited(_Answer):
-    # An empty info is a list, a filled one a map.
+    # PHP: an empty `info` is a list, otherwise a map.
     info: Annotated[_Info, BeforeValidator(lambda raw: raw or {})] = _Info()
 
     def to_answer(self) -> ModuleAnswer:

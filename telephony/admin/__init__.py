@@ -1,4 +1,4 @@
-"""What came in, and what each day came to. The log of calls is registered by crm.admin: its pages need both sides."""
+"""Admin of notifications, reconciliation and bulk actions. Calls are registered elsewhere: their pages need the CRM."""
 
 from telephony.admin import errands, inbox, ledger
 

@@ -1,4 +1,4 @@
-"""The log of calls: found by number, person, session, and by what became of them."""
+"""Admin list of calls, with search and filters."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,12 +25,12 @@ LOOKS: Mapping[str, str] = {State.UPLOADED: "active", State.SKIPPED: "quiet"}
 
 
 class Log(Newest):
-    """Calls as the form over the list chooses them."""
+    """The calls that match the filter form."""
 
     chosen: Mapping[str, str] = {}
 
     def get_filters(self, request: HttpRequest) -> Any:
-        """Refuse what is no filter: whoever exports, or orders something, must not be given more than he meant."""
+        """Reject unknown parameters: an export or bulk action must not include more than the user meant."""
         if self.params.keys() - wanted.FILTERS.keys() - KEYSET - set(IGNORED_PARAMS):
             raise IncorrectLookupParameters
         self.chosen = wanted.filters(self.params)
@@ -39,7 +39,7 @@ class Log(Newest):
 
 
 class CallAdmin(ReadOnlyAdmin):
-    """The calls of all clients; crm.admin registers it, for its pages need both sides."""
+    """Base admin of calls; `operations.admin` registers it, because its pages need the CRM too."""
 
     newest_by = "started_at"
     list_display = (
@@ -54,27 +54,27 @@ class CallAdmin(ReadOnlyAdmin):
         return Log
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Call]:
-        # What is encrypted and long is not read for a list.
+        # Encrypted, long fields are not needed in the list.
         return super().get_queryset(request).defer("told_by_uis", "record_url")
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        ours = {"form": LogForm(request.GET), "may_act": self.has_change_permission(request)}
-        return super().changelist_view(request, ours | (extra_context or {}))
+        context = {"form": LogForm(request.GET), "may_act": self.has_change_permission(request)}
+        return super().changelist_view(request, context | (extra_context or {}))
 
-    @admin.display(description=_("who"))
+    @admin.display(description=_("contact"))
     def who(self, call: Call) -> str:
-        """The customer and the number he called; whole it is seen on the call's page."""
+        """The contact's masked number and the virtual number; the call's page has the full number."""
         arrow = "→" if call.direction == "out" else "←"
         contact = phones.masked(call.contact) or gettext("hidden number")
         return format_html('{} {} <div class="desk-more">{}</div>', arrow, contact, phones.e164(call.number))
 
-    @admin.display(description=_("whom"))
+    @admin.display(description=_("employee"))
     def whom(self, call: Call) -> str:
-        return labelled(_("whom"), call.employee) if call.employee else ""
+        return labelled(_("employee"), call.employee) if call.employee else ""
 
-    @admin.display(description=_("how long"))
+    @admin.display(description=_("result"))
     def how_long(self, call: Call) -> str:
-        """How it ended for the customer, and how long he talked or waited."""
+        """How the call ended for the customer, with the length of the talk or wait."""
         if call.talk_seconds:
             return gettext("talk %(time)s") % {"time": length(call.talk_seconds)}
         ended = gettext("missed") if call.is_missed else call.get_result_display() or gettext("not known yet")
@@ -85,22 +85,22 @@ class CallAdmin(ReadOnlyAdmin):
     def how_it_stands(self, call: Call) -> str:
         return state_word(call)
 
-    @admin.display(description=_("cause"))
+    @admin.display(description=_("reason"))
     def why(self, call: Call) -> str:
-        """Say why it is not in the CRM: the cause of a wait or a stop, or the rule that keeps it back."""
+        """Why the call is not in the CRM: the reason it waits or failed, or the rule that skips it."""
         return call.get_cause_display() or call.get_kept_back_by_display()
 
 
 def state_word(call: Call) -> str:
-    """Return how a call stands, as a coloured word."""
+    """Return the state of a call as a coloured label."""
     if call.stopped_at:
-        return format_html('<span class="desk-state desk-stopped">{}</span>', gettext("stopped"))
-    look = LOOKS.get(call.state, "failing")
-    return format_html('<span class="desk-state desk-{}">{}</span>', look, call.get_state_display())
+        return format_html('<span class="desk-state desk-stopped">{}</span>', gettext("failed"))
+    css_class = LOOKS.get(call.state, "failing")
+    return format_html('<span class="desk-state desk-{}">{}</span>', css_class, call.get_state_display())
 
 
 def length(seconds: int) -> str:
-    """Return a length of time the way telephones show it."""
+    """Format seconds as m:ss or h:mm:ss."""
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,4 +1,4 @@
-"""Orders for many rows: what was asked for by whom, how far it is, and what it came to."""
+"""Admin of bulk actions: list, progress page and cancelling."""
 
 from typing import Any
 
@@ -24,8 +24,6 @@ PAGE, PART = "admin/telephony/errand.html", "admin/telephony/errand_live.html"
 
 @admin.register(Errand)
 class ErrandAdmin(ReadOnlyAdmin):
-    """What people ordered."""
-
     list_display = ("moment", "kind", "by", "shown_reason", "total", "done", "left", "state")
     list_filter = ("kind", "state")
     list_select_related = ("by",)
@@ -33,11 +31,11 @@ class ErrandAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         views = {"cancel": self.cancel_view, "live": self.live_view}
-        ours = [
+        urls = [
             path(f"<int:pk>/{name}/", self.admin_site.admin_view(view), name=f"telephony_errand_{name}")
             for name, view in views.items()
         ]
-        return [*ours, *super().get_urls()]
+        return [*urls, *super().get_urls()]
 
     def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
         return False
@@ -45,29 +43,28 @@ class ErrandAdmin(ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Show how far it is."""
+        """Show the progress page."""
         errand = self._seen(request, int(object_id) if object_id.isdecimal() else 0)
         shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
         own = {"title": TITLES[errand.kind], "filters": in_words(errand.chosen), **self._context(request, errand)}
         return TemplateResponse(request, PAGE, shared | own)
 
     def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Return the part of the page that moves."""
+        """Return the part of the page that is polled for progress."""
         return TemplateResponse(request, PART, self._context(request, self._seen(request, pk)))
 
     def cancel_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        """Break it off."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not request.user.has_perm(MAY):
             raise PermissionDenied
         if errands.cancel(pk, by=request.user, now=timezone.now()):
-            messages.success(request, gettext("It is broken off; what is done is done."))
+            messages.success(request, gettext("Cancelled. What is already done stays done."))
         else:
-            messages.warning(request, gettext("It had come to its end already."))
+            messages.warning(request, gettext("It has already ended."))
         return redirect("admin:telephony_errand_change", pk)
 
-    @admin.display(description=_("asked"), ordering="asked_at")
+    @admin.display(description=_("requested"), ordering="asked_at")
     def moment(self, errand: Errand) -> str:
         return clock.said_at(None, errand.asked_at, now=timezone.now())
 

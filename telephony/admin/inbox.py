@@ -1,4 +1,4 @@
-"""What came in: each notification, and what was made of it."""
+"""Admin of notifications."""
 
 from typing import Any
 
@@ -17,8 +17,6 @@ from tenants import clock
 
 
 class WhichEvent(admin.SimpleListFilter):
-    """One event at a time."""
-
     title = _("event")
     parameter_name = "event"
 
@@ -31,8 +29,6 @@ class WhichEvent(admin.SimpleListFilter):
 
 @admin.register(Notification)
 class NotificationAdmin(UnreadableMixin, ReadOnlyAdmin):
-    """The inbox."""
-
     newest_by = "received_at"
     change_list_template = "admin/telephony/notification/change_list.html"
     list_display = (
@@ -55,7 +51,7 @@ class NotificationAdmin(UnreadableMixin, ReadOnlyAdmin):
     def shown_event(self, stored: Notification) -> str:
         return lamps.event_word(stored.event)
 
-    @admin.display(description=_("event in the address"))
+    @admin.display(description=_("event in the URL"))
     def event_in_address(self, stored: Notification) -> str:
         return lamps.event_word(stored.path_event)
 

@@ -1,4 +1,4 @@
-"""What each day of each client came to."""
+"""Admin of the daily reconciliation."""
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -11,8 +11,6 @@ from telephony.models import LedgerDay
 
 @admin.register(LedgerDay)
 class LedgerDayAdmin(ReadOnlyAdmin):
-    """What each day of each client came to."""
-
     list_display = (
         *("day", "tenant", "uis_calls", "uploaded", "skipped", "waiting", "failed", "shown_unexplained"),
         *("recovered", "delivered"),
@@ -29,7 +27,7 @@ class LedgerDayAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("delivered"))
     def delivered(self, row: LedgerDay) -> str:
-        # Down, not to the nearest: a hundred per cent are all of them.
+        # Round down: 100 % must mean every call.
         share = row.delivered_share
         return "—" if share is None else f"{int(share * 1000) / 10:.1f} %"
 

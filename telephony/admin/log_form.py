@@ -1,4 +1,4 @@
-"""The form over the log of calls: what people ask for. Its fields are the filters of telephony.wanted."""
+"""The filter form of the call list. Its fields are the filters of telephony.calls.filters."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from tenants.models import Tenant
 from tenants.transfer import KeptBack
 
 ANY = ("", _("any"))
-_STANDINGS = [("waiting", _("all on their way")), ("stopped", _("stopped, a person must act")), *State.choices]
+_STANDINGS = [("waiting", _("in progress")), ("stopped", _("failed, needs action")), *State.choices]
 _OUTCOMES = [
     ("answered", _("answered")),
     ("missed", _("missed")),
     ("not_reached", _("outgoing, not answered")),
 ]
-_RULES = [choice for choice in KeptBack.choices if choice[0] != KeptBack.POPUP_OFF]  # that one stops cards, no calls
+_RULES = [choice for choice in KeptBack.choices if choice[0] != KeptBack.POPUP_OFF]  # it concerns pop-ups only
 _RECORDINGS = [("yes", _("with a recording")), ("no", _("without a recording"))]
 
 
@@ -26,7 +26,7 @@ def _clients() -> list[tuple[Any, Any]]:
 
 
 class LogForm(forms.Form):
-    """Everything is optional."""
+    """All fields are optional."""
 
     q = forms.CharField(
         label=_("Number, employee, session"),
@@ -39,7 +39,7 @@ class LogForm(forms.Form):
     outcome = forms.ChoiceField(label=_("Answered or missed"), required=False, choices=[ANY, *_OUTCOMES])
     standing = forms.ChoiceField(label=_("State"), required=False, choices=[ANY, *_STANDINGS])
     cause = forms.ChoiceField(
-        label=_("Cause"), required=False, choices=[ANY, *(choice for choice in Cause.choices if choice[0])]
+        label=_("Reason"), required=False, choices=[ANY, *(choice for choice in Cause.choices if choice[0])]
     )
     rule = forms.ChoiceField(label=_("Rule"), required=False, choices=[ANY, *_RULES])
     number = forms.CharField(label=_("Our number"), required=False, max_length=32)
@@ -48,6 +48,6 @@ class LogForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["auto_id"] = "log-%s"
         super().__init__(*args, **kwargs)
-        # Named as links to one client's calls have always named it.
+        # The parameter name that existing links to one client's calls use.
         self.fields[wanted.CLIENT] = forms.ChoiceField(label=_("Client"), required=False, choices=_clients)
         self.order_fields(["q", wanted.CLIENT])

@@ -1,4 +1,4 @@
-"""What a person says when he orders something: why calls are skipped, which event notifications were meant to be."""
+"""Forms of bulk actions: the reason for skipping calls, the event of notifications that do not state one."""
 
 from typing import Any
 
@@ -12,13 +12,11 @@ LONGEST_REASON = 500
 
 
 class ReasonForm(forms.Form):
-    """Why: without it nobody will know later."""
-
     reason = forms.CharField(
         label=_("Reason"),
         max_length=LONGEST_REASON,
         widget=forms.Textarea(attrs={"rows": 3, "cols": 60}),
-        help_text=_("It is kept in the journal and on the call's page."),
+        help_text=_("Saved in the audit log and on the call's page."),
     )
 
 
@@ -27,10 +25,10 @@ def _events() -> list[tuple[str, Any]]:
 
 
 class EventForm(forms.Form):
-    """Which event: where nothing in a notification tells, a person may know by its address in UIS."""
+    """For notifications that state no event: a person may know it from the webhook's settings in UIS."""
 
-    event = forms.ChoiceField(label=_("Which event of UIS these are"), choices=_events)
+    event = forms.ChoiceField(label=_("UIS event of these notifications"), choices=_events)
 
 
 class NoForm(forms.Form):
-    """Nothing more is asked."""
+    """For bulk actions without input."""

@@ -1,4 +1,4 @@
-"""One thing to be done with all that a filter chooses: the count and a few rows first, then a yes, then progress."""
+"""Bulk actions on all rows that a filter matches: preview, confirmation, start."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -35,72 +35,71 @@ FILTERS: Mapping[str, Collection[str]] = {
 }
 EVENTLESS = {Reason.NO_EVENT, Reason.UNKNOWN_EVENT}
 TITLES: Mapping[str, Text] = {
-    Kind.TRY_AGAIN: _("Try again all that match"),
-    Kind.SKIP: _("Skip for good all that match"),
-    Kind.READ_AGAIN: _("Read again what could not be read"),
+    Kind.TRY_AGAIN: _("Retry all matching calls"),
+    Kind.SKIP: _("Permanently skip all matching calls"),
+    Kind.READ_AGAIN: _("Reprocess unreadable notifications"),
 }
 ABOUT: Mapping[str, Text] = {
     Kind.TRY_AGAIN: _(
-        "Calls go on from where they stand; skipped ones are decided anew by the rules of today. No call gets a second "
-        "record in the CRM, and what a worker has in hand is left alone."
+        "Calls continue from their current step; skipped calls are re-evaluated with the current rules. No call gets a "
+        "second record in the CRM; calls that a worker is processing are left unchanged."
     ),
-    Kind.SKIP: _("These calls will never be sent to the CRM, unless somebody presses “Try again” later."),
+    Kind.SKIP: _("These calls will not be sent to the CRM unless somebody presses “Retry” later."),
     Kind.READ_AGAIN: _(
-        "What can be read now goes the usual way; calls of long ago never pop up. What still cannot be read stays here."
+        "Notifications that can be parsed now are processed as usual; old calls open no pop-up. The others stay here."
     ),
 }
 
 
 class OrdersMixin(admin.ModelAdmin[Any]):
-    """Adds `order/<kind>/`: a look shows what would be done, a press orders it."""
+    """Adds `bulk/<kind>/`: GET shows a preview, POST starts the bulk action."""
 
     order_kinds: Sequence[str] = ()
 
     def get_urls(self) -> list[URLPattern]:
         name = f"telephony_{self.opts.model_name}_order"
-        ours = path("order/<slug:kind>/", self.admin_site.admin_view(self.order_view), name=name)
-        return [ours, *super().get_urls()]
+        url = path("order/<slug:kind>/", self.admin_site.admin_view(self.order_view), name=name)
+        return [url, *super().get_urls()]
 
     def order_view(self, request: HttpRequest, kind: str) -> HttpResponseBase:
-        """Show what would be done; do it when somebody says so."""
         if kind not in self.order_kinds:
             raise Http404
         if not request.user.has_perm(MAY):
             raise PermissionDenied
-        asked = {word: wanted.storable(value) for word, value in request.GET.items() if word not in {AFTER, BEFORE}}
-        # Of notifications an empty address is a filter, too.
-        chosen = asked if kind == Kind.READ_AGAIN else wanted.filters(asked)
-        if any(asked[word] for word in asked.keys() - FILTERS[kind]):
-            raise Http404  # What is no filter would choose all.
+        params = {name: wanted.storable(value) for name, value in request.GET.items() if name not in {AFTER, BEFORE}}
+        # For notifications an empty address is a filter too.
+        chosen = params if kind == Kind.READ_AGAIN else wanted.filters(params)
+        if any(params[name] for name in params.keys() - FILTERS[kind]):
+            raise Http404  # An ignored unknown filter would match all rows.
         form = _form(kind, chosen)(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
             return self._order(request, kind, chosen, form)
         return self._order_page(request, kind, chosen, form)
 
     def _order(self, request: HttpRequest, kind: str, chosen: Mapping[str, str], form: forms.Form) -> HttpResponseBase:
-        said = form.cleaned_data
-        more = {"event": said["event"]} if "event" in said else {}
+        data = form.cleaned_data
+        event = {"event": data["event"]} if "event" in data else {}
         now = timezone.now()
-        errand = errands.order(kind, {**chosen, **more}, reason=said.get("reason", ""), by=request.user, now=now)
+        errand = errands.order(kind, {**chosen, **event}, reason=data.get("reason", ""), by=request.user, now=now)
         if errand is None:
-            messages.warning(request, gettext("There is nothing to do, or too much: narrow the filters."))
+            messages.warning(request, gettext("No rows match, or too many: change the filters."))
             return redirect(f"admin:telephony_{self.opts.model_name}_changelist")
         return redirect("admin:telephony_errand_change", errand.pk)
 
     def _order_page(
         self, request: HttpRequest, kind: str, chosen: Mapping[str, str], form: forms.Form
     ) -> TemplateResponse:
-        seen = errands.foresee(kind, chosen)
+        preview = errands.foresee(kind, chosen)
         shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
         own = {
             "title": TITLES[kind],
             "about": ABOUT[kind],
             "is_final": kind == Kind.SKIP,
-            "seen": seen,
+            "seen": preview,
             "most": errands.MOST,
-            "counted": counted(kind, seen.total),
-            "parts": _parts(kind, seen.by_state),
-            "sample": [line(row) for row in seen.sample],
+            "counted": counted(kind, preview.total),
+            "parts": _parts(kind, preview.by_state),
+            "sample": [line(row) for row in preview.sample],
             "filters": in_words(chosen),
             "form": form,
         }
@@ -110,25 +109,25 @@ class OrdersMixin(admin.ModelAdmin[Any]):
 def _form(kind: str, chosen: Mapping[str, str]) -> type[forms.Form]:
     if kind == Kind.SKIP:
         return ReasonForm
-    is_nameless = kind == Kind.READ_AGAIN and chosen.get("reason") in EVENTLESS
-    return EventForm if is_nameless else NoForm
+    has_no_event = kind == Kind.READ_AGAIN and chosen.get("reason") in EVENTLESS
+    return EventForm if has_no_event else NoForm
 
 
 def counted(kind: str, count: int) -> str:
-    """Return how many rows an order is about."""
-    says = ngettext("%(count)d call", "%(count)d calls", count)
+    """Return the number of rows of a bulk action as text."""
+    text = ngettext("%(count)d call", "%(count)d calls", count)
     if kind == Kind.READ_AGAIN:
-        says = ngettext("%(count)d notification", "%(count)d notifications", count)
-    return says % {"count": count}
+        text = ngettext("%(count)d notification", "%(count)d notifications", count)
+    return text % {"count": count}
 
 
 def _parts(kind: str, counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    words = dict(Reason.choices if kind == Kind.READ_AGAIN else State.choices)
-    return [(str(words.get(word, word)), count) for word, count in sorted(counts.items())]
+    labels = dict(Reason.choices if kind == Kind.READ_AGAIN else State.choices)
+    return [(str(labels.get(code, code)), count) for code, count in sorted(counts.items())]
 
 
 def line(row: Model) -> str:
-    """Return one row of the sample in a line; numbers are masked for everybody."""
+    """Return one row of the sample as a line; numbers are always masked."""
     now = timezone.now()
     if isinstance(row, Call):
         moment = clock.said_at(row.tenant, row.started_at, now=now)
@@ -139,28 +138,28 @@ def line(row: Model) -> str:
 
 
 def in_words(chosen: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the filters as the form over the log, or the list of what cannot be read, names them.
+    """Return the labels and values of the filters, as the call list or the list of unreadable notifications shows them.
 
-    An order is seen by others than whoever gave it: of a number he looked for, the middle is hidden.
+    Other users can see a bulk action too, so a number that was searched for is masked.
     """
-    chosen = {word: wanted.hidden(value) if word == wanted.SEARCH else value for word, value in chosen.items()}
+    chosen = {name: wanted.hidden(value) if name == wanted.SEARCH else value for name, value in chosen.items()}
     form = LogForm(chosen)
-    told = _of_unread(chosen)
+    shown = _notification_filters(chosen)
     for name, field in form.fields.items():
         if value := chosen.get(name, ""):
             choices = dict(getattr(field, "choices", ()))
-            shown = next((label for key, label in choices.items() if str(key) == value), value)
-            told.append((str(field.label), str(shown)))
+            label = next((label for key, label in choices.items() if str(key) == value), value)
+            shown.append((str(field.label), str(label)))
     if pks := chosen.get(wanted.PKS):
-        told.append((gettext("Selected"), str(len(pks.split(",")))))
-    return told
+        shown.append((gettext("Selected"), str(len(pks.split(",")))))
+    return shown
 
 
-def _of_unread(chosen: Mapping[str, str]) -> list[tuple[str, str]]:
+def _notification_filters(chosen: Mapping[str, str]) -> list[tuple[str, str]]:
     client, event = chosen.get(unread.CLIENT, ""), chosen.get(unread.ADDRESS) or chosen.get("event", "")
-    told = [
+    shown = [
         (gettext("Client"), str(Tenant.objects.filter(pk=client).first() or client) if client.isdecimal() else client),
         (gettext("Event"), lamps.event_word(event)),
         (gettext("Reason"), str(dict(Reason.choices).get(chosen.get(unread.REASON, ""), ""))),
     ]
-    return [(name, value) for name, value in told if value]
+    return [(name, value) for name, value in shown if value]

@@ -1,4 +1,4 @@
-"""Notifications nobody could read: by client and fault, with the fix to send to the client, and a second reading."""
+"""Admin page of unreadable notifications, grouped by client and error, with instructions for the client."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,31 +25,30 @@ PAGE = "admin/telephony/notification/unreadable.html"
 
 
 class UnreadableMixin(OrdersMixin):
-    """Adds `unreadable/` to the inbox."""
+    """Adds the page `unreadable/` to the notification admin."""
 
     order_kinds = (Errand.Kind.READ_AGAIN,)
 
     def get_urls(self) -> list[URLPattern]:
         name = "telephony_notification_unreadable"
-        ours = path("unreadable/", self.admin_site.admin_view(self.unreadable_view), name=name)
-        return [ours, *super().get_urls()]
+        url = path("unreadable/", self.admin_site.admin_view(self.unreadable_view), name=name)
+        return [url, *super().get_urls()]
 
     def unreadable_view(self, request: HttpRequest) -> HttpResponse:
-        """Show what could not be read lately, the newest first."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         now = timezone.now()
         groups = [shown(group, now=now) for group in unread.groups(now=now, client=request.GET.get("tenant", ""))]
-        own = {"title": _("Notifications that cannot be read"), "groups": groups, "days": unread.LATELY.days}
+        own = {"title": _("Unreadable notifications"), "groups": groups, "days": unread.LATELY.days}
         shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
         own["may_act"] = request.user.has_perm("telephony.change_call")
         return TemplateResponse(request, PAGE, shared | own)
 
 
 def shown(group: Group, *, now: Any) -> Mapping[str, Any]:
-    """Return a group as the page shows it."""
+    """Return the template context of a group."""
     event = lamps.event_word(group.event) if group.event else ""
-    where = reverse("admin:telephony_notification_order", args=[Errand.Kind.READ_AGAIN])
+    url = reverse("admin:telephony_notification_order", args=[Errand.Kind.READ_AGAIN])
     return {
         "group": group,
         "event": event,
@@ -58,13 +57,13 @@ def shown(group: Group, *, now: Any) -> Mapping[str, Any]:
         "says": [hide(lamps.says(fault)) for fault in group.faults],
         "code": group.faults[0].code if group.faults else group.reason,
         "letter": letter(group),
-        "again": f"{where}?{urlencode(group.chosen)}",
+        "again": f"{url}?{urlencode(group.chosen)}",
         "page": reverse("admin:telephony_notification_change", args=[group.newest.pk]),
     }
 
 
 def letter(group: Group) -> str:
-    """Return what to write to the client, in his language: where to look in UIS, and what to paste there."""
+    """Return instructions for the client, in their language: where to look in UIS, and what to paste there."""
     with translation.override(group.tenant.language):
         lines = [hide(lamps.says(fault)) for fault in group.faults]
         if event := group.event:
@@ -73,12 +72,12 @@ def letter(group: Group) -> str:
         if group.template:
             lines += [_("The whole body must be:"), group.template]
         else:
-            lines.append(_("The right address and body of each event stand on your page of the connector."))
+            lines.append(_("The correct URL and body of each event are on your page of the connector."))
         return "\n".join(lines)
 
 
 def _cabinet(tenant: Tenant, event: str) -> str:
-    """Return how the client's own cabinet calls an event, whatever language he speaks."""
+    """Return an event's name in the client's UIS web interface, which does not depend on their language."""
     if event not in templates.EVENTS:
         return event
     title = templates.title(Event(event))

@@ -1,4 +1,4 @@
-"""What can be wrong on UIS's side: every check, its sentence, and the look that decides it."""
+"""Set-up checks of a client's UIS account and webhooks."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -22,20 +22,19 @@ ALL: tuple[Check, ...] = (
 
 
 def no_employees(exc: remote.RemoteError) -> Finding:
-    """Return why the employees could not be brought."""
+    """Return the check result for a failed synchronization of employees."""
     return refused(exc, right=words.RIGHT_EMPLOYEES)
 
 
 def key_missing() -> Finding:
-    """Return that there is no key to try."""
     return bad(words.KEY_GIVEN)
 
 
 def of_account(tenant: Tenant, *, now: datetime) -> Iterator[Finding]:
-    """Yield what UIS itself answers; some ten requests."""
+    """Check the account at UIS; about ten requests."""
     return look.look(tenant, now=now)
 
 
 def of_notifications(tenant: Tenant, *, now: datetime) -> Iterator[Finding]:
-    """Yield what the notifications that came tell; asks nobody outside."""
+    """Check the received notifications; no remote requests."""
     return heard.look(tenant, now=now)

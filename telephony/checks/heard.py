@@ -1,4 +1,4 @@
-"""Looks at what a client's notifications tell: whether they come, whether they are well formed, what time they name."""
+"""Checks on received webhooks: whether they arrive, whether their templates are correct, whether the clocks agree."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -18,11 +18,11 @@ LATELY = timedelta(days=7)
 
 
 def look(tenant: Tenant, *, now: datetime) -> Iterator[Finding]:
-    """Yield what each check of the notifications finds; asks nobody outside."""
+    """Yield the check results; no remote requests."""
     yield from _clocks(tenant, now=now)
-    wanted = _wanted(tenant.rules)
+    needed = _needed_events(tenant.rules)
     for lamp in lamps.look(tenant, now=now).lamps:
-        if lamp.event not in wanted:
+        if lamp.event not in needed:
             continue
         name = _name(tenant, lamp.event)
         is_seen = lamp.seen_at is not None
@@ -32,7 +32,7 @@ def look(tenant: Tenant, *, now: datetime) -> Iterator[Finding]:
 
 
 def _name(tenant: Tenant, event: Event) -> str:
-    """Return how the client's own cabinet calls the event, whatever language the reader speaks."""
+    """Return the event's name in the client's UIS web interface, which does not depend on the reader's language."""
     title = templates.title(event)
     return title.english if tenant.uis.brand == tenant.uis.Brand.CALLGEAR else title.russian
 
@@ -44,30 +44,30 @@ def _template(lamp: lamps.Lamp, name: str) -> Finding:
     return bad(words.TEMPLATES[lamp.event], event=name, kind=fault.code, names=", ".join(fault.names))
 
 
-def _wanted(rules: TransferRules) -> set[Event]:
-    """Return the events without which something this client wants would not happen."""
-    wanted = {Event.CALL_END}
+def _needed_events(rules: TransferRules) -> set[Event]:
+    """Return the events that this client's rules depend on."""
+    needed = {Event.CALL_END}
     if rules.popup_incoming != TransferRules.Popup.OFF:
-        wanted |= {Event.WAITING, Event.TALK_STARTED}
+        needed |= {Event.WAITING, Event.TALK_STARTED}
     if rules.popup_outgoing != TransferRules.Popup.OFF:
-        wanted.add(Event.OUTGOING)
+        needed.add(Event.OUTGOING)
     if rules.upload_missed:
-        wanted.add(Event.LOST_CALL)
+        needed.add(Event.LOST_CALL)
     if rules.send_recording:
-        wanted.add(Event.RECORDED)
-    return wanted
+        needed.add(Event.RECORDED)
+    return needed
 
 
 def _clocks(tenant: Tenant, *, now: datetime) -> Iterator[Finding]:
-    """Compare when notifications came with the time they name; one late one is no wrong clock, so the middle counts."""
-    told = Notification.objects.filter(
+    """Compare when notifications arrived with the time they state; the median ignores single late ones."""
+    recent = Notification.objects.filter(
         tenant=tenant, event=Event.WAITING, happened_at__isnull=False, received_at__gt=now - LATELY
     ).order_by("-received_at")
-    apart = [
+    offsets = [
         (received_at - happened_at).total_seconds()
-        for received_at, happened_at in told.values_list("received_at", "happened_at")[:CLOCKS_SEEN]
+        for received_at, happened_at in recent.values_list("received_at", "happened_at")[:CLOCKS_SEEN]
         if happened_at is not None
     ]
-    if apart:
-        seconds = round(median(apart))
+    if offsets:
+        seconds = round(median(offsets))
         yield of(words.CLOCKS, is_ok=abs(seconds) <= CLOCKS_APART_SECONDS, seconds=seconds)

@@ -1,4 +1,4 @@
-"""Looks at a client's UIS: what the account answers, and what its notifications tell."""
+"""Checks on a client's UIS account: access, rights, options, employees, numbers and API quota."""
 
 import re
 from collections import Counter
@@ -15,7 +15,7 @@ from tenants.finding import Check, Finding, bad, good, listed, of
 from tenants.models import Employee, Tenant, TransferRules, VirtualNumber
 
 INTEGRATION_LOOKED_BACK = timedelta(days=2)
-# What shuts the door, and the one check each belongs to.
+# The errors that deny all access, and the check each one fails.
 DOORS = {
     "access_token_invalid": words.KEY,
     "auth_error": words.KEY,
@@ -29,7 +29,7 @@ _ADDRESS = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b|\b[0-9a-f]{0,4}(?::[0-9a-f]{
 
 
 def look(tenant: Tenant, *, now: datetime) -> Iterator[Finding]:
-    """Yield what each check of the account finds; what a shut door hides is left out."""
+    """Yield the check results; where access is denied, the checks that need it are left out."""
     if not tenant.uis.access_token:
         yield bad(words.KEY_GIVEN)
         return
@@ -46,7 +46,7 @@ def look(tenant: Tenant, *, now: datetime) -> Iterator[Finding]:
 
 
 def refused(exc: remote.RemoteError, *, right: Check | None = None) -> Finding:
-    """Return the finding that a refusal of UIS, or its silence, stands for; `right` is what the request needed."""
+    """Return the check result for an error of UIS; `right` is the check of the right the request needed."""
     if exc.code == "limit_exceeded":
         return bad(words.POINTS, left=0, limit="…")
     check = right if exc.code == "forbidden" and right else DOORS.get(exc.code)
@@ -54,27 +54,26 @@ def refused(exc: remote.RemoteError, *, right: Check | None = None) -> Finding:
         return bad(words.DATA_API, says=exc)
     if check is None:
         return bad(words.ANSWERS, says=exc)
-    named = _ADDRESS.search(str(exc))
-    return bad(check, address=named[0] if named else "")
+    address = _ADDRESS.search(str(exc))
+    return bad(check, address=address[0] if address else "")
 
 
 def zone(name: str) -> Finding:
-    """Say whether a zone's name is one we know."""
     return of(words.TIME_ZONE, is_ok=name in available_timezones(), zone=name)
 
 
-def _each(looks: Iterator[Callable[[], Iterator[Finding]]]) -> Iterator[Finding]:
-    """Go on with the next look where one meets a fault of its own; say so once."""
-    met: set[str] = set()
-    for one in looks:
+def _each(checks: Iterator[Callable[[], Iterator[Finding]]]) -> Iterator[Finding]:
+    """Run all checks; an error in one does not stop the others. Report each kind of error once."""
+    reported: set[str] = set()
+    for check in checks:
         try:
-            yield from one()
+            yield from check()
         except remote.RemoteError as exc:
-            found = refused(exc)
-            if found.check.code not in met:
-                yield found
-            met.add(found.check.code)
-    if words.DATA_API.code not in met:
+            result = refused(exc)
+            if result.check.code not in reported:
+                yield result
+            reported.add(result.check.code)
+    if words.DATA_API.code not in reported:
         yield good(words.DATA_API)
 
 
@@ -104,7 +103,7 @@ def _staff(tenant: Tenant, client: UisClient) -> Iterator[Finding]:
 
 
 def extensions(staff: Sequence[Person], *, linked: set[int]) -> Iterator[Finding]:
-    """Say who needs an extension and has none, and who shares one: those with a CRM user, or all when nobody has."""
+    """Check for missing and shared extensions. Linked employees need one; if nobody has one, all need one."""
     having = [person for person in staff if person.extension]
     without = [person for person in staff if not person.extension and (person.uis_id in linked or not having)]
     yield of(words.EXTENSIONS, is_ok=not without, names=listed(person.full_name for person in without))
@@ -124,9 +123,9 @@ def _numbers(tenant: Tenant, client: UisClient) -> Iterator[Finding]:
         return
     yield good(words.RIGHT_NUMBERS)
     yield of(words.NUMBERS, is_ok=bool(active))
-    if active and tenant.activated_at:  # Before that there is nothing to choose from.
+    if active and tenant.activated_at:  # Before activation there are no numbers to choose from.
         chosen = VirtualNumber.objects.filter(tenant=tenant, is_default=True).values_list("number", flat=True).first()
-        # The only number there is needs no choice.
+        # A single number needs no choice.
         yield of(words.DEFAULT_NUMBER, is_ok=chosen in active if chosen else len(active) == 1)
 
 
@@ -150,8 +149,8 @@ def _is_integrated(client: UisClient, *, now: datetime) -> bool:
 
 
 def _points(tenant: Tenant, *, now: datetime) -> Finding:
-    """The minute's points come back by themselves; those of the day may be gone for hours."""
+    """Check the daily quota only: the quota per minute recovers by itself."""
     tenant.uis.refresh_from_db(fields=["data_limits", "call_limits"])
-    low = [seen for seen in (tenant.uis.data_limits, tenant.uis.call_limits) if points.is_low_today(seen, now=now)]
-    about = low[0] if low else {}
-    return of(words.POINTS, is_ok=not low, left=about.get("day_remaining"), limit=about.get("day_limit"))
+    low = [quota for quota in (tenant.uis.data_limits, tenant.uis.call_limits) if points.is_low_today(quota, now=now)]
+    quota = low[0] if low else {}
+    return of(words.POINTS, is_ok=not low, left=quota.get("day_remaining"), limit=quota.get("day_limit"))

@@ -1,4 +1,4 @@
-"""The checks of a client's UIS: stable codes, sentences, who must act, and where."""
+"""Definitions of the UIS checks: stable codes, texts, who is responsible, and the menu path."""
 
 from django.utils.translation import gettext_lazy as _
 
@@ -17,7 +17,7 @@ KEY_GIVEN = Check(
     code="UIS_KEY_GIVEN",
     who=Who.CLIENT,
     good=_("The UIS key is entered."),
-    bad=_("The UIS key is missing. Make one and enter it."),
+    bad=_("The UIS key is missing. Create one and enter it."),
     where=_USERS,
 )
 ANSWERS = Check(
@@ -29,29 +29,29 @@ ANSWERS = Check(
 KEY = Check(
     code="UIS_KEY",
     who=Who.CLIENT,
-    good=_("UIS knows the key."),
-    bad=_("UIS does not know this key. Check that it is whole and of this brand, or make a new one."),
+    good=_("UIS accepts the key."),
+    bad=_("UIS does not know this key. Check that it is complete and for this brand, or create a new one."),
     where=_USERS,
 )
 KEY_TERM = Check(
     code="UIS_KEY_TERM",
     who=Who.CLIENT,
     good=_("The UIS key has not expired."),
-    bad=_("The UIS key has expired. Make a permanent one."),
+    bad=_("The UIS key has expired. Create a permanent one."),
     where=_USERS,
 )
 KEY_BLOCK = Check(
     code="UIS_KEY_BLOCK",
     who=Who.CLIENT,
     good=_("The UIS key is not blocked."),
-    bad=_("The UIS key is blocked. Unblock it or make a new one."),
+    bad=_("The UIS key is blocked. Unblock it or create a new one."),
     where=_USERS,
 )
 ADDRESS_LIST = Check(
     code="UIS_ADDRESS_LIST",
     who=Who.CLIENT,
-    good=_("UIS lets our server in."),
-    bad=_("UIS does not let our server in. Add its address %(address)s to the list."),
+    good=_("UIS accepts requests from our server."),
+    bad=_("UIS rejects requests from our server. Add its address %(address)s to the list."),
     where=_SECURITY,
 )
 ACCOUNT = Check(
@@ -65,41 +65,41 @@ TIME_ZONE = Check(
     who=Who.OPERATOR,
     good=_("The time zone of UIS is known: %(zone)s."),
     bad=_(
-        "UIS names no time zone that we know (“%(zone)s”). Set the zone of UIS in the admin, or calls get wrong times."
+        "UIS reports an unknown time zone (“%(zone)s”). Set the UIS time zone in the admin, or call times are wrong."
     ),
 )
 POINTS = Check(
     code="UIS_POINTS",
     who=Who.CLIENT,
-    good=_("There are points left for requests to UIS."),
-    bad=_("The points for requests to UIS are used up or nearly so (%(left)s of %(limit)s left). Raise the limit."),
+    good=_("UIS API points are available."),
+    bad=_("UIS API points are exhausted or nearly so (%(left)s of %(limit)s left). Raise the limit."),
     where=_TARIFF,
 )
 RIGHT_EMPLOYEES = Check(
     code="UIS_RIGHT_EMPLOYEES",
     who=Who.CLIENT,
     good=_("The key may see employees."),
-    bad=_("The key's user may not see employees. Give him the right “Employees: view”."),
+    bad=_("The key's user may not see employees. Grant the right “Employees: view”."),
     where=_USERS,
 )
 RIGHT_STATUSES = Check(
     code="UIS_RIGHT_STATUSES",
     who=Who.CLIENT,
     good=_("The key may change employees' statuses."),
-    bad=_("The key's user may not change employees, so statuses cannot follow. Give him the right “Employees: edit”."),
+    bad=_("The key's user may not change employees, so statuses are not synced. Grant the right “Employees: edit”."),
     where=_USERS,
 )
 RIGHT_NUMBERS = Check(
     code="UIS_RIGHT_NUMBERS",
     who=Who.CLIENT,
     good=_("The key may see virtual numbers."),
-    bad=_("The key's user may not see virtual numbers. Give him the right “Number management: view”."),
+    bad=_("The key's user may not see virtual numbers. Grant the right “Number management: view”."),
     where=_USERS,
 )
 DATA_API = Check(
     code="UIS_DATA_API",
     who=Who.CLIENT,
-    good=_("The Data API answers to everything we ask."),
+    good=_("The Data API answers all our requests."),
     bad=_("An option of the Data API is not bought: %(says)s"),
     where=_TARIFF,
 )
@@ -114,7 +114,7 @@ RIGHT_CALL_API = Check(
     code="UIS_RIGHT_CALL_API",
     who=Who.CLIENT,
     good=_("The key's user may use the Call API."),
-    bad=_("The key's user lacks the tick “Access to Call API”, so a click in the CRM cannot start a call."),
+    bad=_("“Access to Call API” is off for the key's user, so a click in the CRM cannot start a call."),
     where=_USERS,
 )
 EMPLOYEES = Check(
@@ -135,28 +135,28 @@ EXTENSIONS_UNIQUE = Check(
     code="UIS_EXTENSIONS_UNIQUE",
     who=Who.CLIENT,
     good=_("No extension belongs to two employees."),
-    bad=_("Two employees share an extension, so cards would go to the wrong one: %(names)s."),
+    bad=_("Two employees share an extension, so pop-ups would go to the wrong one: %(names)s."),
     where=_STAFF,
 )
 NUMBERS = Check(
     code="UIS_NUMBERS",
     who=Who.CLIENT,
     good=_("There is an active virtual number."),
-    bad=_("There is no active virtual number, so no call can come or go."),
+    bad=_("There is no active virtual number, so no calls are possible."),
     where=_("UIS: Virtual numbers."),
 )
 DEFAULT_NUMBER = Check(
     code="DEFAULT_NUMBER",
     who=Who.CLIENT,
     good=_("The number for outgoing calls is chosen."),
-    bad=_("The number that calls from the CRM go out with is not chosen or not active."),
+    bad=_("The number for calls from the CRM is not chosen or not active."),
     where=_("Client's page: number for outgoing calls."),
 )
 OWN_INTEGRATION = Check(
     code="UIS_OWN_INTEGRATION",
     who=Who.CLIENT,
     good=_("UIS's own integration with retailCRM is off."),
-    bad=_("UIS's own integration with retailCRM is at work: every call would come twice. Switch it off."),
+    bad=_("UIS's own integration with retailCRM is on: every call would be uploaded twice. Switch it off."),
     where=_("UIS: Integrations → retailCRM."),
 )
 CLOCKS = Check(
@@ -164,7 +164,7 @@ CLOCKS = Check(
     who=Who.OPERATOR,
     good=_("The clocks of UIS and of our server agree."),
     bad=_(
-        "Notifications come %(seconds)s s away from the time they name. Check UIS's zone in the admin and our clock."
+        "Notifications arrive %(seconds)s s off the time they state. Check UIS's time zone in the admin and our clock."
     ),
 )
 
@@ -175,17 +175,17 @@ def seen(event: Event) -> Check:
         code=f"EVENT_{event.name}",
         who=Who.CLIENT,
         good=_("Notifications “%(event)s” arrive."),
-        bad=_("No notification “%(event)s” came in the last %(days)s days. Set it up as the client's page shows."),
+        bad=_("No notification “%(event)s” arrived in the last %(days)s days. Set it up as the client's page shows."),
         where=_NOTICES,
     )
 
 
 def template(event: Event) -> Check:
-    """Return the check that the body typed in for this event is right."""
+    """Return the check that the template of this event is correct."""
     return Check(
         code=f"TEMPLATE_{event.name}",
         who=Who.CLIENT,
-        good=_("The body of “%(event)s” is right."),
+        good=_("The body of “%(event)s” is correct."),
         bad=_("The body of “%(event)s” is broken. Copy it from the client's page again."),
         variants=lamps.SENTENCES,
         where=_NOTICES,

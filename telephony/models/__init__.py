@@ -1,4 +1,4 @@
-"""The inbox, the calls, one line for each try, what each day came to, periods taken over, links and who listened."""
+"""Models: notifications, calls and their log, reconciliation, imports, bulk actions, recording links, access log."""
 
 from telephony.models.attempt import Attempt
 from telephony.models.call import Call

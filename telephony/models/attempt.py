@@ -1,4 +1,4 @@
-"""The history of a call: one line for each try."""
+"""The log of a call: one entry per processing step."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,23 +13,21 @@ from telephony.models.words import Cause, Step
 
 
 class Attempt(models.Model):
-    """One try at one call."""
-
     call = models.ForeignKey(Call, models.CASCADE, related_name="history", verbose_name=_("call"))
     at = models.DateTimeField(_("at"))
     step = models.CharField(_("step"), max_length=10, choices=Step.choices)
-    cause = models.CharField(_("cause"), max_length=24, choices=Cause.choices, blank=True)
+    cause = models.CharField(_("reason"), max_length=24, choices=Cause.choices, blank=True)
     says = models.TextField(_("detail"), blank=True)
     milliseconds = models.PositiveIntegerField(_("ms"), null=True)
-    # Of an upload: whose it was said to be, what was answered; of a decision: the rules for whose a call is.
+    # For an upload: the owner sent and the answer; for an evaluation: the rules that chose the owner.
     about = models.JSONField(default=dict, editable=False)
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", db_index=False, verbose_name=_("by")
     )
 
     class Meta:
-        verbose_name = _("try")
-        verbose_name_plural = _("history")
+        verbose_name = _("call log entry")
+        verbose_name_plural = _("call log")
         ordering = ("at", "pk")
 
     def __str__(self) -> str:
@@ -45,7 +43,7 @@ def note_all(
     about: Mapping[int, dict[str, Any]] | None = None,
     **more: Any,
 ) -> None:
-    """Add one line to the history of each call of a batch; `about` is told by the call's key."""
+    """Add one log entry per call of a batch; `about` holds details by the call's primary key."""
     Attempt.objects.bulk_create(
         Attempt(
             call=call,

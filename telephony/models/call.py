@@ -1,4 +1,4 @@
-"""The ledger: one row for each call, and how far it has come."""
+"""The Call model: one row per phone call, with its processing state."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -23,18 +23,18 @@ PAUSES_SECONDS = (10, 30, 60, 300, 900, 3600, 10_800)
 
 
 class Call(models.Model):
-    """One phone call of one client, from the first we heard of it to the CRM's yes."""
+    """One phone call of one client, from the first event to the upload to the CRM."""
 
     State = words.State
 
     class Origin(models.TextChoices):
-        WEBHOOK = "WEBHOOK", _("told by a notification")
-        REPORT = "REPORT", _("found in UIS's list")
+        WEBHOOK = "WEBHOOK", _("from a notification")
+        REPORT = "REPORT", _("from UIS's report")
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="calls", verbose_name=_("client"))
     session_id = models.BigIntegerField(_("session"))
     state = models.CharField(_("state"), max_length=12, choices=State.choices)
-    origin = models.CharField(_("how we know"), max_length=8, choices=Origin.choices, default=Origin.WEBHOOK)
+    origin = models.CharField(_("origin"), max_length=8, choices=Origin.choices, default=Origin.WEBHOOK)
 
     direction = models.CharField(_("direction"), max_length=3, choices=Direction.choices, blank=True)
     contact = models.CharField(_("contact"), max_length=32, blank=True)
@@ -48,27 +48,27 @@ class Call(models.Model):
     result = models.CharField(_("result"), max_length=12, choices=Result.choices, blank=True)
     rung_ids = models.JSONField(default=list)
     source = models.CharField(_("source"), max_length=100, blank=True)
-    external_id = models.CharField(_("our order"), max_length=100, blank=True)
+    external_id = models.CharField(_("click-to-call ID"), max_length=100, blank=True)
     employee = models.ForeignKey(
         Employee, models.SET_NULL, null=True, related_name="+", db_index=False, verbose_name=_("employee")
     )
-    crm_user_id = models.BigIntegerField(_("CRM user"), null=True)  # a manager the CRM named, who may be no employee
-    told_by_uis = EncryptedTextField(blank=True, editable=False)  # its row and legs, as telephony.told writes them
+    crm_user_id = models.BigIntegerField(_("CRM user"), null=True)  # as the CRM named; may be no employee of ours
+    told_by_uis = EncryptedTextField(blank=True, editable=False)  # report row and legs, from calls.evidence
     record_url = EncryptedTextField(blank=True, editable=False)
-    recording_gone_at = models.DateTimeField(null=True, editable=False)  # when UIS was asked for it and had none
-    is_collected = models.BooleanField(default=False)  # the legs have spoken; at most the recording is missing
+    recording_gone_at = models.DateTimeField(null=True, editable=False)  # when UIS was asked and had none
+    is_collected = models.BooleanField(default=False)  # the legs are known; only the recording may be missing
 
-    is_backlog = models.BooleanField(_("behind calls of today"), default=False)  # found late, or kept by an outage
-    listed_on = models.DateField(_("day in UIS's list"), null=True)  # by the client's clock
+    is_backlog = models.BooleanField(_("low priority"), default=False)  # found late, or delayed by an outage
+    listed_on = models.DateField(_("report date"), null=True)  # in the client's time zone
 
     kept_back_by = models.CharField(_("rule"), max_length=20, choices=KeptBack.choices, blank=True)
-    cause = models.CharField(_("cause"), max_length=24, choices=Cause.choices, blank=True, default=Cause.NONE)
+    cause = models.CharField(_("reason"), max_length=24, choices=Cause.choices, blank=True, default=Cause.NONE)
     says = models.TextField(_("detail"), blank=True)
     attempts = models.PositiveIntegerField(_("tries"), default=0)
     next_attempt_at = models.DateTimeField(_("next try"), null=True)
     claim_token = models.UUIDField(null=True, editable=False)
-    stopped_at = models.DateTimeField(_("stopped"), null=True)
-    recorded_at = models.DateTimeField(_("first heard of"))
+    stopped_at = models.DateTimeField(_("failed at"), null=True)
+    recorded_at = models.DateTimeField(_("retries counted from"))
     uploaded_at = models.DateTimeField(_("uploaded"), null=True)
 
     objects = CallQuerySet.as_manager()
@@ -100,14 +100,14 @@ class Call(models.Model):
             models.Index(fields=["contact", "-started_at"], name="call_of_contact"),
             models.Index(fields=["session_id"], name="call_of_session"),
             models.Index(fields=["number", "-started_at"], name="call_of_number"),
-            # A number is looked for by its last digits.
+            # Searches by the last digits of a number.
             models.Index(Reverse("contact"), models.F("started_at").desc(), name="call_of_contact_end"),
             models.Index(
                 fields=["employee", "-started_at"],
                 name="call_of_employee",
                 condition=models.Q(employee__isnull=False),
             ),
-            # What did not reach the CRM is rare, and looked for.
+            # Calls that did not reach the CRM are rare and often searched for.
             models.Index(
                 fields=["state", "-started_at"],
                 name="call_undelivered",
@@ -117,7 +117,7 @@ class Call(models.Model):
             models.Index(
                 fields=["kept_back_by", "-started_at"], name="call_of_rule", condition=~models.Q(kept_back_by="")
             ),
-            # For the board of missed callers: who called in vain lately, and who was talked to since.
+            # For the board of missed callers: recent missed calls, and talks with those callers since.
             models.Index(
                 fields=["tenant", "-started_at"],
                 name="call_missed",
@@ -144,15 +144,14 @@ class Call(models.Model):
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing more becomes of it."""
         return self.state in {self.State.UPLOADED, self.State.SKIPPED}
 
     def is_too_old(self, *, now: datetime) -> bool:
-        """Whether the call is older than the client's term."""
+        """Return whether the call is older than the client's upload window."""
         return self.started_at < self.tenant.term_begins(now=now)
 
     def facts(self, *, now: datetime) -> CallFacts:
-        """Return as much of the call as the transfer rules look at."""
+        """Return what the transfer rules need to know about the call."""
         owner = (self.employee.uis_id,) if self.employee else ()
         return CallFacts(
             direction=self.direction,
@@ -165,7 +164,7 @@ class Call(models.Model):
         )
 
     def move_to(self, state: words.State, *, now: datetime) -> None:
-        """Go one step on; the next step is due at once."""
+        """Enter a state; its step is due at once."""
         self.state, self.attempts, self.cause, self.says, self.stopped_at = state, 0, Cause.NONE, "", None
         self.next_attempt_at = None if self.is_done else now
         self.claim_token = None
@@ -173,40 +172,39 @@ class Call(models.Model):
             self.uploaded_at = now
 
     def wait_until(self, moment: datetime, cause: Cause, says: str = "") -> None:
-        """Stay in this state until `moment`, and say why."""
+        """Stay in this state until `moment`, for the given reason."""
         self.cause, self.says, self.next_attempt_at, self.claim_token = cause, says, moment, None
 
     def postpone(self, cause: Cause, says: str = "", *, now: datetime, wait: float | None = None) -> None:
-        """Try again after a growing pause, or after the vendor's own `wait` in seconds.
+        """Retry after an increasing delay, or after the vendor's own `wait` in seconds.
 
-        Given up after three days; who only waits for a vendor that is away goes on waiting.
+        Fails after three days, unless the call only waits for a vendor that is unavailable.
         """
         if now - self.recorded_at > GIVE_UP_AFTER and self.attempts > SUSPECT:
             return self.stop(cause, says, now=now)
         pause = wait if wait is not None else PAUSES_SECONDS[min(self.attempts, len(PAUSES_SECONDS)) - 1]
-        # Jitter only makes it later: the vendor's wait is a promise.
+        # Jitter only adds to the delay: a retry before the vendor's `wait` would be rejected.
         return self.wait_until(now + timedelta(seconds=pause * random.uniform(1, 1.2)), cause, says)  # noqa: S311
 
     def wait_for(self, vendor: Connection, fault: RemoteUnavailable, cause: Cause, *, now: datetime) -> None:
-        """Try again when the vendor may be back; where it was away before, this call is not to blame."""
+        """Retry when the vendor may be back; if it was already unavailable, do not count the attempt."""
         if vendor.failures <= 1:
             return self.postpone(cause, str(fault), now=now, wait=fault.wait)
         self.attempts = max(self.attempts - 1, 0)
         return self.wait_until(vendor.retry_at or now, cause, str(fault))
 
     def stop(self, cause: Cause, says: str = "", *, now: datetime) -> None:
-        """Leave it to a person."""
+        """Stop retrying; a person must act."""
         self.cause, self.says, self.stopped_at, self.next_attempt_at = cause, says, now, None
         self.claim_token = None
 
     def note(
         self, step: Step, says: str = "", *, by: User | None = None, now: datetime, milliseconds: int | None = None
     ) -> None:
-        """Add one line to the call's history."""
         self.history.create(step=step, cause=self.cause, says=says, at=now, milliseconds=milliseconds, by=by)
 
 
-# All that a step may change.
+# The fields that a processing step may change.
 _WRITTEN = [
     *["state", "cause", "says", "attempts", "next_attempt_at", "claim_token", "stopped_at", "uploaded_at"],
     *["direction", "contact", "number", "source", "external_id", "is_internal", "is_lost", "result"],
@@ -216,19 +214,20 @@ _WRITTEN = [
 
 
 def seen(call: Call) -> dict[str, Any]:
-    """Return all of a call that a step may change, as it is now."""
+    """Return the current values of the fields a processing step may change."""
     return {name: getattr(call, name) for name in _WRITTEN}
 
 
 def save_all(calls: Sequence[Call], was: Sequence[Mapping[str, Any]]) -> None:
-    """Write what a step changed: together what is the same for the whole batch, as after an upload it all is.
+    """Save what a step changed since the snapshots `was`.
 
-    One value for all costs a small part of the processor's time that a value for each row does.
+    Fields with one value for the whole batch (after an upload: all) are written by one UPDATE, because a bulk_update
+    with a value per row needs much more CPU.
     """
     now = [seen(call) for call in calls]
     changed = [name for name in _WRITTEN if any(old[name] != new[name] for old, new in zip(was, now, strict=True))]
     same = {name: now[0][name] for name in changed if all(new[name] == now[0][name] for new in now)}
     if same:
         Call.objects.filter(pk__in=[call.pk for call in calls]).update(**same)
-    if own := [name for name in changed if name not in same]:
-        Call.objects.bulk_update(calls, own)
+    if different := [name for name in changed if name not in same]:
+        Call.objects.bulk_update(calls, different)

@@ -1,4 +1,4 @@
-"""What a person asked to be done with many rows at once: which, how far it has come, and what it came to."""
+"""The BulkAction model: one action on many rows, its progress and result."""
 
 import uuid
 from datetime import datetime
@@ -6,19 +6,17 @@ from datetime import datetime
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from telephony.models.due import LEASE
 
 
 class ErrandQuerySet(models.QuerySet["Errand"]):
-    """The errands of anybody."""
-
     def due(self, *, now: datetime) -> "ErrandQuerySet":
-        """Those with a part to be done."""
         return self.filter(state=Errand.State.RUNNING, next_attempt_at__lte=now).order_by("next_attempt_at", "pk")
 
     def claim(self, pk: int, *, now: datetime) -> "Errand | None":
-        """Take one for this worker: attempt counted, lease set, in one UPDATE."""
+        """Claim one for this worker: one UPDATE counts the attempt and sets the lease."""
         token = uuid.uuid4()
         self.due(now=now).filter(pk=pk).order_by().update(
             claim_token=token, attempts=models.F("attempts") + 1, next_attempt_at=now + LEASE
@@ -27,32 +25,32 @@ class ErrandQuerySet(models.QuerySet["Errand"]):
 
 
 class Errand(models.Model):
-    """One thing to be done with every row a filter chooses."""
+    """One action on every row that a filter matches."""
 
     class Kind(models.TextChoices):
-        TRY_AGAIN = "TRY_AGAIN", _("try calls again")
-        SKIP = "SKIP", _("skip calls for good")
-        READ_AGAIN = "READ_AGAIN", _("read notifications again")
+        TRY_AGAIN = "TRY_AGAIN", _("retry calls")
+        SKIP = "SKIP", _("skip calls permanently")
+        READ_AGAIN = "READ_AGAIN", _("reprocess notifications")
 
     class State(models.TextChoices):
-        RUNNING = "RUNNING", _("at work")
+        RUNNING = "RUNNING", _("running")
         DONE = "DONE", _("done")
-        CANCELLED = "CANCELLED", _("broken off")
-        FAILED = "FAILED", _("stopped by a fault of the connector")
+        CANCELLED = "CANCELLED", pgettext_lazy("bulk action", "cancelled")
+        FAILED = "FAILED", _("failed")
 
     kind = models.CharField(_("what"), max_length=10, choices=Kind.choices)
-    chosen = models.JSONField(default=dict)  # the filter, as the list's address writes it
+    chosen = models.JSONField(default=dict)  # the filters, as in the query string of the list
     reason = models.TextField(_("reason"), blank=True)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("by"))
-    asked_at = models.DateTimeField(_("asked"))
-    total = models.PositiveIntegerField(_("chosen"))  # when it was asked for
+    asked_at = models.DateTimeField(_("requested"))
+    total = models.PositiveIntegerField(_("selected"))  # when the action was requested
     done = models.PositiveIntegerField(_("done"), default=0)
-    left = models.PositiveIntegerField(_("left alone"), default=0)
-    done_of = models.JSONField(default=dict)  # how many of which client
-    reached = models.BigIntegerField(default=0)  # the key of the row it stands at
-    last = models.BigIntegerField()  # the newest key when it was asked for: what comes later is not meant
+    left = models.PositiveIntegerField(_("unchanged"), default=0)
+    done_of = models.JSONField(default=dict)  # count by client
+    reached = models.BigIntegerField(default=0)  # primary key of the last processed row
+    last = models.BigIntegerField()  # largest primary key at the time of the request: newer rows are not included
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.RUNNING)
-    attempts = models.PositiveIntegerField(default=0)  # since a part last came to an end
+    attempts = models.PositiveIntegerField(default=0)  # since the last finished part
     next_attempt_at = models.DateTimeField(null=True)
     claim_token = models.UUIDField(null=True, editable=False)
     ended_at = models.DateTimeField(_("ended"), null=True)
@@ -60,8 +58,8 @@ class Errand(models.Model):
     objects = ErrandQuerySet.as_manager()
 
     class Meta:
-        verbose_name = _("order for many rows")
-        verbose_name_plural = _("orders for many rows")
+        verbose_name = _("bulk action")
+        verbose_name_plural = _("bulk actions")
         ordering = ("-asked_at", "-pk")
         indexes = [
             models.Index(
@@ -74,11 +72,10 @@ class Errand(models.Model):
 
     @property
     def share(self) -> float:
-        """How much of it is done, 0 to 1."""
+        """Progress, 0 to 1."""
         if self.state == self.State.DONE or not self.total:
             return 1.0
         return min(1.0, (self.done + self.left) / self.total)
 
     def end(self, state: State, *, now: datetime) -> None:
-        """Come to an end, whichever."""
         self.state, self.ended_at, self.next_attempt_at, self.claim_token = state, now, None, None

@@ -1,4 +1,4 @@
-"""What a day of one client came to: every call of UIS's own list, by how it ended."""
+"""The DailyReconciliation model: the calls of UIS's report for one day and client, counted by status."""
 
 from django.db import models
 from django.db.models import Q
@@ -8,7 +8,7 @@ from telephony.models.call import Call
 from tenants.models import Tenant
 
 _OPEN = [Call.State.SETTLING, Call.State.COLLECTING, Call.State.OWNING, Call.State.READY]
-# How a call can have ended; no call is in two of these, and one that is in none of them is unexplained.
+# The statuses of a call, mutually exclusive; a call in none of them is unexplained.
 STANDINGS = {
     "uploaded": Q(state=Call.State.UPLOADED),
     "skipped": Q(state=Call.State.SKIPPED) & ~Q(kept_back_by=""),
@@ -18,7 +18,7 @@ STANDINGS = {
 
 
 class LedgerDay(models.Model):
-    """One day of one client, from midnight to midnight by his clock."""
+    """One day of one client, from midnight to midnight in their time zone."""
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="ledger", verbose_name=_("client"))
     day = models.DateField(_("day"))
@@ -27,15 +27,15 @@ class LedgerDay(models.Model):
     skipped = models.PositiveIntegerField(_("skipped by a rule"), default=0)
     waiting = models.PositiveIntegerField(_("waiting"), default=0)
     failed = models.PositiveIntegerField(_("failed"), default=0)
-    missing = models.PositiveIntegerField(default=0, editable=False)  # sessions of UIS's list without a row of ours
+    missing = models.PositiveIntegerField(default=0, editable=False)  # sessions of UIS's report without a row of ours
     unexplained = models.PositiveIntegerField(_("unexplained"), default=0)
     recovered = models.PositiveIntegerField(_("recovered by reconciliation"), default=0)
     counted_at = models.DateTimeField(_("counted"))
-    settled_at = models.DateTimeField(_("compared as a whole"), null=True)
+    settled_at = models.DateTimeField(_("fully compared"), null=True)
 
     class Meta:
-        verbose_name = _("day of the ledger")
-        verbose_name_plural = _("ledger by day")
+        verbose_name = _("daily reconciliation")
+        verbose_name_plural = _("reconciliation by day")
         ordering = ("-day", "tenant_id")
         constraints = [models.UniqueConstraint(fields=["tenant", "day"], name="ledger_day_once_per_tenant")]
         indexes = [
@@ -48,6 +48,6 @@ class LedgerDay(models.Model):
 
     @property
     def delivered_share(self) -> float | None:
-        """The part of the calls due to the CRM that is there, 0 to 1; None where none was due."""
+        """Share of the calls due for upload that were uploaded, 0 to 1; None if none was due."""
         due = self.uis_calls - self.skipped
         return self.uploaded / due if due > 0 else None

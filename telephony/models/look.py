@@ -1,4 +1,4 @@
-"""Who looked at what is hidden from most: a whole number, a recording."""
+"""The AccessLogEntry model: who saw a full phone number or played a recording."""
 
 from django.conf import settings
 from django.db import models
@@ -10,11 +10,11 @@ from tenants.models import Tenant
 
 
 class Look(models.Model):
-    """One look of one person into one call; the requests of one play, and the reloads of a page, are one look."""
+    """One access of one person to one call; all requests of one playback, or reloads of a page, are one entry."""
 
     class Kind(models.TextChoices):
-        RECORDING = "RECORDING", pgettext_lazy("look", "recording")
-        NUMBER = "NUMBER", _("whole number")
+        RECORDING = "RECORDING", pgettext_lazy("access log", "recording")
+        NUMBER = "NUMBER", _("full number")
 
     kind = models.CharField(_("what"), max_length=10, choices=Kind.choices, default=Kind.RECORDING)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="looks", verbose_name=_("client"))
@@ -22,12 +22,12 @@ class Look(models.Model):
     at = models.DateTimeField(_("at"))
     last_at = models.DateTimeField(_("last request"))
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, verbose_name=_("by"))
-    username = models.CharField(_("by"), max_length=150, blank=True)  # stays when the account goes; "" is the link
+    username = models.CharField(_("by"), max_length=150, blank=True)  # outlives the account; "" for a recording link
     address = models.CharField(_("from"), max_length=50, blank=True)  # masked
 
     class Meta:
-        verbose_name = _("look")
-        verbose_name_plural = _("journal of looks")
+        verbose_name = _("access log entry")
+        verbose_name_plural = _("access log")
         ordering = ("-at", "-pk")
         permissions = [("listen", "Can listen to recordings")]
         indexes = [

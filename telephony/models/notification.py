@@ -1,4 +1,4 @@
-"""The inbox: each webhook as it came, and what was made of it."""
+"""The Notification model: each received webhook and its outcome."""
 
 import hashlib
 from datetime import datetime, timedelta
@@ -9,10 +9,10 @@ from django.utils.translation import gettext_lazy as _
 
 from tenants.models import Tenant
 
-# Long enough for the request that stored the row to decide it; the sweep takes what is left.
+# Long enough for the request that stored the row to process it; the sweep processes the rest.
 UNDECIDED_AFTER = timedelta(seconds=60)
 LONGEST_EVENT = 40
-# All that a decision writes: the body, which is the bulk of the row, is never written again.
+# The fields that processing writes; the body, the largest part of the row, is never rewritten.
 DECIDED = [
     *["key", "event", "session_id", "employee_uis_id", "happened_at"],
     *["outcome", "reason", "detail", "next_attempt_at"],
@@ -20,13 +20,13 @@ DECIDED = [
 
 
 class Notification(models.Model):
-    """One webhook of UIS."""
+    """One webhook request of UIS."""
 
     class Outcome(models.TextChoices):
-        RECEIVED = "RECEIVED", _("not yet looked at")
-        QUEUED = "QUEUED", _("on its way")
+        RECEIVED = "RECEIVED", _("not processed yet")
+        QUEUED = "QUEUED", _("queued")
         DONE = "DONE", _("done")
-        REPEATED = "REPEATED", _("a repeat")
+        REPEATED = "REPEATED", _("duplicate")
         DROPPED = "DROPPED", _("dropped")
         UNREADABLE = "UNREADABLE", _("unreadable")
 
@@ -35,33 +35,33 @@ class Notification(models.Model):
         EMPTY = "EMPTY", _("the body is empty")
         NOT_JSON = "NOT_JSON", _("the body is not JSON: check the template for missing commas and brackets")
         NO_EVENT = "NO_EVENT", _("the template has no field “event”")
-        UNKNOWN_EVENT = "UNKNOWN_EVENT", _("the field “event” holds a word we do not know")
+        UNKNOWN_EVENT = "UNKNOWN_EVENT", _("the field “event” has an unknown value")
         NO_SESSION = "NO_SESSION", _("call_session_id is missing or was not filled in")
-        STALE = "STALE", _("it came too late for a pop-up")
-        CALL_OVER = "CALL_OVER", _("the call was over before the pop-up could be shown")
-        COLLEAGUE_ANSWERED = "COLLEAGUE_ANSWERED", _("a colleague had answered already")
+        STALE = "STALE", _("received too late for a pop-up")
+        CALL_OVER = "CALL_OVER", _("the call ended before the pop-up could be shown")
+        COLLEAGUE_ANSWERED = "COLLEAGUE_ANSWERED", _("a colleague had already answered")
         PAUSED = "PAUSED", _("the client is paused or not activated: no pop-ups")
-        CRM_DENIED = "CRM_DENIED", _("the CRM does not let us in")
+        CRM_DENIED = "CRM_DENIED", _("the CRM rejects our access")
         NO_EMPLOYEE = "NO_EMPLOYEE", _("UIS named no employee")
         UNKNOWN_EMPLOYEE = (
             "UNKNOWN_EMPLOYEE",
             _("the employee is not in our list, or has neither extension nor CRM user"),
         )
-        ALREADY_SHOWN = "ALREADY_SHOWN", _("the card is on the screen already")
-        RULE = "RULE", _("kept back by a rule")
-        CRM_AWAY = "CRM_AWAY", _("the CRM had not answered several times in a row")
-        CRM_FAILED = "CRM_FAILED", _("the CRM did not take it")
+        ALREADY_SHOWN = "ALREADY_SHOWN", _("the pop-up is already on the screen")
+        RULE = "RULE", _("suppressed by a rule")
+        CRM_AWAY = "CRM_AWAY", _("the CRM was not answering")
+        CRM_FAILED = "CRM_FAILED", _("the CRM did not accept the pop-up")
         NOTHING_TO_DO = "NOTHING_TO_DO", _("nothing to do")
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="notifications", verbose_name=_("client"))
     received_at = models.DateTimeField(_("received"))
-    path_event = models.CharField(_("event in the address"), max_length=LONGEST_EVENT, blank=True)
-    is_old_address = models.BooleanField(default=False, editable=False)  # it came to the address before the present one
+    path_event = models.CharField(_("event in the URL"), max_length=LONGEST_EVENT, blank=True)
+    is_old_address = models.BooleanField(default=False, editable=False)  # received at the webhook URL before rotation
     query = models.TextField(_("query"), blank=True)
     body = models.TextField(_("body"), blank=True)
     digest = models.CharField(max_length=64)
     repeats = models.PositiveIntegerField(_("repeats"), default=0)
-    key = models.CharField(max_length=200, null=True, editable=False)  # noqa: DJ001 -- undecided rows have none, and many may
+    key = models.CharField(max_length=200, null=True, editable=False)  # noqa: DJ001 -- unprocessed rows have none, and NULL is not unique
     event = models.CharField(_("event"), max_length=20, blank=True)
     session_id = models.BigIntegerField(_("session"), null=True)
     employee_uis_id = models.BigIntegerField(null=True)
@@ -103,9 +103,9 @@ class Notification(models.Model):
     def store(
         cls, tenant: Tenant, *, event: str, query: str, body: str, now: datetime, is_old_address: bool = False
     ) -> Self | None:
-        """Commit a webhook as it came; a body that came before is counted on its row, and None returned."""
+        """Store a webhook as received. For a duplicate, count it on the existing row and return None."""
         digest = hashlib.sha256("\0".join((event, query, body)).encode(errors="surrogatepass")).hexdigest()
-        # PostgreSQL takes no NUL in a text, and anybody can write anything into an address.
+        # PostgreSQL accepts no NUL in a text, and the URL is not under our control.
         body, event = body.replace("\0", "\ufffd"), event.replace("\0", "\ufffd")[:LONGEST_EVENT]
         try:
             with transaction.atomic():
@@ -124,12 +124,12 @@ class Notification(models.Model):
             return None
 
     def close(self, outcome: Outcome, reason: str = "", detail: str = "") -> None:
-        """Write how it ended; nothing will look at it again."""
+        """Save the outcome; the row is not processed again."""
         self.outcome, self.reason, self.detail = outcome, reason, detail
         self.next_attempt_at = None
         self.save(update_fields=DECIDED)
 
     def hand_on(self, *, until: datetime) -> None:
-        """Leave it to a task; the sweep looks again after `until`, for the push may be lost."""
+        """Leave it to a task; the sweep enqueues it again after `until`, because the push may be lost."""
         self.outcome, self.next_attempt_at = self.Outcome.QUEUED, until
         self.save(update_fields=DECIDED)

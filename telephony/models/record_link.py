@@ -1,10 +1,11 @@
-"""Our own link to the recording of a call."""
+"""The RecordingLink model: our own link to the recording of a call."""
 
 import hashlib
 from datetime import datetime
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from telephony.models.call import Call
 from tenants.fields import EncryptedTextField
@@ -12,19 +13,19 @@ from tenants.models import Tenant, new_hook
 
 
 def digest(token: str) -> str:
-    """Return what a token is found by. It has 256 random bits, so nobody guesses back from it."""
+    """Return the digest a token is looked up by. Tokens have 256 random bits, so no salt is needed."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 class RecordLink(models.Model):
-    """The link of ours to one call's recording, as the CRM has it: a copy of the database opens nothing."""
+    """The link to one call's recording that the CRM has. The token is encrypted: a database copy alone is useless."""
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="record_links", verbose_name=_("client"))
     call = models.OneToOneField(Call, models.CASCADE, related_name="record_link", verbose_name=_("call"))
     digest = models.CharField(max_length=64, unique=True, editable=False)
-    token = EncryptedTextField(editable=False)  # sent again when an upload is repeated
-    given_at = models.DateTimeField(_("given"))
-    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True)
+    token = EncryptedTextField(editable=False)  # needed again when an upload is repeated
+    given_at = models.DateTimeField(_("issued"))
+    withdrawn_at = models.DateTimeField(pgettext_lazy("recording link", "revoked"), null=True)
 
     class Meta:
         verbose_name = _("recording link")
@@ -36,12 +37,12 @@ class RecordLink(models.Model):
 
     @classmethod
     def to(cls, call: Call, *, now: datetime) -> "RecordLink":
-        """Return a new link; it is not saved."""
+        """Return a new unsaved link."""
         token = new_hook()
         return cls(tenant=call.tenant, call=call, token=token, digest=digest(token), given_at=now)
 
     @property
     def is_withdrawn(self) -> bool:
-        """Whether it was taken back: alone, or with all that were given until then."""
-        all_until = self.tenant.links_withdrawn_at
-        return self.withdrawn_at is not None or (all_until is not None and self.given_at <= all_until)
+        """Whether this link was revoked, or all links of the client issued until then."""
+        all_revoked_at = self.tenant.links_withdrawn_at
+        return self.withdrawn_at is not None or (all_revoked_at is not None and self.given_at <= all_revoked_at)

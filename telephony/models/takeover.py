@@ -1,4 +1,4 @@
-"""A period of earlier calls that a person takes over: first it is only looked at, then taken, part by part."""
+"""The Backfill model: import of the past calls of one period, first a preview, then the import, in parts."""
 
 import uuid
 from datetime import date, datetime, timedelta
@@ -6,36 +6,35 @@ from datetime import date, datetime, timedelta
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from telephony.models.due import LEASE
 from telephony.models.words import Cause
 from tenants.models import Tenant
 
-# Workers that may be at it at the same time, whoever's calls these are: the others are for the calls of today.
+# Workers that may run imports at the same time, for all clients; the others are left for live calls.
 AT_ONCE = 2
 MOMENT = timedelta(microseconds=1)
 
 
 class TakeoverQuerySet(models.QuerySet["Takeover"]):
-    """Those that are under way."""
-
     def open(self) -> "TakeoverQuerySet":
-        """Those that have not come to an end; a client has one at most."""
+        """Return unfinished imports; a client has one at most."""
         return self.filter(state__in=Takeover.OPEN)
 
     def due(self, *, now: datetime) -> "TakeoverQuerySet":
-        """Those with a part to be done, in turn. LOOKING stands before RUNNING: a person waits for it."""
-        at_work = self.filter(state__in=Takeover.AT_WORK, next_attempt_at__lte=now, tenant__left_at=None)
-        return at_work.order_by("state", "next_attempt_at", "pk")
+        """Return imports with work to do. PREVIEWING comes before RUNNING: a person is waiting for it."""
+        active = self.filter(state__in=Takeover.AT_WORK, next_attempt_at__lte=now, tenant__left_at=None)
+        return active.order_by("state", "next_attempt_at", "pk")
 
     def claim(self, *, now: datetime) -> "Takeover | None":
-        """Take the one whose turn it is for this worker: attempt counted, lease set, in one UPDATE."""
+        """Claim the next one for this worker: one UPDATE counts the attempt and sets the lease."""
         busy = self.filter(claim_token__isnull=False, next_attempt_at__gt=now).count()
         chosen = self.due(now=now).first() if busy < AT_ONCE else None
         if chosen is None:
             return None
         token = uuid.uuid4()
-        # The second look at next_attempt_at is what makes one of two workers go without.
+        # Re-check `next_attempt_at` in the UPDATE so that only one of two concurrent workers gets the row.
         self.filter(pk=chosen.pk, state=chosen.state, next_attempt_at__lte=now).update(
             claim_token=token, attempts=models.F("attempts") + 1, next_attempt_at=now + LEASE
         )
@@ -43,40 +42,40 @@ class TakeoverQuerySet(models.QuerySet["Takeover"]):
 
 
 class Takeover(models.Model):
-    """One period of one client, from the first look to the last call."""
+    """The import of one period of one client, from the preview to the last call."""
 
     class State(models.TextChoices):
-        LOOKING = "LOOKING", _("being looked at")
-        LOOKED = "LOOKED", _("looked at")
-        RUNNING = "RUNNING", _("being taken over")
-        DONE = "DONE", _("taken over")
-        CANCELLED = "CANCELLED", _("broken off")
+        LOOKING = "LOOKING", _("previewing")
+        LOOKED = "LOOKED", _("previewed")
+        RUNNING = "RUNNING", _("importing")
+        DONE = "DONE", _("imported")
+        CANCELLED = "CANCELLED", pgettext_lazy("bulk action", "cancelled")
 
     AT_WORK = (State.LOOKING, State.RUNNING)
     OPEN = (*AT_WORK, State.LOOKED)
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="takeovers", verbose_name=_("client"))
     since = models.DateTimeField()
-    till = models.DateTimeField()  # this moment is no more part of it
+    till = models.DateTimeField()  # exclusive
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.LOOKING)
     asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     asked_at = models.DateTimeField()
-    ended_at = models.DateTimeField(null=True)  # of the look, or of the whole
+    ended_at = models.DateTimeField(null=True)  # of the preview, or of the import
 
-    compared_until = models.DateTimeField()  # how far it has come
-    moved_at = models.DateTimeField()  # when it came so far
-    missing = models.PositiveIntegerField(default=0)  # of the day it stands in: listed calls without a row of ours
+    compared_until = models.DateTimeField()  # everything before this is compared
+    moved_at = models.DateTimeField()  # time of the last progress
+    missing = models.PositiveIntegerField(default=0)  # of the current day: reported calls without a row of ours
     uis_calls = models.PositiveIntegerField(default=0)
-    found = models.PositiveIntegerField(default=0)  # calls of the list nobody had told us of
-    skipped_by = models.JSONField(default=dict)  # those of them that a rule keeps back: {rule: count}
+    found = models.PositiveIntegerField(default=0)  # reported calls we had no notification of
+    skipped_by = models.JSONField(default=dict)  # those of them that a rule skips: {rule: count}
     unexplained = models.PositiveIntegerField(default=0)
-    foreseen = models.PositiveIntegerField(default=0)  # what the look found
-    sample = models.JSONField(default=list)  # a few of them, their numbers masked
+    foreseen = models.PositiveIntegerField(default=0)  # number of calls the preview found
+    sample = models.JSONField(default=list)  # a few of them, with masked numbers
 
     cause = models.CharField(max_length=24, choices=Cause.choices, blank=True, default=Cause.NONE)
-    code = models.CharField(max_length=60, blank=True)  # the vendor's own word for it
+    code = models.CharField(max_length=60, blank=True)  # the vendor's error code
     says = models.TextField(blank=True)
-    attempts = models.PositiveIntegerField(default=0)  # since a part last came to an end
+    attempts = models.PositiveIntegerField(default=0)  # since the last finished part
     next_attempt_at = models.DateTimeField(null=True)
     claim_token = models.UUIDField(null=True, editable=False)
     stopped_at = models.DateTimeField(null=True)
@@ -84,8 +83,8 @@ class Takeover(models.Model):
     objects = TakeoverQuerySet.as_manager()
 
     class Meta:
-        verbose_name = _("takeover of earlier calls")
-        verbose_name_plural = _("takeovers of earlier calls")
+        verbose_name = _("import of past calls")
+        verbose_name_plural = _("imports of past calls")
         ordering = ("-pk",)
         constraints = [
             models.UniqueConstraint(
@@ -107,47 +106,47 @@ class Takeover(models.Model):
 
     @property
     def first_day(self) -> date:
-        """The first day of the period, by the client's clock."""
+        """First day of the period, in the client's time zone."""
         return self.since.astimezone(self.tenant.zone).date()
 
     @property
     def last_day(self) -> date:
-        """The last day of the period, by the client's clock; of today it holds what is over."""
+        """Last day of the period, in the client's time zone; if today, only its past part is included."""
         return max(self.first_day, (self.till - MOMENT).astimezone(self.tenant.zone).date())
 
     @property
     def is_at_work(self) -> bool:
-        """Whether it goes on without anybody."""
+        """Whether it continues without action by a person."""
         return self.state in self.AT_WORK and self.stopped_at is None
 
     @property
     def share(self) -> float:
-        """How much of the period is compared, 0 to 1."""
-        whole = self.till - self.since
-        return (self.compared_until - self.since) / whole if whole else 1.0
+        """Share of the period that is compared, 0 to 1."""
+        period = self.till - self.since
+        return (self.compared_until - self.since) / period if period else 1.0
 
     def begin(self, state: State, *, now: datetime) -> None:
-        """Go through the period from its start, and count anew."""
+        """Restart from the beginning of the period, with counters reset."""
         self.state, self.compared_until, self.moved_at, self.ended_at = state, self.since, now, None
         self.missing = self.uis_calls = self.found = self.unexplained = 0
         self.skipped_by, self.sample = {}, []
         self.go_on(now=now)
 
     def go_on(self, *, now: datetime) -> None:
-        """Go on from where it stands; whatever held it up is forgotten."""
+        """Continue from the current position; clear the reason for waiting or failing."""
         self.wait_until(now, Cause.NONE)
         self.stopped_at = None
 
     def wait_until(self, moment: datetime, cause: Cause, *, code: str = "", says: str = "") -> None:
-        """Stay where it stands until `moment`, and say why."""
+        """Wait until `moment`, for the given reason."""
         self.cause, self.code, self.says, self.next_attempt_at = cause, code, says, moment
         self.attempts, self.claim_token = 0, None
 
     def stop(self, cause: Cause, *, code: str = "", says: str = "", now: datetime) -> None:
-        """Leave it to a person."""
+        """Stop; a person must act."""
         self.wait_until(now, cause, code=code, says=says)
         self.next_attempt_at, self.stopped_at = None, now
 
     def end(self, state: State, *, now: datetime) -> None:
-        """Come to an end, of the look or of the whole; a part that is at work still tells what it brought."""
+        """Finish the preview or the import. A part still in progress may add its counts."""
         self.state, self.ended_at, self.next_attempt_at, self.stopped_at = state, now, None, None

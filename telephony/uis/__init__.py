@@ -1,1 +1,1 @@
-"""The UIS wire, without Django: readable with only the vendor's documentation at hand."""
+"""Clients, schemas and webhook parsing for UIS; no Django."""

@@ -1,4 +1,4 @@
-"""The methods of UIS we use: Data API v2.0 and Call API v4.0, in our words."""
+"""Client of the UIS methods we use: Data API v2.0 and Call API v4.0."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,39 +21,39 @@ HOSTS = {
         "app.novofon.ru",
     ),
 }
-# Nobody documents whether a window is held against the start of the call or of the leg.
+# UIS does not document whether a date window filters by the start of the call or of the leg.
 MARGIN = timedelta(days=1)
 
 
 @dataclass(kw_only=True)
 class UisClient(Reader):
-    """One account. Every method raises the errors of connector_project.remote."""
+    """One UIS account. Every method raises the errors of core.http_client."""
 
     calls_api: Channel
 
     def account(self) -> Account:
         """https://comagic.github.io/data_api/account/get_account/"""
-        found = wire.read(wire.AccountRow, self._ask("get.account", {}).data)
-        if not found:
-            raise UnexpectedReply(SYSTEM, "UIS named no account.")
-        return found[0].to_account()
+        rows = wire.read(wire.AccountRow, self._ask("get.account", {}).data)
+        if not rows:
+            raise UnexpectedReply(SYSTEM, "UIS returned no account.")
+        return rows[0].to_account()
 
     def employees(self) -> list[Person]:
-        """All employees. https://comagic.github.io/data_api/employee/get_employees/"""
+        """https://comagic.github.io/data_api/employee/get_employees/"""
         params = {"fields": [*columns.EMPLOYEE, "extension"]}
         return [row.to_person(digits=self._digits) for row in self._all("get.employees", params, wire.EmployeeRow)]
 
     def employee_statuses(self) -> dict[int, str]:
-        """The status of each employee, by his id: the status id where UIS has one, else the old word."""
+        """Return each employee's status by employee id: the status id if set, else the deprecated status name."""
         params = {"fields": ["id", "status", "status_id"]}
         return {row.id: row.status_code for row in self._all("get.employees", params, wire.EmployeeRow)}
 
     def statuses(self) -> list[Status]:
-        """The statuses in use. https://comagic.github.io/data_api/employee/get_statuses/"""
+        """Return the statuses that are not deleted. https://comagic.github.io/data_api/employee/get_statuses/"""
         return [row.to_status() for row in self._all("get.statuses", {}, wire.StatusRow) if not row.is_deleted]
 
     def virtual_numbers(self) -> list[OwnNumber]:
-        """All numbers of the account. https://comagic.github.io/data_api/vn/get_virtual_numbers/"""
+        """https://comagic.github.io/data_api/vn/get_virtual_numbers/"""
         params = {"fields": ["id", "virtual_phone_number", "name", "status"]}
         return [row.to_number(digits=self._digits) for row in self._all("get.virtual_numbers", params, wire.NumberRow)]
 
@@ -62,11 +62,11 @@ class UisClient(Reader):
         self._update_employee(employee_id, {"status_id": status_id})
 
     def set_availability(self, employee_id: int, *, is_available: bool) -> None:
-        """The deprecated way, for accounts without statuses; the same page."""
+        """Set the deprecated `calls_available`, for accounts without statuses; same page as `set_status`."""
         self._update_employee(employee_id, {"calls_available": is_available})
 
     def calls(self, *, since: datetime, till: datetime) -> Iterator[FinishedCall]:
-        """Finished calls that began in a window however long, the oldest first, each once.
+        """Yield finished calls that started in the window, oldest first, each once. The window may be of any length.
 
         https://comagic.github.io/data_api/report/get_calls_report/
         """
@@ -75,28 +75,27 @@ class UisClient(Reader):
             yield self._call(row)
 
     def has_calls_of(self, source: str, *, since: datetime, till: datetime) -> bool:
-        """Whether calls of this source began in the window, such as those of UIS's own integrations. The same page."""
-        chosen = {"field": "source", "operator": "=", "value": source}
-        params = self._window(since, till) | {"fields": ["id"], "filter": chosen, "limit": 1}
+        """Return whether calls of this source (such as UIS's own integrations) started in the window. Same page."""
+        condition = {"field": "source", "operator": "=", "value": source}
+        params = self._window(since, till) | {"fields": ["id"], "filter": condition, "limit": 1}
         return bool(self._ask("get.calls_report", params).data)
 
     def calls_by_session(self, session_ids: Sequence[int], *, since: datetime, till: datetime) -> list[FinishedCall]:
-        """The report's rows of these sessions."""
-        asked = ("get.calls_report", "id", columns.CALL)
-        found = self._of_sessions(asked, session_ids, wire.CallRow, since=since - MARGIN, till=till + MARGIN)
-        return [self._call(row) for row in found]
+        report = ("get.calls_report", "id", columns.CALL)
+        rows = self._of_sessions(report, session_ids, wire.CallRow, since=since - MARGIN, till=till + MARGIN)
+        return [self._call(row) for row in rows]
 
     def call_legs(self, session_ids: Sequence[int], *, since: datetime, till: datetime) -> list[CallLeg]:
-        """All legs of these sessions, in one request for every hundred.
+        """Return all legs of these sessions, one request per hundred sessions.
 
         https://comagic.github.io/data_api/report/get_call_legs_report/
         """
-        asked = ("get.call_legs_report", "call_session_id", columns.LEG)
-        found = self._of_sessions(asked, session_ids, wire.LegRow, since=since - MARGIN, till=till + MARGIN)
-        return [row.to_leg(zone=self.zone, digits=self._digits) for row in found]
+        report = ("get.call_legs_report", "call_session_id", columns.LEG)
+        rows = self._of_sessions(report, session_ids, wire.LegRow, since=since - MARGIN, till=till + MARGIN)
+        return [row.to_leg(zone=self.zone, digits=self._digits) for row in rows]
 
     def start_call(self, order: CallOrder) -> int:
-        """Ring the employee, then the contact, and return the session id. Not idempotent: never repeat it.
+        """Ring the employee, then the contact; return the session id. Not idempotent: never retry it.
 
         https://comagic.github.io/call_api/create_call/start_employee_call/
         """
@@ -117,25 +116,25 @@ class UisClient(Reader):
         data = self.calls_api.ask("start.employee_call", params).data
         session_id = data.get("call_session_id") if isinstance(data, dict) else None
         if not str(session_id).isdigit():
-            raise UnexpectedReply(SYSTEM, "UIS started a call without naming its session.")
+            raise UnexpectedReply(SYSTEM, "UIS started a call but returned no session id.")
         return int(str(session_id))
 
     def release_call(self, session_id: int) -> bool:
-        """End a call. https://comagic.github.io/call_api/manage_call/release_call/"""
+        """https://comagic.github.io/call_api/manage_call/release_call/"""
         data = self.calls_api.ask("release.call", {"call_session_id": session_id}).data
-        # Documented as the word "true" here and as a boolean elsewhere.
+        # Documented as the string "true" here and as a boolean elsewhere.
         return isinstance(data, dict) and str(data.get("success")).lower() == "true"
 
     def try_call_api(self) -> None:
-        """Knock at the Call API without doing anything: there is no session 0. Raises what would stop a call, too."""
+        """Check access to the Call API by releasing session 0, which does not exist. Raises what would fail a call."""
         try:
             self.release_call(0)
         except RemoteRejected as exc:
-            if exc.code not in {"call_session_not_found", "invalid_parameter_value"}:  # said to who may ask, only
+            if exc.code not in {"call_session_not_found", "invalid_parameter_value"}:  # only sent to those with access
                 raise
 
     def may_change_employees(self) -> bool:
-        """Whether the key may change employees, found out by changing nobody: there is no employee 0."""
+        """Return whether the key may change employees: try to change employee 0, which does not exist."""
         try:
             self._ask("update.employees", {"id": 0, "status_id": 0})
         except AccessDenied as exc:
@@ -143,14 +142,14 @@ class UisClient(Reader):
                 raise
             return False
         except (RemoteRejected, UnexpectedReply):
-            pass  # Refused for what was asked, not for who asks.
+            pass  # Rejected for its parameters, not for missing rights.
         return True
 
     def _call(self, row: wire.CallRow) -> FinishedCall:
         return row.to_call(zone=self.zone, digits=self._digits)
 
     def _update_employee(self, employee_id: int, change: Mapping[str, object]) -> None:
-        """Change one employee; where the account wants the whole person, read him and send him back with the change."""
+        """Change one employee. Where the account requires all fields, read them and send them with the change."""
         try:
             self._ask("update.employees", {"id": employee_id, **change})
         except UnexpectedReply as exc:
@@ -159,12 +158,12 @@ class UisClient(Reader):
             self._ask("update.employees", {"id": employee_id, **self._whole_employee(employee_id), **change})
 
     def _whole_employee(self, employee_id: int) -> dict[str, object]:
-        """Return what an update may demand. Arrays are replaced as a whole, so all numbers must go along."""
+        """Return the fields an update may require. UIS replaces arrays as a whole, so all numbers must be sent."""
         params = {
             "fields": ["id", "last_name", "phone_numbers"],
             "filter": {"field": "id", "operator": "=", "value": employee_id},
         }
-        found = self._ask("get.employees", params).data
-        if not found:
-            raise RemoteRejected(SYSTEM, "UIS knows no such employee.", code="entity_not_found")
-        return {"last_name": found[0].get("last_name"), "phone_numbers": found[0].get("phone_numbers")}
+        rows = self._ask("get.employees", params).data
+        if not rows:
+            raise RemoteRejected(SYSTEM, "UIS does not know this employee.", code="entity_not_found")
+        return {"last_name": rows[0].get("last_name"), "phone_numbers": rows[0].get("phone_numbers")}

@@ -1,4 +1,4 @@
-"""Which columns of the Data API we ask for."""
+"""The fields we request from the Data API."""
 
 EMPLOYEE = [
     *["id", "full_name", "first_name", "last_name", "email", "status", "status_id", "call_recording"],

@@ -1,6 +1,6 @@
-"""A notification of UIS in our words. Never raises: bodies are templates typed by people.
+"""Parses UIS webhooks into event dataclasses. Never raises: bodies are templates typed by people.
 
-The vendor documents no list of events, no signature and no repeats; facts are in the README's list of sources.
+The vendor documents no list of events, no signature and no redelivery; the README's list of sources has the facts.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ _TIME_FORMATS = (
 )
 _LARGEST_ID = 2**63 - 1
 _LARGEST_SECONDS = 2**31 - 1
-# What a row can hold of a text; and no clock of a telephone exchange shows a year outside of these.
+# Column lengths of our tables, and the years that a real timestamp can have.
 _LONGEST_TEXT = 100
 _LONGEST_LINK = 2000
 _LONGEST_NUMBER = 32
@@ -42,7 +42,7 @@ _YEARS = range(2000, 2100)
 
 
 def _whole(raw: object) -> int | None:
-    """Read a number that may come bare, in quotes, or as nonsense."""
+    """Parse an integer that may be sent bare or quoted; None if it is not one."""
     text = re.sub(r"\.0+$", "", str(raw).strip())
     return int(text) if re.fullmatch(r"\d{1,19}", text, re.ASCII) and int(text) <= _LARGEST_ID else None
 
@@ -57,7 +57,7 @@ def _seconds(raw: object) -> int | None:
 
 
 def _link(raw: object) -> str:
-    """Read a text without what no database takes: NUL, and halves of characters out of JSON escapes."""
+    """Return a text without what PostgreSQL rejects: NUL, and lone surrogates from JSON escapes."""
     text = str(raw) if isinstance(raw, str | int) and not isinstance(raw, bool) else ""
     return text.replace("\0", "").encode(errors="replace").decode()[:_LONGEST_LINK]
 
@@ -67,7 +67,7 @@ def _text(raw: object) -> str:
 
 
 def _ids(raw: object) -> tuple[int, ...]:
-    """Read a list of ids that may come as an array or as text."""
+    """Parse a list of ids that may be sent as an array or as text."""
     items = raw if isinstance(raw, list) else str(raw or "").strip("[] ").split(",")
     return tuple(number for item in items if (number := _whole(item)) is not None)
 
@@ -75,15 +75,15 @@ def _ids(raw: object) -> tuple[int, ...]:
 def _local_time(raw: object) -> datetime | None:
     for form in _TIME_FORMATS:
         try:
-            read = datetime.strptime(str(raw), form)  # noqa: DTZ007 -- the zone is the account's; added by the caller
+            local = datetime.strptime(str(raw), form)  # noqa: DTZ007 -- the caller adds the account's zone
         except ValueError:
             continue
-        return read if read.year in _YEARS else None
+        return local if local.year in _YEARS else None
     return None
 
 
 def _moment(raw: object) -> datetime | None:
-    """Read a unix time."""
+    """Parse a Unix time."""
     number = _seconds(raw)
     return datetime.fromtimestamp(number, tz=UTC) if number else None
 
@@ -99,7 +99,7 @@ Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 
 
 class _Body(BaseModel):
-    """The macros we use; every one may be missing, unknown ones are ignored."""
+    """The macros we use; any may be missing, others are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -127,21 +127,21 @@ class _Body(BaseModel):
 
 
 def read(query: str, body: str, *, event: str, zone: ZoneInfo, is_russian: bool) -> Said:
-    """Return what a notification says; `event` is the one named in the address, or "".
+    """Parse a notification; `event` is the one in the webhook URL, or "".
 
-    `zone` is the account's: UIS writes local times without a zone.
+    `zone` is the account's: UIS sends local times without a zone.
     """
     try:
-        said = _Body.model_validate(fields(query, body))
+        parsed = _Body.model_validate(fields(query, body))
     except NotReadable as exc:
         return Unreadable(exc.fault, exc.detail, key=_digest(event, query, body))
-    name = (event or said.event).strip().lower()
+    name = (event or parsed.event).strip().lower()
     if name not in set(Event):
         fault = Fault.UNKNOWN_EVENT if name else Fault.NO_EVENT
         return Unreadable(fault, name[:60], key=_digest(event, query, body))
-    if not said.call_session_id:
+    if not parsed.call_session_id:
         return Unreadable(Fault.NO_SESSION, name, key=_digest(event, query, body))
-    return _Reader(said, Event(name), zone=zone, is_russian=is_russian).read()
+    return _Reader(parsed, Event(name), zone=zone, is_russian=is_russian).read()
 
 
 def _digest(*parts: str) -> str:
@@ -149,10 +149,8 @@ def _digest(*parts: str) -> str:
 
 
 class _Reader:
-    """One readable body on its way into our words."""
-
-    def __init__(self, said: _Body, event: Event, *, zone: ZoneInfo, is_russian: bool) -> None:
-        self.said, self.event, self.zone, self.is_russian = said, event, zone, is_russian
+    def __init__(self, body: _Body, event: Event, *, zone: ZoneInfo, is_russian: bool) -> None:
+        self.body, self.event, self.zone, self.is_russian = body, event, zone, is_russian
 
     def read(self) -> Said:
         common = self._common()
@@ -164,80 +162,81 @@ class _Reader:
             case Event.CALL_END | Event.LOST_CALL:
                 return self._finished(common)
             case Event.RECORDED:
-                return Recorded(**common, link=self.said.file_link)
+                return Recorded(**common, link=self.body.file_link)
             case _:
                 return Mentioned(**common)
 
     def _common(self) -> dict[str, Any]:
-        said = self.said
-        contact, number = self._digits(said.contact_phone_number), self._digits(said.virtual_phone_number)
+        body = self.body
+        contact, number = self._digits(body.contact_phone_number), self._digits(body.virtual_phone_number)
         return {
             "event": self.event.value,
-            "session_id": said.call_session_id,
+            "session_id": body.call_session_id,
             "key": self._key(),
             "happened_at": self._happened_at(),
             "contact": contact,
             "number": number,
             "direction": self._direction(),
-            "employee_id": said.employee_id,
-            "is_internal": bool(said.is_internal) or phones.is_internal(contact),
+            "employee_id": body.employee_id,
+            "is_internal": bool(body.is_internal) or phones.is_internal(contact),
         }
 
     def _finished(self, common: dict[str, Any]) -> FinishedCall:
-        said = self.said
+        body = self.body
         return FinishedCall(
             **common,
             is_lost=self._is_lost(),
-            talk_seconds=said.talk_time_duration,
-            wait_seconds=said.wait_time_duration,
-            total_seconds=said.total_time_duration,
+            talk_seconds=body.talk_time_duration,
+            wait_seconds=body.wait_time_duration,
+            total_seconds=body.total_time_duration,
             started_at=self._started_at(),
-            rung_ids=said.employee_ids,
-            talker_id=said.last_talked_employee_id or said.employee_id,
-            source=said.call_source,
-            external_id=said.external_id,
+            rung_ids=body.employee_ids,
+            talker_id=body.last_talked_employee_id or body.employee_id,
+            source=body.call_source,
+            external_id=body.external_id,
         )
 
     def _key(self) -> str:
-        """Tell a repeat from a second event of the same kind.
+        """Return the key that two deliveries of one event share.
 
-        Another phone rings, another part is recorded; an end is told anew where a menu had ended before the call did.
+        Further events of the same kind get other keys: another phone rings, another part is recorded, or the end is
+        reported again because a menu had ended before the call did.
         """
-        said = self.said
+        body = self.body
         if self.event in {Event.CALL_END, Event.LOST_CALL}:
-            story = (said.talk_time_duration, said.total_time_duration, said.wait_time_duration, said.is_lost)
-            people = (said.employee_id, said.last_talked_employee_id, said.employee_ids)
-            return f"{self.event}:{said.call_session_id}:{_digest(repr((story, people)))[:16]}"
-        link = hashlib.sha256(said.file_link.encode()).hexdigest()[:16] if said.file_link else ""
-        legs = said.leg_id or (_digest(*map(str, said.leg_ids))[:16] if said.leg_ids else "")
-        return ":".join(map(str, (self.event, said.call_session_id, said.employee_id or "", legs, link)))
+            lengths = (body.talk_time_duration, body.total_time_duration, body.wait_time_duration, body.is_lost)
+            people = (body.employee_id, body.last_talked_employee_id, body.employee_ids)
+            return f"{self.event}:{body.call_session_id}:{_digest(repr((lengths, people)))[:16]}"
+        link = hashlib.sha256(body.file_link.encode()).hexdigest()[:16] if body.file_link else ""
+        legs = body.leg_id or (_digest(*map(str, body.leg_ids))[:16] if body.leg_ids else "")
+        return ":".join(map(str, (self.event, body.call_session_id, body.employee_id or "", legs, link)))
 
     def _direction(self) -> str:
         if self.event in {Event.INCOMING, Event.LOST_CALL}:
-            return "in"  # Lost calls are told of for incoming ones only.
+            return "in"  # UIS sends lost_call for incoming calls only.
         if self.event == Event.OUTGOING:
             return "out"
-        return self.said.direction if self.said.direction in {"in", "out"} else ""
+        return self.body.direction if self.body.direction in {"in", "out"} else ""
 
     def _is_lost(self) -> bool | None:
-        """Decide what nobody said: the macro is in none of the published templates."""
+        """Derive it where missing: none of the published templates has the macro `is_lost`."""
         if self.event == Event.LOST_CALL:
             return True
-        if self.said.talk_time_duration:
+        if self.body.talk_time_duration:
             return False
-        if self.said.is_lost is not None:
-            return self.said.is_lost and self._direction() != "out"
+        if self.body.is_lost is not None:
+            return self.body.is_lost and self._direction() != "out"
         return True if self._direction() == "in" else None
 
     def _happened_at(self) -> datetime | None:
-        return self.said.notification_timestamp or self._aware(self.said.notification_time)
+        return self.body.notification_timestamp or self._aware(self.body.notification_time)
 
     def _started_at(self) -> datetime | None:
-        """Return the start, counted back from the end where the template has no start_time."""
-        if self.said.start_time:
-            return self._aware(self.said.start_time)
+        """Return the start; calculated from the end where the template has no start_time."""
+        if self.body.start_time:
+            return self._aware(self.body.start_time)
         ended_at = self._happened_at()
-        lasted = self.said.total_time_duration or self.said.wait_time_duration or 0
+        lasted = self.body.total_time_duration or self.body.wait_time_duration or 0
         return ended_at - timedelta(seconds=lasted) if ended_at else None
 
     def _aware(self, local: datetime | None) -> datetime | None:

@@ -1,4 +1,4 @@
-"""Lists of the Data API: page by page, window by window, many sessions at once, each row once."""
+"""Paginated, windowed and batched reads of the Data API; each row once."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,26 +15,26 @@ from telephony.uis.rpc import Channel
 PAGE = 1000
 LARGEST_OFFSET = 100_000
 SESSIONS_A_REQUEST = 100
-_LIST_REFUSED = {"invalid_parameter_value", "data_type_error", "filter_prohibited", "unexpected_parameters"}
+_IN_REJECTED = {"invalid_parameter_value", "data_type_error", "filter_prohibited", "unexpected_parameters"}
 
 RowT = TypeVar("RowT", bound=wire._Row)
 DatedT = TypeVar("DatedT", wire.CallRow, wire.LegRow)
 
 
 class TooManyRows(UnexpectedReply):
-    """UIS has more rows than it lets anybody read."""
+    """UIS has more rows than its largest offset allows to read."""
 
 
 @dataclass(kw_only=True)
 class Reader:
-    """How lists are asked for. Every method raises the errors of connector_project.remote."""
+    """Reads lists of the Data API. Every method raises the errors of core.http_client."""
 
     data: Channel
     zone: ZoneInfo
     is_russian: bool = True
     agent_user_id: int | None = None
     takes_lists: bool = True
-    unread: int = 0  # rows that were not as documented, so far
+    unread: int = 0  # rows left out so far because they were not as documented
 
     def _digits(self, raw: str | None) -> str:
         return phones.digits(raw, is_russian=self.is_russian)
@@ -50,21 +50,20 @@ class Reader:
         return self.data.ask(method, {**agent, **params})
 
     def _all(self, method: str, params: Mapping[str, object], kind: type[RowT]) -> Iterator[RowT]:
-        """Read every page."""
         for offset in range(0, LARGEST_OFFSET + 1, PAGE):
             result = self._ask(method, {**params, "limit": PAGE, "offset": offset})
-            found = wire.read(kind, result.data)
-            sent = len(result.data) if isinstance(result.data, list) else len(found)
-            self.unread += sent - len(found)
-            yield from found
+            rows = wire.read(kind, result.data)
+            sent = len(result.data) if isinstance(result.data, list) else len(rows)
+            self.unread += sent - len(rows)
+            yield from rows
             if sent < PAGE or (result.total is not None and offset + sent >= result.total):
                 return
-        raise TooManyRows(SYSTEM, f"UIS has more rows than it gives out ({method}).")
+        raise TooManyRows(SYSTEM, f"UIS has more rows than it returns ({method}).")
 
     def _dated(
         self, method: str, params: Mapping[str, object], kind: type[DatedT], *, since: datetime, till: datetime
     ) -> Iterator[DatedT]:
-        """Read a report over any time; each row once, though neighbouring windows share a second."""
+        """Read a report over a period of any length; each row once, although adjacent windows share a second."""
         seen: set[int] = set()
         window = self._window(since, till)
         for first, last in windows.split(window["date_from"], window["date_till"]):
@@ -76,7 +75,7 @@ class Reader:
     def _in_window(
         self, method: str, params: Mapping[str, object], kind: type[DatedT], *, first: str, last: str
     ) -> Iterator[DatedT]:
-        """Read one window; where it holds more rows than an offset reaches, go on from the last one that was read."""
+        """Read one window; where it has more rows than the largest offset, continue from the last row read."""
         newest = first
         try:
             for row in self._all(method, {**params, "date_from": first, "date_till": last}, kind):
@@ -96,25 +95,25 @@ class Reader:
         since: datetime,
         till: datetime,
     ) -> Iterator[DatedT]:
-        """Ask for the rows of many sessions, a hundred at once. `report`: method, column of the session, columns."""
+        """Read the rows of many sessions, a hundred per request. `report`: method, session field, fields."""
         method, field, fields = report
 
-        def ask(chosen: Mapping[str, object]) -> list[DatedT]:
-            return list(self._dated(method, {"fields": fields, "filter": chosen}, kind, since=since, till=till))
+        def fetch(condition: Mapping[str, object]) -> list[DatedT]:
+            return list(self._dated(method, {"fields": fields, "filter": condition}, kind, since=since, till=till))
 
         for start in range(0, len(session_ids), SESSIONS_A_REQUEST):
-            yield from self._of_some(ask, field, session_ids[start : start + SESSIONS_A_REQUEST])
+            yield from self._of_batch(fetch, field, session_ids[start : start + SESSIONS_A_REQUEST])
 
-    def _of_some(
-        self, ask: Callable[[Mapping[str, object]], list[DatedT]], field: str, some: Sequence[int]
+    def _of_batch(
+        self, fetch: Callable[[Mapping[str, object]], list[DatedT]], field: str, batch: Sequence[int]
     ) -> list[DatedT]:
-        """Ask with the operator `in`; spell the list out where the account refuses that."""
+        """Filter with the operator `in`; use one `or` condition per session where the account rejects it."""
         if self.takes_lists:
             try:
-                return ask({"field": field, "operator": "in", "value": list(some)})
+                return fetch({"field": field, "operator": "in", "value": list(batch)})
             except (RemoteRejected, UnexpectedReply) as exc:
-                if exc.code not in _LIST_REFUSED:
+                if exc.code not in _IN_REJECTED:
                     raise
                 self.takes_lists = False
-        each = [{"field": field, "operator": "=", "value": session_id} for session_id in some]
-        return ask({"filters": each, "condition": "or"} if len(each) > 1 else each[0])
+        conditions = [{"field": field, "operator": "=", "value": session_id} for session_id in batch]
+        return fetch({"filters": conditions, "condition": "or"} if len(conditions) > 1 else conditions[0])

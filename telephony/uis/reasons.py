@@ -1,11 +1,11 @@
-"""How a call without talk ended, by UIS's finish_reason; both documented spellings, unknown words are UNKNOWN.
+"""Maps UIS's finish_reason of a call without a talk to a Result: both documented spellings; others are UNKNOWN.
 
 https://comagic.github.io/data_api/report/get_call_legs_report/
 """
 
 from telephony.uis.types import Result
 
-_WORDS = {
+_REASONS = {
     Result.BUSY: """
         subscriber_busy caller_busy operator_busy operator_channels_busy employee_busy employee_busy_after_call
     """,
@@ -40,18 +40,17 @@ _WORDS = {
         communication_unavailable platform_not_found internal_error
     """,
 }
-_RESULTS = {word: result for result, words in _WORDS.items() for word in words.split()}
+_RESULTS = {reason: result for result, reasons in _REASONS.items() for reason in reasons.split()}
 
 
 def without_talk(finish_reason: str) -> Result:
-    """Return how a call ended in which nobody talked."""
     return _RESULTS.get(finish_reason, Result.UNKNOWN)
 
 
-# The caller was turned away on purpose: nobody missed him.
-_TURNED_AWAY = {"numa_in_black_list", "numa_in_spam_list", "numa_dnd_interval", "too_many_identical_incoming_calls"}
+# The caller was rejected on purpose: not a missed call.
+_REJECTED_CALLER = {"numa_in_black_list", "numa_in_spam_list", "numa_dnd_interval", "too_many_identical_incoming_calls"}
 
 
 def of_missed(finish_reason: str) -> Result:
-    """Return how an incoming call ended that nobody took: menu, queue, out of hours, a busy phone are all one miss."""
-    return Result.NOT_ALLOWED if finish_reason in _TURNED_AWAY else Result.NO_ANSWER
+    """Return the result of an unanswered incoming call: menu, queue, out of hours and busy all count as missed."""
+    return Result.NOT_ALLOWED if finish_reason in _REJECTED_CALLER else Result.NO_ANSWER

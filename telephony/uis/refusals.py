@@ -1,4 +1,4 @@
-"""What each refusal of UIS means for us: one table by mnemonic; words it does not know are refusals of one request.
+"""Maps UIS error mnemonics to exceptions; an unknown mnemonic rejects only the one request.
 
 https://comagic.github.io/data_api/ and https://comagic.github.io/call_api/, sections on errors.
 """
@@ -12,7 +12,7 @@ LIMIT = "limit_exceeded"
 DIRECTION_FORBIDDEN = "direction_forbidden"
 _FORBIDDEN_DIRECTION_GROUP = -32002
 
-# The whole connection is shut until the client changes something.
+# The whole account denies access until the client changes something.
 SHUT = frozenset(
     {
         "access_token_invalid",
@@ -23,9 +23,9 @@ SHUT = frozenset(
         "account_inactive",
     }
 )
-# One right or option is missing: what needs it fails, all else goes on.
+# One right or option is missing: only requests that need it fail.
 MISSING_RIGHT = frozenset({"forbidden", "component_disabled", "method_component_disabled"})
-# We asked in a form the documents do not allow.
+# Our request does not follow the documentation.
 _OUR_FAULT = frozenset(
     {
         "parse_error",
@@ -50,7 +50,6 @@ _OUR_FAULT = frozenset(
 def sort(
     code: object, message: str, *, mnemonic: str, params: Mapping[str, object], limits: Mapping[str, object]
 ) -> RemoteError:
-    """Return the way a refused request ended."""
     if mnemonic in SHUT or mnemonic in MISSING_RIGHT:
         return AccessDenied(SYSTEM, message, code=mnemonic)
     if mnemonic == LIMIT:
@@ -60,13 +59,13 @@ def sort(
     if mnemonic in _OUR_FAULT:
         return UnexpectedReply(SYSTEM, message, code=mnemonic)
     if code == _FORBIDDEN_DIRECTION_GROUP and mnemonic != "contact_in_blacklist":
-        # The vendor names the group of this refusal, but not its mnemonic.
+        # UIS documents the code of this group of errors, but not its mnemonic.
         return RemoteRejected(SYSTEM, message, code=DIRECTION_FORBIDDEN)
     return RemoteRejected(SYSTEM, message, code=mnemonic)
 
 
 def _reset(params: Mapping[str, object], limits: Mapping[str, object]) -> float:
-    """Return the seconds until the used-up limit starts anew."""
+    """Return the seconds until the exhausted limit resets."""
     unit = "day" if str(params.get("limit_type")) == "day" else "minute"
     reset = limits.get(f"{unit}_reset")
     return float(reset) if isinstance(reset, int | float) and reset > 0 else {"day": 3600.0, "minute": 60.0}[unit]

@@ -1,4 +1,4 @@
-"""The JSON-RPC envelope of both UIS interfaces: one request in, the result or one of our errors out.
+"""JSON-RPC envelope of both UIS APIs: sends one request, returns its result or raises one of our errors.
 
 https://comagic.github.io/data_api/ , https://comagic.github.io/call_api/
 """
@@ -19,7 +19,7 @@ HEADERS = {"Content-Type": "application/json; charset=UTF-8"}
 
 @dataclass(frozen=True)
 class Result:
-    """The data of a reply, and how many rows there are in all."""
+    """The data of a reply and the total number of rows."""
 
     data: Any
     total: int | None = None
@@ -27,19 +27,19 @@ class Result:
 
 @dataclass(frozen=True)
 class Channel:
-    """One of the two interfaces, with the key that opens it."""
+    """One of the two APIs and its key."""
 
     url: str
     token: str
     on_limits: Callable[[Limits], None] = lambda _limits: None
     send: Callable[..., remote.Reply] = remote.send
-    on_end: Callable[[remote.RemoteUnavailable | None], None] = lambda _fault: None  # None: it answered, whatever
+    on_end: Callable[[remote.RemoteUnavailable | None], None] = lambda _fault: None  # None: UIS answered
 
     def ask(self, method: str, params: Mapping[str, object], *, timeout: float = 15.0) -> Result:
-        """Call one method; `timeout` in seconds. Raises the errors of connector_project.remote."""
+        """Call one method; `timeout` in seconds. Raises the errors of core.http_client."""
         if not self.token:
-            # A client who left has none: nothing of his is sent any more, whatever task still asks for it.
-            raise remote.AccessDenied(SYSTEM, "There is no key of UIS.", code="access_token_invalid")
+            # A disconnected client has no key; tasks still queued for them must send nothing.
+            raise remote.AccessDenied(SYSTEM, "There is no UIS key.", code="access_token_invalid")
         request = {
             "jsonrpc": "2.0",
             "id": uuid.uuid4().hex,
@@ -62,7 +62,7 @@ class Channel:
         result = envelope.get("result")
         if not isinstance(result, dict):
             raise remote.UnexpectedReply(SYSTEM, "UIS answered without a result.")
-        # get.account is documented with another spelling than all the rest.
+        # get.account is documented with a different spelling.
         metadata = _dict(result.get("metadata") or result.get("meta_data"))
         self._note_limits(metadata)
         total = metadata.get("total_items")
@@ -85,8 +85,8 @@ class Channel:
         )
 
     def _note_limits(self, metadata: Mapping[str, Any]) -> None:
-        said = _dict(metadata.get("limits"))
-        known = {field.name: said[field.name] for field in fields(Limits) if isinstance(said.get(field.name), int)}
+        sent = _dict(metadata.get("limits"))
+        known = {field.name: sent[field.name] for field in fields(Limits) if isinstance(sent.get(field.name), int)}
         if known:
             self.on_limits(Limits(**known))
 
@@ -96,17 +96,19 @@ def _dict(value: object) -> dict[str, Any]:
 
 
 def _object(reply: remote.Reply) -> dict[str, Any]:
-    """Return the JSON object of a reply whatever its status: the vendor does not document statuses of failures."""
+    """Return the JSON object of a reply with any status: UIS does not document the HTTP status of errors."""
     try:
-        said = json.loads(reply.text)
+        parsed = json.loads(reply.text)
     except ValueError as exc:
-        kind = "a page" if reply.is_html else "no JSON"
+        kind = "an HTML page" if reply.is_html else "no JSON"
         raise remote.RemoteUnavailable(
             SYSTEM, f"UIS answered with {kind} (status {reply.status}).", wait=reply.retry_after
         ) from exc
-    if not isinstance(said, dict):
-        said = {}
-    if (reply.status == 429 or reply.status >= 500) and not isinstance(said.get("error"), dict):
-        # Not the interface itself spoke, but what stands before it.
-        raise remote.RemoteUnavailable(SYSTEM, f"UIS has a fault (status {reply.status}).", wait=reply.retry_after)
-    return said
+    if not isinstance(parsed, dict):
+        parsed = {}
+    if (reply.status == 429 or reply.status >= 500) and not isinstance(parsed.get("error"), dict):
+        # The answer comes from a proxy, not from the API itself.
+        raise remote.RemoteUnavailable(
+            SYSTEM, f"UIS returned an error (status {reply.status}).", wait=reply.retry_after
+        )
+    return parsed

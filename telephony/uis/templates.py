@@ -1,4 +1,4 @@
-"""The templates clients type into UIS: what to copy, and what is wrong with the one a notification was made from."""
+"""Webhook templates for clients to copy into UIS, and validation of the template behind a received notification."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +12,7 @@ from telephony.uis.types import Event, Fault, Unreadable
 
 
 class TemplateCode(StrEnum):
-    """What can be wrong with a template. The words of types.Fault mean the same here."""
+    """What can be wrong with a template. The codes of types.ParseError mean the same here."""
 
     EMPTY = "EMPTY"
     NOT_JSON = "NOT_JSON"
@@ -27,7 +27,7 @@ class TemplateCode(StrEnum):
 
 @dataclass(frozen=True)
 class TemplateFault:
-    """One thing wrong with a template: the fields it is about, or the events that were named."""
+    """One error of a template; `names` are the fields concerned, or the events given."""
 
     code: TemplateCode
     names: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class TemplateFault:
 
 @dataclass(frozen=True)
 class Title:
-    """How UIS calls an event in its cabinet."""
+    """The name of an event in UIS's web interface."""
 
     russian: str
     english: str
@@ -43,7 +43,7 @@ class Title:
 
 @dataclass(frozen=True)
 class _Template:
-    """The fields of one template in order, those it cannot do without, and those the others need to work well."""
+    """The fields of one template in order: all, the required ones and the recommended ones."""
 
     title: Title
     fields: str
@@ -51,17 +51,17 @@ class _Template:
     helpful: str = ""
 
 
-# The fields are those that notifications.py reads, where a published template of the event has them; names of people
-# are left out on purpose. What is needed, and why:
-#   call_session_id        without it nobody knows which call is meant;
-#   contact_phone_number   the card and the missed call are about this number, and the CRM takes no call without one;
-#   employee_id            whose card opens; after an answer, whose card stays;
-#   notification_time      tells a late ring from a fresh one, an early answer from a later one, when a call ended;
-#   virtual_phone_number   the rules and the choice of the shop go by it;
-#   talk_time_duration     an incoming call that ended without a talk is taken for a missed one;
-#   direction              of the rest, tells a missed call from an outgoing one nobody took;
-#   file_link              all that the notification of a recording is for.
-# A line that came with null is not missing: UIS writes null for what it does not know of this very call.
+# The fields are those that webhooks.py reads, where a published template of the event has them; names of people
+# are left out on purpose. Why each required or recommended field is needed:
+#   call_session_id        identifies the call;
+#   contact_phone_number   the pop-up and the missed call are about this number; the CRM accepts no call without it;
+#   employee_id            who gets the pop-up, and who keeps it after an answer;
+#   notification_time      detects late ringing, orders the answers, gives the end of the call;
+#   virtual_phone_number   the rules and the choice of the store depend on it;
+#   talk_time_duration     an incoming call that ended without a talk counts as missed;
+#   direction              distinguishes a missed call from an unanswered outgoing one;
+#   file_link              the purpose of the recording notification.
+# A field sent as null is not missing: UIS sends null for what it does not know about this call.
 _TEMPLATES: Mapping[Event, _Template] = {
     Event.WAITING: _Template(
         Title("Ожидание ответа", "Waiting for the answer"),
@@ -104,83 +104,82 @@ _TEMPLATES: Mapping[Event, _Template] = {
 }
 EVENTS = tuple(_TEMPLATES)
 
-# Another field that tells the same: notifications.py takes either.
-_INSTEAD = {"notification_time": "notification_timestamp", "talk_time_duration": "is_lost"}
+# A field that can replace another: webhooks.py accepts either.
+_ALTERNATIVES = {"notification_time": "notification_timestamp", "talk_time_duration": "is_lost"}
 _SESSION = "call_session_id"
 _UNREADABLE = frozenset(TemplateCode(fault.value) for fault in Fault)
 _UTC = ZoneInfo("UTC")
-# Anybody may write anything, and a person is to read the names.
+# The names come from outside and are shown to people: limit their number and length.
 _LONGEST_NAME = 60
 _MOST_NAMES = 20
-# Bounded: it is looked for in bodies of nothing but such beginnings.
+# Bounded: a body made of openings only must not take quadratic time.
 _EVENT = re.compile(r"(?<!\w)event\W{1,12}([a-z_]{1,40})", re.IGNORECASE)
 
 
 def title(event: Event) -> Title:
-    """Return how UIS calls one of EVENTS."""
     return _TEMPLATES[event].title
 
 
 def template(event: Event) -> str:
-    """Return the body to copy into UIS. No quotes around macros: UIS brings them along."""
+    """Return the body to copy into UIS. No quotes around macros: UIS adds them."""
     lines = [f'  "event": "{event}"', *(f'  "{name}": {{{{{name}}}}}' for name in _TEMPLATES[event].fields.split())]
     return "{\n" + ",\n".join(lines) + "\n}"
 
 
 def needed(event: Event) -> tuple[str, ...]:
-    """Return the fields without which the connector cannot do its work well, the session first; why stands above."""
-    wanted = _TEMPLATES[event]
-    return (_SESSION, *wanted.vital.split(), *wanted.helpful.split())
+    """Return the required and recommended fields, the session first."""
+    expected = _TEMPLATES[event]
+    return (_SESSION, *expected.vital.split(), *expected.helpful.split())
 
 
 def stops(fault: TemplateFault, event: Event) -> bool:
-    """Say whether nothing can be made of what comes from a template of this event with this fault."""
+    """Return whether notifications of this event are unusable with this template error."""
     match fault.code:
         case TemplateCode.MISSING | TemplateCode.UNRESOLVED:
             return not {_SESSION, *_TEMPLATES[event].vital.split()}.isdisjoint(fault.names)
         case TemplateCode.WRONG_EVENT:
-            # A word of the client's own does no harm; one of ours says that the end of a call may be told as its ring.
+            # An unknown event name is harmless; a known one could turn the end of a call into its ringing.
             return fault.names[-1] in set(Event)
         case code:
             return code in _UNREADABLE
 
 
 def faults(event_in_path: str, query: str, body: str) -> list[TemplateFault]:
-    """Return what is wrong with the template that one raw notification was made from. Never raises."""
+    """Return the errors of the template behind one raw notification. Never raises."""
     path, query, body = (_storable(text) for text in (event_in_path, query, body))
-    said = notifications.read(query, body, event=path, zone=_UTC, is_russian=False)
-    found = [_fault_of(said)] if isinstance(said, Unreadable) else []
-    marks = _named(TemplateCode.QUOTED, quoted(body))
+    parsed = notifications.read(query, body, event=path, zone=_UTC, is_russian=False)
+    found = [_fault_of(parsed)] if isinstance(parsed, Unreadable) else []
+    quotes = _named(TemplateCode.QUOTED, quoted(body))
     try:
         fields = written(query, body)
     except NotReadable:
-        return found + marks
-    return [*found, *_wrong_event(path, fields), *marks, *_unresolved(fields), *_missing(path, fields)]
+        return found + quotes
+    return [*found, *_wrong_event(path, fields), *quotes, *_unresolved(fields), *_missing(path, fields)]
 
 
 def event_of(event_in_path: str, query: str, body: str) -> str:
-    """Return the event that a notification was meant to be, be it ever so broken; "" where nothing tells."""
+    """Return the event a notification was meant for, even if it is unreadable; "" if unknown."""
     return next((word for word in _hints(event_in_path, query, body) if word in set(Event)), "")
 
 
 def _hints(event_in_path: str, query: str, body: str) -> Iterator[str]:
-    yield _plain(event_in_path)
+    yield _normalized(event_in_path)
     for text in (body, ""):
         try:
-            yield _event_said(written(query, text))
+            yield _event_in_body(written(query, text))
         except NotReadable:
             continue
-    yield from map(_plain, _EVENT.findall(body))
+    yield from map(_normalized, _EVENT.findall(body))
 
 
-def _fault_of(said: Unreadable) -> TemplateFault:
-    code = TemplateCode(said.fault.value)
-    return TemplateFault(code, (said.detail,) if code == TemplateCode.UNKNOWN_EVENT else ())
+def _fault_of(unreadable: Unreadable) -> TemplateFault:
+    code = TemplateCode(unreadable.fault.value)
+    return TemplateFault(code, (unreadable.detail,) if code == TemplateCode.UNKNOWN_EVENT else ())
 
 
 def _wrong_event(path: str, fields: Mapping[str, object]) -> list[TemplateFault]:
-    """Find that the address is that of one event and the body says another."""
-    events = (_plain(path), _event_said(fields))
+    """Detect that the URL is for one event and the body for another."""
+    events = (_normalized(path), _event_in_body(fields))
     is_wrong = events[0] in set(Event) and events[1] not in {"", events[0]}
     return _named(TemplateCode.WRONG_EVENT, events) if is_wrong else []
 
@@ -190,16 +189,16 @@ def _unresolved(fields: Mapping[str, object]) -> list[TemplateFault]:
 
 
 def _missing(path: str, fields: Mapping[str, object]) -> list[TemplateFault]:
-    """Find the lines that are not there at all. Of the session NO_SESSION tells already."""
-    event = _plain(path) or _event_said(fields)
-    wanted = needed(Event(event))[1:] if event in _TEMPLATES else ()
-    lacking = [name for name in wanted if name not in fields and _INSTEAD.get(name) not in fields]
-    return _named(TemplateCode.MISSING, lacking)
+    """Find the fields that are not sent at all, except the session: NO_SESSION already reports it."""
+    event = _normalized(path) or _event_in_body(fields)
+    expected = needed(Event(event))[1:] if event in _TEMPLATES else ()
+    absent = [name for name in expected if name not in fields and _ALTERNATIVES.get(name) not in fields]
+    return _named(TemplateCode.MISSING, absent)
 
 
-def _event_said(fields: Mapping[str, object]) -> str:
+def _event_in_body(fields: Mapping[str, object]) -> str:
     value = bare("event", fields.get("event"))
-    return _plain(_storable(value)) if isinstance(value, str) else ""
+    return _normalized(_storable(value)) if isinstance(value, str) else ""
 
 
 def _named(code: TemplateCode, names: Iterable[str]) -> list[TemplateFault]:
@@ -207,10 +206,10 @@ def _named(code: TemplateCode, names: Iterable[str]) -> list[TemplateFault]:
     return [TemplateFault(code, tuple(short)[:_MOST_NAMES])] if short else []
 
 
-def _plain(word: str) -> str:
-    return word.strip().lower()
+def _normalized(name: str) -> str:
+    return name.strip().lower()
 
 
 def _storable(text: str) -> str:
-    """Return a text without what no page and no database takes: NUL, and halves of characters."""
+    """Return a text without what pages and PostgreSQL reject: NUL and lone surrogates."""
     return text.replace("\0", "").encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""Our words for what UIS says. Every datetime is aware, every number is digits, "" means not known."""
+"""Dataclasses of what UIS sends. Every datetime is aware, phone numbers are digits only, "" means unknown."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Event(StrEnum):
-    """The events of our notification templates."""
+    """The events of our webhook templates."""
 
     INCOMING = "incoming"
     WAITING = "waiting"
@@ -19,7 +19,7 @@ class Event(StrEnum):
 
 
 class Fault(StrEnum):
-    """Why a notification cannot be read."""
+    """Why a notification cannot be parsed."""
 
     EMPTY = "EMPTY"
     NOT_JSON = "NOT_JSON"
@@ -41,7 +41,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Heard:
-    """What every readable notification tells."""
+    """What every parsed notification contains."""
 
     event: str
     session_id: int
@@ -56,7 +56,7 @@ class Heard:
 
 @dataclass(frozen=True, kw_only=True)
 class WaitingCall(Heard):
-    """An employee's phone begins to ring, or an employee begins to dial."""
+    """An employee's phone starts to ring, or an employee starts to dial."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,19 +66,19 @@ class TalkStarted(Heard):
 
 @dataclass(frozen=True, kw_only=True)
 class Mentioned(Heard):
-    """An event of a call that asks nothing of us: it reached a number, or a talk is over."""
+    """An event that needs no action: a call reached a number, or a talk ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded(Heard):
-    """A recording of the call can be heard."""
+    """A recording of the call is available."""
 
     link: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinishedCall(Heard):
-    """A call is over. `is_lost` is None where nothing tells."""
+    """A call has ended. `is_lost` is None if unknown."""
 
     is_lost: bool | None = None
     talk_seconds: int | None = None
@@ -90,13 +90,13 @@ class FinishedCall(Heard):
     source: str = ""
     external_id: str = ""
     record_ids: tuple[str, ...] = ()
-    whole_record: str = ""  # the address of one recording of all talks
+    whole_record: str = ""  # URL of one recording of all talks
     result: Result | None = None
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A notification nobody can use, and why."""
+    """A notification that cannot be parsed, and why."""
 
     fault: Fault
     detail: str = ""
@@ -108,7 +108,7 @@ Said = WaitingCall | TalkStarted | Mentioned | Recorded | FinishedCall | Unreada
 
 @dataclass(frozen=True, kw_only=True)
 class CallLeg:
-    """One leg of a call, as the Data API reports it."""
+    """One leg of a call from the Data API."""
 
     leg_id: int
     session_id: int
@@ -129,7 +129,7 @@ class CallLeg:
 
     @property
     def talk_began_at(self) -> datetime:
-        """When this side was connected; its start where UIS names no moment."""
+        """When the leg was connected; its start if UIS does not say."""
         return self.connected_at or self.started_at
 
     @property
@@ -151,7 +151,7 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """An employee as UIS knows him."""
+    """An employee at UIS."""
 
     uis_id: int
     full_name: str = ""
@@ -164,7 +164,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Status:
-    """A status an employee can have; `mnemonic` is "" for those a client made himself."""
+    """A status an employee can have; `mnemonic` is "" for statuses created by the client."""
 
     uis_id: int
     mnemonic: str
@@ -182,7 +182,7 @@ class OwnNumber:
 
 @dataclass(frozen=True)
 class Limits:
-    """Points left, where UIS said so; the reset times are seconds from the reply."""
+    """API quota (points) from a reply; the reset times are seconds from the reply."""
 
     day_limit: int | None = None
     day_remaining: int | None = None

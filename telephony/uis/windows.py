@@ -1,17 +1,17 @@
-"""A report answers for three months at most: longer windows are cut. Pure."""
+"""Splits date ranges: a UIS report covers at most three months."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-# The shortest three months there are (from February on, from 31 January, from 1 December).
+# The shortest three months (from February, from 31 January, from 1 December).
 LONGEST = timedelta(days=89)
 FORM = "%Y-%m-%d %H:%M:%S"
 
 
 def split(first: str, last: str) -> Iterator[tuple[str, str]]:
-    """Cut a window, in the account's local time as UIS writes it, into parts it answers for.
+    """Split a window, in the account's local time as UIS formats it, into parts a report can cover.
 
-    Neighbours share their border, so that no call can fall between two parts: a call on it is told of twice.
+    Adjacent parts share their boundary so that no call is lost between them: a call on it is reported twice.
     """
     begin, end = datetime.strptime(first, FORM), datetime.strptime(last, FORM)  # noqa: DTZ007 -- UIS writes no zone
     while end - begin > LONGEST:

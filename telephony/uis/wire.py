@@ -1,4 +1,4 @@
-"""What the Data API sends, read into our words. Vendor names end here."""
+"""pydantic schemas of Data API rows and their conversion to our dataclasses."""
 
 import logging
 from collections.abc import Callable
@@ -20,12 +20,12 @@ Digits = Callable[[str | None], str]
 
 
 def _dated(raw: str) -> str:
-    """Raise ValueError for a text that is no date."""
+    """Raise ValueError if the text is not a date."""
     datetime.fromisoformat(raw)
     return raw
 
 
-# "Empty values come as null" holds for every field of the documents.
+# The documentation says of every field that empty values come as null.
 LocalDate = Annotated[str, AfterValidator(_dated)]
 Text = Annotated[str, BeforeValidator(lambda raw: "" if raw is None else str(raw))]
 Seconds = Annotated[int, BeforeValidator(lambda raw: raw or 0)]
@@ -83,7 +83,7 @@ class EmployeeRow(_Row):
 
     @property
     def status_code(self) -> str:
-        """The id is current; the word is deprecated and filled for standard statuses only."""
+        """The status id; `status` is deprecated and set for standard statuses only."""
         return str(self.status_id) if self.status_id is not None else self.status
 
 
@@ -200,18 +200,18 @@ class CallRow(_Row):
 
 
 def read(kind: type[RowT], data: object) -> list[RowT]:
-    """Read the rows of a reply. One that is not as documented is left out and logged: it must not hold up the others.
+    """Parse the rows of a reply. A row that is not as documented is left out and logged: it must not block the others.
 
-    A call whose legs cannot all be read is left out whole: half of a call would be put down to the wrong person.
-    Raises UnexpectedReply when nothing can be read.
+    If any leg of a call cannot be parsed, all its legs are left out: part of a call could name the wrong employee.
+    Raises UnexpectedReply when no row can be parsed.
     """
     rows = data if isinstance(data, list) else [data] if data else []
-    tried = [(raw, _row(kind, raw)) for raw in rows]
-    broken = {raw.get("call_session_id") for raw, row in tried if row is None and isinstance(raw, dict)} - {None}
-    found = [row for _raw, row in tried if row is not None and getattr(row, "call_session_id", None) not in broken]
-    if rows and not (found and isinstance(data, list)):
+    parsed = [(raw, _row(kind, raw)) for raw in rows]
+    broken = {raw.get("call_session_id") for raw, row in parsed if row is None and isinstance(raw, dict)} - {None}
+    valid = [row for _raw, row in parsed if row is not None and getattr(row, "call_session_id", None) not in broken]
+    if rows and not (valid and isinstance(data, list)):
         raise UnexpectedReply(SYSTEM, f"UIS sent rows that are not as documented ({kind.__name__}).")
-    return found
+    return valid
 
 
 def _row(kind: type[RowT], raw: object) -> RowT | None:
@@ -224,7 +224,7 @@ def _row(kind: type[RowT], raw: object) -> RowT | None:
 
 
 def to_time(local: str, *, zone: ZoneInfo) -> datetime:
-    """Read a date of the Data API: local time of the account, without a zone. Raises UnexpectedReply."""
+    """Parse a Data API date: the account's local time without a zone. Raises UnexpectedReply."""
     try:
         return datetime.fromisoformat(local).replace(tzinfo=zone).astimezone(UTC)
     except (ValueError, OverflowError) as exc:
@@ -232,5 +232,5 @@ def to_time(local: str, *, zone: ZoneInfo) -> datetime:
 
 
 def to_local(moment: datetime, *, zone: ZoneInfo) -> str:
-    """Write a date the way the Data API wants it."""
+    """Format a datetime for the Data API: the account's local time without a zone."""
     return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,4 +1,4 @@
-"""Who: a client, his two connections, his people, and what may pass."""
+"""Tenants, their connections, employees, rules, audit log and API keys."""
 
 from tenants.models.checkup import CheckUp
 from tenants.models.connections import OLD_HOOK_TERM, Connection, CrmConnection, Denial, UisConnection

@@ -1,4 +1,4 @@
-"""What the last look at a client found, kept so that a list of a thousand clients asks nobody."""
+"""The stored results of a tenant's last check run, so that the list of tenants needs no request."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -7,17 +7,17 @@ from tenants.models.tenant import Tenant
 
 
 class CheckUp(models.Model):
-    """The last check-up of one client."""
+    """The last check run of one tenant."""
 
     tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="checkup", verbose_name=_("client"))
-    asked_at = models.DateTimeField(null=True)  # somebody waits for one that has not ended yet
+    asked_at = models.DateTimeField(null=True)  # a run was requested and has not finished
     checked_at = models.DateTimeField(_("checked"), null=True)
     findings = models.JSONField(default=list)  # [{"check": code, "ok": bool, "about": {…}}], in the order of the checks
-    failing = models.PositiveSmallIntegerField(_("checks that fail"), default=0)
+    failing = models.PositiveSmallIntegerField(_("failed checks"), default=0)
 
     class Meta:
-        verbose_name = _("check-up")
-        verbose_name_plural = _("check-ups")
+        verbose_name = _("check run")
+        verbose_name_plural = _("check runs")
 
     def __str__(self) -> str:
         return str(self.tenant)

@@ -1,4 +1,4 @@
-"""A client's two accounts: where, with which key, and whether the other side lets us in."""
+"""A tenant's accounts at UIS and retailCRM: URL, key, and whether access is denied."""
 
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -14,71 +14,71 @@ OLD_HOOK_TERM = timedelta(hours=24)
 
 
 class Denial(models.TextChoices):
-    """Why the other side does not let us in, and what must be changed where; the codes are those of the two wires."""
+    """Why a vendor denies access, and what to change; the codes are those of the two API clients."""
 
     NONE = "", ""
     TOKEN_INVALID = (
         "access_token_invalid",
-        _("UIS does not know the key. Make a new one in UIS: Administrator → User management."),
+        _("UIS rejects the key. Create a new one in UIS: Administrator → User management."),
     )
     TOKEN_EXPIRED = (
         "access_token_expired",
-        _("The UIS key has expired. Make a new one: Administrator → User management."),
+        _("The UIS key has expired. Create a new one: Administrator → User management."),
     )
     TOKEN_BLOCKED = (
         "access_token_blocked",
-        _("The UIS key is blocked. Make a new one: Administrator → User management."),
+        _("The UIS key is blocked. Create a new one: Administrator → User management."),
     )
-    AUTH_ERROR = "auth_error", _("UIS refused the login. Make a key in UIS: Administrator → User management.")
+    AUTH_ERROR = "auth_error", _("UIS rejects the login. Create a key in UIS: Administrator → User management.")
     ADDRESS_NOT_LISTED = (
         "ip_not_whitelisted",
-        _("Our address is not on the list in UIS: Administrator → Account → Rules and security settings, tab API."),
+        _("Our IP address is not on the list in UIS: Administrator → Account → Rules and security settings, tab API."),
     )
     ACCOUNT_INACTIVE = "account_inactive", _("The UIS account is switched off. Contact the support of UIS.")
-    FORBIDDEN = "forbidden", _("The key's user lacks a right in UIS: Administrator → User management.")
+    FORBIDDEN = "forbidden", _("The key's user lacks a permission in UIS: Administrator → User management.")
     COMPONENT = "component_disabled", _("An option is missing in UIS: Account → Tariffs and options.")
     METHOD_COMPONENT = (
         "method_component_disabled",
         _("A Data API option is missing in UIS: Account → Tariffs and options."),
     )
-    CRM_KEY = "key", _("The CRM does not know the key. Make a new one: Settings → Integration → API keys.")
-    CRM_SCOPE = "scope", _("The CRM key lacks a right. Tick it in the CRM: Settings → Integration → API keys.")
+    CRM_KEY = "key", _("The CRM rejects the key. Create a new one: Settings → Integration → API keys.")
+    CRM_SCOPE = "scope", _("The CRM key lacks a permission. Tick it in the CRM: Settings → Integration → API keys.")
     CRM_ACCOUNT = "account", _("There is no CRM account at this address. Check the address.")
     TELEPHONY_OFF = "telephony_off", _("Our module is switched off in the CRM: Settings → Integration.")
     NOT_HTTPS = "address_not_https", _("The address must begin with https://.")
-    NOT_PUBLIC = "address_not_public", _("The address is not a public one.")
+    NOT_PUBLIC = "address_not_public", _("The address is not public.")
 
 
 class Connection(models.Model):
-    """What the two connections share: whether the other side lets us in."""
+    """The common part: denied access and the circuit breaker."""
 
-    denied_at = models.DateTimeField(_("denied since"), null=True, blank=True, editable=False)
+    denied_at = models.DateTimeField(_("access denied since"), null=True, blank=True, editable=False)
     denied_code = models.CharField(
-        _("what must be changed"),
+        _("reason"),
         max_length=60,
         choices=Denial.choices,
         blank=True,
         default=Denial.NONE,
         editable=False,
     )
-    denied_says = models.TextField(_("what was answered"), blank=True, editable=False)
-    failures = models.PositiveIntegerField(default=0, editable=False)  # requests in a row that got no answer
-    retry_at = models.DateTimeField(_("asked again at"), null=True, blank=True, editable=False)
+    denied_says = models.TextField(_("detail"), blank=True, editable=False)
+    failures = models.PositiveIntegerField(default=0, editable=False)  # requests in a row without a reply
+    retry_at = models.DateTimeField(_("next attempt"), null=True, blank=True, editable=False)
 
     class Meta:
         abstract = True
 
     def keeps_out(self, *, is_live: bool, now: datetime) -> bool:
-        """Whether the other side has not answered lately, and is left alone for now."""
+        """Return whether the circuit is open: nothing should be sent now."""
         return breaker.keeps_out(self.failures, self.retry_at, is_live=is_live, now=now)
 
     def miss(self, *, wait: float | None, is_live: bool, now: datetime) -> None:
-        """Count a request that got no answer.
+        """Count a request without a reply, and set the next attempt; `wait` is the vendor's Retry-After in seconds.
 
-        Requests that were on their way together count once, unless a person waited for them: a worker each is lost.
+        Requests that failed at the same time count once, except live ones: each of them blocks a worker.
         """
         if self.pk is None:
-            return  # It is only being tried out.
+            return  # An unsaved connection: its keys are only being tested.
         mine = type(self)._default_manager.filter(pk=self.pk)
         if not is_live:
             mine = mine.exclude(failures=self.failures + 1, retry_at__gt=now)
@@ -87,24 +87,24 @@ class Connection(models.Model):
         self.refresh_from_db(fields=["failures", "retry_at"])
 
     def answer(self) -> bool:
-        """Note that the other side answers; say whether it had not before."""
+        """Record a reply; return whether it ends a series of failures."""
         if not self.failures:
             return False
         self.failures, self.retry_at = 0, None
         return type(self)._default_manager.filter(pk=self.pk, failures__gt=0).update(failures=0, retry_at=None) == 1
 
     def may_probe(self, *, now: datetime) -> bool:
-        """Say whether this worker may look if the other side is back, and keep the others from it for a minute."""
+        """Return whether this worker may send the half-open probe; other workers may not for one minute."""
         due = type(self)._default_manager.filter(pk=self.pk, failures__gt=0, retry_at__lte=now)
         return due.update(retry_at=now + breaker.PROBE_TERM) == 1
 
     def deny(self, code: str, says: str, *, now: datetime) -> None:
-        """Pause the whole connection: nothing more is sent until a check succeeds or the settings change."""
+        """Suspend the connection: nothing is sent until a check succeeds or its settings change."""
         type(self)._default_manager.filter(pk=self.pk, denied_at=None).update(denied_at=now)
         type(self)._default_manager.filter(pk=self.pk).update(denied_code=code, denied_says=says)
 
     def allow(self) -> None:
-        """Let work flow again."""
+        """Lift the suspension."""
         if self.denied_at is not None:
             self.denied_at, self.denied_code, self.denied_says = None, "", ""
             self.save(update_fields=["denied_at", "denied_code", "denied_says"])
@@ -123,34 +123,37 @@ class UisConnection(Connection):
     brand = models.CharField(_("brand"), max_length=20, choices=Brand.choices, default=Brand.UIS)
     access_token = EncryptedTextField(_("access key"), blank=True)
     agent_user_id = models.BigIntegerField(
-        _("user id"), null=True, blank=True, help_text=_("Only for agents: the client's user on whose behalf we ask.")
+        _("user id"),
+        null=True,
+        blank=True,
+        help_text=_("Only for agents: ID of the client's user that requests are made for."),
     )
     hook = models.CharField(
-        _("secret part of our address"), max_length=64, unique=True, default=new_hook, editable=False
+        _("secret part of the webhook URL"), max_length=64, unique=True, default=new_hook, editable=False
     )
-    # After a rotation the one before goes on being heard for a while: the client types the new one in by hand.
+    # After a rotation the old hook works for a while, as the client enters the new one by hand.
     old_hook = models.CharField(max_length=64, unique=True, null=True, editable=False)  # noqa: DJ001 -- most have none
-    old_hook_until = models.DateTimeField(_("old address valid until"), null=True, blank=True, editable=False)
+    old_hook_until = models.DateTimeField(_("old webhook URL valid until"), null=True, blank=True, editable=False)
     time_zone = models.CharField(
         _("time zone"),
         max_length=64,
         blank=True,
         validators=[check_zone],
-        help_text=_("Read from UIS; empty: the client's."),
+        help_text=_("Read from UIS. If empty, the client's time zone applies."),
     )
     media_host = models.CharField(
         _("host of recordings"),
         max_length=100,
         blank=True,
-        help_text=_("Empty: the brand's own, such as app.uiscom.ru."),
+        help_text=_("If empty, the brand's own, for example app.uiscom.ru."),
     )
     data_limits = models.JSONField(_("Data API points last seen"), default=dict, blank=True, editable=False)
     call_limits = models.JSONField(_("Call API points last seen"), default=dict, blank=True, editable=False)
     has_statuses = models.BooleanField(default=True, editable=False)
     takes_lists = models.BooleanField(default=True, editable=False)  # whether filters accept the operator `in`
-    collect_after = models.DateTimeField(null=True, editable=False)  # the pace of asking for legs
-    oversized = models.PositiveIntegerField(_("notifications too large to take"), default=0, editable=False)
-    synced_at = models.DateTimeField(_("employees brought"), null=True, blank=True, editable=False)
+    collect_after = models.DateTimeField(null=True, editable=False)  # when legs may be requested next
+    oversized = models.PositiveIntegerField(_("oversized notifications rejected"), default=0, editable=False)
+    synced_at = models.DateTimeField(_("employees synced"), null=True, blank=True, editable=False)
 
     class Meta:
         verbose_name = _("UIS connection")
@@ -161,21 +164,21 @@ class UisConnection(Connection):
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone UIS writes its dates in."""
+        """The time zone of UIS's dates."""
         return ZoneInfo(self.time_zone or self.tenant.time_zone)
 
     @property
     def is_russian(self) -> bool:
-        """Whether a number without a country code is a Russian one."""
+        """Whether numbers without a country code are Russian."""
         return self.brand != self.Brand.CALLGEAR
 
     def rotate(self, *, now: datetime) -> None:
-        """Make a new secret part of our addresses; the one before is heard for a day, then it is nobody's."""
+        """Replace the secret in our webhook URLs; the old one works for 24 hours more."""
         self.old_hook, self.old_hook_until, self.hook = self.hook, now + OLD_HOOK_TERM, new_hook()
         self.save(update_fields=["old_hook", "old_hook_until", "hook"])
 
     def is_rotating(self, *, now: datetime) -> bool:
-        """Whether the address before this one is still heard."""
+        """Return whether the old webhook URL still works."""
         return self.old_hook_until is not None and self.old_hook_until > now
 
 
@@ -183,29 +186,29 @@ class CrmConnection(Connection):
     """A client's account in retailCRM (Simla)."""
 
     class Version(models.TextChoices):
-        AUTO = "auto", _("the newest that is served")
+        AUTO = "auto", _("newest supported")
         V5 = "v5", "v5"
         V4 = "v4", "v4"
 
     tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="crm", verbose_name=_("client"))
-    address = models.URLField(_("address"), blank=True, help_text=_("Such as https://shop.retailcrm.ru"))
+    address = models.URLField(_("address"), blank=True, help_text=_("For example https://shop.retailcrm.ru"))
     key = EncryptedTextField(_("API key"), blank=True)
     version = models.CharField(_("version"), max_length=4, choices=Version.choices, default=Version.AUTO)
     served_version = models.CharField(_("version in use"), max_length=4, blank=True, editable=False)
     module_code = models.CharField(_("module code"), max_length=64, blank=True, editable=False)
     client_id = EncryptedTextField(editable=False, default=new_hook)
     site = models.CharField(
-        _("store"), max_length=100, blank=True, help_text=_("Code of the store, where the key sees several.")
+        _("store"), max_length=100, blank=True, help_text=_("Code of the store, if the key has access to several.")
     )
     time_zone = models.CharField(
         _("time zone"),
         max_length=64,
         blank=True,
         validators=[check_zone],
-        help_text=_("Read from the CRM; empty: the client's."),
+        help_text=_("Read from the CRM. If empty, the client's time zone applies."),
     )
-    stores = models.JSONField(default=list, editable=False)  # codes of the stores the key reaches, as last seen
-    sent_module = models.JSONField(default=dict, editable=False)  # the extensions and numbers the module was last told
+    stores = models.JSONField(default=list, editable=False)  # codes of the stores the key has access to, as last seen
+    sent_module = models.JSONField(default=dict, editable=False)  # extensions and numbers last sent to the module
     registered_at = models.DateTimeField(_("module registered"), null=True, blank=True, editable=False)
 
     class Meta:
@@ -217,5 +220,5 @@ class CrmConnection(Connection):
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone the CRM reads its dates in."""
+        """The time zone in which the CRM reads dates."""
         return ZoneInfo(self.time_zone or self.tenant.time_zone)

@@ -1,4 +1,4 @@
-"""Who changed what: one row for each value a person changed, and for each button pressed. Keys never."""
+"""The audit log: one entry per changed value and per action; keys are never stored."""
 
 from django.conf import settings
 from django.db import models
@@ -8,7 +8,7 @@ from tenants.models.tenant import Tenant
 
 
 class Change(models.Model):
-    """One thing a person did to a client."""
+    """One audit log entry."""
 
     class Verb(models.TextChoices):
         ADDED = "ADDED", _("added")
@@ -22,28 +22,28 @@ class Change(models.Model):
         SYNCED = "SYNCED", _("sync started")
         LINK_MADE = "LINK_MADE", _("new activation link")
         LINK_REVOKED = "LINK_REVOKED", _("activation link revoked")
-        HOOK_ROTATED = "HOOK_ROTATED", _("address of notifications rotated")
-        BOUND = "BOUND", _("bound")
-        SENT_ON = "SENT_ON", _("calls sent on")
-        TAKE_OVER = "TAKE_OVER", _("taking over earlier calls started")
-        TAKEN_OVER = "TAKEN_OVER", _("earlier calls taken over")
-        TAKE_ENDED = "TAKE_ENDED", _("taking over earlier calls cancelled")
-        TRIED_AGAIN = "TRIED_AGAIN", _("calls tried again")
-        SKIPPED = "SKIPPED", _("calls skipped for good")
-        READ_AGAIN = "READ_AGAIN", _("notifications read again")
+        HOOK_ROTATED = "HOOK_ROTATED", _("webhook URL rotated")
+        BOUND = "BOUND", _("employee link changed")
+        SENT_ON = "SENT_ON", _("calls resent")
+        TAKE_OVER = "TAKE_OVER", _("import of past calls started")
+        TAKEN_OVER = "TAKEN_OVER", _("past calls imported")
+        TAKE_ENDED = "TAKE_ENDED", _("import of past calls cancelled")
+        TRIED_AGAIN = "TRIED_AGAIN", _("calls retried")
+        SKIPPED = "SKIPPED", _("calls skipped permanently")
+        READ_AGAIN = "READ_AGAIN", _("notifications reprocessed")
         CONNECTED = "CONNECTED", _("connected from the marketplace")
-        LEFT = "LEFT", _("left")
-        TAKEN = "TAKEN", _("incident taken")
+        LEFT = "LEFT", _("disconnected")
+        TAKEN = "TAKEN", _("incident acknowledged")
         RESOLVED = "RESOLVED", _("incident resolved")
-        IGNORED = "IGNORED", _("incident ignored")
-        REOPENED = "REOPENED", _("incident opened again")
+        IGNORED = "IGNORED", _("incident muted")
+        REOPENED = "REOPENED", _("incident reopened")
         EXPORTED = "EXPORTED", _("calls exported")
-        TOKEN_MADE = "TOKEN_MADE", _("API key made")
+        TOKEN_MADE = "TOKEN_MADE", _("API key created")
         TOKEN_ENDED = "TOKEN_ENDED", _("API key revoked")
-        WITHDRAWN = "WITHDRAWN", _("recording link withdrawn")
-        GIVEN_AGAIN = "GIVEN_AGAIN", _("recording link given again")
+        WITHDRAWN = "WITHDRAWN", _("recording link revoked")
+        GIVEN_AGAIN = "GIVEN_AGAIN", _("recording link restored")
 
-    # Rows outlive their client: who deleted him, and when, is asked afterwards.
+    # Entries outlive their tenant, so that it stays known who deleted the tenant and when.
     tenant = models.ForeignKey(Tenant, models.SET_NULL, null=True, related_name="journal", verbose_name=_("client"))
     tenant_name = models.CharField(_("name"), max_length=200)
     at = models.DateTimeField(_("at"))
@@ -56,8 +56,8 @@ class Change(models.Model):
     new = models.TextField(_("after"), blank=True)
 
     class Meta:
-        verbose_name = _("change")
-        verbose_name_plural = _("journal")
+        verbose_name = _("audit log entry")
+        verbose_name_plural = _("audit log")
         ordering = ("-at", "-pk")
         indexes = [models.Index(fields=["tenant", "-at"], name="change_of_tenant")]
 

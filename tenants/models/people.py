@@ -1,4 +1,4 @@
-"""A client's people and numbers."""
+"""A tenant's employees, CRM users, virtual numbers and UIS statuses."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -7,13 +7,13 @@ from tenants.models.tenant import Tenant
 
 
 class Employee(models.Model):
-    """One person, with his ids on both sides."""
+    """A UIS employee and the CRM user linked to them."""
 
     class LinkedBy(models.TextChoices):
         NOBODY = "", _("not linked")
         EXTENSION = "EXTENSION", _("by extension")
         EMAIL = "EMAIL", _("by e-mail")
-        HAND = "HAND", _("by hand")
+        HAND = "HAND", _("manually")
         NOT_NEEDED = "NOT_NEEDED", _("works without the CRM")
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="employees", verbose_name=_("client"))
@@ -24,16 +24,18 @@ class Employee(models.Model):
     numbers = models.JSONField(_("numbers"), default=list, blank=True)
     recorded_directions = models.CharField(max_length=5, default="all", editable=False)  # all, in, out, off
     own_number = models.ForeignKey(
-        "VirtualNumber", models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("calls out with")
+        "VirtualNumber", models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("caller ID")
     )
     is_dismissed = models.BooleanField(_("left UIS"), default=False, editable=False)
     crm_user_id = models.BigIntegerField(_("id in the CRM"), null=True, blank=True)
     linked_by = models.CharField(
         _("linked"), max_length=10, choices=LinkedBy.choices, blank=True, default=LinkedBy.NOBODY, editable=False
     )
-    former_user_id = models.BigIntegerField(null=True, editable=False)  # his CRM user before he left one of the sides
+    former_user_id = models.BigIntegerField(
+        null=True, editable=False
+    )  # the CRM user before the employee left UIS or the CRM
     uis_status = models.CharField(_("status in UIS"), max_length=40, blank=True, editable=False)
-    handed_status = models.CharField(max_length=40, blank=True, editable=False)  # the UIS status the CRM was told of
+    handed_status = models.CharField(max_length=40, blank=True, editable=False)  # the UIS status last synced to the CRM
     crm_status_sent = models.CharField(max_length=20, blank=True, editable=False)
 
     class Meta:
@@ -42,7 +44,7 @@ class Employee(models.Model):
         ordering = ("full_name", "pk")
         constraints = [
             models.UniqueConstraint(fields=["tenant", "uis_id"], name="employee_once_per_tenant"),
-            # A CRM user is one person: two employees on one user would double his pop-ups and mix up his calls.
+            # Two employees linked to one CRM user would double its pop-ups and mix up its calls.
             models.UniqueConstraint(
                 fields=["tenant", "crm_user_id"],
                 condition=models.Q(crm_user_id__isnull=False),
@@ -62,7 +64,7 @@ class Employee(models.Model):
 
 
 class CrmUser(models.Model):
-    """One user of the client's CRM, as it was last read there."""
+    """A user of the tenant's CRM, as of the last sync."""
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="crm_users", verbose_name=_("client"))
     crm_id = models.BigIntegerField(_("id in the CRM"))
@@ -82,8 +84,6 @@ class CrmUser(models.Model):
 
 
 class VirtualNumber(models.Model):
-    """One of the client's own numbers."""
-
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="virtual_numbers", verbose_name=_("client"))
     number = models.CharField(_("number"), max_length=32)
     name = models.CharField(_("name"), max_length=250, blank=True)
@@ -92,7 +92,7 @@ class VirtualNumber(models.Model):
         _("store"), max_length=100, blank=True, help_text=_("Code of the store this number belongs to.")
     )
     is_default = models.BooleanField(
-        _("default"), default=False, help_text=_("Calls from the CRM go out with it where no other number fits.")
+        _("default"), default=False, help_text=_("Used for click-to-call when no other number fits.")
     )
 
     class Meta:
@@ -114,7 +114,7 @@ class VirtualNumber(models.Model):
 
 
 class UisStatus(models.Model):
-    """One status an employee of this client can have in UIS."""
+    """A status that the tenant's employees can have in UIS."""
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="uis_statuses", verbose_name=_("client"))
     uis_id = models.BigIntegerField()
@@ -131,5 +131,5 @@ class UisStatus(models.Model):
 
     @property
     def code(self) -> str:
-        """Its name in the transfer rules: the standard word, or the id of a status the client made himself."""
+        """The value used in the transfer rules: the mnemonic, or the id of a custom status."""
         return self.mnemonic or str(self.uis_id)

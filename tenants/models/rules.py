@@ -1,4 +1,4 @@
-"""What may pass between a client's two systems: plain choices, kept in one row."""
+"""A tenant's transfer rules, in one row."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -10,8 +10,6 @@ from tenants.transfer import Choices, Filter, Selection
 
 
 class TransferRules(models.Model):
-    """One client's choices."""
-
     class Popup(models.TextChoices):
         ON_RING = "ON_RING", _("when it rings")
         OFF = "OFF", _("off")
@@ -24,11 +22,11 @@ class TransferRules(models.Model):
     class MissedOwner(models.TextChoices):
         LAST_RUNG = "LAST_RUNG", _("whose phone rang last")
         RESPONSIBLE = "RESPONSIBLE", _("the customer's manager in the CRM")
-        NOBODY = "NOBODY", _("nobody")
+        NOBODY = "NOBODY", _("no owner")
 
     class RecordingLink(models.TextChoices):
-        UIS = "UIS", _("UIS's own")
-        OURS = "OURS", _("ours, which can be withdrawn")
+        UIS = "UIS", _("UIS link")
+        OURS = "OURS", _("our link, which can be revoked")
 
     class StatusSync(models.TextChoices):
         OFF = "OFF", _("off")
@@ -51,10 +49,12 @@ class TransferRules(models.Model):
     employee_filter = models.CharField(_("employees"), max_length=6, choices=Filter.choices, default=Filter.ALL)
     employees = models.ManyToManyField(Employee, blank=True, related_name="+", verbose_name=_("these employees"))
     contact_filter = models.CharField(_("contact numbers"), max_length=6, choices=Filter.choices, default=Filter.ALL)
-    contacts = models.TextField(_("these contacts"), blank=True, help_text=_("One number a line."))
-    send_recording = models.BooleanField(_("pass the recording's link"), default=True)
+    contacts = models.TextField(_("these contacts"), blank=True, help_text=_("One number per line."))
+    send_recording = models.BooleanField(_("send the recording link"), default=True)
     recording_wait_minutes = models.PositiveSmallIntegerField(
-        _("wait for the recording, minutes"), default=10, help_text=_("An uploaded call cannot be changed, so we wait.")
+        _("wait for the recording, minutes"),
+        default=10,
+        help_text=_("An uploaded call cannot be changed, so we wait for the recording."),
     )
     recording_link = models.CharField(
         _("which link the CRM gets"),
@@ -64,14 +64,14 @@ class TransferRules(models.Model):
         help_text=_("For calls uploaded from now on: an uploaded call cannot be changed."),
     )
     recording_days = models.PositiveSmallIntegerField(
-        _("our links work for, days after the call"),
+        _("link lifetime, days"),
         null=True,
         blank=True,
-        help_text=_("Empty: as long as we keep the call. Counts for links given before, too."),
+        help_text=_("Counted from the call. If empty, as long as we keep the call. Applies to existing links too."),
     )
-    owner = models.CharField(_("whose call it is"), max_length=20, choices=Owner.choices, default=Owner.LAST_TALKER)
+    owner = models.CharField(_("call owner"), max_length=20, choices=Owner.choices, default=Owner.LAST_TALKER)
     missed_owner = models.CharField(
-        _("whose missed call it is"), max_length=20, choices=MissedOwner.choices, default=MissedOwner.LAST_RUNG
+        _("missed call owner"), max_length=20, choices=MissedOwner.choices, default=MissedOwner.LAST_RUNG
     )
     status_sync = models.CharField(
         _("statuses"), max_length=20, choices=StatusSync.choices, default=StatusSync.CRM_TO_UIS
@@ -89,7 +89,7 @@ class TransferRules(models.Model):
         return str(self.tenant)
 
     def choices(self) -> Choices:
-        """Return these rules as values; asks the database for a list only where a filter needs it."""
+        """Return these rules as values; queries a list only if its filter is on."""
         return Choices(
             shows={"in": self.popup_incoming != self.Popup.OFF, "out": self.popup_outgoing != self.Popup.OFF},
             uploads_answered=self.upload_answered,
@@ -102,12 +102,12 @@ class TransferRules(models.Model):
         )
 
     def uis_status(self, crm_status: str) -> str:
-        """Return the UIS status that stands for a CRM status; an unknown word means not available."""
+        """Return the UIS status for a CRM status; an unknown one counts as busy."""
         known = {"free": self.status_free, "dinner": self.status_dinner, "break": self.status_break}
         return known.get(crm_status, self.status_busy)
 
     def crm_status(self, uis_status: str) -> str:
-        """Return the CRM status that stands for a UIS status; one the table does not name means busy."""
+        """Return the CRM status for a UIS status; an unmapped one counts as busy."""
         table = {
             self.status_dinner: "dinner",
             self.status_break: "break",
@@ -117,8 +117,8 @@ class TransferRules(models.Model):
         return table.get(uis_status, "busy")
 
     def _contacts(self) -> frozenset[object]:
-        typed = (phones.digits(line, is_russian=self.tenant.uis.is_russian) for line in self.contacts.splitlines())
-        return frozenset(number for number in typed if number)
+        numbers = (phones.digits(line, is_russian=self.tenant.uis.is_russian) for line in self.contacts.splitlines())
+        return frozenset(number for number in numbers if number)
 
 
 def _selection(mode: str, chosen: models.Manager[VirtualNumber] | models.Manager[Employee], field: str) -> Selection:

@@ -1,4 +1,4 @@
-"""A key of ours that other tools read with: kept as a hash, so that whoever sees the row cannot use it."""
+"""An API key, stored as a hash."""
 
 from django.conf import settings
 from django.db import models
@@ -8,7 +8,7 @@ from tenants.models.tenant import Tenant
 
 
 class ApiToken(models.Model):
-    """One key, of one client or of a member of staff."""
+    """A key of one tenant, or a staff key for all tenants."""
 
     tenant = models.ForeignKey(
         Tenant,
@@ -17,12 +17,12 @@ class ApiToken(models.Model):
         blank=True,
         related_name="api_tokens",
         verbose_name=_("client"),
-        help_text=_("Empty: a key of the staff, which reads all clients."),
+        help_text=_("If empty, a staff key with access to all clients."),
     )
-    name = models.CharField(_("for what"), max_length=100, help_text=_("Such as the program that reads with it."))
+    name = models.CharField(_("name"), max_length=100, help_text=_("For example, the program that uses it."))
     digest = models.CharField(max_length=64, unique=True, editable=False)
-    made_at = models.DateTimeField(_("made"), editable=False)
-    # A key of the staff reads as long as whoever made it may.
+    made_at = models.DateTimeField(_("created"), editable=False)
+    # A staff key works as long as its creator has access.
     made_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+", verbose_name=_("by")
     )

@@ -1,4 +1,4 @@
-"""Virtual time: the true one, which the vendors live in, and that of our machine, which may be set wrongly."""
+"""Virtual time, shared by the vendors and the product."""
 
 import heapq
 import itertools
@@ -35,16 +35,11 @@ class Clock:
         self.apart: Callable[[], AbstractContextManager[None]] = nullcontext  # what an event happens in
         # Who sleeps wakes up only after those who fell asleep while he slept: that is this world's fault alone.
         self.on_overslept: Callable[[timedelta], None] = lambda _late: None
-        self.offset = timedelta()
         self.slept_in_transaction = 0
 
     def now(self) -> datetime:
-        """Return the true time."""
+        """Return the virtual time."""
         return self._now
-
-    def our_time(self) -> datetime:
-        """Return what the clock of our machine shows."""
-        return self._now + self.offset
 
     def at(self, moment: datetime, act: Act) -> None:
         """Let something happen at a moment; what is past happens at once."""
@@ -79,12 +74,6 @@ class Clock:
             self.run_until(moment)
             return self.on_overslept(self._now - moment)
         self._move_to(moment)
-
-    def set_wrong(self, seconds: float) -> None:
-        """Set the clock of our machine to the true time plus so many seconds."""
-        wrong = timedelta(seconds=seconds)
-        self._traveller.shift(wrong - self.offset)
-        self.offset = wrong
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -41,8 +41,6 @@ class Faults:
         self.outages: list[Outage] = []
         self.met: Counter[str] = Counter()
         self.last_end = clock.now()
-        self.slowest_clock = timedelta()  # how far behind the true time our clock was at most
-        self.fastest_clock = timedelta()  # how far before it
 
     def strikes(self, side: str, account: str) -> str | None:
         """Return what a request meets at this moment."""
@@ -68,7 +66,6 @@ class Faults:
             self._points,
             self._pause,
             self._queue,
-            self._clock,
         ]
 
     def _length(self, lasts: timedelta) -> timedelta:
@@ -158,15 +155,3 @@ class Faults:
             self.met["tasks lost with it"] += queue.lose()
 
         self.clock.at(since, lose)
-
-    def _clock(self, since: datetime, length: timedelta) -> None:
-        seconds = self.rng.choice([-1, 1]) * self.rng.uniform(30, 600)
-        self.slowest_clock = max(self.slowest_clock, timedelta(seconds=-seconds))
-        self.fastest_clock = max(self.fastest_clock, timedelta(seconds=seconds))
-        self._for_a_time(
-            "clock set wrongly",
-            since,
-            length,
-            spoil=lambda: self.clock.set_wrong(seconds),
-            mend=lambda: self.clock.set_wrong(0),
-        )

@@ -168,8 +168,6 @@ class Run:
             truth=self.truth,
             evidence=Evidence(self.wire.passed),
             accepted=self.accepted,
-            slowest_clock=self.faults.slowest_clock,
-            fastest_clock=self.faults.fastest_clock,
             complaints=self._complaints(),
         )
         found = [*judge(scene), *ledger.differences(lines, self.shops, self.truth)]

@@ -43,7 +43,7 @@ class Click:
     contact: str
     employee_id: int
     answers: list[int] = field(default_factory=list)
-    is_two: bool = False  # our clock was turned between the two clicks, or the second one came late
+    is_two: bool = False  # the second click came late
 
 
 @dataclass

@@ -59,15 +59,12 @@ class Workers:
 
     def beat(self) -> None:
         """Look for settled calls every two seconds, as one thread of all workers does."""
-        self._pulse = pulse.Clock()
-        self._offset = self.clock.offset
         self._look_for_settled()
 
     def _look_for_settled(self) -> None:
         # Looks that can find nothing are left out, for there are thousands of them.
-        if self.may_settle or self.clock.offset != self._offset:
-            self._offset = self.clock.offset
-            self.processes.run("pulse", lambda: pulse.look(self._pulse))
+        if self.may_settle:
+            self.processes.run("pulse", pulse.look)
             self.may_settle = Call.objects.filter(state=Call.State.SETTLING).exists()
         self.clock.after(pulse.EVERY_SECONDS, self._look_for_settled)
 

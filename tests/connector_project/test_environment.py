@@ -24,7 +24,7 @@ def base_url(name: str):
 
 
 def fernet_keys(name: str):
-    return environment.fernet_keys(name, is_debug=False, stand_in=KEY)
+    return environment.fernet_keys(name, is_debug=False, debug_default=KEY)
 
 
 def number(name: str):
@@ -36,7 +36,7 @@ def one_of(name: str):
 
 
 def secret(name: str):
-    return environment.secret(name, is_debug=False, stand_in="stand-in")
+    return environment.secret(name, is_debug=False, debug_default="stand-in")
 
 
 def webhook(name: str):
@@ -264,10 +264,10 @@ def test_start_stops_with_the_name_of_what_is_missing(given, named):
 
 def test_debug_allows_stand_ins(set_to):
     set_to(None)
-    assert environment.secret(NAME, is_debug=True, stand_in="stand-in") == "stand-in"
-    assert environment.fernet_keys(NAME, is_debug=True, stand_in=KEY) == [KEY]
+    assert environment.secret(NAME, is_debug=True, debug_default="stand-in") == "stand-in"
+    assert environment.fernet_keys(NAME, is_debug=True, debug_default=KEY) == [KEY]
     set_to("mine")
-    assert environment.secret(NAME, is_debug=True, stand_in="stand-in") == "mine"
+    assert environment.secret(NAME, is_debug=True, debug_default="stand-in") == "mine"
 
 
 @pytest.mark.parametrize(("read", "value"), [(secret, "abc"), (fernet_keys, KEY), (number, "7")])

@@ -22,7 +22,7 @@ def _fresh_sessions(monkeypatch):
 def test_peer_on_loopback_is_refused_and_hears_nothing():
     with serving(reply()) as server:
         connection = PublicPeerConnection("localhost", server.port, timeout=2)
-        with pytest.raises(NewConnectionError, match="not a public one"):
+        with pytest.raises(NewConnectionError, match="not public"):
             connection.connect()
     assert server.heard in ([], [""])
 

@@ -57,7 +57,7 @@ def _check_key(account: Account, asked: Incoming) -> None:
 
 
 def _is_over_limit(account: Account, asked: Incoming) -> bool:
-    """Count what was let through in the last second; a clock that was set back forgets."""
+    """Count what was let through in the last second."""
     kind = "telephony" if _split(asked.path)[1].startswith("/telephony") else "ordinary"
     recent = [at for at in account.recent.get(kind, []) if timedelta() <= asked.at - at < _SECOND]
     is_over = account.limits_on and len(recent) >= _PER_SECOND[kind]

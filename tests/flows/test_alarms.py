@@ -483,21 +483,6 @@ def test_mail_server_that_is_away_stops_neither_the_webhook_nor_the_look(minutes
     assert len(mail.outbox) == 1
 
 
-def test_clock_that_is_set_back_delays_no_message(minutes, clock, receiver, shop):
-    receiver.answers = 500
-    shut(shop)
-    minutes(5, heard=[shop])
-    clock.shift(-5 * HOUR)
-    receiver.answers = 0
-    crm_tasks.hurry()
-    minutes(2, heard=[shop])
-    assert len(receiver.told) == 1
-    let_in(shop)
-    clock.shift(-5 * HOUR)
-    minutes(heard=[shop])
-    assert [state for _kind, _cause, state in there()] == [State.RESOLVED]
-
-
 def test_lost_queue_loses_no_message(minutes, receiver, shop):
     shut(shop)
     Worker.objects.create(name="x", queue="default", beat_at=timezone.now())

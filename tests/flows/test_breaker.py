@@ -5,10 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 from django.utils import timezone
-from django_q.models import Schedule
 
-from connector_project import budget, pulse
-from connector_project.models import Turn
+from connector_project import pulse
 from crm.models import Command, Popup
 from telephony import tasks
 from telephony.models import Call, Notification
@@ -201,50 +199,12 @@ def test_slow_crm_of_one_client_holds_two_workers_at_most(clock, tenant, crm, lo
     assert [len(batch) for batch in held] == [1, 1, 0, 0]
 
 
-@pytest.mark.usefixtures("real_settling")
-def test_clock_set_back_delays_nothing(clock, tenant, pbx, crm, crm_world, notify, lose):
-    crm_world.break_down("503", times=1)
-    lose()
-    clock.shift(timedelta(seconds=8))
-    tasks.wake()
-    queue.drain()
-    watch = pulse.Clock()
-    crm_world._now = lambda: datetime(2026, 3, 10, 9, 1, tzinfo=UTC)  # the CRM's own clock is right
-    clock.shift(timedelta(hours=-1))
-    schedule = Schedule.objects.get(name="telephony.tasks.sweep")
-    Schedule.objects.filter(pk=schedule.pk).update(next_run=timezone.now() + timedelta(hours=1))
-    assert not crm.calls
-    watch.offset += 3600  # the clock of the test moves the one that counts seconds, too
-    pulse.look(watch)
-    queue.sweep()
-    assert len(crm.calls) == 1
-    schedule.refresh_from_db()
-    assert schedule.next_run <= timezone.now()
-    Turn.objects.all().delete()
-
-
-def test_clock_that_is_only_corrected_hurries_nobody():
-    watch = pulse.Clock()
-    watch.offset += 3
-    assert not watch.was_set_back()
-    watch.offset -= 3600
-    assert not watch.was_set_back()
-
-
-def test_turns_taken_before_the_clock_was_set_back_hold_up_nobody(db, clock, real_turns):
-    turn = budget.Budget("account:telephony", 40)
-    assert budget.has_free_turn(turn)
-    clock.shift(timedelta(hours=-2))
-    assert budget.has_free_turn(turn)
-    assert not budget.has_free_turn(turn)
-
-
 def test_pulse_is_one_workers_at_a_time(db, clock, real_turns, monkeypatch):
     looked = []
     monkeypatch.setattr(tasks, "wake", lambda: looked.append(timezone.now()))
     for _worker in range(4):
-        pulse.look(pulse.Clock())
+        pulse.look()
     assert len(looked) == 1
     clock.shift(timedelta(seconds=2.2))
-    pulse.look(pulse.Clock())
+    pulse.look()
     assert len(looked) == 2

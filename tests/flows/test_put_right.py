@@ -206,18 +206,6 @@ def test_all_that_match_are_counted_shown_and_tried_again(
     assert (row.tenant, row.user, row.new) == (other.tenant, support, "6")
 
 
-def test_order_is_not_held_up_by_a_clock_that_was_set_back(client, support, refused, crm, run_queue, monkeypatch):
-    monkeypatch.setattr(errands, "PART", 1)
-    refused(2)
-    order(client, "TRY_AGAIN", cause="CRM_REFUSED")
-    queue.lose()
-    Errand.objects.update(next_attempt_at=timezone.now() + timedelta(hours=2))
-    tasks.hurry()
-    tasks.sweep()
-    run_queue()
-    assert (Errand.objects.get().state, len(crm.calls)) == ("DONE", 2)
-
-
 def test_order_goes_part_by_part_and_doubles_nothing_when_it_runs_twice(
     client, support, refused, crm, run_queue, monkeypatch
 ):

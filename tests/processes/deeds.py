@@ -13,9 +13,8 @@ from typing import Any
 from django.core.management import call_command
 from django.db import IntegrityError, OperationalError, connection
 from django.utils import timezone
-from django_q.models import OrmQ, Schedule
+from django_q.models import OrmQ
 
-from connector_project.schedules import SCHEDULES
 from crm import activation, module
 from crm import tasks as crm_tasks
 from crm.models import Command, Popup
@@ -149,15 +148,6 @@ def failures(client: int) -> list[int]:
     return [tenant.uis.failures, tenant.crm.failures]
 
 
-def displaced() -> list[str]:
-    """Return the schedules that wait for longer than from one run to the next."""
-    late = (
-        Schedule.objects.filter(name=func, next_run__gt=timezone.now() + timedelta(minutes=minutes))
-        for func, minutes in SCHEDULES.items()
-    )
-    return [schedule.name for rows in late for schedule in rows]
-
-
 def store_ready(client: int, count: int) -> None:
     """Write so many missed calls that wait for their upload."""
     tenant, moment = Tenant.objects.get(slug=slug_of(client)), timezone.now()
@@ -208,7 +198,6 @@ DEEDS: dict[str, Callable[..., Any]] = {
         hook,
         doors,
         failures,
-        displaced,
         store_ready,
         lose_queue,
         received,

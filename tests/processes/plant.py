@@ -36,7 +36,7 @@ class Plant(Stage):
     postgres: Postgres | None = field(init=False, default=None)
     redis: Redis | None = field(init=False, default=None)
     disk: Disk | None = field(init=False, default=None)
-    turned: dict[str, float] = field(init=False, default_factory=lambda: {"connector": 0.0, "vendors": 0.0})
+    turned: float = field(init=False, default=0.0)  # seconds
     added: int = field(init=False, default=1)
     _hand: "subprocess.Popen[str] | None" = field(init=False, default=None, repr=False)
 
@@ -154,11 +154,10 @@ class Plant(Stage):
             raise Stopped(f"“{deed}” failed: {said['failed']}{self.children.tails()}")
         return said["said"]
 
-    def turn_clock(self, *who: str, minutes: float) -> None:
-        """Turn the clock of the connector's processes, of the vendors, or of both."""
-        for name in who or self.turned:
-            self.turned[name] += minutes * 60
-            clock.turn(self._clock(name), seconds=self.turned[name])
+    def turn_clock(self, *, minutes: float) -> None:
+        """Move the clock of the connector's and the vendors' processes forward."""
+        self.turned += minutes * 60
+        clock.turn(self._clock, seconds=self.turned)
 
     def pass_time(self, *, minutes: float) -> None:
         """Let time pass for everybody, and do what the minute's sweep does at its end."""
@@ -197,18 +196,19 @@ class Plant(Stage):
     def _keys(self, world: World) -> tuple[str, ...]:
         return (f"{UIS_TOKEN}-{world.client}", f"http://{world.crm_host}:{self.port + 1}", CRM_KEY, NUMBER)
 
-    def _clock(self, name: str) -> Path:
-        return self.directory / f"clock-{name}"
+    @property
+    def _clock(self) -> Path:
+        return self.directory / "clock"
 
     def _simulated(self) -> tuple[str, ...]:
-        return ("--clients", str(self.clients), "--clock", str(self._clock("vendors")))
+        return ("--clients", str(self.clients), "--clock", str(self._clock))
 
     def _env(self) -> dict[str, str]:
         hosts = [world.crm_host for world in crowd(self.clients).vendors.worlds[1:]]
         env = super()._env()
         env |= {
             "DJANGO_SETTINGS_MODULE": "tests.processes.settings",
-            "CLOCK_FILE": str(self.directory / "clock-connector"),
+            "CLOCK_FILE": str(self._clock),
             "QUEUE_WORKERS": str(self.workers),
             "TRUSTED_REMOTE_HOSTS": ",".join(
                 [env["TRUSTED_REMOTE_HOSTS"], *(f"{host}:{self.port + 1}" for host in hosts)]
@@ -224,8 +224,7 @@ class Plant(Stage):
         if self.has_disk:
             Disk.release(self.directory / "disk")
         super()._clear()
-        for name, seconds in self.turned.items():
-            clock.turn(self._clock(name), seconds=seconds)
+        clock.turn(self._clock, seconds=self.turned)
         if self.has_disk:
             self.disk = Disk(self.directory / "disk")
 

@@ -1,4 +1,4 @@
-"""The simulator's page: buttons that send webhooks, and what arrived. HTML of its own, nothing from other hosts."""
+"""The simulator's page: buttons that send webhooks, and what was received. Loads nothing from other hosts."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.simulator.words import WORDS
 
-# name of the button's text -> what it plays; statuses are asked for in a list of their own
+# key of the button's text -> scenario; the status button is added separately, with a list of statuses
 BUTTONS: dict[str, dict[str, dict[str, Any]]] = {
     "whole": {"ringing": {"scene": "ringing"}, "missed": {"scene": "missed"}, "answered": {"scene": "answered"}},
     "webhooks": {
@@ -51,7 +51,6 @@ if(n&&n.innerHTML!==o.innerHTML)o.innerHTML=n.innerHTML}catch(e){}},1000)
 
 
 def render(seen: Mapping[str, Any], *, language: str, said: str = "") -> str:
-    """Return the whole page."""
     words = WORDS[language]
     other = "en" if language == "ru" else "ru"
     notice = "" if seen["hook_is_known"] else f'<p class="note" role="status">{escape(words["no_hook"])}</p>'
@@ -63,7 +62,6 @@ def render(seen: Mapping[str, Any], *, language: str, said: str = "") -> str:
         f"<style>{STYLE}</style></head><body><header>"
         f'<nav><a href="/?lang={other}" hreflang="{other}" lang="{other}">'
         f"{'English' if other == 'en' else 'Русский'}</a></nav>"
-        ""
         f"<h1>{words['title']}</h1><p>{words['intro']}</p></header><main>{notice}{answer}{forms}"
         f'<p><a href="/?lang={language}">{words["refresh"]}</a></p><div id="state">{_state(seen, words)}</div></main>'
         f"<script>{SCRIPT}</script></body></html>"
@@ -88,7 +86,7 @@ def _state(seen: Mapping[str, Any], words: Mapping[str, str]) -> str:
     counted = {"uis": uis["requests"]["count"], "crm": crm["requests"]["count"], "refused": refused}
     modules = [{"code": code, **module} for code, module in crm["modules"].items()]
     tables = {
-        "history": [_heard(call, words) for call in reversed(crm["calls"])],
+        "history": [_without_recording_url(call, words) for call in reversed(crm["calls"])],
         "events": list(reversed(crm["events"])),
         "users": crm["users"],
         "modules": modules,
@@ -102,8 +100,8 @@ def _state(seen: Mapping[str, Any], words: Mapping[str, str]) -> str:
     )
 
 
-def _heard(call: Mapping[str, Any], words: Mapping[str, str]) -> dict[str, Any]:
-    """Show that there is a recording, not where: its address lets anybody listen."""
+def _without_recording_url(call: Mapping[str, Any], words: Mapping[str, str]) -> dict[str, Any]:
+    """Replace the URL of the recording, because anyone with it can play the recording."""
     return {**call, "recordUrl": words["yes"] if call.get("recordUrl") else None}
 
 
@@ -129,7 +127,7 @@ def _card(card: Mapping[str, Any], words: Mapping[str, str]) -> str:
 
 
 def _table(rows: list[Mapping[str, Any]], words: Mapping[str, str]) -> str:
-    """Show rows under the vendor's own names of fields."""
+    """Show rows with the vendor's field names as headings."""
     if not rows:
         return f'<p class="quiet">{words["nothing"]}</p>'
     names = list(dict.fromkeys(name for row in rows for name in row))

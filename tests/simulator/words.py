@@ -1,15 +1,15 @@
-"""The page's texts in both languages."""
+"""The texts of the simulator's page in both languages."""
 
 WORDS = {
     "ru": {
         "title": "Симулятор UIS и retailCRM",
-        "intro": "Кнопки шлют коннектору те же запросы, что и настоящие системы. Ниже видно, что дошло.",
+        "intro": "Кнопки отправляют коннектору те же запросы, что и настоящие системы. Ниже видно, что получено.",
         "no_hook": "Адрес коннектора ещё не известен: запустите симулятор с параметром --hook.",
         "refresh": "Обновить",
-        "whole": "Звонок целиком",
-        "ringing": "Звонит, берут трубку, кладут",
+        "whole": "Полный звонок",
+        "ringing": "Звонит, отвечен, завершён",
         "missed": "Пропущенный",
-        "answered": "Принятый, с записью",
+        "answered": "Отвеченный, с записью",
         "webhooks": "Уведомления UIS по одному",
         "incoming": "Входящий звонок",
         "waiting": "Ожидание ответа",
@@ -26,8 +26,8 @@ WORDS = {
         "status": "Сменить статус",
         "dialled_told": "UIS набирает номер",
         "hang_up": "Положить трубку",
-        "sync": "Принять сотрудника",
-        "reset": "Забыть всё",
+        "sync": "Добавить сотрудника",
+        "reset": "Очистить всё",
         "said": "Ответ",
         "screens": "Экраны менеджеров",
         "no_card": "карточек нет",
@@ -40,15 +40,15 @@ WORDS = {
         "nothing": "пока ничего",
         "yes": "да",
         "missed_card": "пропущенный звонок",
-        "requests": "Запросов принято: UIS — {uis}, CRM — {crm}; отклонено: {refused}",
+        "requests": "Получено запросов: UIS — {uis}, CRM — {crm}; отклонено: {refused}",
     },
     "en": {
-        "title": "Simulator of UIS and retailCRM",
-        "intro": "The buttons send the connector what the real systems would send. Below is what arrived.",
+        "title": "UIS and retailCRM simulator",
+        "intro": "The buttons send the connector the requests of the real systems. Below is what was received.",
         "no_hook": "The connector's address is not known yet: start the simulator with --hook.",
         "refresh": "Refresh",
-        "whole": "A whole call",
-        "ringing": "Rings, is answered, ends",
+        "whole": "Complete call",
+        "ringing": "Ringing, answered, ended",
         "missed": "Missed",
         "answered": "Answered, with a recording",
         "webhooks": "UIS notifications one by one",
@@ -61,35 +61,35 @@ WORDS = {
         "call_end_lost": "End: lost",
         "lost_call": "Lost call",
         "recorded": "Recorded talk",
-        "broken": "A broken template",
+        "broken": "Broken template",
         "in_crm": "In the CRM",
         "click": "Click a number",
         "status": "Change status",
         "dialled_told": "UIS dials the number",
         "hang_up": "Hang up",
-        "sync": "Hire somebody",
-        "reset": "Forget everything",
-        "said": "Answer",
-        "screens": "The managers' screens",
-        "no_card": "no cards",
-        "history": "The CRM's call history",
+        "sync": "Add an employee",
+        "reset": "Clear everything",
+        "said": "Response",
+        "screens": "Managers' screens",
+        "no_card": "no pop-ups",
+        "history": "Call history in the CRM",
         "events": "Call events in order",
         "modules": "Modules in the CRM",
-        "users": "Users of the CRM",
-        "people": "Employees in UIS",
-        "numbers_dialled": "Dialled for the connector",
+        "users": "CRM users",
+        "people": "UIS employees",
+        "numbers_dialled": "Numbers dialled for the connector",
         "nothing": "nothing yet",
         "yes": "yes",
         "missed_card": "missed call",
-        "requests": "Requests taken: UIS {uis}, CRM {crm}; refused: {refused}",
+        "requests": "Requests received: UIS {uis}, CRM {crm}; rejected: {refused}",
     },
 }
 
 
-def choose(asked: str, accepted: str) -> str:
-    """Return the page's language: the one asked for, else the browser's first that we have, else Russian."""
-    if asked in WORDS:
-        return asked
+def choose(requested: str, accepted: str) -> str:
+    """Return the language of the page: the requested one, else the browser's first supported one, else Russian."""
+    if requested in WORDS:
+        return requested
     for part in accepted.lower().split(","):
         word = part.partition(";")[0].strip()[:2]
         if word in WORDS:

@@ -1,4 +1,4 @@
-"""Add a client, and switch him on if asked; a second run for the same client corrects his keys."""
+"""Adds a client, optionally activates it; a second run for the same client updates the keys."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from tenants.models import CrmConnection, UisConnection
 
 
 class Command(JsonCommand):
-    help = "Add a client, or correct the keys of one; with --activate do what the client's button does."
+    help = "Add a client, or update the keys of one; --activate does what the client's button does."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name")
@@ -28,40 +28,39 @@ class Command(JsonCommand):
         parser.add_argument("--timezone", default="Europe/Moscow")
         parser.add_argument("--activate", action="store_true")
 
-    def handle(self, *_args: Any, **said: Any) -> None:
+    def handle(self, *_args: Any, **options: Any) -> None:
         now = timezone.now()
         try:
-            tenant = onboarding.add_or_correct(_asked(said), now=now)
+            tenant = onboarding.add_or_correct(_new_tenant(options), now=now)
         except ValidationError as exc:
             self.misused(sentence(exc))
-        wrong = ""
-        if said["activate"]:
+        error = ""
+        if options["activate"]:
             try:
                 with translation.override(tenant.language):
                     activation.activate(tenant, now=now)
             except activation.ActivationFailed as exc:
-                wrong = f"{exc.finding.check.code}: {exc.finding.says}"
+                error = f"{exc.finding.check.code}: {exc.finding.says}"
         self.say(
             tenant=tenant.slug,
             active=tenant.is_live,
             activation_url=module.activation_url(tenant),
             hooks=module.addresses(tenant),
         )
-        if wrong:
-            self.fail(wrong)
+        if error:
+            self.fail(error)
 
 
-def _asked(said: dict[str, Any]) -> onboarding.NewTenant:
-    """Return the options as what an operator knows of a client."""
-    is_russian = said["uis_brand"] != UisConnection.Brand.CALLGEAR
+def _new_tenant(options: dict[str, Any]) -> onboarding.NewTenant:
+    is_russian = options["uis_brand"] != UisConnection.Brand.CALLGEAR
     return onboarding.NewTenant(
-        name=said["name"],
-        slug=said["slug"],
-        uis_token=said["uis_token"],
-        uis_brand=said["uis_brand"],
-        crm_url=said["crm_url"],
-        crm_key=said["crm_key"],
-        crm_version=said["crm_api"],
-        default_number=phones.digits(said["virtual_number"], is_russian=is_russian),
-        time_zone=said["timezone"],
+        name=options["name"],
+        slug=options["slug"],
+        uis_token=options["uis_token"],
+        uis_brand=options["uis_brand"],
+        crm_url=options["crm_url"],
+        crm_key=options["crm_key"],
+        crm_version=options["crm_api"],
+        default_number=phones.digits(options["virtual_number"], is_russian=is_russian),
+        time_zone=options["timezone"],
     )

@@ -1,4 +1,4 @@
-"""Everything at once on this machine: the connector, both vendors simulated, and every walk played to its end."""
+"""Runs the connector with both vendors simulated, and plays every flow."""
 
 import os
 import signal
@@ -15,31 +15,33 @@ LOOK_EVERY_SECONDS = 1.0
 
 
 class Command(BaseCommand):
-    help = "Start the connector with both vendors simulated, play every walk, and stay up until Ctrl-C."
+    help = "Start the connector with both vendors simulated, play every flow, and keep running until Ctrl-C."
     requires_system_checks: list[str] = []
     is_done = False
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--port", type=int, default=8000, help="the connector's; the simulator takes the next one")
-        parser.add_argument("--once", action="store_true", help="stop after the walks")
-        parser.add_argument("--dev", action="store_true", help="reload the web process on changes; play no walks")
+        parser.add_argument(
+            "--port", type=int, default=8000, help="port of the connector; the simulator uses the next one"
+        )
+        parser.add_argument("--once", action="store_true", help="stop after the flows")
+        parser.add_argument("--dev", action="store_true", help="reload the web process on changes; play no flows")
 
-    def handle(self, *_args: Any, **said: Any) -> None:
-        stage = Stage(said["port"], is_dev=said["dev"])
-        # Whoever ends us, a terminal that closes too, must find no process of ours afterwards; nohup stays nohup.
+    def handle(self, *_args: Any, **options: Any) -> None:
+        stage = Stage(options["port"], is_dev=options["dev"])
+        # No child process may outlive this one, also when the terminal closes; nohup still works.
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, signal.default_int_handler)
         try:
-            self._play(stage, is_once=said["once"])
+            self._play(stage, is_once=options["once"])
         except Stopped as exc:
             raise CommandError(f"The demonstration stopped: {exc}", returncode=1) from exc
         except KeyboardInterrupt as exc:
             if not self.is_done:
-                raise CommandError("Interrupted before all was done.", returncode=1) from exc
+                raise CommandError("Interrupted before everything was done.", returncode=1) from exc
             self._say("Stopping.")
         finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave processes running
             stage.tear_down()
 
     def _play(self, stage: Stage, *, is_once: bool) -> None:
@@ -49,8 +51,8 @@ class Command(BaseCommand):
         self._say(f"Web, workers and simulator are up after {time.monotonic() - began:.1f} s.")
         if is_once or not stage.is_dev:
             walks.play_all(stage, self._say)
-            self._say(f"All {len(walks.WALKS)} walks arrived, {time.monotonic() - began:.1f} s in all.")
-        self._tell_addresses(stage)
+            self._say(f"All {len(walks.WALKS)} flows passed, {time.monotonic() - began:.1f} s in total.")
+        self._print_addresses(stage)
         self.is_done = True
         if not is_once:
             self._say(f"Ctrl-C stops everything (or: kill {os.getpid()}).")
@@ -58,7 +60,7 @@ class Command(BaseCommand):
                 stage.children.check()
                 time.sleep(LOOK_EVERY_SECONDS)
 
-    def _tell_addresses(self, stage: Stage) -> None:
+    def _print_addresses(self, stage: Stage) -> None:
         for name, value in (
             ("Admin", f"{stage.address}/admin/"),
             ("Login", f"{ADMIN} / {stage.password}"),

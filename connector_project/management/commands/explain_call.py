@@ -1,4 +1,4 @@
-"""Why did this happen? One call, from the first notification to the CRM's answer."""
+"""Explains one call, from the first notification to the CRM's answer."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ from tenants.models import Tenant
 
 
 class Command(JsonCommand):
-    help = "Say of one call what was told, asked, decided and sent, and what happens next. Numbers are masked."
+    help = "Explain one call: its events, requests, decisions and uploads, and what happens next. Numbers are masked."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--tenant", required=True, help="the short name")
-        parser.add_argument("session", type=int, help="call_session_id in UIS; in the CRM it stands behind “uis-”")
+        parser.add_argument("session", type=int, help="call_session_id in UIS; in the CRM it follows “uis-”")
 
-    def handle(self, *_args: Any, **said: Any) -> None:
-        tenant, session = self.tenant(said["tenant"]), said["session"]
+    def handle(self, *_args: Any, **options: Any) -> None:
+        tenant, session = self.tenant(options["tenant"]), options["session"]
         with translation.override(tenant.language):
             call = Call.objects.whole().with_history().filter(tenant=tenant, session_id=session).first()
             if call is None:
@@ -43,8 +43,8 @@ class Command(JsonCommand):
 
 def _line(line: why.Line) -> dict[str, Any]:
     parts = "; ".join(f"{name}: {value}" for name, value in line.parts)
-    says = f"{line.says} {parts}".strip()
-    return {"at": line.at.isoformat(timespec="milliseconds"), "step": line.step, "says": says, "ms": line.ms}
+    message = f"{line.says} {parts}".strip()
+    return {"at": line.at.isoformat(timespec="milliseconds"), "step": line.step, "says": message, "ms": line.ms}
 
 
 def _card(card: why.CardTimes) -> dict[str, Any]:
@@ -59,12 +59,13 @@ def _card(card: why.CardTimes) -> dict[str, Any]:
 
 
 def _unknown(tenant: Tenant, session: int) -> str:
-    told = Notification.objects.filter(tenant=tenant, session_id=session).order_by("received_at")
-    events = ", ".join(dict.fromkeys(lamps.event_word(one) for one in told.values_list("event", flat=True)))
+    stored = Notification.objects.filter(tenant=tenant, session_id=session).order_by("received_at")
+    events = ", ".join(dict.fromkeys(lamps.event_word(one) for one in stored.values_list("event", flat=True)))
     if not events:
-        says = _("Nobody told us of a call %(session)s; UIS's own list is compared every ten minutes.")
-        return says % {"session": session}
-    says = _(
-        "UIS told of the call %(session)s (%(events)s), but not of its end yet; its list is compared every ten minutes."
+        message = _("No notifications of call %(session)s have come. Reconciliation with UIS runs every ten minutes.")
+        return message % {"session": session}
+    message = _(
+        "UIS sent notifications of call %(session)s (%(events)s), but not its end yet. "
+        "Reconciliation with UIS runs every ten minutes."
     )
-    return says % {"session": session, "events": events}
+    return message % {"session": session, "events": events}

@@ -1,4 +1,4 @@
-"""Print the calls of one client and one period as rows for other programs."""
+"""Exports the calls of one client and period as CSV or JSON lines."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ FORMATS = {"csv": sheets.csv_lines, "jsonl": sheets.json_lines}
 
 class Command(JsonCommand):
     help = (
-        "Print the calls of one client that began in a period, the oldest first, with whole numbers. "
-        "Moments without a zone are the client's local time; a day alone means all of it."
+        "Print the calls of one client that began in a period, oldest first, with full numbers. "
+        "Times without a UTC offset are in the client's time zone; a date alone means the whole day."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -25,12 +25,12 @@ class Command(JsonCommand):
         add_period(parser)
         parser.add_argument("--format", default="csv", choices=sorted(FORMATS))
 
-    def handle(self, *_args: Any, **said: Any) -> None:
-        tenant = self.tenant(said["tenant"])
-        since, till = self.period(tenant, since=said["since"], till=said["till"])
+    def handle(self, *_args: Any, **options: Any) -> None:
+        tenant = self.tenant(options["tenant"])
+        since, till = self.period(tenant, since=options["since"], till=options["till"])
         period = f"{since.isoformat()} – {till.isoformat()}"
-        # Before the first row leaves: whoever reads them may hang up at any time.
-        journal.note(tenant, Change.Verb.EXPORTED, now=timezone.now(), field=said["format"].upper(), new=period)
+        # Log before the first row is written: the reader may close the pipe at any time.
+        journal.note(tenant, Change.Verb.EXPORTED, now=timezone.now(), field=options["format"].upper(), new=period)
         rows = export.rows(export.of_period(tenant, since=since, till=till), number=phones.e164)
-        for line in FORMATS[said["format"]](export.COLUMNS, rows):
+        for line in FORMATS[options["format"]](export.COLUMNS, rows):
             self.stdout.write(line, ending="")

@@ -1,4 +1,4 @@
-"""Make a key for FIELD_ENCRYPTION_KEYS."""
+"""Creates a key for FIELD_ENCRYPTION_KEYS."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from connector_project.management.output import JsonCommand
 
 
 class Command(JsonCommand):
-    help = "Make a key for FIELD_ENCRYPTION_KEYS."
+    help = "Create a key for FIELD_ENCRYPTION_KEYS."
     requires_system_checks: list[str] = []
 
-    def handle(self, *_args: Any, **_said: Any) -> None:
+    def handle(self, *_args: Any, **_options: Any) -> None:
         self.say(key=Fernet.generate_key().decode())

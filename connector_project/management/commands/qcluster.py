@@ -1,4 +1,4 @@
-"""The workers: django-q2's own command, under a supervisor that outlives a killed process."""
+"""Runs django-q2's workers under our Sentinel, which survives a killed process."""
 
 from typing import Any
 

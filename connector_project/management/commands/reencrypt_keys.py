@@ -1,4 +1,4 @@
-"""Write every encrypted column anew with the first of FIELD_ENCRYPTION_KEYS, so that old keys can be thrown away."""
+"""Re-encrypts every encrypted column with the first of FIELD_ENCRYPTION_KEYS, so that old keys can be removed."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ BATCH = 500
 
 
 class Command(JsonCommand):
-    help = "Encrypt every stored key anew with the first of FIELD_ENCRYPTION_KEYS."
+    help = "Re-encrypt every stored key with the first of FIELD_ENCRYPTION_KEYS."
 
-    def handle(self, *_args: Any, **_said: Any) -> None:
+    def handle(self, *_args: Any, **_options: Any) -> None:
         for model in apps.get_models():
             names = [field.name for field in model._meta.concrete_fields if isinstance(field, EncryptedTextField)]
             if names:
@@ -22,7 +22,7 @@ class Command(JsonCommand):
 
 
 def _reencrypt(model: type[models.Model], names: list[str]) -> int:
-    """Rewrite the columns row by row; a row that changes meanwhile is written with the first key anyway."""
+    """Rewrite the columns row by row; rows changed meanwhile already use the first key."""
     rows = 0
     for pk in model._default_manager.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=BATCH):
         with transaction.atomic():

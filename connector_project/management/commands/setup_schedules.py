@@ -1,4 +1,4 @@
-"""Make the stored schedules equal to the list in the code; `migrate` does it too."""
+"""Makes the stored schedules equal to the list in the code, as `migrate` does."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ from connector_project.management.output import JsonCommand
 
 
 class Command(JsonCommand):
-    help = "Make the stored schedules equal to the list in connector_project/schedules.py."
+    help = "Make the stored schedules equal to the list in the code."
 
-    def handle(self, *_args: Any, **_said: Any) -> None:
+    def handle(self, *_args: Any, **_options: Any) -> None:
         schedules.apply()
         for task, minutes in schedules.SCHEDULES.items():
             self.say(task=task, minutes=minutes)

@@ -1,4 +1,4 @@
-"""Both vendors on a port of this machine: a page with a button for each webhook, and a way in for scripts."""
+"""Serves both simulated vendors on one port: a page with a button per webhook, and an interface for scripts."""
 
 import signal
 import threading
@@ -19,16 +19,16 @@ class Command(JsonCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--port", type=int, default=8001)
-        parser.add_argument("--hook", default="", help="the address `notifications` that add_tenant prints")
-        parser.add_argument("--clients", type=int, default=1, help="accounts at each vendor, by number")
-        parser.add_argument("--clock", type=Path, help="a file with the seconds by which the vendors' clock is turned")
+        parser.add_argument("--hook", default="", help="the URL `notifications` that add_tenant prints")
+        parser.add_argument("--clients", type=int, default=1, help="number of accounts at each vendor")
+        parser.add_argument("--clock", type=Path, help="a file with the seconds to shift the vendors' clock by")
 
-    def handle(self, *_args: Any, **said: Any) -> None:
+    def handle(self, *_args: Any, **options: Any) -> None:
         try:
-            now = turned_now(said["clock"]) if said["clock"] else None
-            simulator = Simulator(crowd(said["clients"], hook=said["hook"], now=now), port=said["port"])
+            now = turned_now(options["clock"]) if options["clock"] else None
+            simulator = Simulator(crowd(options["clients"], hook=options["hook"], now=now), port=options["port"])
         except (OSError, OverflowError) as exc:
-            self.fail(f"Port {said['port']} cannot be used: {exc}. Choose another one with --port.")
+            self.fail(f"Port {options['port']} cannot be used: {exc}. Choose another with --port.")
         ended = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_signal: ended.set())

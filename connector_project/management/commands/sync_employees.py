@@ -1,4 +1,4 @@
-"""Bring employees from UIS and link the CRM's users to them, now."""
+"""Syncs employees from UIS now and links CRM users to them."""
 
 from typing import Any
 
@@ -13,23 +13,23 @@ from tenants.models import Tenant
 
 
 class Command(JsonCommand):
-    help = "Bring employees, numbers and statuses from UIS and link the CRM's users to them."
+    help = "Sync employees, numbers and statuses from UIS, and link CRM users to them."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--tenant", default="", help="short name; without it all active clients")
+        parser.add_argument("--tenant", default="", help="the short name; default: all active clients")
 
-    def handle(self, *_args: Any, **said: Any) -> None:
+    def handle(self, *_args: Any, **options: Any) -> None:
         live = Tenant.objects.select_related("uis", "crm", "rules").filter(activated_at__isnull=False, is_paused=False)
-        wrong = [
+        errors = [
             error
-            for tenant in ([self.tenant(said["tenant"])] if said["tenant"] else live)
+            for tenant in ([self.tenant(options["tenant"])] if options["tenant"] else live)
             if (error := self._sync(tenant))
         ]
-        if wrong:
-            self.fail("\n".join(wrong))
+        if errors:
+            self.fail("\n".join(errors))
 
     def _sync(self, tenant: Tenant) -> str:
-        """Sync one client; return what went wrong, so that the others are still synced."""
+        """Sync one client; return the error, if any, so that the others are still synced."""
         now = timezone.now()
         try:
             employees.save(tenant, employees.fetch(clients.uis_client(tenant.uis)), now=now)
