@@ -1,4 +1,4 @@
-"""The desk: what staff see of the CRM's side, and the list and the page of clients, whose buttons need both sides."""
+"""The admin pages that need both systems: clients, calls, incidents, logs, API keys."""
 
 from crm.admin import api_keys, calls, incidents, journal, records, tenants
 

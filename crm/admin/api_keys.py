@@ -1,4 +1,4 @@
-"""Keys of the API on the desk: made once and shown once, then only told of, and revoked."""
+"""API keys in the admin: created, shown once, revoked."""
 
 from typing import Any
 
@@ -18,14 +18,12 @@ from tenants.models import ApiToken, Change
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(ReadOnlyAdmin):
-    """Who reads with which key, and when last."""
-
     title_of_new = _("New API key")
-    told = (clock.short(ApiToken, "made_at"), "made_by", clock.short(ApiToken, "used_at"), "is_good")
-    list_display = ("name", "whose", *told)
+    columns = (clock.short(ApiToken, "made_at"), "made_by", clock.short(ApiToken, "used_at"), "is_good")
+    list_display = ("name", "whose", *columns)
     list_filter = ("tenant",)
     list_select_related = ("tenant", "made_by")
-    empty_value_display = "–"  # a filter for "of no client" needs a word
+    empty_value_display = "–"  # label of the filter for keys without a client
     show_facets = admin.ShowFacets.NEVER
     fields = ("tenant", "name")
     moments = tuple(clock.whole(ApiToken, name) for name in ("made_at", "used_at", "revoked_at"))
@@ -44,7 +42,7 @@ class ApiTokenAdmin(ReadOnlyAdmin):
     def title_of(self, obj: ApiToken) -> str:
         return obj.name
 
-    @admin.display(description=_("reads"), ordering="tenant")
+    @admin.display(description=_("client"), ordering="tenant")
     def whose(self, token: ApiToken) -> str:
         return str(token.tenant or _("all clients"))
 
@@ -54,27 +52,26 @@ class ApiTokenAdmin(ReadOnlyAdmin):
 
     @transaction.atomic
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
-        """Make the key, and show it this once."""
         if change:
             return  # Nothing of a key can be changed.
         now, user = timezone.now(), request.user
-        made, key = tokens.make(obj.tenant, obj.name, by=user, now=now)  # type: ignore[arg-type]
-        obj.pk, obj.made_at = made.pk, made.made_at
+        created, key = tokens.make(obj.tenant, obj.name, by=user, now=now)  # type: ignore[arg-type]
+        obj.pk, obj.made_at = created.pk, created.made_at
         journal.note(obj.tenant, Change.Verb.TOKEN_MADE, now=now, by=user, part=obj.name)
-        says = gettext("The API key, shown only now. Copy it; programs send it as “Authorization: Bearer …”.")
-        messages.success(request, format_html('{}<br><code class="desk-link">{}</code>', says, key))
+        message = gettext("The API key, shown only now. Copy it; programs send it as “Authorization: Bearer …”.")
+        messages.success(request, format_html('{}<br><code class="desk-link">{}</code>', message, key))
 
     @admin.action(description=_("Revoke the selected keys"), permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
-        ended = [token for token in queryset.select_related("tenant") if _revoke(request, token)]
-        says = ngettext("%(count)d key is revoked.", "%(count)d keys are revoked.", len(ended))
-        self.message_user(request, says % {"count": len(ended)}, messages.SUCCESS)
+        revoked = [token for token in queryset.select_related("tenant") if _revoke(request, token)]
+        message = ngettext("%(count)d key is revoked.", "%(count)d keys are revoked.", len(revoked))
+        self.message_user(request, message % {"count": len(revoked)}, messages.SUCCESS)
 
 
 @transaction.atomic
 def _revoke(request: HttpRequest, token: ApiToken) -> bool:
     now = timezone.now()
-    is_ended = tokens.revoke(token, now=now)
-    if is_ended:
+    is_revoked = tokens.revoke(token, now=now)
+    if is_revoked:
         journal.note(token.tenant, Change.Verb.TOKEN_ENDED, now=now, by=request.user, part=token.name)
-    return is_ended
+    return is_revoked

@@ -1,4 +1,4 @@
-"""The buttons of a client's page: the list of them, and the one way to press one."""
+"""The buttons of a client's page, and the function that runs one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,22 +19,22 @@ Verb = Change.Verb
 
 @dataclass(frozen=True, kw_only=True)
 class Button:
-    """One thing that can be done to a client. Both functions take the client and the moment."""
+    """One action on a client. Its functions take the client and the current time."""
 
     name: str
     label: Text
     verb: Change.Verb
-    refusal: Callable[[Tenant, datetime], Text]  # empty where it may be pressed
-    act: Callable[[Tenant, datetime], str] = acts.nothing  # returns what to say afterwards
-    alone: Callable[[Tenant, datetime, By], str] | None = None  # instead of `act`: asks the CRM, writes its own row
-    warnings: tuple[Text, ...] = ()  # what a person must know before; with them he is asked first
-    confirm: Text = ""  # what the button says that answers yes
-    look: str = "quiet"  # how it looks: "main", "quiet" or "danger"
-    page: str = ""  # the name of a page of its own, where it leads instead of being pressed
+    refusal: Callable[[Tenant, datetime], Text]  # empty if the action is possible
+    act: Callable[[Tenant, datetime], str] = acts.nothing  # returns a message
+    alone: Callable[[Tenant, datetime, By], str] | None = None  # instead of `act`: calls the CRM, audits itself
+    warnings: tuple[Text, ...] = ()  # shown on a confirmation page; without them there is none
+    confirm: Text = ""  # label of the confirm button
+    look: str = "quiet"  # style: "main", "quiet" or "danger"
+    page: str = ""  # URL name of the page that the button opens instead of running
 
 
 def press(button: Button, pk: int, *, by: By, now: datetime) -> str:
-    """Do what the button says, once, and write down who did; return what to say. Raises Refused."""
+    """Run the action once, write an audit entry, return a message. Raises Refused."""
     if button.alone is not None:  # No remote call inside a transaction.
         return button.alone(_allowed(button, pk, now=now), now, by)
     return _press(button, pk, by=by, now=now)
@@ -42,22 +42,21 @@ def press(button: Button, pk: int, *, by: By, now: datetime) -> str:
 
 @transaction.atomic
 def _press(button: Button, pk: int, *, by: By, now: datetime) -> str:
-    Tenant.objects.select_for_update().get(pk=pk)  # A second press waits here, and then finds the first one done.
+    Tenant.objects.select_for_update().get(pk=pk)  # A concurrent second press waits here, and is then refused.
     tenant = _allowed(button, pk, now=now)
-    said = button.act(tenant, now)
+    message = button.act(tenant, now)
     journal.note(tenant, button.verb, now=now, by=by)
-    return said
+    return message
 
 
 def _allowed(button: Button, pk: int, *, now: datetime) -> Tenant:
     tenant = Tenant.objects.select_related("uis", "crm", "rules", "checkup", "activation").get(pk=pk)
-    if why := button.refusal(tenant, now):
-        raise Refused(str(why))
+    if refusal := button.refusal(tenant, now):
+        raise Refused(str(refusal))
     return tenant
 
 
 def offered(tenant: Tenant, *, now: datetime) -> list[Button]:
-    """Return the buttons that make sense for this client now."""
     return [button for button in BUTTONS.values() if not button.refusal(tenant, now)]
 
 
@@ -82,7 +81,7 @@ _ALL = (
     Button(name="sync", label=_("Sync now"), verb=Verb.SYNCED, refusal=acts.no_sync, act=acts.sync),
     Button(
         name="takeover",
-        label=_("Take over earlier calls"),
+        label=_("Import past calls"),
         verb=Verb.TAKE_OVER,
         refusal=acts.no_takeover,
         page=takeovers.NAME,
@@ -95,8 +94,8 @@ _ALL = (
         act=acts.pause,
         confirm=_("Pause"),
         warnings=(
-            _("No card opens in the CRM, no call is uploaded, and a click on a number there starts no call."),
-            _("Whatever UIS tells is kept and worked off when the client is resumed; cards are not made up for."),
+            _("No pop-ups open in the CRM, no calls are uploaded, and a click on a number starts no call."),
+            _("Events from UIS are stored and processed after resuming; pop-ups are not shown later."),
         ),
     ),
     Button(
@@ -107,8 +106,8 @@ _ALL = (
         act=acts.make_link,
         confirm=_("Create a new link"),
         warnings=(
-            _("The link made before stops working at once."),
-            _("The new one is shown once, right after this, and works for 14 days. Copy it and hand it to the client."),
+            _("The old link stops working at once."),
+            _("The new link is shown once and works for 14 days. Copy it and send it to the client."),
         ),
     ),
     Button(
@@ -119,60 +118,60 @@ _ALL = (
         act=acts.revoke_link,
         confirm=_("Revoke the link"),
         warnings=(
-            _("The client can no longer open his page, by whichever link he has."),
-            _("What is set up goes on working. A new link can be made at any time."),
+            _("The client can no longer open their page with any link."),
+            _("The set-up keeps working. A new link can be created at any time."),
         ),
     ),
     Button(
         name="rotate",
-        label=_("Change the secret address"),
+        label=_("Rotate webhook URL"),
         verb=Verb.HOOK_ROTATED,
         refusal=acts.no_rotation,
         act=acts.rotate,
-        confirm=_("Change the address"),
+        confirm=_("Rotate webhook URL"),
         warnings=(
-            _("UIS and the CRM reach us at an address that nobody else knows. It gets a new secret part."),
-            _("The CRM is told by itself."),
+            _("UIS and the CRM send to a secret URL. Its secret part is replaced."),
+            _("The CRM gets the new URL automatically."),
             _(
-                "The client must type the new address into each notification in UIS within 24 hours; his page shows it."
-                " After that the old one is not heard any more, and calls are lost."
+                "The client must enter the new URL in each notification in UIS within 24 hours; their page shows it. "
+                "After that the old URL stops working, and calls are lost."
             ),
         ),
     ),
     Button(
         name="withdraw",
-        label=_("Withdraw the recording links"),
+        label=_("Revoke recording links"),
         verb=Verb.WITHDRAWN,
         refusal=acts.no_withdrawing,
         act=acts.withdraw_links,
-        confirm=_("Withdraw all links"),
+        confirm=_("Revoke all links"),
         warnings=(
-            _("No link of ours that the CRM has got until now opens a recording any more. The recordings stay at UIS."),
-            _("Calls uploaded from now on get links that work, unless the client's rule says otherwise."),
-            _("The links can be given again, all together here or one by one on the page of a call."),
+            _("The recording links sent to the CRM so far stop working. The recordings stay at UIS."),
+            _("Calls uploaded from now on get working links, if the client's rules include recordings."),
+            _("The links can be restored, all together here or one by one on the page of a call."),
         ),
     ),
     Button(
         name="give",
-        label=_("Give the recording links again"),
+        label=_("Restore recording links"),
         verb=Verb.GIVEN_AGAIN,
         refusal=acts.no_giving,
         act=acts.give_links,
-        confirm=_("Give them again"),
-        warnings=(_("The links that were withdrawn together work again; those withdrawn one by one do not."),),
+        confirm=_("Restore links"),
+        warnings=(_("Links revoked together work again; those revoked one by one do not."),),
     ),
     Button(
         name="leave",
-        label=_("The client leaves"),
+        label=_("Disconnect client"),
         verb=Verb.LEFT,
         refusal=acts.no_leaving,
         alone=acts.leave,
-        confirm=_("Yes, switch the client off"),
+        confirm=_("Disconnect client"),
         look="danger",
         warnings=(
-            _("Nothing more passes between UIS and the CRM, and our module in the CRM is switched off."),
-            _("When the client's term is over, his calls and all else that we keep of him are deleted for good."),
-            _("The keys are deleted at once. Until then he can come back: enter new keys, press Activate."),
+            _("UIS and the CRM no longer exchange data, and our module in the CRM is switched off."),
+            _("After the retention period the client's calls and all other data are permanently deleted."),
+            _("The keys are deleted at once. To return before the data is deleted: enter new keys, press Activate."),
         ),
     ),
 )

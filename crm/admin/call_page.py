@@ -1,4 +1,4 @@
-"""The page of one call, ready to be shown: what it is, why it stands where it stands, and what can be done."""
+"""The view model of a call's page: the call, the explanation of its state, and the possible actions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from tenants import clock
 
 @dataclass(frozen=True)
 class ShownLine:
-    """One line of the time line, and by the client's clock when it was."""
+    """A timeline entry, with its time in the client's zone."""
 
     at: str
     line: Line
@@ -27,7 +27,7 @@ class ShownLine:
 
 @dataclass(frozen=True)
 class ShownCard:
-    """One card, and its moments by the client's clock."""
+    """A pop-up, with its times in the client's zone."""
 
     card: CardTimes
     rang: str
@@ -38,8 +38,6 @@ class ShownCard:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """All of it."""
-
     call: Call
     state: str
     found: why.Explanation
@@ -54,54 +52,56 @@ class Page:
     links: Sequence[tuple[str, str]]
 
 
-def of(call: Call, *, eyes: why.Eyes, may_act: bool, now: datetime) -> Page:
-    """Return the page of a call that came out of `Call.objects.whole().with_history()`."""
-    found = why.explain(call, eyes=eyes, now=now)
+def of(call: Call, *, redactor: why.Eyes, may_act: bool, now: datetime) -> Page:
+    """Return the page of a call loaded by `Call.objects.with_related().with_history()`."""
+    found = why.explain(call, redactor=redactor, now=now)
     return Page(
         call=call,
         state=state_word(call),
         found=found,
-        facts=[(name, value) for name, value in _facts(call, eyes) if value],
+        facts=[(name, value) for name, value in _facts(call, redactor) if value],
         lines=[ShownLine(clock.exactly(call.tenant, line.at, now=now), line) for line in found.lines],
-        cards=[_card(call, card, now=now) for card in found.cards],
+        cards=[_popup(call, popup) for popup in found.cards],
         zone=call.tenant.time_zone,
-        contact=eyes.number(call.contact),
-        is_masked=not eyes.is_whole and eyes.number(call.contact) != call.contact,
+        contact=redactor.number(call.contact),
+        is_masked=not redactor.is_whole and redactor.number(call.contact) != call.contact,
         may_try_again=may_act and mending.may_try_again(call, now=now),
         may_skip=may_act and mending.may_skip(call, now=now),
         links=_links(call),
     )
 
 
-def _facts(call: Call, eyes: why.Eyes) -> list[tuple[str, Any]]:
+def _facts(call: Call, redactor: why.Eyes) -> list[tuple[str, Any]]:
     return [
         (_("client"), call.tenant.name),
         (_("began"), clock.in_full(call.tenant, call.started_at)),
         (_("direction"), call.get_direction_display()),
-        (_("customer"), eyes.number(call.contact) or _("hidden number")),
+        (_("customer"), redactor.number(call.contact) or _("hidden number")),
         (_("our number"), phones.e164(call.number)),
-        (_("whose call"), str(call.employee or "")),
+        (_("owner"), str(call.employee or "")),
         (_("manager named by the CRM"), str(call.crm_user_id or "")),
         (_("how it ended"), _("missed") if call.is_missed else call.get_result_display()),
         (_("talk"), length(call.talk_seconds) if call.talk_seconds else ""),
         (_("wait"), length(call.wait_seconds) if call.wait_seconds else ""),
         (_("session in UIS"), str(call.session_id)),
         (_("id in the CRM"), f"uis-{call.session_id}"),
-        (_("how we know"), call.get_origin_display()),
-        (_("tries of this step"), str(call.attempts or "")),
+        (_("source"), call.get_origin_display()),
+        (_("attempts at this step"), str(call.attempts or "")),
     ]
 
 
 def _links(call: Call) -> list[tuple[str, str]]:
-    told = reverse("admin:telephony_notification_changelist")
+    notifications = reverse("admin:telephony_notification_changelist")
     return [
-        (_("Notifications of this call"), f"{told}?q={call.session_id}&tenant__id__exact={call.tenant_id}"),
+        (_("Notifications of this call"), f"{notifications}?q={call.session_id}&tenant__id__exact={call.tenant_id}"),
         (_("The client's page"), reverse("admin:tenants_tenant_change", args=[call.tenant_id])),
     ]
 
 
-def _card(call: Call, card: CardTimes, *, now: datetime) -> ShownCard:
-    def told(moment: datetime | None) -> str:
+def _popup(call: Call, popup: CardTimes) -> ShownCard:
+    def shown(moment: datetime | None) -> str:
         return f"{moment.astimezone(call.tenant.zone):%H:%M:%S.%f}"[:-3] if moment else ""
 
-    return ShownCard(card, told(card.rang_at), told(card.received_at), told(card.sent_at), told(card.accepted_at))
+    return ShownCard(
+        popup, shown(popup.rang_at), shown(popup.received_at), shown(popup.sent_at), shown(popup.accepted_at)
+    )

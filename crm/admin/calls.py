@@ -1,4 +1,4 @@
-"""The log of calls and the page of one: what needs both sides. telephony.admin knows the rest of the log."""
+"""The call list and a call's page: the parts that need both systems. The rest is in telephony.admin."""
 
 from datetime import datetime
 from typing import Any
@@ -32,8 +32,6 @@ SKIP = "admin/telephony/call/skip.html"
 
 
 class CallPageMixin(RecordingMixin):
-    """The page of one call: why did this happen?"""
-
     def get_urls(self) -> list[URLPattern]:
         views = {"again": self.again_view, "skip": self.skip_view, "number": self.number_view}
         ours = [
@@ -45,84 +43,81 @@ class CallPageMixin(RecordingMixin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Show it; whoever sees the whole number is written down."""
+        """Show the page; log the access if the user sees the full number."""
         call, now = self._call(object_id), timezone.now()
         if not self.has_view_permission(request, call):
             raise PermissionDenied
-        seen_by = eyes.of(request.user)
-        if seen_by.is_whole:
-            _note_look(request, call, now=now)
-        page = call_page.of(call, eyes=seen_by, may_act=self.has_change_permission(request, call), now=now)
-        heard = self.recording_context(request, call, now=now)
+        redactor = eyes.of(request.user)
+        if redactor.is_whole:
+            _log_access(request, call, now=now)
+        page = call_page.of(call, redactor=redactor, may_act=self.has_change_permission(request, call), now=now)
+        recording = self.recording_context(request, call, now=now)
         title = gettext("Call %(session)s") % {"session": call.session_id}
-        return self._shown(request, PAGE, title=title, page=page, original=call, **heard)
+        return self._shown(request, PAGE, title=title, page=page, original=call, **recording)
 
     def again_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        """Set one call going again."""
         call = self._to_change(request, pk)
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         now = timezone.now()
         with transaction.atomic():
-            if done := mending.try_again(call, by=request.user, now=now):
+            if is_retried := mending.try_again(call, by=request.user, now=now):
                 part = str(call.session_id)
                 mending.write_down({call.tenant_id: 1}, Change.Verb.TRIED_AGAIN, by=request.user, part=part, now=now)
-        if done:
-            messages.success(request, gettext("The call is on its way again; reload this page in a few seconds."))
+        if is_retried:
+            messages.success(request, gettext("The call is queued again; reload this page in a few seconds."))
         else:
-            messages.warning(request, gettext("There is nothing to try again: the call is on its way, or has arrived."))
+            messages.warning(request, gettext("Nothing to retry: the call is queued or uploaded."))
         return redirect("admin:telephony_call_change", pk)
 
     def skip_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        """Ask for the reason, and skip one call for good."""
         call, now = self._to_change(request, pk), timezone.now()
         form = ReasonForm(request.POST if request.method == "POST" else None)
         if not mending.may_skip(call, now=now):
-            messages.warning(request, gettext("The call cannot be skipped: it has arrived, or is being sent just now."))
+            messages.warning(request, gettext("The call cannot be skipped: it is uploaded, or is being uploaded now."))
         elif not form.is_valid():
-            title, is_sent = gettext("Skip the call for good"), call.history.filter(step=Step.UPLOAD).exists()
+            title, is_sent = gettext("Skip the call permanently"), call.history.filter(step=Step.UPLOAD).exists()
             may_be_there = is_sent and call.cause == Cause.CRM_UNAVAILABLE
             return self._shown(request, SKIP, title=title, form=form, original=call, may_be_there=may_be_there)
         elif self._skip(request, call, form.cleaned_data["reason"]):
-            messages.success(request, gettext("The call is skipped for good."))
+            messages.success(request, gettext("The call is skipped permanently."))
         return redirect("admin:telephony_call_change", pk)
 
     def number_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        """Show the whole number, this once, and write down who saw it."""
+        """Show the full number once, and log the access."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         call = self._call(str(pk))
         if not self.has_view_permission(request, call):
             raise PermissionDenied
-        _note_look(request, call, now=timezone.now())
-        says = gettext("The customer's number, shown only now: %(number)s. Your look is written down.")
-        messages.info(request, says % {"number": phones.e164(call.contact) or "–"})
+        _log_access(request, call, now=timezone.now())
+        message = gettext("The customer's number, shown only now: %(number)s. This access is logged.")
+        messages.info(request, message % {"number": phones.e164(call.contact) or "–"})
         return redirect("admin:telephony_call_change", pk)
 
-    @admin.action(description=_("Try again from where it stopped"), permissions=["change"])
+    @admin.action(description=_("Retry"), permissions=["change"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[Call]) -> None:
         now, by = timezone.now(), request.user
         with transaction.atomic():
             done = mending.each(queryset, lambda call: mending.try_again(call, by=by, now=now))
             mending.write_down(done, Change.Verb.TRIED_AGAIN, by=by, now=now)
         count = done.total()
-        says = ngettext("%(count)d call is on its way again.", "%(count)d calls are on their way again.", count)
-        self.message_user(request, says % {"count": count}, messages.SUCCESS)
+        message = ngettext("%(count)d call is queued again.", "%(count)d calls are queued again.", count)
+        self.message_user(request, message % {"count": count}, messages.SUCCESS)
 
-    @admin.action(description=_("Skip for good…"), permissions=["change"])
+    @admin.action(description=_("Skip permanently…"), permissions=["change"])
     def skip_selected(self, request: HttpRequest, queryset: QuerySet[Call]) -> HttpResponse:
-        """Ask for the reason first."""
         pks = ",".join(str(pk) for pk in queryset.order_by().values_list("pk", flat=True))
         return redirect(f"{reverse('admin:telephony_call_order', args=[Errand.Kind.SKIP])}?{wanted.PKS}={pks}")
 
     @transaction.atomic
     def _skip(self, request: HttpRequest, call: Call, reason: str) -> bool:
         now, by = timezone.now(), request.user
-        done = mending.skip(call, reason, by=by, now=now)
-        if done:
+        is_skipped = mending.skip(call, reason, by=by, now=now)
+        if is_skipped:
             part = str(call.session_id)
             mending.write_down({call.tenant_id: 1}, Change.Verb.SKIPPED, by=by, part=part, reason=reason, now=now)
-        return done
+        return is_skipped
 
     def _call(self, pk: str) -> Call:
         rows = Call.objects.whole().with_history()
@@ -141,12 +136,9 @@ class CallPageMixin(RecordingMixin):
 
 @admin.register(Call)
 class DeskCallAdmin(CallPageMixin, OrdersMixin, ExportMixin, CallAdmin):
-    """Calls."""
-
     actions = ("try_again", "skip_selected")
     order_kinds = (Errand.Kind.TRY_AGAIN, Errand.Kind.SKIP)
 
 
-def _note_look(request: HttpRequest, call: Call, *, now: datetime) -> None:
-    """Write down who sees the whole number."""
+def _log_access(request: HttpRequest, call: Call, *, now: datetime) -> None:
     looks.note(call, Look.Kind.NUMBER, by=request.user, address=request.META.get("REMOTE_ADDR", ""), now=now)

@@ -1,4 +1,4 @@
-"""Figures as tables that can be drawn: the page shows the table, a script draws what stands in it."""
+"""Statistics as tables: the page shows a table, a script draws a chart from it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from tenants.finding import Text
 
 @dataclass(frozen=True)
 class Column:
-    """One thing that is counted. `look` is the colour it is drawn in; without one it stands in the table alone."""
+    """A column. `look` is its colour in the chart; without one it is only in the table."""
 
     label: Text
     look: str = ""
@@ -25,7 +25,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure: as a person reads it, and as it is drawn."""
+    """A value: as text, and as a number for the chart."""
 
     shown: str
     value: float | None
@@ -33,8 +33,6 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table."""
-
     label: str
     cells: Sequence[Cell]
     href: str = ""
@@ -42,13 +40,11 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """One drawing and the table behind it."""
-
     name: str
     title: Text
-    about: Text  # what is counted here, in a sentence
-    kind: str  # "stack" or "lines"; "across" is a stack that lies, "shares" are percentages that lie
-    of: Text  # what the lines are
+    about: Text  # description
+    kind: str  # "stack", "lines", "across" (horizontal stack) or "shares" (horizontal percentages)
+    of: Text  # what a row is
     columns: Sequence[Column]
     rows: Sequence[Row]
 
@@ -68,17 +64,17 @@ _ENDS = (
     ("not_reached", Column(_("outgoing, no answer"), "pale")),
     ("untold", Column(_("not known yet"), "quiet")),
 )
-_SHARE_ANSWERED = Column(_("share answered"))
-_SHARE_DELIVERED = Column(_("share delivered"))
+_SHARE_ANSWERED = Column(_("answer rate"))
+_SHARE_DELIVERED = Column(_("delivery rate"))
 
 
 def delivered(by_day: Mapping[date, Tally]) -> Chart:
-    """Return what became of the calls of UIS's list."""
     return Chart(
         name="delivered",
-        title=_("What became of the calls, by day"),
+        title=_("Delivery by day"),
         about=_(
-            "Calls of UIS's own list, from the ledger. Delivered is what is uploaded of what the rules let through."
+            "Calls in UIS's report, from the daily reconciliation. Delivered: uploaded calls as a share of those "
+            "that no rule skips."
         ),
         kind="stack",
         of=_("day"),
@@ -88,11 +84,10 @@ def delivered(by_day: Mapping[date, Tally]) -> Chart:
 
 
 def ended(by_day: Mapping[date, Ends]) -> Chart:
-    """Return how calls ended for the customer."""
     return Chart(
         name="ended",
         title=_("How the calls ended, by day"),
-        about=_("All calls with customers that we know of; internal ones are left out."),
+        about=_("All known calls with customers, without internal calls."),
         kind="stack",
         of=_("day"),
         columns=[*(column for _name, column in _ENDS), _SHARE_ANSWERED],
@@ -104,11 +99,10 @@ def ended(by_day: Mapping[date, Ends]) -> Chart:
 
 
 def by_hour(calls: Calls) -> Chart:
-    """Return at which hours calls are missed."""
     return Chart(
         name="hours",
         title=_("Missed calls by hour"),
-        about=_("Incoming calls by the hour they began in."),
+        about=_("Incoming calls by the hour of their start."),
         kind="stack",
         of=_("hour"),
         columns=[_MISSED, _ANSWERED, _SHARE_ANSWERED],
@@ -120,11 +114,10 @@ def by_hour(calls: Calls) -> Chart:
 
 
 def by_employee(people: Iterable[Standing]) -> Chart:
-    """Return who answers."""
     return Chart(
         name="people",
         title=_("Who answers"),
-        about=_("Incoming calls by whose they are under the client's rules; the busiest come first."),
+        about=_("Incoming calls by owner under the client's rules, busiest first."),
         kind="across",
         of=_("employee"),
         columns=[_ANSWERED, _MISSED, _SHARE_ANSWERED],
@@ -139,16 +132,15 @@ def by_employee(people: Iterable[Standing]) -> Chart:
 
 
 def by_client(clients: Iterable[Standing]) -> Chart:
-    """Return whose calls arrive, and who answers."""
     return Chart(
         name="clients",
         title=_("Clients"),
-        about=_("Those first of whose calls the smallest share arrived in the CRM."),
+        about=_("Lowest delivery rate first."),
         kind="shares",
         of=_("client"),
         columns=[
-            Column(_("share delivered, %"), "good"),
-            Column(_("share answered, %"), "other"),
+            Column(_("delivery rate, %"), "good"),
+            Column(_("answer rate, %"), "other"),
             *(Column(_("calls in UIS")), _ANSWERED, _MISSED),
         ],
         rows=[_client(one) for one in clients],
@@ -156,19 +148,18 @@ def by_client(clients: Iterable[Standing]) -> Chart:
 
 
 def cards(by_day: Mapping[date, Speed]) -> Chart:
-    """Return how fast cards are."""
     drawn: Sequence[tuple[Column, Callable[[Speed], float | None]]] = (
         (Column(_("median, s"), "good"), lambda speed: speed.median),
         (Column(_("95th percentile, s"), "warn"), lambda speed: speed.p95),
-        (Column(_("worst, s"), "bad"), lambda speed: speed.worst),
+        (Column(_("maximum, s"), "bad"), lambda speed: speed.worst),
     )
     return Chart(
         name="cards",
-        title=_("From the ring to the card, by day"),
-        about=_("From the moment UIS says a phone rings until the CRM takes the card."),
+        title=_("From ring to pop-up, by day"),
+        about=_("From the ring, by UIS's clock, until the CRM accepts the pop-up."),
         kind="lines",
         of=_("day"),
-        columns=[*(column for column, _get in drawn), Column(_("cards"))],
+        columns=[*(column for column, _get in drawn), Column(_("pop-ups"))],
         rows=[
             Row(_day(day), [*(_seconds(get(speed)) for _column, get in drawn), _count(speed.cards)])
             for day, speed in by_day.items()
@@ -177,14 +168,13 @@ def cards(by_day: Mapping[date, Speed]) -> Chart:
 
 
 def steps(found: Cards) -> Chart:
-    """Return how many cards were fast, and how many slow."""
     return Chart(
         name="steps",
-        title=_("How many cards were how fast"),
-        about=_("Each card once, by the time from the ring to the card."),
+        title=_("Pop-ups by speed"),
+        about=_("Each pop-up once, by the time from ring to pop-up."),
         kind="stack",
         of=_("time"),
-        columns=[Column(_("cards"), "other"), Column(_("share"))],
+        columns=[Column(_("pop-ups"), "other"), Column(_("share"))],
         rows=[
             Row(_step(edge), [_count(count), _percent(count, found.total.cards)]) for edge, count in found.steps.items()
         ],
@@ -230,17 +220,17 @@ def _seconds(seconds: float | None) -> Cell:
 
 
 def told_percent(part: int, whole: int) -> str:
-    """Return a share as a person reads it; a dash of nothing."""
+    """Return a share as text; a dash for a share of nothing."""
     share = percent(part, whole)
     return "–" if share is None else f"{number_format(share, 1)} %"
 
 
 def told_seconds(seconds: float | None) -> str:
-    """Return a time as a person reads it; a dash where there is none."""
+    """Return a duration as text; a dash for None."""
     if seconds is None:
         return "–"
     return gettext("%(seconds)s s") % {"seconds": _hundredths(seconds)}
 
 
 def _hundredths(seconds: float) -> str:
-    return number_format(round(seconds, 2), 2)  # number_format itself cuts off.
+    return number_format(round(seconds, 2), 2)  # number_format truncates.

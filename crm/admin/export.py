@@ -1,4 +1,4 @@
-"""The button over the list of calls that makes a file of what the list shows."""
+"""Export of the filtered call list as CSV or XLSX."""
 
 import tempfile
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ from telephony.models import Call
 from tenants import journal, sight
 from tenants.models import Change, Tenant
 
-# Rows. A person waits for them, and a workbook has to be whole before its first byte can be sent.
+# Rows. The user waits for them, and a workbook must be complete before its first byte can be sent.
 MOST = {"csv": 100_000, "xlsx": 20_000}
-BOM = "\ufeff"  # without it a spreadsheet takes Russian for Latin
+BOM = "\ufeff"  # without it Excel does not detect UTF-8
 
 
 class ExportMixin(admin.ModelAdmin[Call]):
@@ -38,37 +38,37 @@ class ExportMixin(admin.ModelAdmin[Call]):
         return [*ours, *super().get_urls()]
 
     def export_view(self, request: HttpRequest, kind: str) -> HttpResponseBase:
-        """Write down who exports what, then send it; refuse what would take too long."""
+        """Send the file and write an audit entry; refuse an export that is too large."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not self.has_view_permission(request):
             raise PermissionDenied
         back = redirect(f"{reverse('admin:telephony_call_changelist')}?{request.GET.urlencode()}")
         try:
-            chosen: QuerySet[Call] = self.get_changelist_instance(request).get_queryset(request)
+            calls: QuerySet[Call] = self.get_changelist_instance(request).get_queryset(request)
         except IncorrectLookupParameters:
             return back
-        if why := _refusal(chosen, MOST[kind]):
-            messages.error(request, why)
+        if refusal := _refusal(calls, MOST[kind]):
+            messages.error(request, refusal)
             return back
-        _note(request, chosen, kind)
-        return ANSWERS[kind](export.rows(chosen, number=sight.shown_to(request.user)))
+        _audit(request, calls, kind)
+        return ANSWERS[kind](export.rows(calls, number=sight.shown_to(request.user)))
 
 
-def _refusal(chosen: QuerySet[Call], most: int) -> str:
-    count = chosen.order_by()[: most + 1].count()
+def _refusal(calls: QuerySet[Call], most: int) -> str:
+    count = calls.order_by()[: most + 1].count()
     if count > most:
-        says = _(
-            "These are more than %(most)d calls. Narrow the filters, or export a period with manage.py export_calls."
+        message = _(
+            "More than %(most)d calls match. Narrow the filters, or export a period with manage.py export_calls."
         )
-        return says % {"most": most}
-    return "" if count else _("No call matches these filters: there is nothing to export.")
+        return message % {"most": most}
+    return "" if count else _("No calls match these filters: nothing to export.")
 
 
 @transaction.atomic
-def _note(request: HttpRequest, chosen: QuerySet[Call], kind: str) -> None:
-    """Write a row into the journal of each client whose calls leave the house."""
-    counts = dict(chosen.order_by().values_list("tenant").annotate(Count("pk")))
+def _audit(request: HttpRequest, calls: QuerySet[Call], kind: str) -> None:
+    """Write an audit entry for each client whose calls are exported."""
+    counts = dict(calls.order_by().values_list("tenant").annotate(Count("pk")))
     now, verb = timezone.now(), Change.Verb.EXPORTED
     for tenant in Tenant.objects.filter(pk__in=counts):
         journal.note(tenant, verb, now=now, by=request.user, field=kind.upper(), new=counts[tenant.pk])
@@ -88,7 +88,7 @@ def _csv(rows: Iterator[Row]) -> HttpResponseBase:
 
 
 def _xlsx(rows: Iterator[Row]) -> HttpResponseBase:
-    file: Any = tempfile.TemporaryFile()  # noqa: SIM115 -- the answer closes it when it is sent
+    file: Any = tempfile.TemporaryFile()  # noqa: SIM115 -- the response closes it
     sheets.write_xlsx(export.COLUMNS, rows, file)
     file.seek(0)
     return FileResponse(file, as_attachment=True, filename=_name("xlsx"))

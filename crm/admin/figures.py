@@ -1,4 +1,4 @@
-"""The page of figures: of all clients, and of each."""
+"""The statistics page, for all clients or for one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,19 +25,19 @@ from tenants.finding import Text
 from tenants.models import Tenant
 
 PERIODS = (7, 30, 90)
-USUAL, USUAL_OF_ALL = 30, 7  # days; of all clients a quarter is millions of calls
+USUAL, USUAL_OF_ALL = 30, 7  # days; a quarter of all clients' calls would be millions
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One figure that sums up the period."""
+    """A key figure of the period."""
 
     label: Text
     shown: str
 
 
 class FiguresMixin(admin.ModelAdmin[Tenant]):
-    """Gives the list of clients a page of figures, and each client's page its own."""
+    """Adds statistics pages to the client list and to each client."""
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.figures_view)
@@ -48,7 +48,6 @@ class FiguresMixin(admin.ModelAdmin[Tenant]):
         return [*ours, *super().get_urls()]
 
     def figures_view(self, request: HttpRequest, tenant_id: int | None = None) -> HttpResponse:
-        """Show the figures of a period; a look changes nothing."""
         tenant = get_object_or_404(Tenant, pk=tenant_id) if tenant_id else None
         if not (self.has_view_permission(request, tenant) and request.user.has_perm("telephony.view_call")):
             raise PermissionDenied
@@ -56,21 +55,21 @@ class FiguresMixin(admin.ModelAdmin[Tenant]):
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": _("Figures"),
+            "title": _("Statistics"),
             "subtitle": str(tenant or _("all clients")),
             "tenant": tenant,
             "periods": [(days, days == length) for days in PERIODS],
-            **_figures(tenant, length),
+            **_statistics(tenant, length),
         }
         return TemplateResponse(request, "admin/tenants/figures.html", context)
 
 
 def _length(request: HttpRequest, usual: int) -> int:
-    asked = request.GET.get("days", "")
-    return int(asked) if asked in map(str, PERIODS) else usual
+    days = request.GET.get("days", "")
+    return int(days) if days in map(str, PERIODS) else usual
 
 
-def _figures(tenant: Tenant | None, length: int) -> dict[str, Any]:
+def _statistics(tenant: Tenant | None, length: int) -> dict[str, Any]:
     zones = [tenant.time_zone] if tenant else diagnosis.zones_in_use()
     period = Period.last(length, zones=zones, now=timezone.now())
     tallies, calls, cards = (
@@ -78,32 +77,32 @@ def _figures(tenant: Tenant | None, length: int) -> dict[str, Any]:
         figures.calls(tenant, period),
         speed.cards(tenant, period),
     )
-    who = (
+    ranking = (
         charts.by_employee(figures.by_employee(tenant, period))
         if tenant
         else charts.by_client(figures.by_client(period))
     )
-    drawn: Sequence[Chart] = [
+    shown: Sequence[Chart] = [
         charts.delivered(tallies),
         charts.ended(calls.by_day),
         charts.cards(cards.by_day),
         charts.steps(cards),
-        who,
+        ranking,
         charts.by_hour(calls),
     ]
-    return {"period": period, "facts": _facts(sum(tallies.values(), Tally()), calls, cards), "charts": drawn}
+    return {"period": period, "facts": _facts(sum(tallies.values(), Tally()), calls, cards), "charts": shown}
 
 
 def _facts(tally: Tally, calls: Calls, cards: Cards) -> list[Fact]:
     ends, total, ours = calls.total, cards.total, cards.ours
     return [
         Fact(_("calls in UIS"), str(tally.uis_calls)),
-        Fact(_("share delivered"), charts.told_percent(tally.uploaded, tally.due)),
+        Fact(_("delivery rate"), charts.told_percent(tally.uploaded, tally.due)),
         Fact(_("incoming calls"), str(ends.incoming)),
-        Fact(_("share answered"), charts.told_percent(ends.answered, ends.incoming)),
-        Fact(_("from the ring to the card, median"), charts.told_seconds(total.median)),
+        Fact(_("answer rate"), charts.told_percent(ends.answered, ends.incoming)),
+        Fact(_("from ring to pop-up, median"), charts.told_seconds(total.median)),
         Fact(_("95th percentile"), charts.told_seconds(total.p95)),
-        Fact(_("worst"), charts.told_seconds(total.worst)),
-        Fact(_("of it from our door to the card, median"), charts.told_seconds(ours.median)),
-        Fact(_("cards the CRM did not take"), str(cards.refused)),
+        Fact(_("maximum"), charts.told_seconds(total.worst)),
+        Fact(_("of it from receipt to pop-up, median"), charts.told_seconds(ours.median)),
+        Fact(_("pop-ups rejected by the CRM"), str(cards.refused)),
     ]

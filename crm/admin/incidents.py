@@ -1,4 +1,4 @@
-"""Incidents on the desk: the open ones on top, with what can be done about each; and the messages about them."""
+"""Incidents in the admin, open ones first, with their actions; and the alert deliveries."""
 
 from typing import Any
 
@@ -28,15 +28,11 @@ LONGEST_NOTE = 500
 
 
 class NoteForm(helpers.ActionForm):
-    """A word to what is done, beside the list of what can be done."""
-
     note = forms.CharField(label=_("Note:"), required=False, max_length=LONGEST_NOTE)
 
 
 class Concerned(admin.SimpleListFilter):
-    """A client's own trouble, or one of the whole."""
-
-    title = _("whom it concerns")
+    title = _("scope")
     parameter_name = "whole"
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, Any]]:
@@ -48,8 +44,6 @@ class Concerned(admin.SimpleListFilter):
 
 @admin.register(Incident)
 class IncidentAdmin(ReadOnlyAdmin):
-    """What is wrong."""
-
     list_display = (*("shown_state", "concerned", "kind", "what", "since", "last_seen", "times", "taken_by"),)
     list_display_links = ("concerned",)
     list_filter = ("state", "kind", Concerned, "tenant")
@@ -65,7 +59,7 @@ class IncidentAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Incident]:
         ranks = [When(state=state, then=Value(rank)) for state, rank in RANKS.items()]
-        ranks.insert(0, When(state=State.OPEN, tenant=None, then=Value(0)))  # It hurts everybody.
+        ranks.insert(0, When(state=State.OPEN, tenant=None, then=Value(0)))  # It affects all clients.
         return Incident.objects.annotate(rank=Case(*ranks, output_field=IntegerField()))
 
     def get_ordering(self, request: HttpRequest) -> Any:
@@ -76,14 +70,13 @@ class IncidentAdmin(ReadOnlyAdmin):
         return [path("<int:pk>/act/<slug:name>/", view, name="crm_incident_act"), *super().get_urls()]
 
     def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
-        return False  # Nothing is typed in; what can be done has permissions of its own.
+        return False  # No form; the actions have their own permissions.
 
     def get_actions(self, request: HttpRequest) -> Any:
-        """Offer what this person may do."""
+        """Return the actions this user has permission for."""
         return {name: (_action(act), name, act.label) for name, act in hands.ACTS.items() if _may(request, act)}
 
     def act_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
-        """Do one thing to one incident."""
         act = hands.ACTS.get(name)
         get_object_or_404(Incident, pk=pk)
         if act is None:
@@ -114,15 +107,14 @@ class IncidentAdmin(ReadOnlyAdmin):
         look = State(incident.state).lower()
         return format_html('<span class="desk-state desk-{}">{}</span>', look, incident.get_state_display())
 
-    @admin.display(description=_("whom it concerns"), ordering="tenant")
+    @admin.display(description=_("scope"), ordering="tenant")
     def concerned(self, incident: Incident) -> str:
         return words.concerned(incident)
 
     @admin.display(description=_("what is wrong"))
     def what(self, incident: Incident) -> str:
-        """Say what is wrong, and who must act."""
-        says, who = words.says(incident, now=timezone.now()), words.who(incident).label
-        return format_html('{} <div class="desk-who">{}: {}</div>', says, _("who must act"), who)
+        action = _("Action: %(who)s.") % {"who": words.who(incident).label}
+        return format_html('{} <div class="desk-who">{}</div>', words.says(incident, now=timezone.now()), action)
 
     @admin.display(description=_("since, client's time"), ordering="opened_at")
     def since(self, incident: Incident) -> str:
@@ -135,8 +127,6 @@ class IncidentAdmin(ReadOnlyAdmin):
 
 @admin.register(Post)
 class PostAdmin(ReadOnlyAdmin):
-    """What was told, and what could not be."""
-
     list_display = ("created", "way", "subject", "state", "attempts", "next_try", "says")
     list_display_links = ("subject",)
     list_filter = ("state", "way")
@@ -145,11 +135,11 @@ class PostAdmin(ReadOnlyAdmin):
 
     @admin.action(description=_("Send again"), permissions=["change"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[Post]) -> None:
-        chosen = list(queryset.exclude(state=Post.State.SENT))
-        for one in chosen:
+        unsent = list(queryset.exclude(state=Post.State.SENT))
+        for one in unsent:
             post.try_again(one, now=timezone.now())
-        says = ngettext("%(count)d message is on its way.", "%(count)d messages are on their way.", len(chosen))
-        self.message_user(request, says % {"count": len(chosen)}, messages.SUCCESS)
+        message = ngettext("%(count)d message is queued.", "%(count)d messages are queued.", len(unsent))
+        self.message_user(request, message % {"count": len(unsent)}, messages.SUCCESS)
 
     @admin.display(description=_("created, UTC"), ordering="created_at")
     def created(self, row: Post) -> str:
@@ -181,6 +171,6 @@ def _do(request: HttpRequest, act: hands.Act, pks: Any) -> None:
     note = request.POST.get("note", "").strip()[:LONGEST_NOTE]
     count = hands.do(act, pks, by=request.user, note=note, now=timezone.now())
     if count:
-        says = ngettext("Done for %(count)d incident.", "Done for %(count)d incidents.", count)
-        return messages.success(request, says % {"count": count})
-    messages.warning(request, _("There is nothing to do: somebody was here before, or there is a newer one."))
+        message = ngettext("%(count)d incident updated.", "%(count)d incidents updated.", count)
+        return messages.success(request, message % {"count": count})
+    messages.warning(request, _("Nothing to do: the incident has changed, or there is a newer one."))

@@ -1,4 +1,4 @@
-"""The journals on the desk: who changed what, for all clients or for one; who looked at what is hidden from most."""
+"""The audit log (who changed what) and the access log (who saw a number or played a recording)."""
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -13,15 +13,15 @@ from tenants.models import Change
 
 @admin.register(Change)
 class ChangeAdmin(ReadOnlyAdmin):
-    """One line for each value a person changed, and for each button he pressed."""
+    """One row per changed value or per action."""
 
-    told = ("tenant_name", "who", "what", "what_part", "what_field", "before", "after")
-    list_display = (clock.short(Change, "at", names_clock=True), *told)
+    columns = ("tenant_name", "who", "what", "what_part", "what_field", "before", "after")
+    list_display = (clock.short(Change, "at", names_clock=True), *columns)
     list_filter = ("verb", "is_client", ("user", admin.RelatedOnlyFieldListFilter), "tenant")
     search_fields = ("tenant_name", "part")
     list_select_related = ("user", "tenant")
     show_facets = admin.ShowFacets.NEVER
-    fields = readonly_fields = (clock.whole(Change, "at"), *told)
+    fields = readonly_fields = (clock.whole(Change, "at"), *columns)
 
     def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
         return False
@@ -53,28 +53,27 @@ class ChangeAdmin(ReadOnlyAdmin):
 
 @admin.register(Look)
 class LookAdmin(ReadOnlyAdmin):
-    """One line for each look at a whole number, or into a recording."""
+    """One row per view of a full number or of a recording."""
 
     newest_by = "at"
-    told = ("who", "kind", "call", "tenant")
-    list_display = (clock.short(Look, "at", names_clock=True), *told)
+    columns = ("who", "kind", "call", "tenant")
+    list_display = (clock.short(Look, "at", names_clock=True), *columns)
     list_filter = ("kind", ("user", admin.RelatedOnlyFieldListFilter))
     search_fields = ("=call__session_id", "=username")
     list_select_related = ("user", "tenant", "call")
     show_facets = admin.ShowFacets.NEVER
-    fields = readonly_fields = (clock.whole(Look, "at"), clock.whole(Look, "last_at"), *told)
+    fields = readonly_fields = (clock.whole(Look, "at"), clock.whole(Look, "last_at"), *columns)
 
     def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
         return False
 
     @admin.display(description=_("by"), ordering="username")
     def who(self, look: Look) -> str:
-        """Return the account, or the masked address of whoever has the link."""
-        return look.username or gettext("by the link, from %(address)s") % {"address": look.address or "?"}
+        """Return the account, or the masked IP address for access by link."""
+        return look.username or gettext("by link, from %(address)s") % {"address": look.address or "?"}
 
 
 def who(change: Change) -> str:
-    """Return who did it."""
     if change.is_client:
         return gettext("the client")
     return change.user.get_username() if change.user else "–"

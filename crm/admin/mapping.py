@@ -1,4 +1,4 @@
-"""The mapping doctor's page: who is whom at one client, and a button for each thing a person may decide."""
+"""The employee mapping page of one client and its actions."""
 
 import functools
 from collections.abc import Callable
@@ -22,22 +22,22 @@ from crm import mapping
 from tenants import journal
 from tenants.models import Change, CrmUser, Employee, Tenant, VirtualNumber
 
-A_PAGE = 50  # employees; each brings a list of the users who are free
+A_PAGE = 50  # employees; each row has a list of the unlinked users
 NAME = "tenants_tenant_mapping"
-Said = dict[str, Any]
+Data = dict[str, Any]
 Note = Callable[..., None]
 Verb = Change.Verb
 
 
 class MappingMixin(admin.ModelAdmin[Tenant]):
-    """Gives the client's page in the admin a second one, `<client>/mapping/`."""
+    """Adds the page `<client>/mapping/`."""
 
     def get_urls(self) -> list[URLPattern]:
         ours = path("<int:tenant_id>/mapping/", self.admin_site.admin_view(self.mapping_view), name=NAME)
         return [ours, *super().get_urls()]
 
     def mapping_view(self, request: HttpRequest, tenant_id: int) -> HttpResponse:
-        """Show who is whom; do what was asked, and come back with a message."""
+        """Show the mapping; on POST run an action and redirect back with a message."""
         known = Tenant.objects.select_related("uis", "crm", "rules")
         tenant = get_object_or_404(known, pk=tenant_id)
         if not self.has_view_permission(request, tenant):
@@ -49,8 +49,8 @@ class MappingMixin(admin.ModelAdmin[Tenant]):
         try:
             messages.success(request, act(tenant, request, now=timezone.now()))
         except ValidationError as exc:
-            for says in exc.messages:
-                messages.error(request, says)
+            for message in exc.messages:
+                messages.error(request, message)
         return HttpResponseRedirect(request.get_full_path())
 
     def _mapping_context(self, request: HttpRequest, tenant: Tenant) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class MappingMixin(admin.ModelAdmin[Tenant]):
         return {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": _("Who is bound to whom"),
+            "title": _("Employee mapping"),
             "subtitle": str(tenant),
             "tenant": tenant,
             "mapping": found,
@@ -68,7 +68,7 @@ class MappingMixin(admin.ModelAdmin[Tenant]):
 
 
 class ActForm(forms.Form):
-    """What a button on the page sends. Whoever is not this client's is unknown here."""
+    """The parameters of an action. Only rows of this client are valid."""
 
     employee = forms.ModelChoiceField(Employee.objects.none(), required=False)
     user = forms.ModelChoiceField(CrmUser.objects.none(), required=False)
@@ -89,10 +89,10 @@ class ActForm(forms.Form):
 
 @transaction.atomic
 def act(tenant: Tenant, request: HttpRequest, *, now: datetime) -> str:
-    """Do what a button asks for, write down who pressed it, and return what to tell him. Raises ValidationError."""
+    """Run an action, write an audit entry, return a message. Raises ValidationError."""
     needed, do = ACTS.get(request.POST.get("act", ""), ((), None))
     if do is None:
-        raise ValidationError(_("This button is not known. Open the page anew."))
+        raise ValidationError(_("Unknown action. Reload the page."))
     form = ActForm(tenant, request.POST)
     form.full_clean()
     for name in needed:
@@ -101,83 +101,83 @@ def act(tenant: Tenant, request: HttpRequest, *, now: datetime) -> str:
     return do(form.cleaned_data, functools.partial(journal.note, tenant, now=now, by=request.user), now)
 
 
-def _bind(said: Said, note: Note, _now: datetime) -> str:
-    employee, user = said["employee"], said["user"]
-    old = _user_of(employee)
+def _link(data: Data, note: Note, _now: datetime) -> str:
+    employee, user = data["employee"], data["user"]
+    old = _current_user(employee)
     mapping.bind(employee, user)
-    note(Verb.BOUND, part=employee, field="crm_user_id", old=old, new=_named(user))
-    says = _("%(employee)s is bound to %(user)s. The extension will soon be in the CRM.")
-    return says % {"employee": employee, "user": user}
+    note(Verb.BOUND, part=employee, field="crm_user_id", old=old, new=_user_label(user))
+    message = _("%(employee)s is linked to %(user)s. The extension will soon be in the CRM.")
+    return message % {"employee": employee, "user": user}
 
 
-def _unbind(said: Said, note: Note, _now: datetime) -> str:
-    employee = said["employee"]
-    old = _user_of(employee)
+def _unlink(data: Data, note: Note, _now: datetime) -> str:
+    employee = data["employee"]
+    old = _current_user(employee)
     mapping.unbind(employee)
     note(Verb.CHANGED, part=employee, field="crm_user_id", old=old)
-    return _("%(employee)s is bound to nobody now, until somebody binds him.") % {"employee": employee}
+    return _("%(employee)s is no longer linked and will not be linked automatically.") % {"employee": employee}
 
 
-def _not_needed(said: Said, note: Note, _now: datetime) -> str:
-    employee = said["employee"]
+def _not_needed(data: Data, note: Note, _now: datetime) -> str:
+    employee = data["employee"]
     old = employee.linked_by
     mapping.mark_not_needed(employee)
     note(Verb.CHANGED, part=employee, field="linked_by", old=old, new=employee.linked_by)
-    return _("%(employee)s works without the CRM: nobody looks for his user any more.") % {"employee": employee}
+    return _("%(employee)s is marked as working without the CRM.") % {"employee": employee}
 
 
-def _bring_back(said: Said, note: Note, _now: datetime) -> str:
-    employee = said["employee"]
+def _undo_not_needed(data: Data, note: Note, _now: datetime) -> str:
+    employee = data["employee"]
     old = employee.linked_by
     mapping.bring_back(employee)
     note(Verb.CHANGED, part=employee, field="linked_by", old=old, new=employee.linked_by)
-    return _("%(employee)s is among those to be bound again.") % {"employee": employee}
+    return _("%(employee)s is listed as unlinked again.") % {"employee": employee}
 
 
-def _set_store(said: Said, note: Note, _now: datetime) -> str:
-    number, store = said["number"], said["store"]
+def _set_store(data: Data, note: Note, _now: datetime) -> str:
+    number, store = data["number"], data["store"]
     old = number.site
     mapping.set_store(number, store)
     note(Verb.CHANGED, part=number, field="site", old=old, new=store)
     return _("%(number)s belongs to the store %(store)s now.") % {"number": number, "store": store}
 
 
-def _send_on(said: Said, note: Note, now: datetime) -> str:
-    employee = said["employee"]
+def _resend_calls(data: Data, note: Note, now: datetime) -> str:
+    employee = data["employee"]
     count = mapping.send_on(employee, now=now)
     note(Verb.SENT_ON, part=employee, new=count)
-    says = ngettext("%(count)d call is on its way again.", "%(count)d calls are on their way again.", count)
-    return says % {"count": count}
+    message = ngettext("%(count)d call is queued again.", "%(count)d calls are queued again.", count)
+    return message % {"count": count}
 
 
 def _may_act(request: HttpRequest) -> bool:
     return request.user.has_perm("tenants.change_employee")
 
 
-def _user_of(employee: Employee) -> str:
-    """Return how the journal names an employee's user: by name and id, or by the id alone."""
+def _current_user(employee: Employee) -> str:
+    """Return an employee's CRM user for the audit log: name and id, or the id alone."""
     if employee.crm_user_id is None:
         return ""
     user = CrmUser.objects.filter(tenant=employee.tenant_id, crm_id=employee.crm_user_id).first()
-    return _named(user) if user else str(employee.crm_user_id)
+    return _user_label(user) if user else str(employee.crm_user_id)
 
 
-def _named(user: CrmUser) -> str:
+def _user_label(user: CrmUser) -> str:
     return f"{user} · {user.crm_id}"
 
 
-# What each button needs, and what it does.
-ACTS: dict[str, tuple[tuple[str, ...], Callable[[Said, Note, datetime], str]]] = {
-    "bind": (("employee", "user"), _bind),
-    "unbind": (("employee",), _unbind),
+# The parameters each action needs, and its function.
+ACTS: dict[str, tuple[tuple[str, ...], Callable[[Data, Note, datetime], str]]] = {
+    "bind": (("employee", "user"), _link),
+    "unbind": (("employee",), _unlink),
     "not_needed": (("employee",), _not_needed),
-    "bring_back": (("employee",), _bring_back),
+    "bring_back": (("employee",), _undo_not_needed),
     "set_store": (("number", "store"), _set_store),
-    "send_on": (("employee",), _send_on),
+    "send_on": (("employee",), _resend_calls),
 }
 MISSING: dict[str, Callable[[], str]] = {
-    "employee": lambda: _("This client has no such employee. Open the page anew."),
+    "employee": lambda: _("This client has no such employee. Reload the page."),
     "user": lambda: _("Choose a user of this client's CRM."),
-    "number": lambda: _("This client has no such number. Open the page anew."),
+    "number": lambda: _("This client has no such number. Reload the page."),
     "store": lambda: _("Choose a store."),
 }

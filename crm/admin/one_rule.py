@@ -1,4 +1,4 @@
-"""One transfer rule changed for many clients at once, after a look at what that changes."""
+"""Changes one transfer rule for many clients, with a preview."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from tenants.forms import standard_statuses
 from tenants.models import Change, TransferRules
 from tenants.words import STATUS_FIELDS, uis_status
 
-# These mean something only together with the client's own lists.
+# These depend on the client's own lists.
 _OF_OWN_LISTS = {"number_filter", "employee_filter", "contact_filter", "contacts"}
 RULES: dict[str, Any] = {
     field.name: field
@@ -28,20 +28,17 @@ YES_NO = (("True", _("yes")), ("False", _("no")))
 
 
 class RuleForm(forms.Form):
-    """Whose rule, and which."""
-
     clients = forms.RegexField(r"^\d{1,18}(,\d{1,18})*$", widget=forms.HiddenInput)
     rule = forms.ChoiceField(
         label=_("Rule"), choices=lambda: [(name, capfirst(field.verbose_name)) for name, field in RULES.items()]
     )
 
     def pks(self) -> list[int]:
-        """Return the chosen clients."""
         return [int(word) for word in self.cleaned_data["clients"].split(",")]
 
 
 class ValueForm(RuleForm):
-    """And what it is to be. Needs data that names a rule."""
+    """The new value. Needs data that names a rule."""
 
     rule = forms.ChoiceField(widget=forms.HiddenInput, choices=RuleForm.base_fields["rule"].choices)  # type: ignore[attr-defined]
 
@@ -52,18 +49,15 @@ class ValueForm(RuleForm):
 
 @dataclass(frozen=True)
 class Line:
-    """One client whose rule would change."""
-
     client: str
     now: str
     then: str
 
 
 def value_field(rule: str) -> forms.Field:
-    """Return the field a rule's value is typed into."""
     field = RULES[rule]
     label = capfirst(field.verbose_name)
-    if rule in STATUS_FIELDS:  # Statuses of a client's own are known to nobody else.
+    if rule in STATUS_FIELDS:  # A client's custom statuses do not exist for other clients.
         return forms.ChoiceField(label=label, choices=standard_statuses())
     if isinstance(field, models.BooleanField):
         return forms.TypedChoiceField(label=label, choices=YES_NO, coerce=lambda word: word == "True")
@@ -72,7 +66,6 @@ def value_field(rule: str) -> forms.Field:
 
 
 def preview(pks: Sequence[int], rule: str, value: object) -> list[Line]:
-    """Return what a change would change."""
     rows = _differing(pks, rule, value).order_by("tenant__name", "tenant__pk")
     then = words(rule, value)
     return [Line(row.tenant.name, words(rule, getattr(row, rule)), then) for row in rows]
@@ -80,7 +73,7 @@ def preview(pks: Sequence[int], rule: str, value: object) -> list[Line]:
 
 @transaction.atomic
 def change(pks: Sequence[int], rule: str, value: object, *, by: Any, now: datetime) -> int:
-    """Change the rule where it differs, written down for each client; return for how many."""
+    """Change the rule where it differs, with an audit entry for each client; return how many."""
     rows = list(_differing(pks, rule, value).select_for_update(of=("self",)))
     verb = Change.Verb.CHANGED
     Change.objects.bulk_create(
@@ -92,7 +85,7 @@ def change(pks: Sequence[int], rule: str, value: object, *, by: Any, now: dateti
 
 
 def words(rule: str, value: object) -> str:
-    """Return a rule's value the way a person reads it."""
+    """Return a rule's value as text."""
     if rule in STATUS_FIELDS:
         return uis_status(str(value))
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""The desk's own pages about clients: a button asked about and pressed, one rule changed for many."""
+"""Views of the client admin: confirm and run an action, change one rule for many clients."""
 
 from typing import Any
 
@@ -18,14 +18,13 @@ from tenants.models import Tenant
 
 
 class ButtonsMixin(admin.ModelAdmin[Tenant]):
-    """Adds the page of each button; a look at it does nothing."""
+    """Adds a page for each action; GET shows the confirmation."""
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.press_view)
         return [path("<int:pk>/press/<slug:name>/", view, name="tenants_tenant_press"), *super().get_urls()]
 
     def press_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
-        """Ask whether a button is meant, and press it."""
         tenant = get_object_or_404(Tenant.objects.select_related("uis", "crm", "checkup", "activation"), pk=pk)
         button = buttons.BUTTONS.get(name)
         if button is None or button.page:
@@ -34,10 +33,10 @@ class ButtonsMixin(admin.ModelAdmin[Tenant]):
             raise PermissionDenied
         back = redirect("admin:tenants_tenant_change", pk)
         if request.method != "POST":
-            why = button.refusal(tenant, timezone.now())
-            if not why:
+            refusal = button.refusal(tenant, timezone.now())
+            if not refusal:
                 return _page(self, request, "press", title=button.label, button=button, tenant=tenant)
-            messages.warning(request, str(why))
+            messages.warning(request, str(refusal))
             return back
         try:
             messages.success(request, buttons.press(button, pk, by=request.user, now=timezone.now()))
@@ -55,11 +54,11 @@ class OneRuleMixin(admin.ModelAdmin[Tenant]):
 
     @admin.action(description=_("Change one rule for the selected clients…"), permissions=["change"])
     def change_one_rule(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> HttpResponse:
-        chosen = ",".join(str(pk) for pk in queryset.order_by().values_list("pk", flat=True))
-        return self._rule_page(request, form=one_rule.RuleForm(initial={"clients": chosen}))
+        pks = ",".join(str(pk) for pk in queryset.order_by().values_list("pk", flat=True))
+        return self._rule_page(request, form=one_rule.RuleForm(initial={"clients": pks}))
 
     def one_rule_view(self, request: HttpRequest) -> HttpResponseBase:
-        """Take the rule, then its value, then a yes: each is shown before the next is asked."""
+        """Three steps: choose the rule, enter the value, confirm."""
         if not self.has_change_permission(request):
             raise PermissionDenied
         form: one_rule.RuleForm = one_rule.RuleForm(request.POST)
@@ -79,10 +78,10 @@ class OneRuleMixin(admin.ModelAdmin[Tenant]):
     def _change(self, request: HttpRequest, form: one_rule.RuleForm) -> HttpResponseBase:
         rule, value = form.cleaned_data["rule"], form.cleaned_data["value"]
         count = one_rule.change(form.pks(), rule, value, by=request.user, now=timezone.now())
-        says = ngettext(
+        message = ngettext(
             "The rule is changed for %(count)d client.", "The rule is changed for %(count)d clients.", count
         )
-        messages.success(request, says % {"count": count})
+        messages.success(request, message % {"count": count})
         return redirect("admin:tenants_tenant_changelist")
 
     def _rule_page(
@@ -97,5 +96,5 @@ class OneRuleMixin(admin.ModelAdmin[Tenant]):
 
 
 def _page(site: admin.ModelAdmin[Tenant], request: HttpRequest, name: str, **context: Any) -> TemplateResponse:
-    shared = site.admin_site.each_context(request) | {"opts": site.model._meta, "media": site.media}
-    return TemplateResponse(request, f"admin/tenants/tenant/{name}.html", shared | context)
+    common = site.admin_site.each_context(request) | {"opts": site.model._meta, "media": site.media}
+    return TemplateResponse(request, f"admin/tenants/tenant/{name}.html", common | context)

@@ -1,4 +1,4 @@
-"""What stands on top of a client's page: how he is, who must act, what can be done, what the last look found."""
+"""The panel on top of a client's page: status, responsible, actions, last check results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ JOURNAL_ROWS = 20
 
 @dataclass(frozen=True)
 class Written:
-    """One row of the journal."""
+    """One row of the audit log."""
 
     at: str
     who: str
@@ -29,12 +29,10 @@ class Written:
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """All of it, ready to be shown."""
-
     diagnosis: Diagnosis
     pulse: Pulse
     last_event: str
-    link_until: str  # empty where there is no valid link
+    link_until: str  # empty if there is no valid link
     buttons: Sequence[buttons.Button]
     looked_at: str
     is_looking: bool
@@ -42,13 +40,13 @@ class Panel:
     fine: Sequence[Finding]
     unseen: Sequence[str]
     steps: Sequence[progress.StepLine]
-    takeover: str  # the days that are being taken over, and how far it has come; empty where none are
+    takeover: str  # the period being imported and the progress; empty if none
     journal: Sequence[Written]
-    incidents: int  # that somebody must see to
+    incidents: int  # that need attention
 
 
 def of(tenant: Tenant, *, may_press: bool, now: datetime) -> Panel:
-    """Return the panel of a client who came out of `diagnosis.ranked`."""
+    """Return the panel of a client loaded by `tenant_status.with_status`."""
     pulse = diagnosis.pulses([tenant], now=now)[tenant.pk]
     last = getattr(tenant, "checkup", None)
     found = checkup.kept(last)
@@ -66,18 +64,18 @@ def of(tenant: Tenant, *, may_press: bool, now: datetime) -> Panel:
         unseen=sorted(set(checkup.CHECKS) - {finding.check.code for finding in found}),
         steps=_steps(getattr(tenant, "activation", None)),
         takeover=standing.in_short(tenant),
-        journal=_journal(tenant, now=now),
+        journal=_audit_log(tenant, now=now),
         incidents=incidents.pressing().filter(tenant=tenant).count(),
     )
 
 
 def _steps(row: Activation | None) -> Sequence[progress.StepLine]:
-    """Return the steps of an activation that has begun and is not done."""
+    """Return the steps of an activation that is running or failed."""
     is_shown = row is not None and row.state in {Activation.State.RUNNING, Activation.State.FAILED}
     return progress.lines(row, is_on=False) if is_shown else []
 
 
-def _journal(tenant: Tenant, *, now: datetime) -> list[Written]:
+def _audit_log(tenant: Tenant, *, now: datetime) -> list[Written]:
     rows = Change.objects.filter(tenant=tenant).select_related("user")[:JOURNAL_ROWS]
     return [
         Written(

@@ -1,4 +1,4 @@
-"""The list of clients asked as people ask: what is wrong, and with whom."""
+"""Filters of the client list: by problem and by state."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -17,38 +17,36 @@ from tenants.models import Employee, Tenant
 
 
 class Question(NamedTuple):
-    """One thing that may be wrong, and the clients it is wrong with."""
+    """A problem, and the condition for clients that have it."""
 
     text: Text
     answer: Callable[[datetime], Q]
 
 
 def _unlinked(_now: datetime) -> Q:
-    here = Employee.objects.filter(tenant=OuterRef("pk"), is_dismissed=False, crm_user_id=None)
-    return Q(Exists(here.exclude(linked_by=Employee.LinkedBy.NOT_NEEDED)), left_at=None)
+    employees = Employee.objects.filter(tenant=OuterRef("pk"), is_dismissed=False, crm_user_id=None)
+    return Q(Exists(employees.exclude(linked_by=Employee.LinkedBy.NOT_NEEDED)), left_at=None)
 
 
-def _stopped_calls(now: datetime) -> Q:
-    stopped = Call.objects.filter(of_today("stopped_at", zones_in_use(), now=now), tenant=OuterRef("pk"))
-    return Q(Exists(stopped))
+def _failed_calls(now: datetime) -> Q:
+    failed = Call.objects.filter(of_today("stopped_at", zones_in_use(), now=now), tenant=OuterRef("pk"))
+    return Q(Exists(failed))
 
 
 QUESTIONS = {
-    "uis": Question(_("denied by UIS"), lambda _now: Q(uis__denied_at__isnull=False, left_at=None)),
-    "crm": Question(_("denied by the CRM"), lambda _now: Q(crm__denied_at__isnull=False, left_at=None)),
-    "silent": Question(_("no events where there should be some"), lambda _now: Q(rank=State.SILENT)),
+    "uis": Question(_("access denied by UIS"), lambda _now: Q(uis__denied_at__isnull=False, left_at=None)),
+    "crm": Question(_("access denied by the CRM"), lambda _now: Q(crm__denied_at__isnull=False, left_at=None)),
+    "silent": Question(_("no events"), lambda _now: Q(rank=State.SILENT)),
     "unlinked": Question(_("unlinked employees"), _unlinked),
     "checks": Question(_("failing checks"), lambda _now: Q(checkup__failing__gt=0, left_at=None)),
     "activation": Question(
-        _("activation stopped or not begun"), lambda _now: Q(rank__in=[State.STOPPED, State.NOT_ACTIVATED])
+        _("activation failed or not started"), lambda _now: Q(rank__in=[State.STOPPED, State.NOT_ACTIVATED])
     ),
-    "calls": Question(_("calls that stopped today"), _stopped_calls),
+    "calls": Question(_("calls that failed today"), _failed_calls),
 }
 
 
 class WhatIsWrong(admin.SimpleListFilter):
-    """One question at a time."""
-
     title = _("what is wrong")
     parameter_name = "wrong"
 
@@ -61,8 +59,6 @@ class WhatIsWrong(admin.SimpleListFilter):
 
 
 class HowHeIs(admin.SimpleListFilter):
-    """One state at a time."""
-
     title = _("state")
     parameter_name = "state"
 

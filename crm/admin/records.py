@@ -1,4 +1,4 @@
-"""What the CRM asked, and the cards we opened there. Whole numbers are seen on the page of a call alone."""
+"""CRM requests and pop-ups in the admin. Full numbers are shown only on a call's page."""
 
 import json
 
@@ -16,8 +16,6 @@ from tenants import clock, words
 
 @admin.register(Command)
 class CommandAdmin(ReadOnlyAdmin):
-    """Clicks and statuses."""
-
     list_display = (
         clock.short(Command, "received_at", names_clock=True),
         *("tenant", "kind", "employee", "who", "shown_status", "state", "reason", "session_id"),
@@ -52,8 +50,6 @@ class CommandAdmin(ReadOnlyAdmin):
 
 @admin.register(Popup)
 class PopupAdmin(ReadOnlyAdmin):
-    """Cards."""
-
     newest_by = "received_at"
     list_display = (
         clock.short(Popup, "received_at", names_clock=True),

@@ -1,4 +1,4 @@
-"""How a takeover of earlier calls stands, in words: what was found, what becomes of it, what it waits for."""
+"""The view model of an import of past calls: what was found, its progress, and what blocks it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from tenants.transfer import KeptBack
 
 @dataclass(frozen=True)
 class Line:
-    """One call of the sample."""
+    """A call of the sample."""
 
     at: str
     direction: str
@@ -29,7 +29,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something a person should know before he takes calls over, who must act, and the page where (its name)."""
+    """A warning before an import, who is responsible, and the page (URL name) to fix it."""
 
     says: str
     who: Text = ""
@@ -39,37 +39,37 @@ class Notice:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """All a page says of one takeover."""
+    """The state of an import, ready for display."""
 
     row: Takeover
     period: str
     asked: str  # when, and by whom
     ended: str
     percent: int
-    compared: str  # up to which moment
-    held_up: str  # why it does not go on; empty where it does
-    who: Text  # who must act
-    going: int  # of those found: to the CRM
+    compared: str  # up to this time
+    held_up: str  # why it does not continue; empty if it does
+    who: Text  # who is responsible
+    going: int  # of those found: to be uploaded
     too_old: int
-    kept_back: Sequence[tuple[str, int]]  # by another rule than the term
+    kept_back: Sequence[tuple[str, int]]  # skipped by other rules
     known: int
     sample: Sequence[Line]
-    waiting: int = 0  # calls of the period still on their way
+    waiting: int = 0  # calls of the period still in progress
     stopped: int = 0
 
     @property
     def stage(self) -> str:
-        """What the page around depends on: when it changes, there are other buttons."""
+        """The stage of the page: when it changes, its buttons change."""
         return f"{self.row.pk}-{self.row.state}-{'stopped' if self.row.stopped_at else ''}"
 
     @property
     def is_moving(self) -> bool:
-        """Whether it is another one in a moment."""
+        """Whether the display changes by itself."""
         return self.row.is_at_work or self.waiting > 0
 
 
 def of(tenant: Tenant, *, now: datetime) -> Standing | None:
-    """Return how the client's last takeover stands; a look that came to nothing is no takeover."""
+    """Return the state of the client's last import; cancelled previews without results do not count."""
     rows = Takeover.objects.filter(tenant=tenant).select_related("asked_by")
     row = rows.exclude(state=Takeover.State.CANCELLED, foreseen=0).first()
     if row is None:
@@ -86,19 +86,19 @@ def of(tenant: Tenant, *, now: datetime) -> Standing | None:
         ended=clock.said_at(tenant, row.ended_at, now=now),
         percent=int(row.share * 100),
         compared=clock.said_at(tenant, row.compared_until, now=now),
-        held_up=_held_up(row, now=now),
+        held_up=_blocked_by(row, now=now),
         who=_who(row),
         going=going,
         too_old=too_old,
         kept_back=[(str(KeptBack(rule).label), count) for rule, count in sorted(rules.items())],
         known=max(0, row.uis_calls - row.found - row.unexplained),
         sample=[_line(tenant, said, now=now) for said in row.sample],
-        **_on_their_way(row),
+        **_progress(row),
     )
 
 
 def in_short(tenant: Tenant) -> str:
-    """Return in one line what is being taken over at this moment; one query."""
+    """Return the running import in one line; one query."""
     row = Takeover.objects.open().filter(tenant=tenant).first()
     if row is None:
         return ""
@@ -107,29 +107,31 @@ def in_short(tenant: Tenant) -> str:
 
 
 def period(row: Takeover) -> str:
-    """Return the days of a takeover, by the client's clock."""
+    """Return the days of an import."""
     first, last = (date_format(day, clock.DAY) for day in (row.first_day, row.last_day))
     return first if first == last else f"{first} – {last}"
 
 
 def notices(tenant: Tenant) -> list[Notice]:
-    """Return what stands in the way of taken calls on their way to the CRM, and what they would lack there."""
+    """Return what blocks the upload of imported calls, and what they would lack in the CRM."""
     found = []
     if tenant.uis.denied_at:
         found.append(Notice(words.denial(tenant.uis.denied_code, tenant.uis.denied_says), Cause.UIS_DENIED.who.label))
     if tenant.crm.denied_at:
-        says = gettext("Calls wait until the CRM lets us in.")
+        message = gettext("Calls wait until the CRM grants access again.")
         found.append(
-            Notice(f"{words.denial(tenant.crm.denied_code, tenant.crm.denied_says)} {says}", Cause.CRM_DENIED.who.label)
+            Notice(
+                f"{words.denial(tenant.crm.denied_code, tenant.crm.denied_says)} {message}", Cause.CRM_DENIED.who.label
+            )
         )
     if tenant.is_paused:
-        found.append(Notice(gettext("The client is paused: calls are taken over, and sent when he is resumed.")))
+        found.append(Notice(gettext("The client is paused: calls are imported, and uploaded after resuming.")))
     if unlinked := _unlinked(tenant):
-        says = gettext(
+        message = gettext(
             "Employees without a CRM user: %(count)d. Their calls get no manager, and cannot be changed later."
         )
-        link = gettext("Bind them first")
-        found.append(Notice(says % {"count": unlinked}, page="admin:tenants_tenant_mapping", link=link))
+        link = gettext("Link them first")
+        found.append(Notice(message % {"count": unlinked}, page="admin:tenants_tenant_mapping", link=link))
     return found
 
 
@@ -138,37 +140,38 @@ def _unlinked(tenant: Tenant) -> int:
     return staff.exclude(linked_by=Employee.LinkedBy.NOT_NEEDED).count()
 
 
-def _held_up(row: Takeover, *, now: datetime) -> str:
+def _blocked_by(row: Takeover, *, now: datetime) -> str:
     if row.stopped_at:
         return f"{Cause(row.cause).label}. {row.says}".strip()
     if row.cause == Cause.UIS_DENIED:
         known = dict(Denial.choices).get(row.code)
-        says = gettext("It goes on by itself within five minutes once that is put right.")
-        return f"{known or row.says} {says}"
+        message = gettext("It continues automatically within five minutes after the problem is fixed.")
+        return f"{known or row.says} {message}"
     if row.cause == Cause.UIS_UNAVAILABLE:
-        says = gettext("UIS could not be reached. It goes on by itself (next try: %(moment)s).")
+        message = gettext("UIS could not be reached. It continues automatically (next attempt: %(moment)s).")
         if row.code == LIMIT:
-            says = gettext(
-                "What is left of UIS's points is kept for calls of today. It goes on by itself (next try: %(moment)s)."
+            message = gettext(
+                "The remaining UIS API points are reserved for today's calls. "
+                "It continues automatically (next attempt: %(moment)s)."
             )
-        return says % {"moment": clock.said_at(row.tenant, row.next_attempt_at, now=now)}
+        return message % {"moment": clock.said_at(row.tenant, row.next_attempt_at, now=now)}
     return ""
 
 
 def _who(row: Takeover) -> Text:
-    is_somebodys = row.stopped_at is not None or row.cause == Cause.UIS_DENIED
-    return Cause(row.cause).who.label if is_somebodys else ""
+    needs_action = row.stopped_at is not None or row.cause == Cause.UIS_DENIED
+    return Cause(row.cause).who.label if needs_action else ""
 
 
-def _line(tenant: Tenant, said: dict[str, str], *, now: datetime) -> Line:
-    rule = said["kept_back_by"]
-    direction = str(Direction(said["direction"]).label) if said["direction"] in Direction.values else ""
-    fate = str(KeptBack(rule).label) if rule in KeptBack.values else gettext("to the CRM")
-    return Line(clock.said_at(tenant, datetime.fromisoformat(said["at"]), now=now), direction, said["contact"], fate)
+def _line(tenant: Tenant, call: dict[str, str], *, now: datetime) -> Line:
+    rule = call["kept_back_by"]
+    direction = str(Direction(call["direction"]).label) if call["direction"] in Direction.values else ""
+    outcome = str(KeptBack(rule).label) if rule in KeptBack.values else gettext("to the CRM")
+    return Line(clock.said_at(tenant, datetime.fromisoformat(call["at"]), now=now), direction, call["contact"], outcome)
 
 
-def _on_their_way(row: Takeover) -> dict[str, int]:
-    """Count what is left to do of the calls of this period, however they were found. Two indexes, nothing else."""
+def _progress(row: Takeover) -> dict[str, int]:
+    """Count the pending and failed calls of the period, however they were found. Uses two indexes."""
     if row.state in {Takeover.State.LOOKING, Takeover.State.LOOKED}:
         return {}
     calls = Call.objects.filter(tenant=row.tenant, started_at__gte=row.since, started_at__lt=row.till)

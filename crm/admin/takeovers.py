@@ -1,4 +1,4 @@
-"""The page on which earlier calls are taken over: a period is chosen, looked at, and taken when somebody says so."""
+"""The page to import past calls: choose a period, preview, start."""
 
 from collections.abc import Callable
 from datetime import date, datetime
@@ -27,59 +27,59 @@ EARLIEST = date(2000, 1, 1)
 
 
 class PeriodForm(forms.Form):
-    """The days to take over, both included, by the client's clock."""
+    """The days to import, inclusive, in the client's zone."""
 
     first = forms.DateField(label=_("from"))
-    last = forms.DateField(label=_("till, this day included"))
+    last = forms.DateField(label=_("to (inclusive)"))
 
     def __init__(self, tenant: Tenant, *args: Any, now: datetime, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.today = days.day_of(now, zone=tenant.zone)
         bounds = {"type": "date", "min": EARLIEST.isoformat(), "max": self.today.isoformat()}
-        for name, day in zip(("first", "last"), _usual(tenant, now=now), strict=True):
+        for name, day in zip(("first", "last"), _default_period(tenant, now=now), strict=True):
             self.fields[name].initial = day
             self.fields[name].widget = forms.DateInput(attrs=bounds, format="%Y-%m-%d")
 
     def clean_first(self) -> date:
-        return self._possible("first")
+        return self._clean_day("first")
 
     def clean_last(self) -> date:
-        return self._possible("last")
+        return self._clean_day("last")
 
     def clean(self) -> dict[str, Any]:
-        said: dict[str, Any] = super().clean() or {}
-        first, last = said.get("first"), said.get("last")
+        data: dict[str, Any] = super().clean() or {}
+        first, last = data.get("first"), data.get("last")
         if first and last and last < first:
-            self.add_error("last", gettext("The period ends before it begins."))
+            self.add_error("last", gettext("The period ends before it starts."))
         elif first and last and last - first >= takeover.LONGEST:
-            most = takeover.LONGEST.days
-            says = ngettext(
-                "A period has %(days)d day at most. Take over the rest afterwards.",
-                "A period has %(days)d days at most. Take over the rest afterwards.",
-                most,
+            limit = takeover.LONGEST.days
+            message = ngettext(
+                "A period has %(days)d day at most. Import the rest afterwards.",
+                "A period has %(days)d days at most. Import the rest afterwards.",
+                limit,
             )
-            self.add_error("last", says % {"days": most})
-        return said
+            self.add_error("last", message % {"days": limit})
+        return data
 
-    def _possible(self, name: str) -> date:
+    def _clean_day(self, name: str) -> date:
         day: date = self.cleaned_data[name]
         if day > self.today:
-            raise forms.ValidationError(gettext("This day is yet to come."))
+            raise forms.ValidationError(gettext("This day is in the future."))
         if day < EARLIEST:
             raise forms.ValidationError(gettext("Check the year."))
         return day
 
 
-def _usual(tenant: Tenant, *, now: datetime) -> tuple[date, date]:
-    """Return the days most people ask for: all of the term, up to the day the client was switched on."""
+def _default_period(tenant: Tenant, *, now: datetime) -> tuple[date, date]:
+    """Return the default period: the upload window, up to the day of the activation."""
     first = days.day_of(tenant.term_begins(now=now), zone=tenant.zone) + days.DAY
-    came = days.day_of(tenant.activated_at or now, zone=tenant.zone)
+    activated = days.day_of(tenant.activated_at or now, zone=tenant.zone)
     today = days.day_of(now, zone=tenant.zone)
-    return min(first, today), came if came > first else today
+    return min(first, today), activated if activated > first else today
 
 
 class TakeoverMixin(admin.ModelAdmin[Tenant]):
-    """Gives the client's page in the admin one more, `<client>/takeover/`, and the part of it that is fetched anew."""
+    """Adds the page `<client>/takeover/` and the part of it that is polled."""
 
     def get_urls(self) -> list[URLPattern]:
         page, live = (self.admin_site.admin_view(view) for view in (self.takeover_view, self.takeover_live_view))
@@ -90,7 +90,7 @@ class TakeoverMixin(admin.ModelAdmin[Tenant]):
         return [*ours, *super().get_urls()]
 
     def takeover_view(self, request: HttpRequest, tenant_id: int) -> HttpResponse:
-        """Show how the last takeover stands; do what was asked, and come back with a message."""
+        """Show the last import; on POST run an action and redirect back with a message."""
         tenant = self._client(request, tenant_id)
         form = PeriodForm(tenant, now=timezone.now())
         if request.method == "POST":
@@ -106,10 +106,10 @@ class TakeoverMixin(admin.ModelAdmin[Tenant]):
         return TemplateResponse(request, PAGE, self._takeover_context(request, tenant, form))
 
     def takeover_live_view(self, request: HttpRequest, tenant_id: int) -> HttpResponse:
-        """Show only what changes by itself."""
+        """Show only the part that is polled."""
         tenant = self._client(request, tenant_id)
-        told = {"standing": standing.of(tenant, now=timezone.now()), "tenant": tenant}
-        return TemplateResponse(request, "admin/tenants/tenant/takeover_live.html", told)
+        context = {"standing": standing.of(tenant, now=timezone.now()), "tenant": tenant}
+        return TemplateResponse(request, "admin/tenants/tenant/takeover_live.html", context)
 
     def _client(self, request: HttpRequest, tenant_id: int) -> Tenant:
         tenant = get_object_or_404(Tenant.objects.select_related("uis", "crm"), pk=tenant_id)
@@ -125,7 +125,7 @@ class TakeoverMixin(admin.ModelAdmin[Tenant]):
         return {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": gettext("Take over earlier calls"),
+            "title": gettext("Import past calls"),
             "tenant": tenant,
             "standing": found,
             "refusal": refusal,
@@ -136,42 +136,40 @@ class TakeoverMixin(admin.ModelAdmin[Tenant]):
         }
 
 
-Told = tuple[int, str]
+Message = tuple[int, str]
 
 
-def _look(tenant: Tenant, form: PeriodForm, *, by: Any, now: datetime) -> Told:
-    if why := acts.no_takeover(tenant, now):
-        return messages.WARNING, str(why)
-    said = form.cleaned_data
-    if not takeover.look(tenant, first=said["first"], last=said["last"], by=by, now=now):
+def _look(tenant: Tenant, form: PeriodForm, *, by: Any, now: datetime) -> Message:
+    if refusal := acts.no_takeover(tenant, now):
+        return messages.WARNING, str(refusal)
+    data = form.cleaned_data
+    if not takeover.look(tenant, first=data["first"], last=data["last"], by=by, now=now):
         return _changed()
-    return messages.SUCCESS, gettext("UIS is asked for its list. Nothing is written or sent yet.")
+    return messages.SUCCESS, gettext("Requesting UIS's report. Nothing is stored or sent yet.")
 
 
-def _act(tenant: Tenant, request: HttpRequest, *, now: datetime) -> Told:
-    """Press a button under a takeover, if it is the one that is shown and the button still makes sense."""
-    pk, (act, says) = request.POST.get("takeover", ""), ACTS[request.POST["act"]]
+def _act(tenant: Tenant, request: HttpRequest, *, now: datetime) -> Message:
+    """Run an action on the displayed import, if it is still possible."""
+    pk, (act, message) = request.POST.get("takeover", ""), ACTS[request.POST["act"]]
     row = Takeover.objects.filter(tenant=tenant, pk=pk).first() if pk.isdecimal() else None
-    if why := acts.no_takeover(tenant, now):
-        return messages.WARNING, str(why)
+    if refusal := acts.no_takeover(tenant, now):
+        return messages.WARNING, str(refusal)
     if row is None or not act(row.pk, request.user, now):
         return _changed()
-    return messages.SUCCESS, str(says)
+    return messages.SUCCESS, str(message)
 
 
-def _changed() -> Told:
-    return messages.WARNING, gettext(
-        "Somebody was faster, or it has come further meanwhile. This is how it stands now."
-    )
+def _changed() -> Message:
+    return messages.WARNING, gettext("The import has changed in the meantime. This is its current state.")
 
 
-# What each button does, and what is said afterwards.
+# The function and the message of each action.
 ACTS: dict[str, tuple[Callable[[int, Any, datetime], bool], Any]] = {
     "take": (
         lambda pk, by, now: takeover.take(pk, by=by, now=now),
-        _("Taking over has begun. It goes on by itself, you need not stay on this page."),
+        _("The import has started. It runs in the background; you can leave this page."),
     ),
-    "look_again": (lambda pk, _by, now: takeover.look_again(pk, now=now), _("UIS is asked for its list once more.")),
-    "try_again": (lambda pk, _by, now: takeover.try_again(pk, now=now), _("It goes on where it stood.")),
+    "look_again": (lambda pk, _by, now: takeover.look_again(pk, now=now), _("Requesting UIS's report again.")),
+    "try_again": (lambda pk, _by, now: takeover.try_again(pk, now=now), _("Continuing from where it stopped.")),
     "cancel": (lambda pk, by, now: takeover.cancel(pk, by=by, now=now), _("Cancelled.")),
 }

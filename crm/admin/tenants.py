@@ -1,4 +1,4 @@
-"""Clients on the desk: the list with the sick on top, and each one's page."""
+"""Clients in the admin: the list, sorted by status, and a client's page."""
 
 from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
@@ -29,7 +29,7 @@ from tenants.models import Tenant
 
 
 class SickFirst(ChangeList):
-    """Puts the sick on top, and learns how the clients of one page are, in two queries however many there are."""
+    """Sorts by status, and loads the status of a page's clients in a fixed number of queries."""
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         return super().get_ordering(request, queryset) if ORDER_VAR in self.params else ["rank", "name", "pk"]
@@ -45,13 +45,11 @@ class SickFirst(ChangeList):
         pulses = diagnosis.pulses(self.result_list, now=now)
         for tenant in self.result_list:
             pulse = pulses[tenant.pk]
-            vars(tenant)["seen"] = (diagnosis.diagnose(tenant, pulse=pulse, now=now), pulse)
+            vars(tenant)["status"] = (diagnosis.diagnose(tenant, pulse=pulse, now=now), pulse)
 
 
 @admin.register(Tenant)
 class DeskAdmin(ButtonsMixin, OneRuleMixin, MappingMixin, TakeoverMixin, FiguresMixin, MissedMixin, TenantAdmin):
-    """Clients."""
-
     list_display = ("name", "state", "cause", "calls_today", "last_event", "crm_address")
     list_filter = (WhatIsWrong, HowHeIs, "uis__brand", "language")
     search_fields = ("name", "slug", "crm__address")
@@ -69,27 +67,27 @@ class DeskAdmin(ButtonsMixin, OneRuleMixin, MappingMixin, TakeoverMixin, Figures
 
     @admin.display(description=_("state"), ordering="rank")
     def state(self, tenant: Tenant) -> str:
-        state = _seen(tenant)[0].state
+        state = _status(tenant)[0].state
         return format_html('<span class="desk-state desk-{}">{}</span>', state.name.lower(), state.label)
 
-    @admin.display(description=_("cause"))
+    @admin.display(description=_("reason"))
     def cause(self, tenant: Tenant) -> str:
-        """Say what is wrong, and who must act."""
-        seen = _seen(tenant)[0]
-        if seen.who is None:
-            return seen.cause
-        return format_html('{} <div class="desk-who">{}: {}</div>', seen.cause, _("who must act"), seen.who.label)
+        status = _status(tenant)[0]
+        if status.who is None:
+            return status.cause
+        action = _("Action: %(who)s.") % {"who": status.who.label}
+        return format_html('{} <div class="desk-who">{}</div>', status.cause, action)
 
     @admin.display(description=_("calls today"))
     def calls_today(self, tenant: Tenant) -> str:
         where = reverse("admin:telephony_call_changelist")
-        count = _seen(tenant)[1].calls_today
+        count = _status(tenant)[1].calls_today
         link = format_html('<a href="{}?tenant__id__exact={}">{}</a>', where, tenant.pk, count)
         return labelled(_("calls today"), link)
 
     @admin.display(description=_("last event"))
     def last_event(self, tenant: Tenant) -> str:
-        last = clock.said_at(tenant, _seen(tenant)[1].last_event_at, now=timezone.now())
+        last = clock.said_at(tenant, _status(tenant)[1].last_event_at, now=timezone.now())
         return labelled(_("last event"), last) if last else ""
 
     @admin.display(description=_("CRM"), ordering="crm__address")
@@ -104,17 +102,17 @@ class DeskAdmin(ButtonsMixin, OneRuleMixin, MappingMixin, TakeoverMixin, Figures
         return super().render_change_form(request, context, *args, **kwargs)
 
     def response_add(self, request: HttpRequest, obj: Tenant, post_url_continue: str | None = None) -> HttpResponse:
-        """Show the link for the client, this once, on his page."""
+        """Show the client's activation link once."""
         answer = super().response_add(request, obj, post_url_continue)
         self.message_user(request, acts.link_message(obj))
         return answer if "_addanother" in request.POST else redirect("admin:tenants_tenant_change", obj.pk)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponseBase:  # type: ignore[override]
-        """Lead to the journal, which knows the values too."""
+        """Redirect to the audit log, which also has the values."""
         which = urlencode({"tenant__id__exact": object_id})
         return redirect(f"{reverse('admin:tenants_change_changelist')}?{which}")
 
 
-def _seen(tenant: Tenant) -> tuple[Diagnosis, Pulse]:
-    seen: tuple[Diagnosis, Pulse] = vars(tenant)["seen"]
-    return seen
+def _status(tenant: Tenant) -> tuple[Diagnosis, Pulse]:
+    status: tuple[Diagnosis, Pulse] = vars(tenant)["status"]
+    return status

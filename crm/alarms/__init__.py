@@ -1,1 +1,1 @@
-"""What is wrong and whom to tell: facts, the troubles that follow from them, incidents, messages."""
+"""Alerting: a snapshot, the problems found in it, incidents and their notifications."""

@@ -1,4 +1,4 @@
-"""What is so just now, for all clients together: a fixed number of questions, however many clients there are."""
+"""The snapshot that the alert rules evaluate: a fixed number of queries, whatever the number of clients."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from tenants.hours import Work
 from tenants.models import Tenant
 
 LATELY, A_WHILE, A_DAY = timedelta(hours=2), timedelta(hours=6), timedelta(days=1)
-# What a call waits for: the vendor who did not answer for it, or for another one just before, or points of UIS.
+# What a call waits for: an unavailable vendor (for this call or for one just before), or UIS API points.
 AWAY = Case(
     When(Q(cause=Cause.UIS_UNAVAILABLE) | overdue.UIS_IS_AWAY, then=Value(Cause.UIS_UNAVAILABLE.value)),
     When(cause=Cause.UIS_POINTS, then=Value(Cause.UIS_POINTS.value)),
@@ -28,8 +28,6 @@ AWAY = Case(
 
 @dataclass(frozen=True)
 class Denied:
-    """One side that does not let us in."""
-
     side: str
     code: str
     since: datetime
@@ -37,22 +35,20 @@ class Denied:
 
 @dataclass(frozen=True, kw_only=True)
 class Client:
-    """One client who is switched on."""
-
     pk: int
     zone: ZoneInfo
     work: Work
     activated_at: datetime
     heard_at: datetime | None = None
-    untold: int = 0  # calls in UIS's list since then
-    silence: Mapping[str, Any] | None = None  # the figures of the silence he is in already
+    untold: int = 0  # calls in UIS's report since then
+    silence: Mapping[str, Any] | None = None  # the context of an unresolved "no events" incident
     habit: Habit | None = None
     denied: Sequence[Denied] = ()
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """Calls of one client that wait because a vendor is away, or lets nobody ask more for now."""
+    """Calls of one client that wait for a vendor that is unavailable or out of quota."""
 
     tenant_id: int
     cause: str
@@ -62,7 +58,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Failed:
-    """Calls of one client that stopped for one cause, in each of the two periods looked at."""
+    """Calls of one client that failed for one reason, in each of the two periods."""
 
     tenant_id: int
     cause: str
@@ -72,7 +68,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Begun:
-    """All calls of one client in each of these periods that no rule kept back."""
+    """Calls of one client that no rule skipped, in each of the two periods."""
 
     lately: int = 0
     in_a_day: int = 0
@@ -80,7 +76,7 @@ class Begun:
 
 @dataclass(frozen=True)
 class Unexplained:
-    """Calls of one client that the ledger cannot explain."""
+    """Calls of one client that reconciliation cannot explain."""
 
     tenant_id: int
     count: int
@@ -90,11 +86,9 @@ class Unexplained:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """All of it at one moment."""
-
     now: datetime
     clients: Sequence[Client] = ()
-    heard_at: datetime | None = None  # of anybody, those who are paused too
+    heard_at: datetime | None = None  # of any client, paused ones included
     overdue: Mapping[int, datetime] = field(default_factory=dict)
     waiting: Sequence[Waiting] = ()
     failed: Sequence[Failed] = ()
@@ -104,7 +98,6 @@ class Facts:
 
 
 def gather(*, now: datetime) -> Facts:
-    """Look at everything once."""
     failed = _failed(now)
     return Facts(
         now=now,
@@ -113,21 +106,21 @@ def gather(*, now: datetime) -> Facts:
         overdue=overdue.by_client(now=now),
         waiting=_waiting(),
         failed=failed,
-        begun=_begun({one.tenant_id for one in failed}, now),
+        begun=_call_totals({one.tenant_id for one in failed}, now),
         unexplained=_unexplained(),
         unserved=workers.missing(now=now),
     )
 
 
 def live() -> QuerySet[Tenant]:
-    """Return the clients who can have a trouble: those who are switched on."""
+    """Return the clients that incidents can be about: activated, not paused, not disconnected."""
     return Tenant.objects.filter(activated_at__isnull=False, is_paused=False, left_at=None)
 
 
 def _clients(now: datetime) -> list[Client]:
     newest = Notification.objects.filter(tenant=OuterRef("pk")).order_by("-received_at").values("received_at")[:1]
-    untold, silences = _untold(now), _silences()
-    # Only these columns: a key is not to be decrypted in order to know whether it works.
+    untold, open_no_events = _unreported_calls(now), _open_no_events()
+    # Only these columns, so that no access key is decrypted.
     rows = (
         live()
         .order_by("pk")
@@ -138,7 +131,7 @@ def _clients(now: datetime) -> list[Client]:
             heard_at=Subquery(newest),
         )
     )
-    return [_client(row, untold=untold.get(row["pk"], 0), silence=silences.get(row["pk"])) for row in rows]
+    return [_client(row, untold=untold.get(row["pk"], 0), silence=open_no_events.get(row["pk"])) for row in rows]
 
 
 def _client(row: Mapping[str, Any], *, untold: int, silence: Mapping[str, Any] | None) -> Client:
@@ -159,17 +152,17 @@ def _client(row: Mapping[str, Any], *, untold: int, silence: Mapping[str, Any] |
     )
 
 
-def _silences() -> dict[int, Mapping[str, Any]]:
-    """Return the figures of the silences that are not over, by client."""
-    there = Incident.objects.filter(kind=Incident.Kind.SILENCE, tenant__isnull=False)
-    return dict(there.exclude(state=Incident.State.RESOLVED).order_by().values_list("tenant", "about"))
+def _open_no_events() -> dict[int, Mapping[str, Any]]:
+    """Return the context of unresolved "no events" incidents, by client."""
+    incidents = Incident.objects.filter(kind=Incident.Kind.SILENCE, tenant__isnull=False)
+    return dict(incidents.exclude(state=Incident.State.RESOLVED).order_by().values_list("tenant", "about"))
 
 
-def _untold(now: datetime) -> dict[int, int]:
-    """Count the calls that UIS's own list told of, and that no event has followed since."""
-    told = Notification.objects.filter(tenant=OuterRef("tenant"), received_at__gte=OuterRef("started_at"))
+def _unreported_calls(now: datetime) -> dict[int, int]:
+    """Count the calls known only from UIS's report that no notification has followed."""
+    later = Notification.objects.filter(tenant=OuterRef("tenant"), received_at__gte=OuterRef("started_at"))
     found = Call.objects.filter(
-        ~Exists(told),
+        ~Exists(later),
         origin=Call.Origin.REPORT,
         is_internal=False,
         started_at__gte=now - A_WHILE,
@@ -185,19 +178,19 @@ def _waiting() -> list[Waiting]:
 
 
 def _failed(now: datetime) -> list[Failed]:
-    stopped = Call.objects.filter(stopped_at__gte=now - A_DAY, started_at__gte=now - A_DAY).order_by()
-    counted = stopped.values_list("tenant", "cause").annotate(lately=_lately(now), count=Count("pk"))
+    failed_calls = Call.objects.filter(stopped_at__gte=now - A_DAY, started_at__gte=now - A_DAY).order_by()
+    counted = failed_calls.values_list("tenant", "cause").annotate(lately=_recent_count(now), count=Count("pk"))
     return [Failed(*row) for row in counted]
 
 
-def _begun(tenant_ids: set[int], now: datetime) -> dict[int, Begun]:
-    """Count all calls of those who have some that failed: of the others nobody need know."""
+def _call_totals(tenant_ids: set[int], now: datetime) -> dict[int, Begun]:
+    """Count all calls of the clients that have failed calls."""
     rows = Call.objects.filter(tenant__in=tenant_ids, started_at__gte=now - A_DAY).exclude(state=Call.State.SKIPPED)
-    found = rows.order_by().values_list("tenant").annotate(lately=_lately(now), count=Count("pk"))
+    found = rows.order_by().values_list("tenant").annotate(lately=_recent_count(now), count=Count("pk"))
     return {pk: Begun(*counts) for pk, *counts in found}
 
 
-def _lately(now: datetime) -> Count:
+def _recent_count(now: datetime) -> Count:
     return Count("pk", filter=Q(started_at__gte=now - LATELY))
 
 

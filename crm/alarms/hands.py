@@ -1,4 +1,4 @@
-"""What a person does about incidents: takes, resolves, ignores, opens again; each is written into the journal."""
+"""What a person does about incidents: acknowledge, resolve, mute, reopen. Each action is written to the audit log."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from datetime import datetime
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from crm.models import Incident
 from tenants import journal
@@ -18,8 +17,6 @@ State, Verb = Incident.State, Change.Verb
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
-    """One thing that can be done, and to what."""
-
     name: str
     label: Text
     verb: Change.Verb
@@ -32,7 +29,7 @@ class Act:
 _ALL = (
     Act(
         name="take",
-        label=pgettext_lazy("button", "Take"),
+        label=_("Acknowledge"),
         verb=Verb.TAKEN,
         leads_to=State.TAKEN,
         comes_from=frozenset({State.OPEN, State.TAKEN, State.IGNORED}),
@@ -49,7 +46,7 @@ _ALL = (
     ),
     Act(
         name="ignore",
-        label=_("Ignore until it is over"),
+        label=_("Mute until resolved"),
         verb=Verb.IGNORED,
         leads_to=State.IGNORED,
         comes_from=frozenset({State.OPEN, State.TAKEN}),
@@ -57,7 +54,7 @@ _ALL = (
     ),
     Act(
         name="reopen",
-        label=_("Open again"),
+        label=_("Reopen"),
         verb=Verb.REOPENED,
         leads_to=State.OPEN,
         comes_from=frozenset({State.TAKEN, State.IGNORED, State.RESOLVED}),
@@ -69,24 +66,23 @@ ACTS: Mapping[str, Act] = {act.name: act for act in _ALL}
 
 @transaction.atomic
 def do(act: Act, pks: Iterable[int], *, by: journal.By, note: str, now: datetime) -> int:
-    """Do it to those of these incidents it can be done to; return to how many."""
-    chosen = Incident.objects.filter(pk__in=list(pks), state__in=act.comes_from).select_related("tenant")
-    done = []
-    for row in chosen.select_for_update(of=("self",)).order_by("pk"):
-        _move(row, act, by=by, note=note, now=now)
+    """Apply an action to those of the incidents whose state allows it; return how many."""
+    rows = Incident.objects.filter(pk__in=list(pks), state__in=act.comes_from).select_related("tenant")
+    changes = []
+    for row in rows.select_for_update(of=("self",)).order_by("pk"):
+        _set_state(row, act, by=by, note=note, now=now)
         if _save(row):
-            done.append(journal.row(row.tenant, act.verb, now=now, by=by, part=row, new=note))
-    Change.objects.bulk_create(done)
-    return len(done)
+            changes.append(journal.row(row.tenant, act.verb, now=now, by=by, part=row, new=note))
+    Change.objects.bulk_create(changes)
+    return len(changes)
 
 
 def can(act: Act, incident: Incident) -> bool:
-    """Say whether it can be done to an incident as it is."""
     return State(incident.state) in act.comes_from
 
 
 def _save(row: Incident) -> bool:
-    """Write it, unless one with the same cause was opened since this one was over: that one is to be seen to."""
+    """Save a row, unless a newer unresolved incident has the same key; return whether it was saved."""
     try:
         with transaction.atomic():
             row.save()
@@ -95,12 +91,12 @@ def _save(row: Incident) -> bool:
     return True
 
 
-def _move(row: Incident, act: Act, *, by: journal.By, note: str, now: datetime) -> None:
-    is_over = act.leads_to == State.RESOLVED
+def _set_state(row: Incident, act: Act, *, by: journal.By, note: str, now: datetime) -> None:
+    is_resolved = act.leads_to == State.RESOLVED
     if row.state == State.RESOLVED:
         row.last_seen_at, row.end_told_at = now, None
-    if is_over and row.told_at is None:
-        row.end_told_at = now  # What nobody was told of needs no end.
+    if is_resolved and row.told_at is None:
+        row.end_told_at = now  # No notification about the start, so none about the end.
     row.state, row.note = act.leads_to, note or row.note
     row.taken_by = by if act.leads_to == State.TAKEN and isinstance(by, User) else row.taken_by
-    row.resolved_at, row.is_by_hand = (now, True) if is_over else (None, False)
+    row.resolved_at, row.is_by_hand = (now, True) if is_resolved else (None, False)

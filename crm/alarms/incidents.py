@@ -1,4 +1,4 @@
-"""Incidents: opened by the first look that sees a trouble, touched by the next ones, resolved once it is gone."""
+"""Incident rows: opened when a problem is first found, updated while it lasts, resolved when it is gone."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -10,43 +10,42 @@ from crm.alarms.rules import Key, Trouble
 from crm.models import Incident
 
 State = Incident.State
-# Not seen for so long, by several looks: it is gone.
+# Resolve an incident not seen for this long, which is several evaluations.
 GONE_AFTER = timedelta(minutes=5)
-# What a person resolved may take so long to show; only then is it opened again.
+# A fix may take this long to show: no reopening before that.
 GRACE = timedelta(minutes=15)
-WRITTEN_AT_ONCE = 200
+BATCH_SIZE = 200
 
 
 @transaction.atomic
 def keep(troubles: Collection[Trouble], *, live: Collection[int], now: datetime) -> None:
-    """Bring the rows in line with what is wrong now; `live` are the clients who are switched on.
+    """Open, update and resolve incidents so that they match the problems; `live` are the live clients.
 
-    Two looks at once do no harm: the database lets in one open row for each key.
+    Safe to run concurrently: the database allows one unresolved row for each key.
     """
     seen = {trouble.key: trouble for trouble in troubles}
     known = {incident.key: incident for incident in unresolved().select_for_update()}
-    _touch([known[key] for key in seen if key in known], seen, now=now)
-    kept_shut = _resolved_by_hand(now)
-    _open([seen[key] for key in seen if key not in known and key not in kept_shut], now=now)
+    _update([known[key] for key in seen if key in known], seen, now=now)
+    recently_resolved = _recently_resolved_by_hand(now)
+    _open([seen[key] for key in seen if key not in known and key not in recently_resolved], now=now)
     _resolve([known[key] for key in known.keys() - seen.keys()], live=live, now=now)
 
 
 def unresolved() -> QuerySet[Incident]:
-    """Return the incidents that are not over."""
     return Incident.objects.exclude(state=State.RESOLVED).order_by("pk")
 
 
 def pressing() -> QuerySet[Incident]:
-    """Return the incidents somebody must see to: what is ignored counts no more."""
+    """Return the incidents that need attention: not the muted ones."""
     return Incident.objects.filter(state__in=[State.OPEN, State.TAKEN])
 
 
-def _touch(rows: Sequence[Incident], seen: dict[Key, Trouble], *, now: datetime) -> None:
+def _update(rows: Sequence[Incident], seen: dict[Key, Trouble], *, now: datetime) -> None:
     Incident.objects.filter(pk__in=[row.pk for row in rows]).update(last_seen_at=now, times=F("times") + 1)
     changed = [row for row in rows if row.about != seen[row.key].about]
     for row in changed:
         row.about = seen[row.key].about
-    Incident.objects.bulk_update(changed, ["about"], batch_size=WRITTEN_AT_ONCE)
+    Incident.objects.bulk_update(changed, ["about"], batch_size=BATCH_SIZE)
 
 
 def _open(troubles: Iterable[Trouble], *, now: datetime) -> None:
@@ -61,19 +60,19 @@ def _open(troubles: Iterable[Trouble], *, now: datetime) -> None:
         )
         for trouble in troubles
     ]
-    Incident.objects.bulk_create(rows, ignore_conflicts=True, batch_size=WRITTEN_AT_ONCE)
+    Incident.objects.bulk_create(rows, ignore_conflicts=True, batch_size=BATCH_SIZE)
 
 
-def _resolved_by_hand(now: datetime) -> set[Key]:
+def _recently_resolved_by_hand(now: datetime) -> set[Key]:
     by_hand = Incident.objects.filter(state=State.RESOLVED, is_by_hand=True)
     lately = by_hand.filter(resolved_at__gt=now - GRACE)
     return {incident.key for incident in lately}
 
 
 def _resolve(rows: Iterable[Incident], *, live: Collection[int], now: datetime) -> None:
-    """End what is gone; without a word where it was ignored, or its client is switched off."""
+    """Resolve what is gone; without a notification where it was muted or the client is not live."""
     gone = [row for row in rows if now - row.last_seen_at >= GONE_AFTER]
-    quietly = [row.pk for row in gone if row.state == State.IGNORED or row.tenant_id not in {None, *live}]
+    silent = [row.pk for row in gone if row.state == State.IGNORED or row.tenant_id not in {None, *live}]
     ended = Incident.objects.filter(pk__in=[row.pk for row in gone])
-    ended.filter(Q(pk__in=quietly) | Q(told_at=None)).update(end_told_at=now)
+    ended.filter(Q(pk__in=silent) | Q(told_at=None)).update(end_told_at=now)
     ended.update(state=State.RESOLVED, resolved_at=now, is_by_hand=False)

@@ -1,4 +1,4 @@
-"""Sends one message the way it goes: by mail, or to the operator's webhook, signed as Standard Webhooks are."""
+"""Sends one alert by mail or to the operator's webhook, signed as in Standard Webhooks."""
 
 import base64
 import hashlib
@@ -17,21 +17,21 @@ from crm.models import Post
 
 TASK = "crm.tasks.send_post"
 SYSTEM = "webhook"
-SECRET_PREFIX = "whsec_"  # noqa: S105 -- the standard's word in front of a secret
-NUDGED_AT_ONCE = 100
+SECRET_PREFIX = "whsec_"  # noqa: S105 -- the prefix that the standard gives to secrets
+SWEEP_BATCH_SIZE = 100
 
 logger = logging.getLogger(__name__)
 Way, State = Post.Way, Post.State
 
 
 def ways() -> list[Post.Way]:
-    """Return the ways the operator has chosen."""
-    chosen = {Way.MAIL: settings.ALARM_EMAILS, Way.WEBHOOK: settings.ALARM_WEBHOOK_URL}
-    return [way for way, where in chosen.items() if where]
+    """Return the channels that are configured."""
+    configured = {Way.MAIL: settings.ALARM_EMAILS, Way.WEBHOOK: settings.ALARM_WEBHOOK_URL}
+    return [way for way, value in configured.items() if value]
 
 
 def send(post: Post, *, now: datetime) -> None:
-    """Send a message that is due, or leave it for later with the reason."""
+    """Send a message that is due, or postpone it with the reason."""
     if not post.claim(now=now):
         return
     if post.way not in ways():
@@ -39,39 +39,39 @@ def send(post: Post, *, now: datetime) -> None:
     try:
         _SENDERS[Way(post.way)](post, now)
     except (remote.RemoteError, OSError) as exc:
-        # A mail server's faults are OSErrors. Of them only the kind: its text may name the login.
-        says = str(exc) if isinstance(exc, remote.RemoteError) else type(exc).__name__
-        logger.warning("post=%s by %s: %s", post.pk, post.way, says)
-        post.postpone(says, now=now, wait=getattr(exc, "wait", None))
+        # A mail server's errors are OSErrors. Store only the type: the text may name the login.
+        detail = str(exc) if isinstance(exc, remote.RemoteError) else type(exc).__name__
+        logger.warning("alert=%s not sent by %s: %s", post.pk, post.way, detail)
+        post.postpone(detail, now=now, wait=getattr(exc, "wait", None))
     else:
         post.close(State.SENT, now=now)
 
 
 @transaction.atomic
 def resume_due(*, now: datetime, queue: Queue) -> None:
-    """Nudge what is due: what was postponed, what a lost queue forgot."""
+    """Enqueue due messages: postponed ones, and those whose queue entry was lost."""
     due = Post.objects.filter(next_attempt_at__lte=now).order_by("next_attempt_at")
-    for pk in due.values_list("pk", flat=True)[:NUDGED_AT_ONCE]:
+    for pk in due.values_list("pk", flat=True)[:SWEEP_BATCH_SIZE]:
         enqueue(TASK, pk, queue=queue)
 
 
 @transaction.atomic
 def try_again(post: Post, *, now: datetime) -> None:
-    """Send a message that was given up once more; the receiver knows it by its id."""
-    again = Post.objects.filter(pk=post.pk).exclude(state=State.SENT)
-    if again.update(state=State.WAITING, next_attempt_at=now, attempts=0, ended_at=None):
+    """Send a failed message again, with the same `webhook-id`."""
+    rows = Post.objects.filter(pk=post.pk).exclude(state=State.SENT)
+    if rows.update(state=State.WAITING, next_attempt_at=now, attempts=0, ended_at=None):
         enqueue(TASK, post.pk)
 
 
 def signature(post_id: str, sent_at: int, body: str, *, secret: str) -> str:
-    """Return the signature of a body, as https://www.standardwebhooks.com/ has it."""
+    """Return the signature of a body: https://www.standardwebhooks.com/"""
     key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
     signed = hmac.new(key, f"{post_id}.{sent_at}.{body}".encode(), hashlib.sha256).digest()
     return f"v1,{base64.b64encode(signed).decode()}"
 
 
 def _mail(post: Post, _now: datetime) -> None:
-    # Answering machines are asked to keep quiet.
+    # Ask auto-responders not to answer.
     headers = {"Auto-Submitted": "auto-generated"}
     EmailMessage(post.subject, post.body, to=settings.ALARM_EMAILS, headers=headers).send()
 

@@ -1,4 +1,4 @@
-"""When no news is bad news: how many calls would have come, and how likely it is that none did. Pure."""
+"""How many calls would be expected in a time without events, and how likely it is that none came. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,32 +8,32 @@ from zoneinfo import ZoneInfo
 HOUR = timedelta(hours=1)
 HOURS_OF_DAY, HOURS_OF_WEEK, WEEKS_OF_YEAR = 24, 168, 52
 
-# Shorter than this is never called a silence: a restart, a slow network.
+# No alert before this: it may be a restart or a slow network.
 SHORTEST, SHORTEST_OF_ALL = timedelta(minutes=15), timedelta(minutes=5)
-LONGEST = timedelta(days=14)  # looked back over; more would change nothing
-# One false alarm in so many years is what we put up with, for each client and for the whole.
+LONGEST = timedelta(days=14)  # a longer look-back would change nothing
+# Accept one false alarm in this many years, for each client and for the whole service.
 FALSE_ALARM_YEARS = 10
 SEVERAL = 3
-# Calls that UIS lists and no event told of: that many are no accident.
+# This many calls in UIS's report without an event are no accident.
 UNTOLD = 3
-# Without a habit: no event for so long, all of it in working hours.
+# For clients without a profile: no events for this long within business hours.
 OF_WORK = HOUR
 
 
 @dataclass(frozen=True)
 class Habit:
-    """How many calls a client had in each hour of his week, over so many weeks taken together."""
+    """How many calls a client had in each local hour of the week, added up over `weeks` weeks."""
 
     hours: Sequence[int]
     weeks: int
 
     @property
     def yearly(self) -> float:
-        """How many calls a year of such weeks has."""
+        """The expected number of calls in a year."""
         return sum(self.hours) * WEEKS_OF_YEAR / self.weeks
 
     def heard_in(self, since: datetime, till: datetime, *, zone: ZoneInfo) -> float:
-        """Return how many calls all its weeks together had in the hours between two moments."""
+        """Return how many calls all weeks together had in the hours between two moments."""
         since = max(since, till - LONGEST)
         return sum(
             self.hours[local.weekday() * HOURS_OF_DAY + local.hour] * share
@@ -41,24 +41,24 @@ class Habit:
         )
 
 
-def chance(heard: float, weeks: int) -> float:
-    """Return how likely it is that nobody calls in hours that had so many calls in so many weeks.
+def chance(count: float, weeks: int) -> float:
+    """Return the probability of no calls in hours that had `count` calls in `weeks` weeks.
 
-    Calls come by Poisson, at a rate that is itself known from these weeks only: four weeks with one call each are
-    no promise of one. With many weeks this becomes exp(-heard / weeks).
+    Calls follow a Poisson distribution whose rate is itself estimated from these weeks only: four weeks with one call
+    each do not guarantee one. With many weeks this approaches exp(-count / weeks).
     """
-    return float((weeks / (weeks + 1)) ** heard)
+    return float((weeks / (weeks + 1)) ** count)
 
 
-def is_unlikely(heard: float, weeks: int, *, yearly: float) -> bool:
-    """Say whether such a silence comes about by chance less than once in ten years of as many calls as these."""
-    return chance(heard, weeks) * max(yearly, 1) * FALSE_ALARM_YEARS < 1
+def is_unlikely(count: float, weeks: int, *, yearly: float) -> bool:
+    """Return whether this happens by chance less than once in ten years, given the yearly number of calls."""
+    return chance(count, weeks) * max(yearly, 1) * FALSE_ALARM_YEARS < 1
 
 
 def _local_hours(since: datetime, till: datetime, zone: ZoneInfo) -> Iterator[tuple[datetime, float]]:
-    """Yield each local hour between two moments, with the part of it that lies between them.
+    """Yield each local hour between two moments, with the share of it that lies between them.
 
-    Steps are taken in real time: an hour that a change of clocks repeats counts twice, one it leaves out does not.
+    Iterates in UTC: an hour repeated by a DST change counts twice, a skipped one not at all.
     """
     here = since.astimezone(UTC)
     while here < till:

@@ -1,4 +1,4 @@
-"""One look at everything: what is wrong becomes incidents, and what is new of them becomes messages."""
+"""One evaluation: problems become incidents, and new incidents become notifications."""
 
 from datetime import datetime
 
@@ -7,10 +7,10 @@ from crm.alarms import facts, incidents, news, post, rules
 
 
 def look(*, now: datetime) -> None:
-    """Look once; every part of it may run twice, at the same time too."""
-    seen = facts.gather(now=now)
-    incidents.keep(rules.find(seen), live={client.pk for client in seen.clients}, now=now)
-    # Where nobody works off the one queue, the other one carries the news of it.
-    queue: Queue = "fast" if "default" in seen.unserved else "default"
+    """Evaluate all alert rules once. Safe to run concurrently."""
+    snapshot = facts.gather(now=now)
+    incidents.keep(rules.find(snapshot), live={client.pk for client in snapshot.clients}, now=now)
+    # When one queue has no workers, send the notification through the other.
+    queue: Queue = "fast" if "default" in snapshot.unserved else "default"
     news.tell(now=now, queue=queue)
     post.resume_due(now=now, queue=queue)

@@ -1,4 +1,4 @@
-"""Why a call stands where it stands: one explanation out of the rows, for the page and the command alike."""
+"""Explains why a call is in its state, for the call's page and the command."""
 
 from datetime import datetime
 
@@ -11,19 +11,19 @@ from telephony.models import Call
 __all__ = ["MASKED", "CardTimes", "Explanation", "Eyes", "Facts", "Line", "Verdict", "explain", "explain_facts"]
 
 
-def explain(call: Call, *, eyes: Eyes, now: datetime) -> Explanation:
-    """Return the explanation of a call out of `Call.objects.whole().with_history()`, in the language that is active."""
-    return explain_facts(Facts.of(call, now=now), eyes)
+def explain(call: Call, *, redactor: Eyes, now: datetime) -> Explanation:
+    """Explain a call loaded by `Call.objects.with_related().with_history()`, in the active language."""
+    return explain_facts(Facts.of(call, now=now), redactor)
 
 
-def explain_facts(facts: Facts, eyes: Eyes) -> Explanation:
-    """Return what the facts amount to. Asks nothing of anybody."""
-    eyes = eyes.on(facts.call.contact)
+def explain_facts(facts: Facts, redactor: Eyes) -> Explanation:
+    """Explain loaded data; no queries."""
+    redactor = redactor.on(facts.call.contact)
     return Explanation(
-        verdict=verdict.of(facts, eyes),
+        verdict=verdict.of(facts, redactor),
         next=verdict.next_step(facts),
         next_at=verdict.next_at(facts),
-        remarks=remarks.of(facts, eyes),
-        lines=lines.of(facts, eyes),
-        cards=cards.of(facts, eyes),
+        remarks=remarks.of(facts, redactor),
+        lines=lines.of(facts, redactor),
+        cards=cards.of(facts, redactor),
     )

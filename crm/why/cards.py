@@ -1,4 +1,4 @@
-"""The way of each card from the ring to the screen, and who was slow. Pure."""
+"""The latency of each pop-up from the ring to the screen, and which system was slow. Pure."""
 
 from datetime import datetime
 
@@ -12,26 +12,29 @@ from crm.why.types import CardTimes
 from telephony.models import Notification
 from telephony.uis.types import WaitingCall
 
-# Slower than this, and the customer has spoken before the card is there.
+# Slower than this, the customer speaks before the pop-up is shown.
 SLOW_MS = 1000
 
 
-def of(facts: Facts, eyes: Eyes) -> list[CardTimes]:
-    """Return the way of each card, and of each ring that got none."""
-    sent = [_sent(card) for card in facts.cards]
-    return [*sent, *(_unsent(facts, notice, eyes) for notice in facts.notices if _is_cardless(notice))]
+def of(facts: Facts, redactor: Eyes) -> list[CardTimes]:
+    """Return the timing of each pop-up, and of each ring without one."""
+    shown = [_sent(popup) for popup in facts.cards]
+    return [
+        *shown,
+        *(_unsent(facts, notification, redactor) for notification in facts.notices if _has_no_popup(notification)),
+    ]
 
 
-def _sent(card: Popup) -> CardTimes:
-    uis, ours = between(card.rang_at, card.received_at), between(card.received_at, card.sent_at)
-    crm = between(card.sent_at, card.accepted_at)
+def _sent(popup: Popup) -> CardTimes:
+    uis, ours = between(popup.rang_at, popup.received_at), between(popup.received_at, popup.sent_at)
+    crm = between(popup.sent_at, popup.accepted_at)
     return CardTimes(
-        person=str(card.employee),
-        state=str(card.get_state_display()),
-        rang_at=card.rang_at,
-        received_at=card.received_at,
-        sent_at=card.sent_at,
-        accepted_at=card.accepted_at,
+        person=str(popup.employee),
+        state=str(popup.get_state_display()),
+        rang_at=popup.rang_at,
+        received_at=popup.received_at,
+        sent_at=popup.sent_at,
+        accepted_at=popup.accepted_at,
         uis_ms=uis,
         our_ms=ours,
         crm_ms=crm,
@@ -39,24 +42,26 @@ def _sent(card: Popup) -> CardTimes:
     )
 
 
-def _unsent(facts: Facts, notice: Notice, eyes: Eyes) -> CardTimes:
-    stored = notice.stored
+def _unsent(facts: Facts, notification: Notice, redactor: Eyes) -> CardTimes:
+    stored = notification.stored
     rang_at = stored.happened_at or stored.received_at
     return CardTimes(
-        person=facts.name(stored.employee_uis_id) or _("nobody named"),
-        state=eyes.text(words.no_card(stored)),
+        person=facts.name(stored.employee_uis_id) or _("no employee given"),
+        state=redactor.text(words.no_card(stored)),
         rang_at=rang_at,
         received_at=stored.received_at,
         uis_ms=between(rang_at, stored.received_at),
     )
 
 
-def _is_cardless(notice: Notice) -> bool:
-    """Whether a ring got no card, and no row of one tells why."""
-    reason = notice.stored.reason
-    is_dropped = isinstance(notice.said, WaitingCall) and notice.stored.outcome == Notification.Outcome.DROPPED
-    told_by_card = {Notification.Reason.ALREADY_SHOWN, Notification.Reason.CRM_FAILED}
-    return is_dropped and reason not in told_by_card
+def _has_no_popup(notification: Notice) -> bool:
+    """Return whether a ring has no pop-up, and no pop-up row that explains it."""
+    reason = notification.stored.reason
+    is_dropped = (
+        isinstance(notification.said, WaitingCall) and notification.stored.outcome == Notification.Outcome.DROPPED
+    )
+    explained_by_popup = {Notification.Reason.ALREADY_SHOWN, Notification.Reason.CRM_FAILED}
+    return is_dropped and reason not in explained_by_popup
 
 
 def _slow(parts: dict[str, int | None]) -> str:
@@ -66,5 +71,5 @@ def _slow(parts: dict[str, int | None]) -> str:
 
 
 def between(begin: datetime, end: datetime | None) -> int | None:
-    """Return the milliseconds from one moment to the other; clocks of two houses may differ, so never below nothing."""
+    """Return the milliseconds between two moments; never negative, although the clocks of two systems may differ."""
     return None if end is None else max(0, round((end - begin).total_seconds() * 1000))

@@ -1,4 +1,4 @@
-"""What the reader of an explanation may see: whole numbers, or masked ones. Keys and links nobody."""
+"""What the reader of an explanation may see: full or masked numbers, never keys or links."""
 
 import re
 from collections.abc import Callable
@@ -8,22 +8,22 @@ from typing import Any
 from connector_project import logs, phones
 from tenants import sight
 
-LOCAL = 10  # digits behind the code of Russia, for which people write an 8, or nothing
+LOCAL = 10  # digits after the country code of Russia, which people also write as 8 or omit
 
 
 @dataclass(frozen=True)
 class Eyes:
-    """How a number is written for the reader, and how a text of somebody else's."""
+    """How numbers, and texts from other systems, are shown to the reader."""
 
     number: Callable[[str], str]
     text: Callable[[str], str]
     is_whole: bool
 
     def on(self, number: str) -> "Eyes":
-        """Return the same eyes for a call of this customer: his number is known, however a text may write it."""
+        """Return a redactor that also masks this customer's number in texts, in any spelling."""
         if self.is_whole or phones.masked(number) == number:
             return self
-        # What is left of the country's code tells nothing.
+        # A remaining country code reveals nothing.
         written = re.compile(r"[\s().-]*".join(number[-LOCAL:]))
         shown = f"***{number[-4:]}"
         return replace(self, text=lambda text: written.sub(shown, self.text(text)))
@@ -34,5 +34,5 @@ WHOLE = Eyes(phones.e164, logs.hide_secrets, is_whole=True)
 
 
 def of(user: Any) -> Eyes:
-    """Return the eyes of a person at the desk."""
+    """Return the redactor for a user of the admin."""
     return WHOLE if sight.may_see_whole(user) else MASKED

@@ -12,22 +12,20 @@ from telephony.uis.types import Heard, Said
 from tenants.models import Employee
 from tenants.transfer import KeptBack
 
-# What could not be read so near to a call may have been about it.
+# An unreadable notification this close to a call may belong to it.
 BEFORE, AFTER = timedelta(minutes=1), timedelta(minutes=10)
 UNREAD_SHOWN = 20
 
 
 @dataclass(frozen=True)
 class Notice:
-    """One notification of the call, and what it says."""
-
     stored: Notification
     said: Said
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """All that is known of one call. `call` has its client with both accounts, his rules, and its employee."""
+    """All that is known about one call. `call` is loaded with its client (both connections, rules) and employee."""
 
     call: Call
     notices: Sequence[Notice]
@@ -35,27 +33,26 @@ class Facts:
     cards: Sequence[Popup]
     asked: Asked
     people: Mapping[int, Employee]
-    unread: Sequence[Notification]  # notifications of this client that nobody could read, at the time of the call
+    unread: Sequence[Notification]  # unreadable notifications of this client at the time of the call
     click: Command | None
-    setting: str  # the list of the filter that keeps it back
-    kept_back_now: KeptBack | None  # the rule that would keep it back today
+    setting: str  # the entries of the filter that skipped it
+    kept_back_now: KeptBack | None  # the rule that would skip it today
     now: datetime
 
     @classmethod
     def of(cls, call: Call, *, now: datetime) -> "Facts":
-        """Ask for them."""
-        mine = {"tenant": call.tenant_id, "session_id": call.session_id}
-        stored_ones = list(Notification.objects.filter(**mine).order_by("received_at", "pk"))
-        for stored in stored_ones:
+        of_call = {"tenant": call.tenant_id, "session_id": call.session_id}
+        rows = list(Notification.objects.filter(**of_call).order_by("received_at", "pk"))
+        for stored in rows:
             stored.tenant = call.tenant
-        notices = [Notice(stored, facts.read(stored)) for stored in stored_ones]
+        notices = [Notice(stored, facts.read(stored)) for stored in rows]
         asked = load(call.told_by_uis)
         is_skipped = call.state == Call.State.SKIPPED and call.kept_back_by != KeptBack.BY_HAND
         return cls(
             call=call,
             notices=notices,
             tries=list(call.history.all()),
-            cards=list(Popup.objects.filter(**mine).select_related("employee").order_by("rang_at", "pk")),
+            cards=list(Popup.objects.filter(**of_call).select_related("employee").order_by("rang_at", "pk")),
             asked=asked,
             people=_people(call, notices, asked),
             unread=_unread(call),
@@ -66,14 +63,14 @@ class Facts:
         )
 
     def name(self, uis_id: int | None) -> str:
-        """Return a person as people know him; "" where nobody is meant."""
+        """Return an employee's name; "" for None."""
         if uis_id is None:
             return ""
         return str(self.people.get(uis_id, uis_id))
 
 
 def _people(call: Call, notices: Sequence[Notice], asked: Asked) -> dict[int, Employee]:
-    """Return everybody of the client's who is named somewhere."""
+    """Return the client's employees that the events, the legs or the call name."""
     named = {notice.said.employee_id for notice in notices if isinstance(notice.said, Heard)}
     named |= {leg.employee_id for leg in asked.legs} | set(call.rung_ids)
     rows = Employee.objects.filter(tenant=call.tenant_id, uis_id__in=[uis_id for uis_id in named if uis_id])
@@ -81,7 +78,7 @@ def _people(call: Call, notices: Sequence[Notice], asked: Asked) -> dict[int, Em
 
 
 def _unread(call: Call) -> list[Notification]:
-    """Return what nobody could read at that time; what holds this call's session first."""
+    """Return unreadable notifications from that time, those with this call's session first."""
     near = (call.started_at - BEFORE, call.ended_at + AFTER)
     rows = Notification.objects.filter(tenant=call.tenant_id, received_at__range=near)
     found = list(rows.filter(outcome=Notification.Outcome.UNREADABLE).order_by("received_at")[:UNREAD_SHOWN])
@@ -89,12 +86,12 @@ def _unread(call: Call) -> list[Notification]:
 
 
 def is_about(stored: Notification, call: Call) -> bool:
-    """Whether something unreadable holds the call's session, wherever it stands."""
+    """Return whether an unreadable notification contains the call's session anywhere."""
     return str(call.session_id) in f"{stored.query} {stored.body}"
 
 
 def _click(call: Call) -> Command | None:
-    """Return the click in the CRM that began the call."""
+    """Return the click in the CRM that started the call."""
     number = call.external_id.removeprefix(ORDERED)
     if number == call.external_id or not number.isdecimal():
         return None
@@ -102,7 +99,7 @@ def _click(call: Call) -> Command | None:
 
 
 def _listed(call: Call) -> str:
-    """Return who or what the list holds by which the call is kept back; a list of customers is not told."""
+    """Return the entries of the filter that skipped the call; customers' numbers are not listed."""
     rules = call.tenant.rules
     if call.kept_back_by == KeptBack.NUMBER:
         return ", ".join(map(str, rules.numbers.all()))

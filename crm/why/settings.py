@@ -1,4 +1,4 @@
-"""Which setting stands behind a rule, and how it stands now. Pure."""
+"""Which setting a rule depends on, and its present value. Pure."""
 
 from collections.abc import Mapping
 
@@ -22,7 +22,7 @@ _FIELDS: Mapping[str, str] = {
 
 
 def told(facts: Facts) -> str:
-    """Return the setting behind the rule that keeps a call back, and what it is set to; "" where there is none."""
+    """Return the setting and value of the rule that skipped a call; "" where there is none."""
     rule = facts.call.kept_back_by
     if rule == KeptBack.TOO_OLD:
         days = facts.call.tenant.keep_days
@@ -34,31 +34,32 @@ def told(facts: Facts) -> str:
 
 
 def of_field(rules: TransferRules, field: str) -> str:
-    """Return what a rule is set to, in words."""
-    return _in_words(field, getattr(rules, field))
+    """Return the value of a rule as text."""
+    return _value_text(field, getattr(rules, field))
 
 
 def named(field: str, value: str) -> str:
-    """Return a rule with its name: “whose call it is”: who talked last."""
-    return f"“{_label(field)}”: {_in_words(field, value)}"
+    """Return a rule's name with a value: “whose call it is”: who talked last."""
+    return f"“{_label(field)}”: {_value_text(field, value)}"
 
 
-def _in_words(field: str, value: object) -> str:
+def _value_text(field: str, value: object) -> str:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     return str(dict(TransferRules._meta.get_field(field).flatchoices).get(value, value))  # type: ignore[union-attr]
 
 
 def _setting(label: str, value: str) -> str:
-    return _("The setting “%(label)s” is: %(value)s.") % {"label": capfirst(label), "value": value}
+    return _("Setting “%(label)s”: %(value)s.") % {"label": capfirst(label), "value": value}
 
 
 def _members(facts: Facts) -> str:
-    """Return what is on the list of a filter; of customers only how many."""
+    """Return the entries of a filter; of customers' numbers only the count."""
     rules = facts.call.tenant.rules
     if facts.call.kept_back_by == KeptBack.CONTACT and rules.contact_filter != Filter.ALL:
         count = len(rules.contacts.split())
-        return f" ({ngettext('%(count)d number', '%(count)d numbers', count) % {'count': count}})"
+        number_count = ngettext("%(count)d number", "%(count)d numbers", count)  # xgettext does not see f-strings
+        return f" ({number_count % {'count': count}})"
     return f" ({facts.setting})" if facts.setting else ""
 
 

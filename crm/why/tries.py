@@ -1,7 +1,4 @@
-"""What the connector did with a call: each step, what was said, what was answered, and by whose word it was decided.
-
-Pure.
-"""
+"""The connector's steps for a call: what was sent and answered, and which rule decided. Pure."""
 
 from collections.abc import Iterator
 
@@ -13,90 +10,90 @@ from crm.why.facts import Facts
 from crm.why.types import Line
 from telephony.models import Attempt, Call, Cause, Step
 
-_ASKED = {Step.COLLECT: "UIS", Step.RECONCILE: "UIS"}
-_KNOWING = (Step.RECORD, Step.SETTLE, Step.COLLECT, Step.OWNER, Step.RECONCILE)
+_ASKED_SYSTEM = {Step.COLLECT: "UIS", Step.RECONCILE: "UIS"}
+_EVIDENCE_STEPS = (Step.RECORD, Step.SETTLE, Step.COLLECT, Step.OWNER, Step.RECONCILE)
 
 
-def of_tries(facts: Facts, eyes: Eyes) -> Iterator[Line]:
-    """Tell each step, and the decision after the last step that knew more."""
-    decided = _decision(facts)
-    for one in facts.tries:
-        yield _line(facts, one, eyes)
-        if one is decided:
-            yield from _decided(facts, one)
+def of_tries(facts: Facts, redactor: Eyes) -> Iterator[Line]:
+    """Yield each step, and the decision after the last step that added evidence."""
+    decisive = _decisive_attempt(facts)
+    for attempt in facts.tries:
+        yield _line(facts, attempt, redactor)
+        if attempt is decisive:
+            yield from _decision_lines(facts, attempt)
 
 
-def _line(facts: Facts, one: Attempt, eyes: Eyes) -> Line:
-    says = words.sentence(f"{_says(one)} ({one.by})" if one.by else _says(one))
-    detail = [one.get_cause_display(), "" if one.step == Step.RECORD else eyes.text(one.says)]
+def _line(facts: Facts, attempt: Attempt, redactor: Eyes) -> Line:
+    message = words.sentence(f"{_text(attempt)} ({attempt.by})" if attempt.by else _text(attempt))
+    detail = [attempt.get_cause_display(), "" if attempt.step == Step.RECORD else redactor.text(attempt.says)]
     return Line(
-        at=one.at,
-        step=one.step,
-        says=" ".join([says, *(words.sentence(text) for text in detail if text)]),
-        ms=one.milliseconds,
-        took=_took(one),
-        parts=_sent(facts, one, eyes) if one.step == Step.UPLOAD else (),
-        is_fault=bool(one.cause) and one.cause not in {Cause.NOT_SETTLED, Cause.RECORDING_NOT_READY},
+        at=attempt.at,
+        step=attempt.step,
+        says=" ".join([message, *(words.sentence(text) for text in detail if text)]),
+        ms=attempt.milliseconds,
+        took=_system(attempt),
+        parts=_sent_fields(facts, attempt, redactor) if attempt.step == Step.UPLOAD else (),
+        is_fault=bool(attempt.cause) and attempt.cause not in {Cause.NOT_SETTLED, Cause.RECORDING_NOT_READY},
     )
 
 
-def _says(one: Attempt) -> str:
-    """Return the step in words; of an upload, whether the CRM took it."""
-    if one.step == Step.RECORD:
-        return _("what was told is weighed up with all that was told before")
-    if one.step == Step.UPLOAD and not one.cause and one.about:
-        return _("sent to the CRM: it knew the call already") if one.about.get("known") else _("sent to the CRM: taken")
-    return str(one.get_step_display())
+def _text(attempt: Attempt) -> str:
+    """Return the text of a step; for an upload, whether the CRM accepted it."""
+    if attempt.step == Step.RECORD:
+        return _("events merged with what was known")
+    if attempt.step == Step.UPLOAD and not attempt.cause and attempt.about:
+        return _("sent to the CRM: already there") if attempt.about.get("known") else _("sent to the CRM: accepted")
+    return str(attempt.get_step_display())
 
 
-def _took(one: Attempt) -> str:
-    if one.step in {Step.UPLOAD, Step.OWNER}:
+def _system(attempt: Attempt) -> str:
+    if attempt.step in {Step.UPLOAD, Step.OWNER}:
         return _("the CRM")
-    return _ASKED.get(Step(one.step), _("the connector"))
+    return _ASKED_SYSTEM.get(Step(attempt.step), _("the connector"))
 
 
-def _sent(facts: Facts, one: Attempt, eyes: Eyes) -> list[tuple[str, str]]:
-    """Return what the CRM was told: as the call's row has it, which an upload makes final, and as it was noted then."""
-    call, about = facts.call, one.about
-    if not about:
+def _sent_fields(facts: Facts, attempt: Attempt, redactor: Eyes) -> list[tuple[str, str]]:
+    """Return what the CRM got: from the call's row, which is final after an upload, and from the step's details."""
+    call, details = facts.call, attempt.about
+    if not details:
         return []
     zone = call.tenant.crm.zone
     parts = [
         (_("id in the CRM"), f"uis-{call.session_id}"),
         (_("date"), f"{call.started_at.astimezone(zone):%Y-%m-%d %H:%M:%S} ({zone})"),
-        (_("number"), eyes.number(call.contact)),
-        (_("our number"), eyes.number(call.number)),
+        (_("number"), redactor.number(call.contact)),
+        (_("our number"), redactor.number(call.number)),
         (_("result"), str(call.get_result_display())),
         (_("talk, s"), str(call.talk_seconds)),
-        (_("extension"), str(about.get("code", ""))),
-        (_("CRM user"), str(about.get("user", ""))),
-        (_("store"), str(about.get("site", ""))),
-        (_("recording's link"), _("yes") if about.get("link") else _("no")),
+        (_("extension"), str(details.get("code", ""))),
+        (_("CRM user"), str(details.get("user", ""))),
+        (_("store"), str(details.get("site", ""))),
+        (_("recording link"), _("yes") if details.get("link") else _("no")),
     ]
     return [(name, value) for name, value in parts if value]
 
 
-def _decision(facts: Facts) -> Attempt | None:
-    """Return the step after which it was decided what becomes of the call."""
+def _decisive_attempt(facts: Facts) -> Attempt | None:
+    """Return the step after which the call's fate was decided."""
     call = facts.call
     if call.state not in {Call.State.READY, Call.State.UPLOADED, Call.State.SKIPPED}:
         return None
-    steps = (*_KNOWING, Step.UPLOAD) if call.state == Call.State.SKIPPED else _KNOWING
-    return next((one for one in reversed(facts.tries) if one.step in steps), None)
+    steps = (*_EVIDENCE_STEPS, Step.UPLOAD) if call.state == Call.State.SKIPPED else _EVIDENCE_STEPS
+    return next((attempt for attempt in reversed(facts.tries) if attempt.step in steps), None)
 
 
-def _decided(facts: Facts, one: Attempt) -> Iterator[Line]:
-    """Tell which rule decided, and what it was set to; where that was not noted, what it is set to."""
-    call, at = facts.call, one.at
+def _decision_lines(facts: Facts, attempt: Attempt) -> Iterator[Line]:
+    """Yield which rule decided, with its value at that time, or its present value if that was not stored."""
+    call, at = facts.call, attempt.at
     if call.state == Call.State.SKIPPED:
-        if call.kept_back_by and (said := settings.told(facts)):
-            says = _("A rule decided: %(rule)s.") % {"rule": call.get_kept_back_by_display()}
-            yield Line(at=at, step="RULE", says=f"{says} {said}")
+        if call.kept_back_by and (setting := settings.told(facts)):
+            message = _("Decided by a rule: %(rule)s.") % {"rule": call.get_kept_back_by_display()}
+            yield Line(at=at, step="RULE", says=f"{message} {setting}")
         return
     field = "missed_owner" if call.is_missed else "owner"
-    value = one.about.get(field) or getattr(call.tenant.rules, field)
-    says = _("No rule keeps it back. It belongs to %(person)s by the rule %(rule)s.")
-    yield Line(at=at, step="RULE", says=says % {"person": _owner(facts), "rule": settings.named(field, value)})
+    value = attempt.about.get(field) or getattr(call.tenant.rules, field)
+    message = _("No rule skips it. Owner: %(person)s, by the rule %(rule)s.")
+    yield Line(at=at, step="RULE", says=message % {"person": _owner(facts), "rule": settings.named(field, value)})
 
 
 def _owner(facts: Facts) -> str:

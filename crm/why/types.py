@@ -1,4 +1,4 @@
-"""The parts of an explanation, ready to be shown or printed. Texts are in the language that was active."""
+"""The parts of an explanation, ready for display, in the language that was active."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,31 +7,29 @@ from datetime import datetime
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One thing that is so: a stable code, a sentence, and who must act, where somebody must."""
+    """A stable code, a message, and who is responsible, if anybody has to act."""
 
     code: str
     says: str
     who: str = ""
-    look: str = ""  # how it is shown: "bad", "warn", "good", or plain
+    look: str = ""  # style: "bad", "warn", "good", or "" for plain
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One thing that happened."""
-
     at: datetime
     step: str  # a stable code
     says: str
-    ms: int | None = None  # how long it took
-    took: str = ""  # whose time that was
-    parts: Sequence[tuple[str, str]] = ()  # what was said with it: name, value
-    raw: str = ""  # as it came, without its secrets
+    ms: int | None = None  # duration
+    took: str = ""  # the system that took it
+    parts: Sequence[tuple[str, str]] = ()  # details: name, value
+    raw: str = ""  # as received, without secrets
     is_fault: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class CardTimes:
-    """The way of one card, or why there was none: when, and how long each side took."""
+    """The times of one pop-up, or why there was none, and how long each system took."""
 
     person: str
     state: str
@@ -42,11 +40,11 @@ class CardTimes:
     uis_ms: int | None = None
     our_ms: int | None = None
     crm_ms: int | None = None
-    slow: str = ""  # who was slow; empty where nobody was
+    slow: str = ""  # the slow system; empty if none
 
     @property
     def total_ms(self) -> int | None:
-        """From the ring to the card."""
+        """From the ring to the pop-up."""
         if self.uis_ms is None or self.our_ms is None or self.crm_ms is None:
             return None
         return self.uis_ms + self.our_ms + self.crm_ms
@@ -54,8 +52,6 @@ class CardTimes:
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """All of it."""
-
     verdict: Verdict
     next: str
     next_at: datetime | None

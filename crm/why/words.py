@@ -1,4 +1,4 @@
-"""The words of an explanation that stand nowhere else."""
+"""Texts that only explanations use."""
 
 from collections.abc import Mapping
 
@@ -22,24 +22,24 @@ _HANGUPS: Mapping[str, Text] = {
 
 
 def no_card(stored: Notification) -> str:
-    """Return why a ring opened no card."""
-    return _("no card: %(reason)s") % {"reason": reason(stored)}
+    """Return why a ring opened no pop-up."""
+    return _("no pop-up: %(reason)s") % {"reason": reason(stored)}
 
 
 def reason(stored: Notification) -> str:
-    """Return why nothing was made of a notification, with what is known besides."""
-    said = str(stored.get_reason_display())
+    """Return why a notification was dropped, with its detail."""
+    label = str(stored.get_reason_display())
     if stored.reason == Reason.RULE:
-        return f"{said}: {KeptBack(stored.detail).label}" if stored.detail in KeptBack.values else said
-    return f"{said} ({stored.detail})" if stored.detail else said
+        return f"{label}: {KeptBack(stored.detail).label}" if stored.detail in KeptBack.values else label
+    return f"{label} ({stored.detail})" if stored.detail else label
 
 
 def hangup(word: str) -> str:
-    """Return how a card was closed."""
+    """Return how a pop-up was closed."""
     return str(_HANGUPS.get(word, word))
 
 
 def sentence(text: object) -> str:
     """Return a phrase as a sentence."""
-    said = capfirst(str(text)).strip()
-    return said if said.endswith((".", "!", "?", "…")) else f"{said}."
+    phrase = capfirst(str(text)).strip()
+    return phrase if phrase.endswith((".", "!", "?", "…")) else f"{phrase}."

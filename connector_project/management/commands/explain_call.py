@@ -26,7 +26,7 @@ class Command(JsonCommand):
             call = Call.objects.whole().with_history().filter(tenant=tenant, session_id=session).first()
             if call is None:
                 self.fail(_unknown(tenant, session))
-            found = why.explain(call, eyes=why.MASKED, now=timezone.now())
+            found = why.explain(call, redactor=why.MASKED, now=timezone.now())
             self.say(
                 session=session,
                 state=call.state,
