@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.fakes.retailcrm_checks import as_user_id
-from tests.fakes.retailcrm_wire import Refused
+from tests.fakes.retailcrm_http import Refused
 
 DEFAULT_SCOPES = (
     "integration_read",

@@ -4,15 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.fakes.retailcrm_wire import (
-    BAD_ENTITY,
-    BLANK,
-    INVALID,
-    NOT_A_CHOICE,
-    NOT_A_URL,
-    TOO_LONG,
-    Refused,
-)
+from tests.fakes.retailcrm_http import BAD_ENTITY, BLANK, INVALID, NOT_A_CHOICE, NOT_A_URL, TOO_LONG, Refused
 
 LONGEST = 255
 

@@ -5,8 +5,8 @@ import copy
 from tests.fakes.retailcrm_account import Account
 from tests.fakes.retailcrm_checks import Checked
 from tests.fakes.retailcrm_form import entity
+from tests.fakes.retailcrm_http import INVALID, Answer, Incoming, Refused, done, saved
 from tests.fakes.retailcrm_telephony import DEFAULTS, SHARED_FIELDS, check_block
-from tests.fakes.retailcrm_wire import INVALID, Answer, Incoming, Refused, done, saved
 
 _FIELDS = ("code", "clientId", "active", "name", "image", *SHARED_FIELDS)
 _SHOWN = (

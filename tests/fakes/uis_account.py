@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.fakes.uis_rpc import Refusal, Row
+from tests.fakes.uis_jsonrpc import Refusal, Row
 from tests.fakes.uis_session import Course, Session, play
 
 DOMAINS = {"uis": "uiscom.ru", "comagic": "comagic.ru", "callgear": "callgear.com", "novofon": "novofon.ru"}

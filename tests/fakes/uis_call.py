@@ -6,7 +6,7 @@ import re
 
 from tests.fakes.uis_account import BASIC_CALL_API, Account
 from tests.fakes.uis_data import Method, Reply
-from tests.fakes.uis_rpc import Param, Refusal, Row, check_params
+from tests.fakes.uis_jsonrpc import Param, Refusal, Row, check_params
 from tests.fakes.uis_session import Course, Session
 
 _NUMBER_MANAGEMENT = "Автоматическое управление номерами"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tests.fakes.uis_account import BOTH, DIRECTIONS, Account, phone_row
-from tests.fakes.uis_rpc import Param, Refusal, Row, check_params, check_type
+from tests.fakes.uis_jsonrpc import Param, Refusal, Row, check_params, check_type
 
 _PHONE = {
     "phone_id": Param("number"),

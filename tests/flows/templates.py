@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from django.test import Client
 from django.utils import timezone
 
-from telephony.uis import templates
+from telephony.uis import webhook_templates
 from telephony.uis.types import Event
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes.uis import Account, Session
-from tests.fakes.uis_notices import Notice
+from tests.fakes.uis_webhooks import Notice
 
 
 def send_every_event(
@@ -19,7 +19,7 @@ def send_every_event(
     for event, session in _happened(pbx):
         if only in {"", event}:
             notice = Notice(session, event, employee_id=IVAN if event != "lost_call" else None, at=timezone.now())
-            body = spoil(notice.filled(templates.template(Event(event))))
+            body = spoil(notice.filled(webhook_templates.template(Event(event))))
             assert client.post(f"{hook}{event}/", body, content_type="application/json").status_code == 200
 
 

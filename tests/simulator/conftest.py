@@ -10,12 +10,12 @@ import responses
 from django.test import Client
 from django.utils import timezone
 
-from crm import activation
+from connector_project.operations.onboarding import steps
 from tenants import onboarding
-from tests import queue as real_queue
-from tests.simulator import scenes
+from tests import task_queue as real_queue
+from tests.simulator import scenarios
+from tests.simulator.fixtures import CRM_HOST, CRM_KEY, NUMBER, UIS_TOKEN, World
 from tests.simulator.server import Simulator
-from tests.simulator.world import CRM_HOST, CRM_KEY, NUMBER, UIS_TOKEN, World
 
 Play = Callable[..., dict[str, Any]]
 Ask = Callable[..., requests.Response]
@@ -51,10 +51,10 @@ def play(world: World, client: Client, db: None) -> Iterator[Play]:
             crm_key=CRM_KEY,
             default_number=NUMBER,
         )
-        tenant = onboarding.add(new, now=timezone.now())
-        activation.activate(tenant, now=timezone.now())
+        tenant = onboarding.create_tenant(new, now=timezone.now())
+        steps.activate(tenant, now=timezone.now())
         world.hook = f"https://connector.example.com/hooks/uis/{tenant.uis.hook}/"
-        yield lambda scene, **asked: scenes.play(world, {"scene": scene, **asked}, send=send)
+        yield lambda scene, **asked: scenarios.play(world, {"scene": scene, **asked}, send=send)
 
 
 @pytest.fixture

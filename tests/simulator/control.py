@@ -5,10 +5,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.fakes.uis import EVENTS
-from tests.simulator import scenes, traffic
+from tests.simulator import scenarios, traffic
 from tests.simulator.faults import FAULTS
+from tests.simulator.fixtures import World, Wrong
 from tests.simulator.state import state
-from tests.simulator.world import World, Wrong
 
 Asked = Mapping[str, Any]
 
@@ -59,7 +59,7 @@ def reset(world: World, _asked: Asked) -> dict[str, Any]:
 ORDERS: dict[str, Callable[[World, Asked], dict[str, Any]]] = {
     "connect": connect,
     "type": type_in,
-    "play": scenes.play,
+    "play": scenarios.play,
     "traffic": traffic.play,
     **FAULTS,
     "reset": reset,

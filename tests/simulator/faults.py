@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.simulator.world import SIDES, Delay, World, Wrong
+from tests.simulator.fixtures import SIDES, Delay, World, Wrong
 
 Asked = Mapping[str, Any]
 NOTICES = ("send", "hold", "drop")

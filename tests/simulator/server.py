@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from requests.structures import CaseInsensitiveDict
 
-from tests.simulator import control, page, scenes, words
+from tests.simulator import control, page, scenarios, texts
+from tests.simulator.fixtures import World, Wrong
 from tests.simulator.state import ledger, state
-from tests.simulator.world import World, Wrong
 
 UIS_PATHS = {"/uis/data/v2.0": "data", "/uis/call/v4.0": "call"}
 MEDIA_PATH = "/uis/media"
@@ -97,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
         if path.startswith("/control/"):
             return self._control(path.removeprefix("/control/"), query, body)
         world = self.server.world
-        language = words.choose(parse_qs(query).get("lang", [""])[0], self.headers.get("Accept-Language", ""))
+        language = texts.choose(parse_qs(query).get("lang", [""])[0], self.headers.get("Accept-Language", ""))
         if (self.command, path) == ("POST", "/press"):
             return self._press(body, language=language)
         if (self.command, path) == ("GET", "/"):
@@ -139,9 +139,9 @@ class Handler(BaseHTTPRequestHandler):
                 world.vendors.forget()
             elif name == "ringing" and world.hook:
                 world.said = "…"
-                threading.Thread(target=scenes.play, args=(world, {"scene": name, "pause": 3}), daemon=True).start()
+                threading.Thread(target=scenarios.play, args=(world, {"scene": name, "pause": 3}), daemon=True).start()
             else:
-                world.said = json.dumps(scenes.play(world, asked or {}), ensure_ascii=False)
+                world.said = json.dumps(scenarios.play(world, asked or {}), ensure_ascii=False)
         except Wrong as exc:
             world.said = str(exc)
         self._answer(303, "", {"Location": f"/?lang={language}"})

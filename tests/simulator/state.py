@@ -4,9 +4,9 @@ from collections import Counter
 from typing import Any
 
 from tests.fakes.uis import Session
-from tests.simulator import live
+from tests.simulator import polling
+from tests.simulator.fixtures import World
 from tests.simulator.vendors import Vendors
-from tests.simulator.world import World
 
 SECRET = "clientId"
 
@@ -78,7 +78,7 @@ def _uis(world: World) -> dict[str, Any]:
         "dialled": [dict(params) for params in world.pbx.dialled],
         "calls": [
             {"session": session_id, "contact": one.contact, "direction": one.direction, "source": one.source}
-            | {"external_id": one.external_id, "stage": live.stage(one)}
+            | {"external_id": one.external_id, "stage": polling.stage(one)}
             for session_id, one in world.pbx.sessions.items()
         ],
         "requests": {

@@ -11,8 +11,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from tests.ports import free_pair
-from tests.simulator.children import ROOT, Children, Stopped
-from tests.simulator.walks import WALKS
+from tests.simulator.flows import WALKS
+from tests.simulator.processes import ROOT, Children, Stopped
 
 
 def is_free(port):

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tests.simulator import scenes
-from tests.simulator.world import IVAN, PETR, World, Wrong
+from tests.simulator import scenarios
+from tests.simulator.fixtures import IVAN, PETR, World, Wrong
 
 AT_ONCE = 4
 KINDS: dict[str, dict[str, Any]] = {
@@ -40,6 +40,6 @@ def play(world: World, asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _call(world: World, kind: str, *, pause: float) -> dict[str, Any]:
-    played = scenes.play(world, KINDS[kind])
+    played = scenarios.play(world, KINDS[kind])
     threading.Event().wait(pause)
     return played
