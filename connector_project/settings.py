@@ -1,5 +1,6 @@
 """Django settings; values that vary come from environment variables, listed in .env.example."""
 
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -8,32 +9,32 @@ import sentry_sdk
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from connector_project import environment
-from connector_project.environment import BASE_DIR, env
-from connector_project.logs import clean_event
+from connector_project import env
+from connector_project.core.redaction import sentry_before_send
+from connector_project.env import BASE_DIR, reader
 
 django_stubs_ext.monkeypatch()
 
-DEBUG = environment.flag("DEBUG")
-SECRET_KEY = environment.secret(
+DEBUG = env.boolean("DEBUG")
+SECRET_KEY = env.secret(
     "SECRET_KEY", is_debug=DEBUG, debug_default="only-for-debug-not-a-secret-at-all-0123456789abcdef"
 )
-FIELD_ENCRYPTION_KEYS = environment.fernet_keys(
+FIELD_ENCRYPTION_KEYS = env.fernet_keys(
     "FIELD_ENCRYPTION_KEYS", is_debug=DEBUG, debug_default="b25seS1mb3ItZGVidWctbm90LWEtc2VjcmV0LTAwMDA="
 )
 
-PUBLIC_URL = environment.base_url("PUBLIC_URL", default="http://127.0.0.1:8000")
+PUBLIC_URL = env.base_url("PUBLIC_URL", default="http://127.0.0.1:8000")
 _public = urlsplit(PUBLIC_URL)
-ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS", default=(_public.hostname or "",))
-CSRF_TRUSTED_ORIGINS = environment.words("CSRF_TRUSTED_ORIGINS", default=(f"{_public.scheme}://{_public.netloc}",))
-TRUSTED_PROXIES = environment.networks("TRUSTED_PROXIES")
+ALLOWED_HOSTS = env.str_list("ALLOWED_HOSTS", default=(_public.hostname or "",))
+CSRF_TRUSTED_ORIGINS = env.str_list("CSRF_TRUSTED_ORIGINS", default=(f"{_public.scheme}://{_public.netloc}",))
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 
 # URLs of the vendors. Overrides are for the simulator and tests; hosts listed here may be plain http and private.
-UIS_DATA_API_URL = environment.base_url("UIS_DATA_API_URL", default="")
-UIS_CALL_API_URL = environment.base_url("UIS_CALL_API_URL", default="")
-UIS_MEDIA_URL = environment.base_url("UIS_MEDIA_URL", default="")
-TRUSTED_REMOTE_HOSTS = environment.host_ports("TRUSTED_REMOTE_HOSTS")
-CRM_DOMAINS = environment.words(
+UIS_DATA_API_URL = env.base_url("UIS_DATA_API_URL", default="")
+UIS_CALL_API_URL = env.base_url("UIS_CALL_API_URL", default="")
+UIS_MEDIA_URL = env.base_url("UIS_MEDIA_URL", default="")
+TRUSTED_REMOTE_HOSTS = env.host_ports("TRUSTED_REMOTE_HOSTS")
+CRM_DOMAINS = env.str_list(
     "CRM_DOMAINS",
     default=(
         "retailcrm.ru",
@@ -45,19 +46,21 @@ CRM_DOMAINS = environment.words(
         "ecomlogic.com",
     ),
 )
-RETAILCRM_MODULE_SECRET = env.str("RETAILCRM_MODULE_SECRET", default="").strip()
-RETAILCRM_MODULE_CODE = env.str("RETAILCRM_MODULE_CODE", default="") or "uis"
+RETAILCRM_MODULE_SECRET = reader.str("RETAILCRM_MODULE_SECRET", default="").strip()
+RETAILCRM_MODULE_CODE = reader.str("RETAILCRM_MODULE_CODE", default="") or "uis"
 
 INSTALLED_APPS = [
-    "connector_project",
+    "connector_project.apps.ConnectorConfig",
+    "connector_project.core",
     "tenants",
     "telephony",
     "crm",
+    "connector_project.operations",
     "django_q",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "django.contrib.admin",
+    "connector_project.apps.ConnectorAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -65,8 +68,12 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 
+if DEBUG and find_spec("tests.devtools") is not None:
+    # `demo` and `simulator`, in a checkout; a release does not contain them.
+    INSTALLED_APPS += ["tests.devtools"]
+
 MIDDLEWARE = [
-    "connector_project.proxies.TrustedProxies",
+    "connector_project.core.middleware.TrustedProxies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -98,7 +105,7 @@ TEMPLATES = [
 
 
 def _database() -> dict[str, Any]:
-    database = environment.database("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
+    database = env.database("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
     if database["ENGINE"] == "django.db.backends.sqlite3":
         # IMMEDIATE: a writer waits for the lock at BEGIN instead of failing in the middle of a transaction.
         database["OPTIONS"] = {
@@ -115,14 +122,14 @@ def _database() -> dict[str, Any]:
 DATABASES = {"default": _database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REDIS_URL = env.str("REDIS_URL", default="")
+REDIS_URL = reader.str("REDIS_URL", default="")
 if REDIS_URL and urlsplit(REDIS_URL).scheme not in {"redis", "rediss", "unix"}:
     raise ImproperlyConfigured("REDIS_URL must be like redis://host:6379/0.")
 
 _broker: dict[str, Any] = {"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}
 Q_CLUSTER: dict[str, Any] = {
     "name": "default",
-    "workers": environment.number("QUEUE_WORKERS", default=4),
+    "workers": env.number("QUEUE_WORKERS", default=4),
     "timeout": 120,
     "retry": 180,
     # The queue does not retry failed tasks: the row says when to retry, and the sweep enqueues it.
@@ -134,7 +141,7 @@ Q_CLUSTER: dict[str, Any] = {
     "ALT_CLUSTERS": {
         # Tasks a person waits for. It runs only the schedule that names this cluster.
         "fast": {
-            "workers": environment.number("QUEUE_WORKERS", default=4),
+            "workers": env.number("QUEUE_WORKERS", default=4),
             "timeout": 30,
             "retry": 60,
             "poll": 0.05,
@@ -144,7 +151,7 @@ Q_CLUSTER: dict[str, Any] = {
 }
 
 # Recordings streamed at once per web process; each occupies one thread.
-RECORDING_STREAMS = environment.number("RECORDING_STREAMS", default=4)
+RECORDING_STREAMS = env.number("RECORDING_STREAMS", default=4)
 
 LANGUAGE_CODE = "ru"
 LANGUAGES = [("ru", _("Russian")), ("en", _("English"))]
@@ -158,6 +165,7 @@ STATICFILES_DIRS = [BASE_DIR / "connector_project" / "static"]
 # Served from the packages: an update needs no collectstatic.
 WHITENOISE_USE_FINDERS = True
 
+AUTH_USER_MODEL = "tenants.User"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -169,7 +177,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "UNAUTHENTICATED_USER": None,
-    "EXCEPTION_HANDLER": "connector_project.http.answer_error",
+    "EXCEPTION_HANDLER": "connector_project.core.http_server.api_exception_handler",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
 
@@ -178,7 +186,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": _("Read-only access to calls, employees, reconciliation and incidents."),
     "VERSION": "1",
     "SCHEMA_PATH_PREFIX": "/api/v1",
-    "PREPROCESSING_HOOKS": ["crm.api.schema.only_ours"],
+    "PREPROCESSING_HOOKS": ["connector_project.operations.api.schema.public_endpoints_only"],
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",  # from our own static files
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -199,32 +207,32 @@ SECURE_REFERRER_POLICY = "same-origin"
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # the page of a tenant with a thousand employees is one form
 
 # Alert deliveries.
-_mail = environment.mail_server("EMAIL_URL")
+_mail = env.mail_server("EMAIL_URL")
 EMAIL_BACKEND = _mail.get("EMAIL_BACKEND", "django.core.mail.backends.dummy.EmailBackend")
 EMAIL_HOST, EMAIL_PORT = _mail.get("EMAIL_HOST", ""), _mail.get("EMAIL_PORT", 25)
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.get("EMAIL_HOST_USER", ""), _mail.get("EMAIL_HOST_PASSWORD", "")
 EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.get("EMAIL_USE_TLS", False), _mail.get("EMAIL_USE_SSL", False)
 EMAIL_FILE_PATH = _mail.get("EMAIL_FILE_PATH", "")
 EMAIL_TIMEOUT = 10
-DEFAULT_FROM_EMAIL = environment.mail_sender("DEFAULT_FROM_EMAIL", default=f"connector@{_public.hostname}")
-ALARM_EMAILS = environment.mail_addresses("ALARM_EMAILS")
+DEFAULT_FROM_EMAIL = env.mail_sender("DEFAULT_FROM_EMAIL", default=f"connector@{_public.hostname}")
+ALARM_EMAILS = env.mail_addresses("ALARM_EMAILS")
 if ALARM_EMAILS and not _mail:
     raise ImproperlyConfigured("ALARM_EMAILS needs EMAIL_URL, the server that sends the mail.")
-ALARM_WEBHOOK_URL = environment.webhook("ALARM_WEBHOOK_URL", trusted=TRUSTED_REMOTE_HOSTS)
-ALARM_WEBHOOK_SECRET = environment.webhook_secret("ALARM_WEBHOOK_SECRET", is_needed=bool(ALARM_WEBHOOK_URL))
+ALARM_WEBHOOK_URL = env.webhook("ALARM_WEBHOOK_URL", trusted=TRUSTED_REMOTE_HOSTS)
+ALARM_WEBHOOK_SECRET = env.webhook_secret("ALARM_WEBHOOK_SECRET", is_needed=bool(ALARM_WEBHOOK_URL))
 
-LOG_LEVEL = environment.one_of("LOG_LEVEL", default="INFO", allowed=("DEBUG", "INFO", "WARNING", "ERROR"))
-LOG_FORMAT = environment.one_of("LOG_FORMAT", default="text", allowed=("text", "json"))
+LOG_LEVEL = env.one_of("LOG_LEVEL", default="INFO", allowed=("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_FORMAT = env.one_of("LOG_FORMAT", default="text", allowed=("text", "json"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"secrets": {"()": "connector_project.logs.HideSecrets"}},
+    "filters": {"secrets": {"()": "connector_project.core.logging.RedactingFilter"}},
     "formatters": {
         "text": {
-            "()": "connector_project.logs.TextFormatter",
+            "()": "connector_project.core.logging.TextFormatter",
             "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
         },
-        "json": {"()": "connector_project.logs.JsonFormatter"},
+        "json": {"()": "connector_project.core.logging.JsonFormatter"},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["secrets"]}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
@@ -237,7 +245,7 @@ LOGGING = {
     },
 }
 
-SENTRY_DSN = env.str("SENTRY_DSN", default="")
+SENTRY_DSN = reader.str("SENTRY_DSN", default="")
 if SENTRY_DSN:
     # No local variables and no request bodies: they contain keys, links and phone numbers.
     sentry_sdk.init(
@@ -245,5 +253,5 @@ if SENTRY_DSN:
         send_default_pii=False,
         include_local_variables=False,
         max_request_body_size="never",
-        before_send=clean_event,
+        before_send=sentry_before_send,
     )

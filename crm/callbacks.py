@@ -10,13 +10,13 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from connector_project import remote
-from connector_project.queue import enqueue
-from crm.address import bare, fault
+from connector_project.core import http_client
+from connector_project.core.task_queue import enqueue
+from crm.account_url import normalise, validation_error
 from crm.models import Command
-from crm.retailcrm.refusals import TELEPHONY_OFF
+from crm.retailcrm.errors import TELEPHONY_OFF
 from tenants.models import Tenant
-from tenants.models.tenant import check_zone
+from tenants.models.tenant import validate_time_zone
 
 PROBE = "crm.tasks.probe"
 SWITCHED_OFF = "The module was switched off in the CRM."
@@ -31,9 +31,9 @@ def activity(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Co
     if data is None:
         return command.close(Command.State.REFUSED, Command.Reason.BAD_REQUEST, now=now)
     if _is_on(data):
-        tenant.crm.allow()
+        tenant.crm.restore()
     else:
-        tenant.crm.deny(TELEPHONY_OFF, SWITCHED_OFF, now=now)
+        tenant.crm.suspend(TELEPHONY_OFF, SWITCHED_OFF, now=now)
     _update_address(tenant, request.get("systemUrl", ""))
     return command.close(Command.State.DONE, now=now)
 
@@ -42,7 +42,7 @@ def is_switched_off(tenant: Tenant) -> bool:
     """Return whether the CRM's last activity callback said that our module is off or frozen."""
     commands = Command.objects.filter(tenant=tenant, kind=Command.Kind.ACTIVITY, state=Command.State.DONE)
     last = commands.order_by("-received_at", "-pk").first()
-    return last is not None and not _is_on(_parse_object(last.asked.get("activity")) or {})
+    return last is not None and not _is_on(_parse_object(last.params.get("activity")) or {})
 
 
 def settings_changed(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Command:
@@ -54,7 +54,7 @@ def settings_changed(tenant: Tenant, request: Mapping[str, str], *, now: datetim
     zone = data.get("timezone")
     name = str(zone.get("value") or "") if isinstance(zone, dict) else ""
     try:
-        check_zone(name)
+        validate_time_zone(name)
     except ValidationError:
         return command.close(Command.State.REFUSED, Command.Reason.BAD_REQUEST, name, now=now)
     if name:
@@ -65,7 +65,7 @@ def settings_changed(tenant: Tenant, request: Mapping[str, str], *, now: datetim
 
 def _store(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, now: datetime) -> Command:
     params = {name: value for name, value in request.items() if name != "clientId"}
-    return Command.objects.create(tenant=tenant, kind=kind, asked=params, received_at=now)
+    return Command.objects.create(tenant=tenant, kind=kind, params=params, received_at=now)
 
 
 def _parse_object(text: str | None) -> dict[str, Any] | None:
@@ -90,10 +90,10 @@ def _update_address(tenant: Tenant, address: str) -> None:
 
     Like the vendor's own modules, ours registers again there; in a task, because the CRM waits for our response.
     """
-    address = bare(address)
-    if not address or address == bare(tenant.crm.address):
+    address = normalise(address)
+    if not address or address == normalise(tenant.crm.address):
         return
-    if fault(address, domains=settings.CRM_DOMAINS, is_trusted=remote.is_trusted(address)):
+    if validation_error(address, domains=settings.CRM_DOMAINS, is_trusted=http_client.is_trusted(address)):
         security.warning("tenant=%s: the CRM sent a systemUrl that is not a CRM account", tenant.slug)
         return
     with transaction.atomic():

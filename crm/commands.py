@@ -5,37 +5,37 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from connector_project import phones, remote
-from connector_project.queue import enqueue
+from connector_project.core import http_client, phone_numbers
+from connector_project.core.task_queue import enqueue
 from crm.models import Command
-from telephony import actions
+from telephony import outbound
 from tenants.models import Employee, Tenant, TransferRules
 
-RUN = "crm.tasks.run_command"
+TASK = "crm.tasks.run_command"
 DOUBLE_CLICK = timedelta(seconds=5)
-FRESH = timedelta(seconds=10)
-STATUS_HOLDS = timedelta(minutes=10)
+CLICK_TTL = timedelta(seconds=10)
+STATUS_TTL = timedelta(minutes=10)
 LEASE = timedelta(minutes=2)
 STATUS_PAUSE = timedelta(seconds=20)
-SWEPT_AT_ONCE = 500
+SWEEP_LIMIT = 500
 
 Kind, State, Reason = Command.Kind, Command.State, Command.Reason
 # Refusals that are not reported to the CRM as errors.
-HARMLESS = frozenset({Reason.SYNC_OFF, Reason.ECHO})
+SILENT_REASONS = frozenset({Reason.SYNC_OFF, Reason.ECHO})
 
 
 def receive(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, now: datetime) -> Command:
     """Store a command, then refuse it with a reason or queue it."""
     params = {name: value for name, value in request.items() if name != "clientId"}
     command = Command.objects.create(
-        tenant=tenant, kind=kind, asked=params, received_at=now, next_attempt_at=now + LEASE
+        tenant=tenant, kind=kind, params=params, received_at=now, next_attempt_at=now + LEASE
     )
     with transaction.atomic():
         refusal = _prepare(command, now=now)
         if refusal:
             return command.close(State.REFUSED, refusal, now=now)
         command.save()
-        enqueue(RUN, command.pk, queue="fast")
+        enqueue(TASK, command.pk, queue="fast")
     return command
 
 
@@ -47,9 +47,9 @@ def run(command: Command, *, now: datetime) -> None:
         _set_status(command, now=now)
 
 
-def resume_left(*, now: datetime) -> int:
+def resume_pending(*, now: datetime) -> int:
     """Queue commands again whose queue entry was lost or whose worker died; return how many were due."""
-    stalled = Command.objects.filter(next_attempt_at__lte=now).order_by("next_attempt_at")[:SWEPT_AT_ONCE]
+    stalled = Command.objects.filter(next_attempt_at__lte=now).order_by("next_attempt_at")[:SWEEP_LIMIT]
     for command in stalled:
         # Only if the row is unchanged: its worker may be finishing just now.
         same = Command.objects.filter(pk=command.pk, state=command.state, next_attempt_at=command.next_attempt_at)
@@ -59,13 +59,13 @@ def resume_left(*, now: datetime) -> int:
             continue
         with transaction.atomic():
             if same.update(state=State.RECEIVED, next_attempt_at=now + LEASE):
-                enqueue(RUN, command.pk, queue="fast")
+                enqueue(TASK, command.pk, queue="fast")
     return len(stalled)
 
 
 def _prepare(command: Command, *, now: datetime) -> Command.Reason | None:
     """Fill in the employee, number and status of a command; return the reason to refuse it."""
-    tenant, params = command.tenant, command.asked
+    tenant, params = command.tenant, command.params
     if not tenant.is_live:
         return Reason.NOT_ACTIVE
     person = _employee(tenant, code=params.get("code", ""), user_id=params.get("userId", ""))
@@ -78,7 +78,7 @@ def _prepare(command: Command, *, now: datetime) -> Command.Reason | None:
 
 def _employee(tenant: Tenant, *, code: str, user_id: str) -> Employee | None:
     """Find who clicked: by CRM user ID first, because extensions may be stale; a shared extension matches nobody."""
-    staff = Employee.objects.filter(tenant=tenant, is_dismissed=False).select_related("own_number")
+    staff = Employee.objects.filter(tenant=tenant, is_dismissed=False).select_related("caller_id_number")
     if user_id.isdigit() and (person := staff.filter(crm_user_id=int(user_id)).first()):
         return person
     matches = list(staff.filter(extension=code.strip())[:2]) if code.strip() else []
@@ -86,15 +86,15 @@ def _employee(tenant: Tenant, *, code: str, user_id: str) -> Employee | None:
 
 
 def _prepare_call(command: Command, person: Employee, *, now: datetime) -> Command.Reason | None:
-    tenant, params = command.tenant, command.asked
+    tenant, params = command.tenant, command.params
     is_russian = tenant.uis.is_russian
-    command.contact = phones.digits(params.get("phone"), is_russian=is_russian)
-    if not phones.is_outside(command.contact):
+    command.contact = phone_numbers.normalise(params.get("phone"), is_russian=is_russian)
+    if not phone_numbers.is_external(command.contact):
         return Reason.BAD_PHONE
-    if actions.is_own_number(tenant, command.contact):
+    if outbound.is_caller_id_number(tenant, command.contact):
         return Reason.OWN_NUMBER
-    store_number = phones.digits(params.get("externalPhone"), is_russian=is_russian)
-    command.number = actions.number_for(person, asked=store_number)
+    store_number = phone_numbers.normalise(params.get("externalPhone"), is_russian=is_russian)
+    command.number = outbound.number_for(person, asked=store_number)
     if not command.number:
         return Reason.NO_NUMBER
     return Reason.REPEATED if _is_double_click(command, person, now=now) else None
@@ -110,14 +110,14 @@ def _is_double_click(command: Command, person: Employee, *, now: datetime) -> bo
 
 
 def _prepare_status(command: Command, person: Employee) -> Command.Reason | None:
-    command.status = command.asked.get("status", "").strip().lower()[:20]
+    command.status = command.params.get("status", "").strip().lower()[:20]
     if command.tenant.rules.status_sync == TransferRules.StatusSync.OFF:
         return Reason.SYNC_OFF
     if not command.status:
         return Reason.BAD_REQUEST
-    if person.crm_status_sent == command.status:
+    if person.last_sent_crm_status == command.status:
         return Reason.ECHO
-    Employee.objects.filter(pk=person.pk).update(crm_status_sent="")
+    Employee.objects.filter(pk=person.pk).update(last_sent_crm_status="")
     return None
 
 
@@ -125,14 +125,14 @@ def _make_call(command: Command, *, now: datetime) -> None:
     """Call the employee who clicked, then the customer. Never retried."""
     if not command.claim(lease_until=now + LEASE):
         return
-    if now - command.received_at > FRESH or command.employee is None:
+    if now - command.received_at > CLICK_TTL or command.employee is None:
         command.close(State.FAILED, Reason.STALE, now=now)
         return
     try:
-        command.session_id = actions.start_call(
+        command.session_id = outbound.start_call(
             command.employee, contact=command.contact, number=command.number, external_id=command.external_id
         )
-    except remote.RemoteError as exc:
+    except http_client.RemoteError as exc:
         _fail(command, exc, if_unknown=Reason.NOT_REPEATED, now=now)
     else:
         command.close(State.DONE, now=now)
@@ -142,22 +142,22 @@ def _set_status(command: Command, *, now: datetime) -> None:
     """Set the employee's latest requested status in UIS."""
     if not _claim_status(command, now=now):
         return
-    if now - command.received_at > STATUS_HOLDS or command.employee is None:
-        command.close(State.FAILED, Reason.UIS_UNAVAILABLE, command.says, now=now)
+    if now - command.received_at > STATUS_TTL or command.employee is None:
+        command.close(State.FAILED, Reason.UIS_UNAVAILABLE, command.detail, now=now)
         return
-    if command.tenant.uis.retry_at and command.tenant.uis.keeps_out(is_live=True, now=now):
+    if command.tenant.uis.retry_at and command.tenant.uis.is_circuit_open(is_live=True, now=now):
         command.postpone(command.tenant.uis.retry_at, Reason.UIS_UNAVAILABLE)
         return
     try:
-        code = actions.set_status(command.employee, command.status)
-    except remote.RemoteUnavailable as exc:
+        code = outbound.set_status(command.employee, command.status)
+    except http_client.RemoteUnavailable as exc:
         pause = timedelta(seconds=exc.wait) if exc.wait else STATUS_PAUSE
         command.postpone(now + pause, Reason.UIS_UNAVAILABLE, str(exc))
-    except remote.RemoteError as exc:
+    except http_client.RemoteError as exc:
         _fail(command, exc, if_unknown=Reason.UIS_UNAVAILABLE, now=now)
     else:
         # Store it, so that polling does not report our own change back to the CRM.
-        Employee.objects.filter(pk=command.employee.pk).update(uis_status=code, handed_status=code)
+        Employee.objects.filter(pk=command.employee.pk).update(uis_status=code, synced_status=code)
         command.close(State.DONE, now=now)
     _enqueue_newest(command)
 
@@ -186,16 +186,16 @@ def _enqueue_newest(command: Command) -> None:
     )
     newest = waiting.order_by("-pk").values_list("pk", flat=True).first()
     if newest:
-        enqueue(RUN, newest, queue="fast")
+        enqueue(TASK, newest, queue="fast")
 
 
-def _fail(command: Command, exc: remote.RemoteError, *, if_unknown: Command.Reason, now: datetime) -> None:
+def _fail(command: Command, exc: http_client.RemoteError, *, if_unknown: Command.Reason, now: datetime) -> None:
     """Close a failed command with a reason that a person can act on."""
     reason = Reason.UIS_REFUSED
-    if isinstance(exc, remote.RemoteUnavailable | remote.UnexpectedReply):
+    if isinstance(exc, http_client.RemoteUnavailable | http_client.UnexpectedReply):
         reason = if_unknown
-    if isinstance(exc, remote.AccessDenied):
+    if isinstance(exc, http_client.AccessDenied):
         reason = Reason.UIS_DENIED
-        if actions.shuts_the_connection(exc):
-            command.tenant.uis.deny(exc.code, str(exc), now=now)
+        if outbound.is_account_wide(exc):
+            command.tenant.uis.suspend(exc.code, str(exc), now=now)
     command.close(State.FAILED, reason, str(exc), now=now)

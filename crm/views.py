@@ -1,19 +1,16 @@
-"""Endpoints for the CRM: click-to-call, statuses, module callbacks, marketplace connection."""
+"""Endpoints for the CRM: click-to-call, statuses, module callbacks."""
 
 import hmac
 import logging
-from typing import Any
 
-from django.conf import settings
 from django.http import Http404
-from django.urls import reverse
 from django.utils import timezone, translation
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from connector_project.http import is_too_large, parameters
-from crm import callbacks, commands, marketplace, module, scopes
+from connector_project.core.http_server import is_too_large, request_params
+from crm import callbacks, commands
 from crm.models import Command
 from tenants.models import Tenant
 
@@ -29,7 +26,7 @@ class _CrmView(APIView):
         tenant = _tenant(hook)
         if is_too_large(request._request):
             return Response(status=413)
-        params = parameters(request._request)
+        params = request_params(request._request)
         if not _is_known(tenant, params.get("clientId", "")):
             security.warning("tenant=%s %s request with an invalid clientId", tenant.slug, self.kind)
             return Response({"success": False, "errorMsg": "Unknown clientId."}, status=403)
@@ -68,45 +65,15 @@ class SettingsView(_CrmView):
         return _to_response(tenant, callbacks.settings_changed(tenant, params, now=timezone.now()))
 
 
-class _MarketplaceView(APIView):
-    """A request from the marketplace; 404 unless we have a module there."""
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        if not settings.RETAILCRM_MODULE_SECRET:
-            raise Http404
-        super().initial(request, *args, **kwargs)
-
-
-class ConfigurationView(_MarketplaceView):
-    def get(self, _request: Request) -> Response:
-        register_url = settings.PUBLIC_URL + reverse("connect-register")
-        return Response({"success": True, "scopes": list(scopes.SCOPES), "registerUrl": register_url})
-
-
-class RegisterView(_MarketplaceView):
-    """A user pressed "Connect" in the marketplace; the request has the key of their account."""
-
-    def post(self, request: Request) -> Response:
-        if is_too_large(request._request):
-            return Response(status=413)
-        # Only from the form: query strings are logged.
-        offer = request._request.POST.get("register", "")
-        try:
-            tenant = marketplace.connect(offer, now=timezone.now())
-        except marketplace.NotConnected as exc:
-            return Response({"success": False, "errorMsg": str(exc)}, status=exc.status)
-        return Response({"success": True, "accountUrl": module.page_url(tenant.entry_token or "")}, status=201)
-
-
 def _to_response(tenant: Tenant, command: Command) -> Response:
-    if command.state != Command.State.REFUSED or command.reason in commands.HARMLESS:
+    if command.state != Command.State.REFUSED or command.reason in commands.SILENT_REASONS:
         return Response({"success": True})
     with translation.override(tenant.language):
         return Response({"success": False, "errorMsg": str(command.get_reason_display())}, status=400)
 
 
 def _tenant(hook: str) -> Tenant:
-    tenant = Tenant.objects.of_hook(hook, now=timezone.now()).select_related("uis", "crm", "rules").first()
+    tenant = Tenant.objects.by_hook(hook, now=timezone.now()).select_related("uis", "crm", "rules").first()
     if tenant is None:
         raise Http404
     return tenant

@@ -7,109 +7,104 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from connector_project import remote
-from connector_project.queue import enqueue
-from telephony import (
-    actions,
-    calls,
-    clients,
-    collect,
-    employees,
-    errands,
-    inbox,
-    nights,
-    reconcile,
-    route,
-    statuses,
-    takeover,
-)
+from connector_project.core import http_client
+from connector_project.core.task_queue import enqueue
+from telephony import bulk_actions, client_factory, outbound, task_names
+from telephony.calls import fetch_legs, pipeline
 from telephony.models import Call
+from telephony.reconciliation import call_import, compare, daily
+from telephony.staff import status_polling, sync
+from telephony.webhooks import receive
 from tenants.models import Tenant, TransferRules, UisConnection
 
-SETTLED_AT_ONCE = 100
+EVALUATE_BATCH = 100
 
 logger = logging.getLogger(__name__)
 
 
-def settle_calls(tenant_id: int) -> None:
+def evaluate_calls(tenant_id: int) -> None:
     """Evaluate one tenant's debounced calls."""
     now = timezone.now()
-    if batch := Call.objects.claim(tenant_id, Call.State.SETTLING, limit=SETTLED_AT_ONCE, now=now):
-        calls.settle(batch, now=now)
-    if len(batch) == SETTLED_AT_ONCE:
+    if batch := Call.objects.claim(tenant_id, Call.State.DEBOUNCING, limit=EVALUATE_BATCH, now=now):
+        pipeline.evaluate_batch(batch, now=now)
+    if len(batch) == EVALUATE_BATCH:
         with transaction.atomic():
-            enqueue(route.SETTLE, tenant_id)
+            enqueue(task_names.EVALUATE, tenant_id)
 
 
-def wake() -> None:
+def enqueue_debounced() -> None:
     """Every two seconds: enqueue calls whose debounce time is over."""
-    calls.resume_due(states=[Call.State.SETTLING], now=timezone.now())
+    pipeline.resume_due(states=[Call.State.DEBOUNCING], now=timezone.now())
 
 
-def collect_calls(tenant_id: int) -> None:
+def fetch_call_legs(tenant_id: int) -> None:
     """Fetch the legs of one tenant's due calls."""
     now = timezone.now()
-    due = Call.objects.due(now=now).filter(tenant=tenant_id, state=Call.State.COLLECTING)
-    first = due.order_by("is_backlog").values_list("is_backlog", flat=True).first()
-    if first is None or not collect.take_turn(UisConnection.objects.get(tenant=tenant_id), is_backlog=first, now=now):
+    due = Call.objects.due(now=now).filter(tenant=tenant_id, state=Call.State.FETCHING_LEGS)
+    first = due.order_by("is_low_priority").values_list("is_low_priority", flat=True).first()
+    if first is None or not fetch_legs.try_acquire_slot(
+        UisConnection.objects.get(tenant=tenant_id), is_low_priority=first, now=now
+    ):
         return
-    batch = Call.objects.claim(tenant_id, Call.State.COLLECTING, limit=collect.BATCH, is_backlog=first, now=now)
+    batch = Call.objects.claim(
+        tenant_id, Call.State.FETCHING_LEGS, limit=fetch_legs.BATCH, is_low_priority=first, now=now
+    )
     if batch:
-        collect.collect(batch, now=now)
-    if len(batch) == collect.BATCH or (not first and due.exists()):
+        fetch_legs.fetch(batch, now=now)
+    if len(batch) == fetch_legs.BATCH or (not first and due.exists()):
         with transaction.atomic():
-            enqueue(route.COLLECT, tenant_id)
+            enqueue(task_names.FETCH_LEGS, tenant_id)
 
 
-def sweep() -> None:
+def enqueue_due_work() -> None:
     """Every minute: enqueue everything that is due, in case a push was lost."""
     now = timezone.now()
-    inbox.decide_left(now=now)
-    calls.resume_due(now=now)
-    takeover.resume_due(now=now)
-    errands.resume_due(now=now)
+    receive.process_pending(now=now)
+    pipeline.resume_due(now=now)
+    call_import.resume_due(now=now)
+    bulk_actions.resume_due(now=now)
 
 
-def run_errand(errand_id: int) -> None:
-    errands.step(errand_id, now=timezone.now())
+def run_bulk_action(errand_id: int) -> None:
+    bulk_actions.step(errand_id, now=timezone.now())
 
 
 def sync_employees(tenant_id: int) -> None:
-    _ask(tenant_id, lambda tenant: employees.sync(tenant, now=timezone.now()))
+    _run_for_tenant(tenant_id, lambda tenant: sync.sync(tenant, now=timezone.now()))
 
 
 def reconcile_calls(tenant_id: int) -> None:
     """Find one tenant's calls that no webhook reported."""
-    _ask(tenant_id, lambda tenant: reconcile.recent(tenant, now=timezone.now()))
+    _run_for_tenant(tenant_id, lambda tenant: compare.recent(tenant, now=timezone.now()))
 
 
 def close_days(tenant_id: int) -> None:
     """Compare one tenant's finished days with UIS's report."""
-    _ask(tenant_id, lambda tenant: nights.close_days(tenant, now=timezone.now()))
+    _run_for_tenant(tenant_id, lambda tenant: daily.close_days(tenant, now=timezone.now()))
 
 
-def take_over() -> None:
+def import_calls() -> None:
     """Run a chunk of the import of past calls that is due first."""
-    takeover.step(now=timezone.now())
+    call_import.step(now=timezone.now())
 
 
 def poll_statuses(tenant_id: int) -> None:
-    _ask(tenant_id, statuses.poll)
+    _run_for_tenant(tenant_id, status_polling.poll)
 
 
 def probe(tenant_id: int) -> None:
     """Check whether UIS accepts our access again."""
-    _ask(tenant_id, lambda tenant: clients.uis_client(tenant.uis).account())
+    _run_for_tenant(tenant_id, lambda tenant: client_factory.uis_client(tenant.uis).account())
 
 
 def sync_all() -> None:
     """Every hour: one task for each active tenant."""
-    _each(route.SYNC, uis__denied_at=None)
+    _each(task_names.SYNC_EMPLOYEES, uis__denied_at=None)
 
 
 def reconcile_all() -> None:
     """Every ten minutes: one task for each active tenant."""
-    _each(route.RECONCILE, uis__denied_at=None)
+    _each(task_names.RECONCILE_CALLS, uis__denied_at=None)
 
 
 def close_all() -> None:
@@ -117,18 +112,18 @@ def close_all() -> None:
     now = timezone.now()
     with transaction.atomic():
         for tenant in _live(uis__denied_at=None):
-            if nights.has_open_night(tenant, now=now):
-                enqueue(route.CLOSE, tenant.pk)
+            if daily.has_unclosed_day(tenant, now=now):
+                enqueue(task_names.CLOSE_DAYS, tenant.pk)
 
 
 def poll_all() -> None:
     """Every two minutes: tenants with two-way status sync."""
-    _each(route.POLL, uis__denied_at=None, rules__status_sync=TransferRules.StatusSync.BOTH)
+    _each(task_names.POLL_STATUSES, uis__denied_at=None, rules__status_sync=TransferRules.StatusSync.BOTH)
 
 
 def probe_all() -> None:
     """Every five minutes: tenants whose access UIS rejects."""
-    _each(route.PROBE, uis__denied_at__isnull=False)
+    _each(task_names.PROBE, uis__denied_at__isnull=False)
 
 
 def _each(task: str, **conditions: object) -> None:
@@ -141,17 +136,17 @@ def _live(**conditions: object) -> QuerySet[Tenant]:
     return Tenant.objects.filter(activated_at__isnull=False, is_paused=False, **conditions)
 
 
-def _ask(tenant_id: int, request: Callable[[Tenant], object]) -> None:
+def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object]) -> None:
     """Run a periodic UIS request: an error is logged, and not retried before the next period."""
     tenant = Tenant.objects.select_related("uis", "rules").get(pk=tenant_id)
-    if tenant.left_at is not None:
+    if tenant.offboarded_at is not None:
         return  # It was queued before the tenant was disconnected.
     try:
         request(tenant)
-    except remote.RemoteError as exc:
+    except http_client.RemoteError as exc:
         # A missing permission affects one method; only a rejected key or IP address suspends the connection.
-        if isinstance(exc, remote.AccessDenied) and actions.shuts_the_connection(exc):
-            tenant.uis.deny(exc.code, str(exc), now=timezone.now())
+        if isinstance(exc, http_client.AccessDenied) and outbound.is_account_wide(exc):
+            tenant.uis.suspend(exc.code, str(exc), now=timezone.now())
         logger.warning("tenant=%s %s: %s", tenant.slug, type(exc).__name__, exc)
     else:
-        tenant.uis.allow()
+        tenant.uis.restore()

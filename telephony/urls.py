@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from telephony.views import NotificationView, RecordView
+from telephony.recordings.views import RecordView
+from telephony.webhooks.views import NotificationView
 
 urlpatterns = [
     path("<str:hook>/", NotificationView.as_view(), name="notifications"),

@@ -8,7 +8,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from tenants import words
+from tenants import status_labels
 from tenants.models import CrmConnection, Employee, Tenant, UisConnection, UisStatus
 
 # Four characters of a shorter key would reveal too much.
@@ -19,7 +19,7 @@ def time_zones() -> list[tuple[str, str]]:
     return [(name, name) for name in sorted(available_timezones())]
 
 
-class KeyField(forms.CharField):
+class SecretField(forms.CharField):
     """A write-only key: if the field is left empty, the stored key stays."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -33,10 +33,19 @@ class TenantForm(forms.ModelForm[Tenant]):
 
     class Meta:
         model = Tenant
-        fields = ("name", "slug", "language", "time_zone", "works_from", "works_till", "works_weekends", "keep_days")
+        fields = (
+            "name",
+            "slug",
+            "language",
+            "time_zone",
+            "opens_at",
+            "closes_at",
+            "works_weekends",
+            "upload_window_days",
+        )
         # The admin's own time widget would offer the server's time.
-        widgets = dict.fromkeys(("works_from", "works_till"), forms.TimeInput(attrs={"type": "time"}, format="%H:%M"))
-        help_texts = dict.fromkeys(("works_from", "works_till"), _("In the client's time zone."))
+        widgets = dict.fromkeys(("opens_at", "closes_at"), forms.TimeInput(attrs={"type": "time"}, format="%H:%M"))
+        help_texts = dict.fromkeys(("opens_at", "closes_at"), _("In the client's time zone."))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -44,14 +53,14 @@ class TenantForm(forms.ModelForm[Tenant]):
             self.fields["time_zone"].label = capfirst(self.fields["time_zone"].label)
 
 
-class PartForm(forms.ModelForm[Any]):
+class AlwaysSavedForm(forms.ModelForm[Any]):
     """A form whose row is created with the tenant even if no field was filled in."""
 
     def has_changed(self) -> bool:
         return self.instance.pk is None or super().has_changed()
 
 
-class ConnectionForm(PartForm):
+class ConnectionForm(AlwaysSavedForm):
     """Keeps the stored key if no new one is entered; any change lifts a suspension, so that access is tried again."""
 
     key_name = ""
@@ -72,13 +81,13 @@ class ConnectionForm(PartForm):
 
     def save(self, commit: bool = True) -> Any:
         if self.changed_data:
-            self.instance.denied_at, self.instance.denied_code, self.instance.denied_says = None, "", ""
+            self.instance.denied_at, self.instance.denied_code, self.instance.denied_detail = None, "", ""
         return super().save(commit)
 
 
 class UisForm(ConnectionForm):
     key_name = "access_token"
-    access_token = KeyField(label=_("access key"))
+    access_token = SecretField(label=_("access key"))
 
     class Meta:
         model = UisConnection
@@ -90,7 +99,7 @@ class CrmForm(ConnectionForm):
     address = forms.URLField(
         label=_("address"), assume_scheme="https", required=False, help_text=_("For example https://shop.retailcrm.ru")
     )
-    key = KeyField(label=_("API key"))
+    key = SecretField(label=_("API key"))
 
     class Meta:
         model = CrmConnection
@@ -120,9 +129,11 @@ def key_hint(key: str) -> str:
 def status_choices(tenant: Tenant | None) -> list[tuple[str, str]]:
     """Return the statuses of the UIS account; before the first sync the standard ones."""
     own = UisStatus.objects.filter(tenant=tenant)
-    return [(status.code, status.name or words.uis_status(status.code)) for status in own] or standard_statuses()
+    return [
+        (status.code, status.name or status_labels.uis_status(status.code)) for status in own
+    ] or standard_statuses()
 
 
 def standard_statuses() -> list[tuple[str, str]]:
     """Return the statuses that every UIS account has."""
-    return [(word, str(text)) for word, text in words.UIS_STATUSES.items()]
+    return [(word, str(text)) for word, text in status_labels.UIS_STATUSES.items()]

@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils.text import slugify
 
-from tenants.models import ACTIVATION_TERM, CrmConnection, Tenant, TransferRules, UisConnection, VirtualNumber
+from tenants.models import ACTIVATION_LINK_LIFETIME, CrmConnection, Tenant, TransferRules, UisConnection, VirtualNumber
 
 # Transliteration of Russian letters; hard and soft signs are dropped.
 _LATIN = str.maketrans(
@@ -32,13 +32,13 @@ class NewTenant:
 
 
 @transaction.atomic
-def add_or_correct(new: NewTenant, *, now: datetime) -> Tenant:
+def create_or_update(new: NewTenant, *, now: datetime) -> Tenant:
     """Create a tenant, or update the one with the same name and slug, so that it can be run again.
 
     Raises ValidationError that names the field.
     """
     same = Tenant.objects.filter(slug=new.slug, name=new.name).first() if new.slug else None
-    return add(new, now=now) if same is None else _update(same, new)
+    return create_tenant(new, now=now) if same is None else _update(same, new)
 
 
 def _update(tenant: Tenant, new: NewTenant) -> Tenant:
@@ -54,19 +54,19 @@ def _update(tenant: Tenant, new: NewTenant) -> Tenant:
         part.full_clean()
         part.save()
         if changed:
-            part.allow()
+            part.restore()
     return tenant
 
 
 @transaction.atomic
-def add(new: NewTenant, *, now: datetime) -> Tenant:
+def create_tenant(new: NewTenant, *, now: datetime) -> Tenant:
     """Create a tenant. Raises ValidationError that names the field."""
     tenant = Tenant(
         name=new.name,
         slug=new.slug or free_slug(new.name),
         time_zone=new.time_zone,
         language=new.language,
-        activation_expires_at=now + ACTIVATION_TERM,
+        activation_expires_at=now + ACTIVATION_LINK_LIFETIME,
     )
     tenant.full_clean()
     tenant.save()

@@ -10,12 +10,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 from django.utils import timezone
 
-from crm import activation
+from connector_project.operations.onboarding import steps
 from tenants import onboarding
 from tenants.models import Tenant
-from tests import queue as real_queue
+from tests import task_queue as real_queue
 from tests.fakes import retailcrm, uis
-from tests.fakes.receiver import Receiver
+from tests.fakes.alert_receiver import Receiver
 
 NUMBER = "74950000001"
 CONTACT = "79990000001"
@@ -86,8 +86,8 @@ def tenant(db: None, pbx: uis.Account, crm: retailcrm.Account) -> Tenant:
         crm_key=crm.key,
         default_number=NUMBER,
     )
-    added = onboarding.add(new, now=timezone.now())
-    activation.activate(added, now=timezone.now())
+    added = onboarding.create_tenant(new, now=timezone.now())
+    steps.activate(added, now=timezone.now())
     return Tenant.objects.select_related("uis", "crm", "rules").get(pk=added.pk)
 
 
@@ -100,8 +100,8 @@ def stranger(tenant: Tenant, uis_world: uis.FakeUis, crm_world: retailcrm.FakeRe
     new = onboarding.NewTenant(
         name="Чужой", slug="stranger", uis_token="other-token", crm_url="https://other.retailcrm.ru", crm_key="otherKey"
     )
-    added = onboarding.add(new, now=timezone.now())
-    activation.activate(added, now=timezone.now())
+    added = onboarding.create_tenant(new, now=timezone.now())
+    steps.activate(added, now=timezone.now())
     yield added
     assert account.calls == []
     assert account.events == []
@@ -157,7 +157,7 @@ def later(run_queue: Callable[[], int]) -> Iterator[Callable[[timedelta], dateti
 def _no_waiting_for_turns(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Requests need no pause in tests, but for the tests of the pause itself."""
     if "real_turns" not in request.fixturenames:
-        monkeypatch.setattr("connector_project.budget.SLACK", 0.0)
+        monkeypatch.setattr("connector_project.core.rate_limit.SAFETY_FACTOR", 0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +172,7 @@ def _connection_outlives_requests(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_settling(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """A missed call waits for no contradiction in tests, but for the tests of that waiting."""
     if "real_settling" not in request.fixturenames:
-        monkeypatch.setattr("telephony.hearing.SETTLES_FOR", timedelta(0))
+        monkeypatch.setattr("telephony.calls.apply_event.DEBOUNCE", timedelta(0))
 
 
 @pytest.fixture

@@ -294,7 +294,7 @@ def test_russian_counts(count, says):
 def our_choices():
     for app in OURS:
         importlib.import_module(f"{app}.models")
-    importlib.import_module("crm.activation")
+    importlib.import_module("connector_project.operations.onboarding.steps")
     return [one for one in models.TextChoices.__subclasses__() if one.__module__.split(".")[0] in OURS]
 
 

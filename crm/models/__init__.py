@@ -1,12 +1,8 @@
-"""Models: commands of the CRM, pop-ups, activations, incidents and alerts."""
+"""Models: commands of the CRM, pop-ups, unknown ids and upload verification."""
 
-from crm.models.activation import Activation
 from crm.models.command import Command
-from crm.models.incident import Incident
-from crm.models.lookup import Lookup
 from crm.models.popup import Popup
-from crm.models.post import Post
-from crm.models.rhythm import Rhythm
-from crm.models.stray import Stray
+from crm.models.unknown_id import UnknownId
+from crm.models.upload_verification import UploadVerification
 
-__all__ = ["Activation", "Command", "Incident", "Lookup", "Popup", "Post", "Rhythm", "Stray"]
+__all__ = ["Command", "Popup", "UnknownId", "UploadVerification"]

@@ -6,26 +6,27 @@ from typing import Self
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core.choices import Choices
 from tenants.models import Employee, Tenant
 
 
 class Command(models.Model):
     """A request from the CRM."""
 
-    class Kind(models.TextChoices):
+    class Kind(Choices):
         MAKE_CALL = "MAKE_CALL", _("call a number")
         SET_STATUS = "SET_STATUS", _("change a status")
         ACTIVITY = "ACTIVITY", _("module switched")
         SETTINGS = "SETTINGS", _("settings changed")
 
-    class State(models.TextChoices):
+    class State(Choices):
         RECEIVED = "RECEIVED", _("queued")
         RUNNING = "RUNNING", _("running")
         DONE = "DONE", _("done")
         REFUSED = "REFUSED", _("rejected")
         FAILED = "FAILED", _("failed")
 
-    class Reason(models.TextChoices):
+    class Reason(Choices):
         NONE = "", ""
         UNKNOWN_USER = (
             "UNKNOWN_USER",
@@ -47,16 +48,16 @@ class Command(models.Model):
         UIS_UNAVAILABLE = "UIS_UNAVAILABLE", _("UIS is unavailable.")
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="commands", verbose_name=_("client"))
-    kind = models.CharField(_("command"), max_length=12, choices=Kind.choices)
+    kind = models.CharField(_("command"), max_length=24, choices=Kind.as_choices)
     received_at = models.DateTimeField(_("received"))
-    asked = models.JSONField(_("parameters"), default=dict)
+    params = models.JSONField(_("parameters"), default=dict)
     employee = models.ForeignKey(Employee, models.SET_NULL, null=True, related_name="+", verbose_name=_("employee"))
     contact = models.CharField(_("contact"), max_length=32, blank=True)
     number = models.CharField(_("our number"), max_length=32, blank=True)
     status = models.CharField(_("status"), max_length=20, blank=True)
-    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.RECEIVED)
-    reason = models.CharField(_("reason"), max_length=20, choices=Reason.choices, blank=True, default=Reason.NONE)
-    says = models.TextField(_("detail"), blank=True)
+    state = models.CharField(_("state"), max_length=24, choices=State.as_choices, default=State.RECEIVED)
+    reason = models.CharField(_("reason"), max_length=20, choices=Reason.as_choices, blank=True, default=Reason.NONE)
+    detail = models.TextField(_("detail"), blank=True)
     session_id = models.BigIntegerField(_("session"), null=True)
     next_attempt_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(_("finished"), null=True)
@@ -86,12 +87,12 @@ class Command(models.Model):
         return unclaimed.update(state=self.State.RUNNING, next_attempt_at=lease_until) == 1
 
     def close(self, state: State, reason: str = "", says: str = "", *, now: datetime) -> Self:
-        self.state, self.reason, self.says = state, reason, says
+        self.state, self.reason, self.detail = state, reason, says
         self.finished_at, self.next_attempt_at = now, None
         self.save()
         return self
 
     def postpone(self, moment: datetime, reason: str = "", says: str = "") -> None:
         """Release the command; it may be claimed again from `moment` on."""
-        self.state, self.reason, self.says, self.next_attempt_at = self.State.RECEIVED, reason, says, moment
+        self.state, self.reason, self.detail, self.next_attempt_at = self.State.RECEIVED, reason, says, moment
         self.save()

@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core.choices import Choices
 from telephony.models import Direction
 from tenants.models import Employee, Tenant
 
@@ -10,7 +11,7 @@ from tenants.models import Employee, Tenant
 class Popup(models.Model):
     """One pop-up on one manager's screen, for one call."""
 
-    class State(models.TextChoices):
+    class State(Choices):
         OPENING = "OPENING", _("being sent")
         OPEN = "OPEN", _("open")
         CLOSED = "CLOSED", _("closed")
@@ -19,16 +20,16 @@ class Popup(models.Model):
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="popups", verbose_name=_("client"))
     session_id = models.BigIntegerField(_("session"))
     employee = models.ForeignKey(Employee, models.CASCADE, related_name="+", verbose_name=_("employee"))
-    direction = models.CharField(_("direction"), max_length=3, choices=Direction.choices)
+    direction = models.CharField(_("direction"), max_length=3, choices=Direction.as_choices)
     contact = models.CharField(_("contact"), max_length=32)
     number = models.CharField(_("our number"), max_length=32, blank=True)
     code = models.CharField(_("extension"), max_length=20, blank=True)
     crm_user_id = models.BigIntegerField(_("CRM user"), null=True)
-    state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.OPENING)
+    state = models.CharField(_("state"), max_length=24, choices=State.as_choices, default=State.OPENING)
     hangup = models.CharField(_("how it was closed"), max_length=12, blank=True)
     unknown = models.JSONField(_("unknown to the CRM"), default=list)
-    says = models.TextField(_("detail"), blank=True)
-    rang_at = models.DateTimeField(_("ringing"))
+    detail = models.TextField(_("detail"), blank=True)
+    ringing_at = models.DateTimeField(_("ringing"))
     received_at = models.DateTimeField(_("received"))
     sent_at = models.DateTimeField(_("sent"))
     accepted_at = models.DateTimeField(_("accepted"), null=True)

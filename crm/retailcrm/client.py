@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ValidationError
 
-from connector_project import remote
-from crm.retailcrm import forms, refusals, wire
-from crm.retailcrm.refusals import SYSTEM
+from connector_project.core import http_client
+from crm.retailcrm import errors, payloads, schemas
+from crm.retailcrm.errors import SYSTEM
 from crm.retailcrm.types import (
     CallEvent,
     CallRecord,
@@ -51,27 +51,27 @@ class RetailCrmClient:
     version: str = V5
     zone: ZoneInfo = field(default_factory=functools.partial(ZoneInfo, "Europe/Moscow"))
     pace: Callable[[str], None] = lambda _kind: None
-    send: Callable[..., remote.Reply] = remote.send
-    on_end: Callable[[remote.RemoteUnavailable | None], None] = lambda _fault: None  # None: any answer
+    send: Callable[..., http_client.Reply] = http_client.send
+    on_end: Callable[[http_client.RemoteUnavailable | None], None] = lambda _fault: None  # None: any answer
 
     def versions(self) -> tuple[str, ...]:
         """https://docs.retailcrm.ru/Developers/API/APIVersions: the versions served, such as "5.0"."""
-        return self._get(wire.VersionsAnswer, "/api/api-versions").versions
+        return self._get(schemas.VersionsAnswer, "/api/api-versions").versions
 
     def rights(self) -> Rights:
         """https://docs.retailcrm.ru/Developers/API/APIFeatures/APIRules: what this key may do."""
-        return self._get(wire.CredentialsAnswer, "/api/credentials").to_rights()
+        return self._get(schemas.CredentialsAnswer, "/api/credentials").to_rights()
 
     def public_address(self) -> str:
         """The account's public URL from `system-info`, which needs no key."""
-        return self._get(wire.SystemAnswer, SYSTEM_INFO).publicUrl.rstrip("/")
+        return self._get(schemas.SystemAnswer, SYSTEM_INFO).publicUrl.rstrip("/")
 
     def time_zone(self) -> str:
         """The account's IANA time zone by GET /settings; "" if not permitted or unknown."""
         try:
-            name = self._get(wire.SettingsAnswer, self._path("/settings")).settings.timezone.value
-        except (remote.AccessDenied, remote.UnexpectedReply) as exc:
-            if exc.code in {refusals.SCOPE, refusals.METHOD_ABSENT}:
+            name = self._get(schemas.SettingsAnswer, self._path("/settings")).settings.timezone.value
+        except (http_client.AccessDenied, http_client.UnexpectedReply) as exc:
+            if exc.code in {errors.SCOPE, errors.METHOD_ABSENT}:
                 return ""
             raise
         return name if name in available_timezones() else ""
@@ -83,48 +83,54 @@ class RetailCrmClient:
         """
         try:
             if self.version == V4:
-                return self._get(wire.ModuleV4, self._path(f"/telephony/setting/{code}")).to_state()
-            return self._get(wire.ModuleV5, self._path(f"/integration-modules/{code}")).to_state()
-        except remote.RemoteRejected as exc:
-            if exc.code != refusals.NOT_FOUND:
+                return self._get(schemas.ModuleV4, self._path(f"/telephony/setting/{code}")).to_state()
+            return self._get(schemas.ModuleV5, self._path(f"/integration-modules/{code}")).to_state()
+        except http_client.RemoteRejected as exc:
+            if exc.code != errors.NOT_FOUND:
                 raise
             return None
 
     def edit_module(self, module: Module) -> ModuleAnswer:
         """Create or replace our module with all its extensions. Same pages as `module`."""
         if self.version == V4:
-            path, field, payload = f"/telephony/setting/{module.code}/edit", "configuration", forms.to_module_v4(module)
+            path, field, payload = (
+                f"/telephony/setting/{module.code}/edit",
+                "configuration",
+                payloads.to_module_v4(module),
+            )
         else:
             path, field, payload = (
                 f"/integration-modules/{module.code}/edit",
                 "integrationModule",
-                forms.to_module_v5(module),
+                payloads.to_module_v5(module),
             )
-        return self._post(wire.ModuleEdited, self._path(path), {field: payload}).to_answer()
+        return self._post(schemas.ModuleEdited, self._path(path), {field: payload}).to_answer()
 
     def send_event(self, event: CallEvent) -> EventAnswer:
         """Open or close a pop-up: POST /telephony/call/event. Useless a few seconds late, so never queued."""
         path = self._path("/telephony/call/event")
-        return self._post(wire.EventAnswered, path, {"event": forms.to_event(event)}, timeout=EVENT_SECONDS).to_answer()
+        return self._post(
+            schemas.EventAnswered, path, {"event": payloads.to_event(event)}, timeout=EVENT_SECONDS
+        ).to_answer()
 
     def upload_calls(self, calls: Sequence[CallRecord]) -> UploadAnswer:
         """Upload up to 50 calls: POST /telephony/calls/upload. Idempotent by externalId."""
-        payload = [forms.to_record(call, zone=self.zone) for call in calls]
+        payload = [payloads.to_record(call, zone=self.zone) for call in calls]
         path = self._path("/telephony/calls/upload")
-        return self._post(wire.Uploaded, path, {"calls": payload}, timeout=UPLOAD_SECONDS).to_answer()
+        return self._post(schemas.Uploaded, path, {"calls": payload}, timeout=UPLOAD_SECONDS).to_answer()
 
     def manager(self, phone: str) -> Manager | None:
         """The customer's manager, whatever their status: GET /telephony/manager."""
         query = {"phone": phone, "details": "0", "ignoreStatus": "1"}
         path = self._path("/telephony/manager")
-        return self._get(wire.ManagerAnswer, path, query, timeout=MANAGER_SECONDS).to_manager()
+        return self._get(schemas.ManagerAnswer, path, query, timeout=MANAGER_SECONDS).to_manager()
 
     def history(self, *, pages: int = 1) -> Iterator[HistoryCall]:
         """The newest calls in the account's history: GET /telephony/calls; not every account supports it."""
         cursor = ""
         for _page in range(pages):
             query = {"limit": "100"} | ({"cursor": cursor} if cursor else {})
-            answer = self._get(wire.HistoryAnswer, self._path("/telephony/calls"), query)
+            answer = self._get(schemas.HistoryAnswer, self._path("/telephony/calls"), query)
             yield from answer.to_calls(zone=self.zone)
             cursor = answer.pagination.nextCursor
             if not cursor:
@@ -136,14 +142,14 @@ class RetailCrmClient:
         page, last = 1, 1
         while page <= last:
             query = {"limit": str(USERS_A_PAGE), "page": str(page)}
-            answer = self._get(wire.UsersAnswer, self._path("/users"), query)
+            answer = self._get(schemas.UsersAnswer, self._path("/users"), query)
             found += [user.to_user() for user in answer.users]
             page, last = page + 1, answer.pagination.totalPageCount
         return found
 
     def set_user_status(self, user_id: int, status: str) -> None:
         """Set a status (free, busy, dinner, break): POST /users/{id}/status, version 5 only."""
-        self._post(wire.Accepted, f"/api/{V5}/users/{user_id}/status", {"status": status})
+        self._post(schemas.Accepted, f"/api/{V5}/users/{user_id}/status", {"status": status})
 
     def _path(self, path: str) -> str:
         return f"/api/{self.version}{path}"
@@ -164,38 +170,38 @@ class RetailCrmClient:
     def _ask(self, kind: type[AnswerT], method: str, path: str, **request: Any) -> AnswerT:
         if not self.key and path != SYSTEM_INFO:
             # A disconnected client has no key: nothing more is sent for them, even by queued tasks.
-            raise remote.AccessDenied(SYSTEM, "There is no API key.", code=refusals.KEY)
+            raise http_client.AccessDenied(SYSTEM, "There is no API key.", code=errors.KEY)
         self.pace("telephony" if "/telephony" in path else "ordinary")
         # The key goes in a header, so that it is not in URLs and logs.
         headers = {"X-API-KEY": self.key} if self.key else {}
         try:
             data = _read(self.send(SYSTEM, method, f"{self.address.rstrip('/')}{path}", headers=headers, **request))
-        except remote.RemoteError as exc:
-            self.on_end(exc if isinstance(exc, remote.RemoteUnavailable) else None)
+        except http_client.RemoteError as exc:
+            self.on_end(exc if isinstance(exc, http_client.RemoteUnavailable) else None)
             raise
         self.on_end(None)
         try:
             return kind.model_validate(data)
         except ValidationError as exc:
             where = exc.errors(include_input=False)[0]["loc"]
-            raise remote.UnexpectedReply(
+            raise http_client.UnexpectedReply(
                 SYSTEM, f"retailCRM's answer to {path} does not match the documentation: {where}."
             ) from exc
 
 
-def _read(reply: remote.Reply) -> dict[str, Any]:
+def _read(reply: http_client.Reply) -> dict[str, Any]:
     """Return the body of a successful response; `success` decides, not the status code."""
     try:
         data = json.loads(reply.text)
     except ValueError as exc:
-        fault = refusals.of_status(reply)
-        raise fault or remote.RemoteUnavailable(
+        fault = errors.of_status(reply)
+        raise fault or http_client.RemoteUnavailable(
             SYSTEM, "retailCRM did not answer with JSON.", wait=reply.retry_after
         ) from exc
     if not isinstance(data, dict):
-        raise remote.UnexpectedReply(SYSTEM, "retailCRM answered with JSON that is not an object.")
+        raise http_client.UnexpectedReply(SYSTEM, "retailCRM answered with JSON that is not an object.")
     if str(data.get("success")).lower() == "true":
         return data
     # A server error is not a rejection, whatever its JSON says.
-    fault = refusals.of_status(reply) if reply.status >= 500 or reply.status == 429 else None
-    raise fault or refusals.of_answer(data)
+    fault = errors.of_status(reply) if reply.status >= 500 or reply.status == 429 else None
+    raise fault or errors.of_answer(data)

@@ -60,7 +60,7 @@ class CallRecord:
     user_id: int | None = None
     external_phone: str = ""
     site: str = ""
-    record_url: str = ""
+    recording_url: str = ""
 
 
 @dataclass(frozen=True)

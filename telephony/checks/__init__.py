@@ -3,38 +3,59 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from connector_project import remote
-from telephony.checks import heard, look, words
-from telephony.checks.look import refused, zone
-from tenants.finding import Check, Finding, bad
+from connector_project.core import http_client
+from connector_project.core.check_results import Check, CheckResult, failed
+from telephony.checks import account, definitions, webhooks
+from telephony.checks.account import refused, zone
 from tenants.models import Tenant
 
-__all__ = ["ALL", "key_missing", "no_employees", "of_account", "of_notifications", "refused", "zone"]
+__all__ = ["ALL", "account_checks", "key_missing", "no_employees", "notification_checks", "refused", "zone"]
 
 ALL: tuple[Check, ...] = (
-    *(words.KEY_GIVEN, words.ANSWERS, words.KEY, words.KEY_TERM, words.KEY_BLOCK, words.ADDRESS_LIST, words.ACCOUNT),
-    *(words.TIME_ZONE, words.RIGHT_EMPLOYEES, words.EMPLOYEES, words.EXTENSIONS, words.EXTENSIONS_UNIQUE),
-    *(words.RIGHT_STATUSES, words.RIGHT_NUMBERS, words.NUMBERS, words.DEFAULT_NUMBER),
-    *(words.DATA_API, words.CALL_API, words.RIGHT_CALL_API, words.OWN_INTEGRATION, words.POINTS, words.CLOCKS),
-    *words.SEEN.values(),
-    *words.TEMPLATES.values(),
+    *(
+        definitions.KEY_GIVEN,
+        definitions.ANSWERS,
+        definitions.KEY,
+        definitions.KEY_TERM,
+        definitions.KEY_BLOCK,
+        definitions.ADDRESS_LIST,
+        definitions.ACCOUNT,
+    ),
+    *(
+        definitions.TIME_ZONE,
+        definitions.RIGHT_EMPLOYEES,
+        definitions.EMPLOYEES,
+        definitions.EXTENSIONS,
+        definitions.EXTENSIONS_UNIQUE,
+    ),
+    *(definitions.RIGHT_STATUSES, definitions.RIGHT_NUMBERS, definitions.NUMBERS, definitions.DEFAULT_NUMBER),
+    *(
+        definitions.DATA_API,
+        definitions.CALL_API,
+        definitions.RIGHT_CALL_API,
+        definitions.OWN_INTEGRATION,
+        definitions.POINTS,
+        definitions.CLOCKS,
+    ),
+    *definitions.SEEN.values(),
+    *definitions.TEMPLATES.values(),
 )
 
 
-def no_employees(exc: remote.RemoteError) -> Finding:
+def no_employees(exc: http_client.RemoteError) -> CheckResult:
     """Return the check result for a failed synchronization of employees."""
-    return refused(exc, right=words.RIGHT_EMPLOYEES)
+    return refused(exc, right=definitions.RIGHT_EMPLOYEES)
 
 
-def key_missing() -> Finding:
-    return bad(words.KEY_GIVEN)
+def key_missing() -> CheckResult:
+    return failed(definitions.KEY_GIVEN)
 
 
-def of_account(tenant: Tenant, *, now: datetime) -> Iterator[Finding]:
+def account_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
     """Check the account at UIS; about ten requests."""
-    return look.look(tenant, now=now)
+    return account.run_checks(tenant, now=now)
 
 
-def of_notifications(tenant: Tenant, *, now: datetime) -> Iterator[Finding]:
+def notification_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
     """Check the received notifications; no remote requests."""
-    return heard.look(tenant, now=now)
+    return webhooks.run_checks(tenant, now=now)

@@ -1,27 +1,27 @@
 """Models: notifications, calls and their log, reconciliation, imports, bulk actions, recording links, access log."""
 
-from telephony.models.attempt import Attempt
+from telephony.models.access_log import AccessLogEntry
+from telephony.models.bulk_action import BulkAction
 from telephony.models.call import Call
-from telephony.models.errand import Errand
-from telephony.models.ledger import LedgerDay
-from telephony.models.look import Look
+from telephony.models.call_import import CallImport
+from telephony.models.call_log import CallLogEntry
+from telephony.models.choices import Direction, FailureReason, Result, State, Step
+from telephony.models.daily_reconciliation import DailyReconciliation
 from telephony.models.notification import Notification
-from telephony.models.record_link import RecordLink
-from telephony.models.takeover import Takeover
-from telephony.models.words import Cause, Direction, Result, State, Step
+from telephony.models.recording_link import RecordingLink
 
 __all__ = [
-    "Attempt",
+    "AccessLogEntry",
+    "BulkAction",
     "Call",
-    "Cause",
+    "CallImport",
+    "CallLogEntry",
+    "DailyReconciliation",
     "Direction",
-    "Errand",
-    "LedgerDay",
-    "Look",
+    "FailureReason",
     "Notification",
-    "RecordLink",
+    "RecordingLink",
     "Result",
     "State",
     "Step",
-    "Takeover",
 ]

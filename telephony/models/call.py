@@ -5,38 +5,38 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.db import models
 from django.db.models.functions import Reverse
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.remote import RemoteUnavailable
-from telephony.models import words
-from telephony.models.due import SUSPECT, CallQuerySet
-from telephony.models.words import Cause, Direction, Result, Step
-from tenants.fields import EncryptedTextField
-from tenants.models import Connection, Employee, Tenant
-from tenants.transfer import CallFacts, KeptBack
+from connector_project.core.choices import Choices
+from connector_project.core.encrypted_fields import EncryptedTextField
+from connector_project.core.http_client import RemoteUnavailable
+from telephony.models import choices
+from telephony.models.call_queryset import POISON_AFTER_ATTEMPTS, CallQuerySet
+from telephony.models.choices import Direction, FailureReason, Result, Step
+from tenants.models import Connection, Employee, Tenant, User
+from tenants.transfer_rules import RuleInput, SkipReason
 
-GIVE_UP_AFTER = timedelta(days=3)
-PAUSES_SECONDS = (10, 30, 60, 300, 900, 3600, 10_800)
+RETRY_WINDOW = timedelta(days=3)
+RETRY_DELAYS_SECONDS = (10, 30, 60, 300, 900, 3600, 10_800)
 
 
 class Call(models.Model):
     """One phone call of one client, from the first event to the upload to the CRM."""
 
-    State = words.State
+    State = choices.State
 
-    class Origin(models.TextChoices):
+    class Origin(Choices):
         WEBHOOK = "WEBHOOK", _("from a notification")
         REPORT = "REPORT", _("from UIS's report")
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="calls", verbose_name=_("client"))
     session_id = models.BigIntegerField(_("session"))
-    state = models.CharField(_("state"), max_length=12, choices=State.choices)
-    origin = models.CharField(_("origin"), max_length=8, choices=Origin.choices, default=Origin.WEBHOOK)
+    state = models.CharField(_("state"), max_length=24, choices=State.as_choices)
+    origin = models.CharField(_("origin"), max_length=8, choices=Origin.as_choices, default=Origin.WEBHOOK)
 
-    direction = models.CharField(_("direction"), max_length=3, choices=Direction.choices, blank=True)
+    direction = models.CharField(_("direction"), max_length=3, choices=Direction.as_choices, blank=True)
     contact = models.CharField(_("contact"), max_length=32, blank=True)
     number = models.CharField(_("our number"), max_length=32, blank=True)
     started_at = models.DateTimeField(_("started"))
@@ -45,30 +45,32 @@ class Call(models.Model):
     is_internal = models.BooleanField(_("internal"), default=False)
     talk_seconds = models.PositiveIntegerField(_("talk, s"), default=0)
     wait_seconds = models.PositiveIntegerField(_("wait, s"), default=0)
-    result = models.CharField(_("result"), max_length=12, choices=Result.choices, blank=True)
-    rung_ids = models.JSONField(default=list)
+    result = models.CharField(_("result"), max_length=12, choices=Result.as_choices, blank=True)
+    rung_employee_ids = models.JSONField(default=list)
     source = models.CharField(_("source"), max_length=100, blank=True)
-    external_id = models.CharField(_("click-to-call ID"), max_length=100, blank=True)
+    command_external_id = models.CharField(_("click-to-call ID"), max_length=100, blank=True)
     employee = models.ForeignKey(
         Employee, models.SET_NULL, null=True, related_name="+", db_index=False, verbose_name=_("employee")
     )
     crm_user_id = models.BigIntegerField(_("CRM user"), null=True)  # as the CRM named; may be no employee of ours
-    told_by_uis = EncryptedTextField(blank=True, editable=False)  # report row and legs, from calls.evidence
-    record_url = EncryptedTextField(blank=True, editable=False)
-    recording_gone_at = models.DateTimeField(null=True, editable=False)  # when UIS was asked and had none
-    is_collected = models.BooleanField(default=False)  # the legs are known; only the recording may be missing
+    uis_snapshot = EncryptedTextField(blank=True, editable=False)  # report row and legs, from calls.evidence
+    recording_url = EncryptedTextField(blank=True, editable=False)
+    recording_missing_since = models.DateTimeField(null=True, editable=False)  # when UIS was asked and had none
+    has_legs = models.BooleanField(default=False)  # the legs are known; only the recording may be missing
 
-    is_backlog = models.BooleanField(_("low priority"), default=False)  # found late, or delayed by an outage
-    listed_on = models.DateField(_("report date"), null=True)  # in the client's time zone
+    is_low_priority = models.BooleanField(_("low priority"), default=False)  # found late, or delayed by an outage
+    report_date = models.DateField(_("report date"), null=True)  # in the client's time zone
 
-    kept_back_by = models.CharField(_("rule"), max_length=20, choices=KeptBack.choices, blank=True)
-    cause = models.CharField(_("reason"), max_length=24, choices=Cause.choices, blank=True, default=Cause.NONE)
-    says = models.TextField(_("detail"), blank=True)
+    skip_reason = models.CharField(_("rule"), max_length=20, choices=SkipReason.as_choices, blank=True)
+    reason = models.CharField(
+        _("reason"), max_length=24, choices=FailureReason.as_choices, blank=True, default=FailureReason.NONE
+    )
+    detail = models.TextField(_("detail"), blank=True)
     attempts = models.PositiveIntegerField(_("tries"), default=0)
     next_attempt_at = models.DateTimeField(_("next try"), null=True)
     claim_token = models.UUIDField(null=True, editable=False)
-    stopped_at = models.DateTimeField(_("failed at"), null=True)
-    recorded_at = models.DateTimeField(_("retries counted from"))
+    failed_at = models.DateTimeField(_("failed at"), null=True)
+    retry_window_started_at = models.DateTimeField(_("retries counted from"))
     uploaded_at = models.DateTimeField(_("uploaded"), null=True)
 
     objects = CallQuerySet.as_manager()
@@ -80,20 +82,20 @@ class Call(models.Model):
         constraints = [models.UniqueConstraint(fields=["tenant", "session_id"], name="call_once_per_tenant")]
         indexes = [
             models.Index(
-                fields=["tenant", "state", "is_backlog", "next_attempt_at"],
+                fields=["tenant", "state", "is_low_priority", "next_attempt_at"],
                 name="call_due_in_turn",
                 condition=models.Q(next_attempt_at__isnull=False),
             ),
             models.Index(
-                fields=["tenant", "-stopped_at"], name="call_stopped", condition=models.Q(stopped_at__isnull=False)
+                fields=["tenant", "-failed_at"], name="call_stopped", condition=models.Q(failed_at__isnull=False)
             ),
             models.Index(
-                fields=["-started_at"], name="call_stopped_newest", condition=models.Q(stopped_at__isnull=False)
+                fields=["-started_at"], name="call_stopped_newest", condition=models.Q(failed_at__isnull=False)
             ),
             models.Index(
-                fields=["tenant", "listed_on", "state"],
+                fields=["tenant", "report_date", "state"],
                 name="call_listed",
-                condition=models.Q(listed_on__isnull=False),
+                condition=models.Q(report_date__isnull=False),
             ),
             models.Index(fields=["-started_at", "-id"], name="call_newest"),
             models.Index(fields=["tenant", "-started_at"], name="call_of_tenant"),
@@ -110,12 +112,12 @@ class Call(models.Model):
             # Calls that did not reach the CRM are rare and often searched for.
             models.Index(
                 fields=["state", "-started_at"],
-                name="call_undelivered",
-                condition=~models.Q(state=words.State.UPLOADED),
+                name="call_not_uploaded",
+                condition=~models.Q(state=choices.State.UPLOADED),
             ),
-            models.Index(fields=["cause", "-started_at"], name="call_of_cause", condition=~models.Q(cause="")),
+            models.Index(fields=["reason", "-started_at"], name="call_of_reason", condition=~models.Q(reason="")),
             models.Index(
-                fields=["kept_back_by", "-started_at"], name="call_of_rule", condition=~models.Q(kept_back_by="")
+                fields=["skip_reason", "-started_at"], name="call_of_rule", condition=~models.Q(skip_reason="")
             ),
             # For the board of missed callers: recent missed calls, and talks with those callers since.
             models.Index(
@@ -125,7 +127,7 @@ class Call(models.Model):
             ),
             models.Index(
                 fields=["tenant", "contact", "ended_at"],
-                name="call_talked",
+                name="call_answered",
                 condition=models.Q(is_internal=False)
                 & (models.Q(result=Result.ANSWERED) | models.Q(result="", is_lost=False)),
             ),
@@ -146,86 +148,90 @@ class Call(models.Model):
     def is_done(self) -> bool:
         return self.state in {self.State.UPLOADED, self.State.SKIPPED}
 
-    def is_too_old(self, *, now: datetime) -> bool:
+    def is_expired(self, *, now: datetime) -> bool:
         """Return whether the call is older than the client's upload window."""
-        return self.started_at < self.tenant.term_begins(now=now)
+        return self.started_at < self.tenant.upload_window_start(now=now)
 
-    def facts(self, *, now: datetime) -> CallFacts:
+    def rule_input(self, *, now: datetime) -> RuleInput:
         """Return what the transfer rules need to know about the call."""
         owner = (self.employee.uis_id,) if self.employee else ()
-        return CallFacts(
+        return RuleInput(
             direction=self.direction,
             is_answered=self.is_answered,
             is_internal=self.is_internal,
             contact=self.contact,
             number=self.number,
-            employees=owner or tuple(self.rung_ids),
-            is_too_old=self.is_too_old(now=now),
+            employees=owner or tuple(self.rung_employee_ids),
+            is_too_old=self.is_expired(now=now),
         )
 
-    def move_to(self, state: words.State, *, now: datetime) -> None:
+    def move_to(self, state: choices.State, *, now: datetime) -> None:
         """Enter a state; its step is due at once."""
-        self.state, self.attempts, self.cause, self.says, self.stopped_at = state, 0, Cause.NONE, "", None
+        self.state, self.attempts, self.reason, self.detail, self.failed_at = state, 0, FailureReason.NONE, "", None
         self.next_attempt_at = None if self.is_done else now
         self.claim_token = None
         if state == self.State.UPLOADED:
             self.uploaded_at = now
 
-    def wait_until(self, moment: datetime, cause: Cause, says: str = "") -> None:
+    def postpone_until(self, moment: datetime, cause: FailureReason, says: str = "") -> None:
         """Stay in this state until `moment`, for the given reason."""
-        self.cause, self.says, self.next_attempt_at, self.claim_token = cause, says, moment, None
+        self.reason, self.detail, self.next_attempt_at, self.claim_token = cause, says, moment, None
 
-    def postpone(self, cause: Cause, says: str = "", *, now: datetime, wait: float | None = None) -> None:
+    def postpone(self, cause: FailureReason, says: str = "", *, now: datetime, wait: float | None = None) -> None:
         """Retry after an increasing delay, or after the vendor's own `wait` in seconds.
 
         Fails after three days, unless the call only waits for a vendor that is unavailable.
         """
-        if now - self.recorded_at > GIVE_UP_AFTER and self.attempts > SUSPECT:
-            return self.stop(cause, says, now=now)
-        pause = wait if wait is not None else PAUSES_SECONDS[min(self.attempts, len(PAUSES_SECONDS)) - 1]
+        if now - self.retry_window_started_at > RETRY_WINDOW and self.attempts > POISON_AFTER_ATTEMPTS:
+            return self.fail(cause, says, now=now)
+        pause = wait if wait is not None else RETRY_DELAYS_SECONDS[min(self.attempts, len(RETRY_DELAYS_SECONDS)) - 1]
         # Jitter only adds to the delay: a retry before the vendor's `wait` would be rejected.
-        return self.wait_until(now + timedelta(seconds=pause * random.uniform(1, 1.2)), cause, says)  # noqa: S311
+        return self.postpone_until(now + timedelta(seconds=pause * random.uniform(1, 1.2)), cause, says)  # noqa: S311
 
-    def wait_for(self, vendor: Connection, fault: RemoteUnavailable, cause: Cause, *, now: datetime) -> None:
+    def postpone_for_vendor(
+        self, vendor: Connection, fault: RemoteUnavailable, cause: FailureReason, *, now: datetime
+    ) -> None:
         """Retry when the vendor may be back; if it was already unavailable, do not count the attempt."""
-        if vendor.failures <= 1:
+        if vendor.consecutive_failures <= 1:
             return self.postpone(cause, str(fault), now=now, wait=fault.wait)
         self.attempts = max(self.attempts - 1, 0)
-        return self.wait_until(vendor.retry_at or now, cause, str(fault))
+        return self.postpone_until(vendor.retry_at or now, cause, str(fault))
 
-    def stop(self, cause: Cause, says: str = "", *, now: datetime) -> None:
+    def fail(self, cause: FailureReason, says: str = "", *, now: datetime) -> None:
         """Stop retrying; a person must act."""
-        self.cause, self.says, self.stopped_at, self.next_attempt_at = cause, says, now, None
+        self.reason, self.detail, self.failed_at, self.next_attempt_at = cause, says, now, None
         self.claim_token = None
 
-    def note(
+    def log(
         self, step: Step, says: str = "", *, by: User | None = None, now: datetime, milliseconds: int | None = None
     ) -> None:
-        self.history.create(step=step, cause=self.cause, says=says, at=now, milliseconds=milliseconds, by=by)
+        self.history.create(step=step, reason=self.reason, detail=says, at=now, duration_ms=milliseconds, actor=by)
 
 
 # The fields that a processing step may change.
-_WRITTEN = [
-    *["state", "cause", "says", "attempts", "next_attempt_at", "claim_token", "stopped_at", "uploaded_at"],
+PIPELINE_FIELDS = [
+    *["state", "cause", "says", "attempts", "next_attempt_at", "claim_token", "failed_at", "uploaded_at"],
     *["direction", "contact", "number", "source", "external_id", "is_internal", "is_lost", "result"],
-    *["talk_seconds", "wait_seconds", "started_at", "ended_at", "rung_ids"],
-    *["employee_id", "crm_user_id", "told_by_uis", "record_url", "is_collected", "kept_back_by"],
+    *["talk_seconds", "wait_seconds", "started_at", "ended_at", "rung_employee_ids"],
+    *["employee_id", "crm_user_id", "uis_snapshot", "recording_url", "has_legs", "skip_reason"],
 ]
 
 
-def seen(call: Call) -> dict[str, Any]:
+def snapshot(call: Call) -> dict[str, Any]:
     """Return the current values of the fields a processing step may change."""
-    return {name: getattr(call, name) for name in _WRITTEN}
+    return {name: getattr(call, name) for name in PIPELINE_FIELDS}
 
 
-def save_all(calls: Sequence[Call], was: Sequence[Mapping[str, Any]]) -> None:
+def bulk_save_changes(calls: Sequence[Call], was: Sequence[Mapping[str, Any]]) -> None:
     """Save what a step changed since the snapshots `was`.
 
     Fields with one value for the whole batch (after an upload: all) are written by one UPDATE, because a bulk_update
     with a value per row needs much more CPU.
     """
-    now = [seen(call) for call in calls]
-    changed = [name for name in _WRITTEN if any(old[name] != new[name] for old, new in zip(was, now, strict=True))]
+    now = [snapshot(call) for call in calls]
+    changed = [
+        name for name in PIPELINE_FIELDS if any(old[name] != new[name] for old, new in zip(was, now, strict=True))
+    ]
     same = {name: now[0][name] for name in changed if all(new[name] == now[0][name] for new in now)}
     if same:
         Call.objects.filter(pk__in=[call.pk for call in calls]).update(**same)

@@ -7,13 +7,14 @@ from typing import Self
 from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core.choices import Choices
 from tenants.models import Tenant
 
 # Long enough for the request that stored the row to process it; the sweep processes the rest.
-UNDECIDED_AFTER = timedelta(seconds=60)
+REPROCESS_AFTER = timedelta(seconds=60)
 LONGEST_EVENT = 40
 # The fields that processing writes; the body, the largest part of the row, is never rewritten.
-DECIDED = [
+PROCESSING_FIELDS = [
     *["key", "event", "session_id", "employee_uis_id", "happened_at"],
     *["outcome", "reason", "detail", "next_attempt_at"],
 ]
@@ -22,7 +23,7 @@ DECIDED = [
 class Notification(models.Model):
     """One webhook request of UIS."""
 
-    class Outcome(models.TextChoices):
+    class Outcome(Choices):
         RECEIVED = "RECEIVED", _("not processed yet")
         QUEUED = "QUEUED", _("queued")
         DONE = "DONE", _("done")
@@ -30,7 +31,7 @@ class Notification(models.Model):
         DROPPED = "DROPPED", _("dropped")
         UNREADABLE = "UNREADABLE", _("unreadable")
 
-    class Reason(models.TextChoices):
+    class Reason(Choices):
         NONE = "", ""
         EMPTY = "EMPTY", _("the body is empty")
         NOT_JSON = "NOT_JSON", _("the body is not JSON: check the template for missing commas and brackets")
@@ -55,8 +56,8 @@ class Notification(models.Model):
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="notifications", verbose_name=_("client"))
     received_at = models.DateTimeField(_("received"))
-    path_event = models.CharField(_("event in the URL"), max_length=LONGEST_EVENT, blank=True)
-    is_old_address = models.BooleanField(default=False, editable=False)  # received at the webhook URL before rotation
+    event_in_url = models.CharField(_("event in the URL"), max_length=LONGEST_EVENT, blank=True)
+    via_old_hook = models.BooleanField(default=False, editable=False)  # received at the webhook URL before rotation
     query = models.TextField(_("query"), blank=True)
     body = models.TextField(_("body"), blank=True)
     digest = models.CharField(max_length=64)
@@ -66,8 +67,8 @@ class Notification(models.Model):
     session_id = models.BigIntegerField(_("session"), null=True)
     employee_uis_id = models.BigIntegerField(null=True)
     happened_at = models.DateTimeField(_("happened"), null=True)
-    outcome = models.CharField(_("outcome"), max_length=12, choices=Outcome.choices, default=Outcome.RECEIVED)
-    reason = models.CharField(_("reason"), max_length=24, choices=Reason.choices, blank=True, default=Reason.NONE)
+    outcome = models.CharField(_("outcome"), max_length=12, choices=Outcome.as_choices, default=Outcome.RECEIVED)
+    reason = models.CharField(_("reason"), max_length=24, choices=Reason.as_choices, blank=True, default=Reason.NONE)
     detail = models.TextField(_("detail"), blank=True)
     next_attempt_at = models.DateTimeField(null=True)
 
@@ -77,31 +78,31 @@ class Notification(models.Model):
         ordering = ("-received_at", "-pk")
         constraints = [
             models.UniqueConstraint(fields=["tenant", "digest"], name="notification_stored_once"),
-            models.UniqueConstraint(fields=["tenant", "key"], name="notification_decided_once"),
+            models.UniqueConstraint(fields=["tenant", "key"], name="notification_processed_once"),
         ]
         indexes = [
             models.Index(fields=["tenant", "session_id"], name="notification_by_session"),
             models.Index(
                 fields=["next_attempt_at"],
-                name="notification_undecided",
+                name="notification_pending",
                 condition=models.Q(next_attempt_at__isnull=False),
             ),
             models.Index(fields=["-received_at", "-id"], name="notification_newest"),
             models.Index(fields=["tenant", "-received_at"], name="notification_of_tenant"),
             models.Index(fields=["tenant", "event", "-received_at"], name="notification_of_event"),
             models.Index(
-                fields=["tenant", "path_event", "reason", "-received_at"],
+                fields=["tenant", "event_in_url", "reason", "-received_at"],
                 name="notification_unreadable",
                 condition=models.Q(outcome="UNREADABLE"),
             ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.event or self.path_event or '?'} {self.session_id or ''}"
+        return f"{self.event or self.event_in_url or '?'} {self.session_id or ''}"
 
     @classmethod
     def store(
-        cls, tenant: Tenant, *, event: str, query: str, body: str, now: datetime, is_old_address: bool = False
+        cls, tenant: Tenant, *, event: str, query: str, body: str, now: datetime, via_old_hook: bool = False
     ) -> Self | None:
         """Store a webhook as received. For a duplicate, count it on the existing row and return None."""
         digest = hashlib.sha256("\0".join((event, query, body)).encode(errors="surrogatepass")).hexdigest()
@@ -112,12 +113,12 @@ class Notification(models.Model):
                 return cls.objects.create(
                     tenant=tenant,
                     received_at=now,
-                    path_event=event,
-                    is_old_address=is_old_address,
+                    event_in_url=event,
+                    via_old_hook=via_old_hook,
                     query=query,
                     body=body,
                     digest=digest,
-                    next_attempt_at=now + UNDECIDED_AFTER,
+                    next_attempt_at=now + REPROCESS_AFTER,
                 )
         except IntegrityError:
             cls.objects.filter(tenant=tenant, digest=digest).update(repeats=models.F("repeats") + 1)
@@ -127,9 +128,9 @@ class Notification(models.Model):
         """Save the outcome; the row is not processed again."""
         self.outcome, self.reason, self.detail = outcome, reason, detail
         self.next_attempt_at = None
-        self.save(update_fields=DECIDED)
+        self.save(update_fields=PROCESSING_FIELDS)
 
-    def hand_on(self, *, until: datetime) -> None:
+    def mark_queued(self, *, until: datetime) -> None:
         """Leave it to a task; the sweep enqueues it again after `until`, because the push may be lost."""
         self.outcome, self.next_attempt_at = self.Outcome.QUEUED, until
-        self.save(update_fields=DECIDED)
+        self.save(update_fields=PROCESSING_FIELDS)

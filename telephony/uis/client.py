@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from connector_project.remote import AccessDenied, RemoteRejected, UnexpectedReply
-from telephony.uis import columns, wire
-from telephony.uis.reader import Reader
-from telephony.uis.refusals import SYSTEM
-from telephony.uis.rpc import Channel
-from telephony.uis.types import Account, CallLeg, CallOrder, FinishedCall, OwnNumber, Person, Status
+from connector_project.core.http_client import AccessDenied, RemoteRejected, UnexpectedReply
+from telephony.uis import fields, schemas
+from telephony.uis.data_api import Reader
+from telephony.uis.errors import SYSTEM
+from telephony.uis.jsonrpc import Channel
+from telephony.uis.types import Account, CallLeg, ClickToCallRequest, EndedEvent, Status, UisEmployee, UisNumber
 
 HOSTS = {
     "uis": ("https://dataapi.uiscom.ru/v2.0", "https://callapi.uiscom.ru/v4.0", "app.uiscom.ru"),
@@ -33,29 +33,31 @@ class UisClient(Reader):
 
     def account(self) -> Account:
         """https://comagic.github.io/data_api/account/get_account/"""
-        rows = wire.read(wire.AccountRow, self._ask("get.account", {}).data)
+        rows = schemas.parse(schemas.AccountRow, self._ask("get.account", {}).data)
         if not rows:
             raise UnexpectedReply(SYSTEM, "UIS returned no account.")
         return rows[0].to_account()
 
-    def employees(self) -> list[Person]:
+    def employees(self) -> list[UisEmployee]:
         """https://comagic.github.io/data_api/employee/get_employees/"""
-        params = {"fields": [*columns.EMPLOYEE, "extension"]}
-        return [row.to_person(digits=self._digits) for row in self._all("get.employees", params, wire.EmployeeRow)]
+        params = {"fields": [*fields.EMPLOYEE, "extension"]}
+        return [row.to_employee(digits=self._digits) for row in self._all("get.employees", params, schemas.EmployeeRow)]
 
     def employee_statuses(self) -> dict[int, str]:
         """Return each employee's status by employee id: the status id if set, else the deprecated status name."""
         params = {"fields": ["id", "status", "status_id"]}
-        return {row.id: row.status_code for row in self._all("get.employees", params, wire.EmployeeRow)}
+        return {row.id: row.status_code for row in self._all("get.employees", params, schemas.EmployeeRow)}
 
     def statuses(self) -> list[Status]:
         """Return the statuses that are not deleted. https://comagic.github.io/data_api/employee/get_statuses/"""
-        return [row.to_status() for row in self._all("get.statuses", {}, wire.StatusRow) if not row.is_deleted]
+        return [row.to_status() for row in self._all("get.statuses", {}, schemas.StatusRow) if not row.is_deleted]
 
-    def virtual_numbers(self) -> list[OwnNumber]:
+    def virtual_numbers(self) -> list[UisNumber]:
         """https://comagic.github.io/data_api/vn/get_virtual_numbers/"""
         params = {"fields": ["id", "virtual_phone_number", "name", "status"]}
-        return [row.to_number(digits=self._digits) for row in self._all("get.virtual_numbers", params, wire.NumberRow)]
+        return [
+            row.to_number(digits=self._digits) for row in self._all("get.virtual_numbers", params, schemas.NumberRow)
+        ]
 
     def set_status(self, employee_id: int, status_id: int) -> None:
         """https://comagic.github.io/data_api/employee/update_employees/"""
@@ -65,13 +67,13 @@ class UisClient(Reader):
         """Set the deprecated `calls_available`, for accounts without statuses; same page as `set_status`."""
         self._update_employee(employee_id, {"calls_available": is_available})
 
-    def calls(self, *, since: datetime, till: datetime) -> Iterator[FinishedCall]:
+    def calls(self, *, since: datetime, till: datetime) -> Iterator[EndedEvent]:
         """Yield finished calls that started in the window, oldest first, each once. The window may be of any length.
 
         https://comagic.github.io/data_api/report/get_calls_report/
         """
-        params = {"fields": columns.CALL, "sort": [{"field": "start_time", "order": "asc"}]}
-        for row in self._dated("get.calls_report", params, wire.CallRow, since=since, till=till):
+        params = {"fields": fields.CALL, "sort": [{"field": "start_time", "order": "asc"}]}
+        for row in self._dated("get.calls_report", params, schemas.CallRow, since=since, till=till):
             yield self._call(row)
 
     def has_calls_of(self, source: str, *, since: datetime, till: datetime) -> bool:
@@ -80,9 +82,9 @@ class UisClient(Reader):
         params = self._window(since, till) | {"fields": ["id"], "filter": condition, "limit": 1}
         return bool(self._ask("get.calls_report", params).data)
 
-    def calls_by_session(self, session_ids: Sequence[int], *, since: datetime, till: datetime) -> list[FinishedCall]:
-        report = ("get.calls_report", "id", columns.CALL)
-        rows = self._of_sessions(report, session_ids, wire.CallRow, since=since - MARGIN, till=till + MARGIN)
+    def calls_by_session(self, session_ids: Sequence[int], *, since: datetime, till: datetime) -> list[EndedEvent]:
+        report = ("get.calls_report", "id", fields.CALL)
+        rows = self._of_sessions(report, session_ids, schemas.CallRow, since=since - MARGIN, till=till + MARGIN)
         return [self._call(row) for row in rows]
 
     def call_legs(self, session_ids: Sequence[int], *, since: datetime, till: datetime) -> list[CallLeg]:
@@ -90,11 +92,11 @@ class UisClient(Reader):
 
         https://comagic.github.io/data_api/report/get_call_legs_report/
         """
-        report = ("get.call_legs_report", "call_session_id", columns.LEG)
-        rows = self._of_sessions(report, session_ids, wire.LegRow, since=since - MARGIN, till=till + MARGIN)
+        report = ("get.call_legs_report", "call_session_id", fields.LEG)
+        rows = self._of_sessions(report, session_ids, schemas.LegRow, since=since - MARGIN, till=till + MARGIN)
         return [row.to_leg(zone=self.zone, digits=self._digits) for row in rows]
 
-    def start_call(self, order: CallOrder) -> int:
+    def start_call(self, order: ClickToCallRequest) -> int:
         """Ring the employee, then the contact; return the session id. Not idempotent: never retry it.
 
         https://comagic.github.io/call_api/create_call/start_employee_call/
@@ -125,7 +127,7 @@ class UisClient(Reader):
         # Documented as the string "true" here and as a boolean elsewhere.
         return isinstance(data, dict) and str(data.get("success")).lower() == "true"
 
-    def try_call_api(self) -> None:
+    def probe_call_api(self) -> None:
         """Check access to the Call API by releasing session 0, which does not exist. Raises what would fail a call."""
         try:
             self.release_call(0)
@@ -145,7 +147,7 @@ class UisClient(Reader):
             pass  # Rejected for its parameters, not for missing rights.
         return True
 
-    def _call(self, row: wire.CallRow) -> FinishedCall:
+    def _call(self, row: schemas.CallRow) -> EndedEvent:
         return row.to_call(zone=self.zone, digits=self._digits)
 
     def _update_employee(self, employee_id: int, change: Mapping[str, object]) -> None:

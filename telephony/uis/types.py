@@ -18,7 +18,7 @@ class Event(StrEnum):
     RECORDED = "recorded"
 
 
-class Fault(StrEnum):
+class ParseError(StrEnum):
     """Why a notification cannot be parsed."""
 
     EMPTY = "EMPTY"
@@ -40,7 +40,7 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heard:
+class CallEvent:
     """What every parsed notification contains."""
 
     event: str
@@ -55,29 +55,29 @@ class Heard:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WaitingCall(Heard):
+class RingingEvent(CallEvent):
     """An employee's phone starts to ring, or an employee starts to dial."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TalkStarted(Heard):
+class AnsweredEvent(CallEvent):
     """An employee and the outside party are connected."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mentioned(Heard):
+class OtherEvent(CallEvent):
     """An event that needs no action: a call reached a number, or a talk ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recorded(Heard):
+class RecordingEvent(CallEvent):
     """A recording of the call is available."""
 
     link: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinishedCall(Heard):
+class EndedEvent(CallEvent):
     """A call has ended. `is_lost` is None if unknown."""
 
     is_lost: bool | None = None
@@ -85,7 +85,7 @@ class FinishedCall(Heard):
     wait_seconds: int | None = None
     total_seconds: int | None = None
     started_at: datetime | None = None
-    rung_ids: tuple[int, ...] = ()
+    rung_employee_ids: tuple[int, ...] = ()
     talker_id: int | None = None
     source: str = ""
     external_id: str = ""
@@ -98,12 +98,12 @@ class FinishedCall(Heard):
 class Unreadable:
     """A notification that cannot be parsed, and why."""
 
-    fault: Fault
+    error: ParseError
     detail: str = ""
     key: str = ""
 
 
-Said = WaitingCall | TalkStarted | Mentioned | Recorded | FinishedCall | Unreadable
+ParsedWebhook = RingingEvent | AnsweredEvent | OtherEvent | RecordingEvent | EndedEvent | Unreadable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +150,7 @@ class Account:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Person:
+class UisEmployee:
     """An employee at UIS."""
 
     uis_id: int
@@ -159,7 +159,7 @@ class Person:
     extension: str = ""
     numbers: tuple[str, ...] = ()
     status: str = ""
-    recorded_directions: str = "all"
+    recording_mode: str = "all"
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ class Status:
 
 
 @dataclass(frozen=True)
-class OwnNumber:
+class UisNumber:
     """A virtual number of the account."""
 
     number: str
@@ -193,7 +193,7 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CallOrder:
+class ClickToCallRequest:
     """A call to start: first the employee's phone rings, then the contact's."""
 
     employee_id: int

@@ -1,28 +1,30 @@
 """Tenants, their connections, employees, rules, audit log and API keys."""
 
-from tenants.models.checkup import CheckUp
-from tenants.models.connections import OLD_HOOK_TERM, Connection, CrmConnection, Denial, UisConnection
-from tenants.models.journal import Change
-from tenants.models.people import CrmUser, Employee, UisStatus, VirtualNumber
+from tenants.models.api_key import ApiKey
+from tenants.models.audit_log import AuditLogEntry
+from tenants.models.check_run import CheckRun
+from tenants.models.connections import OLD_HOOK_LIFETIME, AccessError, Connection, CrmConnection, UisConnection
+from tenants.models.directory import CrmUser, Employee, UisStatus, VirtualNumber
 from tenants.models.rules import TransferRules
-from tenants.models.tenant import ACTIVATION_TERM, Tenant, new_hook
-from tenants.models.token import ApiToken
+from tenants.models.tenant import ACTIVATION_LINK_LIFETIME, Tenant, generate_token
+from tenants.models.user import User
 
 __all__ = [
-    "ACTIVATION_TERM",
-    "OLD_HOOK_TERM",
-    "ApiToken",
-    "Change",
-    "CheckUp",
+    "ACTIVATION_LINK_LIFETIME",
+    "OLD_HOOK_LIFETIME",
+    "AccessError",
+    "ApiKey",
+    "AuditLogEntry",
+    "CheckRun",
     "Connection",
     "CrmConnection",
     "CrmUser",
-    "Denial",
     "Employee",
     "Tenant",
     "TransferRules",
     "UisConnection",
     "UisStatus",
+    "User",
     "VirtualNumber",
-    "new_hook",
+    "generate_token",
 ]

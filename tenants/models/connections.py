@@ -6,14 +6,15 @@ from zoneinfo import ZoneInfo
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from tenants import breaker
-from tenants.fields import EncryptedTextField
-from tenants.models.tenant import Tenant, check_zone, new_hook
+from connector_project.core import circuit_breaker
+from connector_project.core.choices import Choices
+from connector_project.core.encrypted_fields import EncryptedTextField
+from tenants.models.tenant import Tenant, generate_token, validate_time_zone
 
-OLD_HOOK_TERM = timedelta(hours=24)
+OLD_HOOK_LIFETIME = timedelta(hours=24)
 
 
-class Denial(models.TextChoices):
+class AccessError(Choices):
     """Why a vendor denies access, and what to change; the codes are those of the two API clients."""
 
     NONE = "", ""
@@ -56,23 +57,23 @@ class Connection(models.Model):
     denied_code = models.CharField(
         _("reason"),
         max_length=60,
-        choices=Denial.choices,
+        choices=AccessError.as_choices,
         blank=True,
-        default=Denial.NONE,
+        default=AccessError.NONE,
         editable=False,
     )
-    denied_says = models.TextField(_("detail"), blank=True, editable=False)
-    failures = models.PositiveIntegerField(default=0, editable=False)  # requests in a row without a reply
+    denied_detail = models.TextField(_("detail"), blank=True, editable=False)
+    consecutive_failures = models.PositiveIntegerField(default=0, editable=False)  # requests in a row without a reply
     retry_at = models.DateTimeField(_("next attempt"), null=True, blank=True, editable=False)
 
     class Meta:
         abstract = True
 
-    def keeps_out(self, *, is_live: bool, now: datetime) -> bool:
+    def is_circuit_open(self, *, is_live: bool, now: datetime) -> bool:
         """Return whether the circuit is open: nothing should be sent now."""
-        return breaker.keeps_out(self.failures, self.retry_at, is_live=is_live, now=now)
+        return circuit_breaker.is_open(self.consecutive_failures, self.retry_at, is_live=is_live, now=now)
 
-    def miss(self, *, wait: float | None, is_live: bool, now: datetime) -> None:
+    def record_failure(self, *, wait: float | None, is_live: bool, now: datetime) -> None:
         """Count a request without a reply, and set the next attempt; `wait` is the vendor's Retry-After in seconds.
 
         Requests that failed at the same time count once, except live ones: each of them blocks a worker.
@@ -81,46 +82,51 @@ class Connection(models.Model):
             return  # An unsaved connection: its keys are only being tested.
         mine = type(self)._default_manager.filter(pk=self.pk)
         if not is_live:
-            mine = mine.exclude(failures=self.failures + 1, retry_at__gt=now)
-        retry_at = now + breaker.pause(self.failures + 1, wait=wait)
-        mine.update(failures=models.F("failures") + 1, retry_at=retry_at)
+            mine = mine.exclude(consecutive_failures=self.consecutive_failures + 1, retry_at__gt=now)
+        retry_at = now + circuit_breaker.backoff(self.consecutive_failures + 1, wait=wait)
+        mine.update(consecutive_failures=models.F("consecutive_failures") + 1, retry_at=retry_at)
         self.refresh_from_db(fields=["failures", "retry_at"])
 
-    def answer(self) -> bool:
+    def record_success(self) -> bool:
         """Record a reply; return whether it ends a series of failures."""
-        if not self.failures:
+        if not self.consecutive_failures:
             return False
-        self.failures, self.retry_at = 0, None
-        return type(self)._default_manager.filter(pk=self.pk, failures__gt=0).update(failures=0, retry_at=None) == 1
+        self.consecutive_failures, self.retry_at = 0, None
+        return (
+            type(self)
+            ._default_manager.filter(pk=self.pk, consecutive_failures__gt=0)
+            .update(consecutive_failures=0, retry_at=None)
+            == 1
+        )
 
-    def may_probe(self, *, now: datetime) -> bool:
+    def try_half_open(self, *, now: datetime) -> bool:
         """Return whether this worker may send the half-open probe; other workers may not for one minute."""
-        due = type(self)._default_manager.filter(pk=self.pk, failures__gt=0, retry_at__lte=now)
-        return due.update(retry_at=now + breaker.PROBE_TERM) == 1
+        due = type(self)._default_manager.filter(pk=self.pk, consecutive_failures__gt=0, retry_at__lte=now)
+        return due.update(retry_at=now + circuit_breaker.PROBE_TERM) == 1
 
-    def deny(self, code: str, says: str, *, now: datetime) -> None:
+    def suspend(self, code: str, says: str, *, now: datetime) -> None:
         """Suspend the connection: nothing is sent until a check succeeds or its settings change."""
         type(self)._default_manager.filter(pk=self.pk, denied_at=None).update(denied_at=now)
-        type(self)._default_manager.filter(pk=self.pk).update(denied_code=code, denied_says=says)
+        type(self)._default_manager.filter(pk=self.pk).update(denied_code=code, denied_detail=says)
 
-    def allow(self) -> None:
+    def restore(self) -> None:
         """Lift the suspension."""
         if self.denied_at is not None:
-            self.denied_at, self.denied_code, self.denied_says = None, "", ""
-            self.save(update_fields=["denied_at", "denied_code", "denied_says"])
+            self.denied_at, self.denied_code, self.denied_detail = None, "", ""
+            self.save(update_fields=["denied_at", "denied_code", "denied_detail"])
 
 
 class UisConnection(Connection):
     """A client's account in UIS, CoMagic, CallGear or Novofon."""
 
-    class Brand(models.TextChoices):
+    class Brand(Choices):
         UIS = "uis", "UIS"
         COMAGIC = "comagic", "CoMagic"
         CALLGEAR = "callgear", "CallGear"
         NOVOFON = "novofon", "Novofon"
 
     tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="uis", verbose_name=_("client"))
-    brand = models.CharField(_("brand"), max_length=20, choices=Brand.choices, default=Brand.UIS)
+    brand = models.CharField(_("brand"), max_length=20, choices=Brand.as_choices, default=Brand.UIS)
     access_token = EncryptedTextField(_("access key"), blank=True)
     agent_user_id = models.BigIntegerField(
         _("user id"),
@@ -129,7 +135,7 @@ class UisConnection(Connection):
         help_text=_("Only for agents: ID of the client's user that requests are made for."),
     )
     hook = models.CharField(
-        _("secret part of the webhook URL"), max_length=64, unique=True, default=new_hook, editable=False
+        _("secret part of the webhook URL"), max_length=64, unique=True, default=generate_token, editable=False
     )
     # After a rotation the old hook works for a while, as the client enters the new one by hand.
     old_hook = models.CharField(max_length=64, unique=True, null=True, editable=False)  # noqa: DJ001 -- most have none
@@ -138,7 +144,7 @@ class UisConnection(Connection):
         _("time zone"),
         max_length=64,
         blank=True,
-        validators=[check_zone],
+        validators=[validate_time_zone],
         help_text=_("Read from UIS. If empty, the client's time zone applies."),
     )
     media_host = models.CharField(
@@ -150,9 +156,9 @@ class UisConnection(Connection):
     data_limits = models.JSONField(_("Data API points last seen"), default=dict, blank=True, editable=False)
     call_limits = models.JSONField(_("Call API points last seen"), default=dict, blank=True, editable=False)
     has_statuses = models.BooleanField(default=True, editable=False)
-    takes_lists = models.BooleanField(default=True, editable=False)  # whether filters accept the operator `in`
-    collect_after = models.DateTimeField(null=True, editable=False)  # when legs may be requested next
-    oversized = models.PositiveIntegerField(_("oversized notifications rejected"), default=0, editable=False)
+    supports_in_operator = models.BooleanField(default=True, editable=False)  # whether filters accept the operator `in`
+    legs_slot_at = models.DateTimeField(null=True, editable=False)  # when legs may be requested next
+    oversized_webhooks = models.PositiveIntegerField(_("oversized notifications rejected"), default=0, editable=False)
     synced_at = models.DateTimeField(_("employees synced"), null=True, blank=True, editable=False)
 
     class Meta:
@@ -172,9 +178,9 @@ class UisConnection(Connection):
         """Whether numbers without a country code are Russian."""
         return self.brand != self.Brand.CALLGEAR
 
-    def rotate(self, *, now: datetime) -> None:
+    def rotate_hook(self, *, now: datetime) -> None:
         """Replace the secret in our webhook URLs; the old one works for 24 hours more."""
-        self.old_hook, self.old_hook_until, self.hook = self.hook, now + OLD_HOOK_TERM, new_hook()
+        self.old_hook, self.old_hook_until, self.hook = self.hook, now + OLD_HOOK_LIFETIME, generate_token()
         self.save(update_fields=["old_hook", "old_hook_until", "hook"])
 
     def is_rotating(self, *, now: datetime) -> bool:
@@ -185,7 +191,7 @@ class UisConnection(Connection):
 class CrmConnection(Connection):
     """A client's account in retailCRM (Simla)."""
 
-    class Version(models.TextChoices):
+    class Version(Choices):
         AUTO = "auto", _("newest supported")
         V5 = "v5", "v5"
         V4 = "v4", "v4"
@@ -193,10 +199,10 @@ class CrmConnection(Connection):
     tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="crm", verbose_name=_("client"))
     address = models.URLField(_("address"), blank=True, help_text=_("For example https://shop.retailcrm.ru"))
     key = EncryptedTextField(_("API key"), blank=True)
-    version = models.CharField(_("version"), max_length=4, choices=Version.choices, default=Version.AUTO)
+    version = models.CharField(_("version"), max_length=4, choices=Version.as_choices, default=Version.AUTO)
     served_version = models.CharField(_("version in use"), max_length=4, blank=True, editable=False)
     module_code = models.CharField(_("module code"), max_length=64, blank=True, editable=False)
-    client_id = EncryptedTextField(editable=False, default=new_hook)
+    client_id = EncryptedTextField(editable=False, default=generate_token)
     site = models.CharField(
         _("store"), max_length=100, blank=True, help_text=_("Code of the store, if the key has access to several.")
     )
@@ -204,11 +210,11 @@ class CrmConnection(Connection):
         _("time zone"),
         max_length=64,
         blank=True,
-        validators=[check_zone],
+        validators=[validate_time_zone],
         help_text=_("Read from the CRM. If empty, the client's time zone applies."),
     )
     stores = models.JSONField(default=list, editable=False)  # codes of the stores the key has access to, as last seen
-    sent_module = models.JSONField(default=dict, editable=False)  # extensions and numbers last sent to the module
+    registered_module = models.JSONField(default=dict, editable=False)  # extensions and numbers last sent to the module
     registered_at = models.DateTimeField(_("module registered"), null=True, blank=True, editable=False)
 
     class Meta:

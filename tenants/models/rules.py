@@ -3,52 +3,53 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from connector_project import phones
-from tenants.models.people import Employee, VirtualNumber
+from connector_project.core import phone_numbers
+from connector_project.core.choices import Choices
+from tenants.models.directory import Employee, VirtualNumber
 from tenants.models.tenant import Tenant
-from tenants.transfer import Choices, Filter, Selection
+from tenants.transfer_rules import Filter, RuleSet, Selection
 
 
 class TransferRules(models.Model):
-    class Popup(models.TextChoices):
+    class Popup(Choices):
         ON_RING = "ON_RING", _("when it rings")
         OFF = "OFF", _("off")
 
-    class Owner(models.TextChoices):
+    class Owner(Choices):
         LAST_TALKER = "LAST_TALKER", _("who talked last")
         FIRST_TALKER = "FIRST_TALKER", _("who talked first")
         LONGEST_TALKER = "LONGEST_TALKER", _("who talked longest")
 
-    class MissedOwner(models.TextChoices):
+    class MissedOwner(Choices):
         LAST_RUNG = "LAST_RUNG", _("whose phone rang last")
         RESPONSIBLE = "RESPONSIBLE", _("the customer's manager in the CRM")
         NOBODY = "NOBODY", _("no owner")
 
-    class RecordingLink(models.TextChoices):
+    class RecordingLink(Choices):
         UIS = "UIS", _("UIS link")
         OURS = "OURS", _("our link, which can be revoked")
 
-    class StatusSync(models.TextChoices):
+    class StatusSync(Choices):
         OFF = "OFF", _("off")
         CRM_TO_UIS = "CRM_TO_UIS", _("from the CRM to UIS")
         BOTH = "BOTH", _("both ways")
 
     tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="rules", verbose_name=_("client"))
     popup_incoming = models.CharField(
-        _("pop-up, incoming"), max_length=10, choices=Popup.choices, default=Popup.ON_RING
+        _("pop-up, incoming"), max_length=10, choices=Popup.as_choices, default=Popup.ON_RING
     )
     popup_outgoing = models.CharField(
-        _("pop-up, outgoing"), max_length=10, choices=Popup.choices, default=Popup.ON_RING
+        _("pop-up, outgoing"), max_length=10, choices=Popup.as_choices, default=Popup.ON_RING
     )
     upload_answered = models.BooleanField(_("upload answered calls"), default=True)
     upload_missed = models.BooleanField(_("upload missed calls"), default=True)
     upload_outgoing = models.BooleanField(_("upload outgoing calls"), default=True)
     upload_internal = models.BooleanField(_("upload internal calls"), default=False)
-    number_filter = models.CharField(_("virtual numbers"), max_length=6, choices=Filter.choices, default=Filter.ALL)
+    number_filter = models.CharField(_("virtual numbers"), max_length=6, choices=Filter.as_choices, default=Filter.ALL)
     numbers = models.ManyToManyField(VirtualNumber, blank=True, related_name="+", verbose_name=_("these numbers"))
-    employee_filter = models.CharField(_("employees"), max_length=6, choices=Filter.choices, default=Filter.ALL)
+    employee_filter = models.CharField(_("employees"), max_length=6, choices=Filter.as_choices, default=Filter.ALL)
     employees = models.ManyToManyField(Employee, blank=True, related_name="+", verbose_name=_("these employees"))
-    contact_filter = models.CharField(_("contact numbers"), max_length=6, choices=Filter.choices, default=Filter.ALL)
+    contact_filter = models.CharField(_("contact numbers"), max_length=6, choices=Filter.as_choices, default=Filter.ALL)
     contacts = models.TextField(_("these contacts"), blank=True, help_text=_("One number per line."))
     send_recording = models.BooleanField(_("send the recording link"), default=True)
     recording_wait_minutes = models.PositiveSmallIntegerField(
@@ -59,7 +60,7 @@ class TransferRules(models.Model):
     recording_link = models.CharField(
         _("which link the CRM gets"),
         max_length=4,
-        choices=RecordingLink.choices,
+        choices=RecordingLink.as_choices,
         default=RecordingLink.UIS,
         help_text=_("For calls uploaded from now on: an uploaded call cannot be changed."),
     )
@@ -69,12 +70,12 @@ class TransferRules(models.Model):
         blank=True,
         help_text=_("Counted from the call. If empty, as long as we keep the call. Applies to existing links too."),
     )
-    owner = models.CharField(_("call owner"), max_length=20, choices=Owner.choices, default=Owner.LAST_TALKER)
+    owner = models.CharField(_("call owner"), max_length=20, choices=Owner.as_choices, default=Owner.LAST_TALKER)
     missed_owner = models.CharField(
-        _("missed call owner"), max_length=20, choices=MissedOwner.choices, default=MissedOwner.LAST_RUNG
+        _("missed call owner"), max_length=20, choices=MissedOwner.as_choices, default=MissedOwner.LAST_RUNG
     )
     status_sync = models.CharField(
-        _("statuses"), max_length=20, choices=StatusSync.choices, default=StatusSync.CRM_TO_UIS
+        _("statuses"), max_length=20, choices=StatusSync.as_choices, default=StatusSync.CRM_TO_UIS
     )
     status_free = models.CharField(_("“free” in UIS"), max_length=40, default="available")
     status_busy = models.CharField(_("“busy” in UIS"), max_length=40, default="do_not_disturb")
@@ -88,9 +89,9 @@ class TransferRules(models.Model):
     def __str__(self) -> str:
         return str(self.tenant)
 
-    def choices(self) -> Choices:
+    def choices(self) -> RuleSet:
         """Return these rules as values; queries a list only if its filter is on."""
-        return Choices(
+        return RuleSet(
             shows={"in": self.popup_incoming != self.Popup.OFF, "out": self.popup_outgoing != self.Popup.OFF},
             uploads_answered=self.upload_answered,
             uploads_missed=self.upload_missed,
@@ -117,7 +118,9 @@ class TransferRules(models.Model):
         return table.get(uis_status, "busy")
 
     def _contacts(self) -> frozenset[object]:
-        numbers = (phones.digits(line, is_russian=self.tenant.uis.is_russian) for line in self.contacts.splitlines())
+        numbers = (
+            phone_numbers.normalise(line, is_russian=self.tenant.uis.is_russian) for line in self.contacts.splitlines()
+        )
         return frozenset(number for number in numbers if number)
 
 

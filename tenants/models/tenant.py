@@ -1,7 +1,9 @@
 """The tenant: a shop with an account at UIS and retailCRM."""
 
 import secrets
+from collections.abc import Iterable
 from datetime import datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.conf import settings
@@ -9,17 +11,17 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from tenants.hours import Work
+from connector_project.core.business_hours import BusinessHours
 
-ACTIVATION_TERM = timedelta(days=14)
+ACTIVATION_LINK_LIFETIME = timedelta(days=14)
 
 
-def new_hook() -> str:
+def generate_token() -> str:
     """Return a URL-safe secret of 256 random bits."""
     return secrets.token_urlsafe(32)
 
 
-def check_zone(value: str) -> None:
+def validate_time_zone(value: str) -> None:
     """Raise ValidationError if the name is not an IANA time zone."""
     if value and value not in available_timezones():
         raise ValidationError(
@@ -27,8 +29,13 @@ def check_zone(value: str) -> None:
         )
 
 
+def languages() -> Iterable[tuple[str, Any]]:
+    """The choices of a tenant's language."""
+    return settings.LANGUAGES
+
+
 class TenantQuerySet(models.QuerySet["Tenant"]):
-    def of_hook(self, hook: str, *, now: datetime) -> "TenantQuerySet":
+    def by_hook(self, hook: str, *, now: datetime) -> "TenantQuerySet":
         """Return the tenant with this current or old hook, as a QuerySet of at most one."""
         old = models.Q(uis__old_hook=hook, uis__old_hook_until__gt=now)
         return self.filter(models.Q(uis__hook=hook) | old)
@@ -37,29 +44,33 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
 class Tenant(models.Model):
     name = models.CharField(_("name"), max_length=200)
     slug = models.SlugField(_("short name"), max_length=80, unique=True)
-    language = models.CharField(_("language"), max_length=2, choices=settings.LANGUAGES, default="ru")
-    time_zone = models.CharField(_("time zone"), max_length=64, default="Europe/Moscow", validators=[check_zone])
+    language = models.CharField(_("language"), max_length=2, choices=languages, default="ru")
+    time_zone = models.CharField(
+        _("time zone"), max_length=64, default="Europe/Moscow", validators=[validate_time_zone]
+    )
     is_paused = models.BooleanField(
         _("paused"),
         default=False,
         help_text=_("Events are stored and processed after you resume; pop-ups are not shown."),
     )
     activated_at = models.DateTimeField(_("activated"), null=True, blank=True, editable=False)
-    activation_token = models.CharField(max_length=64, unique=True, default=new_hook, editable=False)
+    activation_token = models.CharField(max_length=64, unique=True, default=generate_token, editable=False)
     activation_expires_at = models.DateTimeField(null=True, editable=False)
     # Opens the onboarding page once, for users who come from the CRM's marketplace.
-    entry_token = models.CharField(max_length=64, unique=True, null=True, editable=False)  # noqa: DJ001 -- most have none
-    works_from = models.TimeField(_("opens at"), default=time(9))
-    works_till = models.TimeField(_("closes at"), default=time(18))
+    one_time_token = models.CharField(max_length=64, unique=True, null=True, editable=False)  # noqa: DJ001 -- most have none
+    opens_at = models.TimeField(_("opens at"), default=time(9))
+    closes_at = models.TimeField(_("closes at"), default=time(18))
     works_weekends = models.BooleanField(_("open on weekends"), default=False)
-    keep_days = models.PositiveSmallIntegerField(
+    upload_window_days = models.PositiveSmallIntegerField(
         _("upload window, days"),
         default=30,
         help_text=_("Older calls are not uploaded. After disconnecting, data is deleted when this time is over."),
     )
-    left_at = models.DateTimeField(_("disconnected"), null=True, blank=True, editable=False)
+    offboarded_at = models.DateTimeField(_("disconnected"), null=True, blank=True, editable=False)
     # Our recording links issued up to this moment do not work.
-    links_withdrawn_at = models.DateTimeField(_("recording links revoked"), null=True, blank=True, editable=False)
+    recording_links_revoked_at = models.DateTimeField(
+        _("recording links revoked"), null=True, blank=True, editable=False
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = TenantQuerySet.as_manager()
@@ -78,17 +89,17 @@ class Tenant(models.Model):
         return ZoneInfo(self.time_zone)
 
     @property
-    def work(self) -> Work:
-        return Work(self.works_from, self.works_till, on_weekends=self.works_weekends)
+    def business_hours(self) -> BusinessHours:
+        return BusinessHours(self.opens_at, self.closes_at, on_weekends=self.works_weekends)
 
     @property
     def is_live(self) -> bool:
         """Whether anything may be sent for this tenant."""
-        return self.activated_at is not None and not self.is_paused and self.left_at is None
+        return self.activated_at is not None and not self.is_paused and self.offboarded_at is None
 
-    def term_begins(self, *, now: datetime) -> datetime:
+    def upload_window_start(self, *, now: datetime) -> datetime:
         """Return the start of the upload window: older calls are not uploaded. Zero days count as one."""
-        return now - timedelta(days=max(self.keep_days, 1))
+        return now - timedelta(days=max(self.upload_window_days, 1))
 
     def pause(self) -> None:
         """Store events, send nothing."""
@@ -99,12 +110,12 @@ class Tenant(models.Model):
         self.is_paused = False
         self.save(update_fields=["is_paused"])
 
-    def new_link(self, *, now: datetime) -> None:
+    def renew_activation_link(self, *, now: datetime) -> None:
         """Create a new activation link; the old one stops working at once."""
-        self.activation_token, self.activation_expires_at = new_hook(), now + ACTIVATION_TERM
+        self.activation_token, self.activation_expires_at = generate_token(), now + ACTIVATION_LINK_LIFETIME
         self.save(update_fields=["activation_token", "activation_expires_at"])
 
-    def revoke_link(self, *, now: datetime) -> None:
+    def revoke_activation_link(self, *, now: datetime) -> None:
         """Revoke every link to the client's page."""
-        self.activation_token, self.activation_expires_at, self.entry_token = new_hook(), now, None
-        self.save(update_fields=["activation_token", "activation_expires_at", "entry_token"])
+        self.activation_token, self.activation_expires_at, self.one_time_token = generate_token(), now, None
+        self.save(update_fields=["activation_token", "activation_expires_at", "one_time_token"])

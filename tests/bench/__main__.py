@@ -10,9 +10,9 @@ from statistics import median, quantiles
 import django
 
 from tests.bench.load import call_ends, post_all
-from tests.processes.plant import Plant
-from tests.simulator.children import EnvironmentFailure
-from tests.simulator.world import IVAN
+from tests.processes.installation import Plant
+from tests.simulator.fixtures import IVAN
+from tests.simulator.processes import EnvironmentFailure
 
 RINGS = 200
 BACKLOG = 10_000
@@ -80,7 +80,7 @@ def _allowed_seconds() -> float:
     """Return the minimum time for the backlog under the CRM's rate limits, as the product knows them."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     django.setup()
-    from crm.clients import PER_SECOND
+    from crm.client_factory import PER_SECOND
     from crm.retailcrm.client import LARGEST_UPLOAD
 
     return BACKLOG / LARGEST_UPLOAD / PER_SECOND["telephony"]

@@ -22,23 +22,23 @@ RUNS = 7
 
 _FILL = (
     """
-    INSERT INTO tenants_tenant (name, slug, language, time_zone, is_paused, activated_at, activation_token, works_from,
-        works_till, works_weekends, keep_days, created_at)
+    INSERT INTO tenants_tenant (name, slug, language, time_zone, is_paused, activated_at, activation_token, opens_at,
+        closes_at, works_weekends, upload_window_days, created_at)
     SELECT 'Client ' || n, 'client-' || n, 'ru', (ARRAY['Europe/Moscow', 'Asia/Omsk', 'Asia/Vladivostok'])[1 + n %% 3],
         false, now(), 'token-' || n, '09:00', '18:00', false, 30, now()
     FROM generate_series(1, %(tenants)s) n
     """,
     """
-    INSERT INTO tenants_employee (tenant_id, uis_id, full_name, email, extension, numbers, recorded_directions,
-        is_dismissed, linked_by, uis_status, handed_status, crm_status_sent)
+    INSERT INTO tenants_employee (tenant_id, uis_id, full_name, email, extension, numbers, recording_mode,
+        is_dismissed, linked_by, uis_status, synced_status, last_sent_crm_status)
     SELECT t.id, n, 'Сотрудник ' || t.id || '-' || n, '', (100 + n)::text, '[]', 'all', false, '', '', '', ''
     FROM tenants_tenant t, generate_series(1, %(people)s) n
     """,
     """
     INSERT INTO telephony_call (tenant_id, session_id, state, origin, direction, contact, number, started_at, ended_at,
-        is_lost, is_internal, talk_seconds, wait_seconds, result, rung_ids, source, external_id, employee_id,
-        told_by_uis, record_url, is_collected, is_backlog, kept_back_by, cause, says, attempts, next_attempt_at,
-        stopped_at, recorded_at, uploaded_at)
+        is_lost, is_internal, talk_seconds, wait_seconds, result, rung_employee_ids, source, external_id, employee_id,
+        uis_snapshot, recording_url, has_legs, is_low_priority, skip_reason, cause, says, attempts, next_attempt_at,
+        failed_at, recorded_at, uploaded_at)
     SELECT t, 5000000000 + n,
         CASE WHEN r < 0.85 THEN 'UPLOADED' WHEN r < 0.99 THEN 'SKIPPED' WHEN r < 0.995 THEN 'COLLECTING'
             ELSE 'READY' END,
@@ -162,10 +162,11 @@ def _queries() -> dict[str, dict[str, str]]:
 
 
 def _measure(rows: int) -> Any:
-    from django.contrib.auth.models import User
     from django.db import connection
     from django.test import Client
     from django.test.utils import CaptureQueriesContext
+
+    from tenants.models import User
 
     client = Client(headers={"host": "testserver"})
     client.force_login(User.objects.create_superuser("bench"))

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 
 from tests.browser.chromium import PROGRAM, Person, launched, person
 from tests.ports import free_pair
-from tests.processes.plant import Plant
+from tests.processes.installation import Plant
 
 
 class Empty(Plant):

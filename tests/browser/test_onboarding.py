@@ -5,8 +5,8 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.walk import EVENTS, Client, Operator, seconds_since
-from tests.simulator.world import IVAN
+from tests.browser.driver import EVENTS, Client, Operator, seconds_since
+from tests.simulator.fixtures import IVAN
 
 pytestmark = pytest.mark.processes
 # Legs of old calls are asked for behind those of today, at the pace of the account and of the next sweep.

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from tests.chaos.seeds import Asked, play_all
+from tests.chaos.runner import Asked, play_all
 
 
 def main(arguments: list[str]) -> int:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tenants.models import Tenant
-from tests import queue
+from tests import task_queue
 from tests.chaos.clock import Clock
-from tests.chaos.shops import Shop
-from tests.chaos.wire import CRM, UIS
+from tests.chaos.network import CRM, UIS
+from tests.chaos.tenants import Shop
 
 LINE_KINDS = {
     UIS: ("503", "500", "html", "timeout", "refused", "cut", "internal_error", "slow"),
@@ -152,6 +152,6 @@ class Faults:
     def _queue(self, since: datetime, _length: timedelta) -> None:
         def lose() -> None:
             self.met["queue lost"] += 1
-            self.met["tasks lost with it"] += queue.lose()
+            self.met["tasks lost with it"] += task_queue.lose()
 
         self.clock.at(since, lose)

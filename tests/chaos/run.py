@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from tests.chaos import ledger, rest, shops
+from tests.chaos import idle, reconciliation, tenants
 from tests.chaos.clock import Clock
-from tests.chaos.courier import Courier
-from tests.chaos.evidence import Accepted, Evidence
+from tests.chaos.compare import Scene, judge
 from tests.chaos.faults import Faults
-from tests.chaos.judge import Scene, judge
+from tests.chaos.network import CRM, UIS, Passed, Wire
+from tests.chaos.observed import Accepted, Evidence
 from tests.chaos.processes import Processes
+from tests.chaos.scenario import Truth
 from tests.chaos.traffic import Traffic
-from tests.chaos.truth import Truth
-from tests.chaos.wire import CRM, UIS, Passed, Wire
+from tests.chaos.webhook_sender import Courier
 from tests.chaos.workers import Workers
 from tests.fakes import retailcrm, uis
 
@@ -47,7 +47,7 @@ class Outcome:
     """What came of a run."""
 
     seed: int
-    lines: list[ledger.Line]
+    lines: list[reconciliation.Line]
     met: Counter[str]
     differences: list[str] = field(default_factory=list)
 
@@ -77,7 +77,7 @@ class Run:
         self.workers = Workers(self.clock, self.processes, self._rng("workers"), brings_back=rng.random() < 0.5)
         self.pbx_world, self.crm_world = uis.FakeUis(self.clock.now), retailcrm.FakeRetailCrm(self.clock.now)
         self.shops = [
-            shops.draw(order, rng, pbx_world=self.pbx_world, crm_world=self.crm_world)
+            tenants.draw(order, rng, pbx_world=self.pbx_world, crm_world=self.crm_world)
             for order in range(1, size.shops + 1)
         ]
         self.truth, self.courier = Truth(), Courier(self.clock, self.processes)
@@ -96,7 +96,7 @@ class Run:
         random.seed(self.seed)
         with self._in_place():
             for shop in self.shops:
-                shops.switch_on(shop)
+                tenants.switch_on(shop)
             begin = self.clock.now() + timedelta(minutes=1)
             self._hour(begin)
             self.clock.run_until(max(begin + self.size.lasts, self.faults.last_end))
@@ -110,7 +110,7 @@ class Run:
         """Let the schedules run until nothing is open any more, or for so long that something must be stuck."""
         began_at = self.clock.now()
         self.clock.run_until(began_at + LOOK_AGAIN)
-        while rest.is_open(self.truth, self.clock.now()) and self.clock.now() < began_at + self.size.quiet:
+        while idle.is_open(self.truth, self.clock.now()) and self.clock.now() < began_at + self.size.quiet:
             self.workers.pace = 1 if self.clock.now() < began_at + HOUR else SELDOM
             self.clock.run_until(self.clock.now() + LOOK_AGAIN)
         self.workers.pace = 1
@@ -153,16 +153,16 @@ class Run:
         for shop in self.shops:
             while True:
                 try:
-                    ledger.reconcile(shop, since=begin - HOUR, till=self.clock.now())
+                    reconciliation.reconcile(shop, since=begin - HOUR, till=self.clock.now())
                     break
-                except ledger.CommandError as exc:
+                except reconciliation.CommandError as exc:
                     if POINTS not in str(exc) or self.clock.now() > ends_at:
                         raise
                     self.met["count put off: no points"] += 1
                     self.clock.run_until(self.clock.now() + HOUR)
 
     def _outcome(self, begin: datetime) -> Outcome:
-        lines = ledger.take(self.shops, self.truth, self.accepted, since=begin - HOUR, till=self.clock.now())
+        lines = reconciliation.take(self.shops, self.truth, self.accepted, since=begin - HOUR, till=self.clock.now())
         scene = Scene(
             shops=self.shops,
             truth=self.truth,
@@ -170,7 +170,7 @@ class Run:
             accepted=self.accepted,
             complaints=self._complaints(),
         )
-        found = [*judge(scene), *ledger.differences(lines, self.shops, self.truth)]
+        found = [*judge(scene), *reconciliation.differences(lines, self.shops, self.truth)]
         return Outcome(self.seed, lines, self._met(), found)
 
     def _complaints(self) -> list[str]:

@@ -55,9 +55,9 @@ def test_seed_prints_the_same_each_time():
 
 
 def test_calls_nobody_tells_of_are_found_and_right_all_the_same(quiet, play, monkeypatch):
-    from telephony import hearing
+    from telephony.calls import apply_event
 
-    monkeypatch.setattr(hearing, "hear", lambda *_args, **_kwargs: False)
+    monkeypatch.setattr(apply_event, "apply_event", lambda *_args, **_kwargs: False)
     outcome = play(1, shops=2, calls=3, kinds=("missed", "answered"), has_faults=False)
     assert outcome.differences == []
     assert [line.counts["recovered"] for line in outcome.lines] == [3, 3]
@@ -72,41 +72,42 @@ def complains(found, *words):
 
 
 def test_call_nobody_records_is_seen(quiet, monkeypatch):
-    from telephony import hearing, reconcile
+    from telephony.calls import apply_event
+    from telephony.reconciliation import compare
 
-    monkeypatch.setattr(hearing, "hear", lambda *_args, **_kwargs: False)
-    monkeypatch.setattr(reconcile, "find_missed", lambda _reported, _known: [])
+    monkeypatch.setattr(apply_event, "apply_event", lambda *_args, **_kwargs: False)
+    monkeypatch.setattr(compare, "find_missing", lambda _reported, _known: [])
     found = quiet("missed")
     assert complains(found, "nobody recorded it")
     assert complains(found, "ledger: unexplained is 3, not 0")
 
 
 def test_second_record_of_a_call_is_seen(quiet, monkeypatch):
-    from crm import lines
+    from crm import call_records
 
     number = itertools.count()
-    monkeypatch.setattr(lines, "external_id", lambda session_id: f"uis-{session_id}{next(number)}")
+    monkeypatch.setattr(call_records, "external_id", lambda session_id: f"uis-{session_id}{next(number)}")
     assert complains(quiet("missed"), "which UIS does not list")
 
 
 def test_row_that_is_not_unique_is_seen(quiet, monkeypatch):
-    from telephony import calls
+    from telephony.calls import pipeline
 
-    monkeypatch.setattr(calls, "locked", lambda *_args: None)
+    monkeypatch.setattr(pipeline, "locked", lambda *_args: None)
     assert complains(quiet("missed"), "the product logged an error")
 
 
 def test_wrong_owner_of_a_missed_call_is_seen(quiet, monkeypatch):
-    from telephony.told import Told
+    from telephony.calls.evidence import CallEvidence
 
-    monkeypatch.setattr(Told, "rung_id", property(lambda told: next(iter(told.rung_ids), None)))
+    monkeypatch.setattr(CallEvidence, "rung_id", property(lambda told: next(iter(told.rung_employee_ids), None)))
     assert complains(quiet("missed", shops=8, calls=5), "its manager is")  # not every shop's rule names an owner
 
 
 def test_wrong_owner_of_a_transferred_call_is_seen(quiet, monkeypatch):
-    from telephony import summary
+    from telephony.calls import legs
 
-    monkeypatch.setattr(summary, "_owned", lambda talks, _owner: min(talks, key=lambda leg: leg.leg_id))
+    monkeypatch.setattr(legs, "_owner_leg", lambda talks, _owner: min(talks, key=lambda leg: leg.leg_id))
     assert complains(quiet("transferred", shops=8, calls=5), "its manager is")
 
 
@@ -120,88 +121,88 @@ def test_wrong_hour_is_seen(quiet, monkeypatch):
 
 
 def test_wrong_talk_is_seen(quiet, monkeypatch):
-    from telephony import summary
+    from telephony.calls import legs
 
-    monkeypatch.setattr(summary, "_talked", lambda talks: len(talks))
+    monkeypatch.setattr(legs, "_talked", lambda talks: len(talks))
     assert complains(quiet("answered"), "duration is")
 
 
 def test_call_in_another_clients_crm_is_seen(quiet, monkeypatch):
-    from crm import clients, upload
+    from crm import client_factory, uploads
     from tenants.models import CrmConnection
 
     def first(_connection):
-        return clients.crm_client(CrmConnection.objects.order_by("pk")[0])
+        return client_factory.crm_client(CrmConnection.objects.order_by("pk")[0])
 
-    monkeypatch.setattr(upload, "clients", SimpleNamespace(crm_client=first))
+    monkeypatch.setattr(uploads, "client_factory", SimpleNamespace(crm_client=first))
     found = quiet("missed")
     assert complains(found, "shop-02", "not in the CRM")
 
 
 def test_second_ring_of_a_click_is_seen(quiet, monkeypatch):
-    from telephony import actions
+    from telephony import outbound
 
-    real = actions.start_call
+    real = outbound.start_call
 
     def twice(*args, **kwargs):
         real(*args, **kwargs)
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(actions, "start_call", twice)
+    monkeypatch.setattr(outbound, "start_call", twice)
     assert complains(quiet("click"), "a click rang 2 times")
 
 
 def test_call_against_a_rule_is_seen(quiet, monkeypatch):
-    from tenants.transfer import Choices
+    from tenants.transfer_rules import RuleSet
 
-    monkeypatch.setattr(Choices, "keeps_back_upload", lambda _choices, _call: None)
+    monkeypatch.setattr(RuleSet, "upload_skip_reason", lambda _choices, _call: None)
     assert complains(quiet("internal", seed=4), "it was uploaded against")
 
 
 def test_call_skipped_without_a_rule_is_seen(quiet, monkeypatch):
-    from tenants.transfer import Choices, KeptBack
+    from tenants.transfer_rules import RuleSet, SkipReason
 
-    monkeypatch.setattr(Choices, "keeps_back_upload", lambda _choices, _call: KeptBack.CONTACT)
+    monkeypatch.setattr(RuleSet, "upload_skip_reason", lambda _choices, _call: SkipReason.CONTACT)
     assert complains(quiet("missed"), "it was skipped by CONTACT, and the rules allow")
 
 
 def test_recording_that_is_not_waited_for_is_seen(quiet, monkeypatch):
-    from telephony import recording
+    from telephony.calls import recording_selection
 
-    monkeypatch.setattr(recording, "is_awaited", lambda *_args, **_kwargs: False)
+    monkeypatch.setattr(recording_selection, "is_awaited", lambda *_args, **_kwargs: False)
     assert complains(quiet("answered", calls=6), "its recording was not waited for")
 
 
 def test_recording_that_is_left_out_is_seen(quiet, monkeypatch):
-    from telephony import recording
+    from telephony.calls import recording_selection
 
-    monkeypatch.setattr(recording, "address", lambda *_args: "")
+    monkeypatch.setattr(recording_selection, "url", lambda *_args: "")
     assert complains(quiet("answered", calls=6), "its recording was shown by UIS")
 
 
 def test_stale_card_is_seen(quiet, monkeypatch):
-    from crm import popup
+    from crm import popups
     from tests.chaos import workers
 
     monkeypatch.setitem(workers.LAG_SECONDS, "fast", 60)
-    monkeypatch.setattr(popup, "FRESH", timedelta(hours=1))
-    monkeypatch.setattr(popup, "_is_over", lambda *_args: "")
+    monkeypatch.setattr(popups, "POPUP_TTL", timedelta(hours=1))
+    monkeypatch.setattr(popups, "_obsolete_reason", lambda *_args: "")
     assert complains(quiet("answered"), "s after the ring")
 
 
 def test_wait_inside_a_transaction_is_seen(quiet, monkeypatch):
     from django.db import transaction
 
-    from crm import upload
+    from crm import uploads
 
-    real = upload.upload
-    monkeypatch.setattr(upload, "upload", transaction.atomic(real))
+    real = uploads.upload
+    monkeypatch.setattr(uploads, "upload", transaction.atomic(real))
     assert complains(quiet("missed"), "waits inside a transaction")
 
 
 def test_error_of_ours_is_seen(quiet, monkeypatch):
-    from crm import upload
+    from crm import uploads
 
-    monkeypatch.setattr(upload, "_apart", lambda _batch: 1 / 0)
+    monkeypatch.setattr(uploads, "_split_suspects", lambda _batch: 1 / 0)
     found = quiet("missed")
     assert complains(found, "raised ZeroDivisionError")

@@ -7,10 +7,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.chaos.clock import Clock
-from tests.chaos.courier import Courier
-from tests.chaos.shops import Person, Shop
-from tests.chaos.truth import Click, Story, Truth
-from tests.chaos.wire import Passed
+from tests.chaos.network import Passed
+from tests.chaos.scenario import Click, Story, Truth
+from tests.chaos.tenants import Person, Shop
+from tests.chaos.webhook_sender import Courier
 from tests.fakes.uis import Session
 from tests.fakes.uis_session import CallScript
 

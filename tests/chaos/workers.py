@@ -10,10 +10,10 @@ from typing import Any
 from django.db import connection, transaction
 from django_q.models import OrmQ
 
-from connector_project import pulse, schedules
-from connector_project.queue import enqueue
+from connector_project.core.task_queue import enqueue
+from connector_project.operations import schedules, ticker
 from telephony.models import Call
-from tests import queue
+from tests import task_queue
 from tests.chaos.clock import Clock
 from tests.chaos.processes import Processes
 
@@ -64,9 +64,9 @@ class Workers:
     def _look_for_settled(self) -> None:
         # Looks that can find nothing are left out, for there are thousands of them.
         if self.may_settle:
-            self.processes.run("pulse", pulse.look)
-            self.may_settle = Call.objects.filter(state=Call.State.SETTLING).exists()
-        self.clock.after(pulse.EVERY_SECONDS, self._look_for_settled)
+            self.processes.run("pulse", ticker.tick)
+            self.may_settle = Call.objects.filter(state=Call.State.DEBOUNCING).exists()
+        self.clock.after(ticker.EVERY_SECONDS, self._look_for_settled)
 
     def _scheduled(self, func: str, every: timedelta) -> Callable[[], None]:
         def give_out() -> None:
@@ -85,7 +85,7 @@ class Workers:
             return  # Lost with the whole queue.
         if not self.brings_back:
             row.delete()
-        name, run = queue.load(row)
+        name, run = task_queue.load(row)
         self.met["tasks"] += 1
         is_done = self.processes.run(name, run)
         if is_done and self.brings_back:

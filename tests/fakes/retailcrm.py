@@ -14,8 +14,8 @@ from requests.exceptions import RequestException
 from tests.fakes.retailcrm_account import Account
 from tests.fakes.retailcrm_faults import KINDS, Fault
 from tests.fakes.retailcrm_form import decode_body, decode_query, header, readable
+from tests.fakes.retailcrm_http import Answer, ApiError, ApiRequest, Incoming, page
 from tests.fakes.retailcrm_methods import answer
-from tests.fakes.retailcrm_wire import Answer, ApiError, ApiRequest, Incoming, page
 
 __all__ = ["Account", "Answer", "ApiRequest", "FakeRetailCrm"]
 

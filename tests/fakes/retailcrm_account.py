@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.fakes.retailcrm_checks import as_user_id
-from tests.fakes.retailcrm_wire import ApiError
+from tests.fakes.retailcrm_http import ApiError
 
 DEFAULT_SCOPES = (
     "integration_read",

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from tests.fakes.retailcrm_account import Account
 from tests.fakes.retailcrm_checks import Validator
 from tests.fakes.retailcrm_form import structure
-from tests.fakes.retailcrm_wire import (
+from tests.fakes.retailcrm_http import (
     BAD_ENTITY,
     BAD_INPUT,
     BLANK,

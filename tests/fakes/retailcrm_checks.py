@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.fakes.retailcrm_wire import (
+from tests.fakes.retailcrm_http import (
     BAD_ENTITY,
     BLANK,
     INVALID,

@@ -5,7 +5,7 @@ from typing import Any
 from tests.fakes.retailcrm_account import Account
 from tests.fakes.retailcrm_checks import Validator, is_number
 from tests.fakes.retailcrm_form import entity
-from tests.fakes.retailcrm_wire import BLANK, INVALID, Answer, Incoming, done
+from tests.fakes.retailcrm_http import BLANK, INVALID, Answer, Incoming, done
 
 _TYPES = ("in", "out", "hangup")
 _HANGUP_STATUSES = ("answered", "no answered", "busy", "cancel", "failed")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import ReadTimeout, RequestException
 
-from tests.fakes.retailcrm_wire import Answer, Incoming, as_json, page, plain
+from tests.fakes.retailcrm_http import Answer, Incoming, as_json, page, plain
 
 KINDS = ("503", "429", "500", "html", "timeout", "refused", "cut")
 

@@ -7,7 +7,7 @@ from email import message_from_bytes
 from typing import Any
 from urllib.parse import parse_qsl
 
-from tests.fakes.retailcrm_wire import BAD_ENTITY, BAD_INPUT, INVALID, ApiError, Incoming
+from tests.fakes.retailcrm_http import BAD_ENTITY, BAD_INPUT, INVALID, ApiError, Incoming
 
 _NESTED = re.compile(r"([^\[]+)\[.*")
 

@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.fakes.retailcrm_account import Account
-from tests.fakes.retailcrm_wire import BAD_INPUT, NOT_A_CHOICE, Answer, ApiError, Incoming, done
+from tests.fakes.retailcrm_http import BAD_INPUT, NOT_A_CHOICE, Answer, ApiError, Incoming, done
 
 
 def show(account: Account, incoming: Incoming) -> Answer:

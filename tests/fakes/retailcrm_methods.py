@@ -10,10 +10,10 @@ from tests.fakes import retailcrm_calls as calls
 from tests.fakes import retailcrm_events as events
 from tests.fakes import retailcrm_manager as manager
 from tests.fakes import retailcrm_modules as modules
-from tests.fakes import retailcrm_people as people
 from tests.fakes import retailcrm_settings as settings
+from tests.fakes import retailcrm_users as people
 from tests.fakes.retailcrm_account import Account
-from tests.fakes.retailcrm_wire import Answer, ApiError, Incoming, done, page, plain
+from tests.fakes.retailcrm_http import Answer, ApiError, Incoming, done, page, plain
 
 _PATH = re.compile(r"/api(?:/(v\d+))?(/.*)")
 _SECOND = timedelta(seconds=1)

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from tests.fakes.retailcrm_account import Account
 from tests.fakes.retailcrm_checks import Validator
 from tests.fakes.retailcrm_form import entity
+from tests.fakes.retailcrm_http import BLANK, INVALID, NOT_A_CHOICE, Answer, ApiError, Incoming, done, saved
 from tests.fakes.retailcrm_telephony import DEFAULTS, SHARED_FIELDS, check_block, unknown_parts
-from tests.fakes.retailcrm_wire import BLANK, INVALID, NOT_A_CHOICE, Answer, ApiError, Incoming, done, saved
 
 _ACTIONS = ("activity", "settings")
 _ROOT_FIELDS = (

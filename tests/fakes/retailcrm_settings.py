@@ -5,8 +5,8 @@ import copy
 from tests.fakes.retailcrm_account import Account
 from tests.fakes.retailcrm_checks import Validator
 from tests.fakes.retailcrm_form import entity
+from tests.fakes.retailcrm_http import INVALID, Answer, ApiError, Incoming, done, saved
 from tests.fakes.retailcrm_telephony import DEFAULTS, SHARED_FIELDS, check_block
-from tests.fakes.retailcrm_wire import INVALID, Answer, ApiError, Incoming, done, saved
 
 _FIELDS = ("code", "clientId", "active", "name", "image", *SHARED_FIELDS)
 _READABLE_FIELDS = (

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.fakes.retailcrm_account import Account
 from tests.fakes.retailcrm_checks import Validator, as_user_id
-from tests.fakes.retailcrm_wire import INVALID
+from tests.fakes.retailcrm_http import INVALID
 
 SHARED_FIELDS = (
     "makeCallUrl",

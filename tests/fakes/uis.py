@@ -12,13 +12,21 @@ from urllib.parse import urlsplit
 import requests
 import responses
 
-from tests.fakes import uis_call, uis_data, uis_media
+from tests.fakes import uis_call, uis_data, uis_recordings
 from tests.fakes.uis_account import Account
 from tests.fakes.uis_data import Method, Reply
 from tests.fakes.uis_faults import KINDS, Answer, Outages, fail, write
-from tests.fakes.uis_notices import NAMES as EVENTS
-from tests.fakes.uis_rpc import WITHOUT_LIMITS, Envelope, Row, RpcError, check_envelope, check_transport, read_envelope
+from tests.fakes.uis_jsonrpc import (
+    WITHOUT_LIMITS,
+    Envelope,
+    Row,
+    RpcError,
+    check_envelope,
+    check_transport,
+    read_envelope,
+)
 from tests.fakes.uis_session import Leg, Session
+from tests.fakes.uis_webhooks import NAMES as EVENTS
 
 __all__ = ["BRANDS", "EVENTS", "KINDS", "Account", "Answer", "FakeUis", "Leg", "RpcRequest", "Session"]
 
@@ -62,7 +70,7 @@ class FakeUis:
         self._now = now
         self.accounts: dict[str, Account] = {}
         self.requests: list[RpcRequest] = []
-        self.media = uis_media.Media(self.accounts, self.now)
+        self.media = uis_recordings.Media(self.accounts, self.now)
         self._outages = Outages()
         self._lock = threading.RLock()  # the simulator serves it from several threads
         # Beyond 32 bits from the start, as the vendor's ids are by now.
@@ -107,7 +115,7 @@ class FakeUis:
                 for http_method in (responses.POST, responses.GET, responses.PUT):
                     mock.add_callback(http_method, url, self._callback(api, brand), content_type=None)
         for media_method in (responses.GET, responses.HEAD):
-            mock.add_callback(media_method, uis_media.HOSTS, self._serve_media, content_type=None)
+            mock.add_callback(media_method, uis_recordings.HOSTS, self._serve_media, content_type=None)
 
     def serve(self, api: str, *, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Answer one HTTP request of any brand; a broken connection is answered as a gateway would."""
@@ -121,10 +129,10 @@ class FakeUis:
     def serve_media(self, *, method: str, host: str, path: str, headers: Mapping[str, str]) -> Answer:
         """Answer a request for a recording; an empty host is the simulator's. Raises if the connection is to break."""
         with self._lock:
-            kind = self._outages.match(uis_media.MEDIA)
+            kind = self._outages.match(uis_recordings.MEDIA)
             if kind in {None, "cut"}:
                 answer = self.media.serve(method=method, host=host, path=path, headers=headers)
-        return answer if kind is None else uis_media.fault(kind)
+        return answer if kind is None else uis_recordings.fault(kind)
 
     def _serve_media(self, request: requests.PreparedRequest) -> tuple[int, dict[str, str], str | bytes]:
         parts = urlsplit(str(request.url))

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.fakes.uis_rpc import Row, RpcError
+from tests.fakes.uis_jsonrpc import Row, RpcError
 from tests.fakes.uis_session import CallScript, Session, apply_script
 
 DOMAINS = {"uis": "uiscom.ru", "comagic": "comagic.ru", "callgear": "callgear.com", "novofon": "novofon.ru"}

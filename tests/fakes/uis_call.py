@@ -6,7 +6,7 @@ import re
 
 from tests.fakes.uis_account import BASIC_CALL_API, Account
 from tests.fakes.uis_data import Method, Reply
-from tests.fakes.uis_rpc import Param, Row, RpcError, check_params
+from tests.fakes.uis_jsonrpc import Param, Row, RpcError, check_params
 from tests.fakes.uis_session import CallScript, Session
 
 _NUMBER_MANAGEMENT = "Автоматическое управление номерами"

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.fakes import uis_columns, uis_reports, uis_update
+from tests.fakes import uis_fields, uis_reports, uis_update
 from tests.fakes.uis_account import Account
-from tests.fakes.uis_columns import Columns
+from tests.fakes.uis_fields import Columns
+from tests.fakes.uis_jsonrpc import Param, Row, RpcError, check_params
 from tests.fakes.uis_query import LISTING, parse_date, select
-from tests.fakes.uis_rpc import Param, Row, RpcError, check_params
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class _Listing:
     def __call__(self, account: Account, params: Row) -> Reply:
         check_params(params, {**LISTING, **self.spec, **user_param(account)})
         check_user(account, params)
-        columns = uis_columns.on_brand(self.columns, account.brand)
+        columns = uis_fields.on_brand(self.columns, account.brand)
         rows = self.rows(account, params)
         page, total = select(rows, columns, params, has_in=not account.refuses_in_operator)
         return Reply(page, total)
@@ -124,11 +124,11 @@ def _update_employees(account: Account, params: Row) -> Reply:
 
 _ONGOING: dict[str, Any] = {"include_ongoing_calls": Param("boolean")}
 METHODS = {
-    "get.account": Method(_Listing(_account_rows, uis_columns.ACCOUNT)),
-    "get.employees": Method(_Listing(_employee_rows, uis_columns.EMPLOYEES), permission="employees: select"),
-    "get.statuses": Method(_Listing(_status_rows, uis_columns.STATUSES, {"is_deleted": Param("boolean")})),
-    "get.virtual_numbers": Method(_Listing(_number_rows, uis_columns.NUMBERS), permission="number_management: select"),
-    "get.calls_report": Method(_Listing(_call_rows, uis_columns.CALLS, _WINDOW | _ONGOING)),
-    "get.call_legs_report": Method(_Listing(_leg_rows, uis_columns.LEGS, _WINDOW)),
+    "get.account": Method(_Listing(_account_rows, uis_fields.ACCOUNT)),
+    "get.employees": Method(_Listing(_employee_rows, uis_fields.EMPLOYEES), permission="employees: select"),
+    "get.statuses": Method(_Listing(_status_rows, uis_fields.STATUSES, {"is_deleted": Param("boolean")})),
+    "get.virtual_numbers": Method(_Listing(_number_rows, uis_fields.NUMBERS), permission="number_management: select"),
+    "get.calls_report": Method(_Listing(_call_rows, uis_fields.CALLS, _WINDOW | _ONGOING)),
+    "get.call_legs_report": Method(_Listing(_leg_rows, uis_fields.LEGS, _WINDOW)),
     "update.employees": Method(_update_employees, permission="employees: update"),
 }

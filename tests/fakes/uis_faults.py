@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import requests
 
-from tests.fakes.uis_rpc import Row, RpcError
+from tests.fakes.uis_jsonrpc import Row, RpcError
 
 KINDS = ("503", "500", "html", "timeout", "refused", "cut", "internal_error")
 _JSON = {"Content-Type": "application/json; charset=UTF-8"}

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
-from tests.fakes.uis_columns import Column, Columns
-from tests.fakes.uis_rpc import Param, Row, RpcError, check_params, check_type, json_type
+from tests.fakes.uis_fields import Column, Columns
+from tests.fakes.uis_jsonrpc import Param, Row, RpcError, check_params, check_type, json_type
 
 LISTING = {
     "limit": Param("number"),

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from tests.fakes import uis_columns
-from tests.fakes.uis_columns import Columns
-from tests.fakes.uis_rpc import Row
+from tests.fakes import uis_fields
+from tests.fakes.uis_fields import Columns
+from tests.fakes.uis_jsonrpc import Row
 from tests.fakes.uis_session import Leg, Session
 
 
 def leg_row(leg: Leg, session: Session, now: datetime) -> Row:
     """Return a row of get.call_legs_report with every column."""
     return (
-        _empty(uis_columns.LEGS)
+        _empty(uis_fields.LEGS)
         | _leg_fields(leg, session)
         | _leg_employee(leg, session)
         | {
@@ -56,7 +56,7 @@ def _leg_employee(leg: Leg, session: Session) -> Row:
 def call_row(session: Session, now: datetime) -> Row:
     """Return a row of get.calls_report with every column."""
     return (
-        _empty(uis_columns.CALLS)
+        _empty(uis_fields.CALLS)
         | _call_fields(session)
         | _call_durations(session, now)
         | _call_records(session, now)

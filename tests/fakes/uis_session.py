@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tests.fakes import uis_notices
+from tests.fakes import uis_webhooks
 
 if TYPE_CHECKING:
     from tests.fakes.uis_account import Account
@@ -115,12 +115,12 @@ class Session:
         self, event: str, *, employee_id: int | None = None, nested: bool = False, at: datetime | None = None
     ) -> dict[str, object]:
         """Return the body that the template of an event gives."""
-        notification = uis_notices.FakeNotification(self, event, employee_id=employee_id, at=at)
+        notification = uis_webhooks.FakeNotification(self, event, employee_id=employee_id, at=at)
         return notification.nested() if nested else notification.flat()
 
     def as_query(self, event: str, *, employee_id: int | None = None, at: datetime | None = None) -> str:
         """Return the same as the query string of a GET notification."""
-        return uis_notices.to_query(self.notification(event, employee_id=employee_id, at=at))
+        return uis_webhooks.to_query(self.notification(event, employee_id=employee_id, at=at))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tests.fakes.uis_account import BOTH, DIRECTIONS, Account, phone_row
-from tests.fakes.uis_rpc import Param, Row, RpcError, check_params, check_type
+from tests.fakes.uis_jsonrpc import Param, Row, RpcError, check_params, check_type
 
 _PHONE = {
     "phone_id": Param("number"),

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from django.test import Client
 from django.utils import timezone
 
-from telephony.uis import templates
+from telephony.uis import webhook_templates
 from telephony.uis.types import Event
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes.uis import Account, Session
-from tests.fakes.uis_notices import FakeNotification
+from tests.fakes.uis_webhooks import FakeNotification
 
 
 def send_every_event(
@@ -21,7 +21,7 @@ def send_every_event(
             notice = FakeNotification(
                 session, event, employee_id=IVAN if event != "lost_call" else None, at=timezone.now()
             )
-            body = spoil(notice.render(templates.template(Event(event))))
+            body = spoil(notice.render(webhook_templates.template(Event(event))))
             assert client.post(f"{hook}{event}/", body, content_type="application/json").status_code == 200
 
 

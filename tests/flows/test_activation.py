@@ -7,8 +7,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from crm import activation, module
-from crm.retailcrm import wire
+from connector_project.operations.onboarding import steps
+from crm import integration_module
+from crm.retailcrm import schemas
 from telephony.models import Call
 from tenants.models import Employee, Tenant, VirtualNumber
 from tests.conftest import CRM_HOST, NUMBER
@@ -56,7 +57,7 @@ def test_activation_does_all_of_it(add_tenant, pbx, crm):
     code, _says, out = add_tenant("--activate")
     tenant = Tenant.objects.get()
     assert (code, json.loads(out)["active"]) == (0, True)
-    stored = crm.modules[module.code(tenant)]
+    stored = crm.modules[integration_module.code(tenant)]
     assert stored["active"] is True
     assert stored["clientId"] == tenant.crm.client_id
     assert stored["integrations"]["telephony"]["makeCallUrl"].endswith("/make-call/")
@@ -71,7 +72,7 @@ def test_pressing_twice_changes_nothing(add_tenant, crm_world, pbx, crm):
     tenant = Tenant.objects.get()
     before = (json.dumps(crm.modules, sort_keys=True), list(Employee.objects.values()), tenant.activated_at)
     crm_world.requests.clear()
-    activation.activate(tenant, now=timezone.now())
+    steps.activate(tenant, now=timezone.now())
     assert (
         json.dumps(crm.modules, sort_keys=True),
         list(Employee.objects.values()),
@@ -87,7 +88,7 @@ def test_account_with_version_4_only_is_served_by_it(add_tenant, pbx, crm, clien
     assert (code, says) == (0, "")
     tenant = Tenant.objects.get()
     assert tenant.crm.served_version == "v4"
-    assert crm.settings_v4[module.code(tenant)]["additionalCodes"]
+    assert crm.settings_v4[integration_module.code(tenant)]["additionalCodes"]
     call = pbx.call(contact="79990000001", number=NUMBER)
     client.post(f"/hooks/uis/{tenant.uis.hook}/", call.notification("lost_call"), content_type="application/json")
     run_queue()
@@ -263,8 +264,8 @@ def test_unsafe_installation_is_found_before_it_serves(monkeypatch):
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "x" * 80])
 def test_zone_of_the_crm_that_is_none_is_not_taken(add_tenant, crm, pbx, zone, monkeypatch):
-    told = wire.SettingsAnswer.model_validate({"settings": {"timezone": {"value": zone}}})
-    monkeypatch.setattr(wire.SettingsAnswer, "model_validate", lambda _said: told)
+    told = schemas.SettingsAnswer.model_validate({"settings": {"timezone": {"value": zone}}})
+    monkeypatch.setattr(schemas.SettingsAnswer, "model_validate", lambda _said: told)
     assert add_tenant("--activate", "--timezone=Asia/Omsk")[0] == 0
     assert Tenant.objects.get().crm.zone.key == "Asia/Omsk"
 

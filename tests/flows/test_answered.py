@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from telephony.models import Attempt, Call
+from telephony.models import Call, CallLogEntry
 from tenants.models import Employee, TransferRules, UisConnection
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
-from tests.flows.meanwhile import while_uploading
+from tests.flows.upload_hooks import while_uploading
 
 
 def ended_now(pbx, **facts):
@@ -48,7 +48,7 @@ def test_answered_call_is_uploaded_with_everything(notify, uis_world, crm, answe
     assert len(asked(uis_world, "get.call_legs_report")) == 1
     call = Call.objects.get()
     assert (call.state, call.employee.uis_id, call.result) == (Call.State.UPLOADED, PETR, "ANSWERED")
-    assert list(Attempt.objects.values_list("step", flat=True)) == ["RECORD", "COLLECT", "UPLOAD"]
+    assert list(CallLogEntry.objects.values_list("step", flat=True)) == ["RECORD", "COLLECT", "UPLOAD"]
 
 
 def test_one_request_asks_for_the_legs_of_all_calls_that_are_due(notify, uis_world, pbx, crm, later, tenant):
@@ -66,7 +66,7 @@ def test_account_that_refuses_lists_is_asked_with_a_tree(notify, uis_world, pbx,
     pbx.refuses_in_operator = True
     notify(answered.notification("call_end"))
     assert len(crm.calls) == 1
-    assert UisConnection.objects.get(tenant=tenant).takes_lists is False
+    assert UisConnection.objects.get(tenant=tenant).supports_in_operator is False
 
 
 def test_busy_hour_costs_points_by_the_minute_not_by_the_call(notify, uis_world, pbx, crm, later, tenant):
@@ -101,7 +101,7 @@ def test_upload_waits_for_the_recording_and_goes_when_it_is_told_of(notify, pbx,
     answered.records_at = timezone.now() + timedelta(minutes=3)
     notify(answered.notification("call_end"))
     call = Call.objects.get()
-    assert (crm.calls, call.state, call.cause) == ([], Call.State.COLLECTING, "RECORDING_NOT_READY")
+    assert (crm.calls, call.state, call.reason) == ([], Call.State.FETCHING_LEGS, "RECORDING_NOT_READY")
     notify(answered.notification("recorded"))
     assert crm.calls[0]["recordUrl"] == answered.link(answered.records[-1])
 
@@ -163,7 +163,7 @@ def test_recording_told_of_while_an_upload_is_under_way_goes_with_the_next_try(
 
 
 def test_nobody_waits_for_a_recording_that_is_switched_off(notify, pbx, crm, tenant):
-    Employee.objects.filter(uis_id=IVAN).update(recorded_directions="off")
+    Employee.objects.filter(uis_id=IVAN).update(recording_mode="off")
     notify(ended_now(pbx, talks=[(IVAN, 20)], recorded=False).notification("call_end"))
     assert len(crm.calls) == 1
 
@@ -177,7 +177,7 @@ def test_link_is_not_passed_where_the_rule_says_so(notify, crm, answered, tenant
 def test_legs_that_are_not_there_yet_are_asked_for_again(notify, crm, later, answered, tenant):
     answered.visible_at = timezone.now() + timedelta(minutes=4)
     notify(answered.notification("call_end"))
-    assert Call.objects.get().cause == "LEGS_NOT_READY"
+    assert Call.objects.get().reason == "LEGS_NOT_READY"
     for _minute in range(12):
         later(timedelta(minutes=1))
     assert (len(crm.calls), Call.objects.get().state) == (1, Call.State.UPLOADED)
@@ -191,7 +191,7 @@ def test_call_uis_does_not_know_is_never_uploaded_and_given_up_after_three_days(
     for _day in range(6):
         later(timedelta(days=1))
     call = Call.objects.get()
-    assert (crm.calls, call.cause, call.stopped_at is not None) == ([], "UNKNOWN_TO_UIS", True)
+    assert (crm.calls, call.reason, call.failed_at is not None) == ([], "UNKNOWN_TO_UIS", True)
 
 
 @pytest.mark.parametrize(
@@ -218,9 +218,9 @@ def test_outgoing_call_belongs_to_who_dialled(notify, pbx, crm, tenant):
 def test_answer_told_after_a_loss_beats_it(notify, crm, answered, tenant):
     lost = dict(answered.notification("call_end"), event="lost_call", is_lost=True, talk_time_duration=0)
     notify(lost, answered.notification("call_end"), works=False)
-    from tests import queue
+    from tests import task_queue
 
-    queue.drain()
+    task_queue.drain()
     assert [call["result"] for call in crm.calls] == ["answered"]
 
 
@@ -244,7 +244,7 @@ def test_nested_body_is_read_like_a_flat_one(notify, crm, answered, tenant):
 def test_outage_of_uis_delays_the_call_and_says_so(notify, uis_world, crm, later, answered, tenant, kind):
     uis_world.break_down(kind)
     notify(answered.notification("call_end"))
-    assert (Call.objects.get().cause, crm.calls) == ("UIS_UNAVAILABLE", [])
+    assert (Call.objects.get().reason, crm.calls) == ("UIS_UNAVAILABLE", [])
     uis_world.repair()
     later(timedelta(minutes=2))
     assert len(crm.calls) == 1
@@ -254,7 +254,7 @@ def test_used_up_points_are_waited_for_as_uis_says(notify, uis_world, pbx, crm, 
     pbx.minute_limit = 0
     notify(answered.notification("call_end"))
     call = Call.objects.get()
-    assert call.cause == "UIS_POINTS"
+    assert call.reason == "UIS_POINTS"
     pbx.minute_limit = 200
     later(timedelta(minutes=3))
     assert len(crm.calls) == 1
@@ -273,20 +273,20 @@ def test_shut_door_pauses_the_connection_and_an_open_one_resumes(
     notify, pbx, crm, later, answered, tenant, change, code
 ):
     from telephony import tasks
-    from tests import queue
+    from tests import task_queue
 
     before = {name: getattr(pbx, name) for name in change}
     for name, value in change.items():
         setattr(pbx, name, value)
     notify(answered.notification("call_end"))
     tenant.uis.refresh_from_db()
-    assert (tenant.uis.denied_code, Call.objects.get().cause) == (code, "UIS_DENIED")
+    assert (tenant.uis.denied_code, Call.objects.get().reason) == (code, "UIS_DENIED")
     later(timedelta(hours=2))
     assert Call.objects.get().attempts == 1
     for name, value in before.items():
         setattr(pbx, name, value)
     tasks.probe_all()
-    queue.drain()
+    task_queue.drain()
     later(timedelta(minutes=1))
     assert len(crm.calls) == 1
 
@@ -320,11 +320,11 @@ def test_talk_on_a_number_typed_into_a_scenario_belongs_to_who_has_that_number(n
 
 
 def test_answer_of_uis_in_another_form_stops_the_call_for_the_developers(notify, crm, answered, tenant, monkeypatch):
-    from telephony.uis import wire
+    from telephony.uis import schemas
 
-    monkeypatch.setattr(wire, "_row", lambda _kind, _raw: None)
+    monkeypatch.setattr(schemas, "_row", lambda _kind, _raw: None)
     notify(answered.notification("call_end"))
-    assert (Call.objects.get().cause, crm.calls) == ("UNEXPECTED_REPLY", [])
+    assert (Call.objects.get().reason, crm.calls) == ("UNEXPECTED_REPLY", [])
 
 
 def test_call_skipped_by_a_rule_after_its_legs_are_known(notify, pbx, crm, answered, tenant):
@@ -332,7 +332,7 @@ def test_call_skipped_by_a_rule_after_its_legs_are_known(notify, pbx, crm, answe
     tenant.rules.employees.set(Employee.objects.filter(uis_id=PETR))
     notify(answered.notification("call_end"))
     call = Call.objects.get()
-    assert (call.state, call.kept_back_by, crm.calls) == (Call.State.SKIPPED, "EMPLOYEE", [])
+    assert (call.state, call.skip_reason, crm.calls) == (Call.State.SKIPPED, "EMPLOYEE", [])
 
 
 @pytest.mark.parametrize(
@@ -341,30 +341,30 @@ def test_call_skipped_by_a_rule_after_its_legs_are_known(notify, pbx, crm, answe
 def test_kind_that_is_switched_off_is_skipped_by_name(notify, pbx, crm, tenant, change, direction):
     TransferRules.objects.update(**change)
     notify(ended_now(pbx, direction=direction, talks=[(IVAN, 20)]).notification("call_end"))
-    assert Call.objects.get().kept_back_by == ("ANSWERED_OFF" if direction == "in" else "OUTGOING_OFF")
+    assert Call.objects.get().skip_reason == ("ANSWERED_OFF" if direction == "in" else "OUTGOING_OFF")
     assert crm.calls == []
 
 
 def test_call_that_breaks_our_code_stops_alone(notify, pbx, crm, later, uis_world, tenant, monkeypatch):
-    from telephony import recording
+    from telephony.calls import recording_selection
 
     uis_world.break_down("503", times=1)
     good, bad = ended_now(pbx, talks=[(IVAN, 20)]), ended_now(pbx, talks=[(PETR, 20)])
     notify(good.notification("call_end"), bad.notification("call_end"), works=False)
-    real = recording.address
+    real = recording_selection.url
 
     def fail(call, *args, **kwargs):
         return 1 / 0 if call.session_id == bad.session_id else real(call, *args, **kwargs)
 
-    monkeypatch.setattr(recording, "address", fail)
+    monkeypatch.setattr(recording_selection, "url", fail)
     for _minute in range(3):
         later(timedelta(minutes=1))
     assert [call["externalId"] for call in crm.calls] == [f"uis-{good.session_id}"]
-    assert Call.objects.get(session_id=bad.session_id).cause == "OUR_FAULT"
+    assert Call.objects.get(session_id=bad.session_id).reason == "OUR_FAULT"
 
 
 def test_odd_refusal_stops_the_call_with_its_reason(notify, pbx, crm, answered, tenant, monkeypatch):
-    from connector_project.remote import RemoteRejected
+    from connector_project.core.http_client import RemoteRejected
     from telephony.uis.client import UisClient
 
     def refuse(*_args, **_kwargs):
@@ -373,7 +373,7 @@ def test_odd_refusal_stops_the_call_with_its_reason(notify, pbx, crm, answered, 
     monkeypatch.setattr(UisClient, "call_legs", refuse)
     notify(answered.notification("call_end"))
     call = Call.objects.get()
-    assert (call.cause, call.stopped_at is not None) == ("UIS_REFUSED", True)
+    assert (call.reason, call.failed_at is not None) == ("UIS_REFUSED", True)
 
 
 @pytest.mark.parametrize("count", [1, 40])
@@ -382,16 +382,16 @@ def test_step_costs_the_same_however_many_calls_it_takes(
 ):
     """Collecting and uploading read and write batches, not calls."""
     from telephony import tasks
-    from tests import queue
+    from tests import task_queue
 
     TransferRules.objects.update(number_filter="EXCEPT", employee_filter="EXCEPT")
     bodies = [ended_now(pbx, talks=[(IVAN, 10 + n)]).notification("call_end") for n in range(count)]
     notify(*bodies, works=False)
-    queue.lose()
+    task_queue.lose()
     with django_assert_max_num_queries(32):
-        tasks.collect_calls(tenant.pk)
+        tasks.fetch_call_legs(tenant.pk)
     with django_assert_max_num_queries(20):
-        queue.drain(pick=lambda task: task.endswith("upload_calls"))
+        task_queue.drain(pick=lambda task: task.endswith("upload_calls"))
     assert len(crm.calls) == count
 
 
@@ -401,4 +401,4 @@ def test_answered_call_of_a_hidden_number_is_no_internal_one(notify, pbx, crm, t
     TransferRules.objects.update(upload_internal=uploads_internal)
     call = pbx.call(contact="anonymous", number=NUMBER, rings=[IVAN], talks=[(IVAN, 30)])
     notify(call.notification("call_end"))
-    assert (Call.objects.get().kept_back_by, crm.calls) == ("HIDDEN_NUMBER", [])
+    assert (Call.objects.get().skip_reason, crm.calls) == ("HIDDEN_NUMBER", [])

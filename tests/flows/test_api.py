@@ -14,17 +14,17 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from hypothesis import HealthCheck, settings
 
+from connector_project.operations.alerts import incident_texts
+from connector_project.operations.api.authentication import KeyThrottle
+from connector_project.operations.models import Incident
+from connector_project.operations.onboarding import offboarding
 from connector_project.wsgi import application
-from crm import leaving
-from crm.alarms import words
-from crm.api.access import KeyThrottle
-from crm.models import Incident
-from telephony.models import Call, LedgerDay
-from tenants import tokens
-from tenants.models import ApiToken, Change, Employee, Tenant
-from tests import screen
+from telephony.models import Call, DailyReconciliation
+from tenants import api_keys
+from tenants.models import ApiKey, AuditLogEntry, Employee, Tenant
+from tests import html_text
 from tests.conftest import CONTACT, IVAN, NUMBER
-from tests.people import enlist
+from tests.users import enlist
 
 NOON = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
 LISTS = ("calls", "employees", "ledger", "incidents")
@@ -59,7 +59,7 @@ def read(client, staff):
 
     def ask(path, whose=None, /, *, status=200, **query):
         if whose not in keys:
-            _row, keys[whose] = tokens.make(whose, "a program", by=staff, now=timezone.now())
+            _row, keys[whose] = api_keys.create(whose, "a program", by=staff, now=timezone.now())
         answer = client.get(_where(path), query, headers={"authorization": f"Bearer {keys[whose]}", **ENGLISH})
         assert answer.status_code == status, answer.content
         assert answer["content-type"] == "application/json"
@@ -75,12 +75,14 @@ def _where(path):
 def client_of(name, slug, zone):
     tenant = Tenant.objects.create(name=name, slug=slug, time_zone=zone, activated_at=NOON)
     person = Employee.objects.create(tenant=tenant, uis_id=IVAN, full_name=f"Иван {slug}", extension="101")
-    LedgerDay.objects.create(tenant=tenant, day=date(2026, 3, 10), uis_calls=3, uploaded=2, waiting=1, counted_at=NOON)
+    DailyReconciliation.objects.create(
+        tenant=tenant, day=date(2026, 3, 10), uis_calls=3, uploaded=2, waiting=1, counted_at=NOON
+    )
     call_of(
         tenant,
         1,
         employee=person,
-        record_url="https://app.uiscom.ru/system/media/1",
+        recording_url="https://app.uiscom.ru/system/media/1",
         state="UPLOADED",
         uploaded_at=NOON,
     )
@@ -104,7 +106,7 @@ def call_of(tenant, session, *, minutes=0, **facts):
         "talk_seconds": 30,
     }
     return Call.objects.create(
-        tenant=tenant, session_id=session, started_at=at, ended_at=at, recorded_at=at, **usual | facts
+        tenant=tenant, session_id=session, started_at=at, ended_at=at, retry_window_started_at=at, **usual | facts
     )
 
 
@@ -139,7 +141,7 @@ def test_call_is_told_in_our_words_by_the_clients_clock(read, shop):
         "state": "UPLOADED",
         "rule": "",
         "cause": "",
-        "stopped_at": None,
+        "failed_at": None,
         "next_attempt_at": None,
         "uploaded_at": "2026-03-10T12:00:00+03:00",
         "has_recording": True,
@@ -159,7 +161,7 @@ def test_incidents_are_told_in_words_and_the_whole_only_to_the_staff(read, shop)
     incident_of(None, kind="WORKER", cause="fast", state="TAKEN", note="Петя смотрит")
     [row] = read("incidents", shop)["results"]
     with translation.override("en"):
-        says = words.says(Incident.objects.get(tenant=shop))
+        says = incident_texts.message(Incident.objects.get(tenant=shop))
     incident = Incident.objects.get(tenant=shop)
     assert row == {
         "id": incident.pk,
@@ -232,7 +234,7 @@ def test_calls_are_filtered(read, shop, query, expected):
     call_of(shop, 2, minutes=1, contact="79990000002", state="UPLOADED", **MISSED)
     call_of(shop, 3, minutes=2, number="74950000002", state="READY", cause="CRM_REFUSED", **MISSED)
     out = {"direction": "out", "talk_seconds": 0, "result": "BUSY", "is_lost": None}
-    call_of(shop, 4, minutes=3, state="SKIPPED", kept_back_by="OUTGOING_OFF", **out)
+    call_of(shop, 4, minutes=3, state="SKIPPED", skip_reason="OUTGOING_OFF", **out)
     call_of(shop, 5, minutes=4, state="COLLECTING", result="", is_lost=None, talk_seconds=0)
     assert sessions(read("calls", shop, **query)) == expected
 
@@ -295,7 +297,9 @@ def test_day_of_the_ledger_has_more_clients_than_a_page(read):
     clients = Tenant.objects.bulk_create(
         Tenant(name=str(n), slug=f"c{n}", activation_token=str(n)) for n in range(1203)
     )
-    LedgerDay.objects.bulk_create(LedgerDay(tenant=one, day=date(2026, 3, 10), counted_at=NOON) for one in clients)
+    DailyReconciliation.objects.bulk_create(
+        DailyReconciliation(tenant=one, day=date(2026, 3, 10), counted_at=NOON) for one in clients
+    )
     seen, page = [], read("ledger", page_size=500)
     while page["next"]:
         seen += page["results"]
@@ -322,8 +326,8 @@ def test_cursor_that_nobody_was_given_is_a_page_that_is_not_there(read, shop, sa
 
 @pytest.mark.parametrize("path", [*(f"/api/v1/{name}/" for name in LISTS), *(f"/api/v1/{name}/1/" for name in LISTS)])
 def test_nobody_reads_without_a_good_key(client, admin_client, shop, staff, path):
-    row, key = tokens.make(shop, "x", by=staff, now=NOON)
-    tokens.revoke(row, now=NOON)
+    row, key = api_keys.create(shop, "x", by=staff, now=NOON)
+    api_keys.revoke(row, now=NOON)
     for headers in ({}, {"authorization": "Bearer"}, {"authorization": "Bearer x"}, {"authorization": f"Token {key}"}):
         answer = client.get(path, headers=headers)
         assert (answer.status_code, answer["www-authenticate"]) == (401, "Bearer")
@@ -333,7 +337,7 @@ def test_nobody_reads_without_a_good_key(client, admin_client, shop, staff, path
 
 
 def test_nothing_can_be_written(client, shop, staff):
-    _row, key = tokens.make(shop, "x", by=staff, now=NOON)
+    _row, key = api_keys.create(shop, "x", by=staff, now=NOON)
     for name in LISTS:
         for method in ("post", "put", "patch", "delete"):
             answer = getattr(client, method)(f"/api/v1/{name}/", headers={"authorization": f"Bearer {key}"})
@@ -341,14 +345,14 @@ def test_nothing_can_be_written(client, shop, staff):
 
 
 def test_key_is_kept_as_a_hash_and_its_use_is_noted(read, shop, staff):
-    row, key = tokens.make(shop, "x", by=staff, now=NOON)
-    assert key not in str(ApiToken.objects.filter(pk=row.pk).values())
-    assert row.used_at is None
+    row, key = api_keys.create(shop, "x", by=staff, now=NOON)
+    assert key not in str(ApiKey.objects.filter(pk=row.pk).values())
+    assert row.last_used_at is None
     for moment, noted in ((NOON, NOON), (NOON + timedelta(seconds=59), NOON), (NOON + timedelta(seconds=61),) * 2):
         with time_machine.travel(moment, tick=False):
-            found = tokens.find(key)
-            tokens.note_use(found, now=moment)
-        assert ApiToken.objects.get(pk=row.pk).used_at == noted
+            found = api_keys.find(key)
+            api_keys.touch(found, now=moment)
+        assert ApiKey.objects.get(pk=row.pk).last_used_at == noted
 
 
 def test_keys_of_the_staff_end_with_the_right_to_look(read, shop, staff):
@@ -367,9 +371,9 @@ def test_keys_of_the_staff_end_with_the_right_to_look(read, shop, staff):
 
 def test_keys_of_a_client_go_when_he_leaves(read, tenant):
     read("calls", tenant)
-    leaving.leave(tenant, now=timezone.now())
+    offboarding.offboard(tenant, now=timezone.now())
     read("calls", tenant, status=401)
-    Tenant.objects.update(left_at=None)  # He comes back: his keys do not.
+    Tenant.objects.update(offboarded_at=None)  # He comes back: his keys do not.
     read("calls", tenant, status=401)
 
 
@@ -387,7 +391,7 @@ def test_page_costs_a_fixed_number_of_queries(read, shop, django_assert_num_quer
     for number in range(count):
         person = Employee.objects.create(tenant=shop, uis_id=number, full_name=str(number))
         call_of(shop, 10 + number, employee=person)
-        LedgerDay.objects.create(tenant=shop, day=date(2026, 1, 1) + timedelta(days=number), counted_at=NOON)
+        DailyReconciliation.objects.create(tenant=shop, day=date(2026, 1, 1) + timedelta(days=number), counted_at=NOON)
         incident_of(shop, cause=f"uis {number}")
     read("calls", shop), read("calls")
     for name in LISTS:
@@ -398,10 +402,10 @@ def test_page_costs_a_fixed_number_of_queries(read, shop, django_assert_num_quer
 
 
 def test_recording_links_and_keys_never_leave(client, shop, staff, django_assert_num_queries):
-    _row, key = tokens.make(None, "x", by=staff, now=NOON)
+    _row, key = api_keys.create(None, "x", by=staff, now=NOON)
     for name in LISTS:
         text = client.get(f"/api/v1/{name}/", headers={"authorization": f"Bearer {key}"}).content.decode()
-        for secret in ("media", "record_url", "token", "digest", "hook", "client_id"):
+        for secret in ("media", "recording_url", "token", "digest", "hook", "client_id"):
             assert secret not in text
 
 
@@ -413,38 +417,38 @@ def test_key_is_made_in_the_admin_shown_once_and_revoked(client, staff, shop):
     key = re.search(r'<code class="desk-link">([\w-]{43})</code>', answer.content.decode())[1]
     api = {"authorization": f"Bearer {key}"}
     assert client.get("/api/v1/calls/", headers=api).status_code == 200
-    row = ApiToken.objects.get()
+    row = ApiKey.objects.get()
     page = client.get(reverse("admin:tenants_apitoken_change", args=[row.pk]), headers=ENGLISH)
     for html in (page.content.decode(), client.get(where).content.decode()):
         assert key not in html
         assert row.digest not in html
     client.post(where, {"action": "revoke", "_selected_action": [row.pk]})
     assert client.get("/api/v1/calls/", headers=api).status_code == 401
-    written = Change.objects.order_by("pk").values_list("verb", "part", "tenant", "user__username")
+    written = AuditLogEntry.objects.order_by("pk").values_list("action", "object_repr", "tenant", "user__username")
     assert list(written) == [
         ("TOKEN_MADE", "Отчёты", shop.pk, "olga"),
         ("TOKEN_ENDED", "Отчёты", shop.pk, "olga"),
     ]
-    assert key not in str(list(Change.objects.values()))
+    assert key not in str(list(AuditLogEntry.objects.values()))
     # Nothing of a key is changed by sending its page back.
     client.post(reverse("admin:tenants_apitoken_change", args=[row.pk]), {"name": "other"})
-    assert ApiToken.objects.get().name == "Отчёты"
+    assert ApiKey.objects.get().name == "Отчёты"
 
 
 def test_key_of_the_staff_is_made_without_a_client(client, staff):
     client.force_login(staff)
     client.post(reverse("admin:tenants_apitoken_add"), {"name": "BI", "tenant": ""})
-    assert ApiToken.objects.get().tenant is None
-    assert "BI" in screen.words(client.get(reverse("admin:tenants_change_changelist"), headers=ENGLISH))
+    assert ApiKey.objects.get().tenant is None
+    assert "BI" in html_text.words(client.get(reverse("admin:tenants_change_changelist"), headers=ENGLISH))
     support = enlist("support", "Support")
     client.force_login(support)
     assert client.get(reverse("admin:tenants_apitoken_changelist")).status_code == 200
     assert client.get(reverse("admin:tenants_apitoken_add")).status_code == 403
     client.post(
         reverse("admin:tenants_apitoken_changelist"),
-        {"action": "revoke", "_selected_action": [ApiToken.objects.get().pk]},
+        {"action": "revoke", "_selected_action": [ApiKey.objects.get().pk]},
     )
-    assert ApiToken.objects.get().revoked_at is None
+    assert ApiKey.objects.get().revoked_at is None
 
 
 @pytest.mark.parametrize(("language", "word"), [("ru", "входящий"), ("en", "incoming")])
@@ -464,5 +468,5 @@ api = schemathesis.openapi.from_wsgi("/api/v1/schema/", application)
 @api.parametrize()
 @settings(max_examples=10, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 def test_api_answers_what_its_schema_says(case, shop, staff):
-    _row, key = tokens.make(shop, "x", by=staff, now=timezone.now())
+    _row, key = api_keys.create(shop, "x", by=staff, now=timezone.now())
     case.call_and_validate(headers={"Authorization": f"Bearer {key}"})

@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from telephony.models import Call
 from tenants.models import Employee, Tenant, VirtualNumber
-from tests import screen
+from tests import html_text
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
-from tests.people import enlist
+from tests.users import enlist
 
 LOG = "/admin/telephony/call/"
 ENGLISH = {"accept-language": "en"}
@@ -41,7 +41,13 @@ def add(tenant):
     def write(**facts):
         at = facts.pop("at", timezone.now())
         plain = {"tenant": tenant, "session_id": next(numbers), "state": "UPLOADED", "direction": "in"}
-        plain |= {"contact": "74951112233", "number": NUMBER, "started_at": at, "ended_at": at, "recorded_at": at}
+        plain |= {
+            "contact": "74951112233",
+            "number": NUMBER,
+            "started_at": at,
+            "ended_at": at,
+            "retry_window_started_at": at,
+        }
         return Call.objects.create(**(plain | facts))
 
     return write
@@ -114,15 +120,15 @@ def test_own_number_finds_the_calls_that_came_to_it(client, add, tenant):
         ({"outcome": "answered"}, {"result": "ANSWERED"}, {"is_lost": True}),
         ({"outcome": "missed"}, {"is_lost": True, "result": "NO_ANSWER"}, {"result": "ANSWERED", "talk_seconds": 5}),
         ({"outcome": "not_reached"}, {"direction": "out", "result": "BUSY"}, {"is_lost": True, "result": "BUSY"}),
-        ({"standing": "stopped"}, {"state": "READY", "stopped_at": NOON}, {"state": "READY"}),
-        ({"standing": "waiting"}, {"state": "COLLECTING"}, {"state": "READY", "stopped_at": NOON}),
-        ({"standing": "SKIPPED"}, {"state": "SKIPPED", "kept_back_by": "CONTACT"}, {}),
+        ({"standing": "stopped"}, {"state": "READY", "failed_at": NOON}, {"state": "READY"}),
+        ({"standing": "waiting"}, {"state": "COLLECTING"}, {"state": "READY", "failed_at": NOON}),
+        ({"standing": "SKIPPED"}, {"state": "SKIPPED", "skip_reason": "CONTACT"}, {}),
         ({"cause": "CRM_REFUSED"}, {"cause": "CRM_REFUSED"}, {"cause": "CRM_DENIED"}),
-        ({"rule": "INTERNAL_OFF"}, {"kept_back_by": "INTERNAL_OFF"}, {"kept_back_by": "NUMBER"}),
+        ({"rule": "INTERNAL_OFF"}, {"skip_reason": "INTERNAL_OFF"}, {"skip_reason": "NUMBER"}),
         ({"number": "+7 495 000-00-02"}, {"number": "74950000002"}, {}),
         ({"number": "8 (495) 000-00-02"}, {"number": "74950000002"}, {}),
-        ({"recording": "yes"}, {"record_url": "https://example.com/a"}, {}),
-        ({"recording": "no"}, {}, {"record_url": "https://example.com/a"}),
+        ({"recording": "yes"}, {"recording_url": "https://example.com/a"}, {}),
+        ({"recording": "no"}, {}, {"recording_url": "https://example.com/a"}),
         ({"day": "2026-11-24"}, {"at": NOON}, {"at": NOON - timedelta(hours=12, seconds=1)}),
         ({"day": "2026-11-23"}, {"at": NOON - timedelta(hours=12, seconds=1)}, {"at": NOON - timedelta(hours=12)}),
     ],
@@ -230,10 +236,10 @@ def test_page_has_a_fixed_number_of_queries_and_counts_nothing(client, add, tena
 def test_row_reads_like_a_sentence(client, add, noon):
     petr = Employee.objects.get(uis_id=PETR)
     add(contact=CONTACT, employee=petr, talk_seconds=65, result="ANSWERED")
-    add(state="READY", cause="CRM_REFUSED", stopped_at=NOON, is_lost=True, result="NO_ANSWER", wait_seconds=12)
-    add(state="SKIPPED", kept_back_by="INTERNAL_OFF", contact="", direction="out", result="BUSY")
+    add(state="READY", cause="CRM_REFUSED", failed_at=NOON, is_lost=True, result="NO_ANSWER", wait_seconds=12)
+    add(state="SKIPPED", skip_reason="INTERNAL_OFF", contact="", direction="out", result="BUSY")
     add(state="COLLECTING", cause="LEGS_NOT_READY")
-    said = screen.words(client.get(LOG, headers=ENGLISH))
+    said = html_text.words(client.get(LOG, headers=ENGLISH))
     for line in (
         "12:00 Ромашка ← 7999***0001 +74950000001 whom: Петров Пётр (102) talk 1:05 uploaded",
         "missed, waited 0:12 stopped the CRM refused this call",
@@ -244,6 +250,6 @@ def test_row_reads_like_a_sentence(client, add, noon):
 
 
 def test_nothing_found_says_where_to_look_next(client, add):
-    said = screen.words(client.get(LOG, {"q": "+7 111 222-33-44"}, headers=ENGLISH))
+    said = html_text.words(client.get(LOG, {"q": "+7 111 222-33-44"}, headers=ENGLISH))
     assert "No such call is known." in said
     assert "Notifications that cannot be read" in said

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from crm import activation, callbacks, module
+from connector_project.operations.onboarding import steps
+from crm import callbacks, integration_module
 from crm import tasks as crm_tasks
 from telephony import tasks as uis_tasks
 from tests.conftest import CONTACT, CRM_HOST, IVAN, NUMBER
@@ -47,7 +48,7 @@ def switch(tell, crm, tenant):
     """Switch our module in the CRM, as a person does there."""
 
     def change(*, active=True, freeze=False):
-        crm.modules[module.code(tenant)] |= {"active": active, "freeze": freeze}
+        crm.modules[integration_module.code(tenant)] |= {"active": active, "freeze": freeze}
         return tell(active=active, freeze=freeze)
 
     return change
@@ -76,7 +77,7 @@ def test_module_that_people_switched_off_stays_off_until_they_switch_it_on(
 
 def test_module_switched_on_again_is_noticed_though_the_callback_was_lost(switch, crm, tenant, run_queue):
     switch(active=False)
-    crm.modules[module.code(tenant)]["active"] = True
+    crm.modules[integration_module.code(tenant)]["active"] = True
     crm_tasks.probe_all()
     run_queue()
     tenant.crm.refresh_from_db()
@@ -85,20 +86,20 @@ def test_module_switched_on_again_is_noticed_though_the_callback_was_lost(switch
 
 def test_button_switches_on_what_was_switched_off(switch, crm, tenant):
     switch(active=False)
-    activation.activate(tenant, now=timezone.now())
+    steps.activate(tenant, now=timezone.now())
     tenant.crm.refresh_from_db()
-    assert (tenant.crm.denied_code, crm.modules[module.code(tenant)]["active"]) == ("", True)
+    assert (tenant.crm.denied_code, crm.modules[integration_module.code(tenant)]["active"]) == ("", True)
 
 
 def test_probe_keeps_what_people_typed_into_the_module(crm, notify, pbx, tenant, run_queue):
-    stored = crm.modules[module.code(tenant)]
+    stored = crm.modules[integration_module.code(tenant)]
     stored["integrations"]["telephony"]["additionalCodes"].append({"userId": 28, "code": "777"})
     crm.add_user(29, first_name="Ольга")
     stored["integrations"]["telephony"]["additionalCodes"].append({"userId": 29, "code": "778"})
-    tenant.crm.deny("telephony_off", "", now=tenant.created_at)
+    tenant.crm.suspend("telephony_off", "", now=tenant.created_at)
     crm_tasks.probe_all()
     run_queue()
-    codes = crm.modules[module.code(tenant)]["integrations"]["telephony"]["additionalCodes"]
+    codes = crm.modules[integration_module.code(tenant)]["integrations"]["telephony"]["additionalCodes"]
     assert {"userId": 29, "code": "778"} in codes
 
 
@@ -121,7 +122,7 @@ def test_renamed_account_is_followed_and_our_module_sent_there(tell, rename, crm
     assert tell(address=f"https://{RENAMED.upper()}/") == (200, True, "")
     assert tenant.crm.address == f"https://{RENAMED}"
     run_queue()
-    assert crm.modules[module.code(tenant)]["active"] is True
+    assert crm.modules[integration_module.code(tenant)]["active"] is True
     assert {asked.host for asked in crm_world.requests} == {RENAMED}
     tenant.refresh_from_db()
     assert tenant.is_live
@@ -151,7 +152,7 @@ def test_account_renamed_while_switched_off_stays_off(switch, tell, rename, crm,
     run_queue()
     tenant.crm.refresh_from_db()
     assert (tenant.crm.address, tenant.crm.denied_code) == (f"https://{RENAMED}", "telephony_off")
-    assert crm.modules[module.code(tenant)]["active"] is False
+    assert crm.modules[integration_module.code(tenant)]["active"] is False
 
 
 def test_paused_client_is_told_of_all_the_same(tell, tenant):
@@ -189,13 +190,15 @@ def test_settings_without_a_zone_change_nothing(client, tenant):
 
 
 def test_link_that_was_made_anew_is_told_to_the_crm(tenant, crm, run_queue):
-    assert crm.modules[module.code(tenant)]["accountUrl"] == module.activation_url(tenant)
+    assert crm.modules[integration_module.code(tenant)]["accountUrl"] == integration_module.activation_url(tenant)
     type(tenant).objects.update(activation_token="another")
     uis_tasks.sync_all()
     run_queue()
-    assert crm.modules[module.code(tenant)]["accountUrl"] == "https://connector.example.com/activate/another/"
+    assert (
+        crm.modules[integration_module.code(tenant)]["accountUrl"] == "https://connector.example.com/activate/another/"
+    )
     tenant.crm.refresh_from_db()
-    assert "another" not in json.dumps(tenant.crm.sent_module)
+    assert "another" not in json.dumps(tenant.crm.registered_module)
 
 
 def test_nothing_said_yet_is_no_switch_off(tenant):

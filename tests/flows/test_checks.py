@@ -8,11 +8,12 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone, translation
 
-from connector_project import remote
-from crm import checkup, clients, module
+from connector_project.core import http_client
+from connector_project.operations.checks import runner
+from crm import client_factory, integration_module
 from crm.retailcrm.client import RetailCrmClient
 from telephony.uis.client import UisClient
-from tenants.models import CheckUp, Employee, TransferRules, VirtualNumber
+from tenants.models import CheckRun, Employee, TransferRules, VirtualNumber
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 from tests.flows.templates import send_every_event
 
@@ -31,7 +32,7 @@ def healthy(tenant, pbx, crm, client, hook, run_queue):
 def failing(tenant):
     """Return what fails, by code."""
     tenant = type(tenant).objects.select_related("uis", "crm", "rules").get(pk=tenant.pk)
-    return {found.check.code: found for found in checkup.run(tenant, now=timezone.now()) if not found.is_ok}
+    return {found.check.code: found for found in runner.run(tenant, now=timezone.now()) if not found.ok}
 
 
 def change(part, **values):
@@ -51,7 +52,7 @@ def _crm(world, **values):
 
 
 def _module(world):
-    return world.crm.modules[module.code(world.tenant)]
+    return world.crm.modules[integration_module.code(world.tenant)]
 
 
 def _spend(world):
@@ -99,8 +100,8 @@ def _unlink(world):
 
 def _without_https(world):
     world.settings.PUBLIC_URL = "http://connector.example.com"
-    client = clients.crm_client(world.tenant.crm)
-    module.register(world.tenant, client, now=timezone.now(), is_forced=True)
+    client = client_factory.crm_client(world.tenant.crm)
+    integration_module.register(world.tenant, client, now=timezone.now(), is_forced=True)
 
 
 def _silence(world, event):
@@ -213,7 +214,7 @@ def test_wrong_set_up_is_answered_by_its_own_check_alone(world, code):
 
 
 def test_every_check_has_a_wrong_set_up():
-    assert set(WRONG) == set(checkup.CHECKS)
+    assert set(WRONG) == set(runner.CHECKS)
 
 
 def test_what_somebody_must_enter_or_look_for_is_named(world):
@@ -247,9 +248,9 @@ def test_what_was_found_is_kept_and_told_without_asking(world, uis_world, crm_wo
     uis_world.requests.clear()
     crm_world.requests.clear()
     world.tenant.refresh_from_db()
-    kept = checkup.kept(world.tenant.checkup)
-    assert [found.check.code for found in kept if not found.is_ok] == ["USERS_LINKED"]
-    assert (world.tenant.checkup.failing, uis_world.requests, crm_world.requests) == (1, [], [])
+    kept = runner.stored_results(world.tenant.check_run)
+    assert [found.check.code for found in kept if not found.ok] == ["USERS_LINKED"]
+    assert (world.tenant.check_run.failing, uis_world.requests, crm_world.requests) == (1, [], [])
 
 
 def test_a_look_changes_nothing_on_the_other_side(world, crm_world):
@@ -264,16 +265,16 @@ def test_second_client_is_not_looked_at(world, stranger, uis_world):
     uis_world.requests.clear()
     failing(world.tenant)
     assert {asked.token for asked in uis_world.requests} == {"uis-token"}
-    assert not hasattr(stranger, "checkup")
+    assert not hasattr(stranger, "check_run")
 
 
 def test_door_that_shuts_in_the_middle_is_not_open_as_well(world, monkeypatch):
     def away(*_args, **_more):
-        raise remote.RemoteUnavailable("UIS", "It is away.")
+        raise http_client.RemoteUnavailable("UIS", "It is away.")
 
     monkeypatch.setattr(UisClient, "virtual_numbers", away)
     monkeypatch.setattr(RetailCrmClient, "time_zone", away)
-    found = [finding.check.code for finding in checkup.run(world.tenant, now=timezone.now())]
+    found = [finding.check.code for finding in runner.run(world.tenant, now=timezone.now())]
     assert sorted(found) == sorted(set(found))
     assert set(failing(world.tenant)) == {"UIS_ANSWERS", "CRM_ANSWERS"}
 
@@ -285,10 +286,10 @@ def test_what_another_version_stored_is_told_as_far_as_it_goes(world):
         {"check": "EVENT_NO_MORE", "ok": True, "about": {}},
         {"ok": True},
     ]
-    points, version = checkup.kept(CheckUp(findings=stored))
+    points, version = runner.stored_results(CheckRun(results=stored))
     with translation.override("en"):
         assert "(… of … left)" in points.says
-        assert version.says == "The CRM serves version … of its interface."
+        assert version.message == "The CRM serves version … of its interface."
 
 
 def test_calls_of_another_client_in_the_same_account_are_no_other_telephony(world):
@@ -299,7 +300,7 @@ def test_calls_of_another_client_in_the_same_account_are_no_other_telephony(worl
 
 def test_session_that_cannot_be_may_be_refused_as_a_bad_value(world, monkeypatch):
     def refuse(_self, _session_id):
-        raise remote.RemoteRejected("UIS", "Invalid parameter value", code="invalid_parameter_value")
+        raise http_client.RemoteRejected("UIS", "Invalid parameter value", code="invalid_parameter_value")
 
     monkeypatch.setattr(UisClient, "release_call", refuse)
     assert failing(world.tenant) == {}

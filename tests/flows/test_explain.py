@@ -5,22 +5,21 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
-from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from crm import module
+from crm import integration_module
 from crm.models import Command, Popup
 from telephony import tasks
-from telephony.models import Call, Look, Notification
-from tenants.models import Employee, Tenant, TransferRules, UisConnection, VirtualNumber
-from tests import queue, screen
+from telephony.models import AccessLogEntry, Call, Notification
+from tenants.models import Employee, Tenant, TransferRules, UisConnection, User, VirtualNumber
+from tests import html_text, task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
-from tests.flows.meanwhile import while_uploading
-from tests.people import enlist
+from tests.flows.upload_hooks import while_uploading
+from tests.users import enlist
 
 ENGLISH = {"accept-language": "en"}
 RUSSIAN = {"accept-language": "ru"}
@@ -69,7 +68,7 @@ def shows(client, support, tenant, pbx, crm, stranger):
         assert says in found[0]["says"]
         assert found[0]["who"] == who
         answer = page_of(client, session_id)
-        assert f"{code} {found[0]['says']}" in screen.words(answer)
+        assert f"{code} {found[0]['says']}" in html_text.words(answer)
         html = answer.content.decode()
         for secret in (CONTACT, pbx.token, tenant.crm.key, tenant.uis.hook, "/system/media/"):
             assert secret not in html
@@ -135,7 +134,7 @@ def test_internal_call(notify, pbx, shows):
 
 
 def test_recording_off(notify, pbx, shows):
-    Employee.objects.filter(uis_id=PETR).update(recorded_directions="off")
+    Employee.objects.filter(uis_id=PETR).update(recording_mode="off")
     call = ended_now(pbx, talks=[(PETR, 20)], recorded=False)
     notify(call.notification("call_end"))
     says = "recording is switched off for him there"
@@ -227,7 +226,7 @@ def test_refused_upload(notify, missed, shows):
 
 
 def test_switched_off_module(notify, crm, missed, tenant, shows):
-    crm.modules[module.code(tenant)]["active"] = False
+    crm.modules[integration_module.code(tenant)]["active"] = False
     notify(missed.notification("call_end"))
     shows(missed.session_id, "CRM_DENIED", "Our module is switched off in the CRM", who="the client")
 
@@ -299,9 +298,9 @@ def test_recording_told_of_while_its_call_was_taken_without_it(
     while_uploading(monkeypatch, lambda: notify(answered.notification("recorded")))
     notify(answered.notification("call_end"))
     assert "recordUrl" not in crm.calls[0]
-    assert Call.objects.get().record_url
+    assert Call.objects.get().recording_url
     shows(answered.session_id, "RECORDING_LATE", "the call went without it", who="UIS", is_remark=True)
-    assert "The CRM has no link of ours to it." in screen.words(page_of(client, answered.session_id))
+    assert "The CRM has no link of ours to it." in html_text.words(page_of(client, answered.session_id))
 
 
 def test_recording_that_went_along_is_no_fault_whatever_the_rule_is_now(notify, answered):
@@ -334,7 +333,7 @@ def test_rule_that_was_changed_since(notify, missed, shows):
 def test_call_in_a_workers_hand_and_call_that_is_due(notify, missed, shows):
     notify(missed.notification("call_end"), works=False)
     shows(missed.session_id, "NOT_SETTLED", "Waiting some seconds whether more is told", who="UIS")
-    Call.objects.update(state="READY", cause="")
+    Call.objects.update(state="READY", reason="")
     shows(missed.session_id, "DUE", "its turn comes within a minute")
     Call.objects.claim(Call.objects.get().tenant_id, "READY", limit=1, now=timezone.now())
     shows(missed.session_id, "IN_HAND", "A worker is at it at this moment.")
@@ -377,7 +376,7 @@ def test_click_that_began_the_call_stands_first(client, tenant, crm, pbx, notify
 def test_slow_side_of_a_card_is_named(client, support, notify, missed):
     notify(missed.notification("waiting", employee_id=IVAN, at=timezone.now() - timedelta(seconds=3)))
     notify(missed.notification("lost_call"))
-    words = screen.words(page_of(client, missed.session_id))
+    words = html_text.words(page_of(client, missed.session_id))
     assert "who was slow : UIS" in words.replace("slow:", "slow :")
     (card,) = explained(missed.session_id)["cards"]
     assert (card["employee"], card["slow"], card["ms"]["uis"] >= 3000) == ("Иванов Иван (101)", "UIS", True)
@@ -394,7 +393,7 @@ def test_rule_that_decided_is_told_as_it_was(notify, answered, shows):
 def test_used_up_points_are_named_though_uis_was_away_before(notify, pbx, answered, tenant, shows):
     pbx.minute_limit = 0
     notify(answered.notification("call_end"))
-    UisConnection.objects.update(failures=2, retry_at=timezone.now() + timedelta(hours=1))
+    UisConnection.objects.update(consecutive_failures=2, retry_at=timezone.now() + timedelta(hours=1))
     shows(answered.session_id, "UIS_POINTS", "points of UIS are used up for now", who="the client")
 
 
@@ -412,19 +411,19 @@ def test_operator_sees_the_whole_number_and_is_written_down(client, operator, no
     assert f"+{CONTACT}" in html
     assert f"&quot;contact_phone_number&quot;: &quot;{CONTACT}&quot;" in html
     assert "Show the number" not in html
-    assert list(Look.objects.values_list("tenant", "user", "kind", "call__session_id")) == [
+    assert list(AccessLogEntry.objects.values_list("tenant", "user", "kind", "call__session_id")) == [
         (tenant.pk, operator.pk, "NUMBER", missed.session_id)
     ]
 
 
 def test_support_is_shown_the_number_on_demand_and_written_down(client, support, notify, missed):
     notify(told(missed, "lost_call"))
-    assert "7999***0001" in screen.words(page_of(client, missed.session_id))
-    assert not Look.objects.exists()
+    assert "7999***0001" in html_text.words(page_of(client, missed.session_id))
+    assert not AccessLogEntry.objects.exists()
     answer = client.post(f"{where(missed.session_id).removesuffix('change/')}number/", follow=True, headers=ENGLISH)
-    assert f"shown only now: +{CONTACT}. Your look is written down." in screen.words(answer)
-    assert Look.objects.get().user == support
-    said = screen.words(client.get("/admin/telephony/look/", headers=ENGLISH))
+    assert f"shown only now: +{CONTACT}. Your look is written down." in html_text.words(answer)
+    assert AccessLogEntry.objects.get().user == support
+    said = html_text.words(client.get("/admin/telephony/look/", headers=ENGLISH))
     assert f"support whole number {missed.session_id} Ромашка" in said
     assert CONTACT not in page_of(client, missed.session_id).content.decode()
 
@@ -444,7 +443,7 @@ def test_number_is_hidden_from_support_in_whatever_words_it_stands(client, suppo
     notify(told(missed, "waiting", IVAN) | {"contact_full_name": spoken}, told(missed, "lost_call"))
     ring = Notification.objects.filter(event="waiting")
     ring.update(outcome="DROPPED", reason="CRM_FAILED", detail=f"No such phone: {spoken}")
-    Popup.objects.update(state="FAILED", says=f"No such phone: {spoken}")
+    Popup.objects.update(state="FAILED", detail=f"No such phone: {spoken}")
     hides_the_number(client, where(missed.session_id), **explained(missed.session_id))
     assert "No such phone" in explained(missed.session_id)["why"][1]["says"]
     ring.update(reason="STALE")
@@ -464,11 +463,11 @@ def test_number_in_place_of_an_event_is_hidden_as_well(client, support, hook, no
 
 def test_pages_of_cards_and_clicks_hide_numbers_in_answers(client, support, tenant):
     says, now = f"No such phone: +{CONTACT}.", timezone.now()
-    person, moments = Employee.objects.get(uis_id=IVAN), dict.fromkeys(("rang_at", "received_at", "sent_at"), now)
-    card = Popup.objects.create(tenant=tenant, session_id=1, employee=person, says=says, state="FAILED", **moments)
-    click = Command.objects.create(tenant=tenant, kind="CALL", says=says, received_at=now)
+    person, moments = Employee.objects.get(uis_id=IVAN), dict.fromkeys(("ringing_at", "received_at", "sent_at"), now)
+    card = Popup.objects.create(tenant=tenant, session_id=1, employee=person, detail=says, state="FAILED", **moments)
+    click = Command.objects.create(tenant=tenant, kind="CALL", detail=says, received_at=now)
     pages = [reverse("admin:crm_popup_change", args=[card.pk]), reverse("admin:crm_command_change", args=[click.pk])]
-    assert "No such phone: +7999***0001." in screen.words(client.get(pages[0]))
+    assert "No such phone: +7999***0001." in html_text.words(client.get(pages[0]))
     hides_the_number(client, *pages)
 
 
@@ -499,7 +498,7 @@ def test_page_costs_the_same_however_much_happened(client, support, notify, pbx,
 def test_russian_page_is_russian(client, support, notify, missed, crm_world):
     crm_world.break_down("503")
     notify(told(missed, "waiting", IVAN), told(missed, "lost_call"))
-    words = screen.words(page_of(client, missed.session_id, RUSSIAN))
+    words = html_text.words(page_of(client, missed.session_id, RUSSIAN))
     for text in ("Что дальше:", "Что произошло, по порядку", "Карточка для Иванов Иван (101)", "Кто исправляет: CRM."):
         assert text in words
 
@@ -514,4 +513,4 @@ def test_call_nobody_knows_is_said_to_be_one(tenant, notify, missed):
     with pytest.raises(CommandError, match=f"UIS told of the call {missed.session_id} .*, but not of its end yet"):
         explained(missed.session_id)
     assert Notification.objects.count() == 1
-    assert queue.drain() == 0
+    assert task_queue.drain() == 0

@@ -11,16 +11,15 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import time_machine
-from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from connector_project import sheets
-from crm.admin import export as button
+from connector_project.core import tabular
+from connector_project.operations.admin import export as button
 from telephony.models import Call
-from tenants.models import Change, Employee, Tenant
+from tenants.models import AuditLogEntry, Employee, Tenant, User
 from tests.conftest import CONTACT, IVAN, NUMBER
-from tests.people import enlist
+from tests.users import enlist
 
 NOON = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
 ENGLISH = {"accept-language": "en"}
@@ -104,7 +103,7 @@ def test_command_prints_a_call_as_it_is(talked, tenant):
         "state": "UPLOADED",
         "rule": "",
         "cause": "",
-        "stopped_at": "",
+        "failed_at": "",
         "uploaded_at": "2026-03-10T12:00:00+03:00",
         "has_recording": "true",
     }
@@ -115,7 +114,7 @@ def test_lines_of_json_hold_the_same_and_no_link(talked, tenant):
     said = json.loads(text)
     assert list(said) == list(csv.DictReader(StringIO(told(tenant))).fieldnames)
     assert (said["has_recording"], said["is_internal"], said["talk_seconds"]) == (True, False, 30)
-    assert (said["session_id"], said["stopped_at"]) == (talked.session_id, None)
+    assert (said["session_id"], said["failed_at"]) == (talked.session_id, None)
     for secret in (talked.records[0], "media", tenant.uis.access_token, tenant.crm.key):
         assert secret not in text + told(tenant)
 
@@ -125,7 +124,7 @@ def test_period_is_the_clients_own_and_the_oldest_come_first(tenant, stranger):
     midnight = datetime(2026, 3, 9, 21, 0, tzinfo=UTC)  # in Moscow
     moments = [midnight - timedelta(seconds=1), midnight, midnight + timedelta(hours=24, seconds=-1)]
     for session, at in enumerate(reversed([*moments, midnight + timedelta(hours=24)])):
-        Call.objects.create(tenant=tenant, session_id=session, started_at=at, ended_at=at, recorded_at=at)
+        Call.objects.create(tenant=tenant, session_id=session, started_at=at, ended_at=at, retry_window_started_at=at)
     rows = list(csv.DictReader(StringIO(told(tenant))))
     assert [row["started_at"] for row in rows] == ["2026-03-10T00:00:00+03:00", "2026-03-10T23:59:59+03:00"]
     exact = told(tenant, since="2026-03-09T20:59:59+00:00", till="2026-03-10T00:00:00", format="jsonl")
@@ -139,7 +138,7 @@ def test_command_says_what_is_wrong(tenant):
         with pytest.raises(CommandError) as caught:
             told(tenant, **wrong)
         assert caught.value.returncode == 2
-    assert not Change.objects.filter(verb="EXPORTED").exists()
+    assert not AuditLogEntry.objects.filter(action="EXPORTED").exists()
 
 
 def test_every_export_is_written_down(talked, tenant, stranger, person):
@@ -148,7 +147,7 @@ def test_every_export_is_written_down(talked, tenant, stranger, person):
     operator = person("Operator")
     lines(press(operator))
     cells(press(operator, "xlsx"))
-    written = Change.objects.filter(verb="EXPORTED").order_by("pk")
+    written = AuditLogEntry.objects.filter(action="EXPORTED").order_by("pk")
     period = "2026-03-10T00:00:00+03:00 – 2026-03-11T00:00:00+03:00"
     assert [(row.tenant, row.user and row.user.username, row.field, row.new) for row in written] == [
         (tenant, None, "CSV", period),
@@ -172,7 +171,7 @@ def test_button_exports_what_the_filters_show(talked, notify, pbx, tenant, perso
         f"{reverse('admin:telephony_call_changelist')}?q=70000000000",
     )
     assert press(operator, nonsense="1").status_code == 302
-    assert Change.objects.filter(verb="EXPORTED").count() == 3
+    assert AuditLogEntry.objects.filter(action="EXPORTED").count() == 3
 
 
 def test_who_exports_too_much_is_told_so(talked, tenant, person, monkeypatch):
@@ -180,7 +179,7 @@ def test_who_exports_too_much_is_told_so(talked, tenant, person, monkeypatch):
     monkeypatch.setitem(button.MOST, "csv", 0)
     answer = operator.post(reverse("admin:telephony_call_csv"), follow=True, headers=ENGLISH)
     assert "These are more than 0 calls. Narrow the filters" in answer.content.decode()
-    assert not Change.objects.filter(verb="EXPORTED").exists()
+    assert not AuditLogEntry.objects.filter(action="EXPORTED").exists()
 
 
 def test_support_gets_masked_numbers(talked, tenant, person):
@@ -199,7 +198,7 @@ def test_a_look_exports_nothing_and_strangers_are_shown_the_door(talked, client,
     assert client.post(where).status_code == 403
     client.force_login(User.objects.create_superuser("root"))
     assert client.get(where).status_code == 405
-    assert not Change.objects.filter(verb="EXPORTED").exists()
+    assert not AuditLogEntry.objects.filter(action="EXPORTED").exists()
 
 
 @pytest.mark.parametrize(
@@ -222,7 +221,9 @@ def test_a_look_exports_nothing_and_strangers_are_shown_the_door(talked, client,
 def test_spreadsheets_carry_nothing_out(person, name):
     tenant = Tenant.objects.create(name="Ромашка", slug="romashka")
     whose = Employee.objects.create(tenant=tenant, uis_id=IVAN, full_name=name)
-    Call.objects.create(tenant=tenant, session_id=1, employee=whose, started_at=NOON, ended_at=NOON, recorded_at=NOON)
+    Call.objects.create(
+        tenant=tenant, session_id=1, employee=whose, started_at=NOON, ended_at=NOON, retry_window_started_at=NOON
+    )
     operator = person("Operator")
     [row] = lines(press(operator))
     # However a spreadsheet splits the line, no part of it begins with what it would carry out.
@@ -255,12 +256,12 @@ def test_numbers_keep_their_plus(talked, person):
     ],
 )
 def test_only_what_could_be_carried_out_is_defused(text, shown):
-    assert sheets.defused(text) == shown
+    assert tabular.escape_formula(text) == shown
 
 
 def test_workbook_keeps_kinds_and_exact_numbers():
     file = io.BytesIO()
-    sheets.write_xlsx(["id", "large", "yes", "none", "text"], [[7, 10**15 + 1, True, None, "a\x00b"]], file)
+    tabular.write_xlsx(["id", "large", "yes", "none", "text"], [[7, 10**15 + 1, True, None, "a\x00b"]], file)
     book = zipfile.ZipFile(file)
     sheet = ET.fromstring(book.read("xl/worksheets/sheet1.xml"))  # noqa: S314 -- our own
     [_head, row] = sheet.iter(f"{CELLS}row")
@@ -273,7 +274,7 @@ def test_workbook_keeps_kinds_and_exact_numbers():
 @pytest.mark.parametrize("count", [1, 60])
 def test_export_costs_a_fixed_number_of_queries(tenant, person, django_assert_num_queries, count):
     Call.objects.bulk_create(
-        Call(tenant=tenant, session_id=number, started_at=NOON, ended_at=NOON, recorded_at=NOON)
+        Call(tenant=tenant, session_id=number, started_at=NOON, ended_at=NOON, retry_window_started_at=NOON)
         for number in range(count)
     )
     operator = person("Operator")

@@ -8,12 +8,13 @@ import pytest
 from django.db import connection
 from django.utils import timezone, translation
 
-from crm import activation, leaving, module, scopes
-from crm.checks import words
+from connector_project.operations.onboarding import offboarding, steps
+from crm import api_scopes, integration_module
+from crm.checks import definitions
 from crm.retailcrm.client import RetailCrmClient
 from telephony import tasks
 from tenants import onboarding
-from tenants.models import ACTIVATION_TERM, Change, CrmConnection, Tenant
+from tenants.models import ACTIVATION_LINK_LIFETIME, AuditLogEntry, CrmConnection, Tenant
 from tests.conftest import CONTACT, CRM_HOST, IVAN, NUMBER
 from tests.crm.retailcrm.samples import load
 from tests.fakes.retailcrm_marketplace import PartnerAccount
@@ -44,7 +45,7 @@ def press(client, cabinet):
 def everything():
     """Return all that a connection could change."""
     tenants = Tenant.objects.order_by("pk").values()
-    return [*tenants, *CrmConnection.objects.order_by("pk").values(), *Change.objects.order_by("pk").values()]
+    return [*tenants, *CrmConnection.objects.order_by("pk").values(), *AuditLogEntry.objects.order_by("pk").values()]
 
 
 def entry(answer):
@@ -68,7 +69,7 @@ def test_configuration_asks_for_exactly_what_is_checked(client):
         200,
         {
             "success": True,
-            "scopes": list(scopes.SCOPES),
+            "scopes": list(api_scopes.SCOPES),
             "registerUrl": "https://connector.example.com/connect/retailcrm/register/",
         },
     )
@@ -89,7 +90,7 @@ def test_true_request_of_the_vendor_is_taken(client, crm, db):
     raw = SAMPLE["request"]["raw_body"]
     answer = client.post(REGISTER, raw, content_type="application/x-www-form-urlencoded")
     tenant = Tenant.objects.get()
-    assert entry(answer) == tenant.entry_token
+    assert entry(answer) == tenant.one_time_token
     assert tenant.crm.key == SAMPLE["request"]["form_decoded"]["register"]["apiKey"]
 
 
@@ -102,16 +103,18 @@ def test_new_account_is_a_client_who_waits_for_his_uis(press, crm, crm_world, db
     assert (tenant.time_zone, tenant.crm.time_zone, tenant.crm.stores) == ("Asia/Tomsk", "Asia/Tomsk", ["shop-one"])
     assert (tenant.crm.address, tenant.crm.key) == (f"https://{CRM_HOST}", crm.key)
     assert (tenant.activated_at, tenant.is_live, tenant.uis.access_token) == (None, False, "")
-    assert tenant.entry_token == token
+    assert tenant.one_time_token == token
     assert token not in {tenant.activation_token, tenant.uis.hook, tenant.crm.client_id, tenant.crm.key}
-    assert before + ACTIVATION_TERM <= tenant.activation_expires_at <= timezone.now() + ACTIVATION_TERM
-    assert Change.objects.get().verb == Change.Verb.CONNECTED
+    assert (
+        before + ACTIVATION_LINK_LIFETIME <= tenant.activation_expires_at <= timezone.now() + ACTIVATION_LINK_LIFETIME
+    )
+    assert AuditLogEntry.objects.get().action == AuditLogEntry.Action.CONNECTED
 
 
 def test_module_is_there_at_once_active_and_without_extensions(press, crm, settings, db):
     press(crm)
     tenant = Tenant.objects.select_related("uis", "crm").get()
-    stored = crm.modules[module.code(tenant)]
+    stored = crm.modules[integration_module.code(tenant)]
     assert (stored["active"], stored["integrationCode"]) == (True, settings.RETAILCRM_MODULE_CODE)
     assert stored["code"].startswith(settings.RETAILCRM_MODULE_CODE)
     assert stored["clientId"] == tenant.crm.client_id
@@ -124,8 +127,8 @@ def test_client_goes_on_to_work_with_his_key_of_uis(press, crm, pbx, client, run
     tenant = Tenant.objects.select_related("uis", "crm", "rules").get()
     tenant.uis.access_token = pbx.token
     tenant.uis.save()
-    activation.activate(tenant, now=timezone.now())
-    codes = crm.modules[module.code(tenant)]["integrations"]["telephony"]["additionalCodes"]
+    steps.activate(tenant, now=timezone.now())
+    codes = crm.modules[integration_module.code(tenant)]["integrations"]["telephony"]["additionalCodes"]
     assert sorted(row["code"] for row in codes) == ["101", "102"]
     body = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call")
     client.post(f"/hooks/uis/{tenant.uis.hook}/", body, content_type="application/json")
@@ -264,7 +267,7 @@ def test_key_of_another_account_is_refused_there_and_nothing_is_stored(client, c
     before = everything()
     says = refused(client.post(REGISTER, cabinet.form(other.key, f"https://{CRM_HOST}")))
     with translation.override("ru"):
-        assert says.startswith(str(words.KEY.bad))
+        assert says.startswith(str(definitions.KEY.failed))
     assert other.key not in says
     assert everything() == before
     assert other.modules == {}
@@ -275,14 +278,14 @@ def test_account_that_does_not_exist_is_refused(client, cabinet, crm_world, db):
     assert Tenant.objects.count() == 0
 
 
-@pytest.mark.parametrize("scope", scopes.INDISPENSABLE)
+@pytest.mark.parametrize("scope", api_scopes.INDISPENSABLE)
 def test_key_without_an_indispensable_right_is_refused_by_its_name(client, cabinet, crm, scope, db):
     crm.scopes.discard(scope)
     assert scope in refused(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
     assert (Tenant.objects.count(), crm.modules) == (0, {})
 
 
-@pytest.mark.parametrize("scope", sorted(set(scopes.SCOPES) - set(scopes.INDISPENSABLE)))
+@pytest.mark.parametrize("scope", sorted(set(api_scopes.SCOPES) - set(api_scopes.INDISPENSABLE)))
 def test_key_without_another_right_is_taken(client, cabinet, crm, scope, db):
     crm.scopes.discard(scope)
     entry(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
@@ -299,8 +302,8 @@ def test_crm_that_is_away_is_said_so_and_a_second_try_connects(press, client, ca
     crm_world.repair()
     entry(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
     tenant = Tenant.objects.get()
-    assert crm.modules[module.code(tenant)]["active"] is True
-    assert Change.objects.count() == 1
+    assert crm.modules[integration_module.code(tenant)]["active"] is True
+    assert AuditLogEntry.objects.count() == 1
 
 
 def test_module_that_is_refused_leaves_a_second_try_possible(press, client, cabinet, crm, settings, db):
@@ -308,7 +311,7 @@ def test_module_that_is_refused_leaves_a_second_try_possible(press, client, cabi
     assert "integrationCode" in refused(press(crm))
     settings.RETAILCRM_MODULE_CODE = "uis"
     tenant = Tenant.objects.get()
-    assert (tenant.entry_token, Change.objects.count()) == (None, 0)
+    assert (tenant.one_time_token, AuditLogEntry.objects.count()) == (None, 0)
     entry(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
     assert Tenant.objects.get().pk == tenant.pk
     assert list(crm.modules) == ["uis-acct-example"]
@@ -318,30 +321,30 @@ def test_module_that_is_refused_leaves_a_second_try_possible(press, client, cabi
 
 
 def test_known_live_account_gets_the_new_key_and_nothing_else(press, crm, tenant, stranger, notify, pbx):
-    tenant.crm.deny("key", "Wrong apiKey", now=timezone.now())
-    stored = crm.modules[module.code(tenant)]
+    tenant.crm.suspend("key", "Wrong apiKey", now=timezone.now())
+    stored = crm.modules[integration_module.code(tenant)]
     stored["integrations"]["telephony"]["additionalCodes"].append({"userId": 77, "code": "777"})
     before, others = Tenant.objects.filter(pk=tenant.pk).values()[0], CrmConnection.objects.get(tenant=stranger).key
     token = entry(press(crm))
     after = Tenant.objects.filter(pk=tenant.pk).values()[0]
     changed = {name for name in before if before[name] != after[name]}
-    assert (changed, after["entry_token"]) == ({"entry_token", "activation_expires_at"}, token)
+    assert (changed, after["one_time_token"]) == ({"one_time_token", "activation_expires_at"}, token)
     tenant = Tenant.objects.select_related("uis", "crm").get(pk=tenant.pk)
     assert (tenant.crm.key, tenant.crm.denied_at, tenant.is_live) == (crm.key, None, True)
     assert CrmConnection.objects.get(tenant=stranger).key == others
-    codes = crm.modules[module.code(tenant)]["integrations"]["telephony"]["additionalCodes"]
+    codes = crm.modules[integration_module.code(tenant)]["integrations"]["telephony"]["additionalCodes"]
     assert sorted(row["code"] for row in codes) == ["101", "102", "777"]
     notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
     assert len(crm.calls) == 1
 
 
 def test_known_account_whose_module_was_switched_off_is_on_again(press, client, crm, tenant):
-    crm.modules[module.code(tenant)]["active"] = False
+    crm.modules[integration_module.code(tenant)]["active"] = False
     said = {"clientId": tenant.crm.client_id, "activity": '{"active": false, "freeze": false}'}
     client.post(f"/hooks/retailcrm/{tenant.uis.hook}/activity/", said)
     entry(press(crm))
     tenant.crm.refresh_from_db()
-    assert (tenant.crm.denied_at, crm.modules[module.code(tenant)]["active"]) == (None, True)
+    assert (tenant.crm.denied_at, crm.modules[integration_module.code(tenant)]["active"]) == (None, True)
 
 
 @pytest.mark.parametrize("address", [f"https://{CRM_HOST}/", f"https://{CRM_HOST.upper()}"])
@@ -369,7 +372,7 @@ def test_paused_client_stays_paused(press, crm, tenant, notify, pbx):
 def test_pending_client_stays_pending_and_is_one(press, crm, db):
     first, second = entry(press(crm)), entry(press(crm))
     tenant = Tenant.objects.get()
-    assert (first != second, tenant.entry_token, tenant.activated_at) == (True, second, None)
+    assert (first != second, tenant.one_time_token, tenant.activated_at) == (True, second, None)
     assert len(crm.modules) == 1
 
 
@@ -381,7 +384,7 @@ def test_replay_changes_nothing_but_the_one_time_token(client, cabinet, crm, ten
         stored = json.dumps(crm.modules, sort_keys=True)
         states.append((stored, CrmConnection.objects.get().key, Tenant.objects.get().activated_at))
     assert (len(set(tokens)), len(set(states)), Tenant.objects.count()) == (3, 1, 1)
-    assert Tenant.objects.get().entry_token == tokens[-1]
+    assert Tenant.objects.get().one_time_token == tokens[-1]
 
 
 def test_replay_of_a_revoked_key_is_refused(press, client, cabinet, crm, tenant):
@@ -394,14 +397,14 @@ def test_replay_of_a_revoked_key_is_refused(press, client, cabinet, crm, tenant)
 
 def test_of_several_clients_in_one_account_the_registered_one_is_meant(press, crm, tenant, db):
     new = onboarding.NewTenant(name="Второй", slug="second", crm_url=f"https://{CRM_HOST}", crm_key="k")
-    second = onboarding.add(new, now=timezone.now())
+    second = onboarding.create_tenant(new, now=timezone.now())
     entry(press(crm))
     keys = dict(CrmConnection.objects.values_list("tenant__slug", "key"))
     assert keys == {"romashka": crm.key, "second": "k"}
-    Tenant.objects.filter(pk=tenant.pk).update(left_at=timezone.now(), activated_at=None)
+    Tenant.objects.filter(pk=tenant.pk).update(offboarded_at=timezone.now(), activated_at=None)
     entry(press(crm))
     assert CrmConnection.objects.get(tenant=second).key == crm.key
-    assert Tenant.objects.get(pk=tenant.pk).left_at is not None
+    assert Tenant.objects.get(pk=tenant.pk).offboarded_at is not None
 
 
 def test_client_registered_by_hand_under_another_name_is_registered_under_the_marketplaces(press, crm, tenant):
@@ -411,7 +414,7 @@ def test_client_registered_by_hand_under_another_name_is_registered_under_the_ma
 
 
 def test_client_registered_by_hand_under_another_name_is_synced_as_before(crm, tenant, run_queue):
-    CrmConnection.objects.update(module_code="old-name", sent_module={})
+    CrmConnection.objects.update(module_code="old-name", registered_module={})
     tasks.sync_all()
     run_queue()
     assert crm.modules["old-name"]["active"] is True
@@ -442,7 +445,7 @@ def test_two_at_once_are_one_client(client, cabinet, crm, crm_world, monkeypatch
     monkeypatch.setattr(RetailCrmClient, "time_zone", meanwhile)
     last = entry(client.post(REGISTER, form))
     assert entry(answers[1]) != last
-    assert Tenant.objects.get().entry_token == last
+    assert Tenant.objects.get().one_time_token == last
     assert len(crm.modules) == 1
 
 
@@ -484,7 +487,7 @@ def test_no_secret_is_in_logs_or_answers(press, client, cabinet, crm, crm_world,
     secrets.append(json.loads(form["register"])["token"])
     shown = " ".join([*said, caplog.text])
     assert [secret for secret in secrets if secret in shown] == []
-    assert tenant.entry_token not in caplog.text
+    assert tenant.one_time_token not in caplog.text
 
 
 def test_key_is_encrypted_in_its_column(press, crm, db):
@@ -495,12 +498,12 @@ def test_key_is_encrypted_in_its_column(press, crm, db):
 
 
 def test_client_who_had_left_comes_back_and_his_data_stays(press, crm, tenant):
-    leaving.leave(tenant, now=timezone.now())
+    offboarding.offboard(tenant, now=timezone.now())
     entry(press(crm))
-    leaving.erase_due(now=timezone.now() + timedelta(days=400))
+    offboarding.delete_expired(now=timezone.now() + timedelta(days=400))
     back = Tenant.objects.select_related("crm").get()
-    assert (back.pk, back.left_at, back.activated_at, back.crm.key) == (tenant.pk, None, None, crm.key)
-    assert crm.modules[module.code(back)]["active"] is True
+    assert (back.pk, back.offboarded_at, back.activated_at, back.crm.key) == (tenant.pk, None, None, crm.key)
+    assert crm.modules[integration_module.code(back)]["active"] is True
 
 
 def type_address(client, tenant, address):
@@ -520,7 +523,7 @@ def test_address_typed_by_another_client_earns_him_no_key(press, crm, crm_world,
 
 
 def test_live_client_is_not_displaced_by_who_typed_his_address(press, crm, client, tenant):
-    thief = onboarding.add(onboarding.NewTenant(name="Вор"), now=timezone.now())
+    thief = onboarding.create_tenant(onboarding.NewTenant(name="Вор"), now=timezone.now())
     type_address(client, thief, f"https://{CRM_HOST}")
     CrmConnection.objects.filter(tenant=thief).update(module_code=f"uis-{thief.slug}")
     entry(press(crm))

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 from crm import tasks
-from telephony.models import Attempt, Call
+from telephony.models import Call, CallLogEntry
 from tenants.models import Tenant, TransferRules
-from tests import queue
+from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 
 
@@ -64,7 +64,7 @@ def test_owner_is_the_one_whose_phone_rang_last(notify, crm, missed, tenant):
 
 def test_owner_told_by_the_second_notification_counts_while_the_call_still_waits(notify, crm, missed, tenant):
     notify(missed.notification("call_end"), missed.notification("lost_call"), works=False)
-    queue.drain()
+    task_queue.drain()
     assert crm.calls[0]["_manager"] == 28
 
 
@@ -93,10 +93,10 @@ def test_key_that_is_refused_while_the_manager_is_asked_for_costs_no_manager(not
     crm.responsible[CONTACT], key = 27, crm.key  # not the last whose phone rang
     crm.key = "another"
     notify(missed.notification("lost_call"))
-    assert (crm.calls, Call.objects.get().cause) == ([], "CRM_DENIED")
+    assert (crm.calls, Call.objects.get().reason) == ([], "CRM_DENIED")
     crm.key = key
     tasks.probe_all()
-    queue.drain()
+    task_queue.drain()
     later(timedelta(minutes=1))
     assert [call["_manager"] for call in crm.calls] == [27]
 
@@ -113,12 +113,12 @@ def test_outage_of_the_crm_delays_the_call_and_says_so(notify, later, crm, crm_w
     crm_world.break_down(kind)
     notify(missed.notification("call_end"))
     call = Call.objects.get()
-    assert (call.state, call.cause) == (Call.State.READY, "CRM_UNAVAILABLE")
-    assert call.next_attempt_at > call.recorded_at
+    assert (call.state, call.reason) == (Call.State.READY, "CRM_UNAVAILABLE")
+    assert call.next_attempt_at > call.retry_window_started_at
     crm_world.repair()
     later(timedelta(minutes=2))
     assert len(crm.calls) == 1
-    assert Attempt.objects.filter(step="UPLOAD").count() == 2
+    assert CallLogEntry.objects.filter(step="UPLOAD").count() == 2
 
 
 def test_cut_after_accepting_is_no_second_call(notify, later, crm, crm_world, missed, tenant):
@@ -134,11 +134,11 @@ def test_revoked_key_pauses_the_connection_and_a_new_one_resumes(notify, later, 
     notify(missed.notification("call_end"))
     tenant.crm.refresh_from_db()
     assert tenant.crm.denied_code == "key"
-    assert Call.objects.get().cause == "CRM_DENIED"
+    assert Call.objects.get().reason == "CRM_DENIED"
     later(timedelta(hours=1))
     assert Call.objects.get().attempts == 1
     crm.key = old
-    tenant.crm.allow()
+    tenant.crm.restore()
     later(timedelta(minutes=1))
     assert len(crm.calls) == 1
 
@@ -153,13 +153,13 @@ def test_one_bad_call_in_a_batch_is_found_and_stopped_alone(notify, pbx, crm, cr
     later(timedelta(minutes=2))
     assert len(crm.calls) == 4
     bad.refresh_from_db()
-    assert bad.cause == "CRM_REFUSED"
-    assert bad.stopped_at is not None
+    assert bad.reason == "CRM_REFUSED"
+    assert bad.failed_at is not None
 
 
 def test_lost_queue_loses_no_call(notify, later, crm, missed, tenant):
     notify(missed.notification("call_end"), works=False)
-    assert queue.lose() > 0
+    assert task_queue.lose() > 0
     later(timedelta(minutes=2))
     assert len(crm.calls) == 1
 
@@ -176,25 +176,25 @@ def test_call_that_a_rule_keeps_back_is_a_row_with_the_rules_name(notify, crm, m
     TransferRules.objects.update(**change)
     notify(missed.notification("call_end"))
     call = Call.objects.get()
-    assert (call.state, call.kept_back_by, crm.calls) == (Call.State.SKIPPED, rule, [])
+    assert (call.state, call.skip_reason, crm.calls) == (Call.State.SKIPPED, rule, [])
 
 
 def test_hidden_number_is_skipped_by_name(notify, crm, missed, tenant):
     notify(dict(missed.notification("call_end"), contact_phone_number="anonymous"))
-    assert (Call.objects.get().kept_back_by, crm.calls) == ("HIDDEN_NUMBER", [])
+    assert (Call.objects.get().skip_reason, crm.calls) == ("HIDDEN_NUMBER", [])
 
 
 def test_answered_internal_call_costs_no_point(notify, pbx, crm, uis_world, tenant):
     call = pbx.call(contact="102", number=NUMBER, talks=[(IVAN, 10)], is_internal=True)
     uis_world.requests.clear()
     notify(call.notification("call_end"))
-    assert (Call.objects.get().kept_back_by, uis_world.requests) == ("INTERNAL_OFF", [])
+    assert (Call.objects.get().skip_reason, uis_world.requests) == ("INTERNAL_OFF", [])
 
 
 def test_internal_call_is_skipped_by_name_unless_wanted(notify, pbx, crm, tenant):
     call = pbx.call(contact="102", number=NUMBER, is_internal=True)
     notify(call.notification("call_end"))
-    assert (Call.objects.get().kept_back_by, crm.calls) == ("INTERNAL_OFF", [])
+    assert (Call.objects.get().skip_reason, crm.calls) == ("INTERNAL_OFF", [])
 
 
 def test_pause_keeps_calls_and_resuming_sends_them(notify, later, crm, missed, tenant):

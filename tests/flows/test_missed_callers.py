@@ -8,16 +8,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Permission
 from django.urls import reverse
 
-from connector_project import phones
-from telephony import callers
-from telephony.models import Call, Look, Step
-from tenants.models import CrmConnection, CrmUser, Employee, Tenant, TransferRules, UisConnection, VirtualNumber
-from tests import screen
+from connector_project.core import phone_numbers
+from telephony.missed_callers import queries
+from telephony.models import AccessLogEntry, Call, Step
+from tenants.models import CrmConnection, CrmUser, Employee, Tenant, TransferRules, UisConnection, User, VirtualNumber
+from tests import html_text
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
-from tests.people import enlist
+from tests.users import enlist
 
 # Summer time began on 29 March in Berlin, and on 8 March in New York; Kolkata is half an hour off.
 NOW = datetime(2026, 3, 31, 22, 40, tzinfo=UTC)
@@ -29,15 +29,15 @@ MISSED = {"direction": "in", "result": "NO_ANSWER", "is_lost": True, "state": "U
 KINDS = {
     "missed": MISSED,
     "answered": ANSWERED | {"direction": "in"},
-    "reached": ANSWERED | {"direction": "out", "state": "SKIPPED", "kept_back_by": "OUTGOING_OFF"},
+    "reached": ANSWERED | {"direction": "out", "state": "SKIPPED", "skip_reason": "OUTGOING_OFF"},
     "not reached": {"direction": "out", "result": "BUSY", "state": "UPLOADED"},
     "told of a talk": ANSWERED | {"direction": "in", "result": "", "state": "COLLECTING"},
     "untold": {"direction": "in", "is_lost": None, "state": "COLLECTING"},
     "settling": MISSED | {"state": "SETTLING"},
-    "not passed on": MISSED | {"state": "SKIPPED", "kept_back_by": "MISSED_OFF"},
-    "old": MISSED | {"state": "SKIPPED", "kept_back_by": "TOO_OLD"},
-    "blocked": MISSED | {"state": "SKIPPED", "kept_back_by": "CONTACT"},
-    "other firm": MISSED | {"state": "SKIPPED", "kept_back_by": "NUMBER"},
+    "not passed on": MISSED | {"state": "SKIPPED", "skip_reason": "MISSED_OFF"},
+    "old": MISSED | {"state": "SKIPPED", "skip_reason": "TOO_OLD"},
+    "blocked": MISSED | {"state": "SKIPPED", "skip_reason": "CONTACT"},
+    "other firm": MISSED | {"state": "SKIPPED", "skip_reason": "NUMBER"},
     "turned away": MISSED | {"result": "NOT_ALLOWED"},
     "internal": MISSED | {"is_internal": True},
     "internal talk": ANSWERED | {"direction": "in", "is_internal": True},
@@ -68,7 +68,7 @@ class Seen:
     """What stands on the board, read out of its HTML as a browser would."""
 
     def __init__(self, answer):
-        self.html, self.words = answer.content.decode(), screen.words(answer)
+        self.html, self.words = answer.content.decode(), html_text.words(answer)
         self.facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", self.html))
         self.rows, self.counts = {}, {}
         for part in self.html.split('aria-labelledby="missed-')[1:]:
@@ -107,7 +107,7 @@ def client_of(zone, **more):
 
 def call(tenant, at, *, contact=CONTACT, kind="missed", **more):
     """Write a call that began at a moment."""
-    facts = {"started_at": at, "ended_at": at + timedelta(seconds=70), "recorded_at": at, "number": NUMBER}
+    facts = {"started_at": at, "ended_at": at + timedelta(seconds=70), "retry_window_started_at": at, "number": NUMBER}
     session = Call.objects.filter(tenant=tenant).count() + 1
     return Call.objects.create(tenant=tenant, session_id=session, contact=contact, **facts | KINDS[kind] | more)
 
@@ -122,7 +122,12 @@ def busy(tenant, *, seed, count=250):
         hour = dice.choice([0, 0, 9, 18, dice.randrange(24)])
         near = datetime.combine(day, time(hour), tzinfo=zone).astimezone(UTC)
         at = min(near + timedelta(minutes=dice.randrange(-3, 3), seconds=dice.randrange(60)), NOW)
-        facts = {"started_at": at, "ended_at": at + timedelta(seconds=70), "recorded_at": at, "number": NUMBER}
+        facts = {
+            "started_at": at,
+            "ended_at": at + timedelta(seconds=70),
+            "retry_window_started_at": at,
+            "number": NUMBER,
+        }
         kind = KINDS[dice.choice([*KINDS, "missed", "missed", "missed"])]
         calls.append(Call(tenant=tenant, session_id=session, contact=dice.choice(contacts), **facts | kind))
     Call.objects.bulk_create(calls)
@@ -130,7 +135,7 @@ def busy(tenant, *, seed, count=250):
 
 def kind_of(call):
     """Say what a call was, without asking the code under test."""
-    if call.is_internal or call.state == "SETTLING" or call.kept_back_by in {"CONTACT", "NUMBER", "EMPLOYEE"}:
+    if call.is_internal or call.state == "SETTLING" or call.skip_reason in {"CONTACT", "NUMBER", "EMPLOYEE"}:
         return None
     if call.direction == "in" and call.is_lost and not call.talk_seconds:
         return None if call.result == "NOT_ALLOWED" else "miss"
@@ -177,14 +182,14 @@ def counted(tenant, today, *, days):
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("days", [1, 7, 30, 90])
 def test_board_is_what_a_walk_through_the_calls_finds(look, monkeypatch, zone, days):
-    monkeypatch.setattr("crm.admin.missed.A_PAGE", 1000)
+    monkeypatch.setattr("connector_project.operations.admin.missed_callers.PAGE_SIZE", 1000)
     tenant, neighbour = client_of(zone), client_of("Europe/Samara")
     busy(tenant, seed=f"{zone}{days}")
     busy(neighbour, seed=5)
     waiting, after_hours, over, hidden = counted(tenant, NOW.astimezone(ZoneInfo(zone)).date(), days=days)
     seen = look(tenant, days=days)
-    assert seen.told == {phones.e164(contact): tries for contact, tries in waiting.items()}
-    assert {row[0] for row in seen.rows["after"]} == {phones.e164(contact) for contact in after_hours}
+    assert seen.told == {phone_numbers.e164(contact): tries for contact, tries in waiting.items()}
+    assert {row[0] for row in seen.rows["after"]} == {phone_numbers.e164(contact) for contact in after_hours}
     assert seen.counts == {"page": len(waiting) - len(after_hours), "after": len(after_hours)}
     assert (seen.facts["callers who wait"], seen.facts["closed today"]) == (str(len(waiting)), str(over))
     assert seen.facts["calls with a hidden number"] == str(hidden)
@@ -219,7 +224,7 @@ def test_caller_is_open_until_anybody_talks_to_him(look, notify, pbx, tenant, st
 def test_miss_found_after_the_talk_opens_nothing(look):
     tenant = client_of("Europe/Moscow")
     call(tenant, NOW - HOUR, kind="answered")
-    call(tenant, NOW - 2 * HOUR, origin="REPORT", is_backlog=True)
+    call(tenant, NOW - 2 * HOUR, origin="REPORT", is_low_priority=True)
     assert look(tenant).told == {}
     call(tenant, NOW - HOUR / 2)
     assert look(tenant).told == {"+79990000001": (1, 0)}
@@ -230,7 +235,7 @@ def test_talk_told_after_the_upload_ends_the_wait(look):
     tenant = client_of("Europe/Moscow")
     call(tenant, NOW - 2 * HOUR)
     talked = call(tenant, NOW - HOUR)
-    talked.note(Step.LATE, now=NOW)
+    talked.note(Step.LATE_ANSWER, now=NOW)
     assert look(tenant).told == {}
     call(tenant, NOW - HOUR / 2)
     assert look(tenant).told == {"+79990000001": (1, 0)}
@@ -317,7 +322,7 @@ def test_who_cannot_be_looked_through_is_said_to_be_more(look, monkeypatch):
     for number in range(3):
         call(tenant, NOW - number * HOUR, contact=f"7999000000{number}")
     assert "only the newest" not in look(tenant).words
-    monkeypatch.setattr(callers, "MOST", 2)
+    monkeypatch.setattr(queries, "MAX_MISSED_CALLS", 2)
     seen = look(tenant)
     assert set(seen.told) == {"+79990000000", "+79990000001"}
     assert "only the newest 2 are looked at" in seen.words
@@ -332,7 +337,7 @@ def test_support_sees_numbers_masked_and_no_address_holds_one(look, client, tena
     assert set(seen.told) == {"7999***0001"}
     assert CONTACT not in seen.html
     [calls] = re.findall(r'href="([^"]*/telephony/call/\?[^"]*)"', seen.html)
-    assert not Look.objects.exists()
+    assert not AccessLogEntry.objects.exists()
     assert calls.endswith(f"?q=0001&amp;tenant__id__exact={tenant.pk}")
     assert client.get(calls.replace("&amp;", "&")).status_code == 200
     support.user_permissions.add(Permission.objects.get(codename="see_whole_numbers"))
@@ -349,7 +354,7 @@ def test_whoever_sees_whole_numbers_is_written_down(look):
     call(tenant, NOW - 40 * DAY, contact=BLOCKED)
     call(neighbour, NOW - HOUR)
     look(tenant)
-    looked = Look.objects.order_by("call").values_list("call", "tenant", "kind", "username", "address", "at")
+    looked = AccessLogEntry.objects.order_by("call").values_list("call", "tenant", "kind", "username", "address", "at")
     expected = [(one.pk, tenant.pk, "NUMBER", "admin", "127.0.0.x", NOW) for one in last]
     assert list(looked.all()) == expected
     assert all(reverse("admin:telephony_call_change", args=[one.pk]) in look(tenant).html for one in last)

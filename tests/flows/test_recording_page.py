@@ -4,16 +4,16 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Permission
 from django.urls import reverse
 from django.utils import timezone
 
-from telephony.models import Call, Look, RecordLink
-from tenants.models import Change, Employee, Tenant, TransferRules, UisConnection
-from tests import screen
+from telephony.models import AccessLogEntry, Call, RecordingLink
+from tenants.models import AuditLogEntry, Employee, Tenant, TransferRules, UisConnection, User
+from tests import html_text
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
-from tests.fakes import uis_media
-from tests.people import enlist
+from tests.fakes import uis_recordings
+from tests.users import enlist
 
 ENGLISH = {"accept-language": "en"}
 
@@ -74,7 +74,7 @@ def do(desk, session, name):
     where = reverse("admin:telephony_call_recording", args=[pk, name])
     asked = desk.get(where, headers=ENGLISH)
     if asked.status_code == 200:
-        assert "No, back" in screen.words(asked)
+        assert "No, back" in html_text.words(asked)
     done = desk.post(where, follow=True, headers=ENGLISH)
     return str(list(done.context["messages"])[-1])
 
@@ -105,13 +105,13 @@ def test_player_plays_and_the_listener_is_written_down(desk, notify, call, stran
     notify(talk.notification("call_end"))
     (where,) = players(page(desk, talk)).values()
     answer = desk.get(where, headers={"Range": "bytes=0-"})
-    body = uis_media.audio(talk.records[0], 20)
+    body = uis_recordings.audio(talk.records[0], 20)
     assert (answer.status_code, read(answer)) == (206, body)
     assert "Access-Control-Allow-Origin" not in answer
-    look = Look.objects.get()
+    look = AccessLogEntry.objects.get()
     assert (look.user.username, look.username, look.call.session_id) == ("support", "support", talk.session_id)
-    assert "support" in screen.words(page(desk, talk)).partition("Who listened")[2]
-    assert not stranger.looks.exists()
+    assert "support" in html_text.words(page(desk, talk)).partition("Who listened")[2]
+    assert not stranger.access_log.exists()
 
 
 def test_every_part_of_a_transfer_is_heard(desk, notify, call):
@@ -123,8 +123,10 @@ def test_every_part_of_a_transfer_is_heard(desk, notify, call):
         "1. Иванов Иван (101)",
         "2. Петров Пётр (102)",
     ]
-    first, second = (uis_media.audio(record, uis_media.talked(transfer, record)) for record in transfer.records)
-    assert [read(desk.get(where)) for where in tracks.values()] == [uis_media.whole(transfer), first, second]
+    first, second = (
+        uis_recordings.audio(record, uis_recordings.talked(transfer, record)) for record in transfer.records
+    )
+    assert [read(desk.get(where)) for where in tracks.values()] == [uis_recordings.whole(transfer), first, second]
 
 
 def test_page_holds_no_address_of_uis_and_no_link(desk, notify, crm, call):
@@ -132,7 +134,7 @@ def test_page_holds_no_address_of_uis_and_no_link(desk, notify, crm, call):
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"))
     text = page(desk, talk).content.decode()
-    assert RecordLink.objects.get().token not in text
+    assert RecordingLink.objects.get().token not in text
     assert talk.records[0] not in text
     assert "/system/media/" not in text
 
@@ -157,7 +159,7 @@ def test_recording_that_cannot_be_played_now_says_so(desk, notify, call, uis_wor
     answer = desk.get(where, headers=ENGLISH)
     assert (answer.status_code, answer["Content-Type"]) == (503, "text/plain")
     assert "does not answer" in answer.content.decode()
-    assert not Look.objects.exists()
+    assert not AccessLogEntry.objects.exists()
     for number in (0, 2, 9):
         assert desk.get(f"{where.removesuffix('1/')}{number}/").status_code == 410
 
@@ -171,7 +173,7 @@ def test_who_is_not_logged_in_is_sent_to_the_login(client, notify, call):
     answer = client.get(reverse("admin:telephony_call_play", args=[Call.objects.get().pk, 1]))
     assert answer.status_code == 302
     assert "/admin/login/" in answer["Location"]
-    assert not Look.objects.exists()
+    assert not AccessLogEntry.objects.exists()
 
 
 def test_who_may_not_listen_sees_no_player(client, notify, call, db):
@@ -182,7 +184,7 @@ def test_who_may_not_listen_sees_no_player(client, notify, call, db):
     notify(talk.notification("call_end"))
     answer = page(client, talk)
     assert players(answer) == {}
-    assert "your account lacks the right to listen" in screen.words(answer)
+    assert "your account lacks the right to listen" in html_text.words(answer)
     pk = Call.objects.get().pk
     assert client.get(reverse("admin:telephony_call_play", args=[pk, 1])).status_code == 403
     assert client.post(reverse("admin:telephony_call_recording", args=[pk, "ask"])).status_code == 403
@@ -196,7 +198,7 @@ def test_support_listens_and_withdraws_nothing(desk, notify, call):
     assert (len(players(answer)), acts(answer)) == (1, [])
     where = reverse("admin:telephony_call_recording", args=[Call.objects.get().pk, "withdraw"])
     assert desk.post(where).status_code == 403
-    assert RecordLink.objects.get().withdrawn_at is None
+    assert RecordingLink.objects.get().revoked_at is None
 
 
 def test_unknown_call_part_and_act_are_not_found(desk, notify, call):
@@ -214,7 +216,7 @@ def test_link_is_withdrawn_and_given_again_on_the_page(client, person, notify, c
     TransferRules.objects.update(recording_link="OURS", recording_days=30)
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"))
-    path = f"/records/{RecordLink.objects.get().token}/"
+    path = f"/records/{RecordingLink.objects.get().token}/"
     assert acts(page(client, talk)) == ["withdraw"]
     assert "a link of ours, and that works until" in panel(page(client, talk)).link_says
     assert do(client, talk, "give") == "That makes no sense for this call now."
@@ -224,12 +226,12 @@ def test_link_is_withdrawn_and_given_again_on_the_page(client, person, notify, c
     assert len(players(page(client, talk))) == 1
     assert acts(page(client, talk)) == ["give"]
     assert do(client, talk, "give") == "The link works again."
-    assert read(client.get(path)) == uis_media.audio(talk.records[0], 20)
-    told = Change.objects.order_by("pk").values_list("verb", "user__username", "part")
+    assert read(client.get(path)) == uis_recordings.audio(talk.records[0], 20)
+    told = AuditLogEntry.objects.order_by("pk").values_list("action", "user__username", "object_repr")
     expected = [(verb, "operator", f"call {talk.session_id}") for verb in ("WITHDRAWN", "GIVEN_AGAIN")]
     assert list(told) == expected
     journal = client.get(reverse("admin:tenants_change_changelist"), headers={"accept-language": "ru"})
-    assert f"Звонок {talk.session_id}" in screen.words(journal)
+    assert f"Звонок {talk.session_id}" in html_text.words(journal)
 
 
 def test_links_of_a_client_are_withdrawn_and_given_again_by_buttons(
@@ -239,22 +241,22 @@ def test_links_of_a_client_are_withdrawn_and_given_again_by_buttons(
     TransferRules.objects.update(recording_link="OURS")
     press = lambda name: client.post(reverse("admin:tenants_tenant_press", args=[tenant.pk, name]))  # noqa: E731
     press("withdraw")
-    assert Tenant.objects.get(pk=tenant.pk).links_withdrawn_at is None  # There was none.
+    assert Tenant.objects.get(pk=tenant.pk).recording_links_revoked_at is None  # There was none.
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"))
-    path = f"/records/{RecordLink.objects.get().token}/"
+    path = f"/records/{RecordingLink.objects.get().token}/"
     press("give")
     press("withdraw")
     assert client.get(path).status_code == 410
     assert "that is withdrawn" in panel(page(client, talk)).link_says
     press("withdraw")
     press("give")
-    assert read(client.get(path)) == uis_media.audio(talk.records[0], 20)
-    assert list(Change.objects.order_by("pk").values_list("verb", "user__username", "tenant")) == [
+    assert read(client.get(path)) == uis_recordings.audio(talk.records[0], 20)
+    assert list(AuditLogEntry.objects.order_by("pk").values_list("action", "user__username", "tenant")) == [
         ("WITHDRAWN", "operator", tenant.pk),
         ("GIVEN_AGAIN", "operator", tenant.pk),
     ]
-    assert Tenant.objects.get(pk=stranger.pk).links_withdrawn_at is None
+    assert Tenant.objects.get(pk=stranger.pk).recording_links_revoked_at is None
 
 
 def test_term_of_a_link_that_is_over_is_told(desk, notify, call, later):
@@ -281,12 +283,12 @@ def why(answer):
 
 
 def test_reason_left(desk, notify, call, tenant):
-    from crm import leaving
+    from connector_project.operations.onboarding import offboarding
 
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"))
     (where,) = players(page(desk, talk)).values()
-    leaving.leave(tenant, now=timezone.now())
+    offboarding.offboard(tenant, now=timezone.now())
     reason, says = why(page(desk, talk))
     assert (reason, "not connected any more" in says) == ("LEFT", True)
     assert desk.get(where).status_code == 410
@@ -301,7 +303,7 @@ def test_reason_switched_off_by_rule(desk, notify, call):
 
 
 def test_reason_recording_of_the_employee_is_off(desk, notify, call):
-    Employee.objects.filter(uis_id=IVAN).update(recorded_directions="out")
+    Employee.objects.filter(uis_id=IVAN).update(recording_mode="out")
     talk = call((IVAN, 20), recorded=False)
     notify(talk.notification("call_end"))
     reason, says = why(page(desk, talk))
@@ -360,7 +362,7 @@ def test_reason_none_came_and_one_that_came_late_is_heard(desk, notify, call, la
     later(timedelta(hours=1))
     assert do(desk, talk, "ask") == "UIS has a recording of this call."
     (where,) = players(page(desk, talk)).values()
-    assert read(desk.get(where)) == uis_media.audio(talk.records[0], 20)
+    assert read(desk.get(where)) == uis_recordings.audio(talk.records[0], 20)
 
 
 def test_reason_gone(desk, notify, call, uis_world, client, person):
@@ -368,7 +370,7 @@ def test_reason_gone(desk, notify, call, uis_world, client, person):
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"))
     talk.talk_legs[0].records = talk.legs[0].records = []
-    assert desk.get(f"/records/{RecordLink.objects.get().token}/").status_code == 410
+    assert desk.get(f"/records/{RecordingLink.objects.get().token}/").status_code == 410
     reason, says = why(page(desk, talk))
     assert reason == "GONE"
     assert re.search(r"does not keep this recording any more\. UIS was asked at \d", says)
@@ -391,10 +393,10 @@ def test_uis_that_cannot_be_asked_is_told_of(desk, notify, call, later, uis_worl
 def test_every_reason_is_said_in_both_languages(language):
     from django.utils import translation
 
-    from telephony.silence import Silence
+    from telephony.recordings.unavailable import UnavailableReason
 
     with translation.override(language):
-        said = [str(reason.label) for reason in Silence]
+        said = [str(reason.label) for reason in UnavailableReason]
     assert len(set(said)) == len(said)
     is_russian = [bool(re.search("[а-яё]", sentence)) for sentence in said]
     assert is_russian == [language == "ru"] * len(said)

@@ -8,7 +8,7 @@ from django.utils import timezone
 from crm.models import Popup
 from telephony.models import Call, Notification
 from tenants.models import TransferRules, VirtualNumber
-from tests import queue
+from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 
 
@@ -127,10 +127,10 @@ def test_end_that_comes_while_the_card_is_on_its_way_closes_it(notify, crm, ring
     def end_meanwhile(_seconds):
         if next(ends, False):
             notify(told(ringing, "call_end"), works=False)
-            queue.drain(pick=lambda task: task.endswith("close_popups"))
+            task_queue.drain(pick=lambda task: task.endswith("close_popups"))
 
-    monkeypatch.setattr("connector_project.budget.time.sleep", end_meanwhile)
-    queue.drain()
+    monkeypatch.setattr("connector_project.core.rate_limit.time.sleep", end_meanwhile)
+    task_queue.drain()
     assert [event["type"] for event in crm.events] == ["hangup", "in", "hangup"]
     assert crm.cards() == {}
 
@@ -195,7 +195,7 @@ def test_the_cards_own_times_are_kept(notify, crm, ringing, tenant):
     notify(told(ringing, "waiting", IVAN))
     card = Popup.objects.get()
     assert card.received_at <= card.sent_at <= card.accepted_at
-    assert abs(card.rang_at - card.received_at) < timedelta(seconds=2)
+    assert abs(card.ringing_at - card.received_at) < timedelta(seconds=2)
 
 
 def test_refused_key_shuts_the_door_and_is_told(notify, crm, ringing, tenant):

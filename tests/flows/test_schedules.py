@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from connector_project import schedules
-from crm import module
+from connector_project.operations import schedules
+from crm import integration_module
 from crm import tasks as crm_tasks
 from telephony import tasks
 from telephony.models import Call, Notification
@@ -106,7 +106,7 @@ def test_extension_two_people_share_is_told_to_nobody(pbx, crm, hourly, tenant):
 def test_extension_typed_into_the_crm_links_before_email(pbx, crm, hourly, tenant):
     crm.add_user(33, first_name="Анна", email="other@example.com")
     crm.add_user(34, email="anna@example.com")
-    stored = crm.modules[module.code(tenant)]
+    stored = crm.modules[integration_module.code(tenant)]
     stored["integrations"]["telephony"]["additionalCodes"].append({"userId": 33, "code": "103"})
     hourly()
     assert Employee.objects.get(uis_id=ANNA).linked_by == "EXTENSION"
@@ -115,7 +115,7 @@ def test_extension_typed_into_the_crm_links_before_email(pbx, crm, hourly, tenan
 
 def test_extension_typed_for_a_person_we_do_not_know_is_kept(crm, hourly, tenant, pbx):
     crm.add_user(35)
-    stored = crm.modules[module.code(tenant)]
+    stored = crm.modules[integration_module.code(tenant)]
     stored["integrations"]["telephony"]["additionalCodes"].append({"userId": 35, "code": "777"})
     pbx.employees[IVAN]["extension"]["extension_phone_number"] = "201"
     hourly()
@@ -143,7 +143,7 @@ def test_numbers_and_stores_reach_the_module(pbx, crm, hourly, tenant):
     VirtualNumber.objects.filter(number=NUMBER).update(site="shop-one")
     pbx.add_number("74950000003", name="Третий", status="manual_lock")
     hourly()
-    stored = crm.modules[module.code(tenant)]["integrations"]["telephony"]
+    stored = crm.modules[integration_module.code(tenant)]["integrations"]["telephony"]
     assert stored["externalPhones"] == [{"siteCode": "shop-one", "externalPhone": f"+{NUMBER}"}]
     assert VirtualNumber.objects.get(number="74950000003").is_active is False
     assert VirtualNumber.objects.get(number=NUMBER).name == "Основной"
@@ -192,9 +192,9 @@ def test_webhook_after_reconciliation_is_no_second_call(pbx, crm, notify, reconc
 
 
 def test_reconciliation_reads_every_page(pbx, crm, reconcile, tenant, monkeypatch):
-    from telephony.uis import reader
+    from telephony.uis import data_api
 
-    monkeypatch.setattr(reader, "PAGE", 2)
+    monkeypatch.setattr(data_api, "PAGE", 2)
     at = timezone.now() - timedelta(minutes=30)
     for last in range(5):
         pbx.call(contact=f"7999000010{last}", number=NUMBER, started_at=at, rings=[IVAN])
@@ -224,35 +224,35 @@ def test_reserve_of_points_is_left_to_live_work(pbx, uis_world, hourly, notify, 
 
 
 def test_undecided_notification_is_decided_by_the_sweep(client, hook, pbx, crm, later, tenant, monkeypatch):
-    from telephony import inbox
+    from telephony.webhooks import receive
 
-    real = inbox.decide
-    monkeypatch.setattr(inbox, "decide", lambda *_args, **_kwargs: 1 / 0)
+    real = receive.process
+    monkeypatch.setattr(receive, "process", lambda *_args, **_kwargs: 1 / 0)
     call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
     answer = client.post(hook, call.notification("call_end"), content_type="application/json")
     assert answer.status_code == 200
-    monkeypatch.setattr(inbox, "decide", real)
+    monkeypatch.setattr(receive, "process", real)
     later(timedelta(minutes=2))
     assert len(crm.calls) == 1
 
 
 def test_one_row_that_breaks_our_code_does_not_stop_the_sweep(client, hook, pbx, crm, later, tenant, monkeypatch):
-    from telephony import inbox
+    from telephony.webhooks import receive
 
     bad = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
     good = pbx.call(contact="79990000002", number=NUMBER, rings=[IVAN])
-    real = inbox.decide
-    monkeypatch.setattr(inbox, "decide", lambda *_args, **_kwargs: 1 / 0)
+    real = receive.process
+    monkeypatch.setattr(receive, "process", lambda *_args, **_kwargs: 1 / 0)
     for call in (bad, good):
         client.post(hook, call.notification("call_end"), content_type="application/json")
     first = Notification.objects.order_by("pk")[0].pk
-    monkeypatch.setattr(inbox, "decide", lambda stored, now: 1 / 0 if stored.pk == first else real(stored, now=now))
+    monkeypatch.setattr(receive, "process", lambda stored, now: 1 / 0 if stored.pk == first else real(stored, now=now))
     later(timedelta(minutes=2))
     assert [call["phone"] for call in crm.calls] == ["+79990000002"]
 
 
 def test_crm_that_let_us_in_again_is_noticed(crm, notify, pbx, run_queue, later, tenant):
-    crm.modules[module.code(tenant)]["active"] = False
+    crm.modules[integration_module.code(tenant)]["active"] = False
     notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("call_end"))
     tenant.crm.refresh_from_db()
     assert tenant.crm.denied_code == "telephony_off"
@@ -271,7 +271,7 @@ def test_schedules_come_with_the_database_and_name_real_tasks(db):
     assert all(callable(pydoc.locate(task)) for task in schedules.SCHEDULES)
     # Whoever is to notice that the default cluster is dead runs on the other one; it must take nothing else.
     given = Schedule.objects.exclude(cluster=None).values_list("func", "cluster")
-    assert list(given) == [("crm.tasks.stand_watch", "fast")]
+    assert list(given) == [("connector_project.operations.tasks.evaluate_alerts_fallback", "fast")]
 
 
 def test_schedule_that_changes_its_cluster_is_moved(db):
@@ -279,7 +279,7 @@ def test_schedule_that_changes_its_cluster_is_moved(db):
 
     Schedule.objects.update(cluster=None)
     schedules.apply()
-    assert Schedule.objects.get(cluster="fast").func == "crm.tasks.stand_watch"
+    assert Schedule.objects.get(cluster="fast").func == "connector_project.operations.tasks.evaluate_alerts_fallback"
 
 
 def test_key_that_may_not_see_numbers_still_brings_people(pbx, crm, hourly, tenant):

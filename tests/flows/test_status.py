@@ -8,7 +8,7 @@ from django.utils import timezone
 from crm.models import Command
 from telephony import tasks
 from tenants.models import Employee, TransferRules
-from tests import queue
+from tests import task_queue
 from tests.conftest import IVAN
 
 AVAILABLE, DO_NOT_DISTURB, OWN = 1, 3, 9001
@@ -81,7 +81,7 @@ def test_account_that_wants_the_whole_employee_gets_him_with_all_numbers(change,
 def test_latest_status_wins(change, pbx, run_queue, tenant):
     for status in ("busy", "dinner", "free"):
         change(status, works=False)
-    queue.drain()
+    task_queue.drain()
     assert status_of(pbx) == "available"
     assert list(Command.objects.order_by("pk").values_list("reason", flat=True)) == ["SUPERSEDED", "SUPERSEDED", ""]
 
@@ -108,7 +108,7 @@ def test_long_outage_does_not_bring_back_an_old_status(change, uis_world, pbx, l
 def test_worker_that_died_in_the_middle_is_followed_by_another(change, pbx, later, tenant):
     change("busy", works=False)
     Command.objects.get().claim(lease_until=timezone.now() + timedelta(minutes=2))
-    queue.lose()
+    task_queue.lose()
     later(timedelta(minutes=3))
     assert status_of(pbx) == "do_not_disturb"
 
@@ -187,7 +187,7 @@ def test_each_change_is_told_once(pbx, crm, crm_world, run_queue, tenant, both):
         tasks.poll_all()
         run_queue()
     assert len([asked for asked in crm_world.requests if asked.path.endswith("/status")]) == 1
-    assert Employee.objects.get(uis_id=IVAN).crm_status_sent == "busy"
+    assert Employee.objects.get(uis_id=IVAN).last_sent_crm_status == "busy"
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_table_that_names_a_status_uis_does_not_have_fails_with_the_word(change,
     change("busy")
     command = Command.objects.get()
     assert command.reason == "UIS_REFUSED"
-    assert "on_holiday" in command.says
+    assert "on_holiday" in command.detail
 
 
 def test_status_without_a_word_is_refused(change, tenant):

@@ -5,9 +5,9 @@ import os
 import pytest
 
 from tests.ports import free_pair
-from tests.processes.disk import Disk
-from tests.processes.ledger import LINES, as_table
-from tests.processes.plant import VARIANTS, Plant
+from tests.processes.accounting import LINES, as_table
+from tests.processes.full_disk import Disk
+from tests.processes.installation import VARIANTS, Plant
 from tests.processes.servers import Missing
 
 CLIENTS = 51

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg2
 import redis
 
-from tests.simulator.children import end_with_parent
+from tests.simulator.processes import end_with_parent
 
 PATIENCE_SECONDS = 30.0
 # Nobody reads these data after the tests: no waiting for the disk, and little memory.

@@ -5,8 +5,8 @@ import time
 import pytest
 import requests
 
-from tests.processes.ledger import check
-from tests.simulator.world import IVAN, PETR
+from tests.processes.accounting import check
+from tests.simulator.fixtures import IVAN, PETR
 
 pytestmark = pytest.mark.processes
 

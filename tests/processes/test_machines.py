@@ -5,8 +5,8 @@ import uuid
 import pytest
 import requests
 
+from tests.processes.accounting import check
 from tests.processes.conftest import absent
-from tests.processes.ledger import check
 
 pytestmark = pytest.mark.processes
 

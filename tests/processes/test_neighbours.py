@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.processes.accounting import check
 from tests.processes.conftest import CLIENTS
-from tests.processes.ledger import check
 
 pytestmark = [pytest.mark.processes, pytest.mark.parametrize("installation", ["redis"], indirect=True)]
 

@@ -10,12 +10,12 @@ import responses
 from django.test import Client
 from django.utils import timezone
 
-from crm import activation
+from connector_project.operations.onboarding import steps
 from tenants import onboarding
-from tests import queue as real_queue
-from tests.simulator import scenes
+from tests import task_queue as real_queue
+from tests.simulator import scenarios
+from tests.simulator.fixtures import CRM_HOST, CRM_KEY, NUMBER, UIS_TOKEN, SimulatedTenant
 from tests.simulator.server import Simulator
-from tests.simulator.world import CRM_HOST, CRM_KEY, NUMBER, UIS_TOKEN, SimulatedTenant
 
 Play = Callable[..., dict[str, Any]]
 Request = Callable[..., requests.Response]
@@ -51,10 +51,10 @@ def play(simulated: SimulatedTenant, client: Client, db: None) -> Iterator[Play]
             crm_key=CRM_KEY,
             default_number=NUMBER,
         )
-        tenant = onboarding.add(new, now=timezone.now())
-        activation.activate(tenant, now=timezone.now())
+        tenant = onboarding.create_tenant(new, now=timezone.now())
+        steps.activate(tenant, now=timezone.now())
         simulated.hook = f"https://connector.example.com/hooks/uis/{tenant.uis.hook}/"
-        yield lambda scene, **params: scenes.play(simulated, {"scene": scene, **params}, send=send)
+        yield lambda scene, **params: scenarios.play(simulated, {"scene": scene, **params}, send=send)
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.fakes.uis import EVENTS
-from tests.simulator import scenes, traffic
+from tests.simulator import scenarios, traffic
 from tests.simulator.faults import FAULTS
+from tests.simulator.fixtures import BadRequest, SimulatedTenant
 from tests.simulator.state import state
-from tests.simulator.world import BadRequest, SimulatedTenant
 
 Params = Mapping[str, Any]
 
@@ -59,7 +59,7 @@ def reset(tenant: SimulatedTenant, _params: Params) -> dict[str, Any]:
 COMMANDS: dict[str, Callable[[SimulatedTenant, Params], dict[str, Any]]] = {
     "connect": connect,
     "type": set_template,
-    "play": scenes.play,
+    "play": scenarios.play,
     "traffic": traffic.play,
     **FAULTS,
     "reset": reset,

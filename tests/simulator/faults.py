@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.simulator.world import SIDES, BadRequest, Delay, SimulatedTenant
+from tests.simulator.fixtures import SIDES, BadRequest, Delay, SimulatedTenant
 
 Params = Mapping[str, Any]
 DELIVERY_MODES = ("send", "hold", "drop")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-from tests.simulator.words import WORDS
+from tests.simulator.texts import WORDS
 
 # key of the button's text -> scenario; the status button is added separately, with a list of statuses
 BUTTONS: dict[str, dict[str, dict[str, Any]]] = {

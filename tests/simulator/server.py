@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from requests.structures import CaseInsensitiveDict
 
-from tests.simulator import control, page, scenes, words
+from tests.simulator import control, page, scenarios, texts
+from tests.simulator.fixtures import BadRequest, SimulatedTenant
 from tests.simulator.state import calls_by_tenant, state
-from tests.simulator.world import BadRequest, SimulatedTenant
 
 UIS_PATHS = {"/uis/data/v2.0": "data", "/uis/call/v4.0": "call"}
 MEDIA_PATH = "/uis/media"
@@ -94,7 +94,7 @@ class Handler(BaseHTTPRequestHandler):
         if path.startswith("/control/"):
             return self._control(path.removeprefix("/control/"), query, body)
         tenant = self.server.tenant
-        language = words.choose(parse_qs(query).get("lang", [""])[0], self.headers.get("Accept-Language", ""))
+        language = texts.choose(parse_qs(query).get("lang", [""])[0], self.headers.get("Accept-Language", ""))
         if (self.command, path) == ("POST", "/press"):
             return self._press(body, language=language)
         if (self.command, path) == ("GET", "/"):
@@ -138,9 +138,9 @@ class Handler(BaseHTTPRequestHandler):
                 tenant.vendors.reset()
             elif name == "ringing" and tenant.hook:
                 tenant.last_reply = "…"
-                threading.Thread(target=scenes.play, args=(tenant, {"scene": name, "pause": 3}), daemon=True).start()
+                threading.Thread(target=scenarios.play, args=(tenant, {"scene": name, "pause": 3}), daemon=True).start()
             else:
-                tenant.last_reply = json.dumps(scenes.play(tenant, params or {}), ensure_ascii=False)
+                tenant.last_reply = json.dumps(scenarios.play(tenant, params or {}), ensure_ascii=False)
         except BadRequest as exc:
             tenant.last_reply = str(exc)
         self._answer(303, "", {"Location": f"/?lang={language}"})

@@ -10,9 +10,10 @@ import time
 import pytest
 from django.core.management import CommandError, call_command
 
+from tests.devtools.management.commands import demo, simulator
 from tests.ports import free_pair
-from tests.simulator.children import ROOT, Children, EnvironmentFailure
-from tests.simulator.walks import FLOWS
+from tests.simulator.flows import FLOWS
+from tests.simulator.processes import ROOT, Children, EnvironmentFailure
 
 
 def is_free(port):
@@ -40,7 +41,7 @@ def test_demo_reports_a_port_in_use():
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(CommandError, match=rf"Port {port} cannot be used .* make demo PORT=") as caught:
-            call_command("demo", port=port)
+            call_command(demo.Command(), port=port)
     assert caught.value.returncode == 1
 
 
@@ -50,7 +51,7 @@ def test_simulator_reports_a_port_in_use():
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(CommandError, match=f"Port {port} cannot be used"):
-            call_command("simulator", port=port)
+            call_command(simulator.Command(), port=port)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import time
 import pytest
 import requests
 
-from tests.simulator.world import CRM_KEY, UIS_TOKEN, SimulatedTenant
+from tests.simulator.fixtures import CRM_KEY, UIS_TOKEN, SimulatedTenant
 
 RPC = {"jsonrpc": "2.0", "id": 1, "method": "get.account", "params": {"access_token": UIS_TOKEN}}
 JSON = {"Content-Type": "application/json; charset=UTF-8"}

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tests.simulator import scenes
-from tests.simulator.world import IVAN, PETR, BadRequest, SimulatedTenant
+from tests.simulator import scenarios
+from tests.simulator.fixtures import IVAN, PETR, BadRequest, SimulatedTenant
 
 CONCURRENT_CALLS = 4
 KINDS: dict[str, dict[str, Any]] = {
@@ -40,6 +40,6 @@ def play(tenant: SimulatedTenant, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _call(tenant: SimulatedTenant, kind: str, *, pause: float) -> dict[str, Any]:
-    results = scenes.play(tenant, KINDS[kind])
+    results = scenarios.play(tenant, KINDS[kind])
     threading.Event().wait(pause)
     return results

@@ -11,7 +11,7 @@ from tests.fakes.retailcrm import FakeRetailCrm
 from tests.fakes.uis import FakeUis
 
 if TYPE_CHECKING:
-    from tests.simulator.world import SimulatedTenant
+    from tests.simulator.fixtures import SimulatedTenant
 
 SIDES = ("uis", "crm")
 

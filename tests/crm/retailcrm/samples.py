@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from connector_project.remote import Reply
+from connector_project.core.http_client import Reply
 from crm.retailcrm.client import RetailCrmClient
 
 FOLDER = Path(__file__).parents[2] / "payloads" / "retailcrm"

@@ -7,9 +7,9 @@ import json
 import pytest
 from django.test import RequestFactory
 
-from connector_project import phones
-from connector_project.http import parameters
-from crm import address, scopes
+from connector_project.core import phone_numbers
+from connector_project.core.http_server import request_params
+from crm import account_url, api_scopes
 from tests.crm.retailcrm.samples import form, load
 
 CALLBACKS = [
@@ -26,8 +26,8 @@ def asked(query: str = "", body: str = "") -> dict[str, str]:
     """Return the parameters of a request as our views see them."""
     url = f"/?{query}" if query else "/"
     if body:
-        return parameters(RequestFactory().post(url, body, content_type="application/x-www-form-urlencoded"))
-    return parameters(RequestFactory().get(url))
+        return request_params(RequestFactory().post(url, body, content_type="application/x-www-form-urlencoded"))
+    return request_params(RequestFactory().get(url))
 
 
 @pytest.mark.parametrize("name", CALLBACKS)
@@ -46,12 +46,12 @@ def test_callback_gives_its_parameters_by_get_and_by_post(name):
     + [variant["raw_query"] for variant in load("callback_make_call.json")["variants"]],
 )
 def test_click_gives_the_same_number_however_it_is_written(query):
-    assert phones.digits(asked(query)["phone"], is_russian=True) == "79990000001"
+    assert phone_numbers.normalise(asked(query)["phone"], is_russian=True) == "79990000001"
 
 
 def test_account_of_a_callback_passes_the_guard():
     said = load("callback_activity.json")["request"]["form_decoded"]["systemUrl"]
-    assert address.fault(said, domains=["retailcrm.ru"], is_trusted=False) == ""
+    assert account_url.validation_error(said, domains=["retailcrm.ru"], is_trusted=False) == ""
 
 
 def test_token_of_a_simple_connection_is_the_hmac_of_its_key():
@@ -63,4 +63,4 @@ def test_token_of_a_simple_connection_is_the_hmac_of_its_key():
 
 @pytest.mark.parametrize("name", ["simple_connection_config.json", "credentials_telephony_connector.json"])
 def test_documented_scopes_are_enough_for_us(name):
-    assert set(scopes.SCOPES) <= set(load(name)["response"]["body"]["scopes"])
+    assert set(api_scopes.SCOPES) <= set(load(name)["response"]["body"]["scopes"])

@@ -11,8 +11,8 @@ import requests
 import responses
 from responses import matchers
 
-from connector_project import remote
-from connector_project.remote import Reply
+from connector_project.core import http_client
+from connector_project.core.http_client import Reply
 from crm.retailcrm import client as retailcrm
 from crm.retailcrm.client import V4, V5, RetailCrmClient
 from crm.retailcrm.types import (
@@ -161,7 +161,7 @@ def test_event_takes_little_time():
 )
 def test_event_without_active_telephony_is_denied(name, version):
     line, client = asking(name, version=version)
-    with pytest.raises(remote.AccessDenied) as raised:
+    with pytest.raises(http_client.AccessDenied) as raised:
         client.send_event(CallEvent(type=EventType.OUT, phone=PHONE, external_id=""))
     assert raised.value.code == "telephony_off"
     assert json.loads(line.sent[0]["body"]["event"]) == load(name)["request"]["form_decoded"]["event"]
@@ -217,7 +217,7 @@ UPLOADS = [
                 wait_seconds=10,
                 user_id=27,
                 site="shop-one",
-                record_url="https://example.com/test.mp3",
+                recording_url="https://example.com/test.mp3",
             )
         ],
     ),
@@ -237,7 +237,7 @@ UPLOADS = [
                 code="101",
                 external_phone=OWN,
                 site="shop-one",
-                record_url="https://pbx.example.com/records/0f0f.mp3",
+                recording_url="https://pbx.example.com/records/0f0f.mp3",
             ),
             CallRecord(
                 external_id="1234567892",
@@ -310,7 +310,7 @@ UPLOADS = [
                 talk_seconds=1,
                 wait_seconds=1,
                 code="101",
-                record_url=f"https://pbx.example.com/records/beep{number + 1}.mp3",
+                recording_url=f"https://pbx.example.com/records/beep{number + 1}.mp3",
             )
             for number in range(2)
         ],
@@ -342,7 +342,7 @@ def test_upload_answer_counts_and_names_duplicates(name, answer):
 
 def test_upload_without_active_telephony_is_denied():
     _line, client = asking("v4_calls_upload_not_enabled.json", version=V4)
-    with pytest.raises(remote.AccessDenied) as raised:
+    with pytest.raises(http_client.AccessDenied) as raised:
         client.upload_calls([CALL])
     assert raised.value.code == "telephony_off"
 
@@ -387,11 +387,11 @@ def test_upload_spells_the_result_in_its_own_words(result, word):
 @pytest.mark.parametrize(("length", "is_sent"), [(255, True), (256, False)])
 def test_upload_leaves_out_a_link_that_is_too_long(length, is_sent):
     link = "https://x/".ljust(length, "a")
-    assert uploaded(record_url=link).get("recordUrl") == (link if is_sent else None)
+    assert uploaded(recording_url=link).get("recordUrl") == (link if is_sent else None)
 
 
 def test_upload_says_zero_seconds_but_leaves_out_what_is_not_known():
-    written = uploaded(talk_seconds=0, wait_seconds=0, user_id=None, record_url="", site="")
+    written = uploaded(talk_seconds=0, wait_seconds=0, user_id=None, recording_url="", site="")
     assert written == {
         "date": "2021-03-01 12:00:00",
         "type": "in",
@@ -563,12 +563,12 @@ def test_module_may_lack_much(said, state):
 
 @pytest.mark.parametrize("message", ["Access denied.", "API method not found"])
 def test_module_that_may_not_be_read_is_not_taken_for_absent(message):
-    with pytest.raises(remote.RemoteError):
+    with pytest.raises(http_client.RemoteError):
         Line({"success": False, "errorMsg": message}).client().module("x")
 
 
 def test_module_refused_for_another_reason_is_not_taken_for_absent():
-    with pytest.raises(remote.RemoteRejected):
+    with pytest.raises(http_client.RemoteRejected):
         Line({"success": False, "errorMsg": "Errors in the input parameters"}).client().module("x")
 
 
@@ -631,9 +631,9 @@ def test_time_zone_is_not_known_where_the_key_may_not_ask(message):
 @pytest.mark.parametrize(
     ("said", "kind"),
     [
-        ({"success": False, "errorMsg": 'Wrong "apiKey" value.'}, remote.AccessDenied),
-        ({"success": True, "settings": "odd"}, remote.UnexpectedReply),
-        ({"success": False, "errorMsg": "Not found"}, remote.RemoteRejected),
+        ({"success": False, "errorMsg": 'Wrong "apiKey" value.'}, http_client.AccessDenied),
+        ({"success": True, "settings": "odd"}, http_client.UnexpectedReply),
+        ({"success": False, "errorMsg": "Not found"}, http_client.RemoteRejected),
     ],
 )
 def test_time_zone_refused_for_another_reason_is_an_error(said, kind):
@@ -730,7 +730,7 @@ def test_user_status_is_a_method_of_version_5_only():
 
 def test_user_status_of_somebody_else_is_refused():
     line, client = asking("v5_user_status_not_found.json")
-    with pytest.raises(remote.RemoteRejected) as raised:
+    with pytest.raises(http_client.RemoteRejected) as raised:
         client.set_user_status(999999, "busy")
     assert raised.value.code == "not_found"
     assert line.sent[0]["url"] == load("v5_user_status_not_found.json")["request"]["url"]
@@ -761,7 +761,7 @@ def test_history_follows_its_cursor():
 def test_nothing_but_the_open_question_is_sent_without_a_key():
     line = Line({"success": True})
     client = replace(line.client(), key="")
-    with pytest.raises(remote.AccessDenied) as error:
+    with pytest.raises(http_client.AccessDenied) as error:
         client.users()
     assert (error.value.code, line.sent) == ("key", [])
 
@@ -854,18 +854,18 @@ def test_client_needs_no_pace():
 )
 def test_answer_that_is_not_as_documented_is_unexpected(method, said):
     client = Line({"success": True} | said).client()
-    with pytest.raises(remote.UnexpectedReply, match="is not as documented"):
+    with pytest.raises(http_client.UnexpectedReply, match="is not as documented"):
         calls_of(client)[method]()
 
 
 @responses.activate
 def test_cut_connection_is_tried_later():
     responses.get(f"{ADDRESS}/api/api-versions", body=requests.ConnectionError("cut"))
-    with pytest.raises(remote.RemoteUnavailable):
+    with pytest.raises(http_client.RemoteUnavailable):
         RetailCrmClient(ADDRESS, KEY).versions()
 
 
 @pytest.mark.parametrize("text", ["[]", "1", "null", '"text"', "true"])
 def test_json_that_is_no_object_is_unexpected(text):
-    with pytest.raises(remote.UnexpectedReply, match="no object"):
+    with pytest.raises(http_client.UnexpectedReply, match="no object"):
         Line(Reply(200, {}, text)).client().versions()

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connector_project.remote import Reply
+from connector_project.core.http_client import Reply
 from telephony.uis.client import UisClient
-from telephony.uis.rpc import Channel
+from telephony.uis.jsonrpc import Channel
 from telephony.uis.types import Limits
 
 FOLDER = Path(__file__).parents[2] / "payloads" / "uis"

@@ -7,27 +7,18 @@ from zoneinfo import ZoneInfo
 import pytest
 import responses
 
-from connector_project import remote
-from connector_project.remote import Reply
+from connector_project.core import http_client
+from connector_project.core.http_client import Reply
 from telephony.uis import client as uis
-from telephony.uis import reader
-from telephony.uis.rpc import Channel
-from telephony.uis.types import (
-    Account,
-    CallLeg,
-    CallOrder,
-    FinishedCall,
-    OwnNumber,
-    Person,
-    Result,
-    Status,
-)
+from telephony.uis import data_api
+from telephony.uis.jsonrpc import Channel
+from telephony.uis.types import Account, CallLeg, ClickToCallRequest, EndedEvent, Result, Status, UisEmployee, UisNumber
 from tests.telephony.uis.samples import CALL_URL, DATA_URL, MOSCOW, TOKEN, Line, load, page, refusal
 
 SINCE = datetime(2024, 10, 25, 6, 0, tzinfo=UTC)  # 9:00 in Moscow
 TILL = datetime(2024, 10, 25, 10, 0, tzinfo=UTC)
 RECORD = "0123456789abcdef0123456789abcdef"
-ORDER = CallOrder(employee_id=300001, contact="79990000001", number="74950000001", external_id="crm-0001")
+ORDER = ClickToCallRequest(employee_id=300001, contact="79990000001", number="74950000001", external_id="crm-0001")
 
 
 def leg(leg_id: int, session_id: int = 1) -> dict[str, object]:
@@ -53,14 +44,14 @@ def test_account_reads_the_other_spelling_of_metadata():
 
 @pytest.mark.parametrize("data", [[], None])
 def test_account_nobody_named_is_unexpected(data):
-    with pytest.raises(remote.UnexpectedReply, match="named no account"):
+    with pytest.raises(http_client.UnexpectedReply, match="named no account"):
         Line({"result": {"data": data}}).client().account()
 
 
 def test_employees_are_read_with_their_numbers_and_extension():
     line = Line(load("get_employees.response.json"))
     assert line.client().employees() == [
-        Person(
+        UisEmployee(
             uis_id=300001,
             full_name="Иванов Иван",
             email="user1@example.com",
@@ -68,7 +59,9 @@ def test_employees_are_read_with_their_numbers_and_extension():
             numbers=("79990000002",),  # the second one is inactive
             status="1",
         ),
-        Person(uis_id=300002, full_name="Петров", numbers=("74950000002",), status="9001"),  # cut at the three dots
+        UisEmployee(
+            uis_id=300002, full_name="Петров", numbers=("74950000002",), status="9001"
+        ),  # cut at the three dots
     ]
     method, params = line.asked[0]
     documented = set(load("get_employees.request.json")["params"]["fields"]) | {"call_recording"}
@@ -102,8 +95,8 @@ def test_virtual_numbers_are_read():
     said["result"]["data"].append({"virtual_phone_number": "74950000002", "name": None, "status": "limit_lock"})
     line = Line(said)
     assert line.client().virtual_numbers() == [
-        OwnNumber("74950000001", "Основной номер", is_active=True),
-        OwnNumber("74950000002", "", is_active=False),
+        UisNumber("74950000001", "Основной номер", is_active=True),
+        UisNumber("74950000002", "", is_active=False),
     ]
     documented = load("get_virtual_numbers.request.json")
     assert line.asked[0][0] == documented["method"]
@@ -148,14 +141,14 @@ def test_update_that_wants_the_whole_person_gets_all_his_numbers():
 
 def test_update_of_an_employee_who_is_gone_is_refused():
     line = Line(refusal("required_parameter_missed"), page())
-    with pytest.raises(remote.RemoteRejected) as raised:
+    with pytest.raises(http_client.RemoteRejected) as raised:
         line.client().set_status(1, 3)
     assert raised.value.code == "entity_not_found"
 
 
 @pytest.mark.parametrize(
     ("mnemonic", "kind"),
-    [("unexpected_parameters", remote.UnexpectedReply), ("entity_not_found", remote.RemoteRejected)],
+    [("unexpected_parameters", http_client.UnexpectedReply), ("entity_not_found", http_client.RemoteRejected)],
 )
 def test_update_refused_for_another_reason_is_not_tried_again(mnemonic, kind):
     line = Line(refusal(mnemonic))
@@ -168,12 +161,12 @@ def test_update_asks_for_the_whole_person_once_only():
     line = Line(
         refusal("required_parameter_missed"), page({"last_name": "Иванов"}), refusal("required_parameter_missed")
     )
-    with pytest.raises(remote.UnexpectedReply):
+    with pytest.raises(http_client.UnexpectedReply):
         line.client().set_status(1, 3)
     assert line.replies == []
 
 
-ANSWERED = FinishedCall(
+ANSWERED = EndedEvent(
     event="report",
     session_id=3960000001,
     happened_at=datetime(2024, 10, 25, 7, 13, 2, tzinfo=UTC),
@@ -185,14 +178,14 @@ ANSWERED = FinishedCall(
     wait_seconds=11,
     total_seconds=76,
     started_at=datetime(2024, 10, 25, 7, 11, 46, tzinfo=UTC),
-    rung_ids=(300001,),
+    rung_employee_ids=(300001,),
     talker_id=300001,
     source="va",
     record_ids=(RECORD,),
     whole_record="https://media.uiscom.ru/3960000001/0123456789abcdef0123456789abcdef",
     result=Result.ANSWERED,
 )
-LOST = FinishedCall(
+LOST = EndedEvent(
     event="report",
     session_id=3960000002,
     happened_at=datetime(2024, 10, 25, 7, 20, 30, tzinfo=UTC),
@@ -204,7 +197,7 @@ LOST = FinishedCall(
     wait_seconds=30,
     total_seconds=30,
     started_at=datetime(2024, 10, 25, 7, 20, tzinfo=UTC),
-    rung_ids=(300001,),
+    rung_employee_ids=(300001,),
     source="va",
     result=Result.NO_ANSWER,
 )
@@ -230,7 +223,7 @@ def test_calls_ask_for_a_window_in_the_zone_of_the_account():
 
 def test_calls_of_one_session_are_asked_for_as_in_the_sample():
     line = Line(load("get_calls_report.response.json"))
-    found = line.client(takes_lists=False).calls_by_session([3960000001], since=SINCE, till=TILL)
+    found = line.client(supports_in_operator=False).calls_by_session([3960000001], since=SINCE, till=TILL)
     wanted = load("get_calls_report.request.json")["params"]
     method, params = line.asked[0]
     assert found == [ANSWERED]
@@ -299,7 +292,7 @@ def test_refused_list_is_spelled_out_and_remembered(mnemonic):
     line = Line(refusal(mnemonic), page(leg(1, 5), leg(2, 6)), page(leg(3, 7)))
     client = line.client()
     assert [found.leg_id for found in client.call_legs([5, 6], since=SINCE, till=TILL)] == [1, 2]
-    assert not client.takes_lists
+    assert not client.supports_in_operator
     assert [found.leg_id for found in client.call_legs([7], since=SINCE, till=TILL)] == [3]
     assert [params["filter"] for _method, params in line.asked] == [
         {"field": "call_session_id", "operator": "in", "value": [5, 6]},
@@ -317,10 +310,10 @@ def test_refused_list_is_spelled_out_and_remembered(mnemonic):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("error_limit_exceeded.json", remote.RemoteUnavailable),
-        ("error_access_token_invalid.json", remote.AccessDenied),
-        ("error_date_interval_limit_reached.json", remote.UnexpectedReply),
-        ("error_employee_not_found.json", remote.RemoteRejected),
+        ("error_limit_exceeded.json", http_client.RemoteUnavailable),
+        ("error_access_token_invalid.json", http_client.AccessDenied),
+        ("error_date_interval_limit_reached.json", http_client.UnexpectedReply),
+        ("error_employee_not_found.json", http_client.RemoteRejected),
     ],
 )
 def test_list_refused_for_another_reason_stays_refused(name, kind):
@@ -328,7 +321,7 @@ def test_list_refused_for_another_reason_stays_refused(name, kind):
     client = line.client()
     with pytest.raises(kind):
         client.call_legs([5, 6], since=SINCE, till=TILL)
-    assert client.takes_lists
+    assert client.supports_in_operator
     assert len(line.requests) == 1
 
 
@@ -349,7 +342,7 @@ def test_pages_end_where_the_total_says_so():
 def test_list_longer_than_uis_gives_out_is_never_taken_for_the_whole():
     full = page(*[{"id": number} for number in range(1000)])
     line = Line(*[Reply(200, {}, json.dumps(full))] * 101)
-    with pytest.raises(reader.UnexpectedReply, match=r"get\.employees"):
+    with pytest.raises(data_api.UnexpectedReply, match=r"get\.employees"):
         line.client().employee_statuses()
     assert line.asked[-1][1]["offset"] == 100_000
 
@@ -360,23 +353,23 @@ def call_row(number, second=0):
 
 
 def test_calls_beyond_the_largest_offset_are_read_from_the_last_one_on(monkeypatch):
-    monkeypatch.setattr(reader, "PAGE", 2)
-    monkeypatch.setattr(reader, "LARGEST_OFFSET", 2)
+    monkeypatch.setattr(data_api, "PAGE", 2)
+    monkeypatch.setattr(data_api, "LARGEST_OFFSET", 2)
     line = Line(page(call_row(1), call_row(2, 1)), page(call_row(3, 2), call_row(4, 3)), page(call_row(4, 3)))
     assert [call.session_id for call in line.client().calls(since=SINCE, till=TILL)] == [1, 2, 3, 4]
     assert [params["date_from"][-8:] for _method, params in line.asked] == ["09:00:00", "09:00:00", "10:00:03"]
 
 
 def test_more_calls_in_one_second_than_uis_gives_out_are_no_endless_loop(monkeypatch):
-    monkeypatch.setattr(reader, "PAGE", 1)
-    monkeypatch.setattr(reader, "LARGEST_OFFSET", 0)
+    monkeypatch.setattr(data_api, "PAGE", 1)
+    monkeypatch.setattr(data_api, "LARGEST_OFFSET", 0)
     line = Line(page(call_row(1)), page(call_row(1)), page(call_row(1)))
-    with pytest.raises(reader.UnexpectedReply):
+    with pytest.raises(data_api.UnexpectedReply):
         list(line.client().calls(since=SINCE, till=TILL))
 
 
 def test_page_with_a_row_that_cannot_be_read_is_not_taken_for_the_last(monkeypatch):
-    monkeypatch.setattr(reader, "PAGE", 2)
+    monkeypatch.setattr(data_api, "PAGE", 2)
     line = Line(page(call_row(1), {"id": 2}), page(call_row(3)))
     client = line.client()
     assert [call.session_id for call in client.calls(since=SINCE, till=TILL)] == [1, 3]
@@ -409,7 +402,7 @@ def test_start_call_sends_the_request_of_the_article():
 
 def test_start_call_names_the_phone_to_ring_where_one_is_chosen():
     line = Line(load("start_employee_call.response.with_metadata.json"))
-    order = CallOrder(
+    order = ClickToCallRequest(
         employee_id=25, contact="79990000001", number="74990000000", external_id="x", employee_number="79990000002"
     )
     assert line.client().start_call(order) == 3960000001
@@ -425,13 +418,13 @@ def test_start_call_uses_only_documented_parameters():
 
 @pytest.mark.parametrize("data", [{}, {"call_session_id": None}, {"call_session_id": "x"}, [], None])
 def test_start_call_without_a_session_is_unexpected(data):
-    with pytest.raises(remote.UnexpectedReply, match="without naming its session"):
+    with pytest.raises(http_client.UnexpectedReply, match="without naming its session"):
         Line({"result": {"data": data}}).client().start_call(ORDER)
 
 
 def test_start_call_is_sent_once_whatever_comes():
     line = Line(load("error_internal_error.json"))
-    with pytest.raises(remote.RemoteUnavailable):
+    with pytest.raises(http_client.RemoteUnavailable):
         line.client().start_call(ORDER)
     assert len(line.requests) == 1
 
@@ -508,20 +501,20 @@ def test_every_brand_has_its_three_hosts():
 
 def test_call_api_is_knocked_at_without_ending_a_call():
     line = Line(refusal("call_session_not_found", -32602))
-    line.client().try_call_api()
+    line.client().probe_call_api()
     assert line.asked == [("release.call", {"call_session_id": 0})]
 
 
 @pytest.mark.parametrize("mnemonic", ["component_disabled", "forbidden", "ip_not_whitelisted"])
 def test_call_api_that_is_shut_says_so(mnemonic):
-    with pytest.raises(remote.AccessDenied) as error:
-        Line(refusal(mnemonic, -32003)).client().try_call_api()
+    with pytest.raises(http_client.AccessDenied) as error:
+        Line(refusal(mnemonic, -32003)).client().probe_call_api()
     assert error.value.code == mnemonic
 
 
 def test_call_api_that_refuses_for_another_reason_is_no_open_door():
-    with pytest.raises(remote.RemoteRejected):
-        Line(refusal("tariff_restrictions", -32602)).client().try_call_api()
+    with pytest.raises(http_client.RemoteRejected):
+        Line(refusal("tariff_restrictions", -32602)).client().probe_call_api()
 
 
 @pytest.mark.parametrize(
@@ -540,7 +533,7 @@ def test_right_to_change_employees_is_found_out_by_changing_nobody(answer, may):
 
 
 def test_right_to_change_employees_is_unknown_behind_a_shut_door():
-    with pytest.raises(remote.AccessDenied):
+    with pytest.raises(http_client.AccessDenied):
         Line(refusal("access_token_expired", -32001)).client().may_change_employees()
 
 
@@ -557,6 +550,6 @@ def test_nothing_is_sent_without_a_key():
     line = Line(page())
     client = line.client()
     client.data = Channel(url=DATA_URL, token="", send=client.data.send)
-    with pytest.raises(remote.AccessDenied):
+    with pytest.raises(http_client.AccessDenied):
         client.account()
     assert line.asked == []

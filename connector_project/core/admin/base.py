@@ -1,0 +1,75 @@
+"""Base classes of our admin pages: own titles, and read-only pages of rows that only our code writes."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.http import HttpRequest, HttpResponse
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.text import capfirst
+
+from connector_project.core.admin.pagination import KeysetChangeList
+
+Text = str | Promise
+
+
+class BaseAdmin(admin.ModelAdmin[Any]):
+    """Sets its own page titles: Django's titles insert a noun into a sentence, which breaks Russian grammar."""
+
+    title_of_new: Text = ""
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        title = capfirst(str(self.opts.verbose_name_plural))
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Allow only the fields of the list's own filters.
+
+        Django allows lookups by any field in the URL, so a user with read access could guess a secret character by
+        character.
+        """
+        filtered = {_field_of(one) for one in self.get_list_filter(request)}
+        return lookup.partition("__")[0] in filtered and super().lookup_allowed(lookup, value, request)
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        obj = kwargs.get("obj")
+        context["title"] = self.title_of_new if obj is None else self.title_of(obj)
+        context["subtitle"] = None
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def title_of(self, obj: Any) -> str:
+        """Return the title of the page of one row."""
+        return f"{capfirst(str(self.opts.verbose_name))} {obj}"
+
+
+class ReadOnlyAdmin(BaseAdmin):
+    """Allows no adding and deleting, and never counts rows: these tables grow to millions."""
+
+    keyset_field = ""  # the datetime field of keyset pagination, newest first
+    show_full_result_count = False
+    list_per_page = 50
+    empty_value_display = ""  # an empty cell is clearer than a dash
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return KeysetChangeList if self.keyset_field else super().get_changelist(request, **kwargs)
+
+    def get_sortable_by(self, request: HttpRequest) -> Any:
+        return () if self.keyset_field else super().get_sortable_by(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def _field_of(of_list: Any) -> str:
+    """Return the field that one list filter reads from the URL."""
+    named = of_list[0] if isinstance(of_list, tuple | list) else of_list
+    return named.partition("__")[0] if isinstance(named, str) else str(named.parameter_name)
+
+
+def with_column_label(label: Text, value: object) -> str:
+    """Return a value with the name of its column, for screens too narrow for columns."""
+    return format_html('<span class="desk-label">{}: </span>{}', label, value)

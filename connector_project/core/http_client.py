@@ -1,0 +1,235 @@
+"""Outbound HTTP: sessions, time-outs, size limits and error classes; imports no Django and knows no vendor."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from connector_project.core import origins
+from connector_project.core.ssrf import PublicPeerAdapter
+
+CONNECT_SECONDS = 3.05
+LARGEST_REPLY = 32 * 1024 * 1024
+LONGEST_RETRY_AFTER = 24 * 3600.0
+# Streamed files: an hour of recording is about 30 MB.
+LARGEST_DOWNLOAD = 512 * 1024 * 1024
+LONGEST_DOWNLOAD_SECONDS = 900.0
+MOST_REDIRECTS = 3
+PART = 64 * 1024
+UNTRUSTED_ADDRESS = "address_foreign"
+
+
+class RemoteError(Exception):
+    """A remote call failed.
+
+    Its text can be shown to people and contains no key; `code` is the vendor's own error code, if it has one.
+    """
+
+    def __init__(self, system: str, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.system = system
+        self.code = code
+
+
+class RemoteUnavailable(RemoteError):
+    """Retry later; after `wait` seconds if the vendor named a time."""
+
+    def __init__(self, system: str, message: str, *, code: str = "", wait: float | None = None) -> None:
+        super().__init__(system, message, code=code)
+        self.wait = wait
+
+
+class RemoteRejected(RemoteError):
+    """The vendor rejects this request permanently; other requests may succeed."""
+
+
+class AccessDenied(RemoteError):
+    """The vendor rejects all our requests until somebody changes a setting; `code` says which."""
+
+
+class UnexpectedReply(RemoteError):
+    """The reply or our request does not match the documentation: our code must change."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP response with any status."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def is_html(self) -> bool:
+        return self.text.lstrip()[:1] == "<"
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds the server asks us to wait; None if it names none, or a date."""
+        word = self.headers.get("Retry-After", "")
+        return min(float(word), LONGEST_RETRY_AFTER) if word.isascii() and word.isdigit() else None
+
+
+_trusted: frozenset[str] = frozenset()
+_local = threading.local()
+
+
+def set_trusted_hosts(host_ports: Iterable[str]) -> None:
+    """Set the `host:port` pairs that may be plain http or private (simulator, tests, our own proxy)."""
+    global _trusted  # noqa: PLW0603 -- set once when the process starts
+    _trusted = frozenset(host_ports)
+
+
+def is_trusted(url: str) -> bool:
+    """Return whether the operator listed the host and port of this URL."""
+    parts = origins.parts(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return f"{parts.host}:{port}" in _trusted
+
+
+def send(
+    system: str,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    query: Mapping[str, str] | None = None,
+    body: bytes | Mapping[str, str] | None = None,
+    timeout: float = 10.0,
+) -> Reply:
+    """Make one HTTP request and return the reply, whatever its status; redirects are not followed.
+
+    `timeout` is in seconds since the last byte received; the whole reply may take twice that. Raises RemoteUnavailable
+    if no complete reply arrives, AccessDenied if the URL is not allowed.
+    """
+    _check_url(system, url)
+    with (
+        _translate_errors(system),
+        _session(url).request(
+            method,
+            url,
+            headers=dict(headers or {}),
+            params=dict(query or {}),
+            data=body,
+            timeout=(CONNECT_SECONDS, timeout),
+            allow_redirects=False,
+            stream=True,
+        ) as response,
+    ):
+        return Reply(response.status_code, response.headers, _read(system, response, timeout=timeout))
+
+
+class Download:
+    """A reply whose body is streamed. The caller must close it, in the thread that opened it."""
+
+    def __init__(self, system: str, response: requests.Response) -> None:
+        self.system = system
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._left = LARGEST_DOWNLOAD
+        self._ends_at = time.monotonic() + LONGEST_DOWNLOAD_SECONDS
+
+    def read(self) -> bytes:
+        """Return the next raw bytes, or b"" at the end. Raises RemoteUnavailable, UnexpectedReply."""
+        if time.monotonic() > self._ends_at:
+            raise RemoteUnavailable(self.system, f"{self.system} did not finish its answer in time.")
+        with _translate_errors(self.system):
+            part: bytes = self._response.raw.read1(PART, decode_content=False)
+        self._left -= len(part)
+        if self._left < 0:
+            raise UnexpectedReply(self.system, f"{self.system} sent a reply that is too large.")
+        return part
+
+    def close(self) -> None:
+        """Close the connection without reading the rest."""
+        self._response.close()
+
+
+def download(
+    system: str,
+    url: str,
+    *,
+    is_theirs: Callable[[str], bool],
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 10.0,
+) -> Download:
+    """Start to fetch a file, whatever the status; the body is not decompressed.
+
+    Redirects are followed as long as `is_theirs` allows each URL. A URL that is not allowed is not requested and raises
+    RemoteRejected with the code FOREIGN. Other errors are those of `send`.
+    """
+    for _hop in range(MOST_REDIRECTS + 1):
+        if not is_theirs(url):
+            raise RemoteRejected(system, f"{system} returned a URL that is not its own.", code=UNTRUSTED_ADDRESS)
+        _check_url(system, url)
+        with _translate_errors(system):
+            response = _session(url).get(
+                url,
+                headers={"Accept-Encoding": "identity", **(headers or {})},
+                timeout=(CONNECT_SECONDS, timeout),
+                allow_redirects=False,
+                stream=True,
+            )
+        if not response.is_redirect:
+            return Download(system, response)
+        response.close()
+        url = origins.joined(url, response.headers["Location"])
+    raise RemoteRejected(system, f"{system} redirected too often.", code="redirects")
+
+
+@contextmanager
+def _translate_errors(system: str) -> Iterator[None]:
+    """Translate the errors of requests and urllib3 into RemoteUnavailable."""
+    try:
+        yield
+    except (requests.Timeout, ReadTimeoutError) as exc:
+        raise RemoteUnavailable(system, f"{system} did not answer in time.") from exc
+    except (requests.RequestException, HTTPError, ValueError) as exc:  # ValueError: an invalid redirect
+        # Only the class of the error: its text may contain the URL with its parameters.
+        raise RemoteUnavailable(system, f"{system} could not be reached ({type(exc).__name__}).") from exc
+
+
+def _read(system: str, response: requests.Response, *, timeout: float) -> str:
+    """Read the body within twice the time-out, so that a slow reply cannot block a worker forever."""
+    ends_at = time.monotonic() + 2 * timeout
+    body = bytearray()
+    # Not iter_content: it waits until its chunk is full, however slowly the bytes arrive.
+    while part := response.raw.read1(PART, decode_content=True):
+        body += part
+        if len(body) > LARGEST_REPLY:
+            raise UnexpectedReply(system, f"{system} sent a reply that is too large.")
+        if time.monotonic() > ends_at:
+            raise RemoteUnavailable(system, f"{system} did not finish its answer in time.")
+    return body.decode("utf-8", errors="replace")
+
+
+def _check_url(system: str, url: str) -> None:
+    parts = origins.parts(url)
+    if is_trusted(url):
+        return
+    if parts.scheme != "https":
+        raise AccessDenied(system, f"The address of {system} must begin with https://.", code="address_not_https")
+    if origins.is_private_literal((parts.host or "").strip("[]")):
+        raise AccessDenied(system, f"The address of {system} is not public.", code="address_not_public")
+
+
+def _session(url: str) -> requests.Session:
+    """Return the session of this thread: requests does not promise that a session is thread-safe."""
+    name = "trusted" if is_trusted(url) else "public"
+    if not hasattr(_local, name):
+        session = requests.Session()
+        session.trust_env = False
+        # Tenants share hosts: a cookie set for one tenant must not be sent with another tenant's request.
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        adapter = HTTPAdapter() if name == "trusted" else PublicPeerAdapter()
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+        setattr(_local, name, session)
+    return getattr(_local, name)  # type: ignore[no-any-return]

@@ -1,0 +1,29 @@
+"""Slots of the rate limiter, and heartbeats of the workers."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class RateLimitSlot(models.Model):
+    """When the next request under one rate limit may be sent; `next_slot_at` is in microseconds since the epoch."""
+
+    name = models.CharField(max_length=200, primary_key=True)
+    next_slot_at = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class WorkerHeartbeat(models.Model):
+    """One worker process and its last heartbeat."""
+
+    name = models.CharField(_("name"), max_length=200, primary_key=True)
+    queue = models.CharField(_("queue"), max_length=20)
+    last_seen_at = models.DateTimeField(_("last heartbeat"))
+
+    class Meta:
+        verbose_name = _("worker heartbeat")
+        verbose_name_plural = _("worker heartbeats")
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,63 @@
+"""A django-q2 Sentinel that restarts the whole pool when one of its processes is killed.
+
+django-q2 replaces a dead process but keeps the old queue. A process killed while it waited on that queue still holds
+the queue's lock, so the cluster hangs without an error. After a kill the pool therefore restarts with new queues; the
+broker or the sweep brings back what was in the old ones.
+"""
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from multiprocessing.process import BaseProcess
+
+from django_q import cluster
+from django_q.conf import Conf
+from django_q.queues import Queue
+
+PR_SET_PDEATHSIG = 1
+IDLE = -1
+
+logger = logging.getLogger(__name__)
+
+
+def die_with_parent() -> None:
+    """Kill processes forked from now on when their parent dies (Linux): orphans would take tasks and lose them."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        os.register_at_fork(after_in_child=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
+
+
+class Sentinel(cluster.Sentinel):  # type: ignore[misc]  # django-q2 has no types
+    """Restarts the whole pool if a killed process may have left its queues locked."""
+
+    def reincarnate(self, process: BaseProcess) -> None:
+        """Replace a process that exited; if it was killed, restart the whole pool."""
+        if process not in (*self.pool, self.monitor, self.pusher):
+            return  # Already replaced: the caller still iterates over the old pool.
+        if process.exitcode is not None and process.exitcode < 0:
+            logger.error("A process of the cluster was killed (signal %s); restarting the pool.", -process.exitcode)
+            self._restart_pool()
+        else:
+            super().reincarnate(process)
+
+    def _restart_pool(self) -> None:
+        for helper in (self.pusher, self.monitor):
+            helper.kill()
+        threading.Thread(target=_drain_and_kill, args=(list(self.pool),), daemon=True).start()
+        self.task_queue = Queue(maxsize=Conf.QUEUE_LIMIT) if Conf.QUEUE_LIMIT else Queue()
+        self.result_queue = Queue()
+        self.spawn_cluster()
+        self.reincarnations += 1
+
+
+def _drain_and_kill(workers: list[BaseProcess]) -> None:
+    """Let workers finish their current task, then kill them: their queue is gone."""
+    ends_at = time.monotonic() + (Conf.TIMEOUT or 60)
+    for worker in workers:
+        while worker.is_alive() and worker.timer.value != IDLE and time.monotonic() < ends_at:  # type: ignore[attr-defined]
+            time.sleep(0.2)
+        worker.kill()

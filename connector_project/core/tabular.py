@@ -1,0 +1,82 @@
+"""Writes rows as CSV, XLSX and JSON lines, one row at a time.
+
+Spreadsheets execute a text that begins with = + - @ as a formula (formula injection), and our texts come from outside.
+In CSV such a text gets a leading apostrophe; in XLSX every text is a string cell, so it needs none.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
+
+import xlsxwriter
+from xlsxwriter.worksheet import Worksheet
+
+Cell = str | int | bool | None
+Row = Sequence[Cell]
+
+# After a separator too: Excel with Russian settings splits lines at semicolons, even inside quotes.
+_FORMULA = re.compile(r"(^|[;\t\r\n])(?=\s*[=+\-@＝＋－＠]|[\t\r\n])")
+_NUMBER = re.compile(r"\+\d+")  # harmless as a formula, and other programs need the plus
+LONGEST_EXACT = 10**15  # spreadsheets keep 15 digits of a number
+
+
+def escape_formula(text: str) -> str:
+    """Return a text that no spreadsheet executes as a formula."""
+    return text if _NUMBER.fullmatch(text) else _FORMULA.sub(r"\1'", text)
+
+
+def csv_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
+    """Yield lines of CSV, beginning with the header."""
+    line = io.StringIO()
+    write = csv.writer(line).writerow
+    write(columns)
+    for row in rows:
+        yield _drain(line)
+        write([_plain(cell) for cell in row])
+    yield _drain(line)
+
+
+def json_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
+    """Yield one JSON object per line."""
+    for row in rows:
+        yield json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) + "\n"
+
+
+def write_xlsx(columns: Sequence[str], rows: Iterable[Row], file: BinaryIO) -> None:
+    """Write a workbook with one sheet; rows are flushed to disk one by one."""
+    with xlsxwriter.Workbook(file, {"constant_memory": True}) as book:
+        sheet = book.add_worksheet()
+        sheet.freeze_panes(1, 0)
+        _write(sheet, 0, columns)
+        for number, row in enumerate(rows, start=1):
+            _write(sheet, number, row)
+
+
+def _drain(line: io.StringIO) -> str:
+    text = line.getvalue()
+    line.seek(0)
+    line.truncate()
+    return text
+
+
+def _plain(cell: Cell) -> str | int:
+    """Return a cell of CSV; booleans are written as in JSON."""
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    return escape_formula(cell) if isinstance(cell, str) else "" if cell is None else cell
+
+
+def _write(sheet: Worksheet, number: int, row: Row) -> None:
+    for place, cell in enumerate(row):
+        match cell:
+            case None | "":
+                continue
+            case bool():
+                sheet.write_boolean(number, place, cell)
+            case int() if abs(cell) < LONGEST_EXACT:
+                sheet.write_number(number, place, cell)
+            case _:
+                sheet.write_string(number, place, str(cell))

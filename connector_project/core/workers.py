@@ -1,0 +1,62 @@
+"""Heartbeats of worker processes, and the queues that have no live worker."""
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.utils import timezone
+
+from connector_project.core.models import WorkerHeartbeat
+from connector_project.core.task_queue import Queue
+
+QUEUES: tuple[Queue, ...] = ("default", "fast")
+HEARTBEAT_SECONDS = 10.0
+# Older than this, a heartbeat no longer counts; the row is deleted after STALE_AFTER.
+LIVE_FOR = timedelta(seconds=45)
+STALE_AFTER = timedelta(minutes=10)
+
+logger = logging.getLogger(__name__)
+
+
+def start_heartbeats(*, proc_name: str, **_signal: Any) -> None:
+    """Start the heartbeat thread of this worker process (receiver of django-q's post_spawn)."""
+    threading.Thread(target=_run, name=f"heartbeat of {proc_name}", daemon=True).start()
+
+
+def _run() -> None:
+    stop = threading.Event()
+    while True:
+        try:
+            record_heartbeat()
+        except DatabaseError as exc:
+            logger.warning("The heartbeat could not be written: %s", type(exc).__name__)
+        finally:
+            connection.close()
+        stop.wait(HEARTBEAT_SECONDS)
+
+
+def record_heartbeat() -> None:
+    """Record the heartbeat of this process, and delete heartbeats older than ten minutes."""
+    now = timezone.now()
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    queue = os.environ.get("Q_CLUSTER_NAME") or settings.Q_CLUSTER["name"]
+    WorkerHeartbeat.objects.update_or_create(name=name, defaults={"queue": queue, "last_seen_at": now})
+    WorkerHeartbeat.objects.filter(last_seen_at__lt=now - STALE_AFTER).delete()
+
+
+def queues_without_workers(known: Iterable[WorkerHeartbeat], *, now: datetime) -> dict[Queue, datetime | None]:
+    """Return each queue without a recent heartbeat, with its last known heartbeat."""
+    beats = {
+        name: max((worker.last_seen_at for worker in known if worker.queue == name), default=None) for name in QUEUES
+    }
+    return {name: beat for name, beat in beats.items() if beat is None or now - beat > LIVE_FOR}
+
+
+def find_queues_without_workers(*, now: datetime) -> dict[Queue, datetime | None]:
+    return queues_without_workers(WorkerHeartbeat.objects.all(), now=now)

@@ -1,0 +1,1 @@
+"""The top layer: what people and programs do with both systems."""

@@ -1,0 +1,82 @@
+"""API keys in the admin: created, shown once, revoked."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.core.admin.base import ReadOnlyAdmin
+from tenants import api_keys, audit, datetime_display
+from tenants.models import ApiKey, AuditLogEntry
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnlyAdmin):
+    title_of_new = _("New API key")
+    columns = (
+        datetime_display.short_column(ApiKey, "created_at"),
+        "created_by",
+        datetime_display.short_column(ApiKey, "last_used_at"),
+        "is_good",
+    )
+    list_display = ("name", "tenant_name", *columns)
+    list_filter = ("tenant",)
+    list_select_related = ("tenant", "created_by")
+    empty_value_display = "–"  # label of the filter for keys without a client
+    show_facets = admin.ShowFacets.NEVER
+    fields = ("tenant", "name")
+    moments = tuple(datetime_display.full_field(ApiKey, name) for name in ("created_at", "last_used_at", "revoked_at"))
+    shown = ("name", "tenant_name", "created_by", *moments)
+    actions = ("revoke",)
+
+    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
+        return self.fields if obj is None else self.shown
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
+        return () if obj is None else self.shown
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("tenants.add_apitoken")
+
+    def title_of(self, obj: ApiKey) -> str:
+        return obj.name
+
+    @admin.display(description=_("client"), ordering="tenant")
+    def tenant_name(self, token: ApiKey) -> str:
+        return str(token.tenant or _("all clients"))
+
+    @admin.display(description=_("valid"), boolean=True, ordering="revoked_at")
+    def is_good(self, token: ApiKey) -> bool:
+        return token.revoked_at is None
+
+    @transaction.atomic
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        if change:
+            return  # Nothing of a key can be changed.
+        now, user = timezone.now(), request.user
+        created, key = api_keys.create(obj.tenant, obj.name, by=user, now=now)  # type: ignore[arg-type]
+        obj.pk, obj.created_at = created.pk, created.created_at
+        audit.log(obj.tenant, AuditLogEntry.Action.API_KEY_CREATED, now=now, by=user, target=obj.name)
+        message = gettext("The API key, shown only now. Copy it; programs send it as “Authorization: Bearer …”.")
+        messages.success(request, format_html('{}<br><code class="desk-link">{}</code>', message, key))
+
+    @admin.action(description=_("Revoke the selected keys"), permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        revoked = [token for token in queryset.select_related("tenant") if _revoke(request, token)]
+        message = ngettext("%(count)d key is revoked.", "%(count)d keys are revoked.", len(revoked))
+        self.message_user(request, message % {"count": len(revoked)}, messages.SUCCESS)
+
+
+@transaction.atomic
+def _revoke(request: HttpRequest, token: ApiKey) -> bool:
+    now = timezone.now()
+    is_revoked = api_keys.revoke(token, now=now)
+    if is_revoked:
+        audit.log(token.tenant, AuditLogEntry.Action.API_KEY_REVOKED, now=now, by=request.user, target=token.name)
+    return is_revoked

@@ -1,0 +1,106 @@
+"""Admin list of calls, with search and filters."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import IGNORED_PARAMS, ChangeList
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.core import phone_numbers
+from connector_project.core.admin.base import ReadOnlyAdmin, with_column_label
+from connector_project.core.admin.pagination import AFTER, BEFORE, KeysetChangeList
+from connector_project.operations.admin.call_filter_form import CallFilterForm
+from telephony.calls import filters
+from telephony.models import Call, State
+from tenants import datetime_display
+
+KEYSET = {AFTER, BEFORE}
+STATE_CSS_CLASSES: Mapping[str, str] = {State.UPLOADED: "active", State.SKIPPED: "quiet"}
+
+
+class CallChangeList(KeysetChangeList):
+    """The calls that match the filter form."""
+
+    chosen: Mapping[str, str] = {}
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        """Reject unknown parameters: an export or bulk action must not include more than the user meant."""
+        if self.params.keys() - filters.FILTERS.keys() - KEYSET - set(IGNORED_PARAMS):
+            raise IncorrectLookupParameters
+        self.chosen = filters.filters(self.params)
+        self.root_queryset = filters.matching_calls(self.chosen, self.model_admin.get_queryset(request))
+        return [], False, {}, False, bool(self.chosen)
+
+
+class CallListAdmin(ReadOnlyAdmin):
+    """Base admin of calls; `operations.admin` registers it, because its pages need the CRM too."""
+
+    keyset_field = "started_at"
+    list_display = (
+        datetime_display.short_column(Call, "started_at", names_clock=True),
+        *("tenant", "customer", "shown_employee", "duration", "shown_state", "shown_reason"),
+    )
+    list_select_related = ("tenant", "employee")
+    show_facets = admin.ShowFacets.NEVER
+    change_list_template = "admin/telephony/call/change_list.html"
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return CallChangeList
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Call]:
+        # Encrypted, long fields are not needed in the list.
+        return super().get_queryset(request).defer("uis_snapshot", "recording_url")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        context = {"form": CallFilterForm(request.GET), "may_act": self.has_change_permission(request)}
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    @admin.display(description=_("contact"))
+    def customer(self, call: Call) -> str:
+        """The contact's masked number and the virtual number; the call's page has the full number."""
+        arrow = "→" if call.direction == "out" else "←"
+        contact = phone_numbers.mask(call.contact) or gettext("hidden number")
+        return format_html('{} {} <div class="desk-more">{}</div>', arrow, contact, phone_numbers.e164(call.number))
+
+    @admin.display(description=_("employee"))
+    def shown_employee(self, call: Call) -> str:
+        return with_column_label(_("employee"), call.employee) if call.employee else ""
+
+    @admin.display(description=_("result"))
+    def duration(self, call: Call) -> str:
+        """How the call ended for the customer, with the length of the talk or wait."""
+        if call.talk_seconds:
+            return gettext("talk %(time)s") % {"time": format_duration(call.talk_seconds)}
+        ended = gettext("missed") if call.is_missed else call.get_result_display() or gettext("not known yet")
+        waited = gettext("waited %(time)s") % {"time": format_duration(call.wait_seconds)}
+        return f"{ended}, {waited}" if call.wait_seconds else ended
+
+    @admin.display(description=_("state"))
+    def shown_state(self, call: Call) -> str:
+        return state_label(call)
+
+    @admin.display(description=_("reason"))
+    def shown_reason(self, call: Call) -> str:
+        """Why the call is not in the CRM: the reason it waits or failed, or the rule that skips it."""
+        return call.get_reason_display() or call.get_skip_reason_display()
+
+
+def state_label(call: Call) -> str:
+    """Return the state of a call as a coloured label."""
+    if call.failed_at:
+        return format_html('<span class="desk-state desk-stopped">{}</span>', gettext("failed"))
+    css_class = STATE_CSS_CLASSES.get(call.state, "failing")
+    return format_html('<span class="desk-state desk-{}">{}</span>', css_class, call.get_state_display())
+
+
+def format_duration(seconds: int) -> str:
+    """Format seconds as m:ss or h:mm:ss."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,151 @@
+"""The call list and a call's page: the parts that need both systems. The rest is in telephony.admin."""
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.core import phone_numbers
+from connector_project.operations.admin import call_detail
+from connector_project.operations.admin.bulk_action_forms import ReasonForm
+from connector_project.operations.admin.bulk_action_views import BulkActionMixin
+from connector_project.operations.admin.call_list import CallListAdmin
+from connector_project.operations.admin.call_recording import RecordingMixin
+from connector_project.operations.admin.export import ExportMixin
+from connector_project.operations.explain import redactor
+from telephony import access_log
+from telephony.calls import filters, manual
+from telephony.models import AccessLogEntry, BulkAction, Call, FailureReason, Step
+from tenants.models import AuditLogEntry
+
+PAGE = "admin/telephony/call/page.html"
+SKIP = "admin/telephony/call/skip.html"
+
+
+class CallPageMixin(RecordingMixin):
+    def get_urls(self) -> list[URLPattern]:
+        views = {"again": self.retry_view, "skip": self.skip_view, "number": self.number_view}
+        ours = [
+            path(f"<int:pk>/{name}/", self.admin_site.admin_view(view), name=f"telephony_call_{name}")
+            for name, view in views.items()
+        ]
+        return [*ours, *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Show the page; log the access if the user sees the full number."""
+        call, now = self._call(object_id), timezone.now()
+        if not self.has_view_permission(request, call):
+            raise PermissionDenied
+        reader = redactor.redactor_for(request.user)
+        if reader.is_unmasked:
+            _log_access(request, call, now=now)
+        page = call_detail.build_page(call, redactor=reader, may_act=self.has_change_permission(request, call), now=now)
+        recording = self.recording_context(request, call, now=now)
+        title = gettext("Call %(session)s") % {"session": call.session_id}
+        return self._shown(request, PAGE, title=title, page=page, original=call, **recording)
+
+    def retry_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        call = self._to_change(request, pk)
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        now = timezone.now()
+        with transaction.atomic():
+            if is_retried := manual.retry(call, by=request.user, now=now):
+                part = str(call.session_id)
+                manual.log_per_tenant(
+                    {call.tenant_id: 1}, AuditLogEntry.Action.CALLS_RETRIED, by=request.user, part=part, now=now
+                )
+        if is_retried:
+            messages.success(request, gettext("The call is queued again; reload this page in a few seconds."))
+        else:
+            messages.warning(request, gettext("Nothing to retry: the call is queued or uploaded."))
+        return redirect("admin:telephony_call_change", pk)
+
+    def skip_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        call, now = self._to_change(request, pk), timezone.now()
+        form = ReasonForm(request.POST if request.method == "POST" else None)
+        if not manual.may_skip(call, now=now):
+            messages.warning(request, gettext("The call cannot be skipped: it is uploaded, or is being uploaded now."))
+        elif not form.is_valid():
+            title, is_sent = gettext("Skip the call permanently"), call.history.filter(step=Step.UPLOAD).exists()
+            may_be_there = is_sent and call.reason == FailureReason.CRM_UNAVAILABLE
+            return self._shown(request, SKIP, title=title, form=form, original=call, may_be_there=may_be_there)
+        elif self._skip(request, call, form.cleaned_data["reason"]):
+            messages.success(request, gettext("The call is skipped permanently."))
+        return redirect("admin:telephony_call_change", pk)
+
+    def number_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        """Show the full number once, and log the access."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        call = self._call(str(pk))
+        if not self.has_view_permission(request, call):
+            raise PermissionDenied
+        _log_access(request, call, now=timezone.now())
+        message = gettext("The customer's number, shown only now: %(number)s. This access is logged.")
+        messages.info(request, message % {"number": phone_numbers.e164(call.contact) or "–"})
+        return redirect("admin:telephony_call_change", pk)
+
+    @admin.action(description=_("Retry"), permissions=["change"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[Call]) -> None:
+        now, by = timezone.now(), request.user
+        with transaction.atomic():
+            done = manual.apply_to_each(queryset, lambda call: manual.retry(call, by=by, now=now))
+            manual.log_per_tenant(done, AuditLogEntry.Action.CALLS_RETRIED, by=by, now=now)
+        count = done.total()
+        message = ngettext("%(count)d call is queued again.", "%(count)d calls are queued again.", count)
+        self.message_user(request, message % {"count": count}, messages.SUCCESS)
+
+    @admin.action(description=_("Skip permanently…"), permissions=["change"])
+    def skip_selected(self, request: HttpRequest, queryset: QuerySet[Call]) -> HttpResponse:
+        pks = ",".join(str(pk) for pk in queryset.order_by().values_list("pk", flat=True))
+        return redirect(f"{reverse('admin:telephony_call_order', args=[BulkAction.Kind.SKIP])}?{filters.PKS}={pks}")
+
+    @transaction.atomic
+    def _skip(self, request: HttpRequest, call: Call, reason: str) -> bool:
+        now, by = timezone.now(), request.user
+        is_skipped = manual.skip(call, reason, by=by, now=now)
+        if is_skipped:
+            part = str(call.session_id)
+            manual.log_per_tenant(
+                {call.tenant_id: 1}, AuditLogEntry.Action.CALLS_SKIPPED, by=by, part=part, reason=reason, now=now
+            )
+        return is_skipped
+
+    def _call(self, pk: str) -> Call:
+        rows = Call.objects.with_related().with_history()
+        return get_object_or_404(rows, pk=int(pk) if pk.isdecimal() else 0)
+
+    def _to_change(self, request: HttpRequest, pk: int) -> Call:
+        call = self._call(str(pk))
+        if not self.has_change_permission(request, call):
+            raise PermissionDenied
+        return call
+
+    def _shown(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
+        shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
+        return TemplateResponse(request, template, shared | context)
+
+
+@admin.register(Call)
+class CallAdmin(CallPageMixin, BulkActionMixin, ExportMixin, CallListAdmin):
+    actions = ("try_again", "skip_selected")
+    bulk_kinds = (BulkAction.Kind.RETRY, BulkAction.Kind.SKIP)
+
+
+def _log_access(request: HttpRequest, call: Call, *, now: datetime) -> None:
+    access_log.log_access(
+        call, AccessLogEntry.Kind.PHONE_NUMBER, by=request.user, address=request.META.get("REMOTE_ADDR", ""), now=now
+    )

@@ -1,0 +1,97 @@
+"""Export of the filtered call list as CSV or XLSX."""
+
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Count, QuerySet
+from django.http import FileResponse, HttpRequest, HttpResponseBase, HttpResponseNotAllowed, StreamingHttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from connector_project.core import tabular
+from connector_project.core.tabular import Row
+from connector_project.operations import call_export
+from telephony.models import Call
+from tenants import audit, permissions
+from tenants.models import AuditLogEntry, Tenant
+
+# Rows. The user waits for them, and a workbook must be complete before its first byte can be sent.
+MOST = {"csv": 100_000, "xlsx": 20_000}
+BOM = "\ufeff"  # without it Excel does not detect UTF-8
+
+
+class ExportMixin(admin.ModelAdmin[Call]):
+    """Adds `export/csv/` and `export/xlsx/` to the list; both take the list's own filters."""
+
+    change_list_template = "admin/telephony/call/change_list.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.export_view)
+        ours = [path(f"export/{kind}/", view, {"kind": kind}, name=f"telephony_call_{kind}") for kind in ANSWERS]
+        return [*ours, *super().get_urls()]
+
+    def export_view(self, request: HttpRequest, kind: str) -> HttpResponseBase:
+        """Send the file and write an audit entry; refuse an export that is too large."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        back = redirect(f"{reverse('admin:telephony_call_changelist')}?{request.GET.urlencode()}")
+        try:
+            calls: QuerySet[Call] = self.get_changelist_instance(request).get_queryset(request)
+        except IncorrectLookupParameters:
+            return back
+        if refusal := _refusal(calls, MOST[kind]):
+            messages.error(request, refusal)
+            return back
+        _audit(request, calls, kind)
+        return ANSWERS[kind](call_export.rows(calls, number=permissions.number_formatter(request.user)))
+
+
+def _refusal(calls: QuerySet[Call], most: int) -> str:
+    count = calls.order_by()[: most + 1].count()
+    if count > most:
+        message = _(
+            "More than %(most)d calls match. Narrow the filters, or export a period with manage.py export_calls."
+        )
+        return message % {"most": most}
+    return "" if count else _("No calls match these filters: nothing to export.")
+
+
+@transaction.atomic
+def _audit(request: HttpRequest, calls: QuerySet[Call], kind: str) -> None:
+    """Write an audit entry for each client whose calls are exported."""
+    counts = dict(calls.order_by().values_list("tenant").annotate(Count("pk")))
+    now, action = timezone.now(), AuditLogEntry.Action.CALLS_EXPORTED
+    for tenant in Tenant.objects.filter(pk__in=counts):
+        audit.log(tenant, action, now=now, by=request.user, field=kind.upper(), new=counts[tenant.pk])
+
+
+def _name(kind: str) -> str:
+    return f"calls-{timezone.now():%Y-%m-%d}.{kind}"
+
+
+def _csv(rows: Iterator[Row]) -> HttpResponseBase:
+    def lines() -> Iterator[str]:
+        yield BOM
+        yield from tabular.csv_lines(call_export.COLUMNS, rows)
+
+    headers = {"Content-Disposition": f'attachment; filename="{_name("csv")}"'}
+    return StreamingHttpResponse(lines(), content_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _xlsx(rows: Iterator[Row]) -> HttpResponseBase:
+    file: Any = tempfile.TemporaryFile()  # noqa: SIM115 -- the response closes it
+    tabular.write_xlsx(call_export.COLUMNS, rows, file)
+    file.seek(0)
+    return FileResponse(file, as_attachment=True, filename=_name("xlsx"))
+
+
+ANSWERS = {"csv": _csv, "xlsx": _xlsx}

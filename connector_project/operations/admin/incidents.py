@@ -1,0 +1,194 @@
+"""Incidents in the admin, open ones first, with their actions; and the alert deliveries."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin import helpers
+from django.core.exceptions import PermissionDenied
+from django.db.models import Case, IntegerField, QuerySet, Value, When
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from connector_project.core.admin.base import ReadOnlyAdmin, with_column_label
+from connector_project.operations.admin.audit_log import actor as done_by
+from connector_project.operations.alerts import actions, delivery, incident_texts
+from connector_project.operations.models import AlertDelivery, Incident
+from tenants import audit, datetime_display
+
+State = Incident.State
+RANKS = {State.OPEN: 1, State.ACKNOWLEDGED: 2, State.MUTED: 3, State.RESOLVED: 4}
+LONGEST_NOTE = 500
+
+
+class ActionNoteForm(helpers.ActionForm):
+    note = forms.CharField(label=_("Note:"), required=False, max_length=LONGEST_NOTE)
+
+
+class ScopeFilter(admin.SimpleListFilter):
+    title = _("scope")
+    parameter_name = "whole"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, Any]]:
+        return [("yes", _("the whole service")), ("no", _("one client"))]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Incident]) -> QuerySet[Incident]:
+        return queryset if self.value() is None else queryset.filter(tenant__isnull=self.value() == "yes")
+
+
+@admin.register(Incident)
+class IncidentAdmin(ReadOnlyAdmin):
+    list_display = (*("shown_state", "subject", "kind", "what", "since", "last_seen", "seen_count", "acknowledged_by"),)
+    list_display_links = ("subject",)
+    list_filter = ("state", "kind", ScopeFilter, "tenant")
+    list_select_related = ("tenant", "acknowledged_by")
+    show_facets = admin.ShowFacets.NEVER
+    action_form = ActionNoteForm
+    actions = tuple(actions.ACTIONS)
+    fields = readonly_fields = (
+        *(
+            "kind",
+            "subject",
+            datetime_display.full_field(Incident, "opened_at"),
+            datetime_display.full_field(Incident, "last_seen_at"),
+            "seen_count",
+        ),
+        *("acknowledged_by", "note", datetime_display.full_field(Incident, "resolved_at")),
+    )
+    change_form_template = "admin/crm/incident/change_form.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Incident]:
+        ranks = [When(state=state, then=Value(rank)) for state, rank in RANKS.items()]
+        ranks.insert(0, When(state=State.OPEN, tenant=None, then=Value(0)))  # It affects all clients.
+        return Incident.objects.annotate(rank=Case(*ranks, output_field=IntegerField()))
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        return ["rank", "-opened_at", "-pk"]
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.act_view)
+        return [path("<int:pk>/act/<slug:name>/", view, name="crm_incident_act"), *super().get_urls()]
+
+    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
+        return False  # No form; the actions have their own permissions.
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Return the actions this user has permission for."""
+        return {name: (_action(act), name, act.label) for name, act in actions.ACTIONS.items() if _may(request, act)}
+
+    def act_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
+        act = actions.ACTIONS.get(name)
+        get_object_or_404(Incident, pk=pk)
+        if act is None:
+            raise Http404
+        if request.method == "POST":
+            _do(request, act, [pk])
+        return redirect("admin:crm_incident_change", pk)
+
+    def title_of(self, obj: Incident) -> str:
+        return f"{capfirst(obj.get_kind_display())}: {incident_texts.subject_name(obj)}"
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        incident: Incident = kwargs["obj"]
+        now = timezone.now()
+        context |= {
+            "says": incident_texts.message(incident, now=now),
+            "who": incident_texts.responsible(incident).label,
+            "acts": [act for act in actions.ACTIONS.values() if actions.can(act, incident) and _may(request, act)],
+            "done": [
+                {"at": incident_texts.at(incident, change.at, now=now), "who": done_by(change), "change": change}
+                for change in audit.entries_for(incident, incident.tenant)
+            ],
+        }
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description=_("state"), ordering="rank")
+    def shown_state(self, incident: Incident) -> str:
+        look = State(incident.state).lower()
+        return format_html('<span class="desk-state desk-{}">{}</span>', look, incident.get_state_display())
+
+    @admin.display(description=_("scope"), ordering="tenant")
+    def subject(self, incident: Incident) -> str:
+        return incident_texts.subject_name(incident)
+
+    @admin.display(description=_("what is wrong"))
+    def what(self, incident: Incident) -> str:
+        action = _("Action: %(who)s.") % {"who": incident_texts.responsible(incident).label}
+        return format_html(
+            '{} <div class="desk-who">{}</div>', incident_texts.message(incident, now=timezone.now()), action
+        )
+
+    @admin.display(description=_("since, client's time"), ordering="opened_at")
+    def since(self, incident: Incident) -> str:
+        return with_column_label(_("since"), incident_texts.at(incident, incident.opened_at, now=timezone.now()))
+
+    @admin.display(description=_("last seen"), ordering="last_seen_at")
+    def last_seen(self, incident: Incident) -> str:
+        return with_column_label(_("last seen"), incident_texts.at(incident, incident.last_seen_at, now=timezone.now()))
+
+
+@admin.register(AlertDelivery)
+class AlertDeliveryAdmin(ReadOnlyAdmin):
+    list_display = ("created", "channel", "subject", "state", "attempts", "next_try", "detail")
+    list_display_links = ("subject",)
+    list_filter = ("state", "channel")
+    fields = readonly_fields = (
+        "created",
+        "channel",
+        "subject",
+        "state",
+        "attempts",
+        "next_try",
+        "detail",
+        "ended",
+        "body",
+    )
+    actions = ("try_again",)
+
+    @admin.action(description=_("Send again"), permissions=["change"])
+    def try_again(self, request: HttpRequest, queryset: QuerySet[AlertDelivery]) -> None:
+        unsent = list(queryset.exclude(state=AlertDelivery.State.SENT))
+        for one in unsent:
+            delivery.retry(one, now=timezone.now())
+        message = ngettext("%(count)d message is queued.", "%(count)d messages are queued.", len(unsent))
+        self.message_user(request, message % {"count": len(unsent)}, messages.SUCCESS)
+
+    @admin.display(description=_("created, UTC"), ordering="created_at")
+    def created(self, row: AlertDelivery) -> str:
+        return datetime_display.format_short(None, row.created_at, now=timezone.now())
+
+    @admin.display(description=_("next try"), ordering="next_attempt_at")
+    def next_try(self, row: AlertDelivery) -> str:
+        return datetime_display.format_short(None, row.next_attempt_at, now=timezone.now())
+
+    @admin.display(description=_("ended"), ordering="ended_at")
+    def ended(self, row: AlertDelivery) -> str:
+        return datetime_display.format_short(None, row.ended_at, now=timezone.now())
+
+
+def _may(request: HttpRequest, act: actions.IncidentAction) -> bool:
+    return request.user.has_perm(act.permission)
+
+
+def _action(act: actions.IncidentAction) -> Any:
+    def run(_admin: IncidentAdmin, request: HttpRequest, queryset: QuerySet[Incident]) -> None:
+        _do(request, act, queryset.order_by().values_list("pk", flat=True))
+
+    return run
+
+
+def _do(request: HttpRequest, act: actions.IncidentAction, pks: Any) -> None:
+    if not _may(request, act):
+        raise PermissionDenied
+    note = request.POST.get("note", "").strip()[:LONGEST_NOTE]
+    count = actions.apply(act, pks, by=request.user, note=note, now=timezone.now())
+    if count:
+        message = ngettext("%(count)d incident updated.", "%(count)d incidents updated.", count)
+        return messages.success(request, message % {"count": count})
+    messages.warning(request, _("Nothing to do: the incident has changed, or there is a newer one."))

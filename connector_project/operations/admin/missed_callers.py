@@ -1,0 +1,216 @@
+"""The missed-callers board of a client, and the page to choose a client."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.timesince import timesince
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.core import local_dates
+from telephony import access_log
+from telephony.missed_callers import queries
+from telephony.missed_callers.queries import USER, MissedCallerBoard
+from telephony.missed_callers.waits import NOBODY, MissedCaller
+from tenants import datetime_display, permissions
+from tenants.models import CrmUser, Tenant, User
+
+PERIODS = (1, 7, 30, 90)  # local days up to today: the last missed call is within them
+USUAL = 7
+PAGE_SIZE = 50  # rows per page
+ORDERS = {"waiting": _("longest waiting first"), "newest": _("latest call first")}
+UNASSIGNED = "nobody"  # query value for callers without an owner
+LONG = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
+SHOWN_DIGITS = 4  # digits that a masked number shows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One caller, ready for display."""
+
+    number: str
+    calls: str  # URL of their calls
+    last_call: str  # URL of the last missed call
+    owner: str
+    waiting: str
+    since: str
+    missed_count: int
+    last: str
+    callback_attempts: int
+    last_callback_at: str
+
+
+class MissedMixin(admin.ModelAdmin[Tenant]):
+    """Adds a missed-callers board to each client, and a page to choose a client."""
+
+    def get_urls(self) -> list[URLPattern]:
+        board, choice = (self.admin_site.admin_view(view) for view in (self.missed_view, self.missed_choice_view))
+        ours = [
+            path("missed/", choice, name="tenants_missed"),
+            path("<int:tenant_id>/missed/", board, name="tenants_tenant_missed"),
+        ]
+        return [*ours, *super().get_urls()]
+
+    def missed_choice_view(self, request: HttpRequest) -> HttpResponse:
+        self._check(request)
+        clients = Paginator(Tenant.objects.filter(offboarded_at=None).only("name"), PAGE_SIZE)
+        context = {"clients": clients.get_page(request.GET.get("page")), "subtitle": _("choose a client")}
+        return self._page(request, context)
+
+    def missed_view(self, request: HttpRequest, tenant_id: int) -> HttpResponse:
+        """Show the board; log the access if the user sees full numbers."""
+        tenant = get_object_or_404(Tenant.objects.select_related("uis", "rules"), pk=tenant_id)
+        self._check(request, tenant)
+        return self._page(request, {"tenant": tenant, "subtitle": str(tenant), **_board(request, tenant)})
+
+    def _check(self, request: HttpRequest, tenant: Tenant | None = None) -> None:
+        if not (self.has_view_permission(request, tenant) and request.user.has_perm("telephony.view_call")):
+            raise PermissionDenied
+
+    def _page(self, request: HttpRequest, context: Mapping[str, Any]) -> HttpResponse:
+        common = {**self.admin_site.each_context(request), "opts": self.opts, "title": _("Missed callers")}
+        return TemplateResponse(request, "admin/tenants/missed.html", {**common, **context})
+
+
+def _board(request: HttpRequest, tenant: Tenant) -> dict[str, Any]:
+    now, params = timezone.now(), request.GET
+    length = int(params["days"]) if params.get("days", "") in map(str, PERIODS) else USUAL
+    order = params["order"] if params.get("order", "") in ORDERS else "waiting"
+    since = local_dates.begin(
+        local_dates.day_of(now, zone=tenant.zone) - (length - 1) * local_dates.DAY, zone=tenant.zone
+    )
+    board = queries.load_board(tenant, now=now)
+    recent = [wait for wait in board.waiting if wait.last_at >= since]
+    names = _names(tenant, board)
+    chosen = params.get("owner", "")
+    selected = _ordered(_of_owner(recent, chosen), order)
+    pages = {
+        name: Paginator([wait for wait in selected if wait.is_after_hours == is_after_hours], PAGE_SIZE).get_page(
+            params.get(name)
+        )
+        for name, is_after_hours in (("page", False), ("after", True))
+    }
+    shown = [wait for page in pages.values() for wait in page]
+    _log_access(request, tenant, shown, now=now)
+    attempts = queries.callback_attempts(tenant, shown)
+    rows = {
+        name: [_row(request, tenant, wait, attempts[wait.contact], names, now=now) for wait in page]
+        for name, page in pages.items()
+    }
+    return {
+        "periods": [(number, number == length) for number in PERIODS],
+        "orders": [(name, label, name == order) for name, label in ORDERS.items()],
+        "days": length,
+        "order": order,
+        "owners": _owners(recent, names, chosen),
+        "owner": chosen,
+        "parts": [
+            (name, title, about, pages[name], rows[name])
+            for name, title, about in (
+                ("page", _("Missed in business hours"), _("At least one call came in business hours.")),
+                ("after", _("Only outside business hours"), _("All calls came outside business hours.")),
+            )
+        ],
+        "facts": _facts(selected, _of_owner(board.closed_today, chosen), board, since=since, now=now),
+        "is_cut": board.is_truncated,
+        "most": queries.MAX_MISSED_CALLS,
+        "looked_back": queries.LOOKBACK,
+    }
+
+
+def _log_access(request: HttpRequest, tenant: Tenant, shown: Sequence[MissedCaller], *, now: datetime) -> None:
+    """Log access to the full numbers of these callers."""
+    if isinstance(request.user, User) and permissions.can_see_full_numbers(request.user):
+        calls = [wait.last_call for wait in shown]
+        access_log.note_numbers(tenant, calls, by=request.user, address=request.META.get("REMOTE_ADDR", ""), now=now)
+
+
+def _of_owner(waits: Iterable[MissedCaller], chosen: str) -> list[MissedCaller]:
+    owner = NOBODY if chosen == UNASSIGNED else chosen
+    return [wait for wait in waits if not chosen or wait.owner == owner]
+
+
+def _ordered(waits: Sequence[MissedCaller], order: str) -> Sequence[MissedCaller]:
+    return sorted(waits, key=lambda wait: wait.last_at, reverse=True) if order == "newest" else waits
+
+
+def _names(tenant: Tenant, board: MissedCallerBoard) -> Mapping[str, str]:
+    """Return the owners' names. One query."""
+    names = {owner: str(person) for owner, person in board.employees.items()}
+    users = CrmUser.objects.filter(tenant=tenant)
+    user_ids = {wait.owner.removeprefix(USER) for wait in board.waiting if wait.owner.startswith(USER)}
+    named = {str(user.crm_id): str(user) for user in users.filter(crm_id__in=user_ids)}
+    unknown = gettext("CRM user %(id)s")
+    names |= {f"{USER}{user_id}": named.get(user_id) or unknown % {"id": user_id} for user_id in user_ids}
+    return names | {NOBODY: gettext("unassigned")}
+
+
+def _owners(waits: Iterable[MissedCaller], names: Mapping[str, str], chosen: str) -> list[tuple[str, str, int, bool]]:
+    """Return the owners to filter by, with most callers first."""
+    counts = Counter(wait.owner for wait in waits)
+    owners = ((owner or UNASSIGNED, names[owner], count) for owner, count in counts.most_common())
+    return [(owner, name, count, owner == chosen) for owner, name, count in owners]
+
+
+def _facts(
+    waiting: Sequence[MissedCaller],
+    closed: Sequence[MissedCaller],
+    board: MissedCallerBoard,
+    *,
+    since: datetime,
+    now: datetime,
+) -> list[tuple[Any, str]]:
+    lengths = [(wait.answered_at - wait.first_at).total_seconds() for wait in closed if wait.answered_at]
+    median_wait = _duration(now - timedelta(seconds=median(lengths)), now) if lengths else "–"
+    return [
+        (_("callers waiting"), str(len(waiting))),
+        (_("of them only outside business hours"), str(sum(wait.is_after_hours for wait in waiting))),
+        (_("of them longer than a day"), str(sum(now - wait.first_at > LONG for wait in waiting))),
+        (_("closed today"), str(len(closed))),
+        (_("waiting time, median"), median_wait),
+        (_("calls with a hidden number"), str(sum(at >= since for at in board.hidden))),
+    ]
+
+
+def _row(
+    request: HttpRequest,
+    tenant: Tenant,
+    wait: MissedCaller,
+    attempts: Sequence[datetime],
+    names: Mapping[str, str],
+    *,
+    now: datetime,
+) -> Row:
+    # URLs stay in the browser's history: put no more of a number into them than the page shows.
+    term = wait.contact if permissions.can_see_full_numbers(request.user) else wait.contact[-SHOWN_DIGITS:]
+    query = urlencode({"q": term, "tenant__id__exact": tenant.pk})
+    return Row(
+        number=permissions.number_formatter(request.user)(wait.contact),
+        calls=f"{reverse('admin:telephony_call_changelist')}?{query}",
+        owner=names[wait.owner],
+        waiting=_duration(wait.first_at, now),
+        since=datetime_display.format_short(tenant, wait.first_at, now=now),
+        missed_count=wait.missed_count,
+        last_call=reverse("admin:telephony_call_change", args=[wait.last_call]),
+        last=datetime_display.format_short(tenant, wait.last_at, now=now),
+        callback_attempts=len(attempts),
+        last_callback_at=datetime_display.format_short(tenant, attempts[-1] if attempts else None, now=now),
+    )
+
+
+def _duration(since: datetime, till: datetime) -> str:
+    return timesince(since, till) if till - since >= MINUTE else gettext("less than a minute")

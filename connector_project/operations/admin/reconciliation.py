@@ -1,0 +1,35 @@
+"""Admin of the daily reconciliation."""
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.core.admin.base import ReadOnlyAdmin
+from telephony.models import DailyReconciliation
+
+
+@admin.register(DailyReconciliation)
+class DailyReconciliationAdmin(ReadOnlyAdmin):
+    list_display = (
+        *("day", "tenant", "uis_calls", "uploaded", "skipped", "waiting", "failed", "shown_unexplained"),
+        *("recovered", "delivered"),
+    )
+    list_filter = ("tenant", "day")
+    list_select_related = ("tenant",)
+    fields = readonly_fields = (*list_display, "counted_at", "closed_at")
+
+    @admin.display(description=_("unexplained"), ordering="unexplained")
+    def shown_unexplained(self, row: DailyReconciliation) -> str:
+        if not row.unexplained:
+            return "0"
+        return format_html('<strong class="desk-state desk-stopped">{}</strong>', row.unexplained)
+
+    @admin.display(description=_("delivered"))
+    def delivered(self, row: DailyReconciliation) -> str:
+        # Round down: 100 % must mean every call.
+        share = row.delivered_share
+        return "—" if share is None else f"{int(share * 1000) / 10:.1f} %"
+
+    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
+        return False

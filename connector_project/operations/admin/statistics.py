@@ -1,0 +1,110 @@
+"""The statistics page, for all clients or for one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.core.check_results import Text
+from connector_project.operations import tenant_status
+from connector_project.operations.admin import charts
+from connector_project.operations.admin.charts import Chart
+from crm import popup_stats as speed
+from crm.popup_stats import PopupStats
+from telephony import stats
+from telephony.reconciliation.stats import ReconciliationStats
+from telephony.stats import Calls, Period
+from tenants.models import Tenant
+
+PERIODS = (7, 30, 90)
+USUAL, USUAL_OF_ALL = 30, 7  # days; a quarter of all clients' calls would be millions
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A key figure of the period."""
+
+    label: Text
+    shown: str
+
+
+class StatisticsMixin(admin.ModelAdmin[Tenant]):
+    """Adds statistics pages to the client list and to each client."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.statistics_view)
+        ours = [
+            path("figures/", view, name="tenants_figures"),
+            path("<int:tenant_id>/figures/", view, name="tenants_tenant_figures"),
+        ]
+        return [*ours, *super().get_urls()]
+
+    def statistics_view(self, request: HttpRequest, tenant_id: int | None = None) -> HttpResponse:
+        tenant = get_object_or_404(Tenant, pk=tenant_id) if tenant_id else None
+        if not (self.has_view_permission(request, tenant) and request.user.has_perm("telephony.view_call")):
+            raise PermissionDenied
+        length = _length(request, USUAL if tenant else USUAL_OF_ALL)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": _("Statistics"),
+            "subtitle": str(tenant or _("all clients")),
+            "tenant": tenant,
+            "periods": [(days, days == length) for days in PERIODS],
+            **_statistics(tenant, length),
+        }
+        return TemplateResponse(request, "admin/tenants/figures.html", context)
+
+
+def _length(request: HttpRequest, usual: int) -> int:
+    days = request.GET.get("days", "")
+    return int(days) if days in map(str, PERIODS) else usual
+
+
+def _statistics(tenant: Tenant | None, length: int) -> dict[str, Any]:
+    zones = [tenant.time_zone] if tenant else tenant_status.zones_in_use()
+    period = Period.last(length, zones=zones, now=timezone.now())
+    tallies, calls, cards = (
+        stats.delivered(tenant, period),
+        stats.calls(tenant, period),
+        speed.count_popups(tenant, period),
+    )
+    ranking = (
+        charts.by_employee(stats.by_employee(tenant, period)) if tenant else charts.by_client(stats.by_tenant(period))
+    )
+    shown: Sequence[Chart] = [
+        charts.delivered(tallies),
+        charts.ended(calls.by_day),
+        charts.popups(cards.by_day),
+        charts.steps(cards),
+        ranking,
+        charts.by_hour(calls),
+    ]
+    return {
+        "period": period,
+        "facts": _fact_list(sum(tallies.values(), ReconciliationStats()), calls, cards),
+        "charts": shown,
+    }
+
+
+def _fact_list(tally: ReconciliationStats, calls: Calls, cards: PopupStats) -> list[Fact]:
+    ends, total, ours = calls.total, cards.total, cards.ours
+    return [
+        Fact(_("calls in UIS"), str(tally.uis_calls)),
+        Fact(_("delivery rate"), charts.format_percent(tally.uploaded, tally.due)),
+        Fact(_("incoming calls"), str(ends.incoming)),
+        Fact(_("answer rate"), charts.format_percent(ends.answered, ends.incoming)),
+        Fact(_("from ring to pop-up, median"), charts.format_seconds(total.median)),
+        Fact(_("95th percentile"), charts.format_seconds(total.p95)),
+        Fact(_("maximum"), charts.format_seconds(total.worst)),
+        Fact(_("of it from receipt to pop-up, median"), charts.format_seconds(ours.median)),
+        Fact(_("pop-ups rejected by the CRM"), str(cards.refused)),
+    ]

@@ -1,0 +1,73 @@
+"""Filters of the client list: by problem and by state."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.contrib import admin
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.core.check_results import Text
+from connector_project.operations.tenant_status import TenantStatus, today_condition, zones_in_use
+from telephony.models import Call
+from tenants.models import Employee, Tenant
+
+
+class ProblemQuery(NamedTuple):
+    """A problem, and the condition for clients that have it."""
+
+    text: Text
+    answer: Callable[[datetime], Q]
+
+
+def _unlinked(_now: datetime) -> Q:
+    employees = Employee.objects.filter(tenant=OuterRef("pk"), is_dismissed=False, crm_user_id=None)
+    return Q(Exists(employees.exclude(linked_by=Employee.LinkedBy.NOT_NEEDED)), offboarded_at=None)
+
+
+def _failed_calls(now: datetime) -> Q:
+    failed = Call.objects.filter(today_condition("failed_at", zones_in_use(), now=now), tenant=OuterRef("pk"))
+    return Q(Exists(failed))
+
+
+PROBLEM_QUERIES = {
+    "uis": ProblemQuery(_("access denied by UIS"), lambda _now: Q(uis__denied_at__isnull=False, offboarded_at=None)),
+    "crm": ProblemQuery(
+        _("access denied by the CRM"), lambda _now: Q(crm__denied_at__isnull=False, offboarded_at=None)
+    ),
+    "silent": ProblemQuery(_("no events"), lambda _now: Q(rank=TenantStatus.NO_EVENTS)),
+    "unlinked": ProblemQuery(_("unlinked employees"), _unlinked),
+    "checks": ProblemQuery(_("failing checks"), lambda _now: Q(checkup__failing__gt=0, offboarded_at=None)),
+    "activation": ProblemQuery(
+        _("activation failed or not started"),
+        lambda _now: Q(rank__in=[TenantStatus.FAILED_CALLS, TenantStatus.NOT_ACTIVATED]),
+    ),
+    "calls": ProblemQuery(_("calls that failed today"), _failed_calls),
+}
+
+
+class ProblemFilter(admin.SimpleListFilter):
+    title = _("what is wrong")
+    parameter_name = "wrong"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, str(question.text)) for name, question in PROBLEM_QUERIES.items()]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Tenant]) -> QuerySet[Tenant]:
+        question = PROBLEM_QUERIES.get(self.value() or "")
+        return queryset.filter(question.answer(timezone.now())) if question else queryset
+
+
+class TenantStatusFilter(admin.SimpleListFilter):
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, str]]:
+        return [(state.name, str(state.label)) for state in TenantStatus]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        name = self.value()
+        return queryset.filter(rank=TenantStatus[name]) if name in TenantStatus.names else queryset

@@ -1,0 +1,1 @@
+"""Alerting: a snapshot, the problems found in it, incidents and their notifications."""

@@ -1,0 +1,133 @@
+"""Notifications about incidents: one message for all of the same kind and reason, as rows that a task sends."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import translation
+from django.utils.translation import gettext, ngettext
+
+from connector_project.core.task_queue import Queue, enqueue
+from connector_project.operations.alerts import delivery, incident_texts, incidents
+from connector_project.operations.alerts.rules import is_explained_by, is_part_of
+from connector_project.operations.models import AlertDelivery, Incident
+
+Event = Literal["opened", "resolved"]
+# At most one message per kind and reason in this time; later incidents are grouped into the next message.
+NOTIFICATION_INTERVAL = timedelta(minutes=10)
+LONGEST_LIST = 50
+_NOTIFIED_FIELDS: dict[Event, str] = {"opened": "notified_at", "resolved": "resolution_notified_at"}
+
+
+@transaction.atomic
+def queue_notifications(*, now: datetime, queue: Queue) -> None:
+    """Write messages about incidents opened or resolved since the last ones; row locks prevent duplicates."""
+    unresolved = {incident.key: incident for incident in incidents.unresolved()}
+    notified = {key for key, incident in unresolved.items() if incident.notified_at}
+    opened = _locked(incidents.active().filter(notified_at=None))
+    # Already covered by the notification of a system-wide incident, or of the incident that explains it.
+    opened = [one for one in opened if not is_part_of(notified, one.key) and not is_explained_by(unresolved, one.key)]
+    _notify("opened", opened, now=now, queue=queue)
+    resolved = Incident.objects.filter(state=Incident.State.RESOLVED, resolution_notified_at=None)
+    _notify("resolved", _locked(resolved), now=now, queue=queue)
+
+
+def _locked(rows: QuerySet[Incident]) -> list[Incident]:
+    return list(rows.select_for_update(of=("self",)).select_related("tenant").order_by("pk"))
+
+
+def _notify(event: Event, rows: Iterable[Incident], *, now: datetime, queue: Queue) -> None:
+    groups: dict[tuple[str, str], list[Incident]] = defaultdict(list)
+    for incident in rows:
+        groups[incident.kind, incident.reason].append(incident)
+    field = _NOTIFIED_FIELDS[event]
+    recent = Incident.objects.filter(**{f"{field}__gt": now - NOTIFICATION_INTERVAL})
+    notified = set(recent.order_by().values_list("kind", "reason").distinct()) if groups else set()
+    for key in groups.keys() - notified:
+        group = sorted(groups[key], key=lambda one: (one.tenant_id is not None, incident_texts.subject_name(one)))
+        _create_messages(event, group, now=now, queue=queue)
+        Incident.objects.filter(pk__in=[one.pk for one in group]).update(**{field: now})
+
+
+def _create_messages(event: Event, group: Sequence[Incident], *, now: datetime, queue: Queue) -> None:
+    with translation.override(settings.LANGUAGE_CODE):
+        subject = _subject(event, group)
+        for way in delivery.enabled_channels():
+            body = _mail(event, group) if way == AlertDelivery.Channel.MAIL else _json(event, group, now)
+            row = AlertDelivery.objects.create(
+                channel=way, subject=subject, body=body, created_at=now, next_attempt_at=now
+            )
+            enqueue(delivery.TASK, row.pk, queue=queue)
+
+
+def _subject(event: Event, group: Sequence[Incident]) -> str:
+    what = group[0].get_kind_display()
+    subject = incident_texts.subject_name(group[0])
+    if len(group) > 1:
+        more = len(group) - 1
+        subject = ngettext("%(first)s and %(more)d more", "%(first)s and %(more)d more", more) % {
+            "first": subject,
+            "more": more,
+        }
+    is_resolved = event == "resolved"
+    template = (
+        gettext("Resolved: %(what)s – %(subject)s") if is_resolved else gettext("Incident: %(what)s – %(subject)s")
+    )
+    return " ".join((template % {"what": what, "subject": subject}).split())[:250]
+
+
+def _mail(event: Event, group: Sequence[Incident]) -> str:
+    rows = [_line(event, one) for one in group[:LONGEST_LIST]]
+    context = {"rows": rows, "more": len(group) - len(rows), "all": admin_url()}
+    return render_to_string("alarms/mail.txt", context).strip() + "\n"
+
+
+def _line(event: Event, incident: Incident) -> dict[str, str]:
+    is_resolved = event == "resolved"
+    action = gettext("Action: %(who)s.") % {"who": incident_texts.responsible(incident).label}
+    problem = gettext("The problem was: %(message)s") % {"message": incident_texts.message(incident)}
+    return {
+        "whom": incident_texts.subject_name(incident),
+        "says": problem if is_resolved else incident_texts.message(incident),
+        "then": incident_texts.resolved_message(incident) if is_resolved else action,
+        "where": admin_url(incident),
+    }
+
+
+def _json(event: Event, group: Sequence[Incident], now: datetime) -> str:
+    data = {
+        "kind": group[0].kind,
+        "cause": group[0].reason,
+        "count": len(group),
+        "url": admin_url(),
+        "incidents": [_incident_json(one) for one in group[:LONGEST_LIST]],
+    }
+    message = {"type": f"incident.{event}", "timestamp": now.isoformat(), "data": data}
+    return json.dumps(message, ensure_ascii=False)
+
+
+def _incident_json(incident: Incident) -> dict[str, Any]:
+    return {
+        "id": incident.pk,
+        "tenant": incident.tenant.slug if incident.tenant else None,
+        "name": incident_texts.subject_name(incident),
+        "says": incident_texts.message(incident),
+        "who": incident_texts.responsible(incident).value,
+        "figures": incident.context,
+        "opened_at": incident.opened_at.isoformat(),
+        "resolved_at": incident.resolved_at.isoformat() if incident.resolved_at else None,
+        "url": admin_url(incident),
+    }
+
+
+def admin_url(incident: Incident | None = None) -> str:
+    """Return the admin URL of an incident, or of the list."""
+    path = reverse("admin:crm_incident_change", args=[incident.pk]) if incident else None
+    return settings.PUBLIC_URL + (path or reverse("admin:crm_incident_changelist"))

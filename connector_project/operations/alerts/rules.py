@@ -1,0 +1,205 @@
+"""The alert rules and their thresholds: problems by kind, reason and client, found in a snapshot. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from connector_project.operations.alerts import no_events
+from connector_project.operations.alerts.snapshot import Failed, Snapshot, TenantSnapshot
+from connector_project.operations.models import Incident
+
+Kind = Incident.Kind
+About = dict[str, Any]
+
+NO_EVENTS, OVERDUE, NO_HEARTBEAT, NOT_IN_REPORT = "NO_EVENTS", "OVERDUE", "NO_BEAT", "NOT_IN_LEDGER"
+OVERDUE_AFTER, AWAY_AFTER = timedelta(minutes=15), timedelta(minutes=30)
+# Minimum failed calls and their share in the last two hours; or in the last day, for clients with few calls.
+FAILED_LATELY, SHARE_LATELY = 5, 0.1
+FAILED_IN_A_DAY, SHARE_IN_A_DAY = 3, 0.2
+# A problem of this many clients, and of this share of all, is system-wide.
+SEVERAL, MANY = 3, 0.5
+
+COUNTS = ("calls", "usual", "failed", "of")
+
+Key = tuple[int | None, str, str]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem of one client or of the whole service; `about` holds the parameters of its message."""
+
+    kind: Incident.Kind
+    reason: str
+    tenant_id: int | None = None
+    context: About = field(default_factory=dict)
+
+    @property
+    def key(self) -> Key:
+        return self.tenant_id, self.kind, self.reason
+
+
+def find_problems(facts: Snapshot) -> list[Problem]:
+    """Return all problems, each key once."""
+    of_clients = [
+        *_no_events(facts),
+        *_denials(facts),
+        *_backlogs(facts),
+        *_failure_rates(facts),
+        *_unexplained(facts),
+    ]
+    live = {client.pk for client in facts.tenants}
+    of_clients = [problem for problem in of_clients if problem.tenant_id in live]
+    found: dict[Key, Problem] = {}
+    for problem in (
+        *_dead_workers(facts),
+        *_no_events_at_all(facts),
+        *_group_system_wide(of_clients, live=len(live)),
+        *of_clients,
+    ):
+        found.setdefault(problem.key, problem)
+    return list(found.values())
+
+
+def no_events_of(client: TenantSnapshot, *, now: datetime) -> About | None:
+    """Return the context of a client's "no events" problem, or None. The only place that decides it.
+
+    Once found, it lasts until an event comes, although its evidence may expire: reported calls age, profiles change.
+    """
+    context, previous = _no_events_context(client, now=now), client.no_events
+    if context is None and previous is not None and previous.get("since") == _isoformat(client.last_event_at):
+        return dict(previous)
+    return context
+
+
+def _no_events_context(client: TenantSnapshot, *, now: datetime) -> About | None:
+    since = max(client.last_event_at or client.activated_at, client.activated_at)
+    if now - since < no_events.SHORTEST:
+        return None
+    about: About = {"since": _isoformat(client.last_event_at)}
+    if client.unreported_calls >= no_events.MIN_UNREPORTED_CALLS:
+        return about | {"by": "list", "calls": client.unreported_calls}
+    habit = client.profile
+    if habit is None or client.last_event_at is None:
+        silent_hours = client.business_hours.longest_overlap(max(since, now - no_events.LONGEST), now, zone=client.zone)
+        return about | {"by": "hours"} if silent_hours >= no_events.OF_WORK else None
+    expected = habit.expected_calls(since, now, zone=client.zone)
+    if no_events.is_unlikely(expected, habit.weeks, yearly=habit.yearly):
+        return about | {"by": "habit", "usual": round(expected / habit.weeks)}
+    return None
+
+
+def _no_events(facts: Snapshot) -> Iterator[Problem]:
+    for client in facts.tenants:
+        about = no_events_of(client, now=facts.now)
+        if about is not None:
+            yield Problem(Kind.NO_EVENTS, NO_EVENTS, client.pk, about)
+
+
+def _no_events_at_all(facts: Snapshot) -> Iterator[Problem]:
+    """Find missing events of all clients together, long before any single client stands out."""
+    since = facts.last_event_at
+    if since is None or facts.now - since < no_events.SHORTEST_OF_ALL:
+        return
+    profiles = [(client, client.profile) for client in facts.tenants if client.profile]
+    usual = sorted(profile.expected_calls(since, facts.now, zone=one.zone) / profile.weeks for one, profile in profiles)
+    if sum(count > 0 for count in usual) < no_events.SEVERAL:
+        return
+    # Without the busiest client, whose missing events may be their own problem.
+    weeks = min(profile.weeks for _one, profile in profiles)
+    yearly = sum(profile.yearly for _one, profile in profiles)
+    if no_events.is_unlikely(sum(usual[:-1]) * weeks, weeks, yearly=yearly):
+        yield Problem(
+            Kind.NO_EVENTS, NO_EVENTS, None, {"since": _isoformat(since), "by": "all", "usual": round(sum(usual))}
+        )
+
+
+def _denials(facts: Snapshot) -> Iterator[Problem]:
+    for client in facts.tenants:
+        for denial in client.denied:
+            about = {"side": denial.system, "code": denial.code, "since": _isoformat(denial.since)}
+            yield Problem(Kind.ACCESS_DENIED, f"{denial.system}:{denial.code}"[:80], client.pk, about)
+
+
+def _backlogs(facts: Snapshot) -> Iterator[Problem]:
+    for pk, since in facts.overdue.items():
+        if facts.now - since >= OVERDUE_AFTER:
+            yield Problem(Kind.BACKLOG, OVERDUE, pk, {"since": _isoformat(since)})
+    for row in facts.waiting:
+        if facts.now - row.since >= AWAY_AFTER:
+            yield Problem(Kind.BACKLOG, row.reason, row.tenant_id, {"since": _isoformat(row.since), "calls": row.count})
+
+
+def _failure_rates(facts: Snapshot) -> Iterator[Problem]:
+    for row in facts.failed:
+        about = _share(row, facts)
+        if about:
+            yield Problem(Kind.FAILURE_RATE, row.reason, row.tenant_id, about)
+
+
+def _share(row: Failed, facts: Snapshot) -> About:
+    totals = facts.call_totals.get(row.tenant_id)
+    if totals is None:
+        return {}
+    if row.lately >= FAILED_LATELY and row.lately >= SHARE_LATELY * totals.lately:
+        return {"failed": row.lately, "of": totals.lately, "hours": 2}
+    if row.in_a_day >= FAILED_IN_A_DAY and row.in_a_day >= SHARE_IN_A_DAY * totals.in_a_day:
+        return {"failed": row.in_a_day, "of": totals.in_a_day, "hours": 24}
+    return {}
+
+
+def _unexplained(facts: Snapshot) -> Iterator[Problem]:
+    for row in facts.unexplained:
+        about = {"calls": row.count, "first": row.first.isoformat(), "last": row.last.isoformat()}
+        yield Problem(Kind.UNEXPLAINED, NOT_IN_REPORT, row.tenant_id, about)
+
+
+def _dead_workers(facts: Snapshot) -> Iterator[Problem]:
+    for queue, heartbeat_at in facts.queues_without_workers.items():
+        yield Problem(Kind.WORKER, f"{NO_HEARTBEAT}:{queue}", None, {"queue": queue, "since": _isoformat(heartbeat_at)})
+
+
+def _group_system_wide(problems: Iterable[Problem], *, live: int) -> Iterator[Problem]:
+    """Turn a problem that many clients share into one system-wide problem."""
+    groups: dict[tuple[Incident.Kind, str], list[Problem]] = defaultdict(list)
+    for problem in problems:
+        groups[problem.kind, problem.reason].append(problem)
+    for (kind, cause), group in groups.items():
+        # Overdue work is never one client's own fault.
+        share = 0.0 if cause == OVERDUE else MANY
+        if len(group) >= SEVERAL and len(group) >= share * live:
+            yield Problem(kind, cause, None, _merge_contexts(group) | {"clients": len(group), "live": live})
+
+
+def _merge_contexts(group: Sequence[Problem]) -> About:
+    """Merge the contexts of several problems: the earliest time, and the sums of the counts."""
+    since = [moment for problem in group if (moment := problem.context.get("since"))]
+    counts = {
+        name: sum(problem.context.get(name, 0) for problem in group) for name in COUNTS if name in group[0].context
+    }
+    return group[0].context | counts | ({"since": min(since)} if since else {})
+
+
+def is_part_of(system_wide: Iterable[Key], key: Key) -> bool:
+    """Return whether a client's problem is part of one of these system-wide ones."""
+    tenant_id, kind, cause = key
+    return tenant_id is not None and (None, kind, cause) in set(system_wide)
+
+
+def is_explained_by(keys: Iterable[Key], key: Key) -> bool:
+    """Return whether one of these problems explains this one, which then needs no notification."""
+    tenant_id, kind, cause = key
+    if kind == Kind.BACKLOG and cause == OVERDUE:
+        return any(other == Kind.WORKER for _pk, other, _cause in keys)
+    if kind == Kind.NO_EVENTS and tenant_id is not None:
+        return any(pk == tenant_id and other == Kind.ACCESS_DENIED and _is_of_uis(of) for pk, other, of in keys)
+    return False
+
+
+def _is_of_uis(cause: str) -> bool:
+    return cause.startswith("uis:")
+
+
+def _isoformat(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

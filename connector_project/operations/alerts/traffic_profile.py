@@ -1,0 +1,52 @@
+"""Computes a client's traffic profile once a day: calls by local hour of the week over the last four weeks."""
+
+from datetime import datetime, timedelta
+from math import ceil
+
+from django.db import transaction
+from django.db.models import Count, Min
+from django.db.models.functions import ExtractHour, ExtractIsoWeekDay
+
+from connector_project.core import local_dates
+from connector_project.core.task_queue import enqueue
+from connector_project.operations.alerts import snapshot
+from connector_project.operations.alerts.no_events import HOURS_OF_DAY, HOURS_OF_WEEK
+from connector_project.operations.models import TrafficProfile
+from telephony.models import Call
+from tenants.models import Tenant
+
+TASK = "connector_project.operations.tasks.update_traffic_profile"
+WEEK, WEEKS = timedelta(days=7), 4
+LEAST_WEEKS = 2  # less data gives no profile
+
+
+@transaction.atomic
+def learn_all() -> None:
+    """Queue one task for each live client: one client's calls are an index range, those of all clients are not."""
+    for pk in snapshot.live().values_list("pk", flat=True):
+        enqueue(TASK, pk)
+
+
+def update_profile(tenant: Tenant, *, now: datetime) -> None:
+    """Update the profile. Counts whole days and whole weeks only, so that each weekday weighs the same."""
+    today = local_dates.day_of(now, zone=tenant.zone)
+    since, till = local_dates.begin(today - WEEKS * WEEK, zone=tenant.zone), local_dates.begin(today, zone=tenant.zone)
+    calls = Call.objects.filter(tenant=tenant, started_at__gte=since, started_at__lt=till, is_internal=False)
+    annotated = calls.order_by().annotate(
+        weekday=ExtractIsoWeekDay("started_at", tzinfo=tenant.zone), hour=ExtractHour("started_at", tzinfo=tenant.zone)
+    )
+    rows = list(annotated.values_list("weekday", "hour").annotate(count=Count("pk"), first=Min("started_at")))
+    hours = [0] * HOURS_OF_WEEK
+    for weekday, hour, count, _first in rows:
+        hours[(weekday - 1) * HOURS_OF_DAY + hour] = count
+    first = min((began_at for *_rest, began_at in rows), default=None)
+    TrafficProfile.objects.update_or_create(
+        tenant=tenant, defaults={"hours": hours, "weeks": _weeks(first, till=till), "updated_at": now}
+    )
+
+
+def _weeks(since: datetime | None, *, till: datetime) -> int:
+    """Return how many weeks these calls cover, rounded up: a partial week lowers the rate."""
+    if since is None or till - since < LEAST_WEEKS * WEEK:
+        return 0
+    return min(ceil((till - since) / WEEK), WEEKS)

@@ -1,0 +1,68 @@
+"""Base classes of all resources: only the key's own rows, filters, datetimes in the client's time zone."""
+
+from datetime import UTC
+from typing import Any
+
+from django.db.models import QuerySet
+from rest_framework import mixins, serializers
+from rest_framework.views import exception_handler
+from rest_framework.viewsets import GenericViewSet
+
+from connector_project.operations.api.authentication import HasKey, KeyAuthentication, KeyThrottle
+from connector_project.operations.api.filters import Query
+from connector_project.operations.api.pagination import KeysetPagination
+from connector_project.operations.api.schema import ResourceSchema
+from tenants.models import ApiKey
+
+
+class TenantDateTimeField(serializers.DateTimeField):
+    """A datetime in the client's time zone with its offset; in UTC for rows without a client."""
+
+    def get_attribute(self, instance: Any) -> Any:
+        moment = super().get_attribute(instance)
+        return moment and moment.astimezone(instance.tenant.zone if instance.tenant else UTC)
+
+    def to_representation(self, value: Any) -> str:
+        text: str = value.isoformat()
+        return text
+
+
+class Row(serializers.ModelSerializer[Any]):
+    """A read-only row."""
+
+    def get_fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = super().get_fields()
+        for field in fields.values():
+            field.read_only = True
+        return fields
+
+
+class Resource(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Any]):
+    """A read-only resource. A subclass sets queryset, serializer, query, order and `about`."""
+
+    authentication_classes = [KeyAuthentication]
+    permission_classes = [HasKey]
+    throttle_classes = [KeyThrottle]
+    pagination_class = KeysetPagination
+    schema = ResourceSchema()
+    lookup_value_regex = "[^/]+"  # so that an invalid ID gets our JSON 404
+    query: type[Query] = Query
+    order: tuple[str, ...] = ("-id",)
+    description: Any = ""
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Return the rows the key may read: one client's, or all for a staff key."""
+        rows = super().get_queryset()
+        token = self.request.auth
+        if not isinstance(token, ApiKey):  # Schema generation has no key.
+            return rows.none()
+        return rows if token.tenant_id is None else rows.filter(tenant=token.tenant_id)
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.action != "list":
+            return queryset
+        return queryset.filter(self.query.read(self.request.query_params))
+
+    def get_exception_handler(self) -> Any:
+        """Answer 404 as JSON; outside the API the project's handler hides it."""
+        return exception_handler

@@ -1,0 +1,65 @@
+"""The incidents resource: problem, client, who must act. Operators' notes are not included."""
+
+from typing import Any
+
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from connector_project.operations.alerts import incident_texts
+from connector_project.operations.api.base import Resource, Row, TenantDateTimeField
+from connector_project.operations.api.filters import AwareDateTimeField, Query
+from connector_project.operations.models import Incident
+from telephony.models.choices import Responsible
+
+
+class IncidentQuery(Query):
+    kind = serializers.ChoiceField(Incident.Kind.choices, required=False)
+    state = serializers.ChoiceField(Incident.State.choices, required=False)
+    opened_from = AwareDateTimeField(required=False, help_text=_("Inclusive."))
+    opened_till = AwareDateTimeField(required=False, help_text=_("Exclusive."))
+
+    conditions = {
+        "kind": lambda value: Q(kind=value),
+        "state": lambda value: Q(state=value),
+        "opened_from": lambda value: Q(opened_at__gte=value),
+        "opened_till": lambda value: Q(opened_at__lt=value),
+    }
+
+
+class IncidentRow(Row):
+    """An incident."""
+
+    tenant = serializers.SlugField(
+        source="tenant.slug", allow_null=True, help_text=_("null: concerns the whole service.")
+    )
+    message = serializers.SerializerMethodField(help_text=_("Description in the requested language."))
+    responsible = serializers.SerializerMethodField(help_text=_("Who must act."))
+    opened_at = TenantDateTimeField()
+    last_seen_at = TenantDateTimeField()
+    resolved_at = TenantDateTimeField(allow_null=True)
+
+    class Meta:
+        model = Incident
+        fields = (
+            *("id", "tenant", "kind", "reason", "says", "who", "state", "opened_at", "last_seen_at", "seen_count"),
+            "resolved_at",
+        )
+
+    def get_message(self, incident: Incident) -> str:
+        return incident_texts.message(incident)
+
+    @extend_schema_field(serializers.ChoiceField(Responsible.choices))
+    def get_responsible(self, incident: Incident) -> str:
+        return incident_texts.responsible(incident).value
+
+
+class Incidents(Resource):
+    """Incidents."""
+
+    description = _("Incidents, newest first; staff keys also get those of the whole service.")
+    queryset: Any = Incident.objects.select_related("tenant")
+    serializer_class = IncidentRow
+    query = IncidentQuery
+    order = ("-opened_at", "-id")

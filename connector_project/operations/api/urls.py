@@ -1,0 +1,28 @@
+"""URLs of the API; a new resource is a module and a line here."""
+
+from django.urls import path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.routers import SimpleRouter
+
+from connector_project.operations.api.base import Resource
+from connector_project.operations.api.calls import Calls
+from connector_project.operations.api.employees import Employees
+from connector_project.operations.api.incidents import Incidents
+from connector_project.operations.api.reconciliation import Reconciliation
+
+RESOURCES: dict[str, type[Resource]] = {
+    "calls": Calls,
+    "employees": Employees,
+    "ledger": Reconciliation,
+    "incidents": Incidents,
+}
+
+router = SimpleRouter()
+for name, resource in RESOURCES.items():
+    router.register(name, resource, basename=name)
+
+urlpatterns = [
+    *router.urls,
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(), name="docs"),
+]

@@ -1,0 +1,1 @@
+"""All set-up checks of a client."""

@@ -1,0 +1,47 @@
+"""Syncs employees from UIS now and links CRM users to them."""
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.utils import timezone
+
+from connector_project.core import http_client
+from connector_project.operations.management.base import JsonCommand
+from crm import user_linking
+from telephony import client_factory
+from telephony.staff import sync
+from tenants.models import Tenant
+
+
+class Command(JsonCommand):
+    help = "Sync employees, numbers and statuses from UIS, and link CRM users to them."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--tenant", default="", help="the short name; default: all active clients")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        live = Tenant.objects.select_related("uis", "crm", "rules").filter(activated_at__isnull=False, is_paused=False)
+        errors = [
+            error
+            for tenant in ([self.tenant(options["tenant"])] if options["tenant"] else live)
+            if (error := self._sync(tenant))
+        ]
+        if errors:
+            self.fail("\n".join(errors))
+
+    def _sync(self, tenant: Tenant) -> str:
+        """Sync one client; return the error, if any, so that the others are still synced."""
+        now = timezone.now()
+        try:
+            sync.save(tenant, sync.fetch(client_factory.uis_client(tenant.uis)), now=now)
+            linked = user_linking.link(tenant, now=now)
+        except http_client.RemoteError as exc:
+            return f"{tenant.slug}: {exc.system}: {exc}"
+        self.print_json(
+            tenant=tenant.slug,
+            employees=linked.employees,
+            crm_users=linked.crm_users,
+            linked=linked.linked,
+            unlinked=linked.unlinked,
+        )
+        return ""

@@ -1,0 +1,1 @@
+"""The client's page, activation, marketplace and disconnecting."""

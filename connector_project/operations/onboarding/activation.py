@@ -1,0 +1,161 @@
+"""Runs an activation: one step per task, resumed by the sweep if a worker dies."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from connector_project.core import http_client
+from connector_project.core.check_results import CheckFailed, CheckResult
+from connector_project.core.task_queue import enqueue
+from connector_project.operations.checks import runner
+from connector_project.operations.checks.runner import CHECKS
+from connector_project.operations.models import Activation
+from connector_project.operations.onboarding.steps import run_step
+from crm import checks
+from crm.checks import definitions
+from telephony import checks as uis_checks
+from tenants.models import CheckRun, Tenant
+
+TASK = "connector_project.operations.tasks.run_activation_step"
+LEASE = timedelta(minutes=2)  # longer than the fast queue's task time-out
+LONGEST = timedelta(minutes=10)  # a step that crashes its worker would do so forever: fail it instead
+# Rate limit of the client's page: stops scripts that try many keys.
+ATTEMPTS = 20
+WINDOW = timedelta(minutes=10)
+# Checks that an activation repairs, because it registers the module again.
+FIXED_BY_ACTIVATION = (definitions.MODULE_REGISTERED, definitions.MODULE_ACTIVE, definitions.MODULE_ADDRESSES)
+Step, State = Activation.Step, Activation.State
+STEPS = list(Step)
+
+
+@dataclass(frozen=True)
+class StepLine:
+    """One step of an activation; `state` is done, running, failed or waiting."""
+
+    label: str
+    state: str
+
+
+class TooManyAttempts(Exception):
+    """Too many actions on the client's page; try again in some minutes."""
+
+
+@transaction.atomic
+def start(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Activation:
+    """Start an activation; does nothing if one is running, or if the client is active and healthy.
+
+    Forced, it always starts from the first step, because results with the old keys do not count.
+    """
+    row = _row(tenant)
+    is_needless = row.state == State.RUNNING or (row.state == State.DONE and is_healthy(tenant, _found(tenant)))
+    if is_needless and not is_forced:
+        return row
+    row.state, row.step, row.started_at, row.ended_at = State.RUNNING, Step.UIS, now, None
+    row.code, row.context, row.next_attempt_at = "", {}, now + LEASE
+    row.save()
+    enqueue(TASK, tenant.pk, queue="fast")
+    return row
+
+
+@transaction.atomic
+def count_attempt(tenant: Tenant, *, now: datetime) -> None:
+    """Count one action on the client's page. Raises TooManyAttempts."""
+    row = _row(tenant)
+    if row.attempts_since is None or now - row.attempts_since > WINDOW:
+        row.attempts, row.attempts_since = 0, now
+    if row.attempts >= ATTEMPTS:
+        raise TooManyAttempts
+    row.attempts += 1
+    row.save(update_fields=["attempts", "attempts_since"])
+
+
+def run_next_step(tenant: Tenant, *, now: datetime) -> None:
+    """Run the current step and queue the next; a failed step ends the activation."""
+    row = Activation.objects.filter(tenant=tenant, state=State.RUNNING).first()
+    if row is None:
+        return
+    step = Step(row.step)
+    try:
+        run_step(tenant, step, now=now)
+    except CheckFailed as exc:
+        _stop(row, step, exc.result, now=now)
+    else:
+        _advance(row, step, now=now)
+
+
+def resume_left(*, now: datetime) -> int:
+    """Queue stalled activations again (lost queue entry, dead worker) and fail those older than LONGEST.
+
+    Return how many were stalled.
+    """
+    with transaction.atomic():
+        due = Activation.objects.filter(state=State.RUNNING, next_attempt_at__lte=now)
+        stalled = list(due.select_related("tenant__crm"))
+        for row in stalled:
+            if row.started_at is None or now - row.started_at > LONGEST:
+                _stop(row, Step(row.step), _timeout_result(row), now=now)
+                continue
+            Activation.objects.filter(pk=row.pk).update(next_attempt_at=now + LEASE)
+            enqueue(TASK, row.tenant_id, queue="fast")
+    return len(stalled)
+
+
+def _timeout_result(row: Activation) -> CheckResult:
+    """Return the check result for a step that never ends: its remote system does not answer in time."""
+    if Step(row.step) in {Step.UIS, Step.PEOPLE}:
+        return uis_checks.refused(http_client.RemoteUnavailable("UIS", "UIS did not answer in time."))
+    return checks.refused(
+        http_client.RemoteUnavailable("retailCRM", "retailCRM did not answer in time."), row.tenant.crm
+    )
+
+
+def lines(row: Activation | None, *, is_on: bool) -> list[StepLine]:
+    """Return all steps with their states."""
+    at = STEPS.index(Step(row.step)) if row else 0
+    state = State(row.state) if row else State.NEW
+    if state == State.DONE or (is_on and state == State.NEW):  # The latter: activated by a management command.
+        at = len(STEPS)
+    current = {State.RUNNING: "running", State.FAILED: "failed"}.get(state, "waiting")
+    states = ["done"] * at + [current] + ["waiting"] * len(STEPS)
+    return [StepLine(str(step.label), state) for step, state in zip(STEPS, states, strict=False)]
+
+
+def failure(row: Activation) -> CheckResult | None:
+    """Return why an activation failed, or None."""
+    check = CHECKS.get(row.code)
+    return CheckResult(check, ok=False, params=row.context) if check else None
+
+
+def is_healthy(tenant: Tenant, found: Iterable[CheckResult]) -> bool:
+    """Return whether the client is active and, by the last check run, an activation would repair nothing."""
+    is_active = tenant.activated_at is not None and not tenant.uis.denied_at and not tenant.crm.denied_at
+    return is_active and all(finding.ok or finding.check not in FIXED_BY_ACTIVATION for finding in found)
+
+
+def _found(tenant: Tenant) -> list[CheckResult]:
+    return runner.stored_results(CheckRun.objects.filter(tenant=tenant).first())
+
+
+def _row(tenant: Tenant) -> Activation:
+    return Activation.objects.select_for_update().get_or_create(tenant=tenant)[0]
+
+
+@transaction.atomic
+def _advance(row: Activation, step: Activation.Step, *, now: datetime) -> None:
+    """Advance to the next step, once, even if two workers run the same step."""
+    current = Activation.objects.filter(pk=row.pk, state=State.RUNNING, step=step, started_at=row.started_at)
+    if step is STEPS[-1]:
+        if current.update(state=State.DONE, ended_at=now, next_attempt_at=None):
+            runner.request_run(row.tenant, now=now)
+    elif current.update(step=STEPS[STEPS.index(step) + 1], next_attempt_at=now + LEASE):
+        enqueue(TASK, row.tenant_id, queue="fast")
+
+
+@transaction.atomic
+def _stop(row: Activation, step: Activation.Step, finding: CheckResult, *, now: datetime) -> None:
+    current = Activation.objects.filter(pk=row.pk, state=State.RUNNING, step=step, started_at=row.started_at)
+    cause = {"code": finding.check.code, "about": dict(finding.params)}
+    if current.update(state=State.FAILED, ended_at=now, next_attempt_at=None, **cause):
+        runner.request_run(row.tenant, now=now)  # Report all other problems now, too.

@@ -1,0 +1,101 @@
+"""The form for the keys on the client's page."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django import forms
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from crm import checks, user_linking
+from crm.account_url import normalise
+from tenants.models import Connection, Tenant, UisConnection
+
+LONGEST = 300
+LONGEST_PAGE = 8000  # the URL of a list page contains its filters
+
+
+class _KeyField(forms.CharField):
+    """A secret: surrounding blanks are stripped, the value is never rendered."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        widget = forms.PasswordInput(attrs={"autocomplete": "off", "spellcheck": "false"})
+        super().__init__(max_length=LONGEST, required=False, widget=widget, **kwargs)
+
+    def clean(self, value: Any) -> Any:
+        cleaned = str(super().clean(value))
+        if not cleaned.isascii() or any(character.isspace() for character in cleaned):
+            raise forms.ValidationError(_("The key contains a space or a non-Latin letter. Copy it again."))
+        return cleaned
+
+
+class KeysForm(forms.Form):
+    """Both keys. An empty field keeps the stored key."""
+
+    brand = forms.ChoiceField(label=_("Telephony"), choices=UisConnection.Brand.choices)
+    access_token = _KeyField(label=_("UIS access key"))
+    address = forms.CharField(
+        label=_("CRM address"),
+        max_length=LONGEST_PAGE,
+        required=False,
+        widget=forms.TextInput(attrs={"placeholder": "https://shop.retailcrm.ru", "inputmode": "url"}),
+    )
+    key = _KeyField(label=_("CRM API key"))
+
+    def __init__(self, tenant: Tenant, data: Any = None) -> None:
+        initial = {"brand": tenant.uis.brand, "address": tenant.crm.address}
+        super().__init__(data, initial=initial, prefix=None, auto_id="keys-%s")
+        self.tenant = tenant
+        for name in ("access_token", "address", "key"):
+            self.fields[name].widget.attrs["aria-describedby"] = f"hint-{name}"
+
+    def add_error(self, field: str | None, error: Any) -> None:
+        """Link the error to its input for screen readers."""
+        super().add_error(field, error)
+        if field:
+            attrs = self.fields[field].widget.attrs
+            attrs["aria-invalid"], attrs["aria-describedby"] = "true", f"error-{field}"
+
+    def clean_address(self) -> str:
+        """Return the account URL: people paste the URL of any page of it."""
+        address = account_of(self.cleaned_data["address"])
+        if address and not (found := checks.is_account_address(address)).ok:
+            raise forms.ValidationError(found.message)
+        return address
+
+    @transaction.atomic
+    def save(self) -> list[Connection]:
+        """Store what was entered and restore suspended connections; return the connections that changed."""
+        if not Tenant.objects.select_for_update().filter(pk=self.tenant.pk, offboarded_at=None).exists():
+            return []  # Disconnected meanwhile: do not store keys again.
+        typed, before = self.cleaned_data, normalise(self.tenant.crm.address)
+        new_values: dict[Connection, dict[str, str]] = {
+            self.tenant.uis: {"brand": typed["brand"], "access_token": typed["access_token"]},
+            self.tenant.crm: {"address": typed["address"], "key": typed["key"]},
+        }
+        changed = [connection for connection, values in new_values.items() if _set(connection, values)]
+        if before not in {"", normalise(self.tenant.crm.address)}:
+            user_linking.reset_links(self.tenant)
+        return changed
+
+
+def account_of(typed: str) -> str:
+    """Return the account URL for the URL of any of its pages."""
+    typed = typed.strip()
+    if not typed:
+        return ""
+    try:
+        parts = urlsplit(typed if "://" in typed else f"https://{typed}")
+    except ValueError:
+        return typed
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def _set(part: Connection, values: dict[str, str]) -> bool:
+    changed = [name for name, value in values.items() if value and getattr(part, name) != value]
+    for name in changed:
+        setattr(part, name, values[name])
+    if changed:
+        part.save(update_fields=changed)
+        part.restore()
+    return bool(changed)

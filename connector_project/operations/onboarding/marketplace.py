@@ -1,0 +1,226 @@
+"""One-click connection from the retailCRM marketplace: verifies the request and finds or creates the client.
+
+https://docs.retailcrm.ru/Developers/API/APIFeatures/simpleconnection
+"""
+
+import hmac
+import json
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import connection as database
+from django.db import transaction
+from django.db.models import Q
+from django.utils import translation
+
+from connector_project.core import http_client
+from connector_project.core.check_results import CheckResult
+from crm import api_scopes, checks, client_factory, integration_module
+from crm.account_url import normalise
+from tenants import audit, onboarding
+from tenants.models import ACTIVATION_LINK_LIFETIME, AuditLogEntry, CrmConnection, Tenant, generate_token
+from tenants.models.tenant import validate_time_zone
+
+RUSSIAN = (".retailcrm.ru", ".retailcrm.pro")
+FIELDS = ("token", "apiKey", "systemUrl")
+
+security = logging.getLogger("connector.security")
+
+
+class NotConnected(Exception):
+    """The account was not connected. The text is for the user, `status` is the HTTP status for the CRM."""
+
+    def __init__(self, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The payload sent when a user presses "Connect". Only the key is signed; the address is not."""
+
+    token: str = field(repr=False)
+    key: str = field(repr=False)
+    address: str
+
+
+def connect(text: str, *, now: datetime) -> Tenant:
+    """Connect the account in a `register` field: an existing client, or a new one that still needs a UIS key.
+
+    Returns the client with a new one-time token for their page. Raises NotConnected; safe to repeat.
+    """
+    offer = parse(text)
+    if not is_signed(offer, secret=settings.RETAILCRM_MODULE_SECRET):
+        # Log the address only if it is a valid account URL: anybody may send anything.
+        sender = offer.address if checks.is_account_address(offer.address).ok else "an invalid address"
+        security.warning("Marketplace connection with an invalid token, from %s", sender)
+        raise NotConnected("Invalid token", status=401)
+    with translation.override(_language(offer.address)):
+        _need(checks.is_account_address(offer.address))
+        account = CrmConnection(tenant=Tenant(), address=offer.address, key=offer.key)
+        try:
+            tenant = _register_account(account, now=now)
+        except http_client.RemoteError as exc:
+            status = 503 if isinstance(exc, http_client.RemoteUnavailable) else 400
+            raise NotConnected(checks.refused(exc, account).message, status=status) from exc
+    return _grant_access(tenant, now=now)
+
+
+def parse(text: str) -> Offer:
+    """Parse a `register` field. Raises NotConnected."""
+    if not text:
+        raise NotConnected("No data provided")
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise NotConnected("Invalid JSON provided") from exc
+    if not isinstance(data, dict):
+        raise NotConnected("Invalid JSON provided")
+    for name in FIELDS:
+        if not isinstance(data.get(name), str) or not data[name]:
+            raise NotConnected(f"{name} is missing")
+    # JSON may contain lone surrogates, which cannot be encoded into our response.
+    address = normalise(data["systemUrl"]).encode(errors="replace").decode()
+    return Offer(token=data["token"], key=data["apiKey"], address=address)
+
+
+def is_signed(offer: Offer, *, secret: str) -> bool:
+    """Verify that the marketplace sent this key: hex(HMAC-SHA256(secret, key)), in constant time."""
+    expected = hmac.new(secret.encode(), _bytes(offer.key), "sha256").hexdigest()
+    return hmac.compare_digest(expected.encode(), _bytes(offer.token))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")
+
+
+def _need(finding: CheckResult) -> None:
+    if not finding.ok:
+        raise NotConnected(finding.message)
+
+
+def _language(address: str) -> str:
+    """Return the language of an account's users."""
+    return "ru" if address.endswith(RUSSIAN) else "en"
+
+
+def _register_account(account: CrmConnection, *, now: datetime) -> Tenant:
+    """Verify the key at the account's public URL, find its client, and register our module there."""
+    given = account.address
+    account.address = _public_address(given)
+    _check_key(account)
+    tenant = _get_or_create_tenant(account, given, now=now)
+    integration_module.register_again(tenant, client_factory.crm_client(tenant.crm, is_live=True), now=now)
+    return tenant
+
+
+def _public_address(address: str) -> str:
+    """Return the account's public URL if it reports a valid one, else the given one."""
+    if http_client.is_trusted(address):
+        # A host set by the operator, such as a test server: it may report the URL of somebody's real account.
+        return address
+    anonymous = CrmConnection(tenant=Tenant(), address=address)
+    try:
+        public = normalise(client_factory.crm_client(anonymous, is_live=True).public_address())
+    except http_client.RemoteUnavailable:
+        raise
+    except http_client.RemoteError:
+        return address
+    return public if checks.is_account_address(public).ok else address
+
+
+def _check_key(account: CrmConnection) -> None:
+    """Verify the key at this host, because the signature does not cover the address; get stores and zone."""
+    client = client_factory.crm_client(account, is_live=True)
+    rights = client.rights()
+    for scope in api_scopes.missing(rights):
+        if scope in api_scopes.INDISPENSABLE:
+            _need(checks.missing_scope(scope))
+    account.stores = list(rights.sites)
+    account.time_zone = _zone(client.time_zone())
+
+
+def _zone(name: str) -> str:
+    try:
+        validate_time_zone(name)
+    except ValidationError:
+        return ""
+    return name
+
+
+@transaction.atomic
+def _get_or_create_tenant(account: CrmConnection, given: str, *, now: datetime) -> Tenant:
+    """Return the account's client with the new key set; the key is saved once the CRM has our module."""
+    _lock()
+    tenant = _find_tenant({account.address, given}) or _create_tenant(account, now=now)
+    tenant.crm.key = account.key
+    if not tenant.crm.module_code.startswith(settings.RETAILCRM_MODULE_CODE):
+        tenant.crm.module_code = ""  # Registered manually, under a code that is not the marketplace's.
+    return tenant
+
+
+def _lock() -> None:
+    """Serialise simultaneous requests: a new account has no row to lock.
+
+    Not needed on SQLite, where a transaction locks the whole database.
+    """
+    if database.vendor == "postgresql":
+        with database.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [__name__])
+
+
+def _find_tenant(addresses: set[str]) -> Tenant | None:
+    """Return the client of an account; of several, a connected and registered one, else the newest."""
+    at_address = Q()
+    for address in addresses:
+        at_address |= Q(crm__address__iexact=address) | Q(crm__address__iexact=f"{address}/")
+    found = Tenant.objects.filter(at_address).select_related("uis", "crm", "activation")
+    return max((tenant for tenant in found if _is_owner(tenant, addresses)), key=_match_rank, default=None)
+
+
+def _is_owner(tenant: Tenant, addresses: set[str]) -> bool:
+    """Return whether the account is certainly this client's: they are about to get its key.
+
+    An address alone proves nothing, because anybody can enter any address on the client's page. Accepted are: the
+    account registered this client's module, or nobody has used the page, so the operator entered the address.
+    """
+    registered = tenant.crm.registered_module
+    return registered.get("account") in addresses if registered else not hasattr(tenant, "activation")
+
+
+def _match_rank(tenant: Tenant) -> tuple[bool, bool, int]:
+    is_here = tenant.offboarded_at is None
+    is_ours = tenant.crm.module_code.startswith(settings.RETAILCRM_MODULE_CODE)
+    return is_here and is_ours, is_here, tenant.pk
+
+
+def _create_tenant(account: CrmConnection, *, now: datetime) -> Tenant:
+    host = urlsplit(account.address).hostname or ""
+    new = onboarding.NewTenant(
+        name=host.partition(".")[0],
+        crm_url=account.address,
+        crm_key=account.key,
+        time_zone=account.time_zone or onboarding.NewTenant.time_zone,
+        language=_language(account.address),
+    )
+    tenant = onboarding.create_tenant(new, now=now)
+    tenant.crm.time_zone, tenant.crm.stores = account.time_zone, account.stores
+    tenant.crm.save(update_fields=["time_zone", "stores"])
+    return tenant
+
+
+@transaction.atomic
+def _grant_access(tenant: Tenant, *, now: datetime) -> Tenant:
+    """Save the verified key, restore the connection, and issue a one-time token for the client's page."""
+    tenant.crm.save(update_fields=["key"])
+    tenant.crm.refresh_from_db(fields=["denied_at"])  # A task may have failed with the old key meanwhile.
+    tenant.crm.restore()
+    tenant.one_time_token, tenant.activation_expires_at = generate_token(), now + ACTIVATION_LINK_LIFETIME
+    tenant.offboarded_at = None  # A returning client: cancel the deletion of their data.
+    tenant.save(update_fields=["one_time_token", "activation_expires_at", "offboarded_at"])
+    audit.log(tenant, AuditLogEntry.Action.CONNECTED, now=now, new=tenant.crm.address)
+    return tenant

@@ -1,0 +1,49 @@
+"""Sends a sample pop-up to one manager's screen, without a call."""
+
+import re
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+
+from connector_project.core import http_client, phone_numbers
+from crm import client_factory
+from crm.retailcrm.types import CallEvent, EventType, Hangup
+from tenants.models import Employee, Tenant
+
+
+class NotShown(Exception):
+    """The pop-up was not shown; the text says why."""
+
+
+def send(employee: Employee, *, contact: str, now: datetime) -> str:
+    """Open a pop-up for this employee; return its ID for `close`. `contact` is digits. Raises NotShown."""
+    card = f"test-{employee.tenant_id}-{int(now.timestamp())}"
+    _send(employee, EventType.IN, contact=contact, card=card)
+    return card
+
+
+def is_one(card: str, tenant: Tenant) -> bool:
+    """Return whether this is the ID of a sample pop-up of this client; only those may be closed."""
+    return bool(re.fullmatch(rf"test-{tenant.pk}-\d{{1,12}}", card, re.ASCII))
+
+
+def close(employee: Employee, *, contact: str, card: str) -> None:
+    """Close the pop-up as answered: any other status would show a missed call. Raises NotShown."""
+    _send(employee, EventType.HANGUP, contact=contact, card=card, hangup=Hangup.ANSWERED)
+
+
+def _send(employee: Employee, kind: EventType, *, contact: str, card: str, hangup: Hangup | None = None) -> None:
+    event = CallEvent(
+        type=kind,
+        phone=phone_numbers.e164(contact),
+        external_id=card,
+        codes=(employee.extension,) if employee.extension else (),
+        user_ids=(employee.crm_user_id,) if employee.crm_user_id else (),
+        hangup=hangup,
+    )
+    try:
+        answer = client_factory.crm_client(employee.tenant.crm, is_live=True).send_event(event)
+    except http_client.RemoteError as exc:
+        raise NotShown(_("The CRM rejected the pop-up: %(detail)s") % {"detail": exc}) from exc
+    if employee.crm_user_id in answer.unknown_users or (not employee.crm_user_id and answer.unknown_codes):
+        raise NotShown(_("The CRM does not know this employee. Link the employee to a CRM user first."))

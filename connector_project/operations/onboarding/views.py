@@ -1,0 +1,231 @@
+"""The client's page: opened by a secret link without an account; each form is one action."""
+
+import hmac
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.views import View
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+
+from connector_project.core import phone_numbers
+from connector_project.core.task_queue import enqueue
+from connector_project.operations.checks import runner
+from connector_project.operations.onboarding import activation, page_context, sample_popup
+from connector_project.operations.onboarding.forms import KeysForm
+from telephony import task_names
+from tenants import audit
+from tenants.models import AuditLogEntry, Employee, Tenant, VirtualNumber
+
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
+)
+
+
+@method_decorator([never_cache, csrf_exempt], name="dispatch")
+class ClientPage(View):
+    """The onboarding page of one client, from two keys to the first pop-up.
+
+    The secret link authenticates: there is no session that another site could abuse, so no CSRF token is required,
+    and the CRM may open the page by POST.
+    """
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        answer = super().dispatch(request, *args, **kwargs)
+        answer["Content-Security-Policy"] = f"{POLICY}; base-uri 'none'; frame-ancestors 'none'"
+        answer["Referrer-Policy"] = "same-origin"  # our forms check it; other sites do not get it
+        answer["X-Robots-Tag"] = "noindex"
+        return answer
+
+    def get(self, request: HttpRequest, token: str) -> HttpResponse:
+        tenant = _find(token)
+        if tenant is None:
+            if request.method == "HEAD":
+                raise Http404  # Mail filters and messengers prefetch links; that must not consume a one-time link.
+            return _sign_in(token)
+        return _page(request, tenant) if _is_valid(tenant) else _expired(request)
+
+    def post(self, request: HttpRequest, token: str) -> HttpResponse:
+        tenant = _find(token)
+        if tenant is None:
+            raise Http404
+        if "do" not in request.POST:
+            return _opened_from_crm(request, tenant)
+        if not _is_valid(tenant):
+            return _expired(request)
+        try:
+            activation.count_attempt(tenant, now=timezone.now())
+        except activation.TooManyAttempts:
+            messages.error(request, _("Too many attempts. Try again in ten minutes."))
+            return _page(request, tenant, status=429)
+        action = ACTIONS.get(request.POST["do"])
+        return action(request, tenant) if action else _back(tenant)
+
+
+def _find(token: str) -> Tenant | None:
+    return (
+        Tenant.objects.select_related("uis", "crm", "rules").filter(activation_token=token, offboarded_at=None).first()
+    )
+
+
+def _sign_in(token: str) -> HttpResponse:
+    """Consume a one-time link and redirect to the page."""
+    with transaction.atomic():
+        tenant = Tenant.objects.select_for_update().filter(one_time_token=token, offboarded_at=None).first()
+        if tenant is None:
+            raise Http404
+        Tenant.objects.filter(pk=tenant.pk).update(one_time_token=None)
+    return redirect("activate", token=tenant.activation_token)
+
+
+def _is_valid(tenant: Tenant) -> bool:
+    return tenant.activation_expires_at is not None and timezone.now() < tenant.activation_expires_at
+
+
+def _expired(request: HttpRequest) -> HttpResponse:
+    return render(request, "activation/expired.html", status=410)
+
+
+def _opened_from_crm(request: HttpRequest, tenant: Tenant) -> HttpResponse:
+    """Show the page to a user of our module in the CRM; their clientId authenticates, so an expired link is renewed."""
+    is_known = hmac.compare_digest(request.POST.get("clientId", "").encode(), tenant.crm.client_id.encode())
+    if not is_known or _is_valid(tenant):
+        return _page(request, tenant) if _is_valid(tenant) else _expired(request)
+    with transaction.atomic():
+        tenant.renew_activation_link(now=timezone.now())
+        enqueue(task_names.LINK_USERS, tenant.pk)  # The module still has the expired link.
+    return _back(tenant)
+
+
+def _page(request: HttpRequest, tenant: Tenant, *, form: KeysForm | None = None, status: int = 200) -> HttpResponse:
+    """Render the page, with the rejected input if there is any."""
+    page, typed = page_context.build_page(tenant, now=timezone.now()), request.POST
+    context = {"journey": page, "form": form or KeysForm(tenant), "card": _card(request, page), "typed": typed}
+    return render(request, "activation/page.html", context, status=status)
+
+
+def _card(request: HttpRequest, page: page_context.OnboardingPage) -> dict[str, object] | None:
+    """Return the open test pop-up named in the query string."""
+    person = next((one for one in page.employees if str(one.pk) == request.GET.get("person")), None)
+    if person is None or "card" not in request.GET:
+        return None
+    return {"person": person, "id": request.GET["card"], "contact": request.GET.get("contact", "")}
+
+
+def _back(tenant: Tenant, **query: object) -> HttpResponse:
+    answer = redirect("activate", token=tenant.activation_token)
+    if query:
+        answer["Location"] += "?" + "&".join(f"{name}={value}" for name, value in query.items())
+    answer.status_code = 303  # See Other: redirect with GET.
+    return answer
+
+
+def _keys(request: HttpRequest, tenant: Tenant) -> HttpResponse:
+    """Store the keys; if both are there, start the activation."""
+    form = KeysForm(tenant, request.POST)
+    if not form.is_valid():
+        return _page(request, tenant, form=form, status=422)
+    changed = form.save()
+    for part in changed:
+        audit.log(tenant, AuditLogEntry.Action.KEY_SET, now=timezone.now(), by_client=True, target=part)
+    if missing := page_context.missing(tenant):
+        text = _("Saved. Still missing: %(what)s.") if changed else _("Nothing entered. Missing: %(what)s.")
+        messages.warning(request, text % {"what": ", ".join(missing)})
+        return _back(tenant)
+    return _activate(request, tenant, is_forced=bool(changed))
+
+
+def _activate(_request: HttpRequest, tenant: Tenant, *, is_forced: bool = False) -> HttpResponse:
+    now = timezone.now()
+    before = getattr(tenant, "activation", None)
+    after = activation.start(tenant, now=now, is_forced=is_forced)
+    if before is None or before.started_at != after.started_at:
+        audit.log(tenant, AuditLogEntry.Action.ACTIVATED, now=now, by_client=True)
+    return _back(tenant)
+
+
+def _check(_request: HttpRequest, tenant: Tenant) -> HttpResponse:
+    runner.request_run(tenant, now=timezone.now())
+    return _back(tenant)
+
+
+def _number(request: HttpRequest, tenant: Tenant) -> HttpResponse:
+    """Set the caller ID of calls from the CRM."""
+    own = VirtualNumber.objects.filter(tenant=tenant, is_active=True)
+    chosen = own.filter(pk=_id(request, "number")).first()
+    if chosen is None:
+        messages.error(request, _("Choose a number."))
+        return _back(tenant)
+    with transaction.atomic():
+        old = VirtualNumber.objects.filter(tenant=tenant, is_default=True).first()
+        VirtualNumber.objects.filter(tenant=tenant).update(is_default=False)
+        own.filter(pk=chosen.pk).update(is_default=True)
+        audit.log(
+            tenant,
+            AuditLogEntry.Action.CHANGED,
+            now=timezone.now(),
+            by_client=True,
+            target=chosen,
+            field="is_default",
+            old=old,
+            new=chosen,
+        )
+        runner.request_run(tenant, now=timezone.now())
+    messages.success(request, _("Caller ID for calls from the CRM: %(number)s.") % {"number": chosen})
+    return _back(tenant)
+
+
+def _show_card(request: HttpRequest, tenant: Tenant) -> HttpResponse:
+    person = _person(request, tenant)
+    contact = phone_numbers.normalise(request.POST.get("contact"), is_russian=tenant.uis.is_russian)
+    if person is None or not phone_numbers.is_external(contact):
+        messages.error(request, _("Choose a manager and enter a phone number such as +7 900 000-00-00."))
+        return _page(request, tenant, status=422)
+    try:
+        card = sample_popup.send(person, contact=contact, now=timezone.now())
+    except sample_popup.NotShown as exc:
+        messages.error(request, str(exc))
+        return _page(request, tenant, status=422)
+    text = _("The CRM accepted the pop-up. %(name)s sees it if they have the CRM open.")
+    messages.success(request, text % {"name": person.full_name})
+    return _back(tenant, person=person.pk, card=card, contact=contact)
+
+
+def _close_card(request: HttpRequest, tenant: Tenant) -> HttpResponse:
+    person, card = _person(request, tenant), request.POST.get("card", "")
+    contact = phone_numbers.normalise(request.POST.get("contact"), is_russian=tenant.uis.is_russian)
+    if person is not None and sample_popup.is_one(card, tenant) and phone_numbers.is_external(contact):
+        try:
+            sample_popup.close(person, contact=contact, card=card)
+            messages.success(request, _("Pop-up closed."))
+        except sample_popup.NotShown as exc:
+            messages.error(request, str(exc))
+    return _back(tenant)
+
+
+def _person(request: HttpRequest, tenant: Tenant) -> Employee | None:
+    chosen = page_context.linked_employees(tenant).filter(pk=_id(request, "person"))
+    return chosen.select_related("tenant__crm").first()
+
+
+def _id(request: HttpRequest, name: str) -> int:
+    value = request.POST.get(name, "")
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else 0
+
+
+ACTIONS: dict[str, Callable[[HttpRequest, Tenant], HttpResponse]] = {
+    "keys": _keys,
+    "activate": _activate,
+    "check": _check,
+    "number": _number,
+    "card": _show_card,
+    "close": _close_card,
+}

@@ -1,0 +1,40 @@
+"""Queue lag: since when due live work has been unclaimed, in total and per client."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Min, Q, QuerySet
+
+from crm.models import Command
+from telephony.models import Call, Notification
+from telephony.models.choices import CRM_STATES, UIS_STATES
+
+UIS_IS_AWAY = Q(state__in=UIS_STATES, tenant__uis__failures__gt=0)
+CRM_IS_AWAY = Q(state__in=CRM_STATES, tenant__crm__failures__gt=0)
+
+
+def oldest_due_at(*, now: datetime) -> datetime | None:
+    """Return when the oldest unclaimed work became due."""
+    oldest_times = (
+        rows.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first() for rows in _due(now)
+    )
+    return min((moment for moment in oldest_times if moment), default=None)
+
+
+def by_client(*, now: datetime) -> dict[int, datetime]:
+    """Return the oldest due time per client, by primary key."""
+    found: dict[int, datetime] = {}
+    for rows in _due(now):
+        for pk, moment in rows.order_by().values_list("tenant").annotate(Min("next_attempt_at")):
+            found[pk] = min(moment, found.get(pk, moment))
+    return found
+
+
+def _due(now: datetime) -> tuple[QuerySet[Any], ...]:
+    return (
+        # Low-priority calls wait by design and must not raise an alert. Nor must calls of a vendor that is down, of
+        # which one is tried from time to time.
+        Call.objects.due(now=now).filter(is_low_priority=False).exclude(UIS_IS_AWAY | CRM_IS_AWAY),
+        Notification.objects.filter(next_attempt_at__lte=now),
+        Command.objects.filter(next_attempt_at__lte=now),
+    )

@@ -1,0 +1,42 @@
+"""All scheduled tasks; `migrate` and `manage.py setup_schedules` apply them."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+from django_q.models import Schedule
+
+# Task: minutes between two runs. Every task may run twice without harm.
+SCHEDULES = {
+    "telephony.tasks.enqueue_due_work": 1,
+    "crm.tasks.enqueue_due_work": 1,
+    "connector_project.operations.tasks.enqueue_due_work": 1,
+    "connector_project.operations.tasks.evaluate_alerts": 1,
+    "connector_project.operations.tasks.evaluate_alerts_fallback": 1,
+    "telephony.tasks.poll_all": 2,
+    "telephony.tasks.probe_all": 5,
+    "crm.tasks.probe_all": 5,
+    "telephony.tasks.reconcile_all": 10,
+    "telephony.tasks.sync_all": 60,
+    "telephony.tasks.close_all": 60,
+    "crm.tasks.verify_uploads_all": 60,
+    "connector_project.operations.tasks.run_checks_all": 360,
+    "connector_project.operations.tasks.delete_offboarded_data": 1440,
+    "connector_project.operations.tasks.update_traffic_profiles": 1440,
+}
+# The task that notices a dead default cluster must not run on that cluster.
+FAST_QUEUE_TASKS = {"connector_project.operations.tasks.evaluate_alerts_fallback"}
+
+
+def apply(**_signal: Any) -> None:
+    """Make the stored schedules equal to the list; unchanged schedules keep their next run."""
+    Schedule.objects.exclude(func__in=SCHEDULES).delete()
+    for func, minutes in SCHEDULES.items():
+        cluster = "fast" if func in FAST_QUEUE_TASKS else None
+        schedule, is_new = Schedule.objects.get_or_create(
+            name=func, defaults={"func": func, "schedule_type": Schedule.MINUTES, "minutes": minutes}
+        )
+        if is_new or (schedule.minutes, schedule.cluster) != (minutes, cluster):
+            schedule.minutes, schedule.cluster = minutes, cluster
+            schedule.next_run = timezone.now() + timedelta(seconds=5)
+            schedule.save()

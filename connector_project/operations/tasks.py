@@ -1,0 +1,73 @@
+"""Tasks and schedules of onboarding, checks and alerts: load the rows, make one call."""
+
+from django.db import transaction
+from django.utils import timezone
+
+from connector_project.core import workers
+from connector_project.core.task_queue import enqueue
+from connector_project.operations.alerts import delivery, evaluate, traffic_profile
+from connector_project.operations.checks import runner
+from connector_project.operations.models import AlertDelivery
+from connector_project.operations.onboarding import activation, offboarding
+from tenants.models import Tenant
+
+DELETE_OFFBOARDED = "connector_project.operations.tasks.delete_offboarded_data"
+
+
+def run_activation_step(tenant_id: int) -> None:
+    activation.run_next_step(_tenant(tenant_id), now=timezone.now())
+
+
+def run_checks(tenant_id: int) -> None:
+    runner.run(_tenant(tenant_id), now=timezone.now())
+
+
+def run_checks_all() -> None:
+    """Every six hours: enqueue one task per active client."""
+    with transaction.atomic():
+        live = Tenant.objects.filter(activated_at__isnull=False, is_paused=False, offboarded_at=None)
+        for tenant_id in live.values_list("pk", flat=True):
+            enqueue(runner.TASK, tenant_id)
+
+
+def enqueue_due_work() -> None:
+    """Every minute: enqueue activations whose queue entry was lost or whose worker died."""
+    activation.resume_left(now=timezone.now())
+
+
+def evaluate_alerts() -> None:
+    """Every minute: evaluate the alerts."""
+    evaluate.evaluate(now=timezone.now())
+
+
+def evaluate_alerts_fallback() -> None:
+    """Every minute, on the other cluster: evaluate the alerts while the default queue has no workers."""
+    now = timezone.now()
+    if "default" in workers.find_queues_without_workers(now=now):
+        evaluate.evaluate(now=now)
+
+
+def update_traffic_profiles() -> None:
+    """Once a day: enqueue one task per client."""
+    traffic_profile.learn_all()
+
+
+def update_traffic_profile(tenant_id: int) -> None:
+    """Update one client's traffic profile."""
+    traffic_profile.update_profile(_tenant(tenant_id), now=timezone.now())
+
+
+def send_alert(delivery_id: int) -> None:
+    """Send one alert."""
+    delivery.send(AlertDelivery.objects.get(pk=delivery_id), now=timezone.now())
+
+
+def delete_offboarded_data() -> None:
+    """Once a day: delete the data of disconnected clients after the retention term, in slices."""
+    if offboarding.delete_expired(now=timezone.now()):
+        with transaction.atomic():
+            enqueue(DELETE_OFFBOARDED)
+
+
+def _tenant(pk: int) -> Tenant:
+    return Tenant.objects.select_related("uis", "crm", "rules").get(pk=pk)

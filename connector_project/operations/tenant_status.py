@@ -1,0 +1,177 @@
+"""The status of each client, computed in SQL so that thousands can be sorted by it; its reason; who must act."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.db import models
+from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.core.check_results import CheckResult, Responsible
+from connector_project.operations.alerts import incident_texts, incidents
+from connector_project.operations.checks import runner
+from connector_project.operations.models import Activation, Incident
+from connector_project.operations.onboarding import activation
+from telephony.models import Call, Notification
+from tenants.datetime_display import format_short
+from tenants.models import Connection, Tenant
+
+Reason = tuple[str, Responsible | None]
+
+
+class TenantStatus(models.IntegerChoices):
+    """A client's status, most urgent first."""
+
+    ACCESS_DENIED = 1, _("access denied")
+    NO_EVENTS = 2, _("no events")
+    FAILED_CALLS = 3, _("activation failed")
+    FAILING = 4, _("active, needs attention")
+    NOT_ACTIVATED = 5, _("not activated")
+    PAUSED = 6, _("paused")
+    ACTIVE = 7, _("active")
+    OFFBOARDED = 8, _("disconnected")
+
+
+@dataclass(frozen=True)
+class RecentActivity:
+    """A client's recent activity."""
+
+    calls_today: int = 0
+    last_event_at: datetime | None = None
+    no_events: Incident | None = None  # the active incident
+
+
+@dataclass(frozen=True)
+class StatusReport:
+    """A client's status, the reason, and who must act; None if nobody has to."""
+
+    state: TenantStatus
+    reason: str = ""
+    responsible: Responsible | None = None
+
+
+def with_status(tenants: QuerySet[Tenant]) -> QuerySet[Tenant]:
+    """Annotate each client with its status as `rank`. The alerts decide what counts as no events."""
+    has_no_events = Exists(_no_event_incidents().filter(tenant=OuterRef("pk")))
+    return tenants.annotate(
+        rank=Case(
+            When(offboarded_at__isnull=False, then=Value(TenantStatus.OFFBOARDED)),
+            When(is_paused=True, then=Value(TenantStatus.PAUSED)),
+            When(activated_at=None, activation__state=Activation.State.FAILED, then=Value(TenantStatus.FAILED_CALLS)),
+            When(activated_at=None, then=Value(TenantStatus.NOT_ACTIVATED)),
+            When(
+                Q(uis__denied_at__isnull=False) | Q(crm__denied_at__isnull=False),
+                then=Value(TenantStatus.ACCESS_DENIED),
+            ),
+            When(has_no_events, then=Value(TenantStatus.NO_EVENTS)),
+            When(checkup__failing__gt=0, then=Value(TenantStatus.FAILING)),
+            default=Value(TenantStatus.ACTIVE),
+            output_field=models.PositiveSmallIntegerField(),
+        )
+    )
+
+
+def state(tenant: Tenant) -> TenantStatus:
+    """Return the status of a client loaded through `with_status`."""
+    return TenantStatus(vars(tenant)["rank"])
+
+
+def describe(tenant: Tenant, *, pulse: RecentActivity, now: datetime) -> StatusReport:
+    """Describe a client loaded through `with_status`; no queries if its related rows were selected too."""
+    status = state(tenant)
+    return StatusReport(status, *_CAUSES[status](tenant, pulse, now))
+
+
+def recent_activity(tenants: Iterable[Tenant], *, now: datetime) -> dict[int, RecentActivity]:
+    """Return recent activity by client, in three queries for any number of clients."""
+    zones = {tenant.pk: tenant.time_zone for tenant in tenants}
+    today = Call.objects.filter(today_condition("started_at", set(zones.values()), now=now), tenant__in=zones)
+    counts = dict(today.order_by().values_list("tenant").annotate(Count("pk")))
+    newest = Notification.objects.filter(tenant=OuterRef("pk")).order_by("-received_at").values("received_at")[:1]
+    last_event_at = dict(Tenant.objects.filter(pk__in=zones).order_by().values_list("pk", Subquery(newest)))
+    incidents_by_tenant = {
+        one.tenant_id: one for one in _no_event_incidents().filter(tenant__in=zones).select_related("tenant")
+    }
+    return {pk: RecentActivity(counts.get(pk, 0), last_event_at.get(pk), incidents_by_tenant.get(pk)) for pk in zones}
+
+
+def _no_event_incidents() -> QuerySet[Incident]:
+    return incidents.active().filter(kind=Incident.Kind.NO_EVENTS)
+
+
+def today_condition(moment: str, zones: Iterable[str], *, now: datetime) -> Q:
+    """Return a Q for rows of the client's current local day. `moment` is the datetime column."""
+    midnights = {zone: _midnight(zone, now) for zone in zones}
+    today = Q(pk__in=[])
+    for zone, midnight in midnights.items():
+        today |= Q(("tenant__time_zone", zone), (f"{moment}__gte", midnight))
+    # Redundant, but lets the database use an index.
+    return Q((f"{moment}__gte", min(midnights.values(), default=now))) & today
+
+
+def zones_in_use() -> list[str]:
+    """Return the time zones of all clients."""
+    return list(Tenant.objects.order_by().values_list("time_zone", flat=True).distinct())
+
+
+def _midnight(zone: str, now: datetime) -> datetime:
+    return now.astimezone(ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _describe_denied(tenant: Tenant, _pulse: RecentActivity, _now: datetime) -> Reason:
+    """Describe each suspended connection; who must act comes from the first."""
+    suspended: list[Connection] = [side for side in (tenant.uis, tenant.crm) if side.denied_at]
+    text = " ".join(incident_texts.denial(side.denied_code, side.denied_detail) for side in suspended)
+    return text, Responsible[incident_texts.denial_is_for(suspended[0].denied_code).name]
+
+
+def _describe_no_events(_tenant: Tenant, pulse: RecentActivity, now: datetime) -> Reason:
+    """Use the incident's text; empty if it has been resolved meanwhile."""
+    return (incident_texts.message(pulse.no_events, now=now), Responsible.CLIENT) if pulse.no_events else ("", None)
+
+
+def _describe_failed_activation(tenant: Tenant, _pulse: RecentActivity, _now: datetime) -> Reason:
+    return _from_result(activation.failure(tenant.activation))
+
+
+def _describe_failed_check(tenant: Tenant, _pulse: RecentActivity, _now: datetime) -> Reason:
+    return _from_result(next((found for found in runner.stored_results(tenant.check_run) if not found.ok), None))
+
+
+def _describe_not_activated(tenant: Tenant, _pulse: RecentActivity, now: datetime) -> Reason:
+    """Say why a client is not activated yet."""
+    row: Activation | None = getattr(tenant, "activation", None)
+    if row is not None and row.state == Activation.State.RUNNING:
+        return gettext("Activation in progress: %(step)s.") % {"step": row.get_step_display()}, None
+    if tenant.activation_expires_at is None or tenant.activation_expires_at <= now:
+        return gettext(
+            "The activation link has expired. Create a new one and send it to the client."
+        ), Responsible.OPERATOR
+    return gettext("The client has not started the activation yet."), Responsible.CLIENT
+
+
+def _describe_paused(_tenant: Tenant, _pulse: RecentActivity, _now: datetime) -> Reason:
+    return gettext("Paused by the operator; incoming events are stored and wait."), Responsible.OPERATOR
+
+
+def _describe_disconnected(tenant: Tenant, _pulse: RecentActivity, now: datetime) -> Reason:
+    return gettext("Disconnected: %(moment)s") % {"moment": format_short(tenant, tenant.offboarded_at, now=now)}, None
+
+
+def _from_result(finding: CheckResult | None) -> Reason:
+    return (finding.message, finding.check.responsible) if finding else ("", None)
+
+
+_CAUSES: dict[TenantStatus, Callable[[Tenant, RecentActivity, datetime], Reason]] = {
+    TenantStatus.ACCESS_DENIED: _describe_denied,
+    TenantStatus.NO_EVENTS: _describe_no_events,
+    TenantStatus.FAILED_CALLS: _describe_failed_activation,
+    TenantStatus.FAILING: _describe_failed_check,
+    TenantStatus.NOT_ACTIVATED: _describe_not_activated,
+    TenantStatus.PAUSED: _describe_paused,
+    TenantStatus.ACTIVE: lambda _tenant, _pulse, _now: ("", None),
+    TenantStatus.OFFBOARDED: _describe_disconnected,
+}

@@ -1,0 +1,71 @@
+"""Builds retailCRM call records and call events from our calls and pop-ups."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from connector_project.core import phone_numbers
+from crm.models import Popup
+from crm.retailcrm.types import CallEvent, CallRecord, EventType, Hangup
+from telephony.models import Call
+from tenants.models import CrmConnection, VirtualNumber
+
+
+def external_id(session_id: int) -> str:
+    """Return a call's ID in the CRM, the same in pop-ups and history."""
+    return f"uis-{session_id}"
+
+
+def is_ours(external_id: str) -> bool:
+    """Return whether an external ID was made by this connector, for any client of the account."""
+    prefix, _, session_id = external_id.partition("-")
+    return prefix == "uis" and session_id.isdecimal()
+
+
+def event(kind: EventType, cards: Sequence[Popup], *, hangup: Hangup | None = None) -> CallEvent:
+    """Return the event that opens or closes the pop-ups of one call."""
+    first = cards[0]
+    return CallEvent(
+        type=kind,
+        phone=phone_numbers.e164(first.contact),
+        external_id=external_id(first.session_id),
+        codes=tuple(card.code for card in cards if card.code),
+        user_ids=tuple(card.crm_user_id for card in cards if card.crm_user_id),
+        external_phone=phone_numbers.e164(first.number),
+        site=site(first.tenant.crm, first.number),
+        hangup=hangup,
+    )
+
+
+def record(call: Call, *, site: str, recording_url: str) -> CallRecord:
+    employee = call.employee
+    return CallRecord(
+        external_id=external_id(call.session_id),
+        started_at=call.started_at,
+        direction=call.direction,
+        phone=phone_numbers.e164(call.contact),
+        result=call.result,
+        talk_seconds=call.talk_seconds,
+        wait_seconds=call.wait_seconds,
+        code=employee.extension if employee and not call.crm_user_id else "",
+        user_id=call.crm_user_id or (employee.crm_user_id if employee else None),
+        external_phone=phone_numbers.e164(call.number),
+        site=site,
+        recording_url=recording_url,
+    )
+
+
+def upload_details(record: CallRecord, known: Collection[str]) -> dict[str, Any]:
+    """Return the details for the call log: what was uploaded, and whether the CRM had the call already."""
+    details = {"code": record.code, "user": record.user_id, "site": record.site, "link": bool(record.recording_url)}
+    return {name: value for name, value in details.items() if value} | {"known": record.external_id in known}
+
+
+def store_by_number(connection: CrmConnection) -> dict[str, str]:
+    """Return the store of each virtual number."""
+    own = VirtualNumber.objects.filter(tenant=connection.tenant_id).exclude(site="")
+    return dict(own.values_list("number", "site"))
+
+
+def site(connection: CrmConnection, number: str) -> str:
+    """Return the store of a number, or the connection's default."""
+    return store_by_number(connection).get(number, connection.site)

@@ -1,0 +1,52 @@
+"""Builds a RetailCrmClient for a connection: rate limit and circuit breaker included."""
+
+from urllib.parse import urlsplit
+
+from django.utils import timezone
+
+from connector_project.core import http_client
+from connector_project.core.rate_limit import RateLimit, RateLimitExceeded, acquire
+from crm.retailcrm.client import V4, V5, RetailCrmClient
+from crm.retailcrm.errors import SYSTEM
+from telephony.models import Call, FailureReason
+from telephony.models.choices import CRM_STATES
+from tenants.models import CrmConnection
+
+# https://docs.retailcrm.ru/Developers/API/APIFeatures/APIRules; the telephony limit is that of the vendor's own client.
+PER_SECOND = {"ordinary": 10, "telephony": 40}
+
+
+def crm_client(connection: CrmConnection, *, is_live: bool = False) -> RetailCrmClient:
+    """Return a client for this account; live requests have priority in the account's rate limit."""
+    return RetailCrmClient(
+        address=connection.address,
+        key=connection.key,
+        version=version_of(connection),
+        zone=connection.zone,
+        pace=lambda kind: _pace(connection.address, kind, is_live=is_live),
+        on_end=lambda fault: _record_outcome(connection, fault, is_live=is_live),
+    )
+
+
+def version_of(connection: CrmConnection) -> str:
+    """Return the API version to use: the configured one, else the detected one."""
+    if connection.version != CrmConnection.Version.AUTO:
+        return connection.version
+    return V4 if connection.served_version == V4 else V5
+
+
+def _record_outcome(connection: CrmConnection, fault: http_client.RemoteUnavailable | None, *, is_live: bool) -> None:
+    """Record the outcome in the circuit breaker; when the CRM answers again, make the waiting calls due."""
+    now = timezone.now()
+    if fault is not None:
+        connection.record_failure(wait=fault.wait, is_live=is_live, now=now)
+    elif connection.record_success():
+        Call.objects.make_due(connection.tenant_id, CRM_STATES, FailureReason.CRM_UNAVAILABLE, now=now)
+
+
+def _pace(address: str, kind: str, *, is_live: bool) -> None:
+    """Wait for a rate-limit slot. The limit is per account: two clients may share one."""
+    try:
+        acquire(RateLimit(f"{urlsplit(address).hostname}:{kind}", PER_SECOND[kind]), is_live=is_live)
+    except RateLimitExceeded as exc:
+        raise http_client.RemoteUnavailable(SYSTEM, "The account's rate limit is exhausted for now.", wait=5.0) from exc

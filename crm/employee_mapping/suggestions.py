@@ -1,0 +1,142 @@
+"""Suggests CRM users for unlinked employees. Pure: rows in, values out."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.core import phone_numbers
+from connector_project.core.choices import Choices
+from tenants.models import CrmUser, Employee
+
+# Endings of a patronymic, Cyrillic and Latin.
+PATRONYMIC = ("ич", "вна", "чна", "ich", "vna", "chna")
+Words = tuple[str, ...]
+
+
+class MatchReason(Choices):
+    """Why an employee and a user match, strongest reason first."""
+
+    EXTENSION = "EXTENSION", _("same extension")
+    EMAIL = "EMAIL", _("same e-mail")
+    PREVIOUS = "PREVIOUS", _("linked before")
+    NAME = "NAME", _("same name")
+    PHONE = "PHONE", _("same phone")
+
+
+MatchKey = tuple[MatchReason, Hashable]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A suggested user."""
+
+    user: CrmUser
+    reason: MatchReason
+
+
+@dataclass(frozen=True)
+class Suggestions:
+    """The suggestions for one employee."""
+
+    candidates: tuple[Suggestion, ...] = ()
+    is_contested: bool = False  # a candidate is also suggested for another employee
+
+    @property
+    def clear(self) -> Suggestion | None:
+        """The only, uncontested suggestion; None if a person must choose."""
+        return self.candidates[0] if len(self.candidates) == 1 and not self.is_contested else None
+
+
+def suggest(
+    staff: Iterable[Employee], users: Iterable[CrmUser], typed: Iterable[tuple[int, str]]
+) -> dict[int, Suggestions]:
+    """Return suggestions for each unlinked employee of one client, by UIS ID.
+
+    `typed` are the extensions entered manually in the CRM. Only the strongest reason with any match counts.
+    """
+    staff = list(staff)
+    found = _candidates([person for person in staff if is_unlinked(person)], free_users(staff, users), typed)
+    offered = Counter(one.user.crm_id for candidates in found.values() for one in candidates)
+    return {
+        uis_id: Suggestions(candidates, any(offered[one.user.crm_id] > 1 for one in candidates))
+        for uis_id, candidates in found.items()
+    }
+
+
+def is_unlinked(person: Employee) -> bool:
+    """Return whether the employee needs a CRM user and has none."""
+    is_excluded = person.is_dismissed or person.linked_by == Employee.LinkedBy.NOT_NEEDED
+    return person.crm_user_id is None and not is_excluded
+
+
+def free_users(staff: Iterable[Employee], users: Iterable[CrmUser]) -> list[CrmUser]:
+    """Return the active CRM users not linked to any employee."""
+    linked_ids = {person.crm_user_id for person in staff}
+    free = (user for user in users if user.is_active and user.crm_id not in linked_ids)
+    return sorted(free, key=_in_order)
+
+
+def _candidates(
+    people: Iterable[Employee], users: Iterable[CrmUser], typed: Iterable[tuple[int, str]]
+) -> dict[int, tuple[Suggestion, ...]]:
+    codes: dict[int, list[str]] = defaultdict(list)
+    for user_id, code in typed:
+        codes[user_id].append(code)
+    users_by_key: dict[MatchKey, list[CrmUser]] = defaultdict(list)
+    for user in users:
+        for key in _of_user(user, codes[user.crm_id]):
+            users_by_key[key].append(user)
+    return {person.uis_id: _strongest(_of_person(person), users_by_key) for person in people}
+
+
+def _strongest(
+    keys: Collection[MatchKey], users_by_key: Mapping[MatchKey, Sequence[CrmUser]]
+) -> tuple[Suggestion, ...]:
+    for reason in MatchReason:
+        if hits := {user.crm_id: user for key in keys if key[0] == reason for user in users_by_key.get(key, ())}:
+            return tuple(Suggestion(user, reason) for user in sorted(hits.values(), key=_in_order))
+    return ()
+
+
+def _of_user(user: CrmUser, codes: Iterable[str]) -> set[MatchKey]:
+    """Return a user's match keys; an employee who shares one may be the same person."""
+    exact, shorter = _names(user.name)
+    return {
+        *((MatchReason.EXTENSION, code) for code in codes if code),
+        *((MatchReason.EMAIL, word) for word in [user.email.strip().lower()] if word),
+        (MatchReason.PREVIOUS, user.crm_id),
+        *((MatchReason.NAME, words) for words in [exact] if words),
+        *((MatchReason.NAME, ("without patronymic", words)) for words in shorter),
+        *((MatchReason.PHONE, number) for number in [user.phone] if phone_numbers.is_external(number)),
+    }
+
+
+def _of_person(person: Employee) -> set[MatchKey]:
+    exact, shorter = _names(person.full_name)
+    return {
+        (MatchReason.EXTENSION, person.extension),
+        (MatchReason.EMAIL, person.email.strip().lower()),
+        (MatchReason.PREVIOUS, person.previous_crm_user_id),
+        # The patronymic may be missing on one side; two different ones are two people.
+        *((MatchReason.NAME, words) for words in [exact, *shorter]),
+        (MatchReason.NAME, ("without patronymic", exact)),
+        *((MatchReason.PHONE, number) for number in person.numbers),
+    }
+
+
+def _names(name: str) -> tuple[Words, list[Words]]:
+    """Return the sorted words of a name, and the variants of a three-word name without the patronymic."""
+    words = sorted(re.findall(r"[^\W_]+", name.casefold().replace("ё", "е")))
+    without = [
+        tuple(words[:place] + words[place + 1 :])
+        for place, word in enumerate(words)
+        if len(words) == 3 and word.endswith(PATRONYMIC)
+    ]
+    return tuple(words), without
+
+
+def _in_order(user: CrmUser) -> tuple[str, int]:
+    return user.name, user.crm_id

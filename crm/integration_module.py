@@ -1,0 +1,209 @@
+"""Registers our integration module in the client's CRM: callback URLs, extensions and numbers."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.templatetags.static import static
+from django.urls import reverse
+
+from connector_project.core import phone_numbers
+from crm.account_url import normalise
+from crm.models import UnknownId
+from crm.retailcrm.client import RetailCrmClient
+from crm.retailcrm.types import Module, ModuleAnswer, ModuleState
+from tenants.models import AccessError, CrmConnection, Employee, Tenant, VirtualNumber
+
+TASK = "crm.tasks.register_module"
+NAME = "UIS"
+Codes = Sequence[tuple[int, str]]
+
+
+def manual_codes(tenant: Tenant, client: RetailCrmClient) -> list[tuple[int, str]]:
+    """Return the extensions that users entered in the module: those there that we did not send."""
+    state = client.module(code(tenant))
+    sent = {(user_id, extension) for user_id, extension in tenant.crm.registered_module.get("codes", [])}
+    return [pair for pair in state.codes if pair not in sent] if state else []
+
+
+def register(
+    tenant: Tenant, client: RetailCrmClient, *, typed: Codes = (), now: datetime, is_forced: bool = False
+) -> bool:
+    """Send the module with all extensions, numbers and URLs if they changed; return whether it was sent.
+
+    An edit replaces the whole list, so manually entered extensions of users we do not know are sent along. A module
+    that is switched off in the CRM is left alone unless forced, because an edit would switch it on.
+    """
+    ours = _codes(tenant)
+    users, extensions = {user_id for user_id, _ in ours}, {extension for _, extension in ours}
+    manual = [
+        (user_id, extension) for user_id, extension in typed if user_id not in users and extension not in extensions
+    ]
+    registration = {
+        "codes": [list(pair) for pair in ours],
+        "kept": [list(pair) for pair in manual],
+        "phones": _phones(tenant),
+        "where": _fingerprint(tenant),
+        "account": normalise(tenant.crm.address),
+    }
+    if not is_forced and not _has_changed(tenant, registration):
+        return False
+    sent = _module(tenant, codes=[*ours, *manual])
+    answer = client.edit_module(sent)
+    _count_unknown(tenant, answer, now=now)
+    if _save(tenant, registration, now=now):
+        return True
+    # Disconnected meanwhile: whichever request came last, the module must end switched off.
+    client.edit_module(replace(sent, codes=tuple(manual), is_active=False))
+    return False
+
+
+def _count_unknown(tenant: Tenant, answer: ModuleAnswer, *, now: datetime) -> None:
+    for kind, unknown in ((UnknownId.Kind.USER, answer.unknown_users), (UnknownId.Kind.STORE, answer.unknown_sites)):
+        if unknown:
+            UnknownId.record(tenant, kind, tuple(sorted(set(unknown), key=str)), on=now.astimezone(tenant.zone).date())
+
+
+def register_again(tenant: Tenant, client: RetailCrmClient, *, now: datetime) -> None:
+    """Send the module even if nothing changed, switched on, with the manually entered extensions.
+
+    Raises RemoteError.
+    """
+    register(tenant, client, typed=manual_codes(tenant, client), now=now, is_forced=True)
+
+
+def switch_off(tenant: Tenant, client: RetailCrmClient) -> None:
+    """Switch the module off; manually entered extensions stay. Raises RemoteError."""
+    manual = [(user_id, extension) for user_id, extension in tenant.crm.registered_module.get("kept", [])]
+    client.edit_module(replace(_module(tenant, codes=manual), is_active=False))
+
+
+def is_on(tenant: Tenant, client: RetailCrmClient) -> bool:
+    """Ask the CRM whether our module is active. Raises RemoteError."""
+    state = client.module(code(tenant))
+    return state is not None and state.is_on and not state.is_frozen
+
+
+def is_ours(tenant: Tenant, client: RetailCrmClient) -> bool:
+    """Ask the CRM whether our module is switched on with our URLs. Raises RemoteError."""
+    state = client.module(code(tenant))
+    return state is not None and state.is_on and not foreign_urls(tenant, state)
+
+
+def is_other_account(tenant: Tenant, client: RetailCrmClient) -> bool:
+    """Return whether this is another account than the one we registered in; a renamed account has the module."""
+    registered = tenant.crm.registered_module.get("account")
+    return registered not in {None, normalise(tenant.crm.address)} and client.module(code(tenant)) is None
+
+
+def foreign_urls(tenant: Tenant, state: ModuleState) -> list[str]:
+    """Return the URL fields that are not ours; fields the CRM does not return do not count."""
+    ours = addresses(tenant)
+    wanted = {
+        "makeCallUrl": ours["make_call"],
+        "changeUserStatusUrl": ours["change_user_status"],
+        "baseUrl": ours["activity"].removesuffix("/activity/"),
+    }
+    return [name for name, url in state.addresses if url.rstrip("/") != wanted[name].rstrip("/")]
+
+
+def code(tenant: Tenant) -> str:
+    """Return our module's code in this account; it never changes after the first registration."""
+    return tenant.crm.module_code or f"{settings.RETAILCRM_MODULE_CODE}-{tenant.slug}"[:64]
+
+
+def activation_url(tenant: Tenant) -> str:
+    """Return the URL of the client's page: a secret that expires."""
+    return page_url(tenant.activation_token)
+
+
+def page_url(token: str) -> str:
+    """Return the page URL for a token."""
+    return str(settings.PUBLIC_URL + reverse("activate", args=[token]))
+
+
+def addresses(tenant: Tenant) -> dict[str, str]:
+    """Return all our URLs for this client's systems."""
+    hook = tenant.uis.hook
+
+    def ours(name: str) -> str:
+        return settings.PUBLIC_URL + reverse(name, args=[hook])
+
+    return {
+        "notifications": ours("notifications"),
+        "make_call": ours("make-call"),
+        "change_user_status": ours("change-user-status"),
+        "activity": ours("activity"),
+    }
+
+
+def _has_changed(tenant: Tenant, registration: dict[str, Any]) -> bool:
+    if tenant.crm.denied_code == AccessError.TELEPHONY_OFF:
+        return False
+    registered = {name: tenant.crm.registered_module.get(name) for name in registration}
+    return registered != registration or tenant.crm.registered_at is None
+
+
+@transaction.atomic
+def _save(tenant: Tenant, registration: dict[str, Any], *, now: datetime) -> bool:
+    """Store what was registered; False if the client was disconnected meanwhile, which changes the clientId."""
+    stored = CrmConnection.objects.select_for_update().filter(pk=tenant.crm.pk).first()
+    if stored is None or stored.client_id != tenant.crm.client_id:
+        return False
+    tenant.crm.registered_module, tenant.crm.module_code = registration, code(tenant)
+    tenant.crm.registered_at = tenant.crm.registered_at or now
+    tenant.crm.save(update_fields=["registered_module", "module_code", "registered_at"])
+    return True
+
+
+def _fingerprint(tenant: Tenant) -> str:
+    """Return a hash of our URLs; they are secrets, so they are not stored themselves."""
+    known = [*addresses(tenant).values(), activation_url(tenant)]
+    return hashlib.sha256(" ".join(known).encode()).hexdigest()[:16]
+
+
+def _module(tenant: Tenant, *, codes: Codes) -> Module:
+    urls = addresses(tenant)
+    base = urls["activity"].removesuffix("/activity/")
+    return Module(
+        code=code(tenant),
+        client_id=tenant.crm.client_id,
+        name=NAME,
+        logo_url=settings.PUBLIC_URL + static("logo.svg"),
+        base_url=base,
+        make_call_url=urls["make_call"],
+        change_status_url=urls["change_user_status"],
+        integration_code=_integration_code(tenant),
+        account_url=activation_url(tenant),
+        actions=(("activity", "/activity/"), ("settings", "/settings/")),
+        codes=tuple(codes),
+        phones=tuple((site, phone) for site, phone in _phones(tenant)),
+    )
+
+
+def _integration_code(tenant: Tenant) -> str:
+    """Return our marketplace code if we have one; the CRM requires the module code to start with it."""
+    marketplace_code = settings.RETAILCRM_MODULE_CODE if settings.RETAILCRM_MODULE_SECRET else ""
+    return marketplace_code if code(tenant).startswith(marketplace_code) else ""
+
+
+def _codes(tenant: Tenant) -> list[tuple[int, str]]:
+    """Return each linked employee's extension; a shared one is left out, it would show pop-ups to the wrong user."""
+    staff = Employee.objects.filter(tenant=tenant, is_dismissed=False).exclude(extension="").order_by("pk")
+    pairs = list(staff.values_list("crm_user_id", "extension"))
+    counts = Counter(extension for _, extension in pairs)
+    return [(user_id, extension) for user_id, extension in pairs if user_id and counts[extension] == 1]
+
+
+def _phones(tenant: Tenant) -> list[list[str]]:
+    own = (
+        VirtualNumber.objects.filter(tenant=tenant, is_active=True)
+        .exclude(site="")
+        .order_by("site", "-is_default", "number")
+    )
+    return [[number.site, phone_numbers.e164(number.number)] for number in own]

@@ -1,0 +1,23 @@
+"""UploadVerification: the result of the last comparison with the CRM's call list."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from tenants.models import Tenant
+
+
+class UploadVerification(models.Model):
+    """The last verification of one client."""
+
+    tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="upload_verification", verbose_name=_("client"))
+    is_supported = models.BooleanField(_("supported by the CRM"), default=True)
+    checked_at = models.DateTimeField(_("checked"))
+    sampled = models.PositiveIntegerField(_("calls checked"), default=0)
+    missing = models.PositiveIntegerField(_("calls missing"), default=0)
+
+    class Meta:
+        verbose_name = _("upload verification")
+        verbose_name_plural = _("upload verifications")
+
+    def __str__(self) -> str:
+        return str(self.tenant)

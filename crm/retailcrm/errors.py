@@ -1,0 +1,75 @@
+"""Maps retailCRM error responses to exceptions, by message; unknown messages reject only the one request.
+
+https://docs.retailcrm.ru/Developers/API/APIFeatures/APIRules
+"""
+
+from collections.abc import Mapping
+
+from connector_project.core.http_client import (
+    AccessDenied,
+    RemoteError,
+    RemoteRejected,
+    RemoteUnavailable,
+    Reply,
+    UnexpectedReply,
+)
+
+SYSTEM = "retailCRM"
+
+KEY = "key"
+SCOPE = "scope"
+ACCOUNT = "account"
+TELEPHONY_OFF = "telephony_off"
+METHOD_ABSENT = "method_absent"
+NOT_FOUND = "not_found"
+
+# Prefixes of messages, in lower case and without quotes: they occur with and without a full stop.
+_DENIED = {
+    "apikey is missing": KEY,
+    "wrong apikey value": KEY,
+    "access denied": SCOPE,
+    "account does not exist": ACCOUNT,
+    "telephony not enabled": TELEPHONY_OFF,
+}
+_OUR_FAULT = {
+    "api method not found": METHOD_ABSENT,
+    "method not allowed": METHOD_ABSENT,
+    "parameter ": "parameter_missing",
+    "input value ": "non_scalar",
+}
+_REJECTED = {"not found": NOT_FOUND, "failed to activate module": "module"}
+_BUSY = {429, 503}
+
+
+def of_status(reply: Reply) -> RemoteError | None:
+    """Return the error for a response that is not JSON from the API; None if it has a body to parse."""
+    if reply.status in _BUSY:
+        return RemoteUnavailable(
+            SYSTEM, "retailCRM is rate-limiting us or temporarily unavailable.", wait=reply.retry_after
+        )
+    if reply.status >= 500:
+        return RemoteUnavailable(SYSTEM, f"retailCRM failed with status {reply.status}.", wait=reply.retry_after)
+    if 300 <= reply.status < 400:
+        return AccessDenied(SYSTEM, "The address redirects elsewhere: the account was renamed or closed.", code=ACCOUNT)
+    if reply.is_html and reply.status >= 400:
+        return AccessDenied(SYSTEM, "There is no account at this address.", code=ACCOUNT)
+    return None
+
+
+def of_answer(data: Mapping[str, object]) -> RemoteError:
+    """Return the error for a response with `success: false`."""
+    message = str(data.get("errorMsg") or "retailCRM rejected the request without a reason.")
+    text = f"{message} {_errors(data.get('errors'))}".strip()
+    plain = message.lower().replace('"', "")
+    for table, error in ((_DENIED, AccessDenied), (_OUR_FAULT, UnexpectedReply), (_REJECTED, RemoteRejected)):
+        for prefix, code in table.items():
+            if plain.startswith(prefix):
+                return error(SYSTEM, text, code=code)
+    return RemoteRejected(SYSTEM, text)
+
+
+def _errors(errors: object) -> str:
+    """Format the details, which are a map or a list."""
+    if isinstance(errors, dict):
+        return "; ".join(f"{field}: {text}" for field, text in errors.items())
+    return "; ".join(str(text) for text in errors) if isinstance(errors, list) else ""

@@ -1,0 +1,94 @@
+"""Verifies that uploaded calls exist in the CRM; a missing one is uploaded once more."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from connector_project.core import http_client
+from crm import call_records, client_factory
+from crm.models import UploadVerification
+from crm.retailcrm import errors
+from crm.retailcrm.types import HistoryCall
+from telephony.calls import pipeline
+from telephony.models import Call, Step
+from tenants.models import Tenant
+
+PAGES = 3
+SAMPLE = 200
+LATELY = timedelta(hours=24)
+SETTLED = timedelta(minutes=10)  # the CRM may list a call with a delay
+RECHECK_AFTER = timedelta(days=7)  # keys may get more rights, accounts newer versions
+# Calls that started in the same second may be before or after the page boundary.
+MARGIN = timedelta(minutes=1)
+_NOT_SERVED = {errors.SCOPE, errors.ACCOUNT, errors.METHOD_ABSENT, errors.NOT_FOUND}
+
+logger = logging.getLogger(__name__)
+
+
+def is_due(tenant: Tenant, *, now: datetime) -> bool:
+    """Whether to verify now; a CRM that does not support the list is tried again after RECHECK_AFTER."""
+    last = UploadVerification.objects.filter(tenant=tenant).first()
+    return last is None or last.is_supported or last.checked_at <= now - RECHECK_AFTER
+
+
+def verify(tenant: Tenant, *, now: datetime) -> int:
+    """Compare recent uploads with the newest pages of the CRM's list; return how many calls are uploaded again.
+
+    Raises RemoteError, except for an unsupported list, which is stored.
+    """
+    sample = _sample(tenant, now=now)
+    if not sample or not is_due(tenant, now=now):
+        return 0
+    try:
+        listed = list(client_factory.crm_client(tenant.crm).history(pages=PAGES))
+    except http_client.RemoteError as exc:
+        if isinstance(exc, http_client.RemoteUnavailable) or exc.code not in _NOT_SERVED:
+            raise
+        _save(tenant, is_supported=False, now=now)
+        return 0
+    expected = [call for call in sample if _is_in_reach(call, listed)]
+    lost = find_missing(expected, listed)
+    _save(tenant, sampled=len(expected), missing=len(lost), now=now)
+    if not lost:
+        return 0
+    logger.warning("tenant=%s: the CRM does not list %s of %s uploaded calls", tenant.slug, len(lost), len(expected))
+    return requeue_lost_uploads(tenant, [call.session_id for call in lost], now=now)
+
+
+def find_missing(expected: Iterable[Call], listed: Iterable[HistoryCall]) -> list[Call]:
+    known = {call.external_id for call in listed}
+    return [call for call in expected if call_records.external_id(call.session_id) not in known]
+
+
+@transaction.atomic
+def requeue_lost_uploads(tenant: Tenant, session_ids: Sequence[int], *, now: datetime) -> int:
+    """Requeue uploaded calls that the CRM lost, once each; return how many. The CRM ignores a repeat."""
+    uploaded = Call.objects.filter(tenant=tenant, session_id__in=session_ids, state=Call.State.UPLOADED)
+    lost = list(uploaded.exclude(history__step=Step.REUPLOAD).select_for_update(of=("self",)))
+    for call in lost:
+        call.move_to(Call.State.READY, now=now)
+        call.retry_window_started_at, call.is_low_priority, call.uploaded_at = now, True, None
+        call.save()
+        call.log(Step.REUPLOAD, now=now)
+    if lost:
+        pipeline.enqueue_next_step(lost[0], now=now)
+    return len(lost)
+
+
+def _sample(tenant: Tenant, *, now: datetime) -> list[Call]:
+    """Return the newest calls uploaded at least SETTLED ago; the CRM lists the newest first, too."""
+    done = Call.objects.filter(tenant=tenant, state=Call.State.UPLOADED, uploaded_at__lte=now - SETTLED)
+    return list(done.filter(started_at__gte=now - LATELY).order_by("-started_at")[:SAMPLE])
+
+
+def _is_in_reach(call: Call, listed: Sequence[HistoryCall]) -> bool:
+    """Whether the pages read must include the call: it is younger than their oldest one."""
+    started = [one.began_at for one in listed if one.began_at is not None]
+    return not started or call.started_at > min(started) + MARGIN
+
+
+def _save(tenant: Tenant, *, is_supported: bool = True, sampled: int = 0, missing: int = 0, now: datetime) -> None:
+    values = {"is_supported": is_supported, "sampled": sampled, "missing": missing, "checked_at": now}
+    UploadVerification.objects.update_or_create(tenant=tenant, defaults=values)

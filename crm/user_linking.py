@@ -1,0 +1,174 @@
+"""Links CRM users to employees by manually entered extensions and by e-mail; ambiguous matches are not linked."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from connector_project.core import phone_numbers
+from crm import client_factory, integration_module
+from crm.retailcrm.types import User
+from tenants.models import CrmConnection, CrmUser, Employee, Tenant, generate_token
+
+LinkedBy = Employee.LinkedBy
+
+
+# Manual decisions: employees who are never linked automatically.
+MANUAL_LINKS = {LinkedBy.MANUAL, LinkedBy.NOT_NEEDED}
+
+
+@dataclass(frozen=True)
+class Linked:
+    """Numbers of employees, CRM users and links."""
+
+    employees: int
+    crm_users: int
+    linked: int
+    not_needed: int = 0
+
+    @property
+    def unlinked(self) -> int:
+        return self.employees - self.linked - self.not_needed
+
+
+def link(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Linked:
+    """Link employees and register their extensions; forced, even if nothing changed or the module is switched off.
+
+    Raises RemoteError.
+    """
+    client = client_factory.crm_client(tenant.crm)
+    users = client.users()
+    if integration_module.is_other_account(tenant, client):
+        reset_links(tenant)
+    typed = integration_module.manual_codes(tenant, client)
+    linked = save(tenant, users, typed)
+    integration_module.register(tenant, client, typed=typed, now=now, is_forced=is_forced)
+    return linked
+
+
+@transaction.atomic
+def save(tenant: Tenant, users: Sequence[User], typed: Sequence[tuple[int, str]]) -> Linked:
+    """Store the CRM's users and the links that follow from both systems."""
+    if not _is_same(tenant):
+        return Linked(employees=0, crm_users=0, linked=0)
+    sync_crm_users(tenant, users)
+    active = [user for user in users if user.is_active]
+    staff = list(Employee.objects.select_for_update().filter(tenant=tenant))
+    _release_departed(staff, {user.user_id for user in active})
+    for person, user_id, linked_by in find_links(staff, active, typed):
+        _set(person, user_id, linked_by)
+    present = [person for person in staff if not person.is_dismissed]
+    return Linked(
+        employees=len(present),
+        crm_users=len(active),
+        linked=sum(1 for person in present if person.crm_user_id),
+        not_needed=sum(1 for person in present if person.linked_by == LinkedBy.NOT_NEEDED),
+    )
+
+
+def _is_same(tenant: Tenant) -> bool:
+    """Return whether the account is still the same: a changed account or a disconnect changes the clientId."""
+    return CrmConnection.objects.select_for_update().get(pk=tenant.crm.pk).client_id == tenant.crm.client_id
+
+
+@transaction.atomic
+def reset_links(tenant: Tenant) -> None:
+    """Delete all links after a change of account: the same IDs are other users there.
+
+    The previous account still has our module, so a new clientId locks it out; the new one is registered from scratch.
+    """
+    staff = Employee.objects.filter(tenant=tenant)
+    staff.filter(crm_user_id__isnull=False).update(crm_user_id=None, linked_by=LinkedBy.NOBODY)
+    staff.update(previous_crm_user_id=None)
+    CrmUser.objects.filter(tenant=tenant).delete()
+    fresh: dict[str, Any] = {
+        "client_id": generate_token(),
+        "registered_module": {},
+        "registered_at": None,
+        "stores": [],
+    }
+    CrmConnection.objects.filter(tenant=tenant).update(**fresh)
+    tenant.crm.refresh_from_db(fields=list(fresh))
+
+
+def sync_crm_users(tenant: Tenant, users: Iterable[User]) -> None:
+    """Make our list of CRM users equal to the CRM's, dismissed users included."""
+    rows = {user.user_id: _row(tenant, user) for user in users}
+    known = {row.crm_id: row for row in CrmUser.objects.filter(tenant=tenant)}
+    new = [row for crm_id, row in rows.items() if crm_id not in known or _values(row) != _values(known[crm_id])]
+    CrmUser.objects.bulk_create(
+        new,
+        update_conflicts=True,
+        unique_fields=["tenant", "crm_id"],
+        update_fields=["name", "email", "phone", "is_active"],
+    )
+    if removed := [row.pk for crm_id, row in known.items() if crm_id not in rows]:
+        CrmUser.objects.filter(pk__in=removed).delete()
+
+
+def _row(tenant: Tenant, user: User) -> CrmUser:
+    phone = phone_numbers.normalise(user.phone, is_russian=tenant.uis.is_russian)
+    return CrmUser(
+        tenant=tenant,
+        crm_id=user.user_id,
+        name=user.name[:250],
+        email=user.email[:250],
+        phone=phone[:32],
+        is_active=user.is_active,
+    )
+
+
+def _values(row: CrmUser) -> tuple[str, str, str, bool]:
+    return row.name, row.email, row.phone, row.is_active
+
+
+def _release_departed(staff: Iterable[Employee], active: Collection[int]) -> None:
+    """Unlink employees who left UIS or the CRM; their user may be given to somebody else. Keep the old link."""
+    for person in staff:
+        if person.crm_user_id and (person.is_dismissed or person.crm_user_id not in active):
+            _set(person, None, LinkedBy.NOBODY, former=person.crm_user_id)
+
+
+def find_links(
+    staff: Iterable[Employee], users: Iterable[User], typed: Iterable[tuple[int, str]]
+) -> list[tuple[Employee, int, Employee.LinkedBy]]:
+    """Return new links: by manually entered extension, then by e-mail; only if there is exactly one candidate."""
+    open_staff = [person for person in staff if _is_open(person)]
+    linked_ids = {person.crm_user_id for person in staff if person.crm_user_id}
+    free = {user.user_id: user for user in users if user.user_id not in linked_ids}
+    by_code = _pairs({(code, user_id) for user_id, code in typed if user_id in free})
+    by_email = _pairs({(user.email, user.user_id) for user in free.values()})
+    found: list[tuple[Employee, int, Employee.LinkedBy]] = []
+    for candidates, linked_by, field in (
+        (by_code, LinkedBy.EXTENSION, "extension"),
+        (by_email, LinkedBy.EMAIL, "email"),
+    ):
+        values = Counter(getattr(person, field) for person in staff if not person.is_dismissed)
+        for person in open_staff:
+            user_id = candidates.get(getattr(person, field))
+            if user_id and values[getattr(person, field)] == 1 and not _is_taken(found, person, user_id):
+                found.append((person, user_id, linked_by))
+    return found
+
+
+def _pairs(items: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Return the pairs that are unambiguous in both directions."""
+    items = [(key, user_id) for key, user_id in items if key]
+    keys, ids = Counter(key for key, _ in items), Counter(user_id for _, user_id in items)
+    return {key: user_id for key, user_id in items if keys[key] == 1 and ids[user_id] == 1}
+
+
+def _is_taken(found: Iterable[tuple[Employee, int, object]], person: Employee, user_id: int) -> bool:
+    return any(person is other or user_id == other_id for other, other_id, _how in found)
+
+
+def _is_open(person: Employee) -> bool:
+    return not person.crm_user_id and not person.is_dismissed and person.linked_by not in MANUAL_LINKS
+
+
+def _set(person: Employee, user_id: int | None, linked_by: Employee.LinkedBy, *, former: int | None = None) -> None:
+    person.crm_user_id, person.linked_by, person.previous_crm_user_id = user_id, linked_by, former
+    person.save(update_fields=["crm_user_id", "linked_by", "previous_crm_user_id"])

@@ -1,0 +1,42 @@
+"""UIS API quota in points per minute and day, with a reserve for live calls. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from telephony.uis.types import Limits
+
+RESERVED_SHARE = 0.2
+LEAST_RESERVED_A_MINUTE = 5
+
+
+def to_json(limits: Limits, *, now: datetime) -> dict[str, Any]:
+    """Return the limits of a reply as JSON to store."""
+    return asdict(limits) | {"at": now.isoformat()}
+
+
+def seconds_to_wait(seen: Mapping[str, Any], *, is_live: bool, now: datetime) -> float:
+    """Return the seconds until the next request is allowed; 0 if there are points, or nothing is known."""
+    if not seen:
+        return 0.0
+    at = datetime.fromisoformat(seen["at"])
+    return max(_wait_for(seen, unit, is_live=is_live, passed=now - at) for unit in ("minute", "day"))
+
+
+def is_low_today(seen: Mapping[str, Any], *, now: datetime) -> bool:
+    """Whether only the reserve of the daily points is left."""
+    return bool(seen) and _wait_for(seen, "day", is_live=False, passed=now - datetime.fromisoformat(seen["at"])) > 0
+
+
+def _wait_for(seen: Mapping[str, Any], unit: str, *, is_live: bool, passed: timedelta) -> float:
+    remaining, reset = seen.get(f"{unit}_remaining"), seen.get(f"{unit}_reset")
+    if remaining is None or reset is None or passed.total_seconds() >= reset:
+        return 0.0
+    reserve = 0 if is_live else _reserve(seen, unit)
+    return float(reset - passed.total_seconds()) if remaining <= reserve else 0.0
+
+
+def _reserve(seen: Mapping[str, Any], unit: str) -> int:
+    share = int((seen.get(f"{unit}_limit") or 0) * RESERVED_SHARE)
+    return max(share, LEAST_RESERVED_A_MINUTE) if unit == "minute" else share

@@ -1,0 +1,88 @@
+"""Applies an event to its call: the ended event creates the row, later events may correct it."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from telephony.calls import pipeline, recording_selection, sources
+from telephony.calls.resolution import CallResolution, ResolutionStatus
+from telephony.calls.sources import StaffDirectory
+from telephony.models import Call, FailureReason, Step
+from telephony.uis.types import CallEvent, EndedEvent
+from tenants.models import Tenant
+
+# Notifications come in any order: an answer this late still overrides a miss, which the CRM could not correct.
+DEBOUNCE = timedelta(seconds=6)
+
+
+def apply_event(tenant: Tenant, event: CallEvent, *, now: datetime) -> bool:
+    """Apply an event; return whether it changed anything. Needs a transaction.
+
+    A call gets its row when it ends; earlier events are read from the stored notifications then.
+    """
+    call = pipeline.locked(tenant, event.session_id)
+    if call is None and not isinstance(event, EndedEvent):
+        return False
+    is_new = call is None
+    call = call or pipeline.new(tenant, event, origin=Call.Origin.WEBHOOK, now=now)
+    events = [event, *sources.events_by_session(tenant, [event.session_id])[event.session_id]]
+    if call.is_done:
+        return _log_late_answer(call, sources.resolve_call(call, events), now=now)
+    before = (call.state, call.recording_url)
+    if is_new:
+        _start_call(call, sources.resolve_call(call, events), now=now)
+    else:
+        _update_open_call(call, events, now=now)
+    call.save()
+    if is_new or (call.state, call.recording_url) != before:
+        call.log(Step.RECEIVED, event.event, now=now)
+    pipeline.enqueue_next_step(call, now=now)
+    return is_new or (call.state, call.recording_url) != before
+
+
+def _start_call(call: Call, story: CallResolution, *, now: datetime) -> None:
+    """Choose the first step of an ended call: fetch its legs if somebody talked, else debounce."""
+    pipeline.apply_resolution(call, story, owner=None)
+    if pipeline.is_certainly_skipped(call, now=now):
+        call.move_to(Call.State.SKIPPED, now=now)  # Spend no API points on a call that is skipped.
+    elif story.is_lost is False:
+        call.move_to(Call.State.FETCHING_LEGS, now=now)
+    else:
+        call.move_to(Call.State.DEBOUNCING, now=now)
+        call.postpone_until(now + DEBOUNCE, FailureReason.DEBOUNCE)
+
+
+def _update_open_call(call: Call, events: Sequence[CallEvent], *, now: datetime) -> None:
+    """Re-evaluate an open call: an answer or a ringing phone may be reported until it is uploaded."""
+    staff = StaffDirectory.for_tenant(call.tenant)
+    story = sources.resolve_call(call, events, staff=staff)
+    pipeline.apply_resolution(call, story, owner=staff.owner_of(story, call.tenant.rules))
+    if call.has_legs:
+        return _apply_recording(call, story, staff, now=now)
+    is_fetching = call.state == Call.State.FETCHING_LEGS
+    if not is_fetching and (
+        story.is_lost is False or (story.status == ResolutionStatus.NEEDS_LEGS and call.state != Call.State.DEBOUNCING)
+    ):
+        # A worker that has it as a missed call loses its claim and writes nothing.
+        call.move_to(Call.State.FETCHING_LEGS, now=now)
+    if is_fetching and story.links and call.claim_token is None and call.failed_at is None:
+        call.next_attempt_at = now
+
+
+def _apply_recording(call: Call, story: CallResolution, staff: StaffDirectory, *, now: datetime) -> None:
+    """Store the URL of a reported recording, without a request to UIS.
+
+    A call that waited only for the recording continues. A call on its way to the CRM sends the URL with its next
+    attempt.
+    """
+    call.recording_url = recording_selection.url(call, story)
+    is_waiting = call.state == Call.State.FETCHING_LEGS and call.claim_token is None and call.failed_at is None
+    if is_waiting and not recording_selection.is_awaited(call, story, staff, now=now):
+        call.move_to(pipeline.next_state_after_legs(call, call.tenant.rules), now=now)
+
+
+def _log_late_answer(call: Call, story: CallResolution, *, now: datetime) -> bool:
+    """Log that the CRM shows a call as missed whose answer was reported only after the upload."""
+    is_wrong = call.state == Call.State.UPLOADED and call.is_missed and story.is_lost is False
+    if is_wrong and not call.history.filter(step=Step.LATE_ANSWER).exists():
+        call.log(Step.LATE_ANSWER, now=now)
+    return is_wrong

@@ -1,0 +1,148 @@
+"""Evidence about one call from its notifications, in any order, and its row in UIS's report. Pure."""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import TypeAdapter
+
+from connector_project.core import phone_numbers
+from telephony.calls.legs import ROUNDING
+from telephony.uis.types import AnsweredEvent, CallEvent, CallLeg, EndedEvent, Event, RecordingEvent, RingingEvent
+
+# Prefix of the external id of click-to-call calls: they are outgoing, whatever direction UIS reports.
+CLICK_TO_CALL_PREFIX = "click-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UisSnapshot:
+    """What UIS returned about a call on request."""
+
+    row: EndedEvent | None = None
+    legs: tuple[CallLeg, ...] = ()
+
+
+_asked: TypeAdapter[UisSnapshot] = TypeAdapter(UisSnapshot)
+
+
+def dump(asked: UisSnapshot) -> str:
+    """Return the snapshot as JSON to store."""
+    return _asked.dump_json(asked, exclude_defaults=True).decode()
+
+
+def load(text: str) -> UisSnapshot:
+    """Return the snapshot written by `dump`; "" means that nothing was requested."""
+    return _asked.validate_json(text) if text else UisSnapshot()
+
+
+class CallEvidence:
+    """The evidence about a call, without repeats and in the order of events."""
+
+    def __init__(self, events: Iterable[CallEvent], row: EndedEvent | None) -> None:
+        self.events = sorted(set(events), key=_sort_key)
+        self.row = row
+        self.ends = [event for event in self.events if isinstance(event, EndedEvent)]
+        # Best source first: the report row, then the latest end.
+        self.finished = [*([row] if row else []), *self.ends[::-1]]
+        self.all: list[CallEvent] = [*self.finished, *self.events]
+
+    @property
+    def has_talk(self) -> bool:
+        """Whether any source reports a talk; an answer overrides a miss, whatever came first."""
+        is_in = self.direction == "in"
+        if any(end.talk_seconds or (is_in and end.is_lost is False) for end in self.finished):
+            return True
+        return any(
+            isinstance(event, AnsweredEvent | RecordingEvent) or event.event == Event.TALK_FINISHED
+            for event in self.events
+        )
+
+    @property
+    def rang_after_end(self) -> bool:
+        """Whether a phone rang after the reported end: then only a menu or a queue had ended."""
+        last = max((event.happened_at for event in self.ends if event.happened_at), default=None)
+        return last is not None and any(at > last + ROUNDING for at in self._rings())
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether an incoming call has ended and no source reports an answer."""
+        is_lost = any(end.is_lost for end in self.finished)
+        return self.direction == "in" and is_lost and not self.has_talk and not self.rang_after_end
+
+    @property
+    def direction(self) -> str:
+        """The direction by the report, else by the first notification that has one, end events first."""
+        if self.external_id.startswith(CLICK_TO_CALL_PREFIX):
+            return "out"
+        if self.row and self.row.direction:
+            return self.row.direction
+        return next((event.direction for event in [*self.ends, *self.events] if event.direction), "")
+
+    @property
+    def external_id(self) -> str:
+        return next((event.external_id for event in self.finished if event.external_id), "")
+
+    @property
+    def began_at(self) -> datetime | None:
+        """The start by an end event or the report, else the time of the first event.
+
+        Not the earliest time of all: in the hour repeated at the end of DST an end may seem to precede its start.
+        """
+        starts = [event.started_at for event in self.finished if event.started_at]
+        return min(starts or [event.happened_at for event in self.events if event.happened_at], default=None)
+
+    @property
+    def ended_at(self) -> datetime | None:
+        return max((event.happened_at for event in self.finished if event.happened_at), default=None)
+
+    @property
+    def rung_employee_ids(self) -> tuple[int, ...]:
+        """Employees whose phones rang: first those named by an end only, then by ringing event, last one last."""
+        named = [employee_id for event in self.finished for employee_id in event.rung_employee_ids]
+        rung = [event.employee_id for event in self.events if isinstance(event, RingingEvent) and event.employee_id]
+        by_last_ring = list(dict.fromkeys(rung[::-1]))[::-1]
+        return (*(one for one in dict.fromkeys(named) if one not in by_last_ring), *by_last_ring)
+
+    @property
+    def rung_id(self) -> int | None:
+        """The employee whose phone rang last."""
+        return next(iter(self.rung_employee_ids[::-1]), None)
+
+    @property
+    def talker_id(self) -> int | None:
+        talkers = (event.talker_id for event in self.finished if event.talker_id)
+        started = (
+            event.employee_id for event in self.events[::-1] if isinstance(event, AnsweredEvent) and event.employee_id
+        )
+        return next(talkers, None) or next(started, None)
+
+    @property
+    def last_activity_at(self) -> datetime | None:
+        """When a phone last rang or was answered: legs that end earlier are incomplete."""
+        answers = (event.happened_at for event in self.events if isinstance(event, AnsweredEvent) and event.happened_at)
+        return max([*self._rings(), *answers], default=None)
+
+    def first(self, getter: Callable[[CallEvent], str]) -> str:
+        """Return the value of the best source that has it."""
+        return next((text for event in self.all if (text := getter(event))), "")
+
+    def contact(self, known: Iterable[str], *, sides: Iterable[str], own: Collection[str]) -> str:
+        """Return the outside party's number: the first external one that is not the tenant's own.
+
+        Of `sides` only such a number counts: if a caller hides their number, the tenant's is left there.
+        """
+        named = [*known, *(event.contact for event in self.all if event.contact)]
+        outside = (number for number in [*named, *sides] if phone_numbers.is_external(number) and number not in own)
+        return next(outside, next(iter(named), ""))
+
+    def is_internal(self, contact: str, own: Collection[str]) -> bool:
+        """Whether it is a call between colleagues: a source says so, or no outside party took part."""
+        return any(event.is_internal for event in self.all) or phone_numbers.is_internal(contact) or contact in own
+
+    def _rings(self) -> list[datetime]:
+        return [event.happened_at for event in self.events if isinstance(event, RingingEvent) and event.happened_at]
+
+
+def _sort_key(event: CallEvent) -> tuple[float, str, str]:
+    """Return a sort key that does not depend on the order of arrival."""
+    return (event.happened_at.timestamp() if event.happened_at else 0.0, event.event, repr(event))

@@ -1,0 +1,179 @@
+"""Resolves all evidence about a call, in any order and with repeats, to one result. Pure.
+
+There are three sources: notifications (templates typed by people, any order, some lost), the session's row in UIS's
+report, and its legs. Where they differ, legs win over the row, and the row over notifications.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from telephony.calls.evidence import CallEvidence, UisSnapshot
+from telephony.calls.legs import LegSummary, record_ids, summarise
+from telephony.uis import finish_reasons
+from telephony.uis.types import CallEvent, EndedEvent, RecordingEvent, Result
+
+
+class ResolutionStatus(StrEnum):
+    """What the evidence allows to do with a call."""
+
+    IN_PROGRESS = "IN_PROGRESS"  # no end reported yet
+    NEEDS_LEGS = "NEEDS_LEGS"  # the legs must be fetched
+    MISSED = "MISSED"  # nobody answered: nothing more to fetch
+    COMPLETE = "COMPLETE"  # everything is known
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolutionContext:
+    """The tenant's owner rule and own numbers, and whether more evidence may still come."""
+
+    owner: str
+    own_numbers: Collection[str] = ()
+    waits_for_legs: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallResolution:
+    """The result for one call. Ids are UIS's."""
+
+    status: ResolutionStatus
+    direction: str = ""
+    contact: str = ""
+    number: str = ""
+    source: str = ""
+    external_id: str = ""
+    is_internal: bool = False
+    is_lost: bool | None = None
+    result: Result | None = None
+    talk_seconds: int = 0
+    wait_seconds: int = 0
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    owner_id: int | None = None
+    owner_number: str = ""  # if UIS knows only the called number
+    candidate_ids: tuple[int, ...] = ()  # possible owners if none is certain, likeliest first
+    rung_employee_ids: tuple[int, ...] = ()  # employees whose phones rang, in order
+    talker_ids: tuple[int | None, ...] = ()  # one per talk
+    record_ids: tuple[str, ...] = ()
+    owner_record_ids: tuple[str, ...] = ()
+    links: tuple[RecordingEvent, ...] = ()  # recordings reported by notifications
+    whole_record: str = ""
+
+
+def resolve(events: Iterable[CallEvent], snapshot: UisSnapshot, context: ResolutionContext) -> CallResolution:
+    evidence = CallEvidence(events, snapshot.row)
+    summary = summarise(
+        snapshot.legs,
+        owner=context.owner,
+        expects_talk=evidence.has_talk,
+        is_patient=context.waits_for_legs,
+        told_until=evidence.last_activity_at,
+    )
+    if summary is not None:
+        return _from_legs(evidence, summary, snapshot, context)
+    if snapshot.row is not None and (evidence.is_missed or not context.waits_for_legs):
+        return _from_row(evidence, snapshot.row, context)
+    return _from_notifications(evidence, context)
+
+
+def _from_legs(
+    evidence: CallEvidence, summary: LegSummary, snapshot: UisSnapshot, context: ResolutionContext
+) -> CallResolution:
+    is_missed = evidence.direction == "in" and summary.result != Result.ANSWERED
+    row_says = snapshot.row.result if snapshot.row else None
+    common = _common(evidence, context, summary=summary)
+    fields = {
+        "number": summary.number or common["number"],
+        "rung_employee_ids": summary.rung_employee_ids or common["rung_employee_ids"],
+        "is_lost": is_missed,
+        "result": (row_says or finish_reasons.missed_result(summary.finish_reason)) if is_missed else summary.result,
+        "talk_seconds": summary.talk_seconds,
+        "wait_seconds": summary.wait_seconds,
+        "started_at": summary.started_at,
+        "ended_at": summary.ended_at,
+        **_owner(evidence, summary, is_missed=is_missed),
+        "talker_ids": summary.talker_ids,
+        "record_ids": record_ids(snapshot.legs) or (snapshot.row.record_ids if snapshot.row else ()),
+        "owner_record_ids": record_ids(snapshot.legs, owner_id=summary.owner_id) if summary.owner_id else (),
+        "whole_record": snapshot.row.whole_record if snapshot.row else "",
+    }
+    # A leg's direction is not the call's: without the call's the result is incomplete.
+    return CallResolution(
+        status=ResolutionStatus.COMPLETE if evidence.direction else ResolutionStatus.NEEDS_LEGS, **(common | fields)
+    )
+
+
+def _owner(evidence: CallEvidence, summary: LegSummary, *, is_missed: bool) -> dict[str, Any]:
+    """Return the owner: of a missed call the employee rung last, of a talk the talker if UIS names them."""
+    if is_missed:
+        return {"owner_id": next(iter((summary.rung_employee_ids or evidence.rung_employee_ids)[::-1]), None)}
+    is_unnamed = not any(summary.talker_ids)
+    candidates = (
+        _distinct(evidence.talker_id, *(() if summary.talker_ids else summary.rung_employee_ids)) if is_unnamed else ()
+    )
+    return {"owner_id": summary.owner_id, "owner_number": summary.owner_number, "maybe_ids": candidates}
+
+
+def _from_row(evidence: CallEvidence, row: EndedEvent, context: ResolutionContext) -> CallResolution:
+    """Resolve from the report row: complete for a missed call, a fallback for others whose legs never came."""
+    is_missed = evidence.is_missed
+    fields = {
+        "is_lost": is_missed,
+        "result": row.result or (Result.NO_ANSWER if is_missed else Result.UNKNOWN),
+        "talk_seconds": row.talk_seconds or 0,
+        "wait_seconds": row.wait_seconds or 0,
+        "started_at": row.started_at,
+        "ended_at": row.happened_at or evidence.ended_at or row.started_at,
+        "owner_id": (is_missed and evidence.rung_id) or evidence.talker_id,
+        "talker_ids": (row.talker_id,) if row.talk_seconds else (),
+        "record_ids": row.record_ids,
+        "whole_record": row.whole_record,
+    }
+    return CallResolution(
+        status=ResolutionStatus.MISSED if is_missed else ResolutionStatus.COMPLETE,
+        **(_common(evidence, context) | fields),
+    )
+
+
+def _from_notifications(evidence: CallEvidence, context: ResolutionContext) -> CallResolution:
+    """Resolve from notifications: complete for a missed call, provisional for others."""
+    is_missed = evidence.is_missed
+    fate = (
+        ResolutionStatus.MISSED
+        if is_missed
+        else ResolutionStatus.NEEDS_LEGS
+        if evidence.finished
+        else ResolutionStatus.IN_PROGRESS
+    )
+    fields = {
+        "is_lost": is_missed or (False if evidence.has_talk else None),
+        "result": Result.NO_ANSWER if is_missed else None,
+        "talk_seconds": max((event.talk_seconds or 0 for event in evidence.finished), default=0),
+        "wait_seconds": max((event.wait_seconds or 0 for event in evidence.finished), default=0),
+        "started_at": evidence.began_at,
+        "ended_at": evidence.ended_at,
+        "owner_id": (is_missed and evidence.rung_id) or evidence.talker_id,
+    }
+    return CallResolution(status=fate, **(_common(evidence, context) | fields))
+
+
+def _common(evidence: CallEvidence, context: ResolutionContext, *, summary: LegSummary | None = None) -> dict[str, Any]:
+    """Return the fields that any source may have."""
+    contacts, sides = (summary.contacts, summary.sides) if summary else ((), ())
+    contact = evidence.contact([*contacts], sides=sides, own=context.own_numbers)
+    return {
+        "direction": evidence.direction,
+        "contact": contact,
+        "number": evidence.first(lambda event: event.number),
+        "source": evidence.first(lambda event: event.source if isinstance(event, EndedEvent) else ""),
+        "external_id": evidence.external_id,
+        "is_internal": evidence.is_internal(contact, context.own_numbers),
+        "rung_employee_ids": evidence.rung_employee_ids,
+        "links": tuple(event for event in evidence.events if isinstance(event, RecordingEvent) and event.link),
+    }
+
+
+def _distinct(*ids: int | None) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(one for one in ids if one))

@@ -1,0 +1,80 @@
+"""Loads the evidence of a call: notifications, the UIS snapshot and the staff directory."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from telephony.calls.evidence import load
+from telephony.calls.resolution import CallResolution, ResolutionContext, resolve
+from telephony.models import Call, Notification
+from telephony.uis import webhooks
+from telephony.uis.types import CallEvent, ParsedWebhook
+from tenants.models import Employee, Tenant, TransferRules, VirtualNumber
+
+
+def parse_stored(stored: Notification) -> ParsedWebhook:
+    uis = stored.tenant.uis
+    return webhooks.parse(
+        stored.query, stored.body, event=stored.event_in_url, zone=uis.zone, is_russian=uis.is_russian
+    )
+
+
+def events_by_session(tenant: Tenant, session_ids: Collection[int]) -> dict[int, list[CallEvent]]:
+    """Return the events of each session. One query for any number of sessions."""
+    events: dict[int, list[CallEvent]] = {session_id: [] for session_id in session_ids}
+    rows = Notification.objects.filter(tenant=tenant, session_id__in=session_ids)
+    for stored in rows.only("tenant", "query", "body", "event_in_url"):
+        stored.tenant = tenant
+        event = parse_stored(stored)
+        if isinstance(event, CallEvent) and event.session_id in events:
+            events[event.session_id].append(event)
+    return events
+
+
+def employee_of(tenant: Tenant, uis_id: int | None) -> Employee | None:
+    return Employee.objects.filter(tenant=tenant, uis_id=uis_id).first() if uis_id else None
+
+
+@dataclass(frozen=True)
+class StaffDirectory:
+    """Employees and virtual numbers of one tenant, to identify the parties of a call."""
+
+    employees: dict[int, Employee]
+    numbers: frozenset[str]
+
+    @classmethod
+    def for_tenant(cls, tenant: Tenant) -> "StaffDirectory":
+        """Load the directory. Two queries."""
+        people = {person.uis_id: person for person in Employee.objects.filter(tenant=tenant)}
+        return cls(people, frozenset(VirtualNumber.objects.filter(tenant=tenant).values_list("number", flat=True)))
+
+    @property
+    def own_numbers(self) -> frozenset[str]:
+        """Numbers that are never a customer's: virtual numbers and those of current employees."""
+        current = (person for person in self.employees.values() if not person.is_dismissed)
+        return self.numbers.union(*(person.numbers for person in current))
+
+    def owner_of(self, story: CallResolution, rules: TransferRules) -> Employee | None:
+        """Return the owner by the tenant's rule.
+
+        Where the CRM is to name the manager of a missed call, this is the employee whose phone rang last.
+        """
+        if story.is_lost and rules.missed_owner == TransferRules.MissedOwner.NOBODY:
+            return None
+        known = self.employees.get(story.owner_id or 0) or self._called_on(story.owner_number)
+        candidates = (self.employees[uis_id] for uis_id in story.candidate_ids if uis_id in self.employees)
+        return known or next(candidates, None)
+
+    def _called_on(self, number: str) -> Employee | None:
+        """Find the employee by a number typed into a scenario: UIS names no employee for such a leg."""
+        matches = [person for person in self.employees.values() if number and number in person.numbers]
+        return matches[0] if len(matches) == 1 else None
+
+
+def resolve_call(
+    call: Call, events: Collection[CallEvent], *, staff: StaffDirectory | None = None, is_patient: bool = True
+) -> CallResolution:
+    own = staff.own_numbers if staff else frozenset()
+    context = ResolutionContext(
+        owner=call.tenant.rules.owner, own_numbers=own, waits_for_legs=is_patient and not call.has_legs
+    )
+    return resolve(events, load(call.uis_snapshot), context)

@@ -1,0 +1,41 @@
+"""The AccessLogEntry model: who saw a full phone number or played a recording."""
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from connector_project.core.choices import Choices
+from telephony.models.call import Call
+from tenants.models import Tenant
+
+
+class AccessLogEntry(models.Model):
+    """One access of one person to one call; all requests of one playback, or reloads of a page, are one entry."""
+
+    class Kind(Choices):
+        RECORDING = "RECORDING", pgettext_lazy("access log", "recording")
+        PHONE_NUMBER = "PHONE_NUMBER", _("full number")
+
+    kind = models.CharField(_("what"), max_length=24, choices=Kind.as_choices, default=Kind.RECORDING)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="access_log", verbose_name=_("client"))
+    call = models.ForeignKey(Call, models.CASCADE, related_name="access_log", verbose_name=_("call"))
+    at = models.DateTimeField(_("at"))
+    last_at = models.DateTimeField(_("last request"))
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, verbose_name=_("by"))
+    username = models.CharField(_("by"), max_length=150, blank=True)  # outlives the account; "" for a recording link
+    address = models.CharField(_("from"), max_length=50, blank=True)  # masked
+
+    class Meta:
+        verbose_name = _("access log entry")
+        verbose_name_plural = _("access log")
+        ordering = ("-at", "-pk")
+        permissions = [("listen", "Can listen to recordings")]
+        indexes = [
+            models.Index(fields=["-at", "-id"], name="access_log_newest"),
+            models.Index(fields=["tenant", "-at"], name="access_log_of_tenant"),
+            models.Index(fields=["call", "-at"], name="access_log_of_call"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.call} {self.username or self.address}".strip()

@@ -1,0 +1,99 @@
+"""The QuerySet of calls: due, claim and lease."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from django.db import models
+
+from connector_project.core import circuit_breaker
+from telephony.models.choices import CRM_STATES, UIS_STATES, FailureReason, State
+from tenants.models import Connection, CrmConnection, UisConnection
+
+if TYPE_CHECKING:
+    from telephony.models.call import Call
+
+LEASE = timedelta(minutes=3)  # longer than a task may run
+# Calls older than this get low priority after an outage, so that new calls go first.
+LIVE_WINDOW = timedelta(minutes=15)
+POISON_AFTER_ATTEMPTS = 4  # failed attempts after which a call may itself be the cause
+
+
+class CallQuerySet(models.QuerySet["Call"]):
+    def due(self, *, now: datetime) -> "CallQuerySet":
+        """Return calls to process now: not failed, client active, and the vendor of the next step available."""
+        is_live = models.Q(tenant__is_paused=False, tenant__activated_at__isnull=False)
+        # Debounced calls are only evaluated, without remote requests, so a client's pause does not matter.
+        return self.filter(models.Q(state=State.DEBOUNCING) | is_live, next_attempt_at__lte=now).exclude(
+            models.Q(state__in=UIS_STATES) & _is_unavailable("tenant__uis", now)
+            | models.Q(state__in=CRM_STATES) & _is_unavailable("tenant__crm", now)
+        )
+
+    def claim(
+        self, tenant_id: int, state: State, *, limit: int, now: datetime, is_low_priority: bool | None = None
+    ) -> list["Call"]:
+        """Claim due calls of one tenant for this worker: one UPDATE counts the attempt and sets the lease.
+
+        Low-priority calls come after the others, however long they have been due; `is_low_priority` selects only the one
+        or the other kind. After failures of the vendor one call is claimed first, as a half-open probe.
+        """
+        due = self.due(now=now).filter(tenant=tenant_id, state=state).order_by("is_low_priority", "next_attempt_at")
+        if is_low_priority is not None:
+            due = due.filter(is_low_priority=is_low_priority)
+        chosen = list(due.values_list("pk", flat=True)[:limit])
+        if not chosen or self.count_claimed(tenant_id, state, now=now) >= circuit_breaker.MAX_CONCURRENT_BATCHES:
+            return []
+        connection = _connection(tenant_id, state)
+        if connection is not None and connection.consecutive_failures:
+            chosen = chosen[:1] if connection.try_half_open(now=now) else []
+        token = uuid.uuid4()
+        # Re-check `next_attempt_at` in the UPDATE so that only one of two concurrent workers gets the rows.
+        self.filter(pk__in=chosen, state=state, next_attempt_at__lte=now).update(
+            claim_token=token, attempts=models.F("attempts") + 1, next_attempt_at=now + LEASE
+        )
+        return list(self.filter(pk__in=chosen, claim_token=token).with_related())
+
+    def make_due(self, tenant_id: int, states: Sequence[State], cause: FailureReason, *, now: datetime) -> int:
+        """Make calls due that waited for a vendor that answers again; old ones get low priority.
+
+        A call that failed repeatedly keeps its own retry delay: it may be the cause of the vendor's failures.
+        """
+        waiting = self.filter(tenant=tenant_id, state__in=states, failed_at=None, claim_token=None)
+        waiting.filter(ended_at__lt=now - LIVE_WINDOW, is_low_priority=False).update(is_low_priority=True)
+        unsuspected = waiting.filter(reason=cause, attempts__lt=POISON_AFTER_ATTEMPTS)
+        return unsuspected.filter(next_attempt_at__gt=now).update(next_attempt_at=now)
+
+    def count_claimed(self, tenant_id: int, state: State, *, now: datetime) -> int:
+        """Return how many workers hold claimed calls of this client in one state."""
+        claimed = self.filter(tenant=tenant_id, state=state, claim_token__isnull=False, next_attempt_at__gt=now)
+        return claimed.order_by().values("claim_token").distinct().count()
+
+    def with_related(self) -> "CallQuerySet":
+        """Join the related rows a step needs, in one query."""
+        needed = ("tenant__uis", "tenant__crm", "tenant__rules", "employee")
+        return self.select_related(*needed).order_by("started_at", "pk")
+
+    def with_history(self) -> "CallQuerySet":
+        """Prefetch the call log and its users, in two more queries."""
+        return self.prefetch_related("history__actor")
+
+    def lock_claimed(self, batch: Sequence["Call"]) -> list["Call"]:
+        """Lock and reload the calls still claimed by this worker, to write the result. Needs a transaction.
+
+        A notification may have changed a call since the claim; its changes must not be overwritten.
+        """
+        tokens = {call.claim_token for call in batch}
+        claimed = self.filter(pk__in=[call.pk for call in batch], claim_token__in=tokens)
+        return list(claimed.select_for_update(of=("self",)).with_related())
+
+
+def _is_unavailable(connection: str, now: datetime) -> models.Q:
+    """Return the condition that an account denies access, or that its circuit breaker is open."""
+    return models.Q((f"{connection}__denied_at__isnull", False)) | models.Q((f"{connection}__retry_at__gt", now))
+
+
+def _connection(tenant_id: int, state: State) -> Connection | None:
+    """Return the account that the step of this state uses; None if it uses none."""
+    model = UisConnection if state in UIS_STATES else CrmConnection if state in CRM_STATES else None
+    return model._default_manager.get(tenant=tenant_id) if model else None

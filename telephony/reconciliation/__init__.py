@@ -1,0 +1,1 @@
+"""Comparing UIS's report with our rows, and importing past calls."""

@@ -1,0 +1,241 @@
+"""Compares UIS's call report with our rows, and creates the calls that no webhook reported."""
+
+import itertools
+import logging
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import Count
+
+from connector_project.core import local_dates
+from telephony import client_factory
+from telephony.calls import pipeline, sources
+from telephony.calls.sources import StaffDirectory
+from telephony.models import Call, CallImport, Step
+from telephony.reconciliation import stats
+from telephony.reconciliation.stats import ReconciliationStats
+from telephony.uis import date_windows
+from telephony.uis.client import UisClient
+from telephony.uis.types import EndedEvent
+from tenants.models import Tenant
+
+RECENT_WINDOW = pipeline.LOW_PRIORITY_AFTER
+REPORT_LAG = timedelta(minutes=5)  # events of younger calls may still arrive
+NIGHT = timedelta(hours=3)  # a day is compared as a whole once this much of the next one has passed
+CHUNK = 500
+SAMPLE = 5
+# Calls per chunk of a long period. Just under one page of the report, so that reading on to the end of the last second
+# needs no further page.
+CHUNK_CALLS = 900
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class ComparisonResult:
+    """The result of comparing a period."""
+
+    till: datetime  # calls that began before this are compared
+    stats: ReconciliationStats = field(default_factory=ReconciliationStats)
+    found: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)  # of the found ones, by skip reason
+    sample: list[Call] = field(default_factory=list)
+    missing: Counter[date] = field(default_factory=Counter)  # reported calls without a row, by day
+
+    def show(self, call: Call) -> None:
+        """Add a call to the sample; if it is full, a call for the CRM replaces a skipped one."""
+        skipped = next((one for one in self.sample if one.skip_reason), None)
+        if len(self.sample) >= SAMPLE and skipped is not None and not call.skip_reason:
+            self.sample.remove(skipped)
+        if len(self.sample) < SAMPLE:
+            self.sample.append(call)
+
+
+def find_missing(reported: Iterable[EndedEvent], known: Iterable[int]) -> list[EndedEvent]:
+    """Return the calls whose session is not among the known ones."""
+    seen = set(known)
+    return [call for call in reported if call.session_id not in seen]
+
+
+def recent(tenant: Tenant, *, now: datetime) -> ComparisonResult:
+    """Compare the last three hours. Raises RemoteError."""
+    return reconcile(tenant, since=now - RECENT_WINDOW, till=now, now=now)
+
+
+def reconcile(
+    tenant: Tenant,
+    *,
+    since: datetime,
+    till: datetime,
+    now: datetime,
+    client: UisClient | None = None,
+    settled: Collection[date] | None = None,
+    is_dry_run: bool = False,
+) -> ComparisonResult:
+    """Create the calls of a period that we do not have; return the status of all calls.
+
+    They are processed like calls from webhooks, but open no pop-up. A dry run writes nothing and returns what would
+    happen. Raises RemoteError; calls created before it stay.
+    """
+    compared = _compare_all(
+        tenant, since=since, till=min(till, now - REPORT_LAG), client=client, is_dry_run=is_dry_run, now=now
+    )
+    if not is_dry_run:
+        whole = settled if settled is not None else local_dates.whole(since, min(till, now - NIGHT), zone=tenant.zone)
+        stats.count(tenant, missing=compared.missing, settled=whole, now=now)
+    return compared
+
+
+def compare_next_chunk(row: CallImport, *, now: datetime) -> ComparisonResult:
+    """Compare the next chunk of an import or its preview, as much as fits into one task.
+
+    A chunk that a killed worker had begun is counted from its start. Raises RemoteError.
+    """
+    tenant, since, is_dry_run = row.tenant, row.cursor_at, row.state == CallImport.State.PREVIEWING
+    compared = _compare_all(
+        tenant,
+        since=since,
+        till=min(row.till, since + date_windows.LONGEST),
+        at_most=CHUNK_CALLS,
+        found_since=row.last_progress_at,
+        is_dry_run=is_dry_run,
+        now=now,
+    )
+    if not is_dry_run:
+        day = local_dates.day_of(since, zone=tenant.zone)
+        compared.missing[day] += row.missing
+        began_at = max(
+            row.since, local_dates.begin(day, zone=tenant.zone)
+        )  # earlier chunks covered the rest of that day
+        whole = local_dates.whole(began_at, min(compared.till, now - NIGHT), zone=tenant.zone)
+        stats.count(tenant, missing=compared.missing, settled=whole, now=now)
+    return compared
+
+
+def _compare_all(
+    tenant: Tenant,
+    *,
+    since: datetime,
+    till: datetime,
+    now: datetime,
+    client: UisClient | None = None,
+    is_dry_run: bool,
+    at_most: int | None = None,
+    found_since: datetime | None = None,
+) -> ComparisonResult:
+    """Compare the report or its beginning; a call that began exactly at the end belongs to the next period."""
+    client = client or client_factory.uis_client(tenant.uis)
+    compared, unread_before = ComparisonResult(till=till), client.unread
+    listed = client.calls(since=since, till=till) if since < till else iter(())
+    if at_most is not None:
+        part, cut = whole_seconds(listed, at_most=at_most)
+        listed, compared.till = iter(part), cut or till
+    for chunk in _chunks(listed):
+        settled = [
+            reported
+            for reported in chunk
+            if _is_settled(reported, now=now) and (reported.started_at or now) < compared.till
+        ]
+        _compare(tenant, settled, compared, found_since=found_since or now, is_dry_run=is_dry_run, now=now)
+    if unparsed := client.unread - unread_before:  # Rows not as documented: we do not know which calls they are.
+        compared.stats += ReconciliationStats(uis_calls=unparsed, unexplained=unparsed)
+        compared.missing[local_dates.day_of(compared.till, zone=tenant.zone)] += unparsed
+    return compared
+
+
+def whole_seconds(listed: Iterable[EndedEvent], *, at_most: int) -> tuple[list[EndedEvent], datetime | None]:
+    """Take `at_most` calls from a sorted list, plus all that began in the same second as the last one.
+
+    Return them and the start of the next call, None if there is none.
+    """
+    chosen: list[EndedEvent] = []
+    for began_at, same_second in itertools.groupby(listed, key=lambda reported: reported.started_at):
+        if len(chosen) >= at_most:
+            return chosen, began_at
+        chosen += same_second
+    return chosen, None
+
+
+def _compare(
+    tenant: Tenant,
+    listed: list[EndedEvent],
+    compared: ComparisonResult,
+    *,
+    found_since: datetime,
+    is_dry_run: bool,
+    now: datetime,
+) -> None:
+    """Compare part of the report, and create the missing calls."""
+    sessions = {reported.session_id: reported for reported in listed}
+    found = find_missing(listed, _known(tenant, sessions, now=now))
+    if is_dry_run:
+        return _preview(tenant, sessions, found, compared, now=now)
+    staff = StaffDirectory.for_tenant(tenant)
+    for reported in found:
+        call = _record(tenant, reported, staff=staff, now=now)
+        if call is not None:
+            compared.show(call)
+    stats.set_report_dates(tenant, listed)
+    if found:
+        pipeline.resume_due(tenant, now=now)
+    _count_recovered(tenant, sessions, compared, since=found_since)
+    compared.stats += stats.count_calls(tenant, sessions)
+    rows = set(Call.objects.filter(tenant=tenant, session_id__in=sessions).values_list("session_id", flat=True))
+    for reported in listed:
+        compared.missing[stats.listed_day(reported, zone=tenant.zone)] += reported.session_id not in rows
+
+
+def _preview(
+    tenant: Tenant, sessions: Collection[int], found: list[EndedEvent], compared: ComparisonResult, *, now: datetime
+) -> None:
+    """Count what would happen: missing calls count with the state they would get."""
+    unknown = {reported.session_id for reported in found}
+    compared.stats += stats.count_calls(tenant, set(sessions) - unknown)
+    compared.found += len(found)
+    events, staff = sources.events_by_session(tenant, unknown), StaffDirectory.for_tenant(tenant)
+    for reported in found:
+        call = pipeline.preview(tenant, reported, events=events[reported.session_id], staff=staff, now=now)
+        is_skipped = call.state == Call.State.SKIPPED
+        compared.stats += ReconciliationStats(uis_calls=1, recovered=1, skipped=is_skipped, waiting=not is_skipped)
+        compared.skipped.update([call.skip_reason] if is_skipped else [])
+        compared.show(call)
+
+
+def _count_recovered(tenant: Tenant, sessions: Collection[int], compared: ComparisonResult, *, since: datetime) -> None:
+    """Count found calls by their rows: a killed worker did not report its progress."""
+    rows = Call.objects.filter(tenant=tenant, session_id__in=sessions, history__step=Step.RECONCILE)
+    new = rows.filter(history__at__gte=since).order_by().values_list("skip_reason").annotate(Count("pk", distinct=True))
+    counts = dict(new)
+    compared.found += sum(counts.values())
+    compared.skipped.update({rule: count for rule, count in counts.items() if rule})
+
+
+def _known(tenant: Tenant, sessions: Collection[int], *, now: datetime) -> list[int]:
+    """Return the sessions that need nothing: all with a row, except those back inside an extended upload window."""
+    rows = Call.objects.filter(tenant=tenant, session_id__in=sessions).select_related("tenant")
+    plain = rows.only("session_id", "skip_reason", "started_at", "tenant")
+    return [call.session_id for call in plain if not pipeline.is_within_term_again(call, now=now)]
+
+
+def _record(tenant: Tenant, reported: EndedEvent, *, staff: StaffDirectory, now: datetime) -> Call | None:
+    try:
+        with transaction.atomic():
+            return pipeline.create_from_report(tenant, reported, staff=staff, now=now)
+    except IntegrityError:
+        return None  # A webhook created it concurrently.
+    except Exception:
+        # It stays visible as unexplained; the others must not wait for it.
+        logger.exception("tenant=%s call=%s could not be created", tenant.slug, reported.session_id)
+        return None
+
+
+def _is_settled(reported: EndedEvent, *, now: datetime) -> bool:
+    return reported.happened_at is None or reported.happened_at <= now - REPORT_LAG
+
+
+def _chunks(listed: Iterator[EndedEvent]) -> Iterator[list[EndedEvent]]:
+    while chunk := list(itertools.islice(listed, CHUNK)):
+        yield chunk

@@ -1,0 +1,1 @@
+"""Recordings: which one, its link, and playing it."""

@@ -1,0 +1,104 @@
+"""Our own links to recordings: issue, check, revoke and restore."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.urls import reverse
+
+from telephony.models import Call, RecordingLink
+from telephony.models.recording_link import digest
+from telephony.recordings.unavailable import RecordingUnavailable, UnavailableReason
+from tenants import audit
+from tenants.audit import Actor
+from tenants.models import AuditLogEntry, Tenant, TransferRules
+
+
+def addresses(batch: Sequence[Call], *, now: datetime) -> dict[int, str]:
+    """Return the recording URL to send for each call, by primary key: UIS's own or one of our links.
+
+    Our link is created with the first upload and stays the same in every repeat. At most three queries.
+    """
+    rules = batch[0].tenant.rules
+    recorded = [call for call in batch if call.recording_url] if rules.send_recording else []
+    if rules.recording_link != TransferRules.RecordingLink.OURS:
+        return {call.pk: call.recording_url for call in recorded}
+    links = _known(recorded)
+    new = [call for call in recorded if call.pk not in links and not is_expired(call, now=now)]
+    if new:
+        RecordingLink.objects.bulk_create(
+            (RecordingLink.for_call(call, now=now) for call in new), ignore_conflicts=True
+        )
+        links |= _known(new)  # Another worker may have created one first.
+    return {pk: address(link) for pk, link in links.items()}
+
+
+def address(link: RecordingLink) -> str:
+    """Return the URL of our link: a secret."""
+    return settings.PUBLIC_URL + reverse("record", args=[link.token])
+
+
+def find(token: str) -> RecordingLink | None:
+    """Return the link with this token and everything needed to check it. One query."""
+    related = (f"call__{name}" for name in ("tenant__uis", "tenant__rules", "employee"))
+    link = RecordingLink.objects.select_related(*related).filter(digest=digest(token)).first()
+    if link is not None:
+        link.tenant = link.call.tenant
+    return link
+
+
+def check(link: RecordingLink, *, now: datetime) -> None:
+    """Raise RecordingUnavailable if the link is revoked or expired."""
+    if link.is_revoked:
+        raise RecordingUnavailable(UnavailableReason.REVOKED)
+    if is_expired(link.call, now=now):
+        raise RecordingUnavailable(UnavailableReason.EXPIRED)
+
+
+def ends_at(call: Call) -> datetime | None:
+    """Return when our links to this call expire by the tenant's current rule; None means never."""
+    days = call.tenant.rules.recording_days
+    return None if days is None else call.ended_at + timedelta(days=days)
+
+
+def is_expired(call: Call, *, now: datetime) -> bool:
+    until = ends_at(call)
+    return until is not None and until <= now
+
+
+@transaction.atomic
+def revoke(link: RecordingLink, *, by: Actor, now: datetime) -> None:
+    if RecordingLink.objects.filter(pk=link.pk, revoked_at=None).update(revoked_at=now):
+        audit.log(link.tenant, AuditLogEntry.Action.RECORDING_LINK_REVOKED, now=now, by=by, target=link.call)
+
+
+@transaction.atomic
+def restore(link: RecordingLink, *, by: Actor, now: datetime) -> None:
+    """Restore a link that was revoked, individually or with all others: the CRM has no other one."""
+    RecordingLink.objects.filter(pk=link.pk).update(revoked_at=None, issued_at=now)
+    audit.log(link.tenant, AuditLogEntry.Action.RECORDING_LINK_RESTORED, now=now, by=by, target=link.call)
+
+
+def revoke_all(tenant: Tenant, *, now: datetime) -> None:
+    """Revoke every link of a tenant issued so far, in one update."""
+    Tenant.objects.filter(pk=tenant.pk).update(recording_links_revoked_at=now)
+
+
+def restore_all(tenant: Tenant) -> None:
+    """Restore links that were revoked together; those revoked individually stay revoked."""
+    Tenant.objects.filter(pk=tenant.pk).update(recording_links_revoked_at=None)
+
+
+def has_open(tenant: Tenant) -> bool:
+    """Whether the tenant has a link that is not revoked."""
+    rows = RecordingLink.objects.filter(tenant=tenant, revoked_at=None)
+    return (
+        rows.filter(issued_at__gt=tenant.recording_links_revoked_at).exists()
+        if tenant.recording_links_revoked_at
+        else rows.exists()
+    )
+
+
+def _known(calls: Sequence[Call]) -> dict[int, RecordingLink]:
+    return {link.call_id: link for link in RecordingLink.objects.filter(call__in=calls)} if calls else {}

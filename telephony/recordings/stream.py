@@ -1,0 +1,159 @@
+"""Streams a recording from UIS to a listener: nothing is stored, and the number of streams is limited."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from connector_project.core import http_client
+from connector_project.core.http_range import RequestedRange as AskedRange
+from telephony import client_factory, outbound
+from telephony.calls import recording_selection, sources
+from telephony.calls.evidence import UisSnapshot, dump, load
+from telephony.calls.legs import record_ids
+from telephony.calls.resolution import CallResolution
+from telephony.models import Call, State
+from telephony.recordings.unavailable import RecordingUnavailable, UnavailableReason
+from telephony.uis import recordings
+from telephony.uis.recordings import RecordingStream
+
+# A ranged request gets at most this much, and the player requests the next part: a paused browser stops reading, and
+# would hold one of our threads until playback resumes.
+MAX_WAIT_SECONDS = 1024 * 1024
+REFRESH_AFTER = timedelta(minutes=10)
+_DONE_STATES = [State.UPLOADED, State.SKIPPED]  # no worker updates the UIS snapshot in these states
+
+logger = logging.getLogger(__name__)
+_slots = threading.BoundedSemaphore(settings.RECORDING_STREAMS)
+
+Choose = Callable[[Call, CallResolution], Sequence[str]]
+
+
+def preferred_urls(call: Call, story: CallResolution) -> Sequence[str]:
+    """Choose what the CRM gets: the recording of the whole call, or of the owner's last talk."""
+    return recording_selection.urls(call, story)
+
+
+def part(number: int) -> Choose:
+    """Choose one of several recordings by its number from 1; 0 is the recording of all talks."""
+
+    def choose(call: Call, story: CallResolution) -> Sequence[str]:
+        if number == 0:
+            return [recording_selection.whole_call_url(story)] if recording_selection.whole_call_url(story) else []
+        return [one.url for one in recording_selection.parts(call, story)[number - 1 : number]]
+
+    return choose
+
+
+def open_stream(call: Call, choose: Choose, *, requested: AskedRange | None, now: datetime) -> RecordingStream:
+    """Open the stream of a recording; the caller closes it. Raises RecordingUnavailable."""
+    if reason := blocked_reason(call):
+        raise RecordingUnavailable(reason)
+    if not _slots.acquire(blocking=False):
+        raise RecordingUnavailable(UnavailableReason.BUSY)
+    try:
+        sound = _fetch(call, choose, requested=requested, now=now)
+    except BaseException:
+        _slots.release()
+        raise
+    sound.on_close = _slots.release
+    return sound
+
+
+def blocked_reason(call: Call) -> UnavailableReason | None:
+    """Return why no recording of this tenant is played, or None. A paused tenant can still listen."""
+    if call.tenant.offboarded_at is not None:
+        return UnavailableReason.OFFBOARDED
+    return None if call.tenant.rules.send_recording else UnavailableReason.OFF
+
+
+def refresh_from_uis(call: Call, *, now: datetime) -> bool:
+    """Ask UIS again about a call; return whether it has a recording. Costs one or two API points.
+
+    Only the answer for a finished call is saved: other calls are updated by workers. Raises RecordingUnavailable.
+    """
+    answer = _query_uis(call, now=now)
+    call.uis_snapshot = dump(answer)
+    found = recording_selection.url(call, _resolve(call))
+    if call.state in _DONE_STATES and found:
+        call.recording_missing_since = None
+        known = {
+            "uis_snapshot": call.uis_snapshot,
+            "recording_url": call.recording_url or found,
+            "recording_missing_since": None,
+        }
+        Call.objects.filter(pk=call.pk, state__in=_DONE_STATES).update(**known)
+    return bool(found)
+
+
+def _fetch(call: Call, choose: Choose, *, requested: AskedRange | None, now: datetime) -> RecordingStream:
+    """Try the known URLs, then those that UIS has now: ids may have changed, and links expire."""
+    if call.recording_missing_since is not None and now - call.recording_missing_since < REFRESH_AFTER:
+        raise RecordingUnavailable(UnavailableReason.MISSING)
+    known = choose(call, _resolve(call))
+    try:
+        return _first_of(call, known, requested)
+    except RecordingUnavailable as exc:
+        if exc.reason not in {UnavailableReason.MISSING, UnavailableReason.REFUSED}:
+            raise
+        reason = exc.reason
+    refresh_from_uis(call, now=now)
+    fresh = [address for address in choose(call, _resolve(call)) if address not in known]
+    if fresh:
+        return _first_of(call, fresh, requested)
+    if reason == UnavailableReason.MISSING and choose is preferred_urls:
+        Call.objects.filter(pk=call.pk).update(recording_missing_since=now)
+    raise RecordingUnavailable(reason)
+
+
+def _first_of(call: Call, addresses: Sequence[str], requested: AskedRange | None) -> RecordingStream:
+    """Open the first recording that UIS serves."""
+    reason, connection = UnavailableReason.MISSING, call.tenant.uis
+    for address in addresses:
+        try:
+            return recordings.fetch(
+                address,
+                asked=requested,
+                at_most=MAX_WAIT_SECONDS,
+                is_theirs=lambda url: client_factory.is_of_uis(connection, url),
+            )
+        except http_client.RemoteError as exc:
+            logger.info("tenant=%s call=%s recording: %s", call.tenant.slug, call.session_id, exc)
+            if isinstance(exc, http_client.RemoteUnavailable | http_client.UnexpectedReply):
+                raise RecordingUnavailable(UnavailableReason.UNAVAILABLE) from exc
+            if exc.code != recordings.GONE:
+                reason = UnavailableReason.REFUSED
+    raise RecordingUnavailable(reason)
+
+
+def _query_uis(call: Call, *, now: datetime) -> UisSnapshot:
+    connection = call.tenant.uis
+    if connection.denied_at is not None:
+        raise RecordingUnavailable(UnavailableReason.DENIED)
+    if connection.is_circuit_open(is_live=True, now=now):
+        raise RecordingUnavailable(UnavailableReason.UNAVAILABLE)
+    try:
+        return _fetch_snapshot(call)
+    except http_client.RemoteError as exc:
+        logger.warning("tenant=%s call=%s recording request failed: %s", call.tenant.slug, call.session_id, exc)
+        if isinstance(exc, http_client.AccessDenied) and outbound.is_account_wide(exc):
+            connection.suspend(exc.code, str(exc), now=now)
+        raise RecordingUnavailable(
+            UnavailableReason.DENIED if isinstance(exc, http_client.AccessDenied) else UnavailableReason.UNAVAILABLE
+        ) from exc
+
+
+def _fetch_snapshot(call: Call) -> UisSnapshot:
+    """Request the legs; also the report row if they have no recording, or several."""
+    client, before = client_factory.uis_client(call.tenant.uis, is_live=True), load(call.uis_snapshot)
+    legs = client.call_legs([call.session_id], since=call.started_at, till=call.ended_at)
+    rows = []
+    if len(record_ids(legs)) != 1:
+        rows = client.calls_by_session([call.session_id], since=call.started_at, till=call.ended_at)
+    return UisSnapshot(row=rows[0] if rows else before.row, legs=tuple(legs) or before.legs)
+
+
+def _resolve(call: Call) -> CallResolution:
+    return sources.resolve_call(call, sources.events_by_session(call.tenant, [call.session_id])[call.session_id])

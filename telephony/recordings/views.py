@@ -1,0 +1,37 @@
+"""Public recording links."""
+
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.utils import timezone
+from django.views import View
+
+from telephony.recordings import http, links, stream
+from telephony.recordings.unavailable import RecordingUnavailable
+
+
+class RecordView(View):
+    """Plays the recording of one of our links; the link is the only authorisation."""
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request: HttpRequest, token: str) -> HttpResponseBase:
+        now, link = timezone.now(), links.find(token)
+        if link is None:
+            raise Http404
+        try:
+            links.check(link, now=now)
+            answer = http.play(request, link.call, stream.preferred_urls, by=None, now=now)
+        except RecordingUnavailable as exc:
+            answer = _unavailable(request, exc)
+        for name, value in http.ANY_PAGE.items():
+            answer[name] = value
+        return answer
+
+
+def _unavailable(request: HttpRequest, exc: RecordingUnavailable) -> HttpResponseBase:
+    answer = render(request, "recording/silent.html", {"says": exc.reason.label}, status=http.status(exc.reason))
+    answer["Cache-Control"], answer["X-Robots-Tag"] = "no-store", "noindex"
+    if seconds := http.retry_after(exc.reason):
+        answer["Retry-After"] = str(seconds)
+    return answer

@@ -1,0 +1,1 @@
+"""Employees, numbers and statuses of UIS."""

@@ -1,0 +1,197 @@
+"""Statistics of a period, of one tenant or of all: outcomes by day and hour, and delivery to the CRM."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import date, datetime
+from functools import cached_property
+from typing import Any, Self
+from zoneinfo import ZoneInfo
+
+from django.db.models import Count, F, Q, QuerySet, Sum, Value
+from django.db.models.expressions import Combinable
+
+from connector_project.core import local_dates
+from connector_project.core.db_functions import CLIENTS_ZONE, LocalDay, LocalHour
+from telephony.calls import outcomes
+from telephony.models import Call, DailyReconciliation
+from telephony.reconciliation.stats import ReconciliationStats
+from tenants.models import Tenant
+
+LONGEST_LIST = 50  # employees or tenants; a longer chart is unreadable
+_ENDS = {name: Count("pk", filter=chosen) for name, chosen in outcomes.OUTCOMES.items()}
+_TALLIES = {part.name: Sum(part.name) for part in fields(ReconciliationStats)}
+
+
+@dataclass(frozen=True)
+class Period:
+    """Whole local days up to and including today, in the time zone of each tenant."""
+
+    first: date
+    end: date  # the day after the last
+    zones: frozenset[str]
+
+    @classmethod
+    def last(cls, length: int, *, zones: Iterable[str], now: datetime) -> Self:
+        """Return the last `length` days including today, which is the latest local date of all zones."""
+        known = frozenset(zones) or frozenset({"UTC"})
+        today = max(local_dates.day_of(now, zone=ZoneInfo(zone)) for zone in known)
+        return cls(today - length * local_dates.DAY + local_dates.DAY, today + local_dates.DAY, known)
+
+    @cached_property
+    def days(self) -> list[date]:
+        """All days, oldest first."""
+        return list(local_dates.between(self.first, self.end))
+
+    def filter_rows(self, rows: QuerySet[Any], moment: str, tenant: Tenant | None) -> QuerySet[Any]:
+        """Return the unordered rows of the period, of one tenant or of all, annotated with the local `day`."""
+        chosen = (
+            self._contains(moment) if tenant is None else Q(tenant=tenant) & self._contains_at(tenant.time_zone, moment)
+        )
+        found: QuerySet[Any] = rows.filter(chosen).order_by().annotate(day=LocalDay(moment, _zone(tenant)))
+        return found
+
+    def _contains(self, moment: str) -> Q:
+        """Return the condition that the column `moment` is in the period, in the tenant's time zone."""
+        found = Q(pk__in=[])
+        for zone in sorted(self.zones):  # Comparing datetimes is cheaper than computing each row's local day.
+            found |= Q(tenant__time_zone=zone) & self._contains_at(zone, moment)
+        edges = [self._edges(zone) for zone in self.zones]
+        # Redundant, but lets the database use an index.
+        since, till = min(since for since, _till in edges), max(till for _since, till in edges)
+        return Q((f"{moment}__gte", since), (f"{moment}__lt", till)) & found
+
+    def _contains_at(self, zone: str, moment: str) -> Q:
+        since, till = self._edges(zone)
+        return Q((f"{moment}__gte", since), (f"{moment}__lt", till))
+
+    def _edges(self, zone: str) -> tuple[datetime, datetime]:
+        at = ZoneInfo(zone)
+        return local_dates.begin(self.first, zone=at), local_dates.begin(self.end, zone=at)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutcomeCounts:
+    """Number of calls by outcome, without internal calls."""
+
+    answered: int = 0
+    missed: int = 0
+    reached: int = 0
+    not_reached: int = 0
+    unknown: int = 0
+
+    @classmethod
+    def from_rows(cls, *rows: Mapping[str, int]) -> Self:
+        """Sum rows of counts; `calls` is the total of a row."""
+        counts = {name: sum(row[name] for row in rows) for name in outcomes.OUTCOMES}
+        return cls(unknown=sum(row["calls"] for row in rows) - sum(counts.values()), **counts)
+
+    @property
+    def incoming(self) -> int:
+        """Finished incoming calls."""
+        return self.answered + self.missed
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatsRow:
+    """Figures of one employee or one tenant."""
+
+    pk: int | None  # None for calls without an owner
+    name: str
+    outcomes: OutcomeCounts = field(default_factory=OutcomeCounts)
+    tally: ReconciliationStats = field(default_factory=ReconciliationStats)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calls:
+    """Outcomes of a period by local day and by local hour."""
+
+    by_day: Mapping[date, OutcomeCounts]
+    by_hour: Mapping[int, OutcomeCounts]
+    total: OutcomeCounts
+
+
+def calls(tenant: Tenant | None, period: Period) -> Calls:
+    """Count calls by outcome. One query."""
+    hour = LocalHour("started_at", _zone(tenant))
+    rows = list(_ended(_calls(tenant, period).annotate(hour=hour).values("day", "hour")))
+    by_day, by_hour = _grouped(rows, "day"), _grouped(rows, "hour")
+    return Calls(
+        by_day={day: OutcomeCounts.from_rows(*by_day[day]) for day in period.days},
+        by_hour={number: OutcomeCounts.from_rows(*by_hour[number]) for number in range(24)},
+        total=OutcomeCounts.from_rows(*rows),
+    )
+
+
+def by_employee(tenant: Tenant, period: Period) -> list[StatsRow]:
+    """Count incoming calls by owner, busiest first. One query."""
+    customer_calls = _calls(tenant, period).filter(outcomes.INCOMING)
+    named = customer_calls.values("employee", name=F("employee__full_name"), extension=F("employee__extension"))
+    rows = _ended(named).order_by("-calls", "employee")[:LONGEST_LIST]
+    return [StatsRow(pk=row["employee"], name=_named(row), outcomes=OutcomeCounts.from_rows(row)) for row in rows]
+
+
+def delivered(tenant: Tenant | None, period: Period) -> dict[date, ReconciliationStats]:
+    """Sum the daily reconciliation by day. One query over one row per tenant and day; no call is counted."""
+    rows = _ledger(tenant, period).values("day").annotate(**_TALLIES)
+    return dict.fromkeys(period.days, ReconciliationStats()) | {row["day"]: _tally(row) for row in rows}
+
+
+def by_tenant(period: Period) -> list[StatsRow]:
+    """Count by tenant, lowest delivery rate first. Two queries."""
+    columns = {"pk": F("tenant"), "name": F("tenant__name")}
+    found = {
+        row["pk"]: _standing(row, tally=_tally(row))
+        for row in _ledger(None, period).values(**columns).annotate(**_TALLIES)
+    }
+    for row in _ended(_calls(None, period).values(**columns)):
+        known = found.get(row["pk"]) or _standing(row)
+        found[row["pk"]] = replace(known, outcomes=OutcomeCounts.from_rows(row))
+    return sorted(found.values(), key=_least_delivered)[:LONGEST_LIST]
+
+
+def percent(part: int, whole: int) -> float | None:
+    """Return the percentage, None if `whole` is 0. Rounded down, so that 100 means all."""
+    return part * 1000 // whole / 10 if whole > 0 else None
+
+
+def _calls(tenant: Tenant | None, period: Period) -> QuerySet[Any]:
+    return period.filter_rows(Call.objects.filter(is_internal=False), "started_at", tenant)
+
+
+def _ledger(tenant: Tenant | None, period: Period) -> QuerySet[Any]:
+    rows = DailyReconciliation.objects.filter(day__gte=period.first, day__lt=period.end).order_by()
+    return rows.filter(tenant=tenant) if tenant else rows
+
+
+def _ended(rows: QuerySet[Any]) -> QuerySet[Any]:
+    counted: QuerySet[Any] = rows.annotate(calls=Count("pk"), **_ENDS)
+    return counted
+
+
+def _grouped(rows: Iterable[Any], by: str) -> Mapping[Any, list[Any]]:
+    groups: dict[Any, list[Any]] = defaultdict(list)
+    for row in rows:
+        groups[row[by]].append(row)
+    return groups
+
+
+def _tally(row: Mapping[str, int]) -> ReconciliationStats:
+    return ReconciliationStats(**{name: row[name] for name in _TALLIES})
+
+
+def _standing(row: Mapping[str, Any], **about: Any) -> StatsRow:
+    return StatsRow(pk=row["pk"], name=row["name"], **about)
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    return f"{row['name']} ({row['extension'] or '–'})" if row["employee"] else ""
+
+
+def _least_delivered(one: StatsRow) -> tuple[float, int, str]:
+    share = percent(one.tally.uploaded, one.tally.due)
+    return (101.0 if share is None else share, -one.outcomes.incoming, one.name)
+
+
+def _zone(tenant: Tenant | None) -> Combinable:
+    return Value(tenant.time_zone) if tenant else CLIENTS_ZONE

@@ -1,0 +1,18 @@
+"""Dotted task names. Those of the CRM app are text so that it is not imported; a test resolves each name."""
+
+EVALUATE = "telephony.tasks.evaluate_calls"
+FETCH_LEGS = "telephony.tasks.fetch_call_legs"
+SYNC_EMPLOYEES = "telephony.tasks.sync_employees"
+RECONCILE_CALLS = "telephony.tasks.reconcile_calls"
+CLOSE_DAYS = "telephony.tasks.close_days"
+IMPORT_CALLS = "telephony.tasks.import_calls"
+POLL_STATUSES = "telephony.tasks.poll_statuses"
+PROBE = "telephony.tasks.probe"
+RUN_BULK_ACTION = "telephony.tasks.run_bulk_action"
+
+OPEN_POPUP = "crm.tasks.open_popup"
+CLOSE_POPUPS = "crm.tasks.close_popups"
+RESOLVE_OWNERS = "crm.tasks.find_owners"
+UPLOAD_CALLS = "crm.tasks.upload_calls"
+LINK_USERS = "crm.tasks.link_users"
+PUSH_STATUSES = "crm.tasks.push_statuses"

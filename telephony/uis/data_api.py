@@ -1,0 +1,119 @@
+"""Paginated, windowed and batched reads of the Data API; each row once."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from connector_project.core import phone_numbers
+from connector_project.core.http_client import RemoteRejected, UnexpectedReply
+from telephony.uis import date_windows, schemas
+from telephony.uis.errors import SYSTEM
+from telephony.uis.jsonrpc import Channel
+
+PAGE = 1000
+LARGEST_OFFSET = 100_000
+SESSIONS_A_REQUEST = 100
+_IN_REJECTED = {"invalid_parameter_value", "data_type_error", "filter_prohibited", "unexpected_parameters"}
+
+RowT = TypeVar("RowT", bound=schemas._Row)
+DatedT = TypeVar("DatedT", schemas.CallRow, schemas.LegRow)
+
+
+class TooManyRows(UnexpectedReply):
+    """UIS has more rows than its largest offset allows to read."""
+
+
+@dataclass(kw_only=True)
+class Reader:
+    """Reads lists of the Data API. Every method raises the errors of core.http_client."""
+
+    data: Channel
+    zone: ZoneInfo
+    is_russian: bool = True
+    agent_user_id: int | None = None
+    supports_in_operator: bool = True
+    unread: int = 0  # rows left out so far because they were not as documented
+
+    def _digits(self, raw: str | None) -> str:
+        return phone_numbers.normalise(raw, is_russian=self.is_russian)
+
+    def _window(self, since: datetime, till: datetime) -> dict[str, Any]:
+        return {
+            "date_from": schemas.to_local(since, zone=self.zone),
+            "date_till": schemas.to_local(till, zone=self.zone),
+        }
+
+    def _ask(self, method: str, params: Mapping[str, object]) -> Any:
+        agent = {"user_id": self.agent_user_id} if self.agent_user_id else {}
+        return self.data.ask(method, {**agent, **params})
+
+    def _all(self, method: str, params: Mapping[str, object], kind: type[RowT]) -> Iterator[RowT]:
+        for offset in range(0, LARGEST_OFFSET + 1, PAGE):
+            result = self._ask(method, {**params, "limit": PAGE, "offset": offset})
+            rows = schemas.parse(kind, result.data)
+            sent = len(result.data) if isinstance(result.data, list) else len(rows)
+            self.unread += sent - len(rows)
+            yield from rows
+            if sent < PAGE or (result.total is not None and offset + sent >= result.total):
+                return
+        raise TooManyRows(SYSTEM, f"UIS has more rows than it returns ({method}).")
+
+    def _dated(
+        self, method: str, params: Mapping[str, object], kind: type[DatedT], *, since: datetime, till: datetime
+    ) -> Iterator[DatedT]:
+        """Read a report over a period of any length; each row once, although adjacent windows share a second."""
+        seen: set[int] = set()
+        window = self._window(since, till)
+        for first, last in date_windows.split(window["date_from"], window["date_till"]):
+            for row in self._in_window(method, params, kind, first=first, last=last):
+                if row.id not in seen:
+                    seen.add(row.id)
+                    yield row
+
+    def _in_window(
+        self, method: str, params: Mapping[str, object], kind: type[DatedT], *, first: str, last: str
+    ) -> Iterator[DatedT]:
+        """Read one window; where it has more rows than the largest offset, continue from the last row read."""
+        newest = first
+        try:
+            for row in self._all(method, {**params, "date_from": first, "date_till": last}, kind):
+                newest = max(newest, row.start_time)
+                yield row
+        except TooManyRows:
+            if newest == first or "sort" not in params:
+                raise
+            yield from self._in_window(method, params, kind, first=newest, last=last)
+
+    def _of_sessions(
+        self,
+        report: tuple[str, str, Sequence[str]],
+        session_ids: Sequence[int],
+        kind: type[DatedT],
+        *,
+        since: datetime,
+        till: datetime,
+    ) -> Iterator[DatedT]:
+        """Read the rows of many sessions, a hundred per request. `report`: method, session field, fields."""
+        method, field, fields = report
+
+        def fetch(condition: Mapping[str, object]) -> list[DatedT]:
+            return list(self._dated(method, {"fields": fields, "filter": condition}, kind, since=since, till=till))
+
+        for start in range(0, len(session_ids), SESSIONS_A_REQUEST):
+            yield from self._of_batch(fetch, field, session_ids[start : start + SESSIONS_A_REQUEST])
+
+    def _of_batch(
+        self, fetch: Callable[[Mapping[str, object]], list[DatedT]], field: str, batch: Sequence[int]
+    ) -> list[DatedT]:
+        """Filter with the operator `in`; use one `or` condition per session where the account rejects it."""
+        if self.supports_in_operator:
+            try:
+                return fetch({"field": field, "operator": "in", "value": list(batch)})
+            except (RemoteRejected, UnexpectedReply) as exc:
+                if exc.code not in _IN_REJECTED:
+                    raise
+                self.supports_in_operator = False
+        conditions = [{"field": field, "operator": "=", "value": session_id} for session_id in batch]
+        return fetch({"filters": conditions, "condition": "or"} if len(conditions) > 1 else conditions[0])

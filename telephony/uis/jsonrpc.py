@@ -1,0 +1,114 @@
+"""JSON-RPC envelope of both UIS APIs: sends one request, returns its result or raises one of our errors.
+
+https://comagic.github.io/data_api/ , https://comagic.github.io/call_api/
+"""
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from connector_project.core import http_client
+from telephony.uis import errors
+from telephony.uis.errors import SYSTEM
+from telephony.uis.types import Limits
+
+HEADERS = {"Content-Type": "application/json; charset=UTF-8"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """The data of a reply and the total number of rows."""
+
+    data: Any
+    total: int | None = None
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One of the two APIs and its key."""
+
+    url: str
+    token: str
+    on_limits: Callable[[Limits], None] = lambda _limits: None
+    send: Callable[..., http_client.Reply] = http_client.send
+    on_end: Callable[[http_client.RemoteUnavailable | None], None] = lambda _fault: None  # None: UIS answered
+
+    def ask(self, method: str, params: Mapping[str, object], *, timeout: float = 15.0) -> Result:
+        """Call one method; `timeout` in seconds. Raises the errors of core.http_client."""
+        if not self.token:
+            # A disconnected client has no key; tasks still queued for them must send nothing.
+            raise http_client.AccessDenied(SYSTEM, "There is no UIS key.", code="access_token_invalid")
+        request = {
+            "jsonrpc": "2.0",
+            "id": uuid.uuid4().hex,
+            "method": method,
+            "params": {"access_token": self.token, **params},
+        }
+        body = json.dumps(request, ensure_ascii=False).encode()
+        try:
+            reply = self.send(SYSTEM, "POST", self.url, headers=HEADERS, body=body, timeout=timeout)
+            result = self._read(_object(reply))
+        except http_client.RemoteError as exc:
+            self.on_end(exc if isinstance(exc, http_client.RemoteUnavailable) else None)
+            raise
+        self.on_end(None)
+        return result
+
+    def _read(self, envelope: Mapping[str, Any]) -> Result:
+        if isinstance(envelope.get("error"), dict):
+            raise self._refused(envelope["error"])
+        result = envelope.get("result")
+        if not isinstance(result, dict):
+            raise http_client.UnexpectedReply(SYSTEM, "UIS answered without a result.")
+        # get.account is documented with a different spelling.
+        metadata = _dict(result.get("metadata") or result.get("meta_data"))
+        self._note_limits(metadata)
+        total = metadata.get("total_items")
+        return Result(result.get("data"), total if isinstance(total, int) else None)
+
+    def _refused(self, error: Mapping[str, Any]) -> http_client.RemoteError:
+        data = _dict(error.get("data"))
+        metadata = _dict(data.get("metadata"))
+        self._note_limits(metadata)
+        mnemonic = str(data.get("mnemonic") or error.get("code"))
+        message = str(error.get("message") or mnemonic)
+        if mnemonic not in errors.ACCOUNT_ERRORS and data.get("field"):
+            message = f"{message} ({data['field']})"
+        return errors.to_exception(
+            error.get("code"),
+            message,
+            mnemonic=mnemonic,
+            params=_dict(data.get("params")),
+            limits=_dict(metadata.get("limits")),
+        )
+
+    def _note_limits(self, metadata: Mapping[str, Any]) -> None:
+        sent = _dict(metadata.get("limits"))
+        known = {field.name: sent[field.name] for field in fields(Limits) if isinstance(sent.get(field.name), int)}
+        if known:
+            self.on_limits(Limits(**known))
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _object(reply: http_client.Reply) -> dict[str, Any]:
+    """Return the JSON object of a reply with any status: UIS does not document the HTTP status of errors."""
+    try:
+        parsed = json.loads(reply.text)
+    except ValueError as exc:
+        kind = "an HTML page" if reply.is_html else "no JSON"
+        raise http_client.RemoteUnavailable(
+            SYSTEM, f"UIS answered with {kind} (status {reply.status}).", wait=reply.retry_after
+        ) from exc
+    if not isinstance(parsed, dict):
+        parsed = {}
+    if (reply.status == 429 or reply.status >= 500) and not isinstance(parsed.get("error"), dict):
+        # The answer comes from a proxy, not from the API itself.
+        raise http_client.RemoteUnavailable(
+            SYSTEM, f"UIS returned an error (status {reply.status}).", wait=reply.retry_after
+        )
+    return parsed

@@ -1,0 +1,161 @@
+"""Recordings at UIS: their URLs and hosts, downloads and byte ranges.
+
+https://comagic.github.io/data_api/report/get_call_legs_report/ (call_records), `…/report/get_calls_report/`
+"""
+
+from collections.abc import Callable, Collection, Iterator
+
+from connector_project.core import http_client, http_range, origins
+from connector_project.core.http_client import Download, RemoteRejected, RemoteUnavailable, UnexpectedReply
+from connector_project.core.http_range import ContentRange, RequestedRange
+from connector_project.core.origins import INVALID, Origin
+from telephony.uis.errors import SYSTEM
+
+# One platform under four brands: a recording of one brand may be stored on a host of another.
+DOMAINS = ("uiscom.ru", "comagic.ru", "callgear.com", "novofon.ru")
+GONE = "recording_gone"
+REFUSED = "recording_refused"
+MP3 = "audio/mpeg"
+_UNSPECIFIED_TYPES = {"", "application/octet-stream", "binary/octet-stream"}
+
+
+def talk_url(base: str, session_id: int, record_id: str) -> str:
+    """Return the URL of the recording of one talk; `base` is scheme and host."""
+    return f"{base}/system/media/talk/{session_id}/{record_id}/"
+
+
+def is_uis_url(url: str, *, own: Collection[Origin]) -> bool:
+    """Return whether a URL is on one of UIS's hosts, or on one of `own`, which the operator configured."""
+    origin = scheme, host, port = origins.origin(url)
+    if origin == INVALID:
+        return False
+    is_at_brand = any(host.endswith(f".{domain}") for domain in DOMAINS)
+    return origin in own or (scheme == "https" and port == origins.PORTS["https"] and is_at_brand)
+
+
+class RecordingStream:
+    """A recording being downloaded: an iterator of bytes, read from UIS on demand.
+
+    `part` is None for the whole file; `size` is None where UIS does not state it. `is_empty` is set where the
+    requested range is outside the file. Close it in the thread that opened it.
+    """
+
+    def __init__(self, source: Download, *, kind: str, size: int | None, part: ContentRange | None = None) -> None:
+        self.kind, self.size, self.part = kind, size, part
+        self.is_empty = False
+        self.is_complete = False  # read to the end
+        self.on_close: Callable[[], None] = _nothing
+        self._source = source
+        self._first = b""
+        self._skipped = 0  # bytes before the part, where UIS ignores Range and sends the whole file
+        self._left = part.length if part else size
+
+    @property
+    def length(self) -> int | None:
+        """Number of bytes to be sent; None if unknown."""
+        return self.part.length if self.part else self.size
+
+    def skip(self, count: int) -> "RecordingStream":
+        """Discard the bytes before the part."""
+        self._skipped = count
+        return self
+
+    def begin(self) -> None:
+        """Wait for the first bytes: once our own response has started, it can no longer report an error."""
+        self._first = self._next()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        part, self._first = self._first or self._next(), b""
+        if not part:
+            self.is_complete = True
+            raise StopIteration
+        return part
+
+    def close(self) -> None:
+        """Close the connection and call `on_close` once."""
+        self._source.close()
+        on_close, self.on_close = self.on_close, _nothing
+        on_close()
+
+    def _next(self) -> bytes:
+        while self._left != 0 and (read := self._source.read()):
+            passed = min(self._skipped, len(read))
+            self._skipped -= passed
+            if part := read[passed:][: self._left]:
+                self._left = None if self._left is None else self._left - len(part)
+                return part
+        if self._left:
+            raise RemoteUnavailable(SYSTEM, "UIS did not send the complete recording.")
+        return b""
+
+
+def fetch(url: str, *, asked: RequestedRange | None, at_most: int, is_theirs: Callable[[str], bool]) -> RecordingStream:
+    """Start to download a recording, or a part of it with no more than `at_most` bytes.
+
+    `is_theirs` says which URLs may be requested. Raises the errors of core.http_client: RemoteRejected with
+    code GONE where there is no such recording, REFUSED or FOREIGN where access is denied.
+    """
+    headers = {"Range": asked.header(at_most)} if asked else {}
+    source = http_client.download(SYSTEM, url, is_theirs=is_theirs, headers=headers)
+    try:
+        sound = _sound(source, asked, at_most=at_most)
+        if not sound.is_empty:
+            sound.begin()
+    except http_client.RemoteError:
+        source.close()
+        raise
+    return sound
+
+
+def _sound(source: Download, asked: RequestedRange | None, *, at_most: int) -> RecordingStream:
+    if asked and source.status == 416:
+        return _outside(source, http_range.size_outside(source.headers.get("Content-Range", "")))
+    kind = _kind(source)
+    if source.status == 206 and asked:
+        return _part(source, asked, kind=kind, at_most=at_most)
+    length = source.headers.get("Content-Length", "")
+    size = int(length) if length.isascii() and length.isdigit() else None
+    if size == 0:
+        raise RemoteRejected(SYSTEM, "The recording at UIS is empty.", code=GONE)
+    if asked is None or size is None:
+        return RecordingStream(source, kind=kind, size=size)
+    part = asked.resolve(size)
+    if part is None:
+        return _outside(source, size)
+    part = part.truncated(at_most)
+    return RecordingStream(source, kind=kind, size=size, part=part).skip(part.first)
+
+
+def _part(source: Download, asked: RequestedRange, *, kind: str, at_most: int) -> RecordingStream:
+    sent = http_range.parse_content_range(source.headers.get("Content-Range", ""))
+    if sent is None or (asked.first is not None and sent.first != asked.first):
+        raise UnexpectedReply(SYSTEM, "UIS sent a different part of the recording than requested.")
+    return RecordingStream(source, kind=kind, size=sent.size, part=sent.truncated(at_most))
+
+
+def _outside(source: Download, size: int | None) -> RecordingStream:
+    sound = RecordingStream(source, kind=MP3, size=size)
+    sound.is_empty = True
+    return sound
+
+
+def _kind(source: Download) -> str:
+    """Return the media type. Raises where the response is not a recording, or is in a form players do not support."""
+    status = source.status
+    if status in {404, 410}:
+        raise RemoteRejected(SYSTEM, "UIS has no such recording.", code=GONE)
+    if status == 429 or status >= 500:
+        raise RemoteUnavailable(SYSTEM, f"UIS returned an error (status {status}).")
+    kind = source.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    is_encoded = source.headers.get("Content-Encoding", "identity") != "identity"
+    if status not in {200, 206} or is_encoded or not (kind.startswith("audio/") or kind in _UNSPECIFIED_TYPES):
+        # For example a login page.
+        raise RemoteRejected(SYSTEM, f"UIS refused to send the recording (status {status}).", code=REFUSED)
+    return MP3 if kind in _UNSPECIFIED_TYPES else kind
+
+
+def _nothing() -> None:
+    """Do nothing."""

@@ -1,0 +1,1 @@
+"""Receiving and processing notifications of UIS."""

@@ -1,0 +1,141 @@
+"""Writes and renders audit log entries; keys are never logged, only that one was set."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Required, TypedDict, Unpack
+
+from django.apps import apps
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import FieldDoesNotExist
+from django.db import models
+from django.db.models import QuerySet
+from django.utils.text import capfirst
+from django.utils.translation import gettext
+
+from tenants import permissions, status_labels
+from tenants.models import AuditLogEntry, CrmConnection, Tenant, TransferRules, UisConnection, User
+
+Actor = User | AnonymousUser | None
+CONTACTS = "contacts"
+# A tenant has exactly one of each: the model name identifies it.
+_ONE_PER_TENANT = (Tenant, UisConnection, CrmConnection, TransferRules)
+
+
+class EntryDetails(TypedDict, total=False):
+    """The details of an entry apart from tenant and action."""
+
+    now: Required[datetime]
+    by: Actor
+    by_client: bool
+    target: object
+    field: object
+    old: object
+    new: object
+
+
+@dataclass(frozen=True)
+class RenderedEntry:
+    """An entry rendered in the active language."""
+
+    target: str
+    field: str
+    old: str
+    new: str
+
+
+def log(tenant: Tenant | None, action: AuditLogEntry.Action, **details: Unpack[EntryDetails]) -> None:
+    """Write one entry. `by` is the staff user; None or anonymous means the client or the CRM.
+
+    `tenant` is None for entries about the whole system.
+    """
+    build_entry(tenant, action, **details).save()
+
+
+def build_entry(tenant: Tenant | None, action: AuditLogEntry.Action, **details: Unpack[EntryDetails]) -> AuditLogEntry:
+    """Return an unsaved entry, for bulk creation."""
+    by = details.get("by")
+    return AuditLogEntry(
+        tenant=tenant,
+        tenant_name=tenant.name if tenant else "",
+        at=details["now"],
+        user=by if isinstance(by, User) else None,
+        by_client=details.get("by_client", False),
+        action=action,
+        object_repr=_object_name(details.get("target", ""))[:250],
+        field=str(details.get("field", ""))[:100],
+        old=shown(details.get("old", "")),
+        new=shown(details.get("new", "")),
+    )
+
+
+def entries_for(target: models.Model, tenant: Tenant | None) -> QuerySet[AuditLogEntry]:
+    """Return the entries of one object, newest first; `tenant` is None for objects of the whole system."""
+    return AuditLogEntry.objects.filter(tenant=tenant, object_repr=_object_name(target)).select_related("user")
+
+
+def shown(value: object) -> str:
+    """Format a value for people."""
+    if value is None:
+        return ""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(str(one) for one in value)
+    return str(value)
+
+
+def log_changes(
+    tenant: Tenant,
+    *,
+    now: datetime,
+    by: Any,
+    target: object,
+    before: Mapping[str, object],
+    after: Mapping[str, object],
+    action: AuditLogEntry.Action = AuditLogEntry.Action.CHANGED,
+) -> None:
+    """Write one entry for each value that differs."""
+    for field, new in after.items():
+        if shown(before.get(field)) != shown(new):
+            log(tenant, action, now=now, by=by, target=target, field=field, old=before.get(field), new=new)
+
+
+def render(change: AuditLogEntry) -> RenderedEntry:
+    """Render an entry: names of objects, fields and choices in the active language."""
+    model_name, _space, rest = change.object_repr.partition(" ")
+    model = _models().get(model_name)
+    if model is None:
+        return RenderedEntry(change.object_repr, change.field, change.old, change.new)
+    target = f"{capfirst(str(model._meta.verbose_name))} {rest}".strip()
+    field = _field(model, change.field)
+    if field is None:
+        return RenderedEntry(target, change.field, change.old, change.new)
+    return RenderedEntry(target, str(field.verbose_name), _value(field, change.old), _value(field, change.new))
+
+
+def _object_name(target: object) -> str:
+    """Return the stored name of an object: it begins with the model name, which is translated when shown."""
+    if not isinstance(target, models.Model):
+        return str(target)
+    model_name = str(target._meta.model_name)
+    return model_name if isinstance(target, _ONE_PER_TENANT) else f"{model_name} {target}"
+
+
+def _models() -> dict[str, type[models.Model]]:
+    return {str(model._meta.model_name): model for model in apps.get_models()}
+
+
+def _field(model: type[models.Model], name: str) -> Any:
+    try:
+        return model._meta.get_field(name)
+    except FieldDoesNotExist:
+        return None
+
+
+def _value(field: Any, text: str) -> str:
+    if field.name == CONTACTS:
+        return permissions.masked_list(text)  # Users who may see full numbers find them on the tenant page.
+    if field.name in status_labels.STATUS_FIELDS:
+        return status_labels.uis_status(text)
+    if isinstance(field, models.BooleanField):
+        return {"True": gettext("yes"), "False": gettext("no")}.get(text, text)
+    return str(dict(field.flatchoices).get(text, text)) if getattr(field, "choices", None) else text

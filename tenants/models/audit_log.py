@@ -1,0 +1,66 @@
+"""The audit log: one entry per changed value and per action; keys are never stored."""
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.core.choices import Choices
+from tenants.models.tenant import Tenant
+
+
+class AuditLogEntry(models.Model):
+    """One audit log entry."""
+
+    class Action(Choices):
+        ADDED = "ADDED", _("added")
+        CHANGED = "CHANGED", _("changed")
+        REMOVED = "REMOVED", _("removed")
+        KEY_SET = "KEY_SET", _("key set")
+        CHECKED = "CHECKED", _("check started")
+        ACTIVATED = "ACTIVATED", _("activation started")
+        PAUSED = "PAUSED", _("paused")
+        RESUMED = "RESUMED", _("resumed")
+        SYNCED = "SYNCED", _("sync started")
+        ACTIVATION_LINK_RENEWED = "ACTIVATION_LINK_RENEWED", _("new activation link")
+        ACTIVATION_LINK_REVOKED = "ACTIVATION_LINK_REVOKED", _("activation link revoked")
+        HOOK_ROTATED = "HOOK_ROTATED", _("webhook URL rotated")
+        LINKED = "LINKED", _("employee link changed")
+        CALLS_RESENT = "CALLS_RESENT", _("calls resent")
+        IMPORT_STARTED = "IMPORT_STARTED", _("import of past calls started")
+        CALLS_IMPORTED = "CALLS_IMPORTED", _("past calls imported")
+        IMPORT_CANCELLED = "IMPORT_CANCELLED", _("import of past calls cancelled")
+        CALLS_RETRIED = "CALLS_RETRIED", _("calls retried")
+        CALLS_SKIPPED = "CALLS_SKIPPED", _("calls skipped permanently")
+        REPROCESSED = "REPROCESSED", _("notifications reprocessed")
+        CONNECTED = "CONNECTED", _("connected from the marketplace")
+        OFFBOARDED = "OFFBOARDED", _("disconnected")
+        ACKNOWLEDGED = "ACKNOWLEDGED", _("incident acknowledged")
+        RESOLVED = "RESOLVED", _("incident resolved")
+        MUTED = "MUTED", _("incident muted")
+        REOPENED = "REOPENED", _("incident reopened")
+        CALLS_EXPORTED = "CALLS_EXPORTED", _("calls exported")
+        API_KEY_CREATED = "API_KEY_CREATED", _("API key created")
+        API_KEY_REVOKED = "API_KEY_REVOKED", _("API key revoked")
+        RECORDING_LINK_REVOKED = "RECORDING_LINK_REVOKED", _("recording link revoked")
+        RECORDING_LINK_RESTORED = "RECORDING_LINK_RESTORED", _("recording link restored")
+
+    # Entries outlive their tenant, so that it stays known who deleted the tenant and when.
+    tenant = models.ForeignKey(Tenant, models.SET_NULL, null=True, related_name="audit_log", verbose_name=_("client"))
+    tenant_name = models.CharField(_("name"), max_length=200)
+    at = models.DateTimeField(_("at"))
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, verbose_name=_("by"))
+    by_client = models.BooleanField(_("on the client's page"), default=False)
+    action = models.CharField(_("what"), max_length=24, choices=Action.as_choices)
+    object_repr = models.CharField(_("of"), max_length=250, blank=True)
+    field = models.CharField(_("field"), max_length=100, blank=True)
+    old = models.TextField(_("before"), blank=True)
+    new = models.TextField(_("after"), blank=True)
+
+    class Meta:
+        verbose_name = _("audit log entry")
+        verbose_name_plural = _("audit log")
+        ordering = ("-at", "-pk")
+        indexes = [models.Index(fields=["tenant", "-at"], name="audit_log_of_tenant")]
+
+    def __str__(self) -> str:
+        return f"{self.get_action_display()} {self.object_repr} {self.field}".strip()

@@ -1,0 +1,106 @@
+"""Evaluates a tenant's transfer rules: which calls and pop-ups are skipped. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.core.choices import Choices
+
+
+class SkipReason(Choices):
+    """The rule that skips a call or a pop-up."""
+
+    ANSWERED_OFF = "ANSWERED_OFF", _("answered calls are not uploaded")
+    MISSED_OFF = "MISSED_OFF", _("missed calls are not uploaded")
+    OUTGOING_OFF = "OUTGOING_OFF", _("outgoing calls are not uploaded")
+    INTERNAL_OFF = "INTERNAL_OFF", _("internal calls are not uploaded")
+    NUMBER = "NUMBER", _("calls of this virtual number are filtered out")
+    EMPLOYEE = "EMPLOYEE", _("calls of this employee are filtered out")
+    CONTACT = "CONTACT", _("calls of this contact number are filtered out")
+    EXPIRED = "EXPIRED", _("the call is older than the upload window")
+    HIDDEN_NUMBER = "HIDDEN_NUMBER", _("the caller's number is hidden, and the CRM accepts no call without a number")
+    MANUAL = "MANUAL", _("skipped manually")
+    POPUP_OFF = "POPUP_OFF", _("pop-ups are off for this direction")
+
+
+# The tenant's own lists: calls they filter out count nowhere, whatever their result.
+LIST_REASONS = (SkipReason.NUMBER, SkipReason.EMPLOYEE, SkipReason.CONTACT)
+
+
+class Filter(Choices):
+    ALL = "ALL", _("all")
+    ONLY = "ONLY", _("only these")
+    EXCEPT = "EXCEPT", _("all but these")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A filter mode and its list."""
+
+    mode: str
+    members: frozenset[object]
+
+    def matches(self, items: Iterable[object]) -> bool:
+        """Return whether a call with these items passes; a call without items fails only in mode ONLY."""
+        is_listed = any(item in self.members for item in items)
+        return self.mode == Filter.ALL or is_listed == (self.mode == Filter.ONLY)
+
+
+@dataclass(frozen=True)
+class RuleInput:
+    """The properties of a call that the rules use."""
+
+    direction: str
+    is_answered: bool
+    is_internal: bool
+    contact: str
+    number: str
+    employees: tuple[int, ...] = ()
+    is_too_old: bool = False
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """One tenant's rules as values."""
+
+    shows: Mapping[str, bool]
+    uploads_answered: bool
+    uploads_missed: bool
+    uploads_outgoing: bool
+    uploads_internal: bool
+    numbers: Selection
+    employees: Selection
+    contacts: Selection
+
+    def upload_skip_reason(self, call: RuleInput) -> SkipReason | None:
+        """Return the rule that skips the upload of this finished call, if any."""
+        if call.is_too_old:  # First: other properties of such a call may be unknown yet.
+            return SkipReason.EXPIRED
+        return self._by_kind(call) or self._by_lists(call)
+
+    def popup_skip_reason(self, call: RuleInput) -> SkipReason | None:
+        """Return the rule that skips the pop-up of this call, if any."""
+        if call.is_internal:
+            return SkipReason.INTERNAL_OFF
+        return self._by_lists(call) if self.shows[call.direction] else SkipReason.POPUP_OFF
+
+    def list_skip_reason(self, call: RuleInput) -> SkipReason | None:
+        """Return the list that filters out this call everywhere, if any."""
+        if not self.numbers.matches([call.number]):
+            return SkipReason.NUMBER
+        if not self.employees.matches(call.employees):
+            return SkipReason.EMPLOYEE
+        return None if self.contacts.matches([call.contact]) else SkipReason.CONTACT
+
+    def _by_kind(self, call: RuleInput) -> SkipReason | None:
+        if call.is_internal:
+            return None if self.uploads_internal else SkipReason.INTERNAL_OFF
+        if call.direction == "out":
+            return None if self.uploads_outgoing else SkipReason.OUTGOING_OFF
+        if call.is_answered:
+            return None if self.uploads_answered else SkipReason.ANSWERED_OFF
+        return None if self.uploads_missed else SkipReason.MISSED_OFF
+
+    def _by_lists(self, call: RuleInput) -> SkipReason | None:
+        return self.list_skip_reason(call) if call.contact else SkipReason.HIDDEN_NUMBER

@@ -1,0 +1,68 @@
+"""The client's page for those who have no scripts, no mouse, or no eyes for it."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.driver import Client, Operator
+from tests.simulator.fixtures import CRM_KEY, IVAN, UIS_TOKEN
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+def link(plant, sit_down, request):
+    """A client the operator has just entered, as a link."""
+    plant.order("reset")
+    with sit_down("en", "desktop") as at_desk:
+        operator = Operator(at_desk, plant)
+        operator.log_in()
+        yield operator.add(request.node.name)
+        operator.open(request.node.name)
+        operator.press("leave", sure=True)
+
+
+def test_page_works_without_scripts(plant, sit_down, link):
+    with sit_down("en", "phone", has_scripts=False) as at_home:
+        client = Client(at_home, plant)
+        client.open(link)
+        client.enter()
+        # The page fetches itself anew until the activation is through.
+        expect(at_home.page.locator("#notices-title")).to_be_visible(timeout=30_000)
+        assert at_home.page.locator("button.copy").first.is_hidden()
+        body = at_home.page.locator("#body-waiting").input_value()
+        address = at_home.page.locator("#address-waiting").input_value()
+        plant.order("type", event="waiting", address=address, body=body)
+        plant.play("ring", employees=[IVAN])
+        at_home.page.reload()
+        expect(client.lamp("waiting")).to_have_text("works")
+        at_home.page.locator("#number").select_option(index=1)
+        at_home.page.locator("button[value=number]").click()
+        expect(at_home.page.locator(".message.success")).to_contain_text("Calls from the CRM now go out with")
+
+
+def test_page_can_be_walked_by_the_keyboard_alone(plant, sit_down, link):
+    with sit_down("en", "desktop") as at_home:
+        page = at_home.page
+        page.goto(link)
+        for wanted, text in (
+            ("keys-access_token", UIS_TOKEN),
+            ("keys-address", plant.simulator),
+            ("keys-key", CRM_KEY),
+        ):
+            _tab_to(page, f"document.activeElement.id === '{wanted}'")
+            page.keyboard.type(text)
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        expect(page.locator("#notices-title")).to_be_visible()
+        _tab_to(page, "document.activeElement.dataset.copy === 'address-waiting'")
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        page.keyboard.press("Enter")
+        assert page.evaluate("navigator.clipboard.readText()") == page.locator("#address-waiting").input_value()
+
+
+def _tab_to(page, is_there, *, within=60):
+    for _press in range(within):
+        if page.evaluate(is_there):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"The keyboard does not reach {is_there}")

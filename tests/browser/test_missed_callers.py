@@ -1,0 +1,62 @@
+"""The board of missed callers: at a desk and on a phone, in both languages."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.driver import Operator
+
+pytestmark = pytest.mark.processes
+NAMES = {"ru": "Пропущенные: кому перезвонить", "en": "Missed callers"}
+# Two hundred callers of a fortnight, each fifth talked to since, each seventh called back in vain.
+_FORTNIGHT = """
+from datetime import timedelta
+from django.utils import timezone
+from telephony.models import Call
+from tenants.models import Employee
+from tenants.onboarding import NewTenant, add
+now = timezone.now()
+keys = {"uis_token": "t", "crm_url": "https://daisy.retailcrm.ru", "crm_key": "k"}
+shop = add(NewTenant(name="Daisy", slug="daisy", **keys), now=now)
+anna = Employee.objects.create(tenant=shop, uis_id=1, full_name="Константинопольская Александра", extension="101")
+def call(number, at, **ended):
+    times = {"started_at": at, "ended_at": at + timedelta(minutes=1), "recorded_at": at, "state": "UPLOADED"}
+    session = Call.objects.count() + 1
+    contact = f"7999000{number:04}" if number else ""
+    Call.objects.create(tenant=shop, session_id=session, contact=contact, **times, **ended)
+for number in range(200):
+    at = now - timedelta(hours=1 + number * 1.6)
+    owner = anna if number % 3 else None
+    call(number, at, direction="in", result="NO_ANSWER", is_lost=True, employee=owner)
+    if number % 5 == 1:
+        call(number, at + timedelta(minutes=9), direction="in", result="ANSWERED", is_lost=False, talk_seconds=30)
+    if number % 7 == 2:
+        call(number, at + timedelta(minutes=19), direction="out", result="BUSY", is_lost=False)
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(plant):
+    """A client with a past."""
+    plant.children.run("fortnight", "manage.py", "shell", "-c", _FORTNIGHT)
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+@pytest.mark.parametrize("language", ["ru", "en"])
+def test_board_is_found_and_read(plant, sit_down, language, size):
+    with sit_down(language, size) as at_desk:
+        operator, page = Operator(at_desk, plant), at_desk.page
+        operator.log_in()
+        page.get_by_role("link", name=NAMES[language], exact=True).click()
+        page.get_by_role("link", name="Daisy", exact=True).click()
+        expect(page.locator("#missed-page")).to_be_visible()
+        assert not at_desk.is_wider_than_its_screen()
+        at_desk.picture("operator-missed")
+        assert at_desk.barriers() == []
+        page.select_option("#missed-owner", value="nobody")
+        page.locator(".missed-owner button").click()
+        expect(page.locator("tbody tr").first).to_be_visible()
+        expect(page.get_by_text("Константинопольская").locator("visible=true")).to_have_count(0)
+        page.locator("tbody th a").first.click()
+        expect(page.locator("#result_list tbody tr").first).to_be_visible()
+        assert at_desk.errors == []

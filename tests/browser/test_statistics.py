@@ -1,0 +1,136 @@
+"""Figures looked at, calls taken away as a file, a key made: at a desk and on a phone, in both languages."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.driver import Operator
+
+pytestmark = pytest.mark.processes
+NAMES = {"ru": "Показатели", "en": "Figures"}
+CHARTS = ("delivered", "ended", "cards", "steps", "people", "hours")
+# A fortnight of one client: ten calls a day, a third of them missed.
+_FORTNIGHT = """
+from datetime import timedelta
+from django.utils import timezone
+from crm.models import Popup
+from telephony.models import Call, LedgerDay
+from tenants.models import Employee, Tenant
+from tenants.onboarding import NewTenant, add
+now = timezone.now()
+keys = {"uis_token": "t", "crm_url": "https://daisy.retailcrm.ru", "crm_key": "k"}
+shop = add(NewTenant(name="Daisy", slug="daisy", **keys), now=now)
+people = [Employee.objects.create(tenant=shop, uis_id=n, full_name=f"Иванов Иван {n}") for n in range(3)]
+missed = {"result": "NO_ANSWER", "is_lost": True}
+answered = {"result": "ANSWERED", "is_lost": False, "talk_seconds": 30}
+for number in range(140):
+    at = now - timedelta(days=number // 10, minutes=7 * number % 600)
+    whose = {"tenant": shop, "session_id": number, "employee": people[number % 3]}
+    whose |= {"direction": "in", "contact": "79990000001"}
+    ended = {"started_at": at, "ended_at": at, "recorded_at": at, "state": "UPLOADED", "uploaded_at": at}
+    Call.objects.create(**whose, **ended, **(missed if number % 3 == 0 else answered))
+    shown = {"ringing_at": at, "received_at": at, "sent_at": at}
+    shown["accepted_at"] = at + timedelta(milliseconds=100 + 10 * number)
+    Popup.objects.create(**whose, **shown, state="CLOSED")
+for number in range(14):
+    day = (now - timedelta(days=number)).astimezone(shop.zone).date()
+    LedgerDay.objects.create(tenant=shop, day=day, uis_calls=10, uploaded=9, failed=1, counted_at=now)
+"""
+# What is drawn, beside what stands in the table behind it.
+_DRAWN = """
+[...document.querySelectorAll("table[data-chart]")].map((table) => {
+  const canvas = table.closest("section").querySelector("canvas");
+  const inked = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((part) => part);
+  const places = [...table.tHead.rows[0].cells].flatMap((cell, place) => cell.dataset.look ? [place] : []);
+  const number = (text) => text === "" ? null : Number(text);
+  const told = places.map((place) => [...table.tBodies[0].rows].map((row) => number(row.cells[place].dataset.value)));
+  const drawn = Chart.getChart(canvas).data.datasets.map((one) => one.data);
+  return [inked, JSON.stringify(told) === JSON.stringify(drawn)];
+})
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(plant):
+    """A client with a past."""
+    plant.children.run("fortnight", "manage.py", "shell", "-c", _FORTNIGHT)
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+@pytest.mark.parametrize("language", ["ru", "en"])
+def test_figures_are_drawn_as_the_tables_say(plant, sit_down, language, size):
+    with sit_down(language, size) as at_desk:
+        operator, page = Operator(at_desk, plant), at_desk.page
+        operator.log_in()
+        page.get_by_role("link", name=NAMES[language], exact=True).click()
+        expect(page.locator("#figures-clients")).to_be_visible()
+        _is_readable(at_desk, "operator-figures-all")
+        page.get_by_role("link", name="Daisy", exact=True).click()
+        for name in CHARTS:
+            expect(page.locator(f"#figures-{name}")).to_be_visible()
+        _is_readable(at_desk, "operator-figures")
+
+
+def _is_readable(at_desk, name):
+    page = at_desk.page
+    expect(page.locator(".figures-drawing").last).to_be_visible()
+    assert page.evaluate(_DRAWN) == [[True, True]] * len(CHARTS)
+    assert not at_desk.is_wider_than_its_screen()
+    at_desk.picture(name)
+    for summary in page.locator("details summary").all():
+        summary.click()
+    assert not at_desk.is_wider_than_its_screen()
+    assert at_desk.barriers() == []
+    assert at_desk.errors == []
+
+
+@pytest.mark.usefixtures("shop")
+def test_tables_are_there_without_scripts(plant, sit_down):
+    with sit_down("en", "phone", has_scripts=False) as at_desk:
+        operator, page = Operator(at_desk, plant), at_desk.page
+        operator.log_in()
+        operator.open("Daisy")
+        page.locator('.desk-panel a[href$="/figures/"]').click()
+        expect(page.locator(".figures-drawing").first).to_be_hidden()
+        page.locator("section", has=page.locator("#figures-people")).locator("summary").click()
+        expect(page.get_by_role("row", name="Иванов Иван 1").first).to_contain_text("%")
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_calls_are_taken_away_as_a_file(plant, sit_down, size, tmp_path):
+    with sit_down("en", size) as at_desk:
+        operator, page = Operator(at_desk, plant), at_desk.page
+        operator.log_in()
+        page.goto(f"{plant.address}/admin/telephony/call/?outcome=missed")
+        with page.expect_download() as coming:
+            page.get_by_role("button", name="Export as CSV").click()
+        file = Path(tmp_path / "calls.csv")
+        coming.value.save_as(file)
+        rows = list(csv.DictReader(io.StringIO(file.read_text("utf-8-sig"))))
+        assert {row["result"] for row in rows} == {"NO_ANSWER"}
+        assert {row["contact"] for row in rows} == {"+79990000001"}
+        assert len(rows) == 47
+
+
+@pytest.mark.usefixtures("shop")
+def test_key_is_made_copied_and_reads(plant, sit_down):
+    with sit_down("en", "desktop") as at_desk:
+        operator, page = Operator(at_desk, plant), at_desk.page
+        operator.log_in()
+        page.goto(f"{plant.address}/admin/tenants/apitoken/add/")
+        page.fill("#id_name", "Reports")
+        page.select_option("#id_tenant", label="Daisy")
+        page.click("[name=_save]")
+        at_desk.picture("operator-api-key")
+        key = page.locator(".messagelist code").inner_text()
+        where, headers = f"{plant.address}/api/v1/calls/?page_size=5", {"Authorization": f"Bearer {key}"}
+        answer = plant.http.get(where, headers=headers, timeout=10)
+        assert [row["tenant"] for row in answer.json()["results"]] == ["daisy"] * 5
+        page.goto(f"{plant.address}/api/v1/docs/")
+        expect(page.locator("#swagger-ui")).to_contain_text("/api/v1/ledger/")
+        assert at_desk.errors == []

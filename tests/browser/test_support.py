@@ -1,0 +1,127 @@
+"""A client says that a call is missing: its number is typed, the page says why, and a press puts it right."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.driver import Operator
+from tests.processes.installation import Plant
+from tests.simulator.fixtures import IVAN
+
+pytestmark = pytest.mark.processes
+WORDS = {
+    "ru": {
+        "rule": "пропущенные звонки не выгружаются",
+        "again": "Повторить",
+        "arrived": "Звонок в CRM, выгружен",
+    },
+    "en": {
+        "rule": "missed calls are not uploaded",
+        "again": "Try again",
+        "arrived": "The call is in the CRM since",
+    },
+}
+NAME = "Demo"
+PASSWORD = "sees-and-retries"
+_SUPPORT = f"""
+from django.contrib.auth.models import Group
+from tenants.models import User
+support = User.objects.create_user("sveta", password="{PASSWORD}", is_staff=True)
+support.groups.add(Group.objects.get(name="Support"))
+"""
+_MISSED_OFF = """
+from tenants.models import TransferRules
+TransferRules.objects.update(upload_missed=False)
+"""
+CALLERS = {("ru", "desktop"): 501, ("ru", "phone"): 502, ("en", "desktop"): 503, ("en", "phone"): 504}
+
+
+@pytest.fixture(scope="module")
+def kind():
+    """A client who works already."""
+    return Plant
+
+
+@pytest.fixture(scope="module")
+def support(plant):
+    """Somebody of the support desk."""
+    plant.children.run("support", "manage.py", "shell", "-c", _SUPPORT)
+
+
+@pytest.fixture
+def _missed_off(plant):
+    """The fault: a rule nobody remembers."""
+    plant.children.run("rule", "manage.py", "shell", "-c", _MISSED_OFF)
+
+
+@pytest.mark.usefixtures("support", "_missed_off")
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+@pytest.mark.parametrize("language", ["ru", "en"])
+def test_fault_is_found_by_the_number_and_repaired(plant, sit_down, language, size):
+    words, last = WORDS[language], CALLERS[language, size]
+    session = plant.play("missed", employees=[IVAN], contact=f"79990000{last}")["session"]
+    plant.wait_for(lambda: "SETTLING" not in plant.ask("count_states"), "the call to settle")
+    with sit_down(language, size) as at_desk, sit_down(language, size) as upstairs:
+        support, operator, page = Operator(at_desk, plant), Operator(upstairs, plant), at_desk.page
+        support.log_in("sveta", PASSWORD)
+        _find(support, f"8 (999) 000-0{last // 100}-{last % 100:02}", words)
+        _see_why(at_desk, words)
+        operator.log_in()
+        operator.change_rule(NAME, "upload_missed", "True")
+        page.get_by_role("button", name=words["again"], exact=True).click()
+        plant.until(lambda state: session in _in_the_crm(state), "the call")
+        page.reload()
+        expect(page.locator(".desk-how")).to_contain_text(words["arrived"])
+        at_desk.picture("desk-call-repaired")
+        assert not at_desk.is_wider_than_its_screen()
+        assert (at_desk.errors, upstairs.errors) == ([], [])
+
+
+@pytest.mark.usefixtures("support")
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_unreadable_notifications_come_with_a_letter_to_the_client(plant, sit_down, size):
+    plant.play("broken")
+    with sit_down("en", size) as at_desk:
+        support, page = Operator(at_desk, plant), at_desk.page
+        support.log_in("sveta", PASSWORD)
+        page.goto(f"{plant.address}/admin/telephony/notification/unreadable/")
+        page.locator("summary").first.click()
+        expect(page.locator(".desk-letter").first).to_be_visible()
+        at_desk.picture("desk-unreadable")
+        _is_readable(at_desk)
+
+
+def _find(support, number, words):
+    """Type the number as the client says it; the log shows the call, masked, and why it is not there."""
+    page = support.person.page
+    page.goto(f"{support.plant.address}/admin/telephony/call/")
+    support.person.picture("desk-log")
+    _is_readable(support.person)
+    page.fill("#log-q", number)
+    page.locator("#changelist-search [type=submit]").click()
+    rows = page.locator("#result_list tbody tr")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text(words["rule"])
+    expect(rows).to_contain_text("7999***")
+    support.person.picture("desk-found")
+    rows.get_by_role("link").first.click()
+
+
+def _see_why(at_desk, words):
+    """The page names the rule and its setting, and shows what happened in turn."""
+    page = at_desk.page
+    expect(page.locator(".desk-how")).to_contain_text("MISSED_OFF")
+    expect(page.locator(".desk-how")).to_contain_text(words["rule"])
+    expect(page.locator(".desk-line li").first).to_be_visible()
+    at_desk.picture("desk-call")
+    page.locator(".desk-line summary").first.click()
+    _is_readable(at_desk)
+
+
+def _is_readable(at_desk):
+    assert not at_desk.is_wider_than_its_screen()
+    assert at_desk.barriers() == []
+
+
+def _in_the_crm(state):
+    """Return the sessions of the uploaded calls."""
+    return {int(call["externalId"].removeprefix("uis-")) for call in state["crm"]["calls"]}

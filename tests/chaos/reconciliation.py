@@ -1,0 +1,73 @@
+"""The product's own ledger, as its command prints it, beside what the vendors have; and the table of both."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from io import StringIO
+
+from django.core.management import CommandError, call_command
+
+from tests.chaos.observed import Accepted
+from tests.chaos.scenario import Truth
+from tests.chaos.tenants import Shop
+
+COLUMNS = ("uis_calls", "uploaded", "skipped", "waiting", "failed", "unexplained", "recovered")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One client's line."""
+
+    slug: str
+    counts: dict[str, int]
+    longest_delay: float  # seconds from the end of a call to the CRM's yes
+
+    def __str__(self) -> str:
+        figures = " ".join(f"{self.counts[name]:>11}" for name in COLUMNS)
+        return f"{self.slug:<10}{figures} {self.longest_delay:>14.0f}"
+
+
+HEAD = "tenant    " + " ".join(f"{name:>11}" for name in COLUMNS) + "  longest delay, s"
+
+
+def reconcile(shop: Shop, *, since: datetime, till: datetime) -> dict[str, int]:
+    """Run the product's command over the whole period; return what it counted."""
+    out = StringIO()
+    period = ["--from", since.isoformat(), "--till", till.isoformat()]
+    call_command("reconcile_calls", "--tenant", shop.slug, *period, stdout=out, stderr=StringIO())
+    said = json.loads(out.getvalue())
+    return {name: int(said[name]) for name in COLUMNS}
+
+
+def take(shops: list[Shop], truth: Truth, accepted: dict[tuple[int, str], Accepted], **period: datetime) -> list[Line]:
+    """Return every client's line. Raises CommandError where the product could not tell."""
+    return [Line(shop.slug, reconcile(shop, **period), _longest(shop, truth, accepted)) for shop in shops]
+
+
+def total(lines: list[Line]) -> Line:
+    """Return the sum of them."""
+    counts = {name: sum(line.counts[name] for line in lines) for name in COLUMNS}
+    return Line("total", counts, max((line.longest_delay for line in lines), default=0))
+
+
+def differences(lines: list[Line], shops: list[Shop], truth: Truth) -> Iterator[str]:
+    """Yield where the product's ledger says something else than the vendors do."""
+    for line, shop in zip(lines, shops, strict=True):
+        expected = {"uis_calls": len(list(truth.of(shop))), "uploaded": len(shop.crm.calls)}
+        expected |= {"waiting": 0, "failed": 0, "unexplained": 0}
+        for name, value in expected.items():
+            if line.counts[name] != value:
+                yield f"{line.slug} ledger: {name} is {line.counts[name]}, not {value}"
+
+
+def _longest(shop: Shop, truth: Truth, accepted: dict[tuple[int, str], Accepted]) -> float:
+    delays = [
+        (accepted[key].at - story.ended_at).total_seconds()
+        for story in truth.of(shop)
+        if (key := (shop.order, f"uis-{story.session.session_id}")) in accepted
+    ]
+    return max(delays, default=0)
+
+
+__all__ = ["COLUMNS", "HEAD", "CommandError", "Line", "differences", "reconcile", "take", "total"]

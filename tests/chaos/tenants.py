@@ -1,0 +1,183 @@
+"""Twenty clients, no two alike: their accounts with both vendors, their people, their choices."""
+
+import itertools
+import random
+from dataclasses import dataclass, field
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.utils import timezone
+
+from connector_project.operations.onboarding import steps
+from tenants import onboarding
+from tenants.models import Employee, Tenant, TransferRules, VirtualNumber
+from tests.fakes import retailcrm, uis
+
+FIRST_SESSION = 5139032004  # the same in every account: only the client tells two calls apart
+ZONES = ("Europe/Moscow", "Europe/Moscow", "Asia/Yekaterinburg", "Asia/Vladivostok", "Europe/Kaliningrad")
+ABROAD = ("America/New_York", "Europe/Madrid", "Asia/Kolkata")
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who answers a phone."""
+
+    uis_id: int
+    extension: str
+    mobile: str
+    user_id: int | None  # in the CRM
+    recorded: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """The client's rules, as he would say them."""
+
+    owner: str = "LAST_TALKER"
+    missed_owner: str = "LAST_RUNG"
+    off: frozenset[str] = frozenset()  # of answered, missed, outgoing, internal
+    number: tuple[str, frozenset[str]] = ("ALL", frozenset())
+    employee: tuple[str, frozenset[int]] = ("ALL", frozenset())
+    contact: tuple[str, frozenset[str]] = ("ALL", frozenset())
+    send_recording: bool = True
+    recording_wait: int = 10
+    status_sync: str = "CRM_TO_UIS"
+
+
+@dataclass
+class Shop:
+    """One client."""
+
+    order: int
+    pbx: uis.Account = field(repr=False)
+    crm: retailcrm.Account = field(repr=False)
+    people: list[Person]
+    numbers: list[str]
+    choices: Choices
+    form: str  # in which notifications come
+    tenant: Tenant = field(init=False, repr=False)
+    contacts: "itertools.count[int]" = field(default_factory=itertools.count, repr=False)
+
+    @property
+    def slug(self) -> str:
+        """Its short name."""
+        return f"shop-{self.order:02d}"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone the CRM shows times in."""
+        return ZoneInfo(self.crm.timezone)
+
+    def person(self, uis_id: int | None) -> Person | None:
+        """Return somebody by his id in UIS."""
+        return next((person for person in self.people if person.uis_id == uis_id), None)
+
+    def new_contact(self) -> str:
+        """Return the number of a customer who has not called yet, and calls nobody else."""
+        country = "1212" if self.pbx.brand == "callgear" else "7916"
+        return f"{country}{self.order:03d}{next(self.contacts):04d}"
+
+    def hook(self) -> str:
+        """Return where its UIS sends notifications."""
+        return f"/hooks/uis/{self.tenant.uis.hook}/"
+
+
+def draw(order: int, rng: random.Random, *, pbx_world: uis.FakeUis, crm_world: retailcrm.FakeRetailCrm) -> Shop:
+    """Open the accounts of a client with both vendors."""
+    brand = rng.choice(["uis", "uis", "comagic", "novofon", "callgear"])
+    zone = rng.choice(ABROAD if brand == "callgear" else ZONES)
+    pbx = pbx_world.add_account(f"token-{order:02d}", name=f"Магазин {order}", timezone=zone, brand=brand)
+    pbx.session_ids = itertools.count(FIRST_SESSION)
+    pbx.refuses_in_operator = rng.random() < 0.2
+    pbx.has_statuses = rng.random() < 0.8
+    crm_zone = zone if rng.random() < 0.7 else rng.choice(ZONES)
+    crm = crm_world.add_account(f"shop-{order:02d}.retailcrm.ru", key=f"key{order:029d}", timezone=crm_zone)
+    crm.serves_v5 = rng.random() < 0.85
+    crm.serves_calls_list = rng.random() < 0.7
+    people = [_hire(pbx, crm, order, place, rng) for place in range(rng.randint(3, 6))]
+    numbers = [f"{'1646' if brand == 'callgear' else '7495'}{order:03d}{n:04d}" for n in range(rng.randint(1, 3))]
+    for number in numbers:
+        pbx.add_number(number)
+    choices = _choose(rng, people, numbers)
+    return Shop(order, pbx, crm, people, numbers, choices, form=rng.choice(["flat", "flat", "flat", "query"]))
+
+
+def _hire(pbx: uis.Account, crm: retailcrm.Account, order: int, place: int, rng: random.Random) -> Person:
+    in_crm, recorded = rng.random() < 0.8, rng.choice(["all", "all", "all", "in", "off"])
+    user_id = 100 * order + place + 27 if in_crm else None
+    person = Person(300001 + place, str(101 + place), f"7903{order:03d}{place:04d}", user_id, recorded)
+    email = f"person{place}@shop{order}.example.com"
+    pbx.add_employee(
+        person.uis_id,
+        f"Иванов{place} Иван",
+        extension=person.extension,
+        email=email,
+        numbers=[person.mobile],
+        call_recording=recorded,
+    )
+    if user_id is not None:
+        crm.add_user(user_id, first_name="Иван", last_name=f"Иванов{place}", email=email)
+    return person
+
+
+def _choose(rng: random.Random, people: list[Person], numbers: list[str]) -> Choices:
+    """Draw the client's rules; most clients leave most of them as they are."""
+    kinds = [kind for kind in ("answered", "missed", "outgoing") if rng.random() < 0.04]
+    internal = ["internal"] if rng.random() < 0.7 else []
+    some = frozenset(person.uis_id for person in rng.sample(people, 2))
+    return Choices(
+        owner=rng.choice(["LAST_TALKER", "LAST_TALKER", "FIRST_TALKER", "LONGEST_TALKER"]),
+        missed_owner=rng.choice(["LAST_RUNG", "LAST_RUNG", "RESPONSIBLE", "NOBODY"]),
+        off=frozenset([*kinds, *internal]),
+        number=(rng.choices(["ALL", "ONLY", "EXCEPT"], [10, 1, 1])[0], frozenset(numbers[:1])),
+        employee=(rng.choices(["ALL", "ONLY", "EXCEPT"], [8, 1, 1])[0], some),
+        contact=("EXCEPT", frozenset(person.mobile for person in people)) if rng.random() < 0.3 else Choices.contact,
+        send_recording=rng.random() < 0.85,
+        recording_wait=rng.choice([2, 10, 10]),
+        status_sync=rng.choice(["CRM_TO_UIS", "CRM_TO_UIS", "BOTH", "OFF"]),
+    )
+
+
+def switch_on(shop: Shop) -> None:
+    """Add the client and switch him on, as an operator does."""
+    new = onboarding.NewTenant(
+        name=f"Магазин {shop.order}",
+        slug=shop.slug,
+        uis_token=shop.pbx.token,
+        uis_brand=shop.pbx.brand,
+        crm_url=f"https://{shop.crm.host}",
+        crm_key=shop.crm.key,
+        default_number=shop.numbers[0],
+        time_zone=shop.pbx.timezone,
+    )
+    added = onboarding.create_tenant(new, now=timezone.now())
+    steps.activate(added, now=timezone.now())
+    shop.tenant = Tenant.objects.select_related("uis", "crm").get(pk=added.pk)
+    if not shop.tenant.crm.time_zone:  # An account of version 4 does not tell it: the operator types it in.
+        shop.tenant.crm.time_zone = shop.crm.timezone
+        shop.tenant.crm.save(update_fields=["time_zone"])
+    _write(shop)
+
+
+def _write(shop: Shop) -> None:
+    """Enter the client's rules."""
+    said = shop.choices
+    rules = TransferRules.objects.get(tenant=shop.tenant)
+    rules.owner, rules.missed_owner, rules.status_sync = said.owner, said.missed_owner, said.status_sync
+    for kind in ("answered", "missed", "outgoing", "internal"):
+        setattr(rules, f"upload_{kind}", kind not in said.off)
+    rules.number_filter, rules.employee_filter, rules.contact_filter = (
+        said.number[0],
+        said.employee[0],
+        said.contact[0],
+    )
+    rules.contacts = "\n".join(f"+{number}" for number in sorted(said.contact[1]))
+    rules.send_recording, rules.recording_wait_minutes = said.send_recording, said.recording_wait
+    rules.save()
+    rules.numbers.set(VirtualNumber.objects.filter(tenant=shop.tenant, number__in=said.number[1]))
+    rules.employees.set(Employee.objects.filter(tenant=shop.tenant, uis_id__in=said.employee[1]))
+
+
+def became_at(shops: list[Shop]) -> datetime:
+    """Return when the last of them was switched on."""
+    return max(shop.tenant.activated_at or timezone.now() for shop in shops)

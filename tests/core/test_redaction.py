@@ -1,0 +1,204 @@
+"""What a log line may hold."""
+
+import io
+import json
+import logging
+import sys
+import time
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connector_project.core import logging as core_logging
+from connector_project.core import redaction
+
+HOOK = "Zk3xQ9w_hook-secret"
+LINK = "https://app.uiscom.ru/system/media/talk/3960000001/0123456789abcdef0123456789abcdef/"
+
+
+@pytest.mark.parametrize("name", ["django", "django.request", "django.security", "django.server", "django-q"])
+def test_nothing_is_written_past_our_filter(name):
+    """Django brings handlers of its own, which write addresses as they are."""
+    # A test runner's handlers are none of ours; those that write are of one kind.
+    own = [one for one in logging.getLogger(name).handlers if type(one) is logging.StreamHandler]
+    assert [
+        one for one in own if not any(isinstance(found, core_logging.RedactingFilter) for found in one.filters)
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "hidden"),
+    [
+        (f"POST /hooks/uis/{HOOK}/waiting/ 200", "POST /hooks/uis/***/waiting/ 200"),
+        (f"GET /hooks/uis/{HOOK}?event=waiting", "GET /hooks/uis/***?event=waiting"),
+        (f'"/hooks/retailcrm/{HOOK}/make-call/"', '"/hooks/retailcrm/***/make-call/"'),
+        (f"/activate/{HOOK}/", "/activate/***/"),
+        (f"/records/{HOOK}.mp3", "/records/***"),
+        ("?clientId=c0ffee&code=101", "?clientId=***&code=101"),
+        ("clientid=c0ffee", "clientid=***"),
+        ("apiKey=abc api_key=abc access_token=abc", "apiKey=*** api_key=*** access_token=***"),
+        ("token=abc; key: abc, secret = abc", "token=*** key: ***, secret = ***"),
+        ("X-API-KEY: fakeApiKey0000", "X-API-KEY: ***"),
+        ('{"apiKey": "abc", "code": "101"}', '{"apiKey": "***", "code": "101"}'),
+        ("{'access_token': 'abc', 'code': '101'}", "{'access_token': '***', 'code': '101'}"),
+        ('{\\"access_token\\": \\"abc\\"}', '{\\"access_token\\": \\"***\\"}'),
+        (f"link {LINK} heard", "link [recording] heard"),
+        (f'"{LINK}"', '"[recording]"'),
+        ("https://media.uiscom.ru/3960000001/0123456789abcdef", "[recording]"),
+        ("from 79990000001 to +74950000001", "from 7999***0001 to +7495***0001"),
+        ("Call from 79990000001.", "Call from 7999***0001."),
+        ("contact=79990000001,number=74950000001", "contact=7999***0001,number=7495***0001"),
+        ("contact: 79990000001: busy", "contact: 7999***0001: busy"),
+        ('{"phone":79990000001}', '{"phone":7999***0001}'),
+        ('{"phone":"79990000001"}', '{"phone":"7999***0001"}'),
+        ("?phone=%2B79990000001&x=1", "?phone=%2B7999***0001&x=1"),
+        ("(79990000001)", "(7999***0001)"),
+        ('{"name":"Ivan\\n79990000001 \\u002b79990000001"}', '{"name":"Ivan\\n7999***0001 \\u002b7999***0001"}'),
+        ("a%3D79990000001", "a%3D7999***0001"),
+        ("at +7 999 000-00-01, 8 (999) 000-00-01", "at +7999***0001, 8999***0001"),
+        ("8-999-000-00-01 +7(999)0000001", "8999***0001 +7999***0001"),
+        ('"(495) 000-00-01", "+372 5123 4567"', '"495***0001", "+3725***4567"'),
+        (LINK.replace("/", "\\/"), "[recording]"),
+        (f"file_link={quote(LINK, safe='')}&b=1", "file_link=[recording]&b=1"),
+        (f"a={quote(LINK, safe='')}", "a=[recording]"),
+        ('{"file_link": "https://rec.example.com/1"}', '{"file_link": "[recording]"}'),
+        ('{"record_file_links":["https://rec.example.com/1"]}', '{"record_file_links":["[recording]"]}'),
+        ("Petrov (102) 12345", "Petrov (102) 12345"),
+        ("extension 101, number 12345", "extension 101, number 12345"),
+        ("nothing to hide", "nothing to hide"),
+        ("", ""),
+    ],
+)
+def test_line_hides_its_secrets(line, hidden):
+    assert redaction.redact(line) == hidden
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "tenant=romashka call=3960000001",
+        "session=3960000001 ended",
+        "notification=1234567890",
+        "command=1234567890 pk=1234567890",
+        "externalId uis-3960000001",
+        "at 1730000000.1234567890",
+        "2026-11-23 09:16:11,123 INFO",
+        "port 127.0.0.1:5432",
+        "2026-11-23T09:16:11+03:00 +0300",
+        "8 2026-11-23 10 of 12 (28) 3",
+        "digest 1234567890abcdef1234567890",
+    ],
+)
+def test_line_keeps_what_support_needs(line):
+    assert redaction.redact(line) == line
+
+
+def test_session_that_is_not_named_is_masked_like_a_phone():
+    assert redaction.redact("3960000001") == "396***0001"
+
+
+@given(st.text(max_size=300))
+def test_hiding_twice_changes_nothing_more(line):
+    assert redaction.redact(redaction.redact(line)) == redaction.redact(line)
+
+
+@pytest.mark.parametrize("beginning", ["https://", "file_link=", "+7 ", "(123)", "8 ", "token"])
+def test_text_of_nothing_but_beginnings_is_hidden_in_time(beginning):
+    began = time.monotonic()
+    redaction.redact(beginning * 10_000)
+    assert time.monotonic() - began < 2
+
+
+def logged(formatter: logging.Formatter, *given: object, fault: Exception | None = None) -> str:
+    """Return what a handler with our filter and formatter writes."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
+    handler.addFilter(core_logging.RedactingFilter())
+    logger = logging.Logger("connector.test")
+    logger.addHandler(handler)
+    try:
+        if fault is not None:
+            raise fault
+    except type(fault) if fault else ():
+        logger.exception(*given)
+    else:
+        logger.warning(*given)
+    return stream.getvalue()
+
+
+def test_filter_hides_what_stands_in_arguments():
+    assert logged(core_logging.TextFormatter(), "call=%s from %s", 3960000001, "79990000001") == (
+        "call=3960000001 from 7999***0001\n"
+    )
+
+
+def test_filter_takes_messages_that_are_no_text():
+    assert logged(core_logging.TextFormatter(), {"token": "abc"}) == "{'token': '***'}\n"
+    assert logged(core_logging.TextFormatter(), "100 % done") == "100 % done\n"
+
+
+def test_trace_is_cleaned_too():
+    written = logged(core_logging.TextFormatter(), "failed", fault=ValueError(f"{LINK} apiKey=abc 79990000001"))
+    assert "ValueError: [recording] apiKey=*** 7999***0001" in written
+    assert LINK not in written
+
+
+def test_json_line_is_one_object():
+    written = logged(core_logging.JsonFormatter(), "call=%s Иван from %s", 3960000001, "79990000001")
+    said = json.loads(written)
+    assert written.count("\n") == 1
+    assert set(said) == {"at", "level", "logger", "message"}
+    assert (said["level"], said["logger"]) == ("WARNING", "connector.test")
+    assert said["message"] == "call=3960000001 Иван from 7999***0001"
+    assert said["at"].endswith("+00:00")
+
+
+def test_json_line_holds_a_cleaned_trace():
+    said = json.loads(logged(core_logging.JsonFormatter(), "failed", fault=ValueError("apiKey=abc")))
+    assert said["level"] == "ERROR"
+    assert "ValueError: apiKey=***" in said["trace"]
+
+
+@pytest.mark.parametrize(
+    ("event", "cleaned"),
+    [
+        ({"request": {"url": f"/hooks/uis/{HOOK}/"}, "level": "error"}, {"level": "error"}),
+        ({"message": '{"access_token": "abc"}'}, {"message": '{"access_token": "***"}'}),
+        ({"message": 'GET "/x?token=abc"'}, {"message": 'GET "/x?token=***"'}),
+        ({"message": "path \\"}, {"message": "path \\"}),
+        ({"extra": {"session_id": 3960000001}}, {"extra": {"session_id": 3960000001}}),
+        (
+            {"extra": {"access_token": "'abc'", "apiKey": "", "x": None}},
+            {"extra": {"access_token": "***", "apiKey": "", "x": None}},
+        ),
+        (
+            {"breadcrumbs": [{"message": "79990000001"}, ("79990000001", 1.5, True)]},
+            {"breadcrumbs": [{"message": "7999***0001"}, ["7999***0001", 1.5, True]]},
+        ),
+        ({"extra": {"error": ValueError("token=abc")}}, {"extra": {"error": "token=***"}}),
+        ({"exception": {"values": [{"value": LINK}]}}, {"exception": {"values": [{"value": "[recording]"}]}}),
+    ],
+)
+def test_error_report_loses_its_secrets_and_stays_whole(event, cleaned):
+    assert redaction.sentry_before_send(event, None) == cleaned
+
+
+WORDS = st.sampled_from(["token", "message", '"token": "abc"', "token=abc\\", "79990000001"]) | st.text(max_size=20)
+JSON = st.recursive(
+    st.none() | st.integers() | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=50)
+@given(st.dictionaries(WORDS, JSON, max_size=3))
+def test_error_report_never_breaks(event):
+    json.dumps(redaction.sentry_before_send(event, None))
+
+
+def test_module_is_the_one_the_settings_name():
+    assert sys.modules["connector_project.core.redaction"] is redaction

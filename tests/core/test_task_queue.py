@@ -1,0 +1,92 @@
+"""The one door to the queue."""
+
+import os
+import pydoc
+
+import pytest
+import redis
+from django.db import transaction
+
+from connector_project.core import task_queue
+from connector_project.operations import tasks as operations_tasks
+from connector_project.operations.checks import runner
+from connector_project.operations.onboarding import activation
+from crm import callbacks, commands, integration_module
+from telephony import task_names
+
+REDIS = "redis://127.0.0.1:6379/13"
+
+
+@pytest.fixture
+def real_redis(settings, monkeypatch):
+    """Queue in a real Redis."""
+    server = redis.Redis.from_url(REDIS, socket_timeout=2)
+    try:
+        server.flushdb()
+    except redis.RedisError:
+        if os.environ.get("CI") == "true":
+            pytest.fail("Redis does not answer on 127.0.0.1:6379")
+        pytest.skip("Redis does not answer on 127.0.0.1:6379")
+    from django_q.conf import Conf
+
+    settings.REDIS_URL = REDIS
+    monkeypatch.setattr(Conf, "ORM", None)
+    monkeypatch.setattr(Conf, "REDIS", REDIS)
+    task_queue._broker.cache_clear()
+    yield server
+    task_queue._broker.cache_clear()
+    server.flushdb()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_task_without_its_row_is_refused():
+    with pytest.raises(task_queue.NotInTransaction):
+        task_queue.enqueue(task_names.FETCH_LEGS, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_task_is_forgotten_with_the_row_that_was_rolled_back():
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        task_queue.enqueue(task_names.FETCH_LEGS, 1)
+        1 / 0  # noqa: B018 -- any error will do
+    assert task_queue.depth("default") == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_redis_gets_the_task_when_the_row_is_committed(real_redis):
+    with transaction.atomic():
+        task_queue.enqueue(task_names.FETCH_LEGS, 1)
+        task_queue.enqueue(task_names.OPEN_POPUP, 1, queue="fast")
+        assert (task_queue.depth("default"), task_queue.depth("fast")) == (0, 0)
+    assert (task_queue.depth("default"), task_queue.depth("fast")) == (1, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_redis_that_is_away_does_not_undo_the_row(real_redis, settings, monkeypatch, caplog):
+    from django_q.conf import Conf
+
+    from connector_project.core.models import RateLimitSlot
+
+    monkeypatch.setattr(Conf, "REDIS", "redis://127.0.0.1:1/0")
+    task_queue._broker.cache_clear()
+    with transaction.atomic():
+        RateLimitSlot.objects.create(name="row", next_slot_at=0)
+        task_queue.enqueue(task_names.FETCH_LEGS, 1)
+    assert RateLimitSlot.objects.filter(name="row").exists()
+    assert "Error" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [value for key, value in vars(task_names).items() if key.isupper()]
+    + [
+        commands.TASK,
+        callbacks.PROBE,
+        operations_tasks.DELETE_OFFBOARDED,
+        runner.TASK,
+        integration_module.TASK,
+        activation.TASK,
+    ],
+)
+def test_every_task_name_leads_to_a_function(name):
+    assert callable(pydoc.locate(name))

@@ -1,0 +1,1 @@
+"""Commands for developers: the demonstration and the simulator. Installed only with DEBUG."""

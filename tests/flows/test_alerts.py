@@ -1,0 +1,663 @@
+"""Troubles become incidents, and incidents become messages: opened once, closed by themselves, told once."""
+
+import itertools
+import re
+import smtplib
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+import time_machine
+from django.core import mail
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from connector_project.core import workers
+from connector_project.core.models import WorkerHeartbeat
+from connector_project.operations import tasks as operations_tasks
+from connector_project.operations import tenant_status
+from connector_project.operations.alerts import actions, delivery
+from connector_project.operations.models import AlertDelivery, Incident, TrafficProfile
+from connector_project.operations.models.alert_delivery import MOST_TRIES, PAUSES_SECONDS
+from telephony.models import Call, DailyReconciliation, Notification
+from tenants.models import AuditLogEntry, CrmConnection, Tenant, TransferRules, UisConnection, User
+from tests import task_queue
+from tests.conftest import CONTACT, NUMBER
+from tests.fakes.alert_receiver import SECRET, URL
+
+MOSCOW = ZoneInfo("Europe/Moscow")
+MONDAY = datetime(2026, 11, 23, 12, 0, tzinfo=MOSCOW)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+State = Incident.State
+DIGESTS = map(str, itertools.count())
+
+
+@pytest.fixture
+def clock():
+    """A Monday at noon; the tests move it."""
+    with time_machine.travel(MONDAY, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def _ways(settings):
+    """The operator has chosen both ways."""
+    settings.ALARM_EMAILS = ["ops@example.net", "boss@example.net"]
+    settings.ALARM_WEBHOOK_URL, settings.ALARM_WEBHOOK_SECRET = URL, SECRET
+
+
+@pytest.fixture
+def minutes(clock, receiver, _ways, db):
+    """Let minutes pass, as the schedules do; workers live unless they are said to be dead, clients are heard or not."""
+
+    def run(count=1, *, every=MINUTE, dead=(), heard=()):
+        for _look in range(count):
+            clock.shift(every)
+            for name in set(workers.QUEUES) - set(dead):
+                WorkerHeartbeat.objects.update_or_create(
+                    name=name, defaults={"queue": name, "last_seen_at": timezone.now()}
+                )
+            for tenant in heard:
+                hear(tenant)
+            operations_tasks.evaluate_alerts()
+            task_queue.drain()
+
+    return run
+
+
+def hear(tenant):
+    """An event of a client comes."""
+    Notification.objects.create(tenant=tenant, received_at=timezone.now(), digest=next(DIGESTS), outcome="DONE")
+
+
+def add(name, **values):
+    """A client who is switched on, without a world around him."""
+    tenant = Tenant.objects.create(name=name, slug=name, **({"activated_at": MONDAY - 30 * DAY} | values))
+    UisConnection.objects.create(tenant=tenant)
+    CrmConnection.objects.create(tenant=tenant)
+    TransferRules.objects.create(tenant=tenant)
+    hear(tenant)
+    return tenant
+
+
+@pytest.fixture
+def shop(clock, db):
+    return add("Ромашка")
+
+
+@pytest.fixture
+def other(shop):
+    """A second client, to whom nothing may happen."""
+    tenant = add("Чужой")
+    yield tenant
+    assert not tenant.incidents.exists()
+
+
+def learn():
+    """Do what the schedule does once a day."""
+    operations_tasks.update_traffic_profiles()
+    task_queue.drain()
+
+
+def call(tenant, session_id=1, *, at=None, **values):
+    at = at or timezone.now()
+    stamps = {"started_at": at, "ended_at": at, "retry_window_started_at": at}
+    return Call.objects.create(tenant=tenant, session_id=session_id, **({"state": "READY"} | stamps | values))
+
+
+def there(**conditions):
+    """Return what is there, by kind, cause and state."""
+    return list(Incident.objects.filter(**conditions).order_by("pk").values_list("kind", "reason", "state"))
+
+
+# How each kind of trouble begins and ends: what is done to a client, what comes of it, what mends it.
+
+
+def shut(tenant):
+    tenant.uis.suspend("ip_not_whitelisted", "no", now=timezone.now())
+
+
+def let_in(tenant):
+    tenant.uis.refresh_from_db()
+    tenant.uis.restore()
+
+
+def be_late(tenant):
+    call(tenant, next_attempt_at=timezone.now() - 15 * MINUTE)
+
+
+def be_away(tenant):
+    at = timezone.now() - 31 * MINUTE
+    call(tenant, at=at, cause="CRM_UNAVAILABLE", next_attempt_at=timezone.now() + HOUR)
+
+
+def run_out_of_points(tenant):
+    at = timezone.now() - 31 * MINUTE
+    call(tenant, at=at, state="COLLECTING", cause="UIS_POINTS", next_attempt_at=timezone.now() + HOUR)
+
+
+def upload(_tenant):
+    Call.objects.update(state="UPLOADED", next_attempt_at=None, failed_at=None, reason="")
+    CrmConnection.objects.update(consecutive_failures=0, retry_at=None)
+
+
+def not_answer(tenant):
+    """A vendor rests after requests that got no answer; of two calls one was never tried."""
+    at = timezone.now() - 31 * MINUTE
+    call(tenant, 1, at=at, next_attempt_at=at)
+    call(tenant, 2, at=at, cause="CRM_UNAVAILABLE", next_attempt_at=at)
+    CrmConnection.objects.filter(tenant=tenant).update(consecutive_failures=6, retry_at=timezone.now())
+
+
+def fail(tenant):
+    for number in range(5):
+        call(tenant, number, failed_at=timezone.now(), cause="CRM_REFUSED")
+
+
+def be_unexplained(tenant):
+    DailyReconciliation.objects.create(
+        tenant=tenant, day=MONDAY.date() - DAY, uis_calls=9, unexplained=2, counted_at=timezone.now()
+    )
+
+
+def explain(_tenant):
+    DailyReconciliation.objects.update(unexplained=0)
+
+
+KINDS = {
+    "KEY": (shut, let_in, ("KEY", "uis:ip_not_whitelisted"), "нет в списке UIS"),
+    "BACKLOG": (be_late, upload, ("BACKLOG", "OVERDUE"), "Кто исправляет: оператор"),
+    "AWAY": (be_away, upload, ("BACKLOG", "CRM_UNAVAILABLE"), "Кто исправляет: CRM"),
+    "POINTS": (run_out_of_points, upload, ("BACKLOG", "UIS_POINTS"), "Кто исправляет: клиент"),
+    "RESTING": (not_answer, upload, ("BACKLOG", "CRM_UNAVAILABLE"), "(2)"),
+    "SHARE_FAILED": (fail, upload, ("SHARE_FAILED", "CRM_REFUSED"), "5"),
+    "UNEXPLAINED": (be_unexplained, explain, ("UNEXPLAINED", "NOT_IN_LEDGER"), "2"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_trouble_is_opened_once_closed_by_itself_and_told_once(minutes, shop, other, receiver, kind):
+    breaks, mends, key, says = KINDS[kind]
+    minutes(2, heard=[shop, other])
+    assert (there(), mail.outbox, receiver.told) == ([], [], [])
+    breaks(shop)
+    minutes(5, heard=[shop, other])
+    assert there(tenant=shop) == [(*key, State.OPEN)]
+    assert Incident.objects.get().seen_count == 5
+    (letter,) = mail.outbox
+    assert letter.to == ["ops@example.net", "boss@example.net"]
+    assert "Ромашка" in letter.subject
+    assert says in letter.body
+    assert f"https://connector.example.com/admin/crm/incident/{Incident.objects.get().pk}/change/" in letter.body
+    (message,) = receiver.told
+    assert (message["type"], message["data"]["kind"], message["data"]["cause"]) == ("incident.opened", *key)
+    assert [one["name"] for one in message["data"]["incidents"]] == ["Ромашка"]
+    mends(shop)
+    minutes(4, heard=[shop, other])
+    assert there() == [(*key, State.OPEN)]
+    minutes(10, heard=[shop, other])
+    assert there() == [(*key, State.RESOLVED)]
+    assert [one["type"] for one in receiver.told] == ["incident.opened", "incident.resolved"]
+    assert [one.subject.partition(":")[0] for one in mail.outbox] == ["Тревога", "Отбой"]
+    assert "Что было: " in mail.outbox[1].body
+    assert says in mail.outbox[1].body or "Кто" in says
+    assert len(receiver.tries) == 2
+
+
+def test_silence_is_told_and_seen_on_the_desk_and_over_with_the_next_event(minutes, shop, other, receiver):
+    minutes(14, every=5 * MINUTE, heard=[other])
+    assert there() == [("SILENCE", "NO_EVENTS", State.OPEN)]
+    assert states() == {"Ромашка": "SILENT", "Чужой": "ACTIVE"}
+    assert receiver.told[0]["data"]["incidents"][0]["figures"] == {
+        "since": shop.notifications.get().received_at.isoformat(),
+        "by": "hours",
+    }
+    minutes(3, every=5 * MINUTE, heard=[shop, other])
+    assert there() == [("SILENCE", "NO_EVENTS", State.RESOLVED)]
+    assert states() == {"Ромашка": "ACTIVE", "Чужой": "ACTIVE"}
+
+
+def states():
+    return {one.name: tenant_status.state(one).name for one in tenant_status.with_status(Tenant.objects.all())}
+
+
+def remember(tenant, *, hour, calls, weekday=0, weeks=4, minute=0):
+    """Give a client so many calls in an hour of a weekday, in each of his past weeks."""
+    monday = MONDAY.replace(hour=hour, minute=minute, tzinfo=tenant.zone) + weekday * DAY
+    numbers = iter(range(10_000_000 * (weekday + 1) + hour * 10_000, 10**12))
+    for week in range(1, weeks + 1):
+        for _call in range(calls):
+            at = monday - week * 7 * DAY
+            call(tenant, next(numbers), at=at, state="UPLOADED")
+
+
+def test_busy_monday_is_told_in_minutes_and_a_sleepy_sunday_is_not(minutes, clock, shop, other, receiver):
+    for hour in (11, 12, 13):
+        remember(shop, hour=hour, calls=60)
+        remember(shop, hour=hour, calls=1, weekday=-1)
+    hear(other)
+    learn()
+    assert TrafficProfile.objects.get(tenant=shop).weeks == 4
+    assert TrafficProfile.objects.get(tenant=other).weeks == 0
+    minutes(16, heard=[other])
+    assert there() == [("SILENCE", "NO_EVENTS", State.OPEN)]
+    assert "обычно" in mail.outbox[0].body
+    sunday = MONDAY + 6 * DAY
+    clock.move_to(sunday.replace(hour=11))
+    hear(shop)
+    minutes(12, every=5 * MINUTE, heard=[other])
+    assert there(tenant=shop, opened_at__gte=sunday - HOUR) == []
+
+
+def test_rhythm_is_that_of_the_clients_own_clock(clock, shop, db):
+    Tenant.objects.update(time_zone="Europe/Berlin")
+    shop.refresh_from_db()
+    # On 25 October 2026 clocks in Berlin go back; nine in the morning stays nine.
+    clock.move_to(datetime(2026, 11, 2, 12, tzinfo=shop.zone))
+    for week in range(1, 5):
+        at = datetime(2026, 11, 2, 9, 30, tzinfo=shop.zone) - timedelta(weeks=week)
+        call(shop, week, at=at, state="UPLOADED")
+    moments = [one.utcoffset() for one in Call.objects.values_list("started_at", flat=True)]
+    assert len(moments) == 4
+    learn()
+    rhythm = TrafficProfile.objects.get()
+    assert (rhythm.hours[9], sum(rhythm.hours)) == (4, 4)
+
+
+def test_rhythm_is_learned_anew_and_not_from_internal_calls_or_less_than_two_weeks(clock, shop):
+    call(shop, 1, at=MONDAY - 13 * DAY, state="UPLOADED")
+    call(shop, 2, at=MONDAY - 20 * DAY, state="SKIPPED", is_internal=True)
+    call(shop, 3, at=MONDAY, state="UPLOADED")
+    learn()
+    assert (TrafficProfile.objects.get().weeks, sum(TrafficProfile.objects.get().hours)) == (0, 1)
+    call(shop, 4, at=MONDAY - 15 * DAY, state="UPLOADED")
+    learn()
+    assert (TrafficProfile.objects.get().weeks, sum(TrafficProfile.objects.get().hours)) == (3, 2)
+
+
+def test_learning_is_one_task_for_each_client_at_the_same_cost(shop):
+    remember(shop, hour=12, calls=20)
+    sleepy = add("sleepy")
+    add("off", is_paused=True)
+
+    def cost(tenant):
+        operations_tasks.update_traffic_profile(tenant.pk)
+        with CaptureQueriesContext(connection) as asked:
+            operations_tasks.update_traffic_profile(tenant.pk)
+        return len(asked)
+
+    assert cost(shop) == cost(sleepy)
+    TrafficProfile.objects.all().delete()
+    operations_tasks.update_traffic_profiles()
+    assert task_queue.drain() == 2
+    assert {one.tenant.name: sum(one.hours) for one in TrafficProfile.objects.all()} == {"Ромашка": 80, "sleepy": 0}
+
+
+def test_calls_found_in_uis_list_without_any_event_are_silence_at_once(minutes, clock, shop, other):
+    Tenant.objects.update(opens_at="07:00", closes_at="08:00")
+    for number in range(3):
+        call(shop, number, at=timezone.now() + MINUTE, origin="REPORT", state="UPLOADED")
+        call(other, number, at=timezone.now() - HOUR, origin="REPORT", state="UPLOADED")
+    minutes(14)
+    assert there() == []
+    minutes(3)
+    assert there() == [("SILENCE", "NO_EVENTS", State.OPEN)]
+    assert Incident.objects.get().context["calls"] == 3
+    # They grow old, and it is still night; but it is not over.
+    clock.shift(8 * HOUR)
+    minutes(10)
+    assert there() == [("SILENCE", "NO_EVENTS", State.OPEN)]
+    minutes(10, heard=[shop, other])
+    assert there() == [("SILENCE", "NO_EVENTS", State.RESOLVED)]
+
+
+def test_reconciliation_that_finds_what_no_webhook_told_raises_the_alarm(
+    minutes, clock, pbx, crm, tenant, run_queue, stranger
+):
+    from telephony import tasks
+
+    clock.shift(HOUR)
+    for number in range(4):
+        pbx.call(contact=f"7999000009{number}", number=NUMBER, started_at=timezone.now(), rings=[300001])
+    clock.shift(20 * MINUTE)
+    hear(stranger)
+    tasks.reconcile_all()
+    run_queue()
+    assert Call.objects.filter(origin="REPORT").count() == 4
+    minutes(heard=[stranger])
+    assert there() == [("SILENCE", "NO_EVENTS", State.OPEN)]
+    assert Incident.objects.get().context["by"] == "list"
+
+
+def test_silence_of_all_is_one_message_and_no_other_follows(minutes, clock, receiver, db):
+    shops = [add(f"shop-{number}") for number in range(8)]
+    for tenant in shops:
+        remember(tenant, hour=12, calls=40)
+    learn()
+    minutes(2, heard=shops)
+    minutes(5, every=5 * MINUTE)
+    of_whole = Incident.objects.get(tenant=None)
+    assert (of_whole.kind, of_whole.state, of_whole.context["by"]) == ("SILENCE", "OPEN", "all")
+    assert Incident.objects.filter(tenant__isnull=False).count() == 8
+    assert len(mail.outbox) == len(receiver.told) == 1
+    assert "весь сервис" in mail.outbox[0].subject
+    minutes(4, every=5 * MINUTE, heard=shops)
+    assert not Incident.objects.exclude(state=State.RESOLVED).exists()
+    assert [one["type"] for one in receiver.told] == ["incident.opened", "incident.resolved"]
+
+
+@pytest.mark.usefixtures("_ways")
+@pytest.mark.parametrize("name", ["default", "fast"])
+def test_queue_without_a_worker_is_told_by_the_other_cluster(clock, receiver, shop, name):
+    other_one = {"default": "fast", "fast": "default"}[name]
+    for queue_name in workers.QUEUES:
+        WorkerHeartbeat.objects.create(name=queue_name, queue=queue_name, last_seen_at=timezone.now())
+    clock.shift(MINUTE)
+    WorkerHeartbeat.objects.filter(queue=other_one).update(last_seen_at=timezone.now())
+    look = {"default": operations_tasks.evaluate_alerts_fallback, "fast": operations_tasks.evaluate_alerts}[name]
+    look()
+    look()
+    assert there() == [("WORKER", f"NO_BEAT:{name}", State.OPEN)]
+    from django_q.models import OrmQ
+
+    # Carried by the queue that lives.
+    assert set(OrmQ.objects.values_list("key", flat=True)) == {other_one}
+    task_queue.drain()
+    assert len(mail.outbox) == len(receiver.told) == 1
+
+
+def test_stand_in_looks_only_where_nobody_else_can(minutes, shop):
+    shut(shop)
+    WorkerHeartbeat.objects.create(name="x", queue="default", last_seen_at=timezone.now())
+    operations_tasks.evaluate_alerts_fallback()
+    assert there() == []
+
+
+def test_dead_workers_are_told_and_not_what_follows_from_it(minutes, shop, other, receiver):
+    minutes(heard=[shop, other])
+    be_late(shop)
+    minutes(3, dead=["fast"], heard=[shop, other])
+    assert {kind for kind, _cause, _state in there()} == {"BACKLOG", "WORKER"}
+    assert [one["data"]["kind"] for one in receiver.told] == ["WORKER"]
+    # With the workers back, and the work still late, that is news.
+    minutes(6, heard=[shop, other])
+    assert {one["data"]["kind"] for one in receiver.told} == {"WORKER", "BACKLOG"}
+
+
+def test_one_cause_with_fifty_clients_is_one_message_that_lists_them(minutes, receiver, shop):
+    shops = [shop, *(add(f"shop-{number}") for number in range(60))]
+    minutes(heard=shops)
+    for tenant in shops[:50]:
+        tenant.crm.suspend("account", "gone", now=timezone.now())
+    minutes(12, heard=shops)
+    assert Incident.objects.filter(kind="KEY", tenant__isnull=False).count() == 50
+    (message,) = receiver.told
+    assert (message["data"]["count"], message["data"]["incidents"][0]["tenant"]) == (51, None)
+    assert len({one["tenant"] for one in message["data"]["incidents"]}) == 50
+    (letter,) = mail.outbox
+    assert "shop-7\n" in letter.body
+    assert "И ещё 1" in letter.body
+    # Others who follow are part of the same.
+    shops[55].crm.suspend("account", "gone", now=timezone.now())
+    minutes(12, heard=shops)
+    assert len(receiver.told) == 1
+
+
+def test_those_who_follow_one_another_come_together_in_the_next_message(minutes, receiver, shop):
+    shops = [add(f"shop-{number}") for number in range(10)]
+    everyone = [shop, *shops]
+    for tenant in shops[:4]:
+        tenant.crm.suspend("account", "gone", now=timezone.now())
+        minutes(heard=everyone)
+    minutes(8, heard=everyone)
+    assert [one["data"]["count"] for one in receiver.told] == [1, 3]
+
+
+def test_webhook_that_fails_is_asked_again_until_it_has_it(minutes, receiver, shop):
+    receiver.answers = 500
+    shut(shop)
+    minutes(10, heard=[shop])
+    assert receiver.told == []
+    assert len(mail.outbox) == 1
+    waiting = AlertDelivery.objects.get(channel="WEBHOOK")
+    assert (waiting.state, waiting.detail) == (AlertDelivery.State.WAITING, "webhook answered 500.")
+    tries = len(receiver.tries)
+    assert 3 <= tries <= 6
+    receiver.answers = 0
+    minutes(16, heard=[shop])
+    assert [one["type"] for one in receiver.told] == ["incident.opened"]
+    assert set(receiver.tries) == {f"msg_{waiting.message_id.hex}"}
+    assert AlertDelivery.objects.get(channel="WEBHOOK").state == AlertDelivery.State.SENT
+    minutes(10, heard=[shop])
+    assert len(receiver.tries) == tries + 1
+
+
+def test_receiver_that_names_a_time_is_left_alone_until_then(minutes, receiver, shop):
+    receiver.answers, receiver.retry_after = 429, 1800
+    shut(shop)
+    minutes(5, every=5 * MINUTE, heard=[shop])
+    assert len(receiver.tries) == 1
+    receiver.answers = 0
+    minutes(10, heard=[shop])
+    assert len(receiver.told) == 1
+
+
+def test_message_nobody_takes_is_given_up_after_three_days_and_sent_by_hand(minutes, clock, receiver, shop):
+    assert timedelta(days=3) <= sum(waits(MOST_TRIES), timedelta(0)) <= timedelta(days=3, hours=1)
+    receiver.answers = 404
+    shut(shop)
+    minutes(heard=[shop])
+    AlertDelivery.objects.filter(channel="WEBHOOK").update(attempts=MOST_TRIES - 2)
+    minutes(2, every=HOUR, heard=[shop])
+    lost = AlertDelivery.objects.get(channel="WEBHOOK")
+    assert (lost.state, lost.attempts, lost.detail) == (AlertDelivery.State.FAILED, MOST_TRIES, "webhook answered 404.")
+    receiver.answers = 0
+    minutes(2, every=HOUR, heard=[shop])
+    assert receiver.told == []
+    delivery.retry(lost, now=timezone.now())
+    task_queue.drain()
+    assert [one["type"] for one in receiver.told] == ["incident.opened"]
+
+
+def waits(tries):
+    """Return the pauses between so many tries."""
+    for number in range(tries - 1):
+        yield timedelta(seconds=PAUSES_SECONDS[min(number, len(PAUSES_SECONDS) - 1)])
+
+
+def test_mail_server_that_is_away_stops_neither_the_webhook_nor_the_look(minutes, receiver, shop, monkeypatch):
+    sends = []
+
+    def away(_self, messages):
+        sends.append(len(messages))
+        raise smtplib.SMTPServerDisconnected("login of somebody")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("django.core.mail.backends.locmem.EmailBackend.send_messages", away)
+        shut(shop)
+        minutes(5, heard=[shop])
+    assert len(receiver.told) == 1
+    assert len(sends) >= 2
+    assert AlertDelivery.objects.get(channel="MAIL").detail == "SMTPServerDisconnected"
+    minutes(10, heard=[shop])
+    assert len(mail.outbox) == 1
+
+
+def test_lost_queue_loses_no_message(minutes, receiver, shop):
+    shut(shop)
+    WorkerHeartbeat.objects.create(name="x", queue="default", last_seen_at=timezone.now())
+    WorkerHeartbeat.objects.create(name="y", queue="fast", last_seen_at=timezone.now())
+    operations_tasks.evaluate_alerts()
+    assert task_queue.lose() >= 2
+    minutes(heard=[shop])
+    assert len(mail.outbox) == len(receiver.told) == 1
+
+
+def test_task_that_runs_twice_sends_once(minutes, receiver, shop):
+    shut(shop)
+    minutes(heard=[shop])
+    for one in AlertDelivery.objects.all():
+        operations_tasks.send_alert(one.pk)
+    assert len(mail.outbox) == len(receiver.tries) == 1
+
+
+def test_without_a_way_nothing_is_written_and_nothing_told_later(minutes, receiver, shop, settings):
+    settings.ALARM_EMAILS, settings.ALARM_WEBHOOK_URL = [], ""
+    shut(shop)
+    minutes(2, heard=[shop])
+    assert len(there()) == 1
+    assert not AlertDelivery.objects.exists()
+    settings.ALARM_EMAILS = ["ops@example.net"]
+    minutes(2, heard=[shop])
+    assert mail.outbox == []
+
+
+def test_way_that_was_taken_away_gives_its_messages_up(minutes, receiver, shop, settings):
+    receiver.answers = 500
+    shut(shop)
+    minutes(heard=[shop])
+    settings.ALARM_WEBHOOK_URL = ""
+    minutes(5, heard=[shop])
+    assert AlertDelivery.objects.get(channel="WEBHOOK").state == AlertDelivery.State.FAILED
+
+
+def do(name, incident, *, by=None, note=""):
+    return actions.apply(actions.ACTIONS[name], [incident.pk], by=by, note=note, now=timezone.now())
+
+
+def test_ignored_stays_quiet_until_its_trouble_is_gone(minutes, receiver, shop, other):
+    shut(shop)
+    minutes(heard=[shop, other])
+    assert do("ignore", Incident.objects.get()) == 1
+    minutes(12, every=5 * MINUTE, heard=[shop, other])
+    assert there() == [("KEY", "uis:ip_not_whitelisted", State.MUTED)]
+    let_in(shop)
+    minutes(4, every=5 * MINUTE, heard=[shop, other])
+    assert there() == [("KEY", "uis:ip_not_whitelisted", State.RESOLVED)]
+    assert len(receiver.told) == len(mail.outbox) == 1
+    # The same again is news again.
+    shut(shop)
+    minutes(2, heard=[shop, other])
+    assert [state for _kind, _cause, state in there()] == [State.RESOLVED, State.OPEN]
+    assert len(receiver.told) == 2
+
+
+def test_ignored_silence_is_none_on_the_desk(minutes, shop):
+    minutes(14, every=5 * MINUTE)
+    assert states() == {"Ромашка": "SILENT"}
+    do("ignore", Incident.objects.get())
+    assert states() == {"Ромашка": "ACTIVE"}
+
+
+def test_what_a_person_resolved_is_opened_again_if_it_lasts(minutes, shop, receiver):
+    shut(shop)
+    minutes(heard=[shop])
+    do("resolve", Incident.objects.get())
+    minutes(14, heard=[shop])
+    assert [state for _kind, _cause, state in there()] == [State.RESOLVED]
+    minutes(2, heard=[shop])
+    assert [state for _kind, _cause, state in there()] == [State.RESOLVED, State.OPEN]
+    assert [one["type"] for one in receiver.told] == ["incident.opened", "incident.resolved", "incident.opened"]
+
+
+def test_newer_one_with_the_same_cause_is_not_doubled_by_opening_the_old_one_again(minutes, shop):
+    shut(shop)
+    minutes(heard=[shop])
+    old = Incident.objects.get()
+    do("resolve", old)
+    minutes(4, every=5 * MINUTE, heard=[shop])
+    assert do("reopen", old) == 0
+    new = Incident.objects.exclude(pk=old.pk).get()
+    do("resolve", new)
+    assert do("reopen", old) == 1
+
+
+def test_what_is_done_is_written_down_for_the_whole_too(minutes, shop):
+    olga = User.objects.create_user("olga")
+    minutes(2, dead=["fast"], heard=[shop])
+    incident = Incident.objects.get()
+    do("take", incident, by=olga, note="Звоню дежурному")
+    incident.refresh_from_db()
+    assert (incident.state, incident.acknowledged_by, incident.note) == (State.ACKNOWLEDGED, olga, "Звоню дежурному")
+    change = AuditLogEntry.objects.get()
+    assert (change.action, change.user, change.tenant, change.new) == ("TAKEN", olga, None, "Звоню дежурному")
+    minutes(8, heard=[shop])
+    assert there() == [("WORKER", "NO_BEAT:fast", State.RESOLVED)]
+
+
+@pytest.mark.parametrize("change", [{"is_paused": True}, {"offboarded_at": MONDAY}, {"activated_at": None}])
+def test_client_who_is_switched_off_has_no_troubles_and_his_end_without_a_word(minutes, shop, receiver, change):
+    shut(shop)
+    minutes(heard=[shop])
+    Tenant.objects.update(**change)
+    minutes(10)
+    assert there() == [("KEY", "uis:ip_not_whitelisted", State.RESOLVED)]
+    assert [one["type"] for one in receiver.told] == ["incident.opened"]
+    be_late(shop)
+    minutes(14, every=5 * MINUTE)
+    assert len(there()) == 1
+
+
+def test_silence_of_a_client_whom_uis_shuts_out_is_not_told_besides(minutes, shop, receiver):
+    tenant = shop
+    tenant.uis.suspend("account_inactive", "off", now=timezone.now())
+    minutes(14, every=5 * MINUTE)
+    assert {kind for kind, _cause, _state in there()} == {"KEY", "SILENCE"}
+    assert [one["data"]["kind"] for one in receiver.told] == ["KEY"]
+    assert "Кто исправляет: UIS" in mail.outbox[0].body
+
+
+def test_look_costs_the_same_for_one_client_and_for_many(minutes, shop):
+    def cost():
+        with CaptureQueriesContext(connection) as asked:
+            operations_tasks.evaluate_alerts()
+        return len(asked)
+
+    fail(shop)
+    shut(shop)
+    minutes(heard=[shop])
+    few = cost()
+    shops = [add(f"shop-{number}") for number in range(30)]
+    for tenant in shops:
+        shut(tenant)
+        fail(tenant)
+    minutes(12, heard=[shop, *shops])
+    assert Incident.objects.count() == 64
+    assert cost() == few
+
+
+def test_two_looks_at_once_open_and_tell_once(minutes, shop, receiver, monkeypatch):
+    """The second look has the same facts, and has not seen what the first one wrote."""
+    from connector_project.operations.alerts import incidents, rules, snapshot
+
+    minutes(heard=[shop])
+    shut(shop)
+    found = rules.find_problems(snapshot.take_snapshot(now=timezone.now()))
+    real = incidents.unresolved
+    incidents.sync_incidents(found, live={shop.pk}, now=timezone.now())
+    with monkeypatch.context() as patch:
+        patch.setattr(incidents, "unresolved", lambda: real().none())
+        incidents.sync_incidents(found, live={shop.pk}, now=timezone.now())
+    minutes(heard=[shop])
+    assert there() == [("KEY", "uis:ip_not_whitelisted", State.OPEN)]
+    assert len(receiver.told) == 1
+
+
+def test_no_message_holds_a_phone_a_key_or_a_secret_address(minutes, shop, receiver):
+    shop.uis.suspend("odd", f"no access for {CONTACT} with token=abcdef123456", now=timezone.now())
+    call(shop, 7, contact=CONTACT, number=NUMBER, next_attempt_at=timezone.now() - HOUR)
+    for number in range(5):
+        call(shop, 10 + number, contact=CONTACT, failed_at=timezone.now(), cause="OUR_FAULT", says=CONTACT)
+    minutes(14, every=5 * MINUTE)
+    text = "".join(one.subject + one.body for one in AlertDelivery.objects.all())
+    assert len(receiver.told) >= 3
+    assert not re.search(r"\d{10,}", text.replace("uis-", ""))
+    assert "abcdef" not in text
+    assert shop.uis.hook not in text
+
+
+def test_signature_is_that_of_the_standards_own_example():
+    body = '{"test": 2432232314}'
+    signed = delivery.signature("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body, secret=SECRET)
+    assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="

@@ -1,0 +1,855 @@
+"""An operator takes earlier calls over from the client's page: a look first, then the calls, part by part."""
+
+import re
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+import time_machine
+from django.db import IntegrityError, transaction
+from django.urls import reverse
+from django.utils import timezone
+
+from telephony import tasks
+from telephony.models import Call, CallImport, CallLogEntry, DailyReconciliation
+from telephony.reconciliation import call_import, compare
+from tenants.models import AuditLogEntry, Employee, Tenant, TransferRules, UisConnection, User
+from tests import html_text, task_queue
+from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+from tests.users import enlist
+
+MOSCOW = ZoneInfo("Europe/Moscow")
+NOON = datetime(2026, 7, 15, 12, 0, tzinfo=MOSCOW)
+ENGLISH, RUSSIAN = {"accept-language": "en"}, {"accept-language": "ru"}
+PERIOD = {"first": "2026-06-20", "last": "2026-07-15"}
+
+
+class KilledError(BaseException):
+    """What a worker that is killed leaves behind: nothing is caught, nothing is tidied up."""
+
+
+@pytest.fixture
+def clock():
+    with time_machine.travel(NOON, tick=False) as travelling:
+        yield travelling
+
+
+@pytest.fixture
+def operator(client, db):
+    user = enlist("olga", "Operator")
+    client.force_login(user)
+    return user
+
+
+@pytest.fixture
+def page(client, clock, operator, tenant):
+    """Read the page."""
+
+    def read(pk=tenant.pk, headers=ENGLISH):
+        return client.get(_address(pk), headers=headers)
+
+    return read
+
+
+@pytest.fixture
+def press(client, clock, operator, tenant):
+    """Send the form with the days, or press a button; return what is said afterwards."""
+
+    def send(act="", *, pk=tenant.pk, **days):
+        row = CallImport.objects.filter(tenant=pk).first()
+        said = {"act": act, "takeover": row.pk if row else ""} if act else PERIOD | days
+        answer = client.post(_address(pk), said, follow=True, headers=ENGLISH)
+        assert answer.status_code == 200
+        return " ".join([*map(str, answer.context["messages"]), *_errors(answer)])
+
+    return send
+
+
+@pytest.fixture
+def take_over(press, run_queue):
+    """Choose the days, look, take, and let the workers do it."""
+
+    def run(**days):
+        press(**days)
+        run_queue()
+        press("take")
+        run_queue()
+        return CallImport.objects.first()
+
+    return run
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """So few calls a part and a page that a handful needs several."""
+    from telephony.uis import data_api
+
+    monkeypatch.setattr(data_api, "PAGE", 3)
+    monkeypatch.setattr(compare, "CHUNK_CALLS", 2)
+
+
+def _address(pk, *, live=False):
+    return reverse(f"admin:tenants_tenant_takeover{'_live' if live else ''}", args=[pk])
+
+
+def _errors(answer):
+    return [re.sub(r"<[^>]+>", "", text) for text in html_text.errors(answer)]
+
+
+def missed(pbx, at, number=1, **facts):
+    facts = {"rings": [IVAN]} | facts
+    return pbx.call(contact=f"7999001{number:04d}", number=NUMBER, started_at=at, **facts)
+
+
+def history(pbx, count, *, days=5):
+    """So many missed calls, an hour apart, the first of them so many days ago."""
+    return [missed(pbx, NOON - timedelta(days=days) + timedelta(hours=n), n) for n in range(count)]
+
+
+def written():
+    return list(AuditLogEntry.objects.order_by("pk").values_list("action", "user__username", "object_repr", "new"))
+
+
+# --- the look
+
+
+def test_look_shows_what_would_be_and_writes_and_sends_nothing(press, page, pbx, crm, run_queue, tenant, stranger):
+    history(pbx, 7)
+    pbx.call(contact="anonymous", number=NUMBER, started_at=NOON - timedelta(days=3), rings=[IVAN])
+    assert "Nothing is written or sent yet" in press()
+    assert "being looked at" in html_text.words(page())
+    run_queue()
+    said = html_text.words(page())
+    assert "20 June 2026 – 15 July 2026 looked at" in said
+    assert "calls in UIS's list 8" in said
+    assert "would go to the CRM 7" in said
+    assert "the caller hid his number, and the CRM takes no call without one 1 not sent: a transfer rule" in said
+    assert "Take over 7 calls" in said
+    assert said.count("incoming 7999***000") == 5
+    assert not re.search(r"7999001\d{4}", page().content.decode()), "numbers are masked"
+    assert (Call.objects.count(), DailyReconciliation.objects.count(), crm.uploads, crm.events) == (0, 0, [], [])
+    assert run_queue() == 0
+    assert written() == []
+
+
+def test_look_at_what_is_all_known_offers_nothing_to_take(press, page, pbx, notify, run_queue, tenant):
+    notify(missed(pbx, NOON - timedelta(hours=1)).notification("call_end"))
+    press()
+    run_queue()
+    said = html_text.words(page())
+    assert "known to us already 1" in said
+    assert "There is nothing here for the CRM." in said
+    assert 'value="take"' not in page().content.decode()
+
+
+def test_long_list_is_looked_at_in_parts_and_counted_once(press, pbx, uis_world, run_queue, tenant, small_parts):
+    twins = [missed(pbx, NOON - timedelta(days=4), n) for n in range(4)]  # all in one second
+    history(pbx, 9)
+    uis_world.requests.clear()
+    press()
+    run_queue()
+    row = CallImport.objects.get()
+    assert (row.state, row.uis_calls, row.found) == ("PREVIEWED", len(twins) + 9, len(twins) + 9)
+    assert len(uis_world.requests) > 4
+
+
+@pytest.mark.parametrize("parts", ["one", "many"])
+def test_sample_shows_what_goes_to_the_crm_before_what_does_not(press, pbx, run_queue, tenant, request, parts):
+    if parts == "many":
+        request.getfixturevalue("small_parts")
+    for number in range(8):
+        missed(pbx, NOON - timedelta(days=40, hours=number), number)
+    history(pbx, 6)
+    press(first="2026-06-01")
+    run_queue()
+    row = CallImport.objects.get()
+    assert [line["skip_reason"] for line in row.sample] == [""] * 5
+    assert row.sample == sorted(row.sample, key=lambda line: line["at"])
+
+
+def test_look_is_made_again_by_the_rules_of_now(press, page, pbx, run_queue, tenant):
+    history(pbx, 3)
+    press()
+    run_queue()
+    TransferRules.objects.update(upload_missed=False)
+    assert "once more" in press("look_again")
+    run_queue()
+    said = html_text.words(page())
+    assert "missed calls are not uploaded 3" in said
+    assert "There is nothing here for the CRM." in said
+
+
+# --- the taking over
+
+
+def test_each_call_is_uploaded_once_with_its_true_time_and_no_card(
+    take_over, page, pbx, crm, run_queue, tenant, stranger
+):
+    tenant.crm.time_zone = crm.timezone = "Asia/Yekaterinburg"
+    tenant.crm.save()
+    at = NOON - timedelta(days=20, hours=13)  # 23:00 here, the next day there
+    missed(pbx, at)
+    pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=10), talks=[(PETR, 40)])
+    row = take_over()
+    assert (row.state, row.found, row.uis_calls, row.unexplained) == ("DONE", 2, 2, 0)
+    task_queue.sweep()
+    sent = {call["result"]: call for call in crm.calls}
+    assert len(crm.calls) == 2
+    assert sent["no answer"]["date"] == "2026-06-25 01:00:00"
+    assert (sent["answered"]["_manager"], "recordUrl" in sent["answered"]) == (28, True)
+    assert crm.events == []
+    assert set(Call.objects.values_list("is_low_priority", "origin")) == {(True, "REPORT")}
+    said = html_text.words(page())
+    assert "taken over for the CRM 2" in said
+    assert "still on their way to the CRM 0" in said
+    assert written() == [
+        ("TAKE_OVER", "olga", "2026-06-20 – 2026-07-15", "2"),
+        ("TAKEN_OVER", "olga", "2026-06-20 – 2026-07-15", "2"),
+    ]
+
+
+def test_second_run_changes_nothing(take_over, press, page, pbx, crm, run_queue, tenant, stranger):
+    history(pbx, 7)
+    take_over()
+    rows, tries, sent = list(Call.objects.values()), CallLogEntry.objects.count(), len(crm.uploads)
+    press()
+    run_queue()
+    assert "known to us already 7" in html_text.words(page())
+    assert "Somebody was faster" not in press("take")
+    run_queue()
+    assert CallImport.objects.count() == 2
+    assert (list(Call.objects.values()), CallLogEntry.objects.count(), len(crm.uploads)) == (rows, tries, sent)
+    assert len(crm.calls) == 7
+
+
+def test_same_days_are_taken_over_by_the_command_without_doubling(take_over, pbx, crm, run_queue, tenant):
+    from django.core.management import call_command
+
+    history(pbx, 3)
+    take_over()
+    call_command("reconcile_calls", "--tenant", "romashka", "--from", "2026-07-01", "--till", "2026-07-15")
+    run_queue()
+    assert len(crm.calls) == 3
+
+
+@pytest.mark.parametrize("activated_days_ago", [0, 3])
+def test_period_before_the_activation_is_taken_over(take_over, pbx, crm, tenant, activated_days_ago):
+    Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON - timedelta(days=activated_days_ago))
+    history(pbx, 4, days=20)
+    row = take_over(last="2026-07-10")
+    assert (row.state, len(crm.calls)) == ("DONE", 4)
+
+
+def test_night_after_it_takes_over_nothing_by_itself(take_over, pbx, crm, run_queue, clock, tenant):
+    Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON - timedelta(hours=1))
+    take_over(first="2026-06-20", last="2026-06-25")
+    history(pbx, 4)
+    clock.shift(timedelta(hours=16))
+    tasks.close_all()
+    run_queue()
+    assert (crm.calls, Call.objects.count()) == ([], 0)
+
+
+def test_nights_take_nothing_over_from_the_morning_before_he_came(pbx, crm, run_queue, clock, tenant):
+    Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON)
+    missed(pbx, NOON - timedelta(hours=5))
+    for _night in range(2):
+        clock.shift(timedelta(days=1))
+        tasks.close_all()
+        run_queue()
+    assert DailyReconciliation.objects.filter(closed_at__isnull=False).count() == 2
+    assert (crm.calls, Call.objects.count()) == ([], 0)
+
+
+def test_day_that_a_person_took_over_hides_no_night_that_failed(
+    take_over, pbx, crm, uis_world, run_queue, clock, tenant
+):
+    Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON - timedelta(days=9))
+    clock.shift(timedelta(hours=16))
+    tasks.close_all()
+    run_queue()
+    lost = missed(pbx, NOON + timedelta(hours=20))  # in the night that follows UIS is away
+    uis_world.break_down("503")
+    clock.shift(timedelta(days=1))
+    tasks.close_all()
+    run_queue()
+    uis_world.repair()
+    clock.shift(timedelta(days=1))
+    take_over(first="2026-07-17", last="2026-07-17")
+    clock.shift(timedelta(days=1))
+    tasks.close_all()
+    run_queue()
+    assert [call["externalId"] for call in crm.calls] == [f"uis-{lost.session_id}"]
+
+
+def test_older_than_the_term_is_skipped_and_the_page_says_what_to_change(take_over, page, pbx, crm, clock, tenant):
+    for days in (31, 40, 29):
+        missed(pbx, NOON - timedelta(days=days), days)
+    row = take_over(first="2026-06-01")
+    assert (row.skipped_by, len(crm.calls)) == ({"TOO_OLD": 2}, 1)
+    said = html_text.words(page())
+    assert "older than the client's term 2 not sent: the term is 30 days. Lengthen the term" in said
+    assert f'href="/admin/tenants/tenant/{tenant.pk}/change/#id_upload_window_days"' in page().content.decode()
+    Tenant.objects.update(upload_window_days=60)
+    clock.shift(timedelta(minutes=1))
+    row = take_over(first="2026-06-01")
+    assert (row.found, row.skipped_by, len(crm.calls)) == (2, {}, 3)
+
+
+def test_period_of_two_hundred_days_is_asked_for_three_months_at_a_time(
+    take_over, pbx, uis_world, crm, run_queue, clock, tenant, small_parts
+):
+    Tenant.objects.update(upload_window_days=400)
+    for number in range(20):
+        missed(pbx, NOON - timedelta(days=10 * number, minutes=10), number)
+    uis_world.requests.clear()
+    row = take_over(first="2025-12-28")
+    assert all(request.mnemonic is None for request in uis_world.requests)
+    assert (row.state, row.uis_calls, row.found, row.unexplained) == ("DONE", 20, 20, 0)
+    assert len(crm.calls) == 20
+
+
+def test_empty_year_costs_a_handful_of_points(press, uis_world, run_queue, tenant):
+    uis_world.requests.clear()
+    press(first="2025-07-16")
+    assert run_queue() == 5, "a task asks for three months at most"
+    assert CallImport.objects.get().state == "PREVIEWED"
+    assert len(uis_world.requests) == 5
+
+
+def test_days_that_were_seen_whole_are_settled_in_the_ledger(take_over, pbx, tenant, small_parts):
+    history(pbx, 30, days=3)
+    take_over(first="2026-07-12")
+    days = DailyReconciliation.objects.filter(closed_at__isnull=False).order_by("day")
+    assert list(days.values_list("day", "uis_calls", "unexplained")) == [
+        (date(2026, 7, 12), 12, 0),
+        (date(2026, 7, 13), 18, 0),
+        (date(2026, 7, 14), 0, 0),
+    ]
+
+
+def test_call_that_cannot_be_recorded_is_unexplained_in_its_day_and_on_the_page(
+    take_over, page, pbx, tenant, small_parts, monkeypatch
+):
+    from telephony.calls import pipeline
+
+    bad = history(pbx, 9, days=3)[1]
+    real = pipeline.create_from_report
+    monkeypatch.setattr(
+        pipeline,
+        "create_from_report",
+        lambda t, said, **kw: 1 / 0 if said.session_id == bad.session_id else real(t, said, **kw),
+    )
+    row = take_over()
+    assert (row.found, row.uis_calls, row.unexplained) == (8, 9, 1)
+    assert "unexplained 1 a fault of the connector" in html_text.words(page())
+    assert DailyReconciliation.objects.get(day="2026-07-12").unexplained == 1
+    monkeypatch.undo()
+    assert take_over().unexplained == 0
+    assert DailyReconciliation.objects.get(day="2026-07-12").unexplained == 0
+
+
+# --- what goes wrong on the way
+
+
+@pytest.mark.parametrize("kind", ["503", "timeout", "cut", "html"])
+def test_uis_away_in_the_middle_goes_on_where_it_stood(
+    press, page, pbx, uis_world, crm, run_queue, clock, tenant, small_parts, kind
+):
+    history(pbx, 9)
+    press()
+    run_queue()
+    press("take")
+    step = iter(range(100))
+    task_queue.drain(pick=lambda task: task.endswith("take_over") and next(step) < 4)
+    came = CallImport.objects.get().cursor_at
+    assert came > CallImport.objects.get().since
+    uis_world.break_down(kind)
+    run_queue()
+    row = CallImport.objects.get()
+    assert (row.state, row.reason, row.cursor_at, row.failed_at) == ("RUNNING", "UIS_UNAVAILABLE", came, None)
+    assert "It waits: UIS could not be reached. It goes on by itself (next try: 12:01)." in html_text.words(page())
+    uis_world.repair()
+    uis_world.requests.clear()
+    clock.shift(timedelta(minutes=2))
+    task_queue.sweep()
+    row = CallImport.objects.get()
+    assert (row.state, row.uis_calls, row.found, len(crm.calls)) == ("DONE", 9, 9, 9)
+    firsts = [request.params["date_from"] for request in uis_world.requests if request.method == "get.calls_report"]
+    assert firsts[0] == f"{came.astimezone(MOSCOW):%Y-%m-%d %H:%M:%S}", "what was compared is not read again"
+
+
+def test_worker_killed_in_the_middle_of_a_part_is_made_up_for_and_counted_once(
+    press, page, pbx, crm, run_queue, clock, tenant, monkeypatch, stranger
+):
+    from telephony.calls import pipeline
+
+    history(pbx, 9)
+    press()
+    run_queue()
+    press("take")
+    real, seen = pipeline.create_from_report, []
+
+    def record(*args, **kwargs):
+        if len(seen) == 5:
+            raise KilledError
+        seen.append(1)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(pipeline, "create_from_report", record)
+    with pytest.raises(KilledError):
+        run_queue()
+    monkeypatch.undo()
+    task_queue.lose()
+    assert Call.objects.count() == 5
+    clock.shift(timedelta(minutes=1))
+    task_queue.sweep()
+    assert CallImport.objects.get().state == "RUNNING", "another worker may have it still"
+    clock.shift(timedelta(minutes=3))
+    task_queue.sweep()
+    row = CallImport.objects.get()
+    assert (row.state, row.uis_calls, row.found, row.attempts, len(crm.calls)) == ("DONE", 9, 9, 0, 9)
+
+
+def test_part_that_kills_every_worker_is_left_to_a_person_who_may_go_on(
+    press, page, pbx, crm, run_queue, clock, tenant, monkeypatch
+):
+    history(pbx, 2)
+    press()
+    run_queue()
+    press("take")
+    real = compare.compare_next_chunk
+
+    def kill(*_args, **_kwargs):
+        raise KilledError
+
+    monkeypatch.setattr(compare, "compare_next_chunk", kill)
+    for _try in range(call_import.MAX_ATTEMPTS):
+        with pytest.raises(KilledError):
+            task_queue.sweep()
+        clock.shift(timedelta(minutes=4))
+    task_queue.sweep()
+    said = html_text.words(page())
+    assert "It stopped: a fault of the connector: tell its developers. Who must act: the developers." in said
+    clock.shift(timedelta(hours=4))
+    task_queue.sweep()
+    monkeypatch.setattr(compare, "compare_next_chunk", real)
+    assert press("try_again") == "It goes on where it stood."
+    run_queue()
+    assert (CallImport.objects.get().state, len(crm.calls)) == ("DONE", 2)
+
+
+def test_lost_queue_is_made_up_for_by_the_sweep(press, pbx, crm, run_queue, clock, tenant):
+    history(pbx, 2)
+    press()
+    task_queue.lose()
+    task_queue.sweep()
+    press("take")
+    task_queue.lose()
+    task_queue.sweep()
+    assert (CallImport.objects.get().state, len(crm.calls)) == ("DONE", 2)
+
+
+def test_used_up_points_hold_it_up_and_it_goes_on_by_itself(
+    press, page, pbx, uis_world, crm, run_queue, clock, tenant, small_parts
+):
+    history(pbx, 12)
+    pbx.minute_limit = 8
+    uis_world.requests.clear()
+    press()
+    run_queue()
+    row = CallImport.objects.get()
+    assert (row.state, row.code, row.failed_at) == ("PREVIEWING", "limit_exceeded", None)
+    said = html_text.words(page())
+    assert "It waits: What is left of UIS's points is kept for calls of today. It goes on by itself (next try:" in said
+    assert all(request.mnemonic is None for request in uis_world.requests), "the reserve was left alone"
+    for _minute in range(10):
+        clock.shift(timedelta(minutes=1))
+        task_queue.sweep()
+    press("take")
+    for _minute in range(10):
+        clock.shift(timedelta(minutes=1))
+        task_queue.sweep()
+    row = CallImport.objects.get()
+    assert (row.state, row.uis_calls, row.found, len(crm.calls)) == ("DONE", 12, 12, 12)
+    assert all(request.mnemonic is None for request in uis_world.requests)
+
+
+def test_live_call_overtakes_what_was_taken_over(press, pbx, crm, notify, run_queue, clock, tenant):
+    for number in range(120):
+        missed(pbx, NOON - timedelta(days=3, minutes=number), number)
+    press()
+    run_queue()
+    press("take")
+    task_queue.drain(pick=lambda task: task.endswith("take_over"))
+    live = pbx.call(contact="79990009999", number=NUMBER, rings=[IVAN])
+    notify(live.notification("lost_call"), works=False)
+    tasks.evaluate_calls(tenant.pk)
+    run_queue()
+    assert "+79990009999" in [call["phone"] for call in crm.uploads[0]]
+    assert len(crm.calls) == 121
+
+
+def test_one_client_who_takes_over_much_leaves_workers_to_the_others(tenant, stranger, clock):
+    rows = [tenant, stranger, *(Tenant.objects.create(name=name, slug=name) for name in ("third", "fourth"))]
+    for one in rows:
+        row = CallImport(tenant=one, since=NOON - timedelta(days=3), till=NOON, requested_at=NOON)
+        row.claim_start(CallImport.State.RUNNING, now=NOON)
+        row.save()
+    claimed = [CallImport.objects.claim(now=NOON) for _worker in range(3)]
+    assert [row and row.tenant for row in claimed] == [tenant, stranger, None]
+
+
+def test_look_goes_before_what_is_being_taken_over(tenant, stranger, clock):
+    for one, state in ((tenant, "RUNNING"), (stranger, "PREVIEWING")):
+        row = CallImport(tenant=one, since=NOON - timedelta(days=3), till=NOON, requested_at=NOON)
+        row.claim_start(state, now=NOON)
+        row.save()
+    assert CallImport.objects.claim(now=NOON).tenant == stranger
+
+
+# --- whose doors are shut
+
+
+def test_paused_client_keeps_what_was_taken_over_until_he_is_resumed(
+    take_over, page, pbx, crm, run_queue, clock, tenant
+):
+    history(pbx, 3)
+    tenant.pause()
+    row = take_over()
+    assert (row.state, row.found, crm.calls) == ("DONE", 3, [])
+    said = html_text.words(page())
+    assert "The client is paused: calls are taken over, and sent when he is resumed." in said
+    assert "still on their way to the CRM 3" in said
+    Tenant.objects.get(pk=tenant.pk).resume()
+    task_queue.sweep()
+    assert len(crm.calls) == 3
+
+
+def test_key_revoked_in_the_middle_is_said_and_it_goes_on_within_five_minutes(
+    press, page, pbx, crm, run_queue, clock, tenant, small_parts
+):
+    history(pbx, 6)
+    press()
+    run_queue()
+    press("take")
+    step = iter(range(100))
+    task_queue.drain(pick=lambda task: task.endswith("take_over") and next(step) < 2)
+    pbx.token_state = "blocked"
+    run_queue()
+    said = html_text.words(page())
+    assert "The UIS key is blocked. Make a new one: Administrator → User management." in said
+    assert "It goes on by itself within five minutes" in said
+    assert "Who must act: the client." in said
+    assert UisConnection.objects.get(tenant=tenant).denied_at is not None
+    pbx.token_state = "valid"
+    clock.shift(timedelta(minutes=5))
+    task_queue.sweep()
+    task_queue.sweep()
+    assert (CallImport.objects.get().state, len(crm.calls)) == ("DONE", 6)
+    assert UisConnection.objects.get(tenant=tenant).denied_at is None
+
+
+def test_missing_right_waits_and_shuts_nothing_else(press, page, pbx, run_queue, clock, tenant):
+    pbx.unavailable_methods.add("get.calls_report")
+    press()
+    run_queue()
+    assert "A Data API option is missing in UIS: Account → Tariffs and options." in html_text.words(page())
+    assert UisConnection.objects.get(tenant=tenant).denied_at is None
+    pbx.unavailable_methods.clear()
+    clock.shift(timedelta(minutes=5))
+    task_queue.sweep()
+    assert CallImport.objects.get().state == "PREVIEWED"
+
+
+def test_crm_that_shut_us_out_is_named_before_anything_is_taken(take_over, page, pbx, crm, run_queue, tenant):
+    tenant.crm.suspend("key", "no", now=NOON)
+    history(pbx, 2)
+    take_over()
+    said = html_text.words(page())
+    assert "The CRM does not know the key. Make a new one: Settings → Integration → API keys." in said
+    assert "Calls wait until the CRM lets us in. Who must act: the client." in said
+    assert "still on their way to the CRM 2" in said
+    assert crm.calls == []
+
+
+def test_refusal_nobody_expects_stops_it_with_who_must_act(press, page, pbx, uis_world, run_queue, tenant, monkeypatch):
+    from tests.fakes import uis_data
+    from tests.fakes.uis_jsonrpc import RpcError
+
+    def refuse(*_args, **_kwargs):
+        raise RpcError("sort_prohibited", "sort", "start_time")
+
+    monkeypatch.setattr(uis_data, "select", refuse)
+    press()
+    run_queue()
+    said = html_text.words(page())
+    assert "It stopped: the answer was not as documented: the connector must be changed." in said
+    assert "Who must act: the developers." in said
+    monkeypatch.undo()
+    press("try_again")
+    run_queue()
+    assert CallImport.objects.get().state == "PREVIEWED"
+
+
+def test_uis_that_rests_is_not_asked_before_its_time(press, page, pbx, uis_world, run_queue, clock, tenant):
+    UisConnection.objects.filter(tenant=tenant).update(consecutive_failures=4, retry_at=NOON + timedelta(minutes=2))
+    uis_world.requests.clear()
+    press()
+    run_queue()
+    clock.shift(timedelta(minutes=1))
+    task_queue.sweep()
+    assert uis_world.requests == []
+    assert "UIS could not be reached. It goes on by itself (next try: 12:02)." in html_text.words(page())
+    clock.shift(timedelta(minutes=1))
+    task_queue.sweep()
+    assert CallImport.objects.get().state == "PREVIEWED"
+
+
+@pytest.mark.parametrize("change", ["left", "inactive", "keyless"])
+def test_client_whose_calls_cannot_be_asked_for_is_refused(press, page, client, run_queue, tenant, change):
+    if change == "keyless":
+        UisConnection.objects.filter(tenant=tenant).update(access_token="")
+    else:
+        changed = {"left": {"offboarded_at": NOON, "activated_at": None}, "inactive": {"activated_at": None}}[change]
+        Tenant.objects.filter(pk=tenant.pk).update(**changed)
+    words = {"left": "The client has left.", "inactive": "not active yet", "keyless": "The keys are missing."}[change]
+    assert words in html_text.words(page())
+    assert words in press()
+    assert words in press("take")
+    assert (CallImport.objects.count(), run_queue()) == (0, 0)
+    home = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk]))
+    assert "/takeover/" not in home.content.decode()
+
+
+def test_leaving_ends_it(press, pbx, crm, run_queue, clock, tenant):
+    from connector_project.operations.onboarding import offboarding
+
+    history(pbx, 2)
+    press()
+    run_queue()
+    press("take")
+    offboarding.offboard(tenant, now=timezone.now())
+    run_queue()
+    clock.shift(timedelta(minutes=5))
+    task_queue.sweep()
+    assert (CallImport.objects.get().state, Call.objects.count()) == ("CANCELLED", 0)
+
+
+# --- people
+
+
+def test_what_was_taken_over_stays_when_it_is_cancelled(press, page, pbx, crm, run_queue, clock, tenant, small_parts):
+    history(pbx, 6)
+    press()
+    run_queue()
+    press("take")
+    step = iter(range(100))
+    task_queue.drain(pick=lambda task: task.endswith("take_over") and next(step) < 2)
+    assert press("cancel") == "Cancelled."
+    run_queue()
+    row = CallImport.objects.get()
+    assert (row.state, row.found, len(crm.calls)) == ("CANCELLED", 4, 4)
+    assert "taken over for the CRM 4" in html_text.words(page())
+    assert [(verb, new) for verb, _by, _part, new in written()] == [("TAKE_OVER", "6"), ("TAKE_ENDED", "4")]
+
+
+def test_part_that_was_at_work_when_it_was_cancelled_is_counted_and_is_the_last(
+    press, pbx, crm, run_queue, clock, tenant, small_parts, monkeypatch
+):
+    history(pbx, 6)
+    press()
+    run_queue()
+    press("take")
+    real = compare.compare_next_chunk
+
+    def cancelled_meanwhile(*args, **kwargs):
+        found = real(*args, **kwargs)
+        press("cancel")
+        return found
+
+    monkeypatch.setattr(compare, "compare_next_chunk", cancelled_meanwhile)
+    run_queue()
+    row = CallImport.objects.get()
+    assert (row.state, row.found, row.next_attempt_at, len(crm.calls)) == ("CANCELLED", 2, None, 2)
+
+
+def test_look_that_was_cancelled_leaves_the_form(press, page, pbx, run_queue, tenant):
+    press()
+    press("cancel")
+    assert run_queue() == 1
+    assert "Which days" in html_text.words(page())
+
+
+def test_another_period_takes_the_place_of_one_that_was_looked_at(press, run_queue, tenant):
+    press()
+    run_queue()
+    press(first="2026-07-01")
+    assert list(CallImport.objects.values_list("state", flat=True)) == ["PREVIEWING", "CANCELLED"]
+
+
+def test_one_at_a_time(press, pbx, run_queue, tenant):
+    history(pbx, 2)
+    press()
+    assert "Somebody was faster" in press(first="2026-07-01")
+    run_queue()
+    press("take")
+    assert "Somebody was faster" in press("take")
+    assert "Somebody was faster" in press(first="2026-07-01")
+    assert CallImport.objects.count() == 1
+    with pytest.raises(IntegrityError), transaction.atomic():
+        row = CallImport(tenant=tenant, since=NOON, till=NOON, requested_at=NOON)
+        row.claim_start(CallImport.State.PREVIEWING, now=NOON)
+        row.save()
+
+
+@pytest.mark.parametrize("act", ["take", "look_again", "try_again", "cancel"])
+def test_button_of_another_clients_takeover_does_nothing(press, client, run_queue, tenant, stranger, act):
+    press(pk=stranger.pk)
+    run_queue()
+    before = CallImport.objects.values().get()
+    for pk in (before["id"], "", "x", "9" * 30):
+        answer = client.post(_address(tenant.pk), {"act": act, "takeover": pk}, follow=True, headers=ENGLISH)
+        assert "Somebody was faster" in html_text.words(answer)
+    assert CallImport.objects.values().get() == before
+
+
+@pytest.mark.parametrize(
+    ("days", "says"),
+    [
+        ({"first": "2026-07-10", "last": "2026-07-09"}, "The period ends before it begins."),
+        ({"first": "2026-07-10", "last": "2026-07-16"}, "This day is yet to come."),
+        ({"first": "2026-07-16", "last": "2026-07-16"}, "This day is yet to come."),
+        ({"first": "2025-07-14", "last": "2026-07-15"}, "A period has 366 days at most."),
+        ({"first": "0001-01-01", "last": "0001-01-02"}, "Check the year."),
+        ({"first": "soon", "last": "2026-07-15"}, "Enter a valid date."),
+        ({"first": "", "last": "2026-07-15"}, "This field is required."),
+    ],
+)
+def test_impossible_period_is_refused_in_words(press, run_queue, tenant, days, says):
+    assert says in press(**days)
+    assert (CallImport.objects.count(), run_queue()) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("days", "found"),
+    [({"first": "2026-07-14", "last": "2026-07-14"}, 2), ({"first": "2026-07-15", "last": "2026-07-15"}, 1)],
+)
+def test_days_are_the_clients_own_both_included(press, pbx, run_queue, tenant, days, found):
+    Tenant.objects.update(time_zone="Asia/Vladivostok")  # seven hours ahead of Moscow
+    midnight = datetime(2026, 7, 14, tzinfo=ZoneInfo("Asia/Vladivostok"))
+    for number, moment in enumerate((-1, 0, 86399, 86400)):
+        missed(pbx, midnight + timedelta(seconds=moment), number)
+    missed(pbx, NOON - timedelta(minutes=2), 9)  # too young: it is still being told of
+    press(**days)
+    run_queue()
+    assert CallImport.objects.get().uis_calls == found
+
+
+@pytest.mark.parametrize("minute", [0, 4])
+def test_first_minutes_of_a_day_are_no_period_but_no_fault(press, run_queue, clock, tenant, minute):
+    clock.move_to(datetime(2026, 7, 15, 0, minute, tzinfo=MOSCOW))
+    press(first="2026-07-15", last="2026-07-15")
+    run_queue()
+    assert (CallImport.objects.get().state, CallImport.objects.get().share) == ("PREVIEWED", 1.0)
+
+
+def test_support_may_look_and_press_nothing(press, client, run_queue, clock, tenant):
+    press()
+    run_queue()
+    before = CallImport.objects.values().get()
+    support = enlist("sveta", "Support")
+    client.logout()
+    assert client.get(_address(tenant.pk)).status_code == 302
+    assert client.get(_address(tenant.pk, live=True)).status_code == 302
+    client.force_login(support)
+    seen = client.get(_address(tenant.pk), headers=ENGLISH)
+    assert "looked at" in html_text.words(seen)
+    assert not {'name="act"', 'name="first"'} & set(re.findall(r'name="\w+"', seen.content.decode()))
+    for said in (PERIOD, *({"act": act, "takeover": before["id"]} for act in ("take", "look_again", "cancel"))):
+        assert client.post(_address(tenant.pk), said).status_code == 403
+    assert CallImport.objects.values().get() == before
+
+
+def test_stranger_at_the_desk_sees_nothing(client, tenant, clock):
+    client.force_login(User.objects.create_user("nobody", password="x", is_staff=True))
+    assert client.get(_address(tenant.pk)).status_code == 403
+    assert client.get(_address(tenant.pk, live=True)).status_code == 403
+
+
+def test_press_without_the_pages_token_is_refused(operator, tenant):
+    from django.test import Client
+
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(operator)
+    assert strict.post(_address(tenant.pk), PERIOD).status_code == 403
+
+
+def test_unknown_client_is_not_found(page, client, tenant):
+    assert page(tenant.pk + 99).status_code == 404
+    assert client.post(reverse("admin:tenants_tenant_press", args=[tenant.pk, "takeover"])).status_code == 404
+
+
+def test_clients_page_leads_there_and_says_how_far_it_is(press, client, pbx, run_queue, clock, tenant, small_parts):
+    history(pbx, 6)
+    where = reverse("admin:tenants_tenant_change", args=[tenant.pk])
+    assert (
+        f'href="{_address(tenant.pk)}">Take over earlier calls…' in client.get(where, headers=ENGLISH).content.decode()
+    )
+    press()
+    step = iter(range(100))
+    task_queue.drain(pick=lambda task: task.endswith("take_over") and next(step) < 2)
+    said = html_text.words(client.get(where, headers=ENGLISH))
+    assert "Earlier calls: 20 June 2026 – 15 July 2026, being looked at, 81 %" in said
+
+
+def test_form_offers_the_days_most_people_want(page, tenant):
+    Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON - timedelta(days=2))
+    html = page().content.decode()
+    assert 'name="first" value="2026-06-16"' in html
+    assert 'name="last" value="2026-07-13"' in html
+    Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON - timedelta(days=200))
+    assert 'name="last" value="2026-07-15"' in page().content.decode()
+
+
+def test_unlinked_people_are_named_before_their_calls_go_without_a_manager(page, tenant):
+    Employee.objects.filter(tenant=tenant).update(crm_user_id=None)
+    said = html_text.words(page())
+    assert "Employees without a CRM user: 3. Their calls get no manager, and cannot be changed later." in said
+    assert reverse("admin:tenants_tenant_mapping", args=[tenant.pk]) in page().content.decode()
+
+
+def test_part_that_lives_is_the_page_s_own(press, page, client, pbx, run_queue, tenant):
+    history(pbx, 2)
+    assert client.get(_address(tenant.pk, live=True)).content.decode().strip() == ""
+    press()
+    part = client.get(_address(tenant.pk, live=True), headers=ENGLISH).content.decode()
+    assert " data-busy>" in part
+    assert part in page().content.decode()
+    run_queue()
+    news = client.get(_address(tenant.pk, live=True), headers=ENGLISH).content.decode()
+    assert "data-busy" not in news
+    assert re.search(r'data-stage="([^"]+)"', news)[1] != re.search(r'data-stage="([^"]+)"', part)[1]
+
+
+def test_page_speaks_russian(press, page, pbx, run_queue, tenant):
+    history(pbx, 5)
+    press()
+    run_queue()
+    said = html_text.words(page(headers=RUSSIAN))
+    assert "20 июня 2026 – 15 июля 2026" in said
+    assert "Загрузить 5 звонков" in said
+    assert "Take over" not in said
+
+
+@pytest.mark.parametrize("count", [2, 40])
+def test_page_of_one_that_is_done_costs_a_fixed_number_of_queries(
+    take_over, page, client, pbx, tenant, django_assert_num_queries, count
+):
+    history(pbx, count)
+    take_over()
+    page()
+    with django_assert_num_queries(9):
+        page()
+    with django_assert_num_queries(8):
+        client.get(_address(tenant.pk, live=True))

@@ -1,0 +1,210 @@
+"""A vendor that does not answer is left alone, looked after with one call, and given the rest when it is back."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from django.utils import timezone
+
+from connector_project.core import circuit_breaker
+from connector_project.operations import ticker
+from crm.models import Command, Popup
+from telephony import tasks
+from telephony.models import Call, Notification
+from tenants.models import CrmConnection, UisConnection
+from tests import task_queue
+from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+
+
+@pytest.fixture
+def clock():
+    with time_machine.travel(datetime(2026, 3, 10, 9, 0, tzinfo=UTC), tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def minutes(clock):
+    """Let minutes pass, with the sweep of each."""
+
+    def wait(count):
+        for _minute in range(count):
+            clock.shift(timedelta(minutes=1))
+            task_queue.sweep()
+
+    return wait
+
+
+@pytest.fixture
+def lose(pbx, notify):
+    """Let so many callers be missed."""
+
+    def play(count=1, *, first=0):
+        for number in range(first, first + count):
+            call = pbx.call(contact=f"79995{number:06d}", number=NUMBER, rings=[IVAN])
+            notify(call.notification("lost_call"))
+
+    return play
+
+
+def sent(crm_world, part="calls/upload"):
+    return [request for request in crm_world.requests if part in request.path]
+
+
+def test_crm_that_is_away_is_not_asked_for_each_call(clock, tenant, crm, crm_world, lose, stranger):
+    crm_world.break_down("503", host=crm.host)
+    lose(20)
+    assert len(sent(crm_world)) == 1
+    assert Call.objects.filter(state="READY", failed_at=None).count() == 20
+    assert CrmConnection.objects.get(tenant=tenant).retry_at == timezone.now() + timedelta(seconds=5)
+    assert CrmConnection.objects.get(tenant=stranger).consecutive_failures == 0
+
+
+def test_pauses_grow_and_one_call_looks_each_time(clock, tenant, crm, crm_world, lose, minutes):
+    crm_world.break_down("timeout")
+    lose(60)
+    minutes(60)
+    # 5, 15, 30, 60, 120 seconds, then every five minutes; the sweep comes each minute.
+    assert 10 <= len(sent(crm_world)) <= 18
+    assert crm.uploads == []
+    assert max(Call.objects.values_list("attempts", flat=True)) <= 3
+    crm_world.repair()
+    minutes(7)
+    assert (len(crm.calls), [len(batch) for batch in crm.uploads]) == (60, [1, 50, 9])
+
+
+def test_hours_without_the_crm_stop_no_call(clock, tenant, crm, crm_world, lose, minutes):
+    crm_world.break_down("503")
+    lose(3)
+    for _hour in range(80):
+        clock.shift(timedelta(minutes=59))
+        minutes(1)
+    assert Call.objects.filter(failed_at=None, state="READY").count() == 3
+    crm_world.repair()
+    minutes(7)
+    assert len(crm.calls) == 3
+
+
+def test_after_an_outage_the_calls_of_now_go_first(clock, tenant, crm, crm_world, lose, minutes):
+    crm_world.break_down("503")
+    lose(120)
+    minutes(60)
+    crm_world.repair()
+    lose(1, first=500)
+    minutes(7)
+    assert len(crm.calls) == 121
+    first = [call["phone"] for batch in crm.uploads[:2] for call in batch]
+    assert "+79995000500" in first
+
+
+def test_call_the_crm_stumbles_over_holds_up_no_other(clock, tenant, crm, crm_world, lose, minutes, monkeypatch):
+    from tests.fakes import retailcrm_methods
+
+    real = retailcrm_methods.answer
+
+    def stumble(account, asked):
+        if "79995000007" in str(asked.fields):
+            return crm_world._faults_of_500
+        return real(account, asked)
+
+    from tests.fakes.retailcrm_http import as_json
+
+    crm_world._faults_of_500 = as_json(500, {"success": False, "errorMsg": "Internal Server Error"})
+    monkeypatch.setattr("tests.fakes.retailcrm.answer", stumble)
+    crm_world.break_down("503", times=1)
+    lose(20)
+    minutes(45)
+    assert len(crm.calls) == 19
+    assert Call.objects.get(contact="79995000007").reason == "CRM_UNAVAILABLE"
+
+
+def test_cards_are_dropped_at_once_when_the_crm_did_not_answer_three_times(
+    clock, tenant, pbx, crm, crm_world, notify, minutes
+):
+    crm_world.break_down("timeout")
+    for number in range(6):
+        call = pbx.call(contact=f"79995{number:06d}", number=NUMBER, rings=[IVAN])
+        notify(call.notification("waiting", employee_id=IVAN, at=timezone.now()))
+    assert len(sent(crm_world, "call/event")) == circuit_breaker.LIVE_FAILURE_THRESHOLD
+    reasons = list(Notification.objects.order_by("pk").values_list("reason", flat=True))
+    assert reasons == ["CRM_FAILED"] * 3 + ["CRM_AWAY"] * 3
+    crm_world.repair()
+    clock.shift(timedelta(minutes=1))
+    call = pbx.call(contact=CONTACT, number=NUMBER, rings=[PETR])
+    notify(call.notification("waiting", employee_id=PETR, at=timezone.now()))
+    assert Popup.objects.filter(state="OPEN").count() == 1
+    assert CrmConnection.objects.get(tenant=tenant).consecutive_failures == 0
+
+
+def test_card_is_closed_when_the_crm_is_back(clock, tenant, pbx, crm, crm_world, notify, minutes):
+    call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
+    notify(call.notification("waiting", employee_id=IVAN, at=timezone.now()))
+    CrmConnection.objects.update(consecutive_failures=3, retry_at=timezone.now() + timedelta(seconds=30))
+    crm_world.requests.clear()
+    notify(call.notification("lost_call"))
+    assert sent(crm_world, "call/event") == []
+    minutes(3)
+    assert [popup.state for popup in Popup.objects.all()] == ["CLOSED"]
+
+
+def test_uis_that_is_away_rests_and_its_calls_go_on_together(clock, tenant, pbx, crm, uis_world, notify, minutes):
+    uis_world.break_down("timeout")
+    for number in range(8):
+        call = pbx.call(contact=f"79995{number:06d}", number=NUMBER, talks=[(IVAN, 20)])
+        notify(call.notification("call_end"))
+    assert len([one for one in uis_world.requests if one.method == "get.call_legs_report"]) == 1
+    assert UisConnection.objects.get(tenant=tenant).consecutive_failures == 1
+    uis_world.repair()
+    minutes(3)
+    assert len(crm.calls) == 8
+    assert UisConnection.objects.get(tenant=tenant).consecutive_failures == 0
+
+
+def test_used_up_points_are_no_silence(clock, tenant, pbx, crm, notify):
+    pbx.minute_limit = 0
+    notify(pbx.call(contact=CONTACT, number=NUMBER, talks=[(IVAN, 20)]).notification("call_end"))
+    assert UisConnection.objects.get(tenant=tenant).consecutive_failures == 0
+
+
+def test_status_is_set_when_uis_is_back(client, clock, tenant, pbx, uis_world, minutes, run_queue):
+    UisConnection.objects.update(consecutive_failures=3, retry_at=timezone.now() + timedelta(minutes=2))
+    uis_world.requests.clear()
+    said = {"clientId": tenant.crm.client_id, "userId": "27", "code": "101", "status": "dinner"}
+    client.post(f"/hooks/retailcrm/{tenant.uis.hook}/change-user-status/", said)
+    run_queue()
+    assert (uis_world.requests, Command.objects.get().reason) == ([], "UIS_UNAVAILABLE")
+    minutes(4)
+    assert Command.objects.get().state == "DONE"
+
+
+def test_refusal_is_an_answer(clock, tenant, crm, lose):
+    CrmConnection.objects.update(consecutive_failures=2, retry_at=timezone.now() - timedelta(seconds=1))
+    crm.key = "another"
+    lose()
+    connection = CrmConnection.objects.get(tenant=tenant)
+    assert (connection.consecutive_failures, connection.retry_at, connection.denied_code) == (0, None, "key")
+
+
+def test_one_worker_looks_and_the_others_leave_it_alone(clock, tenant, crm, lose):
+    lose(3)
+    Call.objects.update(state="READY", next_attempt_at=timezone.now(), uploaded_at=None)
+    CrmConnection.objects.update(consecutive_failures=2, retry_at=timezone.now())
+    assert len(Call.objects.claim(tenant.pk, Call.State.READY, limit=50, now=timezone.now())) == 1
+    assert Call.objects.claim(tenant.pk, Call.State.READY, limit=50, now=timezone.now()) == []
+
+
+def test_slow_crm_of_one_client_holds_two_workers_at_most(clock, tenant, crm, lose):
+    lose(5)
+    Call.objects.update(state="READY", next_attempt_at=timezone.now(), uploaded_at=None)
+    held = [Call.objects.claim(tenant.pk, Call.State.READY, limit=1, now=timezone.now()) for _worker in range(4)]
+    assert [len(batch) for batch in held] == [1, 1, 0, 0]
+
+
+def test_pulse_is_one_workers_at_a_time(db, clock, real_turns, monkeypatch):
+    looked = []
+    monkeypatch.setattr(tasks, "enqueue_debounced", lambda: looked.append(timezone.now()))
+    for _worker in range(4):
+        ticker.tick()
+    assert len(looked) == 1
+    clock.shift(timedelta(seconds=2.2))
+    ticker.tick()
+    assert len(looked) == 2

@@ -1,0 +1,220 @@
+"""A click on a number in the CRM: the employee's phone rings, then the customer's. Never twice."""
+
+from datetime import timedelta
+from urllib.parse import quote
+
+import pytest
+from django.utils import timezone
+
+from crm import commands
+from crm import tasks as crm_tasks
+from crm.models import Command
+from tenants.models import Employee, VirtualNumber
+from tests import task_queue
+from tests.conftest import ANNA, CONTACT, IVAN, NUMBER
+
+
+@pytest.fixture
+def click(client, tenant, run_queue):
+    """Click the way the CRM's server does."""
+
+    def send(*, method="get", works=True, **asked):
+        said = {"clientId": tenant.crm.client_id, "code": "101", "phone": f"+{CONTACT}", "userId": "27"} | asked
+        said = {name: value for name, value in said.items() if value is not None}
+        answer = getattr(client, method)(f"/hooks/retailcrm/{tenant.uis.hook}/make-call/", said)
+        if works:
+            run_queue()
+        return answer
+
+    return send
+
+
+def test_click_rings_the_employee_first_and_then_the_customer(click, pbx, tenant, stranger):
+    answer = click()
+    assert (answer.status_code, answer.json()) == (200, {"success": True})
+    command = Command.objects.get()
+    sent = {name: value for name, value in pbx.dialled[0].items() if name != "access_token"}
+    assert sent == {
+        "first_call": "employee",
+        "switch_at_once": True,
+        "early_switching": True,
+        "show_virtual_phone_number": False,
+        "virtual_phone_number": NUMBER,
+        "external_id": f"click-{command.pk}",
+        "direction": "out",
+        "contact": CONTACT,
+        "employee": {"id": IVAN},
+    }
+    assert (command.state, command.session_id) == (Command.State.DONE, max(pbx.sessions))
+
+
+def test_click_is_answered_before_anything_is_asked_of_uis(click, pbx, tenant):
+    assert click(works=False).status_code == 200
+    assert pbx.dialled == []
+
+
+@pytest.mark.parametrize(
+    "phone", ["+79990000001", " 79990000001", "79990000001", "89990000001", "+7 (999) 000-00-01", "9990000001"]
+)
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_any_form_of_the_number_is_understood(click, pbx, tenant, phone, method):
+    click(method=method, phone=phone)
+    assert [call["contact"] for call in pbx.dialled] == [CONTACT]
+
+
+def test_plus_sign_lost_on_the_way_is_no_matter(client, tenant, run_queue, pbx):
+    query = f"clientId={quote(tenant.crm.client_id)}&code=101&phone=+79990000001"
+    client.get(f"/hooks/retailcrm/{tenant.uis.hook}/make-call/?{query}")
+    run_queue()
+    assert [call["contact"] for call in pbx.dialled] == [CONTACT]
+
+
+@pytest.mark.parametrize("asked", [{"code": None}, {"userId": None}, {"code": "999"}, {"code": "102"}])
+def test_who_clicked_is_found_by_user_and_else_by_extension(click, pbx, tenant, asked):
+    click(**asked)
+    assert [call["employee"]["id"] for call in pbx.dialled] == [IVAN]
+
+
+def test_number_of_the_store_goes_before_the_employees_and_that_before_the_clients(click, pbx, tenant):
+    other = VirtualNumber.objects.get(number="74950000002")
+    click(phone="+79990000101")
+    Employee.objects.filter(uis_id=IVAN).update(caller_id_number=other)
+    click(phone="+79990000102")
+    click(phone="+79990000103", externalPhone=f"+{NUMBER}")
+    click(phone="+79990000104", externalPhone="+74959999999")
+    assert [call["virtual_phone_number"] for call in pbx.dialled] == [NUMBER, "74950000002", NUMBER, "74950000002"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"code": "999", "userId": "999"}, "UNKNOWN_USER"),
+        ({"code": None, "userId": None}, "UNKNOWN_USER"),
+        ({"phone": ""}, "BAD_PHONE"),
+        ({"phone": "101"}, "BAD_PHONE"),
+        ({"phone": "hello"}, "BAD_PHONE"),
+        ({"phone": f"+{NUMBER}"}, "OWN_NUMBER"),
+    ],
+)
+def test_click_that_cannot_be_carried_out_is_refused_with_the_reason(click, pbx, tenant, asked, reason):
+    answer = click(**asked)
+    assert answer.status_code == 400
+    assert answer.json()["success"] is False
+    assert answer.json()["errorMsg"]
+    assert (Command.objects.get().reason, pbx.dialled) == (reason, [])
+
+
+def test_second_click_within_five_seconds_is_refused(click, pbx, tenant):
+    assert click().status_code == 200
+    assert click().status_code == 400
+    assert click(phone="8 999 000 00 01").status_code == 400
+    assert click(phone="+79990000002").status_code == 200
+    assert len(pbx.dialled) == 2
+
+
+def test_click_after_five_seconds_is_a_new_one(click, pbx, later, tenant):
+    click()
+    later(timedelta(seconds=6))
+    assert click().status_code == 200
+    assert len(pbx.dialled) == 2
+
+
+def test_stale_click_is_not_carried_out(click, pbx, later, run_queue, tenant):
+    click(works=False)
+    later(timedelta(seconds=11))
+    run_queue()
+    assert (Command.objects.get().reason, pbx.dialled) == ("STALE", [])
+
+
+@pytest.mark.parametrize("kind", ["timeout", "cut", "503", "refused", "internal_error", "html"])
+def test_unclear_outcome_is_never_dialled_again(click, uis_world, pbx, later, tenant, kind):
+    uis_world.break_down(kind)
+    click()
+    uis_world.repair()
+    dialled = len(pbx.dialled)
+    later(timedelta(minutes=5))
+    assert Command.objects.get().reason == "NOT_REPEATED"
+    assert len(pbx.dialled) == dialled
+
+
+def test_worker_that_died_in_the_middle_is_not_followed_by_another(click, pbx, later, tenant):
+    click(works=False)
+    command = Command.objects.get()
+    assert command.claim(lease_until=timezone.now() + commands.LEASE) is True
+    task_queue.drain()
+    later(timedelta(minutes=5))
+    command.refresh_from_db()
+    assert (command.state, command.reason, pbx.dialled) == (Command.State.FAILED, "NOT_REPEATED", [])
+
+
+def test_task_that_runs_twice_dials_once(click, pbx, tenant):
+    click(works=False)
+    crm_tasks.run_command(Command.objects.get().pk)
+    task_queue.drain()
+    assert len(pbx.dialled) == 1
+
+
+def test_lost_queue_does_not_dial_late(click, pbx, later, tenant):
+    click(works=False)
+    task_queue.lose()
+    later(timedelta(minutes=3))
+    assert (Command.objects.get().reason, pbx.dialled) == ("STALE", [])
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ({"blacklist": {CONTACT}}, "blacklist"),
+        ({"forbidden_contacts": {CONTACT}}, ""),
+    ],
+)
+def test_refusal_of_uis_is_kept_with_its_words(click, pbx, tenant, setting, says):
+    for name, value in setting.items():
+        setattr(pbx, name, value)
+    click()
+    command = Command.objects.get()
+    assert (command.state, command.reason) == (Command.State.FAILED, "UIS_REFUSED")
+    assert says in command.detail
+
+
+def test_missing_option_stops_clicks_but_not_the_connection(click, pbx, tenant):
+    pbx.components.clear()
+    click()
+    assert Command.objects.get().reason == "UIS_DENIED"
+    tenant.uis.refresh_from_db()
+    assert tenant.uis.denied_at is None
+
+
+def test_strange_client_id_is_forbidden_and_logged(click, pbx, tenant, stranger, caplog):
+    for client_id in ("", "wrong", stranger.crm.client_id):
+        assert click(clientId=client_id).status_code == 403
+    assert (pbx.dialled, Command.objects.count()) == ([], 0)
+    assert "tenant=romashka" in caplog.text
+    assert stranger.crm.client_id not in caplog.text
+
+
+def test_unknown_hook_is_not_found(client, db):
+    assert client.get("/hooks/retailcrm/nobody/make-call/").status_code == 404
+
+
+def test_paused_client_is_told_so(click, pbx, tenant):
+    type(tenant).objects.update(is_paused=True)
+    assert click().status_code == 400
+    assert (Command.objects.get().reason, pbx.dialled) == ("NOT_ACTIVE", [])
+
+
+def test_refusal_speaks_the_clients_language(click, tenant):
+    type(tenant).objects.update(language="en")
+    assert click(phone="").json()["errorMsg"].startswith("There is no number")
+
+
+def test_dismissed_employee_calls_nobody(click, pbx, tenant):
+    Employee.objects.filter(uis_id=IVAN).update(is_dismissed=True)
+    assert click().status_code == 400
+    assert pbx.dialled == []
+    assert ANNA
+
+
+def test_client_id_is_not_kept(click, tenant):
+    click()
+    assert tenant.crm.client_id not in str(Command.objects.get().params)

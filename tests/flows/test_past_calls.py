@@ -1,0 +1,247 @@
+"""Old calls come quietly: no cards, behind the calls of today, with their true time, not past the client's term."""
+
+import json
+from datetime import datetime, timedelta
+from io import StringIO
+from zoneinfo import ZoneInfo
+
+import pytest
+import time_machine
+from django.core.management import call_command
+from django.utils import timezone
+
+from crm import tasks as crm_tasks
+from telephony import tasks
+from telephony.models import Call
+from tenants.models import Tenant, TransferRules, UisConnection
+from tests import task_queue
+from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+
+MOSCOW = ZoneInfo("Europe/Moscow")
+NOON = datetime(2026, 7, 15, 12, 0, tzinfo=MOSCOW)
+
+
+@pytest.fixture
+def clock():
+    with time_machine.travel(NOON, tick=False) as travelling:
+        yield travelling
+
+
+@pytest.fixture
+def take_over():
+    def run(since, till="2026-07-15", *extra):
+        out = StringIO()
+        name = ["reconcile_calls", "--tenant", "romashka", "--from", since, "--till", till, *extra]
+        call_command(*name, stdout=out, stderr=StringIO())
+        return json.loads(out.getvalue())
+
+    return run
+
+
+def backlog(tenant, count, **facts):
+    """So many old calls that are due since long ago."""
+    at = timezone.now()
+    row = {
+        "state": "READY",
+        "direction": "in",
+        "is_lost": True,
+        "result": "NO_ANSWER",
+        "contact": CONTACT,
+        "number": NUMBER,
+        "origin": "REPORT",
+        "started_at": at - timedelta(days=2),
+        "ended_at": at - timedelta(days=2),
+        "retry_window_started_at": at,
+        "next_attempt_at": at - timedelta(hours=1),
+        "is_low_priority": True,
+    }
+    Call.objects.bulk_create(Call(tenant=tenant, session_id=1 + n, **(row | facts)) for n in range(count))
+
+
+def test_history_from_before_activation_is_taken_over_with_its_true_time(
+    clock, pbx, crm, take_over, run_queue, tenant, stranger
+):
+    tenant.crm.time_zone = crm.timezone = "Asia/Yekaterinburg"
+    tenant.crm.save()
+    missed_at = NOON - timedelta(days=20, hours=13)  # 23:00 here, the next day there
+    pbx.call(contact=CONTACT, number=NUMBER, started_at=missed_at, rings=[IVAN])
+    pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=10), talks=[(PETR, 40)])
+    take_over("2026-06-20")
+    run_queue()
+    clock.shift(timedelta(minutes=1))
+    task_queue.sweep()
+    sent = {call["result"]: call for call in crm.calls}
+    assert sent["no answer"]["date"] == "2026-06-25 01:00:00"
+    assert (sent["answered"]["_manager"], "recordUrl" in sent["answered"]) == (28, True)
+    assert crm.events == []
+    assert set(Call.objects.values_list("is_low_priority", "origin")) == {(True, "REPORT")}
+
+
+def test_older_than_the_term_is_skipped_by_name_and_costs_no_points(
+    clock, pbx, uis_world, crm, take_over, run_queue, tenant
+):
+    for days, talks in ((31, []), (40, [(IVAN, 30)]), (29, [])):
+        pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=days), rings=[IVAN], talks=talks)
+    uis_world.requests.clear()
+    said = take_over("2026-06-01")
+    run_queue()
+    assert (said["uis_calls"], said["skipped"], said["waiting"], said["unexplained"]) == (3, 2, 1, 0)
+    assert set(Call.objects.filter(state="SKIPPED").values_list("skip_reason", flat=True)) == {"TOO_OLD"}
+    assert [request.method for request in uis_world.requests] == ["get.calls_report"]
+    assert len(crm.calls) == 1
+
+
+def test_longer_term_takes_up_what_was_too_old(clock, pbx, crm, take_over, run_queue, tenant):
+    pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=40), rings=[IVAN])
+    take_over("2026-06-01")
+    Tenant.objects.update(upload_window_days=60)
+    assert take_over("2026-06-01", "2026-07-15", "--dry-run")["waiting"] == 1
+    take_over("2026-06-01")
+    run_queue()
+    assert (len(crm.calls), take_over("2026-06-01")["uploaded"]) == (1, 1)
+
+
+def test_call_that_grew_too_old_while_it_waited_is_not_sent(clock, pbx, crm, notify, run_queue, tenant):
+    tenant.pause()
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    clock.shift(timedelta(days=31))
+    Tenant.objects.get().resume()
+    task_queue.sweep()
+    assert (crm.calls, Call.objects.get().skip_reason) == ([], "TOO_OLD")
+
+
+def test_year_is_asked_for_three_months_at_a_time_and_to_the_last_page(
+    clock, pbx, uis_world, crm, take_over, run_queue, tenant, monkeypatch
+):
+    from telephony.uis import data_api
+
+    monkeypatch.setattr(data_api, "PAGE", 3)
+    Tenant.objects.update(upload_window_days=400)
+    for month in range(12):
+        at = NOON - timedelta(days=30 * month + 1)
+        pbx.call(contact=f"799900001{month:02d}", number=NUMBER, started_at=at, talks=[(IVAN, 20 + month)])
+    uis_world.requests.clear()
+    said = take_over("2025-07-15")
+    assert (said["uis_calls"], said["unexplained"]) == (12, 0)
+    assert all(request.mnemonic is None for request in uis_world.requests)
+    run_queue()
+    for _minute in range(6):
+        clock.shift(timedelta(minutes=1))
+        task_queue.sweep()
+    assert len(crm.calls) == 12
+    assert all(request.mnemonic is None for request in uis_world.requests)
+
+
+def test_live_missed_call_stands_before_ten_thousand_old_ones(clock, pbx, crm, notify, tenant):
+    backlog(tenant, 10_000)
+    notify(pbx.call(contact="79990000099", number=NUMBER, rings=[IVAN]).notification("lost_call"), works=False)
+    tasks.evaluate_calls(tenant.pk)
+    crm_tasks.upload_calls(tenant.pk)
+    assert "+79990000099" in [call["phone"] for call in crm.uploads[0]]
+
+
+def test_live_call_that_comes_in_the_middle_waits_for_one_batch_at_most(clock, pbx, crm, notify, tenant):
+    backlog(tenant, 300)
+    task_queue.lose()
+    crm_tasks.upload_calls(tenant.pk)
+    notify(pbx.call(contact="79990000099", number=NUMBER, rings=[IVAN]).notification("lost_call"), works=False)
+    tasks.evaluate_calls(tenant.pk)
+    crm_tasks.upload_calls(tenant.pk)
+    assert [call["phone"] for call in crm.uploads[1]].count("+79990000099") == 1
+
+
+def test_backlog_is_worked_off_by_itself_and_fills_no_queue(clock, pbx, crm, take_over, run_queue, tenant):
+    for number in range(120):
+        at = NOON - timedelta(days=3, minutes=number)
+        pbx.call(contact=f"79990001{number:03d}", number=NUMBER, started_at=at, rings=[IVAN])
+    take_over("2026-07-10")
+    assert run_queue() <= 5
+    assert [len(batch) for batch in crm.uploads] == [50, 50, 20]
+
+
+def test_legs_of_live_calls_are_asked_for_before_those_of_old_ones(clock, pbx, uis_world, crm, notify, tenant):
+    backlog(tenant, 250, state="COLLECTING", is_lost=False)
+    uis_world.requests.clear()
+    task_queue.sweep()
+    assert len([request for request in uis_world.requests if request.method == "get.call_legs_report"]) == 2
+    at = timezone.now() - timedelta(seconds=40)
+    notify(pbx.call(contact=CONTACT, number=NUMBER, started_at=at, talks=[(IVAN, 30)]).notification("call_end"))
+    assert [call["result"] for call in crm.calls] == ["answered"]
+
+
+def test_points_for_old_calls_are_not_taken_from_the_reserve_and_they_do_not_fail_for_it(
+    clock, pbx, uis_world, crm, take_over, notify, run_queue, tenant
+):
+    for number in range(3):
+        at = NOON - timedelta(days=5, minutes=number)
+        pbx.call(contact=f"7999000010{number}", number=NUMBER, started_at=at, talks=[(IVAN, 30)])
+    take_over("2026-07-01")
+    task_queue.lose()
+    UisConnection.objects.update(
+        data_limits={
+            "day_limit": 1000,
+            "day_remaining": 150,
+            "day_reset": 3600 * 24 * 6,
+            "at": timezone.now().isoformat(),
+        }
+    )
+    uis_world.requests.clear()
+    for _day in range(5):
+        task_queue.sweep()
+        clock.shift(timedelta(days=1))
+    assert uis_world.requests == []
+    assert set(Call.objects.values_list("failed_at", "reason")) == {(None, "UIS_POINTS")}
+    pbx.sessions.clear()
+    at = timezone.now() - timedelta(seconds=40)
+    notify(pbx.call(contact=CONTACT, number=NUMBER, started_at=at, talks=[(IVAN, 30)]).notification("call_end"))
+    assert [call["phone"] for call in crm.calls] == [f"+{CONTACT}"]
+
+
+def test_calls_of_the_last_hours_are_of_today_however_they_were_found(clock, pbx, run_queue, tenant):
+    pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(hours=2), rings=[IVAN])
+    tasks.reconcile_all()
+    run_queue()
+    assert Call.objects.get().is_low_priority is False
+
+
+def test_outage_of_the_crm_delays_old_calls_and_doubles_none(clock, pbx, crm, crm_world, take_over, run_queue, tenant):
+    for number in range(4):
+        at = NOON - timedelta(days=5, minutes=number)
+        pbx.call(contact=f"7999000010{number}", number=NUMBER, started_at=at, rings=[IVAN])
+    crm_world.break_down("cut", times=1)
+    take_over("2026-07-01")
+    run_queue()
+    assert take_over("2026-07-01")["waiting"] == 4
+    clock.shift(timedelta(minutes=2))
+    task_queue.sweep()
+    assert (len(crm.calls), take_over("2026-07-01")["uploaded"]) == (4, 4)
+
+
+def test_rules_keep_old_calls_back_as_they_do_new_ones(clock, pbx, crm, take_over, run_queue, tenant):
+    TransferRules.objects.update(upload_missed=False)
+    pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=5), rings=[IVAN])
+    assert take_over("2026-07-01", "2026-07-15", "--dry-run")["skipped"] == 1
+    take_over("2026-07-01")
+    run_queue()
+    assert (crm.calls, Call.objects.get().skip_reason) == ([], "MISSED_OFF")
+
+
+def test_client_who_is_not_switched_on_yet_keeps_his_history_waiting(clock, pbx, crm, take_over, run_queue, tenant):
+    Tenant.objects.update(activated_at=None)
+    pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=5), rings=[IVAN])
+    assert take_over("2026-07-01")["waiting"] == 1
+    run_queue()
+    assert crm.calls == []
+    Tenant.objects.update(activated_at=NOON)
+    clock.shift(timedelta(minutes=1))
+    task_queue.sweep()
+    assert len(crm.calls) == 1
+
+
+def test_legs_of_a_call_of_last_winter_cost_one_point(clock, pbx, uis_world, crm, take_over, run_queue, tenant):
+    Tenant.objects.update(upload_window_days=400)
+    pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=200), talks=[(IVAN, 30)])
+    take_over("2025-12-20", "2026-01-10")
+    uis_world.requests.clear()
+    run_queue()
+    assert ([request.method for request in uis_world.requests], len(crm.calls)) == (["get.call_legs_report"], 1)

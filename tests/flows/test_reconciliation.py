@@ -1,0 +1,515 @@
+"""Every call of UIS's own list is uploaded, skipped, waits or failed, and the ledger says which."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from zoneinfo import ZoneInfo
+
+import pytest
+import time_machine
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+from django.utils import timezone
+
+from connector_project.operations.management.commands import reconcile_calls
+from crm import tasks as crm_tasks
+from crm.models import UploadVerification
+from telephony import tasks
+from telephony.models import Call, CallLogEntry, DailyReconciliation
+from telephony.reconciliation import compare
+from tenants.models import Tenant, TransferRules
+from tests import task_queue
+from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+
+MOSCOW = ZoneInfo("Europe/Moscow")
+NOON = datetime(2026, 3, 10, 12, 0, tzinfo=MOSCOW)
+
+
+@pytest.fixture
+def _noon():
+    """A day with some room on either side of it."""
+    with time_machine.travel(NOON, tick=False):
+        yield
+
+
+@pytest.fixture
+def command():
+    """Run the command; return what it printed, and what it said."""
+
+    def run(slug="romashka", *, since="2026-03-10", till="2026-03-10", dry=False):
+        out, err = StringIO(), StringIO()
+        extra = ["--dry-run"] if dry else []
+        call_command(
+            "reconcile_calls", "--tenant", slug, "--from", since, "--till", till, *extra, stdout=out, stderr=err
+        )
+        lines = out.getvalue().splitlines()
+        assert len(lines) == 1
+        return json.loads(lines[0]), err.getvalue()
+
+    return run
+
+
+@pytest.fixture
+def every_minute():
+    """Let minutes pass, with what the schedules do in each."""
+
+    def run(minutes=5):
+        for _minute in range(minutes):
+            with time_machine.travel(timezone.now() + timedelta(minutes=1), tick=False):
+                task_queue.sweep()
+
+    return run
+
+
+def missed(pbx, at, contact=CONTACT, **facts):
+    return pbx.call(contact=contact, number=NUMBER, started_at=at, rings=[IVAN], **facts)
+
+
+def night(run_queue):
+    tasks.close_all()
+    run_queue()
+
+
+def adds_up(said):
+    parts = said["uploaded"] + said["skipped"] + said["waiting"] + said["failed"] + said["unexplained"]
+    return said["uis_calls"] == parts
+
+
+@pytest.mark.usefixtures("_noon")
+def test_period_ends_with_every_call_in_one_of_the_four(
+    command, notify, pbx, crm, crm_world, run_queue, tenant, stranger
+):
+    told = missed(pbx, NOON - timedelta(hours=2))
+    notify(told.notification("call_end"))
+    missed(pbx, NOON - timedelta(hours=5), "79990000002")
+    pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(hours=6), talks=[(IVAN, 30)])
+    pbx.call(contact="102", number=NUMBER, started_at=NOON - timedelta(hours=6), is_internal=True)
+    missed(pbx, NOON - timedelta(hours=7), "anonymous")
+    said, _says = command()
+    assert said == {
+        "tenant": "romashka",
+        "uis_calls": 5,
+        "uploaded": 1,
+        "skipped": 2,
+        "waiting": 2,
+        "failed": 0,
+        "unexplained": 0,
+        "recovered": 4,
+    }
+    run_queue()
+    said, _says = command()
+    assert (said["uploaded"], said["skipped"], said["waiting"], said["unexplained"]) == (3, 2, 0, 0)
+    assert set(Call.objects.filter(state="SKIPPED").values_list("skip_reason", flat=True)) == {
+        "INTERNAL_OFF",
+        "HIDDEN_NUMBER",
+    }
+    assert crm.events == []
+
+
+@pytest.mark.usefixtures("_noon")
+def test_found_call_says_that_it_was_found(command, pbx, run_queue, tenant):
+    missed(pbx, NOON - timedelta(hours=5))
+    command()
+    run_queue()
+    assert list(CallLogEntry.objects.values_list("step", flat=True)) == ["RECONCILE", "UPLOAD"]
+
+
+@pytest.mark.usefixtures("_noon")
+def test_refused_call_is_failed_with_who_must_act(command, pbx, run_queue, tenant):
+    missed(pbx, NOON - timedelta(hours=5))
+    command()
+    Call.objects.update(direction="???")
+    run_queue()
+    said, says = command()
+    assert (said["failed"], said["unexplained"], adds_up(said)) == (1, 0, True)
+    assert str(reconcile_calls.FailureReason.CRM_REFUSED.label) in says
+
+
+@pytest.mark.usefixtures("_noon")
+@pytest.mark.parametrize("change", ["paused", "uis", "crm"])
+def test_calls_of_a_paused_or_shut_out_client_wait(command, pbx, run_queue, tenant, change):
+    pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(hours=5), talks=[(IVAN, 30)])
+    if change == "paused":
+        tenant.pause()
+    else:
+        getattr(tenant, change).deny("key", "no", now=timezone.now())
+    command()
+    run_queue()
+    said, _says = command()
+    assert (said["waiting"], said["unexplained"]) == (1, 0)
+
+
+@pytest.mark.usefixtures("_noon")
+def test_row_that_is_in_no_state_is_unexplained(command, pbx, run_queue, tenant):
+    missed(pbx, NOON - timedelta(hours=5))
+    command()
+    run_queue()
+    Call.objects.update(state="READY", next_attempt_at=None, failed_at=None)
+    said, _says = command()
+    assert (said["unexplained"], adds_up(said)) == (1, True)
+    assert DailyReconciliation.objects.get(day=NOON.date()).unexplained == 1
+
+
+@pytest.mark.usefixtures("_noon")
+def test_call_that_breaks_our_code_is_unexplained_and_holds_up_nobody(command, pbx, run_queue, tenant, monkeypatch):
+    from telephony.calls import pipeline
+
+    bad = missed(pbx, NOON - timedelta(hours=5))
+    missed(pbx, NOON - timedelta(hours=4), "79990000002")
+    real = pipeline.create_from_report
+    monkeypatch.setattr(
+        pipeline,
+        "create_from_report",
+        lambda t, said, **kw: 1 / 0 if said.session_id == bad.session_id else real(t, said, **kw),
+    )
+    said, _says = command()
+    assert (said["waiting"], said["unexplained"], adds_up(said)) == (1, 1, True)
+    monkeypatch.undo()
+    assert command()[0]["unexplained"] == 0
+
+
+@pytest.mark.usefixtures("_noon")
+def test_row_of_the_list_nobody_can_read_is_unexplained(command, pbx, tenant, monkeypatch):
+    from tests.fakes import uis_reports
+
+    missed(pbx, NOON - timedelta(hours=5))
+    bad = missed(pbx, NOON - timedelta(hours=4))
+    real = uis_reports.call_row
+    monkeypatch.setattr(
+        uis_reports,
+        "call_row",
+        lambda session, now: real(session, now) | ({"start_time": "?"} if session is bad else {}),
+    )
+    said, _says = command()
+    assert (said["uis_calls"], said["unexplained"], adds_up(said)) == (2, 1, True)
+    assert DailyReconciliation.objects.get(day=NOON.date()).unexplained == 1
+
+
+@pytest.mark.usefixtures("_noon")
+def test_dry_run_counts_what_would_be_and_writes_nothing(command, pbx, uis_world, run_queue, tenant):
+    missed(pbx, NOON - timedelta(hours=5))
+    missed(pbx, NOON - timedelta(hours=6), "anonymous")
+    before = command(dry=True)
+    assert (Call.objects.count(), DailyReconciliation.objects.count(), run_queue()) == (0, 0, 0)
+    said, says = before
+    assert (said["uis_calls"], said["waiting"], said["skipped"], said["recovered"], said["unexplained"]) == (
+        2,
+        1,
+        1,
+        2,
+        0,
+    )
+    assert "2 of 2" in says
+    assert CONTACT not in says
+    assert "7999***0001" in says
+    assert command()[0] == said
+
+
+@pytest.mark.usefixtures("_noon")
+def test_second_run_changes_nothing(command, pbx, crm, run_queue, tenant, stranger):
+    for hour in range(2, 7):
+        missed(pbx, NOON - timedelta(hours=hour), f"7999000010{hour}")
+    command()
+    run_queue()
+    once = command()[0]
+    tried, sent = CallLogEntry.objects.count(), len(crm.uploads)
+    run_queue()
+    assert command()[0] == once
+    assert (CallLogEntry.objects.count(), len(crm.uploads), len(crm.calls)) == (tried, sent, 5)
+
+
+@pytest.mark.usefixtures("_noon")
+def test_calls_of_the_last_minutes_are_not_counted_yet(command, pbx, tenant):
+    missed(pbx, NOON - timedelta(minutes=4))
+    assert command()[0]["uis_calls"] == 0
+
+
+@pytest.mark.usefixtures("_noon")
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({"slug": "nobody"}, 2),
+        ({"since": "soon"}, 2),
+        ({"since": "2026-03-11", "till": "2026-03-10"}, 2),
+    ],
+)
+def test_wrong_use_is_told_from_what_could_not_be_done(command, tenant, arguments, code):
+    with pytest.raises(CommandError) as raised:
+        command(**arguments)
+    assert raised.value.returncode == code
+
+
+@pytest.mark.usefixtures("_noon")
+@pytest.mark.parametrize("kind", ["503", "timeout"])
+def test_outage_in_the_middle_keeps_what_was_found(command, pbx, uis_world, tenant, monkeypatch, kind):
+    from telephony.uis import data_api
+
+    monkeypatch.setattr(data_api, "PAGE", 2)
+    monkeypatch.setattr(compare, "CHUNK", 2)
+    for minute in range(5):
+        missed(pbx, NOON - timedelta(hours=5, minutes=minute), f"7999000010{minute}")
+    real = compare._compare
+
+    def compare_then_break(*args, **kwargs):
+        real(*args, **kwargs)
+        uis_world.break_down(kind)
+
+    monkeypatch.setattr(compare, "_compare", compare_then_break)
+    with pytest.raises(CommandError) as raised:
+        command()
+    assert (raised.value.returncode, Call.objects.count()) == (1, 2)
+    monkeypatch.setattr(compare, "_compare", real)
+    uis_world.repair()
+    said, _says = command()
+    assert (said["uis_calls"], said["unexplained"], Call.objects.count()) == (5, 0, 5)
+
+
+@pytest.mark.usefixtures("tenant")
+def test_used_up_points_are_waited_for_and_the_list_goes_on_where_it_was(pbx, command, uis_world, monkeypatch):
+    from telephony.uis import data_api
+
+    monkeypatch.setattr(data_api, "PAGE", 1)
+    with time_machine.travel(NOON, tick=False) as clock:
+        Tenant.objects.update(activated_at=NOON - timedelta(days=9))
+        for minute in range(12):
+            missed(pbx, NOON - timedelta(hours=5, minutes=minute), f"799900001{minute:02d}")
+        pbx.minute_limit = 10
+        waits = []
+
+        def sleep(seconds):
+            waits.append(seconds)
+            clock.shift(seconds)
+
+        monkeypatch.setattr(reconcile_calls.time, "sleep", sleep)
+        uis_world.requests.clear()
+        said, says = command()
+    assert (said["uis_calls"], said["unexplained"]) == (12, 0)
+    assert waits
+    assert "used up" in says
+    offsets = [request.params["offset"] for request in uis_world.requests if request.mnemonic is None]
+    assert offsets == list(range(12))
+    assert all(request.mnemonic is None for request in uis_world.requests), "the reserve of points was left alone"
+
+
+@pytest.mark.usefixtures("_noon")
+def test_day_without_points_is_given_up_with_a_sentence(command, pbx, tenant, monkeypatch):
+    monkeypatch.setattr(reconcile_calls.time, "sleep", lambda _seconds: None)
+    pbx.day_limit = 0
+    with pytest.raises(CommandError) as raised:
+        command()
+    assert raised.value.returncode == 1
+
+
+# --- the days
+
+
+@pytest.mark.parametrize(
+    ("zone", "uis_zone"),
+    [
+        ("Europe/Moscow", "Europe/Moscow"),
+        ("Asia/Vladivostok", "Europe/Moscow"),
+        ("America/New_York", "Europe/Moscow"),
+        ("Europe/Moscow", "Pacific/Auckland"),
+    ],
+)
+@pytest.mark.parametrize("day", [datetime(2026, 2, 28), datetime(2026, 3, 8), datetime(2026, 12, 31)])  # noqa: DTZ001
+def test_day_is_the_clients_local_one_from_midnight_to_midnight(pbx, tenant, run_queue, zone, uis_zone, day):
+    pbx.timezone = uis_zone
+    midnight = day.replace(tzinfo=ZoneInfo(zone))
+    following = (day + timedelta(days=1)).replace(tzinfo=ZoneInfo(zone))
+    Tenant.objects.update(time_zone=zone, activated_at=midnight - timedelta(days=9), upload_window_days=400)
+    type(tenant.uis).objects.update(time_zone=uis_zone)
+    moments = [midnight - timedelta(seconds=1), midnight, following - timedelta(seconds=1), following]
+    with time_machine.travel(following.astimezone(UTC) + timedelta(hours=4), tick=False):
+        for number, moment in enumerate(moments):
+            missed(pbx, moment, f"7999000010{number}")
+        night(run_queue)
+        night(run_queue)
+    settled = DailyReconciliation.objects.filter(closed_at__isnull=False)
+    assert list(settled.values_list("day", "uis_calls", "unexplained")) == [(day.date(), 2, 0)]
+
+
+def test_every_night_the_day_before_is_compared_once(pbx, uis_world, crm, run_queue, tenant, stranger):
+    with time_machine.travel(NOON, tick=False) as clock:
+        Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON - timedelta(days=9))
+        missed(pbx, NOON - timedelta(hours=5))
+        clock.move_to(NOON + timedelta(hours=12, minutes=30))
+        night(run_queue)
+        assert DailyReconciliation.objects.filter(closed_at__isnull=False).count() == 0, "the night is too young"
+        clock.move_to(NOON + timedelta(hours=15, minutes=30))
+        night(run_queue)
+        uis_world.requests.clear()
+        night(run_queue)
+        assert [request for request in uis_world.requests if request.token == pbx.token] == []
+    day = DailyReconciliation.objects.get(tenant=tenant, day=NOON.date())
+    assert (day.uis_calls, day.recovered, day.unexplained, len(crm.calls)) == (1, 1, 0, 1)
+
+
+def test_nights_that_failed_are_made_up_for(pbx, uis_world, crm, run_queue, tenant):
+    with time_machine.travel(NOON, tick=False) as clock:
+        Tenant.objects.update(activated_at=NOON - timedelta(days=9))
+        night(run_queue)
+        for day in range(3):
+            missed(pbx, NOON + timedelta(days=day, hours=1), f"7999000010{day}")
+        uis_world.break_down("503")
+        clock.move_to(NOON + timedelta(days=3))
+        night(run_queue)
+        uis_world.repair()
+        clock.move_to(NOON + timedelta(days=3, hours=1))
+        night(run_queue)
+        settled = DailyReconciliation.objects.filter(closed_at__isnull=False, uis_calls=1)
+        assert (settled.count(), len(crm.calls)) == (3, 3)
+
+
+def test_call_uis_lists_only_later_is_found_the_next_night(pbx, crm, run_queue, tenant):
+    with time_machine.travel(NOON, tick=False) as clock:
+        Tenant.objects.update(activated_at=NOON - timedelta(days=9))
+        late = missed(pbx, NOON - timedelta(hours=5))
+        late.visible_at = NOON + timedelta(hours=20)
+        clock.move_to(NOON + timedelta(hours=16))
+        night(run_queue)
+        assert DailyReconciliation.objects.get(day=NOON.date()).uis_calls == 0
+        clock.move_to(NOON + timedelta(hours=40))
+        night(run_queue)
+        day = DailyReconciliation.objects.get(day=NOON.date())
+    assert (day.uis_calls, day.recovered, len(crm.calls)) == (1, 1, 1)
+
+
+def test_night_takes_nothing_over_from_before_the_client_came(pbx, crm, run_queue, tenant):
+    with time_machine.travel(NOON, tick=False) as clock:
+        Tenant.objects.update(activated_at=NOON)
+        missed(pbx, NOON - timedelta(hours=5))
+        clock.move_to(NOON + timedelta(hours=16))
+        night(run_queue)
+        assert (crm.calls, DailyReconciliation.objects.get(day=NOON.date()).uis_calls) == ([], 0)
+
+
+@pytest.mark.usefixtures("_noon")
+def test_day_is_counted_anew_while_something_on_it_waits(pbx, crm, crm_world, run_queue, tenant):
+    crm_world.break_down("503")
+    missed(pbx, NOON - timedelta(hours=1))
+    tasks.reconcile_all()
+    run_queue()
+    day = DailyReconciliation.objects.get()
+    assert (day.day, day.waiting, day.uploaded, day.delivered_share) == (NOON.date(), 1, 0, 0.0)
+    crm_world.repair()
+    with time_machine.travel(NOON + timedelta(days=2), tick=False):
+        task_queue.sweep()
+        tasks.reconcile_all()
+        run_queue()
+    day.refresh_from_db()
+    assert (day.waiting, day.uploaded, day.delivered_share) == (0, 1, 1.0)
+
+
+@pytest.mark.usefixtures("_noon")
+def test_part_of_a_day_does_not_explain_what_is_missing_in_the_rest(command, pbx, tenant, monkeypatch):
+    from telephony.calls import pipeline
+
+    missed(pbx, NOON - timedelta(hours=8))
+    monkeypatch.setattr(pipeline, "create_from_report", lambda *_args, **_kwargs: 1 / 0)
+    command()
+    monkeypatch.undo()
+    compare.recent(tenant, now=timezone.now())
+    assert DailyReconciliation.objects.get().unexplained == 1
+    command(since="2026-03-09", till="2026-03-10T12:00")
+    assert DailyReconciliation.objects.get(day=NOON.date()).unexplained == 1, "the day is not over"
+
+
+def test_admin_shows_days_in_a_fixed_number_of_queries(admin_client, tenant, django_assert_max_num_queries):
+    now = timezone.now()
+    for number in range(20):
+        facts = {"uis_calls": 10, "uploaded": 7, "skipped": 2, "unexplained": int(number == 0)}
+        DailyReconciliation.objects.create(
+            tenant=tenant, day=(now - timedelta(days=number)).date(), counted_at=now, closed_at=now, **facts
+        )
+    where = reverse("admin:telephony_ledgerday_changelist")
+    with django_assert_max_num_queries(9):
+        html = admin_client.get(where).content.decode()
+    assert html.count("87.5 %") == 20
+    assert html.count("desk-stopped") == 1
+    assert admin_client.get(f"{where}?tenant__id__exact={tenant.pk}").status_code == 200
+
+
+# --- the CRM's own list
+
+
+@pytest.fixture
+def look_up(run_queue):
+    def run():
+        crm_tasks.verify_uploads_all()
+        run_queue()
+
+    return run
+
+
+@pytest.fixture
+def uploaded(pbx, notify, tenant):
+    """Three calls that the CRM took an hour ago."""
+    with time_machine.travel(timezone.now() - timedelta(hours=1)):
+        for number in range(3):
+            at = timezone.now() - timedelta(minutes=20 - 5 * number)
+            notify(missed(pbx, at, f"7999000010{number}").notification("call_end"))
+
+
+def test_call_the_crm_lost_goes_the_same_way_once_more(crm, look_up, uploaded, stranger):
+    lost = crm.calls.pop(1)
+    look_up()
+    assert sorted(call["externalId"] for call in crm.calls).count(lost["externalId"]) == 1
+    call = Call.objects.get(session_id=lost["externalId"].removeprefix("uis-"))
+    assert call.state == Call.State.UPLOADED
+    assert list(call.history.values_list("step", flat=True)) == ["RECORD", "SETTLE", "UPLOAD", "LOOKUP", "UPLOAD"]
+    assert UploadVerification.objects.get().missing == 1
+
+
+def test_nothing_is_sent_where_nothing_is_lost(crm, look_up, uploaded):
+    sent = len(crm.uploads)
+    look_up()
+    assert (len(crm.uploads), UploadVerification.objects.get().missing) == (sent, 0)
+
+
+def test_crm_that_never_shows_a_call_is_not_sent_it_for_ever(crm, look_up, uploaded, monkeypatch):
+    from tests.fakes import retailcrm_calls
+
+    monkeypatch.setattr(retailcrm_calls, "_rows", lambda _account: [])
+    sent = len(crm.uploads)
+    for hour in range(1, 4):
+        with time_machine.travel(timezone.now() + timedelta(hours=hour)):
+            look_up()
+    assert (len(crm.uploads) - sent, UploadVerification.objects.get().missing) == (1, 3)
+
+
+def test_list_that_is_not_served_is_remembered(crm, crm_world, look_up, uploaded, tenant):
+    crm.scopes.discard("telephony_read")
+    look_up()
+    crm_world.requests.clear()
+    look_up()
+    assert crm_world.requests == []
+    tenant.crm.refresh_from_db()
+    assert (UploadVerification.objects.get().is_supported, tenant.crm.denied_at) == (False, None)
+    with time_machine.travel(timezone.now() + timedelta(days=8)):
+        Call.objects.update(started_at=timezone.now() - timedelta(hours=1))
+        look_up()
+    assert [request.path.endswith("/telephony/calls") for request in crm_world.requests] == [True]
+
+
+def test_call_older_than_what_the_crm_shows_is_not_called_lost(crm, look_up, uploaded):
+    crm.calls.pop(0)
+    sent = len(crm.uploads)
+    look_up()
+    assert (UploadVerification.objects.get().missing, len(crm.uploads)) == (0, sent)
+
+
+@pytest.mark.usefixtures("_noon")
+def test_owner_and_rules_are_those_of_a_webhook(command, pbx, crm, run_queue, tenant):
+    TransferRules.objects.update(missed_owner="LAST_RUNG")
+    pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(hours=6), rings=[IVAN, PETR])
+    command()
+    run_queue()
+    assert crm.calls[0]["_manager"] == 28
+
+
+@pytest.mark.usefixtures("_noon")
+def test_call_on_the_border_of_two_periods_belongs_to_the_second(command, pbx, tenant):
+    missed(pbx, NOON - timedelta(hours=5))
+    assert command(since="2026-03-10T06:00", till="2026-03-10T07:00")[0]["uis_calls"] == 0
+    assert command(since="2026-03-10T07:00+03:00", till="2026-03-10T05:00+00:00")[0]["uis_calls"] == 1

@@ -1,0 +1,641 @@
+"""Recordings by our own link: from the upload to the CRM's player, and every way in which it stays silent."""
+
+import threading
+import uuid
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from connector_project.core import logging as core_logging
+from telephony.models import AccessLogEntry, Call, RecordingLink
+from telephony.recordings import links, stream
+from tenants.models import AuditLogEntry, Tenant, TransferRules, UisConnection
+from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+from tests.fakes import uis_recordings
+
+OURS = TransferRules.RecordingLink.OURS
+PLACES = 4
+
+
+@pytest.fixture(autouse=True)
+def places(monkeypatch):
+    """Every test gives back what it held."""
+    fresh = threading.BoundedSemaphore(PLACES)
+    monkeypatch.setattr(stream, "_slots", fresh)
+    yield fresh
+    assert fresh._value == PLACES
+
+
+@pytest.fixture
+def wire(request):
+    """All that goes out, to whomever."""
+    return request.getfixturevalue("_wire")
+
+
+@pytest.fixture
+def ours(tenant):
+    """The client's rule: links of ours."""
+    TransferRules.objects.filter(tenant=tenant).update(recording_link=OURS)
+
+
+@pytest.fixture
+def talk(pbx):
+    """A talk of 20 seconds with Ivan that has just ended."""
+    return pbx.call(
+        contact=CONTACT, number=NUMBER, talks=[(IVAN, 20)], started_at=timezone.now() - timedelta(seconds=40)
+    )
+
+
+@pytest.fixture
+def transfer(pbx):
+    """Twelve seconds with Ivan, then nine with Petr."""
+    began = timezone.now() - timedelta(seconds=60)
+    return pbx.call(contact=CONTACT, number=NUMBER, started_at=began, talks=[(IVAN, 12), (PETR, 9)])
+
+
+@pytest.fixture
+def link(ours, crm, notify, talk):
+    """The path of the link that the CRM has got."""
+    notify(talk.notification("call_end"))
+    return path_of(crm.calls[0])
+
+
+@pytest.fixture
+def play(client):
+    """Ask the way a player does, read to the end, and return the answer with all its bytes."""
+    return lambda path, **headers: read(client.get(path, headers=headers))
+
+
+def path_of(call):
+    return urlsplit(call["recordUrl"]).path
+
+
+def read(answer):
+    answer.heard = b"".join(answer.streaming_content) if answer.streaming else answer.content
+    answer.close()
+    return answer
+
+
+def of(session, number=0):
+    """Return what UIS has recorded of a talk."""
+    return uis_recordings.audio(session.records[number], uis_recordings.talked(session, session.records[number]))
+
+
+def forget(session, *, is_gone=False):
+    """Let the recording of a call have another id at UIS from now on, or none."""
+    for leg in session.talk_legs:
+        leg.records = [] if is_gone else [uuid.uuid4().hex]
+    session.legs[0].records = session.records
+
+
+# --- which link the CRM gets
+
+
+def test_crm_gets_the_link_of_uis_unless_the_rule_says_otherwise(notify, crm, tenant, talk):
+    notify(talk.notification("call_end"))
+    assert crm.calls[0]["recordUrl"] == talk.link(talk.records[0])
+    assert not RecordingLink.objects.exists()
+
+
+def test_crm_gets_our_link_by_the_rule(link, crm, talk, stranger):
+    whole = crm.calls[0]["recordUrl"]
+    assert whole.startswith(f"{settings.PUBLIC_URL}/records/")
+    assert whole.endswith("/")
+    assert len(whole) < 255
+    token = link.removeprefix("/records/").rstrip("/")
+    assert len(token) * 6 >= 160
+    assert str(talk.session_id) not in whole
+    assert talk.records[0] not in whole
+
+
+def test_copy_of_the_database_opens_nothing(link):
+    token = link.removeprefix("/records/").rstrip("/")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM telephony_recordlink")
+        (row,) = cursor.fetchall()
+    assert not any(token in str(value) for value in row)
+
+
+def test_call_without_a_recording_gets_no_link(ours, notify, crm, pbx):
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    assert "recordUrl" not in crm.calls[0]
+    assert not RecordingLink.objects.exists()
+
+
+def test_no_link_where_recordings_are_off(ours, notify, crm, talk):
+    TransferRules.objects.update(send_recording=False)
+    notify(talk.notification("call_end"))
+    assert "recordUrl" not in crm.calls[0]
+    assert not RecordingLink.objects.exists()
+
+
+@pytest.mark.parametrize("kind", ["cut", "503"])
+def test_repeated_upload_brings_the_same_link(ours, notify, crm, crm_world, talk, later, play, kind):
+    """Accepted, and the answer lost; or not accepted at all: whichever request counts, its link opens."""
+    crm_world.break_down(kind, times=2)
+    notify(talk.notification("call_end"))
+    for _minute in range(3):
+        later(timedelta(minutes=1))
+    assert Call.objects.get().state == Call.State.UPLOADED
+    (stored,) = RecordingLink.objects.all()
+    assert [path_of(call) for call in crm.calls] == [f"/records/{stored.token}/"]
+    assert play(path_of(crm.calls[0])).heard == of(talk)
+
+
+def test_two_workers_give_one_link(ours, notify, crm, talk, monkeypatch):
+    real = links._known
+
+    def late(calls):
+        """Look a moment before somebody else gives one."""
+        found = real(calls)
+        if not found:
+            RecordingLink.for_call(calls[0], now=timezone.now()).save()
+        return found
+
+    monkeypatch.setattr(links, "_known", late)
+    notify(talk.notification("call_end"))
+    (stored,) = RecordingLink.objects.all()
+    assert path_of(crm.calls[0]) == f"/records/{stored.token}/"
+
+
+def test_links_of_a_batch_cost_the_same_however_many(ours, notify, run_queue, pbx, tenant, django_assert_num_queries):
+    for count in (1, 12):
+        began = timezone.now() - timedelta(seconds=60)
+        new = [pbx.call(contact=CONTACT, number=NUMBER, talks=[(IVAN, 5)], started_at=began) for _call in range(count)]
+        notify(*(call.notification("call_end") for call in new), works=False)
+        run_queue()
+        RecordingLink.objects.all().delete()
+        batch = list(Call.objects.with_related())
+        with django_assert_num_queries(3):
+            links.addresses(batch, now=timezone.now())
+        with django_assert_num_queries(1):
+            again = links.addresses(batch, now=timezone.now())
+        assert len(set(again.values())) == len(batch)
+
+
+# --- the CRM's player
+
+
+def test_recording_is_heard(play, link, talk, uis_world, stranger):
+    answer = play(link)
+    assert (answer.status_code, answer.heard) == (200, of(talk))
+    assert answer["Content-Type"] == "audio/mpeg"
+    assert answer["Accept-Ranges"] == "bytes"
+    assert answer["Content-Length"] == str(len(of(talk)))
+    assert answer["Cache-Control"] == "private, no-store"
+    assert answer["Access-Control-Allow-Origin"] == "*"
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert not answer.cookies
+    assert [request.host for request in uis_world.media.requests] == ["app.uiscom.ru"]
+
+
+def test_look_ahead_tells_the_size_and_hears_nothing(client, link, talk):
+    answer = client.head(link)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert (answer["Content-Length"], answer["Content-Type"]) == (str(len(of(talk))), "audio/mpeg")
+    assert answer["Accept-Ranges"] == "bytes"
+    assert not AccessLogEntry.objects.exists()
+
+
+@pytest.mark.parametrize("takes_ranges", [True, False], ids=["uis-cuts", "we-cut"])
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [("0-1", 0, 1), ("500-", 500, None), ("-100", -100, None)],
+)
+def test_part_is_heard(play, link, talk, uis_world, takes_ranges, asked, first, last):
+    uis_world.media.takes_ranges = takes_ranges
+    answer = play(link, Range=f"bytes={asked}")
+    body = of(talk)
+    first, last = first % len(body), len(body) - 1 if last is None else last
+    assert (answer.status_code, answer.heard) == (206, body[first : last + 1])
+    assert answer["Content-Range"] == f"bytes {first}-{last}/{len(body)}"
+    assert answer["Content-Length"] == str(last - first + 1)
+
+
+@pytest.mark.parametrize("takes_ranges", [True, False], ids=["uis-cuts", "we-cut"])
+def test_part_outside_is_refused_with_the_size(play, link, talk, uis_world, takes_ranges):
+    uis_world.media.takes_ranges = takes_ranges
+    answer = play(link, Range="bytes=9999999-")
+    assert (answer.status_code, answer.heard) == (416, b"")
+    assert answer["Content-Range"] == f"bytes */{len(of(talk))}"
+    assert not AccessLogEntry.objects.exists()
+
+
+@pytest.mark.parametrize("asked", ["bytes=0-1,5-9", "bytes=9-1"])
+def test_what_is_no_part_is_answered_with_the_whole(play, link, talk, asked):
+    answer = play(link, Range=asked)
+    assert (answer.status_code, answer.heard) == (200, of(talk))
+
+
+@pytest.mark.parametrize("takes_ranges", [True, False], ids=["uis-cuts", "we-cut"])
+def test_long_recording_comes_in_parts_that_make_the_whole(play, link, talk, uis_world, monkeypatch, takes_ranges):
+    monkeypatch.setattr(stream, "MAX_WAIT_SECONDS", 1000)
+    uis_world.media.takes_ranges = takes_ranges
+    heard, size = b"", len(of(talk))
+    while len(heard) < size:
+        answer = play(link, Range=f"bytes={len(heard)}-")
+        assert answer["Content-Range"] == f"bytes {len(heard)}-{min(len(heard) + 999, size - 1)}/{size}"
+        heard += answer.heard
+    assert heard == of(talk)
+    assert len(uis_world.media.requests) == -(-size // 1000)
+    assert AccessLogEntry.objects.count() == 1
+
+
+def test_recording_of_unknown_length_is_heard_whole(play, link, talk, uis_world):
+    uis_world.media.takes_ranges = uis_world.media.sends_length = False
+    answer = play(link, Range="bytes=0-")
+    assert (answer.status_code, answer.heard, answer["Accept-Ranges"]) == (200, of(talk), "none")
+    assert "Content-Length" not in answer
+
+
+@pytest.mark.parametrize(
+    ("said", "passed"), [("audio/x-wav", "audio/x-wav"), ("application/octet-stream", "audio/mpeg")]
+)
+def test_kind_of_a_recording_is_told(play, link, uis_world, said, passed):
+    uis_world.media.content_type = said
+    assert play(link)["Content-Type"] == passed
+
+
+def test_transfer_is_heard_whole(ours, play, notify, crm, transfer, uis_world):
+    notify(transfer.notification("call_end"))
+    assert play(path_of(crm.calls[0])).heard == uis_recordings.whole(transfer)
+    assert [request.host for request in uis_world.media.requests] == ["media.uiscom.ru"]
+
+
+def test_transfer_without_a_recording_of_the_whole_is_heard_by_its_owners_talk(
+    ours, play, notify, crm, transfer, uis_world
+):
+    notify(transfer.notification("call_end"))
+    uis_world.media.forgotten.add(transfer.records[0])  # by its id the whole one is found, too
+    assert play(path_of(crm.calls[0])).heard == of(transfer, 1)
+
+
+def test_paused_client_is_heard(play, link, talk):
+    Tenant.objects.update(is_paused=True)
+    assert play(link).heard == of(talk)
+
+
+@pytest.mark.parametrize("method", ["post", "put", "delete", "options"])
+def test_other_methods_are_refused(client, link, method):
+    assert getattr(client, method)(link).status_code == 405
+
+
+# --- links that open nothing
+
+
+def silent(answer, status, *words):
+    """Assert that there was no sound, and that the page says why."""
+    assert answer.status_code == status
+    assert not answer.streaming
+    text = answer.content.decode()
+    assert "<h1>" in text
+    for word in words:
+        assert word in text
+    assert ("Retry-After" in answer) == (status == 503)
+
+
+def test_unknown_token_is_like_any_unknown_address(client, link):
+    nowhere = client.get("/nothing/here/")
+    for path in ("/records/x/", f"{link[:-2]}/", f"/records/{'A' * 43}/", f"/records/{'A' * 3000}/"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.content) == (404, nowhere.content)
+
+
+def test_withdrawn_link_is_silent_and_may_be_given_again(client, play, link, talk, django_user_model):
+    person = django_user_model.objects.create(username="anna")
+    links.revoke(RecordingLink.objects.get(), by=person, now=timezone.now())
+    silent(client.get(link, headers={"Accept-Language": "en"}), 410, "has been withdrawn")
+    silent(client.get(link, headers={"Accept-Language": "ru"}), 410, "отозвана")
+    assert client.head(link).status_code == 410
+    links.restore(RecordingLink.objects.select_related("tenant").get(), by=person, now=timezone.now())
+    assert play(link).heard == of(talk)
+    told = AuditLogEntry.objects.order_by("pk").values_list("action", "user__username", "object_repr")
+    assert list(told) == [
+        ("WITHDRAWN", "anna", f"call {talk.session_id}"),
+        ("GIVEN_AGAIN", "anna", f"call {talk.session_id}"),
+    ]
+
+
+def test_all_links_are_withdrawn_at_once_and_later_ones_open(client, play, link, crm, tenant, notify, pbx, stranger):
+    links.revoke_all(tenant, now=timezone.now())
+    assert client.get(link).status_code == 410
+    newer = pbx.call(contact=CONTACT, number=NUMBER, talks=[(IVAN, 7)])
+    notify(newer.notification("call_end"))
+    assert play(path_of(crm.calls[1])).heard == of(newer)
+    links.restore_all(tenant)
+    assert play(link).status_code == 200
+
+
+def test_links_withdrawn_one_by_one_stay_so_when_all_are_given_again(client, link, tenant):
+    links.revoke(RecordingLink.objects.get(), by=None, now=timezone.now())
+    links.revoke_all(tenant, now=timezone.now())
+    links.restore_all(tenant)
+    assert client.get(link).status_code == 410
+
+
+def test_one_link_of_all_withdrawn_is_given_again(play, link, tenant, later, talk):
+    links.revoke_all(tenant, now=timezone.now())
+    later(timedelta(minutes=1))
+    links.restore(RecordingLink.objects.select_related("tenant").get(), by=None, now=timezone.now())
+    assert play(link).heard == of(talk)
+
+
+def test_withdrawing_twice_is_withdrawing_once(link):
+    for _time in range(2):
+        links.revoke(RecordingLink.objects.get(), by=None, now=timezone.now())
+    assert AuditLogEntry.objects.filter(action="WITHDRAWN").count() == 1
+
+
+def test_link_opens_for_its_term_only(client, play, link, later):
+    TransferRules.objects.update(recording_days=3)
+    later(timedelta(days=3) - timedelta(minutes=1))
+    assert play(link).status_code == 200
+    later(timedelta(minutes=1))
+    silent(client.get(link, headers={"Accept-Language": "en"}), 410, "good for a term only")
+    TransferRules.objects.update(recording_days=30)
+    assert play(link).status_code == 200
+
+
+def test_no_link_is_given_whose_term_is_over(ours, notify, crm, pbx):
+    TransferRules.objects.update(recording_days=3)
+    began = timezone.now() - timedelta(days=4)
+    notify(pbx.call(contact=CONTACT, number=NUMBER, talks=[(IVAN, 5)], started_at=began).notification("call_end"))
+    assert "recordUrl" not in crm.calls[0]
+
+
+def test_client_who_left_is_heard_no_more_and_his_links_are_erased(client, link, tenant, uis_world):
+    from connector_project.operations.onboarding import offboarding
+
+    left = offboarding.offboard(tenant, now=timezone.now())
+    uis_world.media.requests.clear()
+    silent(client.get(link, headers={"Accept-Language": "en"}), 410, "not connected any more")
+    assert uis_world.media.requests == []
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE telephony_recordlink SET token = 'not a token of ours'")
+    offboarding.delete_expired(now=left.offboarded_at + timedelta(days=31))
+    assert (RecordingLink.objects.count(), AccessLogEntry.objects.count()) == (0, 0)
+    assert client.get(link).status_code == 404
+
+
+def test_who_listened_is_erased_with_the_client(play, link, tenant):
+    from connector_project.operations.onboarding import offboarding
+
+    play(link)
+    left = offboarding.offboard(tenant, now=timezone.now())
+    assert AccessLogEntry.objects.count() == 1
+    offboarding.delete_expired(now=left.offboarded_at + timedelta(days=31))
+    assert AccessLogEntry.objects.count() == 0
+
+
+def test_rule_that_switches_recordings_off_shuts_links_given_before(client, link):
+    TransferRules.objects.update(send_recording=False)
+    silent(client.get(link, headers={"Accept-Language": "en"}), 410, "switched off")
+
+
+# --- UIS
+
+
+def test_ids_that_changed_are_asked_for_anew_once(play, link, talk, uis_world):
+    forget(talk)
+    uis_world.requests.clear()
+    assert play(link).heard == of(talk)
+    assert [request.method for request in uis_world.requests] == ["get.call_legs_report"]
+    assert play(link).heard == of(talk)
+    assert len(uis_world.requests) == 1
+
+
+def test_recording_that_is_gone_is_asked_for_once_in_ten_minutes(client, play, link, talk, uis_world, later):
+    forget(talk, is_gone=True)
+    uis_world.requests.clear()
+    for _click in range(3):
+        silent(client.get(link, headers={"Accept-Language": "en"}), 410, "does not keep this recording")
+    assert [request.method for request in uis_world.requests] == ["get.call_legs_report", "get.calls_report"]
+    later(timedelta(minutes=9))
+    uis_world.requests.clear()
+    assert client.get(link).status_code == 410
+    assert uis_world.requests == []
+    forget(talk)
+    later(timedelta(minutes=2))
+    assert play(link).heard == of(talk)
+    assert Call.objects.get().recording_missing_since is None
+
+
+def test_denied_key_does_not_matter_while_the_address_holds(client, play, link, talk, pbx, uis_world):
+    pbx.token_state = "blocked"
+    UisConnection.objects.update(denied_at=timezone.now(), denied_code="access_token_blocked")
+    assert play(link).heard == of(talk)
+    forget(talk)
+    uis_world.requests.clear()
+    silent(client.get(link, headers={"Accept-Language": "en"}), 503, "does not let the connector in")
+    assert uis_world.requests == []
+
+
+def test_key_that_is_refused_while_asking_pauses_the_connection(client, link, talk, pbx):
+    pbx.token_state = "expired"
+    forget(talk)
+    silent(client.get(link), 503)
+    assert UisConnection.objects.get(tenant__slug="romashka").denied_code == "access_token_expired"
+
+
+def test_uis_that_rests_is_not_asked(client, link, talk, uis_world):
+    forget(talk)
+    UisConnection.objects.update(consecutive_failures=5, retry_at=timezone.now() + timedelta(minutes=3))
+    uis_world.requests.clear()
+    silent(client.get(link), 503)
+    assert uis_world.requests == []
+
+
+def test_points_used_up_are_told_as_a_wait(client, link, talk, pbx):
+    forget(talk)
+    pbx.day_limit = 0
+    silent(client.get(link), 503)
+    assert Call.objects.get().recording_missing_since is None
+
+
+@pytest.mark.parametrize("kind", ["500", "503", "timeout", "refused", "cut"])
+def test_media_that_is_away_is_tried_later(client, play, link, talk, uis_world, kind):
+    uis_world.break_down(kind, method="media", times=1)
+    answer = client.get(link, headers={"Accept-Language": "en"})
+    silent(answer, 503, "does not answer at the moment")
+    assert answer["Retry-After"] == "60"
+    assert not AccessLogEntry.objects.exists()
+    assert play(link).heard == of(talk)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://evil.example.com/a.mp3", "http://169.254.169.254/latest/meta-data/", "file:///etc/passwd"]
+)
+def test_redirect_to_a_foreign_host_is_never_followed(client, link, uis_world, wire, address):
+    uis_world.media.redirects_to = address
+    before = len(wire.calls)
+    silent(client.get(link, headers={"Accept-Language": "en"}), 503, "does not give the recording out")
+    asked = {urlsplit(str(call.request.url)).hostname for call in wire.calls[before:]}
+    assert asked == {"app.uiscom.ru", "dataapi.uiscom.ru"}
+
+
+def test_redirect_within_uis_is_followed(play, link, talk, uis_world, monkeypatch):
+    real = uis_world.media._answer
+    moved = talk.link(talk.records[0]).replace("app.uiscom.ru", "app.comagic.ru")
+
+    def answer(method, host, path, headers):
+        if host == "app.uiscom.ru":
+            return uis_recordings.Answer(302, {"Location": moved}, "")
+        return real(method, "app.uiscom.ru", path, headers)
+
+    monkeypatch.setattr(uis_world.media, "_answer", answer)
+    assert play(link, Range="bytes=0-9").heard == of(talk)[:10]
+    assert [request.range for request in uis_world.media.requests] == ["bytes=0-9"] * 2
+
+
+def test_redirects_without_an_end_are_given_up(client, link, talk, uis_world):
+    uis_world.media.redirects_to = talk.link(talk.records[0])
+    silent(client.get(link), 503)
+    assert len(uis_world.media.requests) == 4
+
+
+def test_page_that_asks_for_a_login_is_never_passed_on(client, link, uis_world):
+    uis_world.media.requires_login = True
+    answer = client.get(link, headers={"Accept-Language": "en"})
+    silent(answer, 503, "does not give the recording out")
+    assert "личный кабинет" not in answer.content.decode()
+
+
+def test_link_that_somebody_typed_into_a_notification_is_never_fetched(
+    ours, client, notify, crm, talk, uis_world, wire
+):
+    talk.records_at = timezone.now() + timedelta(hours=1)
+    forged = talk.notification("recorded") | {"file_link": "https://evil.example.com/a.mp3"}
+    notify(forged, talk.notification("call_end"))
+    silent(client.get(path_of(crm.calls[0])), 503)
+    assert "evil.example.com" not in " ".join(str(call.request.url) for call in wire.calls)
+
+
+def test_recording_known_by_its_notification_only_is_heard(ours, play, notify, crm, talk, later):
+    talk.records_at = timezone.now() + timedelta(minutes=5)
+    notify(talk.notification("recorded"), talk.notification("call_end"))
+    later(timedelta(minutes=6))
+    assert play(path_of(crm.calls[0])).heard == of(talk)
+
+
+def test_host_of_recordings_of_an_account_is_asked(ours, play, notify, crm, talk, uis_world, wire):
+    UisConnection.objects.filter(tenant__slug="romashka").update(media_host="app.callgear.ae")
+    notify(talk.notification("call_end"))
+    wire.get(
+        f"https://app.callgear.ae/system/media/talk/{talk.session_id}/{talk.records[0]}/",
+        body=b"far away",
+        content_type="audio/mpeg",
+    )
+    assert play(path_of(crm.calls[0])).heard == b"far away"
+
+
+# --- how many at once
+
+
+def test_only_so_many_are_played_at_once(client, play, link, places):
+    held = [client.get(link) for _one in range(PLACES)]
+    answer = client.get(link, headers={"Accept-Language": "en"})
+    silent(answer, 503, "Too many recordings")
+    assert answer["Retry-After"] == "5"
+    read(held.pop())
+    assert play(link).status_code == 200
+    for one in held:
+        one.close()  # The listener went away in the middle.
+    assert places._value == PLACES
+
+
+class Line:
+    """The line to who listens, as gunicorn shows it."""
+
+    def __init__(self, fault=None):
+        self.done, self.fault = [], fault
+
+    def settimeout(self, seconds):
+        self.done.append(f"waits {seconds}")
+
+    def shutdown(self, _how):
+        self.done.append("hung up")
+        if self.fault:
+            raise self.fault
+
+
+def test_who_reads_slowly_is_not_waited_for(client, link, places):
+    """He holds a thread of ours, and when the line to him is broken, gunicorn must not linger on it."""
+    line = Line()
+    read(client.get(link, **{"gunicorn.socket": line}))
+    assert line.done == ["waits 30.0"]
+    for line in (Line(), Line(fault=OSError("he was faster"))):
+        answer = client.get(link, **{"gunicorn.socket": line})
+        next(answer.streaming_content)
+        answer.close()
+        assert line.done[:2] == ["waits 30.0", "hung up"]
+    line = Line()
+    client.head(link, **{"gunicorn.socket": line})
+    assert line.done == []
+
+
+# --- who listened
+
+
+def test_requests_of_one_play_are_one_look(client, play, link, later, stranger):
+    for asked in ("bytes=0-1", "bytes=0-", "bytes=500-"):
+        play(link, Range=asked)
+    (look,) = AccessLogEntry.objects.all()
+    assert (look.tenant.slug, look.call.tenant.slug, look.user, look.address) == (
+        "romashka",
+        "romashka",
+        None,
+        "127.0.0.x",
+    )
+    later(timedelta(minutes=9))
+    play(link)
+    later(timedelta(minutes=9))
+    play(link)
+    assert AccessLogEntry.objects.count() == 1
+    later(timedelta(minutes=11))
+    play(link)
+    client.get(link, REMOTE_ADDR="2001:db8:1:2::3").close()
+    assert list(AccessLogEntry.objects.order_by("pk").values_list("address", flat=True)) == ["127.0.0.x"] * 2 + [
+        "2001:db8:1::/48"
+    ]
+    assert not stranger.access_log.exists()
+
+
+def test_listening_costs_so_many_queries(play, link, django_assert_num_queries):
+    with django_assert_num_queries(7):  # link, notifications; a transaction with the call's lock, the look, a new one
+        play(link)
+    with django_assert_num_queries(6):
+        play(link)
+
+
+def test_no_line_of_the_log_holds_a_link(client, play, link, talk, uis_world, caplog):
+    """Not in what our own code says, and not in what is written: Django names the address of what it refuses."""
+    import io
+    import logging
+
+    written, root = io.StringIO(), logging.getLogger()
+    handler = logging.StreamHandler(written)
+    handler.addFilter(core_logging.RedactingFilter())
+    root.addHandler(handler)
+    caplog.set_level(logging.DEBUG)
+    try:
+        play(link)
+        for kind in ("500", "timeout"):
+            uis_world.break_down(kind, method="media", times=1)
+            client.get(link)
+        forget(talk, is_gone=True)
+        client.get(link)
+        links.revoke(RecordingLink.objects.get(), by=None, now=timezone.now())
+        client.get(link)
+        client.get(f"{link}x/")
+    finally:
+        root.removeHandler(handler)
+    token = link.removeprefix("/records/").rstrip("/")
+    assert f"call={talk.session_id} recording: " in written.getvalue()
+    for secret in (token, "/system/media/"):
+        assert secret not in written.getvalue()
+        said = [line.getMessage() for line in caplog.records if not line.name.startswith(("django.", "urllib3"))]
+        assert not any(secret in line for line in said)

@@ -1,0 +1,549 @@
+"""Put it right: a second try and a skip, for one call, the ticked ones and all that match; templates read again."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from telephony import bulk_actions, tasks
+from telephony.calls import apply_event, manual
+from telephony.models import BulkAction, Call, CallLogEntry, Notification
+from telephony.reconciliation import stats
+from tenants import audit
+from tenants.models import AuditLogEntry, Tenant, TransferRules, User, VirtualNumber
+from tests import html_text, task_queue
+from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+from tests.flows.templates import send_every_event
+from tests.users import enlist
+
+ENGLISH = {"accept-language": "en"}
+LOG = "/admin/telephony/call/"
+
+
+@pytest.fixture
+def support(client, tenant):
+    user = enlist("sveta", "Support")
+    client.force_login(user)
+    return user
+
+
+@pytest.fixture
+def refused(notify, pbx, tenant, stranger):
+    """Calls the CRM refused: their store does not exist there."""
+
+    def plant(count=1):
+        VirtualNumber.objects.filter(number=NUMBER, tenant=tenant).update(site="no-such-shop")
+        for number in range(count):
+            notify(pbx.call(contact=f"7999000{number:04}", number=NUMBER, rings=[IVAN]).notification("lost_call"))
+        assert set(Call.objects.values_list("reason", flat=True)) == {"CRM_REFUSED"}
+        VirtualNumber.objects.filter(number=NUMBER, tenant=tenant).update(site="shop-one")
+        return list(Call.objects.order_by("pk"))
+
+    return plant
+
+
+def act(client, call, deed, **data):
+    where = reverse(f"admin:telephony_call_{deed}", args=[call.pk])
+    return client.post(where, data, follow=True, headers=ENGLISH)
+
+
+def order(client, kind, data=None, **filters):
+    where = reverse("admin:telephony_call_order", args=[kind])
+    return client.post(where, data or {}, query_params=filters, follow=True, headers=ENGLISH)
+
+
+def states():
+    return list(Call.objects.order_by("pk").values_list("state", flat=True))
+
+
+def test_one_call_is_tried_again_from_its_page(client, support, refused, crm, run_queue):
+    (call,) = refused()
+    said = html_text.words(act(client, call, "again"))
+    assert "The call is on its way again" in said
+    # Nobody must act any more: why it stood still is told by its history.
+    assert "DUE It is on its way: its turn comes within a minute. What happens next" in said
+    assert said.endswith("Set going again by a person (sveta).")
+    run_queue()
+    assert (states(), len(crm.calls)) == (["UPLOADED"], 1)
+    assert CallLogEntry.objects.get(step="PERSON").actor == support
+    row = AuditLogEntry.objects.get(action="TRIED_AGAIN")
+    assert (row.user, row.object_repr) == (support, str(call.session_id))
+
+
+def test_call_that_has_arrived_is_not_sent_again(client, support, notify, pbx, crm, run_queue):
+    notify(pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call"))
+    said = html_text.words(act(client, Call.objects.get(), "again"))
+    assert "There is nothing to try again" in said
+    run_queue()
+    assert (len(crm.uploads), len(crm.calls)) == (1, 1)
+    assert not AuditLogEntry.objects.filter(action="TRIED_AGAIN").exists()
+
+
+def test_call_a_worker_has_in_hand_is_left_to_him(client, support, refused, crm):
+    (call,) = refused()
+    Call.objects.update(failed_at=None, reason="", next_attempt_at=timezone.now())
+    (taken,) = Call.objects.claim(call.tenant_id, "READY", limit=1, now=timezone.now())
+    act(client, call, "again")
+    assert "cannot be skipped" in html_text.words(act(client, call, "skip", reason="no"))
+    call.refresh_from_db()
+    assert (call.claim_token, call.state) == (taken.claim_token, "READY")
+
+
+def test_second_try_beside_an_automatic_one_makes_no_second_record(client, support, notify, pbx, crm, crm_world, later):
+    crm_world.break_down("cut", times=1)
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    call = Call.objects.get()
+    act(client, call, "again")
+    act(client, call, "again")
+    later(timedelta(minutes=2))
+    assert (states(), len(crm.calls)) == (["UPLOADED"], 1)
+
+
+def test_skipped_call_is_decided_anew_by_the_rules_of_today(client, support, notify, pbx, crm, run_queue, tenant):
+    TransferRules.objects.update(upload_missed=False)
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    call = Call.objects.get()
+    act(client, call, "again")
+    run_queue()
+    assert (states(), crm.calls) == (["SKIPPED"], [])
+    TransferRules.objects.update(upload_missed=True)
+    act(client, call, "again")
+    run_queue()
+    assert (states(), len(crm.calls)) == (["UPLOADED"], 1)
+
+
+def test_talk_skipped_for_its_employee_goes_with_its_recording_once_the_rule_is_gone(
+    client, support, notify, pbx, crm, run_queue, tenant
+):
+    TransferRules.objects.update(employee_filter="ONLY")
+    at = timezone.now() - timedelta(seconds=40)
+    talk = pbx.call(contact=CONTACT, number=NUMBER, started_at=at, talks=[(PETR, 30)])
+    notify(talk.notification("call_end"))
+    assert Call.objects.get().skip_reason == "EMPLOYEE"
+    TransferRules.objects.update(employee_filter="ALL")
+    act(client, Call.objects.get(), "again")
+    run_queue()
+    assert [(call["code"], call["recordUrl"]) for call in crm.calls] == [("102", talk.link(talk.records[-1]))]
+
+
+def test_skipped_for_good_with_a_reason(client, support, refused, crm, later):
+    (call,) = refused()
+    page = client.get(reverse("admin:telephony_call_skip", args=[call.pk]), headers=ENGLISH)
+    assert "In the ledger it counts as skipped" in html_text.words(page)
+    assert Call.objects.get().state == "READY"
+    act(client, call, "skip", reason="  ")
+    assert Call.objects.get().state == "READY"
+    said = html_text.words(act(client, call, "skip", reason="A test call of ours"))
+    assert "BY_HAND Skipped for good by sveta: A test call of ours" in said
+    later(timedelta(days=1))
+    call.refresh_from_db()
+    assert (call.state, call.skip_reason, crm.calls) == ("SKIPPED", "BY_HAND", [])
+    counted = stats.count_calls(call.tenant, [call.session_id])
+    assert (counted.skipped, counted.unexplained) == (1, 0)
+    row = AuditLogEntry.objects.get(action="SKIPPED")
+    assert (row.user, row.object_repr, row.field) == (support, str(call.session_id), "A test call of ours")
+
+
+def test_whoever_skips_a_call_that_may_have_arrived_is_told_so(client, support, notify, pbx, crm_world):
+    crm_world.break_down("cut")
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("call_end"))
+    page = client.get(reverse("admin:telephony_call_skip", args=[Call.objects.get().pk]), headers=ENGLISH)
+    assert "The CRM may have it already" in html_text.words(page)
+
+
+def test_skipped_for_good_stays_skipped_whatever_uis_tells(client, support, notify, pbx, crm, crm_world, later):
+    crm_world.break_down("503")
+    missed = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
+    notify(missed.notification("lost_call"))
+    act(client, Call.objects.get(), "skip", reason="no")
+    crm_world.repair()
+    notify(missed.notification("call_end"))
+    later(timedelta(minutes=10))
+    tasks.reconcile_all()
+    task_queue.drain()
+    assert (states(), crm.calls) == (["SKIPPED"], [])
+
+
+def test_ticked_calls_are_tried_again_and_skipped(client, support, refused, crm, run_queue):
+    calls = refused(3)
+    client.post(LOG, {"action": "try_again", "_selected_action": [call.pk for call in calls[:2]]})
+    run_queue()
+    assert (states(), len(crm.calls)) == (["UPLOADED", "UPLOADED", "READY"], 2)
+    assert AuditLogEntry.objects.get(action="TRIED_AGAIN").new == "2"
+    answer = client.post(LOG, {"action": "skip_selected", "_selected_action": [call.pk for call in calls]})
+    page = client.get(answer.url, headers=ENGLISH)
+    assert "1 call Selected 3 ready to upload: 1" in html_text.words(page)
+    client.post(answer.url, {"reason": "not wanted"})
+    run_queue()
+    assert states() == ["UPLOADED", "UPLOADED", "SKIPPED"]
+    assert CallLogEntry.objects.get(step="SKIP").detail == "not wanted"
+
+
+def test_all_that_match_are_counted_shown_and_tried_again(
+    client, support, refused, notify, pbx, crm, run_queue, stranger
+):
+    calls = refused(7)
+    other = calls[0]
+    Call.objects.filter(pk=other.pk).update(reason="UNEXPECTED_REPLY")
+    where = reverse("admin:telephony_call_order", args=["TRY_AGAIN"])
+    said = html_text.words(client.get(where, {"cause": "CRM_REFUSED"}, headers=ENGLISH))
+    assert "6 calls Cause the CRM refused this call ready to upload: 6" in said
+    assert "7999***0006" in said
+    assert "79990000006" not in said
+    assert (BulkAction.objects.count(), crm.calls) == (0, [])
+    said = html_text.words(order(client, "TRY_AGAIN", cause="CRM_REFUSED"))
+    assert "at work 0 of 6 done, 0 left alone" in said
+    run_queue()
+    assert (len(crm.calls), Call.objects.filter(state="UPLOADED").count()) == (6, 6)
+    assert Call.objects.get(pk=other.pk).failed_at is not None
+    errand = BulkAction.objects.get()
+    said = html_text.words(client.get(reverse("admin:telephony_errand_live", args=[errand.pk]), headers=ENGLISH))
+    assert "done 6 of 6 done, 0 left alone" in said
+    row = AuditLogEntry.objects.get(action="TRIED_AGAIN")
+    assert (row.tenant, row.user, row.new) == (other.tenant, support, "6")
+
+
+def test_order_goes_part_by_part_and_doubles_nothing_when_it_runs_twice(
+    client, support, refused, crm, run_queue, monkeypatch
+):
+    monkeypatch.setattr(bulk_actions, "CHUNK", 2)
+    refused(5)
+    order(client, "TRY_AGAIN", cause="CRM_REFUSED")
+    errand = BulkAction.objects.get()
+    bulk_actions.step(errand.pk, now=timezone.now())
+    errand.refresh_from_db()
+    assert (errand.done, errand.state) == (2, "RUNNING")
+    run_queue()
+    errand.refresh_from_db()
+    assert (errand.done, errand.skipped, errand.state, len(crm.calls)) == (5, 0, "DONE", 5)
+    assert CallLogEntry.objects.filter(step="PERSON").count() == 5
+    bulk_actions.step(errand.pk, now=timezone.now())
+    assert CallLogEntry.objects.filter(step="PERSON").count() == 5
+
+
+def test_order_whose_queue_is_lost_goes_on_with_the_next_sweep(client, support, refused, crm, later):
+    refused(2)
+    order(client, "TRY_AGAIN", cause="CRM_REFUSED")
+    assert task_queue.lose() > 0
+    later(timedelta(minutes=1))
+    assert (BulkAction.objects.get().state, len(crm.calls)) == ("DONE", 2)
+
+
+def test_part_that_always_breaks_is_stopped_and_said_to_be(client, support, refused, later, monkeypatch):
+    refused(1)
+    order(client, "TRY_AGAIN", cause="CRM_REFUSED")
+    real = manual.retry
+    monkeypatch.setattr(manual, "retry", lambda *_args, **_said: 1 / 0)
+    task_queue.lose()
+    for _try in range(bulk_actions.MAX_ATTEMPTS):
+        with pytest.raises(ZeroDivisionError):
+            later(timedelta(minutes=4))
+    later(timedelta(minutes=4))
+    monkeypatch.setattr(manual, "retry", real)
+    assert BulkAction.objects.get().state == "FAILED"
+
+
+def test_order_can_be_broken_off(client, support, refused, crm, run_queue, monkeypatch):
+    monkeypatch.setattr(bulk_actions, "CHUNK", 2)
+    refused(5)
+    order(client, "SKIP", {"reason": "no"}, cause="CRM_REFUSED")
+    errand = BulkAction.objects.get()
+    bulk_actions.step(errand.pk, now=timezone.now())
+    for says in ("It is broken off; what is done is done.", "It had come to its end already."):
+        answer = client.post(reverse("admin:telephony_errand_cancel", args=[errand.pk]), follow=True, headers=ENGLISH)
+        assert says in html_text.words(answer)
+    run_queue()
+    assert (Call.objects.filter(state="SKIPPED").count(), crm.calls) == (2, [])
+    assert AuditLogEntry.objects.get(action="SKIPPED").new == "2"
+
+
+def test_what_is_done_while_an_order_is_broken_off_is_written_down(
+    client, support, refused, monkeypatch, run_queue, tenant
+):
+    refused(2)
+    order(client, "SKIP", {"reason": "no"}, cause="CRM_REFUSED")
+    (errand,), skip = BulkAction.objects.all(), manual.skip
+
+    def slow_skip(call, *said, **more):
+        bulk_actions.cancel(errand.pk, by=support, now=timezone.now())
+        return skip(call, *said, **more)
+
+    monkeypatch.setattr(manual, "skip", slow_skip)
+    run_queue()
+    errand.refresh_from_db()
+    assert (errand.state, errand.done, states()) == ("CANCELLED", 2, ["SKIPPED"] * 2)
+    assert AuditLogEntry.objects.get(action="SKIPPED").new == "2"
+
+
+def test_calls_that_come_later_are_not_meant(client, support, refused, notify, pbx, crm, run_queue, tenant):
+    refused(1)
+    order(client, "SKIP", {"reason": "no"}, tenant__id__exact=tenant.pk)
+    VirtualNumber.objects.filter(number=NUMBER, tenant=tenant).update(site="no-such-shop")
+    notify(pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call"), works=False)
+    run_queue()
+    assert sorted(states()) == ["READY", "SKIPPED"]
+
+
+def test_nothing_to_do_and_too_much_are_refused(client, support, refused, monkeypatch):
+    said = html_text.words(order(client, "TRY_AGAIN", cause="CRM_REFUSED"))
+    assert "There is nothing to do, or too much: narrow the filters." in said
+    refused(3)
+    monkeypatch.setattr(bulk_actions, "MAX_ROWS", 2)
+    where = reverse("admin:telephony_call_order", args=["TRY_AGAIN"])
+    assert "There are more than 2 of them." in html_text.words(client.get(where, headers=ENGLISH))
+    order(client, "TRY_AGAIN")
+    assert not BulkAction.objects.exists()
+
+
+def test_ticked_calls_that_moved_on_meanwhile_are_never_all_calls(client, support, refused):
+    calls = refused(3)
+    data = {"action": "skip_selected", "_selected_action": [calls[0].pk]}
+    answer = client.post(f"{LOG}?cause=CRM_DENIED", data, headers=ENGLISH)
+    answer = client.get(answer.url, headers=ENGLISH)
+    assert "0 calls" in html_text.words(answer)
+    order(client, "SKIP", {"reason": "no"}, pks="")
+    assert (BulkAction.objects.count(), states()) == (0, ["READY"] * 3)
+    assert list(client.get(LOG, {"pks": ""}).context["cl"].result_list) == []
+
+
+def test_looking_at_an_order_costs_the_same_for_few_and_many(client, support, refused):
+    where = reverse("admin:telephony_call_order", args=["TRY_AGAIN"])
+    costs = []
+    for count in (1, 6):
+        refused(count)
+        client.get(where)
+        with CaptureQueriesContext(connection) as asked:
+            client.get(where)
+        costs.append(len(asked))
+    assert costs[0] == costs[1]
+
+
+def test_whoever_may_only_look_can_press_nothing(client, refused, db):
+    from django.contrib.auth.models import Permission
+
+    (call,) = refused()
+    user = User.objects.create_user("guest", password="x", is_staff=True)
+    user.user_permissions.add(*Permission.objects.filter(codename__startswith="view_"))
+    client.force_login(user)
+    errand = BulkAction.objects.create(kind="SKIP", requested_at=timezone.now(), total=1, max_pk=call.pk)
+    page = client.get(reverse("admin:telephony_call_change", args=[call.pk]), headers=ENGLISH)
+    assert "Try again" not in page.content.decode().replace("press “Try again”", "")
+    for deed in ("again", "skip"):
+        assert act(client, call, deed, reason="x").status_code == 403
+    for kind in ("TRY_AGAIN", "SKIP"):
+        assert order(client, kind, {"reason": "x"}).status_code == 403
+    assert client.post(reverse("admin:telephony_errand_cancel", args=[errand.pk])).status_code == 403
+    assert client.get(reverse("admin:telephony_errand_change", args=[errand.pk])).status_code == 200
+    assert Call.objects.get().state == "READY"
+
+
+def test_support_changes_no_keys_and_no_rules(client, support, tenant):
+    html = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk])).content.decode()
+    assert 'name="uis-0-access_token"' not in html
+    assert 'name="rules-0-upload_missed"' not in html
+
+
+def test_customers_on_a_clients_list_are_masked_for_support(client, support, tenant, stranger, admin_client):
+    TransferRules.objects.filter(tenant=tenant).update(contact_filter="EXCEPT", contacts="+7 999 000-00-01\n3725123456")
+    old = "+7 999 000-00-02"
+    audit.log(tenant, "CHANGED", now=timezone.now(), target=tenant.rules, field="contacts", old=old, new=f"+{CONTACT}")
+    where = reverse("admin:tenants_tenant_change", args=[tenant.pk])
+    for address in (where, reverse("admin:tenants_change_changelist")):
+        said = html_text.words(client.get(address))
+        assert "7999***0001" in said
+        for number in ("999 000-00-01", "3725123456", CONTACT, "999 000-00-02"):
+            assert number not in said
+    assert "+7 999 000-00-01" in admin_client.get(where).content.decode()
+
+
+def test_number_an_operator_looked_for_or_named_is_masked_where_others_read_it(client, support, refused, run_queue):
+    (call,) = refused()
+    typed, reason = (
+        f"8 ({call.contact[1:4]}) {call.contact[4:7]}-{call.contact[7:]}",
+        f"+{call.contact} asked us not to",
+    )
+    order(client, "SKIP", {"reason": reason}, q=typed)
+    run_queue()
+    errand = BulkAction.objects.get()
+    assert (errand.filters["q"], errand.done) == (typed, 1)
+    page = reverse("admin:telephony_errand_change", args=[errand.pk])
+    pages = (page, reverse("admin:telephony_errand_changelist"), reverse("admin:tenants_change_changelist"))
+    for address in pages:
+        said = html_text.words(client.get(address, headers=ENGLISH))
+        assert "7999***0000 asked us not to" in said
+        assert typed not in said
+        assert call.contact not in said
+    assert "Number, employee, session 8999***0000" in html_text.words(client.get(page, headers=ENGLISH))
+
+
+@pytest.mark.parametrize(
+    ("where", "asked"),
+    [
+        ("tenants_tenant", {"activation_token__startswith": "a"}),
+        ("telephony_notification", {"body__contains": CONTACT}),
+        ("telephony_notification", {"tenant__activation_token__startswith": "a"}),
+        ("crm_popup", {"contact__startswith": "7999"}),
+        ("crm_command", {"asked__icontains": "a"}),
+    ],
+)
+def test_secret_cannot_be_found_out_by_asking_a_list(client, support, where, asked):
+    assert client.get(reverse(f"admin:{where}_changelist"), asked).status_code == 400
+
+
+def test_list_is_asked_by_its_own_filters(client, support, tenant):
+    for where in ("telephony_notification", "crm_popup", "crm_command", "telephony_ledgerday", "tenants_change"):
+        assert client.get(reverse(f"admin:{where}_changelist"), {"tenant__id__exact": tenant.pk}).status_code == 200
+    asked = {"event": "waiting", "outcome__exact": "DONE"}
+    assert client.get(reverse("admin:telephony_notification_changelist"), asked).status_code == 200
+
+
+@pytest.fixture
+def nameless(client, hook, pbx, run_queue):
+    """A template without the line that names the event, pasted to the address that names none."""
+    missed = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
+
+    def plant(event):
+        body = missed.notification(event, at=timezone.now()) | {"event": None}
+        client.post(hook, body, content_type="application/json")
+        run_queue()
+        assert Notification.objects.get().reason == "NO_EVENT"
+        return missed
+
+    return plant
+
+
+UNREADABLE = "/admin/telephony/notification/unreadable/"
+
+
+def test_unreadable_notifications_stand_together_by_fault_with_the_fix(client, support, hook, pbx, tenant, run_queue):
+    send_every_event(client, hook, pbx, only="waiting", spoil=lambda body: body.replace(",\n", "\n"))
+    send_every_event(client, hook, pbx, only="call_end", spoil=lambda body: body.replace("call_session_id", "session"))
+    send_every_event(client, hook, pbx, only="waiting", spoil=lambda body: body.replace(",\n", "\n\n"))
+    client.post(f"{hook}recorded/", "", content_type="application/json")
+    run_queue()
+    said = html_text.words(client.get(UNREADABLE, headers=ENGLISH))
+    for text in (
+        "Ромашка · Waiting for the answer NOT_JSON The body cannot be read: clear it and copy the whole template",
+        "Ромашка · Call finished NO_SESSION The body does not say which call it is about",
+        "Ромашка · Call recording completed EMPTY The body came empty",
+    ):
+        assert text in said
+    assert "how many 2" in said
+    # The letter is in the client's language, and the template whole.
+    assert "В UIS: Уведомления → «Завершение звонка»." in said
+    assert '"call_session_id": {{call_session_id}}' in said
+    for secret in (CONTACT, tenant.uis.hook):
+        assert secret not in client.get(UNREADABLE).content.decode()
+
+
+def test_unreadable_page_costs_the_same_for_few_and_many(client, support, hook, pbx, stranger, run_queue):
+    costs = []
+    for count in (1, 9):
+        for number in range(count):
+            client.post(
+                f"{hook}{['waiting', 'call_end', 'recorded'][number % 3]}/",
+                f"{{{count}{number}",
+                content_type="text/plain",
+            )
+        client.get(UNREADABLE)
+        with CaptureQueriesContext(connection) as asked:
+            client.get(UNREADABLE)
+        costs.append(len(asked))
+    assert costs[0] == costs[1]
+
+
+def read_again(client, tenant, **said):
+    """Order it as the button of the group does."""
+    filters = {"tenant": tenant.pk, "event_in_url": "", "reason": "NO_EVENT"}
+    where = reverse("admin:telephony_notification_order", args=["READ_AGAIN"])
+    assert "1 notification" in html_text.words(client.get(where, filters, headers=ENGLISH))
+    return client.post(where, said, query_params=filters)
+
+
+def test_end_of_a_call_that_is_read_again_takes_the_usual_way(
+    client, support, nameless, crm, run_queue, tenant, stranger
+):
+    missed = nameless("lost_call")
+    read_again(client, tenant, event="lost_call")
+    run_queue()
+    assert [call["externalId"] for call in crm.calls] == [f"uis-{missed.session_id}"]
+    assert Notification.objects.get().outcome == "DONE"
+    row = AuditLogEntry.objects.get(action="READ_AGAIN")
+    assert (row.tenant, row.user, row.new) == (tenant, support, "1")
+    read_again_twice = client.post(reverse("admin:telephony_notification_order", args=["READ_AGAIN"]), {})
+    assert read_again_twice.url == reverse("admin:telephony_notification_changelist")
+    assert len(crm.uploads) == 1
+
+
+def test_ring_that_is_read_again_never_pops_up(client, support, nameless, crm, run_queue, later, tenant):
+    nameless("waiting")
+    later(timedelta(seconds=30))
+    read_again(client, tenant, event="waiting")
+    run_queue()
+    assert (crm.events, Notification.objects.get().reason) == ([], "STALE")
+
+
+def test_order_to_read_again_says_of_what_and_takes_no_other_filter(client, support, nameless, tenant, stranger):
+    nameless("lost_call")
+    where = reverse("admin:telephony_notification_order", args=["READ_AGAIN"])
+    filters = {"tenant": tenant.pk, "event_in_url": "", "reason": "NO_EVENT"}
+    said = html_text.words(client.get(where, filters, headers=ENGLISH))
+    assert "Client Ромашка" in said
+    assert "Reason the template has no field “event”" in said
+    assert client.get(where, filters | {"day": "2026-11-24"}).status_code == 404
+    assert client.get(where, filters | {"event_in_url": "\0x"}).status_code == 200
+    read_again(client, tenant, event="lost_call")
+    page = client.get(reverse("admin:telephony_errand_change", args=[BulkAction.objects.get().pk]), headers=ENGLISH)
+    assert "Client Ромашка Event Lost call" in html_text.words(page)
+
+
+def test_nothing_is_read_again_of_a_client_who_left(client, support, nameless, tenant, run_queue):
+    nameless("lost_call")
+    read_again(client, tenant, event="lost_call")
+    Tenant.objects.update(offboarded_at=timezone.now(), activated_at=None)
+    run_queue()
+    assert (BulkAction.objects.get().state, BulkAction.objects.get().done, Call.objects.count()) == ("DONE", 0, 0)
+    assert "Everything that came could be read." in html_text.words(client.get(UNREADABLE, headers=ENGLISH))
+
+
+def test_notification_that_breaks_our_code_keeps_none_behind_it_unread(
+    client, support, nameless, hook, pbx, monkeypatch, run_queue, tenant
+):
+    nameless("lost_call")
+    other = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
+    client.post(hook, other.notification("lost_call") | {"event": None}, content_type="application/json")
+    run_queue()
+    broken, hear = json.loads(Notification.objects.earliest("pk").body)["call_session_id"], apply_event.apply_event
+
+    def hear_others(tenant, said, *, now):
+        if said.session_id == broken:
+            raise ZeroDivisionError
+        return hear(tenant, said, now=now)
+
+    monkeypatch.setattr(apply_event, "apply_event", hear_others)
+    client.post(
+        reverse("admin:telephony_notification_order", args=["READ_AGAIN"]) + "?reason=NO_EVENT", {"event": "lost_call"}
+    )
+    run_queue()
+    assert (BulkAction.objects.get().state, BulkAction.objects.get().skipped) == ("DONE", 1)
+    assert list(Notification.objects.order_by("pk").values_list("outcome", flat=True)) == ["UNREADABLE", "DONE"]
+
+
+@pytest.mark.parametrize("said", [{}, {"event": "x"}])
+def test_which_event_it_was_must_be_said(client, support, nameless, tenant, said):
+    nameless("lost_call")
+    assert read_again(client, tenant, **said).status_code == 200
+    assert not BulkAction.objects.exists()
+
+
+def test_what_still_cannot_be_read_stays_where_it_is(client, support, hook, run_queue, tenant):
+    client.post(f"{hook}waiting/", "{", content_type="text/plain")
+    client.post(reverse("admin:telephony_notification_order", args=["READ_AGAIN"]), {})
+    run_queue()
+    errand = BulkAction.objects.get()
+    assert (errand.done, errand.skipped, errand.state) == (0, 1, "DONE")
+    assert Notification.objects.get().outcome == "UNREADABLE"

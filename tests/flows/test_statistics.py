@@ -1,0 +1,345 @@
+"""The figures of a client and of all: each equals what the test counts itself, call by call, by the client's clock."""
+
+import random
+import re
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from statistics import quantiles
+from zoneinfo import ZoneInfo
+
+import pytest
+import time_machine
+from django.contrib.auth.models import Group, Permission
+from django.core.management import call_command
+from django.urls import reverse
+
+from crm import popup_stats as speed
+from crm.models import Popup
+from telephony.models import Call, DailyReconciliation
+from tenants.models import Employee, Tenant, User
+from tests import html_text
+from tests.conftest import CONTACT, IVAN, NUMBER
+
+# Summer time began on 29 March in Berlin, and on 8 March in New York; Kolkata is half an hour off.
+NOW = datetime(2026, 3, 31, 22, 40, tzinfo=UTC)
+ZONES = ("Europe/Moscow", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Vladivostok")
+ENDS = ("answered", "missed", "outgoing, answered", "outgoing, no answer", "not known yet")
+
+
+@pytest.fixture
+def _now():
+    with time_machine.travel(NOW, tick=False):
+        yield
+
+
+@pytest.fixture
+def look(admin_client):
+    """Open the page; return its charts and facts by name."""
+
+    def open_page(tenant=None, days=30, language="en"):
+        name = "admin:tenants_tenant_figures" if tenant else "admin:tenants_figures"
+        where = reverse(name, args=[tenant.pk] if tenant else [])
+        answer = admin_client.get(where, {"days": days}, headers={"accept-language": language})
+        assert answer.status_code == 200
+        return Seen(answer)
+
+    return open_page
+
+
+class Seen:
+    """What stands on a page, read out of its HTML as a browser would."""
+
+    def __init__(self, answer):
+        self.html, self.words = answer.content.decode(), html_text.words(answer)
+        self.facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", self.html))
+        self.tables = {}
+        for part in self.html.split('aria-labelledby="figures-')[1:]:
+            name = part.split('"', 1)[0]
+            head, *lines = re.findall(r"<tr>(.*?)</tr>", part, re.DOTALL) or [""]
+            columns = [text.lower() for text in re.findall(r"<th[^>]*>(.*?)</th>", head)][1:]
+            self.tables[name] = {_row(line): dict(zip(columns, _cells(line), strict=True)) for line in lines}
+
+
+def _row(line):
+    return re.sub(r"<[^>]+>", "", re.search(r"<th[^>]*>(.*?)</th>", line)[1])
+
+
+def _cells(line):
+    return [float(value) if value else None for value in re.findall(r'data-value="([^"]*)"', line)]
+
+
+def client_of(zone, people=0):
+    tenant = Tenant.objects.create(name=zone, slug=zone.replace("/", "-").lower(), time_zone=zone, activated_at=NOW)
+    for number in range(people):
+        Employee.objects.create(tenant=tenant, uis_id=number, full_name=f"Person {number}", extension=str(100 + number))
+    return tenant
+
+
+def busy(tenant, *, seed, count=300):
+    """Write calls of five weeks, many of them within minutes of a midnight."""
+    dice, zone = random.Random(seed), ZoneInfo(tenant.time_zone)
+    people = [*Employee.objects.filter(tenant=tenant), None]
+    for session in range(count):
+        day = NOW.astimezone(zone).date() - timedelta(days=dice.randrange(-1, 36))
+        near = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+        minutes = dice.choice([dice.randrange(-3, 3), dice.randrange(0, 1440)])
+        at = near + timedelta(minutes=minutes, seconds=dice.randrange(60))
+        kind = dice.choice(["answered", "missed", "reached", "not_reached", "untold", "internal"])
+        Call.objects.create(
+            tenant=tenant,
+            session_id=session,
+            started_at=at,
+            ended_at=at,
+            retry_window_started_at=at,
+            **_kind(kind),
+            employee=dice.choice(people),
+        )
+
+
+def _kind(kind):
+    return {
+        "answered": {"direction": "in", "result": "ANSWERED", "is_lost": False, "talk_seconds": 9, "state": "UPLOADED"},
+        "missed": {"direction": "in", "result": "NO_ANSWER", "is_lost": True, "state": "UPLOADED"},
+        "reached": {"direction": "out", "result": "ANSWERED", "talk_seconds": 9, "state": "UPLOADED"},
+        "not_reached": {"direction": "out", "result": "BUSY", "state": "SKIPPED", "skip_reason": "OUTGOING_OFF"},
+        "untold": {"direction": "in", "is_lost": None, "state": "COLLECTING"},
+        "internal": {"direction": "in", "is_internal": True, "is_lost": True, "state": "SKIPPED"},
+    }[kind]
+
+
+def how(call):
+    """Say how a call ended, without asking the code under test."""
+    if call.is_internal:
+        return None
+    if call.direction == "in":
+        return {"ANSWERED": "answered", "NO_ANSWER": "missed", "": "not known yet"}[call.result]
+    return "outgoing, answered" if call.result == "ANSWERED" else "outgoing, no answer"
+
+
+def counted(tenants, today, *, days=30, by="day"):
+    """Count by day, hour or employee, one call after another."""
+    found = {}
+    for call in Call.objects.select_related("tenant", "employee").filter(tenant__in=tenants):
+        here = call.started_at.astimezone(ZoneInfo(call.tenant.time_zone))
+        if how(call) is None or not today - timedelta(days=days) < here.date() <= today:
+            continue
+        key = {"day": here.date(), "hour": here.hour, "person": call.employee and call.employee.full_name}[by]
+        found.setdefault(key, Counter())[how(call)] += 1
+    return found
+
+
+def label(day):
+    return f"{day.day} {day:%B}"
+
+
+def ends_of(row):
+    return {name: row[name] for name in ENDS if row[name]}
+
+
+@pytest.mark.usefixtures("_now", "db")
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("days", [7, 30])
+def test_calls_are_counted_by_the_clients_own_days_and_hours(look, zone, days):
+    tenant = client_of(zone, people=4)
+    busy(tenant, seed=zone)
+    today = NOW.astimezone(ZoneInfo(zone)).date()
+    seen = look(tenant, days)
+    by_day = counted([tenant], today, days=days)
+    assert {day: ends_of(row) for day, row in seen.tables["ended"].items() if ends_of(row)} == {
+        label(day): dict(ends) for day, ends in by_day.items()
+    }
+    assert len(seen.tables["ended"]) == days
+    by_hour = counted([tenant], today, days=days, by="hour")
+    for hour in range(24):
+        row = seen.tables["hours"][f"{hour:02}:00"]
+        ends = by_hour.get(hour, Counter())
+        assert (row["missed"], row["answered"]) == (ends["missed"], ends["answered"])
+
+
+@pytest.mark.usefixtures("_now", "db")
+def test_who_answers_is_counted_by_whose_call_it_is(look):
+    tenant = client_of("Europe/Berlin", people=4)
+    busy(tenant, seed=5)
+    table = look(tenant).tables["people"]
+    for name, ends in counted([tenant], NOW.astimezone(ZoneInfo("Europe/Berlin")).date(), by="person").items():
+        row = next(row for shown, row in table.items() if shown.startswith(name or "nobody"))
+        assert (row["answered"], row["missed"]) == (ends["answered"], ends["missed"])
+        incoming = ends["answered"] + ends["missed"]
+        assert row["share answered"] == ends["answered"] * 1000 // incoming / 10
+
+
+@pytest.mark.usefixtures("_now", "db")
+def test_all_clients_are_counted_each_by_his_own_clock(look):
+    tenants = [client_of(zone, people=1) for zone in ZONES]
+    for number, tenant in enumerate(tenants):
+        busy(tenant, seed=number, count=120)
+    # It is the first of April in Vladivostok already.
+    today = max(NOW.astimezone(ZoneInfo(zone)).date() for zone in ZONES)
+    seen = look()
+    assert {day: ends_of(row) for day, row in seen.tables["ended"].items() if ends_of(row)} == {
+        label(day): dict(ends) for day, ends in counted(tenants, today).items()
+    }
+    for tenant in tenants:
+        ends = sum(counted([tenant], today).values(), Counter())
+        row = seen.tables["clients"][tenant.name]
+        assert (row["answered"], row["missed"]) == (ends["answered"], ends["missed"])
+        assert row["share answered, %"] == ends["answered"] * 1000 // (ends["answered"] + ends["missed"]) / 10
+        assert reverse("admin:tenants_tenant_figures", args=[tenant.pk]) in seen.html
+
+
+@pytest.mark.usefixtures("_now", "db")
+def test_delivered_is_what_the_ledger_says(look):
+    moscow, berlin = client_of("Europe/Moscow"), client_of("Europe/Berlin")
+    counts = {"uis_calls": 10, "uploaded": 6, "skipped": 1, "waiting": 1, "failed": 1, "unexplained": 1}
+    for tenant, day in ((moscow, 1), (moscow, 31), (berlin, 31)):
+        DailyReconciliation.objects.create(tenant=tenant, day=f"2026-03-{day:02}", counted_at=NOW, **counts)
+    seen = look(moscow)
+    row = seen.tables["delivered"]["31 March"]
+    assert row == {
+        "calls in uis": 10,
+        "uploaded": 6,
+        "skipped by a rule": 1,
+        "waiting": 1,
+        "failed": 1,
+        "unexplained": 1,
+        "share delivered": 66.6,
+    }
+    assert "1 March" not in seen.tables["delivered"]  # in Moscow it is the first of April already
+    assert seen.facts["calls in UIS"] == "10"
+    assert look().facts["calls in UIS"] == "20"
+    assert look(moscow, 90).facts["calls in UIS"] == "20"
+    assert look(moscow).tables["delivered"]["30 March"]["share delivered"] is None
+
+
+@pytest.mark.usefixtures("_now", "db")
+def test_time_from_ring_to_card_is_that_of_the_rows(look):
+    tenant = client_of("Europe/Moscow", people=1)
+    dice, person = random.Random(7), Employee.objects.get()
+    took = [dice.randrange(10, 900) / 100 for _card in range(137)]
+    for session, seconds in enumerate(took):
+        ringing_at = NOW - timedelta(hours=session)
+        card(person, session, ringing_at, heard=0.1, accepted=seconds)
+    card(person, 999, NOW, accepted=None, state="FAILED")
+    card(person, 1000, NOW, accepted=None, state="OPENING")
+    seen = look(tenant)
+    parts = quantiles(took, n=100, method="inclusive")
+    assert seconds_of(seen.facts["from the ring to the card, median"]) == pytest.approx(parts[49], abs=0.006)
+    assert seconds_of(seen.facts["95th percentile"]) == pytest.approx(parts[94], abs=0.006)
+    assert seen.facts["worst"] == f"{max(took):.2f} s"
+    ours = seconds_of(seen.facts["of it from our door to the card, median"])
+    assert ours == pytest.approx(parts[49] - 0.1, abs=0.006)
+    assert seen.facts["cards the CRM did not take"] == "1"
+    days = Counter(
+        (NOW - timedelta(hours=session)).astimezone(ZoneInfo("Europe/Moscow")).date() for session in range(137)
+    )
+    rows = {day: row for day, row in seen.tables["cards"].items() if row["cards"]}
+    assert {day: row["cards"] for day, row in rows.items()} == {label(day): count for day, count in days.items()}
+    first = [seconds for session, seconds in enumerate(took) if session < 2]  # since midnight in Moscow
+    assert rows["1 April"]["worst, s"] == max(first)
+    assert rows["1 April"]["median, s"] == pytest.approx(sum(first) / 2, abs=0.006)
+    steps = {name: row["cards"] for name, row in seen.tables["steps"].items()}
+    assert sum(steps.values()) == 137
+    assert steps["up to 0.5 s"] == sum(seconds <= 0.5 for seconds in took)
+    assert steps["up to 2 s"] == sum(1 < seconds <= 2 for seconds in took)
+
+
+def seconds_of(shown):
+    return float(shown.removesuffix(" s"))
+
+
+def card(person, session, ringing_at, *, accepted, heard=0.0, state="CLOSED"):
+    heard_at = ringing_at + timedelta(seconds=heard)
+    accepted_at = ringing_at + timedelta(seconds=accepted) if accepted is not None else None
+    Popup.objects.create(
+        tenant=person.tenant,
+        employee=person,
+        session_id=session,
+        direction="in",
+        contact=CONTACT,
+        state=state,
+        ringing_at=ringing_at,
+        received_at=heard_at,
+        sent_at=heard_at,
+        accepted_at=accepted_at,
+    )
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.95, 1])
+def test_percentile_is_between_neighbours(share):
+    values = [3, 3, 7, 10, 10, 10, 40]
+    parts = quantiles(values, n=1000, method="inclusive")
+    expected = [values[0], *parts, values[-1]][round(share * 1000)]
+    assert speed.percentile(Counter(values), share) == pytest.approx(expected)
+
+
+@pytest.mark.usefixtures("_now")
+def test_what_passed_through_the_door_stands_on_the_page(look, notify, pbx, crm, tenant, stranger):
+    ringing = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN], started_at=NOW)
+    notify(ringing.notification("waiting", employee_id=IVAN))
+    notify(ringing.notification("lost_call"))
+    earlier = NOW - timedelta(minutes=5)
+    talk = pbx.call(contact="79990000002", number=NUMBER, talks=[(IVAN, 30)], started_at=earlier)
+    notify(talk.notification("call_end"))
+    with time_machine.travel(NOW + timedelta(minutes=30), tick=False):
+        call_command("reconcile_calls", "--tenant", tenant.slug, "--from", "2026-04-01", "--till", "2026-04-01")
+    seen = look(tenant)
+    assert (seen.facts["calls in UIS"], seen.facts["incoming calls"]) == ("2", "2")
+    assert seen.facts["share answered"] == "50.0 %"
+    [cards] = [row for row in seen.tables["cards"].values() if row["cards"]]
+    assert cards["cards"] == 1
+    other = look(stranger)
+    assert (other.facts["calls in UIS"], other.facts["incoming calls"], other.facts["share delivered"]) == (
+        "0",
+        "0",
+        "–",
+    )
+    assert all(not row["cards"] for row in other.tables["cards"].values())
+    assert other.tables["people"] == {}
+
+
+@pytest.mark.usefixtures("_now", "db")
+@pytest.mark.parametrize("count", [1, 200])
+def test_figures_cost_a_fixed_number_of_queries(look, django_assert_num_queries, count):
+    tenants = [client_of(zone, people=3) for zone in ZONES[: 1 + count % 5]]
+    for tenant in tenants:
+        busy(tenant, seed=1, count=count)
+    with django_assert_num_queries(8):
+        look(tenants[0])
+    with django_assert_num_queries(9):
+        look()
+
+
+@pytest.mark.usefixtures("_now", "db")
+@pytest.mark.parametrize(("language", "words"), [("ru", "Кто отвечает"), ("en", "Who answers")])
+def test_page_speaks_both_languages_and_needs_no_outside_host(look, language, words):
+    tenant = client_of("Europe/Moscow", people=1)
+    busy(tenant, seed=2, count=20)
+    seen = look(tenant, language=language)
+    assert words in seen.words
+    for text in (seen.html, look(language=language).html):
+        assert re.findall(r'(?:src|href)="(?:https?:)?//[^"]*"', text) == []
+        # A strict policy lets no script in that stands in the page.
+        assert re.findall(r"<script(?![^>]*\bsrc=)[^>]*>", text) == []
+        assert re.findall(r'\son\w+="', text) == []
+
+
+def test_support_looks_and_nobody_else(client, tenant):
+    pages = [reverse("admin:tenants_figures"), reverse("admin:tenants_tenant_figures", args=[tenant.pk])]
+    assert [client.get(page).status_code for page in pages] == [302, 302]
+    nobody = User.objects.create_user("nobody", is_staff=True)
+    client.force_login(nobody)
+    assert [client.get(page).status_code for page in pages] == [403, 403]
+    nobody.user_permissions.add(Permission.objects.get(codename="view_tenant"))
+    assert [client.get(page).status_code for page in pages] == [
+        403,
+        403,
+    ]  # Whoever may see no calls sees no sums of them.
+    nobody.groups.add(Group.objects.get(name="Support"))
+    assert [client.get(page).status_code for page in pages] == [200, 200]
+    assert client.get(reverse("admin:tenants_tenant_figures", args=[tenant.pk + 1])).status_code == 404
+    # What no link asks for is the usual period.
+    for page, days in zip(pages, (7, 30), strict=True):
+        assert f'?days={days}" aria-current' in client.get(page, {"days": "9999999999"}).content.decode()
+    index = client.get(reverse("admin:index")).content.decode()
+    assert pages[0] in index
+    assert pages[1] in client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk])).content.decode()

@@ -1,0 +1,151 @@
+"""What may knock at the doors, and what it gets: strangers, rubbish, repeats, giants."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from telephony.models import Call, Notification
+from tenants.models import UisConnection
+from tests import task_queue
+from tests.conftest import CONTACT, IVAN, NUMBER
+
+
+def outcomes():
+    return list(Notification.objects.order_by("pk").values_list("outcome", "reason"))
+
+
+def test_unknown_hook_is_not_found_and_stores_nothing(client, tenant):
+    for address in ("/hooks/uis/nobody/", "/hooks/uis/nobody/call_end/", f"/hooks/uis/{tenant.slug}/", "/hooks/uis/"):
+        assert client.post(address, "{}", content_type="application/json").status_code == 404
+    assert Notification.objects.count() == 0
+
+
+def test_unknown_hook_looks_like_any_other_unknown_address(client, tenant):
+    said = {client.get(address).content for address in ("/hooks/uis/nobody/", "/nothing/here/")}
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("", "EMPTY"),
+        ("hello", "NOT_JSON"),
+        ('{"event": "call_end", ', "NOT_JSON"),
+        ("[1, 2]", "NOT_JSON"),
+        ('{"call_session_id": 5}', "NO_EVENT"),
+        ('{"event": "party", "call_session_id": 5}', "UNKNOWN_EVENT"),
+        ('{"event": "call_end"}', "NO_SESSION"),
+        ('{"event": "call_end", "call_session_id": "{{call_session_id}}"}', "NO_SESSION"),
+        ('{"event": "call_end", "call_session_id": {{call_session_id}}}', "NO_SESSION"),
+        ('{"event": "call_end", "call_session_id": "call_session_id"}', "NO_SESSION"),
+    ],
+)
+def test_unreadable_body_is_stored_with_the_reason_and_answered_200(client, hook, run_queue, body, reason):
+    answer = client.post(hook, body, content_type="text/plain")
+    run_queue()
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert outcomes() == [("UNREADABLE", reason)]
+    assert Notification.objects.get().body == body
+    assert Call.objects.count() == 0
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/octet-stream", "", "nonsense"])
+def test_json_is_read_whatever_its_content_type(client, hook, run_queue, pbx, crm, content_type):
+    import json
+
+    body = json.dumps(pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call"))
+    assert client.post(hook, body, content_type=content_type).status_code == 200
+    run_queue()
+    assert len(crm.calls) == 1
+
+
+def test_form_is_read_too(client, hook, run_queue, pbx, crm):
+    query = pbx.call(contact=CONTACT, number=NUMBER).as_query("lost_call")
+    client.post(hook, query, content_type="application/x-www-form-urlencoded")
+    run_queue()
+    assert len(crm.calls) == 1
+
+
+def test_event_may_stand_in_the_path(client, hook, run_queue, pbx, crm):
+    body = pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call")
+    del body["event"]
+    client.post(f"{hook}lost_call/", body, content_type="application/json")
+    run_queue()
+    assert len(crm.calls) == 1
+
+
+def test_repeat_is_stored_once_and_counted(client, hook, run_queue, pbx, crm):
+    body = pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call")
+    for _delivery in range(5):
+        assert client.post(hook, body, content_type="application/json").status_code == 200
+    run_queue()
+    assert (Notification.objects.count(), Notification.objects.get().repeats, len(crm.calls)) == (1, 4, 1)
+
+
+def test_giant_is_refused(client, hook):
+    assert client.post(hook, "x" * (64 * 1024 + 1), content_type="text/plain").status_code == 413
+    assert client.post(hook, "x" * (64 * 1024), content_type="text/plain").status_code == 200
+    assert Notification.objects.count() == 1
+    assert UisConnection.objects.get().oversized_webhooks == 1
+
+
+@pytest.mark.parametrize("event", ["x" * 300, "a%00b", "%F0%9F%93%9E"])
+def test_odd_event_in_the_path_is_unreadable_and_no_fault(client, hook, event):
+    assert client.post(f"{hook}{event}/", '{"call_session_id": 5}', content_type="application/json").status_code == 200
+    assert outcomes() == [("UNREADABLE", "UNKNOWN_EVENT")]
+
+
+def test_bytes_that_are_no_text_are_kept(client, hook):
+    assert client.post(hook, b"\xff\xfe{\x00", content_type="application/json").status_code == 200
+    assert outcomes() == [("UNREADABLE", "NOT_JSON")]
+
+
+@pytest.mark.parametrize("method", ["put", "delete", "patch"])
+def test_other_methods_are_not_served(client, hook, method):
+    assert getattr(client, method)(hook).status_code == 405
+
+
+def test_two_clients_with_the_same_session_are_two_calls(
+    client, run_queue, pbx, crm, crm_world, uis_world, tenant, hook
+):
+    from connector_project.operations.onboarding import steps
+    from tenants import onboarding
+
+    uis_world.add_account("b").add_number("74950000009")
+    other_crm = crm_world.add_account("b.retailcrm.ru", key="b")
+    other = onboarding.create_tenant(
+        onboarding.NewTenant(name="B", slug="b", uis_token="b", crm_url="https://b.retailcrm.ru", crm_key="b"),
+        now=timezone.now(),
+    )
+    steps.activate(other, now=timezone.now())
+    body = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call")
+    for where in (hook, f"/hooks/uis/{other.uis.hook}/"):
+        client.post(where, body, content_type="application/json")
+    run_queue()
+    assert (len(crm.calls), len(other_crm.calls), Call.objects.count()) == (1, 1, 2)
+
+
+def test_client_who_is_not_yet_activated_loses_nothing(client, run_queue, pbx, crm, later, db):
+    from connector_project.operations.onboarding import steps
+    from tenants import onboarding
+
+    new = onboarding.NewTenant(
+        name="Новый", slug="new", uis_token=pbx.token, crm_url=f"https://{crm.host}", crm_key=crm.key
+    )
+    tenant = onboarding.create_tenant(new, now=timezone.now())
+    body = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call")
+    client.post(f"/hooks/uis/{tenant.uis.hook}/", body, content_type="application/json")
+    run_queue()
+    later(timedelta(minutes=5))
+    assert crm.calls == []
+    steps.activate(tenant, now=timezone.now())
+    task_queue.drain()
+    assert len(crm.calls) == 1
+
+
+def test_ingest_costs_a_fixed_number_of_queries(client, hook, pbx, django_assert_max_num_queries):
+    bodies = [pbx.call(contact=f"7999000010{n}", number=NUMBER).notification("call_end") for n in range(2)]
+    client.post(hook, bodies[0], content_type="application/json")
+    with django_assert_max_num_queries(26):
+        client.post(hook, bodies[1], content_type="application/json")

@@ -1,0 +1,206 @@
+"""What the tests' hand inside an installation can do: each deed takes and returns plain values."""
+
+import contextlib
+import io
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+from django.core.management import call_command
+from django.db import IntegrityError, OperationalError, connection
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from connector_project.operations.onboarding import steps
+from crm import integration_module
+from crm import tasks as crm_tasks
+from crm.models import Command, Popup
+from telephony import tasks
+from telephony.models import Call, CallLogEntry, Notification
+from tenants import onboarding
+from tenants.models import CrmConnection, Tenant, UisConnection
+from tests.simulator.environment import SLUG
+
+ADDED_AT_ONCE = 8
+
+
+def _forget() -> None:
+    """Forget what happened so far, as the vendors do: calls they show no more must not look lost; open every door."""
+    for happened in (CallLogEntry, Call, Notification, Command, Popup):
+        happened._default_manager.all().delete()
+    doors = {"denied_at": None, "denied_code": "", "denied_detail": "", "failures": 0, "retry_at": None}
+    CrmConnection.objects.update(**doors)
+    UisConnection.objects.update(**doors, legs_slot_at=None, data_limits={}, call_limits={})
+
+
+def start_anew() -> None:
+    """Forget what happened, though a worker may just be writing more of it."""
+    for _try in range(10):
+        with contextlib.suppress(IntegrityError, OperationalError):
+            return _forget()
+        time.sleep(0.2)
+    return _forget()
+
+
+def slug_of(client: int) -> str:
+    """Return the short name of the client with this number."""
+    return f"{SLUG}-{client}" if client else SLUG
+
+
+def sweep() -> None:
+    """Do what the schedules do every minute."""
+    tasks.enqueue_due_work()
+    crm_tasks.enqueue_due_work()
+
+
+def run(task: str) -> None:
+    """Do what another schedule does."""
+    getattr({"telephony": tasks, "crm": crm_tasks}[task.partition(".")[0]], task.partition(".")[2])()
+
+
+def rows() -> dict[str, Any]:
+    """Return what the connector's own rows say."""
+    return {
+        "calls": [[call.session_id, call.state] for call in Call.objects.order_by("session_id")],
+        "commands": [[command.state, command.reason] for command in Command.objects.order_by("pk")],
+        "notifications": Notification.objects.count(),
+    }
+
+
+def calls(client: int) -> dict[str, list[str]]:
+    """Return state, cause, rule and whether it is stopped, of each call of one client, by its session."""
+    chosen = Call.objects.filter(tenant__slug=slug_of(client))
+    return {
+        str(call.session_id): [call.state, call.reason, call.skip_reason, "STOPPED" if call.failed_at else ""]
+        for call in chosen
+    }
+
+
+def count_open(sessions: list[tuple[int, list[int]]]) -> int:
+    """Return how many of these calls, given by client, are neither uploaded nor skipped, or have no row."""
+    ended = [Call.State.UPLOADED, Call.State.SKIPPED]
+    return sum(
+        len(some) - Call.objects.filter(tenant__slug=slug_of(client), session_id__in=some, state__in=ended).count()
+        for client, some in sessions
+    )
+
+
+def count_states() -> dict[str, int]:
+    """Return how many calls are in each state."""
+    return dict(Counter(Call.objects.values_list("state", flat=True)))
+
+
+def open_cards() -> int:
+    """Return how many cards the connector believes to be on a screen, or on their way there."""
+    return Popup.objects.filter(state__in=[Popup.State.OPENING, Popup.State.OPEN]).count()
+
+
+def reconcile(clients: list[int], since: str, till: str) -> list[dict[str, Any]]:
+    """Return what `reconcile_calls` prints for each client."""
+    said = []
+    for client in clients:
+        out = io.StringIO()
+        about = {"tenant": slug_of(client), "since": since, "till": till, "stdout": out, "stderr": io.StringIO()}
+        call_command("reconcile_calls", **about)
+        said.append(json.loads(out.getvalue().splitlines()[-1]))
+    return said
+
+
+def add(new: list[tuple[int, str, str, str, str]]) -> list[str]:
+    """Add clients and press their buttons; return where UIS sends notifications. Each waits for turns of his own."""
+    with ThreadPoolExecutor(ADDED_AT_ONCE) as pool:
+        return list(pool.map(lambda one: _add(*one), new))
+
+
+def _add(client: int, token: str, crm_url: str, crm_key: str, number: str) -> str:
+    new = onboarding.NewTenant(
+        name=f"Client {client}",
+        slug=slug_of(client),
+        uis_token=token,
+        crm_url=crm_url,
+        crm_key=crm_key,
+        default_number=number,
+    )
+    try:
+        steps.activate(onboarding.create_tenant(new, now=timezone.now()), now=timezone.now())
+        return hook(client)
+    finally:
+        connection.close()
+
+
+def hook(client: int) -> str:
+    """Return where UIS sends a client's notifications."""
+    return str(integration_module.addresses(Tenant.objects.get(slug=slug_of(client)))["notifications"])
+
+
+def doors(client: int) -> list[str]:
+    """Return why each side does not let the client in: UIS, the CRM; empty where it does."""
+    tenant = Tenant.objects.select_related("uis", "crm").get(slug=slug_of(client))
+    return [tenant.uis.denied_code, tenant.crm.denied_code]
+
+
+def failures(client: int) -> list[int]:
+    """Return how many requests in a row each side has not answered: UIS, the CRM."""
+    tenant = Tenant.objects.select_related("uis", "crm").get(slug=slug_of(client))
+    return [tenant.uis.consecutive_failures, tenant.crm.consecutive_failures]
+
+
+def store_ready(client: int, count: int) -> None:
+    """Write so many missed calls that wait for their upload."""
+    tenant, moment = Tenant.objects.get(slug=slug_of(client)), timezone.now()
+    last = Call.objects.order_by("-session_id").values_list("session_id", flat=True).first() or 0
+    Call.objects.bulk_create(
+        Call(
+            tenant=tenant,
+            session_id=last + number,
+            state=Call.State.READY,
+            direction="in",
+            contact=f"7999{number % 10_000_000:07d}",
+            number="74950000001",
+            started_at=moment - timedelta(seconds=30),
+            ended_at=moment - timedelta(seconds=20),
+            is_lost=True,
+            result="NO_ANSWER",
+            retry_window_started_at=moment,
+            next_attempt_at=moment,
+        )
+        for number in range(1, count + 1)
+    )
+
+
+def lose_queue() -> int:
+    """Forget everything that is queued in the database."""
+    return int(OrmQ.objects.all().delete()[0])
+
+
+def received(event: str) -> dict[str, float]:
+    """Return when the notifications of an event were stored, by session."""
+    stored = Notification.objects.filter(event=event).values_list("session_id", "received_at")
+    return {str(session): moment.timestamp() for session, moment in stored}
+
+
+DEEDS: dict[str, Callable[..., Any]] = {
+    deed.__name__: deed
+    for deed in (
+        start_anew,
+        sweep,
+        run,
+        rows,
+        calls,
+        count_open,
+        count_states,
+        open_cards,
+        reconcile,
+        add,
+        hook,
+        doors,
+        failures,
+        store_ready,
+        lose_queue,
+        received,
+    )
+}

@@ -1,0 +1,46 @@
+"""Works off the real queue table in the test's own process, the way a worker does."""
+
+import functools
+import pydoc
+from collections.abc import Callable
+
+from django_q.models import OrmQ
+from django_q.signing import SignedPackage
+
+from crm import tasks as crm_tasks
+from telephony import tasks as telephony_tasks
+
+LONGEST = 1000
+
+
+def drain(*, pick: Callable[[str], bool] = lambda _task: True) -> int:
+    """Run every queued task that is picked, in order, until none is left; return how many ran."""
+    for count in range(LONGEST):
+        waiting = (row for row in OrmQ.objects.order_by("pk") if pick(SignedPackage.loads(row.payload)["func"]))
+        row = next(waiting, None)
+        if row is None:
+            return count
+        row.delete()
+        _name, run = load(row)
+        run()
+    raise AssertionError("The queue does not come to an end.")
+
+
+def load(row: OrmQ) -> tuple[str, Callable[[], object]]:
+    """Return the name of a queued task, and what runs it."""
+    task = SignedPackage.loads(row.payload)
+    func = pydoc.locate(task["func"])
+    assert callable(func), task["func"]
+    return task["func"], functools.partial(func, *task["args"], **task["kwargs"])
+
+
+def sweep() -> None:
+    """Do what the schedules do every minute, and what follows from it."""
+    telephony_tasks.enqueue_due_work()
+    crm_tasks.enqueue_due_work()
+    drain()
+
+
+def lose() -> int:
+    """Forget everything that is queued, as a flushed Redis would."""
+    return int(OrmQ.objects.all().delete()[0])

@@ -1,0 +1,98 @@
+"""The reserve of points that is kept for calls."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from telephony import api_quota
+from telephony.uis.types import Limits
+
+NOW = datetime(2024, 10, 25, 7, 0, tzinfo=UTC)
+PLENTY = Limits(
+    day_limit=3000, day_remaining=2987, day_reset=51959, minute_limit=60, minute_remaining=59, minute_reset=59
+)
+
+
+def wait(*, after: float = 0, is_live: bool = False, **said: int) -> float:
+    seen = api_quota.to_json(Limits(**said), now=NOW)
+    return api_quota.seconds_to_wait(seen, is_live=is_live, now=NOW + timedelta(seconds=after))
+
+
+def test_what_a_reply_said_is_kept_with_its_time():
+    assert api_quota.to_json(PLENTY, now=NOW) == {
+        "day_limit": 3000,
+        "day_remaining": 2987,
+        "day_reset": 51959,
+        "minute_limit": 60,
+        "minute_remaining": 59,
+        "minute_reset": 59,
+        "at": "2024-10-25T07:00:00+00:00",
+    }
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_nothing_known_is_no_reason_to_wait(is_live):
+    assert api_quota.seconds_to_wait({}, is_live=is_live, now=NOW) == 0
+    assert wait(is_live=is_live) == 0
+    assert wait(is_live=is_live, minute_remaining=0) == 0
+    assert wait(is_live=is_live, minute_reset=59) == 0
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+def test_plenty_is_no_reason_to_wait(is_live):
+    assert api_quota.seconds_to_wait(api_quota.to_json(PLENTY, now=NOW), is_live=is_live, now=NOW) == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "remaining", "waits", "waits_live"),
+    [
+        (60, 13, False, False),
+        (60, 12, True, False),  # a fifth of sixty
+        (60, 1, True, False),
+        (60, 0, True, True),
+        (20, 6, False, False),
+        (20, 5, True, False),  # five at least
+        (0, 5, True, False),
+        (0, 6, False, False),
+    ],
+)
+def test_minute_keeps_a_fifth_and_five_at_least(limit, remaining, waits, waits_live):
+    said = {"minute_limit": limit, "minute_remaining": remaining, "minute_reset": 40}
+    assert wait(**said) == (40.0 if waits else 0.0)
+    assert wait(**said, is_live=True) == (40.0 if waits_live else 0.0)
+
+
+@pytest.mark.parametrize(
+    ("limit", "remaining", "waits", "waits_live"),
+    [
+        (3000, 601, False, False),
+        (3000, 600, True, False),
+        (3000, 1, True, False),
+        (3000, 0, True, True),
+        (10, 3, False, False),
+        (10, 2, True, False),
+    ],
+)
+def test_day_keeps_a_fifth(limit, remaining, waits, waits_live):
+    said = {"day_limit": limit, "day_remaining": remaining, "day_reset": 5000}
+    assert wait(**said) == (5000.0 if waits else 0.0)
+    assert wait(**said, is_live=True) == (5000.0 if waits_live else 0.0)
+
+
+def test_limit_that_is_not_known_keeps_the_least():
+    assert wait(minute_remaining=5, minute_reset=40) == 40
+    assert wait(minute_remaining=6, minute_reset=40) == 0
+    assert wait(day_remaining=1, day_reset=40) == 0
+    assert wait(day_remaining=0, day_reset=40) == 40
+
+
+@pytest.mark.parametrize(("after", "expected"), [(0, 40.0), (15, 25.0), (39.5, 0.5), (40, 0.0), (4000, 0.0)])
+def test_wait_grows_shorter_until_the_reset(after, expected):
+    assert wait(after=after, minute_remaining=0, minute_reset=40) == expected
+
+
+def test_longer_wait_of_the_two_is_kept():
+    used_up = {"minute_remaining": 0, "minute_reset": 40, "day_remaining": 0, "day_reset": 900}
+    assert wait(**used_up) == 900
+    assert wait(**used_up | {"day_remaining": 100}) == 40
+    assert wait(**used_up, after=100) == 800

@@ -1,0 +1,258 @@
+"""The lamps: each event by its newest notification, and by nobody else's."""
+
+import json
+import re
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone, translation
+
+from telephony.models import Notification
+from telephony.uis.types import Event
+from telephony.uis.webhook_templates import EVENTS, TemplateCode, TemplateFault, template
+from telephony.webhooks import status
+from telephony.webhooks.status import LATELY, SENTENCES, UNREADABLE_LOOKED_AT, State, fault_message
+from tests.conftest import CONTACT, IVAN, NUMBER
+from tests.fakes.uis_webhooks import FakeNotification
+
+DARK = [State.NOT_SEEN] * len(EVENTS)
+
+
+@pytest.fixture
+def bodies(pbx):
+    """Our templates of all events, filled in as UIS does."""
+    courses = {
+        Event.OUTGOING: {"direction": "out", "talks": [(IVAN, 30)]},
+        Event.LOST_CALL: {"rings": [IVAN]},
+    }
+
+    def fill(event, written=None):
+        course = courses.get(event, {"rings": [IVAN], "talks": [(IVAN, 30)]})
+        values = FakeNotification(pbx.call(contact=CONTACT, number=NUMBER, **course), str(event)).macros()
+        return re.sub(r"\{\{(\w+)\}\}", lambda found: json.dumps(values[found[1]]), written or template(event))
+
+    return fill
+
+
+@pytest.fixture
+def tell(client, hook):
+    """Send one notification to an address of its event, or to the bare one."""
+
+    def send(body, event="", to=hook):
+        answer = client.post(f"{to}{event}/" if event else to, body, content_type="application/json")
+        assert answer.status_code == 200
+        return Notification.objects.latest("pk")
+
+    return send
+
+
+def states(tenant):
+    return [lamp.state for lamp in status.webhook_status(tenant, now=timezone.now()).events]
+
+
+def lamp_of(tenant, event):
+    return next(lamp for lamp in status.webhook_status(tenant, now=timezone.now()).events if lamp.event == event)
+
+
+def broken(event):
+    return f'{{"event": "{event}", "contact_phone_number": '
+
+
+def test_every_lamp_is_off_before_the_first_notification(tenant):
+    found = status.webhook_status(tenant, now=timezone.now())
+    assert found == status.WebhookStatus(
+        events=[status.EventStatus(event=event, state=State.NOT_SEEN) for event in EVENTS], unidentified=None
+    )
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_our_template_lights_its_lamp_and_no_other(tenant, tell, bodies, event):
+    stored = tell(bodies(event), event)
+    lit = status.EventStatus(event=event, state=State.OK, seen_at=stored.received_at)
+    assert [
+        lamp for lamp in status.webhook_status(tenant, now=timezone.now()).events if lamp.state != State.NOT_SEEN
+    ] == [lit]
+
+
+def test_all_lamps_are_lit_without_any_event_in_the_address(tenant, tell, bodies):
+    for event in EVENTS:
+        tell(bodies(event))
+    assert states(tenant) == [State.OK] * len(EVENTS)
+
+
+def test_default_body_and_a_get_light_lamps(tenant, client, tell, hook, pbx):
+    call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN], talks=[(IVAN, 30)])
+    body = call.notification("waiting", nested=True)
+    del body["event"]
+    tell(body, "waiting")
+    client.get(f"{hook}?{call.as_query('call_end')}")
+    assert lamp_of(tenant, Event.WAITING).state == State.OK
+    assert lamp_of(tenant, Event.CALL_END).state == State.OK
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "code", "names"),
+    [
+        (lambda body: body.replace(f'"{CONTACT}"', f'""{CONTACT}""'), "YELLOW", "QUOTED", ["contact_phone_number"]),
+        (lambda body: re.sub(r'"leg_id": \d+', '"leg_id": {{leg}}', body), "YELLOW", "UNRESOLVED", ["leg_id"]),
+        (
+            lambda body: re.sub(r'"employee_id": \d+', '"employee_id": {{e}}', body),
+            "RED",
+            "UNRESOLVED",
+            ["employee_id"],
+        ),
+        (lambda body: re.sub(r'  "notification_time".*\n', "", body), "YELLOW", "MISSING", ["notification_time"]),
+        (lambda body: re.sub(r'  "employee_id".*\n', "", body), "RED", "MISSING", ["employee_id"]),
+        (lambda body: re.sub(r'"call_session_id": \d+', '"call_session_id": null', body), "RED", "NO_SESSION", []),
+        (lambda body: body.replace('"waiting"', '"call_end"'), "RED", "WRONG_EVENT", ["waiting", "call_end"]),
+        (lambda body: body[:-1], "RED", "NOT_JSON", []),
+        (lambda body: "", "RED", "EMPTY", []),
+    ],
+)
+def test_fault_of_a_template_shows_by_what_it_costs(tenant, tell, bodies, change, state, code, names):
+    stored = tell(change(bodies(Event.WAITING)), "waiting")
+    fault = TemplateFault(TemplateCode(code), tuple(names))
+    assert lamp_of(tenant, Event.WAITING) == status.EventStatus(
+        event=Event.WAITING, state=State(state), seen_at=stored.received_at, faults=(fault,)
+    )
+    assert states(tenant).count(State.NOT_SEEN) == len(EVENTS) - 1
+
+
+def test_repaired_template_turns_its_lamp_green_and_a_spoilt_one_red(tenant, tell, bodies):
+    tell(broken("waiting"))
+    assert lamp_of(tenant, Event.WAITING).state == State.BROKEN
+    tell(bodies(Event.WAITING))
+    assert lamp_of(tenant, Event.WAITING).state == State.OK
+    tell(bodies(Event.WAITING).replace(f'"{CONTACT}"', f'""{CONTACT}""'))
+    assert lamp_of(tenant, Event.WAITING).state == State.WARNING
+    tell(bodies(Event.WAITING)[:-1])
+    assert lamp_of(tenant, Event.WAITING).state == State.BROKEN
+
+
+def test_of_two_at_one_moment_the_later_row_counts(tenant, tell, bodies):
+    tell(broken("waiting"))
+    tell(bodies(Event.WAITING))
+    Notification.objects.update(received_at=timezone.now())
+    assert lamp_of(tenant, Event.WAITING).state == State.OK
+
+
+def test_event_of_an_unreadable_body_is_salvaged(tenant, tell):
+    tell(broken("recorded"))
+    tell("{“event”: “call_end”}")
+    tell('{"event": "waiting", "call_session_id": 5}', "wating")
+    lit = {
+        lamp.event: [fault.code for fault in lamp.faults]
+        for lamp in status.webhook_status(tenant, now=timezone.now()).events
+    }
+    assert {event: codes for event, codes in lit.items() if codes} == {
+        Event.WAITING: [TemplateCode.UNKNOWN_EVENT],
+        Event.CALL_END: [TemplateCode.NOT_JSON],
+        Event.RECORDED: [TemplateCode.NOT_JSON],
+    }
+
+
+def test_broken_bodies_of_one_event_do_not_hide_a_readable_one_of_another(tenant, tell, bodies):
+    tell(bodies(Event.RECORDED))
+    for number in range(UNREADABLE_LOOKED_AT + 5):
+        tell(broken("waiting") + str(number))
+    assert lamp_of(tenant, Event.RECORDED).state == State.OK
+    assert lamp_of(tenant, Event.WAITING).state == State.BROKEN
+
+
+def test_readable_bodies_of_one_event_do_not_hide_a_broken_one_of_another(tenant, tell, bodies):
+    tell(broken("recorded"))
+    body = bodies(Event.WAITING)
+    for number in range(UNREADABLE_LOOKED_AT + 5):
+        tell(f"{body} {' ' * number}")
+    assert lamp_of(tenant, Event.RECORDED).state == State.BROKEN
+
+
+def test_notification_that_nobody_has_decided_yet_counts(tenant, tell, bodies):
+    tell(bodies(Event.LOST_CALL))
+    Notification.objects.update(event="", outcome="RECEIVED")
+    assert lamp_of(tenant, Event.LOST_CALL).state == State.OK
+
+
+def test_repeat_under_another_wording_counts(tenant, tell, bodies):
+    whole = bodies(Event.CALL_END)
+    tell(re.sub(r'  "direction".*\n', "", whole))
+    assert lamp_of(tenant, Event.CALL_END).state == State.WARNING
+    assert tell(whole).outcome == "REPEATED"
+    assert lamp_of(tenant, Event.CALL_END).state == State.OK
+
+
+def test_events_we_ask_nobody_for_light_nothing(tenant, tell):
+    tell('{"event": "incoming", "call_session_id": 5}')
+    tell("broken", "talk_finished")
+    found = status.webhook_status(tenant, now=timezone.now())
+    assert ([lamp.state for lamp in found.events], found.unidentified) == (DARK, None)
+
+
+def test_lamp_goes_out_after_a_week(tenant, tell, bodies):
+    tell(bodies(Event.WAITING))
+    tell(broken("recorded"))
+    tell("words")
+    Notification.objects.update(received_at=timezone.now() - LATELY + timedelta(minutes=1))
+    assert states(tenant).count(State.NOT_SEEN) == len(EVENTS) - 2
+    assert status.webhook_status(tenant, now=timezone.now()).unidentified is not None
+    Notification.objects.update(received_at=timezone.now() - LATELY - timedelta(minutes=1))
+    assert states(tenant) == DARK
+    assert status.webhook_status(tenant, now=timezone.now()).unidentified is None
+
+
+def test_second_tenant_lights_nothing(tenant, stranger, tell, bodies):
+    other = f"/hooks/uis/{stranger.uis.hook}/"
+    tell(bodies(Event.WAITING), to=other)
+    tell(broken("recorded"), to=other)
+    tell("words", to=other)
+    found = status.webhook_status(tenant, now=timezone.now())
+    assert ([lamp.state for lamp in found.events], found.unidentified) == (DARK, None)
+    assert states(stranger).count(State.NOT_SEEN) == len(EVENTS) - 2
+
+
+def test_stranger_is_the_newest_that_tells_no_event(tenant, tell):
+    tell("words")
+    newest = tell('{"event": "ringing", "call_session_id": 5}')
+    tell(broken("waiting"))
+    fault = TemplateFault(TemplateCode.UNKNOWN_EVENT, ("ringing",))
+    expected = status.UnidentifiedWebhook(seen_at=newest.received_at, faults=(fault,))
+    assert status.webhook_status(tenant, now=timezone.now()).unidentified == expected
+
+
+def test_two_queries_are_enough_whatever_came(tenant, tell, bodies, django_assert_num_queries):
+    with django_assert_num_queries(2):
+        status.webhook_status(tenant, now=timezone.now())
+    for event in EVENTS:
+        tell(bodies(event))
+        tell(broken(event))
+    tell("words")
+    with django_assert_num_queries(2):
+        status.webhook_status(tenant, now=timezone.now())
+
+
+# --- words
+
+
+def test_every_fault_has_its_sentence():
+    assert set(SENTENCES) == set(TemplateCode)
+    for code in TemplateCode:
+        sentence = fault_message(TemplateFault(code, ("employee_id", "leg_id")))
+        assert "%" not in sentence
+        assert "  " not in sentence
+
+
+def test_sentence_names_the_fields():
+    fault = TemplateFault(TemplateCode.MISSING, ("employee_id", "direction"))
+    with translation.override("en"):
+        assert fault_message(fault) == "The body lacks these lines: employee_id, direction. Copy the template again."
+        assert fault_message(TemplateFault(TemplateCode.UNKNOWN_EVENT, ("100%",))).startswith(
+            "There is no event “100%”"
+        )
+    with translation.override("ru"):
+        assert fault_message(fault) == "В теле не хватает строк: employee_id, direction. Скопируйте шаблон ещё раз."
+
+
+@pytest.mark.parametrize(("language", "name"), [("ru", "Потерянный звонок"), ("en", "Lost call"), (None, "Lost call")])
+def test_event_is_named_as_in_the_cabinet(language, name):
+    with translation.override(language):
+        assert status.name(Event.LOST_CALL) == name

@@ -1,0 +1,287 @@
+"""The JSON-RPC envelope: what we send, what every kind of reply comes to."""
+
+import json
+
+import pytest
+import requests
+import responses
+
+from connector_project.core import http_client
+from telephony.uis.jsonrpc import HEADERS, Channel, Result
+from telephony.uis.types import Limits
+from tests.telephony.uis import samples
+from tests.telephony.uis.samples import CALL_URL, DATA_URL, TOKEN, Line, load, page, refusal
+
+DOCUMENTED = Limits(
+    day_limit=3000, day_remaining=2987, day_reset=51959, minute_limit=60, minute_remaining=59, minute_reset=59
+)
+CLIENTS = Limits(
+    day_limit=750, day_remaining=741, day_reset=31492, minute_limit=150, minute_remaining=149, minute_reset=52
+)
+# Requests of methods we do not use show the envelope all the same.
+REQUESTS = [
+    "get_call_legs_report.request.json",
+    "get_calls_report.request.json",
+    "get_employees.request.json",
+    "get_employees.request.by_extension.json",
+    "get_virtual_numbers.request.json",
+    "hold_call.request.json",
+    "make_call.request.json",
+    "release_call.request.json",
+    "start_employee_call.request.article.json",
+    "start_employee_call.request.doc.json",
+    "start_simple_call.request.json",
+    "transfer_talk.request.json",
+    "update_employees.request.calls_available.json",
+    "update_employees.request.directions.json",
+    "update_employees.request.status_id.json",
+]
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_request_has_the_documented_envelope(name):
+    wanted = load(name)
+    line = Line(page())
+    params = {key: value for key, value in wanted["params"].items() if key != "access_token"}
+    line.channel().ask(wanted["method"], params)
+    sent = line.requests[0]
+    assert sent | {"id": wanted["id"]} == wanted
+    assert list(sent) == list(wanted)
+    assert isinstance(sent["id"], str)
+
+
+def test_login_request_has_the_same_envelope_but_no_key():
+    assert set(load("login_user.request.json")) == {"jsonrpc", "id", "method", "params"}
+    assert "access_token" not in load("login_user.request.json")["params"]
+
+
+def test_request_is_a_post_of_utf8_json():
+    line = Line(page())
+    line.channel(CALL_URL).ask("get.tags", {"name": "Иван"}, timeout=3)
+    sent = line.sent[0]
+    assert sent["method"] == "POST"
+    assert sent["url"] == "https://callapi.uiscom.ru/v4.0"
+    assert sent["headers"] == {"Content-Type": "application/json; charset=UTF-8"}
+    assert sent["timeout"] == 3
+    assert "Иван".encode() in sent["body"]
+
+
+def test_request_ids_differ():
+    line = Line(page(), page())
+    channel = line.channel()
+    channel.ask("get.account", {})
+    channel.ask("get.account", {})
+    assert line.requests[0]["id"] != line.requests[1]["id"]
+
+
+@responses.activate
+def test_request_on_the_wire_says_its_length_and_holds_no_key_in_the_address():
+    responses.post(DATA_URL, json=page())
+    Channel(url=DATA_URL, token=TOKEN).ask("get.account", {})
+    sent = responses.calls[0].request
+    assert sent.url == DATA_URL
+    assert sent.headers["Content-Type"] == HEADERS["Content-Type"]
+    assert sent.headers["Content-Length"] == str(len(sent.body))
+    assert json.loads(sent.body)["params"] == {"access_token": TOKEN}
+
+
+@pytest.mark.parametrize(
+    ("name", "total"),
+    [
+        ("get_account.response.json", None),
+        ("get_call_legs_report.response.empty.json", 0),
+        ("get_call_legs_report.response.json", 1),
+        ("get_calls_new_report.response.lost.json", 1),
+        ("get_calls_report.response.json", 1),
+        ("get_calls_report.response.lost.json", 1),
+        ("get_employees.response.json", 2),
+        ("get_notifications.response.json", 2046),
+        ("get_statuses.response.json", 3),
+        ("get_virtual_numbers.response.json", 1),
+        ("getobj_account.response.json", None),
+        ("list_calls.response.json", None),
+        ("login_user.response.data_api.json", None),
+        ("login_user.response.json", None),
+        ("logout_user.response.json", None),
+        ("release_call.response.json", None),
+        ("start_employee_call.response.json", None),
+        ("start_employee_call.response.with_metadata.json", None),
+    ],
+)
+def test_reply_gives_its_data_and_the_number_of_rows(name, total):
+    said = load(name)
+    assert Line(said).channel().ask("get.some", {}) == Result(said["result"]["data"], total)
+
+
+def test_reply_of_an_update_is_empty():
+    assert Line(load("update_employees.response.json")).channel().ask("update.employees", {}) == Result(None, None)
+
+
+def limits_of(said: object) -> list[Limits]:
+    """Return the limits a channel reports for one reply, refused or not."""
+    seen: list[Limits] = []
+    try:
+        Line(said).channel(seen=seen).ask("get.account", {})
+    except http_client.RemoteError:
+        pass
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("metadata_limits.doc.json", [DOCUMENTED]),
+        ("metadata_limits.client_test.json", [CLIENTS]),
+        ("metadata_deprecated_version.json", [DOCUMENTED]),
+        ("metadata_limits_empty.doc.json", []),
+    ],
+)
+@pytest.mark.parametrize("spelling", ["metadata", "meta_data"])
+def test_limits_are_read_from_every_documented_metadata(name, expected, spelling):
+    assert limits_of({"result": {"data": [], spelling: load(name)["metadata"]}}) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("error_date_interval_limit_reached.json", DOCUMENTED),
+        ("error_required_parameter_missed.json", DOCUMENTED),
+        (
+            "error_limit_exceeded.json",
+            Limits(
+                day_limit=3000,
+                day_remaining=2987,
+                day_reset=51959,
+                minute_limit=60,
+                minute_remaining=0,
+                minute_reset=41,
+            ),
+        ),
+    ],
+)
+def test_limits_are_read_from_refusals_too(name, expected):
+    assert limits_of(load(name)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({"limits": {"minute_remaining": 3}}, [Limits(minute_remaining=3)]),
+        ({"limits": {"minute_remaining": 0, "minute_reset": None, "odd": 1}}, [Limits(minute_remaining=0)]),
+        ({"limits": {"minute_remaining": "3"}}, []),
+        ({"limits": None}, []),
+        ({"limits": []}, []),
+        ({}, []),
+        (None, []),
+        ([], []),
+    ],
+)
+def test_limits_may_be_partial_or_missing(metadata, expected):
+    assert limits_of({"result": {"data": [], "metadata": metadata}}) == expected
+
+
+def test_limits_need_nobody_who_listens():
+    channel = Channel(url=DATA_URL, token=TOKEN, send=Line(load("get_account.response.json")))
+    assert channel.ask("get.account", {}).data[0]["app_id"] == 1103
+
+
+def test_total_that_is_no_number_is_not_known():
+    assert Line({"result": {"data": [], "metadata": {"total_items": "2"}}}).channel().ask("get.tags", {}).total is None
+
+
+@pytest.mark.parametrize(
+    "envelope", [{}, {"result": None}, {"result": []}, {"error": "no"}, {"error": None}, [], 1, None]
+)
+def test_reply_without_a_result_is_unexpected(envelope):
+    with pytest.raises(http_client.UnexpectedReply, match="without a result"):
+        Line(envelope).channel().ask("get.account", {})
+
+
+@pytest.mark.parametrize(
+    ("reply", "says", "wait"),
+    [
+        (http_client.Reply(200, {}, "<html>maintenance</html>"), "UIS answered with a page (status 200).", None),
+        (http_client.Reply(502, {}, " \n<html>bad gateway</html>"), "UIS answered with a page (status 502).", None),
+        (http_client.Reply(404, {}, ""), "UIS answered with no JSON (status 404).", None),
+        (
+            http_client.Reply(200, {}, '{"jsonrpc": "2.0", "result": {"da'),
+            "UIS answered with no JSON (status 200).",
+            None,
+        ),
+        (http_client.Reply(503, {"Retry-After": "7"}, "busy"), "UIS answered with no JSON (status 503).", 7.0),
+        (http_client.Reply(429, {"Retry-After": "30"}, ""), "UIS answered with no JSON (status 429).", 30.0),
+        (
+            http_client.Reply(429, {"Retry-After": "30"}, '{"message": "slow down"}'),
+            "UIS has a fault (status 429).",
+            30.0,
+        ),
+        (http_client.Reply(429, {}, '{"error": "slow down"}'), "UIS has a fault (status 429).", None),
+        (http_client.Reply(500, {}, "{}"), "UIS has a fault (status 500).", None),
+        (http_client.Reply(504, {}, "[]"), "UIS has a fault (status 504).", None),
+        (http_client.Reply(503, {}, json.dumps({"result": {"data": []}})), "UIS has a fault (status 503).", None),
+    ],
+)
+def test_reply_of_what_stands_before_uis_is_tried_later(reply, says, wait):
+    with pytest.raises(http_client.RemoteUnavailable) as raised:
+        Line(reply).channel().ask("get.account", {})
+    assert (str(raised.value), raised.value.wait, raised.value.system) == (says, wait, "UIS")
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 429, 500, 503])
+def test_refusal_is_read_whatever_the_status(status):
+    reply = http_client.Reply(status, {}, json.dumps(load("error_employee_not_found.json")))
+    with pytest.raises(http_client.RemoteRejected) as raised:
+        Line(reply).channel().ask("start.employee_call", {})
+    assert raised.value.code == "employee_not_found"
+
+
+def test_refusal_of_points_in_a_429_waits_for_the_reset():
+    reply = http_client.Reply(429, {}, json.dumps(load("error_limit_exceeded.json")))
+    with pytest.raises(http_client.RemoteUnavailable) as raised:
+        Line(reply).channel().ask("get.account", {})
+    assert (raised.value.code, raised.value.wait) == ("limit_exceeded", 41.0)
+
+
+def test_refusal_names_the_field_but_never_the_key():
+    with pytest.raises(http_client.RemoteError) as raised:
+        Line(load("error_required_parameter_missed.json")).channel().ask("get.call_legs_report", {})
+    assert str(raised.value) == "The required parameter has been missed (date_from)"
+    with pytest.raises(http_client.AccessDenied) as denied:
+        Line(load("error_access_token_invalid.json")).channel().ask("get.account", {})
+    assert str(denied.value) == "Access token is invalid"
+
+
+@pytest.mark.parametrize(
+    ("error", "says", "code"),
+    [
+        ({"code": -32000, "message": "Odd"}, "Odd", "-32000"),
+        ({"code": -32000}, "-32000", "-32000"),
+        ({"code": -32602, "message": None, "data": {"mnemonic": "error"}}, "error", "error"),
+        ({"code": -32602, "message": "Odd", "data": "text"}, "Odd", "-32602"),
+        (
+            {"code": -32602, "message": "Odd", "data": {"mnemonic": "error", "metadata": None, "params": None}},
+            "Odd",
+            "error",
+        ),
+    ],
+)
+def test_refusal_may_lack_all_but_its_code(error, says, code):
+    with pytest.raises(http_client.RemoteRejected) as raised:
+        Line({"id": None, "error": error}).channel().ask("get.account", {})
+    assert (str(raised.value), raised.value.code) == (says, code)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [requests.ConnectionError("cut"), requests.exceptions.ChunkedEncodingError("cut"), requests.ReadTimeout("slow")],
+)
+@responses.activate
+def test_connection_that_is_cut_is_tried_later(fault):
+    responses.post(DATA_URL, body=fault)
+    with pytest.raises(http_client.RemoteUnavailable):
+        Channel(url=DATA_URL, token=TOKEN).ask("get.account", {})
+
+
+def test_refusal_of_the_samples_helper_has_the_documented_shape():
+    assert set(refusal("error")["error"]) == set(load("error_internal_error.json")["error"])
+    assert samples.FOLDER.is_dir()

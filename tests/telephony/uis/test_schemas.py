@@ -1,0 +1,201 @@
+"""Rows of the Data API in our words."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from connector_project.core import phone_numbers
+from connector_project.core.http_client import UnexpectedReply
+from telephony.uis import schemas
+from telephony.uis.types import Account, Result, Status, UisEmployee
+
+ROW = {"id": 1, "start_time": "2024-10-25 10:00:00", "direction": "in"}
+
+
+def digits(raw: str | None) -> str:
+    return phone_numbers.normalise(raw, is_russian=True)
+
+
+def call(**said: object):
+    row = schemas.parse(schemas.CallRow, [ROW | said])[0]
+    return row.to_call(zone=ZoneInfo("Europe/Moscow"), digits=digits)
+
+
+@pytest.mark.parametrize(
+    ("zone", "local", "moment"),
+    [
+        ("Europe/Moscow", "2024-10-25 00:00:00", datetime(2024, 10, 24, 21, tzinfo=UTC)),
+        ("Europe/Moscow", "2010-07-01 12:00:00", datetime(2010, 7, 1, 8, tzinfo=UTC)),  # Moscow had summers then
+        ("Europe/Berlin", "2024-01-01 00:00:00", datetime(2023, 12, 31, 23, tzinfo=UTC)),
+        ("Europe/Berlin", "2024-07-01 00:00:00", datetime(2024, 6, 30, 22, tzinfo=UTC)),
+        ("Europe/Berlin", "2024-10-27 02:30:00", datetime(2024, 10, 27, 0, 30, tzinfo=UTC)),  # comes twice: the first
+        ("Europe/Berlin", "2024-03-31 02:30:00", datetime(2024, 3, 31, 1, 30, tzinfo=UTC)),  # never comes
+        ("America/New_York", "2024-03-10 03:00:00", datetime(2024, 3, 10, 7, tzinfo=UTC)),
+        ("Asia/Kolkata", "2024-02-29 05:29:59", datetime(2024, 2, 28, 23, 59, 59, tzinfo=UTC)),
+        ("UTC", "2024-10-25 10:11:46.418", datetime(2024, 10, 25, 10, 11, 46, 418000, tzinfo=UTC)),
+        ("UTC", "2016-10-19T12:26:48.418", datetime(2016, 10, 19, 12, 26, 48, 418000, tzinfo=UTC)),
+    ],
+)
+def test_date_is_local_time_of_the_account(zone, local, moment):
+    assert schemas.to_time(local, zone=ZoneInfo(zone)) == moment
+
+
+@pytest.mark.parametrize(
+    "local", ["", "yesterday", "0000-00-00 00:00:00", "0001-01-01 00:00:00", "2024-02-30 00:00:00"]
+)
+def test_date_that_is_none_is_unexpected(local):
+    with pytest.raises(UnexpectedReply, match="a date that is not as documented"):
+        schemas.to_time(local, zone=ZoneInfo("Europe/Moscow"))
+
+
+def test_written_date_reads_back():
+    zone = ZoneInfo("Asia/Yekaterinburg")
+    moment = datetime(2024, 10, 24, 19, 0, 1, tzinfo=UTC)
+    assert schemas.to_local(moment, zone=zone) == "2024-10-25 00:00:01"
+    assert schemas.to_time(schemas.to_local(moment, zone=zone), zone=zone) == moment
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (schemas.CallRow, [{"id": "x", "start_time": "2024-10-25 10:00:00"}]),
+        (schemas.CallRow, [{"id": 1}]),
+        (schemas.CallRow, [{"id": 1, "start_time": "2024-10-25 10:00:00", "call_records": "0123456789abcdef"}]),
+        (schemas.CallRow, [{"id": 1, "start_time": "2024-10-25 10:00:00", "call_records": 5}]),
+        (schemas.CallRow, {"id": 1, "start_time": "2024-10-25 10:00:00"}),
+        (schemas.LegRow, [{"id": 1, "start_time": "2024-10-25 10:00:00"}]),
+        (schemas.NumberRow, [{"virtual_phone_number": None}]),
+        (schemas.EmployeeRow, ["text"]),
+        (schemas.StatusRow, "text"),
+    ],
+)
+def test_row_that_is_not_as_documented_is_unexpected(kind, data):
+    with pytest.raises(UnexpectedReply) as raised:
+        schemas.parse(kind, data)
+    assert kind.__name__ in str(raised.value)
+
+
+def test_row_that_is_not_as_documented_does_not_tell_what_it_held():
+    with pytest.raises(UnexpectedReply) as raised:
+        schemas.parse(schemas.CallRow, [{"id": "79990000001", "start_time": None}])
+    assert "79990000001" not in str(raised.value)
+
+
+@pytest.mark.parametrize("data", [None, [], {}])
+def test_no_rows_are_an_empty_list(data):
+    assert schemas.parse(schemas.CallRow, data) == []
+
+
+def test_account_may_lack_its_zone():
+    assert schemas.parse(schemas.AccountRow, [{"name": None}])[0].to_account() == Account("", "")
+
+
+@pytest.mark.parametrize(
+    ("said", "person"),
+    [
+        ({"id": 1}, UisEmployee(uis_id=1)),
+        (
+            {
+                "id": 1,
+                "phone_numbers": None,
+                "extension": None,
+                "call_recording": None,
+                "status_id": None,
+                "status": None,
+            },
+            UisEmployee(uis_id=1),
+        ),
+        ({"id": 1, "first_name": "Иван", "last_name": "Иванов"}, UisEmployee(uis_id=1, full_name="Иванов Иван")),
+        ({"id": 1, "first_name": None, "last_name": "Иванов"}, UisEmployee(uis_id=1, full_name="Иванов")),
+        ({"id": 1, "email": " IVAN@Example.com "}, UisEmployee(uis_id=1, email="ivan@example.com")),
+        ({"id": 1, "extension": {"extension_phone_number": " 101 "}}, UisEmployee(uis_id=1, extension="101")),
+        ({"id": 1, "extension": {"extension_phone_number": 101}}, UisEmployee(uis_id=1, extension="101")),
+        ({"id": 1, "status": "break"}, UisEmployee(uis_id=1, status="break")),
+        ({"id": 1, "status": "break", "status_id": 0}, UisEmployee(uis_id=1, status="0")),
+        ({"id": 1, "call_recording": "in"}, UisEmployee(uis_id=1, recording_mode="in")),
+        ({"id": 1, "phone_numbers": [{"phone_number": "sip:ivan"}, {"phone_number": None}]}, UisEmployee(uis_id=1)),
+        (
+            {"id": 1, "phone_numbers": [{"phone_number": "89990000002"}]},
+            UisEmployee(uis_id=1, numbers=("79990000002",)),
+        ),
+    ],
+)
+def test_employee_may_lack_all_but_his_id(said, person):
+    assert schemas.parse(schemas.EmployeeRow, [said])[0].to_employee(digits=digits) == person
+
+
+def test_status_a_client_made_has_no_mnemonic():
+    assert schemas.parse(schemas.StatusRow, [{"id": 9001, "mnemonic": None, "name": None}])[0].to_status() == Status(
+        9001, "", ""
+    )
+
+
+def test_leg_that_was_never_answered_has_no_connection():
+    row = schemas.parse(
+        schemas.LegRow,
+        [
+            {
+                "id": 1,
+                "call_session_id": 2,
+                "start_time": "2024-10-25 10:00:00",
+                "connect_time": None,
+                "duration": None,
+                "call_records": None,
+                "is_talked": None,
+                "employee_id": None,
+            }
+        ],
+    )[0]
+    leg = row.to_leg(zone=ZoneInfo("Europe/Moscow"), digits=digits)
+    assert (leg.connected_at, leg.talk_seconds, leg.record_ids, leg.is_talked) == (None, 0, (), False)
+    assert (leg.employee_id, leg.contact, leg.called) == (None, "", "")
+
+
+@pytest.mark.parametrize(
+    ("said", "is_lost", "result"),
+    [
+        ({"talk_duration": 5, "is_lost": True, "finish_reason": "internal_error"}, False, Result.ANSWERED),
+        ({"talk_duration": 0, "is_lost": None, "finish_reason": "operator_busy"}, True, Result.NO_ANSWER),
+        ({"talk_duration": None, "is_lost": True, "finish_reason": "numa_in_black_list"}, True, Result.NOT_ALLOWED),
+        ({"talk_duration": 0, "is_lost": False, "finish_reason": "success_finish"}, False, Result.NO_ANSWER),
+        ({"direction": "out", "is_lost": True, "finish_reason": "subscriber_busy"}, False, Result.BUSY),
+        ({"direction": "out", "is_lost": None, "finish_reason": "no_money"}, False, Result.NOT_ALLOWED),
+        ({"direction": "out", "talk_duration": 1, "finish_reason": "timeout"}, False, Result.ANSWERED),
+        ({"direction": None, "finish_reason": None}, False, Result.UNKNOWN),
+    ],
+)
+def test_call_is_lost_only_when_it_came_in_and_nobody_talked(said, is_lost, result):
+    found = call(**said)
+    assert (found.is_lost, found.result) == (is_lost, result)
+
+
+def test_call_still_under_way_has_no_end():
+    assert call(finish_time=None).happened_at is None
+
+
+def test_call_keeps_the_order_it_was_started_by():
+    assert call(call_api_external_id="crm-0001").external_id == "crm-0001"
+
+
+@pytest.mark.parametrize(("contact", "is_internal"), [("101", True), ("79990000001", False), (None, False)])
+def test_call_between_extensions_is_internal(contact, is_internal):
+    assert call(contact_phone_number=contact).is_internal is is_internal
+
+
+def test_call_names_everyone_it_rang():
+    people = [{"employee_id": 2}, {"employee_id": None}, {"employee_id": 1}, {}]
+    assert call(employees=people).rung_employee_ids == (2, 1)
+    assert call(employees=None).rung_employee_ids == ()
+
+
+def test_one_row_that_is_not_as_documented_does_not_hold_up_the_others():
+    good = {"id": 2, "start_time": "2024-10-25 10:00:00"}
+    assert [row.id for row in schemas.parse(schemas.CallRow, [{"id": 1, "start_time": "yesterday"}, good])] == [2]
+
+
+def test_call_with_one_broken_leg_is_left_out_whole():
+    leg = {"call_session_id": 7, "start_time": "2024-10-25 10:00:00"}
+    other = dict(leg, id=3, call_session_id=8)
+    found = schemas.parse(schemas.LegRow, [dict(leg, id=1), dict(leg, id=2, start_time=None), other])
+    assert [row.call_session_id for row in found] == [8]

@@ -1,0 +1,159 @@
+"""Which calls and cards a client's rules keep back."""
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from tenants.transfer_rules import Filter, RuleInput, RuleSet, Selection, SkipReason
+
+ALL = Selection(Filter.ALL, frozenset())
+CONTACT, OWN = "79990000001", "74950000001"
+EVERYTHING = RuleSet(
+    shows={"in": True, "out": True},
+    uploads_answered=True,
+    uploads_missed=True,
+    uploads_outgoing=True,
+    uploads_internal=True,
+    numbers=ALL,
+    employees=ALL,
+    contacts=ALL,
+)
+ANSWERED = RuleInput(
+    direction="in", is_answered=True, is_internal=False, contact=CONTACT, number=OWN, employees=(300001, 300002)
+)
+MISSED = replace(ANSWERED, is_answered=False)
+OUTGOING = replace(ANSWERED, direction="out")
+UNANSWERED = replace(OUTGOING, is_answered=False)
+INTERNAL = replace(ANSWERED, is_internal=True, contact="101")
+CALLS = {"answered": ANSWERED, "missed": MISSED, "outgoing": OUTGOING, "unanswered": UNANSWERED, "internal": INTERNAL}
+
+
+def only(*members: object) -> Selection:
+    return Selection(Filter.ONLY, frozenset(members))
+
+
+def but(*members: object) -> Selection:
+    return Selection(Filter.EXCEPT, frozenset(members))
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_everything_passes_where_no_rule_is_set(call):
+    assert EVERYTHING.upload_skip_reason(call) is None
+
+
+@pytest.mark.parametrize(
+    ("switch", "reason", "kept"),
+    [
+        ("uploads_answered", SkipReason.ANSWERED_OFF, {"answered"}),
+        ("uploads_missed", SkipReason.MISSED_OFF, {"missed"}),
+        ("uploads_outgoing", SkipReason.OUTGOING_OFF, {"outgoing", "unanswered"}),
+        ("uploads_internal", SkipReason.INTERNAL_OFF, {"internal"}),
+    ],
+)
+def test_switch_keeps_back_its_own_kind_and_no_other(switch, reason, kept):
+    choices = replace(EVERYTHING, **{switch: False})
+    found = {name: choices.upload_skip_reason(call) for name, call in CALLS.items()}
+    assert found == {name: reason if name in kept else None for name in CALLS}
+
+
+@pytest.mark.parametrize("direction", ["in", "out"])
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_internal_call_obeys_its_own_switch_alone(direction, is_answered):
+    call = replace(INTERNAL, direction=direction, is_answered=is_answered)
+    others_off = replace(EVERYTHING, uploads_answered=False, uploads_missed=False, uploads_outgoing=False)
+    assert others_off.upload_skip_reason(call) is None
+
+
+LISTS = [
+    ("numbers", SkipReason.NUMBER, OWN, "74950000002"),
+    ("employees", SkipReason.EMPLOYEE, 300001, 300009),
+    ("contacts", SkipReason.CONTACT, CONTACT, "79990000009"),
+]
+
+
+@pytest.mark.parametrize(("field", "reason", "listed", "other"), LISTS)
+@pytest.mark.parametrize(
+    "call", [ANSWERED, MISSED, OUTGOING, UNANSWERED], ids=["answered", "missed", "out", "no answer"]
+)
+def test_list_takes_only_these_or_all_but_these(field, reason, listed, other, call):
+    found = [
+        replace(EVERYTHING, **{field: selection}).upload_skip_reason(call)
+        for selection in (only(listed), only(other), but(listed), but(other), only(), but(), only(listed, other))
+    ]
+    assert found == [None, reason, reason, None, reason, None, None]
+
+
+@pytest.mark.parametrize(("field", "reason", "listed", "other"), LISTS)
+def test_list_that_is_not_asked_for_takes_all(field, reason, listed, other):
+    selection = Selection(Filter.ALL, frozenset([other]))
+    assert replace(EVERYTHING, **{field: selection}).upload_skip_reason(ANSWERED) is None
+
+
+def test_call_of_several_people_passes_with_one_of_them():
+    assert replace(EVERYTHING, employees=only(300002)).upload_skip_reason(ANSWERED) is None
+    assert replace(EVERYTHING, employees=but(300002)).upload_skip_reason(ANSWERED) == SkipReason.EMPLOYEE
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"), [(ALL, None), (only(300001), SkipReason.EMPLOYEE), (but(300001), None)]
+)
+def test_call_of_nobody_fails_only_where_some_are_picked(selection, expected):
+    nobody = replace(MISSED, employees=())
+    assert replace(EVERYTHING, employees=selection).upload_skip_reason(nobody) == expected
+
+
+@pytest.mark.parametrize("call", [ANSWERED, MISSED, OUTGOING])
+def test_call_without_a_number_is_never_uploaded(call):
+    assert EVERYTHING.upload_skip_reason(replace(call, contact="")) == SkipReason.HIDDEN_NUMBER
+
+
+def test_first_rule_that_holds_is_named():
+    strict = replace(EVERYTHING, uploads_missed=False, numbers=only(), employees=only(), contacts=only())
+    order = []
+    for field, free in [("uploads_missed", True), ("numbers", ALL), ("employees", ALL), ("contacts", ALL)]:
+        order.append(strict.upload_skip_reason(MISSED))
+        strict = replace(strict, **{field: free})
+    order.append(strict.upload_skip_reason(MISSED))
+    assert order == [SkipReason.MISSED_OFF, SkipReason.NUMBER, SkipReason.EMPLOYEE, SkipReason.CONTACT, None]
+
+
+@pytest.mark.parametrize(
+    ("shows_in", "shows_out", "direction"), list(product([True, False], [True, False], ["in", "out"]))
+)
+def test_popup_is_shown_by_its_direction(shows_in, shows_out, direction):
+    choices = replace(EVERYTHING, shows={"in": shows_in, "out": shows_out})
+    call = replace(MISSED, direction=direction)
+    is_shown = shows_in if direction == "in" else shows_out
+    assert choices.popup_skip_reason(call) == (None if is_shown else SkipReason.POPUP_OFF)
+
+
+@pytest.mark.parametrize("direction", ["in", "out"])
+def test_popup_is_never_shown_for_internal_calls(direction):
+    assert EVERYTHING.popup_skip_reason(replace(INTERNAL, direction=direction)) == SkipReason.INTERNAL_OFF
+
+
+def test_popup_needs_a_number_to_show():
+    assert EVERYTHING.popup_skip_reason(replace(MISSED, contact="")) == SkipReason.HIDDEN_NUMBER
+
+
+@pytest.mark.parametrize(("field", "reason", "listed", "other"), LISTS)
+def test_popup_obeys_the_lists(field, reason, listed, other):
+    found = [
+        replace(EVERYTHING, **{field: selection}).popup_skip_reason(MISSED)
+        for selection in (only(listed), only(other), but(listed), but(other))
+    ]
+    assert found == [None, reason, reason, None]
+
+
+def test_popup_does_not_ask_what_is_uploaded():
+    nothing = replace(
+        EVERYTHING, uploads_answered=False, uploads_missed=False, uploads_outgoing=False, uploads_internal=False
+    )
+    assert nothing.popup_skip_reason(MISSED) is None
+
+
+@pytest.mark.parametrize("reason", list(SkipReason))
+def test_reason_fits_its_column_and_has_words(reason):
+    assert len(reason.value) <= 20
+    assert str(reason.label)
