@@ -1,4 +1,4 @@
-"""A small disk of the tests' own, which can be filled to the last byte."""
+"""A small file system for tests, which can be filled up."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ SIZE_MEGABYTES = 48
 
 @dataclass
 class Disk:
-    """A file system in memory, mounted at a folder."""
+    """A tmpfs mounted at a folder."""
 
     folder: Path
 
@@ -20,32 +20,32 @@ class Disk:
         _run("mount", "-t", "tmpfs", "-o", options, "connector-tests", str(self.folder))
 
     def fill(self) -> None:
-        """Leave no room for anything."""
+        """Fill the file system to the last byte."""
         part = b"\0" * 4096
         with (self.folder / "ballast").open("wb", buffering=0) as ballast:
             try:
                 while True:
                     ballast.write(part)
             except OSError:
-                return  # Full, as was wanted.
+                return  # The disk is full.
 
     def make_room(self) -> None:
-        """Take out what filled it."""
+        """Free the space again."""
         (self.folder / "ballast").unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Give the memory back."""
+        """Unmount it."""
         self.release(self.folder)
 
     @staticmethod
     def release(folder: Path) -> None:
-        """Unmount what a run that was killed may have left."""
+        """Unmount what a killed run may have left."""
         if os.path.ismount(folder):
             _run("umount", "--lazy", str(folder))
 
     @staticmethod
     def can_be() -> bool:
-        """Say whether we may mount."""
+        """Return whether we may mount."""
         return os.geteuid() == 0 and Path("/proc/mounts").exists()
 
 

@@ -1,4 +1,4 @@
-"""Real web, worker and simulator processes over a database and a broker of their own, and the means to break any."""
+"""An installation in real processes, with its own database and broker, and the means to break any part of it."""
 
 import contextlib
 import json
@@ -27,18 +27,18 @@ LEASE_MINUTES = 4.0  # longer than any lease of the product
 
 @dataclass
 class Plant(Environment):
-    """A whole installation that tests may break: on SQLite alone, or on PostgreSQL and Redis ("redis")."""
+    """An installation that tests may break: on SQLite, or on PostgreSQL and Redis ("redis")."""
 
     variant: str = "sqlite"
-    clients: int = 1  # the most there can be; only the first is added from the start
+    clients: int = 1  # the maximum; only the first one is added at the start
     workers: int = 2
-    has_disk: bool = False  # SQLite on a disk of its own, which can be filled
+    has_disk: bool = False  # SQLite on a separate disk, which can be filled
     postgres: Postgres | None = field(init=False, default=None)
     redis: Redis | None = field(init=False, default=None)
     disk: Disk | None = field(init=False, default=None)
-    turned: float = field(init=False, default=0.0)  # seconds
+    clock_offset: float = field(init=False, default=0.0)  # seconds
     added: int = field(init=False, default=1)
-    _hand: "subprocess.Popen[str] | None" = field(init=False, default=None, repr=False)
+    _command_server: "subprocess.Popen[str] | None" = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.variant == "redis":
@@ -46,16 +46,15 @@ class Plant(Environment):
         super().__post_init__()
 
     def set_up(self) -> None:
-        """Start everything and wait until it can work. Raises Stopped, Missing."""
+        """Start everything and wait until it is ready. Raises EnvironmentFailure, Missing."""
         for server in self._servers():
             server.set_up()
         super().set_up()
 
     def tear_down(self) -> None:
-        """Stop everything."""
-        if self._hand is not None:
-            self._hand.kill()
-            self._hand.communicate()
+        if self._command_server is not None:
+            self._command_server.kill()
+            self._command_server.communicate()
         super().tear_down()
         for server in self._servers():
             server.remove()
@@ -63,7 +62,7 @@ class Plant(Environment):
             self.disk.remove()
 
     def recover(self) -> None:
-        """Bring back whatever a test left dead, and mend the vendors; what happened so far is forgotten."""
+        """Restart what a test left stopped, repair the vendors, and delete everything that happened so far."""
         for server in self._servers():
             if server.process is None:
                 server.start()
@@ -81,91 +80,90 @@ class Plant(Environment):
         self.wait_for(self.is_live, "the web process")
 
     def forget(self) -> None:
-        """Forget all calls, at the vendors' and in the connector: those they show no more must not look lost."""
+        """Delete all calls, of the vendors and of the connector: calls that only one side has would look lost."""
         self.order("reset")
         self.ask("start_anew")
 
     def child(self, name: str) -> Child:
-        """Return a running child process by its name."""
         return next(child for child in self.children.running if child.name == name)
 
     def kill(self, name: str) -> None:
-        """Kill a child and everything it started, at once."""
+        """Kill a child and its descendants with SIGKILL."""
         child = self.child(name)
         os.killpg(child.process.pid, signal.SIGKILL)
         child.process.wait()
         self.children.running.remove(child)
 
     def kill_and_replace(self, name: str) -> None:
-        """Kill a cluster in the middle of its work, mend the vendors, and let another take over."""
+        """Kill a cluster while it works, repair the vendors, start a new cluster, and let the leases expire."""
         self.kill(name)
         self.order("repair")
         self.start_worker(name)
         self.pass_time(minutes=LEASE_MINUTES)
 
     def kill_workers_inside(self, name: str) -> list[int]:
-        """Kill the worker processes of a cluster, leave its guard alive, and wait until others are in their place."""
+        """Kill the worker processes of a cluster but not its guard; wait until they are replaced."""
         guard = _children_of(self.child(name).process.pid)[0]
         killed = _children_of(guard)
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
 
         def are_replaced() -> bool:
-            standing = _children_of(guard)
-            return len(standing) >= len(killed) and not {*standing} & {*killed}
+            current = _children_of(guard)
+            return len(current) >= len(killed) and not {*current} & {*killed}
 
-        self.wait_for(are_replaced, "a new pool")
+        self.wait_for(are_replaced, "new workers")
         return killed
 
-    def order(self, name: str, **asked: object) -> dict[str, Any]:
-        """Give the simulator an order. Raises Stopped when it does not understand."""
-        answer = self._request("POST", f"{self.simulator}/control/{name}", json=asked)
-        said: dict[str, Any] = answer.json()
+    def order(self, name: str, **params: object) -> dict[str, Any]:
+        """Send a control command to the simulator. Raises EnvironmentFailure if it is rejected."""
+        answer = self._request("POST", f"{self.simulator}/control/{name}", json=params)
+        reply: dict[str, Any] = answer.json()
         if answer.status_code != 200:
-            raise EnvironmentFailure(f"The simulator refuses “{name}”: {said}")
-        return said
+            raise EnvironmentFailure(f"The simulator rejects “{name}”: {reply}")
+        return reply
 
     @contextlib.contextmanager
-    def traffic(self, **asked: object) -> Iterator[None]:
-        """Have calls come in while something else happens; what the connector did not take is nobody's news to it."""
+    def traffic(self, **params: object) -> Iterator[None]:
+        """Play traffic while something else happens; notifications that the connector rejects are lost."""
         url = f"{self.simulator}/control/traffic"
-        with ThreadPoolExecutor(1) as line:
-            playing = line.submit(requests.post, url, json=asked, timeout=120)
+        with ThreadPoolExecutor(1) as pool:
+            playing = pool.submit(requests.post, url, json=params, timeout=120)
             yield
             if (answer := playing.result()).status_code != 200:
-                raise EnvironmentFailure(f"The simulator refuses the traffic: {answer.text}")
+                raise EnvironmentFailure(f"The simulator rejects the traffic: {answer.text}")
 
     def vendors(self) -> list[dict[str, Any]]:
-        """Return for each client what UIS lists and what the CRM has."""
-        said: list[dict[str, Any]] = self._request("GET", f"{self.simulator}/control/ledger").json()
-        return said[: self.added]
+        """Return for each client the calls of UIS and of the CRM."""
+        reply: list[dict[str, Any]] = self._request("GET", f"{self.simulator}/control/ledger").json()
+        return reply[: self.added]
 
-    def ask(self, deed: str, *arguments: object) -> Any:
-        """Have the hand inside do something. Raises Stopped when it fails."""
-        if self._hand is None or self._hand.poll() is not None:
-            self._hand = self._new_hand()
-        assert self._hand.stdin is not None
-        assert self._hand.stdout is not None
-        self._hand.stdin.write(json.dumps([deed, *arguments]) + "\n")
-        self._hand.stdin.flush()
-        line = self._hand.stdout.readline()
-        said = json.loads(line) if line else {"failed": "it died"}
-        if "failed" in said:
-            raise EnvironmentFailure(f"“{deed}” failed: {said['failed']}{self.children.tails()}")
-        return said["said"]
+    def ask(self, command: str, *arguments: object) -> Any:
+        """Run a command inside the installation. Raises EnvironmentFailure when it fails."""
+        if self._command_server is None or self._command_server.poll() is not None:
+            self._command_server = self._start_command_server()
+        assert self._command_server.stdin is not None
+        assert self._command_server.stdout is not None
+        self._command_server.stdin.write(json.dumps([command, *arguments]) + "\n")
+        self._command_server.stdin.flush()
+        line = self._command_server.stdout.readline()
+        reply = json.loads(line) if line else {"failed": "the process ended"}
+        if "failed" in reply:
+            raise EnvironmentFailure(f"“{command}” failed: {reply['failed']}{self.children.tails()}")
+        return reply["result"]
 
     def turn_clock(self, *, minutes: float) -> None:
         """Move the clock of the connector's and the vendors' processes forward."""
-        self.turned += minutes * 60
-        clock.set_offset(self._clock, seconds=self.turned)
+        self.clock_offset += minutes * 60
+        clock.set_offset(self._clock, seconds=self.clock_offset)
 
     def pass_time(self, *, minutes: float) -> None:
-        """Let time pass for everybody, and do what the minute's sweep does at its end."""
+        """Move the clocks forward, then enqueue all due work."""
         self.turn_clock(minutes=minutes)
         self.ask("sweep")
 
     def add_clients(self, count: int) -> None:
-        """Have so many clients, all of them switched on."""
+        """Add clients until there are `count`, all of them activated."""
         tenants = create_tenants(self.clients).vendors.tenants[self.added : count]
         hooks = self.ask("add", [[tenant.client, *self._keys(tenant)] for tenant in tenants])
         for tenant, hook in zip(tenants, hooks, strict=True):
@@ -175,19 +173,19 @@ class Plant(Environment):
     def until(
         self, condition: Callable[[dict[str, Any]], object], description: str, *, timeout: float = TIMEOUT_SECONDS
     ) -> None:
-        """Wait until the vendors have seen something."""
+        """Wait for a condition on the vendors' state."""
         self.wait_for(lambda: condition(self.state()), description, timeout=timeout)
 
     def is_live(self) -> bool:
-        """Say whether the web process answers."""
+        """Return whether the web process answers."""
         return self._responds(f"{self.address}/health/live/")
 
     def is_ready(self) -> bool:
-        """Say whether the installation says of itself that it can work."""
+        """Return whether the readiness check passes."""
         return self._responds(f"{self.address}/health/ready/")
 
     def hook(self) -> str:
-        """Return where UIS sends the first client's notifications."""
+        """Return the first client's webhook URL."""
         return str(self.ask("hook", 0))
 
     def _servers(self) -> Sequence[Postgres | Redis]:
@@ -224,14 +222,14 @@ class Plant(Environment):
         if self.has_disk:
             Disk.release(self.directory / "disk")
         super()._clear()
-        clock.set_offset(self._clock, seconds=self.turned)
+        clock.set_offset(self._clock, seconds=self.clock_offset)
         if self.has_disk:
             self.disk = Disk(self.directory / "disk")
 
-    def _new_hand(self) -> "subprocess.Popen[str]":
-        return self.children.open("hand", "-m", "tests.processes.command_server")
+    def _start_command_server(self) -> "subprocess.Popen[str]":
+        return self.children.open("commands", "-m", "tests.processes.command_server")
 
 
 def _children_of(pid: int) -> list[int]:
-    said = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout  # noqa: S607
-    return [int(line) for line in said.split()]
+    output = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout  # noqa: S607
+    return [int(line) for line in output.split()]

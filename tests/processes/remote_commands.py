@@ -1,4 +1,4 @@
-"""What the tests' hand inside an installation can do: each deed takes and returns plain values."""
+"""The commands that tests run inside an installation: each takes and returns JSON values."""
 
 import contextlib
 import io
@@ -25,25 +25,25 @@ from tenants import onboarding
 from tenants.models import CrmConnection, Tenant, UisConnection
 from tests.simulator.environment import SLUG
 
-ADDED_AT_ONCE = 8
+CONCURRENT_ADDITIONS = 8
 
 
-def _forget() -> None:
-    """Forget what happened so far, as the vendors do: calls they show no more must not look lost; open every door."""
-    for happened in (CallLogEntry, Call, Notification, Command, Popup):
-        happened._default_manager.all().delete()
-    doors = {"denied_at": None, "denied_code": "", "denied_detail": "", "failures": 0, "retry_at": None}
-    CrmConnection.objects.update(**doors)
-    UisConnection.objects.update(**doors, legs_slot_at=None, data_limits={}, call_limits={})
+def _delete_all() -> None:
+    """Delete everything that happened so far, as the vendors do, or its calls would look lost; restore all access."""
+    for model in (CallLogEntry, Call, Notification, Command, Popup):
+        model._default_manager.all().delete()
+    access = {"denied_at": None, "denied_code": "", "denied_detail": "", "consecutive_failures": 0, "retry_at": None}
+    CrmConnection.objects.update(**access)
+    UisConnection.objects.update(**access, legs_slot_at=None, data_limits={}, call_limits={})
 
 
 def start_anew() -> None:
-    """Forget what happened, though a worker may just be writing more of it."""
+    """Delete everything that happened so far; retries, because a worker may still be writing."""
     for _try in range(10):
         with contextlib.suppress(IntegrityError, OperationalError):
-            return _forget()
+            return _delete_all()
         time.sleep(0.2)
-    return _forget()
+    return _delete_all()
 
 
 def slug_of(client: int) -> str:
@@ -52,18 +52,18 @@ def slug_of(client: int) -> str:
 
 
 def sweep() -> None:
-    """Do what the schedules do every minute."""
+    """Enqueue all due work, as the schedules do every minute."""
     tasks.enqueue_due_work()
     crm_tasks.enqueue_due_work()
 
 
 def run(task: str) -> None:
-    """Do what another schedule does."""
+    """Run another scheduled task, such as "telephony.reconcile"."""
     getattr({"telephony": tasks, "crm": crm_tasks}[task.partition(".")[0]], task.partition(".")[2])()
 
 
 def rows() -> dict[str, Any]:
-    """Return what the connector's own rows say."""
+    """Return the state of the connector's own rows."""
     return {
         "calls": [[call.session_id, call.state] for call in Call.objects.order_by("session_id")],
         "commands": [[command.state, command.reason] for command in Command.objects.order_by("pk")],
@@ -72,7 +72,7 @@ def rows() -> dict[str, Any]:
 
 
 def calls(client: int) -> dict[str, list[str]]:
-    """Return state, cause, rule and whether it is stopped, of each call of one client, by its session."""
+    """Return state, reason, skip reason and whether it failed, of each call of one client, by its session."""
     chosen = Call.objects.filter(tenant__slug=slug_of(client))
     return {
         str(call.session_id): [call.state, call.reason, call.skip_reason, "STOPPED" if call.failed_at else ""]
@@ -84,35 +84,36 @@ def count_open(sessions: list[tuple[int, list[int]]]) -> int:
     """Return how many of these calls, given by client, are neither uploaded nor skipped, or have no row."""
     ended = [Call.State.UPLOADED, Call.State.SKIPPED]
     return sum(
-        len(some) - Call.objects.filter(tenant__slug=slug_of(client), session_id__in=some, state__in=ended).count()
-        for client, some in sessions
+        len(sessions_of_client)
+        - Call.objects.filter(tenant__slug=slug_of(client), session_id__in=sessions_of_client, state__in=ended).count()
+        for client, sessions_of_client in sessions
     )
 
 
 def count_states() -> dict[str, int]:
-    """Return how many calls are in each state."""
+    """Return the number of calls in each state."""
     return dict(Counter(Call.objects.values_list("state", flat=True)))
 
 
 def open_cards() -> int:
-    """Return how many cards the connector believes to be on a screen, or on their way there."""
+    """Return how many pop-ups the connector assumes to be open or opening."""
     return Popup.objects.filter(state__in=[Popup.State.OPENING, Popup.State.OPEN]).count()
 
 
 def reconcile(clients: list[int], since: str, till: str) -> list[dict[str, Any]]:
-    """Return what `reconcile_calls` prints for each client."""
-    said = []
+    """Return the output of `reconcile_calls` for each client."""
+    results = []
     for client in clients:
         out = io.StringIO()
-        about = {"tenant": slug_of(client), "since": since, "till": till, "stdout": out, "stderr": io.StringIO()}
-        call_command("reconcile_calls", **about)
-        said.append(json.loads(out.getvalue().splitlines()[-1]))
-    return said
+        options = {"tenant": slug_of(client), "since": since, "till": till, "stdout": out, "stderr": io.StringIO()}
+        call_command("reconcile_calls", **options)
+        results.append(json.loads(out.getvalue().splitlines()[-1]))
+    return results
 
 
 def add(new: list[tuple[int, str, str, str, str]]) -> list[str]:
-    """Add clients and press their buttons; return where UIS sends notifications. Each waits for turns of his own."""
-    with ThreadPoolExecutor(ADDED_AT_ONCE) as pool:
+    """Add and activate clients, in parallel because of the rate limits; return their webhook URLs."""
+    with ThreadPoolExecutor(CONCURRENT_ADDITIONS) as pool:
         return list(pool.map(lambda one: _add(*one), new))
 
 
@@ -133,24 +134,24 @@ def _add(client: int, token: str, crm_url: str, crm_key: str, number: str) -> st
 
 
 def hook(client: int) -> str:
-    """Return where UIS sends a client's notifications."""
+    """Return the client's webhook URL."""
     return str(integration_module.addresses(Tenant.objects.get(slug=slug_of(client)))["notifications"])
 
 
 def doors(client: int) -> list[str]:
-    """Return why each side does not let the client in: UIS, the CRM; empty where it does."""
+    """Return the codes of denied access, of UIS and of the CRM; empty if access works."""
     tenant = Tenant.objects.select_related("uis", "crm").get(slug=slug_of(client))
     return [tenant.uis.denied_code, tenant.crm.denied_code]
 
 
 def failures(client: int) -> list[int]:
-    """Return how many requests in a row each side has not answered: UIS, the CRM."""
+    """Return the consecutive failures, of UIS and of the CRM."""
     tenant = Tenant.objects.select_related("uis", "crm").get(slug=slug_of(client))
     return [tenant.uis.consecutive_failures, tenant.crm.consecutive_failures]
 
 
 def store_ready(client: int, count: int) -> None:
-    """Write so many missed calls that wait for their upload."""
+    """Store missed calls that are ready for upload."""
     tenant, moment = Tenant.objects.get(slug=slug_of(client)), timezone.now()
     last = Call.objects.order_by("-session_id").values_list("session_id", flat=True).first() or 0
     Call.objects.bulk_create(
@@ -173,7 +174,7 @@ def store_ready(client: int, count: int) -> None:
 
 
 def lose_queue() -> int:
-    """Forget everything that is queued in the database."""
+    """Delete all tasks that are queued in the database."""
     return int(OrmQ.objects.all().delete()[0])
 
 
@@ -183,9 +184,9 @@ def received(event: str) -> dict[str, float]:
     return {str(session): moment.timestamp() for session, moment in stored}
 
 
-DEEDS: dict[str, Callable[..., Any]] = {
-    deed.__name__: deed
-    for deed in (
+COMMANDS: dict[str, Callable[..., Any]] = {
+    command.__name__: command
+    for command in (
         start_anew,
         sweep,
         run,

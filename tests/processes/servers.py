@@ -1,4 +1,4 @@
-"""A PostgreSQL and a Redis of the tests' own: they may be killed, restarted and flushed without disturbing anybody."""
+"""A PostgreSQL and a Redis for the tests, which can be killed, restarted and flushed."""
 
 import abc
 import contextlib
@@ -19,19 +19,19 @@ import redis
 
 from tests.simulator.processes import end_with_parent
 
-PATIENCE_SECONDS = 30.0
-# Nobody reads these data after the tests: no waiting for the disk, and little memory.
+TIMEOUT_SECONDS = 30.0
+# The data is temporary: no fsync, and little memory.
 _POSTGRES = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "shared_buffers=32MB", "max_connections=80")
 _REDIS = ("--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--loglevel", "warning")
 _UNPRIVILEGED = ("postgres", "nobody")
 
 
 class Missing(Exception):
-    """A program is not on this machine; the text says which."""
+    """A program is not installed; the message says which."""
 
 
 def find(program: str, *folders: Path) -> str:
-    """Return where a program is: on the path, else in the last of some folders. Raises Missing."""
+    """Return the path of a program: from PATH, else from the first of the folders that has it. Raises Missing."""
     found = shutil.which(program) or next((str(one / program) for one in folders if (one / program).is_file()), None)
     if found is None:
         raise Missing(f"{program} is not installed")
@@ -40,7 +40,7 @@ def find(program: str, *folders: Path) -> str:
 
 @dataclass
 class Server(abc.ABC):
-    """A server process that tests may end in any way, and start again over the same data."""
+    """A server process that can be killed and restarted with the same data."""
 
     port: int
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
@@ -52,34 +52,34 @@ class Server(abc.ABC):
             shutil.chown(self.home, user, pwd.getpwnam(user).pw_gid)
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it and wait until it answers."""
         self.process = self._run(*self._command())
-        ends_at = time.monotonic() + PATIENCE_SECONDS
+        ends_at = time.monotonic() + TIMEOUT_SECONDS
         while not self.answers():
             if self.process.poll() is not None or time.monotonic() > ends_at:
                 raise RuntimeError(f"{type(self).__name__} did not start: {self._log()[-1500:]}")
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """Kill it and all its processes at once."""
+        """Kill it and all its processes with SIGKILL."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """Have it end as an administrator would, without waiting for its clients."""
+        """Stop it without waiting for its clients to disconnect."""
         self._end(signal.SIGINT)
 
     def remove(self) -> None:
-        """End it for good."""
+        """Kill it and delete its data."""
         self.kill()
         shutil.rmtree(self.home, ignore_errors=True)
 
     @abc.abstractmethod
     def answers(self) -> bool:
-        """Say whether it serves."""
+        """Return whether it accepts connections."""
 
     @abc.abstractmethod
     def _command(self) -> Sequence[str]:
-        """Return the program and what it is told."""
+        """Return the program and its arguments."""
 
     def _end(self, number: int) -> None:
         if self.process is None:
@@ -89,7 +89,7 @@ class Server(abc.ABC):
                 os.killpg(self.process.pid, number)
             else:
                 self.process.send_signal(number)
-        self.process.wait(PATIENCE_SECONDS)
+        self.process.wait(TIMEOUT_SECONDS)
         self.process = None
 
     def _run(self, *command: str) -> subprocess.Popen[bytes]:
@@ -111,25 +111,25 @@ class Server(abc.ABC):
 
 
 class Postgres(Server):
-    """A PostgreSQL with one superuser, who needs no password."""
+    """A PostgreSQL with one superuser without a password."""
 
     @property
     def url(self) -> str:
-        """Where the connector's database is."""
+        """The URL of the connector's database."""
         return f"postgres://postgres@127.0.0.1:{self.port}/connector"
 
     def set_up(self) -> None:
-        """Make its files, start it, and make the database. Raises Missing."""
+        """Initialise and start it, and create the database. Raises Missing."""
         data = str(self.home / "data")
-        made = self._run(_postgres("initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
-        if made.wait(PATIENCE_SECONDS):
+        initdb = self._run(_postgres("initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+        if initdb.wait(TIMEOUT_SECONDS):
             raise RuntimeError(f"initdb failed: {self._log()[-1500:]}")
         self.start()
         with _connected(self._url("postgres")) as connection, connection.cursor() as cursor:
             cursor.execute("CREATE DATABASE connector")
 
     def restart(self) -> None:
-        """Cut every connection, and be back in a moment."""
+        """Close every connection and start again."""
         self.stop()
         self.start()
 
@@ -141,19 +141,18 @@ class Postgres(Server):
         return True
 
     def _command(self) -> Sequence[str]:
-        about = ("-D", str(self.home / "data"), "-p", str(self.port), "-k", str(self.home), "-h", "127.0.0.1")
-        return [_postgres("postgres"), *about, *(part for setting in _POSTGRES for part in ("-c", setting))]
+        options = ("-D", str(self.home / "data"), "-p", str(self.port), "-k", str(self.home), "-h", "127.0.0.1")
+        return [_postgres("postgres"), *options, *(part for setting in _POSTGRES for part in ("-c", setting))]
 
     def _url(self, database: str) -> str:
         return f"postgres://postgres@127.0.0.1:{self.port}/{database}"
 
 
 class Redis(Server):
-    """A Redis that keeps nothing on disk."""
+    """A Redis without persistence."""
 
     @property
     def url(self) -> str:
-        """Where the queue is."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     def set_up(self) -> None:
@@ -161,12 +160,12 @@ class Redis(Server):
         self.start()
 
     def restart(self) -> None:
-        """Lose everything it held."""
+        """Lose all data."""
         self.kill()
         self.start()
 
     def flush(self) -> None:
-        """Forget everything."""
+        """Delete all data."""
         with redis.Redis.from_url(self.url) as client:
             client.flushall()
 
@@ -182,13 +181,13 @@ class Redis(Server):
 
 
 def _postgres(program: str) -> str:
-    """Return where a program of PostgreSQL is: Debian keeps them out of the path."""
+    """Return the path of a PostgreSQL program: Debian does not put them on PATH."""
     versions = Path("/usr/lib/postgresql").glob("*/bin")
     return find(program, *sorted(versions, key=lambda one: float(one.parent.name), reverse=True))
 
 
 def _user() -> str | None:
-    """Return who runs a server where we are root, for PostgreSQL refuses to be run by root."""
+    """Return the user for a server if we are root: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return None
     known = {entry.pw_name for entry in pwd.getpwall()}
