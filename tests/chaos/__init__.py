@@ -1,1 +1,1 @@
-"""The check of checks: an hour of twenty clients' calls in virtual time, with faults drawn from a seed, and a judge."""
+"""Plays an hour of calls in virtual time with random faults, and compares the results with the expected ones."""

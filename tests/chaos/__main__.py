@@ -4,26 +4,26 @@ import argparse
 import os
 import sys
 
-from tests.chaos.runner import Asked, play_all
+from tests.chaos.runner import Job, play_all
 
 
 def main(arguments: list[str]) -> int:
-    """Play the seeds; print one ledger whole, many with a line each."""
+    """Play the seeds; print one seed in full, several with one line each."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("seeds", nargs="?", default="1")
     parser.add_argument("--shops", type=int, default=20)
     parser.add_argument("--calls", type=int, default=12)
     parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    said = parser.parse_args(arguments)
-    first, _, last = said.seeds.partition("-")
+    options = parser.parse_args(arguments)
+    first, _, last = options.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
-    asked = [Asked(seed, said.shops, said.calls, said.minutes, is_whole=len(seeds) == 1) for seed in seeds]
-    is_well = True
-    for text, is_one_well in play_all(asked, jobs=said.jobs):
+    jobs_to_run = [Job(seed, options.shops, options.calls, options.minutes, is_full=len(seeds) == 1) for seed in seeds]
+    passed = True
+    for text, is_passed in play_all(jobs_to_run, jobs=options.jobs):
         print(text, flush=True)  # noqa: T201 -- for the terminal
-        is_well = is_well and is_one_well
-    return 0 if is_well else 1
+        passed = passed and is_passed
+    return 0 if passed else 1
 
 
 if __name__ == "__main__":

@@ -13,14 +13,14 @@ from unittest import mock
 import time_machine
 from django.db import connection
 
-# So many things at once, like workers and web processes do: each waits inside the one before.
-MOST_AT_ONCE = 6
+# The maximum of nested events, like workers and web processes: each runs while the previous one sleeps.
+MAX_NESTED_EVENTS = 6
 
 Act = Callable[[], None]
 
 
 class Clock:
-    """Moves from one event to the next. While one sleeps, or waits for an answer, the others go on."""
+    """Advances from one event to the next. While one event sleeps or waits for an answer, the others continue."""
 
     def __init__(self, start: datetime) -> None:
         self._now = start
@@ -31,62 +31,61 @@ class Clock:
         self._depth = 0
         self._thread = threading.get_ident()
         self._outermost = 0
-        self.between: Act = lambda: None  # called whenever one event is over
-        self.apart: Callable[[], AbstractContextManager[None]] = nullcontext  # what an event happens in
-        # Who sleeps wakes up only after those who fell asleep while he slept: that is this world's fault alone.
+        self.after_event: Act = lambda: None  # called after every event
+        # a context manager around every event
+        self.event_context: Callable[[], AbstractContextManager[None]] = nullcontext
+        # An event resumes only after those that started during its sleep: the simulation causes this delay.
         self.on_overslept: Callable[[timedelta], None] = lambda _late: None
         self.slept_in_transaction = 0
 
     def now(self) -> datetime:
-        """Return the virtual time."""
         return self._now
 
     def at(self, moment: datetime, act: Act) -> None:
-        """Let something happen at a moment; what is past happens at once."""
+        """Schedule `act`; a moment in the past means now."""
         heapq.heappush(self._agenda, (max(moment, self._now), next(self._order), act))
 
     def after(self, seconds: float, act: Act) -> None:
-        """Let something happen in so many seconds."""
         self.at(self._now + timedelta(seconds=seconds), act)
 
     def run_until(self, moment: datetime) -> None:
-        """Let everything happen that is due by then."""
+        """Run all events that are due by then."""
         self._depth += 1
-        self.between()
+        self.after_event()
         try:
             while self._agenda and self._agenda[0][0] <= moment:
                 at, _order, act = heapq.heappop(self._agenda)
-                self._move_to(at)
-                with self.apart():
+                self._advance_to(at)
+                with self.event_context():
                     act()
-                self.between()
+                self.after_event()
         finally:
             self._depth -= 1
-        self._move_to(moment)
+        self._advance_to(moment)
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass for whoever sleeps: inside a transaction nothing else happens, and it is counted as a fault."""
-        # Never no time at all: who waits for what is left of a microsecond would wait for ever.
+        """Sleep in virtual time while other events run; inside a transaction nothing else runs, and it is an error."""
+        # Round up: a sleep of less than a microsecond would not advance the clock, and its caller would loop forever.
         moment = self._now + timedelta(microseconds=math.ceil(seconds * 1_000_000))
         if len(connection.atomic_blocks) > self._outermost:
             self.slept_in_transaction += 1
-        elif self._depth < MOST_AT_ONCE:
+        elif self._depth < MAX_NESTED_EVENTS:
             self.run_until(moment)
             return self.on_overslept(self._now - moment)
-        self._move_to(moment)
+        self._advance_to(moment)
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Put the product on this clock."""
+        """Replace the product's clock with this one."""
         self._outermost = len(connection.atomic_blocks)
         self._traveller = self._travel.start()
-        really_sleep = time.sleep
+        real_sleep = time.sleep
 
         def monotonic() -> float:
             return self._monotonic
 
         def sleep(seconds: float) -> None:
-            (self.sleep if threading.get_ident() == self._thread else really_sleep)(seconds)
+            (self.sleep if threading.get_ident() == self._thread else real_sleep)(seconds)
 
         try:
             with mock.patch("time.sleep", sleep), mock.patch("time.monotonic", monotonic):
@@ -94,7 +93,7 @@ class Clock:
         finally:
             self._travel.stop()
 
-    def _move_to(self, moment: datetime) -> None:
+    def _advance_to(self, moment: datetime) -> None:
         if moment > self._now:
             passed = moment - self._now
             self._now = moment

@@ -1,4 +1,4 @@
-"""What goes wrong in an hour: drawn from the seed, each with its begin and its length, and mended at its end."""
+"""Random faults of one hour, drawn from the seed, each with its start, duration and repair."""
 
 import random
 from collections import Counter
@@ -20,7 +20,7 @@ LINE_KINDS = {
 
 @dataclass(frozen=True)
 class Outage:
-    """A line that is broken: of one client, or of all."""
+    """Failing requests of one client, or of all."""
 
     side: str
     kind: str
@@ -28,13 +28,12 @@ class Outage:
     begin: datetime
     end: datetime
 
-    def hits(self, side: str, account: str, now: datetime) -> bool:
-        """Say whether a request meets it."""
+    def matches(self, side: str, account: str, now: datetime) -> bool:
         return side == self.side and self.account in {None, account} and self.begin <= now < self.end
 
 
 class Faults:
-    """All that goes wrong, and what was met of it."""
+    """All faults, and counts of those that took effect."""
 
     def __init__(self, clock: Clock, shops: list[Shop], rng: random.Random) -> None:
         self.clock, self.shops, self.rng = clock, shops, rng
@@ -42,13 +41,13 @@ class Faults:
         self.met: Counter[str] = Counter()
         self.last_end = clock.now()
 
-    def strikes(self, side: str, account: str) -> str | None:
-        """Return what a request meets at this moment."""
+    def find(self, side: str, account: str) -> str | None:
+        """Return the kind of outage that applies to a request now."""
         now = self.clock.now()
-        return next((outage.kind for outage in self.outages if outage.hits(side, account, now)), None)
+        return next((outage.kind for outage in self.outages if outage.matches(side, account, now)), None)
 
     def plan(self, *, begin: datetime, lasts: timedelta) -> None:
-        """Draw what goes wrong in the hour."""
+        """Draw the faults of the hour."""
         makers = [self._outage, self._outage, self._outage, self._outage, *self._makers()]
         count = max(3, round(len(self.shops) * 1.3))
         for maker in self.rng.choices(makers, k=count):
@@ -59,9 +58,9 @@ class Faults:
 
     def _makers(self) -> list[Callable[[datetime, timedelta], None]]:
         return [
-            self._key_of_uis,
-            self._address,
-            self._key_of_crm,
+            self._uis_key,
+            self._whitelist,
+            self._crm_key,
             self._module,
             self._points,
             self._pause,
@@ -78,45 +77,45 @@ class Faults:
         kind = self.rng.choice(LINE_KINDS[side])
         self.outages.append(Outage(side, kind, None if is_all else account, since, since + length))
 
-    def _for_a_time(
-        self, name: str, since: datetime, length: timedelta, *, spoil: Callable[[], None], mend: Callable[[], None]
+    def _schedule(
+        self, name: str, since: datetime, length: timedelta, *, break_it: Callable[[], None], repair: Callable[[], None]
     ) -> None:
         def begin() -> None:
             self.met[name] += 1
-            spoil()
+            break_it()
 
         self.clock.at(since, begin)
-        self.clock.at(since + length, mend)
+        self.clock.at(since + length, repair)
 
-    def _key_of_uis(self, since: datetime, length: timedelta) -> None:
+    def _uis_key(self, since: datetime, length: timedelta) -> None:
         pbx, state = self.rng.choice(self.shops).pbx, self.rng.choice(["blocked", "expired"])
-        self._for_a_time(
-            "key of UIS revoked",
+        self._schedule(
+            "UIS key revoked",
             since,
             length,
-            spoil=lambda: setattr(pbx, "token_state", state),
-            mend=lambda: setattr(pbx, "token_state", "valid"),
+            break_it=lambda: setattr(pbx, "token_state", state),
+            repair=lambda: setattr(pbx, "token_state", "valid"),
         )
 
-    def _address(self, since: datetime, length: timedelta) -> None:
+    def _whitelist(self, since: datetime, length: timedelta) -> None:
         pbx = self.rng.choice(self.shops).pbx
-        self._for_a_time(
-            "address off the list",
+        self._schedule(
+            "IP address not whitelisted",
             since,
             length,
-            spoil=lambda: setattr(pbx, "is_whitelisted", False),
-            mend=lambda: setattr(pbx, "is_whitelisted", True),
+            break_it=lambda: setattr(pbx, "is_whitelisted", False),
+            repair=lambda: setattr(pbx, "is_whitelisted", True),
         )
 
-    def _key_of_crm(self, since: datetime, length: timedelta) -> None:
+    def _crm_key(self, since: datetime, length: timedelta) -> None:
         crm = self.rng.choice(self.shops).crm
         key = crm.key
-        self._for_a_time(
-            "key of the CRM revoked",
+        self._schedule(
+            "CRM key revoked",
             since,
             length,
-            spoil=lambda: setattr(crm, "key", "revoked"),
-            mend=lambda: setattr(crm, "key", key),
+            break_it=lambda: setattr(crm, "key", "revoked"),
+            repair=lambda: setattr(crm, "key", key),
         )
 
     def _module(self, since: datetime, length: timedelta) -> None:
@@ -126,32 +125,34 @@ class Faults:
             for module in [*crm.modules.values(), *crm.settings_v4.values()]:
                 module["active"] = on
 
-        self._for_a_time(
-            "module switched off", since, length, spoil=lambda: switch(on=False), mend=lambda: switch(on=True)
+        self._schedule(
+            "module switched off", since, length, break_it=lambda: switch(on=False), repair=lambda: switch(on=True)
         )
 
     def _points(self, since: datetime, length: timedelta) -> None:
-        pbx, word = self.rng.choice(self.shops).pbx, self.rng.choice(["minute_limit", "day_limit"])
-        usual = getattr(pbx, word)
-        self._for_a_time(
-            "points used up",
+        pbx, field = self.rng.choice(self.shops).pbx, self.rng.choice(["minute_limit", "day_limit"])
+        value = getattr(pbx, field)
+        self._schedule(
+            "API points exhausted",
             since,
             length,
-            spoil=lambda: setattr(pbx, word, 0),
-            mend=lambda: setattr(pbx, word, usual),
+            break_it=lambda: setattr(pbx, field, 0),
+            repair=lambda: setattr(pbx, field, value),
         )
 
     def _pause(self, since: datetime, length: timedelta) -> None:
         shop = self.rng.choice(self.shops)
 
-        def fresh() -> Tenant:
+        def tenant() -> Tenant:
             return Tenant.objects.get(pk=shop.tenant.pk)
 
-        self._for_a_time("client paused", since, length, spoil=lambda: fresh().pause(), mend=lambda: fresh().resume())
+        self._schedule(
+            "client paused", since, length, break_it=lambda: tenant().pause(), repair=lambda: tenant().resume()
+        )
 
     def _queue(self, since: datetime, _length: timedelta) -> None:
-        def lose() -> None:
+        def lose_queue() -> None:
             self.met["queue lost"] += 1
             self.met["tasks lost with it"] += task_queue.lose()
 
-        self.clock.at(since, lose)
+        self.clock.at(since, lose_queue)

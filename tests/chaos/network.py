@@ -1,4 +1,4 @@
-"""The line between us and the vendors: it takes time, it breaks, and it remembers what passed over it."""
+"""The network between the product and the vendors: it has latency, fails, and records the requests."""
 
 import json
 import random
@@ -17,100 +17,102 @@ from tests.chaos.processes import Processes
 from tests.fakes import retailcrm_faults, uis_faults
 
 UIS, CRM = "UIS", "CRM"
-# Faults in which the vendor does what it was asked, and we never hear of it.
-DEAF = ("cut", "slow")
+# Faults where the vendor executes the request, but the answer is lost.
+ANSWER_LOST = ("cut", "slow")
 SLOW_SECONDS = 30.0
 
 Callback = Callable[[requests.PreparedRequest], Any]
 
 
 @dataclass(frozen=True)
-class Passed:
-    """One request that the vendor carried out; `began_at` and `overslept` are of the task that made it."""
+class RecordedRequest:
+    """One request that the vendor executed; `began_at` and `overslept` are those of the task that sent it."""
 
     side: str
-    account: str  # the key of UIS, the host of the CRM
+    account: str  # the token of UIS, the host of the CRM
     method: str
     at: datetime
     began_at: datetime
     overslept: timedelta
-    is_heard: bool  # whether the answer reached us
-    asked: dict[str, Any] = field(repr=False)
+    is_answered: bool  # whether the answer arrived
+    params: dict[str, Any] = field(repr=False)
 
 
-class Wire(responses.RequestsMock):
-    """Both fakes, mounted behind one line."""
+class Network(responses.RequestsMock):
+    """Both fakes behind one network."""
 
     def __init__(self, clock: Clock, processes: Processes, rng: random.Random) -> None:
         super().__init__(assert_all_requests_are_fired=False)
         self.clock, self.processes, self.rng = clock, processes, rng
         self.fault_of: Callable[[str, str], str | None] = lambda _side, _account: None
-        self.on_passed: Callable[[Passed], None] = lambda _passed: None
-        self.passed: list[Passed] = []
+        self.on_request: Callable[[RecordedRequest], None] = lambda _passed: None
+        self.recorded: list[RecordedRequest] = []
         self.met: Counter[str] = Counter()
 
-    def add_callback(self, method: Any, url: Any, callback: Callback, *rest: Any, **about: Any) -> Any:
-        """Put the line in front of whatever a fake answers with."""
+    def add_callback(self, method: Any, url: Any, callback: Callback, *args: Any, **options: Any) -> Any:
+        """Put the network in front of the fakes' callbacks."""
 
         def answer(request: requests.PreparedRequest) -> Any:
-            return self.processes.ask(lambda: self._carry(request, callback))
+            return self.processes.send(lambda: self._transmit(request, callback))
 
-        return super().add_callback(method, url, answer, *rest, **about)
+        return super().add_callback(method, url, answer, *args, **options)
 
-    def _carry(self, request: requests.PreparedRequest, callback: Callback) -> Any:
-        side, account, method, asked = _address(request)
-        there, back = self.rng.uniform(0.01, 0.15), self.rng.uniform(0.01, 0.15)
-        self.clock.sleep(there)
+    def _transmit(self, request: requests.PreparedRequest, callback: Callback) -> Any:
+        side, account, method, params = _parse_request(request)
+        latency_out, latency_back = self.rng.uniform(0.01, 0.15), self.rng.uniform(0.01, 0.15)
+        self.clock.sleep(latency_out)
         fault = self.fault_of(side, account)
         if fault is not None:
             self.met[f"{side} {fault}"] += 1
-        if fault in {None, *DEAF}:
-            answer = self._deliver(request, callback, Passed(side, account, method, **self._when(fault), asked=asked))
-        self.clock.sleep(back)
+        if fault in {None, *ANSWER_LOST}:
+            answer = self._deliver(
+                request, callback, RecordedRequest(side, account, method, **self._request_fields(fault), params=params)
+            )
+        self.clock.sleep(latency_back)
         if fault == "slow":
             return self._answer_slowly(request, answer)
         return answer if fault is None else self._fail(side, fault, request)
 
-    def _when(self, fault: str | None) -> dict[str, Any]:
+    def _request_fields(self, fault: str | None) -> dict[str, Any]:
         now, process = self.clock.now(), self.processes.current
         began_at, overslept = (process.began_at, process.overslept) if process else (now, timedelta())
-        return {"at": now, "began_at": began_at, "overslept": overslept, "is_heard": fault is None}
+        return {"at": now, "began_at": began_at, "overslept": overslept, "is_answered": fault is None}
 
-    def _deliver(self, request: requests.PreparedRequest, callback: Callback, passed: Passed) -> Any:
+    def _deliver(self, request: requests.PreparedRequest, callback: Callback, passed: RecordedRequest) -> Any:
         answer = callback(request)
-        # UIS refuses with a 200, too; its envelope says so at its beginning.
+        # UIS returns errors with status 200; the envelope starts with "error".
         if not isinstance(answer, Exception) and answer[0] == 200 and '"error":' not in answer[2][:150]:
-            self.passed.append(passed)
-            self.on_passed(passed)
+            self.recorded.append(passed)
+            self.on_request(passed)
         return answer
 
     def _answer_slowly(self, request: requests.PreparedRequest, answer: Any) -> Any:
-        patience = _patience(request)
-        self.clock.sleep(min(SLOW_SECONDS, patience))
-        return answer if patience > SLOW_SECONDS else requests.exceptions.ReadTimeout("Read timed out")
+        read_timeout = _read_timeout(request)
+        self.clock.sleep(min(SLOW_SECONDS, read_timeout))
+        return answer if read_timeout > SLOW_SECONDS else requests.exceptions.ReadTimeout("Read timed out")
 
     def _fail(self, side: str, kind: str, request: requests.PreparedRequest) -> Any:
         if kind == "timeout":
-            self.clock.sleep(_patience(request))
+            self.clock.sleep(_read_timeout(request))
         if side == CRM:
             fault = retailcrm_faults.Fault(kind, path_part=None, host=None, remaining=None, retry_after=None)
-            said = fault.answer()
-            return fault.failure() or (said.status, said.headers, said.body)
+            reply = fault.answer()
+            return fault.failure() or (reply.status, reply.headers, reply.body)
         try:
-            given = uis_faults.fail(kind)
+            answer = uis_faults.fail(kind)
         except requests.exceptions.RequestException as exc:
             return exc
-        return given.status, given.headers, given.body
+        return answer.status, answer.headers, answer.body
 
 
-def _patience(request: requests.PreparedRequest) -> float:
-    """Return how long we wait for an answer."""
-    timeout = request.req_kwargs["timeout"]  # type: ignore[attr-defined]  # kept there by responses
+def _read_timeout(request: requests.PreparedRequest) -> float:
+    """Return the read timeout of a request."""
+    timeout = request.req_kwargs["timeout"]  # type: ignore[attr-defined]  # set by responses
     return float(timeout[1] if isinstance(timeout, tuple) else timeout)
 
 
-def _address(request: requests.PreparedRequest) -> tuple[str, str, str, dict[str, Any]]:
-    """Return side, account, method, and what was asked of UIS."""
+def _parse_request(request: requests.PreparedRequest) -> tuple[str, str, str, dict[str, Any]]:
+    """Return vendor, account, method, and the parameters of UIS."""
     address = urlsplit(request.url or "")
     if not (address.hostname or "").startswith(("dataapi", "callapi")):
         return CRM, address.hostname or "", address.path, {}

@@ -1,4 +1,4 @@
-"""What we could know of a call at a given moment: told by notifications that reached us, or read in UIS's reports."""
+"""What the product could know of a call at a given moment: from delivered notifications, or from UIS's reports."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,93 +6,106 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.chaos.expectation import Fact
-from tests.chaos.network import CRM, UIS, Passed
-from tests.chaos.scenario import Story
+from tests.chaos.expectation import RingEvidence
+from tests.chaos.network import CRM, UIS, RecordedRequest
+from tests.chaos.scenario import CallScenario
 
 REPORT, LEGS = "get.calls_report", "get.call_legs_report"
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """The CRM took a call: when, and when the task began that brought it."""
+    """When the CRM accepted the call, and when the task that uploaded it began."""
 
     at: datetime
     began_at: datetime
 
 
 class Evidence:
-    """All that passed over the line, and what it told."""
+    """All requests to the vendors, and what the product learned from them."""
 
-    def __init__(self, passed: list[Passed]) -> None:
-        self.reads: dict[str, list[Passed]] = {}
-        self._overslept = {(one.account, one.at): one.overslept for one in passed if one.side == CRM}
-        for one in passed:
-            if one.side == UIS and one.method in {REPORT, LEGS}:
-                self.reads.setdefault(one.account, []).append(one)
+    def __init__(self, requests: list[RecordedRequest]) -> None:
+        self.reads: dict[str, list[RecordedRequest]] = {}
+        self._overslept = {
+            (request.account, request.at): request.overslept for request in requests if request.side == CRM
+        }
+        for request in requests:
+            if request.side == UIS and request.method in {REPORT, LEGS}:
+                self.reads.setdefault(request.account, []).append(request)
 
     def overslept(self, account: str, at: datetime) -> timedelta:
-        """Return how long whoever asked the CRM something at this moment was kept asleep by this world."""
+        """Return the delay of a request to the CRM that the simulation caused."""
         return self._overslept.get((account, at), timedelta())
 
-    def rings(self, story: Story, *, accepted: Accepted | None) -> list[Fact]:
-        """Return what was known of ringing phones when the call was decided upon; without a moment, at some time."""
-        return [*self._told(story, accepted), *self._read(story, accepted)]
+    def rings(self, scenario: CallScenario, *, accepted: Accepted | None) -> list[RingEvidence]:
+        """Return what was known of ringing phones when the call was uploaded; without `accepted`, at any time."""
+        return [*self._from_notifications(scenario, accepted), *self._from_reports(scenario, accepted)]
 
-    def shown_recording(self, story: Story, accepted: Accepted) -> bool:
-        """Say whether UIS told of a recording before the call was handed over."""
-        told = [one for one in story.told if one.event == "recorded" and one.is_sure]
-        if any(one.arrived_at < accepted.began_at for one in told):
+    def saw_recording(self, scenario: CallScenario, accepted: Accepted) -> bool:
+        """Return whether UIS reported a recording before the call was uploaded."""
+        delivered = [one for one in scenario.notifications if one.event == "recorded" and one.is_sure]
+        if any(one.arrived_at < accepted.began_at for one in delivered):
             return True
-        looks = [one for one in self._of(story, LEGS) if one.is_heard and one.at < accepted.began_at]
-        shown_at = story.session.records_at
-        return bool(looks) and shown_at is not None and shown_at <= looks[-1].at
+        reads = [
+            request
+            for request in self._requests_with(scenario, LEGS)
+            if request.is_answered and request.at < accepted.began_at
+        ]
+        shown_at = scenario.session.records_at
+        return bool(reads) and shown_at is not None and shown_at <= reads[-1].at
 
-    def _told(self, story: Story, accepted: Accepted | None) -> Iterator[Fact]:
+    def _from_notifications(self, scenario: CallScenario, accepted: Accepted | None) -> Iterator[RingEvidence]:
         first_end = min(
-            (one.arrived_at for one in story.told if one.event in {"call_end", "lost_call"}), default=story.ended_at
+            (
+                notification.arrived_at
+                for notification in scenario.notifications
+                if notification.event in {"call_end", "lost_call"}
+            ),
+            default=scenario.ended_at,
         )
-        for one in story.told:
-            if accepted is not None and one.arrived_at > accepted.at:
+        for notification in scenario.notifications:
+            if accepted is not None and notification.arrived_at > accepted.at:
                 continue
             known_by = accepted.began_at if accepted else first_end
-            is_sure = one.is_sure and one.arrived_at < known_by
-            if one.event == "waiting" and one.employee_id is not None:
-                yield Fact(((one.employee_id, one.happened_at),), is_sure)
-            elif one.event == "lost_call":
-                yield Fact(tuple((leg.employee_id or 0, None) for leg in story.session.operator_legs), is_sure)
+            is_sure = notification.is_sure and notification.arrived_at < known_by
+            if notification.event == "waiting" and notification.employee_id is not None:
+                yield RingEvidence(((notification.employee_id, notification.happened_at),), is_sure)
+            elif notification.event == "lost_call":
+                yield RingEvidence(
+                    tuple((leg.employee_id or 0, None) for leg in scenario.session.operator_legs), is_sure
+                )
 
-    def _read(self, story: Story, accepted: Accepted | None) -> Iterator[Fact]:
-        """The session's row and its legs name everybody; the legs name the moment, too."""
+    def _from_reports(self, scenario: CallScenario, accepted: Accepted | None) -> Iterator[RingEvidence]:
+        """The session's row and its legs name all employees; only the legs have the times."""
         for method in (REPORT, LEGS):
-            if any(accepted is None or one.at <= accepted.at for one in self._of(story, method)):
-                rang = story.session.operator_legs
-                told = ((leg.employee_id or 0, leg.started_at if method == LEGS else None) for leg in rang)
-                yield Fact(tuple(told), is_sure=False)
+            if any(accepted is None or request.at <= accepted.at for request in self._requests_with(scenario, method)):
+                operator_legs = scenario.session.operator_legs
+                rings = ((leg.employee_id or 0, leg.started_at if method == LEGS else None) for leg in operator_legs)
+                yield RingEvidence(tuple(rings), is_sure=False)
 
-    def _of(self, story: Story, method: str) -> list[Passed]:
-        """Return the requests whose answer held this call."""
-        shop, session = story.shop, story.session
+    def _requests_with(self, scenario: CallScenario, method: str) -> list[RecordedRequest]:
+        """Return the requests whose answer contained this call."""
+        shop, session = scenario.shop, scenario.session
         return [
-            one
-            for one in self.reads.get(shop.pbx.token, ())
-            if one.method == method
-            and session.is_shown(one.at)
-            and _names(one.asked.get("filter"), session.session_id)
-            and _covers(one.asked, session.started_at, ZoneInfo(shop.pbx.timezone))
+            request
+            for request in self.reads.get(shop.pbx.token, ())
+            if request.method == method
+            and session.is_shown(request.at)
+            and _matches(request.params.get("filter"), session.session_id)
+            and _is_in_period(request.params, session.started_at, ZoneInfo(shop.pbx.timezone))
         ]
 
 
-def _names(chosen: Any, session_id: int) -> bool:
-    """Say whether a filter lets this session pass."""
-    if chosen is None:
+def _matches(condition: Any, session_id: int) -> bool:
+    """Return whether a filter matches this session."""
+    if condition is None:
         return True
-    if "filters" in chosen:
-        return any(_names(one, session_id) for one in chosen["filters"])
-    value = chosen.get("value")
+    if "filters" in condition:
+        return any(_matches(request, session_id) for request in condition["filters"])
+    value = condition.get("value")
     return session_id in value if isinstance(value, list) else value == session_id
 
 
-def _covers(asked: dict[str, Any], moment: datetime, zone: ZoneInfo) -> bool:
+def _is_in_period(params: dict[str, Any], moment: datetime, zone: ZoneInfo) -> bool:
     local = moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
-    return str(asked["date_from"]) <= local <= str(asked["date_till"])
+    return str(params["date_from"]) <= local <= str(params["date_till"])

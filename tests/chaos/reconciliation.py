@@ -1,4 +1,4 @@
-"""The product's own ledger, as its command prints it, beside what the vendors have; and the table of both."""
+"""The product's reconciliation, as its command prints it, compared with the vendors; and the table of both."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from io import StringIO
 from django.core.management import CommandError, call_command
 
 from tests.chaos.observed import Accepted
-from tests.chaos.scenario import Truth
+from tests.chaos.scenario import GroundTruth
 from tests.chaos.tenants import Shop
 
 COLUMNS = ("uis_calls", "uploaded", "skipped", "waiting", "failed", "unexplained", "recovered")
@@ -17,57 +17,57 @@ COLUMNS = ("uis_calls", "uploaded", "skipped", "waiting", "failed", "unexplained
 
 @dataclass(frozen=True)
 class Line:
-    """One client's line."""
-
     slug: str
     counts: dict[str, int]
-    longest_delay: float  # seconds from the end of a call to the CRM's yes
+    longest_delay: float  # seconds from the end of a call to the CRM's acceptance
 
     def __str__(self) -> str:
-        figures = " ".join(f"{self.counts[name]:>11}" for name in COLUMNS)
-        return f"{self.slug:<10}{figures} {self.longest_delay:>14.0f}"
+        counts = " ".join(f"{self.counts[name]:>11}" for name in COLUMNS)
+        return f"{self.slug:<10}{counts} {self.longest_delay:>14.0f}"
 
 
 HEAD = "tenant    " + " ".join(f"{name:>11}" for name in COLUMNS) + "  longest delay, s"
 
 
 def reconcile(shop: Shop, *, since: datetime, till: datetime) -> dict[str, int]:
-    """Run the product's command over the whole period; return what it counted."""
+    """Run the product's command for the whole period; return its counts."""
     out = StringIO()
     period = ["--from", since.isoformat(), "--till", till.isoformat()]
     call_command("reconcile_calls", "--tenant", shop.slug, *period, stdout=out, stderr=StringIO())
-    said = json.loads(out.getvalue())
-    return {name: int(said[name]) for name in COLUMNS}
+    printed = json.loads(out.getvalue())
+    return {name: int(printed[name]) for name in COLUMNS}
 
 
-def take(shops: list[Shop], truth: Truth, accepted: dict[tuple[int, str], Accepted], **period: datetime) -> list[Line]:
-    """Return every client's line. Raises CommandError where the product could not tell."""
+def build_lines(
+    shops: list[Shop], truth: GroundTruth, accepted: dict[tuple[int, str], Accepted], **period: datetime
+) -> list[Line]:
+    """Return every client's line. Raises CommandError if the command fails."""
     return [Line(shop.slug, reconcile(shop, **period), _longest(shop, truth, accepted)) for shop in shops]
 
 
 def total(lines: list[Line]) -> Line:
-    """Return the sum of them."""
+    """Return the sum of the lines."""
     counts = {name: sum(line.counts[name] for line in lines) for name in COLUMNS}
     return Line("total", counts, max((line.longest_delay for line in lines), default=0))
 
 
-def differences(lines: list[Line], shops: list[Shop], truth: Truth) -> Iterator[str]:
-    """Yield where the product's ledger says something else than the vendors do."""
+def differences(lines: list[Line], shops: list[Shop], truth: GroundTruth) -> Iterator[str]:
+    """Yield the differences between the product's reconciliation and the vendors."""
     for line, shop in zip(lines, shops, strict=True):
-        expected = {"uis_calls": len(list(truth.of(shop))), "uploaded": len(shop.crm.calls)}
+        expected = {"uis_calls": len(list(truth.calls_of(shop))), "uploaded": len(shop.crm.calls)}
         expected |= {"waiting": 0, "failed": 0, "unexplained": 0}
         for name, value in expected.items():
             if line.counts[name] != value:
-                yield f"{line.slug} ledger: {name} is {line.counts[name]}, not {value}"
+                yield f"{line.slug} reconciliation: {name} is {line.counts[name]}, not {value}"
 
 
-def _longest(shop: Shop, truth: Truth, accepted: dict[tuple[int, str], Accepted]) -> float:
+def _longest(shop: Shop, truth: GroundTruth, accepted: dict[tuple[int, str], Accepted]) -> float:
     delays = [
-        (accepted[key].at - story.ended_at).total_seconds()
-        for story in truth.of(shop)
-        if (key := (shop.order, f"uis-{story.session.session_id}")) in accepted
+        (accepted[key].at - scenario.ended_at).total_seconds()
+        for scenario in truth.calls_of(shop)
+        if (key := (shop.order, f"uis-{scenario.session.session_id}")) in accepted
     ]
     return max(delays, default=0)
 
 
-__all__ = ["COLUMNS", "HEAD", "CommandError", "Line", "differences", "reconcile", "take", "total"]
+__all__ = ["COLUMNS", "HEAD", "CommandError", "Line", "build_lines", "differences", "reconcile", "total"]

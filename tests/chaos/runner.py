@@ -1,4 +1,4 @@
-"""Plays seeds, one after the other, on an empty database of its own; many of them in several processes."""
+"""Plays seeds in sequence with a separate, empty database; several in parallel processes."""
 
 import multiprocessing
 import os
@@ -11,28 +11,28 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What to play, and whether to print its whole ledger or a line."""
+class Job:
+    """What to play, and whether to print the full report or one line."""
 
     seed: int
     shops: int
     calls: int
     minutes: int
-    is_whole: bool
+    is_full: bool
 
 
-def play_all(asked: Sequence[Asked], *, jobs: int) -> Iterator[tuple[str, bool]]:
-    """Yield, in order, what each seed prints and whether all was well."""
-    if len(asked) == 1:
+def play_all(queue: Sequence[Job], *, jobs: int) -> Iterator[tuple[str, bool]]:
+    """Yield, in order, the output of each seed and whether it passed."""
+    if len(queue) == 1:
         set_up()
-        yield play(asked[0])
+        yield play(queue[0])
         return
-    with multiprocessing.get_context("spawn").Pool(min(jobs, len(asked)), initializer=set_up) as pool:
-        yield from pool.imap(play, asked)
+    with multiprocessing.get_context("spawn").Pool(min(jobs, len(queue)), initializer=set_up) as pool:
+        yield from pool.imap(play, queue)
 
 
 def set_up() -> None:
-    """Make a database of our own, empty."""
+    """Create an empty database."""
     import django
 
     django.setup()
@@ -43,17 +43,17 @@ def set_up() -> None:
     connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
 
 
-def play(asked: Asked) -> tuple[str, bool]:
-    """Play one seed; return what to print, and whether all was well."""
+def play(job: Job) -> tuple[str, bool]:
+    """Play one seed; return the output, and whether it passed."""
     from django.core.management import call_command
 
     from tests.chaos import report
     from tests.chaos.run import Run, Size
 
     call_command("flush", interactive=False, verbosity=0, reset_sequences=True)
-    size = Size(shops=asked.shops, calls=asked.calls, lasts=timedelta(minutes=asked.minutes))
+    size = Size(shops=job.shops, calls=job.calls, lasts=timedelta(minutes=job.minutes))
     began = time.process_time()
-    outcome = Run(asked.seed, size).play()
+    outcome = Run(job.seed, size).play()
     seconds = time.process_time() - began
-    text = report.whole(outcome) if asked.is_whole else report.line(outcome, seconds=seconds)
+    text = report.full(outcome) if job.is_full else report.line(outcome, seconds=seconds)
     return text, not outcome.differences

@@ -1,4 +1,4 @@
-"""What really happened: each call as UIS knows it, and which notifications of it reached us, and when."""
+"""The simulated calls, as UIS knows them, and the notifications that were delivered."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,8 +9,8 @@ from tests.fakes.uis import Session
 
 
 @dataclass(frozen=True)
-class Told:
-    """One notification that reached us. It is not sure to be known where a process died with it in its hands."""
+class DeliveredNotification:
+    """A delivered notification. `is_sure` is false if the process that received it was killed."""
 
     event: str
     employee_id: int | None
@@ -20,56 +20,54 @@ class Told:
 
 
 @dataclass
-class Story:
+class CallScenario:
     """One call."""
 
     shop: Shop
     session: Session
     kind: str
-    told: list[Told] = field(default_factory=list)
+    notifications: list[DeliveredNotification] = field(default_factory=list)
 
     @property
     def ended_at(self) -> datetime:
-        """When it was over."""
         assert self.session.ended_at is not None
         return self.session.ended_at
 
 
 @dataclass
 class Click:
-    """Somebody clicked a number in the CRM, perhaps twice."""
+    """A click on a number in the CRM, perhaps a double click."""
 
     shop: Shop
     contact: str
     employee_id: int
     answers: list[int] = field(default_factory=list)
-    is_two: bool = False  # the second click came late
+    is_second_call: bool = False  # the second click came too late to count as a double click
 
 
 @dataclass
-class Truth:
-    """All that happened."""
+class GroundTruth:
+    """Everything that happened."""
 
-    stories: dict[tuple[int, int], Story] = field(default_factory=dict)
+    scenarios: dict[tuple[int, int], CallScenario] = field(default_factory=dict)
     clicks: list[Click] = field(default_factory=list)
 
-    def add(self, story: Story) -> Story:
-        """Write down a call."""
-        self.stories[story.shop.order, story.session.session_id] = story
-        return story
+    def add(self, scenario: CallScenario) -> CallScenario:
+        self.scenarios[scenario.shop.order, scenario.session.session_id] = scenario
+        return scenario
 
-    def of(self, shop: Shop) -> Iterator[Story]:
+    def calls_of(self, shop: Shop) -> Iterator[CallScenario]:
         """Yield the calls of one client."""
-        return (story for story in self.stories.values() if story.shop is shop)
+        return (scenario for scenario in self.scenarios.values() if scenario.shop is shop)
 
 
-def notices(session: Session) -> Iterator[tuple[str, int | None, datetime]]:
-    """Yield everything that UIS tells of a call: event, employee, moment."""
+def notifications_of(session: Session) -> Iterator[tuple[str, int | None, datetime]]:
+    """Yield all notifications that UIS sends for a call: event, employee, moment."""
     assert session.ended_at is not None
-    is_dialled = session.direction == "out"
-    yield "outgoing" if is_dialled else "incoming", None, session.started_at
+    is_outgoing = session.direction == "out"
+    yield "outgoing" if is_outgoing else "incoming", None, session.started_at
     for order, leg in enumerate(session.operator_legs):
-        if not (is_dialled and order == 0):
+        if not (is_outgoing and order == 0):
             yield "waiting", leg.employee_id, leg.started_at
     for leg in session.talk_legs:
         assert leg.connected_at is not None
@@ -78,5 +76,5 @@ def notices(session: Session) -> Iterator[tuple[str, int | None, datetime]]:
         if leg.records and session.records_at is not None:
             yield "recorded", leg.employee_id, session.records_at
     yield "call_end", None, session.ended_at
-    if session.is_lost and not is_dialled:
+    if session.is_lost and not is_outgoing:
         yield "lost_call", None, session.ended_at

@@ -1,4 +1,4 @@
-"""Twenty clients, no two alike: their accounts with both vendors, their people, their choices."""
+"""Twenty different clients: their accounts at both vendors, their employees, their rules."""
 
 import itertools
 import random
@@ -13,14 +13,14 @@ from tenants import onboarding
 from tenants.models import Employee, Tenant, TransferRules, VirtualNumber
 from tests.fakes import retailcrm, uis
 
-FIRST_SESSION = 5139032004  # the same in every account: only the client tells two calls apart
+FIRST_SESSION = 5139032004  # the same in every account: session ids are unique per client only
 ZONES = ("Europe/Moscow", "Europe/Moscow", "Asia/Yekaterinburg", "Asia/Vladivostok", "Europe/Kaliningrad")
 ABROAD = ("America/New_York", "Europe/Madrid", "Asia/Kolkata")
 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who answers a phone."""
+    """An employee with a phone."""
 
     uis_id: int
     extension: str
@@ -31,7 +31,7 @@ class Person:
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """The client's rules, as he would say them."""
+    """The client's rules."""
 
     owner: str = "LAST_TALKER"
     missed_owner: str = "LAST_RUNG"
@@ -54,36 +54,35 @@ class Shop:
     people: list[Person]
     numbers: list[str]
     choices: Choices
-    form: str  # in which notifications come
+    form: str  # of notifications: flat or query
     tenant: Tenant = field(init=False, repr=False)
     contacts: "itertools.count[int]" = field(default_factory=itertools.count, repr=False)
 
     @property
     def slug(self) -> str:
-        """Its short name."""
         return f"shop-{self.order:02d}"
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone the CRM shows times in."""
+        """The time zone of the CRM account."""
         return ZoneInfo(self.crm.timezone)
 
     def person(self, uis_id: int | None) -> Person | None:
-        """Return somebody by his id in UIS."""
+        """Return an employee by their UIS id."""
         return next((person for person in self.people if person.uis_id == uis_id), None)
 
     def new_contact(self) -> str:
-        """Return the number of a customer who has not called yet, and calls nobody else."""
+        """Return the number of a new customer, who calls nobody else."""
         country = "1212" if self.pbx.brand == "callgear" else "7916"
         return f"{country}{self.order:03d}{next(self.contacts):04d}"
 
     def hook(self) -> str:
-        """Return where its UIS sends notifications."""
+        """Return the path of the client's webhook URL."""
         return f"/hooks/uis/{self.tenant.uis.hook}/"
 
 
-def draw(order: int, rng: random.Random, *, pbx_world: uis.FakeUis, crm_world: retailcrm.FakeRetailCrm) -> Shop:
-    """Open the accounts of a client with both vendors."""
+def create_shop(order: int, rng: random.Random, *, pbx_world: uis.FakeUis, crm_world: retailcrm.FakeRetailCrm) -> Shop:
+    """Create the accounts of a client at both vendors."""
     brand = rng.choice(["uis", "uis", "comagic", "novofon", "callgear"])
     zone = rng.choice(ABROAD if brand == "callgear" else ZONES)
     pbx = pbx_world.add_account(f"token-{order:02d}", name=f"Магазин {order}", timezone=zone, brand=brand)
@@ -94,43 +93,43 @@ def draw(order: int, rng: random.Random, *, pbx_world: uis.FakeUis, crm_world: r
     crm = crm_world.add_account(f"shop-{order:02d}.retailcrm.ru", key=f"key{order:029d}", timezone=crm_zone)
     crm.serves_v5 = rng.random() < 0.85
     crm.serves_calls_list = rng.random() < 0.7
-    people = [_hire(pbx, crm, order, place, rng) for place in range(rng.randint(3, 6))]
+    people = [_add_person(pbx, crm, order, index, rng) for index in range(rng.randint(3, 6))]
     numbers = [f"{'1646' if brand == 'callgear' else '7495'}{order:03d}{n:04d}" for n in range(rng.randint(1, 3))]
     for number in numbers:
         pbx.add_number(number)
-    choices = _choose(rng, people, numbers)
+    choices = _draw_rules(rng, people, numbers)
     return Shop(order, pbx, crm, people, numbers, choices, form=rng.choice(["flat", "flat", "flat", "query"]))
 
 
-def _hire(pbx: uis.Account, crm: retailcrm.Account, order: int, place: int, rng: random.Random) -> Person:
-    in_crm, recorded = rng.random() < 0.8, rng.choice(["all", "all", "all", "in", "off"])
-    user_id = 100 * order + place + 27 if in_crm else None
-    person = Person(300001 + place, str(101 + place), f"7903{order:03d}{place:04d}", user_id, recorded)
-    email = f"person{place}@shop{order}.example.com"
+def _add_person(pbx: uis.Account, crm: retailcrm.Account, order: int, index: int, rng: random.Random) -> Person:
+    has_user, recorded = rng.random() < 0.8, rng.choice(["all", "all", "all", "in", "off"])
+    user_id = 100 * order + index + 27 if has_user else None
+    person = Person(300001 + index, str(101 + index), f"7903{order:03d}{index:04d}", user_id, recorded)
+    email = f"person{index}@shop{order}.example.com"
     pbx.add_employee(
         person.uis_id,
-        f"Иванов{place} Иван",
+        f"Иванов{index} Иван",
         extension=person.extension,
         email=email,
         numbers=[person.mobile],
         call_recording=recorded,
     )
     if user_id is not None:
-        crm.add_user(user_id, first_name="Иван", last_name=f"Иванов{place}", email=email)
+        crm.add_user(user_id, first_name="Иван", last_name=f"Иванов{index}", email=email)
     return person
 
 
-def _choose(rng: random.Random, people: list[Person], numbers: list[str]) -> Choices:
-    """Draw the client's rules; most clients leave most of them as they are."""
+def _draw_rules(rng: random.Random, people: list[Person], numbers: list[str]) -> Choices:
+    """Draw the client's rules; most stay at their defaults."""
     kinds = [kind for kind in ("answered", "missed", "outgoing") if rng.random() < 0.04]
     internal = ["internal"] if rng.random() < 0.7 else []
-    some = frozenset(person.uis_id for person in rng.sample(people, 2))
+    employee_ids = frozenset(person.uis_id for person in rng.sample(people, 2))
     return Choices(
         owner=rng.choice(["LAST_TALKER", "LAST_TALKER", "FIRST_TALKER", "LONGEST_TALKER"]),
         missed_owner=rng.choice(["LAST_RUNG", "LAST_RUNG", "RESPONSIBLE", "NOBODY"]),
         off=frozenset([*kinds, *internal]),
         number=(rng.choices(["ALL", "ONLY", "EXCEPT"], [10, 1, 1])[0], frozenset(numbers[:1])),
-        employee=(rng.choices(["ALL", "ONLY", "EXCEPT"], [8, 1, 1])[0], some),
+        employee=(rng.choices(["ALL", "ONLY", "EXCEPT"], [8, 1, 1])[0], employee_ids),
         contact=("EXCEPT", frozenset(person.mobile for person in people)) if rng.random() < 0.3 else Choices.contact,
         send_recording=rng.random() < 0.85,
         recording_wait=rng.choice([2, 10, 10]),
@@ -138,8 +137,8 @@ def _choose(rng: random.Random, people: list[Person], numbers: list[str]) -> Cho
     )
 
 
-def switch_on(shop: Shop) -> None:
-    """Add the client and switch him on, as an operator does."""
+def add_tenant(shop: Shop) -> None:
+    """Add and activate the client, as an operator does."""
     new = onboarding.NewTenant(
         name=f"Магазин {shop.order}",
         slug=shop.slug,
@@ -153,31 +152,31 @@ def switch_on(shop: Shop) -> None:
     added = onboarding.create_tenant(new, now=timezone.now())
     steps.activate(added, now=timezone.now())
     shop.tenant = Tenant.objects.select_related("uis", "crm").get(pk=added.pk)
-    if not shop.tenant.crm.time_zone:  # An account of version 4 does not tell it: the operator types it in.
+    if not shop.tenant.crm.time_zone:  # API v4 does not return it: the operator enters it.
         shop.tenant.crm.time_zone = shop.crm.timezone
         shop.tenant.crm.save(update_fields=["time_zone"])
-    _write(shop)
+    _save_rules(shop)
 
 
-def _write(shop: Shop) -> None:
-    """Enter the client's rules."""
-    said = shop.choices
+def _save_rules(shop: Shop) -> None:
+    """Save the client's rules."""
+    choices = shop.choices
     rules = TransferRules.objects.get(tenant=shop.tenant)
-    rules.owner, rules.missed_owner, rules.status_sync = said.owner, said.missed_owner, said.status_sync
+    rules.owner, rules.missed_owner, rules.status_sync = choices.owner, choices.missed_owner, choices.status_sync
     for kind in ("answered", "missed", "outgoing", "internal"):
-        setattr(rules, f"upload_{kind}", kind not in said.off)
+        setattr(rules, f"upload_{kind}", kind not in choices.off)
     rules.number_filter, rules.employee_filter, rules.contact_filter = (
-        said.number[0],
-        said.employee[0],
-        said.contact[0],
+        choices.number[0],
+        choices.employee[0],
+        choices.contact[0],
     )
-    rules.contacts = "\n".join(f"+{number}" for number in sorted(said.contact[1]))
-    rules.send_recording, rules.recording_wait_minutes = said.send_recording, said.recording_wait
+    rules.contacts = "\n".join(f"+{number}" for number in sorted(choices.contact[1]))
+    rules.send_recording, rules.recording_wait_minutes = choices.send_recording, choices.recording_wait
     rules.save()
-    rules.numbers.set(VirtualNumber.objects.filter(tenant=shop.tenant, number__in=said.number[1]))
-    rules.employees.set(Employee.objects.filter(tenant=shop.tenant, uis_id__in=said.employee[1]))
+    rules.numbers.set(VirtualNumber.objects.filter(tenant=shop.tenant, number__in=choices.number[1]))
+    rules.employees.set(Employee.objects.filter(tenant=shop.tenant, uis_id__in=choices.employee[1]))
 
 
-def became_at(shops: list[Shop]) -> datetime:
-    """Return when the last of them was switched on."""
+def last_activation(shops: list[Shop]) -> datetime:
+    """Return when the last of them was activated."""
     return max(shop.tenant.activated_at or timezone.now() for shop in shops)

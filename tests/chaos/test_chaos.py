@@ -1,4 +1,4 @@
-"""Short seeds pass, a seed is the same each time, and the judge sees what the product does wrong."""
+"""Short seeds pass, a seed is reproducible, and the comparison finds bugs of the product."""
 
 import itertools
 import os
@@ -63,7 +63,7 @@ def test_calls_nobody_tells_of_are_found_and_right_all_the_same(quiet, play, mon
     assert [line.counts["recovered"] for line in outcome.lines] == [3, 3]
 
 
-# --- what the judge must see
+# --- bugs that the comparison must find
 
 
 def complains(found, *words):
@@ -78,8 +78,8 @@ def test_call_nobody_records_is_seen(quiet, monkeypatch):
     monkeypatch.setattr(apply_event, "apply_event", lambda *_args, **_kwargs: False)
     monkeypatch.setattr(compare, "find_missing", lambda _reported, _known: [])
     found = quiet("missed")
-    assert complains(found, "nobody recorded it")
-    assert complains(found, "ledger: unexplained is 3, not 0")
+    assert complains(found, "the connector has no row")
+    assert complains(found, "reconciliation: unexplained is 3, not 0")
 
 
 def test_second_record_of_a_call_is_seen(quiet, monkeypatch):
@@ -87,7 +87,7 @@ def test_second_record_of_a_call_is_seen(quiet, monkeypatch):
 
     number = itertools.count()
     monkeypatch.setattr(call_records, "external_id", lambda session_id: f"uis-{session_id}{next(number)}")
-    assert complains(quiet("missed"), "which UIS does not list")
+    assert complains(quiet("missed"), "which UIS does not have")
 
 
 def test_row_that_is_not_unique_is_seen(quiet, monkeypatch):
@@ -163,7 +163,7 @@ def test_call_skipped_without_a_rule_is_seen(quiet, monkeypatch):
     from tenants.transfer_rules import RuleSet, SkipReason
 
     monkeypatch.setattr(RuleSet, "upload_skip_reason", lambda _choices, _call: SkipReason.CONTACT)
-    assert complains(quiet("missed"), "it was skipped by CONTACT, and the rules allow")
+    assert complains(quiet("missed"), "it was skipped by CONTACT, but the rules allow")
 
 
 def test_recording_that_is_not_waited_for_is_seen(quiet, monkeypatch):
@@ -177,7 +177,7 @@ def test_recording_that_is_left_out_is_seen(quiet, monkeypatch):
     from telephony.calls import recording_selection
 
     monkeypatch.setattr(recording_selection, "url", lambda *_args: "")
-    assert complains(quiet("answered", calls=6), "its recording was shown by UIS")
+    assert complains(quiet("answered", calls=6), "its recording was reported by UIS")
 
 
 def test_stale_card_is_seen(quiet, monkeypatch):

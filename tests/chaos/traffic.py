@@ -1,4 +1,4 @@
-"""An hour of calls of every kind, and what people do in the CRM meanwhile."""
+"""An hour of calls of every kind, and actions of CRM users."""
 
 import random
 from collections.abc import Callable
@@ -7,10 +7,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.chaos.clock import Clock
-from tests.chaos.network import Passed
-from tests.chaos.scenario import Click, Story, Truth
+from tests.chaos.network import RecordedRequest
+from tests.chaos.scenario import CallScenario, Click, GroundTruth
 from tests.chaos.tenants import Person, Shop
-from tests.chaos.webhook_sender import Courier
+from tests.chaos.webhook_sender import WebhookSender
 from tests.fakes.uis import Session
 from tests.fakes.uis_session import CallScript
 
@@ -28,34 +28,36 @@ KINDS = {
     "status": 4,
 }
 MENU_ENDS = ("no_success_operator_call", "timeout", "group_inactive_by_schedule", "sip_offline", "employee_busy")
-# How an outgoing call ends that nobody takes, and what the CRM calls it.
+# finish reason of an unanswered outgoing call -> the CRM's result
 DIALLED_ENDS = {
     "subscriber_not_responsible": "no answer",
     "subscriber_busy": "busy",
     "subscriber_number_problems": "failed",
     "no_money": "not allowed",
 }
-# The product takes two clicks within five seconds for one.
+# The product treats two clicks within five seconds as one.
 DOUBLE_CLICK = timedelta(seconds=5)
 STATUSES = ("free", "busy", "dinner", "break")
 
 
 class Traffic:
-    """Plans the calls, and plays each when its time has come. What happens in a call depends on the seed alone."""
+    """Plans the calls, and plays each at its time. The content of a call depends on the seed alone."""
 
-    def __init__(self, clock: Clock, courier: Courier, truth: Truth, *, seed: int, kinds: tuple[str, ...] = ()) -> None:
-        self.clock, self.courier, self.truth, self.seed = clock, courier, truth, seed
+    def __init__(
+        self, clock: Clock, sender: WebhookSender, truth: GroundTruth, *, seed: int, kinds: tuple[str, ...] = ()
+    ) -> None:
+        self.clock, self.sender, self.truth, self.seed = clock, sender, truth, seed
         self.shares = {kind: KINDS[kind] for kind in kinds or KINDS}
 
     def plan(self, shop: Shop, count: int, *, begin: datetime, lasts: timedelta) -> None:
-        """Spread a client's calls over the hour."""
+        """Distribute a client's calls over the hour."""
         for number in range(count):
             rng = random.Random(f"{self.seed}/{shop.order}/{number}")
             kind = rng.choices(list(self.shares), list(self.shares.values()))[0]
             moment = begin + lasts * rng.random()
-            self.clock.at(moment, self._playing(shop, kind, rng))
+            self.clock.at(moment, self._player(shop, kind, rng))
 
-    def _playing(self, shop: Shop, kind: str, rng: random.Random) -> Callable[[], None]:
+    def _player(self, shop: Shop, kind: str, rng: random.Random) -> Callable[[], None]:
         if kind == "click":
             return lambda: self._click(shop, rng)
         if kind == "status":
@@ -63,63 +65,63 @@ class Traffic:
         return lambda: self._call(shop, kind, rng)
 
     def _call(self, shop: Shop, kind: str, rng: random.Random) -> None:
-        facts: dict[str, Any] = {"number": rng.choice(shop.numbers), "contact": shop.new_contact()}
-        session = shop.pbx.call(started_at=self.clock.now(), **(facts | _course(shop, kind, rng)))
+        fields: dict[str, Any] = {"number": rng.choice(shop.numbers), "contact": shop.new_contact()}
+        session = shop.pbx.call(started_at=self.clock.now(), **(fields | _draw_call(shop, kind, rng)))
         if rng.random() < 0.4 and (known := [one.user_id for one in shop.people if one.user_id]):
             shop.crm.responsible[session.contact] = rng.choice(known)
-        self._begin(Story(shop, session, kind), rng)
+        self._start(CallScenario(shop, session, kind), rng)
 
-    def _begin(self, story: Story, rng: random.Random) -> None:
-        """Let the call go its way: UIS tells of it, and its reports show it when they do."""
-        _show_late(story.session, rng)
-        self.truth.add(story)
-        self.courier.tell(story, rng)
+    def _start(self, scenario: CallScenario, rng: random.Random) -> None:
+        """Schedule the notifications of a call and its appearance in the reports."""
+        _delay_reports(scenario.session, rng)
+        self.truth.add(scenario)
+        self.sender.send_all(scenario, rng)
 
     def _click(self, shop: Shop, rng: random.Random) -> None:
         person = rng.choice(shop.people)
         click = Click(shop, shop.new_contact(), person.uis_id)
         self.truth.clicks.append(click)
-        said = {"code": person.extension, "phone": f"+{click.contact}"}
+        query = {"code": person.extension, "phone": f"+{click.contact}"}
         if person.user_id is not None:
-            said["userId"] = str(person.user_id)
+            query["userId"] = str(person.user_id)
         clicked_at = self.clock.now()
 
-        def again() -> None:
-            click.is_two = self.clock.now() - clicked_at > DOUBLE_CLICK
-            self._ask(shop, "makeCallUrl", said, click.answers.append)
+        def click_again() -> None:
+            click.is_second_call = self.clock.now() - clicked_at > DOUBLE_CLICK
+            self._ask(shop, "makeCallUrl", query, click.answers.append)
 
-        self._ask(shop, "makeCallUrl", said, click.answers.append)
+        self._ask(shop, "makeCallUrl", query, click.answers.append)
         if rng.random() < 0.3:
-            self.clock.after(rng.uniform(0.1, 2.5), again)
+            self.clock.after(rng.uniform(0.1, 2.5), click_again)
 
-    def dialled(self, shop: Shop, passed: Passed) -> None:
-        """UIS rings a person who clicked: let that call go its way."""
+    def dialled(self, shop: Shop, request: RecordedRequest) -> None:
+        """UIS calls the employee who clicked: play that call."""
         session = next(one for one in reversed(shop.pbx.sessions.values()) if one.is_running)
-        rng = random.Random(f"{self.seed}/{shop.order}/{session.contact}/{passed.at}")
+        rng = random.Random(f"{self.seed}/{shop.order}/{session.contact}/{request.at}")
         person = session.operator_legs[0].employee_id or 0
         talk = rng.randint(5, 300) if rng.random() < 0.7 else 0
-        course = CallScript(
+        script = CallScript(
             rings=[person], talks=[(person, talk)] if talk else [], wait=rng.randint(6, 30), employee_answered=True
         )
-        shop.pbx.close_session(session, course)
-        self._begin(Story(shop, session, "click"), rng)
+        shop.pbx.close_session(session, script)
+        self._start(CallScenario(shop, session, "click"), rng)
 
     def _change_status(self, shop: Shop, rng: random.Random) -> None:
         person = rng.choice(shop.people)
-        said = {"code": person.extension, "userId": str(person.user_id or ""), "status": rng.choice(STATUSES)}
-        self._ask(shop, "changeUserStatusUrl", said, lambda _status: None)
+        query = {"code": person.extension, "userId": str(person.user_id or ""), "status": rng.choice(STATUSES)}
+        self._ask(shop, "changeUserStatusUrl", query, lambda _status: None)
 
-    def _ask(self, shop: Shop, address: str, said: dict[str, str], note: Callable[[int], None]) -> None:
-        """Make a request to an address our module gave to the CRM, with the id it gave."""
+    def _ask(self, shop: Shop, address: str, query: dict[str, str], on_status: Callable[[int], None]) -> None:
+        """Send a request to a URL of our module in the CRM, with its clientId."""
         modules = [*shop.crm.modules.values(), *shop.crm.settings_v4.values()]
         module = modules[0]
         block = module.get("integrations", {}).get("telephony") or module
-        said = {"clientId": str(module["clientId"]), **said}
-        self.courier.ask_of_us(urlsplit(str(block[address])).path, said, note=note)
+        query = {"clientId": str(module["clientId"]), **query}
+        self.sender.send_callback(urlsplit(str(block[address])).path, query, on_status=on_status)
 
 
-def _course(shop: Shop, kind: str, rng: random.Random) -> dict[str, Any]:
-    """Draw how a call goes."""
+def _draw_call(shop: Shop, kind: str, rng: random.Random) -> dict[str, Any]:
+    """Draw the parameters of a call."""
     people = rng.sample(shop.people, rng.randint(1, min(3, len(shop.people))))
     if kind == "missed":
         return {"rings": _ids(people), "wait": rng.randint(4, 40)}
@@ -132,23 +134,23 @@ def _course(shop: Shop, kind: str, rng: random.Random) -> dict[str, Any]:
         return {"direction": "out", "rings": _ids(people[:1]), "wait": rng.randint(3, 40), "finish_reason": reason}
     answered = {"rings": _ids(people), "talks": _talks(people[:1], rng), "wait": rng.randint(2, 25)}
     if kind == "transferred":
-        return answered | {"talks": _talks(_back_and_forth(shop, people[0], rng), rng)}
+        return answered | {"talks": _talks(_transfer_chain(shop, people[0], rng), rng)}
     if kind in {"internal", "hidden", "own number"}:
-        return _odd(shop, kind, people, rng)
+        return _draw_unusual_call(shop, kind, people, rng)
     return answered | {"recorded": rng.random() < 0.9}
 
 
-def _odd(shop: Shop, kind: str, people: list[Person], rng: random.Random) -> dict[str, Any]:
-    """Draw a call that is not from a customer, or not from one who shows his number."""
+def _draw_unusual_call(shop: Shop, kind: str, people: list[Person], rng: random.Random) -> dict[str, Any]:
+    """Draw a call without a customer, or with a hidden number."""
     other = rng.choice([person for person in shop.people if person is not people[0]])
     own = rng.choice([other.mobile, shop.numbers[0]])
     contact = {"internal": other.extension, "hidden": "anonymous", "own number": own}[kind]
-    facts: dict[str, Any] = {"rings": _ids(people), "wait": rng.randint(2, 25), "contact": contact}
+    fields: dict[str, Any] = {"rings": _ids(people), "wait": rng.randint(2, 25), "contact": contact}
     talks = _talks(people[:1], rng) if rng.random() < 0.5 else []
-    return facts | {"talks": talks, "is_internal": kind == "internal"}
+    return fields | {"talks": talks, "is_internal": kind == "internal"}
 
 
-def _back_and_forth(shop: Shop, first: Person, rng: random.Random) -> list[Person]:
+def _transfer_chain(shop: Shop, first: Person, rng: random.Random) -> list[Person]:
     second = rng.choice([person for person in shop.people if person is not first])
     third = rng.choice([person for person in shop.people if person is not second])
     return [first, second, third][: rng.randint(2, 3)]
@@ -162,13 +164,13 @@ def _talks(people: list[Person], rng: random.Random) -> list[tuple[int, int]]:
     return [(person.uis_id, rng.randint(3, 400)) for person in people]
 
 
-def _show_late(session: Session, rng: random.Random) -> None:
+def _delay_reports(session: Session, rng: random.Random) -> None:
     """Draw when the reports show the call, and when its recordings."""
     assert session.ended_at is not None
-    session.visible_at = session.ended_at + timedelta(seconds=_lag(rng, often=4, seldom=600))
-    session.records_at = session.ended_at + timedelta(seconds=_lag(rng, often=40, seldom=1500))
+    session.visible_at = session.ended_at + timedelta(seconds=_draw_delay(rng, usual=4, rare=600))
+    session.records_at = session.ended_at + timedelta(seconds=_draw_delay(rng, usual=40, rare=1500))
 
 
-def _lag(rng: random.Random, *, often: float, seldom: float) -> float:
+def _draw_delay(rng: random.Random, *, usual: float, rare: float) -> float:
     share, amount = rng.random(), rng.random()
-    return 1 + amount * (often if share < 0.8 else seldom * amount)
+    return 1 + amount * (usual if share < 0.8 else rare * amount)

@@ -1,4 +1,4 @@
-"""Brings notifications and clicks to our web processes, as unreliably as the network does."""
+"""Sends notifications and clicks to our web processes, with drops, repeats and reordering."""
 
 import random
 from collections import Counter
@@ -10,13 +10,13 @@ from django.test import Client
 
 from tests.chaos.clock import Clock
 from tests.chaos.processes import Processes
-from tests.chaos.scenario import Story, Told, notices
+from tests.chaos.scenario import CallScenario, DeliveredNotification, notifications_of
 
 DROPPED, DOUBLED, REORDERED = 0.05, 0.05, 0.10
 
 
-class Courier:
-    """The way from the vendors to us."""
+class WebhookSender:
+    """The network from the vendors to the product."""
 
     def __init__(self, clock: Clock, processes: Processes) -> None:
         self.clock, self.processes = clock, processes
@@ -24,61 +24,64 @@ class Courier:
         self.met: Counter[str] = Counter()
         self.bugs: list[str] = []
 
-    def tell(self, story: Story, rng: random.Random) -> None:
-        """Let UIS tell of a call while it happens."""
-        for event, employee_id, happened_at in notices(story.session):
-            self._send(story, event, employee_id, happened_at, rng)
+    def send_all(self, scenario: CallScenario, rng: random.Random) -> None:
+        """Schedule all notifications of a call."""
+        for event, employee_id, happened_at in notifications_of(scenario.session):
+            self._send(scenario, event, employee_id, happened_at, rng)
 
     def _send(
-        self, story: Story, event: str, employee_id: int | None, happened_at: datetime, rng: random.Random
+        self, scenario: CallScenario, event: str, employee_id: int | None, happened_at: datetime, rng: random.Random
     ) -> None:
-        fate, late, lag, again, changed = (rng.random() for _ in range(5))
+        outcome, delay, lag, repeat_delay, has_other_time = (rng.random() for _ in range(5))
         self.met["notifications"] += 1
-        if fate < DROPPED:
+        if outcome < DROPPED:
             self.met["dropped"] += 1
             return
         seconds = 0.02 + 0.3 * lag
-        if fate > 1 - REORDERED:
+        if outcome > 1 - REORDERED:
             self.met["reordered"] += 1
-            seconds += 0.5 + 60 * late**3
+            seconds += 0.5 + 60 * delay**3
         times = [seconds]
-        if DROPPED <= fate < DROPPED + DOUBLED:
+        if DROPPED <= outcome < DROPPED + DOUBLED:
             self.met["doubled"] += 1
-            times.append(seconds + 30 * again**2)
-        for order, passed in enumerate(times):
-            # The second of the two may bear another time: then it is no repeat by its bytes.
-            written = happened_at + timedelta(milliseconds=order * (changed < 0.3))
+            times.append(seconds + 30 * repeat_delay**2)
+        for order, seconds_late in enumerate(times):
+            # The repeat may contain another time: then it is not identical.
+            sent_time = happened_at + timedelta(milliseconds=order * (has_other_time < 0.3))
             self.clock.at(
-                happened_at + timedelta(seconds=passed), self._delivery(story, event, employee_id, happened_at, written)
+                happened_at + timedelta(seconds=seconds_late),
+                self._delivery(scenario, event, employee_id, happened_at, sent_time),
             )
 
     def _delivery(
-        self, story: Story, event: str, employee_id: int | None, happened_at: datetime, written: datetime
+        self, scenario: CallScenario, event: str, employee_id: int | None, happened_at: datetime, sent_time: datetime
     ) -> Callable[[], None]:
         def deliver() -> None:
             arrived_at = self.clock.now()
-            is_done = self._knock(story, event, employee_id, written)
-            story.told.append(Told(event, employee_id, happened_at, arrived_at, is_sure=is_done))
+            is_answered = self._deliver(scenario, event, employee_id, sent_time)
+            scenario.notifications.append(
+                DeliveredNotification(event, employee_id, happened_at, arrived_at, is_sure=is_answered)
+            )
 
         return deliver
 
-    def _knock(self, story: Story, event: str, employee_id: int | None, written: datetime) -> bool:
-        """Send one notification; say whether the web process lived to answer it."""
-        shop, session = story.shop, story.session
+    def _deliver(self, scenario: CallScenario, event: str, employee_id: int | None, sent_time: datetime) -> bool:
+        """Send one notification; return whether the web process survived to answer it."""
+        shop, session = scenario.shop, scenario.session
         if shop.form == "query":
-            query = session.as_query(event, employee_id=employee_id, at=written)
+            query = session.as_query(event, employee_id=employee_id, at=sent_time)
             return self._request(lambda: self.client.get(f"{shop.hook()}?{query}"))
-        body = session.notification(event, employee_id=employee_id, at=written)
+        body = session.notification(event, employee_id=employee_id, at=sent_time)
         return self._request(lambda: self.client.post(shop.hook(), body, content_type="application/json"))
 
     def _request(self, send: Callable[[], Any]) -> bool:
-        def ask() -> None:
+        def send_request() -> None:
             answer = send()
             if answer.status_code != 200:
                 self.bugs.append(f"a notification was answered with {answer.status_code}")
 
-        return self.processes.run("web", ask)
+        return self.processes.run("web", send_request)
 
-    def ask_of_us(self, url: str, said: dict[str, str], *, note: Callable[[int], None]) -> None:
-        """Let the CRM make a request to an address of ours; `note` is told the status of the answer."""
-        self.processes.run("web", lambda: note(self.client.get(url, said).status_code))
+    def send_callback(self, url: str, query: dict[str, str], *, on_status: Callable[[int], None]) -> None:
+        """Send a request of the CRM to the product; `on_status` gets the status code."""
+        self.processes.run("web", lambda: on_status(self.client.get(url, query).status_code))
