@@ -42,10 +42,14 @@ def create_or_update(new: NewTenant, *, now: datetime) -> Tenant:
 
 
 def _update(tenant: Tenant, new: NewTenant) -> Tenant:
-    """Update keys and URLs; a change lifts the suspension of its connection."""
+    """Update keys and URLs; a change lifts the suspension of its connection. A key that is not given stays."""
     values_by_part = {
-        tenant.uis: {"brand": new.uis_brand, "access_token": new.uis_token},
-        tenant.crm: {"address": new.crm_url.rstrip("/"), "key": new.crm_key, "version": new.crm_version},
+        tenant.uis: {"brand": new.uis_brand, "access_token": new.uis_token or tenant.uis.access_token},
+        tenant.crm: {
+            "address": new.crm_url.rstrip("/"),
+            "key": new.crm_key or tenant.crm.key,
+            "version": new.crm_version,
+        },
     }
     for part, values in values_by_part.items():
         changed = {name: value for name, value in values.items() if getattr(part, name) != value}

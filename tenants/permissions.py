@@ -6,7 +6,7 @@ from typing import Any
 
 from connector_project.core import phone_numbers
 
-FULL_NUMBERS_PERMISSION = "tenants.see_whole_numbers"
+FULL_NUMBERS_PERMISSION = "tenants.view_full_numbers"
 
 
 def can_see_full_numbers(user: Any) -> bool:

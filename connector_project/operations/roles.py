@@ -13,5 +13,5 @@ def apply(**_signal: Any) -> None:
     operator, _ = Group.objects.get_or_create(name="Operator")
     operator.permissions.add(*ours)
     support, _ = Group.objects.get_or_create(name="Support")
-    seen, done = ours.filter(codename__startswith="view_"), ("change_call", "listen", "take_incident")
+    seen, done = ours.filter(codename__startswith="view_"), ("change_call", "play_recording", "acknowledge_incident")
     support.permissions.add(*seen, *ours.filter(codename__in=done))

@@ -176,7 +176,7 @@ FILTERS: Mapping[str, Callable[[str], Q]] = {
     "day": of_day,
     "direction": _one_of("direction", set(Direction.values)),
     "outcome": _named(OUTCOMES),
-    "standing": _named(STATUSES),
+    "status": _named(STATUSES),
     "cause": _one_of("cause", set(FailureReason.values) - {""}),
     "rule": _one_of("skip_reason", set(SkipReason.values)),
     "number": _number,

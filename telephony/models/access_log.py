@@ -30,7 +30,7 @@ class AccessLogEntry(models.Model):
         verbose_name = _("access log entry")
         verbose_name_plural = _("access log")
         ordering = ("-at", "-pk")
-        permissions = [("listen", "Can listen to recordings")]
+        permissions = [("play_recording", "Can listen to recordings")]
         indexes = [
             models.Index(fields=["-at", "-id"], name="access_log_newest"),
             models.Index(fields=["tenant", "-at"], name="access_log_of_tenant"),

@@ -203,15 +203,15 @@ class Call(models.Model):
         self.claim_token = None
 
     def log(
-        self, step: Step, says: str = "", *, by: User | None = None, now: datetime, milliseconds: int | None = None
+        self, step: Step, detail: str = "", *, by: User | None = None, now: datetime, duration_ms: int | None = None
     ) -> None:
-        self.history.create(step=step, reason=self.reason, detail=says, at=now, duration_ms=milliseconds, actor=by)
+        self.history.create(step=step, reason=self.reason, detail=detail, at=now, duration_ms=duration_ms, actor=by)
 
 
 # The fields that a processing step may change.
 PIPELINE_FIELDS = [
-    *["state", "cause", "says", "attempts", "next_attempt_at", "claim_token", "failed_at", "uploaded_at"],
-    *["direction", "contact", "number", "source", "external_id", "is_internal", "is_lost", "result"],
+    *["state", "reason", "detail", "attempts", "next_attempt_at", "claim_token", "failed_at", "uploaded_at"],
+    *["direction", "contact", "number", "source", "command_external_id", "is_internal", "is_lost", "result"],
     *["talk_seconds", "wait_seconds", "started_at", "ended_at", "rung_employee_ids"],
     *["employee_id", "crm_user_id", "uis_snapshot", "recording_url", "has_legs", "skip_reason"],
 ]

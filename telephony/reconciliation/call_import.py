@@ -128,7 +128,7 @@ def _handle_error(row: CallImport, exc: http_client.RemoteError, *, now: datetim
     """Postpone or fail a chunk after a UIS error."""
     if isinstance(exc, http_client.AccessDenied) and outbound.is_account_wide(exc):
         row.tenant.uis.suspend(exc.code, str(exc), now=now)
-    error = {"code": exc.code, "says": str(exc)}
+    error = {"code": exc.code, "detail": str(exc)}
 
     def apply(fresh: CallImport) -> None:
         match exc:

@@ -30,7 +30,9 @@ class RecordView(View):
 
 
 def _unavailable(request: HttpRequest, exc: RecordingUnavailable) -> HttpResponseBase:
-    answer = render(request, "recording/silent.html", {"says": exc.reason.label}, status=http.status(exc.reason))
+    answer = render(
+        request, "recordings/unavailable.html", {"message": exc.reason.label}, status=http.status(exc.reason)
+    )
     answer["Cache-Control"], answer["X-Robots-Tag"] = "no-store", "noindex"
     if seconds := http.retry_after(exc.reason):
         answer["Retry-After"] = str(seconds)

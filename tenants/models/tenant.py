@@ -79,7 +79,7 @@ class Tenant(models.Model):
         verbose_name = _("client")
         verbose_name_plural = _("clients")
         ordering = ("name",)
-        permissions = [("see_whole_numbers", "Can see full phone numbers of customers")]
+        permissions = [("view_full_numbers", "Can see full phone numbers of customers")]
 
     def __str__(self) -> str:
         return self.name

@@ -40,7 +40,7 @@ _FILL = (
         uis_snapshot, recording_url, has_legs, is_low_priority, skip_reason, cause, says, attempts, next_attempt_at,
         failed_at, recorded_at, uploaded_at)
     SELECT t, 5000000000 + n,
-        CASE WHEN r < 0.85 THEN 'UPLOADED' WHEN r < 0.99 THEN 'SKIPPED' WHEN r < 0.995 THEN 'COLLECTING'
+        CASE WHEN r < 0.85 THEN 'UPLOADED' WHEN r < 0.99 THEN 'SKIPPED' WHEN r < 0.995 THEN 'FETCHING_LEGS'
             ELSE 'READY' END,
         'WEBHOOK', CASE WHEN n %% 3 = 0 THEN 'out' ELSE 'in' END,
         '7' || (9000000000 + (random() * 999999999)::bigint), '7495' || lpad((t * 10 + n %% 5)::text, 7, '0'),
@@ -153,7 +153,7 @@ def _queries() -> dict[str, dict[str, str]]:
         "skipped": {"standing": "SKIPPED"},
         "rare client's stopped": {"tenant__id__exact": rare, "standing": "stopped"},
         "cause": {"cause": "CRM_REFUSED"},
-        "unused cause": {"cause": "OUR_FAULT"},
+        "unused cause": {"cause": "INTERNAL_ERROR"},
         "rule": {"rule": "CONTACT"},
         "our number": {"number": sample.number},
         "without a recording": {"recording": "no"},

@@ -66,7 +66,7 @@ class Operator:
         """Press a button on the client's page; `sure` confirms buttons that ask first."""
         page = self.person.page
         page.locator(
-            f'.desk-buttons [href$="/press/{button}/"], .desk-buttons [action$="/press/{button}/"] button'
+            f'.admin-buttons [href$="/action/{button}/"], .admin-buttons [action$="/action/{button}/"] button'
         ).click()
         if sure:
             self.person.picture(f"operator-{button}")

@@ -147,7 +147,7 @@ def _look_after(operator, name, words):
     operator.press("check")
     page.wait_for_timeout(1500)
     operator.open(name)
-    expect(page.locator(".desk-panel")).to_contain_text("USERS_LINKED")
+    expect(page.locator(".admin-panel")).to_contain_text("USERS_LINKED")
     at_desk.picture("operator-client")
     assert not at_desk.is_wider_than_its_screen()
     operator.press("pause", sure=True)
@@ -172,7 +172,7 @@ def _take_over(operator, plant, name):
     at_desk.picture("operator-takeover")
     assert not at_desk.is_wider_than_its_screen()
     take.click()
-    expect(page.locator(".desk-done")).to_be_visible()
+    expect(page.locator(".admin-done")).to_be_visible()
     plant.until(lambda state: earlier <= _in_the_crm(state), "the calls from before he came", timeout=BACKLOG_SECONDS)
     assert not at_desk.is_wider_than_its_screen()
 

@@ -67,17 +67,17 @@ def test_figures_are_drawn_as_the_tables_say(plant, sit_down, language, size):
         operator, page = Operator(at_desk, plant), at_desk.page
         operator.log_in()
         page.get_by_role("link", name=NAMES[language], exact=True).click()
-        expect(page.locator("#figures-clients")).to_be_visible()
-        _is_readable(at_desk, "operator-figures-all")
+        expect(page.locator("#statistics-clients")).to_be_visible()
+        _is_readable(at_desk, "operator-statistics-all")
         page.get_by_role("link", name="Daisy", exact=True).click()
         for name in CHARTS:
-            expect(page.locator(f"#figures-{name}")).to_be_visible()
+            expect(page.locator(f"#statistics-{name}")).to_be_visible()
         _is_readable(at_desk, "operator-figures")
 
 
 def _is_readable(at_desk, name):
     page = at_desk.page
-    expect(page.locator(".figures-drawing").last).to_be_visible()
+    expect(page.locator(".statistics-drawing").last).to_be_visible()
     assert page.evaluate(_DRAWN) == [[True, True]] * len(CHARTS)
     assert not at_desk.is_wider_than_its_screen()
     at_desk.picture(name)
@@ -94,9 +94,9 @@ def test_tables_are_there_without_scripts(plant, sit_down):
         operator, page = Operator(at_desk, plant), at_desk.page
         operator.log_in()
         operator.open("Daisy")
-        page.locator('.desk-panel a[href$="/figures/"]').click()
-        expect(page.locator(".figures-drawing").first).to_be_hidden()
-        page.locator("section", has=page.locator("#figures-people")).locator("summary").click()
+        page.locator('.admin-panel a[href$="/figures/"]').click()
+        expect(page.locator(".statistics-drawing").first).to_be_hidden()
+        page.locator("section", has=page.locator("#statistics-people")).locator("summary").click()
         expect(page.get_by_role("row", name="Иванов Иван 1").first).to_contain_text("%")
 
 
@@ -122,7 +122,7 @@ def test_key_is_made_copied_and_reads(plant, sit_down):
     with sit_down("en", "desktop") as at_desk:
         operator, page = Operator(at_desk, plant), at_desk.page
         operator.log_in()
-        page.goto(f"{plant.address}/admin/tenants/apitoken/add/")
+        page.goto(f"{plant.address}/admin/tenants/apikey/add/")
         page.fill("#id_name", "Reports")
         page.select_option("#id_tenant", label="Daisy")
         page.click("[name=_save]")
@@ -132,5 +132,5 @@ def test_key_is_made_copied_and_reads(plant, sit_down):
         answer = plant.http.get(where, headers=headers, timeout=10)
         assert [row["tenant"] for row in answer.json()["results"]] == ["daisy"] * 5
         page.goto(f"{plant.address}/api/v1/docs/")
-        expect(page.locator("#swagger-ui")).to_contain_text("/api/v1/ledger/")
+        expect(page.locator("#swagger-ui")).to_contain_text("/api/v1/reconciliation/")
         assert at_desk.errors == []

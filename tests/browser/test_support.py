@@ -59,7 +59,7 @@ def _missed_off(plant):
 def test_fault_is_found_by_the_number_and_repaired(plant, sit_down, language, size):
     words, last = WORDS[language], CALLERS[language, size]
     session = plant.play("missed", employees=[IVAN], contact=f"79990000{last}")["session"]
-    plant.wait_for(lambda: "SETTLING" not in plant.ask("count_states"), "the call to settle")
+    plant.wait_for(lambda: "DEBOUNCING" not in plant.ask("count_states"), "the call to settle")
     with sit_down(language, size) as at_desk, sit_down(language, size) as upstairs:
         support, operator, page = Operator(at_desk, plant), Operator(upstairs, plant), at_desk.page
         support.log_in("sveta", PASSWORD)
@@ -70,7 +70,7 @@ def test_fault_is_found_by_the_number_and_repaired(plant, sit_down, language, si
         page.get_by_role("button", name=words["again"], exact=True).click()
         plant.until(lambda state: session in _in_the_crm(state), "the call")
         page.reload()
-        expect(page.locator(".desk-how")).to_contain_text(words["arrived"])
+        expect(page.locator(".status-line")).to_contain_text(words["arrived"])
         at_desk.picture("desk-call-repaired")
         assert not at_desk.is_wider_than_its_screen()
         assert (at_desk.errors, upstairs.errors) == ([], [])
@@ -85,8 +85,8 @@ def test_unreadable_notifications_come_with_a_letter_to_the_client(plant, sit_do
         support.log_in("sveta", PASSWORD)
         page.goto(f"{plant.address}/admin/telephony/notification/unreadable/")
         page.locator("summary").first.click()
-        expect(page.locator(".desk-letter").first).to_be_visible()
-        at_desk.picture("desk-unreadable")
+        expect(page.locator(".admin-letter").first).to_be_visible()
+        at_desk.picture("admin-unreadable")
         _is_readable(at_desk)
 
 
@@ -94,7 +94,7 @@ def _find(support, number, words):
     """Type the number as the client says it; the log shows the call, masked, and why it is not there."""
     page = support.person.page
     page.goto(f"{support.plant.address}/admin/telephony/call/")
-    support.person.picture("desk-log")
+    support.person.picture("admin-log")
     _is_readable(support.person)
     page.fill("#log-q", number)
     page.locator("#changelist-search [type=submit]").click()
@@ -102,18 +102,18 @@ def _find(support, number, words):
     expect(rows).to_have_count(1)
     expect(rows).to_contain_text(words["rule"])
     expect(rows).to_contain_text("7999***")
-    support.person.picture("desk-found")
+    support.person.picture("admin-found")
     rows.get_by_role("link").first.click()
 
 
 def _see_why(at_desk, words):
     """The page names the rule and its setting, and shows what happened in turn."""
     page = at_desk.page
-    expect(page.locator(".desk-how")).to_contain_text("MISSED_OFF")
-    expect(page.locator(".desk-how")).to_contain_text(words["rule"])
-    expect(page.locator(".desk-line li").first).to_be_visible()
-    at_desk.picture("desk-call")
-    page.locator(".desk-line summary").first.click()
+    expect(page.locator(".status-line")).to_contain_text("MISSED_OFF")
+    expect(page.locator(".status-line")).to_contain_text(words["rule"])
+    expect(page.locator(".timeline li").first).to_be_visible()
+    at_desk.picture("admin-call")
+    page.locator(".timeline summary").first.click()
     _is_readable(at_desk)
 
 

@@ -134,7 +134,7 @@ def be_away(tenant):
 
 def run_out_of_points(tenant):
     at = timezone.now() - 31 * MINUTE
-    call(tenant, at=at, state="COLLECTING", cause="UIS_POINTS", next_attempt_at=timezone.now() + HOUR)
+    call(tenant, at=at, state="FETCHING_LEGS", cause="UIS_POINTS", next_attempt_at=timezone.now() + HOUR)
 
 
 def upload(_tenant):
@@ -171,8 +171,8 @@ KINDS = {
     "AWAY": (be_away, upload, ("BACKLOG", "CRM_UNAVAILABLE"), "Кто исправляет: CRM"),
     "POINTS": (run_out_of_points, upload, ("BACKLOG", "UIS_POINTS"), "Кто исправляет: клиент"),
     "RESTING": (not_answer, upload, ("BACKLOG", "CRM_UNAVAILABLE"), "(2)"),
-    "SHARE_FAILED": (fail, upload, ("SHARE_FAILED", "CRM_REFUSED"), "5"),
-    "UNEXPLAINED": (be_unexplained, explain, ("UNEXPLAINED", "NOT_IN_LEDGER"), "2"),
+    "FAILURE_RATE": (fail, upload, ("FAILURE_RATE", "CRM_REFUSED"), "5"),
+    "UNEXPLAINED": (be_unexplained, explain, ("UNEXPLAINED", "NOT_IN_REPORT"), "2"),
 }
 
 
@@ -189,7 +189,7 @@ def test_trouble_is_opened_once_closed_by_itself_and_told_once(minutes, shop, ot
     assert letter.to == ["ops@example.net", "boss@example.net"]
     assert "Ромашка" in letter.subject
     assert says in letter.body
-    assert f"https://connector.example.com/admin/crm/incident/{Incident.objects.get().pk}/change/" in letter.body
+    assert f"https://connector.example.com/admin/operations/incident/{Incident.objects.get().pk}/change/" in letter.body
     (message,) = receiver.told
     assert (message["type"], message["data"]["kind"], message["data"]["cause"]) == ("incident.opened", *key)
     assert [one["name"] for one in message["data"]["incidents"]] == ["Ромашка"]
@@ -648,7 +648,7 @@ def test_no_message_holds_a_phone_a_key_or_a_secret_address(minutes, shop, recei
     shop.uis.suspend("odd", f"no access for {CONTACT} with token=abcdef123456", now=timezone.now())
     call(shop, 7, contact=CONTACT, number=NUMBER, next_attempt_at=timezone.now() - HOUR)
     for number in range(5):
-        call(shop, 10 + number, contact=CONTACT, failed_at=timezone.now(), cause="OUR_FAULT", says=CONTACT)
+        call(shop, 10 + number, contact=CONTACT, failed_at=timezone.now(), cause="INTERNAL_ERROR", says=CONTACT)
     minutes(14, every=5 * MINUTE)
     text = "".join(one.subject + one.body for one in AlertDelivery.objects.all())
     assert len(receiver.told) >= 3

@@ -48,7 +48,7 @@ def test_answered_call_is_uploaded_with_everything(notify, uis_world, crm, answe
     assert len(asked(uis_world, "get.call_legs_report")) == 1
     call = Call.objects.get()
     assert (call.state, call.employee.uis_id, call.result) == (Call.State.UPLOADED, PETR, "ANSWERED")
-    assert list(CallLogEntry.objects.values_list("step", flat=True)) == ["RECORD", "COLLECT", "UPLOAD"]
+    assert list(CallLogEntry.objects.values_list("step", flat=True)) == ["RECORD", "FETCH_LEGS", "UPLOAD"]
 
 
 def test_one_request_asks_for_the_legs_of_all_calls_that_are_due(notify, uis_world, pbx, crm, later, tenant):
@@ -360,7 +360,7 @@ def test_call_that_breaks_our_code_stops_alone(notify, pbx, crm, later, uis_worl
     for _minute in range(3):
         later(timedelta(minutes=1))
     assert [call["externalId"] for call in crm.calls] == [f"uis-{good.session_id}"]
-    assert Call.objects.get(session_id=bad.session_id).reason == "OUR_FAULT"
+    assert Call.objects.get(session_id=bad.session_id).reason == "INTERNAL_ERROR"
 
 
 def test_odd_refusal_stops_the_call_with_its_reason(notify, pbx, crm, answered, tenant, monkeypatch):

@@ -235,7 +235,7 @@ def test_calls_are_filtered(read, shop, query, expected):
     call_of(shop, 3, minutes=2, number="74950000002", state="READY", cause="CRM_REFUSED", **MISSED)
     out = {"direction": "out", "talk_seconds": 0, "result": "BUSY", "is_lost": None}
     call_of(shop, 4, minutes=3, state="SKIPPED", skip_reason="OUTGOING_OFF", **out)
-    call_of(shop, 5, minutes=4, state="COLLECTING", result="", is_lost=None, talk_seconds=0)
+    call_of(shop, 5, minutes=4, state="FETCHING_LEGS", result="", is_lost=None, talk_seconds=0)
     assert sessions(read("calls", shop, **query)) == expected
 
 
@@ -411,14 +411,14 @@ def test_recording_links_and_keys_never_leave(client, shop, staff, django_assert
 
 def test_key_is_made_in_the_admin_shown_once_and_revoked(client, staff, shop):
     client.force_login(staff)
-    where = reverse("admin:tenants_apitoken_changelist")
+    where = reverse("admin:tenants_apikey_changelist")
     form = {"name": "Отчёты", "tenant": shop.pk}
-    answer = client.post(reverse("admin:tenants_apitoken_add"), form, follow=True, headers=ENGLISH)
-    key = re.search(r'<code class="desk-link">([\w-]{43})</code>', answer.content.decode())[1]
+    answer = client.post(reverse("admin:tenants_apikey_add"), form, follow=True, headers=ENGLISH)
+    key = re.search(r'<code class="admin-link">([\w-]{43})</code>', answer.content.decode())[1]
     api = {"authorization": f"Bearer {key}"}
     assert client.get("/api/v1/calls/", headers=api).status_code == 200
     row = ApiKey.objects.get()
-    page = client.get(reverse("admin:tenants_apitoken_change", args=[row.pk]), headers=ENGLISH)
+    page = client.get(reverse("admin:tenants_apikey_change", args=[row.pk]), headers=ENGLISH)
     for html in (page.content.decode(), client.get(where).content.decode()):
         assert key not in html
         assert row.digest not in html
@@ -426,26 +426,26 @@ def test_key_is_made_in_the_admin_shown_once_and_revoked(client, staff, shop):
     assert client.get("/api/v1/calls/", headers=api).status_code == 401
     written = AuditLogEntry.objects.order_by("pk").values_list("action", "object_repr", "tenant", "user__username")
     assert list(written) == [
-        ("TOKEN_MADE", "Отчёты", shop.pk, "olga"),
-        ("TOKEN_ENDED", "Отчёты", shop.pk, "olga"),
+        ("API_KEY_CREATED", "Отчёты", shop.pk, "olga"),
+        ("API_KEY_REVOKED", "Отчёты", shop.pk, "olga"),
     ]
     assert key not in str(list(AuditLogEntry.objects.values()))
     # Nothing of a key is changed by sending its page back.
-    client.post(reverse("admin:tenants_apitoken_change", args=[row.pk]), {"name": "other"})
+    client.post(reverse("admin:tenants_apikey_change", args=[row.pk]), {"name": "other"})
     assert ApiKey.objects.get().name == "Отчёты"
 
 
 def test_key_of_the_staff_is_made_without_a_client(client, staff):
     client.force_login(staff)
-    client.post(reverse("admin:tenants_apitoken_add"), {"name": "BI", "tenant": ""})
+    client.post(reverse("admin:tenants_apikey_add"), {"name": "BI", "tenant": ""})
     assert ApiKey.objects.get().tenant is None
-    assert "BI" in html_text.words(client.get(reverse("admin:tenants_change_changelist"), headers=ENGLISH))
+    assert "BI" in html_text.words(client.get(reverse("admin:tenants_auditlogentry_changelist"), headers=ENGLISH))
     support = enlist("support", "Support")
     client.force_login(support)
-    assert client.get(reverse("admin:tenants_apitoken_changelist")).status_code == 200
-    assert client.get(reverse("admin:tenants_apitoken_add")).status_code == 403
+    assert client.get(reverse("admin:tenants_apikey_changelist")).status_code == 200
+    assert client.get(reverse("admin:tenants_apikey_add")).status_code == 403
     client.post(
-        reverse("admin:tenants_apitoken_changelist"),
+        reverse("admin:tenants_apikey_changelist"),
         {"action": "revoke", "_selected_action": [ApiKey.objects.get().pk]},
     )
     assert ApiKey.objects.get().revoked_at is None

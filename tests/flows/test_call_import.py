@@ -89,7 +89,7 @@ def small_parts(monkeypatch):
 
 
 def _address(pk, *, live=False):
-    return reverse(f"admin:tenants_tenant_takeover{'_live' if live else ''}", args=[pk])
+    return reverse(f"admin:tenants_tenant_import{'_live' if live else ''}", args=[pk])
 
 
 def _errors(answer):
@@ -203,8 +203,8 @@ def test_each_call_is_uploaded_once_with_its_true_time_and_no_card(
     assert "taken over for the CRM 2" in said
     assert "still on their way to the CRM 0" in said
     assert written() == [
-        ("TAKE_OVER", "olga", "2026-06-20 – 2026-07-15", "2"),
-        ("TAKEN_OVER", "olga", "2026-06-20 – 2026-07-15", "2"),
+        ("IMPORT_STARTED", "olga", "2026-06-20 – 2026-07-15", "2"),
+        ("CALLS_IMPORTED", "olga", "2026-06-20 – 2026-07-15", "2"),
     ]
 
 
@@ -286,7 +286,7 @@ def test_older_than_the_term_is_skipped_and_the_page_says_what_to_change(take_ov
     for days in (31, 40, 29):
         missed(pbx, NOON - timedelta(days=days), days)
     row = take_over(first="2026-06-01")
-    assert (row.skipped_by, len(crm.calls)) == ({"TOO_OLD": 2}, 1)
+    assert (row.skipped_by, len(crm.calls)) == ({"EXPIRED": 2}, 1)
     said = html_text.words(page())
     assert "older than the client's term 2 not sent: the term is 30 days. Lengthen the term" in said
     assert f'href="/admin/tenants/tenant/{tenant.pk}/change/#id_upload_window_days"' in page().content.decode()
@@ -651,7 +651,7 @@ def test_what_was_taken_over_stays_when_it_is_cancelled(press, page, pbx, crm, r
     row = CallImport.objects.get()
     assert (row.state, row.found, len(crm.calls)) == ("CANCELLED", 4, 4)
     assert "taken over for the CRM 4" in html_text.words(page())
-    assert [(verb, new) for verb, _by, _part, new in written()] == [("TAKE_OVER", "6"), ("TAKE_ENDED", "4")]
+    assert [(verb, new) for verb, _by, _part, new in written()] == [("IMPORT_STARTED", "6"), ("IMPORT_CANCELLED", "4")]
 
 
 def test_part_that_was_at_work_when_it_was_cancelled_is_counted_and_is_the_last(
@@ -787,7 +787,7 @@ def test_press_without_the_pages_token_is_refused(operator, tenant):
 
 def test_unknown_client_is_not_found(page, client, tenant):
     assert page(tenant.pk + 99).status_code == 404
-    assert client.post(reverse("admin:tenants_tenant_press", args=[tenant.pk, "takeover"])).status_code == 404
+    assert client.post(reverse("admin:tenants_tenant_action", args=[tenant.pk, "takeover"])).status_code == 404
 
 
 def test_clients_page_leads_there_and_says_how_far_it_is(press, client, pbx, run_queue, clock, tenant, small_parts):
@@ -816,7 +816,7 @@ def test_unlinked_people_are_named_before_their_calls_go_without_a_manager(page,
     Employee.objects.filter(tenant=tenant).update(crm_user_id=None)
     said = html_text.words(page())
     assert "Employees without a CRM user: 3. Their calls get no manager, and cannot be changed later." in said
-    assert reverse("admin:tenants_tenant_mapping", args=[tenant.pk]) in page().content.decode()
+    assert reverse("admin:tenants_tenant_employee_mapping", args=[tenant.pk]) in page().content.decode()
 
 
 def test_part_that_lives_is_the_page_s_own(press, page, client, pbx, run_queue, tenant):

@@ -121,7 +121,7 @@ def test_own_number_finds_the_calls_that_came_to_it(client, add, tenant):
         ({"outcome": "missed"}, {"is_lost": True, "result": "NO_ANSWER"}, {"result": "ANSWERED", "talk_seconds": 5}),
         ({"outcome": "not_reached"}, {"direction": "out", "result": "BUSY"}, {"is_lost": True, "result": "BUSY"}),
         ({"standing": "stopped"}, {"state": "READY", "failed_at": NOON}, {"state": "READY"}),
-        ({"standing": "waiting"}, {"state": "COLLECTING"}, {"state": "READY", "failed_at": NOON}),
+        ({"standing": "waiting"}, {"state": "FETCHING_LEGS"}, {"state": "READY", "failed_at": NOON}),
         ({"standing": "SKIPPED"}, {"state": "SKIPPED", "skip_reason": "CONTACT"}, {}),
         ({"cause": "CRM_REFUSED"}, {"cause": "CRM_REFUSED"}, {"cause": "CRM_DENIED"}),
         ({"rule": "INTERNAL_OFF"}, {"skip_reason": "INTERNAL_OFF"}, {"skip_reason": "NUMBER"}),
@@ -183,7 +183,7 @@ def test_filter_there_is_none_of_is_no_filter_of_an_order_either(client, add):
     add()
     answer = client.get(LOG, {"says__contains": "a"}, follow=True)
     assert (answer.redirect_chain, len(answer.context["cl"].result_list)) == ([(f"{LOG}?e=1", 302)], 1)
-    for kind in ("TRY_AGAIN", "SKIP"):
+    for kind in ("RETRY", "SKIP"):
         assert client.get(f"{LOG}order/{kind}/", {"says__contains": "a"}).status_code == 404
 
 
@@ -238,7 +238,7 @@ def test_row_reads_like_a_sentence(client, add, noon):
     add(contact=CONTACT, employee=petr, talk_seconds=65, result="ANSWERED")
     add(state="READY", cause="CRM_REFUSED", failed_at=NOON, is_lost=True, result="NO_ANSWER", wait_seconds=12)
     add(state="SKIPPED", skip_reason="INTERNAL_OFF", contact="", direction="out", result="BUSY")
-    add(state="COLLECTING", cause="LEGS_NOT_READY")
+    add(state="FETCHING_LEGS", cause="LEGS_NOT_READY")
     said = html_text.words(client.get(LOG, headers=ENGLISH))
     for line in (
         "12:00 Ромашка ← 7999***0001 +74950000001 whom: Петров Пётр (102) talk 1:05 uploaded",

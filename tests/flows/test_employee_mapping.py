@@ -31,7 +31,7 @@ def hourly(run_queue):
 
 @pytest.fixture
 def page(tenant):
-    return reverse("admin:tenants_tenant_mapping", args=[tenant.pk])
+    return reverse("admin:tenants_tenant_employee_mapping", args=[tenant.pk])
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_binding_is_journalled(press, crm, hourly, tenant):
     )
     part = "employee Сидорова Анна (103)"  # the model's own word, which the journal translates
     assert list(rows) == [
-        ("BOUND", part, "crm_user_id", "", "Анна Сидорова · 31", "admin"),
+        ("LINKED", part, "crm_user_id", "", "Анна Сидорова · 31", "admin"),
         ("CHANGED", part, "crm_user_id", "Анна Сидорова · 31", "", "admin"),
         ("CHANGED", part, "linked_by", "HAND", "NOT_NEEDED", "admin"),
     ]
@@ -251,7 +251,7 @@ def test_dismissed_loses_his_user_and_is_suggested_it_when_he_returns(press, pbx
     hourly()
     assert links()[PETR] is None
     suggestion = offers(tenant)[PETR].clear
-    assert (suggestion.user.crm_id, suggestion.ground) == (28, "FORMER")
+    assert (suggestion.user.crm_id, suggestion.ground) == (28, "PREVIOUS")
     press("bind", employee=gone.pk, user=suggestion.user.pk)
     gone.refresh_from_db()
     assert (gone.crm_user_id, gone.linked_by, gone.previous_crm_user_id) == (28, "HAND", None)
@@ -262,7 +262,7 @@ def test_user_who_left_and_came_back_is_suggested(crm, hourly, tenant):
     hourly()
     crm.users[28] |= {"active": True, "email": "", "firstName": "Кто-то"}
     hourly()
-    assert (links()[PETR], offers(tenant)[PETR].clear.ground) == (None, "FORMER")
+    assert (links()[PETR], offers(tenant)[PETR].clear.ground) == (None, "PREVIOUS")
 
 
 def test_returned_employee_with_the_same_email_is_linked_by_itself(pbx, crm, hourly, tenant):
@@ -432,7 +432,7 @@ def test_calls_concerned_are_sent_on_once_after_binding(press, pbx, notify, run_
     press("send_on", employee=anna().pk)
     run_queue()
     assert len(crm.uploads) == 1
-    assert list(AuditLogEntry.objects.filter(action="SENT_ON").order_by("pk").values_list("new", flat=True)) == [
+    assert list(AuditLogEntry.objects.filter(action="CALLS_RESENT").order_by("pk").values_list("new", flat=True)) == [
         "1",
         "1",
         "0",
@@ -590,7 +590,7 @@ def test_page_wants_the_forgery_token(page, admin_user, tenant):
 
 
 def test_page_of_nobody_is_not_there(admin_client, db):
-    assert admin_client.get(reverse("admin:tenants_tenant_mapping", args=[999])).status_code == 404
+    assert admin_client.get(reverse("admin:tenants_tenant_employee_mapping", args=[999])).status_code == 404
 
 
 def test_paused_clients_module_is_left_to_the_sync(press, run_queue, crm, hourly, tenant):

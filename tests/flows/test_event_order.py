@@ -137,7 +137,7 @@ def test_random_sequences_with_repeats_give_the_same_record_once(tenant, crm, an
 def test_missed_call_waits_some_seconds_for_an_answer_and_no_longer(tenant, crm, missed, pass_by, notify):
     notify(missed.notification("lost_call"))
     call = Call.objects.get()
-    assert (call.state, call.reason, crm.calls) == (Call.State.DEBOUNCING, "NOT_SETTLED", [])
+    assert (call.state, call.reason, crm.calls) == (Call.State.DEBOUNCING, "DEBOUNCE", [])
     pass_by(4)
     assert crm.calls == []
     pass_by(4)

@@ -196,7 +196,7 @@ def test_too_old(notify, pbx, shows):
     at = timezone.now() - timedelta(days=40)
     call = pbx.call(contact=CONTACT, number=NUMBER, started_at=at, rings=[IVAN])
     notify(call.notification("lost_call"))
-    shows(call.session_id, "TOO_OLD", "The setting “Term, days” is: 30.")
+    shows(call.session_id, "EXPIRED", "The setting “Term, days” is: 30.")
 
 
 def test_hidden_number(notify, missed, shows):
@@ -332,7 +332,7 @@ def test_rule_that_was_changed_since(notify, missed, shows):
 
 def test_call_in_a_workers_hand_and_call_that_is_due(notify, missed, shows):
     notify(missed.notification("call_end"), works=False)
-    shows(missed.session_id, "NOT_SETTLED", "Waiting some seconds whether more is told", who="UIS")
+    shows(missed.session_id, "DEBOUNCE", "Waiting some seconds whether more is told", who="UIS")
     Call.objects.update(state="READY", reason="")
     shows(missed.session_id, "DUE", "its turn comes within a minute")
     Call.objects.claim(Call.objects.get().tenant_id, "READY", limit=1, now=timezone.now())
@@ -347,7 +347,7 @@ def test_time_line_goes_from_the_first_ring_to_the_crms_answer(notify, later, pb
     said = shows(answered.session_id, "UPLOADED", "The call is in the CRM since")
     steps = [line["step"] for line in said["why"]]
     assert steps == [
-        *("RANG", "TOLD", "CARD", "TOLD", "TOLD", "RECORD", "COLLECT", "RULE", "CARD_CLOSED", "UPLOAD", "TOLD"),
+        *("RANG", "TOLD", "CARD", "TOLD", "TOLD", "RECORD", "FETCH_LEGS", "RULE", "CARD_CLOSED", "UPLOAD", "TOLD"),
     ]
     texts = " ".join(line["says"] for line in said["why"])
     for words in (
@@ -358,7 +358,7 @@ def test_time_line_goes_from_the_first_ring_to_the_crms_answer(notify, later, pb
         "recording's link: yes",
     ):
         assert words in texts
-    assert all(line["ms"] is not None for line in said["why"] if line["step"] in {"CARD", "COLLECT", "UPLOAD"})
+    assert all(line["ms"] is not None for line in said["why"] if line["step"] in {"CARD", "FETCH_LEGS", "UPLOAD"})
 
 
 def test_click_that_began_the_call_stands_first(client, tenant, crm, pbx, notify, run_queue, shows):
@@ -423,7 +423,7 @@ def test_support_is_shown_the_number_on_demand_and_written_down(client, support,
     answer = client.post(f"{where(missed.session_id).removesuffix('change/')}number/", follow=True, headers=ENGLISH)
     assert f"shown only now: +{CONTACT}. Your look is written down." in html_text.words(answer)
     assert AccessLogEntry.objects.get().user == support
-    said = html_text.words(client.get("/admin/telephony/look/", headers=ENGLISH))
+    said = html_text.words(client.get("/admin/telephony/accesslogentry/", headers=ENGLISH))
     assert f"support whole number {missed.session_id} Ромашка" in said
     assert CONTACT not in page_of(client, missed.session_id).content.decode()
 

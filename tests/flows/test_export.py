@@ -138,7 +138,7 @@ def test_command_says_what_is_wrong(tenant):
         with pytest.raises(CommandError) as caught:
             told(tenant, **wrong)
         assert caught.value.returncode == 2
-    assert not AuditLogEntry.objects.filter(action="EXPORTED").exists()
+    assert not AuditLogEntry.objects.filter(action="CALLS_EXPORTED").exists()
 
 
 def test_every_export_is_written_down(talked, tenant, stranger, person):
@@ -147,7 +147,7 @@ def test_every_export_is_written_down(talked, tenant, stranger, person):
     operator = person("Operator")
     lines(press(operator))
     cells(press(operator, "xlsx"))
-    written = AuditLogEntry.objects.filter(action="EXPORTED").order_by("pk")
+    written = AuditLogEntry.objects.filter(action="CALLS_EXPORTED").order_by("pk")
     period = "2026-03-10T00:00:00+03:00 – 2026-03-11T00:00:00+03:00"
     assert [(row.tenant, row.user and row.user.username, row.field, row.new) for row in written] == [
         (tenant, None, "CSV", period),
@@ -171,7 +171,7 @@ def test_button_exports_what_the_filters_show(talked, notify, pbx, tenant, perso
         f"{reverse('admin:telephony_call_changelist')}?q=70000000000",
     )
     assert press(operator, nonsense="1").status_code == 302
-    assert AuditLogEntry.objects.filter(action="EXPORTED").count() == 3
+    assert AuditLogEntry.objects.filter(action="CALLS_EXPORTED").count() == 3
 
 
 def test_who_exports_too_much_is_told_so(talked, tenant, person, monkeypatch):
@@ -179,7 +179,7 @@ def test_who_exports_too_much_is_told_so(talked, tenant, person, monkeypatch):
     monkeypatch.setitem(button.MOST, "csv", 0)
     answer = operator.post(reverse("admin:telephony_call_csv"), follow=True, headers=ENGLISH)
     assert "These are more than 0 calls. Narrow the filters" in answer.content.decode()
-    assert not AuditLogEntry.objects.filter(action="EXPORTED").exists()
+    assert not AuditLogEntry.objects.filter(action="CALLS_EXPORTED").exists()
 
 
 def test_support_gets_masked_numbers(talked, tenant, person):
@@ -198,7 +198,7 @@ def test_a_look_exports_nothing_and_strangers_are_shown_the_door(talked, client,
     assert client.post(where).status_code == 403
     client.force_login(User.objects.create_superuser("root"))
     assert client.get(where).status_code == 405
-    assert not AuditLogEntry.objects.filter(action="EXPORTED").exists()
+    assert not AuditLogEntry.objects.filter(action="CALLS_EXPORTED").exists()
 
 
 @pytest.mark.parametrize(

@@ -31,11 +31,11 @@ KINDS = {
     "answered": ANSWERED | {"direction": "in"},
     "reached": ANSWERED | {"direction": "out", "state": "SKIPPED", "skip_reason": "OUTGOING_OFF"},
     "not reached": {"direction": "out", "result": "BUSY", "state": "UPLOADED"},
-    "told of a talk": ANSWERED | {"direction": "in", "result": "", "state": "COLLECTING"},
-    "untold": {"direction": "in", "is_lost": None, "state": "COLLECTING"},
-    "settling": MISSED | {"state": "SETTLING"},
+    "told of a talk": ANSWERED | {"direction": "in", "result": "", "state": "FETCHING_LEGS"},
+    "untold": {"direction": "in", "is_lost": None, "state": "FETCHING_LEGS"},
+    "settling": MISSED | {"state": "DEBOUNCING"},
     "not passed on": MISSED | {"state": "SKIPPED", "skip_reason": "MISSED_OFF"},
-    "old": MISSED | {"state": "SKIPPED", "skip_reason": "TOO_OLD"},
+    "old": MISSED | {"state": "SKIPPED", "skip_reason": "EXPIRED"},
     "blocked": MISSED | {"state": "SKIPPED", "skip_reason": "CONTACT"},
     "other firm": MISSED | {"state": "SKIPPED", "skip_reason": "NUMBER"},
     "turned away": MISSED | {"result": "NOT_ALLOWED"},
@@ -56,7 +56,7 @@ def look(admin_client):
     """Open a client's board; return what stands on it."""
 
     def open_page(tenant, *, client=None, language="en", **asked):
-        where = reverse("admin:tenants_tenant_missed", args=[tenant.pk])
+        where = reverse("admin:tenants_tenant_missed_callers", args=[tenant.pk])
         answer = (client or admin_client).get(where, asked, headers={"accept-language": language})
         assert answer.status_code == 200
         return Seen(answer)
@@ -135,7 +135,7 @@ def busy(tenant, *, seed, count=250):
 
 def kind_of(call):
     """Say what a call was, without asking the code under test."""
-    if call.is_internal or call.state == "SETTLING" or call.skip_reason in {"CONTACT", "NUMBER", "EMPLOYEE"}:
+    if call.is_internal or call.state == "DEBOUNCING" or call.skip_reason in {"CONTACT", "NUMBER", "EMPLOYEE"}:
         return None
     if call.direction == "in" and call.is_lost and not call.talk_seconds:
         return None if call.result == "NOT_ALLOWED" else "miss"
@@ -340,7 +340,7 @@ def test_support_sees_numbers_masked_and_no_address_holds_one(look, client, tena
     assert not AccessLogEntry.objects.exists()
     assert calls.endswith(f"?q=0001&amp;tenant__id__exact={tenant.pk}")
     assert client.get(calls.replace("&amp;", "&")).status_code == 200
-    support.user_permissions.add(Permission.objects.get(codename="see_whole_numbers"))
+    support.user_permissions.add(Permission.objects.get(codename="view_full_numbers"))
     seen = look(tenant, client=client)
     assert set(seen.told) == {"+79990000001"}
     assert f"?q={CONTACT}&amp;tenant__id__exact={tenant.pk}" in seen.html
@@ -365,7 +365,7 @@ def test_whoever_sees_whole_numbers_is_written_down(look):
 
 
 def test_who_may_see_clients_and_calls_looks_and_nobody_else(client, tenant):
-    pages = [reverse("admin:tenants_missed"), reverse("admin:tenants_tenant_missed", args=[tenant.pk])]
+    pages = [reverse("admin:tenants_missed_callers"), reverse("admin:tenants_tenant_missed_callers", args=[tenant.pk])]
     assert [client.get(page).status_code for page in pages] == [302, 302]
     nobody = User.objects.create_user("nobody", is_staff=True)
     client.force_login(nobody)
@@ -374,7 +374,7 @@ def test_who_may_see_clients_and_calls_looks_and_nobody_else(client, tenant):
         nobody.user_permissions.add(Permission.objects.get(codename=missing))
     client.force_login(User.objects.get(pk=nobody.pk))
     assert [client.get(page).status_code for page in pages] == [200, 200]
-    assert client.get(reverse("admin:tenants_tenant_missed", args=[0])).status_code == 404
+    assert client.get(reverse("admin:tenants_tenant_missed_callers", args=[0])).status_code == 404
 
 
 @pytest.mark.usefixtures("_now", "db")
@@ -391,14 +391,14 @@ def test_board_costs_a_fixed_number_of_queries(look, django_assert_num_queries, 
 
 @pytest.mark.usefixtures("_now")
 def test_ways_lead_to_the_board(admin_client, tenant, stranger):
-    board = reverse("admin:tenants_tenant_missed", args=[tenant.pk])
-    choice = reverse("admin:tenants_missed")
+    board = reverse("admin:tenants_tenant_missed_callers", args=[tenant.pk])
+    choice = reverse("admin:tenants_missed_callers")
     assert board in admin_client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk])).content.decode()
     assert choice in admin_client.get(reverse("admin:index")).content.decode()
     assert choice in admin_client.get(reverse("admin:tenants_tenant_changelist")).content.decode()
     page = admin_client.get(choice).content.decode()
     assert board in page
-    assert reverse("admin:tenants_tenant_missed", args=[stranger.pk]) in page
+    assert reverse("admin:tenants_tenant_missed_callers", args=[stranger.pk]) in page
 
 
 @pytest.mark.usefixtures("_now", "db")

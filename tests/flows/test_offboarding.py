@@ -142,7 +142,7 @@ def test_nothing_is_sent_any_more(client, leave, tenant, hook, notify, pbx, miss
     assert asked() == []
     assert not Popup.objects.exists()
     assert set(Command.objects.values_list("state", "reason")) <= {("FAILED", "NOT_ACTIVE"), ("REFUSED", "NOT_ACTIVE")}
-    assert set(Call.objects.values_list("state", flat=True)) == {"READY", "COLLECTING"}
+    assert set(Call.objects.values_list("state", flat=True)) == {"READY", "FETCHING_LEGS"}
     assert not Notification.objects.filter(outcome="QUEUED").exists()
 
 

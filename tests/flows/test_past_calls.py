@@ -86,7 +86,7 @@ def test_older_than_the_term_is_skipped_by_name_and_costs_no_points(
     said = take_over("2026-06-01")
     run_queue()
     assert (said["uis_calls"], said["skipped"], said["waiting"], said["unexplained"]) == (3, 2, 1, 0)
-    assert set(Call.objects.filter(state="SKIPPED").values_list("skip_reason", flat=True)) == {"TOO_OLD"}
+    assert set(Call.objects.filter(state="SKIPPED").values_list("skip_reason", flat=True)) == {"EXPIRED"}
     assert [request.method for request in uis_world.requests] == ["get.calls_report"]
     assert len(crm.calls) == 1
 
@@ -107,7 +107,7 @@ def test_call_that_grew_too_old_while_it_waited_is_not_sent(clock, pbx, crm, not
     clock.shift(timedelta(days=31))
     Tenant.objects.get().resume()
     task_queue.sweep()
-    assert (crm.calls, Call.objects.get().skip_reason) == ([], "TOO_OLD")
+    assert (crm.calls, Call.objects.get().skip_reason) == ([], "EXPIRED")
 
 
 def test_year_is_asked_for_three_months_at_a_time_and_to_the_last_page(
@@ -160,7 +160,7 @@ def test_backlog_is_worked_off_by_itself_and_fills_no_queue(clock, pbx, crm, tak
 
 
 def test_legs_of_live_calls_are_asked_for_before_those_of_old_ones(clock, pbx, uis_world, crm, notify, tenant):
-    backlog(tenant, 250, state="COLLECTING", is_lost=False)
+    backlog(tenant, 250, state="FETCHING_LEGS", is_lost=False)
     uis_world.requests.clear()
     task_queue.sweep()
     assert len([request for request in uis_world.requests if request.method == "get.call_legs_report"]) == 2

@@ -228,9 +228,9 @@ def test_link_is_withdrawn_and_given_again_on_the_page(client, person, notify, c
     assert do(client, talk, "give") == "The link works again."
     assert read(client.get(path)) == uis_recordings.audio(talk.records[0], 20)
     told = AuditLogEntry.objects.order_by("pk").values_list("action", "user__username", "object_repr")
-    expected = [(verb, "operator", f"call {talk.session_id}") for verb in ("WITHDRAWN", "GIVEN_AGAIN")]
+    expected = [(verb, "operator", f"call {talk.session_id}") for verb in ("WITHDRAWN", "RECORDING_LINK_RESTORED")]
     assert list(told) == expected
-    journal = client.get(reverse("admin:tenants_change_changelist"), headers={"accept-language": "ru"})
+    journal = client.get(reverse("admin:tenants_auditlogentry_changelist"), headers={"accept-language": "ru"})
     assert f"Звонок {talk.session_id}" in html_text.words(journal)
 
 
@@ -239,7 +239,7 @@ def test_links_of_a_client_are_withdrawn_and_given_again_by_buttons(
 ):
     client.force_login(person("Operator"))
     TransferRules.objects.update(recording_link="OURS")
-    press = lambda name: client.post(reverse("admin:tenants_tenant_press", args=[tenant.pk, name]))  # noqa: E731
+    press = lambda name: client.post(reverse("admin:tenants_tenant_action", args=[tenant.pk, name]))  # noqa: E731
     press("withdraw")
     assert Tenant.objects.get(pk=tenant.pk).recording_links_revoked_at is None  # There was none.
     talk = call((IVAN, 20))
@@ -254,7 +254,7 @@ def test_links_of_a_client_are_withdrawn_and_given_again_by_buttons(
     assert read(client.get(path)) == uis_recordings.audio(talk.records[0], 20)
     assert list(AuditLogEntry.objects.order_by("pk").values_list("action", "user__username", "tenant")) == [
         ("WITHDRAWN", "operator", tenant.pk),
-        ("GIVEN_AGAIN", "operator", tenant.pk),
+        ("RECORDING_LINK_RESTORED", "operator", tenant.pk),
     ]
     assert Tenant.objects.get(pk=stranger.pk).recording_links_revoked_at is None
 
@@ -346,7 +346,7 @@ def test_reason_not_asked(desk, notify, call):
     notify(said)
     assert Call.objects.get().state == Call.State.SKIPPED
     reason, says = why(page(desk, internal))
-    assert (reason, "internal calls are not uploaded" in says) == ("NOT_ASKED", True)
+    assert (reason, "internal calls are not uploaded" in says) == ("NOT_FETCHED", True)
 
 
 def test_reason_none_came_and_one_that_came_late_is_heard(desk, notify, call, later):
@@ -356,7 +356,7 @@ def test_reason_none_came_and_one_that_came_late_is_heard(desk, notify, call, la
     for _minute in range(12):
         later(timedelta(minutes=1))
     answer = page(desk, talk)
-    assert why(answer)[0] == "NONE_CAME"
+    assert why(answer)[0] == "NEVER_CAME"
     assert acts(answer) == ["ask"]
     assert do(desk, talk, "ask") == "UIS has no recording of this call."
     later(timedelta(hours=1))

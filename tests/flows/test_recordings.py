@@ -316,7 +316,7 @@ def test_withdrawn_link_is_silent_and_may_be_given_again(client, play, link, tal
     told = AuditLogEntry.objects.order_by("pk").values_list("action", "user__username", "object_repr")
     assert list(told) == [
         ("WITHDRAWN", "anna", f"call {talk.session_id}"),
-        ("GIVEN_AGAIN", "anna", f"call {talk.session_id}"),
+        ("RECORDING_LINK_RESTORED", "anna", f"call {talk.session_id}"),
     ]
 
 

@@ -52,7 +52,7 @@ def act(client, call, deed, **data):
 
 
 def order(client, kind, data=None, **filters):
-    where = reverse("admin:telephony_call_order", args=[kind])
+    where = reverse("admin:telephony_call_bulk", args=[kind])
     return client.post(where, data or {}, query_params=filters, follow=True, headers=ENGLISH)
 
 
@@ -70,7 +70,7 @@ def test_one_call_is_tried_again_from_its_page(client, support, refused, crm, ru
     run_queue()
     assert (states(), len(crm.calls)) == (["UPLOADED"], 1)
     assert CallLogEntry.objects.get(step="PERSON").actor == support
-    row = AuditLogEntry.objects.get(action="TRIED_AGAIN")
+    row = AuditLogEntry.objects.get(action="CALLS_RETRIED")
     assert (row.user, row.object_repr) == (support, str(call.session_id))
 
 
@@ -80,7 +80,7 @@ def test_call_that_has_arrived_is_not_sent_again(client, support, notify, pbx, c
     assert "There is nothing to try again" in said
     run_queue()
     assert (len(crm.uploads), len(crm.calls)) == (1, 1)
-    assert not AuditLogEntry.objects.filter(action="TRIED_AGAIN").exists()
+    assert not AuditLogEntry.objects.filter(action="CALLS_RETRIED").exists()
 
 
 def test_call_a_worker_has_in_hand_is_left_to_him(client, support, refused, crm):
@@ -141,7 +141,7 @@ def test_skipped_for_good_with_a_reason(client, support, refused, crm, later):
     assert "BY_HAND Skipped for good by sveta: A test call of ours" in said
     later(timedelta(days=1))
     call.refresh_from_db()
-    assert (call.state, call.skip_reason, crm.calls) == ("SKIPPED", "BY_HAND", [])
+    assert (call.state, call.skip_reason, crm.calls) == ("SKIPPED", "MANUAL", [])
     counted = stats.count_calls(call.tenant, [call.session_id])
     assert (counted.skipped, counted.unexplained) == (1, 0)
     row = AuditLogEntry.objects.get(action="SKIPPED")
@@ -173,7 +173,7 @@ def test_ticked_calls_are_tried_again_and_skipped(client, support, refused, crm,
     client.post(LOG, {"action": "try_again", "_selected_action": [call.pk for call in calls[:2]]})
     run_queue()
     assert (states(), len(crm.calls)) == (["UPLOADED", "UPLOADED", "READY"], 2)
-    assert AuditLogEntry.objects.get(action="TRIED_AGAIN").new == "2"
+    assert AuditLogEntry.objects.get(action="CALLS_RETRIED").new == "2"
     answer = client.post(LOG, {"action": "skip_selected", "_selected_action": [call.pk for call in calls]})
     page = client.get(answer.url, headers=ENGLISH)
     assert "1 call Selected 3 ready to upload: 1" in html_text.words(page)
@@ -189,21 +189,21 @@ def test_all_that_match_are_counted_shown_and_tried_again(
     calls = refused(7)
     other = calls[0]
     Call.objects.filter(pk=other.pk).update(reason="UNEXPECTED_REPLY")
-    where = reverse("admin:telephony_call_order", args=["TRY_AGAIN"])
+    where = reverse("admin:telephony_call_bulk", args=["RETRY"])
     said = html_text.words(client.get(where, {"cause": "CRM_REFUSED"}, headers=ENGLISH))
     assert "6 calls Cause the CRM refused this call ready to upload: 6" in said
     assert "7999***0006" in said
     assert "79990000006" not in said
     assert (BulkAction.objects.count(), crm.calls) == (0, [])
-    said = html_text.words(order(client, "TRY_AGAIN", cause="CRM_REFUSED"))
+    said = html_text.words(order(client, "RETRY", cause="CRM_REFUSED"))
     assert "at work 0 of 6 done, 0 left alone" in said
     run_queue()
     assert (len(crm.calls), Call.objects.filter(state="UPLOADED").count()) == (6, 6)
     assert Call.objects.get(pk=other.pk).failed_at is not None
     errand = BulkAction.objects.get()
-    said = html_text.words(client.get(reverse("admin:telephony_errand_live", args=[errand.pk]), headers=ENGLISH))
+    said = html_text.words(client.get(reverse("admin:telephony_bulkaction_live", args=[errand.pk]), headers=ENGLISH))
     assert "done 6 of 6 done, 0 left alone" in said
-    row = AuditLogEntry.objects.get(action="TRIED_AGAIN")
+    row = AuditLogEntry.objects.get(action="CALLS_RETRIED")
     assert (row.tenant, row.user, row.new) == (other.tenant, support, "6")
 
 
@@ -212,7 +212,7 @@ def test_order_goes_part_by_part_and_doubles_nothing_when_it_runs_twice(
 ):
     monkeypatch.setattr(bulk_actions, "CHUNK", 2)
     refused(5)
-    order(client, "TRY_AGAIN", cause="CRM_REFUSED")
+    order(client, "RETRY", cause="CRM_REFUSED")
     errand = BulkAction.objects.get()
     bulk_actions.step(errand.pk, now=timezone.now())
     errand.refresh_from_db()
@@ -227,7 +227,7 @@ def test_order_goes_part_by_part_and_doubles_nothing_when_it_runs_twice(
 
 def test_order_whose_queue_is_lost_goes_on_with_the_next_sweep(client, support, refused, crm, later):
     refused(2)
-    order(client, "TRY_AGAIN", cause="CRM_REFUSED")
+    order(client, "RETRY", cause="CRM_REFUSED")
     assert task_queue.lose() > 0
     later(timedelta(minutes=1))
     assert (BulkAction.objects.get().state, len(crm.calls)) == ("DONE", 2)
@@ -235,7 +235,7 @@ def test_order_whose_queue_is_lost_goes_on_with_the_next_sweep(client, support, 
 
 def test_part_that_always_breaks_is_stopped_and_said_to_be(client, support, refused, later, monkeypatch):
     refused(1)
-    order(client, "TRY_AGAIN", cause="CRM_REFUSED")
+    order(client, "RETRY", cause="CRM_REFUSED")
     real = manual.retry
     monkeypatch.setattr(manual, "retry", lambda *_args, **_said: 1 / 0)
     task_queue.lose()
@@ -254,7 +254,9 @@ def test_order_can_be_broken_off(client, support, refused, crm, run_queue, monke
     errand = BulkAction.objects.get()
     bulk_actions.step(errand.pk, now=timezone.now())
     for says in ("It is broken off; what is done is done.", "It had come to its end already."):
-        answer = client.post(reverse("admin:telephony_errand_cancel", args=[errand.pk]), follow=True, headers=ENGLISH)
+        answer = client.post(
+            reverse("admin:telephony_bulkaction_cancel", args=[errand.pk]), follow=True, headers=ENGLISH
+        )
         assert says in html_text.words(answer)
     run_queue()
     assert (Call.objects.filter(state="SKIPPED").count(), crm.calls) == (2, [])
@@ -289,13 +291,13 @@ def test_calls_that_come_later_are_not_meant(client, support, refused, notify, p
 
 
 def test_nothing_to_do_and_too_much_are_refused(client, support, refused, monkeypatch):
-    said = html_text.words(order(client, "TRY_AGAIN", cause="CRM_REFUSED"))
+    said = html_text.words(order(client, "RETRY", cause="CRM_REFUSED"))
     assert "There is nothing to do, or too much: narrow the filters." in said
     refused(3)
     monkeypatch.setattr(bulk_actions, "MAX_ROWS", 2)
-    where = reverse("admin:telephony_call_order", args=["TRY_AGAIN"])
+    where = reverse("admin:telephony_call_bulk", args=["RETRY"])
     assert "There are more than 2 of them." in html_text.words(client.get(where, headers=ENGLISH))
-    order(client, "TRY_AGAIN")
+    order(client, "RETRY")
     assert not BulkAction.objects.exists()
 
 
@@ -311,7 +313,7 @@ def test_ticked_calls_that_moved_on_meanwhile_are_never_all_calls(client, suppor
 
 
 def test_looking_at_an_order_costs_the_same_for_few_and_many(client, support, refused):
-    where = reverse("admin:telephony_call_order", args=["TRY_AGAIN"])
+    where = reverse("admin:telephony_call_bulk", args=["RETRY"])
     costs = []
     for count in (1, 6):
         refused(count)
@@ -334,10 +336,10 @@ def test_whoever_may_only_look_can_press_nothing(client, refused, db):
     assert "Try again" not in page.content.decode().replace("press “Try again”", "")
     for deed in ("again", "skip"):
         assert act(client, call, deed, reason="x").status_code == 403
-    for kind in ("TRY_AGAIN", "SKIP"):
+    for kind in ("RETRY", "SKIP"):
         assert order(client, kind, {"reason": "x"}).status_code == 403
-    assert client.post(reverse("admin:telephony_errand_cancel", args=[errand.pk])).status_code == 403
-    assert client.get(reverse("admin:telephony_errand_change", args=[errand.pk])).status_code == 200
+    assert client.post(reverse("admin:telephony_bulkaction_cancel", args=[errand.pk])).status_code == 403
+    assert client.get(reverse("admin:telephony_bulkaction_change", args=[errand.pk])).status_code == 200
     assert Call.objects.get().state == "READY"
 
 
@@ -352,7 +354,7 @@ def test_customers_on_a_clients_list_are_masked_for_support(client, support, ten
     old = "+7 999 000-00-02"
     audit.log(tenant, "CHANGED", now=timezone.now(), target=tenant.rules, field="contacts", old=old, new=f"+{CONTACT}")
     where = reverse("admin:tenants_tenant_change", args=[tenant.pk])
-    for address in (where, reverse("admin:tenants_change_changelist")):
+    for address in (where, reverse("admin:tenants_auditlogentry_changelist")):
         said = html_text.words(client.get(address))
         assert "7999***0001" in said
         for number in ("999 000-00-01", "3725123456", CONTACT, "999 000-00-02"):
@@ -370,8 +372,8 @@ def test_number_an_operator_looked_for_or_named_is_masked_where_others_read_it(c
     run_queue()
     errand = BulkAction.objects.get()
     assert (errand.filters["q"], errand.done) == (typed, 1)
-    page = reverse("admin:telephony_errand_change", args=[errand.pk])
-    pages = (page, reverse("admin:telephony_errand_changelist"), reverse("admin:tenants_change_changelist"))
+    page = reverse("admin:telephony_bulkaction_change", args=[errand.pk])
+    pages = (page, reverse("admin:telephony_bulkaction_changelist"), reverse("admin:tenants_auditlogentry_changelist"))
     for address in pages:
         said = html_text.words(client.get(address, headers=ENGLISH))
         assert "7999***0000 asked us not to" in said
@@ -459,7 +461,7 @@ def test_unreadable_page_costs_the_same_for_few_and_many(client, support, hook, 
 def read_again(client, tenant, **said):
     """Order it as the button of the group does."""
     filters = {"tenant": tenant.pk, "event_in_url": "", "reason": "NO_EVENT"}
-    where = reverse("admin:telephony_notification_order", args=["READ_AGAIN"])
+    where = reverse("admin:telephony_notification_bulk", args=["READ_AGAIN"])
     assert "1 notification" in html_text.words(client.get(where, filters, headers=ENGLISH))
     return client.post(where, said, query_params=filters)
 
@@ -474,7 +476,7 @@ def test_end_of_a_call_that_is_read_again_takes_the_usual_way(
     assert Notification.objects.get().outcome == "DONE"
     row = AuditLogEntry.objects.get(action="READ_AGAIN")
     assert (row.tenant, row.user, row.new) == (tenant, support, "1")
-    read_again_twice = client.post(reverse("admin:telephony_notification_order", args=["READ_AGAIN"]), {})
+    read_again_twice = client.post(reverse("admin:telephony_notification_bulk", args=["READ_AGAIN"]), {})
     assert read_again_twice.url == reverse("admin:telephony_notification_changelist")
     assert len(crm.uploads) == 1
 
@@ -489,7 +491,7 @@ def test_ring_that_is_read_again_never_pops_up(client, support, nameless, crm, r
 
 def test_order_to_read_again_says_of_what_and_takes_no_other_filter(client, support, nameless, tenant, stranger):
     nameless("lost_call")
-    where = reverse("admin:telephony_notification_order", args=["READ_AGAIN"])
+    where = reverse("admin:telephony_notification_bulk", args=["READ_AGAIN"])
     filters = {"tenant": tenant.pk, "event_in_url": "", "reason": "NO_EVENT"}
     said = html_text.words(client.get(where, filters, headers=ENGLISH))
     assert "Client Ромашка" in said
@@ -497,7 +499,7 @@ def test_order_to_read_again_says_of_what_and_takes_no_other_filter(client, supp
     assert client.get(where, filters | {"day": "2026-11-24"}).status_code == 404
     assert client.get(where, filters | {"event_in_url": "\0x"}).status_code == 200
     read_again(client, tenant, event="lost_call")
-    page = client.get(reverse("admin:telephony_errand_change", args=[BulkAction.objects.get().pk]), headers=ENGLISH)
+    page = client.get(reverse("admin:telephony_bulkaction_change", args=[BulkAction.objects.get().pk]), headers=ENGLISH)
     assert "Client Ромашка Event Lost call" in html_text.words(page)
 
 
@@ -526,7 +528,7 @@ def test_notification_that_breaks_our_code_keeps_none_behind_it_unread(
 
     monkeypatch.setattr(apply_event, "apply_event", hear_others)
     client.post(
-        reverse("admin:telephony_notification_order", args=["READ_AGAIN"]) + "?reason=NO_EVENT", {"event": "lost_call"}
+        reverse("admin:telephony_notification_bulk", args=["READ_AGAIN"]) + "?reason=NO_EVENT", {"event": "lost_call"}
     )
     run_queue()
     assert (BulkAction.objects.get().state, BulkAction.objects.get().skipped) == ("DONE", 1)
@@ -542,7 +544,7 @@ def test_which_event_it_was_must_be_said(client, support, nameless, tenant, said
 
 def test_what_still_cannot_be_read_stays_where_it_is(client, support, hook, run_queue, tenant):
     client.post(f"{hook}waiting/", "{", content_type="text/plain")
-    client.post(reverse("admin:telephony_notification_order", args=["READ_AGAIN"]), {})
+    client.post(reverse("admin:telephony_notification_bulk", args=["READ_AGAIN"]), {})
     run_queue()
     errand = BulkAction.objects.get()
     assert (errand.done, errand.skipped, errand.state) == (0, 1, "DONE")

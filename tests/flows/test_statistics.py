@@ -37,7 +37,7 @@ def look(admin_client):
     """Open the page; return its charts and facts by name."""
 
     def open_page(tenant=None, days=30, language="en"):
-        name = "admin:tenants_tenant_figures" if tenant else "admin:tenants_figures"
+        name = "admin:tenants_tenant_statistics" if tenant else "admin:tenants_statistics"
         where = reverse(name, args=[tenant.pk] if tenant else [])
         answer = admin_client.get(where, {"days": days}, headers={"accept-language": language})
         assert answer.status_code == 200
@@ -53,7 +53,7 @@ class Seen:
         self.html, self.words = answer.content.decode(), html_text.words(answer)
         self.facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", self.html))
         self.tables = {}
-        for part in self.html.split('aria-labelledby="figures-')[1:]:
+        for part in self.html.split('aria-labelledby="statistics-')[1:]:
             name = part.split('"', 1)[0]
             head, *lines = re.findall(r"<tr>(.*?)</tr>", part, re.DOTALL) or [""]
             columns = [text.lower() for text in re.findall(r"<th[^>]*>(.*?)</th>", head)][1:]
@@ -102,7 +102,7 @@ def _kind(kind):
         "missed": {"direction": "in", "result": "NO_ANSWER", "is_lost": True, "state": "UPLOADED"},
         "reached": {"direction": "out", "result": "ANSWERED", "talk_seconds": 9, "state": "UPLOADED"},
         "not_reached": {"direction": "out", "result": "BUSY", "state": "SKIPPED", "skip_reason": "OUTGOING_OFF"},
-        "untold": {"direction": "in", "is_lost": None, "state": "COLLECTING"},
+        "untold": {"direction": "in", "is_lost": None, "state": "FETCHING_LEGS"},
         "internal": {"direction": "in", "is_internal": True, "is_lost": True, "state": "SKIPPED"},
     }[kind]
 
@@ -184,7 +184,7 @@ def test_all_clients_are_counted_each_by_his_own_clock(look):
         row = seen.tables["clients"][tenant.name]
         assert (row["answered"], row["missed"]) == (ends["answered"], ends["missed"])
         assert row["share answered, %"] == ends["answered"] * 1000 // (ends["answered"] + ends["missed"]) / 10
-        assert reverse("admin:tenants_tenant_figures", args=[tenant.pk]) in seen.html
+        assert reverse("admin:tenants_tenant_statistics", args=[tenant.pk]) in seen.html
 
 
 @pytest.mark.usefixtures("_now", "db")
@@ -324,7 +324,7 @@ def test_page_speaks_both_languages_and_needs_no_outside_host(look, language, wo
 
 
 def test_support_looks_and_nobody_else(client, tenant):
-    pages = [reverse("admin:tenants_figures"), reverse("admin:tenants_tenant_figures", args=[tenant.pk])]
+    pages = [reverse("admin:tenants_statistics"), reverse("admin:tenants_tenant_statistics", args=[tenant.pk])]
     assert [client.get(page).status_code for page in pages] == [302, 302]
     nobody = User.objects.create_user("nobody", is_staff=True)
     client.force_login(nobody)
@@ -336,7 +336,7 @@ def test_support_looks_and_nobody_else(client, tenant):
     ]  # Whoever may see no calls sees no sums of them.
     nobody.groups.add(Group.objects.get(name="Support"))
     assert [client.get(page).status_code for page in pages] == [200, 200]
-    assert client.get(reverse("admin:tenants_tenant_figures", args=[tenant.pk + 1])).status_code == 404
+    assert client.get(reverse("admin:tenants_tenant_statistics", args=[tenant.pk + 1])).status_code == 404
     # What no link asks for is the usual period.
     for page, days in zip(pages, (7, 30), strict=True):
         assert f'?days={days}" aria-current' in client.get(page, {"days": "9999999999"}).content.decode()

@@ -56,7 +56,7 @@ def _give_link(tenant):
 
 
 def _address(name, pk):
-    return reverse("admin:tenants_tenant_press", args=[pk, name])
+    return reverse("admin:tenants_tenant_action", args=[pk, name])
 
 
 def offered(answer):
@@ -311,7 +311,7 @@ def test_each_button_that_asks_says_what_it_does(client, operator, tenant):
     for name, text in says.items():
         html = client.get(_address(name, tenant.pk), headers=ENGLISH).content.decode()
         assert re.search(rf'<button class="button[^"]*" type="submit">{text}</button>', html)
-        assert ("desk-act-danger" in html) == (name == "leave")
+        assert ("button-danger" in html) == (name == "leave")
 
 
 @pytest.mark.parametrize("name", ["pause", "link", "revoke", "rotate", "withdraw", "give", "leave"])

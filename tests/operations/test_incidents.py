@@ -17,7 +17,7 @@ from tests.fakes.alert_receiver import SECRET, URL
 from tests.users import enlist
 
 ENGLISH = {"accept-language": "en"}
-LIST = "/admin/crm/incident/"
+LIST = "/admin/operations/incident/"
 NOON = datetime.fromisoformat("2026-11-24T12:00:00+03:00")
 State = Incident.State
 
@@ -79,7 +79,7 @@ def several(shop):
 
 
 def act(client, name, row, note=""):
-    where = reverse("admin:crm_incident_act", args=[row.pk, name])
+    where = reverse("admin:operations_incident_action", args=[row.pk, name])
     return client.post(where, {"note": note}, follow=True, headers=ENGLISH)
 
 
@@ -88,7 +88,7 @@ def said(answer):
 
 
 def test_open_ones_stand_on_top_and_of_them_those_of_the_whole(client, operator, several):
-    rows = re.findall(r'desk-state desk-(\w+)"', client.get(LIST).content.decode())
+    rows = re.findall(r'admin-state desk-(\w+)"', client.get(LIST).content.decode())
     assert rows == ["open", "open", "taken", "ignored", "resolved"]
     words = html_text.words(client.get(LIST, headers=ENGLISH))
     assert words.index("the whole service no worker") < words.index("open Daisy no access")
@@ -111,7 +111,7 @@ def test_row_says_what_whom_since_when_and_who_must_act(client, operator, severa
     [({"whole": "yes"}, 1), ({"whole": "no"}, 4), ({"kind__exact": "KEY"}, 4), ({"state__exact": "OPEN"}, 2)],
 )
 def test_list_is_filtered(client, operator, several, query, count):
-    assert client.get(LIST, query).content.decode().count('class="desk-state') == count
+    assert client.get(LIST, query).content.decode().count('class="admin-state') == count
 
 
 def test_list_costs_the_same_for_few_and_for_many(client, operator, several):
@@ -131,7 +131,7 @@ def test_list_costs_the_same_for_few_and_for_many(client, operator, several):
 
 def test_page_tells_and_offers_what_can_be_done(client, operator, shop):
     row = incident(shop)
-    words = html_text.words(client.get(reverse("admin:crm_incident_change", args=[row.pk]), headers=ENGLISH))
+    words = html_text.words(client.get(reverse("admin:operations_incident_change", args=[row.pk]), headers=ENGLISH))
     assert "No access: Daisy" in words
     assert "The CRM does not know the key." in words
     assert "Who must act: the client." in words
@@ -149,7 +149,7 @@ def test_page_tells_and_offers_what_can_be_done(client, operator, shop):
 
 def test_page_costs_the_same_with_a_short_and_a_long_history(client, operator, shop):
     row = incident(shop)
-    where = reverse("admin:crm_incident_change", args=[row.pk])
+    where = reverse("admin:operations_incident_change", args=[row.pk])
 
     def cost():
         client.get(where)
@@ -198,7 +198,7 @@ def test_many_are_taken_at_once_with_one_note(client, operator, several):
 
 def test_support_looks_and_takes_and_no_more(client, support, shop):
     row = incident(shop)
-    words = html_text.words(client.get(reverse("admin:crm_incident_change", args=[row.pk]), headers=ENGLISH))
+    words = html_text.words(client.get(reverse("admin:operations_incident_change", args=[row.pk]), headers=ENGLISH))
     assert "Take" in words
     assert "Ignore until it is over" not in words
     assert "Ignore until it is over" not in html_text.words(client.get(LIST, headers=ENGLISH))
@@ -212,16 +212,16 @@ def test_support_looks_and_takes_and_no_more(client, support, shop):
 
 def test_a_look_at_an_address_does_nothing_and_an_unknown_one_is_none(client, operator, shop):
     row = incident(shop)
-    assert client.get(reverse("admin:crm_incident_act", args=[row.pk, "resolve"])).status_code == 302
+    assert client.get(reverse("admin:operations_incident_action", args=[row.pk, "resolve"])).status_code == 302
     row.refresh_from_db()
     assert row.state == State.OPEN
-    assert client.post(reverse("admin:crm_incident_act", args=[row.pk, "burn"])).status_code == 404
-    assert client.post(reverse("admin:crm_incident_act", args=[row.pk + 1, "take"])).status_code == 404
+    assert client.post(reverse("admin:operations_incident_action", args=[row.pk, "burn"])).status_code == 404
+    assert client.post(reverse("admin:operations_incident_action", args=[row.pk + 1, "take"])).status_code == 404
 
 
 def test_stranger_gets_nowhere(client, shop):
     row = incident(shop)
-    for where in (LIST, reverse("admin:crm_incident_change", args=[row.pk])):
+    for where in (LIST, reverse("admin:operations_incident_change", args=[row.pk])):
         assert client.get(where).status_code == 302
     act(client, "take", row)
     row.refresh_from_db()
@@ -239,7 +239,7 @@ def test_clients_page_leads_to_his_incidents(client, operator, shop):
 def test_journal_names_the_incident_for_each_reader(client, operator, shop):
     row = incident(shop)
     act(client, "take", row)
-    journal = reverse("admin:tenants_change_changelist")
+    journal = reverse("admin:tenants_auditlogentry_changelist")
     assert f"incident taken Incident #{row.pk}" in html_text.words(client.get(journal, headers=ENGLISH))
     assert f"Инцидент #{row.pk}" in html_text.words(client.get(journal, headers={"accept-language": "ru"}))
 
@@ -258,20 +258,20 @@ def lost(noon, db):
 
 def test_message_that_was_given_up_is_sent_again_from_the_admin(client, operator, lost, receiver, settings):
     settings.ALARM_WEBHOOK_URL, settings.ALARM_WEBHOOK_SECRET = URL, SECRET
-    where = reverse("admin:crm_post_changelist")
+    where = reverse("admin:operations_alertdelivery_changelist")
     assert "given up 0 webhook answered 500." in html_text.words(client.get(where, headers=ENGLISH))
     asked = {"action": "try_again", "_selected_action": [lost.pk]}
     assert said(client.post(where, asked, follow=True, headers=ENGLISH)) == "1 message is on its way."
     task_queue.drain()
     assert list(receiver.messages) == [f"msg_{lost.message_id.hex}"]
     assert "State: sent Tries: 1" in html_text.words(
-        client.get(reverse("admin:crm_post_change", args=[lost.pk]), headers=ENGLISH)
+        client.get(reverse("admin:operations_alertdelivery_change", args=[lost.pk]), headers=ENGLISH)
     )
     assert said(client.post(where, asked, follow=True, headers=ENGLISH)) == "0 messages are on their way."
 
 
 def test_support_sends_nothing_again(client, support, lost):
-    where = reverse("admin:crm_post_changelist")
+    where = reverse("admin:operations_alertdelivery_changelist")
     client.post(where, {"action": "try_again", "_selected_action": [lost.pk]})
     lost.refresh_from_db()
     assert lost.state == AlertDelivery.State.FAILED

@@ -151,7 +151,11 @@ def test_groups_come_with_the_database(db):
     assert operator.permissions.filter(codename="change_tenant").exists()
     held = set(support.permissions.values_list("codename", flat=True))
     assert "change_call" in held
-    assert {word for word in held if not word.startswith("view_")} == {"change_call", "listen", "take_incident"}
+    assert {word for word in held if not word.startswith("view_")} == {
+        "change_call",
+        "play_recording",
+        "acknowledge_incident",
+    }
 
 
 def test_support_sees_and_retries_but_changes_no_rules(client, tenant, notify, pbx, crm, crm_world):

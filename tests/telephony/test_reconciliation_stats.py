@@ -31,7 +31,7 @@ def test_every_row_is_in_one_standing_or_in_none(tenant):
     now, sessions = timezone.now(), itertools.count(1)
     expected = {}
     for state, rule, is_stopped, cause, is_due in itertools.product(
-        Call.State.values, ["", "TOO_OLD"], [False, True], ["", "OUR_FAULT"], [False, True]
+        Call.State.values, ["", "EXPIRED"], [False, True], ["", "INTERNAL_ERROR"], [False, True]
     ):
         call = Call.objects.create(
             tenant=tenant,

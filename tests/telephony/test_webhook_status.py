@@ -93,20 +93,20 @@ def test_default_body_and_a_get_light_lamps(tenant, client, tell, hook, pbx):
 @pytest.mark.parametrize(
     ("change", "state", "code", "names"),
     [
-        (lambda body: body.replace(f'"{CONTACT}"', f'""{CONTACT}""'), "YELLOW", "QUOTED", ["contact_phone_number"]),
-        (lambda body: re.sub(r'"leg_id": \d+', '"leg_id": {{leg}}', body), "YELLOW", "UNRESOLVED", ["leg_id"]),
+        (lambda body: body.replace(f'"{CONTACT}"', f'""{CONTACT}""'), "WARNING", "QUOTED", ["contact_phone_number"]),
+        (lambda body: re.sub(r'"leg_id": \d+', '"leg_id": {{leg}}', body), "WARNING", "UNRESOLVED", ["leg_id"]),
         (
             lambda body: re.sub(r'"employee_id": \d+', '"employee_id": {{e}}', body),
-            "RED",
+            "BROKEN",
             "UNRESOLVED",
             ["employee_id"],
         ),
-        (lambda body: re.sub(r'  "notification_time".*\n', "", body), "YELLOW", "MISSING", ["notification_time"]),
-        (lambda body: re.sub(r'  "employee_id".*\n', "", body), "RED", "MISSING", ["employee_id"]),
-        (lambda body: re.sub(r'"call_session_id": \d+', '"call_session_id": null', body), "RED", "NO_SESSION", []),
-        (lambda body: body.replace('"waiting"', '"call_end"'), "RED", "WRONG_EVENT", ["waiting", "call_end"]),
-        (lambda body: body[:-1], "RED", "NOT_JSON", []),
-        (lambda body: "", "RED", "EMPTY", []),
+        (lambda body: re.sub(r'  "notification_time".*\n', "", body), "WARNING", "MISSING", ["notification_time"]),
+        (lambda body: re.sub(r'  "employee_id".*\n', "", body), "BROKEN", "MISSING", ["employee_id"]),
+        (lambda body: re.sub(r'"call_session_id": \d+', '"call_session_id": null', body), "BROKEN", "NO_SESSION", []),
+        (lambda body: body.replace('"waiting"', '"call_end"'), "BROKEN", "WRONG_EVENT", ["waiting", "call_end"]),
+        (lambda body: body[:-1], "BROKEN", "NOT_JSON", []),
+        (lambda body: "", "BROKEN", "EMPTY", []),
     ],
 )
 def test_fault_of_a_template_shows_by_what_it_costs(tenant, tell, bodies, change, state, code, names):

@@ -72,4 +72,4 @@ def _field_of(of_list: Any) -> str:
 
 def with_column_label(label: Text, value: object) -> str:
     """Return a value with the name of its column, for screens too narrow for columns."""
-    return format_html('<span class="desk-label">{}: </span>{}', label, value)
+    return format_html('<span class="admin-label">{}: </span>{}', label, value)

@@ -42,7 +42,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         return () if obj is None else self.shown
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("tenants.add_apitoken")
+        return request.user.has_perm("tenants.add_apikey")
 
     def title_of(self, obj: ApiKey) -> str:
         return obj.name
@@ -64,7 +64,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         obj.pk, obj.created_at = created.pk, created.created_at
         audit.log(obj.tenant, AuditLogEntry.Action.API_KEY_CREATED, now=now, by=user, target=obj.name)
         message = gettext("The API key, shown only now. Copy it; programs send it as “Authorization: Bearer …”.")
-        messages.success(request, format_html('{}<br><code class="desk-link">{}</code>', message, key))
+        messages.success(request, format_html('{}<br><code class="admin-link">{}</code>', message, key))
 
     @admin.action(description=_("Revoke the selected keys"), permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:

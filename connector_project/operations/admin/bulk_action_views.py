@@ -28,7 +28,7 @@ from tenants import datetime_display
 from tenants.models import Tenant
 
 MAY = "telephony.change_call"
-PAGE = "admin/telephony/order.html"
+PAGE = "admin/telephony/bulkaction/confirm.html"
 Kind, Reason = BulkAction.Kind, Notification.Reason
 FILTERS: Mapping[str, Collection[str]] = {
     Kind.RETRY: filters.FILTERS.keys(),
@@ -60,7 +60,7 @@ class BulkActionMixin(admin.ModelAdmin[Any]):
 
     def get_urls(self) -> list[URLPattern]:
         name = f"telephony_{self.opts.model_name}_order"
-        url = path("order/<slug:kind>/", self.admin_site.admin_view(self.bulk_view), name=name)
+        url = path("bulk/<slug:kind>/", self.admin_site.admin_view(self.bulk_view), name=name)
         return [url, *super().get_urls()]
 
     def bulk_view(self, request: HttpRequest, kind: str) -> HttpResponseBase:
@@ -86,7 +86,7 @@ class BulkActionMixin(admin.ModelAdmin[Any]):
         if errand is None:
             messages.warning(request, gettext("No rows match, or too many: change the filters."))
             return redirect(f"admin:telephony_{self.opts.model_name}_changelist")
-        return redirect("admin:telephony_errand_change", errand.pk)
+        return redirect("admin:telephony_bulkaction_change", errand.pk)
 
     def _bulk_page(
         self, request: HttpRequest, kind: str, chosen: Mapping[str, str], form: forms.Form

@@ -19,7 +19,7 @@ from telephony import bulk_actions
 from telephony.models import BulkAction
 from tenants import datetime_display
 
-PAGE, PART = "admin/telephony/errand.html", "admin/telephony/errand_live.html"
+PAGE, PART = "admin/telephony/bulkaction/detail.html", "admin/telephony/bulkaction/_progress.html"
 
 
 @admin.register(BulkAction)
@@ -32,7 +32,7 @@ class BulkActionAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[URLPattern]:
         views = {"cancel": self.cancel_view, "live": self.live_view}
         urls = [
-            path(f"<int:pk>/{name}/", self.admin_site.admin_view(view), name=f"telephony_errand_{name}")
+            path(f"<int:pk>/{name}/", self.admin_site.admin_view(view), name=f"telephony_bulkaction_{name}")
             for name, view in views.items()
         ]
         return [*urls, *super().get_urls()]
@@ -66,7 +66,7 @@ class BulkActionAdmin(ReadOnlyAdmin):
             messages.success(request, gettext("Cancelled. What is already done stays done."))
         else:
             messages.warning(request, gettext("It has already ended."))
-        return redirect("admin:telephony_errand_change", pk)
+        return redirect("admin:telephony_bulkaction_change", pk)
 
     @admin.display(description=_("requested"), ordering="requested_at")
     def requested(self, errand: BulkAction) -> str:
@@ -83,7 +83,7 @@ class BulkActionAdmin(ReadOnlyAdmin):
 
     def _context(self, request: HttpRequest, errand: BulkAction) -> dict[str, Any]:
         return {
-            "errand": errand,
+            "bulk_action": errand,
             "reason": self.shown_reason(errand),
             "percent": int(errand.share * 100),
             "is_running": errand.state == BulkAction.State.RUNNING,

@@ -137,7 +137,7 @@ def notices(tenant: Tenant) -> list[Notice]:
             "Employees without a CRM user: %(count)d. Their calls get no manager, and cannot be changed later."
         )
         link = gettext("Link them first")
-        found.append(Notice(message % {"count": unlinked}, page="admin:tenants_tenant_mapping", link=link))
+        found.append(Notice(message % {"count": unlinked}, page="admin:tenants_tenant_employee_mapping", link=link))
     return found
 
 

@@ -22,8 +22,8 @@ from telephony.reconciliation import call_import
 from tenants import datetime_display
 from tenants.models import Tenant
 
-NAME = "tenants_tenant_takeover"
-PAGE = "admin/tenants/tenant/takeover.html"
+NAME = "tenants_tenant_import"
+PAGE = "admin/tenants/tenant/call_import.html"
 EARLIEST = date(2000, 1, 1)
 
 
@@ -85,8 +85,8 @@ class CallImportMixin(admin.ModelAdmin[Tenant]):
     def get_urls(self) -> list[URLPattern]:
         page, live = (self.admin_site.admin_view(view) for view in (self.call_import_view, self.call_import_live_view))
         ours = [
-            path("<int:tenant_id>/takeover/", page, name=NAME),
-            path("<int:tenant_id>/takeover/live/", live, name=f"{NAME}_live"),
+            path("<int:tenant_id>/import/", page, name=NAME),
+            path("<int:tenant_id>/import/live/", live, name=f"{NAME}_live"),
         ]
         return [*ours, *super().get_urls()]
 
@@ -109,8 +109,8 @@ class CallImportMixin(admin.ModelAdmin[Tenant]):
     def call_import_live_view(self, request: HttpRequest, tenant_id: int) -> HttpResponse:
         """Show only the part that is polled."""
         tenant = self._client(request, tenant_id)
-        context = {"standing": call_import_status.build_status(tenant, now=timezone.now()), "tenant": tenant}
-        return TemplateResponse(request, "admin/tenants/tenant/takeover_live.html", context)
+        context = {"import_status": call_import_status.build_status(tenant, now=timezone.now()), "tenant": tenant}
+        return TemplateResponse(request, "admin/tenants/tenant/_call_import_progress.html", context)
 
     def _client(self, request: HttpRequest, tenant_id: int) -> Tenant:
         tenant = get_object_or_404(Tenant.objects.select_related("uis", "crm"), pk=tenant_id)
@@ -131,7 +131,7 @@ class CallImportMixin(admin.ModelAdmin[Tenant]):
             "opts": self.opts,
             "title": gettext("Import past calls"),
             "tenant": tenant,
-            "standing": found,
+            "import_status": found,
             "refusal": refusal,
             "notices": [] if refusal else call_import_status.notices(tenant),
             "may_act": may_act,
@@ -154,7 +154,7 @@ def _preview(tenant: Tenant, form: PeriodForm, *, by: Any, now: datetime) -> Mes
 
 def _act(tenant: Tenant, request: HttpRequest, *, now: datetime) -> Message:
     """Run an action on the displayed import, if it is still possible."""
-    pk, (act, message) = request.POST.get("takeover", ""), ACTIONS[request.POST["act"]]
+    pk, (act, message) = request.POST.get("call_import", ""), ACTIONS[request.POST["act"]]
     row = CallImport.objects.filter(tenant=tenant, pk=pk).first() if pk.isdecimal() else None
     if refusal := tenant_action_handlers.import_refusal(tenant, now):
         return messages.WARNING, str(refusal)
@@ -169,11 +169,14 @@ def _changed() -> Message:
 
 # The function and the message of each action.
 ACTIONS: dict[str, tuple[Callable[[int, Any, datetime], bool], Any]] = {
-    "take": (
+    "start": (
         lambda pk, by, now: call_import.start_import(pk, by=by, now=now),
         _("The import has started. It runs in the background; you can leave this page."),
     ),
-    "look_again": (lambda pk, _by, now: call_import.restart_preview(pk, now=now), _("Requesting UIS's report again.")),
-    "try_again": (lambda pk, _by, now: call_import.retry(pk, now=now), _("Continuing from where it stopped.")),
+    "preview_again": (
+        lambda pk, _by, now: call_import.restart_preview(pk, now=now),
+        _("Requesting UIS's report again."),
+    ),
+    "retry": (lambda pk, _by, now: call_import.retry(pk, now=now), _("Continuing from where it stopped.")),
     "cancel": (lambda pk, by, now: call_import.cancel(pk, by=by, now=now), _("Cancelled.")),
 }

@@ -66,7 +66,9 @@ class CallListAdmin(ReadOnlyAdmin):
         """The contact's masked number and the virtual number; the call's page has the full number."""
         arrow = "→" if call.direction == "out" else "←"
         contact = phone_numbers.mask(call.contact) or gettext("hidden number")
-        return format_html('{} {} <div class="desk-more">{}</div>', arrow, contact, phone_numbers.e164(call.number))
+        return format_html(
+            '{} {} <div class="text-secondary">{}</div>', arrow, contact, phone_numbers.e164(call.number)
+        )
 
     @admin.display(description=_("employee"))
     def shown_employee(self, call: Call) -> str:
@@ -94,9 +96,9 @@ class CallListAdmin(ReadOnlyAdmin):
 def state_label(call: Call) -> str:
     """Return the state of a call as a coloured label."""
     if call.failed_at:
-        return format_html('<span class="desk-state desk-stopped">{}</span>', gettext("failed"))
+        return format_html('<span class="admin-state admin-failed">{}</span>', gettext("failed"))
     css_class = STATE_CSS_CLASSES.get(call.state, "failing")
-    return format_html('<span class="desk-state desk-{}">{}</span>', css_class, call.get_state_display())
+    return format_html('<span class="admin-state admin-{}">{}</span>', css_class, call.get_state_display())
 
 
 def format_duration(seconds: int) -> str:

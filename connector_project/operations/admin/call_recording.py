@@ -22,8 +22,8 @@ from telephony.recordings.panel import RecordingPanel, recording_panel
 from telephony.recordings.unavailable import RecordingUnavailable, UnavailableReason
 from tenants.audit import Actor
 
-PLAY_PERMISSION = "telephony.listen"
-LINKS = "telephony.change_recordlink"
+PLAY_PERMISSION = "telephony.play_recording"
+LINKS = "telephony.change_recordinglink"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class RecordingMixin(admin.ModelAdmin[Call]):
         elif request.method != "POST":
             context = {"act": act, "call": call, "title": act.label, "opts": self.opts, "media": self.media}
             shared = self.admin_site.each_context(request)
-            return TemplateResponse(request, "admin/telephony/call/recording_act.html", shared | context)
+            return TemplateResponse(request, "admin/telephony/call/recording_action_confirm.html", shared | context)
         else:
             _run(request, act, call, panel, now=now)
         return redirect("admin:telephony_call_change", pk)
@@ -137,7 +137,7 @@ def _restore(_call: Call, panel: RecordingPanel, by: Actor, now: datetime) -> st
 
 _ALL = (
     RecordingAction(
-        name="ask",
+        name="refresh",
         label=_("Request recording from UIS"),
         warnings=(_("This costs the client one or two Data API points."),),
         permission=PLAY_PERMISSION,
@@ -145,7 +145,7 @@ _ALL = (
         run=_request_from_uis,
     ),
     RecordingAction(
-        name="withdraw",
+        name="revoke",
         label=_("Revoke link"),
         warnings=(
             _("The link stops working everywhere, including the CRM. The recording stays at UIS."),
@@ -156,7 +156,7 @@ _ALL = (
         run=_revoke,
     ),
     RecordingAction(
-        name="give",
+        name="restore",
         label=_("Restore link"),
         warnings=(_("The same link works again: the CRM has no other one."),),
         permission=LINKS,

@@ -28,13 +28,13 @@ from telephony.calls import filters, manual
 from telephony.models import AccessLogEntry, BulkAction, Call, FailureReason, Step
 from tenants.models import AuditLogEntry
 
-PAGE = "admin/telephony/call/page.html"
-SKIP = "admin/telephony/call/skip.html"
+PAGE = "admin/telephony/call/detail.html"
+SKIP = "admin/telephony/call/skip_confirm.html"
 
 
 class CallPageMixin(RecordingMixin):
     def get_urls(self) -> list[URLPattern]:
-        views = {"again": self.retry_view, "skip": self.skip_view, "number": self.number_view}
+        views = {"retry": self.retry_view, "skip": self.skip_view, "number": self.number_view}
         ours = [
             path(f"<int:pk>/{name}/", self.admin_site.admin_view(view), name=f"telephony_call_{name}")
             for name, view in views.items()
@@ -111,7 +111,7 @@ class CallPageMixin(RecordingMixin):
     @admin.action(description=_("Skip permanently…"), permissions=["change"])
     def skip_selected(self, request: HttpRequest, queryset: QuerySet[Call]) -> HttpResponse:
         pks = ",".join(str(pk) for pk in queryset.order_by().values_list("pk", flat=True))
-        return redirect(f"{reverse('admin:telephony_call_order', args=[BulkAction.Kind.SKIP])}?{filters.PKS}={pks}")
+        return redirect(f"{reverse('admin:telephony_call_bulk', args=[BulkAction.Kind.SKIP])}?{filters.PKS}={pks}")
 
     @transaction.atomic
     def _skip(self, request: HttpRequest, call: Call, reason: str) -> bool:
@@ -141,7 +141,7 @@ class CallPageMixin(RecordingMixin):
 
 @admin.register(Call)
 class CallAdmin(CallPageMixin, BulkActionMixin, ExportMixin, CallListAdmin):
-    actions = ("try_again", "skip_selected")
+    actions = ("retry", "skip_selected")
     bulk_kinds = (BulkAction.Kind.RETRY, BulkAction.Kind.SKIP)
 
 

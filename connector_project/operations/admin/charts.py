@@ -185,7 +185,7 @@ def steps(found: PopupStats) -> Chart:
 def _client(one: StatsRow) -> Row:
     shares = [_percent(one.tally.uploaded, one.tally.due), _answered(one.outcomes)]
     counts = [_count(one.tally.uis_calls), _count(one.outcomes.answered), _count(one.outcomes.missed)]
-    return Row(one.name, [*shares, *counts], href=reverse("admin:tenants_tenant_figures", args=[one.pk]))
+    return Row(one.name, [*shares, *counts], href=reverse("admin:tenants_tenant_statistics", args=[one.pk]))
 
 
 def _tally_cells(tally: ReconciliationStats) -> list[Cell]:

@@ -23,7 +23,7 @@ from tenants import audit
 from tenants.models import AuditLogEntry, CrmUser, Employee, Tenant, VirtualNumber
 
 PAGE_SIZE = 50  # employees; each row has a list of the unlinked users
-NAME = "tenants_tenant_mapping"
+NAME = "tenants_tenant_employee_mapping"
 Data = dict[str, Any]
 AuditNote = Callable[..., None]
 Action = AuditLogEntry.Action
@@ -33,7 +33,7 @@ class MappingMixin(admin.ModelAdmin[Tenant]):
     """Adds the page `<client>/mapping/`."""
 
     def get_urls(self) -> list[URLPattern]:
-        ours = path("<int:tenant_id>/mapping/", self.admin_site.admin_view(self.mapping_view), name=NAME)
+        ours = path("<int:tenant_id>/employee-mapping/", self.admin_site.admin_view(self.mapping_view), name=NAME)
         return [ours, *super().get_urls()]
 
     def mapping_view(self, request: HttpRequest, tenant_id: int) -> HttpResponse:
@@ -43,7 +43,9 @@ class MappingMixin(admin.ModelAdmin[Tenant]):
         if not self.has_view_permission(request, tenant):
             raise PermissionDenied
         if request.method != "POST":
-            return TemplateResponse(request, "admin/tenants/mapping.html", self._mapping_context(request, tenant))
+            return TemplateResponse(
+                request, "admin/tenants/employee_mapping/page.html", self._mapping_context(request, tenant)
+            )
         if not _may_act(request):
             raise PermissionDenied
         try:
@@ -168,12 +170,12 @@ def _user_label(user: CrmUser) -> str:
 
 # The parameters each action needs, and its function.
 ACTIONS: dict[str, tuple[tuple[str, ...], Callable[[Data, AuditNote, datetime], str]]] = {
-    "bind": (("employee", "user"), _link),
-    "unbind": (("employee",), _unlink),
+    "link": (("employee", "user"), _link),
+    "unlink": (("employee",), _unlink),
     "not_needed": (("employee",), _not_needed),
-    "bring_back": (("employee",), _undo_not_needed),
+    "unmark_not_needed": (("employee",), _undo_not_needed),
     "set_store": (("number", "store"), _set_store),
-    "send_on": (("employee",), _resend_calls),
+    "resend_calls": (("employee",), _resend_calls),
 }
 MISSING: dict[str, Callable[[], str]] = {
     "employee": lambda: _("This client has no such employee. Reload the page."),

@@ -61,7 +61,7 @@ class IncidentAdmin(ReadOnlyAdmin):
         ),
         *("acknowledged_by", "note", datetime_display.full_field(Incident, "resolved_at")),
     )
-    change_form_template = "admin/crm/incident/change_form.html"
+    change_form_template = "admin/operations/incident/change_form.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Incident]:
         ranks = [When(state=state, then=Value(rank)) for state, rank in RANKS.items()]
@@ -73,7 +73,7 @@ class IncidentAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.act_view)
-        return [path("<int:pk>/act/<slug:name>/", view, name="crm_incident_act"), *super().get_urls()]
+        return [path("<int:pk>/action/<slug:name>/", view, name="operations_incident_action"), *super().get_urls()]
 
     def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
         return False  # No form; the actions have their own permissions.
@@ -89,7 +89,7 @@ class IncidentAdmin(ReadOnlyAdmin):
             raise Http404
         if request.method == "POST":
             _do(request, act, [pk])
-        return redirect("admin:crm_incident_change", pk)
+        return redirect("admin:operations_incident_change", pk)
 
     def title_of(self, obj: Incident) -> str:
         return f"{capfirst(obj.get_kind_display())}: {incident_texts.subject_name(obj)}"
@@ -98,7 +98,7 @@ class IncidentAdmin(ReadOnlyAdmin):
         incident: Incident = kwargs["obj"]
         now = timezone.now()
         context |= {
-            "says": incident_texts.message(incident, now=now),
+            "message": incident_texts.message(incident, now=now),
             "who": incident_texts.responsible(incident).label,
             "acts": [act for act in actions.ACTIONS.values() if actions.can(act, incident) and _may(request, act)],
             "done": [
@@ -111,7 +111,7 @@ class IncidentAdmin(ReadOnlyAdmin):
     @admin.display(description=_("state"), ordering="rank")
     def shown_state(self, incident: Incident) -> str:
         look = State(incident.state).lower()
-        return format_html('<span class="desk-state desk-{}">{}</span>', look, incident.get_state_display())
+        return format_html('<span class="admin-state admin-{}">{}</span>', look, incident.get_state_display())
 
     @admin.display(description=_("scope"), ordering="tenant")
     def subject(self, incident: Incident) -> str:
@@ -121,7 +121,7 @@ class IncidentAdmin(ReadOnlyAdmin):
     def what(self, incident: Incident) -> str:
         action = _("Action: %(who)s.") % {"who": incident_texts.responsible(incident).label}
         return format_html(
-            '{} <div class="desk-who">{}</div>', incident_texts.message(incident, now=timezone.now()), action
+            '{} <div class="admin-who">{}</div>', incident_texts.message(incident, now=timezone.now()), action
         )
 
     @admin.display(description=_("since, client's time"), ordering="opened_at")
@@ -149,7 +149,7 @@ class AlertDeliveryAdmin(ReadOnlyAdmin):
         "ended",
         "body",
     )
-    actions = ("try_again",)
+    actions = ("retry",)
 
     @admin.action(description=_("Send again"), permissions=["change"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[AlertDelivery]) -> None:

@@ -60,8 +60,8 @@ class MissedMixin(admin.ModelAdmin[Tenant]):
     def get_urls(self) -> list[URLPattern]:
         board, choice = (self.admin_site.admin_view(view) for view in (self.missed_view, self.missed_choice_view))
         ours = [
-            path("missed/", choice, name="tenants_missed"),
-            path("<int:tenant_id>/missed/", board, name="tenants_tenant_missed"),
+            path("missed-callers/", choice, name="tenants_missed_callers"),
+            path("<int:tenant_id>/missed-callers/", board, name="tenants_tenant_missed_callers"),
         ]
         return [*ours, *super().get_urls()]
 
@@ -83,7 +83,7 @@ class MissedMixin(admin.ModelAdmin[Tenant]):
 
     def _page(self, request: HttpRequest, context: Mapping[str, Any]) -> HttpResponse:
         common = {**self.admin_site.each_context(request), "opts": self.opts, "title": _("Missed callers")}
-        return TemplateResponse(request, "admin/tenants/missed.html", {**common, **context})
+        return TemplateResponse(request, "admin/tenants/missed_callers/page.html", {**common, **context})
 
 
 def _board(request: HttpRequest, tenant: Tenant) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _board(request: HttpRequest, tenant: Tenant) -> dict[str, Any]:
                 ("after", _("Only outside business hours"), _("All calls came outside business hours.")),
             )
         ],
-        "facts": _facts(selected, _of_owner(board.closed_today, chosen), board, since=since, now=now),
+        "figures": _facts(selected, _of_owner(board.closed_today, chosen), board, since=since, now=now),
         "is_cut": board.is_truncated,
         "most": queries.MAX_MISSED_CALLS,
         "looked_back": queries.LOOKBACK,

@@ -23,7 +23,7 @@ class DailyReconciliationAdmin(ReadOnlyAdmin):
     def shown_unexplained(self, row: DailyReconciliation) -> str:
         if not row.unexplained:
             return "0"
-        return format_html('<strong class="desk-state desk-stopped">{}</strong>', row.unexplained)
+        return format_html('<strong class="admin-state admin-failed">{}</strong>', row.unexplained)
 
     @admin.display(description=_("delivered"))
     def delivered(self, row: DailyReconciliation) -> str:

@@ -42,8 +42,8 @@ class StatisticsMixin(admin.ModelAdmin[Tenant]):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.statistics_view)
         ours = [
-            path("figures/", view, name="tenants_figures"),
-            path("<int:tenant_id>/figures/", view, name="tenants_tenant_figures"),
+            path("statistics/", view, name="tenants_statistics"),
+            path("<int:tenant_id>/statistics/", view, name="tenants_tenant_statistics"),
         ]
         return [*ours, *super().get_urls()]
 
@@ -61,7 +61,7 @@ class StatisticsMixin(admin.ModelAdmin[Tenant]):
             "periods": [(days, days == length) for days in PERIODS],
             **_statistics(tenant, length),
         }
-        return TemplateResponse(request, "admin/tenants/figures.html", context)
+        return TemplateResponse(request, "admin/tenants/statistics.html", context)
 
 
 def _length(request: HttpRequest, usual: int) -> int:

@@ -111,7 +111,7 @@ def link_message(tenant: Tenant) -> str:
     )
     day = datetime_display.day(tenant, tenant.activation_expires_at or tenant.created_at)
     return format_html(
-        '{}<br><code class="desk-link">{}</code>', message % {"day": day}, integration_module.activation_url(tenant)
+        '{}<br><code class="admin-link">{}</code>', message % {"day": day}, integration_module.activation_url(tenant)
     )
 
 

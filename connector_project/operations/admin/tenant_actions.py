@@ -94,7 +94,7 @@ _ALL = (
         handler=tenant_action_handlers.sync,
     ),
     TenantAction(
-        name="takeover",
+        name="import",
         label=_("Import past calls"),
         action=Verb.IMPORT_STARTED,
         refusal=tenant_action_handlers.import_refusal,
@@ -113,7 +113,7 @@ _ALL = (
         ),
     ),
     TenantAction(
-        name="link",
+        name="renew_link",
         label=_("New activation link"),
         action=Verb.ACTIVATION_LINK_RENEWED,
         refusal=tenant_action_handlers.renew_link_refusal,
@@ -125,7 +125,7 @@ _ALL = (
         ),
     ),
     TenantAction(
-        name="revoke",
+        name="revoke_link",
         label=_("Revoke the activation link"),
         action=Verb.ACTIVATION_LINK_REVOKED,
         refusal=tenant_action_handlers.revoke_link_refusal,
@@ -153,7 +153,7 @@ _ALL = (
         ),
     ),
     TenantAction(
-        name="withdraw",
+        name="revoke_recording_links",
         label=_("Revoke recording links"),
         action=Verb.RECORDING_LINK_REVOKED,
         refusal=tenant_action_handlers.revoke_links_refusal,
@@ -166,7 +166,7 @@ _ALL = (
         ),
     ),
     TenantAction(
-        name="give",
+        name="restore_recording_links",
         label=_("Restore recording links"),
         action=Verb.RECORDING_LINK_RESTORED,
         refusal=tenant_action_handlers.restore_links_refusal,
@@ -175,7 +175,7 @@ _ALL = (
         warnings=(_("Links revoked together work again; those revoked one by one do not."),),
     ),
     TenantAction(
-        name="leave",
+        name="disconnect",
         label=_("Disconnect client"),
         action=Verb.OFFBOARDED,
         refusal=tenant_action_handlers.offboard_refusal,

@@ -22,7 +22,7 @@ class TenantActionsMixin(admin.ModelAdmin[Tenant]):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.action_view)
-        return [path("<int:pk>/press/<slug:name>/", view, name="tenants_tenant_press"), *super().get_urls()]
+        return [path("<int:pk>/action/<slug:name>/", view, name="tenants_tenant_action"), *super().get_urls()]
 
     def action_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
         tenant = get_object_or_404(Tenant.objects.select_related("uis", "crm", "check_run", "activation"), pk=pk)
@@ -50,7 +50,7 @@ class BulkRuleChangeMixin(admin.ModelAdmin[Tenant]):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.bulk_rule_change_view)
-        return [path("rule/", view, name="tenants_tenant_rule"), *super().get_urls()]
+        return [path("bulk-rule-change/", view, name="tenants_tenant_bulk_rule_change"), *super().get_urls()]
 
     @admin.action(description=_("Change one rule for the selected clients…"), permissions=["change"])
     def change_one_rule(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> HttpResponse:
@@ -91,7 +91,7 @@ class BulkRuleChangeMixin(admin.ModelAdmin[Tenant]):
         chosen = len(str(form["clients"].value()).split(","))
         more = {"rule": rule, "is_preview": is_preview, "lines": lines, "chosen": chosen}
         more |= {"unchanged": chosen - len(lines), "is_vain": is_preview and not lines}
-        where = reverse("admin:tenants_tenant_rule")
+        where = reverse("admin:tenants_tenant_bulk_rule_change")
         return _page(self, request, "rule", title=gettext("One rule for many clients"), form=form, where=where, **more)
 
 

@@ -70,7 +70,7 @@ class OperatorTenantAdmin(
     @admin.display(description=_("state"), ordering="rank")
     def state(self, tenant: Tenant) -> str:
         state = _status(tenant)[0].state
-        return format_html('<span class="desk-state desk-{}">{}</span>', state.name.lower(), state.label)
+        return format_html('<span class="admin-state admin-{}">{}</span>', state.name.lower(), state.label)
 
     @admin.display(description=_("reason"))
     def cause(self, tenant: Tenant) -> str:
@@ -78,7 +78,7 @@ class OperatorTenantAdmin(
         if status.responsible is None:
             return status.reason
         action = _("Action: %(who)s.") % {"who": status.responsible.label}
-        return format_html('{} <div class="desk-who">{}</div>', status.reason, action)
+        return format_html('{} <div class="admin-who">{}</div>', status.reason, action)
 
     @admin.display(description=_("calls today"))
     def calls_today(self, tenant: Tenant) -> str:
@@ -112,7 +112,7 @@ class OperatorTenantAdmin(
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponseBase:  # type: ignore[override]
         """Redirect to the audit log, which also has the values."""
         which = urlencode({"tenant__id__exact": object_id})
-        return redirect(f"{reverse('admin:tenants_change_changelist')}?{which}")
+        return redirect(f"{reverse('admin:tenants_auditlogentry_changelist')}?{which}")
 
 
 def _status(tenant: Tenant) -> tuple[StatusReport, RecentActivity]:

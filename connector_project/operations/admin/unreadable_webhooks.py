@@ -48,16 +48,16 @@ class UnreadableMixin(BulkActionMixin):
 def shown(group: UnreadableGroup, *, now: Any) -> Mapping[str, Any]:
     """Return the template context of a group."""
     event = status.event_word(group.event) if group.event else ""
-    url = reverse("admin:telephony_notification_order", args=[BulkAction.Kind.REPROCESS])
+    url = reverse("admin:telephony_notification_bulk", args=[BulkAction.Kind.REPROCESS])
     return {
         "group": group,
         "event": event,
         "last": datetime_display.format_short(group.tenant, group.last_at, now=now),
         "first": datetime_display.format_short(group.tenant, group.first_at, now=now),
-        "says": [redact(status.fault_message(fault)) for fault in group.faults],
+        "message": [redact(status.fault_message(fault)) for fault in group.faults],
         "code": group.faults[0].code if group.faults else group.reason,
         "letter": client_instructions(group),
-        "again": f"{url}?{urlencode(group.filters)}",
+        "reprocess": f"{url}?{urlencode(group.filters)}",
         "page": reverse("admin:telephony_notification_change", args=[group.newest.pk]),
     }
 

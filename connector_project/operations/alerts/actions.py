@@ -28,12 +28,12 @@ class IncidentAction:
 
 _ALL = (
     IncidentAction(
-        name="take",
+        name="acknowledge",
         label=_("Acknowledge"),
         audit_action=Verb.ACKNOWLEDGED,
         to_state=State.ACKNOWLEDGED,
         from_states=frozenset({State.OPEN, State.ACKNOWLEDGED, State.MUTED}),
-        permission="crm.take_incident",
+        permission="operations.acknowledge_incident",
         look="main",
     ),
     IncidentAction(
@@ -42,15 +42,15 @@ _ALL = (
         audit_action=Verb.RESOLVED,
         to_state=State.RESOLVED,
         from_states=frozenset({State.OPEN, State.ACKNOWLEDGED, State.MUTED}),
-        permission="crm.change_incident",
+        permission="operations.change_incident",
     ),
     IncidentAction(
-        name="ignore",
+        name="mute",
         label=_("Mute until resolved"),
         audit_action=Verb.MUTED,
         to_state=State.MUTED,
         from_states=frozenset({State.OPEN, State.ACKNOWLEDGED}),
-        permission="crm.change_incident",
+        permission="operations.change_incident",
     ),
     IncidentAction(
         name="reopen",
@@ -58,7 +58,7 @@ _ALL = (
         audit_action=Verb.REOPENED,
         to_state=State.OPEN,
         from_states=frozenset({State.ACKNOWLEDGED, State.MUTED, State.RESOLVED}),
-        permission="crm.change_incident",
+        permission="operations.change_incident",
     ),
 )
 ACTIONS: Mapping[str, IncidentAction] = {act.name: act for act in _ALL}

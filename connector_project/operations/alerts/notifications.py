@@ -86,7 +86,7 @@ def _subject(event: Event, group: Sequence[Incident]) -> str:
 def _mail(event: Event, group: Sequence[Incident]) -> str:
     rows = [_line(event, one) for one in group[:LONGEST_LIST]]
     context = {"rows": rows, "more": len(group) - len(rows), "all": admin_url()}
-    return render_to_string("alarms/mail.txt", context).strip() + "\n"
+    return render_to_string("alerts/mail.txt", context).strip() + "\n"
 
 
 def _line(event: Event, incident: Incident) -> dict[str, str]:
@@ -94,8 +94,8 @@ def _line(event: Event, incident: Incident) -> dict[str, str]:
     action = gettext("Action: %(who)s.") % {"who": incident_texts.responsible(incident).label}
     problem = gettext("The problem was: %(message)s") % {"message": incident_texts.message(incident)}
     return {
-        "whom": incident_texts.subject_name(incident),
-        "says": problem if is_resolved else incident_texts.message(incident),
+        "subject": incident_texts.subject_name(incident),
+        "message": problem if is_resolved else incident_texts.message(incident),
         "then": incident_texts.resolved_message(incident) if is_resolved else action,
         "where": admin_url(incident),
     }
@@ -104,7 +104,7 @@ def _line(event: Event, incident: Incident) -> dict[str, str]:
 def _json(event: Event, group: Sequence[Incident], now: datetime) -> str:
     data = {
         "kind": group[0].kind,
-        "cause": group[0].reason,
+        "reason": group[0].reason,
         "count": len(group),
         "url": admin_url(),
         "incidents": [_incident_json(one) for one in group[:LONGEST_LIST]],
@@ -118,9 +118,9 @@ def _incident_json(incident: Incident) -> dict[str, Any]:
         "id": incident.pk,
         "tenant": incident.tenant.slug if incident.tenant else None,
         "name": incident_texts.subject_name(incident),
-        "says": incident_texts.message(incident),
-        "who": incident_texts.responsible(incident).value,
-        "figures": incident.context,
+        "message": incident_texts.message(incident),
+        "responsible": incident_texts.responsible(incident).value,
+        "context": incident.context,
         "opened_at": incident.opened_at.isoformat(),
         "resolved_at": incident.resolved_at.isoformat() if incident.resolved_at else None,
         "url": admin_url(incident),
@@ -129,5 +129,5 @@ def _incident_json(incident: Incident) -> dict[str, Any]:
 
 def admin_url(incident: Incident | None = None) -> str:
     """Return the admin URL of an incident, or of the list."""
-    path = reverse("admin:crm_incident_change", args=[incident.pk]) if incident else None
-    return settings.PUBLIC_URL + (path or reverse("admin:crm_incident_changelist"))
+    path = reverse("admin:operations_incident_change", args=[incident.pk]) if incident else None
+    return settings.PUBLIC_URL + (path or reverse("admin:operations_incident_changelist"))

@@ -13,7 +13,7 @@ from connector_project.operations.models import Incident
 Kind = Incident.Kind
 About = dict[str, Any]
 
-NO_EVENTS, OVERDUE, NO_HEARTBEAT, NOT_IN_REPORT = "NO_EVENTS", "OVERDUE", "NO_BEAT", "NOT_IN_LEDGER"
+NO_EVENTS, OVERDUE, NO_HEARTBEAT, NOT_IN_REPORT = "NO_EVENTS", "OVERDUE", "NO_HEARTBEAT", "NOT_IN_REPORT"
 OVERDUE_AFTER, AWAY_AFTER = timedelta(minutes=15), timedelta(minutes=30)
 # Minimum failed calls and their share in the last two hours; or in the last day, for clients with few calls.
 FAILED_LATELY, SHARE_LATELY = 5, 0.1

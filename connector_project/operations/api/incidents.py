@@ -43,7 +43,18 @@ class IncidentRow(Row):
     class Meta:
         model = Incident
         fields = (
-            *("id", "tenant", "kind", "reason", "says", "who", "state", "opened_at", "last_seen_at", "seen_count"),
+            *(
+                "id",
+                "tenant",
+                "kind",
+                "reason",
+                "message",
+                "responsible",
+                "state",
+                "opened_at",
+                "last_seen_at",
+                "seen_count",
+            ),
             "resolved_at",
         )
 

@@ -13,7 +13,7 @@ from connector_project.operations.api.reconciliation import Reconciliation
 RESOURCES: dict[str, type[Resource]] = {
     "calls": Calls,
     "employees": Employees,
-    "ledger": Reconciliation,
+    "reconciliation": Reconciliation,
     "incidents": Incidents,
 }
 

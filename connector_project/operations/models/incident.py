@@ -51,7 +51,7 @@ class Incident(models.Model):
         verbose_name = _("incident")
         verbose_name_plural = _("incidents")
         ordering = ("-opened_at", "-pk")
-        permissions = [("take_incident", "Can acknowledge an incident")]
+        permissions = [("acknowledge_incident", "Can acknowledge an incident")]
         constraints = [
             models.UniqueConstraint(
                 fields=["tenant", "kind", "reason"], name="incident_once", condition=~Q(state="RESOLVED")

@@ -108,7 +108,7 @@ def _opened_from_crm(request: HttpRequest, tenant: Tenant) -> HttpResponse:
 def _page(request: HttpRequest, tenant: Tenant, *, form: KeysForm | None = None, status: int = 200) -> HttpResponse:
     """Render the page, with the rejected input if there is any."""
     page, typed = page_context.build_page(tenant, now=timezone.now()), request.POST
-    context = {"journey": page, "form": form or KeysForm(tenant), "card": _card(request, page), "typed": typed}
+    context = {"page": page, "form": form or KeysForm(tenant), "card": _card(request, page), "typed": typed}
     return render(request, "activation/page.html", context, status=status)
 
 

@@ -154,17 +154,17 @@ def test_work_is_late_after_a_quarter_of_an_hour_and_a_vendor_away_after_half_of
 )
 def test_failures_need_a_number_and_a_share(failed, begun, is_wrong):
     facts = {"failed": [Failed(1, "CRM_REFUSED", *failed)], "begun": {1: CallTotals(*begun)}}
-    assert found(**facts) == ({(1, "SHARE_FAILED", "CRM_REFUSED")} if is_wrong else set())
+    assert found(**facts) == ({(1, "FAILURE_RATE", "CRM_REFUSED")} if is_wrong else set())
 
 
 def test_share_is_told_with_its_figures():
-    facts = {"failed": [Failed(1, "OUR_FAULT", 5, 9)], "begun": {1: CallTotals(20, 90)}}
+    facts = {"failed": [Failed(1, "INTERNAL_ERROR", 5, 9)], "begun": {1: CallTotals(20, 90)}}
     assert about(**facts) == {"failed": 5, "of": 20, "hours": 2}
 
 
 def test_calls_nobody_can_explain_are_one_thing_however_many_days_they_are_of():
     days = [Unexplained(1, 4, date(2026, 11, 20), date(2026, 11, 22))]
-    assert found(unexplained=days) == {(1, "UNEXPLAINED", "NOT_IN_LEDGER")}
+    assert found(unexplained=days) == {(1, "UNEXPLAINED", "NOT_IN_REPORT")}
     assert about(unexplained=days) == {"calls": 4, "first": "2026-11-20", "last": "2026-11-22"}
 
 
@@ -177,7 +177,7 @@ def test_clients_who_are_not_switched_on_have_no_troubles():
         "overdue": {2: NOW - HOUR},
         "waiting": [Waiting(2, "CRM_UNAVAILABLE", 7, NOW - HOUR)],
         "unexplained": [Unexplained(2, 4, date(2026, 11, 20), date(2026, 11, 22))],
-        "failed": [Failed(2, "OUR_FAULT", 5, 9)],
+        "failed": [Failed(2, "INTERNAL_ERROR", 5, 9)],
         "begun": {2: CallTotals(20, 90)},
     }
     assert found(**facts) == set()

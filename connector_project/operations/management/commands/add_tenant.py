@@ -1,5 +1,7 @@
 """Adds a client, optionally activates it; a second run for the same client updates the keys."""
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -13,15 +15,22 @@ from crm import integration_module
 from tenants import onboarding
 from tenants.models import CrmConnection, UisConnection
 
+# A key file of this name is standard input.
+STANDARD_INPUT = "-"
+
 
 class Command(JsonCommand):
     help = "Add a client, or update the keys of one; --activate does what the client's button does."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name")
-        parser.add_argument("--uis-token", required=True)
+        parser.add_argument("--uis-token-file", default="", help="a file with the key of UIS; - is standard input")
         parser.add_argument("--crm-url", required=True)
-        parser.add_argument("--crm-key", required=True)
+        parser.add_argument(
+            "--crm-key-file",
+            default="",
+            help="a file with the CRM's key; if both are -, the second line of standard input",
+        )
         parser.add_argument("--slug", default="")
         parser.add_argument("--uis-brand", default="uis", choices=UisConnection.Brand.values)
         parser.add_argument("--crm-api", default="auto", choices=CrmConnection.Version.values)
@@ -32,7 +41,7 @@ class Command(JsonCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         now = timezone.now()
         try:
-            tenant = onboarding.create_or_update(_new_tenant(options), now=now)
+            tenant = onboarding.create_or_update(self._new_tenant(options), now=now)
         except ValidationError as exc:
             self.usage_error(format_validation_error(exc))
         error = ""
@@ -51,17 +60,32 @@ class Command(JsonCommand):
         if error:
             self.fail(error)
 
+    def _new_tenant(self, options: dict[str, Any]) -> onboarding.NewTenant:
+        is_russian = options["uis_brand"] != UisConnection.Brand.CALLGEAR
+        return onboarding.NewTenant(
+            name=options["name"],
+            slug=options["slug"],
+            uis_token=self._read_key(options["uis_token_file"]),
+            uis_brand=options["uis_brand"],
+            crm_url=options["crm_url"],
+            crm_key=self._read_key(options["crm_key_file"]),
+            crm_version=options["crm_api"],
+            default_number=phone_numbers.normalise(options["virtual_number"], is_russian=is_russian),
+            time_zone=options["timezone"],
+        )
 
-def _new_tenant(options: dict[str, Any]) -> onboarding.NewTenant:
-    is_russian = options["uis_brand"] != UisConnection.Brand.CALLGEAR
-    return onboarding.NewTenant(
-        name=options["name"],
-        slug=options["slug"],
-        uis_token=options["uis_token"],
-        uis_brand=options["uis_brand"],
-        crm_url=options["crm_url"],
-        crm_key=options["crm_key"],
-        crm_version=options["crm_api"],
-        default_number=phone_numbers.normalise(options["virtual_number"], is_russian=is_russian),
-        time_zone=options["timezone"],
-    )
+    def _read_key(self, name: str) -> str:
+        """Return the first line of a file, or the next line of standard input for `-`; "" without a name."""
+        if not name:
+            return ""
+        try:
+            if name == STANDARD_INPUT:
+                key = sys.stdin.readline().strip()
+            else:
+                with Path(name).open(encoding="utf-8") as file:
+                    key = file.readline().strip()
+        except (OSError, UnicodeDecodeError, ValueError) as exc:
+            self.usage_error(f"The key file {name} cannot be read: {exc}.")
+        if not key:
+            self.usage_error(f"The key file {name} has no key in its first line.")
+        return key

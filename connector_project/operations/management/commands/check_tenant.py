@@ -19,10 +19,13 @@ class Command(JsonCommand):
         tenant = self.tenant(options["tenant"])
         with translation.override(tenant.language):
             found = runner.run(tenant, now=timezone.now())
-            for finding in found:
+            for result in found:
                 self.print_json(
-                    check=finding.check.code, ok=finding.ok, says=finding.message, who=finding.check.responsible
+                    check=result.check.code,
+                    ok=result.ok,
+                    message=result.message,
+                    responsible=result.check.responsible,
                 )
-            not_run = sorted(set(runner.CHECKS) - {finding.check.code for finding in found})
+            not_run = sorted(set(runner.CHECKS) - {result.check.code for result in found})
         if not_run:
             self.stderr.write(f"Could not be checked yet: {', '.join(not_run)}.")

@@ -30,36 +30,40 @@ class Command(JsonCommand):
             self.print_json(
                 session=session,
                 state=call.state,
-                cause=found.diagnosis.reason,
-                says=found.diagnosis.message,
-                who=found.diagnosis.responsible,
-                remarks=[{"code": one.reason, "says": one.message, "who": one.responsible} for one in found.warnings],
-                why=[_line(line) for line in found.timeline],
-                cards=[_card(card) for card in found.popups],
+                reason=found.diagnosis.reason,
+                message=found.diagnosis.message,
+                responsible=found.diagnosis.responsible,
+                warnings=[_warning(warning) for warning in found.warnings],
+                timeline=[_timeline_entry(entry) for entry in found.timeline],
+                popups=[_popup(popup) for popup in found.popups],
                 next=found.next,
                 next_at=found.next_at and found.next_at.isoformat(),
             )
 
 
-def _line(line: explain.TimelineEntry) -> dict[str, Any]:
-    parts = "; ".join(f"{name}: {value}" for name, value in line.parts)
-    message = f"{line.message} {parts}".strip()
-    return {"at": line.at.isoformat(timespec="milliseconds"), "step": line.step, "says": message, "ms": line.ms}
+def _warning(warning: explain.Diagnosis) -> dict[str, Any]:
+    return {"reason": warning.reason, "message": warning.message, "responsible": warning.responsible}
 
 
-def _card(card: explain.PopupTiming) -> dict[str, Any]:
+def _timeline_entry(entry: explain.TimelineEntry) -> dict[str, Any]:
+    parts = "; ".join(f"{name}: {value}" for name, value in entry.parts)
+    message = f"{entry.message} {parts}".strip()
+    return {"at": entry.at.isoformat(timespec="milliseconds"), "step": entry.step, "message": message, "ms": entry.ms}
+
+
+def _popup(popup: explain.PopupTiming) -> dict[str, Any]:
     moments = {
-        "rang": card.ringing_at,
-        "received": card.received_at,
-        "sent": card.sent_at,
-        "accepted": card.accepted_at,
+        "ringing": popup.ringing_at,
+        "received": popup.received_at,
+        "sent": popup.sent_at,
+        "accepted": popup.accepted_at,
     }
     return {
-        "employee": card.person,
-        "state": card.state,
+        "employee": popup.person,
+        "state": popup.state,
         **{name: at and at.isoformat(timespec="milliseconds") for name, at in moments.items()},
-        "ms": {"uis": card.uis_ms, "connector": card.our_ms, "crm": card.crm_ms, "total": card.total_ms},
-        "slow": card.slow,
+        "ms": {"uis": popup.uis_ms, "connector": popup.our_ms, "crm": popup.crm_ms, "total": popup.total_ms},
+        "slow": popup.slow,
     }
 
 
