@@ -51,7 +51,7 @@ def test_live_calls_go_before_the_backlog_of_an_outage(plant):
 
 def test_slow_crm_of_one_is_not_felt_by_fifty_others(crowd):
     crowd.order("traffic", clients=OTHERS, kinds=["missed", "answered"])
-    crowd.wait_for(lambda: count(crowd, OTHERS) == 100, "the calls of fifty clients", every=0.5)
+    crowd.wait_for(lambda: count(crowd, OTHERS) == 100, "the calls of fifty clients", interval=0.5)
     check(crowd, "51 clients, nobody in trouble: the 50", clients=OTHERS)
 
     crowd.forget()
@@ -60,7 +60,7 @@ def test_slow_crm_of_one_is_not_felt_by_fifty_others(crowd):
     crowd.order("traffic", clients=OTHERS, kinds=["missed", "answered"])
     # Until the first of them is given up, two of the four workers are at his calls, and no more.
     assert uploads(crowd, SLOW) <= 2 or crowd.ask("failures", SLOW)[1]
-    crowd.wait_for(lambda: count(crowd, OTHERS) == 100, "the calls of fifty clients", every=0.5)
+    crowd.wait_for(lambda: count(crowd, OTHERS) == 100, "the calls of fifty clients", interval=0.5)
     states = {state for state, *_rest in crowd.ask("calls", SLOW).values()}
     assert "UPLOADED" not in states  # They did not wait for him.
     check(crowd, "one CRM takes 30 s: the 50 others", clients=OTHERS)
