@@ -33,7 +33,7 @@ _FIELDS = {
     "wait_seconds": "wait_seconds",
     "state": "state",
     "rule": "skip_reason",
-    "cause": "cause",
+    "reason": "reason",
     "failed_at": "failed_at",
     "uploaded_at": "uploaded_at",
     "has_recording": "has_recording",

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib.auth.models import Group, Permission
 
-OURS = ("tenants", "telephony", "crm", "connector")
+OURS = ("core", "tenants", "telephony", "crm", "operations")
 
 
 def apply(**_signal: Any) -> None:

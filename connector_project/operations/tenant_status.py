@@ -27,7 +27,7 @@ class TenantStatus(models.IntegerChoices):
 
     ACCESS_DENIED = 1, _("access denied")
     NO_EVENTS = 2, _("no events")
-    FAILED_CALLS = 3, _("activation failed")
+    ACTIVATION_FAILED = 3, _("activation failed")
     FAILING = 4, _("active, needs attention")
     NOT_ACTIVATED = 5, _("not activated")
     PAUSED = 6, _("paused")
@@ -54,20 +54,20 @@ class StatusReport:
 
 
 def with_status(tenants: QuerySet[Tenant]) -> QuerySet[Tenant]:
-    """Annotate each client with its status as `rank`. The alerts decide what counts as no events."""
+    """Annotate each client with its status as `status`. The alerts decide what counts as no events."""
     has_no_events = Exists(_no_event_incidents().filter(tenant=OuterRef("pk")))
     return tenants.annotate(
-        rank=Case(
+        status=Case(
             When(offboarded_at__isnull=False, then=Value(TenantStatus.OFFBOARDED)),
             When(is_paused=True, then=Value(TenantStatus.PAUSED)),
-            When(activated_at=None, activation__state=Activation.State.FAILED, then=Value(TenantStatus.FAILED_CALLS)),
+            When(activated_at=None, activation__state=Activation.State.FAILED, then=Value(TenantStatus.ACTIVATION_FAILED)),
             When(activated_at=None, then=Value(TenantStatus.NOT_ACTIVATED)),
             When(
                 Q(uis__denied_at__isnull=False) | Q(crm__denied_at__isnull=False),
                 then=Value(TenantStatus.ACCESS_DENIED),
             ),
             When(has_no_events, then=Value(TenantStatus.NO_EVENTS)),
-            When(checkup__failing__gt=0, then=Value(TenantStatus.FAILING)),
+            When(check_run__failed_count__gt=0, then=Value(TenantStatus.FAILING)),
             default=Value(TenantStatus.ACTIVE),
             output_field=models.PositiveSmallIntegerField(),
         )
@@ -76,7 +76,7 @@ def with_status(tenants: QuerySet[Tenant]) -> QuerySet[Tenant]:
 
 def state(tenant: Tenant) -> TenantStatus:
     """Return the status of a client loaded through `with_status`."""
-    return TenantStatus(vars(tenant)["rank"])
+    return TenantStatus(vars(tenant)["status"])
 
 
 def describe(tenant: Tenant, *, pulse: RecentActivity, now: datetime) -> StatusReport:
@@ -168,7 +168,7 @@ def _from_result(finding: CheckResult | None) -> Reason:
 _CAUSES: dict[TenantStatus, Callable[[Tenant, RecentActivity, datetime], Reason]] = {
     TenantStatus.ACCESS_DENIED: _describe_denied,
     TenantStatus.NO_EVENTS: _describe_no_events,
-    TenantStatus.FAILED_CALLS: _describe_failed_activation,
+    TenantStatus.ACTIVATION_FAILED: _describe_failed_activation,
     TenantStatus.FAILING: _describe_failed_check,
     TenantStatus.NOT_ACTIVATED: _describe_not_activated,
     TenantStatus.PAUSED: _describe_paused,

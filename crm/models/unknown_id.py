@@ -29,7 +29,7 @@ class UnknownId(models.Model):
         verbose_name_plural = _("unknown IDs")
         ordering = ("-last_seen_on", "kind", "value")
         constraints = [
-            models.UniqueConstraint(fields=["tenant", "kind", "value", "last_seen_on"], name="stray_once_a_day")
+            models.UniqueConstraint(fields=["tenant", "kind", "value", "last_seen_on"], name="unknown_id_once_a_day")
         ]
 
     def __str__(self) -> str:

@@ -177,7 +177,7 @@ FILTERS: Mapping[str, Callable[[str], Q]] = {
     "direction": _one_of("direction", set(Direction.values)),
     "outcome": _named(OUTCOMES),
     "status": _named(STATUSES),
-    "cause": _one_of("cause", set(FailureReason.values) - {""}),
+    "reason": _one_of("reason", set(FailureReason.values) - {""}),
     "rule": _one_of("skip_reason", set(SkipReason.values)),
     "number": _number,
     "recording": _named(RECORDINGS),

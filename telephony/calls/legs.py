@@ -39,13 +39,13 @@ def summarise(
     *,
     owner: str,
     expects_talk: bool,
-    is_patient: bool,
+    waits_for_legs: bool,
     told_until: datetime | None = None,
 ) -> LegSummary | None:
     """Summarise the legs, or return None while they are incomplete.
 
     `owner` is the tenant's owner rule; `expects_talk`: UIS reported a talk; `told_until`: when, by UIS's reports, a
-    phone last rang or was answered. With `is_patient`, legs that lack what UIS reported are incomplete; otherwise they
+    phone last rang or was answered. With `waits_for_legs`, legs that lack what UIS reported are incomplete; otherwise they
     are accepted.
     """
     ordered = sorted(legs, key=lambda leg: (leg.started_at, leg.leg_id))
@@ -53,7 +53,7 @@ def summarise(
     employee_legs = [leg for leg in ordered if leg.is_operator and not leg.is_coach]
     talks = [leg for leg in employee_legs if leg.is_talked]
     if not ordered or (
-        is_patient and not _is_complete(ordered, talks, expects_talk=expects_talk, told_until=told_until)
+        waits_for_legs and not _is_complete(ordered, talks, expects_talk=expects_talk, told_until=told_until)
     ):
         return None
     talk_legs = talks or [leg for leg in ordered if leg.is_talked and expects_talk]

@@ -68,7 +68,7 @@ def resolve(events: Iterable[CallEvent], snapshot: UisSnapshot, context: Resolut
         snapshot.legs,
         owner=context.owner,
         expects_talk=evidence.has_talk,
-        is_patient=context.waits_for_legs,
+        waits_for_legs=context.waits_for_legs,
         told_until=evidence.last_activity_at,
     )
     if summary is not None:
@@ -113,7 +113,7 @@ def _owner(evidence: CallEvidence, summary: LegSummary, *, is_missed: bool) -> d
     candidates = (
         _distinct(evidence.talker_id, *(() if summary.talker_ids else summary.rung_employee_ids)) if is_unnamed else ()
     )
-    return {"owner_id": summary.owner_id, "owner_number": summary.owner_number, "maybe_ids": candidates}
+    return {"owner_id": summary.owner_id, "owner_number": summary.owner_number, "candidate_ids": candidates}
 
 
 def _from_row(evidence: CallEvidence, row: EndedEvent, context: ResolutionContext) -> CallResolution:

@@ -71,10 +71,10 @@ class StaffDirectory:
 
 
 def resolve_call(
-    call: Call, events: Collection[CallEvent], *, staff: StaffDirectory | None = None, is_patient: bool = True
+    call: Call, events: Collection[CallEvent], *, staff: StaffDirectory | None = None, waits_for_legs: bool = True
 ) -> CallResolution:
     own = staff.own_numbers if staff else frozenset()
     context = ResolutionContext(
-        owner=call.tenant.rules.owner, own_numbers=own, waits_for_legs=is_patient and not call.has_legs
+        owner=call.tenant.rules.owner, own_numbers=own, waits_for_legs=waits_for_legs and not call.has_legs
     )
     return resolve(events, load(call.uis_snapshot), context)

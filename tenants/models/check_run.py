@@ -12,7 +12,7 @@ class CheckRun(models.Model):
     tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="check_run", verbose_name=_("client"))
     requested_at = models.DateTimeField(null=True)  # a run was requested and has not finished
     checked_at = models.DateTimeField(_("checked"), null=True)
-    results = models.JSONField(default=list)  # [{"check": code, "ok": bool, "about": {…}}], in the order of the checks
+    results = models.JSONField(default=list)  # [{"check": code, "ok": bool, "params": {…}}], in the order of the checks
     failed_count = models.PositiveSmallIntegerField(_("failed checks"), default=0)
 
     class Meta:

@@ -85,7 +85,7 @@ class Connection(models.Model):
             mine = mine.exclude(consecutive_failures=self.consecutive_failures + 1, retry_at__gt=now)
         retry_at = now + circuit_breaker.backoff(self.consecutive_failures + 1, wait=wait)
         mine.update(consecutive_failures=models.F("consecutive_failures") + 1, retry_at=retry_at)
-        self.refresh_from_db(fields=["failures", "retry_at"])
+        self.refresh_from_db(fields=["consecutive_failures", "retry_at"])
 
     def record_success(self) -> bool:
         """Record a reply; return whether it ends a series of failures."""

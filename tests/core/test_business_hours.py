@@ -19,7 +19,7 @@ WORK = BusinessHours(time(9), time(18), on_weekends=False)
 
 
 def worked(work, since, till, zone=MOSCOW):
-    return work.longest_in(at(since, zone), at(till, zone), zone=zone)
+    return work.longest_overlap(at(since, zone), at(till, zone), zone=zone)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def offered(staff, users, typed=()):
     [
         (person(extension="101"), user(), [(7, "101")], MatchReason.EXTENSION),
         (person(email="Ivan@Example.com "), user(email="ivan@example.com"), [], MatchReason.EMAIL),
-        (person(former_user_id=7), user(), [], MatchReason.PREVIOUS),
+        (person(previous_crm_user_id=7), user(), [], MatchReason.PREVIOUS),
         (person(name="Иванов Иван"), user(name="Иван Иванов"), [], MatchReason.NAME),
         (person(numbers=["79990000011"]), user(phone="79990000011"), [], MatchReason.PHONE),
     ],
@@ -73,7 +73,7 @@ def test_suggest_compares_names_by_their_words(one, other, is_same):
 
 def test_suggest_follows_the_strongest_ground_that_finds_anybody():
     one = person(
-        name="Иванов Иван", email="ivan@example.com", extension="101", former_user_id=3, numbers=["79990000011"]
+        name="Иванов Иван", email="ivan@example.com", extension="101", previous_crm_user_id=3, numbers=["79990000011"]
     )
     users = [
         user(5, phone="79990000011"),
@@ -154,7 +154,7 @@ STAFF = st.lists(
         email=EMAILS,
         extension=CODES,
         numbers=st.lists(PHONES, max_size=2),
-        former_user_id=st.none() | IDS,
+        previous_crm_user_id=st.none() | IDS,
         crm_user_id=st.none() | IDS,
         is_dismissed=st.booleans(),
         linked_by=st.sampled_from(Employee.LinkedBy.values),

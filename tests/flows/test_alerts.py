@@ -166,7 +166,7 @@ def explain(_tenant):
 
 
 KINDS = {
-    "KEY": (shut, let_in, ("KEY", "uis:ip_not_whitelisted"), "нет в списке UIS"),
+    "ACCESS_DENIED": (shut, let_in, ("ACCESS_DENIED", "uis:ip_not_whitelisted"), "нет в списке UIS"),
     "BACKLOG": (be_late, upload, ("BACKLOG", "OVERDUE"), "Кто исправляет: оператор"),
     "AWAY": (be_away, upload, ("BACKLOG", "CRM_UNAVAILABLE"), "Кто исправляет: CRM"),
     "POINTS": (run_out_of_points, upload, ("BACKLOG", "UIS_POINTS"), "Кто исправляет: клиент"),
@@ -207,14 +207,14 @@ def test_trouble_is_opened_once_closed_by_itself_and_told_once(minutes, shop, ot
 
 def test_silence_is_told_and_seen_on_the_desk_and_over_with_the_next_event(minutes, shop, other, receiver):
     minutes(14, every=5 * MINUTE, heard=[other])
-    assert there() == [("SILENCE", "NO_EVENTS", State.OPEN)]
-    assert states() == {"Ромашка": "SILENT", "Чужой": "ACTIVE"}
+    assert there() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
+    assert states() == {"Ромашка": "NO_EVENTS", "Чужой": "ACTIVE"}
     assert receiver.told[0]["data"]["incidents"][0]["figures"] == {
         "since": shop.notifications.get().received_at.isoformat(),
         "by": "hours",
     }
     minutes(3, every=5 * MINUTE, heard=[shop, other])
-    assert there() == [("SILENCE", "NO_EVENTS", State.RESOLVED)]
+    assert there() == [("NO_EVENTS", "NO_EVENTS", State.RESOLVED)]
     assert states() == {"Ромашка": "ACTIVE", "Чужой": "ACTIVE"}
 
 
@@ -241,7 +241,7 @@ def test_busy_monday_is_told_in_minutes_and_a_sleepy_sunday_is_not(minutes, cloc
     assert TrafficProfile.objects.get(tenant=shop).weeks == 4
     assert TrafficProfile.objects.get(tenant=other).weeks == 0
     minutes(16, heard=[other])
-    assert there() == [("SILENCE", "NO_EVENTS", State.OPEN)]
+    assert there() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
     assert "обычно" in mail.outbox[0].body
     sunday = MONDAY + 6 * DAY
     clock.move_to(sunday.replace(hour=11))
@@ -302,14 +302,14 @@ def test_calls_found_in_uis_list_without_any_event_are_silence_at_once(minutes, 
     minutes(14)
     assert there() == []
     minutes(3)
-    assert there() == [("SILENCE", "NO_EVENTS", State.OPEN)]
+    assert there() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
     assert Incident.objects.get().context["calls"] == 3
     # They grow old, and it is still night; but it is not over.
     clock.shift(8 * HOUR)
     minutes(10)
-    assert there() == [("SILENCE", "NO_EVENTS", State.OPEN)]
+    assert there() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
     minutes(10, heard=[shop, other])
-    assert there() == [("SILENCE", "NO_EVENTS", State.RESOLVED)]
+    assert there() == [("NO_EVENTS", "NO_EVENTS", State.RESOLVED)]
 
 
 def test_reconciliation_that_finds_what_no_webhook_told_raises_the_alarm(
@@ -326,7 +326,7 @@ def test_reconciliation_that_finds_what_no_webhook_told_raises_the_alarm(
     run_queue()
     assert Call.objects.filter(origin="REPORT").count() == 4
     minutes(heard=[stranger])
-    assert there() == [("SILENCE", "NO_EVENTS", State.OPEN)]
+    assert there() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
     assert Incident.objects.get().context["by"] == "list"
 
 
@@ -338,7 +338,7 @@ def test_silence_of_all_is_one_message_and_no_other_follows(minutes, clock, rece
     minutes(2, heard=shops)
     minutes(5, every=5 * MINUTE)
     of_whole = Incident.objects.get(tenant=None)
-    assert (of_whole.kind, of_whole.state, of_whole.context["by"]) == ("SILENCE", "OPEN", "all")
+    assert (of_whole.kind, of_whole.state, of_whole.context["by"]) == ("NO_EVENTS", "OPEN", "all")
     assert Incident.objects.filter(tenant__isnull=False).count() == 8
     assert len(mail.outbox) == len(receiver.told) == 1
     assert "весь сервис" in mail.outbox[0].subject
@@ -391,7 +391,7 @@ def test_one_cause_with_fifty_clients_is_one_message_that_lists_them(minutes, re
     for tenant in shops[:50]:
         tenant.crm.suspend("account", "gone", now=timezone.now())
     minutes(12, heard=shops)
-    assert Incident.objects.filter(kind="KEY", tenant__isnull=False).count() == 50
+    assert Incident.objects.filter(kind="ACCESS_DENIED", tenant__isnull=False).count() == 50
     (message,) = receiver.told
     assert (message["data"]["count"], message["data"]["incidents"][0]["tenant"]) == (51, None)
     assert len({one["tenant"] for one in message["data"]["incidents"]}) == 50
@@ -531,10 +531,10 @@ def test_ignored_stays_quiet_until_its_trouble_is_gone(minutes, receiver, shop, 
     minutes(heard=[shop, other])
     assert do("ignore", Incident.objects.get()) == 1
     minutes(12, every=5 * MINUTE, heard=[shop, other])
-    assert there() == [("KEY", "uis:ip_not_whitelisted", State.MUTED)]
+    assert there() == [("ACCESS_DENIED", "uis:ip_not_whitelisted", State.MUTED)]
     let_in(shop)
     minutes(4, every=5 * MINUTE, heard=[shop, other])
-    assert there() == [("KEY", "uis:ip_not_whitelisted", State.RESOLVED)]
+    assert there() == [("ACCESS_DENIED", "uis:ip_not_whitelisted", State.RESOLVED)]
     assert len(receiver.told) == len(mail.outbox) == 1
     # The same again is news again.
     shut(shop)
@@ -545,7 +545,7 @@ def test_ignored_stays_quiet_until_its_trouble_is_gone(minutes, receiver, shop, 
 
 def test_ignored_silence_is_none_on_the_desk(minutes, shop):
     minutes(14, every=5 * MINUTE)
-    assert states() == {"Ромашка": "SILENT"}
+    assert states() == {"Ромашка": "NO_EVENTS"}
     do("ignore", Incident.objects.get())
     assert states() == {"Ромашка": "ACTIVE"}
 
@@ -592,7 +592,7 @@ def test_client_who_is_switched_off_has_no_troubles_and_his_end_without_a_word(m
     minutes(heard=[shop])
     Tenant.objects.update(**change)
     minutes(10)
-    assert there() == [("KEY", "uis:ip_not_whitelisted", State.RESOLVED)]
+    assert there() == [("ACCESS_DENIED", "uis:ip_not_whitelisted", State.RESOLVED)]
     assert [one["type"] for one in receiver.told] == ["incident.opened"]
     be_late(shop)
     minutes(14, every=5 * MINUTE)
@@ -603,8 +603,8 @@ def test_silence_of_a_client_whom_uis_shuts_out_is_not_told_besides(minutes, sho
     tenant = shop
     tenant.uis.suspend("account_inactive", "off", now=timezone.now())
     minutes(14, every=5 * MINUTE)
-    assert {kind for kind, _cause, _state in there()} == {"KEY", "SILENCE"}
-    assert [one["data"]["kind"] for one in receiver.told] == ["KEY"]
+    assert {kind for kind, _cause, _state in there()} == {"ACCESS_DENIED", "NO_EVENTS"}
+    assert [one["data"]["kind"] for one in receiver.told] == ["ACCESS_DENIED"]
     assert "Кто исправляет: UIS" in mail.outbox[0].body
 
 
@@ -640,7 +640,7 @@ def test_two_looks_at_once_open_and_tell_once(minutes, shop, receiver, monkeypat
         patch.setattr(incidents, "unresolved", lambda: real().none())
         incidents.sync_incidents(found, live={shop.pk}, now=timezone.now())
     minutes(heard=[shop])
-    assert there() == [("KEY", "uis:ip_not_whitelisted", State.OPEN)]
+    assert there() == [("ACCESS_DENIED", "uis:ip_not_whitelisted", State.OPEN)]
     assert len(receiver.told) == 1
 
 

@@ -91,7 +91,7 @@ def client_of(name, slug, zone):
 
 
 def incident_of(tenant, **facts):
-    usual = {"kind": "KEY", "cause": "uis", "about": {"code": "access_token_expired"}}
+    usual = {"kind": "ACCESS_DENIED", "cause": "uis", "about": {"code": "access_token_expired"}}
     return Incident.objects.create(tenant=tenant, opened_at=NOON, last_seen_at=NOON, **usual | facts)
 
 
@@ -166,7 +166,7 @@ def test_incidents_are_told_in_words_and_the_whole_only_to_the_staff(read, shop)
     assert row == {
         "id": incident.pk,
         "tenant": "romashka",
-        "kind": "KEY",
+        "kind": "ACCESS_DENIED",
         "cause": "uis",
         "says": says,
         "who": "CLIENT",
@@ -249,7 +249,7 @@ def test_calls_are_filtered(read, shop, query, expected):
         ("ledger", {"day_from": "2026-03-10", "day_till": "2026-03-10"}, 1),
         ("ledger", {"day_from": "2026-03-11"}, 0),
         ("ledger", {"day_till": "2026-03-09"}, 0),
-        ("incidents", {"kind": "KEY", "state": "OPEN"}, 1),
+        ("incidents", {"kind": "ACCESS_DENIED", "state": "OPEN"}, 1),
         ("incidents", {"state": "RESOLVED"}, 0),
         ("incidents", {"opened_from": "2026-03-10T12:00:00+03:00", "opened_till": "2026-03-11T00:00:00Z"}, 1),
         ("incidents", {"opened_till": "2026-03-10T12:00:00+03:00"}, 0),

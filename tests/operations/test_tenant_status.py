@@ -66,7 +66,7 @@ def expected(case, now):
     if case.is_paused:
         return TenantStatus.PAUSED
     if case.activated is None:
-        return TenantStatus.FAILED_CALLS if case.activation == "FAILED" else TenantStatus.NOT_ACTIVATED
+        return TenantStatus.ACTIVATION_FAILED if case.activation == "FAILED" else TenantStatus.NOT_ACTIVATED
     if case.denied:
         return TenantStatus.ACCESS_DENIED
     quiet_for = min(case.activated, case.heard if case.heard is not None else case.activated)
@@ -216,7 +216,7 @@ def test_activation_that_stopped_says_why(told, tenant):
     Activation.objects.create(
         tenant=tenant, state="FAILED", step="UIS", started_at=timezone.now(), code="UIS_KEY_TERM", context={}
     )
-    assert (told().state, told().responsible) == (TenantStatus.FAILED_CALLS, Responsible.CLIENT)
+    assert (told().state, told().responsible) == (TenantStatus.ACTIVATION_FAILED, Responsible.CLIENT)
     assert told().reason.startswith("The UIS key has expired.")
     Activation.objects.update(code="GONE")
     assert told().reason == ""

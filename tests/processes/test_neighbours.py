@@ -34,7 +34,7 @@ def test_live_calls_go_before_the_backlog_of_an_outage(plant):
     plant.order("traffic", clients=[0], kinds=["missed"], times=400)
     plant.turn_clock(minutes=6)
     plant.ask("run", "telephony.reconcile_all")
-    plant.wait_for(lambda: plant.ask("failures", 0)[1], "an upload in vain")
+    plant.wait_for(lambda: plant.ask("consecutive_failures", 0)[1], "an upload in vain")
     plant.turn_clock(minutes=60)
     plant.order("repair")
     plant.order("delay", side="crm", seconds=2, part="calls/upload")
@@ -59,7 +59,7 @@ def test_slow_crm_of_one_is_not_felt_by_fifty_others(crowd):
     crowd.order("traffic", clients=[SLOW], times=5, pause=0.5)
     crowd.order("traffic", clients=OTHERS, kinds=["missed", "answered"])
     # Until the first of them is given up, two of the four workers are at his calls, and no more.
-    assert uploads(crowd, SLOW) <= 2 or crowd.ask("failures", SLOW)[1]
+    assert uploads(crowd, SLOW) <= 2 or crowd.ask("consecutive_failures", SLOW)[1]
     crowd.wait_for(lambda: count(crowd, OTHERS) == 100, "the calls of fifty clients", interval=0.5)
     states = {state for state, *_rest in crowd.ask("calls", SLOW).values()}
     assert "UPLOADED" not in states  # They did not wait for him.
@@ -74,6 +74,6 @@ def test_slow_crm_of_one_is_not_felt_by_fifty_others(crowd):
 
     crowd.order("repair")
     crowd.pass_time(minutes=6)
-    crowd.wait_for(lambda: crowd.ask("failures", SLOW)[1] == 0, "the next look")
+    crowd.wait_for(lambda: crowd.ask("consecutive_failures", SLOW)[1] == 0, "the next look")
     crowd.pass_time(minutes=4)
     check(crowd, "one CRM takes 30 s: the slow one, once it is well", clients=[SLOW])

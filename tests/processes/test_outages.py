@@ -41,7 +41,7 @@ def come_back(plant):
     """Mend the vendors: when the next look finds them there, all that waited goes on."""
     plant.order("repair")
     plant.pass_time(minutes=LONGEST_REST)
-    plant.wait_for(lambda: plant.ask("failures", 0) == [0, 0], "the next look")
+    plant.wait_for(lambda: plant.ask("consecutive_failures", 0) == [0, 0], "the next look")
     plant.pass_time(minutes=1)
 
 

@@ -45,8 +45,8 @@ def outside(leg_id: int, *, starts: int, lasts: int, talks: int | None = None, *
     )
 
 
-def of(*legs: CallLeg, expects_talk: bool = True, is_patient: bool = True, **asked: object) -> LegSummary | None:
-    return summarise(legs, **{"owner": LAST_TALKER, "expects_talk": expects_talk, "is_patient": is_patient} | asked)
+def of(*legs: CallLeg, expects_talk: bool = True, waits_for_legs: bool = True, **asked: object) -> LegSummary | None:
+    return summarise(legs, **{"owner": LAST_TALKER, "expects_talk": expects_talk, "waits_for_legs": waits_for_legs} | asked)
 
 
 ANSWERED = leg(2, starts=0, lasts=76, talks=65, employee_id=IVAN, called="79990000011")
@@ -142,7 +142,7 @@ def test_menu_that_ends_before_a_phone_rings_is_not_the_whole_call():
     menu = outside(1, starts=0, lasts=10, finish_reason="scenario_disconnects")
     assert of(menu, expects_talk=False, told_until=at(15)) is None
     assert of(menu, expects_talk=False, told_until=at(11)).result == Result.NO_ANSWER
-    assert of(menu, expects_talk=False, told_until=at(15), is_patient=False).result == Result.NO_ANSWER
+    assert of(menu, expects_talk=False, told_until=at(15), waits_for_legs=False).result == Result.NO_ANSWER
     answer = leg(2, starts=15, lasts=40, talks=30, employee_id=IVAN)
     assert of(menu, answer, told_until=at(15)).result == Result.ANSWERED
 
@@ -203,7 +203,7 @@ def test_contact_whose_own_leg_talked_is_not_counted_twice():
 def test_contact_who_talked_to_nobody_known_is_answered_where_a_talk_is_expected():
     alone = outside(1, starts=0, lasts=76, talks=65)
     assert of(alone) is None
-    found = of(alone, is_patient=False)
+    found = of(alone, waits_for_legs=False)
     assert (found.result, found.owner_id, found.owner_number, found.talk_seconds) == (Result.ANSWERED, None, "", 65)
     assert found.wait_seconds == 11
 
@@ -225,9 +225,9 @@ def test_rung_employees_are_named_once_in_the_order_of_their_last_ring():
 
 
 @pytest.mark.parametrize("expects_talk", [True, False])
-@pytest.mark.parametrize("is_patient", [True, False])
-def test_no_legs_are_no_call(expects_talk, is_patient):
-    assert of(expects_talk=expects_talk, is_patient=is_patient) is None
+@pytest.mark.parametrize("waits_for_legs", [True, False])
+def test_no_legs_are_no_call(expects_talk, waits_for_legs):
+    assert of(expects_talk=expects_talk, waits_for_legs=waits_for_legs) is None
 
 
 RINGING = leg(3, starts=80, lasts=0, finish_reason="", employee_id=PETR)
@@ -235,13 +235,13 @@ RINGING = leg(3, starts=80, lasts=0, finish_reason="", employee_id=PETR)
 
 def test_legs_that_still_run_are_awaited():
     assert of(ANSWERED, RINGING) is None
-    assert of(ANSWERED, RINGING, is_patient=False).owner_id == IVAN
+    assert of(ANSWERED, RINGING, waits_for_legs=False).owner_id == IVAN
 
 
 def test_legs_without_the_talk_uis_told_of_are_awaited():
     silent = leg(1, starts=0, lasts=30, employee_id=IVAN)
     assert of(silent) is None
-    assert of(silent, is_patient=False).result == Result.NO_ANSWER
+    assert of(silent, waits_for_legs=False).result == Result.NO_ANSWER
     assert of(silent, expects_talk=False).result == Result.NO_ANSWER
 
 
@@ -327,17 +327,17 @@ CALLS = st.integers(1, 5).flatmap(lambda count: st.tuples(*[legs_of(number) for 
     calls=CALLS.flatmap(lambda legs: st.tuples(st.just(legs), st.permutations(legs))),
     owner=st.sampled_from([FIRST_TALKER, LAST_TALKER, LONGEST_TALKER]),
     expects_talk=st.booleans(),
-    is_patient=st.booleans(),
+    waits_for_legs=st.booleans(),
 )
-def test_order_of_the_legs_is_no_matter(calls, owner, expects_talk, is_patient):
+def test_order_of_the_legs_is_no_matter(calls, owner, expects_talk, waits_for_legs):
     legs, shuffled = calls
-    asked = {"owner": owner, "expects_talk": expects_talk, "is_patient": is_patient}
+    asked = {"owner": owner, "expects_talk": expects_talk, "waits_for_legs": waits_for_legs}
     assert summarise(legs, **asked) == summarise(shuffled, **asked)
 
 
 @given(legs=CALLS, owner=st.sampled_from([FIRST_TALKER, LAST_TALKER, LONGEST_TALKER]), expects_talk=st.booleans())
 def test_summary_is_in_itself_consistent(legs, owner, expects_talk):
-    found = of(*legs, owner=owner, expects_talk=expects_talk, is_patient=False)
+    found = of(*legs, owner=owner, expects_talk=expects_talk, waits_for_legs=False)
     talkers = {one.employee_id for one in legs if one.is_operator and one.is_talked}
     assert found.owner_id in talkers | {None}
     assert (found.talk_seconds > 0) <= (found.result == Result.ANSWERED)

@@ -74,7 +74,7 @@ def of(*heard, legs=(), row=None, **reading):
 
 def test_several_phones_make_one_missed_call_of_who_was_rung_last():
     story = of(rings(PETR, 2), rings(IVAN, 9), lost(30), end(30))
-    assert (story.fate, story.result, story.is_lost) == (ResolutionStatus.MISSED, Result.NO_ANSWER, True)
+    assert (story.status, story.result, story.is_lost) == (ResolutionStatus.MISSED, Result.NO_ANSWER, True)
     assert (story.owner_id, story.rung_employee_ids, story.wait_seconds) == (IVAN, (PETR, IVAN), 30)
 
 
@@ -89,7 +89,7 @@ def test_who_is_named_without_a_moment_rang_before_who_was_told_of():
 @pytest.mark.parametrize("reason", ["menu", "queue", "out of hours", "switched off"])
 def test_call_that_reached_no_phone_is_missed_once_and_nobodys(reason):
     story = of(lost(12, rung_employee_ids=()), end(12))
-    assert (story.fate, story.owner_id, story.rung_employee_ids) == (ResolutionStatus.MISSED, None, ())
+    assert (story.status, story.owner_id, story.rung_employee_ids) == (ResolutionStatus.MISSED, None, ())
 
 
 @pytest.mark.parametrize(
@@ -100,27 +100,27 @@ def test_call_that_reached_no_phone_is_missed_once_and_nobodys(reason):
 def test_an_answer_beats_a_miss(talk):
     for heard in itertools.permutations([lost(30), end(30), talk]):
         story = of(*heard)
-        assert (story.fate, story.is_lost) == (ResolutionStatus.NEEDS_LEGS, False)
+        assert (story.status, story.is_lost) == (ResolutionStatus.NEEDS_LEGS, False)
 
 
 def test_menu_that_ended_before_a_phone_rang_is_no_end():
     story = of(lost(10, rung_employee_ids=()), rings(IVAN, 15))
-    assert (story.fate, story.is_lost) == (ResolutionStatus.NEEDS_LEGS, None)
+    assert (story.status, story.is_lost) == (ResolutionStatus.NEEDS_LEGS, None)
     again = of(lost(10, rung_employee_ids=()), rings(IVAN, 15), lost(40))
-    assert (again.fate, again.owner_id) == (ResolutionStatus.MISSED, IVAN)
+    assert (again.status, again.owner_id) == (ResolutionStatus.MISSED, IVAN)
 
 
 def test_ring_in_the_second_of_the_end_is_still_a_miss():
-    assert of(rings(IVAN, 31), lost(30)).fate == ResolutionStatus.MISSED
+    assert of(rings(IVAN, 31), lost(30)).status == ResolutionStatus.MISSED
 
 
 def test_call_without_an_end_goes_on():
-    assert of(rings(IVAN, 2), answers(IVAN, 5)).fate == ResolutionStatus.IN_PROGRESS
+    assert of(rings(IVAN, 2), answers(IVAN, 5)).status == ResolutionStatus.IN_PROGRESS
 
 
 @pytest.mark.parametrize("more", [{"direction": "out", "is_lost": False}, {"direction": "", "is_lost": None}])
 def test_end_that_is_no_missed_call_for_certain_is_asked_about(more):
-    assert of(end(**more)).fate == ResolutionStatus.NEEDS_LEGS
+    assert of(end(**more)).status == ResolutionStatus.NEEDS_LEGS
 
 
 TRANSFER = (
@@ -132,7 +132,7 @@ TRANSFER = (
 
 def test_transfer_is_one_call_of_both_talks():
     story = of(end(270, talk=254), legs=TRANSFER)
-    assert (story.fate, story.result, story.talk_seconds) == (ResolutionStatus.COMPLETE, Result.ANSWERED, 254)
+    assert (story.status, story.result, story.talk_seconds) == (ResolutionStatus.COMPLETE, Result.ANSWERED, 254)
     assert (story.owner_id, story.record_ids, story.owner_record_ids) == (PETR, ("a", "b"), ("b",))
 
 
@@ -143,13 +143,13 @@ def test_legs_are_right_where_a_template_differs():
 
 
 def test_legs_without_a_direction_wait_for_somebody_who_knows_it():
-    assert of(end(270, talk=254, direction=""), legs=TRANSFER).fate == ResolutionStatus.NEEDS_LEGS
+    assert of(end(270, talk=254, direction=""), legs=TRANSFER).status == ResolutionStatus.NEEDS_LEGS
 
 
 def test_menus_leg_alone_is_awaited_when_a_phone_was_told_to_ring():
     menu = leg(1, starts=0, lasts=10, is_operator=False, finish_reason="scenario_disconnects")
-    assert of(end(10, is_lost=None, direction=""), rings(IVAN, 15), legs=[menu]).fate == ResolutionStatus.NEEDS_LEGS
-    assert of(end(10), rings(IVAN, 15), legs=[menu], is_patient=False).fate == ResolutionStatus.COMPLETE
+    assert of(end(10, is_lost=None, direction=""), rings(IVAN, 15), legs=[menu]).status == ResolutionStatus.NEEDS_LEGS
+    assert of(end(10), rings(IVAN, 15), legs=[menu], waits_for_legs=False).status == ResolutionStatus.COMPLETE
 
 
 def test_employees_own_number_is_not_the_contact_where_another_is_known():
@@ -174,7 +174,7 @@ def test_click_filed_as_incoming_goes_out():
 
 def test_click_nobody_took_is_no_missed_call():
     filed = end(20, direction="in", source="callapi", external_id="click-7")
-    assert of(filed).fate == ResolutionStatus.NEEDS_LEGS
+    assert of(filed).status == ResolutionStatus.NEEDS_LEGS
     unanswered = [
         leg(1, starts=4, lasts=20, is_operator=False, finish_reason="subscriber_busy"),
         leg(2, starts=0, lasts=24, connected_at=at(2), employee_id=IVAN),
@@ -211,19 +211,19 @@ ROW = EndedEvent(
 
 def test_missed_call_of_the_report_needs_nothing_more():
     story = of(row=ROW)
-    assert (story.fate, story.result, story.owner_id) == (ResolutionStatus.MISSED, Result.NOT_ALLOWED, IVAN)
+    assert (story.status, story.result, story.owner_id) == (ResolutionStatus.MISSED, Result.NOT_ALLOWED, IVAN)
 
 
 def test_answer_told_of_beats_the_reports_miss_until_the_legs_have_spoken():
-    assert of(answers(IVAN, 5), row=ROW).fate == ResolutionStatus.NEEDS_LEGS
-    assert of(answers(IVAN, 5), row=ROW, is_patient=False).fate == ResolutionStatus.COMPLETE
+    assert of(answers(IVAN, 5), row=ROW).status == ResolutionStatus.NEEDS_LEGS
+    assert of(answers(IVAN, 5), row=ROW, waits_for_legs=False).status == ResolutionStatus.COMPLETE
 
 
 def test_row_stands_in_for_legs_that_never_came():
     row = replace(ROW, is_lost=False, talk_seconds=50, talker_id=PETR, result=Result.ANSWERED, record_ids=("r",))
-    assert of(row=row).fate == ResolutionStatus.NEEDS_LEGS
-    story = of(row=row, is_patient=False)
-    assert (story.fate, story.owner_id, story.talk_seconds, story.record_ids) == (
+    assert of(row=row).status == ResolutionStatus.NEEDS_LEGS
+    story = of(row=row, waits_for_legs=False)
+    assert (story.status, story.owner_id, story.talk_seconds, story.record_ids) == (
         ResolutionStatus.COMPLETE,
         PETR,
         50,
@@ -269,12 +269,12 @@ FACTS = [
     ),
     legs=st.sampled_from([(), TRANSFER, TRANSFER[:1]]),
     row=st.sampled_from([None, ROW]),
-    is_patient=st.booleans(),
+    waits_for_legs=st.booleans(),
 )
-def test_order_and_repeats_are_no_matter(facts, legs, row, is_patient):
+def test_order_and_repeats_are_no_matter(facts, legs, row, waits_for_legs):
     once, shuffled, repeats = facts
-    first = of(*once, legs=legs, row=row, is_patient=is_patient)
-    assert of(*shuffled, *repeats, legs=legs[::-1], row=row, is_patient=is_patient) == first
+    first = of(*once, legs=legs, row=row, waits_for_legs=waits_for_legs)
+    assert of(*shuffled, *repeats, legs=legs[::-1], row=row, waits_for_legs=waits_for_legs) == first
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def told(misses, talks=()):
 
 def wait(first, last, tries, *, contact=ANN, owner="", is_after_hours=False, over=None):
     more = {"last_call": 0, "owner": owner, "is_after_hours": is_after_hours}
-    times = {"first_at": at(first), "last_at": at(last), "over_at": None if over is None else at(over)}
+    times = {"first_at": at(first), "last_at": at(last), "answered_at": None if over is None else at(over)}
     return MissedCaller(contact=contact, missed_count=tries, **more, **times)
 
 

@@ -13,7 +13,7 @@ Cursor = tuple[datetime, int]
 
 
 class KeysetChangeList(ChangeList):
-    """A changelist ordered by the datetime field `newest_by` of its admin, newest first.
+    """A changelist ordered by the datetime field `keyset_field` of its admin, newest first.
 
     It reads one row more than fits on a page to find out whether there is another page, so it never counts rows.
     """
@@ -45,7 +45,7 @@ class KeysetChangeList(ChangeList):
 
     @property
     def _moment(self) -> str:
-        moment: str = self.model_admin.newest_by  # type: ignore[attr-defined]
+        moment: str = self.model_admin.keyset_field  # type: ignore[attr-defined]
         return moment
 
     def _page(self, after: Cursor | None, before: Cursor | None) -> Any:

@@ -59,7 +59,7 @@ class BulkActionMixin(admin.ModelAdmin[Any]):
     bulk_kinds: Sequence[str] = ()
 
     def get_urls(self) -> list[URLPattern]:
-        name = f"telephony_{self.opts.model_name}_order"
+        name = f"telephony_{self.opts.model_name}_bulk"
         url = path("bulk/<slug:kind>/", self.admin_site.admin_view(self.bulk_view), name=name)
         return [url, *super().get_urls()]
 

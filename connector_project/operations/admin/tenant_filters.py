@@ -38,12 +38,12 @@ PROBLEM_QUERIES = {
     "crm": ProblemQuery(
         _("access denied by the CRM"), lambda _now: Q(crm__denied_at__isnull=False, offboarded_at=None)
     ),
-    "silent": ProblemQuery(_("no events"), lambda _now: Q(rank=TenantStatus.NO_EVENTS)),
+    "silent": ProblemQuery(_("no events"), lambda _now: Q(status=TenantStatus.NO_EVENTS)),
     "unlinked": ProblemQuery(_("unlinked employees"), _unlinked),
-    "checks": ProblemQuery(_("failing checks"), lambda _now: Q(checkup__failing__gt=0, offboarded_at=None)),
+    "checks": ProblemQuery(_("failing checks"), lambda _now: Q(check_run__failed_count__gt=0, offboarded_at=None)),
     "activation": ProblemQuery(
         _("activation failed or not started"),
-        lambda _now: Q(rank__in=[TenantStatus.FAILED_CALLS, TenantStatus.NOT_ACTIVATED]),
+        lambda _now: Q(status__in=[TenantStatus.ACTIVATION_FAILED, TenantStatus.NOT_ACTIVATED]),
     ),
     "calls": ProblemQuery(_("calls that failed today"), _failed_calls),
 }
@@ -70,4 +70,4 @@ class TenantStatusFilter(admin.SimpleListFilter):
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         name = self.value()
-        return queryset.filter(rank=TenantStatus[name]) if name in TenantStatus.names else queryset
+        return queryset.filter(status=TenantStatus[name]) if name in TenantStatus.names else queryset

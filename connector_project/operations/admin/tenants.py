@@ -32,7 +32,7 @@ class TenantChangeList(ChangeList):
     """Sorts by status, and loads the status of a page's clients in a fixed number of queries."""
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        return super().get_ordering(request, queryset) if ORDER_VAR in self.params else ["rank", "name", "pk"]
+        return super().get_ordering(request, queryset) if ORDER_VAR in self.params else ["status", "name", "pk"]
 
     def get_ordering_field_columns(self) -> dict[int, Literal["asc", "desc"]]:
         is_asked = ORDER_VAR in self.params
@@ -52,7 +52,7 @@ class TenantChangeList(ChangeList):
 class OperatorTenantAdmin(
     TenantActionsMixin, BulkRuleChangeMixin, MappingMixin, CallImportMixin, StatisticsMixin, MissedMixin, TenantAdmin
 ):
-    list_display = ("name", "state", "cause", "calls_today", "last_event", "crm_address")
+    list_display = ("name", "state", "reason", "calls_today", "last_event", "crm_address")
     list_filter = (ProblemFilter, TenantStatusFilter, "uis__brand", "language")
     search_fields = ("name", "slug", "crm__address")
     list_per_page = 50
@@ -67,13 +67,13 @@ class OperatorTenantAdmin(
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return TenantChangeList
 
-    @admin.display(description=_("state"), ordering="rank")
+    @admin.display(description=_("state"), ordering="status")
     def state(self, tenant: Tenant) -> str:
         state = _status(tenant)[0].state
         return format_html('<span class="admin-state admin-{}">{}</span>', state.name.lower(), state.label)
 
     @admin.display(description=_("reason"))
-    def cause(self, tenant: Tenant) -> str:
+    def reason(self, tenant: Tenant) -> str:
         status = _status(tenant)[0]
         if status.responsible is None:
             return status.reason

@@ -130,7 +130,7 @@ def _clients(now: datetime) -> list[TenantSnapshot]:
         .order_by("pk")
         .values(
             *("pk", "time_zone", "opens_at", "closes_at", "works_weekends", "activated_at"),
-            *("rhythm__hours", "rhythm__weeks"),
+            *("traffic_profile__hours", "traffic_profile__weeks"),
             *("uis__denied_at", "uis__denied_code", "crm__denied_at", "crm__denied_code"),
             heard_at=Subquery(newest),
         )
@@ -147,7 +147,7 @@ def _client(row: Mapping[str, Any], *, untold: int, silence: Mapping[str, Any] |
         last_event_at=row["heard_at"],
         unreported_calls=untold,
         no_events=silence,
-        profile=WeeklyProfile(row["rhythm__hours"], row["rhythm__weeks"]) if row["rhythm__weeks"] else None,
+        profile=WeeklyProfile(row["traffic_profile__hours"], row["traffic_profile__weeks"]) if row["traffic_profile__weeks"] else None,
         denied=[
             Denied(side, row[f"{side}__denied_code"], row[f"{side}__denied_at"])
             for side in ("uis", "crm")

@@ -17,7 +17,7 @@ from tenants.transfer_rules import SkipReason
 
 _SHOWN = (
     *("tenant__slug", "tenant__time_zone", "session_id", "origin", "started_at", "ended_at", "direction"),
-    *("is_internal", "contact", "number", "result", "talk_seconds", "wait_seconds", "state", "skip_reason", "cause"),
+    *("is_internal", "contact", "number", "result", "talk_seconds", "wait_seconds", "state", "skip_reason", "reason"),
     *("failed_at", "next_attempt_at", "uploaded_at", "crm_user_id"),
     *("employee__uis_id", "employee__full_name", "employee__extension"),
 )

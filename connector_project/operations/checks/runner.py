@@ -65,6 +65,6 @@ def stored_results(run: CheckRun | None) -> list[CheckResult]:
 
 def _read(rows: Iterable[dict[str, object]]) -> Iterable[CheckResult]:
     for row in rows:
-        check, about = CHECKS.get(str(row.get("check"))), row.get("about")
-        if check is not None and isinstance(about, dict):
-            yield CheckResult(check, bool(row.get("ok")), about)
+        check, params = CHECKS.get(str(row.get("check"))), row.get("params")
+        if check is not None and isinstance(params, dict):
+            yield CheckResult(check, bool(row.get("ok")), params)

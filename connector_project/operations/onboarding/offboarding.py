@@ -106,7 +106,7 @@ def _delete_credentials(tenant: Tenant) -> None:
         "denied_at": None,
         "denied_code": "",
         "denied_detail": "",
-        "failures": 0,
+        "consecutive_failures": 0,
         "retry_at": None,
     }
     UisConnection.objects.filter(tenant=tenant).update(

@@ -53,7 +53,7 @@ def about(*clients, **facts):
     return trouble.context
 
 
-SILENT = (1, "SILENCE", "NO_EVENTS")
+SILENT = (1, "NO_EVENTS", "NO_EVENTS")
 
 
 def test_nothing_is_wrong_where_nothing_is():
@@ -115,7 +115,7 @@ def all_quiet(*habits, quiet_for=SHORT):
 
 
 def test_silence_of_all_shows_before_any_one_of_them_stands_out():
-    assert all_quiet(*[BUSY] * 20) == {(None, "SILENCE", "NO_EVENTS")}
+    assert all_quiet(*[BUSY] * 20) == {(None, "NO_EVENTS", "NO_EVENTS")}
     assert all_quiet(*[BUSY] * 20, quiet_for=4 * MINUTE) == set()
     assert all_quiet(*[BUSY] * 2) == set()
     assert all_quiet(*[SLEEPY] * 20) == set()
@@ -125,12 +125,12 @@ def test_silence_of_the_one_who_brings_the_calls_is_his_own():
     enormous = WeeklyProfile([4000] * HOURS_OF_WEEK, 4)
     few = WeeklyProfile([1] * HOURS_OF_WEEK, 4)
     assert all_quiet(enormous, few, few, few, few) == set()
-    assert all_quiet(enormous, enormous, few, few) == {(None, "SILENCE", "NO_EVENTS")}
+    assert all_quiet(enormous, enormous, few, few) == {(None, "NO_EVENTS", "NO_EVENTS")}
 
 
 def test_each_denial_has_a_key_of_its_own():
     doors = [Denied("uis", "ip_not_whitelisted", NOW), Denied("crm", "key", NOW)]
-    assert found(client(denied=doors)) == {(1, "KEY", "uis:ip_not_whitelisted"), (1, "KEY", "crm:key")}
+    assert found(client(denied=doors)) == {(1, "ACCESS_DENIED", "uis:ip_not_whitelisted"), (1, "ACCESS_DENIED", "crm:key")}
 
 
 def test_work_is_late_after_a_quarter_of_an_hour_and_a_vendor_away_after_half_of_one():
@@ -169,7 +169,7 @@ def test_calls_nobody_can_explain_are_one_thing_however_many_days_they_are_of():
 
 
 def test_queue_without_a_worker_is_of_the_whole():
-    assert found(unserved={"fast": NOW - HOUR}) == {(None, "WORKER", "NO_BEAT:fast")}
+    assert found(queues_without_workers={"fast": NOW - HOUR}) == {(None, "WORKER", "NO_BEAT:fast")}
 
 
 def test_clients_who_are_not_switched_on_have_no_troubles():
@@ -189,7 +189,7 @@ def denied(*pks):
 
 
 def test_what_half_of_all_have_is_one_of_the_whole():
-    key = ("KEY", "uis:ip_not_whitelisted")
+    key = ("ACCESS_DENIED", "uis:ip_not_whitelisted")
     assert found(*denied(1, 2)) == {(1, *key), (2, *key)}
     assert found(*denied(1, 2, 3)) == {(1, *key), (2, *key), (3, *key), (None, *key)}
     of_whole = rules.find_problems(Snapshot(now=NOW, tenants=denied(1, 2, 3), last_event_at=NOW))[0]
@@ -216,9 +216,9 @@ def test_one_thing_may_be_the_reason_of_another():
     late, dead = (1, "BACKLOG", "OVERDUE"), (None, "WORKER", "NO_BEAT:default")
     assert rules.is_explained_by([late, dead], late)
     assert not rules.is_explained_by([late, dead], (1, "BACKLOG", "CRM_UNAVAILABLE"))
-    shut = (1, "KEY", "uis:account_inactive")
+    shut = (1, "ACCESS_DENIED", "uis:account_inactive")
     assert rules.is_explained_by([shut], SILENT)
-    assert not rules.is_explained_by([(1, "KEY", "crm:key"), (2, "KEY", "uis:account_inactive")], SILENT)
+    assert not rules.is_explained_by([(1, "ACCESS_DENIED", "crm:key"), (2, "ACCESS_DENIED", "uis:account_inactive")], SILENT)
     assert not rules.is_explained_by([late, dead], dead)
-    assert rules.is_part_of([(None, "SILENCE", "NO_EVENTS")], SILENT)
-    assert not rules.is_part_of([(None, "SILENCE", "NO_EVENTS")], (None, "SILENCE", "NO_EVENTS"))
+    assert rules.is_part_of([(None, "NO_EVENTS", "NO_EVENTS")], SILENT)
+    assert not rules.is_part_of([(None, "NO_EVENTS", "NO_EVENTS")], (None, "NO_EVENTS", "NO_EVENTS"))
