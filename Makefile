@@ -6,7 +6,7 @@ PORT ?= 8000
 SEED ?= 1
 SEEDS ?= $(SEED)
 
-.PHONY: help install demo dev test check fmt bench chaos translations screenshots shell migrate
+.PHONY: help install demo dev quick test test-all check fmt bench chaos translations screenshots shell migrate
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,8 +24,14 @@ demo: install ## start everything on SQLite with both vendors simulated, play th
 dev: install ## web with reload, workers, simulator, a demo client
 	DEBUG=true $(BIN)/python manage.py demo --port $(PORT) --dev
 
-test: install ## the whole suite on SQLite, and again on PostgreSQL where one answers
-	$(BIN)/python -m tests.run
+quick: install ## before each commit: SQLite, no coverage, no migrations, nothing slow (under 2 minutes)
+	$(BIN)/python -m tests.run quick
+
+test: install ## what CI needs: SQLite with coverage, PostgreSQL, processes, browser, one chaos seed (under 15 minutes)
+	$(BIN)/python -m tests.run ci
+
+test-all: install ## all of it: both databases whole, slow tests, every fault of processes, ten chaos seeds
+	$(BIN)/python -m tests.run all
 
 check: install ## format, lint, types, import contracts, migrations, translations, deploy checks
 	$(BIN)/ruff format --check .

@@ -1,13 +1,13 @@
 """Forms of the tenant page: keys are write-only, and a changed connection is tried again."""
 
 from typing import Any
-from zoneinfo import available_timezones
 
 from django import forms
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core.time_zones import known as known_time_zones
 from tenants import status_labels
 from tenants.models import CrmConnection, Employee, Tenant, UisConnection, UisStatus
 
@@ -16,7 +16,7 @@ SHORTEST_HINTED = 12
 
 
 def time_zones() -> list[tuple[str, str]]:
-    return [(name, name) for name in sorted(available_timezones())]
+    return [(name, name) for name in sorted(known_time_zones())]
 
 
 class SecretField(forms.CharField):

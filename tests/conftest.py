@@ -1,5 +1,6 @@
 """What every test has at hand: both vendors, a client who is switched on, and the real queue."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
@@ -10,12 +11,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 from django.utils import timezone
 
-from connector_project.operations.onboarding import steps
-from tenants import onboarding
 from tenants.models import Tenant
 from tests import task_queue as real_queue
+from tests import tenant_factory
 from tests.fakes import retailcrm, uis
 from tests.fakes.alert_receiver import Receiver
+from tests.fakes.uis_account import FIRST_SESSION
 
 NUMBER = "74950000001"
 CONTACT = "79990000001"
@@ -53,10 +54,7 @@ def receiver(_wire: responses.RequestsMock) -> Receiver:
     return fake
 
 
-@pytest.fixture
-def pbx(uis_world: uis.FakeUis) -> uis.Account:
-    """The client's account in UIS, with three people and two numbers."""
-    account = uis_world.add_account("uis-token")
+def _fill_uis(account: uis.Account) -> uis.Account:
     account.add_employee(IVAN, "Иванов Иван", extension="101", email="ivan@example.com", numbers=["79990000011"])
     account.add_employee(PETR, "Петров Пётр", extension="102", email="petr@example.com", numbers=["79990000012"])
     account.add_employee(ANNA, "Сидорова Анна", extension="103", email="anna@example.com", numbers=["79990000013"])
@@ -65,10 +63,7 @@ def pbx(uis_world: uis.FakeUis) -> uis.Account:
     return account
 
 
-@pytest.fixture
-def crm(crm_world: retailcrm.FakeRetailCrm) -> retailcrm.Account:
-    """The client's account in the CRM; only Ivan and Petr have a user there."""
-    account = crm_world.add_account(CRM_HOST)
+def _fill_crm(account: retailcrm.Account) -> retailcrm.Account:
     account.add_user(27, first_name="Иван", last_name="Иванов", email="ivan@example.com")
     account.add_user(28, first_name="Пётр", last_name="Петров", email="petr@example.com")
     account.limits_on = False
@@ -76,38 +71,51 @@ def crm(crm_world: retailcrm.FakeRetailCrm) -> retailcrm.Account:
 
 
 @pytest.fixture
-def tenant(db: None, pbx: uis.Account, crm: retailcrm.Account) -> Tenant:
-    """A client who is switched on."""
-    new = onboarding.NewTenant(
-        name="Ромашка",
-        slug="romashka",
-        uis_token=pbx.token,
-        crm_url=f"https://{crm.host}",
-        crm_key=crm.key,
-        default_number=NUMBER,
-    )
-    added = onboarding.create_tenant(new, now=timezone.now())
-    steps.activate(added, now=timezone.now())
-    return Tenant.objects.select_related("uis", "crm", "rules").get(pk=added.pk)
+def pbx(uis_world: uis.FakeUis) -> uis.Account:
+    """The client's account in UIS, with three people and two numbers."""
+    return _fill_uis(uis_world.add_account("uis-token"))
 
 
 @pytest.fixture
-def stranger(tenant: Tenant, uis_world: uis.FakeUis, crm_world: retailcrm.FakeRetailCrm) -> Iterator[Tenant]:
-    """A second client, switched on, whom nothing of the first may reach."""
-    uis_world.add_account("other-token").add_number("74950000009")
-    account = crm_world.add_account("other.retailcrm.ru", key="otherKey")
-    account.limits_on = False
-    new = onboarding.NewTenant(
-        name="Чужой", slug="stranger", uis_token="other-token", crm_url="https://other.retailcrm.ru", crm_key="otherKey"
-    )
-    added = onboarding.create_tenant(new, now=timezone.now())
-    steps.activate(added, now=timezone.now())
-    yield added
-    assert account.calls == []
-    assert account.events == []
-    assert not added.calls.exists()
-    assert not added.commands.exists()
-    assert not added.popups.exists()
+def crm(crm_world: retailcrm.FakeRetailCrm) -> retailcrm.Account:
+    """The client's account in the CRM; only Ivan and Petr have a user there."""
+    return _fill_crm(crm_world.add_account(CRM_HOST))
+
+
+@pytest.fixture
+def tenant(db: None, pbx: uis.Account, crm: retailcrm.Account) -> Tenant:
+    """A client who is switched on."""
+    return tenant_factory.activated("Ромашка", "romashka", pbx=pbx, crm=crm, default_number=NUMBER)
+
+
+@pytest.fixture
+def twin_pbx(uis_world: uis.FakeUis) -> uis.Account:
+    """The second client's account in UIS: the same employee ids, extensions, numbers and sessions as in the first."""
+    account = _fill_uis(uis_world.add_account("other-token"))
+    account.session_ids = itertools.count(FIRST_SESSION)
+    return account
+
+
+@pytest.fixture
+def twin_crm(crm_world: retailcrm.FakeRetailCrm) -> retailcrm.Account:
+    """The second client's account in the CRM: the same user ids as in the first."""
+    return _fill_crm(crm_world.add_account("other.retailcrm.ru", key="otherKey"))
+
+
+@pytest.fixture
+def twin(tenant: Tenant, twin_pbx: uis.Account, twin_crm: retailcrm.Account) -> Tenant:
+    """A second client, switched on; only an own account distinguishes their people, numbers and calls."""
+    return tenant_factory.activated("Чужой", "stranger", pbx=twin_pbx, crm=twin_crm, default_number=NUMBER)
+
+
+@pytest.fixture
+def stranger(twin: Tenant, twin_crm: retailcrm.Account) -> Iterator[Tenant]:
+    """The second client where nothing that happens to the first may reach it: checked at the end of the test."""
+    yield twin
+    assert twin_crm.calls == []
+    assert twin_crm.events == []
+    for name in ("calls", "commands", "popups"):
+        assert not getattr(twin, name).exists()
 
 
 @pytest.fixture

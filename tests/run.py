@@ -1,50 +1,123 @@
-"""The whole suite: on SQLite, again on PostgreSQL where one answers, then with real processes and in a browser.
+"""Runs the tests: `quick` before each commit, `ci` for every push, `all` with both databases whole and more seeds.
 
-python -m tests.run [pytest arguments]
+python -m tests.run quick|ci|all [pytest arguments]
 """
 
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import psycopg2
 
+SQLITE = "sqlite:///:memory:"
 POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgres://postgres@127.0.0.1:5432/postgres")
-LEAST_COVERAGE = "95"
+LEAST_COVERAGE = 95
+# What others send us, and what we send them: no line of it may be untested.
+WHOLLY_COVERED = ("telephony/uis/*", "crm/retailcrm/*", "connector_project/remote.py")
+PYTEST = ("-m", "pytest", "-r", "fEs")
+IN_PARALLEL = ("-n", "auto")
+# Test processes start the installations they break: at most two of these at once, and each test where its own is.
+WITH_PROCESSES = ("-n", "2", "--dist", "loadgroup", "--timeout=300")
+PROCESSES = ("tests/processes", "tests/simulator/test_demo.py", "tests/browser")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command, and the database it works on."""
+
+    name: str
+    command: Sequence[str]
+    database: str = SQLITE
+    takes_arguments: bool = True
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a step."""
+
+    name: str
+    code: int
+    seconds: float
+    says: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.says or ('failed' if self.code else 'ok'):<8} {self.seconds / 60:5.1f} min  {self.name}"
+
+
+def quick() -> list[Step]:
+    """Return what is worth waiting for before each commit: under two minutes on two cores."""
+    return [_in_one_process("SQLite", "not slow and not processes", "--nomigrations")]
+
+
+def ci() -> list[Step]:
+    """Return what every push must pass: under fifteen minutes on two cores. The run on PostgreSQL migrates."""
+    coverage = ("--nomigrations", "--cov", f"--cov-fail-under={LEAST_COVERAGE}")
+    return [
+        _in_one_process("SQLite, with coverage", "not slow and not processes", *coverage),
+        _whole_coverage(),
+        _in_one_process("PostgreSQL", "sql and not slow and not processes", database=POSTGRES),
+        _with_processes("Processes and browser", "processes and not slow"),
+        _chaos("1"),
+    ]
+
+
+def everything() -> list[Step]:
+    """Return all there is."""
+    return [
+        _in_one_process("SQLite", "not processes", "--cov", f"--cov-fail-under={LEAST_COVERAGE}"),
+        _whole_coverage(),
+        _in_one_process("PostgreSQL", "not processes", database=POSTGRES),
+        _with_processes("Processes and browser", "processes"),
+        _chaos("1-10"),
+    ]
+
+
+RUNS = {"quick": quick, "ci": ci, "all": everything}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run all of it; return the worst of the exit codes."""
-    codes = [_quick("SQLite", "sqlite:///:memory:", ["--cov", f"--cov-fail-under={LEAST_COVERAGE}", *arguments])]
-    if _answers(POSTGRES):
-        codes.append(_quick("PostgreSQL", POSTGRES, arguments))
-    else:
-        _say(f"PostgreSQL was skipped: nothing answers at {POSTGRES}")
-        codes.append(1 if os.environ.get("CI") == "true" else 0)
-    codes.append(_slow())
-    return max(codes)
+    """Run the steps in turn; return 1 when one of them failed, 2 for wrong use."""
+    if not arguments or arguments[0] not in RUNS:
+        _say(__doc__ or "")
+        return 2
+    name, *extra = arguments
+    done = [_run(step, extra) for step in RUNS[name]()]
+    _say("\n" + "\n".join(map(str, done)))
+    return int(any(one.code for one in done))
 
 
-def _quick(name: str, database: str, arguments: Sequence[str]) -> int:
-    _say(f"\n=== {name}")
-    command = [sys.executable, "-m", "pytest", "-n", "auto", "-m", "not processes", *arguments]
-    return subprocess.run(command, env=_environment(database), check=False).returncode
+def _in_one_process(name: str, marked: str, *options: str, database: str = SQLITE) -> Step:
+    return Step(name, [*PYTEST, *IN_PARALLEL, "-m", marked, *options], database)
 
 
-def _slow() -> int:
-    """Each of these fills the machine with processes of its own, and brings its own database: one after the other."""
-    _say("\n=== Real processes, and a browser")
-    command = [sys.executable, "-m", "pytest", "-m", "processes", "--timeout=300"]
-    return subprocess.run(command, env=_environment("sqlite:///:memory:"), check=False).returncode
+def _whole_coverage() -> Step:
+    included = f"--include={','.join(WHOLLY_COVERED)}"
+    return Step(
+        "Coverage of the wires", ["-m", "coverage", "report", included, "--fail-under=100"], takes_arguments=False
+    )
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 -- for the terminal
+def _with_processes(name: str, marked: str) -> Step:
+    """The paths are named, so that the controller of the workers knows their conftest.py."""
+    return Step(name, [*PYTEST, *WITH_PROCESSES, "-m", marked, *PROCESSES])
 
 
-def _environment(database: str) -> dict[str, str]:
-    return os.environ | {"DATABASE_URL": database}
+def _chaos(seeds: str) -> Step:
+    return Step(f"Chaos, seeds {seeds}", ["-m", "tests.chaos", seeds], takes_arguments=False)
+
+
+def _run(step: Step, extra: Sequence[str]) -> Done:
+    _say(f"\n=== {step.name}")
+    if step.database == POSTGRES and not _answers(POSTGRES):
+        _say(f"skipped: no PostgreSQL answers at {POSTGRES}")
+        return Done(step.name, code=int(os.environ.get("CI") == "true"), seconds=0, says="skipped")
+    command = [sys.executable, *step.command, *(extra if step.takes_arguments else ())]
+    began = time.monotonic()
+    code = subprocess.run(command, env=os.environ | {"DATABASE_URL": step.database}, check=False).returncode
+    return Done(step.name, code, time.monotonic() - began)
 
 
 def _answers(url: str) -> bool:
@@ -53,6 +126,10 @@ def _answers(url: str) -> bool:
     except psycopg2.OperationalError:
         return False
     return True
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 -- for the terminal
 
 
 if __name__ == "__main__":

@@ -31,3 +31,5 @@ from connector_project.settings import *  # noqa: E402, F403 -- the environment 
 
 SECURE_SSL_REDIRECT = False
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Each test has a client of its own, whose middleware would go through all static files to begin with.
+WHITENOISE_AUTOREFRESH = True

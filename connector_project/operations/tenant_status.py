@@ -60,7 +60,9 @@ def with_status(tenants: QuerySet[Tenant]) -> QuerySet[Tenant]:
         status=Case(
             When(offboarded_at__isnull=False, then=Value(TenantStatus.OFFBOARDED)),
             When(is_paused=True, then=Value(TenantStatus.PAUSED)),
-            When(activated_at=None, activation__state=Activation.State.FAILED, then=Value(TenantStatus.ACTIVATION_FAILED)),
+            When(
+                activated_at=None, activation__state=Activation.State.FAILED, then=Value(TenantStatus.ACTIVATION_FAILED)
+            ),
             When(activated_at=None, then=Value(TenantStatus.NOT_ACTIVATED)),
             When(
                 Q(uis__denied_at__isnull=False) | Q(crm__denied_at__isnull=False),

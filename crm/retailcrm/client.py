@@ -5,11 +5,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ValidationError
 
-from connector_project.core import http_client
+from connector_project.core import http_client, time_zones
 from crm.retailcrm import errors, payloads, schemas
 from crm.retailcrm.errors import SYSTEM
 from crm.retailcrm.types import (
@@ -74,7 +74,7 @@ class RetailCrmClient:
             if exc.code in {errors.SCOPE, errors.METHOD_ABSENT}:
                 return ""
             raise
-        return name if name in available_timezones() else ""
+        return name if name in time_zones.known() else ""
 
     def module(self, code: str) -> ModuleState | None:
         """Our module as stored in the account, or None.

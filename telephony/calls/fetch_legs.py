@@ -141,7 +141,10 @@ def _evaluate(call: Call, *, context: _BatchContext, now: datetime) -> None:
     """Evaluate one call with UIS's answer."""
     before, call.uis_snapshot = call.uis_snapshot, dump(context.found.answer(call))
     story = sources.resolve_call(
-        call, context.events[call.session_id], staff=context.staff, waits_for_legs=call.attempts < WAIT_FOR_LEGS_ATTEMPTS
+        call,
+        context.events[call.session_id],
+        staff=context.staff,
+        waits_for_legs=call.attempts < WAIT_FOR_LEGS_ATTEMPTS,
     )
     if story.status not in {ResolutionStatus.COMPLETE, ResolutionStatus.MISSED}:
         call.uis_snapshot = before

@@ -4,9 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from zoneinfo import available_timezones
 
-from connector_project.core import http_client
+from connector_project.core import http_client, time_zones
 from connector_project.core.check_results import Check, CheckResult, failed, join_limited, passed, result
 from telephony import api_quota, client_factory
 from telephony.checks import definitions
@@ -66,7 +65,7 @@ def refused(exc: http_client.RemoteError, *, right: Check | None = None) -> Chec
 
 
 def zone(name: str) -> CheckResult:
-    return result(definitions.TIME_ZONE, is_ok=name in available_timezones(), zone=name)
+    return result(definitions.TIME_ZONE, is_ok=name in time_zones.known(), zone=name)
 
 
 def _run_all(checks: Iterator[Callable[[], Iterator[CheckResult]]]) -> Iterator[CheckResult]:

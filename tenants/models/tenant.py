@@ -4,13 +4,14 @@ import secrets
 from collections.abc import Iterable
 from datetime import datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core import time_zones
 from connector_project.core.business_hours import BusinessHours
 
 ACTIVATION_LINK_LIFETIME = timedelta(days=14)
@@ -23,7 +24,7 @@ def generate_token() -> str:
 
 def validate_time_zone(value: str) -> None:
     """Raise ValidationError if the name is not an IANA time zone."""
-    if value and value not in available_timezones():
+    if value and value not in time_zones.known():
         raise ValidationError(
             _("“%(zone)s” is not a time zone. Use a name such as Europe/Moscow."), params={"zone": value}
         )

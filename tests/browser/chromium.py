@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
@@ -18,6 +19,16 @@ ARGUMENTS = [
     "--disable-component-update",
 ]
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
+# Each language and each size in every run, the other pairs of them in the long one.
+on_screens = pytest.mark.parametrize(
+    ("language", "size"),
+    [
+        ("ru", "phone"),
+        ("en", "desktop"),
+        pytest.param("ru", "desktop", marks=pytest.mark.slow),
+        pytest.param("en", "phone", marks=pytest.mark.slow),
+    ],
+)
 TIMEOUT_MS = 30_000
 # Directory for screenshots; without it, none are taken.
 FOLDER = os.environ.get("SCREENSHOTS", "")

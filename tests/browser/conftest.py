@@ -1,39 +1,46 @@
-"""A whole installation without any client, and the two people who bring one on."""
+"""A whole installation without any client, and the two people who connect one."""
 
 import functools
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
+from tests import needs
 from tests.browser.chromium import PROGRAM, Person, launched, person
 from tests.ports import free_pair
 from tests.processes.installation import Plant
 
+HERE = Path(__file__).parent
+
 
 class Empty(Plant):
-    """An installation on SQLite into which nobody has entered a client yet."""
+    """An installation on SQLite without a client."""
 
     def _add_client(self) -> None:
-        """Leave that to the operator."""
+        """The operator adds the client."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Run the tests of a module in one worker: they share an installation."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="module")
 def kind() -> type[Plant]:
-    """What a module begins with; one may say that its client is there already."""
+    """The installation a module starts with; a module may override it to have a client already."""
     return Empty
 
 
 @pytest.fixture(scope="module")
 def plant(kind: type[Plant]) -> Iterator[Plant]:
     """Web, workers and both vendors simulated, in processes of their own."""
-    if not PROGRAM.exists():
-        missing = f"{PROGRAM} is not there: apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+    needs.program(PROGRAM, package="chromium")
     built = kind(free_pair())
     try:
         built.set_up()
@@ -51,5 +58,5 @@ def browser(plant: Plant) -> Iterator[Browser]:
 
 @pytest.fixture
 def sit_down(browser: Browser) -> Callable[[str, str], AbstractContextManager[Person]]:
-    """Give somebody a screen of his own: language, size."""
+    """Open a browser context for a person: language, size."""
     return functools.partial(person, browser)

@@ -11,7 +11,10 @@ import pytest
 
 from tests.chaos.run import Run, Size
 
-pytestmark = pytest.mark.timeout(240)  # minutes of many clients are played in one test
+pytestmark = [
+    pytest.mark.slow,  # every push plays one seed whole instead: python -m tests.chaos 1
+    pytest.mark.timeout(240),  # minutes of many clients are played in one test
+]
 
 
 @pytest.fixture

@@ -1,13 +1,18 @@
-"""A server on a loopback port that answers with exactly the bytes it is told, as slowly as it is told."""
+"""A server on a loopback port that answers with exactly the given bytes, as slowly as a test wants."""
 
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+import requests
+from urllib3.exceptions import ReadTimeoutError
+
+from connector_project.core.http_client import RemoteError
+
 
 class Server:
-    """Accepts connections one after another; `answer` gets each, `heard` keeps what came before it."""
+    """Accepts connections one after another; `answer` gets each, `heard` has the requests."""
 
     def __init__(self, answer: Callable[[socket.socket], None]) -> None:
         self.answer = answer
@@ -63,3 +68,8 @@ def reply(body: bytes = b"", *headers: str, status: str = "200 OK") -> bytes:
     """Return a whole HTTP reply."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+
+def is_timeout(error: RemoteError) -> bool:
+    """Return whether a request failed because the server was too slow."""
+    return isinstance(error.__cause__, (requests.Timeout, ReadTimeoutError))

@@ -1,4 +1,4 @@
-"""Working hours: by the clock of the client, past midnight, over a weekend, while clocks change."""
+"""Business hours: in the client's time zone, past midnight, over a weekend, at changes of summer time."""
 
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo

@@ -1,4 +1,4 @@
-"""Every impossible value stops the start with a sentence that names its variable."""
+"""Every impossible value prevents the start with an error that names its variable."""
 
 import base64
 import os

@@ -1,4 +1,4 @@
-"""How a remote call is made, and every way it can end: over real sockets wherever one is needed."""
+"""How a remote call is made, and every way it can end; over real sockets where one is needed."""
 
 import gzip
 import json
@@ -12,26 +12,26 @@ import responses
 
 from connector_project.core import http_client
 from connector_project.core.http_client import AccessDenied, RemoteRejected, RemoteUnavailable, Reply, UnexpectedReply
-from tests.core.loopback import reply, serving
+from tests.core.loopback import is_timeout, reply, serving
 
 URL = "https://shop.retailcrm.ru/api"
 
 
 @pytest.fixture(autouse=True)
 def _nobody_is_trusted(monkeypatch):
-    """Each test names whom it trusts, with sessions of its own."""
+    """Each test sets the trusted hosts, with sessions of its own."""
     monkeypatch.setattr(http_client, "_trusted", frozenset())
     monkeypatch.setattr(http_client, "_local", threading.local())
 
 
 def ask(server, **chosen):
-    """Ask a loopback server the operator trusts."""
+    """Send a request to a trusted loopback server."""
     http_client.set_trusted_hosts([server.host_port])
     return http_client.send("UIS", "GET", chosen.pop("url", server.url), **{"timeout": 2.0, **chosen})
 
 
 def ended(url: str, **chosen):
-    """Return how a request that cannot succeed ended."""
+    """Return the error of a request that cannot succeed."""
     with pytest.raises(http_client.RemoteError) as raised:
         http_client.send("UIS", "GET", url, **chosen)
     return raised.value
@@ -122,7 +122,7 @@ def test_large_reply_is_read_whole():
 def test_reply_that_is_too_large_is_refused(packed):
     body = b" " * (http_client.LARGEST_REPLY + 1)
     sent = reply(gzip.compress(body), "Content-Encoding: gzip") if packed else reply(body)
-    with serving(sent) as server, pytest.raises(UnexpectedReply, match="UIS sent a reply that is too large"):
+    with serving(sent) as server, pytest.raises(UnexpectedReply):
         ask(server)
 
 
@@ -140,7 +140,7 @@ def test_cookies_of_one_request_do_not_go_along_with_the_next():
 def test_server_that_does_not_answer_is_given_up():
     with serving(lambda _connection: time.sleep(0.6)) as server, pytest.raises(RemoteUnavailable) as raised:
         ask(server, timeout=0.2)
-    assert str(raised.value) == "UIS did not answer in time."
+    assert is_timeout(raised.value)
     assert (raised.value.system, raised.value.code, raised.value.wait) == ("UIS", "", None)
 
 
@@ -156,7 +156,7 @@ def test_reply_in_drops_is_given_up(framing):
     head = b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n"
     with serving(lambda connection: in_drops(connection, head=head)) as server:
         began_at = time.monotonic()
-        with pytest.raises(RemoteUnavailable, match="UIS did not finish its answer in time"):
+        with pytest.raises(RemoteUnavailable):
             ask(server, timeout=0.2)
         assert time.monotonic() - began_at < 3
 
@@ -167,8 +167,9 @@ def stalled(connection: socket.socket) -> None:
 
 
 def test_reply_that_stops_half_way_is_given_up():
-    with serving(stalled) as server, pytest.raises(RemoteUnavailable, match="UIS did not answer in time"):
+    with serving(stalled) as server, pytest.raises(RemoteUnavailable) as raised:
         ask(server, timeout=0.2)
+    assert is_timeout(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -182,32 +183,37 @@ def test_reply_that_stops_half_way_is_given_up():
     ],
 )
 def test_reply_that_is_cut_is_tried_later(sent, kind):
-    with serving(sent) as server, pytest.raises(RemoteUnavailable, match=rf"UIS could not be reached \(({kind})\)\."):
+    with serving(sent) as server, pytest.raises(RemoteUnavailable, match=rf"\(({kind})\)"):
         ask(server)
 
 
 def test_refused_connection_is_tried_later():
     with serving(reply()) as server:
         pass
-    with pytest.raises(RemoteUnavailable, match=r"UIS could not be reached \(ConnectionError\)\."):
+    with pytest.raises(RemoteUnavailable, match=r"\(ConnectionError\)"):
         ask(server)
 
 
 @pytest.mark.parametrize(
-    ("fault", "says"),
-    [
-        (requests.ConnectTimeout("https://host/?apiKey=abc"), "UIS did not answer in time."),
-        (requests.ReadTimeout("https://host/?apiKey=abc"), "UIS did not answer in time."),
-        (requests.exceptions.SSLError("https://host/?apiKey=abc"), "UIS could not be reached (SSLError)."),
-        (requests.ConnectionError("https://host/?apiKey=abc"), "UIS could not be reached (ConnectionError)."),
-        (requests.exceptions.InvalidURL("https://host/?apiKey=abc"), "UIS could not be reached (InvalidURL)."),
-    ],
+    "fault",
+    [requests.exceptions.SSLError, requests.ConnectionError, requests.exceptions.InvalidURL],
 )
 @responses.activate
-def test_fault_is_named_without_the_address(fault, says):
-    responses.get(URL, body=fault)
+def test_fault_is_named_without_the_address(fault):
+    responses.get(URL, body=fault("https://host/?apiKey=abc"))
     error = ended(URL)
-    assert (type(error), str(error)) == (RemoteUnavailable, says)
+    assert (type(error), is_timeout(error)) == (RemoteUnavailable, False)
+    assert f"({fault.__name__})" in str(error)
+    assert [part for part in ("https:", "host", "abc") if part in str(error)] == []
+
+
+@pytest.mark.parametrize("fault", [requests.ConnectTimeout, requests.ReadTimeout])
+@responses.activate
+def test_timeout_is_named_without_the_address(fault):
+    responses.get(URL, body=fault("https://host/?apiKey=abc"))
+    error = ended(URL)
+    assert (type(error), is_timeout(error)) == (RemoteUnavailable, True)
+    assert [part for part in ("https:", "host", "abc") if part in str(error)] == []
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".retailcrm.ru", "a..retailcrm.ru"])
@@ -238,7 +244,7 @@ def test_name_that_cannot_be_looked_up_is_no_crash(host):
 def test_address_must_be_https(url):
     error = ended(url)
     assert (type(error), error.code) == (AccessDenied, "address_not_https")
-    assert str(error) == "The address of UIS must begin with https://."
+    assert error.system == "UIS"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A file that is passed on while it comes: over real sockets."""
+"""Streamed downloads, over real sockets."""
 
 import gzip
 import threading
@@ -8,7 +8,7 @@ import pytest
 
 from connector_project.core import http_client
 from connector_project.core.http_client import AccessDenied, RemoteRejected, RemoteUnavailable, UnexpectedReply
-from tests.core.loopback import reply, serving
+from tests.core.loopback import is_timeout, reply, serving
 
 
 @pytest.fixture(autouse=True)
@@ -83,8 +83,9 @@ def test_closing_does_not_wait_for_the_rest():
 def test_file_that_is_cut_is_told(body):
     with serving(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + body) as server:
         source = fetch(server)
-        with pytest.raises(RemoteUnavailable, match="UIS could not be reached"):
+        with pytest.raises(RemoteUnavailable) as raised:
             whole(source)
+        assert not is_timeout(raised.value)
 
 
 def test_file_that_stops_half_way_is_given_up():
@@ -94,29 +95,31 @@ def test_file_that_stops_half_way_is_given_up():
 
     with serving(stall) as server:
         source = fetch(server, timeout=0.2)
-        with pytest.raises(RemoteUnavailable, match="UIS did not answer in time"):
+        with pytest.raises(RemoteUnavailable) as raised:
             whole(source)
+        assert is_timeout(raised.value)
 
 
 def test_file_that_takes_too_long_is_given_up(monkeypatch):
     monkeypatch.setattr(http_client, "LONGEST_DOWNLOAD_SECONDS", -1.0)
-    with serving(reply(b"sound")) as server, pytest.raises(RemoteUnavailable, match="did not finish"):
+    with serving(reply(b"sound")) as server, pytest.raises(RemoteUnavailable):
         fetch(server).read()
 
 
 def test_file_that_is_too_large_is_given_up(monkeypatch):
     monkeypatch.setattr(http_client, "LARGEST_DOWNLOAD", 4)
-    with serving(reply(b"sound")) as server, pytest.raises(UnexpectedReply, match="too large"):
+    with serving(reply(b"sound")) as server, pytest.raises(UnexpectedReply):
         whole(fetch(server))
 
 
 def test_server_that_is_silent_is_given_up():
     with serving(lambda _connection: time.sleep(0.6)) as server:
-        with pytest.raises(RemoteUnavailable, match="UIS did not answer in time"):
+        with pytest.raises(RemoteUnavailable) as raised:
             fetch(server, timeout=0.2)
+    assert is_timeout(raised.value)
 
 
-# --- where it leads
+# --- redirects
 
 
 def moved(location, status="302 Found"):
@@ -137,7 +140,7 @@ def test_redirect_is_followed_where_the_address_is_theirs(status):
 def test_foreign_address_is_never_asked():
     with serving(reply(b"never")) as other, serving(moved(other.url)) as server:
         http_client.set_trusted_hosts([server.host_port, other.host_port])
-        with pytest.raises(RemoteRejected, match="not its own") as raised:
+        with pytest.raises(RemoteRejected) as raised:
             http_client.download("UIS", server.url, is_theirs=lambda url: url == server.url, timeout=2.0)
         assert raised.value.code == http_client.UNTRUSTED_ADDRESS
         with pytest.raises(RemoteRejected):

@@ -1,4 +1,4 @@
-"""Parts of a file, as HTTP names them."""
+"""HTTP Range and Content-Range."""
 
 import pytest
 from hypothesis import given
@@ -105,5 +105,5 @@ def test_what_is_asked_for_lies_in_what_was_wanted(first, last, size, most):
     assert 1 <= narrowed.length <= most
     assert narrowed.first == part.first
     assert http_range.parse_content_range(str(narrowed)) == narrowed
-    # Cut by the other side or by us, it is the same part.
+    # Truncated by the vendor or by us, it is the same part.
     assert http_range.parse_range(asked.header(most)).resolve(size) == narrowed

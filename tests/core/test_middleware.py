@@ -37,7 +37,11 @@ def passed(settings):
     [
         (PROXY, CLIENT, (CLIENT, True)),
         (PROXY, f"{CLIENT}, {INNER}", (CLIENT, True)),
-        (PROXY, f"{LIAR}, {CLIENT}", (CLIENT, True)),  # what stands before the last stranger anybody can have written
+        (
+            PROXY,
+            f"{LIAR}, {CLIENT}",
+            (CLIENT, True),
+        ),  # anyone can have written what precedes the last untrusted address
         (PROXY, f"{LIAR},{CLIENT},{INNER},{PROXY}", (CLIENT, True)),
         (PROXY, f" {CLIENT} , ", (CLIENT, True)),
         (PROXY, INNER, (PROXY, True)),

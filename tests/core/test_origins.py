@@ -1,4 +1,4 @@
-"""Addresses are taken apart the way the library that sends to them does it."""
+"""URLs are parsed the way the library that sends requests to them does it."""
 
 import pytest
 

@@ -1,16 +1,17 @@
 """The request budget: never more than the vendor takes in any second, close to all of it, and live work first."""
 
-import os
 import threading
 import time
 import uuid
 
 import pytest
-import redis
 from django.db import connection
 
 from connector_project.core import rate_limit
 from connector_project.core.rate_limit import RateLimit, RateLimitExceeded, acquire
+from tests import needs
+
+pytestmark = pytest.mark.sql
 
 REDIS = "redis://127.0.0.1:6379/12"
 PER_SECOND = 40
@@ -23,12 +24,7 @@ def turns(request, settings, transactional_db, real_turns):
         settings.REDIS_URL = ""
     else:
         settings.REDIS_URL = REDIS
-        try:
-            redis.Redis.from_url(REDIS, socket_timeout=2).ping()
-        except redis.RedisError:
-            if os.environ.get("CI") == "true":
-                pytest.fail("Redis does not answer on 127.0.0.1:6379")
-            pytest.skip("Redis does not answer on 127.0.0.1:6379")
+        needs.redis_at(REDIS)
     rate_limit._script.cache_clear()
     # A name nobody else has: other runs of these tests may use the same Redis at the same time.
     yield RateLimit(f"test-{uuid.uuid4().hex}", PER_SECOND)

@@ -1,4 +1,4 @@
-"""What a log line may hold."""
+"""What a log record may contain."""
 
 import io
 import json
@@ -20,8 +20,8 @@ LINK = "https://app.uiscom.ru/system/media/talk/3960000001/0123456789abcdef01234
 
 @pytest.mark.parametrize("name", ["django", "django.request", "django.security", "django.server", "django-q"])
 def test_nothing_is_written_past_our_filter(name):
-    """Django brings handlers of its own, which write addresses as they are."""
-    # A test runner's handlers are none of ours; those that write are of one kind.
+    """Django adds its own handlers, which write paths unredacted."""
+    # The test runner's handlers are not ours; those that write have one class.
     own = [one for one in logging.getLogger(name).handlers if type(one) is logging.StreamHandler]
     assert [
         one for one in own if not any(isinstance(found, core_logging.RedactingFilter) for found in one.filters)

@@ -1,10 +1,8 @@
 """The one door to the queue."""
 
-import os
 import pydoc
 
 import pytest
-import redis
 from django.db import transaction
 
 from connector_project.core import task_queue
@@ -13,6 +11,9 @@ from connector_project.operations.checks import runner
 from connector_project.operations.onboarding import activation
 from crm import callbacks, commands, integration_module
 from telephony import task_names
+from tests import needs
+
+pytestmark = pytest.mark.sql
 
 REDIS = "redis://127.0.0.1:6379/13"
 
@@ -20,13 +21,8 @@ REDIS = "redis://127.0.0.1:6379/13"
 @pytest.fixture
 def real_redis(settings, monkeypatch):
     """Queue in a real Redis."""
-    server = redis.Redis.from_url(REDIS, socket_timeout=2)
-    try:
-        server.flushdb()
-    except redis.RedisError:
-        if os.environ.get("CI") == "true":
-            pytest.fail("Redis does not answer on 127.0.0.1:6379")
-        pytest.skip("Redis does not answer on 127.0.0.1:6379")
+    server = needs.redis_at(REDIS)
+    server.flushdb()
     from django_q.conf import Conf
 
     settings.REDIS_URL = REDIS

@@ -1,4 +1,4 @@
-"""Which queues nobody works off."""
+"""Queues without workers."""
 
 from datetime import timedelta
 

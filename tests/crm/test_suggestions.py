@@ -1,4 +1,4 @@
-"""Who an employee may be in the CRM: one ground after the other, and never two people on one user by a click."""
+"""Suggestions of CRM users for employees: one match reason after the other, never two employees for one user."""
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,7 @@ def user(crm_id=7, name="", *, is_active=True, **more):
 
 
 def clear(staff, users, typed=()):
-    """What a click would do: the employee's id with the user's and the ground."""
+    """What linking all would do: the employee's id with the user's and the match reason."""
     offers = suggest(staff, users, typed)
     return {
         uis_id: (offer.clear.user.crm_id, offer.clear.reason)

@@ -13,7 +13,7 @@ import requests
 import responses
 
 from tests.fakes import uis_call, uis_data, uis_recordings
-from tests.fakes.uis_account import Account
+from tests.fakes.uis_account import FIRST_SESSION, Account
 from tests.fakes.uis_data import Method, Reply
 from tests.fakes.uis_faults import KINDS, Answer, Outages, fail, write
 from tests.fakes.uis_jsonrpc import (
@@ -73,8 +73,7 @@ class FakeUis:
         self.media = uis_recordings.Media(self.accounts, self.now)
         self._outages = Outages()
         self._lock = threading.RLock()  # the simulator serves it from several threads
-        # Beyond 32 bits from the start, as the vendor's ids are by now.
-        self._session_ids: Iterator[int] = itertools.count(5139032004)
+        self._session_ids: Iterator[int] = itertools.count(FIRST_SESSION)
         self._leg_ids: Iterator[int] = itertools.count(11692454785)
 
     def now(self) -> datetime:

@@ -16,6 +16,7 @@ from tests.fakes.uis_session import CallScript, Session, apply_script
 DOMAINS = {"uis": "uiscom.ru", "comagic": "comagic.ru", "callgear": "callgear.com", "novofon": "novofon.ru"}
 BASIC_CALL_API = "Call API Базовый набор"
 BOTH = ("in", "out")
+FIRST_SESSION = 5139032004  # beyond 32 bits from the start, as the vendor's ids are by now
 DIRECTIONS = [f"{side}_{kind}_allowed_call_directions" for side in BOTH for kind in ("external", "internal")]
 _STATUSES = [
     (1, "Доступен", "available", True),
@@ -54,7 +55,7 @@ class Account:
     timezone: str
     brand: str
     clock: Callable[[], datetime] = field(repr=False)
-    session_ids: Iterator[int] = field(default_factory=lambda: itertools.count(5139032004), repr=False)
+    session_ids: Iterator[int] = field(default_factory=lambda: itertools.count(FIRST_SESSION), repr=False)
     leg_ids: Iterator[int] = field(default_factory=lambda: itertools.count(11692454785), repr=False)
     app_id: int = 1103
     media_url: str = ""  # base URL of recordings; empty: the brand's hosts

@@ -74,17 +74,19 @@ class Media:
         form = talk or all_talks
         if form is None:
             return None
-        session, record = self._session(int(form[1]), domain), form[2]
-        if session is None or record not in session.records or record in self.forgotten:
+        record = form[2]
+        session = self._session(int(form[1]), record, domain)
+        if session is None or record in self.forgotten:
             return None
         if not session.are_records_shown(self.clock()):
             return None
         return audio(record, talked(session, record)) if talk else whole(session)
 
-    def _session(self, number: int, domain: str) -> Session | None:
+    def _session(self, number: int, record: str, domain: str) -> Session | None:
+        """Find the session by its record: two accounts may have one with the same id."""
         for account in self.accounts.values():
             session = account.sessions.get(number)
-            if session is not None and domain in {"", account.domain}:
+            if session is not None and record in session.records and domain in {"", account.domain}:
                 return session
         return None
 

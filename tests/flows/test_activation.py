@@ -1,32 +1,38 @@
-"""Switching a client on: by the command today, by the client's page later."""
+"""Activating a tenant with the command, and the CRM's callbacks afterwards."""
 
 import json
+from datetime import datetime
 from io import StringIO
 
 import pytest
+from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.utils import timezone
+from django_q.models import OrmQ
 
 from connector_project.operations.onboarding import steps
 from crm import integration_module
+from crm.client_factory import crm_client
 from crm.retailcrm import schemas
 from telephony.models import Call
+from tenants import onboarding
 from tenants.models import Employee, Tenant, VirtualNumber
+from tests import tenant_factory
 from tests.conftest import CRM_HOST, NUMBER
 
 
 @pytest.fixture
 def add_tenant(db):
-    """Run the command, and return what it printed."""
+    """Run the command; return its exit code, message and stdout."""
 
     def run(*extra, name="Ромашка", **changed):
-        said = {
+        values = {
             "uis_token": "uis-token",
             "crm_url": f"https://{CRM_HOST}",
             "crm_key": "fakeApiKey00000000000000000000ab",
         } | changed
         out = StringIO()
-        options = [f"--{key.replace('_', '-')}={value}" for key, value in said.items()]
+        options = [f"--{key.replace('_', '-')}={value}" for key, value in values.items()]
         try:
             call_command("add_tenant", name, *options, *extra, stdout=out)
         except CommandError as exc:
@@ -36,14 +42,14 @@ def add_tenant(db):
     return run
 
 
-def test_add_tenant_prints_what_the_contract_says(add_tenant):
-    code, _says, out = add_tenant("--slug=romashka", f"--virtual-number=+{NUMBER}", "--timezone=Asia/Omsk")
-    said = json.loads(out)
+def test_add_tenant_prints_the_documented_json(add_tenant):
+    code, _message, out = add_tenant("--slug=romashka", f"--virtual-number=+{NUMBER}", "--timezone=Asia/Omsk")
+    printed = json.loads(out)
     hook = Tenant.objects.get().uis.hook
     assert code == 0
-    assert (said["tenant"], said["active"]) == ("romashka", False)
-    assert said["activation_url"].startswith("https://connector.example.com/activate/")
-    assert said["hooks"] == {
+    assert (printed["tenant"], printed["active"]) == ("romashka", False)
+    assert printed["activation_url"].startswith("https://connector.example.com/activate/")
+    assert printed["hooks"] == {
         "notifications": f"https://connector.example.com/hooks/uis/{hook}/",
         "make_call": f"https://connector.example.com/hooks/retailcrm/{hook}/make-call/",
         "change_user_status": f"https://connector.example.com/hooks/retailcrm/{hook}/change-user-status/",
@@ -53,8 +59,8 @@ def test_add_tenant_prints_what_the_contract_says(add_tenant):
     assert len(hook) * 6 >= 160
 
 
-def test_activation_does_all_of_it(add_tenant, pbx, crm):
-    code, _says, out = add_tenant("--activate")
+def test_activation_sets_up_everything(add_tenant, pbx, crm):
+    code, _message, out = add_tenant("--activate")
     tenant = Tenant.objects.get()
     assert (code, json.loads(out)["active"]) == (0, True)
     stored = crm.modules[integration_module.code(tenant)]
@@ -67,7 +73,61 @@ def test_activation_does_all_of_it(add_tenant, pbx, crm):
     assert tenant.crm.served_version == "v5"
 
 
-def test_pressing_twice_changes_nothing(add_tenant, crm_world, pbx, crm):
+def test_tenant_of_the_tests_is_what_activation_makes(db, pbx, crm):
+    """Most tests start from a tenant that tests/tenant_factory.py builds: it must not differ from an activated one."""
+    built = tenant_factory.activated("Ромашка", "romashka", pbx=pbx, crm=crm, default_number=NUMBER)
+    expected = everything(built, pbx, crm)
+    assert (
+        integration_module.register(built, crm_client(built.crm), now=timezone.now()) is False
+    )  # The CRM knows all of it.
+    built.delete()
+    crm.modules.clear()
+    new = onboarding.NewTenant(
+        name="Ромашка",
+        slug="romashka",
+        uis_token=pbx.token,
+        crm_url=f"https://{crm.host}",
+        crm_key=crm.key,
+        default_number=NUMBER,
+    )
+    tenant = onboarding.create_tenant(new, now=timezone.now())
+    steps.activate(tenant, now=timezone.now())
+    assert everything(Tenant.objects.get(pk=tenant.pk), pbx, crm) == expected
+
+
+def everything(tenant, pbx, crm):
+    """Return all rows and both accounts, without keys, times and what limits remember of requests."""
+    secrets = {
+        tenant.activation_token: "token",
+        tenant.uis.hook: "hook",
+        tenant.crm.client_id: "client id",
+        tenant.crm.registered_module["where"]: "digest",
+    }
+
+    def plain(value):
+        if isinstance(value, datetime):
+            return "time"
+        if isinstance(value, dict):
+            return {name: plain(inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [plain(inner) for inner in value]
+        for secret, name in secrets.items():
+            value = value.replace(secret, name) if isinstance(value, str) else value
+        return value
+
+    found = {}
+    for model in apps.get_models(include_auto_created=True):
+        if model._meta.app_label in {"tenants", "telephony", "crm"} or model is OrmQ:
+            rows = [plain(row) for row in model._base_manager.order_by("pk").values()]
+            found[model.__name__] = [drop(row, "id", "tenant_id", "data_limits") for row in rows]
+    return found, plain(drop(vars(crm), "recent")), plain(drop(vars(pbx), "spent"))
+
+
+def drop(row, *names):
+    return {name: value for name, value in row.items() if name not in names}
+
+
+def test_activating_twice_changes_nothing(add_tenant, crm_world, pbx, crm):
     add_tenant("--activate")
     tenant = Tenant.objects.get()
     before = (json.dumps(crm.modules, sort_keys=True), list(Employee.objects.values()), tenant.activated_at)
@@ -84,8 +144,8 @@ def test_pressing_twice_changes_nothing(add_tenant, crm_world, pbx, crm):
 def test_account_with_version_4_only_is_served_by_it(add_tenant, pbx, crm, client, run_queue):
     crm.serves_v5 = False
     crm.limits_on = False
-    code, says, _out = add_tenant("--activate")
-    assert (code, says) == (0, "")
+    code, message, _out = add_tenant("--activate")
+    assert (code, message) == (0, "")
     tenant = Tenant.objects.get()
     assert tenant.crm.served_version == "v4"
     assert crm.settings_v4[integration_module.code(tenant)]["additionalCodes"]
@@ -108,11 +168,11 @@ def test_account_with_version_4_only_is_served_by_it(add_tenant, pbx, crm, clien
         (lambda pbx, crm: (setattr(crm, "serves_v5", False), setattr(crm, "serves_v4", False)), "CRM_VERSION"),
     ],
 )
-def test_what_is_wrong_is_named_and_nothing_is_switched_on(add_tenant, pbx, crm, break_it, code):
+def test_failed_check_is_named_and_nothing_is_activated(add_tenant, pbx, crm, break_it, code):
     break_it(pbx, crm)
-    returncode, says, out = add_tenant("--activate")
+    returncode, message, out = add_tenant("--activate")
     assert returncode == 1
-    assert says.startswith(f"{code}: ")
+    assert message.startswith(f"{code}: ")
     assert json.loads(out)["active"] is False
     assert crm.modules == {}
 
@@ -127,26 +187,26 @@ def test_what_is_wrong_is_named_and_nothing_is_switched_on(add_tenant, pbx, crm,
         "https://a.retailcrm.ru:8443",
     ],
 )
-def test_key_goes_to_no_strange_address(add_tenant, pbx, crm, crm_world, address):
-    returncode, says, _out = add_tenant("--activate", crm_url=address)
-    assert (returncode, says.split(":")[0]) == (1, "CRM_ADDRESS")
+def test_key_is_not_sent_to_a_foreign_address(add_tenant, pbx, crm, crm_world, address):
+    returncode, message, _out = add_tenant("--activate", crm_url=address)
+    assert (returncode, message.split(":")[0]) == (1, "CRM_ADDRESS")
     assert crm_world.requests == []
 
 
-def test_vendor_that_is_away_is_named(add_tenant, pbx, crm, uis_world):
+def test_unavailable_vendor_is_named(add_tenant, pbx, crm, uis_world):
     uis_world.break_down("timeout")
-    returncode, says, _out = add_tenant("--activate")
-    assert (returncode, says.split(":")[0]) == (1, "UIS_ANSWERS")
+    returncode, message, _out = add_tenant("--activate")
+    assert (returncode, message.split(":")[0]) == (1, "UIS_ANSWERS")
 
 
 @pytest.mark.parametrize("extra", [["--slug=Не подходит"], ["--timezone=Mars/Olympus"]])
 def test_wrong_use_exits_2_and_names_the_field(add_tenant, extra):
-    returncode, says, out = add_tenant(*extra)
+    returncode, message, out = add_tenant(*extra)
     assert (returncode, out, Tenant.objects.count()) == (2, "", 0)
-    assert says.startswith(extra[0].split("=")[0].strip("-").replace("timezone", "time_zone"))
+    assert message.startswith(extra[0].split("=")[0].strip("-").replace("timezone", "time_zone"))
 
 
-def test_second_client_of_one_name_gets_a_short_name_of_his_own(add_tenant):
+def test_second_tenant_of_one_name_gets_its_own_slug(add_tenant):
     assert json.loads(add_tenant()[2])["tenant"] == "romashka"
     assert json.loads(add_tenant()[2])["tenant"] == "romashka-2"
     assert add_tenant("--slug=romashka", name="Другая")[0] == 2
@@ -160,10 +220,10 @@ def test_second_run_for_the_same_client_changes_nothing(add_tenant, crm_world, p
     assert [asked for asked in crm_world.requests if asked.method == "POST"] == []
 
 
-def test_second_run_puts_a_wrong_key_right(add_tenant, pbx, crm):
-    code, _says, out = add_tenant("--slug=romashka", "--activate", crm_key="wrong")
+def test_second_run_corrects_a_wrong_key(add_tenant, pbx, crm):
+    code, _message, out = add_tenant("--slug=romashka", "--activate", crm_key="wrong")
     assert (code, json.loads(out)["active"]) == (1, False)
-    code, _says, out = add_tenant("--slug=romashka", "--activate")
+    code, _message, out = add_tenant("--slug=romashka", "--activate")
     assert (code, json.loads(out)["active"]) == (0, True)
     assert json.loads(out)["hooks"]["notifications"].endswith(f"/{Tenant.objects.get().uis.hook}/")
 
@@ -180,13 +240,13 @@ def test_sync_employees_prints_the_counts(tenant):
     }
 
 
-def test_sync_employees_of_nobody_is_wrong_use(db):
+def test_sync_employees_of_an_unknown_tenant_exits_2(db):
     with pytest.raises(CommandError) as error:
         call_command("sync_employees", "--tenant=nobody")
     assert error.value.returncode == 2
 
 
-def test_sync_employees_says_who_failed_and_syncs_the_others(tenant, stranger, uis_world, pbx):
+def test_sync_employees_names_who_failed_and_syncs_the_others(tenant, stranger, uis_world, pbx):
     pbx.token_state = "expired"
     out = StringIO()
     with pytest.raises(CommandError) as error:
@@ -197,44 +257,44 @@ def test_sync_employees_says_who_failed_and_syncs_the_others(tenant, stranger, u
 
 
 def test_module_switched_off_in_the_crm_pauses_and_on_resumes(client, tenant, crm):
-    def tell(active, freeze=False, address=""):
-        said = {
+    def send(active, freeze=False, address=""):
+        form = {
             "clientId": tenant.crm.client_id,
             "activity": json.dumps({"active": active, "freeze": freeze}),
             "systemUrl": address,
         }
-        answer = client.post(f"/hooks/retailcrm/{tenant.uis.hook}/activity/", said)
+        answer = client.post(f"/hooks/retailcrm/{tenant.uis.hook}/activity/", form)
         tenant.crm.refresh_from_db()
         return answer.status_code, answer.json(), tenant.crm.denied_code
 
-    assert tell(active=False) == (200, {"success": True}, "telephony_off")
-    assert tell(active=True) == (200, {"success": True}, "")
-    assert tell(active=True, freeze=True)[2] == "telephony_off"
-    tell(active=True, address="https://renamed.retailcrm.ru/")
+    assert send(active=False) == (200, {"success": True}, "telephony_off")
+    assert send(active=True) == (200, {"success": True}, "")
+    assert send(active=True, freeze=True)[2] == "telephony_off"
+    send(active=True, address="https://renamed.retailcrm.ru/")
     assert tenant.crm.address == "https://renamed.retailcrm.ru"
-    tell(active=True, address="https://evil.example.com")
+    send(active=True, address="https://evil.example.com")
     assert tenant.crm.address == "https://renamed.retailcrm.ru"
 
 
 def test_settings_callback_moves_the_zone(client, tenant):
     where = f"/hooks/retailcrm/{tenant.uis.hook}/settings/"
-    said = {"clientId": tenant.crm.client_id, "settings": json.dumps({"timezone": {"value": "Asia/Tomsk"}})}
-    assert client.post(where, said).json() == {"success": True}
+    form = {"clientId": tenant.crm.client_id, "settings": json.dumps({"timezone": {"value": "Asia/Tomsk"}})}
+    assert client.post(where, form).json() == {"success": True}
     tenant.crm.refresh_from_db()
     assert tenant.crm.time_zone == "Asia/Tomsk"
-    assert client.post(where, said | {"settings": "nonsense"}).status_code == 400
-    assert client.post(where, said | {"settings": '{"timezone": {"value": "Mars/Olympus"}}'}).status_code == 400
+    assert client.post(where, form | {"settings": "nonsense"}).status_code == 400
+    assert client.post(where, form | {"settings": '{"timezone": {"value": "Mars/Olympus"}}'}).status_code == 400
 
 
 @pytest.mark.parametrize(
     ("changed", "code"), [({"uis_token": ""}, "UIS_KEY_GIVEN"), ({"crm_key": ""}, "CRM_KEY_GIVEN")]
 )
 def test_missing_key_is_named(add_tenant, pbx, crm, changed, code):
-    returncode, says, _out = add_tenant("--activate", **changed)
-    assert (returncode, says.split(":")[0]) == (1, code)
+    returncode, message, _out = add_tenant("--activate", **changed)
+    assert (returncode, message.split(":")[0]) == (1, code)
 
 
-def test_chosen_version_is_the_one_spoken(add_tenant, pbx, crm):
+def test_chosen_version_is_used(add_tenant, pbx, crm):
     assert add_tenant("--activate", "--crm-api=v4")[0] == 0
     assert (crm.modules, len(crm.settings_v4)) == ({}, 1)
 
@@ -244,7 +304,7 @@ def test_chosen_version_that_is_not_served_is_named(add_tenant, pbx, crm):
     assert add_tenant("--activate", "--crm-api=v4")[1].startswith("CRM_VERSION: ")
 
 
-def test_unsafe_installation_is_found_before_it_serves(monkeypatch):
+def test_unsafe_settings_are_found_by_the_deploy_checks(monkeypatch):
     from types import SimpleNamespace
 
     from connector_project import checks
@@ -263,7 +323,7 @@ def test_unsafe_installation_is_found_before_it_serves(monkeypatch):
 
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "x" * 80])
-def test_zone_of_the_crm_that_is_none_is_not_taken(add_tenant, crm, pbx, zone, monkeypatch):
+def test_invalid_zone_of_the_crm_is_ignored(add_tenant, crm, pbx, zone, monkeypatch):
     told = schemas.SettingsAnswer.model_validate({"settings": {"timezone": {"value": zone}}})
     monkeypatch.setattr(schemas.SettingsAnswer, "model_validate", lambda _said: told)
     assert add_tenant("--activate", "--timezone=Asia/Omsk")[0] == 0
@@ -271,6 +331,6 @@ def test_zone_of_the_crm_that_is_none_is_not_taken(add_tenant, crm, pbx, zone, m
 
 
 @pytest.mark.parametrize("scope", ["telephony_read", "user_write", "reference_read"])
-def test_right_that_can_be_done_without_stops_nothing(add_tenant, pbx, crm, scope):
+def test_missing_optional_right_stops_nothing(add_tenant, pbx, crm, scope):
     crm.scopes.discard(scope)
     assert add_tenant("--activate")[0] == 0

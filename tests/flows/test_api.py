@@ -1,4 +1,4 @@
-"""What other programs read: with a key of one client, or of the staff; never more than the key's own."""
+"""The API: a tenant's key reads its own rows only, an operator's key those of all tenants."""
 
 import base64
 import re
@@ -19,7 +19,7 @@ from connector_project.operations.api.authentication import KeyThrottle
 from connector_project.operations.models import Incident
 from connector_project.operations.onboarding import offboarding
 from connector_project.wsgi import application
-from telephony.models import Call, DailyReconciliation
+from telephony.models import Call, DailyReconciliation, Direction
 from tenants import api_keys
 from tenants.models import ApiKey, AuditLogEntry, Employee, Tenant
 from tests import html_text
@@ -48,13 +48,13 @@ def shop(db):
 
 @pytest.fixture
 def other(db):
-    """A second client, whose rows nobody else's key may show."""
+    """A second tenant, whose rows no other tenant's key may show."""
     return client_of("Чужой", "other", "America/New_York")
 
 
 @pytest.fixture
 def read(client, staff):
-    """Ask with a client's key, or with one of the staff."""
+    """Send a request with a tenant's key, or with one of the operator."""
     keys = {}
 
     def ask(path, whose=None, /, *, status=200, **query):
@@ -117,7 +117,7 @@ def sessions(answer):
     return [row["session_id"] for row in answer["results"]]
 
 
-def test_call_is_told_in_our_words_by_the_clients_clock(read, shop):
+def test_call_has_our_codes_and_the_tenants_time_zone(read, shop):
     [row] = read("calls", shop)["results"]
     call = Call.objects.get()
     assert row == {
@@ -149,7 +149,7 @@ def test_call_is_told_in_our_words_by_the_clients_clock(read, shop):
     assert read(f"calls/{call.pk}", shop) == row
 
 
-def test_employees_and_days_are_told(read, shop):
+def test_employees_and_days_are_listed(read, shop):
     [person] = read("employees", shop)["results"]
     assert (person["uis_id"], person["extension"], person["tenant"]) == (IVAN, "101", "romashka")
     [day] = read("ledger", shop)["results"]
@@ -157,7 +157,7 @@ def test_employees_and_days_are_told(read, shop):
     assert day["counted_at"] == "2026-03-10T12:00:00+03:00"
 
 
-def test_incidents_are_told_in_words_and_the_whole_only_to_the_staff(read, shop):
+def test_incidents_have_a_message_and_system_wide_ones_are_for_operators(read, shop):
     incident_of(None, kind="WORKER", cause="fast", state="TAKEN", note="Петя смотрит")
     [row] = read("incidents", shop)["results"]
     with translation.override("en"):
@@ -183,7 +183,7 @@ def test_incidents_are_told_in_words_and_the_whole_only_to_the_staff(read, shop)
     assert "note" not in whole[0]
 
 
-def test_call_that_came_through_the_door_is_read(read, notify, pbx, crm, tenant, stranger):
+def test_call_from_a_webhook_is_listed(read, notify, pbx, crm, tenant, stranger):
     notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
     [row] = read("calls", tenant)["results"]
     assert (row["outcome"], row["state"], row["external_id"]) == ("missed", "UPLOADED", crm.calls[0]["externalId"])
@@ -198,7 +198,7 @@ def test_key_shows_its_own_client_only(read, shop, other, name):
     assert read(name, shop, tenant="other")["results"] == []
     assert read(f"{name}/{his['id']}", shop, status=404)["detail"]
     assert read(f"{name}/{his['id']}", other) == his
-    # The staff's key shows all, or one.
+    # An operator's key shows all tenants, or one.
     assert sorted(row["tenant"] for row in read(name)["results"]) == ["other", "romashka"]
     assert read(name, tenant="other")["results"] == [his]
     assert read(f"{name}/{his['id']}") == his
@@ -275,7 +275,7 @@ def test_people_and_days_are_filtered(read, shop, name, query, count):
         {"tenant": "no such thing"},
     ],
 )
-def test_what_is_asked_in_a_wrong_way_is_refused_by_its_name(read, shop, query):
+def test_invalid_parameter_is_refused_with_its_name(read, shop, query):
     assert list(read("calls", shop, status=400, **query)) == list(query)
 
 
@@ -285,7 +285,7 @@ def test_pages_follow_one_another_and_each_row_comes_once(read, shop):
     seen, page = [], read("calls", shop, page_size=3)
     while page["next"]:
         seen += sessions(page)
-        call_of(shop, 100 + len(seen), minutes=-1)  # What comes in meanwhile moves no row to another page.
+        call_of(shop, 100 + len(seen), minutes=-1)  # A new call must not move rows to another page.
         assert urlsplit(page["next"]).netloc == "testserver"
         page = read(page["next"].removeprefix("http://testserver"), shop)
     seen += sessions(page)
@@ -315,17 +315,17 @@ def test_day_of_the_ledger_has_more_clients_than_a_page(read):
         *("2026-03-10T09:00:00 1", "2026-99-99T09:00:00+00:00 1", "2026-03-10T09:00:00+00:00 x", "\0 \0"),
     ],
 )
-def test_cursor_that_nobody_was_given_is_a_page_that_is_not_there(read, shop, said):
+def test_invalid_cursor_is_not_found(read, shop, said):
     cursor = base64.urlsafe_b64encode(said.encode()).decode() or "/"
     for name in LISTS:
-        assert read(name, shop, cursor=cursor, status=404) == {"detail": "There is no such page."}
+        assert set(read(name, shop, cursor=cursor, status=404)) == {"detail"}
     read("calls", shop, cursor="ключ", status=404)
     huge = base64.urlsafe_b64encode(f"2026-03-10T09:00:00+00:00 {10**30}".encode()).decode()
     assert len(read("calls", shop, cursor=huge)["results"]) == 1
 
 
 @pytest.mark.parametrize("path", [*(f"/api/v1/{name}/" for name in LISTS), *(f"/api/v1/{name}/1/" for name in LISTS)])
-def test_nobody_reads_without_a_good_key(client, admin_client, shop, staff, path):
+def test_invalid_key_reads_nothing(client, admin_client, shop, staff, path):
     row, key = api_keys.create(shop, "x", by=staff, now=NOON)
     api_keys.revoke(row, now=NOON)
     for headers in ({}, {"authorization": "Bearer"}, {"authorization": "Bearer x"}, {"authorization": f"Token {key}"}):
@@ -344,7 +344,7 @@ def test_nothing_can_be_written(client, shop, staff):
             assert answer.status_code == 405
 
 
-def test_key_is_kept_as_a_hash_and_its_use_is_noted(read, shop, staff):
+def test_key_is_stored_as_a_hash_with_its_last_use(read, shop, staff):
     row, key = api_keys.create(shop, "x", by=staff, now=NOON)
     assert key not in str(ApiKey.objects.filter(pk=row.pk).values())
     assert row.last_used_at is None
@@ -355,7 +355,7 @@ def test_key_is_kept_as_a_hash_and_its_use_is_noted(read, shop, staff):
         assert ApiKey.objects.get(pk=row.pk).last_used_at == noted
 
 
-def test_keys_of_the_staff_end_with_the_right_to_look(read, shop, staff):
+def test_operators_key_ends_with_the_permission(read, shop, staff):
     assert len(read("calls")["results"]) == 1
     staff.groups.clear()
     read("calls", status=401)
@@ -364,25 +364,25 @@ def test_keys_of_the_staff_end_with_the_right_to_look(read, shop, staff):
     staff.is_active = False
     staff.save()
     read("calls", status=401)
-    read("calls", shop)  # A client's key is the client's.
+    read("calls", shop)  # A tenant's key does not depend on a user.
     staff.delete()
     read("calls", status=401)
 
 
-def test_keys_of_a_client_go_when_he_leaves(read, tenant):
+def test_keys_of_a_disconnected_tenant_are_revoked(read, tenant):
     read("calls", tenant)
     offboarding.offboard(tenant, now=timezone.now())
     read("calls", tenant, status=401)
-    Tenant.objects.update(offboarded_at=None)  # He comes back: his keys do not.
+    Tenant.objects.update(offboarded_at=None)  # After a return the keys stay revoked.
     read("calls", tenant, status=401)
 
 
-def test_who_asks_too_often_is_told_to_wait(read, shop, monkeypatch):
+def test_rate_limit_answers_429(read, shop, monkeypatch):
     monkeypatch.setattr(KeyThrottle, "rate", "2/min")
     for status in (200, 200, 429):
         said = read("calls", shop, status=status)
     assert "detail" in said
-    read("calls")  # Another key has a count of its own.
+    read("calls")  # Each key has its own limit.
 
 
 @pytest.mark.parametrize("count", [1, 40])
@@ -397,7 +397,7 @@ def test_page_costs_a_fixed_number_of_queries(read, shop, django_assert_num_quer
     for name in LISTS:
         with django_assert_num_queries(2):  # the key, the page
             read(name, shop)
-        with django_assert_num_queries(4):  # and what its owner may do
+        with django_assert_num_queries(4):  # and the permissions of its owner
             read(name)
 
 
@@ -409,7 +409,7 @@ def test_recording_links_and_keys_never_leave(client, shop, staff, django_assert
             assert secret not in text
 
 
-def test_key_is_made_in_the_admin_shown_once_and_revoked(client, staff, shop):
+def test_key_is_created_in_the_admin_shown_once_and_revoked(client, staff, shop):
     client.force_login(staff)
     where = reverse("admin:tenants_apikey_changelist")
     form = {"name": "Отчёты", "tenant": shop.pk}
@@ -430,12 +430,12 @@ def test_key_is_made_in_the_admin_shown_once_and_revoked(client, staff, shop):
         ("API_KEY_REVOKED", "Отчёты", shop.pk, "olga"),
     ]
     assert key not in str(list(AuditLogEntry.objects.values()))
-    # Nothing of a key is changed by sending its page back.
+    # Submitting the page of a key changes nothing.
     client.post(reverse("admin:tenants_apikey_change", args=[row.pk]), {"name": "other"})
     assert ApiKey.objects.get().name == "Отчёты"
 
 
-def test_key_of_the_staff_is_made_without_a_client(client, staff):
+def test_operators_key_has_no_tenant(client, staff):
     client.force_login(staff)
     client.post(reverse("admin:tenants_apikey_add"), {"name": "BI", "tenant": ""})
     assert ApiKey.objects.get().tenant is None
@@ -451,11 +451,12 @@ def test_key_of_the_staff_is_made_without_a_client(client, staff):
     assert ApiKey.objects.get().revoked_at is None
 
 
-@pytest.mark.parametrize(("language", "word"), [("ru", "входящий"), ("en", "incoming")])
-def test_schema_and_its_page_need_nobody_else(client, db, language, word):
+@pytest.mark.parametrize("language", ["ru", "en"])
+def test_schema_and_its_page_need_no_outside_host(client, db, language):
     headers = {"accept-language": language}
     schema = client.get("/api/v1/schema/", headers=headers).content.decode()
-    assert word in schema
+    with translation.override(language):
+        assert str(Direction.IN.label) in schema
     assert "/hooks/" not in schema
     page = client.get("/api/v1/docs/", headers=headers).content.decode()
     assert re.findall(r'(?:src|href)="(?:https?:)?//', page) == []
@@ -465,8 +466,27 @@ def test_schema_and_its_page_need_nobody_else(client, db, language, word):
 api = schemathesis.openapi.from_wsgi("/api/v1/schema/", application)
 
 
+SAME_EACH_TIME = {
+    "derandomize": True,
+    "deadline": None,
+    "suppress_health_check": list(HealthCheck),
+    "database": None,
+}
+
+
 @api.parametrize()
-@settings(max_examples=10, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=2, **SAME_EACH_TIME)
 def test_api_answers_what_its_schema_says(case, shop, staff):
+    answers_as_its_schema_says(case, shop, staff)
+
+
+@pytest.mark.slow
+@api.parametrize()
+@settings(max_examples=10, **SAME_EACH_TIME)
+def test_api_answers_more_requests_as_its_schema_says(case, shop, staff):
+    answers_as_its_schema_says(case, shop, staff)
+
+
+def answers_as_its_schema_says(case, shop, staff):
     _row, key = api_keys.create(shop, "x", by=staff, now=timezone.now())
     case.call_and_validate(headers={"Authorization": f"Bearer {key}"})

@@ -1,18 +1,20 @@
-"""The log of calls: found by any form of a number, by person and session; page after page, never counted."""
+"""The list of calls: search by any form of a number, by employee and session; keyset pages without a count."""
 
 import itertools
 import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 
 import pytest
 import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
+from django.urls import reverse
+from django.utils import timezone, translation
 
-from telephony.models import Call
+from telephony.models import Call, FailureReason, Result, State
 from tenants.models import Employee, Tenant, VirtualNumber
-from tests import html_text
+from tenants.transfer_rules import SkipReason
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.users import enlist
 
@@ -35,7 +37,7 @@ def noon():
 
 @pytest.fixture
 def add(tenant):
-    """Write a call into the log; its key is its session's."""
+    """Create a call; returns it."""
     numbers = itertools.count(9_100_000_001)
 
     def write(**facts):
@@ -54,7 +56,7 @@ def add(tenant):
 
 
 def found(client, **asked):
-    """Return the sessions the log shows."""
+    """Return the sessions the list shows."""
     answer = client.get(LOG, asked, headers=ENGLISH)
     assert answer.status_code == 200
     return [row.session_id for row in answer.context["cl"].result_list]
@@ -93,7 +95,7 @@ def test_call_is_found_by_session_and_by_its_id_in_the_crm(client, add):
 
 
 @pytest.mark.parametrize("typed", ["Петров", "петров пётр", "ПЁТР", "102"])
-def test_call_is_found_by_whose_it_is(client, add, typed):
+def test_call_is_found_by_its_employee(client, add, typed):
     wanted = add(employee=Employee.objects.get(uis_id=PETR))
     add(employee=Employee.objects.get(uis_id=IVAN)), add()
     assert found(client, q=typed) == [wanted.session_id]
@@ -133,7 +135,7 @@ def test_own_number_finds_the_calls_that_came_to_it(client, add, tenant):
         ({"day": "2026-11-23"}, {"at": NOON - timedelta(hours=12, seconds=1)}, {"at": NOON - timedelta(hours=12)}),
     ],
 )
-def test_filter_chooses_what_it_says(client, add, asked, facts, others):
+def test_filter_keeps_matching_calls(client, add, asked, facts, others):
     wanted = add(**facts)
     add(**others)
     assert found(client, **asked) == [wanted.session_id]
@@ -173,13 +175,13 @@ EDGE = {"after": "0001-01-01T00:00:00+23:59_5"}
 
 
 @pytest.mark.parametrize("asked", [{"after": "x"}, {"before": "2026_x"}, EDGE, {"p": "7"}, {"o": "1.2"}])
-def test_words_nobody_knows_choose_nothing_and_break_nothing(client, add, asked):
+def test_unknown_parameters_change_nothing(client, add, asked):
     assert found(client, **asked) == [] == list(Call.objects.all())
     call = add()
     assert found(client, **asked) == [call.session_id]
 
 
-def test_filter_there_is_none_of_is_no_filter_of_an_order_either(client, add):
+def test_unknown_filter_is_rejected_by_bulk_actions_too(client, add):
     add()
     answer = client.get(LOG, {"says__contains": "a"}, follow=True)
     assert (answer.redirect_chain, len(answer.context["cl"].result_list)) == ([(f"{LOG}?e=1", 302)], 1)
@@ -197,7 +199,7 @@ def test_pages_hold_every_call_once_the_newest_first(client, add, noon):
         assert bool(cl.newer) == (len(pages) > 1)
         address = cl.older and f"{LOG}{cl.older}"
         if len(pages) == 1:
-            add(at=NOON + timedelta(seconds=1))  # What comes in meanwhile moves nothing.
+            add(at=NOON + timedelta(seconds=1))  # A new call must not shift the pages.
     assert [len(page) for page in pages] == [50, 50, 20]
     assert list(itertools.chain.from_iterable(pages)) == [call.pk for call in calls]
     back = [row.pk for row in client.get(f"{LOG}{cl.newer}").context["cl"].result_list]
@@ -233,23 +235,43 @@ def test_page_has_a_fixed_number_of_queries_and_counts_nothing(client, add, tena
     assert max(costs) <= 8
 
 
-def test_row_reads_like_a_sentence(client, add, noon):
+def rows_of(answer):
+    """Return the text of each row, and the CSS class of its state."""
+    table = answer.content.decode().split('id="result_list"')[1].split("<tbody>")[1].split("</tbody>")[0]
+    for row in re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL):
+        text = " ".join(unescape(re.sub(r"<[^>]+>", " ", row)).split())
+        result = re.search(r'class="field-how_long">(.*?)</td>', row, re.DOTALL)[1]
+        yield text, re.search(r'class="admin-state desk-(\w+)"', row)[1], result
+
+
+def test_row_names_call_result_state_and_reason(client, add, noon):
     petr = Employee.objects.get(uis_id=PETR)
     add(contact=CONTACT, employee=petr, talk_seconds=65, result="ANSWERED")
     add(state="READY", cause="CRM_REFUSED", failed_at=NOON, is_lost=True, result="NO_ANSWER", wait_seconds=12)
     add(state="SKIPPED", skip_reason="INTERNAL_OFF", contact="", direction="out", result="BUSY")
     add(state="FETCHING_LEGS", cause="LEGS_NOT_READY")
-    said = html_text.words(client.get(LOG, headers=ENGLISH))
-    for line in (
-        "12:00 Ромашка ← 7999***0001 +74950000001 whom: Петров Пётр (102) talk 1:05 uploaded",
-        "missed, waited 0:12 stopped the CRM refused this call",
-        "→ hidden number +74950000001 busy skipped by a rule internal calls are not uploaded",
-        "not known yet collecting legs and recording UIS does not show the whole call yet",
-    ):
-        assert line in said
+    collecting, skipped, failed, uploaded = rows_of(client.get(LOG, headers=ENGLISH))
+    with translation.override("en"):
+        expected = (
+            (uploaded, ("12:00 Ромашка ← 7999***0001 +74950000001", "Петров Пётр (102)", "1:05", State.UPLOADED.label)),
+            (failed, ("0:12", FailureReason.CRM_REFUSED.label)),
+            (skipped, (Result.BUSY.label, State.SKIPPED.label, SkipReason.INTERNAL_OFF.label)),
+            (collecting, (State.FETCHING_LEGS.label, FailureReason.LEGS_NOT_READY.label)),
+        )
+        for (text, _state, _result), values in expected:
+            assert all(str(value) in text for value in values), text
+    assert [state for _text, state, _result in (uploaded, failed, skipped)] == ["active", "stopped", "quiet"]
+    assert all(result.strip() for _text, _state, result in (uploaded, failed, skipped, collecting))
+    assert re.search(r"→ \S.* \+74950000001", skipped[0])  # a text in place of the hidden number
 
 
-def test_nothing_found_says_where_to_look_next(client, add):
-    said = html_text.words(client.get(LOG, {"q": "+7 111 222-33-44"}, headers=ENGLISH))
-    assert "No such call is known." in said
-    assert "Notifications that cannot be read" in said
+def test_log_offers_what_can_be_done_with_ticked_calls(client, add):
+    add()
+    (offered,) = re.findall(r'<select name="action"[^>]*>(.*?)</select>', client.get(LOG).content.decode(), re.DOTALL)
+    assert {"try_again", "skip_selected"} <= set(re.findall(r'<option value="(\w*)"', offered))
+
+
+def test_empty_list_links_to_where_to_look_next(client, add):
+    html = client.get(LOG, {"q": "+7 111 222-33-44"}, headers=ENGLISH).content.decode()
+    nothing = html.split('class="admin-empty"')[1].split("</div>")[0]
+    assert reverse("admin:telephony_notification_unreadable") in nothing

@@ -1,4 +1,4 @@
-"""What the CRM tells of our module: switched off and on by people, frozen, the account renamed, its zone moved."""
+"""Callbacks about our module: switched off and on, frozen, the account renamed, its time zone changed."""
 
 import json
 from datetime import timedelta
@@ -17,7 +17,7 @@ RENAMED = "renamed.retailcrm.ru"
 
 @pytest.fixture
 def tell(client, tenant):
-    """Send a callback the way the CRM does; return its status and what our row says."""
+    """Send a callback the way the CRM does; return the status, the result and our denial code."""
 
     def send(active=True, freeze=False, address="", **changed):
         said = {
@@ -61,7 +61,7 @@ def test_module_that_people_switched_off_stays_off_until_they_switch_it_on(
     assert switch(**how) == (200, True, "telephony_off")
     stored = json.dumps(crm.modules, sort_keys=True)
     notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
-    # A sync with news for the module.
+    # A sync with changes for the module.
     crm.add_user(29, first_name="Новый", email="new@example.com")
     pbx.add_employee(300009, "Новый Сотрудник", extension="109", email="new@example.com")
     for schedule in (crm_tasks.probe_all, uis_tasks.sync_all, crm_tasks.probe_all):
@@ -128,7 +128,7 @@ def test_renamed_account_is_followed_and_our_module_sent_there(tell, rename, crm
     assert tenant.is_live
 
 
-def test_same_address_told_again_costs_no_request(tell, crm_world, run_queue, tenant):
+def test_same_address_again_costs_no_request(tell, crm_world, run_queue, tenant):
     crm_world.requests.clear()
     tell(address=f"https://{CRM_HOST.upper()}/")
     assert (run_queue(), crm_world.requests) == (0, [])
@@ -155,7 +155,7 @@ def test_account_renamed_while_switched_off_stays_off(switch, tell, rename, crm,
     assert crm.modules[integration_module.code(tenant)]["active"] is False
 
 
-def test_paused_client_is_told_of_all_the_same(tell, tenant):
+def test_callback_of_a_paused_tenant_is_stored(tell, tenant):
     type(tenant).objects.update(is_paused=True)
     assert tell(active=False) == (200, True, "telephony_off")
     assert tell() == (200, True, "")
@@ -189,7 +189,7 @@ def test_settings_without_a_zone_change_nothing(client, tenant):
     assert tenant.crm.time_zone == "Europe/Moscow"
 
 
-def test_link_that_was_made_anew_is_told_to_the_crm(tenant, crm, run_queue):
+def test_new_activation_link_is_sent_to_the_crm(tenant, crm, run_queue):
     assert crm.modules[integration_module.code(tenant)]["accountUrl"] == integration_module.activation_url(tenant)
     type(tenant).objects.update(activation_token="another")
     uis_tasks.sync_all()
@@ -201,5 +201,5 @@ def test_link_that_was_made_anew_is_told_to_the_crm(tenant, crm, run_queue):
     assert "another" not in json.dumps(tenant.crm.registered_module)
 
 
-def test_nothing_said_yet_is_no_switch_off(tenant):
+def test_missing_activity_is_not_switched_off(tenant):
     assert callbacks.is_switched_off(tenant) is False

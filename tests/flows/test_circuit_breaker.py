@@ -1,4 +1,4 @@
-"""A vendor that does not answer is left alone, looked after with one call, and given the rest when it is back."""
+"""Circuit breaker: an unavailable vendor gets one probe at a time, and the waiting calls once it is back."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from connector_project.core import circuit_breaker
 from connector_project.operations import ticker
+from crm import uploads
 from crm.models import Command, Popup
 from telephony import tasks
 from telephony.models import Call, Notification
@@ -24,7 +25,7 @@ def clock():
 
 @pytest.fixture
 def minutes(clock):
-    """Let minutes pass, with the sweep of each."""
+    """Let minutes pass, with a sweep in each."""
 
     def wait(count):
         for _minute in range(count):
@@ -36,7 +37,7 @@ def minutes(clock):
 
 @pytest.fixture
 def lose(pbx, notify):
-    """Let so many callers be missed."""
+    """Create missed calls of different contacts."""
 
     def play(count=1, *, first=0):
         for number in range(first, first + count):
@@ -50,7 +51,7 @@ def sent(crm_world, part="calls/upload"):
     return [request for request in crm_world.requests if part in request.path]
 
 
-def test_crm_that_is_away_is_not_asked_for_each_call(clock, tenant, crm, crm_world, lose, stranger):
+def test_unavailable_crm_gets_no_request_for_each_call(clock, tenant, crm, crm_world, lose, stranger):
     crm_world.break_down("503", host=crm.host)
     lose(20)
     assert len(sent(crm_world)) == 1
@@ -59,23 +60,32 @@ def test_crm_that_is_away_is_not_asked_for_each_call(clock, tenant, crm, crm_wor
     assert CrmConnection.objects.get(tenant=stranger).consecutive_failures == 0
 
 
-def test_pauses_grow_and_one_call_looks_each_time(clock, tenant, crm, crm_world, lose, minutes):
+@pytest.mark.parametrize(
+    ("batches", "passed", "least", "most"),
+    [([1, 5, 2], 10, 5, 8), pytest.param([1, 50, 9], 60, 10, 18, marks=pytest.mark.slow)],
+    ids=["minutes", "hour"],
+)
+def test_pauses_grow_and_one_call_looks_each_time(
+    clock, tenant, crm, crm_world, lose, minutes, monkeypatch, batches, passed, least, most
+):
+    monkeypatch.setattr(uploads, "BATCH", batches[1])
     crm_world.break_down("timeout")
-    lose(60)
-    minutes(60)
+    lose(sum(batches))
+    minutes(passed)
     # 5, 15, 30, 60, 120 seconds, then every five minutes; the sweep comes each minute.
-    assert 10 <= len(sent(crm_world)) <= 18
+    assert least <= len(sent(crm_world)) <= most
     assert crm.uploads == []
     assert max(Call.objects.values_list("attempts", flat=True)) <= 3
     crm_world.repair()
     minutes(7)
-    assert (len(crm.calls), [len(batch) for batch in crm.uploads]) == (60, [1, 50, 9])
+    assert (len(crm.calls), [len(batch) for batch in crm.uploads]) == (sum(batches), batches)
 
 
-def test_hours_without_the_crm_stop_no_call(clock, tenant, crm, crm_world, lose, minutes):
+@pytest.mark.parametrize("hours", [8, pytest.param(80, marks=pytest.mark.slow)])
+def test_hours_without_the_crm_stop_no_call(clock, tenant, crm, crm_world, lose, minutes, hours):
     crm_world.break_down("503")
     lose(3)
-    for _hour in range(80):
+    for _hour in range(hours):
         clock.shift(timedelta(minutes=59))
         minutes(1)
     assert Call.objects.filter(failed_at=None, state="READY").count() == 3
@@ -84,19 +94,26 @@ def test_hours_without_the_crm_stop_no_call(clock, tenant, crm, crm_world, lose,
     assert len(crm.calls) == 3
 
 
-def test_after_an_outage_the_calls_of_now_go_first(clock, tenant, crm, crm_world, lose, minutes):
+@pytest.mark.parametrize(("count", "batch"), [(12, 5), pytest.param(120, 50, marks=pytest.mark.slow)])
+def test_after_an_outage_the_calls_of_now_go_first(
+    clock, tenant, crm, crm_world, lose, minutes, monkeypatch, count, batch
+):
+    monkeypatch.setattr(uploads, "BATCH", batch)
     crm_world.break_down("503")
-    lose(120)
+    lose(count)
     minutes(60)
     crm_world.repair()
     lose(1, first=500)
     minutes(7)
-    assert len(crm.calls) == 121
+    assert len(crm.calls) == count + 1
     first = [call["phone"] for batch in crm.uploads[:2] for call in batch]
     assert "+79995000500" in first
 
 
-def test_call_the_crm_stumbles_over_holds_up_no_other(clock, tenant, crm, crm_world, lose, minutes, monkeypatch):
+@pytest.mark.parametrize(("count", "passed"), [(9, 20), pytest.param(20, 45, marks=pytest.mark.slow)])
+def test_call_the_crm_stumbles_over_holds_up_no_other(
+    clock, tenant, crm, crm_world, lose, minutes, monkeypatch, count, passed
+):
     from tests.fakes import retailcrm_methods
 
     real = retailcrm_methods.answer
@@ -111,9 +128,9 @@ def test_call_the_crm_stumbles_over_holds_up_no_other(clock, tenant, crm, crm_wo
     crm_world._faults_of_500 = as_json(500, {"success": False, "errorMsg": "Internal Server Error"})
     monkeypatch.setattr("tests.fakes.retailcrm.answer", stumble)
     crm_world.break_down("503", times=1)
-    lose(20)
-    minutes(45)
-    assert len(crm.calls) == 19
+    lose(count)
+    minutes(passed)
+    assert len(crm.calls) == count - 1
     assert Call.objects.get(contact="79995000007").reason == "CRM_UNAVAILABLE"
 
 
@@ -159,7 +176,7 @@ def test_uis_that_is_away_rests_and_its_calls_go_on_together(clock, tenant, pbx,
     assert UisConnection.objects.get(tenant=tenant).consecutive_failures == 0
 
 
-def test_used_up_points_are_no_silence(clock, tenant, pbx, crm, notify):
+def test_exhausted_points_are_no_failure(clock, tenant, pbx, crm, notify):
     pbx.minute_limit = 0
     notify(pbx.call(contact=CONTACT, number=NUMBER, talks=[(IVAN, 20)]).notification("call_end"))
     assert UisConnection.objects.get(tenant=tenant).consecutive_failures == 0
@@ -168,8 +185,8 @@ def test_used_up_points_are_no_silence(clock, tenant, pbx, crm, notify):
 def test_status_is_set_when_uis_is_back(client, clock, tenant, pbx, uis_world, minutes, run_queue):
     UisConnection.objects.update(consecutive_failures=3, retry_at=timezone.now() + timedelta(minutes=2))
     uis_world.requests.clear()
-    said = {"clientId": tenant.crm.client_id, "userId": "27", "code": "101", "status": "dinner"}
-    client.post(f"/hooks/retailcrm/{tenant.uis.hook}/change-user-status/", said)
+    form = {"clientId": tenant.crm.client_id, "userId": "27", "code": "101", "status": "dinner"}
+    client.post(f"/hooks/retailcrm/{tenant.uis.hook}/change-user-status/", form)
     run_queue()
     assert (uis_world.requests, Command.objects.get().reason) == ([], "UIS_UNAVAILABLE")
     minutes(4)
@@ -184,7 +201,7 @@ def test_refusal_is_an_answer(clock, tenant, crm, lose):
     assert (connection.consecutive_failures, connection.retry_at, connection.denied_code) == (0, None, "key")
 
 
-def test_one_worker_looks_and_the_others_leave_it_alone(clock, tenant, crm, lose):
+def test_only_one_worker_probes(clock, tenant, crm, lose):
     lose(3)
     Call.objects.update(state="READY", next_attempt_at=timezone.now(), uploaded_at=None)
     CrmConnection.objects.update(consecutive_failures=2, retry_at=timezone.now())

@@ -1,10 +1,10 @@
-"""A click on a number in the CRM: the employee's phone rings, then the customer's. Never twice."""
+"""Click-to-call: the employee's phone rings, then the customer's. Never twice."""
 
 from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from crm import commands
 from crm import tasks as crm_tasks
@@ -16,7 +16,7 @@ from tests.conftest import ANNA, CONTACT, IVAN, NUMBER
 
 @pytest.fixture
 def click(client, tenant, run_queue):
-    """Click the way the CRM's server does."""
+    """Send a click the way the CRM's server does."""
 
     def send(*, method="get", works=True, **asked):
         said = {"clientId": tenant.crm.client_id, "code": "101", "phone": f"+{CONTACT}", "userId": "27"} | asked
@@ -137,7 +137,7 @@ def test_unclear_outcome_is_never_dialled_again(click, uis_world, pbx, later, te
     assert len(pbx.dialled) == dialled
 
 
-def test_worker_that_died_in_the_middle_is_not_followed_by_another(click, pbx, later, tenant):
+def test_command_of_a_worker_that_died_is_not_repeated(click, pbx, later, tenant):
     click(works=False)
     command = Command.objects.get()
     assert command.claim(lease_until=timezone.now() + commands.LEASE) is True
@@ -168,7 +168,7 @@ def test_lost_queue_does_not_dial_late(click, pbx, later, tenant):
         ({"forbidden_contacts": {CONTACT}}, ""),
     ],
 )
-def test_refusal_of_uis_is_kept_with_its_words(click, pbx, tenant, setting, says):
+def test_refusal_of_uis_is_stored_with_its_message(click, pbx, tenant, setting, says):
     for name, value in setting.items():
         setattr(pbx, name, value)
     click()
@@ -197,15 +197,18 @@ def test_unknown_hook_is_not_found(client, db):
     assert client.get("/hooks/retailcrm/nobody/make-call/").status_code == 404
 
 
-def test_paused_client_is_told_so(click, pbx, tenant):
+def test_click_of_a_paused_tenant_is_refused(click, pbx, tenant):
     type(tenant).objects.update(is_paused=True)
     assert click().status_code == 400
     assert (Command.objects.get().reason, pbx.dialled) == ("NOT_ACTIVE", [])
 
 
-def test_refusal_speaks_the_clients_language(click, tenant):
-    type(tenant).objects.update(language="en")
-    assert click(phone="").json()["errorMsg"].startswith("There is no number")
+@pytest.mark.parametrize("language", ["ru", "en"])
+def test_refusal_is_in_the_tenants_language(click, tenant, language):
+    type(tenant).objects.update(language=language)
+    message = click(phone="").json()["errorMsg"]
+    with translation.override(language):
+        assert message == str(Command.Reason.BAD_PHONE.label)
 
 
 def test_dismissed_employee_calls_nobody(click, pbx, tenant):

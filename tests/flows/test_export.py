@@ -1,4 +1,4 @@
-"""Calls as files for other programs: the command, the buttons, and what spreadsheets must not carry out."""
+"""Call exports: the command, the buttons, and formulas that spreadsheets must not run."""
 
 import csv
 import io
@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import time_machine
+from django.contrib import messages
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
@@ -43,7 +44,7 @@ def talked(_noon, pbx, notify, crm, tenant, later):
 
 @pytest.fixture
 def person(client, db):
-    """Log somebody of a group in."""
+    """Log in a user of a group."""
 
     def enter(group):
         user = enlist(group.lower(), group)
@@ -73,7 +74,7 @@ def lines(answer):
 
 
 def cells(answer):
-    """Return what stands in a workbook: the kind of each cell and its text."""
+    """Return the cells of a workbook: the kind of each and its text."""
     book = zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content)))
     sheet = ET.fromstring(book.read("xl/worksheets/sheet1.xml"))  # noqa: S314 -- our own
     assert sheet.findall(f".//{CELLS}f") == []
@@ -133,7 +134,7 @@ def test_period_is_the_clients_own_and_the_oldest_come_first(tenant, stranger):
 
 
 @pytest.mark.usefixtures("_noon")
-def test_command_says_what_is_wrong(tenant):
+def test_command_refuses_wrong_periods(tenant):
     for wrong in ({"since": "2026-03-11"}, {"since": "yesterday"}, {"till": "2026-99-99"}):
         with pytest.raises(CommandError) as caught:
             told(tenant, **wrong)
@@ -141,7 +142,7 @@ def test_command_says_what_is_wrong(tenant):
     assert not AuditLogEntry.objects.filter(action="CALLS_EXPORTED").exists()
 
 
-def test_every_export_is_written_down(talked, tenant, stranger, person):
+def test_every_export_is_in_the_audit_log(talked, tenant, stranger, person):
     told(tenant)
     told(tenant, format="jsonl")
     operator = person("Operator")
@@ -174,11 +175,13 @@ def test_button_exports_what_the_filters_show(talked, notify, pbx, tenant, perso
     assert AuditLogEntry.objects.filter(action="CALLS_EXPORTED").count() == 3
 
 
-def test_who_exports_too_much_is_told_so(talked, tenant, person, monkeypatch):
+def test_export_of_too_many_calls_is_refused(talked, tenant, person, monkeypatch):
     operator = person("Operator")
     monkeypatch.setitem(button.MOST, "csv", 0)
     answer = operator.post(reverse("admin:telephony_call_csv"), follow=True, headers=ENGLISH)
-    assert "These are more than 0 calls. Narrow the filters" in answer.content.decode()
+    (message,) = answer.context["messages"]
+    assert message.level == messages.ERROR
+    assert " 0 " in str(message)
     assert not AuditLogEntry.objects.filter(action="CALLS_EXPORTED").exists()
 
 
@@ -191,7 +194,7 @@ def test_support_gets_masked_numbers(talked, tenant, person):
     assert CONTACT not in book
 
 
-def test_a_look_exports_nothing_and_strangers_are_shown_the_door(talked, client, db):
+def test_get_exports_nothing_and_strangers_are_refused(talked, client, db):
     where = reverse("admin:telephony_call_csv")
     assert client.post(where).status_code == 302
     client.force_login(User.objects.create_user("nobody", is_staff=True))
@@ -218,7 +221,7 @@ def test_a_look_exports_nothing_and_strangers_are_shown_the_door(talked, client,
         "Иванов\n=1+1",
     ],
 )
-def test_spreadsheets_carry_nothing_out(person, name):
+def test_spreadsheets_run_no_formula(person, name):
     tenant = Tenant.objects.create(name="Ромашка", slug="romashka")
     whose = Employee.objects.create(tenant=tenant, uis_id=IVAN, full_name=name)
     Call.objects.create(
@@ -226,7 +229,7 @@ def test_spreadsheets_carry_nothing_out(person, name):
     )
     operator = person("Operator")
     [row] = lines(press(operator))
-    # However a spreadsheet splits the line, no part of it begins with what it would carry out.
+    # However a spreadsheet splits the line, no part of it begins with what it would run.
     for part in re.split(r"[;\t\r\n]", row["employee"]):
         assert not re.match(r"\s*[=+\-@＝]", part), row["employee"]
     assert row["employee"].replace("'", "") == name.replace("'", "")
@@ -255,7 +258,7 @@ def test_numbers_keep_their_plus(talked, person):
         ("", ""),
     ],
 )
-def test_only_what_could_be_carried_out_is_defused(text, shown):
+def test_only_possible_formulas_are_escaped(text, shown):
     assert tabular.escape_formula(text) == shown
 
 

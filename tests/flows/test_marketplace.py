@@ -1,6 +1,7 @@
-"""One click in the CRM's marketplace: a new client, or a known one with a new key, and nobody else's."""
+"""Connecting from the CRM's marketplace: a new tenant, or a known one with a new key."""
 
 import json
+import re
 import threading
 from datetime import timedelta
 
@@ -8,6 +9,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone, translation
 
+from connector_project.operations.checks import runner
 from connector_project.operations.onboarding import offboarding, steps
 from crm import api_scopes, integration_module
 from crm.checks import definitions
@@ -57,10 +59,20 @@ def entry(answer):
 
 
 def refused(answer, status=400):
-    """Return the sentence of a refusal."""
+    """Return the message of a refusal."""
     said = answer.json()
     assert (answer.status_code, set(said), said["success"]) == (status, {"success", "errorMsg"}, False)
     return said["errorMsg"]
+
+
+def is_of(check, message):
+    """Return whether a message is that of a failed check, whatever its values, in either language."""
+    for language in ("ru", "en"):
+        with translation.override(language):
+            parts = re.split(r"%\(\w+\)s", str(check.bad))
+        if all(part in message for part in parts):
+            return True
+    return False
 
 
 def test_configuration_asks_for_exactly_what_is_checked(client):
@@ -176,7 +188,7 @@ def test_public_name_that_can_be_no_account_is_not_followed(press, crm, crm_worl
     assert {asked.host for asked in crm_world.requests} == {crm.technical_host}
 
 
-# --- who may not
+# --- what is refused
 
 
 @pytest.mark.parametrize(
@@ -187,10 +199,10 @@ def test_wrong_token_is_refused_before_anybody_is_asked(client, crm, crm_world, 
     said = {"token": token, "apiKey": crm.key, "systemUrl": address}
     answer = client.post(REGISTER, {"register": json.dumps(said)})
     if token:
-        assert refused(answer, 401) == "Invalid token"
+        refused(answer, 401)
         assert caplog.records[0].name == "connector.security"
     else:
-        assert refused(answer) == "token is missing"
+        assert "token" in refused(answer)
     assert (Tenant.objects.count(), crm_world.requests) == (0, [])
     assert crm.key not in caplog.text
     assert "evil" not in caplog.text
@@ -199,36 +211,36 @@ def test_wrong_token_is_refused_before_anybody_is_asked(client, crm, crm_world, 
 
 def test_token_of_another_secret_or_of_another_key_is_refused(client, crm, cabinet, db):
     other = PartnerAccount(secret="another").form(crm.key, f"https://{CRM_HOST}")
-    assert refused(client.post(REGISTER, other), 401) == "Invalid token"
+    refused(client.post(REGISTER, other), 401)
     stolen = json.loads(cabinet.form("anotherKey", f"https://{CRM_HOST}")["register"]) | {"apiKey": crm.key}
-    assert refused(client.post(REGISTER, {"register": json.dumps(stolen)}), 401) == "Invalid token"
+    refused(client.post(REGISTER, {"register": json.dumps(stolen)}), 401)
     assert Tenant.objects.count() == 0
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "names"),
     [
-        (None, "No data provided"),
-        ("", "No data provided"),
-        ("{", "Invalid JSON provided"),
-        ("[]", "Invalid JSON provided"),
-        ("null", "Invalid JSON provided"),
-        ("[" * 20_000, "Invalid JSON provided"),
-        ("{}", "token is missing"),
-        ('{"token": "x", "systemUrl": "https://a.retailcrm.ru"}', "apiKey is missing"),
-        ('{"token": "x", "apiKey": "k"}', "systemUrl is missing"),
-        ('{"token": "x", "apiKey": ["k"], "systemUrl": "https://a.retailcrm.ru"}', "apiKey is missing"),
-        ('{"token": 5, "apiKey": "k", "systemUrl": "https://a.retailcrm.ru"}', "token is missing"),
+        (None, "data"),
+        ("", "data"),
+        ("{", "JSON"),
+        ("[]", "JSON"),
+        ("null", "JSON"),
+        ("[" * 20_000, "JSON"),
+        ("{}", "token"),
+        ('{"token": "x", "systemUrl": "https://a.retailcrm.ru"}', "apiKey"),
+        ('{"token": "x", "apiKey": "k"}', "systemUrl"),
+        ('{"token": "x", "apiKey": ["k"], "systemUrl": "https://a.retailcrm.ru"}', "apiKey"),
+        ('{"token": 5, "apiKey": "k", "systemUrl": "https://a.retailcrm.ru"}', "token"),
     ],
 )
-def test_what_is_no_register_field_is_refused_in_the_words_of_the_vendors_modules(client, text, says, db):
-    assert refused(client.post(REGISTER, {} if text is None else {"register": text})) == says
+def test_wrong_register_field_is_refused_with_its_name(client, text, names, db):
+    assert names in refused(client.post(REGISTER, {} if text is None else {"register": text}))
     assert Tenant.objects.count() == 0
 
 
-def test_field_in_the_address_is_not_taken_for_it_would_stand_in_logs(client, cabinet, crm, db):
+def test_field_in_the_query_string_is_ignored(client, cabinet, crm, db):
     form = cabinet.form(crm.key, f"https://{CRM_HOST}")
-    assert refused(client.post(REGISTER, query_params=form)) == "No data provided"
+    assert refused(client.post(REGISTER, query_params=form)) == refused(client.post(REGISTER))
 
 
 def test_giant_is_refused(client, db):
@@ -257,18 +269,16 @@ def test_giant_is_refused(client, db):
     ],
 )
 def test_key_goes_to_no_strange_address(client, cabinet, crm, crm_world, address, db):
-    says = refused(client.post(REGISTER, cabinet.form(crm.key, address)))
-    assert "https://shop.retailcrm.ru" in says
+    assert is_of(definitions.ADDRESS, refused(client.post(REGISTER, cabinet.form(crm.key, address))))
     assert (Tenant.objects.count(), crm_world.requests) == (0, [])
 
 
 def test_key_of_another_account_is_refused_there_and_nothing_is_stored(client, cabinet, crm, crm_world, tenant, db):
     other = crm_world.add_account("other.retailcrm.ru", key="otherKey")
     before = everything()
-    says = refused(client.post(REGISTER, cabinet.form(other.key, f"https://{CRM_HOST}")))
-    with translation.override("ru"):
-        assert says.startswith(str(definitions.KEY.failed))
-    assert other.key not in says
+    message = refused(client.post(REGISTER, cabinet.form(other.key, f"https://{CRM_HOST}")))
+    assert is_of(definitions.KEY, message)
+    assert other.key not in message
     assert everything() == before
     assert other.modules == {}
 
@@ -281,7 +291,8 @@ def test_account_that_does_not_exist_is_refused(client, cabinet, crm_world, db):
 @pytest.mark.parametrize("scope", api_scopes.INDISPENSABLE)
 def test_key_without_an_indispensable_right_is_refused_by_its_name(client, cabinet, crm, scope, db):
     crm.scopes.discard(scope)
-    assert scope in refused(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
+    message = refused(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
+    assert is_of(runner.CHECKS[f"CRM_SCOPE_{scope.upper()}"], message)
     assert (Tenant.objects.count(), crm.modules) == (0, {})
 
 
@@ -293,10 +304,12 @@ def test_key_without_another_right_is_taken(client, cabinet, crm, scope, db):
 
 # --- outages
 
+KINDS_OF_OUTAGE = ("timeout", "refused", "500")
 
-@pytest.mark.parametrize("kind", ["503", "timeout", "refused", "500"])
+
+@pytest.mark.parametrize("kind", ["503", *[pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS_OF_OUTAGE]])
 @pytest.mark.parametrize("path", ["system-info", "credentials", "settings", "integration-modules"])
-def test_crm_that_is_away_is_said_so_and_a_second_try_connects(press, client, cabinet, crm, crm_world, kind, path, db):
+def test_unavailable_crm_answers_503_and_a_second_try_connects(press, client, cabinet, crm, crm_world, kind, path, db):
     crm_world.break_down(kind, path_part=path)
     refused(press(crm), 503)
     crm_world.repair()

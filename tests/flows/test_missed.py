@@ -209,7 +209,7 @@ def test_pause_keeps_calls_and_resuming_sends_them(notify, later, crm, missed, t
 
 @pytest.mark.parametrize("count", [2, 30])
 def test_uploaded_batch_is_written_at_once(notify, run_queue, pbx, crm, tenant, django_assert_max_num_queries, count):
-    """A value of its own for each row would cost the processor more than all the rest of the upload."""
+    """A CASE WHEN with a value for each row would cost more CPU time than the rest of the upload."""
     played = [pbx.call(contact=f"79995{number:06d}", number=NUMBER, rings=[PETR]) for number in range(count)]
     Tenant.objects.update(is_paused=True)
     notify(*[call.notification("call_end") for call in played])

@@ -1,16 +1,17 @@
-"""The client's page: from two keys to the first card, by forms alone, the way a browser without scripts goes."""
+"""The client's page: from two keys to the first pop-up, by forms alone, as in a browser without scripts."""
 
+import copy
 import html
 import re
 from datetime import timedelta
 
 import pytest
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from connector_project.core import check_results
 from connector_project.operations import tasks as operations_tasks
 from connector_project.operations.models import Activation
-from connector_project.operations.onboarding import activation, offboarding, steps
+from connector_project.operations.onboarding import activation, offboarding, page_context, steps
 from connector_project.operations.onboarding.forms import KeysForm
 from crm import integration_module, user_linking
 from crm.retailcrm.client import RetailCrmClient
@@ -18,7 +19,7 @@ from telephony import checks
 from tenants import onboarding
 from tenants.models import AuditLogEntry, CheckRun, CrmConnection, Employee, Tenant, UisConnection, VirtualNumber
 from tests import task_queue
-from tests.conftest import ANNA, CRM_HOST, IVAN, PETR
+from tests.conftest import ANNA, CRM_HOST, IVAN, NUMBER, PETR
 from tests.flows.templates import send_every_event
 
 KEYS = {
@@ -31,13 +32,39 @@ KEYS = {
 
 @pytest.fixture
 def newcomer(db, pbx, crm):
-    """A client of whom the operator knows the name."""
+    """A client of whom only the name is known."""
     return onboarding.create_tenant(onboarding.NewTenant(name="Василёк"), now=timezone.now())
+
+
+class Page:
+    """The page as the client gets it: its HTML, its text without the tags, and the values it was made from."""
+
+    def __init__(self, answer):
+        self.status, self.html = answer.status_code, answer.content.decode()
+        self.text = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", self.html)))
+        self.journey = answer.context["journey"]
+        self.messages = [str(message) for message in answer.context["messages"]]
+        self.levels = re.findall(r'<p class="message (\w+)" role=', self.html)
+        self.lamps = re.findall(r'data-live="lamp-\w+">\s*<span class="lamp (\w+)"', self.html)
+        self.faults = re.findall(r'<p class="fault">([^<]*)</p>', self.html)
+        self.steps = re.findall(r'<li class="(\w+)"><span class="mark"', self.html)
+        self.buttons = set(re.findall(r'<button name="do" value="(\w+)"', self.html))
+        self.is_checking = 'class="busy"' in self.html
+
+    @property
+    def failed_check(self):
+        """Return the code of what stopped the activation, if the page shows it."""
+        cause = self.journey.cause
+        return cause.check.code if cause and cause.check.code in self.text else None
+
+    @property
+    def event_states(self):
+        return [notice.state for notice in self.journey.notices]
 
 
 @pytest.fixture
 def visit(client, newcomer):
-    """Open the page, or send one of its forms and follow it back; return status and text."""
+    """Open the page, or send one of its forms and follow it back."""
 
     def go(do="", tenant=newcomer, language="en", **form):
         url = f"/activate/{Tenant.objects.get(pk=tenant.pk).activation_token}/"
@@ -45,26 +72,24 @@ def visit(client, newcomer):
         answer = client.post(url, {"do": do, **form}, headers=headers) if do else client.get(url, headers=headers)
         if answer.status_code == 303:
             answer = client.get(answer["Location"], headers=headers)
-        text = html.unescape(re.sub(r"<[^>]+>", " ", answer.content.decode()))
-        return answer.status_code, re.sub(r"\s+", " ", text)
+        return Page(answer)
 
     return go
 
 
 def test_three_acts_lead_to_telephony(visit, newcomer, run_queue, crm, pbx):
-    status, text = visit()
-    assert status == 200
-    assert "missing UIS access key" in text
-    assert "Settings → Integration → API keys" in text
-    assert "Notifications in UIS" not in text
+    page = visit()
+    assert (page.status, page.html.count('class="lamp off"')) == (200, 2)
+    assert re.findall(r'id="hint-(\w+)"', page.html) == ["access_token", "address", "key"]
+    assert 'id="notices-title"' not in page.html
     visit("keys", **KEYS)
     assert run_queue() > 5
-    status, text = visit()
-    assert "Telephony is on since" in text
-    assert "ends in …00ab" in text
+    page = visit()
+    assert (page.journey.is_on, 'id="notices-title"' in page.html) == (True, True)
+    assert "…00ab" in page.text
     assert crm.modules[integration_module.code(newcomer)]["active"] is True
     assert Tenant.objects.get(pk=newcomer.pk).is_live
-    assert '"event": "waiting", "notification_time": {{notification_time}}' in text
+    assert '"event": "waiting", "notification_time": {{notification_time}}' in page.text
 
 
 def test_each_notification_has_an_address_of_its_own(visit, newcomer, run_queue, client):
@@ -80,10 +105,10 @@ def test_each_step_is_shown_as_it_goes(visit, newcomer):
     visit("keys", **KEYS)
     seen = []
     for _turn in range(len(activation.STEPS)):
-        seen.append(re.search(r"Step (\d) of 5", visit()[1])[1])
+        seen.append(visit().steps)
         _run_one()
-    assert seen == ["1", "2", "3", "4", "5"]
-    assert "Telephony is on." in visit()[1]
+    assert seen == [["done"] * number + ["running"] + ["waiting"] * (4 - number) for number in range(5)]
+    assert visit().journey.is_on
 
 
 def _run_one():
@@ -112,39 +137,41 @@ def test_second_press_changes_nothing(visit, newcomer, run_queue, crm_world):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("wrong", "code"),
     [
-        ({"access_token": "no-such-key"}, "UIS does not know this key."),
-        ({"key": "no-such-key"}, "The CRM does not know this API key."),
-        ({"address": "https://nobody.retailcrm.ru"}, "There is no CRM account at https://nobody.retailcrm.ru."),
+        ({"access_token": "no-such-key"}, "UIS_KEY"),
+        ({"key": "no-such-key"}, "CRM_KEY"),
+        ({"address": "https://nobody.retailcrm.ru"}, "CRM_ACCOUNT"),
     ],
 )
-def test_wrong_key_is_named_with_its_place_and_can_be_put_right(visit, newcomer, run_queue, wrong, says):
+def test_wrong_key_is_named_and_can_be_corrected(visit, newcomer, run_queue, wrong, code):
     visit("keys", **KEYS | wrong)
     run_queue()
-    text = visit()[1]
-    assert says in text
-    assert "You can put this right yourself." in text
+    page = visit()
+    assert (page.failed_check, page.journey.cause.check.who) == (code, "client")
+    assert page.levels == []
+    assert 'class="message error"' in page.html
+    assert wrong.get("address", "") in page.text
     assert not Tenant.objects.get(pk=newcomer.pk).is_live
     visit("keys", **KEYS)
     run_queue()
     assert Tenant.objects.get(pk=newcomer.pk).is_live
-    assert says not in visit()[1]
+    assert visit().failed_check is None
 
 
 @pytest.mark.parametrize(
-    ("typed", "says"),
+    "typed",
     [
-        ({"address": "https://shop.example.com"}, "is no address of a CRM account"),
-        ({"address": "http://[broken"}, "is no address of a CRM account"),
-        ({"access_token": "ключ"}, "a letter that is not Latin in the key"),
-        ({"key": "two words"}, "a letter that is not Latin in the key"),
-        ({"brand": "another"}, "Select a valid choice"),
+        {"address": "https://shop.example.com"},
+        {"address": "http://[broken"},
+        {"access_token": "ключ"},
+        {"key": "two words"},
+        {"brand": "another"},
     ],
 )
-def test_what_cannot_be_a_key_is_refused_before_anything_is_asked(visit, newcomer, typed, says, crm_world, uis_world):
-    status, text = visit("keys", **KEYS | typed)
-    assert (status, says in text) == (422, True)
+def test_malformed_key_is_rejected_without_a_request(visit, newcomer, typed, crm_world, uis_world):
+    page = visit("keys", **KEYS | typed)
+    assert (page.status, re.findall(r'role="alert" id="error-(\w+)"', page.html)) == (422, list(typed))
     assert (crm_world.requests, uis_world.requests) == ([], [])
     assert UisConnection.objects.get(tenant=newcomer).access_token == ""
 
@@ -156,8 +183,12 @@ def test_any_page_of_the_crm_will_do_for_its_address(visit, newcomer, run_queue)
 
 
 def test_one_key_first_the_other_later(visit, newcomer, run_queue):
-    text = visit("keys", brand="uis", access_token="uis-token", address="", key="")[1]
-    assert "Saved. Still missing: Address of the CRM, CRM API key." in text
+    page = visit("keys", brand="uis", access_token="uis-token", address="", key="")
+    saved = Tenant.objects.select_related("uis", "crm").get(pk=newcomer.pk)
+    with translation.override("en"):
+        still_missing = page_context.missing(saved)
+    assert (saved.uis.access_token, len(still_missing), page.levels) == ("uis-token", 2, ["warning"])
+    assert ", ".join(still_missing) in page.messages[0]
     assert run_queue() == 0
     visit("keys", brand="uis", access_token="", address=KEYS["address"], key=KEYS["key"])
     run_queue()
@@ -175,7 +206,7 @@ def test_vendor_that_is_away_stops_it_and_a_press_goes_on(visit, newcomer, run_q
     uis_world.break_down("503")
     visit("keys", **KEYS)
     run_queue()
-    assert "UIS does not answer" in visit()[1]
+    assert visit().failed_check == "UIS_ANSWERS"
     uis_world.repair()
     visit("activate")
     run_queue()
@@ -184,8 +215,7 @@ def test_vendor_that_is_away_stops_it_and_a_press_goes_on(visit, newcomer, run_q
 
 def test_link_that_is_none_is_a_page_like_any_other_wrong_one(client, db):
     answer = client.get("/activate/no-such-token/", headers={"Accept-Language": "en"})
-    assert answer.status_code == 404
-    assert "it may have been replaced" in answer.content.decode()
+    assert (answer.status_code, b'id="main"' in answer.content) == (404, True)
     other = client.get("/hooks/uis/no-such-hook/", headers={"Accept-Language": "en"})
     assert (other.status_code, other.content) == (404, answer.content)
     assert client.post("/activate/no-such-token/", {"do": "activate"}).status_code == 404
@@ -221,8 +251,8 @@ def test_link_of_the_marketplace_opens_once(client, newcomer):
 def test_who_tries_too_often_has_to_wait(visit, newcomer, run_queue, later):
     for _attempt in range(activation.ATTEMPTS):
         visit("keys", **KEYS | {"key": "guessed"})
-    status, text = visit("keys", **KEYS | {"key": "guessed-again"})
-    assert (status, "Too many attempts" in text) == (429, True)
+    page = visit("keys", **KEYS | {"key": "guessed-again"})
+    assert (page.status, page.levels) == (429, ["error"])
     assert Tenant.objects.get(pk=newcomer.pk).crm.key == "guessed"
     later(timedelta(minutes=11))
     visit("keys", **KEYS)
@@ -233,19 +263,24 @@ def test_who_tries_too_often_has_to_wait(visit, newcomer, run_queue, later):
 def test_lamps_turn_green_with_the_first_real_notification(visit, newcomer, run_queue, client, pbx):
     visit("keys", **KEYS)
     run_queue()
-    assert visit()[1].count("waits for the first one") == 6
+    assert visit().lamps == ["off"] * 6
     hook = f"/hooks/uis/{UisConnection.objects.get(tenant=newcomer).hook}/"
     send_every_event(client, hook, pbx)
-    text = visit()[1]
-    assert (text.count("waits for the first one"), text.count("works just now")) == (0, 6)
+    page = visit()
+    assert (page.lamps, page.html.count('<span class="when">')) == (["good"] * 6, 6)
+    assert [notice.is_new for notice in page.journey.notices] == [True] * 6
     send_every_event(client, hook, pbx, only="waiting", spoil=lambda body: body.replace('"employee_id"', '"employee"'))
-    assert "The body lacks these lines: employee_id." in visit()[1]
+    [fault] = visit().faults
+    assert "employee_id" in fault
     send_every_event(client, hook, pbx, only="waiting")
-    assert "The body lacks these lines" not in visit()[1]
+    assert visit().faults == []
 
 
-def test_nothing_entered_is_said_so(visit, run_queue):
-    assert "Nothing was entered. Missing: UIS access key" in visit("keys", brand="uis", address="", key="")[1]
+def test_empty_keys_are_a_warning(visit, newcomer, run_queue):
+    page = visit("keys", brand="uis", address="", key="")
+    with translation.override("en"):
+        missing = page_context.missing(newcomer)
+    assert (page.levels, len(missing), ", ".join(missing) in page.messages[0]) == (["warning"], 3, True)
     assert run_queue() == 0
 
 
@@ -257,24 +292,25 @@ def test_changed_address_is_old_until_it_is_typed_anew(visit, newcomer, run_queu
     send_every_event(client, old, pbx)
     uis.rotate_hook(now=timezone.now())
     send_every_event(client, old, pbx)
-    text = visit()[1]
-    assert text.count("old address: replace it") == 6
-    assert "(Europe/Moscow): replace them in UIS." in text
+    page = visit()
+    assert (page.event_states, page.lamps) == (["OLD"] * 6, ["warn"] * 6)
+    assert (page.html.count('class="message warning"'), "(Europe/Moscow)" in page.text) == (1, True)
     send_every_event(client, f"/hooks/uis/{UisConnection.objects.get(tenant=newcomer).hook}/", pbx, only="waiting")
-    assert visit()[1].count("old address: replace it") == 5
+    assert sorted(visit().event_states) == ["OK"] + ["OLD"] * 5
 
 
 def test_number_for_outgoing_calls_is_chosen(visit, newcomer, run_queue, stranger):
     visit("keys", **KEYS)
     run_queue()
-    assert "DEFAULT_NUMBER" in visit()[1]
-    foreign = VirtualNumber.objects.get(tenant=stranger)
-    assert "Choose a number." in visit("number", number=foreign.pk)[1]
+    assert "DEFAULT_NUMBER" in visit().text
+    foreign = VirtualNumber.objects.get(tenant=stranger, number=NUMBER)
+    assert visit("number", number=foreign.pk).levels == ["error"]
     VirtualNumber.objects.filter(pk=foreign.pk).update(is_default=True)
     own = VirtualNumber.objects.get(tenant=newcomer, number="74950000002")
-    assert "Calls from the CRM now go out with +74950000002." in visit("number", number=own.pk)[1]
+    page = visit("number", number=own.pk)
+    assert (page.levels, "+74950000002" in page.messages[0]) == (["success"], True)
     run_queue()
-    assert "DEFAULT_NUMBER" not in visit()[1].split("passed")[0]
+    assert "DEFAULT_NUMBER" not in visit().text
     assert VirtualNumber.objects.get(tenant=newcomer, is_default=True) == own
     assert VirtualNumber.objects.get(tenant=stranger, is_default=True) == foreign
 
@@ -283,12 +319,12 @@ def test_test_card_opens_and_closes_on_one_screen(visit, newcomer, run_queue, cr
     visit("keys", **KEYS)
     run_queue()
     ivan = Employee.objects.get(tenant=newcomer, uis_id=IVAN)
-    text = visit("card", person=ivan.pk, contact="8 (900) 000-00-00")[1]
-    assert "The CRM took the card." in text
+    page = visit("card", person=ivan.pk, contact="8 (900) 000-00-00")
+    assert page.levels == ["success"]
     assert [card["phone"] for card in crm.cards()[27]] == ["+79000000000"]
     assert list(crm.cards()) == [27]
     card = crm.events[-1]["callExternalId"]
-    assert "Close the card" in text
+    assert ("close" in page.buttons, "card" in page.buttons) == (True, False)
     visit("close", person=ivan.pk, contact="79000000000", card=card)
     assert crm.cards() == {}
 
@@ -298,7 +334,8 @@ def test_test_card_needs_a_manager_and_a_number(visit, newcomer, run_queue, crm,
     visit("keys", **KEYS)
     run_queue()
     ivan = Employee.objects.get(tenant=newcomer, uis_id=IVAN)
-    assert "Choose a manager" in visit("card", **{"person": ivan.pk} | form)[1]
+    page = visit("card", **{"person": ivan.pk} | form)
+    assert (page.status, page.levels) == (422, ["error"])
     assert crm.events == []
 
 
@@ -307,10 +344,14 @@ def test_test_card_that_the_crm_refuses_says_why(visit, newcomer, run_queue, crm
     run_queue()
     crm.modules[integration_module.code(newcomer)]["active"] = False
     ivan = Employee.objects.get(tenant=newcomer, uis_id=IVAN)
-    assert "Telephony not enabled" in visit("card", person=ivan.pk, contact="+79000000000")[1]
+    refused = visit("card", person=ivan.pk, contact="+79000000000")
+    assert (refused.status, refused.levels) == (422, ["error"])
+    assert "Telephony not enabled" in refused.messages[0]  # the CRM's own words
     crm.modules[integration_module.code(newcomer)]["active"] = True
     del crm.users[27]
-    assert "The CRM does not know this employee" in visit("card", person=ivan.pk, contact="+79000000000")[1]
+    unknown = visit("card", person=ivan.pk, contact="+79000000000")
+    assert (unknown.status, unknown.levels) == (422, ["error"])
+    assert unknown.messages != refused.messages
 
 
 def test_nobody_closes_a_card_that_is_no_test(visit, newcomer, run_queue, crm):
@@ -327,13 +368,17 @@ def test_people_and_cards_of_others_are_out_of_reach(visit, newcomer, tenant, ru
     other = Employee.objects.get(tenant=tenant, uis_id=IVAN)
     unlinked = Employee.objects.get(tenant=newcomer, uis_id=ANNA)
     for person in (other, unlinked):
-        assert "Choose a manager" in visit("card", person=person.pk, contact="+79000000000")[1]
+        page = visit("card", person=person.pk, contact="+79000000000")
+        assert (page.status, page.levels) == (422, ["error"])
     assert crm.events == []
 
 
 def test_page_speaks_both_languages(visit):
-    assert "Activate telephony" in visit(language="en")[1]
-    assert "Включить телефонию" in visit(language="ru")[1]
+    label = KeysForm.base_fields["key"].label
+    for language in ("en", "ru"):
+        page = visit(language=language)
+        with translation.override(language):
+            assert (f'<html lang="{language}">' in page.html, str(label) in page.text) == (True, True)
 
 
 def test_page_gives_no_key_away_and_can_be_framed_by_nobody(client, newcomer, visit, run_queue):
@@ -350,7 +395,7 @@ def test_page_gives_no_key_away_and_can_be_framed_by_nobody(client, newcomer, vi
 
 
 def test_hooks_are_hidden_until_the_client_is_on(visit, newcomer):
-    assert UisConnection.objects.get(tenant=newcomer).hook not in visit()[1]
+    assert UisConnection.objects.get(tenant=newcomer).hook not in visit().html
 
 
 def test_page_needs_a_fixed_number_of_queries(visit, newcomer, run_queue, django_assert_num_queries, client, pbx):
@@ -379,15 +424,33 @@ def test_another_account_forgets_who_is_whom(visit, newcomer, run_queue, client,
     assert client.post(f"/hooks/retailcrm/{newcomer.uis.hook}/activity/", told).status_code == 403
 
 
+def test_extension_typed_in_another_account_counts_there_though_the_first_was_sent_the_same(
+    visit, newcomer, run_queue, crm, crm_world
+):
+    visit("keys", **KEYS)
+    run_queue()
+    moved = crm_world.add_account("moved.retailcrm.ru", key="movedKey")
+    moved.limits_on = False
+    moved.add_user(27, first_name="Ольга", email="olga@example.com")
+    typed = moved.modules[integration_module.code(newcomer)] = copy.deepcopy(
+        crm.modules[integration_module.code(newcomer)]
+    )
+    typed["integrations"]["telephony"]["additionalCodes"] = [{"userId": 27, "code": "101"}]
+    visit("keys", brand="uis", address=f"https://{moved.host}", key=moved.key)
+    run_queue()
+    person = Employee.objects.get(tenant=newcomer, uis_id=IVAN)
+    assert (person.crm_user_id, person.linked_by) == (27, Employee.LinkedBy.EXTENSION)
+
+
 def test_changed_key_of_a_live_client_is_tried(visit, newcomer, run_queue):
     visit("keys", **KEYS)
     run_queue()
     visit("keys", brand="uis", key="no-such-key")
     run_queue()
-    assert "The CRM does not know this API key" in visit()[1]
+    assert visit().failed_check == "CRM_KEY"
     visit("keys", **KEYS)
     run_queue()
-    assert "The CRM does not know this API key" not in visit()[1]
+    assert visit().failed_check is None
 
 
 def test_key_changed_while_the_steps_run_begins_them_anew(visit, newcomer, run_queue):
@@ -395,7 +458,7 @@ def test_key_changed_while_the_steps_run_begins_them_anew(visit, newcomer, run_q
     _run_one()
     visit("keys", brand="uis", access_token="no-such-key")
     run_queue()
-    assert "UIS does not know this key" in visit()[1]
+    assert visit().failed_check == "UIS_KEY"
     assert Tenant.objects.get(pk=newcomer.pk).activated_at is None
 
 
@@ -410,10 +473,10 @@ def test_activation_that_kills_each_worker_comes_to_an_end(visit, newcomer, run_
         task_queue.lose()
         activation.resume_left(now=timezone.now() + timedelta(minutes=minutes))
     task_queue.lose()
-    assert "UIS did not answer in time." in visit()[1]
+    assert visit().failed_check == "UIS_ANSWERS"
     visit("activate")
     run_queue()
-    assert "Telephony is on since" in visit()[1]
+    assert visit().journey.is_on
 
 
 def test_step_of_the_crm_that_kills_each_worker_names_the_crm(visit, newcomer):
@@ -421,7 +484,7 @@ def test_step_of_the_crm_that_kills_each_worker_names_the_crm(visit, newcomer):
     _run_one()
     task_queue.lose()
     activation.resume_left(now=timezone.now() + timedelta(minutes=11))
-    assert "retailCRM did not answer in time." in visit()[1]
+    assert visit().failed_check == "CRM_ANSWERS"
 
 
 def test_button_registers_a_module_that_is_gone_or_leads_elsewhere(tenant, crm):
@@ -441,7 +504,8 @@ def test_cause_goes_when_the_command_switches_him_on(visit, newcomer, run_queue,
     tenant.uis.access_token = pbx.token
     tenant.uis.save()
     steps.activate(tenant, now=timezone.now())
-    assert "Telephony is on. Notifications" in visit()[1]
+    page = visit()
+    assert (page.journey.is_on, page.journey.cause, 'class="message error"' in page.html) == (True, None, False)
 
 
 def test_link_in_the_crm_is_the_renewed_one(visit, newcomer, client, crm, run_queue):
@@ -464,15 +528,15 @@ def test_look_ahead_uses_up_no_link(client, newcomer):
 def test_module_found_gone_can_be_registered_by_the_button(visit, newcomer, run_queue, crm):
     visit("keys", **KEYS)
     run_queue()
-    assert "Activate telephony" not in visit()[1]
+    assert "activate" not in visit().buttons
     crm.modules.clear()
     visit("check")
     run_queue()
-    assert "Activate telephony" in visit()[1]
+    assert "activate" in visit().buttons
     visit("activate")
     run_queue()
     assert crm.modules[integration_module.code(newcomer)]["active"] is True
-    assert "Activate telephony" not in visit()[1]
+    assert "activate" not in visit().buttons
 
 
 def test_what_was_typed_for_a_card_is_not_lost(visit, newcomer, run_queue, client):
@@ -558,9 +622,9 @@ def test_press_opens_both_doors(tenant):
 
 def test_look_whose_worker_died_is_not_waited_for(visit, newcomer):
     visit("check")
-    assert "Everything is being checked" in visit()[1]
+    assert visit().is_checking
     CheckRun.objects.update(requested_at=timezone.now() - timedelta(minutes=3))
-    assert "Everything is being checked" not in visit()[1]
+    assert not visit().is_checking
 
 
 def test_page_of_a_client_who_left_is_gone_by_either_link(client, newcomer):
@@ -582,5 +646,5 @@ def test_closed_test_card_is_no_missed_call(visit, newcomer, run_queue, crm):
     run_queue()
     ivan = Employee.objects.get(tenant=newcomer, uis_id=IVAN)
     visit("card", person=ivan.pk, contact="+79000000000")
-    text = visit("close", person=ivan.pk, contact="79000000000", card=crm.events[-1]["callExternalId"])[1]
-    assert (crm.events[-1]["hangupStatus"], "The card is closed." in text) == ("answered", True)
+    page = visit("close", person=ivan.pk, contact="79000000000", card=crm.events[-1]["callExternalId"])
+    assert (crm.events[-1]["hangupStatus"], page.levels) == ("answered", ["success"])

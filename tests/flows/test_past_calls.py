@@ -1,4 +1,4 @@
-"""Old calls come quietly: no cards, behind the calls of today, with their true time, not past the client's term."""
+"""Import of past calls: no pop-ups, after live calls, with their true time, within the upload window."""
 
 import json
 from datetime import datetime, timedelta
@@ -39,7 +39,7 @@ def take_over():
 
 
 def backlog(tenant, count, **facts):
-    """So many old calls that are due since long ago."""
+    """Create old calls that have been due for long."""
     at = timezone.now()
     row = {
         "state": "READY",
@@ -58,7 +58,7 @@ def backlog(tenant, count, **facts):
     Call.objects.bulk_create(Call(tenant=tenant, session_id=1 + n, **(row | facts)) for n in range(count))
 
 
-def test_history_from_before_activation_is_taken_over_with_its_true_time(
+def test_calls_before_activation_are_imported_with_their_true_time(
     clock, pbx, crm, take_over, run_queue, tenant, stranger
 ):
     tenant.crm.time_zone = crm.timezone = "Asia/Yekaterinburg"
@@ -77,7 +77,7 @@ def test_history_from_before_activation_is_taken_over_with_its_true_time(
     assert set(Call.objects.values_list("is_low_priority", "origin")) == {(True, "REPORT")}
 
 
-def test_older_than_the_term_is_skipped_by_name_and_costs_no_points(
+def test_call_outside_the_upload_window_is_skipped_and_costs_no_points(
     clock, pbx, uis_world, crm, take_over, run_queue, tenant
 ):
     for days, talks in ((31, []), (40, [(IVAN, 30)]), (29, [])):
@@ -91,7 +91,7 @@ def test_older_than_the_term_is_skipped_by_name_and_costs_no_points(
     assert len(crm.calls) == 1
 
 
-def test_longer_term_takes_up_what_was_too_old(clock, pbx, crm, take_over, run_queue, tenant):
+def test_longer_upload_window_imports_calls_that_were_too_old(clock, pbx, crm, take_over, run_queue, tenant):
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=40), rings=[IVAN])
     take_over("2026-06-01")
     Tenant.objects.update(upload_window_days=60)
@@ -132,8 +132,9 @@ def test_year_is_asked_for_three_months_at_a_time_and_to_the_last_page(
     assert all(request.mnemonic is None for request in uis_world.requests)
 
 
-def test_live_missed_call_stands_before_ten_thousand_old_ones(clock, pbx, crm, notify, tenant):
-    backlog(tenant, 10_000)
+@pytest.mark.parametrize("count", [120, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_live_missed_call_goes_before_all_old_ones(clock, pbx, crm, notify, tenant, count):
+    backlog(tenant, count)
     notify(pbx.call(contact="79990000099", number=NUMBER, rings=[IVAN]).notification("lost_call"), works=False)
     tasks.evaluate_calls(tenant.pk)
     crm_tasks.upload_calls(tenant.pk)
@@ -217,7 +218,7 @@ def test_outage_of_the_crm_delays_old_calls_and_doubles_none(clock, pbx, crm, cr
     assert (len(crm.calls), take_over("2026-07-01")["uploaded"]) == (4, 4)
 
 
-def test_rules_keep_old_calls_back_as_they_do_new_ones(clock, pbx, crm, take_over, run_queue, tenant):
+def test_rules_skip_old_calls_like_new_ones(clock, pbx, crm, take_over, run_queue, tenant):
     TransferRules.objects.update(upload_missed=False)
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=5), rings=[IVAN])
     assert take_over("2026-07-01", "2026-07-15", "--dry-run")["skipped"] == 1
@@ -226,7 +227,7 @@ def test_rules_keep_old_calls_back_as_they_do_new_ones(clock, pbx, crm, take_ove
     assert (crm.calls, Call.objects.get().skip_reason) == ([], "MISSED_OFF")
 
 
-def test_client_who_is_not_switched_on_yet_keeps_his_history_waiting(clock, pbx, crm, take_over, run_queue, tenant):
+def test_import_waits_for_activation(clock, pbx, crm, take_over, run_queue, tenant):
     Tenant.objects.update(activated_at=None)
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=5), rings=[IVAN])
     assert take_over("2026-07-01")["waiting"] == 1

@@ -1,4 +1,4 @@
-"""Recordings by our own link: from the upload to the CRM's player, and every way in which it stays silent."""
+"""Recordings by our own link: from the upload to the CRM's player, and every way in which nothing is played."""
 
 import threading
 import uuid
@@ -8,11 +8,13 @@ from urllib.parse import urlsplit
 import pytest
 from django.conf import settings
 from django.db import connection
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.html import escape
 
 from connector_project.core import logging as core_logging
 from telephony.models import AccessLogEntry, Call, RecordingLink
 from telephony.recordings import links, stream
+from telephony.recordings.unavailable import UnavailableReason
 from tenants.models import AuditLogEntry, Tenant, TransferRules, UisConnection
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import uis_recordings
@@ -23,7 +25,7 @@ PLACES = 4
 
 @pytest.fixture(autouse=True)
 def places(monkeypatch):
-    """Every test gives back what it held."""
+    """Check that every test releases its places."""
     fresh = threading.BoundedSemaphore(PLACES)
     monkeypatch.setattr(stream, "_slots", fresh)
     yield fresh
@@ -32,7 +34,7 @@ def places(monkeypatch):
 
 @pytest.fixture
 def wire(request):
-    """All that goes out, to whomever."""
+    """All outgoing requests."""
     return request.getfixturevalue("_wire")
 
 
@@ -52,21 +54,21 @@ def talk(pbx):
 
 @pytest.fixture
 def transfer(pbx):
-    """Twelve seconds with Ivan, then nine with Petr."""
+    """12 seconds with Ivan, then 9 with Petr."""
     began = timezone.now() - timedelta(seconds=60)
     return pbx.call(contact=CONTACT, number=NUMBER, started_at=began, talks=[(IVAN, 12), (PETR, 9)])
 
 
 @pytest.fixture
 def link(ours, crm, notify, talk):
-    """The path of the link that the CRM has got."""
+    """The path of the link in the CRM."""
     notify(talk.notification("call_end"))
     return path_of(crm.calls[0])
 
 
 @pytest.fixture
 def play(client):
-    """Ask the way a player does, read to the end, and return the answer with all its bytes."""
+    """Request as a player does, read to the end, and return the response with all its bytes."""
     return lambda path, **headers: read(client.get(path, headers=headers))
 
 
@@ -86,7 +88,7 @@ def of(session, number=0):
 
 
 def forget(session, *, is_gone=False):
-    """Let the recording of a call have another id at UIS from now on, or none."""
+    """Change the id of a call's recording at UIS, or remove it."""
     for leg in session.talk_legs:
         leg.records = [] if is_gone else [uuid.uuid4().hex]
     session.legs[0].records = session.records
@@ -135,7 +137,7 @@ def test_no_link_where_recordings_are_off(ours, notify, crm, talk):
 
 @pytest.mark.parametrize("kind", ["cut", "503"])
 def test_repeated_upload_brings_the_same_link(ours, notify, crm, crm_world, talk, later, play, kind):
-    """Accepted, and the answer lost; or not accepted at all: whichever request counts, its link opens."""
+    """Accepted with a lost answer, or not accepted: the link that the CRM has works."""
     crm_world.break_down(kind, times=2)
     notify(talk.notification("call_end"))
     for _minute in range(3):
@@ -150,7 +152,7 @@ def test_two_workers_give_one_link(ours, notify, crm, talk, monkeypatch):
     real = links._known
 
     def late(calls):
-        """Look a moment before somebody else gives one."""
+        """Query just before another worker creates one."""
         found = real(calls)
         if not found:
             RecordingLink.for_call(calls[0], now=timezone.now()).save()
@@ -270,7 +272,7 @@ def test_transfer_without_a_recording_of_the_whole_is_heard_by_its_owners_talk(
     ours, play, notify, crm, transfer, uis_world
 ):
     notify(transfer.notification("call_end"))
-    uis_world.media.forgotten.add(transfer.records[0])  # by its id the whole one is found, too
+    uis_world.media.forgotten.add(transfer.records[0])  # the whole recording is found by its id, too
     assert play(path_of(crm.calls[0])).heard == of(transfer, 1)
 
 
@@ -284,17 +286,18 @@ def test_other_methods_are_refused(client, link, method):
     assert getattr(client, method)(link).status_code == 405
 
 
-# --- links that open nothing
+# --- links that play nothing
 
 
-def silent(answer, status, *words):
-    """Assert that there was no sound, and that the page says why."""
+def silent(answer, status, reason=None, *, language="en"):
+    """Assert that nothing was played, and that the page says why."""
     assert answer.status_code == status
     assert not answer.streaming
     text = answer.content.decode()
     assert "<h1>" in text
-    for word in words:
-        assert word in text
+    if reason:
+        with translation.override(language):
+            assert escape(str(reason.label)) in text
     assert ("Retry-After" in answer) == (status == 503)
 
 
@@ -308,8 +311,8 @@ def test_unknown_token_is_like_any_unknown_address(client, link):
 def test_withdrawn_link_is_silent_and_may_be_given_again(client, play, link, talk, django_user_model):
     person = django_user_model.objects.create(username="anna")
     links.revoke(RecordingLink.objects.get(), by=person, now=timezone.now())
-    silent(client.get(link, headers={"Accept-Language": "en"}), 410, "has been withdrawn")
-    silent(client.get(link, headers={"Accept-Language": "ru"}), 410, "отозвана")
+    silent(client.get(link, headers={"Accept-Language": "en"}), 410, UnavailableReason.REVOKED)
+    silent(client.get(link, headers={"Accept-Language": "ru"}), 410, UnavailableReason.REVOKED, language="ru")
     assert client.head(link).status_code == 410
     links.restore(RecordingLink.objects.select_related("tenant").get(), by=person, now=timezone.now())
     assert play(link).heard == of(talk)
@@ -355,7 +358,7 @@ def test_link_opens_for_its_term_only(client, play, link, later):
     later(timedelta(days=3) - timedelta(minutes=1))
     assert play(link).status_code == 200
     later(timedelta(minutes=1))
-    silent(client.get(link, headers={"Accept-Language": "en"}), 410, "good for a term only")
+    silent(client.get(link, headers={"Accept-Language": "en"}), 410, UnavailableReason.EXPIRED)
     TransferRules.objects.update(recording_days=30)
     assert play(link).status_code == 200
 
@@ -372,7 +375,7 @@ def test_client_who_left_is_heard_no_more_and_his_links_are_erased(client, link,
 
     left = offboarding.offboard(tenant, now=timezone.now())
     uis_world.media.requests.clear()
-    silent(client.get(link, headers={"Accept-Language": "en"}), 410, "not connected any more")
+    silent(client.get(link, headers={"Accept-Language": "en"}), 410, UnavailableReason.OFFBOARDED)
     assert uis_world.media.requests == []
     with connection.cursor() as cursor:
         cursor.execute("UPDATE telephony_recordlink SET token = 'not a token of ours'")
@@ -393,7 +396,7 @@ def test_who_listened_is_erased_with_the_client(play, link, tenant):
 
 def test_rule_that_switches_recordings_off_shuts_links_given_before(client, link):
     TransferRules.objects.update(send_recording=False)
-    silent(client.get(link, headers={"Accept-Language": "en"}), 410, "switched off")
+    silent(client.get(link, headers={"Accept-Language": "en"}), 410, UnavailableReason.OFF)
 
 
 # --- UIS
@@ -412,7 +415,7 @@ def test_recording_that_is_gone_is_asked_for_once_in_ten_minutes(client, play, l
     forget(talk, is_gone=True)
     uis_world.requests.clear()
     for _click in range(3):
-        silent(client.get(link, headers={"Accept-Language": "en"}), 410, "does not keep this recording")
+        silent(client.get(link, headers={"Accept-Language": "en"}), 410, UnavailableReason.MISSING)
     assert [request.method for request in uis_world.requests] == ["get.call_legs_report", "get.calls_report"]
     later(timedelta(minutes=9))
     uis_world.requests.clear()
@@ -430,7 +433,7 @@ def test_denied_key_does_not_matter_while_the_address_holds(client, play, link, 
     assert play(link).heard == of(talk)
     forget(talk)
     uis_world.requests.clear()
-    silent(client.get(link, headers={"Accept-Language": "en"}), 503, "does not let the connector in")
+    silent(client.get(link, headers={"Accept-Language": "en"}), 503, UnavailableReason.DENIED)
     assert uis_world.requests == []
 
 
@@ -460,7 +463,7 @@ def test_points_used_up_are_told_as_a_wait(client, link, talk, pbx):
 def test_media_that_is_away_is_tried_later(client, play, link, talk, uis_world, kind):
     uis_world.break_down(kind, method="media", times=1)
     answer = client.get(link, headers={"Accept-Language": "en"})
-    silent(answer, 503, "does not answer at the moment")
+    silent(answer, 503, UnavailableReason.UNAVAILABLE)
     assert answer["Retry-After"] == "60"
     assert not AccessLogEntry.objects.exists()
     assert play(link).heard == of(talk)
@@ -472,7 +475,7 @@ def test_media_that_is_away_is_tried_later(client, play, link, talk, uis_world, 
 def test_redirect_to_a_foreign_host_is_never_followed(client, link, uis_world, wire, address):
     uis_world.media.redirects_to = address
     before = len(wire.calls)
-    silent(client.get(link, headers={"Accept-Language": "en"}), 503, "does not give the recording out")
+    silent(client.get(link, headers={"Accept-Language": "en"}), 503, UnavailableReason.REFUSED)
     asked = {urlsplit(str(call.request.url)).hostname for call in wire.calls[before:]}
     assert asked == {"app.uiscom.ru", "dataapi.uiscom.ru"}
 
@@ -491,7 +494,7 @@ def test_redirect_within_uis_is_followed(play, link, talk, uis_world, monkeypatc
     assert [request.range for request in uis_world.media.requests] == ["bytes=0-9"] * 2
 
 
-def test_redirects_without_an_end_are_given_up(client, link, talk, uis_world):
+def test_endless_redirects_are_aborted(client, link, talk, uis_world):
     uis_world.media.redirects_to = talk.link(talk.records[0])
     silent(client.get(link), 503)
     assert len(uis_world.media.requests) == 4
@@ -500,7 +503,7 @@ def test_redirects_without_an_end_are_given_up(client, link, talk, uis_world):
 def test_page_that_asks_for_a_login_is_never_passed_on(client, link, uis_world):
     uis_world.media.requires_login = True
     answer = client.get(link, headers={"Accept-Language": "en"})
-    silent(answer, 503, "does not give the recording out")
+    silent(answer, 503, UnavailableReason.REFUSED)
     assert "личный кабинет" not in answer.content.decode()
 
 
@@ -538,17 +541,17 @@ def test_host_of_recordings_of_an_account_is_asked(ours, play, notify, crm, talk
 def test_only_so_many_are_played_at_once(client, play, link, places):
     held = [client.get(link) for _one in range(PLACES)]
     answer = client.get(link, headers={"Accept-Language": "en"})
-    silent(answer, 503, "Too many recordings")
+    silent(answer, 503, UnavailableReason.BUSY)
     assert answer["Retry-After"] == "5"
     read(held.pop())
     assert play(link).status_code == 200
     for one in held:
-        one.close()  # The listener went away in the middle.
+        one.close()  # The listener disconnected.
     assert places._value == PLACES
 
 
 class Line:
-    """The line to who listens, as gunicorn shows it."""
+    """The listener's socket, as gunicorn passes it."""
 
     def __init__(self, fault=None):
         self.done, self.fault = [], fault
@@ -562,12 +565,12 @@ class Line:
             raise self.fault
 
 
-def test_who_reads_slowly_is_not_waited_for(client, link, places):
-    """He holds a thread of ours, and when the line to him is broken, gunicorn must not linger on it."""
+def test_slow_reader_is_disconnected(client, link, places):
+    """A slow reader occupies a thread, and gunicorn must not wait for a broken connection."""
     line = Line()
     read(client.get(link, **{"gunicorn.socket": line}))
     assert line.done == ["waits 30.0"]
-    for line in (Line(), Line(fault=OSError("he was faster"))):
+    for line in (Line(), Line(fault=OSError("closed"))):
         answer = client.get(link, **{"gunicorn.socket": line})
         next(answer.streaming_content)
         answer.close()
@@ -577,10 +580,10 @@ def test_who_reads_slowly_is_not_waited_for(client, link, places):
     assert line.done == []
 
 
-# --- who listened
+# --- access log
 
 
-def test_requests_of_one_play_are_one_look(client, play, link, later, stranger):
+def test_requests_of_one_play_are_one_access_log_entry(client, play, link, later, stranger):
     for asked in ("bytes=0-1", "bytes=0-", "bytes=500-"):
         play(link, Range=asked)
     (look,) = AccessLogEntry.objects.all()
@@ -605,14 +608,16 @@ def test_requests_of_one_play_are_one_look(client, play, link, later, stranger):
 
 
 def test_listening_costs_so_many_queries(play, link, django_assert_num_queries):
-    with django_assert_num_queries(7):  # link, notifications; a transaction with the call's lock, the look, a new one
+    with django_assert_num_queries(
+        7
+    ):  # link, notifications; a transaction with the call's lock, the last entry, a new one
         play(link)
     with django_assert_num_queries(6):
         play(link)
 
 
 def test_no_line_of_the_log_holds_a_link(client, play, link, talk, uis_world, caplog):
-    """Not in what our own code says, and not in what is written: Django names the address of what it refuses."""
+    """Neither in our log records nor in the output: Django logs the path of a rejected request."""
     import io
     import logging
 

@@ -1,4 +1,4 @@
-"""A ringing phone, from UIS's notification to the card on the manager's screen, and its end."""
+"""A ringing phone, from UIS's notification to the pop-up on the manager's screen, and its end."""
 
 from datetime import timedelta
 
@@ -6,6 +6,8 @@ import pytest
 from django.utils import timezone
 
 from crm.models import Popup
+from crm.retailcrm.client import RetailCrmClient
+from crm.retailcrm.types import EventType
 from telephony.models import Call, Notification
 from tenants.models import TransferRules, VirtualNumber
 from tests import task_queue
@@ -14,7 +16,7 @@ from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 
 @pytest.fixture
 def ringing(pbx):
-    """A call that rings at Ivan's and Petr's, and is answered by Petr."""
+    """A call that rings Ivan and Petr, and is answered by Petr."""
     return pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN, PETR], talks=[(PETR, 30)])
 
 
@@ -120,7 +122,7 @@ def test_ring_after_a_colleagues_answer_never_pops_up(notify, crm, ringing, tena
 
 
 def test_end_that_comes_while_the_card_is_on_its_way_closes_it(notify, crm, ringing, tenant, monkeypatch):
-    """The fast queue has several workers: the end may be worked off before the ring has been sent."""
+    """The fast queue has several workers: the end may be processed before the pop-up was sent."""
     notify(told(ringing, "waiting", IVAN), works=False)
     ends = iter([True])
 
@@ -133,6 +135,42 @@ def test_end_that_comes_while_the_card_is_on_its_way_closes_it(notify, crm, ring
     task_queue.drain()
     assert [event["type"] for event in crm.events] == ["hangup", "in", "hangup"]
     assert crm.cards() == {}
+
+
+def test_crm_that_fails_to_close_a_card_right_after_it_opened_is_noted(
+    notify, crm, crm_world, ringing, tenant, later, monkeypatch
+):
+    sent = RetailCrmClient.send_event
+
+    def send(self, event):
+        if event.type == EventType.IN:
+            notify(told(ringing, "call_end"), works=False)
+        answer = sent(self, event)
+        crm_world.break_down("503", path_part="call/event")
+        return answer
+
+    monkeypatch.setattr(RetailCrmClient, "send_event", send)
+    notify(told(ringing, "waiting", IVAN))
+    card = Popup.objects.get()
+    assert (card.state, list(crm.cards())) == (Popup.State.OPEN, [27])
+    assert card.detail
+    monkeypatch.undo()
+    crm_world.repair()
+    later(timedelta(minutes=2))
+    assert crm.cards() == {}
+
+
+@pytest.mark.parametrize("event", ["call_end", "talk_started"])
+def test_what_becomes_of_another_clients_call_of_the_same_session_keeps_no_card_back(
+    client, notify, crm, ringing, twin, twin_pbx, run_queue, event
+):
+    ring = told(ringing, "waiting", IVAN)
+    same = twin_pbx.call(contact=CONTACT, number=NUMBER, talks=[(PETR, 30)], session_id=ringing.session_id)
+    body = told(same, event, PETR if event == "talk_started" else None)
+    assert client.post(f"/hooks/uis/{twin.uis.hook}/", body, content_type="application/json").status_code == 200
+    run_queue()
+    notify(ring)
+    assert (list(crm.cards()), dropped()) == ([27], [])
 
 
 def test_crm_away_loses_the_card_but_not_the_call(notify, crm, crm_world, ringing, tenant, later):

@@ -1,4 +1,4 @@
-"""A manager changes his status in the CRM, and UIS follows; and back where the rules say so."""
+"""A status changed in the CRM is set in UIS, and the other way round where the rules say so."""
 
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ AVAILABLE, DO_NOT_DISTURB, OWN = 1, 3, 9001
 
 @pytest.fixture
 def change(client, tenant, run_queue):
-    """Change a status the way the CRM's server tells of it."""
+    """Change a status the way the CRM's server reports it."""
 
     def send(status, *, method="get", works=True, **asked):
         said = {"clientId": tenant.crm.client_id, "userId": "27", "code": "101", "status": status} | asked
@@ -105,6 +105,21 @@ def test_long_outage_does_not_bring_back_an_old_status(change, uis_world, pbx, l
     assert Command.objects.get().state == Command.State.FAILED
 
 
+@pytest.mark.parametrize(
+    ("waits", "status", "state"),
+    [
+        (timedelta(minutes=9, seconds=50), "do_not_disturb", Command.State.DONE),
+        (timedelta(minutes=10, seconds=1), "available", Command.State.FAILED),
+    ],
+)
+def test_status_holds_for_ten_minutes(change, uis_world, pbx, later, tenant, waits, status, state):
+    uis_world.break_down("503")
+    change("busy")
+    uis_world.repair()
+    later(waits)
+    assert (status_of(pbx), Command.objects.get().state) == (status, state)
+
+
 def test_worker_that_died_in_the_middle_is_followed_by_another(change, pbx, later, tenant):
     change("busy", works=False)
     Command.objects.get().claim(lease_until=timezone.now() + timedelta(minutes=2))
@@ -151,7 +166,7 @@ def test_nothing_is_polled_unless_both_ways_are_on(uis_world, run_queue, tenant)
 
 
 def test_echo_of_what_we_set_in_the_crm_stops(change, pbx, crm, uis_world, run_queue, tenant, both):
-    pbx.employees[IVAN]["status_id"] = OWN  # the table knows no CRM status for it: busy
+    pbx.employees[IVAN]["status_id"] = OWN  # no CRM status is configured for it: busy
     tasks.poll_all()
     run_queue()
     change("busy")

@@ -1,4 +1,4 @@
-"""What may knock at the doors, and what it gets: strangers, rubbish, repeats, giants."""
+"""The webhook endpoints: unknown addresses, unreadable bodies, repeats, oversized requests."""
 
 from datetime import timedelta
 
@@ -22,8 +22,8 @@ def test_unknown_hook_is_not_found_and_stores_nothing(client, tenant):
 
 
 def test_unknown_hook_looks_like_any_other_unknown_address(client, tenant):
-    said = {client.get(address).content for address in ("/hooks/uis/nobody/", "/nothing/here/")}
-    assert len(said) == 1
+    bodies = {client.get(address).content for address in ("/hooks/uis/nobody/", "/nothing/here/")}
+    assert len(bodies) == 1
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_repeat_is_stored_once_and_counted(client, hook, run_queue, pbx, crm):
     assert (Notification.objects.count(), Notification.objects.get().repeats, len(crm.calls)) == (1, 4, 1)
 
 
-def test_giant_is_refused(client, hook):
+def test_oversized_body_is_refused(client, hook):
     assert client.post(hook, "x" * (64 * 1024 + 1), content_type="text/plain").status_code == 413
     assert client.post(hook, "x" * (64 * 1024), content_type="text/plain").status_code == 200
     assert Notification.objects.count() == 1
@@ -91,7 +91,7 @@ def test_giant_is_refused(client, hook):
 
 
 @pytest.mark.parametrize("event", ["x" * 300, "a%00b", "%F0%9F%93%9E"])
-def test_odd_event_in_the_path_is_unreadable_and_no_fault(client, hook, event):
+def test_odd_event_in_the_path_is_unreadable(client, hook, event):
     assert client.post(f"{hook}{event}/", '{"call_session_id": 5}', content_type="application/json").status_code == 200
     assert outcomes() == [("UNREADABLE", "UNKNOWN_EVENT")]
 
@@ -126,7 +126,7 @@ def test_two_clients_with_the_same_session_are_two_calls(
     assert (len(crm.calls), len(other_crm.calls), Call.objects.count()) == (1, 1, 2)
 
 
-def test_client_who_is_not_yet_activated_loses_nothing(client, run_queue, pbx, crm, later, db):
+def test_tenant_that_is_not_activated_yet_loses_nothing(client, run_queue, pbx, crm, later, db):
     from connector_project.operations.onboarding import steps
     from tenants import onboarding
 

@@ -1,4 +1,4 @@
-"""The commands of whoever runs the connector."""
+"""Management commands."""
 
 import json
 from io import StringIO
@@ -10,6 +10,8 @@ from django.core.management import call_command
 from django.db import connection
 
 from tenants.models import UisConnection
+
+pytestmark = pytest.mark.sql
 
 
 def said(name, *args):

@@ -1,4 +1,4 @@
-"""What a monitor is told."""
+"""Health endpoints."""
 
 from datetime import timedelta
 
@@ -8,6 +8,8 @@ from django.utils import timezone
 from connector_project.core import workers
 from connector_project.core.models import WorkerHeartbeat
 from tests.conftest import CONTACT, NUMBER
+
+pytestmark = pytest.mark.sql
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The ledger and the inbox in the admin."""
+"""Daily reconciliation and notifications in the admin."""
 
 from datetime import timedelta
 
@@ -9,6 +9,8 @@ from django.utils import timezone
 from telephony.models import Call, Notification
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
+
+pytestmark = pytest.mark.sql
 
 
 @pytest.fixture

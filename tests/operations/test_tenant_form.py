@@ -11,6 +11,8 @@ from tests import html_text
 from tests.conftest import IVAN
 from tests.users import enlist
 
+pytestmark = pytest.mark.sql
+
 
 @pytest.fixture
 def page(admin_client, tenant):

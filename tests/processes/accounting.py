@@ -139,8 +139,3 @@ def _check_totals(line: Line, absent: dict[str, int]) -> None:
 
 def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
-
-
-def as_table(lines: Iterable[Line]) -> list[str]:
-    """Return the lines as a table."""
-    return [HEAD, *map(str, lines)]

@@ -1,28 +1,30 @@
 """One installation for each kind of database, shared by the tests, and the table of what each fault came to."""
 
-import os
-
 import pytest
 
+from tests.needs import missing
 from tests.ports import free_pair
-from tests.processes.accounting import LINES, as_table
+from tests.processes.accounting import HEAD, LINES
 from tests.processes.full_disk import Disk
-from tests.processes.installation import VARIANTS, Plant
+from tests.processes.installation import Plant
 from tests.processes.servers import Missing
 
 CLIENTS = 51
+FAULT = "fault"
+TABLE = []
 
 
-def absent(reason):
-    """Skip, or fail where everything must be there."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Run the tests of one installation in one worker: it is started once."""
+    for item in items:
+        if variant := getattr(item, "callspec", None) and item.callspec.params.get("installation"):
+            item.add_marker(pytest.mark.xdist_group(variant))
 
 
-@pytest.fixture(scope="session", params=VARIANTS)
+@pytest.fixture(scope="session", params=[pytest.param("sqlite", marks=pytest.mark.slow), "redis"])
 def installation(request):
-    """SQLite alone, and PostgreSQL with Redis."""
+    """SQLite alone, and PostgreSQL with Redis, as in production. A test that must see both every time says so."""
     built = Plant(
         free_pair(),
         variant=request.param,
@@ -33,7 +35,7 @@ def installation(request):
         built.set_up()
     except Missing as exc:
         built.tear_down()
-        absent(str(exc))
+        missing(str(exc))
     except BaseException:
         built.tear_down()
         raise
@@ -42,14 +44,22 @@ def installation(request):
 
 
 @pytest.fixture
-def plant(installation):
+def plant(installation, request):
     """The installation, whole again whatever the test before did to it."""
     installation.recover()
-    return installation
+    seen = len(LINES)
+    yield installation
+    request.node.user_properties += [(FAULT, str(line)) for line in LINES[seen:]]
+
+
+def pytest_runtest_logreport(report):
+    """Collect the lines of all workers."""
+    if report.when == "teardown":
+        TABLE.extend(line for name, line in report.user_properties if name == FAULT)
 
 
 def pytest_terminal_summary(terminalreporter):
-    if LINES:
+    if TABLE:
         terminalreporter.section("faults")
-        for line in as_table(LINES):
+        for line in [HEAD, *TABLE]:
             terminalreporter.write_line(line)

@@ -21,7 +21,6 @@ from tests.simulator.fixtures import CRM_KEY, NUMBER, UIS_TOKEN, SimulatedTenant
 from tests.simulator.processes import Child, EnvironmentFailure
 
 PROCESSES = ("web", "worker", "worker-fast")
-VARIANTS = ("sqlite", "redis")
 LEASE_MINUTES = 4.0  # longer than any lease of the product
 
 

@@ -28,7 +28,7 @@ def cards(state, session):
 
 
 def test_pop_up_killed_while_the_card_is_sent(plant):
-    """The card is on the screen, its answer never came: no second card, and the end closes it."""
+    """The pop-up is on the screen, its answer never came: no second one, and the end of the call closes it."""
     plant.order("delay", side="crm", seconds=30, part="call/event", times=1)
     session = plant.play("ring", employees=[IVAN])["session"]
     plant.until(lambda state: cards(state, session) == [27], "the card")
@@ -41,6 +41,7 @@ def test_pop_up_killed_while_the_card_is_sent(plant):
     check(plant, "kill -9: pop-up, card on its way")
 
 
+@pytest.mark.slow
 def test_pop_up_killed_while_cards_are_closed(plant):
     session = plant.play("ring", employees=[IVAN, PETR])["session"]
     plant.until(lambda state: cards(state, session) == [27, 28], "both cards")
@@ -54,7 +55,7 @@ def test_pop_up_killed_while_cards_are_closed(plant):
 
 
 def test_missed_killed_while_it_uploads(plant):
-    """The CRM has taken the call, but its answer never arrives: the second try is no second call."""
+    """The CRM has stored the call, but its answer never arrives: the retry makes no second call."""
     plant.order("delay", side="crm", seconds=30, part="calls/upload", times=1)
     session = plant.play("missed")["session"]
     plant.until(lambda state: state["crm"]["calls"], "the call in the CRM")
@@ -63,8 +64,9 @@ def test_missed_killed_while_it_uploads(plant):
     check(plant, "kill -9: missed call, upload under way")
 
 
+@pytest.mark.slow
 def test_missed_killed_between_its_steps(plant):
-    """Told and stored while nobody worked; the queue's entry is taken by the dead."""
+    """Stored while no worker ran; the queue entry is lost with the killed one."""
     plant.kill("worker")
     session = plant.play("missed")["session"]
     plant.start_worker("worker")
@@ -82,8 +84,9 @@ def test_answered_killed_while_it_asks_for_legs(plant):
     check(plant, "kill -9: answered call, legs asked for")
 
 
+@pytest.mark.slow
 def test_answered_killed_between_legs_and_upload(plant):
-    """The legs are there, and the upload is cut: the dead had both behind them, and nobody else knows."""
+    """The legs are stored, the upload was sent, and the worker was killed before it could write the result."""
     plant.order("delay", side="crm", seconds=30, part="calls/upload", times=1)
     session = plant.play("answered", talks=[[IVAN, 20], [PETR, 30]])["session"]
     plant.until(lambda state: state["crm"]["calls"], "the call in the CRM")
@@ -92,6 +95,7 @@ def test_answered_killed_between_legs_and_upload(plant):
     check(plant, "kill -9: answered call, upload under way")
 
 
+@pytest.mark.slow
 def test_answered_killed_while_it_waits_for_its_recording(plant):
     session = plant.play("answered", record_after=60)["session"]
     plant.wait_for(lambda: plant.ask("calls", 0)[str(session)][1] == "RECORDING_NOT_READY", "the wait")
@@ -116,8 +120,9 @@ def test_click_killed_in_the_middle_dials_once(plant):
     check(plant, "kill -9: click, UIS asked to dial")
 
 
+@pytest.mark.slow
 def test_click_killed_before_it_was_begun_dials_never(plant):
-    """A click is for now: minutes later nobody sits there any more."""
+    """A click expires: minutes later the manager may have left."""
     plant.kill("worker-fast")
     plant.play("click")
     plant.start_worker("worker-fast")
@@ -130,6 +135,7 @@ def _passed(plant):
     plant.pass_time(minutes=3)
 
 
+@pytest.mark.slow
 def test_status_killed_in_the_middle_is_set_later(plant):
     plant.order("delay", side="uis", seconds=30, part="update.employees", times=1)
     plant.play("status", status="dinner")
@@ -137,11 +143,12 @@ def test_status_killed_in_the_middle_is_set_later(plant):
     plant.kill_and_replace("worker-fast")
     plant.wait_for(lambda: plant.ask("rows")["commands"][-1][0] == "DONE", "the status")
     assert plant.state()["uis"]["employees"][0]["status"] == "break"
-    check(plant, "kill -9: status, UIS being told")
+    check(plant, "kill -9: status, UIS being updated")
 
 
-def test_sync_killed_in_the_middle_comes_round_again(plant):
-    """Killed while it reads the staff, killed while it tells the CRM: the next round brings the new employee."""
+@pytest.mark.slow
+def test_sync_killed_in_the_middle_is_completed_by_the_next(plant):
+    """Killed while it reads the staff and while it updates the CRM: the next sync brings the new employee."""
     hired = plant.play("sync")
     plant.order("delay", side="uis", seconds=30, part="get.employees", times=1)
     plant.ask("run", "telephony.sync_all")
@@ -153,7 +160,7 @@ def test_sync_killed_in_the_middle_comes_round_again(plant):
     plant.kill_and_replace("worker")
     plant.ask("run", "telephony.sync_all")
     plant.until(lambda state: _has_extension(state, hired), "the new extension in the CRM's module")
-    check(plant, "kill -9: sync, staff being read, CRM being told")
+    check(plant, "kill -9: sync, staff being read, CRM being updated")
 
 
 def _has_extension(state, hired):
@@ -162,7 +169,7 @@ def _has_extension(state, hired):
 
 
 def test_reconcile_killed_in_the_middle_finds_all_the_next_time(plant):
-    """Nobody was told of these calls; the one who had begun to find them is dead."""
+    """No notification came for these calls, and the worker that reconciled them was killed."""
     plant.order("notices", do="drop")
     sessions = [plant.play(scene)["session"] for scene in ("missed", "answered")]
     plant.turn_clock(minutes=6)
@@ -175,9 +182,9 @@ def test_reconcile_killed_in_the_middle_finds_all_the_next_time(plant):
     check(plant, "kill -9: reconciliation, UIS's list being read")
 
 
-@pytest.mark.parametrize("cluster", ["worker", "worker-fast"])
+@pytest.mark.parametrize("cluster", ["worker", pytest.param("worker-fast", marks=pytest.mark.slow)])
 def test_idle_workers_killed_are_replaced_and_go_on(plant, cluster):
-    """django-q2 leaves the queue's lock with the dead; ours begins anew."""
+    """django-q2 never releases the queue lock of a killed process; our supervisor restarts the pool."""
     assert plant.kill_workers_inside(cluster)
     if cluster == "worker":
         session = plant.play("missed")["session"]
@@ -189,7 +196,7 @@ def test_idle_workers_killed_are_replaced_and_go_on(plant, cluster):
 
 
 def test_web_killed_in_a_burst_loses_nothing_it_answered(plant):
-    """What was answered 200 is stored; what was not, UIS sends again."""
+    """What was answered 200 is stored; UIS sends the rest again."""
     hook = plant.hook()
     first = int(time.time()) * 1000
     bodies = [
@@ -223,6 +230,7 @@ def test_web_killed_in_a_burst_loses_nothing_it_answered(plant):
     assert uploaded(plant.state(), *[body["call_session_id"] for body in bodies])
 
 
+@pytest.mark.parametrize("installation", ["sqlite", "redis"], indirect=True)
 def test_everything_killed_and_the_queue_lost(plant):
     plant.order("break", side="crm", kind="503")
     sessions = [plant.play("missed")["session"], plant.play("answered")["session"]]

@@ -5,12 +5,13 @@ import uuid
 import pytest
 import requests
 
+from tests.needs import missing
 from tests.processes.accounting import check
-from tests.processes.conftest import absent
 
 pytestmark = pytest.mark.processes
 
 only = {name: pytest.mark.parametrize("installation", [name], indirect=True) for name in ("sqlite", "redis")}
+on_both = pytest.mark.parametrize("installation", ["sqlite", "redis"], indirect=True)
 
 
 def find_untold(plant):
@@ -29,7 +30,7 @@ def all_there(plant):
 
 
 @only["redis"]
-@pytest.mark.parametrize("how", ["restart", "kill"])
+@pytest.mark.parametrize("how", ["kill", pytest.param("restart", marks=pytest.mark.slow)])
 def test_database_restarted_in_the_middle_of_traffic(plant, how):
     """Web and workers find their way back by themselves."""
     with plant.traffic(clients=[0], times=5, pause=0.4):
@@ -55,6 +56,7 @@ def test_redis_restarted_in_the_middle_of_traffic(plant):
     check(plant, "Redis restarted in the middle of traffic")
 
 
+@on_both
 def test_queue_lost_whole(plant):
     """Rows are the truth: the minute's sweep nudges all that lost its entry."""
     for name in ("worker", "worker-fast"):
@@ -71,6 +73,7 @@ def test_queue_lost_whole(plant):
     check(plant, "Redis flushed with all that was queued" if plant.redis else "queue lost whole")
 
 
+@pytest.mark.slow
 @only["redis"]
 def test_redis_flushed_in_the_middle_of_traffic(plant):
     with plant.traffic(clients=[0], times=5, pause=0.2):
@@ -104,7 +107,7 @@ def is_refused(hook, size):
 def test_disk_full(plant):
     """What cannot be stored is refused, never answered with 200; when there is room again all goes on."""
     if plant.disk is None:
-        absent("only root may mount the small disk that is to be filled")
+        missing("only root may mount the small disk that is to be filled")
     plant.order("traffic", clients=[0])
     plant.disk.fill()
     hook = plant.hook()

@@ -1,4 +1,4 @@
-"""One client's trouble is his own: 50 others do not feel it, and what he missed does not stand in anybody's way."""
+"""A problem of one client does not affect 50 others, and its backlog does not delay live calls."""
 
 import pytest
 
@@ -27,8 +27,9 @@ def uploads(plant, client):
     return sum(times for name, times in by.items() if name.endswith("calls/upload"))
 
 
+@pytest.mark.slow
 def test_live_calls_go_before_the_backlog_of_an_outage(plant):
-    """Four hundred calls waited for an hour; the one that comes in now does not stand behind them."""
+    """400 calls waited for an hour; a live call does not wait for them."""
     plant.order("break", side="crm", kind="503")
     plant.order("notices", do="drop")
     plant.order("traffic", clients=[0], kinds=["missed"], times=400)
@@ -39,12 +40,12 @@ def test_live_calls_go_before_the_backlog_of_an_outage(plant):
     plant.order("repair")
     plant.order("delay", side="crm", seconds=2, part="calls/upload")
     plant.ask("sweep")
-    plant.until(lambda state: len(state["crm"]["calls"]) > 1, "the first of those who waited")
+    plant.until(lambda state: len(state["crm"]["calls"]) > 1, "the first call of the backlog")
     plant.order("notices", do="send")
     session = plant.play("answered")["session"]
     plant.until(lambda state: len(state["crm"]["calls"]) == 401, "all calls in the CRM")
     arrived = [call["externalId"] for call in plant.vendors()[0]["calls"]]
-    assert arrived.index(f"uis-{session}") < 400  # Others came after it, who had waited for an hour.
+    assert arrived.index(f"uis-{session}") < 400  # Some calls of the backlog came after it.
     assert plant.vendors()[0]["over_limit"] == 0
     check(plant, "backlog of 400 after an outage, and a live call")
 
@@ -58,11 +59,11 @@ def test_slow_crm_of_one_is_not_felt_by_fifty_others(crowd):
     crowd.order("delay", side="crm", part="calls/upload", seconds=30, client=SLOW)
     crowd.order("traffic", clients=[SLOW], times=5, pause=0.5)
     crowd.order("traffic", clients=OTHERS, kinds=["missed", "answered"])
-    # Until the first of them is given up, two of the four workers are at his calls, and no more.
+    # Until the first one times out, at most two of the four workers upload its calls.
     assert uploads(crowd, SLOW) <= 2 or crowd.ask("consecutive_failures", SLOW)[1]
     crowd.wait_for(lambda: count(crowd, OTHERS) == 100, "the calls of fifty clients", interval=0.5)
     states = {state for state, *_rest in crowd.ask("calls", SLOW).values()}
-    assert "UPLOADED" not in states  # They did not wait for him.
+    assert "UPLOADED" not in states  # They did not wait for it.
     check(crowd, "one CRM takes 30 s: the 50 others", clients=OTHERS)
 
     crowd.order("delay", side="crm", part="call/event", seconds=30, client=SLOW)
@@ -74,6 +75,6 @@ def test_slow_crm_of_one_is_not_felt_by_fifty_others(crowd):
 
     crowd.order("repair")
     crowd.pass_time(minutes=6)
-    crowd.wait_for(lambda: crowd.ask("consecutive_failures", SLOW)[1] == 0, "the next look")
+    crowd.wait_for(lambda: crowd.ask("consecutive_failures", SLOW)[1] == 0, "the next probe")
     crowd.pass_time(minutes=4)
     check(crowd, "one CRM takes 30 s: the slow one, once it is well", clients=[SLOW])

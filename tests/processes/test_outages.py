@@ -1,14 +1,14 @@
-"""Vendors away for hours, points used up, keys revoked: everything waits, nothing is burnt, and all of it arrives."""
+"""Vendors unavailable for hours, API points exhausted, keys revoked: everything waits, and all of it arrives."""
 
 import pytest
 
 from tests.processes.accounting import check
 
-# One kind of database is enough: what is tried here are the vendors.
+# One database is enough: these tests are about the vendors.
 pytestmark = [pytest.mark.processes, pytest.mark.parametrize("installation", ["redis"], indirect=True)]
 
 HOUR = 60.0
-LONGEST_REST = 6.0  # a vendor that is away is left alone for five minutes at most
+LONGEST_REST = 6.0  # the circuit breaker waits five minutes at most
 DOWN = ("503", "timeout", "html")
 
 
@@ -18,16 +18,16 @@ def asked(plant, side, what):
 
 
 def fall(plant, side, kind):
-    """Put a side out of order in another way than before."""
+    """Let a vendor fail in another way than before."""
     plant.order("repair")
-    if kind == "cut":  # It is all carried out, and nobody hears so.
+    if kind == "cut":  # The request is carried out, but its answer is lost.
         plant.order("cut", side=side)
     else:
         plant.order("break", side=side, kind=kind)
 
 
 def let_hours_pass(plant, side, what, *, kinds):
-    """Let a side be away for an hour in each of these ways, while calls come in; it is looked at all the time."""
+    """Let a vendor be unavailable for an hour in each of these ways, while calls come in."""
     for kind in kinds:
         fall(plant, side, kind)
         before = asked(plant, side, what)
@@ -38,10 +38,10 @@ def let_hours_pass(plant, side, what, *, kinds):
 
 
 def come_back(plant):
-    """Mend the vendors: when the next look finds them there, all that waited goes on."""
+    """Repair the vendors: after the next successful probe everything that waited continues."""
     plant.order("repair")
     plant.pass_time(minutes=LONGEST_REST)
-    plant.wait_for(lambda: plant.ask("consecutive_failures", 0) == [0, 0], "the next look")
+    plant.wait_for(lambda: plant.ask("consecutive_failures", 0) == [0, 0], "the next probe")
     plant.pass_time(minutes=1)
 
 
@@ -51,12 +51,14 @@ def test_crm_away_for_hours(plant):
     check(plant, "CRM away 4 h: 503, time-outs, HTML, cut after accepting")
 
 
+@pytest.mark.slow
 def test_uis_away_for_hours(plant):
     let_hours_pass(plant, "uis", "call_legs_report", kinds=[*DOWN, "cut"])
     come_back(plant)
     check(plant, "UIS away 4 h: 503, time-outs, HTML, cut after accepting")
 
 
+@pytest.mark.slow
 def test_both_away_for_hours(plant):
     for side in ("uis", "crm"):
         plant.order("break", side=side, kind="503")
@@ -68,7 +70,7 @@ def test_both_away_for_hours(plant):
 
 
 def test_notifications_held_back_for_an_hour(plant):
-    """UIS's list tells of the calls first; what the notifications say an hour later changes nothing."""
+    """UIS's report has the calls first; the notifications an hour later change nothing."""
     plant.order("notices", do="hold")
     plant.order("traffic", clients=[0], times=2)
     plant.turn_clock(minutes=LONGEST_REST)
@@ -82,7 +84,7 @@ def test_notifications_held_back_for_an_hour(plant):
 
 
 def test_points_used_up(plant):
-    """The minute's points, then the day's: what needs none goes on, the rest waits for as long as UIS says."""
+    """The points of the minute, then of the day: what needs none continues, the rest waits as long as UIS says."""
     plant.order("points", minute=0)
     plant.order("traffic", clients=[0])
     plant.until(lambda state: len(state["crm"]["calls"]) == 1, "the missed call, which needs no points")
@@ -98,18 +100,20 @@ def test_points_used_up(plant):
     assert burnt <= 6
 
 
-@pytest.mark.parametrize(("side", "code"), [("crm", "key"), ("uis", "access_token_blocked")])
+@pytest.mark.parametrize(
+    ("side", "code"), [("crm", "key"), pytest.param("uis", "access_token_blocked", marks=pytest.mark.slow)]
+)
 def test_key_revoked_in_the_middle(plant, side, code):
-    """The connection is paused and says why, nothing knocks but the probe, and all goes on from where it stood."""
+    """The connection is suspended with its code, only probes are sent, and then everything continues."""
     with plant.traffic(clients=[0], times=3, pause=0.1):
         plant.order("revoke", side=side)
     plant.wait_for(lambda: code in plant.ask("doors", 0), "the connection to be paused")
     plant.order("traffic", clients=[0])
     plant.pass_time(minutes=HOUR)
-    knocks = asked(plant, side, "")
+    before = asked(plant, side, "")
     for _hour in range(3):
         plant.pass_time(minutes=HOUR)
-    assert asked(plant, side, "") - knocks <= 5
+    assert asked(plant, side, "") - before <= 5
     assert {stopped for *_rest, stopped in plant.ask("calls", 0).values()} == {""}
     plant.order("restore", side=side)
     plant.ask("run", "crm.probe_all" if side == "crm" else "telephony.probe_all")

@@ -1,4 +1,4 @@
-"""Who listened: an address without what tells one machine from its neighbours."""
+"""The access log stores truncated IP addresses."""
 
 import pytest
 

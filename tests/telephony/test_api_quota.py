@@ -1,4 +1,4 @@
-"""The reserve of points that is kept for calls."""
+"""The reserve of API points for live calls."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""What the legs of one call amount to."""
+"""The summary of one call's legs."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ def at(seconds: int) -> datetime:
 
 
 def leg(leg_id: int, *, starts: int, lasts: int, talks: int | None = None, **said: object) -> CallLeg:
-    """Return a leg of an employee; with `talks` he is connected for so many seconds, up to the leg's end."""
+    """Return a leg of an employee; `talks` is how many seconds they are connected, up to the leg's end."""
     told = {
         "leg_id": leg_id,
         "session_id": 1,
@@ -46,7 +46,9 @@ def outside(leg_id: int, *, starts: int, lasts: int, talks: int | None = None, *
 
 
 def of(*legs: CallLeg, expects_talk: bool = True, waits_for_legs: bool = True, **asked: object) -> LegSummary | None:
-    return summarise(legs, **{"owner": LAST_TALKER, "expects_talk": expects_talk, "waits_for_legs": waits_for_legs} | asked)
+    return summarise(
+        legs, **{"owner": LAST_TALKER, "expects_talk": expects_talk, "waits_for_legs": waits_for_legs} | asked
+    )
 
 
 ANSWERED = leg(2, starts=0, lasts=76, talks=65, employee_id=IVAN, called="79990000011")
@@ -109,7 +111,7 @@ def test_transfer_back_to_the_short_talker_belongs_to_the_long_one(owner, owner_
 
 
 def test_colleague_asked_in_the_middle_does_not_get_the_call():
-    """Ivan puts the customer on hold, asks Petr, and goes on: Petr was connected last, but Ivan talked last."""
+    """Ivan puts the customer on hold, consults Petr, and continues: Petr was connected last, but Ivan talked last."""
     ivan = leg(1, starts=0, lasts=120, talks=110, employee_id=IVAN)
     petr = leg(2, starts=40, lasts=25, talks=20, employee_id=PETR)
     found = of(ivan, petr, owner=LAST_TALKER)
@@ -117,7 +119,7 @@ def test_colleague_asked_in_the_middle_does_not_get_the_call():
 
 
 def test_attended_transfer_belongs_to_who_took_it_over():
-    """Ivan asks Petr and then leaves him the customer."""
+    """Ivan consults Petr, then transfers the customer."""
     ivan = leg(1, starts=0, lasts=60, talks=52, employee_id=IVAN)
     petr = leg(2, starts=40, lasts=225, talks=220, employee_id=PETR)
     found = of(ivan, petr, owner=LAST_TALKER)

@@ -1,4 +1,4 @@
-"""How a call can have ended: one of four, or unexplained."""
+"""Reconciliation: each call has one of four outcomes, or is unexplained."""
 
 import itertools
 from dataclasses import asdict
@@ -19,7 +19,7 @@ TALLIES = st.builds(
 
 
 def explained(state, *, rule, is_stopped, cause, is_due):
-    """What the contract says, written down a second time."""
+    """The rules of the contract, written a second time."""
     if state in {"UPLOADED", "SKIPPED"}:
         return ["uploaded"] if state == "UPLOADED" else ["skipped"] * bool(rule)
     if is_stopped:
@@ -27,6 +27,7 @@ def explained(state, *, rule, is_stopped, cause, is_due):
     return ["waiting"] * is_due
 
 
+@pytest.mark.sql
 def test_every_row_is_in_one_standing_or_in_none(tenant):
     now, sessions = timezone.now(), itertools.count(1)
     expected = {}

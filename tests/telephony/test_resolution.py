@@ -1,4 +1,4 @@
-"""What the facts of one call amount to, in any order: values in, value out."""
+"""The resolution of one call from its events, in any order: values in, value out."""
 
 import itertools
 from dataclasses import replace
@@ -238,7 +238,7 @@ def test_answers_of_uis_survive_their_row():
 
 
 def test_end_in_the_hour_that_clocks_repeat_does_not_move_the_beginning():
-    """02:59:50 of summer time, told as it ends at 02:00:10 of winter time: UIS writes no zone."""
+    """02:59:50 of summer time, reported as it ends at 02:00:10 of winter time: UIS writes no zone."""
     story = of(end(-3580, talk=20))
     assert story.started_at == at(0)
 

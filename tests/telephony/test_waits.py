@@ -1,4 +1,4 @@
-"""Calls told by caller: values in, value out, against a walk through the same calls moment by moment."""
+"""Missed callers: values in, value out, compared with a walk through the same calls in order."""
 
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
@@ -83,7 +83,7 @@ talks = st.lists(st.builds(talk, st.integers(0, 60), contacts, st.integers(0, 9)
 
 
 def walked(misses, talks):
-    """Walk through all that happened, a talk counting at its end; return what is open, and how long the others were."""
+    """Walk through all events, a talk counting at its end; return what is open, and how long the others waited."""
     events = [(one.at, 1, one) for one in misses] + [(one.ended_at, 0, one) for one in talks]
     waiting, over = defaultdict(list), []
     for _moment, is_miss, one in sorted(events, key=lambda event: event[:2]):

@@ -1,4 +1,4 @@
-"""The lamps: each event by its newest notification, and by nobody else's."""
+"""Webhook status: each event by its newest notification of this client."""
 
 import json
 import re
@@ -14,6 +14,8 @@ from telephony.webhooks import status
 from telephony.webhooks.status import LATELY, SENTENCES, UNREADABLE_LOOKED_AT, State, fault_message
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes.uis_webhooks import FakeNotification
+
+pytestmark = pytest.mark.sql
 
 DARK = [State.NOT_SEEN] * len(EVENTS)
 
@@ -230,10 +232,10 @@ def test_two_queries_are_enough_whatever_came(tenant, tell, bodies, django_asser
         status.webhook_status(tenant, now=timezone.now())
 
 
-# --- words
+# --- texts
 
 
-def test_every_fault_has_its_sentence():
+def test_every_fault_has_a_text():
     assert set(SENTENCES) == set(TemplateCode)
     for code in TemplateCode:
         sentence = fault_message(TemplateFault(code, ("employee_id", "leg_id")))
@@ -241,15 +243,15 @@ def test_every_fault_has_its_sentence():
         assert "  " not in sentence
 
 
-def test_sentence_names_the_fields():
+def test_text_of_a_fault_names_the_fields():
     fault = TemplateFault(TemplateCode.MISSING, ("employee_id", "direction"))
     with translation.override("en"):
-        assert fault_message(fault) == "The body lacks these lines: employee_id, direction. Copy the template again."
-        assert fault_message(TemplateFault(TemplateCode.UNKNOWN_EVENT, ("100%",))).startswith(
-            "There is no event “100%”"
-        )
+        english = fault_message(fault)
+        assert "employee_id, direction" in english
+        assert "100%" in fault_message(TemplateFault(TemplateCode.UNKNOWN_EVENT, ("100%",)))
     with translation.override("ru"):
-        assert fault_message(fault) == "В теле не хватает строк: employee_id, direction. Скопируйте шаблон ещё раз."
+        assert "employee_id, direction" in fault_message(fault)
+        assert fault_message(fault) != english
 
 
 @pytest.mark.parametrize(("language", "name"), [("ru", "Потерянный звонок"), ("en", "Lost call"), (None, "Lost call")])

@@ -1,4 +1,4 @@
-"""Moments are told by the client's clock, with the month's name and no full stop of their own."""
+"""Datetimes are shown in the client's time zone, with the month's name."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Which calls and cards a client's rules keep back."""
+"""Which calls and pop-ups a client's rules skip."""
 
 from dataclasses import replace
 from itertools import product

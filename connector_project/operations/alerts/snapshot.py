@@ -147,7 +147,9 @@ def _client(row: Mapping[str, Any], *, untold: int, silence: Mapping[str, Any] |
         last_event_at=row["heard_at"],
         unreported_calls=untold,
         no_events=silence,
-        profile=WeeklyProfile(row["traffic_profile__hours"], row["traffic_profile__weeks"]) if row["traffic_profile__weeks"] else None,
+        profile=WeeklyProfile(row["traffic_profile__hours"], row["traffic_profile__weeks"])
+        if row["traffic_profile__weeks"]
+        else None,
         denied=[
             Denied(side, row[f"{side}__denied_code"], row[f"{side}__denied_at"])
             for side in ("uis", "crm")

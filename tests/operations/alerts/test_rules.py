@@ -130,7 +130,10 @@ def test_silence_of_the_one_who_brings_the_calls_is_his_own():
 
 def test_each_denial_has_a_key_of_its_own():
     doors = [Denied("uis", "ip_not_whitelisted", NOW), Denied("crm", "key", NOW)]
-    assert found(client(denied=doors)) == {(1, "ACCESS_DENIED", "uis:ip_not_whitelisted"), (1, "ACCESS_DENIED", "crm:key")}
+    assert found(client(denied=doors)) == {
+        (1, "ACCESS_DENIED", "uis:ip_not_whitelisted"),
+        (1, "ACCESS_DENIED", "crm:key"),
+    }
 
 
 def test_work_is_late_after_a_quarter_of_an_hour_and_a_vendor_away_after_half_of_one():
@@ -218,7 +221,9 @@ def test_one_thing_may_be_the_reason_of_another():
     assert not rules.is_explained_by([late, dead], (1, "BACKLOG", "CRM_UNAVAILABLE"))
     shut = (1, "ACCESS_DENIED", "uis:account_inactive")
     assert rules.is_explained_by([shut], SILENT)
-    assert not rules.is_explained_by([(1, "ACCESS_DENIED", "crm:key"), (2, "ACCESS_DENIED", "uis:account_inactive")], SILENT)
+    assert not rules.is_explained_by(
+        [(1, "ACCESS_DENIED", "crm:key"), (2, "ACCESS_DENIED", "uis:account_inactive")], SILENT
+    )
     assert not rules.is_explained_by([late, dead], dead)
     assert rules.is_part_of([(None, "NO_EVENTS", "NO_EVENTS")], SILENT)
     assert not rules.is_part_of([(None, "NO_EVENTS", "NO_EVENTS")], (None, "NO_EVENTS", "NO_EVENTS"))

@@ -13,6 +13,7 @@ from telephony.uis import client as uis
 from telephony.uis import data_api
 from telephony.uis.jsonrpc import Channel
 from telephony.uis.types import Account, CallLeg, ClickToCallRequest, EndedEvent, Result, Status, UisEmployee, UisNumber
+from tenants.models import UisConnection
 from tests.telephony.uis.samples import CALL_URL, DATA_URL, MOSCOW, TOKEN, Line, load, page, refusal
 
 SINCE = datetime(2024, 10, 25, 6, 0, tzinfo=UTC)  # 9:00 in Moscow
@@ -43,8 +44,8 @@ def test_account_reads_the_other_spelling_of_metadata():
 
 
 @pytest.mark.parametrize("data", [[], None])
-def test_account_nobody_named_is_unexpected(data):
-    with pytest.raises(http_client.UnexpectedReply, match="named no account"):
+def test_reply_without_an_account_is_unexpected(data):
+    with pytest.raises(http_client.UnexpectedReply):
         Line({"result": {"data": data}}).client().account()
 
 
@@ -418,7 +419,7 @@ def test_start_call_uses_only_documented_parameters():
 
 @pytest.mark.parametrize("data", [{}, {"call_session_id": None}, {"call_session_id": "x"}, [], None])
 def test_start_call_without_a_session_is_unexpected(data):
-    with pytest.raises(http_client.UnexpectedReply, match="without naming its session"):
+    with pytest.raises(http_client.UnexpectedReply):
         Line({"result": {"data": data}}).client().start_call(ORDER)
 
 
@@ -486,7 +487,7 @@ def test_client_speaks_real_http():
 
 
 def test_every_brand_has_its_three_hosts():
-    assert set(uis.HOSTS) == {"uis", "comagic", "callgear", "novofon"}
+    assert set(uis.HOSTS) == set(UisConnection.Brand.values)
     assert uis.HOSTS["uis"] == (DATA_URL, CALL_URL, "app.uiscom.ru")
     for data, calls, media in uis.HOSTS.values():
         assert data.startswith("https://dataapi")

@@ -48,16 +48,11 @@ TABLE = {
         too_many_identical_incoming_calls
     """,
 }
-WORDS = [(word, result) for result, words in TABLE.items() for entry in words.split() for word in entry.split("|")]
+WORDS = {word: result for result, words in TABLE.items() for entry in words.split() for word in entry.split("|")}
 
 
-def test_table_is_whole():
-    assert sum(len(words.split()) for words in TABLE.values()) == 93
-
-
-@pytest.mark.parametrize(("word", "result"), WORDS)
-def test_reason_of_a_call_without_talk(word, result):
-    assert finish_reasons.unanswered_result(word) == result
+def test_reason_of_a_call_without_talk():
+    assert {word: finish_reasons.unanswered_result(word) for word in WORDS} == WORDS
 
 
 # Spellings that only receivers have been seen to use; the reference says to accept all.
@@ -74,10 +69,11 @@ def test_reason_nobody_knows_is_unknown(word):
 TURNED_AWAY = {"numa_in_black_list", "numa_in_spam_list", "numa_dnd_interval", "too_many_identical_incoming_calls"}
 
 
-@pytest.mark.parametrize("word", [word for word, _result in WORDS] + ["", "a_word_of_tomorrow"])
-def test_missed_call_is_one_miss_unless_the_caller_was_turned_away(word):
-    assert finish_reasons.missed_result(word) == (Result.NOT_ALLOWED if word in TURNED_AWAY else Result.NO_ANSWER)
+def test_missed_call_is_one_miss_unless_the_caller_was_turned_away():
+    words = [*WORDS, "", "a_word_of_tomorrow"]
+    assert {word for word in words if finish_reasons.missed_result(word) == Result.NOT_ALLOWED} == TURNED_AWAY
+    assert {finish_reasons.missed_result(word) for word in words if word not in TURNED_AWAY} == {Result.NO_ANSWER}
 
 
 def test_every_word_we_know_is_documented():
-    assert {word for word, _result in WORDS} | {"caller_not_responsible"} >= set(finish_reasons._RESULTS)
+    assert {*WORDS, "caller_not_responsible"} >= set(finish_reasons._RESULTS)

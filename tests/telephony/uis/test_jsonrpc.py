@@ -193,38 +193,31 @@ def test_total_that_is_no_number_is_not_known():
     "envelope", [{}, {"result": None}, {"result": []}, {"error": "no"}, {"error": None}, [], 1, None]
 )
 def test_reply_without_a_result_is_unexpected(envelope):
-    with pytest.raises(http_client.UnexpectedReply, match="without a result"):
+    with pytest.raises(http_client.UnexpectedReply):
         Line(envelope).channel().ask("get.account", {})
 
 
 @pytest.mark.parametrize(
-    ("reply", "says", "wait"),
+    ("reply", "wait"),
     [
-        (http_client.Reply(200, {}, "<html>maintenance</html>"), "UIS answered with a page (status 200).", None),
-        (http_client.Reply(502, {}, " \n<html>bad gateway</html>"), "UIS answered with a page (status 502).", None),
-        (http_client.Reply(404, {}, ""), "UIS answered with no JSON (status 404).", None),
-        (
-            http_client.Reply(200, {}, '{"jsonrpc": "2.0", "result": {"da'),
-            "UIS answered with no JSON (status 200).",
-            None,
-        ),
-        (http_client.Reply(503, {"Retry-After": "7"}, "busy"), "UIS answered with no JSON (status 503).", 7.0),
-        (http_client.Reply(429, {"Retry-After": "30"}, ""), "UIS answered with no JSON (status 429).", 30.0),
-        (
-            http_client.Reply(429, {"Retry-After": "30"}, '{"message": "slow down"}'),
-            "UIS has a fault (status 429).",
-            30.0,
-        ),
-        (http_client.Reply(429, {}, '{"error": "slow down"}'), "UIS has a fault (status 429).", None),
-        (http_client.Reply(500, {}, "{}"), "UIS has a fault (status 500).", None),
-        (http_client.Reply(504, {}, "[]"), "UIS has a fault (status 504).", None),
-        (http_client.Reply(503, {}, json.dumps({"result": {"data": []}})), "UIS has a fault (status 503).", None),
+        (http_client.Reply(200, {}, "<html>maintenance</html>"), None),
+        (http_client.Reply(502, {}, " \n<html>bad gateway</html>"), None),
+        (http_client.Reply(404, {}, ""), None),
+        (http_client.Reply(200, {}, '{"jsonrpc": "2.0", "result": {"da'), None),
+        (http_client.Reply(503, {"Retry-After": "7"}, "busy"), 7.0),
+        (http_client.Reply(429, {"Retry-After": "30"}, ""), 30.0),
+        (http_client.Reply(429, {"Retry-After": "30"}, '{"message": "slow down"}'), 30.0),
+        (http_client.Reply(429, {}, '{"error": "slow down"}'), None),
+        (http_client.Reply(500, {}, "{}"), None),
+        (http_client.Reply(504, {}, "[]"), None),
+        (http_client.Reply(503, {}, json.dumps({"result": {"data": []}})), None),
     ],
 )
-def test_reply_of_what_stands_before_uis_is_tried_later(reply, says, wait):
+def test_reply_of_a_proxy_before_uis_is_tried_later(reply, wait):
     with pytest.raises(http_client.RemoteUnavailable) as raised:
         Line(reply).channel().ask("get.account", {})
-    assert (str(raised.value), raised.value.wait, raised.value.system) == (says, wait, "UIS")
+    assert (raised.value.code, raised.value.wait, raised.value.system) == ("", wait, "UIS")
+    assert str(reply.status) in str(raised.value)
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 429, 500, 503])

@@ -45,7 +45,7 @@ def test_date_is_local_time_of_the_account(zone, local, moment):
     "local", ["", "yesterday", "0000-00-00 00:00:00", "0001-01-01 00:00:00", "2024-02-30 00:00:00"]
 )
 def test_date_that_is_none_is_unexpected(local):
-    with pytest.raises(UnexpectedReply, match="a date that is not as documented"):
+    with pytest.raises(UnexpectedReply):
         schemas.to_time(local, zone=ZoneInfo("Europe/Moscow"))
 
 

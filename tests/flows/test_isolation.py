@@ -1,0 +1,709 @@
+"""Two clients with the same sessions, extensions, numbers and users: each gets exactly what is its own."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from io import StringIO
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.core.cache import cache
+from django.core.management import call_command
+from django.urls import reverse
+from django.utils import timezone
+
+from connector_project.core import circuit_breaker
+from crm import integration_module
+from crm import popup_stats as popup_figures
+from crm import tasks as crm_tasks
+from crm.models import Command, Popup, UploadVerification
+from telephony import stats, tasks
+from telephony.calls import manual, pipeline
+from telephony.missed_callers import queries
+from telephony.models import Call, CallLogEntry, DailyReconciliation, Notification
+from telephony.models.choices import CRM_STATES
+from telephony.reconciliation import compare
+from tenants import api_keys
+from tenants.models import AuditLogEntry, Employee, Tenant, TransferRules, UisConnection, VirtualNumber
+from tests import task_queue
+from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
+from tests.fakes import retailcrm, uis, uis_recordings
+from tests.users import enlist
+
+OTHER_CONTACT = "79990000002"
+NOON = datetime(2026, 3, 10, 12, 0, tzinfo=ZoneInfo("Europe/Moscow"))
+
+
+@dataclass
+class Shop:
+    """One client, with both accounts, and what UIS and the CRM send for it."""
+
+    tenant: Tenant
+    pbx: uis.Account
+    crm: retailcrm.Account
+    client: object
+
+    def notify(self, *bodies):
+        """Send notifications as UIS does; their tasks stay queued."""
+        for body in bodies:
+            answer = self.client.post(f"/hooks/uis/{self.tenant.uis.hook}/", body, content_type="application/json")
+            assert answer.status_code == 200
+
+    def request(self, what, **more):
+        """Send what the CRM asks on behalf of Ivan."""
+        form = {"clientId": self.tenant.crm.client_id, "code": "101", "userId": "27", **more}
+        answer = self.client.post(f"/hooks/retailcrm/{self.tenant.uis.hook}/{what}/", form)
+        assert answer.status_code == 200
+
+    def ended(self, **facts):
+        """Return a call that ended a moment ago."""
+        lasted = 5 + sum(seconds for _person, seconds in facts.get("talks", ()))
+        facts = {"contact": CONTACT, "number": NUMBER} | facts
+        return self.pbx.call(**{"started_at": timezone.now() - timedelta(seconds=lasted + 3)} | facts)
+
+    def person(self, uis_id):
+        return Employee.objects.get(tenant=self.tenant, uis_id=uis_id)
+
+    def numbers(self):
+        return VirtualNumber.objects.filter(tenant=self.tenant)
+
+    def call(self):
+        return Call.objects.get(tenant=self.tenant)
+
+    def events(self):
+        return [(event["type"], event["phone"], event["userIds"]) for event in self.crm.events]
+
+    def uploaded(self, *fields):
+        return [tuple(call[name] for name in fields) for call in self.crm.calls]
+
+
+@pytest.fixture
+def ours(client, tenant, pbx, crm):
+    return Shop(tenant, pbx, crm, client)
+
+
+@pytest.fixture
+def theirs(client, twin, twin_pbx, twin_crm):
+    return Shop(twin, twin_pbx, twin_crm, client)
+
+
+@pytest.fixture
+def both(ours, theirs):
+    return ours, theirs
+
+
+@pytest.fixture
+def same(ours, theirs):
+    """Return a call of each, with one session id: the first's facts, and the second's."""
+
+    def play(mine, other):
+        pair = ours.ended(**mine), theirs.ended(**other)
+        assert len({call.session_id for call in pair}) == 1
+        return pair
+
+    return play
+
+
+def fresh(call, event, employee_id=None):
+    """Return a notification of something that happens now."""
+    return call.notification(event, employee_id=employee_id, at=timezone.now())
+
+
+def check_owners():
+    """Check that no card, call or command names a person of another client."""
+    for model in (Popup, Call, Command):
+        for row in model.objects.exclude(employee=None).select_related("employee"):
+            assert row.employee.tenant_id == row.tenant_id
+
+
+def explained(shop, session_id):
+    out = StringIO()
+    call_command("explain_call", "--tenant", shop.tenant.slug, str(session_id), stdout=out)
+    return json.loads(out.getvalue())
+
+
+def test_twins_share_all_their_ids_and_no_secret(both):
+    people = [
+        list(shop.tenant.employees.order_by("uis_id").values_list("uis_id", "extension", "crm_user_id"))
+        for shop in both
+    ]
+    assert people[0] == people[1] == [(IVAN, "101", 27), (PETR, "102", 28), (ANNA, "103", None)]
+    numbers = [sorted(shop.numbers().values_list("number", "is_default")) for shop in both]
+    assert numbers[0] == numbers[1] == [(NUMBER, True), ("74950000002", False)]
+    for secret in ("uis.access_token", "uis.hook", "crm.key", "crm.client_id", "crm.account_url"):
+        side, name = secret.split(".")
+        assert len({getattr(getattr(shop.tenant, side), name) for shop in both}) == 2
+
+
+def test_same_notification_sent_to_both_is_of_each(both, same, run_queue):
+    mine, _other = same({"rings": [IVAN]}, {"rings": [IVAN]})
+    ring, end = fresh(mine, "waiting", IVAN), fresh(mine, "lost_call")
+    for shop in both:
+        shop.notify(ring, end)
+    run_queue()
+    assert sorted(Notification.objects.values_list("tenant", "outcome", "repeats")) == sorted(
+        (shop.tenant.pk, "DONE" if event is end else "DROPPED", 0) for shop in both for event in (ring, end)
+    )
+    for shop in both:
+        assert shop.uploaded("externalId", "phone", "_manager") == [(f"uis-{mine.session_id}", f"+{CONTACT}", 27)]
+
+
+def test_card_opens_and_closes_on_the_own_screen_alone(ours, theirs, same, run_queue):
+    mine, other = same(
+        {"rings": [IVAN, PETR], "talks": [(PETR, 30)]},
+        {"contact": OTHER_CONTACT, "rings": [IVAN, PETR], "talks": [(IVAN, 30)]},
+    )
+    for shop, call in ((ours, mine), (theirs, other)):
+        shop.notify(fresh(call, "waiting", IVAN), fresh(call, "waiting", PETR))
+    run_queue()
+    assert ours.events() == [("in", f"+{CONTACT}", [27]), ("in", f"+{CONTACT}", [28])]
+    assert theirs.events() == [("in", f"+{OTHER_CONTACT}", [27]), ("in", f"+{OTHER_CONTACT}", [28])]
+    theirs.notify(fresh(other, "talk_started", IVAN))
+    run_queue()
+    assert (sorted(ours.crm.cards()), sorted(theirs.crm.cards())) == ([27, 28], [27])
+    ours.notify(fresh(mine, "talk_started", PETR))
+    run_queue()
+    assert (sorted(ours.crm.cards()), sorted(theirs.crm.cards())) == ([28], [27])
+    theirs.notify(fresh(other, "call_end"))
+    run_queue()
+    assert (sorted(ours.crm.cards()), sorted(theirs.crm.cards())) == ([28], [])
+    assert sorted(Popup.objects.values_list("tenant", "employee__uis_id", "state")) == sorted(
+        [
+            (ours.tenant.pk, IVAN, "CLOSED"),
+            (ours.tenant.pk, PETR, "OPEN"),
+            (theirs.tenant.pk, IVAN, "CLOSED"),
+            (theirs.tenant.pk, PETR, "CLOSED"),
+        ]
+    )
+    check_owners()
+
+
+@pytest.mark.parametrize("event", ["talk_started", "call_end"])
+def test_end_of_anothers_call_neither_keeps_a_card_back_nor_closes_it(ours, theirs, same, run_queue, event):
+    mine, other = same({"rings": [IVAN]}, {"talks": [(PETR, 30)]})
+    ring = fresh(mine, "waiting", IVAN)
+    theirs.notify(fresh(other, event, PETR if event == "talk_started" else None))
+    run_queue()
+    ours.notify(ring)
+    run_queue()
+    assert ours.events() == [("in", f"+{CONTACT}", [27])]
+    # How the call ended is decided by the client's own notifications as well.
+    ours.notify(fresh(mine, "call_end"))
+    run_queue()
+    assert ours.crm.events[-1]["hangupStatus"] == "no answered"
+
+
+def test_missed_call_is_uploaded_to_the_own_account_with_the_own_facts(ours, theirs, same, run_queue):
+    mine, other = same({"rings": [IVAN]}, {"contact": OTHER_CONTACT, "rings": [PETR]})
+    for shop, call, person in ((ours, mine, IVAN), (theirs, other, PETR)):
+        shop.notify(fresh(call, "waiting", person), fresh(call, "lost_call"))
+    run_queue()
+    fields = ("externalId", "phone", "result", "_manager")
+    assert ours.uploaded(*fields) == [(f"uis-{mine.session_id}", f"+{CONTACT}", "no answer", 27)]
+    assert theirs.uploaded(*fields) == [(f"uis-{mine.session_id}", f"+{OTHER_CONTACT}", "no answer", 28)]
+    check_owners()
+
+
+def test_miss_and_talk_of_one_session_id_do_not_mix(ours, theirs, same, run_queue):
+    mine, other = same({"rings": [IVAN]}, {"talks": [(PETR, 20)]})
+    theirs.notify(other.notification("talk_started", employee_id=PETR), other.notification("call_end"))
+    ours.notify(mine.notification("call_end"))
+    run_queue()
+    assert ours.uploaded("result", "duration") == [("no answer", 0)]
+    assert theirs.uploaded("result", "duration") == [("answered", 20)]
+    assert {shop.tenant.slug: shop.call().state for shop in (ours, theirs)} == {
+        "romashka": "UPLOADED",
+        "stranger": "UPLOADED",
+    }
+
+
+def test_legs_and_recordings_are_the_own_ones(ours, theirs, same, run_queue, uis_world, client):
+    TransferRules.objects.update(recording_link=TransferRules.RecordingLink.OURS)
+    mine, other = same({"talks": [(PETR, 21)]}, {"talks": [(IVAN, 9), (PETR, 6)]})
+    uis_world.requests.clear()
+    for shop, call in ((ours, mine), (theirs, other)):
+        shop.notify(call.notification("call_end"), call.notification("recorded"))
+    run_queue()
+    assert ours.uploaded("duration", "code", "_manager") == [(21, "102", 28)]
+    assert theirs.uploaded("duration", "code", "_manager") == [(15, "102", 28)]
+    asked = {(one.token, one.method) for one in uis_world.requests}
+    assert {token for token, method in asked if method == "get.call_legs_report"} == {"uis-token", "other-token"}
+    played = []
+    for shop in (ours, theirs):
+        answer = client.get(urlsplit(shop.crm.calls[0]["recordUrl"]).path)
+        played.append(b"".join(answer.streaming_content))
+        answer.close()
+    assert played[0] == uis_recordings.audio(mine.records[0], 21)
+    assert played[1] == uis_recordings.whole(other)
+    for shop in (ours, theirs):
+        assert shop.tenant.looks.get().call == shop.call()
+
+
+def test_answer_told_to_one_after_the_upload_is_no_news_of_the_others(ours, theirs, same, run_queue):
+    mine, other = same({"rings": [IVAN]}, {"talks": [(PETR, 20)]})
+    ours.notify(mine.notification("lost_call"))
+    theirs.notify(dict(other.notification("call_end"), event="lost_call", is_lost=True, talk_time_duration=0))
+    run_queue()
+    theirs.notify(other.notification("call_end"))
+    run_queue()
+    assert list(CallLogEntry.objects.filter(step="LATE").values_list("call__tenant", flat=True)) == [theirs.tenant.pk]
+
+
+def test_click_rings_at_the_own_exchange_and_is_nobody_elses_double_click(ours, theirs, run_queue):
+    for shop in (ours, theirs):
+        shop.request("make-call", phone=f"+{CONTACT}")
+    run_queue()
+    assert sorted(Command.objects.values_list("tenant", "state", "reason")) == sorted(
+        (shop.tenant.pk, "DONE", "") for shop in (ours, theirs)
+    )
+    assert len(set(Command.objects.values_list("session_id", flat=True))) == 1
+    for shop in (ours, theirs):
+        command = shop.tenant.commands.get()
+        assert command.employee == shop.person(IVAN)
+        assert [row["external_id"] for row in shop.pbx.dialled] == [f"click-{command.pk}"]
+    session_id = Command.objects.first().session_id
+    theirs.notify(theirs.pbx.finish_started(session_id, talk=0).notification("call_end"))
+    run_queue()
+    assert (ours.crm.calls, theirs.uploaded("type", "_manager")) == ([], [("out", 27)])
+    assert [line["step"] for line in explained(theirs, session_id)["why"]].count("CLICKED") == 1
+
+
+def test_click_of_another_client_begins_no_call_of_ours(ours, theirs, run_queue):
+    """What UIS names as our order is looked for among the client's own clicks."""
+    theirs.request("make-call", phone=f"+{CONTACT}")
+    run_queue()
+    click = theirs.tenant.commands.get()
+    call = ours.ended(direction="out", talks=[(PETR, 20)], external_id=click.external_id)
+    ours.notify(call.notification("call_end"))
+    run_queue()
+    assert ours.call().external_id == click.external_id
+    assert "CLICKED" not in [line["step"] for line in explained(ours, call.session_id)["why"]]
+
+
+def test_status_is_set_and_passed_on_within_the_own_accounts(ours, theirs, run_queue):
+    TransferRules.objects.update(status_sync=TransferRules.StatusSync.BOTH)
+    busy, lunch = 30, 3  # in the second account the ids mean something else
+    theirs.pbx.statuses[busy] = theirs.pbx.statuses.pop(3) | {"id": busy}
+    theirs.pbx.statuses[lunch] = theirs.pbx.statuses.pop(2) | {"id": lunch}
+    tasks.sync_all()
+    run_queue()
+    for shop in (ours, theirs):
+        shop.request("change-user-status", status="busy")
+    run_queue()
+    assert set(Command.objects.values_list("state", "reason")) == {("DONE", "")}
+    assert [shop.pbx.employees[IVAN]["status_id"] for shop in (ours, theirs)] == [3, busy]
+    for shop in (ours, theirs):
+        shop.pbx.employees[PETR]["status_id"] = 3
+    tasks.poll_statuses(ours.tenant.pk)
+    assert (ours.person(PETR).uis_status, theirs.person(PETR).uis_status) == ("3", "1")
+    tasks.poll_statuses(theirs.tenant.pk)
+    run_queue()
+    statuses = [[shop.crm.users[user_id]["status"] for user_id in (27, 28)] for shop in (ours, theirs)]
+    assert statuses == [["free", "busy"], ["free", "break"]]
+
+
+def test_change_of_people_stays_in_the_own_account(ours, theirs, run_queue):
+    before = json.dumps(ours.crm.modules, sort_keys=True)
+    del theirs.pbx.employees[PETR]
+    theirs.pbx.employees[IVAN]["extension"]["extension_phone_number"] = "201"
+    theirs.pbx.numbers.popitem()
+    theirs.crm.users[27]["active"] = False
+    tasks.sync_all()
+    run_queue()
+    assert (theirs.person(PETR).is_dismissed, theirs.person(IVAN).extension) == (True, "201")
+    assert (ours.person(PETR).is_dismissed, ours.person(IVAN).extension) == (False, "101")
+    assert (ours.person(IVAN).crm_user_id, theirs.person(IVAN).crm_user_id) == (27, None)
+    active = VirtualNumber.objects.filter(number="74950000002", is_active=True)
+    assert list(active.values_list("tenant", flat=True)) == [ours.tenant.pk]
+    assert json.dumps(ours.crm.modules, sort_keys=True) == before
+    assert list(ours.crm.modules) != list(theirs.crm.modules) == [integration_module.code(theirs.tenant)]
+
+
+def test_sync_of_one_client_takes_nothing_from_the_other(ours, theirs, run_queue):
+    theirs.pbx.add_employee(300009, "Новый", extension="109")
+    theirs.pbx.add_number("74950000009")
+    theirs.pbx.statuses[77] = theirs.pbx.statuses[9001] | {"id": 77}
+    theirs.crm.add_user(51, first_name="Новый")
+    tasks.sync_employees(theirs.tenant.pk)
+    run_queue()
+    rows = ("employees", "crm_users", "virtual_numbers", "uis_statuses")
+    before = [list(getattr(theirs.tenant, name).order_by("pk").values()) for name in rows]
+    synced_at = UisConnection.objects.get(tenant=theirs.tenant).synced_at
+    del ours.pbx.employees[PETR]
+    tasks.sync_employees(ours.tenant.pk)
+    run_queue()
+    assert [list(getattr(theirs.tenant, name).order_by("pk").values()) for name in rows] == before
+    assert UisConnection.objects.get(tenant=theirs.tenant).synced_at == synced_at
+    assert [getattr(ours.tenant, name).count() for name in rows] == [3, 2, 2, 6]
+
+
+def test_number_of_one_client_may_be_a_customer_of_the_other(ours, theirs, run_queue):
+    theirs.pbx.add_number(OTHER_CONTACT)
+    theirs.pbx.employees[IVAN]["phone_numbers"][0]["phone_number"] = "79990000003"
+    tasks.sync_all()
+    run_queue()
+    ours.request("make-call", phone=f"+{OTHER_CONTACT}", externalPhone=f"+{OTHER_CONTACT}")
+    run_queue()
+    assert list(ours.tenant.commands.values_list("state", "reason", "number")) == [("DONE", "", NUMBER)]
+    for contact in (OTHER_CONTACT, "79990000003"):
+        ours.notify(ours.ended(contact=contact, rings=[IVAN]).notification("lost_call"))
+    run_queue()
+    assert ours.uploaded("phone") == [(f"+{OTHER_CONTACT}",), ("+79990000003",)]
+    check_owners()
+
+
+def test_store_of_a_number_is_the_one_its_client_chose(ours, theirs, same, run_queue):
+    theirs.crm.sites.append("shop-two")
+    for shop, store in ((ours, "shop-one"), (theirs, "shop-two")):
+        shop.numbers().filter(number=NUMBER).update(site=store)
+    tasks.sync_all()
+    run_queue()
+    for shop, store in ((ours, "shop-one"), (theirs, "shop-two")):
+        phones = shop.crm.modules[integration_module.code(shop.tenant)]["integrations"]["telephony"]["externalPhones"]
+        assert phones == [{"siteCode": store, "externalPhone": f"+{NUMBER}"}]
+    mine, other = same({"rings": [IVAN]}, {"rings": [IVAN]})
+    for shop, call in ((ours, mine), (theirs, other)):
+        shop.notify(fresh(call, "waiting", IVAN))
+        run_queue()
+        shop.notify(fresh(call, "lost_call"))
+    run_queue()
+    for shop, store in ((ours, "shop-one"), (theirs, "shop-two")):
+        assert [row["site"] for row in (shop.crm.events[0], *shop.crm.calls)] == [store, store]
+
+
+def test_reconciliation_finds_what_the_client_itself_lacks(ours, theirs, run_queue):
+    at = timezone.now() - timedelta(minutes=20)
+    mine = ours.ended(started_at=at, rings=[IVAN])
+    other = theirs.ended(started_at=at, contact=OTHER_CONTACT, talks=[(PETR, 30)])
+    assert mine.session_id == other.session_id
+    theirs.notify(other.notification("call_end"))
+    run_queue()
+    tasks.reconcile_all()
+    run_queue()
+    assert (ours.call().origin, theirs.call().origin) == ("REPORT", "WEBHOOK")
+    assert ours.uploaded("phone", "result") == [(f"+{CONTACT}", "no answer")]
+    assert theirs.uploaded("phone", "result") == [(f"+{OTHER_CONTACT}", "answered")]
+    tasks.reconcile_all()
+    run_queue()
+    assert [len(shop.crm.uploads) for shop in (ours, theirs)] == [1, 1]
+
+
+def test_period_is_compared_with_the_own_rows(ours, theirs, time_machine):
+    time_machine.move_to(NOON, tick=False)
+    facts = {"started_at": NOON - timedelta(hours=5), "rings": [IVAN]}
+    mine, other = ours.ended(**facts), theirs.ended(**facts)
+    assert mine.session_id == other.session_id
+    Call.objects.bulk_create(
+        Call(
+            tenant=theirs.tenant,
+            session_id=other.session_id + number,
+            state="UPLOADED",
+            started_at=other.started_at,
+            ended_at=other.ended_at,
+            retry_window_started_at=NOON,
+        )
+        for number in range(2)
+    )
+    ours.ended(**facts | {"contact": OTHER_CONTACT})
+    for row in Call.objects.all():
+        row.log("RECONCILE", now=NOON)
+    by_rows = compare.reconcile(ours.tenant, since=NOON - timedelta(hours=6), till=NOON, now=NOON)
+    assert by_rows.found == 2
+    found = compared(ours)
+    assert (found["uis_calls"], found["recovered"], found["uploaded"], found["waiting"]) == (2, 2, 0, 2)
+    assert set(theirs.tenant.calls.values_list("report_date", flat=True)) == {None}
+
+
+def test_call_that_cannot_be_recorded_is_unexplained_though_the_other_has_its_session(ours, theirs, monkeypatch):
+    at = timezone.now() - timedelta(hours=1)
+    mine = ours.ended(started_at=at, rings=[IVAN])
+    Call.objects.create(
+        tenant=theirs.tenant,
+        session_id=mine.session_id,
+        started_at=at,
+        ended_at=at,
+        retry_window_started_at=at,
+        state="UPLOADED",
+    )
+    monkeypatch.setattr(pipeline, "create_from_report", lambda *_args, **_more: 1 / 0)
+    tasks.reconcile_calls(ours.tenant.pk)
+    counted = DailyReconciliation.objects.values_list("tenant", "uis_calls", "uploaded", "unexplained")
+    assert (ours.tenant.pk, 1, 0, 1) in counted
+
+
+def compared(shop):
+    out, day = StringIO(), NOON.date().isoformat()
+    slug = shop.tenant.slug
+    call_command("reconcile_calls", "--tenant", slug, "--from", day, "--till", day, stdout=out, stderr=StringIO())
+    return json.loads(out.getvalue())
+
+
+def test_night_that_failed_is_made_up_for_whatever_the_other_compared(ours, theirs, uis_world, run_queue, time_machine):
+    Tenant.objects.update(activated_at=NOON - timedelta(days=9))
+    for shop in (ours, theirs):
+        shop.ended(started_at=NOON + timedelta(days=1), rings=[IVAN])
+    for days in range(1, 4):
+        time_machine.move_to(NOON + timedelta(days=days), tick=False)
+        if days == 2:
+            uis_world.break_down("503", token=ours.pbx.token)
+        tasks.close_all()
+        run_queue()
+    uis_world.repair()
+    time_machine.move_to(NOON + timedelta(days=3, hours=1), tick=False)
+    tasks.close_all()
+    run_queue()
+    for shop in (ours, theirs):
+        settled = DailyReconciliation.objects.filter(tenant=shop.tenant, closed_at__isnull=False).order_by("day")
+        assert list(settled.values_list("uis_calls", flat=True)) == [0, 1, 0]
+
+
+def test_day_is_counted_by_the_own_rows(ours, theirs, run_queue, time_machine):
+    Tenant.objects.update(activated_at=NOON - timedelta(days=9))
+    time_machine.move_to(NOON, tick=False)
+    facts = {"started_at": NOON - timedelta(hours=5), "rings": [IVAN]}
+    mine, other = ours.ended(**facts), theirs.ended(**facts)
+    assert mine.session_id == other.session_id
+    failed = {"state": "READY", "cause": "CRM_REFUSED", "failed_at": NOON, "retry_window_started_at": NOON}
+    times = {"started_at": other.started_at, "ended_at": other.ended_at}
+    Call.objects.create(tenant=theirs.tenant, session_id=other.session_id, **failed, **times)
+    time_machine.move_to(NOON + timedelta(hours=16), tick=False)
+    tasks.close_all()
+    run_queue()
+    counted = DailyReconciliation.objects.filter(day=NOON.date()).values_list(
+        "tenant", "uis_calls", "recovered", "failed"
+    )
+    assert sorted(counted) == [(ours.tenant.pk, 1, 1, 0), (theirs.tenant.pk, 1, 0, 1)]
+
+
+def test_call_that_one_account_lost_is_sent_again_there_alone(ours, theirs, same, run_queue, time_machine):
+    time_machine.move_to(timezone.now(), tick=False)
+    for shop, call in zip((ours, theirs), same({"rings": [IVAN]}, {"rings": [PETR]}), strict=True):
+        shop.notify(call.notification("lost_call"))
+    run_queue()
+    theirs.crm.calls.clear()
+    time_machine.move_to(timezone.now() + timedelta(hours=1), tick=False)
+    crm_tasks.verify_uploads_all()
+    run_queue()
+    assert [len(shop.crm.uploads) for shop in (ours, theirs)] == [1, 2]
+    assert dict(UploadVerification.objects.values_list("tenant", "missing")) == {ours.tenant.pk: 0, theirs.tenant.pk: 1}
+    assert list(CallLogEntry.objects.filter(step="REUPLOAD").values_list("call__tenant", flat=True)) == [
+        theirs.tenant.pk
+    ]
+
+
+def test_account_that_does_not_list_calls_stops_no_other_from_being_asked(ours, theirs, same, run_queue, time_machine):
+    time_machine.move_to(timezone.now(), tick=False)
+    ours.crm.scopes.discard("telephony_read")
+    for shop, call in zip((ours, theirs), same({"rings": [IVAN]}, {"rings": [IVAN]}), strict=True):
+        shop.notify(call.notification("lost_call"))
+    run_queue()
+    theirs.crm.calls.clear()
+    time_machine.move_to(timezone.now() + timedelta(hours=1), tick=False)
+    for shop in (ours, theirs):
+        crm_tasks.verify_uploads(shop.tenant.pk)
+    run_queue()
+    assert sorted(UploadVerification.objects.values_list("tenant", "is_supported")) == [
+        (ours.tenant.pk, False),
+        (theirs.tenant.pk, True),
+    ]
+    assert len(theirs.crm.uploads) == 2
+
+
+@pytest.fixture
+def refused(both, same, run_queue):
+    """A call of each that the CRM refused: their stores do not exist there."""
+    VirtualNumber.objects.filter(number=NUMBER).update(site="no-such-shop")
+    for shop, call in zip(both, same({"rings": [IVAN]}, {"rings": [IVAN]}), strict=True):
+        shop.notify(call.notification("lost_call"))
+    run_queue()
+    VirtualNumber.objects.filter(number=NUMBER).update(site="shop-one")
+    assert set(Call.objects.values_list("reason", flat=True)) == {"CRM_REFUSED"}
+
+
+def test_many_calls_of_one_client_are_tried_again(client, ours, theirs, refused, run_queue):
+    client.force_login(enlist("sveta", "Support"))
+    where = reverse("admin:telephony_call_bulk", args=["RETRY"])
+    client.post(where, query_params={"cause": "CRM_REFUSED", "tenant__id__exact": ours.tenant.pk})
+    run_queue()
+    assert (ours.call().state, theirs.call().state) == ("UPLOADED", "READY")
+    assert (len(ours.crm.calls), theirs.crm.calls) == (1, [])
+    assert list(AuditLogEntry.objects.filter(action="CALLS_RETRIED").values_list("tenant", "new")) == [
+        (ours.tenant.pk, "1")
+    ]
+
+
+def test_many_calls_of_several_clients_are_written_down_for_each(client, both, refused, run_queue):
+    client.force_login(enlist("sveta", "Support"))
+    where = reverse("admin:telephony_call_bulk", args=["SKIP"])
+    client.post(where, {"reason": "no"}, query_params={"q": str(both[0].call().session_id)})
+    run_queue()
+    assert [shop.call().state for shop in both] == ["SKIPPED", "SKIPPED"]
+    assert sorted(AuditLogEntry.objects.filter(action="SKIPPED").values_list("tenant", "new")) == sorted(
+        (shop.tenant.pk, "1") for shop in both
+    )
+
+
+def test_one_call_that_is_skipped_leaves_its_twin_alone(ours, theirs, refused):
+    manual.skip(theirs.call(), "no", now=timezone.now())
+    assert (ours.call().state, ours.call().skip_reason) == ("READY", "")
+    assert list(CallLogEntry.objects.filter(step="SKIP").values_list("call__tenant", flat=True)) == [theirs.tenant.pk]
+
+
+def test_explanation_holds_the_own_facts_alone(ours, theirs, same, run_queue):
+    Tenant.objects.update(language="en")
+    Employee.objects.filter(tenant=theirs.tenant).update(full_name="Other", extension="999")
+    mine, other = same({"rings": [IVAN]}, {"rings": [PETR], "talks": [(PETR, 20)]})
+    ours.notify(fresh(mine, "waiting", IVAN))
+    theirs.notify(fresh(other, "waiting", PETR), fresh(other, "talk_started", PETR))
+    run_queue()
+    ours.notify(mine.notification("lost_call"))
+    theirs.notify(other.notification("call_end"), f'{{"call_session_id": {mine.session_id} "is_lost"}}')
+    run_queue()
+    mine_explained, other_explained = explained(ours, mine.session_id), explained(theirs, mine.session_id)
+    assert [line["step"] for line in mine_explained["why"]].count("TOLD") == 2
+    assert [line["step"] for line in other_explained["why"]].count("TOLD") == 3
+    assert [card["employee"] for card in mine_explained["cards"]] == [str(ours.person(IVAN))]
+    assert [card["employee"] for card in other_explained["cards"]] == [str(theirs.person(PETR))]
+    assert "UNREADABLE" not in {one["code"] for one in mine_explained["remarks"]}
+    assert "UNREADABLE" in {one["code"] for one in other_explained["remarks"]}
+    assert "Other" not in json.dumps(mine_explained, ensure_ascii=False)
+    assert str(ours.person(PETR)) not in json.dumps(other_explained, ensure_ascii=False)
+
+
+def test_page_of_a_call_is_that_of_its_client(client, ours, theirs, same, run_queue):
+    client.force_login(enlist("olga", "Operator"))
+    mine, other = same({"rings": [IVAN]}, {"contact": OTHER_CONTACT, "rings": [PETR]})
+    ours.notify(fresh(mine, "waiting", IVAN), mine.notification("lost_call"))
+    theirs.notify(fresh(other, "waiting", PETR), other.notification("lost_call"))
+    run_queue()
+    html = client.get(reverse("admin:telephony_call_change", args=[ours.call().pk])).content.decode()
+    assert CONTACT in html
+    assert OTHER_CONTACT not in html
+    assert list(ours.tenant.looks.values_list("call__tenant", flat=True)) == [ours.tenant.pk]
+    assert not theirs.tenant.looks.exists()
+
+
+def test_key_of_one_client_reads_its_own_call_of_the_session(client, ours, theirs, same, run_queue):
+    cache.clear()
+    mine, other = same({"rings": [IVAN]}, {"contact": OTHER_CONTACT, "rings": [PETR]})
+    for shop, call in ((ours, mine), (theirs, other)):
+        shop.notify(call.notification("lost_call"))
+    run_queue()
+    staff = enlist("olga", "Operator")
+    for shop, contact in ((ours, CONTACT), (theirs, OTHER_CONTACT)):
+        _row, key = api_keys.create(shop.tenant, "a program", by=staff, now=timezone.now())
+
+        def read(path, key=key, **asked):
+            answer = client.get(f"/api/v1/{path}/", asked, headers={"authorization": f"Bearer {key}"})
+            assert answer.status_code == 200
+            return answer.json()["results"]
+
+        [row] = read("calls", session_id=mine.session_id)
+        assert (row["tenant"], row["contact"]) == (shop.tenant.slug, f"+{contact}")
+        assert read("calls", number=NUMBER) == read("calls") == [row]
+        for asked in ({"uis_id": IVAN}, {"extension": "101"}, {"crm_user_id": 27}):
+            assert [one["tenant"] for one in read("employees", **asked)] == [shop.tenant.slug]
+
+
+def test_caller_who_was_called_back_by_one_still_waits_for_the_other(both, run_queue):
+    at = timezone.now() - timedelta(minutes=30)
+    for shop in both:
+        shop.notify(shop.ended(started_at=at, rings=[IVAN]).notification("lost_call"))
+    ours, theirs = both
+    tried = ours.ended(started_at=at + timedelta(minutes=5), direction="out", finish_reason="subscriber_busy")
+    ours.notify(tried.notification("call_end"))
+    run_queue()
+    boards = [queries.load_board(shop.tenant, now=timezone.now()) for shop in both]
+    assert [[wait.contact for wait in board.waiting] for board in boards] == [[CONTACT], [CONTACT]]
+    assert [board.waiting[0].last_call for board in boards] == [
+        shop.tenant.calls.earliest("started_at").pk for shop in both
+    ]
+    tries = [
+        queries.callback_attempts(shop.tenant, board.waiting)[CONTACT] for shop, board in zip(both, boards, strict=True)
+    ]
+    assert [len(one) for one in tries] == [1, 0]
+    theirs.notify(theirs.ended(direction="out", talks=[(PETR, 20)]).notification("call_end"))
+    run_queue()
+    boards = [queries.load_board(shop.tenant, now=timezone.now()) for shop in both]
+    assert [([wait.contact for wait in board.waiting], len(board.closed_today)) for board in boards] == [
+        ([CONTACT], 0),
+        ([], 1),
+    ]
+
+
+def test_lists_of_one_client_keep_out_no_call_of_the_other(ours, theirs, same, run_queue):
+    TransferRules.objects.filter(tenant=theirs.tenant).update(employee_filter="EXCEPT", number_filter="EXCEPT")
+    theirs.tenant.rules.employees.set([theirs.person(PETR)])
+    theirs.tenant.rules.numbers.set(theirs.numbers().filter(number=NUMBER))
+    mine, other = same({"rings": [PETR]}, {"rings": [PETR]})
+    for shop, call in ((ours, mine), (theirs, other)):
+        shop.notify(fresh(call, "waiting", PETR))
+    run_queue()
+    assert (len(ours.crm.events), theirs.crm.events) == (1, [])
+    for shop, call in ((ours, mine), (theirs, other)):
+        shop.notify(fresh(call, "lost_call"))
+    run_queue()
+    assert (ours.call().state, theirs.call().state) == ("UPLOADED", "SKIPPED")
+    assert (len(ours.crm.calls), theirs.crm.calls) == (1, [])
+
+
+def test_key_that_is_refused_shuts_out_the_own_account_alone(ours, theirs, same, run_queue):
+    theirs.crm.key, theirs.pbx.token_state = "another", "expired"
+    mine, other = same({"talks": [(PETR, 20)]}, {"talks": [(PETR, 20)]})
+    for shop, call in ((ours, mine), (theirs, other)):
+        shop.notify(call.notification("call_end"))
+    run_queue()
+    for shop in (ours, theirs):
+        shop.tenant.uis.refresh_from_db()
+    assert (ours.tenant.uis.denied_at, theirs.tenant.uis.denied_code) == (None, "access_token_expired")
+    assert (ours.call().state, theirs.call().cause) == ("UPLOADED", "UIS_DENIED")
+
+
+def test_account_that_answers_again_wakes_its_own_calls(both, same, run_queue, crm_world):
+    crm_world.break_down("503")
+    for shop, call in zip(both, same({"rings": [IVAN]}, {"rings": [IVAN]}), strict=True):
+        shop.notify(call.notification("lost_call"))
+    run_queue()
+    Call.objects.update(next_attempt_at=timezone.now() + timedelta(hours=1))
+    Call.objects.make_due(both[0].tenant.pk, CRM_STATES, "CRM_UNAVAILABLE", now=timezone.now())
+    assert [shop.call().next_attempt_at <= timezone.now() for shop in both] == [True, False]
+
+
+def test_figures_count_the_own_calls_and_cards(ours, theirs, run_queue):
+    for shop in (ours, theirs, theirs):
+        call = shop.ended(rings=[IVAN])
+        shop.notify(fresh(call, "waiting", IVAN))
+        run_queue()
+        shop.notify(fresh(call, "lost_call"))
+        run_queue()
+    period = stats.Period.last(2, zones=["Europe/Moscow"], now=timezone.now())
+    for shop, count in ((ours, 1), (theirs, 2)):
+        assert stats.calls(shop.tenant, period).total.missed == count
+        assert [(one.pk, one.outcomes.missed) for one in stats.by_employee(shop.tenant, period)] == [
+            (shop.person(IVAN).pk, count)
+        ]
+        assert popup_figures.count_popups(shop.tenant, period).total.count == count
+
+
+def test_full_queue_of_one_client_is_worked_off_for_each(both, same, monkeypatch):
+    """One client's task takes no row of the other's."""
+    for shop, call in zip(both, same({"rings": [IVAN]}, {"rings": [IVAN]}), strict=True):
+        shop.notify(call.notification("lost_call"))
+    task_queue.drain(pick=lambda task: not task.endswith("upload_calls"))
+    task_queue.lose()
+    crm_tasks.upload_calls(both[0].tenant.pk)
+    assert [len(shop.crm.calls) for shop in both] == [1, 0]
+
+
+def test_workers_of_one_client_take_no_place_of_the_other(both, run_queue):
+    ours, theirs = both
+    now = timezone.now()
+    for shop in (ours, ours, theirs):
+        shop.notify(shop.ended(rings=[IVAN]).notification("lost_call"))
+    task_queue.drain(pick=lambda task: not task.endswith("upload_calls"))
+    for _worker in range(circuit_breaker.MAX_CONCURRENT_BATCHES):
+        assert len(Call.objects.claim(ours.tenant.pk, "READY", limit=1, now=timezone.now())) == 1
+    assert Call.objects.count_claimed(theirs.tenant.pk, "READY", now=now) == 0
+    run_queue()
+    assert (ours.crm.calls, len(theirs.crm.calls)) == ([], 1)

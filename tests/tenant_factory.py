@@ -1,0 +1,122 @@
+"""Builds an activated tenant from the two fake accounts, without the requests that real activation makes."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from crm import integration_module
+from crm.retailcrm import payloads
+from crm.retailcrm.client import V5
+from crm.retailcrm.types import Module, ModuleAnswer
+from tenants.models import (
+    ACTIVATION_LINK_LIFETIME,
+    CrmConnection,
+    CrmUser,
+    Employee,
+    Tenant,
+    TransferRules,
+    UisConnection,
+    UisStatus,
+    VirtualNumber,
+)
+from tests.fakes import retailcrm, retailcrm_modules, uis
+from tests.fakes.retailcrm_http import Incoming
+
+
+def activated(name: str, slug: str, *, pbx: uis.Account, crm: retailcrm.Account, default_number: str = "") -> Tenant:
+    """Return a tenant as adding and activating it leaves it; tests/flows/test_activation.py compares the two.
+
+    Only accounts as the fakes create them: with statuses, all rights, API v5, and people linked by e-mail.
+    What the vendors' limits remember of activation's own requests is left out.
+    """
+    now = timezone.now()
+    tenant = Tenant.objects.create(
+        name=name, slug=slug, activated_at=now, activation_expires_at=now + ACTIVATION_LINK_LIFETIME
+    )
+    _connect(tenant, pbx=pbx, crm=crm, now=now)
+    TransferRules.objects.create(tenant=tenant)
+    _add_people(tenant, pbx=pbx, crm=crm)
+    _add_numbers(tenant, pbx=pbx, default_number=default_number)
+    UisStatus.objects.bulk_create(
+        UisStatus(tenant=tenant, uis_id=row["id"], mnemonic=row["mnemonic"] or "", name=row["name"])
+        for row in pbx.statuses.values()
+    )
+    integration_module.register(tenant, _Direct(crm, at=now), now=now)
+    return Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk)
+
+
+def _connect(tenant: Tenant, *, pbx: uis.Account, crm: retailcrm.Account, now: datetime) -> None:
+    UisConnection.objects.create(tenant=tenant, access_token=pbx.token, time_zone=pbx.timezone, synced_at=now)
+    CrmConnection.objects.create(
+        tenant=tenant,
+        address=f"https://{crm.host}",
+        key=crm.key,
+        served_version=V5,
+        time_zone=crm.timezone,
+        stores=list(crm.sites),
+    )
+
+
+def _add_people(tenant: Tenant, *, pbx: uis.Account, crm: retailcrm.Account) -> None:
+    CrmUser.objects.bulk_create(
+        CrmUser(
+            tenant=tenant,
+            crm_id=row["id"],
+            name=f"{row['firstName']} {row.get('lastName', '')}".strip(),
+            email=row.get("email", ""),
+            is_active=row["active"],
+        )
+        for row in crm.users.values()
+    )
+    by_email = {row["email"]: row["id"] for row in crm.users.values() if "email" in row}
+    Employee.objects.bulk_create(_employee(tenant, row, by_email) for row in pbx.employees.values())
+
+
+def _employee(tenant: Tenant, row: dict[str, Any], by_email: dict[str, int]) -> Employee:
+    status, user_id = str(row["status_id"]), by_email.get(row["email"])
+    return Employee(
+        tenant=tenant,
+        uis_id=row["id"],
+        full_name=row["full_name"],
+        email=row["email"] or "",
+        extension=row["extension"].get("extension_phone_number", ""),
+        numbers=[phone["phone_number"] for phone in row["phone_numbers"]],
+        recording_mode=row["call_recording"],
+        crm_user_id=user_id,
+        linked_by=Employee.LinkedBy.EMAIL if user_id else Employee.LinkedBy.NOBODY,
+        uis_status=status,
+        synced_status=status,
+    )
+
+
+def _add_numbers(tenant: Tenant, *, pbx: uis.Account, default_number: str) -> None:
+    VirtualNumber.objects.bulk_create(
+        VirtualNumber(tenant=tenant, number=number, name=row["name"], is_default=number == default_number)
+        for row in pbx.numbers.values()
+        for number in [row["virtual_phone_number"]]
+    )
+
+
+class _Direct:
+    """Hands the module to the fake CRM's own check, past HTTP."""
+
+    def __init__(self, account: retailcrm.Account, *, at: datetime) -> None:
+        self.account, self.at = account, at
+
+    def edit_module(self, sent: Module) -> ModuleAnswer:
+        retailcrm_modules.edit(
+            self.account,
+            Incoming(
+                host=self.account.host,
+                method="POST",
+                path=f"/api/v5/integration-modules/{sent.code}/edit",
+                query={},
+                fields={"integrationModule": json.dumps(payloads.to_module_v5(sent))},
+                header_key=self.account.key,
+                at=self.at,
+                args={"code": sent.code},
+            ),
+        )
+        return ModuleAnswer()
