@@ -9,8 +9,8 @@ from crm.models import Command
 from telephony.models import Call, Notification
 from telephony.models.choices import CRM_STATES, UIS_STATES
 
-UIS_IS_AWAY = Q(state__in=UIS_STATES, tenant__uis__failures__gt=0)
-CRM_IS_AWAY = Q(state__in=CRM_STATES, tenant__crm__failures__gt=0)
+UIS_IS_AWAY = Q(state__in=UIS_STATES, tenant__uis__consecutive_failures__gt=0)
+CRM_IS_AWAY = Q(state__in=CRM_STATES, tenant__crm__consecutive_failures__gt=0)
 
 
 def oldest_due_at(*, now: datetime) -> datetime | None:

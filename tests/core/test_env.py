@@ -254,9 +254,9 @@ def test_secret_is_needed_only_with_an_address(set_to):
 )
 def test_start_stops_with_the_name_of_what_is_missing(given, named):
     code = "import connector_project.settings"
-    env = {"PATH": os.environ["PATH"], "DEBUG": "true"} | given
+    variables = {"PATH": os.environ["PATH"], "DEBUG": "true"} | given
     ended = subprocess.run(
-        [sys.executable, "-c", code], cwd=env.BASE_DIR, env=env, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], cwd=env.BASE_DIR, env=variables, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 1
     assert f"ImproperlyConfigured: {named}" in ended.stderr or f"needs {named}" in ended.stderr

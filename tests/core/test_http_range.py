@@ -48,7 +48,7 @@ def test_header_of_a_request_is_read(header, asked):
     ],
 )
 def test_part_of_a_file_is_found(asked, size, part):
-    assert asked.of(size) == part
+    assert asked.resolve(size) == part
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_refusal_may_lack_its_reason(body):
 
 
 @pytest.mark.parametrize(
-    ("errors", "says"),
+    ("details", "message"),
     [
         ({"limit": "No.", "page": "No."}, "Odd limit: No.; page: No."),
         (["one", "two"], "Odd one; two"),
@@ -74,8 +74,8 @@ def test_refusal_may_lack_its_reason(body):
         ("text", "Odd"),
     ],
 )
-def test_refusal_writes_out_its_details_in_both_shapes(errors, says):
-    assert str(errors.of_answer({"errorMsg": "Odd", "errors": errors})) == says
+def test_refusal_writes_out_its_details_in_both_shapes(details, message):
+    assert str(errors.of_answer({"errorMsg": "Odd", "errors": details})) == message
 
 
 COMMON = {

@@ -104,8 +104,8 @@ def test_calls_that_uis_lists_and_nobody_told_of_are_proof():
         unreported_calls=3,
     )
     assert found(quiet, now=night) == {SILENT}
-    assert about(client(heard=HOUR, untold=5)) == {"since": (NOW - HOUR).isoformat(), "by": "list", "calls": 5}
-    assert found(client(heard=50 * MINUTE, untold=2)) == set()
+    assert about(client(heard=HOUR, unreported_calls=5)) == {"since": (NOW - HOUR).isoformat(), "by": "list", "calls": 5}
+    assert found(client(heard=50 * MINUTE, unreported_calls=2)) == set()
 
 
 def all_quiet(*habits, quiet_for=SHORT):
@@ -145,7 +145,7 @@ def test_work_is_late_after_a_quarter_of_an_hour_and_a_vendor_away_after_half_of
 
 
 @pytest.mark.parametrize(
-    ("failed", "begun", "is_wrong"),
+    ("failed", "call_totals", "is_wrong"),
     [
         ((5, 5), (50, 500), True),
         ((4, 4), (5, 500), False),
@@ -156,12 +156,12 @@ def test_work_is_late_after_a_quarter_of_an_hour_and_a_vendor_away_after_half_of
     ],
 )
 def test_failures_need_a_number_and_a_share(failed, begun, is_wrong):
-    facts = {"failed": [Failed(1, "CRM_REFUSED", *failed)], "begun": {1: CallTotals(*begun)}}
+    facts = {"failed": [Failed(1, "CRM_REFUSED", *failed)], "call_totals": {1: CallTotals(*begun)}}
     assert found(**facts) == ({(1, "FAILURE_RATE", "CRM_REFUSED")} if is_wrong else set())
 
 
 def test_share_is_told_with_its_figures():
-    facts = {"failed": [Failed(1, "INTERNAL_ERROR", 5, 9)], "begun": {1: CallTotals(20, 90)}}
+    facts = {"failed": [Failed(1, "INTERNAL_ERROR", 5, 9)], "call_totals": {1: CallTotals(20, 90)}}
     assert about(**facts) == {"failed": 5, "of": 20, "hours": 2}
 
 
@@ -181,7 +181,7 @@ def test_clients_who_are_not_switched_on_have_no_troubles():
         "waiting": [Waiting(2, "CRM_UNAVAILABLE", 7, NOW - HOUR)],
         "unexplained": [Unexplained(2, 4, date(2026, 11, 20), date(2026, 11, 22))],
         "failed": [Failed(2, "INTERNAL_ERROR", 5, 9)],
-        "begun": {2: CallTotals(20, 90)},
+        "call_totals": {2: CallTotals(20, 90)},
     }
     assert found(**facts) == set()
 

@@ -831,7 +831,7 @@ def test_what_is_not_json_says_where(body, detail):
 @pytest.mark.parametrize("body", ["[]", '[{"event": "call_end", "call_session_id": 5}]', "[" * 100_000])
 def test_json_that_is_no_object_is_not_quoted(body):
     found = keyless(read(body))
-    assert (found.fault, "[" in found.detail, bool(found.detail)) == (ParseError.NOT_JSON, False, True)
+    assert (found.error, "[" in found.detail, bool(found.detail)) == (ParseError.NOT_JSON, False, True)
 
 
 def test_text_a_database_cannot_hold_is_cleaned():
