@@ -45,7 +45,7 @@ _DRAWN = """
 [...document.querySelectorAll("table[data-chart]")].map((table) => {
   const canvas = table.closest("section").querySelector("canvas");
   const inked = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((part) => part);
-  const places = [...table.tHead.rows[0].cells].flatMap((cell, place) => cell.dataset.look ? [place] : []);
+  const places = [...table.tHead.rows[0].cells].flatMap((cell, place) => cell.dataset.colour ? [place] : []);
   const number = (text) => text === "" ? null : Number(text);
   const told = places.map((place) => [...table.tBodies[0].rows].map((row) => number(row.cells[place].dataset.value)));
   const drawn = Chart.getChart(canvas).data.datasets.map((one) => one.data);
