@@ -266,7 +266,7 @@ def test_click_rings_at_the_own_exchange_and_is_nobody_elses_double_click(ours, 
     theirs.notify(theirs.pbx.finish_started(session_id, talk=0).notification("call_end"))
     run_queue()
     assert (ours.crm.calls, theirs.uploaded("type", "_manager")) == ([], [("out", 27)])
-    assert [line["step"] for line in explained(theirs, session_id)["why"]].count("CLICKED") == 1
+    assert [line["step"] for line in explained(theirs, session_id)["timeline"]].count("CLICK_TO_CALL") == 1
 
 
 def test_click_of_another_client_begins_no_call_of_ours(ours, theirs, run_queue):
@@ -278,7 +278,7 @@ def test_click_of_another_client_begins_no_call_of_ours(ours, theirs, run_queue)
     ours.notify(call.notification("call_end"))
     run_queue()
     assert ours.call().external_id == click.external_id
-    assert "CLICKED" not in [line["step"] for line in explained(ours, call.session_id)["why"]]
+    assert "CLICK_TO_CALL" not in [line["step"] for line in explained(ours, call.session_id)["timeline"]]
 
 
 def test_status_is_set_and_passed_on_within_the_own_accounts(ours, theirs, run_queue):
@@ -561,8 +561,8 @@ def test_explanation_holds_the_own_facts_alone(ours, theirs, same, run_queue):
     theirs.notify(other.notification("call_end"), f'{{"call_session_id": {mine.session_id} "is_lost"}}')
     run_queue()
     mine_explained, other_explained = explained(ours, mine.session_id), explained(theirs, mine.session_id)
-    assert [line["step"] for line in mine_explained["why"]].count("TOLD") == 2
-    assert [line["step"] for line in other_explained["why"]].count("TOLD") == 3
+    assert [line["step"] for line in mine_explained["timeline"]].count("NOTIFICATION") == 2
+    assert [line["step"] for line in other_explained["timeline"]].count("NOTIFICATION") == 3
     assert [card["employee"] for card in mine_explained["cards"]] == [str(ours.person(IVAN))]
     assert [card["employee"] for card in other_explained["cards"]] == [str(theirs.person(PETR))]
     assert "UNREADABLE" not in {one["code"] for one in mine_explained["remarks"]}
