@@ -60,7 +60,7 @@ def _module(world):
 
 
 def _spend(world):
-    world.pbx.day_limit = 1000
+    world.pbx.day_limit = world.pbx.minute_limit = 1000
     world.pbx.spent["data"] += [timezone.now()] * 900
 
 
