@@ -38,7 +38,7 @@ class Row(serializers.ModelSerializer[Any]):
 
 
 class Resource(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Any]):
-    """A read-only resource. A subclass sets queryset, serializer, query, order and `about`."""
+    """A read-only resource. A subclass sets queryset, serializer, query, order and description."""
 
     authentication_classes = [KeyAuthentication]
     permission_classes = [HasKey]
