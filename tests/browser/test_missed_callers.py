@@ -35,16 +35,16 @@ for number in range(200):
 
 
 @pytest.fixture(scope="module")
-def shop(plant):
+def shop(installation):
     """A client with past calls."""
-    plant.children.run("fortnight", "manage.py", "shell", "-c", _FORTNIGHT)
+    installation.children.run("fortnight", "manage.py", "shell", "-c", _FORTNIGHT)
 
 
 @pytest.mark.usefixtures("shop")
 @on_screens
-def test_board_is_found_and_read(plant, sit_down, language, size):
-    with sit_down(language, size) as at_desk:
-        operator, page = Operator(at_desk, plant), at_desk.page
+def test_board_is_found_and_read(installation, sign_in, language, size):
+    with sign_in(language, size) as at_desk:
+        operator, page = Operator(at_desk, installation), at_desk.page
         operator.log_in()
         page.locator('#content a[href="/admin/tenants/tenant/missed-callers/"]').click()
         page.get_by_role("link", name="Daisy", exact=True).click()

@@ -55,16 +55,16 @@ _DRAWN = """
 
 
 @pytest.fixture(scope="module")
-def shop(plant):
+def shop(installation):
     """A client with past calls."""
-    plant.children.run("fortnight", "manage.py", "shell", "-c", _FORTNIGHT)
+    installation.children.run("fortnight", "manage.py", "shell", "-c", _FORTNIGHT)
 
 
 @pytest.mark.usefixtures("shop")
 @on_screens
-def test_figures_are_drawn_as_the_tables_say(plant, sit_down, language, size):
-    with sit_down(language, size) as at_desk:
-        operator, page = Operator(at_desk, plant), at_desk.page
+def test_figures_are_drawn_as_the_tables_say(installation, sign_in, language, size):
+    with sign_in(language, size) as at_desk:
+        operator, page = Operator(at_desk, installation), at_desk.page
         operator.log_in()
         page.locator('#content a[href="/admin/tenants/tenant/statistics/"]').click()
         expect(page.locator("#statistics-clients")).to_be_visible()
@@ -89,9 +89,9 @@ def _is_readable(at_desk, name):
 
 
 @pytest.mark.usefixtures("shop")
-def test_tables_are_there_without_scripts(plant, sit_down):
-    with sit_down("en", "phone", has_scripts=False) as at_desk:
-        operator, page = Operator(at_desk, plant), at_desk.page
+def test_tables_are_there_without_scripts(installation, sign_in):
+    with sign_in("en", "phone", has_scripts=False) as at_desk:
+        operator, page = Operator(at_desk, installation), at_desk.page
         operator.log_in()
         operator.open("Daisy")
         page.locator('.admin-panel a[href$="/figures/"]').click()
@@ -102,11 +102,11 @@ def test_tables_are_there_without_scripts(plant, sit_down):
 
 @pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize("size", ["desktop", "phone"])
-def test_calls_are_exported_as_a_file(plant, sit_down, size, tmp_path):
-    with sit_down("en", size) as at_desk:
-        operator, page = Operator(at_desk, plant), at_desk.page
+def test_calls_are_exported_as_a_file(installation, sign_in, size, tmp_path):
+    with sign_in("en", size) as at_desk:
+        operator, page = Operator(at_desk, installation), at_desk.page
         operator.log_in()
-        page.goto(f"{plant.address}/admin/telephony/call/?outcome=missed")
+        page.goto(f"{installation.address}/admin/telephony/call/?outcome=missed")
         with page.expect_download() as coming:
             page.locator(f'form[action^="{reverse("admin:telephony_call_csv")}"] button').click()
         file = Path(tmp_path / "calls.csv")
@@ -118,19 +118,19 @@ def test_calls_are_exported_as_a_file(plant, sit_down, size, tmp_path):
 
 
 @pytest.mark.usefixtures("shop")
-def test_key_is_made_copied_and_reads(plant, sit_down):
-    with sit_down("en", "desktop") as at_desk:
-        operator, page = Operator(at_desk, plant), at_desk.page
+def test_key_is_made_copied_and_reads(installation, sign_in):
+    with sign_in("en", "desktop") as at_desk:
+        operator, page = Operator(at_desk, installation), at_desk.page
         operator.log_in()
-        page.goto(f"{plant.address}/admin/tenants/apikey/add/")
+        page.goto(f"{installation.address}/admin/tenants/apikey/add/")
         page.fill("#id_name", "Reports")
         page.select_option("#id_tenant", label="Daisy")
         page.click("[name=_save]")
         at_desk.picture("operator-api-key")
         key = page.locator(".messagelist code").inner_text()
-        where, headers = f"{plant.address}/api/v1/calls/?page_size=5", {"Authorization": f"Bearer {key}"}
-        answer = plant.http.get(where, headers=headers, timeout=10)
+        where, headers = f"{installation.address}/api/v1/calls/?page_size=5", {"Authorization": f"Bearer {key}"}
+        answer = installation.http.get(where, headers=headers, timeout=10)
         assert [row["tenant"] for row in answer.json()["results"]] == ["daisy"] * 5
-        page.goto(f"{plant.address}/api/v1/docs/")
+        page.goto(f"{installation.address}/api/v1/docs/")
         expect(page.locator("#swagger-ui")).to_contain_text("/api/v1/reconciliation/")
         assert at_desk.errors == []

@@ -132,7 +132,7 @@ class Run:
             return
         self.faults.plan(begin=begin, lasts=self.size.lasts)
         self.network.fault_of = self.faults.find
-        self.clock.at(begin, lambda: setattr(self.processes, "share_killed", KILL_PROBABILITY))
+        self.clock.at(begin, lambda: setattr(self.processes, "kill_probability", KILL_PROBABILITY))
 
     def _record_request(self, requests: RecordedRequest) -> None:
         """Record what the vendors accepted: calls started by a click, uploaded calls."""
