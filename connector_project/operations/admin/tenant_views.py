@@ -92,7 +92,15 @@ class BulkRuleChangeMixin(admin.ModelAdmin[Tenant]):
         more = {"rule": rule, "is_preview": is_preview, "lines": lines, "chosen": chosen}
         more |= {"unchanged": chosen - len(lines), "is_vain": is_preview and not lines}
         where = reverse("admin:tenants_tenant_bulk_rule_change")
-        return _page(self, request, "bulk_rule_change", title=gettext("One rule for many clients"), form=form, where=where, **more)
+        return _page(
+            self,
+            request,
+            "bulk_rule_change",
+            title=gettext("One rule for many clients"),
+            form=form,
+            where=where,
+            **more,
+        )
 
 
 def _page(site: admin.ModelAdmin[Tenant], request: HttpRequest, name: str, **context: Any) -> TemplateResponse:
