@@ -95,7 +95,7 @@ class Client:
 
     def paste(self, event: str) -> None:
         """Copy URL and body with one click each, and enter them in UIS."""
-        details = self.person.page.locator(f"article:has(#notice-{event}) details")
+        details = self.person.page.locator(f"article:has(#webhook-{event}) details")
         if details.get_attribute("open") is None:
             self.person.click(details.locator("summary"))
         address, body = (self._copied(f"{part}-{event}") for part in ("address", "body"))

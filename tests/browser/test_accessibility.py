@@ -18,7 +18,7 @@ def link(installation, sign_in, request):
         operator.log_in()
         yield operator.add(request.node.name)
         operator.open(request.node.name)
-        operator.press("leave", sure=True)
+        operator.press("disconnect", sure=True)
 
 
 def test_page_works_without_scripts(installation, sign_in, link):
@@ -27,7 +27,7 @@ def test_page_works_without_scripts(installation, sign_in, link):
         client.open(link)
         client.enter()
         # The page reloads itself until the activation is done.
-        expect(at_home.page.locator("#notices-title")).to_be_visible(timeout=30_000)
+        expect(at_home.page.locator("#webhooks-title")).to_be_visible(timeout=30_000)
         assert at_home.page.locator("button.copy").first.is_hidden()
         body = at_home.page.locator("#body-waiting").input_value()
         address = at_home.page.locator("#address-waiting").input_value()
@@ -40,7 +40,7 @@ def test_page_works_without_scripts(installation, sign_in, link):
         expect(at_home.page.locator(".message.success")).to_contain_text("+7")
 
 
-def test_page_can_be_walked_by_the_keyboard_alone(installation, sign_in, link):
+def test_page_works_with_the_keyboard_alone(installation, sign_in, link):
     with sign_in("en", "desktop") as at_home:
         page = at_home.page
         page.goto(link)
@@ -53,7 +53,7 @@ def test_page_can_be_walked_by_the_keyboard_alone(installation, sign_in, link):
             page.keyboard.type(text)
         page.keyboard.press("Tab")
         page.keyboard.press("Enter")
-        expect(page.locator("#notices-title")).to_be_visible()
+        expect(page.locator("#webhooks-title")).to_be_visible()
         _tab_to(page, "document.activeElement.dataset.copy === 'address-waiting'")
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
         page.keyboard.press("Enter")

@@ -25,7 +25,7 @@ def _fresh(installation):
 
 
 @on_screens
-def test_from_a_name_to_the_first_card(installation, sign_in, language, size, record_property):
+def test_onboarding_from_a_name_to_the_first_popup(installation, sign_in, language, size, record_property):
     name = f"{NAMES[language]} {size}"
     with sign_in(language, size) as at_desk:
         operator = Operator(at_desk, installation)
@@ -34,26 +34,26 @@ def test_from_a_name_to_the_first_card(installation, sign_in, language, size, re
         link = operator.add(name)
         with sign_in(language, size) as at_home:
             client = Client(at_home, installation)
-            _come_on(client, link, language)
+            _enter_keys(client, link, language)
             client.paste("waiting")
             installation.play("ring", employees=[IVAN])
-            installation.until(_shows_a_card, "the first card")
+            installation.until(_shows_a_popup, "the first card")
             taken, clicks = seconds_since(began), at_desk.clicks + at_home.clicks
             record_property("from name to first card", f"{taken:.1f} s, {clicks} clicks")
             print(f"\n{language} {size}: {taken:.1f} s, {clicks} clicks from the name to the first card")  # noqa: T201
             expect(client.lamp("waiting")).to_have_class("lamp good")
-            _set_the_rest_up(client, installation)
-            _see_a_test_card(client, installation)
+            _set_up_other_events(client, installation)
+            _send_a_sample_popup(client, installation)
             assert not at_home.is_wider_than_its_screen()
             assert at_home.errors == []
-        _look_after(operator, name)
-        _take_over(operator, installation, name)
-        _look_around(operator, installation, language)
-        _see_off(operator, installation, name)
+        _operate(operator, name)
+        _import_past_calls(operator, installation, name)
+        _take_further_screenshots(operator, installation, language)
+        _disconnect(operator, installation, name)
         assert at_desk.errors == []
 
 
-def _come_on(client, link, language):
+def _enter_keys(client, link, language):
     """A wrong key first: it is named with its menu path; the right one passes without another click."""
     page = client.person.page
     client.open(link)
@@ -67,11 +67,11 @@ def _come_on(client, link, language):
     client.person.picture("client-wrong-key", at="#button-title")
     client.person.clicks -= 1  # the mistake is not part of the way
     client.enter()
-    expect(page.locator("#notices-title")).to_be_visible()
+    expect(page.locator("#webhooks-title")).to_be_visible()
     expect(page.locator('[data-live^="lamp-"] .lamp.off')).to_have_count(len(EVENTS))
 
 
-def _set_the_rest_up(client, installation):
+def _set_up_other_events(client, installation):
     """The other events; one body is broken on its way, named, and copied again."""
     page = client.person.page
     for event in EVENTS[1:]:
@@ -87,7 +87,7 @@ def _set_the_rest_up(client, installation):
     installation.play("ring", employees=[IVAN])
     installation.play("end")
     expect(page.locator('[data-live="lamp-waiting"] .fault')).to_contain_text("employee_id")
-    client.person.picture("client-broken-template", at="#notice-waiting")
+    client.person.picture("client-broken-template", at="#webhook-waiting")
     installation.order("type", event="waiting", address=address, body=body)
     installation.play("ring", employees=[IVAN])
     installation.play("end")
@@ -96,7 +96,7 @@ def _set_the_rest_up(client, installation):
         expect(client.lamp(event)).to_have_class("lamp good")
     page.reload()
     client.person.picture("client-on")
-    client.person.picture("client-notices", at="#notices-title")
+    client.person.picture("client-webhooks", at="#webhooks-title")
     assert client.person.barriers() == []
 
 
@@ -108,21 +108,21 @@ def _click_in_the_crm(installation):
     installation.play("end", talk=5)
 
 
-def _see_a_test_card(client, installation):
+def _send_a_sample_popup(client, installation):
     page = client.person.page
-    installation.until(lambda state: not _shows_a_card(state), "the card to go")
+    installation.until(lambda state: not _shows_a_popup(state), "the card to go")
     page.locator("#person").select_option(index=0)
     page.fill("#contact", "+7 900 000-00-00")
     client.person.click(page.locator("button[value=card]"))
     expect(page.locator(".message.success")).to_be_visible()
-    installation.until(_shows_a_card, "the test card")
-    client.person.picture("client-card", at="#card-title")
+    installation.until(_shows_a_popup, "the test card")
+    client.person.picture("client-popup", at="#card-title")
     client.person.click(page.locator("button[value=close]"))
-    installation.until(lambda state: not _shows_a_card(state), "the test card to go")
+    installation.until(lambda state: not _shows_a_popup(state), "the test card to go")
     expect(page.locator("button[value=card]")).to_be_visible()
 
 
-def _look_after(operator, name):
+def _operate(operator, name):
     """The list, the client's page with its buttons, the employee mapping, one rule for many."""
     page, at_desk = operator.person.page, operator.person
     page.goto(f"{operator.installation.address}/admin/tenants/tenant/")
@@ -138,26 +138,26 @@ def _look_after(operator, name):
     assert not at_desk.is_wider_than_its_screen()
     operator.press("pause", sure=True)
     operator.press("resume")
-    page.locator('a[href$="/mapping/"]').first.click()
+    page.locator('a[href$="/employee-mapping/"]').first.click()
     expect(page.locator("#content")).to_contain_text("Сидорова Анна")
     at_desk.picture("operator-mapping")
     assert not at_desk.is_wider_than_its_screen()
     operator.change_rule(name, "popup_outgoing", "OFF")
 
 
-def _take_over(operator, installation, name):
+def _import_past_calls(operator, installation, name):
     """Calls from before the activation: a preview first, then the import; the page updates itself."""
     page, at_desk = operator.person.page, operator.person
     earlier = {installation.play("missed", days_ago=3, events=[])["session"] for _call in range(2)}
     earlier.add(installation.play("answered", days_ago=2, events=[])["session"])
     operator.open(name)
-    page.locator('a[href$="/takeover/"]').click()
+    page.locator('a[href$="/import/"]').click()
     page.locator("#content form [type=submit]").click()
-    take = page.locator("button[value=take]")
-    expect(take).to_contain_text("3")
-    at_desk.picture("operator-takeover")
+    start = page.locator("button[value=start]")
+    expect(start).to_contain_text("3")
+    at_desk.picture("operator-import")
     assert not at_desk.is_wider_than_its_screen()
-    take.click()
+    start.click()
     expect(page.locator(".admin-done")).to_be_visible()
     installation.until(
         lambda state: earlier <= _in_the_crm(state), "the calls from before the activation", timeout=BACKLOG_SECONDS
@@ -170,7 +170,7 @@ def _in_the_crm(state):
     return {int(call["externalId"].removeprefix("uis-")) for call in state["crm"]["calls"]}
 
 
-def _look_around(operator, installation, language):
+def _take_further_screenshots(operator, installation, language):
     """What else the README shows: the list of calls, and what the simulated CRM received."""
     page, at_desk = operator.person.page, operator.person
     page.goto(f"{installation.address}/admin/telephony/call/")
@@ -180,15 +180,15 @@ def _look_around(operator, installation, language):
     at_desk.picture("simulator")
 
 
-def _see_off(operator, installation, name):
+def _disconnect(operator, installation, name):
     """Disconnect the client: a message confirms it, and the CRM shows it."""
     operator.open(name)
-    operator.press("leave", sure=True)
+    operator.press("disconnect", sure=True)
     expect(operator.person.page.locator(".messagelist .success")).to_be_visible()
-    operator.person.picture("operator-left")
+    operator.person.picture("operator-disconnected")
     assert not any(module["active"] for module in installation.state()["crm"]["modules"].values())
 
 
-def _shows_a_card(state):
+def _shows_a_popup(state):
     """Whether Ivan has an open card; a note of a missed call is none."""
     return [card for card in state["crm"]["cards"].get("27", []) if not card.get("missed")]

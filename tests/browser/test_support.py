@@ -46,12 +46,12 @@ def _missed_off(installation):
 
 @pytest.mark.usefixtures("support", "_missed_off")
 @on_screens
-def test_fault_is_found_by_the_number_and_repaired(installation, sign_in, language, size):
+def test_skipped_call_is_found_by_its_number_and_retried(installation, sign_in, language, size):
     last = CALLERS[language, size]
     with translation.override(language):
         rule = str(SkipReason.MISSED_OFF.label)
     session = installation.play("missed", employees=[IVAN], contact=f"79990000{last}")["session"]
-    installation.wait_for(lambda: "DEBOUNCING" not in installation.ask("count_states"), "the call to settle")
+    installation.wait_for(lambda: "DEBOUNCING" not in installation.ask("count_states"), "the end of the debounce")
     with sign_in(language, size) as at_desk, sign_in(language, size) as upstairs:
         support, operator, page = Operator(at_desk, installation), Operator(upstairs, installation), at_desk.page
         support.log_in("sveta", PASSWORD)
@@ -59,11 +59,11 @@ def test_fault_is_found_by_the_number_and_repaired(installation, sign_in, langua
         _see_why(at_desk, rule)
         operator.log_in()
         operator.change_rule(NAME, "upload_missed", "True")
-        page.locator('.admin-buttons form[action$="/again/"] button').click()
+        page.locator('.admin-buttons form[action$="/retry/"] button').click()
         installation.until(lambda state: session in _in_the_crm(state), "the call")
         page.reload()
         expect(page.locator(".status-line")).to_contain_text("UPLOADED")
-        at_desk.picture("desk-call-repaired")
+        at_desk.picture("admin-call-retried")
         assert not at_desk.is_wider_than_its_screen()
         assert (at_desk.errors, upstairs.errors) == ([], [])
 
