@@ -11,12 +11,12 @@ from playwright.sync_api import Browser
 from tests import needs
 from tests.browser.chromium import PROGRAM, Person, launched, person
 from tests.ports import free_pair
-from tests.processes.installation import Plant
+from tests.processes.installation import Installation
 
 HERE = Path(__file__).parent
 
 
-class Empty(Plant):
+class Empty(Installation):
     """An installation on SQLite without a client."""
 
     def _add_client(self) -> None:
@@ -32,13 +32,13 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module")
-def kind() -> type[Plant]:
+def kind() -> type[Installation]:
     """The installation a module starts with; a module may override it to have a client already."""
     return Empty
 
 
 @pytest.fixture(scope="module")
-def plant(kind: type[Plant]) -> Iterator[Plant]:
+def installation(kind: type[Installation]) -> Iterator[Installation]:
     """Web, workers and both vendors simulated, in processes of their own."""
     needs.program(PROGRAM, package="chromium")
     built = kind(free_pair())
@@ -50,13 +50,13 @@ def plant(kind: type[Plant]) -> Iterator[Plant]:
 
 
 @pytest.fixture(scope="module")
-def browser(plant: Plant) -> Iterator[Browser]:
+def browser(installation: Installation) -> Iterator[Browser]:
     """Chromium, once for all tests of a module."""
     with launched() as chromium:
         yield chromium
 
 
 @pytest.fixture
-def sit_down(browser: Browser) -> Callable[[str, str], AbstractContextManager[Person]]:
+def sign_in(browser: Browser) -> Callable[[str, str], AbstractContextManager[Person]]:
     """Open a browser context for a person: language, size."""
     return functools.partial(person, browser)

@@ -461,7 +461,13 @@ def test_secret_cannot_be_found_out_by_asking_a_list(client, support, where, ask
 
 
 def test_list_is_asked_by_its_own_filters(client, support, tenant):
-    for where in ("telephony_notification", "crm_popup", "crm_command", "telephony_dailyreconciliation", "tenants_auditlogentry"):
+    for where in (
+        "telephony_notification",
+        "crm_popup",
+        "crm_command",
+        "telephony_dailyreconciliation",
+        "tenants_auditlogentry",
+    ):
         assert client.get(reverse(f"admin:{where}_changelist"), {"tenant__id__exact": tenant.pk}).status_code == 200
     asked = {"event": "waiting", "outcome__exact": "DONE"}
     assert client.get(reverse("admin:telephony_notification_changelist"), asked).status_code == 200

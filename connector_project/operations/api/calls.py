@@ -100,7 +100,7 @@ class CallRow(Row):
 class Calls(Resource):
     """Calls."""
 
-    description = _("Calls, newest first, with their result and upload status.")
+    summary = _("Calls, newest first, with their result and upload status.")
     # Test for a link in SQL, so that the link itself is never loaded.
     queryset: Any = (
         Call.objects.select_related("tenant", "employee")

@@ -104,7 +104,11 @@ def test_calls_that_uis_lists_and_nobody_told_of_are_proof():
         unreported_calls=3,
     )
     assert found(quiet, now=night) == {SILENT}
-    assert about(client(heard=HOUR, unreported_calls=5)) == {"since": (NOW - HOUR).isoformat(), "by": "list", "calls": 5}
+    assert about(client(heard=HOUR, unreported_calls=5)) == {
+        "since": (NOW - HOUR).isoformat(),
+        "by": "list",
+        "calls": 5,
+    }
     assert found(client(heard=50 * MINUTE, unreported_calls=2)) == set()
 
 
