@@ -60,7 +60,7 @@ class CallImportStatus:
     @property
     def stage(self) -> str:
         """The stage of the page: when it changes, its buttons change."""
-        return f"{self.row.pk}-{self.row.state}-{'stopped' if self.row.failed_at else ''}"
+        return f"{self.row.pk}-{self.row.state}-{'failed' if self.row.failed_at else ''}"
 
     @property
     def is_moving(self) -> bool:
@@ -77,7 +77,7 @@ def build_status(tenant: Tenant, *, now: datetime) -> CallImportStatus | None:
     row.tenant = tenant
     rules = dict(row.skipped_by)
     too_old = rules.pop(SkipReason.EXPIRED, 0)
-    going = row.found - too_old - sum(rules.values())
+    to_upload = row.found - too_old - sum(rules.values())
     by = row.requested_by.get_username() if row.requested_by else ""
     return CallImportStatus(
         row=row,
@@ -87,12 +87,12 @@ def build_status(tenant: Tenant, *, now: datetime) -> CallImportStatus | None:
         percent=int(row.share * 100),
         compared=datetime_display.format_short(tenant, row.cursor_at, now=now),
         blocked=_blocked_by(row, now=now),
-        responsible=_who(row),
-        to_upload=going,
+        responsible=_responsible(row),
+        to_upload=to_upload,
         too_old=too_old,
         skipped=[(str(SkipReason(rule).label), count) for rule, count in sorted(rules.items())],
         known=max(0, row.uis_calls - row.found - row.unexplained),
-        sample=[_line(tenant, said, now=now) for said in row.sample],
+        sample=[_line(tenant, call, now=now) for call in row.sample],
         **_progress(row),
     )
 
@@ -164,7 +164,7 @@ def _blocked_by(row: CallImport, *, now: datetime) -> str:
     return ""
 
 
-def _who(row: CallImport) -> Text:
+def _responsible(row: CallImport) -> Text:
     needs_action = row.failed_at is not None or row.reason == FailureReason.UIS_DENIED
     return FailureReason(row.reason).responsible.label if needs_action else ""
 
@@ -187,4 +187,4 @@ def _progress(row: CallImport) -> dict[str, int]:
         return {}
     calls = Call.objects.filter(tenant=row.tenant, started_at__gte=row.since, started_at__lt=row.till)
     waiting = calls.filter(STATUS_CONDITIONS["waiting"], origin=Call.Origin.REPORT)
-    return {"waiting": waiting.count(), "stopped": calls.filter(STATUS_CONDITIONS["failed"]).count()}
+    return {"waiting": waiting.count(), "failed": calls.filter(STATUS_CONDITIONS["failed"]).count()}
