@@ -96,7 +96,7 @@ def all_states(noon, db):
     CheckRun.objects.create(tenant=failing, failed_count=1, results=stored, checked_at=NOON)
     stopped = add("f-stopped", activated=False)
     Activation.objects.create(tenant=stopped, state="FAILED", step="UIS", started_at=NOON, code="UIS_KEY")
-    add("g-silent", heard=False)
+    add("g-no-events", heard=False)
     add("h-denied").uis.suspend("ip_not_whitelisted", "no", now=NOON)
     add("i-refused").crm.suspend("key", "no", now=NOON)
     operations_tasks.evaluate_alerts()
@@ -124,7 +124,7 @@ def test_clients_with_problems_come_first(client, operator, all_states):
         *(
             "h-denied",
             "i-refused",
-            "g-silent",
+            "g-no-events",
             "f-stopped",
             "e-failing",
             "d-new",
@@ -138,13 +138,13 @@ def test_clients_with_problems_come_first(client, operator, all_states):
 def test_row_shows_state_reason_and_responsible(client, operator, all_states):
     rows = cells(client.get(LIST, headers=ENGLISH))
     with translation.override("en"):
-        no_events = incident_texts.message(Incident.objects.get(kind="NO_EVENTS", tenant__name="g-silent"), now=NOON)
+        no_events = incident_texts.message(Incident.objects.get(kind="NO_EVENTS", tenant__name="g-no-events"), now=NOON)
         failed_step = CheckResult(runner.CHECKS["UIS_KEY"], ok=False)
         failed_check = CheckResult(runner.CHECKS["UIS_EMPLOYEES"], ok=False, params={"count": "0"})
         expected = {
             "h-denied": ("access_denied", str(AccessError.ADDRESS_NOT_LISTED.label), Responsible.CLIENT),
             "i-refused": ("access_denied", str(AccessError.CRM_KEY.label), Responsible.CLIENT),
-            "g-silent": ("no_events", no_events, Responsible.CLIENT),
+            "g-no-events": ("no_events", no_events, Responsible.CLIENT),
             "f-stopped": ("activation_failed", failed_step.message, failed_step.check.responsible),
             "e-failing": ("failing", failed_check.message, failed_check.check.responsible),
         }
@@ -173,7 +173,7 @@ def test_row_shows_calls_today_and_last_event(client, operator, noon):
     [
         ("uis", ["h-denied"]),
         ("crm", ["i-refused"]),
-        ("silent", ["g-silent"]),
+        ("no_events", ["g-no-events"]),
         ("unlinked", ["a-active"]),
         ("checks", ["e-failing"]),
         ("activation", ["f-stopped", "d-new"]),
@@ -232,7 +232,7 @@ def _cost(client, url, data=None, **post):
     return len(queries)
 
 
-@pytest.mark.parametrize("problem", ["", "silent", "unlinked", "calls"])
+@pytest.mark.parametrize("problem", ["", "no_events", "unlinked", "calls"])
 def test_list_query_count_does_not_grow(client, operator, all_states, problem):
     Employee.objects.create(tenant=Tenant.objects.get(name="a-active"), uis_id=1)
     Call.objects.create(

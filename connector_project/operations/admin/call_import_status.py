@@ -112,11 +112,11 @@ def period(row: CallImport) -> str:
     return first if first == last else f"{first} – {last}"
 
 
-def notices(tenant: Tenant) -> list[Notice]:
+def find_notices(tenant: Tenant) -> list[Notice]:
     """Return what blocks the upload of imported calls, and what they would lack in the CRM."""
-    found = []
+    notices = []
     if tenant.uis.denied_at:
-        found.append(
+        notices.append(
             Notice(
                 incident_texts.denial(tenant.uis.denied_code, tenant.uis.denied_detail),
                 FailureReason.UIS_DENIED.responsible.label,
@@ -124,21 +124,21 @@ def notices(tenant: Tenant) -> list[Notice]:
         )
     if tenant.crm.denied_at:
         message = gettext("Calls wait until the CRM grants access again.")
-        found.append(
+        notices.append(
             Notice(
                 f"{incident_texts.denial(tenant.crm.denied_code, tenant.crm.denied_detail)} {message}",
                 FailureReason.CRM_DENIED.responsible.label,
             )
         )
     if tenant.is_paused:
-        found.append(Notice(gettext("The client is paused: calls are imported, and uploaded after resuming.")))
+        notices.append(Notice(gettext("The client is paused: calls are imported, and uploaded after resuming.")))
     if unlinked := _unlinked(tenant):
         message = gettext(
             "Employees without a CRM user: %(count)d. Their calls get no manager, and cannot be changed later."
         )
         link = gettext("Link them first")
-        found.append(Notice(message % {"count": unlinked}, page="admin:tenants_tenant_employee_mapping", link=link))
-    return found
+        notices.append(Notice(message % {"count": unlinked}, page="admin:tenants_tenant_employee_mapping", link=link))
+    return notices
 
 
 def _unlinked(tenant: Tenant) -> int:
