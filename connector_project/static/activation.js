@@ -1,11 +1,11 @@
-// What is live on the client's page: its marked parts are fetched anew from the page itself, so there is one template.
+// Refreshes the marked parts of the client's page from the page itself, so that there is one template.
 "use strict";
 (() => {
   const BUSY_MS = 1000;
   const IDLE_MS = 4000;
 
   for (const button of document.querySelectorAll("button.copy")) {
-    button.hidden = false; // Without a script the text is selected by hand.
+    button.hidden = false; // Without JavaScript users select the text by hand.
     const label = button.textContent;
     button.addEventListener("click", async () => {
       const source = document.getElementById(button.dataset.copy);
@@ -31,7 +31,7 @@
   const replace = (fresh) => {
     for (const part of document.querySelectorAll("[data-live]")) {
       const news = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
-      // What somebody stands in with his keyboard is left alone until he has gone on.
+      // A part with the keyboard focus is not replaced until the focus moves on.
       if (!news || news.innerHTML === seen.get(part) || part.contains(document.activeElement)) continue;
       seen.set(part, news.innerHTML);
       const open = [...part.querySelectorAll("details[open][data-keep]")].map((one) => one.dataset.keep);
@@ -40,24 +40,24 @@
     }
   };
 
-  const look = async () => {
+  const refresh = async () => {
     let wait = IDLE_MS;
     try {
-      const answer = document.hidden ? null : await fetch(location.pathname, { credentials: "omit", cache: "no-store", headers: { "Accept-Language": document.documentElement.lang } });
-      if (answer && answer.ok) {
-        const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const response = document.hidden ? null : await fetch(location.pathname, { credentials: "omit", cache: "no-store", headers: { "Accept-Language": document.documentElement.lang } });
+      if (response && response.ok) {
+        const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
         const main = fresh.querySelector("main");
         if (main && main.dataset.stage !== document.querySelector("main").dataset.stage && !isTyping()) {
-          location.replace(location.pathname); // There is more on the page now, or less.
+          location.replace(location.pathname); // Other sections are shown now.
           return;
         }
         replace(fresh);
         if (fresh.querySelector(".steps .running, .busy")) wait = BUSY_MS;
       }
     } catch {
-      wait = IDLE_MS * 2; // The line is down; what stands here is still right.
+      wait = IDLE_MS * 2; // The connection is down; the page keeps its last state.
     }
-    setTimeout(look, wait);
+    setTimeout(refresh, wait);
   };
-  setTimeout(look, document.querySelector(".steps .running, .busy") ? BUSY_MS : IDLE_MS);
+  setTimeout(refresh, document.querySelector(".steps .running, .busy") ? BUSY_MS : IDLE_MS);
 })();

@@ -1,24 +1,24 @@
-// A part of a desk's page that is at work is fetched anew until it is done; where there is more to press, the page is.
+// Reloads the live part of an admin page while work is in progress; when the stage changes, reloads the page.
 "use strict";
 (() => {
-  const PAUSE_MS = 2000;
+  const INTERVAL_MS = 2000;
   const part = document.querySelector("[data-live]");
-  const told = () => part.querySelector("[data-stage]");
+  const current = () => part.querySelector("[data-stage]");
 
-  const look = async () => {
+  const refresh = async () => {
     try {
-      const answer = document.hidden ? null : await fetch(part.dataset.live, { cache: "no-store", redirect: "error" });
-      const text = answer && answer.ok ? await answer.text() : "";
-      const news = new DOMParser().parseFromString(text, "text/html").querySelector("[data-stage]");
-      if (news && news.dataset.stage !== told().dataset.stage) {
+      const response = document.hidden ? null : await fetch(part.dataset.live, { cache: "no-store", redirect: "error" });
+      const html = response && response.ok ? await response.text() : "";
+      const fresh = new DOMParser().parseFromString(html, "text/html").querySelector("[data-stage]");
+      if (fresh && fresh.dataset.stage !== current().dataset.stage) {
         location.replace(location.pathname);
         return;
       }
-      if (news && news.outerHTML !== told().outerHTML) told().replaceWith(news);
+      if (fresh && fresh.outerHTML !== current().outerHTML) current().replaceWith(fresh);
     } catch {
-      // The line is down; what stands here is still right.
+      // The connection is down; the page keeps its last state.
     }
-    if (told().hasAttribute("data-busy")) setTimeout(look, PAUSE_MS);
+    if (current().hasAttribute("data-busy")) setTimeout(refresh, INTERVAL_MS);
   };
-  if (part && told() && told().hasAttribute("data-busy")) setTimeout(look, PAUSE_MS);
+  if (part && current() && current().hasAttribute("data-busy")) setTimeout(refresh, INTERVAL_MS);
 })();

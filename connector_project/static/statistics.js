@@ -1,7 +1,7 @@
-// Draws what stands in the page's tables: there is one set of figures, and a reader without the drawing misses nothing.
+// Draws charts from the tables of the page; without JavaScript the tables show the same data.
 "use strict";
 (() => {
-  const LINE_PX = 26; // of bars that lie: a name has to be readable beside each
+  const LINE_PX = 26; // height of a horizontal bar, so that its label is readable
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const value = (cell) => (cell.dataset.value === "" ? null : Number(cell.dataset.value));
 
@@ -10,8 +10,8 @@
     const columns = [...table.tHead.rows[0].cells];
     const isLine = table.dataset.chart === "lines";
     return columns.flatMap((column, place) => {
-      if (!column.dataset.look) return []; // It stands in the table alone.
-      const ink = colour(`--statistics-${column.dataset.look}`);
+      if (!column.dataset.colour) return []; // Only in the table.
+      const ink = colour(`--statistics-${column.dataset.colour}`);
       return [{
         label: column.textContent,
         data: rows.map((row) => value(row.cells[place])),
@@ -63,7 +63,7 @@
     drawings = [...document.querySelectorAll("table[data-chart]")].map(draw);
   };
   drawAll();
-  // The admin's light and dark, chosen by a button or by the system.
+  // Redraw when the admin switches between light and dark.
   new MutationObserver(drawAll).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 })();

@@ -43,7 +43,7 @@ class BulkAction(models.Model):
     filters = models.JSONField(default=dict)  # the filters, as in the query string of the list
     reason = models.TextField(_("reason"), blank=True)
     requested_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("requested_by")
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("requested by")
     )
     requested_at = models.DateTimeField(_("requested"))
     total = models.PositiveIntegerField(_("selected"))  # when the action was requested

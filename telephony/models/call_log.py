@@ -22,7 +22,7 @@ class CallLogEntry(models.Model):
     # For an upload: the owner sent and the answer; for an evaluation: the rules that chose the owner.
     details = models.JSONField(default=dict, editable=False)
     actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", db_index=False, verbose_name=_("actor")
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", db_index=False, verbose_name=_("by")
     )
 
     class Meta:

@@ -10,7 +10,7 @@ from statistics import median, quantiles
 import django
 
 from tests.bench.load import call_ends, post_all
-from tests.processes.installation import Plant
+from tests.processes.installation import Installation
 from tests.simulator.fixtures import IVAN
 from tests.simulator.processes import EnvironmentFailure
 
@@ -23,52 +23,54 @@ PORT = 18400
 def main() -> int:
     """Benchmark both variants; print one JSON line per result."""
     for variant in ("sqlite", "redis"):
-        plant = Plant(PORT, variant=variant)
+        installation = Installation(PORT, variant=variant)
         try:
-            plant.set_up()
-            _print_result(variant, "popup_latency_ms", **_popup_latency(plant))
+            installation.set_up()
+            _print_result(variant, "popup_latency_ms", **_popup_latency(installation))
             if variant == "redis":
-                _print_result(variant, "drain", **_drain(plant))
-            _print_result(variant, "ingest", **_ingest(plant))
+                _print_result(variant, "drain", **_drain(installation))
+            _print_result(variant, "ingest", **_ingest(installation))
         except EnvironmentFailure as exc:
             print(exc, file=sys.stderr)  # noqa: T201 -- for the terminal
             return 1
         finally:
-            plant.tear_down()
+            installation.tear_down()
     return 0
 
 
-def _popup_latency(plant: Plant) -> dict[str, float]:
+def _popup_latency(installation: Installation) -> dict[str, float]:
     """Play ringing calls; return the times from the stored notification to the CRM's event."""
-    plant.order("reset")
+    installation.order("reset")
     for _ring in range(RINGS):
-        plant.play("ring", employees=[IVAN])
+        installation.play("ring", employees=[IVAN])
         time.sleep(0.02)
-    plant.until(lambda state: len(state["crm"]["events"]) >= RINGS, "all pop-ups")
-    received = plant.ask("received", "waiting")
+    installation.until(lambda state: len(state["crm"]["events"]) >= RINGS, "all pop-ups")
+    received = installation.ask("received", "waiting")
     durations = sorted(
         1000
         * (datetime.fromisoformat(event["at"]).timestamp() - received[event["callExternalId"].removeprefix("uis-")])
-        for event in plant.state()["crm"]["events"]
+        for event in installation.state()["crm"]["events"]
     )
     p99 = quantiles(durations, n=100)[98]
     return {"median": round(median(durations), 1), "p99": round(p99, 1), "worst": round(durations[-1], 1)}
 
 
-def _drain(plant: Plant) -> dict[str, float]:
+def _drain(installation: Installation) -> dict[str, float]:
     """Upload a backlog to a CRM with its rate limits; return the time, and the minimum that the limits allow."""
-    plant.order("reset")
-    plant.ask("store_ready", 0, BACKLOG)
-    plant.start_worker("worker-2")
-    before = _requests(plant)
-    plant.ask("sweep")
+    installation.order("reset")
+    installation.ask("store_ready", 0, BACKLOG)
+    installation.start_worker("worker-2")
+    before = _requests(installation)
+    installation.ask("sweep")
     began = time.monotonic()
-    plant.wait_for(lambda: plant.ask("count_states").get("READY", 0) == 0, "the backlog to drain", interval=0.2)
+    installation.wait_for(
+        lambda: installation.ask("count_states").get("READY", 0) == 0, "the backlog to drain", interval=0.2
+    )
     seconds, limit = time.monotonic() - began, _allowed_seconds()
-    account = plant.vendors()[0]
+    account = installation.vendors()[0]
     return {
         "calls": len(account["calls"]),
-        "requests": _requests(plant) - before,
+        "requests": _requests(installation) - before,
         "over_limit": account["over_limit"],
         "seconds": round(seconds, 1),
         "limit_seconds": limit,
@@ -86,20 +88,20 @@ def _allowed_seconds() -> float:
     return BACKLOG / LARGEST_UPLOAD / PER_SECOND["telephony"]
 
 
-def _requests(plant: Plant) -> int:
-    counts: dict[str, int] = plant.state()["crm"]["requests"]["by"]
+def _requests(installation: Installation) -> int:
+    counts: dict[str, int] = installation.state()["crm"]["requests"]["by"]
     return sum(count for name, count in counts.items() if name.endswith("calls/upload"))
 
 
-def _ingest(plant: Plant) -> dict[str, float]:
+def _ingest(installation: Installation) -> dict[str, float]:
     """Post call_end notifications to the product, then to the minimal view; return both rates and their ratio."""
-    hook = plant.hook()
+    hook = installation.hook()
     for name in ("worker", "worker-fast"):
-        plant.kill(name)  # Only receiving is measured, not processing.
-    bind = f"127.0.0.1:{plant.port + 2}"
+        installation.kill(name)  # Only receiving is measured, not processing.
+    bind = f"127.0.0.1:{installation.port + 2}"
     web = ("-m", "gunicorn", "tests.bench.bare", "--bind", bind, "--worker-class", "gthread", "--threads", "8")
     settings = {"DJANGO_SETTINGS_MODULE": "tests.bench.bare_settings"}
-    plant.children.start("bare", *web, "--no-control-socket", env=settings)
+    installation.children.start("bare", *web, "--no-control-socket", env=settings)
     time.sleep(3)
     secret = hook.rstrip("/").rsplit("/", 1)[1]
     limit, _ = post_all(f"http://{bind}/bare/{secret}/", call_ends(8_000_000_000), seconds=SECONDS)

@@ -1,9 +1,8 @@
 """A whole installation without any client, and the two people who connect one."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
@@ -11,34 +10,29 @@ from playwright.sync_api import Browser
 from tests import needs
 from tests.browser.chromium import PROGRAM, Person, launched, person
 from tests.ports import free_pair
-from tests.processes.installation import Plant
-
-HERE = Path(__file__).parent
+from tests.processes.installation import Installation
 
 
-class Empty(Plant):
+class Empty(Installation):
     """An installation on SQLite without a client."""
 
     def _add_client(self) -> None:
         """The operator adds the client."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Run the tests of a module in one worker: they share an installation."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="module")
-def kind() -> type[Plant]:
+def kind() -> type[Installation]:
     """The installation a module starts with; a module may override it to have a client already."""
     return Empty
 
 
 @pytest.fixture(scope="module")
-def plant(kind: type[Plant]) -> Iterator[Plant]:
+def installation(kind: type[Installation]) -> Iterator[Installation]:
     """Web, workers and both vendors simulated, in processes of their own."""
     needs.program(PROGRAM, package="chromium")
     built = kind(free_pair())
@@ -50,13 +44,13 @@ def plant(kind: type[Plant]) -> Iterator[Plant]:
 
 
 @pytest.fixture(scope="module")
-def browser(plant: Plant) -> Iterator[Browser]:
+def browser(installation: Installation) -> Iterator[Browser]:
     """Chromium, once for all tests of a module."""
     with launched() as chromium:
         yield chromium
 
 
 @pytest.fixture
-def sit_down(browser: Browser) -> Callable[[str, str], AbstractContextManager[Person]]:
+def sign_in(browser: Browser) -> Callable[[str, str], AbstractContextManager[Person]]:
     """Open a browser context for a person: language, size."""
     return functools.partial(person, browser)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from playwright.sync_api import Locator, expect
 
 from tests.browser.chromium import Person
-from tests.processes.installation import Plant
+from tests.processes.installation import Installation
 from tests.simulator.environment import ADMIN
 from tests.simulator.fixtures import CRM_KEY, UIS_TOKEN
 
@@ -19,19 +19,19 @@ class Operator:
     """A user of the admin."""
 
     person: Person
-    plant: Plant
+    installation: Installation
 
     def log_in(self, name: str = ADMIN, password: str = "") -> None:
         page = self.person.page
-        page.goto(f"{self.plant.address}/admin/login/?next=/admin/tenants/tenant/")
+        page.goto(f"{self.installation.address}/admin/login/?next=/admin/tenants/tenant/")
         page.fill("#id_username", name)
-        page.fill("#id_password", password or self.plant.password)
+        page.fill("#id_password", password or self.installation.password)
         page.click("[type=submit]")
 
     def add(self, name: str) -> str:
         """Add a client; return their activation link."""
         page = self.person.page
-        page.goto(f"{self.plant.address}/admin/tenants/tenant/add/")
+        page.goto(f"{self.installation.address}/admin/tenants/tenant/add/")
         page.fill("#id_name", name)
         self.person.picture("operator-add")
         self.person.click(page.locator("[name=_save]"))
@@ -43,13 +43,13 @@ class Operator:
     def open(self, name: str) -> None:
         """Open a client's page."""
         page = self.person.page
-        page.goto(f"{self.plant.address}/admin/tenants/tenant/")
+        page.goto(f"{self.installation.address}/admin/tenants/tenant/")
         page.get_by_role("link", name=name, exact=True).click()
 
     def change_rule(self, name: str, rule: str, value: str) -> None:
         """Change one rule of a client with the list's bulk action."""
         page = self.person.page
-        page.goto(f"{self.plant.address}/admin/tenants/tenant/")
+        page.goto(f"{self.installation.address}/admin/tenants/tenant/")
         row = page.locator("#result_list tr", has_text=name)
         row.locator("input.action-select").check()
         page.locator("select[name=action]").select_option("change_one_rule")
@@ -78,7 +78,7 @@ class Client:
     """A client's administrator with an activation link."""
 
     person: Person
-    plant: Plant
+    installation: Installation
 
     def open(self, link: str) -> None:
         self.person.page.goto(link)
@@ -89,17 +89,17 @@ class Client:
         if not page.locator("#keys-access_token").is_visible():
             page.locator("section:has(#keys-title) summary").click()
         page.fill("#keys-access_token", uis)
-        page.fill("#keys-address", f"{self.plant.simulator}/orders/1")
+        page.fill("#keys-address", f"{self.installation.simulator}/orders/1")
         page.fill("#keys-key", crm)
         self.person.click(page.locator("form.keys button"))
 
     def paste(self, event: str) -> None:
         """Copy URL and body with one click each, and enter them in UIS."""
-        details = self.person.page.locator(f"article:has(#notice-{event}) details")
+        details = self.person.page.locator(f"article:has(#webhook-{event}) details")
         if details.get_attribute("open") is None:
             self.person.click(details.locator("summary"))
         address, body = (self._copied(f"{part}-{event}") for part in ("address", "body"))
-        self.plant.order("type", event=event, address=address, body=body)
+        self.installation.order("type", event=event, address=address, body=body)
 
     def lamp(self, event: str) -> Locator:
         """Return the status indicator of an event."""

@@ -10,29 +10,29 @@ pytestmark = pytest.mark.processes
 
 
 @pytest.fixture
-def link(plant, sit_down, request):
+def link(installation, sign_in, request):
     """The link of a client that was just added."""
-    plant.order("reset")
-    with sit_down("en", "desktop") as at_desk:
-        operator = Operator(at_desk, plant)
+    installation.order("reset")
+    with sign_in("en", "desktop") as at_desk:
+        operator = Operator(at_desk, installation)
         operator.log_in()
         yield operator.add(request.node.name)
         operator.open(request.node.name)
-        operator.press("leave", sure=True)
+        operator.press("disconnect", sure=True)
 
 
-def test_page_works_without_scripts(plant, sit_down, link):
-    with sit_down("en", "phone", has_scripts=False) as at_home:
-        client = Client(at_home, plant)
+def test_page_works_without_scripts(installation, sign_in, link):
+    with sign_in("en", "phone", has_scripts=False) as at_home:
+        client = Client(at_home, installation)
         client.open(link)
         client.enter()
         # The page reloads itself until the activation is done.
-        expect(at_home.page.locator("#notices-title")).to_be_visible(timeout=30_000)
+        expect(at_home.page.locator("#webhooks-title")).to_be_visible(timeout=30_000)
         assert at_home.page.locator("button.copy").first.is_hidden()
         body = at_home.page.locator("#body-waiting").input_value()
         address = at_home.page.locator("#address-waiting").input_value()
-        plant.order("type", event="waiting", address=address, body=body)
-        plant.play("ring", employees=[IVAN])
+        installation.order("type", event="waiting", address=address, body=body)
+        installation.play("ring", employees=[IVAN])
         at_home.page.reload()
         expect(client.lamp("waiting")).to_have_class("lamp good")
         at_home.page.locator("#number").select_option(index=1)
@@ -40,20 +40,20 @@ def test_page_works_without_scripts(plant, sit_down, link):
         expect(at_home.page.locator(".message.success")).to_contain_text("+7")
 
 
-def test_page_can_be_walked_by_the_keyboard_alone(plant, sit_down, link):
-    with sit_down("en", "desktop") as at_home:
+def test_page_works_with_the_keyboard_alone(installation, sign_in, link):
+    with sign_in("en", "desktop") as at_home:
         page = at_home.page
         page.goto(link)
         for wanted, text in (
             ("keys-access_token", UIS_TOKEN),
-            ("keys-address", plant.simulator),
+            ("keys-address", installation.simulator),
             ("keys-key", CRM_KEY),
         ):
             _tab_to(page, f"document.activeElement.id === '{wanted}'")
             page.keyboard.type(text)
         page.keyboard.press("Tab")
         page.keyboard.press("Enter")
-        expect(page.locator("#notices-title")).to_be_visible()
+        expect(page.locator("#webhooks-title")).to_be_visible()
         _tab_to(page, "document.activeElement.dataset.copy === 'address-waiting'")
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
         page.keyboard.press("Enter")

@@ -13,38 +13,38 @@ from datetime import timedelta
 from django.utils import timezone
 from telephony.models import Call
 from tenants.models import Employee
-from tenants.onboarding import NewTenant, add
+from tenants.onboarding import NewTenant, create_tenant
 now = timezone.now()
 keys = {"uis_token": "t", "crm_url": "https://daisy.retailcrm.ru", "crm_key": "k"}
-shop = add(NewTenant(name="Daisy", slug="daisy", **keys), now=now)
-anna = Employee.objects.create(tenant=shop, uis_id=1, full_name="Константинопольская Александра", extension="101")
-def call(number, at, **ended):
-    times = {"started_at": at, "ended_at": at + timedelta(minutes=1), "recorded_at": at, "state": "UPLOADED"}
+tenant = create_tenant(NewTenant(name="Daisy", slug="daisy", **keys), now=now)
+anna = Employee.objects.create(tenant=tenant, uis_id=1, full_name="Константинопольская Александра", extension="101")
+def add_call(number, at, **ended):
+    times = {"started_at": at, "ended_at": at + timedelta(minutes=1), "retry_window_started_at": at, "state": "UPLOADED"}
     session = Call.objects.count() + 1
     contact = f"7999000{number:04}" if number else ""
-    Call.objects.create(tenant=shop, session_id=session, contact=contact, **times, **ended)
+    Call.objects.create(tenant=tenant, session_id=session, contact=contact, **times, **ended)
 for number in range(200):
     at = now - timedelta(hours=1 + number * 1.6)
     owner = anna if number % 3 else None
-    call(number, at, direction="in", result="NO_ANSWER", is_lost=True, employee=owner)
+    add_call(number, at, direction="in", result="NO_ANSWER", is_lost=True, employee=owner)
     if number % 5 == 1:
-        call(number, at + timedelta(minutes=9), direction="in", result="ANSWERED", is_lost=False, talk_seconds=30)
+        add_call(number, at + timedelta(minutes=9), direction="in", result="ANSWERED", is_lost=False, talk_seconds=30)
     if number % 7 == 2:
-        call(number, at + timedelta(minutes=19), direction="out", result="BUSY", is_lost=False)
+        add_call(number, at + timedelta(minutes=19), direction="out", result="BUSY", is_lost=False)
 """
 
 
 @pytest.fixture(scope="module")
-def shop(plant):
+def past_calls(installation):
     """A client with past calls."""
-    plant.children.run("fortnight", "manage.py", "shell", "-c", _FORTNIGHT)
+    installation.children.run("fortnight", "manage.py", "shell", "-c", _FORTNIGHT)
 
 
-@pytest.mark.usefixtures("shop")
+@pytest.mark.usefixtures("past_calls")
 @on_screens
-def test_board_is_found_and_read(plant, sit_down, language, size):
-    with sit_down(language, size) as at_desk:
-        operator, page = Operator(at_desk, plant), at_desk.page
+def test_board_is_found_and_read(installation, sign_in, language, size):
+    with sign_in(language, size) as at_desk:
+        operator, page = Operator(at_desk, installation), at_desk.page
         operator.log_in()
         page.locator('#content a[href="/admin/tenants/tenant/missed-callers/"]').click()
         page.get_by_role("link", name="Daisy", exact=True).click()

@@ -19,41 +19,41 @@ NAMES = {"ru": "Ромашка", "en": "Daisy"}
 
 
 @pytest.fixture(autouse=True)
-def _fresh(plant):
+def _fresh(installation):
     """Forget the calls of the previous client, which had the same accounts."""
-    plant.order("reset")
+    installation.order("reset")
 
 
 @on_screens
-def test_from_a_name_to_the_first_card(plant, sit_down, language, size, record_property):
+def test_onboarding_from_a_name_to_the_first_popup(installation, sign_in, language, size, record_property):
     name = f"{NAMES[language]} {size}"
-    with sit_down(language, size) as at_desk:
-        operator = Operator(at_desk, plant)
+    with sign_in(language, size) as at_desk:
+        operator = Operator(at_desk, installation)
         operator.log_in()
         began = time.monotonic()
         link = operator.add(name)
-        with sit_down(language, size) as at_home:
-            client = Client(at_home, plant)
-            _come_on(client, link, language)
+        with sign_in(language, size) as at_home:
+            client = Client(at_home, installation)
+            _enter_keys(client, link, language)
             client.paste("waiting")
-            plant.play("ring", employees=[IVAN])
-            plant.until(_shows_a_card, "the first card")
+            installation.play("ring", employees=[IVAN])
+            installation.until(_shows_a_popup, "the first card")
             taken, clicks = seconds_since(began), at_desk.clicks + at_home.clicks
             record_property("from name to first card", f"{taken:.1f} s, {clicks} clicks")
             print(f"\n{language} {size}: {taken:.1f} s, {clicks} clicks from the name to the first card")  # noqa: T201
             expect(client.lamp("waiting")).to_have_class("lamp good")
-            _set_the_rest_up(client, plant)
-            _see_a_test_card(client, plant)
+            _set_up_other_events(client, installation)
+            _send_a_sample_popup(client, installation)
             assert not at_home.is_wider_than_its_screen()
             assert at_home.errors == []
-        _look_after(operator, name)
-        _take_over(operator, plant, name)
-        _look_around(operator, plant, language)
-        _see_off(operator, plant, name)
+        _operate(operator, name)
+        _import_past_calls(operator, installation, name)
+        _take_further_screenshots(operator, installation, language)
+        _disconnect(operator, installation, name)
         assert at_desk.errors == []
 
 
-def _come_on(client, link, language):
+def _enter_keys(client, link, language):
     """A wrong key first: it is named with its menu path; the right one passes without another click."""
     page = client.person.page
     client.open(link)
@@ -67,65 +67,65 @@ def _come_on(client, link, language):
     client.person.picture("client-wrong-key", at="#button-title")
     client.person.clicks -= 1  # the mistake is not part of the way
     client.enter()
-    expect(page.locator("#notices-title")).to_be_visible()
+    expect(page.locator("#webhooks-title")).to_be_visible()
     expect(page.locator('[data-live^="lamp-"] .lamp.off')).to_have_count(len(EVENTS))
 
 
-def _set_the_rest_up(client, plant):
+def _set_up_other_events(client, installation):
     """The other events; one body is broken on its way, named, and copied again."""
     page = client.person.page
     for event in EVENTS[1:]:
         client.paste(event)
-    plant.play("end")  # only now: before this UIS does not notify of the end of a call
+    installation.play("end")  # only now: before this UIS does not notify of the end of a call
     page.locator("#number").select_option(index=1)
     client.person.click(page.locator("button[value=number]"))
-    plant.play("ringing", employees=[IVAN], pause=0.3)
-    plant.play("missed")
+    installation.play("ringing", employees=[IVAN], pause=0.3)
+    installation.play("missed")
     body = page.locator("#body-waiting").input_value()
     address = page.locator("#address-waiting").input_value()
-    plant.order("type", event="waiting", address=address, body=body.replace('"employee_id"', '"employee"'))
-    plant.play("ring", employees=[IVAN])
-    plant.play("end")
+    installation.order("type", event="waiting", address=address, body=body.replace('"employee_id"', '"employee"'))
+    installation.play("ring", employees=[IVAN])
+    installation.play("end")
     expect(page.locator('[data-live="lamp-waiting"] .fault')).to_contain_text("employee_id")
-    client.person.picture("client-broken-template", at="#notice-waiting")
-    plant.order("type", event="waiting", address=address, body=body)
-    plant.play("ring", employees=[IVAN])
-    plant.play("end")
-    _click_in_the_crm(plant)
+    client.person.picture("client-broken-template", at="#webhook-waiting")
+    installation.order("type", event="waiting", address=address, body=body)
+    installation.play("ring", employees=[IVAN])
+    installation.play("end")
+    _click_in_the_crm(installation)
     for event in EVENTS:
         expect(client.lamp(event)).to_have_class("lamp good")
     page.reload()
     client.person.picture("client-on")
-    client.person.picture("client-notices", at="#notices-title")
+    client.person.picture("client-webhooks", at="#webhooks-title")
     assert client.person.barriers() == []
 
 
-def _click_in_the_crm(plant):
+def _click_in_the_crm(installation):
     """A manager clicks a number: UIS notifies of an outgoing call."""
-    plant.play("click", user=27)
-    plant.until(lambda state: state["uis"]["dialled"], "UIS to be asked to dial")
-    plant.play("dialled")
-    plant.play("end", talk=5)
+    installation.play("click", user=27)
+    installation.until(lambda state: state["uis"]["dialled"], "UIS to be asked to dial")
+    installation.play("dialled")
+    installation.play("end", talk=5)
 
 
-def _see_a_test_card(client, plant):
+def _send_a_sample_popup(client, installation):
     page = client.person.page
-    plant.until(lambda state: not _shows_a_card(state), "the card to go")
+    installation.until(lambda state: not _shows_a_popup(state), "the card to go")
     page.locator("#person").select_option(index=0)
     page.fill("#contact", "+7 900 000-00-00")
     client.person.click(page.locator("button[value=card]"))
     expect(page.locator(".message.success")).to_be_visible()
-    plant.until(_shows_a_card, "the test card")
-    client.person.picture("client-card", at="#card-title")
+    installation.until(_shows_a_popup, "the test card")
+    client.person.picture("client-popup", at="#card-title")
     client.person.click(page.locator("button[value=close]"))
-    plant.until(lambda state: not _shows_a_card(state), "the test card to go")
+    installation.until(lambda state: not _shows_a_popup(state), "the test card to go")
     expect(page.locator("button[value=card]")).to_be_visible()
 
 
-def _look_after(operator, name):
+def _operate(operator, name):
     """The list, the client's page with its buttons, the employee mapping, one rule for many."""
     page, at_desk = operator.person.page, operator.person
-    page.goto(f"{operator.plant.address}/admin/tenants/tenant/")
+    page.goto(f"{operator.installation.address}/admin/tenants/tenant/")
     expect(page.locator("#result_list")).to_contain_text(name)
     at_desk.picture("operator-clients")
     assert not at_desk.is_wider_than_its_screen()
@@ -138,28 +138,28 @@ def _look_after(operator, name):
     assert not at_desk.is_wider_than_its_screen()
     operator.press("pause", sure=True)
     operator.press("resume")
-    page.locator('a[href$="/mapping/"]').first.click()
+    page.locator('a[href$="/employee-mapping/"]').first.click()
     expect(page.locator("#content")).to_contain_text("Сидорова Анна")
     at_desk.picture("operator-mapping")
     assert not at_desk.is_wider_than_its_screen()
     operator.change_rule(name, "popup_outgoing", "OFF")
 
 
-def _take_over(operator, plant, name):
+def _import_past_calls(operator, installation, name):
     """Calls from before the activation: a preview first, then the import; the page updates itself."""
     page, at_desk = operator.person.page, operator.person
-    earlier = {plant.play("missed", days_ago=3, events=[])["session"] for _call in range(2)}
-    earlier.add(plant.play("answered", days_ago=2, events=[])["session"])
+    earlier = {installation.play("missed", days_ago=3, events=[])["session"] for _call in range(2)}
+    earlier.add(installation.play("answered", days_ago=2, events=[])["session"])
     operator.open(name)
-    page.locator('a[href$="/takeover/"]').click()
+    page.locator('a[href$="/import/"]').click()
     page.locator("#content form [type=submit]").click()
-    take = page.locator("button[value=take]")
-    expect(take).to_contain_text("3")
-    at_desk.picture("operator-takeover")
+    start = page.locator("button[value=start]")
+    expect(start).to_contain_text("3")
+    at_desk.picture("operator-import")
     assert not at_desk.is_wider_than_its_screen()
-    take.click()
+    start.click()
     expect(page.locator(".admin-done")).to_be_visible()
-    plant.until(
+    installation.until(
         lambda state: earlier <= _in_the_crm(state), "the calls from before the activation", timeout=BACKLOG_SECONDS
     )
     assert not at_desk.is_wider_than_its_screen()
@@ -170,25 +170,25 @@ def _in_the_crm(state):
     return {int(call["externalId"].removeprefix("uis-")) for call in state["crm"]["calls"]}
 
 
-def _look_around(operator, plant, language):
+def _take_further_screenshots(operator, installation, language):
     """What else the README shows: the list of calls, and what the simulated CRM received."""
     page, at_desk = operator.person.page, operator.person
-    page.goto(f"{plant.address}/admin/telephony/call/")
+    page.goto(f"{installation.address}/admin/telephony/call/")
     expect(page.locator("#result_list tbody tr").first).to_be_visible()
     at_desk.picture("calls")
-    page.goto(f"{plant.simulator}/?lang={language}")
+    page.goto(f"{installation.simulator}/?lang={language}")
     at_desk.picture("simulator")
 
 
-def _see_off(operator, plant, name):
+def _disconnect(operator, installation, name):
     """Disconnect the client: a message confirms it, and the CRM shows it."""
     operator.open(name)
-    operator.press("leave", sure=True)
+    operator.press("disconnect", sure=True)
     expect(operator.person.page.locator(".messagelist .success")).to_be_visible()
-    operator.person.picture("operator-left")
-    assert not any(module["active"] for module in plant.state()["crm"]["modules"].values())
+    operator.person.picture("operator-disconnected")
+    assert not any(module["active"] for module in installation.state()["crm"]["modules"].values())
 
 
-def _shows_a_card(state):
+def _shows_a_popup(state):
     """Whether Ivan has an open card; a note of a missed call is none."""
     return [card for card in state["crm"]["cards"].get("27", []) if not card.get("missed")]

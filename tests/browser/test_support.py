@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 from tenants.transfer_rules import SkipReason
 from tests.browser.chromium import on_screens
 from tests.browser.driver import Operator
-from tests.processes.installation import Plant
+from tests.processes.installation import Installation
 from tests.simulator.fixtures import IVAN
 
 pytestmark = pytest.mark.processes
@@ -29,53 +29,53 @@ CALLERS = {("ru", "desktop"): 501, ("ru", "phone"): 502, ("en", "desktop"): 503,
 @pytest.fixture(scope="module")
 def kind():
     """A client that is active already."""
-    return Plant
+    return Installation
 
 
 @pytest.fixture(scope="module")
-def support(plant):
+def support(installation):
     """A user of Support."""
-    plant.children.run("support", "manage.py", "shell", "-c", _SUPPORT)
+    installation.children.run("support", "manage.py", "shell", "-c", _SUPPORT)
 
 
 @pytest.fixture
-def _missed_off(plant):
+def _missed_off(installation):
     """The reason: a rule that everyone forgot."""
-    plant.children.run("rule", "manage.py", "shell", "-c", _MISSED_OFF)
+    installation.children.run("rule", "manage.py", "shell", "-c", _MISSED_OFF)
 
 
 @pytest.mark.usefixtures("support", "_missed_off")
 @on_screens
-def test_fault_is_found_by_the_number_and_repaired(plant, sit_down, language, size):
+def test_skipped_call_is_found_by_its_number_and_retried(installation, sign_in, language, size):
     last = CALLERS[language, size]
     with translation.override(language):
         rule = str(SkipReason.MISSED_OFF.label)
-    session = plant.play("missed", employees=[IVAN], contact=f"79990000{last}")["session"]
-    plant.wait_for(lambda: "DEBOUNCING" not in plant.ask("count_states"), "the call to settle")
-    with sit_down(language, size) as at_desk, sit_down(language, size) as upstairs:
-        support, operator, page = Operator(at_desk, plant), Operator(upstairs, plant), at_desk.page
+    session = installation.play("missed", employees=[IVAN], contact=f"79990000{last}")["session"]
+    installation.wait_for(lambda: "DEBOUNCING" not in installation.ask("count_states"), "the end of the debounce")
+    with sign_in(language, size) as at_desk, sign_in(language, size) as upstairs:
+        support, operator, page = Operator(at_desk, installation), Operator(upstairs, installation), at_desk.page
         support.log_in("sveta", PASSWORD)
         _find(support, f"8 (999) 000-0{last // 100}-{last % 100:02}", rule)
         _see_why(at_desk, rule)
         operator.log_in()
         operator.change_rule(NAME, "upload_missed", "True")
-        page.locator('.admin-buttons form[action$="/again/"] button').click()
-        plant.until(lambda state: session in _in_the_crm(state), "the call")
+        page.locator('.admin-buttons form[action$="/retry/"] button').click()
+        installation.until(lambda state: session in _in_the_crm(state), "the call")
         page.reload()
         expect(page.locator(".status-line")).to_contain_text("UPLOADED")
-        at_desk.picture("desk-call-repaired")
+        at_desk.picture("admin-call-retried")
         assert not at_desk.is_wider_than_its_screen()
         assert (at_desk.errors, upstairs.errors) == ([], [])
 
 
 @pytest.mark.usefixtures("support")
 @pytest.mark.parametrize("size", ["desktop", "phone"])
-def test_unreadable_notifications_come_with_a_message_for_the_client(plant, sit_down, size):
-    plant.play("broken")
-    with sit_down("en", size) as at_desk:
-        support, page = Operator(at_desk, plant), at_desk.page
+def test_unreadable_notifications_come_with_a_message_for_the_client(installation, sign_in, size):
+    installation.play("broken")
+    with sign_in("en", size) as at_desk:
+        support, page = Operator(at_desk, installation), at_desk.page
         support.log_in("sveta", PASSWORD)
-        page.goto(f"{plant.address}/admin/telephony/notification/unreadable/")
+        page.goto(f"{installation.address}/admin/telephony/notification/unreadable/")
         page.locator("summary").first.click()
         expect(page.locator(".admin-letter").first).to_be_visible()
         at_desk.picture("admin-unreadable")
@@ -85,7 +85,7 @@ def test_unreadable_notifications_come_with_a_message_for_the_client(plant, sit_
 def _find(support, number, rule):
     """Type the number as the client writes it; the list shows the call, masked, and why it was skipped."""
     page = support.person.page
-    page.goto(f"{support.plant.address}/admin/telephony/call/")
+    page.goto(f"{support.installation.address}/admin/telephony/call/")
     support.person.picture("admin-log")
     _is_readable(support.person)
     page.fill("#log-q", number)

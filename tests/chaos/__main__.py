@@ -1,4 +1,4 @@
-"""python -m tests.chaos [SEED | FIRST-LAST] [--shops 20] [--calls 12] [--jobs 2]: exit 1 on any difference."""
+"""python -m tests.chaos [SEED | FIRST-LAST] [--tenants 20] [--calls 12] [--jobs 2]: exit 1 on any difference."""
 
 import argparse
 import os
@@ -11,14 +11,16 @@ def main(arguments: list[str]) -> int:
     """Play the seeds; print one seed in full, several with one line each."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("seeds", nargs="?", default="1")
-    parser.add_argument("--shops", type=int, default=20)
+    parser.add_argument("--tenants", type=int, default=20)
     parser.add_argument("--calls", type=int, default=12)
     parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args(arguments)
     first, _, last = options.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
-    jobs_to_run = [Job(seed, options.shops, options.calls, options.minutes, is_full=len(seeds) == 1) for seed in seeds]
+    jobs_to_run = [
+        Job(seed, options.tenants, options.calls, options.minutes, is_full=len(seeds) == 1) for seed in seeds
+    ]
     passed = True
     for text, is_passed in play_all(jobs_to_run, jobs=options.jobs):
         print(text, flush=True)  # noqa: T201 -- for the terminal

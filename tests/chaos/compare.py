@@ -10,7 +10,7 @@ from telephony.models import Call
 from tests.chaos import expectation
 from tests.chaos.observed import Accepted, Evidence
 from tests.chaos.scenario import CallScenario, Click, GroundTruth
-from tests.chaos.tenants import Shop
+from tests.chaos.tenants import ChaosTenant
 
 POPUP_TTL = timedelta(seconds=10)
 ROUNDED = timedelta(seconds=2)  # UIS's reports have whole seconds
@@ -22,7 +22,7 @@ DELIVERY_TIME = timedelta(seconds=8)
 class RunResult:
     """Everything to compare."""
 
-    shops: list[Shop]
+    tenants: list[ChaosTenant]
     truth: GroundTruth
     evidence: Evidence
     accepted: dict[tuple[int, str], Accepted]
@@ -32,17 +32,17 @@ class RunResult:
 def find_differences(run: RunResult) -> list[str]:
     """Return all differences."""
     differences_found = list(run.errors)
-    for shop in run.shops:
-        for differences in (_calls(run, shop), _history(run, shop), _popups(run, shop)):
-            differences_found += [f"{shop.slug} {line}" for line in differences]
-    differences_found += [f"{click.shop.slug} {line}" for click in run.truth.clicks for line in _click(click)]
+    for tenant in run.tenants:
+        for differences in (_calls(run, tenant), _history(run, tenant), _popups(run, tenant)):
+            differences_found += [f"{tenant.slug} {line}" for line in differences]
+    differences_found += [f"{click.tenant.slug} {line}" for click in run.truth.clicks for line in _click(click)]
     return differences_found
 
 
-def _calls(run: RunResult, shop: Shop) -> Iterator[str]:
+def _calls(run: RunResult, tenant: ChaosTenant) -> Iterator[str]:
     """Check that every call of UIS has one row in the right state."""
-    rows = {call.session_id: call for call in Call.objects.filter(tenant=shop.tenant)}
-    for scenario in run.truth.calls_of(shop):
+    rows = {call.session_id: call for call in Call.objects.filter(tenant=tenant.row)}
+    for scenario in run.truth.calls_of(tenant):
         call = rows.pop(scenario.session.session_id, None)
         for line in _call(run, scenario, call):
             yield f"{scenario.session.session_id} ({scenario.kind}): {line}"
@@ -74,15 +74,15 @@ def _skipped(run: RunResult, scenario: CallScenario, call: Call) -> Iterator[str
         yield f"it was skipped by {call.skip_reason}, but the rules allow {sorted(allowed) or 'no skipping'}"
 
 
-def _history(run: RunResult, shop: Shop) -> Iterator[str]:
+def _history(run: RunResult, tenant: ChaosTenant) -> Iterator[str]:
     """Check that every record in the CRM is a correct one of a call of UIS, and there once."""
-    scenarios = {f"uis-{scenario.session.session_id}": scenario for scenario in run.truth.calls_of(shop)}
-    states = dict(Call.objects.filter(tenant=shop.tenant).values_list("session_id", "state"))
-    for external_id, count in Counter(str(record.get("externalId")) for record in shop.crm.calls).items():
+    scenarios = {f"uis-{scenario.session.session_id}": scenario for scenario in run.truth.calls_of(tenant)}
+    states = dict(Call.objects.filter(tenant=tenant.row).values_list("session_id", "state"))
+    for external_id, count in Counter(str(record.get("externalId")) for record in tenant.crm.calls).items():
         if count > 1:
             yield f"{external_id} is {count} times in the CRM"
     session_ids = set()
-    for record in shop.crm.calls:
+    for record in tenant.crm.calls:
         scenario = scenarios.get(str(record.get("externalId")))
         if scenario is None:
             yield f"the CRM has {record.get('externalId')}, which UIS does not have"
@@ -103,12 +103,12 @@ def _record(run: RunResult, scenario: CallScenario, record: dict[str, Any]) -> I
         "phone": expectation.phone(session.contact),
         "externalPhone": expectation.phone(session.number),
         "duration": session.talk,
-        "date": expectation.date(session, scenario.shop.zone),
+        "date": expectation.date(session, scenario.tenant.zone),
     }
     for name, value in expected.items():
         if record.get(name) != value:
             yield f"{name} is {record.get(name)!r}, not {value!r}"
-    accepted = run.accepted.get((scenario.shop.order, record["externalId"]))
+    accepted = run.accepted.get((scenario.tenant.order, record["externalId"]))
     if accepted is None:
         yield "it is in the CRM without an upload"
         return
@@ -133,24 +133,24 @@ def _owner(run: RunResult, scenario: CallScenario, record: dict[str, Any], accep
 
 def _link(run: RunResult, scenario: CallScenario, record: dict[str, Any], accepted: Accepted) -> Iterator[str]:
     link, known = record.get("recordUrl"), expectation.links(scenario)
-    if link is not None and not scenario.shop.choices.send_recording:
+    if link is not None and not scenario.tenant.choices.send_recording:
         yield "it has a recording, although the client's rules exclude recordings"
     elif link is not None and link not in known:
         yield "its recording belongs to another call"
-    if link is not None or not known or not scenario.shop.choices.send_recording:
+    if link is not None or not known or not scenario.tenant.choices.send_recording:
         return
     if run.evidence.saw_recording(scenario, accepted):
         yield "its recording was reported by UIS, but is not in the CRM"
     owner = next(iter(next(expectation.views(scenario, ())).last))
     is_early = accepted.at < expectation.recording_deadline(scenario) - ROUNDED
-    if is_early and expectation.is_recorded(scenario.shop, scenario.session, owner):
+    if is_early and expectation.is_recorded(scenario.tenant, scenario.session, owner):
         yield "its recording was not waited for"
 
 
-def _popups(run: RunResult, shop: Shop) -> Iterator[str]:
+def _popups(run: RunResult, tenant: ChaosTenant) -> Iterator[str]:
     """Check that every pop-up is for a phone of this client that has just started to ring."""
-    scenarios = {f"uis-{scenario.session.session_id}": scenario for scenario in run.truth.calls_of(shop)}
-    for event in shop.crm.events:
+    scenarios = {f"uis-{scenario.session.session_id}": scenario for scenario in run.truth.calls_of(tenant)}
+    for event in tenant.crm.events:
         scenario = scenarios.get(str(event.get("callExternalId")))
         if scenario is None or expectation.phone(scenario.session.contact) != event["phone"]:
             yield f"a pop-up for {event.get('callExternalId')}, which is no call of this client"
@@ -161,9 +161,9 @@ def _popups(run: RunResult, shop: Shop) -> Iterator[str]:
 
 def _popup(run: RunResult, scenario: CallScenario, event: dict[str, Any]) -> Iterator[str]:
     codes = event.get("codes", [])
-    people = [person for person in scenario.shop.people if person.extension in codes]
+    people = [person for person in scenario.tenant.people if person.extension in codes]
     rang = {leg.employee_id: leg.started_at for leg in scenario.session.operator_legs}
-    overslept = run.evidence.overslept(scenario.shop.crm.host, event["_at"])
+    overslept = run.evidence.overslept(scenario.tenant.crm.host, event["_at"])
     for person in people:
         if person.uis_id not in rang:
             yield f"a pop-up for {person.extension}, whose phone did not ring"
@@ -172,7 +172,7 @@ def _popup(run: RunResult, scenario: CallScenario, event: dict[str, Any]) -> Ite
 
 
 def _click(click: Click) -> Iterator[str]:
-    dialled = [params for params in click.shop.pbx.dialled if params["contact"] == click.contact]
+    dialled = [params for params in click.tenant.pbx.dialled if params["contact"] == click.contact]
     if len(dialled) > 1 + click.is_second_call:
         yield f"a click rang {len(dialled)} times"
     if any(params["employee"]["id"] != click.employee_id for params in dialled):

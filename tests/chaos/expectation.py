@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from tests.chaos.scenario import CallScenario
-from tests.chaos.tenants import Shop
+from tests.chaos.tenants import ChaosTenant
 from tests.chaos.traffic import DIALLED_ENDS
 from tests.fakes.uis import Session
 from tests.fakes.uis_session import Leg
@@ -68,7 +68,7 @@ def talker(session: Session, rule: str) -> int | None:
 
 def views(scenario: CallScenario, evidence: Iterable[RingEvidence]) -> Iterator[Interpretation]:
     """Yield all interpretations: each uncertain piece of evidence may be known or not."""
-    session, rules = scenario.session, scenario.shop.choices
+    session, rules = scenario.session, scenario.tenant.choices
     if session.talk_legs:
         yield Interpretation(frozenset([talker(session, rules.owner)]), frozenset())
     elif session.direction == "out":
@@ -84,22 +84,26 @@ def views(scenario: CallScenario, evidence: Iterable[RingEvidence]) -> Iterator[
 def owners(scenario: CallScenario, view: Interpretation) -> frozenset[int | None]:
     """Return the possible owners of the call, by the client's rule for missed calls."""
     is_missed = scenario.session.direction == "in" and not scenario.session.talk_legs
-    return frozenset([None]) if is_missed and scenario.shop.choices.missed_owner == "NOBODY" else view.last
+    return frozenset([None]) if is_missed and scenario.tenant.choices.missed_owner == "NOBODY" else view.last
 
 
 def manager(scenario: CallScenario, owner: int | None) -> int | None:
     """Return the CRM user who must own the record."""
-    shop = scenario.shop
+    tenant = scenario.tenant
     is_missed = scenario.session.direction == "in" and not scenario.session.talk_legs
-    if is_missed and shop.choices.missed_owner == "RESPONSIBLE" and scenario.session.contact in shop.crm.responsible:
-        return shop.crm.responsible[scenario.session.contact]
-    person = shop.person(owner)
+    if (
+        is_missed
+        and tenant.choices.missed_owner == "RESPONSIBLE"
+        and scenario.session.contact in tenant.crm.responsible
+    ):
+        return tenant.crm.responsible[scenario.session.contact]
+    person = tenant.person(owner)
     return person.user_id if person else None
 
 
 def rules(scenario: CallScenario, owner: int | None, view: Interpretation) -> set[str]:
     """Return all rules that exclude this call from the CRM."""
-    session, choices = scenario.session, scenario.shop.choices
+    session, choices = scenario.session, scenario.tenant.choices
     if is_internal(scenario):
         found = {"INTERNAL_OFF"} if "internal" in choices.off else set()
     else:
@@ -120,8 +124,12 @@ def rules(scenario: CallScenario, owner: int | None, view: Interpretation) -> se
 
 def is_internal(scenario: CallScenario) -> bool:
     """Return whether nobody external took part: the client's own numbers are not customers."""
-    shop, contact = scenario.shop, scenario.session.contact
-    own = {*shop.numbers, *(person.mobile for person in shop.people), *(person.extension for person in shop.people)}
+    tenant, contact = scenario.tenant, scenario.session.contact
+    own = {
+        *tenant.numbers,
+        *(person.mobile for person in tenant.people),
+        *(person.extension for person in tenant.people),
+    }
     return scenario.session.is_internal or contact in own
 
 
@@ -136,12 +144,12 @@ def links(scenario: CallScenario) -> set[str]:
 
 def recording_deadline(scenario: CallScenario) -> datetime:
     """Return until when the upload waits for the recording."""
-    return scenario.ended_at + timedelta(minutes=scenario.shop.choices.recording_wait)
+    return scenario.ended_at + timedelta(minutes=scenario.tenant.choices.recording_wait)
 
 
-def is_recorded(shop: Shop, session: Session, owner: int | None) -> bool:
+def is_recorded(tenant: ChaosTenant, session: Session, owner: int | None) -> bool:
     """Return whether the owner's calls are recorded, so that the upload waits for the recording."""
-    person = shop.person(owner)
+    person = tenant.person(owner)
     return person is None or person.recorded in {"all", session.direction}
 
 

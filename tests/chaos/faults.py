@@ -10,7 +10,7 @@ from tenants.models import Tenant
 from tests import task_queue
 from tests.chaos.clock import Clock
 from tests.chaos.network import CRM, UIS
-from tests.chaos.tenants import Shop
+from tests.chaos.tenants import ChaosTenant
 
 LINE_KINDS = {
     UIS: ("503", "500", "html", "timeout", "refused", "cut", "internal_error", "slow"),
@@ -35,8 +35,8 @@ class Outage:
 class Faults:
     """All faults, and counts of those that took effect."""
 
-    def __init__(self, clock: Clock, shops: list[Shop], rng: random.Random) -> None:
-        self.clock, self.shops, self.rng = clock, shops, rng
+    def __init__(self, clock: Clock, tenants: list[ChaosTenant], rng: random.Random) -> None:
+        self.clock, self.tenants, self.rng = clock, tenants, rng
         self.outages: list[Outage] = []
         self.met: Counter[str] = Counter()
         self.last_end = clock.now()
@@ -49,7 +49,7 @@ class Faults:
     def plan(self, *, begin: datetime, lasts: timedelta) -> None:
         """Draw the faults of the hour."""
         makers = [self._outage, self._outage, self._outage, self._outage, *self._makers()]
-        count = max(3, round(len(self.shops) * 1.3))
+        count = max(3, round(len(self.tenants) * 1.3))
         for maker in self.rng.choices(makers, k=count):
             since = begin + lasts * self.rng.random() * 0.9
             length = self._length(lasts)
@@ -72,8 +72,8 @@ class Faults:
 
     def _outage(self, since: datetime, length: timedelta) -> None:
         side = self.rng.choice([UIS, CRM])
-        shop, is_all = self.rng.choice(self.shops), self.rng.random() < 0.25
-        account = shop.pbx.token if side == UIS else shop.crm.host
+        tenant, is_all = self.rng.choice(self.tenants), self.rng.random() < 0.25
+        account = tenant.pbx.token if side == UIS else tenant.crm.host
         kind = self.rng.choice(LINE_KINDS[side])
         self.outages.append(Outage(side, kind, None if is_all else account, since, since + length))
 
@@ -88,7 +88,7 @@ class Faults:
         self.clock.at(since + length, repair)
 
     def _uis_key(self, since: datetime, length: timedelta) -> None:
-        pbx, state = self.rng.choice(self.shops).pbx, self.rng.choice(["blocked", "expired"])
+        pbx, state = self.rng.choice(self.tenants).pbx, self.rng.choice(["blocked", "expired"])
         self._schedule(
             "UIS key revoked",
             since,
@@ -98,7 +98,7 @@ class Faults:
         )
 
     def _whitelist(self, since: datetime, length: timedelta) -> None:
-        pbx = self.rng.choice(self.shops).pbx
+        pbx = self.rng.choice(self.tenants).pbx
         self._schedule(
             "IP address not whitelisted",
             since,
@@ -108,7 +108,7 @@ class Faults:
         )
 
     def _crm_key(self, since: datetime, length: timedelta) -> None:
-        crm = self.rng.choice(self.shops).crm
+        crm = self.rng.choice(self.tenants).crm
         key = crm.key
         self._schedule(
             "CRM key revoked",
@@ -119,7 +119,7 @@ class Faults:
         )
 
     def _module(self, since: datetime, length: timedelta) -> None:
-        crm = self.rng.choice(self.shops).crm
+        crm = self.rng.choice(self.tenants).crm
 
         def switch(*, on: bool) -> None:
             for module in [*crm.modules.values(), *crm.settings_v4.values()]:
@@ -130,7 +130,7 @@ class Faults:
         )
 
     def _points(self, since: datetime, length: timedelta) -> None:
-        pbx, field = self.rng.choice(self.shops).pbx, self.rng.choice(["minute_limit", "day_limit"])
+        pbx, field = self.rng.choice(self.tenants).pbx, self.rng.choice(["minute_limit", "day_limit"])
         value = getattr(pbx, field)
         self._schedule(
             "API points exhausted",
@@ -141,14 +141,12 @@ class Faults:
         )
 
     def _pause(self, since: datetime, length: timedelta) -> None:
-        shop = self.rng.choice(self.shops)
+        tenant = self.rng.choice(self.tenants)
 
-        def tenant() -> Tenant:
-            return Tenant.objects.get(pk=shop.tenant.pk)
+        def load() -> Tenant:
+            return Tenant.objects.get(pk=tenant.row.pk)
 
-        self._schedule(
-            "client paused", since, length, break_it=lambda: tenant().pause(), repair=lambda: tenant().resume()
-        )
+        self._schedule("client paused", since, length, break_it=lambda: load().pause(), repair=lambda: load().resume())
 
     def _queue(self, since: datetime, _length: timedelta) -> None:
         def lose_queue() -> None:

@@ -85,14 +85,14 @@ class Evidence:
 
     def _requests_with(self, scenario: CallScenario, method: str) -> list[RecordedRequest]:
         """Return the requests whose answer contained this call."""
-        shop, session = scenario.shop, scenario.session
+        tenant, session = scenario.tenant, scenario.session
         return [
             request
-            for request in self.reads.get(shop.pbx.token, ())
+            for request in self.reads.get(tenant.pbx.token, ())
             if request.method == method
             and session.is_shown(request.at)
             and _matches(request.params.get("filter"), session.session_id)
-            and _is_in_period(request.params, session.started_at, ZoneInfo(shop.pbx.timezone))
+            and _is_in_period(request.params, session.started_at, ZoneInfo(tenant.pbx.timezone))
         ]
 
 

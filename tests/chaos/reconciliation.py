@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from tests.chaos.observed import Accepted
 from tests.chaos.scenario import GroundTruth
-from tests.chaos.tenants import Shop
+from tests.chaos.tenants import ChaosTenant
 
 COLUMNS = ("uis_calls", "uploaded", "skipped", "waiting", "failed", "unexplained", "recovered")
 
@@ -29,20 +29,20 @@ class Line:
 HEAD = "tenant    " + " ".join(f"{name:>11}" for name in COLUMNS) + "  longest delay, s"
 
 
-def reconcile(shop: Shop, *, since: datetime, till: datetime) -> dict[str, int]:
+def reconcile(tenant: ChaosTenant, *, since: datetime, till: datetime) -> dict[str, int]:
     """Run the product's command for the whole period; return its counts."""
     out = StringIO()
     period = ["--from", since.isoformat(), "--till", till.isoformat()]
-    call_command("reconcile_calls", "--tenant", shop.slug, *period, stdout=out, stderr=StringIO())
+    call_command("reconcile_calls", "--tenant", tenant.slug, *period, stdout=out, stderr=StringIO())
     printed = json.loads(out.getvalue())
     return {name: int(printed[name]) for name in COLUMNS}
 
 
 def build_lines(
-    shops: list[Shop], truth: GroundTruth, accepted: dict[tuple[int, str], Accepted], **period: datetime
+    tenants: list[ChaosTenant], truth: GroundTruth, accepted: dict[tuple[int, str], Accepted], **period: datetime
 ) -> list[Line]:
     """Return every client's line. Raises CommandError if the command fails."""
-    return [Line(shop.slug, reconcile(shop, **period), _longest(shop, truth, accepted)) for shop in shops]
+    return [Line(tenant.slug, reconcile(tenant, **period), _longest(tenant, truth, accepted)) for tenant in tenants]
 
 
 def total(lines: list[Line]) -> Line:
@@ -51,21 +51,21 @@ def total(lines: list[Line]) -> Line:
     return Line("total", counts, max((line.longest_delay for line in lines), default=0))
 
 
-def differences(lines: list[Line], shops: list[Shop], truth: GroundTruth) -> Iterator[str]:
+def differences(lines: list[Line], tenants: list[ChaosTenant], truth: GroundTruth) -> Iterator[str]:
     """Yield the differences between the product's reconciliation and the vendors."""
-    for line, shop in zip(lines, shops, strict=True):
-        expected = {"uis_calls": len(list(truth.calls_of(shop))), "uploaded": len(shop.crm.calls)}
+    for line, tenant in zip(lines, tenants, strict=True):
+        expected = {"uis_calls": len(list(truth.calls_of(tenant))), "uploaded": len(tenant.crm.calls)}
         expected |= {"waiting": 0, "failed": 0, "unexplained": 0}
         for name, value in expected.items():
             if line.counts[name] != value:
                 yield f"{line.slug} reconciliation: {name} is {line.counts[name]}, not {value}"
 
 
-def _longest(shop: Shop, truth: GroundTruth, accepted: dict[tuple[int, str], Accepted]) -> float:
+def _longest(tenant: ChaosTenant, truth: GroundTruth, accepted: dict[tuple[int, str], Accepted]) -> float:
     delays = [
         (accepted[key].at - scenario.ended_at).total_seconds()
-        for scenario in truth.calls_of(shop)
-        if (key := (shop.order, f"uis-{scenario.session.session_id}")) in accepted
+        for scenario in truth.calls_of(tenant)
+        if (key := (tenant.order, f"uis-{scenario.session.session_id}")) in accepted
     ]
     return max(delays, default=0)
 

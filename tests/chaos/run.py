@@ -34,7 +34,7 @@ DAYS = ("2026-03-10", "2026-03-29", "2026-06-30", "2026-07-15", "2026-12-31", "2
 class Size:
     """The size of a run."""
 
-    shops: int = 20
+    tenants: int = 20
     calls: int = 12
     kinds: tuple[str, ...] = ()  # only calls of these kinds
     has_faults: bool = True
@@ -74,13 +74,13 @@ class Run:
         self.network = Network(self.clock, self.processes, self._rng("wire"))
         self.workers = Workers(self.clock, self.processes, self._rng("workers"), redelivers=rng.random() < 0.5)
         self.pbx_world, self.crm_world = uis.FakeUis(self.clock.now), retailcrm.FakeRetailCrm(self.clock.now)
-        self.shops = [
-            tenants.create_shop(order, rng, pbx_world=self.pbx_world, crm_world=self.crm_world)
-            for order in range(1, size.shops + 1)
+        self.tenants = [
+            tenants.create_tenant(order, rng, pbx_world=self.pbx_world, crm_world=self.crm_world)
+            for order in range(1, size.tenants + 1)
         ]
         self.truth, self.sender = GroundTruth(), WebhookSender(self.clock, self.processes)
         self.traffic = Traffic(self.clock, self.sender, self.truth, seed=seed, kinds=size.kinds)
-        self.faults = Faults(self.clock, self.shops, self._rng("faults"))
+        self.faults = Faults(self.clock, self.tenants, self._rng("faults"))
         self.accepted: dict[tuple[int, str], Accepted] = {}
         self.errors = _Errors()
         self.met: Counter[str] = Counter()
@@ -93,8 +93,8 @@ class Run:
         self.network.on_request = self._record_request
         random.seed(self.seed)
         with self._patched():
-            for shop in self.shops:
-                tenants.add_tenant(shop)
+            for tenant in self.tenants:
+                tenants.add_tenant(tenant)
             begin = self.clock.now() + timedelta(minutes=1)
             self._start_hour(begin)
             self.clock.run_until(max(begin + self.size.lasts, self.faults.last_end))
@@ -126,32 +126,32 @@ class Run:
     def _start_hour(self, begin: datetime) -> None:
         self.workers.schedule(timedelta(seconds=5))
         self.workers.start_ticker()
-        for shop in self.shops:
-            self.traffic.plan(shop, self.size.calls, begin=begin, lasts=self.size.lasts)
+        for tenant in self.tenants:
+            self.traffic.plan(tenant, self.size.calls, begin=begin, lasts=self.size.lasts)
         if not self.size.has_faults:
             return
         self.faults.plan(begin=begin, lasts=self.size.lasts)
         self.network.fault_of = self.faults.find
-        self.clock.at(begin, lambda: setattr(self.processes, "share_killed", KILL_PROBABILITY))
+        self.clock.at(begin, lambda: setattr(self.processes, "kill_probability", KILL_PROBABILITY))
 
     def _record_request(self, requests: RecordedRequest) -> None:
         """Record what the vendors accepted: calls started by a click, uploaded calls."""
         if requests.side == UIS and requests.method == "start.employee_call":
-            shop = next(shop for shop in self.shops if shop.pbx.token == requests.account)
-            self.traffic.dialled(shop, requests)
+            tenant = next(tenant for tenant in self.tenants if tenant.pbx.token == requests.account)
+            self.traffic.dialled(tenant, requests)
         elif requests.side == CRM and requests.method.endswith("/calls/upload"):
-            shop = next(shop for shop in self.shops if shop.crm.host == requests.account)
-            for record in shop.crm.calls:
-                key = shop.order, str(record.get("externalId"))
+            tenant = next(tenant for tenant in self.tenants if tenant.crm.host == requests.account)
+            for record in tenant.crm.calls:
+                key = tenant.order, str(record.get("externalId"))
                 self.accepted.setdefault(key, Accepted(requests.at, requests.began_at))
 
     def _reconcile(self, begin: datetime) -> None:
         """Run the reconciliation of the whole period; if the API points of a day are used up, retry every hour."""
         ends_at, self.workers.pace = self.clock.now() + self.size.quiet, SLOW_PACE
-        for shop in self.shops:
+        for tenant in self.tenants:
             while True:
                 try:
-                    reconciliation.reconcile(shop, since=begin - HOUR, till=self.clock.now())
+                    reconciliation.reconcile(tenant, since=begin - HOUR, till=self.clock.now())
                     break
                 except reconciliation.CommandError as exc:
                     if POINTS not in str(exc) or self.clock.now() > ends_at:
@@ -161,16 +161,16 @@ class Run:
 
     def _outcome(self, begin: datetime) -> Outcome:
         lines = reconciliation.build_lines(
-            self.shops, self.truth, self.accepted, since=begin - HOUR, till=self.clock.now()
+            self.tenants, self.truth, self.accepted, since=begin - HOUR, till=self.clock.now()
         )
         result = RunResult(
-            shops=self.shops,
+            tenants=self.tenants,
             truth=self.truth,
             evidence=Evidence(self.network.recorded),
             accepted=self.accepted,
             errors=self._errors(),
         )
-        found = [*find_differences(result), *reconciliation.differences(lines, self.shops, self.truth)]
+        found = [*find_differences(result), *reconciliation.differences(lines, self.tenants, self.truth)]
         return Outcome(self.seed, lines, self._met(), found)
 
     def _errors(self) -> list[str]:

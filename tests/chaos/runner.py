@@ -15,7 +15,7 @@ class Job:
     """What to play, and whether to print the full report or one line."""
 
     seed: int
-    shops: int
+    tenants: int
     calls: int
     minutes: int
     is_full: bool
@@ -51,7 +51,7 @@ def play(job: Job) -> tuple[str, bool]:
     from tests.chaos.run import Run, Size
 
     call_command("flush", interactive=False, verbosity=0, reset_sequences=True)
-    size = Size(shops=job.shops, calls=job.calls, lasts=timedelta(minutes=job.minutes))
+    size = Size(tenants=job.tenants, calls=job.calls, lasts=timedelta(minutes=job.minutes))
     began = time.process_time()
     outcome = Run(job.seed, size).play()
     seconds = time.process_time() - began

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tests.chaos.tenants import Shop
+from tests.chaos.tenants import ChaosTenant
 from tests.fakes.uis import Session
 
 
@@ -23,7 +23,7 @@ class DeliveredNotification:
 class CallScenario:
     """One call."""
 
-    shop: Shop
+    tenant: ChaosTenant
     session: Session
     kind: str
     notifications: list[DeliveredNotification] = field(default_factory=list)
@@ -38,7 +38,7 @@ class CallScenario:
 class Click:
     """A click on a number in the CRM, perhaps a double click."""
 
-    shop: Shop
+    tenant: ChaosTenant
     contact: str
     employee_id: int
     answers: list[int] = field(default_factory=list)
@@ -53,12 +53,12 @@ class GroundTruth:
     clicks: list[Click] = field(default_factory=list)
 
     def add(self, scenario: CallScenario) -> CallScenario:
-        self.scenarios[scenario.shop.order, scenario.session.session_id] = scenario
+        self.scenarios[scenario.tenant.order, scenario.session.session_id] = scenario
         return scenario
 
-    def calls_of(self, shop: Shop) -> Iterator[CallScenario]:
+    def calls_of(self, tenant: ChaosTenant) -> Iterator[CallScenario]:
         """Yield the calls of one client."""
-        return (scenario for scenario in self.scenarios.values() if scenario.shop is shop)
+        return (scenario for scenario in self.scenarios.values() if scenario.tenant is tenant)
 
 
 def notifications_of(session: Session) -> Iterator[tuple[str, int | None, datetime]]:

@@ -45,7 +45,7 @@ class Choices:
 
 
 @dataclass
-class Shop:
+class ChaosTenant:
     """One client."""
 
     order: int
@@ -55,12 +55,12 @@ class Shop:
     numbers: list[str]
     choices: Choices
     form: str  # of notifications: flat or query
-    tenant: Tenant = field(init=False, repr=False)
+    row: Tenant = field(init=False, repr=False)
     contacts: "itertools.count[int]" = field(default_factory=itertools.count, repr=False)
 
     @property
     def slug(self) -> str:
-        return f"shop-{self.order:02d}"
+        return f"tenant-{self.order:02d}"
 
     @property
     def zone(self) -> ZoneInfo:
@@ -78,10 +78,12 @@ class Shop:
 
     def hook(self) -> str:
         """Return the path of the client's webhook URL."""
-        return f"/hooks/uis/{self.tenant.uis.hook}/"
+        return f"/hooks/uis/{self.row.uis.hook}/"
 
 
-def create_shop(order: int, rng: random.Random, *, pbx_world: uis.FakeUis, crm_world: retailcrm.FakeRetailCrm) -> Shop:
+def create_tenant(
+    order: int, rng: random.Random, *, pbx_world: uis.FakeUis, crm_world: retailcrm.FakeRetailCrm
+) -> ChaosTenant:
     """Create the accounts of a client at both vendors."""
     brand = rng.choice(["uis", "uis", "comagic", "novofon", "callgear"])
     zone = rng.choice(ABROAD if brand == "callgear" else ZONES)
@@ -90,7 +92,7 @@ def create_shop(order: int, rng: random.Random, *, pbx_world: uis.FakeUis, crm_w
     pbx.refuses_in_operator = rng.random() < 0.2
     pbx.has_statuses = rng.random() < 0.8
     crm_zone = zone if rng.random() < 0.7 else rng.choice(ZONES)
-    crm = crm_world.add_account(f"shop-{order:02d}.retailcrm.ru", key=f"key{order:029d}", timezone=crm_zone)
+    crm = crm_world.add_account(f"tenant-{order:02d}.retailcrm.ru", key=f"key{order:029d}", timezone=crm_zone)
     crm.serves_v5 = rng.random() < 0.85
     crm.serves_calls_list = rng.random() < 0.7
     people = [_add_person(pbx, crm, order, index, rng) for index in range(rng.randint(3, 6))]
@@ -98,14 +100,14 @@ def create_shop(order: int, rng: random.Random, *, pbx_world: uis.FakeUis, crm_w
     for number in numbers:
         pbx.add_number(number)
     choices = _draw_rules(rng, people, numbers)
-    return Shop(order, pbx, crm, people, numbers, choices, form=rng.choice(["flat", "flat", "flat", "query"]))
+    return ChaosTenant(order, pbx, crm, people, numbers, choices, form=rng.choice(["flat", "flat", "flat", "query"]))
 
 
 def _add_person(pbx: uis.Account, crm: retailcrm.Account, order: int, index: int, rng: random.Random) -> Person:
     has_user, recorded = rng.random() < 0.8, rng.choice(["all", "all", "all", "in", "off"])
     user_id = 100 * order + index + 27 if has_user else None
     person = Person(300001 + index, str(101 + index), f"7903{order:03d}{index:04d}", user_id, recorded)
-    email = f"person{index}@shop{order}.example.com"
+    email = f"person{index}@tenant{order}.example.com"
     pbx.add_employee(
         person.uis_id,
         f"Иванов{index} Иван",
@@ -137,31 +139,31 @@ def _draw_rules(rng: random.Random, people: list[Person], numbers: list[str]) ->
     )
 
 
-def add_tenant(shop: Shop) -> None:
+def add_tenant(tenant: ChaosTenant) -> None:
     """Add and activate the client, as an operator does."""
     new = onboarding.NewTenant(
-        name=f"Магазин {shop.order}",
-        slug=shop.slug,
-        uis_token=shop.pbx.token,
-        uis_brand=shop.pbx.brand,
-        crm_url=f"https://{shop.crm.host}",
-        crm_key=shop.crm.key,
-        default_number=shop.numbers[0],
-        time_zone=shop.pbx.timezone,
+        name=f"Магазин {tenant.order}",
+        slug=tenant.slug,
+        uis_token=tenant.pbx.token,
+        uis_brand=tenant.pbx.brand,
+        crm_url=f"https://{tenant.crm.host}",
+        crm_key=tenant.crm.key,
+        default_number=tenant.numbers[0],
+        time_zone=tenant.pbx.timezone,
     )
     added = onboarding.create_tenant(new, now=timezone.now())
     steps.activate(added, now=timezone.now())
-    shop.tenant = Tenant.objects.select_related("uis", "crm").get(pk=added.pk)
-    if not shop.tenant.crm.time_zone:  # API v4 does not return it: the operator enters it.
-        shop.tenant.crm.time_zone = shop.crm.timezone
-        shop.tenant.crm.save(update_fields=["time_zone"])
-    _save_rules(shop)
+    tenant.row = Tenant.objects.select_related("uis", "crm").get(pk=added.pk)
+    if not tenant.row.crm.time_zone:  # API v4 does not return it: the operator enters it.
+        tenant.row.crm.time_zone = tenant.crm.timezone
+        tenant.row.crm.save(update_fields=["time_zone"])
+    _save_rules(tenant)
 
 
-def _save_rules(shop: Shop) -> None:
+def _save_rules(tenant: ChaosTenant) -> None:
     """Save the client's rules."""
-    choices = shop.choices
-    rules = TransferRules.objects.get(tenant=shop.tenant)
+    choices = tenant.choices
+    rules = TransferRules.objects.get(tenant=tenant.row)
     rules.owner, rules.missed_owner, rules.status_sync = choices.owner, choices.missed_owner, choices.status_sync
     for kind in ("answered", "missed", "outgoing", "internal"):
         setattr(rules, f"upload_{kind}", kind not in choices.off)
@@ -173,10 +175,10 @@ def _save_rules(shop: Shop) -> None:
     rules.contacts = "\n".join(f"+{number}" for number in sorted(choices.contact[1]))
     rules.send_recording, rules.recording_wait_minutes = choices.send_recording, choices.recording_wait
     rules.save()
-    rules.numbers.set(VirtualNumber.objects.filter(tenant=shop.tenant, number__in=choices.number[1]))
-    rules.employees.set(Employee.objects.filter(tenant=shop.tenant, uis_id__in=choices.employee[1]))
+    rules.numbers.set(VirtualNumber.objects.filter(tenant=tenant.row, number__in=choices.number[1]))
+    rules.employees.set(Employee.objects.filter(tenant=tenant.row, uis_id__in=choices.employee[1]))
 
 
-def last_activation(shops: list[Shop]) -> datetime:
+def last_activation(tenants: list[ChaosTenant]) -> datetime:
     """Return when the last of them was activated."""
-    return max(shop.tenant.activated_at or timezone.now() for shop in shops)
+    return max(tenant.row.activated_at or timezone.now() for tenant in tenants)

@@ -31,16 +31,16 @@ def play(db, real_turns):
 def quiet(play):
     """Play a few calls of some kinds without faults but those of the network; return the differences."""
 
-    def run(*kinds, shops=2, calls=3, seed=1):
+    def run(*kinds, tenants=2, calls=3, seed=1):
         short = {"lasts": timedelta(minutes=10), "quiet": timedelta(minutes=30)}
-        return play(seed, shops=shops, calls=calls, kinds=kinds, has_faults=False, **short).differences
+        return play(seed, tenants=tenants, calls=calls, kinds=kinds, has_faults=False, **short).differences
 
     return run
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_short_seed_passes(play, seed):
-    outcome = play(seed, shops=3, calls=4, lasts=timedelta(minutes=20))
+    outcome = play(seed, tenants=3, calls=4, lasts=timedelta(minutes=20))
     assert outcome.differences == []
     assert sum(line.counts["uis_calls"] for line in outcome.lines) >= 8
     assert outcome.met["notifications"] >= 25
@@ -48,7 +48,7 @@ def test_short_seed_passes(play, seed):
 
 def test_seed_prints_the_same_each_time():
     def said(hash_seed):
-        command = [sys.executable, "-m", "tests.chaos", "3", "--shops", "2", "--calls", "3", "--minutes", "20"]
+        command = [sys.executable, "-m", "tests.chaos", "3", "--tenants", "2", "--calls", "3", "--minutes", "20"]
         environment = os.environ | {"PYTHONHASHSEED": hash_seed, "DATABASE_URL": "sqlite:///:memory:"}
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
@@ -61,7 +61,7 @@ def test_calls_nobody_tells_of_are_found_and_right_all_the_same(quiet, play, mon
     from telephony.calls import apply_event
 
     monkeypatch.setattr(apply_event, "apply_event", lambda *_args, **_kwargs: False)
-    outcome = play(1, shops=2, calls=3, kinds=("missed", "answered"), has_faults=False)
+    outcome = play(1, tenants=2, calls=3, kinds=("missed", "answered"), has_faults=False)
     assert outcome.differences == []
     assert [line.counts["recovered"] for line in outcome.lines] == [3, 3]
 
@@ -104,14 +104,14 @@ def test_wrong_owner_of_a_missed_call_is_seen(quiet, monkeypatch):
     from telephony.calls.evidence import CallEvidence
 
     monkeypatch.setattr(CallEvidence, "rung_id", property(lambda told: next(iter(told.rung_employee_ids), None)))
-    assert complains(quiet("missed", shops=8, calls=5), "its manager is")  # not every shop's rule names an owner
+    assert complains(quiet("missed", tenants=8, calls=5), "its manager is")  # not every tenant's rule names an owner
 
 
 def test_wrong_owner_of_a_transferred_call_is_seen(quiet, monkeypatch):
     from telephony.calls import legs
 
     monkeypatch.setattr(legs, "_owner_leg", lambda talks, _owner: min(talks, key=lambda leg: leg.leg_id))
-    assert complains(quiet("transferred", shops=8, calls=5), "its manager is")
+    assert complains(quiet("transferred", tenants=8, calls=5), "its manager is")
 
 
 def test_wrong_hour_is_seen(quiet, monkeypatch):
@@ -139,7 +139,7 @@ def test_call_in_another_clients_crm_is_seen(quiet, monkeypatch):
 
     monkeypatch.setattr(uploads, "client_factory", SimpleNamespace(crm_client=first))
     found = quiet("missed")
-    assert complains(found, "shop-02", "not in the CRM")
+    assert complains(found, "tenant-02", "not in the CRM")
 
 
 def test_second_ring_of_a_click_is_seen(quiet, monkeypatch):

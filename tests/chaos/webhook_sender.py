@@ -67,12 +67,12 @@ class WebhookSender:
 
     def _deliver(self, scenario: CallScenario, event: str, employee_id: int | None, sent_time: datetime) -> bool:
         """Send one notification; return whether the web process survived to answer it."""
-        shop, session = scenario.shop, scenario.session
-        if shop.form == "query":
+        tenant, session = scenario.tenant, scenario.session
+        if tenant.form == "query":
             query = session.as_query(event, employee_id=employee_id, at=sent_time)
-            return self._request(lambda: self.client.get(f"{shop.hook()}?{query}"))
+            return self._request(lambda: self.client.get(f"{tenant.hook()}?{query}"))
         body = session.notification(event, employee_id=employee_id, at=sent_time)
-        return self._request(lambda: self.client.post(shop.hook(), body, content_type="application/json"))
+        return self._request(lambda: self.client.post(tenant.hook(), body, content_type="application/json"))
 
     def _request(self, send: Callable[[], Any]) -> bool:
         def send_request() -> None:

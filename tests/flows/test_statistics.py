@@ -81,7 +81,7 @@ def _check_colours(columns, headings):
     """The colour of a column says which one it is."""
     for column, attributes in zip(columns, headings, strict=True):
         colour = COLOURS.get(column)
-        assert colour is None or "data-look" not in attributes or f'data-look="{colour}"' in attributes
+        assert colour is None or "data-colour" not in attributes or f'data-colour="{colour}"' in attributes
 
 
 def _row(line):

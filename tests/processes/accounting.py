@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.processes.installation import Plant
+from tests.processes.installation import Installation
 from tests.simulator.fixtures import USERS
 
 REPORT_LAG_MINUTES = 6.0  # UIS's report is compared without its last five
@@ -39,42 +39,46 @@ LINES: list[Line] = []
 
 
 def check(
-    plant: Plant, fault: str, *, clients: Collection[int] | None = None, absent: Mapping[str, int] | None = None
+    installation: Installation,
+    fault: str,
+    *,
+    clients: Collection[int] | None = None,
+    absent: Mapping[str, int] | None = None,
 ) -> Line:
     """Compare UIS's report with the CRM's history and with the connector's own statistics, and record the result.
 
     Checks all clients, or `clients`. `absent` says how many calls may have another outcome than “uploaded”.
     Raises AssertionError with all problems.
     """
-    line, absent = Line(fault, plant.variant), dict(absent or {})
-    accounts = _wait_for_outcomes(plant, clients, absent)
+    line, absent = Line(fault, installation.variant), dict(absent or {})
+    accounts = _wait_for_outcomes(installation, clients, absent)
     busy = [account for account in accounts if account["sessions"]]
     for account in accounts:
         _compare(line, account)
-    plant.turn_clock(minutes=REPORT_LAG_MINUTES)
-    for account, counts in zip(busy, _reconcile(plant, busy), strict=True):
-        _compare_reconciliation(line, account, counts, plant.ask("calls", account["client"]))
+    installation.turn_clock(minutes=REPORT_LAG_MINUTES)
+    for account, counts in zip(busy, _reconcile(installation, busy), strict=True):
+        _compare_reconciliation(line, account, counts, installation.ask("calls", account["client"]))
     _check_totals(line, absent)
     LINES.append(line)
     assert not line.problems, f"{fault}: {'; '.join(line.problems[:10])}"
     return line
 
 
-def _accounts(plant: Plant, clients: Collection[int] | None) -> list[dict[str, Any]]:
-    return [account for account in plant.vendors() if clients is None or account["client"] in clients]
+def _accounts(installation: Installation, clients: Collection[int] | None) -> list[dict[str, Any]]:
+    return [account for account in installation.vendors() if clients is None or account["client"] in clients]
 
 
 def _wait_for_outcomes(
-    plant: Plant, clients: Collection[int] | None, absent: Mapping[str, int]
+    installation: Installation, clients: Collection[int] | None, absent: Mapping[str, int]
 ) -> list[dict[str, Any]]:
     """Wait for the last rows to be written: the CRM has a call before the connector has its answer."""
-    accounts = _accounts(plant, clients)
+    accounts = _accounts(installation, clients)
     sessions = [[account["client"], [one["session"] for one in account["sessions"]]] for account in accounts]
     still_open = sum(absent.get(end, 0) for end in ("waiting", "failed"))
     ends_at = time.monotonic() + TIMEOUT_SECONDS
-    while plant.ask("count_open", sessions) > still_open and time.monotonic() < ends_at:
+    while installation.ask("count_open", sessions) > still_open and time.monotonic() < ends_at:
         time.sleep(0.1)
-    return _accounts(plant, clients)
+    return _accounts(installation, clients)
 
 
 def _compare(line: Line, account: Mapping[str, Any]) -> None:
@@ -101,13 +105,13 @@ def manager_of(session: Mapping[str, Any]) -> int | None:
     return USERS.get(people[-1]) if people else None
 
 
-def _reconcile(plant: Plant, busy: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _reconcile(installation: Installation, busy: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     moments = [_moment(session["ended_at"]) for account in busy for session in account["sessions"]]
     if not moments:
         return []
     since, till = min(moments) - timedelta(hours=1), max(moments) + timedelta(minutes=REPORT_LAG_MINUTES)
     clients = [account["client"] for account in busy]
-    counts: list[dict[str, Any]] = plant.ask("reconcile", clients, since.isoformat(), till.isoformat())
+    counts: list[dict[str, Any]] = installation.ask("reconcile", clients, since.isoformat(), till.isoformat())
     return counts
 
 

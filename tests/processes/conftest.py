@@ -6,7 +6,7 @@ from tests.needs import missing
 from tests.ports import free_pair
 from tests.processes.accounting import HEAD, LINES
 from tests.processes.full_disk import Disk
-from tests.processes.installation import Plant
+from tests.processes.installation import Installation
 from tests.processes.servers import Missing
 
 CLIENTS = 51
@@ -14,18 +14,15 @@ FAULT = "fault"
 TABLE = []
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_itemcollected(item):
     """Run the tests of one installation in one worker: it is started once."""
-    for item in items:
-        if variant := getattr(item, "callspec", None) and item.callspec.params.get("installation"):
-            item.add_marker(pytest.mark.xdist_group(variant))
+    item.add_marker(pytest.mark.xdist_group(item.callspec.params["shared_installation"]))
 
 
 @pytest.fixture(scope="session", params=[pytest.param("sqlite", marks=pytest.mark.slow), "redis"])
-def installation(request):
+def shared_installation(request):
     """SQLite alone, and PostgreSQL with Redis, as in production. A test that must see both every time says so."""
-    built = Plant(
+    built = Installation(
         free_pair(),
         variant=request.param,
         clients=CLIENTS if request.param == "redis" else 2,
@@ -44,11 +41,11 @@ def installation(request):
 
 
 @pytest.fixture
-def plant(installation, request):
+def installation(shared_installation, request):
     """The installation, whole again whatever the test before did to it."""
-    installation.recover()
+    shared_installation.recover()
     seen = len(LINES)
-    yield installation
+    yield shared_installation
     request.node.user_properties += [(FAULT, str(line)) for line in LINES[seen:]]
 
 

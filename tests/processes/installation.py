@@ -25,7 +25,7 @@ LEASE_MINUTES = 4.0  # longer than any lease of the product
 
 
 @dataclass
-class Plant(Environment):
+class Installation(Environment):
     """An installation that tests may break: on SQLite, or on PostgreSQL and Redis ("redis")."""
 
     variant: str = "sqlite"

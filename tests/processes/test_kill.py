@@ -27,140 +27,144 @@ def cards(state, session):
     )
 
 
-def test_pop_up_killed_while_the_card_is_sent(plant):
+def test_pop_up_killed_while_the_card_is_sent(installation):
     """The pop-up is on the screen, its answer never came: no second one, and the end of the call closes it."""
-    plant.order("delay", side="crm", seconds=30, part="call/event", times=1)
-    session = plant.play("ring", employees=[IVAN])["session"]
-    plant.until(lambda state: cards(state, session) == [27], "the card")
-    plant.kill_and_replace("worker-fast")
-    assert cards(plant.state(), session) == [27]
-    plant.play("end", session=session)
-    plant.until(lambda state: cards(state, session) == [], "the card to go")
-    plant.until(lambda state: uploaded(state, session), "the call in the CRM")
-    assert sum(event["type"] == "in" for event in plant.state()["crm"]["events"]) == 1
-    check(plant, "kill -9: pop-up, card on its way")
+    installation.order("delay", side="crm", seconds=30, part="call/event", times=1)
+    session = installation.play("ring", employees=[IVAN])["session"]
+    installation.until(lambda state: cards(state, session) == [27], "the card")
+    installation.kill_and_replace("worker-fast")
+    assert cards(installation.state(), session) == [27]
+    installation.play("end", session=session)
+    installation.until(lambda state: cards(state, session) == [], "the card to go")
+    installation.until(lambda state: uploaded(state, session), "the call in the CRM")
+    assert sum(event["type"] == "in" for event in installation.state()["crm"]["events"]) == 1
+    check(installation, "kill -9: pop-up, card on its way")
 
 
 @pytest.mark.slow
-def test_pop_up_killed_while_cards_are_closed(plant):
-    session = plant.play("ring", employees=[IVAN, PETR])["session"]
-    plant.until(lambda state: cards(state, session) == [27, 28], "both cards")
-    plant.order("delay", side="crm", seconds=30, part="call/event", times=1)
-    plant.play("end", session=session)
-    plant.until(lambda state: asked(state, "crm", "call/event") >= 3, "the hang-up")
-    plant.kill_and_replace("worker-fast")
-    plant.until(lambda state: cards(state, session) == [] and uploaded(state, session), "the call in the CRM")
-    plant.wait_for(lambda: plant.ask("open_cards") == 0, "the end of the hang-up")
-    check(plant, "kill -9: pop-up, cards being closed")
+def test_pop_up_killed_while_cards_are_closed(installation):
+    session = installation.play("ring", employees=[IVAN, PETR])["session"]
+    installation.until(lambda state: cards(state, session) == [27, 28], "both cards")
+    installation.order("delay", side="crm", seconds=30, part="call/event", times=1)
+    installation.play("end", session=session)
+    installation.until(lambda state: asked(state, "crm", "call/event") >= 3, "the hang-up")
+    installation.kill_and_replace("worker-fast")
+    installation.until(lambda state: cards(state, session) == [] and uploaded(state, session), "the call in the CRM")
+    installation.wait_for(lambda: installation.ask("open_cards") == 0, "the end of the hang-up")
+    check(installation, "kill -9: pop-up, cards being closed")
 
 
-def test_missed_killed_while_it_uploads(plant):
+def test_missed_killed_while_it_uploads(installation):
     """The CRM has stored the call, but its answer never arrives: the retry makes no second call."""
-    plant.order("delay", side="crm", seconds=30, part="calls/upload", times=1)
-    session = plant.play("missed")["session"]
-    plant.until(lambda state: state["crm"]["calls"], "the call in the CRM")
-    plant.kill_and_replace("worker")
-    plant.wait_for(lambda: [session, "UPLOADED"] in plant.ask("rows")["calls"], "the ledger")
-    check(plant, "kill -9: missed call, upload under way")
+    installation.order("delay", side="crm", seconds=30, part="calls/upload", times=1)
+    session = installation.play("missed")["session"]
+    installation.until(lambda state: state["crm"]["calls"], "the call in the CRM")
+    installation.kill_and_replace("worker")
+    installation.wait_for(lambda: [session, "UPLOADED"] in installation.ask("rows")["calls"], "the ledger")
+    check(installation, "kill -9: missed call, upload under way")
 
 
 @pytest.mark.slow
-def test_missed_killed_between_its_steps(plant):
+def test_missed_killed_between_its_steps(installation):
     """Stored while no worker ran; the queue entry is lost with the killed one."""
-    plant.kill("worker")
-    session = plant.play("missed")["session"]
-    plant.start_worker("worker")
-    plant.pass_time(minutes=1)
-    plant.until(lambda state: uploaded(state, session), "the call in the CRM")
-    check(plant, "kill -9: missed call, before its upload")
+    installation.kill("worker")
+    session = installation.play("missed")["session"]
+    installation.start_worker("worker")
+    installation.pass_time(minutes=1)
+    installation.until(lambda state: uploaded(state, session), "the call in the CRM")
+    check(installation, "kill -9: missed call, before its upload")
 
 
-def test_answered_killed_while_it_asks_for_legs(plant):
-    plant.order("delay", side="uis", seconds=30, part="call_legs_report", times=1)
-    session = plant.play("answered")["session"]
-    plant.until(lambda state: asked(state, "uis", "call_legs_report"), "the question for legs")
-    plant.kill_and_replace("worker")
-    plant.until(lambda state: uploaded(state, session), "the call in the CRM")
-    check(plant, "kill -9: answered call, legs asked for")
+def test_answered_killed_while_it_asks_for_legs(installation):
+    installation.order("delay", side="uis", seconds=30, part="call_legs_report", times=1)
+    session = installation.play("answered")["session"]
+    installation.until(lambda state: asked(state, "uis", "call_legs_report"), "the question for legs")
+    installation.kill_and_replace("worker")
+    installation.until(lambda state: uploaded(state, session), "the call in the CRM")
+    check(installation, "kill -9: answered call, legs asked for")
 
 
 @pytest.mark.slow
-def test_answered_killed_between_legs_and_upload(plant):
+def test_answered_killed_between_legs_and_upload(installation):
     """The legs are stored, the upload was sent, and the worker was killed before it could write the result."""
-    plant.order("delay", side="crm", seconds=30, part="calls/upload", times=1)
-    session = plant.play("answered", talks=[[IVAN, 20], [PETR, 30]])["session"]
-    plant.until(lambda state: state["crm"]["calls"], "the call in the CRM")
-    plant.kill_and_replace("worker")
-    plant.wait_for(lambda: [session, "UPLOADED"] in plant.ask("rows")["calls"], "the ledger")
-    check(plant, "kill -9: answered call, upload under way")
+    installation.order("delay", side="crm", seconds=30, part="calls/upload", times=1)
+    session = installation.play("answered", talks=[[IVAN, 20], [PETR, 30]])["session"]
+    installation.until(lambda state: state["crm"]["calls"], "the call in the CRM")
+    installation.kill_and_replace("worker")
+    installation.wait_for(lambda: [session, "UPLOADED"] in installation.ask("rows")["calls"], "the ledger")
+    check(installation, "kill -9: answered call, upload under way")
 
 
 @pytest.mark.slow
-def test_answered_killed_while_it_waits_for_its_recording(plant):
-    session = plant.play("answered", record_after=60)["session"]
-    plant.wait_for(lambda: plant.ask("calls", 0)[str(session)][1] == "RECORDING_NOT_READY", "the wait")
-    plant.kill("worker")
-    plant.start_worker("worker")
-    plant.pass_time(minutes=2)
-    plant.until(lambda state: uploaded(state, session), "the call in the CRM")
-    assert plant.state()["crm"]["calls"][0]["recordUrl"]
-    check(plant, "kill -9: answered call, waiting for its recording")
+def test_answered_killed_while_it_waits_for_its_recording(installation):
+    session = installation.play("answered", record_after=60)["session"]
+    installation.wait_for(lambda: installation.ask("calls", 0)[str(session)][1] == "RECORDING_NOT_READY", "the wait")
+    installation.kill("worker")
+    installation.start_worker("worker")
+    installation.pass_time(minutes=2)
+    installation.until(lambda state: uploaded(state, session), "the call in the CRM")
+    assert installation.state()["crm"]["calls"][0]["recordUrl"]
+    check(installation, "kill -9: answered call, waiting for its recording")
 
 
-def test_click_killed_in_the_middle_dials_once(plant):
-    plant.order("delay", side="uis", seconds=30, part="start.employee_call", times=1)
-    plant.play("click")
-    plant.until(lambda state: state["uis"]["dialled"], "the call UIS began")
-    plant.kill_and_replace("worker-fast")
-    plant.wait_for(lambda: plant.ask("rows")["commands"][-1] == ["FAILED", "NOT_REPEATED"], "the click's end")
-    plant.play("dialled")
-    plant.play("end", talk=20)
-    plant.until(lambda state: len(state["crm"]["calls"]) == 1, "the call in the CRM")
-    assert len(plant.state()["uis"]["dialled"]) == 1
-    check(plant, "kill -9: click, UIS asked to dial")
+def test_click_killed_in_the_middle_dials_once(installation):
+    installation.order("delay", side="uis", seconds=30, part="start.employee_call", times=1)
+    installation.play("click")
+    installation.until(lambda state: state["uis"]["dialled"], "the call UIS began")
+    installation.kill_and_replace("worker-fast")
+    installation.wait_for(
+        lambda: installation.ask("rows")["commands"][-1] == ["FAILED", "NOT_REPEATED"], "the click's end"
+    )
+    installation.play("dialled")
+    installation.play("end", talk=20)
+    installation.until(lambda state: len(state["crm"]["calls"]) == 1, "the call in the CRM")
+    assert len(installation.state()["uis"]["dialled"]) == 1
+    check(installation, "kill -9: click, UIS asked to dial")
 
 
 @pytest.mark.slow
-def test_click_killed_before_it_was_begun_dials_never(plant):
+def test_click_killed_before_it_was_begun_dials_never(installation):
     """A click expires: minutes later the manager may have left."""
-    plant.kill("worker-fast")
-    plant.play("click")
-    plant.start_worker("worker-fast")
-    plant.wait_for(lambda: plant.ask("rows")["commands"][-1][0] in {"DONE", "FAILED"} or _passed(plant), "its end")
-    assert len(plant.state()["uis"]["dialled"]) <= 1
-    check(plant, "kill -9: click, before it was begun")
+    installation.kill("worker-fast")
+    installation.play("click")
+    installation.start_worker("worker-fast")
+    installation.wait_for(
+        lambda: installation.ask("rows")["commands"][-1][0] in {"DONE", "FAILED"} or _passed(installation), "its end"
+    )
+    assert len(installation.state()["uis"]["dialled"]) <= 1
+    check(installation, "kill -9: click, before it was begun")
 
 
-def _passed(plant):
-    plant.pass_time(minutes=3)
-
-
-@pytest.mark.slow
-def test_status_killed_in_the_middle_is_set_later(plant):
-    plant.order("delay", side="uis", seconds=30, part="update.employees", times=1)
-    plant.play("status", status="dinner")
-    plant.until(lambda state: asked(state, "uis", "update.employees"), "the change of status")
-    plant.kill_and_replace("worker-fast")
-    plant.wait_for(lambda: plant.ask("rows")["commands"][-1][0] == "DONE", "the status")
-    assert plant.state()["uis"]["employees"][0]["status"] == "break"
-    check(plant, "kill -9: status, UIS being updated")
+def _passed(installation):
+    installation.pass_time(minutes=3)
 
 
 @pytest.mark.slow
-def test_sync_killed_in_the_middle_is_completed_by_the_next(plant):
+def test_status_killed_in_the_middle_is_set_later(installation):
+    installation.order("delay", side="uis", seconds=30, part="update.employees", times=1)
+    installation.play("status", status="dinner")
+    installation.until(lambda state: asked(state, "uis", "update.employees"), "the change of status")
+    installation.kill_and_replace("worker-fast")
+    installation.wait_for(lambda: installation.ask("rows")["commands"][-1][0] == "DONE", "the status")
+    assert installation.state()["uis"]["employees"][0]["status"] == "break"
+    check(installation, "kill -9: status, UIS being updated")
+
+
+@pytest.mark.slow
+def test_sync_killed_in_the_middle_is_completed_by_the_next(installation):
     """Killed while it reads the staff and while it updates the CRM: the next sync brings the new employee."""
-    hired = plant.play("sync")
-    plant.order("delay", side="uis", seconds=30, part="get.employees", times=1)
-    plant.ask("run", "telephony.sync_all")
-    plant.until(lambda state: asked(state, "uis", "get.employees"), "the staff list")
-    plant.kill_and_replace("worker")
-    plant.order("delay", side="crm", seconds=30, part="integration-modules", times=1)
-    plant.ask("run", "telephony.sync_all")
-    plant.until(lambda state: asked(state, "crm", "integration-modules"), "the module")
-    plant.kill_and_replace("worker")
-    plant.ask("run", "telephony.sync_all")
-    plant.until(lambda state: _has_extension(state, hired), "the new extension in the CRM's module")
-    check(plant, "kill -9: sync, staff being read, CRM being updated")
+    hired = installation.play("sync")
+    installation.order("delay", side="uis", seconds=30, part="get.employees", times=1)
+    installation.ask("run", "telephony.sync_all")
+    installation.until(lambda state: asked(state, "uis", "get.employees"), "the staff list")
+    installation.kill_and_replace("worker")
+    installation.order("delay", side="crm", seconds=30, part="integration-modules", times=1)
+    installation.ask("run", "telephony.sync_all")
+    installation.until(lambda state: asked(state, "crm", "integration-modules"), "the module")
+    installation.kill_and_replace("worker")
+    installation.ask("run", "telephony.sync_all")
+    installation.until(lambda state: _has_extension(state, hired), "the new extension in the CRM's module")
+    check(installation, "kill -9: sync, staff being read, CRM being updated")
 
 
 def _has_extension(state, hired):
@@ -168,36 +172,38 @@ def _has_extension(state, hired):
     return any(module["extensions"].get(hired["extension"]) == hired["user"] for module in modules)
 
 
-def test_reconcile_killed_in_the_middle_finds_all_the_next_time(plant):
+def test_reconcile_killed_in_the_middle_finds_all_the_next_time(installation):
     """No notification came for these calls, and the worker that reconciled them was killed."""
-    plant.order("notices", do="drop")
-    sessions = [plant.play(scene)["session"] for scene in ("missed", "answered")]
-    plant.turn_clock(minutes=6)
-    plant.order("delay", side="uis", seconds=30, part="get.calls_report", times=1)
-    plant.ask("run", "telephony.reconcile_all")
-    plant.until(lambda state: asked(state, "uis", "calls_report"), "UIS's list")
-    plant.kill_and_replace("worker")
-    plant.ask("run", "telephony.reconcile_all")
-    plant.until(lambda state: uploaded(state, *sessions), "both calls in the CRM")
-    check(plant, "kill -9: reconciliation, UIS's list being read")
+    installation.order("notices", do="drop")
+    sessions = [installation.play(scene)["session"] for scene in ("missed", "answered")]
+    installation.turn_clock(minutes=6)
+    installation.order("delay", side="uis", seconds=30, part="get.calls_report", times=1)
+    installation.ask("run", "telephony.reconcile_all")
+    installation.until(lambda state: asked(state, "uis", "calls_report"), "UIS's list")
+    installation.kill_and_replace("worker")
+    installation.ask("run", "telephony.reconcile_all")
+    installation.until(lambda state: uploaded(state, *sessions), "both calls in the CRM")
+    check(installation, "kill -9: reconciliation, UIS's list being read")
 
 
 @pytest.mark.parametrize("cluster", ["worker", pytest.param("worker-fast", marks=pytest.mark.slow)])
-def test_idle_workers_killed_are_replaced_and_go_on(plant, cluster):
+def test_idle_workers_killed_are_replaced_and_go_on(installation, cluster):
     """django-q2 never releases the queue lock of a killed process; our supervisor restarts the pool."""
-    assert plant.kill_workers_inside(cluster)
+    assert installation.kill_workers_inside(cluster)
     if cluster == "worker":
-        session = plant.play("missed")["session"]
-        plant.until(lambda state: uploaded(state, session), "the call in the CRM")
+        session = installation.play("missed")["session"]
+        installation.until(lambda state: uploaded(state, session), "the call in the CRM")
     else:
-        plant.play("click")
-        plant.wait_for(lambda: plant.ask("rows")["commands"][-1][0] in {"DONE", "FAILED"}, "the click's end")
-    check(plant, f"kill -9: idle processes of “{cluster}”")
+        installation.play("click")
+        installation.wait_for(
+            lambda: installation.ask("rows")["commands"][-1][0] in {"DONE", "FAILED"}, "the click's end"
+        )
+    check(installation, f"kill -9: idle processes of “{cluster}”")
 
 
-def test_web_killed_in_a_burst_loses_nothing_it_answered(plant):
+def test_web_killed_in_a_burst_loses_nothing_it_answered(installation):
     """What was answered 200 is stored; UIS sends the rest again."""
-    hook = plant.hook()
+    hook = installation.hook()
     first = int(time.time()) * 1000
     bodies = [
         {
@@ -212,10 +218,10 @@ def test_web_killed_in_a_burst_loses_nothing_it_answered(plant):
     unanswered = []
     for number, body in enumerate(bodies):
         if number == 30:
-            plant.kill("web")
+            installation.kill("web")
         if number == 40:
-            plant.start_web()
-            plant.wait_for(plant.is_live, "the web process")
+            installation.start_web()
+            installation.wait_for(installation.is_live, "the web process")
         try:
             answer = requests.post(hook, json=body, timeout=5)
             if answer.status_code != 200:
@@ -223,34 +229,34 @@ def test_web_killed_in_a_burst_loses_nothing_it_answered(plant):
         except requests.RequestException:
             unanswered.append(body)
     assert 5 <= len(unanswered) <= 30
-    plant.wait_for(plant.is_live, "the web process")
+    installation.wait_for(installation.is_live, "the web process")
     for body in [*unanswered, *bodies]:
         assert requests.post(hook, json=body, timeout=5).status_code == 200
-    plant.until(lambda state: len(state["crm"]["calls"]) >= 60, "all calls in the CRM")
-    assert uploaded(plant.state(), *[body["call_session_id"] for body in bodies])
+    installation.until(lambda state: len(state["crm"]["calls"]) >= 60, "all calls in the CRM")
+    assert uploaded(installation.state(), *[body["call_session_id"] for body in bodies])
 
 
-@pytest.mark.parametrize("installation", ["sqlite", "redis"], indirect=True)
-def test_everything_killed_and_the_queue_lost(plant):
-    plant.order("break", side="crm", kind="503")
-    sessions = [plant.play("missed")["session"], plant.play("answered")["session"]]
+@pytest.mark.parametrize("shared_installation", ["sqlite", "redis"], indirect=True)
+def test_everything_killed_and_the_queue_lost(installation):
+    installation.order("break", side="crm", kind="503")
+    sessions = [installation.play("missed")["session"], installation.play("answered")["session"]]
     for name in ("web", "worker", "worker-fast"):
-        plant.kill(name)
-    if plant.redis:
-        plant.redis.flush()
-    plant.order("repair")
-    plant.start_connector()
-    plant.wait_for(plant.is_live, "the web process")
-    plant.pass_time(minutes=4)
-    plant.pass_time(minutes=4)
-    plant.until(lambda state: uploaded(state, *sessions), "both calls in the CRM")
-    check(plant, "kill -9: everything at once, and the queue lost")
+        installation.kill(name)
+    if installation.redis:
+        installation.redis.flush()
+    installation.order("repair")
+    installation.start_connector()
+    installation.wait_for(installation.is_live, "the web process")
+    installation.pass_time(minutes=4)
+    installation.pass_time(minutes=4)
+    installation.until(lambda state: uploaded(state, *sessions), "both calls in the CRM")
+    check(installation, "kill -9: everything at once, and the queue lost")
 
 
-def test_health_tells_a_dead_cluster(plant):
-    where = f"{plant.address}/health/ready/"
-    plant.wait_for(plant.is_ready, "web and workers to be ready")
+def test_health_tells_a_dead_cluster(installation):
+    where = f"{installation.address}/health/ready/"
+    installation.wait_for(installation.is_ready, "web and workers to be ready")
     said = requests.get(where, timeout=5).json()
     assert (said["status"], said["missing_workers"]) == ("ok", [])
-    assert said["queue"]["broker"] == ("redis" if plant.redis else "database")
+    assert said["queue"]["broker"] == ("redis" if installation.redis else "database")
     assert {worker["queue"] for worker in said["workers"]} == {"default", "fast"}

@@ -10,92 +10,92 @@ from tests.processes.accounting import check
 
 pytestmark = pytest.mark.processes
 
-only = {name: pytest.mark.parametrize("installation", [name], indirect=True) for name in ("sqlite", "redis")}
-on_both = pytest.mark.parametrize("installation", ["sqlite", "redis"], indirect=True)
+only = {name: pytest.mark.parametrize("shared_installation", [name], indirect=True) for name in ("sqlite", "redis")}
+on_both = pytest.mark.parametrize("shared_installation", ["sqlite", "redis"], indirect=True)
 
 
-def find_untold(plant):
+def find_untold(installation):
     """Do what the next ten minutes do: find the calls that the connector could not be told of."""
-    plant.turn_clock(minutes=6)
-    plant.ask("run", "telephony.reconcile_all")
-    plant.pass_time(minutes=4)
+    installation.turn_clock(minutes=6)
+    installation.ask("run", "telephony.reconcile_all")
+    installation.pass_time(minutes=4)
 
 
-def all_there(plant):
+def all_there(installation):
     def is_so():
-        ledger = plant.vendors()[0]
+        ledger = installation.vendors()[0]
         return len(ledger["calls"]) == len(ledger["sessions"])
 
-    plant.wait_for(is_so, "all calls in the CRM")
+    installation.wait_for(is_so, "all calls in the CRM")
 
 
 @only["redis"]
 @pytest.mark.parametrize("how", ["kill", pytest.param("restart", marks=pytest.mark.slow)])
-def test_database_restarted_in_the_middle_of_traffic(plant, how):
+def test_database_restarted_in_the_middle_of_traffic(installation, how):
     """Web and workers find their way back by themselves."""
-    with plant.traffic(clients=[0], times=5, pause=0.4):
+    with installation.traffic(clients=[0], times=5, pause=0.4):
         if how == "kill":
-            plant.postgres.kill()
-            plant.postgres.start()
+            installation.postgres.kill()
+            installation.postgres.start()
         else:
-            plant.postgres.restart()
-    plant.wait_for(plant.is_ready, "web and workers to be ready")
-    find_untold(plant)
-    all_there(plant)
-    check(plant, f"database: {'kill -9' if how == 'kill' else 'restarted'} in the middle of traffic")
+            installation.postgres.restart()
+    installation.wait_for(installation.is_ready, "web and workers to be ready")
+    find_untold(installation)
+    all_there(installation)
+    check(installation, f"database: {'kill -9' if how == 'kill' else 'restarted'} in the middle of traffic")
 
 
 @only["redis"]
-def test_redis_restarted_in_the_middle_of_traffic(plant):
-    with plant.traffic(clients=[0], times=5, pause=0.4):
-        plant.redis.restart()
-    plant.wait_for(plant.is_ready, "web and workers to be ready")
-    plant.pass_time(minutes=4)
-    plant.pass_time(minutes=4)
-    all_there(plant)
-    check(plant, "Redis restarted in the middle of traffic")
+def test_redis_restarted_in_the_middle_of_traffic(installation):
+    with installation.traffic(clients=[0], times=5, pause=0.4):
+        installation.redis.restart()
+    installation.wait_for(installation.is_ready, "web and workers to be ready")
+    installation.pass_time(minutes=4)
+    installation.pass_time(minutes=4)
+    all_there(installation)
+    check(installation, "Redis restarted in the middle of traffic")
 
 
 @on_both
-def test_queue_lost_whole(plant):
+def test_queue_lost_whole(installation):
     """Rows are the truth: the minute's sweep nudges all that lost its entry."""
     for name in ("worker", "worker-fast"):
-        plant.kill(name)
-    plant.order("traffic", clients=[0], times=2)
-    if plant.redis:
-        plant.redis.flush()
+        installation.kill(name)
+    installation.order("traffic", clients=[0], times=2)
+    if installation.redis:
+        installation.redis.flush()
     else:
-        assert plant.ask("lose_queue") > 0
+        assert installation.ask("lose_queue") > 0
     for name in ("worker", "worker-fast"):
-        plant.start_worker(name)
-    plant.pass_time(minutes=1.5)
-    all_there(plant)
-    check(plant, "Redis flushed with all that was queued" if plant.redis else "queue lost whole")
+        installation.start_worker(name)
+    installation.pass_time(minutes=1.5)
+    all_there(installation)
+    check(installation, "Redis flushed with all that was queued" if installation.redis else "queue lost whole")
 
 
 @pytest.mark.slow
 @only["redis"]
-def test_redis_flushed_in_the_middle_of_traffic(plant):
-    with plant.traffic(clients=[0], times=5, pause=0.2):
+def test_redis_flushed_in_the_middle_of_traffic(installation):
+    with installation.traffic(clients=[0], times=5, pause=0.2):
         for _time in range(5):
-            plant.redis.flush()
-    plant.pass_time(minutes=4)
-    all_there(plant)
-    check(plant, "Redis flushed again and again in the middle of traffic")
+            installation.redis.flush()
+    installation.pass_time(minutes=4)
+    all_there(installation)
+    check(installation, "Redis flushed again and again in the middle of traffic")
 
 
-def test_workers_twice(plant):
+def test_workers_twice(installation):
     """Two clusters of each queue, every schedule run twice at once."""
     for name in ("worker-2", "worker-fast-2"):
-        plant.start_worker(name)
-    with plant.traffic(clients=[0], times=6):
+        installation.start_worker(name)
+    with installation.traffic(clients=[0], times=6):
         for _time in range(3):
-            plant.ask("sweep")
-            plant.ask("run", "telephony.reconcile_all")
-    plant.pass_time(minutes=1)
-    all_there(plant)
-    assert plant.state()["crm"]["requests"]["over_limit"] == 0
-    check(plant, "workers twice, sweeps at the same moment")
+            installation.ask("sweep")
+            installation.ask("run", "telephony.reconcile_all")
+    installation.pass_time(minutes=1)
+    all_there(installation)
+    assert installation.state()["crm"]["requests"]["over_limit"] == 0
+    check(installation, "workers twice, sweeps at the same moment")
 
 
 def is_refused(hook, size):
@@ -104,20 +104,22 @@ def is_refused(hook, size):
 
 
 @only["sqlite"]
-def test_disk_full(plant):
+def test_disk_full(installation):
     """What cannot be stored is refused, never answered with 200; when there is room again all goes on."""
-    if plant.disk is None:
+    if installation.disk is None:
         missing("only root may mount the small disk that is to be filled")
-    plant.order("traffic", clients=[0])
-    plant.disk.fill()
-    hook = plant.hook()
+    installation.order("traffic", clients=[0])
+    installation.disk.fill()
+    hook = installation.hook()
     for size in (60_000, 100):
-        plant.wait_for(lambda size=size: is_refused(hook, size), "the room inside the database's own files to be used")
-    refused = plant.order("traffic", clients=[0])["refused"]
+        installation.wait_for(
+            lambda size=size: is_refused(hook, size), "the room inside the database's own files to be used"
+        )
+    refused = installation.order("traffic", clients=[0])["refused"]
     assert {notice["status"] for notice in refused} <= {500, 503}
     assert refused
-    plant.disk.make_room()
-    plant.wait_for(plant.is_ready, "web and workers to be ready")
-    find_untold(plant)
-    all_there(plant)
-    check(plant, "disk full under SQLite")
+    installation.disk.make_room()
+    installation.wait_for(installation.is_ready, "web and workers to be ready")
+    find_untold(installation)
+    all_there(installation)
+    check(installation, "disk full under SQLite")

@@ -5,118 +5,120 @@ import pytest
 from tests.processes.accounting import check
 
 # One database is enough: these tests are about the vendors.
-pytestmark = [pytest.mark.processes, pytest.mark.parametrize("installation", ["redis"], indirect=True)]
+pytestmark = [pytest.mark.processes, pytest.mark.parametrize("shared_installation", ["redis"], indirect=True)]
 
 HOUR = 60.0
 LONGEST_REST = 6.0  # the circuit breaker waits five minutes at most
 DOWN = ("503", "timeout", "html")
 
 
-def asked(plant, side, what):
-    by = plant.state()[side]["requests"]["by"]
+def asked(installation, side, what):
+    by = installation.state()[side]["requests"]["by"]
     return sum(count for name, count in by.items() if what in name)
 
 
-def fall(plant, side, kind):
+def fall(installation, side, kind):
     """Let a vendor fail in another way than before."""
-    plant.order("repair")
+    installation.order("repair")
     if kind == "cut":  # The request is carried out, but its answer is lost.
-        plant.order("cut", side=side)
+        installation.order("cut", side=side)
     else:
-        plant.order("break", side=side, kind=kind)
+        installation.order("break", side=side, kind=kind)
 
 
-def let_hours_pass(plant, side, what, *, kinds):
+def let_hours_pass(installation, side, what, *, kinds):
     """Let a vendor be unavailable for an hour in each of these ways, while calls come in."""
     for kind in kinds:
-        fall(plant, side, kind)
-        before = asked(plant, side, what)
-        plant.order("traffic", clients=[0])
-        plant.pass_time(minutes=LONGEST_REST)
-        plant.wait_for(lambda before=before: asked(plant, side, what) > before, f"a try while {side} has {kind}")
-        plant.pass_time(minutes=HOUR - LONGEST_REST)
+        fall(installation, side, kind)
+        before = asked(installation, side, what)
+        installation.order("traffic", clients=[0])
+        installation.pass_time(minutes=LONGEST_REST)
+        installation.wait_for(
+            lambda before=before: asked(installation, side, what) > before, f"a try while {side} has {kind}"
+        )
+        installation.pass_time(minutes=HOUR - LONGEST_REST)
 
 
-def come_back(plant):
+def come_back(installation):
     """Repair the vendors: after the next successful probe everything that waited continues."""
-    plant.order("repair")
-    plant.pass_time(minutes=LONGEST_REST)
-    plant.wait_for(lambda: plant.ask("consecutive_failures", 0) == [0, 0], "the next probe")
-    plant.pass_time(minutes=1)
+    installation.order("repair")
+    installation.pass_time(minutes=LONGEST_REST)
+    installation.wait_for(lambda: installation.ask("consecutive_failures", 0) == [0, 0], "the next probe")
+    installation.pass_time(minutes=1)
 
 
-def test_crm_away_for_hours(plant):
-    let_hours_pass(plant, "crm", "calls/upload", kinds=[*DOWN, "cut"])
-    come_back(plant)
-    check(plant, "CRM away 4 h: 503, time-outs, HTML, cut after accepting")
-
-
-@pytest.mark.slow
-def test_uis_away_for_hours(plant):
-    let_hours_pass(plant, "uis", "call_legs_report", kinds=[*DOWN, "cut"])
-    come_back(plant)
-    check(plant, "UIS away 4 h: 503, time-outs, HTML, cut after accepting")
+def test_crm_away_for_hours(installation):
+    let_hours_pass(installation, "crm", "calls/upload", kinds=[*DOWN, "cut"])
+    come_back(installation)
+    check(installation, "CRM away 4 h: 503, time-outs, HTML, cut after accepting")
 
 
 @pytest.mark.slow
-def test_both_away_for_hours(plant):
+def test_uis_away_for_hours(installation):
+    let_hours_pass(installation, "uis", "call_legs_report", kinds=[*DOWN, "cut"])
+    come_back(installation)
+    check(installation, "UIS away 4 h: 503, time-outs, HTML, cut after accepting")
+
+
+@pytest.mark.slow
+def test_both_away_for_hours(installation):
     for side in ("uis", "crm"):
-        plant.order("break", side=side, kind="503")
-    plant.order("traffic", clients=[0], times=2)
+        installation.order("break", side=side, kind="503")
+    installation.order("traffic", clients=[0], times=2)
     for _hour in range(3):
-        plant.pass_time(minutes=HOUR)
-    come_back(plant)
-    check(plant, "both away 3 h")
+        installation.pass_time(minutes=HOUR)
+    come_back(installation)
+    check(installation, "both away 3 h")
 
 
-def test_notifications_held_back_for_an_hour(plant):
+def test_notifications_held_back_for_an_hour(installation):
     """UIS's report has the calls first; the notifications an hour later change nothing."""
-    plant.order("notices", do="hold")
-    plant.order("traffic", clients=[0], times=2)
-    plant.turn_clock(minutes=LONGEST_REST)
-    plant.ask("run", "telephony.reconcile_all")
-    plant.until(lambda state: len(state["crm"]["calls"]) == 8, "all calls in the CRM")
-    plant.turn_clock(minutes=HOUR)
-    late = plant.order("notices", do="send")["sent_late"]
+    installation.order("notices", do="hold")
+    installation.order("traffic", clients=[0], times=2)
+    installation.turn_clock(minutes=LONGEST_REST)
+    installation.ask("run", "telephony.reconcile_all")
+    installation.until(lambda state: len(state["crm"]["calls"]) == 8, "all calls in the CRM")
+    installation.turn_clock(minutes=HOUR)
+    late = installation.order("notices", do="send")["sent_late"]
     assert (set(late), len(late) > 8) == ({200}, True)
-    assert not any(event["type"] == "in" for event in plant.state()["crm"]["events"])
-    check(plant, "notifications held back for an hour")
+    assert not any(event["type"] == "in" for event in installation.state()["crm"]["events"])
+    check(installation, "notifications held back for an hour")
 
 
-def test_points_used_up(plant):
+def test_points_used_up(installation):
     """The points of the minute, then of the day: what needs none continues, the rest waits as long as UIS says."""
-    plant.order("points", minute=0)
-    plant.order("traffic", clients=[0])
-    plant.until(lambda state: len(state["crm"]["calls"]) == 1, "the missed call, which needs no points")
-    plant.order("points", day=0)
-    plant.pass_time(minutes=2)
-    plant.order("traffic", clients=[0])
-    plant.until(lambda state: len(state["crm"]["calls"]) == 2, "the second missed call")
-    burnt = plant.state()["uis"]["requests"]["refused"]
-    plant.pass_time(minutes=10)
-    plant.order("points")
-    plant.pass_time(minutes=24 * HOUR)
-    check(plant, "points used up: of the minute, of the day")
+    installation.order("points", minute=0)
+    installation.order("traffic", clients=[0])
+    installation.until(lambda state: len(state["crm"]["calls"]) == 1, "the missed call, which needs no points")
+    installation.order("points", day=0)
+    installation.pass_time(minutes=2)
+    installation.order("traffic", clients=[0])
+    installation.until(lambda state: len(state["crm"]["calls"]) == 2, "the second missed call")
+    burnt = installation.state()["uis"]["requests"]["refused"]
+    installation.pass_time(minutes=10)
+    installation.order("points")
+    installation.pass_time(minutes=24 * HOUR)
+    check(installation, "points used up: of the minute, of the day")
     assert burnt <= 6
 
 
 @pytest.mark.parametrize(
     ("side", "code"), [("crm", "key"), pytest.param("uis", "access_token_blocked", marks=pytest.mark.slow)]
 )
-def test_key_revoked_in_the_middle(plant, side, code):
+def test_key_revoked_in_the_middle(installation, side, code):
     """The connection is suspended with its code, only probes are sent, and then everything continues."""
-    with plant.traffic(clients=[0], times=3, pause=0.1):
-        plant.order("revoke", side=side)
-    plant.wait_for(lambda: code in plant.ask("doors", 0), "the connection to be paused")
-    plant.order("traffic", clients=[0])
-    plant.pass_time(minutes=HOUR)
-    before = asked(plant, side, "")
+    with installation.traffic(clients=[0], times=3, pause=0.1):
+        installation.order("revoke", side=side)
+    installation.wait_for(lambda: code in installation.ask("doors", 0), "the connection to be paused")
+    installation.order("traffic", clients=[0])
+    installation.pass_time(minutes=HOUR)
+    before = asked(installation, side, "")
     for _hour in range(3):
-        plant.pass_time(minutes=HOUR)
-    assert asked(plant, side, "") - before <= 5
-    assert {stopped for *_rest, stopped in plant.ask("calls", 0).values()} == {""}
-    plant.order("restore", side=side)
-    plant.ask("run", "crm.probe_all" if side == "crm" else "telephony.probe_all")
-    plant.wait_for(lambda: plant.ask("doors", 0) == ["", ""], "the connection to be open")
-    plant.pass_time(minutes=5)
-    check(plant, f"key of {side} revoked in the middle, back after 4 h")
+        installation.pass_time(minutes=HOUR)
+    assert asked(installation, side, "") - before <= 5
+    assert {stopped for *_rest, stopped in installation.ask("calls", 0).values()} == {""}
+    installation.order("restore", side=side)
+    installation.ask("run", "crm.probe_all" if side == "crm" else "telephony.probe_all")
+    installation.wait_for(lambda: installation.ask("doors", 0) == ["", ""], "the connection to be open")
+    installation.pass_time(minutes=5)
+    check(installation, f"key of {side} revoked in the middle, back after 4 h")

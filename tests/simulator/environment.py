@@ -65,9 +65,9 @@ class Environment:
         self.children.start("simulator", MANAGE, "simulator", "--port", str(self.port + 1), *self._simulator_options())
         self.children.run("migrate", MANAGE, "migrate", "--verbosity", "0")
         self.start_connector()
-        who = ("--username", ADMIN, "--email", "admin@example.com")
+        user = ("--username", ADMIN, "--email", "admin@example.com")
         login = {"DJANGO_SUPERUSER_PASSWORD": self.password}
-        admin = self.children.start("admin", MANAGE, "createsuperuser", "--noinput", *who, env=login, is_command=True)
+        admin = self.children.start("admin", MANAGE, "createsuperuser", "--noinput", *user, env=login, is_command=True)
         self.wait_for(lambda: self._responds(f"{self.simulator}/control/state"), "the simulator to answer")
         self._add_client()
         self.children.finish(admin)
@@ -77,9 +77,9 @@ class Environment:
         self.http.close()
         self.children.stop()
 
-    def manage(self, name: str, *arguments: str) -> str:
+    def manage(self, name: str, *arguments: str, stdin: str = "") -> str:
         """Run one of the connector's management commands."""
-        return self.children.run(name, MANAGE, name, *arguments)
+        return self.children.run(name, MANAGE, name, *arguments, stdin=stdin)
 
     def state(self, client: int = 0) -> dict[str, Any]:
         """Return what the simulator has received from a client."""
@@ -166,8 +166,9 @@ class Environment:
 
     def _add_client(self) -> None:
         """Add and activate the demo client, and set its webhook URL in the simulator."""
-        keys = ("--uis-token", UIS_TOKEN, "--crm-url", self.simulator, "--crm-key", CRM_KEY)
-        output = self.manage("add_tenant", "Demo", "--slug", SLUG, *keys, "--virtual-number", NUMBER, "--activate")
+        connections = ("--uis-token-file", "-", "--crm-url", self.simulator, "--crm-key-file", "-")
+        options = ("--slug", SLUG, *connections, "--virtual-number", NUMBER, "--activate")
+        output = self.manage("add_tenant", "Demo", *options, stdin=f"{UIS_TOKEN}\n{CRM_KEY}\n")
         added = next(json.loads(line) for line in output.splitlines() if line.startswith("{"))
         self.page = added["activation_url"]
         self.children.run("rules", MANAGE, "shell", "-c", _OUR_LINKS)

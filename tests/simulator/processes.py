@@ -54,21 +54,29 @@ class Children:
     running: list[Child] = field(default_factory=list)
 
     def start(
-        self, name: str, *arguments: str, env: Mapping[str, str] | None = None, is_command: bool = False
+        self,
+        name: str,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        stdin: str = "",
+        is_command: bool = False,
     ) -> Child:
-        """Start a process; its output goes to {name}.log."""
+        """Start a process; its output goes to {name}.log, and `stdin`, a few lines at most, is its input."""
         log = self.directory / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=ROOT,
                 env=self._env(env),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 preexec_fn=end_with_parent,  # noqa: PLW1509 -- the demonstration has one thread
             )
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), process.stdin:  # It may have ended already.
+            process.stdin.write(stdin.encode())
         self.running.append(Child(name, process, log, is_command))
         return self.running[-1]
 
@@ -87,9 +95,9 @@ class Children:
                 preexec_fn=end_with_parent,  # noqa: PLW1509 -- the demonstration has one thread
             )
 
-    def run(self, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+    def run(self, name: str, *arguments: str, env: Mapping[str, str] | None = None, stdin: str = "") -> str:
         """Run a command and return its output. Raises EnvironmentFailure when it fails."""
-        return self.finish(self.start(name, *arguments, env=env, is_command=True))
+        return self.finish(self.start(name, *arguments, env=env, stdin=stdin, is_command=True))
 
     def finish(self, child: Child) -> str:
         """Wait for a command to end and return its output. Raises EnvironmentFailure when it fails."""

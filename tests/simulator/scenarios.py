@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.fakes.uis import EVENTS, Session
-from tests.simulator import polling
+from tests.simulator import live_call
 from tests.simulator.fixtures import IVAN, NUMBER, PETR, BadRequest, SimulatedTenant
 from tests.simulator.webhook_sender import FORMS, Send, WebhookSender, over_http
 
@@ -32,7 +32,7 @@ def ring(sender: WebhookSender, params: Mapping[str, Any]) -> Result:
     """A call comes in: {"employees": [...], "contact": "7…"}. One notification for each phone that rings."""
     tenant = sender.tenant
     with tenant.lock:
-        session = polling.ring(tenant, _employees(params), contact=_contact(tenant, params))
+        session = live_call.ring(tenant, _employees(params), contact=_contact(tenant, params))
         employee_ids = [leg.employee_id for leg in session.operator_legs]
     sent = [sender.notify(session, "incoming", at=tenant.uis.now())]
     sent += [sender.notify(session, "waiting", employee_id=uis_id, at=tenant.uis.now()) for uis_id in employee_ids]
@@ -43,9 +43,9 @@ def answer(sender: WebhookSender, params: Mapping[str, Any]) -> Result:
     """One of the employees whose phones ring answers: {"session": n, "employee": n}."""
     tenant = sender.tenant
     with tenant.lock:
-        session = polling.find(tenant, params.get("session"))
+        session = live_call.find(tenant, params.get("session"))
         uis_id = int(params.get("employee") or session.operator_legs[-1].employee_id or 0)
-        polling.answer(tenant, session, uis_id)
+        live_call.answer(tenant, session, uis_id)
     return _result(session, [sender.notify(session, "talk_started", employee_id=uis_id, at=tenant.uis.now())])
 
 
@@ -53,8 +53,8 @@ def end(sender: WebhookSender, params: Mapping[str, Any]) -> Result:
     """The call ends, also a click-to-call: {"session": n, "talk": seconds, "recorded": true}."""
     tenant = sender.tenant
     with tenant.lock:
-        session = polling.find(tenant, params.get("session"))
-        polling.end(tenant, session, talk=params.get("talk"), is_recorded=bool(params.get("recorded", True)))
+        session = live_call.find(tenant, params.get("session"))
+        live_call.end(tenant, session, talk=params.get("talk"), is_recorded=bool(params.get("recorded", True)))
         is_lost_call = session.is_lost and session.direction == "in"
     events = ["talk_finished"] * bool(session.talk_legs) + ["call_end"] + ["lost_call"] * is_lost_call
     sent = [sender.notify(session, event, at=tenant.uis.now()) for event in events]
@@ -137,7 +137,7 @@ def dialled(sender: WebhookSender, params: Mapping[str, Any]) -> Result:
     tenant = sender.tenant
     with tenant.lock:
         started = [one for one in tenant.pbx.sessions.values() if one.source == "callapi" and one.is_running]
-        session = polling.find(tenant, params["session"]) if params.get("session") else next(reversed(started), None)
+        session = live_call.find(tenant, params["session"]) if params.get("session") else next(reversed(started), None)
         if session is None:
             raise BadRequest("no running call was started by a click")
         tenant.current = session
@@ -237,16 +237,16 @@ def _phase_for(name: str, *, is_lost: bool) -> str:
 def _call_in_phase(tenant: SimulatedTenant, phase: str, name: str) -> Session:
     """Advance the current call, or a new one, to a phase."""
     session, direction = tenant.current, "out" if name == "outgoing" else "in"
-    is_reachable = polling.phase(session) == phase or phase in _NEXT_PHASE.get(polling.phase(session), {})
+    is_reachable = live_call.phase(session) == phase or phase in _NEXT_PHASE.get(live_call.phase(session), {})
     is_other_direction = (
         name in {"incoming", "waiting", "outgoing", "lost_call"} and session and session.direction != direction
     )
     if session is None or not is_reachable or is_other_direction:
         employees = [IVAN] if direction == "out" else [IVAN, PETR]
-        session = polling.ring(tenant, employees, contact=str(next(tenant.contacts)), direction=direction)
-    while polling.phase(session) != phase:
-        if _NEXT_PHASE[polling.phase(session)][phase] == "talking":
-            polling.answer(tenant, session, session.operator_legs[-1].employee_id or 0)
+        session = live_call.ring(tenant, employees, contact=str(next(tenant.contacts)), direction=direction)
+    while live_call.phase(session) != phase:
+        if _NEXT_PHASE[live_call.phase(session)][phase] == "talking":
+            live_call.answer(tenant, session, session.operator_legs[-1].employee_id or 0)
         else:
-            polling.end(tenant, session)
+            live_call.end(tenant, session)
     return session

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from tests.fakes.uis import Session
-from tests.simulator import polling
+from tests.simulator import live_call
 from tests.simulator.fixtures import SimulatedTenant
 from tests.simulator.vendors import Vendors
 
@@ -78,7 +78,7 @@ def _uis(tenant: SimulatedTenant) -> dict[str, Any]:
         "dialled": [dict(params) for params in tenant.pbx.dialled],
         "calls": [
             {"session": session_id, "contact": one.contact, "direction": one.direction, "source": one.source}
-            | {"external_id": one.external_id, "stage": polling.phase(one)}
+            | {"external_id": one.external_id, "stage": live_call.phase(one)}
             for session_id, one in tenant.pbx.sessions.items()
         ],
         "requests": {

@@ -38,7 +38,7 @@ class Row(serializers.ModelSerializer[Any]):
 
 
 class Resource(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Any]):
-    """A read-only resource. A subclass sets queryset, serializer, query, order and `about`."""
+    """A read-only resource. A subclass sets queryset, serializer, query, order and summary."""
 
     authentication_classes = [KeyAuthentication]
     permission_classes = [HasKey]
@@ -48,7 +48,7 @@ class Resource(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[
     lookup_value_regex = "[^/]+"  # so that an invalid ID gets our JSON 404
     query: type[Query] = Query
     order: tuple[str, ...] = ("-id",)
-    description: Any = ""
+    summary: Any = ""  # not `description`, which as_view() overwrites
 
     def get_queryset(self) -> QuerySet[Any]:
         """Return the rows the key may read: one client's, or all for a staff key."""

@@ -81,7 +81,7 @@ class CallRow(Row):
     class Meta:
         model = Call
         fields = (
-            *("id", "tenant", "session_id", "command_external_id", "origin", "started_at", "ended_at", "direction"),
+            *("id", "tenant", "session_id", "external_id", "origin", "started_at", "ended_at", "direction"),
             *("is_internal", "contact", "number", "outcome", "result", "talk_seconds", "wait_seconds", "employee"),
             *("crm_user_id", "state", "rule", "reason", "failed_at", "next_attempt_at", "uploaded_at"),
             "has_recording",
@@ -100,7 +100,7 @@ class CallRow(Row):
 class Calls(Resource):
     """Calls."""
 
-    description = _("Calls, newest first, with their result and upload status.")
+    summary = _("Calls, newest first, with their result and upload status.")
     # Test for a link in SQL, so that the link itself is never loaded.
     queryset: Any = (
         Call.objects.select_related("tenant", "employee")

@@ -42,7 +42,7 @@ class EmployeeRow(Row):
 class Employees(Resource):
     """Employees."""
 
-    description = _("Employees with their UIS and CRM IDs.")
+    summary = _("Employees with their UIS and CRM IDs.")
     queryset: Any = Employee.objects.select_related("tenant")
     serializer_class = EmployeeRow
     query = EmployeeQuery

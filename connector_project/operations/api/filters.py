@@ -36,15 +36,15 @@ class AwareDateTimeField(serializers.DateTimeField):
 class IdField(serializers.IntegerField):
     """A non-negative integer that fits into a BIGINT column."""
 
-    def __init__(self, **about: Any) -> None:
-        super().__init__(min_value=0, max_value=LARGEST_ID, **about)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(min_value=0, max_value=LARGEST_ID, **options)
 
 
 class PhoneField(serializers.RegexField):
     """A phone number in any format."""
 
-    def __init__(self, **about: Any) -> None:
-        super().__init__(r"^\+?[0-9][0-9 ()-]{0,30}$", **about)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(r"^\+?[0-9][0-9 ()-]{0,30}$", **options)
 
 
 class Query(serializers.Serializer[Any]):

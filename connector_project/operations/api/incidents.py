@@ -69,7 +69,7 @@ class IncidentRow(Row):
 class Incidents(Resource):
     """Incidents."""
 
-    description = _("Incidents, newest first; staff keys also get those of the whole service.")
+    summary = _("Incidents, newest first; staff keys also get those of the whole service.")
     queryset: Any = Incident.objects.select_related("tenant")
     serializer_class = IncidentRow
     query = IncidentQuery

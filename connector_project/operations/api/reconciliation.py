@@ -39,7 +39,7 @@ class ReconciliationRow(Row):
 class Reconciliation(Resource):
     """Days of the daily reconciliation."""
 
-    description = _("Daily reconciliation, newest first: all calls in UIS's report, by outcome.")
+    summary = _("Daily reconciliation, newest first: all calls in UIS's report, by outcome.")
     queryset: Any = DailyReconciliation.objects.select_related("tenant")
     serializer_class = ReconciliationRow
     query = ReconciliationQuery

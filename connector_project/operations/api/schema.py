@@ -31,7 +31,7 @@ class ResourceSchema(AutoSchema):
         return [self.view.basename]
 
     def get_description(self) -> str:  # type: ignore[override]
-        return str(self.view.about)
+        return str(self.view.summary)
 
     def get_response_serializers(self) -> Any:
         """Add the error responses."""
