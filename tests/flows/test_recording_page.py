@@ -76,7 +76,7 @@ def do(desk, session, name):
     where = reverse("admin:telephony_call_recording", args=[pk, name])
     confirmation = desk.get(where, headers=ENGLISH)
     if confirmation.status_code == 200:
-        assert confirmation.context["act"].name == name
+        assert confirmation.context["action"].name == name
     done = desk.post(where, follow=True, headers=ENGLISH)
     return list(done.context["messages"])[-1]
 

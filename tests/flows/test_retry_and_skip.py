@@ -226,7 +226,7 @@ def test_ticked_calls_are_tried_again_and_skipped(client, support, refused, crm,
     assert AuditLogEntry.objects.get(action="CALLS_RETRIED").new == "2"
     answer = client.post(LOG, {"action": "skip_selected", "_selected_action": [call.pk for call in calls]})
     page = client.get(answer.url, headers=ENGLISH)
-    assert (page.context["seen"].total, filter_values(page)) == (1, ["3"])
+    assert (page.context["preview"].total, filter_values(page)) == (1, ["3"])
     assert f"<li>{english(State.READY.label)}: 1</li>" in page.content.decode()
     client.post(answer.url, {"reason": "not wanted"})
     run_queue()
@@ -243,7 +243,7 @@ def test_all_that_match_are_counted_shown_and_tried_again(
     where = reverse("admin:telephony_call_bulk", args=["RETRY"])
     page = client.get(where, {"cause": "CRM_REFUSED"}, headers=ENGLISH)
     text = html_text.words(page)
-    assert (page.context["seen"].total, filter_values(page)) == (6, [english(FailureReason.CRM_REFUSED.label)])
+    assert (page.context["preview"].total, filter_values(page)) == (6, [english(FailureReason.CRM_REFUSED.label)])
     assert f"{english(State.READY.label)}: 6" in text
     assert "7999***0006" in text
     assert "79990000006" not in text
@@ -359,7 +359,7 @@ def test_nothing_to_do_and_too_much_are_refused(client, support, refused, monkey
     monkeypatch.setattr(bulk_actions, "MAX_ROWS", 2)
     where = reverse("admin:telephony_call_bulk", args=["RETRY"])
     page = client.get(where, headers=ENGLISH)
-    assert (page.context["seen"].is_too_large, '<button class="button' in page.content.decode()) == (True, False)
+    assert (page.context["preview"].is_too_large, '<button class="button' in page.content.decode()) == (True, False)
     order(client, "RETRY")
     assert not BulkAction.objects.exists()
 
@@ -369,7 +369,7 @@ def test_ticked_calls_that_moved_on_meanwhile_are_never_all_calls(client, suppor
     data = {"action": "skip_selected", "_selected_action": [calls[0].pk]}
     answer = client.post(f"{LOG}?cause=CRM_DENIED", data, headers=ENGLISH)
     answer = client.get(answer.url, headers=ENGLISH)
-    assert answer.context["seen"].total == 0
+    assert answer.context["preview"].total == 0
     order(client, "SKIP", {"reason": "no"}, pks="")
     assert (BulkAction.objects.count(), states()) == (0, ["READY"] * 3)
     assert list(client.get(LOG, {"pks": ""}).context["cl"].result_list) == []
@@ -541,7 +541,7 @@ def read_again(client, tenant, **data):
     """Start it as the button of the group does."""
     filters = {"tenant": tenant.pk, "event_in_url": "", "reason": "NO_EVENT"}
     where = reverse("admin:telephony_notification_bulk", args=["READ_AGAIN"])
-    assert client.get(where, filters, headers=ENGLISH).context["seen"].total == 1
+    assert client.get(where, filters, headers=ENGLISH).context["preview"].total == 1
     return client.post(where, data, query_params=filters)
 
 

@@ -364,8 +364,8 @@ def test_what_cannot_be_undone_is_asked_about_first(client, operator, tenant, na
     assert f'href="{_address(name, tenant.pk)}"' in html
     asked = client.get(_address(name, tenant.pk), headers=ENGLISH)
     assert asked.status_code == 200
-    assert len(asked.context["button"].warnings) > (name != "give")
-    for warning in asked.context["button"].warnings:
+    assert len(asked.context["action"].warnings) > (name != "give")
+    for warning in asked.context["action"].warnings:
         assert str(warning) in html_text.words(asked)
 
 

@@ -82,11 +82,13 @@ class BulkActionMixin(admin.ModelAdmin[Any]):
         data = form.cleaned_data
         event = {"event": data["event"]} if "event" in data else {}
         now = timezone.now()
-        errand = bulk_actions.start(kind, {**chosen, **event}, reason=data.get("reason", ""), by=request.user, now=now)
-        if errand is None:
+        bulk_action = bulk_actions.start(
+            kind, {**chosen, **event}, reason=data.get("reason", ""), by=request.user, now=now
+        )
+        if bulk_action is None:
             messages.warning(request, gettext("No rows match, or too many: change the filters."))
             return redirect(f"admin:telephony_{self.opts.model_name}_changelist")
-        return redirect("admin:telephony_bulkaction_change", errand.pk)
+        return redirect("admin:telephony_bulkaction_change", bulk_action.pk)
 
     def _bulk_page(
         self, request: HttpRequest, kind: str, chosen: Mapping[str, str], form: forms.Form
@@ -95,10 +97,10 @@ class BulkActionMixin(admin.ModelAdmin[Any]):
         shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
         own = {
             "title": TITLES[kind],
-            "about": DESCRIPTIONS[kind],
+            "description": DESCRIPTIONS[kind],
             "is_final": kind == Kind.SKIP,
-            "seen": preview,
-            "most": bulk_actions.MAX_ROWS,
+            "preview": preview,
+            "max_rows": bulk_actions.MAX_ROWS,
             "counted": counted(kind, preview.total),
             "parts": _parts(kind, preview.by_state),
             "sample": [line(row) for row in preview.sample],
