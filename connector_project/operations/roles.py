@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib.auth.models import Group, Permission
 
+SUPPORT_ACTIONS = ("change_call", "play_recording", "acknowledge_incident")
 OURS = ("core", "tenants", "telephony", "crm", "operations")
 
 
@@ -13,5 +14,6 @@ def apply(**_signal: Any) -> None:
     operator, _ = Group.objects.get_or_create(name="Operator")
     operator.permissions.add(*ours)
     support, _ = Group.objects.get_or_create(name="Support")
-    seen, done = ours.filter(codename__startswith="view_"), ("change_call", "play_recording", "acknowledge_incident")
-    support.permissions.add(*seen, *ours.filter(codename__in=done))
+    # The name of this permission begins with `view_` too.
+    visible = ours.filter(codename__startswith="view_").exclude(codename="view_full_numbers")
+    support.permissions.add(*visible, *ours.filter(codename__in=SUPPORT_ACTIONS))

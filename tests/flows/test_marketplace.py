@@ -52,24 +52,24 @@ def everything():
 
 def entry(answer):
     """Return the one-time token of an answer."""
-    said = answer.json()
-    assert (answer.status_code, set(said), said["success"]) == (201, {"success", "accountUrl"}, True)
-    assert said["accountUrl"].startswith(PAGE)
-    return said["accountUrl"].removeprefix(PAGE).removesuffix("/")
+    data = answer.json()
+    assert (answer.status_code, set(data), data["success"]) == (201, {"success", "accountUrl"}, True)
+    assert data["accountUrl"].startswith(PAGE)
+    return data["accountUrl"].removeprefix(PAGE).removesuffix("/")
 
 
 def refused(answer, status=400):
     """Return the message of a refusal."""
-    said = answer.json()
-    assert (answer.status_code, set(said), said["success"]) == (status, {"success", "errorMsg"}, False)
-    return said["errorMsg"]
+    data = answer.json()
+    assert (answer.status_code, set(data), data["success"]) == (status, {"success", "errorMsg"}, False)
+    return data["errorMsg"]
 
 
 def is_of(check, message):
     """Return whether a message is that of a failed check, whatever its values, in either language."""
     for language in ("ru", "en"):
         with translation.override(language):
-            parts = re.split(r"%\(\w+\)s", str(check.bad))
+            parts = re.split(r"%\(\w+\)s", str(check.failed))
         if all(part in message for part in parts):
             return True
     return False

@@ -36,18 +36,18 @@ KINDS = {
     "answered": ANSWERED | {"direction": "in"},
     "reached": ANSWERED | {"direction": "out", "state": "SKIPPED", "skip_reason": "OUTGOING_OFF"},
     "not reached": {"direction": "out", "result": "BUSY", "state": "UPLOADED"},
-    "told of a talk": ANSWERED | {"direction": "in", "result": "", "state": "FETCHING_LEGS"},
-    "untold": {"direction": "in", "is_lost": None, "state": "FETCHING_LEGS"},
-    "settling": MISSED | {"state": "DEBOUNCING"},
-    "not passed on": MISSED | {"state": "SKIPPED", "skip_reason": "MISSED_OFF"},
+    "talk reported": ANSWERED | {"direction": "in", "result": "", "state": "FETCHING_LEGS"},
+    "unknown": {"direction": "in", "is_lost": None, "state": "FETCHING_LEGS"},
+    "debouncing": MISSED | {"state": "DEBOUNCING"},
+    "skipped": MISSED | {"state": "SKIPPED", "skip_reason": "MISSED_OFF"},
     "old": MISSED | {"state": "SKIPPED", "skip_reason": "EXPIRED"},
     "blocked": MISSED | {"state": "SKIPPED", "skip_reason": "CONTACT"},
-    "other firm": MISSED | {"state": "SKIPPED", "skip_reason": "NUMBER"},
+    "other company": MISSED | {"state": "SKIPPED", "skip_reason": "NUMBER"},
     "turned away": MISSED | {"result": "NOT_ALLOWED"},
     "internal": MISSED | {"is_internal": True},
     "internal talk": ANSWERED | {"direction": "in", "is_internal": True},
 }
-MISSES, TALKS = {"missed", "not passed on", "old"}, {"answered", "reached", "told of a talk"}
+MISSES, TALKS = {"missed", "skipped", "old"}, {"answered", "reached", "talk reported"}
 
 
 @pytest.fixture
@@ -60,9 +60,9 @@ def _now():
 def look(admin_client):
     """Open a client's board; return what it shows."""
 
-    def open_page(tenant, *, client=None, language="en", **asked):
+    def open_page(tenant, *, client=None, language="en", **query):
         where = reverse("admin:tenants_tenant_missed_callers", args=[tenant.pk])
-        answer = (client or admin_client).get(where, asked, headers={"accept-language": language})
+        answer = (client or admin_client).get(where, query, headers={"accept-language": language})
         assert answer.status_code == 200
         return Seen(answer)
 
@@ -88,7 +88,7 @@ class Seen:
                 ]
 
     @property
-    def told(self):
+    def waiting(self):
         """Return (missed calls, callback attempts) by number, of both parts."""
         return {row[0]: (_first(row[2]), _first(row[3])) for rows in self.rows.values() for row in rows}
 
@@ -193,14 +193,14 @@ BOARDS = [
 
 @pytest.mark.usefixtures("_now", "db")
 @pytest.mark.parametrize(("zone", "days"), BOARDS)
-def test_board_is_what_a_walk_through_the_calls_finds(look, monkeypatch, zone, days):
+def test_board_equals_an_independent_count(look, monkeypatch, zone, days):
     monkeypatch.setattr("connector_project.operations.admin.missed_callers.PAGE_SIZE", 1000)
     tenant, neighbour = client_of(zone), client_of("Europe/Samara")
     busy(tenant, seed=f"{zone}{days}")
     busy(neighbour, seed=5)
     waiting, after_hours, over, hidden = counted(tenant, NOW.astimezone(ZoneInfo(zone)).date(), days=days)
     seen = look(tenant, days=days)
-    assert seen.told == {phone_numbers.e164(contact): tries for contact, tries in waiting.items()}
+    assert seen.waiting == {phone_numbers.e164(contact): tries for contact, tries in waiting.items()}
     assert {row[0] for row in seen.rows["after"]} == {phone_numbers.e164(contact) for contact in after_hours}
     assert seen.counts == {"page": len(waiting) - len(after_hours), "after": len(after_hours)}
     assert (seen.facts["waiting"], seen.facts["closed today"]) == (str(len(waiting)), str(over))
@@ -216,45 +216,45 @@ def test_caller_is_open_until_someone_talks_to_them(look, notify, pbx, tenant, s
     [row] = look(tenant).rows["after"]
     assert (row[0], row[4]) == ("+79990000001", "Петров Пётр (102)")
     assert [re.findall(r"[\d:]*\d", cell) for cell in row[1:4]] == [["1", "0:40"], ["2", "1:10"], ["0"]]
-    assert look(stranger).told == {}
+    assert look(stranger).waiting == {}
     back = pbx.call(
         contact=CONTACT, number=NUMBER, direction="out", talks=[(PETR, 30)], started_at=NOW - timedelta(minutes=10)
     )
     notify(back.notification("call_end"))
     seen = look(tenant)
-    assert seen.told == {}
+    assert seen.waiting == {}
     assert seen.facts["closed today"] == "1"
     assert look(stranger).facts["closed today"] == "0"
 
 
 @pytest.mark.usefixtures("_now", "db")
-def test_miss_found_after_the_talk_opens_nothing(look):
+def test_missed_call_found_after_a_talk_is_closed(look):
     tenant = client_of("Europe/Moscow")
     call(tenant, NOW - HOUR, kind="answered")
     call(tenant, NOW - 2 * HOUR, origin="REPORT", is_low_priority=True)
-    assert look(tenant).told == {}
+    assert look(tenant).waiting == {}
     call(tenant, NOW - HOUR / 2)
-    assert look(tenant).told == {"+79990000001": (1, 0)}
+    assert look(tenant).waiting == {"+79990000001": (1, 0)}
 
 
 @pytest.mark.usefixtures("_now", "db")
-def test_talk_told_after_the_upload_ends_the_wait(look):
+def test_talk_reported_after_the_upload_closes_the_missed_call(look):
     tenant = client_of("Europe/Moscow")
     call(tenant, NOW - 2 * HOUR)
     talked = call(tenant, NOW - HOUR)
-    talked.note(Step.LATE_ANSWER, now=NOW)
-    assert look(tenant).told == {}
+    talked.log(Step.LATE_ANSWER, now=NOW)
+    assert look(tenant).waiting == {}
     call(tenant, NOW - HOUR / 2)
-    assert look(tenant).told == {"+79990000001": (1, 0)}
+    assert look(tenant).waiting == {"+79990000001": (1, 0)}
 
 
 @pytest.mark.usefixtures("_now", "db")
-def test_blocked_numbers_and_staff_leave_the_board(look):
+def test_blocked_numbers_and_employees_are_not_listed(look):
     tenant = client_of("Europe/Moscow")
     for contact in (CONTACT, BLOCKED, OWN, "74950000002"):
         call(tenant, NOW - HOUR, contact=contact)
     call(tenant, NOW - HOUR, contact=OTHER, number="74950000009")
-    assert len(look(tenant).told) == 5
+    assert len(look(tenant).waiting) == 5
     Employee.objects.create(tenant=tenant, uis_id=1, full_name="Anna", numbers=[OWN])
     VirtualNumber.objects.create(tenant=tenant, number="74950000002")
     shared = VirtualNumber.objects.create(tenant=tenant, number="74950000009")
@@ -262,11 +262,11 @@ def test_blocked_numbers_and_staff_leave_the_board(look):
     tenant.rules.number_filter = "EXCEPT"
     tenant.rules.save()
     tenant.rules.numbers.add(shared)
-    assert look(tenant).told == {"+79990000001": (1, 0)}
+    assert look(tenant).waiting == {"+79990000001": (1, 0)}
 
 
 @pytest.mark.usefixtures("_now", "db")
-def test_owner_is_named_and_can_be_asked_for(look):
+def test_owner_is_shown_and_can_be_filtered(look):
     tenant = client_of("Europe/Moscow")
     ivan = Employee.objects.create(tenant=tenant, uis_id=1, full_name="Ivan", extension="101", crm_user_id=27)
     CrmUser.objects.create(tenant=tenant, crm_id=99, name="Olga")
@@ -289,13 +289,13 @@ def test_owner_is_named_and_can_be_asked_for(look):
         ("4", names["nobody"]),
         ("5", names["user-100"]),
     ]
-    assert set(look(tenant, owner=f"employee-{ivan.pk}").told) == {"+79990000001", "+79990000003"}
-    assert set(look(tenant, owner="nobody").told) == {"+79990000004"}
-    assert look(tenant, owner="nonsense").told == {}
+    assert set(look(tenant, owner=f"employee-{ivan.pk}").waiting) == {"+79990000001", "+79990000003"}
+    assert set(look(tenant, owner="nobody").waiting) == {"+79990000004"}
+    assert look(tenant, owner="nonsense").waiting == {}
 
 
 @pytest.mark.usefixtures("_now", "db")
-def test_longest_waits_come_first_and_are_paginated(look):
+def test_longest_waiting_is_first_and_pages_follow(look):
     tenant = client_of("Europe/Moscow")
     for number in range(60):
         call(tenant, NOW - DAY - number * timedelta(minutes=1), contact=f"7999000{number:04}")
@@ -305,21 +305,21 @@ def test_longest_waits_come_first_and_are_paginated(look):
     assert [row[0] for row in seen.rows["after"]][:2] == ["+79990000059", "+79990000058"]
     assert [row[0] for row in look(tenant, after=2).rows["after"]][-1] == "+79990000000"
     assert [row[0] for row in look(tenant, order="newest").rows["after"]][:2] == ["+79990000059", "+79990000000"]
-    kept = set(re.findall(r'href="\?([^"]*after=2[^"]*)"', look(tenant, order="newest", days=30).html))
-    assert kept == {"order=newest&amp;days=30&amp;after=2"}
+    query = set(re.findall(r'href="\?([^"]*after=2[^"]*)"', look(tenant, order="newest", days=30).html))
+    assert query == {"order=newest&amp;days=30&amp;after=2"}
 
 
 @pytest.mark.usefixtures("_now", "db")
-@pytest.mark.parametrize(("asked", "chosen"), [({}, "7"), ({"days": 30}, "30"), ({"days": 5}, "7")])
-def test_period_is_chosen_among_four_and_is_a_week_unless_asked(look, asked, chosen):
-    html = look(client_of("Europe/Moscow"), **asked).html
+@pytest.mark.parametrize(("query", "chosen"), [({}, "7"), ({"days": 30}, "30"), ({"days": 5}, "7")])
+def test_period_is_one_of_four_and_a_week_by_default(look, query, chosen):
+    html = look(client_of("Europe/Moscow"), **query).html
     offered = re.findall(r'href="\?days=(\d+)"( aria-current="true")?', html)
     assert [days for days, _is_chosen in offered] == ["1", "7", "30", "90"]
     assert [days for days, is_chosen in offered if is_chosen] == [chosen]
 
 
 @pytest.mark.usefixtures("_now", "db")
-def test_closed_today_tells_how_long_they_waited(look):
+def test_closed_today_shows_the_median_wait(look):
     tenant = client_of("Europe/Moscow")
     midnight = datetime(2026, 4, 1, tzinfo=ZoneInfo("Europe/Moscow"))
     lengths = (timedelta(minutes=5), timedelta(minutes=20), timedelta(hours=30))
@@ -335,24 +335,24 @@ def test_closed_today_tells_how_long_they_waited(look):
 
 
 @pytest.mark.usefixtures("_now", "db")
-def test_board_that_is_truncated_says_so(look, monkeypatch):
+def test_truncated_board_shows_a_notice(look, monkeypatch):
     tenant = client_of("Europe/Moscow")
     for number in range(3):
         call(tenant, NOW - number * HOUR, contact=f"7999000000{number}")
     assert "<strong>" not in look(tenant).html.partition('id="missed-rules"')[2]
     monkeypatch.setattr(queries, "MAX_MISSED_CALLS", 2)
     seen = look(tenant)
-    assert set(seen.told) == {"+79990000000", "+79990000001"}
+    assert set(seen.waiting) == {"+79990000000", "+79990000001"}
     assert re.search(r"<strong>[^<]*\b2\b", seen.html.partition('id="missed-rules"')[2])
 
 
 @pytest.mark.usefixtures("_now")
-def test_support_sees_numbers_masked_and_no_address_holds_one(look, client, tenant):
+def test_numbers_are_masked_for_support_in_text_and_urls(look, client, tenant):
     call(tenant, NOW - HOUR)
     support = enlist("support", "Support")
     client.force_login(support)
     seen = look(tenant, client=client)
-    assert set(seen.told) == {"7999***0001"}
+    assert set(seen.waiting) == {"7999***0001"}
     assert CONTACT not in seen.html
     [calls] = re.findall(r'href="([^"]*/telephony/call/\?[^"]*)"', seen.html)
     assert not AccessLogEntry.objects.exists()
@@ -360,7 +360,7 @@ def test_support_sees_numbers_masked_and_no_address_holds_one(look, client, tena
     assert client.get(calls.replace("&amp;", "&")).status_code == 200
     support.user_permissions.add(Permission.objects.get(codename="view_full_numbers"))
     seen = look(tenant, client=client)
-    assert set(seen.told) == {"+79990000001"}
+    assert set(seen.waiting) == {"+79990000001"}
     assert f"?q={CONTACT}&amp;tenant__id__exact={tenant.pk}" in seen.html
 
 
@@ -372,14 +372,14 @@ def test_access_to_full_numbers_is_logged(look):
     call(tenant, NOW - 40 * DAY, contact=BLOCKED)
     call(neighbour, NOW - HOUR)
     look(tenant)
-    looked = AccessLogEntry.objects.order_by("call").values_list("call", "tenant", "kind", "username", "address", "at")
-    expected = [(one.pk, tenant.pk, "NUMBER", "admin", "127.0.0.x", NOW) for one in last]
-    assert list(looked.all()) == expected
+    entries = AccessLogEntry.objects.order_by("call").values_list("call", "tenant", "kind", "username", "address", "at")
+    expected = [(one.pk, tenant.pk, "PHONE_NUMBER", "admin", "127.0.0.x", NOW) for one in last]
+    assert list(entries.all()) == expected
     assert all(reverse("admin:telephony_call_change", args=[one.pk]) in look(tenant).html for one in last)
-    assert list(looked.all()) == expected  # Reloading the page adds no entry.
+    assert list(entries.all()) == expected  # Reloading the page adds no entry.
     with time_machine.travel(NOW + HOUR, tick=False):
         look(tenant)
-    assert looked.all().count() == 4
+    assert entries.all().count() == 4
 
 
 def test_board_needs_permission_for_clients_and_calls(client, tenant):
@@ -397,7 +397,7 @@ def test_board_needs_permission_for_clients_and_calls(client, tenant):
 
 @pytest.mark.usefixtures("_now", "db")
 @pytest.mark.parametrize("count", [40, 400])
-def test_board_costs_a_fixed_number_of_queries(look, django_assert_num_queries, count):
+def test_board_needs_a_fixed_number_of_queries(look, django_assert_num_queries, count):
     tenant = client_of("Europe/Moscow")
     for number in range(count // 20):
         Employee.objects.create(tenant=tenant, uis_id=number, full_name=f"Person {number}")
@@ -421,7 +421,7 @@ def test_other_pages_link_to_the_board(admin_client, tenant, stranger):
 
 @pytest.mark.usefixtures("_now", "db")
 @pytest.mark.parametrize("language", ["ru", "en"])
-def test_board_speaks_both_languages_and_needs_no_outside_host(look, language):
+def test_board_is_in_both_languages_without_external_hosts(look, language):
     tenant = client_of("Europe/Moscow")
     busy(tenant, seed=2, count=40)
     seen = look(tenant, language=language)

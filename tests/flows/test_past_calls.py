@@ -191,7 +191,7 @@ def test_points_for_old_calls_are_not_taken_from_the_reserve_and_they_do_not_fai
         task_queue.sweep()
         clock.shift(timedelta(days=1))
     assert uis_world.requests == []
-    assert set(Call.objects.values_list("failed_at", "reason")) == {(None, "UIS_POINTS")}
+    assert set(Call.objects.values_list("failed_at", "reason")) == {(None, "UIS_QUOTA")}
     pbx.sessions.clear()
     at = timezone.now() - timedelta(seconds=40)
     notify(pbx.call(contact=CONTACT, number=NUMBER, started_at=at, talks=[(IVAN, 30)]).notification("call_end"))

@@ -71,9 +71,9 @@ def night(run_queue):
     run_queue()
 
 
-def adds_up(said):
-    parts = said["uploaded"] + said["skipped"] + said["waiting"] + said["failed"] + said["unexplained"]
-    return said["uis_calls"] == parts
+def adds_up(report):
+    parts = report["uploaded"] + report["skipped"] + report["waiting"] + report["failed"] + report["unexplained"]
+    return report["uis_calls"] == parts
 
 
 @pytest.mark.usefixtures("_noon")
@@ -86,8 +86,8 @@ def test_period_ends_with_every_call_in_one_of_the_four(
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(hours=6), talks=[(IVAN, 30)])
     pbx.call(contact="102", number=NUMBER, started_at=NOON - timedelta(hours=6), is_internal=True)
     missed(pbx, NOON - timedelta(hours=7), "anonymous")
-    said, _says = command()
-    assert said == {
+    report, _text = command()
+    assert report == {
         "tenant": "romashka",
         "uis_calls": 5,
         "uploaded": 1,
@@ -98,8 +98,8 @@ def test_period_ends_with_every_call_in_one_of_the_four(
         "recovered": 4,
     }
     run_queue()
-    said, _says = command()
-    assert (said["uploaded"], said["skipped"], said["waiting"], said["unexplained"]) == (3, 2, 0, 0)
+    report, _text = command()
+    assert (report["uploaded"], report["skipped"], report["waiting"], report["unexplained"]) == (3, 2, 0, 0)
     assert set(Call.objects.filter(state="SKIPPED").values_list("skip_reason", flat=True)) == {
         "INTERNAL_OFF",
         "HIDDEN_NUMBER",
@@ -118,9 +118,9 @@ def test_call_of_another_client_with_the_same_session_hides_none_of_ours(command
         retry_window_started_at=NOON,
         state="UPLOADED",
     )
-    said, _says = command()
+    report, _text = command()
     run_queue()
-    assert (said["recovered"], said["waiting"], said["uploaded"]) == (1, 1, 0)
+    assert (report["recovered"], report["waiting"], report["uploaded"]) == (1, 1, 0)
     assert [row["externalId"] for row in crm.calls] == [f"uis-{call.session_id}"]
     assert Call.objects.get(tenant=tenant).session_id == call.session_id
 
@@ -139,10 +139,10 @@ def test_refused_call_is_failed_with_who_must_act(command, pbx, run_queue, tenan
     command()
     Call.objects.update(direction="???")
     run_queue()
-    said, says = command()
-    assert (said["failed"], said["unexplained"], adds_up(said)) == (1, 0, True)
-    assert str(reconcile_calls.FailureReason.CRM_REFUSED.label) in says
-    assert str(reconcile_calls.FailureReason.CRM_REFUSED.responsible.label) in says
+    report, text = command()
+    assert (report["failed"], report["unexplained"], adds_up(report)) == (1, 0, True)
+    assert str(reconcile_calls.FailureReason.CRM_REFUSED.label) in text
+    assert str(reconcile_calls.FailureReason.CRM_REFUSED.responsible.label) in text
 
 
 @pytest.mark.usefixtures("_noon")
@@ -152,11 +152,11 @@ def test_calls_of_a_paused_or_shut_out_client_wait(command, pbx, run_queue, tena
     if change == "paused":
         tenant.pause()
     else:
-        getattr(tenant, change).deny("key", "no", now=timezone.now())
+        getattr(tenant, change).suspend("key", "no", now=timezone.now())
     command()
     run_queue()
-    said, _says = command()
-    assert (said["waiting"], said["unexplained"]) == (1, 0)
+    report, _text = command()
+    assert (report["waiting"], report["unexplained"]) == (1, 0)
 
 
 @pytest.mark.usefixtures("_noon")
@@ -165,8 +165,8 @@ def test_row_that_is_in_no_state_is_unexplained(command, pbx, run_queue, tenant)
     command()
     run_queue()
     Call.objects.update(state="READY", next_attempt_at=None, failed_at=None)
-    said, _says = command()
-    assert (said["unexplained"], adds_up(said)) == (1, True)
+    report, _text = command()
+    assert (report["unexplained"], adds_up(report)) == (1, True)
     assert DailyReconciliation.objects.get(day=NOON.date()).unexplained == 1
 
 
@@ -180,10 +180,10 @@ def test_call_that_breaks_our_code_is_unexplained_and_holds_up_nobody(command, p
     monkeypatch.setattr(
         pipeline,
         "create_from_report",
-        lambda t, said, **kw: 1 / 0 if said.session_id == bad.session_id else real(t, said, **kw),
+        lambda t, report, **kw: 1 / 0 if report.session_id == bad.session_id else real(t, report, **kw),
     )
-    said, _says = command()
-    assert (said["waiting"], said["unexplained"], adds_up(said)) == (1, 1, True)
+    report, _text = command()
+    assert (report["waiting"], report["unexplained"], adds_up(report)) == (1, 1, True)
     monkeypatch.undo()
     assert command()[0]["unexplained"] == 0
 
@@ -200,8 +200,8 @@ def test_row_of_the_list_nobody_can_read_is_unexplained(command, pbx, tenant, mo
         "call_row",
         lambda session, now: real(session, now) | ({"start_time": "?"} if session is bad else {}),
     )
-    said, _says = command()
-    assert (said["uis_calls"], said["unexplained"], adds_up(said)) == (2, 1, True)
+    report, _text = command()
+    assert (report["uis_calls"], report["unexplained"], adds_up(report)) == (2, 1, True)
     assert DailyReconciliation.objects.get(day=NOON.date()).unexplained == 1
 
 
@@ -211,18 +211,18 @@ def test_dry_run_counts_what_would_be_and_writes_nothing(command, pbx, uis_world
     missed(pbx, NOON - timedelta(hours=6), "anonymous")
     before = command(dry=True)
     assert (Call.objects.count(), DailyReconciliation.objects.count(), run_queue()) == (0, 0, 0)
-    said, says = before
-    assert (said["uis_calls"], said["waiting"], said["skipped"], said["recovered"], said["unexplained"]) == (
+    report, text = before
+    assert (report["uis_calls"], report["waiting"], report["skipped"], report["recovered"], report["unexplained"]) == (
         2,
         1,
         1,
         2,
         0,
     )
-    assert re.findall(r"\d+", says.splitlines()[0]) == ["2", "2"]
-    assert CONTACT not in says
-    assert "7999***0001" in says
-    assert command()[0] == said
+    assert re.findall(r"\d+", text.splitlines()[0]) == ["2", "2"]
+    assert CONTACT not in text
+    assert "7999***0001" in text
+    assert command()[0] == report
 
 
 @pytest.mark.usefixtures("_noon")
@@ -280,8 +280,8 @@ def test_outage_in_the_middle_keeps_what_was_found(command, pbx, uis_world, tena
     assert (raised.value.returncode, Call.objects.count()) == (1, 2)
     monkeypatch.setattr(compare, "_compare", real)
     uis_world.repair()
-    said, _says = command()
-    assert (said["uis_calls"], said["unexplained"], Call.objects.count()) == (5, 0, 5)
+    report, _text = command()
+    assert (report["uis_calls"], report["unexplained"], Call.objects.count()) == (5, 0, 5)
 
 
 @pytest.mark.usefixtures("tenant")
@@ -302,10 +302,10 @@ def test_used_up_points_are_waited_for_and_the_list_goes_on_where_it_was(pbx, co
 
         monkeypatch.setattr(reconcile_calls.time, "sleep", sleep)
         uis_world.requests.clear()
-        said, says = command()
-    assert (said["uis_calls"], said["unexplained"]) == (12, 0)
+        report, text = command()
+    assert (report["uis_calls"], report["unexplained"]) == (12, 0)
     assert waits
-    assert all(f" {seconds:.0f} " in says for seconds in waits)
+    assert all(f" {seconds:.0f} " in text for seconds in waits)
     offsets = [request.params["offset"] for request in uis_world.requests if request.mnemonic is None]
     assert offsets == list(range(12))
     assert all(request.mnemonic is None for request in uis_world.requests)
@@ -477,7 +477,7 @@ def test_call_the_crm_lost_goes_the_same_way_once_more(crm, look_up, uploaded, s
     assert sorted(call["externalId"] for call in crm.calls).count(lost["externalId"]) == 1
     call = Call.objects.get(session_id=lost["externalId"].removeprefix("uis-"))
     assert call.state == Call.State.UPLOADED
-    assert list(call.history.values_list("step", flat=True)) == ["RECORD", "SETTLE", "UPLOAD", "REUPLOAD", "UPLOAD"]
+    assert list(call.history.values_list("step", flat=True)) == ["RECEIVED", "EVALUATE", "UPLOAD", "REUPLOAD", "UPLOAD"]
     assert UploadVerification.objects.get().missing == 1
 
 

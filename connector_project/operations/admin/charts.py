@@ -17,7 +17,7 @@ from telephony.stats import Calls, OutcomeCounts, StatsRow, percent
 
 @dataclass(frozen=True)
 class Column:
-    """A column. `look` is its colour in the chart; without one it is only in the table."""
+    """A column. `css_class` is its colour in the chart; without one it is only in the table."""
 
     label: Text
     css_class: str = ""
@@ -42,7 +42,7 @@ class Row:
 class Chart:
     name: str
     title: Text
-    description: Text  # description
+    description: Text
     kind: str  # "stack", "lines", "across" (horizontal stack) or "shares" (horizontal percentages)
     of: Text  # what a row is
     columns: Sequence[Column]
@@ -62,7 +62,7 @@ _ENDS = (
     ("missed", _MISSED),
     ("reached", Column(_("outgoing, answered"), "other")),
     ("not_reached", Column(_("outgoing, no answer"), "pale")),
-    ("untold", Column(_("not known yet"), "quiet")),
+    ("unknown", Column(_("not known yet"), "quiet")),
 )
 _SHARE_ANSWERED = Column(_("answer rate"))
 _SHARE_DELIVERED = Column(_("delivery rate"))

@@ -26,20 +26,20 @@ class TenantActionsMixin(admin.ModelAdmin[Tenant]):
 
     def action_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
         tenant = get_object_or_404(Tenant.objects.select_related("uis", "crm", "check_run", "activation"), pk=pk)
-        button = tenant_actions.TENANT_ACTIONS.get(name)
-        if button is None or button.page:
+        action = tenant_actions.TENANT_ACTIONS.get(name)
+        if action is None or action.page:
             raise Http404
         if not self.has_change_permission(request, tenant):
             raise PermissionDenied
         back = redirect("admin:tenants_tenant_change", pk)
         if request.method != "POST":
-            refusal = button.refusal(tenant, timezone.now())
+            refusal = action.refusal(tenant, timezone.now())
             if not refusal:
-                return _page(self, request, "action_confirm", title=button.label, button=button, tenant=tenant)
+                return _page(self, request, "action_confirm", title=action.label, action=action, tenant=tenant)
             messages.warning(request, str(refusal))
             return back
         try:
-            messages.success(request, tenant_actions.run(button, pk, by=request.user, now=timezone.now()))
+            messages.success(request, tenant_actions.run(action, pk, by=request.user, now=timezone.now()))
         except tenant_action_handlers.ActionNotAllowed as exc:
             messages.warning(request, str(exc))
         return back
@@ -92,7 +92,15 @@ class BulkRuleChangeMixin(admin.ModelAdmin[Tenant]):
         more = {"rule": rule, "is_preview": is_preview, "lines": lines, "chosen": chosen}
         more |= {"unchanged": chosen - len(lines), "is_vain": is_preview and not lines}
         where = reverse("admin:tenants_tenant_bulk_rule_change")
-        return _page(self, request, "bulk_rule_change", title=gettext("One rule for many clients"), form=form, where=where, **more)
+        return _page(
+            self,
+            request,
+            "bulk_rule_change",
+            title=gettext("One rule for many clients"),
+            form=form,
+            where=where,
+            **more,
+        )
 
 
 def _page(site: admin.ModelAdmin[Tenant], request: HttpRequest, name: str, **context: Any) -> TemplateResponse:
