@@ -69,7 +69,7 @@ def resolve(events: Iterable[CallEvent], snapshot: UisSnapshot, context: Resolut
         owner=context.owner,
         expects_talk=evidence.has_talk,
         waits_for_legs=context.waits_for_legs,
-        told_until=evidence.last_activity_at,
+        last_activity_at=evidence.last_activity_at,
     )
     if summary is not None:
         return _from_legs(evidence, summary, snapshot, context)
