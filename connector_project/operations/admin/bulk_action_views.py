@@ -104,7 +104,7 @@ class BulkActionMixin(admin.ModelAdmin[Any]):
             "counted": counted(kind, preview.total),
             "parts": _parts(kind, preview.by_state),
             "sample": [line(row) for row in preview.sample],
-            "filters": describe_filters(chosen),
+            "filters": describe_filters(kind, chosen),
             "form": form,
         }
         return TemplateResponse(request, PAGE, shared | own)
@@ -141,16 +141,17 @@ def line(row: Model) -> str:
     return f"{datetime_display.format_short(stored.tenant, stored.received_at, now=now)} · {stored.tenant} · {event}"
 
 
-def describe_filters(chosen: Mapping[str, str]) -> list[tuple[str, str]]:
+def describe_filters(kind: str, chosen: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return the labels and values of the filters, as the call list or the list of unreadable notifications shows them.
 
     Other users can see a bulk action too, so a number that was searched for is masked.
     """
+    if kind == Kind.REPROCESS:  # Its filters have the names of call filters, and other values.
+        return _notification_filters(chosen)
     chosen = {
         name: filters.mask_search_term(value) if name == filters.SEARCH else value for name, value in chosen.items()
     }
-    form = CallFilterForm(chosen)
-    shown = _notification_filters(chosen)
+    form, shown = CallFilterForm(chosen), []
     for name, field in form.fields.items():
         if value := chosen.get(name, ""):
             choices = dict(getattr(field, "choices", ()))

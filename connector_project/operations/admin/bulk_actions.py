@@ -48,7 +48,7 @@ class BulkActionAdmin(ReadOnlyAdmin):
         shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
         own = {
             "title": TITLES[bulk_action.kind],
-            "filters": describe_filters(bulk_action.filters),
+            "filters": describe_filters(bulk_action.kind, bulk_action.filters),
             **self._context(request, bulk_action),
         }
         return TemplateResponse(request, PAGE, shared | own)

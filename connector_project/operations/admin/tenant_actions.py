@@ -1,4 +1,4 @@
-"""The buttons of a client's page, and the function that runs one."""
+"""The actions of a client's page, and the function that runs one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from tenants import audit
 from tenants.audit import Actor
 from tenants.models import AuditLogEntry, Tenant
 
-Verb = AuditLogEntry.Action
+AuditAction = AuditLogEntry.Action
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +65,14 @@ _ALL = (
     TenantAction(
         name="check",
         label=_("Check now"),
-        audit_action=Verb.CHECKED,
+        audit_action=AuditAction.CHECKED,
         refusal=tenant_action_handlers.check_refusal,
         handler=tenant_action_handlers.check,
     ),
     TenantAction(
         name="activate",
         label=_("Activate"),
-        audit_action=Verb.ACTIVATED,
+        audit_action=AuditAction.ACTIVATED,
         refusal=tenant_action_handlers.activate_refusal,
         handler=tenant_action_handlers.activate,
         css_class="main",
@@ -80,7 +80,7 @@ _ALL = (
     TenantAction(
         name="resume",
         label=_("Resume"),
-        audit_action=Verb.RESUMED,
+        audit_action=AuditAction.RESUMED,
         refusal=tenant_action_handlers.resume_refusal,
         handler=tenant_action_handlers.resume,
         css_class="main",
@@ -88,21 +88,21 @@ _ALL = (
     TenantAction(
         name="sync",
         label=_("Sync now"),
-        audit_action=Verb.SYNCED,
+        audit_action=AuditAction.SYNCED,
         refusal=tenant_action_handlers.sync_refusal,
         handler=tenant_action_handlers.sync,
     ),
     TenantAction(
         name="import",
         label=_("Import past calls"),
-        audit_action=Verb.IMPORT_STARTED,
+        audit_action=AuditAction.IMPORT_STARTED,
         refusal=tenant_action_handlers.import_refusal,
         page=call_imports.NAME,
     ),
     TenantAction(
         name="pause",
         label=_("Pause"),
-        audit_action=Verb.PAUSED,
+        audit_action=AuditAction.PAUSED,
         refusal=tenant_action_handlers.pause_refusal,
         handler=tenant_action_handlers.pause,
         confirm=_("Pause"),
@@ -114,7 +114,7 @@ _ALL = (
     TenantAction(
         name="renew_link",
         label=_("New activation link"),
-        audit_action=Verb.ACTIVATION_LINK_RENEWED,
+        audit_action=AuditAction.ACTIVATION_LINK_RENEWED,
         refusal=tenant_action_handlers.renew_link_refusal,
         handler=tenant_action_handlers.renew_link,
         confirm=_("Create a new link"),
@@ -126,7 +126,7 @@ _ALL = (
     TenantAction(
         name="revoke_link",
         label=_("Revoke the activation link"),
-        audit_action=Verb.ACTIVATION_LINK_REVOKED,
+        audit_action=AuditAction.ACTIVATION_LINK_REVOKED,
         refusal=tenant_action_handlers.revoke_link_refusal,
         handler=tenant_action_handlers.revoke_link,
         confirm=_("Revoke the link"),
@@ -138,7 +138,7 @@ _ALL = (
     TenantAction(
         name="rotate",
         label=_("Rotate webhook URL"),
-        audit_action=Verb.HOOK_ROTATED,
+        audit_action=AuditAction.HOOK_ROTATED,
         refusal=tenant_action_handlers.rotate_refusal,
         handler=tenant_action_handlers.rotate,
         confirm=_("Rotate webhook URL"),
@@ -154,7 +154,7 @@ _ALL = (
     TenantAction(
         name="revoke_recording_links",
         label=_("Revoke recording links"),
-        audit_action=Verb.RECORDING_LINK_REVOKED,
+        audit_action=AuditAction.RECORDING_LINK_REVOKED,
         refusal=tenant_action_handlers.revoke_links_refusal,
         handler=tenant_action_handlers.revoke_links,
         confirm=_("Revoke all links"),
@@ -167,7 +167,7 @@ _ALL = (
     TenantAction(
         name="restore_recording_links",
         label=_("Restore recording links"),
-        audit_action=Verb.RECORDING_LINK_RESTORED,
+        audit_action=AuditAction.RECORDING_LINK_RESTORED,
         refusal=tenant_action_handlers.restore_links_refusal,
         handler=tenant_action_handlers.restore_links,
         confirm=_("Restore links"),
@@ -176,7 +176,7 @@ _ALL = (
     TenantAction(
         name="disconnect",
         label=_("Disconnect client"),
-        audit_action=Verb.OFFBOARDED,
+        audit_action=AuditAction.OFFBOARDED,
         refusal=tenant_action_handlers.offboard_refusal,
         run_outside_transaction=tenant_action_handlers.offboard,
         confirm=_("Disconnect client"),
