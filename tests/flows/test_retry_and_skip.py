@@ -509,12 +509,12 @@ def test_unreadable_notifications_are_grouped_by_fault_with_instructions(client,
                 in text
             )
     # The message is in the client's language, and has the whole template.
-    letter = groups["call_end"]["letter"]
-    assert " ".join(letter.split()) in text
-    assert webhook_templates.title(Event.CALL_END).russian in letter
+    instructions = groups["call_end"]["instructions"]
+    assert " ".join(instructions.split()) in text
+    assert webhook_templates.title(Event.CALL_END).russian in instructions
     with translation.override("ru"):
-        assert status.fault_message(groups["call_end"]["group"].faults[0]) in letter
-    assert '"call_session_id": {{call_session_id}}' in letter
+        assert status.fault_message(groups["call_end"]["group"].faults[0]) in instructions
+    assert '"call_session_id": {{call_session_id}}' in instructions
     for secret in (CONTACT, tenant.uis.hook):
         assert secret not in client.get(UNREADABLE).content.decode()
 

@@ -31,8 +31,8 @@ FACTS = (
 COLUMNS = {
     "delivered": ("uis_calls", "uploaded", "skipped", "waiting", "failed", "unexplained", "share_delivered"),
     "ended": (*ENDS, "share_answered"),
-    "cards": ("median", "p95", "worst", "cards"),
-    "steps": ("cards", "share"),
+    "popups": ("median", "p95", "worst", "popups"),
+    "steps": ("popups", "share"),
     "people": ("answered", "missed", "share_answered"),
     "clients": ("share_delivered", "share_answered", "uis_calls", "answered", "missed"),
     "hours": ("missed", "answered", "share_answered"),
@@ -257,13 +257,13 @@ def test_popup_latency_equals_the_rows(open_statistics):
     days = Counter(
         (NOW - timedelta(hours=session)).astimezone(ZoneInfo("Europe/Moscow")).date() for session in range(137)
     )
-    rows = {day: row for day, row in page.tables["cards"].items() if row["cards"]}
-    assert {day: row["cards"] for day, row in rows.items()} == {label(day): count for day, count in days.items()}
+    rows = {day: row for day, row in page.tables["popups"].items() if row["popups"]}
+    assert {day: row["popups"] for day, row in rows.items()} == {label(day): count for day, count in days.items()}
     first = [seconds for session, seconds in enumerate(took) if session < 2]  # since midnight in Moscow
     assert rows["1 April"]["worst"] == max(first)
     assert rows["1 April"]["median"] == pytest.approx(sum(first) / 2, abs=0.006)
     # "up to 0.5 s" and so on; the last row has no number.
-    steps = {(re.findall(r"[\d.]+", name) or [None])[0]: row["cards"] for name, row in page.tables["steps"].items()}
+    steps = {(re.findall(r"[\d.]+", name) or [None])[0]: row["popups"] for name, row in page.tables["steps"].items()}
     assert sum(steps.values()) == 137
     assert steps["0.5"] == sum(seconds <= 0.5 for seconds in took)
     assert steps["2"] == sum(1 < seconds <= 2 for seconds in took)
@@ -311,11 +311,11 @@ def test_page_shows_calls_from_webhooks(open_statistics, notify, pbx, crm, tenan
     page = open_statistics(tenant)
     assert (page.summary["uis_calls"], page.summary["incoming"]) == ("2", "2")
     assert page.summary["share_answered"] == "50.0 %"
-    [cards] = [row for row in page.tables["cards"].values() if row["cards"]]
-    assert cards["cards"] == 1
+    [popups] = [row for row in page.tables["popups"].values() if row["popups"]]
+    assert popups["popups"] == 1
     other = open_statistics(stranger)
     assert [other.summary[name] for name in ("uis_calls", "incoming", "share_delivered")] == ["0", "0", "–"]
-    assert all(not row["cards"] for row in other.tables["cards"].values())
+    assert all(not row["popups"] for row in other.tables["popups"].values())
     assert other.tables["people"] == {}
 
 
