@@ -67,7 +67,7 @@ def levels(answer):
 
 def explanation(answer):
     """Return the explanation on a call's page; its code is on the page itself."""
-    found = answer.context["page"].found
+    found = answer.context["page"].explanation
     assert f'<code class="admin-code">{found.verdict.code}</code>' in answer.content.decode()
     return found
 

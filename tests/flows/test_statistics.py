@@ -31,8 +31,8 @@ FACTS = (
 COLUMNS = {
     "delivered": ("uis_calls", "uploaded", "skipped", "waiting", "failed", "unexplained", "share_delivered"),
     "ended": (*ENDS, "share_answered"),
-    "cards": ("median", "p95", "worst", "cards"),
-    "steps": ("cards", "share"),
+    "popups": ("median", "p95", "worst", "popups"),
+    "steps": ("popups", "share"),
     "people": ("answered", "missed", "share_answered"),
     "clients": ("share_delivered", "share_answered", "uis_calls", "answered", "missed"),
     "hours": ("missed", "answered", "share_answered"),
@@ -257,13 +257,13 @@ def test_time_from_ring_to_card_is_that_of_the_rows(look):
     days = Counter(
         (NOW - timedelta(hours=session)).astimezone(ZoneInfo("Europe/Moscow")).date() for session in range(137)
     )
-    rows = {day: row for day, row in seen.tables["cards"].items() if row["cards"]}
-    assert {day: row["cards"] for day, row in rows.items()} == {label(day): count for day, count in days.items()}
+    rows = {day: row for day, row in seen.tables["popups"].items() if row["popups"]}
+    assert {day: row["popups"] for day, row in rows.items()} == {label(day): count for day, count in days.items()}
     first = [seconds for session, seconds in enumerate(took) if session < 2]  # since midnight in Moscow
     assert rows["1 April"]["worst"] == max(first)
     assert rows["1 April"]["median"] == pytest.approx(sum(first) / 2, abs=0.006)
     # "up to 0.5 s" and so on; the last row has no number.
-    steps = {(re.findall(r"[\d.]+", name) or [None])[0]: row["cards"] for name, row in seen.tables["steps"].items()}
+    steps = {(re.findall(r"[\d.]+", name) or [None])[0]: row["popups"] for name, row in seen.tables["steps"].items()}
     assert sum(steps.values()) == 137
     assert steps["0.5"] == sum(seconds <= 0.5 for seconds in took)
     assert steps["2"] == sum(1 < seconds <= 2 for seconds in took)
@@ -311,11 +311,11 @@ def test_page_shows_what_came_through_the_webhooks(look, notify, pbx, crm, tenan
     seen = look(tenant)
     assert (seen.facts["uis_calls"], seen.facts["incoming"]) == ("2", "2")
     assert seen.facts["share_answered"] == "50.0 %"
-    [cards] = [row for row in seen.tables["cards"].values() if row["cards"]]
-    assert cards["cards"] == 1
+    [popups] = [row for row in seen.tables["popups"].values() if row["popups"]]
+    assert popups["popups"] == 1
     other = look(stranger)
     assert [other.facts[name] for name in ("uis_calls", "incoming", "share_delivered")] == ["0", "0", "–"]
-    assert all(not row["cards"] for row in other.tables["cards"].values())
+    assert all(not row["popups"] for row in other.tables["popups"].values())
     assert other.tables["people"] == {}
 
 
