@@ -12,7 +12,7 @@ from tests.browser.chromium import on_screens
 from tests.browser.driver import Operator
 
 pytestmark = pytest.mark.processes
-CHARTS = ("delivered", "ended", "cards", "steps", "people", "hours")
+CHARTS = ("delivered", "ended", "popups", "steps", "people", "hours")
 # Two weeks of one client: ten calls a day, a third of them missed.
 _FORTNIGHT = """
 from datetime import timedelta

@@ -77,7 +77,7 @@ def test_unreadable_notifications_come_with_a_message_for_the_client(installatio
         support.log_in("sveta", PASSWORD)
         page.goto(f"{installation.address}/admin/telephony/notification/unreadable/")
         page.locator("summary").first.click()
-        expect(page.locator(".admin-letter").first).to_be_visible()
+        expect(page.locator(".admin-instructions").first).to_be_visible()
         at_desk.picture("admin-unreadable")
         _is_readable(at_desk)
 
