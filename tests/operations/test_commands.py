@@ -1,20 +1,21 @@
 """Management commands."""
 
 import json
+import re
 from io import StringIO
 
 import pytest
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 
-from tenants.models import UisConnection
+from tenants.models import Tenant, UisConnection
 
 pytestmark = pytest.mark.sql
 
 
-def said(name, *args):
+def run_command(name, *args):
     out = StringIO()
     call_command(name, *args, stdout=out)
     return [json.loads(line) for line in out.getvalue().splitlines()]
@@ -31,7 +32,7 @@ def test_keys_are_encrypted_anew_with_the_first_key(tenant, settings):
     before, new = stored(), Fernet.generate_key().decode()
     settings.FIELD_ENCRYPTION_KEYS = [new, *old]
     assert UisConnection.objects.get().access_token == "uis-token"
-    lines = said("reencrypt_keys")
+    lines = run_command("reencrypt_keys")
     assert {"model": "tenants.UisConnection", "rows": 1} in lines
     assert stored() != before
     settings.FIELD_ENCRYPTION_KEYS = [new]
@@ -45,7 +46,7 @@ def test_missing_key_is_named_not_guessed(tenant, settings):
 
 
 def test_encryption_key_that_is_made_is_one():
-    Fernet(said("make_encryption_key")[0]["key"])
+    Fernet(run_command("make_encryption_key")[0]["key"])
 
 
 def test_schedules_are_put_right(db):
@@ -53,7 +54,7 @@ def test_schedules_are_put_right(db):
 
     Schedule.objects.filter(func="telephony.tasks.enqueue_due_work").update(minutes=50)
     Schedule.objects.create(func="gone.tasks.forgotten", name="gone")
-    lines = said("setup_schedules")
+    lines = run_command("setup_schedules")
     assert {"task": "telephony.tasks.enqueue_due_work", "minutes": 1} in lines
     assert Schedule.objects.get(func="telephony.tasks.enqueue_due_work").minutes == 1
     assert not Schedule.objects.filter(name="gone").exists()
@@ -88,20 +89,20 @@ def test_add_tenant_reads_key_files(db, key_file):
         "--crm-key-file",
         key_file("crm", "crmKey"),
     ]
-    printed = add_tenant(*CONNECTION, *files)
+    printed = run_command("add_tenant", *CONNECTION, *files)
     assert [(line["tenant"], line["active"]) for line in printed] == [("daisy", False)]
     assert keys() == ("uis-key", "crmKey")
 
 
 def test_add_tenant_reads_both_keys_from_stdin(db, monkeypatch):
     monkeypatch.setattr("sys.stdin", StringIO("uis-key\ncrmKey\n"))
-    add_tenant(*CONNECTION, "--uis-token-file", "-", "--crm-key-file", "-")
+    run_command("add_tenant", *CONNECTION, "--uis-token-file", "-", "--crm-key-file", "-")
     assert keys() == ("uis-key", "crmKey")
 
 
 def test_add_tenant_reads_one_key_from_stdin(db, monkeypatch, key_file):
     monkeypatch.setattr("sys.stdin", StringIO("crmKey\n"))
-    add_tenant(*CONNECTION, "--uis-token-file", key_file("uis", "uis-key\n"), "--crm-key-file", "-")
+    run_command("add_tenant", *CONNECTION, "--uis-token-file", key_file("uis", "uis-key\n"), "--crm-key-file", "-")
     assert keys() == ("uis-key", "crmKey")
 
 
@@ -114,7 +115,7 @@ def test_add_tenant_rejects_an_unusable_key_file(db, tmp_path, option, content):
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(CommandError, match=re.escape(str(path))) as caught:
-        add_tenant(*CONNECTION, option, str(path))
+        run_command("add_tenant", *CONNECTION, option, str(path))
     assert caught.value.returncode == 2
     assert not Tenant.objects.exists()
 
@@ -122,22 +123,22 @@ def test_add_tenant_rejects_an_unusable_key_file(db, tmp_path, option, content):
 def test_add_tenant_rejects_a_missing_line_of_stdin(db, monkeypatch):
     monkeypatch.setattr("sys.stdin", StringIO("uis-key\n"))
     with pytest.raises(CommandError) as caught:
-        add_tenant(*CONNECTION, "--uis-token-file", "-", "--crm-key-file", "-")
+        run_command("add_tenant", *CONNECTION, "--uis-token-file", "-", "--crm-key-file", "-")
     assert caught.value.returncode == 2
     assert not Tenant.objects.exists()
 
 
 def test_add_tenant_without_key_files_keeps_the_keys(db, key_file):
     files = ["--uis-token-file", key_file("uis", "uis-key"), "--crm-key-file", key_file("crm", "crmKey")]
-    add_tenant(*CONNECTION, *files)
-    add_tenant(*CONNECTION)
+    run_command("add_tenant", *CONNECTION, *files)
+    run_command("add_tenant", *CONNECTION)
     assert keys() == ("uis-key", "crmKey")
-    add_tenant(*CONNECTION, "--crm-key-file", key_file("crm", "newKey"))
+    run_command("add_tenant", *CONNECTION, "--crm-key-file", key_file("crm", "newKey"))
     assert keys() == ("uis-key", "newKey")
 
 
 def test_add_tenant_prints_no_key(db, key_file):
     files = ["--uis-token-file", key_file("uis", "uis-key"), "--crm-key-file", key_file("crm", "crmKey")]
-    printed = json.dumps(add_tenant(*CONNECTION, *files))
+    printed = json.dumps(run_command("add_tenant", *CONNECTION, *files))
     assert "uis-key" not in printed
     assert "crmKey" not in printed
