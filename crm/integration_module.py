@@ -46,7 +46,7 @@ def register(
     ]
     registration = {
         "codes": [list(pair) for pair in ours],
-        "kept": [list(pair) for pair in manual],
+        "manual_codes": [list(pair) for pair in manual],
         "phones": _phones(tenant),
         "where": _fingerprint(tenant),
         "account": normalise(tenant.crm.address),
@@ -79,7 +79,7 @@ def register_again(tenant: Tenant, client: RetailCrmClient, *, now: datetime) ->
 
 def switch_off(tenant: Tenant, client: RetailCrmClient) -> None:
     """Switch the module off; manually entered extensions stay. Raises RemoteError."""
-    manual = [(user_id, extension) for user_id, extension in tenant.crm.registered_module.get("kept", [])]
+    manual = [(user_id, extension) for user_id, extension in tenant.crm.registered_module.get("manual_codes", [])]
     client.edit_module(replace(_module(tenant, codes=manual), is_active=False))
 
 

@@ -23,7 +23,7 @@ class Row:
     employee: Employee
     user: CrmUser | None = None
     suggestions: Suggestions = NO_SUGGESTIONS
-    waiting: int = 0  # calls that can still be resent
+    pending: int = 0  # calls that can still be resent
     uploaded: int = 0  # for unlinked employees: this week's calls, which can no longer get a user
 
 
@@ -35,7 +35,7 @@ class UnknownIdRow:
     value: str
     count: int
     last: date
-    owner: Sequence[Employee | CrmUser]
+    owners: Sequence[Employee | CrmUser]
 
     @property
     def label(self) -> str:
@@ -66,9 +66,9 @@ def load_overview(tenant: Tenant, now: datetime) -> MappingOverview:
     return MappingOverview(
         unlinked=[row for row in rows if suggestions.is_unlinked(row.employee)],
         # Employees with pending calls come first.
-        linked=sorted((row for row in rows if _is_linked(row.employee)), key=lambda row: -row.waiting),
+        linked=sorted((row for row in rows if _is_linked(row.employee)), key=lambda row: -row.pending),
         not_needed=[person for person in staff if _is_not_needed(person)],
-        departed=[row for row in rows if row.employee.is_dismissed and (row.employee.crm_user_id or row.waiting)],
+        departed=[row for row in rows if row.employee.is_dismissed and (row.employee.crm_user_id or row.pending)],
         free_users=suggestions.free_users(staff, users.values()),
         unknown=_unknown(tenant, staff, users, now=now),
         numbers=list(tenant.virtual_numbers.filter(is_active=True, site="")) if len(stores) > 1 else [],
@@ -77,7 +77,7 @@ def load_overview(tenant: Tenant, now: datetime) -> MappingOverview:
 
 
 def _rows(tenant: Tenant, staff: Sequence[Employee], users: dict[int, CrmUser], *, now: datetime) -> list[Row]:
-    manual = tenant.crm.registered_module.get("kept", [])
+    manual = tenant.crm.registered_module.get("manual_codes", [])
     offers = suggestions.suggest(staff, users.values(), [(user_id, code) for user_id, code in manual])
     pending = pending_calls.count_pending(tenant, staff, now=now)
     uploaded = pending_calls.count_uploaded(tenant, since=now - LOOK_BACK)
@@ -86,7 +86,7 @@ def _rows(tenant: Tenant, staff: Sequence[Employee], users: dict[int, CrmUser], 
             employee=person,
             user=users.get(person.crm_user_id) if person.crm_user_id else None,
             suggestions=offers.get(person.uis_id, NO_SUGGESTIONS),
-            waiting=pending[person.uis_id],
+            pending=pending[person.uis_id],
             uploaded=uploaded.get(person.pk, 0) if suggestions.is_unlinked(person) else 0,
         )
         for person in staff
@@ -101,7 +101,7 @@ def _unknown(
     reported = UnknownId.objects.filter(tenant=tenant, last_seen_on__gt=since).order_by().values("kind", "value")
     owners = _owners(staff, users)
     return [
-        UnknownIdRow(**row, owner=owners[row["kind"], row["value"]])
+        UnknownIdRow(**row, owners=owners[row["kind"], row["value"]])
         for row in reported.annotate(count=Sum("count"), last=Max("last_seen_on")).order_by("-count", "kind", "value")
     ]
 

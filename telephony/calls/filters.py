@@ -27,7 +27,7 @@ NOTHING = Q(pk__in=[])
 _PHONE = re.compile(r"(?:uis-)?[\d\s()+.–-]+", re.IGNORECASE)
 _OPEN = [State.DEBOUNCING, State.FETCHING_LEGS, State.RESOLVING_OWNER, State.READY]
 STATUSES: Mapping[str, Q] = {
-    "stopped": Q(state__in=_OPEN, failed_at__isnull=False),
+    "failed": Q(state__in=_OPEN, failed_at__isnull=False),
     "waiting": Q(state__in=_OPEN, failed_at=None),
     **{state.value: Q(state=state) for state in State},
 }

@@ -1,4 +1,4 @@
-"""The Backfill model: import of the past calls of one period, first a preview, then the import, in parts."""
+"""The CallImport model: import of the past calls of one period, first a preview, then the import, in parts."""
 
 import uuid
 from datetime import date, datetime, timedelta
@@ -138,14 +138,14 @@ class CallImport(models.Model):
         self.postpone_until(now, FailureReason.NONE)
         self.failed_at = None
 
-    def postpone_until(self, moment: datetime, cause: FailureReason, *, code: str = "", says: str = "") -> None:
+    def postpone_until(self, moment: datetime, reason: FailureReason, *, code: str = "", detail: str = "") -> None:
         """Wait until `moment`, for the given reason."""
-        self.reason, self.code, self.detail, self.next_attempt_at = cause, code, says, moment
+        self.reason, self.code, self.detail, self.next_attempt_at = reason, code, detail, moment
         self.attempts, self.claim_token = 0, None
 
-    def fail(self, cause: FailureReason, *, code: str = "", says: str = "", now: datetime) -> None:
+    def fail(self, reason: FailureReason, *, code: str = "", detail: str = "", now: datetime) -> None:
         """Stop; a person must act."""
-        self.postpone_until(now, cause, code=code, says=says)
+        self.postpone_until(now, reason, code=code, detail=detail)
         self.next_attempt_at, self.failed_at = None, now
 
     def end(self, state: State, *, now: datetime) -> None:

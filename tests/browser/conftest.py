@@ -1,9 +1,8 @@
 """A whole installation without any client, and the two people who connect one."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
@@ -13,8 +12,6 @@ from tests.browser.chromium import PROGRAM, Person, launched, person
 from tests.ports import free_pair
 from tests.processes.installation import Installation
 
-HERE = Path(__file__).parent
-
 
 class Empty(Installation):
     """An installation on SQLite without a client."""
@@ -23,12 +20,9 @@ class Empty(Installation):
         """The operator adds the client."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Run the tests of a module in one worker: they share an installation."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,8 @@ from tests.conftest import CRM_HOST, NUMBER
 
 
 @pytest.fixture
-def add_tenant(db):
-    """Run the command; return its exit code, message and stdout."""
+def add_tenant(db, tmp_path):
+    """Run the command with the keys in files; return its exit code, message and stdout."""
 
     def run(*extra, name="Ромашка", **changed):
         values = {
@@ -32,7 +32,11 @@ def add_tenant(db):
             "crm_key": "fakeApiKey00000000000000000000ab",
         } | changed
         out = StringIO()
-        options = [f"--{key.replace('_', '-')}={value}" for key, value in values.items()]
+        options = [f"--crm-url={values['crm_url']}"]
+        for key in ("uis_token", "crm_key"):
+            file = tmp_path / key
+            file.write_text(f"{values[key]}\n")
+            options += [f"--{key.replace('_', '-')}-file={file}"] if values[key] else []
         try:
             call_command("add_tenant", name, *options, *extra, stdout=out)
         except CommandError as exc:
@@ -138,7 +142,7 @@ def test_activating_twice_changes_nothing(add_tenant, crm_world, pbx, crm):
         list(Employee.objects.values()),
         Tenant.objects.get().activated_at,
     ) == before
-    assert [asked for asked in crm_world.requests if asked.method == "POST"] == []
+    assert [request for request in crm_world.requests if request.method == "POST"] == []
 
 
 def test_account_with_version_4_only_is_served_by_it(add_tenant, pbx, crm, client, run_queue):
@@ -217,7 +221,7 @@ def test_second_run_for_the_same_client_changes_nothing(add_tenant, crm_world, p
     crm_world.requests.clear()
     assert json.loads(add_tenant("--slug=romashka", "--activate")[2]) == first
     assert Tenant.objects.count() == 1
-    assert [asked for asked in crm_world.requests if asked.method == "POST"] == []
+    assert [request for request in crm_world.requests if request.method == "POST"] == []
 
 
 def test_second_run_corrects_a_wrong_key(add_tenant, pbx, crm):
@@ -324,8 +328,8 @@ def test_unsafe_settings_are_found_by_the_deploy_checks(monkeypatch):
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "x" * 80])
 def test_invalid_zone_of_the_crm_is_ignored(add_tenant, crm, pbx, zone, monkeypatch):
-    told = schemas.SettingsAnswer.model_validate({"settings": {"timezone": {"value": zone}}})
-    monkeypatch.setattr(schemas.SettingsAnswer, "model_validate", lambda _said: told)
+    answer = schemas.SettingsAnswer.model_validate({"settings": {"timezone": {"value": zone}}})
+    monkeypatch.setattr(schemas.SettingsAnswer, "model_validate", lambda _body: answer)
     assert add_tenant("--activate", "--timezone=Asia/Omsk")[0] == 0
     assert Tenant.objects.get().crm.zone.key == "Asia/Omsk"
 

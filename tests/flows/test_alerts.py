@@ -136,12 +136,12 @@ def be_late(tenant):
 
 def be_away(tenant):
     at = timezone.now() - 31 * MINUTE
-    call(tenant, at=at, cause="CRM_UNAVAILABLE", next_attempt_at=timezone.now() + HOUR)
+    call(tenant, at=at, reason="CRM_UNAVAILABLE", next_attempt_at=timezone.now() + HOUR)
 
 
 def run_out_of_points(tenant):
     at = timezone.now() - 31 * MINUTE
-    call(tenant, at=at, state="FETCHING_LEGS", cause="UIS_POINTS", next_attempt_at=timezone.now() + HOUR)
+    call(tenant, at=at, state="FETCHING_LEGS", reason="UIS_QUOTA", next_attempt_at=timezone.now() + HOUR)
 
 
 def upload(_tenant):
@@ -153,13 +153,13 @@ def not_answer(tenant):
     """A vendor rests after requests that got no answer; of two calls one was never tried."""
     at = timezone.now() - 31 * MINUTE
     call(tenant, 1, at=at, next_attempt_at=at)
-    call(tenant, 2, at=at, cause="CRM_UNAVAILABLE", next_attempt_at=at)
+    call(tenant, 2, at=at, reason="CRM_UNAVAILABLE", next_attempt_at=at)
     CrmConnection.objects.filter(tenant=tenant).update(consecutive_failures=6, retry_at=timezone.now())
 
 
 def fail(tenant):
     for number in range(5):
-        call(tenant, number, failed_at=timezone.now(), cause="CRM_REFUSED")
+        call(tenant, number, failed_at=timezone.now(), reason="CRM_REFUSED")
 
 
 def be_unexplained(tenant):
@@ -176,7 +176,7 @@ KINDS = {
     "ACCESS_DENIED": (shut, let_in, ("ACCESS_DENIED", "uis:ip_not_whitelisted"), Responsible.CLIENT),
     "BACKLOG": (be_late, upload, ("BACKLOG", "OVERDUE"), Responsible.OPERATOR),
     "AWAY": (be_away, upload, ("BACKLOG", "CRM_UNAVAILABLE"), Responsible.CRM),
-    "POINTS": (run_out_of_points, upload, ("BACKLOG", "UIS_POINTS"), Responsible.CLIENT),
+    "POINTS": (run_out_of_points, upload, ("BACKLOG", "UIS_QUOTA"), Responsible.CLIENT),
     "RESTING": (not_answer, upload, ("BACKLOG", "CRM_UNAVAILABLE"), Responsible.CRM),
     "FAILURE_RATE": (fail, upload, ("FAILURE_RATE", "CRM_REFUSED"), Responsible.OPERATOR),
     "UNEXPLAINED": (be_unexplained, explain, ("UNEXPLAINED", "NOT_IN_REPORT"), Responsible.DEVELOPERS),
@@ -206,14 +206,14 @@ def test_incident_is_opened_once_resolved_automatically_and_sent_once(minutes, s
     assert in_russian(who.label) in letter.body
     assert f"https://connector.example.com/admin/operations/incident/{Incident.objects.get().pk}/change/" in letter.body
     (message,) = receiver.told
-    assert (message["type"], message["data"]["kind"], message["data"]["cause"]) == ("incident.opened", *key)
+    assert (message["type"], message["data"]["kind"], message["data"]["reason"]) == ("incident.opened", *key)
     (incident,) = message["data"]["incidents"]
-    assert (incident["name"], incident["who"]) == ("Ромашка", who)
-    assert incident["says"] in letter.body
-    assert in_russian(NAMED.get(kind, "")) in incident["says"]
+    assert (incident["name"], incident["responsible"]) == ("Ромашка", who)
+    assert incident["message"] in letter.body
+    assert in_russian(NAMED.get(kind, "")) in incident["message"]
     for name, value in FIGURES.get(kind, {}).items():
-        assert incident["figures"][name] == value
-        assert str(value) in incident["says"]
+        assert incident["context"][name] == value
+        assert str(value) in incident["message"]
     mends(shop)
     minutes(4, heard=[shop, other])
     assert there() == [(*key, State.OPEN)]
@@ -222,7 +222,7 @@ def test_incident_is_opened_once_resolved_automatically_and_sent_once(minutes, s
     assert [one["type"] for one in receiver.told] == ["incident.opened", "incident.resolved"]
     opened, resolved = mail.outbox
     assert opened.subject != resolved.subject
-    assert receiver.told[1]["data"]["incidents"][0]["says"] in resolved.body
+    assert receiver.told[1]["data"]["incidents"][0]["message"] in resolved.body
     with translation.override("ru"):
         over = incident_texts.resolved_message(Incident.objects.get())
     assert [over in one.body for one in mail.outbox] == [False, True]
@@ -233,7 +233,7 @@ def test_no_events_is_sent_and_shown_and_ends_with_the_next_event(minutes, shop,
     minutes(14, every=5 * MINUTE, heard=[other])
     assert there() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
     assert states() == {"Ромашка": "NO_EVENTS", "Чужой": "ACTIVE"}
-    assert receiver.told[0]["data"]["incidents"][0]["figures"] == {
+    assert receiver.told[0]["data"]["incidents"][0]["context"] == {
         "since": shop.notifications.get().received_at.isoformat(),
         "by": "hours",
     }
@@ -268,7 +268,7 @@ def test_no_events_is_found_in_minutes_on_a_busy_monday_and_not_on_a_quiet_sunda
     assert TrafficProfile.objects.get(tenant=other).weeks == 0
     minutes(16, heard=[other])
     assert there() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
-    figures = receiver.told[0]["data"]["incidents"][0]["figures"]
+    figures = receiver.told[0]["data"]["incidents"][0]["context"]
     assert figures["by"] == "habit"
     assert str(figures["usual"]) in mail.outbox[0].body
     sunday = MONDAY + 6 * DAY
@@ -387,7 +387,7 @@ def test_queue_without_a_worker_is_told_by_the_other_cluster(clock, receiver, sh
     look = {"default": operations_tasks.evaluate_alerts_fallback, "fast": operations_tasks.evaluate_alerts}[name]
     look()
     look()
-    assert there() == [("WORKER", f"NO_BEAT:{name}", State.OPEN)]
+    assert there() == [("WORKER", f"NO_HEARTBEAT:{name}", State.OPEN)]
     from django_q.models import OrmQ
 
     # Sent through the queue that has a worker.
@@ -562,7 +562,7 @@ def do(name, incident, *, by=None, note=""):
 def test_ignored_stays_quiet_until_its_trouble_is_gone(minutes, receiver, shop, other):
     shut(shop)
     minutes(heard=[shop, other])
-    assert do("ignore", Incident.objects.get()) == 1
+    assert do("mute", Incident.objects.get()) == 1
     minutes(12, every=5 * MINUTE, heard=[shop, other])
     assert there() == [("ACCESS_DENIED", "uis:ip_not_whitelisted", State.MUTED)]
     let_in(shop)
@@ -579,7 +579,7 @@ def test_ignored_stays_quiet_until_its_trouble_is_gone(minutes, receiver, shop, 
 def test_ignored_silence_is_none_on_the_desk(minutes, shop):
     minutes(14, every=5 * MINUTE)
     assert states() == {"Ромашка": "NO_EVENTS"}
-    do("ignore", Incident.objects.get())
+    do("mute", Incident.objects.get())
     assert states() == {"Ромашка": "ACTIVE"}
 
 
@@ -610,13 +610,13 @@ def test_what_is_done_is_written_down_for_the_whole_too(minutes, shop):
     olga = User.objects.create_user("olga")
     minutes(2, dead=["fast"], heard=[shop])
     incident = Incident.objects.get()
-    do("take", incident, by=olga, note="Звоню дежурному")
+    do("acknowledge", incident, by=olga, note="Звоню дежурному")
     incident.refresh_from_db()
     assert (incident.state, incident.acknowledged_by, incident.note) == (State.ACKNOWLEDGED, olga, "Звоню дежурному")
     change = AuditLogEntry.objects.get()
-    assert (change.action, change.user, change.tenant, change.new) == ("TAKEN", olga, None, "Звоню дежурному")
+    assert (change.action, change.user, change.tenant, change.new) == ("ACKNOWLEDGED", olga, None, "Звоню дежурному")
     minutes(8, heard=[shop])
-    assert there() == [("WORKER", "NO_BEAT:fast", State.RESOLVED)]
+    assert there() == [("WORKER", "NO_HEARTBEAT:fast", State.RESOLVED)]
 
 
 @pytest.mark.parametrize("change", [{"is_paused": True}, {"offboarded_at": MONDAY}, {"activated_at": None}])
@@ -638,7 +638,7 @@ def test_silence_of_a_client_whom_uis_shuts_out_is_not_told_besides(minutes, sho
     minutes(14, every=5 * MINUTE)
     assert {kind for kind, _cause, _state in there()} == {"ACCESS_DENIED", "NO_EVENTS"}
     assert [one["data"]["kind"] for one in receiver.told] == ["ACCESS_DENIED"]
-    assert receiver.told[0]["data"]["incidents"][0]["who"] == Responsible.UIS
+    assert receiver.told[0]["data"]["incidents"][0]["responsible"] == Responsible.UIS
     assert in_russian(Responsible.UIS.label) in mail.outbox[0].body
 
 
@@ -682,7 +682,7 @@ def test_no_message_holds_a_phone_a_key_or_a_secret_address(minutes, shop, recei
     shop.uis.suspend("odd", f"no access for {CONTACT} with token=abcdef123456", now=timezone.now())
     call(shop, 7, contact=CONTACT, number=NUMBER, next_attempt_at=timezone.now() - HOUR)
     for number in range(5):
-        call(shop, 10 + number, contact=CONTACT, failed_at=timezone.now(), cause="INTERNAL_ERROR", says=CONTACT)
+        call(shop, 10 + number, contact=CONTACT, failed_at=timezone.now(), reason="INTERNAL_ERROR", detail=CONTACT)
     minutes(14, every=5 * MINUTE)
     text = "".join(one.subject + one.body for one in AlertDelivery.objects.all())
     assert len(receiver.told) >= 3

@@ -48,7 +48,7 @@ def test_answered_call_is_uploaded_with_everything(notify, uis_world, crm, answe
     assert len(asked(uis_world, "get.call_legs_report")) == 1
     call = Call.objects.get()
     assert (call.state, call.employee.uis_id, call.result) == (Call.State.UPLOADED, PETR, "ANSWERED")
-    assert list(CallLogEntry.objects.values_list("step", flat=True)) == ["RECORD", "FETCH_LEGS", "UPLOAD"]
+    assert list(CallLogEntry.objects.values_list("step", flat=True)) == ["RECEIVED", "FETCH_LEGS", "UPLOAD"]
 
 
 def test_one_request_asks_for_the_legs_of_all_calls_that_are_due(notify, uis_world, pbx, crm, later, tenant):
@@ -252,7 +252,7 @@ def test_exhausted_points_delay_the_call(notify, uis_world, pbx, crm, later, ans
     pbx.minute_limit = 0
     notify(answered.notification("call_end"))
     call = Call.objects.get()
-    assert call.reason == "UIS_POINTS"
+    assert call.reason == "UIS_QUOTA"
     pbx.minute_limit = 200
     later(timedelta(minutes=3))
     assert len(crm.calls) == 1

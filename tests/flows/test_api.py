@@ -27,7 +27,7 @@ from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.users import enlist
 
 NOON = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
-LISTS = ("calls", "employees", "ledger", "incidents")
+LISTS = ("calls", "employees", "reconciliation", "incidents")
 ENGLISH = {"accept-language": "en"}
 
 
@@ -43,13 +43,13 @@ def staff(db):
 
 @pytest.fixture
 def shop(db):
-    return client_of("Ромашка", "romashka", "Europe/Moscow")
+    return create_tenant("Ромашка", "romashka", "Europe/Moscow")
 
 
 @pytest.fixture
 def other(db):
     """A second tenant, whose rows no other tenant's key may show."""
-    return client_of("Чужой", "other", "America/New_York")
+    return create_tenant("Чужой", "other", "America/New_York")
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def read(client, staff):
     """Send a request with a tenant's key, or with one of the operator."""
     keys = {}
 
-    def ask(path, whose=None, /, *, status=200, **query):
+    def send(path, whose=None, /, *, status=200, **query):
         if whose not in keys:
             _row, keys[whose] = api_keys.create(whose, "a program", by=staff, now=timezone.now())
         answer = client.get(_where(path), query, headers={"authorization": f"Bearer {keys[whose]}", **ENGLISH})
@@ -65,20 +65,20 @@ def read(client, staff):
         assert answer["content-type"] == "application/json"
         return answer.json()
 
-    return ask
+    return send
 
 
 def _where(path):
     return path if path.startswith("/") else f"/api/v1/{path}/"
 
 
-def client_of(name, slug, zone):
+def create_tenant(name, slug, zone):
     tenant = Tenant.objects.create(name=name, slug=slug, time_zone=zone, activated_at=NOON)
     person = Employee.objects.create(tenant=tenant, uis_id=IVAN, full_name=f"Иван {slug}", extension="101")
     DailyReconciliation.objects.create(
         tenant=tenant, day=date(2026, 3, 10), uis_calls=3, uploaded=2, waiting=1, counted_at=NOON
     )
-    call_of(
+    create_call(
         tenant,
         1,
         employee=person,
@@ -86,18 +86,18 @@ def client_of(name, slug, zone):
         state="UPLOADED",
         uploaded_at=NOON,
     )
-    incident_of(tenant)
+    create_incident(tenant)
     return tenant
 
 
-def incident_of(tenant, **facts):
-    usual = {"kind": "ACCESS_DENIED", "cause": "uis", "about": {"code": "access_token_expired"}}
-    return Incident.objects.create(tenant=tenant, opened_at=NOON, last_seen_at=NOON, **usual | facts)
+def create_incident(tenant, **values):
+    defaults = {"kind": "ACCESS_DENIED", "reason": "uis", "context": {"code": "access_token_expired"}}
+    return Incident.objects.create(tenant=tenant, opened_at=NOON, last_seen_at=NOON, **defaults | values)
 
 
-def call_of(tenant, session, *, minutes=0, **facts):
+def create_call(tenant, session, *, minutes=0, **values):
     at = NOON - timedelta(minutes=minutes)
-    usual = {
+    defaults = {
         "direction": "in",
         "contact": CONTACT,
         "number": NUMBER,
@@ -106,7 +106,7 @@ def call_of(tenant, session, *, minutes=0, **facts):
         "talk_seconds": 30,
     }
     return Call.objects.create(
-        tenant=tenant, session_id=session, started_at=at, ended_at=at, retry_window_started_at=at, **usual | facts
+        tenant=tenant, session_id=session, started_at=at, ended_at=at, retry_window_started_at=at, **defaults | values
     )
 
 
@@ -140,7 +140,7 @@ def test_call_has_our_codes_and_the_tenants_time_zone(read, shop):
         "crm_user_id": None,
         "state": "UPLOADED",
         "rule": "",
-        "cause": "",
+        "reason": "",
         "failed_at": None,
         "next_attempt_at": None,
         "uploaded_at": "2026-03-10T12:00:00+03:00",
@@ -152,35 +152,35 @@ def test_call_has_our_codes_and_the_tenants_time_zone(read, shop):
 def test_employees_and_days_are_listed(read, shop):
     [person] = read("employees", shop)["results"]
     assert (person["uis_id"], person["extension"], person["tenant"]) == (IVAN, "101", "romashka")
-    [day] = read("ledger", shop)["results"]
+    [day] = read("reconciliation", shop)["results"]
     assert (day["day"], day["uis_calls"], day["delivered_share"]) == ("2026-03-10", 3, pytest.approx(2 / 3))
     assert day["counted_at"] == "2026-03-10T12:00:00+03:00"
 
 
 def test_incidents_have_a_message_and_system_wide_ones_are_for_operators(read, shop):
-    incident_of(None, kind="WORKER", cause="fast", state="TAKEN", note="Петя смотрит")
+    create_incident(None, kind="WORKER", reason="fast", state="ACKNOWLEDGED", note="Петя смотрит")
     [row] = read("incidents", shop)["results"]
     with translation.override("en"):
-        says = incident_texts.message(Incident.objects.get(tenant=shop))
+        message = incident_texts.message(Incident.objects.get(tenant=shop))
     incident = Incident.objects.get(tenant=shop)
     assert row == {
         "id": incident.pk,
         "tenant": "romashka",
         "kind": "ACCESS_DENIED",
-        "cause": "uis",
-        "says": says,
-        "who": "CLIENT",
+        "reason": "uis",
+        "message": message,
+        "responsible": "CLIENT",
         "state": "OPEN",
         "opened_at": "2026-03-10T12:00:00+03:00",
         "last_seen_at": "2026-03-10T12:00:00+03:00",
-        "times": 1,
+        "seen_count": 1,
         "resolved_at": None,
     }
-    whole = read("incidents", state="TAKEN")["results"]
-    assert [(one["tenant"], one["kind"], one["opened_at"]) for one in whole] == [
+    system_wide = read("incidents", state="ACKNOWLEDGED")["results"]
+    assert [(row["tenant"], row["kind"], row["opened_at"]) for row in system_wide] == [
         (None, "WORKER", "2026-03-10T09:00:00+00:00")
     ]
-    assert "note" not in whole[0]
+    assert "note" not in system_wide[0]
 
 
 def test_call_from_a_webhook_is_listed(read, notify, pbx, crm, tenant, stranger):
@@ -191,17 +191,17 @@ def test_call_from_a_webhook_is_listed(read, notify, pbx, crm, tenant, stranger)
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_key_shows_its_own_client_only(read, shop, other, name):
-    [mine] = read(name, shop)["results"]
-    [his] = read(name, other)["results"]
-    assert (mine["tenant"], his["tenant"]) == ("romashka", "other")
+def test_key_shows_its_own_tenant_only(read, shop, other, name):
+    [own] = read(name, shop)["results"]
+    [foreign] = read(name, other)["results"]
+    assert (own["tenant"], foreign["tenant"]) == ("romashka", "other")
     assert read(name, shop, tenant="other")["results"] == []
-    assert read(f"{name}/{his['id']}", shop, status=404)["detail"]
-    assert read(f"{name}/{his['id']}", other) == his
+    assert read(f"{name}/{foreign['id']}", shop, status=404)["detail"]
+    assert read(f"{name}/{foreign['id']}", other) == foreign
     # An operator's key shows all tenants, or one.
     assert sorted(row["tenant"] for row in read(name)["results"]) == ["other", "romashka"]
-    assert read(name, tenant="other")["results"] == [his]
-    assert read(f"{name}/{his['id']}") == his
+    assert read(name, tenant="other")["results"] == [foreign]
+    assert read(f"{name}/{foreign['id']}") == foreign
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_key_shows_its_own_client_only(read, shop, other, name):
         ({"outcome": "not_reached"}, [4]),
         ({"result": "BUSY"}, [4]),
         ({"state": "READY"}, [3]),
-        ({"cause": "CRM_REFUSED"}, [3]),
+        ({"reason": "CRM_REFUSED"}, [3]),
         ({"rule": "OUTGOING_OFF"}, [4]),
         ({"employee": IVAN}, [1]),
         ({"session_id": 5}, [5]),
@@ -231,11 +231,11 @@ def test_key_shows_its_own_client_only(read, shop, other, name):
     ],
 )
 def test_calls_are_filtered(read, shop, query, expected):
-    call_of(shop, 2, minutes=1, contact="79990000002", state="UPLOADED", **MISSED)
-    call_of(shop, 3, minutes=2, number="74950000002", state="READY", cause="CRM_REFUSED", **MISSED)
+    create_call(shop, 2, minutes=1, contact="79990000002", state="UPLOADED", **MISSED)
+    create_call(shop, 3, minutes=2, number="74950000002", state="READY", reason="CRM_REFUSED", **MISSED)
     out = {"direction": "out", "talk_seconds": 0, "result": "BUSY", "is_lost": None}
-    call_of(shop, 4, minutes=3, state="SKIPPED", skip_reason="OUTGOING_OFF", **out)
-    call_of(shop, 5, minutes=4, state="FETCHING_LEGS", result="", is_lost=None, talk_seconds=0)
+    create_call(shop, 4, minutes=3, state="SKIPPED", skip_reason="OUTGOING_OFF", **out)
+    create_call(shop, 5, minutes=4, state="FETCHING_LEGS", result="", is_lost=None, talk_seconds=0)
     assert sessions(read("calls", shop, **query)) == expected
 
 
@@ -246,16 +246,16 @@ def test_calls_are_filtered(read, shop, query, expected):
         ("employees", {"extension": "102"}, 0),
         ("employees", {"is_dismissed": "true"}, 0),
         ("employees", {"crm_user_id": 27}, 0),
-        ("ledger", {"day_from": "2026-03-10", "day_till": "2026-03-10"}, 1),
-        ("ledger", {"day_from": "2026-03-11"}, 0),
-        ("ledger", {"day_till": "2026-03-09"}, 0),
+        ("reconciliation", {"day_from": "2026-03-10", "day_till": "2026-03-10"}, 1),
+        ("reconciliation", {"day_from": "2026-03-11"}, 0),
+        ("reconciliation", {"day_till": "2026-03-09"}, 0),
         ("incidents", {"kind": "ACCESS_DENIED", "state": "OPEN"}, 1),
         ("incidents", {"state": "RESOLVED"}, 0),
         ("incidents", {"opened_from": "2026-03-10T12:00:00+03:00", "opened_till": "2026-03-11T00:00:00Z"}, 1),
         ("incidents", {"opened_till": "2026-03-10T12:00:00+03:00"}, 0),
     ],
 )
-def test_people_and_days_are_filtered(read, shop, name, query, count):
+def test_employees_and_days_are_filtered(read, shop, name, query, count):
     assert len(read(name, shop, **query)["results"]) == count
 
 
@@ -281,11 +281,11 @@ def test_invalid_parameter_is_refused_with_its_name(read, shop, query):
 
 def test_pages_follow_one_another_and_each_row_comes_once(read, shop):
     for session in range(2, 12):
-        call_of(shop, session, minutes=session // 4)  # four calls share each moment
+        create_call(shop, session, minutes=session // 4)  # four calls share each moment
     seen, page = [], read("calls", shop, page_size=3)
     while page["next"]:
         seen += sessions(page)
-        call_of(shop, 100 + len(seen), minutes=-1)  # A new call must not move rows to another page.
+        create_call(shop, 100 + len(seen), minutes=-1)  # A new call must not move rows to another page.
         assert urlsplit(page["next"]).netloc == "testserver"
         page = read(page["next"].removeprefix("http://testserver"), shop)
     seen += sessions(page)
@@ -293,14 +293,14 @@ def test_pages_follow_one_another_and_each_row_comes_once(read, shop):
     assert seen == list(in_order.values_list("session_id", flat=True))
 
 
-def test_day_of_the_ledger_has_more_clients_than_a_page(read):
-    clients = Tenant.objects.bulk_create(
+def test_reconciliation_of_one_day_has_more_clients_than_a_page(read):
+    tenants = Tenant.objects.bulk_create(
         Tenant(name=str(n), slug=f"c{n}", activation_token=str(n)) for n in range(1203)
     )
     DailyReconciliation.objects.bulk_create(
-        DailyReconciliation(tenant=one, day=date(2026, 3, 10), counted_at=NOON) for one in clients
+        DailyReconciliation(tenant=tenant, day=date(2026, 3, 10), counted_at=NOON) for tenant in tenants
     )
-    seen, page = [], read("ledger", page_size=500)
+    seen, page = [], read("reconciliation", page_size=500)
     while page["next"]:
         seen += page["results"]
         page = read(page["next"].removeprefix("http://testserver"))
@@ -309,16 +309,16 @@ def test_day_of_the_ledger_has_more_clients_than_a_page(read):
 
 
 @pytest.mark.parametrize(
-    "said",
+    "cursor",
     [
         *("", "x", "nonsense 1", "2026-03-10T09:00:00+00:00", "2026-03-10T09:00:00+00:00 1 1"),
         *("2026-03-10T09:00:00 1", "2026-99-99T09:00:00+00:00 1", "2026-03-10T09:00:00+00:00 x", "\0 \0"),
     ],
 )
-def test_invalid_cursor_is_not_found(read, shop, said):
-    cursor = base64.urlsafe_b64encode(said.encode()).decode() or "/"
+def test_invalid_cursor_is_not_found(read, shop, cursor):
+    encoded = base64.urlsafe_b64encode(cursor.encode()).decode() or "/"
     for name in LISTS:
-        assert set(read(name, shop, cursor=cursor, status=404)) == {"detail"}
+        assert set(read(name, shop, cursor=encoded, status=404)) == {"detail"}
     read("calls", shop, cursor="ключ", status=404)
     huge = base64.urlsafe_b64encode(f"2026-03-10T09:00:00+00:00 {10**30}".encode()).decode()
     assert len(read("calls", shop, cursor=huge)["results"]) == 1
@@ -348,11 +348,11 @@ def test_key_is_stored_as_a_hash_with_its_last_use(read, shop, staff):
     row, key = api_keys.create(shop, "x", by=staff, now=NOON)
     assert key not in str(ApiKey.objects.filter(pk=row.pk).values())
     assert row.last_used_at is None
-    for moment, noted in ((NOON, NOON), (NOON + timedelta(seconds=59), NOON), (NOON + timedelta(seconds=61),) * 2):
+    for moment, expected in ((NOON, NOON), (NOON + timedelta(seconds=59), NOON), (NOON + timedelta(seconds=61),) * 2):
         with time_machine.travel(moment, tick=False):
             found = api_keys.find(key)
             api_keys.touch(found, now=moment)
-        assert ApiKey.objects.get(pk=row.pk).last_used_at == noted
+        assert ApiKey.objects.get(pk=row.pk).last_used_at == expected
 
 
 def test_operators_key_ends_with_the_permission(read, shop, staff):
@@ -380,19 +380,19 @@ def test_keys_of_a_disconnected_tenant_are_revoked(read, tenant):
 def test_rate_limit_answers_429(read, shop, monkeypatch):
     monkeypatch.setattr(KeyThrottle, "rate", "2/min")
     for status in (200, 200, 429):
-        said = read("calls", shop, status=status)
-    assert "detail" in said
+        answer = read("calls", shop, status=status)
+    assert "detail" in answer
     read("calls")  # Each key has its own limit.
 
 
 @pytest.mark.parametrize("count", [1, 40])
 def test_page_costs_a_fixed_number_of_queries(read, shop, django_assert_num_queries, count):
-    call_of(shop, 2)
+    create_call(shop, 2)
     for number in range(count):
         person = Employee.objects.create(tenant=shop, uis_id=number, full_name=str(number))
-        call_of(shop, 10 + number, employee=person)
+        create_call(shop, 10 + number, employee=person)
         DailyReconciliation.objects.create(tenant=shop, day=date(2026, 1, 1) + timedelta(days=number), counted_at=NOON)
-        incident_of(shop, cause=f"uis {number}")
+        create_incident(shop, reason=f"uis {number}")
     read("calls", shop), read("calls")
     for name in LISTS:
         with django_assert_num_queries(2):  # the key, the page
@@ -477,16 +477,16 @@ SAME_EACH_TIME = {
 @api.parametrize()
 @settings(max_examples=2, **SAME_EACH_TIME)
 def test_api_answers_what_its_schema_says(case, shop, staff):
-    answers_as_its_schema_says(case, shop, staff)
+    assert_answer_matches_schema(case, shop, staff)
 
 
 @pytest.mark.slow
 @api.parametrize()
 @settings(max_examples=10, **SAME_EACH_TIME)
 def test_api_answers_more_requests_as_its_schema_says(case, shop, staff):
-    answers_as_its_schema_says(case, shop, staff)
+    assert_answer_matches_schema(case, shop, staff)
 
 
-def answers_as_its_schema_says(case, shop, staff):
+def assert_answer_matches_schema(case, shop, staff):
     _row, key = api_keys.create(shop, "x", by=staff, now=timezone.now())
     case.call_and_validate(headers={"Authorization": f"Bearer {key}"})

@@ -60,7 +60,7 @@ def press(client, clock, operator, tenant):
 
     def send(act="", *, pk=tenant.pk, **days):
         row = CallImport.objects.filter(tenant=pk).first()
-        form = {"act": act, "takeover": row.pk if row else ""} if act else PERIOD | days
+        form = {"act": act, "call_import": row.pk if row else ""} if act else PERIOD | days
         answer = client.post(_address(pk), form, follow=True, headers=ENGLISH)
         assert answer.status_code == 200
         rejected = answer.context["form"].errors if answer.context["form"] else ()
@@ -71,13 +71,13 @@ def press(client, clock, operator, tenant):
 
 
 @pytest.fixture
-def take_over(press, run_queue):
+def import_calls(press, run_queue):
     """Choose the days, preview, import, and let the workers do it."""
 
     def run(**days):
         press(**days)
         run_queue()
-        press("take")
+        press("start")
         run_queue()
         return CallImport.objects.first()
 
@@ -109,7 +109,7 @@ def sums(answer):
     return [int(number) for number in re.findall(r'<tr><th scope="row">.*?</th><td>[^\d]*?(\d+)<', _html(answer))]
 
 
-def held_up(answer):
+def blocked_text(answer):
     """Return the text of why it does not go on; None where the page has none."""
     found = re.search(r'<p class="admin-blocked">(.*?)</p>', _html(answer), re.DOTALL)
     return html.unescape(re.sub(r"<[^>]+>", "", found[1])) if found else None
@@ -119,9 +119,9 @@ def _html(answer):
     return answer.content.decode()
 
 
-def missed(pbx, at, number=1, **facts):
-    facts = {"rings": [IVAN]} | facts
-    return pbx.call(contact=f"7999001{number:04d}", number=NUMBER, started_at=at, **facts)
+def missed(pbx, at, number=1, **values):
+    values = {"rings": [IVAN]} | values
+    return pbx.call(contact=f"7999001{number:04d}", number=NUMBER, started_at=at, **values)
 
 
 def history(pbx, count, *, days=5):
@@ -129,7 +129,7 @@ def history(pbx, count, *, days=5):
     return [missed(pbx, NOON - timedelta(days=days) + timedelta(hours=n), n) for n in range(count)]
 
 
-def written():
+def audit_entries():
     return list(AuditLogEntry.objects.order_by("pk").values_list("action", "user__username", "object_repr", "new"))
 
 
@@ -140,19 +140,19 @@ def test_preview_shows_the_counts_and_writes_and_sends_nothing(press, page, pbx,
     history(pbx, 7)
     pbx.call(contact="anonymous", number=NUMBER, started_at=NOON - timedelta(days=3), rings=[IVAN])
     assert press() == ["success"]
-    assert 'admin-state admin-looking"' in _html(page())
+    assert 'admin-state admin-previewing"' in _html(page())
     run_queue()
     answer = page()
     text = html_text.words(answer)
-    assert ("20 June 2026 – 15 July 2026" in text, 'admin-state admin-looked"' in _html(answer)) == (True, True)
+    assert ("20 June 2026 – 15 July 2026" in text, 'admin-state admin-previewed"' in _html(answer)) == (True, True)
     assert sums(answer) == [8, 0, 7, 1]
     assert english(SkipReason.HIDDEN_NUMBER.label) in text
-    assert re.search(r'value="take">[^<]*\b7\b', _html(answer))
+    assert re.search(r'value="start">[^<]*\b7\b', _html(answer))
     assert text.count(" 7999***000") == 5
     assert not re.search(r"7999001\d{4}", _html(page())), "numbers are masked"
     assert (Call.objects.count(), DailyReconciliation.objects.count(), crm.uploads, crm.events) == (0, 0, [], [])
     assert run_queue() == 0
-    assert written() == []
+    assert audit_entries() == []
 
 
 def test_preview_of_known_calls_offers_no_import(press, page, pbx, notify, run_queue, tenant):
@@ -160,7 +160,7 @@ def test_preview_of_known_calls_offers_no_import(press, page, pbx, notify, run_q
     press()
     run_queue()
     assert sums(page()) == [1, 1, 0]
-    assert 'value="take"' not in _html(page())
+    assert 'value="start"' not in _html(page())
 
 
 def test_long_list_is_looked_at_in_parts_and_counted_once(press, pbx, uis_world, run_queue, tenant, small_parts):
@@ -193,9 +193,9 @@ def test_preview_is_repeated_with_the_current_rules(press, page, pbx, run_queue,
     press()
     run_queue()
     TransferRules.objects.update(upload_missed=False)
-    assert press("look_again") == ["success"]
+    assert press("preview_again") == ["success"]
     run_queue()
-    assert (sums(page()), 'value="take"' in _html(page())) == ([3, 0, 0, 3], False)
+    assert (sums(page()), 'value="start"' in _html(page())) == ([3, 0, 0, 3], False)
     assert english(SkipReason.MISSED_OFF.label) in html_text.words(page())
 
 
@@ -203,14 +203,14 @@ def test_preview_is_repeated_with_the_current_rules(press, page, pbx, run_queue,
 
 
 def test_each_call_is_uploaded_once_with_its_true_time_and_no_card(
-    take_over, page, pbx, crm, run_queue, tenant, stranger
+    import_calls, page, pbx, crm, run_queue, tenant, stranger
 ):
     tenant.crm.time_zone = crm.timezone = "Asia/Yekaterinburg"
     tenant.crm.save()
     at = NOON - timedelta(days=20, hours=13)  # 23:00 here, the next day there
     missed(pbx, at)
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=10), talks=[(PETR, 40)])
-    row = take_over()
+    row = import_calls()
     assert (row.state, row.found, row.uis_calls, row.unexplained) == ("DONE", 2, 2, 0)
     task_queue.sweep()
     sent = {call["result"]: call for call in crm.calls}
@@ -220,47 +220,47 @@ def test_each_call_is_uploaded_once_with_its_true_time_and_no_card(
     assert crm.events == []
     assert set(Call.objects.values_list("is_low_priority", "origin")) == {(True, "REPORT")}
     assert sums(page()) == [2, 0, 2, 0]
-    assert written() == [
+    assert audit_entries() == [
         ("IMPORT_STARTED", "olga", "2026-06-20 – 2026-07-15", "2"),
         ("CALLS_IMPORTED", "olga", "2026-06-20 – 2026-07-15", "2"),
     ]
 
 
-def test_second_run_changes_nothing(take_over, press, page, pbx, crm, run_queue, tenant, stranger):
+def test_second_run_changes_nothing(import_calls, press, page, pbx, crm, run_queue, tenant, stranger):
     history(pbx, 7)
-    take_over()
+    import_calls()
     rows, tries, sent = list(Call.objects.values()), CallLogEntry.objects.count(), len(crm.uploads)
     press()
     run_queue()
     assert sums(page()) == [7, 7, 0]
-    assert press("take") == ["success"]
+    assert press("start") == ["success"]
     run_queue()
     assert CallImport.objects.count() == 2
     assert (list(Call.objects.values()), CallLogEntry.objects.count(), len(crm.uploads)) == (rows, tries, sent)
     assert len(crm.calls) == 7
 
 
-def test_same_days_are_taken_over_by_the_command_without_doubling(take_over, pbx, crm, run_queue, tenant):
+def test_same_days_are_taken_over_by_the_command_without_doubling(import_calls, pbx, crm, run_queue, tenant):
     from django.core.management import call_command
 
     history(pbx, 3)
-    take_over()
+    import_calls()
     call_command("reconcile_calls", "--tenant", "romashka", "--from", "2026-07-01", "--till", "2026-07-15")
     run_queue()
     assert len(crm.calls) == 3
 
 
 @pytest.mark.parametrize("activated_days_ago", [0, 3])
-def test_period_before_the_activation_is_taken_over(take_over, pbx, crm, tenant, activated_days_ago):
+def test_period_before_the_activation_is_taken_over(import_calls, pbx, crm, tenant, activated_days_ago):
     Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON - timedelta(days=activated_days_ago))
     history(pbx, 4, days=20)
-    row = take_over(last="2026-07-10")
+    row = import_calls(last="2026-07-10")
     assert (row.state, len(crm.calls)) == ("DONE", 4)
 
 
-def test_night_after_it_takes_over_nothing_by_itself(take_over, pbx, crm, run_queue, clock, tenant):
+def test_night_after_it_takes_over_nothing_by_itself(import_calls, pbx, crm, run_queue, clock, tenant):
     Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON - timedelta(hours=1))
-    take_over(first="2026-06-20", last="2026-06-25")
+    import_calls(first="2026-06-20", last="2026-06-25")
     history(pbx, 4)
     clock.shift(timedelta(hours=16))
     tasks.close_all()
@@ -280,7 +280,7 @@ def test_nights_take_nothing_over_from_the_morning_before_he_came(pbx, crm, run_
 
 
 def test_day_that_a_person_took_over_hides_no_night_that_failed(
-    take_over, pbx, crm, uis_world, run_queue, clock, tenant
+    import_calls, pbx, crm, uis_world, run_queue, clock, tenant
 ):
     Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON - timedelta(days=9))
     clock.shift(timedelta(hours=16))
@@ -293,34 +293,34 @@ def test_day_that_a_person_took_over_hides_no_night_that_failed(
     run_queue()
     uis_world.repair()
     clock.shift(timedelta(days=1))
-    take_over(first="2026-07-17", last="2026-07-17")
+    import_calls(first="2026-07-17", last="2026-07-17")
     clock.shift(timedelta(days=1))
     tasks.close_all()
     run_queue()
     assert [call["externalId"] for call in crm.calls] == [f"uis-{lost.session_id}"]
 
 
-def test_older_than_the_term_is_skipped_and_the_page_says_what_to_change(take_over, page, pbx, crm, clock, tenant):
+def test_older_than_the_term_is_skipped_and_the_page_says_what_to_change(import_calls, page, pbx, crm, clock, tenant):
     for days in (31, 40, 29):
         missed(pbx, NOON - timedelta(days=days), days)
-    row = take_over(first="2026-06-01")
+    row = import_calls(first="2026-06-01")
     assert (row.skipped_by, len(crm.calls)) == ({"EXPIRED": 2}, 1)
     assert (sums(page()), "30" in html_text.words(page())) == ([3, 0, 1, 2, 0], True)
     assert f'href="/admin/tenants/tenant/{tenant.pk}/change/#id_upload_window_days"' in _html(page())
     Tenant.objects.update(upload_window_days=60)
     clock.shift(timedelta(minutes=1))
-    row = take_over(first="2026-06-01")
+    row = import_calls(first="2026-06-01")
     assert (row.found, row.skipped_by, len(crm.calls)) == (2, {}, 3)
 
 
 def test_period_of_two_hundred_days_is_asked_for_three_months_at_a_time(
-    take_over, pbx, uis_world, crm, run_queue, clock, tenant, small_parts
+    import_calls, pbx, uis_world, crm, run_queue, clock, tenant, small_parts
 ):
     Tenant.objects.update(upload_window_days=400)
     for number in range(20):
         missed(pbx, NOON - timedelta(days=10 * number, minutes=10), number)
     uis_world.requests.clear()
-    row = take_over(first="2025-12-28")
+    row = import_calls(first="2025-12-28")
     assert all(request.mnemonic is None for request in uis_world.requests)
     assert (row.state, row.uis_calls, row.found, row.unexplained) == ("DONE", 20, 20, 0)
     assert len(crm.calls) == 20
@@ -334,9 +334,9 @@ def test_empty_year_costs_a_handful_of_points(press, uis_world, run_queue, tenan
     assert len(uis_world.requests) == 5
 
 
-def test_days_that_were_seen_whole_are_settled_in_the_ledger(take_over, pbx, tenant, small_parts):
+def test_days_that_were_seen_whole_are_settled_in_the_ledger(import_calls, pbx, tenant, small_parts):
     history(pbx, 30, days=3)
-    take_over(first="2026-07-12")
+    import_calls(first="2026-07-12")
     days = DailyReconciliation.objects.filter(closed_at__isnull=False).order_by("day")
     assert list(days.values_list("day", "uis_calls", "unexplained")) == [
         (date(2026, 7, 12), 12, 0),
@@ -346,7 +346,7 @@ def test_days_that_were_seen_whole_are_settled_in_the_ledger(take_over, pbx, ten
 
 
 def test_call_that_cannot_be_recorded_is_unexplained_in_its_day_and_on_the_page(
-    take_over, page, pbx, tenant, small_parts, monkeypatch
+    import_calls, page, pbx, tenant, small_parts, monkeypatch
 ):
     from telephony.calls import pipeline
 
@@ -355,14 +355,14 @@ def test_call_that_cannot_be_recorded_is_unexplained_in_its_day_and_on_the_page(
     monkeypatch.setattr(
         pipeline,
         "create_from_report",
-        lambda t, said, **kw: 1 / 0 if said.session_id == bad.session_id else real(t, said, **kw),
+        lambda t, event, **kw: 1 / 0 if event.session_id == bad.session_id else real(t, event, **kw),
     )
-    row = take_over()
+    row = import_calls()
     assert (row.found, row.uis_calls, row.unexplained) == (8, 9, 1)
     assert (sums(page()), _html(page()).count('admin-state admin-failed"')) == ([9, 0, 8, 1, 0], 1)
     assert DailyReconciliation.objects.get(day="2026-07-12").unexplained == 1
     monkeypatch.undo()
-    assert take_over().unexplained == 0
+    assert import_calls().unexplained == 0
     assert DailyReconciliation.objects.get(day="2026-07-12").unexplained == 0
 
 
@@ -376,16 +376,16 @@ def test_uis_away_in_the_middle_goes_on_where_it_stood(
     history(pbx, 9)
     press()
     run_queue()
-    press("take")
+    press("start")
     step = iter(range(100))
-    task_queue.drain(pick=lambda task: task.endswith("take_over") and next(step) < 4)
+    task_queue.drain(pick=lambda task: task.endswith("import_calls") and next(step) < 4)
     came = CallImport.objects.get().cursor_at
     assert came > CallImport.objects.get().since
     uis_world.break_down(kind)
     run_queue()
     row = CallImport.objects.get()
     assert (row.state, row.reason, row.cursor_at, row.failed_at) == ("RUNNING", "UIS_UNAVAILABLE", came, None)
-    assert "12:01" in held_up(page())
+    assert "12:01" in blocked_text(page())
     uis_world.repair()
     uis_world.requests.clear()
     clock.shift(timedelta(minutes=2))
@@ -404,7 +404,7 @@ def test_worker_killed_in_the_middle_of_a_part_is_made_up_for_and_counted_once(
     history(pbx, 9)
     press()
     run_queue()
-    press("take")
+    press("start")
     real, seen = pipeline.create_from_report, []
 
     def record(*args, **kwargs):
@@ -434,7 +434,7 @@ def test_part_that_kills_every_worker_is_left_to_a_person_who_may_go_on(
     history(pbx, 2)
     press()
     run_queue()
-    press("take")
+    press("start")
     real = compare.compare_next_chunk
 
     def kill(*_args, **_kwargs):
@@ -448,12 +448,12 @@ def test_part_that_kills_every_worker_is_left_to_a_person_who_may_go_on(
     task_queue.sweep()
     row = CallImport.objects.get()
     assert (row.reason, row.failed_at is not None) == ("INTERNAL_ERROR", True)
-    assert english(FailureReason.INTERNAL_ERROR.label) in held_up(page())
-    assert english(FailureReason.INTERNAL_ERROR.responsible.label) in held_up(page())
+    assert english(FailureReason.INTERNAL_ERROR.label) in blocked_text(page())
+    assert english(FailureReason.INTERNAL_ERROR.responsible.label) in blocked_text(page())
     clock.shift(timedelta(hours=4))
     task_queue.sweep()
     monkeypatch.setattr(compare, "compare_next_chunk", real)
-    assert press("try_again") == ["success"]
+    assert press("retry") == ["success"]
     run_queue()
     assert (CallImport.objects.get().state, len(crm.calls)) == ("DONE", 2)
 
@@ -463,7 +463,7 @@ def test_lost_queue_is_made_up_for_by_the_sweep(press, pbx, crm, run_queue, cloc
     press()
     task_queue.lose()
     task_queue.sweep()
-    press("take")
+    press("start")
     task_queue.lose()
     task_queue.sweep()
     assert (CallImport.objects.get().state, len(crm.calls)) == ("DONE", 2)
@@ -479,12 +479,12 @@ def test_used_up_points_hold_it_up_and_it_goes_on_by_itself(
     run_queue()
     row = CallImport.objects.get()
     assert (row.state, row.code, row.failed_at) == ("PREVIEWING", "limit_exceeded", None)
-    assert f"{row.next_attempt_at.astimezone(MOSCOW):%H:%M}" in held_up(page())
+    assert f"{row.next_attempt_at.astimezone(MOSCOW):%H:%M}" in blocked_text(page())
     assert all(request.mnemonic is None for request in uis_world.requests), "the reserve was not used"
     for _minute in range(10):
         clock.shift(timedelta(minutes=1))
         task_queue.sweep()
-    press("take")
+    press("start")
     for _minute in range(10):
         clock.shift(timedelta(minutes=1))
         task_queue.sweep()
@@ -498,8 +498,8 @@ def test_live_call_overtakes_what_was_taken_over(press, pbx, crm, notify, run_qu
         missed(pbx, NOON - timedelta(days=3, minutes=number), number)
     press()
     run_queue()
-    press("take")
-    task_queue.drain(pick=lambda task: task.endswith("take_over"))
+    press("start")
+    task_queue.drain(pick=lambda task: task.endswith("import_calls"))
     live = pbx.call(contact="79990009999", number=NUMBER, rings=[IVAN])
     notify(live.notification("lost_call"), works=False)
     tasks.evaluate_calls(tenant.pk)
@@ -529,14 +529,14 @@ def test_look_goes_before_what_is_being_taken_over(tenant, stranger, clock):
 # --- access denied, paused, disconnected
 
 
-def test_paused_client_sends_imported_calls_when_resumed(take_over, page, pbx, crm, run_queue, clock, tenant):
+def test_paused_client_sends_imported_calls_when_resumed(import_calls, page, pbx, crm, run_queue, clock, tenant):
     history(pbx, 3)
     tenant.pause()
-    row = take_over()
+    row = import_calls()
     assert (row.state, row.found, crm.calls) == ("DONE", 3, [])
     paused, unlinked = page().context["notices"]
     assert (paused.page, unlinked.page) == ("", "admin:tenants_tenant_employee_mapping")
-    assert paused.says in html_text.words(page())
+    assert paused.message in html_text.words(page())
     assert sums(page()) == [3, 0, 3, 3]
     Tenant.objects.get(pk=tenant.pk).resume()
     task_queue.sweep()
@@ -549,15 +549,15 @@ def test_key_revoked_in_the_middle_is_said_and_it_goes_on_within_five_minutes(
     history(pbx, 6)
     press()
     run_queue()
-    press("take")
+    press("start")
     step = iter(range(100))
-    task_queue.drain(pick=lambda task: task.endswith("take_over") and next(step) < 2)
+    task_queue.drain(pick=lambda task: task.endswith("import_calls") and next(step) < 2)
     pbx.token_state = "blocked"
     run_queue()
     row = CallImport.objects.get()
     assert (row.reason, row.code, row.failed_at) == ("UIS_DENIED", "access_token_blocked", None)
-    assert english(AccessError.TOKEN_BLOCKED.label) in held_up(page())
-    assert english(FailureReason.UIS_DENIED.responsible.label) in held_up(page())
+    assert english(AccessError.TOKEN_BLOCKED.label) in blocked_text(page())
+    assert english(FailureReason.UIS_DENIED.responsible.label) in blocked_text(page())
     assert UisConnection.objects.get(tenant=tenant).denied_at is not None
     pbx.token_state = "valid"
     clock.shift(timedelta(minutes=5))
@@ -571,7 +571,7 @@ def test_missing_right_waits_and_shuts_nothing_else(press, page, pbx, run_queue,
     pbx.unavailable_methods.add("get.calls_report")
     press()
     run_queue()
-    assert english(AccessError.METHOD_COMPONENT.label) in held_up(page())
+    assert english(AccessError.METHOD_COMPONENT.label) in blocked_text(page())
     assert UisConnection.objects.get(tenant=tenant).denied_at is None
     pbx.unavailable_methods.clear()
     clock.shift(timedelta(minutes=5))
@@ -579,14 +579,14 @@ def test_missing_right_waits_and_shuts_nothing_else(press, page, pbx, run_queue,
     assert CallImport.objects.get().state == "PREVIEWED"
 
 
-def test_denied_crm_is_named_before_the_import(take_over, page, pbx, crm, run_queue, tenant):
+def test_denied_crm_is_named_before_the_import(import_calls, page, pbx, crm, run_queue, tenant):
     tenant.crm.suspend("key", "no", now=NOON)
     history(pbx, 2)
-    take_over()
+    import_calls()
     notice, _unlinked = page().context["notices"]
-    assert english(AccessError.CRM_KEY.label) in notice.says
-    assert english(notice.who) == english(FailureReason.CRM_DENIED.responsible.label)
-    assert notice.says in html_text.words(page())
+    assert english(AccessError.CRM_KEY.label) in notice.message
+    assert english(notice.responsible) == english(FailureReason.CRM_DENIED.responsible.label)
+    assert notice.message in html_text.words(page())
     assert (sums(page()), crm.calls) == ([2, 0, 2, 2], [])
 
 
@@ -604,10 +604,10 @@ def test_unexpected_error_stops_it_and_names_the_responsible(
     run_queue()
     row = CallImport.objects.get()
     assert (row.reason, row.failed_at is not None) == ("UNEXPECTED_REPLY", True)
-    assert english(FailureReason.UNEXPECTED_REPLY.label) in held_up(page())
-    assert english(FailureReason.UNEXPECTED_REPLY.responsible.label) in held_up(page())
+    assert english(FailureReason.UNEXPECTED_REPLY.label) in blocked_text(page())
+    assert english(FailureReason.UNEXPECTED_REPLY.responsible.label) in blocked_text(page())
     monkeypatch.undo()
-    press("try_again")
+    press("retry")
     run_queue()
     assert CallImport.objects.get().state == "PREVIEWED"
 
@@ -620,7 +620,7 @@ def test_open_circuit_breaker_delays_the_preview(press, page, pbx, uis_world, ru
     clock.shift(timedelta(minutes=1))
     task_queue.sweep()
     assert uis_world.requests == []
-    assert "12:02" in held_up(page())
+    assert "12:02" in blocked_text(page())
     clock.shift(timedelta(minutes=1))
     task_queue.sweep()
     assert CallImport.objects.get().state == "PREVIEWED"
@@ -638,10 +638,10 @@ def test_client_whose_calls_cannot_be_asked_for_is_refused(press, page, client, 
     known = {"left": tenant_action_handlers.OFFBOARDED, "keyless": tenant_action_handlers.NO_KEYS}
     assert {name: english(text) == refusal for name, text in known.items()} == {name: name == change for name in known}
     assert refusal in html_text.words(page())
-    assert (press(), press("take")) == (["warning"], ["warning"])
+    assert (press(), press("start")) == (["warning"], ["warning"])
     assert (CallImport.objects.count(), run_queue()) == (0, 0)
     home = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk]))
-    assert "/takeover/" not in home.content.decode()
+    assert "/import/" not in home.content.decode()
 
 
 def test_disconnecting_the_client_ends_it(press, pbx, crm, run_queue, clock, tenant):
@@ -650,7 +650,7 @@ def test_disconnecting_the_client_ends_it(press, pbx, crm, run_queue, clock, ten
     history(pbx, 2)
     press()
     run_queue()
-    press("take")
+    press("start")
     offboarding.offboard(tenant, now=timezone.now())
     run_queue()
     clock.shift(timedelta(minutes=5))
@@ -665,15 +665,18 @@ def test_what_was_taken_over_stays_when_it_is_cancelled(press, page, pbx, crm, r
     history(pbx, 6)
     press()
     run_queue()
-    press("take")
+    press("start")
     step = iter(range(100))
-    task_queue.drain(pick=lambda task: task.endswith("take_over") and next(step) < 2)
+    task_queue.drain(pick=lambda task: task.endswith("import_calls") and next(step) < 2)
     assert press("cancel") == ["success"]
     run_queue()
     row = CallImport.objects.get()
     assert (row.state, row.found, len(crm.calls)) == ("CANCELLED", 4, 4)
     assert sums(page()) == [4, 0, 4, 0]
-    assert [(verb, new) for verb, _by, _part, new in written()] == [("IMPORT_STARTED", "6"), ("IMPORT_CANCELLED", "4")]
+    assert [(verb, new) for verb, _by, _part, new in audit_entries()] == [
+        ("IMPORT_STARTED", "6"),
+        ("IMPORT_CANCELLED", "4"),
+    ]
 
 
 def test_part_that_was_at_work_when_it_was_cancelled_is_counted_and_is_the_last(
@@ -682,7 +685,7 @@ def test_part_that_was_at_work_when_it_was_cancelled_is_counted_and_is_the_last(
     history(pbx, 6)
     press()
     run_queue()
-    press("take")
+    press("start")
     real = compare.compare_next_chunk
 
     def cancelled_meanwhile(*args, **kwargs):
@@ -715,8 +718,8 @@ def test_one_at_a_time(press, pbx, run_queue, tenant):
     press()
     assert press(first="2026-07-01") == ["warning"]
     run_queue()
-    press("take")
-    assert press("take") == ["warning"]
+    press("start")
+    assert press("start") == ["warning"]
     assert press(first="2026-07-01") == ["warning"]
     assert CallImport.objects.count() == 1
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -725,13 +728,13 @@ def test_one_at_a_time(press, pbx, run_queue, tenant):
         row.save()
 
 
-@pytest.mark.parametrize("act", ["take", "look_again", "try_again", "cancel"])
-def test_button_of_another_clients_takeover_does_nothing(press, client, run_queue, tenant, stranger, act):
+@pytest.mark.parametrize("action", ["start", "preview_again", "retry", "cancel"])
+def test_button_of_another_clients_takeover_does_nothing(press, client, run_queue, tenant, stranger, action):
     press(pk=stranger.pk)
     run_queue()
     before = CallImport.objects.values().get()
     for pk in (before["id"], "", "x", "9" * 30):
-        answer = client.post(_address(tenant.pk), {"act": act, "takeover": pk}, follow=True, headers=ENGLISH)
+        answer = client.post(_address(tenant.pk), {"act": action, "call_import": pk}, follow=True, headers=ENGLISH)
         assert [message.level_tag for message in answer.context["messages"]] == ["warning"]
     assert CallImport.objects.values().get() == before
 
@@ -786,10 +789,10 @@ def test_support_may_view_and_start_nothing(press, client, run_queue, clock, ten
     assert client.get(_address(tenant.pk, live=True)).status_code == 302
     client.force_login(support)
     seen = client.get(_address(tenant.pk), headers=ENGLISH)
-    assert 'admin-state admin-looked"' in _html(seen)
+    assert 'admin-state admin-previewed"' in _html(seen)
     assert not {'name="act"', 'name="first"'} & set(re.findall(r'name="\w+"', seen.content.decode()))
-    for said in (PERIOD, *({"act": act, "takeover": before["id"]} for act in ("take", "look_again", "cancel"))):
-        assert client.post(_address(tenant.pk), said).status_code == 403
+    for form in (PERIOD, *({"act": act, "call_import": before["id"]} for act in ("start", "preview_again", "cancel"))):
+        assert client.post(_address(tenant.pk), form).status_code == 403
     assert CallImport.objects.values().get() == before
 
 
@@ -809,7 +812,7 @@ def test_press_without_the_pages_token_is_refused(operator, tenant):
 
 def test_unknown_client_is_not_found(page, client, tenant):
     assert page(tenant.pk + 99).status_code == 404
-    assert client.post(reverse("admin:tenants_tenant_action", args=[tenant.pk, "takeover"])).status_code == 404
+    assert client.post(reverse("admin:tenants_tenant_action", args=[tenant.pk, "import"])).status_code == 404
 
 
 def test_clients_page_links_to_it_and_shows_its_progress(press, client, pbx, run_queue, clock, tenant, small_parts):
@@ -818,7 +821,7 @@ def test_clients_page_links_to_it_and_shows_its_progress(press, client, pbx, run
     assert f'href="{_address(tenant.pk)}"' in _html(client.get(where, headers=ENGLISH))
     press()
     step = iter(range(100))
-    task_queue.drain(pick=lambda task: task.endswith("take_over") and next(step) < 2)
+    task_queue.drain(pick=lambda task: task.endswith("import_calls") and next(step) < 2)
     [status] = re.findall(rf'<a href="{_address(tenant.pk)}">([^<]*%)', _html(client.get(where, headers=ENGLISH)))
     assert status == f"20 June 2026 – 15 July 2026, {english(CallImport.State.PREVIEWING.label)}, 81 %"
 
@@ -834,7 +837,7 @@ def test_form_offers_the_days_most_people_want(page, tenant):
 def test_unlinked_people_are_named_before_their_calls_go_without_a_manager(page, tenant):
     Employee.objects.filter(tenant=tenant).update(crm_user_id=None)
     [notice] = page().context["notices"]
-    assert (re.findall(r"\d+", notice.says), notice.says in html_text.words(page())) == (["3"], True)
+    assert (re.findall(r"\d+", notice.message), notice.message in html_text.words(page())) == (["3"], True)
     assert reverse("admin:tenants_tenant_employee_mapping", args=[tenant.pk]) in _html(page())
 
 
@@ -857,17 +860,17 @@ def test_page_speaks_russian(press, page, pbx, run_queue, tenant):
     run_queue()
     answer = page(headers=RUSSIAN)
     assert "20 июня 2026 – 15 июля 2026" in html_text.words(answer)
-    assert re.search(r'value="take">[^<]*\b5\b', _html(answer))
+    assert re.search(r'value="start">[^<]*\b5\b', _html(answer))
     with translation.override("ru"):
         assert str(CallImport.State.PREVIEWED.label) in html_text.words(answer)
 
 
 @pytest.mark.parametrize("count", [2, 40])
 def test_page_of_one_that_is_done_costs_a_fixed_number_of_queries(
-    take_over, page, client, pbx, tenant, django_assert_num_queries, count
+    import_calls, page, client, pbx, tenant, django_assert_num_queries, count
 ):
     history(pbx, count)
-    take_over()
+    import_calls()
     page()
     with django_assert_num_queries(9):
         page()

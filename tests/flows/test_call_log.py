@@ -122,10 +122,10 @@ def test_own_number_finds_the_calls_that_came_to_it(client, add, tenant):
         ({"outcome": "answered"}, {"result": "ANSWERED"}, {"is_lost": True}),
         ({"outcome": "missed"}, {"is_lost": True, "result": "NO_ANSWER"}, {"result": "ANSWERED", "talk_seconds": 5}),
         ({"outcome": "not_reached"}, {"direction": "out", "result": "BUSY"}, {"is_lost": True, "result": "BUSY"}),
-        ({"standing": "stopped"}, {"state": "READY", "failed_at": NOON}, {"state": "READY"}),
-        ({"standing": "waiting"}, {"state": "FETCHING_LEGS"}, {"state": "READY", "failed_at": NOON}),
-        ({"standing": "SKIPPED"}, {"state": "SKIPPED", "skip_reason": "CONTACT"}, {}),
-        ({"cause": "CRM_REFUSED"}, {"cause": "CRM_REFUSED"}, {"cause": "CRM_DENIED"}),
+        ({"status": "failed"}, {"state": "READY", "failed_at": NOON}, {"state": "READY"}),
+        ({"status": "waiting"}, {"state": "FETCHING_LEGS"}, {"state": "READY", "failed_at": NOON}),
+        ({"status": "SKIPPED"}, {"state": "SKIPPED", "skip_reason": "CONTACT"}, {}),
+        ({"reason": "CRM_REFUSED"}, {"reason": "CRM_REFUSED"}, {"reason": "CRM_DENIED"}),
         ({"rule": "INTERNAL_OFF"}, {"skip_reason": "INTERNAL_OFF"}, {"skip_reason": "NUMBER"}),
         ({"number": "+7 495 000-00-02"}, {"number": "74950000002"}, {}),
         ({"number": "8 (495) 000-00-02"}, {"number": "74950000002"}, {}),
@@ -162,7 +162,7 @@ def test_day_is_that_of_each_clients_own_clock(client, add, tenant, stranger):
 @pytest.mark.parametrize(
     "asked",
     [
-        *({"day": "yesterday"}, {"day": "0001-01-01"}, {"tenant__id__exact": "x"}, {"standing": "x"}, {"cause": "x"}),
+        *({"day": "yesterday"}, {"day": "0001-01-01"}, {"tenant__id__exact": "x"}, {"status": "x"}, {"reason": "x"}),
         *({"number": "abc"}, {"pks": "x,"}, {"outcome": "x"}, {"rule": "x"}, {"recording": "x"}),
     ],
 )
@@ -183,10 +183,10 @@ def test_unknown_parameters_change_nothing(client, add, asked):
 
 def test_unknown_filter_is_rejected_by_bulk_actions_too(client, add):
     add()
-    answer = client.get(LOG, {"says__contains": "a"}, follow=True)
+    answer = client.get(LOG, {"detail__contains": "a"}, follow=True)
     assert (answer.redirect_chain, len(answer.context["cl"].result_list)) == ([(f"{LOG}?e=1", 302)], 1)
     for kind in ("RETRY", "SKIP"):
-        assert client.get(f"{LOG}order/{kind}/", {"says__contains": "a"}).status_code == 404
+        assert client.get(f"{LOG}bulk/{kind}/", {"detail__contains": "a"}).status_code == 404
 
 
 def test_pages_hold_every_call_once_the_newest_first(client, add, noon):
@@ -220,7 +220,7 @@ def test_links_between_pages_keep_the_filters_and_filters_forget_the_page(client
 
 
 def test_page_has_a_fixed_number_of_queries_and_counts_nothing(client, add, tenant):
-    asked = [{}, {"q": "0001"}, {"q": "Петров"}, {"standing": "stopped", "cause": "CRM_REFUSED"}, {"day": "2026-11-24"}]
+    asked = [{}, {"q": "0001"}, {"q": "Петров"}, {"status": "failed", "reason": "CRM_REFUSED"}, {"day": "2026-11-24"}]
     costs = []
     for count in (2, 70):
         for _call in range(count):
@@ -240,16 +240,16 @@ def rows_of(answer):
     table = answer.content.decode().split('id="result_list"')[1].split("<tbody>")[1].split("</tbody>")[0]
     for row in re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL):
         text = " ".join(unescape(re.sub(r"<[^>]+>", " ", row)).split())
-        result = re.search(r'class="field-how_long">(.*?)</td>', row, re.DOTALL)[1]
-        yield text, re.search(r'class="admin-state desk-(\w+)"', row)[1], result
+        result = re.search(r'class="field-duration">(.*?)</td>', row, re.DOTALL)[1]
+        yield text, re.search(r'class="admin-state admin-(\w+)"', row)[1], result
 
 
 def test_row_names_call_result_state_and_reason(client, add, noon):
     petr = Employee.objects.get(uis_id=PETR)
     add(contact=CONTACT, employee=petr, talk_seconds=65, result="ANSWERED")
-    add(state="READY", cause="CRM_REFUSED", failed_at=NOON, is_lost=True, result="NO_ANSWER", wait_seconds=12)
+    add(state="READY", reason="CRM_REFUSED", failed_at=NOON, is_lost=True, result="NO_ANSWER", wait_seconds=12)
     add(state="SKIPPED", skip_reason="INTERNAL_OFF", contact="", direction="out", result="BUSY")
-    add(state="FETCHING_LEGS", cause="LEGS_NOT_READY")
+    add(state="FETCHING_LEGS", reason="LEGS_NOT_READY")
     collecting, skipped, failed, uploaded = rows_of(client.get(LOG, headers=ENGLISH))
     with translation.override("en"):
         expected = (
@@ -260,7 +260,7 @@ def test_row_names_call_result_state_and_reason(client, add, noon):
         )
         for (text, _state, _result), values in expected:
             assert all(str(value) in text for value in values), text
-    assert [state for _text, state, _result in (uploaded, failed, skipped)] == ["active", "stopped", "quiet"]
+    assert [state for _text, state, _result in (uploaded, failed, skipped)] == ["active", "failed", "quiet"]
     assert all(result.strip() for _text, _state, result in (uploaded, failed, skipped, collecting))
     assert re.search(r"→ \S.* \+74950000001", skipped[0])  # a text in place of the hidden number
 
@@ -268,7 +268,7 @@ def test_row_names_call_result_state_and_reason(client, add, noon):
 def test_log_offers_what_can_be_done_with_ticked_calls(client, add):
     add()
     (offered,) = re.findall(r'<select name="action"[^>]*>(.*?)</select>', client.get(LOG).content.decode(), re.DOTALL)
-    assert {"try_again", "skip_selected"} <= set(re.findall(r'<option value="(\w*)"', offered))
+    assert {"retry", "skip_selected"} <= set(re.findall(r'<option value="(\w*)"', offered))
 
 
 def test_empty_list_links_to_where_to_look_next(client, add):

@@ -60,7 +60,7 @@ def _module(world):
 
 
 def _spend(world):
-    world.pbx.day_limit = 1000
+    world.pbx.day_limit = world.pbx.minute_limit = 1000
     world.pbx.spent["data"] += [timezone.now()] * 900
 
 
@@ -125,7 +125,7 @@ WRONG = {
     "UIS_ADDRESS_LIST": lambda world: setattr(world.pbx, "is_whitelisted", False),
     "UIS_ACCOUNT": lambda world: setattr(world.pbx, "is_active", False),
     "UIS_ANSWERS": lambda world: world.uis.break_down("503"),
-    "UIS_TIME_ZONE": lambda world: setattr(world.pbx, "told_timezone", "Mars/Olympus"),
+    "UIS_TIME_ZONE": lambda world: setattr(world.pbx, "reported_timezone", "Mars/Olympus"),
     "UIS_POINTS": _spend,
     "UIS_RIGHT_EMPLOYEES": lambda world: world.pbx.permissions.discard("employees: select"),
     "UIS_RIGHT_STATUSES": lambda world: world.pbx.permissions.discard("employees: update"),
@@ -210,9 +210,9 @@ def test_wrong_set_up_fails_its_own_check_alone(world, code):
     assert list(found) == [code]
     for language in ("ru", "en"):
         with translation.override(language):
-            assert "%(" not in found[code].says
-            assert "…" not in found[code].says  # stands for a missing value
-    assert found[code].check.who in {"client", "operator", "uis", "crm"}
+            assert "%(" not in found[code].message
+            assert "…" not in found[code].message  # stands for a missing value
+    assert found[code].check.responsible in {"client", "operator", "uis", "crm"}
 
 
 def test_every_check_has_a_wrong_set_up():
@@ -221,10 +221,10 @@ def test_every_check_has_a_wrong_set_up():
 
 def test_what_somebody_must_enter_or_look_for_is_named(world):
     world.pbx.is_whitelisted = False
-    assert "203.0.113.10" in failing(world.tenant)["UIS_ADDRESS_LIST"].says
+    assert "203.0.113.10" in failing(world.tenant)["UIS_ADDRESS_LIST"].message
     world.pbx.is_whitelisted = True
     _share_extension(world)
-    assert "Петров Пётр (101)" in failing(world.tenant)["UIS_EXTENSIONS_UNIQUE"].says
+    assert "Петров Пётр (101)" in failing(world.tenant)["UIS_EXTENSIONS_UNIQUE"].message
 
 
 def test_command_prints_a_line_for_each_check(world):
@@ -232,7 +232,7 @@ def test_command_prints_a_line_for_each_check(world):
     out, err = StringIO(), StringIO()
     call_command("check_tenant", "--tenant=romashka", stdout=out, stderr=err)
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert all(set(line) == {"check", "ok", "says", "who"} for line in lines)
+    assert all(set(line) == {"check", "ok", "message", "responsible"} for line in lines)
     assert [line["check"] for line in lines if not line["ok"]] == ["CRM_SCOPE_TELEPHONY_READ"]
     assert len({line["check"] for line in lines}) == len(lines) > 35
     assert "OTHER_TELEPHONY" in err.getvalue()
@@ -252,7 +252,7 @@ def test_results_are_stored_and_read_without_requests(world, uis_world, crm_worl
     world.tenant.refresh_from_db()
     kept = runner.stored_results(world.tenant.check_run)
     assert [found.check.code for found in kept if not found.ok] == ["USERS_LINKED"]
-    assert (world.tenant.check_run.failing, uis_world.requests, crm_world.requests) == (1, [], [])
+    assert (world.tenant.check_run.failed_count, uis_world.requests, crm_world.requests) == (1, [], [])
 
 
 def test_checks_change_nothing_at_the_vendors(world, crm_world):
@@ -282,7 +282,7 @@ def test_vendor_that_fails_in_the_middle_has_no_passed_check_as_well(world, monk
 
 
 def test_missing_component_that_several_looks_meet_is_one_finding(world):
-    world.pbx.methods_not_bought |= {"get.employees", "get.virtual_numbers", "get.calls_report"}
+    world.pbx.unavailable_methods |= {"get.employees", "get.virtual_numbers", "get.calls_report"}
     found = [
         one.ok for one in uis_checks.account_checks(world.tenant, now=timezone.now()) if one.check.code == DATA_API
     ]
@@ -291,17 +291,17 @@ def test_missing_component_that_several_looks_meet_is_one_finding(world):
 
 def test_results_of_another_version_are_shown_as_far_as_possible(world):
     stored = [
-        {"check": "UIS_POINTS", "ok": False, "about": {}},
-        {"check": "CRM_VERSION", "ok": True, "about": {"renamed": "v5"}},
-        {"check": "EVENT_NO_MORE", "ok": True, "about": {}},
+        {"check": "UIS_POINTS", "ok": False, "params": {}},
+        {"check": "CRM_VERSION", "ok": True, "params": {"renamed": "v5"}},
+        {"check": "EVENT_NO_MORE", "ok": True, "params": {}},
         {"ok": True},
     ]
     points, version = runner.stored_results(CheckRun(results=stored))
     with translation.override("en"):
         assert points.message.startswith(_without_values(points.check.failed))
         assert version.message == _without_values(version.check.passed)
-    assert "…" in points.says
-    assert "…" in version.says
+    assert "…" in points.message
+    assert "…" in version.message
 
 
 def _without_values(text):

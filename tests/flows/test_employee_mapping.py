@@ -36,11 +36,11 @@ def page(tenant):
 
 
 @pytest.fixture
-def press(admin_client, page):
-    """Press a button of the page; return the messages shown then, with their levels."""
+def act(admin_client, page):
+    """Run an action of the page; return the messages with their levels."""
 
-    def send(act, *, where=page, client=admin_client, **said):
-        answer = client.post(where, {"act": act, **said}, follow=True)
+    def send(act, *, where=page, client=admin_client, **form):
+        answer = client.post(where, {"act": act, **form}, follow=True)
         assert answer.redirect_chain == [(where, 302)]
         return [(message.level_tag, str(message)) for message in answer.context["messages"]]
 
@@ -57,7 +57,7 @@ def ring(pbx, notify):
     return call
 
 
-def look(tenant):
+def overview(tenant):
     return employee_mapping.load_overview(
         Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk), timezone.now()
     )
@@ -72,11 +72,11 @@ def crm_user(crm_id, slug="romashka"):
 
 
 def unknown(tenant):
-    return [(one.kind, one.value, one.times, [str(who) for who in one.whose]) for one in look(tenant).unknown]
+    return [(row.kind, row.value, row.count, [str(owner) for owner in row.owners]) for row in overview(tenant).unknown]
 
 
-def offers(tenant):
-    return {row.employee.uis_id: row.offer for row in look(tenant).unlinked}
+def suggestions(tenant):
+    return {row.employee.uis_id: row.suggestions for row in overview(tenant).unlinked}
 
 
 def test_unknown_extension_is_listed_with_its_count_and_owner(ring, notify, crm, tenant, stranger):
@@ -84,7 +84,7 @@ def test_unknown_extension_is_listed_with_its_count_and_owner(ring, notify, crm,
     assert unknown(tenant) == [("CODE", "103", 1, ["Сидорова Анна (103)"])]
     notify(ringing.notification("lost_call", at=timezone.now()))
     assert unknown(tenant) == [("CODE", "103", 2, ["Сидорова Анна (103)"])]
-    assert look(stranger).unknown == []
+    assert overview(stranger).unknown == []
 
 
 def test_unknown_user_is_listed(ring, crm, tenant):
@@ -102,15 +102,15 @@ def test_users_and_stores_unknown_to_the_module_are_listed(crm, hourly, tenant):
     assert unknown(tenant) == [("STORE", "no-such-shop", 1, []), ("USER", "77", 1, [])]
 
 
-def test_only_the_last_seven_days_are_counted_in_the_clients_zone(tenant, time_machine):
+def test_only_the_last_seven_days_are_counted_in_the_tenants_zone(tenant, time_machine):
     time_machine.move_to("2026-03-10T22:30:00+00:00")  # the 11th in Moscow
     for day, times in (("2026-03-11", 2), ("2026-03-05", 3), ("2026-03-04", 50)):
         UnknownId.objects.create(tenant=tenant, kind="CODE", value="555", last_seen_on=day, count=times)
-    found = look(tenant).unknown
-    assert [(one.value, one.times, one.last.isoformat()) for one in found] == [("555", 5, "2026-03-11")]
+    found = overview(tenant).unknown
+    assert [(row.value, row.count, row.last.isoformat()) for row in found] == [("555", 5, "2026-03-11")]
 
 
-def test_count_is_of_the_clients_day(ring, crm, tenant, pbx, time_machine):
+def test_count_is_of_the_tenants_day(ring, crm, tenant, pbx, time_machine):
     time_machine.move_to("2026-03-10T22:30:00+00:00")
     ring(ANNA)
     assert [day.isoformat() for day in UnknownId.objects.values_list("last_seen_on", flat=True)] == ["2026-03-11"]
@@ -121,7 +121,7 @@ def test_popup_with_known_ids_counts_nothing(ring, crm, tenant):
     assert not UnknownId.objects.exists()
 
 
-def test_count_that_fails_leaves_the_card_where_it_is(pbx, notify, crm, tenant, monkeypatch):
+def test_failed_count_leaves_the_popup_open(pbx, notify, crm, tenant, monkeypatch):
     def fail(*_args, **_kwargs):
         raise ZeroDivisionError
 
@@ -139,31 +139,31 @@ def test_count_that_fails_leaves_the_card_where_it_is(pbx, notify, crm, tenant, 
     assert Popup.objects.get().state == "CLOSED"
 
 
-def test_one_click_links_and_the_next_popup_reaches_the_user(press, ring, run_queue, crm, hourly, tenant, stranger):
+def test_link_makes_the_next_popup_reach_the_user(act, ring, run_queue, crm, hourly, tenant, stranger):
     crm.add_user(31, first_name="Анна", last_name="Сидорова")
     hourly()
     assert links()[ANNA] is None
-    suggestion = offers(tenant)[ANNA].clear
-    assert (suggestion.user.crm_id, suggestion.ground) == (31, "NAME")
+    suggestion = suggestions(tenant)[ANNA].clear
+    assert (suggestion.user.crm_id, suggestion.reason) == (31, "NAME")
     ring(ANNA)
     assert crm.cards() == {}
-    says = press("bind", employee=anna().pk, user=suggestion.user.pk)
-    assert [level for level, _text in says] == ["success"]
+    messages = act("link", employee=anna().pk, user=suggestion.user.pk)
+    assert [level for level, _text in messages] == ["success"]
     run_queue()
     assert (31, "103") in codes(crm)
     ring(ANNA)
     assert list(crm.cards()) == [31]
     hourly()
-    assert (links()[ANNA], anna().linked_by) == (31, "HAND")
-    assert offers(tenant) == {}
+    assert (links()[ANNA], anna().linked_by) == (31, "MANUAL")
+    assert suggestions(tenant) == {}
 
 
-def test_linking_is_in_the_audit_log(press, crm, hourly, tenant):
+def test_linking_is_in_the_audit_log(act, crm, hourly, tenant):
     crm.add_user(31, first_name="Анна", last_name="Сидорова")
     hourly()
-    press("bind", employee=anna().pk, user=crm_user(31).pk)
-    press("unbind", employee=anna().pk)
-    press("not_needed", employee=anna().pk)
+    act("link", employee=anna().pk, user=crm_user(31).pk)
+    act("unlink", employee=anna().pk)
+    act("not_needed", employee=anna().pk)
     rows = AuditLogEntry.objects.order_by("pk").values_list(
         "action", "object_repr", "field", "old", "new", "user__username"
     )
@@ -171,27 +171,27 @@ def test_linking_is_in_the_audit_log(press, crm, hourly, tenant):
     assert list(rows) == [
         ("LINKED", part, "crm_user_id", "", "Анна Сидорова · 31", "admin"),
         ("CHANGED", part, "crm_user_id", "Анна Сидорова · 31", "", "admin"),
-        ("CHANGED", part, "linked_by", "HAND", "NOT_NEEDED", "admin"),
+        ("CHANGED", part, "linked_by", "MANUAL", "NOT_NEEDED", "admin"),
     ]
 
 
-def test_two_candidates_are_offered_and_not_bound(admin_client, page, crm, hourly, tenant):
+def test_two_candidates_are_offered_and_not_linked(admin_client, page, crm, hourly, tenant):
     crm.add_user(31, first_name="Анна", last_name="Сидорова", email="a1@example.com")
     crm.add_user(32, first_name="Анна", last_name="Сидорова", email="a2@example.com")
     hourly()
     assert links()[ANNA] is None
-    offer = offers(tenant)[ANNA]
-    assert (offer.clear, [one.user.crm_id for one in offer.candidates]) == (None, [31, 32])
+    offered = suggestions(tenant)[ANNA]
+    assert (offered.clear, [one.user.crm_id for one in offered.candidates]) == (None, [31, 32])
     html = admin_client.get(page).content.decode().split('id="mapping-unlinked"')[1].split('id="mapping-users"')[0]
     assert html.count("<li>") == 2
     assert 'name="user" value="' not in html  # no button that links to one of them
     assert "selected" not in html
 
 
-def test_phone_typed_in_any_form_is_a_ground(crm, hourly, tenant):
+def test_phone_in_any_format_is_a_match_reason(crm, hourly, tenant):
     crm.add_user(31, first_name="Анечка", phone="8 (999) 000-00-13")
     hourly()
-    assert (crm_user(31).phone, offers(tenant)[ANNA].clear.ground) == ("79990000013", "PHONE")
+    assert (crm_user(31).phone, suggestions(tenant)[ANNA].clear.reason) == ("79990000013", "PHONE")
 
 
 def test_extension_two_users_were_given_in_the_crm_makes_two_candidates(crm, hourly, tenant, pbx):
@@ -200,13 +200,13 @@ def test_extension_two_users_were_given_in_the_crm_makes_two_candidates(crm, hou
         crm.add_user(crm_id)
         rows.append({"userId": crm_id, "code": "103"})
     hourly()
-    assert [(one.user.crm_id, one.ground) for one in offers(tenant)[ANNA].candidates] == [
+    assert [(one.user.crm_id, one.reason) for one in suggestions(tenant)[ANNA].candidates] == [
         (31, "EXTENSION"),
         (32, "EXTENSION"),
     ]
 
 
-def test_users_are_kept_as_the_crm_names_them(crm, hourly, tenant, stranger):
+def test_users_are_stored_as_the_crm_names_them(crm, hourly, tenant, stranger):
     crm.add_user(31, first_name="Новый", email="New@example.com", active=False)["patronymic"] = "Ильич"
     hourly()
     known = CrmUser.objects.filter(tenant=tenant).values_list("crm_id", "name", "email", "is_active")
@@ -215,47 +215,47 @@ def test_users_are_kept_as_the_crm_names_them(crm, hourly, tenant, stranger):
         (28, "Пётр Петров", "petr@example.com", True),
         (31, "Новый Ильич", "new@example.com", False),
     ]
-    assert [user.crm_id for user in look(tenant).free_users] == []
-    kept = crm_user(28).pk
+    assert [user.crm_id for user in overview(tenant).free_users] == []
+    removed = crm_user(28).pk
     del crm.users[27]
     crm.users[31]["active"] = True
     hourly()
     assert sorted(CrmUser.objects.filter(tenant=tenant).values_list("crm_id", "is_active")) == [(28, True), (31, True)]
-    assert crm_user(28).pk == kept
-    assert [user.crm_id for user in look(tenant).free_users] == [31]
+    assert crm_user(28).pk == removed
+    assert [user.crm_id for user in overview(tenant).free_users] == [31]
     assert sorted(CrmUser.objects.filter(tenant=stranger).values_list("crm_id", flat=True)) == [27, 28]
 
 
 @pytest.mark.parametrize("count", [3, 300])
-def test_keeping_users_costs_few_queries(tenant, django_assert_num_queries, django_assert_max_num_queries, count):
-    from crm.retailcrm.types import User as Said
+def test_storing_users_costs_few_queries(tenant, django_assert_num_queries, django_assert_max_num_queries, count):
+    from crm.retailcrm.types import User as RetailCrmUser
 
-    said = [Said(number, f"Имя {number}", "", is_active=True) for number in range(1000, 1000 + count)]
-    said += said[:1]  # a page may repeat a user
+    users = [RetailCrmUser(number, f"Имя {number}", "", is_active=True) for number in range(1000, 1000 + count)]
+    users += users[:1]  # a page may repeat a user
     with django_assert_max_num_queries(4):  # the write comes in batches
-        user_linking.sync_crm_users(tenant, said)
+        user_linking.sync_crm_users(tenant, users)
     with django_assert_num_queries(1):
-        user_linking.sync_crm_users(tenant, said)
+        user_linking.sync_crm_users(tenant, users)
     assert tenant.crm_users.count() == count
 
 
-def test_dismissed_employee_loses_the_user_and_gets_it_suggested_on_return(press, pbx, crm, hourly, tenant):
+def test_dismissed_employee_loses_the_user_and_gets_it_suggested_on_return(act, pbx, crm, hourly, tenant):
     crm.users[28]["email"] = "other@example.com"
     crm.users[28]["firstName"] = "Кто-то"
     hourly()
-    kept = pbx.employees.pop(PETR)
+    removed = pbx.employees.pop(PETR)
     hourly()
     gone = Employee.objects.get(uis_id=PETR)
     assert (gone.is_dismissed, gone.crm_user_id, gone.previous_crm_user_id) == (True, None, 28)
-    assert PETR not in offers(tenant)
-    pbx.employees[PETR] = kept
+    assert PETR not in suggestions(tenant)
+    pbx.employees[PETR] = removed
     hourly()
     assert links()[PETR] is None
-    suggestion = offers(tenant)[PETR].clear
-    assert (suggestion.user.crm_id, suggestion.ground) == (28, "PREVIOUS")
-    press("bind", employee=gone.pk, user=suggestion.user.pk)
+    suggestion = suggestions(tenant)[PETR].clear
+    assert (suggestion.user.crm_id, suggestion.reason) == (28, "PREVIOUS")
+    act("link", employee=gone.pk, user=suggestion.user.pk)
     gone.refresh_from_db()
-    assert (gone.crm_user_id, gone.linked_by, gone.previous_crm_user_id) == (28, "HAND", None)
+    assert (gone.crm_user_id, gone.linked_by, gone.previous_crm_user_id) == (28, "MANUAL", None)
 
 
 def test_user_who_left_and_came_back_is_suggested(crm, hourly, tenant):
@@ -263,48 +263,52 @@ def test_user_who_left_and_came_back_is_suggested(crm, hourly, tenant):
     hourly()
     crm.users[28] |= {"active": True, "email": "", "firstName": "Кто-то"}
     hourly()
-    assert (links()[PETR], offers(tenant)[PETR].clear.ground) == (None, "PREVIOUS")
+    assert (links()[PETR], suggestions(tenant)[PETR].clear.reason) == (None, "PREVIOUS")
 
 
 def test_returned_employee_with_the_same_email_is_linked_by_itself(pbx, crm, hourly, tenant):
-    kept = pbx.employees.pop(PETR)
+    removed = pbx.employees.pop(PETR)
     hourly()
-    pbx.employees[PETR] = kept
+    pbx.employees[PETR] = removed
     hourly()
     back = Employee.objects.get(uis_id=PETR)
     assert (back.crm_user_id, back.linked_by, back.previous_crm_user_id) == (28, "EMAIL", None)
 
 
-def test_dismissed_who_still_holds_a_user_is_listed_and_freed(press, pbx, crm, crm_world, tenant):
+def test_dismissed_employee_with_a_user_is_listed_and_unlinked(act, pbx, crm, crm_world, tenant):
     crm_world.break_down("503")
     del pbx.employees[PETR]
     tasks.sync_employees(tenant.pk)
-    assert [(row.employee.uis_id, row.user.crm_id) for row in look(tenant).left] == [(PETR, 28)]
+    assert [(row.employee.uis_id, row.user.crm_id) for row in overview(tenant).departed] == [(PETR, 28)]
     crm_world.repair()
-    press("unbind", employee=Employee.objects.get(uis_id=PETR).pk)
+    act("unlink", employee=Employee.objects.get(uis_id=PETR).pk)
     gone = Employee.objects.get(uis_id=PETR)
     assert (gone.crm_user_id, gone.linked_by, gone.previous_crm_user_id) == (None, "", 28)
-    assert look(tenant).left == []
+    assert overview(tenant).departed == []
 
 
-def test_unbound_by_hand_stays_unbound_but_is_suggested(press, run_queue, crm, hourly, tenant):
-    press("unbind", employee=Employee.objects.get(uis_id=PETR).pk)
+def test_manually_unlinked_employee_stays_unlinked_but_is_suggested(act, run_queue, crm, hourly, tenant):
+    act("unlink", employee=Employee.objects.get(uis_id=PETR).pk)
     run_queue()
     hourly()
     assert links()[PETR] is None
     assert codes(crm) == {(27, "101")}
-    assert offers(tenant)[PETR].clear.ground == "EMAIL"
+    assert suggestions(tenant)[PETR].clear.reason == "EMAIL"
 
 
-def test_employee_without_crm_is_not_linked_until_undone(press, crm, hourly, tenant):
-    press("not_needed", employee=anna().pk)
+def test_employee_without_crm_is_not_linked_until_undone(act, crm, hourly, tenant):
+    act("not_needed", employee=anna().pk)
     crm.add_user(31, email="anna@example.com")
     hourly()
-    assert (links()[ANNA], offers(tenant), [one.uis_id for one in look(tenant).not_needed]) == (None, {}, [ANNA])
+    assert (links()[ANNA], suggestions(tenant), [one.uis_id for one in overview(tenant).not_needed]) == (
+        None,
+        {},
+        [ANNA],
+    )
     assert user_linking.save(tenant, [], []).unlinked == 2  # Ivan and Petr, whose users are gone
-    press("bring_back", employee=anna().pk)
+    act("unmark_not_needed", employee=anna().pk)
     hourly()
-    assert (links()[ANNA], look(tenant).not_needed) == (31, [])
+    assert (links()[ANNA], overview(tenant).not_needed) == (31, [])
 
 
 def test_database_refuses_a_user_for_whom_none_is_needed(tenant):
@@ -312,76 +316,76 @@ def test_database_refuses_a_user_for_whom_none_is_needed(tenant):
         Employee.objects.filter(uis_id=IVAN).update(linked_by="NOT_NEEDED")
 
 
-@pytest.mark.parametrize("why", ["taken", "inactive", "gone", "dismissed"])
-def test_link_is_refused_with_the_reason(press, crm, hourly, tenant, why):
+@pytest.mark.parametrize("reason", ["linked", "inactive", "gone", "dismissed"])
+def test_link_is_refused_with_the_reason(act, crm, hourly, tenant, reason):
     crm.add_user(31)
     hourly()
-    chosen = crm_user(28 if why == "taken" else 31)
-    match why:
+    chosen = crm_user(28 if reason == "linked" else 31)
+    match reason:
         case "inactive":
             CrmUser.objects.filter(pk=chosen.pk).update(is_active=False)
         case "gone":
             CrmUser.objects.filter(pk=chosen.pk).delete()
         case "dismissed":
             Employee.objects.filter(uis_id=ANNA).update(is_dismissed=True)
-    ((level, text),) = press("bind", employee=anna().pk, user=chosen.pk)
+    ((level, text),) = act("link", employee=anna().pk, user=chosen.pk)
     assert level == "error"
-    assert ("Петров" in text) == (why == "taken")
+    assert ("Петров" in text) == (reason == "linked")
     assert anna().crm_user_id is None
     assert not AuditLogEntry.objects.exists()
 
 
 @pytest.mark.parametrize(
-    "said",
+    "form",
     [
-        {"act": "bind"},
-        {"act": "bind", "employee": "x", "user": "1"},
-        {"act": "bind", "employee": "999999999", "user": "1"},
+        {"act": "link"},
+        {"act": "link", "employee": "x", "user": "1"},
+        {"act": "link", "employee": "999999999", "user": "1"},
         {"act": "unknown", "employee": "1"},
         {},
         {"act": "set_store", "number": "1"},
-        {"act": "bring_back", "employee": "ivan"},
+        {"act": "unmark_not_needed", "employee": "ivan"},
         {"act": "not_needed", "employee": "ivan"},
-        {"act": "unbind", "employee": "anna"},
-        {"act": "send_on", "employee": "anna"},
+        {"act": "unlink", "employee": "anna"},
+        {"act": "resend_calls", "employee": "anna"},
         {"act": "set_store", "number": "number", "store": "no-such-shop"},
     ],
 )
-def test_bad_input_is_answered_with_an_error(admin_client, page, tenant, said):
+def test_bad_input_is_answered_with_an_error(admin_client, page, tenant, form):
     rows = {
         "ivan": Employee.objects.get(uis_id=IVAN).pk,
         "anna": anna().pk,
         "number": VirtualNumber.objects.get(number=NUMBER).pk,
     }
     before = links()
-    answer = admin_client.post(page, {name: rows.get(value, value) for name, value in said.items()}, follow=True)
+    answer = admin_client.post(page, {name: rows.get(value, value) for name, value in form.items()}, follow=True)
     assert [message.level_tag for message in answer.context["messages"]] == ["error"]
     assert links() == before
     assert not AuditLogEntry.objects.exists()
 
 
-def test_another_clients_people_cannot_be_reached_through_this_page(press, crm_world, page, hourly, tenant, stranger):
+def test_another_tenants_employees_cannot_be_reached_through_this_page(act, crm_world, page, hourly, tenant, stranger):
     crm_world.accounts["other.retailcrm.ru"].add_user(51, first_name="Чужая")
     hourly()
     theirs = Employee.objects.create(tenant=stranger, uis_id=9, full_name="Чужой")
     number = VirtualNumber.objects.get(tenant=stranger, number=NUMBER)
     stranger.crm.stores = ["a", "b"]
     stranger.crm.save()
-    for said in (
-        {"act": "bind", "employee": theirs.pk, "user": crm_user(27).pk},
-        {"act": "bind", "employee": anna().pk, "user": crm_user(51, "stranger").pk},
-        {"act": "bind", "employee": theirs.pk, "user": crm_user(51, "stranger").pk},
+    for form in (
+        {"act": "link", "employee": theirs.pk, "user": crm_user(27).pk},
+        {"act": "link", "employee": anna().pk, "user": crm_user(51, "stranger").pk},
+        {"act": "link", "employee": theirs.pk, "user": crm_user(51, "stranger").pk},
         {"act": "not_needed", "employee": theirs.pk},
-        {"act": "send_on", "employee": theirs.pk},
+        {"act": "resend_calls", "employee": theirs.pk},
         {"act": "set_store", "number": number.pk, "store": "a"},
     ):
-        assert [level for level, _text in press(**said)] == ["error"]
+        assert [level for level, _text in act(**form)] == ["error"]
     theirs.refresh_from_db()
     number.refresh_from_db()
     assert (theirs.crm_user_id, theirs.linked_by, number.site, links()[ANNA]) == (None, "", "", None)
 
 
-def test_acts_refuse_another_clients_user(crm_world, hourly, tenant, stranger):
+def test_link_to_another_tenants_user_is_refused(crm_world, hourly, tenant, stranger):
     from django.core.exceptions import ValidationError
 
     crm_world.accounts["other.retailcrm.ru"].add_user(51)
@@ -390,20 +394,20 @@ def test_acts_refuse_another_clients_user(crm_world, hourly, tenant, stranger):
         employee_mapping.link(anna(), crm_user(51, "stranger"))
 
 
-def test_numbers_without_a_store_are_given_one(press, run_queue, crm, tenant):
-    assert look(tenant).numbers == []
+def test_numbers_without_a_store_are_given_one(act, run_queue, crm, tenant):
+    assert overview(tenant).numbers == []
     crm.sites.append("shop-two")
     tenant.crm.stores = list(crm.sites)
     tenant.crm.save()
-    assert [number.number for number in look(tenant).numbers] == [NUMBER, "74950000002"]
-    press("set_store", number=VirtualNumber.objects.get(number=NUMBER).pk, store="shop-two")
+    assert [number.number for number in overview(tenant).numbers] == [NUMBER, "74950000002"]
+    act("set_store", number=VirtualNumber.objects.get(number=NUMBER).pk, store="shop-two")
     run_queue()
-    assert [number.number for number in look(tenant).numbers] == ["74950000002"]
-    told = crm.modules[integration_module.code(tenant)]["integrations"]["telephony"]["externalPhones"]
-    assert told == [{"siteCode": "shop-two", "externalPhone": f"+{NUMBER}"}]
+    assert [number.number for number in overview(tenant).numbers] == ["74950000002"]
+    phones = crm.modules[integration_module.code(tenant)]["integrations"]["telephony"]["externalPhones"]
+    assert phones == [{"siteCode": "shop-two", "externalPhone": f"+{NUMBER}"}]
 
 
-def stopped(uis_id, *, pbx, notify, **more):
+def failed_call(uis_id, *, pbx, notify, **more):
     """Create a missed call of this employee that failed before its upload."""
     call = pbx.call(contact=CONTACT, number=NUMBER, rings=[uis_id])
     notify(call.notification("lost_call"), works=False)
@@ -415,22 +419,22 @@ def stopped(uis_id, *, pbx, notify, **more):
     return row
 
 
-def test_waiting_calls_are_uploaded_once_after_linking(press, pbx, notify, run_queue, crm, hourly, tenant, stranger):
+def test_waiting_calls_are_uploaded_once_after_linking(act, pbx, notify, run_queue, crm, hourly, tenant, stranger):
     crm.add_user(31, first_name="Анна", last_name="Сидорова")
-    row = stopped(ANNA, pbx=pbx, notify=notify)
+    row = failed_call(ANNA, pbx=pbx, notify=notify)
     run_queue()
     hourly()
-    assert (row.employee.uis_id, [one.waiting for one in look(tenant).unlinked]) == (ANNA, [1])
-    ((level, _text),) = press("send_on", employee=anna().pk)  # bound to nobody yet
+    assert (row.employee.uis_id, [row.pending for row in overview(tenant).unlinked]) == (ANNA, [1])
+    ((level, _text),) = act("resend_calls", employee=anna().pk)  # not linked yet
     assert (level, crm.calls) == ("error", [])
-    press("bind", employee=anna().pk, user=crm_user(31).pk)
-    assert look(tenant).linked[0].employee.uis_id == ANNA
-    press("send_on", employee=anna().pk)
-    press("send_on", employee=anna().pk)
+    act("link", employee=anna().pk, user=crm_user(31).pk)
+    assert overview(tenant).linked[0].employee.uis_id == ANNA
+    act("resend_calls", employee=anna().pk)
+    act("resend_calls", employee=anna().pk)
     run_queue()
     assert [(call["externalId"], call["_manager"]) for call in crm.calls] == [(f"uis-{row.session_id}", 31)]
     assert len(crm.uploads) == 1
-    press("send_on", employee=anna().pk)
+    act("resend_calls", employee=anna().pk)
     run_queue()
     assert len(crm.uploads) == 1
     assert list(AuditLogEntry.objects.filter(action="CALLS_RESENT").order_by("pk").values_list("new", flat=True)) == [
@@ -440,38 +444,36 @@ def test_waiting_calls_are_uploaded_once_after_linking(press, pbx, notify, run_q
     ]
 
 
-def test_missed_call_that_rang_before_the_person_was_known_gets_its_owner(
-    press, pbx, notify, run_queue, crm, hourly, tenant
-):
+def test_missed_call_that_rang_an_unknown_employee_gets_its_owner(act, pbx, notify, run_queue, crm, hourly, tenant):
     crm.add_user(31, email="anna@example.com")
     hourly()
-    row = stopped(ANNA, pbx=pbx, notify=notify, employee=None)
-    other = stopped(PETR, pbx=pbx, notify=notify, employee=None)
-    assert {one.employee.uis_id: one.waiting for one in look(tenant).linked} == {ANNA: 1, PETR: 1, IVAN: 0}
-    press("send_on", employee=anna().pk)
+    row = failed_call(ANNA, pbx=pbx, notify=notify, employee=None)
+    other = failed_call(PETR, pbx=pbx, notify=notify, employee=None)
+    assert {row.employee.uis_id: row.pending for row in overview(tenant).linked} == {ANNA: 1, PETR: 1, IVAN: 0}
+    act("resend_calls", employee=anna().pk)
     run_queue()
     assert [(call["externalId"], call["_manager"]) for call in crm.calls] == [(f"uis-{row.session_id}", 31)]
     other.refresh_from_db()
     assert other.failed_at is not None
 
 
-def test_call_a_worker_holds_and_one_past_the_term_are_left_alone(pbx, notify, tenant):
+def test_claimed_and_expired_calls_are_not_resent(pbx, notify, tenant):
     import uuid
 
     late = timezone.now() - timedelta(days=tenant.upload_window_days, hours=1)
-    stopped(IVAN, pbx=pbx, notify=notify, started_at=late)
-    stopped(IVAN, pbx=pbx, notify=notify, failed_at=None, claim_token=uuid.uuid4())
+    failed_call(IVAN, pbx=pbx, notify=notify, started_at=late)
+    failed_call(IVAN, pbx=pbx, notify=notify, failed_at=None, claim_token=uuid.uuid4())
     assert employee_mapping.resend_calls(Employee.objects.get(uis_id=IVAN), now=timezone.now()) == 0
-    assert {one.waiting for one in look(tenant).linked} == {0}
+    assert {row.pending for row in overview(tenant).linked} == {0}
 
 
 def test_uploaded_calls_of_the_week_are_counted(pbx, notify, crm, tenant):
     for _number in range(2):
         notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[ANNA]).notification("lost_call"))
     first = Call.objects.earliest("pk")
-    assert [(row.waiting, row.uploaded) for row in look(tenant).unlinked] == [(0, 2)]
+    assert [(row.pending, row.uploaded) for row in overview(tenant).unlinked] == [(0, 2)]
     Call.objects.filter(pk=first.pk).update(started_at=timezone.now() - timedelta(days=8))
-    assert [row.uploaded for row in look(tenant).unlinked] == [1]
+    assert [row.uploaded for row in overview(tenant).unlinked] == [1]
 
 
 @pytest.fixture
@@ -516,14 +518,14 @@ def test_mapping_costs_a_fixed_number_of_queries(tenant, many, django_assert_num
         found = employee_mapping.load_overview(known, timezone.now())
     assert len(found.unlinked) == count + 1
     assert [row.suggestions.clear is not None for row in found.unlinked].count(True) == count
-    assert sum(row.waiting for row in found.unlinked) == count
+    assert sum(row.pending for row in found.unlinked) == count
 
 
 def test_page_costs_a_fixed_number_of_queries(admin_client, page, many):
     def cost():
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as queries:
             assert admin_client.get(page).status_code == 200
-        return len(asked)
+        return len(queries)
 
     cost()
     few = cost()
@@ -562,7 +564,7 @@ def test_empty_groups_have_a_text_and_no_table(admin_client, page, crm, tenant):
     assert (ours.count("<table>"), ours.count("(0)</h2>"), ours.count("<p>")) == (0, 7, 7)
 
 
-def test_support_may_look_and_not_act(client, page, tenant, hourly, crm):
+def test_support_may_view_and_not_act(client, page, tenant, hourly, crm):
     crm.add_user(31, first_name="Анна", last_name="Сидорова")
     hourly()
     user = enlist("support", "Support")
@@ -571,15 +573,15 @@ def test_support_may_look_and_not_act(client, page, tenant, hourly, crm):
     with translation.override("en"):
         assert f"Анна Сидорова · {employee_mapping.MatchReason.NAME.label}" in html
     assert "<button" not in html.split('id="content-main"')[1].split("</section>")[0]
-    answer = client.post(page, {"act": "bind", "employee": anna().pk, "user": crm_user(31).pk})
+    answer = client.post(page, {"act": "link", "employee": anna().pk, "user": crm_user(31).pk})
     assert (answer.status_code, anna().crm_user_id) == (403, None)
 
 
-def test_page_is_for_those_who_may_see_the_client(client, page, tenant):
+def test_page_is_for_those_who_may_see_the_tenant(client, page, tenant):
     assert client.get(page).status_code == 302
     client.force_login(User.objects.create_user("nobody", password="x", is_staff=True))
     assert client.get(page).status_code == 403
-    assert client.post(page, {"act": "unbind"}).status_code == 403
+    assert client.post(page, {"act": "unlink"}).status_code == 403
 
 
 def test_page_wants_the_forgery_token(page, admin_user, tenant):
@@ -587,7 +589,7 @@ def test_page_wants_the_forgery_token(page, admin_user, tenant):
 
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(admin_user)
-    answer = strict.post(page, {"act": "unbind", "employee": Employee.objects.get(uis_id=IVAN).pk})
+    answer = strict.post(page, {"act": "unlink", "employee": Employee.objects.get(uis_id=IVAN).pk})
     assert (answer.status_code, links()[IVAN]) == (403, 27)
 
 
@@ -595,11 +597,11 @@ def test_page_of_an_unknown_tenant_is_not_found(admin_client, db):
     assert admin_client.get(reverse("admin:tenants_tenant_employee_mapping", args=[999])).status_code == 404
 
 
-def test_paused_clients_module_is_left_to_the_sync(press, run_queue, crm, hourly, tenant):
+def test_paused_tenants_module_is_left_to_the_sync(act, run_queue, crm, hourly, tenant):
     crm.add_user(31, first_name="Анна", last_name="Сидорова")
     hourly()
     Tenant.objects.filter(pk=tenant.pk).update(is_paused=True)
-    press("bind", employee=anna().pk, user=crm_user(31).pk)
+    act("link", employee=anna().pk, user=crm_user(31).pk)
     assert run_queue() == 0
     crm_tasks.link_users(tenant.pk)
     assert (31, "103") in codes(crm)

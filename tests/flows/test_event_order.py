@@ -160,7 +160,7 @@ def test_missed_call_waits_some_seconds_for_an_answer_and_no_longer(tenant, crm,
     assert crm.calls == []
     pass_by(4)
     assert [call["result"] for call in crm.calls] == ["no answer"]
-    assert list(CallLogEntry.objects.values_list("step", flat=True)) == ["RECORD", "SETTLE", "UPLOAD"]
+    assert list(CallLogEntry.objects.values_list("step", flat=True)) == ["RECEIVED", "EVALUATE", "UPLOAD"]
 
 
 def test_lost_queue_delays_a_settled_call_to_the_next_look(tenant, crm, missed, pass_by, notify):
@@ -194,7 +194,7 @@ def test_answer_told_after_the_upload_is_noted_where_support_looks(tenant, crm, 
     pass_by(10)
     talk = dict(missed.notification("call_end"), talk_time_duration=52, is_lost=False)
     notify(talk, dict(talk, talk_time_duration=53))
-    assert (len(crm.calls), CallLogEntry.objects.filter(step="LATE").count()) == (1, 1)
+    assert (len(crm.calls), CallLogEntry.objects.filter(step="LATE_ANSWER").count()) == (1, 1)
 
 
 def test_answer_told_while_the_miss_is_on_its_way_is_not_overtaken(tenant, crm, crm_world, answered, pass_by, notify):

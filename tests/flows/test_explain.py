@@ -18,6 +18,7 @@ from connector_project.operations.explain import finish_reason_labels, rule_text
 from crm import integration_module
 from crm.models import Command, Popup
 from telephony import tasks
+from telephony.calls import recording_selection
 from telephony.models import AccessLogEntry, Call, CallLogEntry, FailureReason, Notification, RecordingLink
 from telephony.models.choices import Responsible
 from telephony.uis import webhook_templates
@@ -79,25 +80,25 @@ def setting(field):
 def shows(client, support, tenant, pbx, crm, stranger):
     """Check that the page and the command give this code with these values in its message, and no secret."""
 
-    def look(session_id, code, *values, who=None, is_remark=False):
-        told = explained(session_id)
-        causes = told["remarks"] if is_remark else [{"code": told["cause"], "says": told["says"], "who": told["who"]}]
-        found = [one for one in causes if one["code"] == code]
-        assert found, causes
+    def check(session_id, reason, *values, responsible=None, is_warning=False):
+        explanation = explained(session_id)
+        problems = explanation["warnings"] if is_warning else [explanation]
+        found = [problem for problem in problems if problem["reason"] == reason]
+        assert found, problems
         for value in values:
-            assert str(value) in found[0]["says"]
-        assert found[0]["who"] == (in_english(who.label) if who else "")
+            assert str(value) in found[0]["message"]
+        assert found[0]["responsible"] == (in_english(responsible.label) if responsible else "")
         answer = page_of(client, session_id)
-        assert f"{code} {found[0]['says']}" in html_text.words(answer)
+        assert f"{reason} {found[0]['message']}" in html_text.words(answer)
         html = answer.content.decode()
         for secret in (CONTACT, pbx.token, tenant.crm.key, tenant.uis.hook, "/system/media/"):
             assert secret not in html
-            assert secret not in json.dumps(told, ensure_ascii=False)
-        assert told["next"]
-        assert told["why"]
-        return told
+            assert secret not in json.dumps(explanation, ensure_ascii=False)
+        assert explanation["next"]
+        assert explanation["timeline"]
+        return explanation
 
-    return look
+    return check
 
 
 @pytest.fixture
@@ -110,40 +111,46 @@ def answered(pbx):
     return ended_now(pbx, talks=[(PETR, 20)])
 
 
-def ended_now(pbx, **facts):
+def ended_now(pbx, **values):
     """A call that ended some seconds ago."""
-    lasted = 5 + sum(seconds for _person, seconds in facts.get("talks", ()))
-    facts = {"contact": CONTACT, "number": NUMBER, "started_at": timezone.now() - timedelta(seconds=lasted + 3)} | facts
-    return pbx.call(**facts)
+    lasted = 5 + sum(seconds for _person, seconds in values.get("talks", ()))
+    values = {
+        "contact": CONTACT,
+        "number": NUMBER,
+        "started_at": timezone.now() - timedelta(seconds=lasted + 3),
+    } | values
+    return pbx.call(**values)
 
 
-def told(call, event, employee_id=None):
+def notification(call, event, employee_id=None):
     return call.notification(event, employee_id=employee_id, at=timezone.now())
 
 
 def test_wrong_extension(notify, missed, shows):
-    notify(dict(told(missed, "waiting", IVAN), employee_id=ANNA), told(missed, "lost_call"))
+    notify(dict(notification(missed, "waiting", IVAN), employee_id=ANNA), notification(missed, "lost_call"))
     shows(
         missed.session_id,
         "UNKNOWN_TO_CRM",
         "103",
         "Сидорова Анна",
-        who=check_results.Responsible.OPERATOR,
-        is_remark=True,
+        responsible=check_results.Responsible.OPERATOR,
+        is_warning=True,
     )
 
 
 def test_expired_key(notify, pbx, answered, shows):
     pbx.token_state = "expired"
     notify(answered.notification("call_end"))
-    said = shows(answered.session_id, "UIS_DENIED", in_english(AccessError.TOKEN_EXPIRED.label), who=Responsible.CLIENT)
-    assert said["next_at"] is None
+    explanation = shows(
+        answered.session_id, "UIS_DENIED", in_english(AccessError.TOKEN_EXPIRED.label), responsible=Responsible.CLIENT
+    )
+    assert explanation["next_at"] is None
 
 
 def test_forbidden_right(notify, crm, missed, shows):
     crm.scopes.discard("telephony_write")
     notify(missed.notification("call_end"))
-    shows(missed.session_id, "CRM_DENIED", in_english(AccessError.CRM_SCOPE.label), who=Responsible.CLIENT)
+    shows(missed.session_id, "CRM_DENIED", in_english(AccessError.CRM_SCOPE.label), responsible=Responsible.CLIENT)
 
 
 def test_blocked_number(notify, missed, tenant, shows):
@@ -163,16 +170,26 @@ def test_recording_off(notify, pbx, shows):
     Employee.objects.filter(uis_id=PETR).update(recording_mode="off")
     call = ended_now(pbx, talks=[(PETR, 20)], recorded=False)
     notify(call.notification("call_end"))
-    person, who = "Петров Пётр (102)", check_results.Responsible.CLIENT
-    assert shows(call.session_id, "RECORDING_OFF", person, who=who, is_remark=True)["cause"] == "UPLOADED"
+    person = "Петров Пётр (102)"
+    assert (
+        shows(call.session_id, "RECORDING_OFF", person, responsible=check_results.Responsible.CLIENT, is_warning=True)[
+            "reason"
+        ]
+        == "UPLOADED"
+    )
 
 
 def test_wrong_zone(notify, missed, tenant, shows):
     tenant.uis.time_zone = "Asia/Yekaterinburg"
     tenant.uis.save()
-    notify(told(missed, "waiting", IVAN), told(missed, "lost_call"))
+    notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
     shows(
-        missed.session_id, "ZONE", "-2 ", "Asia/Yekaterinburg", who=check_results.Responsible.OPERATOR, is_remark=True
+        missed.session_id,
+        "ZONE",
+        "-2 ",
+        "Asia/Yekaterinburg",
+        responsible=check_results.Responsible.OPERATOR,
+        is_warning=True,
     )
     assert not Call.objects.get().tenant.popups.exists()
 
@@ -184,10 +201,10 @@ def test_unreadable_template(notify, client, hook, pbx, run_queue, later, shows)
     later(timedelta(minutes=6))
     tasks.reconcile_all()
     run_queue()
-    shows(call.session_id, "NOT_TOLD", who=check_results.Responsible.CLIENT, is_remark=True)
+    shows(call.session_id, "NO_NOTIFICATIONS", responsible=check_results.Responsible.CLIENT, is_warning=True)
     with translation.override("en"):
         fault = status.fault_message(webhook_templates.faults("call_end", "", body)[0])
-    shows(call.session_id, "UNREADABLE", fault, who=check_results.Responsible.CLIENT, is_remark=True)
+    shows(call.session_id, "UNREADABLE", fault, responsible=check_results.Responsible.CLIENT, is_warning=True)
 
 
 def test_notification_without_a_session_that_came_at_that_time_is_named(client, hook, pbx, run_queue, later, shows):
@@ -196,34 +213,44 @@ def test_notification_without_a_session_that_came_at_that_time_is_named(client, 
     later(timedelta(minutes=6))
     tasks.reconcile_all()
     run_queue()
-    assert {"NOT_TOLD", "UNREADABLE"} <= {one["code"] for one in explained(call.session_id)["remarks"]}
+    assert {"NO_NOTIFICATIONS", "UNREADABLE"} <= {
+        warning["reason"] for warning in explained(call.session_id)["warnings"]
+    }
 
 
 def test_paused_client(notify, missed, shows):
     Tenant.objects.filter(slug="romashka").update(is_paused=True)
-    notify(told(missed, "waiting", IVAN), told(missed, "lost_call"))
-    assert shows(missed.session_id, "PAUSED", who=Responsible.OPERATOR)["next_at"] is None
-    shows(missed.session_id, "PAUSED", "Иванов Иван (101)", who=check_results.Responsible.OPERATOR, is_remark=True)
+    notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
+    assert shows(missed.session_id, "PAUSED", responsible=Responsible.OPERATOR)["next_at"] is None
+    shows(
+        missed.session_id,
+        "PAUSED",
+        "Иванов Иван (101)",
+        responsible=check_results.Responsible.OPERATOR,
+        is_warning=True,
+    )
 
 
 def test_crm_away(notify, crm_world, missed, shows):
     crm_world.break_down("503")
-    notify(told(missed, "waiting", IVAN), told(missed, "lost_call"))
-    said = shows(missed.session_id, "CRM_UNAVAILABLE", who=Responsible.CRM)
-    assert said["next_at"] > timezone.now().isoformat()
-    shows(missed.session_id, "CRM_FAILED", "Иванов Иван (101)", who=check_results.Responsible.CRM, is_remark=True)
+    notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
+    explanation = shows(missed.session_id, "CRM_UNAVAILABLE", responsible=Responsible.CRM)
+    assert explanation["next_at"] > timezone.now().isoformat()
+    shows(
+        missed.session_id, "CRM_FAILED", "Иванов Иван (101)", responsible=check_results.Responsible.CRM, is_warning=True
+    )
 
 
 def test_uis_away(notify, uis_world, answered, shows):
     uis_world.break_down("timeout")
     notify(answered.notification("call_end"))
-    shows(answered.session_id, "UIS_UNAVAILABLE", who=Responsible.UIS)
+    shows(answered.session_id, "UIS_UNAVAILABLE", responsible=Responsible.UIS)
 
 
 def test_used_up_points(notify, pbx, answered, shows):
     pbx.minute_limit = 0
     notify(answered.notification("call_end"))
-    shows(answered.session_id, "UIS_POINTS", who=Responsible.CLIENT)
+    shows(answered.session_id, "UIS_QUOTA", responsible=Responsible.CLIENT)
 
 
 def test_too_old(notify, pbx, shows):
@@ -255,15 +282,15 @@ def test_filtered_contact(notify, missed, shows):
 def test_refused_upload(notify, missed, shows):
     VirtualNumber.objects.filter(number=NUMBER).update(site="no-such-shop")
     notify(missed.notification("call_end"))
-    said = shows(missed.session_id, "CRM_REFUSED", Call.objects.get().detail, who=Responsible.OPERATOR)
-    assert (Call.objects.get().detail != "", said["next_at"]) == (True, None)
-    assert "no-such-shop" in said["why"][-1]["says"]
+    explanation = shows(missed.session_id, "CRM_REFUSED", Call.objects.get().detail, responsible=Responsible.OPERATOR)
+    assert (Call.objects.get().detail != "", explanation["next_at"]) == (True, None)
+    assert "no-such-shop" in explanation["timeline"][-1]["message"]
 
 
 def test_switched_off_module(notify, crm, missed, tenant, shows):
     crm.modules[integration_module.code(tenant)]["active"] = False
     notify(missed.notification("call_end"))
-    shows(missed.session_id, "CRM_DENIED", in_english(AccessError.TELEPHONY_OFF.label), who=Responsible.CLIENT)
+    shows(missed.session_id, "CRM_DENIED", in_english(AccessError.TELEPHONY_OFF.label), responsible=Responsible.CLIENT)
 
 
 def test_call_unknown_to_uis(notify, answered, later, shows):
@@ -271,13 +298,13 @@ def test_call_unknown_to_uis(notify, answered, later, shows):
     later(timedelta(days=1))
     for _day in range(6):
         later(timedelta(days=1))
-    shows(5139999999, "UNKNOWN_TO_UIS", who=Responsible.UIS)
+    shows(5139999999, "UNKNOWN_TO_UIS", responsible=Responsible.UIS)
 
 
 def test_missed_by_a_menu(notify, pbx, shows):
     call = pbx.call(contact=CONTACT, number=NUMBER)
     notify(call.notification("lost_call"))
-    shows(call.session_id, "NOBODY_RANG", is_remark=True)
+    shows(call.session_id, "NOBODY_RANG", is_warning=True)
 
 
 def test_caller_rejected_by_uis(notify, pbx, shows):
@@ -291,31 +318,37 @@ def test_caller_rejected_by_uis(notify, pbx, shows):
 
 def test_popups_off(notify, missed, shows):
     TransferRules.objects.update(popup_incoming="OFF")
-    notify(told(missed, "waiting", IVAN), told(missed, "lost_call"))
-    shows(missed.session_id, "POPUP_OFF", is_remark=True)
+    notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
+    shows(missed.session_id, "POPUP_OFF", is_warning=True)
 
 
 def test_ring_told_late(notify, missed, shows):
     late = missed.notification("waiting", employee_id=IVAN, at=timezone.now() - timedelta(seconds=30))
-    notify(late, told(missed, "lost_call"))
-    shows(missed.session_id, "STALE", who=check_results.Responsible.UIS, is_remark=True)
+    notify(late, notification(missed, "lost_call"))
+    shows(missed.session_id, "STALE", responsible=check_results.Responsible.UIS, is_warning=True)
 
 
 def test_employee_nobody_knows(notify, missed, shows):
-    notify(dict(told(missed, "waiting", IVAN), employee_id=999), told(missed, "lost_call"))
-    shows(missed.session_id, "UNKNOWN_EMPLOYEE", "999", who=check_results.Responsible.OPERATOR, is_remark=True)
+    notify(dict(notification(missed, "waiting", IVAN), employee_id=999), notification(missed, "lost_call"))
+    shows(missed.session_id, "UNKNOWN_EMPLOYEE", "999", responsible=check_results.Responsible.OPERATOR, is_warning=True)
 
 
 def test_manager_who_is_bound_to_nobody(notify, pbx, shows):
     call = ended_now(pbx, talks=[(ANNA, 20)])
     notify(call.notification("call_end"))
-    shows(call.session_id, "NOT_BOUND", "Сидорова Анна (103)", who=check_results.Responsible.OPERATOR, is_remark=True)
+    shows(
+        call.session_id,
+        "NOT_LINKED",
+        "Сидорова Анна (103)",
+        responsible=check_results.Responsible.OPERATOR,
+        is_warning=True,
+    )
 
 
 def test_answer_told_after_the_upload(notify, answered, shows):
     lost = dict(answered.notification("call_end"), event="lost_call", is_lost=True, talk_time_duration=0)
     notify(lost, answered.notification("call_end"))
-    shows(answered.session_id, "TOLD_LATE", who=check_results.Responsible.UIS, is_remark=True)
+    shows(answered.session_id, "LATE_ANSWER", responsible=check_results.Responsible.UIS, is_warning=True)
 
 
 def test_recording_that_never_came(notify, later, answered, shows):
@@ -326,10 +359,10 @@ def test_recording_that_never_came(notify, later, answered, shows):
     assert deadline in explained(answered.session_id)["next"]
     for _minute in range(12):
         later(timedelta(minutes=1))
-    shows(answered.session_id, "RECORDING_LATE", "10", who=check_results.Responsible.UIS, is_remark=True)
+    shows(answered.session_id, "RECORDING_LATE", "10", responsible=check_results.Responsible.UIS, is_warning=True)
 
 
-def test_recording_told_of_while_its_call_was_taken_without_it(
+def test_recording_explanation_while_its_call_was_taken_without_it(
     notify, crm, answered, monkeypatch, client, support, shows
 ):
     TransferRules.objects.update(recording_wait_minutes=0)
@@ -338,26 +371,26 @@ def test_recording_told_of_while_its_call_was_taken_without_it(
     notify(answered.notification("call_end"))
     assert "recordUrl" not in crm.calls[0]
     assert Call.objects.get().recording_url
-    shows(answered.session_id, "RECORDING_LATE", who=check_results.Responsible.UIS, is_remark=True)
+    shows(answered.session_id, "RECORDING_LATE", responsible=check_results.Responsible.UIS, is_warning=True)
     assert not RecordingLink.objects.exists()
 
 
 def test_recording_that_went_along_is_no_fault_whatever_the_rule_is_now(notify, answered):
     notify(answered.notification("call_end"))
     TransferRules.objects.update(send_recording=False)
-    assert explained(answered.session_id)["remarks"] == []
+    assert explained(answered.session_id)["warnings"] == []
 
 
 def test_recording_link_withheld_by_a_rule(notify, answered, shows):
     TransferRules.objects.update(send_recording=False)
     notify(answered.notification("call_end"))
-    shows(answered.session_id, "RECORDING_NOT_PASSED", is_remark=True)
+    shows(answered.session_id, "RECORDING_NOT_PASSED", is_warning=True)
 
 
 def test_client_who_is_not_switched_on(notify, missed, shows):
     Tenant.objects.filter(slug="romashka").update(activated_at=None)
     notify(missed.notification("call_end"))
-    shows(missed.session_id, "NOT_ACTIVATED", who=Responsible.CLIENT)
+    shows(missed.session_id, "NOT_ACTIVATED", responsible=Responsible.CLIENT)
 
 
 def test_rule_that_was_changed_since(notify, missed, shows):
@@ -365,16 +398,16 @@ def test_rule_that_was_changed_since(notify, missed, shows):
     notify(missed.notification("call_end"))
     shows(missed.session_id, "MISSED_OFF", setting("upload_missed"))
     TransferRules.objects.update(upload_missed=True)
-    shows(missed.session_id, "RULE_CHANGED", who=check_results.Responsible.OPERATOR, is_remark=True)
+    shows(missed.session_id, "RULE_CHANGED", responsible=check_results.Responsible.OPERATOR, is_warning=True)
 
 
 def test_claimed_call_and_due_call(notify, missed, shows):
     notify(missed.notification("call_end"), works=False)
-    shows(missed.session_id, "DEBOUNCE", who=Responsible.UIS)
+    shows(missed.session_id, "DEBOUNCE", responsible=Responsible.UIS)
     Call.objects.update(state="READY", reason="")
     shows(missed.session_id, "DUE")
     Call.objects.claim(Call.objects.get().tenant_id, "READY", limit=1, now=timezone.now())
-    shows(missed.session_id, "IN_HAND")
+    shows(missed.session_id, "CLAIMED")
 
 
 def test_time_line_goes_from_the_first_ring_to_the_crms_answer(notify, later, pbx, shows):
@@ -382,32 +415,46 @@ def test_time_line_goes_from_the_first_ring_to_the_crms_answer(notify, later, pb
     notify(answered.notification("waiting"), answered.notification("talk_started"))
     later(timedelta(seconds=30))
     notify(answered.notification("call_end"), answered.notification("recorded"))
-    said = shows(answered.session_id, "UPLOADED")
-    steps = [line["step"] for line in said["why"]]
+    explanation = shows(answered.session_id, "UPLOADED")
+    steps = [line["step"] for line in explanation["timeline"]]
     assert steps == [
-        *("RANG", "TOLD", "CARD", "TOLD", "TOLD", "RECORD", "FETCH_LEGS", "RULE", "CARD_CLOSED", "UPLOAD", "TOLD"),
+        *(
+            "RANG",
+            "NOTIFICATION",
+            "POPUP",
+            "NOTIFICATION",
+            "NOTIFICATION",
+            "RECEIVED",
+            "FETCH_LEGS",
+            "RULE",
+            "POPUP_CLOSED",
+            "UPLOAD",
+            "NOTIFICATION",
+        ),
     ]
-    texts, person = {line["step"]: line["says"] for line in said["why"]}, "Петров Пётр (102)"
+    texts, person = {line["step"]: line["message"] for line in explanation["timeline"]}, "Петров Пётр (102)"
     with translation.override("en"):
         rule = rule_text.named("owner", TransferRules.objects.first().owner)
     for step, *values in (
         ("RANG", person, "20"),
-        ("CARD", person, ": 102;", ": 28"),
+        ("POPUP", person, ": 102;", ": 28"),
         ("RULE", person, rule),
         ("UPLOAD", f": uis-{answered.session_id};", ": 102;"),
     ):
         for value in values:
             assert value in texts[step]
     assert CallLogEntry.objects.get(step="UPLOAD").details["link"]
-    assert all(line["ms"] is not None for line in said["why"] if line["step"] in {"CARD", "FETCH_LEGS", "UPLOAD"})
+    assert all(
+        line["ms"] is not None for line in explanation["timeline"] if line["step"] in {"POPUP", "FETCH_LEGS", "UPLOAD"}
+    )
 
 
 def test_time_line_of_a_skipped_call_names_the_rule_and_its_setting(notify, missed, shows):
     TransferRules.objects.update(upload_missed=False)
     notify(missed.notification("call_end"))
-    said = explained(missed.session_id)
-    assert said["cause"] == SkipReason.MISSED_OFF
-    (rule,) = [line["says"] for line in said["why"] if line["step"] == "RULE"]
+    explanation = explained(missed.session_id)
+    assert explanation["reason"] == SkipReason.MISSED_OFF
+    (rule,) = [line["message"] for line in explanation["timeline"] if line["step"] == "RULE"]
     with translation.override("en"):
         named = [SkipReason.MISSED_OFF.label, TransferRules._meta.get_field("upload_missed").verbose_name]
         assert all(str(word).lower() in rule.lower() for word in named)
@@ -419,7 +466,9 @@ def test_time_line_tells_what_was_made_of_each_notification(notify, missed, show
     notify(missed.notification("lost_call"), works=False)
     kept = dict(Notification.objects.order_by("pk").values_list("outcome", "event"))
     assert kept == {"DONE": "call_end", "REPEATED": "call_end", "QUEUED": "lost_call"}
-    done, repeated, queued = (line["says"] for line in explained(missed.session_id)["why"] if line["step"] == "TOLD")
+    done, repeated, queued = (
+        line["message"] for line in explained(missed.session_id)["timeline"] if line["step"] == "NOTIFICATION"
+    )
     with translation.override("en"):
         words = {outcome: str(outcome.label) for outcome in Notification.Outcome}
     assert not [word for word in words.values() if word in done]
@@ -428,109 +477,116 @@ def test_time_line_tells_what_was_made_of_each_notification(notify, missed, show
 
 
 def test_click_that_began_the_call_stands_first(client, tenant, crm, pbx, notify, run_queue, shows):
-    said = {"clientId": tenant.crm.client_id, "code": "101", "phone": f"+{CONTACT}", "userId": "27"}
-    client.post(f"/hooks/retailcrm/{tenant.uis.hook}/make-call/", said)
+    explanation = {"clientId": tenant.crm.client_id, "code": "101", "phone": f"+{CONTACT}", "userId": "27"}
+    client.post(f"/hooks/retailcrm/{tenant.uis.hook}/make-call/", explanation)
     run_queue()
     session = next(iter(pbx.sessions.values()))
     pbx.finish_started(session.session_id, talk=0)
     notify(session.notification("call_end"))
-    told_of = explained(session.session_id)
-    assert told_of["why"][0]["step"] in {"CLICKED", "RANG"}
-    (clicked,) = [line for line in told_of["why"] if line["step"] == "CLICKED"]
-    assert "Иванов Иван (101)" in clicked["says"]
-    assert in_english(Command.State.DONE.label) in clicked["says"]
+    explanation = explained(session.session_id)
+    assert explanation["timeline"][0]["step"] in {"CLICK_TO_CALL", "RANG"}
+    (clicked,) = [line for line in explanation["timeline"] if line["step"] == "CLICK_TO_CALL"]
+    assert "Иванов Иван (101)" in clicked["message"]
+    assert in_english(Command.State.DONE.label) in clicked["message"]
 
 
 def test_slow_side_of_a_card_is_named(client, support, notify, missed):
     notify(missed.notification("waiting", employee_id=IVAN, at=timezone.now() - timedelta(seconds=3)))
     notify(missed.notification("lost_call"))
     assert 'data-bottleneck="UIS"' in page_of(client, missed.session_id).content.decode()
-    (card,) = explained(missed.session_id)["cards"]
+    (card,) = explained(missed.session_id)["popups"]
     assert (card["employee"], card["slow"], card["ms"]["uis"] >= 3000) == ("Иванов Иван (101)", "UIS", True)
     assert card["ms"]["total"] == sum(card["ms"][side] for side in ("uis", "connector", "crm"))
 
 
 def test_rule_that_decided_is_shown_as_it_was(notify, answered, shows):
     notify(answered.notification("call_end"))
-    was = [line["says"] for line in explained(answered.session_id)["why"] if line["step"] == "RULE"]
+    was = [line["message"] for line in explained(answered.session_id)["timeline"] if line["step"] == "RULE"]
     TransferRules.objects.update(owner="FIRST_TALKER")
-    assert [line["says"] for line in explained(answered.session_id)["why"] if line["step"] == "RULE"] == was
+    assert [line["message"] for line in explained(answered.session_id)["timeline"] if line["step"] == "RULE"] == was
 
 
 def test_used_up_points_are_named_though_uis_was_away_before(notify, pbx, answered, tenant, shows):
     pbx.minute_limit = 0
     notify(answered.notification("call_end"))
     UisConnection.objects.update(consecutive_failures=2, retry_at=timezone.now() + timedelta(hours=1))
-    shows(answered.session_id, "UIS_POINTS", who=Responsible.CLIENT)
+    shows(answered.session_id, "UIS_QUOTA", responsible=Responsible.CLIENT)
 
 
 def test_upload_the_crm_knew_already_is_told(notify, later, crm_world, missed, shows):
     crm_world.break_down("cut", times=1)
     notify(missed.notification("call_end"))
     later(timedelta(minutes=2))
-    said = shows(missed.session_id, "UPLOADED")
+    explanation = shows(missed.session_id, "UPLOADED")
     upload = CallLogEntry.objects.filter(step="UPLOAD").latest("pk")
     assert upload.details["known"]
     upload.details["known"] = False
     upload.save()
-    as_new = explained(missed.session_id)["why"][-1]["says"]
-    assert as_new != said["why"][-1]["says"]
+    as_new = explained(missed.session_id)["timeline"][-1]["message"]
+    assert as_new != explanation["timeline"][-1]["message"]
 
 
 def test_operator_sees_the_whole_number_and_is_written_down(client, operator, notify, missed, tenant):
-    notify(told(missed, "waiting", IVAN), told(missed, "lost_call"))
+    notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
     html = page_of(client, missed.session_id).content.decode()
     assert f"+{CONTACT}" in html
     assert f"&quot;contact_phone_number&quot;: &quot;{CONTACT}&quot;" in html
     assert "/number/" not in html
     assert list(AccessLogEntry.objects.values_list("tenant", "user", "kind", "call__session_id")) == [
-        (tenant.pk, operator.pk, "NUMBER", missed.session_id)
+        (tenant.pk, operator.pk, "PHONE_NUMBER", missed.session_id)
     ]
 
 
 def test_support_is_shown_the_number_on_demand_and_written_down(client, support, notify, missed):
-    notify(told(missed, "lost_call"))
+    notify(notification(missed, "lost_call"))
     assert "7999***0001" in html_text.words(page_of(client, missed.session_id))
     assert not AccessLogEntry.objects.exists()
     answer = client.post(f"{where(missed.session_id).removesuffix('change/')}number/", follow=True, headers=ENGLISH)
     assert f"+{CONTACT}" in html_text.words(answer)
     assert AccessLogEntry.objects.get().user == support
-    said = html_text.words(client.get("/admin/telephony/accesslogentry/", headers=ENGLISH))
-    assert f"support {in_english(AccessLogEntry.Kind.PHONE_NUMBER.label)} {missed.session_id} Ромашка" in said
+    explanation = html_text.words(client.get("/admin/telephony/accesslogentry/", headers=ENGLISH))
+    assert f"support {in_english(AccessLogEntry.Kind.PHONE_NUMBER.label)} {missed.session_id} Ромашка" in explanation
     assert CONTACT not in page_of(client, missed.session_id).content.decode()
 
 
-WRITTEN = ("79990000001", "+7 999 000-00-01", "8 (999) 000-00-01", "9990000001", "wa.me/79990000001", "id_79990000001")
+SPELLINGS = (
+    "79990000001",
+    "+7 999 000-00-01",
+    "8 (999) 000-00-01",
+    "9990000001",
+    "wa.me/79990000001",
+    "id_79990000001",
+)
 
 
-def hides_the_number(client, *addresses, **told):
+def assert_number_hidden(client, *addresses, **explanation):
     pages = [client.get(address, headers=ENGLISH).content.decode() for address in addresses]
-    for text in [*pages, json.dumps(told, ensure_ascii=False)]:
-        assert not [form for form in WRITTEN if form in text]
+    for text in [*pages, json.dumps(explanation, ensure_ascii=False)]:
+        assert not [form for form in SPELLINGS if form in text]
 
 
 def test_number_is_hidden_from_support_in_whatever_words_it_stands(client, support, notify, missed):
     """Typed names and vendors' messages may contain a number in any form."""
-    spoken = f"Иван\n{', '.join(WRITTEN)}"
-    notify(told(missed, "waiting", IVAN) | {"contact_full_name": spoken}, told(missed, "lost_call"))
+    spoken = f"Иван\n{', '.join(SPELLINGS)}"
+    notify(notification(missed, "waiting", IVAN) | {"contact_full_name": spoken}, notification(missed, "lost_call"))
     ring = Notification.objects.filter(event="waiting")
     ring.update(outcome="DROPPED", reason="CRM_FAILED", detail=f"No such phone: {spoken}")
     Popup.objects.update(state="FAILED", detail=f"No such phone: {spoken}")
-    hides_the_number(client, where(missed.session_id), **explained(missed.session_id))
-    assert "No such phone" in explained(missed.session_id)["why"][1]["says"]
+    assert_number_hidden(client, where(missed.session_id), **explained(missed.session_id))
+    assert "No such phone" in explained(missed.session_id)["timeline"][1]["message"]
     ring.update(reason="STALE")
     Popup.objects.all().delete()
-    hides_the_number(client, where(missed.session_id), **explained(missed.session_id))
+    assert_number_hidden(client, where(missed.session_id), **explained(missed.session_id))
 
 
 def test_number_in_place_of_an_event_is_hidden_as_well(client, support, hook, notify, missed, run_queue):
     client.post(hook, {"event": CONTACT, "call_session_id": missed.session_id}, content_type="application/json")
-    notify(told(missed, "lost_call"))
+    notify(notification(missed, "lost_call"))
     stored = Notification.objects.get(outcome="UNREADABLE")
     page = reverse("admin:telephony_notification_change", args=[stored.pk])
     unreadable = reverse("admin:telephony_notification_unreadable")
     assert "UNREADABLE" in json.dumps(explained(missed.session_id))
-    hides_the_number(client, where(missed.session_id), page, unreadable, **explained(missed.session_id))
+    assert_number_hidden(client, where(missed.session_id), page, unreadable, **explained(missed.session_id))
 
 
 def test_pages_of_cards_and_clicks_hide_numbers_in_answers(client, support, tenant):
@@ -540,23 +596,23 @@ def test_pages_of_cards_and_clicks_hide_numbers_in_answers(client, support, tena
     click = Command.objects.create(tenant=tenant, kind="CALL", detail=says, received_at=now)
     pages = [reverse("admin:crm_popup_change", args=[card.pk]), reverse("admin:crm_command_change", args=[click.pk])]
     assert "No such phone: +7999***0001." in html_text.words(client.get(pages[0]))
-    hides_the_number(client, *pages)
+    assert_number_hidden(client, *pages)
 
 
 def test_page_is_forbidden_without_permission(client, db, notify, missed, tenant):
-    notify(told(missed, "lost_call"))
+    notify(notification(missed, "lost_call"))
     user = User.objects.create_user("nobody", password="x", is_staff=True)
     client.force_login(user)
     assert page_of(client, missed.session_id).status_code == 403
     assert client.post(f"{where(missed.session_id).removesuffix('change/')}number/").status_code == 403
-    assert client.post(f"{where(missed.session_id).removesuffix('change/')}again/").status_code == 403
+    assert client.post(f"{where(missed.session_id).removesuffix('change/')}retry/").status_code == 403
 
 
 def test_page_costs_the_same_however_much_happened(client, support, notify, pbx, crm, tenant):
     few, many = (pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN, PETR, ANNA]) for _ in range(2))
-    notify(told(few, "lost_call"))
-    notify(*(told(many, "waiting", person) for person in (IVAN, PETR, ANNA)), told(many, "incoming"))
-    notify(told(many, "lost_call"), told(many, "call_end"))
+    notify(notification(few, "lost_call"))
+    notify(*(notification(many, "waiting", person) for person in (IVAN, PETR, ANNA)), notification(many, "incoming"))
+    notify(notification(many, "lost_call"), notification(many, "call_end"))
     page_of(client, few.session_id)
     costs = []
     for call in (few, many):
@@ -569,7 +625,7 @@ def test_page_costs_the_same_however_much_happened(client, support, notify, pbx,
 
 def test_page_is_in_the_readers_language(client, support, notify, missed, crm_world):
     crm_world.break_down("503")
-    notify(told(missed, "waiting", IVAN), told(missed, "lost_call"))
+    notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
     reason = FailureReason.CRM_UNAVAILABLE
     for language, headers in (("ru", RUSSIAN), ("en", ENGLISH)):
         words = html_text.words(page_of(client, missed.session_id, headers))
@@ -587,7 +643,7 @@ def test_unknown_call_is_refused(tenant, notify, missed):
     Tenant.objects.update(language="en")
     assert re.search(r" 5\b", refusal(5))
     assert not re.search(r"[а-я]", refusal(5))
-    notify(told(missed, "waiting", IVAN))
+    notify(notification(missed, "waiting", IVAN))
     assert str(missed.session_id) in refusal(missed.session_id)
     with translation.override("en"):
         assert status.event_word("waiting") in refusal(missed.session_id)

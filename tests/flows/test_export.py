@@ -103,7 +103,7 @@ def test_command_prints_a_call_as_it_is(talked, tenant):
         "wait_seconds": "5",
         "state": "UPLOADED",
         "rule": "",
-        "cause": "",
+        "reason": "",
         "failed_at": "",
         "uploaded_at": "2026-03-10T12:00:00+03:00",
         "has_recording": "true",

@@ -131,7 +131,7 @@ def test_twins_share_all_their_ids_and_no_secret(both):
     assert people[0] == people[1] == [(IVAN, "101", 27), (PETR, "102", 28), (ANNA, "103", None)]
     numbers = [sorted(shop.numbers().values_list("number", "is_default")) for shop in both]
     assert numbers[0] == numbers[1] == [(NUMBER, True), ("74950000002", False)]
-    for secret in ("uis.access_token", "uis.hook", "crm.key", "crm.client_id", "crm.account_url"):
+    for secret in ("uis.access_token", "uis.hook", "crm.key", "crm.client_id", "crm.address"):
         side, name = secret.split(".")
         assert len({getattr(getattr(shop.tenant, side), name) for shop in both}) == 2
 
@@ -237,7 +237,7 @@ def test_legs_and_recordings_are_the_own_ones(ours, theirs, same, run_queue, uis
     assert played[0] == uis_recordings.audio(mine.records[0], 21)
     assert played[1] == uis_recordings.whole(other)
     for shop in (ours, theirs):
-        assert shop.tenant.looks.get().call == shop.call()
+        assert shop.tenant.access_log.get().call == shop.call()
 
 
 def test_answer_told_to_one_after_the_upload_is_no_news_of_the_others(ours, theirs, same, run_queue):
@@ -247,7 +247,9 @@ def test_answer_told_to_one_after_the_upload_is_no_news_of_the_others(ours, thei
     run_queue()
     theirs.notify(other.notification("call_end"))
     run_queue()
-    assert list(CallLogEntry.objects.filter(step="LATE").values_list("call__tenant", flat=True)) == [theirs.tenant.pk]
+    assert list(CallLogEntry.objects.filter(step="LATE_ANSWER").values_list("call__tenant", flat=True)) == [
+        theirs.tenant.pk
+    ]
 
 
 def test_click_rings_at_the_own_exchange_and_is_nobody_elses_double_click(ours, theirs, run_queue):
@@ -266,7 +268,7 @@ def test_click_rings_at_the_own_exchange_and_is_nobody_elses_double_click(ours, 
     theirs.notify(theirs.pbx.finish_started(session_id, talk=0).notification("call_end"))
     run_queue()
     assert (ours.crm.calls, theirs.uploaded("type", "_manager")) == ([], [("out", 27)])
-    assert [line["step"] for line in explained(theirs, session_id)["why"]].count("CLICKED") == 1
+    assert [line["step"] for line in explained(theirs, session_id)["timeline"]].count("CLICK_TO_CALL") == 1
 
 
 def test_click_of_another_client_begins_no_call_of_ours(ours, theirs, run_queue):
@@ -277,8 +279,8 @@ def test_click_of_another_client_begins_no_call_of_ours(ours, theirs, run_queue)
     call = ours.ended(direction="out", talks=[(PETR, 20)], external_id=click.external_id)
     ours.notify(call.notification("call_end"))
     run_queue()
-    assert ours.call().external_id == click.external_id
-    assert "CLICKED" not in [line["step"] for line in explained(ours, call.session_id)["why"]]
+    assert ours.call().command_external_id == click.external_id
+    assert "CLICK_TO_CALL" not in [line["step"] for line in explained(ours, call.session_id)["timeline"]]
 
 
 def test_status_is_set_and_passed_on_within_the_own_accounts(ours, theirs, run_queue):
@@ -464,7 +466,7 @@ def test_day_is_counted_by_the_own_rows(ours, theirs, run_queue, time_machine):
     facts = {"started_at": NOON - timedelta(hours=5), "rings": [IVAN]}
     mine, other = ours.ended(**facts), theirs.ended(**facts)
     assert mine.session_id == other.session_id
-    failed = {"state": "READY", "cause": "CRM_REFUSED", "failed_at": NOON, "retry_window_started_at": NOON}
+    failed = {"state": "READY", "reason": "CRM_REFUSED", "failed_at": NOON, "retry_window_started_at": NOON}
     times = {"started_at": other.started_at, "ended_at": other.ended_at}
     Call.objects.create(tenant=theirs.tenant, session_id=other.session_id, **failed, **times)
     time_machine.move_to(NOON + timedelta(hours=16), tick=False)
@@ -524,7 +526,7 @@ def refused(both, same, run_queue):
 def test_many_calls_of_one_client_are_tried_again(client, ours, theirs, refused, run_queue):
     client.force_login(enlist("sveta", "Support"))
     where = reverse("admin:telephony_call_bulk", args=["RETRY"])
-    client.post(where, query_params={"cause": "CRM_REFUSED", "tenant__id__exact": ours.tenant.pk})
+    client.post(where, query_params={"reason": "CRM_REFUSED", "tenant__id__exact": ours.tenant.pk})
     run_queue()
     assert (ours.call().state, theirs.call().state) == ("UPLOADED", "READY")
     assert (len(ours.crm.calls), theirs.crm.calls) == (1, [])
@@ -539,7 +541,7 @@ def test_many_calls_of_several_clients_are_written_down_for_each(client, both, r
     client.post(where, {"reason": "no"}, query_params={"q": str(both[0].call().session_id)})
     run_queue()
     assert [shop.call().state for shop in both] == ["SKIPPED", "SKIPPED"]
-    assert sorted(AuditLogEntry.objects.filter(action="SKIPPED").values_list("tenant", "new")) == sorted(
+    assert sorted(AuditLogEntry.objects.filter(action="CALLS_SKIPPED").values_list("tenant", "new")) == sorted(
         (shop.tenant.pk, "1") for shop in both
     )
 
@@ -561,12 +563,12 @@ def test_explanation_holds_the_own_facts_alone(ours, theirs, same, run_queue):
     theirs.notify(other.notification("call_end"), f'{{"call_session_id": {mine.session_id} "is_lost"}}')
     run_queue()
     mine_explained, other_explained = explained(ours, mine.session_id), explained(theirs, mine.session_id)
-    assert [line["step"] for line in mine_explained["why"]].count("TOLD") == 2
-    assert [line["step"] for line in other_explained["why"]].count("TOLD") == 3
-    assert [card["employee"] for card in mine_explained["cards"]] == [str(ours.person(IVAN))]
-    assert [card["employee"] for card in other_explained["cards"]] == [str(theirs.person(PETR))]
-    assert "UNREADABLE" not in {one["code"] for one in mine_explained["remarks"]}
-    assert "UNREADABLE" in {one["code"] for one in other_explained["remarks"]}
+    assert [line["step"] for line in mine_explained["timeline"]].count("NOTIFICATION") == 2
+    assert [line["step"] for line in other_explained["timeline"]].count("NOTIFICATION") == 3
+    assert [card["employee"] for card in mine_explained["popups"]] == [str(ours.person(IVAN))]
+    assert [card["employee"] for card in other_explained["popups"]] == [str(theirs.person(PETR))]
+    assert "UNREADABLE" not in {one["reason"] for one in mine_explained["warnings"]}
+    assert "UNREADABLE" in {one["reason"] for one in other_explained["warnings"]}
     assert "Other" not in json.dumps(mine_explained, ensure_ascii=False)
     assert str(ours.person(PETR)) not in json.dumps(other_explained, ensure_ascii=False)
 
@@ -580,8 +582,8 @@ def test_page_of_a_call_is_that_of_its_client(client, ours, theirs, same, run_qu
     html = client.get(reverse("admin:telephony_call_change", args=[ours.call().pk])).content.decode()
     assert CONTACT in html
     assert OTHER_CONTACT not in html
-    assert list(ours.tenant.looks.values_list("call__tenant", flat=True)) == [ours.tenant.pk]
-    assert not theirs.tenant.looks.exists()
+    assert list(ours.tenant.access_log.values_list("call__tenant", flat=True)) == [ours.tenant.pk]
+    assert not theirs.tenant.access_log.exists()
 
 
 def test_key_of_one_client_reads_its_own_call_of_the_session(client, ours, theirs, same, run_queue):
@@ -657,7 +659,7 @@ def test_key_that_is_refused_shuts_out_the_own_account_alone(ours, theirs, same,
     for shop in (ours, theirs):
         shop.tenant.uis.refresh_from_db()
     assert (ours.tenant.uis.denied_at, theirs.tenant.uis.denied_code) == (None, "access_token_expired")
-    assert (ours.call().state, theirs.call().cause) == ("UPLOADED", "UIS_DENIED")
+    assert (ours.call().state, theirs.call().reason) == ("UPLOADED", "UIS_DENIED")
 
 
 def test_account_that_answers_again_wakes_its_own_calls(both, same, run_queue, crm_world):

@@ -14,12 +14,9 @@ FAULT = "fault"
 TABLE = []
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_itemcollected(item):
     """Run the tests of one installation in one worker: it is started once."""
-    for item in items:
-        if variant := getattr(item, "callspec", None) and item.callspec.params.get("shared_installation"):
-            item.add_marker(pytest.mark.xdist_group(variant))
+    item.add_marker(pytest.mark.xdist_group(item.callspec.params["shared_installation"]))
 
 
 @pytest.fixture(scope="session", params=[pytest.param("sqlite", marks=pytest.mark.slow), "redis"])

@@ -22,14 +22,14 @@ class ShownEntry:
     """A timeline entry, with its time in the client's zone."""
 
     at: str
-    line: TimelineEntry
+    entry: TimelineEntry
 
 
 @dataclass(frozen=True)
 class ShownPopup:
     """A pop-up, with its times in the client's zone."""
 
-    card: PopupTiming
+    popup: PopupTiming
     rang: str
     received: str
     sent: str
@@ -59,10 +59,10 @@ def build_page(call: Call, *, redactor: explain.Redactor, may_act: bool, now: da
         call=call,
         state=state_label(call),
         diagnosis=found,
-        details=[(name, value) for name, value in _facts(call, redactor) if value],
+        details=[(name, value) for name, value in _details(call, redactor) if value],
         timeline=[
-            ShownEntry(datetime_display.format_with_seconds(call.tenant, line.at, now=now), line)
-            for line in found.timeline
+            ShownEntry(datetime_display.format_with_seconds(call.tenant, entry.at, now=now), entry)
+            for entry in found.timeline
         ],
         popups=[_popup(call, popup) for popup in found.popups],
         zone=call.tenant.time_zone,
@@ -74,7 +74,7 @@ def build_page(call: Call, *, redactor: explain.Redactor, may_act: bool, now: da
     )
 
 
-def _facts(call: Call, redactor: explain.Redactor) -> list[tuple[str, Any]]:
+def _details(call: Call, redactor: explain.Redactor) -> list[tuple[str, Any]]:
     return [
         (_("client"), call.tenant.name),
         (_("began"), datetime_display.format_full(call.tenant, call.started_at)),

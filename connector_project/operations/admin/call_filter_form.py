@@ -11,7 +11,7 @@ from tenants.models import Tenant
 from tenants.transfer_rules import SkipReason
 
 ANY = ("", _("any"))
-_STATES = [("waiting", _("in progress")), ("stopped", _("failed, needs action")), *State.choices]
+_STATES = [("waiting", _("in progress")), ("failed", _("failed, needs action")), *State.choices]
 _OUTCOMES = [
     ("answered", _("answered")),
     ("missed", _("missed")),

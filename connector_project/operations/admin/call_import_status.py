@@ -60,7 +60,7 @@ class CallImportStatus:
     @property
     def stage(self) -> str:
         """The stage of the page: when it changes, its buttons change."""
-        return f"{self.row.pk}-{self.row.state}-{'stopped' if self.row.failed_at else ''}"
+        return f"{self.row.pk}-{self.row.state}-{'failed' if self.row.failed_at else ''}"
 
     @property
     def is_moving(self) -> bool:
@@ -92,7 +92,7 @@ def build_status(tenant: Tenant, *, now: datetime) -> CallImportStatus | None:
         too_old=too_old,
         skipped=[(str(SkipReason(rule).label), count) for rule, count in sorted(rules.items())],
         known=max(0, row.uis_calls - row.found - row.unexplained),
-        sample=[_line(tenant, said, now=now) for said in row.sample],
+        sample=[_line(tenant, call, now=now) for call in row.sample],
         **_progress(row),
     )
 
@@ -187,4 +187,4 @@ def _progress(row: CallImport) -> dict[str, int]:
         return {}
     calls = Call.objects.filter(tenant=row.tenant, started_at__gte=row.since, started_at__lt=row.till)
     waiting = calls.filter(STATUS_CONDITIONS["waiting"], origin=Call.Origin.REPORT)
-    return {"waiting": waiting.count(), "stopped": calls.filter(STATUS_CONDITIONS["failed"]).count()}
+    return {"waiting": waiting.count(), "failed": calls.filter(STATUS_CONDITIONS["failed"]).count()}

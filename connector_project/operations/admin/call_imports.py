@@ -80,7 +80,7 @@ def _default_period(tenant: Tenant, *, now: datetime) -> tuple[date, date]:
 
 
 class CallImportMixin(admin.ModelAdmin[Tenant]):
-    """Adds the page `<client>/takeover/` and the part of it that is polled."""
+    """Adds the page `<client>/import/` and the part of it that is polled."""
 
     def get_urls(self) -> list[URLPattern]:
         page, live = (self.admin_site.admin_view(view) for view in (self.call_import_view, self.call_import_live_view))

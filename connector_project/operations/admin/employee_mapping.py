@@ -30,7 +30,7 @@ Action = AuditLogEntry.Action
 
 
 class MappingMixin(admin.ModelAdmin[Tenant]):
-    """Adds the page `<client>/mapping/`."""
+    """Adds the page `<client>/employee-mapping/`."""
 
     def get_urls(self) -> list[URLPattern]:
         ours = path("<int:tenant_id>/employee-mapping/", self.admin_site.admin_view(self.mapping_view), name=NAME)

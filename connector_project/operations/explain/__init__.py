@@ -26,14 +26,14 @@ def explain(call: Call, *, redactor: Redactor, now: datetime) -> Explanation:
     return explain_data(CallData.load(call, now=now), redactor)
 
 
-def explain_data(facts: CallData, redactor: Redactor) -> Explanation:
+def explain_data(data: CallData, redactor: Redactor) -> Explanation:
     """Explain loaded data; no queries."""
-    redactor = redactor.on(facts.call.contact)
+    redactor = redactor.on(data.call.contact)
     return Explanation(
-        diagnosis=diagnosis.diagnose(facts, redactor),
-        next=diagnosis.next_step(facts),
-        next_at=diagnosis.next_at(facts),
-        warnings=warnings.find_warnings(facts, redactor),
-        timeline=timeline.build_timeline(facts, redactor),
-        popups=popup_timing.popup_timings(facts, redactor),
+        diagnosis=diagnosis.diagnose(data, redactor),
+        next=diagnosis.next_step(data),
+        next_at=diagnosis.next_at(data),
+        warnings=warnings.find_warnings(data, redactor),
+        timeline=timeline.build_timeline(data, redactor),
+        popups=popup_timing.popup_timings(data, redactor),
     )

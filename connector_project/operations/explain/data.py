@@ -45,19 +45,19 @@ class CallData:
         rows = list(Notification.objects.filter(**of_call).order_by("received_at", "pk"))
         for stored in rows:
             stored.tenant = call.tenant
-        notices = [ParsedNotification(stored, sources.parse_stored(stored)) for stored in rows]
-        asked = load(call.uis_snapshot)
+        notifications = [ParsedNotification(stored, sources.parse_stored(stored)) for stored in rows]
+        snapshot = load(call.uis_snapshot)
         is_skipped = call.state == Call.State.SKIPPED and call.skip_reason != SkipReason.MANUAL
         return cls(
             call=call,
-            notifications=notices,
+            notifications=notifications,
             log_entries=list(call.history.all()),
             popups=list(Popup.objects.filter(**of_call).select_related("employee").order_by("ringing_at", "pk")),
-            uis_snapshot=asked,
-            employees=_people(call, notices, asked),
-            unreadable=_unread(call),
-            click_to_call=_click(call),
-            setting=_listed(call),
+            uis_snapshot=snapshot,
+            employees=_employees_of(call, notifications, snapshot),
+            unreadable=_unreadable(call),
+            click_to_call=_click_to_call(call),
+            setting=_filter_entries(call),
             current_skip_reason=call.tenant.rules.choices().upload_skip_reason(call.rule_input(now=now))
             if is_skipped
             else None,
@@ -71,15 +71,19 @@ class CallData:
         return str(self.employees.get(uis_id, uis_id))
 
 
-def _people(call: Call, notices: Sequence[ParsedNotification], asked: UisSnapshot) -> dict[int, Employee]:
+def _employees_of(
+    call: Call, notifications: Sequence[ParsedNotification], snapshot: UisSnapshot
+) -> dict[int, Employee]:
     """Return the client's employees that the events, the legs or the call name."""
-    named = {notice.parsed.employee_id for notice in notices if isinstance(notice.parsed, CallEvent)}
-    named |= {leg.employee_id for leg in asked.legs} | set(call.rung_employee_ids)
-    rows = Employee.objects.filter(tenant=call.tenant_id, uis_id__in=[uis_id for uis_id in named if uis_id])
-    return {person.uis_id: person for person in rows}
+    employee_ids = {
+        notification.parsed.employee_id for notification in notifications if isinstance(notification.parsed, CallEvent)
+    }
+    employee_ids |= {leg.employee_id for leg in snapshot.legs} | set(call.rung_employee_ids)
+    rows = Employee.objects.filter(tenant=call.tenant_id, uis_id__in=[uis_id for uis_id in employee_ids if uis_id])
+    return {employee.uis_id: employee for employee in rows}
 
 
-def _unread(call: Call) -> list[Notification]:
+def _unreadable(call: Call) -> list[Notification]:
     """Return unreadable notifications from that time, those with this call's session first."""
     near = (call.started_at - BEFORE, call.ended_at + AFTER)
     rows = Notification.objects.filter(tenant=call.tenant_id, received_at__range=near)
@@ -92,7 +96,7 @@ def is_about(stored: Notification, call: Call) -> bool:
     return str(call.session_id) in f"{stored.query} {stored.body}"
 
 
-def _click(call: Call) -> Command | None:
+def _click_to_call(call: Call) -> Command | None:
     """Return the click in the CRM that started the call."""
     number = call.command_external_id.removeprefix(CLICK_TO_CALL_PREFIX)
     if number == call.command_external_id or not number.isdecimal():
@@ -100,7 +104,7 @@ def _click(call: Call) -> Command | None:
     return Command.objects.filter(tenant=call.tenant_id, pk=int(number)).select_related("employee").first()
 
 
-def _listed(call: Call) -> str:
+def _filter_entries(call: Call) -> str:
     """Return the entries of the filter that skipped the call; customers' numbers are not listed."""
     rules = call.tenant.rules
     if call.skip_reason == SkipReason.NUMBER:

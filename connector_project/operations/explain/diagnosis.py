@@ -29,27 +29,27 @@ _NEXT_STEPS: Mapping[str, Text] = {
 }
 
 
-def diagnose(facts: CallData, redactor: Redactor) -> Diagnosis:
+def diagnose(data: CallData, redactor: Redactor) -> Diagnosis:
     """Return why the call is in its state."""
-    call = facts.call
+    call = data.call
     if call.state == State.UPLOADED:
         message = _("The call was uploaded to the CRM: %(moment)s.")
         moment = datetime_display.format_short(
-            call.tenant, call.uploaded_at or call.retry_window_started_at, now=facts.now
+            call.tenant, call.uploaded_at or call.retry_window_started_at, now=data.now
         )
         return Diagnosis(reason="UPLOADED", message=message % {"moment": moment}, css_class="good")
     if call.state == State.SKIPPED:
-        return _skipped(facts, redactor)
+        return _skipped(data, redactor)
     if call.failed_at:
         return _of_reason(
-            FailureReason(call.reason or FailureReason.INTERNAL_ERROR), redactor.text(call.detail), look="bad"
+            FailureReason(call.reason or FailureReason.INTERNAL_ERROR), redactor.text(call.detail), css_class="bad"
         )
-    return _blocked_by_tenant(facts, redactor) or _waiting(facts, redactor)
+    return _blocked_by_tenant(data, redactor) or _waiting(data, redactor)
 
 
-def next_step(facts: CallData) -> str:
+def next_step(data: CallData) -> str:
     """Return what happens next, and when."""
-    call = facts.call
+    call = data.call
     if call.state == State.UPLOADED:
         return _("Nothing: the call is in the CRM.")
     if call.state == State.SKIPPED:
@@ -60,12 +60,12 @@ def next_step(facts: CallData) -> str:
         return _("It continues automatically when the client is active again.")
     if (connection := _connection(call)) and connection.denied_at:
         return _("It continues automatically within five minutes after the problem is fixed.")
-    return _upcoming(facts)
+    return _upcoming(data)
 
 
-def next_at(facts: CallData) -> datetime | None:
+def next_at(data: CallData) -> datetime | None:
     """Return the time of the next step; None if it waits for a person, or none follows."""
-    call, connection = facts.call, _connection(facts.call)
+    call, connection = data.call, _connection(data.call)
     is_open = call.state == State.DEBOUNCING or call.tenant.is_live
     if call.next_attempt_at is None or not is_open or (connection and connection.denied_at):
         return None
@@ -74,22 +74,22 @@ def next_at(facts: CallData) -> datetime | None:
     )
 
 
-def _upcoming(facts: CallData) -> str:
-    call, at = facts.call, next_at(facts)
+def _upcoming(data: CallData) -> str:
+    call, at = data.call, next_at(data)
     soon = _("within a minute")
-    moment = datetime_display.format_with_seconds(call.tenant, at, now=facts.now) if at and at > facts.now else soon
+    moment = datetime_display.format_with_seconds(call.tenant, at, now=data.now) if at and at > data.now else soon
     message = str(_NEXT_STEPS[call.state]) % {"moment": moment}
     if call.reason != FailureReason.RECORDING_NOT_READY:
         return message
     latest = _("Without a recording it is uploaded at %(moment)s at the latest.")
-    deadline = datetime_display.format_with_seconds(call.tenant, recording_selection.deadline(call), now=facts.now)
+    deadline = datetime_display.format_with_seconds(call.tenant, recording_selection.deadline(call), now=data.now)
     return f"{message} {latest % {'moment': deadline}}"
 
 
-def _skipped(facts: CallData, redactor: Redactor) -> Diagnosis:
-    call = facts.call
+def _skipped(data: CallData, redactor: Redactor) -> Diagnosis:
+    call = data.call
     if call.skip_reason == SkipReason.MANUAL:
-        skip = next((one for one in reversed(facts.log_entries) if one.step == Step.SKIP), None)
+        skip = next((one for one in reversed(data.log_entries) if one.step == Step.SKIP), None)
         message = _("Skipped permanently by %(by)s: %(reason)s")
         params = {
             "by": skip.actor if skip and skip.actor else "–",
@@ -97,16 +97,18 @@ def _skipped(facts: CallData, redactor: Redactor) -> Diagnosis:
         }
         return Diagnosis(reason=SkipReason.MANUAL, message=message % params)
     message = _("Skipped by a rule: %(rule)s.") % {"rule": call.get_skip_reason_display()}
-    return Diagnosis(reason=call.skip_reason, message=f"{message} {rule_text.describe(facts)}".strip())
+    return Diagnosis(reason=call.skip_reason, message=f"{message} {rule_text.describe(data)}".strip())
 
 
-def _blocked_by_tenant(facts: CallData, redactor: Redactor) -> Diagnosis | None:
+def _blocked_by_tenant(data: CallData, redactor: Redactor) -> Diagnosis | None:
     """Return what blocks all calls of this client, if anything does."""
-    call, tenant = facts.call, facts.call.tenant
+    call, tenant = data.call, data.call.tenant
     if call.state == State.DEBOUNCING:
         return None
     if tenant.offboarded_at:
-        return Diagnosis(reason="LEFT", message=_("The client is disconnected: nothing is sent."), css_class="warn")
+        return Diagnosis(
+            reason="OFFBOARDED", message=_("The client is disconnected: nothing is sent."), css_class="warn"
+        )
     if tenant.activated_at is None:
         message = _("The client is not activated: events are stored, nothing is sent.")
         return Diagnosis(
@@ -120,18 +122,20 @@ def _blocked_by_tenant(facts: CallData, redactor: Redactor) -> Diagnosis | None:
         return Diagnosis(
             reason="PAUSED", message=message, responsible=str(FailureReason.NONE.responsible.label), css_class="warn"
         )
-    return _blocked_by_connection(facts, redactor)
+    return _blocked_by_connection(data, redactor)
 
 
-def _blocked_by_connection(facts: CallData, redactor: Redactor) -> Diagnosis | None:
-    call, connection = facts.call, _connection(facts.call)
+def _blocked_by_connection(data: CallData, redactor: Redactor) -> Diagnosis | None:
+    call, connection = data.call, _connection(data.call)
     if connection is None:
         return None
     is_uis = call.state in UIS_STATES
     if connection.denied_at:
-        cause = FailureReason.UIS_DENIED if is_uis else FailureReason.CRM_DENIED
+        reason = FailureReason.UIS_DENIED if is_uis else FailureReason.CRM_DENIED
         denied = _of_reason(
-            cause, incident_texts.denial(connection.denied_code, redactor.text(connection.denied_detail)), look="bad"
+            reason,
+            incident_texts.denial(connection.denied_code, redactor.text(connection.denied_detail)),
+            css_class="bad",
         )
         return Diagnosis(
             reason=denied.reason,
@@ -139,31 +143,31 @@ def _blocked_by_connection(facts: CallData, redactor: Redactor) -> Diagnosis | N
             css_class="bad",
             responsible=str(incident_texts.denial_is_for(connection.denied_code).label),
         )
-    if call.reason != FailureReason.UIS_QUOTA and connection.is_circuit_open(is_live=False, now=facts.now):
+    if call.reason != FailureReason.UIS_QUOTA and connection.is_circuit_open(is_live=False, now=data.now):
         return _of_reason(
             FailureReason.UIS_UNAVAILABLE if is_uis else FailureReason.CRM_UNAVAILABLE,
             redactor.text(call.detail),
-            look="warn",
+            css_class="warn",
         )
     return None
 
 
-def _waiting(facts: CallData, redactor: Redactor) -> Diagnosis:
-    call = facts.call
-    if call.claim_token and call.next_attempt_at and call.next_attempt_at > facts.now:
-        return Diagnosis(reason="IN_HAND", message=_("A worker is processing the call now."))
+def _waiting(data: CallData, redactor: Redactor) -> Diagnosis:
+    call = data.call
+    if call.claim_token and call.next_attempt_at and call.next_attempt_at > data.now:
+        return Diagnosis(reason="CLAIMED", message=_("A worker is processing the call now."))
     if call.reason:
-        return _of_reason(FailureReason(call.reason), redactor.text(call.detail), look="warn")
+        return _of_reason(FailureReason(call.reason), redactor.text(call.detail), css_class="warn")
     return Diagnosis(reason="DUE", message=_("Queued: a worker will process it within a minute."))
 
 
-def _of_reason(cause: FailureReason, detail: str, *, look: str) -> Diagnosis:
-    message = f"{capfirst(str(cause.label))}."
+def _of_reason(reason: FailureReason, detail: str, *, css_class: str) -> Diagnosis:
+    message = f"{capfirst(str(reason.label))}."
     return Diagnosis(
-        reason=cause.value,
+        reason=reason.value,
         message=f"{message} {detail}".strip(),
-        responsible=str(cause.responsible.label),
-        css_class=look,
+        responsible=str(reason.responsible.label),
+        css_class=css_class,
     )
 
 

@@ -34,9 +34,9 @@ def reason(stored: Notification) -> str:
     return f"{label} ({stored.detail})" if stored.detail else label
 
 
-def hangup(word: str) -> str:
+def hangup(code: str) -> str:
     """Return how a pop-up was closed."""
-    return str(_HANGUPS.get(word, word))
+    return str(_HANGUPS.get(code, code))
 
 
 def sentence(text: object) -> str:

@@ -16,16 +16,12 @@ from telephony.uis.types import RingingEvent
 SLOW_MS = 1000
 
 
-def popup_timings(facts: CallData, redactor: Redactor) -> list[PopupTiming]:
+def popup_timings(data: CallData, redactor: Redactor) -> list[PopupTiming]:
     """Return the timing of each pop-up, and of each ring without one."""
-    shown = [_sent(popup) for popup in facts.popups]
+    shown = [_sent(popup) for popup in data.popups]
     return [
         *shown,
-        *(
-            _unsent(facts, notification, redactor)
-            for notification in facts.notifications
-            if _has_no_popup(notification)
-        ),
+        *(_unsent(data, notification, redactor) for notification in data.notifications if _has_no_popup(notification)),
     ]
 
 
@@ -46,11 +42,11 @@ def _sent(popup: Popup) -> PopupTiming:
     )
 
 
-def _unsent(facts: CallData, notification: ParsedNotification, redactor: Redactor) -> PopupTiming:
+def _unsent(data: CallData, notification: ParsedNotification, redactor: Redactor) -> PopupTiming:
     stored = notification.stored
     ringing_at = stored.happened_at or stored.received_at
     return PopupTiming(
-        person=facts.name(stored.employee_uis_id) or _("no employee given"),
+        person=data.name(stored.employee_uis_id) or _("no employee given"),
         state=redactor.text(labels.popup_skip_label(stored)),
         ringing_at=ringing_at,
         received_at=stored.received_at,

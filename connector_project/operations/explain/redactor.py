@@ -24,9 +24,9 @@ class Redactor:
         if self.is_unmasked or phone_numbers.mask(number) == number:
             return self
         # A remaining country code reveals nothing.
-        written = re.compile(r"[\s().-]*".join(number[-LOCAL:]))
-        shown = f"***{number[-4:]}"
-        return replace(self, text=lambda text: written.sub(shown, self.text(text)))
+        spellings = re.compile(r"[\s().-]*".join(number[-LOCAL:]))
+        mask = f"***{number[-4:]}"
+        return replace(self, text=lambda text: spellings.sub(mask, self.text(text)))
 
 
 MASKED = Redactor(phone_numbers.mask, redaction.redact, is_unmasked=False)

@@ -21,16 +21,16 @@ _FIELDS: Mapping[str, str] = {
 }
 
 
-def describe(facts: CallData) -> str:
+def describe(data: CallData) -> str:
     """Return the setting and value of the rule that skipped a call; "" where there is none."""
-    rule = facts.call.skip_reason
+    rule = data.call.skip_reason
     if rule == SkipReason.EXPIRED:
-        days = facts.call.tenant.upload_window_days
+        days = data.call.tenant.upload_window_days
         return _setting(str(Tenant._meta.get_field("upload_window_days").verbose_name), str(days))
     if rule not in _FIELDS:
         return ""
-    value = field_of(facts.call.tenant.rules, _FIELDS[rule])
-    return _setting(_label(_FIELDS[rule]), f"{value}{_members(facts)}")
+    value = field_of(data.call.tenant.rules, _FIELDS[rule])
+    return _setting(_label(_FIELDS[rule]), f"{value}{_members(data)}")
 
 
 def field_of(rules: TransferRules, field: str) -> str:
@@ -53,14 +53,14 @@ def _setting(label: str, value: str) -> str:
     return _("Setting “%(label)s”: %(value)s.") % {"label": capfirst(label), "value": value}
 
 
-def _members(facts: CallData) -> str:
+def _members(data: CallData) -> str:
     """Return the entries of a filter; of customers' numbers only the count."""
-    rules = facts.call.tenant.rules
-    if facts.call.skip_reason == SkipReason.CONTACT and rules.contact_filter != Filter.ALL:
+    rules = data.call.tenant.rules
+    if data.call.skip_reason == SkipReason.CONTACT and rules.contact_filter != Filter.ALL:
         count = len(rules.contacts.split())
         number_count = ngettext("%(count)d number", "%(count)d numbers", count)  # xgettext does not see f-strings
         return f" ({number_count % {'count': count}})"
-    return f" ({facts.setting})" if facts.setting else ""
+    return f" ({data.setting})" if data.setting else ""
 
 
 def _label(field: str) -> str:

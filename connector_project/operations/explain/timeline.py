@@ -17,33 +17,33 @@ from telephony.uis.types import CallLeg, Event
 from telephony.webhooks import status
 
 Outcome, Reason = Notification.Outcome, Notification.Reason
-CARD_EVENTS = {Event.WAITING, Event.OUTGOING}
+POPUP_EVENTS = {Event.WAITING, Event.OUTGOING}
 # A pop-up that was no longer needed is no fault.
 FAULTS = set(Reason) - {Reason.CALL_OVER, Reason.COLLEAGUE_ANSWERED, Reason.ALREADY_SHOWN, Reason.NOTHING_TO_DO}
 
 
-def build_timeline(facts: CallData, redactor: Redactor) -> list[TimelineEntry]:
+def build_timeline(data: CallData, redactor: Redactor) -> list[TimelineEntry]:
     """Return the timeline in chronological order."""
-    events = [_event(facts, notification, redactor) for notification in facts.notifications]
+    events = [_event(data, notification, redactor) for notification in data.notifications]
     return sorted(
         [
-            *_clicked(facts, redactor),
-            *_legs(facts, redactor),
+            *_clicked(data, redactor),
+            *_legs(data, redactor),
             *events,
-            *_popups(facts, redactor),
-            *log_entry_lines(facts, redactor),
+            *_popups(data, redactor),
+            *log_entry_lines(data, redactor),
         ],
         key=lambda line: line.at,
     )
 
 
-def _clicked(facts: CallData, redactor: Redactor) -> Iterator[TimelineEntry]:
-    if (click := facts.click_to_call) is not None:
+def _clicked(data: CallData, redactor: Redactor) -> Iterator[TimelineEntry]:
+    if (click := data.click_to_call) is not None:
         by = str(click.employee) if click.employee else "–"
         message = _("%(by)s clicked a number in the CRM: %(state)s.")
         yield TimelineEntry(
             at=click.received_at,
-            step="CLICKED",
+            step="CLICK_TO_CALL",
             message=message % {"by": by, "state": click.get_state_display()},
             ms=elapsed_ms(click.received_at, click.finished_at),
             took_by="UIS",
@@ -51,13 +51,13 @@ def _clicked(facts: CallData, redactor: Redactor) -> Iterator[TimelineEntry]:
         )
 
 
-def _legs(facts: CallData, redactor: Redactor) -> Iterator[TimelineEntry]:
+def _legs(data: CallData, redactor: Redactor) -> Iterator[TimelineEntry]:
     """Yield which phones rang, by the legs from UIS's report."""
-    legs = sorted(facts.uis_snapshot.legs, key=lambda leg: (leg.started_at, leg.leg_id))
+    legs = sorted(data.uis_snapshot.legs, key=lambda leg: (leg.started_at, leg.leg_id))
     people = [leg for leg in legs if leg.is_operator and not leg.is_coach]
     for leg in people:
         yield TimelineEntry(
-            at=leg.started_at, step="RANG", message=_leg_text(facts, leg, redactor), ms=leg.total_seconds * 1000
+            at=leg.started_at, step="RANG", message=_leg_text(data, leg, redactor), ms=leg.total_seconds * 1000
         )
     if legs and not people:
         message = _("No employee's phone rang: %(reason)s.") % {
@@ -66,8 +66,8 @@ def _legs(facts: CallData, redactor: Redactor) -> Iterator[TimelineEntry]:
         yield TimelineEntry(at=legs[0].started_at, step="RANG", message=message, ms=legs[0].total_seconds * 1000)
 
 
-def _leg_text(facts: CallData, leg: CallLeg, redactor: Redactor) -> str:
-    params = {"who": facts.name(leg.employee_id) or redactor.number(leg.called) or "–"}
+def _leg_text(data: CallData, leg: CallLeg, redactor: Redactor) -> str:
+    params = {"who": data.name(leg.employee_id) or redactor.number(leg.called) or "–"}
     if leg.is_talked:
         return _("%(who)s talked for %(seconds)s s.") % (params | {"seconds": leg.talk_seconds})
     return _("The phone of %(who)s rang: %(reason)s.") % (
@@ -75,14 +75,14 @@ def _leg_text(facts: CallData, leg: CallLeg, redactor: Redactor) -> str:
     )
 
 
-def _event(facts: CallData, notification: ParsedNotification, redactor: Redactor) -> TimelineEntry:
+def _event(data: CallData, notification: ParsedNotification, redactor: Redactor) -> TimelineEntry:
     stored = notification.stored
-    parts = [(_("employee"), facts.name(stored.employee_uis_id))] if stored.employee_uis_id else []
+    parts = [(_("employee"), data.name(stored.employee_uis_id))] if stored.employee_uis_id else []
     if stored.repeats:
         parts.append((_("repeats"), str(stored.repeats)))
     return TimelineEntry(
         at=stored.received_at,
-        step="TOLD",
+        step="NOTIFICATION",
         message=labels.sentence(redactor.text(_event_text(stored))),
         ms=elapsed_ms(stored.happened_at, stored.received_at) if stored.happened_at else None,
         took_by="UIS",
@@ -106,7 +106,7 @@ def _event_text(stored: Notification) -> str:
     if stored.outcome == Outcome.DROPPED:
         return (
             f"{event} – {labels.popup_skip_label(stored)}"
-            if stored.event in CARD_EVENTS
+            if stored.event in POPUP_EVENTS
             else f"{event} – {labels.reason(stored)}"
         )
     if stored.outcome == Outcome.DONE:
@@ -114,14 +114,14 @@ def _event_text(stored: Notification) -> str:
     return f"{event} – {stored.get_outcome_display()}"
 
 
-def _popups(facts: CallData, redactor: Redactor) -> Iterator[TimelineEntry]:
-    for popup in facts.popups:
+def _popups(data: CallData, redactor: Redactor) -> Iterator[TimelineEntry]:
+    for popup in data.popups:
         yield _popup_sent(popup, redactor)
         if popup.closed_at:
             message = _("The pop-up of %(person)s was closed: %(how)s.")
             how = labels.hangup(popup.hangup)
             yield TimelineEntry(
-                at=popup.closed_at, step="CARD_CLOSED", message=message % {"person": popup.employee, "how": how}
+                at=popup.closed_at, step="POPUP_CLOSED", message=message % {"person": popup.employee, "how": how}
             )
 
 
@@ -135,7 +135,7 @@ def _popup_sent(popup: Popup, redactor: Redactor) -> TimelineEntry:
     unknown = [(_("unknown to the CRM"), ", ".join(map(str, popup.unknown)))]
     return TimelineEntry(
         at=popup.sent_at,
-        step="CARD",
+        step="POPUP",
         message=message % {"person": popup.employee},
         ms=elapsed_ms(popup.sent_at, popup.accepted_at),
         took_by=_("the CRM"),
