@@ -37,8 +37,8 @@ _FILL = (
     """
     INSERT INTO telephony_call (tenant_id, session_id, state, origin, direction, contact, number, started_at, ended_at,
         is_lost, is_internal, talk_seconds, wait_seconds, result, rung_employee_ids, source,
-        command_external_id, employee_id, uis_snapshot, recording_url, has_legs, is_low_priority, skip_reason, reason, detail, attempts,
-        next_attempt_at, failed_at, retry_window_started_at, uploaded_at)
+        command_external_id, employee_id, uis_snapshot, recording_url, has_legs, is_low_priority, skip_reason, reason,
+        detail, attempts, next_attempt_at, failed_at, retry_window_started_at, uploaded_at)
     SELECT t, 5000000000 + n,
         CASE WHEN r < 0.85 THEN 'UPLOADED' WHEN r < 0.99 THEN 'SKIPPED' WHEN r < 0.995 THEN 'FETCHING_LEGS'
             ELSE 'READY' END,

@@ -19,10 +19,10 @@ keys = {"uis_token": "t", "crm_url": "https://daisy.retailcrm.ru", "crm_key": "k
 tenant = create_tenant(NewTenant(name="Daisy", slug="daisy", **keys), now=now)
 anna = Employee.objects.create(tenant=tenant, uis_id=1, full_name="Константинопольская Александра", extension="101")
 def add_call(number, at, **ended):
-    times = {"started_at": at, "ended_at": at + timedelta(minutes=1), "retry_window_started_at": at, "state": "UPLOADED"}
+    times = {"started_at": at, "ended_at": at + timedelta(minutes=1), "retry_window_started_at": at}
     session = Call.objects.count() + 1
     contact = f"7999000{number:04}" if number else ""
-    Call.objects.create(tenant=tenant, session_id=session, contact=contact, **times, **ended)
+    Call.objects.create(tenant=tenant, session_id=session, contact=contact, state="UPLOADED", **times, **ended)
 for number in range(200):
     at = now - timedelta(hours=1 + number * 1.6)
     owner = anna if number % 3 else None

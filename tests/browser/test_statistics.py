@@ -47,7 +47,8 @@ _DRAWN = """
   const inked = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((part) => part);
   const places = [...table.tHead.rows[0].cells].flatMap((cell, place) => cell.dataset.colour ? [place] : []);
   const number = (text) => text === "" ? null : Number(text);
-  const expected = places.map((place) => [...table.tBodies[0].rows].map((row) => number(row.cells[place].dataset.value)));
+  const expected = places.map((place) =>
+    [...table.tBodies[0].rows].map((row) => number(row.cells[place].dataset.value)));
   const drawn = Chart.getChart(canvas).data.datasets.map((one) => one.data);
   return [inked, JSON.stringify(expected) === JSON.stringify(drawn)];
 })
