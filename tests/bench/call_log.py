@@ -36,9 +36,9 @@ _FILL = (
     """,
     """
     INSERT INTO telephony_call (tenant_id, session_id, state, origin, direction, contact, number, started_at, ended_at,
-        is_lost, is_internal, talk_seconds, wait_seconds, result, rung_employee_ids, source, external_id, employee_id,
-        uis_snapshot, recording_url, has_legs, is_low_priority, skip_reason, cause, says, attempts, next_attempt_at,
-        failed_at, recorded_at, uploaded_at)
+        is_lost, is_internal, talk_seconds, wait_seconds, result, rung_employee_ids, source,
+        command_external_id, employee_id, uis_snapshot, recording_url, has_legs, is_low_priority, skip_reason, reason,
+        detail, attempts, next_attempt_at, failed_at, retry_window_started_at, uploaded_at)
     SELECT t, 5000000000 + n,
         CASE WHEN r < 0.85 THEN 'UPLOADED' WHEN r < 0.99 THEN 'SKIPPED' WHEN r < 0.995 THEN 'FETCHING_LEGS'
             ELSE 'READY' END,
@@ -148,12 +148,12 @@ def _queries() -> dict[str, dict[str, str]]:
         "client and day": {"tenant__id__exact": "5", "day": f"{sample.started_at:%Y-%m-%d}"},
         "missed": {"outcome": "missed"},
         "client's missed": {"tenant__id__exact": "5", "outcome": "missed"},
-        "stopped": {"standing": "stopped"},
-        "waiting": {"standing": "waiting"},
-        "skipped": {"standing": "SKIPPED"},
-        "rare client's stopped": {"tenant__id__exact": rare, "standing": "stopped"},
-        "cause": {"cause": "CRM_REFUSED"},
-        "unused cause": {"cause": "INTERNAL_ERROR"},
+        "failed": {"status": "stopped"},
+        "waiting": {"status": "waiting"},
+        "skipped": {"status": "SKIPPED"},
+        "rare client's failed": {"tenant__id__exact": rare, "status": "stopped"},
+        "reason": {"reason": "CRM_REFUSED"},
+        "unused reason": {"reason": "INTERNAL_ERROR"},
         "rule": {"rule": "CONTACT"},
         "our number": {"number": sample.number},
         "without a recording": {"recording": "no"},

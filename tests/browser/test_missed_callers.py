@@ -22,7 +22,7 @@ def add_call(number, at, **ended):
     times = {"started_at": at, "ended_at": at + timedelta(minutes=1), "retry_window_started_at": at}
     session = Call.objects.count() + 1
     contact = f"7999000{number:04}" if number else ""
-    Call.objects.create(tenant=tenant, session_id=session, contact=contact, **times, **ended)
+    Call.objects.create(tenant=tenant, session_id=session, contact=contact, state="UPLOADED", **times, **ended)
 for number in range(200):
     at = now - timedelta(hours=1 + number * 1.6)
     owner = anna if number % 3 else None

@@ -1,15 +1,16 @@
 """Management commands."""
 
 import json
+import re
 from io import StringIO
 
 import pytest
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 
-from tenants.models import UisConnection
+from tenants.models import Tenant, UisConnection
 
 pytestmark = pytest.mark.sql
 
@@ -57,3 +58,87 @@ def test_setup_schedules_restores_ours_and_deletes_others(db):
     assert {"task": "telephony.tasks.enqueue_due_work", "minutes": 1} in lines
     assert Schedule.objects.get(func="telephony.tasks.enqueue_due_work").minutes == 1
     assert not Schedule.objects.filter(name="gone").exists()
+
+
+# --- add_tenant
+
+CONNECTION = ("Daisy", "--slug", "daisy", "--crm-url", "https://daisy.retailcrm.ru")
+
+
+def keys():
+    tenant = Tenant.objects.select_related("uis", "crm").get(slug="daisy")
+    return tenant.uis.access_token, tenant.crm.key
+
+
+@pytest.fixture
+def key_file(tmp_path):
+    """Write a key file."""
+
+    def write(name, text):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def test_add_tenant_reads_key_files(db, key_file):
+    files = [
+        "--uis-token-file",
+        key_file("uis", " uis-key \nsecond line\n"),
+        "--crm-key-file",
+        key_file("crm", "crmKey"),
+    ]
+    printed = run_command("add_tenant", *CONNECTION, *files)
+    assert [(line["tenant"], line["active"]) for line in printed] == [("daisy", False)]
+    assert keys() == ("uis-key", "crmKey")
+
+
+def test_add_tenant_reads_both_keys_from_stdin(db, monkeypatch):
+    monkeypatch.setattr("sys.stdin", StringIO("uis-key\ncrmKey\n"))
+    run_command("add_tenant", *CONNECTION, "--uis-token-file", "-", "--crm-key-file", "-")
+    assert keys() == ("uis-key", "crmKey")
+
+
+def test_add_tenant_reads_one_key_from_stdin(db, monkeypatch, key_file):
+    monkeypatch.setattr("sys.stdin", StringIO("crmKey\n"))
+    run_command("add_tenant", *CONNECTION, "--uis-token-file", key_file("uis", "uis-key\n"), "--crm-key-file", "-")
+    assert keys() == ("uis-key", "crmKey")
+
+
+@pytest.mark.parametrize("option", ["--uis-token-file", "--crm-key-file"])
+@pytest.mark.parametrize(
+    "content", [None, "", " \nsecond line\n", b"\xff\xfe"], ids=["missing", "empty", "blank", "binary"]
+)
+def test_add_tenant_rejects_an_unusable_key_file(db, tmp_path, option, content):
+    path = tmp_path / "key"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(CommandError, match=re.escape(str(path))) as caught:
+        run_command("add_tenant", *CONNECTION, option, str(path))
+    assert caught.value.returncode == 2
+    assert not Tenant.objects.exists()
+
+
+def test_add_tenant_rejects_a_missing_line_of_stdin(db, monkeypatch):
+    monkeypatch.setattr("sys.stdin", StringIO("uis-key\n"))
+    with pytest.raises(CommandError) as caught:
+        run_command("add_tenant", *CONNECTION, "--uis-token-file", "-", "--crm-key-file", "-")
+    assert caught.value.returncode == 2
+    assert not Tenant.objects.exists()
+
+
+def test_add_tenant_without_key_files_keeps_the_keys(db, key_file):
+    files = ["--uis-token-file", key_file("uis", "uis-key"), "--crm-key-file", key_file("crm", "crmKey")]
+    run_command("add_tenant", *CONNECTION, *files)
+    run_command("add_tenant", *CONNECTION)
+    assert keys() == ("uis-key", "crmKey")
+    run_command("add_tenant", *CONNECTION, "--crm-key-file", key_file("crm", "newKey"))
+    assert keys() == ("uis-key", "newKey")
+
+
+def test_add_tenant_prints_no_key(db, key_file):
+    files = ["--uis-token-file", key_file("uis", "uis-key"), "--crm-key-file", key_file("crm", "crmKey")]
+    printed = json.dumps(run_command("add_tenant", *CONNECTION, *files))
+    assert "uis-key" not in printed
+    assert "crmKey" not in printed

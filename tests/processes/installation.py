@@ -81,7 +81,7 @@ class Installation(Environment):
     def forget(self) -> None:
         """Delete all calls, of the vendors and of the connector: calls that only one side has would look lost."""
         self.order("reset")
-        self.ask("start_anew")
+        self.ask("delete_all")
 
     def child(self, name: str) -> Child:
         return next(child for child in self.children.running if child.name == name)

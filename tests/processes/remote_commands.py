@@ -28,7 +28,7 @@ from tests.simulator.environment import SLUG
 CONCURRENT_ADDITIONS = 8
 
 
-def _delete_all() -> None:
+def _delete_rows() -> None:
     """Delete everything that happened so far, as the vendors do, or its calls would look lost; restore all access."""
     for model in (CallLogEntry, Call, Notification, Command, Popup):
         model._default_manager.all().delete()
@@ -37,13 +37,13 @@ def _delete_all() -> None:
     UisConnection.objects.update(**access, legs_slot_at=None, data_limits={}, call_limits={})
 
 
-def start_anew() -> None:
+def delete_all() -> None:
     """Delete everything that happened so far; retries, because a worker may still be writing."""
     for _try in range(10):
         with contextlib.suppress(IntegrityError, OperationalError):
-            return _delete_all()
+            return _delete_rows()
         time.sleep(0.2)
-    return _delete_all()
+    return _delete_rows()
 
 
 def slug_of(client: int) -> str:
@@ -75,7 +75,7 @@ def calls(client: int) -> dict[str, list[str]]:
     """Return state, reason, skip reason and whether it failed, of each call of one client, by its session."""
     chosen = Call.objects.filter(tenant__slug=slug_of(client))
     return {
-        str(call.session_id): [call.state, call.reason, call.skip_reason, "STOPPED" if call.failed_at else ""]
+        str(call.session_id): [call.state, call.reason, call.skip_reason, "FAILED" if call.failed_at else ""]
         for call in chosen
     }
 
@@ -95,7 +95,7 @@ def count_states() -> dict[str, int]:
     return dict(Counter(Call.objects.values_list("state", flat=True)))
 
 
-def open_cards() -> int:
+def open_popups() -> int:
     """Return how many pop-ups the connector assumes to be open or opening."""
     return Popup.objects.filter(state__in=[Popup.State.OPENING, Popup.State.OPEN]).count()
 
@@ -138,13 +138,13 @@ def hook(client: int) -> str:
     return str(integration_module.addresses(Tenant.objects.get(slug=slug_of(client)))["notifications"])
 
 
-def doors(client: int) -> list[str]:
+def denied_codes(client: int) -> list[str]:
     """Return the codes of denied access, of UIS and of the CRM; empty if access works."""
     tenant = Tenant.objects.select_related("uis", "crm").get(slug=slug_of(client))
     return [tenant.uis.denied_code, tenant.crm.denied_code]
 
 
-def failures(client: int) -> list[int]:
+def consecutive_failures(client: int) -> list[int]:
     """Return the consecutive failures, of UIS and of the CRM."""
     tenant = Tenant.objects.select_related("uis", "crm").get(slug=slug_of(client))
     return [tenant.uis.consecutive_failures, tenant.crm.consecutive_failures]
@@ -187,19 +187,19 @@ def received(event: str) -> dict[str, float]:
 COMMANDS: dict[str, Callable[..., Any]] = {
     command.__name__: command
     for command in (
-        start_anew,
+        delete_all,
         sweep,
         run,
         rows,
         calls,
         count_open,
         count_states,
-        open_cards,
+        open_popups,
         reconcile,
         add,
         hook,
-        doors,
-        failures,
+        denied_codes,
+        consecutive_failures,
         store_ready,
         lose_queue,
         received,

@@ -15,11 +15,11 @@ def uploaded(state, *sessions):
     return sorted(call["externalId"] for call in state["crm"]["calls"]) == sorted(f"uis-{one}" for one in sessions)
 
 
-def asked(state, side, what):
+def count_requests(state, side, what):
     return sum(count for name, count in state[side]["requests"]["by"].items() if what in name)
 
 
-def cards(state, session):
+def users_with_popup(state, session):
     return sorted(
         int(user)
         for user, shown in state["crm"]["cards"].items()
@@ -27,31 +27,33 @@ def cards(state, session):
     )
 
 
-def test_pop_up_killed_while_the_card_is_sent(installation):
+def test_popup_killed_while_it_is_sent(installation):
     """The pop-up is on the screen, its answer never came: no second one, and the end of the call closes it."""
     installation.order("delay", side="crm", seconds=30, part="call/event", times=1)
     session = installation.play("ring", employees=[IVAN])["session"]
-    installation.until(lambda state: cards(state, session) == [27], "the card")
+    installation.until(lambda state: users_with_popup(state, session) == [27], "the pop-up")
     installation.kill_and_replace("worker-fast")
-    assert cards(installation.state(), session) == [27]
+    assert users_with_popup(installation.state(), session) == [27]
     installation.play("end", session=session)
-    installation.until(lambda state: cards(state, session) == [], "the card to go")
+    installation.until(lambda state: users_with_popup(state, session) == [], "the pop-up to close")
     installation.until(lambda state: uploaded(state, session), "the call in the CRM")
     assert sum(event["type"] == "in" for event in installation.state()["crm"]["events"]) == 1
-    check(installation, "kill -9: pop-up, card on its way")
+    check(installation, "kill -9: pop-up, being sent")
 
 
 @pytest.mark.slow
-def test_pop_up_killed_while_cards_are_closed(installation):
+def test_popup_killed_while_it_is_closed(installation):
     session = installation.play("ring", employees=[IVAN, PETR])["session"]
-    installation.until(lambda state: cards(state, session) == [27, 28], "both cards")
+    installation.until(lambda state: users_with_popup(state, session) == [27, 28], "both pop-ups")
     installation.order("delay", side="crm", seconds=30, part="call/event", times=1)
     installation.play("end", session=session)
-    installation.until(lambda state: asked(state, "crm", "call/event") >= 3, "the hang-up")
+    installation.until(lambda state: count_requests(state, "crm", "call/event") >= 3, "the hang-up")
     installation.kill_and_replace("worker-fast")
-    installation.until(lambda state: cards(state, session) == [] and uploaded(state, session), "the call in the CRM")
-    installation.wait_for(lambda: installation.ask("open_cards") == 0, "the end of the hang-up")
-    check(installation, "kill -9: pop-up, cards being closed")
+    installation.until(
+        lambda state: users_with_popup(state, session) == [] and uploaded(state, session), "the call in the CRM"
+    )
+    installation.wait_for(lambda: installation.ask("open_popups") == 0, "the end of the hang-up")
+    check(installation, "kill -9: pop-up, being closed")
 
 
 def test_missed_killed_while_it_uploads(installation):
@@ -60,7 +62,7 @@ def test_missed_killed_while_it_uploads(installation):
     session = installation.play("missed")["session"]
     installation.until(lambda state: state["crm"]["calls"], "the call in the CRM")
     installation.kill_and_replace("worker")
-    installation.wait_for(lambda: [session, "UPLOADED"] in installation.ask("rows")["calls"], "the ledger")
+    installation.wait_for(lambda: [session, "UPLOADED"] in installation.ask("rows")["calls"], "the row")
     check(installation, "kill -9: missed call, upload under way")
 
 
@@ -75,13 +77,13 @@ def test_missed_killed_between_its_steps(installation):
     check(installation, "kill -9: missed call, before its upload")
 
 
-def test_answered_killed_while_it_asks_for_legs(installation):
+def test_answered_killed_while_it_fetches_legs(installation):
     installation.order("delay", side="uis", seconds=30, part="call_legs_report", times=1)
     session = installation.play("answered")["session"]
-    installation.until(lambda state: asked(state, "uis", "call_legs_report"), "the question for legs")
+    installation.until(lambda state: count_requests(state, "uis", "call_legs_report"), "the request for legs")
     installation.kill_and_replace("worker")
     installation.until(lambda state: uploaded(state, session), "the call in the CRM")
-    check(installation, "kill -9: answered call, legs asked for")
+    check(installation, "kill -9: answered call, legs being fetched")
 
 
 @pytest.mark.slow
@@ -91,7 +93,7 @@ def test_answered_killed_between_legs_and_upload(installation):
     session = installation.play("answered", talks=[[IVAN, 20], [PETR, 30]])["session"]
     installation.until(lambda state: state["crm"]["calls"], "the call in the CRM")
     installation.kill_and_replace("worker")
-    installation.wait_for(lambda: [session, "UPLOADED"] in installation.ask("rows")["calls"], "the ledger")
+    installation.wait_for(lambda: [session, "UPLOADED"] in installation.ask("rows")["calls"], "the row")
     check(installation, "kill -9: answered call, upload under way")
 
 
@@ -107,10 +109,10 @@ def test_answered_killed_while_it_waits_for_its_recording(installation):
     check(installation, "kill -9: answered call, waiting for its recording")
 
 
-def test_click_killed_in_the_middle_dials_once(installation):
+def test_click_killed_while_dialling_dials_once(installation):
     installation.order("delay", side="uis", seconds=30, part="start.employee_call", times=1)
     installation.play("click")
-    installation.until(lambda state: state["uis"]["dialled"], "the call UIS began")
+    installation.until(lambda state: state["uis"]["dialled"], "the call that UIS starts")
     installation.kill_and_replace("worker-fast")
     installation.wait_for(
         lambda: installation.ask("rows")["commands"][-1] == ["FAILED", "NOT_REPEATED"], "the click's end"
@@ -123,27 +125,27 @@ def test_click_killed_in_the_middle_dials_once(installation):
 
 
 @pytest.mark.slow
-def test_click_killed_before_it_was_begun_dials_never(installation):
+def test_click_killed_before_it_started_expires(installation):
     """A click expires: minutes later the manager may have left."""
     installation.kill("worker-fast")
     installation.play("click")
     installation.start_worker("worker-fast")
     installation.wait_for(
-        lambda: installation.ask("rows")["commands"][-1][0] in {"DONE", "FAILED"} or _passed(installation), "its end"
+        lambda: installation.ask("rows")["commands"][-1][0] in {"DONE", "FAILED"} or _expire(installation), "its end"
     )
     assert len(installation.state()["uis"]["dialled"]) <= 1
-    check(installation, "kill -9: click, before it was begun")
+    check(installation, "kill -9: click, before it started")
 
 
-def _passed(installation):
+def _expire(installation):
     installation.pass_time(minutes=3)
 
 
 @pytest.mark.slow
-def test_status_killed_in_the_middle_is_set_later(installation):
+def test_status_killed_while_updating_is_set_later(installation):
     installation.order("delay", side="uis", seconds=30, part="update.employees", times=1)
     installation.play("status", status="dinner")
-    installation.until(lambda state: asked(state, "uis", "update.employees"), "the change of status")
+    installation.until(lambda state: count_requests(state, "uis", "update.employees"), "the change of status")
     installation.kill_and_replace("worker-fast")
     installation.wait_for(lambda: installation.ask("rows")["commands"][-1][0] == "DONE", "the status")
     assert installation.state()["uis"]["employees"][0]["status"] == "break"
@@ -151,16 +153,16 @@ def test_status_killed_in_the_middle_is_set_later(installation):
 
 
 @pytest.mark.slow
-def test_sync_killed_in_the_middle_is_completed_by_the_next(installation):
+def test_sync_killed_while_running_is_completed_by_the_next(installation):
     """Killed while it reads the staff and while it updates the CRM: the next sync brings the new employee."""
     hired = installation.play("sync")
     installation.order("delay", side="uis", seconds=30, part="get.employees", times=1)
     installation.ask("run", "telephony.sync_all")
-    installation.until(lambda state: asked(state, "uis", "get.employees"), "the staff list")
+    installation.until(lambda state: count_requests(state, "uis", "get.employees"), "the staff list")
     installation.kill_and_replace("worker")
     installation.order("delay", side="crm", seconds=30, part="integration-modules", times=1)
     installation.ask("run", "telephony.sync_all")
-    installation.until(lambda state: asked(state, "crm", "integration-modules"), "the module")
+    installation.until(lambda state: count_requests(state, "crm", "integration-modules"), "the module")
     installation.kill_and_replace("worker")
     installation.ask("run", "telephony.sync_all")
     installation.until(lambda state: _has_extension(state, hired), "the new extension in the CRM's module")
@@ -172,22 +174,22 @@ def _has_extension(state, hired):
     return any(module["extensions"].get(hired["extension"]) == hired["user"] for module in modules)
 
 
-def test_reconcile_killed_in_the_middle_finds_all_the_next_time(installation):
+def test_reconciliation_killed_while_running_finds_all_calls_next_time(installation):
     """No notification came for these calls, and the worker that reconciled them was killed."""
     installation.order("notices", do="drop")
     sessions = [installation.play(scene)["session"] for scene in ("missed", "answered")]
     installation.turn_clock(minutes=6)
     installation.order("delay", side="uis", seconds=30, part="get.calls_report", times=1)
     installation.ask("run", "telephony.reconcile_all")
-    installation.until(lambda state: asked(state, "uis", "calls_report"), "UIS's list")
+    installation.until(lambda state: count_requests(state, "uis", "calls_report"), "UIS's report")
     installation.kill_and_replace("worker")
     installation.ask("run", "telephony.reconcile_all")
     installation.until(lambda state: uploaded(state, *sessions), "both calls in the CRM")
-    check(installation, "kill -9: reconciliation, UIS's list being read")
+    check(installation, "kill -9: reconciliation, UIS's report being read")
 
 
 @pytest.mark.parametrize("cluster", ["worker", pytest.param("worker-fast", marks=pytest.mark.slow)])
-def test_idle_workers_killed_are_replaced_and_go_on(installation, cluster):
+def test_killed_idle_workers_are_replaced(installation, cluster):
     """django-q2 never releases the queue lock of a killed process; our supervisor restarts the pool."""
     assert installation.kill_workers_inside(cluster)
     if cluster == "worker":
@@ -201,7 +203,7 @@ def test_idle_workers_killed_are_replaced_and_go_on(installation, cluster):
     check(installation, f"kill -9: idle processes of “{cluster}”")
 
 
-def test_web_killed_in_a_burst_loses_nothing_it_answered(installation):
+def test_web_killed_in_a_burst_loses_no_answered_notification(installation):
     """What was answered 200 is stored; UIS sends the rest again."""
     hook = installation.hook()
     first = int(time.time()) * 1000
@@ -237,7 +239,7 @@ def test_web_killed_in_a_burst_loses_nothing_it_answered(installation):
 
 
 @pytest.mark.parametrize("shared_installation", ["sqlite", "redis"], indirect=True)
-def test_everything_killed_and_the_queue_lost(installation):
+def test_all_processes_killed_and_the_queue_lost(installation):
     installation.order("break", side="crm", kind="503")
     sessions = [installation.play("missed")["session"], installation.play("answered")["session"]]
     for name in ("web", "worker", "worker-fast"):
@@ -253,10 +255,10 @@ def test_everything_killed_and_the_queue_lost(installation):
     check(installation, "kill -9: everything at once, and the queue lost")
 
 
-def test_health_tells_a_dead_cluster(installation):
-    where = f"{installation.address}/health/ready/"
+def test_health_lists_the_workers(installation):
+    url = f"{installation.address}/health/ready/"
     installation.wait_for(installation.is_ready, "web and workers to be ready")
-    said = requests.get(where, timeout=5).json()
-    assert (said["status"], said["missing_workers"]) == ("ok", [])
-    assert said["queue"]["broker"] == ("redis" if installation.redis else "database")
-    assert {worker["queue"] for worker in said["workers"]} == {"default", "fast"}
+    answer = requests.get(url, timeout=5).json()
+    assert (answer["status"], answer["missing_workers"]) == ("ok", [])
+    assert answer["queue"]["broker"] == ("redis" if installation.redis else "database")
+    assert {worker["queue"] for worker in answer["workers"]} == {"default", "fast"}

@@ -1,4 +1,4 @@
-"""What befalls our own machines: database and broker restarted, flushed, lost; workers twice; disk full."""
+"""Faults of our own machines: database and broker restarted, flushed, lost; workers twice; disk full."""
 
 import uuid
 
@@ -14,35 +14,35 @@ only = {name: pytest.mark.parametrize("shared_installation", [name], indirect=Tr
 on_both = pytest.mark.parametrize("shared_installation", ["sqlite", "redis"], indirect=True)
 
 
-def find_untold(installation):
-    """Do what the next ten minutes do: find the calls that the connector could not be told of."""
+def reconcile_undelivered(installation):
+    """Do what the next ten minutes do: find the calls whose notifications were lost."""
     installation.turn_clock(minutes=6)
     installation.ask("run", "telephony.reconcile_all")
     installation.pass_time(minutes=4)
 
 
-def all_there(installation):
-    def is_so():
-        ledger = installation.vendors()[0]
-        return len(ledger["calls"]) == len(ledger["sessions"])
+def wait_for_all_calls(installation):
+    def is_complete():
+        account = installation.vendors()[0]
+        return len(account["calls"]) == len(account["sessions"])
 
-    installation.wait_for(is_so, "all calls in the CRM")
+    installation.wait_for(is_complete, "all calls in the CRM")
 
 
 @only["redis"]
-@pytest.mark.parametrize("how", ["kill", pytest.param("restart", marks=pytest.mark.slow)])
-def test_database_restarted_in_the_middle_of_traffic(installation, how):
-    """Web and workers find their way back by themselves."""
+@pytest.mark.parametrize("method", ["kill", pytest.param("restart", marks=pytest.mark.slow)])
+def test_database_restarted_in_the_middle_of_traffic(installation, method):
+    """Web and workers reconnect by themselves."""
     with installation.traffic(clients=[0], times=5, pause=0.4):
-        if how == "kill":
+        if method == "kill":
             installation.postgres.kill()
             installation.postgres.start()
         else:
             installation.postgres.restart()
     installation.wait_for(installation.is_ready, "web and workers to be ready")
-    find_untold(installation)
-    all_there(installation)
-    check(installation, f"database: {'kill -9' if how == 'kill' else 'restarted'} in the middle of traffic")
+    reconcile_undelivered(installation)
+    wait_for_all_calls(installation)
+    check(installation, f"database: {'kill -9' if method == 'kill' else 'restarted'} in the middle of traffic")
 
 
 @only["redis"]
@@ -52,13 +52,13 @@ def test_redis_restarted_in_the_middle_of_traffic(installation):
     installation.wait_for(installation.is_ready, "web and workers to be ready")
     installation.pass_time(minutes=4)
     installation.pass_time(minutes=4)
-    all_there(installation)
+    wait_for_all_calls(installation)
     check(installation, "Redis restarted in the middle of traffic")
 
 
 @on_both
-def test_queue_lost_whole(installation):
-    """Rows are the truth: the minute's sweep nudges all that lost its entry."""
+def test_whole_queue_lost(installation):
+    """The sweep enqueues every row whose queue entry is lost."""
     for name in ("worker", "worker-fast"):
         installation.kill(name)
     installation.order("traffic", clients=[0], times=2)
@@ -69,8 +69,8 @@ def test_queue_lost_whole(installation):
     for name in ("worker", "worker-fast"):
         installation.start_worker(name)
     installation.pass_time(minutes=1.5)
-    all_there(installation)
-    check(installation, "Redis flushed with all that was queued" if installation.redis else "queue lost whole")
+    wait_for_all_calls(installation)
+    check(installation, "Redis flushed with all that was queued" if installation.redis else "whole queue lost")
 
 
 @pytest.mark.slow
@@ -80,11 +80,11 @@ def test_redis_flushed_in_the_middle_of_traffic(installation):
         for _time in range(5):
             installation.redis.flush()
     installation.pass_time(minutes=4)
-    all_there(installation)
+    wait_for_all_calls(installation)
     check(installation, "Redis flushed again and again in the middle of traffic")
 
 
-def test_workers_twice(installation):
+def test_duplicate_workers(installation):
     """Two clusters of each queue, every schedule run twice at once."""
     for name in ("worker-2", "worker-fast-2"):
         installation.start_worker(name)
@@ -93,7 +93,7 @@ def test_workers_twice(installation):
             installation.ask("sweep")
             installation.ask("run", "telephony.reconcile_all")
     installation.pass_time(minutes=1)
-    all_there(installation)
+    wait_for_all_calls(installation)
     assert installation.state()["crm"]["requests"]["over_limit"] == 0
     check(installation, "workers twice, sweeps at the same moment")
 
@@ -104,7 +104,7 @@ def is_refused(hook, size):
 
 
 @only["sqlite"]
-def test_disk_full(installation):
+def test_full_disk(installation):
     """What cannot be stored is refused, never answered with 200; when there is room again all goes on."""
     if installation.disk is None:
         missing("only root may mount the small disk that is to be filled")
@@ -120,6 +120,6 @@ def test_disk_full(installation):
     assert refused
     installation.disk.make_room()
     installation.wait_for(installation.is_ready, "web and workers to be ready")
-    find_untold(installation)
-    all_there(installation)
+    reconcile_undelivered(installation)
+    wait_for_all_calls(installation)
     check(installation, "disk full under SQLite")

@@ -18,24 +18,24 @@ def many_tenants(installation):
     return installation
 
 
-def count(installation, clients):
+def count_calls(installation, clients):
     return sum(len(account["calls"]) for account in installation.vendors() if account["client"] in clients)
 
 
-def uploads(installation, client):
+def count_uploads(installation, client):
     by = installation.state(client)["crm"]["requests"]["by"]
     return sum(times for name, times in by.items() if name.endswith("calls/upload"))
 
 
 @pytest.mark.slow
-def test_live_calls_go_before_the_backlog_of_an_outage(installation):
+def test_live_calls_precede_the_backlog_of_an_outage(installation):
     """400 calls waited for an hour; a live call does not wait for them."""
     installation.order("break", side="crm", kind="503")
     installation.order("notices", do="drop")
     installation.order("traffic", clients=[0], kinds=["missed"], times=400)
     installation.turn_clock(minutes=6)
     installation.ask("run", "telephony.reconcile_all")
-    installation.wait_for(lambda: installation.ask("consecutive_failures", 0)[1], "an upload in vain")
+    installation.wait_for(lambda: installation.ask("consecutive_failures", 0)[1], "a failed upload")
     installation.turn_clock(minutes=60)
     installation.order("repair")
     installation.order("delay", side="crm", seconds=2, part="calls/upload")
@@ -50,18 +50,18 @@ def test_live_calls_go_before_the_backlog_of_an_outage(installation):
     check(installation, "backlog of 400 after an outage, and a live call")
 
 
-def test_slow_crm_of_one_is_not_felt_by_fifty_others(many_tenants):
+def test_slow_crm_of_one_tenant_does_not_delay_fifty_others(many_tenants):
     many_tenants.order("traffic", clients=OTHERS, kinds=["missed", "answered"])
-    many_tenants.wait_for(lambda: count(many_tenants, OTHERS) == 100, "the calls of fifty clients", interval=0.5)
-    check(many_tenants, "51 clients, nobody in trouble: the 50", clients=OTHERS)
+    many_tenants.wait_for(lambda: count_calls(many_tenants, OTHERS) == 100, "the calls of fifty clients", interval=0.5)
+    check(many_tenants, "51 clients, no faults: the 50", clients=OTHERS)
 
     many_tenants.forget()
     many_tenants.order("delay", side="crm", part="calls/upload", seconds=30, client=SLOW)
     many_tenants.order("traffic", clients=[SLOW], times=5, pause=0.5)
     many_tenants.order("traffic", clients=OTHERS, kinds=["missed", "answered"])
     # Until the first one times out, at most two of the four workers upload its calls.
-    assert uploads(many_tenants, SLOW) <= 2 or many_tenants.ask("consecutive_failures", SLOW)[1]
-    many_tenants.wait_for(lambda: count(many_tenants, OTHERS) == 100, "the calls of fifty clients", interval=0.5)
+    assert count_uploads(many_tenants, SLOW) <= 2 or many_tenants.ask("consecutive_failures", SLOW)[1]
+    many_tenants.wait_for(lambda: count_calls(many_tenants, OTHERS) == 100, "the calls of fifty clients", interval=0.5)
     states = {state for state, *_rest in many_tenants.ask("calls", SLOW).values()}
     assert "UPLOADED" not in states  # They did not wait for it.
     check(many_tenants, "one CRM takes 30 s: the 50 others", clients=OTHERS)
@@ -72,11 +72,11 @@ def test_slow_crm_of_one_is_not_felt_by_fifty_others(many_tenants):
     session = many_tenants.play("ring", client=OTHERS[0])["session"]
     shown = f"uis-{session}"
     many_tenants.wait_for(
-        lambda: shown in str(many_tenants.state(OTHERS[0])["crm"]["cards"]), "the card of another client"
+        lambda: shown in str(many_tenants.state(OTHERS[0])["crm"]["cards"]), "the pop-up of another client"
     )
 
     many_tenants.order("repair")
     many_tenants.pass_time(minutes=6)
     many_tenants.wait_for(lambda: many_tenants.ask("consecutive_failures", SLOW)[1] == 0, "the next probe")
     many_tenants.pass_time(minutes=4)
-    check(many_tenants, "one CRM takes 30 s: the slow one, once it is well", clients=[SLOW])
+    check(many_tenants, "one CRM takes 30 s: the slow one, after the repair", clients=[SLOW])
