@@ -269,7 +269,7 @@ def test_no_events_is_found_in_minutes_on_a_busy_monday_and_not_on_a_quiet_sunda
     minutes(16, heard=[other])
     assert there() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
     figures = receiver.told[0]["data"]["incidents"][0]["context"]
-    assert figures["by"] == "habit"
+    assert figures["by"] == "profile"
     assert str(figures["usual"]) in mail.outbox[0].body
     sunday = MONDAY + 6 * DAY
     clock.move_to(sunday.replace(hour=11))
@@ -355,7 +355,7 @@ def test_reconciliation_that_finds_what_no_webhook_told_raises_the_alarm(
     assert Call.objects.filter(origin="REPORT").count() == 4
     minutes(heard=[stranger])
     assert there() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
-    assert Incident.objects.get().context["by"] == "list"
+    assert Incident.objects.get().context["by"] == "report"
 
 
 def test_silence_of_all_is_one_message_and_no_other_follows(minutes, clock, receiver, db):

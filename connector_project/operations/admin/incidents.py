@@ -102,7 +102,7 @@ class IncidentAdmin(ReadOnlyAdmin):
             "who": incident_texts.responsible(incident).label,
             "acts": [act for act in actions.ACTIONS.values() if actions.can(act, incident) and _may(request, act)],
             "done": [
-                {"at": incident_texts.at(incident, change.at, now=now), "who": done_by(change), "change": change}
+                {"at": incident_texts.at(incident, change.at, now=now), "actor": done_by(change), "change": change}
                 for change in audit.entries_for(incident, incident.tenant)
             ],
         }

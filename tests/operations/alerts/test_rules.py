@@ -66,7 +66,7 @@ def test_learned_silence_depends_on_how_many_would_have_called():
     assert found(client(heard=DAY, habit=SLEEPY)) == set()
     assert about(client(heard=2 * HOUR, habit=BUSY)) == {
         "since": (NOW - 2 * HOUR).isoformat(),
-        "by": "habit",
+        "by": "profile",
         "usual": 20,
     }
 
@@ -104,7 +104,7 @@ def test_calls_that_uis_lists_and_nobody_told_of_are_proof():
         unreported_calls=3,
     )
     assert found(quiet, now=night) == {SILENT}
-    assert about(client(heard=HOUR, unreported_calls=5)) == {"since": (NOW - HOUR).isoformat(), "by": "list", "calls": 5}
+    assert about(client(heard=HOUR, unreported_calls=5)) == {"since": (NOW - HOUR).isoformat(), "by": "report", "calls": 5}
     assert found(client(heard=50 * MINUTE, unreported_calls=2)) == set()
 
 
