@@ -49,7 +49,7 @@ def evaluate_alerts_fallback() -> None:
 
 def update_traffic_profiles() -> None:
     """Once a day: enqueue one task per client."""
-    traffic_profile.learn_all()
+    traffic_profile.update_all_profiles()
 
 
 def update_traffic_profile(tenant_id: int) -> None:

@@ -42,24 +42,24 @@ def clock():
 
 
 @pytest.fixture
-def _ways(settings):
+def _channels(settings):
     """Enable both alert channels."""
     settings.ALARM_EMAILS = ["ops@example.net", "boss@example.net"]
     settings.ALARM_WEBHOOK_URL, settings.ALARM_WEBHOOK_SECRET = URL, SECRET
 
 
 @pytest.fixture
-def minutes(clock, receiver, _ways, db):
-    """Let minutes pass, as the schedules do; queues in `dead` have no worker, tenants in `heard` send events."""
+def minutes(clock, receiver, _channels, db):
+    """Let minutes pass, as the schedules do; queues in `dead` have no worker, tenants in `events_from` send events."""
 
-    def run(count=1, *, every=MINUTE, dead=(), heard=()):
-        for _look in range(count):
+    def run(count=1, *, every=MINUTE, dead=(), events_from=()):
+        for _evaluation in range(count):
             clock.shift(every)
             for name in set(workers.QUEUES) - set(dead):
                 WorkerHeartbeat.objects.update_or_create(
                     name=name, defaults={"queue": name, "last_seen_at": timezone.now()}
                 )
-            for tenant in heard:
+            for tenant in events_from:
                 hear(tenant)
             operations_tasks.evaluate_alerts()
             task_queue.drain()
@@ -108,7 +108,7 @@ def call(tenant, session_id=1, *, at=None, **values):
 
 
 def there(**conditions):
-    """Return the incidents by kind, cause and state."""
+    """Return the incidents by kind, reason and state."""
     return list(Incident.objects.filter(**conditions).order_by("pk").values_list("kind", "reason", "state"))
 
 
@@ -188,36 +188,36 @@ NAMED = {
     "POINTS": FailureReason.UIS_QUOTA.label,
     "FAILURE_RATE": FailureReason.CRM_REFUSED.label,
 }
-FIGURES = {"RESTING": {"calls": 2}, "FAILURE_RATE": {"failed": 5}, "UNEXPLAINED": {"calls": 2}}
+CONTEXT = {"RESTING": {"calls": 2}, "FAILURE_RATE": {"failed": 5}, "UNEXPLAINED": {"calls": 2}}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_incident_is_opened_once_resolved_automatically_and_sent_once(minutes, shop, other, receiver, kind):
-    breaks, mends, key, who = KINDS[kind]
-    minutes(2, heard=[shop, other])
+    break_it, fix_it, key, responsible = KINDS[kind]
+    minutes(2, events_from=[shop, other])
     assert (there(), mail.outbox, receiver.told) == ([], [], [])
-    breaks(shop)
-    minutes(5, heard=[shop, other])
+    break_it(shop)
+    minutes(5, events_from=[shop, other])
     assert there(tenant=shop) == [(*key, State.OPEN)]
     assert Incident.objects.get().seen_count == 5
     (letter,) = mail.outbox
     assert letter.to == ["ops@example.net", "boss@example.net"]
     assert "Ромашка" in letter.subject
-    assert in_russian(who.label) in letter.body
+    assert in_russian(responsible.label) in letter.body
     assert f"https://connector.example.com/admin/operations/incident/{Incident.objects.get().pk}/change/" in letter.body
     (message,) = receiver.told
     assert (message["type"], message["data"]["kind"], message["data"]["reason"]) == ("incident.opened", *key)
     (incident,) = message["data"]["incidents"]
-    assert (incident["name"], incident["responsible"]) == ("Ромашка", who)
+    assert (incident["name"], incident["responsible"]) == ("Ромашка", responsible)
     assert incident["message"] in letter.body
     assert in_russian(NAMED.get(kind, "")) in incident["message"]
-    for name, value in FIGURES.get(kind, {}).items():
+    for name, value in CONTEXT.get(kind, {}).items():
         assert incident["context"][name] == value
         assert str(value) in incident["message"]
-    mends(shop)
-    minutes(4, heard=[shop, other])
+    fix_it(shop)
+    minutes(4, events_from=[shop, other])
     assert there() == [(*key, State.OPEN)]
-    minutes(10, heard=[shop, other])
+    minutes(10, events_from=[shop, other])
     assert there() == [(*key, State.RESOLVED)]
     assert [one["type"] for one in receiver.told] == ["incident.opened", "incident.resolved"]
     opened, resolved = mail.outbox
@@ -230,14 +230,14 @@ def test_incident_is_opened_once_resolved_automatically_and_sent_once(minutes, s
 
 
 def test_no_events_is_sent_and_shown_and_ends_with_the_next_event(minutes, shop, other, receiver):
-    minutes(14, every=5 * MINUTE, heard=[other])
+    minutes(14, every=5 * MINUTE, events_from=[other])
     assert there() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
     assert states() == {"Ромашка": "NO_EVENTS", "Чужой": "ACTIVE"}
     assert receiver.told[0]["data"]["incidents"][0]["context"] == {
         "since": shop.notifications.get().received_at.isoformat(),
         "by": "hours",
     }
-    minutes(3, every=5 * MINUTE, heard=[shop, other])
+    minutes(3, every=5 * MINUTE, events_from=[shop, other])
     assert there() == [("NO_EVENTS", "NO_EVENTS", State.RESOLVED)]
     assert states() == {"Ромашка": "ACTIVE", "Чужой": "ACTIVE"}
 
@@ -266,19 +266,19 @@ def test_no_events_is_found_in_minutes_on_a_busy_monday_and_not_on_a_quiet_sunda
     learn()
     assert TrafficProfile.objects.get(tenant=shop).weeks == 4
     assert TrafficProfile.objects.get(tenant=other).weeks == 0
-    minutes(16, heard=[other])
+    minutes(16, events_from=[other])
     assert there() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
-    figures = receiver.told[0]["data"]["incidents"][0]["context"]
-    assert figures["by"] == "habit"
-    assert str(figures["usual"]) in mail.outbox[0].body
+    context = receiver.told[0]["data"]["incidents"][0]["context"]
+    assert context["by"] == "profile"
+    assert str(context["usual"]) in mail.outbox[0].body
     sunday = MONDAY + 6 * DAY
     clock.move_to(sunday.replace(hour=11))
     hear(shop)
-    minutes(12, every=5 * MINUTE, heard=[other])
+    minutes(12, every=5 * MINUTE, events_from=[other])
     assert there(tenant=shop, opened_at__gte=sunday - HOUR) == []
 
 
-def test_rhythm_is_that_of_the_clients_own_clock(clock, shop, db):
+def test_profile_is_in_the_tenants_time_zone(clock, shop, db):
     Tenant.objects.update(time_zone="Europe/Berlin")
     shop.refresh_from_db()
     # On 25 October 2026 clocks in Berlin go back; nine in the morning stays nine.
@@ -289,11 +289,11 @@ def test_rhythm_is_that_of_the_clients_own_clock(clock, shop, db):
     moments = [one.utcoffset() for one in Call.objects.values_list("started_at", flat=True)]
     assert len(moments) == 4
     learn()
-    rhythm = TrafficProfile.objects.get()
-    assert (rhythm.hours[9], sum(rhythm.hours)) == (4, 4)
+    profile = TrafficProfile.objects.get()
+    assert (profile.hours[9], sum(profile.hours)) == (4, 4)
 
 
-def test_rhythm_is_learned_anew_and_not_from_internal_calls_or_less_than_two_weeks(clock, shop):
+def test_profile_is_recomputed_and_not_from_internal_calls_or_less_than_two_weeks(clock, shop):
     call(shop, 1, at=MONDAY - 13 * DAY, state="UPLOADED")
     call(shop, 2, at=MONDAY - 20 * DAY, state="SKIPPED", is_internal=True)
     call(shop, 3, at=MONDAY, state="UPLOADED")
@@ -304,16 +304,16 @@ def test_rhythm_is_learned_anew_and_not_from_internal_calls_or_less_than_two_wee
     assert (TrafficProfile.objects.get().weeks, sum(TrafficProfile.objects.get().hours)) == (3, 2)
 
 
-def test_learning_is_one_task_for_each_client_at_the_same_cost(shop):
+def test_profile_update_is_one_task_per_tenant_at_the_same_cost(shop):
     remember(shop, hour=12, calls=20)
     sleepy = add("sleepy")
     add("off", is_paused=True)
 
     def cost(tenant):
         operations_tasks.update_traffic_profile(tenant.pk)
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as queries:
             operations_tasks.update_traffic_profile(tenant.pk)
-        return len(asked)
+        return len(queries)
 
     assert cost(shop) == cost(sleepy)
     TrafficProfile.objects.all().delete()
@@ -322,7 +322,7 @@ def test_learning_is_one_task_for_each_client_at_the_same_cost(shop):
     assert {one.tenant.name: sum(one.hours) for one in TrafficProfile.objects.all()} == {"Ромашка": 80, "sleepy": 0}
 
 
-def test_calls_found_in_uis_list_without_any_event_are_silence_at_once(minutes, clock, shop, other):
+def test_calls_in_uis_report_without_any_event_open_no_events_at_once(minutes, clock, shop, other):
     Tenant.objects.update(opens_at="07:00", closes_at="08:00")
     for number in range(3):
         call(shop, number, at=timezone.now() + MINUTE, origin="REPORT", state="UPLOADED")
@@ -336,11 +336,11 @@ def test_calls_found_in_uis_list_without_any_event_are_silence_at_once(minutes, 
     clock.shift(8 * HOUR)
     minutes(10)
     assert there() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
-    minutes(10, heard=[shop, other])
+    minutes(10, events_from=[shop, other])
     assert there() == [("NO_EVENTS", "NO_EVENTS", State.RESOLVED)]
 
 
-def test_reconciliation_that_finds_what_no_webhook_told_raises_the_alarm(
+def test_reconciliation_that_finds_unreported_calls_opens_an_incident(
     minutes, clock, pbx, crm, tenant, run_queue, stranger
 ):
     from telephony import tasks
@@ -353,17 +353,17 @@ def test_reconciliation_that_finds_what_no_webhook_told_raises_the_alarm(
     tasks.reconcile_all()
     run_queue()
     assert Call.objects.filter(origin="REPORT").count() == 4
-    minutes(heard=[stranger])
+    minutes(events_from=[stranger])
     assert there() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
-    assert Incident.objects.get().context["by"] == "list"
+    assert Incident.objects.get().context["by"] == "report"
 
 
-def test_silence_of_all_is_one_message_and_no_other_follows(minutes, clock, receiver, db):
+def test_no_events_of_all_tenants_is_one_message(minutes, clock, receiver, db):
     shops = [add(f"shop-{number}") for number in range(8)]
     for tenant in shops:
         remember(tenant, hour=12, calls=40)
     learn()
-    minutes(2, heard=shops)
+    minutes(2, events_from=shops)
     minutes(5, every=5 * MINUTE)
     of_whole = Incident.objects.get(tenant=None)
     assert (of_whole.kind, of_whole.state, of_whole.context["by"]) == ("NO_EVENTS", "OPEN", "all")
@@ -371,14 +371,14 @@ def test_silence_of_all_is_one_message_and_no_other_follows(minutes, clock, rece
     assert len(mail.outbox) == len(receiver.told) == 1
     with translation.override("ru"):
         assert incident_texts.subject_name(of_whole) in mail.outbox[0].subject
-    minutes(4, every=5 * MINUTE, heard=shops)
+    minutes(4, every=5 * MINUTE, events_from=shops)
     assert not Incident.objects.exclude(state=State.RESOLVED).exists()
     assert [one["type"] for one in receiver.told] == ["incident.opened", "incident.resolved"]
 
 
-@pytest.mark.usefixtures("_ways")
+@pytest.mark.usefixtures("_channels")
 @pytest.mark.parametrize("name", ["default", "fast"])
-def test_queue_without_a_worker_is_told_by_the_other_cluster(clock, receiver, shop, name):
+def test_queue_without_a_worker_is_reported_by_the_other_cluster(clock, receiver, shop, name):
     other_one = {"default": "fast", "fast": "default"}[name]
     for queue_name in workers.QUEUES:
         WorkerHeartbeat.objects.create(name=queue_name, queue=queue_name, last_seen_at=timezone.now())
@@ -396,30 +396,30 @@ def test_queue_without_a_worker_is_told_by_the_other_cluster(clock, receiver, sh
     assert len(mail.outbox) == len(receiver.told) == 1
 
 
-def test_stand_in_looks_only_where_nobody_else_can(minutes, shop):
+def test_fallback_evaluates_only_when_the_other_queue_cannot(minutes, shop):
     shut(shop)
     WorkerHeartbeat.objects.create(name="x", queue="default", last_seen_at=timezone.now())
     operations_tasks.evaluate_alerts_fallback()
     assert there() == []
 
 
-def test_dead_workers_are_told_and_not_what_follows_from_it(minutes, shop, other, receiver):
-    minutes(heard=[shop, other])
+def test_dead_workers_are_reported_and_not_their_consequences(minutes, shop, other, receiver):
+    minutes(events_from=[shop, other])
     be_late(shop)
-    minutes(3, dead=["fast"], heard=[shop, other])
-    assert {kind for kind, _cause, _state in there()} == {"BACKLOG", "WORKER"}
+    minutes(3, dead=["fast"], events_from=[shop, other])
+    assert {kind for kind, _reason, _state in there()} == {"BACKLOG", "WORKER"}
     assert [one["data"]["kind"] for one in receiver.told] == ["WORKER"]
     # With the workers back and the work still late, the backlog is sent.
-    minutes(6, heard=[shop, other])
+    minutes(6, events_from=[shop, other])
     assert {one["data"]["kind"] for one in receiver.told} == {"WORKER", "BACKLOG"}
 
 
-def test_one_cause_with_fifty_clients_is_one_message_that_lists_them(minutes, receiver, shop):
+def test_one_reason_with_fifty_tenants_is_one_message_that_lists_them(minutes, receiver, shop):
     shops = [shop, *(add(f"shop-{number}") for number in range(60))]
-    minutes(heard=shops)
+    minutes(events_from=shops)
     for tenant in shops[:50]:
         tenant.crm.suspend("account", "gone", now=timezone.now())
-    minutes(12, heard=shops)
+    minutes(12, events_from=shops)
     assert Incident.objects.filter(kind="ACCESS_DENIED", tenant__isnull=False).count() == 50
     (message,) = receiver.told
     assert (message["data"]["count"], message["data"]["incidents"][0]["tenant"]) == (51, None)
@@ -431,24 +431,24 @@ def test_one_cause_with_fifty_clients_is_one_message_that_lists_them(minutes, re
     assert re.findall(r"\d+", more) == ["1"]
     # Later tenants belong to the same incident.
     shops[55].crm.suspend("account", "gone", now=timezone.now())
-    minutes(12, heard=shops)
+    minutes(12, events_from=shops)
     assert len(receiver.told) == 1
 
 
-def test_those_who_follow_one_another_come_together_in_the_next_message(minutes, receiver, shop):
+def test_later_incidents_are_grouped_in_the_next_message(minutes, receiver, shop):
     shops = [add(f"shop-{number}") for number in range(10)]
     everyone = [shop, *shops]
     for tenant in shops[:4]:
         tenant.crm.suspend("account", "gone", now=timezone.now())
-        minutes(heard=everyone)
-    minutes(8, heard=everyone)
+        minutes(events_from=everyone)
+    minutes(8, events_from=everyone)
     assert [one["data"]["count"] for one in receiver.told] == [1, 3]
 
 
-def test_webhook_that_fails_is_asked_again_until_it_has_it(minutes, receiver, shop):
+def test_failed_webhook_is_retried_until_it_succeeds(minutes, receiver, shop):
     receiver.answers = 500
     shut(shop)
-    minutes(10, heard=[shop])
+    minutes(10, events_from=[shop])
     assert receiver.told == []
     assert len(mail.outbox) == 1
     waiting = AlertDelivery.objects.get(channel="WEBHOOK")
@@ -457,36 +457,36 @@ def test_webhook_that_fails_is_asked_again_until_it_has_it(minutes, receiver, sh
     tries = len(receiver.tries)
     assert 3 <= tries <= 6
     receiver.answers = 0
-    minutes(16, heard=[shop])
+    minutes(16, events_from=[shop])
     assert [one["type"] for one in receiver.told] == ["incident.opened"]
     assert set(receiver.tries) == {f"msg_{waiting.message_id.hex}"}
     assert AlertDelivery.objects.get(channel="WEBHOOK").state == AlertDelivery.State.SENT
-    minutes(10, heard=[shop])
+    minutes(10, events_from=[shop])
     assert len(receiver.tries) == tries + 1
 
 
-def test_receiver_that_names_a_time_is_left_alone_until_then(minutes, receiver, shop):
+def test_retry_after_of_the_receiver_is_respected(minutes, receiver, shop):
     receiver.answers, receiver.retry_after = 429, 1800
     shut(shop)
-    minutes(5, every=5 * MINUTE, heard=[shop])
+    minutes(5, every=5 * MINUTE, events_from=[shop])
     assert len(receiver.tries) == 1
     receiver.answers = 0
-    minutes(10, heard=[shop])
+    minutes(10, events_from=[shop])
     assert len(receiver.told) == 1
 
 
-def test_message_nobody_takes_is_given_up_after_three_days_and_sent_by_hand(minutes, clock, receiver, shop):
+def test_undeliverable_message_fails_after_three_days_and_is_sent_manually(minutes, clock, receiver, shop):
     assert timedelta(days=3) <= sum(waits(MOST_TRIES), timedelta(0)) <= timedelta(days=3, hours=1)
     receiver.answers = 404
     shut(shop)
-    minutes(heard=[shop])
+    minutes(events_from=[shop])
     AlertDelivery.objects.filter(channel="WEBHOOK").update(attempts=MOST_TRIES - 2)
-    minutes(2, every=HOUR, heard=[shop])
+    minutes(2, every=HOUR, events_from=[shop])
     lost = AlertDelivery.objects.get(channel="WEBHOOK")
     assert (lost.state, lost.attempts) == (AlertDelivery.State.FAILED, MOST_TRIES)
     assert "404" in lost.detail
     receiver.answers = 0
-    minutes(2, every=HOUR, heard=[shop])
+    minutes(2, every=HOUR, events_from=[shop])
     assert receiver.told == []
     delivery.retry(lost, now=timezone.now())
     task_queue.drain()
@@ -499,7 +499,7 @@ def waits(tries):
         yield timedelta(seconds=PAUSES_SECONDS[min(number, len(PAUSES_SECONDS) - 1)])
 
 
-def test_mail_server_that_is_away_stops_neither_the_webhook_nor_the_look(minutes, receiver, shop, monkeypatch):
+def test_unavailable_mail_server_stops_neither_webhook_nor_evaluation(minutes, receiver, shop, monkeypatch):
     sends = []
 
     def away(_self, messages):
@@ -509,11 +509,11 @@ def test_mail_server_that_is_away_stops_neither_the_webhook_nor_the_look(minutes
     with monkeypatch.context() as patch:
         patch.setattr("django.core.mail.backends.locmem.EmailBackend.send_messages", away)
         shut(shop)
-        minutes(5, heard=[shop])
+        minutes(5, events_from=[shop])
     assert len(receiver.told) == 1
     assert len(sends) >= 2
     assert AlertDelivery.objects.get(channel="MAIL").detail == "SMTPServerDisconnected"
-    minutes(10, heard=[shop])
+    minutes(10, events_from=[shop])
     assert len(mail.outbox) == 1
 
 
@@ -523,35 +523,35 @@ def test_lost_queue_loses_no_message(minutes, receiver, shop):
     WorkerHeartbeat.objects.create(name="y", queue="fast", last_seen_at=timezone.now())
     operations_tasks.evaluate_alerts()
     assert task_queue.lose() >= 2
-    minutes(heard=[shop])
+    minutes(events_from=[shop])
     assert len(mail.outbox) == len(receiver.told) == 1
 
 
 def test_task_that_runs_twice_sends_once(minutes, receiver, shop):
     shut(shop)
-    minutes(heard=[shop])
+    minutes(events_from=[shop])
     for one in AlertDelivery.objects.all():
         operations_tasks.send_alert(one.pk)
     assert len(mail.outbox) == len(receiver.tries) == 1
 
 
-def test_without_a_way_nothing_is_written_and_nothing_told_later(minutes, receiver, shop, settings):
+def test_without_a_channel_nothing_is_sent_now_or_later(minutes, receiver, shop, settings):
     settings.ALARM_EMAILS, settings.ALARM_WEBHOOK_URL = [], ""
     shut(shop)
-    minutes(2, heard=[shop])
+    minutes(2, events_from=[shop])
     assert len(there()) == 1
     assert not AlertDelivery.objects.exists()
     settings.ALARM_EMAILS = ["ops@example.net"]
-    minutes(2, heard=[shop])
+    minutes(2, events_from=[shop])
     assert mail.outbox == []
 
 
-def test_way_that_was_taken_away_gives_its_messages_up(minutes, receiver, shop, settings):
+def test_disabled_channel_closes_its_messages(minutes, receiver, shop, settings):
     receiver.answers = 500
     shut(shop)
-    minutes(heard=[shop])
+    minutes(events_from=[shop])
     settings.ALARM_WEBHOOK_URL = ""
-    minutes(5, heard=[shop])
+    minutes(5, events_from=[shop])
     assert AlertDelivery.objects.get(channel="WEBHOOK").state == AlertDelivery.State.FAILED
 
 
@@ -559,70 +559,70 @@ def do(name, incident, *, by=None, note=""):
     return actions.apply(actions.ACTIONS[name], [incident.pk], by=by, note=note, now=timezone.now())
 
 
-def test_ignored_stays_quiet_until_its_trouble_is_gone(minutes, receiver, shop, other):
+def test_muted_incident_stays_quiet_until_it_is_resolved(minutes, receiver, shop, other):
     shut(shop)
-    minutes(heard=[shop, other])
+    minutes(events_from=[shop, other])
     assert do("mute", Incident.objects.get()) == 1
-    minutes(12, every=5 * MINUTE, heard=[shop, other])
+    minutes(12, every=5 * MINUTE, events_from=[shop, other])
     assert there() == [("ACCESS_DENIED", "uis:ip_not_whitelisted", State.MUTED)]
     let_in(shop)
-    minutes(4, every=5 * MINUTE, heard=[shop, other])
+    minutes(4, every=5 * MINUTE, events_from=[shop, other])
     assert there() == [("ACCESS_DENIED", "uis:ip_not_whitelisted", State.RESOLVED)]
     assert len(receiver.told) == len(mail.outbox) == 1
     # The same problem later is sent again.
     shut(shop)
-    minutes(2, heard=[shop, other])
-    assert [state for _kind, _cause, state in there()] == [State.RESOLVED, State.OPEN]
+    minutes(2, events_from=[shop, other])
+    assert [state for _kind, _reason, state in there()] == [State.RESOLVED, State.OPEN]
     assert len(receiver.told) == 2
 
 
-def test_ignored_silence_is_none_on_the_desk(minutes, shop):
+def test_muted_no_events_is_not_shown_as_a_status(minutes, shop):
     minutes(14, every=5 * MINUTE)
     assert states() == {"Ромашка": "NO_EVENTS"}
     do("mute", Incident.objects.get())
     assert states() == {"Ромашка": "ACTIVE"}
 
 
-def test_what_a_person_resolved_is_opened_again_if_it_lasts(minutes, shop, receiver):
+def test_manually_resolved_incident_is_reopened_if_it_lasts(minutes, shop, receiver):
     shut(shop)
-    minutes(heard=[shop])
+    minutes(events_from=[shop])
     do("resolve", Incident.objects.get())
-    minutes(14, heard=[shop])
-    assert [state for _kind, _cause, state in there()] == [State.RESOLVED]
-    minutes(2, heard=[shop])
-    assert [state for _kind, _cause, state in there()] == [State.RESOLVED, State.OPEN]
+    minutes(14, events_from=[shop])
+    assert [state for _kind, _reason, state in there()] == [State.RESOLVED]
+    minutes(2, events_from=[shop])
+    assert [state for _kind, _reason, state in there()] == [State.RESOLVED, State.OPEN]
     assert [one["type"] for one in receiver.told] == ["incident.opened", "incident.resolved", "incident.opened"]
 
 
-def test_newer_one_with_the_same_cause_is_not_doubled_by_opening_the_old_one_again(minutes, shop):
+def test_reopening_does_not_duplicate_a_newer_incident_with_the_same_reason(minutes, shop):
     shut(shop)
-    minutes(heard=[shop])
+    minutes(events_from=[shop])
     old = Incident.objects.get()
     do("resolve", old)
-    minutes(4, every=5 * MINUTE, heard=[shop])
+    minutes(4, every=5 * MINUTE, events_from=[shop])
     assert do("reopen", old) == 0
     new = Incident.objects.exclude(pk=old.pk).get()
     do("resolve", new)
     assert do("reopen", old) == 1
 
 
-def test_what_is_done_is_written_down_for_the_whole_too(minutes, shop):
+def test_action_on_a_system_wide_incident_is_in_the_audit_log(minutes, shop):
     olga = User.objects.create_user("olga")
-    minutes(2, dead=["fast"], heard=[shop])
+    minutes(2, dead=["fast"], events_from=[shop])
     incident = Incident.objects.get()
     do("acknowledge", incident, by=olga, note="Звоню дежурному")
     incident.refresh_from_db()
     assert (incident.state, incident.acknowledged_by, incident.note) == (State.ACKNOWLEDGED, olga, "Звоню дежурному")
     change = AuditLogEntry.objects.get()
     assert (change.action, change.user, change.tenant, change.new) == ("ACKNOWLEDGED", olga, None, "Звоню дежурному")
-    minutes(8, heard=[shop])
+    minutes(8, events_from=[shop])
     assert there() == [("WORKER", "NO_HEARTBEAT:fast", State.RESOLVED)]
 
 
 @pytest.mark.parametrize("change", [{"is_paused": True}, {"offboarded_at": MONDAY}, {"activated_at": None}])
-def test_client_who_is_switched_off_has_no_troubles_and_his_end_without_a_word(minutes, shop, receiver, change):
+def test_inactive_tenant_has_no_incidents_and_they_end_without_a_message(minutes, shop, receiver, change):
     shut(shop)
-    minutes(heard=[shop])
+    minutes(events_from=[shop])
     Tenant.objects.update(**change)
     minutes(10)
     assert there() == [("ACCESS_DENIED", "uis:ip_not_whitelisted", State.RESOLVED)]
@@ -632,40 +632,40 @@ def test_client_who_is_switched_off_has_no_troubles_and_his_end_without_a_word(m
     assert len(there()) == 1
 
 
-def test_silence_of_a_client_whom_uis_shuts_out_is_not_told_besides(minutes, shop, receiver):
+def test_no_events_of_a_suspended_connection_is_not_sent_too(minutes, shop, receiver):
     tenant = shop
     tenant.uis.suspend("account_inactive", "off", now=timezone.now())
     minutes(14, every=5 * MINUTE)
-    assert {kind for kind, _cause, _state in there()} == {"ACCESS_DENIED", "NO_EVENTS"}
+    assert {kind for kind, _reason, _state in there()} == {"ACCESS_DENIED", "NO_EVENTS"}
     assert [one["data"]["kind"] for one in receiver.told] == ["ACCESS_DENIED"]
     assert receiver.told[0]["data"]["incidents"][0]["responsible"] == Responsible.UIS
     assert in_russian(Responsible.UIS.label) in mail.outbox[0].body
 
 
-def test_look_costs_the_same_for_one_client_and_for_many(minutes, shop):
+def test_evaluation_costs_the_same_for_one_tenant_and_for_many(minutes, shop):
     def cost():
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as queries:
             operations_tasks.evaluate_alerts()
-        return len(asked)
+        return len(queries)
 
     fail(shop)
     shut(shop)
-    minutes(heard=[shop])
+    minutes(events_from=[shop])
     few = cost()
     shops = [add(f"shop-{number}") for number in range(30)]
     for tenant in shops:
         shut(tenant)
         fail(tenant)
-    minutes(12, heard=[shop, *shops])
+    minutes(12, events_from=[shop, *shops])
     assert Incident.objects.count() == 64
     assert cost() == few
 
 
-def test_two_looks_at_once_open_and_tell_once(minutes, shop, receiver, monkeypatch):
+def test_concurrent_evaluations_open_and_send_once(minutes, shop, receiver, monkeypatch):
     """The second run has the same snapshot and does not see what the first one wrote."""
     from connector_project.operations.alerts import incidents, rules, snapshot
 
-    minutes(heard=[shop])
+    minutes(events_from=[shop])
     shut(shop)
     found = rules.find_problems(snapshot.take_snapshot(now=timezone.now()))
     real = incidents.unresolved
@@ -673,12 +673,12 @@ def test_two_looks_at_once_open_and_tell_once(minutes, shop, receiver, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(incidents, "unresolved", lambda: real().none())
         incidents.sync_incidents(found, live={shop.pk}, now=timezone.now())
-    minutes(heard=[shop])
+    minutes(events_from=[shop])
     assert there() == [("ACCESS_DENIED", "uis:ip_not_whitelisted", State.OPEN)]
     assert len(receiver.told) == 1
 
 
-def test_no_message_holds_a_phone_a_key_or_a_secret_address(minutes, shop, receiver):
+def test_messages_contain_no_phone_key_or_webhook_url(minutes, shop, receiver):
     shop.uis.suspend("odd", f"no access for {CONTACT} with token=abcdef123456", now=timezone.now())
     call(shop, 7, contact=CONTACT, number=NUMBER, next_attempt_at=timezone.now() - HOUR)
     for number in range(5):

@@ -85,7 +85,7 @@ def import_calls(press, run_queue):
 
 
 @pytest.fixture
-def small_parts(monkeypatch):
+def small_chunks(monkeypatch):
     """So few calls in a chunk and a page that a handful needs several."""
     from telephony.uis import data_api
 
@@ -163,7 +163,7 @@ def test_preview_of_known_calls_offers_no_import(press, page, pbx, notify, run_q
     assert 'value="start"' not in _html(page())
 
 
-def test_long_list_is_looked_at_in_parts_and_counted_once(press, pbx, uis_world, run_queue, tenant, small_parts):
+def test_long_list_is_compared_in_chunks_and_counted_once(press, pbx, uis_world, run_queue, tenant, small_chunks):
     twins = [missed(pbx, NOON - timedelta(days=4), n) for n in range(4)]  # all in one second
     history(pbx, 9)
     uis_world.requests.clear()
@@ -177,7 +177,7 @@ def test_long_list_is_looked_at_in_parts_and_counted_once(press, pbx, uis_world,
 @pytest.mark.parametrize("parts", ["one", "many"])
 def test_sample_shows_what_goes_to_the_crm_before_what_does_not(press, pbx, run_queue, tenant, request, parts):
     if parts == "many":
-        request.getfixturevalue("small_parts")
+        request.getfixturevalue("small_chunks")
     for number in range(8):
         missed(pbx, NOON - timedelta(days=40, hours=number), number)
     history(pbx, 6)
@@ -202,7 +202,7 @@ def test_preview_is_repeated_with_the_current_rules(press, page, pbx, run_queue,
 # --- the import
 
 
-def test_each_call_is_uploaded_once_with_its_true_time_and_no_card(
+def test_each_call_is_uploaded_once_with_its_true_time_and_no_popup(
     import_calls, page, pbx, crm, run_queue, tenant, stranger
 ):
     tenant.crm.time_zone = crm.timezone = "Asia/Yekaterinburg"
@@ -240,7 +240,7 @@ def test_second_run_changes_nothing(import_calls, press, page, pbx, crm, run_que
     assert len(crm.calls) == 7
 
 
-def test_same_days_are_taken_over_by_the_command_without_doubling(import_calls, pbx, crm, run_queue, tenant):
+def test_command_for_the_same_days_duplicates_nothing(import_calls, pbx, crm, run_queue, tenant):
     from django.core.management import call_command
 
     history(pbx, 3)
@@ -251,14 +251,14 @@ def test_same_days_are_taken_over_by_the_command_without_doubling(import_calls, 
 
 
 @pytest.mark.parametrize("activated_days_ago", [0, 3])
-def test_period_before_the_activation_is_taken_over(import_calls, pbx, crm, tenant, activated_days_ago):
+def test_period_before_the_activation_is_imported(import_calls, pbx, crm, tenant, activated_days_ago):
     Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON - timedelta(days=activated_days_ago))
     history(pbx, 4, days=20)
     row = import_calls(last="2026-07-10")
     assert (row.state, len(crm.calls)) == ("DONE", 4)
 
 
-def test_night_after_it_takes_over_nothing_by_itself(import_calls, pbx, crm, run_queue, clock, tenant):
+def test_next_night_imports_nothing_by_itself(import_calls, pbx, crm, run_queue, clock, tenant):
     Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON - timedelta(hours=1))
     import_calls(first="2026-06-20", last="2026-06-25")
     history(pbx, 4)
@@ -268,7 +268,7 @@ def test_night_after_it_takes_over_nothing_by_itself(import_calls, pbx, crm, run
     assert (crm.calls, Call.objects.count()) == ([], 0)
 
 
-def test_nights_take_nothing_over_from_the_morning_before_he_came(pbx, crm, run_queue, clock, tenant):
+def test_nights_import_nothing_from_before_the_activation(pbx, crm, run_queue, clock, tenant):
     Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON)
     missed(pbx, NOON - timedelta(hours=5))
     for _night in range(2):
@@ -279,9 +279,7 @@ def test_nights_take_nothing_over_from_the_morning_before_he_came(pbx, crm, run_
     assert (crm.calls, Call.objects.count()) == ([], 0)
 
 
-def test_day_that_a_person_took_over_hides_no_night_that_failed(
-    import_calls, pbx, crm, uis_world, run_queue, clock, tenant
-):
+def test_imported_day_hides_no_failed_night(import_calls, pbx, crm, uis_world, run_queue, clock, tenant):
     Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON - timedelta(days=9))
     clock.shift(timedelta(hours=16))
     tasks.close_all()
@@ -300,7 +298,9 @@ def test_day_that_a_person_took_over_hides_no_night_that_failed(
     assert [call["externalId"] for call in crm.calls] == [f"uis-{lost.session_id}"]
 
 
-def test_older_than_the_term_is_skipped_and_the_page_says_what_to_change(import_calls, page, pbx, crm, clock, tenant):
+def test_calls_before_the_upload_window_are_skipped_and_the_page_names_the_setting(
+    import_calls, page, pbx, crm, clock, tenant
+):
     for days in (31, 40, 29):
         missed(pbx, NOON - timedelta(days=days), days)
     row = import_calls(first="2026-06-01")
@@ -313,8 +313,8 @@ def test_older_than_the_term_is_skipped_and_the_page_says_what_to_change(import_
     assert (row.found, row.skipped_by, len(crm.calls)) == (2, {}, 3)
 
 
-def test_period_of_two_hundred_days_is_asked_for_three_months_at_a_time(
-    import_calls, pbx, uis_world, crm, run_queue, clock, tenant, small_parts
+def test_period_of_two_hundred_days_is_requested_three_months_at_a_time(
+    import_calls, pbx, uis_world, crm, run_queue, clock, tenant, small_chunks
 ):
     Tenant.objects.update(upload_window_days=400)
     for number in range(20):
@@ -334,7 +334,7 @@ def test_empty_year_costs_a_handful_of_points(press, uis_world, run_queue, tenan
     assert len(uis_world.requests) == 5
 
 
-def test_days_that_were_seen_whole_are_settled_in_the_ledger(import_calls, pbx, tenant, small_parts):
+def test_completely_compared_days_are_closed(import_calls, pbx, tenant, small_chunks):
     history(pbx, 30, days=3)
     import_calls(first="2026-07-12")
     days = DailyReconciliation.objects.filter(closed_at__isnull=False).order_by("day")
@@ -346,7 +346,7 @@ def test_days_that_were_seen_whole_are_settled_in_the_ledger(import_calls, pbx, 
 
 
 def test_call_that_cannot_be_recorded_is_unexplained_in_its_day_and_on_the_page(
-    import_calls, page, pbx, tenant, small_parts, monkeypatch
+    import_calls, page, pbx, tenant, small_chunks, monkeypatch
 ):
     from telephony.calls import pipeline
 
@@ -370,8 +370,8 @@ def test_call_that_cannot_be_recorded_is_unexplained_in_its_day_and_on_the_page(
 
 
 @pytest.mark.parametrize("kind", ["503", "timeout", "cut", "html"])
-def test_uis_away_in_the_middle_goes_on_where_it_stood(
-    press, page, pbx, uis_world, crm, run_queue, clock, tenant, small_parts, kind
+def test_import_continues_where_it_was_when_uis_is_back(
+    press, page, pbx, uis_world, crm, run_queue, clock, tenant, small_chunks, kind
 ):
     history(pbx, 9)
     press()
@@ -470,7 +470,7 @@ def test_lost_queue_is_made_up_for_by_the_sweep(press, pbx, crm, run_queue, cloc
 
 
 def test_used_up_points_hold_it_up_and_it_goes_on_by_itself(
-    press, page, pbx, uis_world, crm, run_queue, clock, tenant, small_parts
+    press, page, pbx, uis_world, crm, run_queue, clock, tenant, small_chunks
 ):
     history(pbx, 12)
     pbx.minute_limit = 8
@@ -543,8 +543,8 @@ def test_paused_client_sends_imported_calls_when_resumed(import_calls, page, pbx
     assert len(crm.calls) == 3
 
 
-def test_key_revoked_in_the_middle_is_said_and_it_goes_on_within_five_minutes(
-    press, page, pbx, crm, run_queue, clock, tenant, small_parts
+def test_revoked_key_is_named_and_the_import_continues_within_five_minutes(
+    press, page, pbx, crm, run_queue, clock, tenant, small_chunks
 ):
     history(pbx, 6)
     press()
@@ -567,7 +567,7 @@ def test_key_revoked_in_the_middle_is_said_and_it_goes_on_within_five_minutes(
     assert UisConnection.objects.get(tenant=tenant).denied_at is None
 
 
-def test_missing_right_waits_and_shuts_nothing_else(press, page, pbx, run_queue, clock, tenant):
+def test_missing_right_waits_and_suspends_nothing(press, page, pbx, run_queue, clock, tenant):
     pbx.unavailable_methods.add("get.calls_report")
     press()
     run_queue()
@@ -661,7 +661,7 @@ def test_disconnecting_the_client_ends_it(press, pbx, crm, run_queue, clock, ten
 # --- users
 
 
-def test_what_was_taken_over_stays_when_it_is_cancelled(press, page, pbx, crm, run_queue, clock, tenant, small_parts):
+def test_imported_calls_stay_after_cancelling(press, page, pbx, crm, run_queue, clock, tenant, small_chunks):
     history(pbx, 6)
     press()
     run_queue()
@@ -679,8 +679,8 @@ def test_what_was_taken_over_stays_when_it_is_cancelled(press, page, pbx, crm, r
     ]
 
 
-def test_part_that_was_at_work_when_it_was_cancelled_is_counted_and_is_the_last(
-    press, pbx, crm, run_queue, clock, tenant, small_parts, monkeypatch
+def test_chunk_running_while_cancelled_is_counted_and_is_the_last(
+    press, pbx, crm, run_queue, clock, tenant, small_chunks, monkeypatch
 ):
     history(pbx, 6)
     press()
@@ -699,14 +699,14 @@ def test_part_that_was_at_work_when_it_was_cancelled_is_counted_and_is_the_last(
     assert (row.state, row.found, row.next_attempt_at, len(crm.calls)) == ("CANCELLED", 2, None, 2)
 
 
-def test_look_that_was_cancelled_leaves_the_form(press, page, pbx, run_queue, tenant):
+def test_cancelled_preview_leaves_the_form(press, page, pbx, run_queue, tenant):
     press()
     press("cancel")
     assert run_queue() == 1
     assert 'name="first"' in _html(page())
 
 
-def test_another_period_takes_the_place_of_one_that_was_looked_at(press, run_queue, tenant):
+def test_another_period_replaces_a_preview(press, run_queue, tenant):
     press()
     run_queue()
     press(first="2026-07-01")
@@ -729,7 +729,7 @@ def test_one_at_a_time(press, pbx, run_queue, tenant):
 
 
 @pytest.mark.parametrize("action", ["start", "preview_again", "retry", "cancel"])
-def test_button_of_another_clients_takeover_does_nothing(press, client, run_queue, tenant, stranger, action):
+def test_action_on_another_tenants_import_does_nothing(press, client, run_queue, tenant, stranger, action):
     press(pk=stranger.pk)
     run_queue()
     before = CallImport.objects.values().get()
@@ -815,7 +815,7 @@ def test_unknown_client_is_not_found(page, client, tenant):
     assert client.post(reverse("admin:tenants_tenant_action", args=[tenant.pk, "import"])).status_code == 404
 
 
-def test_clients_page_links_to_it_and_shows_its_progress(press, client, pbx, run_queue, clock, tenant, small_parts):
+def test_clients_page_links_to_it_and_shows_its_progress(press, client, pbx, run_queue, clock, tenant, small_chunks):
     history(pbx, 6)
     where = reverse("admin:tenants_tenant_change", args=[tenant.pk])
     assert f'href="{_address(tenant.pk)}"' in _html(client.get(where, headers=ENGLISH))
@@ -834,7 +834,7 @@ def test_form_offers_the_days_most_people_want(page, tenant):
     assert 'name="last" value="2026-07-15"' in _html(page())
 
 
-def test_unlinked_people_are_named_before_their_calls_go_without_a_manager(page, tenant):
+def test_unlinked_employees_are_named_before_their_calls_go_without_a_manager(page, tenant):
     Employee.objects.filter(tenant=tenant).update(crm_user_id=None)
     [notice] = page().context["notices"]
     assert (re.findall(r"\d+", notice.message), notice.message in html_text.words(page())) == (["3"], True)
@@ -854,7 +854,7 @@ def test_live_part_is_the_same_as_on_the_page(press, page, client, pbx, run_queu
     assert re.search(r'data-stage="([^"]+)"', news)[1] != re.search(r'data-stage="([^"]+)"', part)[1]
 
 
-def test_page_speaks_russian(press, page, pbx, run_queue, tenant):
+def test_page_is_in_russian(press, page, pbx, run_queue, tenant):
     history(pbx, 5)
     press()
     run_queue()
@@ -866,7 +866,7 @@ def test_page_speaks_russian(press, page, pbx, run_queue, tenant):
 
 
 @pytest.mark.parametrize("count", [2, 40])
-def test_page_of_one_that_is_done_costs_a_fixed_number_of_queries(
+def test_page_of_a_finished_import_costs_a_fixed_number_of_queries(
     import_calls, page, client, pbx, tenant, django_assert_num_queries, count
 ):
     history(pbx, count)

@@ -40,8 +40,8 @@ def add(tenant):
     """Create a call; returns it."""
     numbers = itertools.count(9_100_000_001)
 
-    def write(**facts):
-        at = facts.pop("at", timezone.now())
+    def write(**values):
+        at = values.pop("at", timezone.now())
         plain = {"tenant": tenant, "session_id": next(numbers), "state": "UPLOADED", "direction": "in"}
         plain |= {
             "contact": "74951112233",
@@ -50,14 +50,14 @@ def add(tenant):
             "ended_at": at,
             "retry_window_started_at": at,
         }
-        return Call.objects.create(**(plain | facts))
+        return Call.objects.create(**(plain | values))
 
     return write
 
 
-def found(client, **asked):
+def found(client, **query):
     """Return the sessions the list shows."""
-    answer = client.get(LOG, asked, headers=ENGLISH)
+    answer = client.get(LOG, query, headers=ENGLISH)
     assert answer.status_code == 200
     return [row.session_id for row in answer.context["cl"].result_list]
 
@@ -116,7 +116,7 @@ def test_own_number_finds_the_calls_that_came_to_it(client, add, tenant):
 
 
 @pytest.mark.parametrize(
-    ("asked", "facts", "others"),
+    ("query", "values", "others"),
     [
         ({"direction": "out"}, {"direction": "out"}, {}),
         ({"outcome": "answered"}, {"result": "ANSWERED"}, {"is_lost": True}),
@@ -135,10 +135,10 @@ def test_own_number_finds_the_calls_that_came_to_it(client, add, tenant):
         ({"day": "2026-11-23"}, {"at": NOON - timedelta(hours=12, seconds=1)}, {"at": NOON - timedelta(hours=12)}),
     ],
 )
-def test_filter_keeps_matching_calls(client, add, asked, facts, others):
-    wanted = add(**facts)
+def test_filter_keeps_matching_calls(client, add, query, values, others):
+    wanted = add(**values)
     add(**others)
-    assert found(client, **asked) == [wanted.session_id]
+    assert found(client, **query) == [wanted.session_id]
 
 
 def test_filters_narrow_each_other_and_clients_are_kept_apart(client, add, tenant, stranger):
@@ -160,25 +160,25 @@ def test_day_is_that_of_each_clients_own_clock(client, add, tenant, stranger):
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "query",
     [
         *({"day": "yesterday"}, {"day": "0001-01-01"}, {"tenant__id__exact": "x"}, {"status": "x"}, {"reason": "x"}),
         *({"number": "abc"}, {"pks": "x,"}, {"outcome": "x"}, {"rule": "x"}, {"recording": "x"}),
     ],
 )
-def test_filter_that_makes_no_sense_finds_nothing(client, add, asked):
+def test_filter_that_makes_no_sense_finds_nothing(client, add, query):
     add()
-    assert found(client, **asked) == []
+    assert found(client, **query) == []
 
 
 EDGE = {"after": "0001-01-01T00:00:00+23:59_5"}
 
 
-@pytest.mark.parametrize("asked", [{"after": "x"}, {"before": "2026_x"}, EDGE, {"p": "7"}, {"o": "1.2"}])
-def test_unknown_parameters_change_nothing(client, add, asked):
-    assert found(client, **asked) == [] == list(Call.objects.all())
+@pytest.mark.parametrize("query", [{"after": "x"}, {"before": "2026_x"}, EDGE, {"p": "7"}, {"o": "1.2"}])
+def test_unknown_parameters_change_nothing(client, add, query):
+    assert found(client, **query) == [] == list(Call.objects.all())
     call = add()
-    assert found(client, **asked) == [call.session_id]
+    assert found(client, **query) == [call.session_id]
 
 
 def test_unknown_filter_is_rejected_by_bulk_actions_too(client, add):
@@ -220,18 +220,24 @@ def test_links_between_pages_keep_the_filters_and_filters_forget_the_page(client
 
 
 def test_page_has_a_fixed_number_of_queries_and_counts_nothing(client, add, tenant):
-    asked = [{}, {"q": "0001"}, {"q": "Петров"}, {"status": "failed", "reason": "CRM_REFUSED"}, {"day": "2026-11-24"}]
+    queries_by_filter = [
+        {},
+        {"q": "0001"},
+        {"q": "Петров"},
+        {"status": "failed", "reason": "CRM_REFUSED"},
+        {"day": "2026-11-24"},
+    ]
     costs = []
     for count in (2, 70):
         for _call in range(count):
             add(contact=CONTACT, employee=Employee.objects.get(uis_id=PETR), at=NOON)
         client.get(LOG)
-        for filters in asked:
+        for filters in queries_by_filter:
             with CaptureQueriesContext(connection) as queries:
                 client.get(LOG, filters)
             costs.append(len(queries))
             assert not [query for query in queries if "COUNT(" in query["sql"]]
-    assert costs[: len(asked)] == costs[len(asked) :]
+    assert costs[: len(queries_by_filter)] == costs[len(queries_by_filter) :]
     assert max(costs) <= 8
 
 

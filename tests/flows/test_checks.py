@@ -219,7 +219,7 @@ def test_every_check_has_a_wrong_set_up():
     assert set(WRONG) == set(runner.CHECKS)
 
 
-def test_what_somebody_must_enter_or_look_for_is_named(world):
+def test_message_names_the_value_to_enter(world):
     world.pbx.is_whitelisted = False
     assert "203.0.113.10" in failing(world.tenant)["UIS_ADDRESS_LIST"].message
     world.pbx.is_whitelisted = True
@@ -250,8 +250,8 @@ def test_results_are_stored_and_read_without_requests(world, uis_world, crm_worl
     uis_world.requests.clear()
     crm_world.requests.clear()
     world.tenant.refresh_from_db()
-    kept = runner.stored_results(world.tenant.check_run)
-    assert [found.check.code for found in kept if not found.ok] == ["USERS_LINKED"]
+    stored = runner.stored_results(world.tenant.check_run)
+    assert [found.check.code for found in stored if not found.ok] == ["USERS_LINKED"]
     assert (world.tenant.check_run.failed_count, uis_world.requests, crm_world.requests) == (1, [], [])
 
 
@@ -260,13 +260,13 @@ def test_checks_change_nothing_at_the_vendors(world, crm_world):
     crm_world.requests.clear()
     failing(world.tenant)
     assert json.dumps([world.crm.modules, world.crm.users, world.pbx.employees], sort_keys=True, default=str) == before
-    assert [asked for asked in crm_world.requests if asked.method != "GET"] == []
+    assert [request for request in crm_world.requests if request.method != "GET"] == []
 
 
-def test_second_client_is_not_looked_at(world, stranger, uis_world):
+def test_second_tenant_is_not_checked(world, stranger, uis_world):
     uis_world.requests.clear()
     failing(world.tenant)
-    assert {asked.token for asked in uis_world.requests} == {"uis-token"}
+    assert {request.token for request in uis_world.requests} == {"uis-token"}
     assert not hasattr(stranger, "check_run")
 
 
@@ -281,7 +281,7 @@ def test_vendor_that_fails_in_the_middle_has_no_passed_check_as_well(world, monk
     assert set(failing(world.tenant)) == {"UIS_ANSWERS", "CRM_ANSWERS"}
 
 
-def test_missing_component_that_several_looks_meet_is_one_finding(world):
+def test_missing_component_found_by_several_checks_is_one_result(world):
     world.pbx.unavailable_methods |= {"get.employees", "get.virtual_numbers", "get.calls_report"}
     found = [
         one.ok for one in uis_checks.account_checks(world.tenant, now=timezone.now()) if one.check.code == DATA_API

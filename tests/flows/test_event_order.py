@@ -170,7 +170,7 @@ def test_lost_queue_delays_a_settled_call_to_the_next_look(tenant, crm, missed, 
     assert len(crm.calls) == 1
 
 
-def test_ring_after_the_told_end_means_that_only_the_menu_ended(tenant, pbx, crm, clock, pass_by, notify):
+def test_ring_after_the_reported_end_means_that_only_the_menu_ended(tenant, pbx, crm, clock, pass_by, notify):
     """UIS reports the end of the menu as a lost call; then Ivan's phone rings, and he answers."""
     began = timezone.now()
     call = pbx.call(contact=CONTACT, number=NUMBER, started_at=began, talks=[(IVAN, 52)], wait=20)
@@ -189,7 +189,7 @@ def test_ring_after_the_told_end_means_that_only_the_menu_ended(tenant, pbx, crm
     assert [(sent["result"], sent["duration"], sent["code"]) for sent in crm.calls] == [("answered", 52, "101")]
 
 
-def test_answer_told_after_the_upload_is_noted_where_support_looks(tenant, crm, missed, pass_by, notify):
+def test_answer_after_the_upload_is_logged(tenant, crm, missed, pass_by, notify):
     notify(missed.notification("lost_call"))
     pass_by(10)
     talk = dict(missed.notification("call_end"), talk_time_duration=52, is_lost=False)

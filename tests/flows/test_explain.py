@@ -1,4 +1,4 @@
-"""Faults caused on purpose: the call's page and `explain_call` give the reason code and who has to act."""
+"""Faults caused on purpose: the call's page and `explain_call` give the reason code and who must act."""
 
 import json
 import re
@@ -77,7 +77,7 @@ def setting(field):
 
 
 @pytest.fixture
-def shows(client, support, tenant, pbx, crm, stranger):
+def assert_explained(client, support, tenant, pbx, crm, stranger):
     """Check that the page and the command give this code with these values in its message, and no secret."""
 
     def check(session_id, reason, *values, responsible=None, is_warning=False):
@@ -126,9 +126,9 @@ def notification(call, event, employee_id=None):
     return call.notification(event, employee_id=employee_id, at=timezone.now())
 
 
-def test_wrong_extension(notify, missed, shows):
+def test_wrong_extension(notify, missed, assert_explained):
     notify(dict(notification(missed, "waiting", IVAN), employee_id=ANNA), notification(missed, "lost_call"))
-    shows(
+    assert_explained(
         missed.session_id,
         "UNKNOWN_TO_CRM",
         "103",
@@ -138,52 +138,56 @@ def test_wrong_extension(notify, missed, shows):
     )
 
 
-def test_expired_key(notify, pbx, answered, shows):
+def test_expired_key(notify, pbx, answered, assert_explained):
     pbx.token_state = "expired"
     notify(answered.notification("call_end"))
-    explanation = shows(
+    explanation = assert_explained(
         answered.session_id, "UIS_DENIED", in_english(AccessError.TOKEN_EXPIRED.label), responsible=Responsible.CLIENT
     )
     assert explanation["next_at"] is None
 
 
-def test_forbidden_right(notify, crm, missed, shows):
+def test_forbidden_right(notify, crm, missed, assert_explained):
     crm.scopes.discard("telephony_write")
     notify(missed.notification("call_end"))
-    shows(missed.session_id, "CRM_DENIED", in_english(AccessError.CRM_SCOPE.label), responsible=Responsible.CLIENT)
+    assert_explained(
+        missed.session_id, "CRM_DENIED", in_english(AccessError.CRM_SCOPE.label), responsible=Responsible.CLIENT
+    )
 
 
-def test_blocked_number(notify, missed, tenant, shows):
+def test_blocked_number(notify, missed, tenant, assert_explained):
     TransferRules.objects.update(number_filter="EXCEPT")
     tenant.rules.numbers.set(VirtualNumber.objects.filter(number=NUMBER, tenant=tenant))
     notify(missed.notification("call_end"))
-    shows(missed.session_id, "NUMBER", setting("number_filter"), in_english(Filter.EXCEPT.label), f"+{NUMBER}")
+    assert_explained(
+        missed.session_id, "NUMBER", setting("number_filter"), in_english(Filter.EXCEPT.label), f"+{NUMBER}"
+    )
 
 
-def test_internal_call(notify, pbx, shows):
+def test_internal_call(notify, pbx, assert_explained):
     call = pbx.call(contact="102", number=NUMBER, is_internal=True)
     notify(call.notification("call_end"))
-    shows(call.session_id, "INTERNAL_OFF", setting("upload_internal"))
+    assert_explained(call.session_id, "INTERNAL_OFF", setting("upload_internal"))
 
 
-def test_recording_off(notify, pbx, shows):
+def test_recording_off(notify, pbx, assert_explained):
     Employee.objects.filter(uis_id=PETR).update(recording_mode="off")
     call = ended_now(pbx, talks=[(PETR, 20)], recorded=False)
     notify(call.notification("call_end"))
     person = "Петров Пётр (102)"
     assert (
-        shows(call.session_id, "RECORDING_OFF", person, responsible=check_results.Responsible.CLIENT, is_warning=True)[
-            "reason"
-        ]
+        assert_explained(
+            call.session_id, "RECORDING_OFF", person, responsible=check_results.Responsible.CLIENT, is_warning=True
+        )["reason"]
         == "UPLOADED"
     )
 
 
-def test_wrong_zone(notify, missed, tenant, shows):
+def test_wrong_zone(notify, missed, tenant, assert_explained):
     tenant.uis.time_zone = "Asia/Yekaterinburg"
     tenant.uis.save()
     notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
-    shows(
+    assert_explained(
         missed.session_id,
         "ZONE",
         "-2 ",
@@ -194,20 +198,24 @@ def test_wrong_zone(notify, missed, tenant, shows):
     assert not Call.objects.get().tenant.popups.exists()
 
 
-def test_unreadable_template(notify, client, hook, pbx, run_queue, later, shows):
+def test_unreadable_template(notify, client, hook, pbx, run_queue, later, assert_explained):
     call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
     body = f'{{"call_session_id": {call.session_id} "is_lost"}}'
     client.post(f"{hook}call_end/", body, content_type="text/plain")
     later(timedelta(minutes=6))
     tasks.reconcile_all()
     run_queue()
-    shows(call.session_id, "NO_NOTIFICATIONS", responsible=check_results.Responsible.CLIENT, is_warning=True)
+    assert_explained(call.session_id, "NO_NOTIFICATIONS", responsible=check_results.Responsible.CLIENT, is_warning=True)
     with translation.override("en"):
         fault = status.fault_message(webhook_templates.faults("call_end", "", body)[0])
-    shows(call.session_id, "UNREADABLE", fault, responsible=check_results.Responsible.CLIENT, is_warning=True)
+    assert_explained(
+        call.session_id, "UNREADABLE", fault, responsible=check_results.Responsible.CLIENT, is_warning=True
+    )
 
 
-def test_notification_without_a_session_that_came_at_that_time_is_named(client, hook, pbx, run_queue, later, shows):
+def test_notification_without_a_session_that_came_at_that_time_is_named(
+    client, hook, pbx, run_queue, later, assert_explained
+):
     call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
     client.post(f"{hook}call_end/", "{", content_type="text/plain")
     later(timedelta(minutes=6))
@@ -218,11 +226,11 @@ def test_notification_without_a_session_that_came_at_that_time_is_named(client, 
     }
 
 
-def test_paused_client(notify, missed, shows):
+def test_paused_client(notify, missed, assert_explained):
     Tenant.objects.filter(slug="romashka").update(is_paused=True)
     notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
-    assert shows(missed.session_id, "PAUSED", responsible=Responsible.OPERATOR)["next_at"] is None
-    shows(
+    assert assert_explained(missed.session_id, "PAUSED", responsible=Responsible.OPERATOR)["next_at"] is None
+    assert_explained(
         missed.session_id,
         "PAUSED",
         "Иванов Иван (101)",
@@ -231,83 +239,89 @@ def test_paused_client(notify, missed, shows):
     )
 
 
-def test_crm_away(notify, crm_world, missed, shows):
+def test_crm_away(notify, crm_world, missed, assert_explained):
     crm_world.break_down("503")
     notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
-    explanation = shows(missed.session_id, "CRM_UNAVAILABLE", responsible=Responsible.CRM)
+    explanation = assert_explained(missed.session_id, "CRM_UNAVAILABLE", responsible=Responsible.CRM)
     assert explanation["next_at"] > timezone.now().isoformat()
-    shows(
+    assert_explained(
         missed.session_id, "CRM_FAILED", "Иванов Иван (101)", responsible=check_results.Responsible.CRM, is_warning=True
     )
 
 
-def test_uis_away(notify, uis_world, answered, shows):
+def test_uis_away(notify, uis_world, answered, assert_explained):
     uis_world.break_down("timeout")
     notify(answered.notification("call_end"))
-    shows(answered.session_id, "UIS_UNAVAILABLE", responsible=Responsible.UIS)
+    assert_explained(answered.session_id, "UIS_UNAVAILABLE", responsible=Responsible.UIS)
 
 
-def test_used_up_points(notify, pbx, answered, shows):
+def test_used_up_points(notify, pbx, answered, assert_explained):
     pbx.minute_limit = 0
     notify(answered.notification("call_end"))
-    shows(answered.session_id, "UIS_QUOTA", responsible=Responsible.CLIENT)
+    assert_explained(answered.session_id, "UIS_QUOTA", responsible=Responsible.CLIENT)
 
 
-def test_too_old(notify, pbx, shows):
+def test_too_old(notify, pbx, assert_explained):
     at = timezone.now() - timedelta(days=40)
     call = pbx.call(contact=CONTACT, number=NUMBER, started_at=at, rings=[IVAN])
     notify(call.notification("lost_call"))
-    shows(call.session_id, "EXPIRED", in_english(Tenant._meta.get_field("upload_window_days").verbose_name)[1:], "30")
+    assert_explained(
+        call.session_id, "EXPIRED", in_english(Tenant._meta.get_field("upload_window_days").verbose_name)[1:], "30"
+    )
 
 
-def test_hidden_number(notify, missed, shows):
+def test_hidden_number(notify, missed, assert_explained):
     notify(dict(missed.notification("call_end"), contact_phone_number="anonymous"))
-    shows(missed.session_id, "HIDDEN_NUMBER")
+    assert_explained(missed.session_id, "HIDDEN_NUMBER")
 
 
-def test_filtered_employee(notify, answered, tenant, shows):
+def test_filtered_employee(notify, answered, tenant, assert_explained):
     TransferRules.objects.update(employee_filter="EXCEPT")
     tenant.rules.employees.set(Employee.objects.filter(uis_id=PETR, tenant=tenant))
     notify(answered.notification("call_end"))
     filtered = (setting("employee_filter"), in_english(Filter.EXCEPT.label), "Петров Пётр (102)")
-    shows(answered.session_id, "EMPLOYEE", *filtered)
+    assert_explained(answered.session_id, "EMPLOYEE", *filtered)
 
 
-def test_filtered_contact(notify, missed, shows):
+def test_filtered_contact(notify, missed, assert_explained):
     TransferRules.objects.update(contact_filter="EXCEPT", contacts=f"+{CONTACT}")
     notify(missed.notification("call_end"))
-    shows(missed.session_id, "CONTACT", setting("contact_filter"), in_english(Filter.EXCEPT.label), "(1 ")
+    assert_explained(missed.session_id, "CONTACT", setting("contact_filter"), in_english(Filter.EXCEPT.label), "(1 ")
 
 
-def test_refused_upload(notify, missed, shows):
+def test_refused_upload(notify, missed, assert_explained):
     VirtualNumber.objects.filter(number=NUMBER).update(site="no-such-shop")
     notify(missed.notification("call_end"))
-    explanation = shows(missed.session_id, "CRM_REFUSED", Call.objects.get().detail, responsible=Responsible.OPERATOR)
+    explanation = assert_explained(
+        missed.session_id, "CRM_REFUSED", Call.objects.get().detail, responsible=Responsible.OPERATOR
+    )
     assert (Call.objects.get().detail != "", explanation["next_at"]) == (True, None)
     assert "no-such-shop" in explanation["timeline"][-1]["message"]
 
 
-def test_switched_off_module(notify, crm, missed, tenant, shows):
+def test_switched_off_module(notify, crm, missed, tenant, assert_explained):
     crm.modules[integration_module.code(tenant)]["active"] = False
     notify(missed.notification("call_end"))
-    shows(missed.session_id, "CRM_DENIED", in_english(AccessError.TELEPHONY_OFF.label), responsible=Responsible.CLIENT)
+    assert_explained(
+        missed.session_id, "CRM_DENIED", in_english(AccessError.TELEPHONY_OFF.label), responsible=Responsible.CLIENT
+    )
 
 
-def test_call_unknown_to_uis(notify, answered, later, shows):
+def test_call_unknown_to_uis(notify, answered, later, assert_explained):
     notify(dict(answered.notification("call_end"), call_session_id=5139999999))
     later(timedelta(days=1))
     for _day in range(6):
         later(timedelta(days=1))
-    shows(5139999999, "UNKNOWN_TO_UIS", responsible=Responsible.UIS)
+    assert_explained(5139999999, "UNKNOWN_TO_UIS", responsible=Responsible.UIS)
 
 
-def test_missed_by_a_menu(notify, pbx, shows):
+def test_missed_by_a_menu(notify, pbx, assert_explained):
     call = pbx.call(contact=CONTACT, number=NUMBER)
     notify(call.notification("lost_call"))
-    shows(call.session_id, "NOBODY_RANG", is_warning=True)
+    assert_explained(call.session_id, "NOBODY_RANG", is_warning=True)
 
 
-def test_caller_rejected_by_uis(notify, pbx, shows):
+def test_caller_rejected_by_uis(notify, pbx, assert_explained):
     call = ended_now(pbx, finish_reason="numa_in_black_list")
     notify({"event": "call_end", "call_session_id": call.session_id, "contact_phone_number": CONTACT})
     with translation.override("en"):
@@ -316,27 +330,29 @@ def test_caller_rejected_by_uis(notify, pbx, shows):
     assert reason in json.dumps(explained(call.session_id), ensure_ascii=False)
 
 
-def test_popups_off(notify, missed, shows):
+def test_popups_off(notify, missed, assert_explained):
     TransferRules.objects.update(popup_incoming="OFF")
     notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
-    shows(missed.session_id, "POPUP_OFF", is_warning=True)
+    assert_explained(missed.session_id, "POPUP_OFF", is_warning=True)
 
 
-def test_ring_told_late(notify, missed, shows):
+def test_late_ring(notify, missed, assert_explained):
     late = missed.notification("waiting", employee_id=IVAN, at=timezone.now() - timedelta(seconds=30))
     notify(late, notification(missed, "lost_call"))
-    shows(missed.session_id, "STALE", responsible=check_results.Responsible.UIS, is_warning=True)
+    assert_explained(missed.session_id, "STALE", responsible=check_results.Responsible.UIS, is_warning=True)
 
 
-def test_employee_nobody_knows(notify, missed, shows):
+def test_unknown_employee(notify, missed, assert_explained):
     notify(dict(notification(missed, "waiting", IVAN), employee_id=999), notification(missed, "lost_call"))
-    shows(missed.session_id, "UNKNOWN_EMPLOYEE", "999", responsible=check_results.Responsible.OPERATOR, is_warning=True)
+    assert_explained(
+        missed.session_id, "UNKNOWN_EMPLOYEE", "999", responsible=check_results.Responsible.OPERATOR, is_warning=True
+    )
 
 
-def test_manager_who_is_bound_to_nobody(notify, pbx, shows):
+def test_unlinked_employee(notify, pbx, assert_explained):
     call = ended_now(pbx, talks=[(ANNA, 20)])
     notify(call.notification("call_end"))
-    shows(
+    assert_explained(
         call.session_id,
         "NOT_LINKED",
         "Сидорова Анна (103)",
@@ -345,13 +361,13 @@ def test_manager_who_is_bound_to_nobody(notify, pbx, shows):
     )
 
 
-def test_answer_told_after_the_upload(notify, answered, shows):
+def test_answer_reported_after_the_upload(notify, answered, assert_explained):
     lost = dict(answered.notification("call_end"), event="lost_call", is_lost=True, talk_time_duration=0)
     notify(lost, answered.notification("call_end"))
-    shows(answered.session_id, "LATE_ANSWER", responsible=check_results.Responsible.UIS, is_warning=True)
+    assert_explained(answered.session_id, "LATE_ANSWER", responsible=check_results.Responsible.UIS, is_warning=True)
 
 
-def test_recording_that_never_came(notify, later, answered, shows):
+def test_recording_that_never_came(notify, later, answered, assert_explained):
     answered.records_at = timezone.now() + timedelta(hours=5)
     notify(answered.notification("call_end"))
     call = Call.objects.get()
@@ -359,11 +375,13 @@ def test_recording_that_never_came(notify, later, answered, shows):
     assert deadline in explained(answered.session_id)["next"]
     for _minute in range(12):
         later(timedelta(minutes=1))
-    shows(answered.session_id, "RECORDING_LATE", "10", responsible=check_results.Responsible.UIS, is_warning=True)
+    assert_explained(
+        answered.session_id, "RECORDING_LATE", "10", responsible=check_results.Responsible.UIS, is_warning=True
+    )
 
 
-def test_recording_explanation_while_its_call_was_taken_without_it(
-    notify, crm, answered, monkeypatch, client, support, shows
+def test_recording_reported_during_an_upload_without_it(
+    notify, crm, answered, monkeypatch, client, support, assert_explained
 ):
     TransferRules.objects.update(recording_wait_minutes=0)
     answered.records_at = timezone.now() + timedelta(minutes=3)
@@ -371,51 +389,51 @@ def test_recording_explanation_while_its_call_was_taken_without_it(
     notify(answered.notification("call_end"))
     assert "recordUrl" not in crm.calls[0]
     assert Call.objects.get().recording_url
-    shows(answered.session_id, "RECORDING_LATE", responsible=check_results.Responsible.UIS, is_warning=True)
+    assert_explained(answered.session_id, "RECORDING_LATE", responsible=check_results.Responsible.UIS, is_warning=True)
     assert not RecordingLink.objects.exists()
 
 
-def test_recording_that_went_along_is_no_fault_whatever_the_rule_is_now(notify, answered):
+def test_uploaded_recording_is_no_problem_after_a_rule_change(notify, answered):
     notify(answered.notification("call_end"))
     TransferRules.objects.update(send_recording=False)
     assert explained(answered.session_id)["warnings"] == []
 
 
-def test_recording_link_withheld_by_a_rule(notify, answered, shows):
+def test_recording_link_withheld_by_a_rule(notify, answered, assert_explained):
     TransferRules.objects.update(send_recording=False)
     notify(answered.notification("call_end"))
-    shows(answered.session_id, "RECORDING_NOT_PASSED", is_warning=True)
+    assert_explained(answered.session_id, "RECORDING_NOT_PASSED", is_warning=True)
 
 
-def test_client_who_is_not_switched_on(notify, missed, shows):
+def test_tenant_that_is_not_active(notify, missed, assert_explained):
     Tenant.objects.filter(slug="romashka").update(activated_at=None)
     notify(missed.notification("call_end"))
-    shows(missed.session_id, "NOT_ACTIVATED", responsible=Responsible.CLIENT)
+    assert_explained(missed.session_id, "NOT_ACTIVATED", responsible=Responsible.CLIENT)
 
 
-def test_rule_that_was_changed_since(notify, missed, shows):
+def test_rule_that_was_changed_since(notify, missed, assert_explained):
     TransferRules.objects.update(upload_missed=False)
     notify(missed.notification("call_end"))
-    shows(missed.session_id, "MISSED_OFF", setting("upload_missed"))
+    assert_explained(missed.session_id, "MISSED_OFF", setting("upload_missed"))
     TransferRules.objects.update(upload_missed=True)
-    shows(missed.session_id, "RULE_CHANGED", responsible=check_results.Responsible.OPERATOR, is_warning=True)
+    assert_explained(missed.session_id, "RULE_CHANGED", responsible=check_results.Responsible.OPERATOR, is_warning=True)
 
 
-def test_claimed_call_and_due_call(notify, missed, shows):
+def test_claimed_call_and_due_call(notify, missed, assert_explained):
     notify(missed.notification("call_end"), works=False)
-    shows(missed.session_id, "DEBOUNCE", responsible=Responsible.UIS)
+    assert_explained(missed.session_id, "DEBOUNCE", responsible=Responsible.UIS)
     Call.objects.update(state="READY", reason="")
-    shows(missed.session_id, "DUE")
+    assert_explained(missed.session_id, "DUE")
     Call.objects.claim(Call.objects.get().tenant_id, "READY", limit=1, now=timezone.now())
-    shows(missed.session_id, "CLAIMED")
+    assert_explained(missed.session_id, "CLAIMED")
 
 
-def test_time_line_goes_from_the_first_ring_to_the_crms_answer(notify, later, pbx, shows):
+def test_timeline_goes_from_the_first_ring_to_the_crms_answer(notify, later, pbx, assert_explained):
     answered = ended_now(pbx, started_at=timezone.now(), talks=[(PETR, 20)])
     notify(answered.notification("waiting"), answered.notification("talk_started"))
     later(timedelta(seconds=30))
     notify(answered.notification("call_end"), answered.notification("recorded"))
-    explanation = shows(answered.session_id, "UPLOADED")
+    explanation = assert_explained(answered.session_id, "UPLOADED")
     steps = [line["step"] for line in explanation["timeline"]]
     assert steps == [
         *(
@@ -449,7 +467,7 @@ def test_time_line_goes_from_the_first_ring_to_the_crms_answer(notify, later, pb
     )
 
 
-def test_time_line_of_a_skipped_call_names_the_rule_and_its_setting(notify, missed, shows):
+def test_timeline_of_a_skipped_call_names_the_rule_and_its_setting(notify, missed, assert_explained):
     TransferRules.objects.update(upload_missed=False)
     notify(missed.notification("call_end"))
     explanation = explained(missed.session_id)
@@ -460,7 +478,7 @@ def test_time_line_of_a_skipped_call_names_the_rule_and_its_setting(notify, miss
         assert all(str(word).lower() in rule.lower() for word in named)
 
 
-def test_time_line_tells_what_was_made_of_each_notification(notify, missed, shows):
+def test_timeline_shows_the_outcome_of_each_notification(notify, missed, assert_explained):
     end = missed.notification("call_end")
     notify(end, dict(end, notification_name="again"))
     notify(missed.notification("lost_call"), works=False)
@@ -476,7 +494,7 @@ def test_time_line_tells_what_was_made_of_each_notification(notify, missed, show
     assert words["QUEUED"] in queued
 
 
-def test_click_that_began_the_call_stands_first(client, tenant, crm, pbx, notify, run_queue, shows):
+def test_click_to_call_comes_first(client, tenant, crm, pbx, notify, run_queue, assert_explained):
     explanation = {"clientId": tenant.crm.client_id, "code": "101", "phone": f"+{CONTACT}", "userId": "27"}
     client.post(f"/hooks/retailcrm/{tenant.uis.hook}/make-call/", explanation)
     run_queue()
@@ -490,7 +508,7 @@ def test_click_that_began_the_call_stands_first(client, tenant, crm, pbx, notify
     assert in_english(Command.State.DONE.label) in clicked["message"]
 
 
-def test_slow_side_of_a_card_is_named(client, support, notify, missed):
+def test_slow_system_of_a_popup_is_named(client, support, notify, missed):
     notify(missed.notification("waiting", employee_id=IVAN, at=timezone.now() - timedelta(seconds=3)))
     notify(missed.notification("lost_call"))
     assert 'data-bottleneck="UIS"' in page_of(client, missed.session_id).content.decode()
@@ -499,25 +517,25 @@ def test_slow_side_of_a_card_is_named(client, support, notify, missed):
     assert card["ms"]["total"] == sum(card["ms"][side] for side in ("uis", "connector", "crm"))
 
 
-def test_rule_that_decided_is_shown_as_it_was(notify, answered, shows):
+def test_rule_that_decided_is_shown_as_it_was(notify, answered, assert_explained):
     notify(answered.notification("call_end"))
     was = [line["message"] for line in explained(answered.session_id)["timeline"] if line["step"] == "RULE"]
     TransferRules.objects.update(owner="FIRST_TALKER")
     assert [line["message"] for line in explained(answered.session_id)["timeline"] if line["step"] == "RULE"] == was
 
 
-def test_used_up_points_are_named_though_uis_was_away_before(notify, pbx, answered, tenant, shows):
+def test_used_up_points_are_named_though_uis_was_away_before(notify, pbx, answered, tenant, assert_explained):
     pbx.minute_limit = 0
     notify(answered.notification("call_end"))
     UisConnection.objects.update(consecutive_failures=2, retry_at=timezone.now() + timedelta(hours=1))
-    shows(answered.session_id, "UIS_QUOTA", responsible=Responsible.CLIENT)
+    assert_explained(answered.session_id, "UIS_QUOTA", responsible=Responsible.CLIENT)
 
 
-def test_upload_the_crm_knew_already_is_told(notify, later, crm_world, missed, shows):
+def test_upload_already_known_to_the_crm_is_shown(notify, later, crm_world, missed, assert_explained):
     crm_world.break_down("cut", times=1)
     notify(missed.notification("call_end"))
     later(timedelta(minutes=2))
-    explanation = shows(missed.session_id, "UPLOADED")
+    explanation = assert_explained(missed.session_id, "UPLOADED")
     upload = CallLogEntry.objects.filter(step="UPLOAD").latest("pk")
     assert upload.details["known"]
     upload.details["known"] = False
@@ -526,7 +544,7 @@ def test_upload_the_crm_knew_already_is_told(notify, later, crm_world, missed, s
     assert as_new != explanation["timeline"][-1]["message"]
 
 
-def test_operator_sees_the_whole_number_and_is_written_down(client, operator, notify, missed, tenant):
+def test_operator_sees_the_full_number_and_is_logged(client, operator, notify, missed, tenant):
     notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
     html = page_of(client, missed.session_id).content.decode()
     assert f"+{CONTACT}" in html
@@ -537,7 +555,7 @@ def test_operator_sees_the_whole_number_and_is_written_down(client, operator, no
     ]
 
 
-def test_support_is_shown_the_number_on_demand_and_written_down(client, support, notify, missed):
+def test_support_is_shown_the_number_on_demand_and_logged(client, support, notify, missed):
     notify(notification(missed, "lost_call"))
     assert "7999***0001" in html_text.words(page_of(client, missed.session_id))
     assert not AccessLogEntry.objects.exists()
@@ -565,7 +583,7 @@ def assert_number_hidden(client, *addresses, **explanation):
         assert not [form for form in SPELLINGS if form in text]
 
 
-def test_number_is_hidden_from_support_in_whatever_words_it_stands(client, support, notify, missed):
+def test_number_is_masked_for_support_in_any_spelling(client, support, notify, missed):
     """Typed names and vendors' messages may contain a number in any form."""
     spoken = f"Иван\n{', '.join(SPELLINGS)}"
     notify(notification(missed, "waiting", IVAN) | {"contact_full_name": spoken}, notification(missed, "lost_call"))
@@ -579,7 +597,7 @@ def test_number_is_hidden_from_support_in_whatever_words_it_stands(client, suppo
     assert_number_hidden(client, where(missed.session_id), **explained(missed.session_id))
 
 
-def test_number_in_place_of_an_event_is_hidden_as_well(client, support, hook, notify, missed, run_queue):
+def test_number_in_place_of_an_event_is_masked(client, support, hook, notify, missed, run_queue):
     client.post(hook, {"event": CONTACT, "call_session_id": missed.session_id}, content_type="application/json")
     notify(notification(missed, "lost_call"))
     stored = Notification.objects.get(outcome="UNREADABLE")
@@ -589,7 +607,7 @@ def test_number_in_place_of_an_event_is_hidden_as_well(client, support, hook, no
     assert_number_hidden(client, where(missed.session_id), page, unreadable, **explained(missed.session_id))
 
 
-def test_pages_of_cards_and_clicks_hide_numbers_in_answers(client, support, tenant):
+def test_pages_of_popups_and_commands_hide_numbers_in_answers(client, support, tenant):
     says, now = f"No such phone: +{CONTACT}.", timezone.now()
     person, moments = Employee.objects.get(uis_id=IVAN), dict.fromkeys(("ringing_at", "received_at", "sent_at"), now)
     card = Popup.objects.create(tenant=tenant, session_id=1, employee=person, detail=says, state="FAILED", **moments)
@@ -608,7 +626,7 @@ def test_page_is_forbidden_without_permission(client, db, notify, missed, tenant
     assert client.post(f"{where(missed.session_id).removesuffix('change/')}retry/").status_code == 403
 
 
-def test_page_costs_the_same_however_much_happened(client, support, notify, pbx, crm, tenant):
+def test_page_costs_a_fixed_number_of_queries(client, support, notify, pbx, crm, tenant):
     few, many = (pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN, PETR, ANNA]) for _ in range(2))
     notify(notification(few, "lost_call"))
     notify(*(notification(many, "waiting", person) for person in (IVAN, PETR, ANNA)), notification(many, "incoming"))

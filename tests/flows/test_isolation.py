@@ -56,11 +56,11 @@ class Shop:
         answer = self.client.post(f"/hooks/retailcrm/{self.tenant.uis.hook}/{what}/", form)
         assert answer.status_code == 200
 
-    def ended(self, **facts):
+    def ended(self, **values):
         """Return a call that ended a moment ago."""
-        lasted = 5 + sum(seconds for _person, seconds in facts.get("talks", ()))
-        facts = {"contact": CONTACT, "number": NUMBER} | facts
-        return self.pbx.call(**{"started_at": timezone.now() - timedelta(seconds=lasted + 3)} | facts)
+        lasted = 5 + sum(seconds for _person, seconds in values.get("talks", ()))
+        values = {"contact": CONTACT, "number": NUMBER} | values
+        return self.pbx.call(**{"started_at": timezone.now() - timedelta(seconds=lasted + 3)} | values)
 
     def person(self, uis_id):
         return Employee.objects.get(tenant=self.tenant, uis_id=uis_id)
@@ -95,7 +95,7 @@ def both(ours, theirs):
 
 @pytest.fixture
 def same(ours, theirs):
-    """Return a call of each, with one session id: the first's facts, and the second's."""
+    """Return a call of each, with one session id: the first's values, and the second's."""
 
     def play(mine, other):
         pair = ours.ended(**mine), theirs.ended(**other)
@@ -149,7 +149,7 @@ def test_same_notification_sent_to_both_is_of_each(both, same, run_queue):
         assert shop.uploaded("externalId", "phone", "_manager") == [(f"uis-{mine.session_id}", f"+{CONTACT}", 27)]
 
 
-def test_card_opens_and_closes_on_the_own_screen_alone(ours, theirs, same, run_queue):
+def test_popup_opens_and_closes_on_the_own_screen_only(ours, theirs, same, run_queue):
     mine, other = same(
         {"rings": [IVAN, PETR], "talks": [(PETR, 30)]},
         {"contact": OTHER_CONTACT, "rings": [IVAN, PETR], "talks": [(IVAN, 30)]},
@@ -180,7 +180,7 @@ def test_card_opens_and_closes_on_the_own_screen_alone(ours, theirs, same, run_q
 
 
 @pytest.mark.parametrize("event", ["talk_started", "call_end"])
-def test_end_of_anothers_call_neither_keeps_a_card_back_nor_closes_it(ours, theirs, same, run_queue, event):
+def test_end_of_anothers_call_neither_prevents_a_popup_nor_closes_it(ours, theirs, same, run_queue, event):
     mine, other = same({"rings": [IVAN]}, {"talks": [(PETR, 30)]})
     ring = fresh(mine, "waiting", IVAN)
     theirs.notify(fresh(other, event, PETR if event == "talk_started" else None))
@@ -194,7 +194,7 @@ def test_end_of_anothers_call_neither_keeps_a_card_back_nor_closes_it(ours, thei
     assert ours.crm.events[-1]["hangupStatus"] == "no answered"
 
 
-def test_missed_call_is_uploaded_to_the_own_account_with_the_own_facts(ours, theirs, same, run_queue):
+def test_missed_call_is_uploaded_to_the_own_account_with_the_own_data(ours, theirs, same, run_queue):
     mine, other = same({"rings": [IVAN]}, {"contact": OTHER_CONTACT, "rings": [PETR]})
     for shop, call, person in ((ours, mine, IVAN), (theirs, other, PETR)):
         shop.notify(fresh(call, "waiting", person), fresh(call, "lost_call"))
@@ -240,7 +240,7 @@ def test_legs_and_recordings_are_the_own_ones(ours, theirs, same, run_queue, uis
         assert shop.tenant.access_log.get().call == shop.call()
 
 
-def test_answer_told_to_one_after_the_upload_is_no_news_of_the_others(ours, theirs, same, run_queue):
+def test_late_answer_is_logged_for_its_own_tenant_only(ours, theirs, same, run_queue):
     mine, other = same({"rings": [IVAN]}, {"talks": [(PETR, 20)]})
     ours.notify(mine.notification("lost_call"))
     theirs.notify(dict(other.notification("call_end"), event="lost_call", is_lost=True, talk_time_duration=0))
@@ -393,8 +393,8 @@ def test_reconciliation_finds_what_the_client_itself_lacks(ours, theirs, run_que
 
 def test_period_is_compared_with_the_own_rows(ours, theirs, time_machine):
     time_machine.move_to(NOON, tick=False)
-    facts = {"started_at": NOON - timedelta(hours=5), "rings": [IVAN]}
-    mine, other = ours.ended(**facts), theirs.ended(**facts)
+    values = {"started_at": NOON - timedelta(hours=5), "rings": [IVAN]}
+    mine, other = ours.ended(**values), theirs.ended(**values)
     assert mine.session_id == other.session_id
     Call.objects.bulk_create(
         Call(
@@ -407,7 +407,7 @@ def test_period_is_compared_with_the_own_rows(ours, theirs, time_machine):
         )
         for number in range(2)
     )
-    ours.ended(**facts | {"contact": OTHER_CONTACT})
+    ours.ended(**values | {"contact": OTHER_CONTACT})
     for row in Call.objects.all():
         row.log("RECONCILE", now=NOON)
     by_rows = compare.reconcile(ours.tenant, since=NOON - timedelta(hours=6), till=NOON, now=NOON)
@@ -463,8 +463,8 @@ def test_night_that_failed_is_made_up_for_whatever_the_other_compared(ours, thei
 def test_day_is_counted_by_the_own_rows(ours, theirs, run_queue, time_machine):
     Tenant.objects.update(activated_at=NOON - timedelta(days=9))
     time_machine.move_to(NOON, tick=False)
-    facts = {"started_at": NOON - timedelta(hours=5), "rings": [IVAN]}
-    mine, other = ours.ended(**facts), theirs.ended(**facts)
+    values = {"started_at": NOON - timedelta(hours=5), "rings": [IVAN]}
+    mine, other = ours.ended(**values), theirs.ended(**values)
     assert mine.session_id == other.session_id
     failed = {"state": "READY", "reason": "CRM_REFUSED", "failed_at": NOON, "retry_window_started_at": NOON}
     times = {"started_at": other.started_at, "ended_at": other.ended_at}
@@ -523,7 +523,7 @@ def refused(both, same, run_queue):
     assert set(Call.objects.values_list("reason", flat=True)) == {"CRM_REFUSED"}
 
 
-def test_many_calls_of_one_client_are_tried_again(client, ours, theirs, refused, run_queue):
+def test_bulk_retry_of_one_tenant_leaves_the_other_alone(client, ours, theirs, refused, run_queue):
     client.force_login(enlist("sveta", "Support"))
     where = reverse("admin:telephony_call_bulk", args=["RETRY"])
     client.post(where, query_params={"reason": "CRM_REFUSED", "tenant__id__exact": ours.tenant.pk})
@@ -535,7 +535,7 @@ def test_many_calls_of_one_client_are_tried_again(client, ours, theirs, refused,
     ]
 
 
-def test_many_calls_of_several_clients_are_written_down_for_each(client, both, refused, run_queue):
+def test_bulk_skip_is_logged_for_each_tenant(client, both, refused, run_queue):
     client.force_login(enlist("sveta", "Support"))
     where = reverse("admin:telephony_call_bulk", args=["SKIP"])
     client.post(where, {"reason": "no"}, query_params={"q": str(both[0].call().session_id)})
@@ -552,7 +552,7 @@ def test_one_call_that_is_skipped_leaves_its_twin_alone(ours, theirs, refused):
     assert list(CallLogEntry.objects.filter(step="SKIP").values_list("call__tenant", flat=True)) == [theirs.tenant.pk]
 
 
-def test_explanation_holds_the_own_facts_alone(ours, theirs, same, run_queue):
+def test_explanation_contains_only_the_own_data(ours, theirs, same, run_queue):
     Tenant.objects.update(language="en")
     Employee.objects.filter(tenant=theirs.tenant).update(full_name="Other", extension="999")
     mine, other = same({"rings": [IVAN]}, {"rings": [PETR], "talks": [(PETR, 20)]})
@@ -650,7 +650,7 @@ def test_lists_of_one_client_keep_out_no_call_of_the_other(ours, theirs, same, r
     assert (len(ours.crm.calls), theirs.crm.calls) == (1, [])
 
 
-def test_key_that_is_refused_shuts_out_the_own_account_alone(ours, theirs, same, run_queue):
+def test_rejected_key_suspends_only_the_own_connection(ours, theirs, same, run_queue):
     theirs.crm.key, theirs.pbx.token_state = "another", "expired"
     mine, other = same({"talks": [(PETR, 20)]}, {"talks": [(PETR, 20)]})
     for shop, call in ((ours, mine), (theirs, other)):
@@ -672,7 +672,7 @@ def test_account_that_answers_again_wakes_its_own_calls(both, same, run_queue, c
     assert [shop.call().next_attempt_at <= timezone.now() for shop in both] == [True, False]
 
 
-def test_figures_count_the_own_calls_and_cards(ours, theirs, run_queue):
+def test_statistics_count_the_own_calls_and_popups(ours, theirs, run_queue):
     for shop in (ours, theirs, theirs):
         call = shop.ended(rings=[IVAN])
         shop.notify(fresh(call, "waiting", IVAN))

@@ -12,7 +12,7 @@ from connector_project.operations.models import Incident
 from tenants import audit
 from tenants.models import AuditLogEntry, User
 
-State, Verb = Incident.State, AuditLogEntry.Action
+State, Action = Incident.State, AuditLogEntry.Action
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ _ALL = (
     IncidentAction(
         name="acknowledge",
         label=_("Acknowledge"),
-        audit_action=Verb.ACKNOWLEDGED,
+        audit_action=Action.ACKNOWLEDGED,
         to_state=State.ACKNOWLEDGED,
         from_states=frozenset({State.OPEN, State.ACKNOWLEDGED, State.MUTED}),
         permission="operations.acknowledge_incident",
@@ -39,7 +39,7 @@ _ALL = (
     IncidentAction(
         name="resolve",
         label=_("Resolved"),
-        audit_action=Verb.RESOLVED,
+        audit_action=Action.RESOLVED,
         to_state=State.RESOLVED,
         from_states=frozenset({State.OPEN, State.ACKNOWLEDGED, State.MUTED}),
         permission="operations.change_incident",
@@ -47,7 +47,7 @@ _ALL = (
     IncidentAction(
         name="mute",
         label=_("Mute until resolved"),
-        audit_action=Verb.MUTED,
+        audit_action=Action.MUTED,
         to_state=State.MUTED,
         from_states=frozenset({State.OPEN, State.ACKNOWLEDGED}),
         permission="operations.change_incident",
@@ -55,7 +55,7 @@ _ALL = (
     IncidentAction(
         name="reopen",
         label=_("Reopen"),
-        audit_action=Verb.REOPENED,
+        audit_action=Action.REOPENED,
         to_state=State.OPEN,
         from_states=frozenset({State.ACKNOWLEDGED, State.MUTED, State.RESOLVED}),
         permission="operations.change_incident",

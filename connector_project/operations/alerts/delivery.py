@@ -21,30 +21,30 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 -- the prefix that the standard gives to 
 SWEEP_BATCH_SIZE = 100
 
 logger = logging.getLogger(__name__)
-Way, State = AlertDelivery.Channel, AlertDelivery.State
+Channel, State = AlertDelivery.Channel, AlertDelivery.State
 
 
 def enabled_channels() -> list[AlertDelivery.Channel]:
     """Return the channels that are configured."""
-    configured = {Way.MAIL: settings.ALARM_EMAILS, Way.WEBHOOK: settings.ALARM_WEBHOOK_URL}
-    return [way for way, value in configured.items() if value]
+    configured = {Channel.MAIL: settings.ALARM_EMAILS, Channel.WEBHOOK: settings.ALARM_WEBHOOK_URL}
+    return [channel for channel, value in configured.items() if value]
 
 
-def send(post: AlertDelivery, *, now: datetime) -> None:
+def send(alert: AlertDelivery, *, now: datetime) -> None:
     """Send a message that is due, or postpone it with the reason."""
-    if not post.claim(now=now):
+    if not alert.claim(now=now):
         return
-    if post.channel not in enabled_channels():
-        return post.close(State.FAILED, "", now=now)
+    if alert.channel not in enabled_channels():
+        return alert.close(State.FAILED, "", now=now)
     try:
-        _SENDERS[Way(post.channel)](post, now)
+        _SENDERS[Channel(alert.channel)](alert, now)
     except (http_client.RemoteError, OSError) as exc:
         # A mail server's errors are OSErrors. Store only the type: the text may name the login.
         detail = str(exc) if isinstance(exc, http_client.RemoteError) else type(exc).__name__
-        logger.warning("alert=%s not sent by %s: %s", post.pk, post.channel, detail)
-        post.postpone(detail, now=now, wait=getattr(exc, "wait", None))
+        logger.warning("alert=%s not sent by %s: %s", alert.pk, alert.channel, detail)
+        alert.postpone(detail, now=now, wait=getattr(exc, "wait", None))
     else:
-        post.close(State.SENT, now=now)
+        alert.close(State.SENT, now=now)
 
 
 @transaction.atomic
@@ -56,28 +56,28 @@ def resume_due(*, now: datetime, queue: Queue) -> None:
 
 
 @transaction.atomic
-def retry(post: AlertDelivery, *, now: datetime) -> None:
+def retry(alert: AlertDelivery, *, now: datetime) -> None:
     """Send a failed message again, with the same `webhook-id`."""
-    rows = AlertDelivery.objects.filter(pk=post.pk).exclude(state=State.SENT)
+    rows = AlertDelivery.objects.filter(pk=alert.pk).exclude(state=State.SENT)
     if rows.update(state=State.WAITING, next_attempt_at=now, attempts=0, ended_at=None):
-        enqueue(TASK, post.pk)
+        enqueue(TASK, alert.pk)
 
 
-def signature(post_id: str, sent_at: int, body: str, *, secret: str) -> str:
+def signature(message_id: str, sent_at: int, body: str, *, secret: str) -> str:
     """Return the signature of a body: https://www.standardwebhooks.com/"""
     key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
-    signed = hmac.new(key, f"{post_id}.{sent_at}.{body}".encode(), hashlib.sha256).digest()
+    signed = hmac.new(key, f"{message_id}.{sent_at}.{body}".encode(), hashlib.sha256).digest()
     return f"v1,{base64.b64encode(signed).decode()}"
 
 
-def _mail(post: AlertDelivery, _now: datetime) -> None:
+def _mail(alert: AlertDelivery, _now: datetime) -> None:
     # Ask auto-responders not to answer.
     headers = {"Auto-Submitted": "auto-generated"}
-    EmailMessage(post.subject, post.body, to=settings.ALARM_EMAILS, headers=headers).send()
+    EmailMessage(alert.subject, alert.body, to=settings.ALARM_EMAILS, headers=headers).send()
 
 
-def _webhook(post: AlertDelivery, now: datetime) -> None:
-    message_id, sent_at = f"msg_{post.message_id.hex}", int(now.timestamp())
+def _webhook(alert: AlertDelivery, now: datetime) -> None:
+    message_id, sent_at = f"msg_{alert.message_id.hex}", int(now.timestamp())
     reply = http_client.send(
         SYSTEM,
         "POST",
@@ -86,15 +86,15 @@ def _webhook(post: AlertDelivery, now: datetime) -> None:
             "Content-Type": "application/json",
             "webhook-id": message_id,
             "webhook-timestamp": str(sent_at),
-            "webhook-signature": signature(message_id, sent_at, post.body, secret=settings.ALARM_WEBHOOK_SECRET),
+            "webhook-signature": signature(message_id, sent_at, alert.body, secret=settings.ALARM_WEBHOOK_SECRET),
         },
-        body=post.body.encode(),
+        body=alert.body.encode(),
     )
     if not 200 <= reply.status < 300:
         raise http_client.RemoteUnavailable(SYSTEM, f"{SYSTEM} answered {reply.status}.", wait=reply.retry_after)
 
 
 _SENDERS: dict[AlertDelivery.Channel, Callable[[AlertDelivery, datetime], None]] = {
-    Way.MAIL: _mail,
-    Way.WEBHOOK: _webhook,
+    Channel.MAIL: _mail,
+    Channel.WEBHOOK: _webhook,
 }

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import Text
 from connector_project.core.redaction import redact
-from connector_project.operations.alerts.rules import OVERDUE, About
+from connector_project.operations.alerts.rules import OVERDUE, Context
 from connector_project.operations.models import Incident
 from telephony.models import FailureReason
 from telephony.models.choices import Responsible
@@ -64,62 +64,62 @@ def denial_is_for(code: str) -> Responsible:
     return Responsible.UIS if code == AccessError.ACCOUNT_INACTIVE else Responsible.CLIENT
 
 
-def _no_events(_incident: Incident, about: About) -> str:
-    by, has_events = about.get("by"), bool(about.get("since"))
+def _no_events(_incident: Incident, context: Context) -> str:
+    by, has_events = context.get("by"), bool(context.get("since"))
     if by == "all":
         return (
             gettext(
                 "No events from any client since %(moment)s; about %(usual)s calls are usual in this time. "
                 "Check that UIS can reach our address."
             )
-            % about
+            % context
         )
-    if by == "list":
+    if by == "report":
         text = gettext("UIS reports calls since %(moment)s (%(calls)s), but no events have come.")
         if not has_events:
             text = gettext("UIS reports calls (%(calls)s), but no events have come yet.")
-    elif by == "habit":
+    elif by == "profile":
         text = gettext("No events since %(moment)s; about %(usual)s calls are usual in this time.")
     elif has_events:
         text = gettext("No events since %(moment)s, including business hours: no calls reach us.")
     else:
         text = gettext("No events yet, including business hours: no calls reach us.")
-    return " ".join([text % about, gettext("UIS: Notifications.")])
+    return " ".join([text % context, gettext("UIS: Notifications.")])
 
 
-def _denied(_incident: Incident, about: About) -> str:
-    system = SYSTEMS.get(str(about.get("side")), "?")
-    text = gettext("%(system)s has denied access since %(moment)s.") % (about | {"system": system})
-    code = str(about.get("code", ""))
+def _denied(_incident: Incident, context: Context) -> str:
+    system = SYSTEMS.get(str(context.get("side")), "?")
+    text = gettext("%(system)s has denied access since %(moment)s.") % (context | {"system": system})
+    code = str(context.get("code", ""))
     return f"{text} {denial(code) or code}".strip()
 
 
-def _backlog(incident: Incident, about: About) -> str:
+def _backlog(incident: Incident, context: Context) -> str:
     if incident.reason == OVERDUE:
         text = gettext("Tasks have been due since %(moment)s, but no worker has processed them.")
     else:
         text = gettext("Calls are waiting (%(calls)s), the oldest since %(moment)s: %(reason)s.")
-    return text % about
+    return text % context
 
 
-def _failure_rate(_incident: Incident, about: About) -> str:
+def _failure_rate(_incident: Incident, context: Context) -> str:
     text = gettext("%(failed)s of %(of)s calls failed in the last %(hours)s h: %(reason)s.")
-    return text % about
+    return text % context
 
 
-def _unexplained(_incident: Incident, about: About) -> str:
-    days = {_day(about.get("first")): None, _day(about.get("last")): None}
+def _unexplained(_incident: Incident, context: Context) -> str:
+    days = {_day(context.get("first")): None, _day(context.get("last")): None}
     text = gettext("Unexplained calls in UIS's report: %(calls)s (%(days)s).")
-    return text % (about | {"days": " – ".join(days)})
+    return text % (context | {"days": " – ".join(days)})
 
 
-def _no_worker(_incident: Incident, about: About) -> str:
-    queue = str(about.get("queue", ""))
-    heartbeat = gettext("No heartbeat since %(moment)s.") if about.get("since") else gettext("No heartbeat.")
-    return f"{QUEUES.get(queue, queue)} {heartbeat % about}"
+def _no_worker(_incident: Incident, context: Context) -> str:
+    queue = str(context.get("queue", ""))
+    heartbeat = gettext("No heartbeat since %(moment)s.") if context.get("since") else gettext("No heartbeat.")
+    return f"{QUEUES.get(queue, queue)} {heartbeat % context}"
 
 
-def _params(incident: Incident, now: datetime | None) -> About:
+def _params(incident: Incident, now: datetime | None) -> Context:
     """Return the parameters of the message."""
     since = datetime.fromisoformat(incident.context["since"]) if incident.context.get("since") else None
     moment = at(incident, since, now=now) if now else datetime_display.format_full(incident.tenant, since)
@@ -130,15 +130,15 @@ def _reason(code: str) -> str:
     return str(FailureReason(code).label) if code in set(FailureReason) - {""} else pgettext("reason", "unknown")
 
 
-def _responsible_for(cause: str) -> Responsible:
-    return FailureReason(cause).responsible if cause in set(FailureReason) else Responsible.OPERATOR
+def _responsible_for(reason: str) -> Responsible:
+    return FailureReason(reason).responsible if reason in set(FailureReason) else Responsible.OPERATOR
 
 
 def _day(text: str | None) -> str:
     return date_format(date.fromisoformat(text), datetime_display.DAY) if text else "?"
 
 
-_SENTENCES: Mapping[Incident.Kind, Callable[[Incident, About], str]] = {
+_SENTENCES: Mapping[Incident.Kind, Callable[[Incident, Context], str]] = {
     Kind.NO_EVENTS: _no_events,
     Kind.ACCESS_DENIED: _denied,
     Kind.BACKLOG: _backlog,

@@ -18,15 +18,15 @@ BATCH_SIZE = 200
 
 
 @transaction.atomic
-def sync_incidents(troubles: Collection[Problem], *, live: Collection[int], now: datetime) -> None:
+def sync_incidents(problems: Collection[Problem], *, live: Collection[int], now: datetime) -> None:
     """Open, update and resolve incidents so that they match the problems; `live` are the live clients.
 
     Safe to run concurrently: the database allows one unresolved row for each key.
     """
-    seen = {trouble.key: trouble for trouble in troubles}
+    seen = {problem.key: problem for problem in problems}
     known = {incident.key: incident for incident in unresolved().select_for_update()}
     _update([known[key] for key in seen if key in known], seen, now=now)
-    recently_resolved = _recently_resolved_by_hand(now)
+    recently_resolved = _recently_resolved_manually(now)
     _open([seen[key] for key in seen if key not in known and key not in recently_resolved], now=now)
     _resolve([known[key] for key in known.keys() - seen.keys()], live=live, now=now)
 
@@ -48,31 +48,31 @@ def _update(rows: Sequence[Incident], seen: dict[Key, Problem], *, now: datetime
     Incident.objects.bulk_update(changed, ["context"], batch_size=BATCH_SIZE)
 
 
-def _open(troubles: Iterable[Problem], *, now: datetime) -> None:
+def _open(problems: Iterable[Problem], *, now: datetime) -> None:
     rows = [
         Incident(
-            tenant_id=trouble.tenant_id,
-            kind=trouble.kind,
-            reason=trouble.reason,
-            context=trouble.context,
+            tenant_id=problem.tenant_id,
+            kind=problem.kind,
+            reason=problem.reason,
+            context=problem.context,
             opened_at=now,
             last_seen_at=now,
         )
-        for trouble in troubles
+        for problem in problems
     ]
     Incident.objects.bulk_create(rows, ignore_conflicts=True, batch_size=BATCH_SIZE)
 
 
-def _recently_resolved_by_hand(now: datetime) -> set[Key]:
-    by_hand = Incident.objects.filter(state=State.RESOLVED, resolved_manually=True)
-    lately = by_hand.filter(resolved_at__gt=now - REOPEN_GRACE_PERIOD)
+def _recently_resolved_manually(now: datetime) -> set[Key]:
+    manually = Incident.objects.filter(state=State.RESOLVED, resolved_manually=True)
+    lately = manually.filter(resolved_at__gt=now - REOPEN_GRACE_PERIOD)
     return {incident.key for incident in lately}
 
 
 def _resolve(rows: Iterable[Incident], *, live: Collection[int], now: datetime) -> None:
     """Resolve what is gone; without a notification where it was muted or the client is not live."""
     gone = [row for row in rows if now - row.last_seen_at >= GONE_AFTER]
-    silent = [row.pk for row in gone if row.state == State.MUTED or row.tenant_id not in {None, *live}]
+    unannounced = [row.pk for row in gone if row.state == State.MUTED or row.tenant_id not in {None, *live}]
     ended = Incident.objects.filter(pk__in=[row.pk for row in gone])
-    ended.filter(Q(pk__in=silent) | Q(notified_at=None)).update(resolution_notified_at=now)
+    ended.filter(Q(pk__in=unannounced) | Q(notified_at=None)).update(resolution_notified_at=now)
     ended.update(state=State.RESOLVED, resolved_at=now, resolved_manually=False)

@@ -59,10 +59,10 @@ def _notify(event: Event, rows: Iterable[Incident], *, now: datetime, queue: Que
 def _create_messages(event: Event, group: Sequence[Incident], *, now: datetime, queue: Queue) -> None:
     with translation.override(settings.LANGUAGE_CODE):
         subject = _subject(event, group)
-        for way in delivery.enabled_channels():
-            body = _mail(event, group) if way == AlertDelivery.Channel.MAIL else _json(event, group, now)
+        for channel in delivery.enabled_channels():
+            body = _mail(event, group) if channel == AlertDelivery.Channel.MAIL else _json(event, group, now)
             row = AlertDelivery.objects.create(
-                channel=way, subject=subject, body=body, created_at=now, next_attempt_at=now
+                channel=channel, subject=subject, body=body, created_at=now, next_attempt_at=now
             )
             enqueue(delivery.TASK, row.pk, queue=queue)
 

@@ -11,7 +11,7 @@ from connector_project.operations.alerts.snapshot import Failed, Snapshot, Tenan
 from connector_project.operations.models import Incident
 
 Kind = Incident.Kind
-About = dict[str, Any]
+Context = dict[str, Any]
 
 NO_EVENTS, OVERDUE, NO_HEARTBEAT, NOT_IN_REPORT = "NO_EVENTS", "OVERDUE", "NO_HEARTBEAT", "NOT_IN_REPORT"
 OVERDUE_AFTER, AWAY_AFTER = timedelta(minutes=15), timedelta(minutes=30)
@@ -28,33 +28,33 @@ Key = tuple[int | None, str, str]
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem of one client or of the whole service; `about` holds the parameters of its message."""
+    """A problem of one client or of the whole service; `context` holds the parameters of its message."""
 
     kind: Incident.Kind
     reason: str
     tenant_id: int | None = None
-    context: About = field(default_factory=dict)
+    context: Context = field(default_factory=dict)
 
     @property
     def key(self) -> Key:
         return self.tenant_id, self.kind, self.reason
 
 
-def find_problems(facts: Snapshot) -> list[Problem]:
+def find_problems(snapshot: Snapshot) -> list[Problem]:
     """Return all problems, each key once."""
     of_clients = [
-        *_no_events(facts),
-        *_denials(facts),
-        *_backlogs(facts),
-        *_failure_rates(facts),
-        *_unexplained(facts),
+        *_no_events(snapshot),
+        *_denials(snapshot),
+        *_backlogs(snapshot),
+        *_failure_rates(snapshot),
+        *_unexplained(snapshot),
     ]
-    live = {client.pk for client in facts.tenants}
+    live = {client.pk for client in snapshot.tenants}
     of_clients = [problem for problem in of_clients if problem.tenant_id in live]
     found: dict[Key, Problem] = {}
     for problem in (
-        *_dead_workers(facts),
-        *_no_events_at_all(facts),
+        *_dead_workers(snapshot),
+        *_no_events_at_all(snapshot),
         *_group_system_wide(of_clients, live=len(live)),
         *of_clients,
     ):
@@ -62,7 +62,7 @@ def find_problems(facts: Snapshot) -> list[Problem]:
     return list(found.values())
 
 
-def no_events_of(client: TenantSnapshot, *, now: datetime) -> About | None:
+def no_events_of(client: TenantSnapshot, *, now: datetime) -> Context | None:
     """Return the context of a client's "no events" problem, or None. The only place that decides it.
 
     Once found, it lasts until an event comes, although its evidence may expire: reported calls age, profiles change.
@@ -73,37 +73,39 @@ def no_events_of(client: TenantSnapshot, *, now: datetime) -> About | None:
     return context
 
 
-def _no_events_context(client: TenantSnapshot, *, now: datetime) -> About | None:
+def _no_events_context(client: TenantSnapshot, *, now: datetime) -> Context | None:
     since = max(client.last_event_at or client.activated_at, client.activated_at)
     if now - since < no_events.SHORTEST:
         return None
-    about: About = {"since": _isoformat(client.last_event_at)}
+    context: Context = {"since": _isoformat(client.last_event_at)}
     if client.unreported_calls >= no_events.MIN_UNREPORTED_CALLS:
-        return about | {"by": "list", "calls": client.unreported_calls}
-    habit = client.profile
-    if habit is None or client.last_event_at is None:
+        return context | {"by": "report", "calls": client.unreported_calls}
+    profile = client.profile
+    if profile is None or client.last_event_at is None:
         silent_hours = client.business_hours.longest_overlap(max(since, now - no_events.LONGEST), now, zone=client.zone)
-        return about | {"by": "hours"} if silent_hours >= no_events.OF_WORK else None
-    expected = habit.expected_calls(since, now, zone=client.zone)
-    if no_events.is_unlikely(expected, habit.weeks, yearly=habit.yearly):
-        return about | {"by": "habit", "usual": round(expected / habit.weeks)}
+        return context | {"by": "hours"} if silent_hours >= no_events.OF_WORK else None
+    expected = profile.expected_calls(since, now, zone=client.zone)
+    if no_events.is_unlikely(expected, profile.weeks, yearly=profile.yearly):
+        return context | {"by": "profile", "usual": round(expected / profile.weeks)}
     return None
 
 
-def _no_events(facts: Snapshot) -> Iterator[Problem]:
-    for client in facts.tenants:
-        about = no_events_of(client, now=facts.now)
-        if about is not None:
-            yield Problem(Kind.NO_EVENTS, NO_EVENTS, client.pk, about)
+def _no_events(snapshot: Snapshot) -> Iterator[Problem]:
+    for client in snapshot.tenants:
+        context = no_events_of(client, now=snapshot.now)
+        if context is not None:
+            yield Problem(Kind.NO_EVENTS, NO_EVENTS, client.pk, context)
 
 
-def _no_events_at_all(facts: Snapshot) -> Iterator[Problem]:
+def _no_events_at_all(snapshot: Snapshot) -> Iterator[Problem]:
     """Find missing events of all clients together, long before any single client stands out."""
-    since = facts.last_event_at
-    if since is None or facts.now - since < no_events.SHORTEST_OF_ALL:
+    since = snapshot.last_event_at
+    if since is None or snapshot.now - since < no_events.SHORTEST_OF_ALL:
         return
-    profiles = [(client, client.profile) for client in facts.tenants if client.profile]
-    usual = sorted(profile.expected_calls(since, facts.now, zone=one.zone) / profile.weeks for one, profile in profiles)
+    profiles = [(client, client.profile) for client in snapshot.tenants if client.profile]
+    usual = sorted(
+        profile.expected_calls(since, snapshot.now, zone=one.zone) / profile.weeks for one, profile in profiles
+    )
     if sum(count > 0 for count in usual) < no_events.SEVERAL:
         return
     # Without the busiest client, whose missing events may be their own problem.
@@ -115,31 +117,31 @@ def _no_events_at_all(facts: Snapshot) -> Iterator[Problem]:
         )
 
 
-def _denials(facts: Snapshot) -> Iterator[Problem]:
-    for client in facts.tenants:
+def _denials(snapshot: Snapshot) -> Iterator[Problem]:
+    for client in snapshot.tenants:
         for denial in client.denied:
-            about = {"side": denial.system, "code": denial.code, "since": _isoformat(denial.since)}
-            yield Problem(Kind.ACCESS_DENIED, f"{denial.system}:{denial.code}"[:80], client.pk, about)
+            context = {"side": denial.system, "code": denial.code, "since": _isoformat(denial.since)}
+            yield Problem(Kind.ACCESS_DENIED, f"{denial.system}:{denial.code}"[:80], client.pk, context)
 
 
-def _backlogs(facts: Snapshot) -> Iterator[Problem]:
-    for pk, since in facts.overdue.items():
-        if facts.now - since >= OVERDUE_AFTER:
+def _backlogs(snapshot: Snapshot) -> Iterator[Problem]:
+    for pk, since in snapshot.overdue.items():
+        if snapshot.now - since >= OVERDUE_AFTER:
             yield Problem(Kind.BACKLOG, OVERDUE, pk, {"since": _isoformat(since)})
-    for row in facts.waiting:
-        if facts.now - row.since >= AWAY_AFTER:
+    for row in snapshot.waiting:
+        if snapshot.now - row.since >= AWAY_AFTER:
             yield Problem(Kind.BACKLOG, row.reason, row.tenant_id, {"since": _isoformat(row.since), "calls": row.count})
 
 
-def _failure_rates(facts: Snapshot) -> Iterator[Problem]:
-    for row in facts.failed:
-        about = _share(row, facts)
-        if about:
-            yield Problem(Kind.FAILURE_RATE, row.reason, row.tenant_id, about)
+def _failure_rates(snapshot: Snapshot) -> Iterator[Problem]:
+    for row in snapshot.failed:
+        context = _share(row, snapshot)
+        if context:
+            yield Problem(Kind.FAILURE_RATE, row.reason, row.tenant_id, context)
 
 
-def _share(row: Failed, facts: Snapshot) -> About:
-    totals = facts.call_totals.get(row.tenant_id)
+def _share(row: Failed, snapshot: Snapshot) -> Context:
+    totals = snapshot.call_totals.get(row.tenant_id)
     if totals is None:
         return {}
     if row.lately >= FAILED_LATELY and row.lately >= SHARE_LATELY * totals.lately:
@@ -149,14 +151,14 @@ def _share(row: Failed, facts: Snapshot) -> About:
     return {}
 
 
-def _unexplained(facts: Snapshot) -> Iterator[Problem]:
-    for row in facts.unexplained:
-        about = {"calls": row.count, "first": row.first.isoformat(), "last": row.last.isoformat()}
-        yield Problem(Kind.UNEXPLAINED, NOT_IN_REPORT, row.tenant_id, about)
+def _unexplained(snapshot: Snapshot) -> Iterator[Problem]:
+    for row in snapshot.unexplained:
+        context = {"calls": row.count, "first": row.first.isoformat(), "last": row.last.isoformat()}
+        yield Problem(Kind.UNEXPLAINED, NOT_IN_REPORT, row.tenant_id, context)
 
 
-def _dead_workers(facts: Snapshot) -> Iterator[Problem]:
-    for queue, heartbeat_at in facts.queues_without_workers.items():
+def _dead_workers(snapshot: Snapshot) -> Iterator[Problem]:
+    for queue, heartbeat_at in snapshot.queues_without_workers.items():
         yield Problem(Kind.WORKER, f"{NO_HEARTBEAT}:{queue}", None, {"queue": queue, "since": _isoformat(heartbeat_at)})
 
 
@@ -165,14 +167,14 @@ def _group_system_wide(problems: Iterable[Problem], *, live: int) -> Iterator[Pr
     groups: dict[tuple[Incident.Kind, str], list[Problem]] = defaultdict(list)
     for problem in problems:
         groups[problem.kind, problem.reason].append(problem)
-    for (kind, cause), group in groups.items():
+    for (kind, reason), group in groups.items():
         # Overdue work is never one client's own fault.
-        share = 0.0 if cause == OVERDUE else MANY
+        share = 0.0 if reason == OVERDUE else MANY
         if len(group) >= SEVERAL and len(group) >= share * live:
-            yield Problem(kind, cause, None, _merge_contexts(group) | {"clients": len(group), "live": live})
+            yield Problem(kind, reason, None, _merge_contexts(group) | {"clients": len(group), "live": live})
 
 
-def _merge_contexts(group: Sequence[Problem]) -> About:
+def _merge_contexts(group: Sequence[Problem]) -> Context:
     """Merge the contexts of several problems: the earliest time, and the sums of the counts."""
     since = [moment for problem in group if (moment := problem.context.get("since"))]
     counts = {
@@ -183,22 +185,22 @@ def _merge_contexts(group: Sequence[Problem]) -> About:
 
 def is_part_of(system_wide: Iterable[Key], key: Key) -> bool:
     """Return whether a client's problem is part of one of these system-wide ones."""
-    tenant_id, kind, cause = key
-    return tenant_id is not None and (None, kind, cause) in set(system_wide)
+    tenant_id, kind, reason = key
+    return tenant_id is not None and (None, kind, reason) in set(system_wide)
 
 
 def is_explained_by(keys: Iterable[Key], key: Key) -> bool:
     """Return whether one of these problems explains this one, which then needs no notification."""
-    tenant_id, kind, cause = key
-    if kind == Kind.BACKLOG and cause == OVERDUE:
-        return any(other == Kind.WORKER for _pk, other, _cause in keys)
+    tenant_id, kind, reason = key
+    if kind == Kind.BACKLOG and reason == OVERDUE:
+        return any(other == Kind.WORKER for _pk, other, _reason in keys)
     if kind == Kind.NO_EVENTS and tenant_id is not None:
         return any(pk == tenant_id and other == Kind.ACCESS_DENIED and _is_of_uis(of) for pk, other, of in keys)
     return False
 
 
-def _is_of_uis(cause: str) -> bool:
-    return cause.startswith("uis:")
+def _is_of_uis(reason: str) -> bool:
+    return reason.startswith("uis:")
 
 
 def _isoformat(moment: datetime | None) -> str | None:

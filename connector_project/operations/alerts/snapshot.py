@@ -123,7 +123,7 @@ def live() -> QuerySet[Tenant]:
 
 def _clients(now: datetime) -> list[TenantSnapshot]:
     newest = Notification.objects.filter(tenant=OuterRef("pk")).order_by("-received_at").values("received_at")[:1]
-    untold, open_no_events = _unreported_calls(now), _open_no_events()
+    unreported, open_no_events = _unreported_calls(now), _open_no_events()
     # Only these columns, so that no access key is decrypted.
     rows = (
         live()
@@ -132,21 +132,23 @@ def _clients(now: datetime) -> list[TenantSnapshot]:
             *("pk", "time_zone", "opens_at", "closes_at", "works_weekends", "activated_at"),
             *("traffic_profile__hours", "traffic_profile__weeks"),
             *("uis__denied_at", "uis__denied_code", "crm__denied_at", "crm__denied_code"),
-            heard_at=Subquery(newest),
+            last_event_at=Subquery(newest),
         )
     )
-    return [_client(row, untold=untold.get(row["pk"], 0), silence=open_no_events.get(row["pk"])) for row in rows]
+    return [
+        _client(row, unreported=unreported.get(row["pk"], 0), no_events=open_no_events.get(row["pk"])) for row in rows
+    ]
 
 
-def _client(row: Mapping[str, Any], *, untold: int, silence: Mapping[str, Any] | None) -> TenantSnapshot:
+def _client(row: Mapping[str, Any], *, unreported: int, no_events: Mapping[str, Any] | None) -> TenantSnapshot:
     return TenantSnapshot(
         pk=row["pk"],
         zone=ZoneInfo(row["time_zone"]),
         business_hours=BusinessHours(row["opens_at"], row["closes_at"], row["works_weekends"]),
         activated_at=row["activated_at"],
-        last_event_at=row["heard_at"],
-        unreported_calls=untold,
-        no_events=silence,
+        last_event_at=row["last_event_at"],
+        unreported_calls=unreported,
+        no_events=no_events,
         profile=WeeklyProfile(row["traffic_profile__hours"], row["traffic_profile__weeks"])
         if row["traffic_profile__weeks"]
         else None,

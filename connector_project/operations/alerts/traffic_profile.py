@@ -21,7 +21,7 @@ LEAST_WEEKS = 2  # less data gives no profile
 
 
 @transaction.atomic
-def learn_all() -> None:
+def update_all_profiles() -> None:
     """Queue one task for each live client: one client's calls are an index range, those of all clients are not."""
     for pk in snapshot.live().values_list("pk", flat=True):
         enqueue(TASK, pk)

@@ -18,13 +18,13 @@ class JsonCommand(BaseCommand):
         """Print one JSON object as a line on stdout."""
         self.stdout.write(json.dumps(line, ensure_ascii=False, default=str))
 
-    def fail(self, says: str) -> NoReturn:
+    def fail(self, message: str) -> NoReturn:
         """Exit with code 1: the command failed."""
-        raise CommandError(says, returncode=1)
+        raise CommandError(message, returncode=1)
 
-    def usage_error(self, says: str) -> NoReturn:
+    def usage_error(self, message: str) -> NoReturn:
         """Exit with code 2: wrong arguments."""
-        raise CommandError(says, returncode=2)
+        raise CommandError(message, returncode=2)
 
     def tenant(self, slug: str) -> Tenant:
         """Return the client with this short name; exit with code 2 if there is none."""

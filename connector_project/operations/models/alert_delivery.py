@@ -57,14 +57,14 @@ class AlertDelivery(models.Model):
         self.refresh_from_db()
         return is_ours
 
-    def postpone(self, says: str, *, now: datetime, wait: float | None = None) -> None:
+    def postpone(self, detail: str, *, now: datetime, wait: float | None = None) -> None:
         """Retry after a growing delay, or after the receiver's longer `wait` in seconds; finally give up."""
         if self.attempts >= MOST_TRIES:
-            return self.close(self.State.FAILED, says, now=now)
+            return self.close(self.State.FAILED, detail, now=now)
         pause = PAUSES_SECONDS[min(self.attempts, len(PAUSES_SECONDS)) - 1]
-        self.detail, self.next_attempt_at = says, now + timedelta(seconds=max(pause, wait or 0))
+        self.detail, self.next_attempt_at = detail, now + timedelta(seconds=max(pause, wait or 0))
         self.save(update_fields=["detail", "next_attempt_at"])
 
-    def close(self, state: State, says: str = "", *, now: datetime) -> None:
-        self.state, self.detail, self.ended_at, self.next_attempt_at = state, says, now, None
+    def close(self, state: State, detail: str = "", *, now: datetime) -> None:
+        self.state, self.detail, self.ended_at, self.next_attempt_at = state, detail, now, None
         self.save(update_fields=["state", "detail", "ended_at", "next_attempt_at"])

@@ -156,6 +156,6 @@ def _advance(row: Activation, step: Activation.Step, *, now: datetime) -> None:
 @transaction.atomic
 def _stop(row: Activation, step: Activation.Step, finding: CheckResult, *, now: datetime) -> None:
     current = Activation.objects.filter(pk=row.pk, state=State.RUNNING, step=step, started_at=row.started_at)
-    cause = {"code": finding.check.code, "context": dict(finding.params)}
-    if current.update(state=State.FAILED, ended_at=now, next_attempt_at=None, **cause):
+    failure_fields = {"code": finding.check.code, "context": dict(finding.params)}
+    if current.update(state=State.FAILED, ended_at=now, next_attempt_at=None, **failure_fields):
         runner.request_run(row.tenant, now=now)  # Report all other problems now, too.

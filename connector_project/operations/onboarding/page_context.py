@@ -123,15 +123,15 @@ class OnboardingPage:
         """One sentence for screen readers."""
         if self.activation and self.is_running:
             number = activation_runner.STEPS.index(Activation.Step(self.activation.step)) + 1
-            about = {"number": number, "count": len(self.steps), "step": self.activation.get_step_display()}
-            return _("Step %(number)s of %(count)s: %(step)s.") % about
+            params = {"number": number, "count": len(self.steps), "step": self.activation.get_step_display()}
+            return _("Step %(number)s of %(count)s: %(step)s.") % params
         if self.failure:
             return self.failure.message
         if not self.is_on:
             return _("Telephony is not active yet.")
         seen = sum(1 for notice in self.webhooks if notice.seen_at)
-        about = {"seen": seen, "count": len(self.webhooks)}
-        return _("Telephony is active. Webhooks received: %(seen)s of %(count)s.") % about
+        params = {"seen": seen, "count": len(self.webhooks)}
+        return _("Telephony is active. Webhooks received: %(seen)s of %(count)s.") % params
 
 
 def build_page(tenant: Tenant, *, now: datetime) -> OnboardingPage:

@@ -66,7 +66,7 @@ def test_no_events_depends_on_the_traffic_profile():
     assert found(tenant(last_event_ago=DAY, profile=QUIET)) == set()
     assert context_of(tenant(last_event_ago=2 * HOUR, profile=BUSY)) == {
         "since": (NOW - 2 * HOUR).isoformat(),
-        "by": "habit",
+        "by": "profile",
         "usual": 20,
     }
 
@@ -108,7 +108,7 @@ def test_unreported_calls_prove_no_events():
     assert found(quiet, now=night) == {NO_EVENTS_KEY}
     assert context_of(tenant(last_event_ago=HOUR, unreported_calls=5)) == {
         "since": (NOW - HOUR).isoformat(),
-        "by": "list",
+        "by": "report",
         "calls": 5,
     }
     assert found(tenant(last_event_ago=50 * MINUTE, unreported_calls=2)) == set()
