@@ -21,15 +21,15 @@ def is_ours(external_id: str) -> bool:
     return prefix == "uis" and session_id.isdecimal()
 
 
-def event(kind: EventType, cards: Sequence[Popup], *, hangup: Hangup | None = None) -> CallEvent:
+def event(kind: EventType, popups: Sequence[Popup], *, hangup: Hangup | None = None) -> CallEvent:
     """Return the event that opens or closes the pop-ups of one call."""
-    first = cards[0]
+    first = popups[0]
     return CallEvent(
         type=kind,
         phone=phone_numbers.e164(first.contact),
         external_id=external_id(first.session_id),
-        codes=tuple(card.code for card in cards if card.code),
-        user_ids=tuple(card.crm_user_id for card in cards if card.crm_user_id),
+        codes=tuple(popup.code for popup in popups if popup.code),
+        user_ids=tuple(popup.crm_user_id for popup in popups if popup.crm_user_id),
         external_phone=phone_numbers.e164(first.number),
         site=site(first.tenant.crm, first.number),
         hangup=hangup,

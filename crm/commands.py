@@ -68,24 +68,24 @@ def _prepare(command: Command, *, now: datetime) -> Command.Reason | None:
     tenant, params = command.tenant, command.params
     if not tenant.is_live:
         return Reason.NOT_ACTIVE
-    person = _employee(tenant, code=params.get("code", ""), user_id=params.get("userId", ""))
-    if person is None:
+    employee = _employee(tenant, code=params.get("code", ""), user_id=params.get("userId", ""))
+    if employee is None:
         return Reason.UNKNOWN_USER
-    command.employee = person
+    command.employee = employee
     is_call = command.kind == Kind.MAKE_CALL
-    return _prepare_call(command, person, now=now) if is_call else _prepare_status(command, person)
+    return _prepare_call(command, employee, now=now) if is_call else _prepare_status(command, employee)
 
 
 def _employee(tenant: Tenant, *, code: str, user_id: str) -> Employee | None:
     """Find who clicked: by CRM user ID first, because extensions may be stale; a shared extension matches nobody."""
     staff = Employee.objects.filter(tenant=tenant, is_dismissed=False).select_related("caller_id_number")
-    if user_id.isdigit() and (person := staff.filter(crm_user_id=int(user_id)).first()):
-        return person
+    if user_id.isdigit() and (employee := staff.filter(crm_user_id=int(user_id)).first()):
+        return employee
     matches = list(staff.filter(extension=code.strip())[:2]) if code.strip() else []
     return matches[0] if len(matches) == 1 else None
 
 
-def _prepare_call(command: Command, person: Employee, *, now: datetime) -> Command.Reason | None:
+def _prepare_call(command: Command, employee: Employee, *, now: datetime) -> Command.Reason | None:
     tenant, params = command.tenant, command.params
     is_russian = tenant.uis.is_russian
     command.contact = phone_numbers.normalise(params.get("phone"), is_russian=is_russian)
@@ -94,30 +94,30 @@ def _prepare_call(command: Command, person: Employee, *, now: datetime) -> Comma
     if outbound.is_caller_id_number(tenant, command.contact):
         return Reason.OWN_NUMBER
     store_number = phone_numbers.normalise(params.get("externalPhone"), is_russian=is_russian)
-    command.number = outbound.number_for(person, asked=store_number)
+    command.number = outbound.number_for(employee, requested=store_number)
     if not command.number:
         return Reason.NO_NUMBER
-    return Reason.REPEATED if _is_double_click(command, person, now=now) else None
+    return Reason.REPEATED if _is_double_click(command, employee, now=now) else None
 
 
-def _is_double_click(command: Command, person: Employee, *, now: datetime) -> bool:
+def _is_double_click(command: Command, employee: Employee, *, now: datetime) -> bool:
     """Return whether this employee just clicked this number. The lock serialises simultaneous requests."""
-    Employee.objects.select_for_update().get(pk=person.pk)
+    Employee.objects.select_for_update().get(pk=employee.pk)
     before = Command.objects.filter(
-        tenant=command.tenant, kind=Kind.MAKE_CALL, employee=person, contact=command.contact
+        tenant=command.tenant, kind=Kind.MAKE_CALL, employee=employee, contact=command.contact
     ).exclude(state=State.REFUSED)
     return before.filter(received_at__gt=now - DOUBLE_CLICK).exclude(pk=command.pk).exists()
 
 
-def _prepare_status(command: Command, person: Employee) -> Command.Reason | None:
+def _prepare_status(command: Command, employee: Employee) -> Command.Reason | None:
     command.status = command.params.get("status", "").strip().lower()[:20]
     if command.tenant.rules.status_sync == TransferRules.StatusSync.OFF:
         return Reason.SYNC_OFF
     if not command.status:
         return Reason.BAD_REQUEST
-    if person.last_sent_crm_status == command.status:
+    if employee.last_sent_crm_status == command.status:
         return Reason.ECHO
-    Employee.objects.filter(pk=person.pk).update(last_sent_crm_status="")
+    Employee.objects.filter(pk=employee.pk).update(last_sent_crm_status="")
     return None
 
 

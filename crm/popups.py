@@ -29,11 +29,11 @@ def open(stored: Notification, *, now: datetime) -> None:  # noqa: A001 -- read 
     parsed = sources.parse_stored(stored)
     if not isinstance(parsed, RingingEvent) or stored.outcome != Outcome.QUEUED:
         return None
-    person = sources.employee_of(stored.tenant, parsed.employee_id)
-    reason, detail = _skip_reason(stored, parsed, person, now=now)
-    if person is None or reason:
+    employee = sources.employee_of(stored.tenant, parsed.employee_id)
+    reason, detail = _skip_reason(stored, parsed, employee, now=now)
+    if employee is None or reason:
         return stored.close(Outcome.DROPPED, reason, detail)
-    popup = _open(stored, parsed, person, now=now)
+    popup = _open(stored, parsed, employee, now=now)
     if popup is None:
         return stored.close(Outcome.DROPPED, Reason.ALREADY_SHOWN)
     answer = _send(stored, popup)
@@ -69,7 +69,7 @@ def close(stored: Notification, *, now: datetime) -> None:
 
 
 def _skip_reason(
-    stored: Notification, parsed: RingingEvent, person: Employee | None, *, now: datetime
+    stored: Notification, parsed: RingingEvent, employee: Employee | None, *, now: datetime
 ) -> tuple[str, str]:
     """Return why the pop-up is skipped, as (reason, detail), or ("", "")."""
     tenant = stored.tenant
@@ -84,7 +84,7 @@ def _skip_reason(
         return Reason.CRM_AWAY, ""
     if parsed.employee_id is None:
         return Reason.NO_EMPLOYEE, ""
-    if person is None or not (person.extension or person.crm_user_id):
+    if employee is None or not (employee.extension or employee.crm_user_id):
         return Reason.UNKNOWN_EMPLOYEE, str(parsed.employee_id)
     if obsolete_reason := _obsolete_reason(stored.tenant_id, parsed, stored.received_at):
         return obsolete_reason, ""
@@ -118,15 +118,15 @@ def _obsolete_reason(tenant_id: int, parsed: RingingEvent, received_at: datetime
     return ""
 
 
-def _open(stored: Notification, parsed: RingingEvent, person: Employee, *, now: datetime) -> Popup | None:
+def _open(stored: Notification, parsed: RingingEvent, employee: Employee, *, now: datetime) -> Popup | None:
     """Create the pop-up of this call and employee; None if it is open already."""
-    key = {"tenant": stored.tenant, "session_id": parsed.session_id, "employee": person}
+    key = {"tenant": stored.tenant, "session_id": parsed.session_id, "employee": employee}
     values = {
         "direction": parsed.direction or "in",
         "contact": parsed.contact,
         "number": parsed.number,
-        "code": person.extension,
-        "crm_user_id": person.crm_user_id,
+        "code": employee.extension,
+        "crm_user_id": employee.crm_user_id,
         "state": Popup.State.OPENING,
         "ringing_at": parsed.happened_at or stored.received_at,
         "received_at": stored.received_at,

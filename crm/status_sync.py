@@ -14,12 +14,12 @@ def push(tenant: Tenant, *, now: datetime) -> int:
     names = {str(status.uis_id): status.code for status in UisStatus.objects.filter(tenant=tenant)}
     client = client_factory.crm_client(tenant.crm)
     pushed = 0
-    for person in _changed(tenant):
-        status = tenant.rules.crm_status(names.get(person.uis_status, person.uis_status))
+    for employee in _changed(tenant):
+        status = tenant.rules.crm_status(names.get(employee.uis_status, employee.uis_status))
         # Stored first: the CRM's echo may arrive before its response.
-        Employee.objects.filter(pk=person.pk).update(last_sent_crm_status=status)
+        Employee.objects.filter(pk=employee.pk).update(last_sent_crm_status=status)
         try:
-            client.set_user_status(person.crm_user_id or 0, status)
+            client.set_user_status(employee.crm_user_id or 0, status)
         except http_client.AccessDenied as exc:
             if exc.code != "scope":
                 tenant.crm.suspend(exc.code, str(exc), now=now)
@@ -28,11 +28,11 @@ def push(tenant: Tenant, *, now: datetime) -> int:
             return pushed
         except http_client.RemoteError:
             pass  # Rejected permanently (unknown user): do not retry.
-        Employee.objects.filter(pk=person.pk).update(synced_status=person.uis_status)
+        Employee.objects.filter(pk=employee.pk).update(synced_status=employee.uis_status)
         pushed += 1
     return pushed
 
 
 def _changed(tenant: Tenant) -> list[Employee]:
     staff = Employee.objects.filter(tenant=tenant, is_dismissed=False, crm_user_id__isnull=False).exclude(uis_status="")
-    return [person for person in staff if person.uis_status != person.synced_status]
+    return [employee for employee in staff if employee.uis_status != employee.synced_status]

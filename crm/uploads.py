@@ -96,7 +96,7 @@ def _upload(
     else:
         outcome = _uploaded(now=now)
     details = {call.pk: call_records.upload_details(records[call.pk], known) for call in batch}
-    pipeline.finish_batch(batch, outcome, step=Step.UPLOAD, now=now, began=began, about=details)
+    pipeline.finish_batch(batch, outcome, step=Step.UPLOAD, now=now, began=began, details=details)
 
 
 def _uploaded(*, now: datetime) -> Callable[[Call], None]:

@@ -58,14 +58,14 @@ def save(tenant: Tenant, users: Sequence[User], typed: Sequence[tuple[int, str]]
     active = [user for user in users if user.is_active]
     staff = list(Employee.objects.select_for_update().filter(tenant=tenant))
     _release_departed(staff, {user.user_id for user in active})
-    for person, user_id, linked_by in find_links(staff, active, typed):
-        _set(person, user_id, linked_by)
-    present = [person for person in staff if not person.is_dismissed]
+    for employee, user_id, linked_by in find_links(staff, active, typed):
+        _set(employee, user_id, linked_by)
+    present = [employee for employee in staff if not employee.is_dismissed]
     return Linked(
         employees=len(present),
         crm_users=len(active),
-        linked=sum(1 for person in present if person.crm_user_id),
-        not_needed=sum(1 for person in present if person.linked_by == LinkedBy.NOT_NEEDED),
+        linked=sum(1 for employee in present if employee.crm_user_id),
+        not_needed=sum(1 for employee in present if employee.linked_by == LinkedBy.NOT_NEEDED),
     )
 
 
@@ -127,17 +127,17 @@ def _values(row: CrmUser) -> tuple[str, str, str, bool]:
 
 def _release_departed(staff: Iterable[Employee], active: Collection[int]) -> None:
     """Unlink employees who left UIS or the CRM; their user may be given to somebody else. Keep the old link."""
-    for person in staff:
-        if person.crm_user_id and (person.is_dismissed or person.crm_user_id not in active):
-            _set(person, None, LinkedBy.NOBODY, former=person.crm_user_id)
+    for employee in staff:
+        if employee.crm_user_id and (employee.is_dismissed or employee.crm_user_id not in active):
+            _set(employee, None, LinkedBy.NOBODY, former=employee.crm_user_id)
 
 
 def find_links(
     staff: Iterable[Employee], users: Iterable[User], typed: Iterable[tuple[int, str]]
 ) -> list[tuple[Employee, int, Employee.LinkedBy]]:
     """Return new links: by manually entered extension, then by e-mail; only if there is exactly one candidate."""
-    open_staff = [person for person in staff if _is_open(person)]
-    linked_ids = {person.crm_user_id for person in staff if person.crm_user_id}
+    open_staff = [employee for employee in staff if _is_open(employee)]
+    linked_ids = {employee.crm_user_id for employee in staff if employee.crm_user_id}
     free = {user.user_id: user for user in users if user.user_id not in linked_ids}
     by_code = _pairs({(code, user_id) for user_id, code in typed if user_id in free})
     by_email = _pairs({(user.email, user.user_id) for user in free.values()})
@@ -146,11 +146,11 @@ def find_links(
         (by_code, LinkedBy.EXTENSION, "extension"),
         (by_email, LinkedBy.EMAIL, "email"),
     ):
-        values = Counter(getattr(person, field) for person in staff if not person.is_dismissed)
-        for person in open_staff:
-            user_id = candidates.get(getattr(person, field))
-            if user_id and values[getattr(person, field)] == 1 and not _is_taken(found, person, user_id):
-                found.append((person, user_id, linked_by))
+        values = Counter(getattr(employee, field) for employee in staff if not employee.is_dismissed)
+        for employee in open_staff:
+            user_id = candidates.get(getattr(employee, field))
+            if user_id and values[getattr(employee, field)] == 1 and not _is_taken(found, employee, user_id):
+                found.append((employee, user_id, linked_by))
     return found
 
 
@@ -161,14 +161,14 @@ def _pairs(items: Iterable[tuple[str, int]]) -> dict[str, int]:
     return {key: user_id for key, user_id in items if keys[key] == 1 and ids[user_id] == 1}
 
 
-def _is_taken(found: Iterable[tuple[Employee, int, object]], person: Employee, user_id: int) -> bool:
-    return any(person is other or user_id == other_id for other, other_id, _how in found)
+def _is_taken(found: Iterable[tuple[Employee, int, object]], employee: Employee, user_id: int) -> bool:
+    return any(employee is other or user_id == other_id for other, other_id, _how in found)
 
 
-def _is_open(person: Employee) -> bool:
-    return not person.crm_user_id and not person.is_dismissed and person.linked_by not in MANUAL_LINKS
+def _is_open(employee: Employee) -> bool:
+    return not employee.crm_user_id and not employee.is_dismissed and employee.linked_by not in MANUAL_LINKS
 
 
-def _set(person: Employee, user_id: int | None, linked_by: Employee.LinkedBy, *, former: int | None = None) -> None:
-    person.crm_user_id, person.linked_by, person.previous_crm_user_id = user_id, linked_by, former
-    person.save(update_fields=["crm_user_id", "linked_by", "previous_crm_user_id"])
+def _set(employee: Employee, user_id: int | None, linked_by: Employee.LinkedBy, *, former: int | None = None) -> None:
+    employee.crm_user_id, employee.linked_by, employee.previous_crm_user_id = user_id, linked_by, former
+    employee.save(update_fields=["crm_user_id", "linked_by", "previous_crm_user_id"])

@@ -21,10 +21,12 @@ def log_access(
 ) -> None:
     """Log an access by a staff user, or by the link, with the masked IP address."""
     user = by if isinstance(by, User) else None
-    who = {"kind": kind, "user": user, "username": user.get_username() if user else "", "address": masked(address)}
+    actor = {"kind": kind, "user": user, "username": user.get_username() if user else "", "address": masked(address)}
     Call.objects.select_for_update(of=("self",)).only("pk").get(pk=call.pk)  # A player's first requests are concurrent.
-    if not AccessLogEntry.objects.filter(call=call, last_at__gt=now - DEDUPLICATION_WINDOW, **who).update(last_at=now):
-        AccessLogEntry.objects.create(tenant_id=call.tenant_id, call=call, at=now, last_at=now, **who)
+    if not AccessLogEntry.objects.filter(call=call, last_at__gt=now - DEDUPLICATION_WINDOW, **actor).update(
+        last_at=now
+    ):
+        AccessLogEntry.objects.create(tenant_id=call.tenant_id, call=call, at=now, last_at=now, **actor)
 
 
 @transaction.atomic
@@ -33,8 +35,8 @@ def note_numbers(tenant: Tenant, calls: Collection[int], *, by: User, address: s
 
     Two concurrent requests may create two entries. Three queries.
     """
-    who = {"user": by, "username": by.get_username(), "address": masked(address)}
-    entry: dict[str, Any] = {"kind": AccessLogEntry.Kind.PHONE_NUMBER, "tenant": tenant, **who}
+    actor = {"user": by, "username": by.get_username(), "address": masked(address)}
+    entry: dict[str, Any] = {"kind": AccessLogEntry.Kind.PHONE_NUMBER, "tenant": tenant, **actor}
     recent = AccessLogEntry.objects.filter(call__in=calls, last_at__gt=now - DEDUPLICATION_WINDOW, **entry)
     known = dict(recent.order_by().values_list("call", "pk"))
     AccessLogEntry.objects.filter(pk__in=known.values()).update(last_at=now)

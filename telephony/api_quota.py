@@ -16,27 +16,27 @@ def to_json(limits: Limits, *, now: datetime) -> dict[str, Any]:
     return asdict(limits) | {"at": now.isoformat()}
 
 
-def seconds_to_wait(seen: Mapping[str, Any], *, is_live: bool, now: datetime) -> float:
+def seconds_to_wait(quota: Mapping[str, Any], *, is_live: bool, now: datetime) -> float:
     """Return the seconds until the next request is allowed; 0 if there are points, or nothing is known."""
-    if not seen:
+    if not quota:
         return 0.0
-    at = datetime.fromisoformat(seen["at"])
-    return max(_wait_for(seen, unit, is_live=is_live, passed=now - at) for unit in ("minute", "day"))
+    at = datetime.fromisoformat(quota["at"])
+    return max(_wait_for(quota, unit, is_live=is_live, passed=now - at) for unit in ("minute", "day"))
 
 
-def is_low_today(seen: Mapping[str, Any], *, now: datetime) -> bool:
+def is_low_today(quota: Mapping[str, Any], *, now: datetime) -> bool:
     """Whether only the reserve of the daily points is left."""
-    return bool(seen) and _wait_for(seen, "day", is_live=False, passed=now - datetime.fromisoformat(seen["at"])) > 0
+    return bool(quota) and _wait_for(quota, "day", is_live=False, passed=now - datetime.fromisoformat(quota["at"])) > 0
 
 
-def _wait_for(seen: Mapping[str, Any], unit: str, *, is_live: bool, passed: timedelta) -> float:
-    remaining, reset = seen.get(f"{unit}_remaining"), seen.get(f"{unit}_reset")
+def _wait_for(quota: Mapping[str, Any], unit: str, *, is_live: bool, passed: timedelta) -> float:
+    remaining, reset = quota.get(f"{unit}_remaining"), quota.get(f"{unit}_reset")
     if remaining is None or reset is None or passed.total_seconds() >= reset:
         return 0.0
-    reserve = 0 if is_live else _reserve(seen, unit)
+    reserve = 0 if is_live else _reserve(quota, unit)
     return float(reset - passed.total_seconds()) if remaining <= reserve else 0.0
 
 
-def _reserve(seen: Mapping[str, Any], unit: str) -> int:
-    share = int((seen.get(f"{unit}_limit") or 0) * RESERVED_SHARE)
+def _reserve(quota: Mapping[str, Any], unit: str) -> int:
+    share = int((quota.get(f"{unit}_limit") or 0) * RESERVED_SHARE)
     return max(share, LEAST_RESERVED_A_MINUTE) if unit == "minute" else share

@@ -86,9 +86,9 @@ def _channel(
     counts_failures: bool = True,
 ) -> Channel:
     def store_limits(limits: Limits) -> None:
-        seen = api_quota.to_json(limits, now=timezone.now())
-        setattr(connection, field, seen)
-        UisConnection.objects.filter(pk=connection.pk).update(**{field: seen})
+        quota = api_quota.to_json(limits, now=timezone.now())
+        setattr(connection, field, quota)
+        UisConnection.objects.filter(pk=connection.pk).update(**{field: quota})
 
     def heed(error: http_client.RemoteUnavailable | None) -> None:
         now = timezone.now()
@@ -108,11 +108,11 @@ def _channel(
     )
 
 
-def _within_points(seen: Callable[[], dict[str, object]], *, is_live: bool) -> Callable[..., http_client.Reply]:
+def _within_points(quota: Callable[[], dict[str, object]], *, is_live: bool) -> Callable[..., http_client.Reply]:
     """Return a `send` that checks the remaining API points before each request."""
 
     def send(*args: object, **kwargs: object) -> http_client.Reply:
-        seconds = api_quota.seconds_to_wait(seen(), is_live=is_live, now=timezone.now())
+        seconds = api_quota.seconds_to_wait(quota(), is_live=is_live, now=timezone.now())
         if seconds:
             raise http_client.RemoteUnavailable(
                 SYSTEM, "The points of this account are used up for now.", code=LIMIT, wait=seconds

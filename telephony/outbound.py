@@ -16,11 +16,11 @@ def start_call(employee: Employee, *, contact: str, number: str, external_id: st
     return client_factory.uis_client(employee.tenant.uis, is_live=True).start_call(request)
 
 
-def number_for(employee: Employee, *, asked: str) -> str:
+def number_for(employee: Employee, *, requested: str) -> str:
     """Return the caller ID: the store's number, else the employee's, else the tenant's default; "" if there is none."""
     own = VirtualNumber.objects.filter(tenant=employee.tenant, is_active=True)
-    if asked and own.filter(number=asked).exists():
-        return asked
+    if requested and own.filter(number=requested).exists():
+        return requested
     if employee.caller_id_number and employee.caller_id_number.is_active:
         return employee.caller_id_number.number
     return own.order_by("-is_default", "pk").values_list("number", flat=True).first() or ""

@@ -19,8 +19,8 @@ from telephony.reconciliation.stats import ReconciliationStats
 from tenants.models import Tenant
 
 LONGEST_LIST = 50  # employees or tenants; a longer chart is unreadable
-_ENDS = {name: Count("pk", filter=chosen) for name, chosen in outcomes.OUTCOMES.items()}
-_TALLIES = {part.name: Sum(part.name) for part in fields(ReconciliationStats)}
+_OUTCOME_COUNTS = {name: Count("pk", filter=chosen) for name, chosen in outcomes.OUTCOMES.items()}
+_RECONCILIATION_SUMS = {part.name: Sum(part.name) for part in fields(ReconciliationStats)}
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Calls:
 def calls(tenant: Tenant | None, period: Period) -> Calls:
     """Count calls by outcome. One query."""
     hour = LocalHour("started_at", _zone(tenant))
-    rows = list(_ended(_calls(tenant, period).annotate(hour=hour).values("day", "hour")))
+    rows = list(_with_outcomes(_calls(tenant, period).annotate(hour=hour).values("day", "hour")))
     by_day, by_hour = _grouped(rows, "day"), _grouped(rows, "hour")
     return Calls(
         by_day={day: OutcomeCounts.from_rows(*by_day[day]) for day in period.days},
@@ -127,13 +127,13 @@ def by_employee(tenant: Tenant, period: Period) -> list[StatsRow]:
     """Count incoming calls by owner, busiest first. One query."""
     customer_calls = _calls(tenant, period).filter(outcomes.INCOMING)
     named = customer_calls.values("employee", name=F("employee__full_name"), extension=F("employee__extension"))
-    rows = _ended(named).order_by("-calls", "employee")[:LONGEST_LIST]
+    rows = _with_outcomes(named).order_by("-calls", "employee")[:LONGEST_LIST]
     return [StatsRow(pk=row["employee"], name=_named(row), outcomes=OutcomeCounts.from_rows(row)) for row in rows]
 
 
 def delivered(tenant: Tenant | None, period: Period) -> dict[date, ReconciliationStats]:
     """Sum the daily reconciliation by day. One query over one row per tenant and day; no call is counted."""
-    rows = _ledger(tenant, period).values("day").annotate(**_TALLIES)
+    rows = _daily_rows(tenant, period).values("day").annotate(**_RECONCILIATION_SUMS)
     return dict.fromkeys(period.days, ReconciliationStats()) | {row["day"]: _tally(row) for row in rows}
 
 
@@ -141,11 +141,11 @@ def by_tenant(period: Period) -> list[StatsRow]:
     """Count by tenant, lowest delivery rate first. Two queries."""
     columns = {"pk": F("tenant"), "name": F("tenant__name")}
     found = {
-        row["pk"]: _standing(row, tally=_tally(row))
-        for row in _ledger(None, period).values(**columns).annotate(**_TALLIES)
+        row["pk"]: _stats_row(row, tally=_tally(row))
+        for row in _daily_rows(None, period).values(**columns).annotate(**_RECONCILIATION_SUMS)
     }
-    for row in _ended(_calls(None, period).values(**columns)):
-        known = found.get(row["pk"]) or _standing(row)
+    for row in _with_outcomes(_calls(None, period).values(**columns)):
+        known = found.get(row["pk"]) or _stats_row(row)
         found[row["pk"]] = replace(known, outcomes=OutcomeCounts.from_rows(row))
     return sorted(found.values(), key=_least_delivered)[:LONGEST_LIST]
 
@@ -159,13 +159,13 @@ def _calls(tenant: Tenant | None, period: Period) -> QuerySet[Any]:
     return period.filter_rows(Call.objects.filter(is_internal=False), "started_at", tenant)
 
 
-def _ledger(tenant: Tenant | None, period: Period) -> QuerySet[Any]:
+def _daily_rows(tenant: Tenant | None, period: Period) -> QuerySet[Any]:
     rows = DailyReconciliation.objects.filter(day__gte=period.first, day__lt=period.end).order_by()
     return rows.filter(tenant=tenant) if tenant else rows
 
 
-def _ended(rows: QuerySet[Any]) -> QuerySet[Any]:
-    counted: QuerySet[Any] = rows.annotate(calls=Count("pk"), **_ENDS)
+def _with_outcomes(rows: QuerySet[Any]) -> QuerySet[Any]:
+    counted: QuerySet[Any] = rows.annotate(calls=Count("pk"), **_OUTCOME_COUNTS)
     return counted
 
 
@@ -177,11 +177,11 @@ def _grouped(rows: Iterable[Any], by: str) -> Mapping[Any, list[Any]]:
 
 
 def _tally(row: Mapping[str, int]) -> ReconciliationStats:
-    return ReconciliationStats(**{name: row[name] for name in _TALLIES})
+    return ReconciliationStats(**{name: row[name] for name in _RECONCILIATION_SUMS})
 
 
-def _standing(row: Mapping[str, Any], **about: Any) -> StatsRow:
-    return StatsRow(pk=row["pk"], name=row["name"], **about)
+def _stats_row(row: Mapping[str, Any], **values: Any) -> StatsRow:
+    return StatsRow(pk=row["pk"], name=row["name"], **values)
 
 
 def _named(row: Mapping[str, Any]) -> str:

@@ -65,8 +65,8 @@ def enqueue_due_work() -> None:
     bulk_actions.resume_due(now=now)
 
 
-def run_bulk_action(errand_id: int) -> None:
-    bulk_actions.step(errand_id, now=timezone.now())
+def run_bulk_action(bulk_action_id: int) -> None:
+    bulk_actions.step(bulk_action_id, now=timezone.now())
 
 
 def sync_employees(tenant_id: int) -> None:

@@ -136,4 +136,4 @@ def status_choices(tenant: Tenant | None) -> list[tuple[str, str]]:
 
 def standard_statuses() -> list[tuple[str, str]]:
     """Return the statuses that every UIS account has."""
-    return [(word, str(text)) for word, text in status_labels.UIS_STATUSES.items()]
+    return [(code, str(label)) for code, label in status_labels.UIS_STATUSES.items()]

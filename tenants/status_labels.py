@@ -24,10 +24,10 @@ CRM_STATUSES: Mapping[str, Text] = {
 }
 
 
-def uis_status(word: str) -> str:
+def uis_status(code: str) -> str:
     """Return the label of a UIS status; a custom status is returned as it is."""
-    return str(UIS_STATUSES.get(word, word))
+    return str(UIS_STATUSES.get(code, code))
 
 
-def crm_status(word: str) -> str:
-    return str(CRM_STATUSES.get(word, word))
+def crm_status(code: str) -> str:
+    return str(CRM_STATUSES.get(code, code))

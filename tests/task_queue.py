@@ -7,6 +7,7 @@ from collections.abc import Callable
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
+from connector_project.operations import tasks as operations_tasks
 from crm import tasks as crm_tasks
 from telephony import tasks as telephony_tasks
 
@@ -38,6 +39,7 @@ def sweep() -> None:
     """Do what the schedules do every minute, and what follows from it."""
     telephony_tasks.enqueue_due_work()
     crm_tasks.enqueue_due_work()
+    operations_tasks.enqueue_due_work()
     drain()
 
 

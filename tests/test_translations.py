@@ -4,15 +4,15 @@ import importlib
 import shutil
 
 import pytest
-from django.db import models
 from django.utils import translation
 from django.utils.translation import ngettext
 
+from connector_project.core.choices import Choices
 from telephony.models import Call
 from tests import translations
 from tests.translations import Text
 
-OURS = ("connector_project", "tenants", "telephony", "crm")
+OURS = ("connector_project.core", "connector_project.operations", "tenants", "telephony", "crm")
 NAMES = {"UIS", "CoMagic", "CallGear", "Novofon", "retailCRM", "v4", "v5", ""}
 CODE = """
 from django.utils.translation import gettext as _, ngettext, pgettext, npgettext
@@ -287,20 +287,27 @@ def test_russian_is_served():
 )
 def test_russian_counts(count, says):
     with translation.override("ru"):
-        said = ngettext("%(count)d call is on its way again.", "%(count)d calls are on their way again.", count)
+        said = ngettext("%(count)d call is queued again.", "%(count)d calls are queued again.", count)
     assert said % {"count": count} == says
 
 
 def our_choices():
-    for app in OURS:
-        importlib.import_module(f"{app}.models")
-    importlib.import_module("connector_project.operations.onboarding.steps")
-    return [one for one in models.TextChoices.__subclasses__() if one.__module__.split(".")[0] in OURS]
+    for package in OURS:
+        importlib.import_module(f"{package}.models")
+    return Choices.__subclasses__()
 
 
 def test_our_choices_are_found():
     found = {one.__qualname__ for one in our_choices()}
-    assert found >= {"State", "KeptBack", "Cause", "TransferRules.Owner", "Command.Reason", "Popup.State", "Who"}
+    assert found >= {
+        "State",
+        "SkipReason",
+        "FailureReason",
+        "TransferRules.Owner",
+        "Command.Reason",
+        "Popup.State",
+        "Responsible",
+    }
 
 
 @pytest.mark.parametrize("choices", our_choices(), ids=lambda one: f"{one.__module__}.{one.__qualname__}")

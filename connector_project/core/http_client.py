@@ -72,8 +72,8 @@ class Reply:
     @property
     def retry_after(self) -> float | None:
         """Seconds the server asks us to wait; None if it names none, or a date."""
-        word = self.headers.get("Retry-After", "")
-        return min(float(word), LONGEST_RETRY_AFTER) if word.isascii() and word.isdigit() else None
+        value = self.headers.get("Retry-After", "")
+        return min(float(value), LONGEST_RETRY_AFTER) if value.isascii() and value.isdigit() else None
 
 
 _trusted: frozenset[str] = frozenset()

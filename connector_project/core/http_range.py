@@ -56,7 +56,7 @@ def parse_range(header: str) -> RequestedRange | None:
     found = _RANGE.fullmatch(header.strip())
     if not found or found.group() == "bytes=-":
         return None
-    first, last = (int(word) if word else None for word in found.groups())
+    first, last = (int(digits) if digits else None for digits in found.groups())
     if first is not None and last is not None and last < first:
         return None
     return RequestedRange(first, last)
@@ -67,7 +67,7 @@ def parse_content_range(header: str) -> ContentRange | None:
     found = _CONTENT_RANGE.fullmatch(header.strip())
     if not found:
         return None
-    part = ContentRange(*(int(word) for word in found.groups()))
+    part = ContentRange(*(int(digits) for digits in found.groups()))
     return part if part.first <= part.last < part.size else None
 
 

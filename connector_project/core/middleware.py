@@ -12,7 +12,7 @@ class TrustedProxies:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        self.networks = [ipaddress.ip_network(word) for word in settings.TRUSTED_PROXIES]
+        self.networks = [ipaddress.ip_network(network) for network in settings.TRUSTED_PROXIES]
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if self._is_trusted(request.META.get("REMOTE_ADDR", "")):
@@ -26,14 +26,14 @@ class TrustedProxies:
 
     def _sender(self, forwarded: str) -> str:
         """Return the last address that is not a trusted proxy: the sender can forge everything before it."""
-        for word in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
-            if not self._is_trusted(word):
-                return word
+        for address in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
+            if not self._is_trusted(address):
+                return address
         return ""
 
-    def _is_trusted(self, word: str) -> bool:
+    def _is_trusted(self, address: str) -> bool:
         try:
-            address = ipaddress.ip_address(word)
+            parsed = ipaddress.ip_address(address)
         except ValueError:
             return False
-        return any(address in network for network in self.networks)
+        return any(parsed in network for network in self.networks)

@@ -52,10 +52,12 @@ def record_heartbeat() -> None:
 
 def queues_without_workers(known: Iterable[WorkerHeartbeat], *, now: datetime) -> dict[Queue, datetime | None]:
     """Return each queue without a recent heartbeat, with its last known heartbeat."""
-    beats = {
+    heartbeats = {
         name: max((worker.last_seen_at for worker in known if worker.queue == name), default=None) for name in QUEUES
     }
-    return {name: beat for name, beat in beats.items() if beat is None or now - beat > LIVE_FOR}
+    return {
+        name: heartbeat for name, heartbeat in heartbeats.items() if heartbeat is None or now - heartbeat > LIVE_FOR
+    }
 
 
 def find_queues_without_workers(*, now: datetime) -> dict[Queue, datetime | None]:

@@ -4,8 +4,7 @@ from typing import Any
 
 from django.contrib.auth.models import Group, Permission
 
-from tenants.permissions import FULL_NUMBERS_PERMISSION
-
+SUPPORT_ACTIONS = ("change_call", "play_recording", "acknowledge_incident")
 OURS = ("core", "tenants", "telephony", "crm", "operations")
 
 
@@ -15,7 +14,6 @@ def apply(**_signal: Any) -> None:
     operator, _ = Group.objects.get_or_create(name="Operator")
     operator.permissions.add(*ours)
     support, _ = Group.objects.get_or_create(name="Support")
-    # The right to full numbers begins with "view_" too, but is the operators' alone.
-    viewing = ours.filter(codename__startswith="view_").exclude(codename=FULL_NUMBERS_PERMISSION.partition(".")[2])
-    acting = ours.filter(codename__in=("change_call", "play_recording", "acknowledge_incident"))
-    support.permissions.add(*viewing, *acting)
+    # The name of this permission begins with `view_` too.
+    visible = ours.filter(codename__startswith="view_").exclude(codename="view_full_numbers")
+    support.permissions.add(*visible, *ours.filter(codename__in=SUPPORT_ACTIONS))

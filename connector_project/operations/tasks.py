@@ -32,7 +32,7 @@ def run_checks_all() -> None:
 
 def enqueue_due_work() -> None:
     """Every minute: enqueue activations whose queue entry was lost or whose worker died."""
-    activation.resume_left(now=timezone.now())
+    activation.resume_pending(now=timezone.now())
 
 
 def evaluate_alerts() -> None:

@@ -81,10 +81,10 @@ def state(tenant: Tenant) -> TenantStatus:
     return TenantStatus(vars(tenant)["status"])
 
 
-def describe(tenant: Tenant, *, pulse: RecentActivity, now: datetime) -> StatusReport:
+def describe(tenant: Tenant, *, activity: RecentActivity, now: datetime) -> StatusReport:
     """Describe a client loaded through `with_status`; no queries if its related rows were selected too."""
     status = state(tenant)
-    return StatusReport(status, *_CAUSES[status](tenant, pulse, now))
+    return StatusReport(status, *_DESCRIPTIONS[status](tenant, activity, now))
 
 
 def recent_activity(tenants: Iterable[Tenant], *, now: datetime) -> dict[int, RecentActivity]:
@@ -95,7 +95,8 @@ def recent_activity(tenants: Iterable[Tenant], *, now: datetime) -> dict[int, Re
     newest = Notification.objects.filter(tenant=OuterRef("pk")).order_by("-received_at").values("received_at")[:1]
     last_event_at = dict(Tenant.objects.filter(pk__in=zones).order_by().values_list("pk", Subquery(newest)))
     incidents_by_tenant = {
-        one.tenant_id: one for one in _no_event_incidents().filter(tenant__in=zones).select_related("tenant")
+        incident.tenant_id: incident
+        for incident in _no_event_incidents().filter(tenant__in=zones).select_related("tenant")
     }
     return {pk: RecentActivity(counts.get(pk, 0), last_event_at.get(pk), incidents_by_tenant.get(pk)) for pk in zones}
 
@@ -123,27 +124,29 @@ def _midnight(zone: str, now: datetime) -> datetime:
     return now.astimezone(ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _describe_denied(tenant: Tenant, _pulse: RecentActivity, _now: datetime) -> Reason:
+def _describe_denied(tenant: Tenant, _activity: RecentActivity, _now: datetime) -> Reason:
     """Describe each suspended connection; who must act comes from the first."""
-    suspended: list[Connection] = [side for side in (tenant.uis, tenant.crm) if side.denied_at]
-    text = " ".join(incident_texts.denial(side.denied_code, side.denied_detail) for side in suspended)
+    suspended: list[Connection] = [connection for connection in (tenant.uis, tenant.crm) if connection.denied_at]
+    text = " ".join(incident_texts.denial(connection.denied_code, connection.denied_detail) for connection in suspended)
     return text, Responsible[incident_texts.denial_is_for(suspended[0].denied_code).name]
 
 
-def _describe_no_events(_tenant: Tenant, pulse: RecentActivity, now: datetime) -> Reason:
+def _describe_no_events(_tenant: Tenant, activity: RecentActivity, now: datetime) -> Reason:
     """Use the incident's text; empty if it has been resolved meanwhile."""
-    return (incident_texts.message(pulse.no_events, now=now), Responsible.CLIENT) if pulse.no_events else ("", None)
+    return (
+        (incident_texts.message(activity.no_events, now=now), Responsible.CLIENT) if activity.no_events else ("", None)
+    )
 
 
-def _describe_failed_activation(tenant: Tenant, _pulse: RecentActivity, _now: datetime) -> Reason:
+def _describe_failed_activation(tenant: Tenant, _activity: RecentActivity, _now: datetime) -> Reason:
     return _from_result(activation.failure(tenant.activation))
 
 
-def _describe_failed_check(tenant: Tenant, _pulse: RecentActivity, _now: datetime) -> Reason:
-    return _from_result(next((found for found in runner.stored_results(tenant.check_run) if not found.ok), None))
+def _describe_failed_check(tenant: Tenant, _activity: RecentActivity, _now: datetime) -> Reason:
+    return _from_result(next((result for result in runner.stored_results(tenant.check_run) if not result.ok), None))
 
 
-def _describe_not_activated(tenant: Tenant, _pulse: RecentActivity, now: datetime) -> Reason:
+def _describe_not_activated(tenant: Tenant, _activity: RecentActivity, now: datetime) -> Reason:
     """Say why a client is not activated yet."""
     row: Activation | None = getattr(tenant, "activation", None)
     if row is not None and row.state == Activation.State.RUNNING:
@@ -155,25 +158,25 @@ def _describe_not_activated(tenant: Tenant, _pulse: RecentActivity, now: datetim
     return gettext("The client has not started the activation yet."), Responsible.CLIENT
 
 
-def _describe_paused(_tenant: Tenant, _pulse: RecentActivity, _now: datetime) -> Reason:
+def _describe_paused(_tenant: Tenant, _activity: RecentActivity, _now: datetime) -> Reason:
     return gettext("Paused by the operator; incoming events are stored and wait."), Responsible.OPERATOR
 
 
-def _describe_disconnected(tenant: Tenant, _pulse: RecentActivity, now: datetime) -> Reason:
+def _describe_disconnected(tenant: Tenant, _activity: RecentActivity, now: datetime) -> Reason:
     return gettext("Disconnected: %(moment)s") % {"moment": format_short(tenant, tenant.offboarded_at, now=now)}, None
 
 
-def _from_result(finding: CheckResult | None) -> Reason:
-    return (finding.message, finding.check.responsible) if finding else ("", None)
+def _from_result(result: CheckResult | None) -> Reason:
+    return (result.message, result.check.responsible) if result else ("", None)
 
 
-_CAUSES: dict[TenantStatus, Callable[[Tenant, RecentActivity, datetime], Reason]] = {
+_DESCRIPTIONS: dict[TenantStatus, Callable[[Tenant, RecentActivity, datetime], Reason]] = {
     TenantStatus.ACCESS_DENIED: _describe_denied,
     TenantStatus.NO_EVENTS: _describe_no_events,
     TenantStatus.ACTIVATION_FAILED: _describe_failed_activation,
     TenantStatus.FAILING: _describe_failed_check,
     TenantStatus.NOT_ACTIVATED: _describe_not_activated,
     TenantStatus.PAUSED: _describe_paused,
-    TenantStatus.ACTIVE: lambda _tenant, _pulse, _now: ("", None),
+    TenantStatus.ACTIVE: lambda _tenant, _activity, _now: ("", None),
     TenantStatus.OFFBOARDED: _describe_disconnected,
 }

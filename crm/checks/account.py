@@ -64,7 +64,7 @@ def is_account_address(address: str) -> CheckResult:
 
 def refused(exc: http_client.RemoteError, connection: CrmConnection) -> CheckResult:
     """Return the failed check for an error of the CRM."""
-    return failed(ACCOUNT_ERROR_CHECKS.get(exc.code, definitions.ANSWERS), says=exc, address=connection.address)
+    return failed(ACCOUNT_ERROR_CHECKS.get(exc.code, definitions.ANSWERS), error=exc, address=connection.address)
 
 
 def missing_scope(scope: str) -> CheckResult:

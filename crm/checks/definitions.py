@@ -30,7 +30,7 @@ ANSWERS = Check(
     code="CRM_ANSWERS",
     responsible=Responsible.CRM,
     passed=_("The CRM answers."),
-    failed=_("The CRM returned an error: %(says)s Try again in a few minutes."),
+    failed=_("The CRM returned an error: %(error)s Try again in a few minutes."),
 )
 KEY = Check(
     code="CRM_KEY",

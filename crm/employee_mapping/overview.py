@@ -67,7 +67,7 @@ def load_overview(tenant: Tenant, now: datetime) -> MappingOverview:
         unlinked=[row for row in rows if suggestions.is_unlinked(row.employee)],
         # Employees with pending calls come first.
         linked=sorted((row for row in rows if _is_linked(row.employee)), key=lambda row: -row.pending),
-        not_needed=[person for person in staff if _is_not_needed(person)],
+        not_needed=[employee for employee in staff if _is_not_needed(employee)],
         departed=[row for row in rows if row.employee.is_dismissed and (row.employee.crm_user_id or row.pending)],
         free_users=suggestions.free_users(staff, users.values()),
         unknown=_unknown(tenant, staff, users, now=now),
@@ -83,13 +83,13 @@ def _rows(tenant: Tenant, staff: Sequence[Employee], users: dict[int, CrmUser], 
     uploaded = pending_calls.count_uploaded(tenant, since=now - LOOK_BACK)
     return [
         Row(
-            employee=person,
-            user=users.get(person.crm_user_id) if person.crm_user_id else None,
-            suggestions=offers.get(person.uis_id, NO_SUGGESTIONS),
-            pending=pending[person.uis_id],
-            uploaded=uploaded.get(person.pk, 0) if suggestions.is_unlinked(person) else 0,
+            employee=employee,
+            user=users.get(employee.crm_user_id) if employee.crm_user_id else None,
+            suggestions=offers.get(employee.uis_id, NO_SUGGESTIONS),
+            pending=pending[employee.uis_id],
+            uploaded=uploaded.get(employee.pk, 0) if suggestions.is_unlinked(employee) else 0,
         )
-        for person in staff
+        for employee in staff
     ]
 
 
@@ -111,18 +111,18 @@ def _owners(
 ) -> defaultdict[tuple[str, str], list[Employee | CrmUser]]:
     """Return who has an extension or user ID in our data; active employees before dismissed ones."""
     owners: defaultdict[tuple[str, str], list[Employee | CrmUser]] = defaultdict(list)
-    for person in sorted(staff, key=lambda person: person.is_dismissed):
-        for kind, value in ((UnknownId.Kind.CODE, person.extension), (UnknownId.Kind.USER, person.crm_user_id)):
+    for employee in sorted(staff, key=lambda employee: employee.is_dismissed):
+        for kind, value in ((UnknownId.Kind.CODE, employee.extension), (UnknownId.Kind.USER, employee.crm_user_id)):
             if value:
-                owners[kind, str(value)].append(person)
+                owners[kind, str(value)].append(employee)
     for crm_id, user in users.items():
         owners.setdefault((UnknownId.Kind.USER, str(crm_id)), [user])
     return owners
 
 
-def _is_linked(person: Employee) -> bool:
-    return person.crm_user_id is not None and not person.is_dismissed
+def _is_linked(employee: Employee) -> bool:
+    return employee.crm_user_id is not None and not employee.is_dismissed
 
 
-def _is_not_needed(person: Employee) -> bool:
-    return person.linked_by == Employee.LinkedBy.NOT_NEEDED and not person.is_dismissed
+def _is_not_needed(employee: Employee) -> bool:
+    return employee.linked_by == Employee.LinkedBy.NOT_NEEDED and not employee.is_dismissed

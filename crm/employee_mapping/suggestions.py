@@ -58,7 +58,7 @@ def suggest(
     `typed` are the extensions entered manually in the CRM. Only the strongest reason with any match counts.
     """
     staff = list(staff)
-    found = _candidates([person for person in staff if is_unlinked(person)], free_users(staff, users), typed)
+    found = _candidates([employee for employee in staff if is_unlinked(employee)], free_users(staff, users), typed)
     offered = Counter(one.user.crm_id for candidates in found.values() for one in candidates)
     return {
         uis_id: Suggestions(candidates, any(offered[one.user.crm_id] > 1 for one in candidates))
@@ -66,21 +66,21 @@ def suggest(
     }
 
 
-def is_unlinked(person: Employee) -> bool:
+def is_unlinked(employee: Employee) -> bool:
     """Return whether the employee needs a CRM user and has none."""
-    is_excluded = person.is_dismissed or person.linked_by == Employee.LinkedBy.NOT_NEEDED
-    return person.crm_user_id is None and not is_excluded
+    is_excluded = employee.is_dismissed or employee.linked_by == Employee.LinkedBy.NOT_NEEDED
+    return employee.crm_user_id is None and not is_excluded
 
 
 def free_users(staff: Iterable[Employee], users: Iterable[CrmUser]) -> list[CrmUser]:
     """Return the active CRM users not linked to any employee."""
-    linked_ids = {person.crm_user_id for person in staff}
+    linked_ids = {employee.crm_user_id for employee in staff}
     free = (user for user in users if user.is_active and user.crm_id not in linked_ids)
     return sorted(free, key=_in_order)
 
 
 def _candidates(
-    people: Iterable[Employee], users: Iterable[CrmUser], typed: Iterable[tuple[int, str]]
+    employees: Iterable[Employee], users: Iterable[CrmUser], typed: Iterable[tuple[int, str]]
 ) -> dict[int, tuple[Suggestion, ...]]:
     codes: dict[int, list[str]] = defaultdict(list)
     for user_id, code in typed:
@@ -89,7 +89,7 @@ def _candidates(
     for user in users:
         for key in _of_user(user, codes[user.crm_id]):
             users_by_key[key].append(user)
-    return {person.uis_id: _strongest(_of_person(person), users_by_key) for person in people}
+    return {employee.uis_id: _strongest(_keys_of_employee(employee), users_by_key) for employee in employees}
 
 
 def _strongest(
@@ -106,36 +106,36 @@ def _of_user(user: CrmUser, codes: Iterable[str]) -> set[MatchKey]:
     exact, shorter = _names(user.name)
     return {
         *((MatchReason.EXTENSION, code) for code in codes if code),
-        *((MatchReason.EMAIL, word) for word in [user.email.strip().lower()] if word),
+        *((MatchReason.EMAIL, part) for part in [user.email.strip().lower()] if part),
         (MatchReason.PREVIOUS, user.crm_id),
-        *((MatchReason.NAME, words) for words in [exact] if words),
-        *((MatchReason.NAME, ("without patronymic", words)) for words in shorter),
+        *((MatchReason.NAME, parts) for parts in [exact] if parts),
+        *((MatchReason.NAME, ("without patronymic", parts)) for parts in shorter),
         *((MatchReason.PHONE, number) for number in [user.phone] if phone_numbers.is_external(number)),
     }
 
 
-def _of_person(person: Employee) -> set[MatchKey]:
-    exact, shorter = _names(person.full_name)
+def _keys_of_employee(employee: Employee) -> set[MatchKey]:
+    exact, shorter = _names(employee.full_name)
     return {
-        (MatchReason.EXTENSION, person.extension),
-        (MatchReason.EMAIL, person.email.strip().lower()),
-        (MatchReason.PREVIOUS, person.previous_crm_user_id),
+        (MatchReason.EXTENSION, employee.extension),
+        (MatchReason.EMAIL, employee.email.strip().lower()),
+        (MatchReason.PREVIOUS, employee.previous_crm_user_id),
         # The patronymic may be missing on one side; two different ones are two people.
-        *((MatchReason.NAME, words) for words in [exact, *shorter]),
+        *((MatchReason.NAME, parts) for parts in [exact, *shorter]),
         (MatchReason.NAME, ("without patronymic", exact)),
-        *((MatchReason.PHONE, number) for number in person.numbers),
+        *((MatchReason.PHONE, number) for number in employee.numbers),
     }
 
 
 def _names(name: str) -> tuple[Words, list[Words]]:
     """Return the sorted words of a name, and the variants of a three-word name without the patronymic."""
-    words = sorted(re.findall(r"[^\W_]+", name.casefold().replace("ё", "е")))
+    parts = sorted(re.findall(r"[^\W_]+", name.casefold().replace("ё", "е")))
     without = [
-        tuple(words[:place] + words[place + 1 :])
-        for place, word in enumerate(words)
-        if len(words) == 3 and word.endswith(PATRONYMIC)
+        tuple(parts[:place] + parts[place + 1 :])
+        for place, part in enumerate(parts)
+        if len(parts) == 3 and part.endswith(PATRONYMIC)
     ]
-    return tuple(words), without
+    return tuple(parts), without
 
 
 def _in_order(user: CrmUser) -> tuple[str, int]:

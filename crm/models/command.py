@@ -86,13 +86,13 @@ class Command(models.Model):
         unclaimed = type(self).objects.filter(pk=self.pk, state=self.State.RECEIVED)
         return unclaimed.update(state=self.State.RUNNING, next_attempt_at=lease_until) == 1
 
-    def close(self, state: State, reason: str = "", says: str = "", *, now: datetime) -> Self:
-        self.state, self.reason, self.detail = state, reason, says
+    def close(self, state: State, reason: str = "", detail: str = "", *, now: datetime) -> Self:
+        self.state, self.reason, self.detail = state, reason, detail
         self.finished_at, self.next_attempt_at = now, None
         self.save()
         return self
 
-    def postpone(self, moment: datetime, reason: str = "", says: str = "") -> None:
+    def postpone(self, moment: datetime, reason: str = "", detail: str = "") -> None:
         """Release the command; it may be claimed again from `moment` on."""
-        self.state, self.reason, self.detail, self.next_attempt_at = self.State.RECEIVED, reason, says, moment
+        self.state, self.reason, self.detail, self.next_attempt_at = self.State.RECEIVED, reason, detail, moment
         self.save()

@@ -39,12 +39,12 @@ def apply_event(tenant: Tenant, event: CallEvent, *, now: datetime) -> bool:
     return is_new or (call.state, call.recording_url) != before
 
 
-def _start_call(call: Call, story: CallResolution, *, now: datetime) -> None:
+def _start_call(call: Call, resolution: CallResolution, *, now: datetime) -> None:
     """Choose the first step of an ended call: fetch its legs if somebody talked, else debounce."""
-    pipeline.apply_resolution(call, story, owner=None)
+    pipeline.apply_resolution(call, resolution, owner=None)
     if pipeline.is_certainly_skipped(call, now=now):
         call.move_to(Call.State.SKIPPED, now=now)  # Spend no API points on a call that is skipped.
-    elif story.is_lost is False:
+    elif resolution.is_lost is False:
         call.move_to(Call.State.FETCHING_LEGS, now=now)
     else:
         call.move_to(Call.State.DEBOUNCING, now=now)
@@ -54,35 +54,36 @@ def _start_call(call: Call, story: CallResolution, *, now: datetime) -> None:
 def _update_open_call(call: Call, events: Sequence[CallEvent], *, now: datetime) -> None:
     """Re-evaluate an open call: an answer or a ringing phone may be reported until it is uploaded."""
     staff = StaffDirectory.for_tenant(call.tenant)
-    story = sources.resolve_call(call, events, staff=staff)
-    pipeline.apply_resolution(call, story, owner=staff.owner_of(story, call.tenant.rules))
+    resolution = sources.resolve_call(call, events, staff=staff)
+    pipeline.apply_resolution(call, resolution, owner=staff.owner_of(resolution, call.tenant.rules))
     if call.has_legs:
-        return _apply_recording(call, story, staff, now=now)
+        return _apply_recording(call, resolution, staff, now=now)
     is_fetching = call.state == Call.State.FETCHING_LEGS
     if not is_fetching and (
-        story.is_lost is False or (story.status == ResolutionStatus.NEEDS_LEGS and call.state != Call.State.DEBOUNCING)
+        resolution.is_lost is False
+        or (resolution.status == ResolutionStatus.NEEDS_LEGS and call.state != Call.State.DEBOUNCING)
     ):
         # A worker that has it as a missed call loses its claim and writes nothing.
         call.move_to(Call.State.FETCHING_LEGS, now=now)
-    if is_fetching and story.links and call.claim_token is None and call.failed_at is None:
+    if is_fetching and resolution.links and call.claim_token is None and call.failed_at is None:
         call.next_attempt_at = now
 
 
-def _apply_recording(call: Call, story: CallResolution, staff: StaffDirectory, *, now: datetime) -> None:
+def _apply_recording(call: Call, resolution: CallResolution, staff: StaffDirectory, *, now: datetime) -> None:
     """Store the URL of a reported recording, without a request to UIS.
 
     A call that waited only for the recording continues. A call on its way to the CRM sends the URL with its next
     attempt.
     """
-    call.recording_url = recording_selection.url(call, story)
+    call.recording_url = recording_selection.url(call, resolution)
     is_waiting = call.state == Call.State.FETCHING_LEGS and call.claim_token is None and call.failed_at is None
-    if is_waiting and not recording_selection.is_awaited(call, story, staff, now=now):
+    if is_waiting and not recording_selection.is_awaited(call, resolution, staff, now=now):
         call.move_to(pipeline.next_state_after_legs(call, call.tenant.rules), now=now)
 
 
-def _log_late_answer(call: Call, story: CallResolution, *, now: datetime) -> bool:
+def _log_late_answer(call: Call, resolution: CallResolution, *, now: datetime) -> bool:
     """Log that the CRM shows a call as missed whose answer was reported only after the upload."""
-    is_wrong = call.state == Call.State.UPLOADED and call.is_missed and story.is_lost is False
+    is_wrong = call.state == Call.State.UPLOADED and call.is_missed and resolution.is_lost is False
     if is_wrong and not call.history.filter(step=Step.LATE_ANSWER).exists():
         call.log(Step.LATE_ANSWER, now=now)
     return is_wrong

@@ -22,17 +22,17 @@ class UisSnapshot:
     legs: tuple[CallLeg, ...] = ()
 
 
-_asked: TypeAdapter[UisSnapshot] = TypeAdapter(UisSnapshot)
+_adapter: TypeAdapter[UisSnapshot] = TypeAdapter(UisSnapshot)
 
 
-def dump(asked: UisSnapshot) -> str:
+def dump(snapshot: UisSnapshot) -> str:
     """Return the snapshot as JSON to store."""
-    return _asked.dump_json(asked, exclude_defaults=True).decode()
+    return _adapter.dump_json(snapshot, exclude_defaults=True).decode()
 
 
 def load(text: str) -> UisSnapshot:
     """Return the snapshot written by `dump`; "" means that nothing was requested."""
-    return _asked.validate_json(text) if text else UisSnapshot()
+    return _adapter.validate_json(text) if text else UisSnapshot()
 
 
 class CallEvidence:

@@ -33,11 +33,11 @@ RECORDING_PAUSES_SECONDS = (15, 60, 300, 900)
 
 def try_acquire_slot(connection: UisConnection, *, is_low_priority: bool = False, now: datetime) -> bool:
     """Take a slot of this tenant's rate limit; return False if none is free."""
-    seen = connection.legs_slot_at
-    if seen and seen - now > PACE * ((LOW_PRIORITY_BURST if is_low_priority else BURST) - 1):
+    slot = connection.legs_slot_at
+    if slot and slot - now > PACE * ((LOW_PRIORITY_BURST if is_low_priority else BURST) - 1):
         return False
-    same = UisConnection.objects.filter(pk=connection.pk, legs_slot_at=seen)
-    return same.update(legs_slot_at=max(seen or now, now) + PACE) == 1
+    same = UisConnection.objects.filter(pk=connection.pk, legs_slot_at=slot)
+    return same.update(legs_slot_at=max(slot or now, now) + PACE) == 1
 
 
 def fetch(batch: list[Call], *, now: datetime) -> None:
@@ -59,7 +59,7 @@ def fetch(batch: list[Call], *, now: datetime) -> None:
             choices=tenant.rules.choices(),
         )
         apply = functools.partial(_evaluate, context=context, now=now)
-    pipeline.finish_batch(batch, apply, step=Step.FETCH_LEGS, now=now, began=began, about=pipeline.owner_rules(batch))
+    pipeline.finish_batch(batch, apply, step=Step.FETCH_LEGS, now=now, began=began, details=pipeline.owner_rules(batch))
 
 
 def _client(batch: Sequence[Call]) -> UisClient:
@@ -125,8 +125,8 @@ def _handle_error(tenant: Tenant, exc: http_client.RemoteError, *, now: datetime
                 # It may wait for points for days: low-priority calls do not fail for being late.
                 call.postpone_until(now + timedelta(seconds=exc.wait or 60), FailureReason.UIS_QUOTA, str(exc))
             case http_client.RemoteUnavailable():
-                cause = FailureReason.UIS_QUOTA if exc.code == LIMIT else FailureReason.UIS_UNAVAILABLE
-                call.postpone_for_vendor(tenant.uis, exc, cause, now=now)
+                reason = FailureReason.UIS_QUOTA if exc.code == LIMIT else FailureReason.UIS_UNAVAILABLE
+                call.postpone_for_vendor(tenant.uis, exc, reason, now=now)
             case http_client.AccessDenied():
                 call.postpone_until(now, FailureReason.UIS_DENIED, str(exc))
             case http_client.UnexpectedReply():
@@ -140,23 +140,23 @@ def _handle_error(tenant: Tenant, exc: http_client.RemoteError, *, now: datetime
 def _evaluate(call: Call, *, context: _BatchContext, now: datetime) -> None:
     """Evaluate one call with UIS's answer."""
     before, call.uis_snapshot = call.uis_snapshot, dump(context.found.answer(call))
-    story = sources.resolve_call(
+    resolution = sources.resolve_call(
         call,
         context.events[call.session_id],
         staff=context.staff,
         waits_for_legs=call.attempts < WAIT_FOR_LEGS_ATTEMPTS,
     )
-    if story.status not in {ResolutionStatus.COMPLETE, ResolutionStatus.MISSED}:
+    if resolution.status not in {ResolutionStatus.COMPLETE, ResolutionStatus.MISSED}:
         call.uis_snapshot = before
         has_legs = call.session_id in context.found.legs
         is_early = has_legs or call.attempts < WAIT_FOR_LEGS_ATTEMPTS
         return call.postpone(FailureReason.LEGS_NOT_READY if is_early else FailureReason.UNKNOWN_TO_UIS, now=now)
-    pipeline.apply_resolution(call, story, owner=context.staff.owner_of(story, call.tenant.rules))
+    pipeline.apply_resolution(call, resolution, owner=context.staff.owner_of(resolution, call.tenant.rules))
     # A notification may have set the recording URL during the request.
-    call.has_legs, call.recording_url = True, recording_selection.url(call, story) or call.recording_url
+    call.has_legs, call.recording_url = True, recording_selection.url(call, resolution) or call.recording_url
     if pipeline.apply_rules(call, context.choices, now=now):
         return call.move_to(Call.State.SKIPPED, now=now)
-    if recording_selection.is_awaited(call, story, context.staff, now=now):
+    if recording_selection.is_awaited(call, resolution, context.staff, now=now):
         return call.postpone_until(_next_check_at(call, now=now), FailureReason.RECORDING_NOT_READY)
     return _advance(call, now=now)
 

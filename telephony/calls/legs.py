@@ -40,20 +40,21 @@ def summarise(
     owner: str,
     expects_talk: bool,
     waits_for_legs: bool,
-    told_until: datetime | None = None,
+    last_activity_at: datetime | None = None,
 ) -> LegSummary | None:
     """Summarise the legs, or return None while they are incomplete.
 
-    `owner` is the tenant's owner rule; `expects_talk`: UIS reported a talk; `told_until`: when, by UIS's reports, a
-    phone last rang or was answered. With `waits_for_legs`, legs that lack what UIS reported are incomplete; otherwise they
-    are accepted.
+    `owner` is the tenant's owner rule; `expects_talk`: UIS reported a talk; `last_activity_at`: when, by UIS's
+    reports, a phone last rang or was answered. With `waits_for_legs`, legs that lack what UIS reported are incomplete;
+    otherwise they are accepted.
     """
     ordered = sorted(legs, key=lambda leg: (leg.started_at, leg.leg_id))
     # A coach only listens: they were not called and do not own the call.
     employee_legs = [leg for leg in ordered if leg.is_operator and not leg.is_coach]
     talks = [leg for leg in employee_legs if leg.is_talked]
     if not ordered or (
-        waits_for_legs and not _is_complete(ordered, talks, expects_talk=expects_talk, told_until=told_until)
+        waits_for_legs
+        and not _is_complete(ordered, talks, expects_talk=expects_talk, last_activity_at=last_activity_at)
     ):
         return None
     talk_legs = talks or [leg for leg in ordered if leg.is_talked and expects_talk]
@@ -95,12 +96,12 @@ def recorded_talks(legs: Sequence[CallLeg]) -> dict[str, CallLeg]:
 
 
 def _is_complete(
-    ordered: Sequence[CallLeg], talks: Sequence[CallLeg], *, expects_talk: bool, told_until: datetime | None
+    ordered: Sequence[CallLeg], talks: Sequence[CallLeg], *, expects_talk: bool, last_activity_at: datetime | None
 ) -> bool:
     """Whether every leg has ended and they contain all UIS reported: a menu may end before a phone rings."""
     if not all(leg.finish_reason for leg in ordered) or (expects_talk and not talks):
         return False
-    return told_until is None or told_until <= max(leg.ended_at for leg in ordered) + ROUNDING
+    return last_activity_at is None or last_activity_at <= max(leg.ended_at for leg in ordered) + ROUNDING
 
 
 def _by_talk_start(legs: Iterable[CallLeg]) -> list[CallLeg]:

@@ -79,11 +79,11 @@ def evaluate_batch(batch: Sequence[Call], *, now: datetime) -> None:
     staff, choices = StaffDirectory.for_tenant(tenant), tenant.rules.choices()
 
     def weigh(call: Call) -> None:
-        story = sources.resolve_call(call, events[call.session_id], staff=staff)
-        apply_resolution(call, story, owner=staff.owner_of(story, call.tenant.rules))
-        _decide(call, story, choices, now=now)
+        resolution = sources.resolve_call(call, events[call.session_id], staff=staff)
+        apply_resolution(call, resolution, owner=staff.owner_of(resolution, call.tenant.rules))
+        _decide(call, resolution, choices, now=now)
 
-    finish_batch(batch, weigh, step=Step.EVALUATE, now=now, began=began, about=owner_rules(batch))
+    finish_batch(batch, weigh, step=Step.EVALUATE, now=now, began=began, details=owner_rules(batch))
 
 
 def owner_rules(batch: Sequence[Call]) -> dict[int, dict[str, Any]]:
@@ -92,14 +92,14 @@ def owner_rules(batch: Sequence[Call]) -> dict[int, dict[str, Any]]:
     return {call.pk: {"owner": rules.owner, "missed_owner": rules.missed_owner} for call in batch}
 
 
-def apply_resolution(call: Call, story: CallResolution, *, owner: Employee | None) -> None:
-    call.direction, call.contact, call.number = story.direction, story.contact, story.number
-    call.source, call.command_external_id = story.source, story.external_id
-    call.is_internal, call.is_lost = story.is_internal, story.is_lost
-    call.talk_seconds, call.wait_seconds = story.talk_seconds, story.wait_seconds
-    call.started_at = story.started_at or call.started_at
-    call.ended_at = max(story.ended_at or call.ended_at, call.started_at)
-    call.rung_employee_ids, call.result = list(story.rung_employee_ids), story.result or ""
+def apply_resolution(call: Call, resolution: CallResolution, *, owner: Employee | None) -> None:
+    call.direction, call.contact, call.number = resolution.direction, resolution.contact, resolution.number
+    call.source, call.command_external_id = resolution.source, resolution.external_id
+    call.is_internal, call.is_lost = resolution.is_internal, resolution.is_lost
+    call.talk_seconds, call.wait_seconds = resolution.talk_seconds, resolution.wait_seconds
+    call.started_at = resolution.started_at or call.started_at
+    call.ended_at = max(resolution.ended_at or call.ended_at, call.started_at)
+    call.rung_employee_ids, call.result = list(resolution.rung_employee_ids), resolution.result or ""
     call.employee = owner
 
 
@@ -124,7 +124,7 @@ def finish_batch(
     step: Step,
     now: datetime,
     began: float,
-    about: Mapping[int, dict[str, Any]] | None = None,
+    details: Mapping[int, dict[str, Any]] | None = None,
 ) -> None:
     """Apply the outcome to the rows that are still claimed, and enqueue next steps. `began` is time.monotonic()."""
     claimed = Call.objects.lock_claimed(batch)
@@ -132,7 +132,7 @@ def finish_batch(
     for call in claimed:
         _apply_or_fail(call, apply, now=now)
     bulk_save_changes(claimed, before)
-    log_many(claimed, step, now=now, milliseconds=round((time.monotonic() - began) * 1000), about=about)
+    log_many(claimed, step, now=now, milliseconds=round((time.monotonic() - began) * 1000), details=details)
     # One task per state is enough: it processes everything that is due.
     previous_states = {call.state for call in batch}
     for representative in {call.state: call for call in claimed if call.state not in previous_states}.values():
@@ -194,10 +194,10 @@ def is_certainly_skipped(call: Call, *, now: datetime) -> bool:
 def owner_of(call: Call) -> Employee | None:
     """Return the owner by all evidence and the current staff."""
     staff = StaffDirectory.for_tenant(call.tenant)
-    story = sources.resolve_call(
+    resolution = sources.resolve_call(
         call, sources.events_by_session(call.tenant, [call.session_id])[call.session_id], staff=staff
     )
-    return staff.owner_of(story, call.tenant.rules)
+    return staff.owner_of(resolution, call.tenant.rules)
 
 
 def next_state_after_legs(call: Call, rules: TransferRules) -> State:
@@ -211,14 +211,14 @@ def _evaluate(
 ) -> None:
     """Evaluate a call found in UIS's report; the report row joins the evidence."""
     call.uis_snapshot = dump(UisSnapshot(row=reported))
-    story = sources.resolve_call(call, events, staff=staff)
-    apply_resolution(call, story, owner=staff.owner_of(story, call.tenant.rules))
-    _decide(call, story, call.tenant.rules.choices(), now=now)
+    resolution = sources.resolve_call(call, events, staff=staff)
+    apply_resolution(call, resolution, owner=staff.owner_of(resolution, call.tenant.rules))
+    _decide(call, resolution, call.tenant.rules.choices(), now=now)
 
 
-def _decide(call: Call, story: CallResolution, choices: RuleSet, *, now: datetime) -> None:
+def _decide(call: Call, resolution: CallResolution, choices: RuleSet, *, now: datetime) -> None:
     """Choose the next step: a missed call needs nothing more from UIS."""
-    if story.status == ResolutionStatus.MISSED:
+    if resolution.status == ResolutionStatus.MISSED:
         is_skipped = apply_rules(call, choices, now=now)
         return call.move_to(
             Call.State.SKIPPED if is_skipped else next_state_after_legs(call, call.tenant.rules), now=now

@@ -22,44 +22,44 @@ class Part:
     talk: CallLeg | None = None
 
 
-def url(call: Call, story: CallResolution) -> str:
+def url(call: Call, resolution: CallResolution) -> str:
     """Return the URL of the recording: of the whole call if UIS has one, else of the owner's last talk; "" if none."""
-    return next(iter(urls(call, story)), "")
+    return next(iter(urls(call, resolution)), "")
 
 
-def urls(call: Call, story: CallResolution) -> list[str]:
+def urls(call: Call, resolution: CallResolution) -> list[str]:
     """Return the possible URLs of the recording, best first."""
-    chosen = story.owner_record_ids or story.record_ids
+    chosen = resolution.owner_record_ids or resolution.record_ids
     owner_id = call.employee.uis_id if call.employee else None
-    preferred = [event for event in story.links if event.employee_id == owner_id] or list(story.links)
-    found = [whole_call_url(story)] if whole_call_url(story) else []
+    preferred = [event for event in resolution.links if event.employee_id == owner_id] or list(resolution.links)
+    found = [whole_call_url(resolution)] if whole_call_url(resolution) else []
     found += [client_factory.recording_url(call.tenant.uis, call.session_id, record_id) for record_id in chosen[-1:]]
     return list(dict.fromkeys([*found, *(event.link for event in preferred[-1:])]))
 
 
-def parts(call: Call, story: CallResolution) -> list[Part]:
+def parts(call: Call, resolution: CallResolution) -> list[Part]:
     """Return every recording of a call in order, before and after transfers."""
-    if not story.record_ids:
-        by_link = {event.link: event for event in story.links}
+    if not resolution.record_ids:
+        by_link = {event.link: event for event in resolution.links}
         return [Part(url=event.link, employee_id=event.employee_id) for event in by_link.values()]
     talks = recorded_talks(load(call.uis_snapshot).legs)
     found = [
         (client_factory.recording_url(call.tenant.uis, call.session_id, one), talks.get(one))
-        for one in story.record_ids
+        for one in resolution.record_ids
     ]
     return [Part(url=url, employee_id=talk.employee_id if talk else None, talk=talk) for url, talk in found]
 
 
-def whole_call_url(story: CallResolution) -> str:
+def whole_call_url(resolution: CallResolution) -> str:
     """Return the URL of the recording of all talks; "" if the call has a single recording."""
-    return story.whole_record if len(story.record_ids) > 1 else ""
+    return resolution.whole_record if len(resolution.record_ids) > 1 else ""
 
 
-def is_awaited(call: Call, story: CallResolution, staff: StaffDirectory, *, now: datetime) -> bool:
+def is_awaited(call: Call, resolution: CallResolution, staff: StaffDirectory, *, now: datetime) -> bool:
     """Whether a recording is expected, not there yet, and its deadline has not passed."""
     if not call.is_answered or not call.tenant.rules.send_recording or now >= deadline(call):
         return False
-    return max(len(story.record_ids), len(story.links)) < expected(call, story, staff)
+    return max(len(resolution.record_ids), len(resolution.links)) < expected(call, resolution, staff)
 
 
 def was_passed(call: Call, tries: Iterable[CallLogEntry]) -> bool:
@@ -73,8 +73,8 @@ def deadline(call: Call) -> datetime:
     return call.ended_at + timedelta(minutes=call.tenant.rules.recording_wait_minutes)
 
 
-def expected(call: Call, story: CallResolution, staff: StaffDirectory) -> int:
+def expected(call: Call, resolution: CallResolution, staff: StaffDirectory) -> int:
     """Return the expected number of recordings: one for each talk of an employee whose talks are recorded."""
-    talkers = [staff.employees.get(uis_id) if uis_id else call.employee for uis_id in story.talker_ids]
+    talkers = [staff.employees.get(uis_id) if uis_id else call.employee for uis_id in resolution.talker_ids]
     modes = [person.recording_mode if person else "all" for person in talkers] or ["all"]
     return sum(mode in {"all", call.direction} for mode in modes)

@@ -69,7 +69,7 @@ def resolve(events: Iterable[CallEvent], snapshot: UisSnapshot, context: Resolut
         owner=context.owner,
         expects_talk=evidence.has_talk,
         waits_for_legs=context.waits_for_legs,
-        told_until=evidence.last_activity_at,
+        last_activity_at=evidence.last_activity_at,
     )
     if summary is not None:
         return _from_legs(evidence, summary, snapshot, context)
@@ -82,13 +82,15 @@ def _from_legs(
     evidence: CallEvidence, summary: LegSummary, snapshot: UisSnapshot, context: ResolutionContext
 ) -> CallResolution:
     is_missed = evidence.direction == "in" and summary.result != Result.ANSWERED
-    row_says = snapshot.row.result if snapshot.row else None
+    reported_result = snapshot.row.result if snapshot.row else None
     common = _common(evidence, context, summary=summary)
     fields = {
         "number": summary.number or common["number"],
         "rung_employee_ids": summary.rung_employee_ids or common["rung_employee_ids"],
         "is_lost": is_missed,
-        "result": (row_says or finish_reasons.missed_result(summary.finish_reason)) if is_missed else summary.result,
+        "result": (reported_result or finish_reasons.missed_result(summary.finish_reason))
+        if is_missed
+        else summary.result,
         "talk_seconds": summary.talk_seconds,
         "wait_seconds": summary.wait_seconds,
         "started_at": summary.started_at,

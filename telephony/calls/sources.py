@@ -44,29 +44,29 @@ class StaffDirectory:
     @classmethod
     def for_tenant(cls, tenant: Tenant) -> "StaffDirectory":
         """Load the directory. Two queries."""
-        people = {person.uis_id: person for person in Employee.objects.filter(tenant=tenant)}
-        return cls(people, frozenset(VirtualNumber.objects.filter(tenant=tenant).values_list("number", flat=True)))
+        employees = {employee.uis_id: employee for employee in Employee.objects.filter(tenant=tenant)}
+        return cls(employees, frozenset(VirtualNumber.objects.filter(tenant=tenant).values_list("number", flat=True)))
 
     @property
     def own_numbers(self) -> frozenset[str]:
         """Numbers that are never a customer's: virtual numbers and those of current employees."""
-        current = (person for person in self.employees.values() if not person.is_dismissed)
-        return self.numbers.union(*(person.numbers for person in current))
+        current = (employee for employee in self.employees.values() if not employee.is_dismissed)
+        return self.numbers.union(*(employee.numbers for employee in current))
 
-    def owner_of(self, story: CallResolution, rules: TransferRules) -> Employee | None:
+    def owner_of(self, resolution: CallResolution, rules: TransferRules) -> Employee | None:
         """Return the owner by the tenant's rule.
 
         Where the CRM is to name the manager of a missed call, this is the employee whose phone rang last.
         """
-        if story.is_lost and rules.missed_owner == TransferRules.MissedOwner.NOBODY:
+        if resolution.is_lost and rules.missed_owner == TransferRules.MissedOwner.NOBODY:
             return None
-        known = self.employees.get(story.owner_id or 0) or self._called_on(story.owner_number)
-        candidates = (self.employees[uis_id] for uis_id in story.candidate_ids if uis_id in self.employees)
+        known = self.employees.get(resolution.owner_id or 0) or self._called_on(resolution.owner_number)
+        candidates = (self.employees[uis_id] for uis_id in resolution.candidate_ids if uis_id in self.employees)
         return known or next(candidates, None)
 
     def _called_on(self, number: str) -> Employee | None:
         """Find the employee by a number typed into a scenario: UIS names no employee for such a leg."""
-        matches = [person for person in self.employees.values() if number and number in person.numbers]
+        matches = [employee for employee in self.employees.values() if number and number in employee.numbers]
         return matches[0] if len(matches) == 1 else None
 
 

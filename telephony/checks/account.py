@@ -57,9 +57,9 @@ def refused(exc: http_client.RemoteError, *, right: Check | None = None) -> Chec
         return failed(definitions.POINTS, left=0, limit="…")
     check = right if exc.code == "forbidden" and right else ACCOUNT_ERROR_CHECKS.get(exc.code)
     if exc.code in {"component_disabled", "method_component_disabled"}:
-        return failed(definitions.DATA_API, says=exc)
+        return failed(definitions.DATA_API, error=exc)
     if check is None:
-        return failed(definitions.ANSWERS, says=exc)
+        return failed(definitions.ANSWERS, error=exc)
     address = _ADDRESS.search(str(exc))
     return failed(check, address=address[0] if address else "")
 

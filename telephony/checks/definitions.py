@@ -24,7 +24,7 @@ ANSWERS = Check(
     code="UIS_ANSWERS",
     responsible=Responsible.UIS,
     passed=_("UIS answers."),
-    failed=_("UIS does not answer as it should: %(says)s Try again in a few minutes."),
+    failed=_("UIS does not answer as it should: %(error)s Try again in a few minutes."),
 )
 KEY = Check(
     code="UIS_KEY",
@@ -100,7 +100,7 @@ DATA_API = Check(
     code="UIS_DATA_API",
     responsible=Responsible.CLIENT,
     passed=_("The Data API answers all our requests."),
-    failed=_("An option of the Data API is not bought: %(says)s"),
+    failed=_("An option of the Data API is not bought: %(error)s"),
     where=_TARIFF,
 )
 CALL_API = Check(

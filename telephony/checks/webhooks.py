@@ -21,14 +21,14 @@ def run_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
     """Yield the check results; no remote requests."""
     yield from _clocks(tenant, now=now)
     needed = _needed_events(tenant.rules)
-    for lamp in status.webhook_status(tenant, now=now).events:
-        if lamp.event not in needed:
+    for event_status in status.webhook_status(tenant, now=now).events:
+        if event_status.event not in needed:
             continue
-        name = _name(tenant, lamp.event)
-        is_seen = lamp.seen_at is not None
-        yield result(definitions.SEEN[lamp.event], is_ok=is_seen, event=name, days=status.LATELY.days)
+        name = _name(tenant, event_status.event)
+        is_seen = event_status.seen_at is not None
+        yield result(definitions.SEEN[event_status.event], is_ok=is_seen, event=name, days=status.LATELY.days)
         if is_seen:
-            yield _template(lamp, name)
+            yield _template(event_status, name)
 
 
 def _name(tenant: Tenant, event: Event) -> str:
@@ -37,11 +37,11 @@ def _name(tenant: Tenant, event: Event) -> str:
     return title.english if tenant.uis.brand == tenant.uis.Brand.CALLGEAR else title.russian
 
 
-def _template(lamp: status.EventStatus, name: str) -> CheckResult:
-    if not lamp.faults:
-        return passed(definitions.TEMPLATES[lamp.event], event=name)
-    fault = lamp.faults[0]
-    return failed(definitions.TEMPLATES[lamp.event], event=name, kind=fault.code, names=", ".join(fault.names))
+def _template(event_status: status.EventStatus, name: str) -> CheckResult:
+    if not event_status.faults:
+        return passed(definitions.TEMPLATES[event_status.event], event=name)
+    fault = event_status.faults[0]
+    return failed(definitions.TEMPLATES[event_status.event], event=name, kind=fault.code, names=", ".join(fault.names))
 
 
 def _needed_events(rules: TransferRules) -> set[Event]:

@@ -216,7 +216,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('-requested_at', '-pk'),
-                'indexes': [models.Index(condition=models.Q(('next_attempt_at__isnull', False)), fields=['next_attempt_at'], name='errand_due')],
+                'indexes': [models.Index(condition=models.Q(('next_attempt_at__isnull', False)), fields=['next_attempt_at'], name='bulk_action_due')],
             },
         ),
         migrations.AddIndex(

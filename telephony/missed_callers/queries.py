@@ -53,8 +53,8 @@ class _Reader:
         self.midnight = local_dates.begin(today, zone=tenant.zone)
         self.staff = StaffDirectory.for_tenant(tenant)
         self.choices: RuleSet = tenant.rules.choices()
-        people = self.staff.employees.values()
-        self.by_user = {person.crm_user_id: person for person in people if person.crm_user_id}
+        employees = self.staff.employees.values()
+        self.by_user = {employee.crm_user_id: employee for employee in employees if employee.crm_user_id}
 
     def of_client(self, calls: QuerySet[Call]) -> QuerySet[Call]:
         return calls.filter(tenant=self.tenant, started_at__gte=self.since).order_by("-started_at", "-pk")
@@ -78,16 +78,16 @@ class _Reader:
 
     def is_ours(self, row: Mapping[str, Any]) -> bool:
         """Whether the number is a customer's and none of the tenant's current lists skips the call."""
-        people = (row["employee__uis_id"],) if row["employee_id"] else tuple(row["rung_employee_ids"])
-        facts = RuleInput(
+        employee_ids = (row["employee__uis_id"],) if row["employee_id"] else tuple(row["rung_employee_ids"])
+        rule_input = RuleInput(
             direction=Direction.IN,
             is_answered=False,
             is_internal=False,
             contact=row["contact"],
             number=row["number"],
-            employees=people,
+            employees=employee_ids,
         )
-        return row["contact"] not in self.staff.own_numbers and self.choices.list_skip_reason(facts) is None
+        return row["contact"] not in self.staff.own_numbers and self.choices.list_skip_reason(rule_input) is None
 
     def miss(self, row: Mapping[str, Any]) -> MissedCall:
         return MissedCall(contact=row["contact"], at=row["started_at"], call=row["pk"], owner=self._owner(row))

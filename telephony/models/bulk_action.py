@@ -66,7 +66,7 @@ class BulkAction(models.Model):
         ordering = ("-requested_at", "-pk")
         indexes = [
             models.Index(
-                fields=["next_attempt_at"], name="errand_due", condition=models.Q(next_attempt_at__isnull=False)
+                fields=["next_attempt_at"], name="bulk_action_due", condition=models.Q(next_attempt_at__isnull=False)
             )
         ]
 

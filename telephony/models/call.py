@@ -173,33 +173,33 @@ class Call(models.Model):
         if state == self.State.UPLOADED:
             self.uploaded_at = now
 
-    def postpone_until(self, moment: datetime, cause: FailureReason, says: str = "") -> None:
+    def postpone_until(self, moment: datetime, reason: FailureReason, detail: str = "") -> None:
         """Stay in this state until `moment`, for the given reason."""
-        self.reason, self.detail, self.next_attempt_at, self.claim_token = cause, says, moment, None
+        self.reason, self.detail, self.next_attempt_at, self.claim_token = reason, detail, moment, None
 
-    def postpone(self, cause: FailureReason, says: str = "", *, now: datetime, wait: float | None = None) -> None:
+    def postpone(self, reason: FailureReason, detail: str = "", *, now: datetime, wait: float | None = None) -> None:
         """Retry after an increasing delay, or after the vendor's own `wait` in seconds.
 
         Fails after three days, unless the call only waits for a vendor that is unavailable.
         """
         if now - self.retry_window_started_at > RETRY_WINDOW and self.attempts > POISON_AFTER_ATTEMPTS:
-            return self.fail(cause, says, now=now)
+            return self.fail(reason, detail, now=now)
         pause = wait if wait is not None else RETRY_DELAYS_SECONDS[min(self.attempts, len(RETRY_DELAYS_SECONDS)) - 1]
         # Jitter only adds to the delay: a retry before the vendor's `wait` would be rejected.
-        return self.postpone_until(now + timedelta(seconds=pause * random.uniform(1, 1.2)), cause, says)  # noqa: S311
+        return self.postpone_until(now + timedelta(seconds=pause * random.uniform(1, 1.2)), reason, detail)  # noqa: S311
 
     def postpone_for_vendor(
-        self, vendor: Connection, fault: RemoteUnavailable, cause: FailureReason, *, now: datetime
+        self, vendor: Connection, fault: RemoteUnavailable, reason: FailureReason, *, now: datetime
     ) -> None:
         """Retry when the vendor may be back; if it was already unavailable, do not count the attempt."""
         if vendor.consecutive_failures <= 1:
-            return self.postpone(cause, str(fault), now=now, wait=fault.wait)
+            return self.postpone(reason, str(fault), now=now, wait=fault.wait)
         self.attempts = max(self.attempts - 1, 0)
-        return self.postpone_until(vendor.retry_at or now, cause, str(fault))
+        return self.postpone_until(vendor.retry_at or now, reason, str(fault))
 
-    def fail(self, cause: FailureReason, says: str = "", *, now: datetime) -> None:
+    def fail(self, reason: FailureReason, detail: str = "", *, now: datetime) -> None:
         """Stop retrying; a person must act."""
-        self.reason, self.detail, self.failed_at, self.next_attempt_at = cause, says, now, None
+        self.reason, self.detail, self.failed_at, self.next_attempt_at = reason, detail, now, None
         self.claim_token = None
 
     def log(

@@ -40,7 +40,7 @@ def log_many(
     *,
     now: datetime,
     milliseconds: int | None = None,
-    about: Mapping[int, dict[str, Any]] | None = None,
+    details: Mapping[int, dict[str, Any]] | None = None,
     **more: Any,
 ) -> None:
     """Add one log entry per call of a batch; `about` holds details by the call's primary key."""
@@ -50,7 +50,7 @@ def log_many(
             step=step,
             at=now,
             duration_ms=milliseconds,
-            details=(about or {}).get(call.pk, {}),
+            details=(details or {}).get(call.pk, {}),
             **({"reason": call.reason, "detail": call.detail} | more),
         )
         for call in calls

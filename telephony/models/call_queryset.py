@@ -35,8 +35,8 @@ class CallQuerySet(models.QuerySet["Call"]):
     ) -> list["Call"]:
         """Claim due calls of one tenant for this worker: one UPDATE counts the attempt and sets the lease.
 
-        Low-priority calls come after the others, however long they have been due; `is_low_priority` selects only the one
-        or the other kind. After failures of the vendor one call is claimed first, as a half-open probe.
+        Low-priority calls come after the others, however long they have been due; `is_low_priority` selects
+        only the one or the other kind. After failures of the vendor one call is claimed first, as a half-open probe.
         """
         due = self.due(now=now).filter(tenant=tenant_id, state=state).order_by("is_low_priority", "next_attempt_at")
         if is_low_priority is not None:
@@ -54,14 +54,14 @@ class CallQuerySet(models.QuerySet["Call"]):
         )
         return list(self.filter(pk__in=chosen, claim_token=token).with_related())
 
-    def make_due(self, tenant_id: int, states: Sequence[State], cause: FailureReason, *, now: datetime) -> int:
+    def make_due(self, tenant_id: int, states: Sequence[State], reason: FailureReason, *, now: datetime) -> int:
         """Make calls due that waited for a vendor that answers again; old ones get low priority.
 
         A call that failed repeatedly keeps its own retry delay: it may be the cause of the vendor's failures.
         """
         waiting = self.filter(tenant=tenant_id, state__in=states, failed_at=None, claim_token=None)
         waiting.filter(ended_at__lt=now - LIVE_WINDOW, is_low_priority=False).update(is_low_priority=True)
-        unsuspected = waiting.filter(reason=cause, attempts__lt=POISON_AFTER_ATTEMPTS)
+        unsuspected = waiting.filter(reason=reason, attempts__lt=POISON_AFTER_ATTEMPTS)
         return unsuspected.filter(next_attempt_at__gt=now).update(next_attempt_at=now)
 
     def count_claimed(self, tenant_id: int, state: State, *, now: datetime) -> int:

@@ -56,8 +56,8 @@ class ComparisonResult:
 
 def find_missing(reported: Iterable[EndedEvent], known: Iterable[int]) -> list[EndedEvent]:
     """Return the calls whose session is not among the known ones."""
-    seen = set(known)
-    return [call for call in reported if call.session_id not in seen]
+    known_ids = set(known)
+    return [call for call in reported if call.session_id not in known_ids]
 
 
 def recent(tenant: Tenant, *, now: datetime) -> ComparisonResult:
@@ -129,11 +129,11 @@ def _compare_all(
     """Compare the report or its beginning; a call that began exactly at the end belongs to the next period."""
     client = client or client_factory.uis_client(tenant.uis)
     compared, unread_before = ComparisonResult(till=till), client.unread
-    listed = client.calls(since=since, till=till) if since < till else iter(())
+    reported_calls = client.calls(since=since, till=till) if since < till else iter(())
     if at_most is not None:
-        part, cut = whole_seconds(listed, at_most=at_most)
-        listed, compared.till = iter(part), cut or till
-    for chunk in _chunks(listed):
+        part, cut = whole_seconds(reported_calls, at_most=at_most)
+        reported_calls, compared.till = iter(part), cut or till
+    for chunk in _chunks(reported_calls):
         settled = [
             reported
             for reported in chunk
@@ -146,13 +146,13 @@ def _compare_all(
     return compared
 
 
-def whole_seconds(listed: Iterable[EndedEvent], *, at_most: int) -> tuple[list[EndedEvent], datetime | None]:
+def whole_seconds(reported_calls: Iterable[EndedEvent], *, at_most: int) -> tuple[list[EndedEvent], datetime | None]:
     """Take `at_most` calls from a sorted list, plus all that began in the same second as the last one.
 
     Return them and the start of the next call, None if there is none.
     """
     chosen: list[EndedEvent] = []
-    for began_at, same_second in itertools.groupby(listed, key=lambda reported: reported.started_at):
+    for began_at, same_second in itertools.groupby(reported_calls, key=lambda reported: reported.started_at):
         if len(chosen) >= at_most:
             return chosen, began_at
         chosen += same_second
@@ -161,7 +161,7 @@ def whole_seconds(listed: Iterable[EndedEvent], *, at_most: int) -> tuple[list[E
 
 def _compare(
     tenant: Tenant,
-    listed: list[EndedEvent],
+    reported_calls: list[EndedEvent],
     compared: ComparisonResult,
     *,
     found_since: datetime,
@@ -169,8 +169,8 @@ def _compare(
     now: datetime,
 ) -> None:
     """Compare part of the report, and create the missing calls."""
-    sessions = {reported.session_id: reported for reported in listed}
-    found = find_missing(listed, _known(tenant, sessions, now=now))
+    sessions = {reported.session_id: reported for reported in reported_calls}
+    found = find_missing(reported_calls, _known(tenant, sessions, now=now))
     if is_dry_run:
         return _preview(tenant, sessions, found, compared, now=now)
     staff = StaffDirectory.for_tenant(tenant)
@@ -178,13 +178,13 @@ def _compare(
         call = _record(tenant, reported, staff=staff, now=now)
         if call is not None:
             compared.show(call)
-    stats.set_report_dates(tenant, listed)
+    stats.set_report_dates(tenant, reported_calls)
     if found:
         pipeline.resume_due(tenant, now=now)
     _count_recovered(tenant, sessions, compared, since=found_since)
     compared.stats += stats.count_calls(tenant, sessions)
     rows = set(Call.objects.filter(tenant=tenant, session_id__in=sessions).values_list("session_id", flat=True))
-    for reported in listed:
+    for reported in reported_calls:
         compared.missing[stats.listed_day(reported, zone=tenant.zone)] += reported.session_id not in rows
 
 
@@ -236,6 +236,6 @@ def _is_settled(reported: EndedEvent, *, now: datetime) -> bool:
     return reported.happened_at is None or reported.happened_at <= now - REPORT_LAG
 
 
-def _chunks(listed: Iterator[EndedEvent]) -> Iterator[list[EndedEvent]]:
-    while chunk := list(itertools.islice(listed, CHUNK)):
+def _chunks(reported_calls: Iterator[EndedEvent]) -> Iterator[list[EndedEvent]]:
+    while chunk := list(itertools.islice(reported_calls, CHUNK)):
         yield chunk

@@ -55,29 +55,29 @@ def recording_panel(call: Call, *, now: datetime) -> RecordingPanel:
     """
     staff = StaffDirectory.for_tenant(call.tenant)
     events = sources.events_by_session(call.tenant, [call.session_id])[call.session_id]
-    story = sources.resolve_call(call, events, staff=staff)
-    tracks = _tracks(call, story, staff)
-    reason = _unavailable_reason(call, story, staff, has_parts=bool(tracks), now=now)
+    resolution = sources.resolve_call(call, events, staff=staff)
+    tracks = _tracks(call, resolution, staff)
+    reason = _unavailable_reason(call, resolution, staff, has_parts=bool(tracks), now=now)
     link = RecordingLink.objects.filter(call=call).first()
     return RecordingPanel(
         tracks=() if reason else tracks,
         reason=reason,
-        message=_says(call, reason, story, staff, now=now) if reason else "",
+        message=_message(call, reason, resolution, staff, now=now) if reason else "",
         link=link,
-        link_message=str(_link_says(call, link, now=now)),
+        link_message=str(_link_message(call, link, now=now)),
         plays=[
-            _listener(entry, call, now=now)
+            _listen(entry, call, now=now)
             for entry in call.access_log.filter(kind=AccessLogEntry.Kind.RECORDING)[:PLAYS_SHOWN]
         ],
     )
 
 
 def _unavailable_reason(
-    call: Call, story: CallResolution, staff: StaffDirectory, *, has_parts: bool, now: datetime
+    call: Call, resolution: CallResolution, staff: StaffDirectory, *, has_parts: bool, now: datetime
 ) -> UnavailableReason | None:
     """Return why nothing can be played, as far as our rows show."""
-    if barred := stream.blocked_reason(call):
-        return barred
+    if blocked := stream.blocked_reason(call):
+        return blocked
     if call.recording_missing_since is not None:
         return UnavailableReason.MISSING
     if has_parts:
@@ -90,7 +90,7 @@ def _unavailable_reason(
         return UnavailableReason.NOT_READY
     return (
         UnavailableReason.NEVER_CAME
-        if recording_selection.expected(call, story, staff)
+        if recording_selection.expected(call, resolution, staff)
         else UnavailableReason.NOT_RECORDED
     )
 
@@ -102,13 +102,15 @@ def _missing_legs_reason(call: Call) -> UnavailableReason:
     return UnavailableReason.DENIED if call.tenant.uis.denied_at else UnavailableReason.UNKNOWN
 
 
-def _says(call: Call, reason: UnavailableReason, story: CallResolution, staff: StaffDirectory, *, now: datetime) -> str:
+def _message(
+    call: Call, reason: UnavailableReason, resolution: CallResolution, staff: StaffDirectory, *, now: datetime
+) -> str:
     """Return the reason as a sentence, with details."""
-    return f"{reason.label} {_details(call, reason, story, staff, now=now)}".strip()
+    return f"{reason.label} {_details(call, reason, resolution, staff, now=now)}".strip()
 
 
 def _details(
-    call: Call, reason: UnavailableReason, story: CallResolution, staff: StaffDirectory, *, now: datetime
+    call: Call, reason: UnavailableReason, resolution: CallResolution, staff: StaffDirectory, *, now: datetime
 ) -> str:
     match reason:
         case UnavailableReason.NOT_READY:
@@ -120,7 +122,7 @@ def _details(
         case UnavailableReason.NOT_FETCHED:
             return call.get_skip_reason_display()
         case UnavailableReason.NOT_RECORDED:
-            return join_limited(_talker_names(story, staff))
+            return join_limited(_talker_names(resolution, staff))
     return ""
 
 
@@ -128,27 +130,29 @@ def _with_time(call: Call, sentence: Text, moment: datetime | None, now: datetim
     return str(sentence) % {"moment": datetime_display.format_short(call.tenant, moment, now=now)}
 
 
-def _talker_names(story: CallResolution, staff: StaffDirectory) -> list[str]:
-    return [str(staff.employees[one]) for one in dict.fromkeys(story.talker_ids) if one in staff.employees]
+def _talker_names(resolution: CallResolution, staff: StaffDirectory) -> list[str]:
+    return [str(staff.employees[one]) for one in dict.fromkeys(resolution.talker_ids) if one in staff.employees]
 
 
-def _tracks(call: Call, story: CallResolution, staff: StaffDirectory) -> list[Track]:
-    parts = recording_selection.parts(call, story)
+def _tracks(call: Call, resolution: CallResolution, staff: StaffDirectory) -> list[Track]:
+    parts = recording_selection.parts(call, resolution)
     titles = [_title(call, part, staff) for part in parts]
     tracks = [
         Track(title=f"{number}. {title}" if len(parts) > 1 else title, url=_url(call, number))
         for number, title in enumerate(titles, start=1)
     ]
     whole = (
-        [Track(title=gettext("The whole call"), url=_url(call, 0))] if recording_selection.whole_call_url(story) else []
+        [Track(title=gettext("The whole call"), url=_url(call, 0))]
+        if recording_selection.whole_call_url(resolution)
+        else []
     )
     return [*whole, *tracks]
 
 
 def _title(call: Call, part: Part, staff: StaffDirectory) -> str:
     """Return the employee, start and duration of the talk."""
-    person = staff.employees.get(part.employee_id or 0)
-    details = [str(person)] if person else []
+    employee = staff.employees.get(part.employee_id or 0)
+    details = [str(employee)] if employee else []
     if part.talk is not None:
         details.append(date_format(part.talk.talk_began_at.astimezone(call.tenant.zone), datetime_display.TIME))
         seconds = part.talk.talk_seconds
@@ -160,7 +164,7 @@ def _url(call: Call, number: int) -> str:
     return reverse("admin:telephony_call_play", args=[call.pk, number])
 
 
-def _link_says(call: Call, link: RecordingLink | None, *, now: datetime) -> Text:
+def _link_message(call: Call, link: RecordingLink | None, *, now: datetime) -> Text:
     if link is None:
         return _without_link(call)
     link.tenant = call.tenant
@@ -182,6 +186,6 @@ def _without_link(call: Call) -> Text:
     return _("The CRM has no recording link from us.")
 
 
-def _listener(entry: AccessLogEntry, call: Call, *, now: datetime) -> Listen:
+def _listen(entry: AccessLogEntry, call: Call, *, now: datetime) -> Listen:
     anonymous = gettext("by link from the CRM, address %(address)s") % {"address": entry.address or "?"}
     return Listen(at=datetime_display.format_short(call.tenant, entry.at, now=now), user=entry.username or anonymous)

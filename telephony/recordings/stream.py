@@ -31,18 +31,22 @@ _slots = threading.BoundedSemaphore(settings.RECORDING_STREAMS)
 Choose = Callable[[Call, CallResolution], Sequence[str]]
 
 
-def preferred_urls(call: Call, story: CallResolution) -> Sequence[str]:
+def preferred_urls(call: Call, resolution: CallResolution) -> Sequence[str]:
     """Choose what the CRM gets: the recording of the whole call, or of the owner's last talk."""
-    return recording_selection.urls(call, story)
+    return recording_selection.urls(call, resolution)
 
 
 def part(number: int) -> Choose:
     """Choose one of several recordings by its number from 1; 0 is the recording of all talks."""
 
-    def choose(call: Call, story: CallResolution) -> Sequence[str]:
+    def choose(call: Call, resolution: CallResolution) -> Sequence[str]:
         if number == 0:
-            return [recording_selection.whole_call_url(story)] if recording_selection.whole_call_url(story) else []
-        return [one.url for one in recording_selection.parts(call, story)[number - 1 : number]]
+            return (
+                [recording_selection.whole_call_url(resolution)]
+                if recording_selection.whole_call_url(resolution)
+                else []
+            )
+        return [one.url for one in recording_selection.parts(call, resolution)[number - 1 : number]]
 
     return choose
 
@@ -115,7 +119,7 @@ def _first_of(call: Call, addresses: Sequence[str], requested: AskedRange | None
         try:
             return recordings.fetch(
                 address,
-                asked=requested,
+                requested_range=requested,
                 at_most=MAX_WAIT_SECONDS,
                 is_theirs=lambda url: client_factory.is_of_uis(connection, url),
             )

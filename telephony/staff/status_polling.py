@@ -13,16 +13,18 @@ def poll(tenant: Tenant) -> int:
 
     A status we set is stored when it is set, so our own change does not count here.
     """
-    seen = client_factory.uis_client(tenant.uis).employee_statuses()
+    statuses = client_factory.uis_client(tenant.uis).employee_statuses()
     changed = [
-        person
-        for person in Employee.objects.filter(tenant=tenant, is_dismissed=False)
-        if seen.get(person.uis_id) and seen[person.uis_id] != person.uis_status
+        employee
+        for employee in Employee.objects.filter(tenant=tenant, is_dismissed=False)
+        if statuses.get(employee.uis_id) and statuses[employee.uis_id] != employee.uis_status
     ]
     with transaction.atomic():
-        for person in changed:
+        for employee in changed:
             # Optimistic lock: the row may have changed during the request.
-            Employee.objects.filter(pk=person.pk, uis_status=person.uis_status).update(uis_status=seen[person.uis_id])
+            Employee.objects.filter(pk=employee.pk, uis_status=employee.uis_status).update(
+                uis_status=statuses[employee.uis_id]
+            )
         # Not only new changes: the CRM may have been unavailable last time.
         if Employee.objects.filter(tenant=tenant, is_dismissed=False).exclude(uis_status=F("synced_status")).exists():
             enqueue(task_names.PUSH_STATUSES, tenant.pk)

@@ -92,54 +92,56 @@ class RecordingStream:
         return b""
 
 
-def fetch(url: str, *, asked: RequestedRange | None, at_most: int, is_theirs: Callable[[str], bool]) -> RecordingStream:
+def fetch(
+    url: str, *, requested_range: RequestedRange | None, at_most: int, is_theirs: Callable[[str], bool]
+) -> RecordingStream:
     """Start to download a recording, or a part of it with no more than `at_most` bytes.
 
     `is_theirs` says which URLs may be requested. Raises the errors of core.http_client: RemoteRejected with
     code GONE where there is no such recording, REFUSED or FOREIGN where access is denied.
     """
-    headers = {"Range": asked.header(at_most)} if asked else {}
+    headers = {"Range": requested_range.header(at_most)} if requested_range else {}
     source = http_client.download(SYSTEM, url, is_theirs=is_theirs, headers=headers)
     try:
-        sound = _sound(source, asked, at_most=at_most)
-        if not sound.is_empty:
-            sound.begin()
+        stream = _stream(source, requested_range, at_most=at_most)
+        if not stream.is_empty:
+            stream.begin()
     except http_client.RemoteError:
         source.close()
         raise
-    return sound
+    return stream
 
 
-def _sound(source: Download, asked: RequestedRange | None, *, at_most: int) -> RecordingStream:
-    if asked and source.status == 416:
+def _stream(source: Download, requested_range: RequestedRange | None, *, at_most: int) -> RecordingStream:
+    if requested_range and source.status == 416:
         return _outside(source, http_range.size_outside(source.headers.get("Content-Range", "")))
     kind = _kind(source)
-    if source.status == 206 and asked:
-        return _part(source, asked, kind=kind, at_most=at_most)
+    if source.status == 206 and requested_range:
+        return _part(source, requested_range, kind=kind, at_most=at_most)
     length = source.headers.get("Content-Length", "")
     size = int(length) if length.isascii() and length.isdigit() else None
     if size == 0:
         raise RemoteRejected(SYSTEM, "The recording at UIS is empty.", code=GONE)
-    if asked is None or size is None:
+    if requested_range is None or size is None:
         return RecordingStream(source, kind=kind, size=size)
-    part = asked.resolve(size)
+    part = requested_range.resolve(size)
     if part is None:
         return _outside(source, size)
     part = part.truncated(at_most)
     return RecordingStream(source, kind=kind, size=size, part=part).skip(part.first)
 
 
-def _part(source: Download, asked: RequestedRange, *, kind: str, at_most: int) -> RecordingStream:
+def _part(source: Download, requested_range: RequestedRange, *, kind: str, at_most: int) -> RecordingStream:
     sent = http_range.parse_content_range(source.headers.get("Content-Range", ""))
-    if sent is None or (asked.first is not None and sent.first != asked.first):
+    if sent is None or (requested_range.first is not None and sent.first != requested_range.first):
         raise UnexpectedReply(SYSTEM, "UIS sent a different part of the recording than requested.")
     return RecordingStream(source, kind=kind, size=sent.size, part=sent.truncated(at_most))
 
 
 def _outside(source: Download, size: int | None) -> RecordingStream:
-    sound = RecordingStream(source, kind=MP3, size=size)
-    sound.is_empty = True
-    return sound
+    stream = RecordingStream(source, kind=MP3, size=size)
+    stream.is_empty = True
+    return stream
 
 
 def _kind(source: Download) -> str:

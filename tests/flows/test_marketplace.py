@@ -52,30 +52,30 @@ def everything():
 
 def entry(answer):
     """Return the one-time token of an answer."""
-    said = answer.json()
-    assert (answer.status_code, set(said), said["success"]) == (201, {"success", "accountUrl"}, True)
-    assert said["accountUrl"].startswith(PAGE)
-    return said["accountUrl"].removeprefix(PAGE).removesuffix("/")
+    data = answer.json()
+    assert (answer.status_code, set(data), data["success"]) == (201, {"success", "accountUrl"}, True)
+    assert data["accountUrl"].startswith(PAGE)
+    return data["accountUrl"].removeprefix(PAGE).removesuffix("/")
 
 
 def refused(answer, status=400):
     """Return the message of a refusal."""
-    said = answer.json()
-    assert (answer.status_code, set(said), said["success"]) == (status, {"success", "errorMsg"}, False)
-    return said["errorMsg"]
+    data = answer.json()
+    assert (answer.status_code, set(data), data["success"]) == (status, {"success", "errorMsg"}, False)
+    return data["errorMsg"]
 
 
 def is_of(check, message):
     """Return whether a message is that of a failed check, whatever its values, in either language."""
     for language in ("ru", "en"):
         with translation.override(language):
-            parts = re.split(r"%\(\w+\)s", str(check.bad))
+            parts = re.split(r"%\(\w+\)s", str(check.failed))
         if all(part in message for part in parts):
             return True
     return False
 
 
-def test_configuration_asks_for_exactly_what_is_checked(client):
+def test_configuration_requests_the_checked_scopes(client):
     answer = client.get(CONFIGURATION)
     assert (answer.status_code, answer.json()) == (
         200,
@@ -87,7 +87,7 @@ def test_configuration_asks_for_exactly_what_is_checked(client):
     )
 
 
-def test_without_a_module_in_the_marketplace_there_is_no_such_address(client, settings, db):
+def test_endpoints_need_a_marketplace_module(client, settings, db):
     settings.RETAILCRM_MODULE_SECRET = ""
     for answer in (client.get(CONFIGURATION), client.get(REGISTER), client.post(REGISTER, {"register": "{}"})):
         assert (answer.status_code, answer.content) == (404, client.get("/nothing/here/").content)
@@ -98,7 +98,7 @@ def test_other_methods_are_not_served(client, method, address):
     assert getattr(client, method)(address).status_code == 405
 
 
-def test_true_request_of_the_vendor_is_taken(client, crm, db):
+def test_sample_request_of_the_vendor_is_accepted(client, crm, db):
     raw = SAMPLE["request"]["raw_body"]
     answer = client.post(REGISTER, raw, content_type="application/x-www-form-urlencoded")
     tenant = Tenant.objects.get()
@@ -106,7 +106,7 @@ def test_true_request_of_the_vendor_is_taken(client, crm, db):
     assert tenant.crm.key == SAMPLE["request"]["form_decoded"]["register"]["apiKey"]
 
 
-def test_new_account_is_a_client_who_waits_for_his_uis(press, crm, crm_world, db):
+def test_new_account_becomes_a_pending_tenant(press, crm, crm_world, db):
     crm.timezone = "Asia/Tomsk"
     before = timezone.now()
     token = entry(press(crm))
@@ -123,7 +123,7 @@ def test_new_account_is_a_client_who_waits_for_his_uis(press, crm, crm_world, db
     assert AuditLogEntry.objects.get().action == AuditLogEntry.Action.CONNECTED
 
 
-def test_module_is_there_at_once_active_and_without_extensions(press, crm, settings, db):
+def test_module_is_registered_at_once_without_extensions(press, crm, settings, db):
     press(crm)
     tenant = Tenant.objects.select_related("uis", "crm").get()
     stored = crm.modules[integration_module.code(tenant)]
@@ -134,7 +134,7 @@ def test_module_is_there_at_once_active_and_without_extensions(press, crm, setti
     assert stored["integrations"]["telephony"]["additionalCodes"] == []
 
 
-def test_client_goes_on_to_work_with_his_key_of_uis(press, crm, pbx, client, run_queue, db):
+def test_registered_tenant_activates_with_a_uis_key(press, crm, pbx, client, run_queue, db):
     press(crm)
     tenant = Tenant.objects.select_related("uis", "crm", "rules").get()
     tenant.uis.access_token = pbx.token
@@ -152,40 +152,42 @@ def test_client_goes_on_to_work_with_his_key_of_uis(press, crm, pbx, client, run
     ("host", "language"),
     [("a.retailcrm.ru", "ru"), ("a.retailcrm.pro", "ru"), ("a.simla.com", "en"), ("a.retailcrm.es", "en")],
 )
-def test_language_is_that_of_the_accounts_domain(press, crm_world, host, language, db):
+def test_language_follows_the_account_domain(press, crm_world, host, language, db):
     press(crm_world.add_account(host))
     assert Tenant.objects.get().language == language
 
 
-def test_accounts_of_one_name_get_short_names_of_their_own(press, crm_world, db):
+def test_accounts_with_one_name_get_different_slugs(press, crm_world, db):
     for host in ("shop.retailcrm.ru", "shop.simla.com"):
         entry(press(crm_world.add_account(host)))
     assert set(Tenant.objects.values_list("slug", flat=True)) == {"shop", "shop-2"}
 
 
-def test_zone_that_may_not_be_read_or_is_none_is_ours(press, crm, db):
+def test_unreadable_time_zone_falls_back_to_the_default(press, crm, db):
     crm.settings_scope = "order_read"
     entry(press(crm))
     tenant = Tenant.objects.get()
     assert (tenant.time_zone, tenant.crm.time_zone) == ("Europe/Moscow", "")
 
 
-def test_technical_host_is_resolved_to_the_name_people_use(press, crm, crm_world, db):
+def test_technical_host_is_resolved_to_the_public_name(press, crm, crm_world, db):
     entry(press(crm, system_url=f"https://{crm.technical_host}/"))
     tenant = Tenant.objects.get()
     assert (tenant.name, tenant.language, tenant.crm.address) == ("acct-example", "ru", f"https://{CRM_HOST}")
-    asked = [(asked.host, asked.path) for asked in crm_world.requests]
-    assert asked[0] == (crm.technical_host, "/api/system-info")
-    assert {host for host, _path in asked[1:]} == {CRM_HOST}
+    requested = [(request.host, request.path) for request in crm_world.requests]
+    assert requested[0] == (crm.technical_host, "/api/system-info")
+    assert {host for host, _path in requested[1:]} == {CRM_HOST}
     assert crm_world.requests[0].key_in_header is False
 
 
-@pytest.mark.parametrize("told", ["https://evil.example.com", "http://acct-example.retailcrm.ru", "", "nonsense"])
-def test_public_name_that_can_be_no_account_is_not_followed(press, crm, crm_world, monkeypatch, told, db):
-    monkeypatch.setattr(RetailCrmClient, "public_address", lambda _self: told)
+@pytest.mark.parametrize(
+    "public_name", ["https://evil.example.com", "http://acct-example.retailcrm.ru", "", "nonsense"]
+)
+def test_invalid_public_name_is_ignored(press, crm, crm_world, monkeypatch, public_name, db):
+    monkeypatch.setattr(RetailCrmClient, "public_address", lambda _self: public_name)
     entry(press(crm, system_url=f"https://{crm.technical_host}"))
     assert Tenant.objects.get().crm.address == f"https://{crm.technical_host}"
-    assert {asked.host for asked in crm_world.requests} == {crm.technical_host}
+    assert {request.host for request in crm_world.requests} == {crm.technical_host}
 
 
 # --- what is refused
@@ -195,9 +197,9 @@ def test_public_name_that_can_be_no_account_is_not_followed(press, crm, crm_worl
     "token", ["", "0" * 64, "ж" * 64, "\ud800", "x", "EA287D48D5F8EA75AD44FC4DC705CF4447334FBC32E294604AAA86C7B444EE2E"]
 )
 @pytest.mark.parametrize("address", [f"https://{CRM_HOST}", "https://evil.example.com/\nERROR", "\ud800"])
-def test_wrong_token_is_refused_before_anybody_is_asked(client, crm, crm_world, caplog, token, address, db):
-    said = {"token": token, "apiKey": crm.key, "systemUrl": address}
-    answer = client.post(REGISTER, {"register": json.dumps(said)})
+def test_wrong_token_is_refused_without_a_request(client, crm, crm_world, caplog, token, address, db):
+    data = {"token": token, "apiKey": crm.key, "systemUrl": address}
+    answer = client.post(REGISTER, {"register": json.dumps(data)})
     if token:
         refused(answer, 401)
         assert caplog.records[0].name == "connector.security"
@@ -243,7 +245,7 @@ def test_field_in_the_query_string_is_ignored(client, cabinet, crm, db):
     assert refused(client.post(REGISTER, query_params=form)) == refused(client.post(REGISTER))
 
 
-def test_giant_is_refused(client, db):
+def test_oversized_body_is_refused(client, db):
     assert client.post(REGISTER, {"register": "x" * (64 * 1024 + 1)}).status_code == 413
 
 
@@ -268,12 +270,12 @@ def test_giant_is_refused(client, db):
         "nonsense",
     ],
 )
-def test_key_goes_to_no_strange_address(client, cabinet, crm, crm_world, address, db):
+def test_key_is_not_sent_to_foreign_addresses(client, cabinet, crm, crm_world, address, db):
     assert is_of(definitions.ADDRESS, refused(client.post(REGISTER, cabinet.form(crm.key, address))))
     assert (Tenant.objects.count(), crm_world.requests) == (0, [])
 
 
-def test_key_of_another_account_is_refused_there_and_nothing_is_stored(client, cabinet, crm, crm_world, tenant, db):
+def test_key_of_another_account_is_refused_and_not_stored(client, cabinet, crm, crm_world, tenant, db):
     other = crm_world.add_account("other.retailcrm.ru", key="otherKey")
     before = everything()
     message = refused(client.post(REGISTER, cabinet.form(other.key, f"https://{CRM_HOST}")))
@@ -283,13 +285,13 @@ def test_key_of_another_account_is_refused_there_and_nothing_is_stored(client, c
     assert other.modules == {}
 
 
-def test_account_that_does_not_exist_is_refused(client, cabinet, crm_world, db):
+def test_unknown_account_is_refused(client, cabinet, crm_world, db):
     refused(client.post(REGISTER, cabinet.form("k", "https://nobody.simla.com")))
     assert Tenant.objects.count() == 0
 
 
 @pytest.mark.parametrize("scope", api_scopes.INDISPENSABLE)
-def test_key_without_an_indispensable_right_is_refused_by_its_name(client, cabinet, crm, scope, db):
+def test_key_without_a_required_scope_is_refused(client, cabinet, crm, scope, db):
     crm.scopes.discard(scope)
     message = refused(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
     assert is_of(runner.CHECKS[f"CRM_SCOPE_{scope.upper()}"], message)
@@ -297,7 +299,7 @@ def test_key_without_an_indispensable_right_is_refused_by_its_name(client, cabin
 
 
 @pytest.mark.parametrize("scope", sorted(set(api_scopes.SCOPES) - set(api_scopes.INDISPENSABLE)))
-def test_key_without_another_right_is_taken(client, cabinet, crm, scope, db):
+def test_key_without_an_optional_scope_is_accepted(client, cabinet, crm, scope, db):
     crm.scopes.discard(scope)
     entry(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
 
@@ -319,7 +321,7 @@ def test_unavailable_crm_answers_503_and_a_second_try_connects(press, client, ca
     assert AuditLogEntry.objects.count() == 1
 
 
-def test_module_that_is_refused_leaves_a_second_try_possible(press, client, cabinet, crm, settings, db):
+def test_registration_can_be_retried_after_a_refused_module(press, client, cabinet, crm, settings, db):
     settings.RETAILCRM_MODULE_CODE = "no such code!"
     assert "integrationCode" in refused(press(crm))
     settings.RETAILCRM_MODULE_CODE = "uis"
@@ -333,7 +335,7 @@ def test_module_that_is_refused_leaves_a_second_try_possible(press, client, cabi
 # --- known accounts
 
 
-def test_known_live_account_gets_the_new_key_and_nothing_else(press, crm, tenant, stranger, notify, pbx):
+def test_known_active_account_gets_only_the_new_key(press, crm, tenant, stranger, notify, pbx):
     tenant.crm.suspend("key", "Wrong apiKey", now=timezone.now())
     stored = crm.modules[integration_module.code(tenant)]
     stored["integrations"]["telephony"]["additionalCodes"].append({"userId": 77, "code": "777"})
@@ -351,30 +353,30 @@ def test_known_live_account_gets_the_new_key_and_nothing_else(press, crm, tenant
     assert len(crm.calls) == 1
 
 
-def test_known_account_whose_module_was_switched_off_is_on_again(press, client, crm, tenant):
+def test_known_account_gets_its_module_switched_on_again(press, client, crm, tenant):
     crm.modules[integration_module.code(tenant)]["active"] = False
-    said = {"clientId": tenant.crm.client_id, "activity": '{"active": false, "freeze": false}'}
-    client.post(f"/hooks/retailcrm/{tenant.uis.hook}/activity/", said)
+    form = {"clientId": tenant.crm.client_id, "activity": '{"active": false, "freeze": false}'}
+    client.post(f"/hooks/retailcrm/{tenant.uis.hook}/activity/", form)
     entry(press(crm))
     tenant.crm.refresh_from_db()
     assert (tenant.crm.denied_at, crm.modules[integration_module.code(tenant)]["active"]) == (None, True)
 
 
 @pytest.mark.parametrize("address", [f"https://{CRM_HOST}/", f"https://{CRM_HOST.upper()}"])
-def test_account_is_known_however_its_address_is_written(press, crm, tenant, address):
+def test_account_is_recognised_by_any_form_of_its_address(press, crm, tenant, address):
     CrmConnection.objects.update(address=address)
     entry(press(crm, system_url=f"https://{crm.technical_host}"))
     assert Tenant.objects.count() == 1
     assert CrmConnection.objects.get().address == address
 
 
-def test_account_known_by_its_technical_host_is_the_same(press, crm, tenant):
+def test_account_is_recognised_by_its_technical_host(press, crm, tenant):
     CrmConnection.objects.update(address=f"https://{crm.technical_host}")
     entry(press(crm, system_url=f"https://{crm.technical_host}"))
     assert Tenant.objects.count() == 1
 
 
-def test_paused_client_stays_paused(press, crm, tenant, notify, pbx):
+def test_paused_tenant_stays_paused(press, crm, tenant, notify, pbx):
     Tenant.objects.update(is_paused=True)
     entry(press(crm))
     notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
@@ -382,7 +384,7 @@ def test_paused_client_stays_paused(press, crm, tenant, notify, pbx):
     assert (tenant.is_paused, crm.calls) == (True, [])
 
 
-def test_pending_client_stays_pending_and_is_one(press, crm, db):
+def test_pending_tenant_stays_pending(press, crm, db):
     first, second = entry(press(crm)), entry(press(crm))
     tenant = Tenant.objects.get()
     assert (first != second, tenant.one_time_token, tenant.activated_at) == (True, second, None)
@@ -408,7 +410,7 @@ def test_replay_of_a_revoked_key_is_refused(press, client, cabinet, crm, tenant)
     assert everything() == before
 
 
-def test_of_several_clients_in_one_account_the_registered_one_is_meant(press, crm, tenant, db):
+def test_registered_tenant_of_an_account_is_preferred(press, crm, tenant, db):
     new = onboarding.NewTenant(name="Второй", slug="second", crm_url=f"https://{CRM_HOST}", crm_key="k")
     second = onboarding.create_tenant(new, now=timezone.now())
     entry(press(crm))
@@ -420,20 +422,20 @@ def test_of_several_clients_in_one_account_the_registered_one_is_meant(press, cr
     assert Tenant.objects.get(pk=tenant.pk).offboarded_at is not None
 
 
-def test_client_registered_by_hand_under_another_name_is_registered_under_the_marketplaces(press, crm, tenant):
+def test_manually_registered_tenant_gets_the_marketplace_code(press, crm, tenant):
     CrmConnection.objects.update(module_code="old-name")
     entry(press(crm))
     assert CrmConnection.objects.get().module_code == "uis-romashka"
 
 
-def test_client_registered_by_hand_under_another_name_is_synced_as_before(crm, tenant, run_queue):
+def test_manually_registered_tenant_is_synced_with_its_own_code(crm, tenant, run_queue):
     CrmConnection.objects.update(module_code="old-name", registered_module={})
     tasks.sync_all()
     run_queue()
     assert crm.modules["old-name"]["active"] is True
 
 
-def test_second_client_stays_as_he_is(press, crm, stranger):
+def test_second_tenant_is_unchanged(press, crm, stranger):
     before = (Tenant.objects.filter(pk=stranger.pk).values()[0], CrmConnection.objects.get(tenant=stranger).key)
     entry(press(crm))
     after = (Tenant.objects.filter(pk=stranger.pk).values()[0], CrmConnection.objects.get(tenant=stranger).key)
@@ -444,7 +446,7 @@ def test_second_client_stays_as_he_is(press, crm, stranger):
 # --- two at once
 
 
-def test_two_at_once_are_one_client(client, cabinet, crm, crm_world, monkeypatch, db):
+def test_two_concurrent_registrations_create_one_tenant(client, cabinet, crm, crm_world, monkeypatch, db):
     """The second comes, and is done with, while the first still asks the CRM."""
     form = cabinet.form(crm.key, f"https://{CRM_HOST}")
     real, answers = RetailCrmClient.time_zone, []
@@ -463,7 +465,7 @@ def test_two_at_once_are_one_client(client, cabinet, crm, crm_world, monkeypatch
 
 
 @pytest.mark.skipif("connection.vendor == 'sqlite'", reason="an SQLite in memory belongs to one thread")
-def test_many_at_once_are_one_client(client, cabinet, crm, transactional_db):
+def test_many_concurrent_registrations_create_one_tenant(client, cabinet, crm, transactional_db):
     form, answers = cabinet.form(crm.key, f"https://{CRM_HOST}"), []
 
     def work():
@@ -483,7 +485,7 @@ def test_many_at_once_are_one_client(client, cabinet, crm, transactional_db):
 
 def test_no_secret_is_in_logs_or_answers(press, client, cabinet, crm, crm_world, caplog, settings, db):
     caplog.set_level("DEBUG")
-    said = [press(crm).content.decode()]
+    answers = [press(crm).content.decode()]
     tenant = Tenant.objects.select_related("uis", "crm").get()
     secrets = [
         crm.key,
@@ -494,11 +496,11 @@ def test_no_secret_is_in_logs_or_answers(press, client, cabinet, crm, crm_world,
     ]
     crm_world.break_down("timeout", times=1)
     form = cabinet.form(crm.key, f"https://{CRM_HOST}")
-    said.append(client.post(REGISTER, form).content.decode())
+    answers.append(client.post(REGISTER, form).content.decode())
     crm.key = "another"
-    said.append(client.post(REGISTER, form).content.decode())
+    answers.append(client.post(REGISTER, form).content.decode())
     secrets.append(json.loads(form["register"])["token"])
-    shown = " ".join([*said, caplog.text])
+    shown = " ".join([*answers, caplog.text])
     assert [secret for secret in secrets if secret in shown] == []
     assert tenant.one_time_token not in caplog.text
 
@@ -510,7 +512,7 @@ def test_key_is_encrypted_in_its_column(press, crm, db):
         assert crm.key not in cursor.fetchone()[0]
 
 
-def test_client_who_had_left_comes_back_and_his_data_stays(press, crm, tenant):
+def test_offboarded_tenant_returns_with_its_data(press, crm, tenant):
     offboarding.offboard(tenant, now=timezone.now())
     entry(press(crm))
     offboarding.delete_expired(now=timezone.now() + timedelta(days=400))
@@ -520,12 +522,12 @@ def test_client_who_had_left_comes_back_and_his_data_stays(press, crm, tenant):
 
 
 def type_address(client, tenant, address):
-    """Have a client type the address of an account into his page."""
+    """Have a client type the address of an account into their page."""
     form = {"do": "keys", "brand": "uis", "address": address}
     assert client.post(f"/activate/{tenant.activation_token}/", form).status_code in {302, 303}
 
 
-def test_address_typed_by_another_client_earns_him_no_key(press, crm, crm_world, client, db):
+def test_tenant_that_claims_the_address_gets_no_key(press, crm, crm_world, client, db):
     others = crm_world.add_account("thief.retailcrm.ru")
     entry(press(others))
     thief = Tenant.objects.get()
@@ -535,7 +537,7 @@ def test_address_typed_by_another_client_earns_him_no_key(press, crm, crm_world,
     assert (keys.pop(thief.pk), list(keys.values())) == (others.key, [crm.key])
 
 
-def test_live_client_is_not_displaced_by_who_typed_his_address(press, crm, client, tenant):
+def test_active_tenant_is_preferred_to_one_that_claims_its_address(press, crm, client, tenant):
     thief = onboarding.create_tenant(onboarding.NewTenant(name="Вор"), now=timezone.now())
     type_address(client, thief, f"https://{CRM_HOST}")
     CrmConnection.objects.filter(tenant=thief).update(module_code=f"uis-{thief.slug}")

@@ -28,7 +28,7 @@ def test_missed_call_reaches_the_crm_from_the_notification_alone(notify, uis_wor
 
 
 @pytest.mark.parametrize("order", [["call_end", "lost_call"], ["lost_call", "call_end"], ["lost_call", "lost_call"]])
-def test_whichever_end_comes_first_the_call_is_uploaded_once(notify, crm, missed, tenant, order):
+def test_call_is_uploaded_once_in_any_order_of_ends(notify, crm, missed, tenant, order):
     notify(*[missed.notification(event) for event in order])
     assert len(crm.calls) == 1
     assert len(crm.uploads) == 1
@@ -42,12 +42,12 @@ def test_lost_call_by_get_with_quoted_values(client, hook, run_queue, crm, misse
 
 
 @pytest.mark.parametrize("value", ["{{is_lost}}", "is_lost", None])
-def test_end_without_is_lost_is_decided_by_talk_time(notify, crm, missed, tenant, value):
+def test_end_without_is_lost_is_resolved_by_talk_time(notify, crm, missed, tenant, value):
     notify(dict(missed.notification("call_end"), is_lost=value))
     assert crm.calls[0]["result"] == "no answer"
 
 
-def test_date_is_the_accounts_local_time(notify, crm, missed, tenant):
+def test_date_is_in_the_accounts_local_time(notify, crm, missed, tenant):
     tenant.crm.time_zone = crm.timezone = "Asia/Vladivostok"
     tenant.crm.save()
     notify(missed.notification("call_end"))
@@ -55,14 +55,14 @@ def test_date_is_the_accounts_local_time(notify, crm, missed, tenant):
     assert crm.calls[0]["date"] == f"{local:%Y-%m-%d %H:%M:%S}"
 
 
-def test_owner_is_the_one_whose_phone_rang_last(notify, crm, missed, tenant):
+def test_owner_is_the_employee_rung_last(notify, crm, missed, tenant):
     first = missed.notification("waiting", employee_id=PETR)
     last = missed.notification("waiting", employee_id=IVAN, at=missed.started_at + timedelta(seconds=3))
     notify(last, first, missed.notification("lost_call"))
     assert (crm.calls[0]["code"], crm.calls[0]["_manager"]) == ("101", 27)
 
 
-def test_owner_told_by_the_second_notification_counts_while_the_call_still_waits(notify, crm, missed, tenant):
+def test_owner_from_a_second_notification_is_used(notify, crm, missed, tenant):
     notify(missed.notification("call_end"), missed.notification("lost_call"), works=False)
     task_queue.drain()
     assert crm.calls[0]["_manager"] == 28
@@ -82,13 +82,13 @@ def test_owner_can_be_the_customers_manager(notify, crm, missed, tenant):
     assert crm.calls[0]["_manager"] == 28
 
 
-def test_customer_without_a_manager_falls_to_who_was_rung(notify, crm, missed, tenant):
+def test_customer_without_a_manager_falls_back_to_the_rung_employee(notify, crm, missed, tenant):
     TransferRules.objects.update(missed_owner="RESPONSIBLE")
     notify(missed.notification("waiting", employee_id=IVAN), missed.notification("lost_call"))
     assert crm.calls[0]["_manager"] == 27
 
 
-def test_key_that_is_refused_while_the_manager_is_asked_for_costs_no_manager(notify, crm, missed, tenant, later):
+def test_manager_is_requested_again_after_a_rejected_key(notify, crm, missed, tenant, later):
     TransferRules.objects.update(missed_owner="RESPONSIBLE")
     crm.responsible[CONTACT], key = 27, crm.key  # not the last whose phone rang
     crm.key = "another"
@@ -101,7 +101,7 @@ def test_key_that_is_refused_while_the_manager_is_asked_for_costs_no_manager(not
     assert [call["_manager"] for call in crm.calls] == [27]
 
 
-def test_key_that_may_not_ask_for_managers_still_uploads(notify, crm, missed, tenant):
+def test_key_without_the_manager_scope_still_uploads(notify, crm, missed, tenant):
     TransferRules.objects.update(missed_owner="RESPONSIBLE")
     crm.scopes.discard("telephony_read")
     notify(missed.notification("lost_call"))
@@ -109,7 +109,7 @@ def test_key_that_may_not_ask_for_managers_still_uploads(notify, crm, missed, te
 
 
 @pytest.mark.parametrize("kind", ["503", "429", "500", "html", "timeout", "refused"])
-def test_outage_of_the_crm_delays_the_call_and_says_so(notify, later, crm, crm_world, missed, tenant, kind):
+def test_outage_of_the_crm_postpones_the_call_with_a_reason(notify, later, crm, crm_world, missed, tenant, kind):
     crm_world.break_down(kind)
     notify(missed.notification("call_end"))
     call = Call.objects.get()
@@ -121,7 +121,7 @@ def test_outage_of_the_crm_delays_the_call_and_says_so(notify, later, crm, crm_w
     assert CallLogEntry.objects.filter(step="UPLOAD").count() == 2
 
 
-def test_cut_after_accepting_is_no_second_call(notify, later, crm, crm_world, missed, tenant):
+def test_lost_answer_creates_no_second_call(notify, later, crm, crm_world, missed, tenant):
     crm_world.break_down("cut", times=1)
     notify(missed.notification("call_end"))
     later(timedelta(minutes=2))
@@ -129,7 +129,7 @@ def test_cut_after_accepting_is_no_second_call(notify, later, crm, crm_world, mi
     assert Call.objects.get().state == Call.State.UPLOADED
 
 
-def test_revoked_key_pauses_the_connection_and_a_new_one_resumes(notify, later, crm, missed, tenant):
+def test_revoked_key_suspends_the_connection_and_a_new_one_restores_it(notify, later, crm, missed, tenant):
     crm.key, old = "new", crm.key
     notify(missed.notification("call_end"))
     tenant.crm.refresh_from_db()
@@ -143,7 +143,7 @@ def test_revoked_key_pauses_the_connection_and_a_new_one_resumes(notify, later, 
     assert len(crm.calls) == 1
 
 
-def test_one_bad_call_in_a_batch_is_found_and_stopped_alone(notify, pbx, crm, crm_world, later, tenant):
+def test_one_bad_call_in_a_batch_fails_alone(notify, pbx, crm, crm_world, later, tenant):
     crm_world.break_down("503")
     for contact in ("79990000101", "79990000102", "79990000103", "79990000104", "79990000105"):
         notify(pbx.call(contact=contact, number=NUMBER).notification("call_end"))
@@ -172,14 +172,14 @@ def test_lost_queue_loses_no_call(notify, later, crm, missed, tenant):
         ({"contact_filter": "EXCEPT", "contacts": "+79990000001"}, "CONTACT"),
     ],
 )
-def test_call_that_a_rule_keeps_back_is_a_row_with_the_rules_name(notify, crm, missed, tenant, change, rule):
+def test_call_skipped_by_a_rule_has_the_reason(notify, crm, missed, tenant, change, rule):
     TransferRules.objects.update(**change)
     notify(missed.notification("call_end"))
     call = Call.objects.get()
     assert (call.state, call.skip_reason, crm.calls) == (Call.State.SKIPPED, rule, [])
 
 
-def test_hidden_number_is_skipped_by_name(notify, crm, missed, tenant):
+def test_hidden_number_is_skipped_with_the_reason(notify, crm, missed, tenant):
     notify(dict(missed.notification("call_end"), contact_phone_number="anonymous"))
     assert (Call.objects.get().skip_reason, crm.calls) == ("HIDDEN_NUMBER", [])
 
@@ -191,13 +191,13 @@ def test_answered_internal_call_costs_no_point(notify, pbx, crm, uis_world, tena
     assert (Call.objects.get().skip_reason, uis_world.requests) == ("INTERNAL_OFF", [])
 
 
-def test_internal_call_is_skipped_by_name_unless_wanted(notify, pbx, crm, tenant):
+def test_internal_call_is_skipped_unless_enabled(notify, pbx, crm, tenant):
     call = pbx.call(contact="102", number=NUMBER, is_internal=True)
     notify(call.notification("call_end"))
     assert (Call.objects.get().skip_reason, crm.calls) == ("INTERNAL_OFF", [])
 
 
-def test_pause_keeps_calls_and_resuming_sends_them(notify, later, crm, missed, tenant):
+def test_pause_keeps_calls_and_resume_uploads_them(notify, later, crm, missed, tenant):
     type(tenant).objects.update(is_paused=True)
     notify(missed.notification("call_end"))
     later(timedelta(hours=5))
@@ -208,13 +208,15 @@ def test_pause_keeps_calls_and_resuming_sends_them(notify, later, crm, missed, t
 
 
 @pytest.mark.parametrize("count", [2, 30])
-def test_uploaded_batch_is_written_at_once(notify, run_queue, pbx, crm, tenant, django_assert_max_num_queries, count):
+def test_uploaded_batch_is_saved_in_one_update(
+    notify, run_queue, pbx, crm, tenant, django_assert_max_num_queries, count
+):
     """A CASE WHEN with a value for each row would cost more CPU time than the rest of the upload."""
     played = [pbx.call(contact=f"79995{number:06d}", number=NUMBER, rings=[PETR]) for number in range(count)]
     Tenant.objects.update(is_paused=True)
     notify(*[call.notification("call_end") for call in played])
     Tenant.objects.update(is_paused=False)
-    with django_assert_max_num_queries(25) as asked:
+    with django_assert_max_num_queries(25) as queries:
         tasks.upload_calls(tenant.pk)
     assert len(crm.calls) == count
-    assert [query["sql"] for query in asked.captured_queries if "CASE WHEN" in query["sql"]] == []
+    assert [query["sql"] for query in queries.captured_queries if "CASE WHEN" in query["sql"]] == []

@@ -32,20 +32,20 @@ KEYS = {
 
 @pytest.fixture
 def newcomer(db, pbx, crm):
-    """A client of whom only the name is known."""
+    """A tenant that has only a name yet."""
     return onboarding.create_tenant(onboarding.NewTenant(name="Василёк"), now=timezone.now())
 
 
 class Page:
-    """The page as the client gets it: its HTML, its text without the tags, and the values it was made from."""
+    """The page as the client gets it: its HTML, its text without tags, and its context."""
 
     def __init__(self, answer):
         self.status, self.html = answer.status_code, answer.content.decode()
         self.text = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", self.html)))
-        self.journey = answer.context["journey"]
+        self.context = answer.context["page"]
         self.messages = [str(message) for message in answer.context["messages"]]
         self.levels = re.findall(r'<p class="message (\w+)" role=', self.html)
-        self.lamps = re.findall(r'data-live="lamp-\w+">\s*<span class="lamp (\w+)"', self.html)
+        self.indicators = re.findall(r'data-live="lamp-\w+">\s*<span class="lamp (\w+)"', self.html)
         self.faults = re.findall(r'<p class="fault">([^<]*)</p>', self.html)
         self.steps = re.findall(r'<li class="(\w+)"><span class="mark"', self.html)
         self.buttons = set(re.findall(r'<button name="do" value="(\w+)"', self.html))
@@ -54,12 +54,12 @@ class Page:
     @property
     def failed_check(self):
         """Return the code of what stopped the activation, if the page shows it."""
-        cause = self.journey.cause
-        return cause.check.code if cause and cause.check.code in self.text else None
+        failure = self.context.failure
+        return failure.check.code if failure and failure.check.code in self.text else None
 
     @property
     def event_states(self):
-        return [notice.state for notice in self.journey.notices]
+        return [webhook.state for webhook in self.context.webhooks]
 
 
 @pytest.fixture
@@ -77,22 +77,22 @@ def visit(client, newcomer):
     return go
 
 
-def test_three_acts_lead_to_telephony(visit, newcomer, run_queue, crm, pbx):
+def test_keys_and_one_button_activate_telephony(visit, newcomer, run_queue, crm, pbx):
     page = visit()
     assert (page.status, page.html.count('class="lamp off"')) == (200, 2)
     assert re.findall(r'id="hint-(\w+)"', page.html) == ["access_token", "address", "key"]
-    assert 'id="notices-title"' not in page.html
+    assert 'id="webhooks-title"' not in page.html
     visit("keys", **KEYS)
     assert run_queue() > 5
     page = visit()
-    assert (page.journey.is_on, 'id="notices-title"' in page.html) == (True, True)
+    assert (page.context.is_on, 'id="webhooks-title"' in page.html) == (True, True)
     assert "…00ab" in page.text
     assert crm.modules[integration_module.code(newcomer)]["active"] is True
     assert Tenant.objects.get(pk=newcomer.pk).is_live
     assert '"event": "waiting", "notification_time": {{notification_time}}' in page.text
 
 
-def test_each_notification_has_an_address_of_its_own(visit, newcomer, run_queue, client):
+def test_each_event_has_its_own_url(visit, newcomer, run_queue, client):
     visit("keys", **KEYS)
     run_queue()
     page = client.get(f"/activate/{Tenant.objects.get().activation_token}/").content.decode()
@@ -101,17 +101,17 @@ def test_each_notification_has_an_address_of_its_own(visit, newcomer, run_queue,
         assert f'readonly value="{where}{event}/"' in page
 
 
-def test_each_step_is_shown_as_it_goes(visit, newcomer):
+def test_running_step_is_shown(visit, newcomer):
     visit("keys", **KEYS)
-    seen = []
+    shown = []
     for _turn in range(len(activation.STEPS)):
-        seen.append(visit().steps)
-        _run_one()
-    assert seen == [["done"] * number + ["running"] + ["waiting"] * (4 - number) for number in range(5)]
-    assert visit().journey.is_on
+        shown.append(visit().steps)
+        _run_one_step()
+    assert shown == [["done"] * number + ["running"] + ["waiting"] * (4 - number) for number in range(5)]
+    assert visit().context.is_on
 
 
-def _run_one():
+def _run_one_step():
     from django_q.models import OrmQ
     from django_q.signing import SignedPackage
 
@@ -122,7 +122,7 @@ def _run_one():
     operations_tasks.run_activation_step(*SignedPackage.loads(row.payload)["args"])
 
 
-def test_second_press_changes_nothing(visit, newcomer, run_queue, crm_world):
+def test_second_activation_changes_nothing(visit, newcomer, run_queue, crm_world):
     visit("keys", **KEYS)
     visit("activate")
     visit("activate")
@@ -148,7 +148,7 @@ def test_wrong_key_is_named_and_can_be_corrected(visit, newcomer, run_queue, wro
     visit("keys", **KEYS | wrong)
     run_queue()
     page = visit()
-    assert (page.failed_check, page.journey.cause.check.who) == (code, "client")
+    assert (page.failed_check, page.context.failure.check.responsible) == (code, "client")
     assert page.levels == []
     assert 'class="message error"' in page.html
     assert wrong.get("address", "") in page.text
@@ -176,13 +176,13 @@ def test_malformed_key_is_rejected_without_a_request(visit, newcomer, typed, crm
     assert UisConnection.objects.get(tenant=newcomer).access_token == ""
 
 
-def test_any_page_of_the_crm_will_do_for_its_address(visit, newcomer, run_queue):
+def test_address_of_any_crm_page_is_accepted(visit, newcomer, run_queue):
     visit("keys", **KEYS | {"address": f" {CRM_HOST.upper()}/orders/1/edit?x=1#top "})
     run_queue()
     assert Tenant.objects.get(pk=newcomer.pk).crm.address == f"https://{CRM_HOST}"
 
 
-def test_one_key_first_the_other_later(visit, newcomer, run_queue):
+def test_keys_can_be_entered_one_after_the_other(visit, newcomer, run_queue):
     page = visit("keys", brand="uis", access_token="uis-token", address="", key="")
     saved = Tenant.objects.select_related("uis", "crm").get(pk=newcomer.pk)
     with translation.override("en"):
@@ -195,14 +195,14 @@ def test_one_key_first_the_other_later(visit, newcomer, run_queue):
     assert Tenant.objects.get(pk=newcomer.pk).is_live
 
 
-def test_lost_queue_does_not_leave_the_page_waiting_for_ever(visit, newcomer, later):
+def test_activation_survives_a_lost_queue(visit, newcomer, later):
     visit("keys", **KEYS)
     task_queue.lose()
     later(timedelta(minutes=3))
     assert Tenant.objects.get(pk=newcomer.pk).is_live
 
 
-def test_vendor_that_is_away_stops_it_and_a_press_goes_on(visit, newcomer, run_queue, uis_world):
+def test_unavailable_vendor_fails_the_activation_and_it_can_be_retried(visit, newcomer, run_queue, uis_world):
     uis_world.break_down("503")
     visit("keys", **KEYS)
     run_queue()
@@ -213,7 +213,7 @@ def test_vendor_that_is_away_stops_it_and_a_press_goes_on(visit, newcomer, run_q
     assert Tenant.objects.get(pk=newcomer.pk).is_live
 
 
-def test_link_that_is_none_is_a_page_like_any_other_wrong_one(client, db):
+def test_unknown_link_is_not_found(client, db):
     answer = client.get("/activate/no-such-token/", headers={"Accept-Language": "en"})
     assert (answer.status_code, b'id="main"' in answer.content) == (404, True)
     other = client.get("/hooks/uis/no-such-hook/", headers={"Accept-Language": "en"})
@@ -221,7 +221,7 @@ def test_link_that_is_none_is_a_page_like_any_other_wrong_one(client, db):
     assert client.post("/activate/no-such-token/", {"do": "activate"}).status_code == 404
 
 
-def test_link_expires(client, newcomer):
+def test_expired_link_is_gone(client, newcomer):
     Tenant.objects.filter(pk=newcomer.pk).update(activation_expires_at=timezone.now())
     url = f"/activate/{newcomer.activation_token}/"
     for answer in (client.get(url), client.post(url, {"do": "keys", **KEYS}), client.post(url, {"clientId": "wrong"})):
@@ -230,7 +230,7 @@ def test_link_expires(client, newcomer):
     assert UisConnection.objects.get(tenant=newcomer).access_token == ""
 
 
-def test_crm_opens_the_page_by_post_and_renews_an_old_link(client, newcomer):
+def test_post_from_the_crm_renews_an_expired_link(client, newcomer):
     url = f"/activate/{newcomer.activation_token}/"
     assert client.post(url, {"clientId": newcomer.crm.client_id}).status_code == 200
     Tenant.objects.filter(pk=newcomer.pk).update(activation_expires_at=timezone.now())
@@ -241,14 +241,14 @@ def test_crm_opens_the_page_by_post_and_renews_an_old_link(client, newcomer):
     assert client.get(answer["Location"]).status_code == 200
 
 
-def test_link_of_the_marketplace_opens_once(client, newcomer):
+def test_marketplace_link_works_once(client, newcomer):
     Tenant.objects.filter(pk=newcomer.pk).update(one_time_token="only-once")
     answer = client.get("/activate/only-once/")
     assert (answer.status_code, answer["Location"]) == (302, f"/activate/{newcomer.activation_token}/")
     assert client.get("/activate/only-once/").status_code == 404
 
 
-def test_who_tries_too_often_has_to_wait(visit, newcomer, run_queue, later):
+def test_attempts_are_rate_limited(visit, newcomer, run_queue, later):
     for _attempt in range(activation.ATTEMPTS):
         visit("keys", **KEYS | {"key": "guessed"})
     page = visit("keys", **KEYS | {"key": "guessed-again"})
@@ -260,15 +260,15 @@ def test_who_tries_too_often_has_to_wait(visit, newcomer, run_queue, later):
     assert Tenant.objects.get(pk=newcomer.pk).is_live
 
 
-def test_lamps_turn_green_with_the_first_real_notification(visit, newcomer, run_queue, client, pbx):
+def test_indicators_turn_green_with_the_first_notification(visit, newcomer, run_queue, client, pbx):
     visit("keys", **KEYS)
     run_queue()
-    assert visit().lamps == ["off"] * 6
+    assert visit().indicators == ["off"] * 6
     hook = f"/hooks/uis/{UisConnection.objects.get(tenant=newcomer).hook}/"
     send_every_event(client, hook, pbx)
     page = visit()
-    assert (page.lamps, page.html.count('<span class="when">')) == (["good"] * 6, 6)
-    assert [notice.is_new for notice in page.journey.notices] == [True] * 6
+    assert (page.indicators, page.html.count('<span class="when">')) == (["good"] * 6, 6)
+    assert [webhook.is_new for webhook in page.context.webhooks] == [True] * 6
     send_every_event(client, hook, pbx, only="waiting", spoil=lambda body: body.replace('"employee_id"', '"employee"'))
     [fault] = visit().faults
     assert "employee_id" in fault
@@ -284,7 +284,7 @@ def test_empty_keys_are_a_warning(visit, newcomer, run_queue):
     assert run_queue() == 0
 
 
-def test_changed_address_is_old_until_it_is_typed_anew(visit, newcomer, run_queue, client, pbx):
+def test_rotated_url_is_shown_as_old_until_replaced(visit, newcomer, run_queue, client, pbx):
     visit("keys", **KEYS)
     run_queue()
     uis = UisConnection.objects.get(tenant=newcomer)
@@ -293,13 +293,13 @@ def test_changed_address_is_old_until_it_is_typed_anew(visit, newcomer, run_queu
     uis.rotate_hook(now=timezone.now())
     send_every_event(client, old, pbx)
     page = visit()
-    assert (page.event_states, page.lamps) == (["OLD"] * 6, ["warn"] * 6)
+    assert (page.event_states, page.indicators) == (["OLD_ADDRESS"] * 6, ["warn"] * 6)
     assert (page.html.count('class="message warning"'), "(Europe/Moscow)" in page.text) == (1, True)
     send_every_event(client, f"/hooks/uis/{UisConnection.objects.get(tenant=newcomer).hook}/", pbx, only="waiting")
-    assert sorted(visit().event_states) == ["OK"] + ["OLD"] * 5
+    assert sorted(visit().event_states) == ["OK"] + ["OLD_ADDRESS"] * 5
 
 
-def test_number_for_outgoing_calls_is_chosen(visit, newcomer, run_queue, stranger):
+def test_caller_id_can_be_chosen(visit, newcomer, run_queue, stranger):
     visit("keys", **KEYS)
     run_queue()
     assert "DEFAULT_NUMBER" in visit().text
@@ -315,7 +315,7 @@ def test_number_for_outgoing_calls_is_chosen(visit, newcomer, run_queue, strange
     assert VirtualNumber.objects.get(tenant=stranger, is_default=True) == foreign
 
 
-def test_test_card_opens_and_closes_on_one_screen(visit, newcomer, run_queue, crm, client):
+def test_sample_popup_opens_and_closes_for_one_manager(visit, newcomer, run_queue, crm, client):
     visit("keys", **KEYS)
     run_queue()
     ivan = Employee.objects.get(tenant=newcomer, uis_id=IVAN)
@@ -330,7 +330,7 @@ def test_test_card_opens_and_closes_on_one_screen(visit, newcomer, run_queue, cr
 
 
 @pytest.mark.parametrize("form", [{"person": "x", "contact": "+79000000000"}, {"contact": "101"}, {"contact": ""}])
-def test_test_card_needs_a_manager_and_a_number(visit, newcomer, run_queue, crm, form):
+def test_sample_popup_requires_a_manager_and_a_number(visit, newcomer, run_queue, crm, form):
     visit("keys", **KEYS)
     run_queue()
     ivan = Employee.objects.get(tenant=newcomer, uis_id=IVAN)
@@ -339,7 +339,7 @@ def test_test_card_needs_a_manager_and_a_number(visit, newcomer, run_queue, crm,
     assert crm.events == []
 
 
-def test_test_card_that_the_crm_refuses_says_why(visit, newcomer, run_queue, crm):
+def test_sample_popup_rejected_by_the_crm_shows_the_reason(visit, newcomer, run_queue, crm):
     visit("keys", **KEYS)
     run_queue()
     crm.modules[integration_module.code(newcomer)]["active"] = False
@@ -354,7 +354,7 @@ def test_test_card_that_the_crm_refuses_says_why(visit, newcomer, run_queue, crm
     assert unknown.messages != refused.messages
 
 
-def test_nobody_closes_a_card_that_is_no_test(visit, newcomer, run_queue, crm):
+def test_popup_of_a_call_cannot_be_closed(visit, newcomer, run_queue, crm):
     visit("keys", **KEYS)
     run_queue()
     ivan = Employee.objects.get(tenant=newcomer, uis_id=IVAN)
@@ -362,7 +362,7 @@ def test_nobody_closes_a_card_that_is_no_test(visit, newcomer, run_queue, crm):
     assert crm.events == []
 
 
-def test_people_and_cards_of_others_are_out_of_reach(visit, newcomer, tenant, run_queue, crm):
+def test_sample_popup_is_refused_for_foreign_or_unlinked_employees(visit, newcomer, tenant, run_queue, crm):
     visit("keys", **KEYS)
     run_queue()
     other = Employee.objects.get(tenant=tenant, uis_id=IVAN)
@@ -373,7 +373,7 @@ def test_people_and_cards_of_others_are_out_of_reach(visit, newcomer, tenant, ru
     assert crm.events == []
 
 
-def test_page_speaks_both_languages(visit):
+def test_page_is_in_both_languages(visit):
     label = KeysForm.base_fields["key"].label
     for language in ("en", "ru"):
         page = visit(language=language)
@@ -381,7 +381,7 @@ def test_page_speaks_both_languages(visit):
             assert (f'<html lang="{language}">' in page.html, str(label) in page.text) == (True, True)
 
 
-def test_page_gives_no_key_away_and_can_be_framed_by_nobody(client, newcomer, visit, run_queue):
+def test_page_shows_no_key_and_cannot_be_framed(client, newcomer, visit, run_queue):
     visit("keys", **KEYS)
     run_queue()
     answer = client.get(f"/activate/{Tenant.objects.get().activation_token}/")
@@ -394,7 +394,7 @@ def test_page_gives_no_key_away_and_can_be_framed_by_nobody(client, newcomer, vi
     assert answer["X-Robots-Tag"] == "noindex"
 
 
-def test_hooks_are_hidden_until_the_client_is_on(visit, newcomer):
+def test_hooks_are_hidden_until_activation(visit, newcomer):
     assert UisConnection.objects.get(tenant=newcomer).hook not in visit().html
 
 
@@ -408,7 +408,7 @@ def test_page_needs_a_fixed_number_of_queries(visit, newcomer, run_queue, django
         client.get(url)
 
 
-def test_another_account_forgets_who_is_whom(visit, newcomer, run_queue, client, crm_world):
+def test_another_account_resets_the_employee_links(visit, newcomer, run_queue, client, crm_world):
     visit("keys", **KEYS)
     run_queue()
     before = CrmConnection.objects.get(tenant=newcomer)
@@ -420,13 +420,11 @@ def test_another_account_forgets_who_is_whom(visit, newcomer, run_queue, client,
     run_queue()
     assert not Employee.objects.filter(tenant=newcomer, crm_user_id__isnull=False).exists()
     assert moved.modules[integration_module.code(newcomer)]["clientId"] != before.client_id
-    told = {"clientId": before.client_id, "activity": '{"active": true}', "systemUrl": before.address}
-    assert client.post(f"/hooks/retailcrm/{newcomer.uis.hook}/activity/", told).status_code == 403
+    activity = {"clientId": before.client_id, "activity": '{"active": true}', "systemUrl": before.address}
+    assert client.post(f"/hooks/retailcrm/{newcomer.uis.hook}/activity/", activity).status_code == 403
 
 
-def test_extension_typed_in_another_account_counts_there_though_the_first_was_sent_the_same(
-    visit, newcomer, run_queue, crm, crm_world
-):
+def test_manual_extension_in_another_account_links_the_employee(visit, newcomer, run_queue, crm, crm_world):
     visit("keys", **KEYS)
     run_queue()
     moved = crm_world.add_account("moved.retailcrm.ru", key="movedKey")
@@ -442,7 +440,7 @@ def test_extension_typed_in_another_account_counts_there_though_the_first_was_se
     assert (person.crm_user_id, person.linked_by) == (27, Employee.LinkedBy.EXTENSION)
 
 
-def test_changed_key_of_a_live_client_is_tried(visit, newcomer, run_queue):
+def test_changed_key_of_an_active_tenant_is_verified(visit, newcomer, run_queue):
     visit("keys", **KEYS)
     run_queue()
     visit("keys", brand="uis", key="no-such-key")
@@ -453,41 +451,41 @@ def test_changed_key_of_a_live_client_is_tried(visit, newcomer, run_queue):
     assert visit().failed_check is None
 
 
-def test_key_changed_while_the_steps_run_begins_them_anew(visit, newcomer, run_queue):
+def test_key_changed_during_activation_restarts_it(visit, newcomer, run_queue):
     visit("keys", **KEYS)
-    _run_one()
+    _run_one_step()
     visit("keys", brand="uis", access_token="no-such-key")
     run_queue()
     assert visit().failed_check == "UIS_KEY"
     assert Tenant.objects.get(pk=newcomer.pk).activated_at is None
 
 
-def test_page_with_a_long_address_will_do_too(visit, newcomer):
+def test_long_address_is_accepted(visit, newcomer):
     visit("keys", brand="uis", address=f"https://{CRM_HOST}/admin/orders?" + "filter[status]=new&" * 100)
     assert CrmConnection.objects.get(tenant=newcomer).address == f"https://{CRM_HOST}"
 
 
-def test_activation_that_kills_each_worker_comes_to_an_end(visit, newcomer, run_queue):
+def test_activation_that_kills_each_worker_fails(visit, newcomer, run_queue):
     visit("keys", **KEYS)
     for minutes in range(0, 16, 3):
         task_queue.lose()
-        activation.resume_left(now=timezone.now() + timedelta(minutes=minutes))
+        activation.resume_pending(now=timezone.now() + timedelta(minutes=minutes))
     task_queue.lose()
     assert visit().failed_check == "UIS_ANSWERS"
     visit("activate")
     run_queue()
-    assert visit().journey.is_on
+    assert visit().context.is_on
 
 
-def test_step_of_the_crm_that_kills_each_worker_names_the_crm(visit, newcomer):
+def test_crm_step_that_kills_each_worker_names_the_crm(visit, newcomer):
     visit("keys", **KEYS)
-    _run_one()
+    _run_one_step()
     task_queue.lose()
-    activation.resume_left(now=timezone.now() + timedelta(minutes=11))
+    activation.resume_pending(now=timezone.now() + timedelta(minutes=11))
     assert visit().failed_check == "CRM_ANSWERS"
 
 
-def test_button_registers_a_module_that_is_gone_or_leads_elsewhere(tenant, crm):
+def test_activation_repairs_a_deleted_or_changed_module(tenant, crm):
     crm.modules.clear()
     steps.activate(tenant, now=timezone.now())
     telephony = crm.modules[integration_module.code(tenant)]["integrations"]["telephony"]
@@ -497,7 +495,7 @@ def test_button_registers_a_module_that_is_gone_or_leads_elsewhere(tenant, crm):
     assert crm.modules[integration_module.code(tenant)]["integrations"]["telephony"]["makeCallUrl"] == ours
 
 
-def test_cause_goes_when_the_command_switches_him_on(visit, newcomer, run_queue, pbx):
+def test_failure_is_cleared_by_activation_from_the_command_line(visit, newcomer, run_queue, pbx):
     visit("keys", **KEYS | {"access_token": "no-such-key"})
     run_queue()
     tenant = Tenant.objects.get(pk=newcomer.pk)
@@ -505,10 +503,10 @@ def test_cause_goes_when_the_command_switches_him_on(visit, newcomer, run_queue,
     tenant.uis.save()
     steps.activate(tenant, now=timezone.now())
     page = visit()
-    assert (page.journey.is_on, page.journey.cause, 'class="message error"' in page.html) == (True, None, False)
+    assert (page.context.is_on, page.context.failure, 'class="message error"' in page.html) == (True, None, False)
 
 
-def test_link_in_the_crm_is_the_renewed_one(visit, newcomer, client, crm, run_queue):
+def test_crm_gets_the_renewed_link(visit, newcomer, client, crm, run_queue):
     visit("keys", **KEYS)
     run_queue()
     Tenant.objects.filter(pk=newcomer.pk).update(activation_expires_at=timezone.now())
@@ -519,13 +517,13 @@ def test_link_in_the_crm_is_the_renewed_one(visit, newcomer, client, crm, run_qu
         run_queue()
 
 
-def test_look_ahead_uses_up_no_link(client, newcomer):
+def test_head_request_consumes_no_link(client, newcomer):
     Tenant.objects.filter(pk=newcomer.pk).update(one_time_token="only-once")
     assert client.head("/activate/only-once/").status_code == 404
     assert client.get("/activate/only-once/").status_code == 302
 
 
-def test_module_found_gone_can_be_registered_by_the_button(visit, newcomer, run_queue, crm):
+def test_deleted_module_can_be_registered_again(visit, newcomer, run_queue, crm):
     visit("keys", **KEYS)
     run_queue()
     assert "activate" not in visit().buttons
@@ -539,7 +537,7 @@ def test_module_found_gone_can_be_registered_by_the_button(visit, newcomer, run_
     assert "activate" not in visit().buttons
 
 
-def test_what_was_typed_for_a_card_is_not_lost(visit, newcomer, run_queue, client):
+def test_rejected_sample_popup_form_keeps_its_input(visit, newcomer, run_queue, client):
     visit("keys", **KEYS)
     run_queue()
     person = Employee.objects.get(tenant=newcomer, uis_id=PETR)
@@ -550,7 +548,7 @@ def test_what_was_typed_for_a_card_is_not_lost(visit, newcomer, run_queue, clien
     assert f'<option value="{person.pk}" selected>' in answer.content.decode()
 
 
-def test_keys_that_were_on_their_way_when_he_left_are_not_stored(newcomer, client, monkeypatch, run_queue):
+def test_keys_sent_during_offboarding_are_not_stored(newcomer, client, monkeypatch, run_queue):
     real = KeysForm.is_valid
 
     def meanwhile(form):
@@ -560,25 +558,25 @@ def test_keys_that_were_on_their_way_when_he_left_are_not_stored(newcomer, clien
     monkeypatch.setattr(KeysForm, "is_valid", meanwhile)
     client.post(f"/activate/{newcomer.activation_token}/", {"do": "keys", **KEYS})
     run_queue()
-    left = Tenant.objects.select_related("uis", "crm").get(pk=newcomer.pk)
-    assert (left.uis.access_token, left.crm.key, left.activated_at) == ("", "", None)
-    assert left.offboarded_at is not None
+    offboarded = Tenant.objects.select_related("uis", "crm").get(pk=newcomer.pk)
+    assert (offboarded.uis.access_token, offboarded.crm.key, offboarded.activated_at) == ("", "", None)
+    assert offboarded.offboarded_at is not None
 
 
-def test_links_of_the_account_before_are_not_written_by_a_late_task(tenant, crm, monkeypatch):
+def test_late_task_writes_no_links_of_the_previous_account(tenant, crm, monkeypatch):
     real = RetailCrmClient.users
 
-    def meanwhile(asked):
-        found = real(asked)
+    def reset_meanwhile(crm_client):
+        users = real(crm_client)
         user_linking.reset_links(Tenant.objects.select_related("crm").get(pk=tenant.pk))
-        return found
+        return users
 
-    monkeypatch.setattr(RetailCrmClient, "users", meanwhile)
+    monkeypatch.setattr(RetailCrmClient, "users", reset_meanwhile)
     user_linking.link(tenant, now=timezone.now())
     assert not Employee.objects.filter(tenant=tenant, crm_user_id__isnull=False).exists()
 
 
-def test_account_that_an_operator_changed_is_another_too(tenant, crm, crm_world, run_queue):
+def test_account_changed_by_an_operator_resets_the_links(tenant, crm, crm_world, run_queue):
     moved = crm_world.add_account("moved.retailcrm.ru", key="movedKey")
     moved.limits_on = False
     moved.add_user(27, first_name="Ольга", email="olga@example.com")
@@ -590,7 +588,7 @@ def test_account_that_an_operator_changed_is_another_too(tenant, crm, crm_world,
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_step_that_was_at_work_when_keys_changed_counts_no_more(visit, newcomer, monkeypatch, fails):
+def test_result_of_a_step_with_old_keys_is_discarded(visit, newcomer, monkeypatch, fails):
     visit("keys", **KEYS)
     first = Activation.objects.get(tenant=newcomer).started_at
 
@@ -605,13 +603,13 @@ def test_step_that_was_at_work_when_keys_changed_counts_no_more(visit, newcomer,
     assert (row.state, row.step, row.started_at > first) == ("RUNNING", "UIS", True)
 
 
-def test_sweep_leaves_an_activation_at_work_alone(visit, newcomer):
+def test_sweep_ignores_a_claimed_activation(visit, newcomer):
     visit("keys", **KEYS)
-    assert activation.resume_left(now=timezone.now()) == 0
-    assert activation.resume_left(now=timezone.now() + timedelta(minutes=3)) == 1
+    assert activation.resume_pending(now=timezone.now()) == 0
+    assert activation.resume_pending(now=timezone.now() + timedelta(minutes=3)) == 1
 
 
-def test_press_opens_both_doors(tenant):
+def test_activation_restores_both_connections(tenant):
     now = timezone.now()
     tenant.uis.suspend("access_token_blocked", "", now=now)
     tenant.crm.suspend("key", "", now=now)
@@ -620,20 +618,20 @@ def test_press_opens_both_doors(tenant):
     assert Tenant.objects.filter(pk=tenant.pk, uis__denied_at=None, crm__denied_at=None).exists()
 
 
-def test_look_whose_worker_died_is_not_waited_for(visit, newcomer):
+def test_check_whose_worker_died_is_not_waited_for(visit, newcomer):
     visit("check")
     assert visit().is_checking
     CheckRun.objects.update(requested_at=timezone.now() - timedelta(minutes=3))
     assert not visit().is_checking
 
 
-def test_page_of_a_client_who_left_is_gone_by_either_link(client, newcomer):
+def test_page_of_an_offboarded_tenant_is_not_found(client, newcomer):
     Tenant.objects.filter(pk=newcomer.pk).update(offboarded_at=timezone.now(), one_time_token="only-once")
     assert client.get(f"/activate/{newcomer.activation_token}/").status_code == 404
     assert client.get("/activate/only-once/").status_code == 404
 
 
-def test_card_of_another_client_is_not_closed(visit, newcomer, run_queue, crm, tenant):
+def test_popup_of_another_tenant_cannot_be_closed(visit, newcomer, run_queue, crm, tenant):
     visit("keys", **KEYS)
     run_queue()
     ivan = Employee.objects.get(tenant=newcomer, uis_id=IVAN)
@@ -641,7 +639,7 @@ def test_card_of_another_client_is_not_closed(visit, newcomer, run_queue, crm, t
     assert crm.events == []
 
 
-def test_closed_test_card_is_no_missed_call(visit, newcomer, run_queue, crm):
+def test_closed_sample_popup_is_no_missed_call(visit, newcomer, run_queue, crm):
     visit("keys", **KEYS)
     run_queue()
     ivan = Employee.objects.get(tenant=newcomer, uis_id=IVAN)

@@ -28,7 +28,7 @@ def clock():
 
 
 @pytest.fixture
-def take_over():
+def import_calls():
     def run(since, till="2026-07-15", *extra):
         out = StringIO()
         name = ["reconcile_calls", "--tenant", "romashka", "--from", since, "--till", till, *extra]
@@ -38,7 +38,7 @@ def take_over():
     return run
 
 
-def backlog(tenant, count, **facts):
+def backlog(tenant, count, **fields):
     """Create old calls that have been due for long."""
     at = timezone.now()
     row = {
@@ -55,18 +55,18 @@ def backlog(tenant, count, **facts):
         "next_attempt_at": at - timedelta(hours=1),
         "is_low_priority": True,
     }
-    Call.objects.bulk_create(Call(tenant=tenant, session_id=1 + n, **(row | facts)) for n in range(count))
+    Call.objects.bulk_create(Call(tenant=tenant, session_id=1 + n, **(row | fields)) for n in range(count))
 
 
 def test_calls_before_activation_are_imported_with_their_true_time(
-    clock, pbx, crm, take_over, run_queue, tenant, stranger
+    clock, pbx, crm, import_calls, run_queue, tenant, stranger
 ):
     tenant.crm.time_zone = crm.timezone = "Asia/Yekaterinburg"
     tenant.crm.save()
     missed_at = NOON - timedelta(days=20, hours=13)  # 23:00 here, the next day there
     pbx.call(contact=CONTACT, number=NUMBER, started_at=missed_at, rings=[IVAN])
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=10), talks=[(PETR, 40)])
-    take_over("2026-06-20")
+    import_calls("2026-06-20")
     run_queue()
     clock.shift(timedelta(minutes=1))
     task_queue.sweep()
@@ -78,30 +78,30 @@ def test_calls_before_activation_are_imported_with_their_true_time(
 
 
 def test_call_outside_the_upload_window_is_skipped_and_costs_no_points(
-    clock, pbx, uis_world, crm, take_over, run_queue, tenant
+    clock, pbx, uis_world, crm, import_calls, run_queue, tenant
 ):
     for days, talks in ((31, []), (40, [(IVAN, 30)]), (29, [])):
         pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=days), rings=[IVAN], talks=talks)
     uis_world.requests.clear()
-    said = take_over("2026-06-01")
+    report = import_calls("2026-06-01")
     run_queue()
-    assert (said["uis_calls"], said["skipped"], said["waiting"], said["unexplained"]) == (3, 2, 1, 0)
+    assert (report["uis_calls"], report["skipped"], report["waiting"], report["unexplained"]) == (3, 2, 1, 0)
     assert set(Call.objects.filter(state="SKIPPED").values_list("skip_reason", flat=True)) == {"EXPIRED"}
     assert [request.method for request in uis_world.requests] == ["get.calls_report"]
     assert len(crm.calls) == 1
 
 
-def test_longer_upload_window_imports_calls_that_were_too_old(clock, pbx, crm, take_over, run_queue, tenant):
+def test_longer_upload_window_imports_calls_that_were_too_old(clock, pbx, crm, import_calls, run_queue, tenant):
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=40), rings=[IVAN])
-    take_over("2026-06-01")
+    import_calls("2026-06-01")
     Tenant.objects.update(upload_window_days=60)
-    assert take_over("2026-06-01", "2026-07-15", "--dry-run")["waiting"] == 1
-    take_over("2026-06-01")
+    assert import_calls("2026-06-01", "2026-07-15", "--dry-run")["waiting"] == 1
+    import_calls("2026-06-01")
     run_queue()
-    assert (len(crm.calls), take_over("2026-06-01")["uploaded"]) == (1, 1)
+    assert (len(crm.calls), import_calls("2026-06-01")["uploaded"]) == (1, 1)
 
 
-def test_call_that_grew_too_old_while_it_waited_is_not_sent(clock, pbx, crm, notify, run_queue, tenant):
+def test_call_that_expires_while_waiting_is_not_sent(clock, pbx, crm, notify, run_queue, tenant):
     tenant.pause()
     notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
     clock.shift(timedelta(days=31))
@@ -110,8 +110,8 @@ def test_call_that_grew_too_old_while_it_waited_is_not_sent(clock, pbx, crm, not
     assert (crm.calls, Call.objects.get().skip_reason) == ([], "EXPIRED")
 
 
-def test_year_is_asked_for_three_months_at_a_time_and_to_the_last_page(
-    clock, pbx, uis_world, crm, take_over, run_queue, tenant, monkeypatch
+def test_year_is_requested_in_windows_of_three_months(
+    clock, pbx, uis_world, crm, import_calls, run_queue, tenant, monkeypatch
 ):
     from telephony.uis import data_api
 
@@ -121,8 +121,8 @@ def test_year_is_asked_for_three_months_at_a_time_and_to_the_last_page(
         at = NOON - timedelta(days=30 * month + 1)
         pbx.call(contact=f"799900001{month:02d}", number=NUMBER, started_at=at, talks=[(IVAN, 20 + month)])
     uis_world.requests.clear()
-    said = take_over("2025-07-15")
-    assert (said["uis_calls"], said["unexplained"]) == (12, 0)
+    report = import_calls("2025-07-15")
+    assert (report["uis_calls"], report["unexplained"]) == (12, 0)
     assert all(request.mnemonic is None for request in uis_world.requests)
     run_queue()
     for _minute in range(6):
@@ -133,7 +133,7 @@ def test_year_is_asked_for_three_months_at_a_time_and_to_the_last_page(
 
 
 @pytest.mark.parametrize("count", [120, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_live_missed_call_goes_before_all_old_ones(clock, pbx, crm, notify, tenant, count):
+def test_live_missed_call_is_uploaded_before_old_ones(clock, pbx, crm, notify, tenant, count):
     backlog(tenant, count)
     notify(pbx.call(contact="79990000099", number=NUMBER, rings=[IVAN]).notification("lost_call"), works=False)
     tasks.evaluate_calls(tenant.pk)
@@ -141,7 +141,7 @@ def test_live_missed_call_goes_before_all_old_ones(clock, pbx, crm, notify, tena
     assert "+79990000099" in [call["phone"] for call in crm.uploads[0]]
 
 
-def test_live_call_that_comes_in_the_middle_waits_for_one_batch_at_most(clock, pbx, crm, notify, tenant):
+def test_live_call_waits_for_one_batch_at_most(clock, pbx, crm, notify, tenant):
     backlog(tenant, 300)
     task_queue.lose()
     crm_tasks.upload_calls(tenant.pk)
@@ -151,16 +151,16 @@ def test_live_call_that_comes_in_the_middle_waits_for_one_batch_at_most(clock, p
     assert [call["phone"] for call in crm.uploads[1]].count("+79990000099") == 1
 
 
-def test_backlog_is_worked_off_by_itself_and_fills_no_queue(clock, pbx, crm, take_over, run_queue, tenant):
+def test_backlog_is_processed_without_filling_the_queue(clock, pbx, crm, import_calls, run_queue, tenant):
     for number in range(120):
         at = NOON - timedelta(days=3, minutes=number)
         pbx.call(contact=f"79990001{number:03d}", number=NUMBER, started_at=at, rings=[IVAN])
-    take_over("2026-07-10")
+    import_calls("2026-07-10")
     assert run_queue() <= 5
     assert [len(batch) for batch in crm.uploads] == [50, 50, 20]
 
 
-def test_legs_of_live_calls_are_asked_for_before_those_of_old_ones(clock, pbx, uis_world, crm, notify, tenant):
+def test_legs_of_live_calls_are_fetched_first(clock, pbx, uis_world, crm, notify, tenant):
     backlog(tenant, 250, state="FETCHING_LEGS", is_lost=False)
     uis_world.requests.clear()
     task_queue.sweep()
@@ -170,13 +170,13 @@ def test_legs_of_live_calls_are_asked_for_before_those_of_old_ones(clock, pbx, u
     assert [call["result"] for call in crm.calls] == ["answered"]
 
 
-def test_points_for_old_calls_are_not_taken_from_the_reserve_and_they_do_not_fail_for_it(
-    clock, pbx, uis_world, crm, take_over, notify, run_queue, tenant
+def test_old_calls_wait_for_points_above_the_reserve(
+    clock, pbx, uis_world, crm, import_calls, notify, run_queue, tenant
 ):
     for number in range(3):
         at = NOON - timedelta(days=5, minutes=number)
         pbx.call(contact=f"7999000010{number}", number=NUMBER, started_at=at, talks=[(IVAN, 30)])
-    take_over("2026-07-01")
+    import_calls("2026-07-01")
     task_queue.lose()
     UisConnection.objects.update(
         data_limits={
@@ -191,46 +191,48 @@ def test_points_for_old_calls_are_not_taken_from_the_reserve_and_they_do_not_fai
         task_queue.sweep()
         clock.shift(timedelta(days=1))
     assert uis_world.requests == []
-    assert set(Call.objects.values_list("failed_at", "reason")) == {(None, "UIS_POINTS")}
+    assert set(Call.objects.values_list("failed_at", "reason")) == {(None, "UIS_QUOTA")}
     pbx.sessions.clear()
     at = timezone.now() - timedelta(seconds=40)
     notify(pbx.call(contact=CONTACT, number=NUMBER, started_at=at, talks=[(IVAN, 30)]).notification("call_end"))
     assert [call["phone"] for call in crm.calls] == [f"+{CONTACT}"]
 
 
-def test_calls_of_the_last_hours_are_of_today_however_they_were_found(clock, pbx, run_queue, tenant):
+def test_recent_calls_are_live_whatever_their_origin(clock, pbx, run_queue, tenant):
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(hours=2), rings=[IVAN])
     tasks.reconcile_all()
     run_queue()
     assert Call.objects.get().is_low_priority is False
 
 
-def test_outage_of_the_crm_delays_old_calls_and_doubles_none(clock, pbx, crm, crm_world, take_over, run_queue, tenant):
+def test_outage_of_the_crm_delays_old_calls_without_duplicates(
+    clock, pbx, crm, crm_world, import_calls, run_queue, tenant
+):
     for number in range(4):
         at = NOON - timedelta(days=5, minutes=number)
         pbx.call(contact=f"7999000010{number}", number=NUMBER, started_at=at, rings=[IVAN])
     crm_world.break_down("cut", times=1)
-    take_over("2026-07-01")
+    import_calls("2026-07-01")
     run_queue()
-    assert take_over("2026-07-01")["waiting"] == 4
+    assert import_calls("2026-07-01")["waiting"] == 4
     clock.shift(timedelta(minutes=2))
     task_queue.sweep()
-    assert (len(crm.calls), take_over("2026-07-01")["uploaded"]) == (4, 4)
+    assert (len(crm.calls), import_calls("2026-07-01")["uploaded"]) == (4, 4)
 
 
-def test_rules_skip_old_calls_like_new_ones(clock, pbx, crm, take_over, run_queue, tenant):
+def test_rules_skip_old_calls_like_new_ones(clock, pbx, crm, import_calls, run_queue, tenant):
     TransferRules.objects.update(upload_missed=False)
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=5), rings=[IVAN])
-    assert take_over("2026-07-01", "2026-07-15", "--dry-run")["skipped"] == 1
-    take_over("2026-07-01")
+    assert import_calls("2026-07-01", "2026-07-15", "--dry-run")["skipped"] == 1
+    import_calls("2026-07-01")
     run_queue()
     assert (crm.calls, Call.objects.get().skip_reason) == ([], "MISSED_OFF")
 
 
-def test_import_waits_for_activation(clock, pbx, crm, take_over, run_queue, tenant):
+def test_import_waits_for_activation(clock, pbx, crm, import_calls, run_queue, tenant):
     Tenant.objects.update(activated_at=None)
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=5), rings=[IVAN])
-    assert take_over("2026-07-01")["waiting"] == 1
+    assert import_calls("2026-07-01")["waiting"] == 1
     run_queue()
     assert crm.calls == []
     Tenant.objects.update(activated_at=NOON)
@@ -239,10 +241,10 @@ def test_import_waits_for_activation(clock, pbx, crm, take_over, run_queue, tena
     assert len(crm.calls) == 1
 
 
-def test_legs_of_a_call_of_last_winter_cost_one_point(clock, pbx, uis_world, crm, take_over, run_queue, tenant):
+def test_legs_of_a_call_before_a_dst_change_cost_one_point(clock, pbx, uis_world, crm, import_calls, run_queue, tenant):
     Tenant.objects.update(upload_window_days=400)
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=200), talks=[(IVAN, 30)])
-    take_over("2025-12-20", "2026-01-10")
+    import_calls("2025-12-20", "2026-01-10")
     uis_world.requests.clear()
     run_queue()
     assert ([request.method for request in uis_world.requests], len(crm.calls)) == (["get.call_legs_report"], 1)

@@ -71,23 +71,21 @@ def night(run_queue):
     run_queue()
 
 
-def adds_up(said):
-    parts = said["uploaded"] + said["skipped"] + said["waiting"] + said["failed"] + said["unexplained"]
-    return said["uis_calls"] == parts
+def adds_up(report):
+    parts = report["uploaded"] + report["skipped"] + report["waiting"] + report["failed"] + report["unexplained"]
+    return report["uis_calls"] == parts
 
 
 @pytest.mark.usefixtures("_noon")
-def test_period_ends_with_every_call_in_one_of_the_four(
-    command, notify, pbx, crm, crm_world, run_queue, tenant, stranger
-):
+def test_every_call_of_a_period_has_a_status(command, notify, pbx, crm, crm_world, run_queue, tenant, stranger):
     told = missed(pbx, NOON - timedelta(hours=2))
     notify(told.notification("call_end"))
     missed(pbx, NOON - timedelta(hours=5), "79990000002")
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(hours=6), talks=[(IVAN, 30)])
     pbx.call(contact="102", number=NUMBER, started_at=NOON - timedelta(hours=6), is_internal=True)
     missed(pbx, NOON - timedelta(hours=7), "anonymous")
-    said, _says = command()
-    assert said == {
+    report, _text = command()
+    assert report == {
         "tenant": "romashka",
         "uis_calls": 5,
         "uploaded": 1,
@@ -98,8 +96,8 @@ def test_period_ends_with_every_call_in_one_of_the_four(
         "recovered": 4,
     }
     run_queue()
-    said, _says = command()
-    assert (said["uploaded"], said["skipped"], said["waiting"], said["unexplained"]) == (3, 2, 0, 0)
+    report, _text = command()
+    assert (report["uploaded"], report["skipped"], report["waiting"], report["unexplained"]) == (3, 2, 0, 0)
     assert set(Call.objects.filter(state="SKIPPED").values_list("skip_reason", flat=True)) == {
         "INTERNAL_OFF",
         "HIDDEN_NUMBER",
@@ -108,7 +106,7 @@ def test_period_ends_with_every_call_in_one_of_the_four(
 
 
 @pytest.mark.usefixtures("_noon")
-def test_call_of_another_client_with_the_same_session_hides_none_of_ours(command, pbx, crm, run_queue, tenant, twin):
+def test_same_session_of_another_tenant_hides_no_call(command, pbx, crm, run_queue, tenant, twin):
     call = missed(pbx, NOON - timedelta(hours=5))
     Call.objects.create(
         tenant=twin,
@@ -118,9 +116,9 @@ def test_call_of_another_client_with_the_same_session_hides_none_of_ours(command
         retry_window_started_at=NOON,
         state="UPLOADED",
     )
-    said, _says = command()
+    report, _text = command()
     run_queue()
-    assert (said["recovered"], said["waiting"], said["uploaded"]) == (1, 1, 0)
+    assert (report["recovered"], report["waiting"], report["uploaded"]) == (1, 1, 0)
     assert [row["externalId"] for row in crm.calls] == [f"uis-{call.session_id}"]
     assert Call.objects.get(tenant=tenant).session_id == call.session_id
 
@@ -134,44 +132,44 @@ def test_found_call_has_a_reconcile_step(command, pbx, run_queue, tenant):
 
 
 @pytest.mark.usefixtures("_noon")
-def test_refused_call_is_failed_with_who_must_act(command, pbx, run_queue, tenant):
+def test_rejected_call_is_failed_with_the_responsible_party(command, pbx, run_queue, tenant):
     missed(pbx, NOON - timedelta(hours=5))
     command()
     Call.objects.update(direction="???")
     run_queue()
-    said, says = command()
-    assert (said["failed"], said["unexplained"], adds_up(said)) == (1, 0, True)
-    assert str(reconcile_calls.FailureReason.CRM_REFUSED.label) in says
-    assert str(reconcile_calls.FailureReason.CRM_REFUSED.responsible.label) in says
+    report, text = command()
+    assert (report["failed"], report["unexplained"], adds_up(report)) == (1, 0, True)
+    assert str(reconcile_calls.FailureReason.CRM_REFUSED.label) in text
+    assert str(reconcile_calls.FailureReason.CRM_REFUSED.responsible.label) in text
 
 
 @pytest.mark.usefixtures("_noon")
 @pytest.mark.parametrize("change", ["paused", "uis", "crm"])
-def test_calls_of_a_paused_or_shut_out_client_wait(command, pbx, run_queue, tenant, change):
+def test_calls_of_a_paused_or_suspended_tenant_wait(command, pbx, run_queue, tenant, change):
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(hours=5), talks=[(IVAN, 30)])
     if change == "paused":
         tenant.pause()
     else:
-        getattr(tenant, change).deny("key", "no", now=timezone.now())
+        getattr(tenant, change).suspend("key", "no", now=timezone.now())
     command()
     run_queue()
-    said, _says = command()
-    assert (said["waiting"], said["unexplained"]) == (1, 0)
+    report, _text = command()
+    assert (report["waiting"], report["unexplained"]) == (1, 0)
 
 
 @pytest.mark.usefixtures("_noon")
-def test_row_that_is_in_no_state_is_unexplained(command, pbx, run_queue, tenant):
+def test_row_without_a_known_state_is_unexplained(command, pbx, run_queue, tenant):
     missed(pbx, NOON - timedelta(hours=5))
     command()
     run_queue()
     Call.objects.update(state="READY", next_attempt_at=None, failed_at=None)
-    said, _says = command()
-    assert (said["unexplained"], adds_up(said)) == (1, True)
+    report, _text = command()
+    assert (report["unexplained"], adds_up(report)) == (1, True)
     assert DailyReconciliation.objects.get(day=NOON.date()).unexplained == 1
 
 
 @pytest.mark.usefixtures("_noon")
-def test_call_that_breaks_our_code_is_unexplained_and_holds_up_nobody(command, pbx, run_queue, tenant, monkeypatch):
+def test_call_that_crashes_is_unexplained_and_blocks_no_other(command, pbx, run_queue, tenant, monkeypatch):
     from telephony.calls import pipeline
 
     bad = missed(pbx, NOON - timedelta(hours=5))
@@ -180,16 +178,16 @@ def test_call_that_breaks_our_code_is_unexplained_and_holds_up_nobody(command, p
     monkeypatch.setattr(
         pipeline,
         "create_from_report",
-        lambda t, said, **kw: 1 / 0 if said.session_id == bad.session_id else real(t, said, **kw),
+        lambda t, report, **kw: 1 / 0 if report.session_id == bad.session_id else real(t, report, **kw),
     )
-    said, _says = command()
-    assert (said["waiting"], said["unexplained"], adds_up(said)) == (1, 1, True)
+    report, _text = command()
+    assert (report["waiting"], report["unexplained"], adds_up(report)) == (1, 1, True)
     monkeypatch.undo()
     assert command()[0]["unexplained"] == 0
 
 
 @pytest.mark.usefixtures("_noon")
-def test_row_of_the_list_nobody_can_read_is_unexplained(command, pbx, tenant, monkeypatch):
+def test_unreadable_row_of_the_report_is_unexplained(command, pbx, tenant, monkeypatch):
     from tests.fakes import uis_reports
 
     missed(pbx, NOON - timedelta(hours=5))
@@ -200,29 +198,29 @@ def test_row_of_the_list_nobody_can_read_is_unexplained(command, pbx, tenant, mo
         "call_row",
         lambda session, now: real(session, now) | ({"start_time": "?"} if session is bad else {}),
     )
-    said, _says = command()
-    assert (said["uis_calls"], said["unexplained"], adds_up(said)) == (2, 1, True)
+    report, _text = command()
+    assert (report["uis_calls"], report["unexplained"], adds_up(report)) == (2, 1, True)
     assert DailyReconciliation.objects.get(day=NOON.date()).unexplained == 1
 
 
 @pytest.mark.usefixtures("_noon")
-def test_dry_run_counts_what_would_be_and_writes_nothing(command, pbx, uis_world, run_queue, tenant):
+def test_dry_run_counts_and_writes_nothing(command, pbx, uis_world, run_queue, tenant):
     missed(pbx, NOON - timedelta(hours=5))
     missed(pbx, NOON - timedelta(hours=6), "anonymous")
     before = command(dry=True)
     assert (Call.objects.count(), DailyReconciliation.objects.count(), run_queue()) == (0, 0, 0)
-    said, says = before
-    assert (said["uis_calls"], said["waiting"], said["skipped"], said["recovered"], said["unexplained"]) == (
+    report, text = before
+    assert (report["uis_calls"], report["waiting"], report["skipped"], report["recovered"], report["unexplained"]) == (
         2,
         1,
         1,
         2,
         0,
     )
-    assert re.findall(r"\d+", says.splitlines()[0]) == ["2", "2"]
-    assert CONTACT not in says
-    assert "7999***0001" in says
-    assert command()[0] == said
+    assert re.findall(r"\d+", text.splitlines()[0]) == ["2", "2"]
+    assert CONTACT not in text
+    assert "7999***0001" in text
+    assert command()[0] == report
 
 
 @pytest.mark.usefixtures("_noon")
@@ -280,12 +278,12 @@ def test_outage_in_the_middle_keeps_what_was_found(command, pbx, uis_world, tena
     assert (raised.value.returncode, Call.objects.count()) == (1, 2)
     monkeypatch.setattr(compare, "_compare", real)
     uis_world.repair()
-    said, _says = command()
-    assert (said["uis_calls"], said["unexplained"], Call.objects.count()) == (5, 0, 5)
+    report, _text = command()
+    assert (report["uis_calls"], report["unexplained"], Call.objects.count()) == (5, 0, 5)
 
 
 @pytest.mark.usefixtures("tenant")
-def test_used_up_points_are_waited_for_and_the_list_goes_on_where_it_was(pbx, command, uis_world, monkeypatch):
+def test_exhausted_points_are_waited_for_and_the_report_continues(pbx, command, uis_world, monkeypatch):
     from telephony.uis import data_api
 
     monkeypatch.setattr(data_api, "PAGE", 1)
@@ -302,10 +300,10 @@ def test_used_up_points_are_waited_for_and_the_list_goes_on_where_it_was(pbx, co
 
         monkeypatch.setattr(reconcile_calls.time, "sleep", sleep)
         uis_world.requests.clear()
-        said, says = command()
-    assert (said["uis_calls"], said["unexplained"]) == (12, 0)
+        report, text = command()
+    assert (report["uis_calls"], report["unexplained"]) == (12, 0)
     assert waits
-    assert all(f" {seconds:.0f} " in says for seconds in waits)
+    assert all(f" {seconds:.0f} " in text for seconds in waits)
     offsets = [request.params["offset"] for request in uis_world.requests if request.mnemonic is None]
     assert offsets == list(range(12))
     assert all(request.mnemonic is None for request in uis_world.requests)
@@ -333,7 +331,7 @@ def test_day_without_points_ends_with_an_error(command, pbx, tenant, monkeypatch
     ],
 )
 @pytest.mark.parametrize("day", [datetime(2026, 2, 28), datetime(2026, 3, 8), datetime(2026, 12, 31)])  # noqa: DTZ001
-def test_day_is_the_clients_local_one_from_midnight_to_midnight(pbx, tenant, run_queue, zone, uis_zone, day):
+def test_day_is_the_tenants_local_day(pbx, tenant, run_queue, zone, uis_zone, day):
     pbx.timezone = uis_zone
     midnight = day.replace(tzinfo=ZoneInfo(zone))
     following = (day + timedelta(days=1)).replace(tzinfo=ZoneInfo(zone))
@@ -349,7 +347,7 @@ def test_day_is_the_clients_local_one_from_midnight_to_midnight(pbx, tenant, run
     assert list(settled.values_list("day", "uis_calls", "unexplained")) == [(day.date(), 2, 0)]
 
 
-def test_every_night_the_day_before_is_compared_once(pbx, uis_world, crm, run_queue, tenant, stranger):
+def test_each_day_is_compared_once_in_the_next_night(pbx, uis_world, crm, run_queue, tenant, stranger):
     with time_machine.travel(NOON, tick=False) as clock:
         Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON - timedelta(days=9))
         missed(pbx, NOON - timedelta(hours=5))
@@ -365,7 +363,7 @@ def test_every_night_the_day_before_is_compared_once(pbx, uis_world, crm, run_qu
     assert (day.uis_calls, day.recovered, day.unexplained, len(crm.calls)) == (1, 1, 0, 1)
 
 
-def test_nights_that_failed_are_made_up_for(pbx, uis_world, crm, run_queue, tenant):
+def test_failed_nights_are_caught_up(pbx, uis_world, crm, run_queue, tenant):
     with time_machine.travel(NOON, tick=False) as clock:
         Tenant.objects.update(activated_at=NOON - timedelta(days=9))
         night(run_queue)
@@ -381,7 +379,7 @@ def test_nights_that_failed_are_made_up_for(pbx, uis_world, crm, run_queue, tena
         assert (settled.count(), len(crm.calls)) == (3, 3)
 
 
-def test_call_uis_lists_only_later_is_found_the_next_night(pbx, crm, run_queue, tenant):
+def test_call_reported_late_is_found_the_next_night(pbx, crm, run_queue, tenant):
     with time_machine.travel(NOON, tick=False) as clock:
         Tenant.objects.update(activated_at=NOON - timedelta(days=9))
         late = missed(pbx, NOON - timedelta(hours=5))
@@ -395,7 +393,7 @@ def test_call_uis_lists_only_later_is_found_the_next_night(pbx, crm, run_queue, 
     assert (day.uis_calls, day.recovered, len(crm.calls)) == (1, 1, 1)
 
 
-def test_night_takes_nothing_over_from_before_the_client_came(pbx, crm, run_queue, tenant):
+def test_calls_before_activation_are_not_imported(pbx, crm, run_queue, tenant):
     with time_machine.travel(NOON, tick=False) as clock:
         Tenant.objects.update(activated_at=NOON)
         missed(pbx, NOON - timedelta(hours=5))
@@ -405,7 +403,7 @@ def test_night_takes_nothing_over_from_before_the_client_came(pbx, crm, run_queu
 
 
 @pytest.mark.usefixtures("_noon")
-def test_day_is_counted_anew_while_something_on_it_waits(pbx, crm, crm_world, run_queue, tenant):
+def test_day_with_waiting_calls_is_counted_again(pbx, crm, crm_world, run_queue, tenant):
     crm_world.break_down("503")
     missed(pbx, NOON - timedelta(hours=1))
     tasks.reconcile_all()
@@ -422,7 +420,7 @@ def test_day_is_counted_anew_while_something_on_it_waits(pbx, crm, crm_world, ru
 
 
 @pytest.mark.usefixtures("_noon")
-def test_part_of_a_day_does_not_explain_what_is_missing_in_the_rest(command, pbx, tenant, monkeypatch):
+def test_part_of_a_day_keeps_the_missing_calls_of_the_rest(command, pbx, tenant, monkeypatch):
     from telephony.calls import pipeline
 
     missed(pbx, NOON - timedelta(hours=8))
@@ -471,23 +469,23 @@ def uploaded(pbx, notify, tenant):
             notify(missed(pbx, at, f"7999000010{number}").notification("call_end"))
 
 
-def test_call_the_crm_lost_goes_the_same_way_once_more(crm, look_up, uploaded, stranger):
+def test_call_missing_in_the_crm_is_uploaded_again(crm, look_up, uploaded, stranger):
     lost = crm.calls.pop(1)
     look_up()
     assert sorted(call["externalId"] for call in crm.calls).count(lost["externalId"]) == 1
     call = Call.objects.get(session_id=lost["externalId"].removeprefix("uis-"))
     assert call.state == Call.State.UPLOADED
-    assert list(call.history.values_list("step", flat=True)) == ["RECORD", "SETTLE", "UPLOAD", "REUPLOAD", "UPLOAD"]
+    assert list(call.history.values_list("step", flat=True)) == ["RECEIVED", "EVALUATE", "UPLOAD", "REUPLOAD", "UPLOAD"]
     assert UploadVerification.objects.get().missing == 1
 
 
-def test_nothing_is_sent_where_nothing_is_lost(crm, look_up, uploaded):
+def test_nothing_is_sent_if_nothing_is_missing(crm, look_up, uploaded):
     sent = len(crm.uploads)
     look_up()
     assert (len(crm.uploads), UploadVerification.objects.get().missing) == (sent, 0)
 
 
-def test_crm_that_never_shows_a_call_is_not_sent_it_for_ever(crm, look_up, uploaded, monkeypatch):
+def test_call_the_crm_never_lists_is_not_uploaded_for_ever(crm, look_up, uploaded, monkeypatch):
     from tests.fakes import retailcrm_calls
 
     monkeypatch.setattr(retailcrm_calls, "_rows", lambda _account: [])
@@ -498,7 +496,7 @@ def test_crm_that_never_shows_a_call_is_not_sent_it_for_ever(crm, look_up, uploa
     assert (len(crm.uploads) - sent, UploadVerification.objects.get().missing) == (1, 3)
 
 
-def test_list_that_is_not_served_is_remembered(crm, crm_world, look_up, uploaded, tenant):
+def test_unsupported_call_list_is_remembered(crm, crm_world, look_up, uploaded, tenant):
     crm.scopes.discard("telephony_read")
     look_up()
     crm_world.requests.clear()
@@ -512,7 +510,7 @@ def test_list_that_is_not_served_is_remembered(crm, crm_world, look_up, uploaded
     assert [request.path.endswith("/telephony/calls") for request in crm_world.requests] == [True]
 
 
-def test_call_older_than_what_the_crm_shows_is_not_called_lost(crm, look_up, uploaded):
+def test_call_older_than_the_crm_list_is_not_missing(crm, look_up, uploaded):
     crm.calls.pop(0)
     sent = len(crm.uploads)
     look_up()
@@ -529,7 +527,7 @@ def test_owner_and_rules_are_those_of_a_webhook(command, pbx, crm, run_queue, te
 
 
 @pytest.mark.usefixtures("_noon")
-def test_call_on_the_border_of_two_periods_belongs_to_the_second(command, pbx, tenant):
+def test_call_between_two_periods_belongs_to_the_second(command, pbx, tenant):
     missed(pbx, NOON - timedelta(hours=5))
     assert command(since="2026-03-10T06:00", till="2026-03-10T07:00")[0]["uis_calls"] == 0
     assert command(since="2026-03-10T07:00+03:00", till="2026-03-10T05:00+00:00")[0]["uis_calls"] == 1

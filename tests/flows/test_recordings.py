@@ -87,7 +87,7 @@ def of(session, number=0):
     return uis_recordings.audio(session.records[number], uis_recordings.talked(session, session.records[number]))
 
 
-def forget(session, *, is_gone=False):
+def replace_recordings(session, *, is_gone=False):
     """Change the id of a call's recording at UIS, or remove it."""
     for leg in session.talk_legs:
         leg.records = [] if is_gone else [uuid.uuid4().hex]
@@ -97,13 +97,13 @@ def forget(session, *, is_gone=False):
 # --- which link the CRM gets
 
 
-def test_crm_gets_the_link_of_uis_unless_the_rule_says_otherwise(notify, crm, tenant, talk):
+def test_crm_gets_the_uis_link_by_default(notify, crm, tenant, talk):
     notify(talk.notification("call_end"))
     assert crm.calls[0]["recordUrl"] == talk.link(talk.records[0])
     assert not RecordingLink.objects.exists()
 
 
-def test_crm_gets_our_link_by_the_rule(link, crm, talk, stranger):
+def test_crm_gets_our_link_by_rule(link, crm, talk, stranger):
     whole = crm.calls[0]["recordUrl"]
     assert whole.startswith(f"{settings.PUBLIC_URL}/records/")
     assert whole.endswith("/")
@@ -114,10 +114,10 @@ def test_crm_gets_our_link_by_the_rule(link, crm, talk, stranger):
     assert talk.records[0] not in whole
 
 
-def test_copy_of_the_database_opens_nothing(link):
+def test_token_is_not_stored_in_the_database(link):
     token = link.removeprefix("/records/").rstrip("/")
     with connection.cursor() as cursor:
-        cursor.execute("SELECT * FROM telephony_recordlink")
+        cursor.execute("SELECT * FROM telephony_recordinglink")
         (row,) = cursor.fetchall()
     assert not any(token in str(value) for value in row)
 
@@ -289,7 +289,7 @@ def test_other_methods_are_refused(client, link, method):
 # --- links that play nothing
 
 
-def silent(answer, status, reason=None, *, language="en"):
+def assert_unavailable(answer, status, reason=None, *, language="en"):
     """Assert that nothing was played, and that the page says why."""
     assert answer.status_code == status
     assert not answer.streaming
@@ -301,29 +301,31 @@ def silent(answer, status, reason=None, *, language="en"):
     assert ("Retry-After" in answer) == (status == 503)
 
 
-def test_unknown_token_is_like_any_unknown_address(client, link):
+def test_unknown_token_is_not_found(client, link):
     nowhere = client.get("/nothing/here/")
     for path in ("/records/x/", f"{link[:-2]}/", f"/records/{'A' * 43}/", f"/records/{'A' * 3000}/"):
         answer = client.get(path)
         assert (answer.status_code, answer.content) == (404, nowhere.content)
 
 
-def test_withdrawn_link_is_silent_and_may_be_given_again(client, play, link, talk, django_user_model):
+def test_revoked_link_plays_nothing_and_can_be_restored(client, play, link, talk, django_user_model):
     person = django_user_model.objects.create(username="anna")
     links.revoke(RecordingLink.objects.get(), by=person, now=timezone.now())
-    silent(client.get(link, headers={"Accept-Language": "en"}), 410, UnavailableReason.REVOKED)
-    silent(client.get(link, headers={"Accept-Language": "ru"}), 410, UnavailableReason.REVOKED, language="ru")
+    assert_unavailable(client.get(link, headers={"Accept-Language": "en"}), 410, UnavailableReason.REVOKED)
+    assert_unavailable(
+        client.get(link, headers={"Accept-Language": "ru"}), 410, UnavailableReason.REVOKED, language="ru"
+    )
     assert client.head(link).status_code == 410
     links.restore(RecordingLink.objects.select_related("tenant").get(), by=person, now=timezone.now())
     assert play(link).heard == of(talk)
-    told = AuditLogEntry.objects.order_by("pk").values_list("action", "user__username", "object_repr")
-    assert list(told) == [
-        ("WITHDRAWN", "anna", f"call {talk.session_id}"),
+    entries = AuditLogEntry.objects.order_by("pk").values_list("action", "user__username", "object_repr")
+    assert list(entries) == [
+        ("RECORDING_LINK_REVOKED", "anna", f"call {talk.session_id}"),
         ("RECORDING_LINK_RESTORED", "anna", f"call {talk.session_id}"),
     ]
 
 
-def test_all_links_are_withdrawn_at_once_and_later_ones_open(client, play, link, crm, tenant, notify, pbx, stranger):
+def test_revoking_all_links_keeps_later_ones(client, play, link, crm, tenant, notify, pbx, stranger):
     links.revoke_all(tenant, now=timezone.now())
     assert client.get(link).status_code == 410
     newer = pbx.call(contact=CONTACT, number=NUMBER, talks=[(IVAN, 7)])
@@ -333,77 +335,77 @@ def test_all_links_are_withdrawn_at_once_and_later_ones_open(client, play, link,
     assert play(link).status_code == 200
 
 
-def test_links_withdrawn_one_by_one_stay_so_when_all_are_given_again(client, link, tenant):
+def test_restoring_all_links_keeps_single_revocations(client, link, tenant):
     links.revoke(RecordingLink.objects.get(), by=None, now=timezone.now())
     links.revoke_all(tenant, now=timezone.now())
     links.restore_all(tenant)
     assert client.get(link).status_code == 410
 
 
-def test_one_link_of_all_withdrawn_is_given_again(play, link, tenant, later, talk):
+def test_one_of_all_revoked_links_can_be_restored(play, link, tenant, later, talk):
     links.revoke_all(tenant, now=timezone.now())
     later(timedelta(minutes=1))
     links.restore(RecordingLink.objects.select_related("tenant").get(), by=None, now=timezone.now())
     assert play(link).heard == of(talk)
 
 
-def test_withdrawing_twice_is_withdrawing_once(link):
+def test_second_revocation_changes_nothing(link):
     for _time in range(2):
         links.revoke(RecordingLink.objects.get(), by=None, now=timezone.now())
-    assert AuditLogEntry.objects.filter(action="WITHDRAWN").count() == 1
+    assert AuditLogEntry.objects.filter(action="RECORDING_LINK_REVOKED").count() == 1
 
 
-def test_link_opens_for_its_term_only(client, play, link, later):
+def test_link_expires_after_its_lifetime(client, play, link, later):
     TransferRules.objects.update(recording_days=3)
     later(timedelta(days=3) - timedelta(minutes=1))
     assert play(link).status_code == 200
     later(timedelta(minutes=1))
-    silent(client.get(link, headers={"Accept-Language": "en"}), 410, UnavailableReason.EXPIRED)
+    assert_unavailable(client.get(link, headers={"Accept-Language": "en"}), 410, UnavailableReason.EXPIRED)
     TransferRules.objects.update(recording_days=30)
     assert play(link).status_code == 200
 
 
-def test_no_link_is_given_whose_term_is_over(ours, notify, crm, pbx):
+def test_expired_call_gets_no_link(ours, notify, crm, pbx):
     TransferRules.objects.update(recording_days=3)
     began = timezone.now() - timedelta(days=4)
     notify(pbx.call(contact=CONTACT, number=NUMBER, talks=[(IVAN, 5)], started_at=began).notification("call_end"))
     assert "recordUrl" not in crm.calls[0]
 
 
-def test_client_who_left_is_heard_no_more_and_his_links_are_erased(client, link, tenant, uis_world):
+def test_links_of_an_offboarded_tenant_play_nothing_and_are_deleted(client, link, tenant, uis_world):
     from connector_project.operations.onboarding import offboarding
 
-    left = offboarding.offboard(tenant, now=timezone.now())
+    offboarded = offboarding.offboard(tenant, now=timezone.now())
     uis_world.media.requests.clear()
-    silent(client.get(link, headers={"Accept-Language": "en"}), 410, UnavailableReason.OFFBOARDED)
+    assert_unavailable(client.get(link, headers={"Accept-Language": "en"}), 410, UnavailableReason.OFFBOARDED)
     assert uis_world.media.requests == []
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE telephony_recordlink SET token = 'not a token of ours'")
-    offboarding.delete_expired(now=left.offboarded_at + timedelta(days=31))
+        cursor.execute("UPDATE telephony_recordinglink SET token = 'not a token of ours'")
+    offboarding.delete_expired(now=offboarded.offboarded_at + timedelta(days=31))
     assert (RecordingLink.objects.count(), AccessLogEntry.objects.count()) == (0, 0)
     assert client.get(link).status_code == 404
 
 
-def test_who_listened_is_erased_with_the_client(play, link, tenant):
+def test_access_log_is_deleted_with_the_tenant(play, link, tenant):
     from connector_project.operations.onboarding import offboarding
 
     play(link)
-    left = offboarding.offboard(tenant, now=timezone.now())
+    offboarded = offboarding.offboard(tenant, now=timezone.now())
     assert AccessLogEntry.objects.count() == 1
-    offboarding.delete_expired(now=left.offboarded_at + timedelta(days=31))
+    offboarding.delete_expired(now=offboarded.offboarded_at + timedelta(days=31))
     assert AccessLogEntry.objects.count() == 0
 
 
-def test_rule_that_switches_recordings_off_shuts_links_given_before(client, link):
+def test_rule_without_recordings_disables_earlier_links(client, link):
     TransferRules.objects.update(send_recording=False)
-    silent(client.get(link, headers={"Accept-Language": "en"}), 410, UnavailableReason.OFF)
+    assert_unavailable(client.get(link, headers={"Accept-Language": "en"}), 410, UnavailableReason.OFF)
 
 
 # --- UIS
 
 
-def test_ids_that_changed_are_asked_for_anew_once(play, link, talk, uis_world):
-    forget(talk)
+def test_changed_recording_ids_are_fetched_once(play, link, talk, uis_world):
+    replace_recordings(talk)
     uis_world.requests.clear()
     assert play(link).heard == of(talk)
     assert [request.method for request in uis_world.requests] == ["get.call_legs_report"]
@@ -411,17 +413,17 @@ def test_ids_that_changed_are_asked_for_anew_once(play, link, talk, uis_world):
     assert len(uis_world.requests) == 1
 
 
-def test_recording_that_is_gone_is_asked_for_once_in_ten_minutes(client, play, link, talk, uis_world, later):
-    forget(talk, is_gone=True)
+def test_missing_recording_is_fetched_once_in_ten_minutes(client, play, link, talk, uis_world, later):
+    replace_recordings(talk, is_gone=True)
     uis_world.requests.clear()
     for _click in range(3):
-        silent(client.get(link, headers={"Accept-Language": "en"}), 410, UnavailableReason.MISSING)
+        assert_unavailable(client.get(link, headers={"Accept-Language": "en"}), 410, UnavailableReason.MISSING)
     assert [request.method for request in uis_world.requests] == ["get.call_legs_report", "get.calls_report"]
     later(timedelta(minutes=9))
     uis_world.requests.clear()
     assert client.get(link).status_code == 410
     assert uis_world.requests == []
-    forget(talk)
+    replace_recordings(talk)
     later(timedelta(minutes=2))
     assert play(link).heard == of(talk)
     assert Call.objects.get().recording_missing_since is None
@@ -431,31 +433,31 @@ def test_denied_key_does_not_matter_while_the_address_holds(client, play, link, 
     pbx.token_state = "blocked"
     UisConnection.objects.update(denied_at=timezone.now(), denied_code="access_token_blocked")
     assert play(link).heard == of(talk)
-    forget(talk)
+    replace_recordings(talk)
     uis_world.requests.clear()
-    silent(client.get(link, headers={"Accept-Language": "en"}), 503, UnavailableReason.DENIED)
+    assert_unavailable(client.get(link, headers={"Accept-Language": "en"}), 503, UnavailableReason.DENIED)
     assert uis_world.requests == []
 
 
 def test_key_that_is_refused_while_asking_pauses_the_connection(client, link, talk, pbx):
     pbx.token_state = "expired"
-    forget(talk)
-    silent(client.get(link), 503)
+    replace_recordings(talk)
+    assert_unavailable(client.get(link), 503)
     assert UisConnection.objects.get(tenant__slug="romashka").denied_code == "access_token_expired"
 
 
 def test_uis_that_rests_is_not_asked(client, link, talk, uis_world):
-    forget(talk)
+    replace_recordings(talk)
     UisConnection.objects.update(consecutive_failures=5, retry_at=timezone.now() + timedelta(minutes=3))
     uis_world.requests.clear()
-    silent(client.get(link), 503)
+    assert_unavailable(client.get(link), 503)
     assert uis_world.requests == []
 
 
 def test_points_used_up_are_told_as_a_wait(client, link, talk, pbx):
-    forget(talk)
+    replace_recordings(talk)
     pbx.day_limit = 0
-    silent(client.get(link), 503)
+    assert_unavailable(client.get(link), 503)
     assert Call.objects.get().recording_missing_since is None
 
 
@@ -463,7 +465,7 @@ def test_points_used_up_are_told_as_a_wait(client, link, talk, pbx):
 def test_media_that_is_away_is_tried_later(client, play, link, talk, uis_world, kind):
     uis_world.break_down(kind, method="media", times=1)
     answer = client.get(link, headers={"Accept-Language": "en"})
-    silent(answer, 503, UnavailableReason.UNAVAILABLE)
+    assert_unavailable(answer, 503, UnavailableReason.UNAVAILABLE)
     assert answer["Retry-After"] == "60"
     assert not AccessLogEntry.objects.exists()
     assert play(link).heard == of(talk)
@@ -475,7 +477,7 @@ def test_media_that_is_away_is_tried_later(client, play, link, talk, uis_world, 
 def test_redirect_to_a_foreign_host_is_never_followed(client, link, uis_world, wire, address):
     uis_world.media.redirects_to = address
     before = len(wire.calls)
-    silent(client.get(link, headers={"Accept-Language": "en"}), 503, UnavailableReason.REFUSED)
+    assert_unavailable(client.get(link, headers={"Accept-Language": "en"}), 503, UnavailableReason.REFUSED)
     asked = {urlsplit(str(call.request.url)).hostname for call in wire.calls[before:]}
     assert asked == {"app.uiscom.ru", "dataapi.uiscom.ru"}
 
@@ -496,14 +498,14 @@ def test_redirect_within_uis_is_followed(play, link, talk, uis_world, monkeypatc
 
 def test_endless_redirects_are_aborted(client, link, talk, uis_world):
     uis_world.media.redirects_to = talk.link(talk.records[0])
-    silent(client.get(link), 503)
+    assert_unavailable(client.get(link), 503)
     assert len(uis_world.media.requests) == 4
 
 
 def test_page_that_asks_for_a_login_is_never_passed_on(client, link, uis_world):
     uis_world.media.requires_login = True
     answer = client.get(link, headers={"Accept-Language": "en"})
-    silent(answer, 503, UnavailableReason.REFUSED)
+    assert_unavailable(answer, 503, UnavailableReason.REFUSED)
     assert "личный кабинет" not in answer.content.decode()
 
 
@@ -513,7 +515,7 @@ def test_link_that_somebody_typed_into_a_notification_is_never_fetched(
     talk.records_at = timezone.now() + timedelta(hours=1)
     forged = talk.notification("recorded") | {"file_link": "https://evil.example.com/a.mp3"}
     notify(forged, talk.notification("call_end"))
-    silent(client.get(path_of(crm.calls[0])), 503)
+    assert_unavailable(client.get(path_of(crm.calls[0])), 503)
     assert "evil.example.com" not in " ".join(str(call.request.url) for call in wire.calls)
 
 
@@ -541,7 +543,7 @@ def test_host_of_recordings_of_an_account_is_asked(ours, play, notify, crm, talk
 def test_only_so_many_are_played_at_once(client, play, link, places):
     held = [client.get(link) for _one in range(PLACES)]
     answer = client.get(link, headers={"Accept-Language": "en"})
-    silent(answer, 503, UnavailableReason.BUSY)
+    assert_unavailable(answer, 503, UnavailableReason.BUSY)
     assert answer["Retry-After"] == "5"
     read(held.pop())
     assert play(link).status_code == 200
@@ -631,7 +633,7 @@ def test_no_line_of_the_log_holds_a_link(client, play, link, talk, uis_world, ca
         for kind in ("500", "timeout"):
             uis_world.break_down(kind, method="media", times=1)
             client.get(link)
-        forget(talk, is_gone=True)
+        replace_recordings(talk, is_gone=True)
         client.get(link)
         links.revoke(RecordingLink.objects.get(), by=None, now=timezone.now())
         client.get(link)

@@ -26,7 +26,7 @@ from tests.flows.templates import send_every_event
 from tests.users import enlist
 
 ENGLISH = {"accept-language": "en"}
-LOG = "/admin/telephony/call/"
+CALLS = "/admin/telephony/call/"
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def support(client, tenant):
 def refused(notify, pbx, tenant, stranger):
     """Calls that the CRM rejected: their store does not exist there."""
 
-    def plant(count=1):
+    def create(count=1):
         VirtualNumber.objects.filter(number=NUMBER, tenant=tenant).update(site="no-such-shop")
         for number in range(count):
             notify(pbx.call(contact=f"7999000{number:04}", number=NUMBER, rings=[IVAN]).notification("lost_call"))
@@ -48,15 +48,15 @@ def refused(notify, pbx, tenant, stranger):
         VirtualNumber.objects.filter(number=NUMBER, tenant=tenant).update(site="shop-one")
         return list(Call.objects.order_by("pk"))
 
-    return plant
+    return create
 
 
-def act(client, call, deed, **data):
-    where = reverse(f"admin:telephony_call_{deed}", args=[call.pk])
+def post_action(client, call, name, **data):
+    where = reverse(f"admin:telephony_call_{name}", args=[call.pk])
     return client.post(where, data, follow=True, headers=ENGLISH)
 
 
-def order(client, kind, data=None, **filters):
+def start_bulk(client, kind, data=None, **filters):
     where = reverse("admin:telephony_call_bulk", args=[kind])
     return client.post(where, data or {}, query_params=filters, follow=True, headers=ENGLISH)
 
@@ -67,8 +67,8 @@ def levels(answer):
 
 def explanation(answer):
     """Return the explanation on a call's page; its code is on the page itself."""
-    found = answer.context["page"].found
-    assert f'<code class="admin-code">{found.verdict.code}</code>' in answer.content.decode()
+    found = answer.context["page"].explanation
+    assert f'<code class="admin-code">{found.diagnosis.reason}</code>' in answer.content.decode()
     return found
 
 
@@ -92,24 +92,24 @@ def states():
     return list(Call.objects.order_by("pk").values_list("state", flat=True))
 
 
-def test_one_call_is_tried_again_from_its_page(client, support, refused, crm, run_queue):
+def test_call_is_retried_from_its_page(client, support, refused, crm, run_queue):
     (call,) = refused()
-    answer = act(client, call, "again")
+    answer = post_action(client, call, "retry")
     found = explanation(answer)
     # Nobody must act any more: the timeline shows why it failed.
-    assert (levels(answer), found.verdict.code, found.verdict.who) == (["success"], "DUE", "")
-    assert (found.lines[-1].step, "sveta" in found.lines[-1].says) == ("PERSON", True)
-    assert found.lines[-1].says in html_text.words(answer)
+    assert (levels(answer), found.diagnosis.reason, found.diagnosis.responsible) == (["success"], "DUE", "")
+    assert (found.timeline[-1].step, "sveta" in found.timeline[-1].message) == ("RETRIED", True)
+    assert found.timeline[-1].message in html_text.words(answer)
     run_queue()
     assert (states(), len(crm.calls)) == (["UPLOADED"], 1)
-    assert CallLogEntry.objects.get(step="PERSON").actor == support
+    assert CallLogEntry.objects.get(step="RETRIED").actor == support
     row = AuditLogEntry.objects.get(action="CALLS_RETRIED")
     assert (row.user, row.object_repr) == (support, str(call.session_id))
 
 
-def test_call_that_has_arrived_is_not_sent_again(client, support, notify, pbx, crm, run_queue):
+def test_uploaded_call_is_not_retried(client, support, notify, pbx, crm, run_queue):
     notify(pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call"))
-    assert levels(act(client, Call.objects.get(), "again")) == ["warning"]
+    assert levels(post_action(client, Call.objects.get(), "retry")) == ["warning"]
     run_queue()
     assert (len(crm.uploads), len(crm.calls)) == (1, 1)
     assert not AuditLogEntry.objects.filter(action="CALLS_RETRIED").exists()
@@ -118,37 +118,37 @@ def test_call_that_has_arrived_is_not_sent_again(client, support, notify, pbx, c
 def test_claimed_call_is_neither_retried_nor_skipped(client, support, refused, crm):
     (call,) = refused()
     Call.objects.update(failed_at=None, reason="", next_attempt_at=timezone.now())
-    (taken,) = Call.objects.claim(call.tenant_id, "READY", limit=1, now=timezone.now())
-    act(client, call, "again")
-    assert levels(act(client, call, "skip", reason="no")) == ["warning"]
+    (claimed,) = Call.objects.claim(call.tenant_id, "READY", limit=1, now=timezone.now())
+    post_action(client, call, "retry")
+    assert levels(post_action(client, call, "skip", reason="no")) == ["warning"]
     call.refresh_from_db()
-    assert (call.claim_token, call.state) == (taken.claim_token, "READY")
+    assert (call.claim_token, call.state) == (claimed.claim_token, "READY")
 
 
-def test_second_try_beside_an_automatic_one_makes_no_second_record(client, support, notify, pbx, crm, crm_world, later):
+def test_retry_beside_an_automatic_one_makes_no_second_record(client, support, notify, pbx, crm, crm_world, later):
     crm_world.break_down("cut", times=1)
     notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
     call = Call.objects.get()
-    act(client, call, "again")
-    act(client, call, "again")
+    post_action(client, call, "retry")
+    post_action(client, call, "retry")
     later(timedelta(minutes=2))
     assert (states(), len(crm.calls)) == (["UPLOADED"], 1)
 
 
-def test_skipped_call_is_decided_anew_by_the_rules_of_today(client, support, notify, pbx, crm, run_queue, tenant):
+def test_retried_call_is_evaluated_by_the_current_rules(client, support, notify, pbx, crm, run_queue, tenant):
     TransferRules.objects.update(upload_missed=False)
     notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
     call = Call.objects.get()
-    act(client, call, "again")
+    post_action(client, call, "retry")
     run_queue()
     assert (states(), crm.calls) == (["SKIPPED"], [])
     TransferRules.objects.update(upload_missed=True)
-    act(client, call, "again")
+    post_action(client, call, "retry")
     run_queue()
     assert (states(), len(crm.calls)) == (["UPLOADED"], 1)
 
 
-def test_talk_skipped_for_its_employee_goes_with_its_recording_once_the_rule_is_gone(
+def test_retried_talk_of_a_skipped_employee_is_uploaded_with_its_recording(
     client, support, notify, pbx, crm, run_queue, tenant
 ):
     TransferRules.objects.update(employee_filter="ONLY")
@@ -157,12 +157,12 @@ def test_talk_skipped_for_its_employee_goes_with_its_recording_once_the_rule_is_
     notify(talk.notification("call_end"))
     assert Call.objects.get().skip_reason == "EMPLOYEE"
     TransferRules.objects.update(employee_filter="ALL")
-    act(client, Call.objects.get(), "again")
+    post_action(client, Call.objects.get(), "retry")
     run_queue()
     assert [(call["code"], call["recordUrl"]) for call in crm.calls] == [("102", talk.link(talk.records[-1]))]
 
 
-def test_skipped_talk_that_is_tried_again_while_uis_is_away_waits_for_its_legs(
+def test_retried_talk_waits_for_its_legs_while_uis_is_unavailable(
     client, support, notify, pbx, crm, uis_world, run_queue, later, tenant
 ):
     TransferRules.objects.update(employee_filter="ONLY")
@@ -172,7 +172,7 @@ def test_skipped_talk_that_is_tried_again_while_uis_is_away_waits_for_its_legs(
     TransferRules.objects.update(employee_filter="ALL")
     later(timedelta(minutes=30))  # its recording is waited for no longer
     uis_world.break_down("503")
-    act(client, Call.objects.get(), "again")
+    post_action(client, Call.objects.get(), "retry")
     run_queue()
     assert (states(), Call.objects.get().reason, crm.calls) == (["FETCHING_LEGS"], "UIS_UNAVAILABLE", [])
     uis_world.repair()
@@ -180,36 +180,40 @@ def test_skipped_talk_that_is_tried_again_while_uis_is_away_waits_for_its_legs(
     assert (states(), len(crm.calls)) == (["UPLOADED"], 1)
 
 
-def test_skipped_for_good_with_a_reason(client, support, refused, crm, later):
+def test_call_is_skipped_permanently_with_a_reason(client, support, refused, crm, later):
     (call,) = refused()
     page = client.get(reverse("admin:telephony_call_skip", args=[call.pk]), headers=ENGLISH)
     assert ('name="reason"' in page.content.decode(), page.context["may_be_there"]) == (True, False)
     assert Call.objects.get().state == "READY"
-    act(client, call, "skip", reason="  ")
+    post_action(client, call, "skip", reason="  ")
     assert Call.objects.get().state == "READY"
-    verdict = explanation(act(client, call, "skip", reason="A test call of ours")).verdict
-    assert (verdict.code, "sveta" in verdict.says, "A test call of ours" in verdict.says) == ("MANUAL", True, True)
+    diagnosis = explanation(post_action(client, call, "skip", reason="A test call of ours")).diagnosis
+    assert (diagnosis.reason, "sveta" in diagnosis.message, "A test call of ours" in diagnosis.message) == (
+        "MANUAL",
+        True,
+        True,
+    )
     later(timedelta(days=1))
     call.refresh_from_db()
     assert (call.state, call.skip_reason, crm.calls) == ("SKIPPED", "MANUAL", [])
     counted = stats.count_calls(call.tenant, [call.session_id])
     assert (counted.skipped, counted.unexplained) == (1, 0)
-    row = AuditLogEntry.objects.get(action="SKIPPED")
+    row = AuditLogEntry.objects.get(action="CALLS_SKIPPED")
     assert (row.user, row.object_repr, row.field) == (support, str(call.session_id), "A test call of ours")
 
 
-def test_skip_page_of_a_call_that_may_have_arrived_warns(client, support, notify, pbx, crm_world):
+def test_skip_page_warns_if_the_call_may_be_uploaded(client, support, notify, pbx, crm_world):
     crm_world.break_down("cut")
     notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("call_end"))
     page = client.get(reverse("admin:telephony_call_skip", args=[Call.objects.get().pk]), headers=ENGLISH)
     assert (page.context["may_be_there"], "<p><strong>" in page.content.decode()) == (True, True)
 
 
-def test_skipped_for_good_stays_skipped_whatever_uis_tells(client, support, notify, pbx, crm, crm_world, later):
+def test_permanently_skipped_call_ignores_later_events(client, support, notify, pbx, crm, crm_world, later):
     crm_world.break_down("503")
     missed = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
     notify(missed.notification("lost_call"))
-    act(client, Call.objects.get(), "skip", reason="no")
+    post_action(client, Call.objects.get(), "skip", reason="no")
     crm_world.repair()
     notify(missed.notification("call_end"))
     later(timedelta(minutes=10))
@@ -218,15 +222,15 @@ def test_skipped_for_good_stays_skipped_whatever_uis_tells(client, support, noti
     assert (states(), crm.calls) == (["SKIPPED"], [])
 
 
-def test_ticked_calls_are_tried_again_and_skipped(client, support, refused, crm, run_queue):
+def test_selected_calls_are_retried_and_skipped(client, support, refused, crm, run_queue):
     calls = refused(3)
-    client.post(LOG, {"action": "try_again", "_selected_action": [call.pk for call in calls[:2]]})
+    client.post(CALLS, {"action": "retry", "_selected_action": [call.pk for call in calls[:2]]})
     run_queue()
     assert (states(), len(crm.calls)) == (["UPLOADED", "UPLOADED", "READY"], 2)
     assert AuditLogEntry.objects.get(action="CALLS_RETRIED").new == "2"
-    answer = client.post(LOG, {"action": "skip_selected", "_selected_action": [call.pk for call in calls]})
+    answer = client.post(CALLS, {"action": "skip_selected", "_selected_action": [call.pk for call in calls]})
     page = client.get(answer.url, headers=ENGLISH)
-    assert (page.context["seen"].total, filter_values(page)) == (1, ["3"])
+    assert (page.context["preview"].total, filter_values(page)) == (1, ["3"])
     assert f"<li>{english(State.READY.label)}: 1</li>" in page.content.decode()
     client.post(answer.url, {"reason": "not wanted"})
     run_queue()
@@ -234,73 +238,69 @@ def test_ticked_calls_are_tried_again_and_skipped(client, support, refused, crm,
     assert CallLogEntry.objects.get(step="SKIP").detail == "not wanted"
 
 
-def test_all_that_match_are_counted_shown_and_tried_again(
-    client, support, refused, notify, pbx, crm, run_queue, stranger
-):
+def test_all_matching_calls_are_previewed_and_retried(client, support, refused, notify, pbx, crm, run_queue, stranger):
     calls = refused(7)
     other = calls[0]
     Call.objects.filter(pk=other.pk).update(reason="UNEXPECTED_REPLY")
     where = reverse("admin:telephony_call_bulk", args=["RETRY"])
-    page = client.get(where, {"cause": "CRM_REFUSED"}, headers=ENGLISH)
+    page = client.get(where, {"reason": "CRM_REFUSED"}, headers=ENGLISH)
     text = html_text.words(page)
-    assert (page.context["seen"].total, filter_values(page)) == (6, [english(FailureReason.CRM_REFUSED.label)])
+    assert (page.context["preview"].total, filter_values(page)) == (6, [english(FailureReason.CRM_REFUSED.label)])
     assert f"{english(State.READY.label)}: 6" in text
     assert "7999***0006" in text
     assert "79990000006" not in text
     assert (BulkAction.objects.count(), crm.calls) == (0, [])
-    assert progress(order(client, "RETRY", cause="CRM_REFUSED")) == ("RUNNING", ["0", "0", "6"])
+    assert progress(start_bulk(client, "RETRY", reason="CRM_REFUSED")) == ("RUNNING", ["0", "0", "6"])
     run_queue()
     assert (len(crm.calls), Call.objects.filter(state="UPLOADED").count()) == (6, 6)
     assert Call.objects.get(pk=other.pk).failed_at is not None
-    errand = BulkAction.objects.get()
-    live = client.get(reverse("admin:telephony_bulkaction_live", args=[errand.pk]), headers=ENGLISH)
+    action = BulkAction.objects.get()
+    live = client.get(reverse("admin:telephony_bulkaction_live", args=[action.pk]), headers=ENGLISH)
     assert progress(live) == ("DONE", ["0", "6", "6"])
     row = AuditLogEntry.objects.get(action="CALLS_RETRIED")
     assert (row.tenant, row.user, row.new) == (other.tenant, support, "6")
 
 
-def test_many_skipped_calls_are_decided_anew_by_one_order(client, support, notify, pbx, crm, run_queue, tenant):
+def test_bulk_retry_evaluates_skipped_calls_again(client, support, notify, pbx, crm, run_queue, tenant):
     TransferRules.objects.update(upload_missed=False)
     for last in range(3):
         notify(pbx.call(contact=f"7999000000{last}", number=NUMBER, rings=[IVAN]).notification("lost_call"))
     assert states() == ["SKIPPED"] * 3
     TransferRules.objects.update(upload_missed=True)
-    order(client, "RETRY", standing="SKIPPED")
+    start_bulk(client, "RETRY", status="SKIPPED")
     run_queue()
     assert (states(), len(crm.calls)) == (["UPLOADED"] * 3, 3)
 
 
-def test_order_goes_part_by_part_and_doubles_nothing_when_it_runs_twice(
-    client, support, refused, crm, run_queue, monkeypatch
-):
+def test_bulk_action_runs_in_batches_and_repeats_nothing(client, support, refused, crm, run_queue, monkeypatch):
     monkeypatch.setattr(bulk_actions, "CHUNK", 2)
     refused(5)
-    order(client, "RETRY", cause="CRM_REFUSED")
-    errand = BulkAction.objects.get()
-    bulk_actions.step(errand.pk, now=timezone.now())
-    errand.refresh_from_db()
-    assert (errand.done, errand.state) == (2, "RUNNING")
+    start_bulk(client, "RETRY", reason="CRM_REFUSED")
+    action = BulkAction.objects.get()
+    bulk_actions.step(action.pk, now=timezone.now())
+    action.refresh_from_db()
+    assert (action.done, action.state) == (2, "RUNNING")
     run_queue()
-    errand.refresh_from_db()
-    assert (errand.done, errand.skipped, errand.state, len(crm.calls)) == (5, 0, "DONE", 5)
-    assert CallLogEntry.objects.filter(step="PERSON").count() == 5
-    bulk_actions.step(errand.pk, now=timezone.now())
-    assert CallLogEntry.objects.filter(step="PERSON").count() == 5
+    action.refresh_from_db()
+    assert (action.done, action.skipped, action.state, len(crm.calls)) == (5, 0, "DONE", 5)
+    assert CallLogEntry.objects.filter(step="RETRIED").count() == 5
+    bulk_actions.step(action.pk, now=timezone.now())
+    assert CallLogEntry.objects.filter(step="RETRIED").count() == 5
 
 
-def test_order_whose_queue_is_lost_goes_on_with_the_next_sweep(client, support, refused, crm, later):
+def test_bulk_action_survives_a_lost_queue(client, support, refused, crm, later):
     refused(2)
-    order(client, "RETRY", cause="CRM_REFUSED")
+    start_bulk(client, "RETRY", reason="CRM_REFUSED")
     assert task_queue.lose() > 0
     later(timedelta(minutes=1))
     assert (BulkAction.objects.get().state, len(crm.calls)) == ("DONE", 2)
 
 
-def test_part_that_always_breaks_is_stopped_and_said_to_be(client, support, refused, later, monkeypatch):
+def test_batch_that_always_crashes_fails_the_bulk_action(client, support, refused, later, monkeypatch):
     refused(1)
-    order(client, "RETRY", cause="CRM_REFUSED")
+    start_bulk(client, "RETRY", reason="CRM_REFUSED")
     real = manual.retry
-    monkeypatch.setattr(manual, "retry", lambda *_args, **_said: 1 / 0)
+    monkeypatch.setattr(manual, "retry", lambda *_args, **_kwargs: 1 / 0)
     task_queue.lose()
     for _try in range(bulk_actions.MAX_ATTEMPTS):
         with pytest.raises(ZeroDivisionError):
@@ -310,157 +310,155 @@ def test_part_that_always_breaks_is_stopped_and_said_to_be(client, support, refu
     assert BulkAction.objects.get().state == "FAILED"
 
 
-def test_order_can_be_broken_off(client, support, refused, crm, run_queue, monkeypatch):
+def test_bulk_action_can_be_cancelled(client, support, refused, crm, run_queue, monkeypatch):
     monkeypatch.setattr(bulk_actions, "CHUNK", 2)
     refused(5)
-    order(client, "SKIP", {"reason": "no"}, cause="CRM_REFUSED")
-    errand = BulkAction.objects.get()
-    bulk_actions.step(errand.pk, now=timezone.now())
+    start_bulk(client, "SKIP", {"reason": "no"}, reason="CRM_REFUSED")
+    action = BulkAction.objects.get()
+    bulk_actions.step(action.pk, now=timezone.now())
     for level in ("success", "warning"):
         answer = client.post(
-            reverse("admin:telephony_bulkaction_cancel", args=[errand.pk]), follow=True, headers=ENGLISH
+            reverse("admin:telephony_bulkaction_cancel", args=[action.pk]), follow=True, headers=ENGLISH
         )
         assert levels(answer) == [level]
     run_queue()
     assert (Call.objects.filter(state="SKIPPED").count(), crm.calls) == (2, [])
-    assert AuditLogEntry.objects.get(action="SKIPPED").new == "2"
+    assert AuditLogEntry.objects.get(action="CALLS_SKIPPED").new == "2"
 
 
-def test_what_is_done_while_an_order_is_broken_off_is_written_down(
-    client, support, refused, monkeypatch, run_queue, tenant
-):
+def test_work_done_during_cancelling_is_logged(client, support, refused, monkeypatch, run_queue, tenant):
     refused(2)
-    order(client, "SKIP", {"reason": "no"}, cause="CRM_REFUSED")
-    (errand,), skip = BulkAction.objects.all(), manual.skip
+    start_bulk(client, "SKIP", {"reason": "no"}, reason="CRM_REFUSED")
+    (action,), skip = BulkAction.objects.all(), manual.skip
 
-    def slow_skip(call, *said, **more):
-        bulk_actions.cancel(errand.pk, by=support, now=timezone.now())
-        return skip(call, *said, **more)
+    def slow_skip(call, *args, **kwargs):
+        bulk_actions.cancel(action.pk, by=support, now=timezone.now())
+        return skip(call, *args, **kwargs)
 
     monkeypatch.setattr(manual, "skip", slow_skip)
     run_queue()
-    errand.refresh_from_db()
-    assert (errand.state, errand.done, states()) == ("CANCELLED", 2, ["SKIPPED"] * 2)
-    assert AuditLogEntry.objects.get(action="SKIPPED").new == "2"
+    action.refresh_from_db()
+    assert (action.state, action.done, states()) == ("CANCELLED", 2, ["SKIPPED"] * 2)
+    assert AuditLogEntry.objects.get(action="CALLS_SKIPPED").new == "2"
 
 
-def test_calls_that_come_later_are_not_meant(client, support, refused, notify, pbx, crm, run_queue, tenant):
+def test_later_calls_are_not_included(client, support, refused, notify, pbx, crm, run_queue, tenant):
     refused(1)
-    order(client, "SKIP", {"reason": "no"}, tenant__id__exact=tenant.pk)
+    start_bulk(client, "SKIP", {"reason": "no"}, tenant__id__exact=tenant.pk)
     VirtualNumber.objects.filter(number=NUMBER, tenant=tenant).update(site="no-such-shop")
     notify(pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call"), works=False)
     run_queue()
     assert sorted(states()) == ["READY", "SKIPPED"]
 
 
-def test_nothing_to_do_and_too_much_are_refused(client, support, refused, monkeypatch):
-    assert levels(order(client, "RETRY", cause="CRM_REFUSED")) == ["warning"]
+def test_empty_and_too_large_bulk_actions_are_refused(client, support, refused, monkeypatch):
+    assert levels(start_bulk(client, "RETRY", reason="CRM_REFUSED")) == ["warning"]
     refused(3)
     monkeypatch.setattr(bulk_actions, "MAX_ROWS", 2)
     where = reverse("admin:telephony_call_bulk", args=["RETRY"])
     page = client.get(where, headers=ENGLISH)
-    assert (page.context["seen"].is_too_large, '<button class="button' in page.content.decode()) == (True, False)
-    order(client, "RETRY")
+    assert (page.context["preview"].is_too_large, '<button class="button' in page.content.decode()) == (True, False)
+    start_bulk(client, "RETRY")
     assert not BulkAction.objects.exists()
 
 
-def test_ticked_calls_that_moved_on_meanwhile_are_never_all_calls(client, support, refused):
+def test_selection_that_no_longer_matches_is_empty(client, support, refused):
     calls = refused(3)
     data = {"action": "skip_selected", "_selected_action": [calls[0].pk]}
-    answer = client.post(f"{LOG}?cause=CRM_DENIED", data, headers=ENGLISH)
+    answer = client.post(f"{CALLS}?reason=CRM_DENIED", data, headers=ENGLISH)
     answer = client.get(answer.url, headers=ENGLISH)
-    assert answer.context["seen"].total == 0
-    order(client, "SKIP", {"reason": "no"}, pks="")
+    assert answer.context["preview"].total == 0
+    start_bulk(client, "SKIP", {"reason": "no"}, pks="")
     assert (BulkAction.objects.count(), states()) == (0, ["READY"] * 3)
-    assert list(client.get(LOG, {"pks": ""}).context["cl"].result_list) == []
+    assert list(client.get(CALLS, {"pks": ""}).context["cl"].result_list) == []
 
 
-def test_looking_at_an_order_costs_the_same_for_few_and_many(client, support, refused):
+def test_preview_needs_a_fixed_number_of_queries(client, support, refused):
     where = reverse("admin:telephony_call_bulk", args=["RETRY"])
     costs = []
     for count in (1, 6):
         refused(count)
         client.get(where)
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as queries:
             client.get(where)
-        costs.append(len(asked))
+        costs.append(len(queries))
     assert costs[0] == costs[1]
 
 
-def test_whoever_may_only_look_can_press_nothing(client, refused, db):
+def test_read_only_user_can_change_nothing(client, refused, db):
     from django.contrib.auth.models import Permission
 
     (call,) = refused()
     user = User.objects.create_user("guest", password="x", is_staff=True)
     user.user_permissions.add(*Permission.objects.filter(codename__startswith="view_"))
     client.force_login(user)
-    errand = BulkAction.objects.create(kind="SKIP", requested_at=timezone.now(), total=1, max_pk=call.pk)
+    action = BulkAction.objects.create(kind="SKIP", requested_at=timezone.now(), total=1, max_pk=call.pk)
     page = client.get(reverse("admin:telephony_call_change", args=[call.pk]), headers=ENGLISH)
-    for deed in ("again", "skip"):
-        assert reverse(f"admin:telephony_call_{deed}", args=[call.pk]) not in page.content.decode()
-    for deed in ("again", "skip"):
-        assert act(client, call, deed, reason="x").status_code == 403
+    for name in ("retry", "skip"):
+        assert reverse(f"admin:telephony_call_{name}", args=[call.pk]) not in page.content.decode()
+    for name in ("retry", "skip"):
+        assert post_action(client, call, name, reason="x").status_code == 403
     for kind in ("RETRY", "SKIP"):
-        assert order(client, kind, {"reason": "x"}).status_code == 403
-    assert client.post(reverse("admin:telephony_bulkaction_cancel", args=[errand.pk])).status_code == 403
-    assert client.get(reverse("admin:telephony_bulkaction_change", args=[errand.pk])).status_code == 200
+        assert start_bulk(client, kind, {"reason": "x"}).status_code == 403
+    assert client.post(reverse("admin:telephony_bulkaction_cancel", args=[action.pk])).status_code == 403
+    assert client.get(reverse("admin:telephony_bulkaction_change", args=[action.pk])).status_code == 200
     assert Call.objects.get().state == "READY"
 
 
-def test_support_changes_no_keys_and_no_rules(client, support, tenant):
+def test_support_cannot_change_keys_or_rules(client, support, tenant):
     html = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk])).content.decode()
     assert 'name="uis-0-access_token"' not in html
     assert 'name="rules-0-upload_missed"' not in html
 
 
-def test_customers_on_a_clients_list_are_masked_for_support(client, support, tenant, stranger, admin_client):
+def test_contact_filter_is_masked_for_support(client, support, tenant, stranger, admin_client):
     TransferRules.objects.filter(tenant=tenant).update(contact_filter="EXCEPT", contacts="+7 999 000-00-01\n3725123456")
     old = "+7 999 000-00-02"
     audit.log(tenant, "CHANGED", now=timezone.now(), target=tenant.rules, field="contacts", old=old, new=f"+{CONTACT}")
     where = reverse("admin:tenants_tenant_change", args=[tenant.pk])
     for address in (where, reverse("admin:tenants_auditlogentry_changelist")):
-        said = html_text.words(client.get(address))
-        assert "7999***0001" in said
+        text = html_text.words(client.get(address))
+        assert "7999***0001" in text
         for number in ("999 000-00-01", "3725123456", CONTACT, "999 000-00-02"):
-            assert number not in said
+            assert number not in text
     assert "+7 999 000-00-01" in admin_client.get(where).content.decode()
 
 
-def test_number_an_operator_looked_for_or_named_is_masked_where_others_read_it(client, support, refused, run_queue):
+def test_number_in_filters_and_reason_is_masked(client, support, refused, run_queue):
     (call,) = refused()
     typed, reason = (
         f"8 ({call.contact[1:4]}) {call.contact[4:7]}-{call.contact[7:]}",
         f"+{call.contact} asked us not to",
     )
-    order(client, "SKIP", {"reason": reason}, q=typed)
+    start_bulk(client, "SKIP", {"reason": reason}, q=typed)
     run_queue()
-    errand = BulkAction.objects.get()
-    assert (errand.filters["q"], errand.done) == (typed, 1)
-    page = reverse("admin:telephony_bulkaction_change", args=[errand.pk])
+    action = BulkAction.objects.get()
+    assert (action.filters["q"], action.done) == (typed, 1)
+    page = reverse("admin:telephony_bulkaction_change", args=[action.pk])
     pages = (page, reverse("admin:telephony_bulkaction_changelist"), reverse("admin:tenants_auditlogentry_changelist"))
     for address in pages:
-        said = html_text.words(client.get(address, headers=ENGLISH))
-        assert "7999***0000 asked us not to" in said
-        assert typed not in said
-        assert call.contact not in said
+        text = html_text.words(client.get(address, headers=ENGLISH))
+        assert "7999***0000 asked us not to" in text
+        assert typed not in text
+        assert call.contact not in text
     assert filter_values(client.get(page, headers=ENGLISH)) == ["8999***0000"]
 
 
 @pytest.mark.parametrize(
-    ("where", "asked"),
+    ("where", "query"),
     [
         ("tenants_tenant", {"activation_token__startswith": "a"}),
         ("telephony_notification", {"body__contains": CONTACT}),
         ("telephony_notification", {"tenant__activation_token__startswith": "a"}),
         ("crm_popup", {"contact__startswith": "7999"}),
-        ("crm_command", {"asked__icontains": "a"}),
+        ("crm_command", {"params__icontains": "a"}),
     ],
 )
-def test_secret_cannot_be_found_out_by_asking_a_list(client, support, where, asked):
-    assert client.get(reverse(f"admin:{where}_changelist"), asked).status_code == 400
+def test_lookups_of_secret_fields_are_refused(client, support, where, query):
+    assert client.get(reverse(f"admin:{where}_changelist"), query).status_code == 400
 
 
-def test_list_is_asked_by_its_own_filters(client, support, tenant):
+def test_lists_accept_their_own_filters(client, support, tenant):
     for where in (
         "telephony_notification",
         "crm_popup",
@@ -469,8 +467,8 @@ def test_list_is_asked_by_its_own_filters(client, support, tenant):
         "tenants_auditlogentry",
     ):
         assert client.get(reverse(f"admin:{where}_changelist"), {"tenant__id__exact": tenant.pk}).status_code == 200
-    asked = {"event": "waiting", "outcome__exact": "DONE"}
-    assert client.get(reverse("admin:telephony_notification_changelist"), asked).status_code == 200
+    query = {"event": "waiting", "outcome__exact": "DONE"}
+    assert client.get(reverse("admin:telephony_notification_changelist"), query).status_code == 200
 
 
 @pytest.fixture
@@ -478,20 +476,20 @@ def nameless(client, hook, pbx, run_queue):
     """A template without the event, pasted to the address without an event."""
     missed = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
 
-    def plant(event):
+    def create(event):
         body = missed.notification(event, at=timezone.now()) | {"event": None}
         client.post(hook, body, content_type="application/json")
         run_queue()
         assert Notification.objects.get().reason == "NO_EVENT"
         return missed
 
-    return plant
+    return create
 
 
 UNREADABLE = "/admin/telephony/notification/unreadable/"
 
 
-def test_unreadable_notifications_stand_together_by_fault_with_the_fix(client, support, hook, pbx, tenant, run_queue):
+def test_unreadable_notifications_are_grouped_by_fault_with_instructions(client, support, hook, pbx, tenant, run_queue):
     send_every_event(client, hook, pbx, only="waiting", spoil=lambda body: body.replace(",\n", "\n"))
     send_every_event(client, hook, pbx, only="call_end", spoil=lambda body: body.replace("call_session_id", "session"))
     send_every_event(client, hook, pbx, only="waiting", spoil=lambda body: body.replace(",\n", "\n\n"))
@@ -521,7 +519,7 @@ def test_unreadable_notifications_stand_together_by_fault_with_the_fix(client, s
         assert secret not in client.get(UNREADABLE).content.decode()
 
 
-def test_unreadable_page_costs_the_same_for_few_and_many(client, support, hook, pbx, stranger, run_queue):
+def test_unreadable_page_needs_a_fixed_number_of_queries(client, support, hook, pbx, stranger, run_queue):
     costs = []
     for count in (1, 9):
         for number in range(count):
@@ -531,100 +529,98 @@ def test_unreadable_page_costs_the_same_for_few_and_many(client, support, hook, 
                 content_type="text/plain",
             )
         client.get(UNREADABLE)
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as queries:
             client.get(UNREADABLE)
-        costs.append(len(asked))
+        costs.append(len(queries))
     assert costs[0] == costs[1]
 
 
-def read_again(client, tenant, **data):
+def reprocess(client, tenant, **data):
     """Start it as the button of the group does."""
     filters = {"tenant": tenant.pk, "event_in_url": "", "reason": "NO_EVENT"}
-    where = reverse("admin:telephony_notification_bulk", args=["READ_AGAIN"])
-    assert client.get(where, filters, headers=ENGLISH).context["seen"].total == 1
+    where = reverse("admin:telephony_notification_bulk", args=["REPROCESS"])
+    assert client.get(where, filters, headers=ENGLISH).context["preview"].total == 1
     return client.post(where, data, query_params=filters)
 
 
-def test_end_of_a_call_that_is_read_again_takes_the_usual_way(
-    client, support, nameless, crm, run_queue, tenant, stranger
-):
+def test_reprocessed_end_of_a_call_is_uploaded(client, support, nameless, crm, run_queue, tenant, stranger):
     missed = nameless("lost_call")
-    read_again(client, tenant, event="lost_call")
+    reprocess(client, tenant, event="lost_call")
     run_queue()
     assert [call["externalId"] for call in crm.calls] == [f"uis-{missed.session_id}"]
     assert Notification.objects.get().outcome == "DONE"
-    row = AuditLogEntry.objects.get(action="READ_AGAIN")
+    row = AuditLogEntry.objects.get(action="REPROCESSED")
     assert (row.tenant, row.user, row.new) == (tenant, support, "1")
-    read_again_twice = client.post(reverse("admin:telephony_notification_bulk", args=["READ_AGAIN"]), {})
-    assert read_again_twice.url == reverse("admin:telephony_notification_changelist")
+    second_answer = client.post(reverse("admin:telephony_notification_bulk", args=["REPROCESS"]), {})
+    assert second_answer.url == reverse("admin:telephony_notification_changelist")
     assert len(crm.uploads) == 1
 
 
-def test_ring_that_is_read_again_never_pops_up(client, support, nameless, crm, run_queue, later, tenant):
+def test_reprocessed_ring_opens_no_popup(client, support, nameless, crm, run_queue, later, tenant):
     nameless("waiting")
     later(timedelta(seconds=30))
-    read_again(client, tenant, event="waiting")
+    reprocess(client, tenant, event="waiting")
     run_queue()
     assert (crm.events, Notification.objects.get().reason) == ([], "STALE")
 
 
-def test_order_to_read_again_says_of_what_and_takes_no_other_filter(client, support, nameless, tenant, stranger):
+def test_reprocess_shows_its_filters_and_accepts_no_others(client, support, nameless, tenant, stranger):
     nameless("lost_call")
-    where = reverse("admin:telephony_notification_bulk", args=["READ_AGAIN"])
+    where = reverse("admin:telephony_notification_bulk", args=["REPROCESS"])
     filters = {"tenant": tenant.pk, "event_in_url": "", "reason": "NO_EVENT"}
     no_event = english(Notification.Reason.NO_EVENT.label)
     assert filter_values(client.get(where, filters, headers=ENGLISH)) == ["Ромашка", no_event]
     assert client.get(where, filters | {"day": "2026-11-24"}).status_code == 404
     assert client.get(where, filters | {"event_in_url": "\0x"}).status_code == 200
-    read_again(client, tenant, event="lost_call")
+    reprocess(client, tenant, event="lost_call")
     page = client.get(reverse("admin:telephony_bulkaction_change", args=[BulkAction.objects.get().pk]), headers=ENGLISH)
     with translation.override("en"):
         assert filter_values(page) == ["Ромашка", status.event_word("lost_call"), no_event]
 
 
-def test_nothing_is_read_again_of_a_client_who_left(client, support, nameless, tenant, run_queue):
+def test_nothing_is_reprocessed_for_an_offboarded_tenant(client, support, nameless, tenant, run_queue):
     nameless("lost_call")
-    read_again(client, tenant, event="lost_call")
+    reprocess(client, tenant, event="lost_call")
     Tenant.objects.update(offboarded_at=timezone.now(), activated_at=None)
     run_queue()
     assert (BulkAction.objects.get().state, BulkAction.objects.get().done, Call.objects.count()) == ("DONE", 0, 0)
     assert client.get(UNREADABLE, headers=ENGLISH).context["groups"] == []
 
 
-def test_notification_that_breaks_our_code_keeps_none_behind_it_unread(
+def test_notification_that_crashes_does_not_block_the_next(
     client, support, nameless, hook, pbx, monkeypatch, run_queue, tenant
 ):
     nameless("lost_call")
     other = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
     client.post(hook, other.notification("lost_call") | {"event": None}, content_type="application/json")
     run_queue()
-    broken, hear = json.loads(Notification.objects.earliest("pk").body)["call_session_id"], apply_event.apply_event
+    broken, apply = json.loads(Notification.objects.earliest("pk").body)["call_session_id"], apply_event.apply_event
 
-    def hear_others(tenant, said, *, now):
-        if said.session_id == broken:
+    def apply_others(tenant, event, *, now):
+        if event.session_id == broken:
             raise ZeroDivisionError
-        return hear(tenant, said, now=now)
+        return apply(tenant, event, now=now)
 
-    monkeypatch.setattr(apply_event, "apply_event", hear_others)
+    monkeypatch.setattr(apply_event, "apply_event", apply_others)
     client.post(
-        reverse("admin:telephony_notification_bulk", args=["READ_AGAIN"]) + "?reason=NO_EVENT", {"event": "lost_call"}
+        reverse("admin:telephony_notification_bulk", args=["REPROCESS"]) + "?reason=NO_EVENT", {"event": "lost_call"}
     )
     run_queue()
     assert (BulkAction.objects.get().state, BulkAction.objects.get().skipped) == ("DONE", 1)
     assert list(Notification.objects.order_by("pk").values_list("outcome", flat=True)) == ["UNREADABLE", "DONE"]
 
 
-@pytest.mark.parametrize("said", [{}, {"event": "x"}])
-def test_which_event_it_was_must_be_said(client, support, nameless, tenant, said):
+@pytest.mark.parametrize("data", [{}, {"event": "x"}])
+def test_reprocess_without_event_requires_the_event(client, support, nameless, tenant, data):
     nameless("lost_call")
-    assert read_again(client, tenant, **said).status_code == 200
+    assert reprocess(client, tenant, **data).status_code == 200
     assert not BulkAction.objects.exists()
 
 
-def test_what_still_cannot_be_read_stays_where_it_is(client, support, hook, run_queue, tenant):
+def test_notification_that_is_still_unreadable_stays(client, support, hook, run_queue, tenant):
     client.post(f"{hook}waiting/", "{", content_type="text/plain")
-    client.post(reverse("admin:telephony_notification_bulk", args=["READ_AGAIN"]), {})
+    client.post(reverse("admin:telephony_notification_bulk", args=["REPROCESS"]), {})
     run_queue()
-    errand = BulkAction.objects.get()
-    assert (errand.done, errand.skipped, errand.state) == (0, 1, "DONE")
+    action = BulkAction.objects.get()
+    assert (action.done, action.skipped, action.state) == (0, 1, "DONE")
     assert Notification.objects.get().outcome == "UNREADABLE"

@@ -20,7 +20,7 @@ def ringing(pbx):
     return pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN, PETR], talks=[(PETR, 30)])
 
 
-def told(call, event, employee_id=None):
+def notification_of(call, event, employee_id=None):
     return call.notification(event, employee_id=employee_id, at=timezone.now())
 
 
@@ -28,9 +28,9 @@ def dropped():
     return list(Notification.objects.filter(outcome="DROPPED").values_list("reason", flat=True))
 
 
-def test_card_opens_for_the_person_whose_phone_rings(notify, crm, ringing, tenant, stranger):
+def test_popup_opens_for_the_rung_employee(notify, crm, ringing, tenant, stranger):
     VirtualNumber.objects.filter(number=NUMBER).update(site="shop-one")
-    notify(told(ringing, "waiting", IVAN))
+    notify(notification_of(ringing, "waiting", IVAN))
     event = {name: value for name, value in crm.events[0].items() if not name.startswith("_")}
     assert event == {
         "type": "in",
@@ -45,90 +45,94 @@ def test_card_opens_for_the_person_whose_phone_rings(notify, crm, ringing, tenan
     assert not Call.objects.exists()
 
 
-def test_each_ringing_phone_gets_its_card_and_the_answer_closes_the_others(notify, crm, ringing):
-    notify(told(ringing, "waiting", IVAN), told(ringing, "waiting", PETR))
+def test_answer_closes_the_popups_of_the_others(notify, crm, ringing):
+    notify(notification_of(ringing, "waiting", IVAN), notification_of(ringing, "waiting", PETR))
     assert sorted(crm.cards()) == [27, 28]
-    notify(told(ringing, "talk_started", PETR))
+    notify(notification_of(ringing, "talk_started", PETR))
     assert list(crm.cards()) == [28]
     assert crm.events[-1]["hangupStatus"] == "answered"
     assert crm.events[-1]["codes"] == ["101"]
-    notify(told(ringing, "call_end"))
+    notify(notification_of(ringing, "call_end"))
     assert crm.cards() == {}
     assert crm.events[-1]["hangupStatus"] == "answered"
 
 
-def test_missed_call_leaves_a_missed_card_with_everyone(notify, pbx, crm, tenant):
+def test_missed_call_leaves_a_missed_popup_for_everyone(notify, pbx, crm, tenant):
     call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN, PETR])
-    notify(told(call, "waiting", IVAN), told(call, "waiting", PETR), told(call, "lost_call"))
+    notify(
+        notification_of(call, "waiting", IVAN),
+        notification_of(call, "waiting", PETR),
+        notification_of(call, "lost_call"),
+    )
     assert [event["type"] for event in crm.events] == ["in", "in", "hangup"]
     assert (crm.events[-1]["hangupStatus"], crm.events[-1]["userIds"]) == ("no answered", [27, 28])
     assert crm.cards() == {27: [{"missed": True}], 28: [{"missed": True}]}
-    notify(told(call, "call_end"))
+    notify(notification_of(call, "call_end"))
     assert len(crm.events) == 3
 
 
-def test_outgoing_call_shows_a_card_of_its_own_kind(notify, pbx, crm, tenant):
+def test_outgoing_call_opens_an_outgoing_popup(notify, pbx, crm, tenant):
     call = pbx.call(contact=CONTACT, number=NUMBER, direction="out", talks=[(IVAN, 5)])
-    notify(told(call, "outgoing", IVAN))
+    notify(notification_of(call, "outgoing", IVAN))
     assert (crm.events[0]["type"], crm.events[0]["codes"]) == ("out", ["101"])
 
 
-def test_transfer_opens_a_card_for_the_next_one_and_closes_the_first(notify, pbx, crm, later, tenant):
+def test_transfer_opens_the_next_popup_and_closes_the_first(notify, pbx, crm, later, tenant):
     call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN], talks=[(IVAN, 52), (PETR, 202)])
-    notify(told(call, "waiting", IVAN), told(call, "talk_started", IVAN))
+    notify(notification_of(call, "waiting", IVAN), notification_of(call, "talk_started", IVAN))
     later(timedelta(seconds=52))
-    notify(told(call, "waiting", PETR))
+    notify(notification_of(call, "waiting", PETR))
     assert sorted(crm.cards()) == [27, 28]
-    notify(told(call, "talk_started", PETR))
+    notify(notification_of(call, "talk_started", PETR))
     assert list(crm.cards()) == [28]
 
 
-def test_repeat_of_a_ring_opens_no_second_card(notify, crm, ringing, tenant):
-    body = told(ringing, "waiting", IVAN)
+def test_repeated_ring_opens_no_second_popup(notify, crm, ringing, tenant):
+    body = notification_of(ringing, "waiting", IVAN)
     notify(body, body, dict(body, notification_name="again"))
     assert len(crm.events) == 1
     assert sorted(Notification.objects.values_list("outcome", "repeats")) == [("DONE", 1), ("REPEATED", 0)]
 
 
-def test_second_phone_of_one_person_opens_no_second_card(notify, crm, ringing, tenant):
-    body = told(ringing, "waiting", IVAN)
+def test_second_phone_of_an_employee_opens_no_second_popup(notify, crm, ringing, tenant):
+    body = notification_of(ringing, "waiting", IVAN)
     notify(body, dict(body, leg_id=99))
     assert len(crm.events) == 1
     assert dropped() == ["ALREADY_SHOWN"]
 
 
-def test_old_ring_never_pops_up(notify, run_queue, crm, ringing, later):
-    notify(told(ringing, "waiting", IVAN), works=False)
+def test_old_ring_opens_no_popup(notify, run_queue, crm, ringing, later):
+    notify(notification_of(ringing, "waiting", IVAN), works=False)
     later(timedelta(seconds=11))
     run_queue()
     assert crm.events == []
     assert dropped() == ["STALE"]
 
 
-def test_ring_told_late_by_uis_never_pops_up(notify, crm, ringing, tenant):
+def test_ring_reported_late_opens_no_popup(notify, crm, ringing, tenant):
     notify(ringing.notification("waiting", employee_id=IVAN, at=timezone.now() - timedelta(seconds=30)))
     assert (crm.events, dropped()) == ([], ["STALE"])
 
 
-def test_ring_after_the_end_never_pops_up(notify, crm, ringing, tenant):
-    notify(told(ringing, "call_end"), told(ringing, "waiting", IVAN))
+def test_ring_after_the_end_opens_no_popup(notify, crm, ringing, tenant):
+    notify(notification_of(ringing, "call_end"), notification_of(ringing, "waiting", IVAN))
     assert (crm.events, dropped()) == ([], ["CALL_OVER"])
 
 
-def test_ring_after_a_colleagues_answer_never_pops_up(notify, crm, ringing, tenant):
-    early = told(ringing, "waiting", IVAN)
-    notify(told(ringing, "talk_started", PETR), early)
+def test_ring_after_a_colleagues_answer_opens_no_popup(notify, crm, ringing, tenant):
+    early = notification_of(ringing, "waiting", IVAN)
+    notify(notification_of(ringing, "talk_started", PETR), early)
     assert (crm.events, dropped()) == ([], ["COLLEAGUE_ANSWERED"])
 
 
-def test_end_that_comes_while_the_card_is_on_its_way_closes_it(notify, crm, ringing, tenant, monkeypatch):
+def test_end_during_opening_closes_the_popup(notify, crm, ringing, tenant, monkeypatch):
     """The fast queue has several workers: the end may be processed before the pop-up was sent."""
-    notify(told(ringing, "waiting", IVAN), works=False)
+    notify(notification_of(ringing, "waiting", IVAN), works=False)
     ends = iter([True])
 
     def end_meanwhile(_seconds):
         if next(ends, False):
-            notify(told(ringing, "call_end"), works=False)
+            notify(notification_of(ringing, "call_end"), works=False)
             task_queue.drain(pick=lambda task: task.endswith("close_popups"))
 
     monkeypatch.setattr("connector_project.core.rate_limit.time.sleep", end_meanwhile)
@@ -137,20 +141,18 @@ def test_end_that_comes_while_the_card_is_on_its_way_closes_it(notify, crm, ring
     assert crm.cards() == {}
 
 
-def test_crm_that_fails_to_close_a_card_right_after_it_opened_is_noted(
-    notify, crm, crm_world, ringing, tenant, later, monkeypatch
-):
+def test_failed_close_after_opening_is_logged(notify, crm, crm_world, ringing, tenant, later, monkeypatch):
     sent = RetailCrmClient.send_event
 
     def send(self, event):
         if event.type == EventType.IN:
-            notify(told(ringing, "call_end"), works=False)
+            notify(notification_of(ringing, "call_end"), works=False)
         answer = sent(self, event)
         crm_world.break_down("503", path_part="call/event")
         return answer
 
     monkeypatch.setattr(RetailCrmClient, "send_event", send)
-    notify(told(ringing, "waiting", IVAN))
+    notify(notification_of(ringing, "waiting", IVAN))
     card = Popup.objects.get()
     assert (card.state, list(crm.cards())) == (Popup.State.OPEN, [27])
     assert card.detail
@@ -161,21 +163,19 @@ def test_crm_that_fails_to_close_a_card_right_after_it_opened_is_noted(
 
 
 @pytest.mark.parametrize("event", ["call_end", "talk_started"])
-def test_what_becomes_of_another_clients_call_of_the_same_session_keeps_no_card_back(
-    client, notify, crm, ringing, twin, twin_pbx, run_queue, event
-):
-    ring = told(ringing, "waiting", IVAN)
+def test_same_session_of_another_tenant_skips_no_popup(client, notify, crm, ringing, twin, twin_pbx, run_queue, event):
+    ring = notification_of(ringing, "waiting", IVAN)
     same = twin_pbx.call(contact=CONTACT, number=NUMBER, talks=[(PETR, 30)], session_id=ringing.session_id)
-    body = told(same, event, PETR if event == "talk_started" else None)
+    body = notification_of(same, event, PETR if event == "talk_started" else None)
     assert client.post(f"/hooks/uis/{twin.uis.hook}/", body, content_type="application/json").status_code == 200
     run_queue()
     notify(ring)
     assert (list(crm.cards()), dropped()) == ([27], [])
 
 
-def test_crm_away_loses_the_card_but_not_the_call(notify, crm, crm_world, ringing, tenant, later):
+def test_unavailable_crm_loses_the_popup_but_not_the_call(notify, crm, crm_world, ringing, tenant, later):
     crm_world.break_down("timeout")
-    notify(told(ringing, "waiting", IVAN), told(ringing, "call_end"))
+    notify(notification_of(ringing, "waiting", IVAN), notification_of(ringing, "call_end"))
     assert dropped() == ["CRM_FAILED"]
     assert Popup.objects.get().state == Popup.State.FAILED
     crm_world.repair()
@@ -184,10 +184,10 @@ def test_crm_away_loses_the_card_but_not_the_call(notify, crm, crm_world, ringin
     assert len(crm.calls) == 1
 
 
-def test_card_that_could_not_be_closed_is_closed_by_the_sweep(notify, crm, crm_world, ringing, later):
-    notify(told(ringing, "waiting", IVAN))
+def test_popup_that_failed_to_close_is_closed_by_the_sweep(notify, crm, crm_world, ringing, later):
+    notify(notification_of(ringing, "waiting", IVAN))
     crm_world.break_down("503")
-    notify(told(ringing, "call_end"))
+    notify(notification_of(ringing, "call_end"))
     assert list(crm.cards()) == [27]
     crm_world.repair()
     later(timedelta(minutes=2))
@@ -203,76 +203,76 @@ def test_card_that_could_not_be_closed_is_closed_by_the_sweep(notify, crm, crm_w
         ({"contact_filter": "EXCEPT", "contacts": "8 (999) 000-00-01"}, "CONTACT"),
     ],
 )
-def test_rules_keep_a_card_back_by_name(notify, crm, ringing, tenant, change, reason):
+def test_popup_skipped_by_a_rule_has_the_reason(notify, crm, ringing, tenant, change, reason):
     TransferRules.objects.filter(tenant=tenant).update(**change)
-    notify(told(ringing, "waiting", IVAN))
+    notify(notification_of(ringing, "waiting", IVAN))
     assert crm.events == []
     assert list(Notification.objects.values_list("reason", "detail")) == [("RULE", reason)]
 
 
-def test_paused_client_gets_no_cards_but_keeps_everything(notify, crm, ringing, tenant):
+def test_paused_tenant_gets_no_popups_but_keeps_events(notify, crm, ringing, tenant):
     type(tenant).objects.update(is_paused=True)
-    notify(told(ringing, "waiting", IVAN), told(ringing, "call_end"))
+    notify(notification_of(ringing, "waiting", IVAN), notification_of(ringing, "call_end"))
     assert (crm.events, crm.calls, dropped()) == ([], [], ["PAUSED"])
     assert Notification.objects.count() == 2
 
 
 @pytest.mark.parametrize(("employee_id", "reason"), [(None, "NO_EMPLOYEE"), (999, "UNKNOWN_EMPLOYEE")])
-def test_ring_without_a_known_person_is_dropped_with_the_reason(notify, crm, ringing, tenant, employee_id, reason):
-    notify(dict(told(ringing, "waiting", IVAN), employee_id=employee_id))
+def test_ring_without_a_known_employee_is_dropped_with_the_reason(notify, crm, ringing, tenant, employee_id, reason):
+    notify(dict(notification_of(ringing, "waiting", IVAN), employee_id=employee_id))
     assert (crm.events, dropped()) == ([], [reason])
 
 
-def test_person_whom_the_crm_does_not_know_is_noted(notify, crm, ringing, tenant):
-    ring = dict(told(ringing, "waiting", IVAN), employee_id=ANNA)
+def test_employee_unknown_to_the_crm_is_recorded(notify, crm, ringing, tenant):
+    ring = dict(notification_of(ringing, "waiting", IVAN), employee_id=ANNA)
     notify(ring)
     assert Popup.objects.get().unknown == ["103"]
 
 
-def test_the_cards_own_times_are_kept(notify, crm, ringing, tenant):
-    notify(told(ringing, "waiting", IVAN))
+def test_popup_times_are_stored(notify, crm, ringing, tenant):
+    notify(notification_of(ringing, "waiting", IVAN))
     card = Popup.objects.get()
     assert card.received_at <= card.sent_at <= card.accepted_at
     assert abs(card.ringing_at - card.received_at) < timedelta(seconds=2)
 
 
-def test_refused_key_shuts_the_door_and_is_told(notify, crm, ringing, tenant):
+def test_rejected_key_suspends_the_connection(notify, crm, ringing, tenant):
     crm.key = "another"
-    notify(told(ringing, "waiting", IVAN))
+    notify(notification_of(ringing, "waiting", IVAN))
     tenant.crm.refresh_from_db()
     assert (tenant.crm.denied_code, dropped()) == ("key", ["CRM_FAILED"])
-    notify(told(ringing, "waiting", PETR))
+    notify(notification_of(ringing, "waiting", PETR))
     assert dropped()[-1] in {"CRM_FAILED", "CRM_DENIED"}
     assert "CRM_DENIED" in dropped()
 
 
-def test_refused_key_at_the_end_gives_the_cards_up(notify, crm, ringing, tenant):
-    notify(told(ringing, "waiting", IVAN))
+def test_rejected_key_at_the_end_abandons_the_popups(notify, crm, ringing, tenant):
+    notify(notification_of(ringing, "waiting", IVAN))
     crm.key = "another"
-    notify(told(ringing, "call_end"))
+    notify(notification_of(ringing, "call_end"))
     assert dropped() == ["CRM_FAILED"]
 
 
-def test_cards_are_given_up_after_ten_minutes(notify, crm, crm_world, ringing, later):
-    notify(told(ringing, "waiting", IVAN))
+def test_popups_are_abandoned_after_ten_minutes(notify, crm, crm_world, ringing, later):
+    notify(notification_of(ringing, "waiting", IVAN))
     crm_world.break_down("503", path_part="call/event")
-    notify(told(ringing, "talk_started", PETR))
+    notify(notification_of(ringing, "talk_started", PETR))
     for _minute in range(13):
         later(timedelta(minutes=1))
     assert dropped() == ["STALE"]
 
 
-def test_person_who_is_called_back_in_one_call_gets_a_second_card(notify, pbx, crm, later, tenant):
+def test_employee_rung_again_in_one_call_gets_a_second_popup(notify, pbx, crm, later, tenant):
     call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN], talks=[(PETR, 5), (IVAN, 5)])
-    notify(told(call, "waiting", IVAN), told(call, "talk_started", PETR))
+    notify(notification_of(call, "waiting", IVAN), notification_of(call, "talk_started", PETR))
     later(timedelta(seconds=20))
-    notify(dict(told(call, "waiting", IVAN), leg_id=1234567))
+    notify(dict(notification_of(call, "waiting", IVAN), leg_id=1234567))
     assert [event["type"] for event in crm.events] == ["in", "hangup", "in"]
 
 
-def test_answer_without_a_name_closes_nobodys_card(notify, crm, ringing, tenant):
-    notify(told(ringing, "waiting", IVAN), told(ringing, "waiting", PETR))
-    notify(dict(told(ringing, "talk_started", PETR), employee_id=None))
+def test_answer_without_an_employee_closes_no_popup(notify, crm, ringing, tenant):
+    notify(notification_of(ringing, "waiting", IVAN), notification_of(ringing, "waiting", PETR))
+    notify(dict(notification_of(ringing, "talk_started", PETR), employee_id=None))
     assert sorted(crm.cards()) == [27, 28]
-    notify(told(ringing, "call_end"))
+    notify(notification_of(ringing, "call_end"))
     assert crm.cards() == {}

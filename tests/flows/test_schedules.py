@@ -45,12 +45,12 @@ def links():
     return dict(here.values_list("uis_id", "crm_user_id"))
 
 
-def test_people_are_linked_by_email_and_the_module_knows_their_extensions(crm, tenant, stranger):
+def test_employees_are_linked_by_email_and_sent_with_the_module(crm, tenant, stranger):
     assert links() == {IVAN: 27, PETR: 28, ANNA: None}
     assert codes(crm) == {(27, "101"), (28, "102")}
 
 
-def test_new_person_and_new_user_appear_by_themselves(pbx, crm, hourly, tenant, stranger):
+def test_new_employee_and_new_user_are_synced(pbx, crm, hourly, tenant, stranger):
     pbx.add_employee(300004, "Новая", extension="104", email="new@example.com")
     crm.add_user(29, email="NEW@example.com ")
     hourly()
@@ -58,53 +58,53 @@ def test_new_person_and_new_user_appear_by_themselves(pbx, crm, hourly, tenant, 
     assert (29, "104") in codes(crm)
 
 
-def test_change_of_extension_reaches_the_module_as_a_whole_list(pbx, crm, hourly, tenant):
+def test_changed_extension_sends_the_whole_list(pbx, crm, hourly, tenant):
     pbx.employees[IVAN]["extension"]["extension_phone_number"] = "201"
     hourly()
     assert codes(crm) == {(27, "201"), (28, "102")}
 
 
-def test_module_is_not_sent_where_nothing_changed(crm_world, hourly, tenant):
+def test_unchanged_module_is_not_sent(crm_world, hourly, tenant):
     crm_world.requests.clear()
     hourly()
-    assert [asked for asked in crm_world.requests if asked.method == "POST"] == []
+    assert [request for request in crm_world.requests if request.method == "POST"] == []
 
 
-def test_person_who_left_uis_leaves_the_module(pbx, crm, hourly, tenant):
+def test_dismissed_employee_is_removed_from_the_module(pbx, crm, hourly, tenant):
     del pbx.employees[PETR]
     hourly()
     assert codes(crm) == {(27, "101")}
     assert Employee.objects.get(uis_id=PETR).is_dismissed is True
 
 
-def test_user_who_left_the_crm_is_nobodys(crm, hourly, tenant):
+def test_departed_crm_user_is_unlinked(crm, hourly, tenant):
     crm.users[28]["active"] = False
     hourly()
     assert links()[PETR] is None
     assert codes(crm) == {(27, "101")}
 
 
-def test_two_candidates_are_never_guessed_between(pbx, crm, hourly, tenant):
+def test_two_candidates_are_not_linked(pbx, crm, hourly, tenant):
     crm.add_user(31, email="anna@example.com")
     crm.add_user(32, email="anna@example.com")
     hourly()
     assert links()[ANNA] is None
 
 
-def test_two_people_with_one_email_get_no_user(pbx, crm, hourly, tenant):
+def test_two_employees_with_one_email_are_not_linked(pbx, crm, hourly, tenant):
     pbx.add_employee(300005, "Двойник", extension="105", email="anna@example.com")
     crm.add_user(31, email="anna@example.com")
     hourly()
     assert (links()[ANNA], links()[300005]) == (None, None)
 
 
-def test_extension_two_people_share_is_told_to_nobody(pbx, crm, hourly, tenant):
+def test_shared_extension_is_not_sent(pbx, crm, hourly, tenant):
     pbx.employees[PETR]["extension"]["extension_phone_number"] = "101"
     hourly()
     assert codes(crm) == set()
 
 
-def test_extension_typed_into_the_crm_links_before_email(pbx, crm, hourly, tenant):
+def test_manual_extension_links_before_email(pbx, crm, hourly, tenant):
     crm.add_user(33, first_name="Анна", email="other@example.com")
     crm.add_user(34, email="anna@example.com")
     stored = crm.modules[integration_module.code(tenant)]
@@ -114,7 +114,7 @@ def test_extension_typed_into_the_crm_links_before_email(pbx, crm, hourly, tenan
     assert links()[ANNA] == 33
 
 
-def test_extension_typed_for_a_person_we_do_not_know_is_kept(crm, hourly, tenant, pbx):
+def test_manual_extension_of_an_unknown_user_is_kept(crm, hourly, tenant, pbx):
     crm.add_user(35)
     stored = crm.modules[integration_module.code(tenant)]
     stored["integrations"]["telephony"]["additionalCodes"].append({"userId": 35, "code": "777"})
@@ -125,7 +125,7 @@ def test_extension_typed_for_a_person_we_do_not_know_is_kept(crm, hourly, tenant
     assert (35, "777") in codes(crm)
 
 
-def test_our_own_old_list_is_no_evidence(pbx, crm, hourly, tenant):
+def test_our_own_codes_are_not_manual(pbx, crm, hourly, tenant):
     """Petr leaves; a new employee gets the extension, but not the CRM user."""
     del pbx.employees[PETR]
     pbx.add_employee(300006, "Новый", extension="102", email="fresh@example.com")
@@ -133,7 +133,7 @@ def test_our_own_old_list_is_no_evidence(pbx, crm, hourly, tenant):
     assert links()[300006] is None
 
 
-def test_link_set_by_hand_stays(crm, hourly, tenant):
+def test_manual_link_is_kept(crm, hourly, tenant):
     Employee.objects.filter(uis_id=PETR).update(crm_user_id=None, linked_by="")
     Employee.objects.filter(uis_id=IVAN).update(crm_user_id=28, linked_by="HAND")
     hourly()
@@ -157,7 +157,7 @@ def test_outage_during_a_sync_changes_nothing(uis_world, crm, hourly, tenant):
     assert links() == {IVAN: 27, PETR: 28, ANNA: None}
 
 
-def test_call_no_webhook_told_of_is_found_and_uploaded(pbx, crm, reconcile, tenant, stranger):
+def test_call_without_webhooks_is_found_and_uploaded(pbx, crm, reconcile, tenant, stranger):
     at = timezone.now() - timedelta(minutes=20)
     answered = pbx.call(contact=CONTACT, number=NUMBER, started_at=at, talks=[(IVAN, 30)])
     missed = pbx.call(contact="79990000002", number=NUMBER, started_at=at, rings=[IVAN, PETR])
@@ -178,13 +178,13 @@ def test_call_no_webhook_told_of_is_found_and_uploaded(pbx, crm, reconcile, tena
     assert len(crm.calls) == 2
 
 
-def test_fresh_calls_are_left_to_their_webhooks(pbx, crm, reconcile, tenant):
+def test_recent_calls_are_left_to_their_webhooks(pbx, crm, reconcile, tenant):
     pbx.call(contact=CONTACT, number=NUMBER, started_at=timezone.now() - timedelta(minutes=4), rings=[IVAN])
     reconcile()
     assert (crm.calls, Call.objects.count()) == ([], 0)
 
 
-def test_webhook_after_reconciliation_is_no_second_call(pbx, crm, notify, reconcile, tenant):
+def test_webhook_after_reconciliation_creates_no_second_call(pbx, crm, notify, reconcile, tenant):
     at = timezone.now() - timedelta(minutes=20)
     call = pbx.call(contact=CONTACT, number=NUMBER, started_at=at, rings=[IVAN])
     reconcile()
@@ -203,7 +203,7 @@ def test_reconciliation_reads_every_page(pbx, crm, reconcile, tenant, monkeypatc
     assert len(crm.calls) == 5
 
 
-def test_outgoing_call_without_talk_found_by_the_list_ends_as_its_legs_say(pbx, crm, reconcile, tenant):
+def test_reported_outgoing_call_without_talk_is_resolved_by_its_legs(pbx, crm, reconcile, tenant):
     at = timezone.now() - timedelta(minutes=20)
     pbx.call(
         contact=CONTACT, number=NUMBER, direction="out", started_at=at, rings=[IVAN], finish_reason="subscriber_busy"
@@ -212,7 +212,7 @@ def test_outgoing_call_without_talk_found_by_the_list_ends_as_its_legs_say(pbx, 
     assert [(call["type"], call["result"]) for call in crm.calls] == [("out", "busy")]
 
 
-def test_reserve_of_points_is_left_to_live_work(pbx, uis_world, hourly, notify, crm, tenant):
+def test_reserve_of_points_is_kept_for_live_calls(pbx, uis_world, hourly, notify, crm, tenant):
     pbx.minute_limit = 8
     hourly()
     uis_world.requests.clear()
@@ -224,7 +224,7 @@ def test_reserve_of_points_is_left_to_live_work(pbx, uis_world, hourly, notify, 
     assert len(crm.calls) == 1
 
 
-def test_undecided_notification_is_decided_by_the_sweep(client, hook, pbx, crm, later, tenant, monkeypatch):
+def test_pending_notification_is_processed_by_the_sweep(client, hook, pbx, crm, later, tenant, monkeypatch):
     from telephony.webhooks import receive
 
     real = receive.process
@@ -237,7 +237,7 @@ def test_undecided_notification_is_decided_by_the_sweep(client, hook, pbx, crm, 
     assert len(crm.calls) == 1
 
 
-def test_one_row_that_breaks_our_code_does_not_stop_the_sweep(client, hook, pbx, crm, later, tenant, monkeypatch):
+def test_row_that_crashes_does_not_stop_the_sweep(client, hook, pbx, crm, later, tenant, monkeypatch):
     from telephony.webhooks import receive
 
     bad = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
@@ -252,7 +252,7 @@ def test_one_row_that_breaks_our_code_does_not_stop_the_sweep(client, hook, pbx,
     assert [call["phone"] for call in crm.calls] == ["+79990000002"]
 
 
-def test_crm_that_let_us_in_again_is_noticed(crm, notify, pbx, run_queue, later, tenant):
+def test_restored_crm_access_is_noticed(crm, notify, pbx, run_queue, later, tenant):
     crm.modules[integration_module.code(tenant)]["active"] = False
     notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("call_end"))
     tenant.crm.refresh_from_db()
@@ -263,7 +263,7 @@ def test_crm_that_let_us_in_again_is_noticed(crm, notify, pbx, run_queue, later,
     assert len(crm.calls) == 1
 
 
-def test_schedules_come_with_the_database_and_name_real_tasks(db):
+def test_schedules_are_created_by_migrate_and_name_real_tasks(db):
     import pydoc
 
     from django_q.models import Schedule
@@ -283,7 +283,7 @@ def test_schedule_that_changes_its_cluster_is_moved(db):
     assert Schedule.objects.get(cluster="fast").func == "connector_project.operations.tasks.evaluate_alerts_fallback"
 
 
-def test_key_that_may_not_see_numbers_still_brings_people(pbx, crm, hourly, tenant):
+def test_key_without_the_numbers_right_still_syncs_employees(pbx, crm, hourly, tenant):
     pbx.permissions.discard("number_management: select")
     pbx.add_employee(300004, "Новая", extension="104")
     hourly()
@@ -298,7 +298,7 @@ def test_expired_key_is_noticed_by_the_sync(pbx, hourly, tenant):
     assert tenant.uis.denied_code == "access_token_expired"
 
 
-def test_missing_right_to_see_people_does_not_stop_calls(pbx, hourly, tenant):
+def test_missing_employee_right_does_not_stop_calls(pbx, hourly, tenant):
     pbx.permissions.discard("employees: select")
     hourly()
     tenant.uis.refresh_from_db()
@@ -306,7 +306,7 @@ def test_missing_right_to_see_people_does_not_stop_calls(pbx, hourly, tenant):
 
 
 @pytest.mark.parametrize(("scope", "denied"), [("user_read", ""), (None, "key")])
-def test_refusal_to_list_users_shuts_the_door_only_where_the_key_is_bad(crm, hourly, tenant, scope, denied):
+def test_refused_user_list_suspends_only_for_a_bad_key(crm, hourly, tenant, scope, denied):
     if scope:
         crm.scopes.discard(scope)
     else:

@@ -47,7 +47,7 @@ def _now():
 
 
 @pytest.fixture
-def look(admin_client):
+def open_statistics(admin_client):
     """Open the page; return its charts and summary."""
 
     def open_page(tenant=None, days=30, language="en"):
@@ -55,17 +55,17 @@ def look(admin_client):
         where = reverse(name, args=[tenant.pk] if tenant else [])
         answer = admin_client.get(where, {"days": days}, headers={"accept-language": language})
         assert answer.status_code == 200
-        return Seen(answer)
+        return StatisticsPage(answer)
 
     return open_page
 
 
-class Seen:
+class StatisticsPage:
     """The contents of a page, read from its HTML as a browser would."""
 
     def __init__(self, answer):
         self.html = answer.content.decode()
-        self.facts = dict(zip(FACTS, re.findall(r"<dt>.*?</dt><dd>(.*?)</dd>", self.html), strict=True))
+        self.summary = dict(zip(FACTS, re.findall(r"<dt>.*?</dt><dd>(.*?)</dd>", self.html), strict=True))
         self.titles = re.findall(r'<h2 id="statistics-\w+">(.*?)</h2>', self.html)
         self.tables = {}
         for part in self.html.split('aria-labelledby="statistics-')[1:]:
@@ -163,28 +163,28 @@ def ends_of(row):
 @pytest.mark.usefixtures("_now", "db")
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("days", [7, 30])
-def test_calls_are_counted_by_the_clients_own_days_and_hours(look, zone, days):
+def test_calls_are_counted_by_local_day_and_hour(open_statistics, zone, days):
     tenant = client_of(zone, people=4)
     busy(tenant, seed=zone)
     today = NOW.astimezone(ZoneInfo(zone)).date()
-    seen = look(tenant, days)
+    page = open_statistics(tenant, days)
     by_day = counted([tenant], today, days=days)
-    assert {day: ends_of(row) for day, row in seen.tables["ended"].items() if ends_of(row)} == {
+    assert {day: ends_of(row) for day, row in page.tables["ended"].items() if ends_of(row)} == {
         label(day): dict(ends) for day, ends in by_day.items()
     }
-    assert len(seen.tables["ended"]) == days
+    assert len(page.tables["ended"]) == days
     by_hour = counted([tenant], today, days=days, by="hour")
     for hour in range(24):
-        row = seen.tables["hours"][f"{hour:02}:00"]
+        row = page.tables["hours"][f"{hour:02}:00"]
         ends = by_hour.get(hour, Counter())
         assert (row["missed"], row["answered"]) == (ends["missed"], ends["answered"])
 
 
 @pytest.mark.usefixtures("_now", "db")
-def test_who_answers_is_counted_by_whose_call_it_is(look):
+def test_answers_are_counted_by_owner(open_statistics):
     tenant = client_of("Europe/Berlin", people=4)
     busy(tenant, seed=5)
-    table = look(tenant).tables["people"]
+    table = open_statistics(tenant).tables["people"]
     (nobody,) = [shown for shown in table if not shown.startswith("Person ")]
     for name, ends in counted([tenant], NOW.astimezone(ZoneInfo("Europe/Berlin")).date(), by="person").items():
         row = next(row for shown, row in table.items() if shown.startswith(name or nobody))
@@ -194,32 +194,32 @@ def test_who_answers_is_counted_by_whose_call_it_is(look):
 
 
 @pytest.mark.usefixtures("_now", "db")
-def test_all_clients_are_counted_each_by_his_own_clock(look):
+def test_all_tenants_are_counted_in_their_own_time_zones(open_statistics):
     tenants = [client_of(zone, people=1) for zone in ZONES]
     for number, tenant in enumerate(tenants):
         busy(tenant, seed=number, count=120)
     # It is the first of April in Vladivostok already.
     today = max(NOW.astimezone(ZoneInfo(zone)).date() for zone in ZONES)
-    seen = look()
-    assert {day: ends_of(row) for day, row in seen.tables["ended"].items() if ends_of(row)} == {
+    page = open_statistics()
+    assert {day: ends_of(row) for day, row in page.tables["ended"].items() if ends_of(row)} == {
         label(day): dict(ends) for day, ends in counted(tenants, today).items()
     }
     for tenant in tenants:
         ends = sum(counted([tenant], today).values(), Counter())
-        row = seen.tables["clients"][tenant.name]
+        row = page.tables["clients"][tenant.name]
         assert (row["answered"], row["missed"]) == (ends["answered"], ends["missed"])
         assert row["share_answered"] == ends["answered"] * 1000 // (ends["answered"] + ends["missed"]) / 10
-        assert reverse("admin:tenants_tenant_statistics", args=[tenant.pk]) in seen.html
+        assert reverse("admin:tenants_tenant_statistics", args=[tenant.pk]) in page.html
 
 
 @pytest.mark.usefixtures("_now", "db")
-def test_delivered_is_that_of_the_daily_reconciliation(look):
+def test_delivery_equals_the_daily_reconciliation(open_statistics):
     moscow, berlin = client_of("Europe/Moscow"), client_of("Europe/Berlin")
     counts = {"uis_calls": 10, "uploaded": 6, "skipped": 1, "waiting": 1, "failed": 1, "unexplained": 1}
     for tenant, day in ((moscow, 1), (moscow, 31), (berlin, 31)):
         DailyReconciliation.objects.create(tenant=tenant, day=f"2026-03-{day:02}", counted_at=NOW, **counts)
-    seen = look(moscow)
-    row = seen.tables["delivered"]["31 March"]
+    page = open_statistics(moscow)
+    row = page.tables["delivered"]["31 March"]
     assert row == {
         "uis_calls": 10,
         "uploaded": 6,
@@ -229,41 +229,41 @@ def test_delivered_is_that_of_the_daily_reconciliation(look):
         "unexplained": 1,
         "share_delivered": 66.6,
     }
-    assert "1 March" not in seen.tables["delivered"]  # in Moscow it is the first of April already
-    assert seen.facts["uis_calls"] == "10"
-    assert look().facts["uis_calls"] == "20"
-    assert look(moscow, 90).facts["uis_calls"] == "20"
-    assert look(moscow).tables["delivered"]["30 March"]["share_delivered"] is None
+    assert "1 March" not in page.tables["delivered"]  # in Moscow it is the first of April already
+    assert page.summary["uis_calls"] == "10"
+    assert open_statistics().summary["uis_calls"] == "20"
+    assert open_statistics(moscow, 90).summary["uis_calls"] == "20"
+    assert open_statistics(moscow).tables["delivered"]["30 March"]["share_delivered"] is None
 
 
 @pytest.mark.usefixtures("_now", "db")
-def test_time_from_ring_to_card_is_that_of_the_rows(look):
+def test_popup_latency_equals_the_rows(open_statistics):
     tenant = client_of("Europe/Moscow", people=1)
     dice, person = random.Random(7), Employee.objects.get()
     took = [dice.randrange(10, 900) / 100 for _card in range(137)]
     for session, seconds in enumerate(took):
         ringing_at = NOW - timedelta(hours=session)
-        card(person, session, ringing_at, heard=0.1, accepted=seconds)
+        card(person, session, ringing_at, received_after=0.1, accepted=seconds)
     card(person, 999, NOW, accepted=None, state="FAILED")
     card(person, 1000, NOW, accepted=None, state="OPENING")
-    seen = look(tenant)
+    page = open_statistics(tenant)
     parts = quantiles(took, n=100, method="inclusive")
-    assert seconds_of(seen.facts["median"]) == pytest.approx(parts[49], abs=0.006)
-    assert seconds_of(seen.facts["p95"]) == pytest.approx(parts[94], abs=0.006)
-    assert seconds_of(seen.facts["worst"]) == max(took)
-    ours = seconds_of(seen.facts["ours_median"])
+    assert seconds_of(page.summary["median"]) == pytest.approx(parts[49], abs=0.006)
+    assert seconds_of(page.summary["p95"]) == pytest.approx(parts[94], abs=0.006)
+    assert seconds_of(page.summary["worst"]) == max(took)
+    ours = seconds_of(page.summary["ours_median"])
     assert ours == pytest.approx(parts[49] - 0.1, abs=0.006)
-    assert seen.facts["refused"] == "1"
+    assert page.summary["refused"] == "1"
     days = Counter(
         (NOW - timedelta(hours=session)).astimezone(ZoneInfo("Europe/Moscow")).date() for session in range(137)
     )
-    rows = {day: row for day, row in seen.tables["cards"].items() if row["cards"]}
+    rows = {day: row for day, row in page.tables["cards"].items() if row["cards"]}
     assert {day: row["cards"] for day, row in rows.items()} == {label(day): count for day, count in days.items()}
     first = [seconds for session, seconds in enumerate(took) if session < 2]  # since midnight in Moscow
     assert rows["1 April"]["worst"] == max(first)
     assert rows["1 April"]["median"] == pytest.approx(sum(first) / 2, abs=0.006)
     # "up to 0.5 s" and so on; the last row has no number.
-    steps = {(re.findall(r"[\d.]+", name) or [None])[0]: row["cards"] for name, row in seen.tables["steps"].items()}
+    steps = {(re.findall(r"[\d.]+", name) or [None])[0]: row["cards"] for name, row in page.tables["steps"].items()}
     assert sum(steps.values()) == 137
     assert steps["0.5"] == sum(seconds <= 0.5 for seconds in took)
     assert steps["2"] == sum(1 < seconds <= 2 for seconds in took)
@@ -273,8 +273,8 @@ def seconds_of(shown):
     return float(shown.split()[0])
 
 
-def card(person, session, ringing_at, *, accepted, heard=0.0, state="CLOSED"):
-    heard_at = ringing_at + timedelta(seconds=heard)
+def card(person, session, ringing_at, *, accepted, received_after=0.0, state="CLOSED"):
+    received_at = ringing_at + timedelta(seconds=received_after)
     accepted_at = ringing_at + timedelta(seconds=accepted) if accepted is not None else None
     Popup.objects.create(
         tenant=person.tenant,
@@ -284,14 +284,14 @@ def card(person, session, ringing_at, *, accepted, heard=0.0, state="CLOSED"):
         contact=CONTACT,
         state=state,
         ringing_at=ringing_at,
-        received_at=heard_at,
-        sent_at=heard_at,
+        received_at=received_at,
+        sent_at=received_at,
         accepted_at=accepted_at,
     )
 
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.95, 1])
-def test_percentile_is_between_neighbours(share):
+def test_percentile_is_interpolated(share):
     values = [3, 3, 7, 10, 10, 10, 40]
     parts = quantiles(values, n=1000, method="inclusive")
     expected = [values[0], *parts, values[-1]][round(share * 1000)]
@@ -299,7 +299,7 @@ def test_percentile_is_between_neighbours(share):
 
 
 @pytest.mark.usefixtures("_now")
-def test_page_shows_what_came_through_the_webhooks(look, notify, pbx, crm, tenant, stranger):
+def test_page_shows_calls_from_webhooks(open_statistics, notify, pbx, crm, tenant, stranger):
     ringing = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN], started_at=NOW)
     notify(ringing.notification("waiting", employee_id=IVAN))
     notify(ringing.notification("lost_call"))
@@ -308,44 +308,44 @@ def test_page_shows_what_came_through_the_webhooks(look, notify, pbx, crm, tenan
     notify(talk.notification("call_end"))
     with time_machine.travel(NOW + timedelta(minutes=30), tick=False):
         call_command("reconcile_calls", "--tenant", tenant.slug, "--from", "2026-04-01", "--till", "2026-04-01")
-    seen = look(tenant)
-    assert (seen.facts["uis_calls"], seen.facts["incoming"]) == ("2", "2")
-    assert seen.facts["share_answered"] == "50.0 %"
-    [cards] = [row for row in seen.tables["cards"].values() if row["cards"]]
+    page = open_statistics(tenant)
+    assert (page.summary["uis_calls"], page.summary["incoming"]) == ("2", "2")
+    assert page.summary["share_answered"] == "50.0 %"
+    [cards] = [row for row in page.tables["cards"].values() if row["cards"]]
     assert cards["cards"] == 1
-    other = look(stranger)
-    assert [other.facts[name] for name in ("uis_calls", "incoming", "share_delivered")] == ["0", "0", "–"]
+    other = open_statistics(stranger)
+    assert [other.summary[name] for name in ("uis_calls", "incoming", "share_delivered")] == ["0", "0", "–"]
     assert all(not row["cards"] for row in other.tables["cards"].values())
     assert other.tables["people"] == {}
 
 
 @pytest.mark.usefixtures("_now", "db")
 @pytest.mark.parametrize("count", [1, 200])
-def test_figures_cost_a_fixed_number_of_queries(look, django_assert_num_queries, count):
+def test_statistics_need_a_fixed_number_of_queries(open_statistics, django_assert_num_queries, count):
     tenants = [client_of(zone, people=3) for zone in ZONES[: 1 + count % 5]]
     for tenant in tenants:
         busy(tenant, seed=1, count=count)
     with django_assert_num_queries(8):
-        look(tenants[0])
+        open_statistics(tenants[0])
     with django_assert_num_queries(9):
-        look()
+        open_statistics()
 
 
 @pytest.mark.usefixtures("_now", "db")
 @pytest.mark.parametrize("language", ["ru", "en"])
-def test_page_is_in_both_languages_and_needs_no_outside_host(look, language):
+def test_page_is_in_both_languages_without_external_hosts(open_statistics, language):
     tenant = client_of("Europe/Moscow", people=1)
     busy(tenant, seed=2, count=20)
-    seen = look(tenant, language=language)
-    assert any(re.search("[а-яё]", title) for title in seen.titles) == (language == "ru")
-    for text in (seen.html, look(language=language).html):
+    page = open_statistics(tenant, language=language)
+    assert any(re.search("[а-яё]", title) for title in page.titles) == (language == "ru")
+    for text in (page.html, open_statistics(language=language).html):
         assert re.findall(r'(?:src|href)="(?:https?:)?//[^"]*"', text) == []
         # The CSP allows no inline script.
         assert re.findall(r"<script(?![^>]*\bsrc=)[^>]*>", text) == []
         assert re.findall(r'\son\w+="', text) == []
 
 
-def test_only_support_may_look(client, tenant):
+def test_page_needs_permission(client, tenant):
     pages = [reverse("admin:tenants_statistics"), reverse("admin:tenants_tenant_statistics", args=[tenant.pk])]
     assert [client.get(page).status_code for page in pages] == [302, 302]
     nobody = User.objects.create_user("nobody", is_staff=True)

@@ -18,9 +18,9 @@ AVAILABLE, DO_NOT_DISTURB, OWN = 1, 3, 9001
 def change(client, tenant, run_queue):
     """Change a status the way the CRM's server reports it."""
 
-    def send(status, *, method="get", works=True, **asked):
-        said = {"clientId": tenant.crm.client_id, "userId": "27", "code": "101", "status": status} | asked
-        answer = getattr(client, method)(f"/hooks/retailcrm/{tenant.uis.hook}/change-user-status/", said)
+    def send(status, *, method="get", works=True, **fields):
+        form = {"clientId": tenant.crm.client_id, "userId": "27", "code": "101", "status": status} | fields
+        answer = getattr(client, method)(f"/hooks/retailcrm/{tenant.uis.hook}/change-user-status/", form)
         if works:
             run_queue()
         return answer
@@ -39,7 +39,7 @@ def status_of(pbx, employee_id=IVAN):
 
 @pytest.mark.parametrize("method", ["get", "post"])
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("crm_status", "expected"),
     [
         ("busy", "do_not_disturb"),
         ("dinner", "break"),
@@ -48,14 +48,14 @@ def status_of(pbx, employee_id=IVAN):
         ("holiday", "do_not_disturb"),
     ],
 )
-def test_status_of_the_crm_becomes_the_one_of_uis(change, pbx, tenant, stranger, method, said, expected):
-    answer = change(said, method=method)
+def test_crm_status_sets_the_uis_status(change, pbx, tenant, stranger, method, crm_status, expected):
+    answer = change(crm_status, method=method)
     assert (answer.status_code, answer.json()) == (200, {"success": True})
     assert status_of(pbx) == expected
     assert Command.objects.get().state == Command.State.DONE
 
 
-def test_table_of_statuses_is_the_clients_own(change, pbx, tenant):
+def test_status_table_is_per_tenant(change, pbx, tenant):
     TransferRules.objects.update(status_dinner=str(OWN))
     change("dinner")
     assert pbx.employees[IVAN]["status_id"] == OWN
@@ -70,7 +70,7 @@ def test_account_without_statuses_falls_back_to_calls_available(change, pbx, ten
     assert pbx.employees[IVAN]["calls_available"] is True
 
 
-def test_account_that_wants_the_whole_employee_gets_him_with_all_numbers(change, pbx, tenant):
+def test_account_that_requires_all_fields_gets_the_whole_employee(change, pbx, tenant):
     pbx.requires_full_update = True
     numbers = [phone["phone_number"] for phone in pbx.employees[IVAN]["phone_numbers"]]
     change("busy")
@@ -112,7 +112,7 @@ def test_long_outage_does_not_bring_back_an_old_status(change, uis_world, pbx, l
         (timedelta(minutes=10, seconds=1), "available", Command.State.FAILED),
     ],
 )
-def test_status_holds_for_ten_minutes(change, uis_world, pbx, later, tenant, waits, status, state):
+def test_status_expires_after_ten_minutes(change, uis_world, pbx, later, tenant, waits, status, state):
     uis_world.break_down("503")
     change("busy")
     uis_world.repair()
@@ -120,7 +120,7 @@ def test_status_holds_for_ten_minutes(change, uis_world, pbx, later, tenant, wai
     assert (status_of(pbx), Command.objects.get().state) == (status, state)
 
 
-def test_worker_that_died_in_the_middle_is_followed_by_another(change, pbx, later, tenant):
+def test_status_of_a_dead_worker_is_retried(change, pbx, later, tenant):
     change("busy", works=False)
     Command.objects.get().claim(lease_until=timezone.now() + timedelta(minutes=2))
     task_queue.lose()
@@ -131,14 +131,14 @@ def test_worker_that_died_in_the_middle_is_followed_by_another(change, pbx, late
 @pytest.mark.parametrize(
     ("rules", "reason", "status"), [({"status_sync": "OFF"}, "SYNC_OFF", 200), ({}, "UNKNOWN_USER", 400)]
 )
-def test_status_that_is_not_passed_says_why(change, pbx, tenant, rules, reason, status):
+def test_status_that_is_not_set_has_a_reason(change, pbx, tenant, rules, reason, status):
     TransferRules.objects.update(**rules)
     who = {} if rules else {"userId": "999", "code": "999"}
     assert change("busy", **who).status_code == status
     assert (Command.objects.get().reason, status_of(pbx)) == (reason, "available")
 
 
-def test_strange_client_id_is_forbidden(change, pbx, tenant):
+def test_unknown_client_id_is_forbidden(change, pbx, tenant):
     assert change("busy", clientId="wrong").status_code == 403
     assert status_of(pbx) == "available"
 
@@ -158,7 +158,7 @@ def test_change_in_uis_reaches_the_crm(pbx, crm, run_queue, tenant, both, strang
     assert crm.users[28]["status"] == "free"
 
 
-def test_nothing_is_polled_unless_both_ways_are_on(uis_world, run_queue, tenant):
+def test_polling_needs_both_directions_enabled(uis_world, run_queue, tenant):
     uis_world.requests.clear()
     tasks.poll_all()
     run_queue()
@@ -177,7 +177,7 @@ def test_echo_of_what_we_set_in_the_crm_stops(change, pbx, crm, uis_world, run_q
     assert status_of(pbx) == "do_not_disturb"
 
 
-def test_what_we_set_in_uis_is_no_news_from_uis(change, pbx, crm, crm_world, run_queue, tenant, both):
+def test_status_set_by_us_in_uis_is_not_sent_back(change, pbx, crm, crm_world, run_queue, tenant, both):
     change("dinner")
     crm_world.requests.clear()
     tasks.poll_all()
@@ -185,7 +185,7 @@ def test_what_we_set_in_uis_is_no_news_from_uis(change, pbx, crm, crm_world, run
     assert crm_world.requests == []
 
 
-def test_crm_away_is_told_at_the_next_poll(pbx, crm, crm_world, run_queue, tenant, both):
+def test_unavailable_crm_gets_the_status_at_the_next_poll(pbx, crm, crm_world, run_queue, tenant, both):
     pbx.employees[IVAN]["status_id"] = DO_NOT_DISTURB
     crm_world.break_down("503")
     tasks.poll_all()
@@ -196,12 +196,12 @@ def test_crm_away_is_told_at_the_next_poll(pbx, crm, crm_world, run_queue, tenan
     assert crm.users[27]["status"] == "busy"
 
 
-def test_each_change_is_told_once(pbx, crm, crm_world, run_queue, tenant, both):
+def test_each_change_is_sent_once(pbx, crm, crm_world, run_queue, tenant, both):
     pbx.employees[IVAN]["status_id"] = DO_NOT_DISTURB
     for _poll in range(3):
         tasks.poll_all()
         run_queue()
-    assert len([asked for asked in crm_world.requests if asked.path.endswith("/status")]) == 1
+    assert len([request for request in crm_world.requests if request.path.endswith("/status")]) == 1
     assert Employee.objects.get(uis_id=IVAN).last_sent_crm_status == "busy"
 
 
@@ -212,9 +212,7 @@ def test_each_change_is_told_once(pbx, crm, crm_world, run_queue, tenant, both):
         (lambda crm: setattr(crm, "key", "another"), "key"),
     ],
 )
-def test_refusal_to_set_a_status_shuts_the_door_only_where_the_key_is_bad(
-    pbx, crm, run_queue, tenant, both, break_it, denied
-):
+def test_refused_status_suspends_only_for_a_bad_key(pbx, crm, run_queue, tenant, both, break_it, denied):
     break_it(crm)
     pbx.employees[IVAN]["status_id"] = DO_NOT_DISTURB
     tasks.poll_all()
@@ -223,16 +221,16 @@ def test_refusal_to_set_a_status_shuts_the_door_only_where_the_key_is_bad(
     assert tenant.crm.denied_code == denied
 
 
-def test_user_the_crm_does_not_know_is_not_asked_for_again(pbx, crm, crm_world, run_queue, tenant, both):
+def test_status_of_an_unknown_crm_user_is_not_repeated(pbx, crm, crm_world, run_queue, tenant, both):
     Employee.objects.filter(uis_id=IVAN).update(crm_user_id=999)
     pbx.employees[IVAN]["status_id"] = DO_NOT_DISTURB
     for _poll in range(2):
         tasks.poll_all()
         run_queue()
-    assert len([asked for asked in crm_world.requests if asked.path.endswith("/999/status")]) == 1
+    assert len([request for request in crm_world.requests if request.path.endswith("/999/status")]) == 1
 
 
-def test_table_that_names_a_status_uis_does_not_have_fails_with_the_word(change, tenant):
+def test_unknown_uis_status_in_the_table_fails_with_its_name(change, tenant):
     TransferRules.objects.update(status_busy="on_holiday")
     change("busy")
     command = Command.objects.get()
@@ -240,12 +238,12 @@ def test_table_that_names_a_status_uis_does_not_have_fails_with_the_word(change,
     assert "on_holiday" in command.detail
 
 
-def test_status_without_a_word_is_refused(change, tenant):
+def test_empty_status_is_refused(change, tenant):
     assert change("").status_code == 400
     assert Command.objects.get().reason == "BAD_REQUEST"
 
 
-def test_expired_key_fails_the_status_and_shuts_the_door(change, pbx, tenant):
+def test_expired_key_fails_the_status_and_suspends_the_connection(change, pbx, tenant):
     pbx.token_state = "expired"
     change("busy")
     tenant.uis.refresh_from_db()

@@ -23,7 +23,7 @@ from tests.conftest import CONTACT, NUMBER
 from tests.users import enlist
 
 ENGLISH = {"accept-language": "en"}
-ALL = [name for name, button in tenant_actions.TENANT_ACTIONS.items() if not button.page]
+ALL = [name for name, action in tenant_actions.TENANT_ACTIONS.items() if not action.page]
 
 
 @pytest.fixture
@@ -32,17 +32,17 @@ def operator(db):
 
 
 @pytest.fixture
-def desk(client, operator, tenant):
+def run_action(client, operator, tenant):
     """Run an action the way the page does; return the message shown afterwards."""
     client.force_login(operator)
 
-    def press(name, *, pk=tenant.pk):
+    def run(name, *, pk=tenant.pk):
         answer = client.post(_address(name, pk), follow=True, headers=ENGLISH)
         assert answer.status_code == 200
         (message,) = answer.context["messages"]
         return message
 
-    return press
+    return run
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def page(client, operator, tenant):
     return read
 
 
-def _give_link(tenant):
+def _create_recording_link(tenant):
     now = timezone.now()
     call = Call.objects.create(tenant=tenant, session_id=1, started_at=now, ended_at=now, retry_window_started_at=now)
     RecordingLink.for_call(call, now=now).save()
@@ -66,9 +66,9 @@ def _address(name, pk):
     return reverse("admin:tenants_tenant_action", args=[pk, name])
 
 
-def offered(answer):
+def available_actions(answer):
     """Return the names of the actions a page offers."""
-    return set(re.findall(r"/press/(\w+)/", answer.content.decode()))
+    return set(re.findall(r"/action/(\w+)/", answer.content.decode()))
 
 
 def is_done(message):
@@ -90,7 +90,7 @@ def is_checking(answer):
 
 def state_of(answer):
     """Return the state the page shows, in lower case."""
-    return re.search(r'class="admin-state desk-(\w+)"', answer.content.decode())[1]
+    return re.search(r'class="admin-state admin-(\w+)"', answer.content.decode())[1]
 
 
 def step_states(answer):
@@ -98,86 +98,86 @@ def step_states(answer):
     return re.findall(r'class="admin-step-(\w+)"', answer.content.decode())
 
 
-def written():
+def audit_entries():
     return list(AuditLogEntry.objects.order_by("pk").values_list("action", "user__username"))
 
 
-def test_check_now_looks_once_and_shows_what_it_found(desk, page, run_queue, tenant):
-    assert is_done(desk("check"))
+def test_check_runs_once_and_shows_its_results(run_action, page, run_queue, tenant):
+    assert is_done(run_action("check"))
     assert CheckRun.objects.get(tenant=tenant).checked_at is None
     assert is_checking(page())
-    assert "check" not in offered(page())
-    assert is_refused(desk("check"))
+    assert "check" not in available_actions(page())
+    assert is_refused(run_action("check"))
     run_queue()
     assert CheckRun.objects.get(tenant=tenant).checked_at is not None
     answer = page()
     assert "UIS_KEY" in html_text.words(answer)
-    assert answer.context["panel"].looked_at
-    assert answer.context["panel"].looked_at in html_text.words(answer)
+    assert answer.context["panel"].checked_at
+    assert answer.context["panel"].checked_at in html_text.words(answer)
     assert not is_checking(answer)
-    assert "check" in offered(answer)
-    assert written() == [("CHECKED", "olga")]
+    assert "check" in available_actions(answer)
+    assert audit_entries() == [("CHECKED", "olga")]
 
 
-def test_failing_check_stands_on_top_with_who_must_act(desk, page, run_queue, tenant):
+def test_failed_check_is_listed_first_with_the_responsible_party(run_action, page, run_queue, tenant):
     Employee.objects.filter(tenant=tenant).update(crm_user_id=None)
-    desk("check")
+    run_action("check")
     run_queue()
     answer = page()
-    failing = answer.context["panel"].failing
-    assert (state_of(answer), bool(failing)) == ("failing", True)
-    assert answer.content.decode().count('<li class="admin-bad">') == len(failing)
-    for finding in failing:
-        assert finding.check.code in html_text.words(answer)
-        assert in_english(finding.check.who.label) in html_text.words(answer)
+    failed = answer.context["panel"].failed
+    assert (state_of(answer), bool(failed)) == ("failing", True)
+    assert answer.content.decode().count('<li class="admin-bad">') == len(failed)
+    for result in failed:
+        assert result.check.code in html_text.words(answer)
+        assert in_english(result.check.responsible.label) in html_text.words(answer)
 
 
-def test_look_that_lost_its_worker_may_be_asked_for_again(desk, page, tenant):
+def test_check_whose_worker_died_can_be_started_again(run_action, page, tenant):
     CheckRun.objects.create(tenant=tenant, requested_at=timezone.now() - timedelta(minutes=3))
-    assert "check" in offered(page())
-    assert is_done(desk("check"))
+    assert "check" in available_actions(page())
+    assert is_done(run_action("check"))
 
 
-def test_activation_goes_step_by_step_in_the_worker(desk, page, run_queue, tenant, crm):
+def test_activation_runs_step_by_step_in_the_worker(run_action, page, run_queue, tenant, crm):
     Tenant.objects.update(activated_at=None)
-    assert is_done(desk("activate"))
+    assert is_done(run_action("activate"))
     assert Tenant.objects.get().activated_at is None
     answer, steps = page(), list(Activation.Step)
     assert step_states(answer) == ["running"] + ["waiting"] * (len(steps) - 1)
     assert all(in_english(step.label) in html_text.words(answer) for step in steps)
-    assert is_refused(desk("activate"))
+    assert is_refused(run_action("activate"))
     run_queue()
     assert Tenant.objects.get().activated_at is not None
-    assert is_refused(desk("activate"))
-    assert [verb for verb, _by in written()] == ["ACTIVATED"]
+    assert is_refused(run_action("activate"))
+    assert [action for action, _user in audit_entries()] == ["ACTIVATED"]
 
 
-def test_activation_that_stopped_shows_where_and_why(desk, page, run_queue, tenant, uis_world):
+def test_failed_activation_shows_the_step_and_the_reason(run_action, page, run_queue, tenant, uis_world):
     Tenant.objects.update(activated_at=None)
     tenant.uis.access_token = "unknown"
     tenant.uis.save()
-    desk("activate")
+    run_action("activate")
     run_queue()
     row, answer = Activation.objects.get(), page()
-    assert (state_of(answer), row.code) == ("stopped", "UIS_KEY")
+    assert (state_of(answer), row.code) == ("activation_failed", "UIS_KEY")
     assert in_english(activation.failure(row).message) in html_text.words(answer)
     assert step_states(answer) == ["failed"] + ["waiting"] * (len(Activation.Step) - 1)
-    assert "activate" in offered(answer)
+    assert "activate" in available_actions(answer)
 
 
-def test_pause_keeps_calls_and_resuming_sends_them_at_once(desk, notify, pbx, crm, run_queue, tenant):
-    assert is_done(desk("pause"))
+def test_pause_keeps_calls_and_resume_uploads_them(run_action, notify, pbx, crm, run_queue, tenant):
+    assert is_done(run_action("pause"))
     notify(pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call"))
     assert crm.calls == []
-    assert is_refused(desk("pause"))
-    assert is_done(desk("resume"))
+    assert is_refused(run_action("pause"))
+    assert is_done(run_action("resume"))
     run_queue()
     assert len(crm.calls) == 1
-    assert is_refused(desk("resume"))
-    assert written() == [("PAUSED", "olga"), ("RESUMED", "olga")]
+    assert is_refused(run_action("resume"))
+    assert audit_entries() == [("PAUSED", "olga"), ("RESUMED", "olga")]
 
 
-def test_resuming_one_client_wakes_no_other(desk, stranger, tenant, run_queue):
+def test_resume_enqueues_no_other_tenant(run_action, stranger, tenant, run_queue):
     now = timezone.now()
     Call.objects.create(
         tenant=stranger,
@@ -188,102 +188,102 @@ def test_resuming_one_client_wakes_no_other(desk, stranger, tenant, run_queue):
         retry_window_started_at=now,
         next_attempt_at=now - timedelta(seconds=1),
     )
-    desk("pause")
-    desk("resume")
+    run_action("pause")
+    run_action("resume")
     assert run_queue() == 0
     Call.objects.all().delete()
 
 
-def test_sync_brings_people_in_the_worker(desk, run_queue, pbx, tenant):
+def test_sync_imports_employees_in_the_worker(run_action, run_queue, pbx, tenant):
     pbx.add_employee(300009, "Новый Николай", extension="109", email="n@example.com")
-    assert is_done(desk("sync"))
+    assert is_done(run_action("sync"))
     assert not Employee.objects.filter(uis_id=300009).exists()
     run_queue()
     assert Employee.objects.filter(uis_id=300009).exists()
 
 
-def test_sync_is_refused_where_uis_lets_nobody_in(desk, page, tenant):
+def test_sync_is_refused_while_access_to_uis_is_denied(run_action, page, tenant):
     tenant.uis.suspend("access_token_invalid", "no", now=timezone.now())
-    assert "sync" not in offered(page())
-    assert is_refused(desk("sync"))
+    assert "sync" not in available_actions(page())
+    assert is_refused(run_action("sync"))
     tenant.uis.refresh_from_db()
     tenant.uis.restore()
-    assert is_done(desk("sync"))
+    assert is_done(run_action("sync"))
     tenant.pause()
-    assert is_refused(desk("sync"))
+    assert is_refused(run_action("sync"))
 
 
-def test_new_link_is_shown_once_and_the_old_one_is_dead(desk, page, tenant):
-    said = str(desk("link"))
+def test_renewed_link_is_shown_once_and_replaces_the_old_one(run_action, page, tenant):
+    message = str(run_action("renew_link"))
     fresh = Tenant.objects.get()
     assert fresh.activation_token != tenant.activation_token
     assert fresh.activation_expires_at > timezone.now() + timedelta(days=13)
-    assert f"https://connector.example.com/activate/{fresh.activation_token}/" in said
+    assert f"https://connector.example.com/activate/{fresh.activation_token}/" in message
     assert fresh.activation_token not in page().content.decode()
     assert fresh.activation_token not in " ".join(AuditLogEntry.objects.values_list("old", flat=True))
     assert fresh.activation_token not in " ".join(AuditLogEntry.objects.values_list("new", flat=True))
 
 
-def test_revoked_link_is_no_link(desk, page, tenant):
+def test_revoked_link_is_invalid(run_action, page, tenant):
     Tenant.objects.update(one_time_token="from-the-marketplace")
-    assert is_done(desk("revoke"))
+    assert is_done(run_action("revoke_link"))
     fresh = Tenant.objects.get()
     assert fresh.activation_token != tenant.activation_token
     assert fresh.activation_expires_at <= timezone.now()
     assert fresh.one_time_token is None
-    assert "revoke" not in offered(page())
-    assert is_refused(desk("revoke"))
+    assert "revoke_link" not in available_actions(page())
+    assert is_refused(run_action("revoke_link"))
 
 
-def test_rotation_hears_the_old_address_for_a_day(desk, client, hook, later, run_queue, tenant, crm, pbx):
+def test_rotation_accepts_the_old_url_for_a_day(run_action, client, hook, later, run_queue, tenant, crm, pbx):
     old_module = _addresses(crm)
-    assert is_done(desk("rotate"))
+    assert is_done(run_action("rotate"))
     run_queue()
     new = Tenant.objects.get().uis.hook
     assert new != tenant.uis.hook
     assert _addresses(crm) == {address.replace(tenant.uis.hook, new) for address in old_module}
 
-    def knock(address, number):
+    def send(address, number):
         body = pbx.call(contact=f"7999000000{number}", number=NUMBER).notification("lost_call")
         return client.post(address, body, content_type="application/json").status_code
 
-    assert (knock(hook, 1), knock(f"/hooks/uis/{new}/", 2)) == (200, 200)
+    assert (send(hook, 1), send(f"/hooks/uis/{new}/", 2)) == (200, 200)
     later(timedelta(hours=23))
-    assert knock(hook, 3) == 200
+    assert send(hook, 3) == 200
     later(timedelta(hours=2))
-    assert (knock(hook, 4), knock(f"/hooks/uis/{new}/", 5)) == (404, 200)
+    assert (send(hook, 4), send(f"/hooks/uis/{new}/", 5)) == (404, 200)
     assert Notification.objects.filter(tenant=tenant).count() == 4
 
 
-def test_clicks_reach_us_by_both_addresses_for_a_day(desk, client, later, run_queue, tenant, pbx):
-    desk("rotate")
+def test_clicks_are_accepted_at_both_urls_for_a_day(run_action, client, later, run_queue, tenant, pbx):
+    run_action("rotate")
     new = Tenant.objects.get().uis.hook
     later(timedelta(hours=23))
-    asked = {"clientId": tenant.crm.client_id, "code": "102", "userId": "28", "phone": f"+{CONTACT}"}
+    click = {"clientId": tenant.crm.client_id, "code": "102", "userId": "28", "phone": f"+{CONTACT}"}
     statuses = [
-        client.post(f"/hooks/retailcrm/{part}/make-call/", asked | {"phone": f"+7999000010{number}"}).status_code
+        client.post(f"/hooks/retailcrm/{part}/make-call/", click | {"phone": f"+7999000010{number}"}).status_code
         for number, part in enumerate((tenant.uis.hook, new))
     ]
     assert statuses == [200, 200]
     later(timedelta(hours=2))
-    assert client.post(f"/hooks/retailcrm/{tenant.uis.hook}/make-call/", asked).status_code == 404
+    assert client.post(f"/hooks/retailcrm/{tenant.uis.hook}/make-call/", click).status_code == 404
 
 
-def test_second_rotation_would_cut_the_client_off_and_is_refused(desk, page, later, run_queue, tenant):
-    desk("rotate")
+def test_second_rotation_within_a_day_is_refused(run_action, page, later, run_queue, tenant):
+    run_action("rotate")
     hook = Tenant.objects.get().uis.hook
-    assert is_refused(desk("rotate"))
+    assert is_refused(run_action("rotate"))
     assert Tenant.objects.get().uis.hook == hook
-    assert "rotate" not in offered(page())
+    assert "rotate" not in available_actions(page())
     later(timedelta(hours=25))
-    assert is_done(desk("rotate"))
+    assert is_done(run_action("rotate"))
 
 
-def test_crm_that_was_away_learns_the_new_address_with_the_next_sync(desk, run_queue, tenant, crm, crm_world):
+def test_unavailable_crm_gets_the_new_url_with_the_next_sync(run_action, run_queue, tenant, crm, crm_world):
     from telephony import tasks
 
     crm_world.break_down("503", path_part="/integration-modules/")
-    desk("rotate")
+    run_action("rotate")
     run_queue()
     crm_world.repair()
     tasks.sync_all()
@@ -291,96 +291,101 @@ def test_crm_that_was_away_learns_the_new_address_with_the_next_sync(desk, run_q
     assert all(Tenant.objects.get().uis.hook in address for address in _addresses(crm))
 
 
-def test_extensions_typed_by_people_survive_a_rotation(desk, run_queue, tenant, crm):
+def test_rotation_keeps_manual_extensions(run_action, run_queue, tenant, crm):
     block = _telephony(crm)
     block["additionalCodes"].append({"userId": "29", "code": "777"})
     crm.add_user(29, first_name="Без", last_name="Сотрудника", email="x@example.com")
-    desk("rotate")
+    run_action("rotate")
     run_queue()
     assert {"userId": "29", "code": "777"} in [
         {name: str(value) for name, value in pair.items()} for pair in _telephony(crm)["additionalCodes"]
     ]
 
 
-def test_client_who_is_not_on_gets_no_module_by_a_rotation(desk, run_queue, tenant, crm):
+def test_rotation_of_an_inactive_tenant_registers_no_module(run_action, run_queue, tenant, crm):
     Tenant.objects.update(activated_at=None)
     before = _addresses(crm)
-    desk("rotate")
+    run_action("rotate")
     assert run_queue() == 0
     assert _addresses(crm) == before
 
 
-def test_leaving_is_said_and_done_once(desk, page, tenant, crm):
-    assert is_done(desk("leave"))
+def test_disconnect_runs_once_and_is_logged(run_action, page, tenant, crm):
+    assert is_done(run_action("disconnect"))
     assert Tenant.objects.get().offboarded_at is not None
     assert not any(module["active"] for module in crm.modules.values())
-    for name in ("leave", "check", "rotate", "resume"):
-        assert str(desk(name)) == in_english(tenant_action_handlers.OFFBOARDED)
-    assert {"pause", "sync"} & offered(page()) == set()
-    assert written() == [("LEFT", "olga")]
+    for name in ("disconnect", "check", "rotate", "resume"):
+        assert str(run_action(name)) == in_english(tenant_action_handlers.OFFBOARDED)
+    assert {"pause", "sync"} & available_actions(page()) == set()
+    assert audit_entries() == [("OFFBOARDED", "olga")]
 
 
-def test_client_who_left_gets_no_link(desk, page, tenant):
-    desk("leave")
-    assert "link" not in offered(page())
+def test_disconnected_tenant_gets_no_link(run_action, page, tenant):
+    run_action("disconnect")
+    assert "renew_link" not in available_actions(page())
     token = Tenant.objects.get().activation_token
-    assert str(desk("link")) == in_english(tenant_action_handlers.OFFBOARDED)
+    assert str(run_action("renew_link")) == in_english(tenant_action_handlers.OFFBOARDED)
     assert Tenant.objects.get().activation_token == token
 
 
 @pytest.mark.parametrize(
     ("side", "name"), [("uisconnection", "access_token"), ("crmconnection", "address"), ("crmconnection", "key")]
 )
-def test_activation_without_keys_is_refused(desk, page, run_queue, tenant, side, name):
+def test_activation_without_keys_is_refused(run_action, page, run_queue, tenant, side, name):
     Tenant.objects.update(activated_at=None)
     apps.get_model("tenants", side).objects.update(**{name: ""})
-    assert "activate" not in offered(page())
-    assert str(desk("activate")) == in_english(tenant_action_handlers.NO_KEYS)
+    assert "activate" not in available_actions(page())
+    assert str(run_action("activate")) == in_english(tenant_action_handlers.NO_KEYS)
     assert run_queue() == 0
 
 
-def test_each_button_that_asks_says_what_it_does(client, operator, tenant):
+def test_confirm_button_is_labelled_with_the_action(client, operator, tenant):
     client.force_login(operator)
-    for name in ("pause", "link", "revoke", "rotate", "leave"):
+    for name in ("pause", "renew_link", "revoke_link", "rotate", "disconnect"):
         html = client.get(_address(name, tenant.pk), headers=ENGLISH).content.decode()
         text = re.escape(escape(in_english(TENANT_ACTIONS[name].confirm)))
         assert re.search(rf'<button class="button[^"]*" type="submit">{text}</button>', html)
-        assert ("button-danger" in html) == (name == "leave")
+        assert ("button-danger" in html) == (name == "disconnect")
 
 
-ASK_THE_SAME_WAY = ("pause", "link", "revoke", "rotate", "withdraw")
+CONFIRMED_ALIKE = ("pause", "renew_link", "revoke_link", "rotate", "revoke_recording_links")
 
 
 @pytest.mark.parametrize(
-    "name", ["give", "leave", *[pytest.param(name, marks=pytest.mark.slow) for name in ASK_THE_SAME_WAY]]
+    "name",
+    [
+        "restore_recording_links",
+        "disconnect",
+        *[pytest.param(name, marks=pytest.mark.slow) for name in CONFIRMED_ALIKE],
+    ],
 )
-def test_what_cannot_be_undone_is_asked_about_first(client, operator, tenant, name):
-    if name in ("withdraw", "give"):  # offered only where it would change something
-        _give_link(tenant)
-    if name == "give":
+def test_irreversible_action_is_confirmed_first(client, operator, tenant, name):
+    if name in ("revoke_recording_links", "restore_recording_links"):  # offered only where it would change something
+        _create_recording_link(tenant)
+    if name == "restore_recording_links":
         links.revoke_all(tenant, now=timezone.now())
     client.force_login(operator)
     html = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk])).content.decode()
     assert f'href="{_address(name, tenant.pk)}"' in html
-    asked = client.get(_address(name, tenant.pk), headers=ENGLISH)
-    assert asked.status_code == 200
-    assert len(asked.context["button"].warnings) > (name != "give")
-    for warning in asked.context["button"].warnings:
-        assert str(warning) in html_text.words(asked)
+    answer = client.get(_address(name, tenant.pk), headers=ENGLISH)
+    assert answer.status_code == 200
+    assert len(answer.context["action"].warnings) > (name != "restore_recording_links")
+    for warning in answer.context["action"].warnings:
+        assert str(warning) in html_text.words(answer)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_look_at_a_button_does_nothing(client, operator, run_queue, tenant, name):
+def test_get_request_changes_nothing(client, operator, run_queue, tenant, name):
     client.force_login(operator)
     before = Tenant.objects.values().get(), Tenant.objects.get().uis.hook
     client.get(_address(name, tenant.pk))
     assert (Tenant.objects.values().get(), Tenant.objects.get().uis.hook) == before
     assert run_queue() == 0
-    assert written() == []
+    assert audit_entries() == []
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_nobody_else_may_press(client, run_queue, tenant, name):
+def test_support_and_anonymous_users_are_refused(client, run_queue, tenant, name):
     support = enlist("sveta", "Support")
     before = Tenant.objects.values().get(), Tenant.objects.get().uis.hook
     assert client.post(_address(name, tenant.pk)).status_code == 302  # to the login
@@ -389,10 +394,10 @@ def test_nobody_else_may_press(client, run_queue, tenant, name):
     assert client.get(_address(name, tenant.pk)).status_code == 403
     assert (Tenant.objects.values().get(), Tenant.objects.get().uis.hook) == before
     assert run_queue() == 0
-    assert written() == []
+    assert audit_entries() == []
 
 
-def test_press_without_the_pages_token_is_refused(operator, tenant):
+def test_request_without_csrf_token_is_refused(operator, tenant):
     from django.test import Client
 
     strict = Client(enforce_csrf_checks=True)
@@ -401,7 +406,7 @@ def test_press_without_the_pages_token_is_refused(operator, tenant):
     assert Tenant.objects.get().is_paused is False
 
 
-def test_unknown_button_and_unknown_client_are_not_found(client, operator, tenant):
+def test_unknown_action_and_unknown_tenant_are_not_found(client, operator, tenant):
     client.force_login(operator)
     assert client.post(_address("explode", tenant.pk)).status_code == 404
     assert client.post(_address("pause", tenant.pk + 99)).status_code == 404
@@ -418,19 +423,19 @@ def _addresses(crm):
     return {module["baseUrl"], block["makeCallUrl"], block["changeUserStatusUrl"]}
 
 
-def test_module_found_gone_can_be_registered_again(desk, page, run_queue, crm, tenant):
+def test_deleted_module_can_be_registered_again(run_action, page, run_queue, crm, tenant):
     crm.modules.clear()
-    desk("check")
+    run_action("check")
     run_queue()
-    assert "activate" in offered(page())
-    assert is_done(desk("activate"))
+    assert "activate" in available_actions(page())
+    assert is_done(run_action("activate"))
     run_queue()
     assert integration_module.code(tenant) in crm.modules
 
 
-@pytest.mark.parametrize("name", ["link", "revoke"])
-def test_crm_learns_the_new_link_at_once(desk, run_queue, crm, tenant, name):
-    desk(name)
+@pytest.mark.parametrize("name", ["renew_link", "revoke_link"])
+def test_crm_gets_the_new_link_at_once(run_action, run_queue, crm, tenant, name):
+    run_action(name)
     run_queue()
     fresh = Tenant.objects.get(pk=tenant.pk)
     assert fresh.activation_token != tenant.activation_token

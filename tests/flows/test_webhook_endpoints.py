@@ -21,7 +21,7 @@ def test_unknown_hook_is_not_found_and_stores_nothing(client, tenant):
     assert Notification.objects.count() == 0
 
 
-def test_unknown_hook_looks_like_any_other_unknown_address(client, tenant):
+def test_unknown_hook_answers_like_any_unknown_url(client, tenant):
     bodies = {client.get(address).content for address in ("/hooks/uis/nobody/", "/nothing/here/")}
     assert len(bodies) == 1
 
@@ -51,7 +51,7 @@ def test_unreadable_body_is_stored_with_the_reason_and_answered_200(client, hook
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/octet-stream", "", "nonsense"])
-def test_json_is_read_whatever_its_content_type(client, hook, run_queue, pbx, crm, content_type):
+def test_json_is_parsed_with_any_content_type(client, hook, run_queue, pbx, crm, content_type):
     import json
 
     body = json.dumps(pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call"))
@@ -60,14 +60,14 @@ def test_json_is_read_whatever_its_content_type(client, hook, run_queue, pbx, cr
     assert len(crm.calls) == 1
 
 
-def test_form_is_read_too(client, hook, run_queue, pbx, crm):
+def test_form_is_parsed_too(client, hook, run_queue, pbx, crm):
     query = pbx.call(contact=CONTACT, number=NUMBER).as_query("lost_call")
     client.post(hook, query, content_type="application/x-www-form-urlencoded")
     run_queue()
     assert len(crm.calls) == 1
 
 
-def test_event_may_stand_in_the_path(client, hook, run_queue, pbx, crm):
+def test_event_may_be_in_the_path(client, hook, run_queue, pbx, crm):
     body = pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call")
     del body["event"]
     client.post(f"{hook}lost_call/", body, content_type="application/json")
@@ -91,12 +91,12 @@ def test_oversized_body_is_refused(client, hook):
 
 
 @pytest.mark.parametrize("event", ["x" * 300, "a%00b", "%F0%9F%93%9E"])
-def test_odd_event_in_the_path_is_unreadable(client, hook, event):
+def test_unknown_event_in_the_path_is_unreadable(client, hook, event):
     assert client.post(f"{hook}{event}/", '{"call_session_id": 5}', content_type="application/json").status_code == 200
     assert outcomes() == [("UNREADABLE", "UNKNOWN_EVENT")]
 
 
-def test_bytes_that_are_no_text_are_kept(client, hook):
+def test_bytes_that_are_not_text_are_stored(client, hook):
     assert client.post(hook, b"\xff\xfe{\x00", content_type="application/json").status_code == 200
     assert outcomes() == [("UNREADABLE", "NOT_JSON")]
 
@@ -106,9 +106,7 @@ def test_other_methods_are_not_served(client, hook, method):
     assert getattr(client, method)(hook).status_code == 405
 
 
-def test_two_clients_with_the_same_session_are_two_calls(
-    client, run_queue, pbx, crm, crm_world, uis_world, tenant, hook
-):
+def test_same_session_of_two_tenants_is_two_calls(client, run_queue, pbx, crm, crm_world, uis_world, tenant, hook):
     from connector_project.operations.onboarding import steps
     from tenants import onboarding
 
@@ -126,7 +124,7 @@ def test_two_clients_with_the_same_session_are_two_calls(
     assert (len(crm.calls), len(other_crm.calls), Call.objects.count()) == (1, 1, 2)
 
 
-def test_tenant_that_is_not_activated_yet_loses_nothing(client, run_queue, pbx, crm, later, db):
+def test_inactive_tenant_loses_no_notification(client, run_queue, pbx, crm, later, db):
     from connector_project.operations.onboarding import steps
     from tenants import onboarding
 
@@ -144,7 +142,7 @@ def test_tenant_that_is_not_activated_yet_loses_nothing(client, run_queue, pbx, 
     assert len(crm.calls) == 1
 
 
-def test_ingest_costs_a_fixed_number_of_queries(client, hook, pbx, django_assert_max_num_queries):
+def test_receiving_needs_a_fixed_number_of_queries(client, hook, pbx, django_assert_max_num_queries):
     bodies = [pbx.call(contact=f"7999000010{n}", number=NUMBER).notification("call_end") for n in range(2)]
     client.post(hook, bodies[0], content_type="application/json")
     with django_assert_max_num_queries(26):

@@ -27,7 +27,7 @@ def stored():
         return cursor.fetchone()[0]
 
 
-def test_keys_are_encrypted_anew_with_the_first_key(tenant, settings):
+def test_reencrypt_keys_uses_the_first_key(tenant, settings):
     old = settings.FIELD_ENCRYPTION_KEYS
     before, new = stored(), Fernet.generate_key().decode()
     settings.FIELD_ENCRYPTION_KEYS = [new, *old]
@@ -39,17 +39,17 @@ def test_keys_are_encrypted_anew_with_the_first_key(tenant, settings):
     assert UisConnection.objects.get().access_token == "uis-token"
 
 
-def test_missing_key_is_named_not_guessed(tenant, settings):
+def test_missing_encryption_key_raises(tenant, settings):
     settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     with pytest.raises(ImproperlyConfigured, match="FIELD_ENCRYPTION_KEYS"):
         UisConnection.objects.get()
 
 
-def test_encryption_key_that_is_made_is_one():
+def test_make_encryption_key_prints_a_valid_key():
     Fernet(run_command("make_encryption_key")[0]["key"])
 
 
-def test_schedules_are_put_right(db):
+def test_setup_schedules_restores_ours_and_deletes_others(db):
     from django_q.models import Schedule
 
     Schedule.objects.filter(func="telephony.tasks.enqueue_due_work").update(minutes=50)

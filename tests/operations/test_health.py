@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from connector_project.core import workers
 from connector_project.core.models import WorkerHeartbeat
+from telephony.models import Call
 from tests.conftest import CONTACT, NUMBER
 
 pytestmark = pytest.mark.sql
@@ -19,41 +20,39 @@ def both_queues(db):
 
 
 def ready(client):
-    answer = client.get("/health/ready/")
-    return answer.status_code, answer.json()
+    response = client.get("/health/ready/")
+    return response.status_code, response.json()
 
 
-def test_live_asks_nobody(client, django_assert_num_queries, db):
+def test_live_makes_no_query(client, django_assert_num_queries, db):
     with django_assert_num_queries(0):
         assert client.get("/health/live/").json() == {"status": "ok"}
 
 
 def test_ready_with_both_queues_served(client, both_queues):
-    status, said = ready(client)
-    assert (status, said["status"], said["database"], said["missing_workers"]) == (200, "ok", "ok", [])
-    assert said["queue"] == {"broker": "database", "waiting": {"default": 0, "fast": 0}}
-    assert [worker["name"] for worker in said["workers"]] == ["host:default", "host:fast"]
-    assert said["oldest_waiting_seconds"] == 0
+    status, report = ready(client)
+    assert (status, report["status"], report["database"], report["missing_workers"]) == (200, "ok", "ok", [])
+    assert report["queue"] == {"broker": "database", "waiting": {"default": 0, "fast": 0}}
+    assert [worker["name"] for worker in report["workers"]] == ["host:default", "host:fast"]
+    assert report["oldest_waiting_seconds"] == 0
 
 
 @pytest.mark.parametrize("queue", ["default", "fast"])
-def test_queue_without_a_beat_is_not_ready(client, both_queues, queue):
+def test_queue_without_a_heartbeat_is_not_ready(client, both_queues, queue):
     WorkerHeartbeat.objects.filter(queue=queue).update(last_seen_at=timezone.now() - timedelta(minutes=2))
-    status, said = ready(client)
-    assert (status, said["status"], said["missing_workers"]) == (503, "unavailable", [queue])
+    status, report = ready(client)
+    assert (status, report["status"], report["missing_workers"]) == (503, "unavailable", [queue])
 
 
-def test_age_of_waiting_work_is_told(client, workers, notify, pbx, crm, crm_world, tenant, later):
+def test_ready_reports_the_oldest_due_work(client, both_queues, notify, pbx, crm, crm_world, tenant):
     notify(pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call"), works=False)
-    from telephony.models import Call
-
     Call.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=90))
-    _status, said = ready(client)
-    assert 89 <= said["oldest_waiting_seconds"] <= 95
-    assert said["queue"]["waiting"]["default"] == 1
+    _status, report = ready(client)
+    assert 89 <= report["oldest_waiting_seconds"] <= 95
+    assert report["queue"]["waiting"]["default"] == 1
 
 
-def test_broken_database_is_told_without_a_trace(client, monkeypatch, both_queues):
+def test_database_error_is_reported_by_class_only(client, monkeypatch, both_queues):
     from django.db import OperationalError
 
     from connector_project.operations import health
@@ -63,11 +62,11 @@ def test_broken_database_is_told_without_a_trace(client, monkeypatch, both_queue
             raise OperationalError("no")
 
     monkeypatch.setattr(health, "connection", Broken())
-    status, said = ready(client)
-    assert (status, said) == (503, {"status": "unavailable", "database": "OperationalError"})
+    status, report = ready(client)
+    assert (status, report) == (503, {"status": "unavailable", "database": "OperationalError"})
 
 
-def test_broken_queue_is_told(client, monkeypatch, both_queues):
+def test_broker_error_is_reported_by_class_only(client, monkeypatch, both_queues):
     from redis import RedisError
 
     from connector_project.core import task_queue
@@ -76,11 +75,11 @@ def test_broken_queue_is_told(client, monkeypatch, both_queues):
         raise RedisError
 
     monkeypatch.setattr(task_queue, "depth", fail)
-    status, said = ready(client)
-    assert (status, said["queue"]) == (503, {"error": "RedisError"})
+    status, report = ready(client)
+    assert (status, report["queue"]) == (503, {"error": "RedisError"})
 
 
-def test_beat_names_the_queue_and_forgets_the_dead(db, monkeypatch):
+def test_heartbeat_records_the_queue_and_deletes_stale_rows(db, monkeypatch):
     WorkerHeartbeat.objects.create(name="gone", queue="fast", last_seen_at=timezone.now() - timedelta(minutes=11))
     monkeypatch.setenv("Q_CLUSTER_NAME", "fast")
     workers.record_heartbeat()

@@ -58,15 +58,15 @@ def shop(noon, db):
     return tenant
 
 
-def incident(tenant, kind="ACCESS_DENIED", cause="crm:key", *, state=State.OPEN, ago=1, **about):
+def incident(tenant, kind="ACCESS_DENIED", reason="crm:key", *, state=State.OPEN, ago=1, **context):
     at = timezone.now() - timedelta(hours=ago)
-    about = about or {"side": "crm", "code": "key", "since": at.isoformat()}
+    context = context or {"side": "crm", "code": "key", "since": at.isoformat()}
     return Incident.objects.create(
         tenant=tenant,
         kind=kind,
-        reason=cause,
+        reason=reason,
         state=state,
-        context=about,
+        context=context,
         opened_at=at,
         last_seen_at=at,
         notified_at=at,
@@ -75,59 +75,62 @@ def incident(tenant, kind="ACCESS_DENIED", cause="crm:key", *, state=State.OPEN,
 
 @pytest.fixture
 def several(shop):
-    """One of each state, and one of the whole service, the oldest first."""
-    incident(shop, cause="crm:a", state=State.OPEN, ago=4)
-    incident(shop, cause="crm:b", state=State.RESOLVED, ago=1)
-    incident(shop, cause="crm:c", state=State.MUTED, ago=1)
-    incident(shop, cause="crm:d", state=State.ACKNOWLEDGED, ago=1)
-    incident(None, "WORKER", "NO_BEAT:fast", ago=6, queue="fast", since=(NOON - timedelta(hours=6)).isoformat())
+    """One incident in each state, and a system-wide one."""
+    incident(shop, reason="crm:a", state=State.OPEN, ago=4)
+    incident(shop, reason="crm:b", state=State.RESOLVED, ago=1)
+    incident(shop, reason="crm:c", state=State.MUTED, ago=1)
+    incident(shop, reason="crm:d", state=State.ACKNOWLEDGED, ago=1)
+    incident(None, "WORKER", "NO_HEARTBEAT:fast", ago=6, queue="fast", since=(NOON - timedelta(hours=6)).isoformat())
 
 
 def act(client, name, row, note=""):
-    where = reverse("admin:operations_incident_action", args=[row.pk, name])
-    return client.post(where, {"note": note}, follow=True, headers=ENGLISH)
+    url = reverse("admin:operations_incident_action", args=[row.pk, name])
+    return client.post(url, {"note": note}, follow=True, headers=ENGLISH)
 
 
-def levels(answer):
-    return [message.level_tag for message in answer.context["messages"]]
+def levels(response):
+    return [message.level_tag for message in response.context["messages"]]
 
 
-def counts(answer):
+def counts(response):
     """Return the numbers that the messages name."""
-    return re.findall(r"\d+", " ".join(str(message) for message in answer.context["messages"]))
+    return re.findall(r"\d+", " ".join(str(message) for message in response.context["messages"]))
 
 
-def offered(answer):
+def offered(response):
     """Return the names of the buttons of an incident's page."""
-    return re.findall(r'formaction="[^"]*/act/(\w+)/"', answer.content.decode())
+    return re.findall(r'formaction="[^"]*/action/(\w+)/"', response.content.decode())
 
 
-def table(answer):
+def table(response):
     """Return the text of each row of the list."""
-    rows = re.findall(r"<tr>.*?</tr>", answer.content.decode().partition("<tbody>")[2], re.DOTALL)
+    rows = re.findall(r"<tr>.*?</tr>", response.content.decode().partition("<tbody>")[2], re.DOTALL)
     return [" ".join(html.unescape(re.sub(r"<[^>]+>", " ", row)).split()) for row in rows]
 
 
-def test_open_ones_stand_on_top_and_of_them_those_of_the_whole(client, operator, several):
-    answer = client.get(LIST, headers=ENGLISH)
-    rows = re.findall(r'admin-state desk-(\w+)"', answer.content.decode())
-    assert rows == ["open", "open", "taken", "ignored", "resolved"]
-    whole = Incident.objects.get(tenant=None)
+def test_list_shows_open_incidents_first_system_wide_ones_on_top(client, operator, several):
+    response = client.get(LIST, headers=ENGLISH)
+    rows = re.findall(r'admin-state admin-(\w+)"', response.content.decode())
+    assert rows == ["open", "open", "acknowledged", "muted", "resolved"]
+    system_wide = Incident.objects.get(tenant=None)
     with translation.override("en"):
-        assert f"{texts.subject_name(whole)} {whole.get_kind_display()}" in table(answer)[0]
-    assert ["Daisy" in row for row in table(answer)] == [False, True, True, True, True]
+        assert f"{texts.subject_name(system_wide)} {system_wide.get_kind_display()}" in table(response)[0]
+    assert ["Daisy" in row for row in table(response)] == [False, True, True, True, True]
 
 
-def test_row_says_what_whom_since_when_and_who_must_act(client, operator, several):
+def test_row_shows_message_scope_times_and_responsible(client, operator, several):
     rows = [table(client.get(LIST, headers=ENGLISH))[0]]
-    rows += table(client.get(LIST, {"state__exact": "TAKEN"}, headers=ENGLISH))
-    shown = [Incident.objects.get(tenant=None), Incident.objects.get(state="TAKEN")]
+    rows += table(client.get(LIST, {"state__exact": "ACKNOWLEDGED"}, headers=ENGLISH))
+    shown = [Incident.objects.get(tenant=None), Incident.objects.get(state="ACKNOWLEDGED")]
     with translation.override("en"):
-        for row, one in zip(rows, shown, strict=True):
-            head, text = f"{texts.subject_name(one)} {one.get_kind_display()}", texts.message(one, now=NOON)
+        for row, incident_row in zip(rows, shown, strict=True):
+            head, text = (
+                f"{texts.subject_name(incident_row)} {incident_row.get_kind_display()}",
+                texts.message(incident_row, now=NOON),
+            )
             before, _text, after = row.partition(text)
             assert before.strip().endswith(head)
-            assert str(texts.responsible(one).label) in after
+            assert str(texts.responsible(incident_row).label) in after
     assert [re.findall(r"\d+:\d+", row) for row in rows] == [["3:00"] * 3, ["11:00"] * 3]
 
 
@@ -139,12 +142,12 @@ def test_list_is_filtered(client, operator, several, query, count):
     assert client.get(LIST, query).content.decode().count('class="admin-state') == count
 
 
-def test_list_costs_the_same_for_few_and_for_many(client, operator, several):
+def test_list_query_count_does_not_grow(client, operator, several):
     def cost():
         client.get(LIST)
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as queries:
             assert client.get(LIST).status_code == 200
-        return len(asked)
+        return len(queries)
 
     few = cost()
     for number in range(45):
@@ -154,136 +157,142 @@ def test_list_costs_the_same_for_few_and_for_many(client, operator, several):
     assert cost() == few
 
 
-def test_page_tells_and_offers_what_can_be_done(client, operator, shop):
+def test_page_shows_the_incident_and_its_actions(client, operator, shop):
     row = incident(shop)
-    answer = client.get(reverse("admin:operations_incident_change", args=[row.pk]), headers=ENGLISH)
-    words = html_text.words(answer)
+    response = client.get(reverse("admin:operations_incident_change", args=[row.pk]), headers=ENGLISH)
+    text = html_text.words(response)
     with translation.override("en"):
-        assert f"{row.get_kind_display()}: Daisy".lower() in words.lower()
-        assert texts.message(row, now=NOON) in words
-        assert str(texts.responsible(row).label) in words
-    assert offered(answer) == ["take", "resolve", "ignore"]
-    answer = act(client, "take", row, note="I have called them")
-    assert (levels(answer), counts(answer)) == (["success"], ["1"])
-    words = html_text.words(answer)
-    assert "11:00" in words
+        assert f"{row.get_kind_display()}: Daisy".lower() in text.lower()
+        assert texts.message(row, now=NOON) in text
+        assert str(texts.responsible(row).label) in text
+    assert offered(response) == ["acknowledge", "resolve", "mute"]
+    response = act(client, "acknowledge", row, note="I have called them")
+    assert (levels(response), counts(response)) == (["success"], ["1"])
+    text = html_text.words(response)
+    assert "11:00" in text
     with translation.override("en"):
-        assert f"12:00 operator {AuditLogEntry.Action.ACKNOWLEDGED.label} I have called them" in words
+        assert f"12:00 operator {AuditLogEntry.Action.ACKNOWLEDGED.label} I have called them" in text
     row.refresh_from_db()
     assert (row.state, row.acknowledged_by, row.note) == (State.ACKNOWLEDGED, operator, "I have called them")
 
 
-def test_page_costs_the_same_with_a_short_and_a_long_history(client, operator, shop):
+def test_page_query_count_does_not_grow_with_history(client, operator, shop):
     row = incident(shop)
-    where = reverse("admin:operations_incident_change", args=[row.pk])
+    url = reverse("admin:operations_incident_change", args=[row.pk])
 
     def cost():
-        client.get(where)
-        with CaptureQueriesContext(connection) as asked:
-            assert client.get(where).status_code == 200
-        return len(asked)
+        client.get(url)
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(url).status_code == 200
+        return len(queries)
 
-    act(client, "take", row)
+    act(client, "acknowledge", row)
     few = cost()
     for _time in range(10):
-        act(client, "take", row, note="still at it")
+        act(client, "acknowledge", row, note="in progress")
     assert cost() == few
 
 
-def test_resolved_can_be_opened_again_and_ignored_until_it_is_over(client, operator, shop):
+def test_incident_can_be_resolved_reopened_and_muted(client, operator, shop):
     row = incident(shop)
-    for name, state in (("resolve", State.RESOLVED), ("reopen", State.OPEN), ("ignore", State.MUTED)):
+    for name, state in (("resolve", State.RESOLVED), ("reopen", State.OPEN), ("mute", State.MUTED)):
         assert levels(act(client, name, row)) == ["success"]
         row.refresh_from_db()
         assert row.state == state
     assert list(AuditLogEntry.objects.order_by("pk").values_list("action", flat=True)) == [
         "RESOLVED",
         "REOPENED",
-        "IGNORED",
+        "MUTED",
     ]
     assert (row.resolved_at, row.resolved_manually, row.resolution_notified_at) == (None, False, None)
 
 
-def test_what_somebody_else_did_before_is_said(client, operator, shop):
+def test_action_impossible_in_the_state_warns_and_changes_nothing(client, operator, shop):
     row = incident(shop, state=State.RESOLVED)
-    assert levels(act(client, "ignore", row)) == ["warning"]
+    assert levels(act(client, "mute", row)) == ["warning"]
     assert not AuditLogEntry.objects.exists()
 
 
-def test_many_are_taken_at_once_with_one_note(client, operator, several):
-    asked = {
-        "action": "take",
+def test_bulk_acknowledge_stores_one_note(client, operator, several):
+    data = {
+        "action": "acknowledge",
         "note": "all of them",
         "_selected_action": list(Incident.objects.values_list("pk", flat=True)),
     }
-    answer = client.post(LIST, asked, follow=True, headers=ENGLISH)
-    assert (levels(answer), counts(answer)) == (["success"], ["4"])
+    response = client.post(LIST, data, follow=True, headers=ENGLISH)
+    assert (levels(response), counts(response)) == (["success"], ["4"])
     assert set(Incident.objects.filter(state=State.ACKNOWLEDGED).values_list("note", flat=True)) == {"all of them"}
     assert AuditLogEntry.objects.count() == 4
 
 
-def test_many_are_taken_at_once_without_a_note(client, operator, several):
-    asked = {"action": "take", "note": "", "_selected_action": list(Incident.objects.values_list("pk", flat=True))}
-    client.post(LIST, asked)
+def test_bulk_acknowledge_without_a_note(client, operator, several):
+    data = {
+        "action": "acknowledge",
+        "note": "",
+        "_selected_action": list(Incident.objects.values_list("pk", flat=True)),
+    }
+    client.post(LIST, data)
     assert list(Incident.objects.filter(state=State.ACKNOWLEDGED).values_list("note", flat=True)) == [""] * 4
     assert AuditLogEntry.objects.filter(action=AuditLogEntry.Action.ACKNOWLEDGED).count() == 4
 
 
-def test_support_looks_and_takes_and_no_more(client, support, shop):
+def test_support_may_view_and_acknowledge_only(client, support, shop):
     row = incident(shop)
-    assert offered(client.get(reverse("admin:operations_incident_change", args=[row.pk]), headers=ENGLISH)) == ["take"]
+    assert offered(client.get(reverse("admin:operations_incident_change", args=[row.pk]), headers=ENGLISH)) == [
+        "acknowledge"
+    ]
     actions = re.findall(r'<option value="(\w+)"', client.get(LIST, headers=ENGLISH).content.decode())
-    assert actions == ["take"]
-    assert act(client, "ignore", row).status_code == 403
-    assert levels(act(client, "take", row)) == ["success"]
-    asked = {"action": "resolve", "_selected_action": [row.pk]}
-    client.post(LIST, asked)
+    assert actions == ["acknowledge"]
+    assert act(client, "mute", row).status_code == 403
+    assert levels(act(client, "acknowledge", row)) == ["success"]
+    data = {"action": "resolve", "_selected_action": [row.pk]}
+    client.post(LIST, data)
     row.refresh_from_db()
     assert (row.state, row.acknowledged_by) == (State.ACKNOWLEDGED, support)
 
 
-def test_a_look_at_an_address_does_nothing_and_an_unknown_one_is_none(client, operator, shop):
+def test_action_url_ignores_get_and_unknown_names(client, operator, shop):
     row = incident(shop)
     assert client.get(reverse("admin:operations_incident_action", args=[row.pk, "resolve"])).status_code == 302
     row.refresh_from_db()
     assert row.state == State.OPEN
-    assert client.post(reverse("admin:operations_incident_action", args=[row.pk, "burn"])).status_code == 404
-    assert client.post(reverse("admin:operations_incident_action", args=[row.pk + 1, "take"])).status_code == 404
+    assert client.post(reverse("admin:operations_incident_action", args=[row.pk, "unknown"])).status_code == 404
+    assert client.post(reverse("admin:operations_incident_action", args=[row.pk + 1, "acknowledge"])).status_code == 404
 
 
-def test_stranger_gets_nowhere(client, shop):
+def test_anonymous_user_has_no_access(client, shop):
     row = incident(shop)
-    for where in (LIST, reverse("admin:operations_incident_change", args=[row.pk])):
-        assert client.get(where).status_code == 302
-    act(client, "take", row)
+    for url in (LIST, reverse("admin:operations_incident_change", args=[row.pk])):
+        assert client.get(url).status_code == 302
+    act(client, "acknowledge", row)
     row.refresh_from_db()
     assert row.state == State.OPEN
 
 
-def test_clients_page_leads_to_his_incidents(client, operator, shop):
+def test_tenant_page_links_to_its_incidents(client, operator, shop):
     incident(shop)
-    incident(shop, cause="crm:b", state=State.MUTED)
-    incident(None, "WORKER", "NO_BEAT:fast", queue="fast", since=None)
+    incident(shop, reason="crm:b", state=State.MUTED)
+    incident(None, "WORKER", "NO_HEARTBEAT:fast", queue="fast", since=None)
     html = client.get(reverse("admin:tenants_tenant_change", args=[shop.pk]), headers=ENGLISH).content.decode()
     assert f'<a href="{LIST}?tenant__id__exact={shop.pk}">1</a>' in html
 
 
-def test_journal_names_the_incident_for_each_reader(client, operator, shop):
+def test_audit_log_names_the_incident_in_each_language(client, operator, shop):
     row = incident(shop)
-    act(client, "take", row)
-    where, names = reverse("admin:tenants_auditlogentry_changelist"), []
+    act(client, "acknowledge", row)
+    url, names = reverse("admin:tenants_auditlogentry_changelist"), []
     for language in ("en", "ru"):
-        words = html_text.words(client.get(where, headers={"accept-language": language}))
+        text = html_text.words(client.get(url, headers={"accept-language": language}))
         with translation.override(language):
-            change = AuditLogEntry.objects.get()
-            names.append(audit.render(change).part)
-            assert f"{change.get_action_display()} {names[-1]}" in words
+            entry = AuditLogEntry.objects.get()
+            names.append(audit.render(entry).target)
+            assert f"{entry.get_action_display()} {names[-1]}" in text
     assert [name.endswith(f"#{row.pk}") for name in names] == [True, True]
     assert names[0] != names[1]
 
 
 @pytest.fixture
-def lost(noon, db):
+def failed_delivery(noon, db):
     return AlertDelivery.objects.create(
         channel="WEBHOOK",
         subject="Alarm",
@@ -294,26 +303,26 @@ def lost(noon, db):
     )
 
 
-def test_message_that_was_given_up_is_sent_again_from_the_admin(client, operator, lost, receiver, settings):
+def test_failed_alert_delivery_can_be_retried(client, operator, failed_delivery, receiver, settings):
     settings.ALARM_WEBHOOK_URL, settings.ALARM_WEBHOOK_SECRET = URL, SECRET
-    where = reverse("admin:operations_alertdelivery_changelist")
+    url = reverse("admin:operations_alertdelivery_changelist")
     with translation.override("en"):
         failed, sent = (str(state.label) for state in (AlertDelivery.State.FAILED, AlertDelivery.State.SENT))
-    assert f"{failed} 0 webhook answered 500." in html_text.words(client.get(where, headers=ENGLISH))
-    asked = {"action": "try_again", "_selected_action": [lost.pk]}
-    assert counts(client.post(where, asked, follow=True, headers=ENGLISH)) == ["1"]
+    assert f"{failed} 0 webhook answered 500." in html_text.words(client.get(url, headers=ENGLISH))
+    data = {"action": "retry", "_selected_action": [failed_delivery.pk]}
+    assert counts(client.post(url, data, follow=True, headers=ENGLISH)) == ["1"]
     task_queue.drain()
-    assert list(receiver.messages) == [f"msg_{lost.message_id.hex}"]
-    lost.refresh_from_db()
-    assert (lost.state, lost.attempts) == ("SENT", 1)
+    assert list(receiver.messages) == [f"msg_{failed_delivery.message_id.hex}"]
+    failed_delivery.refresh_from_db()
+    assert (failed_delivery.state, failed_delivery.attempts) == ("SENT", 1)
     assert sent in html_text.words(
-        client.get(reverse("admin:operations_alertdelivery_change", args=[lost.pk]), headers=ENGLISH)
+        client.get(reverse("admin:operations_alertdelivery_change", args=[failed_delivery.pk]), headers=ENGLISH)
     )
-    assert counts(client.post(where, asked, follow=True, headers=ENGLISH)) == ["0"]
+    assert counts(client.post(url, data, follow=True, headers=ENGLISH)) == ["0"]
 
 
-def test_support_sends_nothing_again(client, support, lost):
-    where = reverse("admin:operations_alertdelivery_changelist")
-    client.post(where, {"action": "try_again", "_selected_action": [lost.pk]})
-    lost.refresh_from_db()
-    assert lost.state == AlertDelivery.State.FAILED
+def test_support_may_not_retry_deliveries(client, support, failed_delivery):
+    url = reverse("admin:operations_alertdelivery_changelist")
+    client.post(url, {"action": "retry", "_selected_action": [failed_delivery.pk]})
+    failed_delivery.refresh_from_db()
+    assert failed_delivery.state == AlertDelivery.State.FAILED

@@ -1,4 +1,4 @@
-"""Daily reconciliation and notifications in the admin."""
+"""Calls and notifications in the admin."""
 
 from datetime import timedelta
 
@@ -21,7 +21,7 @@ def answered(pbx, notify, crm):
     return call
 
 
-def test_page_of_a_call_tells_its_history_but_no_link(admin_client, answered):
+def test_call_page_has_no_recording_url(admin_client, answered):
     call = Call.objects.get()
     html = admin_client.get(reverse("admin:telephony_call_change", args=[call.pk])).content.decode()
     assert answered.records[0] not in html
@@ -29,7 +29,7 @@ def test_page_of_a_call_tells_its_history_but_no_link(admin_client, answered):
     assert str(call.session_id) in html
 
 
-def test_page_of_a_notification_hides_links_and_masks_numbers(admin_client, answered):
+def test_notification_page_has_no_recording_url_and_no_number(admin_client, answered):
     for stored in Notification.objects.all():
         html = admin_client.get(reverse("admin:telephony_notification_change", args=[stored.pk])).content.decode()
         assert answered.records[0] not in html
@@ -37,28 +37,28 @@ def test_page_of_a_notification_hides_links_and_masks_numbers(admin_client, answ
 
 
 def test_calls_are_found_by_number_and_session(admin_client, answered):
-    where = reverse("admin:telephony_call_changelist")
-    for words in (str(answered.session_id), CONTACT, CONTACT[-7:]):
-        assert str(Call.objects.get().pk) in admin_client.get(where, {"q": words}).content.decode()
-    assert "0 " in admin_client.get(where, {"q": "70000000000"}).content.decode()
+    url = reverse("admin:telephony_call_changelist")
+    for term in (str(answered.session_id), CONTACT, CONTACT[-7:]):
+        assert str(Call.objects.get().pk) in admin_client.get(url, {"q": term}).content.decode()
+    assert "0 " in admin_client.get(url, {"q": "70000000000"}).content.decode()
 
 
-def test_stopped_call_goes_on_its_way_again(admin_client, crm, crm_world, notify, pbx, tenant):
+def test_failed_call_is_retried(admin_client, crm, crm_world, notify, pbx, tenant):
     notify(pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call"), works=False)
     call = Call.objects.get()
     task_queue.lose()
     call.fail("CRM_REFUSED", "bad", now=timezone.now())
     call.save()
-    where = reverse("admin:telephony_call_changelist")
-    admin_client.post(where, {"action": "try_again", "_selected_action": [call.pk]})
+    url = reverse("admin:telephony_call_changelist")
+    admin_client.post(url, {"action": "retry", "_selected_action": [call.pk]})
     task_queue.drain()
     call.refresh_from_db()
     assert (call.state, call.failed_at, len(crm.calls)) == ("UPLOADED", None, 1)
 
 
-def test_uploaded_call_is_not_sent_again(admin_client, crm, answered):
+def test_uploaded_call_is_not_retried(admin_client, crm, answered):
     call = Call.objects.get()
-    where = reverse("admin:telephony_call_changelist")
-    admin_client.post(where, {"action": "try_again", "_selected_action": [call.pk]})
+    url = reverse("admin:telephony_call_changelist")
+    admin_client.post(url, {"action": "retry", "_selected_action": [call.pk]})
     task_queue.drain()
     assert len(crm.uploads) == 1

@@ -16,7 +16,7 @@ from connector_project.core.admin.base import ReadOnlyAdmin
 from connector_project.core.check_results import CheckResult, Responsible
 from connector_project.operations import tasks as operations_tasks
 from connector_project.operations.admin import bulk_rule_change
-from connector_project.operations.admin.audit_log import actor as done_by
+from connector_project.operations.admin.audit_log import actor
 from connector_project.operations.alerts import incident_texts
 from connector_project.operations.checks import runner
 from connector_project.operations.explain.labels import hangup
@@ -85,68 +85,78 @@ def add(name, *, activated=True, heard=True, **values):
 
 
 @pytest.fixture
-def everyone(noon, db):
+def all_states(noon, db):
     """One client of each kind."""
     add("a-active")
-    add("b-left", offboarded_at=NOON)
+    add("b-offboarded", offboarded_at=NOON)
     add("c-paused", is_paused=True)
     add("d-new", activated=False)
     failing = add("e-failing")
-    stored = [{"check": "UIS_EMPLOYEES", "ok": False, "about": {"count": "0"}}]
+    stored = [{"check": "UIS_EMPLOYEES", "ok": False, "params": {"count": "0"}}]
     CheckRun.objects.create(tenant=failing, failed_count=1, results=stored, checked_at=NOON)
     stopped = add("f-stopped", activated=False)
     Activation.objects.create(tenant=stopped, state="FAILED", step="UIS", started_at=NOON, code="UIS_KEY")
-    add("g-silent", heard=False)
+    add("g-no-events", heard=False)
     add("h-denied").uis.suspend("ip_not_whitelisted", "no", now=NOON)
     add("i-refused").crm.suspend("key", "no", now=NOON)
     operations_tasks.evaluate_alerts()
 
 
-def names(answer):
-    return re.findall(r'<th class="field-name"><a[^>]*>([^<]*)</a>', answer.content.decode())
+def names(response):
+    return re.findall(r'<th class="field-name"><a[^>]*>([^<]*)</a>', response.content.decode())
 
 
-def cells(answer):
-    """Return (state, cause, responsible) of each client of the list, by name."""
+def cells(response):
+    """Return (state, reason, responsible) of each client of the list, by name."""
     found = {}
-    for row in re.findall(r'<tr>(?:(?!</tr>).)*class="field-name".*?</tr>', answer.content.decode(), re.DOTALL):
-        cause, _div, responsible = re.search(r'class="field-cause">(.*?)</td>', row, re.DOTALL)[1].partition("<div")
+    for row in re.findall(r'<tr>(?:(?!</tr>).)*class="field-name".*?</tr>', response.content.decode(), re.DOTALL):
+        reason, _div, responsible = re.search(r'class="field-reason">(.*?)</td>', row, re.DOTALL)[1].partition("<div")
         found[re.search(r'class="field-name"><a[^>]*>([^<]*)', row)[1]] = (
-            re.search(r"admin-state desk-(\w+)", row)[1],
-            entities.unescape(cause).strip(),
+            re.search(r"admin-state admin-(\w+)", row)[1],
+            entities.unescape(reason).strip(),
             responsible,
         )
     return found
 
 
-def test_clients_with_problems_come_first(client, operator, everyone):
+def test_clients_with_problems_come_first(client, operator, all_states):
     assert names(client.get(LIST)) == [
-        *("h-denied", "i-refused", "g-silent", "f-stopped", "e-failing", "d-new", "c-paused", "a-active", "b-left")
+        *(
+            "h-denied",
+            "i-refused",
+            "g-no-events",
+            "f-stopped",
+            "e-failing",
+            "d-new",
+            "c-paused",
+            "a-active",
+            "b-offboarded",
+        )
     ]
 
 
-def test_each_row_says_why_and_who_must_act(client, operator, everyone):
-    seen = cells(client.get(LIST, headers=ENGLISH))
+def test_row_shows_state_reason_and_responsible(client, operator, all_states):
+    rows = cells(client.get(LIST, headers=ENGLISH))
     with translation.override("en"):
-        silence = incident_texts.message(Incident.objects.get(kind="NO_EVENTS", tenant__name="g-silent"), now=NOON)
+        no_events = incident_texts.message(Incident.objects.get(kind="NO_EVENTS", tenant__name="g-no-events"), now=NOON)
         failed_step = CheckResult(runner.CHECKS["UIS_KEY"], ok=False)
         failed_check = CheckResult(runner.CHECKS["UIS_EMPLOYEES"], ok=False, params={"count": "0"})
         expected = {
-            "h-denied": ("denied", str(AccessError.ADDRESS_NOT_LISTED.label), Responsible.CLIENT),
-            "i-refused": ("denied", str(AccessError.CRM_KEY.label), Responsible.CLIENT),
-            "g-silent": ("silent", silence, Responsible.CLIENT),
-            "f-stopped": ("stopped", failed_step.message, failed_step.check.responsible),
+            "h-denied": ("access_denied", str(AccessError.ADDRESS_NOT_LISTED.label), Responsible.CLIENT),
+            "i-refused": ("access_denied", str(AccessError.CRM_KEY.label), Responsible.CLIENT),
+            "g-no-events": ("no_events", no_events, Responsible.CLIENT),
+            "f-stopped": ("activation_failed", failed_step.message, failed_step.check.responsible),
             "e-failing": ("failing", failed_check.message, failed_check.check.responsible),
         }
-        for name, (state, cause, who) in expected.items():
-            assert seen[name][:2] == (state, cause)
-            assert str(who.label) in seen[name][2]
+        for name, (state, reason, responsible) in expected.items():
+            assert rows[name][:2] == (state, reason)
+            assert str(responsible.label) in rows[name][2]
         for name, state in (("d-new", "not_activated"), ("c-paused", "paused")):
-            assert (seen[name][0], bool(seen[name][1])) == (state, True)
-            assert str(Responsible.OPERATOR.label) in seen[name][2]
+            assert (rows[name][0], bool(rows[name][1])) == (state, True)
+            assert str(Responsible.OPERATOR.label) in rows[name][2]
 
 
-def test_row_counts_todays_calls_and_tells_the_last_event(client, operator, noon):
+def test_row_shows_calls_today_and_last_event(client, operator, noon):
     tenant = add("shop")
     for number, ago in enumerate([timedelta(minutes=5), timedelta(hours=11), timedelta(hours=13)]):
         at = NOON - ago
@@ -159,11 +169,11 @@ def test_row_counts_todays_calls_and_tells_the_last_event(client, operator, noon
 
 
 @pytest.mark.parametrize(
-    ("question", "found"),
+    ("problem", "expected"),
     [
         ("uis", ["h-denied"]),
         ("crm", ["i-refused"]),
-        ("silent", ["g-silent"]),
+        ("no_events", ["g-no-events"]),
         ("unlinked", ["a-active"]),
         ("checks", ["e-failing"]),
         ("activation", ["f-stopped", "d-new"]),
@@ -171,13 +181,13 @@ def test_row_counts_todays_calls_and_tells_the_last_event(client, operator, noon
         ("nonsense", None),
     ],
 )
-def test_questions_are_answered(client, operator, everyone, question, found):
+def test_list_is_filtered_by_problem(client, operator, all_states, problem, expected):
     by_name = {tenant.name: tenant for tenant in Tenant.objects.all()}
     Employee.objects.create(tenant=by_name["a-active"], uis_id=1)
     Employee.objects.create(tenant=by_name["c-paused"], uis_id=1, linked_by="NOT_NEEDED")
     Employee.objects.create(tenant=by_name["d-new"], uis_id=1, is_dismissed=True)
     Employee.objects.create(tenant=by_name["e-failing"], uis_id=1, crm_user_id=5)
-    Employee.objects.create(tenant=by_name["b-left"], uis_id=1)
+    Employee.objects.create(tenant=by_name["b-offboarded"], uis_id=1)
     for name, ago in (("c-paused", 1), ("a-active", 13)):
         at = NOON - timedelta(hours=ago)
         Call.objects.create(
@@ -189,18 +199,20 @@ def test_questions_are_answered(client, operator, everyone, question, found):
             retry_window_started_at=at,
             failed_at=at,
         )
-    assert names(client.get(LIST, {"wrong": question})) == (found if found is not None else names(client.get(LIST)))
+    assert names(client.get(LIST, {"wrong": problem})) == (
+        expected if expected is not None else names(client.get(LIST))
+    )
 
 
-def test_one_state_can_be_asked_for(client, operator, everyone):
-    assert names(client.get(LIST, {"state": "DENIED"})) == ["h-denied", "i-refused"]
+def test_list_is_filtered_by_state(client, operator, all_states):
+    assert names(client.get(LIST, {"state": "ACCESS_DENIED"})) == ["h-denied", "i-refused"]
     assert names(client.get(LIST, {"state": "PAUSED"})) == ["c-paused"]
     assert len(names(client.get(LIST, {"state": "nonsense"}))) == 9
 
 
-def test_list_can_be_sorted_and_searched(client, operator, everyone):
+def test_list_is_sorted_and_searched(client, operator, all_states):
     assert names(client.get(LIST, {"o": "1"}))[0] == "a-active"
-    assert names(client.get(LIST, {"o": "-2"}))[0] == "b-left"
+    assert names(client.get(LIST, {"o": "-2"}))[0] == "b-offboarded"
     assert names(client.get(LIST, {"q": "c-paused.retailcrm"})) == ["c-paused"]
 
 
@@ -212,16 +224,16 @@ def test_list_has_fifty_clients_a_page(client, operator, noon):
     assert len(names(client.get(LIST, {"all": ""}))) == 50
 
 
-def _cost(client, where, data=None, **post):
-    client.get(where)  # Queries that a process makes once do not count.
-    with CaptureQueriesContext(connection) as asked:
-        answer = client.post(where, post) if post else client.get(where, data or {})
-    assert answer.status_code == 200
-    return len(asked)
+def _cost(client, url, data=None, **post):
+    client.get(url)  # Queries that a process makes once do not count.
+    with CaptureQueriesContext(connection) as queries:
+        response = client.post(url, post) if post else client.get(url, data or {})
+    assert response.status_code == 200
+    return len(queries)
 
 
-@pytest.mark.parametrize("question", ["", "silent", "unlinked", "calls"])
-def test_list_costs_the_same_for_three_clients_and_for_sixty(client, operator, everyone, question):
+@pytest.mark.parametrize("problem", ["", "no_events", "unlinked", "calls"])
+def test_list_query_count_does_not_grow(client, operator, all_states, problem):
     Employee.objects.create(tenant=Tenant.objects.get(name="a-active"), uis_id=1)
     Call.objects.create(
         tenant=Tenant.objects.get(name="a-active"),
@@ -229,16 +241,16 @@ def test_list_costs_the_same_for_three_clients_and_for_sixty(client, operator, e
         state="READY",
         **dict.fromkeys(("started_at", "ended_at", "retry_window_started_at", "failed_at"), NOON),
     )
-    few = _cost(client, LIST, {"wrong": question} if question else {})
+    few = _cost(client, LIST, {"wrong": problem} if problem else {})
     for number in range(60):
         tenant = add(f"shop-{number}", heard=bool(number % 2), time_zone=["Asia/Omsk", "Europe/Samara"][number % 2])
         CheckRun.objects.create(tenant=tenant, failed_count=number % 3)
         Employee.objects.create(tenant=tenant, uis_id=1)
-    many = _cost(client, LIST, {"wrong": question} if question else {})
+    many = _cost(client, LIST, {"wrong": problem} if problem else {})
     assert many == few <= 13
 
 
-def test_page_and_journal_cost_the_same_however_much_was_changed(client, operator, tenant):
+def test_page_and_audit_log_query_counts_do_not_grow(client, operator, tenant):
     page = reverse("admin:tenants_tenant_change", args=[tenant.pk])
     whole = reverse("admin:tenants_auditlogentry_changelist")
     others = [User.objects.create_user(f"u{number}") for number in range(5)]
@@ -268,12 +280,12 @@ def test_page_and_journal_cost_the_same_however_much_was_changed(client, operato
 @pytest.fixture
 def send(client, operator, tenant):
     """Change values on the client's page, as a browser would."""
-    where = reverse("admin:tenants_tenant_change", args=[tenant.pk])
+    url = reverse("admin:tenants_tenant_change", args=[tenant.pk])
 
     def change(**values):
-        form = html_text.fields(client.get(where, headers=ENGLISH).content.decode())
-        answer = client.post(where, form | values)
-        assert answer.status_code == 302, html_text.errors(answer)
+        form = html_text.fields(client.get(url, headers=ENGLISH).content.decode())
+        response = client.post(url, form | values)
+        assert response.status_code == 302, html_text.errors(response)
 
     return change
 
@@ -282,17 +294,17 @@ def send(client, operator, tenant):
 CLIENT, UIS, CRM, RULES = (model._meta.model_name for model in (Tenant, UisConnection, CrmConnection, TransferRules))
 
 
-def told():
+def audit_rows():
     """Return the rows of the audit log."""
     return list(AuditLogEntry.objects.order_by("pk").values_list("action", "object_repr", "field", "old", "new"))
 
 
 def test_saving_without_a_change_writes_nothing(send, tenant):
     send()
-    assert told() == []
+    assert audit_rows() == []
 
 
-def test_values_are_journalled_with_old_and_new(send, tenant):
+def test_audit_log_has_old_and_new_values(send, tenant):
     Employee.objects.filter(uis_id=IVAN).update(full_name="Ivan", caller_id_number=None)
     number = VirtualNumber.objects.get(number="74950000002")
     row = next(index for index in range(3) if _employee(tenant, index) == IVAN)
@@ -308,7 +320,7 @@ def test_values_are_journalled_with_old_and_new(send, tenant):
             f"employees-{row}-caller_id_number": str(number.pk),
         }
     )
-    assert set(told()) == {
+    assert set(audit_rows()) == {
         ("CHANGED", CLIENT, "name", "Ромашка", "Лютик"),
         ("CHANGED", CLIENT, "opens_at", "09:00:00", "10:00:00"),
         ("CHANGED", UIS, "brand", "uis", "comagic"),
@@ -322,7 +334,7 @@ def test_values_are_journalled_with_old_and_new(send, tenant):
     assert {change.tenant_id for change in AuditLogEntry.objects.all()} == {tenant.pk}
     AuditLogEntry.objects.all().delete()
     send(**{"rules-0-numbers": [], f"employees-{row}-caller_id_number": ""})
-    assert set(told()) == {
+    assert set(audit_rows()) == {
         ("CHANGED", RULES, "numbers", "+74950000002", ""),
         ("CHANGED", "employee Ivan (101)", "caller_id_number", "+74950000002", ""),
     }
@@ -332,15 +344,15 @@ def _employee(tenant, index):
     return list(Employee.objects.filter(tenant=tenant).values_list("uis_id", flat=True))[index]
 
 
-def test_of_keys_only_that_they_were_set(send, tenant):
+def test_audit_log_never_has_key_values(send, tenant):
     send(**{"uis-0-access_token": "a-new-secret-token", "crm-0-key": "a-new-secret-key"})
-    assert set(told()) == {
+    assert set(audit_rows()) == {
         ("KEY_SET", UIS, "access_token", "", ""),
         ("KEY_SET", CRM, "key", "", ""),
     }
 
 
-def test_numbers_added_and_removed_are_journalled(send, tenant):
+def test_audit_log_has_added_and_removed_numbers(send, tenant):
     added = {
         "virtual_numbers-TOTAL_FORMS": "3",
         "virtual_numbers-2-number": "74950000077",
@@ -348,33 +360,33 @@ def test_numbers_added_and_removed_are_journalled(send, tenant):
         "virtual_numbers-2-tenant": str(tenant.pk),
     }
     send(**added)
-    assert set(told()) == {
+    assert set(audit_rows()) == {
         ("ADDED", "virtualnumber +74950000077", "number", "", "74950000077"),
         ("ADDED", "virtualnumber +74950000077", "site", "", "shop"),
     }
     AuditLogEntry.objects.all().delete()
     send(**{"virtual_numbers-2-DELETE": "on"})
-    assert told() == [("REMOVED", "virtualnumber +74950000077", "", "", "")]
+    assert audit_rows() == [("REMOVED", "virtualnumber +74950000077", "", "", "")]
     assert not VirtualNumber.objects.filter(number="74950000077").exists()
 
 
-def test_journal_is_shown_on_the_page_and_whole(client, operator, send, tenant):
+def test_tenant_page_shows_recent_audit_entries(client, operator, send, tenant):
     for number in range(22):
         names = {"old": f"Name {number - 1}", "new": f"Name {number}"}
         audit.log(
-            tenant, AuditLogEntry.Action.CHANGED, now=timezone.now(), by=operator, part=tenant, field="name", **names
+            tenant, AuditLogEntry.Action.CHANGED, now=timezone.now(), by=operator, target=tenant, field="name", **names
         )
     Tenant.objects.update(name="Name 21")
     send(name="Name 22")
     page = html_text.words(client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk]), headers=ENGLISH))
     with translation.override("en"):
-        change = AuditLogEntry.objects.get(old="Name 21")
-        line = audit.render(change)
-        assert (line.part, line.field) == (
+        entry = AuditLogEntry.objects.get(old="Name 21")
+        rendered = audit.render(entry)
+        assert (rendered.target, rendered.field) == (
             capfirst(Tenant._meta.verbose_name),
             str(Tenant._meta.get_field("name").verbose_name),
         )
-        assert f"{change.get_action_display()} {line.part} {line.field} Name 21 Name 22" in page
+        assert f"{entry.get_action_display()} {rendered.target} {rendered.field} Name 21 Name 22" in page
     assert "Name 2 Name 3" in page
     assert "Name 1 Name 2" not in page
     history = client.get(reverse("admin:tenants_tenant_history", args=[tenant.pk]))
@@ -384,16 +396,16 @@ def test_journal_is_shown_on_the_page_and_whole(client, operator, send, tenant):
     assert "olga" in whole
 
 
-def test_journal_can_neither_be_written_nor_torn_out(client, operator, tenant):
+def test_audit_log_is_read_only(client, operator, tenant):
     audit.log(tenant, AuditLogEntry.Action.PAUSED, now=timezone.now(), by=operator)
     row = AuditLogEntry.objects.get()
     assert client.get("/admin/tenants/auditlogentry/add/").status_code == 403
     assert client.post(f"/admin/tenants/auditlogentry/{row.pk}/delete/").status_code == 403
-    assert client.post(f"/admin/tenants/auditlogentry/{row.pk}/change/", {"action": "LEFT"}).status_code == 403
+    assert client.post(f"/admin/tenants/auditlogentry/{row.pk}/change/", {"action": "OFFBOARDED"}).status_code == 403
     assert client.get(f"/admin/tenants/auditlogentry/{row.pk}/change/").status_code == 200
 
 
-def test_row_of_the_client_and_row_of_nobody_are_told_apart(client, operator, tenant):
+def test_audit_log_distinguishes_client_from_system(client, operator, tenant):
     audit.log(tenant, AuditLogEntry.Action.ACTIVATED, now=timezone.now(), by_client=True)
     audit.log(
         tenant, AuditLogEntry.Action.CONNECTED, now=timezone.now(), target="odd part", field="x", old="1", new="2"
@@ -401,19 +413,21 @@ def test_row_of_the_client_and_row_of_nobody_are_told_apart(client, operator, te
     text = html_text.words(client.get("/admin/tenants/auditlogentry/", headers=ENGLISH))
     with translation.override("en"):
         activated, connected = AuditLogEntry.objects.order_by("pk")
-        assert done_by(activated) != done_by(connected)
-        assert f"{done_by(activated)} {activated.get_action_display()}" in text
-        assert f"{done_by(connected)} {connected.get_action_display()} odd part x 1 2" in text
+        assert actor(activated) != actor(connected)
+        assert f"{actor(activated)} {activated.get_action_display()}" in text
+        assert f"{actor(connected)} {connected.get_action_display()} odd part x 1 2" in text
 
 
-def test_new_client_needs_a_name_and_gets_a_link(client, operator, db):
-    where = reverse("admin:tenants_tenant_add")
-    form = html_text.fields(client.get(where).content.decode())
+def test_new_tenant_needs_a_name_and_gets_a_link(client, operator, db):
+    url = reverse("admin:tenants_tenant_add")
+    form = html_text.fields(client.get(url).content.decode())
     assert not [name for name in form if name.startswith(("rules", "employees", "slug", "works"))]
-    answer = client.post(where, form | {"name": "Ромашка", "language": "ru", "uis-0-brand": "uis"}, follow=True)
+    response = client.post(url, form | {"name": "Ромашка", "language": "ru", "uis-0-brand": "uis"}, follow=True)
     tenant = Tenant.objects.get()
-    assert answer.redirect_chain[-1][0] == reverse("admin:tenants_tenant_change", args=[tenant.pk])
-    assert integration_module.activation_url(tenant) in "".join(str(message) for message in answer.context["messages"])
+    assert response.redirect_chain[-1][0] == reverse("admin:tenants_tenant_change", args=[tenant.pk])
+    assert integration_module.activation_url(tenant) in "".join(
+        str(message) for message in response.context["messages"]
+    )
     assert tenant.activation_expires_at > timezone.now() + timedelta(days=13)
     assert (tenant.slug, tenant.uis.brand, tenant.crm.address, tenant.rules.upload_missed) == (
         "romashka",
@@ -421,60 +435,67 @@ def test_new_client_needs_a_name_and_gets_a_link(client, operator, db):
         "",
         True,
     )
-    assert tenant.activation_token not in client.get(answer.redirect_chain[-1][0]).content.decode()
-    assert ("ADDED", CLIENT, "name", "", "Ромашка") in told()
-    second = client.post(where, form | {"name": "Роза", "language": "ru", "uis-0-brand": "uis", "_addanother": "1"})
-    assert second.url == where
+    assert tenant.activation_token not in client.get(response.redirect_chain[-1][0]).content.decode()
+    assert ("ADDED", CLIENT, "name", "", "Ромашка") in audit_rows()
+    second = client.post(url, form | {"name": "Роза", "language": "ru", "uis-0-brand": "uis", "_addanother": "1"})
+    assert second.url == url
     assert set(Tenant.objects.values_list("slug", flat=True)) == {"romashka", "roza"}
 
 
-def test_slip_of_the_hand_may_be_taken_back_but_no_live_client(client, operator, tenant):
-    slip = add("slip", activated=False, heard=False)
+def test_only_unactivated_tenants_can_be_deleted(client, operator, tenant):
+    unactivated = add("unactivated", activated=False, heard=False)
     assert client.post(f"/admin/tenants/tenant/{tenant.pk}/delete/", {"post": "yes"}).status_code == 403
-    assert client.post(f"/admin/tenants/tenant/{slip.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert client.post(f"/admin/tenants/tenant/{unactivated.pk}/delete/", {"post": "yes"}).status_code == 302
     assert list(Tenant.objects.all()) == [tenant]
     row = AuditLogEntry.objects.get()
-    assert (row.action, row.tenant_id, row.tenant_name) == ("REMOVED", None, "slip")
+    assert (row.action, row.tenant_id, row.tenant_name) == ("REMOVED", None, "unactivated")
     assert "delete_selected" not in client.get(LIST).content.decode()
 
 
-def test_support_sees_how_a_client_is_but_no_key_and_no_button(client, support, tenant):
+def test_support_sees_the_status_but_no_keys_and_no_actions(client, support, tenant):
     page = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk]), headers=ENGLISH)
     html = page.content.decode()
     for secret in (tenant.uis.access_token, tenant.crm.key, tenant.crm.client_id, tenant.uis.hook):
         assert secret not in html
     assert tenant.activation_token not in html
     assert f"…{tenant.crm.key[-4:]}" in html
-    assert "/press/" not in html
-    assert '<span class="admin-state desk-' in html
+    assert "/action/" not in html
+    assert '<span class="admin-state admin-' in html
     assert "change_one_rule" not in client.get(LIST).content.decode()
     assert client.get("/admin/tenants/auditlogentry/").status_code == 200
     assert client.get("/admin/tenants/tenant/add/").status_code == 403
     assert client.post(RULE, {"clients": str(tenant.pk), "rule": "owner"}).status_code == 403
-    pressed = client.post(LIST, {"action": "change_one_rule", "_selected_action": [tenant.pk]})
-    assert RULE not in pressed.content.decode()
+    response = client.post(LIST, {"action": "change_one_rule", "_selected_action": [tenant.pk]})
+    assert RULE not in response.content.decode()
 
 
-def test_short_key_shows_no_part_of_itself(client, operator, tenant):
+def test_short_key_is_fully_hidden(client, operator, tenant):
     html = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk]), headers=ENGLISH).content.decode()
     assert "oken" not in re.sub("csrfmiddlewaretoken|access_token|Broken_Hill", "", html)
 
 
-def test_operator_may_do_everything_of_ours_and_support_only_look(operator, support):
-    ours = ("tenants", "telephony", "crm", "connector")
-    asked = {
+def test_group_permissions(operator, support):
+    own_apps = ("core", "operations", "tenants", "telephony", "crm")
+    wanted = {
         f"{label}.{action}_{model}"
-        for label, model in (("tenants", "change"), ("tenants", "check_run"), ("crm", "activation"), ("crm", "stray"))
+        for label, model in (
+            *(
+                ("tenants", "auditlogentry"),
+                ("tenants", "checkrun"),
+                ("operations", "activation"),
+                ("crm", "unknownid"),
+            ),
+        )
         for action in ("add", "change", "delete", "view")
     }
-    assert asked <= operator.get_all_permissions()
-    held = support.get_all_permissions()
-    assert {name for name in held if not name.split(".")[1].startswith("view_")} == {
+    assert wanted <= operator.get_all_permissions()
+    permissions = support.get_all_permissions()
+    assert {name for name in permissions if not name.split(".")[1].startswith("view_")} == {
         "telephony.change_call",
         "telephony.play_recording",
         "operations.acknowledge_incident",
     }
-    assert {name.split(".")[0] for name in held} <= set(ours)
+    assert {name.split(".")[0] for name in permissions} <= set(own_apps)
 
 
 @pytest.fixture
@@ -488,7 +509,7 @@ def _of(clients):
     return ",".join(str(tenant.pk) for tenant in clients)
 
 
-def test_one_rule_is_changed_for_many_after_a_look(client, three):
+def test_bulk_rule_change_previews_and_confirms(client, three):
     stranger = add("four")
     chosen = {"action": "change_one_rule", "_selected_action": [tenant.pk for tenant in three]}
     first = html_text.fields(client.post(LIST, chosen, headers=ENGLISH).content.decode())
@@ -504,7 +525,7 @@ def test_one_rule_is_changed_for_many_after_a_look(client, three):
     assert (len(preview.context["lines"]), preview.context["unchanged"]) == (2, 1)
     assert re.search(r'name="confirm" value="yes">[^<]*\b2\b', preview.content.decode())
     assert _popups() == {"one": "ON_RING", "two": "ON_RING", "three": "OFF", "four": "ON_RING"}
-    assert told() == []
+    assert audit_rows() == []
     done = client.post(
         RULE,
         html_text.fields(preview.content.decode()) | {"value": "OFF", "confirm": "yes"},
@@ -515,7 +536,7 @@ def test_one_rule_is_changed_for_many_after_a_look(client, three):
     [message] = done.context["messages"]
     assert (message.level_tag, re.findall(r"\d+", str(message))) == ("success", ["2"])
     assert _popups() == {"one": "OFF", "two": "OFF", "three": "OFF", "four": "ON_RING"}
-    assert told() == [("CHANGED", RULES, "popup_incoming", "ON_RING", "OFF")] * 2
+    assert audit_rows() == [("CHANGED", RULES, "popup_incoming", "ON_RING", "OFF")] * 2
     assert {change.tenant.name for change in AuditLogEntry.objects.all()} == {"one", "two"}
     assert not AuditLogEntry.objects.filter(tenant=stranger).exists()
 
@@ -524,7 +545,7 @@ def _popups():
     return dict(TransferRules.objects.values_list("tenant__name", "popup_incoming"))
 
 
-def test_all_clients_of_the_list_can_be_selected(client, operator, noon):
+def test_bulk_rule_change_accepts_all_tenants(client, operator, noon):
     for number in range(60):
         add(f"shop-{number}")
     chosen = {"action": "change_one_rule", "select_across": "1", "_selected_action": [Tenant.objects.first().pk]}
@@ -542,7 +563,7 @@ def test_all_clients_of_the_list_can_be_selected(client, operator, noon):
         ("status_busy", "not_at_work", "not_at_work"),
     ],
 )
-def test_each_kind_of_rule_can_be_changed(client, three, rule, value, stored):
+def test_bulk_rule_change_of_each_kind(client, three, rule, value, stored):
     client.post(RULE, {"clients": _of(three), "rule": rule, "value": value, "confirm": "yes"})
     assert set(TransferRules.objects.values_list(rule, flat=True)) == {stored}
     assert AuditLogEntry.objects.count() == 3
@@ -564,46 +585,46 @@ def test_each_kind_of_rule_can_be_changed(client, three, rule, value, stored):
         ("number_filter", "ALL"),
     ],
 )
-def test_impossible_value_and_clients_own_lists_are_refused(client, three, rule, value):
+def test_bulk_rule_change_rejects_invalid_values_and_lists(client, three, rule, value):
     before = list(TransferRules.objects.order_by("pk").values())
-    answer = client.post(RULE, {"clients": _of(three), "rule": rule, "value": value, "confirm": "yes"})
-    assert answer.status_code == 200
-    assert "errorlist" in answer.content.decode()
+    response = client.post(RULE, {"clients": _of(three), "rule": rule, "value": value, "confirm": "yes"})
+    assert response.status_code == 200
+    assert "errorlist" in response.content.decode()
     assert list(TransferRules.objects.order_by("pk").values()) == before
-    assert told() == []
+    assert audit_rows() == []
 
 
 @pytest.mark.parametrize("clients", ["", "x", "1;2", "9" * 40, "1,"])
-def test_garbled_choice_of_clients_leads_back(client, operator, clients):
+def test_bulk_rule_change_redirects_on_invalid_tenants(client, operator, clients):
     assert client.post(RULE, {"clients": clients, "rule": "owner"}).url == LIST
     assert client.get(RULE).url == LIST
 
 
-def test_preview_costs_the_same_for_three_clients_and_for_sixty(client, three):
+def test_bulk_rule_preview_query_count_does_not_grow(client, three):
     few = _cost(client, RULE, clients=_of(three), rule="owner", value="FIRST_TALKER")
     many = [add(f"shop-{number}") for number in range(60)]
     assert _cost(client, RULE, clients=_of(many), rule="owner", value="FIRST_TALKER") == few <= 6
 
 
-def test_change_of_many_costs_the_same_for_three_clients_and_for_sixty(operator, three):
+def test_bulk_rule_change_query_count_does_not_grow(operator, three):
     def cost(clients):
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as queries:
             bulk_rule_change.change(
                 [one.pk for one in clients], "owner", "FIRST_TALKER", by=operator, now=timezone.now()
             )
-        return len(asked)
+        return len(queries)
 
     few = cost(three)
     assert cost([add(f"shop-{number}") for number in range(60)]) == few
 
 
-def test_change_that_changes_nothing_offers_only_the_way_back(client, three):
+def test_bulk_rule_change_without_effect_offers_only_cancel(client, three):
     TransferRules.objects.update(popup_incoming="OFF")
-    asked = {"clients": _of(three), "rule": "popup_incoming"}
-    assert client.post(RULE, asked, headers=ENGLISH).context["chosen"] == 3
-    answer = client.post(RULE, asked | {"value": "OFF"}, headers=ENGLISH)
-    assert (answer.context["is_vain"], answer.context["chosen"]) == (True, 3)
-    form = answer.content.decode().split('class="admin-confirm"')[1].split("</form>")[0]
+    data = {"clients": _of(three), "rule": "popup_incoming"}
+    assert client.post(RULE, data, headers=ENGLISH).context["chosen"] == 3
+    response = client.post(RULE, data | {"value": "OFF"}, headers=ENGLISH)
+    assert (response.context["is_vain"], response.context["chosen"]) == (True, 3)
+    form = response.content.decode().split('class="admin-confirm"')[1].split("</form>")[0]
     assert f'href="{LIST}"' in form
     assert "<button" not in form
     assert "<select" not in form
@@ -633,7 +654,7 @@ def omsk(noon, db):
 
 
 @pytest.mark.parametrize("name", OMSK_LISTS)
-def test_rows_tell_the_clients_time(client, operator, omsk, name):
+def test_rows_show_tenant_local_time(client, operator, omsk, name):
     listed = client.get(reverse(f"admin:{name}_changelist"), headers=RUSSIAN)
     text = html_text.words(listed)
     assert "14:00" in text
@@ -647,7 +668,7 @@ def test_rows_tell_the_clients_time(client, operator, omsk, name):
 
 
 @pytest.mark.parametrize("name", UNCOUNTED)
-def test_lists_of_millions_are_read_by_the_moment_alone(client, operator, omsk, name):
+def test_keyset_lists_ignore_other_orderings(client, operator, omsk, name):
     cl = client.get(reverse(f"admin:{name}_changelist"), {"o": "2"}).context["cl"]
     assert [field.removesuffix("_at") for field in cl.queryset.query.order_by] in (
         *(["-started", "-pk"], ["-received", "-pk"]),
@@ -655,7 +676,7 @@ def test_lists_of_millions_are_read_by_the_moment_alone(client, operator, omsk, 
 
 
 @pytest.mark.parametrize("name", [*UNCOUNTED, "telephony_accesslogentry"])
-def test_pages_by_cursor_lead_to_the_older_and_back_to_the_newer(client, operator, omsk, name, monkeypatch):
+def test_keyset_pagination_moves_both_ways(client, operator, omsk, name, monkeypatch):
     monkeypatch.setattr(ReadOnlyAdmin, "list_per_page", 2)
     moments = [NOON - timedelta(minutes=number) for number in range(4)]
     call, person = Call.objects.get(), Employee.objects.get()
@@ -665,9 +686,9 @@ def test_pages_by_cursor_lead_to_the_older_and_back_to_the_newer(client, operato
         Notification.objects.create(tenant=omsk, received_at=at, digest=f"{number}")
         Popup.objects.create(tenant=omsk, session_id=10 + number, employee=person, **times)
         AccessLogEntry.objects.create(tenant=omsk, call=call, at=at, last_at=at)
-    where, query, pages = reverse(f"admin:{name}_changelist"), "", []
+    url, query, pages = reverse(f"admin:{name}_changelist"), "", []
     for way in ("older", "newer", "newer"):
-        cl = client.get(where + query).context["cl"]
+        cl = client.get(url + query).context["cl"]
         pages.append([getattr(row, cl.model_admin.keyset_field) for row in cl.result_list])
         query = getattr(cl, way)
     assert pages == [moments[:2], moments[2:], moments[:2]]
@@ -675,18 +696,18 @@ def test_pages_by_cursor_lead_to_the_older_and_back_to_the_newer(client, operato
 
 
 @pytest.mark.parametrize("name", [name for name in OMSK_LISTS if name not in UNCOUNTED])
-def test_lists_are_sorted_by_the_moment(client, operator, omsk, name):
-    where = reverse(f"admin:{name}_changelist")
-    column = 1 if client.get(where).context["cl"].list_display[0] == "action_checkbox" else 0
+def test_lists_sort_by_time(client, operator, omsk, name):
+    url = reverse(f"admin:{name}_changelist")
+    column = 1 if client.get(url).context["cl"].list_display[0] == "action_checkbox" else 0
     for order in (f"{column}", f"-{column}"):
-        answer = client.get(where, {"o": order})
-        assert answer.status_code == 200
-        field = answer.context["cl"].queryset.query.order_by[0]
+        response = client.get(url, {"o": order})
+        assert response.status_code == 200
+        field = response.context["cl"].queryset.query.order_by[0]
         assert field.endswith("at")
         assert field.startswith("-") == order.startswith("-")
 
 
-def test_clients_page_tells_its_moments_by_the_clients_clock(client, operator, omsk):
+def test_tenant_page_shows_tenant_local_time(client, operator, omsk):
     omsk.crm.suspend("key", "no", now=NOON)
     UisConnection.objects.update(synced_at=NOON - timedelta(days=1))
     page = client.get(reverse("admin:tenants_tenant_change", args=[omsk.pk]), headers=RUSSIAN)
@@ -711,30 +732,30 @@ def test_codes_are_shown_as_labels(client, operator, omsk, name, label, code):
     assert code not in html
 
 
-def test_events_are_filtered_by_their_names(client, operator, omsk):
-    where = reverse("admin:telephony_notification_changelist")
+def test_notifications_are_filtered_by_event(client, operator, omsk):
+    url = reverse("admin:telephony_notification_changelist")
     with translation.override("ru"):
-        assert status.event_word("waiting") in html_text.words(client.get(where, headers=RUSSIAN))
-    assert len(client.get(where, {"event": "waiting"}).context["cl"].result_list) == 1
-    assert len(client.get(where, {"event": "call_end"}).context["cl"].result_list) == 0
+        assert status.event_word("waiting") in html_text.words(client.get(url, headers=RUSSIAN))
+    assert len(client.get(url, {"event": "waiting"}).context["cl"].result_list) == 1
+    assert len(client.get(url, {"event": "call_end"}).context["cl"].result_list) == 0
 
 
-def test_statuses_of_the_rules_and_of_the_audit_log_are_labels(client, operator, three):
-    asked = {"clients": _of(three), "rule": "status_busy"}
+def test_rules_and_audit_log_show_status_labels(client, operator, three):
+    data = {"clients": _of(three), "rule": "status_busy"}
     with translation.override("ru"):
         busy, away = uis_status("do_not_disturb"), uis_status("not_at_work")
-    assert busy in html_text.words(client.post(RULE, asked, headers=RUSSIAN))
-    preview = html_text.words(client.post(RULE, asked | {"value": "not_at_work"}, headers=RUSSIAN))
+    assert busy in html_text.words(client.post(RULE, data, headers=RUSSIAN))
+    preview = html_text.words(client.post(RULE, data | {"value": "not_at_work"}, headers=RUSSIAN))
     assert f"one {busy} {away}" in preview
     page = client.get(reverse("admin:tenants_tenant_change", args=[three[0].pk]), headers=RUSSIAN)
     assert f'<option value="do_not_disturb" selected>{busy}</option>' in page.content.decode()
-    client.post(RULE, asked | {"value": "not_at_work", "confirm": "yes"})
+    client.post(RULE, data | {"value": "not_at_work", "confirm": "yes"})
     assert f"{busy} {away}" in html_text.words(client.get("/admin/tenants/auditlogentry/", headers=RUSSIAN))
 
 
 def test_pages_have_titles_of_their_own(client, operator, omsk):
-    def title(where):
-        return re.search("<title>(.*?) [|]", client.get(where, headers=RUSSIAN).content.decode())[1]
+    def title(url):
+        return re.search("<title>(.*?) [|]", client.get(url, headers=RUSSIAN).content.decode())[1]
 
     with translation.override("ru"):
         assert title(LIST) == capfirst(Tenant._meta.verbose_name_plural)
@@ -745,23 +766,25 @@ def test_pages_have_titles_of_their_own(client, operator, omsk):
     assert title(f"{LIST}add/") not in {"", title(LIST)}
 
 
-def test_manager_named_by_the_crm_is_shown_where_there_is_one(client, operator, omsk):
-    where = f"/admin/telephony/call/{Call.objects.get().pk}/change/"
-    before = client.get(where, headers=ENGLISH).context["page"].facts
+def test_call_page_shows_the_crm_manager_if_known(client, operator, omsk):
+    url = f"/admin/telephony/call/{Call.objects.get().pk}/change/"
+    before = client.get(url, headers=ENGLISH).context["page"].details
     Call.objects.update(crm_user_id=2701)
-    answer = client.get(where, headers=ENGLISH)
-    assert [value for _name, value in answer.context["page"].facts if value not in dict(before).values()] == ["2701"]
-    assert "<dd>2701</dd>" in answer.content.decode()
+    response = client.get(url, headers=ENGLISH)
+    assert [value for _name, value in response.context["page"].details if value not in dict(before).values()] == [
+        "2701"
+    ]
+    assert "<dd>2701</dd>" in response.content.decode()
 
 
-def test_hours_are_typed_by_the_clients_zone(client, operator, omsk):
+def test_business_hours_inputs_are_plain_times(client, operator, omsk):
     html = client.get(f"{LIST}{omsk.pk}/change/", headers=ENGLISH).content.decode()
     assert re.search(r'<input type="time" name="opens_at" value="09:00"', html)
-    assert 'id="id_works_from_helptext"' in html
+    assert 'id="id_opens_at_helptext"' in html
     assert "vTimeField" not in html
 
 
-def test_user_without_permission_sees_our_page(client, support):
-    answer = client.get(f"{LIST}add/", headers=ENGLISH)
-    assert answer.status_code == 403
-    assert "403.html" in [template.name for template in answer.templates]
+def test_403_uses_our_template(client, support):
+    response = client.get(f"{LIST}add/", headers=ENGLISH)
+    assert response.status_code == 403
+    assert "403.html" in [template.name for template in response.templates]

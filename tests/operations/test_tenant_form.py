@@ -17,30 +17,30 @@ pytestmark = pytest.mark.sql
 @pytest.fixture
 def page(admin_client, tenant):
     """The client's page: read it, change it, send it back."""
-    where = reverse("admin:tenants_tenant_change", args=[tenant.pk])
+    url = reverse("admin:tenants_tenant_change", args=[tenant.pk])
 
     def send(**changed):
-        html = admin_client.get(where).content.decode()
+        html = admin_client.get(url).content.decode()
         form = html_text.fields(html)
         form.update(changed)
-        return admin_client.post(where, form), html
+        return admin_client.post(url, form), html
 
     return send
 
 
 def test_keys_are_never_shown(page, tenant):
-    answer, html = page()
-    assert answer.status_code == 302, html_text.errors(answer)
+    response, html = page()
+    assert response.status_code == 302, html_text.errors(response)
     for secret in (tenant.uis.access_token, tenant.crm.key, tenant.crm.client_id, tenant.uis.hook):
         assert secret not in html
     assert f"…{tenant.crm.key[-4:]}" in html
 
 
-def test_empty_key_stays_and_typed_key_replaces(page, tenant):
+def test_empty_key_field_keeps_the_key_and_a_typed_one_replaces_it(page, tenant):
     page()
     assert UisConnection.objects.get().access_token == "uis-token"
-    answer, _html = page(**{"uis-0-access_token": "new-token"})
-    assert answer.status_code == 302
+    response, _html = page(**{"uis-0-access_token": "new-token"})
+    assert response.status_code == 302
     assert UisConnection.objects.get().access_token == "new-token"
     assert CrmConnection.objects.get().key == tenant.crm.key
 
@@ -58,7 +58,7 @@ def test_keys_are_encrypted_in_their_rows(tenant):
     assert tenant.crm.client_id not in client_id
 
 
-def test_new_key_opens_a_door_that_was_shut(page, tenant):
+def test_new_key_restores_a_suspended_connection(page, tenant):
     from django.utils import timezone
 
     tenant.uis.suspend("access_token_expired", "expired", now=timezone.now())
@@ -66,7 +66,7 @@ def test_new_key_opens_a_door_that_was_shut(page, tenant):
     assert UisConnection.objects.get().denied_at is None
 
 
-def test_saving_without_a_change_opens_no_door(page, tenant):
+def test_saving_without_a_change_keeps_the_suspension(page, tenant):
     from django.utils import timezone
 
     tenant.uis.suspend("access_token_expired", "expired", now=timezone.now())
@@ -74,24 +74,24 @@ def test_saving_without_a_change_opens_no_door(page, tenant):
     assert UisConnection.objects.get().denied_at is not None
 
 
-def test_link_by_hand_is_remembered(page, tenant):
+def test_manual_link_is_marked_as_manual(page, tenant):
     row = _row_of(page, IVAN)
     page(**{f"employees-{row}-crm_user_id": ""})
     assert Employee.objects.get(uis_id=IVAN).linked_by == ""
     page(**{f"employees-{row}-crm_user_id": "27"})
-    assert Employee.objects.get(uis_id=IVAN).linked_by == "HAND"
+    assert Employee.objects.get(uis_id=IVAN).linked_by == "MANUAL"
 
 
-def test_two_people_on_one_user_are_refused_with_a_sentence(page, tenant):
+def test_two_employees_cannot_share_a_crm_user(page, tenant):
     row = _row_of(page, IVAN)
-    answer, _html = page(**{f"employees-{row}-crm_user_id": "28"})
-    assert answer.status_code == 200
+    response, _html = page(**{f"employees-{row}-crm_user_id": "28"})
+    assert response.status_code == 200
     assert Employee.objects.get(uis_id=IVAN).crm_user_id == 27
 
 
-def test_rules_offer_only_this_clients_people_and_numbers(page, tenant, stranger):
+def test_rules_list_only_own_numbers(page, tenant, stranger):
     VirtualNumber.objects.filter(tenant=stranger).update(name="чужой")
-    _answer, html = page()
+    _response, html = page()
     assert "74950000009" not in html
     assert "74950000002" in html
 
@@ -105,14 +105,14 @@ def test_rules_offer_only_this_clients_people_and_numbers(page, tenant, stranger
     ],
 )
 def test_every_page_opens_in_both_languages(admin_client, tenant, name, language):
-    answer = admin_client.get(reverse(f"admin:{name}"), headers={"accept-language": language})
-    assert answer.status_code == 200
-    assert f'lang="{language}"' in answer.content.decode()
+    response = admin_client.get(reverse(f"admin:{name}"), headers={"accept-language": language})
+    assert response.status_code == 200
+    assert f'lang="{language}"' in response.content.decode()
 
 
-def test_client_can_be_added_by_hand(admin_client, db):
-    where = reverse("admin:tenants_tenant_add")
-    form = html_text.fields(admin_client.get(where).content.decode())
+def test_tenant_can_be_added(admin_client, db):
+    url = reverse("admin:tenants_tenant_add")
+    form = html_text.fields(admin_client.get(url).content.decode())
     form |= {
         "name": "Новый",
         "slug": "new",
@@ -120,26 +120,22 @@ def test_client_can_be_added_by_hand(admin_client, db):
         "crm-0-address": "shop.retailcrm.ru",
         "crm-0-key": "k",
     }
-    answer = admin_client.post(where, form)
-    assert answer.status_code == 302, html_text.errors(answer)
+    response = admin_client.post(url, form)
+    assert response.status_code == 302, html_text.errors(response)
     added = Tenant.objects.get()
     assert (added.crm.address, added.crm.key, added.uis.access_token) == ("https://shop.retailcrm.ru", "k", "t")
     assert added.rules.upload_missed is True
 
 
-@pytest.mark.parametrize(("people", "name"), [(3, "tenants_tenant_change"), (40, "tenants_tenant_change")])
-def test_clients_page_costs_a_fixed_number_of_queries(
-    admin_client, tenant, django_assert_max_num_queries, people, name
-):
-    Employee.objects.bulk_create(Employee(tenant=tenant, uis_id=n, full_name=str(n)) for n in range(people))
+@pytest.mark.parametrize(("employee_count", "name"), [(3, "tenants_tenant_change"), (40, "tenants_tenant_change")])
+def test_tenant_page_query_count_is_fixed(admin_client, tenant, django_assert_max_num_queries, employee_count, name):
+    Employee.objects.bulk_create(Employee(tenant=tenant, uis_id=n, full_name=str(n)) for n in range(employee_count))
     with django_assert_max_num_queries(26):
         assert admin_client.get(reverse(f"admin:{name}", args=[tenant.pk])).status_code == 200
 
 
 @pytest.mark.parametrize("count", [1, 30])
-def test_lists_cost_a_fixed_number_of_queries(
-    admin_client, notify, pbx, crm, tenant, django_assert_max_num_queries, count
-):
+def test_list_query_counts_are_fixed(admin_client, notify, pbx, crm, tenant, django_assert_max_num_queries, count):
     for number in range(count):
         call = pbx.call(contact=f"799900001{number:02d}", number="74950000001", rings=[IVAN])
         notify(call.notification("lost_call"))
@@ -148,19 +144,19 @@ def test_lists_cost_a_fixed_number_of_queries(
             admin_client.get(reverse(f"admin:{name}"))
 
 
-def test_groups_come_with_the_database(db):
+def test_migrate_creates_the_groups(db):
     operator, support = Group.objects.get(name="Operator"), Group.objects.get(name="Support")
     assert operator.permissions.filter(codename="change_tenant").exists()
-    held = set(support.permissions.values_list("codename", flat=True))
-    assert "change_call" in held
-    assert {word for word in held if not word.startswith("view_")} == {
+    codenames = set(support.permissions.values_list("codename", flat=True))
+    assert "change_call" in codenames
+    assert {name for name in codenames if not name.startswith("view_")} == {
         "change_call",
         "play_recording",
         "acknowledge_incident",
     }
 
 
-def test_support_sees_and_retries_but_changes_no_rules(client, tenant, notify, pbx, crm, crm_world):
+def test_support_may_view_but_not_change_a_tenant(client, tenant, notify, pbx, crm, crm_world):
     user = enlist("support", "Support")
     client.force_login(user)
     page = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk])).content.decode()
@@ -170,6 +166,6 @@ def test_support_sees_and_retries_but_changes_no_rules(client, tenant, notify, p
 
 
 def _row_of(page, uis_id):
-    _answer, html = page()
+    _response, html = page()
     pk = Employee.objects.get(uis_id=uis_id).pk
     return re.search(rf'name="employees-(\d+)-id" value="{pk}"', html).group(1)

@@ -32,19 +32,19 @@ AGES = st.one_of(st.none(), st.timedeltas(timedelta(0), timedelta(days=3)), st.j
 
 @dataclass(frozen=True)
 class Case:
-    """What the decision looks at of one client."""
+    """The values that determine the status of one client."""
 
     zone: str
     opens_at: time
     closes_at: time
     works_weekends: bool
     is_paused: bool
-    has_left: bool
-    activated: timedelta | None
+    is_offboarded: bool
+    activated_ago: timedelta | None
     denied: str
     failing: int
     activation: str
-    heard: timedelta | None
+    last_event_ago: timedelta | None
 
 
 CASES = st.builds(
@@ -54,26 +54,26 @@ CASES = st.builds(
     closes_at=CLOCKS,
     works_weekends=st.booleans(),
     is_paused=st.sampled_from([False, False, False, True]),
-    has_left=st.sampled_from([False, False, False, True]),
-    activated=AGES,
+    is_offboarded=st.sampled_from([False, False, False, True]),
+    activated_ago=AGES,
     denied=st.sampled_from(["", "", "", "uis", "crm"]),
     failing=st.integers(0, 1),
     activation=st.sampled_from(["", *Activation.State.values]),
-    heard=AGES,
+    last_event_ago=AGES,
 )
 
 
 def expected(case, now):
-    """Apply the rules again, the slow way."""
-    if case.has_left:
+    """Apply the rules in plain Python."""
+    if case.is_offboarded:
         return TenantStatus.OFFBOARDED
     if case.is_paused:
         return TenantStatus.PAUSED
-    if case.activated is None:
+    if case.activated_ago is None:
         return TenantStatus.ACTIVATION_FAILED if case.activation == "FAILED" else TenantStatus.NOT_ACTIVATED
     if case.denied:
         return TenantStatus.ACCESS_DENIED
-    quiet_for = min(case.activated, case.heard if case.heard is not None else case.activated)
+    quiet_for = min(case.activated_ago, case.last_event_ago if case.last_event_ago is not None else case.activated_ago)
     if longest_shift(case, now - quiet_for, now) >= HOUR:
         return TenantStatus.NO_EVENTS
     return TenantStatus.FAILING if case.failing else TenantStatus.ACTIVE
@@ -94,7 +94,7 @@ def longest_shift(case, since, till):
     return found
 
 
-def looked_at(now):
+def with_status(now):
     """Return all clients with their states, after the alerts have been evaluated."""
     evaluate.evaluate(now=now)
     return tenant_status.with_status(Tenant.objects.all())
@@ -109,8 +109,8 @@ def write(case, number, now):
         closes_at=case.closes_at,
         works_weekends=case.works_weekends,
         is_paused=case.is_paused,
-        offboarded_at=now if case.has_left else None,
-        activated_at=None if case.activated is None else now - case.activated,
+        offboarded_at=now if case.is_offboarded else None,
+        activated_at=None if case.activated_ago is None else now - case.activated_ago,
         activation_expires_at=now,
     )
     UisConnection.objects.create(tenant=tenant, denied_at=now if case.denied == "uis" else None)
@@ -119,17 +119,17 @@ def write(case, number, now):
         CheckRun.objects.create(tenant=tenant, failed_count=case.failing)
     if case.activation:
         Activation.objects.create(tenant=tenant, state=case.activation, step="UIS", started_at=now)
-    if case.heard is not None:
-        Notification.objects.create(tenant=tenant, received_at=now - case.heard, digest=str(number))
+    if case.last_event_ago is not None:
+        Notification.objects.create(tenant=tenant, received_at=now - case.last_event_ago, digest=str(number))
     return tenant
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cases=st.lists(CASES, min_size=1, max_size=6), now=MOMENTS)
-def test_state_in_sql_is_the_state_the_rules_tell(db, cases, now):
+def test_status_in_sql_equals_the_rules(db, cases, now):
     with transaction.atomic():
         written = [write(case, number, now).pk for number, case in enumerate(cases)]
-        found = {one.pk: tenant_status.state(one) for one in looked_at(now)}
+        found = {tenant.pk: tenant_status.state(tenant) for tenant in with_status(now)}
         transaction.set_rollback(True)
     assert [found[pk] for pk in written] == [expected(case, now) for case in cases]
 
@@ -138,16 +138,16 @@ def test_state_in_sql_is_the_state_the_rules_tell(db, cases, now):
 def state_at(db):
     """The state of an active client without events, at a moment of their local time."""
 
-    def look(moment, *, zone="Europe/Moscow", **hours):
+    def status_at(moment, *, zone="Europe/Moscow", **hours):
         now = moment.replace(tzinfo=ZoneInfo(zone))
         with transaction.atomic():
             tenant = write(QUIET, 1, now)
             Tenant.objects.update(time_zone=zone, **hours)
-            found = looked_at(now).get(pk=tenant.pk)
+            found = with_status(now).get(pk=tenant.pk)
             transaction.set_rollback(True)
         return tenant_status.state(found)
 
-    return look
+    return status_at
 
 
 QUIET = Case("Europe/Moscow", time(9), time(18), False, False, False, timedelta(hours=15), "", 0, "DONE", None)
@@ -164,16 +164,16 @@ MONDAY, SATURDAY, SUNDAY = datetime(2026, 11, 23), datetime(2026, 11, 28), datet
         (3, 0, TenantStatus.ACTIVE),
     ],
 )
-def test_silence_counts_an_hour_after_work_began_and_lasts(state_at, hour, minute, state):
+def test_no_events_counts_after_an_hour_of_work_and_lasts(state_at, hour, minute, state):
     assert state_at(MONDAY.replace(hour=hour, minute=minute)) == state
 
 
-def test_silence_is_told_by_the_clients_clock(state_at):
+def test_no_events_uses_tenant_local_time(state_at):
     assert state_at(MONDAY.replace(hour=12), zone="Asia/Kamchatka") == TenantStatus.NO_EVENTS
     assert state_at(MONDAY.replace(hour=3), zone="America/New_York") == TenantStatus.ACTIVE
 
 
-def test_weekend_counts_only_where_it_is_worked(state_at):
+def test_weekend_counts_only_if_it_is_worked(state_at):
     assert state_at(SUNDAY.replace(hour=12)) == TenantStatus.ACTIVE
     assert state_at(SUNDAY.replace(hour=12), works_weekends=True) == TenantStatus.NO_EVENTS
 
@@ -183,96 +183,96 @@ def english(text):
         return str(text)
 
 
-def failed(code, **about):
+def failed(code, **params):
     """Return the text of a failed check."""
     with translation.override("en"):
-        return CheckResult(runner.CHECKS[code], ok=False, params=about).message
+        return CheckResult(runner.CHECKS[code], ok=False, params=params).message
 
 
 @pytest.fixture
-def told(tenant):
+def report(tenant):
     """The status report of the client now."""
 
-    def ask(now=None):
+    def describe(now=None):
         now = now or timezone.now()
-        found = looked_at(now).get(pk=tenant.pk)
-        pulse = tenant_status.recent_activity([found], now=now)[tenant.pk]
+        found = with_status(now).get(pk=tenant.pk)
+        activity = tenant_status.recent_activity([found], now=now)[tenant.pk]
         with translation.override("en"):
-            return tenant_status.describe(found, pulse=pulse, now=now)
+            return tenant_status.describe(found, activity=activity, now=now)
 
-    return ask
+    return describe
 
 
-def test_denial_names_the_menu_path_and_both_sides(told, tenant):
+def test_denial_describes_both_connections(report, tenant):
     tenant.uis.suspend("ip_not_whitelisted", "no", now=timezone.now())
-    assert told().reason == english(AccessError.ADDRESS_NOT_LISTED.label)
-    assert told().responsible == Responsible.CLIENT
+    assert report().reason == english(AccessError.ADDRESS_NOT_LISTED.label)
+    assert report().responsible == Responsible.CLIENT
     tenant.crm.suspend("odd_code", "The CRM's own words.", now=timezone.now())
-    assert told().reason == f"{english(AccessError.ADDRESS_NOT_LISTED.label)} The CRM's own words."
+    assert report().reason == f"{english(AccessError.ADDRESS_NOT_LISTED.label)} The CRM's own words."
     tenant.uis.suspend("account_inactive", "no", now=timezone.now())
-    assert told().responsible == Responsible.UIS
+    assert report().responsible == Responsible.UIS
 
 
-def test_first_check_that_fails_is_the_cause(told, tenant):
+def test_first_failed_check_is_the_reason(report, tenant):
     stored = [
-        {"check": "UIS_KEY_GIVEN", "ok": True, "about": {}},
-        {"check": "UIS_EMPLOYEES", "ok": False, "about": {"count": "0"}},
-        {"check": "CRM_KEY_GIVEN", "ok": False, "about": {}},
+        {"check": "UIS_KEY_GIVEN", "ok": True, "params": {}},
+        {"check": "UIS_EMPLOYEES", "ok": False, "params": {"count": "0"}},
+        {"check": "CRM_KEY_GIVEN", "ok": False, "params": {}},
     ]
     CheckRun.objects.update_or_create(tenant=tenant, defaults={"results": stored, "failed_count": 2})
-    assert (told().state, told().responsible) == (TenantStatus.FAILING, Responsible.CLIENT)
-    assert told().reason == failed("UIS_EMPLOYEES", count="0")
-    CheckRun.objects.update(results=[{"check": "GONE", "ok": False, "about": {}}])
-    assert (told().state, told().reason, told().responsible) == (TenantStatus.FAILING, "", None)
+    assert (report().state, report().responsible) == (TenantStatus.FAILING, Responsible.CLIENT)
+    assert report().reason == failed("UIS_EMPLOYEES", count="0")
+    CheckRun.objects.update(results=[{"check": "GONE", "ok": False, "params": {}}])
+    assert (report().state, report().reason, report().responsible) == (TenantStatus.FAILING, "", None)
 
 
-def test_activation_that_stopped_says_why(told, tenant):
+def test_failed_activation_shows_its_reason(report, tenant):
     Tenant.objects.update(activated_at=None)
     Activation.objects.create(
         tenant=tenant, state="FAILED", step="UIS", started_at=timezone.now(), code="UIS_KEY_TERM", context={}
     )
-    assert (told().state, told().responsible) == (TenantStatus.ACTIVATION_FAILED, Responsible.CLIENT)
-    assert told().reason == failed("UIS_KEY_TERM")
+    assert (report().state, report().responsible) == (TenantStatus.ACTIVATION_FAILED, Responsible.CLIENT)
+    assert report().reason == failed("UIS_KEY_TERM")
     Activation.objects.update(code="GONE")
-    assert told().reason == ""
+    assert report().reason == ""
 
 
-def test_client_who_is_not_on_says_what_he_waits_for(told, tenant):
+def test_not_activated_tenant_shows_the_next_step(report, tenant):
     Tenant.objects.update(activated_at=None)
-    assert told().responsible == Responsible.CLIENT
+    assert report().responsible == Responsible.CLIENT
     Tenant.objects.update(activation_expires_at=None)
-    assert told().responsible == Responsible.OPERATOR
+    assert report().responsible == Responsible.OPERATOR
     Activation.objects.create(tenant=tenant, state="RUNNING", step="PEOPLE", started_at=timezone.now())
-    assert told().responsible is None
-    assert english(Activation.Step.PEOPLE.label) in told().reason
+    assert report().responsible is None
+    assert english(Activation.Step.PEOPLE.label) in report().reason
 
 
-def test_pause_and_leaving_are_said(told, tenant):
+def test_paused_and_offboarded_tenants(report, tenant):
     tenant.pause()
-    assert (told().state, told().responsible) == (TenantStatus.PAUSED, Responsible.OPERATOR)
+    assert (report().state, report().responsible) == (TenantStatus.PAUSED, Responsible.OPERATOR)
     offboarded_at = timezone.now()
     Tenant.objects.update(offboarded_at=offboarded_at)
-    assert told().state == TenantStatus.OFFBOARDED
-    assert f"{offboarded_at.astimezone(tenant.zone):%M}" in told().reason
+    assert report().state == TenantStatus.OFFBOARDED
+    assert f"{offboarded_at.astimezone(tenant.zone):%M}" in report().reason
 
 
-def test_silence_says_since_when(told, tenant):
+def test_no_events_reason_has_the_last_event_time(report, tenant):
     noon = datetime(2026, 11, 24, 12, tzinfo=tenant.zone)
     Tenant.objects.update(activated_at=noon - timedelta(days=30))
-    assert (told(noon).state, re.findall(r"\d+", told(noon).reason)) == (TenantStatus.NO_EVENTS, [])
-    heard = Notification.objects.create(tenant=tenant, received_at=noon - 2 * HOUR, digest="x")
-    assert (told(noon).state, told(noon).responsible) == (TenantStatus.NO_EVENTS, Responsible.CLIENT)
-    assert "10" in told(noon).reason
-    heard.received_at = noon - 2 * HOUR - timedelta(days=3)
-    heard.save()
-    assert "21" in told(noon).reason
+    assert (report(noon).state, re.findall(r"\d+", report(noon).reason)) == (TenantStatus.NO_EVENTS, [])
+    notification = Notification.objects.create(tenant=tenant, received_at=noon - 2 * HOUR, digest="x")
+    assert (report(noon).state, report(noon).responsible) == (TenantStatus.NO_EVENTS, Responsible.CLIENT)
+    assert "10" in report(noon).reason
+    notification.received_at = noon - 2 * HOUR - timedelta(days=3)
+    notification.save()
+    assert "21" in report(noon).reason
 
 
-def test_pulse_counts_the_clients_own_day(tenant, stranger):
+def test_recent_activity_counts_the_tenant_local_day(tenant, stranger):
     Tenant.objects.filter(pk=stranger.pk).update(time_zone="Asia/Kamchatka")
     now = datetime(2026, 11, 23, 21, 30, tzinfo=UTC)  # half past midnight in Moscow, half past nine in Kamchatka
-    whose = [(tenant, timedelta(minutes=10)), (tenant, HOUR), (stranger, HOUR), (stranger, timedelta(hours=10))]
-    for number, (client, ago) in enumerate(whose):
+    calls = [(tenant, timedelta(minutes=10)), (tenant, HOUR), (stranger, HOUR), (stranger, timedelta(hours=10))]
+    for number, (client, ago) in enumerate(calls):
         moment = now - ago
         Call.objects.create(
             tenant=client,
@@ -288,9 +288,9 @@ def test_pulse_counts_the_clients_own_day(tenant, stranger):
     Call.objects.all().delete()
 
 
-def test_state_costs_one_question_however_many_zones_clients_live_in(db):
+def test_status_takes_one_query_for_any_number_of_zones(db):
     for number, zone in enumerate(ZONES):
         write(Case(zone, time(9), time(18), False, False, False, HOUR, "", 0, "", None), number, timezone.now())
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as queries:
         list(tenant_status.with_status(Tenant.objects.all()))
-    assert len(asked) == 1
+    assert len(queries) == 1

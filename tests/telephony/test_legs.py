@@ -142,11 +142,11 @@ def test_coach_who_listens_in_neither_talks_nor_rings():
 
 def test_menu_that_ends_before_a_phone_rings_is_not_the_whole_call():
     menu = outside(1, starts=0, lasts=10, finish_reason="scenario_disconnects")
-    assert of(menu, expects_talk=False, told_until=at(15)) is None
-    assert of(menu, expects_talk=False, told_until=at(11)).result == Result.NO_ANSWER
-    assert of(menu, expects_talk=False, told_until=at(15), waits_for_legs=False).result == Result.NO_ANSWER
+    assert of(menu, expects_talk=False, last_activity_at=at(15)) is None
+    assert of(menu, expects_talk=False, last_activity_at=at(11)).result == Result.NO_ANSWER
+    assert of(menu, expects_talk=False, last_activity_at=at(15), waits_for_legs=False).result == Result.NO_ANSWER
     answer = leg(2, starts=15, lasts=40, talks=30, employee_id=IVAN)
-    assert of(menu, answer, told_until=at(15)).result == Result.ANSWERED
+    assert of(menu, answer, last_activity_at=at(15)).result == Result.ANSWERED
 
 
 def test_fax_is_no_missed_call():

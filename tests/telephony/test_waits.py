@@ -29,52 +29,52 @@ def talk(minutes, contact=ANN, length=2):
     return Talk(contact=contact, began_at=at(minutes), ended_at=at(minutes + length))
 
 
-def told(misses, talks=()):
+def group(misses, talks=()):
     return group_waits(misses, talks, is_at_work=is_at_work)
 
 
-def wait(first, last, tries, *, contact=ANN, owner="", is_after_hours=False, over=None):
+def wait(first, last, missed_count, *, contact=ANN, owner="", is_after_hours=False, closed=None):
     more = {"last_call": 0, "owner": owner, "is_after_hours": is_after_hours}
-    times = {"first_at": at(first), "last_at": at(last), "answered_at": None if over is None else at(over)}
-    return MissedCaller(contact=contact, missed_count=tries, **more, **times)
+    times = {"first_at": at(first), "last_at": at(last), "answered_at": None if closed is None else at(closed)}
+    return MissedCaller(contact=contact, missed_count=missed_count, **more, **times)
 
 
-def test_caller_is_one_however_often_he_calls():
-    assert told([miss(5), miss(0), miss(3, BOB)]) == [wait(0, 5, 2), wait(3, 3, 1, contact=BOB)]
+def test_missed_calls_are_grouped_by_caller():
+    assert group([miss(5), miss(0), miss(3, BOB)]) == [wait(0, 5, 2), wait(3, 3, 1, contact=BOB)]
 
 
-def test_talk_ends_the_wait_and_the_next_miss_begins_another():
-    assert told([miss(0), miss(1), miss(9)], [talk(4)]) == [wait(0, 1, 2, over=4), wait(9, 9, 1)]
-    assert told([miss(0)], [talk(4, BOB)]) == [wait(0, 0, 1)]
+def test_talk_closes_the_wait_and_the_next_missed_call_starts_another():
+    assert group([miss(0), miss(1), miss(9)], [talk(4)]) == [wait(0, 1, 2, closed=4), wait(9, 9, 1)]
+    assert group([miss(0)], [talk(4, BOB)]) == [wait(0, 0, 1)]
 
 
-def test_miss_that_becomes_known_after_the_talk_opens_nothing():
-    known = told([miss(9)], [talk(10)])
+def test_missed_call_before_a_talk_is_closed_whenever_it_is_reported():
+    known = group([miss(9)], [talk(10)])
     assert [one.is_open for one in known] == [False]
-    assert told([miss(9), miss(7)], [talk(10)]) == [wait(7, 9, 2, over=10)]
+    assert group([miss(9), miss(7)], [talk(10)]) == [wait(7, 9, 2, closed=10)]
 
 
-def test_who_is_called_back_while_he_calls_again_has_been_talked_to():
-    assert told([miss(1)], [talk(0, length=5)]) == [wait(1, 1, 1, over=1)]
+def test_missed_call_during_a_talk_is_closed():
+    assert group([miss(1)], [talk(0, length=5)]) == [wait(1, 1, 1, closed=1)]
 
 
-def test_who_calls_as_the_talk_ends_waits():
-    assert told([miss(2)], [talk(0, length=2)]) == [wait(2, 2, 1)]
+def test_missed_call_at_the_end_of_a_talk_stays_open():
+    assert group([miss(2)], [talk(0, length=2)]) == [wait(2, 2, 1)]
 
 
-def test_owner_is_whose_the_last_call_is_that_is_anybodys():
-    assert told([miss(2), miss(1, owner="b"), miss(0, owner="a")])[0].owner == "b"
-    assert told([miss(0)])[0].owner == ""
+def test_owner_is_that_of_the_last_call_with_an_owner():
+    assert group([miss(2), miss(1, owner="b"), miss(0, owner="a")])[0].owner == "b"
+    assert group([miss(0)])[0].owner == ""
 
 
-def test_last_call_is_the_one_that_came_last():
+def test_last_call_is_the_latest():
     calls = [MissedCall(contact=ANN, at=at(minutes), call=key) for key, minutes in ((1, 5), (2, 0), (4, 5))]
-    assert told(calls)[0].last_call == 4
+    assert group(calls)[0].last_call == 4
 
 
 @pytest.mark.parametrize(("minutes", "is_after_hours"), [([31, 40], True), ([31, 5], False), ([5], False)])
-def test_after_hours_is_who_never_called_in_them(minutes, is_after_hours):
-    assert told([miss(one) for one in minutes])[0].is_after_hours == is_after_hours
+def test_after_hours_needs_all_calls_outside_business_hours(minutes, is_after_hours):
+    assert group([miss(one) for one in minutes])[0].is_after_hours == is_after_hours
 
 
 contacts = st.sampled_from([ANN, BOB])
@@ -85,24 +85,24 @@ talks = st.lists(st.builds(talk, st.integers(0, 60), contacts, st.integers(0, 9)
 def walked(misses, talks):
     """Walk through all events, a talk counting at its end; return what is open, and how long the others waited."""
     events = [(one.at, 1, one) for one in misses] + [(one.ended_at, 0, one) for one in talks]
-    waiting, over = defaultdict(list), []
+    waiting, closed = defaultdict(list), []
     for _moment, is_miss, one in sorted(events, key=lambda event: event[:2]):
         if is_miss:
             waiting[one.contact].append(one)
         elif queue := waiting.pop(one.contact, []):
-            over.append((one.contact, min(call.at for call in queue), len(queue)))
-    return waiting, sorted(over)
+            closed.append((one.contact, min(call.at for call in queue), len(queue)))
+    return waiting, sorted(closed)
 
 
 @given(misses, talks)
-def test_waits_are_what_a_walk_through_the_calls_finds(misses, talks):
-    found = told(misses, talks)
-    waiting, over = walked(misses, talks)
-    assert {one.contact: (one.first_at, one.last_at, one.tries) for one in found if one.is_open} == {
+def test_waits_equal_a_sequential_walk(misses, talks):
+    found = group(misses, talks)
+    waiting, closed = walked(misses, talks)
+    assert {one.contact: (one.first_at, one.last_at, one.missed_count) for one in found if one.is_open} == {
         contact: (min(call.at for call in calls), max(call.at for call in calls), len(calls))
         for contact, calls in waiting.items()
     }
-    assert sorted((one.contact, one.first_at, one.tries) for one in found if not one.is_open) == over
+    assert sorted((one.contact, one.first_at, one.missed_count) for one in found if not one.is_open) == closed
     for one in found:
         calls = [call for call in misses if call.contact == one.contact and one.first_at <= call.at <= one.last_at]
         assert one.is_after_hours == all(not is_at_work(call.at) for call in calls)
@@ -110,6 +110,6 @@ def test_waits_are_what_a_walk_through_the_calls_finds(misses, talks):
 
 
 @given(misses, talks, st.randoms())
-def test_order_in_which_calls_become_known_changes_nothing(misses, talks, dice):
+def test_order_of_input_does_not_matter(misses, talks, dice):
     shuffled = [dice.sample(calls, len(calls)) for calls in (misses, talks)]
-    assert told(*shuffled) == told(misses, talks)
+    assert group(*shuffled) == group(misses, talks)

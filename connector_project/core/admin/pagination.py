@@ -26,14 +26,14 @@ class KeysetChangeList(ChangeList):
         return [f"-{self._moment}", "-pk"]
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
-        for word in (AFTER, BEFORE):  # These choose a page, not rows: filter links must not keep them.
-            self.params.pop(word, None)
-            self.filter_params.pop(word, None)
+        for name in (AFTER, BEFORE):  # These choose a page, not rows: filter links must not keep them.
+            self.params.pop(name, None)
+            self.filter_params.pop(name, None)
         return super().get_queryset(request, exclude_parameters)
 
     def get_results(self, request: HttpRequest) -> None:
         """Read one page, and find out whether there are older and newer ones."""
-        after, before = (_parse_cursor(request.GET.get(word, "")) for word in (AFTER, BEFORE))
+        after, before = (_parse_cursor(request.GET.get(name, "")) for name in (AFTER, BEFORE))
         is_back = before is not None and after is None
         rows = list(self._page(after, before)[: self.list_per_page + 1])
         has_more = len(rows) > self.list_per_page

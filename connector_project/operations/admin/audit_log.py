@@ -72,9 +72,9 @@ class AccessLogAdmin(ReadOnlyAdmin):
         return False
 
     @admin.display(description=_("by"), ordering="username")
-    def actor(self, look: AccessLogEntry) -> str:
+    def actor(self, entry: AccessLogEntry) -> str:
         """Return the account, or the masked IP address for access by link."""
-        return look.username or gettext("by link, from %(address)s") % {"address": look.address or "?"}
+        return entry.username or gettext("by link, from %(address)s") % {"address": entry.address or "?"}
 
 
 def actor(change: AuditLogEntry) -> str:

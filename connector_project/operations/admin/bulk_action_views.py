@@ -82,11 +82,13 @@ class BulkActionMixin(admin.ModelAdmin[Any]):
         data = form.cleaned_data
         event = {"event": data["event"]} if "event" in data else {}
         now = timezone.now()
-        errand = bulk_actions.start(kind, {**chosen, **event}, reason=data.get("reason", ""), by=request.user, now=now)
-        if errand is None:
+        bulk_action = bulk_actions.start(
+            kind, {**chosen, **event}, reason=data.get("reason", ""), by=request.user, now=now
+        )
+        if bulk_action is None:
             messages.warning(request, gettext("No rows match, or too many: change the filters."))
             return redirect(f"admin:telephony_{self.opts.model_name}_changelist")
-        return redirect("admin:telephony_bulkaction_change", errand.pk)
+        return redirect("admin:telephony_bulkaction_change", bulk_action.pk)
 
     def _bulk_page(
         self, request: HttpRequest, kind: str, chosen: Mapping[str, str], form: forms.Form
@@ -95,14 +97,14 @@ class BulkActionMixin(admin.ModelAdmin[Any]):
         shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
         own = {
             "title": TITLES[kind],
-            "about": DESCRIPTIONS[kind],
+            "description": DESCRIPTIONS[kind],
             "is_final": kind == Kind.SKIP,
-            "seen": preview,
-            "most": bulk_actions.MAX_ROWS,
+            "preview": preview,
+            "max_rows": bulk_actions.MAX_ROWS,
             "counted": counted(kind, preview.total),
             "parts": _parts(kind, preview.by_state),
             "sample": [line(row) for row in preview.sample],
-            "filters": describe_filters(chosen),
+            "filters": describe_filters(kind, chosen),
             "form": form,
         }
         return TemplateResponse(request, PAGE, shared | own)
@@ -139,16 +141,17 @@ def line(row: Model) -> str:
     return f"{datetime_display.format_short(stored.tenant, stored.received_at, now=now)} · {stored.tenant} · {event}"
 
 
-def describe_filters(chosen: Mapping[str, str]) -> list[tuple[str, str]]:
+def describe_filters(kind: str, chosen: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return the labels and values of the filters, as the call list or the list of unreadable notifications shows them.
 
     Other users can see a bulk action too, so a number that was searched for is masked.
     """
+    if kind == Kind.REPROCESS:  # Its filters have the names of call filters, and other values.
+        return _notification_filters(chosen)
     chosen = {
         name: filters.mask_search_term(value) if name == filters.SEARCH else value for name, value in chosen.items()
     }
-    form = CallFilterForm(chosen)
-    shown = _notification_filters(chosen)
+    form, shown = CallFilterForm(chosen), []
     for name, field in form.fields.items():
         if value := chosen.get(name, ""):
             choices = dict(getattr(field, "choices", ()))

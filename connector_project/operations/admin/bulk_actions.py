@@ -44,18 +44,18 @@ class BulkActionAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Show the progress page."""
-        errand = self._seen(request, int(object_id) if object_id.isdecimal() else 0)
+        bulk_action = self._get_bulk_action(request, int(object_id) if object_id.isdecimal() else 0)
         shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
         own = {
-            "title": TITLES[errand.kind],
-            "filters": describe_filters(errand.filters),
-            **self._context(request, errand),
+            "title": TITLES[bulk_action.kind],
+            "filters": describe_filters(bulk_action.kind, bulk_action.filters),
+            **self._context(request, bulk_action),
         }
         return TemplateResponse(request, PAGE, shared | own)
 
     def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Return the part of the page that is polled for progress."""
-        return TemplateResponse(request, PART, self._context(request, self._seen(request, pk)))
+        return TemplateResponse(request, PART, self._context(request, self._get_bulk_action(request, pk)))
 
     def cancel_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
         if request.method != "POST":
@@ -69,23 +69,23 @@ class BulkActionAdmin(ReadOnlyAdmin):
         return redirect("admin:telephony_bulkaction_change", pk)
 
     @admin.display(description=_("requested"), ordering="requested_at")
-    def requested(self, errand: BulkAction) -> str:
-        return datetime_display.format_short(None, errand.requested_at, now=timezone.now())
+    def requested(self, bulk_action: BulkAction) -> str:
+        return datetime_display.format_short(None, bulk_action.requested_at, now=timezone.now())
 
     @admin.display(description=_("reason"), ordering="reason")
-    def shown_reason(self, errand: BulkAction) -> str:
-        return redact(errand.reason)
+    def shown_reason(self, bulk_action: BulkAction) -> str:
+        return redact(bulk_action.reason)
 
-    def _seen(self, request: HttpRequest, pk: int) -> BulkAction:
+    def _get_bulk_action(self, request: HttpRequest, pk: int) -> BulkAction:
         if not self.has_view_permission(request):
             raise PermissionDenied
         return get_object_or_404(BulkAction.objects.select_related("requested_by"), pk=pk)
 
-    def _context(self, request: HttpRequest, errand: BulkAction) -> dict[str, Any]:
+    def _context(self, request: HttpRequest, bulk_action: BulkAction) -> dict[str, Any]:
         return {
-            "bulk_action": errand,
-            "reason": self.shown_reason(errand),
-            "percent": int(errand.share * 100),
-            "is_running": errand.state == BulkAction.State.RUNNING,
+            "bulk_action": bulk_action,
+            "reason": self.shown_reason(bulk_action),
+            "percent": int(bulk_action.share * 100),
+            "is_running": bulk_action.state == BulkAction.State.RUNNING,
             "may_act": request.user.has_perm(MAY),
         }

@@ -34,7 +34,7 @@ class RuleForm(forms.Form):
     )
 
     def pks(self) -> list[int]:
-        return [int(word) for word in self.cleaned_data["clients"].split(",")]
+        return [int(pk) for pk in self.cleaned_data["clients"].split(",")]
 
 
 class ValueForm(RuleForm):
@@ -60,7 +60,7 @@ def value_field(rule: str) -> forms.Field:
     if rule in STATUS_FIELDS:  # A client's custom statuses do not exist for other clients.
         return forms.ChoiceField(label=label, choices=standard_statuses())
     if isinstance(field, models.BooleanField):
-        return forms.TypedChoiceField(label=label, choices=YES_NO, coerce=lambda word: word == "True")
+        return forms.TypedChoiceField(label=label, choices=YES_NO, coerce=lambda text: text == "True")
     typed: forms.Field = field.formfield(label=label)
     return typed
 

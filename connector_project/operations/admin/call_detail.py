@@ -40,7 +40,7 @@ class ShownPopup:
 class Page:
     call: Call
     state: str
-    diagnosis: explain.Explanation
+    explanation: explain.Explanation
     details: Sequence[tuple[str, str]]
     timeline: Sequence[ShownEntry]
     popups: Sequence[ShownPopup]
@@ -54,17 +54,17 @@ class Page:
 
 def build_page(call: Call, *, redactor: explain.Redactor, may_act: bool, now: datetime) -> Page:
     """Return the page of a call loaded by `Call.objects.with_related().with_history()`."""
-    found = explain.explain(call, redactor=redactor, now=now)
+    explanation = explain.explain(call, redactor=redactor, now=now)
     return Page(
         call=call,
         state=state_label(call),
-        diagnosis=found,
+        explanation=explanation,
         details=[(name, value) for name, value in _details(call, redactor) if value],
         timeline=[
             ShownEntry(datetime_display.format_with_seconds(call.tenant, entry.at, now=now), entry)
-            for entry in found.timeline
+            for entry in explanation.timeline
         ],
-        popups=[_popup(call, popup) for popup in found.popups],
+        popups=[_popup(call, popup) for popup in explanation.popups],
         zone=call.tenant.time_zone,
         contact=redactor.number(call.contact),
         is_masked=not redactor.is_unmasked and redactor.number(call.contact) != call.contact,

@@ -77,7 +77,7 @@ def build_status(tenant: Tenant, *, now: datetime) -> CallImportStatus | None:
     row.tenant = tenant
     rules = dict(row.skipped_by)
     too_old = rules.pop(SkipReason.EXPIRED, 0)
-    going = row.found - too_old - sum(rules.values())
+    to_upload = row.found - too_old - sum(rules.values())
     by = row.requested_by.get_username() if row.requested_by else ""
     return CallImportStatus(
         row=row,
@@ -87,8 +87,8 @@ def build_status(tenant: Tenant, *, now: datetime) -> CallImportStatus | None:
         percent=int(row.share * 100),
         compared=datetime_display.format_short(tenant, row.cursor_at, now=now),
         blocked=_blocked_by(row, now=now),
-        responsible=_who(row),
-        to_upload=going,
+        responsible=_responsible(row),
+        to_upload=to_upload,
         too_old=too_old,
         skipped=[(str(SkipReason(rule).label), count) for rule, count in sorted(rules.items())],
         known=max(0, row.uis_calls - row.found - row.unexplained),
@@ -112,11 +112,11 @@ def period(row: CallImport) -> str:
     return first if first == last else f"{first} – {last}"
 
 
-def notices(tenant: Tenant) -> list[Notice]:
+def find_notices(tenant: Tenant) -> list[Notice]:
     """Return what blocks the upload of imported calls, and what they would lack in the CRM."""
-    found = []
+    notices = []
     if tenant.uis.denied_at:
-        found.append(
+        notices.append(
             Notice(
                 incident_texts.denial(tenant.uis.denied_code, tenant.uis.denied_detail),
                 FailureReason.UIS_DENIED.responsible.label,
@@ -124,21 +124,21 @@ def notices(tenant: Tenant) -> list[Notice]:
         )
     if tenant.crm.denied_at:
         message = gettext("Calls wait until the CRM grants access again.")
-        found.append(
+        notices.append(
             Notice(
                 f"{incident_texts.denial(tenant.crm.denied_code, tenant.crm.denied_detail)} {message}",
                 FailureReason.CRM_DENIED.responsible.label,
             )
         )
     if tenant.is_paused:
-        found.append(Notice(gettext("The client is paused: calls are imported, and uploaded after resuming.")))
+        notices.append(Notice(gettext("The client is paused: calls are imported, and uploaded after resuming.")))
     if unlinked := _unlinked(tenant):
         message = gettext(
             "Employees without a CRM user: %(count)d. Their calls get no manager, and cannot be changed later."
         )
         link = gettext("Link them first")
-        found.append(Notice(message % {"count": unlinked}, page="admin:tenants_tenant_employee_mapping", link=link))
-    return found
+        notices.append(Notice(message % {"count": unlinked}, page="admin:tenants_tenant_employee_mapping", link=link))
+    return notices
 
 
 def _unlinked(tenant: Tenant) -> int:
@@ -164,7 +164,7 @@ def _blocked_by(row: CallImport, *, now: datetime) -> str:
     return ""
 
 
-def _who(row: CallImport) -> Text:
+def _responsible(row: CallImport) -> Text:
     needs_action = row.failed_at is not None or row.reason == FailureReason.UIS_DENIED
     return FailureReason(row.reason).responsible.label if needs_action else ""
 

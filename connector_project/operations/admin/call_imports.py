@@ -120,20 +120,20 @@ class CallImportMixin(admin.ModelAdmin[Tenant]):
 
     def _call_import_context(self, request: HttpRequest, tenant: Tenant, form: PeriodForm) -> dict[str, Any]:
         now = timezone.now()
-        found, refusal = (
+        import_status, refusal = (
             call_import_status.build_status(tenant, now=now),
             tenant_action_handlers.import_refusal(tenant, now),
         )
         may_act = self.has_change_permission(request, tenant) and not refusal
-        is_open = found is not None and found.row.state in CallImport.OPEN_STATES
+        is_open = import_status is not None and import_status.row.state in CallImport.OPEN_STATES
         return {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": gettext("Import past calls"),
             "tenant": tenant,
-            "import_status": found,
+            "import_status": import_status,
             "refusal": refusal,
-            "notices": [] if refusal else call_import_status.notices(tenant),
+            "notices": [] if refusal else call_import_status.find_notices(tenant),
             "may_act": may_act,
             "form": form if may_act and not is_open else None,
             "upload_window_start": datetime_display.day(tenant, tenant.upload_window_start(now=now)),

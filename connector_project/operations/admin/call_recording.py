@@ -42,20 +42,22 @@ class RecordingMixin(admin.ModelAdmin[Call]):
     """Adds the recording panel to a call's page, and the URLs of players and actions."""
 
     def get_urls(self) -> list[URLPattern]:
-        play, act = (self.admin_site.admin_view(view) for view in (self.play_view, self.recording_act_view))
+        play, action_view = (self.admin_site.admin_view(view) for view in (self.play_view, self.recording_action_view))
         return [
             path("<int:pk>/recording/<int:number>/", play, name="telephony_call_play"),
-            path("<int:pk>/recording/<slug:name>/", act, name="telephony_call_recording"),
+            path("<int:pk>/recording/<slug:name>/", action_view, name="telephony_call_recording"),
             *super().get_urls(),
         ]
 
     def recording_context(self, request: HttpRequest, call: Call, *, now: datetime) -> dict[str, Any]:
         """Return the template context of the panel for this user."""
         panel = recording_panel(call, now=now)
-        acts = [
-            act for act in ACTIONS.values() if act.is_available(call, panel) and request.user.has_perm(act.permission)
+        actions = [
+            action
+            for action in ACTIONS.values()
+            if action.is_available(call, panel) and request.user.has_perm(action.permission)
         ]
-        return {"recording": panel, "may_listen": request.user.has_perm(PLAY_PERMISSION), "recording_acts": acts}
+        return {"recording": panel, "may_listen": request.user.has_perm(PLAY_PERMISSION), "recording_actions": actions}
 
     def play_view(self, request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
         """Play one part; 0 is the recording of the whole call. Writes to the access log."""
@@ -65,20 +67,20 @@ class RecordingMixin(admin.ModelAdmin[Call]):
         except RecordingUnavailable as exc:
             return HttpResponse(exc.reason.label, status=http.status(exc.reason), content_type="text/plain")
 
-    def recording_act_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
+    def recording_action_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
         """Show the confirmation; on POST run the action."""
-        if (act := ACTIONS.get(name)) is None:
+        if (action := ACTIONS.get(name)) is None:
             raise Http404
-        call, now = self._get_call(request, pk, permission=act.permission), timezone.now()
+        call, now = self._get_call(request, pk, permission=action.permission), timezone.now()
         panel = recording_panel(call, now=now)
-        if not act.is_available(call, panel):
+        if not action.is_available(call, panel):
             messages.warning(request, gettext("This action is not available for this call now."))
         elif request.method != "POST":
-            context = {"act": act, "call": call, "title": act.label, "opts": self.opts, "media": self.media}
+            context = {"action": action, "call": call, "title": action.label, "opts": self.opts, "media": self.media}
             shared = self.admin_site.each_context(request)
             return TemplateResponse(request, "admin/telephony/call/recording_action_confirm.html", shared | context)
         else:
-            _run(request, act, call, panel, now=now)
+            _run(request, action, call, panel, now=now)
         return redirect("admin:telephony_call_change", pk)
 
     def _get_call(self, request: HttpRequest, pk: int, *, permission: str = "") -> Call:
@@ -91,9 +93,9 @@ class RecordingMixin(admin.ModelAdmin[Call]):
         return call
 
 
-def _run(request: HttpRequest, act: RecordingAction, call: Call, panel: RecordingPanel, *, now: datetime) -> None:
+def _run(request: HttpRequest, action: RecordingAction, call: Call, panel: RecordingPanel, *, now: datetime) -> None:
     try:
-        messages.success(request, act.run(call, panel, request.user, now))
+        messages.success(request, action.run(call, panel, request.user, now))
     except RecordingUnavailable as exc:
         messages.warning(request, exc.reason.label)
 
@@ -164,4 +166,4 @@ _ALL = (
         run=_restore,
     ),
 )
-ACTIONS = {act.name: act for act in _ALL}
+ACTIONS = {action.name: action for action in _ALL}

@@ -17,7 +17,7 @@ from telephony.stats import Calls, OutcomeCounts, StatsRow, percent
 
 @dataclass(frozen=True)
 class Column:
-    """A column. `look` is its colour in the chart; without one it is only in the table."""
+    """A column. `css_class` is its colour in the chart; without one it is only in the table."""
 
     label: Text
     css_class: str = ""
@@ -42,7 +42,7 @@ class Row:
 class Chart:
     name: str
     title: Text
-    description: Text  # description
+    description: Text
     kind: str  # "stack", "lines", "across" (horizontal stack) or "shares" (horizontal percentages)
     of: Text  # what a row is
     columns: Sequence[Column]
@@ -62,7 +62,7 @@ _ENDS = (
     ("missed", _MISSED),
     ("reached", Column(_("outgoing, answered"), "other")),
     ("not_reached", Column(_("outgoing, no answer"), "pale")),
-    ("untold", Column(_("not known yet"), "quiet")),
+    ("unknown", Column(_("not known yet"), "quiet")),
 )
 _SHARE_ANSWERED = Column(_("answer rate"))
 _SHARE_DELIVERED = Column(_("delivery rate"))
@@ -123,10 +123,10 @@ def by_employee(people: Iterable[StatsRow]) -> Chart:
         columns=[_ANSWERED, _MISSED, _SHARE_ANSWERED],
         rows=[
             Row(
-                one.name or gettext("nobody"),
-                [_count(one.outcomes.answered), _count(one.outcomes.missed), _answered(one.outcomes)],
+                row.name or gettext("nobody"),
+                [_count(row.outcomes.answered), _count(row.outcomes.missed), _answered(row.outcomes)],
             )
-            for one in people
+            for row in people
         ],
     )
 
@@ -143,7 +143,7 @@ def by_client(clients: Iterable[StatsRow]) -> Chart:
             Column(_("answer rate, %"), "other"),
             *(Column(_("calls in UIS")), _ANSWERED, _MISSED),
         ],
-        rows=[_client(one) for one in clients],
+        rows=[_tenant_row(row) for row in clients],
     )
 
 
@@ -154,7 +154,7 @@ def popups(by_day: Mapping[date, LatencyStats]) -> Chart:
         (Column(_("maximum, s"), "bad"), lambda speed: speed.worst),
     )
     return Chart(
-        name="cards",
+        name="popups",
         title=_("From ring to pop-up, by day"),
         description=_("From the ring, by UIS's clock, until the CRM accepts the pop-up."),
         kind="lines",
@@ -167,7 +167,7 @@ def popups(by_day: Mapping[date, LatencyStats]) -> Chart:
     )
 
 
-def steps(found: PopupStats) -> Chart:
+def steps(stats: PopupStats) -> Chart:
     return Chart(
         name="steps",
         title=_("Pop-ups by speed"),
@@ -176,16 +176,16 @@ def steps(found: PopupStats) -> Chart:
         of=_("time"),
         columns=[Column(_("pop-ups"), "other"), Column(_("share"))],
         rows=[
-            Row(_step(edge), [_count(count), _percent(count, found.total.count)])
-            for edge, count in found.histogram.items()
+            Row(_step(edge), [_count(count), _percent(count, stats.total.count)])
+            for edge, count in stats.histogram.items()
         ],
     )
 
 
-def _client(one: StatsRow) -> Row:
-    shares = [_percent(one.tally.uploaded, one.tally.due), _answered(one.outcomes)]
-    counts = [_count(one.tally.uis_calls), _count(one.outcomes.answered), _count(one.outcomes.missed)]
-    return Row(one.name, [*shares, *counts], href=reverse("admin:tenants_tenant_statistics", args=[one.pk]))
+def _tenant_row(row: StatsRow) -> Row:
+    shares = [_percent(row.tally.uploaded, row.tally.due), _answered(row.outcomes)]
+    counts = [_count(row.tally.uis_calls), _count(row.outcomes.answered), _count(row.outcomes.missed)]
+    return Row(row.name, [*shares, *counts], href=reverse("admin:tenants_tenant_statistics", args=[row.pk]))
 
 
 def _tally_cells(tally: ReconciliationStats) -> list[Cell]:

@@ -25,7 +25,7 @@ from tenants.models import AuditLogEntry, CrmUser, Employee, Tenant, VirtualNumb
 PAGE_SIZE = 50  # employees; each row has a list of the unlinked users
 NAME = "tenants_tenant_employee_mapping"
 Data = dict[str, Any]
-AuditNote = Callable[..., None]
+AuditLogger = Callable[..., None]
 Action = AuditLogEntry.Action
 
 
@@ -56,15 +56,15 @@ class MappingMixin(admin.ModelAdmin[Tenant]):
         return HttpResponseRedirect(request.get_full_path())
 
     def _mapping_context(self, request: HttpRequest, tenant: Tenant) -> dict[str, Any]:
-        found = employee_mapping.load_overview(tenant, timezone.now())
+        overview = employee_mapping.load_overview(tenant, timezone.now())
         return {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": _("Employee mapping"),
             "subtitle": str(tenant),
             "tenant": tenant,
-            "mapping": found,
-            "unlinked": Paginator(found.unlinked, PAGE_SIZE).get_page(request.GET.get("page")),
+            "mapping": overview,
+            "unlinked": Paginator(overview.unlinked, PAGE_SIZE).get_page(request.GET.get("page")),
             "can_act": _may_act(request),
         }
 
@@ -92,62 +92,62 @@ class ActionForm(forms.Form):
 @transaction.atomic
 def run_action(tenant: Tenant, request: HttpRequest, *, now: datetime) -> str:
     """Run an action, write an audit entry, return a message. Raises ValidationError."""
-    needed, do = ACTIONS.get(request.POST.get("act", ""), ((), None))
-    if do is None:
+    required, run = ACTIONS.get(request.POST.get("act", ""), ((), None))
+    if run is None:
         raise ValidationError(_("Unknown action. Reload the page."))
     form = ActionForm(tenant, request.POST)
     form.full_clean()
-    for name in needed:
+    for name in required:
         if not form.cleaned_data.get(name):
             raise ValidationError(MISSING[name]())
-    return do(form.cleaned_data, functools.partial(audit.log, tenant, now=now, by=request.user), now)
+    return run(form.cleaned_data, functools.partial(audit.log, tenant, now=now, by=request.user), now)
 
 
-def _link(data: Data, note: AuditNote, _now: datetime) -> str:
+def _link(data: Data, log: AuditLogger, _now: datetime) -> str:
     employee, user = data["employee"], data["user"]
     old = _current_user(employee)
     employee_mapping.link(employee, user)
-    note(Action.LINKED, target=employee, field="crm_user_id", old=old, new=_user_label(user))
+    log(Action.LINKED, target=employee, field="crm_user_id", old=old, new=_user_label(user))
     message = _("%(employee)s is linked to %(user)s. The extension will soon be in the CRM.")
     return message % {"employee": employee, "user": user}
 
 
-def _unlink(data: Data, note: AuditNote, _now: datetime) -> str:
+def _unlink(data: Data, log: AuditLogger, _now: datetime) -> str:
     employee = data["employee"]
     old = _current_user(employee)
     employee_mapping.unlink(employee)
-    note(Action.CHANGED, target=employee, field="crm_user_id", old=old)
+    log(Action.CHANGED, target=employee, field="crm_user_id", old=old)
     return _("%(employee)s is no longer linked and will not be linked automatically.") % {"employee": employee}
 
 
-def _not_needed(data: Data, note: AuditNote, _now: datetime) -> str:
+def _not_needed(data: Data, log: AuditLogger, _now: datetime) -> str:
     employee = data["employee"]
     old = employee.linked_by
     employee_mapping.mark_not_needed(employee)
-    note(Action.CHANGED, target=employee, field="linked_by", old=old, new=employee.linked_by)
+    log(Action.CHANGED, target=employee, field="linked_by", old=old, new=employee.linked_by)
     return _("%(employee)s is marked as working without the CRM.") % {"employee": employee}
 
 
-def _undo_not_needed(data: Data, note: AuditNote, _now: datetime) -> str:
+def _undo_not_needed(data: Data, log: AuditLogger, _now: datetime) -> str:
     employee = data["employee"]
     old = employee.linked_by
     employee_mapping.unmark_not_needed(employee)
-    note(Action.CHANGED, target=employee, field="linked_by", old=old, new=employee.linked_by)
+    log(Action.CHANGED, target=employee, field="linked_by", old=old, new=employee.linked_by)
     return _("%(employee)s is listed as unlinked again.") % {"employee": employee}
 
 
-def _set_store(data: Data, note: AuditNote, _now: datetime) -> str:
+def _set_store(data: Data, log: AuditLogger, _now: datetime) -> str:
     number, store = data["number"], data["store"]
     old = number.site
     employee_mapping.set_store(number, store)
-    note(Action.CHANGED, target=number, field="site", old=old, new=store)
+    log(Action.CHANGED, target=number, field="site", old=old, new=store)
     return _("%(number)s belongs to the store %(store)s now.") % {"number": number, "store": store}
 
 
-def _resend_calls(data: Data, note: AuditNote, now: datetime) -> str:
+def _resend_calls(data: Data, log: AuditLogger, now: datetime) -> str:
     employee = data["employee"]
     count = employee_mapping.resend_calls(employee, now=now)
-    note(Action.CALLS_RESENT, target=employee, new=count)
+    log(Action.CALLS_RESENT, target=employee, new=count)
     message = ngettext("%(count)d call is queued again.", "%(count)d calls are queued again.", count)
     return message % {"count": count}
 
@@ -169,7 +169,7 @@ def _user_label(user: CrmUser) -> str:
 
 
 # The parameters each action needs, and its function.
-ACTIONS: dict[str, tuple[tuple[str, ...], Callable[[Data, AuditNote, datetime], str]]] = {
+ACTIONS: dict[str, tuple[tuple[str, ...], Callable[[Data, AuditLogger, datetime], str]]] = {
     "link": (("employee", "user"), _link),
     "unlink": (("employee",), _unlink),
     "not_needed": (("employee",), _not_needed),

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from connector_project.core.admin.base import ReadOnlyAdmin, with_column_label
-from connector_project.operations.admin.audit_log import actor as done_by
+from connector_project.operations.admin.audit_log import actor
 from connector_project.operations.alerts import actions, delivery, incident_texts
 from connector_project.operations.models import AlertDelivery, Incident
 from tenants import audit, datetime_display
@@ -44,7 +44,7 @@ class ScopeFilter(admin.SimpleListFilter):
 
 @admin.register(Incident)
 class IncidentAdmin(ReadOnlyAdmin):
-    list_display = (*("shown_state", "subject", "kind", "what", "since", "last_seen", "seen_count", "acknowledged_by"),)
+    list_display = ("shown_state", "subject", "kind", "what", "since", "last_seen", "seen_count", "acknowledged_by")
     list_display_links = ("subject",)
     list_filter = ("state", "kind", ScopeFilter, "tenant")
     list_select_related = ("tenant", "acknowledged_by")
@@ -72,7 +72,7 @@ class IncidentAdmin(ReadOnlyAdmin):
         return ["rank", "-opened_at", "-pk"]
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.act_view)
+        view = self.admin_site.admin_view(self.action_view)
         return [path("<int:pk>/action/<slug:name>/", view, name="operations_incident_action"), *super().get_urls()]
 
     def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
@@ -80,15 +80,19 @@ class IncidentAdmin(ReadOnlyAdmin):
 
     def get_actions(self, request: HttpRequest) -> Any:
         """Return the actions this user has permission for."""
-        return {name: (_action(act), name, act.label) for name, act in actions.ACTIONS.items() if _may(request, act)}
+        return {
+            name: (_action_function(action), name, action.label)
+            for name, action in actions.ACTIONS.items()
+            if _may(request, action)
+        }
 
-    def act_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
-        act = actions.ACTIONS.get(name)
+    def action_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
+        action = actions.ACTIONS.get(name)
         get_object_or_404(Incident, pk=pk)
-        if act is None:
+        if action is None:
             raise Http404
         if request.method == "POST":
-            _do(request, act, [pk])
+            _run(request, action, [pk])
         return redirect("admin:operations_incident_change", pk)
 
     def title_of(self, obj: Incident) -> str:
@@ -99,19 +103,23 @@ class IncidentAdmin(ReadOnlyAdmin):
         now = timezone.now()
         context |= {
             "message": incident_texts.message(incident, now=now),
-            "who": incident_texts.responsible(incident).label,
-            "acts": [act for act in actions.ACTIONS.values() if actions.can(act, incident) and _may(request, act)],
-            "done": [
-                {"at": incident_texts.at(incident, change.at, now=now), "who": done_by(change), "change": change}
-                for change in audit.entries_for(incident, incident.tenant)
+            "responsible": incident_texts.responsible(incident).label,
+            "actions": [
+                action
+                for action in actions.ACTIONS.values()
+                if actions.is_possible(action, incident) and _may(request, action)
+            ],
+            "audit_log": [
+                {"at": incident_texts.at(incident, entry.at, now=now), "actor": actor(entry), "entry": entry}
+                for entry in audit.entries_for(incident, incident.tenant)
             ],
         }
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description=_("state"), ordering="rank")
     def shown_state(self, incident: Incident) -> str:
-        look = State(incident.state).lower()
-        return format_html('<span class="admin-state admin-{}">{}</span>', look, incident.get_state_display())
+        css_class = State(incident.state).lower()
+        return format_html('<span class="admin-state admin-{}">{}</span>', css_class, incident.get_state_display())
 
     @admin.display(description=_("scope"), ordering="tenant")
     def subject(self, incident: Incident) -> str:
@@ -152,10 +160,10 @@ class AlertDeliveryAdmin(ReadOnlyAdmin):
     actions = ("retry",)
 
     @admin.action(description=_("Send again"), permissions=["change"])
-    def try_again(self, request: HttpRequest, queryset: QuerySet[AlertDelivery]) -> None:
+    def retry(self, request: HttpRequest, queryset: QuerySet[AlertDelivery]) -> None:
         unsent = list(queryset.exclude(state=AlertDelivery.State.SENT))
-        for one in unsent:
-            delivery.retry(one, now=timezone.now())
+        for row in unsent:
+            delivery.retry(row, now=timezone.now())
         message = ngettext("%(count)d message is queued.", "%(count)d messages are queued.", len(unsent))
         self.message_user(request, message % {"count": len(unsent)}, messages.SUCCESS)
 
@@ -172,22 +180,22 @@ class AlertDeliveryAdmin(ReadOnlyAdmin):
         return datetime_display.format_short(None, row.ended_at, now=timezone.now())
 
 
-def _may(request: HttpRequest, act: actions.IncidentAction) -> bool:
-    return request.user.has_perm(act.permission)
+def _may(request: HttpRequest, action: actions.IncidentAction) -> bool:
+    return request.user.has_perm(action.permission)
 
 
-def _action(act: actions.IncidentAction) -> Any:
+def _action_function(action: actions.IncidentAction) -> Any:
     def run(_admin: IncidentAdmin, request: HttpRequest, queryset: QuerySet[Incident]) -> None:
-        _do(request, act, queryset.order_by().values_list("pk", flat=True))
+        _run(request, action, queryset.order_by().values_list("pk", flat=True))
 
     return run
 
 
-def _do(request: HttpRequest, act: actions.IncidentAction, pks: Any) -> None:
-    if not _may(request, act):
+def _run(request: HttpRequest, action: actions.IncidentAction, pks: Any) -> None:
+    if not _may(request, action):
         raise PermissionDenied
     note = request.POST.get("note", "").strip()[:LONGEST_NOTE]
-    count = actions.apply(act, pks, by=request.user, note=note, now=timezone.now())
+    count = actions.apply(action, pks, by=request.user, note=note, now=timezone.now())
     if count:
         message = ngettext("%(count)d incident updated.", "%(count)d incidents updated.", count)
         return messages.success(request, message % {"count": count})

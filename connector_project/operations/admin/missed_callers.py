@@ -119,16 +119,16 @@ def _board(request: HttpRequest, tenant: Tenant) -> dict[str, Any]:
         "owners": _owners(recent, names, chosen),
         "owner": chosen,
         "parts": [
-            (name, title, about, pages[name], rows[name])
-            for name, title, about in (
+            (name, title, description, pages[name], rows[name])
+            for name, title, description in (
                 ("page", _("Missed in business hours"), _("At least one call came in business hours.")),
                 ("after", _("Only outside business hours"), _("All calls came outside business hours.")),
             )
         ],
-        "figures": _facts(selected, _of_owner(board.closed_today, chosen), board, since=since, now=now),
-        "is_cut": board.is_truncated,
-        "most": queries.MAX_MISSED_CALLS,
-        "looked_back": queries.LOOKBACK,
+        "summary": _summary(selected, _of_owner(board.closed_today, chosen), board, since=since, now=now),
+        "is_truncated": board.is_truncated,
+        "max_calls": queries.MAX_MISSED_CALLS,
+        "lookback_days": queries.LOOKBACK,
     }
 
 
@@ -166,7 +166,7 @@ def _owners(waits: Iterable[MissedCaller], names: Mapping[str, str], chosen: str
     return [(owner, name, count, owner == chosen) for owner, name, count in owners]
 
 
-def _facts(
+def _summary(
     waiting: Sequence[MissedCaller],
     closed: Sequence[MissedCaller],
     board: MissedCallerBoard,

@@ -72,7 +72,7 @@ def _length(request: HttpRequest, usual: int) -> int:
 def _statistics(tenant: Tenant | None, length: int) -> dict[str, Any]:
     zones = [tenant.time_zone] if tenant else tenant_status.zones_in_use()
     period = Period.last(length, zones=zones, now=timezone.now())
-    tallies, calls, cards = (
+    reconciled, calls, popups = (
         stats.delivered(tenant, period),
         stats.calls(tenant, period),
         speed.count_popups(tenant, period),
@@ -81,30 +81,30 @@ def _statistics(tenant: Tenant | None, length: int) -> dict[str, Any]:
         charts.by_employee(stats.by_employee(tenant, period)) if tenant else charts.by_client(stats.by_tenant(period))
     )
     shown: Sequence[Chart] = [
-        charts.delivered(tallies),
+        charts.delivered(reconciled),
         charts.ended(calls.by_day),
-        charts.popups(cards.by_day),
-        charts.steps(cards),
+        charts.popups(popups.by_day),
+        charts.steps(popups),
         ranking,
         charts.by_hour(calls),
     ]
     return {
         "period": period,
-        "facts": _fact_list(sum(tallies.values(), ReconciliationStats()), calls, cards),
+        "facts": _fact_list(sum(reconciled.values(), ReconciliationStats()), calls, popups),
         "charts": shown,
     }
 
 
-def _fact_list(tally: ReconciliationStats, calls: Calls, cards: PopupStats) -> list[Fact]:
-    ends, total, ours = calls.total, cards.total, cards.ours
+def _fact_list(reconciled: ReconciliationStats, calls: Calls, popups: PopupStats) -> list[Fact]:
+    ends, total, ours = calls.total, popups.total, popups.ours
     return [
-        Fact(_("calls in UIS"), str(tally.uis_calls)),
-        Fact(_("delivery rate"), charts.format_percent(tally.uploaded, tally.due)),
+        Fact(_("calls in UIS"), str(reconciled.uis_calls)),
+        Fact(_("delivery rate"), charts.format_percent(reconciled.uploaded, reconciled.due)),
         Fact(_("incoming calls"), str(ends.incoming)),
         Fact(_("answer rate"), charts.format_percent(ends.answered, ends.incoming)),
         Fact(_("from ring to pop-up, median"), charts.format_seconds(total.median)),
         Fact(_("95th percentile"), charts.format_seconds(total.p95)),
         Fact(_("maximum"), charts.format_seconds(total.worst)),
         Fact(_("of it from receipt to pop-up, median"), charts.format_seconds(ours.median)),
-        Fact(_("pop-ups rejected by the CRM"), str(cards.refused)),
+        Fact(_("pop-ups rejected by the CRM"), str(popups.refused)),
     ]

@@ -87,7 +87,7 @@ def sync_refusal(tenant: Tenant, _now: datetime) -> Text:
 
 
 def import_refusal(tenant: Tenant, _now: datetime) -> Text:
-    """Refuse where UIS cannot be asked, or the calls would be imported without their managers."""
+    """Refuse if UIS cannot be asked, or the calls would be imported without their managers."""
     if tenant.offboarded_at:
         return OFFBOARDED
     if tenant.activated_at is None:

@@ -1,4 +1,4 @@
-"""The buttons of a client's page, and the function that runs one."""
+"""The actions of a client's page, and the function that runs one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from tenants import audit
 from tenants.audit import Actor
 from tenants.models import AuditLogEntry, Tenant
 
-Verb = AuditLogEntry.Action
+AuditAction = AuditLogEntry.Action
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,57 +23,56 @@ class TenantAction:
 
     name: str
     label: Text
-    action: AuditLogEntry.Action
+    audit_action: AuditLogEntry.Action
     refusal: Callable[[Tenant, datetime], Text]  # empty if the action is possible
     handler: Callable[[Tenant, datetime], str] = tenant_action_handlers.noop  # returns a message
-    run_outside_transaction: Callable[[Tenant, datetime, Actor], str] | None = (
-        None  # instead of `act`: calls the CRM, audits itself
-    )
+    # Instead of `handler`: calls the CRM and writes its own audit entry.
+    run_outside_transaction: Callable[[Tenant, datetime, Actor], str] | None = None
     warnings: tuple[Text, ...] = ()  # shown on a confirmation page; without them there is none
     confirm: Text = ""  # label of the confirm button
     css_class: str = "quiet"  # style: "main", "quiet" or "danger"
     page: str = ""  # URL name of the page that the button opens instead of running
 
 
-def run(button: TenantAction, pk: int, *, by: Actor, now: datetime) -> str:
-    """Run the action once, write an audit entry, return a message. Raises Refused."""
-    if button.run_outside_transaction is not None:  # No remote call inside a transaction.
-        return button.run_outside_transaction(_allowed(button, pk, now=now), now, by)
-    return _press(button, pk, by=by, now=now)
+def run(action: TenantAction, pk: int, *, by: Actor, now: datetime) -> str:
+    """Run the action once, write an audit entry, return a message. Raises ActionNotAllowed."""
+    if action.run_outside_transaction is not None:  # No remote call inside a transaction.
+        return action.run_outside_transaction(_allowed(action, pk, now=now), now, by)
+    return _run_in_transaction(action, pk, by=by, now=now)
 
 
 @transaction.atomic
-def _press(button: TenantAction, pk: int, *, by: Actor, now: datetime) -> str:
-    Tenant.objects.select_for_update().get(pk=pk)  # A concurrent second press waits here, and is then refused.
-    tenant = _allowed(button, pk, now=now)
-    message = button.handler(tenant, now)
-    audit.log(tenant, button.action, now=now, by=by)
+def _run_in_transaction(action: TenantAction, pk: int, *, by: Actor, now: datetime) -> str:
+    Tenant.objects.select_for_update().get(pk=pk)  # A concurrent second request waits here, and is then refused.
+    tenant = _allowed(action, pk, now=now)
+    message = action.handler(tenant, now)
+    audit.log(tenant, action.audit_action, now=now, by=by)
     return message
 
 
-def _allowed(button: TenantAction, pk: int, *, now: datetime) -> Tenant:
+def _allowed(action: TenantAction, pk: int, *, now: datetime) -> Tenant:
     tenant = Tenant.objects.select_related("uis", "crm", "rules", "check_run", "activation").get(pk=pk)
-    if refusal := button.refusal(tenant, now):
+    if refusal := action.refusal(tenant, now):
         raise ActionNotAllowed(str(refusal))
     return tenant
 
 
 def available_actions(tenant: Tenant, *, now: datetime) -> list[TenantAction]:
-    return [button for button in TENANT_ACTIONS.values() if not button.refusal(tenant, now)]
+    return [action for action in TENANT_ACTIONS.values() if not action.refusal(tenant, now)]
 
 
 _ALL = (
     TenantAction(
         name="check",
         label=_("Check now"),
-        action=Verb.CHECKED,
+        audit_action=AuditAction.CHECKED,
         refusal=tenant_action_handlers.check_refusal,
         handler=tenant_action_handlers.check,
     ),
     TenantAction(
         name="activate",
         label=_("Activate"),
-        action=Verb.ACTIVATED,
+        audit_action=AuditAction.ACTIVATED,
         refusal=tenant_action_handlers.activate_refusal,
         handler=tenant_action_handlers.activate,
         css_class="main",
@@ -81,7 +80,7 @@ _ALL = (
     TenantAction(
         name="resume",
         label=_("Resume"),
-        action=Verb.RESUMED,
+        audit_action=AuditAction.RESUMED,
         refusal=tenant_action_handlers.resume_refusal,
         handler=tenant_action_handlers.resume,
         css_class="main",
@@ -89,21 +88,21 @@ _ALL = (
     TenantAction(
         name="sync",
         label=_("Sync now"),
-        action=Verb.SYNCED,
+        audit_action=AuditAction.SYNCED,
         refusal=tenant_action_handlers.sync_refusal,
         handler=tenant_action_handlers.sync,
     ),
     TenantAction(
         name="import",
         label=_("Import past calls"),
-        action=Verb.IMPORT_STARTED,
+        audit_action=AuditAction.IMPORT_STARTED,
         refusal=tenant_action_handlers.import_refusal,
         page=call_imports.NAME,
     ),
     TenantAction(
         name="pause",
         label=_("Pause"),
-        action=Verb.PAUSED,
+        audit_action=AuditAction.PAUSED,
         refusal=tenant_action_handlers.pause_refusal,
         handler=tenant_action_handlers.pause,
         confirm=_("Pause"),
@@ -115,7 +114,7 @@ _ALL = (
     TenantAction(
         name="renew_link",
         label=_("New activation link"),
-        action=Verb.ACTIVATION_LINK_RENEWED,
+        audit_action=AuditAction.ACTIVATION_LINK_RENEWED,
         refusal=tenant_action_handlers.renew_link_refusal,
         handler=tenant_action_handlers.renew_link,
         confirm=_("Create a new link"),
@@ -127,7 +126,7 @@ _ALL = (
     TenantAction(
         name="revoke_link",
         label=_("Revoke the activation link"),
-        action=Verb.ACTIVATION_LINK_REVOKED,
+        audit_action=AuditAction.ACTIVATION_LINK_REVOKED,
         refusal=tenant_action_handlers.revoke_link_refusal,
         handler=tenant_action_handlers.revoke_link,
         confirm=_("Revoke the link"),
@@ -139,7 +138,7 @@ _ALL = (
     TenantAction(
         name="rotate",
         label=_("Rotate webhook URL"),
-        action=Verb.HOOK_ROTATED,
+        audit_action=AuditAction.HOOK_ROTATED,
         refusal=tenant_action_handlers.rotate_refusal,
         handler=tenant_action_handlers.rotate,
         confirm=_("Rotate webhook URL"),
@@ -155,7 +154,7 @@ _ALL = (
     TenantAction(
         name="revoke_recording_links",
         label=_("Revoke recording links"),
-        action=Verb.RECORDING_LINK_REVOKED,
+        audit_action=AuditAction.RECORDING_LINK_REVOKED,
         refusal=tenant_action_handlers.revoke_links_refusal,
         handler=tenant_action_handlers.revoke_links,
         confirm=_("Revoke all links"),
@@ -168,7 +167,7 @@ _ALL = (
     TenantAction(
         name="restore_recording_links",
         label=_("Restore recording links"),
-        action=Verb.RECORDING_LINK_RESTORED,
+        audit_action=AuditAction.RECORDING_LINK_RESTORED,
         refusal=tenant_action_handlers.restore_links_refusal,
         handler=tenant_action_handlers.restore_links,
         confirm=_("Restore links"),
@@ -177,7 +176,7 @@ _ALL = (
     TenantAction(
         name="disconnect",
         label=_("Disconnect client"),
-        action=Verb.OFFBOARDED,
+        audit_action=AuditAction.OFFBOARDED,
         refusal=tenant_action_handlers.offboard_refusal,
         run_outside_transaction=tenant_action_handlers.offboard,
         confirm=_("Disconnect client"),
@@ -189,4 +188,4 @@ _ALL = (
         ),
     ),
 )
-TENANT_ACTIONS = {button.name: button for button in _ALL}
+TENANT_ACTIONS = {action.name: action for action in _ALL}

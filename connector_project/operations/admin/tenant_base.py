@@ -113,13 +113,13 @@ class RulesInline(admin.StackedInline[Any, Tenant]):
 
     def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
         """Mask the list of contacts for users who may not see full numbers."""
-        found = super().get_fieldsets(request, obj)
+        fieldsets = super().get_fieldsets(request, obj)
         if permissions.can_see_full_numbers(request.user):
-            return found
+            return fieldsets
         masked = {"contacts": "masked_contacts"}
         return [
             (title, options | {"fields": [masked.get(str(name), name) for name in options["fields"]]})
-            for title, options in found
+            for title, options in fieldsets
         ]
 
     @admin.display(description=_("these contacts"))

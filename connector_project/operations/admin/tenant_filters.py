@@ -20,7 +20,7 @@ class ProblemQuery(NamedTuple):
     """A problem, and the condition for clients that have it."""
 
     text: Text
-    answer: Callable[[datetime], Q]
+    condition: Callable[[datetime], Q]
 
 
 def _unlinked(_now: datetime) -> Q:
@@ -38,7 +38,7 @@ PROBLEM_QUERIES = {
     "crm": ProblemQuery(
         _("access denied by the CRM"), lambda _now: Q(crm__denied_at__isnull=False, offboarded_at=None)
     ),
-    "silent": ProblemQuery(_("no events"), lambda _now: Q(status=TenantStatus.NO_EVENTS)),
+    "no_events": ProblemQuery(_("no events"), lambda _now: Q(status=TenantStatus.NO_EVENTS)),
     "unlinked": ProblemQuery(_("unlinked employees"), _unlinked),
     "checks": ProblemQuery(_("failing checks"), lambda _now: Q(check_run__failed_count__gt=0, offboarded_at=None)),
     "activation": ProblemQuery(
@@ -54,11 +54,11 @@ class ProblemFilter(admin.SimpleListFilter):
     parameter_name = "wrong"
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, str(question.text)) for name, question in PROBLEM_QUERIES.items()]
+        return [(name, str(query.text)) for name, query in PROBLEM_QUERIES.items()]
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Tenant]) -> QuerySet[Tenant]:
-        question = PROBLEM_QUERIES.get(self.value() or "")
-        return queryset.filter(question.answer(timezone.now())) if question else queryset
+        query = PROBLEM_QUERIES.get(self.value() or "")
+        return queryset.filter(query.condition(timezone.now())) if query else queryset
 
 
 class TenantStatusFilter(admin.SimpleListFilter):

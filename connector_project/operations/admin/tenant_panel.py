@@ -47,23 +47,23 @@ class Panel:
     incidents: int  # that need attention
 
 
-def build_panel(tenant: Tenant, *, may_press: bool, now: datetime) -> Panel:
+def build_panel(tenant: Tenant, *, may_act: bool, now: datetime) -> Panel:
     """Return the panel of a client loaded by `tenant_status.with_status`."""
-    pulse = tenant_status.recent_activity([tenant], now=now)[tenant.pk]
+    activity = tenant_status.recent_activity([tenant], now=now)[tenant.pk]
     last = getattr(tenant, "check_run", None)
-    found = runner.stored_results(last)
+    results = runner.stored_results(last)
     until = tenant.activation_expires_at
     return Panel(
-        status=tenant_status.describe(tenant, pulse=pulse, now=now),
-        activity=pulse,
-        last_event=datetime_display.format_short(tenant, pulse.last_event_at, now=now),
+        status=tenant_status.describe(tenant, activity=activity, now=now),
+        activity=activity,
+        last_event=datetime_display.format_short(tenant, activity.last_event_at, now=now),
         link_until=datetime_display.format_short(tenant, until, now=now) if until and until > now else "",
-        actions=tenant_actions.available_actions(tenant, now=now) if may_press else [],
+        actions=tenant_actions.available_actions(tenant, now=now) if may_act else [],
         checked_at=datetime_display.format_short(tenant, last.checked_at if last else None, now=now),
         is_checking=tenant_action_handlers.is_checking(tenant, now=now),
-        failed=[finding for finding in found if not finding.ok],
-        passed=[finding for finding in found if finding.ok],
-        not_seen=sorted(set(runner.CHECKS) - {finding.check.code for finding in found}),
+        failed=[result for result in results if not result.ok],
+        passed=[result for result in results if result.ok],
+        not_seen=sorted(set(runner.CHECKS) - {result.check.code for result in results}),
         steps=_steps(getattr(tenant, "activation", None)),
         call_import=call_import_status.in_short(tenant),
         audit_log=_audit_log(tenant, now=now),
@@ -81,10 +81,10 @@ def _audit_log(tenant: Tenant, *, now: datetime) -> list[AuditRow]:
     rows = AuditLogEntry.objects.filter(tenant=tenant).select_related("user")[:AUDIT_ROWS]
     return [
         AuditRow(
-            datetime_display.format_short(tenant, change.at, now=now),
-            actor(change),
-            change.get_action_display(),
-            audit.render(change),
+            datetime_display.format_short(tenant, entry.at, now=now),
+            actor(entry),
+            entry.get_action_display(),
+            audit.render(entry),
         )
-        for change in rows
+        for entry in rows
     ]

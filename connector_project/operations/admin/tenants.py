@@ -42,10 +42,10 @@ class TenantChangeList(ChangeList):
         super().get_results(request)
         now = timezone.now()
         self.result_list: Any = list(self.result_list)
-        pulses = tenant_status.recent_activity(self.result_list, now=now)
+        activities = tenant_status.recent_activity(self.result_list, now=now)
         for tenant in self.result_list:
-            pulse = pulses[tenant.pk]
-            vars(tenant)["status"] = (tenant_status.describe(tenant, pulse=pulse, now=now), pulse)
+            activity = activities[tenant.pk]
+            vars(tenant)["status"] = (tenant_status.describe(tenant, activity=activity, now=now), activity)
 
 
 @admin.register(Tenant)
@@ -99,8 +99,8 @@ class OperatorTenantAdmin(
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         tenant = kwargs.get("obj")
         if tenant is not None:
-            may_press = self.has_change_permission(request, tenant)
-            context["panel"] = tenant_panel.build_panel(tenant, may_press=may_press, now=timezone.now())
+            may_act = self.has_change_permission(request, tenant)
+            context["panel"] = tenant_panel.build_panel(tenant, may_act=may_act, now=timezone.now())
         return super().render_change_form(request, context, *args, **kwargs)
 
     def response_add(self, request: HttpRequest, obj: Tenant, post_url_continue: str | None = None) -> HttpResponse:

@@ -54,9 +54,9 @@ def shown(group: UnreadableGroup, *, now: Any) -> Mapping[str, Any]:
         "event": event,
         "last": datetime_display.format_short(group.tenant, group.last_at, now=now),
         "first": datetime_display.format_short(group.tenant, group.first_at, now=now),
-        "message": [redact(status.fault_message(fault)) for fault in group.faults],
+        "messages": [redact(status.fault_message(fault)) for fault in group.faults],
         "code": group.faults[0].code if group.faults else group.reason,
-        "letter": client_instructions(group),
+        "instructions": client_instructions(group),
         "reprocess": f"{url}?{urlencode(group.filters)}",
         "page": reverse("admin:telephony_notification_change", args=[group.newest.pk]),
     }

@@ -23,7 +23,7 @@ class IncidentAction:
     to_state: Incident.State
     from_states: frozenset[Incident.State]
     permission: str
-    look: str = "quiet"
+    css_class: str = "quiet"  # style: "main" or "quiet"
 
 
 _ALL = (
@@ -34,7 +34,7 @@ _ALL = (
         to_state=State.ACKNOWLEDGED,
         from_states=frozenset({State.OPEN, State.ACKNOWLEDGED, State.MUTED}),
         permission="operations.acknowledge_incident",
-        look="main",
+        css_class="main",
     ),
     IncidentAction(
         name="resolve",
@@ -61,24 +61,24 @@ _ALL = (
         permission="operations.change_incident",
     ),
 )
-ACTIONS: Mapping[str, IncidentAction] = {act.name: act for act in _ALL}
+ACTIONS: Mapping[str, IncidentAction] = {action.name: action for action in _ALL}
 
 
 @transaction.atomic
-def apply(act: IncidentAction, pks: Iterable[int], *, by: audit.Actor, note: str, now: datetime) -> int:
+def apply(action: IncidentAction, pks: Iterable[int], *, by: audit.Actor, note: str, now: datetime) -> int:
     """Apply an action to those of the incidents whose state allows it; return how many."""
-    rows = Incident.objects.filter(pk__in=list(pks), state__in=act.from_states).select_related("tenant")
+    rows = Incident.objects.filter(pk__in=list(pks), state__in=action.from_states).select_related("tenant")
     changes = []
     for row in rows.select_for_update(of=("self",)).order_by("pk"):
-        _set_state(row, act, by=by, note=note, now=now)
+        _set_state(row, action, by=by, note=note, now=now)
         if _save(row):
-            changes.append(audit.build_entry(row.tenant, act.audit_action, now=now, by=by, target=row, new=note))
+            changes.append(audit.build_entry(row.tenant, action.audit_action, now=now, by=by, target=row, new=note))
     AuditLogEntry.objects.bulk_create(changes)
     return len(changes)
 
 
-def can(act: IncidentAction, incident: Incident) -> bool:
-    return State(incident.state) in act.from_states
+def is_possible(action: IncidentAction, incident: Incident) -> bool:
+    return State(incident.state) in action.from_states
 
 
 def _save(row: Incident) -> bool:
@@ -91,12 +91,12 @@ def _save(row: Incident) -> bool:
     return True
 
 
-def _set_state(row: Incident, act: IncidentAction, *, by: audit.Actor, note: str, now: datetime) -> None:
-    is_resolved = act.to_state == State.RESOLVED
+def _set_state(row: Incident, action: IncidentAction, *, by: audit.Actor, note: str, now: datetime) -> None:
+    is_resolved = action.to_state == State.RESOLVED
     if row.state == State.RESOLVED:
         row.last_seen_at, row.resolution_notified_at = now, None
     if is_resolved and row.notified_at is None:
         row.resolution_notified_at = now  # No notification about the start, so none about the end.
-    row.state, row.note = act.to_state, note or row.note
-    row.acknowledged_by = by if act.to_state == State.ACKNOWLEDGED and isinstance(by, User) else row.acknowledged_by
+    row.state, row.note = action.to_state, note or row.note
+    row.acknowledged_by = by if action.to_state == State.ACKNOWLEDGED and isinstance(by, User) else row.acknowledged_by
     row.resolved_at, row.resolved_manually = (now, True) if is_resolved else (None, False)

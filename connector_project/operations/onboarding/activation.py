@@ -85,7 +85,7 @@ def run_next_step(tenant: Tenant, *, now: datetime) -> None:
         _advance(row, step, now=now)
 
 
-def resume_left(*, now: datetime) -> int:
+def resume_pending(*, now: datetime) -> int:
     """Queue stalled activations again (lost queue entry, dead worker) and fail those older than LONGEST.
 
     Return how many were stalled.

@@ -12,6 +12,7 @@ from connector_project.core.http_client import (
     Reply,
     UnexpectedReply,
 )
+from crm.retailcrm import errors
 from tests.crm.retailcrm.samples import FOLDER, Line, load, reply
 
 LATER, STOP, DENIED, OURS = RemoteUnavailable, RemoteRejected, AccessDenied, UnexpectedReply

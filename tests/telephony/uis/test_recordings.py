@@ -66,7 +66,7 @@ def answers():
 
 
 def heard(asked="", *, at_most=100):
-    sound = fetch(URL, asked=http_range.parse_range(asked), at_most=at_most, is_theirs=lambda _url: True)
+    sound = fetch(URL, requested_range=http_range.parse_range(asked), at_most=at_most, is_theirs=lambda _url: True)
     read = b"".join(sound)
     sound.close()
     return sound, read
@@ -114,7 +114,7 @@ def test_other_part_than_was_asked_for_is_a_fault(answers, told):
 @pytest.mark.parametrize(("told", "size"), [("bytes */200", 200), ("", None)])
 def test_part_outside_is_empty(answers, told, size):
     answers(416, b"", Content_Range=told)
-    sound = fetch(URL, asked=http_range.parse_range("bytes=900-"), at_most=100, is_theirs=lambda _url: True)
+    sound = fetch(URL, requested_range=http_range.parse_range("bytes=900-"), at_most=100, is_theirs=lambda _url: True)
     assert (sound.is_empty, sound.size) == (True, size)
     sound.close()
 
