@@ -49,7 +49,7 @@ class Person:
         locator.click()
         self.clicks += 1
 
-    def picture(self, name: str, *, at: str = "body") -> None:
+    def take_screenshot(self, name: str, *, at: str = "body") -> None:
         """Save a screenshot, scrolled to `at`, if SCREENSHOTS is set."""
         if FOLDER:
             folder = Path(FOLDER)
@@ -57,7 +57,7 @@ class Person:
             self.page.locator(at).first.evaluate("part => part.scrollIntoView()")
             self.page.screenshot(path=folder / f"{name}.{self.language}.{self.size}.png")
 
-    def barriers(self) -> list[str]:
+    def accessibility_violations(self) -> list[str]:
         """Return the accessibility violations that axe-core finds."""
         results = Axe().run(
             self.page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}

@@ -13,7 +13,7 @@ from tests.ports import free_pair
 from tests.processes.installation import Installation
 
 
-class Empty(Installation):
+class EmptyInstallation(Installation):
     """An installation on SQLite without a client."""
 
     def _add_client(self) -> None:
@@ -28,7 +28,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 @pytest.fixture(scope="module")
 def kind() -> type[Installation]:
     """The installation a module starts with; a module may override it to have a client already."""
-    return Empty
+    return EmptyInstallation
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ class Operator:
         page = self.person.page
         page.goto(f"{self.installation.address}/admin/tenants/tenant/add/")
         page.fill("#id_name", name)
-        self.person.picture("operator-add")
+        self.person.take_screenshot("operator-add")
         self.person.click(page.locator("[name=_save]"))
         message = page.locator(".messagelist").inner_text()
         found = re.search(r"https?://\S+/activate/[\w-]+/", message)
@@ -58,7 +58,7 @@ class Operator:
         page.locator("#content [type=submit]").first.click()
         page.locator("[name=value]").select_option(value)
         page.locator("#content [type=submit]").first.click()
-        self.person.picture("operator-rule")
+        self.person.take_screenshot("operator-rule")
         page.locator("#content [name=confirm]").click()
         expect(page.locator(".messagelist .success")).to_be_visible()
 
@@ -69,7 +69,7 @@ class Operator:
             f'.admin-buttons [href$="/action/{button}/"], .admin-buttons [action$="/action/{button}/"] button'
         ).click()
         if sure:
-            self.person.picture(f"operator-{button}")
+            self.person.take_screenshot(f"operator-{button}")
             page.locator("#content form button[type=submit], #content form input[type=submit]").first.click()
 
 

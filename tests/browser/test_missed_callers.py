@@ -50,8 +50,8 @@ def test_board_is_found_and_read(installation, sign_in, language, size):
         page.get_by_role("link", name="Daisy", exact=True).click()
         expect(page.locator("#missed-page")).to_be_visible()
         assert not at_desk.is_wider_than_its_screen()
-        at_desk.picture("operator-missed")
-        assert at_desk.barriers() == []
+        at_desk.take_screenshot("operator-missed")
+        assert at_desk.accessibility_violations() == []
         page.select_option("#missed-owner", value="nobody")
         page.locator(".missed-owner button").click()
         expect(page.locator("tbody tr").first).to_be_visible()

@@ -37,10 +37,10 @@ def test_onboarding_from_a_name_to_the_first_popup(installation, sign_in, langua
             _enter_keys(client, link, language)
             client.paste("waiting")
             installation.play("ring", employees=[IVAN])
-            installation.until(_shows_a_popup, "the first card")
+            installation.until(_shows_a_popup, "the first pop-up")
             taken, clicks = seconds_since(began), at_desk.clicks + at_home.clicks
-            record_property("from name to first card", f"{taken:.1f} s, {clicks} clicks")
-            print(f"\n{language} {size}: {taken:.1f} s, {clicks} clicks from the name to the first card")  # noqa: T201
+            record_property("from name to first pop-up", f"{taken:.1f} s, {clicks} clicks")
+            print(f"\n{language} {size}: {taken:.1f} s, {clicks} clicks from the name to the first pop-up")  # noqa: T201
             expect(client.lamp("waiting")).to_have_class("lamp good")
             _set_up_other_events(client, installation)
             _send_a_sample_popup(client, installation)
@@ -57,14 +57,14 @@ def _enter_keys(client, link, language):
     """A wrong key first: it is named with its menu path; the right one passes without another click."""
     page = client.person.page
     client.open(link)
-    client.person.picture("client-start")
-    assert client.person.barriers() == []
+    client.person.take_screenshot("client-start")
+    assert client.person.accessibility_violations() == []
     client.enter(crm="wrong")
     error = page.locator(".message.error")
     expect(error).to_contain_text("CRM_KEY")
     with translation.override(language):
         expect(error).to_contain_text(CheckResult(CHECKS["CRM_KEY"], ok=False).where)
-    client.person.picture("client-wrong-key", at="#button-title")
+    client.person.take_screenshot("client-wrong-key", at="#button-title")
     client.person.clicks -= 1  # the mistake is not part of the way
     client.enter()
     expect(page.locator("#webhooks-title")).to_be_visible()
@@ -87,7 +87,7 @@ def _set_up_other_events(client, installation):
     installation.play("ring", employees=[IVAN])
     installation.play("end")
     expect(page.locator('[data-live="lamp-waiting"] .fault')).to_contain_text("employee_id")
-    client.person.picture("client-broken-template", at="#webhook-waiting")
+    client.person.take_screenshot("client-broken-template", at="#webhook-waiting")
     installation.order("type", event="waiting", address=address, body=body)
     installation.play("ring", employees=[IVAN])
     installation.play("end")
@@ -95,9 +95,9 @@ def _set_up_other_events(client, installation):
     for event in EVENTS:
         expect(client.lamp(event)).to_have_class("lamp good")
     page.reload()
-    client.person.picture("client-on")
-    client.person.picture("client-webhooks", at="#webhooks-title")
-    assert client.person.barriers() == []
+    client.person.take_screenshot("client-on")
+    client.person.take_screenshot("client-webhooks", at="#webhooks-title")
+    assert client.person.accessibility_violations() == []
 
 
 def _click_in_the_crm(installation):
@@ -110,15 +110,15 @@ def _click_in_the_crm(installation):
 
 def _send_a_sample_popup(client, installation):
     page = client.person.page
-    installation.until(lambda state: not _shows_a_popup(state), "the card to go")
+    installation.until(lambda state: not _shows_a_popup(state), "the pop-up to close")
     page.locator("#person").select_option(index=0)
     page.fill("#contact", "+7 900 000-00-00")
     client.person.click(page.locator("button[value=card]"))
     expect(page.locator(".message.success")).to_be_visible()
-    installation.until(_shows_a_popup, "the test card")
-    client.person.picture("client-popup", at="#card-title")
+    installation.until(_shows_a_popup, "the test pop-up")
+    client.person.take_screenshot("client-popup", at="#card-title")
     client.person.click(page.locator("button[value=close]"))
-    installation.until(lambda state: not _shows_a_popup(state), "the test card to go")
+    installation.until(lambda state: not _shows_a_popup(state), "the test pop-up to close")
     expect(page.locator("button[value=card]")).to_be_visible()
 
 
@@ -127,20 +127,20 @@ def _operate(operator, name):
     page, at_desk = operator.person.page, operator.person
     page.goto(f"{operator.installation.address}/admin/tenants/tenant/")
     expect(page.locator("#result_list")).to_contain_text(name)
-    at_desk.picture("operator-clients")
+    at_desk.take_screenshot("operator-clients")
     assert not at_desk.is_wider_than_its_screen()
     operator.open(name)
     operator.press("check")
     page.wait_for_timeout(1500)
     operator.open(name)
     expect(page.locator(".admin-panel")).to_contain_text("USERS_LINKED")
-    at_desk.picture("operator-client")
+    at_desk.take_screenshot("operator-client")
     assert not at_desk.is_wider_than_its_screen()
     operator.press("pause", sure=True)
     operator.press("resume")
     page.locator('a[href$="/employee-mapping/"]').first.click()
     expect(page.locator("#content")).to_contain_text("Сидорова Анна")
-    at_desk.picture("operator-mapping")
+    at_desk.take_screenshot("operator-mapping")
     assert not at_desk.is_wider_than_its_screen()
     operator.change_rule(name, "popup_outgoing", "OFF")
 
@@ -155,7 +155,7 @@ def _import_past_calls(operator, installation, name):
     page.locator("#content form [type=submit]").click()
     start = page.locator("button[value=start]")
     expect(start).to_contain_text("3")
-    at_desk.picture("operator-import")
+    at_desk.take_screenshot("operator-import")
     assert not at_desk.is_wider_than_its_screen()
     start.click()
     expect(page.locator(".admin-done")).to_be_visible()
@@ -175,9 +175,9 @@ def _take_further_screenshots(operator, installation, language):
     page, at_desk = operator.person.page, operator.person
     page.goto(f"{installation.address}/admin/telephony/call/")
     expect(page.locator("#result_list tbody tr").first).to_be_visible()
-    at_desk.picture("calls")
+    at_desk.take_screenshot("calls")
     page.goto(f"{installation.simulator}/?lang={language}")
-    at_desk.picture("simulator")
+    at_desk.take_screenshot("simulator")
 
 
 def _disconnect(operator, installation, name):
@@ -185,10 +185,10 @@ def _disconnect(operator, installation, name):
     operator.open(name)
     operator.press("disconnect", sure=True)
     expect(operator.person.page.locator(".messagelist .success")).to_be_visible()
-    operator.person.picture("operator-disconnected")
+    operator.person.take_screenshot("operator-disconnected")
     assert not any(module["active"] for module in installation.state()["crm"]["modules"].values())
 
 
 def _shows_a_popup(state):
-    """Whether Ivan has an open card; a note of a missed call is none."""
+    """Whether Ivan has an open pop-up; the note of a missed call is not one."""
     return [card for card in state["crm"]["cards"].get("27", []) if not card.get("missed")]

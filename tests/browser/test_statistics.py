@@ -81,11 +81,11 @@ def _is_readable(at_desk, name):
     expect(page.locator(".statistics-drawing").last).to_be_visible()
     assert page.evaluate(_DRAWN) == [[True, True]] * len(CHARTS)
     assert not at_desk.is_wider_than_its_screen()
-    at_desk.picture(name)
+    at_desk.take_screenshot(name)
     for summary in page.locator("details summary").all():
         summary.click()
     assert not at_desk.is_wider_than_its_screen()
-    assert at_desk.barriers() == []
+    assert at_desk.accessibility_violations() == []
     assert at_desk.errors == []
 
 
@@ -127,7 +127,7 @@ def test_key_is_made_copied_and_reads(installation, sign_in):
         page.fill("#id_name", "Reports")
         page.select_option("#id_tenant", label="Daisy")
         page.click("[name=_save]")
-        at_desk.picture("operator-api-key")
+        at_desk.take_screenshot("operator-api-key")
         key = page.locator(".messagelist code").inner_text()
         where, headers = f"{installation.address}/api/v1/calls/?page_size=5", {"Authorization": f"Bearer {key}"}
         answer = installation.http.get(where, headers=headers, timeout=10)

@@ -64,7 +64,7 @@ class Workers:
     def _tick(self) -> None:
         # Skip evaluations that would find nothing: there are thousands of them.
         if self.has_debouncing_calls:
-            self.processes.run("pulse", ticker.tick)
+            self.processes.run("ticker", ticker.tick)
             self.has_debouncing_calls = Call.objects.filter(state=Call.State.DEBOUNCING).exists()
         self.clock.after(ticker.EVERY_SECONDS, self._tick)
 

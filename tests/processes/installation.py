@@ -134,7 +134,7 @@ class Installation(Environment):
 
     def vendors(self) -> list[dict[str, Any]]:
         """Return for each client the calls of UIS and of the CRM."""
-        reply: list[dict[str, Any]] = self._request("GET", f"{self.simulator}/control/ledger").json()
+        reply: list[dict[str, Any]] = self._request("GET", f"{self.simulator}/control/calls_by_client").json()
         return reply[: self.added]
 
     def ask(self, command: str, *arguments: object) -> Any:

@@ -17,7 +17,9 @@ def execute(tenant: SimulatedTenant, name: str, params: Params) -> dict[str, Any
     """Execute POST /control/{name} for the client given by number, or the first one. Raises BadRequest."""
     command = COMMANDS.get(name)
     if command is None:
-        raise BadRequest(f"unknown command /control/{name}; use state, ledger (GET), {', '.join(COMMANDS)} (POST)")
+        raise BadRequest(
+            f"unknown command /control/{name}; use state, calls_by_client (GET), {', '.join(COMMANDS)} (POST)"
+        )
     return command(find_tenant(tenant, params), params)
 
 

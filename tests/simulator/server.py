@@ -112,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             if (self.command, name) == ("GET", "state"):
                 return self._json(200, state(control.find_tenant(tenant, dict(parse_qsl(query)))))
-            if (self.command, name) == ("GET", "ledger"):
+            if (self.command, name) == ("GET", "calls_by_client"):
                 return self._json(200, calls_by_tenant(tenant.vendors))
             if self.command != "POST":
                 return self._json(405, {"error": "use POST"})

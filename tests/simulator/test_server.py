@@ -188,7 +188,7 @@ def test_traffic_is_of_many_clients_and_listed(http, simulated):
         one.hook, one.delivery = "http://127.0.0.1:9/hooks/uis/nobody/", "drop"
     played = http("POST", "/control/traffic", json={"times": 2, "kinds": ["missed", "transferred"]}).json()
     assert (played["calls"], played["refused"]) == (8, [])
-    listed = http("GET", "/control/ledger").json()
+    listed = http("GET", "/control/calls_by_client").json()
     assert {str(one["client"]): [call["session"] for call in one["sessions"]] for one in listed} == {
         client: sorted(sessions) for client, sessions in played["sessions"].items()
     }
