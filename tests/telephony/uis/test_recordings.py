@@ -172,6 +172,17 @@ def test_recording_that_ends_too_soon_is_no_whole_one(answers):
         heard("bytes=0-99")
 
 
+def test_part_may_begin_several_reads_into_the_recording():
+    class Source:
+        reads = [b"ab", b"cd", b"ef", b""]
+
+        def read(self):
+            return self.reads.pop(0)
+
+    sound = recordings.RecordingStream(Source(), kind="audio/mpeg", size=2).skip(3)
+    assert [*sound] == [b"d", b"e"]
+
+
 def test_closing_tells_once():
     closed = []
 
