@@ -20,7 +20,7 @@ WHOLLY_COVERED = ("telephony/uis/*", "crm/retailcrm/*", "connector_project/core/
 PYTEST = ("-m", "pytest", "-r", "fEs")
 IN_PARALLEL = ("-n", "auto")
 # Test processes start the installations they break: at most two of these at once, and each test where its own is.
-WITH_PROCESSES = ("-n", "2", "--dist", "loadgroup", "--timeout=300")
+WITH_PROCESSES = ("-n", "2", "--dist", "loadscope", "--timeout=300")
 PROCESSES = ("tests/processes", "tests/simulator/test_demo.py", "tests/browser")
 
 

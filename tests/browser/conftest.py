@@ -20,11 +20,6 @@ class EmptyInstallation(Installation):
         """The operator adds the client."""
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Run the tests of a module in one worker: they share an installation."""
-    item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-
 @pytest.fixture(scope="module")
 def kind() -> type[Installation]:
     """The installation a module starts with; a module may override it to have a client already."""

@@ -1,6 +1,9 @@
 """One installation for each kind of database, shared by the tests, and the table of what each fault came to."""
 
+import re
+
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.needs import missing
 from tests.ports import free_pair
@@ -14,9 +17,18 @@ FAULT = "fault"
 TABLE = []
 
 
-def pytest_itemcollected(item):
-    """Run the tests of one installation in one worker: it is started once."""
-    item.add_marker(pytest.mark.xdist_group(item.callspec.params["shared_installation"]))
+class ByInstallation(LoadScopeScheduling):
+    """Gives one worker all tests of an installation, which is then started once; of other tests those of a file."""
+
+    def _split_scope(self, nodeid):
+        path, _, test = nodeid.partition("::")
+        variant = re.search(r"\[.*?\b(redis|sqlite)\b", test)
+        return variant[1] if variant and path.startswith("tests/processes/") else path
+
+
+@pytest.hookimpl(optionalhook=True)  # without pytest-xdist nobody asks
+def pytest_xdist_make_scheduler(config, log):
+    return ByInstallation(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="session", params=[pytest.param("sqlite", marks=pytest.mark.slow), "redis"])
