@@ -5,6 +5,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 
@@ -20,7 +21,7 @@ def log_access(
     call: Call, kind: AccessLogEntry.Kind, *, by: User | AnonymousUser | None, address: str, now: datetime
 ) -> None:
     """Log an access by a staff user, or by the link, with the masked IP address."""
-    user = by if isinstance(by, User) else None
+    user = by if isinstance(by, get_user_model()) else None
     actor = {"kind": kind, "user": user, "username": user.get_username() if user else "", "address": masked(address)}
     Call.objects.select_for_update(of=("self",)).only("pk").get(pk=call.pk)  # A player's first requests are concurrent.
     if not AccessLogEntry.objects.filter(call=call, last_at__gt=now - DEDUPLICATION_WINDOW, **actor).update(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Count, Max, QuerySet
 
@@ -15,7 +16,7 @@ from telephony.calls import filters, manual, pipeline
 from telephony.models import BulkAction, State
 from telephony.webhooks import receive, unreadable
 from tenants.audit import Actor
-from tenants.models import AuditLogEntry, User
+from tenants.models import AuditLogEntry
 
 CHUNK = 200  # rows per batch
 MAX_ROWS = 100_000
@@ -70,7 +71,7 @@ def start(kind: str, chosen: Mapping[str, str], *, reason: str = "", by: Actor, 
         kind=kind,
         filters=dict(chosen),
         reason=reason,
-        requested_by=by if isinstance(by, User) else None,
+        requested_by=by if isinstance(by, get_user_model()) else None,
         requested_at=now,
         total=found.total,
         max_pk=newest,

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Required, TypedDict, Unpack
 
 from django.apps import apps
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
@@ -59,7 +60,7 @@ def build_entry(tenant: Tenant | None, action: AuditLogEntry.Action, **details: 
         tenant=tenant,
         tenant_name=tenant.name if tenant else "",
         at=details["now"],
-        user=by if isinstance(by, User) else None,
+        user=by if isinstance(by, get_user_model()) else None,
         by_client=details.get("by_client", False),
         action=action,
         object_repr=_object_name(details.get("target", ""))[:250],

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
+from django.contrib.auth import get_user_model
 from django.db import transaction
 
 from connector_project.core.redaction import redact
@@ -92,4 +93,4 @@ def log_per_tenant(
 
 
 def _user_or_none(by: Actor) -> User | None:
-    return by if isinstance(by, User) else None
+    return by if isinstance(by, get_user_model()) else None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 
@@ -38,7 +39,7 @@ def start_preview(tenant: Tenant, *, first: date, last: date, by: User | Anonymo
         return False
     since, end = (local_dates.begin(day, zone=tenant.zone) for day in (first, last + local_dates.DAY))
     row = CallImport(tenant=tenant, since=since, till=max(since, min(end, now - compare.REPORT_LAG)), requested_at=now)
-    row.requested_by = by if isinstance(by, User) else None
+    row.requested_by = by if isinstance(by, get_user_model()) else None
     _begin(row, State.PREVIEWING, now=now)
     return True
 
@@ -59,7 +60,7 @@ def start_import(pk: int, *, by: User | AnonymousUser, now: datetime) -> bool:
     row = _locked(pk)
     if row.state != State.PREVIEWED:
         return False
-    row.preview_count, row.requested_by = row.found, by if isinstance(by, User) else None
+    row.preview_count, row.requested_by = row.found, by if isinstance(by, get_user_model()) else None
     _begin(row, State.RUNNING, now=now)
     _note(row, Action.IMPORT_STARTED, by=by, new=row.preview_count, now=now)
     return True

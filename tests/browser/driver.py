@@ -101,9 +101,9 @@ class Client:
         address, body = (self._copied(f"{part}-{event}") for part in ("address", "body"))
         self.installation.order("type", event=event, address=address, body=body)
 
-    def lamp(self, event: str) -> Locator:
+    def indicator(self, event: str) -> Locator:
         """Return the status indicator of an event."""
-        return self.person.page.locator(f'[data-live="lamp-{event}"] .lamp')
+        return self.person.page.locator(f'[data-live="event-{event}"] .indicator')
 
     def _copied(self, source: str) -> str:
         button = self.person.page.locator(f'button[data-copy="{source}"]')

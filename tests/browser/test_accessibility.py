@@ -34,7 +34,7 @@ def test_page_works_without_scripts(installation, sign_in, link):
         installation.order("type", event="waiting", address=address, body=body)
         installation.play("ring", employees=[IVAN])
         at_home.page.reload()
-        expect(client.lamp("waiting")).to_have_class("lamp good")
+        expect(client.indicator("waiting")).to_have_class("indicator good")
         at_home.page.locator("#number").select_option(index=1)
         at_home.page.locator("button[value=number]").click()
         expect(at_home.page.locator(".message.success")).to_contain_text("+7")

@@ -41,7 +41,7 @@ def test_onboarding_from_a_name_to_the_first_popup(installation, sign_in, langua
             taken, clicks = seconds_since(began), at_desk.clicks + at_home.clicks
             record_property("from name to first pop-up", f"{taken:.1f} s, {clicks} clicks")
             print(f"\n{language} {size}: {taken:.1f} s, {clicks} clicks from the name to the first pop-up")  # noqa: T201
-            expect(client.lamp("waiting")).to_have_class("lamp good")
+            expect(client.indicator("waiting")).to_have_class("indicator good")
             _set_up_other_events(client, installation)
             _send_a_sample_popup(client, installation)
             assert not at_home.is_wider_than_its_screen()
@@ -68,7 +68,7 @@ def _enter_keys(client, link, language):
     client.person.clicks -= 1  # the mistake is not part of the way
     client.enter()
     expect(page.locator("#webhooks-title")).to_be_visible()
-    expect(page.locator('[data-live^="lamp-"] .lamp.off')).to_have_count(len(EVENTS))
+    expect(page.locator('[data-live^="event-"] .indicator.off')).to_have_count(len(EVENTS))
 
 
 def _set_up_other_events(client, installation):
@@ -86,14 +86,14 @@ def _set_up_other_events(client, installation):
     installation.order("type", event="waiting", address=address, body=body.replace('"employee_id"', '"employee"'))
     installation.play("ring", employees=[IVAN])
     installation.play("end")
-    expect(page.locator('[data-live="lamp-waiting"] .fault')).to_contain_text("employee_id")
+    expect(page.locator('[data-live="event-waiting"] .fault')).to_contain_text("employee_id")
     client.person.take_screenshot("client-broken-template", at="#webhook-waiting")
     installation.order("type", event="waiting", address=address, body=body)
     installation.play("ring", employees=[IVAN])
     installation.play("end")
     _click_in_the_crm(installation)
     for event in EVENTS:
-        expect(client.lamp(event)).to_have_class("lamp good")
+        expect(client.indicator(event)).to_have_class("indicator good")
     page.reload()
     client.person.take_screenshot("client-on")
     client.person.take_screenshot("client-webhooks", at="#webhooks-title")

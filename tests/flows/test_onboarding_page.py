@@ -45,7 +45,7 @@ class Page:
         self.context = answer.context["page"]
         self.messages = [str(message) for message in answer.context["messages"]]
         self.levels = re.findall(r'<p class="message (\w+)" role=', self.html)
-        self.indicators = re.findall(r'data-live="lamp-\w+">\s*<span class="lamp (\w+)"', self.html)
+        self.indicators = re.findall(r'data-live="event-\w+">\s*<span class="indicator (\w+)"', self.html)
         self.faults = re.findall(r'<p class="fault">([^<]*)</p>', self.html)
         self.steps = re.findall(r'<li class="(\w+)"><span class="mark"', self.html)
         self.buttons = set(re.findall(r'<button name="do" value="(\w+)"', self.html))
@@ -79,7 +79,7 @@ def visit(client, newcomer):
 
 def test_keys_and_one_button_activate_telephony(visit, newcomer, run_queue, crm, pbx):
     page = visit()
-    assert (page.status, page.html.count('class="lamp off"')) == (200, 2)
+    assert (page.status, page.html.count('class="indicator off"')) == (200, 2)
     assert re.findall(r'id="hint-(\w+)"', page.html) == ["access_token", "address", "key"]
     assert 'id="webhooks-title"' not in page.html
     visit("keys", **KEYS)

@@ -49,18 +49,18 @@ def tell(client, hook):
 
 
 def states(tenant):
-    return [lamp.state for lamp in status.webhook_status(tenant, now=timezone.now()).events]
+    return [entry.state for entry in status.webhook_status(tenant, now=timezone.now()).events]
 
 
-def lamp_of(tenant, event):
-    return next(lamp for lamp in status.webhook_status(tenant, now=timezone.now()).events if lamp.event == event)
+def status_of(tenant, event):
+    return next(entry for entry in status.webhook_status(tenant, now=timezone.now()).events if entry.event == event)
 
 
 def broken(event):
     return f'{{"event": "{event}", "contact_phone_number": '
 
 
-def test_every_lamp_is_off_before_the_first_notification(tenant):
+def test_every_event_is_not_seen_before_the_first_notification(tenant):
     found = status.webhook_status(tenant, now=timezone.now())
     assert found == status.WebhookStatus(
         events=[status.EventStatus(event=event, state=State.NOT_SEEN) for event in EVENTS], unidentified=None
@@ -68,28 +68,28 @@ def test_every_lamp_is_off_before_the_first_notification(tenant):
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_our_template_lights_its_lamp_and_no_other(tenant, tell, bodies, event):
+def test_our_template_changes_only_its_own_event(tenant, tell, bodies, event):
     stored = tell(bodies(event), event)
     lit = status.EventStatus(event=event, state=State.OK, seen_at=stored.received_at)
     assert [
-        lamp for lamp in status.webhook_status(tenant, now=timezone.now()).events if lamp.state != State.NOT_SEEN
+        entry for entry in status.webhook_status(tenant, now=timezone.now()).events if entry.state != State.NOT_SEEN
     ] == [lit]
 
 
-def test_all_lamps_are_lit_without_any_event_in_the_address(tenant, tell, bodies):
+def test_events_are_recognised_without_an_event_in_the_url(tenant, tell, bodies):
     for event in EVENTS:
         tell(bodies(event))
     assert states(tenant) == [State.OK] * len(EVENTS)
 
 
-def test_default_body_and_a_get_light_lamps(tenant, client, tell, hook, pbx):
+def test_default_body_and_a_get_are_recognised(tenant, client, tell, hook, pbx):
     call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN], talks=[(IVAN, 30)])
     body = call.notification("waiting", nested=True)
     del body["event"]
     tell(body, "waiting")
     client.get(f"{hook}?{call.as_query('call_end')}")
-    assert lamp_of(tenant, Event.WAITING).state == State.OK
-    assert lamp_of(tenant, Event.CALL_END).state == State.OK
+    assert status_of(tenant, Event.WAITING).state == State.OK
+    assert status_of(tenant, Event.CALL_END).state == State.OK
 
 
 @pytest.mark.parametrize(
@@ -114,28 +114,28 @@ def test_default_body_and_a_get_light_lamps(tenant, client, tell, hook, pbx):
 def test_fault_of_a_template_shows_by_what_it_costs(tenant, tell, bodies, change, state, code, names):
     stored = tell(change(bodies(Event.WAITING)), "waiting")
     fault = TemplateFault(TemplateCode(code), tuple(names))
-    assert lamp_of(tenant, Event.WAITING) == status.EventStatus(
+    assert status_of(tenant, Event.WAITING) == status.EventStatus(
         event=Event.WAITING, state=State(state), seen_at=stored.received_at, faults=(fault,)
     )
     assert states(tenant).count(State.NOT_SEEN) == len(EVENTS) - 1
 
 
-def test_repaired_template_turns_its_lamp_green_and_a_spoilt_one_red(tenant, tell, bodies):
+def test_repaired_template_is_ok_and_a_spoilt_one_broken(tenant, tell, bodies):
     tell(broken("waiting"))
-    assert lamp_of(tenant, Event.WAITING).state == State.BROKEN
+    assert status_of(tenant, Event.WAITING).state == State.BROKEN
     tell(bodies(Event.WAITING))
-    assert lamp_of(tenant, Event.WAITING).state == State.OK
+    assert status_of(tenant, Event.WAITING).state == State.OK
     tell(bodies(Event.WAITING).replace(f'"{CONTACT}"', f'""{CONTACT}""'))
-    assert lamp_of(tenant, Event.WAITING).state == State.WARNING
+    assert status_of(tenant, Event.WAITING).state == State.WARNING
     tell(bodies(Event.WAITING)[:-1])
-    assert lamp_of(tenant, Event.WAITING).state == State.BROKEN
+    assert status_of(tenant, Event.WAITING).state == State.BROKEN
 
 
 def test_of_two_at_one_moment_the_later_row_counts(tenant, tell, bodies):
     tell(broken("waiting"))
     tell(bodies(Event.WAITING))
     Notification.objects.update(received_at=timezone.now())
-    assert lamp_of(tenant, Event.WAITING).state == State.OK
+    assert status_of(tenant, Event.WAITING).state == State.OK
 
 
 def test_event_of_an_unreadable_body_is_salvaged(tenant, tell):
@@ -143,8 +143,8 @@ def test_event_of_an_unreadable_body_is_salvaged(tenant, tell):
     tell("{“event”: “call_end”}")
     tell('{"event": "waiting", "call_session_id": 5}', "wating")
     lit = {
-        lamp.event: [fault.code for fault in lamp.faults]
-        for lamp in status.webhook_status(tenant, now=timezone.now()).events
+        entry.event: [fault.code for fault in entry.faults]
+        for entry in status.webhook_status(tenant, now=timezone.now()).events
     }
     assert {event: codes for event, codes in lit.items() if codes} == {
         Event.WAITING: [TemplateCode.UNKNOWN_EVENT],
@@ -157,8 +157,8 @@ def test_broken_bodies_of_one_event_do_not_hide_a_readable_one_of_another(tenant
     tell(bodies(Event.RECORDED))
     for number in range(UNREADABLE_LOOKED_AT + 5):
         tell(broken("waiting") + str(number))
-    assert lamp_of(tenant, Event.RECORDED).state == State.OK
-    assert lamp_of(tenant, Event.WAITING).state == State.BROKEN
+    assert status_of(tenant, Event.RECORDED).state == State.OK
+    assert status_of(tenant, Event.WAITING).state == State.BROKEN
 
 
 def test_readable_bodies_of_one_event_do_not_hide_a_broken_one_of_another(tenant, tell, bodies):
@@ -166,31 +166,31 @@ def test_readable_bodies_of_one_event_do_not_hide_a_broken_one_of_another(tenant
     body = bodies(Event.WAITING)
     for number in range(UNREADABLE_LOOKED_AT + 5):
         tell(f"{body} {' ' * number}")
-    assert lamp_of(tenant, Event.RECORDED).state == State.BROKEN
+    assert status_of(tenant, Event.RECORDED).state == State.BROKEN
 
 
 def test_notification_that_nobody_has_decided_yet_counts(tenant, tell, bodies):
     tell(bodies(Event.LOST_CALL))
     Notification.objects.update(event="", outcome="RECEIVED")
-    assert lamp_of(tenant, Event.LOST_CALL).state == State.OK
+    assert status_of(tenant, Event.LOST_CALL).state == State.OK
 
 
 def test_repeat_under_another_wording_counts(tenant, tell, bodies):
     whole = bodies(Event.CALL_END)
     tell(re.sub(r'  "direction".*\n', "", whole))
-    assert lamp_of(tenant, Event.CALL_END).state == State.WARNING
+    assert status_of(tenant, Event.CALL_END).state == State.WARNING
     assert tell(whole).outcome == "REPEATED"
-    assert lamp_of(tenant, Event.CALL_END).state == State.OK
+    assert status_of(tenant, Event.CALL_END).state == State.OK
 
 
 def test_events_we_ask_nobody_for_light_nothing(tenant, tell):
     tell('{"event": "incoming", "call_session_id": 5}')
     tell("broken", "talk_finished")
     found = status.webhook_status(tenant, now=timezone.now())
-    assert ([lamp.state for lamp in found.events], found.unidentified) == (DARK, None)
+    assert ([entry.state for entry in found.events], found.unidentified) == (DARK, None)
 
 
-def test_lamp_goes_out_after_a_week(tenant, tell, bodies):
+def test_event_is_not_seen_after_a_week(tenant, tell, bodies):
     tell(bodies(Event.WAITING))
     tell(broken("recorded"))
     tell("words")
@@ -208,7 +208,7 @@ def test_second_tenant_lights_nothing(tenant, stranger, tell, bodies):
     tell(broken("recorded"), to=other)
     tell("words", to=other)
     found = status.webhook_status(tenant, now=timezone.now())
-    assert ([lamp.state for lamp in found.events], found.unidentified) == (DARK, None)
+    assert ([entry.state for entry in found.events], found.unidentified) == (DARK, None)
     assert states(stranger).count(State.NOT_SEEN) == len(EVENTS) - 2
 
 

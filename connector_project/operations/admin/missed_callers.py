@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
@@ -26,7 +27,7 @@ from telephony.missed_callers import queries
 from telephony.missed_callers.queries import USER, MissedCallerBoard
 from telephony.missed_callers.waits import NOBODY, MissedCaller
 from tenants import datetime_display, permissions
-from tenants.models import CrmUser, Tenant, User
+from tenants.models import CrmUser, Tenant
 
 PERIODS = (1, 7, 30, 90)  # local days up to today: the last missed call is within them
 USUAL = 7
@@ -134,7 +135,7 @@ def _board(request: HttpRequest, tenant: Tenant) -> dict[str, Any]:
 
 def _log_access(request: HttpRequest, tenant: Tenant, shown: Sequence[MissedCaller], *, now: datetime) -> None:
     """Log access to the full numbers of these callers."""
-    if isinstance(request.user, User) and permissions.can_see_full_numbers(request.user):
+    if isinstance(request.user, get_user_model()) and permissions.can_see_full_numbers(request.user):
         calls = [wait.last_call for wait in shown]
         access_log.note_numbers(tenant, calls, by=request.user, address=request.META.get("REMOTE_ADDR", ""), now=now)
 

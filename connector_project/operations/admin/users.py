@@ -1,8 +1,7 @@
 """Staff users."""
 
 from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.contrib.auth.admin import UserAdmin
 
-from tenants.models import User
-
-admin.site.register(User, UserAdmin)
+admin.site.register(get_user_model(), UserAdmin)

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import Text
 from connector_project.operations.models import Incident
 from tenants import audit
-from tenants.models import AuditLogEntry, User
+from tenants.models import AuditLogEntry
 
 State, Action = Incident.State, AuditLogEntry.Action
 
@@ -98,5 +99,7 @@ def _set_state(row: Incident, action: IncidentAction, *, by: audit.Actor, note: 
     if is_resolved and row.notified_at is None:
         row.resolution_notified_at = now  # No notification about the start, so none about the end.
     row.state, row.note = action.to_state, note or row.note
-    row.acknowledged_by = by if action.to_state == State.ACKNOWLEDGED and isinstance(by, User) else row.acknowledged_by
+    row.acknowledged_by = (
+        by if action.to_state == State.ACKNOWLEDGED and isinstance(by, get_user_model()) else row.acknowledged_by
+    )
     row.resolved_at, row.resolved_manually = (now, True) if is_resolved else (None, False)

@@ -190,14 +190,14 @@ def _is_a_notice(finding: CheckResult) -> bool:
 
 def _notices(tenant: Tenant, webhooks: Iterable[status.EventStatus], *, now: datetime) -> Iterable[WebhookSetup]:
     base_url = integration_module.addresses(tenant)["notifications"]
-    for lamp in webhooks:
+    for event_status in webhooks:
         yield WebhookSetup(
-            event=lamp.event.value,
-            name=status.name(lamp.event),
-            url=f"{base_url}{lamp.event.value}/",
-            body=webhook_templates.template(lamp.event),
-            state=lamp.state.value,
-            seen_at=lamp.seen_at,
-            faults=tuple(status.fault_message(fault) for fault in lamp.faults),
-            is_new=lamp.seen_at is not None and now - lamp.seen_at < JUST_NOW,
+            event=event_status.event.value,
+            name=status.name(event_status.event),
+            url=f"{base_url}{event_status.event.value}/",
+            body=webhook_templates.template(event_status.event),
+            state=event_status.state.value,
+            seen_at=event_status.seen_at,
+            faults=tuple(status.fault_message(fault) for fault in event_status.faults),
+            is_new=event_status.seen_at is not None and now - event_status.seen_at < JUST_NOW,
         )
