@@ -24,7 +24,7 @@ from tenants import api_keys
 from tenants.models import ApiKey, AuditLogEntry, Employee, Tenant
 from tests import html_text
 from tests.conftest import CONTACT, IVAN, NUMBER
-from tests.users import enlist
+from tests.users import create_user
 
 NOON = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
 LISTS = ("calls", "employees", "reconciliation", "incidents")
@@ -38,7 +38,7 @@ def _no_requests_yet():
 
 @pytest.fixture
 def staff(db):
-    return enlist("olga", "Operator")
+    return create_user("olga", "Operator")
 
 
 @pytest.fixture
@@ -440,7 +440,7 @@ def test_operators_key_has_no_tenant(client, staff):
     client.post(reverse("admin:tenants_apikey_add"), {"name": "BI", "tenant": ""})
     assert ApiKey.objects.get().tenant is None
     assert "BI" in html_text.words(client.get(reverse("admin:tenants_auditlogentry_changelist"), headers=ENGLISH))
-    support = enlist("support", "Support")
+    support = create_user("support", "Support")
     client.force_login(support)
     assert client.get(reverse("admin:tenants_apikey_changelist")).status_code == 200
     assert client.get(reverse("admin:tenants_apikey_add")).status_code == 403

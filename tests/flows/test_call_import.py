@@ -19,7 +19,7 @@ from tenants.models import AccessError, AuditLogEntry, Employee, Tenant, Transfe
 from tenants.transfer_rules import SkipReason
 from tests import html_text, task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
-from tests.users import enlist
+from tests.users import create_user
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 NOON = datetime(2026, 7, 15, 12, 0, tzinfo=MOSCOW)
@@ -39,7 +39,7 @@ def clock():
 
 @pytest.fixture
 def operator(client, db):
-    user = enlist("olga", "Operator")
+    user = create_user("olga", "Operator")
     client.force_login(user)
     return user
 
@@ -783,7 +783,7 @@ def test_support_may_view_and_start_nothing(press, client, run_queue, clock, ten
     press()
     run_queue()
     before = CallImport.objects.values().get()
-    support = enlist("sveta", "Support")
+    support = create_user("sveta", "Support")
     client.logout()
     assert client.get(_address(tenant.pk)).status_code == 302
     assert client.get(_address(tenant.pk, live=True)).status_code == 302

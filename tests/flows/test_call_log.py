@@ -16,7 +16,7 @@ from telephony.models import Call, FailureReason, Result, State
 from tenants.models import Employee, Tenant, VirtualNumber
 from tenants.transfer_rules import SkipReason
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
-from tests.users import enlist
+from tests.users import create_user
 
 LOG = "/admin/telephony/call/"
 ENGLISH = {"accept-language": "en"}
@@ -25,7 +25,7 @@ NOON = datetime(2026, 11, 24, 9, tzinfo=UTC)  # noon in Moscow
 
 @pytest.fixture(autouse=True)
 def _support(client, tenant):
-    user = enlist("sveta", "Support")
+    user = create_user("sveta", "Support")
     client.force_login(user)
 
 

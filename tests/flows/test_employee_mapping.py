@@ -18,7 +18,7 @@ from tenants.models import AuditLogEntry, CrmUser, Employee, Tenant, User, Virtu
 from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 from tests.flows.test_schedules import codes, links
-from tests.users import enlist
+from tests.users import create_user
 
 
 @pytest.fixture
@@ -567,7 +567,7 @@ def test_empty_groups_have_a_text_and_no_table(admin_client, page, crm, tenant):
 def test_support_may_view_and_not_act(client, page, tenant, hourly, crm):
     crm.add_user(31, first_name="Анна", last_name="Сидорова")
     hourly()
-    user = enlist("support", "Support")
+    user = create_user("support", "Support")
     client.force_login(user)
     html = client.get(page, headers={"accept-language": "en"}).content.decode()
     with translation.override("en"):

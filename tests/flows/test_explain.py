@@ -29,14 +29,14 @@ from tenants.transfer_rules import Filter, SkipReason
 from tests import html_text, task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 from tests.flows.upload_hooks import while_uploading
-from tests.users import enlist
+from tests.users import create_user
 
 ENGLISH = {"accept-language": "en"}
 RUSSIAN = {"accept-language": "ru"}
 
 
 def staff(client, group):
-    user = enlist(group.lower(), group)
+    user = create_user(group.lower(), group)
     client.force_login(user)
     return user
 

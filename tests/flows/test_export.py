@@ -20,7 +20,7 @@ from connector_project.operations.admin import export as button
 from telephony.models import Call
 from tenants.models import AuditLogEntry, Employee, Tenant, User
 from tests.conftest import CONTACT, IVAN, NUMBER
-from tests.users import enlist
+from tests.users import create_user
 
 NOON = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
 ENGLISH = {"accept-language": "en"}
@@ -47,7 +47,7 @@ def person(client, db):
     """Log in a user of a group."""
 
     def enter(group):
-        user = enlist(group.lower(), group)
+        user = create_user(group.lower(), group)
         client.force_login(user)
         return client
 

@@ -29,7 +29,7 @@ from tenants.models import AuditLogEntry, Employee, Tenant, TransferRules, UisCo
 from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import retailcrm, uis, uis_recordings
-from tests.users import enlist
+from tests.users import create_user
 
 OTHER_CONTACT = "79990000002"
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=ZoneInfo("Europe/Moscow"))
@@ -524,7 +524,7 @@ def refused(both, same, run_queue):
 
 
 def test_bulk_retry_of_one_tenant_leaves_the_other_alone(client, ours, theirs, refused, run_queue):
-    client.force_login(enlist("sveta", "Support"))
+    client.force_login(create_user("sveta", "Support"))
     where = reverse("admin:telephony_call_bulk", args=["RETRY"])
     client.post(where, query_params={"reason": "CRM_REFUSED", "tenant__id__exact": ours.tenant.pk})
     run_queue()
@@ -536,7 +536,7 @@ def test_bulk_retry_of_one_tenant_leaves_the_other_alone(client, ours, theirs, r
 
 
 def test_bulk_skip_is_logged_for_each_tenant(client, both, refused, run_queue):
-    client.force_login(enlist("sveta", "Support"))
+    client.force_login(create_user("sveta", "Support"))
     where = reverse("admin:telephony_call_bulk", args=["SKIP"])
     client.post(where, {"reason": "no"}, query_params={"q": str(both[0].call().session_id)})
     run_queue()
@@ -574,7 +574,7 @@ def test_explanation_contains_only_the_own_data(ours, theirs, same, run_queue):
 
 
 def test_page_of_a_call_is_that_of_its_client(client, ours, theirs, same, run_queue):
-    client.force_login(enlist("olga", "Operator"))
+    client.force_login(create_user("olga", "Operator"))
     mine, other = same({"rings": [IVAN]}, {"contact": OTHER_CONTACT, "rings": [PETR]})
     ours.notify(fresh(mine, "waiting", IVAN), mine.notification("lost_call"))
     theirs.notify(fresh(other, "waiting", PETR), other.notification("lost_call"))
@@ -592,7 +592,7 @@ def test_key_of_one_client_reads_its_own_call_of_the_session(client, ours, their
     for shop, call in ((ours, mine), (theirs, other)):
         shop.notify(call.notification("lost_call"))
     run_queue()
-    staff = enlist("olga", "Operator")
+    staff = create_user("olga", "Operator")
     for shop, contact in ((ours, CONTACT), (theirs, OTHER_CONTACT)):
         _row, key = api_keys.create(shop.tenant, "a program", by=staff, now=timezone.now())
 

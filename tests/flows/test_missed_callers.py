@@ -20,7 +20,7 @@ from telephony.models import AccessLogEntry, Call, Step
 from tenants.models import CrmConnection, CrmUser, Employee, Tenant, TransferRules, UisConnection, User, VirtualNumber
 from tests import html_text
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
-from tests.users import enlist
+from tests.users import create_user
 
 # Summer time began on 29 March in Berlin, and on 8 March in New York; Kolkata is half an hour off.
 NOW = datetime(2026, 3, 31, 22, 40, tzinfo=UTC)
@@ -349,7 +349,7 @@ def test_truncated_board_shows_a_notice(open_board, monkeypatch):
 @pytest.mark.usefixtures("_now")
 def test_numbers_are_masked_for_support_in_text_and_urls(open_board, client, tenant):
     call(tenant, NOW - HOUR)
-    support = enlist("support", "Support")
+    support = create_user("support", "Support")
     client.force_login(support)
     board = open_board(tenant, client=client)
     assert set(board.waiting) == {"7999***0001"}

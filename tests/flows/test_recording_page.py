@@ -15,7 +15,7 @@ from tenants.transfer_rules import SkipReason
 from tests import html_text
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import uis_recordings
-from tests.users import enlist
+from tests.users import create_user
 
 ENGLISH = {"accept-language": "en"}
 
@@ -25,7 +25,7 @@ def person(db):
     """Make a user of one of the two groups."""
 
     def make(group):
-        return enlist(group.lower(), group)
+        return create_user(group.lower(), group)
 
     return make
 

@@ -23,7 +23,7 @@ from tenants.models import AuditLogEntry, Tenant, TransferRules, User, VirtualNu
 from tests import html_text, task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.flows.templates import send_every_event
-from tests.users import enlist
+from tests.users import create_user
 
 ENGLISH = {"accept-language": "en"}
 CALLS = "/admin/telephony/call/"
@@ -31,7 +31,7 @@ CALLS = "/admin/telephony/call/"
 
 @pytest.fixture
 def support(client, tenant):
-    user = enlist("sveta", "Support")
+    user = create_user("sveta", "Support")
     client.force_login(user)
     return user
 

@@ -20,7 +20,7 @@ from telephony.recordings import links
 from tenants.models import AuditLogEntry, CheckRun, Employee, Tenant
 from tests import html_text
 from tests.conftest import CONTACT, NUMBER
-from tests.users import enlist
+from tests.users import create_user
 
 ENGLISH = {"accept-language": "en"}
 ALL = [name for name, action in tenant_actions.TENANT_ACTIONS.items() if not action.page]
@@ -28,7 +28,7 @@ ALL = [name for name, action in tenant_actions.TENANT_ACTIONS.items() if not act
 
 @pytest.fixture
 def operator(db):
-    return enlist("olga", "Operator")
+    return create_user("olga", "Operator")
 
 
 @pytest.fixture
@@ -386,7 +386,7 @@ def test_get_request_changes_nothing(client, operator, run_queue, tenant, name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_support_and_anonymous_users_are_refused(client, run_queue, tenant, name):
-    support = enlist("sveta", "Support")
+    support = create_user("sveta", "Support")
     before = Tenant.objects.values().get(), Tenant.objects.get().uis.hook
     assert client.post(_address(name, tenant.pk)).status_code == 302  # to the login
     client.force_login(support)

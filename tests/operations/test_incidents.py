@@ -17,7 +17,7 @@ from tenants import audit
 from tenants.models import AuditLogEntry, CrmConnection, Tenant, TransferRules, UisConnection
 from tests import html_text, task_queue
 from tests.fakes.alert_receiver import SECRET, URL
-from tests.users import enlist
+from tests.users import create_user
 
 pytestmark = pytest.mark.sql
 
@@ -34,7 +34,7 @@ def noon():
 
 
 def login(client, group):
-    user = enlist(group.lower(), group)
+    user = create_user(group.lower(), group)
     client.force_login(user)
     return user
 

@@ -41,7 +41,7 @@ from tenants.models import (
 from tenants.status_labels import crm_status, uis_status
 from tests import html_text
 from tests.conftest import IVAN
-from tests.users import enlist
+from tests.users import create_user
 
 pytestmark = pytest.mark.sql
 
@@ -53,14 +53,14 @@ NOON = datetime.fromisoformat("2026-11-24T12:00:00+03:00")  # a Tuesday
 
 @pytest.fixture
 def operator(client, db):
-    user = enlist("olga", "Operator")
+    user = create_user("olga", "Operator")
     client.force_login(user)
     return user
 
 
 @pytest.fixture
 def support(client, db):
-    user = enlist("sveta", "Support")
+    user = create_user("sveta", "Support")
     client.force_login(user)
     return user
 

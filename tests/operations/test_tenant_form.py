@@ -9,7 +9,7 @@ from django.urls import reverse
 from tenants.models import CrmConnection, Employee, Tenant, UisConnection, VirtualNumber
 from tests import html_text
 from tests.conftest import IVAN
-from tests.users import enlist
+from tests.users import create_user
 
 pytestmark = pytest.mark.sql
 
@@ -157,7 +157,7 @@ def test_migrate_creates_the_groups(db):
 
 
 def test_support_may_view_but_not_change_a_tenant(client, tenant, notify, pbx, crm, crm_world):
-    user = enlist("support", "Support")
+    user = create_user("support", "Support")
     client.force_login(user)
     page = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk])).content.decode()
     assert "access_token" not in page or 'name="uis-0-access_token"' not in page
