@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from connector_project import env
+from connector_project.core.logging import logging_config
 from connector_project.core.redaction import sentry_before_send
 from connector_project.env import BASE_DIR, reader
 
@@ -223,27 +224,7 @@ ALARM_WEBHOOK_SECRET = env.webhook_secret("ALARM_WEBHOOK_SECRET", is_needed=bool
 
 LOG_LEVEL = env.one_of("LOG_LEVEL", default="INFO", allowed=("DEBUG", "INFO", "WARNING", "ERROR"))
 LOG_FORMAT = env.one_of("LOG_FORMAT", default="text", allowed=("text", "json"))
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {"secrets": {"()": "connector_project.core.logging.RedactingFilter"}},
-    "formatters": {
-        "text": {
-            "()": "connector_project.core.logging.TextFormatter",
-            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
-        },
-        "json": {"()": "connector_project.core.logging.JsonFormatter"},
-    },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["secrets"]}},
-    "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {
-        # With DEBUG, Django's own handler logs URLs unredacted, including hooks and links.
-        "django": {"handlers": []},
-        # django-q logs every task it takes, which is too verbose; a failed task logs its traceback through our loggers.
-        "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
-        "django.server": {"handlers": ["console"], "level": "INFO", "propagate": False},
-    },
-}
+LOGGING = logging_config(level=LOG_LEVEL, style=LOG_FORMAT)
 
 SENTRY_DSN = reader.str("SENTRY_DSN", default="")
 if SENTRY_DSN:

@@ -3,6 +3,7 @@
 import json
 import logging
 from datetime import UTC, datetime
+from typing import Any
 
 from connector_project.core.redaction import redact
 
@@ -36,3 +37,28 @@ class JsonFormatter(TextFormatter):
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
+
+
+def logging_config(*, level: str, style: str) -> dict[str, Any]:
+    """Return Django's LOGGING; `style` is "text" or "json"."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"secrets": {"()": RedactingFilter}},
+        "formatters": {
+            "text": {
+                "()": TextFormatter,
+                "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+            },
+            "json": {"()": JsonFormatter},
+        },
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": style, "filters": ["secrets"]}},
+        "root": {"handlers": ["console"], "level": level},
+        "loggers": {
+            # With DEBUG, Django's own handler logs URLs unredacted, including hooks and links.
+            "django": {"handlers": []},
+            # django-q logs every task; a failed task logs its traceback through our loggers.
+            "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+            "django.server": {"handlers": ["console"], "level": "INFO", "propagate": False},
+        },
+    }

@@ -85,7 +85,7 @@ def test_accounts_do_not_share(turns):
 
 
 def test_live_request_takes_the_next_turn_and_others_stand_back(turns):
-    """With turns taken ahead, who is live is told when his is; who is not may take none."""
+    """With slots taken ahead, a live request learns when its slot is; any other request gets none."""
     slow = RateLimit(turns.name, 2)
     taken = [rate_limit._acquire(slow, ahead=5_000_000) for _ in range(4)]
     assert [is_taken for _wait, is_taken in taken] == [True] * 4

@@ -171,7 +171,7 @@ def test_lost_queue_delays_a_settled_call_to_the_next_look(tenant, crm, missed, 
 
 
 def test_ring_after_the_reported_end_means_that_only_the_menu_ended(tenant, pbx, crm, clock, pass_by, notify):
-    """UIS reports the end of the menu as a lost call; then Ivan's phone rings, and he answers."""
+    """UIS reports the end of the menu as a lost call; then Ivan's phone rings, and Ivan answers."""
     began = timezone.now()
     call = pbx.call(contact=CONTACT, number=NUMBER, started_at=began, talks=[(IVAN, 52)], wait=20)
     menu = dict(call.notification("call_end"), event="lost_call", is_lost=True, talk_time_duration=0, employee_ids=[])

@@ -138,7 +138,7 @@ def _check_totals(line: Line, absent: dict[str, int]) -> None:
         line.problems.append(f"{line.lost} lost, {line.duplicates} duplicates of {line.calls}")
     found = {end: count for end, count in line.outcomes.items() if count and end != "uploaded"}
     if found != {end: count for end, count in absent.items() if count}:
-        line.problems.append(f"outcomes {dict(line.outcomes)}, expected besides “uploaded”: {absent}")
+        line.problems.append(f"outcomes {dict(line.outcomes)}, expected apart from “uploaded”: {absent}")
 
 
 def _moment(text: str) -> datetime:
