@@ -1,5 +1,6 @@
 """What every test has at hand: both vendors, a client who is switched on, and the real queue."""
 
+import gc
 import itertools
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -22,6 +23,13 @@ NUMBER = "74950000001"
 CONTACT = "79990000001"
 IVAN, PETR, ANNA = 300001, 300002, 300003
 CRM_HOST = "acct-example.retailcrm.ru"
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays until the end: scanning it took a tenth of the run."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture
