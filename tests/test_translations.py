@@ -102,6 +102,7 @@ def change(file, old, new):
     file.write_text(text.replace(old, new), "utf-8")
 
 
+@pytest.mark.slow
 def test_every_text_of_ours_has_its_russian():
     assert list(translations.faults()) == []
 
@@ -243,6 +244,7 @@ def test_writing_drops_what_is_gone_or_guessed_and_keeps_the_rest(po, root):
     assert [word for word in ("gone", "latest", "fuzzy", "#~", "Date", "page.html:") if word in written] == []
 
 
+@pytest.mark.slow
 def test_writing_twice_changes_nothing(tmp_path):
     files = [tmp_path / name for name in ("django.po", "django.mo")]
     for file in files:

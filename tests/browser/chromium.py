@@ -25,8 +25,8 @@ on_screens = pytest.mark.parametrize(
     [
         ("ru", "phone"),
         ("en", "desktop"),
-        pytest.param("ru", "desktop", marks=pytest.mark.slow),
-        pytest.param("en", "phone", marks=pytest.mark.slow),
+        pytest.param("ru", "desktop", marks=pytest.mark.exhaustive),
+        pytest.param("en", "phone", marks=pytest.mark.exhaustive),
     ],
 )
 TIMEOUT_MS = 30_000

@@ -12,7 +12,7 @@ import pytest
 from tests.chaos.run import Run, Size
 
 pytestmark = [
-    pytest.mark.slow,  # every push plays one seed whole instead: python -m tests.chaos 1
+    pytest.mark.exhaustive,  # every push plays one seed whole instead: python -m tests.chaos 1
     pytest.mark.timeout(240),  # minutes of many clients are played in one test
 ]
 

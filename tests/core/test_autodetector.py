@@ -60,6 +60,7 @@ def test_command_uses_the_autodetector(name):
     assert command.autodetector is TextIgnoringAutodetector
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("db")
 def test_makemigrations_ignores_a_reworded_label(monkeypatch):
     monkeypatch.setattr(Tenant._meta.get_field("name"), "_verbose_name", "reworded")

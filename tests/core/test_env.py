@@ -242,6 +242,7 @@ def test_secret_is_needed_only_with_an_address(set_to):
     assert env.webhook_secret(NAME, is_needed=False) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "named"),
     [

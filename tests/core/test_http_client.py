@@ -137,6 +137,7 @@ def test_cookies_of_one_request_do_not_go_along_with_the_next():
 # --- how it can fail
 
 
+@pytest.mark.slow
 def test_server_that_does_not_answer_is_given_up():
     with serving(lambda _connection: time.sleep(0.6)) as server, pytest.raises(RemoteUnavailable) as raised:
         ask(server, timeout=0.2)
@@ -151,6 +152,7 @@ def in_drops(connection: socket.socket, *, head: bytes) -> None:
         connection.sendall(b"1\r\nx\r\n" if b"chunked" in head else b"x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framing", [b"Content-Length: 100000", b"Transfer-Encoding: chunked"])
 def test_reply_in_drops_is_given_up(framing):
     head = b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n"
@@ -166,6 +168,7 @@ def stalled(connection: socket.socket) -> None:
     time.sleep(0.6)
 
 
+@pytest.mark.slow
 def test_reply_that_stops_half_way_is_given_up():
     with serving(stalled) as server, pytest.raises(RemoteUnavailable) as raised:
         ask(server, timeout=0.2)

@@ -63,6 +63,7 @@ def test_status_is_told_whatever_it_is(status):
         source.close()
 
 
+@pytest.mark.slow
 def test_closing_does_not_wait_for_the_rest():
     def drip(connection):
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nx")
@@ -88,6 +89,7 @@ def test_file_that_is_cut_is_told(body):
         assert not is_timeout(raised.value)
 
 
+@pytest.mark.slow
 def test_file_that_stops_half_way_is_given_up():
     def stall(connection):
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
@@ -112,6 +114,7 @@ def test_file_that_is_too_large_is_given_up(monkeypatch):
         whole(fetch(server))
 
 
+@pytest.mark.slow
 def test_server_that_is_silent_is_given_up():
     with serving(lambda _connection: time.sleep(0.6)) as server:
         with pytest.raises(RemoteUnavailable) as raised:

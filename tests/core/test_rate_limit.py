@@ -66,10 +66,12 @@ def check_use(turns, *, threads, over):
     pytest.fail("The budget is not used up.")
 
 
+@pytest.mark.slow
 def test_no_second_holds_more_than_the_budget_and_hardly_less(turns):
     check_use(turns, threads=1, over=0)
 
 
+@pytest.mark.slow
 def test_several_workers_share_one_budget(turns, settings):
     # An SQLite in memory belongs to one thread; on PostgreSQL there are four.
     is_alone = connection.vendor == "sqlite" and not settings.REDIS_URL
@@ -94,6 +96,7 @@ def test_live_request_takes_the_next_turn_and_others_stand_back(turns):
     assert rate_limit._acquire(slow, ahead=0)[1] is False
 
 
+@pytest.mark.slow
 def test_live_request_does_not_stand_behind_those_who_wait(turns, settings):
     if connection.vendor == "sqlite" and not settings.REDIS_URL:
         pytest.skip("An SQLite in memory belongs to one thread.")

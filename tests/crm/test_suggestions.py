@@ -170,6 +170,7 @@ USERS = st.lists(
 TYPED = st.lists(st.tuples(IDS, CODES), max_size=4)
 
 
+@pytest.mark.slow
 @given(STAFF, USERS, TYPED)
 def test_suggest_never_puts_two_people_on_one_user(staff, users, typed):
     taken = {one.crm_user_id for one in staff}
@@ -179,6 +180,7 @@ def test_suggest_never_puts_two_people_on_one_user(staff, users, typed):
     assert {one.crm_id for one in users if one.is_active}.issuperset(chosen)
 
 
+@pytest.mark.slow
 @given(STAFF, USERS, TYPED, st.randoms(use_true_random=False))
 def test_suggest_says_the_same_in_any_order(staff, users, typed, chance):
     said = offered(staff, users, typed), clear(staff, users, typed)

@@ -46,6 +46,7 @@ def add_tenant(db, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_add_tenant_prints_the_documented_json(add_tenant):
     code, _message, out = add_tenant("--slug=romashka", f"--virtual-number=+{NUMBER}", "--timezone=Asia/Omsk")
     printed = json.loads(out)

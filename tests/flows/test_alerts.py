@@ -191,6 +191,7 @@ NAMED = {
 CONTEXT = {"RESTING": {"calls": 2}, "FAILURE_RATE": {"failed": 5}, "UNEXPLAINED": {"calls": 2}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_incident_is_opened_once_resolved_automatically_and_sent_once(minutes, shop, other, receiver, kind):
     break_it, fix_it, key, responsible = KINDS[kind]
@@ -229,6 +230,7 @@ def test_incident_is_opened_once_resolved_automatically_and_sent_once(minutes, s
     assert len(receiver.tries) == 2
 
 
+@pytest.mark.slow
 def test_no_events_is_sent_and_shown_and_ends_with_the_next_event(minutes, shop, other, receiver):
     minutes(14, every=5 * MINUTE, events_from=[other])
     assert there() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
@@ -256,6 +258,7 @@ def remember(tenant, *, hour, calls, weekday=0, weeks=4, minute=0):
             call(tenant, next(numbers), at=at, state="UPLOADED")
 
 
+@pytest.mark.slow
 def test_no_events_is_found_in_minutes_on_a_busy_monday_and_not_on_a_quiet_sunday(
     minutes, clock, shop, other, receiver
 ):
@@ -322,6 +325,7 @@ def test_profile_update_is_one_task_per_tenant_at_the_same_cost(shop):
     assert {one.tenant.name: sum(one.hours) for one in TrafficProfile.objects.all()} == {"Ромашка": 80, "sleepy": 0}
 
 
+@pytest.mark.slow
 def test_calls_in_uis_report_without_any_event_open_no_events_at_once(minutes, clock, shop, other):
     Tenant.objects.update(opens_at="07:00", closes_at="08:00")
     for number in range(3):
@@ -358,6 +362,7 @@ def test_reconciliation_that_finds_unreported_calls_opens_an_incident(
     assert Incident.objects.get().context["by"] == "report"
 
 
+@pytest.mark.slow
 def test_no_events_of_all_tenants_is_one_message(minutes, clock, receiver, db):
     shops = [add(f"shop-{number}") for number in range(8)]
     for tenant in shops:
@@ -414,6 +419,7 @@ def test_dead_workers_are_reported_and_not_their_consequences(minutes, shop, oth
     assert {one["data"]["kind"] for one in receiver.told} == {"WORKER", "BACKLOG"}
 
 
+@pytest.mark.slow
 def test_one_reason_with_fifty_tenants_is_one_message_that_lists_them(minutes, receiver, shop):
     shops = [shop, *(add(f"shop-{number}") for number in range(60))]
     minutes(events_from=shops)
@@ -435,6 +441,7 @@ def test_one_reason_with_fifty_tenants_is_one_message_that_lists_them(minutes, r
     assert len(receiver.told) == 1
 
 
+@pytest.mark.slow
 def test_later_incidents_are_grouped_in_the_next_message(minutes, receiver, shop):
     shops = [add(f"shop-{number}") for number in range(10)]
     everyone = [shop, *shops]
@@ -445,6 +452,7 @@ def test_later_incidents_are_grouped_in_the_next_message(minutes, receiver, shop
     assert [one["data"]["count"] for one in receiver.told] == [1, 3]
 
 
+@pytest.mark.slow
 def test_failed_webhook_is_retried_until_it_succeeds(minutes, receiver, shop):
     receiver.answers = 500
     shut(shop)
@@ -465,6 +473,7 @@ def test_failed_webhook_is_retried_until_it_succeeds(minutes, receiver, shop):
     assert len(receiver.tries) == tries + 1
 
 
+@pytest.mark.slow
 def test_retry_after_of_the_receiver_is_respected(minutes, receiver, shop):
     receiver.answers, receiver.retry_after = 429, 1800
     shut(shop)
@@ -499,6 +508,7 @@ def waits(tries):
         yield timedelta(seconds=PAUSES_SECONDS[min(number, len(PAUSES_SECONDS) - 1)])
 
 
+@pytest.mark.slow
 def test_unavailable_mail_server_stops_neither_webhook_nor_evaluation(minutes, receiver, shop, monkeypatch):
     sends = []
 
@@ -559,6 +569,7 @@ def do(name, incident, *, by=None, note=""):
     return actions.apply(actions.ACTIONS[name], [incident.pk], by=by, note=note, now=timezone.now())
 
 
+@pytest.mark.slow
 def test_muted_incident_stays_quiet_until_it_is_resolved(minutes, receiver, shop, other):
     shut(shop)
     minutes(events_from=[shop, other])
@@ -576,6 +587,7 @@ def test_muted_incident_stays_quiet_until_it_is_resolved(minutes, receiver, shop
     assert len(receiver.told) == 2
 
 
+@pytest.mark.slow
 def test_muted_no_events_is_not_shown_as_a_status(minutes, shop):
     minutes(14, every=5 * MINUTE)
     assert states() == {"Ромашка": "NO_EVENTS"}
@@ -583,6 +595,7 @@ def test_muted_no_events_is_not_shown_as_a_status(minutes, shop):
     assert states() == {"Ромашка": "ACTIVE"}
 
 
+@pytest.mark.slow
 def test_manually_resolved_incident_is_reopened_if_it_lasts(minutes, shop, receiver):
     shut(shop)
     minutes(events_from=[shop])
@@ -606,6 +619,7 @@ def test_reopening_does_not_duplicate_a_newer_incident_with_the_same_reason(minu
     assert do("reopen", old) == 1
 
 
+@pytest.mark.slow
 def test_action_on_a_system_wide_incident_is_in_the_audit_log(minutes, shop):
     olga = User.objects.create_user("olga")
     minutes(2, dead=["fast"], events_from=[shop])
@@ -619,6 +633,7 @@ def test_action_on_a_system_wide_incident_is_in_the_audit_log(minutes, shop):
     assert there() == [("WORKER", "NO_HEARTBEAT:fast", State.RESOLVED)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"is_paused": True}, {"offboarded_at": MONDAY}, {"activated_at": None}])
 def test_inactive_tenant_has_no_incidents_and_they_end_without_a_message(minutes, shop, receiver, change):
     shut(shop)
@@ -632,6 +647,7 @@ def test_inactive_tenant_has_no_incidents_and_they_end_without_a_message(minutes
     assert len(there()) == 1
 
 
+@pytest.mark.slow
 def test_no_events_of_a_suspended_connection_is_not_sent_too(minutes, shop, receiver):
     tenant = shop
     tenant.uis.suspend("account_inactive", "off", now=timezone.now())
@@ -642,6 +658,7 @@ def test_no_events_of_a_suspended_connection_is_not_sent_too(minutes, shop, rece
     assert in_russian(Responsible.UIS.label) in mail.outbox[0].body
 
 
+@pytest.mark.slow
 def test_evaluation_costs_the_same_for_one_tenant_and_for_many(minutes, shop):
     def cost():
         with CaptureQueriesContext(connection) as queries:
@@ -678,6 +695,7 @@ def test_concurrent_evaluations_open_and_send_once(minutes, shop, receiver, monk
     assert len(receiver.told) == 1
 
 
+@pytest.mark.slow
 def test_messages_contain_no_phone_key_or_webhook_url(minutes, shop, receiver):
     shop.uis.suspend("odd", f"no access for {CONTACT} with token=abcdef123456", now=timezone.now())
     call(shop, 7, contact=CONTACT, number=NUMBER, next_attempt_at=timezone.now() - HOUR)

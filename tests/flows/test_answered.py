@@ -51,6 +51,7 @@ def test_answered_call_is_uploaded_with_everything(notify, uis_world, crm, answe
     assert list(CallLogEntry.objects.values_list("step", flat=True)) == ["RECEIVED", "FETCH_LEGS", "UPLOAD"]
 
 
+@pytest.mark.slow
 def test_one_request_asks_for_the_legs_of_all_calls_that_are_due(notify, uis_world, pbx, crm, later, tenant):
     calls = [ended_now(pbx, talks=[(IVAN, 10 + n)]) for n in range(6)]
     notify(*[call.notification("call_end") for call in calls], works=False)
@@ -69,7 +70,8 @@ def test_account_without_the_in_operator_gets_a_filter_tree(notify, uis_world, p
     assert UisConnection.objects.get(tenant=tenant).supports_in_operator is False
 
 
-@pytest.mark.parametrize("minutes", [1, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("minutes", [1, pytest.param(4, marks=pytest.mark.exhaustive)])
 def test_busy_hour_costs_points_by_the_minute_not_by_the_call(notify, uis_world, pbx, crm, later, tenant, minutes):
     uis_world.requests.clear()
     for _minute in range(minutes):
@@ -123,6 +125,7 @@ def test_upload_goes_without_the_recording_when_its_time_is_over(notify, crm, la
     assert "recordUrl" not in crm.calls[0]
 
 
+@pytest.mark.slow
 def test_uis_away_after_the_talk_does_not_hold_a_call_past_its_limit(notify, uis_world, crm, later, answered, tenant):
     answered.records_at = timezone.now() + timedelta(hours=5)
     notify(answered.notification("call_end"))
@@ -174,6 +177,7 @@ def test_link_is_not_sent_when_the_rule_is_off(notify, crm, answered, tenant):
     assert "recordUrl" not in crm.calls[0]
 
 
+@pytest.mark.slow
 def test_legs_that_are_not_there_yet_are_asked_for_again(notify, crm, later, answered, tenant):
     answered.visible_at = timezone.now() + timedelta(minutes=4)
     notify(answered.notification("call_end"))
@@ -298,6 +302,7 @@ def test_call_over_midnight_and_another_zone_keeps_its_true_time(notify, pbx, cr
     assert crm.calls[0]["date"] == f"{local:%Y-%m-%d %H:%M:%S}"
 
 
+@pytest.mark.slow
 def test_session_row_replaces_legs_that_never_come(notify, crm, later, answered, tenant, monkeypatch):
     from telephony.uis.client import UisClient
 
@@ -374,6 +379,7 @@ def test_unknown_refusal_fails_the_call_with_the_reason(notify, pbx, crm, answer
     assert (call.reason, call.failed_at is not None) == ("UIS_REFUSED", True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 40])
 def test_step_costs_the_same_however_many_calls_it_takes(
     notify, pbx, crm, tenant, uis_world, django_assert_max_num_queries, count

@@ -202,6 +202,7 @@ def test_preview_is_repeated_with_the_current_rules(press, page, pbx, run_queue,
 # --- the import
 
 
+@pytest.mark.slow
 def test_each_call_is_uploaded_once_with_its_true_time_and_no_popup(
     import_calls, page, pbx, crm, run_queue, tenant, stranger
 ):
@@ -226,6 +227,7 @@ def test_each_call_is_uploaded_once_with_its_true_time_and_no_popup(
     ]
 
 
+@pytest.mark.slow
 def test_second_run_changes_nothing(import_calls, press, page, pbx, crm, run_queue, tenant, stranger):
     history(pbx, 7)
     import_calls()
@@ -240,6 +242,7 @@ def test_second_run_changes_nothing(import_calls, press, page, pbx, crm, run_que
     assert len(crm.calls) == 7
 
 
+@pytest.mark.slow
 def test_command_for_the_same_days_duplicates_nothing(import_calls, pbx, crm, run_queue, tenant):
     from django.core.management import call_command
 
@@ -298,6 +301,7 @@ def test_imported_day_hides_no_failed_night(import_calls, pbx, crm, uis_world, r
     assert [call["externalId"] for call in crm.calls] == [f"uis-{lost.session_id}"]
 
 
+@pytest.mark.slow
 def test_calls_before_the_upload_window_are_skipped_and_the_page_names_the_setting(
     import_calls, page, pbx, crm, clock, tenant
 ):
@@ -313,6 +317,7 @@ def test_calls_before_the_upload_window_are_skipped_and_the_page_names_the_setti
     assert (row.found, row.skipped_by, len(crm.calls)) == (2, {}, 3)
 
 
+@pytest.mark.slow
 def test_period_of_two_hundred_days_is_requested_three_months_at_a_time(
     import_calls, pbx, uis_world, crm, run_queue, clock, tenant, small_chunks
 ):
@@ -334,6 +339,7 @@ def test_empty_year_costs_a_handful_of_points(press, uis_world, run_queue, tenan
     assert len(uis_world.requests) == 5
 
 
+@pytest.mark.slow
 def test_completely_compared_days_are_closed(import_calls, pbx, tenant, small_chunks):
     history(pbx, 30, days=3)
     import_calls(first="2026-07-12")
@@ -345,6 +351,7 @@ def test_completely_compared_days_are_closed(import_calls, pbx, tenant, small_ch
     ]
 
 
+@pytest.mark.slow
 def test_call_that_cannot_be_recorded_is_unexplained_in_its_day_and_on_the_page(
     import_calls, page, pbx, tenant, small_chunks, monkeypatch
 ):
@@ -369,6 +376,7 @@ def test_call_that_cannot_be_recorded_is_unexplained_in_its_day_and_on_the_page(
 # --- failures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["503", "timeout", "cut", "html"])
 def test_import_continues_where_it_was_when_uis_is_back(
     press, page, pbx, uis_world, crm, run_queue, clock, tenant, small_chunks, kind
@@ -396,6 +404,7 @@ def test_import_continues_where_it_was_when_uis_is_back(
     assert firsts[0] == f"{came.astimezone(MOSCOW):%Y-%m-%d %H:%M:%S}", "what was compared is not read again"
 
 
+@pytest.mark.slow
 def test_worker_killed_in_the_middle_of_a_part_is_made_up_for_and_counted_once(
     press, page, pbx, crm, run_queue, clock, tenant, monkeypatch, stranger
 ):
@@ -428,6 +437,7 @@ def test_worker_killed_in_the_middle_of_a_part_is_made_up_for_and_counted_once(
     assert (row.state, row.uis_calls, row.found, row.attempts, len(crm.calls)) == ("DONE", 9, 9, 0, 9)
 
 
+@pytest.mark.slow
 def test_part_that_kills_every_worker_is_left_to_a_person_who_may_go_on(
     press, page, pbx, crm, run_queue, clock, tenant, monkeypatch
 ):
@@ -469,6 +479,7 @@ def test_lost_queue_is_made_up_for_by_the_sweep(press, pbx, crm, run_queue, cloc
     assert (CallImport.objects.get().state, len(crm.calls)) == ("DONE", 2)
 
 
+@pytest.mark.slow
 def test_used_up_points_hold_it_up_and_it_goes_on_by_itself(
     press, page, pbx, uis_world, crm, run_queue, clock, tenant, small_chunks
 ):
@@ -493,6 +504,7 @@ def test_used_up_points_hold_it_up_and_it_goes_on_by_itself(
     assert all(request.mnemonic is None for request in uis_world.requests)
 
 
+@pytest.mark.slow
 def test_live_call_overtakes_what_was_taken_over(press, pbx, crm, notify, run_queue, clock, tenant):
     for number in range(120):
         missed(pbx, NOON - timedelta(days=3, minutes=number), number)
@@ -529,6 +541,7 @@ def test_look_goes_before_what_is_being_taken_over(tenant, stranger, clock):
 # --- access denied, paused, disconnected
 
 
+@pytest.mark.slow
 def test_paused_client_sends_imported_calls_when_resumed(import_calls, page, pbx, crm, run_queue, clock, tenant):
     history(pbx, 3)
     tenant.pause()
@@ -543,6 +556,7 @@ def test_paused_client_sends_imported_calls_when_resumed(import_calls, page, pbx
     assert len(crm.calls) == 3
 
 
+@pytest.mark.slow
 def test_revoked_key_is_named_and_the_import_continues_within_five_minutes(
     press, page, pbx, crm, run_queue, clock, tenant, small_chunks
 ):
@@ -579,6 +593,7 @@ def test_missing_right_waits_and_suspends_nothing(press, page, pbx, run_queue, c
     assert CallImport.objects.get().state == "PREVIEWED"
 
 
+@pytest.mark.slow
 def test_denied_crm_is_named_before_the_import(import_calls, page, pbx, crm, run_queue, tenant):
     tenant.crm.suspend("key", "no", now=NOON)
     history(pbx, 2)
@@ -626,6 +641,7 @@ def test_open_circuit_breaker_delays_the_preview(press, page, pbx, uis_world, ru
     assert CallImport.objects.get().state == "PREVIEWED"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["left", "inactive", "keyless"])
 def test_client_whose_calls_cannot_be_asked_for_is_refused(press, page, client, run_queue, tenant, change):
     if change == "keyless":
@@ -661,6 +677,7 @@ def test_disconnecting_the_client_ends_it(press, pbx, crm, run_queue, clock, ten
 # --- users
 
 
+@pytest.mark.slow
 def test_imported_calls_stay_after_cancelling(press, page, pbx, crm, run_queue, clock, tenant, small_chunks):
     history(pbx, 6)
     press()
@@ -815,6 +832,7 @@ def test_unknown_client_is_not_found(page, client, tenant):
     assert client.post(reverse("admin:tenants_tenant_action", args=[tenant.pk, "import"])).status_code == 404
 
 
+@pytest.mark.slow
 def test_clients_page_links_to_it_and_shows_its_progress(press, client, pbx, run_queue, clock, tenant, small_chunks):
     history(pbx, 6)
     where = reverse("admin:tenants_tenant_change", args=[tenant.pk])
@@ -865,6 +883,7 @@ def test_page_is_in_russian(press, page, pbx, run_queue, tenant):
         assert str(CallImport.State.PREVIEWED.label) in html_text.words(answer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 40])
 def test_page_of_a_finished_import_costs_a_fixed_number_of_queries(
     import_calls, page, client, pbx, tenant, django_assert_num_queries, count

@@ -189,6 +189,7 @@ def test_unknown_filter_is_rejected_by_bulk_actions_too(client, add):
         assert client.get(f"{LOG}bulk/{kind}/", {"detail__contains": "a"}).status_code == 404
 
 
+@pytest.mark.slow
 def test_pages_hold_every_call_once_the_newest_first(client, add, noon):
     moments = [NOON - timedelta(seconds=number // 3) for number in range(120)]  # three calls a second
     calls = sorted((add(at=at) for at in moments), key=lambda call: (call.started_at, call.pk), reverse=True)
@@ -208,6 +209,7 @@ def test_pages_hold_every_call_once_the_newest_first(client, add, noon):
     assert ([row.pk for row in first.result_list], bool(first.newer)) == (pages[0], True)
 
 
+@pytest.mark.slow
 def test_links_between_pages_keep_the_filters_and_filters_forget_the_page(client, add, noon):
     for number in range(60):
         add(at=NOON - timedelta(minutes=number), direction="out")
@@ -219,6 +221,7 @@ def test_links_between_pages_keep_the_filters_and_filters_forget_the_page(client
     assert 'value="out" selected' in html
 
 
+@pytest.mark.slow
 def test_page_has_a_fixed_number_of_queries_and_counts_nothing(client, add, tenant):
     queries_by_filter = [
         {},

@@ -199,10 +199,12 @@ def world(healthy, pbx, crm, uis_world, crm_world, client, hook, settings):
     )
 
 
+@pytest.mark.slow
 def test_nothing_is_wrong_with_a_healthy_client(world):
     assert failing(world.tenant) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", WRONG)
 def test_wrong_set_up_fails_its_own_check_alone(world, code):
     WRONG[code](world)
@@ -219,6 +221,7 @@ def test_every_check_has_a_wrong_set_up():
     assert set(WRONG) == set(runner.CHECKS)
 
 
+@pytest.mark.slow
 def test_message_names_the_value_to_enter(world):
     world.pbx.is_whitelisted = False
     assert "203.0.113.10" in failing(world.tenant)["UIS_ADDRESS_LIST"].message
@@ -244,6 +247,7 @@ def test_command_for_an_unknown_tenant_exits_2(db):
     assert error.value.returncode == 2
 
 
+@pytest.mark.slow
 def test_results_are_stored_and_read_without_requests(world, uis_world, crm_world):
     _unlink(world)
     failing(world.tenant)
@@ -255,6 +259,7 @@ def test_results_are_stored_and_read_without_requests(world, uis_world, crm_worl
     assert (world.tenant.check_run.failed_count, uis_world.requests, crm_world.requests) == (1, [], [])
 
 
+@pytest.mark.slow
 def test_checks_change_nothing_at_the_vendors(world, crm_world):
     before = json.dumps([world.crm.modules, world.crm.users, world.pbx.employees], sort_keys=True, default=str)
     crm_world.requests.clear()
@@ -263,6 +268,7 @@ def test_checks_change_nothing_at_the_vendors(world, crm_world):
     assert [request for request in crm_world.requests if request.method != "GET"] == []
 
 
+@pytest.mark.slow
 def test_second_tenant_is_not_checked(world, stranger, uis_world):
     uis_world.requests.clear()
     failing(world.tenant)
@@ -270,6 +276,7 @@ def test_second_tenant_is_not_checked(world, stranger, uis_world):
     assert not hasattr(stranger, "check_run")
 
 
+@pytest.mark.slow
 def test_vendor_that_fails_in_the_middle_has_no_passed_check_as_well(world, monkeypatch):
     def away(*_args, **_more):
         raise http_client.RemoteUnavailable("UIS", "It is away.")
@@ -281,6 +288,7 @@ def test_vendor_that_fails_in_the_middle_has_no_passed_check_as_well(world, monk
     assert set(failing(world.tenant)) == {"UIS_ANSWERS", "CRM_ANSWERS"}
 
 
+@pytest.mark.slow
 def test_missing_component_found_by_several_checks_is_one_result(world):
     world.pbx.unavailable_methods |= {"get.employees", "get.virtual_numbers", "get.calls_report"}
     found = [
@@ -289,6 +297,7 @@ def test_missing_component_found_by_several_checks_is_one_result(world):
     assert found == [False]
 
 
+@pytest.mark.slow
 def test_results_of_another_version_are_shown_as_far_as_possible(world):
     stored = [
         {"check": "UIS_POINTS", "ok": False, "params": {}},
@@ -308,12 +317,14 @@ def _without_values(text):
     return re.sub(r"%\(\w+\)s", "…", str(text)).replace("%%", "%")
 
 
+@pytest.mark.slow
 def test_calls_of_another_client_in_the_same_account_are_no_other_telephony(world):
     _foreign_call(world)
     world.crm.calls[-1]["externalId"] = "uis-77"
     assert failing(world.tenant) == {}
 
 
+@pytest.mark.slow
 def test_session_that_cannot_be_may_be_refused_as_a_bad_value(world, monkeypatch):
     def refuse(_self, _session_id):
         raise http_client.RemoteRejected("UIS", "Invalid parameter value", code="invalid_parameter_value")
@@ -322,6 +333,7 @@ def test_session_that_cannot_be_may_be_refused_as_a_bad_value(world, monkeypatch
     assert failing(world.tenant) == {}
 
 
+@pytest.mark.slow
 def test_old_key_of_version_4_is_known_by_the_methods_of_version_4(world):
     world.crm.serves_v5, world.crm.scopes = False, set()
     telephony = ("setting/{code}", "setting/{code}/edit", "call/event", "calls/upload", "manager")
@@ -335,12 +347,14 @@ def test_old_key_of_version_4_is_known_by_the_methods_of_version_4(world):
 # --- what must not fail
 
 
+@pytest.mark.slow
 def test_who_works_without_the_crm_is_not_missed_there(world):
     _unlink(world)
     Employee.objects.filter(uis_id=ANNA).update(linked_by=Employee.LinkedBy.NOT_NEEDED)
     assert failing(world.tenant) == {}
 
 
+@pytest.mark.slow
 def test_who_was_dismissed_is_not_missed_in_the_crm(world):
     _unlink(world)
     Employee.objects.filter(tenant=world.tenant, uis_id=ANNA).update(is_dismissed=True)

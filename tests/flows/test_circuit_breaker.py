@@ -51,6 +51,7 @@ def sent(crm_world, part="calls/upload"):
     return [request for request in crm_world.requests if part in request.path]
 
 
+@pytest.mark.slow
 def test_unavailable_crm_gets_no_request_for_each_call(clock, tenant, crm, crm_world, lose, stranger):
     crm_world.break_down("503", host=crm.host)
     lose(20)
@@ -60,9 +61,10 @@ def test_unavailable_crm_gets_no_request_for_each_call(clock, tenant, crm, crm_w
     assert CrmConnection.objects.get(tenant=stranger).consecutive_failures == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("batches", "passed", "least", "most"),
-    [([1, 5, 2], 10, 5, 8), pytest.param([1, 50, 9], 60, 10, 18, marks=pytest.mark.slow)],
+    [([1, 5, 2], 10, 5, 8), pytest.param([1, 50, 9], 60, 10, 18, marks=pytest.mark.exhaustive)],
     ids=["minutes", "hour"],
 )
 def test_pauses_grow_and_one_call_looks_each_time(
@@ -81,7 +83,8 @@ def test_pauses_grow_and_one_call_looks_each_time(
     assert (len(crm.calls), [len(batch) for batch in crm.uploads]) == (sum(batches), batches)
 
 
-@pytest.mark.parametrize("hours", [8, pytest.param(80, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("hours", [8, pytest.param(80, marks=pytest.mark.exhaustive)])
 def test_hours_without_the_crm_stop_no_call(clock, tenant, crm, crm_world, lose, minutes, hours):
     crm_world.break_down("503")
     lose(3)
@@ -94,7 +97,8 @@ def test_hours_without_the_crm_stop_no_call(clock, tenant, crm, crm_world, lose,
     assert len(crm.calls) == 3
 
 
-@pytest.mark.parametrize(("count", "batch"), [(12, 5), pytest.param(120, 50, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "batch"), [(12, 5), pytest.param(120, 50, marks=pytest.mark.exhaustive)])
 def test_after_an_outage_the_calls_of_now_go_first(
     clock, tenant, crm, crm_world, lose, minutes, monkeypatch, count, batch
 ):
@@ -110,7 +114,8 @@ def test_after_an_outage_the_calls_of_now_go_first(
     assert "+79995000500" in first
 
 
-@pytest.mark.parametrize(("count", "passed"), [(9, 20), pytest.param(20, 45, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "passed"), [(9, 20), pytest.param(20, 45, marks=pytest.mark.exhaustive)])
 def test_call_the_crm_stumbles_over_holds_up_no_other(
     clock, tenant, crm, crm_world, lose, minutes, monkeypatch, count, passed
 ):
@@ -163,6 +168,7 @@ def test_card_is_closed_when_the_crm_is_back(clock, tenant, pbx, crm, crm_world,
     assert [popup.state for popup in Popup.objects.all()] == ["CLOSED"]
 
 
+@pytest.mark.slow
 def test_uis_that_is_away_rests_and_its_calls_go_on_together(clock, tenant, pbx, crm, uis_world, notify, minutes):
     uis_world.break_down("timeout")
     for number in range(8):
@@ -209,6 +215,7 @@ def test_only_one_worker_probes(clock, tenant, crm, lose):
     assert Call.objects.claim(tenant.pk, Call.State.READY, limit=50, now=timezone.now()) == []
 
 
+@pytest.mark.slow
 def test_slow_crm_of_one_client_holds_two_workers_at_most(clock, tenant, crm, lose):
     lose(5)
     Call.objects.update(state="READY", next_attempt_at=timezone.now(), uploaded_at=None)

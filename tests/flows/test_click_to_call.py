@@ -154,6 +154,7 @@ def test_task_that_runs_twice_dials_once(click, pbx, tenant):
     assert len(pbx.dialled) == 1
 
 
+@pytest.mark.slow
 def test_lost_queue_does_not_dial_late(click, pbx, later, tenant):
     click(works=False)
     task_queue.lose()

@@ -139,6 +139,7 @@ def test_failed_count_leaves_the_popup_open(pbx, notify, crm, tenant, monkeypatc
     assert Popup.objects.get().state == "CLOSED"
 
 
+@pytest.mark.slow
 def test_link_makes_the_next_popup_reach_the_user(act, ring, run_queue, crm, hourly, tenant, stranger):
     crm.add_user(31, first_name="Анна", last_name="Сидорова")
     hourly()
@@ -206,6 +207,7 @@ def test_extension_two_users_were_given_in_the_crm_makes_two_candidates(crm, hou
     ]
 
 
+@pytest.mark.slow
 def test_users_are_stored_as_the_crm_names_them(crm, hourly, tenant, stranger):
     crm.add_user(31, first_name="Новый", email="New@example.com", active=False)["patronymic"] = "Ильич"
     hourly()
@@ -419,6 +421,7 @@ def failed_call(uis_id, *, pbx, notify, **more):
     return row
 
 
+@pytest.mark.slow
 def test_waiting_calls_are_uploaded_once_after_linking(act, pbx, notify, run_queue, crm, hourly, tenant, stranger):
     crm.add_user(31, first_name="Анна", last_name="Сидорова")
     row = failed_call(ANNA, pbx=pbx, notify=notify)
@@ -521,6 +524,7 @@ def test_mapping_costs_a_fixed_number_of_queries(tenant, many, django_assert_num
     assert sum(row.pending for row in found.unlinked) == count
 
 
+@pytest.mark.slow
 def test_page_costs_a_fixed_number_of_queries(admin_client, page, many):
     def cost():
         with CaptureQueriesContext(connection) as queries:

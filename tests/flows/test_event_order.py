@@ -93,9 +93,10 @@ def texts(events):
 # Of all six the order is no matter to what is told (tests/telephony/test_story.py); here five go through the door.
 ORDERS = list(itertools.permutations(range(5)))
 SOME_ORDERS = ORDERS[::17]  # each of the five comes first in at least one
-ORDERS_BY_FIRST = [pytest.param(ORDERS[at : at + 24], marks=pytest.mark.slow) for at in range(0, len(ORDERS), 24)]
+ORDERS_BY_FIRST = [pytest.param(ORDERS[at : at + 24], marks=pytest.mark.exhaustive) for at in range(0, len(ORDERS), 24)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("orders", [SOME_ORDERS, *ORDERS_BY_FIRST], ids=["some", *map(str, range(5))])
 def test_every_order_of_five_events_gives_the_same_record_once(tenant, crm, answered, clock, orders, stranger):
     bodies = texts(events_of(answered)[1:])
@@ -116,13 +117,14 @@ def test_every_order_of_five_events_gives_the_same_record_once(tenant, crm, answ
 SHARES_FIXTURES = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
 
 
+@pytest.mark.slow
 @settings(max_examples=3, **SHARES_FIXTURES)
 @given(data=st.data())
 def test_some_sequences_with_repeats_give_the_same_record_once(tenant, crm, answered, missed, pass_by, data):
     same_record_once(tenant, crm, answered, missed, pass_by, data)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @settings(max_examples=30, **SHARES_FIXTURES)
 @given(data=st.data())
 def test_random_sequences_with_repeats_give_the_same_record_once(tenant, crm, answered, missed, pass_by, data):
@@ -197,6 +199,7 @@ def test_answer_after_the_upload_is_logged(tenant, crm, missed, pass_by, notify)
     assert (len(crm.calls), CallLogEntry.objects.filter(step="LATE_ANSWER").count()) == (1, 1)
 
 
+@pytest.mark.slow
 def test_answer_told_while_the_miss_is_on_its_way_is_not_overtaken(tenant, crm, crm_world, answered, pass_by, notify):
     """The CRM is unavailable when the missed call is uploaded; meanwhile it turns out that it was answered."""
     lost = dict(answered.notification("call_end"), event="lost_call", talk_time_duration=0, is_lost=True)
@@ -251,6 +254,7 @@ def test_transfer_waits_for_the_recording_of_each_talk(tenant, pbx, crm, clock, 
     assert crm.calls[0]["recordUrl"] == call.link(call.talk_legs[1].records[0])
 
 
+@pytest.mark.slow
 def test_recording_told_of_an_hour_later_changes_nothing(tenant, crm, answered, clock, pass_by, notify):
     answered.records_at = timezone.now() + timedelta(hours=1)
     notify(answered.notification("call_end"))
@@ -307,6 +311,7 @@ def test_click_filed_as_incoming_is_an_outgoing_call_of_who_clicked(tenant, pbx,
     assert (sent["type"], sent["phone"], sent["code"]) == ("out", f"+{CONTACT}", "101")
 
 
+@pytest.mark.slow
 def test_fax_is_no_missed_call(tenant, pbx, crm, clock, pass_by, notify):
     began = timezone.now() - timedelta(seconds=60)
     call = pbx.call(contact=CONTACT, number=NUMBER, started_at=began, finish_reason="fax_session_done", wait=40)
@@ -334,6 +339,7 @@ def test_session_beyond_32_bits_keeps_its_number(tenant, pbx, crm, clock, pass_b
     assert [sent["externalId"] for sent in crm.calls] == [f"uis-{2**40 + 5}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("zone", "moment"),
     [
@@ -368,6 +374,7 @@ def test_owner_of_a_missed_call_is_who_was_rung_last_though_told_first(tenant, c
     assert [sent["code"] for sent in crm.calls] == ["101"]
 
 
+@pytest.mark.slow
 def test_person_nobody_knows_gets_no_call_and_nobody_else_does(tenant, pbx, crm, missed, pass_by, notify):
     pbx.add_employee(ANNA + 7, "Новый Сотрудник", extension="109")
     notify(

@@ -126,6 +126,7 @@ def notification(call, event, employee_id=None):
     return call.notification(event, employee_id=employee_id, at=timezone.now())
 
 
+@pytest.mark.slow
 def test_wrong_extension(notify, missed, assert_explained):
     notify(dict(notification(missed, "waiting", IVAN), employee_id=ANNA), notification(missed, "lost_call"))
     assert_explained(
@@ -307,6 +308,7 @@ def test_switched_off_module(notify, crm, missed, tenant, assert_explained):
     )
 
 
+@pytest.mark.slow
 def test_call_unknown_to_uis(notify, answered, later, assert_explained):
     notify(dict(answered.notification("call_end"), call_session_id=5139999999))
     later(timedelta(days=1))
@@ -367,6 +369,7 @@ def test_answer_reported_after_the_upload(notify, answered, assert_explained):
     assert_explained(answered.session_id, "LATE_ANSWER", responsible=check_results.Responsible.UIS, is_warning=True)
 
 
+@pytest.mark.slow
 def test_recording_that_never_came(notify, later, answered, assert_explained):
     answered.records_at = timezone.now() + timedelta(hours=5)
     notify(answered.notification("call_end"))
@@ -626,6 +629,7 @@ def test_page_is_forbidden_without_permission(client, db, notify, missed, tenant
     assert client.post(f"{where(missed.session_id).removesuffix('change/')}retry/").status_code == 403
 
 
+@pytest.mark.slow
 def test_page_costs_a_fixed_number_of_queries(client, support, notify, pbx, crm, tenant):
     few, many = (pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN, PETR, ANNA]) for _ in range(2))
     notify(notification(few, "lost_call"))

@@ -218,6 +218,7 @@ def test_miss_and_talk_of_one_session_id_do_not_mix(ours, theirs, same, run_queu
     }
 
 
+@pytest.mark.slow
 def test_legs_and_recordings_are_the_own_ones(ours, theirs, same, run_queue, uis_world, client):
     TransferRules.objects.update(recording_link=TransferRules.RecordingLink.OURS)
     mine, other = same({"talks": [(PETR, 21)]}, {"talks": [(IVAN, 9), (PETR, 6)]})
@@ -355,6 +356,7 @@ def test_number_of_one_client_may_be_a_customer_of_the_other(ours, theirs, run_q
     check_owners()
 
 
+@pytest.mark.slow
 def test_store_of_a_number_is_the_one_its_client_chose(ours, theirs, same, run_queue):
     theirs.crm.sites.append("shop-two")
     for shop, store in ((ours, "shop-one"), (theirs, "shop-two")):
@@ -552,6 +554,7 @@ def test_one_call_that_is_skipped_leaves_its_twin_alone(ours, theirs, refused):
     assert list(CallLogEntry.objects.filter(step="SKIP").values_list("call__tenant", flat=True)) == [theirs.tenant.pk]
 
 
+@pytest.mark.slow
 def test_explanation_contains_only_the_own_data(ours, theirs, same, run_queue):
     Tenant.objects.update(language="en")
     Employee.objects.filter(tenant=theirs.tenant).update(full_name="Other", extension="999")
@@ -573,6 +576,7 @@ def test_explanation_contains_only_the_own_data(ours, theirs, same, run_queue):
     assert str(ours.person(PETR)) not in json.dumps(other_explained, ensure_ascii=False)
 
 
+@pytest.mark.slow
 def test_page_of_a_call_is_that_of_its_client(client, ours, theirs, same, run_queue):
     client.force_login(create_user("olga", "Operator"))
     mine, other = same({"rings": [IVAN]}, {"contact": OTHER_CONTACT, "rings": [PETR]})
@@ -586,6 +590,7 @@ def test_page_of_a_call_is_that_of_its_client(client, ours, theirs, same, run_qu
     assert not theirs.tenant.access_log.exists()
 
 
+@pytest.mark.slow
 def test_key_of_one_client_reads_its_own_call_of_the_session(client, ours, theirs, same, run_queue):
     cache.clear()
     mine, other = same({"rings": [IVAN]}, {"contact": OTHER_CONTACT, "rings": [PETR]})
@@ -608,6 +613,7 @@ def test_key_of_one_client_reads_its_own_call_of_the_session(client, ours, their
             assert [one["tenant"] for one in read("employees", **asked)] == [shop.tenant.slug]
 
 
+@pytest.mark.slow
 def test_caller_who_was_called_back_by_one_still_waits_for_the_other(both, run_queue):
     at = timezone.now() - timedelta(minutes=30)
     for shop in both:
@@ -672,6 +678,7 @@ def test_account_that_answers_again_wakes_its_own_calls(both, same, run_queue, c
     assert [shop.call().next_attempt_at <= timezone.now() for shop in both] == [True, False]
 
 
+@pytest.mark.slow
 def test_statistics_count_the_own_calls_and_popups(ours, theirs, run_queue):
     for shop in (ours, theirs, theirs):
         call = shop.ended(rings=[IVAN])

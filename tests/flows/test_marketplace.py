@@ -309,7 +309,9 @@ def test_key_without_an_optional_scope_is_accepted(client, cabinet, crm, scope, 
 KINDS_OF_OUTAGE = ("timeout", "refused", "500")
 
 
-@pytest.mark.parametrize("kind", ["503", *[pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS_OF_OUTAGE]])
+@pytest.mark.parametrize(
+    "kind", ["503", *[pytest.param(kind, marks=pytest.mark.exhaustive) for kind in KINDS_OF_OUTAGE]]
+)
 @pytest.mark.parametrize("path", ["system-info", "credentials", "settings", "integration-modules"])
 def test_unavailable_crm_answers_503_and_a_second_try_connects(press, client, cabinet, crm, crm_world, kind, path, db):
     crm_world.break_down(kind, path_part=path)

@@ -143,6 +143,7 @@ def test_revoked_key_suspends_the_connection_and_a_new_one_restores_it(notify, l
     assert len(crm.calls) == 1
 
 
+@pytest.mark.slow
 def test_one_bad_call_in_a_batch_fails_alone(notify, pbx, crm, crm_world, later, tenant):
     crm_world.break_down("503")
     for contact in ("79990000101", "79990000102", "79990000103", "79990000104", "79990000105"):
@@ -207,6 +208,7 @@ def test_pause_keeps_calls_and_resume_uploads_them(notify, later, crm, missed, t
     assert len(crm.calls) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 30])
 def test_uploaded_batch_is_saved_in_one_update(
     notify, run_queue, pbx, crm, tenant, django_assert_max_num_queries, count

@@ -187,7 +187,8 @@ def counted(tenant, today, *, days):
 # Each zone once in every run; all of them with all periods in the long one.
 ONCE = [*zip(ZONES, itertools.cycle(DAYS), strict=False)]
 BOARDS = [
-    pytest.param(*board, marks=() if board in ONCE else pytest.mark.slow) for board in itertools.product(ZONES, DAYS)
+    pytest.param(*board, marks=() if board in ONCE else pytest.mark.exhaustive)
+    for board in itertools.product(ZONES, DAYS)
 ]
 
 
@@ -207,6 +208,7 @@ def test_board_equals_an_independent_count(open_board, monkeypatch, zone, days):
     assert (board.facts["after hours"], board.facts["hidden"]) == (str(len(after_hours)), str(hidden))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_now")
 def test_caller_is_open_until_someone_talks_to_them(open_board, notify, pbx, tenant, stranger):
     lost = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN], started_at=NOW - HOUR)
@@ -294,6 +296,7 @@ def test_owner_is_shown_and_can_be_filtered(open_board):
     assert open_board(tenant, owner="nonsense").waiting == {}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_now", "db")
 def test_longest_waiting_is_first_and_pages_follow(open_board):
     tenant = client_of("Europe/Moscow")

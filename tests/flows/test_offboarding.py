@@ -119,6 +119,7 @@ def test_hooks_are_not_found(client, offboard, tenant, hook, missed):
     assert (Notification.objects.count(), Command.objects.count()) == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_paused", [False, True])
 def test_nothing_is_sent_afterwards(
     client, offboard, tenant, hook, notify, pbx, missed, requests_from_now, later, is_paused
@@ -338,6 +339,7 @@ def rows():
     return sum(kind.objects.count() for kind in (*kinds, UnknownId, CheckRun))
 
 
+@pytest.mark.slow
 def test_data_is_deleted_after_retention_and_not_before(offboard, tenant, full, run_queue):
     offboarded_at = offboard().offboarded_at
     before = rows()
@@ -357,6 +359,7 @@ def test_audit_log_outlives_the_tenant(offboard, tenant):
     assert list(entries) == [("OFFBOARDED", None, tenant.name), ("REMOVED", None, tenant.name)]
 
 
+@pytest.mark.slow
 def test_active_tenant_is_never_deleted(tenant, full):
     Tenant.objects.update(upload_window_days=0)
     before = rows()
@@ -364,6 +367,7 @@ def test_active_tenant_is_never_deleted(tenant, full):
     assert rows() == before
 
 
+@pytest.mark.slow
 def test_rows_go_in_batches_of_their_own(offboard, tenant, full, monkeypatch, django_assert_max_num_queries):
     offboarded_at = offboard().offboarded_at
     monkeypatch.setattr(offboarding, "BATCH", 2)
@@ -375,6 +379,7 @@ def test_rows_go_in_batches_of_their_own(offboard, tenant, full, monkeypatch, dj
     assert rows() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batches", [1, 2, 3, 5])
 def test_killed_in_the_middle_it_goes_on_next_time(offboard, tenant, full, monkeypatch, batches):
     class Killed(BaseException):
@@ -398,6 +403,7 @@ def test_killed_in_the_middle_it_goes_on_next_time(offboard, tenant, full, monke
     assert AuditLogEntry.objects.filter(action="REMOVED").count() == 1
 
 
+@pytest.mark.slow
 def test_what_is_too_much_for_one_task_is_left_to_the_next(offboard, tenant, full, run_queue, later, monkeypatch):
     offboard()
     monkeypatch.setattr(offboarding, "SLICE_SECONDS", -1.0)
@@ -409,6 +415,7 @@ def test_what_is_too_much_for_one_task_is_left_to_the_next(offboard, tenant, ful
     assert rows() == 0
 
 
+@pytest.mark.slow
 def test_row_that_cannot_be_decrypted_is_deleted_all_the_same(offboard, tenant, full):
     offboarded_at = offboard().offboarded_at
     with connection.cursor() as cursor:
@@ -450,6 +457,7 @@ def test_who_comes_back_with_new_keys_works_again(client, offboard, tenant, pbx,
     assert Tenant.objects.filter(pk=tenant.pk).exists()
 
 
+@pytest.mark.slow
 def test_who_comes_back_while_his_data_is_deleted_keeps_the_rest(offboard, tenant, full, pbx, crm, monkeypatch):
     offboarded_at = offboard().offboarded_at
     monkeypatch.setattr(offboarding, "BATCH", 2)

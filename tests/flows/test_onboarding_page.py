@@ -136,6 +136,7 @@ def test_second_activation_changes_nothing(visit, newcomer, run_queue, crm_world
     assert AuditLogEntry.objects.filter(tenant=newcomer, action=AuditLogEntry.Action.ACTIVATED).count() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "code"),
     [
@@ -248,6 +249,7 @@ def test_marketplace_link_works_once(client, newcomer):
     assert client.get("/activate/only-once/").status_code == 404
 
 
+@pytest.mark.slow
 def test_attempts_are_rate_limited(visit, newcomer, run_queue, later):
     for _attempt in range(activation.ATTEMPTS):
         visit("keys", **KEYS | {"key": "guessed"})
@@ -260,6 +262,7 @@ def test_attempts_are_rate_limited(visit, newcomer, run_queue, later):
     assert Tenant.objects.get(pk=newcomer.pk).is_live
 
 
+@pytest.mark.slow
 def test_indicators_turn_green_with_the_first_notification(visit, newcomer, run_queue, client, pbx):
     visit("keys", **KEYS)
     run_queue()
@@ -284,6 +287,7 @@ def test_empty_keys_are_a_warning(visit, newcomer, run_queue):
     assert run_queue() == 0
 
 
+@pytest.mark.slow
 def test_rotated_url_is_shown_as_old_until_replaced(visit, newcomer, run_queue, client, pbx):
     visit("keys", **KEYS)
     run_queue()
@@ -299,6 +303,7 @@ def test_rotated_url_is_shown_as_old_until_replaced(visit, newcomer, run_queue, 
     assert sorted(visit().event_states) == ["OK"] + ["OLD_ADDRESS"] * 5
 
 
+@pytest.mark.slow
 def test_caller_id_can_be_chosen(visit, newcomer, run_queue, stranger):
     visit("keys", **KEYS)
     run_queue()
@@ -408,6 +413,7 @@ def test_page_needs_a_fixed_number_of_queries(visit, newcomer, run_queue, django
         client.get(url)
 
 
+@pytest.mark.slow
 def test_another_account_resets_the_employee_links(visit, newcomer, run_queue, client, crm_world):
     visit("keys", **KEYS)
     run_queue()
@@ -424,6 +430,7 @@ def test_another_account_resets_the_employee_links(visit, newcomer, run_queue, c
     assert client.post(f"/hooks/retailcrm/{newcomer.uis.hook}/activity/", activity).status_code == 403
 
 
+@pytest.mark.slow
 def test_manual_extension_in_another_account_links_the_employee(visit, newcomer, run_queue, crm, crm_world):
     visit("keys", **KEYS)
     run_queue()
@@ -440,6 +447,7 @@ def test_manual_extension_in_another_account_links_the_employee(visit, newcomer,
     assert (person.crm_user_id, person.linked_by) == (27, Employee.LinkedBy.EXTENSION)
 
 
+@pytest.mark.slow
 def test_changed_key_of_an_active_tenant_is_verified(visit, newcomer, run_queue):
     visit("keys", **KEYS)
     run_queue()
@@ -523,6 +531,7 @@ def test_head_request_consumes_no_link(client, newcomer):
     assert client.get("/activate/only-once/").status_code == 302
 
 
+@pytest.mark.slow
 def test_deleted_module_can_be_registered_again(visit, newcomer, run_queue, crm):
     visit("keys", **KEYS)
     run_queue()

@@ -91,6 +91,7 @@ def test_call_outside_the_upload_window_is_skipped_and_costs_no_points(
     assert len(crm.calls) == 1
 
 
+@pytest.mark.slow
 def test_longer_upload_window_imports_calls_that_were_too_old(clock, pbx, crm, import_calls, run_queue, tenant):
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=40), rings=[IVAN])
     import_calls("2026-06-01")
@@ -110,6 +111,7 @@ def test_call_that_expires_while_waiting_is_not_sent(clock, pbx, crm, notify, ru
     assert (crm.calls, Call.objects.get().skip_reason) == ([], "EXPIRED")
 
 
+@pytest.mark.slow
 def test_year_is_requested_in_windows_of_three_months(
     clock, pbx, uis_world, crm, import_calls, run_queue, tenant, monkeypatch
 ):
@@ -132,7 +134,7 @@ def test_year_is_requested_in_windows_of_three_months(
     assert all(request.mnemonic is None for request in uis_world.requests)
 
 
-@pytest.mark.parametrize("count", [120, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [120, pytest.param(10_000, marks=pytest.mark.exhaustive)])
 def test_live_missed_call_is_uploaded_before_old_ones(clock, pbx, crm, notify, tenant, count):
     backlog(tenant, count)
     notify(pbx.call(contact="79990000099", number=NUMBER, rings=[IVAN]).notification("lost_call"), works=False)
@@ -141,6 +143,7 @@ def test_live_missed_call_is_uploaded_before_old_ones(clock, pbx, crm, notify, t
     assert "+79990000099" in [call["phone"] for call in crm.uploads[0]]
 
 
+@pytest.mark.slow
 def test_live_call_waits_for_one_batch_at_most(clock, pbx, crm, notify, tenant):
     backlog(tenant, 300)
     task_queue.lose()
@@ -151,6 +154,7 @@ def test_live_call_waits_for_one_batch_at_most(clock, pbx, crm, notify, tenant):
     assert [call["phone"] for call in crm.uploads[1]].count("+79990000099") == 1
 
 
+@pytest.mark.slow
 def test_backlog_is_processed_without_filling_the_queue(clock, pbx, crm, import_calls, run_queue, tenant):
     for number in range(120):
         at = NOON - timedelta(days=3, minutes=number)
@@ -160,6 +164,7 @@ def test_backlog_is_processed_without_filling_the_queue(clock, pbx, crm, import_
     assert [len(batch) for batch in crm.uploads] == [50, 50, 20]
 
 
+@pytest.mark.slow
 def test_legs_of_live_calls_are_fetched_first(clock, pbx, uis_world, crm, notify, tenant):
     backlog(tenant, 250, state="FETCHING_LEGS", is_lost=False)
     uis_world.requests.clear()

@@ -469,6 +469,7 @@ def uploaded(pbx, notify, tenant):
             notify(missed(pbx, at, f"7999000010{number}").notification("call_end"))
 
 
+@pytest.mark.slow
 def test_call_missing_in_the_crm_is_uploaded_again(crm, look_up, uploaded, stranger):
     lost = crm.calls.pop(1)
     look_up()
@@ -485,6 +486,7 @@ def test_nothing_is_sent_if_nothing_is_missing(crm, look_up, uploaded):
     assert (len(crm.uploads), UploadVerification.objects.get().missing) == (sent, 0)
 
 
+@pytest.mark.slow
 def test_call_the_crm_never_lists_is_not_uploaded_for_ever(crm, look_up, uploaded, monkeypatch):
     from tests.fakes import retailcrm_calls
 

@@ -148,6 +148,7 @@ def test_page_contains_no_uis_url_and_no_token(support_client, notify, crm, call
     assert "/system/media/" not in text
 
 
+@pytest.mark.slow
 def test_page_needs_a_fixed_number_of_queries(support_client, notify, call, django_assert_num_queries):
     counts = []
     for talks in ([(IVAN, 9)], [(IVAN, 9), (PETR, 9), (IVAN, 9), (PETR, 9)]):
@@ -220,6 +221,7 @@ def test_unknown_call_part_and_action_are_not_found(support_client, notify, call
 # --- the link
 
 
+@pytest.mark.slow
 def test_link_is_revoked_and_given_again_on_the_page(client, person, notify, crm, call):
     client.force_login(person("Operator"))
     TransferRules.objects.update(recording_link="OURS", recording_days=30)
@@ -366,6 +368,7 @@ def test_reason_not_fetched(support_client, notify, call):
     assert unavailable_reason(page(support_client, internal)) == ("NOT_FETCHED", english(SkipReason.INTERNAL_OFF.label))
 
 
+@pytest.mark.slow
 def test_reason_never_came_and_refresh_finds_a_late_recording(support_client, notify, call, later):
     talk = call((IVAN, 20))
     talk.records_at = timezone.now() + timedelta(hours=1)
@@ -394,6 +397,7 @@ def test_reason_missing(support_client, notify, call, uis_world, client, person)
     assert actions(page(support_client, talk)) == ["refresh"]
 
 
+@pytest.mark.slow
 def test_refresh_shows_that_uis_is_unavailable(support_client, notify, call, later, uis_world):
     talk = call((IVAN, 20))
     talk.records_at = timezone.now() + timedelta(days=1)

@@ -164,6 +164,7 @@ def test_two_workers_give_one_link(ours, notify, crm, talk, monkeypatch):
     assert path_of(crm.calls[0]) == f"/records/{stored.token}/"
 
 
+@pytest.mark.slow
 def test_links_of_a_batch_cost_the_same_however_many(ours, notify, run_queue, pbx, tenant, django_assert_num_queries):
     for count in (1, 12):
         began = timezone.now() - timedelta(seconds=60)
@@ -233,6 +234,7 @@ def test_what_is_no_part_is_answered_with_the_whole(play, link, talk, asked):
     assert (answer.status_code, answer.heard) == (200, of(talk))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("takes_ranges", [True, False], ids=["uis-cuts", "we-cut"])
 def test_long_recording_comes_in_parts_that_make_the_whole(play, link, talk, uis_world, monkeypatch, takes_ranges):
     monkeypatch.setattr(stream, "MAX_WAIT_SECONDS", 1000)

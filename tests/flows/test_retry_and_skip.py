@@ -135,6 +135,7 @@ def test_retry_beside_an_automatic_one_makes_no_second_record(client, support, n
     assert (states(), len(crm.calls)) == (["UPLOADED"], 1)
 
 
+@pytest.mark.slow
 def test_retried_call_is_evaluated_by_the_current_rules(client, support, notify, pbx, crm, run_queue, tenant):
     TransferRules.objects.update(upload_missed=False)
     notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
@@ -162,6 +163,7 @@ def test_retried_talk_of_a_skipped_employee_is_uploaded_with_its_recording(
     assert [(call["code"], call["recordUrl"]) for call in crm.calls] == [("102", talk.link(talk.records[-1]))]
 
 
+@pytest.mark.slow
 def test_retried_talk_waits_for_its_legs_while_uis_is_unavailable(
     client, support, notify, pbx, crm, uis_world, run_queue, later, tenant
 ):
@@ -180,6 +182,7 @@ def test_retried_talk_waits_for_its_legs_while_uis_is_unavailable(
     assert (states(), len(crm.calls)) == (["UPLOADED"], 1)
 
 
+@pytest.mark.slow
 def test_call_is_skipped_permanently_with_a_reason(client, support, refused, crm, later):
     (call,) = refused()
     page = client.get(reverse("admin:telephony_call_skip", args=[call.pk]), headers=ENGLISH)
@@ -222,6 +225,7 @@ def test_permanently_skipped_call_ignores_later_events(client, support, notify, 
     assert (states(), crm.calls) == (["SKIPPED"], [])
 
 
+@pytest.mark.slow
 def test_selected_calls_are_retried_and_skipped(client, support, refused, crm, run_queue):
     calls = refused(3)
     client.post(CALLS, {"action": "retry", "_selected_action": [call.pk for call in calls[:2]]})
@@ -238,6 +242,7 @@ def test_selected_calls_are_retried_and_skipped(client, support, refused, crm, r
     assert CallLogEntry.objects.get(step="SKIP").detail == "not wanted"
 
 
+@pytest.mark.slow
 def test_all_matching_calls_are_previewed_and_retried(client, support, refused, notify, pbx, crm, run_queue, stranger):
     calls = refused(7)
     other = calls[0]
@@ -272,6 +277,7 @@ def test_bulk_retry_evaluates_skipped_calls_again(client, support, notify, pbx, 
     assert (states(), len(crm.calls)) == (["UPLOADED"] * 3, 3)
 
 
+@pytest.mark.slow
 def test_bulk_action_runs_in_batches_and_repeats_nothing(client, support, refused, crm, run_queue, monkeypatch):
     monkeypatch.setattr(bulk_actions, "CHUNK", 2)
     refused(5)
@@ -310,6 +316,7 @@ def test_batch_that_always_crashes_fails_the_bulk_action(client, support, refuse
     assert BulkAction.objects.get().state == "FAILED"
 
 
+@pytest.mark.slow
 def test_bulk_action_can_be_cancelled(client, support, refused, crm, run_queue, monkeypatch):
     monkeypatch.setattr(bulk_actions, "CHUNK", 2)
     refused(5)
@@ -351,6 +358,7 @@ def test_later_calls_are_not_included(client, support, refused, notify, pbx, crm
     assert sorted(states()) == ["READY", "SKIPPED"]
 
 
+@pytest.mark.slow
 def test_empty_and_too_large_bulk_actions_are_refused(client, support, refused, monkeypatch):
     assert levels(start_bulk(client, "RETRY", reason="CRM_REFUSED")) == ["warning"]
     refused(3)
@@ -362,6 +370,7 @@ def test_empty_and_too_large_bulk_actions_are_refused(client, support, refused, 
     assert not BulkAction.objects.exists()
 
 
+@pytest.mark.slow
 def test_selection_that_no_longer_matches_is_empty(client, support, refused):
     calls = refused(3)
     data = {"action": "skip_selected", "_selected_action": [calls[0].pk]}
@@ -373,6 +382,7 @@ def test_selection_that_no_longer_matches_is_empty(client, support, refused):
     assert list(client.get(CALLS, {"pks": ""}).context["cl"].result_list) == []
 
 
+@pytest.mark.slow
 def test_preview_needs_a_fixed_number_of_queries(client, support, refused):
     where = reverse("admin:telephony_call_bulk", args=["RETRY"])
     costs = []
@@ -411,6 +421,7 @@ def test_support_cannot_change_keys_or_rules(client, support, tenant):
     assert 'name="rules-0-upload_missed"' not in html
 
 
+@pytest.mark.slow
 def test_contact_filter_is_masked_for_support(client, support, tenant, stranger, admin_client):
     TransferRules.objects.filter(tenant=tenant).update(contact_filter="EXCEPT", contacts="+7 999 000-00-01\n3725123456")
     old = "+7 999 000-00-02"
@@ -424,6 +435,7 @@ def test_contact_filter_is_masked_for_support(client, support, tenant, stranger,
     assert "+7 999 000-00-01" in admin_client.get(where).content.decode()
 
 
+@pytest.mark.slow
 def test_number_in_filters_and_reason_is_masked(client, support, refused, run_queue):
     (call,) = refused()
     typed, reason = (

@@ -141,6 +141,7 @@ def test_end_during_opening_closes_the_popup(notify, crm, ringing, tenant, monke
     assert crm.cards() == {}
 
 
+@pytest.mark.slow
 def test_failed_close_after_opening_is_logged(notify, crm, crm_world, ringing, tenant, later, monkeypatch):
     sent = RetailCrmClient.send_event
 

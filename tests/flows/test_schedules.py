@@ -316,7 +316,8 @@ def test_refused_user_list_suspends_only_for_a_bad_key(crm, hourly, tenant, scop
     assert tenant.crm.denied_code == denied
 
 
-@pytest.mark.parametrize("batches", [[5, 5, 2], pytest.param([50, 50, 20], marks=pytest.mark.slow)], ids=sum)
+@pytest.mark.slow
+@pytest.mark.parametrize("batches", [[5, 5, 2], pytest.param([50, 50, 20], marks=pytest.mark.exhaustive)], ids=sum)
 def test_full_batches_follow_one_another(notify, pbx, crm, crm_world, later, tenant, batches, monkeypatch):
     monkeypatch.setattr(uploads, "BATCH", batches[0])
     crm_world.break_down("503")

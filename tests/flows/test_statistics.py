@@ -160,6 +160,7 @@ def ends_of(row):
     return {name: row[name] for name in ENDS if row[name]}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_now", "db")
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("days", [7, 30])
@@ -193,6 +194,7 @@ def test_answers_are_counted_by_owner(open_statistics):
         assert row["share_answered"] == ends["answered"] * 1000 // incoming / 10
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_now", "db")
 def test_all_tenants_are_counted_in_their_own_time_zones(open_statistics):
     tenants = [client_of(zone, people=1) for zone in ZONES]
@@ -212,6 +214,7 @@ def test_all_tenants_are_counted_in_their_own_time_zones(open_statistics):
         assert reverse("admin:tenants_tenant_statistics", args=[tenant.pk]) in page.html
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_now", "db")
 def test_delivery_equals_the_daily_reconciliation(open_statistics):
     moscow, berlin = client_of("Europe/Moscow"), client_of("Europe/Berlin")
@@ -298,6 +301,7 @@ def test_percentile_is_interpolated(share):
     assert speed.percentile(Counter(values), share) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_now")
 def test_page_shows_calls_from_webhooks(open_statistics, notify, pbx, crm, tenant, stranger):
     ringing = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN], started_at=NOW)
@@ -319,6 +323,7 @@ def test_page_shows_calls_from_webhooks(open_statistics, notify, pbx, crm, tenan
     assert other.tables["people"] == {}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_now", "db")
 @pytest.mark.parametrize("count", [1, 200])
 def test_statistics_need_a_fixed_number_of_queries(open_statistics, django_assert_num_queries, count):
@@ -345,6 +350,7 @@ def test_page_is_in_both_languages_without_external_hosts(open_statistics, langu
         assert re.findall(r'\son\w+="', text) == []
 
 
+@pytest.mark.slow
 def test_page_needs_permission(client, tenant):
     pages = [reverse("admin:tenants_statistics"), reverse("admin:tenants_tenant_statistics", args=[tenant.pk])]
     assert [client.get(page).status_code for page in pages] == [302, 302]

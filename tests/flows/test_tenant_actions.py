@@ -102,6 +102,7 @@ def audit_entries():
     return list(AuditLogEntry.objects.order_by("pk").values_list("action", "user__username"))
 
 
+@pytest.mark.slow
 def test_check_runs_once_and_shows_its_results(run_action, page, run_queue, tenant):
     assert is_done(run_action("check"))
     assert CheckRun.objects.get(tenant=tenant).checked_at is None
@@ -119,6 +120,7 @@ def test_check_runs_once_and_shows_its_results(run_action, page, run_queue, tena
     assert audit_entries() == [("CHECKED", "olga")]
 
 
+@pytest.mark.slow
 def test_failed_check_is_listed_first_with_the_responsible_party(run_action, page, run_queue, tenant):
     Employee.objects.filter(tenant=tenant).update(crm_user_id=None)
     run_action("check")
@@ -132,12 +134,14 @@ def test_failed_check_is_listed_first_with_the_responsible_party(run_action, pag
         assert in_english(result.check.responsible.label) in html_text.words(answer)
 
 
+@pytest.mark.slow
 def test_check_whose_worker_died_can_be_started_again(run_action, page, tenant):
     CheckRun.objects.create(tenant=tenant, requested_at=timezone.now() - timedelta(minutes=3))
     assert "check" in available_actions(page())
     assert is_done(run_action("check"))
 
 
+@pytest.mark.slow
 def test_activation_runs_step_by_step_in_the_worker(run_action, page, run_queue, tenant, crm):
     Tenant.objects.update(activated_at=None)
     assert is_done(run_action("activate"))
@@ -152,6 +156,7 @@ def test_activation_runs_step_by_step_in_the_worker(run_action, page, run_queue,
     assert [action for action, _user in audit_entries()] == ["ACTIVATED"]
 
 
+@pytest.mark.slow
 def test_failed_activation_shows_the_step_and_the_reason(run_action, page, run_queue, tenant, uis_world):
     Tenant.objects.update(activated_at=None)
     tenant.uis.access_token = "unknown"
@@ -165,6 +170,7 @@ def test_failed_activation_shows_the_step_and_the_reason(run_action, page, run_q
     assert "activate" in available_actions(answer)
 
 
+@pytest.mark.slow
 def test_pause_keeps_calls_and_resume_uploads_them(run_action, notify, pbx, crm, run_queue, tenant):
     assert is_done(run_action("pause"))
     notify(pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call"))
@@ -177,6 +183,7 @@ def test_pause_keeps_calls_and_resume_uploads_them(run_action, notify, pbx, crm,
     assert audit_entries() == [("PAUSED", "olga"), ("RESUMED", "olga")]
 
 
+@pytest.mark.slow
 def test_resume_enqueues_no_other_tenant(run_action, stranger, tenant, run_queue):
     now = timezone.now()
     Call.objects.create(
@@ -194,6 +201,7 @@ def test_resume_enqueues_no_other_tenant(run_action, stranger, tenant, run_queue
     Call.objects.all().delete()
 
 
+@pytest.mark.slow
 def test_sync_imports_employees_in_the_worker(run_action, run_queue, pbx, tenant):
     pbx.add_employee(300009, "Новый Николай", extension="109", email="n@example.com")
     assert is_done(run_action("sync"))
@@ -202,6 +210,7 @@ def test_sync_imports_employees_in_the_worker(run_action, run_queue, pbx, tenant
     assert Employee.objects.filter(uis_id=300009).exists()
 
 
+@pytest.mark.slow
 def test_sync_is_refused_while_access_to_uis_is_denied(run_action, page, tenant):
     tenant.uis.suspend("access_token_invalid", "no", now=timezone.now())
     assert "sync" not in available_actions(page())
@@ -213,6 +222,7 @@ def test_sync_is_refused_while_access_to_uis_is_denied(run_action, page, tenant)
     assert is_refused(run_action("sync"))
 
 
+@pytest.mark.slow
 def test_renewed_link_is_shown_once_and_replaces_the_old_one(run_action, page, tenant):
     message = str(run_action("renew_link"))
     fresh = Tenant.objects.get()
@@ -224,6 +234,7 @@ def test_renewed_link_is_shown_once_and_replaces_the_old_one(run_action, page, t
     assert fresh.activation_token not in " ".join(AuditLogEntry.objects.values_list("new", flat=True))
 
 
+@pytest.mark.slow
 def test_revoked_link_is_invalid(run_action, page, tenant):
     Tenant.objects.update(one_time_token="from-the-marketplace")
     assert is_done(run_action("revoke_link"))
@@ -235,6 +246,7 @@ def test_revoked_link_is_invalid(run_action, page, tenant):
     assert is_refused(run_action("revoke_link"))
 
 
+@pytest.mark.slow
 def test_rotation_accepts_the_old_url_for_a_day(run_action, client, hook, later, run_queue, tenant, crm, pbx):
     old_module = _addresses(crm)
     assert is_done(run_action("rotate"))
@@ -255,6 +267,7 @@ def test_rotation_accepts_the_old_url_for_a_day(run_action, client, hook, later,
     assert Notification.objects.filter(tenant=tenant).count() == 4
 
 
+@pytest.mark.slow
 def test_clicks_are_accepted_at_both_urls_for_a_day(run_action, client, later, run_queue, tenant, pbx):
     run_action("rotate")
     new = Tenant.objects.get().uis.hook
@@ -269,6 +282,7 @@ def test_clicks_are_accepted_at_both_urls_for_a_day(run_action, client, later, r
     assert client.post(f"/hooks/retailcrm/{tenant.uis.hook}/make-call/", click).status_code == 404
 
 
+@pytest.mark.slow
 def test_second_rotation_within_a_day_is_refused(run_action, page, later, run_queue, tenant):
     run_action("rotate")
     hook = Tenant.objects.get().uis.hook
@@ -279,6 +293,7 @@ def test_second_rotation_within_a_day_is_refused(run_action, page, later, run_qu
     assert is_done(run_action("rotate"))
 
 
+@pytest.mark.slow
 def test_unavailable_crm_gets_the_new_url_with_the_next_sync(run_action, run_queue, tenant, crm, crm_world):
     from telephony import tasks
 
@@ -291,6 +306,7 @@ def test_unavailable_crm_gets_the_new_url_with_the_next_sync(run_action, run_que
     assert all(Tenant.objects.get().uis.hook in address for address in _addresses(crm))
 
 
+@pytest.mark.slow
 def test_rotation_keeps_manual_extensions(run_action, run_queue, tenant, crm):
     block = _telephony(crm)
     block["additionalCodes"].append({"userId": "29", "code": "777"})
@@ -302,6 +318,7 @@ def test_rotation_keeps_manual_extensions(run_action, run_queue, tenant, crm):
     ]
 
 
+@pytest.mark.slow
 def test_rotation_of_an_inactive_tenant_registers_no_module(run_action, run_queue, tenant, crm):
     Tenant.objects.update(activated_at=None)
     before = _addresses(crm)
@@ -310,6 +327,7 @@ def test_rotation_of_an_inactive_tenant_registers_no_module(run_action, run_queu
     assert _addresses(crm) == before
 
 
+@pytest.mark.slow
 def test_disconnect_runs_once_and_is_logged(run_action, page, tenant, crm):
     assert is_done(run_action("disconnect"))
     assert Tenant.objects.get().offboarded_at is not None
@@ -320,6 +338,7 @@ def test_disconnect_runs_once_and_is_logged(run_action, page, tenant, crm):
     assert audit_entries() == [("OFFBOARDED", "olga")]
 
 
+@pytest.mark.slow
 def test_disconnected_tenant_gets_no_link(run_action, page, tenant):
     run_action("disconnect")
     assert "renew_link" not in available_actions(page())
@@ -328,6 +347,7 @@ def test_disconnected_tenant_gets_no_link(run_action, page, tenant):
     assert Tenant.objects.get().activation_token == token
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("side", "name"), [("uisconnection", "access_token"), ("crmconnection", "address"), ("crmconnection", "key")]
 )
@@ -351,12 +371,13 @@ def test_confirm_button_is_labelled_with_the_action(client, operator, tenant):
 CONFIRMED_ALIKE = ("pause", "renew_link", "revoke_link", "rotate", "revoke_recording_links")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
         "restore_recording_links",
         "disconnect",
-        *[pytest.param(name, marks=pytest.mark.slow) for name in CONFIRMED_ALIKE],
+        *[pytest.param(name, marks=pytest.mark.exhaustive) for name in CONFIRMED_ALIKE],
     ],
 )
 def test_irreversible_action_is_confirmed_first(client, operator, tenant, name):
@@ -423,6 +444,7 @@ def _addresses(crm):
     return {module["baseUrl"], block["makeCallUrl"], block["changeUserStatusUrl"]}
 
 
+@pytest.mark.slow
 def test_deleted_module_can_be_registered_again(run_action, page, run_queue, crm, tenant):
     crm.modules.clear()
     run_action("check")
@@ -433,6 +455,7 @@ def test_deleted_module_can_be_registered_again(run_action, page, run_queue, crm
     assert integration_module.code(tenant) in crm.modules
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["renew_link", "revoke_link"])
 def test_crm_gets_the_new_link_at_once(run_action, run_queue, crm, tenant, name):
     run_action(name)

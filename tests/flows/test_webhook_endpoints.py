@@ -106,6 +106,7 @@ def test_other_methods_are_not_served(client, hook, method):
     assert getattr(client, method)(hook).status_code == 405
 
 
+@pytest.mark.slow
 def test_same_session_of_two_tenants_is_two_calls(client, run_queue, pbx, crm, crm_world, uis_world, tenant, hook):
     from connector_project.operations.onboarding import steps
     from tenants import onboarding

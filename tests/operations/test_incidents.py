@@ -142,6 +142,7 @@ def test_list_is_filtered(client, operator, several, query, count):
     assert client.get(LIST, query).content.decode().count('class="admin-state') == count
 
 
+@pytest.mark.slow
 def test_list_query_count_does_not_grow(client, operator, several):
     def cost():
         client.get(LIST)
@@ -176,6 +177,7 @@ def test_page_shows_the_incident_and_its_actions(client, operator, shop):
     assert (row.state, row.acknowledged_by, row.note) == (State.ACKNOWLEDGED, operator, "I have called them")
 
 
+@pytest.mark.slow
 def test_page_query_count_does_not_grow_with_history(client, operator, shop):
     row = incident(shop)
     url = reverse("admin:operations_incident_change", args=[row.pk])

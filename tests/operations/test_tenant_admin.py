@@ -216,6 +216,7 @@ def test_list_is_sorted_and_searched(client, operator, all_states):
     assert names(client.get(LIST, {"q": "c-paused.retailcrm"})) == ["c-paused"]
 
 
+@pytest.mark.slow
 def test_list_has_fifty_clients_a_page(client, operator, noon):
     for number in range(53):
         add(f"shop-{number}")
@@ -232,6 +233,7 @@ def _cost(client, url, data=None, **post):
     return len(queries)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", ["", "no_events", "unlinked", "calls"])
 def test_list_query_count_does_not_grow(client, operator, all_states, problem):
     Employee.objects.create(tenant=Tenant.objects.get(name="a-active"), uis_id=1)
@@ -250,6 +252,7 @@ def test_list_query_count_does_not_grow(client, operator, all_states, problem):
     assert many == few <= 13
 
 
+@pytest.mark.slow
 def test_page_and_audit_log_query_counts_do_not_grow(client, operator, tenant):
     page = reverse("admin:tenants_tenant_change", args=[tenant.pk])
     whole = reverse("admin:tenants_auditlogentry_changelist")
@@ -299,11 +302,13 @@ def audit_rows():
     return list(AuditLogEntry.objects.order_by("pk").values_list("action", "object_repr", "field", "old", "new"))
 
 
+@pytest.mark.slow
 def test_saving_without_a_change_writes_nothing(send, tenant):
     send()
     assert audit_rows() == []
 
 
+@pytest.mark.slow
 def test_audit_log_has_old_and_new_values(send, tenant):
     Employee.objects.filter(uis_id=IVAN).update(full_name="Ivan", caller_id_number=None)
     number = VirtualNumber.objects.get(number="74950000002")
@@ -344,6 +349,7 @@ def _employee(tenant, index):
     return list(Employee.objects.filter(tenant=tenant).values_list("uis_id", flat=True))[index]
 
 
+@pytest.mark.slow
 def test_audit_log_never_has_key_values(send, tenant):
     send(**{"uis-0-access_token": "a-new-secret-token", "crm-0-key": "a-new-secret-key"})
     assert set(audit_rows()) == {
@@ -352,6 +358,7 @@ def test_audit_log_never_has_key_values(send, tenant):
     }
 
 
+@pytest.mark.slow
 def test_audit_log_has_added_and_removed_numbers(send, tenant):
     added = {
         "virtual_numbers-TOTAL_FORMS": "3",
@@ -370,6 +377,7 @@ def test_audit_log_has_added_and_removed_numbers(send, tenant):
     assert not VirtualNumber.objects.filter(number="74950000077").exists()
 
 
+@pytest.mark.slow
 def test_tenant_page_shows_recent_audit_entries(client, operator, send, tenant):
     for number in range(22):
         names = {"old": f"Name {number - 1}", "new": f"Name {number}"}
@@ -418,6 +426,7 @@ def test_audit_log_distinguishes_client_from_system(client, operator, tenant):
         assert f"{actor(connected)} {connected.get_action_display()} odd part x 1 2" in text
 
 
+@pytest.mark.slow
 def test_new_tenant_needs_a_name_and_gets_a_link(client, operator, db):
     url = reverse("admin:tenants_tenant_add")
     form = html_text.fields(client.get(url).content.decode())
@@ -469,6 +478,7 @@ def test_support_sees_the_status_but_no_keys_and_no_actions(client, support, ten
     assert RULE not in response.content.decode()
 
 
+@pytest.mark.slow
 def test_short_key_is_fully_hidden(client, operator, tenant):
     html = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk]), headers=ENGLISH).content.decode()
     assert "oken" not in re.sub("csrfmiddlewaretoken|access_token|Broken_Hill", "", html)
@@ -753,6 +763,7 @@ def test_rules_and_audit_log_show_status_labels(client, operator, three):
     assert f"{busy} {away}" in html_text.words(client.get("/admin/tenants/auditlogentry/", headers=RUSSIAN))
 
 
+@pytest.mark.slow
 def test_pages_have_titles_of_their_own(client, operator, omsk):
     def title(url):
         return re.search("<title>(.*?) [|]", client.get(url, headers=RUSSIAN).content.decode())[1]

@@ -28,6 +28,7 @@ def page(admin_client, tenant):
     return send
 
 
+@pytest.mark.slow
 def test_keys_are_never_shown(page, tenant):
     response, html = page()
     assert response.status_code == 302, html_text.errors(response)
@@ -36,6 +37,7 @@ def test_keys_are_never_shown(page, tenant):
     assert f"…{tenant.crm.key[-4:]}" in html
 
 
+@pytest.mark.slow
 def test_empty_key_field_keeps_the_key_and_a_typed_one_replaces_it(page, tenant):
     page()
     assert UisConnection.objects.get().access_token == "uis-token"
@@ -58,6 +60,7 @@ def test_keys_are_encrypted_in_their_rows(tenant):
     assert tenant.crm.client_id not in client_id
 
 
+@pytest.mark.slow
 def test_new_key_restores_a_suspended_connection(page, tenant):
     from django.utils import timezone
 
@@ -66,6 +69,7 @@ def test_new_key_restores_a_suspended_connection(page, tenant):
     assert UisConnection.objects.get().denied_at is None
 
 
+@pytest.mark.slow
 def test_saving_without_a_change_keeps_the_suspension(page, tenant):
     from django.utils import timezone
 
@@ -74,6 +78,7 @@ def test_saving_without_a_change_keeps_the_suspension(page, tenant):
     assert UisConnection.objects.get().denied_at is not None
 
 
+@pytest.mark.slow
 def test_manual_link_is_marked_as_manual(page, tenant):
     row = _row_of(page, IVAN)
     page(**{f"employees-{row}-crm_user_id": ""})
@@ -82,6 +87,7 @@ def test_manual_link_is_marked_as_manual(page, tenant):
     assert Employee.objects.get(uis_id=IVAN).linked_by == "MANUAL"
 
 
+@pytest.mark.slow
 def test_two_employees_cannot_share_a_crm_user(page, tenant):
     row = _row_of(page, IVAN)
     response, _html = page(**{f"employees-{row}-crm_user_id": "28"})
@@ -127,6 +133,7 @@ def test_tenant_can_be_added(admin_client, db):
     assert added.rules.upload_missed is True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("employee_count", "name"), [(3, "tenants_tenant_change"), (40, "tenants_tenant_change")])
 def test_tenant_page_query_count_is_fixed(admin_client, tenant, django_assert_max_num_queries, employee_count, name):
     Employee.objects.bulk_create(Employee(tenant=tenant, uis_id=n, full_name=str(n)) for n in range(employee_count))
@@ -134,6 +141,7 @@ def test_tenant_page_query_count_is_fixed(admin_client, tenant, django_assert_ma
         assert admin_client.get(reverse(f"admin:{name}", args=[tenant.pk])).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 30])
 def test_list_query_counts_are_fixed(admin_client, notify, pbx, crm, tenant, django_assert_max_num_queries, count):
     for number in range(count):

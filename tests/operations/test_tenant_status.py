@@ -124,6 +124,7 @@ def write(case, number, now):
     return tenant
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cases=st.lists(CASES, min_size=1, max_size=6), now=MOMENTS)
 def test_status_in_sql_equals_the_rules(db, cases, now):

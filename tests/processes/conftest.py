@@ -31,7 +31,7 @@ def pytest_xdist_make_scheduler(config, log):
     return ByInstallation(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
-@pytest.fixture(scope="session", params=[pytest.param("sqlite", marks=pytest.mark.slow), "redis"])
+@pytest.fixture(scope="session", params=[pytest.param("sqlite", marks=pytest.mark.exhaustive), "redis"])
 def shared_installation(request):
     """SQLite alone, and PostgreSQL with Redis, as in production. A test that must see both every time says so."""
     built = Installation(

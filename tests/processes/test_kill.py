@@ -41,7 +41,7 @@ def test_popup_killed_while_it_is_sent(installation):
     check(installation, "kill -9: pop-up, being sent")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_popup_killed_while_it_is_closed(installation):
     session = installation.play("ring", employees=[IVAN, PETR])["session"]
     installation.until(lambda state: users_with_popup(state, session) == [27, 28], "both pop-ups")
@@ -66,7 +66,7 @@ def test_missed_killed_while_it_uploads(installation):
     check(installation, "kill -9: missed call, upload under way")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_missed_killed_between_its_steps(installation):
     """Stored while no worker ran; the queue entry is lost with the killed one."""
     installation.kill("worker")
@@ -86,7 +86,7 @@ def test_answered_killed_while_it_fetches_legs(installation):
     check(installation, "kill -9: answered call, legs being fetched")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_answered_killed_between_legs_and_upload(installation):
     """The legs are stored, the upload was sent, and the worker was killed before it could write the result."""
     installation.order("delay", side="crm", seconds=30, part="calls/upload", times=1)
@@ -97,7 +97,7 @@ def test_answered_killed_between_legs_and_upload(installation):
     check(installation, "kill -9: answered call, upload under way")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_answered_killed_while_it_waits_for_its_recording(installation):
     session = installation.play("answered", record_after=60)["session"]
     installation.wait_for(lambda: installation.ask("calls", 0)[str(session)][1] == "RECORDING_NOT_READY", "the wait")
@@ -124,7 +124,7 @@ def test_click_killed_while_dialling_dials_once(installation):
     check(installation, "kill -9: click, UIS asked to dial")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_click_killed_before_it_started_expires(installation):
     """A click expires: minutes later the manager may have left."""
     installation.kill("worker-fast")
@@ -141,7 +141,7 @@ def _expire(installation):
     installation.pass_time(minutes=3)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_status_killed_while_updating_is_set_later(installation):
     installation.order("delay", side="uis", seconds=30, part="update.employees", times=1)
     installation.play("status", status="dinner")
@@ -152,7 +152,7 @@ def test_status_killed_while_updating_is_set_later(installation):
     check(installation, "kill -9: status, UIS being updated")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_sync_killed_while_running_is_completed_by_the_next(installation):
     """Killed while it reads the staff and while it updates the CRM: the next sync brings the new employee."""
     hired = installation.play("sync")
@@ -188,7 +188,7 @@ def test_reconciliation_killed_while_running_finds_all_calls_next_time(installat
     check(installation, "kill -9: reconciliation, UIS's report being read")
 
 
-@pytest.mark.parametrize("cluster", ["worker", pytest.param("worker-fast", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cluster", ["worker", pytest.param("worker-fast", marks=pytest.mark.exhaustive)])
 def test_killed_idle_workers_are_replaced(installation, cluster):
     """django-q2 never releases the queue lock of a killed process; our supervisor restarts the pool."""
     assert installation.kill_workers_inside(cluster)

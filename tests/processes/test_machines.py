@@ -30,7 +30,7 @@ def wait_for_all_calls(installation):
 
 
 @only["redis"]
-@pytest.mark.parametrize("method", ["kill", pytest.param("restart", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("method", ["kill", pytest.param("restart", marks=pytest.mark.exhaustive)])
 def test_database_restarted_in_the_middle_of_traffic(installation, method):
     """Web and workers reconnect by themselves."""
     with installation.traffic(clients=[0], times=5, pause=0.4):
@@ -73,7 +73,7 @@ def test_whole_queue_lost(installation):
     check(installation, "Redis flushed with all that was queued" if installation.redis else "whole queue lost")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @only["redis"]
 def test_redis_flushed_in_the_middle_of_traffic(installation):
     with installation.traffic(clients=[0], times=5, pause=0.2):

@@ -27,7 +27,7 @@ def count_uploads(installation, client):
     return sum(times for name, times in by.items() if name.endswith("calls/upload"))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_live_calls_precede_the_backlog_of_an_outage(installation):
     """400 calls waited for an hour; a live call does not wait for them."""
     installation.order("break", side="crm", kind="503")

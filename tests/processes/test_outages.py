@@ -53,14 +53,14 @@ def test_crm_unavailable_for_hours(installation):
     check(installation, "CRM unavailable 4 h: 503, time-outs, HTML, cut after accepting")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_uis_unavailable_for_hours(installation):
     let_hours_pass(installation, "uis", "call_legs_report", kinds=[*DOWN, "cut"])
     recover(installation)
     check(installation, "UIS unavailable 4 h: 503, time-outs, HTML, cut after accepting")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_both_vendors_unavailable_for_hours(installation):
     for side in ("uis", "crm"):
         installation.order("break", side=side, kind="503")
@@ -103,7 +103,7 @@ def test_api_points_exhausted(installation):
 
 
 @pytest.mark.parametrize(
-    ("side", "code"), [("crm", "key"), pytest.param("uis", "access_token_blocked", marks=pytest.mark.slow)]
+    ("side", "code"), [("crm", "key"), pytest.param("uis", "access_token_blocked", marks=pytest.mark.exhaustive)]
 )
 def test_key_revoked_during_traffic(installation, side, code):
     """The connection is suspended with its code, only probes are sent, and then everything continues."""

@@ -325,6 +325,7 @@ def legs_of(leg_id: int) -> st.SearchStrategy[CallLeg]:
 CALLS = st.integers(1, 5).flatmap(lambda count: st.tuples(*[legs_of(number) for number in range(count)]))
 
 
+@pytest.mark.slow
 @given(
     calls=CALLS.flatmap(lambda legs: st.tuples(st.just(legs), st.permutations(legs))),
     owner=st.sampled_from([FIRST_TALKER, LAST_TALKER, LONGEST_TALKER]),
@@ -337,6 +338,7 @@ def test_order_of_the_legs_is_no_matter(calls, owner, expects_talk, waits_for_le
     assert summarise(legs, **asked) == summarise(shuffled, **asked)
 
 
+@pytest.mark.slow
 @given(legs=CALLS, owner=st.sampled_from([FIRST_TALKER, LAST_TALKER, LONGEST_TALKER]), expects_talk=st.booleans())
 def test_summary_is_in_itself_consistent(legs, owner, expects_talk):
     found = of(*legs, owner=owner, expects_talk=expects_talk, waits_for_legs=False)

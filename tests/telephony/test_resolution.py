@@ -262,6 +262,7 @@ FACTS = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     facts=st.lists(st.sampled_from(FACTS), min_size=1, max_size=12).flatmap(

@@ -94,6 +94,7 @@ def walked(misses, talks):
     return waiting, sorted(closed)
 
 
+@pytest.mark.slow
 @given(misses, talks)
 def test_waits_equal_a_sequential_walk(misses, talks):
     found = group(misses, talks)
@@ -109,6 +110,7 @@ def test_waits_equal_a_sequential_walk(misses, talks):
         assert one.answered_at is None or one.answered_at >= one.first_at
 
 
+@pytest.mark.slow
 @given(misses, talks, st.randoms())
 def test_order_of_input_does_not_matter(misses, talks, dice):
     shuffled = [dice.sample(calls, len(calls)) for calls in (misses, talks)]

@@ -153,6 +153,7 @@ def test_event_of_an_unreadable_body_is_salvaged(tenant, tell):
     }
 
 
+@pytest.mark.slow
 def test_broken_bodies_of_one_event_do_not_hide_a_readable_one_of_another(tenant, tell, bodies):
     tell(bodies(Event.RECORDED))
     for number in range(UNREADABLE_LOOKED_AT + 5):
@@ -161,6 +162,7 @@ def test_broken_bodies_of_one_event_do_not_hide_a_readable_one_of_another(tenant
     assert status_of(tenant, Event.WAITING).state == State.BROKEN
 
 
+@pytest.mark.slow
 def test_readable_bodies_of_one_event_do_not_hide_a_broken_one_of_another(tenant, tell, bodies):
     tell(broken("recorded"))
     body = bodies(Event.WAITING)

@@ -790,6 +790,7 @@ def calls_of(client: RetailCrmClient) -> list[object]:
 METHODS = range(12)
 
 
+@pytest.mark.slow
 def test_every_method_is_in_the_list():
     public = [name for name, _function in inspect.getmembers(RetailCrmClient, inspect.isfunction) if name[0] != "_"]
     assert len(set(public) - {"pace", "send", "on_end"}) == len(METHODS) == len(calls_of(Line().client()))

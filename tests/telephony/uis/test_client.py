@@ -340,6 +340,7 @@ def test_pages_end_where_the_total_says_so():
     assert len(line.client().call_legs([1], since=SINCE, till=TILL)) == 2000
 
 
+@pytest.mark.slow
 def test_list_longer_than_uis_gives_out_is_never_taken_for_the_whole():
     full = page(*[{"id": number} for number in range(1000)])
     line = Line(*[Reply(200, {}, json.dumps(full))] * 101)

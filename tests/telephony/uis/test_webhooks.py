@@ -910,6 +910,7 @@ BODIES = (
 )
 
 
+@pytest.mark.slow
 @given(body=BODIES, query=BODIES, event=st.sampled_from(["", *Event]) | st.text())
 @example(body='{"event":"call_end","call_session_id":5,"file_link":"\\ud800"}', query="", event="")
 @example(body='{"call_session_id":5,"notification_timestamp":1729840306234}', query="", event="call_end")
@@ -920,6 +921,7 @@ def test_read_never_raises(body, query, event):
     assert said.key
 
 
+@pytest.mark.slow
 @given(said=st.dictionaries(st.sampled_from(NAMES), VALUES))
 def test_whatever_is_said_fits_into_a_row(said):
     for event in ("call_end", "recorded"):

@@ -1,0 +1,42 @@
+"""The API answers what its schema says. Collecting this costs each worker five seconds: `make quick` leaves it out."""
+
+import pytest
+import schemathesis
+from django.core.cache import cache
+from django.utils import timezone
+from hypothesis import HealthCheck, settings
+
+from connector_project.wsgi import application
+from tenants import api_keys
+from tests.users import create_user
+
+api = schemathesis.openapi.from_wsgi("/api/v1/schema/", application)
+api.config.generation.update(allow_x00=False)  # No text may hold one; a schema cannot say that for every text.
+
+SAME_EACH_TIME = {
+    "derandomize": True,
+    "deadline": None,
+    "suppress_health_check": list(HealthCheck),
+    "database": None,
+}
+
+
+@pytest.fixture
+def key(tenant):
+    cache.clear()  # No requests yet.
+    _row, key = api_keys.create(tenant, "x", by=create_user("olga", "Operator"), now=timezone.now())
+    return key
+
+
+@pytest.mark.slow
+@api.parametrize()
+@settings(max_examples=2, **SAME_EACH_TIME)
+def test_api_answers_what_its_schema_says(case, key):
+    case.call_and_validate(headers={"Authorization": f"Bearer {key}"})
+
+
+@pytest.mark.exhaustive
+@api.parametrize()
+@settings(max_examples=10, **SAME_EACH_TIME)
+def test_api_answers_more_requests_as_its_schema_says(case, key):
+    case.call_and_validate(headers={"Authorization": f"Bearer {key}"})
