@@ -14,7 +14,6 @@ from crm import (
     commands,
     integration_module,
     key_verification,
-    popups,
     status_sync,
     upload_verification,
     uploads,
@@ -23,20 +22,12 @@ from crm import (
 from crm.models import Command
 from crm.retailcrm.errors import SCOPE, SYSTEM, TELEPHONY_OFF
 from telephony import task_names
-from telephony.models import Call, Notification, State
+from telephony.models import Call, State
 from tenants.models import Tenant
 
 VERIFY_UPLOADS = "crm.tasks.verify_uploads"
 
 logger = logging.getLogger(__name__)
-
-
-def open_popup(notification_id: int) -> None:
-    popups.open(_notification(notification_id), now=timezone.now())
-
-
-def close_popups(notification_id: int) -> None:
-    popups.close(_notification(notification_id), now=timezone.now())
 
 
 def find_owners(tenant_id: int) -> None:
@@ -127,10 +118,6 @@ def probe_all() -> None:
         suspended = Tenant.objects.filter(activated_at__isnull=False, is_paused=False, crm__denied_at__isnull=False)
         for tenant_id in suspended.values_list("pk", flat=True):
             enqueue(callbacks.PROBE, tenant_id)
-
-
-def _notification(pk: int) -> Notification:
-    return Notification.objects.select_related("tenant__uis", "tenant__crm", "tenant__rules").get(pk=pk)
 
 
 def _tenant(pk: int) -> Tenant:

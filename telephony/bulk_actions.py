@@ -14,7 +14,7 @@ from connector_project.core.task_queue import enqueue
 from telephony import task_names
 from telephony.calls import filters, manual, pipeline
 from telephony.models import BulkAction, State
-from telephony.webhooks import receive, unreadable
+from telephony.webhooks import process, unreadable
 from tenants.audit import Actor
 from tenants.models import AuditLogEntry
 
@@ -117,7 +117,7 @@ def _do(action: BulkAction, batch: Sequence[Any], *, now: datetime) -> Counter[i
     """Apply the action to each row of a batch; a row whose state has changed is skipped."""
     if action.kind == Kind.REPROCESS:
         return Counter(
-            row.tenant_id for row in batch if receive.reprocess(row, event=action.filters.get("event", ""), now=now)
+            row.tenant_id for row in batch if process.reprocess(row, event=action.filters.get("event", ""), now=now)
         )
     if action.kind == Kind.SKIP:
         return manual.apply_to_each(

@@ -14,7 +14,7 @@ from telephony.calls import fetch_legs, pipeline
 from telephony.models import Call
 from telephony.reconciliation import call_import, compare, daily
 from telephony.staff import status_polling, sync
-from telephony.webhooks import receive
+from telephony.webhooks import process
 from tenants.models import Tenant, TransferRules, UisConnection
 
 EVALUATE_BATCH = 100
@@ -59,7 +59,7 @@ def fetch_call_legs(tenant_id: int) -> None:
 def enqueue_due_work() -> None:
     """Every minute: enqueue everything that is due, in case a push was lost."""
     now = timezone.now()
-    receive.process_pending(now=now)
+    process.enqueue_due(now=now)
     pipeline.resume_due(now=now)
     call_import.resume_due(now=now)
     bulk_actions.resume_due(now=now)

@@ -27,6 +27,14 @@ def is_too_large(request: HttpRequest) -> bool:
     return not length.isdigit() or int(length) > LARGEST_BODY
 
 
+def read_body(request: HttpRequest) -> bytes | None:
+    """Return the body, or None if it exceeds the limit; where the sender states its length, it is not read then."""
+    if is_too_large(request):
+        return None
+    body = request.body
+    return body if len(body) <= LARGEST_BODY else None
+
+
 def limit_slow_client(request: HttpRequest) -> None:
     """Give the client 30 seconds to read each chunk of the response: it occupies one of our threads meanwhile.
 

@@ -1,6 +1,7 @@
 """Enqueues tasks in django-q2 and hides which broker is used."""
 
 import functools
+import logging
 from typing import Literal
 
 from django.conf import settings
@@ -9,6 +10,8 @@ from django_q.brokers import Broker, get_broker
 from django_q.tasks import async_task
 
 Queue = Literal["default", "fast"]
+
+logger = logging.getLogger(__name__)
 
 
 class NotInTransaction(RuntimeError):
@@ -30,14 +33,27 @@ def enqueue(task: str, *args: int, queue: Queue = "default") -> None:
     if not transaction.get_connection().in_atomic_block:
         raise NotInTransaction(f"{task} was queued outside of transaction.atomic().")
 
-    def push() -> None:
-        async_task(task, *args, broker=_broker(queue), cluster=queue)
-
+    push = functools.partial(_push, task, *args, queue=queue)
     if settings.REDIS_URL:
         # robust: if Redis is unavailable, log it; the row is committed, so the caller must not get an error.
         transaction.on_commit(push, robust=True)
     else:
         push()
+
+
+def enqueue_committed(task: str, *args: int, queue: Queue = "default") -> None:
+    """Queue a task for a row that one autocommitted statement has just stored.
+
+    If that fails, it is logged: the row is due in a minute, and the sweep finds it.
+    """
+    try:
+        _push(task, *args, queue=queue)
+    except Exception:
+        logger.exception("%s was not queued", task)
+
+
+def _push(task: str, *args: int, queue: Queue) -> None:
+    async_task(task, *args, broker=_broker(queue), cluster=queue)
 
 
 def depth(queue: Queue) -> int:

@@ -1,4 +1,4 @@
-"""Tasks and schedules of onboarding, checks and alerts: load the rows, make one call."""
+"""Tasks and schedules of this app: load the rows, make one call."""
 
 from django.db import transaction
 from django.utils import timezone
@@ -9,9 +9,21 @@ from connector_project.operations.alerts import delivery, evaluate, traffic_prof
 from connector_project.operations.checks import runner
 from connector_project.operations.models import AlertDelivery
 from connector_project.operations.onboarding import activation, offboarding
+from crm import popups
+from telephony.webhooks import process
 from tenants.models import Tenant
 
 DELETE_OFFBOARDED = "connector_project.operations.tasks.delete_offboarded_data"
+
+
+def process_notification(notification_id: int) -> None:
+    """Process one webhook; if it rings, answers or ends a call, open or close its pop-ups."""
+    now = timezone.now()
+    pending = process.process(notification_id, now=now)
+    if pending is not None:
+        stored = pending.notification
+        outcome = popups.apply(stored.tenant, pending.event, received_at=stored.received_at, now=now)
+        process.finish(stored, outcome)
 
 
 def run_activation_step(tenant_id: int) -> None:

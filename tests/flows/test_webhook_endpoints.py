@@ -12,6 +12,7 @@ from tests.conftest import CONTACT, IVAN, NUMBER
 
 
 def outcomes():
+    task_queue.drain()
     return list(Notification.objects.order_by("pk").values_list("outcome", "reason"))
 
 

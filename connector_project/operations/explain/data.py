@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from crm.models import Command, Popup
-from telephony.calls import sources
 from telephony.calls.evidence import CLICK_TO_CALL_PREFIX, UisSnapshot, load
 from telephony.models import Call, CallLogEntry, Notification
-from telephony.uis.types import CallEvent, ParsedWebhook
 from tenants.models import Employee
 from tenants.transfer_rules import SkipReason
 
@@ -17,18 +15,12 @@ BEFORE, AFTER = timedelta(minutes=1), timedelta(minutes=10)
 UNREADABLE_SHOWN = 20
 
 
-@dataclass(frozen=True)
-class ParsedNotification:
-    stored: Notification
-    parsed: ParsedWebhook
-
-
 @dataclass(frozen=True, kw_only=True)
 class CallData:
     """All that is known about one call. `call` is loaded with its client (both connections, rules) and employee."""
 
     call: Call
-    notifications: Sequence[ParsedNotification]
+    notifications: Sequence[Notification]
     log_entries: Sequence[CallLogEntry]
     popups: Sequence[Popup]
     uis_snapshot: UisSnapshot
@@ -42,10 +34,7 @@ class CallData:
     @classmethod
     def load(cls, call: Call, *, now: datetime) -> "CallData":
         of_call = {"tenant": call.tenant_id, "session_id": call.session_id}
-        rows = list(Notification.objects.filter(**of_call).order_by("received_at", "pk"))
-        for stored in rows:
-            stored.tenant = call.tenant
-        notifications = [ParsedNotification(stored, sources.parse_stored(stored)) for stored in rows]
+        notifications = list(Notification.objects.filter(**of_call).order_by("received_at", "pk"))
         snapshot = load(call.uis_snapshot)
         is_skipped = call.state == Call.State.SKIPPED and call.skip_reason != SkipReason.MANUAL
         return cls(
@@ -71,13 +60,9 @@ class CallData:
         return str(self.employees.get(uis_id, uis_id))
 
 
-def _employees_of(
-    call: Call, notifications: Sequence[ParsedNotification], snapshot: UisSnapshot
-) -> dict[int, Employee]:
+def _employees_of(call: Call, notifications: Sequence[Notification], snapshot: UisSnapshot) -> dict[int, Employee]:
     """Return the client's employees that the events, the legs or the call name."""
-    employee_ids = {
-        notification.parsed.employee_id for notification in notifications if isinstance(notification.parsed, CallEvent)
-    }
+    employee_ids = {stored.employee_uis_id for stored in notifications}
     employee_ids |= {leg.employee_id for leg in snapshot.legs} | set(call.rung_employee_ids)
     rows = Employee.objects.filter(tenant=call.tenant_id, uis_id__in=[uis_id for uis_id in employee_ids if uis_id])
     return {employee.uis_id: employee for employee in rows}

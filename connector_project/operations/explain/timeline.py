@@ -6,25 +6,24 @@ from collections.abc import Iterator
 from django.utils.translation import gettext as _
 
 from connector_project.operations.explain import finish_reason_labels, labels
-from connector_project.operations.explain.data import CallData, ParsedNotification
+from connector_project.operations.explain.data import CallData
 from connector_project.operations.explain.log_entries import log_entry_lines
-from connector_project.operations.explain.popup_timing import elapsed_ms
+from connector_project.operations.explain.popup_timing import POPUP_EVENTS, elapsed_ms
 from connector_project.operations.explain.redactor import Redactor
 from connector_project.operations.explain.types import TimelineEntry
 from crm.models import Popup
 from telephony.models import Notification
-from telephony.uis.types import CallLeg, Event
+from telephony.uis.types import CallLeg
 from telephony.webhooks import status
 
 Outcome, Reason = Notification.Outcome, Notification.Reason
-POPUP_EVENTS = {Event.WAITING, Event.OUTGOING}
 # A pop-up that was no longer needed is no fault.
 FAULTS = set(Reason) - {Reason.CALL_OVER, Reason.COLLEAGUE_ANSWERED, Reason.ALREADY_SHOWN, Reason.NOTHING_TO_DO}
 
 
 def build_timeline(data: CallData, redactor: Redactor) -> list[TimelineEntry]:
     """Return the timeline in chronological order."""
-    events = [_event(data, notification, redactor) for notification in data.notifications]
+    events = [_event(data, stored, redactor) for stored in data.notifications]
     return sorted(
         [
             *_clicked(data, redactor),
@@ -75,8 +74,7 @@ def _leg_text(data: CallData, leg: CallLeg, redactor: Redactor) -> str:
     )
 
 
-def _event(data: CallData, notification: ParsedNotification, redactor: Redactor) -> TimelineEntry:
-    stored = notification.stored
+def _event(data: CallData, stored: Notification, redactor: Redactor) -> TimelineEntry:
     parts = [(_("employee"), data.name(stored.employee_uis_id))] if stored.employee_uis_id else []
     if stored.repeats:
         parts.append((_("repeats"), str(stored.repeats)))

@@ -9,8 +9,9 @@ from django.utils.translation import ngettext
 from connector_project.core.check_results import Responsible
 from connector_project.operations.explain import finish_reason_labels, labels
 from connector_project.operations.explain.data import CallData, is_about
+from connector_project.operations.explain.popup_timing import POPUP_EVENTS
 from connector_project.operations.explain.redactor import Redactor
-from connector_project.operations.explain.timeline import FAULTS, POPUP_EVENTS
+from connector_project.operations.explain.timeline import FAULTS
 from connector_project.operations.explain.types import Diagnosis
 from telephony.calls import recording_selection
 from telephony.models import Call, Notification, Step
@@ -86,7 +87,7 @@ def _unreadable(data: CallData, redactor: Redactor) -> Iterator[Diagnosis]:
 
 def _zone(data: CallData) -> Iterator[Diagnosis]:
     """UIS's times are hours off: its time zone is not the configured one."""
-    dated = [one.stored for one in data.notifications if one.stored.happened_at]
+    dated = [stored for stored in data.notifications if stored.happened_at]
     offsets = [(one.received_at - one.happened_at).total_seconds() for one in dated if one.happened_at]
     if not offsets:
         return
@@ -103,8 +104,7 @@ def _zone(data: CallData) -> Iterator[Diagnosis]:
 
 def _popups(data: CallData, redactor: Redactor) -> Iterator[Diagnosis]:
     """Why a phone rang and no pop-up was shown."""
-    for notification in data.notifications:
-        stored = notification.stored
+    for stored in data.notifications:
         if stored.event in POPUP_EVENTS and stored.outcome == stored.Outcome.DROPPED and stored.reason in FAULTS:
             person = data.name(stored.employee_uis_id) or _("no employee given")
             message = _("No pop-up for %(person)s: %(reason)s.")
