@@ -1,5 +1,6 @@
 """Pop-ups: opened for each employee whose phone rings, closed when the call is answered or ends."""
 
+import logging
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -22,6 +23,8 @@ POPUP_TTL = timedelta(seconds=10)
 # After this, a pop-up has disappeared by itself: the CRM's push lives for seconds.
 CLOSE_WITHIN = timedelta(minutes=10)
 Reason, State = Notification.Reason, Popup.State
+
+logger = logging.getLogger(__name__)
 ENDS = (Event.CALL_END, Event.LOST_CALL)
 
 
@@ -169,11 +172,15 @@ def _send(popup: Popup, *, now: datetime) -> Outcome:
 
 
 def _count_unknown(tenant: Tenant, answer: EventAnswer, *, now: datetime) -> None:
-    """Count unknown IDs. Called last, so that a failure here does not affect the pop-up."""
-    for kind, ids in ((UnknownId.Kind.CODE, answer.unknown_codes), (UnknownId.Kind.USER, answer.unknown_users)):
-        if ids:
-            # Sorted, so that two workers do not deadlock.
-            UnknownId.record(tenant, kind, tuple(sorted(set(ids), key=str)), on=now.astimezone(tenant.zone).date())
+    """Count unknown IDs."""
+    try:
+        for kind, ids in ((UnknownId.Kind.CODE, answer.unknown_codes), (UnknownId.Kind.USER, answer.unknown_users)):
+            if ids:
+                # Sorted, so that two workers do not deadlock.
+                UnknownId.record(tenant, kind, tuple(sorted(set(ids), key=str)), on=now.astimezone(tenant.zone).date())
+    except Exception:
+        # The pop-up was sent: a failed count must not send it again.
+        logger.exception("tenant=%s unknown IDs were not counted", tenant.slug)
 
 
 def _close_if_obsolete(popup: Popup, *, now: datetime) -> None:
@@ -187,7 +194,7 @@ def _close_if_obsolete(popup: Popup, *, now: datetime) -> None:
 
 def _try_to_close(popup: Popup, hangup: Hangup, *, now: datetime) -> None:
     try:
-        answer = _send_hangup([popup], hangup, now=now)
+        answer = _send_hangup([popup], hangup)
     except http_client.RemoteError as exc:
         Popup.objects.filter(pk=popup.pk).update(detail=str(exc))
     else:
@@ -201,7 +208,7 @@ def _close_popups(tenant: Tenant, popups: Sequence[Popup], hangup: Hangup, *, no
     if tenant.crm.is_circuit_open(is_live=True, now=now):
         return Postponed(now + jobs.QUEUED_FOR)
     try:
-        answer = _send_hangup(popups, hangup, now=now)
+        answer = _send_hangup(popups, hangup)
     except http_client.RemoteUnavailable as exc:
         return Postponed(now + jobs.QUEUED_FOR, str(exc))
     except http_client.RemoteError as exc:
@@ -211,12 +218,12 @@ def _close_popups(tenant: Tenant, popups: Sequence[Popup], hangup: Hangup, *, no
     return Done()
 
 
-def _send_hangup(popups: Sequence[Popup], hangup: Hangup, *, now: datetime) -> EventAnswer:
+def _send_hangup(popups: Sequence[Popup], hangup: Hangup) -> EventAnswer:
     """Send one hangup event for all pop-ups of a call."""
     client = client_factory.crm_client(popups[0].tenant.crm, is_live=True)
     answer = client.send_event(call_records.event(EventType.HANGUP, popups, hangup=hangup))
     Popup.objects.filter(pk__in=[popup.pk for popup in popups]).update(
-        state=State.CLOSED, hangup=hangup.value, closed_at=now
+        state=State.CLOSED, hangup=hangup.value, closed_at=timezone.now()
     )
     return answer
 

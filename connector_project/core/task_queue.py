@@ -33,7 +33,9 @@ def enqueue(task: str, *args: int, queue: Queue = "default") -> None:
     if not transaction.get_connection().in_atomic_block:
         raise NotInTransaction(f"{task} was queued outside of transaction.atomic().")
 
-    push = functools.partial(_push, task, *args, queue=queue)
+    def push() -> None:
+        _push(task, *args, queue=queue)
+
     if settings.REDIS_URL:
         # robust: if Redis is unavailable, log it; the row is committed, so the caller must not get an error.
         transaction.on_commit(push, robust=True)

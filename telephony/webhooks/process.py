@@ -16,6 +16,7 @@ from telephony.uis import webhooks
 from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, ParsedWebhook, RingingEvent, Unreadable
 from telephony.webhooks.outcomes import Done, Dropped, Outcome, Postponed
 
+LEASE = timedelta(minutes=1)  # longer than a task of the fast queue may run
 # A row that breaks our code must not be retried every minute.
 RETRY_AFTER = timedelta(minutes=5)
 
@@ -36,7 +37,7 @@ def process(notification_id: int, *, now: datetime) -> PendingPopup | None:
 
     Never raises because of one row: it is logged, and retried later.
     """
-    stored = Notification.objects.with_related().claim_one(notification_id, now=now)
+    stored = Notification.objects.with_related().claim_one(notification_id, lease=LEASE, now=now)
     if stored is None:
         return None
     held = _held(stored)

@@ -391,6 +391,7 @@ def test_step_costs_the_same_however_many_calls_it_takes(
     TransferRules.objects.update(number_filter="EXCEPT", employee_filter="EXCEPT")
     bodies = [ended_now(pbx, talks=[(IVAN, 10 + n)]).notification("call_end") for n in range(count)]
     notify(*bodies, works=False)
+    task_queue.process_notifications()
     task_queue.lose()
     with django_assert_max_num_queries(32):
         tasks.fetch_call_legs(tenant.pk)

@@ -514,6 +514,7 @@ def test_live_call_overtakes_what_was_taken_over(press, pbx, crm, notify, run_qu
     task_queue.drain(pick=lambda task: task.endswith("import_calls"))
     live = pbx.call(contact="79990009999", number=NUMBER, rings=[IVAN])
     notify(live.notification("lost_call"), works=False)
+    task_queue.process_notifications()
     tasks.evaluate_calls(tenant.pk)
     run_queue()
     assert "+79990009999" in [call["phone"] for call in crm.uploads[0]]

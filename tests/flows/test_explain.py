@@ -22,7 +22,7 @@ from telephony.calls import recording_selection
 from telephony.models import AccessLogEntry, Call, CallLogEntry, FailureReason, Notification, RecordingLink
 from telephony.models.choices import Responsible
 from telephony.uis import webhook_templates
-from telephony.webhooks import status
+from telephony.webhooks import process, status
 from tenants import datetime_display
 from tenants.models import AccessError, Employee, Tenant, TransferRules, UisConnection, User, VirtualNumber
 from tenants.transfer_rules import Filter, SkipReason
@@ -424,6 +424,7 @@ def test_rule_that_was_changed_since(notify, missed, assert_explained):
 
 def test_claimed_call_and_due_call(notify, missed, assert_explained):
     notify(missed.notification("call_end"), works=False)
+    task_queue.process_notifications()
     assert_explained(missed.session_id, "DEBOUNCE", responsible=Responsible.UIS)
     Call.objects.update(state="READY", reason="")
     assert_explained(missed.session_id, "DUE")
@@ -446,9 +447,9 @@ def test_timeline_goes_from_the_first_ring_to_the_crms_answer(notify, later, pbx
             "NOTIFICATION",
             "NOTIFICATION",
             "RECEIVED",
+            "POPUP_CLOSED",
             "FETCH_LEGS",
             "RULE",
-            "POPUP_CLOSED",
             "UPLOAD",
             "NOTIFICATION",
         ),
@@ -485,6 +486,7 @@ def test_timeline_shows_the_outcome_of_each_notification(notify, missed, assert_
     end = missed.notification("call_end")
     notify(end, dict(end, notification_name="again"))
     notify(missed.notification("lost_call"), works=False)
+    process.process(Notification.objects.latest("pk").pk, now=timezone.now())  # its worker dies at the pop-up
     kept = dict(Notification.objects.order_by("pk").values_list("outcome", "event"))
     assert kept == {"DONE": "call_end", "REPEATED": "call_end", "QUEUED": "lost_call"}
     done, repeated, queued = (

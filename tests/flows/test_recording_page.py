@@ -12,7 +12,7 @@ from telephony.models import AccessLogEntry, Call, RecordingLink
 from telephony.recordings.unavailable import UnavailableReason
 from tenants.models import AccessError, AuditLogEntry, Employee, Tenant, TransferRules, UisConnection, User
 from tenants.transfer_rules import SkipReason
-from tests import html_text
+from tests import html_text, task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import uis_recordings
 from tests.users import create_user
@@ -289,6 +289,7 @@ def test_expired_link_is_shown_as_expired(support_client, notify, call, later):
 def test_pending_call_has_no_link_yet(support_client, notify, call, run_queue):
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"), works=False)
+    task_queue.process_notifications()
     waiting = panel(page(support_client, talk))
     run_queue()
     uploaded = panel(page(support_client, talk))

@@ -631,6 +631,7 @@ def test_reprocess_without_event_requires_the_event(client, support, nameless, t
 
 def test_notification_that_is_still_unreadable_stays(client, support, hook, run_queue, tenant):
     client.post(f"{hook}waiting/", "{", content_type="text/plain")
+    run_queue()
     client.post(reverse("admin:telephony_notification_bulk", args=["REPROCESS"]), {})
     run_queue()
     action = BulkAction.objects.get()

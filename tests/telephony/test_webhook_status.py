@@ -12,6 +12,7 @@ from telephony.uis.types import Event
 from telephony.uis.webhook_templates import EVENTS, TemplateCode, TemplateFault, template
 from telephony.webhooks import status
 from telephony.webhooks.status import LATELY, SENTENCES, UNREADABLE_LOOKED_AT, State, fault_message
+from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes.uis_webhooks import FakeNotification
 
@@ -43,6 +44,7 @@ def tell(client, hook):
     def send(body, event="", to=hook):
         answer = client.post(f"{to}{event}/" if event else to, body, content_type="application/json")
         assert answer.status_code == 200
+        task_queue.process_notifications()
         return Notification.objects.latest("pk")
 
     return send
