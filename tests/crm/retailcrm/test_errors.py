@@ -76,7 +76,7 @@ def test_refusal_may_lack_its_reason(body):
     ],
 )
 def test_refusal_writes_out_its_details_in_both_shapes(details, message):
-    assert str(errors.of_answer({"errorMsg": "Odd", "errors": details})) == message
+    assert str(errors.from_answer({"errorMsg": "Odd", "errors": details})) == message
 
 
 COMMON = {
