@@ -85,7 +85,7 @@ def _employee(tenant: Tenant, row: dict[str, Any], by_email: dict[str, int]) -> 
         numbers=[phone["phone_number"] for phone in row["phone_numbers"]],
         recording_mode=row["call_recording"],
         crm_user_id=user_id,
-        linked_by=Employee.LinkedBy.EMAIL if user_id else Employee.LinkedBy.NOBODY,
+        linked_by=Employee.LinkedBy.EMAIL if user_id else Employee.LinkedBy.NOT_LINKED,
         uis_status=status,
         synced_status=status,
     )

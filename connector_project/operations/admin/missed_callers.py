@@ -25,7 +25,7 @@ from connector_project.core import local_dates
 from telephony import access_log
 from telephony.missed_callers import queries
 from telephony.missed_callers.queries import USER, MissedCallerBoard
-from telephony.missed_callers.waits import NOBODY, MissedCaller
+from telephony.missed_callers.waits import UNASSIGNED_OWNER, MissedCaller
 from tenants import datetime_display, permissions
 from tenants.models import CrmUser, Tenant
 
@@ -141,7 +141,7 @@ def _log_access(request: HttpRequest, tenant: Tenant, shown: Sequence[MissedCall
 
 
 def _of_owner(waits: Iterable[MissedCaller], chosen: str) -> list[MissedCaller]:
-    owner = NOBODY if chosen == UNASSIGNED else chosen
+    owner = UNASSIGNED_OWNER if chosen == UNASSIGNED else chosen
     return [wait for wait in waits if not chosen or wait.owner == owner]
 
 
@@ -157,7 +157,7 @@ def _names(tenant: Tenant, board: MissedCallerBoard) -> Mapping[str, str]:
     named = {str(user.crm_id): str(user) for user in users.filter(crm_id__in=user_ids)}
     unknown = gettext("CRM user %(id)s")
     names |= {f"{USER}{user_id}": named.get(user_id) or unknown % {"id": user_id} for user_id in user_ids}
-    return names | {NOBODY: gettext("unassigned")}
+    return names | {UNASSIGNED_OWNER: gettext("unassigned")}
 
 
 def _owners(waits: Iterable[MissedCaller], names: Mapping[str, str], chosen: str) -> list[tuple[str, str, int, bool]]:
