@@ -18,7 +18,7 @@ from tenants.models import Employee, Tenant
 from tenants.transfer_rules import RuleInput
 
 POPUP_TTL = timedelta(seconds=10)
-# After this, a pop-up has disappeared by itself: the CRM's push lives for seconds.
+# After this, a pop-up has disappeared by itself: the CRM shows it for seconds only.
 CLOSE_WITHIN = timedelta(minutes=10)
 Outcome, Reason = Notification.Outcome, Notification.Reason
 ENDS = (Event.CALL_END, Event.LOST_CALL)
@@ -148,7 +148,7 @@ def _send(stored: Notification, popup: Popup) -> EventAnswer:
     client = client_factory.crm_client(stored.tenant.crm, is_live=True)
     event = call_records.event(EventType.OUT if popup.direction == "out" else EventType.IN, [popup])
     popup.sent_at = timezone.now()
-    began = time.monotonic()
+    started = time.monotonic()
     try:
         answer = client.send_event(event)
     except http_client.RemoteError as exc:
@@ -158,7 +158,7 @@ def _send(stored: Notification, popup: Popup) -> EventAnswer:
         stored.close(Outcome.DROPPED, Reason.CRM_FAILED, str(exc))
         return EventAnswer()
     popup.state = Popup.State.OPEN
-    popup.accepted_at = popup.sent_at + timedelta(seconds=time.monotonic() - began)
+    popup.accepted_at = popup.sent_at + timedelta(seconds=time.monotonic() - started)
     popup.unknown = [*answer.unknown_codes, *answer.unknown_users]
     popup.save()
     stored.close(Outcome.DONE)

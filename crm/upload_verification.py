@@ -85,8 +85,8 @@ def _sample(tenant: Tenant, *, now: datetime) -> list[Call]:
 
 def _is_in_reach(call: Call, listed: Sequence[HistoryCall]) -> bool:
     """Whether the pages read must include the call: it is younger than their oldest one."""
-    started = [one.began_at for one in listed if one.began_at is not None]
-    return not started or call.started_at > min(started) + MARGIN
+    starts = [one.started_at for one in listed if one.started_at is not None]
+    return not starts or call.started_at > min(starts) + MARGIN
 
 
 def _save(tenant: Tenant, *, is_supported: bool = True, sampled: int = 0, missing: int = 0, now: datetime) -> None:

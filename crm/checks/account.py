@@ -156,6 +156,6 @@ def _links(tenant: Tenant) -> CheckResult:
 
 def _other_telephony(client: RetailCrmClient, *, now: datetime) -> Iterator[CheckResult]:
     """Look for calls in the account's history that were not uploaded by this connector, for any client."""
-    recent = [call for call in client.history() if call.began_at is None or call.began_at > now - LATELY]
+    recent = [call for call in client.history() if call.started_at is None or call.started_at > now - LATELY]
     count = sum(1 for call in recent if call.external_id and not call_records.is_ours(call.external_id))
     yield result(definitions.OTHER_TELEPHONY, is_ok=not count, count=count)

@@ -83,7 +83,7 @@ class CallEvidence:
         return next((event.external_id for event in self.finished if event.external_id), "")
 
     @property
-    def began_at(self) -> datetime | None:
+    def started_at(self) -> datetime | None:
         """The start by an end event or the report, else the time of the first event.
 
         Not the earliest time of all: in the hour repeated at the end of DST an end may seem to precede its start.

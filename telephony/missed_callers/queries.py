@@ -11,7 +11,7 @@ from connector_project.core import local_dates
 from telephony.calls import outcomes
 from telephony.calls.sources import StaffDirectory
 from telephony.missed_callers import waits
-from telephony.missed_callers.waits import NOBODY, MissedCall, MissedCaller, Talk
+from telephony.missed_callers.waits import UNASSIGNED_OWNER, MissedCall, MissedCaller, Talk
 from telephony.models import Call, CallLogEntry, Direction, Result, State, Step
 from tenants.models import Employee, Tenant
 from tenants.transfer_rules import LIST_REASONS, RuleInput, RuleSet
@@ -110,7 +110,7 @@ class _Reader:
         if user_id and user_id not in self.by_user:
             return f"{USER}{user_id}"
         employee_id = self.by_user[user_id].pk if user_id else row["employee_id"]
-        return f"{EMPLOYEE}{employee_id}" if employee_id else NOBODY
+        return f"{EMPLOYEE}{employee_id}" if employee_id else UNASSIGNED_OWNER
 
 
 def load_board(tenant: Tenant, *, now: datetime) -> MissedCallerBoard:
@@ -146,5 +146,5 @@ def callback_attempts(tenant: Tenant, waits: Collection[MissedCaller]) -> dict[s
 
 
 def _talk(row: Mapping[str, Any]) -> Talk:
-    began_at = row["started_at"] + timedelta(seconds=row["wait_seconds"])
-    return Talk(contact=row["contact"], began_at=began_at, ended_at=row["ended_at"])
+    started_at = row["started_at"] + timedelta(seconds=row["wait_seconds"])
+    return Talk(contact=row["contact"], started_at=started_at, ended_at=row["ended_at"])

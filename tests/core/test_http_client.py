@@ -157,10 +157,10 @@ def in_drops(connection: socket.socket, *, head: bytes) -> None:
 def test_reply_in_drops_is_given_up(framing):
     head = b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n"
     with serving(lambda connection: in_drops(connection, head=head)) as server:
-        began_at = time.monotonic()
+        started_at = time.monotonic()
         with pytest.raises(RemoteUnavailable):
             ask(server, timeout=0.2)
-        assert time.monotonic() - began_at < 3
+        assert time.monotonic() - started_at < 3
 
 
 def stalled(connection: socket.socket) -> None:

@@ -112,9 +112,9 @@ def test_live_request_does_not_stand_behind_those_who_wait(turns, settings):
         thread.start()
     waited = []
     for _ask in range(4):
-        began_at = time.monotonic()
+        started_at = time.monotonic()
         acquire(slow, is_live=True)
-        waited.append(time.monotonic() - began_at)
+        waited.append(time.monotonic() - started_at)
     stop.set()
     for thread in team:
         thread.join()
@@ -128,10 +128,10 @@ def test_budget_that_stays_used_up_is_said_so_in_time(turns, monkeypatch, is_liv
     for _turn in range(5):
         rate_limit._acquire(slow, ahead=60_000_000)
     monkeypatch.setattr(rate_limit, "LIVE_WAIT_SECONDS" if is_live else "LONGEST_WAIT_SECONDS", 0.2)
-    began_at = time.monotonic()
+    started_at = time.monotonic()
     with pytest.raises(RateLimitExceeded):
         acquire(slow, is_live=is_live)
-    assert 0.2 <= time.monotonic() - began_at < 1
+    assert 0.2 <= time.monotonic() - started_at < 1
 
 
 def test_without_redis_no_turn_can_be_had(settings, real_turns):
