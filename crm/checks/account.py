@@ -21,8 +21,8 @@ SERVED = {V5: "5.", V4: "4."}
 # Error code -> failed check.
 ACCOUNT_ERROR_CHECKS = {errors.KEY: definitions.KEY, errors.ACCOUNT: definitions.ACCOUNT}
 ACCOUNT_CHECKS = (definitions.ACCOUNT, definitions.KEY, definitions.ANSWERS)
-LATELY = timedelta(days=7)
-Look = Callable[[], Iterator[CheckResult]]
+RECENT_PERIOD = timedelta(days=7)
+RunCheck = Callable[[], Iterator[CheckResult]]
 
 
 def run_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
@@ -114,7 +114,7 @@ def _stores(tenant: Tenant, rights: Rights) -> Iterator[CheckResult]:
         yield result(definitions.STORE_CHOSEN, is_ok=not without, numbers=join_limited(without))
 
 
-def _run_all(tenant: Tenant, checks: Iterator[Look]) -> Iterator[CheckResult]:
+def _run_all(tenant: Tenant, checks: Iterator[RunCheck]) -> Iterator[CheckResult]:
     """Run all checks even if one is not permitted: the scope checks report that."""
     is_away = False
     for one in checks:
@@ -126,7 +126,7 @@ def _run_all(tenant: Tenant, checks: Iterator[Look]) -> Iterator[CheckResult]:
                 yield refused(exc, tenant.crm)
 
 
-def _further(tenant: Tenant, client: RetailCrmClient, *, now: datetime) -> Iterator[Look]:
+def _further(tenant: Tenant, client: RetailCrmClient, *, now: datetime) -> Iterator[RunCheck]:
     yield lambda: _time_zone(client)
     if tenant.activated_at:  # Before activation there is no module yet.
         yield lambda: _module(tenant, client)
@@ -156,6 +156,6 @@ def _links(tenant: Tenant) -> CheckResult:
 
 def _other_telephony(client: RetailCrmClient, *, now: datetime) -> Iterator[CheckResult]:
     """Look for calls in the account's history that were not uploaded by this connector, for any client."""
-    recent = [call for call in client.history() if call.started_at is None or call.started_at > now - LATELY]
+    recent = [call for call in client.history() if call.started_at is None or call.started_at > now - RECENT_PERIOD]
     count = sum(1 for call in recent if call.external_id and not call_records.is_ours(call.external_id))
     yield result(definitions.OTHER_TELEPHONY, is_ok=not count, count=count)

@@ -16,7 +16,7 @@ Context = dict[str, Any]
 NO_EVENTS, OVERDUE, NO_HEARTBEAT, NOT_IN_REPORT = "NO_EVENTS", "OVERDUE", "NO_HEARTBEAT", "NOT_IN_REPORT"
 OVERDUE_AFTER, AWAY_AFTER = timedelta(minutes=15), timedelta(minutes=30)
 # Minimum failed calls and their share in the last two hours; or in the last day, for clients with few calls.
-FAILED_LATELY, SHARE_LATELY = 5, 0.1
+FAILED_RECENTLY, SHARE_RECENTLY = 5, 0.1
 FAILED_IN_A_DAY, SHARE_IN_A_DAY = 3, 0.2
 # A problem of this many clients, and of this share of all, is system-wide.
 SEVERAL, MANY = 3, 0.5
@@ -144,8 +144,8 @@ def _share(row: Failed, snapshot: Snapshot) -> Context:
     totals = snapshot.call_totals.get(row.tenant_id)
     if totals is None:
         return {}
-    if row.lately >= FAILED_LATELY and row.lately >= SHARE_LATELY * totals.lately:
-        return {"failed": row.lately, "of": totals.lately, "hours": 2}
+    if row.recent >= FAILED_RECENTLY and row.recent >= SHARE_RECENTLY * totals.recent:
+        return {"failed": row.recent, "of": totals.recent, "hours": 2}
     if row.in_a_day >= FAILED_IN_A_DAY and row.in_a_day >= SHARE_IN_A_DAY * totals.in_a_day:
         return {"failed": row.in_a_day, "of": totals.in_a_day, "hours": 24}
     return {}
