@@ -234,7 +234,7 @@ def _hangup(parsed: EndedEvent, stored: Notification) -> Hangup:
 
 
 def _is_own(popup: Popup, parsed: CallEvent) -> bool:
-    """Return whether this employee answered; if UIS does not say who did, any may have, so theirs stays open."""
+    """Return whether this employee may have answered; if UIS does not name who answered, any of them may have."""
     return parsed.employee_id in {None, popup.employee.uis_id}
 
 

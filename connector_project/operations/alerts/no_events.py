@@ -14,7 +14,7 @@ LONGEST = timedelta(days=14)  # a longer look-back would change nothing
 # Accept one false alarm in this many years, for each client and for the whole service.
 FALSE_ALARM_YEARS = 10
 SEVERAL = 3
-# This many calls in UIS's report without an event are no accident.
+# This many calls in UIS's report without an event are not a coincidence.
 MIN_UNREPORTED_CALLS = 3
 # For clients without a profile: no events for this long within business hours.
 OF_WORK = HOUR

@@ -98,7 +98,7 @@ def _no_events(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def _no_events_at_all(snapshot: Snapshot) -> Iterator[Problem]:
-    """Find missing events of all clients together, long before any single client stands out."""
+    """Find missing events of all clients together, long before they are unlikely for any single client."""
     since = snapshot.last_event_at
     if since is None or snapshot.now - since < no_events.SHORTEST_OF_ALL:
         return

@@ -16,7 +16,7 @@ from telephony.uis import webhook_templates
 from telephony.webhooks import status
 from tenants.models import CheckRun, Employee, Tenant, VirtualNumber
 
-SHOWN = 4  # shown characters of a key: enough to tell two apart
+SHOWN = 4  # shown characters of a key: enough to distinguish two keys
 JUST_NOW = timedelta(minutes=1)
 
 
