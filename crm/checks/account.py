@@ -74,8 +74,8 @@ def missing_scope(scope: str) -> CheckResult:
 
 def version(connection: CrmConnection, served: tuple[str, ...]) -> CheckResult:
     """Check whether the configured API version, or any we support, is available."""
-    spoken = served_version(connection, served)
-    return result(definitions.VERSION, is_ok=bool(spoken), version=spoken)
+    available = served_version(connection, served)
+    return result(definitions.VERSION, is_ok=bool(available), version=available)
 
 
 def served_version(connection: CrmConnection, served: tuple[str, ...]) -> str:
@@ -97,9 +97,9 @@ def rights_of(tenant: Tenant, rights: Rights) -> Iterator[CheckResult]:
 def public_address() -> Iterator[CheckResult]:
     """Check whether our own URL is reachable from the internet."""
     host = urlsplit(settings.PUBLIC_URL).hostname or ""
-    is_fit = settings.PUBLIC_URL.startswith("https://") and "." in host and not origins.is_private_literal(host)
-    is_fit = is_fit or http_client.is_trusted(settings.PUBLIC_URL)
-    yield result(definitions.PUBLIC_ADDRESS, is_ok=is_fit, address=settings.PUBLIC_URL)
+    is_public = settings.PUBLIC_URL.startswith("https://") and "." in host and not origins.is_private_literal(host)
+    is_public = is_public or http_client.is_trusted(settings.PUBLIC_URL)
+    yield result(definitions.PUBLIC_ADDRESS, is_ok=is_public, address=settings.PUBLIC_URL)
 
 
 def _stores(tenant: Tenant, rights: Rights) -> Iterator[CheckResult]:

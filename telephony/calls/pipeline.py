@@ -78,12 +78,12 @@ def evaluate_batch(batch: Sequence[Call], *, now: datetime) -> None:
     events = sources.events_by_session(tenant, [call.session_id for call in batch])
     staff, choices = StaffDirectory.for_tenant(tenant), tenant.rules.choices()
 
-    def weigh(call: Call) -> None:
+    def evaluate(call: Call) -> None:
         resolution = sources.resolve_call(call, events[call.session_id], staff=staff)
         apply_resolution(call, resolution, owner=staff.owner_of(resolution, call.tenant.rules))
         _decide(call, resolution, choices, now=now)
 
-    finish_batch(batch, weigh, step=Step.EVALUATE, now=now, started=started, details=owner_rules(batch))
+    finish_batch(batch, evaluate, step=Step.EVALUATE, now=now, started=started, details=owner_rules(batch))
 
 
 def owner_rules(batch: Sequence[Call]) -> dict[int, dict[str, Any]]:

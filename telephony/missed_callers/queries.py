@@ -27,7 +27,7 @@ _MISSES = Call.objects.filter(outcomes.MISSED, is_internal=False).exclude(
     Q(state=State.DEBOUNCING) | Q(result=Result.NOT_ALLOWED) | Q(skip_reason__in=LIST_REASONS)
 )
 # UIS reported the talk only after the call was uploaded as missed.
-_TALKED_AFTER_ALL = Exists(CallLogEntry.objects.filter(call=OuterRef("pk"), step=Step.LATE_ANSWER))
+_HAS_LATE_ANSWER = Exists(CallLogEntry.objects.filter(call=OuterRef("pk"), step=Step.LATE_ANSWER))
 _TIMES = ("contact", "started_at", "wait_seconds", "ended_at")
 _COLUMNS = (*_TIMES, "pk", "number", "rung_employee_ids", "employee_id", "employee__uis_id", "crm_user_id")
 
@@ -62,7 +62,7 @@ class _Reader:
     def waiting(self) -> list[dict[str, Any]]:
         """Return missed calls without a later talk, newest first; with `is_late` their talk was reported late."""
         unanswered = self.of_client(_MISSES).exclude(contact="").filter(~Exists(self._later()))
-        return list(unanswered.annotate(is_late=_TALKED_AFTER_ALL).values(*_COLUMNS, "is_late")[:MAX_MISSED_CALLS])
+        return list(unanswered.annotate(is_late=_HAS_LATE_ANSWER).values(*_COLUMNS, "is_late")[:MAX_MISSED_CALLS])
 
     def talks_of_today(self) -> list[dict[str, Any]]:
         return list(self._talked_today().values(*_TIMES))

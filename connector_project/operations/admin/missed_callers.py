@@ -30,7 +30,7 @@ from tenants import datetime_display, permissions
 from tenants.models import CrmUser, Tenant
 
 PERIODS = (1, 7, 30, 90)  # local days up to today: the last missed call is within them
-USUAL = 7
+DEFAULT_DAYS = 7
 PAGE_SIZE = 50  # rows per page
 ORDERS = {"waiting": _("longest waiting first"), "newest": _("latest call first")}
 UNASSIGNED = "nobody"  # query value for callers without an owner
@@ -89,7 +89,7 @@ class MissedMixin(admin.ModelAdmin[Tenant]):
 
 def _board(request: HttpRequest, tenant: Tenant) -> dict[str, Any]:
     now, params = timezone.now(), request.GET
-    length = int(params["days"]) if params.get("days", "") in map(str, PERIODS) else USUAL
+    length = int(params["days"]) if params.get("days", "") in map(str, PERIODS) else DEFAULT_DAYS
     order = params["order"] if params.get("order", "") in ORDERS else "waiting"
     since = local_dates.begin(
         local_dates.day_of(now, zone=tenant.zone) - (length - 1) * local_dates.DAY, zone=tenant.zone

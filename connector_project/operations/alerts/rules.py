@@ -75,15 +75,17 @@ def no_events_of(client: TenantSnapshot, *, now: datetime) -> Context | None:
 
 def _no_events_context(client: TenantSnapshot, *, now: datetime) -> Context | None:
     since = max(client.last_event_at or client.activated_at, client.activated_at)
-    if now - since < no_events.SHORTEST:
+    if now - since < no_events.MIN_DURATION:
         return None
     context: Context = {"since": _isoformat(client.last_event_at)}
     if client.unreported_calls >= no_events.MIN_UNREPORTED_CALLS:
         return context | {"by": "report", "calls": client.unreported_calls}
     profile = client.profile
     if profile is None or client.last_event_at is None:
-        silent_hours = client.business_hours.longest_overlap(max(since, now - no_events.LONGEST), now, zone=client.zone)
-        return context | {"by": "hours"} if silent_hours >= no_events.OF_WORK else None
+        without_events = client.business_hours.longest_overlap(
+            max(since, now - no_events.LONGEST), now, zone=client.zone
+        )
+        return context | {"by": "hours"} if without_events >= no_events.OF_WORK else None
     expected = profile.expected_calls(since, now, zone=client.zone)
     if no_events.is_unlikely(expected, profile.weeks, yearly=profile.yearly):
         return context | {"by": "profile", "usual": round(expected / profile.weeks)}
@@ -100,7 +102,7 @@ def _no_events(snapshot: Snapshot) -> Iterator[Problem]:
 def _no_events_at_all(snapshot: Snapshot) -> Iterator[Problem]:
     """Find missing events of all clients together, long before they are unlikely for any single client."""
     since = snapshot.last_event_at
-    if since is None or snapshot.now - since < no_events.SHORTEST_OF_ALL:
+    if since is None or snapshot.now - since < no_events.MIN_DURATION_OF_ALL:
         return
     profiles = [(client, client.profile) for client in snapshot.tenants if client.profile]
     usual = sorted(
