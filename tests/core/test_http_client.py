@@ -30,7 +30,7 @@ def ask(server, **chosen):
     return http_client.send("UIS", "GET", chosen.pop("url", server.url), **{"timeout": 2.0, **chosen})
 
 
-def ended(url: str, **chosen):
+def error_of(url: str, **chosen):
     """Return the error of a request that cannot succeed."""
     with pytest.raises(http_client.RemoteError) as raised:
         http_client.send("UIS", "GET", url, **chosen)
@@ -204,7 +204,7 @@ def test_refused_connection_is_unavailable():
 @responses.activate
 def test_error_message_has_no_url(fault):
     responses.get(URL, body=fault("https://host/?apiKey=abc"))
-    error = ended(URL)
+    error = error_of(URL)
     assert (type(error), is_timeout(error)) == (RemoteUnavailable, False)
     assert f"({fault.__name__})" in str(error)
     assert [part for part in ("https:", "host", "abc") if part in str(error)] == []
@@ -214,14 +214,14 @@ def test_error_message_has_no_url(fault):
 @responses.activate
 def test_timeout_message_has_no_url(fault):
     responses.get(URL, body=fault("https://host/?apiKey=abc"))
-    error = ended(URL)
+    error = error_of(URL)
     assert (type(error), is_timeout(error)) == (RemoteUnavailable, True)
     assert [part for part in ("https:", "host", "abc") if part in str(error)] == []
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".retailcrm.ru", "a..retailcrm.ru"])
 def test_invalid_host_name_is_unavailable(host):
-    error = ended(f"https://{host}/")
+    error = error_of(f"https://{host}/")
     assert isinstance(error, RemoteUnavailable)
     assert host not in str(error)
 
@@ -245,7 +245,7 @@ def test_invalid_host_name_is_unavailable(host):
     ],
 )
 def test_url_must_be_https(url):
-    error = ended(url)
+    error = error_of(url)
     assert (type(error), error.code) == (AccessDenied, "address_not_https")
     assert error.system == "UIS"
 
@@ -269,7 +269,7 @@ def test_url_must_be_https(url):
 )
 def test_private_ip_address_is_denied_without_a_request(host):
     for port in ("", ":8443"):
-        error = ended(f"https://{host}{port}/")
+        error = error_of(f"https://{host}{port}/")
         assert (type(error), error.code) == (AccessDenied, "address_not_public")
         assert host not in str(error)
 
@@ -284,7 +284,7 @@ def test_trusted_host_may_be_http_and_private():
     with serving(reply(b"ok")) as server:
         assert ask(server).text == "ok"
         http_client.set_trusted_hosts([])
-        assert ended(server.url).code == "address_not_https"
+        assert error_of(server.url).code == "address_not_https"
 
 
 @pytest.mark.parametrize(
