@@ -1,4 +1,4 @@
-"""Verifies a key of the CRM and stores what it tells about the account."""
+"""Verifies a key of the CRM and stores what the CRM reports about the account."""
 
 from connector_project.core.check_results import require
 from crm import api_scopes, checks, client_factory

@@ -17,7 +17,7 @@ from tenants.models import Tenant
 
 PAGES = 3
 SAMPLE = 200
-LATELY = timedelta(hours=24)
+RECENT_PERIOD = timedelta(hours=24)
 SETTLED = timedelta(minutes=10)  # the CRM may list a call with a delay
 RECHECK_AFTER = timedelta(days=7)  # keys may get more rights, accounts newer versions
 # Calls that started in the same second may be before or after the page boundary.
@@ -80,13 +80,13 @@ def requeue_lost_uploads(tenant: Tenant, session_ids: Sequence[int], *, now: dat
 def _sample(tenant: Tenant, *, now: datetime) -> list[Call]:
     """Return the newest calls uploaded at least SETTLED ago; the CRM lists the newest first, too."""
     done = Call.objects.filter(tenant=tenant, state=Call.State.UPLOADED, uploaded_at__lte=now - SETTLED)
-    return list(done.filter(started_at__gte=now - LATELY).order_by("-started_at")[:SAMPLE])
+    return list(done.filter(started_at__gte=now - RECENT_PERIOD).order_by("-started_at")[:SAMPLE])
 
 
 def _is_in_reach(call: Call, listed: Sequence[HistoryCall]) -> bool:
     """Whether the pages read must include the call: it is younger than their oldest one."""
-    started = [one.began_at for one in listed if one.began_at is not None]
-    return not started or call.started_at > min(started) + MARGIN
+    starts = [one.started_at for one in listed if one.started_at is not None]
+    return not starts or call.started_at > min(starts) + MARGIN
 
 
 def _save(tenant: Tenant, *, is_supported: bool = True, sampled: int = 0, missing: int = 0, now: datetime) -> None:

@@ -37,7 +37,7 @@ def find_owners(batch: Sequence[Call], *, now: datetime) -> None:
     """Look up each missed caller's manager; without one, the employee whose phone rang stays the owner."""
     client = client_factory.crm_client(batch[0].tenant.crm)
     for call in batch:
-        began = time.monotonic()
+        started = time.monotonic()
         try:
             outcome = _with_owner(client.manager(phone_numbers.e164(call.contact)), now=now)
         except (http_client.RemoteUnavailable, http_client.AccessDenied) as exc:
@@ -46,7 +46,7 @@ def find_owners(batch: Sequence[Call], *, now: datetime) -> None:
             outcome = _with_owner(None, now=now) if is_missing_right else _on_failure(call.tenant, exc, now=now)
         except http_client.RemoteError:
             outcome = _with_owner(None, now=now)
-        pipeline.finish_batch([call], outcome, step=Step.RESOLVE_OWNER, now=now, began=began)
+        pipeline.finish_batch([call], outcome, step=Step.RESOLVE_OWNER, now=now, started=started)
 
 
 def _split_suspects(batch: Sequence[Call]) -> list[list[Call]]:
@@ -62,7 +62,7 @@ def _requeue(batch: Sequence[Call], *, now: datetime) -> None:
     def outcome(call: Call) -> None:
         call.postpone_until(call.tenant.crm.retry_at or now, FailureReason.CRM_UNAVAILABLE)
 
-    pipeline.finish_batch(batch, outcome, step=Step.UPLOAD, now=now, began=time.monotonic())
+    pipeline.finish_batch(batch, outcome, step=Step.UPLOAD, now=now, started=time.monotonic())
 
 
 def _records(batch: Sequence[Call], *, now: datetime) -> dict[int, CallRecord]:
@@ -80,7 +80,7 @@ def _records(batch: Sequence[Call], *, now: datetime) -> dict[int, CallRecord]:
 def _upload(
     batch: Sequence[Call], client: RetailCrmClient, records: Mapping[int, CallRecord], *, now: datetime
 ) -> None:
-    began = time.monotonic()
+    started = time.monotonic()
     tenant = batch[0].tenant
     known: tuple[str, ...] = ()
     try:
@@ -96,7 +96,7 @@ def _upload(
     else:
         outcome = _uploaded(now=now)
     details = {call.pk: call_records.upload_details(records[call.pk], known) for call in batch}
-    pipeline.finish_batch(batch, outcome, step=Step.UPLOAD, now=now, began=began, details=details)
+    pipeline.finish_batch(batch, outcome, step=Step.UPLOAD, now=now, started=started, details=details)
 
 
 def _uploaded(*, now: datetime) -> Callable[[Call], None]:

@@ -81,7 +81,7 @@ def reset_links(tenant: Tenant) -> None:
     The previous account still has our module, so a new clientId locks it out; the new one is registered from scratch.
     """
     staff = Employee.objects.filter(tenant=tenant)
-    staff.filter(crm_user_id__isnull=False).update(crm_user_id=None, linked_by=LinkedBy.NOBODY)
+    staff.filter(crm_user_id__isnull=False).update(crm_user_id=None, linked_by=LinkedBy.NOT_LINKED)
     staff.update(previous_crm_user_id=None)
     CrmUser.objects.filter(tenant=tenant).delete()
     fresh: dict[str, Any] = {
@@ -129,7 +129,7 @@ def _release_departed(staff: Iterable[Employee], active: Collection[int]) -> Non
     """Unlink employees who left UIS or the CRM; their user may be given to somebody else. Keep the old link."""
     for employee in staff:
         if employee.crm_user_id and (employee.is_dismissed or employee.crm_user_id not in active):
-            _set(employee, None, LinkedBy.NOBODY, former=employee.crm_user_id)
+            _set(employee, None, LinkedBy.NOT_LINKED, former=employee.crm_user_id)
 
 
 def find_links(

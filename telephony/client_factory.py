@@ -90,7 +90,7 @@ def _channel(
         setattr(connection, field, quota)
         UisConnection.objects.filter(pk=connection.pk).update(**{field: quota})
 
-    def heed(error: http_client.RemoteUnavailable | None) -> None:
+    def record_outcome(error: http_client.RemoteUnavailable | None) -> None:
         now = timezone.now()
         if error is None:
             if connection.record_success():
@@ -104,7 +104,7 @@ def _channel(
         on_limits=store_limits,
         send=_within_points(lambda: getattr(connection, field), is_live=is_live),
         on_wait=on_wait,
-        on_end=heed if counts_failures else lambda _error: None,
+        on_end=record_outcome if counts_failures else lambda _error: None,
     )
 
 

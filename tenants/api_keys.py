@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from tenants.models import ApiKey, Tenant, User
 
 REQUIRED_PERMISSION = "telephony.view_call"  # the permission that the creator of a staff key needs
-NOTED_EVERY = timedelta(minutes=1)  # precision of "last used": not every request writes the row
+LAST_USED_PRECISION = timedelta(minutes=1)  # not every request writes "last used"
 
 
 def create(tenant: Tenant | None, name: str, *, by: User, now: datetime) -> tuple[ApiKey, str]:
@@ -24,7 +24,7 @@ def find(key: str) -> ApiKey | None:
 
 def touch(token: ApiKey, *, now: datetime) -> None:
     """Update "last used", at most once a minute."""
-    if token.last_used_at is None or token.last_used_at < now - NOTED_EVERY:
+    if token.last_used_at is None or token.last_used_at < now - LAST_USED_PRECISION:
         ApiKey.objects.filter(pk=token.pk).update(last_used_at=now)
 
 

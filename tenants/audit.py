@@ -76,7 +76,7 @@ def entries_for(target: models.Model, tenant: Tenant | None) -> QuerySet[AuditLo
 
 
 def shown(value: object) -> str:
-    """Format a value for people."""
+    """Format a value for display."""
     if value is None:
         return ""
     if isinstance(value, Sequence) and not isinstance(value, str):

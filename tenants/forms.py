@@ -12,7 +12,7 @@ from tenants import status_labels
 from tenants.models import CrmConnection, Employee, Tenant, UisConnection, UisStatus
 
 # Four characters of a shorter key would reveal too much.
-SHORTEST_HINTED = 12
+MIN_HINTED_LENGTH = 12
 
 
 def time_zones() -> list[tuple[str, str]]:
@@ -121,7 +121,7 @@ class EmployeeFormSet(forms.BaseInlineFormSet[Employee, Tenant, Any]):
 
 def key_hint(key: str) -> str:
     """Return the part of a key that may be shown."""
-    if len(key) >= SHORTEST_HINTED:
+    if len(key) >= MIN_HINTED_LENGTH:
         return gettext("set, ends in …%(end)s") % {"end": key[-4:]}
     return gettext("set") if key else gettext("not set")
 

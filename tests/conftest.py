@@ -1,4 +1,4 @@
-"""What every test has at hand: both vendors, a client who is switched on, and the real queue."""
+"""Fixtures of all tests: both vendors, an activated client, and the real queue."""
 
 import gc
 import itertools
@@ -26,7 +26,7 @@ CRM_HOST = "acct-example.retailcrm.ru"
 
 
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector what stays until the end: scanning it took a tenth of the run."""
+    """Exclude collected tests from garbage collection: scanning them took a tenth of the run."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
@@ -40,7 +40,7 @@ def _wire() -> Iterator[responses.RequestsMock]:
 
 @pytest.fixture
 def uis_world(_wire: responses.RequestsMock) -> uis.FakeUis:
-    """All of UIS."""
+    """The fake UIS with all its accounts."""
     world = uis.FakeUis()
     world.mount(_wire)
     return world
@@ -48,7 +48,7 @@ def uis_world(_wire: responses.RequestsMock) -> uis.FakeUis:
 
 @pytest.fixture
 def crm_world(_wire: responses.RequestsMock) -> retailcrm.FakeRetailCrm:
-    """All of retailCRM."""
+    """The fake retailCRM with all its accounts."""
     world = retailcrm.FakeRetailCrm()
     world.mount(_wire)
     return world
@@ -80,7 +80,7 @@ def _fill_crm(account: retailcrm.Account) -> retailcrm.Account:
 
 @pytest.fixture
 def pbx(uis_world: uis.FakeUis) -> uis.Account:
-    """The client's account in UIS, with three people and two numbers."""
+    """The client's account in UIS, with three employees and two numbers."""
     return _fill_uis(uis_world.add_account("uis-token"))
 
 
@@ -92,7 +92,7 @@ def crm(crm_world: retailcrm.FakeRetailCrm) -> retailcrm.Account:
 
 @pytest.fixture
 def tenant(db: None, pbx: uis.Account, crm: retailcrm.Account) -> Tenant:
-    """A client who is switched on."""
+    """An activated client."""
     return tenant_factory.activated("Ромашка", "romashka", pbx=pbx, crm=crm, default_number=NUMBER)
 
 
@@ -112,13 +112,13 @@ def twin_crm(crm_world: retailcrm.FakeRetailCrm) -> retailcrm.Account:
 
 @pytest.fixture
 def twin(tenant: Tenant, twin_pbx: uis.Account, twin_crm: retailcrm.Account) -> Tenant:
-    """A second client, switched on; only an own account distinguishes their people, numbers and calls."""
+    """A second activated client: the same employees, numbers and session ids, in other accounts."""
     return tenant_factory.activated("Чужой", "stranger", pbx=twin_pbx, crm=twin_crm, default_number=NUMBER)
 
 
 @pytest.fixture
 def stranger(twin: Tenant, twin_crm: retailcrm.Account) -> Iterator[Tenant]:
-    """The second client where nothing that happens to the first may reach it: checked at the end of the test."""
+    """The second client, who must stay empty whatever happens to the first: checked at the end of the test."""
     yield twin
     assert twin_crm.calls == []
     assert twin_crm.events == []
@@ -128,19 +128,19 @@ def stranger(twin: Tenant, twin_crm: retailcrm.Account) -> Iterator[Tenant]:
 
 @pytest.fixture
 def hook(tenant: Tenant) -> str:
-    """Where UIS sends notifications."""
+    """The path of the client's webhook URL."""
     return f"/hooks/uis/{tenant.uis.hook}/"
 
 
 @pytest.fixture
 def run_queue() -> Callable[[], int]:
-    """Work off the real queue table, tasks that queue tasks included."""
+    """Run all queued tasks of the real queue table, and those that they queue."""
     return real_queue.drain
 
 
 @pytest.fixture
 def notify(client: Client, hook: str, run_queue: Callable[[], int]) -> Callable[..., None]:
-    """Send notifications the way UIS does, and work off what follows."""
+    """Send notifications as UIS does, and run the tasks that they queue."""
 
     def send(*bodies: object, works: bool = True) -> None:
         for body in bodies:
@@ -154,7 +154,7 @@ def notify(client: Client, hook: str, run_queue: Callable[[], int]) -> Callable[
 
 @pytest.fixture
 def later(run_queue: Callable[[], int]) -> Iterator[Callable[[timedelta], datetime]]:
-    """Let time pass, and run the minute's sweep at its end."""
+    """Let time pass, then run the sweep."""
     travellers: list[time_machine.travel] = []
 
     def wait(passed: timedelta) -> datetime:
@@ -170,32 +170,33 @@ def later(run_queue: Callable[[], int]) -> Iterator[Callable[[timedelta], dateti
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting_for_turns(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Requests need no pause in tests, but for the tests of the pause itself."""
+def _no_rate_limit_pauses(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Switch off the pauses of the rate limit, except in tests with `real_turns`."""
     if "real_turns" not in request.fixturenames:
         monkeypatch.setattr("connector_project.core.rate_limit.SAFETY_FACTOR", 0.0)
 
 
 @pytest.fixture(autouse=True)
 def _connection_outlives_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The end of a request closes its connection, and with it a test's transaction: Django's own client prevents that
-    for whole answers only, not for streams that are shut and not for the WSGI application itself.
+    """Keep the database connection at the end of a request: closing it would end the test's transaction.
+
+    Django's client does so for complete responses only, not for closed streams and not for the WSGI application itself.
     """
     monkeypatch.setattr(BaseDatabaseWrapper, "close_if_unusable_or_obsolete", lambda _self: None)
 
 
 @pytest.fixture(autouse=True)
-def _no_settling(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """A missed call waits for no contradiction in tests, but for the tests of that waiting."""
+def _no_debounce(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Switch off debouncing of missed calls, except in tests with `real_settling`."""
     if "real_settling" not in request.fixturenames:
         monkeypatch.setattr("telephony.calls.apply_event.DEBOUNCE", timedelta(0))
 
 
 @pytest.fixture
 def real_settling() -> None:
-    """Ask for the seconds in which an answer may still be told of."""
+    """Use the real debounce of missed calls."""
 
 
 @pytest.fixture
 def real_turns() -> None:
-    """Ask for the real pauses between requests."""
+    """Use the real pauses of the rate limit."""

@@ -1,4 +1,4 @@
-"""What a browser would do with a page: send its form back, show its errors, keep its words without the tags."""
+"""Reads pages as a browser would: form fields, error messages, visible text."""
 
 import html as entities
 import re
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def fields(html: str) -> dict[str, Any]:
-    """Return what a browser would send back."""
+    """Return the form fields that a browser would submit."""
     form: dict[str, Any] = {}
     for tag in re.findall(r"<input[^>]*>", html):
         name = re.search(r'name="([^"]+)"', tag)
@@ -29,11 +29,11 @@ def fields(html: str) -> dict[str, Any]:
 
 
 def errors(answer: Any) -> list[str]:
-    """Return what the page complains of."""
+    """Return the lists of form errors, as HTML."""
     return re.findall(r'class="errorlist[^>]*>(.*?)</ul>', answer.content.decode(), re.DOTALL)
 
 
 def words(answer: Any) -> str:
-    """Return what a person reads: no tags, no doubled spaces."""
+    """Return the visible text: without tags and repeated spaces."""
     text = re.sub(r"<(script|style)[^>]*>.*?</\1>|<[^>]+>", " ", answer.content.decode(), flags=re.DOTALL)
     return " ".join(entities.unescape(text).split())

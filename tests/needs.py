@@ -1,4 +1,4 @@
-"""Servers and programs that some tests need: where one is missing its tests are skipped, or fail when CI=true."""
+"""Servers and programs that some tests need: without them these tests are skipped, or fail if CI=true."""
 
 import os
 from pathlib import Path
@@ -9,14 +9,14 @@ import redis
 
 
 def missing(reason: str) -> NoReturn:
-    """Skip the test that runs, or fail it where everything must be there."""
+    """Skip the running test; fail it if CI=true."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
 
 
 def redis_at(url: str) -> redis.Redis:
-    """Return a Redis that answers."""
+    """Return a client of the Redis at this URL, if it answers."""
     server = redis.Redis.from_url(url, socket_timeout=2)
     try:
         server.ping()
@@ -26,7 +26,7 @@ def redis_at(url: str) -> redis.Redis:
 
 
 def program(path: Path, *, package: str) -> Path:
-    """Return a program that is installed."""
+    """Return the path of a program, if it is installed."""
     if not path.exists():
-        missing(f"{path} is not there: apt-get install {package}")
+        missing(f"{path} is not installed: apt-get install {package}")
     return path

@@ -1,19 +1,19 @@
-"""Ports nobody uses: a web process and its simulator take two neighbours."""
+"""Finds free ports: a web process and its simulator use two adjacent ones."""
 
 import os
 import socket
 
 FIRST, LAST = 18100, 19900
-OF_A_WORKER = 300
+PER_WORKER = 300
 
 
 def free_pair() -> int:
-    """Return the first of two neighbouring ports that are free. Raises AssertionError when none are.
+    """Return the first of two adjacent free ports. Raises AssertionError if there are none.
 
-    Workers of pytest that run at the same time look in ranges of their own: what is free is taken only later.
+    Each worker of pytest-xdist searches its own range first, because a port is bound only after the search.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    for port in range(FIRST + OF_A_WORKER * worker % (LAST - FIRST), LAST, 10):
+    for port in range(FIRST + PER_WORKER * worker % (LAST - FIRST), LAST, 10):
         taken = [socket.socket() for _ in range(2)]
         try:
             for offset, probe in enumerate(taken):

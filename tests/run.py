@@ -14,12 +14,12 @@ import psycopg2
 
 SQLITE = "sqlite:///:memory:"
 POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgres://postgres@127.0.0.1:5432/postgres")
-LEAST_COVERAGE = 95
-# What others send us, and what we send them: no line of it may be untested.
-WHOLLY_COVERED = ("telephony/uis/*", "crm/retailcrm/*", "connector_project/core/http_client.py")
+MINIMUM_COVERAGE = 95
+# The code that parses and builds what goes over the network is covered completely.
+FULLY_COVERED = ("telephony/uis/*", "crm/retailcrm/*", "connector_project/core/http_client.py")
 PYTEST = ("-m", "pytest", "-r", "fEs")
 IN_PARALLEL = ("-n", "auto")
-# Test processes start the installations they break: at most two of these at once, and each test where its own is.
+# These tests start installations and break them: two at once at most, and all tests of one in the same process.
 WITH_PROCESSES = ("-n", "2", "--dist", "loadscope", "--timeout=300")
 PROCESSES = ("tests/processes", "tests/simulator/test_demo.py", "tests/browser")
 
@@ -35,30 +35,30 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Done:
-    """What came of a step."""
+class StepResult:
+    """The result of a step."""
 
     name: str
     code: int
     seconds: float
-    says: str = ""
+    status: str = ""
 
     def __str__(self) -> str:
-        return f"{self.says or ('failed' if self.code else 'ok'):<8} {self.seconds / 60:5.1f} min  {self.name}"
+        return f"{self.status or ('failed' if self.code else 'ok'):<8} {self.seconds / 60:5.1f} min  {self.name}"
 
 
 def quick() -> list[Step]:
-    """Return what is worth waiting for before each commit: under two minutes on two cores."""
+    """Return the steps to run before each commit: under two minutes on two cores."""
     marked = "not slow and not exhaustive and not processes"
     return [_in_one_process("SQLite", marked, "--nomigrations", "--ignore=tests/flows/test_api_schema.py")]
 
 
 def ci() -> list[Step]:
-    """Return what every push must pass: under fifteen minutes on two cores. The run on PostgreSQL migrates."""
-    coverage = ("--nomigrations", "--cov", f"--cov-fail-under={LEAST_COVERAGE}")
+    """Return the steps that every push must pass: under fifteen minutes on two cores. PostgreSQL runs migrations."""
+    coverage = ("--nomigrations", "--cov", f"--cov-fail-under={MINIMUM_COVERAGE}")
     return [
         _in_one_process("SQLite, with coverage", "not exhaustive and not processes", *coverage),
-        _whole_coverage(),
+        _full_coverage(),
         _in_one_process("PostgreSQL", "sql and not exhaustive and not processes", database=POSTGRES),
         _with_processes("Processes and browser", "processes and not exhaustive"),
         _chaos("1"),
@@ -66,10 +66,10 @@ def ci() -> list[Step]:
 
 
 def everything() -> list[Step]:
-    """Return all there is."""
+    """Return the steps with everything."""
     return [
-        _in_one_process("SQLite", "not processes", "--cov", f"--cov-fail-under={LEAST_COVERAGE}"),
-        _whole_coverage(),
+        _in_one_process("SQLite", "not processes", "--cov", f"--cov-fail-under={MINIMUM_COVERAGE}"),
+        _full_coverage(),
         _in_one_process("PostgreSQL", "not processes", database=POSTGRES),
         _with_processes("Processes and browser", "processes"),
         _chaos("1-10"),
@@ -80,29 +80,31 @@ RUNS = {"quick": quick, "ci": ci, "all": everything}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the steps in turn; return 1 when one of them failed, 2 for wrong use."""
+    """Run the steps in turn; return 1 if one failed, 2 for wrong arguments."""
     if not arguments or arguments[0] not in RUNS:
         _say(__doc__ or "")
         return 2
     name, *extra = arguments
-    done = [_run(step, extra) for step in RUNS[name]()]
-    _say("\n" + "\n".join(map(str, done)))
-    return int(any(one.code for one in done))
+    results = [_run(step, extra) for step in RUNS[name]()]
+    _say("\n" + "\n".join(map(str, results)))
+    return int(any(one.code for one in results))
 
 
 def _in_one_process(name: str, marked: str, *options: str, database: str = SQLITE) -> Step:
     return Step(name, [*PYTEST, *IN_PARALLEL, "-m", marked, *options], database)
 
 
-def _whole_coverage() -> Step:
-    included = f"--include={','.join(WHOLLY_COVERED)}"
+def _full_coverage() -> Step:
+    included = f"--include={','.join(FULLY_COVERED)}"
     return Step(
-        "Coverage of the wires", ["-m", "coverage", "report", included, "--fail-under=100"], takes_arguments=False
+        "Coverage of the vendors' protocols",
+        ["-m", "coverage", "report", included, "--fail-under=100"],
+        takes_arguments=False,
     )
 
 
 def _with_processes(name: str, marked: str) -> Step:
-    """The paths are named, so that the controller of the workers knows their conftest.py."""
+    """Pass the paths, so that the controller of pytest-xdist loads their conftest.py."""
     return Step(name, [*PYTEST, *WITH_PROCESSES, "-m", marked, *PROCESSES])
 
 
@@ -110,19 +112,19 @@ def _chaos(seeds: str) -> Step:
     return Step(f"Chaos, seeds {seeds}", ["-m", "tests.chaos", seeds], takes_arguments=False)
 
 
-def _run(step: Step, extra: Sequence[str]) -> Done:
+def _run(step: Step, extra: Sequence[str]) -> StepResult:
     _say(f"\n=== {step.name}")
     if step.database == POSTGRES and not _answers(POSTGRES):
         _say(f"skipped: no PostgreSQL answers at {POSTGRES}")
-        return Done(step.name, code=int(os.environ.get("CI") == "true"), seconds=0, says="skipped")
+        return StepResult(step.name, code=int(os.environ.get("CI") == "true"), seconds=0, status="skipped")
     command = [sys.executable, *step.command, *(extra if step.takes_arguments else ())]
-    began = time.monotonic()
+    started_at = time.monotonic()
     code = subprocess.run(command, env=_environment(step.database), check=False).returncode
-    return Done(step.name, code, time.monotonic() - began)
+    return StepResult(step.name, code, time.monotonic() - started_at)
 
 
 def _environment(database: str) -> dict[str, str]:
-    """Return the environment of a step. Bytecode is kept: each worker would else compile all tests anew, for 10 s."""
+    """Return the environment of a step. Bytecode is written: otherwise each worker compiles all tests, for 10 s."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return kept | {"DATABASE_URL": database}
 

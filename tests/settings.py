@@ -31,5 +31,5 @@ from connector_project.settings import *  # noqa: E402, F403 -- the environment 
 
 SECURE_SSL_REDIRECT = False
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-# Each test has a client of its own, whose middleware would go through all static files to begin with.
+# Each test creates a client, whose middleware would otherwise scan all static files.
 WHITENOISE_AUTOREFRESH = True

@@ -1,4 +1,4 @@
-"""Works off the real queue table in the test's own process, the way a worker does."""
+"""Runs the tasks of the real queue table in the test's process, as a worker does."""
 
 import functools
 import pydoc
@@ -25,7 +25,7 @@ def drain(*, pick: Callable[[str], bool] = lambda _task: True) -> int:
         row.delete()
         _name, run = load(row)
         run()
-    raise AssertionError("The queue does not come to an end.")
+    raise AssertionError("The queue does not become empty.")
 
 
 def process_notifications() -> int:
@@ -34,7 +34,7 @@ def process_notifications() -> int:
 
 
 def load(row: OrmQ) -> tuple[str, Callable[[], object]]:
-    """Return the name of a queued task, and what runs it."""
+    """Return the name of a queued task, and a function that runs it."""
     task = SignedPackage.loads(row.payload)
     func = pydoc.locate(task["func"])
     assert callable(func), task["func"]
@@ -42,7 +42,7 @@ def load(row: OrmQ) -> tuple[str, Callable[[], object]]:
 
 
 def sweep() -> None:
-    """Do what the schedules do every minute, and what follows from it."""
+    """Run what the schedules run every minute, and the tasks that it queues."""
     telephony_tasks.enqueue_due_work()
     crm_tasks.enqueue_due_work()
     operations_tasks.enqueue_due_work()
@@ -50,5 +50,5 @@ def sweep() -> None:
 
 
 def lose() -> int:
-    """Forget everything that is queued, as a flushed Redis would."""
+    """Delete all queued tasks, as flushing Redis would; return how many."""
     return int(OrmQ.objects.all().delete()[0])

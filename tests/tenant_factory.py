@@ -1,4 +1,4 @@
-"""Builds an activated tenant from the two fake accounts, without the requests that real activation makes."""
+"""Builds an activated tenant from the two fake accounts, without the requests of a real activation."""
 
 import json
 from datetime import datetime
@@ -26,10 +26,10 @@ from tests.fakes.retailcrm_http import Incoming
 
 
 def activated(name: str, slug: str, *, pbx: uis.Account, crm: retailcrm.Account, default_number: str = "") -> Tenant:
-    """Return a tenant as adding and activating it leaves it; tests/flows/test_activation.py compares the two.
+    """Return a tenant as it is after adding and activating it; tests/flows/test_activation.py compares the two.
 
-    Only accounts as the fakes create them: with statuses, all rights, API v5, and people linked by e-mail.
-    What the vendors' limits remember of activation's own requests is left out.
+    Works for accounts as the fakes create them: with statuses, all rights, API v5, and users linked by e-mail.
+    The requests of a real activation, which count towards the vendors' limits, are missing.
     """
     now = timezone.now()
     tenant = Tenant.objects.create(
@@ -43,7 +43,7 @@ def activated(name: str, slug: str, *, pbx: uis.Account, crm: retailcrm.Account,
         UisStatus(tenant=tenant, uis_id=row["id"], mnemonic=row["mnemonic"] or "", name=row["name"])
         for row in pbx.statuses.values()
     )
-    integration_module.register(tenant, _Direct(crm, at=now), now=now)
+    integration_module.register(tenant, _DirectClient(crm, at=now), now=now)
     return Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk)
 
 
@@ -85,7 +85,7 @@ def _employee(tenant: Tenant, row: dict[str, Any], by_email: dict[str, int]) -> 
         numbers=[phone["phone_number"] for phone in row["phone_numbers"]],
         recording_mode=row["call_recording"],
         crm_user_id=user_id,
-        linked_by=Employee.LinkedBy.EMAIL if user_id else Employee.LinkedBy.NOBODY,
+        linked_by=Employee.LinkedBy.EMAIL if user_id else Employee.LinkedBy.NOT_LINKED,
         uis_status=status,
         synced_status=status,
     )
@@ -99,8 +99,8 @@ def _add_numbers(tenant: Tenant, *, pbx: uis.Account, default_number: str) -> No
     )
 
 
-class _Direct:
-    """Hands the module to the fake CRM's own check, past HTTP."""
+class _DirectClient:
+    """Registers the module in the fake CRM without HTTP."""
 
     def __init__(self, account: retailcrm.Account, *, at: datetime) -> None:
         self.account, self.at = account, at

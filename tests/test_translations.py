@@ -1,4 +1,4 @@
-"""The Russian texts: complete, and really served."""
+"""The check of translations, and the Russian translation itself."""
 
 import importlib
 import shutil
@@ -76,10 +76,10 @@ msgstr[2] "%(n)s ключей"
 
 @pytest.fixture
 def root(tmp_path):
-    """Return a small project with a code file and a template, and texts where none are looked for."""
+    """Return a small project with a code file, a template, and texts in ignored folders."""
     for folder in ("shop/migrations", "tests", ".venv/lib"):
         (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / "hidden.py").write_text('_("none of ours")', "utf-8")
+        (tmp_path / folder / "hidden.py").write_text('_("ignored")', "utf-8")
     (tmp_path / "shop" / "templates").mkdir()
     (tmp_path / "shop" / "code.py").write_text(CODE, "utf-8")
     (tmp_path / "shop" / "templates" / "page.html").write_text(TEMPLATE, "utf-8")
@@ -88,7 +88,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def po(root):
-    """Return a whole catalogue of that project, compiled."""
+    """Return a complete catalogue of that project, compiled."""
     file = root / "locale" / "django.po"
     file.parent.mkdir()
     file.write_text(RUSSIAN, "utf-8")
@@ -103,7 +103,7 @@ def change(file, old, new):
 
 
 @pytest.mark.slow
-def test_every_text_of_ours_has_its_russian():
+def test_every_text_is_translated():
     assert list(translations.faults()) == []
 
 
@@ -122,19 +122,19 @@ def test_texts_are_found_in_code_and_templates(root):
     }
 
 
-def test_a_text_said_with_and_without_plural_is_one_entry(root):
+def test_text_with_and_without_plural_is_one_entry(root):
     (root / "shop" / "more.py").write_text('_("%(count)d card")', "utf-8")
     found = translations.texts(root)
     assert Text("%(count)d card", "%(count)d cards") in found
     assert Text("%(count)d card") not in found
 
 
-def test_a_whole_catalogue_has_no_faults(po, root):
+def test_complete_catalogue_has_no_faults(po, root):
     assert list(translations.faults(po, root)) == []
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new", "expected"),
     [
         ('msgstr "заголовок"', 'msgstr ""', "“heading” is not translated."),
         ('msgstr[1] "%(count)d карточки"', 'msgstr[1] ""', "“%(count)d card” is not translated."),
@@ -142,7 +142,7 @@ def test_a_whole_catalogue_has_no_faults(po, root):
         (
             'msgid "heading"',
             '#, fuzzy\nmsgid "heading"',
-            "“heading” is marked as fuzzy: read the translation and take the mark away.",
+            "“heading” is marked as fuzzy: check the translation and remove the mark.",
         ),
         (
             'msgid "heading"',
@@ -159,17 +159,17 @@ def test_a_whole_catalogue_has_no_faults(po, root):
         (
             'msgid "heading"',
             'msgid "haeding"',
-            "“haeding” is in django.po, but no code says it any more; run `make translations`.",
+            "“haeding” is in django.po, but unused; run `make translations`.",
         ),
         (
             'msgid_plural "lines"',
             'msgid_plural "queues"',
-            "“line” (in the sense “telephone”) is in django.po, but no code says it any more; run `make translations`.",
+            "“line” (in the sense “telephone”) is in django.po, but unused; run `make translations`.",
         ),
         (
             'msgid "heading"',
             '#~ msgid "gone"\n#~ msgstr "нет"\n\nmsgid "heading"',
-            "“gone” stands in django.po as obsolete; run `make translations`.",
+            "“gone” is obsolete in django.po; run `make translations`.",
         ),
         (
             "первый %(name)s",
@@ -193,12 +193,12 @@ def test_a_whole_catalogue_has_no_faults(po, root):
         ("заголовок", "шапка", "django.mo is not what django.po compiles to; run `make translations`."),
     ],
 )
-def test_each_fault_is_named(po, root, old, new, says):
+def test_each_fault_is_reported(po, root, old, new, expected):
     change(po, old, new)
-    assert says in list(translations.faults(po, root))
+    assert expected in list(translations.faults(po, root))
 
 
-def test_a_changed_order_of_named_placeholders_is_no_fault(po, root):
+def test_order_of_named_placeholders_may_differ(po, root):
     (root / "shop" / "code.py").write_text('_("%(a)s of %(b)s, {c}")', "utf-8")
     translations.write(po, root)
     change(
@@ -209,7 +209,7 @@ def test_a_changed_order_of_named_placeholders_is_no_fault(po, root):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no catalogue"])
-def test_a_compiled_file_that_is_absent_or_damaged_is_named(po, root, content):
+def test_missing_or_damaged_compiled_file_is_reported(po, root, content):
     compiled = po.with_suffix(".mo")
     compiled.unlink() if content is None else compiled.write_bytes(content)
     assert list(translations.faults(po, root)) == [
@@ -217,7 +217,7 @@ def test_a_compiled_file_that_is_absent_or_damaged_is_named(po, root, content):
     ]
 
 
-def test_a_catalogue_that_is_absent_or_damaged_is_named(po, root):
+def test_missing_or_damaged_catalogue_is_reported(po, root):
     change(po, 'msgid "heading"', "heading")
     damaged = list(translations.faults(po, root))
     po.unlink()
@@ -225,27 +225,27 @@ def test_a_catalogue_that_is_absent_or_damaged_is_named(po, root):
     assert [fault.partition(":")[0] for fault in damaged + absent] == ["django.po cannot be read"] * 2
 
 
-def test_writing_begins_a_catalogue_where_there_is_none(root):
+def test_write_creates_a_missing_catalogue(root):
     file = root / "new" / "ru" / "django.po"
     translations.write(file, root)
-    said = {f"{text} is not translated." for text in translations.texts(root)}
-    assert set(translations.faults(file, root)) == said
+    expected = {f"{text} is not translated." for text in translations.texts(root)}
+    assert set(translations.faults(file, root)) == expected
 
 
-def test_writing_drops_what_is_gone_or_guessed_and_keeps_the_rest(po, root):
-    change(po, 'msgid "heading"', '# Said to everybody.\nmsgid "heading"')
+def test_write_drops_unused_and_fuzzy_texts_and_keeps_the_rest(po, root):
+    change(po, 'msgid "heading"', '# For all users.\nmsgid "heading"')
     change(po, 'msgid "once %s"', '#, fuzzy\nmsgid "once %s"')
     change(po, 'msgid "last {name}"', 'msgid "latest {name}"')
     po.write_text(po.read_text("utf-8") + '\n#~ msgid "gone"\n#~ msgstr "нет"\n', "utf-8")
     translations.write(po, root)
     written = po.read_text("utf-8")
     assert sorted(translations.faults(po, root)) == ["“last {name}” is not translated.", "“once %s” is not translated."]
-    assert '# Said to everybody.\n#: shop/templates/page.html\nmsgid "heading"\nmsgstr "заголовок"' in written
+    assert '# For all users.\n#: shop/templates/page.html\nmsgid "heading"\nmsgstr "заголовок"' in written
     assert [word for word in ("gone", "latest", "fuzzy", "#~", "Date", "page.html:") if word in written] == []
 
 
 @pytest.mark.slow
-def test_writing_twice_changes_nothing(tmp_path):
+def test_write_is_idempotent(tmp_path):
     files = [tmp_path / name for name in ("django.po", "django.mo")]
     for file in files:
         shutil.copy(translations.PO.with_name(file.name), file)
@@ -255,14 +255,14 @@ def test_writing_twice_changes_nothing(tmp_path):
 
 
 def test_entries_are_sorted(po):
-    said = [line for line in po.read_text("utf-8").splitlines() if line.startswith("msgid ")]
-    assert said == sorted(said)
+    lines = [line for line in po.read_text("utf-8").splitlines() if line.startswith("msgid ")]
+    assert lines == sorted(lines)
 
 
 @pytest.mark.parametrize(
     ("arguments", "damage", "code"), [([], "", 0), ([], "заголовок", 1), (["--write"], "заголовок", 0)]
 )
-def test_only_a_check_that_finds_something_fails(po, root, monkeypatch, capsys, arguments, damage, code):
+def test_check_with_faults_returns_1_and_write_returns_0(po, root, monkeypatch, capsys, arguments, damage, code):
     monkeypatch.setattr(translations, "write", lambda: None)
     found = [f"“heading” {damage}"] if damage else []
     monkeypatch.setattr(translations, "faults", lambda: iter(found))
@@ -270,7 +270,7 @@ def test_only_a_check_that_finds_something_fails(po, root, monkeypatch, capsys, 
     assert capsys.readouterr().err.splitlines() == found
 
 
-def test_russian_is_served():
+def test_labels_are_in_the_active_language():
     with translation.override("ru"):
         assert str(Call.State.UPLOADED.label) == "выгружен"
     with translation.override("en"):
@@ -278,7 +278,7 @@ def test_russian_is_served():
 
 
 @pytest.mark.parametrize(
-    ("count", "says"),
+    ("count", "expected"),
     [
         (1, "1 звонок снова в очереди."),
         (2, "2 звонка снова в очереди."),
@@ -287,10 +287,10 @@ def test_russian_is_served():
         (21, "21 звонок снова в очереди."),
     ],
 )
-def test_russian_counts(count, says):
+def test_russian_plurals(count, expected):
     with translation.override("ru"):
-        said = ngettext("%(count)d call is queued again.", "%(count)d calls are queued again.", count)
-    assert said % {"count": count} == says
+        text = ngettext("%(count)d call is queued again.", "%(count)d calls are queued again.", count)
+    assert text % {"count": count} == expected
 
 
 def our_choices():
@@ -313,10 +313,10 @@ def test_our_choices_are_found():
 
 
 @pytest.mark.parametrize("choices", our_choices(), ids=lambda one: f"{one.__module__}.{one.__qualname__}")
-def test_every_choice_but_a_name_has_words_of_its_own_in_russian(choices):
-    said = {}
+def test_every_choice_except_names_is_translated(choices):
+    labels = {}
     for language in ("en", "ru"):
         with translation.override(language):
-            said[language] = [str(label) for label in choices.labels]
-    same = {english for english, russian in zip(said["en"], said["ru"], strict=True) if english == russian}
+            labels[language] = [str(label) for label in choices.labels]
+    same = {english for english, russian in zip(labels["en"], labels["ru"], strict=True) if english == russian}
     assert same - NAMES == set()

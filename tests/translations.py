@@ -1,4 +1,4 @@
-"""Every text a person can see exists in Russian: `python -m tests.translations` checks, `--write` brings new texts in.
+"""Checks that every text of the UI is translated: `python -m tests.translations`; `--write` adds new texts.
 
 Works with Babel alone, so that a fresh machine needs no gettext.
 """
@@ -18,8 +18,8 @@ from django.utils.translation.template import templatize
 
 ROOT = Path(__file__).resolve().parent.parent
 PO = ROOT / "locale" / "ru" / "LC_MESSAGES" / "django.po"
-NOT_SEEN = frozenset({"tests", "migrations", "locale", "node_modules", "venv"})
-MEND = "run `make translations`"
+IGNORED_FOLDERS = frozenset({"tests", "migrations", "locale", "node_modules", "venv"})
+FIX = "run `make translations`"
 KEYWORDS: Mapping[str, Any] = {
     "_": None,
     "gettext": None,
@@ -37,7 +37,7 @@ _BARE = re.compile(r"(?<!%)(?:%%)*(%[sdifrx])")
 
 
 class Text(NamedTuple):
-    """One text of the code that is to be translated."""
+    """One translatable text of the code."""
 
     singular: str
     plural: str = ""
@@ -47,7 +47,7 @@ class Text(NamedTuple):
     def of(cls, message: Message) -> "Text":
         singular, *plural = _all(message.id)
         context: str | bytes = message.context or ""
-        # Babel reads the context out of a compiled file as bytes.
+        # Babel reads the context from a compiled file as bytes.
         return cls(singular, plural[0] if plural else "", context if isinstance(context, str) else context.decode())
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class Text(NamedTuple):
 
 
 class RussianCatalog(Catalog):
-    """A catalogue whose header is the same on every day and every machine."""
+    """A catalogue whose header does not depend on the date and the machine."""
 
     def __init__(self) -> None:
         super().__init__(locale="ru", fuzzy=False, header_comment="# Russian texts of the connector.")
@@ -68,11 +68,11 @@ class RussianCatalog(Catalog):
 
 
 def write(po: Path = PO, root: Path = ROOT) -> None:
-    """Bring the catalogue in line with the code, and compile it."""
+    """Update the catalogue from the code, and compile it."""
     old, new = _read(po) if po.exists() else Catalog(locale="ru"), RussianCatalog()
     for text, files in sorted(texts(root).items()):
         known = old.get(text.singular, text.context or None)
-        # A fuzzy translation is a tool's guess: nobody has read it.
+        # A fuzzy translation is a tool's guess that no person has checked.
         is_kept = known is not None and Text.of(known) == text and not known.fuzzy
         new.add(
             (text.singular, text.plural) if text.plural else text.singular,
@@ -89,7 +89,7 @@ def write(po: Path = PO, root: Path = ROOT) -> None:
 
 
 def faults(po: Path = PO, root: Path = ROOT) -> Iterator[str]:
-    """Say, a sentence each, where catalogue and code, or catalogue and its compiled form, differ."""
+    """Yield one sentence for each difference between code and catalogue, or catalogue and compiled file."""
     try:
         catalog = _read(po)
     except (OSError, PoFileError) as exc:
@@ -97,25 +97,25 @@ def faults(po: Path = PO, root: Path = ROOT) -> Iterator[str]:
         return
     wanted, kept = texts(root), {Text.of(message): message for message in catalog if message.id}
     for text in sorted(wanted.keys() - kept.keys()):
-        yield f"{text} ({', '.join(sorted(wanted[text]))}) is missing from {po.name}; {MEND}, then translate it."
+        yield f"{text} ({', '.join(sorted(wanted[text]))}) is missing from {po.name}; {FIX}, then translate it."
     for text in sorted(kept.keys() - wanted.keys()):
-        yield f"{text} is in {po.name}, but no code says it any more; {MEND}."
+        yield f"{text} is in {po.name}, but unused; {FIX}."
     for message in catalog.obsolete.values():
-        yield f"{Text.of(message)} stands in {po.name} as obsolete; {MEND}."
+        yield f"{Text.of(message)} is obsolete in {po.name}; {FIX}."
     for text, message in kept.items():
         yield from (f"{text} {fault}." for fault in _faults_of(message, catalog))
     if _compiled(po.with_suffix(".mo")) != _contents(catalog):
-        yield f"{po.stem}.mo is not what {po.name} compiles to; {MEND}."
+        yield f"{po.stem}.mo is not what {po.name} compiles to; {FIX}."
 
 
 def texts(root: Path = ROOT) -> dict[Text, set[str]]:
-    """Return every text that is to be translated, with the files that say it."""
+    """Return every translatable text with the files that contain it."""
     found: dict[Text, set[str]] = {}
     for path in _sources(root):
         name = path.relative_to(root).as_posix()
         for text in _texts_of(path.read_text("utf-8"), name):
             found.setdefault(text, set()).add(name)
-    # A catalogue holds one entry for both: the one with the plural serves the other, too.
+    # A text with and without a plural is one entry of a catalogue: the one with the plural.
     with_plural = {(text.singular, text.context) for text in found if text.plural}
     return {
         text: files for text, files in found.items() if text.plural or (text.singular, text.context) not in with_plural
@@ -123,9 +123,9 @@ def texts(root: Path = ROOT) -> dict[Text, set[str]]:
 
 
 def _sources(root: Path) -> Iterator[Path]:
-    """Find our own code and templates; hidden folders such as .venv are not even opened."""
+    """Find our own code and templates; hidden folders such as .venv are skipped."""
     for path in sorted(root.iterdir()):
-        if path.name in NOT_SEEN or path.name.startswith("."):
+        if path.name in IGNORED_FOLDERS or path.name.startswith("."):
             continue
         if path.is_dir():
             yield from _sources(path)
@@ -134,35 +134,35 @@ def _sources(root: Path) -> Iterator[Path]:
 
 
 def _texts_of(source: str, name: str) -> Iterator[Text]:
-    code = source if name.endswith(".py") else _flush_left(templatize(source, origin=name))
-    for _line, said, _comments, context in extract("python", io.BytesIO(code.encode()), KEYWORDS):
-        singular, *plural = _all(said)
+    code = source if name.endswith(".py") else _without_indentation(templatize(source, origin=name))
+    for _line, message, _comments, context in extract("python", io.BytesIO(code.encode()), KEYWORDS):
+        singular, *plural = _all(message)
         if singular:
             yield Text(singular, plural[0] if plural else "", context or "")
 
 
-def _flush_left(code: str) -> str:
-    """Take the template's indentation away: the tokenizer would take it for Python's."""
+def _without_indentation(code: str) -> str:
+    """Remove the template's indentation, which the tokenizer would read as Python's."""
     return "\n".join(line.lstrip() for line in code.splitlines())
 
 
 def _faults_of(message: Message, catalog: Catalog) -> Iterator[str]:
-    """Name what is wrong with one translation."""
+    """Yield what is wrong with one translation."""
     strings = _all(message.string)
     if not all(strings):
         yield "is not translated"
         return
     if message.fuzzy:
-        yield "is marked as fuzzy: read the translation and take the mark away"
+        yield "is marked as fuzzy: check the translation and remove the mark"
     for string in strings:
         if _placeholders(string) != _placeholders(_all(message.id)[-1]):
             yield f"has other placeholders in its translation “{string}”"
             return
-    yield from (f"is translated in a form that cannot be filled in: {error}" for error in message.check(catalog))
+    yield from (f"has a translation that cannot be formatted: {error}" for error in message.check(catalog))
 
 
 def _placeholders(text: str) -> tuple[list[str], list[str]]:
-    """Return what is filled in: by name once, by position as often as it stands there."""
+    """Return the placeholders: named ones once each, positional ones in order."""
     return sorted(set(_NAMED.findall(text))), _BARE.findall(text)
 
 
@@ -172,7 +172,7 @@ def _read(po: Path) -> Catalog:
 
 
 def _translated(catalog: Catalog) -> Catalog:
-    """Return what is to be compiled: Babel would write the English of an untranslated plural as its Russian."""
+    """Return the catalogue to compile: Babel would write an untranslated plural in English as its translation."""
     whole = RussianCatalog()
     for message in catalog:
         if message.id and all(_all(message.string)):
@@ -181,26 +181,26 @@ def _translated(catalog: Catalog) -> Catalog:
 
 
 def _compiled(mo: Path) -> dict[Text, list[str]] | None:
-    """Return what a compiled catalogue says; None where there is none, or it is damaged."""
+    """Return the contents of a compiled catalogue; None if it is missing or damaged."""
     try:
         with mo.open("rb") as file:
             return _contents(read_mo(file))
-    except Exception:  # noqa: BLE001 -- Babel names no errors for a file that is none
+    except Exception:  # noqa: BLE001 -- Babel documents no exceptions for a damaged file
         return None
 
 
 def _contents(catalog: Catalog) -> dict[Text, list[str]]:
-    """Return what a compiled catalogue can say: the form of the plural too, for it is compiled along."""
-    said = {Text.of(message): _all(message.string) for message in catalog if message.id and not message.fuzzy}
-    return {text: strings for text, strings in said.items() if all(strings)} | {Text(""): [catalog.plural_expr]}
+    """Return the translated texts and the plural formula, which is compiled too."""
+    translated = {Text.of(message): _all(message.string) for message in catalog if message.id and not message.fuzzy}
+    return {text: strings for text, strings in translated.items() if all(strings)} | {Text(""): [catalog.plural_expr]}
 
 
-def _all(said: str | list[str] | tuple[str, ...] | None) -> list[str]:
-    return [said or ""] if isinstance(said, str) or said is None else [part or "" for part in said]
+def _all(strings: str | list[str] | tuple[str, ...] | None) -> list[str]:
+    return [strings or ""] if isinstance(strings, str) or strings is None else [part or "" for part in strings]
 
 
 def main(arguments: list[str]) -> int:
-    """Check, or write and then say what is left to be translated; a check that finds something exits with 1."""
+    """Check, or write and then print what is left to translate; return 1 if a check finds something."""
     is_writing = "--write" in arguments
     if is_writing:
         write()

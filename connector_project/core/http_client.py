@@ -163,7 +163,7 @@ def download(
     """Start to fetch a file, whatever the status; the body is not decompressed.
 
     Redirects are followed as long as `is_theirs` allows each URL. A URL that is not allowed is not requested and raises
-    RemoteRejected with the code FOREIGN. Other errors are those of `send`.
+    RemoteRejected with the code UNTRUSTED_ADDRESS. Other errors are those of `send`.
     """
     for _hop in range(MOST_REDIRECTS + 1):
         if not is_theirs(url):

@@ -3,7 +3,7 @@
 import re
 
 LONGEST_INTERNAL = 5
-SHORTEST_OUTSIDE = 7
+SHORTEST_EXTERNAL = 7
 LONGEST = 15
 
 
@@ -31,7 +31,7 @@ def e164(number: str) -> str:
 
 def is_external(number: str) -> bool:
     """Return whether this is a number of the public telephone network."""
-    return SHORTEST_OUTSIDE <= len(number) <= LONGEST
+    return SHORTEST_EXTERNAL <= len(number) <= LONGEST
 
 
 def is_internal(number: str) -> bool:

@@ -53,7 +53,7 @@ class RateLimit:
 def acquire(budget: RateLimit, *, is_live: bool) -> None:
     """Sleep until this process may send one request.
 
-    Raises BudgetExhausted after 20 seconds, after 3 for live requests, and at once if Redis is unavailable.
+    Raises RateLimitExceeded after 20 seconds, after 3 for live requests, and at once if Redis is unavailable.
     """
     ends_at = time.monotonic() + (LIVE_WAIT_SECONDS if is_live else LONGEST_WAIT_SECONDS)
     while True:

@@ -22,7 +22,7 @@ _LINKS = re.compile(r"(file_links?[\\\"']*\s*[=:]\s*\[?\s*[\\\"']*)https?[^\s\"'
 _PHONES = re.compile(r"(?:(?<![\w./-])|(?<=%[0-9A-F]{2})|(?<=\\[nrt])|(?<=\\u002b))\+?\d{10,15}(?![\w-]|[.:]\w)")
 # Numbers as people write them: with a plus, brackets or a leading 8, and gaps between the digits.
 _GAP = r"[ \u00a0-]"
-_WRITTEN = re.compile(
+_FORMATTED_PHONES = re.compile(
     rf"(?:(?:\+\d{{1,3}}|(?<!\d)[78]){_GAP}?)?\(\d{{3,5}}\){_GAP}?\d{{1,3}}(?:{_GAP}?\d{{2,4}}){{1,3}}(?![\w-])"
     rf"|\+\d{{1,3}}(?:{_GAP}\d{{2,4}}){{2,4}}(?![\w-])"
     rf"|(?<![\w.+-])[78]{_GAP}\d{{3}}{_GAP}\d{{3}}{_GAP}?\d\d{_GAP}?\d\d(?![\w-])"
@@ -33,7 +33,7 @@ _PREFIXED_IDS = re.compile(r"(?:call|tenant|session|notification|command|pk)=$")
 
 def redact(text: str) -> str:
     """Return a text with secrets removed and phone numbers masked."""
-    return _WRITTEN.sub(_mask_written, _PHONES.sub(_mask_phone, redact_secrets(text)))
+    return _FORMATTED_PHONES.sub(_mask_formatted_phone, _PHONES.sub(_mask_phone, redact_secrets(text)))
 
 
 def redact_secrets(text: str) -> str:
@@ -50,7 +50,7 @@ def _mask_phone(found: re.Match[str]) -> str:
     return phone_numbers.mask(found.group())
 
 
-def _mask_written(found: re.Match[str]) -> str:
+def _mask_formatted_phone(found: re.Match[str]) -> str:
     number = re.sub(r"[^\d+]", "", found.group())
     return phone_numbers.mask(number) if len(number) >= FEWEST_DIGITS else found.group()
 

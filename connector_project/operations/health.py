@@ -65,7 +65,7 @@ def _worker_rows(known: list[WorkerHeartbeat], *, now: datetime) -> list[dict[st
         {
             "name": worker.name,
             "queue": worker.queue,
-            "beat_seconds_ago": int((now - worker.last_seen_at).total_seconds()),
+            "heartbeat_seconds_ago": int((now - worker.last_seen_at).total_seconds()),
         }
         for worker in known
     ]

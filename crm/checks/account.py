@@ -21,8 +21,8 @@ SERVED = {V5: "5.", V4: "4."}
 # Error code -> failed check.
 ACCOUNT_ERROR_CHECKS = {errors.KEY: definitions.KEY, errors.ACCOUNT: definitions.ACCOUNT}
 ACCOUNT_CHECKS = (definitions.ACCOUNT, definitions.KEY, definitions.ANSWERS)
-LATELY = timedelta(days=7)
-Look = Callable[[], Iterator[CheckResult]]
+RECENT_PERIOD = timedelta(days=7)
+RunCheck = Callable[[], Iterator[CheckResult]]
 
 
 def run_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
@@ -74,8 +74,8 @@ def missing_scope(scope: str) -> CheckResult:
 
 def version(connection: CrmConnection, served: tuple[str, ...]) -> CheckResult:
     """Check whether the configured API version, or any we support, is available."""
-    spoken = served_version(connection, served)
-    return result(definitions.VERSION, is_ok=bool(spoken), version=spoken)
+    available = served_version(connection, served)
+    return result(definitions.VERSION, is_ok=bool(available), version=available)
 
 
 def served_version(connection: CrmConnection, served: tuple[str, ...]) -> str:
@@ -97,9 +97,9 @@ def rights_of(tenant: Tenant, rights: Rights) -> Iterator[CheckResult]:
 def public_address() -> Iterator[CheckResult]:
     """Check whether our own URL is reachable from the internet."""
     host = urlsplit(settings.PUBLIC_URL).hostname or ""
-    is_fit = settings.PUBLIC_URL.startswith("https://") and "." in host and not origins.is_private_literal(host)
-    is_fit = is_fit or http_client.is_trusted(settings.PUBLIC_URL)
-    yield result(definitions.PUBLIC_ADDRESS, is_ok=is_fit, address=settings.PUBLIC_URL)
+    is_public = settings.PUBLIC_URL.startswith("https://") and "." in host and not origins.is_private_literal(host)
+    is_public = is_public or http_client.is_trusted(settings.PUBLIC_URL)
+    yield result(definitions.PUBLIC_ADDRESS, is_ok=is_public, address=settings.PUBLIC_URL)
 
 
 def _stores(tenant: Tenant, rights: Rights) -> Iterator[CheckResult]:
@@ -114,7 +114,7 @@ def _stores(tenant: Tenant, rights: Rights) -> Iterator[CheckResult]:
         yield result(definitions.STORE_CHOSEN, is_ok=not without, numbers=join_limited(without))
 
 
-def _run_all(tenant: Tenant, checks: Iterator[Look]) -> Iterator[CheckResult]:
+def _run_all(tenant: Tenant, checks: Iterator[RunCheck]) -> Iterator[CheckResult]:
     """Run all checks even if one is not permitted: the scope checks report that."""
     is_away = False
     for one in checks:
@@ -126,7 +126,7 @@ def _run_all(tenant: Tenant, checks: Iterator[Look]) -> Iterator[CheckResult]:
                 yield refused(exc, tenant.crm)
 
 
-def _further(tenant: Tenant, client: RetailCrmClient, *, now: datetime) -> Iterator[Look]:
+def _further(tenant: Tenant, client: RetailCrmClient, *, now: datetime) -> Iterator[RunCheck]:
     yield lambda: _time_zone(client)
     if tenant.activated_at:  # Before activation there is no module yet.
         yield lambda: _module(tenant, client)
@@ -156,6 +156,6 @@ def _links(tenant: Tenant) -> CheckResult:
 
 def _other_telephony(client: RetailCrmClient, *, now: datetime) -> Iterator[CheckResult]:
     """Look for calls in the account's history that were not uploaded by this connector, for any client."""
-    recent = [call for call in client.history() if call.began_at is None or call.began_at > now - LATELY]
+    recent = [call for call in client.history() if call.started_at is None or call.started_at > now - RECENT_PERIOD]
     count = sum(1 for call in recent if call.external_id and not call_records.is_ours(call.external_id))
     yield result(definitions.OTHER_TELEPHONY, is_ok=not count, count=count)

@@ -42,7 +42,7 @@ def unlink(employee: Employee) -> None:
     if employee.crm_user_id is None:
         raise ValidationError(_("%(employee)s is not linked to a CRM user."), params={"employee": employee})
     if employee.is_dismissed:
-        _write(employee, None, LinkedBy.NOBODY, former=employee.crm_user_id)
+        _write(employee, None, LinkedBy.NOT_LINKED, former=employee.crm_user_id)
     else:
         # MANUAL without a user: a manual decision, so a matching e-mail must not link them again.
         _write(employee, None, LinkedBy.MANUAL)
@@ -67,7 +67,7 @@ def unmark_not_needed(employee: Employee) -> None:
     if employee.linked_by != LinkedBy.NOT_NEEDED:
         message = _("%(employee)s is not marked as working without the CRM.")
         raise ValidationError(message, params={"employee": employee})
-    _write(employee, None, LinkedBy.NOBODY, former=employee.previous_crm_user_id)
+    _write(employee, None, LinkedBy.NOT_LINKED, former=employee.previous_crm_user_id)
 
 
 @transaction.atomic

@@ -194,7 +194,7 @@ def _read(reply: http_client.Reply) -> dict[str, Any]:
     try:
         data = json.loads(reply.text)
     except ValueError as exc:
-        fault = errors.of_status(reply)
+        fault = errors.from_status(reply)
         raise fault or http_client.RemoteUnavailable(
             SYSTEM, "retailCRM did not answer with JSON.", wait=reply.retry_after
         ) from exc
@@ -203,5 +203,5 @@ def _read(reply: http_client.Reply) -> dict[str, Any]:
     if str(data.get("success")).lower() == "true":
         return data
     # A server error is not a rejection, whatever its JSON says.
-    fault = errors.of_status(reply) if reply.status >= 500 or reply.status == 429 else None
-    raise fault or errors.of_answer(data)
+    fault = errors.from_status(reply) if reply.status >= 500 or reply.status == 429 else None
+    raise fault or errors.from_answer(data)

@@ -41,7 +41,7 @@ _REJECTED = {"not found": NOT_FOUND, "failed to activate module": "module"}
 _BUSY = {429, 503}
 
 
-def of_status(reply: Reply) -> RemoteError | None:
+def from_status(reply: Reply) -> RemoteError | None:
     """Return the error for a response that is not JSON from the API; None if it has a body to parse."""
     if reply.status in _BUSY:
         return RemoteUnavailable(
@@ -56,7 +56,7 @@ def of_status(reply: Reply) -> RemoteError | None:
     return None
 
 
-def of_answer(data: Mapping[str, object]) -> RemoteError:
+def from_answer(data: Mapping[str, object]) -> RemoteError:
     """Return the error for a response with `success: false`."""
     message = str(data.get("errorMsg") or "retailCRM rejected the request without a reason.")
     text = f"{message} {_errors(data.get('errors'))}".strip()

@@ -188,7 +188,7 @@ class _HistoryCall(_Answer):
     result: Text = ""
     date: Text = ""
 
-    def began_at(self, *, zone: ZoneInfo) -> datetime | None:
+    def started_at(self, *, zone: ZoneInfo) -> datetime | None:
         try:
             return datetime.fromisoformat(self.date).replace(tzinfo=zone)
         except ValueError:
@@ -204,4 +204,4 @@ class HistoryAnswer(_Answer):
     pagination: Annotated[_Cursor, BeforeValidator(lambda raw: raw or {})] = _Cursor()
 
     def to_calls(self, *, zone: ZoneInfo) -> list[HistoryCall]:
-        return [HistoryCall(call.externalId, call.result, call.began_at(zone=zone)) for call in self.calls]
+        return [HistoryCall(call.externalId, call.result, call.started_at(zone=zone)) for call in self.calls]

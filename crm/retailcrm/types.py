@@ -144,4 +144,4 @@ class HistoryCall:
 
     external_id: str
     result: str
-    began_at: datetime | None = None
+    started_at: datetime | None = None

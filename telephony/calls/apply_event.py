@@ -63,7 +63,7 @@ def _update_open_call(call: Call, events: Sequence[CallEvent], *, now: datetime)
         resolution.is_lost is False
         or (resolution.status == ResolutionStatus.NEEDS_LEGS and call.state != Call.State.DEBOUNCING)
     ):
-        # A worker that has it as a missed call loses its claim and writes nothing.
+        # A worker that is processing it as a missed call loses its claim and saves nothing.
         call.move_to(Call.State.FETCHING_LEGS, now=now)
     if is_fetching and resolution.links and call.claim_token is None and call.failed_at is None:
         call.next_attempt_at = now

@@ -83,7 +83,7 @@ class CallEvidence:
         return next((event.external_id for event in self.finished if event.external_id), "")
 
     @property
-    def began_at(self) -> datetime | None:
+    def started_at(self) -> datetime | None:
         """The start by an end event or the report, else the time of the first event.
 
         Not the earliest time of all: in the hour repeated at the end of DST an end may seem to precede its start.
@@ -97,7 +97,7 @@ class CallEvidence:
 
     @property
     def rung_employee_ids(self) -> tuple[int, ...]:
-        """Employees whose phones rang: first those named by an end only, then by ringing event, last one last."""
+        """Employees whose phones rang: those named only by an end, then the others by their last ringing event."""
         named = [employee_id for event in self.finished for employee_id in event.rung_employee_ids]
         rung = [event.employee_id for event in self.events if isinstance(event, RingingEvent) and event.employee_id]
         by_last_ring = list(dict.fromkeys(rung[::-1]))[::-1]

@@ -18,5 +18,5 @@ def skip_expired(batch: Sequence[Call], *, now: datetime) -> list[Call]:
 
     old = [call for call in batch if call.is_expired(now=now)]
     if old:
-        pipeline.finish_batch(old, skip, step=Step.UPLOAD, now=now, began=time.monotonic())
+        pipeline.finish_batch(old, skip, step=Step.UPLOAD, now=now, started=time.monotonic())
     return [call for call in batch if call not in old]

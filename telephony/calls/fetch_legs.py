@@ -45,7 +45,7 @@ def fetch(batch: list[Call], *, now: datetime) -> None:
 
     All calls of a batch have the same priority: low priority does not use the reserve of API points.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     tenant = batch[0].tenant
     try:
         found = _UisReply.fetch_batch(batch, _client(batch), now=now)
@@ -59,7 +59,9 @@ def fetch(batch: list[Call], *, now: datetime) -> None:
             choices=tenant.rules.choices(),
         )
         apply = functools.partial(_evaluate, context=context, now=now)
-    pipeline.finish_batch(batch, apply, step=Step.FETCH_LEGS, now=now, began=began, details=pipeline.owner_rules(batch))
+    pipeline.finish_batch(
+        batch, apply, step=Step.FETCH_LEGS, now=now, started=started, details=pipeline.owner_rules(batch)
+    )
 
 
 def _client(batch: Sequence[Call]) -> UisClient:

@@ -59,7 +59,7 @@ def summarise(
         return None
     talk_legs = talks or [leg for leg in ordered if leg.is_talked and expects_talk]
     owner_leg = _owner_leg(talks, owner) if talks else None
-    first = min((leg.talk_began_at for leg in talk_legs), default=None)
+    first = min((leg.talk_started_at for leg in talk_legs), default=None)
     return LegSummary(
         result=Result.ANSWERED if talk_legs else finish_reasons.unanswered_result(_finish_reason(ordered)),
         owner_id=owner_leg.employee_id if owner_leg else None,
@@ -105,7 +105,7 @@ def _is_complete(
 
 
 def _by_talk_start(legs: Iterable[CallLeg]) -> list[CallLeg]:
-    return sorted(legs, key=lambda leg: (leg.talk_began_at, leg.leg_id))
+    return sorted(legs, key=lambda leg: (leg.talk_started_at, leg.leg_id))
 
 
 def _owner_leg(talks: Sequence[CallLeg], owner: str) -> CallLeg:
@@ -121,14 +121,14 @@ def _owner_leg(talks: Sequence[CallLeg], owner: str) -> CallLeg:
         for leg in ordered:
             seconds[leg.employee_id or leg.called] += leg.talk_seconds
         return max(ordered, key=lambda leg: seconds[leg.employee_id or leg.called])
-    return max(ordered, key=lambda leg: (leg.talk_ended_at, leg.talk_began_at, leg.leg_id))
+    return max(ordered, key=lambda leg: (leg.talk_ended_at, leg.talk_started_at, leg.leg_id))
 
 
 def _talked(talks: Sequence[CallLeg]) -> int:
     """Return the seconds in which anybody talked; overlapping talks count once."""
     total, covered_until = timedelta(0), None
-    for leg in sorted(talks, key=lambda leg: (leg.talk_began_at, leg.talk_ended_at)):
-        begin = leg.talk_began_at if covered_until is None else max(covered_until, leg.talk_began_at)
+    for leg in sorted(talks, key=lambda leg: (leg.talk_started_at, leg.talk_ended_at)):
+        begin = leg.talk_started_at if covered_until is None else max(covered_until, leg.talk_started_at)
         total += max(leg.talk_ended_at - begin, timedelta(0))
         covered_until = leg.talk_ended_at if covered_until is None else max(covered_until, leg.talk_ended_at)
     return round(total.total_seconds())

@@ -74,16 +74,16 @@ def is_within_term_again(call: Call, *, now: datetime) -> bool:
 
 def evaluate_batch(batch: Sequence[Call], *, now: datetime) -> None:
     """Evaluate claimed calls of one tenant with all evidence so far."""
-    began, tenant = time.monotonic(), batch[0].tenant
+    started, tenant = time.monotonic(), batch[0].tenant
     events = sources.events_by_session(tenant, [call.session_id for call in batch])
     staff, choices = StaffDirectory.for_tenant(tenant), tenant.rules.choices()
 
-    def weigh(call: Call) -> None:
+    def evaluate(call: Call) -> None:
         resolution = sources.resolve_call(call, events[call.session_id], staff=staff)
         apply_resolution(call, resolution, owner=staff.owner_of(resolution, call.tenant.rules))
         _decide(call, resolution, choices, now=now)
 
-    finish_batch(batch, weigh, step=Step.EVALUATE, now=now, began=began, details=owner_rules(batch))
+    finish_batch(batch, evaluate, step=Step.EVALUATE, now=now, started=started, details=owner_rules(batch))
 
 
 def owner_rules(batch: Sequence[Call]) -> dict[int, dict[str, Any]]:
@@ -123,16 +123,16 @@ def finish_batch(
     *,
     step: Step,
     now: datetime,
-    began: float,
+    started: float,
     details: Mapping[int, dict[str, Any]] | None = None,
 ) -> None:
-    """Apply the outcome to the rows that are still claimed, and enqueue next steps. `began` is time.monotonic()."""
+    """Apply the outcome to the rows that are still claimed, and enqueue next steps. `started` is time.monotonic()."""
     claimed = Call.objects.lock_claimed(batch)
     before = [snapshot(call) for call in claimed]
     for call in claimed:
         _apply_or_fail(call, apply, now=now)
     bulk_save_changes(claimed, before)
-    log_many(claimed, step, now=now, milliseconds=round((time.monotonic() - began) * 1000), details=details)
+    log_many(claimed, step, now=now, milliseconds=round((time.monotonic() - started) * 1000), details=details)
     # One task per state is enough: it processes everything that is due.
     previous_states = {call.state for call in batch}
     for representative in {call.state: call for call in claimed if call.state not in previous_states}.values():

@@ -154,7 +154,7 @@ def _from_notifications(evidence: CallEvidence, context: ResolutionContext) -> C
         "result": Result.NO_ANSWER if is_missed else None,
         "talk_seconds": max((event.talk_seconds or 0 for event in evidence.finished), default=0),
         "wait_seconds": max((event.wait_seconds or 0 for event in evidence.finished), default=0),
-        "started_at": evidence.began_at,
+        "started_at": evidence.started_at,
         "ended_at": evidence.ended_at,
         "owner_id": (is_missed and evidence.rung_id) or evidence.talker_id,
     }

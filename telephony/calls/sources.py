@@ -47,7 +47,7 @@ class StaffDirectory:
     def owner_of(self, resolution: CallResolution, rules: TransferRules) -> Employee | None:
         """Return the owner by the tenant's rule.
 
-        Where the CRM is to name the manager of a missed call, this is the employee whose phone rang last.
+        For a missed call whose manager the CRM will be asked for, this is the employee whose phone rang last.
         """
         if resolution.is_lost and rules.missed_owner == TransferRules.MissedOwner.NOBODY:
             return None

@@ -13,7 +13,7 @@ from telephony.uis.client import UisClient
 from telephony.uis.types import UisEmployee
 from tenants.models import Employee, Tenant, TransferRules, VirtualNumber
 
-INTEGRATION_LOOKED_BACK = timedelta(days=2)
+INTEGRATION_PERIOD = timedelta(days=2)
 # The errors that deny all access, and the check each one fails.
 ACCOUNT_ERROR_CHECKS = {
     "access_token_invalid": definitions.KEY,
@@ -151,7 +151,7 @@ def _call_api(client: UisClient) -> Iterator[CheckResult]:
 
 
 def _is_integrated(client: UisClient, *, now: datetime) -> bool:
-    return client.has_calls_of("retailcrm", since=now - INTEGRATION_LOOKED_BACK, till=now)
+    return client.has_calls_of("retailcrm", since=now - INTEGRATION_PERIOD, till=now)
 
 
 def _points(tenant: Tenant, *, now: datetime) -> CheckResult:

@@ -14,7 +14,7 @@ from tenants.models import Tenant, TransferRules
 
 CLOCKS_APART_SECONDS = 120
 CLOCKS_SEEN = 20
-LATELY = timedelta(days=7)
+RECENT_PERIOD = timedelta(days=7)
 
 
 def run_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
@@ -61,7 +61,7 @@ def _needed_events(rules: TransferRules) -> set[Event]:
 def _clocks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
     """Compare when notifications arrived with the time they state; the median ignores single late ones."""
     recent = Notification.objects.filter(
-        tenant=tenant, event=Event.WAITING, happened_at__isnull=False, received_at__gt=now - LATELY
+        tenant=tenant, event=Event.WAITING, happened_at__isnull=False, received_at__gt=now - RECENT_PERIOD
     ).order_by("-received_at")
     offsets = [
         (received_at - happened_at).total_seconds()

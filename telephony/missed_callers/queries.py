@@ -11,7 +11,7 @@ from connector_project.core import local_dates
 from telephony.calls import outcomes
 from telephony.calls.sources import StaffDirectory
 from telephony.missed_callers import waits
-from telephony.missed_callers.waits import NOBODY, MissedCall, MissedCaller, Talk
+from telephony.missed_callers.waits import UNASSIGNED_OWNER, MissedCall, MissedCaller, Talk
 from telephony.models import Call, CallLogEntry, Direction, Result, State, Step
 from tenants.models import Employee, Tenant
 from tenants.transfer_rules import LIST_REASONS, RuleInput, RuleSet
@@ -27,7 +27,7 @@ _MISSES = Call.objects.filter(outcomes.MISSED, is_internal=False).exclude(
     Q(state=State.DEBOUNCING) | Q(result=Result.NOT_ALLOWED) | Q(skip_reason__in=LIST_REASONS)
 )
 # UIS reported the talk only after the call was uploaded as missed.
-_TALKED_AFTER_ALL = Exists(CallLogEntry.objects.filter(call=OuterRef("pk"), step=Step.LATE_ANSWER))
+_HAS_LATE_ANSWER = Exists(CallLogEntry.objects.filter(call=OuterRef("pk"), step=Step.LATE_ANSWER))
 _TIMES = ("contact", "started_at", "wait_seconds", "ended_at")
 _COLUMNS = (*_TIMES, "pk", "number", "rung_employee_ids", "employee_id", "employee__uis_id", "crm_user_id")
 
@@ -62,7 +62,7 @@ class _Reader:
     def waiting(self) -> list[dict[str, Any]]:
         """Return missed calls without a later talk, newest first; with `is_late` their talk was reported late."""
         unanswered = self.of_client(_MISSES).exclude(contact="").filter(~Exists(self._later()))
-        return list(unanswered.annotate(is_late=_TALKED_AFTER_ALL).values(*_COLUMNS, "is_late")[:MAX_MISSED_CALLS])
+        return list(unanswered.annotate(is_late=_HAS_LATE_ANSWER).values(*_COLUMNS, "is_late")[:MAX_MISSED_CALLS])
 
     def talks_of_today(self) -> list[dict[str, Any]]:
         return list(self._talked_today().values(*_TIMES))
@@ -110,7 +110,7 @@ class _Reader:
         if user_id and user_id not in self.by_user:
             return f"{USER}{user_id}"
         employee_id = self.by_user[user_id].pk if user_id else row["employee_id"]
-        return f"{EMPLOYEE}{employee_id}" if employee_id else NOBODY
+        return f"{EMPLOYEE}{employee_id}" if employee_id else UNASSIGNED_OWNER
 
 
 def load_board(tenant: Tenant, *, now: datetime) -> MissedCallerBoard:
@@ -146,5 +146,5 @@ def callback_attempts(tenant: Tenant, waits: Collection[MissedCaller]) -> dict[s
 
 
 def _talk(row: Mapping[str, Any]) -> Talk:
-    began_at = row["started_at"] + timedelta(seconds=row["wait_seconds"])
-    return Talk(contact=row["contact"], began_at=began_at, ended_at=row["ended_at"])
+    started_at = row["started_at"] + timedelta(seconds=row["wait_seconds"])
+    return Talk(contact=row["contact"], started_at=started_at, ended_at=row["ended_at"])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-NOBODY = ""
+UNASSIGNED_OWNER = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,7 @@ class MissedCall:
     contact: str
     at: datetime  # start of the call
     call: int = 0  # our primary key
-    owner: str = NOBODY
+    owner: str = UNASSIGNED_OWNER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Talk:
     """A call with a talk, in either direction and by any employee."""
 
     contact: str
-    began_at: datetime
+    started_at: datetime
     ended_at: datetime
 
 
@@ -58,7 +58,7 @@ def group_waits(
     for talk in talks:
         talked[talk.contact].append(talk)
     for of_contact in talked.values():
-        of_contact.sort(key=lambda talk: (talk.ended_at, talk.began_at))
+        of_contact.sort(key=lambda talk: (talk.ended_at, talk.started_at))
     grouped: dict[tuple[str, int], list[MissedCall]] = defaultdict(list)
     for miss in misses:
         index = bisect_right(talked.get(miss.contact, []), miss.at, key=lambda talk: talk.ended_at)
@@ -81,7 +81,7 @@ def _wait(
         last_at=ordered[-1].at,
         last_call=ordered[-1].call,
         missed_count=len(ordered),
-        owner=next((miss.owner for miss in ordered[::-1] if miss.owner), NOBODY),
+        owner=next((miss.owner for miss in ordered[::-1] if miss.owner), UNASSIGNED_OWNER),
         is_after_hours=not any(is_at_work(miss.at) for miss in ordered),
-        answered_at=max(closing_talk[0].began_at, first_at) if closing_talk else None,
+        answered_at=max(closing_talk[0].started_at, first_at) if closing_talk else None,
     )

@@ -107,10 +107,10 @@ def compare_next_chunk(row: CallImport, *, now: datetime) -> ComparisonResult:
     if not is_dry_run:
         day = local_dates.day_of(since, zone=tenant.zone)
         compared.missing[day] += row.missing
-        began_at = max(
+        started_at = max(
             row.since, local_dates.begin(day, zone=tenant.zone)
         )  # earlier chunks covered the rest of that day
-        whole = local_dates.whole(began_at, min(compared.till, now - NIGHT), zone=tenant.zone)
+        whole = local_dates.whole(started_at, min(compared.till, now - NIGHT), zone=tenant.zone)
         stats.count(tenant, missing=compared.missing, settled=whole, now=now)
     return compared
 
@@ -152,9 +152,9 @@ def whole_seconds(reported_calls: Iterable[EndedEvent], *, at_most: int) -> tupl
     Return them and the start of the next call, None if there is none.
     """
     chosen: list[EndedEvent] = []
-    for began_at, same_second in itertools.groupby(reported_calls, key=lambda reported: reported.started_at):
+    for started_at, same_second in itertools.groupby(reported_calls, key=lambda reported: reported.started_at):
         if len(chosen) >= at_most:
-            return chosen, began_at
+            return chosen, started_at
         chosen += same_second
     return chosen, None
 

@@ -7,7 +7,7 @@ from telephony.models import DailyReconciliation
 from telephony.reconciliation import compare
 from tenants.models import Tenant
 
-DAYS_AT_ONCE = timedelta(days=7)  # per comparison: finished ones stay closed if a later one fails
+DAYS_AT_ONCE = timedelta(days=7)  # per comparison: if a later one fails, the days closed before stay closed
 
 
 def close_days(tenant: Tenant, *, now: datetime) -> None:

@@ -69,10 +69,10 @@ def set_report_dates(tenant: Tenant, listed: Iterable[EndedEvent]) -> None:
 
 def listed_day(call: EndedEvent, *, zone: ZoneInfo) -> date:
     """Return the local day of a call in UIS's report: the day it began."""
-    began_at = call.started_at or call.happened_at
-    if began_at is None:
+    started_at = call.started_at or call.happened_at
+    if started_at is None:
         raise ValueError("A reported call has no start time.")
-    return local_dates.day_of(began_at, zone=zone)
+    return local_dates.day_of(started_at, zone=zone)
 
 
 def count(tenant: Tenant, *, missing: Mapping[date, int], settled: Collection[date] = (), now: datetime) -> None:

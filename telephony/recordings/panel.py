@@ -154,7 +154,7 @@ def _title(call: Call, part: Part, staff: StaffDirectory) -> str:
     employee = staff.employees.get(part.employee_id or 0)
     details = [str(employee)] if employee else []
     if part.talk is not None:
-        details.append(date_format(part.talk.talk_began_at.astimezone(call.tenant.zone), datetime_display.TIME))
+        details.append(date_format(part.talk.talk_started_at.astimezone(call.tenant.zone), datetime_display.TIME))
         seconds = part.talk.talk_seconds
         details.append(ngettext("%(count)d second", "%(count)d seconds", seconds) % {"count": seconds})
     return ", ".join(details) or gettext("Recording")

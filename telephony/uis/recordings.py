@@ -98,7 +98,7 @@ def fetch(
     """Start to download a recording, or a part of it with no more than `at_most` bytes.
 
     `is_theirs` says which URLs may be requested. Raises the errors of core.http_client: RemoteRejected with
-    code GONE where there is no such recording, REFUSED or FOREIGN where access is denied.
+    code GONE where there is no such recording, REFUSED or UNTRUSTED_ADDRESS where access is denied.
     """
     headers = {"Range": requested_range.header(at_most)} if requested_range else {}
     source = http_client.download(SYSTEM, url, is_theirs=is_theirs, headers=headers)

@@ -128,13 +128,13 @@ class CallLeg:
     record_ids: tuple[str, ...] = ()
 
     @property
-    def talk_began_at(self) -> datetime:
+    def talk_started_at(self) -> datetime:
         """When the leg was connected; its start if UIS does not say."""
         return self.connected_at or self.started_at
 
     @property
     def talk_ended_at(self) -> datetime:
-        return self.talk_began_at + timedelta(seconds=self.talk_seconds)
+        return self.talk_started_at + timedelta(seconds=self.talk_seconds)
 
     @property
     def ended_at(self) -> datetime:

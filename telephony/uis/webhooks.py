@@ -1,6 +1,6 @@
 """Parses UIS webhooks into event dataclasses. Never raises: bodies are templates typed by people.
 
-The vendor documents no list of events, no signature and no redelivery; the README's list of sources has the facts.
+The vendor documents no list of events, no signature and no redelivery.
 """
 
 import hashlib

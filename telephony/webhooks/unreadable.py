@@ -13,7 +13,7 @@ from telephony.uis.webhook_templates import TemplateFault
 from tenants.models import Tenant
 
 CLIENT, ADDRESS, REASON = "tenant", "event_in_url", "reason"
-LATELY = timedelta(days=30)
+RECENT_PERIOD = timedelta(days=30)
 MAX_GROUPS = 200
 Key = tuple[int, str, str]
 
@@ -60,7 +60,7 @@ def notifications(chosen: Mapping[str, str]) -> QuerySet[Notification]:
 
 def groups(*, now: datetime, client: str = "") -> list[UnreadableGroup]:
     """Return recent groups, newest first. Two queries for any number of groups."""
-    found = notifications({CLIENT: client}).filter(received_at__gte=now - LATELY).order_by()
+    found = notifications({CLIENT: client}).filter(received_at__gte=now - RECENT_PERIOD).order_by()
     counts = found.values_list(CLIENT, ADDRESS, REASON).annotate(
         Count("pk"), Min("received_at"), last_at=Max("received_at"), newest=Max("pk")
     )

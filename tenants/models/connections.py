@@ -104,10 +104,10 @@ class Connection(models.Model):
         due = type(self)._default_manager.filter(pk=self.pk, consecutive_failures__gt=0, retry_at__lte=now)
         return due.update(retry_at=now + circuit_breaker.PROBE_TERM) == 1
 
-    def suspend(self, code: str, says: str, *, now: datetime) -> None:
+    def suspend(self, code: str, detail: str, *, now: datetime) -> None:
         """Suspend the connection: nothing is sent until a check succeeds or its settings change."""
         type(self)._default_manager.filter(pk=self.pk, denied_at=None).update(denied_at=now)
-        type(self)._default_manager.filter(pk=self.pk).update(denied_code=code, denied_detail=says)
+        type(self)._default_manager.filter(pk=self.pk).update(denied_code=code, denied_detail=detail)
 
     def restore(self) -> None:
         """Lift the suspension."""

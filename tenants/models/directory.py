@@ -11,7 +11,7 @@ class Employee(models.Model):
     """A UIS employee and the CRM user linked to them."""
 
     class LinkedBy(Choices):
-        NOBODY = "", _("not linked")
+        NOT_LINKED = "", _("not linked")
         EXTENSION = "EXTENSION", _("by extension")
         EMAIL = "EMAIL", _("by e-mail")
         MANUAL = "MANUAL", _("manually")
@@ -30,7 +30,7 @@ class Employee(models.Model):
     is_dismissed = models.BooleanField(_("left UIS"), default=False, editable=False)
     crm_user_id = models.BigIntegerField(_("id in the CRM"), null=True, blank=True)
     linked_by = models.CharField(
-        _("linked"), max_length=10, choices=LinkedBy.as_choices, blank=True, default=LinkedBy.NOBODY, editable=False
+        _("linked"), max_length=10, choices=LinkedBy.as_choices, blank=True, default=LinkedBy.NOT_LINKED, editable=False
     )
     previous_crm_user_id = models.BigIntegerField(
         null=True, editable=False

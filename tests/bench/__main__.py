@@ -62,11 +62,11 @@ def _drain(installation: Installation) -> dict[str, float]:
     installation.start_worker("worker-2")
     before = _requests(installation)
     installation.ask("sweep")
-    began = time.monotonic()
+    started_at = time.monotonic()
     installation.wait_for(
         lambda: installation.ask("count_states").get("READY", 0) == 0, "the backlog to drain", interval=0.2
     )
-    seconds, limit = time.monotonic() - began, _allowed_seconds()
+    seconds, limit = time.monotonic() - started_at, _allowed_seconds()
     account = installation.vendors()[0]
     return {
         "calls": len(account["calls"]),
@@ -105,11 +105,11 @@ def _ingest(installation: Installation) -> dict[str, float]:
     time.sleep(3)
     secret = hook.rstrip("/").rsplit("/", 1)[1]
     limit, _ = post_all(f"http://{bind}/bare/{secret}/", call_ends(8_000_000_000), seconds=SECONDS)
-    ours, p99 = post_all(hook, call_ends(9_000_000_000), seconds=SECONDS)
+    rate, p99 = post_all(hook, call_ends(9_000_000_000), seconds=SECONDS)
     return {
-        "per_second": round(ours),
+        "per_second": round(rate),
         "bare_per_second": round(limit),
-        "ratio": round(ours / limit, 2),
+        "ratio": round(rate / limit, 2),
         "p99_ms": round(p99),
     }
 

@@ -205,9 +205,9 @@ def _timed(work: Callable[[], object]) -> float:
     """Return the median duration of several runs in milliseconds."""
     durations = []
     for _run_number in range(RUNS):
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         work()
-        durations.append(1000 * (time.perf_counter() - began))
+        durations.append(1000 * (time.perf_counter() - started_at))
     return median(durations)
 
 

@@ -21,13 +21,13 @@ def post_all(url: str, bodies: Iterator[bytes], *, seconds: float, threads: int 
         while time.monotonic() < ends_at:
             with lock:
                 body = next(bodies)
-            began = time.monotonic()
+            started_at = time.monotonic()
             connection.request("POST", parts.path, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             answer.read()
             if answer.status != 200:
                 raise RuntimeError(f"{url} answered {answer.status}")
-            own_durations.append(time.monotonic() - began)
+            own_durations.append(time.monotonic() - started_at)
         with lock:
             durations.extend(own_durations)
 

@@ -113,6 +113,6 @@ class Client:
         return copied
 
 
-def seconds_since(began: float) -> float:
-    """Return the seconds since `began`, by the monotonic clock."""
-    return time.monotonic() - began
+def seconds_since(started_at: float) -> float:
+    """Return the seconds since `started_at`, by the monotonic clock."""
+    return time.monotonic() - started_at

@@ -13,8 +13,8 @@ pytestmark = pytest.mark.processes
 def link(installation, sign_in, request):
     """The link of a client that was just added."""
     installation.order("reset")
-    with sign_in("en", "desktop") as at_desk:
-        operator = Operator(at_desk, installation)
+    with sign_in("en", "desktop") as operator_user:
+        operator = Operator(operator_user, installation)
         operator.log_in()
         yield operator.add(request.node.name)
         operator.open(request.node.name)
@@ -22,27 +22,27 @@ def link(installation, sign_in, request):
 
 
 def test_page_works_without_scripts(installation, sign_in, link):
-    with sign_in("en", "phone", has_scripts=False) as at_home:
-        client = Client(at_home, installation)
+    with sign_in("en", "phone", has_scripts=False) as client_user:
+        client = Client(client_user, installation)
         client.open(link)
         client.enter()
         # The page reloads itself until the activation is done.
-        expect(at_home.page.locator("#webhooks-title")).to_be_visible(timeout=30_000)
-        assert at_home.page.locator("button.copy").first.is_hidden()
-        body = at_home.page.locator("#body-waiting").input_value()
-        address = at_home.page.locator("#address-waiting").input_value()
+        expect(client_user.page.locator("#webhooks-title")).to_be_visible(timeout=30_000)
+        assert client_user.page.locator("button.copy").first.is_hidden()
+        body = client_user.page.locator("#body-waiting").input_value()
+        address = client_user.page.locator("#address-waiting").input_value()
         installation.order("type", event="waiting", address=address, body=body)
         installation.play("ring", employees=[IVAN])
-        at_home.page.reload()
+        client_user.page.reload()
         expect(client.indicator("waiting")).to_have_class("indicator good")
-        at_home.page.locator("#number").select_option(index=1)
-        at_home.page.locator("button[value=number]").click()
-        expect(at_home.page.locator(".message.success")).to_contain_text("+7")
+        client_user.page.locator("#number").select_option(index=1)
+        client_user.page.locator("button[value=number]").click()
+        expect(client_user.page.locator(".message.success")).to_contain_text("+7")
 
 
 def test_page_works_with_the_keyboard_alone(installation, sign_in, link):
-    with sign_in("en", "desktop") as at_home:
-        page = at_home.page
+    with sign_in("en", "desktop") as client_user:
+        page = client_user.page
         page.goto(link)
         for wanted, text in (
             ("keys-access_token", UIS_TOKEN),

@@ -43,19 +43,19 @@ def past_calls(installation):
 @pytest.mark.usefixtures("past_calls")
 @on_screens
 def test_board_is_found_and_read(installation, sign_in, language, size):
-    with sign_in(language, size) as at_desk:
-        operator, page = Operator(at_desk, installation), at_desk.page
+    with sign_in(language, size) as user:
+        operator, page = Operator(user, installation), user.page
         operator.log_in()
         page.locator('#content a[href="/admin/tenants/tenant/missed-callers/"]').click()
         page.get_by_role("link", name="Daisy", exact=True).click()
         expect(page.locator("#missed-page")).to_be_visible()
-        assert not at_desk.is_wider_than_its_screen()
-        at_desk.take_screenshot("operator-missed")
-        assert at_desk.accessibility_violations() == []
+        assert not user.is_wider_than_its_screen()
+        user.take_screenshot("operator-missed")
+        assert user.accessibility_violations() == []
         page.select_option("#missed-owner", value="nobody")
         page.locator(".missed-owner button").click()
         expect(page.locator("tbody tr").first).to_be_visible()
         expect(page.get_by_text("Константинопольская").locator("visible=true")).to_have_count(0)
         page.locator("tbody th a").first.click()
         expect(page.locator("#result_list tbody tr").first).to_be_visible()
-        assert at_desk.errors == []
+        assert user.errors == []

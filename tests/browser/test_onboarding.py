@@ -20,37 +20,37 @@ NAMES = {"ru": "Ромашка", "en": "Daisy"}
 
 @pytest.fixture(autouse=True)
 def _fresh(installation):
-    """Forget the calls of the previous client, which had the same accounts."""
+    """Delete the calls of the previous client, who had the same accounts."""
     installation.order("reset")
 
 
 @on_screens
 def test_onboarding_from_a_name_to_the_first_popup(installation, sign_in, language, size, record_property):
     name = f"{NAMES[language]} {size}"
-    with sign_in(language, size) as at_desk:
-        operator = Operator(at_desk, installation)
+    with sign_in(language, size) as operator_user:
+        operator = Operator(operator_user, installation)
         operator.log_in()
-        began = time.monotonic()
+        started_at = time.monotonic()
         link = operator.add(name)
-        with sign_in(language, size) as at_home:
-            client = Client(at_home, installation)
+        with sign_in(language, size) as client_user:
+            client = Client(client_user, installation)
             _enter_keys(client, link, language)
             client.paste("waiting")
             installation.play("ring", employees=[IVAN])
             installation.until(_shows_a_popup, "the first pop-up")
-            taken, clicks = seconds_since(began), at_desk.clicks + at_home.clicks
+            taken, clicks = seconds_since(started_at), operator_user.clicks + client_user.clicks
             record_property("from name to first pop-up", f"{taken:.1f} s, {clicks} clicks")
             print(f"\n{language} {size}: {taken:.1f} s, {clicks} clicks from the name to the first pop-up")  # noqa: T201
             expect(client.indicator("waiting")).to_have_class("indicator good")
             _set_up_other_events(client, installation)
             _send_a_sample_popup(client, installation)
-            assert not at_home.is_wider_than_its_screen()
-            assert at_home.errors == []
+            assert not client_user.is_wider_than_its_screen()
+            assert client_user.errors == []
         _operate(operator, name)
         _import_past_calls(operator, installation, name)
         _take_further_screenshots(operator, installation, language)
         _disconnect(operator, installation, name)
-        assert at_desk.errors == []
+        assert operator_user.errors == []
 
 
 def _enter_keys(client, link, language):
@@ -65,7 +65,7 @@ def _enter_keys(client, link, language):
     with translation.override(language):
         expect(error).to_contain_text(CheckResult(CHECKS["CRM_KEY"], ok=False).where)
     client.person.take_screenshot("client-wrong-key", at="#button-title")
-    client.person.clicks -= 1  # the mistake is not part of the way
+    client.person.clicks -= 1  # the mistake is not counted
     client.enter()
     expect(page.locator("#webhooks-title")).to_be_visible()
     expect(page.locator('[data-live^="event-"] .indicator.off')).to_have_count(len(EVENTS))
@@ -124,30 +124,30 @@ def _send_a_sample_popup(client, installation):
 
 def _operate(operator, name):
     """The list, the client's page with its buttons, the employee mapping, one rule for many."""
-    page, at_desk = operator.person.page, operator.person
+    page, operator_user = operator.person.page, operator.person
     page.goto(f"{operator.installation.address}/admin/tenants/tenant/")
     expect(page.locator("#result_list")).to_contain_text(name)
-    at_desk.take_screenshot("operator-clients")
-    assert not at_desk.is_wider_than_its_screen()
+    operator_user.take_screenshot("operator-clients")
+    assert not operator_user.is_wider_than_its_screen()
     operator.open(name)
     operator.press("check")
     page.wait_for_timeout(1500)
     operator.open(name)
     expect(page.locator(".admin-panel")).to_contain_text("USERS_LINKED")
-    at_desk.take_screenshot("operator-client")
-    assert not at_desk.is_wider_than_its_screen()
+    operator_user.take_screenshot("operator-client")
+    assert not operator_user.is_wider_than_its_screen()
     operator.press("pause", sure=True)
     operator.press("resume")
     page.locator('a[href$="/employee-mapping/"]').first.click()
     expect(page.locator("#content")).to_contain_text("Сидорова Анна")
-    at_desk.take_screenshot("operator-mapping")
-    assert not at_desk.is_wider_than_its_screen()
+    operator_user.take_screenshot("operator-mapping")
+    assert not operator_user.is_wider_than_its_screen()
     operator.change_rule(name, "popup_outgoing", "OFF")
 
 
 def _import_past_calls(operator, installation, name):
     """Calls from before the activation: a preview first, then the import; the page updates itself."""
-    page, at_desk = operator.person.page, operator.person
+    page, operator_user = operator.person.page, operator.person
     earlier = {installation.play("missed", days_ago=3, events=[])["session"] for _call in range(2)}
     earlier.add(installation.play("answered", days_ago=2, events=[])["session"])
     operator.open(name)
@@ -155,14 +155,14 @@ def _import_past_calls(operator, installation, name):
     page.locator("#content form [type=submit]").click()
     start = page.locator("button[value=start]")
     expect(start).to_contain_text("3")
-    at_desk.take_screenshot("operator-import")
-    assert not at_desk.is_wider_than_its_screen()
+    operator_user.take_screenshot("operator-import")
+    assert not operator_user.is_wider_than_its_screen()
     start.click()
     expect(page.locator(".admin-done")).to_be_visible()
     installation.until(
         lambda state: earlier <= _in_the_crm(state), "the calls from before the activation", timeout=BACKLOG_SECONDS
     )
-    assert not at_desk.is_wider_than_its_screen()
+    assert not operator_user.is_wider_than_its_screen()
 
 
 def _in_the_crm(state):
@@ -172,12 +172,12 @@ def _in_the_crm(state):
 
 def _take_further_screenshots(operator, installation, language):
     """What else the README shows: the list of calls, and what the simulated CRM received."""
-    page, at_desk = operator.person.page, operator.person
+    page, operator_user = operator.person.page, operator.person
     page.goto(f"{installation.address}/admin/telephony/call/")
     expect(page.locator("#result_list tbody tr").first).to_be_visible()
-    at_desk.take_screenshot("calls")
+    operator_user.take_screenshot("calls")
     page.goto(f"{installation.simulator}/?lang={language}")
-    at_desk.take_screenshot("simulator")
+    operator_user.take_screenshot("simulator")
 
 
 def _disconnect(operator, installation, name):

@@ -64,35 +64,35 @@ def past_calls(installation):
 @pytest.mark.usefixtures("past_calls")
 @on_screens
 def test_charts_show_the_data_of_the_tables(installation, sign_in, language, size):
-    with sign_in(language, size) as at_desk:
-        operator, page = Operator(at_desk, installation), at_desk.page
+    with sign_in(language, size) as user:
+        operator, page = Operator(user, installation), user.page
         operator.log_in()
         page.locator('#content a[href="/admin/tenants/tenant/statistics/"]').click()
         expect(page.locator("#statistics-clients")).to_be_visible()
-        _is_readable(at_desk, "operator-statistics-all")
+        _is_readable(user, "operator-statistics-all")
         page.get_by_role("link", name="Daisy", exact=True).click()
         for name in CHARTS:
             expect(page.locator(f"#statistics-{name}")).to_be_visible()
-        _is_readable(at_desk, "operator-statistics")
+        _is_readable(user, "operator-statistics")
 
 
-def _is_readable(at_desk, name):
-    page = at_desk.page
+def _is_readable(user, name):
+    page = user.page
     expect(page.locator(".statistics-drawing").last).to_be_visible()
     assert page.evaluate(_DRAWN) == [[True, True]] * len(CHARTS)
-    assert not at_desk.is_wider_than_its_screen()
-    at_desk.take_screenshot(name)
+    assert not user.is_wider_than_its_screen()
+    user.take_screenshot(name)
     for summary in page.locator("details summary").all():
         summary.click()
-    assert not at_desk.is_wider_than_its_screen()
-    assert at_desk.accessibility_violations() == []
-    assert at_desk.errors == []
+    assert not user.is_wider_than_its_screen()
+    assert user.accessibility_violations() == []
+    assert user.errors == []
 
 
 @pytest.mark.usefixtures("past_calls")
 def test_tables_are_there_without_scripts(installation, sign_in):
-    with sign_in("en", "phone", has_scripts=False) as at_desk:
-        operator, page = Operator(at_desk, installation), at_desk.page
+    with sign_in("en", "phone", has_scripts=False) as user:
+        operator, page = Operator(user, installation), user.page
         operator.log_in()
         operator.open("Daisy")
         page.locator('.admin-panel a[href$="/statistics/"]').click()
@@ -104,8 +104,8 @@ def test_tables_are_there_without_scripts(installation, sign_in):
 @pytest.mark.usefixtures("past_calls")
 @pytest.mark.parametrize("size", ["desktop", "phone"])
 def test_calls_are_exported_as_a_file(installation, sign_in, size, tmp_path):
-    with sign_in("en", size) as at_desk:
-        operator, page = Operator(at_desk, installation), at_desk.page
+    with sign_in("en", size) as user:
+        operator, page = Operator(user, installation), user.page
         operator.log_in()
         page.goto(f"{installation.address}/admin/telephony/call/?outcome=missed")
         with page.expect_download() as coming:
@@ -120,18 +120,18 @@ def test_calls_are_exported_as_a_file(installation, sign_in, size, tmp_path):
 
 @pytest.mark.usefixtures("past_calls")
 def test_key_is_made_copied_and_reads(installation, sign_in):
-    with sign_in("en", "desktop") as at_desk:
-        operator, page = Operator(at_desk, installation), at_desk.page
+    with sign_in("en", "desktop") as user:
+        operator, page = Operator(user, installation), user.page
         operator.log_in()
         page.goto(f"{installation.address}/admin/tenants/apikey/add/")
         page.fill("#id_name", "Reports")
         page.select_option("#id_tenant", label="Daisy")
         page.click("[name=_save]")
-        at_desk.take_screenshot("operator-api-key")
+        user.take_screenshot("operator-api-key")
         key = page.locator(".messagelist code").inner_text()
         where, headers = f"{installation.address}/api/v1/calls/?page_size=5", {"Authorization": f"Bearer {key}"}
         answer = installation.http.get(where, headers=headers, timeout=10)
         assert [row["tenant"] for row in answer.json()["results"]] == ["daisy"] * 5
         page.goto(f"{installation.address}/api/v1/docs/")
         expect(page.locator("#swagger-ui")).to_contain_text("/api/v1/reconciliation/")
-        assert at_desk.errors == []
+        assert user.errors == []

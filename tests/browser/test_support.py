@@ -52,11 +52,11 @@ def test_skipped_call_is_found_by_its_number_and_retried(installation, sign_in, 
         rule = str(SkipReason.MISSED_OFF.label)
     session = installation.play("missed", employees=[IVAN], contact=f"79990000{last}")["session"]
     installation.wait_for(lambda: "DEBOUNCING" not in installation.ask("count_states"), "the end of the debounce")
-    with sign_in(language, size) as at_desk, sign_in(language, size) as at_operator:
-        support, operator, page = Operator(at_desk, installation), Operator(at_operator, installation), at_desk.page
+    with sign_in(language, size) as user, sign_in(language, size) as operator_user:
+        support, operator, page = Operator(user, installation), Operator(operator_user, installation), user.page
         support.log_in("sveta", PASSWORD)
         _find(support, f"8 (999) 000-0{last // 100}-{last % 100:02}", rule)
-        _see_why(at_desk, rule)
+        _see_why(user, rule)
         operator.log_in()
         operator.change_rule(NAME, "upload_missed", "True")
         page.locator('.admin-buttons form[action$="/retry/"] button').click()
@@ -64,23 +64,23 @@ def test_skipped_call_is_found_by_its_number_and_retried(installation, sign_in, 
         installation.wait_for(lambda: [session, "UPLOADED"] in installation.ask("rows")["calls"], "the upload")
         page.reload()
         expect(page.locator(".status-line")).to_contain_text("UPLOADED")
-        at_desk.take_screenshot("admin-call-retried")
-        assert not at_desk.is_wider_than_its_screen()
-        assert (at_desk.errors, at_operator.errors) == ([], [])
+        user.take_screenshot("admin-call-retried")
+        assert not user.is_wider_than_its_screen()
+        assert (user.errors, operator_user.errors) == ([], [])
 
 
 @pytest.mark.usefixtures("support")
 @pytest.mark.parametrize("size", ["desktop", "phone"])
 def test_unreadable_notifications_come_with_a_message_for_the_client(installation, sign_in, size):
     installation.play("broken")
-    with sign_in("en", size) as at_desk:
-        support, page = Operator(at_desk, installation), at_desk.page
+    with sign_in("en", size) as user:
+        support, page = Operator(user, installation), user.page
         support.log_in("sveta", PASSWORD)
         page.goto(f"{installation.address}/admin/telephony/notification/unreadable/")
         page.locator("summary").first.click()
         expect(page.locator(".admin-instructions").first).to_be_visible()
-        at_desk.take_screenshot("admin-unreadable")
-        _is_readable(at_desk)
+        user.take_screenshot("admin-unreadable")
+        _is_readable(user)
 
 
 def _find(support, number, rule):
@@ -99,17 +99,17 @@ def _find(support, number, rule):
     rows.get_by_role("link").first.click()
 
 
-def _see_why(at_desk, rule):
+def _see_why(user, rule):
     """The page names the rule and its setting, and shows the timeline."""
-    page = at_desk.page
+    page = user.page
     expect(page.locator(".status-line")).to_contain_text("MISSED_OFF")
     expect(page.locator(".status-line")).to_contain_text(rule)
     expect(page.locator(".timeline li").first).to_be_visible()
-    at_desk.take_screenshot("admin-call")
+    user.take_screenshot("admin-call")
     page.locator(".timeline summary").first.click()
-    _is_readable(at_desk)
+    _is_readable(user)
 
 
-def _is_readable(at_desk):
-    assert not at_desk.is_wider_than_its_screen()
-    assert at_desk.accessibility_violations() == []
+def _is_readable(user):
+    assert not user.is_wider_than_its_screen()
+    assert user.accessibility_violations() == []

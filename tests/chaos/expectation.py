@@ -49,7 +49,7 @@ def phone(number: str) -> str:
 
 
 def date(session: Session, zone: ZoneInfo) -> str:
-    """Return when the call began, in the CRM account's time zone."""
+    """Return when the call started_at, in the CRM account's time zone."""
     return session.started_at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
 
 

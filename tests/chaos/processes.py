@@ -81,7 +81,7 @@ class Processes:
     @contextmanager
     def outside(self) -> Iterator[None]:
         """Run something outside of all processes, although one of them is waiting."""
-        self.running.append(Process("nobody", self.clock.now(), None))
+        self.running.append(Process("outside", self.clock.now(), None))
         try:
             yield
         finally:

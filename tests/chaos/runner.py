@@ -52,8 +52,8 @@ def play(job: Job) -> tuple[str, bool]:
 
     call_command("flush", interactive=False, verbosity=0, reset_sequences=True)
     size = Size(tenants=job.tenants, calls=job.calls, lasts=timedelta(minutes=job.minutes))
-    began = time.process_time()
+    started_at = time.process_time()
     outcome = Run(job.seed, size).play()
-    seconds = time.process_time() - began
+    seconds = time.process_time() - started_at
     text = report.full(outcome) if job.is_full else report.line(outcome, seconds=seconds)
     return text, not outcome.differences

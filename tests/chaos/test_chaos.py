@@ -13,13 +13,13 @@ from tests.chaos.run import Run, Size
 
 pytestmark = [
     pytest.mark.exhaustive,  # every push plays one seed whole instead: python -m tests.chaos 1
-    pytest.mark.timeout(240),  # minutes of many clients are played in one test
+    pytest.mark.timeout(240),  # one test plays minutes of many clients
 ]
 
 
 @pytest.fixture
 def play(db, real_turns):
-    """Play a run; return what came of it."""
+    """Play a run; return its outcome."""
 
     def run(seed=1, **size):
         return Run(seed, Size(**size)).play()
@@ -46,18 +46,18 @@ def test_short_seed_passes(play, seed):
     assert outcome.met["notifications"] >= 25
 
 
-def test_seed_prints_the_same_each_time():
-    def said(hash_seed):
+def test_seed_prints_the_same_report_each_time():
+    def report_of(hash_seed):
         command = [sys.executable, "-m", "tests.chaos", "3", "--tenants", "2", "--calls", "3", "--minutes", "20"]
         environment = os.environ | {"PYTHONHASHSEED": hash_seed, "DATABASE_URL": "sqlite:///:memory:"}
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
-    once = said("1")
-    assert "differences: 0" in once
-    assert said("2") == once
+    report = report_of("1")
+    assert "differences: 0" in report
+    assert report_of("2") == report
 
 
-def test_calls_nobody_tells_of_are_found_and_right_all_the_same(quiet, play, monkeypatch):
+def test_calls_without_notifications_are_found_by_reconciliation(quiet, play, monkeypatch):
     from telephony.calls import apply_event
 
     monkeypatch.setattr(apply_event, "apply_event", lambda *_args, **_kwargs: False)
@@ -69,68 +69,72 @@ def test_calls_nobody_tells_of_are_found_and_right_all_the_same(quiet, play, mon
 # --- bugs that the comparison must find
 
 
-def complains(found, *words):
-    """Whether some difference has all these words."""
-    return any(all(word in line for word in words) for line in found)
+def has_difference(found, *texts):
+    """Return whether a difference contains all these texts."""
+    return any(all(text in line for text in texts) for line in found)
 
 
-def test_call_nobody_records_is_seen(quiet, monkeypatch):
+def test_missing_call_is_detected(quiet, monkeypatch):
     from telephony.calls import apply_event
     from telephony.reconciliation import compare
 
     monkeypatch.setattr(apply_event, "apply_event", lambda *_args, **_kwargs: False)
     monkeypatch.setattr(compare, "find_missing", lambda _reported, _known: [])
     found = quiet("missed")
-    assert complains(found, "the connector has no row")
-    assert complains(found, "reconciliation: unexplained is 3, not 0")
+    assert has_difference(found, "the connector has no row")
+    assert has_difference(found, "reconciliation: unexplained is 3, not 0")
 
 
-def test_second_record_of_a_call_is_seen(quiet, monkeypatch):
+def test_second_record_of_a_call_is_detected(quiet, monkeypatch):
     from crm import call_records
 
     number = itertools.count()
     monkeypatch.setattr(call_records, "external_id", lambda session_id: f"uis-{session_id}{next(number)}")
-    assert complains(quiet("missed"), "which UIS does not have")
+    assert has_difference(quiet("missed"), "which UIS does not have")
 
 
-def test_row_that_is_not_unique_is_seen(quiet, monkeypatch):
+def test_duplicate_row_is_detected(quiet, monkeypatch):
     from telephony.calls import pipeline
 
     monkeypatch.setattr(pipeline, "locked", lambda *_args: None)
-    assert complains(quiet("missed"), "the product logged an error")
+    assert has_difference(quiet("missed"), "the product logged an error")
 
 
-def test_wrong_owner_of_a_missed_call_is_seen(quiet, monkeypatch):
+def test_wrong_owner_of_a_missed_call_is_detected(quiet, monkeypatch):
     from telephony.calls.evidence import CallEvidence
 
-    monkeypatch.setattr(CallEvidence, "rung_id", property(lambda told: next(iter(told.rung_employee_ids), None)))
-    assert complains(quiet("missed", tenants=8, calls=5), "its manager is")  # not every tenant's rule names an owner
+    monkeypatch.setattr(
+        CallEvidence, "rung_id", property(lambda evidence: next(iter(evidence.rung_employee_ids), None))
+    )
+    assert has_difference(
+        quiet("missed", tenants=8, calls=5), "its manager is"
+    )  # not every tenant's rule names an owner
 
 
-def test_wrong_owner_of_a_transferred_call_is_seen(quiet, monkeypatch):
+def test_wrong_owner_of_a_transferred_call_is_detected(quiet, monkeypatch):
     from telephony.calls import legs
 
     monkeypatch.setattr(legs, "_owner_leg", lambda talks, _owner: min(talks, key=lambda leg: leg.leg_id))
-    assert complains(quiet("transferred", tenants=8, calls=5), "its manager is")
+    assert has_difference(quiet("transferred", tenants=8, calls=5), "its manager is")
 
 
-def test_wrong_hour_is_seen(quiet, monkeypatch):
+def test_wrong_time_zone_is_detected(quiet, monkeypatch):
     from zoneinfo import ZoneInfo
 
     from tenants.models import CrmConnection
 
     monkeypatch.setattr(CrmConnection, "zone", property(lambda _crm: ZoneInfo("UTC")))
-    assert complains(quiet("missed"), "date is")
+    assert has_difference(quiet("missed"), "date is")
 
 
-def test_wrong_talk_is_seen(quiet, monkeypatch):
+def test_wrong_duration_is_detected(quiet, monkeypatch):
     from telephony.calls import legs
 
     monkeypatch.setattr(legs, "_talked", lambda talks: len(talks))
-    assert complains(quiet("answered"), "duration is")
+    assert has_difference(quiet("answered"), "duration is")
 
 
-def test_call_in_another_clients_crm_is_seen(quiet, monkeypatch):
+def test_call_in_another_clients_crm_is_detected(quiet, monkeypatch):
     from crm import client_factory, uploads
     from tenants.models import CrmConnection
 
@@ -139,10 +143,10 @@ def test_call_in_another_clients_crm_is_seen(quiet, monkeypatch):
 
     monkeypatch.setattr(uploads, "client_factory", SimpleNamespace(crm_client=first))
     found = quiet("missed")
-    assert complains(found, "tenant-02", "not in the CRM")
+    assert has_difference(found, "tenant-02", "not in the CRM")
 
 
-def test_second_ring_of_a_click_is_seen(quiet, monkeypatch):
+def test_second_call_of_a_click_is_detected(quiet, monkeypatch):
     from telephony import outbound
 
     real = outbound.start_call
@@ -152,60 +156,60 @@ def test_second_ring_of_a_click_is_seen(quiet, monkeypatch):
         return real(*args, **kwargs)
 
     monkeypatch.setattr(outbound, "start_call", twice)
-    assert complains(quiet("click"), "a click rang 2 times")
+    assert has_difference(quiet("click"), "a click rang 2 times")
 
 
-def test_call_against_a_rule_is_seen(quiet, monkeypatch):
+def test_upload_against_a_rule_is_detected(quiet, monkeypatch):
     from tenants.transfer_rules import RuleSet
 
     monkeypatch.setattr(RuleSet, "upload_skip_reason", lambda _choices, _call: None)
-    assert complains(quiet("internal", seed=4), "it was uploaded against")
+    assert has_difference(quiet("internal", seed=4), "it was uploaded against")
 
 
-def test_call_skipped_without_a_rule_is_seen(quiet, monkeypatch):
+def test_call_skipped_without_a_rule_is_detected(quiet, monkeypatch):
     from tenants.transfer_rules import RuleSet, SkipReason
 
     monkeypatch.setattr(RuleSet, "upload_skip_reason", lambda _choices, _call: SkipReason.CONTACT)
-    assert complains(quiet("missed"), "it was skipped by CONTACT, but the rules allow")
+    assert has_difference(quiet("missed"), "it was skipped by CONTACT, but the rules allow")
 
 
-def test_recording_that_is_not_waited_for_is_seen(quiet, monkeypatch):
+def test_upload_before_the_recording_is_detected(quiet, monkeypatch):
     from telephony.calls import recording_selection
 
     monkeypatch.setattr(recording_selection, "is_awaited", lambda *_args, **_kwargs: False)
-    assert complains(quiet("answered", calls=6), "its recording was not waited for")
+    assert has_difference(quiet("answered", calls=6), "its recording was not waited for")
 
 
-def test_recording_that_is_left_out_is_seen(quiet, monkeypatch):
+def test_missing_recording_is_detected(quiet, monkeypatch):
     from telephony.calls import recording_selection
 
     monkeypatch.setattr(recording_selection, "url", lambda *_args: "")
-    assert complains(quiet("answered", calls=6), "its recording was reported by UIS")
+    assert has_difference(quiet("answered", calls=6), "its recording was reported by UIS")
 
 
-def test_stale_card_is_seen(quiet, monkeypatch):
+def test_late_popup_is_detected(quiet, monkeypatch):
     from crm import popups
     from tests.chaos import workers
 
     monkeypatch.setitem(workers.LAG_SECONDS, "fast", 60)
     monkeypatch.setattr(popups, "POPUP_TTL", timedelta(hours=1))
     monkeypatch.setattr(popups, "_obsolete_reason", lambda *_args: "")
-    assert complains(quiet("answered"), "s after the ring")
+    assert has_difference(quiet("answered"), "s after the ring")
 
 
-def test_wait_inside_a_transaction_is_seen(quiet, monkeypatch):
+def test_wait_inside_a_transaction_is_detected(quiet, monkeypatch):
     from django.db import transaction
 
     from crm import uploads
 
     real = uploads.upload
     monkeypatch.setattr(uploads, "upload", transaction.atomic(real))
-    assert complains(quiet("missed"), "waits inside a transaction")
+    assert has_difference(quiet("missed"), "waits inside a transaction")
 
 
-def test_error_of_ours_is_seen(quiet, monkeypatch):
+def test_logged_error_is_detected(quiet, monkeypatch):
     from crm import uploads
 
     monkeypatch.setattr(uploads, "_split_suspects", lambda _batch: 1 / 0)
     found = quiet("missed")
-    assert complains(found, "raised ZeroDivisionError")
+    assert has_difference(found, "raised ZeroDivisionError")

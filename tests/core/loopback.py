@@ -12,11 +12,11 @@ from connector_project.core.http_client import RemoteError
 
 
 class Server:
-    """Accepts connections one after another; `answer` gets each, `heard` has the requests."""
+    """Accepts connections one after another; `answer` is called with each; `requests` has the received texts."""
 
     def __init__(self, answer: Callable[[socket.socket], None]) -> None:
         self.answer = answer
-        self.heard: list[str] = []
+        self.requests: list[str] = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.host_port = f"127.0.0.1:{self.port}"
@@ -30,19 +30,19 @@ class Server:
             except OSError:
                 return
             with connection, suppress(OSError):
-                self.heard.append(_request(connection))
+                self.requests.append(_request(connection))
                 self.answer(connection)
 
 
 def _request(connection: socket.socket) -> str:
-    """Read one request: its head, and as much body as it announces."""
-    said = b""
-    while b"\r\n\r\n" not in said:
+    """Read one request: its head, and as much of the body as Content-Length announces."""
+    received = b""
+    while b"\r\n\r\n" not in received:
         part = connection.recv(65_536)
         if not part:
-            return said.decode("latin-1")
-        said += part
-    head, _, body = said.partition(b"\r\n\r\n")
+            return received.decode("latin-1")
+        received += part
+    head, _, body = received.partition(b"\r\n\r\n")
     lengths = [line.split(b":")[1] for line in head.splitlines() if line.lower().startswith(b"content-length:")]
     while len(body) < int((lengths or [b"0"])[0]):
         body += connection.recv(65_536)
@@ -51,7 +51,7 @@ def _request(connection: socket.socket) -> str:
 
 @contextmanager
 def serving(answer: Callable[[socket.socket], None] | bytes) -> Iterator[Server]:
-    """Serve until the block ends; plain bytes are sent as they are."""
+    """Serve until the block ends; `answer` may be the bytes to send."""
     server = Server(answer if callable(answer) else lambda connection: connection.sendall(answer))
     server.thread.start()
     try:
@@ -65,7 +65,7 @@ def serving(answer: Callable[[socket.socket], None] | bytes) -> Iterator[Server]
 
 
 def reply(body: bytes = b"", *headers: str, status: str = "200 OK") -> bytes:
-    """Return a whole HTTP reply."""
+    """Return a complete HTTP reply."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 

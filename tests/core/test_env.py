@@ -1,4 +1,4 @@
-"""Every impossible value prevents the start with an error that names its variable."""
+"""Every invalid value prevents the start with an error that names its variable."""
 
 import base64
 import os
@@ -36,7 +36,7 @@ def one_of(name: str):
 
 
 def secret(name: str):
-    return env.secret(name, is_debug=False, debug_default="stand-in")
+    return env.secret(name, is_debug=False, debug_default="default")
 
 
 def webhook(name: str):
@@ -57,17 +57,17 @@ def signing(size: int) -> str:
 
 @pytest.fixture
 def set_to(monkeypatch):
-    """Give the variable a value; None takes it away."""
+    """Set the variable; None removes it."""
     monkeypatch.setattr(reader.ENVIRON, "files_cache", {})
 
-    def give(value: str | None) -> None:
+    def set_value(value: str | None) -> None:
         monkeypatch.delenv(f"{NAME}_FILE", raising=False)
         if value is None:
             monkeypatch.delenv(NAME, raising=False)
         else:
             monkeypatch.setenv(NAME, value)
 
-    return give
+    return set_value
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def set_to(monkeypatch):
         (webhook_secret, signing(65)),
     ],
 )
-def test_impossible_value_names_its_variable(set_to, read, value):
+def test_invalid_value_raises_with_the_variable_name(set_to, read, value):
     set_to(value)
     with pytest.raises(ImproperlyConfigured) as raised:
         read(NAME)
@@ -187,12 +187,12 @@ def test_impossible_value_names_its_variable(set_to, read, value):
         (webhook_secret, signing(64), signing(64)),
     ],
 )
-def test_possible_value_is_read(set_to, read, value, expected):
+def test_valid_value_is_parsed(set_to, read, value, expected):
     set_to(value)
     assert read(NAME) == expected
 
 
-def test_list_may_have_a_default(set_to):
+def test_empty_list_is_the_default(set_to):
     set_to("")
     assert env.str_list(NAME, default=("a", "b")) == ["a", "b"]
 
@@ -206,7 +206,7 @@ def test_list_may_have_a_default(set_to):
         ("postgresql://user:word@host/name", "django.db.backends.postgresql", "name"),
     ],
 )
-def test_database_is_read(set_to, value, engine, name):
+def test_database_url_is_parsed(set_to, value, engine, name):
     set_to(value)
     found = database(NAME)
     assert (found["ENGINE"], found["NAME"]) == (engine, name)
@@ -231,13 +231,13 @@ def test_database_is_read(set_to, value, engine, name):
         ("consolemail://", {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}),
     ],
 )
-def test_mail_server_is_read(set_to, value, expected):
+def test_mail_server_url_is_parsed(set_to, value, expected):
     set_to(value)
     found = env.mail_server(NAME)
     assert {name: found.get(name) for name in expected} == expected
 
 
-def test_secret_is_needed_only_with_an_address(set_to):
+def test_webhook_secret_may_be_missing_if_not_needed(set_to):
     set_to(None)
     assert env.webhook_secret(NAME, is_needed=False) == ""
 
@@ -253,7 +253,7 @@ def test_secret_is_needed_only_with_an_address(set_to):
         ({"DEFAULT_FROM_EMAIL": "nonsense"}, "DEFAULT_FROM_EMAIL"),
     ],
 )
-def test_start_stops_with_the_name_of_what_is_missing(given, named):
+def test_start_fails_with_the_name_of_the_invalid_variable(given, named):
     code = "import connector_project.settings"
     variables = {"PATH": os.environ["PATH"], "DEBUG": "true"} | given
     ended = subprocess.run(
@@ -263,16 +263,16 @@ def test_start_stops_with_the_name_of_what_is_missing(given, named):
     assert f"ImproperlyConfigured: {named}" in ended.stderr or f"needs {named}" in ended.stderr
 
 
-def test_debug_allows_stand_ins(set_to):
+def test_debug_allows_public_defaults(set_to):
     set_to(None)
-    assert env.secret(NAME, is_debug=True, debug_default="stand-in") == "stand-in"
+    assert env.secret(NAME, is_debug=True, debug_default="default") == "default"
     assert env.fernet_keys(NAME, is_debug=True, debug_default=KEY) == [KEY]
     set_to("mine")
-    assert env.secret(NAME, is_debug=True, debug_default="stand-in") == "mine"
+    assert env.secret(NAME, is_debug=True, debug_default="default") == "mine"
 
 
 @pytest.mark.parametrize(("read", "value"), [(secret, "abc"), (fernet_keys, KEY), (number, "7")])
-def test_value_may_stand_in_a_file(set_to, monkeypatch, tmp_path, read, value):
+def test_value_may_be_in_a_file(set_to, monkeypatch, tmp_path, read, value):
     (tmp_path / "secret").write_text(f"{value}\n")
     set_to("not this one")
     monkeypatch.setenv(f"{NAME}_FILE", str(tmp_path / "secret"))
@@ -280,7 +280,7 @@ def test_value_may_stand_in_a_file(set_to, monkeypatch, tmp_path, read, value):
 
 
 @pytest.mark.parametrize("read", [secret, fernet_keys, number, env.boolean, env.str_list, base_url, database, one_of])
-def test_file_that_cannot_be_read_names_its_variable(set_to, monkeypatch, tmp_path, read):
+def test_unreadable_file_raises_with_the_variable_name(set_to, monkeypatch, tmp_path, read):
     set_to(None)
     (tmp_path / "binary").write_bytes(b"\xff\xfe\xff")
     for path in (tmp_path / "absent", tmp_path, tmp_path / "binary"):

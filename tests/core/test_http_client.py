@@ -1,4 +1,4 @@
-"""How a remote call is made, and every way it can end; over real sockets where one is needed."""
+"""How remote calls are made, and every result they can have; over real sockets where needed."""
 
 import gzip
 import json
@@ -18,8 +18,8 @@ URL = "https://shop.retailcrm.ru/api"
 
 
 @pytest.fixture(autouse=True)
-def _nobody_is_trusted(monkeypatch):
-    """Each test sets the trusted hosts, with sessions of its own."""
+def _no_trusted_hosts(monkeypatch):
+    """Start each test without trusted hosts and without sessions."""
     monkeypatch.setattr(http_client, "_trusted", frozenset())
     monkeypatch.setattr(http_client, "_local", threading.local())
 
@@ -30,53 +30,53 @@ def ask(server, **chosen):
     return http_client.send("UIS", "GET", chosen.pop("url", server.url), **{"timeout": 2.0, **chosen})
 
 
-def ended(url: str, **chosen):
+def error_of(url: str, **chosen):
     """Return the error of a request that cannot succeed."""
     with pytest.raises(http_client.RemoteError) as raised:
         http_client.send("UIS", "GET", url, **chosen)
     return raised.value
 
 
-# --- what is sent
+# --- requests
 
 
-def test_request_carries_what_it_is_given():
+def test_request_has_the_given_headers_and_query():
     with serving(reply(b"{}")) as server:
         ask(server, headers={"X-API-KEY": "abc"}, query={"phone": "+79990000001", "limit": "100"})
-    head = server.heard[0].split("\r\n")
+    head = server.requests[0].split("\r\n")
     assert head[0] == "GET /?phone=%2B79990000001&limit=100 HTTP/1.1"
     assert "X-API-KEY: abc" in head
 
 
-def test_form_is_urlencoded():
+def test_form_body_is_urlencoded():
     with serving(reply()) as server:
         http_client.set_trusted_hosts([server.host_port])
         http_client.send("retailCRM", "POST", server.url, body={"event": '{"phone": "+7"}', "name": "Иван"})
-    head, body = server.heard[0].split("\r\n\r\n")
+    head, body = server.requests[0].split("\r\n\r\n")
     assert head.startswith("POST / HTTP/1.1")
     assert "Content-Type: application/x-www-form-urlencoded" in head
     assert body == "event=%7B%22phone%22%3A+%22%2B7%22%7D&name=%D0%98%D0%B2%D0%B0%D0%BD"
 
 
-def test_bytes_go_as_they_are():
+def test_bytes_body_is_sent_unchanged():
     with serving(reply()) as server:
         http_client.set_trusted_hosts([server.host_port])
         http_client.send("UIS", "POST", server.url, body=b'{"a": 1}', headers={"Content-Type": "application/json"})
-    assert server.heard[0].endswith('Content-Length: 8\r\n\r\n{"a": 1}')
+    assert server.requests[0].endswith('Content-Length: 8\r\n\r\n{"a": 1}')
 
 
-def test_environment_of_the_process_names_no_proxy(monkeypatch):
+def test_proxy_variables_of_the_environment_are_ignored(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     with serving(reply(b"straight")) as server:
         assert ask(server).text == "straight"
 
 
-# --- what comes back
+# --- replies
 
 
 @pytest.mark.parametrize("status", ["200 OK", "201 Created", "400 Bad", "404 Not Found", "429 Slow", "500 Odd"])
-def test_reply_is_returned_whatever_its_status(status):
+def test_reply_with_any_status_is_returned(status):
     with serving(reply("Иван".encode(), "Retry-After: 7", status=status)) as server:
         found = ask(server)
     assert (found.status, found.text, found.retry_after) == (int(status[:3]), "Иван", 7.0)
@@ -84,14 +84,14 @@ def test_reply_is_returned_whatever_its_status(status):
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])
 def test_redirect_is_not_followed(status):
-    with serving(reply(b"never asked")) as other:
+    with serving(reply(b"never requested")) as other:
         with serving(reply(b"", f"Location: {other.url}", status=status)) as server:
             http_client.set_trusted_hosts([server.host_port, other.host_port])
             assert http_client.send("UIS", "GET", server.url).status == int(status[:3])
-        assert other.heard == []
+        assert other.requests == []
 
 
-def test_reply_that_is_no_utf8_is_read_as_far_as_it_goes():
+def test_invalid_utf8_in_a_reply_is_replaced():
     with serving(reply(b"\xc8\xe2ok")) as server:
         assert ask(server).text == "\ufffd\ufffdok"
 
@@ -101,51 +101,51 @@ def test_reply_may_be_compressed():
         assert ask(server).text == "plain"
 
 
-def test_reply_may_come_in_chunks():
+def test_reply_may_be_chunked():
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     with serving(chunked) as server:
         assert ask(server).text == "abcde"
 
 
-def test_reply_may_end_with_its_connection():
+def test_reply_without_a_length_ends_with_the_connection():
     with serving(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nto the end") as server:
         assert ask(server).text == "to the end"
 
 
-def test_large_reply_is_read_whole():
+def test_large_reply_is_read_completely():
     body = json.dumps(["x" * 1000] * 3000).encode()
     with serving(reply(body)) as server:
         assert ask(server).text == body.decode()
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_reply_that_is_too_large_is_refused(packed):
+def test_too_large_reply_is_unexpected(packed):
     body = b" " * (http_client.LARGEST_REPLY + 1)
     sent = reply(gzip.compress(body), "Content-Encoding: gzip") if packed else reply(body)
     with serving(sent) as server, pytest.raises(UnexpectedReply):
         ask(server)
 
 
-def test_cookies_of_one_request_do_not_go_along_with_the_next():
+def test_cookies_are_not_sent_with_the_next_request():
     with serving(reply(b"", "Set-Cookie: session=of-one-client; Path=/")) as server:
         ask(server)
         ask(server)
-    assert len(server.heard) == 2
-    assert "cookie" not in server.heard[1].lower()
+    assert len(server.requests) == 2
+    assert "cookie" not in server.requests[1].lower()
 
 
-# --- how it can fail
+# --- failures
 
 
 @pytest.mark.slow
-def test_server_that_does_not_answer_is_given_up():
+def test_server_without_an_answer_times_out():
     with serving(lambda _connection: time.sleep(0.6)) as server, pytest.raises(RemoteUnavailable) as raised:
         ask(server, timeout=0.2)
     assert is_timeout(raised.value)
     assert (raised.value.system, raised.value.code, raised.value.wait) == ("UIS", "", None)
 
 
-def in_drops(connection: socket.socket, *, head: bytes) -> None:
+def send_byte_by_byte(connection: socket.socket, *, head: bytes) -> None:
     connection.sendall(head)
     for _drop in range(100):
         time.sleep(0.05)
@@ -154,23 +154,23 @@ def in_drops(connection: socket.socket, *, head: bytes) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("framing", [b"Content-Length: 100000", b"Transfer-Encoding: chunked"])
-def test_reply_in_drops_is_given_up(framing):
+def test_reply_sent_byte_by_byte_times_out(framing):
     head = b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n"
-    with serving(lambda connection: in_drops(connection, head=head)) as server:
-        began_at = time.monotonic()
+    with serving(lambda connection: send_byte_by_byte(connection, head=head)) as server:
+        started_at = time.monotonic()
         with pytest.raises(RemoteUnavailable):
             ask(server, timeout=0.2)
-        assert time.monotonic() - began_at < 3
+        assert time.monotonic() - started_at < 3
 
 
-def stalled(connection: socket.socket) -> None:
+def send_half(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
     time.sleep(0.6)
 
 
 @pytest.mark.slow
-def test_reply_that_stops_half_way_is_given_up():
-    with serving(stalled) as server, pytest.raises(RemoteUnavailable) as raised:
+def test_stalled_reply_times_out():
+    with serving(send_half) as server, pytest.raises(RemoteUnavailable) as raised:
         ask(server, timeout=0.2)
     assert is_timeout(raised.value)
 
@@ -185,12 +185,12 @@ def test_reply_that_stops_half_way_is_given_up():
         (b"SSH-2.0-OpenSSH\r\n", "ConnectionError"),
     ],
 )
-def test_reply_that_is_cut_is_tried_later(sent, kind):
+def test_truncated_or_invalid_reply_is_unavailable(sent, kind):
     with serving(sent) as server, pytest.raises(RemoteUnavailable, match=rf"\(({kind})\)"):
         ask(server)
 
 
-def test_refused_connection_is_tried_later():
+def test_refused_connection_is_unavailable():
     with serving(reply()) as server:
         pass
     with pytest.raises(RemoteUnavailable, match=r"\(ConnectionError\)"):
@@ -202,9 +202,9 @@ def test_refused_connection_is_tried_later():
     [requests.exceptions.SSLError, requests.ConnectionError, requests.exceptions.InvalidURL],
 )
 @responses.activate
-def test_fault_is_named_without_the_address(fault):
+def test_error_message_has_no_url(fault):
     responses.get(URL, body=fault("https://host/?apiKey=abc"))
-    error = ended(URL)
+    error = error_of(URL)
     assert (type(error), is_timeout(error)) == (RemoteUnavailable, False)
     assert f"({fault.__name__})" in str(error)
     assert [part for part in ("https:", "host", "abc") if part in str(error)] == []
@@ -212,21 +212,21 @@ def test_fault_is_named_without_the_address(fault):
 
 @pytest.mark.parametrize("fault", [requests.ConnectTimeout, requests.ReadTimeout])
 @responses.activate
-def test_timeout_is_named_without_the_address(fault):
+def test_timeout_message_has_no_url(fault):
     responses.get(URL, body=fault("https://host/?apiKey=abc"))
-    error = ended(URL)
+    error = error_of(URL)
     assert (type(error), is_timeout(error)) == (RemoteUnavailable, True)
     assert [part for part in ("https:", "host", "abc") if part in str(error)] == []
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".retailcrm.ru", "a..retailcrm.ru"])
-def test_name_that_cannot_be_looked_up_is_no_crash(host):
-    error = ended(f"https://{host}/")
+def test_invalid_host_name_is_unavailable(host):
+    error = error_of(f"https://{host}/")
     assert isinstance(error, RemoteUnavailable)
     assert host not in str(error)
 
 
-# --- which addresses may be called
+# --- allowed URLs
 
 
 @pytest.mark.parametrize(
@@ -244,8 +244,8 @@ def test_name_that_cannot_be_looked_up_is_no_crash(host):
         "http://127.0.0.1:9000/",
     ],
 )
-def test_address_must_be_https(url):
-    error = ended(url)
+def test_url_must_be_https(url):
+    error = error_of(url)
     assert (type(error), error.code) == (AccessDenied, "address_not_https")
     assert error.system == "UIS"
 
@@ -267,24 +267,24 @@ def test_address_must_be_https(url):
         "[::]",
     ],
 )
-def test_private_address_is_refused_before_anything_is_sent(host):
+def test_private_ip_address_is_denied_without_a_request(host):
     for port in ("", ":8443"):
-        error = ended(f"https://{host}{port}/")
+        error = error_of(f"https://{host}{port}/")
         assert (type(error), error.code) == (AccessDenied, "address_not_public")
         assert host not in str(error)
 
 
 @responses.activate
-def test_public_address_may_be_a_literal():
+def test_public_ip_address_is_allowed():
     responses.get("https://8.8.8.8/", body="ok")
     assert http_client.send("UIS", "GET", "https://8.8.8.8/").text == "ok"
 
 
-def test_trusted_host_may_be_plain_and_private():
+def test_trusted_host_may_be_http_and_private():
     with serving(reply(b"ok")) as server:
         assert ask(server).text == "ok"
         http_client.set_trusted_hosts([])
-        assert ended(server.url).code == "address_not_https"
+        assert error_of(server.url).code == "address_not_https"
 
 
 @pytest.mark.parametrize(
@@ -305,12 +305,12 @@ def test_trusted_host_may_be_plain_and_private():
         ("", False),
     ],
 )
-def test_trust_is_for_the_host_and_port_that_would_be_reached(url, is_trusted):
+def test_is_trusted_compares_host_and_port(url, is_trusted):
     http_client.set_trusted_hosts(["simulator:9000", "simulator:80", "simulator:443", "[::1]:9000"])
     assert http_client.is_trusted(url) is is_trusted
 
 
-def test_sessions_are_kept_for_each_thread_and_kind():
+def test_session_is_reused_per_thread_and_kind():
     http_client.set_trusted_hosts(["simulator:9000"])
     public, trusted = http_client._session(URL), http_client._session("http://simulator:9000")
     elsewhere = []
@@ -326,7 +326,7 @@ def test_sessions_are_kept_for_each_thread_and_kind():
 
 
 @pytest.mark.parametrize(
-    ("word", "seconds"),
+    ("header", "seconds"),
     [
         ("7", 7.0),
         ("0", 0.0),
@@ -340,15 +340,15 @@ def test_sessions_are_kept_for_each_thread_and_kind():
         ("", None),
     ],
 )
-def test_retry_after_is_read_where_it_is_seconds(word, seconds):
-    assert Reply(503, {"Retry-After": word}, "").retry_after == seconds
+def test_retry_after_accepts_whole_seconds_only(header, seconds):
+    assert Reply(503, {"Retry-After": header}, "").retry_after == seconds
 
 
-def test_retry_after_may_be_absent():
+def test_retry_after_is_none_without_the_header():
     assert Reply(503, {}, "").retry_after is None
 
 
-def test_header_names_are_read_in_any_case():
+def test_header_names_are_case_insensitive():
     with serving(reply(b"", "retry-after: 9")) as server:
         assert ask(server).retry_after == 9.0
 
@@ -356,11 +356,11 @@ def test_header_names_are_read_in_any_case():
 @pytest.mark.parametrize(
     ("text", "is_html"), [("<html>", True), (" \n<!doctype", True), ("{}", False), ("", False), ("a<b", False)]
 )
-def test_page_is_told_by_its_first_character(text, is_html):
+def test_reply_is_html_if_it_begins_with_an_angle_bracket(text, is_html):
     assert Reply(200, {}, text).is_html is is_html
 
 
-def test_errors_tell_whom_and_which():
+def test_errors_have_system_code_and_wait():
     error = RemoteUnavailable("UIS", "Later.", code="limit_exceeded", wait=7.0)
     assert (str(error), error.system, error.code, error.wait) == ("Later.", "UIS", "limit_exceeded", 7.0)
     for kind in (RemoteUnavailable, RemoteRejected, UnexpectedReply, AccessDenied):

@@ -12,7 +12,7 @@ from tests.core.loopback import is_timeout, reply, serving
 
 
 @pytest.fixture(autouse=True)
-def _nobody_is_trusted(monkeypatch):
+def _no_trusted_hosts(monkeypatch):
     monkeypatch.setattr(http_client, "_trusted", frozenset())
     monkeypatch.setattr(http_client, "_local", threading.local())
 
@@ -22,7 +22,7 @@ def fetch(server, url="", is_theirs=lambda _url: True, **chosen):
     return http_client.download("UIS", url or server.url, is_theirs=is_theirs, **{"timeout": 2.0, **chosen})
 
 
-def whole(source):
+def read_all(source):
     read = b""
     while part := source.read():
         read += part
@@ -30,17 +30,17 @@ def whole(source):
     return read
 
 
-def test_file_is_read_as_it_comes():
+def test_download_returns_status_headers_and_body():
     with serving(reply(b"sound", "Content-Type: audio/mpeg")) as server:
         source = fetch(server, headers={"Range": "bytes=0-9"})
-        assert (source.status, source.headers["content-type"], whole(source)) == (200, "audio/mpeg", b"sound")
-    head = server.heard[0]
+        assert (source.status, source.headers["content-type"], read_all(source)) == (200, "audio/mpeg", b"sound")
+    head = server.requests[0]
     assert head.startswith("GET / HTTP/1.1")
     assert "Range: bytes=0-9" in head
     assert "Accept-Encoding: identity" in head
 
 
-def test_large_file_is_never_whole_in_memory():
+def test_large_file_is_read_in_parts():
     with serving(reply(b"x" * 3_000_000)) as server:
         source = fetch(server)
         sizes = [len(part) for part in iter(source.read, b"")]
@@ -49,14 +49,14 @@ def test_large_file_is_never_whole_in_memory():
     assert max(sizes) <= http_client.PART
 
 
-def test_packed_file_is_not_unpacked():
+def test_compressed_file_is_not_decompressed():
     packed = gzip.compress(b"sound")
     with serving(reply(packed, "Content-Encoding: gzip")) as server:
-        assert whole(fetch(server)) == packed
+        assert read_all(fetch(server)) == packed
 
 
 @pytest.mark.parametrize("status", ["404 Not Found", "500 Odd", "416 No"])
-def test_status_is_told_whatever_it_is(status):
+def test_download_with_any_status_is_returned(status):
     with serving(reply(b"", status=status)) as server:
         source = fetch(server)
         assert source.status == int(status[:3])
@@ -64,58 +64,58 @@ def test_status_is_told_whatever_it_is(status):
 
 
 @pytest.mark.slow
-def test_closing_does_not_wait_for_the_rest():
-    def drip(connection):
+def test_close_does_not_wait_for_the_rest():
+    def send_one_byte(connection):
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nx")
         time.sleep(0.5)
 
-    with serving(drip) as server:
+    with serving(send_one_byte) as server:
         source = fetch(server)
         assert source.read() == b"x"
-        began = time.monotonic()
+        started_at = time.monotonic()
         source.close()
-        assert time.monotonic() - began < 0.4
+        assert time.monotonic() - started_at < 0.4
 
 
-# --- how it can fail
+# --- failures
 
 
 @pytest.mark.parametrize("body", [b"half", b""])
-def test_file_that_is_cut_is_told(body):
+def test_truncated_file_is_unavailable(body):
     with serving(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + body) as server:
         source = fetch(server)
         with pytest.raises(RemoteUnavailable) as raised:
-            whole(source)
+            read_all(source)
         assert not is_timeout(raised.value)
 
 
 @pytest.mark.slow
-def test_file_that_stops_half_way_is_given_up():
-    def stall(connection):
+def test_stalled_file_times_out():
+    def send_half(connection):
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
         time.sleep(0.6)
 
-    with serving(stall) as server:
+    with serving(send_half) as server:
         source = fetch(server, timeout=0.2)
         with pytest.raises(RemoteUnavailable) as raised:
-            whole(source)
+            read_all(source)
         assert is_timeout(raised.value)
 
 
-def test_file_that_takes_too_long_is_given_up(monkeypatch):
+def test_too_long_download_is_unavailable(monkeypatch):
     monkeypatch.setattr(http_client, "LONGEST_DOWNLOAD_SECONDS", -1.0)
     with serving(reply(b"sound")) as server, pytest.raises(RemoteUnavailable):
         fetch(server).read()
 
 
-def test_file_that_is_too_large_is_given_up(monkeypatch):
+def test_too_large_file_is_unexpected(monkeypatch):
     monkeypatch.setattr(http_client, "LARGEST_DOWNLOAD", 4)
     with serving(reply(b"sound")) as server, pytest.raises(UnexpectedReply):
-        whole(fetch(server))
+        read_all(fetch(server))
 
 
 @pytest.mark.slow
-def test_server_that_is_silent_is_given_up():
+def test_server_without_an_answer_times_out():
     with serving(lambda _connection: time.sleep(0.6)) as server:
         with pytest.raises(RemoteUnavailable) as raised:
             fetch(server, timeout=0.2)
@@ -125,47 +125,47 @@ def test_server_that_is_silent_is_given_up():
 # --- redirects
 
 
-def moved(location, status="302 Found"):
+def redirect_to(location, status="302 Found"):
     return reply(b"", f"Location: {location}", status=status)
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See", "307 Temporary", "308 Permanent"])
-def test_redirect_is_followed_where_the_address_is_theirs(status):
-    with serving(reply(b"sound")) as other, serving(moved(other.url, status)) as server:
+def test_redirect_to_an_allowed_url_is_followed(status):
+    with serving(reply(b"sound")) as other, serving(redirect_to(other.url, status)) as server:
         http_client.set_trusted_hosts([server.host_port, other.host_port])
         source = http_client.download(
             "UIS", server.url, is_theirs=lambda _url: True, headers={"Range": "bytes=0-4"}, timeout=2.0
         )
-        assert whole(source) == b"sound"
-    assert "Range: bytes=0-4" in other.heard[0]
+        assert read_all(source) == b"sound"
+    assert "Range: bytes=0-4" in other.requests[0]
 
 
-def test_foreign_address_is_never_asked():
-    with serving(reply(b"never")) as other, serving(moved(other.url)) as server:
+def test_url_that_is_not_allowed_is_never_requested():
+    with serving(reply(b"never")) as other, serving(redirect_to(other.url)) as server:
         http_client.set_trusted_hosts([server.host_port, other.host_port])
         with pytest.raises(RemoteRejected) as raised:
             http_client.download("UIS", server.url, is_theirs=lambda url: url == server.url, timeout=2.0)
         assert raised.value.code == http_client.UNTRUSTED_ADDRESS
         with pytest.raises(RemoteRejected):
             http_client.download("UIS", other.url, is_theirs=lambda url: url == server.url)
-    assert other.heard == []
+    assert other.requests == []
 
 
 @pytest.mark.parametrize("location", ["http://127.0.0.2:9/", "http://169.254.169.254/", "ftp://host/", "/relative"])
-def test_address_that_may_not_be_called_is_not_called_even_where_it_is_theirs(location):
-    with serving(moved(location)) as server:
+def test_forbidden_redirect_is_not_followed_even_if_is_theirs_allows_it(location):
+    with serving(redirect_to(location)) as server:
         http_client.set_trusted_hosts([server.host_port])
         with pytest.raises((AccessDenied, RemoteRejected)):
             http_client.download("UIS", server.url, is_theirs=lambda _url: True, timeout=2.0)
-        assert len(server.heard) == (4 if location == "/relative" else 1)
+        assert len(server.requests) == (4 if location == "/relative" else 1)
 
 
-def test_redirect_nobody_can_read_is_told():
-    with serving(moved("https://[::1")) as server, pytest.raises(RemoteUnavailable):
+def test_invalid_redirect_is_unavailable():
+    with serving(redirect_to("https://[::1")) as server, pytest.raises(RemoteUnavailable):
         fetch(server)
 
 
-def test_plain_or_private_address_is_refused():
+def test_http_or_private_url_is_denied():
     for url in ("http://app.uiscom.ru/", "https://127.0.0.1/"):
         with pytest.raises(AccessDenied):
             http_client.download("UIS", url, is_theirs=lambda _url: True)

@@ -9,7 +9,7 @@ from connector_project.core.http_range import ContentRange, RequestedRange
 
 
 @pytest.mark.parametrize(
-    ("header", "asked"),
+    ("header", "requested"),
     [
         ("bytes=0-", RequestedRange(0, None)),
         ("bytes=0-0", RequestedRange(0, 0)),
@@ -28,12 +28,12 @@ from connector_project.core.http_range import ContentRange, RequestedRange
         (f"bytes={'9' * 30}-", None),
     ],
 )
-def test_header_of_a_request_is_read(header, asked):
-    assert http_range.parse_range(header) == asked
+def test_parse_range(header, requested):
+    assert http_range.parse_range(header) == requested
 
 
 @pytest.mark.parametrize(
-    ("asked", "size", "part"),
+    ("requested", "size", "part"),
     [
         (RequestedRange(0, None), 10, ContentRange(0, 9, 10)),
         (RequestedRange(3, 5), 10, ContentRange(3, 5, 10)),
@@ -47,12 +47,12 @@ def test_header_of_a_request_is_read(header, asked):
         (RequestedRange(0, None), 0, None),
     ],
 )
-def test_part_of_a_file_is_found(asked, size, part):
-    assert asked.resolve(size) == part
+def test_resolve_returns_the_range_in_the_file(requested, size, part):
+    assert requested.resolve(size) == part
 
 
 @pytest.mark.parametrize(
-    ("asked", "header"),
+    ("requested", "header"),
     [
         (RequestedRange(0, None), "bytes=0-99"),
         (RequestedRange(50, None), "bytes=50-149"),
@@ -61,8 +61,8 @@ def test_part_of_a_file_is_found(asked, size, part):
         (RequestedRange(None, 500), "bytes=-500"),
     ],
 )
-def test_no_more_is_asked_for_than_is_wanted_at_once(asked, header):
-    assert asked.header(100) == header
+def test_header_is_truncated_to_the_maximum(requested, header):
+    assert requested.header(100) == header
 
 
 @pytest.mark.parametrize(
@@ -78,14 +78,14 @@ def test_no_more_is_asked_for_than_is_wanted_at_once(asked, header):
         ("", None),
     ],
 )
-def test_header_of_a_reply_is_read(header, part):
+def test_parse_content_range(header, part):
     assert http_range.parse_content_range(header) == part
 
 
 @pytest.mark.parametrize(
     ("header", "size"), [("bytes */10", 10), ("bytes 0-9/10", None), ("bytes */*", None), ("", None)]
 )
-def test_size_is_told_where_nothing_is_there(header, size):
+def test_size_outside_is_read_from_unsatisfied_ranges_only(header, size):
     assert http_range.size_outside(header) == size
 
 
@@ -93,17 +93,17 @@ def test_size_is_told_where_nothing_is_there(header, size):
     first=st.integers(0, 50),
     last=st.one_of(st.none(), st.integers(0, 60)),
     size=st.integers(0, 50),
-    most=st.integers(1, 9),
+    limit=st.integers(1, 9),
 )
-def test_what_is_asked_for_lies_in_what_was_wanted(first, last, size, most):
-    asked = http_range.parse_range(f"bytes={first}-{'' if last is None else last}")
-    part = asked.resolve(size) if asked else None
+def test_truncated_range_is_within_the_resolved_range(first, last, size, limit):
+    requested = http_range.parse_range(f"bytes={first}-{'' if last is None else last}")
+    part = requested.resolve(size) if requested else None
     if part is None:
         return
     assert 0 <= part.first <= part.last < size
-    narrowed = part.truncated(most)
-    assert 1 <= narrowed.length <= most
-    assert narrowed.first == part.first
-    assert http_range.parse_content_range(str(narrowed)) == narrowed
-    # Truncated by the vendor or by us, it is the same part.
-    assert http_range.parse_range(asked.header(most)).resolve(size) == narrowed
+    truncated = part.truncated(limit)
+    assert 1 <= truncated.length <= limit
+    assert truncated.first == part.first
+    assert http_range.parse_content_range(str(truncated)) == truncated
+    # The vendor, asked for the truncated range, would send the same part.
+    assert http_range.parse_range(requested.header(limit)).resolve(size) == truncated

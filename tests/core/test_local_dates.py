@@ -1,4 +1,4 @@
-"""Local days, in zones with and without summer time."""
+"""Local days, in zones with and without DST."""
 
 # ruff: noqa: DTZ001 -- hypothesis wants bounds without a zone
 
@@ -25,7 +25,7 @@ MOMENTS = st.datetimes(
 
 
 @given(MOMENTS, ZONES)
-def test_every_moment_lies_in_its_day_and_in_no_other(moment, zone):
+def test_every_moment_is_in_exactly_one_day(moment, zone):
     day = local_dates.day_of(moment, zone=zone)
     begin, end = (local_dates.begin(one, zone=zone).astimezone(UTC) for one in (day, day + local_dates.DAY))
     assert begin <= moment < end
@@ -34,7 +34,7 @@ def test_every_moment_lies_in_its_day_and_in_no_other(moment, zone):
 
 
 @given(MOMENTS, st.integers(min_value=0, max_value=60 * 24 * 40), ZONES)
-def test_whole_days_of_a_period_are_those_with_both_ends_in_it(since, minutes, zone):
+def test_whole_returns_the_days_completely_inside_the_period(since, minutes, zone):
     till = since + timedelta(minutes=minutes)
     first, last = local_dates.day_of(since, zone=zone), local_dates.day_of(till, zone=zone)
     expected = [
@@ -48,7 +48,7 @@ def test_whole_days_of_a_period_are_those_with_both_ends_in_it(since, minutes, z
 @pytest.mark.parametrize(
     ("day", "hours"), [(date(2026, 3, 29), 23), (date(2026, 10, 25), 25), (date(2026, 12, 31), 24)]
 )
-def test_days_of_summer_times_change_are_shorter_and_longer(day, hours):
+def test_days_of_dst_changes_are_shorter_or_longer(day, hours):
     berlin = ZoneInfo("Europe/Berlin")
     lasts = local_dates.begin(day + local_dates.DAY, zone=berlin).astimezone(UTC) - local_dates.begin(
         day, zone=berlin

@@ -1,4 +1,4 @@
-"""URLs are parsed the way the library that sends requests to them does it."""
+"""URLs are parsed as by the library that sends the requests."""
 
 import pytest
 
@@ -24,16 +24,16 @@ from connector_project.core import origins
         ("", origins.INVALID),
     ],
 )
-def test_origin_is_where_would_be_asked(url, origin):
+def test_origin_is_where_the_request_would_go(url, origin):
     assert origins.origin(url) == origin
 
 
-def test_backslash_is_read_as_the_sender_reads_it():
+def test_origin_with_a_backslash_is_the_requested_host():
     assert origins.origin("https://evil.example.com\\@app.uiscom.ru/")[1] != "app.uiscom.ru"
 
 
 @pytest.mark.parametrize(
-    ("location", "leads_to"),
+    ("location", "target"),
     [
         ("/b", "https://host/b"),
         ("//other/b", "https://other/b"),
@@ -42,5 +42,5 @@ def test_backslash_is_read_as_the_sender_reads_it():
         ("https://[::1", ""),
     ],
 )
-def test_redirect_leads_somewhere(location, leads_to):
-    assert origins.joined("https://host/a/", location) == leads_to
+def test_joined_returns_the_redirect_target(location, target):
+    assert origins.joined("https://host/a/", location) == target

@@ -1,4 +1,4 @@
-"""Phone numbers in one form inside, in one form outside."""
+"""Phone numbers: normalised, formatted, masked."""
 
 import pytest
 
@@ -16,8 +16,8 @@ from connector_project.core import phone_numbers
         ("8 (999) 000-00-01", "79990000001", "89990000001"),
         ("88000000001", "78000000001", "88000000001"),
         ("9990000001", "79990000001", "9990000001"),
-        ("8123456789", "78123456789", "8123456789"),  # ten digits, not an eight and nine more
-        ("+89990000001", "89990000001", "89990000001"),  # a plus is trusted
+        ("8123456789", "78123456789", "8123456789"),  # ten digits: the 8 is not a trunk prefix
+        ("+89990000001", "89990000001", "89990000001"),  # a number with a plus is international
         ("+9990000001", "9990000001", "9990000001"),
         ("+380441234567", "380441234567", "380441234567"),
         ("380441234567", "380441234567", "380441234567"),
@@ -35,18 +35,18 @@ from connector_project.core import phone_numbers
         ("７９９９", "", ""),
     ],
 )
-def test_digits_follow_the_habits_of_the_account(raw, russian, foreign):
+def test_normalise_adds_the_country_code_for_russian_accounts_only(raw, russian, foreign):
     assert phone_numbers.normalise(raw, is_russian=True) == russian
     assert phone_numbers.normalise(raw, is_russian=False) == foreign
 
 
-def test_digits_of_digits_are_the_same():
+def test_normalise_is_idempotent():
     for number in ("79990000001", "78123456789", "101", "1234567", ""):
         assert phone_numbers.normalise(number, is_russian=True) == number
 
 
 @pytest.mark.parametrize(
-    ("number", "written", "is_outside", "is_internal"),
+    ("number", "formatted", "is_external", "is_internal"),
     [
         ("", "", False, False),
         ("1", "1", False, True),
@@ -58,9 +58,9 @@ def test_digits_of_digits_are_the_same():
         ("1" * 16, "1" * 16, False, False),
     ],
 )
-def test_number_is_outside_internal_or_neither(number, written, is_outside, is_internal):
-    assert phone_numbers.e164(number) == written
-    assert phone_numbers.is_external(number) is is_outside
+def test_number_is_external_internal_or_neither(number, formatted, is_external, is_internal):
+    assert phone_numbers.e164(number) == formatted
+    assert phone_numbers.is_external(number) is is_external
     assert phone_numbers.is_internal(number) is is_internal
 
 
@@ -76,5 +76,5 @@ def test_number_is_outside_internal_or_neither(number, written, is_outside, is_i
         ("", ""),
     ],
 )
-def test_masked_hides_the_middle(number, masked):
+def test_mask_hides_the_middle(number, masked):
     assert phone_numbers.mask(number) == masked

@@ -1,4 +1,4 @@
-"""The request budget: never more than the vendor takes in any second, close to all of it, and live work first."""
+"""The rate limit: never exceeded in any second, used almost fully, and live requests go first."""
 
 import threading
 import time
@@ -18,77 +18,77 @@ PER_SECOND = 40
 
 
 @pytest.fixture(params=["database", "redis"])
-def turns(request, settings, transactional_db, real_turns):
-    """Turns in the database, and in a real Redis."""
+def limit(request, settings, transactional_db, real_turns):
+    """A rate limit in the database, and in a real Redis."""
     if request.param == "database":
         settings.REDIS_URL = ""
     else:
         settings.REDIS_URL = REDIS
         needs.redis_at(REDIS)
     rate_limit._script.cache_clear()
-    # A name nobody else has: other runs of these tests may use the same Redis at the same time.
+    # A unique name: other runs of these tests may use the same Redis at the same time.
     yield RateLimit(f"test-{uuid.uuid4().hex}", PER_SECOND)
     rate_limit._script.cache_clear()
 
 
-def take(turns, *, seconds, threads=1, is_live=False):
-    """Take turns for some seconds; return when each was had."""
-    had, ends_at = [], time.monotonic() + seconds
+def take_slots(limit, *, seconds, threads=1, is_live=False):
+    """Take slots for some seconds; return the time of each."""
+    taken_at, ends_at = [], time.monotonic() + seconds
 
     def work():
         while time.monotonic() < ends_at:
-            acquire(turns, is_live=is_live)
-            had.append(time.time())
+            acquire(limit, is_live=is_live)
+            taken_at.append(time.time())
         if threads > 1:
             connection.close()
 
-    team = [threading.Thread(target=work) for _ in range(threads)]
+    workers = [threading.Thread(target=work) for _ in range(threads)]
     if threads == 1:
         work()
-    for thread in team if threads > 1 else []:
+    for thread in workers if threads > 1 else []:
         thread.start()
-    for thread in team if threads > 1 else []:
+    for thread in workers if threads > 1 else []:
         thread.join()
-    return sorted(had)
+    return sorted(taken_at)
 
 
-def most_in_a_second(had):
-    return max(sum(1 for other in had if moment <= other < moment + 1) for moment in had)
+def most_in_one_second(moments):
+    return max(sum(1 for other in moments if moment <= other < moment + 1) for moment in moments)
 
 
-def check_use(turns, *, threads, over):
-    """Take turns; never more than the budget in a second, and close to all of it once the machine is not too busy."""
+def check_usage(limit, *, threads, excess):
+    """Assert that no second exceeds the limit, and that at least 85 % of it is used; retry on a busy machine."""
     for _try in range(5):
-        had = take(turns, seconds=1.2, threads=threads)
-        assert most_in_a_second(had) <= PER_SECOND + over
-        if len(had) / (had[-1] - had[0]) >= 0.85 * PER_SECOND:
+        taken_at = take_slots(limit, seconds=1.2, threads=threads)
+        assert most_in_one_second(taken_at) <= PER_SECOND + excess
+        if len(taken_at) / (taken_at[-1] - taken_at[0]) >= 0.85 * PER_SECOND:
             return
-    pytest.fail("The budget is not used up.")
+    pytest.fail("Less than 85 % of the rate limit is used.")
 
 
 @pytest.mark.slow
-def test_no_second_holds_more_than_the_budget_and_hardly_less(turns):
-    check_use(turns, threads=1, over=0)
+def test_no_second_exceeds_the_limit_and_most_of_it_is_used(limit):
+    check_usage(limit, threads=1, excess=0)
 
 
 @pytest.mark.slow
-def test_several_workers_share_one_budget(turns, settings):
-    # An SQLite in memory belongs to one thread; on PostgreSQL there are four.
+def test_several_workers_share_one_limit(limit, settings):
+    # SQLite in memory works in one thread only; on PostgreSQL there are four.
     is_alone = connection.vendor == "sqlite" and not settings.REDIS_URL
-    # The clock of the test stands behind the sleep of four threads.
-    check_use(turns, threads=1 if is_alone else 4, over=1)
+    # The test reads the clock a moment after each thread got its slot.
+    check_usage(limit, threads=1 if is_alone else 4, excess=1)
 
 
-def test_accounts_do_not_share(turns):
-    began = time.monotonic()
+def test_accounts_have_separate_limits(limit):
+    started_at = time.monotonic()
     for number in range(20):
-        acquire(RateLimit(f"{turns.name}-{number}", 1), is_live=False)
-    assert time.monotonic() - began < 0.9
+        acquire(RateLimit(f"{limit.name}-{number}", 1), is_live=False)
+    assert time.monotonic() - started_at < 0.9
 
 
-def test_live_request_takes_the_next_turn_and_others_stand_back(turns):
+def test_live_request_reserves_the_next_slot_and_others_do_not(limit):
     """With slots taken ahead, a live request learns when its slot is; any other request gets none."""
-    slow = RateLimit(turns.name, 2)
+    slow = RateLimit(limit.name, 2)
     taken = [rate_limit._acquire(slow, ahead=5_000_000) for _ in range(4)]
     assert [is_taken for _wait, is_taken in taken] == [True] * 4
     waits = [wait for wait, _is_taken in taken]
@@ -97,44 +97,44 @@ def test_live_request_takes_the_next_turn_and_others_stand_back(turns):
 
 
 @pytest.mark.slow
-def test_live_request_does_not_stand_behind_those_who_wait(turns, settings):
+def test_live_request_does_not_wait_for_other_requests(limit, settings):
     if connection.vendor == "sqlite" and not settings.REDIS_URL:
-        pytest.skip("An SQLite in memory belongs to one thread.")
-    slow, stop = RateLimit(turns.name, 10), threading.Event()
+        pytest.skip("SQLite in memory works in one thread only.")
+    slow, stop = RateLimit(limit.name, 10), threading.Event()
 
-    def wait_in_line():
+    def take_until_stopped():
         while not stop.is_set():
             acquire(slow, is_live=False)
         connection.close()
 
-    team = [threading.Thread(target=wait_in_line) for _ in range(8)]
-    for thread in team:
+    workers = [threading.Thread(target=take_until_stopped) for _ in range(8)]
+    for thread in workers:
         thread.start()
     waited = []
-    for _ask in range(4):
-        began_at = time.monotonic()
+    for _request in range(4):
+        started_at = time.monotonic()
         acquire(slow, is_live=True)
-        waited.append(time.monotonic() - began_at)
+        waited.append(time.monotonic() - started_at)
     stop.set()
-    for thread in team:
+    for thread in workers:
         thread.join()
-    # The turn that is being had, then one's own: never the eight of those who wait, which take most of a second.
+    # At most the current slot and its own, not the slots of the eight waiting threads, which take most of a second.
     assert sorted(waited)[1] < 0.5
 
 
 @pytest.mark.parametrize("is_live", [True, False])
-def test_budget_that_stays_used_up_is_said_so_in_time(turns, monkeypatch, is_live):
-    slow = RateLimit(turns.name, 1)
-    for _turn in range(5):
+def test_exceeded_limit_raises_after_the_longest_wait(limit, monkeypatch, is_live):
+    slow = RateLimit(limit.name, 1)
+    for _slot in range(5):
         rate_limit._acquire(slow, ahead=60_000_000)
     monkeypatch.setattr(rate_limit, "LIVE_WAIT_SECONDS" if is_live else "LONGEST_WAIT_SECONDS", 0.2)
-    began_at = time.monotonic()
+    started_at = time.monotonic()
     with pytest.raises(RateLimitExceeded):
         acquire(slow, is_live=is_live)
-    assert 0.2 <= time.monotonic() - began_at < 1
+    assert 0.2 <= time.monotonic() - started_at < 1
 
 
-def test_without_redis_no_turn_can_be_had(settings, real_turns):
+def test_no_slot_without_redis(settings, real_turns):
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
     rate_limit._script.cache_clear()
     with pytest.raises(RateLimitExceeded):
@@ -142,8 +142,8 @@ def test_without_redis_no_turn_can_be_had(settings, real_turns):
     rate_limit._script.cache_clear()
 
 
-def test_turn_that_another_process_made_first_serves_both(turns, monkeypatch):
-    """The row may appear between our look and our try to make it."""
+def test_row_created_by_another_process_is_used(limit, monkeypatch):
+    """The row may be created between our SELECT and our INSERT."""
     monkeypatch.setattr(rate_limit.RateLimitSlot.objects.none().__class__, "first", lambda _rows: None)
-    assert rate_limit._next_slot_at(turns) == 0
-    assert rate_limit._next_slot_at(turns) == 0
+    assert rate_limit._next_slot_at(limit) == 0
+    assert rate_limit._next_slot_at(limit) == 0

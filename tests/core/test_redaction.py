@@ -1,4 +1,4 @@
-"""What a log record may contain."""
+"""Redaction of log records and error reports."""
 
 import io
 import json
@@ -19,9 +19,9 @@ LINK = "https://app.uiscom.ru/system/media/talk/3960000001/0123456789abcdef01234
 
 
 @pytest.mark.parametrize("name", ["django", "django.request", "django.security", "django.server", "django-q"])
-def test_nothing_is_written_past_our_filter(name):
+def test_every_log_handler_has_our_filter(name):
     """Django adds its own handlers, which write paths unredacted."""
-    # The test runner's handlers are not ours; those that write have one class.
+    # Other classes are handlers of the test runner.
     own = [one for one in logging.getLogger(name).handlers if type(one) is logging.StreamHandler]
     assert [
         one for one in own if not any(isinstance(found, core_logging.RedactingFilter) for found in one.filters)
@@ -71,7 +71,7 @@ def test_nothing_is_written_past_our_filter(name):
         ("", ""),
     ],
 )
-def test_line_hides_its_secrets(line, hidden):
+def test_redact_hides_secrets_and_numbers(line, hidden):
     assert redaction.redact(line) == hidden
 
 
@@ -91,27 +91,27 @@ def test_line_hides_its_secrets(line, hidden):
         "digest 1234567890abcdef1234567890",
     ],
 )
-def test_line_keeps_what_support_needs(line):
+def test_redact_keeps_ids_and_times(line):
     assert redaction.redact(line) == line
 
 
-def test_session_that_is_not_named_is_masked_like_a_phone():
+def test_session_id_without_a_prefix_is_masked_like_a_phone_number():
     assert redaction.redact("3960000001") == "396***0001"
 
 
 @given(st.text(max_size=300))
-def test_hiding_twice_changes_nothing_more(line):
+def test_redact_is_idempotent(line):
     assert redaction.redact(redaction.redact(line)) == redaction.redact(line)
 
 
-@pytest.mark.parametrize("beginning", ["https://", "file_link=", "+7 ", "(123)", "8 ", "token"])
-def test_text_of_nothing_but_beginnings_is_hidden_in_time(beginning):
-    began = time.monotonic()
-    redaction.redact(beginning * 10_000)
-    assert time.monotonic() - began < 2
+@pytest.mark.parametrize("prefix", ["https://", "file_link=", "+7 ", "(123)", "8 ", "token"])
+def test_repeated_prefixes_are_redacted_in_linear_time(prefix):
+    started_at = time.monotonic()
+    redaction.redact(prefix * 10_000)
+    assert time.monotonic() - started_at < 2
 
 
-def logged(formatter: logging.Formatter, *given: object, fault: Exception | None = None) -> str:
+def log(formatter: logging.Formatter, *given: object, fault: Exception | None = None) -> str:
     """Return what a handler with our filter and formatter writes."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
@@ -129,41 +129,41 @@ def logged(formatter: logging.Formatter, *given: object, fault: Exception | None
     return stream.getvalue()
 
 
-def test_filter_hides_what_stands_in_arguments():
-    assert logged(core_logging.TextFormatter(), "call=%s from %s", 3960000001, "79990000001") == (
+def test_filter_redacts_arguments():
+    assert log(core_logging.TextFormatter(), "call=%s from %s", 3960000001, "79990000001") == (
         "call=3960000001 from 7999***0001\n"
     )
 
 
-def test_filter_takes_messages_that_are_no_text():
-    assert logged(core_logging.TextFormatter(), {"token": "abc"}) == "{'token': '***'}\n"
-    assert logged(core_logging.TextFormatter(), "100 % done") == "100 % done\n"
+def test_filter_accepts_messages_that_are_not_text():
+    assert log(core_logging.TextFormatter(), {"token": "abc"}) == "{'token': '***'}\n"
+    assert log(core_logging.TextFormatter(), "100 % done") == "100 % done\n"
 
 
-def test_trace_is_cleaned_too():
-    written = logged(core_logging.TextFormatter(), "failed", fault=ValueError(f"{LINK} apiKey=abc 79990000001"))
+def test_traceback_is_redacted():
+    written = log(core_logging.TextFormatter(), "failed", fault=ValueError(f"{LINK} apiKey=abc 79990000001"))
     assert "ValueError: [recording] apiKey=*** 7999***0001" in written
     assert LINK not in written
 
 
-def test_json_line_is_one_object():
-    written = logged(core_logging.JsonFormatter(), "call=%s Иван from %s", 3960000001, "79990000001")
-    said = json.loads(written)
+def test_json_line_is_one_redacted_object():
+    written = log(core_logging.JsonFormatter(), "call=%s Иван from %s", 3960000001, "79990000001")
+    record = json.loads(written)
     assert written.count("\n") == 1
-    assert set(said) == {"at", "level", "logger", "message"}
-    assert (said["level"], said["logger"]) == ("WARNING", "connector.test")
-    assert said["message"] == "call=3960000001 Иван from 7999***0001"
-    assert said["at"].endswith("+00:00")
+    assert set(record) == {"at", "level", "logger", "message"}
+    assert (record["level"], record["logger"]) == ("WARNING", "connector.test")
+    assert record["message"] == "call=3960000001 Иван from 7999***0001"
+    assert record["at"].endswith("+00:00")
 
 
-def test_json_line_holds_a_cleaned_trace():
-    said = json.loads(logged(core_logging.JsonFormatter(), "failed", fault=ValueError("apiKey=abc")))
-    assert said["level"] == "ERROR"
-    assert "ValueError: apiKey=***" in said["trace"]
+def test_json_line_has_the_redacted_traceback():
+    record = json.loads(log(core_logging.JsonFormatter(), "failed", fault=ValueError("apiKey=abc")))
+    assert record["level"] == "ERROR"
+    assert "ValueError: apiKey=***" in record["trace"]
 
 
 @pytest.mark.parametrize(
-    ("event", "cleaned"),
+    ("event", "redacted"),
     [
         ({"request": {"url": f"/hooks/uis/{HOOK}/"}, "level": "error"}, {"level": "error"}),
         ({"message": '{"access_token": "abc"}'}, {"message": '{"access_token": "***"}'}),
@@ -182,8 +182,8 @@ def test_json_line_holds_a_cleaned_trace():
         ({"exception": {"values": [{"value": LINK}]}}, {"exception": {"values": [{"value": "[recording]"}]}}),
     ],
 )
-def test_error_report_loses_its_secrets_and_stays_whole(event, cleaned):
-    assert redaction.sentry_before_send(event, None) == cleaned
+def test_error_report_is_redacted_and_keeps_its_structure(event, redacted):
+    assert redaction.sentry_before_send(event, None) == redacted
 
 
 WORDS = st.sampled_from(["token", "message", '"token": "abc"', "token=abc\\", "79990000001"]) | st.text(max_size=20)
@@ -196,9 +196,9 @@ JSON = st.recursive(
 
 @settings(max_examples=50)
 @given(st.dictionaries(WORDS, JSON, max_size=3))
-def test_error_report_never_breaks(event):
+def test_error_report_stays_serialisable(event):
     json.dumps(redaction.sentry_before_send(event, None))
 
 
-def test_module_is_the_one_the_settings_name():
+def test_settings_import_the_same_module():
     assert sys.modules["connector_project.core.redaction"] is redaction

@@ -24,24 +24,24 @@ def test_peer_on_loopback_is_refused_and_receives_nothing():
         connection = PublicPeerConnection("localhost", server.port, timeout=2)
         with pytest.raises(NewConnectionError):
             connection.connect()
-    assert server.heard in ([], [""])
+    assert server.requests in ([], [""])
 
 
-def test_name_that_leads_to_loopback_is_refused():
+def test_name_that_resolves_to_loopback_is_refused():
     with serving(reply()) as server:
         with pytest.raises(http_client.RemoteUnavailable, match=r"\(ConnectionError\)"):
             http_client.send("UIS", "GET", f"https://localhost:{server.port}/", headers={"X-API-KEY": "abc"})
-    assert server.heard in ([], [""])
+    assert server.requests in ([], [""])
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "127.1"])
-def test_address_written_as_a_number_is_refused(host):
+def test_ip_address_in_another_notation_is_refused(host):
     with serving(reply()) as server, pytest.raises(http_client.RemoteUnavailable):
         http_client.send("UIS", "GET", f"https://{host}:{server.port}/")
-    assert server.heard in ([], [""])
+    assert server.requests in ([], [""])
 
 
-class Far:
+class FakeSocket:
     """A socket whose peer has a chosen address."""
 
     def __init__(self, address: str) -> None:
@@ -73,24 +73,24 @@ class Far:
     ],
 )
 def test_peer_must_be_public(monkeypatch, address, is_public):
-    far = Far(address)
-    monkeypatch.setattr(HTTPSConnection, "_new_conn", lambda _self: far)
+    fake = FakeSocket(address)
+    monkeypatch.setattr(HTTPSConnection, "_new_conn", lambda _self: fake)
     connection = PublicPeerConnection("shop.retailcrm.ru")
     if is_public:
-        assert connection._new_conn() is far
+        assert connection._new_conn() is fake
     else:
         with pytest.raises(NewConnectionError):
             connection._new_conn()
-    assert far.is_closed is not is_public
+    assert fake.is_closed is not is_public
 
 
-def test_adapter_speaks_https_only():
+def test_adapter_rejects_http():
     session = requests.Session()
     session.mount("http://", PublicPeerAdapter())
     with pytest.raises((requests.RequestException, KeyError, ValueError)):
         session.get("http://127.0.0.1:1/", timeout=1)
 
 
-def test_loopback_really_is_where_the_tests_connect():
+def test_localhost_resolves_to_loopback():
     with serving(reply()) as server, socket.create_connection(("localhost", server.port), timeout=2) as there:
         assert there.getpeername()[0] == "127.0.0.1"

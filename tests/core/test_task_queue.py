@@ -1,4 +1,4 @@
-"""The one door to the queue."""
+"""Queueing tasks, in the database and in Redis."""
 
 import pydoc
 
@@ -35,13 +35,13 @@ def real_redis(settings, monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_task_without_its_row_is_refused():
+def test_enqueue_outside_a_transaction_raises():
     with pytest.raises(task_queue.NotInTransaction):
         task_queue.enqueue(task_names.FETCH_LEGS, 1)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_task_is_forgotten_with_the_row_that_was_rolled_back():
+def test_task_is_dropped_on_rollback():
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         task_queue.enqueue(task_names.FETCH_LEGS, 1)
         1 / 0  # noqa: B018 -- any error will do
@@ -49,7 +49,7 @@ def test_task_is_forgotten_with_the_row_that_was_rolled_back():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_redis_gets_the_task_when_the_row_is_committed(real_redis):
+def test_task_is_pushed_to_redis_on_commit(real_redis):
     with transaction.atomic():
         task_queue.enqueue(task_names.FETCH_LEGS, 1)
         task_queue.enqueue(task_names.PROCESS_NOTIFICATION, 1, queue="fast")
@@ -58,7 +58,7 @@ def test_redis_gets_the_task_when_the_row_is_committed(real_redis):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_redis_that_is_away_does_not_undo_the_row(real_redis, settings, monkeypatch, caplog):
+def test_row_is_committed_if_redis_is_unavailable(real_redis, settings, monkeypatch, caplog):
     from django_q.conf import Conf
 
     from connector_project.core.models import RateLimitSlot
@@ -84,5 +84,5 @@ def test_redis_that_is_away_does_not_undo_the_row(real_redis, settings, monkeypa
         activation.TASK,
     ],
 )
-def test_every_task_name_leads_to_a_function(name):
+def test_every_task_name_is_a_function(name):
     assert callable(pydoc.locate(name))

@@ -14,14 +14,14 @@ def worker(queue, seconds):
     return WorkerHeartbeat(name=f"{queue}-{seconds}", queue=queue, last_seen_at=NOW - timedelta(seconds=seconds))
 
 
-def test_one_fresh_beat_is_enough():
+def test_one_recent_heartbeat_is_enough():
     assert (
         workers.queues_without_workers([worker("default", 45), worker("default", 500), worker("fast", 1)], now=NOW)
         == {}
     )
 
 
-def test_queue_without_one_is_named_with_the_last_it_had():
+def test_queue_without_a_recent_heartbeat_is_returned_with_its_last():
     old, older = worker("fast", 46), worker("fast", 500)
     assert workers.queues_without_workers([worker("default", 1), older, old], now=NOW) == {"fast": old.last_seen_at}
     assert workers.queues_without_workers([], now=NOW) == {"default": None, "fast": None}

@@ -1,4 +1,4 @@
-"""Which addresses may be a CRM account."""
+"""Validation of CRM account URLs."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from crm.account_url import validation_error
 DOMAINS = ("retailcrm.ru", "simla.com")
 
 
-def of(address: str) -> str:
+def error_of(address: str) -> str:
     return validation_error(address, domains=DOMAINS, is_trusted=False)
 
 
@@ -23,8 +23,8 @@ def of(address: str) -> str:
         f"https://{'a' * 63}.simla.com",
     ],
 )
-def test_address_of_an_account_passes(address):
-    assert of(address) == ""
+def test_account_url_is_valid(address):
+    assert error_of(address) == ""
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_address_of_an_account_passes(address):
         ("https://localhost", "NOT_A_DOMAIN"),
         ("https://[::1", "NOT_A_DOMAIN"),
         ("https://evil.com／.retailcrm.ru", "NOT_A_DOMAIN"),
-        # Parsers disagree about these: requests would go to "localhost", "x", …
+        # URL parsers disagree about these: requests would go to "localhost", "x", …
         ("https://localhost\\.retailcrm.ru", "NOT_A_DOMAIN"),
         ("https://2130706433\\.retailcrm.ru", "NOT_A_DOMAIN"),
         ("https://x%2f.retailcrm.ru", "NOT_A_DOMAIN"),
@@ -85,14 +85,14 @@ def test_address_of_an_account_passes(address):
         (f"https://{'a' * 64}.retailcrm.ru", "NOT_A_DOMAIN"),
     ],
 )
-def test_address_of_nobody_is_refused(address, expected):
-    assert of(address) == expected
+def test_other_url_is_invalid(address, expected):
+    assert error_of(address) == expected
     assert not http_client.is_trusted(address)
 
 
-def test_address_the_operator_named_passes_whatever_it_is():
+def test_trusted_url_is_valid():
     assert validation_error("http://127.0.0.1:9000", domains=DOMAINS, is_trusted=True) == ""
 
 
-def test_address_needs_a_domain_on_the_list():
+def test_url_without_allowed_domains_is_invalid():
     assert validation_error("https://shop.retailcrm.ru", domains=[], is_trusted=False) == "NOT_A_DOMAIN"

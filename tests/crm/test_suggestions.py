@@ -1,4 +1,4 @@
-"""Suggestions of CRM users for employees: one match reason after the other, never two employees for one user."""
+"""Suggestions of CRM users for employees: by the strongest match reason, never one user for two employees."""
 
 import pytest
 from hypothesis import given
@@ -17,24 +17,24 @@ def user(crm_id=7, name="", *, is_active=True, **more):
 
 
 def clear(staff, users, typed=()):
-    """What linking all would do: the employee's id with the user's and the match reason."""
-    offers = suggest(staff, users, typed)
+    """Return the clear suggestions: the user's id and the match reason by the employee's id."""
+    suggestions = suggest(staff, users, typed)
     return {
-        uis_id: (offer.clear.user.crm_id, offer.clear.reason)
-        for uis_id, offer in offers.items()
-        if offer.clear is not None
+        uis_id: (suggestion.clear.user.crm_id, suggestion.clear.reason)
+        for uis_id, suggestion in suggestions.items()
+        if suggestion.clear is not None
     }
 
 
-def offered(staff, users, typed=()):
+def candidates(staff, users, typed=()):
     return {
-        uis_id: [(one.user.crm_id, one.reason) for one in offer.candidates]
-        for uis_id, offer in suggest(staff, users, typed).items()
+        uis_id: [(one.user.crm_id, one.reason) for one in suggestion.candidates]
+        for uis_id, suggestion in suggest(staff, users, typed).items()
     }
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "typed", "ground"),
+    ("one", "other", "typed", "reason"),
     [
         (person(extension="101"), user(), [(7, "101")], MatchReason.EXTENSION),
         (person(email="Ivan@Example.com "), user(email="ivan@example.com"), [], MatchReason.EMAIL),
@@ -43,8 +43,8 @@ def offered(staff, users, typed=()):
         (person(numbers=["79990000011"]), user(phone="79990000011"), [], MatchReason.PHONE),
     ],
 )
-def test_suggest_names_the_ground(one, other, typed, ground):
-    assert clear([one], [other], typed) == {1: (7, ground)}
+def test_suggest_returns_the_match_reason(one, other, typed, reason):
+    assert clear([one], [other], typed) == {1: (7, reason)}
 
 
 @pytest.mark.parametrize(
@@ -66,12 +66,12 @@ def test_suggest_names_the_ground(one, other, typed, ground):
         ("Менеджер 1", "Менеджер 2", False),
     ],
 )
-def test_suggest_compares_names_by_their_words(one, other, is_same):
+def test_suggest_compares_names_word_by_word(one, other, is_same):
     assert clear([person(name=one)], [user(name=other)]) == ({1: (7, MatchReason.NAME)} if is_same else {})
     assert clear([person(name=other)], [user(name=one)]) == ({1: (7, MatchReason.NAME)} if is_same else {})
 
 
-def test_suggest_follows_the_strongest_ground_that_finds_anybody():
+def test_suggest_uses_the_strongest_reason_with_a_match():
     one = person(
         name="Иванов Иван", email="ivan@example.com", extension="101", previous_crm_user_id=3, numbers=["79990000011"]
     )
@@ -82,21 +82,21 @@ def test_suggest_follows_the_strongest_ground_that_finds_anybody():
         user(2, email="ivan@example.com"),
         user(1),
     ]
-    for crm_id, ground in enumerate(MatchReason, start=1):
-        assert offered([one], users, [(1, "101")]) == {1: [(crm_id, ground)]}
+    for crm_id, reason in enumerate(MatchReason, start=1):
+        assert candidates([one], users, [(1, "101")]) == {1: [(crm_id, reason)]}
         users.pop()
 
 
-def test_suggest_prefers_none_of_two_candidates():
+def test_suggest_with_two_candidates_is_not_clear():
     users = [user(8, "Иван Иванов", email="b@example.com"), user(7, "Иван Иванов", email="a@example.com")]
-    assert offered([person(name="Иванов Иван")], users) == {1: [(7, MatchReason.NAME), (8, MatchReason.NAME)]}
+    assert candidates([person(name="Иванов Иван")], users) == {1: [(7, MatchReason.NAME), (8, MatchReason.NAME)]}
     assert clear([person(name="Иванов Иван")], users) == {}
 
 
-def test_suggest_gives_one_user_to_neither_of_two_employees():
+def test_suggest_with_one_user_for_two_employees_is_not_clear():
     staff = [person(1, "Иванов Иван"), person(2, "Другой", numbers=["79990000011"])]
     assert clear(staff, [user(7, "Иван Иванов", phone="79990000011")]) == {}
-    assert offered(staff, [user(7, "Иван Иванов", phone="79990000011")]) == {
+    assert candidates(staff, [user(7, "Иван Иванов", phone="79990000011")]) == {
         1: [(7, MatchReason.NAME)],
         2: [(7, MatchReason.PHONE)],
     }
@@ -109,36 +109,36 @@ def test_suggest_gives_one_user_to_neither_of_two_employees():
         person(2, crm_user_id=7, is_dismissed=True),
     ],
 )
-def test_suggest_leaves_a_taken_user_alone(other):
-    assert offered([person(name="Иванов Иван"), other], [user(name="Иван Иванов")]) == {1: []}
+def test_suggest_ignores_a_linked_user(other):
+    assert candidates([person(name="Иванов Иван"), other], [user(name="Иван Иванов")]) == {1: []}
 
 
-def test_suggest_leaves_an_inactive_user_alone():
-    assert offered([person(name="Иванов Иван")], [user(name="Иван Иванов", is_active=False)]) == {1: []}
+def test_suggest_ignores_an_inactive_user():
+    assert candidates([person(name="Иванов Иван")], [user(name="Иван Иванов", is_active=False)]) == {1: []}
 
 
 @pytest.mark.parametrize(
-    "let_be",
+    "employee",
     [
         person(name="Иванов Иван", is_dismissed=True),
         person(name="Иванов Иван", linked_by="NOT_NEEDED"),
-        person(name="Иванов Иван", crm_user_id=9, linked_by="HAND"),
+        person(name="Иванов Иван", crm_user_id=9, linked_by="MANUAL"),
     ],
 )
-def test_suggest_looks_for_nobody_who_needs_no_user(let_be):
-    assert suggest([let_be], [user(name="Иван Иванов")], []) == {}
+def test_suggest_ignores_an_employee_who_needs_no_user(employee):
+    assert suggest([employee], [user(name="Иван Иванов")], []) == {}
 
 
-def test_suggest_looks_for_whom_a_person_unbound():
-    assert clear([person(email="a@b.c", linked_by="HAND")], [user(email="a@b.c")]) == {1: (7, MatchReason.EMAIL)}
+def test_suggest_includes_a_manually_unlinked_employee():
+    assert clear([person(email="a@b.c", linked_by="MANUAL")], [user(email="a@b.c")]) == {1: (7, MatchReason.EMAIL)}
 
 
-def test_suggest_takes_nothing_for_something():
-    assert offered([person(extension="", email="", numbers=[""])], [user(email="", phone="")], [(7, "")]) == {1: []}
+def test_suggest_does_not_match_empty_values():
+    assert candidates([person(extension="", email="", numbers=[""])], [user(email="", phone="")], [(7, "")]) == {1: []}
 
 
-def test_suggest_takes_no_extension_for_a_phone():
-    assert offered([person(numbers=["101"])], [user(phone="101")]) == {1: []}
+def test_suggest_does_not_match_an_extension_with_a_phone():
+    assert candidates([person(numbers=["101"])], [user(phone="101")]) == {1: []}
 
 
 NAMES = st.sampled_from(["", "Иван Иванов", "Иванов Иван Петрович", "Пётр Иванов", "Петр Иванов"])
@@ -172,9 +172,9 @@ TYPED = st.lists(st.tuples(IDS, CODES), max_size=4)
 
 @pytest.mark.slow
 @given(STAFF, USERS, TYPED)
-def test_suggest_never_puts_two_people_on_one_user(staff, users, typed):
+def test_suggest_never_gives_one_user_to_two_employees(staff, users, typed):
     taken = {one.crm_user_id for one in staff}
-    chosen = [user_id for user_id, _ground in clear(staff, users, typed).values()]
+    chosen = [user_id for user_id, _reason in clear(staff, users, typed).values()]
     assert len(chosen) == len(set(chosen))
     assert not taken.intersection(chosen)
     assert {one.crm_id for one in users if one.is_active}.issuperset(chosen)
@@ -182,8 +182,8 @@ def test_suggest_never_puts_two_people_on_one_user(staff, users, typed):
 
 @pytest.mark.slow
 @given(STAFF, USERS, TYPED, st.randoms(use_true_random=False))
-def test_suggest_says_the_same_in_any_order(staff, users, typed, chance):
-    said = offered(staff, users, typed), clear(staff, users, typed)
+def test_suggest_does_not_depend_on_the_order(staff, users, typed, chance):
+    before = candidates(staff, users, typed), clear(staff, users, typed)
     for rows in (staff, users, typed):
         chance.shuffle(rows)
-    assert (offered(staff, users, typed), clear(staff, users, typed)) == said
+    assert (candidates(staff, users, typed), clear(staff, users, typed)) == before

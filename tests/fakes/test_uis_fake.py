@@ -1,4 +1,4 @@
-"""The fake UIS accepts, rejects and answers as the reference says."""
+"""The fake UIS accepts, rejects and answers as in the reference."""
 
 import json
 from datetime import UTC, datetime, timedelta

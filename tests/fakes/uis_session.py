@@ -95,7 +95,7 @@ class Session:
 
     @property
     def is_lost(self) -> bool:
-        """Nobody talked. True for outgoing calls as well: the reference leaves that open, a client must handle it."""
+        """Whether no employee talked, also in outgoing calls: the reference leaves open whether UIS reports those."""
         return not self.talk_legs
 
     def is_shown(self, now: datetime) -> bool:

@@ -226,7 +226,7 @@ def test_answer_told_in_the_middle_of_the_upload_takes_the_call_back(tenant, crm
     (held,) = Call.objects.claim(tenant.pk, Call.State.READY, limit=5, now=timezone.now())
     notify(answered.notification("talk_started", employee_id=PETR), works=False)
     pipeline.finish_batch(
-        [held], lambda call: call.fail("CRM_REFUSED", now=timezone.now()), step="UPLOAD", now=timezone.now(), began=0
+        [held], lambda call: call.fail("CRM_REFUSED", now=timezone.now()), step="UPLOAD", now=timezone.now(), started=0
     )
     pass_by(10)
     assert [call["result"] for call in crm.calls] == ["answered"]

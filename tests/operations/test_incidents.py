@@ -83,12 +83,12 @@ def several(shop):
     incident(None, "WORKER", "NO_HEARTBEAT:fast", ago=6, queue="fast", since=(NOON - timedelta(hours=6)).isoformat())
 
 
-def act(client, name, row, note=""):
+def run_action(client, name, row, note=""):
     url = reverse("admin:operations_incident_action", args=[row.pk, name])
     return client.post(url, {"note": note}, follow=True, headers=ENGLISH)
 
 
-def levels(response):
+def message_levels(response):
     return [message.level_tag for message in response.context["messages"]]
 
 
@@ -97,7 +97,7 @@ def counts(response):
     return re.findall(r"\d+", " ".join(str(message) for message in response.context["messages"]))
 
 
-def offered(response):
+def button_names(response):
     """Return the names of the buttons of an incident's page."""
     return re.findall(r'formaction="[^"]*/action/(\w+)/"', response.content.decode())
 
@@ -144,18 +144,18 @@ def test_list_is_filtered(client, operator, several, query, count):
 
 @pytest.mark.slow
 def test_list_query_count_does_not_grow(client, operator, several):
-    def cost():
+    def count_queries():
         client.get(LIST)
         with CaptureQueriesContext(connection) as queries:
             assert client.get(LIST).status_code == 200
         return len(queries)
 
-    few = cost()
+    few = count_queries()
     for number in range(45):
         tenant = Tenant.objects.create(name=f"shop-{number}", slug=f"shop-{number}")
         row = incident(tenant, "NO_EVENTS", "NO_EVENTS", by="hours", since=None)
         Incident.objects.filter(pk=row.pk).update(acknowledged_by=operator)
-    assert cost() == few
+    assert count_queries() == few
 
 
 def test_page_shows_the_incident_and_its_actions(client, operator, shop):
@@ -166,9 +166,9 @@ def test_page_shows_the_incident_and_its_actions(client, operator, shop):
         assert f"{row.get_kind_display()}: Daisy".lower() in text.lower()
         assert texts.message(row, now=NOON) in text
         assert str(texts.responsible(row).label) in text
-    assert offered(response) == ["acknowledge", "resolve", "mute"]
-    response = act(client, "acknowledge", row, note="I have called them")
-    assert (levels(response), counts(response)) == (["success"], ["1"])
+    assert button_names(response) == ["acknowledge", "resolve", "mute"]
+    response = run_action(client, "acknowledge", row, note="I have called them")
+    assert (message_levels(response), counts(response)) == (["success"], ["1"])
     text = html_text.words(response)
     assert "11:00" in text
     with translation.override("en"):
@@ -182,23 +182,23 @@ def test_page_query_count_does_not_grow_with_history(client, operator, shop):
     row = incident(shop)
     url = reverse("admin:operations_incident_change", args=[row.pk])
 
-    def cost():
+    def count_queries():
         client.get(url)
         with CaptureQueriesContext(connection) as queries:
             assert client.get(url).status_code == 200
         return len(queries)
 
-    act(client, "acknowledge", row)
-    few = cost()
+    run_action(client, "acknowledge", row)
+    few = count_queries()
     for _time in range(10):
-        act(client, "acknowledge", row, note="in progress")
-    assert cost() == few
+        run_action(client, "acknowledge", row, note="in progress")
+    assert count_queries() == few
 
 
 def test_incident_can_be_resolved_reopened_and_muted(client, operator, shop):
     row = incident(shop)
     for name, state in (("resolve", State.RESOLVED), ("reopen", State.OPEN), ("mute", State.MUTED)):
-        assert levels(act(client, name, row)) == ["success"]
+        assert message_levels(run_action(client, name, row)) == ["success"]
         row.refresh_from_db()
         assert row.state == state
     assert list(AuditLogEntry.objects.order_by("pk").values_list("action", flat=True)) == [
@@ -211,7 +211,7 @@ def test_incident_can_be_resolved_reopened_and_muted(client, operator, shop):
 
 def test_action_impossible_in_the_state_warns_and_changes_nothing(client, operator, shop):
     row = incident(shop, state=State.RESOLVED)
-    assert levels(act(client, "mute", row)) == ["warning"]
+    assert message_levels(run_action(client, "mute", row)) == ["warning"]
     assert not AuditLogEntry.objects.exists()
 
 
@@ -222,7 +222,7 @@ def test_bulk_acknowledge_stores_one_note(client, operator, several):
         "_selected_action": list(Incident.objects.values_list("pk", flat=True)),
     }
     response = client.post(LIST, data, follow=True, headers=ENGLISH)
-    assert (levels(response), counts(response)) == (["success"], ["4"])
+    assert (message_levels(response), counts(response)) == (["success"], ["4"])
     assert set(Incident.objects.filter(state=State.ACKNOWLEDGED).values_list("note", flat=True)) == {"all of them"}
     assert AuditLogEntry.objects.count() == 4
 
@@ -240,13 +240,13 @@ def test_bulk_acknowledge_without_a_note(client, operator, several):
 
 def test_support_may_view_and_acknowledge_only(client, support, shop):
     row = incident(shop)
-    assert offered(client.get(reverse("admin:operations_incident_change", args=[row.pk]), headers=ENGLISH)) == [
+    assert button_names(client.get(reverse("admin:operations_incident_change", args=[row.pk]), headers=ENGLISH)) == [
         "acknowledge"
     ]
     actions = re.findall(r'<option value="(\w+)"', client.get(LIST, headers=ENGLISH).content.decode())
     assert actions == ["acknowledge"]
-    assert act(client, "mute", row).status_code == 403
-    assert levels(act(client, "acknowledge", row)) == ["success"]
+    assert run_action(client, "mute", row).status_code == 403
+    assert message_levels(run_action(client, "acknowledge", row)) == ["success"]
     data = {"action": "resolve", "_selected_action": [row.pk]}
     client.post(LIST, data)
     row.refresh_from_db()
@@ -266,7 +266,7 @@ def test_anonymous_user_has_no_access(client, shop):
     row = incident(shop)
     for url in (LIST, reverse("admin:operations_incident_change", args=[row.pk])):
         assert client.get(url).status_code == 302
-    act(client, "acknowledge", row)
+    run_action(client, "acknowledge", row)
     row.refresh_from_db()
     assert row.state == State.OPEN
 
@@ -281,7 +281,7 @@ def test_tenant_page_links_to_its_incidents(client, operator, shop):
 
 def test_audit_log_names_the_incident_in_each_language(client, operator, shop):
     row = incident(shop)
-    act(client, "acknowledge", row)
+    run_action(client, "acknowledge", row)
     url, names = reverse("admin:tenants_auditlogentry_changelist"), []
     for language in ("en", "ru"):
         text = html_text.words(client.get(url, headers={"accept-language": language}))

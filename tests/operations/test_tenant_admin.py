@@ -71,7 +71,7 @@ def noon():
         yield NOON
 
 
-def add(name, *, activated=True, heard=True, **values):
+def add(name, *, activated=True, has_event=True, **values):
     now = timezone.now()
     tenant = Tenant.objects.create(
         name=name, slug=name, activated_at=now - timedelta(days=9) if activated else None, **values
@@ -79,7 +79,7 @@ def add(name, *, activated=True, heard=True, **values):
     UisConnection.objects.create(tenant=tenant, access_token=f"key-of-{name}-0123456789")
     CrmConnection.objects.create(tenant=tenant, address=f"https://{name}.retailcrm.ru")
     TransferRules.objects.create(tenant=tenant)
-    if heard:
+    if has_event:
         Notification.objects.create(tenant=tenant, received_at=now - timedelta(minutes=5), digest=name)
     return tenant
 
@@ -96,7 +96,7 @@ def all_states(noon, db):
     CheckRun.objects.create(tenant=failing, failed_count=1, results=stored, checked_at=NOON)
     stopped = add("f-stopped", activated=False)
     Activation.objects.create(tenant=stopped, state="FAILED", step="UIS", started_at=NOON, code="UIS_KEY")
-    add("g-no-events", heard=False)
+    add("g-no-events", has_event=False)
     add("h-denied").uis.suspend("ip_not_whitelisted", "no", now=NOON)
     add("i-refused").crm.suspend("key", "no", now=NOON)
     operations_tasks.evaluate_alerts()
@@ -225,7 +225,7 @@ def test_list_has_fifty_clients_a_page(client, operator, noon):
     assert len(names(client.get(LIST, {"all": ""}))) == 50
 
 
-def _cost(client, url, data=None, **post):
+def _count_queries(client, url, data=None, **post):
     client.get(url)  # Queries that a process makes once do not count.
     with CaptureQueriesContext(connection) as queries:
         response = client.post(url, post) if post else client.get(url, data or {})
@@ -243,12 +243,12 @@ def test_list_query_count_does_not_grow(client, operator, all_states, problem):
         state="READY",
         **dict.fromkeys(("started_at", "ended_at", "retry_window_started_at", "failed_at"), NOON),
     )
-    few = _cost(client, LIST, {"wrong": problem} if problem else {})
+    few = _count_queries(client, LIST, {"wrong": problem} if problem else {})
     for number in range(60):
-        tenant = add(f"shop-{number}", heard=bool(number % 2), time_zone=["Asia/Omsk", "Europe/Samara"][number % 2])
+        tenant = add(f"shop-{number}", has_event=bool(number % 2), time_zone=["Asia/Omsk", "Europe/Samara"][number % 2])
         CheckRun.objects.create(tenant=tenant, failed_count=number % 3)
         Employee.objects.create(tenant=tenant, uis_id=1)
-    many = _cost(client, LIST, {"wrong": problem} if problem else {})
+    many = _count_queries(client, LIST, {"wrong": problem} if problem else {})
     assert many == few <= 13
 
 
@@ -273,9 +273,9 @@ def test_page_and_audit_log_query_counts_do_not_grow(client, operator, tenant):
             )
 
     write(2)
-    few = _cost(client, page), _cost(client, whole)
+    few = _count_queries(client, page), _count_queries(client, whole)
     write(40)
-    assert (_cost(client, page), _cost(client, whole)) == few
+    assert (_count_queries(client, page), _count_queries(client, whole)) == few
     assert few[0] <= 30
     assert few[1] <= 12
 
@@ -452,7 +452,7 @@ def test_new_tenant_needs_a_name_and_gets_a_link(client, operator, db):
 
 
 def test_only_unactivated_tenants_can_be_deleted(client, operator, tenant):
-    unactivated = add("unactivated", activated=False, heard=False)
+    unactivated = add("unactivated", activated=False, has_event=False)
     assert client.post(f"/admin/tenants/tenant/{tenant.pk}/delete/", {"post": "yes"}).status_code == 403
     assert client.post(f"/admin/tenants/tenant/{unactivated.pk}/delete/", {"post": "yes"}).status_code == 302
     assert list(Tenant.objects.all()) == [tenant]
@@ -515,7 +515,7 @@ def three(operator, db):
     return clients
 
 
-def _of(clients):
+def _pks(clients):
     return ",".join(str(tenant.pk) for tenant in clients)
 
 
@@ -523,7 +523,7 @@ def test_bulk_rule_change_previews_and_confirms(client, three):
     stranger = add("four")
     chosen = {"action": "change_one_rule", "_selected_action": [tenant.pk for tenant in three]}
     first = html_text.fields(client.post(LIST, chosen, headers=ENGLISH).content.decode())
-    assert sorted(first["clients"].split(",")) == sorted(_of(three).split(","))
+    assert sorted(first["clients"].split(",")) == sorted(_pks(three).split(","))
     second = client.post(RULE, first | {"rule": "popup_incoming"}, headers=ENGLISH)
     with translation.override("en"):
         assert capfirst(str(bulk_rule_change.RULES["popup_incoming"].verbose_name)) in html_text.words(second)
@@ -574,10 +574,10 @@ def test_bulk_rule_change_accepts_all_tenants(client, operator, noon):
     ],
 )
 def test_bulk_rule_change_of_each_kind(client, three, rule, value, stored):
-    client.post(RULE, {"clients": _of(three), "rule": rule, "value": value, "confirm": "yes"})
+    client.post(RULE, {"clients": _pks(three), "rule": rule, "value": value, "confirm": "yes"})
     assert set(TransferRules.objects.values_list(rule, flat=True)) == {stored}
     assert AuditLogEntry.objects.count() == 3
-    client.post(RULE, {"clients": _of(three), "rule": rule, "value": value, "confirm": "yes"})
+    client.post(RULE, {"clients": _pks(three), "rule": rule, "value": value, "confirm": "yes"})
     assert AuditLogEntry.objects.count() == 3
 
 
@@ -597,7 +597,7 @@ def test_bulk_rule_change_of_each_kind(client, three, rule, value, stored):
 )
 def test_bulk_rule_change_rejects_invalid_values_and_lists(client, three, rule, value):
     before = list(TransferRules.objects.order_by("pk").values())
-    response = client.post(RULE, {"clients": _of(three), "rule": rule, "value": value, "confirm": "yes"})
+    response = client.post(RULE, {"clients": _pks(three), "rule": rule, "value": value, "confirm": "yes"})
     assert response.status_code == 200
     assert "errorlist" in response.content.decode()
     assert list(TransferRules.objects.order_by("pk").values()) == before
@@ -611,26 +611,26 @@ def test_bulk_rule_change_redirects_on_invalid_tenants(client, operator, clients
 
 
 def test_bulk_rule_preview_query_count_does_not_grow(client, three):
-    few = _cost(client, RULE, clients=_of(three), rule="owner", value="FIRST_TALKER")
+    few = _count_queries(client, RULE, clients=_pks(three), rule="owner", value="FIRST_TALKER")
     many = [add(f"shop-{number}") for number in range(60)]
-    assert _cost(client, RULE, clients=_of(many), rule="owner", value="FIRST_TALKER") == few <= 6
+    assert _count_queries(client, RULE, clients=_pks(many), rule="owner", value="FIRST_TALKER") == few <= 6
 
 
 def test_bulk_rule_change_query_count_does_not_grow(operator, three):
-    def cost(clients):
+    def count_queries(clients):
         with CaptureQueriesContext(connection) as queries:
             bulk_rule_change.change(
                 [one.pk for one in clients], "owner", "FIRST_TALKER", by=operator, now=timezone.now()
             )
         return len(queries)
 
-    few = cost(three)
-    assert cost([add(f"shop-{number}") for number in range(60)]) == few
+    few = count_queries(three)
+    assert count_queries([add(f"shop-{number}") for number in range(60)]) == few
 
 
 def test_bulk_rule_change_without_effect_offers_only_cancel(client, three):
     TransferRules.objects.update(popup_incoming="OFF")
-    data = {"clients": _of(three), "rule": "popup_incoming"}
+    data = {"clients": _pks(three), "rule": "popup_incoming"}
     assert client.post(RULE, data, headers=ENGLISH).context["chosen"] == 3
     response = client.post(RULE, data | {"value": "OFF"}, headers=ENGLISH)
     assert (response.context["is_vain"], response.context["chosen"]) == (True, 3)
@@ -648,7 +648,7 @@ UNCOUNTED = ["telephony_call", "telephony_notification", "crm_popup"]
 @pytest.fixture
 def omsk(noon, db):
     """A client in another time zone, with a row of each kind, one hour ago."""
-    tenant = add("omsk", heard=False, time_zone="Asia/Omsk")
+    tenant = add("omsk", has_event=False, time_zone="Asia/Omsk")
     at = NOON - timedelta(hours=1)
     Call.objects.create(
         tenant=tenant, session_id=1, state="READY", started_at=at, ended_at=at, retry_window_started_at=at
@@ -751,7 +751,7 @@ def test_notifications_are_filtered_by_event(client, operator, omsk):
 
 
 def test_rules_and_audit_log_show_status_labels(client, operator, three):
-    data = {"clients": _of(three), "rule": "status_busy"}
+    data = {"clients": _pks(three), "rule": "status_busy"}
     with translation.override("ru"):
         busy, away = uis_status("do_not_disturb"), uis_status("not_at_work")
     assert busy in html_text.words(client.post(RULE, data, headers=RUSSIAN))

@@ -1,4 +1,4 @@
-"""One installation for each kind of database, shared by the tests, and the table of what each fault came to."""
+"""One installation for each kind of database, shared by the tests, and the table of the results of all faults."""
 
 import re
 
@@ -18,7 +18,7 @@ TABLE = []
 
 
 class ByInstallation(LoadScopeScheduling):
-    """Gives one worker all tests of an installation, which is then started once; of other tests those of a file."""
+    """Runs all tests of an installation in one worker, so that it is started once; other tests are grouped by file."""
 
     def _split_scope(self, nodeid):
         path, _, test = nodeid.partition("::")
@@ -26,14 +26,14 @@ class ByInstallation(LoadScopeScheduling):
         return variant[1] if variant and path.startswith("tests/processes/") else path
 
 
-@pytest.hookimpl(optionalhook=True)  # without pytest-xdist nobody asks
+@pytest.hookimpl(optionalhook=True)  # unknown without pytest-xdist
 def pytest_xdist_make_scheduler(config, log):
     return ByInstallation(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="session", params=[pytest.param("sqlite", marks=pytest.mark.exhaustive), "redis"])
 def shared_installation(request):
-    """SQLite alone, and PostgreSQL with Redis, as in production. A test that must see both every time says so."""
+    """SQLite alone (exhaustive runs only), and PostgreSQL with Redis, as in production."""
     built = Installation(
         free_pair(),
         variant=request.param,
@@ -54,11 +54,11 @@ def shared_installation(request):
 
 @pytest.fixture
 def installation(shared_installation, request):
-    """The installation, whole again whatever the test before did to it."""
+    """The installation, recovered from what the previous test did to it."""
     shared_installation.recover()
-    seen = len(LINES)
+    count = len(LINES)
     yield shared_installation
-    request.node.user_properties += [(FAULT, str(line)) for line in LINES[seen:]]
+    request.node.user_properties += [(FAULT, str(line)) for line in LINES[count:]]
 
 
 def pytest_runtest_logreport(report):

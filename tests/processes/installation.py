@@ -71,15 +71,15 @@ class Installation(Environment):
         for name in PROCESSES:
             if name not in running:
                 self.start_web() if name == "web" else self.start_worker(name)
-        self.forget()
+        self.delete_calls()
         for client in range(self.added):
             for side in ("uis", "crm"):
                 self.order("restore", side=side, client=client)
             self.order("points", client=client)
         self.wait_for(self.is_live, "the web process")
 
-    def forget(self) -> None:
-        """Delete all calls, of the vendors and of the connector: calls that only one side has would look lost."""
+    def delete_calls(self) -> None:
+        """Delete all calls of the vendors and the connector: a call that only one of them has would count as lost."""
         self.order("reset")
         self.ask("delete_all")
 

@@ -29,7 +29,7 @@ CONCURRENT_ADDITIONS = 8
 
 
 def _delete_rows() -> None:
-    """Delete everything that happened so far, as the vendors do, or its calls would look lost; restore all access."""
+    """Delete all calls and events, as the vendors do, or these calls would count as lost; restore all access."""
     for model in (CallLogEntry, Call, Notification, Command, Popup):
         model._default_manager.all().delete()
     access = {"denied_at": None, "denied_code": "", "denied_detail": "", "consecutive_failures": 0, "retry_at": None}
@@ -38,7 +38,7 @@ def _delete_rows() -> None:
 
 
 def delete_all() -> None:
-    """Delete everything that happened so far; retries, because a worker may still be writing."""
+    """Delete all calls and events; retry, because a worker may still be writing."""
     for _try in range(10):
         with contextlib.suppress(IntegrityError, OperationalError):
             return _delete_rows()

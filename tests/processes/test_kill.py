@@ -155,7 +155,7 @@ def test_status_killed_while_updating_is_set_later(installation):
 @pytest.mark.exhaustive
 def test_sync_killed_while_running_is_completed_by_the_next(installation):
     """Killed while it reads the staff and while it updates the CRM: the next sync brings the new employee."""
-    hired = installation.play("sync")
+    added = installation.play("sync")
     installation.order("delay", side="uis", seconds=30, part="get.employees", times=1)
     installation.ask("run", "telephony.sync_all")
     installation.until(lambda state: count_requests(state, "uis", "get.employees"), "the staff list")
@@ -165,13 +165,13 @@ def test_sync_killed_while_running_is_completed_by_the_next(installation):
     installation.until(lambda state: count_requests(state, "crm", "integration-modules"), "the module")
     installation.kill_and_replace("worker")
     installation.ask("run", "telephony.sync_all")
-    installation.until(lambda state: _has_extension(state, hired), "the new extension in the CRM's module")
+    installation.until(lambda state: _has_extension(state, added), "the new extension in the CRM's module")
     check(installation, "kill -9: sync, staff being read, CRM being updated")
 
 
-def _has_extension(state, hired):
+def _has_extension(state, added):
     modules = state["crm"]["modules"].values()
-    return any(module["extensions"].get(hired["extension"]) == hired["user"] for module in modules)
+    return any(module["extensions"].get(added["extension"]) == added["user"] for module in modules)
 
 
 def test_reconciliation_killed_while_running_finds_all_calls_next_time(installation):

@@ -105,7 +105,7 @@ def is_refused(hook, size):
 
 @only["sqlite"]
 def test_full_disk(installation):
-    """What cannot be stored is refused, never answered with 200; when there is room again all goes on."""
+    """What cannot be stored is never answered with 200; processing continues when there is room again."""
     if installation.disk is None:
         missing("only root may mount the small disk that is to be filled")
     installation.order("traffic", clients=[0])

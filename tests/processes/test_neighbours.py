@@ -55,7 +55,7 @@ def test_slow_crm_of_one_tenant_does_not_delay_fifty_others(many_tenants):
     many_tenants.wait_for(lambda: count_calls(many_tenants, OTHERS) == 100, "the calls of fifty clients", interval=0.5)
     check(many_tenants, "51 clients, no faults: the 50", clients=OTHERS)
 
-    many_tenants.forget()
+    many_tenants.delete_calls()
     many_tenants.order("delay", side="crm", part="calls/upload", seconds=30, client=SLOW)
     many_tenants.order("traffic", clients=[SLOW], times=5, pause=0.5)
     many_tenants.order("traffic", clients=OTHERS, kinds=["missed", "answered"])

@@ -86,7 +86,7 @@ def test_notifications_delayed_by_an_hour(installation):
 
 
 def test_api_points_exhausted(installation):
-    """The points of the minute, then of the day: what needs none continues, the rest waits as long as UIS says."""
+    """The points of the minute, then of the day: work without points continues, other work waits as UIS states."""
     installation.order("points", minute=0)
     installation.order("traffic", clients=[0])
     installation.until(lambda state: len(state["crm"]["calls"]) == 1, "the missed call, which needs no points")

@@ -11,12 +11,12 @@ State = dict[str, Any]
 USER_OF_IVAN, USER_OF_PETR = 27, 28
 
 
-def play_all(environment: Environment, say: Callable[[str], None]) -> None:
+def play_all(environment: Environment, print_line: Callable[[str], None]) -> None:
     """Play every flow, and print one line for each. Raises EnvironmentFailure at the first one that fails."""
     for title, flow in FLOWS.items():
-        began = time.monotonic()
+        started_at = time.monotonic()
         result = flow(environment)
-        say(f"  ok  {title:<20} {time.monotonic() - began:5.1f} s  {result}")
+        print_line(f"  ok  {title:<20} {time.monotonic() - started_at:5.1f} s  {result}")
 
 
 def ringing(environment: Environment) -> str:
@@ -66,15 +66,15 @@ def status(environment: Environment) -> str:
 
 def sync(environment: Environment) -> str:
     """A new employee is added in both systems."""
-    hired = environment.play("sync")
+    added = environment.play("sync")
     environment.manage("sync_employees", "--tenant", SLUG)
 
     def is_there() -> bool:
         modules = environment.state()["crm"]["modules"].values()
-        return any(module["extensions"].get(hired["extension"]) == hired["user"] for module in modules)
+        return any(module["extensions"].get(added["extension"]) == added["user"] for module in modules)
 
     environment.wait_for(is_there, "the new extension in the CRM's module")
-    return f"a new employee in UIS: extension {hired['extension']} of user {hired['user']} in the module"
+    return f"a new employee in UIS: extension {added['extension']} of user {added['user']} in the module"
 
 
 FLOWS: dict[str, Callable[[Environment], str]] = {

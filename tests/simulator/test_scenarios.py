@@ -47,8 +47,8 @@ def test_missed_call_arrives(simulated, play):
 
 def test_past_call_without_notifications_is_in_uis_only(simulated, play):
     session = play("missed", days_ago=3, events=[])["session"]
-    began = simulated.pbx.sessions[session].started_at
-    assert (history(simulated), (simulated.uis.now() - began).days) == ([], 3)
+    started_at = simulated.pbx.sessions[session].started_at
+    assert (history(simulated), (simulated.uis.now() - started_at).days) == ([], 3)
 
 
 def test_answered_call_arrives_with_its_recording(simulated, play):
@@ -77,10 +77,10 @@ def test_status_reaches_uis(simulated, play):
 
 
 def test_sync_adds_an_employee_in_both_systems(simulated, play):
-    hired = play("sync")
+    added = play("sync")
     shown = state(simulated)
-    assert hired["employee"] in [row["id"] for row in shown["uis"]["employees"]]
-    assert hired["user"] in [row["id"] for row in shown["crm"]["users"]]
+    assert added["employee"] in [row["id"] for row in shown["uis"]["employees"]]
+    assert added["user"] in [row["id"] for row in shown["crm"]["users"]]
 
 
 def test_broken_template_is_accepted_and_unreadable(play):

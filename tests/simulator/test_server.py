@@ -40,13 +40,13 @@ def test_break_repair_and_count(http):
 
 def test_delay_executes_at_once_and_answers_late(http, simulated):
     http("POST", "/control/delay", json={"side": "uis", "seconds": 0.3, "part": "get.account", "times": 1})
-    began = time.monotonic()
+    started_at = time.monotonic()
     rpc(http)
-    assert time.monotonic() - began >= 0.3
+    assert time.monotonic() - started_at >= 0.3
     assert simulated.delays[0].remaining == 0
-    began = time.monotonic()
+    started_at = time.monotonic()
     rpc(http)
-    assert time.monotonic() - began < 0.3
+    assert time.monotonic() - started_at < 0.3
 
 
 def test_reset_deletes_calls_and_keeps_employees(http, simulated):

@@ -26,7 +26,7 @@ def miss(minutes, contact=ANN, owner=""):
 
 
 def talk(minutes, contact=ANN, length=2):
-    return Talk(contact=contact, began_at=at(minutes), ended_at=at(minutes + length))
+    return Talk(contact=contact, started_at=at(minutes), ended_at=at(minutes + length))
 
 
 def group(misses, talks=()):

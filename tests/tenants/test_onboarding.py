@@ -1,4 +1,4 @@
-"""The short name a new client gets."""
+"""The slug of a new client."""
 
 import pytest
 
@@ -16,10 +16,10 @@ from tenants.onboarding import free_slug
         ("花", "client"),
     ],
 )
-def test_name_is_written_in_latin_letters(db, name, slug):
+def test_slug_is_transliterated(db, name, slug):
     assert free_slug(name) == slug
 
 
-def test_second_client_of_a_name_gets_a_number(db):
+def test_slug_in_use_gets_a_number(db):
     Tenant.objects.create(name="Ромашка", slug="romashka")
     assert free_slug("Ромашка") == "romashka-2"

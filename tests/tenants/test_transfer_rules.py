@@ -33,17 +33,17 @@ def only(*members: object) -> Selection:
     return Selection(Filter.ONLY, frozenset(members))
 
 
-def but(*members: object) -> Selection:
+def all_except(*members: object) -> Selection:
     return Selection(Filter.EXCEPT, frozenset(members))
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_everything_passes_where_no_rule_is_set(call):
+def test_no_rule_skips_no_call(call):
     assert EVERYTHING.upload_skip_reason(call) is None
 
 
 @pytest.mark.parametrize(
-    ("switch", "reason", "kept"),
+    ("switch", "reason", "skipped"),
     [
         ("uploads_answered", SkipReason.ANSWERED_OFF, {"answered"}),
         ("uploads_missed", SkipReason.MISSED_OFF, {"missed"}),
@@ -51,15 +51,15 @@ def test_everything_passes_where_no_rule_is_set(call):
         ("uploads_internal", SkipReason.INTERNAL_OFF, {"internal"}),
     ],
 )
-def test_switch_keeps_back_its_own_kind_and_no_other(switch, reason, kept):
+def test_switch_skips_its_own_kind_only(switch, reason, skipped):
     choices = replace(EVERYTHING, **{switch: False})
     found = {name: choices.upload_skip_reason(call) for name, call in CALLS.items()}
-    assert found == {name: reason if name in kept else None for name in CALLS}
+    assert found == {name: reason if name in skipped else None for name in CALLS}
 
 
 @pytest.mark.parametrize("direction", ["in", "out"])
 @pytest.mark.parametrize("is_answered", [True, False])
-def test_internal_call_obeys_its_own_switch_alone(direction, is_answered):
+def test_internal_call_is_skipped_by_its_own_switch_only(direction, is_answered):
     call = replace(INTERNAL, direction=direction, is_answered=is_answered)
     others_off = replace(EVERYTHING, uploads_answered=False, uploads_missed=False, uploads_outgoing=False)
     assert others_off.upload_skip_reason(call) is None
@@ -76,31 +76,39 @@ LISTS = [
 @pytest.mark.parametrize(
     "call", [ANSWERED, MISSED, OUTGOING, UNANSWERED], ids=["answered", "missed", "out", "no answer"]
 )
-def test_list_takes_only_these_or_all_but_these(field, reason, listed, other, call):
+def test_filter_only_or_except_skips_the_others_or_the_listed(field, reason, listed, other, call):
     found = [
         replace(EVERYTHING, **{field: selection}).upload_skip_reason(call)
-        for selection in (only(listed), only(other), but(listed), but(other), only(), but(), only(listed, other))
+        for selection in (
+            only(listed),
+            only(other),
+            all_except(listed),
+            all_except(other),
+            only(),
+            all_except(),
+            only(listed, other),
+        )
     ]
     assert found == [None, reason, reason, None, reason, None, None]
 
 
 @pytest.mark.parametrize(("field", "reason", "listed", "other"), LISTS)
-def test_list_that_is_not_asked_for_takes_all(field, reason, listed, other):
+def test_filter_all_ignores_its_list(field, reason, listed, other):
     selection = Selection(Filter.ALL, frozenset([other]))
     assert replace(EVERYTHING, **{field: selection}).upload_skip_reason(ANSWERED) is None
 
 
-def test_call_of_several_people_passes_with_one_of_them():
+def test_call_of_several_employees_matches_by_any_of_them():
     assert replace(EVERYTHING, employees=only(300002)).upload_skip_reason(ANSWERED) is None
-    assert replace(EVERYTHING, employees=but(300002)).upload_skip_reason(ANSWERED) == SkipReason.EMPLOYEE
+    assert replace(EVERYTHING, employees=all_except(300002)).upload_skip_reason(ANSWERED) == SkipReason.EMPLOYEE
 
 
 @pytest.mark.parametrize(
-    ("selection", "expected"), [(ALL, None), (only(300001), SkipReason.EMPLOYEE), (but(300001), None)]
+    ("selection", "expected"), [(ALL, None), (only(300001), SkipReason.EMPLOYEE), (all_except(300001), None)]
 )
-def test_call_of_nobody_fails_only_where_some_are_picked(selection, expected):
-    nobody = replace(MISSED, employees=())
-    assert replace(EVERYTHING, employees=selection).upload_skip_reason(nobody) == expected
+def test_call_without_employees_is_skipped_by_filter_only(selection, expected):
+    call = replace(MISSED, employees=())
+    assert replace(EVERYTHING, employees=selection).upload_skip_reason(call) == expected
 
 
 @pytest.mark.parametrize("call", [ANSWERED, MISSED, OUTGOING])
@@ -108,12 +116,12 @@ def test_call_without_a_number_is_never_uploaded(call):
     assert EVERYTHING.upload_skip_reason(replace(call, contact="")) == SkipReason.HIDDEN_NUMBER
 
 
-def test_first_rule_that_holds_is_named():
+def test_reason_is_the_first_matching_rule():
     strict = replace(EVERYTHING, uploads_missed=False, numbers=only(), employees=only(), contacts=only())
     order = []
-    for field, free in [("uploads_missed", True), ("numbers", ALL), ("employees", ALL), ("contacts", ALL)]:
+    for field, disabled in [("uploads_missed", True), ("numbers", ALL), ("employees", ALL), ("contacts", ALL)]:
         order.append(strict.upload_skip_reason(MISSED))
-        strict = replace(strict, **{field: free})
+        strict = replace(strict, **{field: disabled})
     order.append(strict.upload_skip_reason(MISSED))
     assert order == [SkipReason.MISSED_OFF, SkipReason.NUMBER, SkipReason.EMPLOYEE, SkipReason.CONTACT, None]
 
@@ -121,7 +129,7 @@ def test_first_rule_that_holds_is_named():
 @pytest.mark.parametrize(
     ("shows_in", "shows_out", "direction"), list(product([True, False], [True, False], ["in", "out"]))
 )
-def test_popup_is_shown_by_its_direction(shows_in, shows_out, direction):
+def test_popup_switch_is_per_direction(shows_in, shows_out, direction):
     choices = replace(EVERYTHING, shows={"in": shows_in, "out": shows_out})
     call = replace(MISSED, direction=direction)
     is_shown = shows_in if direction == "in" else shows_out
@@ -133,20 +141,20 @@ def test_popup_is_never_shown_for_internal_calls(direction):
     assert EVERYTHING.popup_skip_reason(replace(INTERNAL, direction=direction)) == SkipReason.INTERNAL_OFF
 
 
-def test_popup_needs_a_number_to_show():
+def test_popup_needs_a_number():
     assert EVERYTHING.popup_skip_reason(replace(MISSED, contact="")) == SkipReason.HIDDEN_NUMBER
 
 
 @pytest.mark.parametrize(("field", "reason", "listed", "other"), LISTS)
-def test_popup_obeys_the_lists(field, reason, listed, other):
+def test_popup_is_skipped_by_the_filters(field, reason, listed, other):
     found = [
         replace(EVERYTHING, **{field: selection}).popup_skip_reason(MISSED)
-        for selection in (only(listed), only(other), but(listed), but(other))
+        for selection in (only(listed), only(other), all_except(listed), all_except(other))
     ]
     assert found == [None, reason, reason, None]
 
 
-def test_popup_does_not_ask_what_is_uploaded():
+def test_popup_ignores_the_upload_switches():
     nothing = replace(
         EVERYTHING, uploads_answered=False, uploads_missed=False, uploads_outgoing=False, uploads_internal=False
     )
@@ -154,6 +162,6 @@ def test_popup_does_not_ask_what_is_uploaded():
 
 
 @pytest.mark.parametrize("reason", list(SkipReason))
-def test_reason_fits_its_column_and_has_words(reason):
+def test_reason_fits_its_column_and_has_a_label(reason):
     assert len(reason.value) <= 20
     assert str(reason.label)

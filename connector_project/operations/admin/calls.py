@@ -1,4 +1,4 @@
-"""The call list and a call's page: the parts that need both systems. The rest is in telephony.admin."""
+"""A call's page, the full number, and the registration of the call list from `call_list.py`."""
 
 from datetime import datetime
 from typing import Any

@@ -49,7 +49,7 @@ class CommandAdmin(ReadOnlyAdmin):
     def masked_contact(self, command: Command) -> str:
         return phone_numbers.mask(command.contact)
 
-    @admin.display(description=_("as asked"))
+    @admin.display(description=_("original request"))
     def raw_params(self, command: Command) -> str:
         return redact(json.dumps(command.params, ensure_ascii=False))
 

@@ -25,12 +25,12 @@ from connector_project.core import local_dates
 from telephony import access_log
 from telephony.missed_callers import queries
 from telephony.missed_callers.queries import USER, MissedCallerBoard
-from telephony.missed_callers.waits import NOBODY, MissedCaller
+from telephony.missed_callers.waits import UNASSIGNED_OWNER, MissedCaller
 from tenants import datetime_display, permissions
 from tenants.models import CrmUser, Tenant
 
 PERIODS = (1, 7, 30, 90)  # local days up to today: the last missed call is within them
-USUAL = 7
+DEFAULT_DAYS = 7
 PAGE_SIZE = 50  # rows per page
 ORDERS = {"waiting": _("longest waiting first"), "newest": _("latest call first")}
 UNASSIGNED = "nobody"  # query value for callers without an owner
@@ -89,7 +89,7 @@ class MissedMixin(admin.ModelAdmin[Tenant]):
 
 def _board(request: HttpRequest, tenant: Tenant) -> dict[str, Any]:
     now, params = timezone.now(), request.GET
-    length = int(params["days"]) if params.get("days", "") in map(str, PERIODS) else USUAL
+    length = int(params["days"]) if params.get("days", "") in map(str, PERIODS) else DEFAULT_DAYS
     order = params["order"] if params.get("order", "") in ORDERS else "waiting"
     since = local_dates.begin(
         local_dates.day_of(now, zone=tenant.zone) - (length - 1) * local_dates.DAY, zone=tenant.zone
@@ -141,7 +141,7 @@ def _log_access(request: HttpRequest, tenant: Tenant, shown: Sequence[MissedCall
 
 
 def _of_owner(waits: Iterable[MissedCaller], chosen: str) -> list[MissedCaller]:
-    owner = NOBODY if chosen == UNASSIGNED else chosen
+    owner = UNASSIGNED_OWNER if chosen == UNASSIGNED else chosen
     return [wait for wait in waits if not chosen or wait.owner == owner]
 
 
@@ -157,7 +157,7 @@ def _names(tenant: Tenant, board: MissedCallerBoard) -> Mapping[str, str]:
     named = {str(user.crm_id): str(user) for user in users.filter(crm_id__in=user_ids)}
     unknown = gettext("CRM user %(id)s")
     names |= {f"{USER}{user_id}": named.get(user_id) or unknown % {"id": user_id} for user_id in user_ids}
-    return names | {NOBODY: gettext("unassigned")}
+    return names | {UNASSIGNED_OWNER: gettext("unassigned")}
 
 
 def _owners(waits: Iterable[MissedCaller], names: Mapping[str, str], chosen: str) -> list[tuple[str, str, int, bool]]:

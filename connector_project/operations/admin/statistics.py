@@ -25,7 +25,7 @@ from telephony.stats import Calls, Period
 from tenants.models import Tenant
 
 PERIODS = (7, 30, 90)
-USUAL, USUAL_OF_ALL = 30, 7  # days; a quarter of all clients' calls would be millions
+DEFAULT_DAYS, DEFAULT_DAYS_OF_ALL = 30, 7  # a quarter of all clients' calls would be millions of rows
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class StatisticsMixin(admin.ModelAdmin[Tenant]):
         tenant = get_object_or_404(Tenant, pk=tenant_id) if tenant_id else None
         if not (self.has_view_permission(request, tenant) and request.user.has_perm("telephony.view_call")):
             raise PermissionDenied
-        length = _length(request, USUAL if tenant else USUAL_OF_ALL)
+        length = _length(request, DEFAULT_DAYS if tenant else DEFAULT_DAYS_OF_ALL)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

@@ -1,4 +1,4 @@
-"""The tenant page: forms, inlines and fieldsets; crm.admin registers it, as its actions need both vendors."""
+"""The tenant page: forms, inlines and fieldsets. `tenants.py` adds the actions and registers it."""
 
 from typing import Any
 
@@ -222,7 +222,7 @@ class TenantAdmin(BaseAdmin):
             for row in formset.forms:
                 if "crm_user_id" in row.changed_data:
                     row.instance.linked_by = (
-                        Employee.LinkedBy.MANUAL if row.instance.crm_user_id else Employee.LinkedBy.NOBODY
+                        Employee.LinkedBy.MANUAL if row.instance.crm_user_id else Employee.LinkedBy.NOT_LINKED
                     )
         super().save_formset(request, form, formset, change)
         _auditor(request, form.instance).note_formset(formset)

@@ -39,7 +39,7 @@ class UnreadableMixin(BulkActionMixin):
             raise PermissionDenied
         now = timezone.now()
         groups = [shown(group, now=now) for group in unreadable.groups(now=now, client=request.GET.get("tenant", ""))]
-        own = {"title": _("Unreadable notifications"), "groups": groups, "days": unreadable.LATELY.days}
+        own = {"title": _("Unreadable notifications"), "groups": groups, "days": unreadable.RECENT_PERIOD.days}
         shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
         own["may_act"] = request.user.has_perm("telephony.change_call")
         return TemplateResponse(request, PAGE, shared | own)

@@ -65,8 +65,8 @@ def _open(problems: Iterable[Problem], *, now: datetime) -> None:
 
 def _recently_resolved_manually(now: datetime) -> set[Key]:
     manually = Incident.objects.filter(state=State.RESOLVED, resolved_manually=True)
-    lately = manually.filter(resolved_at__gt=now - REOPEN_GRACE_PERIOD)
-    return {incident.key for incident in lately}
+    recently_resolved = manually.filter(resolved_at__gt=now - REOPEN_GRACE_PERIOD)
+    return {incident.key for incident in recently_resolved}
 
 
 def _resolve(rows: Iterable[Incident], *, live: Collection[int], now: datetime) -> None:

@@ -9,12 +9,12 @@ HOUR = timedelta(hours=1)
 HOURS_OF_DAY, HOURS_OF_WEEK, WEEKS_OF_YEAR = 24, 168, 52
 
 # No alert before this: it may be a restart or a slow network.
-SHORTEST, SHORTEST_OF_ALL = timedelta(minutes=15), timedelta(minutes=5)
+MIN_DURATION, MIN_DURATION_OF_ALL = timedelta(minutes=15), timedelta(minutes=5)
 LONGEST = timedelta(days=14)  # a longer look-back would change nothing
 # Accept one false alarm in this many years, for each client and for the whole service.
 FALSE_ALARM_YEARS = 10
 SEVERAL = 3
-# This many calls in UIS's report without an event are no accident.
+# This many calls in UIS's report without an event are not a coincidence.
 MIN_UNREPORTED_CALLS = 3
 # For clients without a profile: no events for this long within business hours.
 OF_WORK = HOUR

@@ -16,7 +16,7 @@ Context = dict[str, Any]
 NO_EVENTS, OVERDUE, NO_HEARTBEAT, NOT_IN_REPORT = "NO_EVENTS", "OVERDUE", "NO_HEARTBEAT", "NOT_IN_REPORT"
 OVERDUE_AFTER, AWAY_AFTER = timedelta(minutes=15), timedelta(minutes=30)
 # Minimum failed calls and their share in the last two hours; or in the last day, for clients with few calls.
-FAILED_LATELY, SHARE_LATELY = 5, 0.1
+FAILED_RECENTLY, SHARE_RECENTLY = 5, 0.1
 FAILED_IN_A_DAY, SHARE_IN_A_DAY = 3, 0.2
 # A problem of this many clients, and of this share of all, is system-wide.
 SEVERAL, MANY = 3, 0.5
@@ -75,15 +75,17 @@ def no_events_of(client: TenantSnapshot, *, now: datetime) -> Context | None:
 
 def _no_events_context(client: TenantSnapshot, *, now: datetime) -> Context | None:
     since = max(client.last_event_at or client.activated_at, client.activated_at)
-    if now - since < no_events.SHORTEST:
+    if now - since < no_events.MIN_DURATION:
         return None
     context: Context = {"since": _isoformat(client.last_event_at)}
     if client.unreported_calls >= no_events.MIN_UNREPORTED_CALLS:
         return context | {"by": "report", "calls": client.unreported_calls}
     profile = client.profile
     if profile is None or client.last_event_at is None:
-        silent_hours = client.business_hours.longest_overlap(max(since, now - no_events.LONGEST), now, zone=client.zone)
-        return context | {"by": "hours"} if silent_hours >= no_events.OF_WORK else None
+        without_events = client.business_hours.longest_overlap(
+            max(since, now - no_events.LONGEST), now, zone=client.zone
+        )
+        return context | {"by": "hours"} if without_events >= no_events.OF_WORK else None
     expected = profile.expected_calls(since, now, zone=client.zone)
     if no_events.is_unlikely(expected, profile.weeks, yearly=profile.yearly):
         return context | {"by": "profile", "usual": round(expected / profile.weeks)}
@@ -98,9 +100,9 @@ def _no_events(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def _no_events_at_all(snapshot: Snapshot) -> Iterator[Problem]:
-    """Find missing events of all clients together, long before any single client stands out."""
+    """Find missing events of all clients together, long before they are unlikely for any single client."""
     since = snapshot.last_event_at
-    if since is None or snapshot.now - since < no_events.SHORTEST_OF_ALL:
+    if since is None or snapshot.now - since < no_events.MIN_DURATION_OF_ALL:
         return
     profiles = [(client, client.profile) for client in snapshot.tenants if client.profile]
     usual = sorted(
@@ -144,8 +146,8 @@ def _share(row: Failed, snapshot: Snapshot) -> Context:
     totals = snapshot.call_totals.get(row.tenant_id)
     if totals is None:
         return {}
-    if row.lately >= FAILED_LATELY and row.lately >= SHARE_LATELY * totals.lately:
-        return {"failed": row.lately, "of": totals.lately, "hours": 2}
+    if row.recent >= FAILED_RECENTLY and row.recent >= SHARE_RECENTLY * totals.recent:
+        return {"failed": row.recent, "of": totals.recent, "hours": 2}
     if row.in_a_day >= FAILED_IN_A_DAY and row.in_a_day >= SHARE_IN_A_DAY * totals.in_a_day:
         return {"failed": row.in_a_day, "of": totals.in_a_day, "hours": 24}
     return {}

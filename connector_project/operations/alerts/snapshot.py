@@ -17,7 +17,7 @@ from connector_project.operations.models import Incident
 from telephony.models import Call, DailyReconciliation, FailureReason, Notification
 from tenants.models import Tenant
 
-LATELY, A_WHILE, A_DAY = timedelta(hours=2), timedelta(hours=6), timedelta(days=1)
+RECENT_PERIOD, UNREPORTED_PERIOD, DAY = timedelta(hours=2), timedelta(hours=6), timedelta(days=1)
 # What a call waits for: an unavailable vendor (for this call or for one just before), or UIS API points.
 AWAY = Case(
     When(
@@ -66,7 +66,7 @@ class Failed:
 
     tenant_id: int
     reason: str
-    lately: int
+    recent: int
     in_a_day: int
 
 
@@ -74,7 +74,7 @@ class Failed:
 class CallTotals:
     """Calls of one client that no rule skipped, in each of the two periods."""
 
-    lately: int = 0
+    recent: int = 0
     in_a_day: int = 0
 
 
@@ -173,7 +173,7 @@ def _unreported_calls(now: datetime) -> dict[int, int]:
         ~Exists(later),
         origin=Call.Origin.REPORT,
         is_internal=False,
-        started_at__gte=now - A_WHILE,
+        started_at__gte=now - UNREPORTED_PERIOD,
         tenant__activated_at__lte=F("started_at"),
     )
     return dict(found.order_by().values_list("tenant").annotate(Count("pk")))
@@ -186,20 +186,20 @@ def _waiting() -> list[Waiting]:
 
 
 def _failed(now: datetime) -> list[Failed]:
-    failed_calls = Call.objects.filter(failed_at__gte=now - A_DAY, started_at__gte=now - A_DAY).order_by()
-    counted = failed_calls.values_list("tenant", "reason").annotate(lately=_recent_count(now), count=Count("pk"))
+    failed_calls = Call.objects.filter(failed_at__gte=now - DAY, started_at__gte=now - DAY).order_by()
+    counted = failed_calls.values_list("tenant", "reason").annotate(recent=_recent_count(now), count=Count("pk"))
     return [Failed(*row) for row in counted]
 
 
 def _call_totals(tenant_ids: set[int], now: datetime) -> dict[int, CallTotals]:
     """Count all calls of the clients that have failed calls."""
-    rows = Call.objects.filter(tenant__in=tenant_ids, started_at__gte=now - A_DAY).exclude(state=Call.State.SKIPPED)
-    found = rows.order_by().values_list("tenant").annotate(lately=_recent_count(now), count=Count("pk"))
+    rows = Call.objects.filter(tenant__in=tenant_ids, started_at__gte=now - DAY).exclude(state=Call.State.SKIPPED)
+    found = rows.order_by().values_list("tenant").annotate(recent=_recent_count(now), count=Count("pk"))
     return {pk: CallTotals(*counts) for pk, *counts in found}
 
 
 def _recent_count(now: datetime) -> Count:
-    return Count("pk", filter=Q(started_at__gte=now - LATELY))
+    return Count("pk", filter=Q(started_at__gte=now - RECENT_PERIOD))
 
 
 def _unexplained() -> list[Unexplained]:

@@ -39,7 +39,7 @@ def update_profile(tenant: Tenant, *, now: datetime) -> None:
     hours = [0] * HOURS_OF_WEEK
     for weekday, hour, count, _first in rows:
         hours[(weekday - 1) * HOURS_OF_DAY + hour] = count
-    first = min((began_at for *_rest, began_at in rows), default=None)
+    first = min((started_at for *_rest, started_at in rows), default=None)
     TrafficProfile.objects.update_or_create(
         tenant=tenant, defaults={"hours": hours, "weeks": _weeks(first, till=till), "updated_at": now}
     )

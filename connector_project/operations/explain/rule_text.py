@@ -39,7 +39,7 @@ def field_of(rules: TransferRules, field: str) -> str:
 
 
 def named(field: str, value: str) -> str:
-    """Return a rule's name with a value: “whose call it is”: who talked last."""
+    """Return a rule's label with a value, as in “owner of a missed call”: no owner."""
     return f"“{_label(field)}”: {_value_text(field, value)}"
 
 

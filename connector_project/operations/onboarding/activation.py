@@ -49,8 +49,8 @@ def start(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Activati
     Forced, it always starts from the first step, because results with the old keys do not count.
     """
     row = _row(tenant)
-    is_needless = row.state == State.RUNNING or (row.state == State.DONE and is_healthy(tenant, _found(tenant)))
-    if is_needless and not is_forced:
+    is_unnecessary = row.state == State.RUNNING or (row.state == State.DONE and is_healthy(tenant, _found(tenant)))
+    if is_unnecessary and not is_forced:
         return row
     row.state, row.step, row.started_at, row.ended_at = State.RUNNING, Step.UIS, now, None
     row.code, row.context, row.next_attempt_at = "", {}, now + LEASE

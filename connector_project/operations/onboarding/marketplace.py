@@ -193,9 +193,9 @@ def _is_owner(tenant: Tenant, addresses: set[str]) -> bool:
 
 
 def _match_rank(tenant: Tenant) -> tuple[bool, bool, int]:
-    is_here = tenant.offboarded_at is None
+    is_connected = tenant.offboarded_at is None
     is_ours = tenant.crm.module_code.startswith(settings.RETAILCRM_MODULE_CODE)
-    return is_here and is_ours, is_here, tenant.pk
+    return is_connected and is_ours, is_connected, tenant.pk
 
 
 def _create_tenant(account: CrmConnection, *, now: datetime) -> Tenant:

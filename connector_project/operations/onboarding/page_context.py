@@ -16,7 +16,7 @@ from telephony.uis import webhook_templates
 from telephony.webhooks import status
 from tenants.models import CheckRun, Employee, Tenant, VirtualNumber
 
-SHOWN = 4  # shown characters of a key: enough to tell two apart
+SHOWN = 4  # shown characters of a key: enough to distinguish two keys
 JUST_NOW = timedelta(minutes=1)
 
 
@@ -46,7 +46,7 @@ class OnboardingPage:
     steps: Sequence[activation_runner.StepLine]
     failed: Sequence[CheckResult]
     passed: Sequence[CheckResult]
-    is_well: bool
+    is_healthy: bool
     checked_at: datetime | None
     is_checking: bool
     webhooks: Sequence[WebhookSetup]
@@ -150,7 +150,7 @@ def build_page(tenant: Tenant, *, now: datetime) -> OnboardingPage:
         steps=activation_runner.lines(activation, is_on=is_on),
         failed=[finding for finding in findings if not finding.ok and not _is_a_notice(finding)],
         passed=[finding for finding in findings if finding.ok and not _is_a_notice(finding)],
-        is_well=activation_runner.is_healthy(tenant, findings),
+        is_healthy=activation_runner.is_healthy(tenant, findings),
         checked_at=check_run.checked_at if check_run else None,
         is_checking=runner.is_running(check_run, now=now),
         webhooks=list(_notices(tenant, webhooks.events, now=now)) if webhooks else [],

@@ -17,26 +17,26 @@ class NotShown(Exception):
 
 def send(employee: Employee, *, contact: str, now: datetime) -> str:
     """Open a pop-up for this employee; return its ID for `close`. `contact` is digits. Raises NotShown."""
-    card = f"test-{employee.tenant_id}-{int(now.timestamp())}"
-    _send(employee, EventType.IN, contact=contact, card=card)
-    return card
+    popup_id = f"test-{employee.tenant_id}-{int(now.timestamp())}"
+    _send(employee, EventType.IN, contact=contact, popup_id=popup_id)
+    return popup_id
 
 
-def is_one(card: str, tenant: Tenant) -> bool:
+def is_sample(popup_id: str, tenant: Tenant) -> bool:
     """Return whether this is the ID of a sample pop-up of this client; only those may be closed."""
-    return bool(re.fullmatch(rf"test-{tenant.pk}-\d{{1,12}}", card, re.ASCII))
+    return bool(re.fullmatch(rf"test-{tenant.pk}-\d{{1,12}}", popup_id, re.ASCII))
 
 
-def close(employee: Employee, *, contact: str, card: str) -> None:
+def close(employee: Employee, *, contact: str, popup_id: str) -> None:
     """Close the pop-up as answered: any other status would show a missed call. Raises NotShown."""
-    _send(employee, EventType.HANGUP, contact=contact, card=card, hangup=Hangup.ANSWERED)
+    _send(employee, EventType.HANGUP, contact=contact, popup_id=popup_id, hangup=Hangup.ANSWERED)
 
 
-def _send(employee: Employee, kind: EventType, *, contact: str, card: str, hangup: Hangup | None = None) -> None:
+def _send(employee: Employee, kind: EventType, *, contact: str, popup_id: str, hangup: Hangup | None = None) -> None:
     event = CallEvent(
         type=kind,
         phone=phone_numbers.e164(contact),
-        external_id=card,
+        external_id=popup_id,
         codes=(employee.extension,) if employee.extension else (),
         user_ids=(employee.crm_user_id,) if employee.crm_user_id else (),
         hangup=hangup,

@@ -108,11 +108,11 @@ def _opened_from_crm(request: HttpRequest, tenant: Tenant) -> HttpResponse:
 def _page(request: HttpRequest, tenant: Tenant, *, form: KeysForm | None = None, status: int = 200) -> HttpResponse:
     """Render the page, with the rejected input if there is any."""
     page, typed = page_context.build_page(tenant, now=timezone.now()), request.POST
-    context = {"page": page, "form": form or KeysForm(tenant), "card": _card(request, page), "typed": typed}
+    context = {"page": page, "form": form or KeysForm(tenant), "sample": _open_sample(request, page), "typed": typed}
     return render(request, "activation/page.html", context, status=status)
 
 
-def _card(request: HttpRequest, page: page_context.OnboardingPage) -> dict[str, object] | None:
+def _open_sample(request: HttpRequest, page: page_context.OnboardingPage) -> dict[str, object] | None:
     """Return the open test pop-up named in the query string."""
     person = next((one for one in page.employees if str(one.pk) == request.GET.get("person")), None)
     if person is None or "card" not in request.GET:
@@ -183,28 +183,28 @@ def _number(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     return _back(tenant)
 
 
-def _show_card(request: HttpRequest, tenant: Tenant) -> HttpResponse:
+def _show_sample_popup(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     person = _person(request, tenant)
     contact = phone_numbers.normalise(request.POST.get("contact"), is_russian=tenant.uis.is_russian)
     if person is None or not phone_numbers.is_external(contact):
         messages.error(request, _("Choose a manager and enter a phone number such as +7 900 000-00-00."))
         return _page(request, tenant, status=422)
     try:
-        card = sample_popup.send(person, contact=contact, now=timezone.now())
+        popup_id = sample_popup.send(person, contact=contact, now=timezone.now())
     except sample_popup.NotShown as exc:
         messages.error(request, str(exc))
         return _page(request, tenant, status=422)
     text = _("The CRM accepted the pop-up. %(name)s sees it if they have the CRM open.")
     messages.success(request, text % {"name": person.full_name})
-    return _back(tenant, person=person.pk, card=card, contact=contact)
+    return _back(tenant, person=person.pk, card=popup_id, contact=contact)
 
 
-def _close_card(request: HttpRequest, tenant: Tenant) -> HttpResponse:
-    person, card = _person(request, tenant), request.POST.get("card", "")
+def _close_sample_popup(request: HttpRequest, tenant: Tenant) -> HttpResponse:
+    person, popup_id = _person(request, tenant), request.POST.get("card", "")
     contact = phone_numbers.normalise(request.POST.get("contact"), is_russian=tenant.uis.is_russian)
-    if person is not None and sample_popup.is_one(card, tenant) and phone_numbers.is_external(contact):
+    if person is not None and sample_popup.is_sample(popup_id, tenant) and phone_numbers.is_external(contact):
         try:
-            sample_popup.close(person, contact=contact, card=card)
+            sample_popup.close(person, contact=contact, popup_id=popup_id)
             messages.success(request, _("Pop-up closed."))
         except sample_popup.NotShown as exc:
             messages.error(request, str(exc))
@@ -226,6 +226,6 @@ ACTIONS: dict[str, Callable[[HttpRequest, Tenant], HttpResponse]] = {
     "activate": _activate,
     "check": _check,
     "number": _number,
-    "card": _show_card,
-    "close": _close_card,
+    "card": _show_sample_popup,
+    "close": _close_sample_popup,
 }

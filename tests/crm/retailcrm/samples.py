@@ -1,4 +1,4 @@
-"""The reference's samples of retailCRM, and a line that answers with them."""
+"""The samples of the retailCRM reference, and a fake `send` that answers with them."""
 
 import json
 from pathlib import Path
@@ -19,13 +19,13 @@ def load(name: str) -> Any:
 
 
 def reply(response: dict[str, Any]) -> Reply:
-    """Return a sample's response as it came."""
+    """Return a sample's response as a Reply."""
     body = response["body"]
     return Reply(response["status"], response.get("headers", {}), body if isinstance(body, str) else json.dumps(body))
 
 
 def form(body: str) -> dict[str, Any]:
-    """Return an urlencoded form; what is JSON in it is read."""
+    """Parse an urlencoded form, and the JSON in its fields."""
     return {name: _read(value) for name, value in parse_qsl(body, keep_blank_values=True, strict_parsing=True)}
 
 
@@ -33,8 +33,8 @@ def _read(value: str) -> Any:
     return json.loads(value) if value[:1] in {"{", "["} else value
 
 
-class Line:
-    """A `send` that answers with replies in turn, and keeps what it was given."""
+class FakeSend:
+    """A `send` that records its arguments and returns the given replies in order."""
 
     def __init__(self, *replies: object) -> None:
         self.replies = list(replies)
@@ -43,15 +43,15 @@ class Line:
 
     def __call__(self, system: str, method: str, url: str, **given: Any) -> Reply:
         self.sent.append({"system": system, "method": method, "url": url, **given})
-        said = self.replies.pop(0)
-        return said if isinstance(said, Reply) else Reply(200, {}, json.dumps(said))
+        answer = self.replies.pop(0)
+        return answer if isinstance(answer, Reply) else Reply(200, {}, json.dumps(answer))
 
     def client(self, **chosen: Any) -> RetailCrmClient:
-        """Return a client over this line."""
+        """Return a client that sends through this."""
         return RetailCrmClient(**{"address": ADDRESS, "key": KEY, "send": self, "pace": self.paced.append, **chosen})
 
 
-def asking(name: str, *, case: str = "response", **chosen: Any) -> tuple[Line, RetailCrmClient]:
-    """Return a client that will be answered as in a sample, and the line to look at."""
-    line = Line(reply(load(name)[case]))
-    return line, line.client(**chosen)
+def client_answering(name: str, *, case: str = "response", **chosen: Any) -> tuple[FakeSend, RetailCrmClient]:
+    """Return a fake `send` that answers as in a sample, and a client that uses it."""
+    send = FakeSend(reply(load(name)[case]))
+    return send, send.client(**chosen)

@@ -1,4 +1,4 @@
-"""What the CRM sends to us, as its samples show it: the same parameters by GET and by POST."""
+"""The CRM's callbacks, as in the samples: the same parameters by GET and by POST."""
 
 import hashlib
 import hmac
@@ -22,7 +22,7 @@ CALLBACKS = [
 ]
 
 
-def asked(query: str = "", body: str = "") -> dict[str, str]:
+def params_of(query: str = "", body: str = "") -> dict[str, str]:
     """Return the parameters of a request as our views see them."""
     url = f"/?{query}" if query else "/"
     if body:
@@ -31,10 +31,10 @@ def asked(query: str = "", body: str = "") -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", CALLBACKS)
-def test_callback_gives_its_parameters_by_get_and_by_post(name):
+def test_callback_has_the_same_parameters_by_get_and_by_post(name):
     request = load(name)["request"]
     raw = request.get("raw_body") or request["raw_query"]
-    by_post, by_get = asked(body=raw), asked(query=raw)
+    by_post, by_get = params_of(body=raw), params_of(query=raw)
     assert by_post == by_get
     assert form(raw) == request.get("form_decoded", request.get("query"))
     assert {name: json.loads(value) if value[:1] == "{" else value for name, value in by_post.items()} == form(raw)
@@ -45,22 +45,22 @@ def test_callback_gives_its_parameters_by_get_and_by_post(name):
     [load("callback_make_call.json")["request"]["raw_query"]]
     + [variant["raw_query"] for variant in load("callback_make_call.json")["variants"]],
 )
-def test_click_gives_the_same_number_however_it_is_written(query):
-    assert phone_numbers.normalise(asked(query)["phone"], is_russian=True) == "79990000001"
+def test_click_has_the_same_number_in_any_spelling(query):
+    assert phone_numbers.normalise(params_of(query)["phone"], is_russian=True) == "79990000001"
 
 
-def test_account_of_a_callback_passes_the_guard():
-    said = load("callback_activity.json")["request"]["form_decoded"]["systemUrl"]
-    assert account_url.validation_error(said, domains=["retailcrm.ru"], is_trusted=False) == ""
+def test_account_url_of_a_callback_is_valid():
+    system_url = load("callback_activity.json")["request"]["form_decoded"]["systemUrl"]
+    assert account_url.validation_error(system_url, domains=["retailcrm.ru"], is_trusted=False) == ""
 
 
-def test_token_of_a_simple_connection_is_the_hmac_of_its_key():
+def test_simple_connection_token_is_the_hmac_of_its_key():
     sample = load("simple_connection_register.json")
-    said = sample["request"]["form_decoded"]["register"]
+    register = sample["request"]["form_decoded"]["register"]
     secret = sample["secret_used_for_this_sample"]
-    assert hmac.new(secret.encode(), said["apiKey"].encode(), hashlib.sha256).hexdigest() == said["token"]
+    assert hmac.new(secret.encode(), register["apiKey"].encode(), hashlib.sha256).hexdigest() == register["token"]
 
 
 @pytest.mark.parametrize("name", ["simple_connection_config.json", "credentials_telephony_connector.json"])
-def test_documented_scopes_are_enough_for_us(name):
+def test_documented_scopes_include_ours(name):
     assert set(api_scopes.SCOPES) <= set(load(name)["response"]["body"]["scopes"])

@@ -1,4 +1,4 @@
-"""The methods of retailCRM we use: every request in the samples' form, every documented answer read."""
+"""The methods of retailCRM we use: every request as in the samples, every documented answer parsed."""
 
 import inspect
 import json
@@ -30,15 +30,15 @@ from crm.retailcrm.types import (
     UploadAnswer,
     User,
 )
-from tests.crm.retailcrm.samples import ADDRESS, KEY, Line, asking, form, load, reply
+from tests.crm.retailcrm.samples import ADDRESS, KEY, FakeSend, client_answering, form, load, reply
 
 PHONE, OWN = "+79990000001", "+74950000001"
 
 
 def over_http(
-    name: str, method: str, *given: object, version: str = V5, but: tuple[str, ...] = ()
+    name: str, method: str, *given: object, version: str = V5, ignored: tuple[str, ...] = ()
 ) -> tuple[object, object]:
-    """Make a call over real HTTP; return what was sent and what the sample sends, both without the names in `but`."""
+    """Send over HTTP; return what was sent and what the sample sends, both without the names in `ignored`."""
     sample = load(name)
     request, response = sample["request"], sample["response"]
     with responses.RequestsMock() as http:
@@ -54,7 +54,7 @@ def over_http(
     ours, theirs = form(sent.body), form(request["raw_body"])
     assert theirs == request["form_decoded"]
     assert list(ours) == list(theirs)
-    return without(ours, but), without(theirs, but)
+    return without(ours, ignored), without(theirs, ignored)
 
 
 def without(value: object, names: tuple[str, ...]) -> object:
@@ -125,46 +125,46 @@ EVENTS = [
 
 @pytest.mark.parametrize(("name", "version", "event"), EVENTS)
 def test_event_is_sent_as_in_the_sample(name, version, event):
-    ours, theirs = over_http(name, "send_event", event, version=version, but=("webAnalyticsData",))
+    ours, theirs = over_http(name, "send_event", event, version=version, ignored=("webAnalyticsData",))
     assert ours == theirs
 
 
-def test_event_answer_names_whom_the_account_does_not_know():
+def test_event_answer_has_unknown_codes_and_users():
     event = EVENTS[-1][2]
-    _line, client = asking("v5_call_event_unknown_code.json")
+    _send, client = client_answering("v5_call_event_unknown_code.json")
     assert client.send_event(event) == EventAnswer(("999",), (888,))
     for name in ("v5_call_event_in_full.json", "v5_call_event_hangup.json"):
-        _line, client = asking(name)
+        _send, client = client_answering(name)
         assert client.send_event(event) == EventAnswer()
 
 
 @pytest.mark.parametrize(
-    ("said", "answer"),
+    ("body", "answer"),
     [
         ({"notExistCodes": {"1": "999"}, "notExistUsers": {"1": 888}}, EventAnswer(("999",), (888,))),
         ({"notExistCodes": [999], "notExistUsers": ["888"]}, EventAnswer(("999",), (888,))),
         ({"notExistCodes": None, "notExistUsers": None}, EventAnswer()),
     ],
 )
-def test_event_answer_may_be_a_list_with_gaps(said, answer):
-    assert Line({"success": True} | said).client().send_event(EVENTS[-1][2]) == answer
+def test_event_answer_accepts_lists_maps_and_null(body, answer):
+    assert FakeSend({"success": True} | body).client().send_event(EVENTS[-1][2]) == answer
 
 
-def test_event_takes_little_time():
-    line, client = asking("v5_call_event_out.json")
+def test_event_has_a_short_timeout():
+    send, client = client_answering("v5_call_event_out.json")
     client.send_event(EVENTS[3][2])
-    assert line.sent[0]["timeout"] == retailcrm.EVENT_SECONDS < 5
+    assert send.sent[0]["timeout"] == retailcrm.EVENT_SECONDS < 5
 
 
 @pytest.mark.parametrize(
     ("name", "version"), [("v4_call_event_not_enabled.json", V4), ("v4_call_event_not_enabled.json", V5)]
 )
 def test_event_without_active_telephony_is_denied(name, version):
-    line, client = asking(name, version=version)
+    send, client = client_answering(name, version=version)
     with pytest.raises(http_client.AccessDenied) as raised:
         client.send_event(CallEvent(type=EventType.OUT, phone=PHONE, external_id=""))
     assert raised.value.code == "telephony_off"
-    assert json.loads(line.sent[0]["body"]["event"]) == load(name)["request"]["form_decoded"]["event"]
+    assert json.loads(send.sent[0]["body"]["event"]) == load(name)["request"]["form_decoded"]["event"]
 
 
 @pytest.mark.parametrize(
@@ -177,21 +177,21 @@ def test_event_without_active_telephony_is_denied(name, version):
         (Hangup.FAILED, "failed"),
     ],
 )
-def test_event_spells_the_end_of_a_call_in_its_own_words(hangup, word):
-    line = Line({"success": True})
-    line.client().send_event(CallEvent(type=EventType.HANGUP, phone=PHONE, external_id="x", hangup=hangup))
-    assert json.loads(line.sent[0]["body"]["event"])["hangupStatus"] == word
+def test_event_has_the_documented_hangup_status(hangup, word):
+    send = FakeSend({"success": True})
+    send.client().send_event(CallEvent(type=EventType.HANGUP, phone=PHONE, external_id="x", hangup=hangup))
+    assert json.loads(send.sent[0]["body"]["event"])["hangupStatus"] == word
 
 
-def test_event_of_version_3_was_flat_and_is_not_spoken():
+def test_event_is_not_flat_as_in_version_3():
     flat = load("v3_call_event_request.json")["request"]["form_decoded"]
-    line = Line({"success": True})
+    send = FakeSend({"success": True})
     hung_up = CallEvent(
         type=EventType.HANGUP, phone=flat["phone"], codes=(flat["code"],), hangup=Hangup.BUSY, external_id=""
     )
-    line.client().send_event(hung_up)
-    said = json.loads(line.sent[0]["body"]["event"])
-    assert said == {"phone": PHONE, "type": "hangup", "codes": ["101"], "hangupStatus": flat["hangupStatus"]}
+    send.client().send_event(hung_up)
+    event = json.loads(send.sent[0]["body"]["event"])
+    assert event == {"phone": PHONE, "type": "hangup", "codes": ["101"], "hangupStatus": flat["hangupStatus"]}
 
 
 # --- upload
@@ -319,9 +319,9 @@ UPLOADS = [
 CALL = UPLOADS[0][3][0]
 
 
-@pytest.mark.parametrize(("name", "version", "but", "calls"), UPLOADS)
-def test_upload_is_sent_as_in_the_sample(name, version, but, calls):
-    ours, theirs = over_http(name, "upload_calls", calls, version=version, but=but)
+@pytest.mark.parametrize(("name", "version", "ignored", "calls"), UPLOADS)
+def test_upload_is_sent_as_in_the_sample(name, version, ignored, calls):
+    ours, theirs = over_http(name, "upload_calls", calls, version=version, ignored=ignored)
     assert ours == theirs
 
 
@@ -335,22 +335,22 @@ def test_upload_is_sent_as_in_the_sample(name, version, but, calls):
         ("v5_calls_upload_duplicates.json", UploadAnswer(1, ("1234567890",))),
     ],
 )
-def test_upload_answer_counts_and_names_duplicates(name, answer):
-    _line, client = asking(name)
+def test_upload_answer_has_the_count_and_the_duplicates(name, answer):
+    _send, client = client_answering(name)
     assert client.upload_calls([CALL]) == answer
 
 
 def test_upload_without_active_telephony_is_denied():
-    _line, client = asking("v4_calls_upload_not_enabled.json", version=V4)
+    _send, client = client_answering("v4_calls_upload_not_enabled.json", version=V4)
     with pytest.raises(http_client.AccessDenied) as raised:
         client.upload_calls([CALL])
     assert raised.value.code == "telephony_off"
 
 
 def uploaded(zone: str = "Europe/Moscow", **chosen: object) -> dict[str, object]:
-    line = Line({"success": True, "processedCallsCount": 1})
-    line.client(zone=ZoneInfo(zone)).upload_calls([replace(CALL, **chosen)])
-    return json.loads(line.sent[0]["body"]["calls"])[0]
+    send = FakeSend({"success": True, "processedCallsCount": 1})
+    send.client(zone=ZoneInfo(zone)).upload_calls([replace(CALL, **chosen)])
+    return json.loads(send.sent[0]["body"]["calls"])[0]
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def uploaded(zone: str = "Europe/Moscow", **chosen: object) -> dict[str, object]
         ("UTC", moscow(2024, 10, 25, 1), "2024-10-24 22:00:00"),
     ],
 )
-def test_upload_writes_the_date_in_the_zone_of_the_account(zone, moment, written):
+def test_upload_has_the_date_in_the_zone_of_the_account(zone, moment, written):
     assert uploaded(zone, started_at=moment)["date"] == written
 
 
@@ -380,17 +380,17 @@ def test_upload_writes_the_date_in_the_zone_of_the_account(zone, moment, written
         ("", "unknown"),
     ],
 )
-def test_upload_spells_the_result_in_its_own_words(result, word):
+def test_upload_has_the_documented_result(result, word):
     assert uploaded(result=result)["result"] == word
 
 
 @pytest.mark.parametrize(("length", "is_sent"), [(255, True), (256, False)])
-def test_upload_leaves_out_a_link_that_is_too_long(length, is_sent):
+def test_upload_omits_a_too_long_recording_url(length, is_sent):
     link = "https://x/".ljust(length, "a")
     assert uploaded(recording_url=link).get("recordUrl") == (link if is_sent else None)
 
 
-def test_upload_says_zero_seconds_but_leaves_out_what_is_not_known():
+def test_upload_has_zero_seconds_and_omits_unknown_values():
     written = uploaded(talk_seconds=0, wait_seconds=0, user_id=None, recording_url="", site="")
     assert written == {
         "date": "2021-03-01 12:00:00",
@@ -403,7 +403,7 @@ def test_upload_says_zero_seconds_but_leaves_out_what_is_not_known():
     }
 
 
-def test_upload_takes_fifty_calls():
+def test_upload_limit_is_fifty_calls():
     assert retailcrm.LARGEST_UPLOAD == 50
 
 
@@ -461,48 +461,48 @@ MODULES = [
 
 @pytest.mark.parametrize(("name", "version", "module"), MODULES)
 def test_module_is_sent_as_in_the_sample(name, version, module):
-    # Users of the account may fill in extensions themselves, so ours allows it.
-    ours, theirs = over_http(name, "edit_module", module, version=version, but=("availableCountries", "allowEdit"))
+    # Ours has `allowEdit`: users may enter extensions themselves.
+    ours, theirs = over_http(name, "edit_module", module, version=version, ignored=("availableCountries", "allowEdit"))
     assert ours == theirs
 
 
 @pytest.mark.parametrize("name", ["v4_setting_edit_dotnet.json", "v4_setting_edit_minimal.json"])
-def test_module_of_version_4_holds_all_that_others_send(name):
+def test_module_of_version_4_has_all_fields_of_the_samples(name):
     sample = load(name)
-    said = sample["request"]["form_decoded"]["configuration"]
-    line = Line(reply(sample["response"]))
-    code = said["code"]
-    assert line.client(version=V4).edit_module(replace(MODULE, code=code)) == ModuleAnswer()
-    assert line.sent[0]["url"] == sample["request"]["url"]
-    assert set(said) <= set(json.loads(line.sent[0]["body"]["configuration"]))
+    documented = sample["request"]["form_decoded"]["configuration"]
+    send = FakeSend(reply(sample["response"]))
+    code = documented["code"]
+    assert send.client(version=V4).edit_module(replace(MODULE, code=code)) == ModuleAnswer()
+    assert send.sent[0]["url"] == sample["request"]["url"]
+    assert set(documented) <= set(json.loads(send.sent[0]["body"]["configuration"]))
 
 
-def test_module_of_version_3_had_other_names_and_is_not_spoken():
-    said = set(load("v3_setting_edit_request.json")["request"]["form_decoded"])
-    line = Line({"success": True})
-    line.client(version=V4).edit_module(MODULE)
-    assert said <= set(json.loads(line.sent[0]["body"]["configuration"]))
-    assert "/api/v4/telephony/setting/fake-telephony/edit" in line.sent[0]["url"]
+def test_module_of_version_4_has_all_fields_of_version_3():
+    documented = set(load("v3_setting_edit_request.json")["request"]["form_decoded"])
+    send = FakeSend({"success": True})
+    send.client(version=V4).edit_module(MODULE)
+    assert documented <= set(json.loads(send.sent[0]["body"]["configuration"]))
+    assert "/api/v4/telephony/setting/fake-telephony/edit" in send.sent[0]["url"]
 
 
-def test_module_without_people_sends_empty_lists():
-    line = Line({"success": True})
-    line.client().edit_module(replace(MODULE, codes=()))
-    telephony = json.loads(line.sent[0]["body"]["integrationModule"])["integrations"]["telephony"]
+def test_module_without_extensions_has_empty_lists():
+    send = FakeSend({"success": True})
+    send.client().edit_module(replace(MODULE, codes=()))
+    telephony = json.loads(send.sent[0]["body"]["integrationModule"])["integrations"]["telephony"]
     assert (telephony["additionalCodes"], telephony["externalPhones"]) == ([], [])
 
 
 @pytest.mark.parametrize(
     ("name", "answer"),
     [
-        ("v5_module_edit_telephony.json", ModuleAnswer()),  # its info is []
-        ("v5_module_edit_unpublished.json", ModuleAnswer()),  # it has none
-        ("v5_module_edit_response_billing.json", ModuleAnswer()),  # a map that names nobody
+        ("v5_module_edit_telephony.json", ModuleAnswer()),  # its info is an empty list
+        ("v5_module_edit_unpublished.json", ModuleAnswer()),  # it has no info
+        ("v5_module_edit_response_billing.json", ModuleAnswer()),  # a map without unknown users
         ("v5_module_edit_response_unknown_users.json", ModuleAnswer((999,), ("no-such-shop",))),
     ],
 )
-def test_module_answer_reads_info_as_a_list_and_as_a_map(name, answer):
-    _line, client = asking(name)
+def test_module_answer_accepts_info_as_a_list_and_as_a_map(name, answer):
+    _send, client = client_answering(name)
     assert client.edit_module(MODULE) == answer
 
 
@@ -538,14 +538,14 @@ def test_module_answer_reads_info_as_a_list_and_as_a_map(name, answer):
         ("v5_module_get_not_found.json", V5, "no-such-module", None),
     ],
 )
-def test_module_is_read(name, version, code, state):
-    line, client = asking(name, version=version)
+def test_module_is_parsed(name, version, code, state):
+    send, client = client_answering(name, version=version)
     assert client.module(code) == state
-    assert line.sent[0]["url"] == load(name)["request"]["url"]
+    assert send.sent[0]["url"] == load(name)["request"]["url"]
 
 
 @pytest.mark.parametrize(
-    ("said", "state"),
+    ("module", "state"),
     [
         ({"active": True, "freeze": True}, ModuleState(True, (), is_frozen=True)),
         ({"active": False, "integrations": []}, ModuleState(False, ())),
@@ -557,88 +557,89 @@ def test_module_is_read(name, version, code, state):
         ({}, ModuleState(False, ())),
     ],
 )
-def test_module_may_lack_much(said, state):
-    assert Line({"success": True, "integrationModule": said}).client().module("x") == state
+def test_module_may_lack_optional_fields(module, state):
+    assert FakeSend({"success": True, "integrationModule": module}).client().module("x") == state
 
 
 @pytest.mark.parametrize("message", ["Access denied.", "API method not found"])
-def test_module_that_may_not_be_read_is_not_taken_for_absent(message):
+def test_module_without_permission_raises(message):
     with pytest.raises(http_client.RemoteError):
-        Line({"success": False, "errorMsg": message}).client().module("x")
+        FakeSend({"success": False, "errorMsg": message}).client().module("x")
 
 
-def test_module_refused_for_another_reason_is_not_taken_for_absent():
+def test_module_rejected_for_another_reason_raises():
     with pytest.raises(http_client.RemoteRejected):
-        Line({"success": False, "errorMsg": "Errors in the input parameters"}).client().module("x")
+        FakeSend({"success": False, "errorMsg": "Errors in the input parameters"}).client().module("x")
 
 
-# --- what is asked before
+# --- the account
 
 
-def test_versions_are_read():
-    line, client = asking("api_versions.json")
+def test_versions_are_parsed():
+    send, client = client_answering("api_versions.json")
     assert client.versions() == ("3.0", "4.0", "5.0")
-    assert line.sent[0]["url"] == load("api_versions.json")["request"]["url"]
+    assert send.sent[0]["url"] == load("api_versions.json")["request"]["url"]
 
 
 @pytest.mark.parametrize("name", ["credentials.json", "credentials_telephony_connector.json"])
-def test_rights_are_read(name):
-    line, client = asking(name)
-    said = load(name)["response"]["body"]
+def test_rights_are_parsed(name):
+    send, client = client_answering(name)
+    answer = load(name)["response"]["body"]
     assert client.rights() == Rights(
-        frozenset(said["scopes"]), frozenset(said["credentials"]), tuple(said.get("sitesAvailable", ()))
+        frozenset(answer["scopes"]), frozenset(answer["credentials"]), tuple(answer.get("sitesAvailable", ()))
     )
-    assert line.sent[0]["url"] == load(name)["request"]["url"]
+    assert send.sent[0]["url"] == load(name)["request"]["url"]
 
 
 @pytest.mark.parametrize(
     ("scopes", "patterns", "lacks"),
     [
         ({"user_read"}, set(), False),
-        ({"user_write"}, {"/api/users"}, True),  # a key with scopes is judged by them
+        ({"user_write"}, {"/api/users"}, True),  # a key with scopes: its patterns do not count
         (set(), {"/api/users"}, False),
         (set(), {"/api/orders"}, True),
         (set(), set(), False),
     ],
 )
-def test_rights_of_an_old_key_are_its_patterns(scopes, patterns, lacks):
+def test_rights_without_scopes_are_the_patterns(scopes, patterns, lacks):
     assert Rights(frozenset(scopes), frozenset(patterns)).lacks("user_read", "/api/users") is lacks
 
 
-def test_public_address_is_read():
-    line, client = asking("system_info.json")
+def test_public_address_is_parsed():
+    send, client = client_answering("system_info.json")
     assert client.public_address() == "https://acct-example.retailcrm.ru"
-    assert line.sent[0]["url"] == load("system_info.json")["request"]["url"]
+    assert send.sent[0]["url"] == load("system_info.json")["request"]["url"]
     assert (
-        Line({"success": True, "publicUrl": "https://a.simla.com/"}).client().public_address() == "https://a.simla.com"
+        FakeSend({"success": True, "publicUrl": "https://a.simla.com/"}).client().public_address()
+        == "https://a.simla.com"
     )
-    assert Line({"success": True}).client().public_address() == ""
+    assert FakeSend({"success": True}).client().public_address() == ""
 
 
-def test_time_zone_is_read():
-    line, client = asking("settings_get_v5.json")
+def test_time_zone_is_parsed():
+    send, client = client_answering("settings_get_v5.json")
     assert client.time_zone() == "Europe/Moscow"
-    assert line.sent[0]["url"] == load("settings_get_v5.json")["request"]["url"]
-    assert Line({"success": True, "settings": {}}).client().time_zone() == ""
-    assert Line({"success": True}).client().time_zone() == ""
+    assert send.sent[0]["url"] == load("settings_get_v5.json")["request"]["url"]
+    assert FakeSend({"success": True, "settings": {}}).client().time_zone() == ""
+    assert FakeSend({"success": True}).client().time_zone() == ""
 
 
 @pytest.mark.parametrize("message", ["Access denied.", "API method not found"])
-def test_time_zone_is_not_known_where_the_key_may_not_ask(message):
-    assert Line({"success": False, "errorMsg": message}).client().time_zone() == ""
+def test_time_zone_is_empty_without_permission(message):
+    assert FakeSend({"success": False, "errorMsg": message}).client().time_zone() == ""
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    ("answer", "kind"),
     [
         ({"success": False, "errorMsg": 'Wrong "apiKey" value.'}, http_client.AccessDenied),
         ({"success": True, "settings": "odd"}, http_client.UnexpectedReply),
         ({"success": False, "errorMsg": "Not found"}, http_client.RemoteRejected),
     ],
 )
-def test_time_zone_refused_for_another_reason_is_an_error(said, kind):
+def test_time_zone_rejected_for_another_reason_raises(answer, kind):
     with pytest.raises(kind):
-        Line(said).client().time_zone()
+        FakeSend(answer).client().time_zone()
 
 
 # --- managers, users, history
@@ -655,15 +656,15 @@ def test_time_zone_refused_for_another_reason_is_an_error(said, kind):
 def test_manager_is_found_or_absent(name, version, manager):
     sample = load(name)["request"]
     with responses.RequestsMock() as http:
-        # The plus must not turn into a blank, nor the key into a parameter.
-        asked = {"phone": sample["query"]["phone"], "details": "0", "ignoreStatus": "1"}
-        http.get(sample["url"], json=load(name)["response"]["body"], match=[matchers.query_param_matcher(asked)])
-        assert RetailCrmClient(ADDRESS, KEY, version=version).manager(asked["phone"]) == manager
-        assert set(sample["query"]) <= set(asked)
+        # The plus must be escaped, and the key must not be a parameter.
+        params = {"phone": sample["query"]["phone"], "details": "0", "ignoreStatus": "1"}
+        http.get(sample["url"], json=load(name)["response"]["body"], match=[matchers.query_param_matcher(params)])
+        assert RetailCrmClient(ADDRESS, KEY, version=version).manager(params["phone"]) == manager
+        assert set(sample["query"]) <= set(params)
 
 
 @pytest.mark.parametrize(
-    ("said", "manager"),
+    ("row", "manager"),
     [
         ({"id": "777", "code": 101}, Manager(777, "101")),
         ({"id": 777}, Manager(777, "")),
@@ -673,29 +674,29 @@ def test_manager_is_found_or_absent(name, version, manager):
         (None, None),
     ],
 )
-def test_manager_may_lack_his_extension_or_be_nobody(said, manager):
-    assert Line({"success": True, "manager": said}).client().manager(PHONE) == manager
+def test_manager_may_have_no_extension_or_be_absent(row, manager):
+    assert FakeSend({"success": True, "manager": row}).client().manager(PHONE) == manager
 
 
-def test_users_are_read():
-    line, client = asking("v5_users_list.json")
+def test_users_are_parsed():
+    send, client = client_answering("v5_users_list.json")
     assert client.users() == [User(28, "Test", "user28@example.com", is_active=True)]
-    assert line.sent[0]["url"] == load("v5_users_list.json")["request"]["url"]
-    assert line.sent[0]["query"] == {"limit": "100", "page": "1"}
+    assert send.sent[0]["url"] == load("v5_users_list.json")["request"]["url"]
+    assert send.sent[0]["query"] == {"limit": "100", "page": "1"}
 
 
-def test_users_are_read_page_by_page():
+def test_users_of_all_pages_are_returned():
     pages = [
         {"success": True, "pagination": {"totalPageCount": 3}, "users": [{"id": number, "active": number != 2}]}
         for number in (1, 2, 3)
     ]
-    line = Line(*pages)
-    assert [(user.user_id, user.is_active) for user in line.client().users()] == [(1, True), (2, False), (3, True)]
-    assert [sent["query"]["page"] for sent in line.sent] == ["1", "2", "3"]
+    send = FakeSend(*pages)
+    assert [(user.user_id, user.is_active) for user in send.client().users()] == [(1, True), (2, False), (3, True)]
+    assert [sent["query"]["page"] for sent in send.sent] == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize(
-    ("said", "user"),
+    ("row", "user"),
     [
         ({"id": 1}, User(1, "", "", is_active=True)),
         ({"id": 1, "firstName": "Иван", "lastName": "Иванов"}, User(1, "Иван Иванов", "", is_active=True)),
@@ -706,67 +707,67 @@ def test_users_are_read_page_by_page():
         ({"id": 1, "firstName": None, "email": None, "active": False}, User(1, "", "", is_active=False)),
     ],
 )
-def test_user_may_lack_all_but_his_id(said, user):
-    assert Line({"success": True, "users": [said]}).client().users() == [user]
+def test_user_may_lack_all_fields_but_the_id(row, user):
+    assert FakeSend({"success": True, "users": [row]}).client().users() == [user]
 
 
-def test_user_reads_like_the_sample_of_one():
-    said = load("v5_user_get.json")["response"]["body"]["user"]
-    assert Line({"success": True, "users": [said]}).client().users() == [
+def test_user_is_parsed_as_in_the_sample_of_one():
+    row = load("v5_user_get.json")["response"]["body"]["user"]
+    assert FakeSend({"success": True, "users": [row]}).client().users() == [
         User(28, "Test", "user28@example.com", is_active=True)
     ]
 
 
-def test_user_status_is_a_plain_field():
+def test_user_status_is_sent_as_a_plain_field():
     ours, theirs = over_http("v5_user_status.json", "set_user_status", 28, "busy")
     assert ours == theirs == {"status": "busy"}
 
 
-def test_user_status_is_a_method_of_version_5_only():
-    line = Line({"success": True})
-    line.client(version=V4).set_user_status(28, "busy")
-    assert line.sent[0]["url"] == load("v5_user_status.json")["request"]["url"]
+def test_user_status_is_always_sent_to_version_5():
+    send = FakeSend({"success": True})
+    send.client(version=V4).set_user_status(28, "busy")
+    assert send.sent[0]["url"] == load("v5_user_status.json")["request"]["url"]
 
 
-def test_user_status_of_somebody_else_is_refused():
-    line, client = asking("v5_user_status_not_found.json")
+def test_user_status_of_an_unknown_user_is_rejected():
+    send, client = client_answering("v5_user_status_not_found.json")
     with pytest.raises(http_client.RemoteRejected) as raised:
         client.set_user_status(999999, "busy")
     assert raised.value.code == "not_found"
-    assert line.sent[0]["url"] == load("v5_user_status_not_found.json")["request"]["url"]
+    assert send.sent[0]["url"] == load("v5_user_status_not_found.json")["request"]["url"]
 
 
-BEGAN_AT = datetime(2025, 8, 20, 14, 30, 5, tzinfo=ZoneInfo("Europe/Moscow"))
+STARTED_AT = datetime(2025, 8, 20, 14, 30, 5, tzinfo=ZoneInfo("Europe/Moscow"))
 
 
-def test_history_is_read():
-    line, client = asking("v5_calls_list.json")
-    assert list(client.history()) == [HistoryCall("1234567890", "answered", BEGAN_AT)]
-    assert line.sent[0]["url"] == load("v5_calls_list.json")["request"]["url"]
-    assert line.sent[0]["query"] == {"limit": "100"}
+def test_history_is_parsed():
+    send, client = client_answering("v5_calls_list.json")
+    assert list(client.history()) == [HistoryCall("1234567890", "answered", STARTED_AT)]
+    assert send.sent[0]["url"] == load("v5_calls_list.json")["request"]["url"]
+    assert send.sent[0]["query"] == {"limit": "100"}
 
 
-def test_call_of_the_history_without_a_readable_date_is_kept():
-    line = Line({"success": True, "calls": [{"externalId": "1", "result": "answered", "date": "yesterday"}]})
-    assert list(line.client().history()) == [HistoryCall("1", "answered")]
+def test_history_call_with_an_invalid_date_is_kept():
+    send = FakeSend({"success": True, "calls": [{"externalId": "1", "result": "answered", "date": "yesterday"}]})
+    assert list(send.client().history()) == [HistoryCall("1", "answered")]
 
 
-def test_history_follows_its_cursor():
+def test_history_follows_the_cursor():
     first = load("v5_calls_list.json")["response"]["body"]
-    line = Line(first, first | {"pagination": {"nextCursor": "second"}}, first | {"pagination": []})
-    assert len(list(line.client().history(pages=9))) == 3
-    assert [sent["query"].get("cursor") for sent in line.sent] == [None, "fakeCursorAAAA", "second"]
+    send = FakeSend(first, first | {"pagination": {"nextCursor": "second"}}, first | {"pagination": []})
+    assert len(list(send.client().history(pages=9))) == 3
+    assert [sent["query"].get("cursor") for sent in send.sent] == [None, "fakeCursorAAAA", "second"]
 
 
-def test_nothing_but_the_open_question_is_sent_without_a_key():
-    line = Line({"success": True})
-    client = replace(line.client(), key="")
+def test_client_without_a_key_sends_nothing():
+    send = FakeSend({"success": True})
+    client = replace(send.client(), key="")
     with pytest.raises(http_client.AccessDenied) as error:
         client.users()
-    assert (error.value.code, line.sent) == ("key", [])
+    assert (error.value.code, send.sent) == ("key", [])
 
 
-# --- all of them
+# --- all methods
 
 
 def calls_of(client: RetailCrmClient) -> list[object]:
@@ -791,18 +792,18 @@ METHODS = range(12)
 
 
 @pytest.mark.slow
-def test_every_method_is_in_the_list():
+def test_calls_of_has_every_method():
     public = [name for name, _function in inspect.getmembers(RetailCrmClient, inspect.isfunction) if name[0] != "_"]
-    assert len(set(public) - {"pace", "send", "on_end"}) == len(METHODS) == len(calls_of(Line().client()))
+    assert len(set(public) - {"pace", "send", "on_end"}) == len(METHODS) == len(calls_of(FakeSend().client()))
 
 
 @pytest.mark.parametrize("version", [V4, V5])
 @pytest.mark.parametrize("method", METHODS)
-def test_key_stands_in_the_header_alone(method, version):
-    said = {"success": True, "integrationModule": {}, "configuration": {}}
-    line = Line(said)
-    calls_of(line.client(version=version))[method]()
-    sent = line.sent[0]
+def test_key_is_only_in_the_header(method, version):
+    answer = {"success": True, "integrationModule": {}, "configuration": {}}
+    send = FakeSend(answer)
+    calls_of(send.client(version=version))[method]()
+    sent = send.sent[0]
     assert sent.pop("headers") == {"X-API-KEY": KEY}
     assert KEY not in json.dumps(sent)
     assert sent["system"] == "retailCRM"
@@ -810,37 +811,37 @@ def test_key_stands_in_the_header_alone(method, version):
 
 @pytest.mark.parametrize("version", [V4, V5])
 @pytest.mark.parametrize("method", METHODS)
-def test_turn_is_awaited_in_the_right_budget(method, version):
-    said = {"success": True, "integrationModule": {}, "configuration": {}}
-    line = Line(said)
-    calls_of(line.client(version=version))[method]()
-    path = line.sent[0]["url"].removeprefix(ADDRESS)
+def test_pace_is_called_with_the_right_rate_limit(method, version):
+    answer = {"success": True, "integrationModule": {}, "configuration": {}}
+    send = FakeSend(answer)
+    calls_of(send.client(version=version))[method]()
+    path = send.sent[0]["url"].removeprefix(ADDRESS)
     begins = path.removeprefix("/api").removeprefix(f"/{version}").startswith("/telephony")
-    assert line.paced == ["telephony" if begins else "ordinary"]
+    assert send.paced == ["telephony" if begins else "ordinary"]
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_structure_goes_as_one_json_string_in_a_field(method):
-    line = Line({"success": True, "integrationModule": {}})
-    calls_of(line.client())[method]()
-    for value in line.sent[0].get("body", {}).values():
+def test_structure_is_sent_as_one_json_string(method):
+    send = FakeSend({"success": True, "integrationModule": {}})
+    calls_of(send.client())[method]()
+    for value in send.sent[0].get("body", {}).values():
         assert isinstance(value, str)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_trailing_slash_of_the_address_is_cut(method):
-    line = Line({"success": True, "integrationModule": {}})
-    calls_of(line.client(address=f"{ADDRESS}/"))[method]()
-    assert line.sent[0]["url"].startswith(f"{ADDRESS}/api/")
+def test_trailing_slash_of_the_address_is_removed(method):
+    send = FakeSend({"success": True, "integrationModule": {}})
+    calls_of(send.client(address=f"{ADDRESS}/"))[method]()
+    assert send.sent[0]["url"].startswith(f"{ADDRESS}/api/")
 
 
-def test_client_needs_no_pace():
-    line = Line({"success": True})
-    assert RetailCrmClient(ADDRESS, KEY, send=line).versions() == ()
+def test_pace_is_optional():
+    send = FakeSend({"success": True})
+    assert RetailCrmClient(ADDRESS, KEY, send=send).versions() == ()
 
 
 @pytest.mark.parametrize(
-    ("method", "said"),
+    ("method", "answer"),
     [
         (0, {"versions": 5}),
         (0, {"versions": "5.0"}),
@@ -853,20 +854,20 @@ def test_client_needs_no_pace():
         (10, {"users": [{}]}),
     ],
 )
-def test_answer_that_is_not_as_documented_is_unexpected(method, said):
-    client = Line({"success": True} | said).client()
+def test_undocumented_answer_is_unexpected(method, answer):
+    client = FakeSend({"success": True} | answer).client()
     with pytest.raises(http_client.UnexpectedReply):
         calls_of(client)[method]()
 
 
 @responses.activate
-def test_cut_connection_is_tried_later():
+def test_broken_connection_is_unavailable():
     responses.get(f"{ADDRESS}/api/api-versions", body=requests.ConnectionError("cut"))
     with pytest.raises(http_client.RemoteUnavailable):
         RetailCrmClient(ADDRESS, KEY).versions()
 
 
 @pytest.mark.parametrize("text", ["[]", "1", "null", '"text"', "true"])
-def test_json_that_is_no_object_is_unexpected(text):
+def test_json_that_is_not_an_object_is_unexpected(text):
     with pytest.raises(http_client.UnexpectedReply):
-        Line(Reply(200, {}, text)).client().versions()
+        FakeSend(Reply(200, {}, text)).client().versions()

@@ -1,4 +1,4 @@
-"""Every error of retailCRM, sorted by what can be done about it."""
+"""Every error of retailCRM becomes the exception that says what can be done."""
 
 import json
 
@@ -13,55 +13,55 @@ from connector_project.core.http_client import (
     UnexpectedReply,
 )
 from crm.retailcrm import errors
-from tests.crm.retailcrm.samples import FOLDER, Line, load, reply
+from tests.crm.retailcrm.samples import FOLDER, FakeSend, load, reply
 
-LATER, STOP, DENIED, OURS = RemoteUnavailable, RemoteRejected, AccessDenied, UnexpectedReply
+UNAVAILABLE, REJECTED, DENIED, UNEXPECTED = RemoteUnavailable, RemoteRejected, AccessDenied, UnexpectedReply
 
 
-def ended(answer: Reply) -> tuple[type[RemoteError], str, str]:
-    """Return how a request ended: the kind of error, its code, its text."""
+def error_of(answer: Reply) -> tuple[type[RemoteError], str, str]:
+    """Return the type, code and text of a request's error."""
     with pytest.raises(RemoteError) as raised:
-        Line(answer).client().versions()
+        FakeSend(answer).client().versions()
     assert raised.value.system == "retailCRM"
     return type(raised.value), raised.value.code, str(raised.value)
 
 
-# Section 1.6 of the reference, with the spellings met.
+# Section 1.6 of the reference, with all spellings seen.
 MESSAGES = [
     ('"apiKey" is missing.', 403, DENIED, "key"),
     ('Wrong "apiKey" value.', 403, DENIED, "key"),
     ('Wrong "apiKey" value', 403, DENIED, "key"),
     ("Access denied.", 403, DENIED, "scope"),
     ("Account does not exist.", 404, DENIED, "account"),
-    ("API method not found", 404, OURS, "method_absent"),
-    ("Not found", 404, STOP, "not_found"),
-    ("Method Not Allowed", 405, OURS, "method_absent"),
-    ("Parameter 'event' is missing", 400, OURS, "parameter_missing"),
-    ("Parameter 'filter[a]' is missing", 400, OURS, "parameter_missing"),
-    ("Errors in the input parameters", 400, STOP, ""),
-    ("Errors in the entity format", 400, STOP, ""),
-    ("Validation error", 400, STOP, ""),
-    ("Failed to activate module", 400, STOP, "module"),
-    ('Input value "integrationModule" contains a non-scalar value', 400, OURS, "non_scalar"),
-    ("Not enabled simple connection", 400, STOP, ""),
+    ("API method not found", 404, UNEXPECTED, "method_absent"),
+    ("Not found", 404, REJECTED, "not_found"),
+    ("Method Not Allowed", 405, UNEXPECTED, "method_absent"),
+    ("Parameter 'event' is missing", 400, UNEXPECTED, "parameter_missing"),
+    ("Parameter 'filter[a]' is missing", 400, UNEXPECTED, "parameter_missing"),
+    ("Errors in the input parameters", 400, REJECTED, ""),
+    ("Errors in the entity format", 400, REJECTED, ""),
+    ("Validation error", 400, REJECTED, ""),
+    ("Failed to activate module", 400, REJECTED, "module"),
+    ('Input value "integrationModule" contains a non-scalar value', 400, UNEXPECTED, "non_scalar"),
+    ("Not enabled simple connection", 400, REJECTED, ""),
     ("Telephony not enabled", 400, DENIED, "telephony_off"),
     ("Telephony not enabled or not supports calls upload", 400, DENIED, "telephony_off"),
-    ("A sentence of tomorrow", 400, STOP, ""),
+    ("An unknown message", 400, REJECTED, ""),
 ]
 
 
 @pytest.mark.parametrize(("message", "status", "kind", "code"), MESSAGES)
 @pytest.mark.parametrize("success", [False, "false", None, 0])
-def test_refusal_is_sorted_by_its_message(message, status, kind, code, success):
+def test_error_is_chosen_by_the_message(message, status, kind, code, success):
     for sent in (status, 200):  # some errors come with status 200 and `success` alone
         answer = Reply(sent, {}, json.dumps({"success": success, "errorMsg": message}))
-        assert ended(answer) == (kind, code, message)
+        assert error_of(answer) == (kind, code, message)
 
 
 @pytest.mark.parametrize("body", [{"success": False}, {"success": False, "errorMsg": None}, {}])
-def test_refusal_may_lack_its_reason(body):
-    kind, code, text = ended(Reply(400, {}, json.dumps(body)))
-    assert (kind, code, bool(text)) == (STOP, "", True)
+def test_error_without_a_message_is_rejected(body):
+    kind, code, text = error_of(Reply(400, {}, json.dumps(body)))
+    assert (kind, code, bool(text)) == (REJECTED, "", True)
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_refusal_may_lack_its_reason(body):
         ("text", "Odd"),
     ],
 )
-def test_refusal_writes_out_its_details_in_both_shapes(details, message):
-    assert str(errors.of_answer({"errorMsg": "Odd", "errors": details})) == message
+def test_error_text_has_the_details_in_both_formats(details, message):
+    assert str(errors.from_answer({"errorMsg": "Odd", "errors": details})) == message
 
 
 COMMON = {
@@ -85,44 +85,44 @@ COMMON = {
     "key lacks the method or scope": (DENIED, "scope"),
     "no such account": (DENIED, "account"),
     "no such account, POST, answered by the front web server": (DENIED, "account"),
-    "method absent in this API version": (OURS, "method_absent"),
-    "bad input": (STOP, ""),
-    "bad entity": (STOP, ""),
-    "required parameter absent": (OURS, "parameter_missing"),
-    "no such entity": (STOP, "not_found"),
+    "method absent in this API version": (UNEXPECTED, "method_absent"),
+    "bad input": (REJECTED, ""),
+    "bad entity": (REJECTED, ""),
+    "required parameter absent": (UNEXPECTED, "parameter_missing"),
+    "no such entity": (REJECTED, "not_found"),
     "telephony inactive": (DENIED, "telephony_off"),
-    "rate limit": (LATER, ""),
-    "rate limit, possible newer form": (LATER, ""),
+    "rate limit": (UNAVAILABLE, ""),
+    "rate limit, possible newer form": (UNAVAILABLE, ""),
 }
 
 
-def test_common_refusals_are_all_of_the_sample():
+def test_common_errors_are_those_of_the_sample():
     assert list(COMMON) == [case["when"] for case in load("errors_common.json")["cases"]]
 
 
 @pytest.mark.parametrize("case", load("errors_common.json")["cases"], ids=list(COMMON))
-def test_common_refusal_ends_as_the_reference_says(case):
-    assert ended(reply(case["response"]))[:2] == COMMON[case["when"]]
+def test_common_error_is_as_in_the_reference(case):
+    assert error_of(reply(case["response"]))[:2] == COMMON[case["when"]]
 
 
-MODULE_ENDS = [
-    (OURS, "non_scalar", 'Input value "integrationModule" contains a non-scalar value'),
-    (STOP, "", "Errors in the entity format logo: Logo image must be svg"),
-    (STOP, "", "Errors in the entity format baseUrl: This value should not be blank."),
-    (STOP, "module", "Failed to activate module code: Code prefix must match integrationCode"),
-    (STOP, "", "Errors in the entity format actions: The value you selected is not a valid choice."),
+MODULE_ERRORS = [
+    (UNEXPECTED, "non_scalar", 'Input value "integrationModule" contains a non-scalar value'),
+    (REJECTED, "", "Errors in the entity format logo: Logo image must be svg"),
+    (REJECTED, "", "Errors in the entity format baseUrl: This value should not be blank."),
+    (REJECTED, "module", "Failed to activate module code: Code prefix must match integrationCode"),
+    (REJECTED, "", "Errors in the entity format actions: The value you selected is not a valid choice."),
     (DENIED, "scope", "Access denied."),
 ]
 
 
-def test_module_refusals_say_what_is_wrong():
+def test_module_errors_have_their_details():
     cases = load("v5_module_edit_errors.json")["cases"]
-    assert [ended(reply(case["response"])) for case in cases] == MODULE_ENDS
+    assert [error_of(reply(case["response"])) for case in cases] == MODULE_ERRORS
 
 
-def test_scopes_of_another_kind_of_connection_are_refused():
+def test_update_scopes_without_simple_connection_is_rejected():
     answer = reply(load("v5_module_update_scopes_not_simple.json")["response"])
-    assert ended(answer) == (STOP, "", "Not enabled simple connection")
+    assert error_of(answer) == (REJECTED, "", "Not enabled simple connection")
 
 
 HTML = "<html><body>405 Not Allowed</body></html>"
@@ -131,38 +131,38 @@ HTML = "<html><body>405 Not Allowed</body></html>"
 @pytest.mark.parametrize(
     ("answer", "kind", "code"),
     [
-        (Reply(503, {}, "Service Temporarily Unavailable"), LATER, ""),
-        (Reply(503, {}, HTML), LATER, ""),
-        (Reply(503, {}, '{"success": false, "errorMsg": "Access denied."}'), LATER, ""),
-        (Reply(429, {}, ""), LATER, ""),
-        (Reply(429, {}, '{"success": false, "errorMsg": "slow"}'), LATER, ""),
-        (Reply(500, {}, HTML), LATER, ""),
-        (Reply(502, {}, ""), LATER, ""),
-        (Reply(504, {}, '{"success": false}'), LATER, ""),
+        (Reply(503, {}, "Service Temporarily Unavailable"), UNAVAILABLE, ""),
+        (Reply(503, {}, HTML), UNAVAILABLE, ""),
+        (Reply(503, {}, '{"success": false, "errorMsg": "Access denied."}'), UNAVAILABLE, ""),
+        (Reply(429, {}, ""), UNAVAILABLE, ""),
+        (Reply(429, {}, '{"success": false, "errorMsg": "slow"}'), UNAVAILABLE, ""),
+        (Reply(500, {}, HTML), UNAVAILABLE, ""),
+        (Reply(502, {}, ""), UNAVAILABLE, ""),
+        (Reply(504, {}, '{"success": false}'), UNAVAILABLE, ""),
         (Reply(301, {}, ""), DENIED, "account"),
         (Reply(302, {}, HTML), DENIED, "account"),
         (Reply(404, {}, f" \n{HTML}"), DENIED, "account"),
         (Reply(405, {}, HTML), DENIED, "account"),
-        (Reply(200, {}, HTML), LATER, ""),
-        (Reply(200, {}, ""), LATER, ""),
-        (Reply(200, {}, '{"success": tru'), LATER, ""),
-        (Reply(404, {}, "gone"), LATER, ""),
+        (Reply(200, {}, HTML), UNAVAILABLE, ""),
+        (Reply(200, {}, ""), UNAVAILABLE, ""),
+        (Reply(200, {}, '{"success": tru'), UNAVAILABLE, ""),
+        (Reply(404, {}, "gone"), UNAVAILABLE, ""),
     ],
 )
-def test_reply_that_is_no_answer_is_sorted_by_its_status(answer, kind, code):
-    assert ended(answer)[:2] == (kind, code)
+def test_reply_that_is_not_json_is_judged_by_its_status(answer, kind, code):
+    assert error_of(answer)[:2] == (kind, code)
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
 def test_server_error_names_its_status(status):
-    assert str(status) in ended(Reply(status, {}, HTML))[2]
+    assert str(status) in error_of(Reply(status, {}, HTML))[2]
 
 
 @pytest.mark.parametrize("status", [200, 429, 500, 503])
 @pytest.mark.parametrize(("header", "wait"), [("7", 7.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None), (None, None)])
-def test_wait_the_server_names_is_kept(status, header, wait):
-    with pytest.raises(LATER) as raised:
-        Line(Reply(status, {"Retry-After": header} if header else {}, "")).client().versions()
+def test_retry_after_is_kept(status, header, wait):
+    with pytest.raises(UNAVAILABLE) as raised:
+        FakeSend(Reply(status, {"Retry-After": header} if header else {}, "")).client().versions()
     assert raised.value.wait == wait
 
 
@@ -171,18 +171,18 @@ SAMPLES |= {name: load(name)["response"] for name in ("v5_module_update_scopes.j
 
 
 @pytest.mark.parametrize("name", [name for name, response in SAMPLES.items() if response])
-def test_success_of_every_sample_is_seen(name):
+def test_success_of_every_sample_is_recognised(name):
     response = SAMPLES[name]
-    line = Line(reply(response))
+    send = FakeSend(reply(response))
     if response["body"]["success"] is True:
-        assert line.client().versions() == ()
+        assert send.client().versions() == ()
     else:
         with pytest.raises(RemoteError):
-            line.client().versions()
+            send.client().versions()
 
 
 @pytest.mark.parametrize("success", [True, "true", "True"])
 @pytest.mark.parametrize("status", [200, 201])
-def test_success_decides_not_the_status(success, status):
+def test_success_is_decided_by_the_body_not_the_status(success, status):
     answer = Reply(status, {}, json.dumps({"success": success, "versions": ["5.0"]}))
-    assert Line(answer).client().versions() == ("5.0",)
+    assert FakeSend(answer).client().versions() == ("5.0",)

@@ -45,13 +45,13 @@ class Command(BaseCommand):
             environment.tear_down()
 
     def _play(self, environment: Environment, *, is_once: bool) -> None:
-        began = time.monotonic()
+        started_at = time.monotonic()
         self._say(f"Starting in {environment.children.directory.relative_to(ROOT)}/ …")
         environment.set_up()
-        self._say(f"Web, workers and simulator are up after {time.monotonic() - began:.1f} s.")
+        self._say(f"Web, workers and simulator are up after {time.monotonic() - started_at:.1f} s.")
         if is_once or not environment.is_dev:
             flows.play_all(environment, self._say)
-            self._say(f"All {len(flows.FLOWS)} flows passed, {time.monotonic() - began:.1f} s in total.")
+            self._say(f"All {len(flows.FLOWS)} flows passed, {time.monotonic() - started_at:.1f} s in total.")
         self._print_addresses(environment)
         self.is_done = True
         if not is_once:
