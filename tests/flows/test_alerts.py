@@ -706,7 +706,7 @@ def test_messages_contain_no_phone_key_or_webhook_url(minutes, shop, receiver):
     for number in range(5):
         call(shop, 10 + number, contact=CONTACT, failed_at=timezone.now(), reason="INTERNAL_ERROR", detail=CONTACT)
     minutes(14, every=5 * MINUTE)
-    text = "".join(one.subject + one.body for one in AlertDelivery.objects.all())
+    text = "".join(alert.subject + alert.body for alert in AlertDelivery.objects.all())
     assert len(receiver.received) >= 3
     assert not re.search(r"\d{10,}", text.replace("uis-", ""))
     assert "abcdef" not in text
