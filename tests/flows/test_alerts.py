@@ -320,7 +320,10 @@ def test_profile_update_is_one_task_per_tenant_with_a_fixed_query_count(shop):
     TrafficProfile.objects.all().delete()
     operations_tasks.update_traffic_profiles()
     assert task_queue.drain() == 2
-    assert {profile.tenant.name: sum(profile.hours) for profile in TrafficProfile.objects.all()} == {"Ромашка": 80, "quiet": 0}
+    assert {profile.tenant.name: sum(profile.hours) for profile in TrafficProfile.objects.all()} == {
+        "Ромашка": 80,
+        "quiet": 0,
+    }
 
 
 @pytest.mark.slow
