@@ -67,7 +67,7 @@ TABLE = [
     ("record_already_started", -32602, STOP),
     ("record_already_stopped", -32602, STOP),
     ("talk_option_not_found", -32602, STOP),
-    ("a_word_of_tomorrow", -32602, STOP),
+    ("undocumented_error", -32602, STOP),
 ]
 
 
