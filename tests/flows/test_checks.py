@@ -114,7 +114,7 @@ def _remove_event(setup, event):
 
 def _break(setup, event, old, new):
     """Send the event once more, from a broken template."""
-    send_every_event(setup.client, setup.hook, setup.pbx, only=event, spoil=lambda body: body.replace(old, new))
+    send_every_event(setup.client, setup.hook, setup.pbx, only=event, change_body=lambda body: body.replace(old, new))
 
 
 WRONG_SETTINGS = {

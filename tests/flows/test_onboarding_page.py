@@ -272,7 +272,7 @@ def test_indicators_turn_green_with_the_first_notification(visit, newcomer, run_
     page = visit()
     assert (page.indicators, page.html.count('<span class="when">')) == (["good"] * 6, 6)
     assert [webhook.is_new for webhook in page.context.webhooks] == [True] * 6
-    send_every_event(client, hook, pbx, only="waiting", spoil=lambda body: body.replace('"employee_id"', '"employee"'))
+    send_every_event(client, hook, pbx, only="waiting", change_body=lambda body: body.replace('"employee_id"', '"employee"'))
     [fault] = visit().faults
     assert "employee_id" in fault
     send_every_event(client, hook, pbx, only="waiting")
