@@ -45,7 +45,7 @@ def shop(db):
 
 @pytest.fixture
 def other(db):
-    """A second tenant, owner rows no other tenant's key may return."""
+    """A second tenant, whose rows no other tenant's key may return."""
     return create_tenant("Чужой", "other", "America/New_York")
 
 

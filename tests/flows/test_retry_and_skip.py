@@ -503,7 +503,9 @@ UNREADABLE = "/admin/telephony/notification/unreadable/"
 
 def test_unreadable_notifications_are_grouped_by_fault_with_instructions(client, support, hook, pbx, tenant, run_queue):
     send_every_event(client, hook, pbx, only="waiting", change_body=lambda body: body.replace(",\n", "\n"))
-    send_every_event(client, hook, pbx, only="call_end", change_body=lambda body: body.replace("call_session_id", "session"))
+    send_every_event(
+        client, hook, pbx, only="call_end", change_body=lambda body: body.replace("call_session_id", "session")
+    )
     send_every_event(client, hook, pbx, only="waiting", change_body=lambda body: body.replace(",\n", "\n\n"))
     client.post(f"{hook}recorded/", "", content_type="application/json")
     run_queue()
