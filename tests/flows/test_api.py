@@ -422,8 +422,8 @@ def test_key_is_created_in_the_admin_shown_once_and_revoked(client, staff, shop)
         assert row.digest not in html
     client.post(url, {"action": "revoke", "_selected_action": [row.pk]})
     assert client.get("/api/v1/calls/", headers=api).status_code == 401
-    written = AuditLogEntry.objects.order_by("pk").values_list("action", "object_repr", "tenant", "user__username")
-    assert list(written) == [
+    entries = AuditLogEntry.objects.order_by("pk").values_list("action", "object_repr", "tenant", "user__username")
+    assert list(entries) == [
         ("API_KEY_CREATED", "Отчёты", shop.pk, "olga"),
         ("API_KEY_REVOKED", "Отчёты", shop.pk, "olga"),
     ]

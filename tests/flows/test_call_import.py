@@ -334,7 +334,7 @@ def test_period_of_two_hundred_days_is_requested_in_three_month_windows(
 def test_year_without_calls_costs_few_points(send_form, uis_world, run_queue, tenant):
     uis_world.requests.clear()
     send_form(first="2025-07-16")
-    assert run_queue() == 5, "a task asks for three months at most"
+    assert run_queue() == 5, "a task requests three months at most"
     assert CallImport.objects.get().state == "PREVIEWED"
     assert len(uis_world.requests) == 5
 

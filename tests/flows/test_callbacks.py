@@ -163,15 +163,15 @@ def test_callback_of_a_paused_tenant_is_stored(send_callback, tenant):
     assert tenant.is_paused
 
 
-@pytest.mark.parametrize("which", ["activity", "settings"])
-def test_wrong_client_id_changes_nothing_and_is_logged_as_a_security_event(client, tenant, stranger, which, caplog):
+@pytest.mark.parametrize("callback", ["activity", "settings"])
+def test_wrong_client_id_changes_nothing_and_is_logged_as_a_security_event(client, tenant, stranger, callback, caplog):
     form = {
         "clientId": stranger.crm.client_id,
         "activity": '{"active": false}',
         "settings": '{"timezone": {"value": "Asia/Tomsk"}}',
         "systemUrl": "https://other.retailcrm.ru",
     }
-    answer = client.post(f"/hooks/retailcrm/{tenant.uis.hook}/{which}/", form)
+    answer = client.post(f"/hooks/retailcrm/{tenant.uis.hook}/{callback}/", form)
     tenant.crm.refresh_from_db()
     assert (answer.status_code, answer.json()["success"]) == (403, False)
     assert (tenant.crm.denied_code, tenant.crm.time_zone) == ("", "Europe/Moscow")

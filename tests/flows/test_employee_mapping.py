@@ -322,15 +322,15 @@ def test_database_rejects_a_user_of_an_employee_without_crm(tenant):
 def test_link_is_rejected_with_the_reason(act, crm, hourly, tenant, reason):
     crm.add_user(31)
     hourly()
-    chosen = crm_user(28 if reason == "linked" else 31)
+    user = crm_user(28 if reason == "linked" else 31)
     match reason:
         case "inactive":
-            CrmUser.objects.filter(pk=chosen.pk).update(is_active=False)
+            CrmUser.objects.filter(pk=user.pk).update(is_active=False)
         case "gone":
-            CrmUser.objects.filter(pk=chosen.pk).delete()
+            CrmUser.objects.filter(pk=user.pk).delete()
         case "dismissed":
             Employee.objects.filter(uis_id=ANNA).update(is_dismissed=True)
-    ((level, text),) = act("link", employee=anna().pk, user=chosen.pk)
+    ((level, text),) = act("link", employee=anna().pk, user=user.pk)
     assert level == "error"
     assert ("Петров" in text) == (reason == "linked")
     assert anna().crm_user_id is None

@@ -458,8 +458,8 @@ def test_failed_night_of_one_tenant_is_compared_later(ours, theirs, uis_world, r
     tasks.close_all()
     run_queue()
     for shop in (ours, theirs):
-        settled = DailyReconciliation.objects.filter(tenant=shop.tenant, closed_at__isnull=False).order_by("day")
-        assert list(settled.values_list("uis_calls", flat=True)) == [0, 1, 0]
+        closed = DailyReconciliation.objects.filter(tenant=shop.tenant, closed_at__isnull=False).order_by("day")
+        assert list(closed.values_list("uis_calls", flat=True)) == [0, 1, 0]
 
 
 def test_daily_reconciliation_counts_the_tenants_own_calls(ours, theirs, run_queue, time_machine):
@@ -568,8 +568,8 @@ def test_explanation_contains_only_the_tenants_own_data(ours, theirs, same_sessi
     mine_explained, other_explained = explain(ours, mine.session_id), explain(theirs, mine.session_id)
     assert [line["step"] for line in mine_explained["timeline"]].count("NOTIFICATION") == 2
     assert [line["step"] for line in other_explained["timeline"]].count("NOTIFICATION") == 3
-    assert [card["employee"] for card in mine_explained["popups"]] == [str(ours.person(IVAN))]
-    assert [card["employee"] for card in other_explained["popups"]] == [str(theirs.person(PETR))]
+    assert [popup["employee"] for popup in mine_explained["popups"]] == [str(ours.person(IVAN))]
+    assert [popup["employee"] for popup in other_explained["popups"]] == [str(theirs.person(PETR))]
     assert "UNREADABLE" not in {warning["reason"] for warning in mine_explained["warnings"]}
     assert "UNREADABLE" in {warning["reason"] for warning in other_explained["warnings"]}
     assert "Other" not in json.dumps(mine_explained, ensure_ascii=False)

@@ -476,10 +476,10 @@ def test_many_concurrent_registrations_create_one_tenant(client, cabinet, crm, t
         answers.append(client.post(REGISTER, form).status_code)
         connection.close()
 
-    team = [threading.Thread(target=connect_in_thread) for _ in range(6)]
-    for thread in team:
+    threads = [threading.Thread(target=connect_in_thread) for _ in range(6)]
+    for thread in threads:
         thread.start()
-    for thread in team:
+    for thread in threads:
         thread.join()
     assert (answers, Tenant.objects.count(), len(crm.modules)) == ([201] * 6, 1, 1)
 

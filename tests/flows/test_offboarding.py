@@ -109,11 +109,11 @@ def test_hooks_are_not_found(client, offboard, tenant, hook, missed):
     UisConnection.objects.update(old_hook="before", old_hook_until=timezone.now() + timedelta(days=1))
     offboard()
     form = {"clientId": tenant.crm.client_id, "code": "101", "phone": CONTACT, "status": "busy"}
-    nowhere = client.get("/nothing/here/").content
+    unknown_page = client.get("/nothing/here/").content
     crm_hooks = [f"/hooks/retailcrm/{tenant.uis.hook}/{name}/" for name in ("make-call", "activity", "settings")]
     for address in (hook, f"{hook}lost_call/", "/hooks/uis/before/"):
         answer = client.post(address, missed(), content_type="application/json")
-        assert (answer.status_code, answer.content) == (404, nowhere)
+        assert (answer.status_code, answer.content) == (404, unknown_page)
     for address in (*crm_hooks, f"/hooks/retailcrm/{tenant.uis.hook}/change-user-status/"):
         assert client.post(address, form).status_code == 404
     assert (Notification.objects.count(), Command.objects.count()) == (0, 0)

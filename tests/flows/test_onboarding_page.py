@@ -330,9 +330,9 @@ def test_sample_popup_opens_and_closes_for_one_manager(visit, new_tenant, run_qu
     assert page.levels == ["success"]
     assert [card["phone"] for card in crm.cards()[27]] == ["+79000000000"]
     assert list(crm.cards()) == [27]
-    card = crm.events[-1]["callExternalId"]
+    popup_id = crm.events[-1]["callExternalId"]
     assert ("close" in page.buttons, "card" in page.buttons) == (True, False)
-    visit("close", person=ivan.pk, contact="79000000000", card=card)
+    visit("close", person=ivan.pk, contact="79000000000", card=popup_id)
     assert crm.cards() == {}
 
 

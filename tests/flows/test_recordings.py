@@ -286,7 +286,7 @@ def test_recording_of_a_paused_tenant_is_played(play, link, talk):
 
 
 @pytest.mark.parametrize("method", ["post", "put", "delete", "options"])
-def test_other_methods_are_refused(client, link, method):
+def test_other_methods_are_rejected(client, link, method):
     assert getattr(client, method)(link).status_code == 405
 
 
@@ -294,7 +294,7 @@ def test_other_methods_are_refused(client, link, method):
 
 
 def assert_unavailable(answer, status, reason=None, *, language="en"):
-    """Assert that nothing was played, and that the page says why."""
+    """Assert that nothing was played, and that the page shows the reason."""
     assert answer.status_code == status
     assert not answer.streaming
     text = answer.content.decode()
@@ -533,23 +533,23 @@ def test_media_host_of_the_account_is_requested(own_links, play, notify, crm, ta
     notify(talk.notification("call_end"))
     wire.get(
         f"https://app.callgear.ae/system/media/talk/{talk.session_id}/{talk.records[0]}/",
-        body=b"far away",
+        body=b"other host",
         content_type="audio/mpeg",
     )
-    assert play(path_of(crm.calls[0])).body == b"far away"
+    assert play(path_of(crm.calls[0])).body == b"other host"
 
 
 # --- concurrent playback
 
 
 def test_playing_more_at_once_than_there_are_slots_returns_503(client, play, link, slots):
-    held = [client.get(link) for _slot in range(SLOTS)]
+    open_responses = [client.get(link) for _slot in range(SLOTS)]
     answer = client.get(link, headers={"Accept-Language": "en"})
     assert_unavailable(answer, 503, UnavailableReason.BUSY)
     assert answer["Retry-After"] == "5"
-    read(held.pop())
+    read(open_responses.pop())
     assert play(link).status_code == 200
-    for answer in held:
+    for answer in open_responses:
         answer.close()  # The listener disconnected.
     assert slots._value == SLOTS
 
@@ -625,8 +625,8 @@ def test_log_contains_no_link(client, play, link, talk, uis_world, caplog):
     import io
     import logging
 
-    written, root = io.StringIO(), logging.getLogger()
-    handler = logging.StreamHandler(written)
+    output, root = io.StringIO(), logging.getLogger()
+    handler = logging.StreamHandler(output)
     handler.addFilter(core_logging.RedactingFilter())
     root.addHandler(handler)
     caplog.set_level(logging.DEBUG)
@@ -643,8 +643,8 @@ def test_log_contains_no_link(client, play, link, talk, uis_world, caplog):
     finally:
         root.removeHandler(handler)
     token = link.removeprefix("/records/").rstrip("/")
-    assert f"call={talk.session_id} recording: " in written.getvalue()
+    assert f"call={talk.session_id} recording: " in output.getvalue()
     for secret in (token, "/system/media/"):
-        assert secret not in written.getvalue()
+        assert secret not in output.getvalue()
         ours = [record for record in caplog.records if not record.name.startswith(("django.", "urllib3"))]
         assert not any(secret in record.getMessage() for record in ours)

@@ -154,9 +154,9 @@ def test_failed_close_after_opening_is_logged(notify, crm, crm_world, ringing, t
 
     monkeypatch.setattr(RetailCrmClient, "send_event", send)
     notify(notification_of(ringing, "waiting", IVAN))
-    card = Popup.objects.get()
-    assert (card.state, list(crm.cards())) == (Popup.State.OPEN, [27])
-    assert card.detail
+    popup = Popup.objects.get()
+    assert (popup.state, list(crm.cards())) == (Popup.State.OPEN, [27])
+    assert popup.detail
     monkeypatch.undo()
     crm_world.repair()
     later(timedelta(minutes=2))
@@ -234,9 +234,9 @@ def test_employee_unknown_to_the_crm_is_recorded(notify, crm, ringing, tenant):
 
 def test_popup_times_are_stored(notify, crm, ringing, tenant):
     notify(notification_of(ringing, "waiting", IVAN))
-    card = Popup.objects.get()
-    assert card.received_at <= card.sent_at <= card.accepted_at
-    assert abs(card.ringing_at - card.received_at) < timedelta(seconds=2)
+    popup = Popup.objects.get()
+    assert popup.received_at <= popup.sent_at <= popup.accepted_at
+    assert abs(popup.ringing_at - popup.received_at) < timedelta(seconds=2)
 
 
 def test_rejected_key_suspends_the_connection(notify, crm, ringing, tenant):

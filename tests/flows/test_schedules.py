@@ -41,8 +41,8 @@ def codes(crm):
 
 
 def links():
-    here = Employee.objects.filter(tenant__slug="romashka", is_dismissed=False)
-    return dict(here.values_list("uis_id", "crm_user_id"))
+    employees = Employee.objects.filter(tenant__slug="romashka", is_dismissed=False)
+    return dict(employees.values_list("uis_id", "crm_user_id"))
 
 
 def test_employees_are_linked_by_email_and_sent_with_the_module(crm, tenant, stranger):

@@ -17,8 +17,8 @@ def at(minutes):
     return NINE + timedelta(minutes=minutes)
 
 
-def is_at_work(moment):
-    return moment.minute < 30
+def is_in_business_hours(at):
+    return at.minute < 30
 
 
 def miss(minutes, contact=ANN, owner=""):
@@ -30,7 +30,7 @@ def talk(minutes, contact=ANN, length=2):
 
 
 def group(misses, talks=()):
-    return group_waits(misses, talks, is_at_work=is_at_work)
+    return group_waits(misses, talks, is_at_work=is_in_business_hours)
 
 
 def wait(first, last, missed_count, *, contact=ANN, owner="", is_after_hours=False, closed=None):
@@ -113,7 +113,7 @@ def test_waits_equal_a_sequential_replay(misses, talks):
         calls = [
             call for call in misses if call.contact == caller.contact and caller.first_at <= call.at <= caller.last_at
         ]
-        assert caller.is_after_hours == all(not is_at_work(call.at) for call in calls)
+        assert caller.is_after_hours == all(not is_in_business_hours(call.at) for call in calls)
         assert caller.answered_at is None or caller.answered_at >= caller.first_at
 
 
