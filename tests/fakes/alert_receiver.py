@@ -30,7 +30,7 @@ class Receiver:
         mock.add_callback(responses.POST, URL, callback=self._receive)
 
     @property
-    def told(self) -> list[dict[str, Any]]:
+    def received(self) -> list[dict[str, Any]]:
         """The messages received, in order."""
         return list(self.messages.values())
 

@@ -1,4 +1,4 @@
-"""UIS fills in the templates that our page gives out, and sends each to the address of its event."""
+"""Send notifications made from our webhook templates, each to the webhook URL of its event."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,19 +13,19 @@ from tests.fakes.uis_webhooks import FakeNotification
 
 
 def send_every_event(
-    client: Client, hook: str, pbx: Account, *, only: str = "", spoil: Callable[[str], str] = lambda body: body
+    client: Client, hook: str, pbx: Account, *, only: str = "", change_body: Callable[[str], str] = lambda body: body
 ) -> None:
-    """Let three calls happen now, and send one notification of each event, or the one of `only`, perhaps spoilt."""
-    for event, session in _happened(pbx):
+    """Create three calls; send one notification of each event, or of `only`, with its body changed by `change_body`."""
+    for event, session in _sessions_by_event(pbx):
         if only in {"", event}:
-            notice = FakeNotification(
+            notification = FakeNotification(
                 session, event, employee_id=IVAN if event != "lost_call" else None, at=timezone.now()
             )
-            body = spoil(notice.render(webhook_templates.template(Event(event))))
+            body = change_body(notification.render(webhook_templates.template(Event(event))))
             assert client.post(f"{hook}{event}/", body, content_type="application/json").status_code == 200
 
 
-def _happened(pbx: Account) -> Iterator[tuple[str, Session]]:
+def _sessions_by_event(pbx: Account) -> Iterator[tuple[str, Session]]:
     answered = pbx.call(contact=CONTACT, number=NUMBER, talks=[(IVAN, 30)])
     for event in ("waiting", "talk_started", "call_end", "recorded"):
         yield event, answered

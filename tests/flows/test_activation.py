@@ -78,13 +78,13 @@ def test_activation_sets_up_everything(add_tenant, pbx, crm):
     assert tenant.crm.served_version == "v5"
 
 
-def test_tenant_of_the_tests_is_what_activation_makes(db, pbx, crm):
-    """Most tests start from a tenant that tests/tenant_factory.py builds: it must not differ from an activated one."""
+def test_tenant_of_the_fixture_equals_an_activated_one(db, pbx, crm):
+    """Most tests use a tenant built by tests/tenant_factory.py; it must equal an activated one."""
     built = tenant_factory.activated("Ромашка", "romashka", pbx=pbx, crm=crm, default_number=NUMBER)
-    expected = everything(built, pbx, crm)
+    expected = stored_data(built, pbx, crm)
     assert (
         integration_module.register(built, crm_client(built.crm), now=timezone.now()) is False
-    )  # The CRM knows all of it.
+    )  # The CRM already has all of it.
     built.delete()
     crm.modules.clear()
     new = onboarding.NewTenant(
@@ -97,11 +97,11 @@ def test_tenant_of_the_tests_is_what_activation_makes(db, pbx, crm):
     )
     tenant = onboarding.create_tenant(new, now=timezone.now())
     steps.activate(tenant, now=timezone.now())
-    assert everything(Tenant.objects.get(pk=tenant.pk), pbx, crm) == expected
+    assert stored_data(Tenant.objects.get(pk=tenant.pk), pbx, crm) == expected
 
 
-def everything(tenant, pbx, crm):
-    """Return all rows and both accounts, without keys, times and what limits remember of requests."""
+def stored_data(tenant, pbx, crm):
+    """Return all rows and both accounts, without keys, times and rate-limit state."""
     secrets = {
         tenant.activation_token: "token",
         tenant.uis.hook: "hook",
@@ -109,13 +109,13 @@ def everything(tenant, pbx, crm):
         tenant.crm.registered_module["where"]: "digest",
     }
 
-    def plain(value):
+    def normalise(value):
         if isinstance(value, datetime):
             return "time"
         if isinstance(value, dict):
-            return {name: plain(inner) for name, inner in value.items()}
+            return {name: normalise(inner) for name, inner in value.items()}
         if isinstance(value, list):
-            return [plain(inner) for inner in value]
+            return [normalise(inner) for inner in value]
         for secret, name in secrets.items():
             value = value.replace(secret, name) if isinstance(value, str) else value
         return value
@@ -123,9 +123,9 @@ def everything(tenant, pbx, crm):
     found = {}
     for model in apps.get_models(include_auto_created=True):
         if model._meta.app_label in {"tenants", "telephony", "crm"} or model is OrmQ:
-            rows = [plain(row) for row in model._base_manager.order_by("pk").values()]
+            rows = [normalise(row) for row in model._base_manager.order_by("pk").values()]
             found[model.__name__] = [drop(row, "id", "tenant_id", "data_limits") for row in rows]
-    return found, plain(drop(vars(crm), "recent")), plain(drop(vars(pbx), "spent"))
+    return found, normalise(drop(vars(crm), "recent")), normalise(drop(vars(pbx), "spent"))
 
 
 def drop(row, *names):
@@ -146,7 +146,7 @@ def test_activating_twice_changes_nothing(add_tenant, crm_world, pbx, crm):
     assert [request for request in crm_world.requests if request.method == "POST"] == []
 
 
-def test_account_with_version_4_only_is_served_by_it(add_tenant, pbx, crm, client, run_queue):
+def test_account_with_version_4_only_uses_version_4(add_tenant, pbx, crm, client, run_queue):
     crm.serves_v5 = False
     crm.limits_on = False
     code, message, _out = add_tenant("--activate")
@@ -161,7 +161,7 @@ def test_account_with_version_4_only_is_served_by_it(add_tenant, pbx, crm, clien
 
 
 @pytest.mark.parametrize(
-    ("break_it", "code"),
+    ("cause", "code"),
     [
         (lambda pbx, crm: setattr(pbx, "token_state", "expired"), "UIS_KEY_TERM"),
         (lambda pbx, crm: setattr(pbx, "is_whitelisted", False), "UIS_ADDRESS_LIST"),
@@ -173,8 +173,8 @@ def test_account_with_version_4_only_is_served_by_it(add_tenant, pbx, crm, clien
         (lambda pbx, crm: (setattr(crm, "serves_v5", False), setattr(crm, "serves_v4", False)), "CRM_VERSION"),
     ],
 )
-def test_failed_check_is_named_and_nothing_is_activated(add_tenant, pbx, crm, break_it, code):
-    break_it(pbx, crm)
+def test_failed_check_is_reported_and_nothing_is_activated(add_tenant, pbx, crm, cause, code):
+    cause(pbx, crm)
     returncode, message, out = add_tenant("--activate")
     assert returncode == 1
     assert message.startswith(f"{code}: ")
@@ -198,26 +198,26 @@ def test_key_is_not_sent_to_a_foreign_address(add_tenant, pbx, crm, crm_world, a
     assert crm_world.requests == []
 
 
-def test_unavailable_vendor_is_named(add_tenant, pbx, crm, uis_world):
+def test_unavailable_vendor_is_reported(add_tenant, pbx, crm, uis_world):
     uis_world.break_down("timeout")
     returncode, message, _out = add_tenant("--activate")
     assert (returncode, message.split(":")[0]) == (1, "UIS_ANSWERS")
 
 
 @pytest.mark.parametrize("extra", [["--slug=Не подходит"], ["--timezone=Mars/Olympus"]])
-def test_wrong_use_exits_2_and_names_the_field(add_tenant, extra):
+def test_invalid_option_exits_with_code_2_and_names_the_field(add_tenant, extra):
     returncode, message, out = add_tenant(*extra)
     assert (returncode, out, Tenant.objects.count()) == (2, "", 0)
     assert message.startswith(extra[0].split("=")[0].strip("-").replace("timezone", "time_zone"))
 
 
-def test_second_tenant_of_one_name_gets_its_own_slug(add_tenant):
+def test_second_tenant_with_the_same_name_gets_its_own_slug(add_tenant):
     assert json.loads(add_tenant()[2])["tenant"] == "romashka"
     assert json.loads(add_tenant()[2])["tenant"] == "romashka-2"
     assert add_tenant("--slug=romashka", name="Другая")[0] == 2
 
 
-def test_second_run_for_the_same_client_changes_nothing(add_tenant, crm_world, pbx, crm):
+def test_second_run_for_the_same_tenant_changes_nothing(add_tenant, crm_world, pbx, crm):
     first = json.loads(add_tenant("--slug=romashka", "--activate")[2])
     crm_world.requests.clear()
     assert json.loads(add_tenant("--slug=romashka", "--activate")[2]) == first
@@ -245,13 +245,13 @@ def test_sync_employees_prints_the_counts(tenant):
     }
 
 
-def test_sync_employees_of_an_unknown_tenant_exits_2(db):
+def test_sync_employees_of_an_unknown_tenant_exits_with_code_2(db):
     with pytest.raises(CommandError) as error:
-        call_command("sync_employees", "--tenant=nobody")
+        call_command("sync_employees", "--tenant=unknown")
     assert error.value.returncode == 2
 
 
-def test_sync_employees_names_who_failed_and_syncs_the_others(tenant, stranger, uis_world, pbx):
+def test_sync_employees_reports_the_failed_tenant_and_syncs_the_others(tenant, stranger, uis_world, pbx):
     pbx.token_state = "expired"
     out = StringIO()
     with pytest.raises(CommandError) as error:
@@ -261,7 +261,7 @@ def test_sync_employees_names_who_failed_and_syncs_the_others(tenant, stranger, 
     assert json.loads(out.getvalue())["tenant"] == "stranger"
 
 
-def test_module_switched_off_in_the_crm_pauses_and_on_resumes(client, tenant, crm):
+def test_module_switched_off_in_the_crm_suspends_and_switched_on_restores(client, tenant, crm):
     def send(active, freeze=False, address=""):
         form = {
             "clientId": tenant.crm.client_id,
@@ -281,30 +281,30 @@ def test_module_switched_off_in_the_crm_pauses_and_on_resumes(client, tenant, cr
     assert tenant.crm.address == "https://renamed.retailcrm.ru"
 
 
-def test_settings_callback_moves_the_zone(client, tenant):
-    where = f"/hooks/retailcrm/{tenant.uis.hook}/settings/"
+def test_settings_callback_changes_the_time_zone(client, tenant):
+    url = f"/hooks/retailcrm/{tenant.uis.hook}/settings/"
     form = {"clientId": tenant.crm.client_id, "settings": json.dumps({"timezone": {"value": "Asia/Tomsk"}})}
-    assert client.post(where, form).json() == {"success": True}
+    assert client.post(url, form).json() == {"success": True}
     tenant.crm.refresh_from_db()
     assert tenant.crm.time_zone == "Asia/Tomsk"
-    assert client.post(where, form | {"settings": "nonsense"}).status_code == 400
-    assert client.post(where, form | {"settings": '{"timezone": {"value": "Mars/Olympus"}}'}).status_code == 400
+    assert client.post(url, form | {"settings": "nonsense"}).status_code == 400
+    assert client.post(url, form | {"settings": '{"timezone": {"value": "Mars/Olympus"}}'}).status_code == 400
 
 
 @pytest.mark.parametrize(
     ("changed", "code"), [({"uis_token": ""}, "UIS_KEY_GIVEN"), ({"crm_key": ""}, "CRM_KEY_GIVEN")]
 )
-def test_missing_key_is_named(add_tenant, pbx, crm, changed, code):
+def test_missing_key_is_reported(add_tenant, pbx, crm, changed, code):
     returncode, message, _out = add_tenant("--activate", **changed)
     assert (returncode, message.split(":")[0]) == (1, code)
 
 
-def test_chosen_version_is_used(add_tenant, pbx, crm):
+def test_requested_api_version_is_used(add_tenant, pbx, crm):
     assert add_tenant("--activate", "--crm-api=v4")[0] == 0
     assert (crm.modules, len(crm.settings_v4)) == ({}, 1)
 
 
-def test_chosen_version_that_is_not_served_is_named(add_tenant, pbx, crm):
+def test_requested_api_version_that_is_not_supported_is_reported(add_tenant, pbx, crm):
     crm.serves_v4 = False
     assert add_tenant("--activate", "--crm-api=v4")[1].startswith("CRM_VERSION: ")
 
@@ -328,7 +328,7 @@ def test_unsafe_settings_are_found_by_the_deploy_checks(monkeypatch):
 
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "x" * 80])
-def test_invalid_zone_of_the_crm_is_ignored(add_tenant, crm, pbx, zone, monkeypatch):
+def test_invalid_time_zone_of_the_crm_is_ignored(add_tenant, crm, pbx, zone, monkeypatch):
     answer = schemas.SettingsAnswer.model_validate({"settings": {"timezone": {"value": zone}}})
     monkeypatch.setattr(schemas.SettingsAnswer, "model_validate", lambda _body: answer)
     assert add_tenant("--activate", "--timezone=Asia/Omsk")[0] == 0
@@ -336,6 +336,6 @@ def test_invalid_zone_of_the_crm_is_ignored(add_tenant, crm, pbx, zone, monkeypa
 
 
 @pytest.mark.parametrize("scope", ["telephony_read", "user_write", "reference_read"])
-def test_missing_optional_right_stops_nothing(add_tenant, pbx, crm, scope):
+def test_missing_optional_scope_does_not_stop_activation(add_tenant, pbx, crm, scope):
     crm.scopes.discard(scope)
     assert add_tenant("--activate")[0] == 0

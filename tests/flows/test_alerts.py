@@ -60,42 +60,42 @@ def minutes(clock, receiver, _channels, db):
                     name=name, defaults={"queue": name, "last_seen_at": timezone.now()}
                 )
             for tenant in events_from:
-                hear(tenant)
+                add_event(tenant)
             operations_tasks.evaluate_alerts()
             task_queue.drain()
 
     return run
 
 
-def hear(tenant):
+def add_event(tenant):
     """Receive an event of a tenant."""
     Notification.objects.create(tenant=tenant, received_at=timezone.now(), digest=next(DIGESTS), outcome="DONE")
 
 
-def add(name, **values):
+def add_tenant(name, **values):
     """Create an active tenant without accounts at the vendors."""
     tenant = Tenant.objects.create(name=name, slug=name, **({"activated_at": MONDAY - 30 * DAY} | values))
     UisConnection.objects.create(tenant=tenant)
     CrmConnection.objects.create(tenant=tenant)
     TransferRules.objects.create(tenant=tenant)
-    hear(tenant)
+    add_event(tenant)
     return tenant
 
 
 @pytest.fixture
 def shop(clock, db):
-    return add("Ромашка")
+    return add_tenant("Ромашка")
 
 
 @pytest.fixture
 def other(shop):
     """A second tenant, which must stay without incidents."""
-    tenant = add("Чужой")
+    tenant = add_tenant("Чужой")
     yield tenant
     assert not tenant.incidents.exists()
 
 
-def learn():
+def update_profiles():
     """Do what the schedule does once a day."""
     operations_tasks.update_traffic_profiles()
     task_queue.drain()
@@ -107,7 +107,7 @@ def call(tenant, session_id=1, *, at=None, **values):
     return Call.objects.create(tenant=tenant, session_id=session_id, **({"state": "READY"} | stamps | values))
 
 
-def there(**conditions):
+def incident_keys(**conditions):
     """Return the incidents by kind, reason and state."""
     return list(Incident.objects.filter(**conditions).order_by("pk").values_list("kind", "reason", "state"))
 
@@ -121,134 +121,134 @@ def in_russian(text):
 # How each kind of problem begins and ends: what causes it, what fixes it, which incident it opens.
 
 
-def shut(tenant):
+def deny_access(tenant):
     tenant.uis.suspend("ip_not_whitelisted", "no", now=timezone.now())
 
 
-def let_in(tenant):
+def restore_access(tenant):
     tenant.uis.refresh_from_db()
     tenant.uis.restore()
 
 
-def be_late(tenant):
+def make_calls_overdue(tenant):
     call(tenant, next_attempt_at=timezone.now() - 15 * MINUTE)
 
 
-def be_away(tenant):
+def make_crm_unavailable(tenant):
     at = timezone.now() - 31 * MINUTE
     call(tenant, at=at, reason="CRM_UNAVAILABLE", next_attempt_at=timezone.now() + HOUR)
 
 
-def run_out_of_points(tenant):
+def use_up_points(tenant):
     at = timezone.now() - 31 * MINUTE
     call(tenant, at=at, state="FETCHING_LEGS", reason="UIS_QUOTA", next_attempt_at=timezone.now() + HOUR)
 
 
-def upload(_tenant):
+def upload_calls(_tenant):
     Call.objects.update(state="UPLOADED", next_attempt_at=None, failed_at=None, reason="")
     CrmConnection.objects.update(consecutive_failures=0, retry_at=None)
 
 
-def not_answer(tenant):
-    """A vendor rests after requests that got no answer; of two calls one was never tried."""
+def back_off(tenant):
+    """Put the CRM connection into back-off after failed requests; of two calls one was never attempted."""
     at = timezone.now() - 31 * MINUTE
     call(tenant, 1, at=at, next_attempt_at=at)
     call(tenant, 2, at=at, reason="CRM_UNAVAILABLE", next_attempt_at=at)
     CrmConnection.objects.filter(tenant=tenant).update(consecutive_failures=6, retry_at=timezone.now())
 
 
-def fail(tenant):
+def fail_calls(tenant):
     for number in range(5):
         call(tenant, number, failed_at=timezone.now(), reason="CRM_REFUSED")
 
 
-def be_unexplained(tenant):
+def add_unexplained_calls(tenant):
     DailyReconciliation.objects.create(
         tenant=tenant, day=MONDAY.date() - DAY, uis_calls=9, unexplained=2, counted_at=timezone.now()
     )
 
 
-def explain(_tenant):
+def explain_calls(_tenant):
     DailyReconciliation.objects.update(unexplained=0)
 
 
 KINDS = {
-    "ACCESS_DENIED": (shut, let_in, ("ACCESS_DENIED", "uis:ip_not_whitelisted"), Responsible.CLIENT),
-    "BACKLOG": (be_late, upload, ("BACKLOG", "OVERDUE"), Responsible.OPERATOR),
-    "AWAY": (be_away, upload, ("BACKLOG", "CRM_UNAVAILABLE"), Responsible.CRM),
-    "POINTS": (run_out_of_points, upload, ("BACKLOG", "UIS_QUOTA"), Responsible.CLIENT),
-    "RESTING": (not_answer, upload, ("BACKLOG", "CRM_UNAVAILABLE"), Responsible.CRM),
-    "FAILURE_RATE": (fail, upload, ("FAILURE_RATE", "CRM_REFUSED"), Responsible.OPERATOR),
-    "UNEXPLAINED": (be_unexplained, explain, ("UNEXPLAINED", "NOT_IN_REPORT"), Responsible.DEVELOPERS),
+    "ACCESS_DENIED": (deny_access, restore_access, ("ACCESS_DENIED", "uis:ip_not_whitelisted"), Responsible.CLIENT),
+    "BACKLOG": (make_calls_overdue, upload_calls, ("BACKLOG", "OVERDUE"), Responsible.OPERATOR),
+    "CRM_UNAVAILABLE": (make_crm_unavailable, upload_calls, ("BACKLOG", "CRM_UNAVAILABLE"), Responsible.CRM),
+    "POINTS": (use_up_points, upload_calls, ("BACKLOG", "UIS_QUOTA"), Responsible.CLIENT),
+    "BACK_OFF": (back_off, upload_calls, ("BACKLOG", "CRM_UNAVAILABLE"), Responsible.CRM),
+    "FAILURE_RATE": (fail_calls, upload_calls, ("FAILURE_RATE", "CRM_REFUSED"), Responsible.OPERATOR),
+    "UNEXPLAINED": (add_unexplained_calls, explain_calls, ("UNEXPLAINED", "NOT_IN_REPORT"), Responsible.DEVELOPERS),
 }
 # What the message of an incident must name.
 NAMED = {
     "ACCESS_DENIED": AccessError.ADDRESS_NOT_LISTED.label,
-    "AWAY": FailureReason.CRM_UNAVAILABLE.label,
+    "CRM_UNAVAILABLE": FailureReason.CRM_UNAVAILABLE.label,
     "POINTS": FailureReason.UIS_QUOTA.label,
     "FAILURE_RATE": FailureReason.CRM_REFUSED.label,
 }
-CONTEXT = {"RESTING": {"calls": 2}, "FAILURE_RATE": {"failed": 5}, "UNEXPLAINED": {"calls": 2}}
+CONTEXT = {"BACK_OFF": {"calls": 2}, "FAILURE_RATE": {"failed": 5}, "UNEXPLAINED": {"calls": 2}}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_incident_is_opened_once_resolved_automatically_and_sent_once(minutes, shop, other, receiver, kind):
-    break_it, fix_it, key, responsible = KINDS[kind]
+    cause, fix, key, responsible = KINDS[kind]
     minutes(2, events_from=[shop, other])
-    assert (there(), mail.outbox, receiver.told) == ([], [], [])
-    break_it(shop)
+    assert (incident_keys(), mail.outbox, receiver.received) == ([], [], [])
+    cause(shop)
     minutes(5, events_from=[shop, other])
-    assert there(tenant=shop) == [(*key, State.OPEN)]
+    assert incident_keys(tenant=shop) == [(*key, State.OPEN)]
     assert Incident.objects.get().seen_count == 5
-    (letter,) = mail.outbox
-    assert letter.to == ["ops@example.net", "boss@example.net"]
-    assert "Ромашка" in letter.subject
-    assert in_russian(responsible.label) in letter.body
-    assert f"https://connector.example.com/admin/operations/incident/{Incident.objects.get().pk}/change/" in letter.body
-    (message,) = receiver.told
+    (email,) = mail.outbox
+    assert email.to == ["ops@example.net", "boss@example.net"]
+    assert "Ромашка" in email.subject
+    assert in_russian(responsible.label) in email.body
+    assert f"https://connector.example.com/admin/operations/incident/{Incident.objects.get().pk}/change/" in email.body
+    (message,) = receiver.received
     assert (message["type"], message["data"]["kind"], message["data"]["reason"]) == ("incident.opened", *key)
     (incident,) = message["data"]["incidents"]
     assert (incident["name"], incident["responsible"]) == ("Ромашка", responsible)
-    assert incident["message"] in letter.body
+    assert incident["message"] in email.body
     assert in_russian(NAMED.get(kind, "")) in incident["message"]
     for name, value in CONTEXT.get(kind, {}).items():
         assert incident["context"][name] == value
         assert str(value) in incident["message"]
-    fix_it(shop)
+    fix(shop)
     minutes(4, events_from=[shop, other])
-    assert there() == [(*key, State.OPEN)]
+    assert incident_keys() == [(*key, State.OPEN)]
     minutes(10, events_from=[shop, other])
-    assert there() == [(*key, State.RESOLVED)]
-    assert [one["type"] for one in receiver.told] == ["incident.opened", "incident.resolved"]
+    assert incident_keys() == [(*key, State.RESOLVED)]
+    assert [message["type"] for message in receiver.received] == ["incident.opened", "incident.resolved"]
     opened, resolved = mail.outbox
     assert opened.subject != resolved.subject
-    assert receiver.told[1]["data"]["incidents"][0]["message"] in resolved.body
+    assert receiver.received[1]["data"]["incidents"][0]["message"] in resolved.body
     with translation.override("ru"):
-        over = incident_texts.resolved_message(Incident.objects.get())
-    assert [over in one.body for one in mail.outbox] == [False, True]
+        resolved_text = incident_texts.resolved_message(Incident.objects.get())
+    assert [resolved_text in email.body for email in mail.outbox] == [False, True]
     assert len(receiver.tries) == 2
 
 
 @pytest.mark.slow
-def test_no_events_is_sent_and_shown_and_ends_with_the_next_event(minutes, shop, other, receiver):
+def test_no_events_incident_is_sent_and_resolved_by_the_next_event(minutes, shop, other, receiver):
     minutes(14, every=5 * MINUTE, events_from=[other])
-    assert there() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
+    assert incident_keys() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
     assert states() == {"Ромашка": "NO_EVENTS", "Чужой": "ACTIVE"}
-    assert receiver.told[0]["data"]["incidents"][0]["context"] == {
+    assert receiver.received[0]["data"]["incidents"][0]["context"] == {
         "since": shop.notifications.get().received_at.isoformat(),
         "by": "hours",
     }
     minutes(3, every=5 * MINUTE, events_from=[shop, other])
-    assert there() == [("NO_EVENTS", "NO_EVENTS", State.RESOLVED)]
+    assert incident_keys() == [("NO_EVENTS", "NO_EVENTS", State.RESOLVED)]
     assert states() == {"Ромашка": "ACTIVE", "Чужой": "ACTIVE"}
 
 
 def states():
-    return {one.name: tenant_status.state(one).name for one in tenant_status.with_status(Tenant.objects.all())}
+    return {tenant.name: tenant_status.state(tenant).name for tenant in tenant_status.with_status(Tenant.objects.all())}
 
 
-def remember(tenant, *, hour, calls, weekday=0, weeks=4, minute=0):
+def add_past_calls(tenant, *, hour, calls, weekday=0, weeks=4, minute=0):
     """Create calls in an hour of a weekday, in each of the past weeks."""
     monday = MONDAY.replace(hour=hour, minute=minute, tzinfo=tenant.zone) + weekday * DAY
     numbers = iter(range(10_000_000 * (weekday + 1) + hour * 10_000, 10**12))
@@ -259,26 +259,24 @@ def remember(tenant, *, hour, calls, weekday=0, weeks=4, minute=0):
 
 
 @pytest.mark.slow
-def test_no_events_is_found_in_minutes_on_a_busy_monday_and_not_on_a_quiet_sunday(
-    minutes, clock, shop, other, receiver
-):
+def test_no_events_opens_in_minutes_on_a_busy_monday_and_not_on_a_quiet_sunday(minutes, clock, shop, other, receiver):
     for hour in (11, 12, 13):
-        remember(shop, hour=hour, calls=60)
-        remember(shop, hour=hour, calls=1, weekday=-1)
-    hear(other)
-    learn()
+        add_past_calls(shop, hour=hour, calls=60)
+        add_past_calls(shop, hour=hour, calls=1, weekday=-1)
+    add_event(other)
+    update_profiles()
     assert TrafficProfile.objects.get(tenant=shop).weeks == 4
     assert TrafficProfile.objects.get(tenant=other).weeks == 0
     minutes(16, events_from=[other])
-    assert there() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
-    context = receiver.told[0]["data"]["incidents"][0]["context"]
+    assert incident_keys() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
+    context = receiver.received[0]["data"]["incidents"][0]["context"]
     assert context["by"] == "profile"
     assert str(context["usual"]) in mail.outbox[0].body
     sunday = MONDAY + 6 * DAY
     clock.move_to(sunday.replace(hour=11))
-    hear(shop)
+    add_event(shop)
     minutes(12, every=5 * MINUTE, events_from=[other])
-    assert there(tenant=shop, opened_at__gte=sunday - HOUR) == []
+    assert incident_keys(tenant=shop, opened_at__gte=sunday - HOUR) == []
 
 
 def test_profile_is_in_the_tenants_time_zone(clock, shop, db):
@@ -289,28 +287,28 @@ def test_profile_is_in_the_tenants_time_zone(clock, shop, db):
     for week in range(1, 5):
         at = datetime(2026, 11, 2, 9, 30, tzinfo=shop.zone) - timedelta(weeks=week)
         call(shop, week, at=at, state="UPLOADED")
-    moments = [one.utcoffset() for one in Call.objects.values_list("started_at", flat=True)]
-    assert len(moments) == 4
-    learn()
+    offsets = [started_at.utcoffset() for started_at in Call.objects.values_list("started_at", flat=True)]
+    assert len(offsets) == 4
+    update_profiles()
     profile = TrafficProfile.objects.get()
     assert (profile.hours[9], sum(profile.hours)) == (4, 4)
 
 
-def test_profile_is_recomputed_and_not_from_internal_calls_or_less_than_two_weeks(clock, shop):
+def test_profile_ignores_internal_calls_and_needs_two_weeks(clock, shop):
     call(shop, 1, at=MONDAY - 13 * DAY, state="UPLOADED")
     call(shop, 2, at=MONDAY - 20 * DAY, state="SKIPPED", is_internal=True)
     call(shop, 3, at=MONDAY, state="UPLOADED")
-    learn()
+    update_profiles()
     assert (TrafficProfile.objects.get().weeks, sum(TrafficProfile.objects.get().hours)) == (0, 1)
     call(shop, 4, at=MONDAY - 15 * DAY, state="UPLOADED")
-    learn()
+    update_profiles()
     assert (TrafficProfile.objects.get().weeks, sum(TrafficProfile.objects.get().hours)) == (3, 2)
 
 
-def test_profile_update_is_one_task_per_tenant_at_the_same_cost(shop):
-    remember(shop, hour=12, calls=20)
-    sleepy = add("sleepy")
-    add("off", is_paused=True)
+def test_profile_update_is_one_task_per_tenant_with_a_fixed_query_count(shop):
+    add_past_calls(shop, hour=12, calls=20)
+    quiet = add_tenant("quiet")
+    add_tenant("off", is_paused=True)
 
     def cost(tenant):
         operations_tasks.update_traffic_profile(tenant.pk)
@@ -318,30 +316,35 @@ def test_profile_update_is_one_task_per_tenant_at_the_same_cost(shop):
             operations_tasks.update_traffic_profile(tenant.pk)
         return len(queries)
 
-    assert cost(shop) == cost(sleepy)
+    assert cost(shop) == cost(quiet)
     TrafficProfile.objects.all().delete()
     operations_tasks.update_traffic_profiles()
     assert task_queue.drain() == 2
-    assert {one.tenant.name: sum(one.hours) for one in TrafficProfile.objects.all()} == {"Ромашка": 80, "sleepy": 0}
+    assert {profile.tenant.name: sum(profile.hours) for profile in TrafficProfile.objects.all()} == {
+        "Ромашка": 80,
+        "quiet": 0,
+    }
 
 
 @pytest.mark.slow
-def test_calls_in_uis_report_without_any_event_open_no_events_at_once(minutes, clock, shop, other):
+def test_calls_in_the_report_without_events_open_a_no_events_incident_outside_business_hours(
+    minutes, clock, shop, other
+):
     Tenant.objects.update(opens_at="07:00", closes_at="08:00")
     for number in range(3):
         call(shop, number, at=timezone.now() + MINUTE, origin="REPORT", state="UPLOADED")
         call(other, number, at=timezone.now() - HOUR, origin="REPORT", state="UPLOADED")
     minutes(14)
-    assert there() == []
+    assert incident_keys() == []
     minutes(3)
-    assert there() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
+    assert incident_keys() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
     assert Incident.objects.get().context["calls"] == 3
-    # They grow old while it is still night; the incident stays open.
+    # Outside business hours the calls grow old; the incident stays open.
     clock.shift(8 * HOUR)
     minutes(10)
-    assert there() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
+    assert incident_keys() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
     minutes(10, events_from=[shop, other])
-    assert there() == [("NO_EVENTS", "NO_EVENTS", State.RESOLVED)]
+    assert incident_keys() == [("NO_EVENTS", "NO_EVENTS", State.RESOLVED)]
 
 
 def test_reconciliation_that_finds_unreported_calls_opens_an_incident(
@@ -353,111 +356,111 @@ def test_reconciliation_that_finds_unreported_calls_opens_an_incident(
     for number in range(4):
         pbx.call(contact=f"7999000009{number}", number=NUMBER, started_at=timezone.now(), rings=[300001])
     clock.shift(20 * MINUTE)
-    hear(stranger)
+    add_event(stranger)
     tasks.reconcile_all()
     run_queue()
     assert Call.objects.filter(origin="REPORT").count() == 4
     minutes(events_from=[stranger])
-    assert there() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
+    assert incident_keys() == [("NO_EVENTS", "NO_EVENTS", State.OPEN)]
     assert Incident.objects.get().context["by"] == "report"
 
 
 @pytest.mark.slow
 def test_no_events_of_all_tenants_is_one_message(minutes, clock, receiver, db):
-    shops = [add(f"shop-{number}") for number in range(8)]
+    shops = [add_tenant(f"shop-{number}") for number in range(8)]
     for tenant in shops:
-        remember(tenant, hour=12, calls=40)
-    learn()
+        add_past_calls(tenant, hour=12, calls=40)
+    update_profiles()
     minutes(2, events_from=shops)
     minutes(5, every=5 * MINUTE)
-    of_whole = Incident.objects.get(tenant=None)
-    assert (of_whole.kind, of_whole.state, of_whole.context["by"]) == ("NO_EVENTS", "OPEN", "all")
+    system_wide = Incident.objects.get(tenant=None)
+    assert (system_wide.kind, system_wide.state, system_wide.context["by"]) == ("NO_EVENTS", "OPEN", "all")
     assert Incident.objects.filter(tenant__isnull=False).count() == 8
-    assert len(mail.outbox) == len(receiver.told) == 1
+    assert len(mail.outbox) == len(receiver.received) == 1
     with translation.override("ru"):
-        assert incident_texts.subject_name(of_whole) in mail.outbox[0].subject
+        assert incident_texts.subject_name(system_wide) in mail.outbox[0].subject
     minutes(4, every=5 * MINUTE, events_from=shops)
     assert not Incident.objects.exclude(state=State.RESOLVED).exists()
-    assert [one["type"] for one in receiver.told] == ["incident.opened", "incident.resolved"]
+    assert [message["type"] for message in receiver.received] == ["incident.opened", "incident.resolved"]
 
 
 @pytest.mark.usefixtures("_channels")
 @pytest.mark.parametrize("name", ["default", "fast"])
 def test_queue_without_a_worker_is_reported_by_the_other_cluster(clock, receiver, shop, name):
-    other_one = {"default": "fast", "fast": "default"}[name]
+    other_queue = {"default": "fast", "fast": "default"}[name]
     for queue_name in workers.QUEUES:
         WorkerHeartbeat.objects.create(name=queue_name, queue=queue_name, last_seen_at=timezone.now())
     clock.shift(MINUTE)
-    WorkerHeartbeat.objects.filter(queue=other_one).update(last_seen_at=timezone.now())
-    look = {"default": operations_tasks.evaluate_alerts_fallback, "fast": operations_tasks.evaluate_alerts}[name]
-    look()
-    look()
-    assert there() == [("WORKER", f"NO_HEARTBEAT:{name}", State.OPEN)]
+    WorkerHeartbeat.objects.filter(queue=other_queue).update(last_seen_at=timezone.now())
+    evaluate = {"default": operations_tasks.evaluate_alerts_fallback, "fast": operations_tasks.evaluate_alerts}[name]
+    evaluate()
+    evaluate()
+    assert incident_keys() == [("WORKER", f"NO_HEARTBEAT:{name}", State.OPEN)]
     from django_q.models import OrmQ
 
     # Sent through the queue that has a worker.
-    assert set(OrmQ.objects.values_list("key", flat=True)) == {other_one}
+    assert set(OrmQ.objects.values_list("key", flat=True)) == {other_queue}
     task_queue.drain()
-    assert len(mail.outbox) == len(receiver.told) == 1
+    assert len(mail.outbox) == len(receiver.received) == 1
 
 
 def test_fallback_evaluates_only_when_the_other_queue_cannot(minutes, shop):
-    shut(shop)
+    deny_access(shop)
     WorkerHeartbeat.objects.create(name="x", queue="default", last_seen_at=timezone.now())
     operations_tasks.evaluate_alerts_fallback()
-    assert there() == []
+    assert incident_keys() == []
 
 
 def test_dead_workers_are_reported_and_not_their_consequences(minutes, shop, other, receiver):
     minutes(events_from=[shop, other])
-    be_late(shop)
+    make_calls_overdue(shop)
     minutes(3, dead=["fast"], events_from=[shop, other])
-    assert {kind for kind, _reason, _state in there()} == {"BACKLOG", "WORKER"}
-    assert [one["data"]["kind"] for one in receiver.told] == ["WORKER"]
+    assert {kind for kind, _reason, _state in incident_keys()} == {"BACKLOG", "WORKER"}
+    assert [message["data"]["kind"] for message in receiver.received] == ["WORKER"]
     # With the workers back and the work still late, the backlog is sent.
     minutes(6, events_from=[shop, other])
-    assert {one["data"]["kind"] for one in receiver.told} == {"WORKER", "BACKLOG"}
+    assert {message["data"]["kind"] for message in receiver.received} == {"WORKER", "BACKLOG"}
 
 
 @pytest.mark.slow
 def test_one_reason_with_fifty_tenants_is_one_message_that_lists_them(minutes, receiver, shop):
-    shops = [shop, *(add(f"shop-{number}") for number in range(60))]
+    shops = [shop, *(add_tenant(f"shop-{number}") for number in range(60))]
     minutes(events_from=shops)
     for tenant in shops[:50]:
         tenant.crm.suspend("account", "gone", now=timezone.now())
     minutes(12, events_from=shops)
     assert Incident.objects.filter(kind="ACCESS_DENIED", tenant__isnull=False).count() == 50
-    (message,) = receiver.told
+    (message,) = receiver.received
     assert (message["data"]["count"], message["data"]["incidents"][0]["tenant"]) == (51, None)
-    assert len({one["tenant"] for one in message["data"]["incidents"]}) == 50
-    (letter,) = mail.outbox
-    assert "shop-7\n" in letter.body
-    *_rows, more, _all = letter.body.strip().split("\n\n")
-    assert letter.body.count("/change/") == 50
+    assert len({incident["tenant"] for incident in message["data"]["incidents"]}) == 50
+    (email,) = mail.outbox
+    assert "shop-7\n" in email.body
+    *_rows, more, _all = email.body.strip().split("\n\n")
+    assert email.body.count("/change/") == 50
     assert re.findall(r"\d+", more) == ["1"]
     # Later tenants belong to the same incident.
     shops[55].crm.suspend("account", "gone", now=timezone.now())
     minutes(12, events_from=shops)
-    assert len(receiver.told) == 1
+    assert len(receiver.received) == 1
 
 
 @pytest.mark.slow
 def test_later_incidents_are_grouped_in_the_next_message(minutes, receiver, shop):
-    shops = [add(f"shop-{number}") for number in range(10)]
+    shops = [add_tenant(f"shop-{number}") for number in range(10)]
     everyone = [shop, *shops]
     for tenant in shops[:4]:
         tenant.crm.suspend("account", "gone", now=timezone.now())
         minutes(events_from=everyone)
     minutes(8, events_from=everyone)
-    assert [one["data"]["count"] for one in receiver.told] == [1, 3]
+    assert [message["data"]["count"] for message in receiver.received] == [1, 3]
 
 
 @pytest.mark.slow
 def test_failed_webhook_is_retried_until_it_succeeds(minutes, receiver, shop):
     receiver.answers = 500
-    shut(shop)
+    deny_access(shop)
     minutes(10, events_from=[shop])
-    assert receiver.told == []
+    assert receiver.received == []
     assert len(mail.outbox) == 1
     waiting = AlertDelivery.objects.get(channel="WEBHOOK")
     assert waiting.state == AlertDelivery.State.WAITING
@@ -466,7 +469,7 @@ def test_failed_webhook_is_retried_until_it_succeeds(minutes, receiver, shop):
     assert 3 <= tries <= 6
     receiver.answers = 0
     minutes(16, events_from=[shop])
-    assert [one["type"] for one in receiver.told] == ["incident.opened"]
+    assert [message["type"] for message in receiver.received] == ["incident.opened"]
     assert set(receiver.tries) == {f"msg_{waiting.message_id.hex}"}
     assert AlertDelivery.objects.get(channel="WEBHOOK").state == AlertDelivery.State.SENT
     minutes(10, events_from=[shop])
@@ -476,18 +479,18 @@ def test_failed_webhook_is_retried_until_it_succeeds(minutes, receiver, shop):
 @pytest.mark.slow
 def test_retry_after_of_the_receiver_is_respected(minutes, receiver, shop):
     receiver.answers, receiver.retry_after = 429, 1800
-    shut(shop)
+    deny_access(shop)
     minutes(5, every=5 * MINUTE, events_from=[shop])
     assert len(receiver.tries) == 1
     receiver.answers = 0
     minutes(10, events_from=[shop])
-    assert len(receiver.told) == 1
+    assert len(receiver.received) == 1
 
 
 def test_undeliverable_message_fails_after_three_days_and_is_sent_manually(minutes, clock, receiver, shop):
     assert timedelta(days=3) <= sum(waits(MOST_TRIES), timedelta(0)) <= timedelta(days=3, hours=1)
     receiver.answers = 404
-    shut(shop)
+    deny_access(shop)
     minutes(events_from=[shop])
     AlertDelivery.objects.filter(channel="WEBHOOK").update(attempts=MOST_TRIES - 2)
     minutes(2, every=HOUR, events_from=[shop])
@@ -496,10 +499,10 @@ def test_undeliverable_message_fails_after_three_days_and_is_sent_manually(minut
     assert "404" in lost.detail
     receiver.answers = 0
     minutes(2, every=HOUR, events_from=[shop])
-    assert receiver.told == []
+    assert receiver.received == []
     delivery.retry(lost, now=timezone.now())
     task_queue.drain()
-    assert [one["type"] for one in receiver.told] == ["incident.opened"]
+    assert [message["type"] for message in receiver.received] == ["incident.opened"]
 
 
 def waits(tries):
@@ -512,44 +515,44 @@ def waits(tries):
 def test_unavailable_mail_server_stops_neither_webhook_nor_evaluation(minutes, receiver, shop, monkeypatch):
     sends = []
 
-    def away(_self, messages):
+    def disconnect(_self, messages):
         sends.append(len(messages))
-        raise smtplib.SMTPServerDisconnected("login of somebody")
+        raise smtplib.SMTPServerDisconnected("login ops")
 
     with monkeypatch.context() as patch:
-        patch.setattr("django.core.mail.backends.locmem.EmailBackend.send_messages", away)
-        shut(shop)
+        patch.setattr("django.core.mail.backends.locmem.EmailBackend.send_messages", disconnect)
+        deny_access(shop)
         minutes(5, events_from=[shop])
-    assert len(receiver.told) == 1
+    assert len(receiver.received) == 1
     assert len(sends) >= 2
     assert AlertDelivery.objects.get(channel="MAIL").detail == "SMTPServerDisconnected"
     minutes(10, events_from=[shop])
     assert len(mail.outbox) == 1
 
 
-def test_lost_queue_loses_no_message(minutes, receiver, shop):
-    shut(shop)
+def test_messages_are_sent_after_the_queue_was_lost(minutes, receiver, shop):
+    deny_access(shop)
     WorkerHeartbeat.objects.create(name="x", queue="default", last_seen_at=timezone.now())
     WorkerHeartbeat.objects.create(name="y", queue="fast", last_seen_at=timezone.now())
     operations_tasks.evaluate_alerts()
     assert task_queue.lose() >= 2
     minutes(events_from=[shop])
-    assert len(mail.outbox) == len(receiver.told) == 1
+    assert len(mail.outbox) == len(receiver.received) == 1
 
 
 def test_task_that_runs_twice_sends_once(minutes, receiver, shop):
-    shut(shop)
+    deny_access(shop)
     minutes(events_from=[shop])
-    for one in AlertDelivery.objects.all():
-        operations_tasks.send_alert(one.pk)
+    for alert in AlertDelivery.objects.all():
+        operations_tasks.send_alert(alert.pk)
     assert len(mail.outbox) == len(receiver.tries) == 1
 
 
 def test_without_a_channel_nothing_is_sent_now_or_later(minutes, receiver, shop, settings):
     settings.ALARM_EMAILS, settings.ALARM_WEBHOOK_URL = [], ""
-    shut(shop)
+    deny_access(shop)
     minutes(2, events_from=[shop])
-    assert len(there()) == 1
+    assert len(incident_keys()) == 1
     assert not AlertDelivery.objects.exists()
     settings.ALARM_EMAILS = ["ops@example.net"]
     minutes(2, events_from=[shop])
@@ -558,65 +561,69 @@ def test_without_a_channel_nothing_is_sent_now_or_later(minutes, receiver, shop,
 
 def test_disabled_channel_closes_its_messages(minutes, receiver, shop, settings):
     receiver.answers = 500
-    shut(shop)
+    deny_access(shop)
     minutes(events_from=[shop])
     settings.ALARM_WEBHOOK_URL = ""
     minutes(5, events_from=[shop])
     assert AlertDelivery.objects.get(channel="WEBHOOK").state == AlertDelivery.State.FAILED
 
 
-def do(name, incident, *, by=None, note=""):
+def act(name, incident, *, by=None, note=""):
     return actions.apply(actions.ACTIONS[name], [incident.pk], by=by, note=note, now=timezone.now())
 
 
 @pytest.mark.slow
-def test_muted_incident_stays_quiet_until_it_is_resolved(minutes, receiver, shop, other):
-    shut(shop)
+def test_muted_incident_sends_nothing_until_it_is_resolved(minutes, receiver, shop, other):
+    deny_access(shop)
     minutes(events_from=[shop, other])
-    assert do("mute", Incident.objects.get()) == 1
+    assert act("mute", Incident.objects.get()) == 1
     minutes(12, every=5 * MINUTE, events_from=[shop, other])
-    assert there() == [("ACCESS_DENIED", "uis:ip_not_whitelisted", State.MUTED)]
-    let_in(shop)
+    assert incident_keys() == [("ACCESS_DENIED", "uis:ip_not_whitelisted", State.MUTED)]
+    restore_access(shop)
     minutes(4, every=5 * MINUTE, events_from=[shop, other])
-    assert there() == [("ACCESS_DENIED", "uis:ip_not_whitelisted", State.RESOLVED)]
-    assert len(receiver.told) == len(mail.outbox) == 1
+    assert incident_keys() == [("ACCESS_DENIED", "uis:ip_not_whitelisted", State.RESOLVED)]
+    assert len(receiver.received) == len(mail.outbox) == 1
     # The same problem later is sent again.
-    shut(shop)
+    deny_access(shop)
     minutes(2, events_from=[shop, other])
-    assert [state for _kind, _reason, state in there()] == [State.RESOLVED, State.OPEN]
-    assert len(receiver.told) == 2
+    assert [state for _kind, _reason, state in incident_keys()] == [State.RESOLVED, State.OPEN]
+    assert len(receiver.received) == 2
 
 
 @pytest.mark.slow
 def test_muted_no_events_is_not_shown_as_a_status(minutes, shop):
     minutes(14, every=5 * MINUTE)
     assert states() == {"Ромашка": "NO_EVENTS"}
-    do("mute", Incident.objects.get())
+    act("mute", Incident.objects.get())
     assert states() == {"Ромашка": "ACTIVE"}
 
 
 @pytest.mark.slow
 def test_manually_resolved_incident_is_reopened_if_it_lasts(minutes, shop, receiver):
-    shut(shop)
+    deny_access(shop)
     minutes(events_from=[shop])
-    do("resolve", Incident.objects.get())
+    act("resolve", Incident.objects.get())
     minutes(14, events_from=[shop])
-    assert [state for _kind, _reason, state in there()] == [State.RESOLVED]
+    assert [state for _kind, _reason, state in incident_keys()] == [State.RESOLVED]
     minutes(2, events_from=[shop])
-    assert [state for _kind, _reason, state in there()] == [State.RESOLVED, State.OPEN]
-    assert [one["type"] for one in receiver.told] == ["incident.opened", "incident.resolved", "incident.opened"]
+    assert [state for _kind, _reason, state in incident_keys()] == [State.RESOLVED, State.OPEN]
+    assert [message["type"] for message in receiver.received] == [
+        "incident.opened",
+        "incident.resolved",
+        "incident.opened",
+    ]
 
 
 def test_reopening_does_not_duplicate_a_newer_incident_with_the_same_reason(minutes, shop):
-    shut(shop)
+    deny_access(shop)
     minutes(events_from=[shop])
     old = Incident.objects.get()
-    do("resolve", old)
+    act("resolve", old)
     minutes(4, every=5 * MINUTE, events_from=[shop])
-    assert do("reopen", old) == 0
+    assert act("reopen", old) == 0
     new = Incident.objects.exclude(pk=old.pk).get()
-    do("resolve", new)
-    assert do("reopen", old) == 1
+    act("resolve", new)
+    assert act("reopen", old) == 1
 
 
 @pytest.mark.slow
@@ -624,55 +631,55 @@ def test_action_on_a_system_wide_incident_is_in_the_audit_log(minutes, shop):
     olga = User.objects.create_user("olga")
     minutes(2, dead=["fast"], events_from=[shop])
     incident = Incident.objects.get()
-    do("acknowledge", incident, by=olga, note="Звоню дежурному")
+    act("acknowledge", incident, by=olga, note="Звоню дежурному")
     incident.refresh_from_db()
     assert (incident.state, incident.acknowledged_by, incident.note) == (State.ACKNOWLEDGED, olga, "Звоню дежурному")
     change = AuditLogEntry.objects.get()
     assert (change.action, change.user, change.tenant, change.new) == ("ACKNOWLEDGED", olga, None, "Звоню дежурному")
     minutes(8, events_from=[shop])
-    assert there() == [("WORKER", "NO_HEARTBEAT:fast", State.RESOLVED)]
+    assert incident_keys() == [("WORKER", "NO_HEARTBEAT:fast", State.RESOLVED)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", [{"is_paused": True}, {"offboarded_at": MONDAY}, {"activated_at": None}])
-def test_inactive_tenant_has_no_incidents_and_they_end_without_a_message(minutes, shop, receiver, change):
-    shut(shop)
+def test_incidents_of_an_inactive_tenant_are_resolved_without_a_message(minutes, shop, receiver, change):
+    deny_access(shop)
     minutes(events_from=[shop])
     Tenant.objects.update(**change)
     minutes(10)
-    assert there() == [("ACCESS_DENIED", "uis:ip_not_whitelisted", State.RESOLVED)]
-    assert [one["type"] for one in receiver.told] == ["incident.opened"]
-    be_late(shop)
+    assert incident_keys() == [("ACCESS_DENIED", "uis:ip_not_whitelisted", State.RESOLVED)]
+    assert [message["type"] for message in receiver.received] == ["incident.opened"]
+    make_calls_overdue(shop)
     minutes(14, every=5 * MINUTE)
-    assert len(there()) == 1
+    assert len(incident_keys()) == 1
 
 
 @pytest.mark.slow
-def test_no_events_of_a_suspended_connection_is_not_sent_too(minutes, shop, receiver):
+def test_no_events_is_not_sent_while_the_connection_is_suspended(minutes, shop, receiver):
     tenant = shop
     tenant.uis.suspend("account_inactive", "off", now=timezone.now())
     minutes(14, every=5 * MINUTE)
-    assert {kind for kind, _reason, _state in there()} == {"ACCESS_DENIED", "NO_EVENTS"}
-    assert [one["data"]["kind"] for one in receiver.told] == ["ACCESS_DENIED"]
-    assert receiver.told[0]["data"]["incidents"][0]["responsible"] == Responsible.UIS
+    assert {kind for kind, _reason, _state in incident_keys()} == {"ACCESS_DENIED", "NO_EVENTS"}
+    assert [message["data"]["kind"] for message in receiver.received] == ["ACCESS_DENIED"]
+    assert receiver.received[0]["data"]["incidents"][0]["responsible"] == Responsible.UIS
     assert in_russian(Responsible.UIS.label) in mail.outbox[0].body
 
 
 @pytest.mark.slow
-def test_evaluation_costs_the_same_for_one_tenant_and_for_many(minutes, shop):
+def test_evaluation_has_the_same_query_count_for_one_and_for_many_tenants(minutes, shop):
     def cost():
         with CaptureQueriesContext(connection) as queries:
             operations_tasks.evaluate_alerts()
         return len(queries)
 
-    fail(shop)
-    shut(shop)
+    fail_calls(shop)
+    deny_access(shop)
     minutes(events_from=[shop])
     few = cost()
-    shops = [add(f"shop-{number}") for number in range(30)]
+    shops = [add_tenant(f"shop-{number}") for number in range(30)]
     for tenant in shops:
-        shut(tenant)
-        fail(tenant)
+        deny_access(tenant)
+        fail_calls(tenant)
     minutes(12, events_from=[shop, *shops])
     assert Incident.objects.count() == 64
     assert cost() == few
@@ -683,7 +690,7 @@ def test_concurrent_evaluations_open_and_send_once(minutes, shop, receiver, monk
     from connector_project.operations.alerts import incidents, rules, snapshot
 
     minutes(events_from=[shop])
-    shut(shop)
+    deny_access(shop)
     found = rules.find_problems(snapshot.take_snapshot(now=timezone.now()))
     real = incidents.unresolved
     incidents.sync_incidents(found, live={shop.pk}, now=timezone.now())
@@ -691,8 +698,8 @@ def test_concurrent_evaluations_open_and_send_once(minutes, shop, receiver, monk
         patch.setattr(incidents, "unresolved", lambda: real().none())
         incidents.sync_incidents(found, live={shop.pk}, now=timezone.now())
     minutes(events_from=[shop])
-    assert there() == [("ACCESS_DENIED", "uis:ip_not_whitelisted", State.OPEN)]
-    assert len(receiver.told) == 1
+    assert incident_keys() == [("ACCESS_DENIED", "uis:ip_not_whitelisted", State.OPEN)]
+    assert len(receiver.received) == 1
 
 
 @pytest.mark.slow
@@ -702,14 +709,14 @@ def test_messages_contain_no_phone_key_or_webhook_url(minutes, shop, receiver):
     for number in range(5):
         call(shop, 10 + number, contact=CONTACT, failed_at=timezone.now(), reason="INTERNAL_ERROR", detail=CONTACT)
     minutes(14, every=5 * MINUTE)
-    text = "".join(one.subject + one.body for one in AlertDelivery.objects.all())
-    assert len(receiver.told) >= 3
+    text = "".join(alert.subject + alert.body for alert in AlertDelivery.objects.all())
+    assert len(receiver.received) >= 3
     assert not re.search(r"\d{10,}", text.replace("uis-", ""))
     assert "abcdef" not in text
     assert shop.uis.hook not in text
 
 
-def test_signature_is_that_of_the_standards_own_example():
+def test_signature_matches_the_example_of_the_standard():
     body = '{"test": 2432232314}'
     signed = delivery.signature("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body, secret=SECRET)
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="

@@ -11,23 +11,23 @@ from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.flows.upload_hooks import while_uploading
 
 
-def ended_now(pbx, **facts):
+def add_ended_call(pbx, **values):
     """Create a call that has just ended."""
-    lasted = 5 + sum(seconds for _person, seconds in facts.get("talks", ()))
-    started_at = facts.pop("started_at", timezone.now() - timedelta(seconds=lasted + 3))
-    return pbx.call(contact=CONTACT, number=NUMBER, started_at=started_at, **facts)
+    duration = 5 + sum(seconds for _person, seconds in values.get("talks", ()))
+    started_at = values.pop("started_at", timezone.now() - timedelta(seconds=duration + 3))
+    return pbx.call(contact=CONTACT, number=NUMBER, started_at=started_at, **values)
 
 
 @pytest.fixture
 def answered(pbx):
-    return ended_now(pbx, rings=[IVAN, PETR], talks=[(PETR, 65)])
+    return add_ended_call(pbx, rings=[IVAN, PETR], talks=[(PETR, 65)])
 
 
-def asked(uis_world, method):
+def requests_of(uis_world, method):
     return [request for request in uis_world.requests if request.method == method]
 
 
-def test_answered_call_is_uploaded_with_everything(notify, uis_world, crm, answered, stranger):
+def test_answered_call_is_uploaded_with_all_fields(notify, uis_world, crm, answered, stranger):
     notify(answered.notification("call_end"))
     sent = {name: value for name, value in crm.calls[0].items() if not name.startswith("_")}
     local = answered.started_at.astimezone(Call.objects.get().tenant.crm.zone)
@@ -45,21 +45,21 @@ def test_answered_call_is_uploaded_with_everything(notify, uis_world, crm, answe
         "externalPhone": f"+{NUMBER}",
         "recordUrl": f"https://app.uiscom.ru/system/media/talk/{answered.session_id}/{record}/",
     }
-    assert len(asked(uis_world, "get.call_legs_report")) == 1
+    assert len(requests_of(uis_world, "get.call_legs_report")) == 1
     call = Call.objects.get()
     assert (call.state, call.employee.uis_id, call.result) == (Call.State.UPLOADED, PETR, "ANSWERED")
     assert list(CallLogEntry.objects.values_list("step", flat=True)) == ["RECEIVED", "FETCH_LEGS", "UPLOAD"]
 
 
 @pytest.mark.slow
-def test_one_request_asks_for_the_legs_of_all_calls_that_are_due(notify, uis_world, pbx, crm, later, tenant):
-    calls = [ended_now(pbx, talks=[(IVAN, 10 + n)]) for n in range(6)]
+def test_legs_of_all_due_calls_are_fetched_in_one_request(notify, uis_world, pbx, crm, later, tenant):
+    calls = [add_ended_call(pbx, talks=[(IVAN, 10 + n)]) for n in range(6)]
     notify(*[call.notification("call_end") for call in calls], works=False)
     uis_world.requests.clear()
     later(timedelta(minutes=1))
     later(timedelta(minutes=1))
     assert sorted(call["externalId"] for call in crm.calls) == sorted(f"uis-{call.session_id}" for call in calls)
-    assert len([request for request in asked(uis_world, "get.call_legs_report") if request.mnemonic is None]) == 1
+    assert len([request for request in requests_of(uis_world, "get.call_legs_report") if request.mnemonic is None]) == 1
     assert len(crm.uploads) == 1
 
 
@@ -72,16 +72,16 @@ def test_account_without_the_in_operator_gets_a_filter_tree(notify, uis_world, p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("minutes", [1, pytest.param(4, marks=pytest.mark.exhaustive)])
-def test_busy_hour_costs_points_by_the_minute_not_by_the_call(notify, uis_world, pbx, crm, later, tenant, minutes):
+def test_busy_hour_costs_points_per_minute_and_not_per_call(notify, uis_world, pbx, crm, later, tenant, minutes):
     uis_world.requests.clear()
     for _minute in range(minutes):
         for _call in range(15):
-            notify(ended_now(pbx, talks=[(IVAN, 10)]).notification("call_end"))
+            notify(add_ended_call(pbx, talks=[(IVAN, 10)]).notification("call_end"))
         later(timedelta(minutes=1))
     later(timedelta(minutes=1))
     assert len(crm.calls) == 15 * minutes
-    # 15 calls a minute are 900 an hour: five at once to begin with, then one every twenty seconds at most.
-    assert len(asked(uis_world, "get.call_legs_report")) <= 5 + minutes * 3
+    # 15 calls a minute are 900 an hour: at most five requests at first, then one every twenty seconds.
+    assert len(requests_of(uis_world, "get.call_legs_report")) <= 5 + minutes * 3
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,9 @@ def test_busy_hour_costs_points_by_the_minute_not_by_the_call(notify, uis_world,
         ("LONGEST_TALKER", PETR, "102"),
     ],
 )
-def test_transferred_call_belongs_to_the_owner_by_the_rule(notify, pbx, crm, tenant, rule, owner, extension):
+def test_transferred_call_has_the_owner_by_the_rule(notify, pbx, crm, tenant, rule, owner, extension):
     TransferRules.objects.update(owner=rule)
-    notify(ended_now(pbx, rings=[IVAN], talks=[(IVAN, 52), (PETR, 202)]).notification("call_end"))
+    notify(add_ended_call(pbx, rings=[IVAN], talks=[(IVAN, 52), (PETR, 202)]).notification("call_end"))
     assert (crm.calls[0]["code"], crm.calls[0]["duration"]) == (extension, 254)
     assert Call.objects.get().employee.uis_id == owner
 
@@ -116,7 +116,7 @@ def test_upload_finds_a_recording_without_an_event(notify, crm, later, answered,
     assert crm.calls[0]["recordUrl"] == answered.link(answered.records[-1])
 
 
-def test_upload_goes_without_the_recording_when_its_time_is_over(notify, crm, later, answered, tenant):
+def test_call_is_uploaded_without_a_recording_after_the_wait(notify, crm, later, answered, tenant):
     answered.records_at = timezone.now() + timedelta(hours=5)
     notify(answered.notification("call_end"))
     for _minute in range(12):
@@ -126,7 +126,9 @@ def test_upload_goes_without_the_recording_when_its_time_is_over(notify, crm, la
 
 
 @pytest.mark.slow
-def test_uis_away_after_the_talk_does_not_hold_a_call_past_its_limit(notify, uis_world, crm, later, answered, tenant):
+def test_unavailable_uis_delays_a_call_only_until_the_recording_deadline(
+    notify, uis_world, crm, later, answered, tenant
+):
     answered.records_at = timezone.now() + timedelta(hours=5)
     notify(answered.notification("call_end"))
     uis_world.break_down("503")
@@ -135,7 +137,7 @@ def test_uis_away_after_the_talk_does_not_hold_a_call_past_its_limit(notify, uis
     assert len(crm.calls) == 1
 
 
-def test_recording_event_before_the_end_is_kept(notify, uis_world, crm, answered, tenant):
+def test_recording_event_before_the_end_is_used(notify, uis_world, crm, answered, tenant):
     answered.records_at = timezone.now() + timedelta(hours=5)
     notify(answered.notification("recorded"), answered.notification("call_end"))
     assert crm.calls[0]["recordUrl"] == answered.link(answered.records[-1])
@@ -153,7 +155,7 @@ def test_recording_event_while_the_call_waits_for_the_crm_is_uploaded(notify, cr
     assert [record["recordUrl"] for record in crm.calls] == [answered.link(answered.records[-1])]
 
 
-def test_recording_event_during_an_upload_goes_with_the_retry(
+def test_recording_event_during_an_upload_is_sent_with_the_retry(
     notify, crm_world, crm, later, answered, tenant, monkeypatch
 ):
     TransferRules.objects.update(recording_wait_minutes=0)
@@ -167,7 +169,7 @@ def test_recording_event_during_an_upload_goes_with_the_retry(
 
 def test_call_without_recording_is_not_delayed(notify, pbx, crm, tenant):
     Employee.objects.filter(uis_id=IVAN).update(recording_mode="off")
-    notify(ended_now(pbx, talks=[(IVAN, 20)], recorded=False).notification("call_end"))
+    notify(add_ended_call(pbx, talks=[(IVAN, 20)], recorded=False).notification("call_end"))
     assert len(crm.calls) == 1
 
 
@@ -178,7 +180,7 @@ def test_link_is_not_sent_when_the_rule_is_off(notify, crm, answered, tenant):
 
 
 @pytest.mark.slow
-def test_legs_that_are_not_there_yet_are_asked_for_again(notify, crm, later, answered, tenant):
+def test_legs_not_ready_are_requested_again(notify, crm, later, answered, tenant):
     answered.visible_at = timezone.now() + timedelta(minutes=4)
     notify(answered.notification("call_end"))
     assert Call.objects.get().reason == "LEGS_NOT_READY"
@@ -206,14 +208,14 @@ def test_call_unknown_to_uis_fails_after_three_days(notify, client, hook, crm, l
         ("a_word_of_2030", "unknown"),
     ],
 )
-def test_outgoing_call_without_talk_ends_as_uis_says(notify, pbx, crm, tenant, reason, result):
-    call = ended_now(pbx, direction="out", rings=[IVAN], finish_reason=reason)
+def test_outgoing_call_without_talk_has_the_result_of_uis(notify, pbx, crm, tenant, reason, result):
+    call = add_ended_call(pbx, direction="out", rings=[IVAN], finish_reason=reason)
     notify(call.notification("call_end"))
     assert (crm.calls[0]["type"], crm.calls[0]["result"]) == ("out", result)
 
 
-def test_outgoing_call_belongs_to_the_employee_who_dialled(notify, pbx, crm, tenant):
-    notify(ended_now(pbx, direction="out", talks=[(IVAN, 40)]).notification("call_end"))
+def test_owner_of_an_outgoing_call_is_the_employee_who_dialled(notify, pbx, crm, tenant):
+    notify(add_ended_call(pbx, direction="out", talks=[(IVAN, 40)]).notification("call_end"))
     assert (crm.calls[0]["code"], crm.calls[0]["result"], crm.calls[0]["duration"]) == ("101", "answered", 40)
 
 
@@ -237,7 +239,7 @@ def test_broken_template_with_only_the_session_is_resolved_by_uis(notify, crm, a
     assert [call["result"] for call in crm.calls] == ["answered"]
 
 
-def test_nested_body_is_read_like_a_flat_one(notify, crm, answered, tenant):
+def test_nested_body_is_parsed_like_a_flat_one(notify, crm, answered, tenant):
     notify(answered.notification("call_end", nested=True))
     assert crm.calls[0]["result"] == "answered"
 
@@ -297,7 +299,7 @@ def test_call_over_midnight_and_another_zone_keeps_its_true_time(notify, pbx, cr
     tenant.crm.time_zone = crm.timezone = "Asia/Yekaterinburg"
     tenant.crm.save()
     started_at = timezone.now().replace(hour=20, minute=59, second=30, microsecond=0) - timedelta(days=1)
-    notify(ended_now(pbx, talks=[(IVAN, 90)], started_at=started_at).notification("call_end"))
+    notify(add_ended_call(pbx, talks=[(IVAN, 90)], started_at=started_at).notification("call_end"))
     local = started_at.astimezone(tenant.crm.zone)
     assert crm.calls[0]["date"] == f"{local:%Y-%m-%d %H:%M:%S}"
 
@@ -313,7 +315,7 @@ def test_session_row_replaces_legs_that_never_come(notify, crm, later, answered,
     assert [(call["result"], call["_manager"]) for call in crm.calls] == [("answered", 28)]
 
 
-def test_talk_on_a_number_of_a_scenario_belongs_to_the_employee_with_that_number(notify, pbx, crm, answered, tenant):
+def test_talk_without_an_employee_id_is_owned_by_the_employee_with_that_number(notify, pbx, crm, answered, tenant):
     for leg in answered.legs:
         if leg.is_operator:
             leg.employee_id = None
@@ -343,16 +345,16 @@ def test_call_skipped_by_a_rule_after_its_legs_are_known(notify, pbx, crm, answe
 )
 def test_disabled_kind_is_skipped_with_the_reason(notify, pbx, crm, tenant, change, direction):
     TransferRules.objects.update(**change)
-    notify(ended_now(pbx, direction=direction, talks=[(IVAN, 20)]).notification("call_end"))
+    notify(add_ended_call(pbx, direction=direction, talks=[(IVAN, 20)]).notification("call_end"))
     assert Call.objects.get().skip_reason == ("ANSWERED_OFF" if direction == "in" else "OUTGOING_OFF")
     assert crm.calls == []
 
 
-def test_call_that_breaks_our_code_fails_alone(notify, pbx, crm, later, uis_world, tenant, monkeypatch):
+def test_call_that_causes_an_exception_fails_alone(notify, pbx, crm, later, uis_world, tenant, monkeypatch):
     from telephony.calls import recording_selection
 
     uis_world.break_down("503", times=1)
-    good, bad = ended_now(pbx, talks=[(IVAN, 20)]), ended_now(pbx, talks=[(PETR, 20)])
+    good, bad = add_ended_call(pbx, talks=[(IVAN, 20)]), add_ended_call(pbx, talks=[(PETR, 20)])
     notify(good.notification("call_end"), bad.notification("call_end"), works=False)
     real = recording_selection.url
 
@@ -366,14 +368,14 @@ def test_call_that_breaks_our_code_fails_alone(notify, pbx, crm, later, uis_worl
     assert Call.objects.get(session_id=bad.session_id).reason == "INTERNAL_ERROR"
 
 
-def test_unknown_refusal_fails_the_call_with_the_reason(notify, pbx, crm, answered, tenant, monkeypatch):
+def test_unknown_rejection_fails_the_call_with_the_reason(notify, pbx, crm, answered, tenant, monkeypatch):
     from connector_project.core.http_client import RemoteRejected
     from telephony.uis.client import UisClient
 
-    def refuse(*_args, **_kwargs):
+    def reject(*_args, **_kwargs):
         raise RemoteRejected("UIS", "no", code="odd")
 
-    monkeypatch.setattr(UisClient, "call_legs", refuse)
+    monkeypatch.setattr(UisClient, "call_legs", reject)
     notify(answered.notification("call_end"))
     call = Call.objects.get()
     assert (call.reason, call.failed_at is not None) == ("UIS_REFUSED", True)
@@ -381,15 +383,15 @@ def test_unknown_refusal_fails_the_call_with_the_reason(notify, pbx, crm, answer
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 40])
-def test_step_costs_the_same_however_many_calls_it_takes(
+def test_pipeline_step_has_a_fixed_query_count(
     notify, pbx, crm, tenant, uis_world, django_assert_max_num_queries, count
 ):
-    """Fetching legs and uploading read and write batches, not calls."""
+    """Fetching legs and uploading read and write batches, not single calls."""
     from telephony import tasks
     from tests import task_queue
 
     TransferRules.objects.update(number_filter="EXCEPT", employee_filter="EXCEPT")
-    bodies = [ended_now(pbx, talks=[(IVAN, 10 + n)]).notification("call_end") for n in range(count)]
+    bodies = [add_ended_call(pbx, talks=[(IVAN, 10 + n)]).notification("call_end") for n in range(count)]
     notify(*bodies, works=False)
     task_queue.process_notifications()
     task_queue.lose()
@@ -401,8 +403,8 @@ def test_step_costs_the_same_however_many_calls_it_takes(
 
 
 @pytest.mark.parametrize("uploads_internal", [False, True])
-def test_answered_call_of_a_hidden_number_is_no_internal_one(notify, pbx, crm, tenant, uploads_internal):
-    """The contact's own leg names only our number, which is not who called."""
+def test_answered_call_of_a_hidden_number_is_not_internal(notify, pbx, crm, tenant, uploads_internal):
+    """The contact's leg has only our number, which is not the caller's."""
     TransferRules.objects.update(upload_internal=uploads_internal)
     call = pbx.call(contact="anonymous", number=NUMBER, rings=[IVAN], talks=[(IVAN, 30)])
     notify(call.notification("call_end"))

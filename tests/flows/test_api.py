@@ -45,19 +45,19 @@ def shop(db):
 
 @pytest.fixture
 def other(db):
-    """A second tenant, whose rows no other tenant's key may show."""
+    """A second tenant, whose rows no other tenant's key may return."""
     return create_tenant("Чужой", "other", "America/New_York")
 
 
 @pytest.fixture
 def read(client, staff):
-    """Send a request with a tenant's key, or with one of the operator."""
+    """Send a request with the key of a tenant, or of an operator without `owner`."""
     keys = {}
 
-    def send(path, whose=None, /, *, status=200, **query):
-        if whose not in keys:
-            _row, keys[whose] = api_keys.create(whose, "a program", by=staff, now=timezone.now())
-        answer = client.get(_where(path), query, headers={"authorization": f"Bearer {keys[whose]}", **ENGLISH})
+    def send(path, owner=None, /, *, status=200, **query):
+        if owner not in keys:
+            _row, keys[owner] = api_keys.create(owner, "a program", by=staff, now=timezone.now())
+        answer = client.get(_url(path), query, headers={"authorization": f"Bearer {keys[owner]}", **ENGLISH})
         assert answer.status_code == status, answer.content
         assert answer["content-type"] == "application/json"
         return answer.json()
@@ -65,7 +65,7 @@ def read(client, staff):
     return send
 
 
-def _where(path):
+def _url(path):
     return path if path.startswith("/") else f"/api/v1/{path}/"
 
 
@@ -114,7 +114,7 @@ def sessions(answer):
     return [row["session_id"] for row in answer["results"]]
 
 
-def test_call_has_our_codes_and_the_tenants_time_zone(read, shop):
+def test_call_has_codes_and_times_in_the_tenants_time_zone(read, shop):
     [row] = read("calls", shop)["results"]
     call = Call.objects.get()
     assert row == {
@@ -272,38 +272,38 @@ def test_employees_and_days_are_filtered(read, shop, name, query, count):
         {"tenant": "no such thing"},
     ],
 )
-def test_invalid_parameter_is_refused_with_its_name(read, shop, query):
+def test_invalid_parameter_is_rejected_with_its_name(read, shop, query):
     assert list(read("calls", shop, status=400, **query)) == list(query)
 
 
-def test_pages_follow_one_another_and_each_row_comes_once(read, shop):
+def test_pages_list_every_row_once(read, shop):
     for session in range(2, 12):
-        create_call(shop, session, minutes=session // 4)  # four calls share each moment
-    seen, page = [], read("calls", shop, page_size=3)
+        create_call(shop, session, minutes=session // 4)  # four calls share each time
+    received, page = [], read("calls", shop, page_size=3)
     while page["next"]:
-        seen += sessions(page)
-        create_call(shop, 100 + len(seen), minutes=-1)  # A new call must not move rows to another page.
+        received += sessions(page)
+        create_call(shop, 100 + len(received), minutes=-1)  # A new call must not move rows to another page.
         assert urlsplit(page["next"]).netloc == "testserver"
         page = read(page["next"].removeprefix("http://testserver"), shop)
-    seen += sessions(page)
+    received += sessions(page)
     in_order = Call.objects.filter(session_id__lt=100).order_by("-started_at", "-pk")
-    assert seen == list(in_order.values_list("session_id", flat=True))
+    assert received == list(in_order.values_list("session_id", flat=True))
 
 
 @pytest.mark.slow
-def test_reconciliation_of_one_day_has_more_clients_than_a_page(read):
+def test_reconciliation_of_one_day_spans_several_pages(read):
     tenants = Tenant.objects.bulk_create(
         Tenant(name=str(n), slug=f"c{n}", activation_token=str(n)) for n in range(1203)
     )
     DailyReconciliation.objects.bulk_create(
         DailyReconciliation(tenant=tenant, day=date(2026, 3, 10), counted_at=NOON) for tenant in tenants
     )
-    seen, page = [], read("reconciliation", page_size=500)
+    received, page = [], read("reconciliation", page_size=500)
     while page["next"]:
-        seen += page["results"]
+        received += page["results"]
         page = read(page["next"].removeprefix("http://testserver"))
-    seen += page["results"]
-    assert len({row["tenant"] for row in seen}) == len(seen) == 1203
+    received += page["results"]
+    assert len({row["tenant"] for row in received}) == len(received) == 1203
 
 
 @pytest.mark.parametrize(
@@ -331,10 +331,10 @@ def test_invalid_key_reads_nothing(client, admin_client, shop, staff, path):
         assert (answer.status_code, answer["www-authenticate"]) == (401, "Bearer")
     assert client.get(path, headers={"authorization": f"Bearer {key}"}).status_code == 401
     assert client.get(path, headers={"authorization": "Bearer ключ".encode().decode("latin-1")}).status_code == 401
-    assert admin_client.get(path).status_code == 401  # A cookie opens nothing.
+    assert admin_client.get(path).status_code == 401  # A session cookie gives no access.
 
 
-def test_nothing_can_be_written(client, shop, staff):
+def test_api_is_read_only(client, shop, staff):
     _row, key = api_keys.create(shop, "x", by=staff, now=NOON)
     for name in LISTS:
         for method in ("post", "put", "patch", "delete"):
@@ -353,7 +353,7 @@ def test_key_is_stored_as_a_hash_with_its_last_use(read, shop, staff):
         assert ApiKey.objects.get(pk=row.pk).last_used_at == expected
 
 
-def test_operators_key_ends_with_the_permission(read, shop, staff):
+def test_operators_key_stops_working_without_the_permission(read, shop, staff):
     assert len(read("calls")["results"]) == 1
     staff.groups.clear()
     read("calls", status=401)
@@ -371,7 +371,7 @@ def test_keys_of_a_disconnected_tenant_are_revoked(read, tenant):
     read("calls", tenant)
     offboarding.offboard(tenant, now=timezone.now())
     read("calls", tenant, status=401)
-    Tenant.objects.update(offboarded_at=None)  # After a return the keys stay revoked.
+    Tenant.objects.update(offboarded_at=None)  # The keys stay revoked after the tenant returns.
     read("calls", tenant, status=401)
 
 
@@ -384,7 +384,7 @@ def test_rate_limit_answers_429(read, shop, monkeypatch):
 
 
 @pytest.mark.parametrize("count", [1, 40])
-def test_page_costs_a_fixed_number_of_queries(read, shop, django_assert_num_queries, count):
+def test_page_has_a_fixed_query_count(read, shop, django_assert_num_queries, count):
     create_call(shop, 2)
     for number in range(count):
         person = Employee.objects.create(tenant=shop, uis_id=number, full_name=str(number))
@@ -395,11 +395,11 @@ def test_page_costs_a_fixed_number_of_queries(read, shop, django_assert_num_quer
     for name in LISTS:
         with django_assert_num_queries(2):  # the key, the page
             read(name, shop)
-        with django_assert_num_queries(4):  # and the permissions of its owner
+        with django_assert_num_queries(4):  # and the permissions of the key's owner
             read(name)
 
 
-def test_recording_links_and_keys_never_leave(client, shop, staff, django_assert_num_queries):
+def test_recording_links_and_keys_are_never_returned(client, shop, staff, django_assert_num_queries):
     _row, key = api_keys.create(None, "x", by=staff, now=NOON)
     for name in LISTS:
         text = client.get(f"/api/v1/{name}/", headers={"authorization": f"Bearer {key}"}).content.decode()
@@ -409,7 +409,7 @@ def test_recording_links_and_keys_never_leave(client, shop, staff, django_assert
 
 def test_key_is_created_in_the_admin_shown_once_and_revoked(client, staff, shop):
     client.force_login(staff)
-    where = reverse("admin:tenants_apikey_changelist")
+    url = reverse("admin:tenants_apikey_changelist")
     form = {"name": "Отчёты", "tenant": shop.pk}
     answer = client.post(reverse("admin:tenants_apikey_add"), form, follow=True, headers=ENGLISH)
     key = re.search(r'<code class="admin-link">([\w-]{43})</code>', answer.content.decode())[1]
@@ -417,13 +417,13 @@ def test_key_is_created_in_the_admin_shown_once_and_revoked(client, staff, shop)
     assert client.get("/api/v1/calls/", headers=api).status_code == 200
     row = ApiKey.objects.get()
     page = client.get(reverse("admin:tenants_apikey_change", args=[row.pk]), headers=ENGLISH)
-    for html in (page.content.decode(), client.get(where).content.decode()):
+    for html in (page.content.decode(), client.get(url).content.decode()):
         assert key not in html
         assert row.digest not in html
-    client.post(where, {"action": "revoke", "_selected_action": [row.pk]})
+    client.post(url, {"action": "revoke", "_selected_action": [row.pk]})
     assert client.get("/api/v1/calls/", headers=api).status_code == 401
-    written = AuditLogEntry.objects.order_by("pk").values_list("action", "object_repr", "tenant", "user__username")
-    assert list(written) == [
+    entries = AuditLogEntry.objects.order_by("pk").values_list("action", "object_repr", "tenant", "user__username")
+    assert list(entries) == [
         ("API_KEY_CREATED", "Отчёты", shop.pk, "olga"),
         ("API_KEY_REVOKED", "Отчёты", shop.pk, "olga"),
     ]
@@ -450,7 +450,7 @@ def test_operators_key_has_no_tenant(client, staff):
 
 
 @pytest.mark.parametrize("language", ["ru", "en"])
-def test_schema_and_its_page_need_no_outside_host(client, db, language):
+def test_schema_and_its_page_use_no_external_host(client, db, language):
     headers = {"accept-language": language}
     schema = client.get("/api/v1/schema/", headers=headers).content.decode()
     with translation.override(language):

@@ -1,4 +1,4 @@
-"""The API answers what its schema says. Collecting this costs each worker five seconds: `make quick` leaves it out."""
+"""The API's responses match its schema. Collecting takes each worker five seconds: `make quick` leaves it out."""
 
 import pytest
 import schemathesis
@@ -11,7 +11,7 @@ from tenants import api_keys
 from tests.users import create_user
 
 api = schemathesis.openapi.from_wsgi("/api/v1/schema/", application)
-api.config.generation.update(allow_x00=False)  # No text may hold one; a schema cannot say that for every text.
+api.config.generation.update(allow_x00=False)  # No text may contain NUL; a schema cannot state that for every text.
 
 SAME_EACH_TIME = {
     "derandomize": True,
@@ -31,12 +31,12 @@ def key(tenant):
 @pytest.mark.slow
 @api.parametrize()
 @settings(max_examples=2, **SAME_EACH_TIME)
-def test_api_answers_what_its_schema_says(case, key):
+def test_api_responses_match_the_schema(case, key):
     case.call_and_validate(headers={"Authorization": f"Bearer {key}"})
 
 
 @pytest.mark.exhaustive
 @api.parametrize()
 @settings(max_examples=10, **SAME_EACH_TIME)
-def test_api_answers_more_requests_as_its_schema_says(case, key):
+def test_api_responses_to_more_requests_match_the_schema(case, key):
     case.call_and_validate(headers={"Authorization": f"Bearer {key}"})

@@ -28,7 +28,7 @@ PERIOD = {"first": "2026-06-20", "last": "2026-07-15"}
 
 
 class KilledError(BaseException):
-    """A worker that is killed: nothing catches it, nothing cleans up after it."""
+    """Stands for a killed worker: no code catches it or cleans up."""
 
 
 @pytest.fixture
@@ -46,17 +46,17 @@ def operator(client, db):
 
 @pytest.fixture
 def page(client, clock, operator, tenant):
-    """Read the page."""
+    """Load the page."""
 
-    def read(pk=tenant.pk, headers=ENGLISH):
+    def load(pk=tenant.pk, headers=ENGLISH):
         return client.get(_address(pk), headers=headers)
 
-    return read
+    return load
 
 
 @pytest.fixture
-def press(client, clock, operator, tenant):
-    """Send the form with the days, or press a button; return the levels of the messages and the rejected fields."""
+def send_form(client, clock, operator, tenant):
+    """Send the form with the days, or an action; return the levels of the messages and the rejected fields."""
 
     def send(act="", *, pk=tenant.pk, **days):
         row = CallImport.objects.filter(tenant=pk).first()
@@ -71,13 +71,13 @@ def press(client, clock, operator, tenant):
 
 
 @pytest.fixture
-def import_calls(press, run_queue):
-    """Choose the days, preview, import, and let the workers do it."""
+def import_calls(send_form, run_queue):
+    """Preview the days and import them, running the workers after each step."""
 
     def run(**days):
-        press(**days)
+        send_form(**days)
         run_queue()
-        press("start")
+        send_form("start")
         run_queue()
         return CallImport.objects.first()
 
@@ -86,7 +86,7 @@ def import_calls(press, run_queue):
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    """So few calls in a chunk and a page that a handful needs several."""
+    """Set a small chunk and page size, so that a few calls need several."""
     from telephony.uis import data_api
 
     monkeypatch.setattr(data_api, "PAGE", 3)
@@ -102,15 +102,15 @@ def english(text):
         return str(text)
 
 
-def sums(answer):
-    """Return the numbers of the table: calls in UIS's report, known, to import, then the rows that not every page has:
+def table_numbers(answer):
+    """Return the numbers of the table: calls in UIS's report, known, to import, then, where the page has them,
     by skip reason, unexplained, waiting for upload, failed.
     """
     return [int(number) for number in re.findall(r'<tr><th scope="row">.*?</th><td>[^\d]*?(\d+)<', _html(answer))]
 
 
 def blocked_text(answer):
-    """Return the text of why it does not go on; None where the page has none."""
+    """Return the text of why the import does not continue; None if the page has none."""
     found = re.search(r'<p class="admin-blocked">(.*?)</p>', _html(answer), re.DOTALL)
     return html.unescape(re.sub(r"<[^>]+>", "", found[1])) if found else None
 
@@ -124,8 +124,8 @@ def missed(pbx, at, number=1, **values):
     return pbx.call(contact=f"7999001{number:04d}", number=NUMBER, started_at=at, **values)
 
 
-def history(pbx, count, *, days=5):
-    """Make missed calls, an hour apart, the first of them so many days ago."""
+def add_missed_calls(pbx, count, *, days=5):
+    """Create missed calls an hour apart, the first of them `days` ago."""
     return [missed(pbx, NOON - timedelta(days=days) + timedelta(hours=n), n) for n in range(count)]
 
 
@@ -136,16 +136,16 @@ def audit_entries():
 # --- the preview
 
 
-def test_preview_shows_the_counts_and_writes_and_sends_nothing(press, page, pbx, crm, run_queue, tenant, stranger):
-    history(pbx, 7)
+def test_preview_shows_the_counts_and_writes_and_sends_nothing(send_form, page, pbx, crm, run_queue, tenant, stranger):
+    add_missed_calls(pbx, 7)
     pbx.call(contact="anonymous", number=NUMBER, started_at=NOON - timedelta(days=3), rings=[IVAN])
-    assert press() == ["success"]
+    assert send_form() == ["success"]
     assert 'admin-state admin-previewing"' in _html(page())
     run_queue()
     answer = page()
     text = html_text.words(answer)
     assert ("20 June 2026 – 15 July 2026" in text, 'admin-state admin-previewed"' in _html(answer)) == (True, True)
-    assert sums(answer) == [8, 0, 7, 1]
+    assert table_numbers(answer) == [8, 0, 7, 1]
     assert english(SkipReason.HIDDEN_NUMBER.label) in text
     assert re.search(r'value="start">[^<]*\b7\b', _html(answer))
     assert text.count(" 7999***000") == 5
@@ -155,47 +155,47 @@ def test_preview_shows_the_counts_and_writes_and_sends_nothing(press, page, pbx,
     assert audit_entries() == []
 
 
-def test_preview_of_known_calls_offers_no_import(press, page, pbx, notify, run_queue, tenant):
+def test_preview_of_known_calls_offers_no_import(send_form, page, pbx, notify, run_queue, tenant):
     notify(missed(pbx, NOON - timedelta(hours=1)).notification("call_end"))
-    press()
+    send_form()
     run_queue()
-    assert sums(page()) == [1, 1, 0]
+    assert table_numbers(page()) == [1, 1, 0]
     assert 'value="start"' not in _html(page())
 
 
-def test_long_list_is_compared_in_chunks_and_counted_once(press, pbx, uis_world, run_queue, tenant, small_chunks):
-    twins = [missed(pbx, NOON - timedelta(days=4), n) for n in range(4)]  # all in one second
-    history(pbx, 9)
+def test_long_list_is_compared_in_chunks_and_counted_once(send_form, pbx, uis_world, run_queue, tenant, small_chunks):
+    simultaneous = [missed(pbx, NOON - timedelta(days=4), n) for n in range(4)]  # all in one second
+    add_missed_calls(pbx, 9)
     uis_world.requests.clear()
-    press()
+    send_form()
     run_queue()
     row = CallImport.objects.get()
-    assert (row.state, row.uis_calls, row.found) == ("PREVIEWED", len(twins) + 9, len(twins) + 9)
+    assert (row.state, row.uis_calls, row.found) == ("PREVIEWED", len(simultaneous) + 9, len(simultaneous) + 9)
     assert len(uis_world.requests) > 4
 
 
 @pytest.mark.parametrize("parts", ["one", "many"])
-def test_sample_shows_what_goes_to_the_crm_before_what_does_not(press, pbx, run_queue, tenant, request, parts):
+def test_sample_lists_calls_to_upload_before_skipped_ones(send_form, pbx, run_queue, tenant, request, parts):
     if parts == "many":
         request.getfixturevalue("small_chunks")
     for number in range(8):
         missed(pbx, NOON - timedelta(days=40, hours=number), number)
-    history(pbx, 6)
-    press(first="2026-06-01")
+    add_missed_calls(pbx, 6)
+    send_form(first="2026-06-01")
     run_queue()
     row = CallImport.objects.get()
     assert [line["skip_reason"] for line in row.sample] == [""] * 5
     assert row.sample == sorted(row.sample, key=lambda line: line["at"])
 
 
-def test_preview_is_repeated_with_the_current_rules(press, page, pbx, run_queue, tenant):
-    history(pbx, 3)
-    press()
+def test_preview_is_repeated_with_the_current_rules(send_form, page, pbx, run_queue, tenant):
+    add_missed_calls(pbx, 3)
+    send_form()
     run_queue()
     TransferRules.objects.update(upload_missed=False)
-    assert press("preview_again") == ["success"]
+    assert send_form("preview_again") == ["success"]
     run_queue()
-    assert (sums(page()), 'value="start"' in _html(page())) == ([3, 0, 0, 3], False)
+    assert (table_numbers(page()), 'value="start"' in _html(page())) == ([3, 0, 0, 3], False)
     assert english(SkipReason.MISSED_OFF.label) in html_text.words(page())
 
 
@@ -208,7 +208,7 @@ def test_each_call_is_uploaded_once_with_its_true_time_and_no_popup(
 ):
     tenant.crm.time_zone = crm.timezone = "Asia/Yekaterinburg"
     tenant.crm.save()
-    at = NOON - timedelta(days=20, hours=13)  # 23:00 here, the next day there
+    at = NOON - timedelta(days=20, hours=13)  # 23:00 in Moscow, the next day in the CRM's zone
     missed(pbx, at)
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=10), talks=[(PETR, 40)])
     row = import_calls()
@@ -220,7 +220,7 @@ def test_each_call_is_uploaded_once_with_its_true_time_and_no_popup(
     assert (sent["answered"]["_manager"], "recordUrl" in sent["answered"]) == (28, True)
     assert crm.events == []
     assert set(Call.objects.values_list("is_low_priority", "origin")) == {(True, "REPORT")}
-    assert sums(page()) == [2, 0, 2, 0]
+    assert table_numbers(page()) == [2, 0, 2, 0]
     assert audit_entries() == [
         ("IMPORT_STARTED", "olga", "2026-06-20 – 2026-07-15", "2"),
         ("CALLS_IMPORTED", "olga", "2026-06-20 – 2026-07-15", "2"),
@@ -228,14 +228,14 @@ def test_each_call_is_uploaded_once_with_its_true_time_and_no_popup(
 
 
 @pytest.mark.slow
-def test_second_run_changes_nothing(import_calls, press, page, pbx, crm, run_queue, tenant, stranger):
-    history(pbx, 7)
+def test_second_run_changes_nothing(import_calls, send_form, page, pbx, crm, run_queue, tenant, stranger):
+    add_missed_calls(pbx, 7)
     import_calls()
     rows, tries, sent = list(Call.objects.values()), CallLogEntry.objects.count(), len(crm.uploads)
-    press()
+    send_form()
     run_queue()
-    assert sums(page()) == [7, 7, 0]
-    assert press("start") == ["success"]
+    assert table_numbers(page()) == [7, 7, 0]
+    assert send_form("start") == ["success"]
     run_queue()
     assert CallImport.objects.count() == 2
     assert (list(Call.objects.values()), CallLogEntry.objects.count(), len(crm.uploads)) == (rows, tries, sent)
@@ -246,7 +246,7 @@ def test_second_run_changes_nothing(import_calls, press, page, pbx, crm, run_que
 def test_command_for_the_same_days_duplicates_nothing(import_calls, pbx, crm, run_queue, tenant):
     from django.core.management import call_command
 
-    history(pbx, 3)
+    add_missed_calls(pbx, 3)
     import_calls()
     call_command("reconcile_calls", "--tenant", "romashka", "--from", "2026-07-01", "--till", "2026-07-15")
     run_queue()
@@ -256,22 +256,22 @@ def test_command_for_the_same_days_duplicates_nothing(import_calls, pbx, crm, ru
 @pytest.mark.parametrize("activated_days_ago", [0, 3])
 def test_period_before_the_activation_is_imported(import_calls, pbx, crm, tenant, activated_days_ago):
     Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON - timedelta(days=activated_days_ago))
-    history(pbx, 4, days=20)
+    add_missed_calls(pbx, 4, days=20)
     row = import_calls(last="2026-07-10")
     assert (row.state, len(crm.calls)) == ("DONE", 4)
 
 
-def test_next_night_imports_nothing_by_itself(import_calls, pbx, crm, run_queue, clock, tenant):
+def test_nightly_task_imports_no_further_calls(import_calls, pbx, crm, run_queue, clock, tenant):
     Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON - timedelta(hours=1))
     import_calls(first="2026-06-20", last="2026-06-25")
-    history(pbx, 4)
+    add_missed_calls(pbx, 4)
     clock.shift(timedelta(hours=16))
     tasks.close_all()
     run_queue()
     assert (crm.calls, Call.objects.count()) == ([], 0)
 
 
-def test_nights_import_nothing_from_before_the_activation(pbx, crm, run_queue, clock, tenant):
+def test_nightly_task_imports_no_calls_before_activation(pbx, crm, run_queue, clock, tenant):
     Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON)
     missed(pbx, NOON - timedelta(hours=5))
     for _night in range(2):
@@ -282,7 +282,7 @@ def test_nights_import_nothing_from_before_the_activation(pbx, crm, run_queue, c
     assert (crm.calls, Call.objects.count()) == ([], 0)
 
 
-def test_imported_day_hides_no_failed_night(import_calls, pbx, crm, uis_world, run_queue, clock, tenant):
+def test_import_of_a_day_does_not_hide_a_failed_night(import_calls, pbx, crm, uis_world, run_queue, clock, tenant):
     Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON - timedelta(days=9))
     clock.shift(timedelta(hours=16))
     tasks.close_all()
@@ -302,14 +302,14 @@ def test_imported_day_hides_no_failed_night(import_calls, pbx, crm, uis_world, r
 
 
 @pytest.mark.slow
-def test_calls_before_the_upload_window_are_skipped_and_the_page_names_the_setting(
+def test_calls_before_the_upload_window_are_skipped_with_the_setting_on_the_page(
     import_calls, page, pbx, crm, clock, tenant
 ):
     for days in (31, 40, 29):
         missed(pbx, NOON - timedelta(days=days), days)
     row = import_calls(first="2026-06-01")
     assert (row.skipped_by, len(crm.calls)) == ({"EXPIRED": 2}, 1)
-    assert (sums(page()), "30" in html_text.words(page())) == ([3, 0, 1, 2, 0], True)
+    assert (table_numbers(page()), "30" in html_text.words(page())) == ([3, 0, 1, 2, 0], True)
     assert f'href="/admin/tenants/tenant/{tenant.pk}/change/#id_upload_window_days"' in _html(page())
     Tenant.objects.update(upload_window_days=60)
     clock.shift(timedelta(minutes=1))
@@ -318,7 +318,7 @@ def test_calls_before_the_upload_window_are_skipped_and_the_page_names_the_setti
 
 
 @pytest.mark.slow
-def test_period_of_two_hundred_days_is_requested_three_months_at_a_time(
+def test_period_of_two_hundred_days_is_requested_in_three_month_windows(
     import_calls, pbx, uis_world, crm, run_queue, clock, tenant, small_chunks
 ):
     Tenant.objects.update(upload_window_days=400)
@@ -331,17 +331,17 @@ def test_period_of_two_hundred_days_is_requested_three_months_at_a_time(
     assert len(crm.calls) == 20
 
 
-def test_empty_year_costs_a_handful_of_points(press, uis_world, run_queue, tenant):
+def test_year_without_calls_costs_few_points(send_form, uis_world, run_queue, tenant):
     uis_world.requests.clear()
-    press(first="2025-07-16")
-    assert run_queue() == 5, "a task asks for three months at most"
+    send_form(first="2025-07-16")
+    assert run_queue() == 5, "a task requests three months at most"
     assert CallImport.objects.get().state == "PREVIEWED"
     assert len(uis_world.requests) == 5
 
 
 @pytest.mark.slow
 def test_completely_compared_days_are_closed(import_calls, pbx, tenant, small_chunks):
-    history(pbx, 30, days=3)
+    add_missed_calls(pbx, 30, days=3)
     import_calls(first="2026-07-12")
     days = DailyReconciliation.objects.filter(closed_at__isnull=False).order_by("day")
     assert list(days.values_list("day", "uis_calls", "unexplained")) == [
@@ -352,12 +352,12 @@ def test_completely_compared_days_are_closed(import_calls, pbx, tenant, small_ch
 
 
 @pytest.mark.slow
-def test_call_that_cannot_be_recorded_is_unexplained_in_its_day_and_on_the_page(
+def test_call_that_cannot_be_stored_is_unexplained_in_its_day_and_on_the_page(
     import_calls, page, pbx, tenant, small_chunks, monkeypatch
 ):
     from telephony.calls import pipeline
 
-    bad = history(pbx, 9, days=3)[1]
+    bad = add_missed_calls(pbx, 9, days=3)[1]
     real = pipeline.create_from_report
     monkeypatch.setattr(
         pipeline,
@@ -366,7 +366,7 @@ def test_call_that_cannot_be_recorded_is_unexplained_in_its_day_and_on_the_page(
     )
     row = import_calls()
     assert (row.found, row.uis_calls, row.unexplained) == (8, 9, 1)
-    assert (sums(page()), _html(page()).count('admin-state admin-failed"')) == ([9, 0, 8, 1, 0], 1)
+    assert (table_numbers(page()), _html(page()).count('admin-state admin-failed"')) == ([9, 0, 8, 1, 0], 1)
     assert DailyReconciliation.objects.get(day="2026-07-12").unexplained == 1
     monkeypatch.undo()
     assert import_calls().unexplained == 0
@@ -378,13 +378,13 @@ def test_call_that_cannot_be_recorded_is_unexplained_in_its_day_and_on_the_page(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["503", "timeout", "cut", "html"])
-def test_import_continues_where_it_was_when_uis_is_back(
-    press, page, pbx, uis_world, crm, run_queue, clock, tenant, small_chunks, kind
+def test_import_continues_at_its_cursor_when_uis_is_available_again(
+    send_form, page, pbx, uis_world, crm, run_queue, clock, tenant, small_chunks, kind
 ):
-    history(pbx, 9)
-    press()
+    add_missed_calls(pbx, 9)
+    send_form()
     run_queue()
-    press("start")
+    send_form("start")
     step = iter(range(100))
     task_queue.drain(pick=lambda task: task.endswith("import_calls") and next(step) < 4)
     came = CallImport.objects.get().cursor_at
@@ -405,15 +405,15 @@ def test_import_continues_where_it_was_when_uis_is_back(
 
 
 @pytest.mark.slow
-def test_worker_killed_in_the_middle_of_a_part_is_made_up_for_and_counted_once(
-    press, page, pbx, crm, run_queue, clock, tenant, monkeypatch, stranger
+def test_chunk_of_a_killed_worker_is_repeated_and_counted_once(
+    send_form, page, pbx, crm, run_queue, clock, tenant, monkeypatch, stranger
 ):
     from telephony.calls import pipeline
 
-    history(pbx, 9)
-    press()
+    add_missed_calls(pbx, 9)
+    send_form()
     run_queue()
-    press("start")
+    send_form("start")
     real, seen = pipeline.create_from_report, []
 
     def record(*args, **kwargs):
@@ -438,13 +438,13 @@ def test_worker_killed_in_the_middle_of_a_part_is_made_up_for_and_counted_once(
 
 
 @pytest.mark.slow
-def test_part_that_kills_every_worker_is_left_to_a_person_who_may_go_on(
-    press, page, pbx, crm, run_queue, clock, tenant, monkeypatch
+def test_chunk_that_kills_every_worker_fails_the_import_and_can_be_retried(
+    send_form, page, pbx, crm, run_queue, clock, tenant, monkeypatch
 ):
-    history(pbx, 2)
-    press()
+    add_missed_calls(pbx, 2)
+    send_form()
     run_queue()
-    press("start")
+    send_form("start")
     real = compare.compare_next_chunk
 
     def kill(*_args, **_kwargs):
@@ -463,30 +463,30 @@ def test_part_that_kills_every_worker_is_left_to_a_person_who_may_go_on(
     clock.shift(timedelta(hours=4))
     task_queue.sweep()
     monkeypatch.setattr(compare, "compare_next_chunk", real)
-    assert press("retry") == ["success"]
+    assert send_form("retry") == ["success"]
     run_queue()
     assert (CallImport.objects.get().state, len(crm.calls)) == ("DONE", 2)
 
 
-def test_lost_queue_is_made_up_for_by_the_sweep(press, pbx, crm, run_queue, clock, tenant):
-    history(pbx, 2)
-    press()
+def test_import_survives_a_lost_queue(send_form, pbx, crm, run_queue, clock, tenant):
+    add_missed_calls(pbx, 2)
+    send_form()
     task_queue.lose()
     task_queue.sweep()
-    press("start")
+    send_form("start")
     task_queue.lose()
     task_queue.sweep()
     assert (CallImport.objects.get().state, len(crm.calls)) == ("DONE", 2)
 
 
 @pytest.mark.slow
-def test_used_up_points_hold_it_up_and_it_goes_on_by_itself(
-    press, page, pbx, uis_world, crm, run_queue, clock, tenant, small_chunks
+def test_import_continues_automatically_after_used_up_points(
+    send_form, page, pbx, uis_world, crm, run_queue, clock, tenant, small_chunks
 ):
-    history(pbx, 12)
+    add_missed_calls(pbx, 12)
     pbx.minute_limit = 8
     uis_world.requests.clear()
-    press()
+    send_form()
     run_queue()
     row = CallImport.objects.get()
     assert (row.state, row.code, row.failed_at) == ("PREVIEWING", "limit_exceeded", None)
@@ -495,7 +495,7 @@ def test_used_up_points_hold_it_up_and_it_goes_on_by_itself(
     for _minute in range(10):
         clock.shift(timedelta(minutes=1))
         task_queue.sweep()
-    press("start")
+    send_form("start")
     for _minute in range(10):
         clock.shift(timedelta(minutes=1))
         task_queue.sweep()
@@ -505,12 +505,12 @@ def test_used_up_points_hold_it_up_and_it_goes_on_by_itself(
 
 
 @pytest.mark.slow
-def test_live_call_overtakes_what_was_taken_over(press, pbx, crm, notify, run_queue, clock, tenant):
+def test_live_call_is_uploaded_before_imported_ones(send_form, pbx, crm, notify, run_queue, clock, tenant):
     for number in range(120):
         missed(pbx, NOON - timedelta(days=3, minutes=number), number)
-    press()
+    send_form()
     run_queue()
-    press("start")
+    send_form("start")
     task_queue.drain(pick=lambda task: task.endswith("import_calls"))
     live = pbx.call(contact="79990009999", number=NUMBER, rings=[IVAN])
     notify(live.notification("lost_call"), works=False)
@@ -521,19 +521,19 @@ def test_live_call_overtakes_what_was_taken_over(press, pbx, crm, notify, run_qu
     assert len(crm.calls) == 121
 
 
-def test_one_client_who_takes_over_much_leaves_workers_to_the_others(tenant, stranger, clock):
+def test_large_import_of_one_tenant_leaves_workers_to_others(tenant, stranger, clock):
     rows = [tenant, stranger, *(Tenant.objects.create(name=name, slug=name) for name in ("third", "fourth"))]
-    for one in rows:
-        row = CallImport(tenant=one, since=NOON - timedelta(days=3), till=NOON, requested_at=NOON)
+    for owner in rows:
+        row = CallImport(tenant=owner, since=NOON - timedelta(days=3), till=NOON, requested_at=NOON)
         row.claim_start(CallImport.State.RUNNING, now=NOON)
         row.save()
     claimed = [CallImport.objects.claim(now=NOON) for _worker in range(3)]
     assert [row and row.tenant for row in claimed] == [tenant, stranger, None]
 
 
-def test_look_goes_before_what_is_being_taken_over(tenant, stranger, clock):
-    for one, state in ((tenant, "RUNNING"), (stranger, "PREVIEWING")):
-        row = CallImport(tenant=one, since=NOON - timedelta(days=3), till=NOON, requested_at=NOON)
+def test_preview_runs_before_an_import_in_progress(tenant, stranger, clock):
+    for owner, state in ((tenant, "RUNNING"), (stranger, "PREVIEWING")):
+        row = CallImport(tenant=owner, since=NOON - timedelta(days=3), till=NOON, requested_at=NOON)
         row.claim_start(state, now=NOON)
         row.save()
     assert CallImport.objects.claim(now=NOON).tenant == stranger
@@ -543,28 +543,30 @@ def test_look_goes_before_what_is_being_taken_over(tenant, stranger, clock):
 
 
 @pytest.mark.slow
-def test_paused_client_sends_imported_calls_when_resumed(import_calls, page, pbx, crm, run_queue, clock, tenant):
-    history(pbx, 3)
+def test_imported_calls_of_a_paused_tenant_are_uploaded_after_resuming(
+    import_calls, page, pbx, crm, run_queue, clock, tenant
+):
+    add_missed_calls(pbx, 3)
     tenant.pause()
     row = import_calls()
     assert (row.state, row.found, crm.calls) == ("DONE", 3, [])
     paused, unlinked = page().context["notices"]
     assert (paused.page, unlinked.page) == ("", "admin:tenants_tenant_employee_mapping")
     assert paused.message in html_text.words(page())
-    assert sums(page()) == [3, 0, 3, 3]
+    assert table_numbers(page()) == [3, 0, 3, 3]
     Tenant.objects.get(pk=tenant.pk).resume()
     task_queue.sweep()
     assert len(crm.calls) == 3
 
 
 @pytest.mark.slow
-def test_revoked_key_is_named_and_the_import_continues_within_five_minutes(
-    press, page, pbx, crm, run_queue, clock, tenant, small_chunks
+def test_import_shows_a_revoked_key_and_continues_after_its_restoration(
+    send_form, page, pbx, crm, run_queue, clock, tenant, small_chunks
 ):
-    history(pbx, 6)
-    press()
+    add_missed_calls(pbx, 6)
+    send_form()
     run_queue()
-    press("start")
+    send_form("start")
     step = iter(range(100))
     task_queue.drain(pick=lambda task: task.endswith("import_calls") and next(step) < 2)
     pbx.token_state = "blocked"
@@ -582,9 +584,9 @@ def test_revoked_key_is_named_and_the_import_continues_within_five_minutes(
     assert UisConnection.objects.get(tenant=tenant).denied_at is None
 
 
-def test_missing_right_waits_and_suspends_nothing(press, page, pbx, run_queue, clock, tenant):
+def test_missing_right_waits_and_suspends_nothing(send_form, page, pbx, run_queue, clock, tenant):
     pbx.unavailable_methods.add("get.calls_report")
-    press()
+    send_form()
     run_queue()
     assert english(AccessError.METHOD_COMPONENT.label) in blocked_text(page())
     assert UisConnection.objects.get(tenant=tenant).denied_at is None
@@ -595,43 +597,43 @@ def test_missing_right_waits_and_suspends_nothing(press, page, pbx, run_queue, c
 
 
 @pytest.mark.slow
-def test_denied_crm_is_named_before_the_import(import_calls, page, pbx, crm, run_queue, tenant):
+def test_denied_access_to_the_crm_is_shown_before_the_import(import_calls, page, pbx, crm, run_queue, tenant):
     tenant.crm.suspend("key", "no", now=NOON)
-    history(pbx, 2)
+    add_missed_calls(pbx, 2)
     import_calls()
     notice, _unlinked = page().context["notices"]
     assert english(AccessError.CRM_KEY.label) in notice.message
     assert english(notice.responsible) == english(FailureReason.CRM_DENIED.responsible.label)
     assert notice.message in html_text.words(page())
-    assert (sums(page()), crm.calls) == ([2, 0, 2, 2], [])
+    assert (table_numbers(page()), crm.calls) == ([2, 0, 2, 2], [])
 
 
-def test_unexpected_error_stops_it_and_names_the_responsible(
-    press, page, pbx, uis_world, run_queue, tenant, monkeypatch
+def test_unexpected_error_fails_the_import_with_the_responsible_party(
+    send_form, page, pbx, uis_world, run_queue, tenant, monkeypatch
 ):
     from tests.fakes import uis_data
     from tests.fakes.uis_jsonrpc import RpcError
 
-    def refuse(*_args, **_kwargs):
+    def reject(*_args, **_kwargs):
         raise RpcError("sort_prohibited", "sort", "start_time")
 
-    monkeypatch.setattr(uis_data, "select", refuse)
-    press()
+    monkeypatch.setattr(uis_data, "select", reject)
+    send_form()
     run_queue()
     row = CallImport.objects.get()
     assert (row.reason, row.failed_at is not None) == ("UNEXPECTED_REPLY", True)
     assert english(FailureReason.UNEXPECTED_REPLY.label) in blocked_text(page())
     assert english(FailureReason.UNEXPECTED_REPLY.responsible.label) in blocked_text(page())
     monkeypatch.undo()
-    press("retry")
+    send_form("retry")
     run_queue()
     assert CallImport.objects.get().state == "PREVIEWED"
 
 
-def test_open_circuit_breaker_delays_the_preview(press, page, pbx, uis_world, run_queue, clock, tenant):
+def test_open_circuit_breaker_delays_the_preview(send_form, page, pbx, uis_world, run_queue, clock, tenant):
     UisConnection.objects.filter(tenant=tenant).update(consecutive_failures=4, retry_at=NOON + timedelta(minutes=2))
     uis_world.requests.clear()
-    press()
+    send_form()
     run_queue()
     clock.shift(timedelta(minutes=1))
     task_queue.sweep()
@@ -644,7 +646,7 @@ def test_open_circuit_breaker_delays_the_preview(press, page, pbx, uis_world, ru
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", ["left", "inactive", "keyless"])
-def test_client_whose_calls_cannot_be_asked_for_is_refused(press, page, client, run_queue, tenant, change):
+def test_import_is_rejected_while_calls_cannot_be_requested(send_form, page, client, run_queue, tenant, change):
     if change == "keyless":
         UisConnection.objects.filter(tenant=tenant).update(access_token="")
     else:
@@ -655,19 +657,19 @@ def test_client_whose_calls_cannot_be_asked_for_is_refused(press, page, client, 
     known = {"left": tenant_action_handlers.OFFBOARDED, "keyless": tenant_action_handlers.NO_KEYS}
     assert {name: english(text) == refusal for name, text in known.items()} == {name: name == change for name in known}
     assert refusal in html_text.words(page())
-    assert (press(), press("start")) == (["warning"], ["warning"])
+    assert (send_form(), send_form("start")) == (["warning"], ["warning"])
     assert (CallImport.objects.count(), run_queue()) == (0, 0)
     home = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk]))
     assert "/import/" not in home.content.decode()
 
 
-def test_disconnecting_the_client_ends_it(press, pbx, crm, run_queue, clock, tenant):
+def test_disconnecting_the_tenant_ends_the_import(send_form, pbx, crm, run_queue, clock, tenant):
     from connector_project.operations.onboarding import offboarding
 
-    history(pbx, 2)
-    press()
+    add_missed_calls(pbx, 2)
+    send_form()
     run_queue()
-    press("start")
+    send_form("start")
     offboarding.offboard(tenant, now=timezone.now())
     run_queue()
     clock.shift(timedelta(minutes=5))
@@ -679,36 +681,36 @@ def test_disconnecting_the_client_ends_it(press, pbx, crm, run_queue, clock, ten
 
 
 @pytest.mark.slow
-def test_imported_calls_stay_after_cancelling(press, page, pbx, crm, run_queue, clock, tenant, small_chunks):
-    history(pbx, 6)
-    press()
+def test_imported_calls_stay_after_cancelling(send_form, page, pbx, crm, run_queue, clock, tenant, small_chunks):
+    add_missed_calls(pbx, 6)
+    send_form()
     run_queue()
-    press("start")
+    send_form("start")
     step = iter(range(100))
     task_queue.drain(pick=lambda task: task.endswith("import_calls") and next(step) < 2)
-    assert press("cancel") == ["success"]
+    assert send_form("cancel") == ["success"]
     run_queue()
     row = CallImport.objects.get()
     assert (row.state, row.found, len(crm.calls)) == ("CANCELLED", 4, 4)
-    assert sums(page()) == [4, 0, 4, 0]
+    assert table_numbers(page()) == [4, 0, 4, 0]
     assert [(verb, new) for verb, _by, _part, new in audit_entries()] == [
         ("IMPORT_STARTED", "6"),
         ("IMPORT_CANCELLED", "4"),
     ]
 
 
-def test_chunk_running_while_cancelled_is_counted_and_is_the_last(
-    press, pbx, crm, run_queue, clock, tenant, small_chunks, monkeypatch
+def test_chunk_running_during_cancelling_is_counted_and_is_the_last(
+    send_form, pbx, crm, run_queue, clock, tenant, small_chunks, monkeypatch
 ):
-    history(pbx, 6)
-    press()
+    add_missed_calls(pbx, 6)
+    send_form()
     run_queue()
-    press("start")
+    send_form("start")
     real = compare.compare_next_chunk
 
     def cancelled_meanwhile(*args, **kwargs):
         found = real(*args, **kwargs)
-        press("cancel")
+        send_form("cancel")
         return found
 
     monkeypatch.setattr(compare, "compare_next_chunk", cancelled_meanwhile)
@@ -717,28 +719,28 @@ def test_chunk_running_while_cancelled_is_counted_and_is_the_last(
     assert (row.state, row.found, row.next_attempt_at, len(crm.calls)) == ("CANCELLED", 2, None, 2)
 
 
-def test_cancelled_preview_leaves_the_form(press, page, pbx, run_queue, tenant):
-    press()
-    press("cancel")
+def test_cancelled_preview_shows_the_form_again(send_form, page, pbx, run_queue, tenant):
+    send_form()
+    send_form("cancel")
     assert run_queue() == 1
     assert 'name="first"' in _html(page())
 
 
-def test_another_period_replaces_a_preview(press, run_queue, tenant):
-    press()
+def test_another_period_replaces_a_preview(send_form, run_queue, tenant):
+    send_form()
     run_queue()
-    press(first="2026-07-01")
+    send_form(first="2026-07-01")
     assert list(CallImport.objects.values_list("state", flat=True)) == ["PREVIEWING", "CANCELLED"]
 
 
-def test_one_at_a_time(press, pbx, run_queue, tenant):
-    history(pbx, 2)
-    press()
-    assert press(first="2026-07-01") == ["warning"]
+def test_second_import_cannot_be_started(send_form, pbx, run_queue, tenant):
+    add_missed_calls(pbx, 2)
+    send_form()
+    assert send_form(first="2026-07-01") == ["warning"]
     run_queue()
-    press("start")
-    assert press("start") == ["warning"]
-    assert press(first="2026-07-01") == ["warning"]
+    send_form("start")
+    assert send_form("start") == ["warning"]
+    assert send_form(first="2026-07-01") == ["warning"]
     assert CallImport.objects.count() == 1
     with pytest.raises(IntegrityError), transaction.atomic():
         row = CallImport(tenant=tenant, since=NOON, till=NOON, requested_at=NOON)
@@ -747,8 +749,8 @@ def test_one_at_a_time(press, pbx, run_queue, tenant):
 
 
 @pytest.mark.parametrize("action", ["start", "preview_again", "retry", "cancel"])
-def test_action_on_another_tenants_import_does_nothing(press, client, run_queue, tenant, stranger, action):
-    press(pk=stranger.pk)
+def test_action_on_another_tenants_import_does_nothing(send_form, client, run_queue, tenant, stranger, action):
+    send_form(pk=stranger.pk)
     run_queue()
     before = CallImport.objects.values().get()
     for pk in (before["id"], "", "x", "9" * 30):
@@ -760,7 +762,7 @@ def test_action_on_another_tenants_import_does_nothing(press, client, run_queue,
 @pytest.mark.parametrize(
     ("days", "rejected"),
     [
-        ({"first": "2026-07-10", "last": "2026-07-09"}, ["last"]),  # ends before it begins
+        ({"first": "2026-07-10", "last": "2026-07-09"}, ["last"]),  # ends before it starts
         ({"first": "2026-07-10", "last": "2026-07-16"}, ["last"]),  # in the future
         ({"first": "2026-07-16", "last": "2026-07-16"}, ["first", "last"]),
         ({"first": "2025-07-14", "last": "2026-07-15"}, ["last"]),  # a day too long
@@ -769,8 +771,8 @@ def test_action_on_another_tenants_import_does_nothing(press, client, run_queue,
         ({"first": "", "last": "2026-07-15"}, ["first"]),
     ],
 )
-def test_impossible_period_is_rejected_at_its_field(press, run_queue, tenant, days, rejected):
-    assert press(**days) == rejected
+def test_invalid_period_is_rejected_at_its_field(send_form, run_queue, tenant, days, rejected):
+    assert send_form(**days) == rejected
     assert (CallImport.objects.count(), run_queue()) == (0, 0)
 
 
@@ -778,27 +780,27 @@ def test_impossible_period_is_rejected_at_its_field(press, run_queue, tenant, da
     ("days", "found"),
     [({"first": "2026-07-14", "last": "2026-07-14"}, 2), ({"first": "2026-07-15", "last": "2026-07-15"}, 1)],
 )
-def test_days_are_the_clients_own_both_included(press, pbx, run_queue, tenant, days, found):
+def test_days_are_in_the_tenants_time_zone_and_inclusive(send_form, pbx, run_queue, tenant, days, found):
     Tenant.objects.update(time_zone="Asia/Vladivostok")  # seven hours ahead of Moscow
     midnight = datetime(2026, 7, 14, tzinfo=ZoneInfo("Asia/Vladivostok"))
     for number, moment in enumerate((-1, 0, 86399, 86400)):
         missed(pbx, midnight + timedelta(seconds=moment), number)
     missed(pbx, NOON - timedelta(minutes=2), 9)  # too recent: its notifications are still coming
-    press(**days)
+    send_form(**days)
     run_queue()
     assert CallImport.objects.get().uis_calls == found
 
 
 @pytest.mark.parametrize("minute", [0, 4])
-def test_first_minutes_of_a_day_are_no_period_but_no_fault(press, run_queue, clock, tenant, minute):
+def test_period_in_the_first_minutes_of_a_day_is_handled(send_form, run_queue, clock, tenant, minute):
     clock.move_to(datetime(2026, 7, 15, 0, minute, tzinfo=MOSCOW))
-    press(first="2026-07-15", last="2026-07-15")
+    send_form(first="2026-07-15", last="2026-07-15")
     run_queue()
     assert (CallImport.objects.get().state, CallImport.objects.get().share) == ("PREVIEWED", 1.0)
 
 
-def test_support_may_view_and_start_nothing(press, client, run_queue, clock, tenant):
-    press()
+def test_support_can_view_but_not_start_imports(send_form, client, run_queue, clock, tenant):
+    send_form()
     run_queue()
     before = CallImport.objects.values().get()
     support = create_user("sveta", "Support")
@@ -815,12 +817,12 @@ def test_support_may_view_and_start_nothing(press, client, run_queue, clock, ten
 
 
 def test_user_without_permission_sees_nothing(client, tenant, clock):
-    client.force_login(User.objects.create_user("nobody", password="x", is_staff=True))
+    client.force_login(User.objects.create_user("visitor", password="x", is_staff=True))
     assert client.get(_address(tenant.pk)).status_code == 403
     assert client.get(_address(tenant.pk, live=True)).status_code == 403
 
 
-def test_press_without_the_pages_token_is_refused(operator, tenant):
+def test_post_without_the_csrf_token_is_rejected(operator, tenant):
     from django.test import Client
 
     strict = Client(enforce_csrf_checks=True)
@@ -828,24 +830,26 @@ def test_press_without_the_pages_token_is_refused(operator, tenant):
     assert strict.post(_address(tenant.pk), PERIOD).status_code == 403
 
 
-def test_unknown_client_is_not_found(page, client, tenant):
+def test_unknown_tenant_is_not_found(page, client, tenant):
     assert page(tenant.pk + 99).status_code == 404
     assert client.post(reverse("admin:tenants_tenant_action", args=[tenant.pk, "import"])).status_code == 404
 
 
 @pytest.mark.slow
-def test_clients_page_links_to_it_and_shows_its_progress(press, client, pbx, run_queue, clock, tenant, small_chunks):
-    history(pbx, 6)
+def test_tenant_page_links_to_the_import_and_shows_its_progress(
+    send_form, client, pbx, run_queue, clock, tenant, small_chunks
+):
+    add_missed_calls(pbx, 6)
     where = reverse("admin:tenants_tenant_change", args=[tenant.pk])
     assert f'href="{_address(tenant.pk)}"' in _html(client.get(where, headers=ENGLISH))
-    press()
+    send_form()
     step = iter(range(100))
     task_queue.drain(pick=lambda task: task.endswith("import_calls") and next(step) < 2)
     [status] = re.findall(rf'<a href="{_address(tenant.pk)}">([^<]*%)', _html(client.get(where, headers=ENGLISH)))
     assert status == f"20 June 2026 – 15 July 2026, {english(CallImport.State.PREVIEWING.label)}, 81 %"
 
 
-def test_form_offers_the_days_most_people_want(page, tenant):
+def test_form_has_default_days_by_the_activation(page, tenant):
     Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON - timedelta(days=2))
     assert 'name="first" value="2026-06-16"' in _html(page())
     assert 'name="last" value="2026-07-13"' in _html(page())
@@ -853,17 +857,17 @@ def test_form_offers_the_days_most_people_want(page, tenant):
     assert 'name="last" value="2026-07-15"' in _html(page())
 
 
-def test_unlinked_employees_are_named_before_their_calls_go_without_a_manager(page, tenant):
+def test_unlinked_employees_are_listed_before_the_import(page, tenant):
     Employee.objects.filter(tenant=tenant).update(crm_user_id=None)
     [notice] = page().context["notices"]
     assert (re.findall(r"\d+", notice.message), notice.message in html_text.words(page())) == (["3"], True)
     assert reverse("admin:tenants_tenant_employee_mapping", args=[tenant.pk]) in _html(page())
 
 
-def test_live_part_is_the_same_as_on_the_page(press, page, client, pbx, run_queue, tenant):
-    history(pbx, 2)
+def test_live_fragment_equals_that_part_of_the_page(send_form, page, client, pbx, run_queue, tenant):
+    add_missed_calls(pbx, 2)
     assert client.get(_address(tenant.pk, live=True)).content.decode().strip() == ""
-    press()
+    send_form()
     part = client.get(_address(tenant.pk, live=True), headers=ENGLISH).content.decode()
     assert " data-busy>" in part
     assert part in _html(page())
@@ -873,9 +877,9 @@ def test_live_part_is_the_same_as_on_the_page(press, page, client, pbx, run_queu
     assert re.search(r'data-stage="([^"]+)"', news)[1] != re.search(r'data-stage="([^"]+)"', part)[1]
 
 
-def test_page_is_in_russian(press, page, pbx, run_queue, tenant):
-    history(pbx, 5)
-    press()
+def test_page_is_in_russian(send_form, page, pbx, run_queue, tenant):
+    add_missed_calls(pbx, 5)
+    send_form()
     run_queue()
     answer = page(headers=RUSSIAN)
     assert "20 июня 2026 – 15 июля 2026" in html_text.words(answer)
@@ -886,10 +890,10 @@ def test_page_is_in_russian(press, page, pbx, run_queue, tenant):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 40])
-def test_page_of_a_finished_import_costs_a_fixed_number_of_queries(
+def test_page_of_a_finished_import_has_a_fixed_query_count(
     import_calls, page, client, pbx, tenant, django_assert_num_queries, count
 ):
-    history(pbx, count)
+    add_missed_calls(pbx, count)
     import_calls()
     page()
     with django_assert_num_queries(9):

@@ -40,19 +40,19 @@ def add(tenant):
     """Create a call; returns it."""
     numbers = itertools.count(9_100_000_001)
 
-    def write(**values):
+    def create(**values):
         at = values.pop("at", timezone.now())
-        plain = {"tenant": tenant, "session_id": next(numbers), "state": "UPLOADED", "direction": "in"}
-        plain |= {
+        defaults = {"tenant": tenant, "session_id": next(numbers), "state": "UPLOADED", "direction": "in"}
+        defaults |= {
             "contact": "74951112233",
             "number": NUMBER,
             "started_at": at,
             "ended_at": at,
             "retry_window_started_at": at,
         }
-        return Call.objects.create(**(plain | values))
+        return Call.objects.create(**(defaults | values))
 
-    return write
+    return create
 
 
 def found(client, **query):
@@ -69,13 +69,13 @@ def found(client, **query):
         *("8 (999) 000-00-01", "+7 999 000 00 01", "+7(999)0000001", "999.000.00.01", " 8 999 000–00–01 "),
     ],
 )
-def test_number_is_found_in_any_form(client, add, typed):
+def test_contact_is_found_by_any_form_of_the_number(client, add, typed):
     wanted = add(contact=CONTACT)
     add(contact="79990000012"), add(contact=""), add(contact="102")
     assert found(client, q=typed) == [wanted.session_id]
 
 
-def test_eight_with_a_plus_is_no_russian_seven(client, add):
+def test_number_with_plus_eight_is_not_searched_as_russian(client, add):
     japanese = add(contact="81312345678")
     add(contact="71312345678")
     assert found(client, q="+81312345678") == [japanese.session_id]
@@ -83,7 +83,7 @@ def test_eight_with_a_plus_is_no_russian_seven(client, add):
 
 
 @pytest.mark.parametrize("digits", ["999", "0999", "9", "99", "a", "+", "9" * 30, "uis-", "'; DROP TABLE", "a\0"])
-def test_odd_searches_find_only_what_ends_so(client, add, digits):
+def test_search_finds_numbers_ending_in_three_or_more_digits_only(client, add, digits):
     call = add(contact="79990000999")
     assert found(client, q=digits) == ([call.session_id] if digits in {"999", "0999"} else [])
 
@@ -101,13 +101,13 @@ def test_call_is_found_by_its_employee(client, add, typed):
     assert found(client, q=typed) == [wanted.session_id]
 
 
-def test_number_of_one_client_may_be_anothers_customer(client, add, db):
+def test_number_that_is_also_a_contact_elsewhere_finds_both_calls(client, add, db):
     other = Tenant.objects.create(name="Other", slug="other")
-    came, theirs = add(), add(tenant=other, contact=NUMBER, number="74950000099")
-    assert set(found(client, q=NUMBER)) == {came.session_id, theirs.session_id}
+    called, elsewhere = add(), add(tenant=other, contact=NUMBER, number="74950000099")
+    assert set(found(client, q=NUMBER)) == {called.session_id, elsewhere.session_id}
 
 
-def test_own_number_finds_the_calls_that_came_to_it(client, add, tenant):
+def test_virtual_number_finds_the_calls_on_it(client, add, tenant):
     assert VirtualNumber.objects.filter(number=NUMBER).exists()
     wanted = add(number=NUMBER)
     add(number="74950000002")
@@ -141,14 +141,14 @@ def test_filter_keeps_matching_calls(client, add, query, values, others):
     assert found(client, **query) == [wanted.session_id]
 
 
-def test_filters_narrow_each_other_and_clients_are_kept_apart(client, add, tenant, stranger):
+def test_filters_combine_and_respect_the_tenant(client, add, tenant, stranger):
     wanted = add(direction="out", contact=CONTACT)
     add(contact=CONTACT), add(direction="out")
     assert found(client, direction="out", q="0001", tenant__id__exact=tenant.pk) == [wanted.session_id]
     assert found(client, direction="out", q="0001", tenant__id__exact=stranger.pk) == []
 
 
-def test_day_is_that_of_each_clients_own_clock(client, add, tenant, stranger):
+def test_day_filter_uses_each_tenants_time_zone(client, add, tenant, stranger):
     Tenant.objects.filter(pk=stranger.pk).update(time_zone="Asia/Vladivostok")
     late = NOON.replace(hour=20)  # 23 in Moscow, six in the morning of the next day in Vladivostok
     call = add(at=late)
@@ -166,7 +166,7 @@ def test_day_is_that_of_each_clients_own_clock(client, add, tenant, stranger):
         *({"number": "abc"}, {"pks": "x,"}, {"outcome": "x"}, {"rule": "x"}, {"recording": "x"}),
     ],
 )
-def test_filter_that_makes_no_sense_finds_nothing(client, add, query):
+def test_filter_with_an_invalid_value_finds_nothing(client, add, query):
     add()
     assert found(client, **query) == []
 
@@ -190,7 +190,7 @@ def test_unknown_filter_is_rejected_by_bulk_actions_too(client, add):
 
 
 @pytest.mark.slow
-def test_pages_hold_every_call_once_the_newest_first(client, add, noon):
+def test_pages_list_every_call_once_newest_first(client, add, noon):
     moments = [NOON - timedelta(seconds=number // 3) for number in range(120)]  # three calls a second
     calls = sorted((add(at=at) for at in moments), key=lambda call: (call.started_at, call.pk), reverse=True)
     pages, address = [], LOG
@@ -210,7 +210,7 @@ def test_pages_hold_every_call_once_the_newest_first(client, add, noon):
 
 
 @pytest.mark.slow
-def test_links_between_pages_keep_the_filters_and_filters_forget_the_page(client, add, noon):
+def test_page_links_keep_the_filters_and_the_filter_form_resets_the_page(client, add, noon):
     for number in range(60):
         add(at=NOON - timedelta(minutes=number), direction="out")
     answer = client.get(LOG, {"direction": "out"})
@@ -222,7 +222,7 @@ def test_links_between_pages_keep_the_filters_and_filters_forget_the_page(client
 
 
 @pytest.mark.slow
-def test_page_has_a_fixed_number_of_queries_and_counts_nothing(client, add, tenant):
+def test_page_has_a_fixed_query_count_without_a_count_query(client, add, tenant):
     queries_by_filter = [
         {},
         {"q": "0001"},
@@ -253,7 +253,7 @@ def rows_of(answer):
         yield text, re.search(r'class="admin-state admin-(\w+)"', row)[1], result
 
 
-def test_row_names_call_result_state_and_reason(client, add, noon):
+def test_row_shows_call_result_state_and_reason(client, add, noon):
     petr = Employee.objects.get(uis_id=PETR)
     add(contact=CONTACT, employee=petr, talk_seconds=65, result="ANSWERED")
     add(state="READY", reason="CRM_REFUSED", failed_at=NOON, is_lost=True, result="NO_ANSWER", wait_seconds=12)
@@ -274,13 +274,13 @@ def test_row_names_call_result_state_and_reason(client, add, noon):
     assert re.search(r"→ \S.* \+74950000001", skipped[0])  # a text in place of the hidden number
 
 
-def test_log_offers_what_can_be_done_with_ticked_calls(client, add):
+def test_list_offers_the_actions_for_selected_calls(client, add):
     add()
     (offered,) = re.findall(r'<select name="action"[^>]*>(.*?)</select>', client.get(LOG).content.decode(), re.DOTALL)
     assert {"retry", "skip_selected"} <= set(re.findall(r'<option value="(\w*)"', offered))
 
 
-def test_empty_list_links_to_where_to_look_next(client, add):
+def test_empty_list_links_to_unreadable_notifications(client, add):
     html = client.get(LOG, {"q": "+7 111 222-33-44"}, headers=ENGLISH).content.decode()
-    nothing = html.split('class="admin-empty"')[1].split("</div>")[0]
-    assert reverse("admin:telephony_notification_unreadable") in nothing
+    empty = html.split('class="admin-empty"')[1].split("</div>")[0]
+    assert reverse("admin:telephony_notification_unreadable") in empty

@@ -16,16 +16,16 @@ RENAMED = "renamed.retailcrm.ru"
 
 
 @pytest.fixture
-def tell(client, tenant):
-    """Send a callback the way the CRM does; return the status, the result and our denial code."""
+def send_callback(client, tenant):
+    """Send a callback as the CRM does; return the HTTP status, the result and our denial code."""
 
     def send(active=True, freeze=False, address="", **changed):
-        said = {
+        form = {
             "clientId": tenant.crm.client_id,
             "activity": json.dumps({"active": active, "freeze": freeze}),
             "systemUrl": address,
         } | changed
-        answer = client.post(f"/hooks/retailcrm/{tenant.uis.hook}/activity/", said)
+        answer = client.post(f"/hooks/retailcrm/{tenant.uis.hook}/activity/", form)
         tenant.crm.refresh_from_db()
         return answer.status_code, answer.json()["success"], tenant.crm.denied_code
 
@@ -34,7 +34,7 @@ def tell(client, tenant):
 
 @pytest.fixture
 def rename(crm_world, crm):
-    """Give the account another name, as its owner may."""
+    """Rename the CRM account, as its owner may."""
 
     def change():
         crm_world.accounts[RENAMED] = crm_world.accounts.pop(CRM_HOST)
@@ -44,21 +44,21 @@ def rename(crm_world, crm):
 
 
 @pytest.fixture
-def switch(tell, crm, tenant):
-    """Switch our module in the CRM, as a person does there."""
+def switch(send_callback, crm, tenant):
+    """Switch our module on or off in the CRM, as a user does there."""
 
     def change(*, active=True, freeze=False):
         crm.modules[integration_module.code(tenant)] |= {"active": active, "freeze": freeze}
-        return tell(active=active, freeze=freeze)
+        return send_callback(active=active, freeze=freeze)
 
     return change
 
 
-@pytest.mark.parametrize("how", [{"active": False}, {"freeze": True}])
-def test_module_that_people_switched_off_stays_off_until_they_switch_it_on(
-    switch, notify, pbx, crm, crm_world, tenant, run_queue, later, how
+@pytest.mark.parametrize("change", [{"active": False}, {"freeze": True}])
+def test_module_switched_off_by_a_user_stays_off_until_they_switch_it_on(
+    switch, notify, pbx, crm, crm_world, tenant, run_queue, later, change
 ):
-    assert switch(**how) == (200, True, "telephony_off")
+    assert switch(**change) == (200, True, "telephony_off")
     stored = json.dumps(crm.modules, sort_keys=True)
     notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
     # A sync with changes for the module.
@@ -75,7 +75,7 @@ def test_module_that_people_switched_off_stays_off_until_they_switch_it_on(
     assert len(crm.calls) == 1
 
 
-def test_module_switched_on_again_is_noticed_though_the_callback_was_lost(switch, crm, tenant, run_queue):
+def test_module_switched_on_again_is_noticed_after_a_lost_callback(switch, crm, tenant, run_queue):
     switch(active=False)
     crm.modules[integration_module.code(tenant)]["active"] = True
     crm_tasks.probe_all()
@@ -84,14 +84,14 @@ def test_module_switched_on_again_is_noticed_though_the_callback_was_lost(switch
     assert tenant.crm.denied_code == ""
 
 
-def test_button_switches_on_what_was_switched_off(switch, crm, tenant):
+def test_activation_switches_the_module_on_again(switch, crm, tenant):
     switch(active=False)
     steps.activate(tenant, now=timezone.now())
     tenant.crm.refresh_from_db()
     assert (tenant.crm.denied_code, crm.modules[integration_module.code(tenant)]["active"]) == ("", True)
 
 
-def test_probe_keeps_what_people_typed_into_the_module(crm, notify, pbx, tenant, run_queue):
+def test_probe_keeps_manual_extensions_of_the_module(crm, notify, pbx, tenant, run_queue):
     stored = crm.modules[integration_module.code(tenant)]
     stored["integrations"]["telephony"]["additionalCodes"].append({"userId": 28, "code": "777"})
     crm.add_user(29, first_name="Ольга")
@@ -103,34 +103,34 @@ def test_probe_keeps_what_people_typed_into_the_module(crm, notify, pbx, tenant,
     assert {"userId": 29, "code": "778"} in codes
 
 
-@pytest.mark.parametrize("written", ['{"active": "true", "freeze": "false"}', '{"active": 1, "freeze": 0}'])
-def test_switch_is_read_however_it_is_written(tell, written):
-    tell(active=False)
-    assert tell(activity=written) == (200, True, "")
-    assert tell(activity='{"active": "false"}') == (200, True, "telephony_off")
+@pytest.mark.parametrize("activity", ['{"active": "true", "freeze": "false"}', '{"active": 1, "freeze": 0}'])
+def test_activity_is_parsed_in_any_format(send_callback, activity):
+    send_callback(active=False)
+    assert send_callback(activity=activity) == (200, True, "")
+    assert send_callback(activity='{"active": "false"}') == (200, True, "telephony_off")
 
 
-@pytest.mark.parametrize("written", ["", "nonsense", "[]", "[" * 20_000, '{"a":' * 10_000])
-def test_unreadable_activity_changes_nothing(tell, written):
-    assert tell(activity=written) == (400, False, "")
+@pytest.mark.parametrize("activity", ["", "nonsense", "[]", "[" * 20_000, '{"a":' * 10_000])
+def test_unreadable_activity_changes_nothing(send_callback, activity):
+    assert send_callback(activity=activity) == (400, False, "")
 
 
-def test_renamed_account_is_followed_and_our_module_sent_there(tell, rename, crm, crm_world, tenant, run_queue):
+def test_renamed_account_gets_our_module_at_its_new_address(send_callback, rename, crm, crm_world, tenant, run_queue):
     rename()
     crm.modules.clear()
     crm_world.requests.clear()
-    assert tell(address=f"https://{RENAMED.upper()}/") == (200, True, "")
+    assert send_callback(address=f"https://{RENAMED.upper()}/") == (200, True, "")
     assert tenant.crm.address == f"https://{RENAMED}"
     run_queue()
     assert crm.modules[integration_module.code(tenant)]["active"] is True
-    assert {asked.host for asked in crm_world.requests} == {RENAMED}
+    assert {request.host for request in crm_world.requests} == {RENAMED}
     tenant.refresh_from_db()
     assert tenant.is_live
 
 
-def test_same_address_again_costs_no_request(tell, crm_world, run_queue, tenant):
+def test_unchanged_address_sends_no_request(send_callback, crm_world, run_queue, tenant):
     crm_world.requests.clear()
-    tell(address=f"https://{CRM_HOST.upper()}/")
+    send_callback(address=f"https://{CRM_HOST.upper()}/")
     assert (run_queue(), crm_world.requests) == (0, [])
 
 
@@ -138,40 +138,40 @@ def test_same_address_again_costs_no_request(tell, crm_world, run_queue, tenant)
     "address",
     ["https://evil.example.com", "http://a.retailcrm.ru", "https://a.retailcrm.ru:8443", "https://10.0.0.1", "\n"],
 )
-def test_strange_address_is_not_followed(tell, tenant, address, crm_world, run_queue, caplog):
+def test_foreign_address_is_rejected(send_callback, tenant, address, crm_world, run_queue, caplog):
     crm_world.requests.clear()
-    assert tell(address=address) == (200, True, "")
+    assert send_callback(address=address) == (200, True, "")
     assert (tenant.crm.address, run_queue(), crm_world.requests) == (f"https://{CRM_HOST}", 0, [])
     assert not address.strip() or address not in caplog.text
 
 
-def test_account_renamed_while_switched_off_stays_off(switch, tell, rename, crm, tenant, run_queue):
+def test_account_renamed_while_switched_off_stays_off(switch, send_callback, rename, crm, tenant, run_queue):
     switch(active=False)
     rename()
-    tell(active=False, address=f"https://{RENAMED}")
+    send_callback(active=False, address=f"https://{RENAMED}")
     run_queue()
     tenant.crm.refresh_from_db()
     assert (tenant.crm.address, tenant.crm.denied_code) == (f"https://{RENAMED}", "telephony_off")
     assert crm.modules[integration_module.code(tenant)]["active"] is False
 
 
-def test_callback_of_a_paused_tenant_is_stored(tell, tenant):
+def test_callback_of_a_paused_tenant_is_stored(send_callback, tenant):
     type(tenant).objects.update(is_paused=True)
-    assert tell(active=False) == (200, True, "telephony_off")
-    assert tell() == (200, True, "")
+    assert send_callback(active=False) == (200, True, "telephony_off")
+    assert send_callback() == (200, True, "")
     tenant.refresh_from_db()
     assert tenant.is_paused
 
 
-@pytest.mark.parametrize("which", ["activity", "settings"])
-def test_wrong_client_id_changes_nothing_and_is_a_security_event(client, tenant, stranger, which, caplog):
-    said = {
+@pytest.mark.parametrize("callback", ["activity", "settings"])
+def test_wrong_client_id_changes_nothing_and_is_logged_as_a_security_event(client, tenant, stranger, callback, caplog):
+    form = {
         "clientId": stranger.crm.client_id,
         "activity": '{"active": false}',
         "settings": '{"timezone": {"value": "Asia/Tomsk"}}',
         "systemUrl": "https://other.retailcrm.ru",
     }
-    answer = client.post(f"/hooks/retailcrm/{tenant.uis.hook}/{which}/", said)
+    answer = client.post(f"/hooks/retailcrm/{tenant.uis.hook}/{callback}/", form)
     tenant.crm.refresh_from_db()
     assert (answer.status_code, answer.json()["success"]) == (403, False)
     assert (tenant.crm.denied_code, tenant.crm.time_zone) == ("", "Europe/Moscow")
@@ -180,7 +180,7 @@ def test_wrong_client_id_changes_nothing_and_is_a_security_event(client, tenant,
     assert stranger.crm.client_id not in caplog.text
 
 
-def test_settings_without_a_zone_change_nothing(client, tenant):
+def test_settings_without_a_time_zone_change_nothing(client, tenant):
     where = f"/hooks/retailcrm/{tenant.uis.hook}/settings/"
     for settings in ("{}", '{"timezone": null}', '{"timezone": {"value": null}}'):
         answer = client.post(where, {"clientId": tenant.crm.client_id, "settings": settings})
@@ -201,5 +201,5 @@ def test_new_activation_link_is_sent_to_the_crm(tenant, crm, run_queue):
     assert "another" not in json.dumps(tenant.crm.registered_module)
 
 
-def test_missing_activity_is_not_switched_off(tenant):
+def test_missing_activity_does_not_switch_the_module_off(tenant):
     assert callbacks.is_switched_off(tenant) is False

@@ -36,15 +36,15 @@ def minutes(clock):
 
 
 @pytest.fixture
-def lose(pbx, notify):
+def add_missed_calls(pbx, notify):
     """Create missed calls of different contacts."""
 
-    def play(count=1, *, first=0):
+    def create(count=1, *, first=0):
         for number in range(first, first + count):
             call = pbx.call(contact=f"79995{number:06d}", number=NUMBER, rings=[IVAN])
             notify(call.notification("lost_call"))
 
-    return play
+    return create
 
 
 def sent(crm_world, part="calls/upload"):
@@ -52,9 +52,9 @@ def sent(crm_world, part="calls/upload"):
 
 
 @pytest.mark.slow
-def test_unavailable_crm_gets_no_request_for_each_call(clock, tenant, crm, crm_world, lose, stranger):
+def test_unavailable_crm_gets_one_request_for_many_calls(clock, tenant, crm, crm_world, add_missed_calls, stranger):
     crm_world.break_down("503", host=crm.host)
-    lose(20)
+    add_missed_calls(20)
     assert len(sent(crm_world)) == 1
     assert Call.objects.filter(state="READY", failed_at=None).count() == 20
     assert CrmConnection.objects.get(tenant=tenant).retry_at == timezone.now() + timedelta(seconds=5)
@@ -63,18 +63,18 @@ def test_unavailable_crm_gets_no_request_for_each_call(clock, tenant, crm, crm_w
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("batches", "passed", "least", "most"),
+    ("batches", "duration", "least", "most"),
     [([1, 5, 2], 10, 5, 8), pytest.param([1, 50, 9], 60, 10, 18, marks=pytest.mark.exhaustive)],
     ids=["minutes", "hour"],
 )
-def test_pauses_grow_and_one_call_looks_each_time(
-    clock, tenant, crm, crm_world, lose, minutes, monkeypatch, batches, passed, least, most
+def test_each_probe_of_an_unavailable_crm_sends_one_call_after_growing_pauses(
+    clock, tenant, crm, crm_world, add_missed_calls, minutes, monkeypatch, batches, duration, least, most
 ):
     monkeypatch.setattr(uploads, "BATCH", batches[1])
     crm_world.break_down("timeout")
-    lose(sum(batches))
-    minutes(passed)
-    # 5, 15, 30, 60, 120 seconds, then every five minutes; the sweep comes each minute.
+    add_missed_calls(sum(batches))
+    minutes(duration)
+    # Pauses of 5, 15, 30, 60 and 120 seconds, then of five minutes; the sweep runs every minute.
     assert least <= len(sent(crm_world)) <= most
     assert crm.uploads == []
     assert max(Call.objects.values_list("attempts", flat=True)) <= 3
@@ -85,9 +85,11 @@ def test_pauses_grow_and_one_call_looks_each_time(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("hours", [8, pytest.param(80, marks=pytest.mark.exhaustive)])
-def test_hours_without_the_crm_stop_no_call(clock, tenant, crm, crm_world, lose, minutes, hours):
+def test_calls_are_uploaded_after_hours_without_the_crm(
+    clock, tenant, crm, crm_world, add_missed_calls, minutes, hours
+):
     crm_world.break_down("503")
-    lose(3)
+    add_missed_calls(3)
     for _hour in range(hours):
         clock.shift(timedelta(minutes=59))
         minutes(1)
@@ -99,15 +101,15 @@ def test_hours_without_the_crm_stop_no_call(clock, tenant, crm, crm_world, lose,
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("count", "batch"), [(12, 5), pytest.param(120, 50, marks=pytest.mark.exhaustive)])
-def test_after_an_outage_the_calls_of_now_go_first(
-    clock, tenant, crm, crm_world, lose, minutes, monkeypatch, count, batch
+def test_new_call_is_in_the_first_batches_after_an_outage(
+    clock, tenant, crm, crm_world, add_missed_calls, minutes, monkeypatch, count, batch
 ):
     monkeypatch.setattr(uploads, "BATCH", batch)
     crm_world.break_down("503")
-    lose(count)
+    add_missed_calls(count)
     minutes(60)
     crm_world.repair()
-    lose(1, first=500)
+    add_missed_calls(1, first=500)
     minutes(7)
     assert len(crm.calls) == count + 1
     first = [call["phone"] for batch in crm.uploads[:2] for call in batch]
@@ -115,33 +117,31 @@ def test_after_an_outage_the_calls_of_now_go_first(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("count", "passed"), [(9, 20), pytest.param(20, 45, marks=pytest.mark.exhaustive)])
-def test_call_the_crm_stumbles_over_holds_up_no_other(
-    clock, tenant, crm, crm_world, lose, minutes, monkeypatch, count, passed
+@pytest.mark.parametrize(("count", "duration"), [(9, 20), pytest.param(20, 45, marks=pytest.mark.exhaustive)])
+def test_call_that_causes_a_500_does_not_block_the_others(
+    clock, tenant, crm, crm_world, add_missed_calls, minutes, monkeypatch, count, duration
 ):
     from tests.fakes import retailcrm_methods
 
     real = retailcrm_methods.answer
 
-    def stumble(account, asked):
-        if "79995000007" in str(asked.fields):
-            return crm_world._faults_of_500
-        return real(account, asked)
+    def answer_500(account, request):
+        if "79995000007" in str(request.fields):
+            return crm_world._error_500
+        return real(account, request)
 
     from tests.fakes.retailcrm_http import as_json
 
-    crm_world._faults_of_500 = as_json(500, {"success": False, "errorMsg": "Internal Server Error"})
-    monkeypatch.setattr("tests.fakes.retailcrm.answer", stumble)
+    crm_world._error_500 = as_json(500, {"success": False, "errorMsg": "Internal Server Error"})
+    monkeypatch.setattr("tests.fakes.retailcrm.answer", answer_500)
     crm_world.break_down("503", times=1)
-    lose(count)
-    minutes(passed)
+    add_missed_calls(count)
+    minutes(duration)
     assert len(crm.calls) == count - 1
     assert Call.objects.get(contact="79995000007").reason == "CRM_UNAVAILABLE"
 
 
-def test_cards_are_dropped_at_once_when_the_crm_did_not_answer_three_times(
-    clock, tenant, pbx, crm, crm_world, notify, minutes
-):
+def test_popups_are_dropped_after_three_failed_requests(clock, tenant, pbx, crm, crm_world, notify, minutes):
     crm_world.break_down("timeout")
     for number in range(6):
         call = pbx.call(contact=f"79995{number:06d}", number=NUMBER, rings=[IVAN])
@@ -157,7 +157,7 @@ def test_cards_are_dropped_at_once_when_the_crm_did_not_answer_three_times(
     assert CrmConnection.objects.get(tenant=tenant).consecutive_failures == 0
 
 
-def test_card_is_closed_when_the_crm_is_back(clock, tenant, pbx, crm, crm_world, notify, minutes):
+def test_popup_is_closed_when_the_crm_is_available_again(clock, tenant, pbx, crm, crm_world, notify, minutes):
     call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
     notify(call.notification("waiting", employee_id=IVAN, at=timezone.now()))
     CrmConnection.objects.update(consecutive_failures=3, retry_at=timezone.now() + timedelta(seconds=30))
@@ -169,12 +169,14 @@ def test_card_is_closed_when_the_crm_is_back(clock, tenant, pbx, crm, crm_world,
 
 
 @pytest.mark.slow
-def test_uis_that_is_away_rests_and_its_calls_go_on_together(clock, tenant, pbx, crm, uis_world, notify, minutes):
+def test_unavailable_uis_gets_one_request_and_its_calls_are_uploaded_afterwards(
+    clock, tenant, pbx, crm, uis_world, notify, minutes
+):
     uis_world.break_down("timeout")
     for number in range(8):
         call = pbx.call(contact=f"79995{number:06d}", number=NUMBER, talks=[(IVAN, 20)])
         notify(call.notification("call_end"))
-    assert len([one for one in uis_world.requests if one.method == "get.call_legs_report"]) == 1
+    assert len([request for request in uis_world.requests if request.method == "get.call_legs_report"]) == 1
     assert UisConnection.objects.get(tenant=tenant).consecutive_failures == 1
     uis_world.repair()
     minutes(3)
@@ -182,13 +184,13 @@ def test_uis_that_is_away_rests_and_its_calls_go_on_together(clock, tenant, pbx,
     assert UisConnection.objects.get(tenant=tenant).consecutive_failures == 0
 
 
-def test_exhausted_points_are_no_failure(clock, tenant, pbx, crm, notify):
+def test_used_up_points_do_not_count_as_a_failure(clock, tenant, pbx, crm, notify):
     pbx.minute_limit = 0
     notify(pbx.call(contact=CONTACT, number=NUMBER, talks=[(IVAN, 20)]).notification("call_end"))
     assert UisConnection.objects.get(tenant=tenant).consecutive_failures == 0
 
 
-def test_status_is_set_when_uis_is_back(client, clock, tenant, pbx, uis_world, minutes, run_queue):
+def test_status_is_set_when_uis_is_available_again(client, clock, tenant, pbx, uis_world, minutes, run_queue):
     UisConnection.objects.update(consecutive_failures=3, retry_at=timezone.now() + timedelta(minutes=2))
     uis_world.requests.clear()
     form = {"clientId": tenant.crm.client_id, "userId": "27", "code": "101", "status": "dinner"}
@@ -199,16 +201,16 @@ def test_status_is_set_when_uis_is_back(client, clock, tenant, pbx, uis_world, m
     assert Command.objects.get().state == "DONE"
 
 
-def test_refusal_is_an_answer(clock, tenant, crm, lose):
+def test_access_denied_resets_the_circuit_breaker(clock, tenant, crm, add_missed_calls):
     CrmConnection.objects.update(consecutive_failures=2, retry_at=timezone.now() - timedelta(seconds=1))
     crm.key = "another"
-    lose()
+    add_missed_calls()
     connection = CrmConnection.objects.get(tenant=tenant)
     assert (connection.consecutive_failures, connection.retry_at, connection.denied_code) == (0, None, "key")
 
 
-def test_only_one_worker_probes(clock, tenant, crm, lose):
-    lose(3)
+def test_only_one_worker_probes(clock, tenant, crm, add_missed_calls):
+    add_missed_calls(3)
     Call.objects.update(state="READY", next_attempt_at=timezone.now(), uploaded_at=None)
     CrmConnection.objects.update(consecutive_failures=2, retry_at=timezone.now())
     assert len(Call.objects.claim(tenant.pk, Call.State.READY, limit=50, now=timezone.now())) == 1
@@ -216,19 +218,19 @@ def test_only_one_worker_probes(clock, tenant, crm, lose):
 
 
 @pytest.mark.slow
-def test_slow_crm_of_one_client_holds_two_workers_at_most(clock, tenant, crm, lose):
-    lose(5)
+def test_slow_crm_of_one_tenant_occupies_two_workers_at_most(clock, tenant, crm, add_missed_calls):
+    add_missed_calls(5)
     Call.objects.update(state="READY", next_attempt_at=timezone.now(), uploaded_at=None)
-    held = [Call.objects.claim(tenant.pk, Call.State.READY, limit=1, now=timezone.now()) for _worker in range(4)]
-    assert [len(batch) for batch in held] == [1, 1, 0, 0]
+    claimed = [Call.objects.claim(tenant.pk, Call.State.READY, limit=1, now=timezone.now()) for _worker in range(4)]
+    assert [len(batch) for batch in claimed] == [1, 1, 0, 0]
 
 
-def test_pulse_is_one_workers_at_a_time(db, clock, real_turns, monkeypatch):
-    looked = []
-    monkeypatch.setattr(tasks, "enqueue_debounced", lambda: looked.append(timezone.now()))
+def test_ticker_runs_in_one_worker_at_a_time(db, clock, real_turns, monkeypatch):
+    runs = []
+    monkeypatch.setattr(tasks, "enqueue_debounced", lambda: runs.append(timezone.now()))
     for _worker in range(4):
         ticker.tick()
-    assert len(looked) == 1
+    assert len(runs) == 1
     clock.shift(timedelta(seconds=2.2))
     ticker.tick()
-    assert len(looked) == 2
+    assert len(runs) == 2

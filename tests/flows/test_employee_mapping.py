@@ -1,4 +1,4 @@
-"""Employee mapping: ids unknown to the CRM are counted, a click links, and waiting calls are uploaded."""
+"""Employee mapping: IDs unknown to the CRM are counted, employees are linked, and waiting calls are uploaded."""
 
 import re
 from datetime import timedelta
@@ -39,9 +39,9 @@ def page(tenant):
 def act(admin_client, page):
     """Run an action of the page; return the messages with their levels."""
 
-    def send(act, *, where=page, client=admin_client, **form):
-        answer = client.post(where, {"act": act, **form}, follow=True)
-        assert answer.redirect_chain == [(where, 302)]
+    def send(act, *, url=page, client=admin_client, **form):
+        answer = client.post(url, {"act": act, **form}, follow=True)
+        assert answer.redirect_chain == [(url, 302)]
         return [(message.level_tag, str(message)) for message in answer.context["messages"]]
 
     return send
@@ -127,7 +127,7 @@ def test_failed_count_leaves_the_popup_open(pbx, notify, crm, tenant, monkeypatc
 
     monkeypatch.setattr(UnknownId, "record", fail)
     crm.add_user(31)
-    Employee.objects.filter(uis_id=ANNA).update(crm_user_id=31)  # known by id, not yet by extension
+    Employee.objects.filter(uis_id=ANNA).update(crm_user_id=31)  # known by ID, not yet by extension
     ringing = pbx.call(contact=CONTACT, number=NUMBER, rings=[ANNA])
     notify(ringing.notification("waiting", employee_id=ANNA, at=timezone.now()))
     assert list(crm.cards()) == [31]
@@ -193,7 +193,7 @@ def test_phone_in_any_format_is_a_match_reason(crm, hourly, tenant):
     assert (crm_user(31).phone, suggestions(tenant)[ANNA].clear.reason) == ("79990000013", "PHONE")
 
 
-def test_extension_two_users_were_given_in_the_crm_makes_two_candidates(crm, hourly, tenant, pbx):
+def test_extension_of_two_users_in_the_crm_gives_two_candidates(crm, hourly, tenant, pbx):
     rows = crm.modules[integration_module.code(tenant)]["integrations"]["telephony"]["additionalCodes"]
     for crm_id in (31, 32):
         crm.add_user(crm_id)
@@ -206,7 +206,7 @@ def test_extension_two_users_were_given_in_the_crm_makes_two_candidates(crm, hou
 
 
 @pytest.mark.slow
-def test_users_are_stored_as_the_crm_names_them(crm, hourly, tenant, stranger):
+def test_users_are_stored_with_the_values_of_the_crm(crm, hourly, tenant, stranger):
     crm.add_user(31, first_name="Новый", email="New@example.com", active=False)["patronymic"] = "Ильич"
     hourly()
     known = CrmUser.objects.filter(tenant=tenant).values_list("crm_id", "name", "email", "is_active")
@@ -227,19 +227,19 @@ def test_users_are_stored_as_the_crm_names_them(crm, hourly, tenant, stranger):
 
 
 @pytest.mark.parametrize("count", [3, 300])
-def test_storing_users_costs_few_queries(tenant, django_assert_num_queries, django_assert_max_num_queries, count):
+def test_storing_users_needs_few_queries(tenant, django_assert_num_queries, django_assert_max_num_queries, count):
     from crm.retailcrm.types import User as RetailCrmUser
 
     users = [RetailCrmUser(number, f"Имя {number}", "", is_active=True) for number in range(1000, 1000 + count)]
     users += users[:1]  # a page may repeat a user
-    with django_assert_max_num_queries(4):  # the write comes in batches
+    with django_assert_max_num_queries(4):  # rows are written in batches
         user_linking.sync_crm_users(tenant, users)
     with django_assert_num_queries(1):
         user_linking.sync_crm_users(tenant, users)
     assert tenant.crm_users.count() == count
 
 
-def test_dismissed_employee_loses_the_user_and_gets_it_suggested_on_return(act, pbx, crm, hourly, tenant):
+def test_dismissed_employee_is_unlinked_and_gets_the_user_suggested_on_return(act, pbx, crm, hourly, tenant):
     crm.users[28]["email"] = "other@example.com"
     crm.users[28]["firstName"] = "Кто-то"
     hourly()
@@ -258,7 +258,7 @@ def test_dismissed_employee_loses_the_user_and_gets_it_suggested_on_return(act, 
     assert (gone.crm_user_id, gone.linked_by, gone.previous_crm_user_id) == (28, "MANUAL", None)
 
 
-def test_user_who_left_and_came_back_is_suggested(crm, hourly, tenant):
+def test_user_removed_and_added_again_is_suggested(crm, hourly, tenant):
     crm.users[28]["active"] = False
     hourly()
     crm.users[28] |= {"active": True, "email": "", "firstName": "Кто-то"}
@@ -266,7 +266,7 @@ def test_user_who_left_and_came_back_is_suggested(crm, hourly, tenant):
     assert (links()[PETR], suggestions(tenant)[PETR].clear.reason) == (None, "PREVIOUS")
 
 
-def test_returned_employee_with_the_same_email_is_linked_by_itself(pbx, crm, hourly, tenant):
+def test_returned_employee_with_the_same_email_is_linked_automatically(pbx, crm, hourly, tenant):
     removed = pbx.employees.pop(PETR)
     hourly()
     pbx.employees[PETR] = removed
@@ -311,24 +311,24 @@ def test_employee_without_crm_is_not_linked_until_undone(act, crm, hourly, tenan
     assert (links()[ANNA], overview(tenant).not_needed) == (31, [])
 
 
-def test_database_refuses_a_user_for_whom_none_is_needed(tenant):
+def test_database_rejects_a_user_of_an_employee_without_crm(tenant):
     with pytest.raises(IntegrityError), transaction.atomic():
         Employee.objects.filter(uis_id=IVAN).update(linked_by="NOT_NEEDED")
 
 
 @pytest.mark.parametrize("reason", ["linked", "inactive", "gone", "dismissed"])
-def test_link_is_refused_with_the_reason(act, crm, hourly, tenant, reason):
+def test_link_is_rejected_with_the_reason(act, crm, hourly, tenant, reason):
     crm.add_user(31)
     hourly()
-    chosen = crm_user(28 if reason == "linked" else 31)
+    user = crm_user(28 if reason == "linked" else 31)
     match reason:
         case "inactive":
-            CrmUser.objects.filter(pk=chosen.pk).update(is_active=False)
+            CrmUser.objects.filter(pk=user.pk).update(is_active=False)
         case "gone":
-            CrmUser.objects.filter(pk=chosen.pk).delete()
+            CrmUser.objects.filter(pk=user.pk).delete()
         case "dismissed":
             Employee.objects.filter(uis_id=ANNA).update(is_dismissed=True)
-    ((level, text),) = act("link", employee=anna().pk, user=chosen.pk)
+    ((level, text),) = act("link", employee=anna().pk, user=user.pk)
     assert level == "error"
     assert ("Петров" in text) == (reason == "linked")
     assert anna().crm_user_id is None
@@ -364,7 +364,7 @@ def test_bad_input_is_answered_with_an_error(admin_client, page, tenant, form):
     assert not AuditLogEntry.objects.exists()
 
 
-def test_another_tenants_employees_cannot_be_reached_through_this_page(act, crm_world, page, hourly, tenant, stranger):
+def test_page_cannot_change_another_tenants_employees(act, crm_world, page, hourly, tenant, stranger):
     crm_world.accounts["other.retailcrm.ru"].add_user(51, first_name="Чужая")
     hourly()
     theirs = Employee.objects.create(tenant=stranger, uis_id=9, full_name="Чужой")
@@ -385,7 +385,7 @@ def test_another_tenants_employees_cannot_be_reached_through_this_page(act, crm_
     assert (theirs.crm_user_id, theirs.linked_by, number.site, links()[ANNA]) == (None, "", "", None)
 
 
-def test_link_to_another_tenants_user_is_refused(crm_world, hourly, tenant, stranger):
+def test_link_to_another_tenants_user_is_rejected(crm_world, hourly, tenant, stranger):
     from django.core.exceptions import ValidationError
 
     crm_world.accounts["other.retailcrm.ru"].add_user(51)
@@ -394,7 +394,7 @@ def test_link_to_another_tenants_user_is_refused(crm_world, hourly, tenant, stra
         employee_mapping.link(anna(), crm_user(51, "stranger"))
 
 
-def test_numbers_without_a_store_are_given_one(act, run_queue, crm, tenant):
+def test_numbers_without_a_store_can_be_assigned_one(act, run_queue, crm, tenant):
     assert overview(tenant).numbers == []
     crm.sites.append("shop-two")
     tenant.crm.stores = list(crm.sites)
@@ -512,7 +512,7 @@ def many(tenant):
 
 
 @pytest.mark.parametrize("count", [3, 300])
-def test_mapping_costs_a_fixed_number_of_queries(tenant, many, django_assert_num_queries, count):
+def test_mapping_has_a_fixed_query_count(tenant, many, django_assert_num_queries, count):
     many(count)
     known = Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk)
     known.crm.stores = ["a", "b"]
@@ -524,7 +524,7 @@ def test_mapping_costs_a_fixed_number_of_queries(tenant, many, django_assert_num
 
 
 @pytest.mark.slow
-def test_page_costs_a_fixed_number_of_queries(admin_client, page, many):
+def test_page_has_a_fixed_query_count(admin_client, page, many):
     def cost():
         with CaptureQueriesContext(connection) as queries:
             assert admin_client.get(page).status_code == 200
@@ -536,7 +536,7 @@ def test_page_costs_a_fixed_number_of_queries(admin_client, page, many):
     assert cost() == few
 
 
-def test_long_list_comes_page_by_page(admin_client, page, many):
+def test_long_list_is_paginated(admin_client, page, many):
     many(60)
     html = admin_client.get(page, {"page": 2}).content.decode()
     assert html.count('name="act" value="not_needed"') == 11
@@ -559,7 +559,7 @@ def test_page_renders_in_both_languages(admin_client, page, ring, crm, tenant, l
     assert "<script>" not in html.split('id="content-main"')[1]
 
 
-def test_empty_groups_have_a_text_and_no_table(admin_client, page, crm, tenant):
+def test_empty_groups_show_a_text_and_no_table(admin_client, page, crm, tenant):
     Employee.objects.filter(tenant=tenant).delete()
     CrmUser.objects.filter(tenant=tenant).delete()
     html = admin_client.get(page).content.decode()
@@ -567,7 +567,7 @@ def test_empty_groups_have_a_text_and_no_table(admin_client, page, crm, tenant):
     assert (ours.count("<table>"), ours.count("(0)</h2>"), ours.count("<p>")) == (0, 7, 7)
 
 
-def test_support_may_view_and_not_act(client, page, tenant, hourly, crm):
+def test_support_can_view_but_not_act(client, page, tenant, hourly, crm):
     crm.add_user(31, first_name="Анна", last_name="Сидорова")
     hourly()
     user = create_user("support", "Support")
@@ -580,14 +580,14 @@ def test_support_may_view_and_not_act(client, page, tenant, hourly, crm):
     assert (answer.status_code, anna().crm_user_id) == (403, None)
 
 
-def test_page_is_for_those_who_may_see_the_tenant(client, page, tenant):
+def test_page_needs_permission_for_tenants(client, page, tenant):
     assert client.get(page).status_code == 302
-    client.force_login(User.objects.create_user("nobody", password="x", is_staff=True))
+    client.force_login(User.objects.create_user("visitor", password="x", is_staff=True))
     assert client.get(page).status_code == 403
     assert client.post(page, {"act": "unlink"}).status_code == 403
 
 
-def test_page_wants_the_forgery_token(page, admin_user, tenant):
+def test_post_without_the_csrf_token_is_rejected(page, admin_user, tenant):
     from django.test import Client
 
     strict = Client(enforce_csrf_checks=True)
@@ -600,7 +600,7 @@ def test_page_of_an_unknown_tenant_is_not_found(admin_client, db):
     assert admin_client.get(reverse("admin:tenants_tenant_employee_mapping", args=[999])).status_code == 404
 
 
-def test_paused_tenants_module_is_left_to_the_sync(act, run_queue, crm, hourly, tenant):
+def test_link_of_a_paused_tenant_updates_the_module_with_the_sync(act, run_queue, crm, hourly, tenant):
     crm.add_user(31, first_name="Анна", last_name="Сидорова")
     hourly()
     Tenant.objects.filter(pk=tenant.pk).update(is_paused=True)

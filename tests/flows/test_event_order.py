@@ -1,4 +1,4 @@
-"""Events in any order, repeated or late: the CRM gets exactly one correct record."""
+"""Events in any order, repeated or late, give exactly one correct record in the CRM."""
 
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ def clock():
 
 
 @pytest.fixture
-def pass_by(clock):
+def advance(clock):
     """Let seconds pass, and run the workers every two of them."""
 
     def wait(seconds=10):
@@ -66,17 +66,17 @@ def events_of(session):
     ]
 
 
-def told(tenant, bodies):
+def receive_all(tenant, bodies):
     for body in bodies:
         receive.store(tenant.uis.hook, event="", query="", body=body, now=timezone.now())
         task_queue.drain()
 
 
-def in_crm(crm):
+def public_fields(crm):
     return [{name: value for name, value in call.items() if not name.startswith("_")} for call in crm.calls]
 
 
-def forget(crm, tenant):
+def delete_calls(crm, tenant):
     for rows in (Call, Notification):
         rows.objects.filter(tenant=tenant).delete()
     crm.calls.clear()
@@ -90,9 +90,9 @@ def texts(events):
     return [json.dumps(event, ensure_ascii=False) for event in events]
 
 
-# Of all six the order is no matter to what is told (tests/telephony/test_story.py); here five go through the door.
+# tests/telephony/test_resolution.py has every order of six events; here five of them are sent as webhooks.
 ORDERS = list(itertools.permutations(range(5)))
-SOME_ORDERS = ORDERS[::17]  # each of the five comes first in at least one
+SOME_ORDERS = ORDERS[::17]  # each event is first in at least one of them
 ORDERS_BY_FIRST = [pytest.param(ORDERS[at : at + 24], marks=pytest.mark.exhaustive) for at in range(0, len(ORDERS), 24)]
 
 
@@ -103,77 +103,77 @@ def test_every_order_of_five_events_gives_the_same_record_once(tenant, crm, answ
     records = set()
     TransferRules.objects.update(popup_incoming="OFF")  # pop-ups have their own tests
     for order in orders:
-        forget(crm, tenant)
-        told(tenant, [bodies[number] for number in order])
+        delete_calls(crm, tenant)
+        receive_all(tenant, [bodies[number] for number in order])
         clock.shift(timedelta(seconds=8))
         tasks.enqueue_debounced()
         task_queue.drain()
         assert len(crm.uploads) == len(crm.calls) == 1
-        records.add(repr(sorted(in_crm(crm)[0].items())))
+        records.add(repr(sorted(public_fields(crm)[0].items())))
     assert len(records) == 1
     assert "'answered'" in records.pop()
 
 
-SHARES_FIXTURES = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+SHARED_FIXTURES = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
 
 
 @pytest.mark.slow
-@settings(max_examples=3, **SHARES_FIXTURES)
+@settings(max_examples=3, **SHARED_FIXTURES)
 @given(data=st.data())
-def test_some_sequences_with_repeats_give_the_same_record_once(tenant, crm, answered, missed, pass_by, data):
-    same_record_once(tenant, crm, answered, missed, pass_by, data)
+def test_some_sequences_with_repeats_give_the_same_record_once(tenant, crm, answered, missed, advance, data):
+    assert_same_record_once(tenant, crm, answered, missed, advance, data)
 
 
 @pytest.mark.exhaustive
-@settings(max_examples=30, **SHARES_FIXTURES)
+@settings(max_examples=30, **SHARED_FIXTURES)
 @given(data=st.data())
-def test_random_sequences_with_repeats_give_the_same_record_once(tenant, crm, answered, missed, pass_by, data):
-    same_record_once(tenant, crm, answered, missed, pass_by, data)
+def test_random_sequences_with_repeats_give_the_same_record_once(tenant, crm, answered, missed, advance, data):
+    assert_same_record_once(tenant, crm, answered, missed, advance, data)
 
 
-def same_record_once(tenant, crm, answered, missed, pass_by, data):
-    facts = data.draw(
+def assert_same_record_once(tenant, crm, answered, missed, advance, data):
+    bodies = data.draw(
         st.sampled_from(
             [
                 texts(events_of(answered)),
-                texts([missed.notification("waiting", employee_id=who) for who in (IVAN, PETR)])
+                texts([missed.notification("waiting", employee_id=employee_id) for employee_id in (IVAN, PETR)])
                 + texts([missed.notification(event) for event in ("incoming", "lost_call", "call_end")]),
             ]
         )
     )
-    ends = [body for body in facts if '"call_end"' in body]
-    chosen = data.draw(st.lists(st.sampled_from(facts), max_size=9).map(lambda some: [*some, *ends]))
+    ends = [body for body in bodies if '"call_end"' in body]
+    selected = data.draw(st.lists(st.sampled_from(bodies), max_size=9).map(lambda sample: [*sample, *ends]))
     records = []
     for _ in range(2):
-        forget(crm, tenant)
-        order = data.draw(st.permutations([*chosen, *data.draw(st.lists(st.sampled_from(chosen), max_size=6))]))
-        told(tenant, order)
-        pass_by(10)
+        delete_calls(crm, tenant)
+        order = data.draw(st.permutations([*selected, *data.draw(st.lists(st.sampled_from(selected), max_size=6))]))
+        receive_all(tenant, order)
+        advance(10)
         assert len(crm.uploads) == len(crm.calls) == 1
-        records.append(in_crm(crm)[0])
+        records.append(public_fields(crm)[0])
     assert records[0] == records[1]
 
 
-def test_missed_call_waits_some_seconds_for_an_answer_and_no_longer(tenant, crm, missed, pass_by, notify):
+def test_missed_call_is_uploaded_after_the_debounce(tenant, crm, missed, advance, notify):
     notify(missed.notification("lost_call"))
     call = Call.objects.get()
     assert (call.state, call.reason, crm.calls) == (Call.State.DEBOUNCING, "DEBOUNCE", [])
-    pass_by(4)
+    advance(4)
     assert crm.calls == []
-    pass_by(4)
+    advance(4)
     assert [call["result"] for call in crm.calls] == ["no answer"]
     assert list(CallLogEntry.objects.values_list("step", flat=True)) == ["RECEIVED", "EVALUATE", "UPLOAD"]
 
 
-def test_lost_queue_delays_a_settled_call_to_the_next_look(tenant, crm, missed, pass_by, notify):
+def test_debounced_call_is_uploaded_by_the_sweep_after_a_lost_queue(tenant, crm, missed, advance, notify):
     notify(missed.notification("lost_call"), works=False)
     task_queue.process_notifications()
     task_queue.lose()
-    pass_by(10)
+    advance(10)
     assert len(crm.calls) == 1
 
 
-def test_ring_after_the_reported_end_means_that_only_the_menu_ended(tenant, pbx, crm, clock, pass_by, notify):
+def test_ringing_after_a_lost_event_continues_the_call(tenant, pbx, crm, clock, advance, notify):
     """UIS reports the end of the menu as a lost call; then Ivan's phone rings, and Ivan answers."""
     began = timezone.now()
     call = pbx.call(contact=CONTACT, number=NUMBER, started_at=began, talks=[(IVAN, 52)], wait=20)
@@ -184,60 +184,64 @@ def test_ring_after_the_reported_end_means_that_only_the_menu_ended(tenant, pbx,
     notify(menu)
     clock.shift(timedelta(seconds=5))
     notify(call.notification("waiting", employee_id=IVAN, at=began + timedelta(seconds=15)))
-    pass_by(10)
+    advance(10)
     assert crm.calls == []
     clock.shift(timedelta(seconds=60))
     notify(call.notification("call_end"))
-    pass_by(60)
+    advance(60)
     assert [(sent["result"], sent["duration"], sent["code"]) for sent in crm.calls] == [("answered", 52, "101")]
 
 
-def test_answer_after_the_upload_is_logged(tenant, crm, missed, pass_by, notify):
+def test_answer_after_the_upload_is_logged(tenant, crm, missed, advance, notify):
     notify(missed.notification("lost_call"))
-    pass_by(10)
+    advance(10)
     talk = dict(missed.notification("call_end"), talk_time_duration=52, is_lost=False)
     notify(talk, dict(talk, talk_time_duration=53))
     assert (len(crm.calls), CallLogEntry.objects.filter(step="LATE_ANSWER").count()) == (1, 1)
 
 
 @pytest.mark.slow
-def test_answer_told_while_the_miss_is_on_its_way_is_not_overtaken(tenant, crm, crm_world, answered, pass_by, notify):
+def test_answer_during_a_failing_upload_replaces_the_missed_call(tenant, crm, crm_world, answered, advance, notify):
     """The CRM is unavailable when the missed call is uploaded; meanwhile it turns out that it was answered."""
     lost = dict(answered.notification("call_end"), event="lost_call", talk_time_duration=0, is_lost=True)
     crm_world.break_down("503")
     notify(lost)
-    pass_by(10)
+    advance(10)
     assert Call.objects.get().state == Call.State.READY
     notify(answered.notification("talk_started", employee_id=PETR))
     assert Call.objects.get().state in {Call.State.FETCHING_LEGS, Call.State.READY}
     crm_world.repair()
     for _minute in range(3):
-        pass_by(60)
+        advance(60)
         task_queue.sweep()
     assert [call["result"] for call in crm.calls] == ["answered"]
 
 
-def test_answer_told_in_the_middle_of_the_upload_takes_the_call_back(tenant, crm, answered, pass_by, notify):
+def test_answer_during_an_upload_resolves_the_call_again(tenant, crm, answered, advance, notify):
     lost = dict(answered.notification("call_end"), event="lost_call", talk_time_duration=0, is_lost=True)
     notify(lost)
-    pass_by(4)
+    advance(4)
     tasks.evaluate_calls(tenant.pk)
     Call.objects.update(next_attempt_at=timezone.now(), state=Call.State.READY)
-    (held,) = Call.objects.claim(tenant.pk, Call.State.READY, limit=5, now=timezone.now())
+    (claimed,) = Call.objects.claim(tenant.pk, Call.State.READY, limit=5, now=timezone.now())
     notify(answered.notification("talk_started", employee_id=PETR), works=False)
     pipeline.finish_batch(
-        [held], lambda call: call.fail("CRM_REFUSED", now=timezone.now()), step="UPLOAD", now=timezone.now(), started=0
+        [claimed],
+        lambda call: call.fail("CRM_REFUSED", now=timezone.now()),
+        step="UPLOAD",
+        now=timezone.now(),
+        started=0,
     )
-    pass_by(10)
+    advance(10)
     assert [call["result"] for call in crm.calls] == ["answered"]
 
 
-def test_transfer_is_uploaded_with_the_recording_of_the_whole_call(tenant, pbx, crm, clock, pass_by, notify, uis_world):
-    """52 seconds with Ivan, then 202 with Petr: the recording before the transfer counts, too."""
+def test_transfer_is_uploaded_with_the_recording_of_the_whole_call(tenant, pbx, crm, clock, advance, notify, uis_world):
+    """52 seconds with Ivan, then 202 with Petr: the recording covers both."""
     began = timezone.now() - timedelta(seconds=300)
     call = pbx.call(contact=CONTACT, number=NUMBER, started_at=began, talks=[(IVAN, 52), (PETR, 202)], wait=6)
     notify(call.notification("call_end"))
-    pass_by(4)
+    advance(4)
     (sent,) = crm.calls
     assert (sent["duration"], sent["code"]) == (254, "102")
     assert sent["recordUrl"] == f"https://media.{pbx.domain}/{call.session_id}/{call.records[0]}"
@@ -245,7 +249,7 @@ def test_transfer_is_uploaded_with_the_recording_of_the_whole_call(tenant, pbx, 
     assert all(record in uis_snapshot for record in call.records)
 
 
-def test_transfer_waits_for_the_recording_of_each_talk(tenant, pbx, crm, clock, pass_by, notify):
+def test_transfer_waits_for_the_recording_of_each_talk(tenant, pbx, crm, clock, advance, notify):
     began = timezone.now() - timedelta(seconds=300)
     call = pbx.call(contact=CONTACT, number=NUMBER, started_at=began, talks=[(IVAN, 52), (PETR, 202)], wait=6)
     call.records_at = timezone.now() + timedelta(hours=1)
@@ -256,7 +260,7 @@ def test_transfer_waits_for_the_recording_of_each_talk(tenant, pbx, crm, clock, 
 
 
 @pytest.mark.slow
-def test_recording_told_of_an_hour_later_changes_nothing(tenant, crm, answered, clock, pass_by, notify):
+def test_recording_reported_an_hour_later_changes_nothing(tenant, crm, answered, clock, advance, notify):
     answered.records_at = timezone.now() + timedelta(hours=1)
     notify(answered.notification("call_end"))
     for _minute in range(20):
@@ -265,38 +269,38 @@ def test_recording_told_of_an_hour_later_changes_nothing(tenant, crm, answered, 
     assert len(crm.calls) == 1
     clock.shift(timedelta(hours=1))
     notify(answered.notification("recorded", employee_id=PETR))
-    pass_by(10)
+    advance(10)
     assert (len(crm.calls), len(crm.uploads)) == (1, 1)
 
 
 @pytest.mark.parametrize("number", ["79990000012", "74950000002"], ids=["employee", "own"])
-def test_call_from_an_own_number_is_no_customers(tenant, pbx, crm, clock, pass_by, notify, number):
+def test_call_from_an_employee_or_own_number_is_internal(tenant, pbx, crm, clock, advance, notify, number):
     call = pbx.call(contact=number, number=NUMBER, started_at=timezone.now() - timedelta(seconds=30), rings=[IVAN])
     notify(call.notification("lost_call"))
-    pass_by(10)
+    advance(10)
     assert (Call.objects.get().skip_reason, crm.calls) == ("INTERNAL_OFF", [])
 
 
-def test_internal_call_is_not_judged_by_its_people_before_they_are_known(tenant, pbx, crm, clock, pass_by, notify):
+def test_employee_filter_of_an_internal_call_waits_for_its_legs(tenant, pbx, crm, clock, advance, notify):
     TransferRules.objects.update(upload_internal=True, employee_filter="ONLY")
     tenant.rules.employees.add(Employee.objects.get(uis_id=IVAN))
     began = timezone.now() - timedelta(seconds=60)
     call = pbx.call(contact="102", number=NUMBER, started_at=began, talks=[(IVAN, 30)], is_internal=True)
     notify(dict(call.notification("call_end"), is_internal=True))
-    pass_by(10)
+    advance(10)
     assert [sent["code"] for sent in crm.calls] == ["101"]
 
 
-def test_number_of_who_left_is_a_customers_again(tenant, pbx, crm, clock, pass_by, notify):
+def test_number_of_a_dismissed_employee_is_an_external_contact(tenant, pbx, crm, clock, advance, notify):
     Employee.objects.filter(uis_id=PETR).update(is_dismissed=True)
     call = pbx.call(contact="79990000012", number=NUMBER, started_at=timezone.now() - timedelta(seconds=30))
     notify(call.notification("lost_call"))
-    pass_by(10)
+    advance(10)
     assert len(crm.calls) == 1
 
 
-def test_click_filed_as_incoming_is_an_outgoing_call_of_who_clicked(tenant, pbx, crm, clock, pass_by, notify):
-    """The numbers come swapped: UIS names the phone it rang first, which is the employee's."""
+def test_click_to_call_reported_as_incoming_is_outgoing(tenant, pbx, crm, clock, advance, notify):
+    """UIS reports the phone it rang first, the employee's, as the contact."""
     call = pbx.call(
         contact=CONTACT,
         number=NUMBER,
@@ -307,36 +311,36 @@ def test_click_filed_as_incoming_is_an_outgoing_call_of_who_clicked(tenant, pbx,
     )
     swapped = dict(call.notification("call_end"), contact_phone_number="79990000011", direction="in")
     notify(swapped)
-    pass_by(10)
+    advance(10)
     (sent,) = crm.calls
     assert (sent["type"], sent["phone"], sent["code"]) == ("out", f"+{CONTACT}", "101")
 
 
 @pytest.mark.slow
-def test_fax_is_no_missed_call(tenant, pbx, crm, clock, pass_by, notify):
+def test_fax_is_uploaded_as_answered(tenant, pbx, crm, clock, advance, notify):
     began = timezone.now() - timedelta(seconds=60)
     call = pbx.call(contact=CONTACT, number=NUMBER, started_at=began, finish_reason="fax_session_done", wait=40)
     notify(dict(call.notification("call_end"), is_lost=False))
-    pass_by(60)
+    advance(60)
     for _minute in range(12):
         clock.shift(timedelta(minutes=1))
         task_queue.sweep()
     assert [sent["result"] for sent in crm.calls] == ["answered"]
 
 
-def test_two_legs_of_one_employee_are_one_call(tenant, pbx, crm, clock, pass_by, notify):
+def test_two_legs_of_one_employee_are_one_call(tenant, pbx, crm, clock, advance, notify):
     began = timezone.now() - timedelta(seconds=300)
     call = pbx.call(contact=CONTACT, number=NUMBER, started_at=began, talks=[(IVAN, 52), (PETR, 30), (IVAN, 40)])
     notify(call.notification("call_end"))
-    pass_by(4)
+    advance(4)
     assert [(sent["code"], sent["duration"]) for sent in crm.calls] == [("101", 122)]
 
 
-def test_session_beyond_32_bits_keeps_its_number(tenant, pbx, crm, clock, pass_by, notify):
+def test_session_beyond_32_bits_keeps_its_number(tenant, pbx, crm, clock, advance, notify):
     began = timezone.now() - timedelta(seconds=60)
     call = pbx.call(contact=CONTACT, number=NUMBER, started_at=began, talks=[(IVAN, 30)], session_id=2**40 + 5)
     notify(call.notification("call_end"))
-    pass_by(4)
+    advance(4)
     assert [sent["externalId"] for sent in crm.calls] == [f"uis-{2**40 + 5}"]
 
 
@@ -345,20 +349,22 @@ def test_session_beyond_32_bits_keeps_its_number(tenant, pbx, crm, clock, pass_b
     ("zone", "moment"),
     [
         ("Europe/Moscow", datetime(2026, 3, 10, 20, 59, 50, tzinfo=UTC)),  # midnight
-        ("Europe/Moscow", datetime(2026, 2, 28, 20, 59, 50, tzinfo=UTC)),  # a month's end
-        ("Europe/Berlin", datetime(2026, 3, 29, 0, 59, 50, tzinfo=UTC)),  # an hour is left out
-        ("Europe/Berlin", datetime(2026, 10, 25, 0, 59, 50, tzinfo=UTC)),  # an hour comes twice
+        ("Europe/Moscow", datetime(2026, 2, 28, 20, 59, 50, tzinfo=UTC)),  # end of a month
+        ("Europe/Berlin", datetime(2026, 3, 29, 0, 59, 50, tzinfo=UTC)),  # start of summer time
+        ("Europe/Berlin", datetime(2026, 10, 25, 0, 59, 50, tzinfo=UTC)),  # end of summer time
     ],
 )
 @pytest.mark.parametrize("talks", [[], [(IVAN, 30)]], ids=["missed", "answered"])
-def test_call_over_a_border_of_time_keeps_its_beginning(tenant, pbx, crm, notify, clock, pass_by, zone, moment, talks):
+def test_call_across_a_date_or_clock_change_keeps_its_start(
+    tenant, pbx, crm, notify, clock, advance, zone, moment, talks
+):
     pbx.timezone = crm.timezone = zone
     type(tenant.uis).objects.update(time_zone=zone)
     type(tenant.crm).objects.update(time_zone=zone)
     clock.move_to(moment + timedelta(seconds=120))
     call = pbx.call(contact=CONTACT, number=NUMBER, started_at=moment, rings=[IVAN], talks=talks, wait=20)
     notify(call.notification("call_end"))
-    pass_by(60)
+    advance(60)
     for _minute in range(15):
         clock.shift(timedelta(minutes=1))
         task_queue.sweep()
@@ -366,20 +372,20 @@ def test_call_over_a_border_of_time_keeps_its_beginning(tenant, pbx, crm, notify
     assert [sent["date"] for sent in crm.calls] == [f"{local:%Y-%m-%d %H:%M:%S}"]
 
 
-def test_owner_of_a_missed_call_is_who_was_rung_last_though_told_first(tenant, crm, missed, pass_by, notify):
+def test_missed_call_owner_is_the_last_rung_even_if_reported_first(tenant, crm, missed, advance, notify):
     TransferRules.objects.update(missed_owner="LAST_RUNG")
     later = missed.notification("waiting", employee_id=IVAN, at=missed.started_at + timedelta(seconds=9))
     first = missed.notification("waiting", employee_id=PETR, at=missed.started_at + timedelta(seconds=2))
     notify(missed.notification("lost_call"), later, first)
-    pass_by(10)
+    advance(10)
     assert [sent["code"] for sent in crm.calls] == ["101"]
 
 
 @pytest.mark.slow
-def test_person_nobody_knows_gets_no_call_and_nobody_else_does(tenant, pbx, crm, missed, pass_by, notify):
+def test_call_of_an_unknown_employee_is_uploaded_without_a_manager(tenant, pbx, crm, missed, advance, notify):
     pbx.add_employee(ANNA + 7, "Новый Сотрудник", extension="109")
     notify(
         dict(missed.notification("waiting", employee_id=PETR), employee_id=ANNA + 7), missed.notification("lost_call")
     )
-    pass_by(10)
+    advance(10)
     assert [(sent.get("code"), sent["_manager"]) for sent in crm.calls] == [(None, None)]

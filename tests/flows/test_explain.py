@@ -1,4 +1,4 @@
-"""Faults caused on purpose: the call's page and `explain_call` give the reason code and who must act."""
+"""For each provoked fault, the call's page and `explain_call` give the reason code and the responsible party."""
 
 import json
 import re
@@ -52,15 +52,15 @@ def operator(client, tenant):
     return staff(client, "Operator")
 
 
-def page_of(client, session_id, headers=ENGLISH):
-    return client.get(where(session_id), headers=headers)
+def open_page(client, session_id, headers=ENGLISH):
+    return client.get(url_of(session_id), headers=headers)
 
 
-def where(session_id):
+def url_of(session_id):
     return reverse("admin:telephony_call_change", args=[Call.objects.get(session_id=session_id).pk])
 
 
-def explained(session_id):
+def explain(session_id):
     out = StringIO()
     call_command("explain_call", "--tenant", "romashka", str(session_id), stdout=out)
     return json.loads(out.getvalue())
@@ -78,17 +78,17 @@ def setting(field):
 
 @pytest.fixture
 def assert_explained(client, support, tenant, pbx, crm, stranger):
-    """Check that the page and the command give this code with these values in its message, and no secret."""
+    """Check that page and command give this code, with these values in its message and no secret."""
 
     def check(session_id, reason, *values, responsible=None, is_warning=False):
-        explanation = explained(session_id)
+        explanation = explain(session_id)
         problems = explanation["warnings"] if is_warning else [explanation]
         found = [problem for problem in problems if problem["reason"] == reason]
         assert found, problems
         for value in values:
             assert str(value) in found[0]["message"]
         assert found[0]["responsible"] == (in_english(responsible.label) if responsible else "")
-        answer = page_of(client, session_id)
+        answer = open_page(client, session_id)
         assert f"{reason} {found[0]['message']}" in html_text.words(answer)
         html = answer.content.decode()
         for secret in (CONTACT, pbx.token, tenant.crm.key, tenant.uis.hook, "/system/media/"):
@@ -108,16 +108,16 @@ def missed(pbx):
 
 @pytest.fixture
 def answered(pbx):
-    return ended_now(pbx, talks=[(PETR, 20)])
+    return add_ended_call(pbx, talks=[(PETR, 20)])
 
 
-def ended_now(pbx, **values):
-    """A call that ended some seconds ago."""
-    lasted = 5 + sum(seconds for _person, seconds in values.get("talks", ()))
+def add_ended_call(pbx, **values):
+    """Create a call that ended some seconds ago."""
+    duration = 5 + sum(seconds for _person, seconds in values.get("talks", ()))
     values = {
         "contact": CONTACT,
         "number": NUMBER,
-        "started_at": timezone.now() - timedelta(seconds=lasted + 3),
+        "started_at": timezone.now() - timedelta(seconds=duration + 3),
     } | values
     return pbx.call(**values)
 
@@ -127,7 +127,7 @@ def notification(call, event, employee_id=None):
 
 
 @pytest.mark.slow
-def test_wrong_extension(notify, missed, assert_explained):
+def test_extension_unknown_to_the_crm_is_a_warning(notify, missed, assert_explained):
     notify(dict(notification(missed, "waiting", IVAN), employee_id=ANNA), notification(missed, "lost_call"))
     assert_explained(
         missed.session_id,
@@ -139,7 +139,7 @@ def test_wrong_extension(notify, missed, assert_explained):
     )
 
 
-def test_expired_key(notify, pbx, answered, assert_explained):
+def test_expired_uis_key_is_explained(notify, pbx, answered, assert_explained):
     pbx.token_state = "expired"
     notify(answered.notification("call_end"))
     explanation = assert_explained(
@@ -148,7 +148,7 @@ def test_expired_key(notify, pbx, answered, assert_explained):
     assert explanation["next_at"] is None
 
 
-def test_forbidden_right(notify, crm, missed, assert_explained):
+def test_missing_crm_scope_is_explained(notify, crm, missed, assert_explained):
     crm.scopes.discard("telephony_write")
     notify(missed.notification("call_end"))
     assert_explained(
@@ -156,7 +156,7 @@ def test_forbidden_right(notify, crm, missed, assert_explained):
     )
 
 
-def test_blocked_number(notify, missed, tenant, assert_explained):
+def test_number_excluded_by_a_rule_is_explained(notify, missed, tenant, assert_explained):
     TransferRules.objects.update(number_filter="EXCEPT")
     tenant.rules.numbers.set(VirtualNumber.objects.filter(number=NUMBER, tenant=tenant))
     notify(missed.notification("call_end"))
@@ -165,15 +165,15 @@ def test_blocked_number(notify, missed, tenant, assert_explained):
     )
 
 
-def test_internal_call(notify, pbx, assert_explained):
+def test_internal_call_skipped_by_a_rule_is_explained(notify, pbx, assert_explained):
     call = pbx.call(contact="102", number=NUMBER, is_internal=True)
     notify(call.notification("call_end"))
     assert_explained(call.session_id, "INTERNAL_OFF", setting("upload_internal"))
 
 
-def test_recording_off(notify, pbx, assert_explained):
+def test_recording_turned_off_for_the_employee_is_a_warning(notify, pbx, assert_explained):
     Employee.objects.filter(uis_id=PETR).update(recording_mode="off")
-    call = ended_now(pbx, talks=[(PETR, 20)], recorded=False)
+    call = add_ended_call(pbx, talks=[(PETR, 20)], recorded=False)
     notify(call.notification("call_end"))
     person = "Петров Пётр (102)"
     assert (
@@ -184,7 +184,7 @@ def test_recording_off(notify, pbx, assert_explained):
     )
 
 
-def test_wrong_zone(notify, missed, tenant, assert_explained):
+def test_wrong_time_zone_is_a_warning(notify, missed, tenant, assert_explained):
     tenant.uis.time_zone = "Asia/Yekaterinburg"
     tenant.uis.save()
     notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
@@ -199,7 +199,7 @@ def test_wrong_zone(notify, missed, tenant, assert_explained):
     assert not Call.objects.get().tenant.popups.exists()
 
 
-def test_unreadable_template(notify, client, hook, pbx, run_queue, later, assert_explained):
+def test_unreadable_template_is_a_warning(notify, client, hook, pbx, run_queue, later, assert_explained):
     call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
     body = f'{{"call_session_id": {call.session_id} "is_lost"}}'
     client.post(f"{hook}call_end/", body, content_type="text/plain")
@@ -214,7 +214,7 @@ def test_unreadable_template(notify, client, hook, pbx, run_queue, later, assert
     )
 
 
-def test_notification_without_a_session_that_came_at_that_time_is_named(
+def test_unreadable_notification_of_that_time_without_a_session_is_a_warning(
     client, hook, pbx, run_queue, later, assert_explained
 ):
     call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
@@ -222,12 +222,10 @@ def test_notification_without_a_session_that_came_at_that_time_is_named(
     later(timedelta(minutes=6))
     tasks.reconcile_all()
     run_queue()
-    assert {"NO_NOTIFICATIONS", "UNREADABLE"} <= {
-        warning["reason"] for warning in explained(call.session_id)["warnings"]
-    }
+    assert {"NO_NOTIFICATIONS", "UNREADABLE"} <= {warning["reason"] for warning in explain(call.session_id)["warnings"]}
 
 
-def test_paused_client(notify, missed, assert_explained):
+def test_paused_tenant_is_explained(notify, missed, assert_explained):
     Tenant.objects.filter(slug="romashka").update(is_paused=True)
     notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
     assert assert_explained(missed.session_id, "PAUSED", responsible=Responsible.OPERATOR)["next_at"] is None
@@ -240,7 +238,7 @@ def test_paused_client(notify, missed, assert_explained):
     )
 
 
-def test_crm_away(notify, crm_world, missed, assert_explained):
+def test_unavailable_crm_is_explained(notify, crm_world, missed, assert_explained):
     crm_world.break_down("503")
     notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
     explanation = assert_explained(missed.session_id, "CRM_UNAVAILABLE", responsible=Responsible.CRM)
@@ -250,19 +248,19 @@ def test_crm_away(notify, crm_world, missed, assert_explained):
     )
 
 
-def test_uis_away(notify, uis_world, answered, assert_explained):
+def test_unavailable_uis_is_explained(notify, uis_world, answered, assert_explained):
     uis_world.break_down("timeout")
     notify(answered.notification("call_end"))
     assert_explained(answered.session_id, "UIS_UNAVAILABLE", responsible=Responsible.UIS)
 
 
-def test_used_up_points(notify, pbx, answered, assert_explained):
+def test_used_up_points_are_explained(notify, pbx, answered, assert_explained):
     pbx.minute_limit = 0
     notify(answered.notification("call_end"))
     assert_explained(answered.session_id, "UIS_QUOTA", responsible=Responsible.CLIENT)
 
 
-def test_too_old(notify, pbx, assert_explained):
+def test_call_older_than_the_upload_window_is_explained(notify, pbx, assert_explained):
     at = timezone.now() - timedelta(days=40)
     call = pbx.call(contact=CONTACT, number=NUMBER, started_at=at, rings=[IVAN])
     notify(call.notification("lost_call"))
@@ -271,12 +269,12 @@ def test_too_old(notify, pbx, assert_explained):
     )
 
 
-def test_hidden_number(notify, missed, assert_explained):
+def test_hidden_number_is_explained(notify, missed, assert_explained):
     notify(dict(missed.notification("call_end"), contact_phone_number="anonymous"))
     assert_explained(missed.session_id, "HIDDEN_NUMBER")
 
 
-def test_filtered_employee(notify, answered, tenant, assert_explained):
+def test_employee_excluded_by_a_rule_is_explained(notify, answered, tenant, assert_explained):
     TransferRules.objects.update(employee_filter="EXCEPT")
     tenant.rules.employees.set(Employee.objects.filter(uis_id=PETR, tenant=tenant))
     notify(answered.notification("call_end"))
@@ -284,13 +282,13 @@ def test_filtered_employee(notify, answered, tenant, assert_explained):
     assert_explained(answered.session_id, "EMPLOYEE", *filtered)
 
 
-def test_filtered_contact(notify, missed, assert_explained):
+def test_contact_excluded_by_a_rule_is_explained(notify, missed, assert_explained):
     TransferRules.objects.update(contact_filter="EXCEPT", contacts=f"+{CONTACT}")
     notify(missed.notification("call_end"))
     assert_explained(missed.session_id, "CONTACT", setting("contact_filter"), in_english(Filter.EXCEPT.label), "(1 ")
 
 
-def test_refused_upload(notify, missed, assert_explained):
+def test_upload_rejected_by_the_crm_is_explained(notify, missed, assert_explained):
     VirtualNumber.objects.filter(number=NUMBER).update(site="no-such-shop")
     notify(missed.notification("call_end"))
     explanation = assert_explained(
@@ -300,7 +298,7 @@ def test_refused_upload(notify, missed, assert_explained):
     assert "no-such-shop" in explanation["timeline"][-1]["message"]
 
 
-def test_switched_off_module(notify, crm, missed, tenant, assert_explained):
+def test_inactive_module_in_the_crm_is_explained(notify, crm, missed, tenant, assert_explained):
     crm.modules[integration_module.code(tenant)]["active"] = False
     notify(missed.notification("call_end"))
     assert_explained(
@@ -309,7 +307,7 @@ def test_switched_off_module(notify, crm, missed, tenant, assert_explained):
 
 
 @pytest.mark.slow
-def test_call_unknown_to_uis(notify, answered, later, assert_explained):
+def test_call_missing_in_the_uis_report_is_explained(notify, answered, later, assert_explained):
     notify(dict(answered.notification("call_end"), call_session_id=5139999999))
     later(timedelta(days=1))
     for _day in range(6):
@@ -317,42 +315,42 @@ def test_call_unknown_to_uis(notify, answered, later, assert_explained):
     assert_explained(5139999999, "UNKNOWN_TO_UIS", responsible=Responsible.UIS)
 
 
-def test_missed_by_a_menu(notify, pbx, assert_explained):
+def test_missed_call_that_rang_no_phone_is_a_warning(notify, pbx, assert_explained):
     call = pbx.call(contact=CONTACT, number=NUMBER)
     notify(call.notification("lost_call"))
     assert_explained(call.session_id, "NOBODY_RANG", is_warning=True)
 
 
-def test_caller_rejected_by_uis(notify, pbx, assert_explained):
-    call = ended_now(pbx, finish_reason="numa_in_black_list")
+def test_finish_reason_of_a_rejected_caller_is_shown(notify, pbx, assert_explained):
+    call = add_ended_call(pbx, finish_reason="numa_in_black_list")
     notify({"event": "call_end", "call_session_id": call.session_id, "contact_phone_number": CONTACT})
     with translation.override("en"):
         reason = finish_reason_labels.label("numa_in_black_list")
     assert reason != "numa_in_black_list"
-    assert reason in json.dumps(explained(call.session_id), ensure_ascii=False)
+    assert reason in json.dumps(explain(call.session_id), ensure_ascii=False)
 
 
-def test_popups_off(notify, missed, assert_explained):
+def test_popups_turned_off_are_a_warning(notify, missed, assert_explained):
     TransferRules.objects.update(popup_incoming="OFF")
     notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
     assert_explained(missed.session_id, "POPUP_OFF", is_warning=True)
 
 
-def test_late_ring(notify, missed, assert_explained):
+def test_ringing_event_that_came_late_is_a_warning(notify, missed, assert_explained):
     late = missed.notification("waiting", employee_id=IVAN, at=timezone.now() - timedelta(seconds=30))
     notify(late, notification(missed, "lost_call"))
     assert_explained(missed.session_id, "STALE", responsible=check_results.Responsible.UIS, is_warning=True)
 
 
-def test_unknown_employee(notify, missed, assert_explained):
+def test_employee_unknown_to_us_is_a_warning(notify, missed, assert_explained):
     notify(dict(notification(missed, "waiting", IVAN), employee_id=999), notification(missed, "lost_call"))
     assert_explained(
         missed.session_id, "UNKNOWN_EMPLOYEE", "999", responsible=check_results.Responsible.OPERATOR, is_warning=True
     )
 
 
-def test_unlinked_employee(notify, pbx, assert_explained):
-    call = ended_now(pbx, talks=[(ANNA, 20)])
+def test_employee_without_a_crm_user_is_a_warning(notify, pbx, assert_explained):
+    call = add_ended_call(pbx, talks=[(ANNA, 20)])
     notify(call.notification("call_end"))
     assert_explained(
         call.session_id,
@@ -363,19 +361,19 @@ def test_unlinked_employee(notify, pbx, assert_explained):
     )
 
 
-def test_answer_reported_after_the_upload(notify, answered, assert_explained):
+def test_answer_reported_after_the_upload_is_a_warning(notify, answered, assert_explained):
     lost = dict(answered.notification("call_end"), event="lost_call", is_lost=True, talk_time_duration=0)
     notify(lost, answered.notification("call_end"))
     assert_explained(answered.session_id, "LATE_ANSWER", responsible=check_results.Responsible.UIS, is_warning=True)
 
 
 @pytest.mark.slow
-def test_recording_that_never_came(notify, later, answered, assert_explained):
+def test_recording_that_never_came_is_a_warning(notify, later, answered, assert_explained):
     answered.records_at = timezone.now() + timedelta(hours=5)
     notify(answered.notification("call_end"))
     call = Call.objects.get()
     deadline = datetime_display.format_with_seconds(call.tenant, recording_selection.deadline(call), now=timezone.now())
-    assert deadline in explained(answered.session_id)["next"]
+    assert deadline in explain(answered.session_id)["next"]
     for _minute in range(12):
         later(timedelta(minutes=1))
     assert_explained(
@@ -383,7 +381,7 @@ def test_recording_that_never_came(notify, later, answered, assert_explained):
     )
 
 
-def test_recording_reported_during_an_upload_without_it(
+def test_recording_reported_during_an_upload_without_it_is_a_warning(
     notify, crm, answered, monkeypatch, client, support, assert_explained
 ):
     TransferRules.objects.update(recording_wait_minutes=0)
@@ -396,25 +394,25 @@ def test_recording_reported_during_an_upload_without_it(
     assert not RecordingLink.objects.exists()
 
 
-def test_uploaded_recording_is_no_problem_after_a_rule_change(notify, answered):
+def test_recording_uploaded_before_a_rule_change_is_no_warning(notify, answered):
     notify(answered.notification("call_end"))
     TransferRules.objects.update(send_recording=False)
-    assert explained(answered.session_id)["warnings"] == []
+    assert explain(answered.session_id)["warnings"] == []
 
 
-def test_recording_link_withheld_by_a_rule(notify, answered, assert_explained):
+def test_recording_link_withheld_by_a_rule_is_a_warning(notify, answered, assert_explained):
     TransferRules.objects.update(send_recording=False)
     notify(answered.notification("call_end"))
     assert_explained(answered.session_id, "RECORDING_NOT_PASSED", is_warning=True)
 
 
-def test_tenant_that_is_not_active(notify, missed, assert_explained):
+def test_tenant_not_activated_is_explained(notify, missed, assert_explained):
     Tenant.objects.filter(slug="romashka").update(activated_at=None)
     notify(missed.notification("call_end"))
     assert_explained(missed.session_id, "NOT_ACTIVATED", responsible=Responsible.CLIENT)
 
 
-def test_rule_that_was_changed_since(notify, missed, assert_explained):
+def test_rule_changed_since_the_skip_is_a_warning(notify, missed, assert_explained):
     TransferRules.objects.update(upload_missed=False)
     notify(missed.notification("call_end"))
     assert_explained(missed.session_id, "MISSED_OFF", setting("upload_missed"))
@@ -422,7 +420,7 @@ def test_rule_that_was_changed_since(notify, missed, assert_explained):
     assert_explained(missed.session_id, "RULE_CHANGED", responsible=check_results.Responsible.OPERATOR, is_warning=True)
 
 
-def test_claimed_call_and_due_call(notify, missed, assert_explained):
+def test_debouncing_due_and_claimed_calls_are_explained(notify, missed, assert_explained):
     notify(missed.notification("call_end"), works=False)
     task_queue.process_notifications()
     assert_explained(missed.session_id, "DEBOUNCE", responsible=Responsible.UIS)
@@ -432,8 +430,8 @@ def test_claimed_call_and_due_call(notify, missed, assert_explained):
     assert_explained(missed.session_id, "CLAIMED")
 
 
-def test_timeline_goes_from_the_first_ring_to_the_crms_answer(notify, later, pbx, assert_explained):
-    answered = ended_now(pbx, started_at=timezone.now(), talks=[(PETR, 20)])
+def test_timeline_lists_every_step_from_ringing_to_upload(notify, later, pbx, assert_explained):
+    answered = add_ended_call(pbx, started_at=timezone.now(), talks=[(PETR, 20)])
     notify(answered.notification("waiting"), answered.notification("talk_started"))
     later(timedelta(seconds=30))
     notify(answered.notification("call_end"), answered.notification("recorded"))
@@ -471,10 +469,10 @@ def test_timeline_goes_from_the_first_ring_to_the_crms_answer(notify, later, pbx
     )
 
 
-def test_timeline_of_a_skipped_call_names_the_rule_and_its_setting(notify, missed, assert_explained):
+def test_timeline_of_a_skipped_call_names_rule_and_setting(notify, missed, assert_explained):
     TransferRules.objects.update(upload_missed=False)
     notify(missed.notification("call_end"))
-    explanation = explained(missed.session_id)
+    explanation = explain(missed.session_id)
     assert explanation["reason"] == SkipReason.MISSED_OFF
     (rule,) = [line["message"] for line in explanation["timeline"] if line["step"] == "RULE"]
     with translation.override("en"):
@@ -487,10 +485,10 @@ def test_timeline_shows_the_outcome_of_each_notification(notify, missed, assert_
     notify(end, dict(end, notification_name="again"))
     notify(missed.notification("lost_call"), works=False)
     process.process(Notification.objects.latest("pk").pk, now=timezone.now())  # its worker dies at the pop-up
-    kept = dict(Notification.objects.order_by("pk").values_list("outcome", "event"))
-    assert kept == {"DONE": "call_end", "REPEATED": "call_end", "QUEUED": "lost_call"}
+    outcomes = dict(Notification.objects.order_by("pk").values_list("outcome", "event"))
+    assert outcomes == {"DONE": "call_end", "REPEATED": "call_end", "QUEUED": "lost_call"}
     done, repeated, queued = (
-        line["message"] for line in explained(missed.session_id)["timeline"] if line["step"] == "NOTIFICATION"
+        line["message"] for line in explain(missed.session_id)["timeline"] if line["step"] == "NOTIFICATION"
     )
     with translation.override("en"):
         words = {outcome: str(outcome.label) for outcome in Notification.Outcome}
@@ -499,37 +497,37 @@ def test_timeline_shows_the_outcome_of_each_notification(notify, missed, assert_
     assert words["QUEUED"] in queued
 
 
-def test_click_to_call_comes_first(client, tenant, crm, pbx, notify, run_queue, assert_explained):
-    explanation = {"clientId": tenant.crm.client_id, "code": "101", "phone": f"+{CONTACT}", "userId": "27"}
-    client.post(f"/hooks/retailcrm/{tenant.uis.hook}/make-call/", explanation)
+def test_timeline_shows_the_click_to_call(client, tenant, crm, pbx, notify, run_queue, assert_explained):
+    form = {"clientId": tenant.crm.client_id, "code": "101", "phone": f"+{CONTACT}", "userId": "27"}
+    client.post(f"/hooks/retailcrm/{tenant.uis.hook}/make-call/", form)
     run_queue()
     session = next(iter(pbx.sessions.values()))
     pbx.finish_started(session.session_id, talk=0)
     notify(session.notification("call_end"))
-    explanation = explained(session.session_id)
+    explanation = explain(session.session_id)
     assert explanation["timeline"][0]["step"] in {"CLICK_TO_CALL", "RANG"}
-    (clicked,) = [line for line in explanation["timeline"] if line["step"] == "CLICK_TO_CALL"]
-    assert "Иванов Иван (101)" in clicked["message"]
-    assert in_english(Command.State.DONE.label) in clicked["message"]
+    (click_entry,) = [line for line in explanation["timeline"] if line["step"] == "CLICK_TO_CALL"]
+    assert "Иванов Иван (101)" in click_entry["message"]
+    assert in_english(Command.State.DONE.label) in click_entry["message"]
 
 
-def test_slow_system_of_a_popup_is_named(client, support, notify, missed):
+def test_slowest_system_of_a_popup_is_named(client, support, notify, missed):
     notify(missed.notification("waiting", employee_id=IVAN, at=timezone.now() - timedelta(seconds=3)))
     notify(missed.notification("lost_call"))
-    assert 'data-bottleneck="UIS"' in page_of(client, missed.session_id).content.decode()
-    (card,) = explained(missed.session_id)["popups"]
-    assert (card["employee"], card["slow"], card["ms"]["uis"] >= 3000) == ("Иванов Иван (101)", "UIS", True)
-    assert card["ms"]["total"] == sum(card["ms"][side] for side in ("uis", "connector", "crm"))
+    assert 'data-bottleneck="UIS"' in open_page(client, missed.session_id).content.decode()
+    (popup,) = explain(missed.session_id)["popups"]
+    assert (popup["employee"], popup["slow"], popup["ms"]["uis"] >= 3000) == ("Иванов Иван (101)", "UIS", True)
+    assert popup["ms"]["total"] == sum(popup["ms"][system] for system in ("uis", "connector", "crm"))
 
 
-def test_rule_that_decided_is_shown_as_it_was(notify, answered, assert_explained):
+def test_timeline_keeps_the_rule_of_the_decision_after_a_change(notify, answered, assert_explained):
     notify(answered.notification("call_end"))
-    was = [line["message"] for line in explained(answered.session_id)["timeline"] if line["step"] == "RULE"]
+    before = [line["message"] for line in explain(answered.session_id)["timeline"] if line["step"] == "RULE"]
     TransferRules.objects.update(owner="FIRST_TALKER")
-    assert [line["message"] for line in explained(answered.session_id)["timeline"] if line["step"] == "RULE"] == was
+    assert [line["message"] for line in explain(answered.session_id)["timeline"] if line["step"] == "RULE"] == before
 
 
-def test_used_up_points_are_named_though_uis_was_away_before(notify, pbx, answered, tenant, assert_explained):
+def test_used_up_points_are_explained_despite_earlier_uis_failures(notify, pbx, answered, tenant, assert_explained):
     pbx.minute_limit = 0
     notify(answered.notification("call_end"))
     UisConnection.objects.update(consecutive_failures=2, retry_at=timezone.now() + timedelta(hours=1))
@@ -545,13 +543,13 @@ def test_upload_already_known_to_the_crm_is_shown(notify, later, crm_world, miss
     assert upload.details["known"]
     upload.details["known"] = False
     upload.save()
-    as_new = explained(missed.session_id)["timeline"][-1]["message"]
+    as_new = explain(missed.session_id)["timeline"][-1]["message"]
     assert as_new != explanation["timeline"][-1]["message"]
 
 
-def test_operator_sees_the_full_number_and_is_logged(client, operator, notify, missed, tenant):
+def test_operator_sees_the_full_number_which_is_logged(client, operator, notify, missed, tenant):
     notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
-    html = page_of(client, missed.session_id).content.decode()
+    html = open_page(client, missed.session_id).content.decode()
     assert f"+{CONTACT}" in html
     assert f"&quot;contact_phone_number&quot;: &quot;{CONTACT}&quot;" in html
     assert "/number/" not in html
@@ -560,16 +558,16 @@ def test_operator_sees_the_full_number_and_is_logged(client, operator, notify, m
     ]
 
 
-def test_support_is_shown_the_number_on_demand_and_logged(client, support, notify, missed):
+def test_support_reveals_the_number_which_is_logged(client, support, notify, missed):
     notify(notification(missed, "lost_call"))
-    assert "7999***0001" in html_text.words(page_of(client, missed.session_id))
+    assert "7999***0001" in html_text.words(open_page(client, missed.session_id))
     assert not AccessLogEntry.objects.exists()
-    answer = client.post(f"{where(missed.session_id).removesuffix('change/')}number/", follow=True, headers=ENGLISH)
+    answer = client.post(f"{url_of(missed.session_id).removesuffix('change/')}number/", follow=True, headers=ENGLISH)
     assert f"+{CONTACT}" in html_text.words(answer)
     assert AccessLogEntry.objects.get().user == support
     explanation = html_text.words(client.get("/admin/telephony/accesslogentry/", headers=ENGLISH))
     assert f"support {in_english(AccessLogEntry.Kind.PHONE_NUMBER.label)} {missed.session_id} Ромашка" in explanation
-    assert CONTACT not in page_of(client, missed.session_id).content.decode()
+    assert CONTACT not in open_page(client, missed.session_id).content.decode()
 
 
 SPELLINGS = (
@@ -582,24 +580,24 @@ SPELLINGS = (
 )
 
 
-def assert_number_hidden(client, *addresses, **explanation):
-    pages = [client.get(address, headers=ENGLISH).content.decode() for address in addresses]
+def assert_number_hidden(client, *urls, **explanation):
+    pages = [client.get(url, headers=ENGLISH).content.decode() for url in urls]
     for text in [*pages, json.dumps(explanation, ensure_ascii=False)]:
         assert not [form for form in SPELLINGS if form in text]
 
 
-def test_number_is_masked_for_support_in_any_spelling(client, support, notify, missed):
+def test_number_in_any_form_is_masked_for_support(client, support, notify, missed):
     """Typed names and vendors' messages may contain a number in any form."""
-    spoken = f"Иван\n{', '.join(SPELLINGS)}"
-    notify(notification(missed, "waiting", IVAN) | {"contact_full_name": spoken}, notification(missed, "lost_call"))
+    full_name = f"Иван\n{', '.join(SPELLINGS)}"
+    notify(notification(missed, "waiting", IVAN) | {"contact_full_name": full_name}, notification(missed, "lost_call"))
     ring = Notification.objects.filter(event="waiting")
-    ring.update(outcome="DROPPED", reason="CRM_FAILED", detail=f"No such phone: {spoken}")
-    Popup.objects.update(state="FAILED", detail=f"No such phone: {spoken}")
-    assert_number_hidden(client, where(missed.session_id), **explained(missed.session_id))
-    assert "No such phone" in explained(missed.session_id)["timeline"][1]["message"]
+    ring.update(outcome="DROPPED", reason="CRM_FAILED", detail=f"No such phone: {full_name}")
+    Popup.objects.update(state="FAILED", detail=f"No such phone: {full_name}")
+    assert_number_hidden(client, url_of(missed.session_id), **explain(missed.session_id))
+    assert "No such phone" in explain(missed.session_id)["timeline"][1]["message"]
     ring.update(reason="STALE")
     Popup.objects.all().delete()
-    assert_number_hidden(client, where(missed.session_id), **explained(missed.session_id))
+    assert_number_hidden(client, url_of(missed.session_id), **explain(missed.session_id))
 
 
 def test_number_in_place_of_an_event_is_masked(client, support, hook, notify, missed, run_queue):
@@ -608,68 +606,68 @@ def test_number_in_place_of_an_event_is_masked(client, support, hook, notify, mi
     stored = Notification.objects.get(outcome="UNREADABLE")
     page = reverse("admin:telephony_notification_change", args=[stored.pk])
     unreadable = reverse("admin:telephony_notification_unreadable")
-    assert "UNREADABLE" in json.dumps(explained(missed.session_id))
-    assert_number_hidden(client, where(missed.session_id), page, unreadable, **explained(missed.session_id))
+    assert "UNREADABLE" in json.dumps(explain(missed.session_id))
+    assert_number_hidden(client, url_of(missed.session_id), page, unreadable, **explain(missed.session_id))
 
 
 def test_pages_of_popups_and_commands_hide_numbers_in_answers(client, support, tenant):
-    says, now = f"No such phone: +{CONTACT}.", timezone.now()
+    detail, now = f"No such phone: +{CONTACT}.", timezone.now()
     person, moments = Employee.objects.get(uis_id=IVAN), dict.fromkeys(("ringing_at", "received_at", "sent_at"), now)
-    card = Popup.objects.create(tenant=tenant, session_id=1, employee=person, detail=says, state="FAILED", **moments)
-    click = Command.objects.create(tenant=tenant, kind="CALL", detail=says, received_at=now)
-    pages = [reverse("admin:crm_popup_change", args=[card.pk]), reverse("admin:crm_command_change", args=[click.pk])]
+    popup = Popup.objects.create(tenant=tenant, session_id=1, employee=person, detail=detail, state="FAILED", **moments)
+    click = Command.objects.create(tenant=tenant, kind="CALL", detail=detail, received_at=now)
+    pages = [reverse("admin:crm_popup_change", args=[popup.pk]), reverse("admin:crm_command_change", args=[click.pk])]
     assert "No such phone: +7999***0001." in html_text.words(client.get(pages[0]))
     assert_number_hidden(client, *pages)
 
 
 def test_page_is_forbidden_without_permission(client, db, notify, missed, tenant):
     notify(notification(missed, "lost_call"))
-    user = User.objects.create_user("nobody", password="x", is_staff=True)
+    user = User.objects.create_user("visitor", password="x", is_staff=True)
     client.force_login(user)
-    assert page_of(client, missed.session_id).status_code == 403
-    assert client.post(f"{where(missed.session_id).removesuffix('change/')}number/").status_code == 403
-    assert client.post(f"{where(missed.session_id).removesuffix('change/')}retry/").status_code == 403
+    assert open_page(client, missed.session_id).status_code == 403
+    assert client.post(f"{url_of(missed.session_id).removesuffix('change/')}number/").status_code == 403
+    assert client.post(f"{url_of(missed.session_id).removesuffix('change/')}retry/").status_code == 403
 
 
 @pytest.mark.slow
-def test_page_costs_a_fixed_number_of_queries(client, support, notify, pbx, crm, tenant):
+def test_page_has_a_fixed_query_count(client, support, notify, pbx, crm, tenant):
     few, many = (pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN, PETR, ANNA]) for _ in range(2))
     notify(notification(few, "lost_call"))
     notify(*(notification(many, "waiting", person) for person in (IVAN, PETR, ANNA)), notification(many, "incoming"))
     notify(notification(many, "lost_call"), notification(many, "call_end"))
-    page_of(client, few.session_id)
+    open_page(client, few.session_id)
     costs = []
     for call in (few, many):
-        address = where(call.session_id)
-        with CaptureQueriesContext(connection) as asked:
-            assert client.get(address).status_code == 200
-        costs.append(len(asked))
+        url = url_of(call.session_id)
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(url).status_code == 200
+        costs.append(len(queries))
     assert costs[0] == costs[1] <= 15
 
 
-def test_page_is_in_the_readers_language(client, support, notify, missed, crm_world):
+def test_page_is_in_the_users_language(client, support, notify, missed, crm_world):
     crm_world.break_down("503")
     notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
     reason = FailureReason.CRM_UNAVAILABLE
     for language, headers in (("ru", RUSSIAN), ("en", ENGLISH)):
-        words = html_text.words(page_of(client, missed.session_id, headers))
+        words = html_text.words(open_page(client, missed.session_id, headers))
         with translation.override(language):
             assert all(str(text) in words for text in (capfirst(reason.label), reason.responsible.label))
 
 
-def test_unknown_call_is_refused(tenant, notify, missed):
-    def refusal(session_id):
+def test_unknown_call_is_an_error(tenant, notify, missed):
+    def error_message(session_id):
         with pytest.raises(CommandError) as error:
-            explained(session_id)
+            explain(session_id)
         return str(error.value)
 
-    assert re.search(r"[а-я].* 5\b", refusal(5))
+    assert re.search(r"[а-я].* 5\b", error_message(5))
     Tenant.objects.update(language="en")
-    assert re.search(r" 5\b", refusal(5))
-    assert not re.search(r"[а-я]", refusal(5))
+    assert re.search(r" 5\b", error_message(5))
+    assert not re.search(r"[а-я]", error_message(5))
     notify(notification(missed, "waiting", IVAN))
-    assert str(missed.session_id) in refusal(missed.session_id)
+    assert str(missed.session_id) in error_message(missed.session_id)
     with translation.override("en"):
-        assert status.event_word("waiting") in refusal(missed.session_id)
+        assert status.event_word("waiting") in error_message(missed.session_id)
     assert Notification.objects.count() == 1
     assert task_queue.drain() == 0

@@ -1,4 +1,4 @@
-"""Two clients with the same sessions, extensions, numbers and users: each gets exactly what is its own."""
+"""Two tenants with the same sessions, extensions, numbers and users: each gets only its own data."""
 
 import json
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ NOON = datetime(2026, 3, 10, 12, 0, tzinfo=ZoneInfo("Europe/Moscow"))
 
 @dataclass
 class Shop:
-    """One client, with both accounts, and what UIS and the CRM send for it."""
+    """One tenant with both accounts, and the requests that UIS and the CRM send for it."""
 
     tenant: Tenant
     pbx: uis.Account
@@ -50,17 +50,17 @@ class Shop:
             answer = self.client.post(f"/hooks/uis/{self.tenant.uis.hook}/", body, content_type="application/json")
             assert answer.status_code == 200
 
-    def request(self, what, **more):
-        """Send what the CRM asks on behalf of Ivan."""
+    def request(self, callback, **more):
+        """Send a callback of the CRM on behalf of Ivan."""
         form = {"clientId": self.tenant.crm.client_id, "code": "101", "userId": "27", **more}
-        answer = self.client.post(f"/hooks/retailcrm/{self.tenant.uis.hook}/{what}/", form)
+        answer = self.client.post(f"/hooks/retailcrm/{self.tenant.uis.hook}/{callback}/", form)
         assert answer.status_code == 200
 
-    def ended(self, **values):
-        """Return a call that ended a moment ago."""
-        lasted = 5 + sum(seconds for _person, seconds in values.get("talks", ()))
+    def add_ended_call(self, **values):
+        """Create a call that has just ended."""
+        duration = 5 + sum(seconds for _person, seconds in values.get("talks", ()))
         values = {"contact": CONTACT, "number": NUMBER} | values
-        return self.pbx.call(**{"started_at": timezone.now() - timedelta(seconds=lasted + 3)} | values)
+        return self.pbx.call(**{"started_at": timezone.now() - timedelta(seconds=duration + 3)} | values)
 
     def person(self, uis_id):
         return Employee.objects.get(tenant=self.tenant, uis_id=uis_id)
@@ -94,36 +94,36 @@ def both(ours, theirs):
 
 
 @pytest.fixture
-def same(ours, theirs):
-    """Return a call of each, with one session id: the first's values, and the second's."""
+def same_session(ours, theirs):
+    """Create a call for each tenant with the same session ID; takes the values of both."""
 
-    def play(mine, other):
-        pair = ours.ended(**mine), theirs.ended(**other)
+    def create(mine, other):
+        pair = ours.add_ended_call(**mine), theirs.add_ended_call(**other)
         assert len({call.session_id for call in pair}) == 1
         return pair
 
-    return play
+    return create
 
 
-def fresh(call, event, employee_id=None):
-    """Return a notification of something that happens now."""
+def notification_now(call, event, employee_id=None):
+    """Return a notification of an event that happens now."""
     return call.notification(event, employee_id=employee_id, at=timezone.now())
 
 
 def check_owners():
-    """Check that no card, call or command names a person of another client."""
+    """Check that no pop-up, call or command has an employee of another tenant."""
     for model in (Popup, Call, Command):
         for row in model.objects.exclude(employee=None).select_related("employee"):
             assert row.employee.tenant_id == row.tenant_id
 
 
-def explained(shop, session_id):
+def explain(shop, session_id):
     out = StringIO()
     call_command("explain_call", "--tenant", shop.tenant.slug, str(session_id), stdout=out)
     return json.loads(out.getvalue())
 
 
-def test_twins_share_all_their_ids_and_no_secret(both):
+def test_both_tenants_share_all_ids_but_no_secret(both):
     people = [
         list(shop.tenant.employees.order_by("uis_id").values_list("uis_id", "extension", "crm_user_id"))
         for shop in both
@@ -132,13 +132,13 @@ def test_twins_share_all_their_ids_and_no_secret(both):
     numbers = [sorted(shop.numbers().values_list("number", "is_default")) for shop in both]
     assert numbers[0] == numbers[1] == [(NUMBER, True), ("74950000002", False)]
     for secret in ("uis.access_token", "uis.hook", "crm.key", "crm.client_id", "crm.address"):
-        side, name = secret.split(".")
-        assert len({getattr(getattr(shop.tenant, side), name) for shop in both}) == 2
+        connection_name, name = secret.split(".")
+        assert len({getattr(getattr(shop.tenant, connection_name), name) for shop in both}) == 2
 
 
-def test_same_notification_sent_to_both_is_of_each(both, same, run_queue):
-    mine, _other = same({"rings": [IVAN]}, {"rings": [IVAN]})
-    ring, end = fresh(mine, "waiting", IVAN), fresh(mine, "lost_call")
+def test_same_notification_sent_to_both_is_processed_for_each(both, same_session, run_queue):
+    mine, _other = same_session({"rings": [IVAN]}, {"rings": [IVAN]})
+    ring, end = notification_now(mine, "waiting", IVAN), notification_now(mine, "lost_call")
     for shop in both:
         shop.notify(ring, end)
     run_queue()
@@ -149,23 +149,23 @@ def test_same_notification_sent_to_both_is_of_each(both, same, run_queue):
         assert shop.uploaded("externalId", "phone", "_manager") == [(f"uis-{mine.session_id}", f"+{CONTACT}", 27)]
 
 
-def test_popup_opens_and_closes_on_the_own_screen_only(ours, theirs, same, run_queue):
-    mine, other = same(
+def test_popups_open_and_close_only_in_the_own_crm(ours, theirs, same_session, run_queue):
+    mine, other = same_session(
         {"rings": [IVAN, PETR], "talks": [(PETR, 30)]},
         {"contact": OTHER_CONTACT, "rings": [IVAN, PETR], "talks": [(IVAN, 30)]},
     )
     for shop, call in ((ours, mine), (theirs, other)):
-        shop.notify(fresh(call, "waiting", IVAN), fresh(call, "waiting", PETR))
+        shop.notify(notification_now(call, "waiting", IVAN), notification_now(call, "waiting", PETR))
     run_queue()
     assert ours.events() == [("in", f"+{CONTACT}", [27]), ("in", f"+{CONTACT}", [28])]
     assert theirs.events() == [("in", f"+{OTHER_CONTACT}", [27]), ("in", f"+{OTHER_CONTACT}", [28])]
-    theirs.notify(fresh(other, "talk_started", IVAN))
+    theirs.notify(notification_now(other, "talk_started", IVAN))
     run_queue()
     assert (sorted(ours.crm.cards()), sorted(theirs.crm.cards())) == ([27, 28], [27])
-    ours.notify(fresh(mine, "talk_started", PETR))
+    ours.notify(notification_now(mine, "talk_started", PETR))
     run_queue()
     assert (sorted(ours.crm.cards()), sorted(theirs.crm.cards())) == ([28], [27])
-    theirs.notify(fresh(other, "call_end"))
+    theirs.notify(notification_now(other, "call_end"))
     run_queue()
     assert (sorted(ours.crm.cards()), sorted(theirs.crm.cards())) == ([28], [])
     assert sorted(Popup.objects.values_list("tenant", "employee__uis_id", "state")) == sorted(
@@ -180,24 +180,24 @@ def test_popup_opens_and_closes_on_the_own_screen_only(ours, theirs, same, run_q
 
 
 @pytest.mark.parametrize("event", ["talk_started", "call_end"])
-def test_end_of_anothers_call_neither_prevents_a_popup_nor_closes_it(ours, theirs, same, run_queue, event):
-    mine, other = same({"rings": [IVAN]}, {"talks": [(PETR, 30)]})
-    ring = fresh(mine, "waiting", IVAN)
-    theirs.notify(fresh(other, event, PETR if event == "talk_started" else None))
+def test_end_of_another_tenants_call_does_not_affect_the_popup(ours, theirs, same_session, run_queue, event):
+    mine, other = same_session({"rings": [IVAN]}, {"talks": [(PETR, 30)]})
+    ring = notification_now(mine, "waiting", IVAN)
+    theirs.notify(notification_now(other, event, PETR if event == "talk_started" else None))
     run_queue()
     ours.notify(ring)
     run_queue()
     assert ours.events() == [("in", f"+{CONTACT}", [27])]
-    # How the call ended is decided by the client's own notifications as well.
-    ours.notify(fresh(mine, "call_end"))
+    # The tenant's own notifications also decide how the call ended.
+    ours.notify(notification_now(mine, "call_end"))
     run_queue()
     assert ours.crm.events[-1]["hangupStatus"] == "no answered"
 
 
-def test_missed_call_is_uploaded_to_the_own_account_with_the_own_data(ours, theirs, same, run_queue):
-    mine, other = same({"rings": [IVAN]}, {"contact": OTHER_CONTACT, "rings": [PETR]})
+def test_missed_call_is_uploaded_to_its_own_account_with_its_own_data(ours, theirs, same_session, run_queue):
+    mine, other = same_session({"rings": [IVAN]}, {"contact": OTHER_CONTACT, "rings": [PETR]})
     for shop, call, person in ((ours, mine, IVAN), (theirs, other, PETR)):
-        shop.notify(fresh(call, "waiting", person), fresh(call, "lost_call"))
+        shop.notify(notification_now(call, "waiting", person), notification_now(call, "lost_call"))
     run_queue()
     fields = ("externalId", "phone", "result", "_manager")
     assert ours.uploaded(*fields) == [(f"uis-{mine.session_id}", f"+{CONTACT}", "no answer", 27)]
@@ -205,8 +205,8 @@ def test_missed_call_is_uploaded_to_the_own_account_with_the_own_data(ours, thei
     check_owners()
 
 
-def test_miss_and_talk_of_one_session_id_do_not_mix(ours, theirs, same, run_queue):
-    mine, other = same({"rings": [IVAN]}, {"talks": [(PETR, 20)]})
+def test_missed_and_answered_call_with_one_session_id_stay_separate(ours, theirs, same_session, run_queue):
+    mine, other = same_session({"rings": [IVAN]}, {"talks": [(PETR, 20)]})
     theirs.notify(other.notification("talk_started", employee_id=PETR), other.notification("call_end"))
     ours.notify(mine.notification("call_end"))
     run_queue()
@@ -219,17 +219,17 @@ def test_miss_and_talk_of_one_session_id_do_not_mix(ours, theirs, same, run_queu
 
 
 @pytest.mark.slow
-def test_legs_and_recordings_are_the_own_ones(ours, theirs, same, run_queue, uis_world, client):
+def test_legs_and_recordings_are_fetched_from_the_own_account(ours, theirs, same_session, run_queue, uis_world, client):
     TransferRules.objects.update(recording_link=TransferRules.RecordingLink.OURS)
-    mine, other = same({"talks": [(PETR, 21)]}, {"talks": [(IVAN, 9), (PETR, 6)]})
+    mine, other = same_session({"talks": [(PETR, 21)]}, {"talks": [(IVAN, 9), (PETR, 6)]})
     uis_world.requests.clear()
     for shop, call in ((ours, mine), (theirs, other)):
         shop.notify(call.notification("call_end"), call.notification("recorded"))
     run_queue()
     assert ours.uploaded("duration", "code", "_manager") == [(21, "102", 28)]
     assert theirs.uploaded("duration", "code", "_manager") == [(15, "102", 28)]
-    asked = {(one.token, one.method) for one in uis_world.requests}
-    assert {token for token, method in asked if method == "get.call_legs_report"} == {"uis-token", "other-token"}
+    requested = {(request.token, request.method) for request in uis_world.requests}
+    assert {token for token, method in requested if method == "get.call_legs_report"} == {"uis-token", "other-token"}
     played = []
     for shop in (ours, theirs):
         answer = client.get(urlsplit(shop.crm.calls[0]["recordUrl"]).path)
@@ -241,8 +241,8 @@ def test_legs_and_recordings_are_the_own_ones(ours, theirs, same, run_queue, uis
         assert shop.tenant.access_log.get().call == shop.call()
 
 
-def test_late_answer_is_logged_for_its_own_tenant_only(ours, theirs, same, run_queue):
-    mine, other = same({"rings": [IVAN]}, {"talks": [(PETR, 20)]})
+def test_late_answer_is_logged_for_its_own_tenant_only(ours, theirs, same_session, run_queue):
+    mine, other = same_session({"rings": [IVAN]}, {"talks": [(PETR, 20)]})
     ours.notify(mine.notification("lost_call"))
     theirs.notify(dict(other.notification("call_end"), event="lost_call", is_lost=True, talk_time_duration=0))
     run_queue()
@@ -253,7 +253,7 @@ def test_late_answer_is_logged_for_its_own_tenant_only(ours, theirs, same, run_q
     ]
 
 
-def test_click_rings_at_the_own_exchange_and_is_nobody_elses_double_click(ours, theirs, run_queue):
+def test_same_click_of_two_tenants_is_dialled_in_each_account(ours, theirs, run_queue):
     for shop in (ours, theirs):
         shop.request("make-call", phone=f"+{CONTACT}")
     run_queue()
@@ -269,24 +269,24 @@ def test_click_rings_at_the_own_exchange_and_is_nobody_elses_double_click(ours, 
     theirs.notify(theirs.pbx.finish_started(session_id, talk=0).notification("call_end"))
     run_queue()
     assert (ours.crm.calls, theirs.uploaded("type", "_manager")) == ([], [("out", 27)])
-    assert [line["step"] for line in explained(theirs, session_id)["timeline"]].count("CLICK_TO_CALL") == 1
+    assert [line["step"] for line in explain(theirs, session_id)["timeline"]].count("CLICK_TO_CALL") == 1
 
 
-def test_click_of_another_client_begins_no_call_of_ours(ours, theirs, run_queue):
-    """What UIS names as our order is looked for among the client's own clicks."""
+def test_click_of_another_tenant_is_not_linked_to_our_call(ours, theirs, run_queue):
+    """The external ID reported by UIS is looked up among the tenant's own clicks."""
     theirs.request("make-call", phone=f"+{CONTACT}")
     run_queue()
     click = theirs.tenant.commands.get()
-    call = ours.ended(direction="out", talks=[(PETR, 20)], external_id=click.external_id)
+    call = ours.add_ended_call(direction="out", talks=[(PETR, 20)], external_id=click.external_id)
     ours.notify(call.notification("call_end"))
     run_queue()
     assert ours.call().command_external_id == click.external_id
-    assert "CLICK_TO_CALL" not in [line["step"] for line in explained(ours, call.session_id)["timeline"]]
+    assert "CLICK_TO_CALL" not in [line["step"] for line in explain(ours, call.session_id)["timeline"]]
 
 
-def test_status_is_set_and_passed_on_within_the_own_accounts(ours, theirs, run_queue):
+def test_status_is_synced_only_within_the_own_accounts(ours, theirs, run_queue):
     TransferRules.objects.update(status_sync=TransferRules.StatusSync.BOTH)
-    busy, lunch = 30, 3  # in the second account the ids mean something else
+    busy, lunch = 30, 3  # in the second account these IDs have other meanings
     theirs.pbx.statuses[busy] = theirs.pbx.statuses.pop(3) | {"id": busy}
     theirs.pbx.statuses[lunch] = theirs.pbx.statuses.pop(2) | {"id": lunch}
     tasks.sync_all()
@@ -306,7 +306,7 @@ def test_status_is_set_and_passed_on_within_the_own_accounts(ours, theirs, run_q
     assert statuses == [["free", "busy"], ["free", "break"]]
 
 
-def test_change_of_people_stays_in_the_own_account(ours, theirs, run_queue):
+def test_changed_employees_affect_only_the_own_account(ours, theirs, run_queue):
     before = json.dumps(ours.crm.modules, sort_keys=True)
     del theirs.pbx.employees[PETR]
     theirs.pbx.employees[IVAN]["extension"]["extension_phone_number"] = "201"
@@ -323,7 +323,7 @@ def test_change_of_people_stays_in_the_own_account(ours, theirs, run_queue):
     assert list(ours.crm.modules) != list(theirs.crm.modules) == [integration_module.code(theirs.tenant)]
 
 
-def test_sync_of_one_client_takes_nothing_from_the_other(ours, theirs, run_queue):
+def test_sync_of_one_tenant_changes_nothing_of_the_other(ours, theirs, run_queue):
     theirs.pbx.add_employee(300009, "Новый", extension="109")
     theirs.pbx.add_number("74950000009")
     theirs.pbx.statuses[77] = theirs.pbx.statuses[9001] | {"id": 77}
@@ -341,7 +341,7 @@ def test_sync_of_one_client_takes_nothing_from_the_other(ours, theirs, run_queue
     assert [getattr(ours.tenant, name).count() for name in rows] == [3, 2, 2, 6]
 
 
-def test_number_of_one_client_may_be_a_customer_of_the_other(ours, theirs, run_queue):
+def test_number_of_one_tenant_can_be_a_contact_of_the_other(ours, theirs, run_queue):
     theirs.pbx.add_number(OTHER_CONTACT)
     theirs.pbx.employees[IVAN]["phone_numbers"][0]["phone_number"] = "79990000003"
     tasks.sync_all()
@@ -350,14 +350,14 @@ def test_number_of_one_client_may_be_a_customer_of_the_other(ours, theirs, run_q
     run_queue()
     assert list(ours.tenant.commands.values_list("state", "reason", "number")) == [("DONE", "", NUMBER)]
     for contact in (OTHER_CONTACT, "79990000003"):
-        ours.notify(ours.ended(contact=contact, rings=[IVAN]).notification("lost_call"))
+        ours.notify(ours.add_ended_call(contact=contact, rings=[IVAN]).notification("lost_call"))
     run_queue()
     assert ours.uploaded("phone") == [(f"+{OTHER_CONTACT}",), ("+79990000003",)]
     check_owners()
 
 
 @pytest.mark.slow
-def test_store_of_a_number_is_the_one_its_client_chose(ours, theirs, same, run_queue):
+def test_store_of_a_number_is_set_per_tenant(ours, theirs, same_session, run_queue):
     theirs.crm.sites.append("shop-two")
     for shop, store in ((ours, "shop-one"), (theirs, "shop-two")):
         shop.numbers().filter(number=NUMBER).update(site=store)
@@ -366,20 +366,20 @@ def test_store_of_a_number_is_the_one_its_client_chose(ours, theirs, same, run_q
     for shop, store in ((ours, "shop-one"), (theirs, "shop-two")):
         phones = shop.crm.modules[integration_module.code(shop.tenant)]["integrations"]["telephony"]["externalPhones"]
         assert phones == [{"siteCode": store, "externalPhone": f"+{NUMBER}"}]
-    mine, other = same({"rings": [IVAN]}, {"rings": [IVAN]})
+    mine, other = same_session({"rings": [IVAN]}, {"rings": [IVAN]})
     for shop, call in ((ours, mine), (theirs, other)):
-        shop.notify(fresh(call, "waiting", IVAN))
+        shop.notify(notification_now(call, "waiting", IVAN))
         run_queue()
-        shop.notify(fresh(call, "lost_call"))
+        shop.notify(notification_now(call, "lost_call"))
     run_queue()
     for shop, store in ((ours, "shop-one"), (theirs, "shop-two")):
         assert [row["site"] for row in (shop.crm.events[0], *shop.crm.calls)] == [store, store]
 
 
-def test_reconciliation_finds_what_the_client_itself_lacks(ours, theirs, run_queue):
+def test_reconciliation_finds_the_tenants_own_missing_calls(ours, theirs, run_queue):
     at = timezone.now() - timedelta(minutes=20)
-    mine = ours.ended(started_at=at, rings=[IVAN])
-    other = theirs.ended(started_at=at, contact=OTHER_CONTACT, talks=[(PETR, 30)])
+    mine = ours.add_ended_call(started_at=at, rings=[IVAN])
+    other = theirs.add_ended_call(started_at=at, contact=OTHER_CONTACT, talks=[(PETR, 30)])
     assert mine.session_id == other.session_id
     theirs.notify(other.notification("call_end"))
     run_queue()
@@ -393,10 +393,10 @@ def test_reconciliation_finds_what_the_client_itself_lacks(ours, theirs, run_que
     assert [len(shop.crm.uploads) for shop in (ours, theirs)] == [1, 1]
 
 
-def test_period_is_compared_with_the_own_rows(ours, theirs, time_machine):
+def test_period_is_compared_with_the_tenants_own_calls(ours, theirs, time_machine):
     time_machine.move_to(NOON, tick=False)
     values = {"started_at": NOON - timedelta(hours=5), "rings": [IVAN]}
-    mine, other = ours.ended(**values), theirs.ended(**values)
+    mine, other = ours.add_ended_call(**values), theirs.add_ended_call(**values)
     assert mine.session_id == other.session_id
     Call.objects.bulk_create(
         Call(
@@ -409,7 +409,7 @@ def test_period_is_compared_with_the_own_rows(ours, theirs, time_machine):
         )
         for number in range(2)
     )
-    ours.ended(**values | {"contact": OTHER_CONTACT})
+    ours.add_ended_call(**values | {"contact": OTHER_CONTACT})
     for row in Call.objects.all():
         row.log("RECONCILE", now=NOON)
     by_rows = compare.reconcile(ours.tenant, since=NOON - timedelta(hours=6), till=NOON, now=NOON)
@@ -419,9 +419,9 @@ def test_period_is_compared_with_the_own_rows(ours, theirs, time_machine):
     assert set(theirs.tenant.calls.values_list("report_date", flat=True)) == {None}
 
 
-def test_call_that_cannot_be_recorded_is_unexplained_though_the_other_has_its_session(ours, theirs, monkeypatch):
+def test_call_that_cannot_be_stored_is_unexplained_despite_the_other(ours, theirs, monkeypatch):
     at = timezone.now() - timedelta(hours=1)
-    mine = ours.ended(started_at=at, rings=[IVAN])
+    mine = ours.add_ended_call(started_at=at, rings=[IVAN])
     Call.objects.create(
         tenant=theirs.tenant,
         session_id=mine.session_id,
@@ -443,10 +443,10 @@ def compared(shop):
     return json.loads(out.getvalue())
 
 
-def test_night_that_failed_is_made_up_for_whatever_the_other_compared(ours, theirs, uis_world, run_queue, time_machine):
+def test_failed_night_of_one_tenant_is_compared_later(ours, theirs, uis_world, run_queue, time_machine):
     Tenant.objects.update(activated_at=NOON - timedelta(days=9))
     for shop in (ours, theirs):
-        shop.ended(started_at=NOON + timedelta(days=1), rings=[IVAN])
+        shop.add_ended_call(started_at=NOON + timedelta(days=1), rings=[IVAN])
     for days in range(1, 4):
         time_machine.move_to(NOON + timedelta(days=days), tick=False)
         if days == 2:
@@ -458,15 +458,15 @@ def test_night_that_failed_is_made_up_for_whatever_the_other_compared(ours, thei
     tasks.close_all()
     run_queue()
     for shop in (ours, theirs):
-        settled = DailyReconciliation.objects.filter(tenant=shop.tenant, closed_at__isnull=False).order_by("day")
-        assert list(settled.values_list("uis_calls", flat=True)) == [0, 1, 0]
+        closed = DailyReconciliation.objects.filter(tenant=shop.tenant, closed_at__isnull=False).order_by("day")
+        assert list(closed.values_list("uis_calls", flat=True)) == [0, 1, 0]
 
 
-def test_day_is_counted_by_the_own_rows(ours, theirs, run_queue, time_machine):
+def test_daily_reconciliation_counts_the_tenants_own_calls(ours, theirs, run_queue, time_machine):
     Tenant.objects.update(activated_at=NOON - timedelta(days=9))
     time_machine.move_to(NOON, tick=False)
     values = {"started_at": NOON - timedelta(hours=5), "rings": [IVAN]}
-    mine, other = ours.ended(**values), theirs.ended(**values)
+    mine, other = ours.add_ended_call(**values), theirs.add_ended_call(**values)
     assert mine.session_id == other.session_id
     failed = {"state": "READY", "reason": "CRM_REFUSED", "failed_at": NOON, "retry_window_started_at": NOON}
     times = {"started_at": other.started_at, "ended_at": other.ended_at}
@@ -480,9 +480,9 @@ def test_day_is_counted_by_the_own_rows(ours, theirs, run_queue, time_machine):
     assert sorted(counted) == [(ours.tenant.pk, 1, 1, 0), (theirs.tenant.pk, 1, 0, 1)]
 
 
-def test_call_that_one_account_lost_is_sent_again_there_alone(ours, theirs, same, run_queue, time_machine):
+def test_call_missing_in_one_crm_is_uploaded_again_only_there(ours, theirs, same_session, run_queue, time_machine):
     time_machine.move_to(timezone.now(), tick=False)
-    for shop, call in zip((ours, theirs), same({"rings": [IVAN]}, {"rings": [PETR]}), strict=True):
+    for shop, call in zip((ours, theirs), same_session({"rings": [IVAN]}, {"rings": [PETR]}), strict=True):
         shop.notify(call.notification("lost_call"))
     run_queue()
     theirs.crm.calls.clear()
@@ -496,10 +496,10 @@ def test_call_that_one_account_lost_is_sent_again_there_alone(ours, theirs, same
     ]
 
 
-def test_account_that_does_not_list_calls_stops_no_other_from_being_asked(ours, theirs, same, run_queue, time_machine):
+def test_crm_without_a_call_list_does_not_stop_the_other(ours, theirs, same_session, run_queue, time_machine):
     time_machine.move_to(timezone.now(), tick=False)
     ours.crm.scopes.discard("telephony_read")
-    for shop, call in zip((ours, theirs), same({"rings": [IVAN]}, {"rings": [IVAN]}), strict=True):
+    for shop, call in zip((ours, theirs), same_session({"rings": [IVAN]}, {"rings": [IVAN]}), strict=True):
         shop.notify(call.notification("lost_call"))
     run_queue()
     theirs.crm.calls.clear()
@@ -515,20 +515,20 @@ def test_account_that_does_not_list_calls_stops_no_other_from_being_asked(ours, 
 
 
 @pytest.fixture
-def refused(both, same, run_queue):
-    """A call of each that the CRM refused: their stores do not exist there."""
+def rejected(both, same_session, run_queue):
+    """A call of each tenant rejected by the CRM because its store does not exist there."""
     VirtualNumber.objects.filter(number=NUMBER).update(site="no-such-shop")
-    for shop, call in zip(both, same({"rings": [IVAN]}, {"rings": [IVAN]}), strict=True):
+    for shop, call in zip(both, same_session({"rings": [IVAN]}, {"rings": [IVAN]}), strict=True):
         shop.notify(call.notification("lost_call"))
     run_queue()
     VirtualNumber.objects.filter(number=NUMBER).update(site="shop-one")
     assert set(Call.objects.values_list("reason", flat=True)) == {"CRM_REFUSED"}
 
 
-def test_bulk_retry_of_one_tenant_leaves_the_other_alone(client, ours, theirs, refused, run_queue):
+def test_bulk_retry_of_one_tenant_does_not_change_the_other(client, ours, theirs, rejected, run_queue):
     client.force_login(create_user("sveta", "Support"))
-    where = reverse("admin:telephony_call_bulk", args=["RETRY"])
-    client.post(where, query_params={"reason": "CRM_REFUSED", "tenant__id__exact": ours.tenant.pk})
+    url = reverse("admin:telephony_call_bulk", args=["RETRY"])
+    client.post(url, query_params={"reason": "CRM_REFUSED", "tenant__id__exact": ours.tenant.pk})
     run_queue()
     assert (ours.call().state, theirs.call().state) == ("UPLOADED", "READY")
     assert (len(ours.crm.calls), theirs.crm.calls) == (1, [])
@@ -537,10 +537,10 @@ def test_bulk_retry_of_one_tenant_leaves_the_other_alone(client, ours, theirs, r
     ]
 
 
-def test_bulk_skip_is_logged_for_each_tenant(client, both, refused, run_queue):
+def test_bulk_skip_is_logged_for_each_tenant(client, both, rejected, run_queue):
     client.force_login(create_user("sveta", "Support"))
-    where = reverse("admin:telephony_call_bulk", args=["SKIP"])
-    client.post(where, {"reason": "no"}, query_params={"q": str(both[0].call().session_id)})
+    url = reverse("admin:telephony_call_bulk", args=["SKIP"])
+    client.post(url, {"reason": "no"}, query_params={"q": str(both[0].call().session_id)})
     run_queue()
     assert [shop.call().state for shop in both] == ["SKIPPED", "SKIPPED"]
     assert sorted(AuditLogEntry.objects.filter(action="CALLS_SKIPPED").values_list("tenant", "new")) == sorted(
@@ -548,40 +548,40 @@ def test_bulk_skip_is_logged_for_each_tenant(client, both, refused, run_queue):
     )
 
 
-def test_one_call_that_is_skipped_leaves_its_twin_alone(ours, theirs, refused):
+def test_skipping_a_call_does_not_change_the_same_session_of_the_other(ours, theirs, rejected):
     manual.skip(theirs.call(), "no", now=timezone.now())
     assert (ours.call().state, ours.call().skip_reason) == ("READY", "")
     assert list(CallLogEntry.objects.filter(step="SKIP").values_list("call__tenant", flat=True)) == [theirs.tenant.pk]
 
 
 @pytest.mark.slow
-def test_explanation_contains_only_the_own_data(ours, theirs, same, run_queue):
+def test_explanation_contains_only_the_tenants_own_data(ours, theirs, same_session, run_queue):
     Tenant.objects.update(language="en")
     Employee.objects.filter(tenant=theirs.tenant).update(full_name="Other", extension="999")
-    mine, other = same({"rings": [IVAN]}, {"rings": [PETR], "talks": [(PETR, 20)]})
-    ours.notify(fresh(mine, "waiting", IVAN))
-    theirs.notify(fresh(other, "waiting", PETR), fresh(other, "talk_started", PETR))
+    mine, other = same_session({"rings": [IVAN]}, {"rings": [PETR], "talks": [(PETR, 20)]})
+    ours.notify(notification_now(mine, "waiting", IVAN))
+    theirs.notify(notification_now(other, "waiting", PETR), notification_now(other, "talk_started", PETR))
     run_queue()
     ours.notify(mine.notification("lost_call"))
     theirs.notify(other.notification("call_end"), f'{{"call_session_id": {mine.session_id} "is_lost"}}')
     run_queue()
-    mine_explained, other_explained = explained(ours, mine.session_id), explained(theirs, mine.session_id)
+    mine_explained, other_explained = explain(ours, mine.session_id), explain(theirs, mine.session_id)
     assert [line["step"] for line in mine_explained["timeline"]].count("NOTIFICATION") == 2
     assert [line["step"] for line in other_explained["timeline"]].count("NOTIFICATION") == 3
-    assert [card["employee"] for card in mine_explained["popups"]] == [str(ours.person(IVAN))]
-    assert [card["employee"] for card in other_explained["popups"]] == [str(theirs.person(PETR))]
-    assert "UNREADABLE" not in {one["reason"] for one in mine_explained["warnings"]}
-    assert "UNREADABLE" in {one["reason"] for one in other_explained["warnings"]}
+    assert [popup["employee"] for popup in mine_explained["popups"]] == [str(ours.person(IVAN))]
+    assert [popup["employee"] for popup in other_explained["popups"]] == [str(theirs.person(PETR))]
+    assert "UNREADABLE" not in {warning["reason"] for warning in mine_explained["warnings"]}
+    assert "UNREADABLE" in {warning["reason"] for warning in other_explained["warnings"]}
     assert "Other" not in json.dumps(mine_explained, ensure_ascii=False)
     assert str(ours.person(PETR)) not in json.dumps(other_explained, ensure_ascii=False)
 
 
 @pytest.mark.slow
-def test_page_of_a_call_is_that_of_its_client(client, ours, theirs, same, run_queue):
+def test_call_page_shows_only_its_tenants_data(client, ours, theirs, same_session, run_queue):
     client.force_login(create_user("olga", "Operator"))
-    mine, other = same({"rings": [IVAN]}, {"contact": OTHER_CONTACT, "rings": [PETR]})
-    ours.notify(fresh(mine, "waiting", IVAN), mine.notification("lost_call"))
-    theirs.notify(fresh(other, "waiting", PETR), other.notification("lost_call"))
+    mine, other = same_session({"rings": [IVAN]}, {"contact": OTHER_CONTACT, "rings": [PETR]})
+    ours.notify(notification_now(mine, "waiting", IVAN), mine.notification("lost_call"))
+    theirs.notify(notification_now(other, "waiting", PETR), other.notification("lost_call"))
     run_queue()
     html = client.get(reverse("admin:telephony_call_change", args=[ours.call().pk])).content.decode()
     assert CONTACT in html
@@ -591,9 +591,9 @@ def test_page_of_a_call_is_that_of_its_client(client, ours, theirs, same, run_qu
 
 
 @pytest.mark.slow
-def test_key_of_one_client_reads_its_own_call_of_the_session(client, ours, theirs, same, run_queue):
+def test_api_key_reads_only_its_tenants_call_of_the_session(client, ours, theirs, same_session, run_queue):
     cache.clear()
-    mine, other = same({"rings": [IVAN]}, {"contact": OTHER_CONTACT, "rings": [PETR]})
+    mine, other = same_session({"rings": [IVAN]}, {"contact": OTHER_CONTACT, "rings": [PETR]})
     for shop, call in ((ours, mine), (theirs, other)):
         shop.notify(call.notification("lost_call"))
     run_queue()
@@ -601,25 +601,25 @@ def test_key_of_one_client_reads_its_own_call_of_the_session(client, ours, their
     for shop, contact in ((ours, CONTACT), (theirs, OTHER_CONTACT)):
         _row, key = api_keys.create(shop.tenant, "a program", by=staff, now=timezone.now())
 
-        def read(path, key=key, **asked):
-            answer = client.get(f"/api/v1/{path}/", asked, headers={"authorization": f"Bearer {key}"})
+        def read(path, key=key, **query):
+            answer = client.get(f"/api/v1/{path}/", query, headers={"authorization": f"Bearer {key}"})
             assert answer.status_code == 200
             return answer.json()["results"]
 
         [row] = read("calls", session_id=mine.session_id)
         assert (row["tenant"], row["contact"]) == (shop.tenant.slug, f"+{contact}")
         assert read("calls", number=NUMBER) == read("calls") == [row]
-        for asked in ({"uis_id": IVAN}, {"extension": "101"}, {"crm_user_id": 27}):
-            assert [one["tenant"] for one in read("employees", **asked)] == [shop.tenant.slug]
+        for query in ({"uis_id": IVAN}, {"extension": "101"}, {"crm_user_id": 27}):
+            assert [row["tenant"] for row in read("employees", **query)] == [shop.tenant.slug]
 
 
 @pytest.mark.slow
-def test_caller_who_was_called_back_by_one_still_waits_for_the_other(both, run_queue):
+def test_callback_by_one_tenant_keeps_the_caller_on_the_others_board(both, run_queue):
     at = timezone.now() - timedelta(minutes=30)
     for shop in both:
-        shop.notify(shop.ended(started_at=at, rings=[IVAN]).notification("lost_call"))
+        shop.notify(shop.add_ended_call(started_at=at, rings=[IVAN]).notification("lost_call"))
     ours, theirs = both
-    tried = ours.ended(started_at=at + timedelta(minutes=5), direction="out", finish_reason="subscriber_busy")
+    tried = ours.add_ended_call(started_at=at + timedelta(minutes=5), direction="out", finish_reason="subscriber_busy")
     ours.notify(tried.notification("call_end"))
     run_queue()
     boards = [queries.load_board(shop.tenant, now=timezone.now()) for shop in both]
@@ -630,8 +630,8 @@ def test_caller_who_was_called_back_by_one_still_waits_for_the_other(both, run_q
     tries = [
         queries.callback_attempts(shop.tenant, board.waiting)[CONTACT] for shop, board in zip(both, boards, strict=True)
     ]
-    assert [len(one) for one in tries] == [1, 0]
-    theirs.notify(theirs.ended(direction="out", talks=[(PETR, 20)]).notification("call_end"))
+    assert [len(attempts) for attempts in tries] == [1, 0]
+    theirs.notify(theirs.add_ended_call(direction="out", talks=[(PETR, 20)]).notification("call_end"))
     run_queue()
     boards = [queries.load_board(shop.tenant, now=timezone.now()) for shop in both]
     assert [([wait.contact for wait in board.waiting], len(board.closed_today)) for board in boards] == [
@@ -640,25 +640,25 @@ def test_caller_who_was_called_back_by_one_still_waits_for_the_other(both, run_q
     ]
 
 
-def test_lists_of_one_client_keep_out_no_call_of_the_other(ours, theirs, same, run_queue):
+def test_filters_of_one_tenant_skip_no_call_of_the_other(ours, theirs, same_session, run_queue):
     TransferRules.objects.filter(tenant=theirs.tenant).update(employee_filter="EXCEPT", number_filter="EXCEPT")
     theirs.tenant.rules.employees.set([theirs.person(PETR)])
     theirs.tenant.rules.numbers.set(theirs.numbers().filter(number=NUMBER))
-    mine, other = same({"rings": [PETR]}, {"rings": [PETR]})
+    mine, other = same_session({"rings": [PETR]}, {"rings": [PETR]})
     for shop, call in ((ours, mine), (theirs, other)):
-        shop.notify(fresh(call, "waiting", PETR))
+        shop.notify(notification_now(call, "waiting", PETR))
     run_queue()
     assert (len(ours.crm.events), theirs.crm.events) == (1, [])
     for shop, call in ((ours, mine), (theirs, other)):
-        shop.notify(fresh(call, "lost_call"))
+        shop.notify(notification_now(call, "lost_call"))
     run_queue()
     assert (ours.call().state, theirs.call().state) == ("UPLOADED", "SKIPPED")
     assert (len(ours.crm.calls), theirs.crm.calls) == (1, [])
 
 
-def test_rejected_key_suspends_only_the_own_connection(ours, theirs, same, run_queue):
+def test_rejected_key_suspends_only_its_own_connection(ours, theirs, same_session, run_queue):
     theirs.crm.key, theirs.pbx.token_state = "another", "expired"
-    mine, other = same({"talks": [(PETR, 20)]}, {"talks": [(PETR, 20)]})
+    mine, other = same_session({"talks": [(PETR, 20)]}, {"talks": [(PETR, 20)]})
     for shop, call in ((ours, mine), (theirs, other)):
         shop.notify(call.notification("call_end"))
     run_queue()
@@ -668,9 +668,9 @@ def test_rejected_key_suspends_only_the_own_connection(ours, theirs, same, run_q
     assert (ours.call().state, theirs.call().reason) == ("UPLOADED", "UIS_DENIED")
 
 
-def test_account_that_answers_again_wakes_its_own_calls(both, same, run_queue, crm_world):
+def test_calls_become_due_only_for_the_tenant_whose_crm_answers_again(both, same_session, run_queue, crm_world):
     crm_world.break_down("503")
-    for shop, call in zip(both, same({"rings": [IVAN]}, {"rings": [IVAN]}), strict=True):
+    for shop, call in zip(both, same_session({"rings": [IVAN]}, {"rings": [IVAN]}), strict=True):
         shop.notify(call.notification("lost_call"))
     run_queue()
     Call.objects.update(next_attempt_at=timezone.now() + timedelta(hours=1))
@@ -679,25 +679,25 @@ def test_account_that_answers_again_wakes_its_own_calls(both, same, run_queue, c
 
 
 @pytest.mark.slow
-def test_statistics_count_the_own_calls_and_popups(ours, theirs, run_queue):
+def test_statistics_count_only_the_tenants_own_calls_and_popups(ours, theirs, run_queue):
     for shop in (ours, theirs, theirs):
-        call = shop.ended(rings=[IVAN])
-        shop.notify(fresh(call, "waiting", IVAN))
+        call = shop.add_ended_call(rings=[IVAN])
+        shop.notify(notification_now(call, "waiting", IVAN))
         run_queue()
-        shop.notify(fresh(call, "lost_call"))
+        shop.notify(notification_now(call, "lost_call"))
         run_queue()
     period = stats.Period.last(2, zones=["Europe/Moscow"], now=timezone.now())
     for shop, count in ((ours, 1), (theirs, 2)):
         assert stats.calls(shop.tenant, period).total.missed == count
-        assert [(one.pk, one.outcomes.missed) for one in stats.by_employee(shop.tenant, period)] == [
+        assert [(row.pk, row.outcomes.missed) for row in stats.by_employee(shop.tenant, period)] == [
             (shop.person(IVAN).pk, count)
         ]
         assert popup_figures.count_popups(shop.tenant, period).total.count == count
 
 
-def test_full_queue_of_one_client_is_worked_off_for_each(both, same, monkeypatch):
-    """One client's task takes no row of the other's."""
-    for shop, call in zip(both, same({"rings": [IVAN]}, {"rings": [IVAN]}), strict=True):
+def test_full_backlog_of_both_tenants_is_processed_separately(both, same_session, monkeypatch):
+    """One tenant's task claims no row of the other."""
+    for shop, call in zip(both, same_session({"rings": [IVAN]}, {"rings": [IVAN]}), strict=True):
         shop.notify(call.notification("lost_call"))
     task_queue.drain(pick=lambda task: not task.endswith("upload_calls"))
     task_queue.lose()
@@ -705,11 +705,11 @@ def test_full_queue_of_one_client_is_worked_off_for_each(both, same, monkeypatch
     assert [len(shop.crm.calls) for shop in both] == [1, 0]
 
 
-def test_workers_of_one_client_take_no_place_of_the_other(both, run_queue):
+def test_claims_of_one_tenant_do_not_limit_the_other(both, run_queue):
     ours, theirs = both
     now = timezone.now()
     for shop in (ours, ours, theirs):
-        shop.notify(shop.ended(rings=[IVAN]).notification("lost_call"))
+        shop.notify(shop.add_ended_call(rings=[IVAN]).notification("lost_call"))
     task_queue.drain(pick=lambda task: not task.endswith("upload_calls"))
     for _worker in range(circuit_breaker.MAX_CONCURRENT_BATCHES):
         assert len(Call.objects.claim(ours.tenant.pk, "READY", limit=1, now=timezone.now())) == 1

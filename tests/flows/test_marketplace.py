@@ -28,29 +28,29 @@ PAGE = "https://connector.example.com/activate/"
 
 @pytest.fixture(autouse=True)
 def cabinet(settings):
-    """Our module in the partner cabinet, with the secret of the sample."""
+    """Our module in the partner account, with the secret of the sample."""
     settings.RETAILCRM_MODULE_SECRET = SAMPLE["secret_used_for_this_sample"]
     return PartnerAccount(secret=settings.RETAILCRM_MODULE_SECRET)
 
 
 @pytest.fixture
-def press(client, cabinet):
-    """Press "Connect" in an account, the way its owner and the CRM do."""
+def connect_account(client, cabinet):
+    """Connect an account as its owner and the CRM do after a click on "Connect"."""
 
-    def connect(account, **how):
+    def connect(account, **options):
         configuration = client.get(CONFIGURATION).json()
-        return client.post(REGISTER, cabinet.connect(account, configuration, **how))
+        return client.post(REGISTER, cabinet.connect(account, configuration, **options))
 
     return connect
 
 
-def everything():
-    """Return all that a connection could change."""
+def stored_data():
+    """Return all rows that a connection could change."""
     tenants = Tenant.objects.order_by("pk").values()
     return [*tenants, *CrmConnection.objects.order_by("pk").values(), *AuditLogEntry.objects.order_by("pk").values()]
 
 
-def entry(answer):
+def one_time_token(answer):
     """Return the one-time token of an answer."""
     data = answer.json()
     assert (answer.status_code, set(data), data["success"]) == (201, {"success", "accountUrl"}, True)
@@ -58,15 +58,15 @@ def entry(answer):
     return data["accountUrl"].removeprefix(PAGE).removesuffix("/")
 
 
-def refused(answer, status=400):
-    """Return the message of a refusal."""
+def error_message(answer, status=400):
+    """Return the message of a rejected request."""
     data = answer.json()
     assert (answer.status_code, set(data), data["success"]) == (status, {"success", "errorMsg"}, False)
     return data["errorMsg"]
 
 
-def is_of(check, message):
-    """Return whether a message is that of a failed check, whatever its values, in either language."""
+def is_message_of(check, message):
+    """Return whether a message is that of a failed check, with any values, in either language."""
     for language in ("ru", "en"):
         with translation.override(language):
             parts = re.split(r"%\(\w+\)s", str(check.failed))
@@ -94,7 +94,7 @@ def test_endpoints_need_a_marketplace_module(client, settings, db):
 
 
 @pytest.mark.parametrize(("method", "address"), [("post", CONFIGURATION), ("get", REGISTER), ("put", REGISTER)])
-def test_other_methods_are_not_served(client, method, address):
+def test_other_methods_are_rejected(client, method, address):
     assert getattr(client, method)(address).status_code == 405
 
 
@@ -102,14 +102,14 @@ def test_sample_request_of_the_vendor_is_accepted(client, crm, db):
     raw = SAMPLE["request"]["raw_body"]
     answer = client.post(REGISTER, raw, content_type="application/x-www-form-urlencoded")
     tenant = Tenant.objects.get()
-    assert entry(answer) == tenant.one_time_token
+    assert one_time_token(answer) == tenant.one_time_token
     assert tenant.crm.key == SAMPLE["request"]["form_decoded"]["register"]["apiKey"]
 
 
-def test_new_account_becomes_a_pending_tenant(press, crm, crm_world, db):
+def test_new_account_becomes_a_pending_tenant(connect_account, crm, crm_world, db):
     crm.timezone = "Asia/Tomsk"
     before = timezone.now()
-    token = entry(press(crm))
+    token = one_time_token(connect_account(crm))
     tenant = Tenant.objects.select_related("uis", "crm", "rules").get()
     assert (tenant.name, tenant.slug, tenant.language) == ("acct-example", "acct-example", "ru")
     assert (tenant.time_zone, tenant.crm.time_zone, tenant.crm.stores) == ("Asia/Tomsk", "Asia/Tomsk", ["shop-one"])
@@ -123,8 +123,8 @@ def test_new_account_becomes_a_pending_tenant(press, crm, crm_world, db):
     assert AuditLogEntry.objects.get().action == AuditLogEntry.Action.CONNECTED
 
 
-def test_module_is_registered_at_once_without_extensions(press, crm, settings, db):
-    press(crm)
+def test_module_is_registered_at_once_without_extensions(connect_account, crm, settings, db):
+    connect_account(crm)
     tenant = Tenant.objects.select_related("uis", "crm").get()
     stored = crm.modules[integration_module.code(tenant)]
     assert (stored["active"], stored["integrationCode"]) == (True, settings.RETAILCRM_MODULE_CODE)
@@ -134,8 +134,8 @@ def test_module_is_registered_at_once_without_extensions(press, crm, settings, d
     assert stored["integrations"]["telephony"]["additionalCodes"] == []
 
 
-def test_registered_tenant_activates_with_a_uis_key(press, crm, pbx, client, run_queue, db):
-    press(crm)
+def test_registered_tenant_activates_with_a_uis_key(connect_account, crm, pbx, client, run_queue, db):
+    connect_account(crm)
     tenant = Tenant.objects.select_related("uis", "crm", "rules").get()
     tenant.uis.access_token = pbx.token
     tenant.uis.save()
@@ -152,26 +152,26 @@ def test_registered_tenant_activates_with_a_uis_key(press, crm, pbx, client, run
     ("host", "language"),
     [("a.retailcrm.ru", "ru"), ("a.retailcrm.pro", "ru"), ("a.simla.com", "en"), ("a.retailcrm.es", "en")],
 )
-def test_language_follows_the_account_domain(press, crm_world, host, language, db):
-    press(crm_world.add_account(host))
+def test_language_follows_the_account_domain(connect_account, crm_world, host, language, db):
+    connect_account(crm_world.add_account(host))
     assert Tenant.objects.get().language == language
 
 
-def test_accounts_with_one_name_get_different_slugs(press, crm_world, db):
+def test_accounts_with_one_name_get_different_slugs(connect_account, crm_world, db):
     for host in ("shop.retailcrm.ru", "shop.simla.com"):
-        entry(press(crm_world.add_account(host)))
+        one_time_token(connect_account(crm_world.add_account(host)))
     assert set(Tenant.objects.values_list("slug", flat=True)) == {"shop", "shop-2"}
 
 
-def test_unreadable_time_zone_falls_back_to_the_default(press, crm, db):
+def test_unreadable_time_zone_falls_back_to_the_default(connect_account, crm, db):
     crm.settings_scope = "order_read"
-    entry(press(crm))
+    one_time_token(connect_account(crm))
     tenant = Tenant.objects.get()
     assert (tenant.time_zone, tenant.crm.time_zone) == ("Europe/Moscow", "")
 
 
-def test_technical_host_is_resolved_to_the_public_name(press, crm, crm_world, db):
-    entry(press(crm, system_url=f"https://{crm.technical_host}/"))
+def test_technical_host_is_resolved_to_the_public_name(connect_account, crm, crm_world, db):
+    one_time_token(connect_account(crm, system_url=f"https://{crm.technical_host}/"))
     tenant = Tenant.objects.get()
     assert (tenant.name, tenant.language, tenant.crm.address) == ("acct-example", "ru", f"https://{CRM_HOST}")
     requested = [(request.host, request.path) for request in crm_world.requests]
@@ -183,39 +183,39 @@ def test_technical_host_is_resolved_to_the_public_name(press, crm, crm_world, db
 @pytest.mark.parametrize(
     "public_name", ["https://evil.example.com", "http://acct-example.retailcrm.ru", "", "nonsense"]
 )
-def test_invalid_public_name_is_ignored(press, crm, crm_world, monkeypatch, public_name, db):
+def test_invalid_public_name_is_ignored(connect_account, crm, crm_world, monkeypatch, public_name, db):
     monkeypatch.setattr(RetailCrmClient, "public_address", lambda _self: public_name)
-    entry(press(crm, system_url=f"https://{crm.technical_host}"))
+    one_time_token(connect_account(crm, system_url=f"https://{crm.technical_host}"))
     assert Tenant.objects.get().crm.address == f"https://{crm.technical_host}"
     assert {request.host for request in crm_world.requests} == {crm.technical_host}
 
 
-# --- what is refused
+# --- rejected requests
 
 
 @pytest.mark.parametrize(
     "token", ["", "0" * 64, "ж" * 64, "\ud800", "x", "EA287D48D5F8EA75AD44FC4DC705CF4447334FBC32E294604AAA86C7B444EE2E"]
 )
 @pytest.mark.parametrize("address", [f"https://{CRM_HOST}", "https://evil.example.com/\nERROR", "\ud800"])
-def test_wrong_token_is_refused_without_a_request(client, crm, crm_world, caplog, token, address, db):
+def test_wrong_token_is_rejected_without_a_request(client, crm, crm_world, caplog, token, address, db):
     data = {"token": token, "apiKey": crm.key, "systemUrl": address}
     answer = client.post(REGISTER, {"register": json.dumps(data)})
     if token:
-        refused(answer, 401)
+        error_message(answer, 401)
         assert caplog.records[0].name == "connector.security"
     else:
-        assert "token" in refused(answer)
+        assert "token" in error_message(answer)
     assert (Tenant.objects.count(), crm_world.requests) == (0, [])
     assert crm.key not in caplog.text
     assert "evil" not in caplog.text
     assert not token or token[:64] not in caplog.text or len(token) < 2
 
 
-def test_token_of_another_secret_or_of_another_key_is_refused(client, crm, cabinet, db):
+def test_token_of_another_secret_or_key_is_rejected(client, crm, cabinet, db):
     other = PartnerAccount(secret="another").form(crm.key, f"https://{CRM_HOST}")
-    refused(client.post(REGISTER, other), 401)
+    error_message(client.post(REGISTER, other), 401)
     stolen = json.loads(cabinet.form("anotherKey", f"https://{CRM_HOST}")["register"]) | {"apiKey": crm.key}
-    refused(client.post(REGISTER, {"register": json.dumps(stolen)}), 401)
+    error_message(client.post(REGISTER, {"register": json.dumps(stolen)}), 401)
     assert Tenant.objects.count() == 0
 
 
@@ -235,17 +235,17 @@ def test_token_of_another_secret_or_of_another_key_is_refused(client, crm, cabin
         ('{"token": 5, "apiKey": "k", "systemUrl": "https://a.retailcrm.ru"}', "token"),
     ],
 )
-def test_wrong_register_field_is_refused_with_its_name(client, text, names, db):
-    assert names in refused(client.post(REGISTER, {} if text is None else {"register": text}))
+def test_wrong_register_field_is_rejected_with_its_name(client, text, names, db):
+    assert names in error_message(client.post(REGISTER, {} if text is None else {"register": text}))
     assert Tenant.objects.count() == 0
 
 
 def test_field_in_the_query_string_is_ignored(client, cabinet, crm, db):
     form = cabinet.form(crm.key, f"https://{CRM_HOST}")
-    assert refused(client.post(REGISTER, query_params=form)) == refused(client.post(REGISTER))
+    assert error_message(client.post(REGISTER, query_params=form)) == error_message(client.post(REGISTER))
 
 
-def test_oversized_body_is_refused(client, db):
+def test_oversized_body_is_rejected(client, db):
     assert client.post(REGISTER, {"register": "x" * (64 * 1024 + 1)}).status_code == 413
 
 
@@ -271,37 +271,37 @@ def test_oversized_body_is_refused(client, db):
     ],
 )
 def test_key_is_not_sent_to_foreign_addresses(client, cabinet, crm, crm_world, address, db):
-    assert is_of(definitions.ADDRESS, refused(client.post(REGISTER, cabinet.form(crm.key, address))))
+    assert is_message_of(definitions.ADDRESS, error_message(client.post(REGISTER, cabinet.form(crm.key, address))))
     assert (Tenant.objects.count(), crm_world.requests) == (0, [])
 
 
-def test_key_of_another_account_is_refused_and_not_stored(client, cabinet, crm, crm_world, tenant, db):
+def test_key_of_another_account_is_rejected_and_not_stored(client, cabinet, crm, crm_world, tenant, db):
     other = crm_world.add_account("other.retailcrm.ru", key="otherKey")
-    before = everything()
-    message = refused(client.post(REGISTER, cabinet.form(other.key, f"https://{CRM_HOST}")))
-    assert is_of(definitions.KEY, message)
+    before = stored_data()
+    message = error_message(client.post(REGISTER, cabinet.form(other.key, f"https://{CRM_HOST}")))
+    assert is_message_of(definitions.KEY, message)
     assert other.key not in message
-    assert everything() == before
+    assert stored_data() == before
     assert other.modules == {}
 
 
-def test_unknown_account_is_refused(client, cabinet, crm_world, db):
-    refused(client.post(REGISTER, cabinet.form("k", "https://nobody.simla.com")))
+def test_unknown_account_is_rejected(client, cabinet, crm_world, db):
+    error_message(client.post(REGISTER, cabinet.form("k", "https://unknown.simla.com")))
     assert Tenant.objects.count() == 0
 
 
 @pytest.mark.parametrize("scope", api_scopes.INDISPENSABLE)
-def test_key_without_a_required_scope_is_refused(client, cabinet, crm, scope, db):
+def test_key_without_a_required_scope_is_rejected(client, cabinet, crm, scope, db):
     crm.scopes.discard(scope)
-    message = refused(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
-    assert is_of(runner.CHECKS[f"CRM_SCOPE_{scope.upper()}"], message)
+    message = error_message(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
+    assert is_message_of(runner.CHECKS[f"CRM_SCOPE_{scope.upper()}"], message)
     assert (Tenant.objects.count(), crm.modules) == (0, {})
 
 
 @pytest.mark.parametrize("scope", sorted(set(api_scopes.SCOPES) - set(api_scopes.INDISPENSABLE)))
 def test_key_without_an_optional_scope_is_accepted(client, cabinet, crm, scope, db):
     crm.scopes.discard(scope)
-    entry(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
+    one_time_token(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
 
 
 # --- outages
@@ -313,23 +313,25 @@ KINDS_OF_OUTAGE = ("timeout", "refused", "500")
     "kind", ["503", *[pytest.param(kind, marks=pytest.mark.exhaustive) for kind in KINDS_OF_OUTAGE]]
 )
 @pytest.mark.parametrize("path", ["system-info", "credentials", "settings", "integration-modules"])
-def test_unavailable_crm_answers_503_and_a_second_try_connects(press, client, cabinet, crm, crm_world, kind, path, db):
+def test_unavailable_crm_returns_503_and_a_second_attempt_connects(
+    connect_account, client, cabinet, crm, crm_world, kind, path, db
+):
     crm_world.break_down(kind, path_part=path)
-    refused(press(crm), 503)
+    error_message(connect_account(crm), 503)
     crm_world.repair()
-    entry(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
+    one_time_token(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
     tenant = Tenant.objects.get()
     assert crm.modules[integration_module.code(tenant)]["active"] is True
     assert AuditLogEntry.objects.count() == 1
 
 
-def test_registration_can_be_retried_after_a_refused_module(press, client, cabinet, crm, settings, db):
+def test_registration_can_be_retried_after_a_rejected_module(connect_account, client, cabinet, crm, settings, db):
     settings.RETAILCRM_MODULE_CODE = "no such code!"
-    assert "integrationCode" in refused(press(crm))
+    assert "integrationCode" in error_message(connect_account(crm))
     settings.RETAILCRM_MODULE_CODE = "uis"
     tenant = Tenant.objects.get()
     assert (tenant.one_time_token, AuditLogEntry.objects.count()) == (None, 0)
-    entry(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
+    one_time_token(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
     assert Tenant.objects.get().pk == tenant.pk
     assert list(crm.modules) == ["uis-acct-example"]
 
@@ -337,12 +339,12 @@ def test_registration_can_be_retried_after_a_refused_module(press, client, cabin
 # --- known accounts
 
 
-def test_known_active_account_gets_only_the_new_key(press, crm, tenant, stranger, notify, pbx):
+def test_known_active_account_gets_only_the_new_key(connect_account, crm, tenant, stranger, notify, pbx):
     tenant.crm.suspend("key", "Wrong apiKey", now=timezone.now())
     stored = crm.modules[integration_module.code(tenant)]
     stored["integrations"]["telephony"]["additionalCodes"].append({"userId": 77, "code": "777"})
     before, others = Tenant.objects.filter(pk=tenant.pk).values()[0], CrmConnection.objects.get(tenant=stranger).key
-    token = entry(press(crm))
+    token = one_time_token(connect_account(crm))
     after = Tenant.objects.filter(pk=tenant.pk).values()[0]
     changed = {name for name in before if before[name] != after[name]}
     assert (changed, after["one_time_token"]) == ({"one_time_token", "activation_expires_at"}, token)
@@ -355,39 +357,39 @@ def test_known_active_account_gets_only_the_new_key(press, crm, tenant, stranger
     assert len(crm.calls) == 1
 
 
-def test_known_account_gets_its_module_switched_on_again(press, client, crm, tenant):
+def test_module_of_a_known_account_is_switched_on_again(connect_account, client, crm, tenant):
     crm.modules[integration_module.code(tenant)]["active"] = False
     form = {"clientId": tenant.crm.client_id, "activity": '{"active": false, "freeze": false}'}
     client.post(f"/hooks/retailcrm/{tenant.uis.hook}/activity/", form)
-    entry(press(crm))
+    one_time_token(connect_account(crm))
     tenant.crm.refresh_from_db()
     assert (tenant.crm.denied_at, crm.modules[integration_module.code(tenant)]["active"]) == (None, True)
 
 
 @pytest.mark.parametrize("address", [f"https://{CRM_HOST}/", f"https://{CRM_HOST.upper()}"])
-def test_account_is_recognised_by_any_form_of_its_address(press, crm, tenant, address):
+def test_account_is_recognised_by_any_form_of_its_url(connect_account, crm, tenant, address):
     CrmConnection.objects.update(address=address)
-    entry(press(crm, system_url=f"https://{crm.technical_host}"))
+    one_time_token(connect_account(crm, system_url=f"https://{crm.technical_host}"))
     assert Tenant.objects.count() == 1
     assert CrmConnection.objects.get().address == address
 
 
-def test_account_is_recognised_by_its_technical_host(press, crm, tenant):
+def test_account_is_recognised_by_its_technical_host(connect_account, crm, tenant):
     CrmConnection.objects.update(address=f"https://{crm.technical_host}")
-    entry(press(crm, system_url=f"https://{crm.technical_host}"))
+    one_time_token(connect_account(crm, system_url=f"https://{crm.technical_host}"))
     assert Tenant.objects.count() == 1
 
 
-def test_paused_tenant_stays_paused(press, crm, tenant, notify, pbx):
+def test_paused_tenant_stays_paused(connect_account, crm, tenant, notify, pbx):
     Tenant.objects.update(is_paused=True)
-    entry(press(crm))
+    one_time_token(connect_account(crm))
     notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
     tenant.refresh_from_db()
     assert (tenant.is_paused, crm.calls) == (True, [])
 
 
-def test_pending_tenant_stays_pending(press, crm, db):
-    first, second = entry(press(crm)), entry(press(crm))
+def test_pending_tenant_stays_pending(connect_account, crm, db):
+    first, second = one_time_token(connect_account(crm)), one_time_token(connect_account(crm))
     tenant = Tenant.objects.get()
     assert (first != second, tenant.one_time_token, tenant.activated_at) == (True, second, None)
     assert len(crm.modules) == 1
@@ -397,36 +399,36 @@ def test_replay_changes_nothing_but_the_one_time_token(client, cabinet, crm, ten
     form = cabinet.form(crm.key, f"https://{CRM_HOST}")
     tokens, states = [], []
     for _time in range(3):
-        tokens.append(entry(client.post(REGISTER, form)))
+        tokens.append(one_time_token(client.post(REGISTER, form)))
         stored = json.dumps(crm.modules, sort_keys=True)
         states.append((stored, CrmConnection.objects.get().key, Tenant.objects.get().activated_at))
     assert (len(set(tokens)), len(set(states)), Tenant.objects.count()) == (3, 1, 1)
     assert Tenant.objects.get().one_time_token == tokens[-1]
 
 
-def test_replay_of_a_revoked_key_is_refused(press, client, cabinet, crm, tenant):
+def test_replay_of_a_revoked_key_is_rejected(connect_account, client, cabinet, crm, tenant):
     old = cabinet.form(crm.key, f"https://{CRM_HOST}")
-    entry(press(crm))
-    before = everything()
-    refused(client.post(REGISTER, old))
-    assert everything() == before
+    one_time_token(connect_account(crm))
+    before = stored_data()
+    error_message(client.post(REGISTER, old))
+    assert stored_data() == before
 
 
-def test_registered_tenant_of_an_account_is_preferred(press, crm, tenant, db):
+def test_registered_tenant_of_an_account_is_preferred(connect_account, crm, tenant, db):
     new = onboarding.NewTenant(name="Второй", slug="second", crm_url=f"https://{CRM_HOST}", crm_key="k")
     second = onboarding.create_tenant(new, now=timezone.now())
-    entry(press(crm))
+    one_time_token(connect_account(crm))
     keys = dict(CrmConnection.objects.values_list("tenant__slug", "key"))
     assert keys == {"romashka": crm.key, "second": "k"}
     Tenant.objects.filter(pk=tenant.pk).update(offboarded_at=timezone.now(), activated_at=None)
-    entry(press(crm))
+    one_time_token(connect_account(crm))
     assert CrmConnection.objects.get(tenant=second).key == crm.key
     assert Tenant.objects.get(pk=tenant.pk).offboarded_at is not None
 
 
-def test_manually_registered_tenant_gets_the_marketplace_code(press, crm, tenant):
+def test_manually_registered_tenant_gets_the_marketplace_code(connect_account, crm, tenant):
     CrmConnection.objects.update(module_code="old-name")
-    entry(press(crm))
+    one_time_token(connect_account(crm))
     assert CrmConnection.objects.get().module_code == "uis-romashka"
 
 
@@ -437,31 +439,31 @@ def test_manually_registered_tenant_is_synced_with_its_own_code(crm, tenant, run
     assert crm.modules["old-name"]["active"] is True
 
 
-def test_second_tenant_is_unchanged(press, crm, stranger):
+def test_second_tenant_is_unchanged(connect_account, crm, stranger):
     before = (Tenant.objects.filter(pk=stranger.pk).values()[0], CrmConnection.objects.get(tenant=stranger).key)
-    entry(press(crm))
+    one_time_token(connect_account(crm))
     after = (Tenant.objects.filter(pk=stranger.pk).values()[0], CrmConnection.objects.get(tenant=stranger).key)
     assert after == before
     assert Tenant.objects.count() == 2
 
 
-# --- two at once
+# --- concurrent requests
 
 
 def test_two_concurrent_registrations_create_one_tenant(client, cabinet, crm, crm_world, monkeypatch, db):
-    """The second comes, and is done with, while the first still asks the CRM."""
+    """The second registration runs while the first still waits for the CRM."""
     form = cabinet.form(crm.key, f"https://{CRM_HOST}")
     real, answers = RetailCrmClient.time_zone, []
 
-    def meanwhile(self):
+    def register_meanwhile(self):
         if not answers:
             answers.append(None)
             answers.append(client.post(REGISTER, form))
         return real(self)
 
-    monkeypatch.setattr(RetailCrmClient, "time_zone", meanwhile)
-    last = entry(client.post(REGISTER, form))
-    assert entry(answers[1]) != last
+    monkeypatch.setattr(RetailCrmClient, "time_zone", register_meanwhile)
+    last = one_time_token(client.post(REGISTER, form))
+    assert one_time_token(answers[1]) != last
     assert Tenant.objects.get().one_time_token == last
     assert len(crm.modules) == 1
 
@@ -470,14 +472,14 @@ def test_two_concurrent_registrations_create_one_tenant(client, cabinet, crm, cr
 def test_many_concurrent_registrations_create_one_tenant(client, cabinet, crm, transactional_db):
     form, answers = cabinet.form(crm.key, f"https://{CRM_HOST}"), []
 
-    def work():
+    def connect_in_thread():
         answers.append(client.post(REGISTER, form).status_code)
         connection.close()
 
-    team = [threading.Thread(target=work) for _ in range(6)]
-    for thread in team:
+    threads = [threading.Thread(target=connect_in_thread) for _ in range(6)]
+    for thread in threads:
         thread.start()
-    for thread in team:
+    for thread in threads:
         thread.join()
     assert (answers, Tenant.objects.count(), len(crm.modules)) == ([201] * 6, 1, 1)
 
@@ -485,9 +487,9 @@ def test_many_concurrent_registrations_create_one_tenant(client, cabinet, crm, t
 # --- secrets
 
 
-def test_no_secret_is_in_logs_or_answers(press, client, cabinet, crm, crm_world, caplog, settings, db):
+def test_no_secret_is_in_logs_or_answers(connect_account, client, cabinet, crm, crm_world, caplog, settings, db):
     caplog.set_level("DEBUG")
-    answers = [press(crm).content.decode()]
+    answers = [connect_account(crm).content.decode()]
     tenant = Tenant.objects.select_related("uis", "crm").get()
     secrets = [
         crm.key,
@@ -507,16 +509,16 @@ def test_no_secret_is_in_logs_or_answers(press, client, cabinet, crm, crm_world,
     assert tenant.one_time_token not in caplog.text
 
 
-def test_key_is_encrypted_in_its_column(press, crm, db):
-    press(crm)
+def test_key_is_encrypted_in_its_column(connect_account, crm, db):
+    connect_account(crm)
     with connection.cursor() as cursor:
         cursor.execute("SELECT key FROM tenants_crmconnection")
         assert crm.key not in cursor.fetchone()[0]
 
 
-def test_offboarded_tenant_returns_with_its_data(press, crm, tenant):
+def test_offboarded_tenant_returns_with_its_data(connect_account, crm, tenant):
     offboarding.offboard(tenant, now=timezone.now())
-    entry(press(crm))
+    one_time_token(connect_account(crm))
     offboarding.delete_expired(now=timezone.now() + timedelta(days=400))
     back = Tenant.objects.select_related("crm").get()
     assert (back.pk, back.offboarded_at, back.activated_at, back.crm.key) == (tenant.pk, None, None, crm.key)
@@ -524,25 +526,25 @@ def test_offboarded_tenant_returns_with_its_data(press, crm, tenant):
 
 
 def type_address(client, tenant, address):
-    """Have a client type the address of an account into their page."""
+    """Enter the URL of a CRM account on a tenant's page."""
     form = {"do": "keys", "brand": "uis", "address": address}
     assert client.post(f"/activate/{tenant.activation_token}/", form).status_code in {302, 303}
 
 
-def test_tenant_that_claims_the_address_gets_no_key(press, crm, crm_world, client, db):
+def test_tenant_that_claims_the_address_gets_no_key(connect_account, crm, crm_world, client, db):
     others = crm_world.add_account("thief.retailcrm.ru")
-    entry(press(others))
+    one_time_token(connect_account(others))
     thief = Tenant.objects.get()
     type_address(client, thief, f"https://{CRM_HOST}")
-    entry(press(crm))
+    one_time_token(connect_account(crm))
     keys = dict(CrmConnection.objects.values_list("tenant_id", "key"))
     assert (keys.pop(thief.pk), list(keys.values())) == (others.key, [crm.key])
 
 
-def test_active_tenant_is_preferred_to_one_that_claims_its_address(press, crm, client, tenant):
+def test_active_tenant_is_preferred_to_one_that_claims_its_address(connect_account, crm, client, tenant):
     thief = onboarding.create_tenant(onboarding.NewTenant(name="Вор"), now=timezone.now())
     type_address(client, thief, f"https://{CRM_HOST}")
     CrmConnection.objects.filter(tenant=thief).update(module_code=f"uis-{thief.slug}")
-    entry(press(crm))
+    one_time_token(connect_account(crm))
     keys = dict(CrmConnection.objects.values_list("tenant_id", "key"))
     assert keys == {thief.pk: "", tenant.pk: crm.key}

@@ -28,7 +28,7 @@ def test_missed_call_reaches_the_crm_from_the_notification_alone(notify, uis_wor
 
 
 @pytest.mark.parametrize("order", [["call_end", "lost_call"], ["lost_call", "call_end"], ["lost_call", "lost_call"]])
-def test_call_is_uploaded_once_in_any_order_of_ends(notify, crm, missed, tenant, order):
+def test_call_is_uploaded_once_in_any_order_of_end_events(notify, crm, missed, tenant, order):
     notify(*[missed.notification(event) for event in order])
     assert len(crm.calls) == 1
     assert len(crm.uploads) == 1
@@ -42,7 +42,7 @@ def test_lost_call_by_get_with_quoted_values(client, hook, run_queue, crm, misse
 
 
 @pytest.mark.parametrize("value", ["{{is_lost}}", "is_lost", None])
-def test_end_without_is_lost_is_resolved_by_talk_time(notify, crm, missed, tenant, value):
+def test_end_event_without_is_lost_is_resolved_by_talk_time(notify, crm, missed, tenant, value):
     notify(dict(missed.notification("call_end"), is_lost=value))
     assert crm.calls[0]["result"] == "no answer"
 
@@ -68,7 +68,7 @@ def test_owner_from_a_second_notification_is_used(notify, crm, missed, tenant):
     assert crm.calls[0]["_manager"] == 28
 
 
-def test_owner_can_be_nobody(notify, crm, missed, tenant):
+def test_owner_can_be_empty(notify, crm, missed, tenant):
     TransferRules.objects.update(missed_owner="NOBODY")
     notify(missed.notification("lost_call"))
     assert crm.calls[0]["_manager"] is None
@@ -90,7 +90,7 @@ def test_customer_without_a_manager_falls_back_to_the_rung_employee(notify, crm,
 
 def test_manager_is_requested_again_after_a_rejected_key(notify, crm, missed, tenant, later):
     TransferRules.objects.update(missed_owner="RESPONSIBLE")
-    crm.responsible[CONTACT], key = 27, crm.key  # not the last whose phone rang
+    crm.responsible[CONTACT], key = 27, crm.key  # not the last employee rung
     crm.key = "another"
     notify(missed.notification("lost_call"))
     assert (crm.calls, Call.objects.get().reason) == ([], "CRM_DENIED")
@@ -144,7 +144,7 @@ def test_revoked_key_suspends_the_connection_and_a_new_one_restores_it(notify, l
 
 
 @pytest.mark.slow
-def test_one_bad_call_in_a_batch_fails_alone(notify, pbx, crm, crm_world, later, tenant):
+def test_one_rejected_call_in_a_batch_fails_alone(notify, pbx, crm, crm_world, later, tenant):
     crm_world.break_down("503")
     for contact in ("79990000101", "79990000102", "79990000103", "79990000104", "79990000105"):
         notify(pbx.call(contact=contact, number=NUMBER).notification("call_end"))
@@ -158,7 +158,7 @@ def test_one_bad_call_in_a_batch_fails_alone(notify, pbx, crm, crm_world, later,
     assert bad.failed_at is not None
 
 
-def test_lost_queue_loses_no_call(notify, later, crm, missed, tenant):
+def test_call_is_uploaded_after_the_queue_was_lost(notify, later, crm, missed, tenant):
     notify(missed.notification("call_end"), works=False)
     assert task_queue.lose() > 0
     later(timedelta(minutes=2))
@@ -185,7 +185,7 @@ def test_hidden_number_is_skipped_with_the_reason(notify, crm, missed, tenant):
     assert (Call.objects.get().skip_reason, crm.calls) == ("HIDDEN_NUMBER", [])
 
 
-def test_answered_internal_call_costs_no_point(notify, pbx, crm, uis_world, tenant):
+def test_answered_internal_call_costs_no_points(notify, pbx, crm, uis_world, tenant):
     call = pbx.call(contact="102", number=NUMBER, talks=[(IVAN, 10)], is_internal=True)
     uis_world.requests.clear()
     notify(call.notification("call_end"))

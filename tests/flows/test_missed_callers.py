@@ -1,4 +1,4 @@
-"""The missed-callers board: it equals what the test counts itself, call by call, in the client's time zone."""
+"""The missed-callers board equals the test's own count, call by call, in the client's time zone."""
 
 import itertools
 import random
@@ -28,7 +28,7 @@ ZONES = ("Europe/Moscow", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "
 DAYS = (1, 7, 30, 90)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 OTHER, BLOCKED, OWN = "79990000002", "79990000003", "79990000011"
-FACTS = ("waiting", "after hours", "over a day", "closed today", "median", "hidden")  # in the order of the board
+SUMMARY = ("waiting", "after hours", "over a day", "closed today", "median", "hidden")  # in the order of the board
 ANSWERED = {"result": "ANSWERED", "is_lost": False, "talk_seconds": 60, "wait_seconds": 10, "state": "UPLOADED"}
 MISSED = {"direction": "in", "result": "NO_ANSWER", "is_lost": True, "state": "UPLOADED"}
 KINDS = {
@@ -43,7 +43,7 @@ KINDS = {
     "old": MISSED | {"state": "SKIPPED", "skip_reason": "EXPIRED"},
     "blocked": MISSED | {"state": "SKIPPED", "skip_reason": "CONTACT"},
     "other company": MISSED | {"state": "SKIPPED", "skip_reason": "NUMBER"},
-    "turned away": MISSED | {"result": "NOT_ALLOWED"},
+    "rejected": MISSED | {"result": "NOT_ALLOWED"},
     "internal": MISSED | {"is_internal": True},
     "internal talk": ANSWERED | {"direction": "in", "is_internal": True},
 }
@@ -60,21 +60,21 @@ def _now():
 def open_board(admin_client):
     """Open a client's board; return what it shows."""
 
-    def open_page(tenant, *, client=None, language="en", **query):
-        where = reverse("admin:tenants_tenant_missed_callers", args=[tenant.pk])
-        answer = (client or admin_client).get(where, query, headers={"accept-language": language})
-        assert answer.status_code == 200
-        return BoardPage(answer)
+    def open_board_page(tenant, *, client=None, language="en", **query):
+        url = reverse("admin:tenants_tenant_missed_callers", args=[tenant.pk])
+        response = (client or admin_client).get(url, query, headers={"accept-language": language})
+        assert response.status_code == 200
+        return BoardPage(response)
 
-    return open_page
+    return open_board_page
 
 
 class BoardPage:
-    """What the board shows, parsed from its HTML."""
+    """The contents of the board, parsed from its HTML."""
 
-    def __init__(self, answer):
-        self.html, self.words = answer.content.decode(), html_text.words(answer)
-        self.facts = dict(zip(FACTS, re.findall(r"<dt>.*?</dt><dd>(.*?)</dd>", self.html), strict=True))
+    def __init__(self, response):
+        self.html, self.text = response.content.decode(), html_text.words(response)
+        self.summary = dict(zip(SUMMARY, re.findall(r"<dt>.*?</dt><dd>(.*?)</dd>", self.html), strict=True))
         self.rows, self.counts = {}, {}
         for part in self.html.split('aria-labelledby="missed-')[1:]:
             name = part.split('"', 1)[0]
@@ -102,7 +102,7 @@ def _first(text):
     return int(re.search(r"\d+", text)[0])
 
 
-def client_of(zone, **more):
+def create_tenant(zone, **more):
     name = zone.split("/")[1]
     tenant = Tenant.objects.create(name=name, slug=name.lower(), time_zone=zone, activated_at=NOW, **more)
     UisConnection.objects.create(tenant=tenant)
@@ -113,29 +113,29 @@ def client_of(zone, **more):
 
 def call(tenant, at, *, contact=CONTACT, kind="missed", **more):
     """Create a call that began at a moment."""
-    facts = {"started_at": at, "ended_at": at + timedelta(seconds=70), "retry_window_started_at": at, "number": NUMBER}
+    values = {"started_at": at, "ended_at": at + timedelta(seconds=70), "retry_window_started_at": at, "number": NUMBER}
     session = Call.objects.filter(tenant=tenant).count() + 1
-    return Call.objects.create(tenant=tenant, session_id=session, contact=contact, **facts | KINDS[kind] | more)
+    return Call.objects.create(tenant=tenant, session_id=session, contact=contact, **values | KINDS[kind] | more)
 
 
-def busy(tenant, *, seed, count=250):
-    """Create calls of five weeks, many within minutes of midnight or of the end of business hours."""
-    dice, zone = random.Random(seed), ZoneInfo(tenant.time_zone)
+def add_random_calls(tenant, *, seed, count=250):
+    """Create random calls of five weeks, many within minutes of midnight or of the ends of business hours."""
+    random_source, zone = random.Random(seed), ZoneInfo(tenant.time_zone)
     contacts = [f"7999100{number:04}" for number in range(count // 4)] + [""]
     calls = []
     for session in range(count):
-        day = NOW.astimezone(zone).date() - timedelta(days=dice.randrange(0, 36))
-        hour = dice.choice([0, 0, 9, 18, dice.randrange(24)])
+        day = NOW.astimezone(zone).date() - timedelta(days=random_source.randrange(0, 36))
+        hour = random_source.choice([0, 0, 9, 18, random_source.randrange(24)])
         near = datetime.combine(day, time(hour), tzinfo=zone).astimezone(UTC)
-        at = min(near + timedelta(minutes=dice.randrange(-3, 3), seconds=dice.randrange(60)), NOW)
-        facts = {
+        at = min(near + timedelta(minutes=random_source.randrange(-3, 3), seconds=random_source.randrange(60)), NOW)
+        values = {
             "started_at": at,
             "ended_at": at + timedelta(seconds=70),
             "retry_window_started_at": at,
             "number": NUMBER,
         }
-        kind = KINDS[dice.choice([*KINDS, "missed", "missed", "missed"])]
-        calls.append(Call(tenant=tenant, session_id=session, contact=dice.choice(contacts), **facts | kind))
+        kind = KINDS[random_source.choice([*KINDS, "missed", "missed", "missed"])]
+        calls.append(Call(tenant=tenant, session_id=session, contact=random_source.choice(contacts), **values | kind))
     Call.objects.bulk_create(calls)
 
 
@@ -147,47 +147,49 @@ def kind_of(call):
         return None if call.result == "NOT_ALLOWED" else "miss"
     if call.result == "ANSWERED" or (call.result == "" and call.talk_seconds):
         return "talk"
-    return "try" if call.direction == "out" and call.result else None
+    return "attempt" if call.direction == "out" and call.result else None
 
 
-def walk(calls):
-    """Go through the calls of one number; return the open missed calls, the callbacks since, and the ended waits."""
-    moments = [(one.ended_at if kind_of(one) == "talk" else one.started_at, kind_of(one), one) for one in calls]
-    queue, tries, over = [], 0, []
-    for _moment, kind, one in sorted(moments, key=lambda event: (event[0], event[1] != "talk")):
+def replay(calls):
+    """Replay the calls of one number; return the open missed calls, the callback attempts and the ended waits."""
+    events = [(call.ended_at if kind_of(call) == "talk" else call.started_at, kind_of(call), call) for call in calls]
+    open_misses, attempts, ended = [], 0, []
+    for _at, kind, call in sorted(events, key=lambda event: (event[0], event[1] != "talk")):
         if kind == "talk":
-            over += [(queue[0], one.started_at + timedelta(seconds=one.wait_seconds))] if queue else []
-            queue, tries = [], 0
-        queue += [one.started_at] if kind == "miss" else []
-        tries += kind == "try" and bool(queue)
-    return queue, tries, over
+            answered_at = call.started_at + timedelta(seconds=call.wait_seconds)
+            ended += [(open_misses[0], answered_at)] if open_misses else []
+            open_misses, attempts = [], 0
+        open_misses += [call.started_at] if kind == "miss" else []
+        attempts += kind == "attempt" and bool(open_misses)
+    return open_misses, attempts, ended
 
 
-def is_at_work(here):
-    return time(9) <= here.time() < time(18) and here.weekday() < 5
+def is_in_business_hours(local):
+    return time(9) <= local.time() < time(18) and local.weekday() < 5
 
 
-def counted(tenant, today, *, days):
-    """Return who waits, who of them only after hours, how many waits ended today, how many hidden numbers called."""
-    zone, waiting, after_hours, over = ZoneInfo(tenant.time_zone), {}, set(), 0
-    of_number = {}
-    for one in Call.objects.filter(tenant=tenant):
-        of_number.setdefault(one.contact, []).append(one)
-    hidden = [one.started_at.astimezone(zone) for one in of_number.pop("", []) if kind_of(one) == "miss"]
-    for contact, calls in of_number.items():
-        queue, tries, ended = walk(calls)
-        over += sum(began.astimezone(zone).date() == today for _since, began in ended)
-        local = [moment.astimezone(zone) for moment in queue]
+def count_independently(tenant, today, *, days):
+    """Return waiting callers, those of them after hours only, the waits ended today and the hidden-number misses."""
+    zone, waiting, after_hours, closed_today = ZoneInfo(tenant.time_zone), {}, set(), 0
+    calls_by_contact = {}
+    for call in Call.objects.filter(tenant=tenant):
+        calls_by_contact.setdefault(call.contact, []).append(call)
+    hidden_calls = calls_by_contact.pop("", [])
+    hidden = [call.started_at.astimezone(zone) for call in hidden_calls if kind_of(call) == "miss"]
+    for contact, calls in calls_by_contact.items():
+        open_misses, attempts, ended = replay(calls)
+        closed_today += sum(began.astimezone(zone).date() == today for _since, began in ended)
+        local = [moment.astimezone(zone) for moment in open_misses]
         if local and today - timedelta(days=days) < local[-1].date():
-            waiting[contact] = (len(queue), tries)
-            after_hours |= set() if any(map(is_at_work, local)) else {contact}
-    return waiting, after_hours, over, sum(today - timedelta(days=days) < here.date() for here in hidden)
+            waiting[contact] = (len(open_misses), attempts)
+            after_hours |= set() if any(map(is_in_business_hours, local)) else {contact}
+    return waiting, after_hours, closed_today, sum(today - timedelta(days=days) < at.date() for at in hidden)
 
 
-# Each zone once in every run; all of them with all periods in the long one.
-ONCE = [*zip(ZONES, itertools.cycle(DAYS), strict=False)]
+# Each zone is tested once in every run; all zones with all periods only in the exhaustive run.
+EVERY_RUN = [*zip(ZONES, itertools.cycle(DAYS), strict=False)]
 BOARDS = [
-    pytest.param(*board, marks=() if board in ONCE else pytest.mark.exhaustive)
+    pytest.param(*board, marks=() if board in EVERY_RUN else pytest.mark.exhaustive)
     for board in itertools.product(ZONES, DAYS)
 ]
 
@@ -196,21 +198,23 @@ BOARDS = [
 @pytest.mark.parametrize(("zone", "days"), BOARDS)
 def test_board_equals_an_independent_count(open_board, monkeypatch, zone, days):
     monkeypatch.setattr("connector_project.operations.admin.missed_callers.PAGE_SIZE", 1000)
-    tenant, neighbour = client_of(zone), client_of("Europe/Samara")
-    busy(tenant, seed=f"{zone}{days}")
-    busy(neighbour, seed=5)
-    waiting, after_hours, over, hidden = counted(tenant, NOW.astimezone(ZoneInfo(zone)).date(), days=days)
+    tenant, other_tenant = create_tenant(zone), create_tenant("Europe/Samara")
+    add_random_calls(tenant, seed=f"{zone}{days}")
+    add_random_calls(other_tenant, seed=5)
+    waiting, after_hours, closed_today, hidden = count_independently(
+        tenant, NOW.astimezone(ZoneInfo(zone)).date(), days=days
+    )
     board = open_board(tenant, days=days)
-    assert board.waiting == {phone_numbers.e164(contact): tries for contact, tries in waiting.items()}
+    assert board.waiting == {phone_numbers.e164(contact): counts for contact, counts in waiting.items()}
     assert {row[0] for row in board.rows["after"]} == {phone_numbers.e164(contact) for contact in after_hours}
     assert board.counts == {"page": len(waiting) - len(after_hours), "after": len(after_hours)}
-    assert (board.facts["waiting"], board.facts["closed today"]) == (str(len(waiting)), str(over))
-    assert (board.facts["after hours"], board.facts["hidden"]) == (str(len(after_hours)), str(hidden))
+    assert (board.summary["waiting"], board.summary["closed today"]) == (str(len(waiting)), str(closed_today))
+    assert (board.summary["after hours"], board.summary["hidden"]) == (str(len(after_hours)), str(hidden))
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_now")
-def test_caller_is_open_until_someone_talks_to_them(open_board, notify, pbx, tenant, stranger):
+def test_caller_is_listed_until_someone_talks_to_them(open_board, notify, pbx, tenant, stranger):
     lost = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN], started_at=NOW - HOUR)
     notify(lost.notification("waiting", employee_id=IVAN), lost.notification("lost_call"))
     again = pbx.call(contact=CONTACT, number=NUMBER, rings=[PETR], started_at=NOW - HOUR / 2)
@@ -225,13 +229,13 @@ def test_caller_is_open_until_someone_talks_to_them(open_board, notify, pbx, ten
     notify(back.notification("call_end"))
     board = open_board(tenant)
     assert board.waiting == {}
-    assert board.facts["closed today"] == "1"
-    assert open_board(stranger).facts["closed today"] == "0"
+    assert board.summary["closed today"] == "1"
+    assert open_board(stranger).summary["closed today"] == "0"
 
 
 @pytest.mark.usefixtures("_now", "db")
 def test_missed_call_found_after_a_talk_is_closed(open_board):
-    tenant = client_of("Europe/Moscow")
+    tenant = create_tenant("Europe/Moscow")
     call(tenant, NOW - HOUR, kind="answered")
     call(tenant, NOW - 2 * HOUR, origin="REPORT", is_low_priority=True)
     assert open_board(tenant).waiting == {}
@@ -241,18 +245,18 @@ def test_missed_call_found_after_a_talk_is_closed(open_board):
 
 @pytest.mark.usefixtures("_now", "db")
 def test_talk_reported_after_the_upload_closes_the_missed_call(open_board):
-    tenant = client_of("Europe/Moscow")
+    tenant = create_tenant("Europe/Moscow")
     call(tenant, NOW - 2 * HOUR)
-    talked = call(tenant, NOW - HOUR)
-    talked.log(Step.LATE_ANSWER, now=NOW)
+    later_call = call(tenant, NOW - HOUR)
+    later_call.log(Step.LATE_ANSWER, now=NOW)
     assert open_board(tenant).waiting == {}
     call(tenant, NOW - HOUR / 2)
     assert open_board(tenant).waiting == {"+79990000001": (1, 0)}
 
 
 @pytest.mark.usefixtures("_now", "db")
-def test_blocked_numbers_and_employees_are_not_listed(open_board):
-    tenant = client_of("Europe/Moscow")
+def test_filtered_numbers_and_employees_are_not_listed(open_board):
+    tenant = create_tenant("Europe/Moscow")
     for contact in (CONTACT, BLOCKED, OWN, "74950000002"):
         call(tenant, NOW - HOUR, contact=contact)
     call(tenant, NOW - HOUR, contact=OTHER, number="74950000009")
@@ -268,8 +272,8 @@ def test_blocked_numbers_and_employees_are_not_listed(open_board):
 
 
 @pytest.mark.usefixtures("_now", "db")
-def test_owner_is_shown_and_can_be_filtered(open_board):
-    tenant = client_of("Europe/Moscow")
+def test_owner_is_shown_and_filters_the_board(open_board):
+    tenant = create_tenant("Europe/Moscow")
     ivan = Employee.objects.create(tenant=tenant, uis_id=1, full_name="Ivan", extension="101", crm_user_id=27)
     CrmUser.objects.create(tenant=tenant, crm_id=99, name="Olga")
     call(tenant, NOW - 4 * HOUR, contact="79990000001", employee=ivan)
@@ -298,8 +302,8 @@ def test_owner_is_shown_and_can_be_filtered(open_board):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_now", "db")
-def test_longest_waiting_is_first_and_pages_follow(open_board):
-    tenant = client_of("Europe/Moscow")
+def test_longest_waiting_caller_is_first_across_pages(open_board):
+    tenant = create_tenant("Europe/Moscow")
     for number in range(60):
         call(tenant, NOW - DAY - number * timedelta(minutes=1), contact=f"7999000{number:04}")
     call(tenant, NOW - HOUR, contact="79990000059")
@@ -314,8 +318,8 @@ def test_longest_waiting_is_first_and_pages_follow(open_board):
 
 @pytest.mark.usefixtures("_now", "db")
 @pytest.mark.parametrize(("query", "chosen"), [({}, "7"), ({"days": 30}, "30"), ({"days": 5}, "7")])
-def test_period_is_one_of_four_and_a_week_by_default(open_board, query, chosen):
-    html = open_board(client_of("Europe/Moscow"), **query).html
+def test_period_is_a_week_unless_a_valid_one_is_chosen(open_board, query, chosen):
+    html = open_board(create_tenant("Europe/Moscow"), **query).html
     offered = re.findall(r'href="\?days=(\d+)"( aria-current="true")?', html)
     assert [days for days, _is_chosen in offered] == ["1", "7", "30", "90"]
     assert [days for days, is_chosen in offered if is_chosen] == [chosen]
@@ -323,23 +327,23 @@ def test_period_is_one_of_four_and_a_week_by_default(open_board, query, chosen):
 
 @pytest.mark.usefixtures("_now", "db")
 def test_closed_today_shows_the_median_wait(open_board):
-    tenant = client_of("Europe/Moscow")
+    tenant = create_tenant("Europe/Moscow")
     midnight = datetime(2026, 4, 1, tzinfo=ZoneInfo("Europe/Moscow"))
-    lengths = (timedelta(minutes=5), timedelta(minutes=20), timedelta(hours=30))
-    for number, length in enumerate(lengths):
+    waits = (timedelta(minutes=5), timedelta(minutes=20), timedelta(hours=30))
+    for number, wait in enumerate(waits):
         began = midnight + HOUR
-        call(tenant, began - length, contact=f"7999000000{number}")
+        call(tenant, began - wait, contact=f"7999000000{number}")
         call(tenant, began - timedelta(seconds=10), contact=f"7999000000{number}", kind="reached")
     call(tenant, midnight - HOUR, contact="79990000007")
     call(tenant, midnight - HOUR / 2, contact="79990000007", kind="answered")  # That was yesterday.
     board = open_board(tenant)
-    assert (board.facts["closed today"], median(lengths)) == ("3", timedelta(minutes=20))
-    assert board.facts["median"].replace("\xa0", " ") == "20 minutes"
+    assert (board.summary["closed today"], median(waits)) == ("3", timedelta(minutes=20))
+    assert board.summary["median"].replace("\xa0", " ") == "20 minutes"
 
 
 @pytest.mark.usefixtures("_now", "db")
 def test_truncated_board_shows_a_notice(open_board, monkeypatch):
-    tenant = client_of("Europe/Moscow")
+    tenant = create_tenant("Europe/Moscow")
     for number in range(3):
         call(tenant, NOW - number * HOUR, contact=f"7999000000{number}")
     assert "<strong>" not in open_board(tenant).html.partition('id="missed-rules"')[2]
@@ -369,16 +373,16 @@ def test_numbers_are_masked_for_support_in_text_and_urls(open_board, client, ten
 
 @pytest.mark.usefixtures("_now", "db")
 def test_access_to_full_numbers_is_logged(open_board):
-    tenant, neighbour = client_of("Europe/Moscow"), client_of("Europe/Samara")
+    tenant, other_tenant = create_tenant("Europe/Moscow"), create_tenant("Europe/Samara")
     call(tenant, NOW - 3 * HOUR)
-    last = [call(tenant, NOW - HOUR), call(tenant, NOW - 2 * HOUR, contact=OTHER)]
+    latest = [call(tenant, NOW - HOUR), call(tenant, NOW - 2 * HOUR, contact=OTHER)]
     call(tenant, NOW - 40 * DAY, contact=BLOCKED)
-    call(neighbour, NOW - HOUR)
+    call(other_tenant, NOW - HOUR)
     open_board(tenant)
     entries = AccessLogEntry.objects.order_by("call").values_list("call", "tenant", "kind", "username", "address", "at")
-    expected = [(one.pk, tenant.pk, "PHONE_NUMBER", "admin", "127.0.0.x", NOW) for one in last]
+    expected = [(call.pk, tenant.pk, "PHONE_NUMBER", "admin", "127.0.0.x", NOW) for call in latest]
     assert list(entries.all()) == expected
-    assert all(reverse("admin:telephony_call_change", args=[one.pk]) in open_board(tenant).html for one in last)
+    assert all(reverse("admin:telephony_call_change", args=[call.pk]) in open_board(tenant).html for call in latest)
     assert list(entries.all()) == expected  # Reloading the page adds no entry.
     with time_machine.travel(NOW + HOUR, tick=False):
         open_board(tenant)
@@ -388,23 +392,23 @@ def test_access_to_full_numbers_is_logged(open_board):
 def test_board_needs_permission_for_clients_and_calls(client, tenant):
     pages = [reverse("admin:tenants_missed_callers"), reverse("admin:tenants_tenant_missed_callers", args=[tenant.pk])]
     assert [client.get(page).status_code for page in pages] == [302, 302]
-    nobody = User.objects.create_user("nobody", is_staff=True)
-    client.force_login(nobody)
-    for missing in ("view_tenant", "view_call"):
+    visitor = User.objects.create_user("visitor", is_staff=True)
+    client.force_login(visitor)
+    for codename in ("view_tenant", "view_call"):
         assert [client.get(page).status_code for page in pages] == [403, 403]
-        nobody.user_permissions.add(Permission.objects.get(codename=missing))
-    client.force_login(User.objects.get(pk=nobody.pk))
+        visitor.user_permissions.add(Permission.objects.get(codename=codename))
+    client.force_login(User.objects.get(pk=visitor.pk))
     assert [client.get(page).status_code for page in pages] == [200, 200]
     assert client.get(reverse("admin:tenants_tenant_missed_callers", args=[0])).status_code == 404
 
 
 @pytest.mark.usefixtures("_now", "db")
 @pytest.mark.parametrize("count", [40, 400])
-def test_board_needs_a_fixed_number_of_queries(open_board, django_assert_num_queries, count):
-    tenant = client_of("Europe/Moscow")
+def test_board_has_a_fixed_query_count(open_board, django_assert_num_queries, count):
+    tenant = create_tenant("Europe/Moscow")
     for number in range(count // 20):
         Employee.objects.create(tenant=tenant, uis_id=number, full_name=f"Person {number}")
-    busy(tenant, seed=3, count=count)
+    add_random_calls(tenant, seed=3, count=count)
     call(tenant, NOW, crm_user_id=99)
     with django_assert_num_queries(15):
         open_board(tenant, days=90)
@@ -425,11 +429,11 @@ def test_other_pages_link_to_the_board(admin_client, tenant, stranger):
 @pytest.mark.usefixtures("_now", "db")
 @pytest.mark.parametrize("language", ["ru", "en"])
 def test_board_is_in_both_languages_without_external_hosts(open_board, language):
-    tenant = client_of("Europe/Moscow")
-    busy(tenant, seed=2, count=40)
+    tenant = create_tenant("Europe/Moscow")
+    add_random_calls(tenant, seed=2, count=40)
     board = open_board(tenant, language=language)
     with translation.override(language):
-        assert str(callers_page.ORDERS["newest"]).lower() in board.words.lower()
+        assert str(callers_page.ORDERS["newest"]).lower() in board.text.lower()
     assert f'<html lang="{language}"' in board.html
     assert re.findall(r'(?:src|href)="(?:https?:)?//[^"]*"', board.html) == []
     assert re.findall(r"<script(?![^>]*\bsrc=)[^>]*>", board.html) == []

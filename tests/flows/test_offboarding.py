@@ -55,13 +55,13 @@ def requests_from_now(uis_world, crm_world):
 
 @pytest.fixture
 def missed(pbx):
-    """Make the notification of a missed call."""
+    """Create the notification of a missed call."""
     return lambda contact=CONTACT: pbx.call(contact=contact, number=NUMBER, rings=[IVAN]).notification("lost_call")
 
 
-def raw(table, column):
+def column_values(table, column):
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {column} FROM {table}")  # noqa: S608 -- names of our own
+        cursor.execute(f"SELECT {column} FROM {table}")  # noqa: S608 -- table and column names are constants of this module
         return [row[0] for row in cursor.fetchall()]
 
 
@@ -81,7 +81,7 @@ def test_module_is_switched_off_and_keeps_manual_extensions(offboard, crm, tenan
     assert tenant.uis.hook in stored["baseUrl"]
 
 
-def test_module_of_version_4_is_switched_off_too(offboard, crm, tenant):
+def test_module_of_version_4_is_switched_off(offboard, crm, tenant):
     crm.serves_v5 = False
     key_verification.verify_crm_key(tenant.crm)
     integration_module.register(tenant, client_factory.crm_client(tenant.crm), now=timezone.now(), is_forced=True)
@@ -93,8 +93,8 @@ def test_module_of_version_4_is_switched_off_too(offboard, crm, tenant):
 def test_keys_are_deleted_at_once(offboard, tenant):
     known = reload(tenant)
     offboard()
-    assert raw("tenants_uisconnection", "access_token") == [""]
-    assert raw("tenants_crmconnection", "key") == [""]
+    assert column_values("tenants_uisconnection", "access_token") == [""]
+    assert column_values("tenants_crmconnection", "key") == [""]
     now = reload(tenant)
     assert now.crm.registered_module == {}
     assert now.crm.client_id != known.crm.client_id
@@ -109,11 +109,11 @@ def test_hooks_are_not_found(client, offboard, tenant, hook, missed):
     UisConnection.objects.update(old_hook="before", old_hook_until=timezone.now() + timedelta(days=1))
     offboard()
     form = {"clientId": tenant.crm.client_id, "code": "101", "phone": CONTACT, "status": "busy"}
-    nowhere = client.get("/nothing/here/").content
+    unknown_page = client.get("/nothing/here/").content
     crm_hooks = [f"/hooks/retailcrm/{tenant.uis.hook}/{name}/" for name in ("make-call", "activity", "settings")]
     for address in (hook, f"{hook}lost_call/", "/hooks/uis/before/"):
         answer = client.post(address, missed(), content_type="application/json")
-        assert (answer.status_code, answer.content) == (404, nowhere)
+        assert (answer.status_code, answer.content) == (404, unknown_page)
     for address in (*crm_hooks, f"/hooks/retailcrm/{tenant.uis.hook}/change-user-status/"):
         assert client.post(address, form).status_code == 404
     assert (Notification.objects.count(), Command.objects.count()) == (0, 0)
@@ -121,10 +121,10 @@ def test_hooks_are_not_found(client, offboard, tenant, hook, missed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_paused", [False, True])
-def test_nothing_is_sent_afterwards(
+def test_nothing_is_sent_after_disconnecting(
     client, offboard, tenant, hook, notify, pbx, missed, requests_from_now, later, is_paused
 ):
-    """Pending at the time: a pop-up, a missed and an answered call, a click, a status."""
+    """A pop-up, a missed and an answered call, a click and a status are pending when the tenant is disconnected."""
     uis_tasks.sync_all()
     Tenant.objects.update(is_paused=is_paused)
     call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN], talks=[(IVAN, 20)])
@@ -171,20 +171,22 @@ def test_claimed_call_is_not_sent_without_a_key(offboard, tenant, notify, missed
     assert Call.objects.get().state == "READY"
 
 
-@pytest.mark.parametrize(("is_in_time", "ends"), [(True, (1, "UPLOADED")), (False, (0, "READY"))])
-def test_concurrent_upload_ends_cleanly(offboard, tenant, crm, notify, missed, monkeypatch, later, is_in_time, ends):
-    """Its request comes to the CRM before our module is switched off, or after."""
+@pytest.mark.parametrize(("is_before_switch_off", "expected"), [(True, (1, "UPLOADED")), (False, (0, "READY"))])
+def test_concurrent_upload_is_completed_or_dropped(
+    offboard, tenant, crm, notify, missed, monkeypatch, later, is_before_switch_off, expected
+):
+    """The upload request reaches the CRM before or after our module is switched off."""
     real = RetailCrmClient.upload_calls
 
     def offboard_meanwhile(self, calls):
-        answer = real(self, calls) if is_in_time else None
+        answer = real(self, calls) if is_before_switch_off else None
         offboard()
         return answer or real(self, calls)
 
     monkeypatch.setattr(RetailCrmClient, "upload_calls", offboard_meanwhile)
     notify(missed())
     later(timedelta(minutes=5))
-    assert (len(crm.calls), Call.objects.get().state) == ends
+    assert (len(crm.calls), Call.objects.get().state) == expected
     assert reload(tenant).crm.key == ""
     assert crm.modules[integration_module.code(tenant)]["active"] is False
 
@@ -229,7 +231,7 @@ def test_last_step_of_an_activation_needs_the_keys(offboard, tenant):
 
 
 @pytest.mark.parametrize("kind", ["503", "timeout", "html", "500"])
-def test_unavailable_crm_does_not_stop_it(offboard, tenant, crm, crm_world, kind):
+def test_unavailable_crm_does_not_stop_disconnecting(offboard, tenant, crm, crm_world, kind):
     crm_world.break_down(kind)
     offboarded = offboard()
     assert offboarded.refusal
@@ -238,15 +240,15 @@ def test_unavailable_crm_does_not_stop_it(offboard, tenant, crm, crm_world, kind
     assert crm.modules[integration_module.code(tenant)]["active"] is True
 
 
-def test_crm_that_denies_access_does_not_stop_it(offboard, tenant, crm):
+def test_denied_access_to_the_crm_does_not_stop_disconnecting(offboard, tenant, crm):
     crm.key = "another"
     offboarded = offboard()
     assert offboarded.refusal.rstrip(".")
     assert offboarded.refusal.rstrip(".") in " ".join(offboarded.lines)
-    assert raw("tenants_crmconnection", "key") == [""]
+    assert column_values("tenants_crmconnection", "key") == [""]
 
 
-def test_tenant_without_a_module_is_disconnected_too(pbx, crm, requests_from_now, db):
+def test_tenant_without_a_module_is_disconnected(pbx, crm, requests_from_now, db):
     from tenants import onboarding
 
     tenant = onboarding.create_tenant(
@@ -258,7 +260,7 @@ def test_tenant_without_a_module_is_disconnected_too(pbx, crm, requests_from_now
     assert tenant.offboarded_at is not None
 
 
-def test_result_lists_what_is_done_and_when_the_data_is_deleted(offboard, tenant):
+def test_result_lists_the_steps_and_the_deletion_date(offboard, tenant):
     offboarded = offboard()
     lines = offboarded.lines
     assert (len(lines), offboarded.refusal) == (4, "")
@@ -308,12 +310,12 @@ def test_second_tenant_is_unaffected(client, offboard, tenant, stranger, crm_wor
     assert client.post(f"/hooks/uis/{stranger.uis.hook}/", "", content_type="text/plain").status_code == 200
 
 
-# --- the data
+# --- deletion of the data
 
 
 @pytest.fixture
-def full(tenant, notify, pbx, missed, run_queue):
-    """Give the client some of everything."""
+def tenant_data(tenant, notify, pbx, missed, run_queue):
+    """Create rows of every kind for the tenant."""
     for last in range(4):
         notify(missed(f"7999000010{last}"))
     notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("waiting"))
@@ -323,8 +325,8 @@ def full(tenant, notify, pbx, missed, run_queue):
     operations_tasks.run_checks(tenant.pk)
 
 
-def rows():
-    """Return how many rows of clients there are in all."""
+def count_rows():
+    """Return the number of all tenants' rows."""
     kinds = (
         Tenant,
         UisConnection,
@@ -341,16 +343,16 @@ def rows():
 
 
 @pytest.mark.slow
-def test_data_is_deleted_after_retention_and_not_before(offboard, tenant, full, run_queue):
+def test_data_is_deleted_after_retention_and_not_before(offboard, tenant, tenant_data, run_queue):
     offboarded_at = offboard().offboarded_at
-    before = rows()
+    before = count_rows()
     assert offboarding.delete_expired(now=offboarded_at + RETENTION) is False
-    assert rows() == before
+    assert count_rows() == before
     Tenant.objects.update(upload_window_days=31)
     assert offboarding.delete_expired(now=offboarded_at + RETENTION + timedelta(seconds=1)) is False
-    assert rows() == before
+    assert count_rows() == before
     assert offboarding.delete_expired(now=offboarded_at + RETENTION + timedelta(days=1, seconds=1)) is False
-    assert rows() == 0
+    assert count_rows() == 0
 
 
 def test_audit_log_outlives_the_tenant(offboard, tenant):
@@ -361,15 +363,15 @@ def test_audit_log_outlives_the_tenant(offboard, tenant):
 
 
 @pytest.mark.slow
-def test_active_tenant_is_never_deleted(tenant, full):
+def test_active_tenant_is_never_deleted(tenant, tenant_data):
     Tenant.objects.update(upload_window_days=0)
-    before = rows()
+    before = count_rows()
     offboarding.delete_expired(now=timezone.now() + 100 * RETENTION)
-    assert rows() == before
+    assert count_rows() == before
 
 
 @pytest.mark.slow
-def test_rows_go_in_batches_of_their_own(offboard, tenant, full, monkeypatch, django_assert_max_num_queries):
+def test_rows_are_deleted_in_batches(offboard, tenant, tenant_data, monkeypatch, django_assert_max_num_queries):
     offboarded_at = offboard().offboarded_at
     monkeypatch.setattr(offboarding, "BATCH", 2)
     sizes = []
@@ -377,12 +379,12 @@ def test_rows_go_in_batches_of_their_own(offboard, tenant, full, monkeypatch, dj
     offboarding.delete_expired(now=offboarded_at + 2 * RETENTION)
     assert sizes[:2] == [2, 0]
     assert len(sizes) >= 2 + 3
-    assert rows() == 0
+    assert count_rows() == 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("batches", [1, 2, 3, 5])
-def test_killed_in_the_middle_it_goes_on_next_time(offboard, tenant, full, monkeypatch, batches):
+def test_deletion_killed_midway_continues_on_the_next_run(offboard, tenant, tenant_data, monkeypatch, batches):
     class Killed(BaseException):
         pass
 
@@ -390,45 +392,47 @@ def test_killed_in_the_middle_it_goes_on_next_time(offboard, tenant, full, monke
     monkeypatch.setattr(offboarding, "BATCH", 2)
     countdown = iter(range(batches))
 
-    def die(_seconds):
+    def kill(_seconds):
         if next(countdown, None) is None:
             raise Killed
 
-    monkeypatch.setattr(offboarding.time, "sleep", die)
+    monkeypatch.setattr(offboarding.time, "sleep", kill)
     with pytest.raises(Killed):
         offboarding.delete_expired(now=offboarded_at + 2 * RETENTION)
-    assert rows() > 0
+    assert count_rows() > 0
     monkeypatch.setattr(offboarding.time, "sleep", lambda _seconds: None)
     offboarding.delete_expired(now=offboarded_at + 2 * RETENTION)
-    assert rows() == 0
+    assert count_rows() == 0
     assert AuditLogEntry.objects.filter(action="REMOVED").count() == 1
 
 
 @pytest.mark.slow
-def test_what_is_too_much_for_one_task_is_left_to_the_next(offboard, tenant, full, run_queue, later, monkeypatch):
+def test_deletion_longer_than_one_task_continues_in_the_next(
+    offboard, tenant, tenant_data, run_queue, later, monkeypatch
+):
     offboard()
     monkeypatch.setattr(offboarding, "SLICE_SECONDS", -1.0)
     monkeypatch.setattr(offboarding, "BATCH", 2)
     later(2 * RETENTION)
     operations_tasks.delete_offboarded_data()
-    assert rows() > 0
+    assert count_rows() > 0
     assert run_queue() > 3
-    assert rows() == 0
+    assert count_rows() == 0
 
 
 @pytest.mark.slow
-def test_row_that_cannot_be_decrypted_is_deleted_all_the_same(offboard, tenant, full):
+def test_row_that_cannot_be_decrypted_is_deleted(offboard, tenant, tenant_data):
     offboarded_at = offboard().offboarded_at
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE telephony_call SET recording_url = 'not a token of ours'")
+        cursor.execute("UPDATE telephony_call SET recording_url = 'not our token'")
     offboarding.delete_expired(now=offboarded_at + 2 * RETENTION)
-    assert rows() == 0
+    assert count_rows() == 0
 
 
-# --- coming back
+# --- return of a tenant
 
 
-def come_back(tenant, pbx, crm):
+def reactivate(tenant, pbx, crm):
     tenant = reload(tenant)
     tenant.uis.access_token, tenant.crm.key = pbx.token, crm.key
     tenant.uis.save()
@@ -437,21 +441,23 @@ def come_back(tenant, pbx, crm):
     return reload(tenant)
 
 
-def test_who_comes_back_with_new_keys_works_again(client, offboard, tenant, pbx, crm, notify, missed, run_queue, later):
+def test_returning_tenant_with_new_keys_works_again(
+    client, offboard, tenant, pbx, crm, notify, missed, run_queue, later
+):
     notify(missed(), works=False)
     old_hook = tenant.uis.hook
     offboard()
     run_queue()
-    back = come_back(tenant, pbx, crm)
-    assert (back.is_live, back.offboarded_at) == (True, None)
-    stored = crm.modules[integration_module.code(back)]
-    assert (stored["active"], stored["clientId"]) == (True, back.crm.client_id)
+    returned = reactivate(tenant, pbx, crm)
+    assert (returned.is_live, returned.offboarded_at) == (True, None)
+    stored = crm.modules[integration_module.code(returned)]
+    assert (stored["active"], stored["clientId"]) == (True, returned.crm.client_id)
     assert sorted(row["code"] for row in stored["integrations"]["telephony"]["additionalCodes"]) == ["101", "102"]
     run_queue()
     assert [call["phone"] for call in crm.calls] == [f"+{CONTACT}"]
     body = json.dumps(missed("79990000002"))
     assert client.post(f"/hooks/uis/{old_hook}/", body, content_type="application/json").status_code == 404
-    client.post(f"/hooks/uis/{back.uis.hook}/", body, content_type="application/json")
+    client.post(f"/hooks/uis/{returned.uis.hook}/", body, content_type="application/json")
     run_queue()
     assert len(crm.calls) == 2
     offboarding.delete_expired(now=timezone.now() + 2 * RETENTION)
@@ -459,22 +465,24 @@ def test_who_comes_back_with_new_keys_works_again(client, offboard, tenant, pbx,
 
 
 @pytest.mark.slow
-def test_who_comes_back_while_his_data_is_deleted_keeps_the_rest(offboard, tenant, full, pbx, crm, monkeypatch):
+def test_tenant_returning_during_deletion_keeps_the_remaining_data(
+    offboard, tenant, tenant_data, pbx, crm, monkeypatch
+):
     offboarded_at = offboard().offboarded_at
     monkeypatch.setattr(offboarding, "BATCH", 2)
     once = iter([True])
-    monkeypatch.setattr(offboarding.time, "sleep", lambda _seconds: next(once, None) and come_back(tenant, pbx, crm))
+    monkeypatch.setattr(offboarding.time, "sleep", lambda _seconds: next(once, None) and reactivate(tenant, pbx, crm))
     assert offboarding.delete_expired(now=offboarded_at + 2 * RETENTION) is False
     assert reload(tenant).is_live
     assert (Call.objects.count(), Employee.objects.count()) == (2, 3)
     assert not AuditLogEntry.objects.filter(action="REMOVED").exists()
 
 
-def test_who_comes_back_at_the_last_moment_is_not_removed(offboard, tenant, pbx, crm, monkeypatch):
+def test_tenant_returning_just_before_removal_is_not_removed(offboard, tenant, pbx, crm, monkeypatch):
     offboarded_at = offboard().offboarded_at
     real = offboarding._remove
     monkeypatch.setattr(
-        offboarding, "_remove", lambda gone, *, now: (come_back(tenant, pbx, crm), real(gone, now=now))[1]
+        offboarding, "_remove", lambda removed, *, now: (reactivate(tenant, pbx, crm), real(removed, now=now))[1]
     )
     offboarding.delete_expired(now=offboarded_at + 2 * RETENTION)
     assert reload(tenant).is_live

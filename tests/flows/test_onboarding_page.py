@@ -1,4 +1,4 @@
-"""The client's page: from two keys to the first pop-up, by forms alone, as in a browser without scripts."""
+"""The client's page: from two keys to the first pop-up with forms only, as in a browser without scripts."""
 
 import copy
 import html
@@ -31,13 +31,13 @@ KEYS = {
 
 
 @pytest.fixture
-def newcomer(db, pbx, crm):
-    """A tenant that has only a name yet."""
+def new_tenant(db, pbx, crm):
+    """A new tenant that has only a name."""
     return onboarding.create_tenant(onboarding.NewTenant(name="Василёк"), now=timezone.now())
 
 
 class Page:
-    """The page as the client gets it: its HTML, its text without tags, and its context."""
+    """The client's page: its HTML, its text without tags, and its context."""
 
     def __init__(self, answer):
         self.status, self.html = answer.status_code, answer.content.decode()
@@ -53,7 +53,7 @@ class Page:
 
     @property
     def failed_check(self):
-        """Return the code of what stopped the activation, if the page shows it."""
+        """Return the code of the failed check that stopped the activation, if the page shows it."""
         failure = self.context.failure
         return failure.check.code if failure and failure.check.code in self.text else None
 
@@ -63,10 +63,10 @@ class Page:
 
 
 @pytest.fixture
-def visit(client, newcomer):
-    """Open the page, or send one of its forms and follow it back."""
+def visit(client, new_tenant):
+    """Open the page, or send one of its forms and follow the redirect."""
 
-    def go(do="", tenant=newcomer, language="en", **form):
+    def request(do="", tenant=new_tenant, language="en", **form):
         url = f"/activate/{Tenant.objects.get(pk=tenant.pk).activation_token}/"
         headers = {"Accept-Language": language}
         answer = client.post(url, {"do": do, **form}, headers=headers) if do else client.get(url, headers=headers)
@@ -74,10 +74,10 @@ def visit(client, newcomer):
             answer = client.get(answer["Location"], headers=headers)
         return Page(answer)
 
-    return go
+    return request
 
 
-def test_keys_and_one_button_activate_telephony(visit, newcomer, run_queue, crm, pbx):
+def test_keys_and_one_button_activate_telephony(visit, new_tenant, run_queue, crm, pbx):
     page = visit()
     assert (page.status, page.html.count('class="indicator off"')) == (200, 2)
     assert re.findall(r'id="hint-(\w+)"', page.html) == ["access_token", "address", "key"]
@@ -87,21 +87,21 @@ def test_keys_and_one_button_activate_telephony(visit, newcomer, run_queue, crm,
     page = visit()
     assert (page.context.is_on, 'id="webhooks-title"' in page.html) == (True, True)
     assert "…00ab" in page.text
-    assert crm.modules[integration_module.code(newcomer)]["active"] is True
-    assert Tenant.objects.get(pk=newcomer.pk).is_live
+    assert crm.modules[integration_module.code(new_tenant)]["active"] is True
+    assert Tenant.objects.get(pk=new_tenant.pk).is_live
     assert '"event": "waiting", "notification_time": {{notification_time}}' in page.text
 
 
-def test_each_event_has_its_own_url(visit, newcomer, run_queue, client):
+def test_each_event_has_its_own_url(visit, new_tenant, run_queue, client):
     visit("keys", **KEYS)
     run_queue()
     page = client.get(f"/activate/{Tenant.objects.get().activation_token}/").content.decode()
-    where = integration_module.addresses(Tenant.objects.get())["notifications"]
+    url_prefix = integration_module.addresses(Tenant.objects.get())["notifications"]
     for event in ("waiting", "outgoing", "talk_started", "call_end", "lost_call", "recorded"):
-        assert f'readonly value="{where}{event}/"' in page
+        assert f'readonly value="{url_prefix}{event}/"' in page
 
 
-def test_running_step_is_shown(visit, newcomer):
+def test_running_step_is_shown(visit, new_tenant):
     visit("keys", **KEYS)
     shown = []
     for _turn in range(len(activation.STEPS)):
@@ -122,18 +122,18 @@ def _run_one_step():
     operations_tasks.run_activation_step(*SignedPackage.loads(row.payload)["args"])
 
 
-def test_second_activation_changes_nothing(visit, newcomer, run_queue, crm_world):
+def test_second_activation_changes_nothing(visit, new_tenant, run_queue, crm_world):
     visit("keys", **KEYS)
     visit("activate")
     visit("activate")
     run_queue()
-    first = Tenant.objects.get(pk=newcomer.pk).activated_at
+    first = Tenant.objects.get(pk=new_tenant.pk).activated_at
     crm_world.requests.clear()
     visit("activate")
     run_queue()
-    assert Tenant.objects.get(pk=newcomer.pk).activated_at == first
+    assert Tenant.objects.get(pk=new_tenant.pk).activated_at == first
     assert crm_world.requests == []
-    assert AuditLogEntry.objects.filter(tenant=newcomer, action=AuditLogEntry.Action.ACTIVATED).count() == 1
+    assert AuditLogEntry.objects.filter(tenant=new_tenant, action=AuditLogEntry.Action.ACTIVATED).count() == 1
 
 
 @pytest.mark.slow
@@ -142,10 +142,10 @@ def test_second_activation_changes_nothing(visit, newcomer, run_queue, crm_world
     [
         ({"access_token": "no-such-key"}, "UIS_KEY"),
         ({"key": "no-such-key"}, "CRM_KEY"),
-        ({"address": "https://nobody.retailcrm.ru"}, "CRM_ACCOUNT"),
+        ({"address": "https://unknown.retailcrm.ru"}, "CRM_ACCOUNT"),
     ],
 )
-def test_wrong_key_is_named_and_can_be_corrected(visit, newcomer, run_queue, wrong, code):
+def test_wrong_key_is_reported_and_can_be_corrected(visit, new_tenant, run_queue, wrong, code):
     visit("keys", **KEYS | wrong)
     run_queue()
     page = visit()
@@ -153,10 +153,10 @@ def test_wrong_key_is_named_and_can_be_corrected(visit, newcomer, run_queue, wro
     assert page.levels == []
     assert 'class="message error"' in page.html
     assert wrong.get("address", "") in page.text
-    assert not Tenant.objects.get(pk=newcomer.pk).is_live
+    assert not Tenant.objects.get(pk=new_tenant.pk).is_live
     visit("keys", **KEYS)
     run_queue()
-    assert Tenant.objects.get(pk=newcomer.pk).is_live
+    assert Tenant.objects.get(pk=new_tenant.pk).is_live
     assert visit().failed_check is None
 
 
@@ -170,22 +170,22 @@ def test_wrong_key_is_named_and_can_be_corrected(visit, newcomer, run_queue, wro
         {"brand": "another"},
     ],
 )
-def test_malformed_key_is_rejected_without_a_request(visit, newcomer, typed, crm_world, uis_world):
+def test_malformed_key_is_rejected_without_a_request(visit, new_tenant, typed, crm_world, uis_world):
     page = visit("keys", **KEYS | typed)
     assert (page.status, re.findall(r'role="alert" id="error-(\w+)"', page.html)) == (422, list(typed))
     assert (crm_world.requests, uis_world.requests) == ([], [])
-    assert UisConnection.objects.get(tenant=newcomer).access_token == ""
+    assert UisConnection.objects.get(tenant=new_tenant).access_token == ""
 
 
-def test_address_of_any_crm_page_is_accepted(visit, newcomer, run_queue):
+def test_url_of_any_crm_page_is_accepted_as_the_address(visit, new_tenant, run_queue):
     visit("keys", **KEYS | {"address": f" {CRM_HOST.upper()}/orders/1/edit?x=1#top "})
     run_queue()
-    assert Tenant.objects.get(pk=newcomer.pk).crm.address == f"https://{CRM_HOST}"
+    assert Tenant.objects.get(pk=new_tenant.pk).crm.address == f"https://{CRM_HOST}"
 
 
-def test_keys_can_be_entered_one_after_the_other(visit, newcomer, run_queue):
+def test_keys_can_be_entered_one_after_the_other(visit, new_tenant, run_queue):
     page = visit("keys", brand="uis", access_token="uis-token", address="", key="")
-    saved = Tenant.objects.select_related("uis", "crm").get(pk=newcomer.pk)
+    saved = Tenant.objects.select_related("uis", "crm").get(pk=new_tenant.pk)
     with translation.override("en"):
         still_missing = page_context.missing(saved)
     assert (saved.uis.access_token, len(still_missing), page.levels) == ("uis-token", 2, ["warning"])
@@ -193,17 +193,17 @@ def test_keys_can_be_entered_one_after_the_other(visit, newcomer, run_queue):
     assert run_queue() == 0
     visit("keys", brand="uis", access_token="", address=KEYS["address"], key=KEYS["key"])
     run_queue()
-    assert Tenant.objects.get(pk=newcomer.pk).is_live
+    assert Tenant.objects.get(pk=new_tenant.pk).is_live
 
 
-def test_activation_survives_a_lost_queue(visit, newcomer, later):
+def test_activation_survives_a_lost_queue(visit, new_tenant, later):
     visit("keys", **KEYS)
     task_queue.lose()
     later(timedelta(minutes=3))
-    assert Tenant.objects.get(pk=newcomer.pk).is_live
+    assert Tenant.objects.get(pk=new_tenant.pk).is_live
 
 
-def test_unavailable_vendor_fails_the_activation_and_it_can_be_retried(visit, newcomer, run_queue, uis_world):
+def test_unavailable_vendor_fails_the_activation_and_it_can_be_retried(visit, new_tenant, run_queue, uis_world):
     uis_world.break_down("503")
     visit("keys", **KEYS)
     run_queue()
@@ -211,7 +211,7 @@ def test_unavailable_vendor_fails_the_activation_and_it_can_be_retried(visit, ne
     uis_world.repair()
     visit("activate")
     run_queue()
-    assert Tenant.objects.get(pk=newcomer.pk).is_live
+    assert Tenant.objects.get(pk=new_tenant.pk).is_live
 
 
 def test_unknown_link_is_not_found(client, db):
@@ -222,76 +222,78 @@ def test_unknown_link_is_not_found(client, db):
     assert client.post("/activate/no-such-token/", {"do": "activate"}).status_code == 404
 
 
-def test_expired_link_is_gone(client, newcomer):
-    Tenant.objects.filter(pk=newcomer.pk).update(activation_expires_at=timezone.now())
-    url = f"/activate/{newcomer.activation_token}/"
+def test_expired_link_returns_410(client, new_tenant):
+    Tenant.objects.filter(pk=new_tenant.pk).update(activation_expires_at=timezone.now())
+    url = f"/activate/{new_tenant.activation_token}/"
     for answer in (client.get(url), client.post(url, {"do": "keys", **KEYS}), client.post(url, {"clientId": "wrong"})):
         assert answer.status_code == 410
-        assert newcomer.name not in answer.content.decode()
-    assert UisConnection.objects.get(tenant=newcomer).access_token == ""
+        assert new_tenant.name not in answer.content.decode()
+    assert UisConnection.objects.get(tenant=new_tenant).access_token == ""
 
 
-def test_post_from_the_crm_renews_an_expired_link(client, newcomer):
-    url = f"/activate/{newcomer.activation_token}/"
-    assert client.post(url, {"clientId": newcomer.crm.client_id}).status_code == 200
-    Tenant.objects.filter(pk=newcomer.pk).update(activation_expires_at=timezone.now())
-    answer = client.post(url, {"clientId": newcomer.crm.client_id})
-    renewed = Tenant.objects.get(pk=newcomer.pk).activation_token
+def test_post_from_the_crm_renews_an_expired_link(client, new_tenant):
+    url = f"/activate/{new_tenant.activation_token}/"
+    assert client.post(url, {"clientId": new_tenant.crm.client_id}).status_code == 200
+    Tenant.objects.filter(pk=new_tenant.pk).update(activation_expires_at=timezone.now())
+    answer = client.post(url, {"clientId": new_tenant.crm.client_id})
+    renewed = Tenant.objects.get(pk=new_tenant.pk).activation_token
     assert (answer.status_code, answer["Location"]) == (303, f"/activate/{renewed}/")
     assert client.get(url).status_code == 404
     assert client.get(answer["Location"]).status_code == 200
 
 
-def test_marketplace_link_works_once(client, newcomer):
-    Tenant.objects.filter(pk=newcomer.pk).update(one_time_token="only-once")
+def test_marketplace_link_works_once(client, new_tenant):
+    Tenant.objects.filter(pk=new_tenant.pk).update(one_time_token="only-once")
     answer = client.get("/activate/only-once/")
-    assert (answer.status_code, answer["Location"]) == (302, f"/activate/{newcomer.activation_token}/")
+    assert (answer.status_code, answer["Location"]) == (302, f"/activate/{new_tenant.activation_token}/")
     assert client.get("/activate/only-once/").status_code == 404
 
 
 @pytest.mark.slow
-def test_attempts_are_rate_limited(visit, newcomer, run_queue, later):
+def test_attempts_are_rate_limited(visit, new_tenant, run_queue, later):
     for _attempt in range(activation.ATTEMPTS):
         visit("keys", **KEYS | {"key": "guessed"})
     page = visit("keys", **KEYS | {"key": "guessed-again"})
     assert (page.status, page.levels) == (429, ["error"])
-    assert Tenant.objects.get(pk=newcomer.pk).crm.key == "guessed"
+    assert Tenant.objects.get(pk=new_tenant.pk).crm.key == "guessed"
     later(timedelta(minutes=11))
     visit("keys", **KEYS)
     run_queue()
-    assert Tenant.objects.get(pk=newcomer.pk).is_live
+    assert Tenant.objects.get(pk=new_tenant.pk).is_live
 
 
 @pytest.mark.slow
-def test_indicators_turn_green_with_the_first_notification(visit, newcomer, run_queue, client, pbx):
+def test_indicators_turn_green_with_the_first_notification(visit, new_tenant, run_queue, client, pbx):
     visit("keys", **KEYS)
     run_queue()
     assert visit().indicators == ["off"] * 6
-    hook = f"/hooks/uis/{UisConnection.objects.get(tenant=newcomer).hook}/"
+    hook = f"/hooks/uis/{UisConnection.objects.get(tenant=new_tenant).hook}/"
     send_every_event(client, hook, pbx)
     page = visit()
     assert (page.indicators, page.html.count('<span class="when">')) == (["good"] * 6, 6)
     assert [webhook.is_new for webhook in page.context.webhooks] == [True] * 6
-    send_every_event(client, hook, pbx, only="waiting", spoil=lambda body: body.replace('"employee_id"', '"employee"'))
+    send_every_event(
+        client, hook, pbx, only="waiting", change_body=lambda body: body.replace('"employee_id"', '"employee"')
+    )
     [fault] = visit().faults
     assert "employee_id" in fault
     send_every_event(client, hook, pbx, only="waiting")
     assert visit().faults == []
 
 
-def test_empty_keys_are_a_warning(visit, newcomer, run_queue):
+def test_empty_keys_give_a_warning(visit, new_tenant, run_queue):
     page = visit("keys", brand="uis", address="", key="")
     with translation.override("en"):
-        missing = page_context.missing(newcomer)
+        missing = page_context.missing(new_tenant)
     assert (page.levels, len(missing), ", ".join(missing) in page.messages[0]) == (["warning"], 3, True)
     assert run_queue() == 0
 
 
 @pytest.mark.slow
-def test_rotated_url_is_shown_as_old_until_replaced(visit, newcomer, run_queue, client, pbx):
+def test_rotated_url_is_shown_as_old_until_replaced(visit, new_tenant, run_queue, client, pbx):
     visit("keys", **KEYS)
     run_queue()
-    uis = UisConnection.objects.get(tenant=newcomer)
+    uis = UisConnection.objects.get(tenant=new_tenant)
     old = f"/hooks/uis/{uis.hook}/"
     send_every_event(client, old, pbx)
     uis.rotate_hook(now=timezone.now())
@@ -299,79 +301,79 @@ def test_rotated_url_is_shown_as_old_until_replaced(visit, newcomer, run_queue, 
     page = visit()
     assert (page.event_states, page.indicators) == (["OLD_ADDRESS"] * 6, ["warn"] * 6)
     assert (page.html.count('class="message warning"'), "(Europe/Moscow)" in page.text) == (1, True)
-    send_every_event(client, f"/hooks/uis/{UisConnection.objects.get(tenant=newcomer).hook}/", pbx, only="waiting")
+    send_every_event(client, f"/hooks/uis/{UisConnection.objects.get(tenant=new_tenant).hook}/", pbx, only="waiting")
     assert sorted(visit().event_states) == ["OK"] + ["OLD_ADDRESS"] * 5
 
 
 @pytest.mark.slow
-def test_caller_id_can_be_chosen(visit, newcomer, run_queue, stranger):
+def test_caller_id_can_be_chosen(visit, new_tenant, run_queue, stranger):
     visit("keys", **KEYS)
     run_queue()
     assert "DEFAULT_NUMBER" in visit().text
     foreign = VirtualNumber.objects.get(tenant=stranger, number=NUMBER)
     assert visit("number", number=foreign.pk).levels == ["error"]
     VirtualNumber.objects.filter(pk=foreign.pk).update(is_default=True)
-    own = VirtualNumber.objects.get(tenant=newcomer, number="74950000002")
+    own = VirtualNumber.objects.get(tenant=new_tenant, number="74950000002")
     page = visit("number", number=own.pk)
     assert (page.levels, "+74950000002" in page.messages[0]) == (["success"], True)
     run_queue()
     assert "DEFAULT_NUMBER" not in visit().text
-    assert VirtualNumber.objects.get(tenant=newcomer, is_default=True) == own
+    assert VirtualNumber.objects.get(tenant=new_tenant, is_default=True) == own
     assert VirtualNumber.objects.get(tenant=stranger, is_default=True) == foreign
 
 
-def test_sample_popup_opens_and_closes_for_one_manager(visit, newcomer, run_queue, crm, client):
+def test_sample_popup_opens_and_closes_for_one_manager(visit, new_tenant, run_queue, crm, client):
     visit("keys", **KEYS)
     run_queue()
-    ivan = Employee.objects.get(tenant=newcomer, uis_id=IVAN)
+    ivan = Employee.objects.get(tenant=new_tenant, uis_id=IVAN)
     page = visit("card", person=ivan.pk, contact="8 (900) 000-00-00")
     assert page.levels == ["success"]
     assert [card["phone"] for card in crm.cards()[27]] == ["+79000000000"]
     assert list(crm.cards()) == [27]
-    card = crm.events[-1]["callExternalId"]
+    popup_id = crm.events[-1]["callExternalId"]
     assert ("close" in page.buttons, "card" in page.buttons) == (True, False)
-    visit("close", person=ivan.pk, contact="79000000000", card=card)
+    visit("close", person=ivan.pk, contact="79000000000", card=popup_id)
     assert crm.cards() == {}
 
 
 @pytest.mark.parametrize("form", [{"person": "x", "contact": "+79000000000"}, {"contact": "101"}, {"contact": ""}])
-def test_sample_popup_requires_a_manager_and_a_number(visit, newcomer, run_queue, crm, form):
+def test_sample_popup_requires_a_manager_and_a_number(visit, new_tenant, run_queue, crm, form):
     visit("keys", **KEYS)
     run_queue()
-    ivan = Employee.objects.get(tenant=newcomer, uis_id=IVAN)
+    ivan = Employee.objects.get(tenant=new_tenant, uis_id=IVAN)
     page = visit("card", **{"person": ivan.pk} | form)
     assert (page.status, page.levels) == (422, ["error"])
     assert crm.events == []
 
 
-def test_sample_popup_rejected_by_the_crm_shows_the_reason(visit, newcomer, run_queue, crm):
+def test_sample_popup_rejected_by_the_crm_shows_the_reason(visit, new_tenant, run_queue, crm):
     visit("keys", **KEYS)
     run_queue()
-    crm.modules[integration_module.code(newcomer)]["active"] = False
-    ivan = Employee.objects.get(tenant=newcomer, uis_id=IVAN)
-    refused = visit("card", person=ivan.pk, contact="+79000000000")
-    assert (refused.status, refused.levels) == (422, ["error"])
-    assert "Telephony not enabled" in refused.messages[0]  # the CRM's own words
-    crm.modules[integration_module.code(newcomer)]["active"] = True
+    crm.modules[integration_module.code(new_tenant)]["active"] = False
+    ivan = Employee.objects.get(tenant=new_tenant, uis_id=IVAN)
+    rejected = visit("card", person=ivan.pk, contact="+79000000000")
+    assert (rejected.status, rejected.levels) == (422, ["error"])
+    assert "Telephony not enabled" in rejected.messages[0]  # the CRM's message
+    crm.modules[integration_module.code(new_tenant)]["active"] = True
     del crm.users[27]
     unknown = visit("card", person=ivan.pk, contact="+79000000000")
     assert (unknown.status, unknown.levels) == (422, ["error"])
-    assert unknown.messages != refused.messages
+    assert unknown.messages != rejected.messages
 
 
-def test_popup_of_a_call_cannot_be_closed(visit, newcomer, run_queue, crm):
+def test_popup_of_a_call_cannot_be_closed(visit, new_tenant, run_queue, crm):
     visit("keys", **KEYS)
     run_queue()
-    ivan = Employee.objects.get(tenant=newcomer, uis_id=IVAN)
+    ivan = Employee.objects.get(tenant=new_tenant, uis_id=IVAN)
     visit("close", person=ivan.pk, contact="79000000000", card="uis-5139032004")
     assert crm.events == []
 
 
-def test_sample_popup_is_refused_for_foreign_or_unlinked_employees(visit, newcomer, tenant, run_queue, crm):
+def test_sample_popup_is_rejected_for_foreign_or_unlinked_employees(visit, new_tenant, tenant, run_queue, crm):
     visit("keys", **KEYS)
     run_queue()
     other = Employee.objects.get(tenant=tenant, uis_id=IVAN)
-    unlinked = Employee.objects.get(tenant=newcomer, uis_id=ANNA)
+    unlinked = Employee.objects.get(tenant=new_tenant, uis_id=ANNA)
     for person in (other, unlinked):
         page = visit("card", person=person.pk, contact="+79000000000")
         assert (page.status, page.levels) == (422, ["error"])
@@ -386,24 +388,24 @@ def test_page_is_in_both_languages(visit):
             assert (f'<html lang="{language}">' in page.html, str(label) in page.text) == (True, True)
 
 
-def test_page_shows_no_key_and_cannot_be_framed(client, newcomer, visit, run_queue):
+def test_page_shows_no_key_and_cannot_be_framed(client, new_tenant, visit, run_queue):
     visit("keys", **KEYS)
     run_queue()
     answer = client.get(f"/activate/{Tenant.objects.get().activation_token}/")
     text = answer.content.decode()
     assert KEYS["key"] not in text
     assert "uis-token" not in text
-    assert newcomer.crm.client_id not in text
+    assert new_tenant.crm.client_id not in text
     assert "frame-ancestors 'none'" in answer["Content-Security-Policy"]
     assert "no-store" in answer["Cache-Control"]
     assert answer["X-Robots-Tag"] == "noindex"
 
 
-def test_hooks_are_hidden_until_activation(visit, newcomer):
-    assert UisConnection.objects.get(tenant=newcomer).hook not in visit().html
+def test_hooks_are_hidden_until_activation(visit, new_tenant):
+    assert UisConnection.objects.get(tenant=new_tenant).hook not in visit().html
 
 
-def test_page_needs_a_fixed_number_of_queries(visit, newcomer, run_queue, django_assert_num_queries, client, pbx):
+def test_page_has_a_fixed_query_count(visit, new_tenant, run_queue, django_assert_num_queries, client, pbx):
     visit("keys", **KEYS)
     for number in range(40):
         pbx.add_employee(400 + number, f"Человек {number}", extension=str(400 + number))
@@ -414,41 +416,41 @@ def test_page_needs_a_fixed_number_of_queries(visit, newcomer, run_queue, django
 
 
 @pytest.mark.slow
-def test_another_account_resets_the_employee_links(visit, newcomer, run_queue, client, crm_world):
+def test_changed_crm_account_resets_the_employee_links(visit, new_tenant, run_queue, client, crm_world):
     visit("keys", **KEYS)
     run_queue()
-    before = CrmConnection.objects.get(tenant=newcomer)
-    assert Employee.objects.get(tenant=newcomer, uis_id=IVAN).crm_user_id == 27
+    before = CrmConnection.objects.get(tenant=new_tenant)
+    assert Employee.objects.get(tenant=new_tenant, uis_id=IVAN).crm_user_id == 27
     moved = crm_world.add_account("moved.retailcrm.ru", key="movedKey")
     moved.limits_on = False
     moved.add_user(27, first_name="Ольга", email="olga@example.com")
     visit("keys", brand="uis", address=f"https://{moved.host}", key=moved.key)
     run_queue()
-    assert not Employee.objects.filter(tenant=newcomer, crm_user_id__isnull=False).exists()
-    assert moved.modules[integration_module.code(newcomer)]["clientId"] != before.client_id
+    assert not Employee.objects.filter(tenant=new_tenant, crm_user_id__isnull=False).exists()
+    assert moved.modules[integration_module.code(new_tenant)]["clientId"] != before.client_id
     activity = {"clientId": before.client_id, "activity": '{"active": true}', "systemUrl": before.address}
-    assert client.post(f"/hooks/retailcrm/{newcomer.uis.hook}/activity/", activity).status_code == 403
+    assert client.post(f"/hooks/retailcrm/{new_tenant.uis.hook}/activity/", activity).status_code == 403
 
 
 @pytest.mark.slow
-def test_manual_extension_in_another_account_links_the_employee(visit, newcomer, run_queue, crm, crm_world):
+def test_manual_extension_in_another_account_links_the_employee(visit, new_tenant, run_queue, crm, crm_world):
     visit("keys", **KEYS)
     run_queue()
     moved = crm_world.add_account("moved.retailcrm.ru", key="movedKey")
     moved.limits_on = False
     moved.add_user(27, first_name="Ольга", email="olga@example.com")
-    typed = moved.modules[integration_module.code(newcomer)] = copy.deepcopy(
-        crm.modules[integration_module.code(newcomer)]
+    typed = moved.modules[integration_module.code(new_tenant)] = copy.deepcopy(
+        crm.modules[integration_module.code(new_tenant)]
     )
     typed["integrations"]["telephony"]["additionalCodes"] = [{"userId": 27, "code": "101"}]
     visit("keys", brand="uis", address=f"https://{moved.host}", key=moved.key)
     run_queue()
-    person = Employee.objects.get(tenant=newcomer, uis_id=IVAN)
+    person = Employee.objects.get(tenant=new_tenant, uis_id=IVAN)
     assert (person.crm_user_id, person.linked_by) == (27, Employee.LinkedBy.EXTENSION)
 
 
 @pytest.mark.slow
-def test_changed_key_of_an_active_tenant_is_verified(visit, newcomer, run_queue):
+def test_changed_key_of_an_active_tenant_is_verified(visit, new_tenant, run_queue):
     visit("keys", **KEYS)
     run_queue()
     visit("keys", brand="uis", key="no-such-key")
@@ -459,21 +461,21 @@ def test_changed_key_of_an_active_tenant_is_verified(visit, newcomer, run_queue)
     assert visit().failed_check is None
 
 
-def test_key_changed_during_activation_restarts_it(visit, newcomer, run_queue):
+def test_key_changed_during_activation_restarts_it(visit, new_tenant, run_queue):
     visit("keys", **KEYS)
     _run_one_step()
     visit("keys", brand="uis", access_token="no-such-key")
     run_queue()
     assert visit().failed_check == "UIS_KEY"
-    assert Tenant.objects.get(pk=newcomer.pk).activated_at is None
+    assert Tenant.objects.get(pk=new_tenant.pk).activated_at is None
 
 
-def test_long_address_is_accepted(visit, newcomer):
+def test_long_address_is_accepted(visit, new_tenant):
     visit("keys", brand="uis", address=f"https://{CRM_HOST}/admin/orders?" + "filter[status]=new&" * 100)
-    assert CrmConnection.objects.get(tenant=newcomer).address == f"https://{CRM_HOST}"
+    assert CrmConnection.objects.get(tenant=new_tenant).address == f"https://{CRM_HOST}"
 
 
-def test_activation_that_kills_each_worker_fails(visit, newcomer, run_queue):
+def test_activation_that_kills_each_worker_fails(visit, new_tenant, run_queue):
     visit("keys", **KEYS)
     for minutes in range(0, 16, 3):
         task_queue.lose()
@@ -485,7 +487,7 @@ def test_activation_that_kills_each_worker_fails(visit, newcomer, run_queue):
     assert visit().context.is_on
 
 
-def test_crm_step_that_kills_each_worker_names_the_crm(visit, newcomer):
+def test_crm_step_that_kills_each_worker_names_the_crm(visit, new_tenant):
     visit("keys", **KEYS)
     _run_one_step()
     task_queue.lose()
@@ -503,10 +505,10 @@ def test_activation_repairs_a_deleted_or_changed_module(tenant, crm):
     assert crm.modules[integration_module.code(tenant)]["integrations"]["telephony"]["makeCallUrl"] == ours
 
 
-def test_failure_is_cleared_by_activation_from_the_command_line(visit, newcomer, run_queue, pbx):
+def test_failure_is_cleared_by_activation_from_the_command_line(visit, new_tenant, run_queue, pbx):
     visit("keys", **KEYS | {"access_token": "no-such-key"})
     run_queue()
-    tenant = Tenant.objects.get(pk=newcomer.pk)
+    tenant = Tenant.objects.get(pk=new_tenant.pk)
     tenant.uis.access_token = pbx.token
     tenant.uis.save()
     steps.activate(tenant, now=timezone.now())
@@ -514,25 +516,27 @@ def test_failure_is_cleared_by_activation_from_the_command_line(visit, newcomer,
     assert (page.context.is_on, page.context.failure, 'class="message error"' in page.html) == (True, None, False)
 
 
-def test_crm_gets_the_renewed_link(visit, newcomer, client, crm, run_queue):
+def test_crm_gets_the_renewed_link(visit, new_tenant, client, crm, run_queue):
     visit("keys", **KEYS)
     run_queue()
-    Tenant.objects.filter(pk=newcomer.pk).update(activation_expires_at=timezone.now())
-    client_id = CrmConnection.objects.get(tenant=newcomer).client_id
+    Tenant.objects.filter(pk=new_tenant.pk).update(activation_expires_at=timezone.now())
+    client_id = CrmConnection.objects.get(tenant=new_tenant).client_id
     for status in (303, 200):
-        url = crm.modules[integration_module.code(newcomer)]["accountUrl"].removeprefix("https://connector.example.com")
+        url = crm.modules[integration_module.code(new_tenant)]["accountUrl"].removeprefix(
+            "https://connector.example.com"
+        )
         assert client.post(url, {"clientId": client_id}).status_code == status
         run_queue()
 
 
-def test_head_request_consumes_no_link(client, newcomer):
-    Tenant.objects.filter(pk=newcomer.pk).update(one_time_token="only-once")
+def test_head_request_consumes_no_link(client, new_tenant):
+    Tenant.objects.filter(pk=new_tenant.pk).update(one_time_token="only-once")
     assert client.head("/activate/only-once/").status_code == 404
     assert client.get("/activate/only-once/").status_code == 302
 
 
 @pytest.mark.slow
-def test_deleted_module_can_be_registered_again(visit, newcomer, run_queue, crm):
+def test_deleted_module_can_be_registered_again(visit, new_tenant, run_queue, crm):
     visit("keys", **KEYS)
     run_queue()
     assert "activate" not in visit().buttons
@@ -542,32 +546,32 @@ def test_deleted_module_can_be_registered_again(visit, newcomer, run_queue, crm)
     assert "activate" in visit().buttons
     visit("activate")
     run_queue()
-    assert crm.modules[integration_module.code(newcomer)]["active"] is True
+    assert crm.modules[integration_module.code(new_tenant)]["active"] is True
     assert "activate" not in visit().buttons
 
 
-def test_rejected_sample_popup_form_keeps_its_input(visit, newcomer, run_queue, client):
+def test_rejected_sample_popup_form_keeps_its_input(visit, new_tenant, run_queue, client):
     visit("keys", **KEYS)
     run_queue()
-    person = Employee.objects.get(tenant=newcomer, uis_id=PETR)
+    person = Employee.objects.get(tenant=new_tenant, uis_id=PETR)
     form = {"do": "card", "person": person.pk, "contact": '7 900 "typo"'}
-    answer = client.post(f"/activate/{Tenant.objects.get(pk=newcomer.pk).activation_token}/", form)
+    answer = client.post(f"/activate/{Tenant.objects.get(pk=new_tenant.pk).activation_token}/", form)
     assert answer.status_code == 422
     assert 'value="7 900 &quot;typo&quot;"' in answer.content.decode()
     assert f'<option value="{person.pk}" selected>' in answer.content.decode()
 
 
-def test_keys_sent_during_offboarding_are_not_stored(newcomer, client, monkeypatch, run_queue):
+def test_keys_sent_during_offboarding_are_not_stored(new_tenant, client, monkeypatch, run_queue):
     real = KeysForm.is_valid
 
-    def meanwhile(form):
-        offboarding.offboard(Tenant.objects.get(pk=newcomer.pk), now=timezone.now())
+    def act_meanwhile(form):
+        offboarding.offboard(Tenant.objects.get(pk=new_tenant.pk), now=timezone.now())
         return real(form)
 
-    monkeypatch.setattr(KeysForm, "is_valid", meanwhile)
-    client.post(f"/activate/{newcomer.activation_token}/", {"do": "keys", **KEYS})
+    monkeypatch.setattr(KeysForm, "is_valid", act_meanwhile)
+    client.post(f"/activate/{new_tenant.activation_token}/", {"do": "keys", **KEYS})
     run_queue()
-    offboarded = Tenant.objects.select_related("uis", "crm").get(pk=newcomer.pk)
+    offboarded = Tenant.objects.select_related("uis", "crm").get(pk=new_tenant.pk)
     assert (offboarded.uis.access_token, offboarded.crm.key, offboarded.activated_at) == ("", "", None)
     assert offboarded.offboarded_at is not None
 
@@ -597,22 +601,22 @@ def test_account_changed_by_an_operator_resets_the_links(tenant, crm, crm_world,
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_result_of_a_step_with_old_keys_is_discarded(visit, newcomer, monkeypatch, fails):
+def test_result_of_a_step_with_old_keys_is_discarded(visit, new_tenant, monkeypatch, fails):
     visit("keys", **KEYS)
-    first = Activation.objects.get(tenant=newcomer).started_at
+    first = Activation.objects.get(tenant=new_tenant).started_at
 
-    def meanwhile(tenant, _step, *, now):
+    def act_meanwhile(tenant, _step, *, now):
         activation.start(tenant, now=now + timedelta(seconds=1), is_forced=True)
         if fails:
             raise check_results.CheckFailed(checks.key_missing())
 
-    monkeypatch.setattr(activation, "run_step", meanwhile)
-    activation.run_next_step(Tenant.objects.get(pk=newcomer.pk), now=timezone.now())
-    row = Activation.objects.get(tenant=newcomer)
+    monkeypatch.setattr(activation, "run_step", act_meanwhile)
+    activation.run_next_step(Tenant.objects.get(pk=new_tenant.pk), now=timezone.now())
+    row = Activation.objects.get(tenant=new_tenant)
     assert (row.state, row.step, row.started_at > first) == ("RUNNING", "UIS", True)
 
 
-def test_sweep_ignores_a_claimed_activation(visit, newcomer):
+def test_sweep_ignores_a_claimed_activation(visit, new_tenant):
     visit("keys", **KEYS)
     assert activation.resume_pending(now=timezone.now()) == 0
     assert activation.resume_pending(now=timezone.now() + timedelta(minutes=3)) == 1
@@ -627,31 +631,31 @@ def test_activation_restores_both_connections(tenant):
     assert Tenant.objects.filter(pk=tenant.pk, uis__denied_at=None, crm__denied_at=None).exists()
 
 
-def test_check_whose_worker_died_is_not_waited_for(visit, newcomer):
+def test_check_of_a_dead_worker_is_not_shown_as_running(visit, new_tenant):
     visit("check")
     assert visit().is_checking
     CheckRun.objects.update(requested_at=timezone.now() - timedelta(minutes=3))
     assert not visit().is_checking
 
 
-def test_page_of_an_offboarded_tenant_is_not_found(client, newcomer):
-    Tenant.objects.filter(pk=newcomer.pk).update(offboarded_at=timezone.now(), one_time_token="only-once")
-    assert client.get(f"/activate/{newcomer.activation_token}/").status_code == 404
+def test_page_of_an_offboarded_tenant_is_not_found(client, new_tenant):
+    Tenant.objects.filter(pk=new_tenant.pk).update(offboarded_at=timezone.now(), one_time_token="only-once")
+    assert client.get(f"/activate/{new_tenant.activation_token}/").status_code == 404
     assert client.get("/activate/only-once/").status_code == 404
 
 
-def test_popup_of_another_tenant_cannot_be_closed(visit, newcomer, run_queue, crm, tenant):
+def test_popup_of_another_tenant_cannot_be_closed(visit, new_tenant, run_queue, crm, tenant):
     visit("keys", **KEYS)
     run_queue()
-    ivan = Employee.objects.get(tenant=newcomer, uis_id=IVAN)
+    ivan = Employee.objects.get(tenant=new_tenant, uis_id=IVAN)
     visit("close", person=ivan.pk, contact="79000000000", card=f"test-{tenant.pk}-1790000000")
     assert crm.events == []
 
 
-def test_closed_sample_popup_is_no_missed_call(visit, newcomer, run_queue, crm):
+def test_closed_sample_popup_is_not_a_missed_call(visit, new_tenant, run_queue, crm):
     visit("keys", **KEYS)
     run_queue()
-    ivan = Employee.objects.get(tenant=newcomer, uis_id=IVAN)
+    ivan = Employee.objects.get(tenant=new_tenant, uis_id=IVAN)
     visit("card", person=ivan.pk, contact="+79000000000")
     page = visit("close", person=ivan.pk, contact="79000000000", card=crm.events[-1]["callExternalId"])
     assert (crm.events[-1]["hangupStatus"], page.levels) == ("answered", ["success"])

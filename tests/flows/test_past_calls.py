@@ -39,7 +39,7 @@ def import_calls():
 
 
 def backlog(tenant, count, **fields):
-    """Create old calls that have been due for long."""
+    """Create old calls that have been due for a long time."""
     at = timezone.now()
     row = {
         "state": "READY",
@@ -63,7 +63,7 @@ def test_calls_before_activation_are_imported_with_their_true_time(
 ):
     tenant.crm.time_zone = crm.timezone = "Asia/Yekaterinburg"
     tenant.crm.save()
-    missed_at = NOON - timedelta(days=20, hours=13)  # 23:00 here, the next day there
+    missed_at = NOON - timedelta(days=20, hours=13)  # 23:00 in Moscow, the next day in the CRM's zone
     pbx.call(contact=CONTACT, number=NUMBER, started_at=missed_at, rings=[IVAN])
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=10), talks=[(PETR, 40)])
     import_calls("2026-06-20")
@@ -112,7 +112,7 @@ def test_call_that_expires_while_waiting_is_not_sent(clock, pbx, crm, notify, ru
 
 
 @pytest.mark.slow
-def test_year_is_requested_in_windows_of_three_months(
+def test_year_is_requested_in_three_month_windows(
     clock, pbx, uis_world, crm, import_calls, run_queue, tenant, monkeypatch
 ):
     from telephony.uis import data_api

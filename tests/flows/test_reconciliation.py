@@ -1,4 +1,4 @@
-"""Every call of UIS's report is uploaded, skipped, waiting or failed, and the daily reconciliation counts which."""
+"""Every call in UIS's report is uploaded, skipped, waiting or failed; the daily reconciliation counts each state."""
 
 import json
 import re
@@ -28,7 +28,7 @@ NOON = datetime(2026, 3, 10, 12, 0, tzinfo=MOSCOW)
 
 @pytest.fixture
 def _noon():
-    """A day with some room on either side of it."""
+    """Set the clock to noon, hours away from the ends of the day."""
     with time_machine.travel(NOON, tick=False):
         yield
 
@@ -52,7 +52,7 @@ def command():
 
 @pytest.fixture
 def every_minute():
-    """Let minutes pass, with what the schedules do in each."""
+    """Let minutes pass, with a sweep in each."""
 
     def run(minutes=5):
         for _minute in range(minutes):
@@ -62,28 +62,28 @@ def every_minute():
     return run
 
 
-def missed(pbx, at, contact=CONTACT, **facts):
-    return pbx.call(contact=contact, number=NUMBER, started_at=at, rings=[IVAN], **facts)
+def add_missed_call(pbx, at, contact=CONTACT, **values):
+    return pbx.call(contact=contact, number=NUMBER, started_at=at, rings=[IVAN], **values)
 
 
-def night(run_queue):
+def run_nightly_task(run_queue):
     tasks.close_all()
     run_queue()
 
 
-def adds_up(report):
+def sums_to_uis_calls(report):
     parts = report["uploaded"] + report["skipped"] + report["waiting"] + report["failed"] + report["unexplained"]
     return report["uis_calls"] == parts
 
 
 @pytest.mark.usefixtures("_noon")
 def test_every_call_of_a_period_has_a_status(command, notify, pbx, crm, crm_world, run_queue, tenant, stranger):
-    told = missed(pbx, NOON - timedelta(hours=2))
-    notify(told.notification("call_end"))
-    missed(pbx, NOON - timedelta(hours=5), "79990000002")
+    notified = add_missed_call(pbx, NOON - timedelta(hours=2))
+    notify(notified.notification("call_end"))
+    add_missed_call(pbx, NOON - timedelta(hours=5), "79990000002")
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(hours=6), talks=[(IVAN, 30)])
     pbx.call(contact="102", number=NUMBER, started_at=NOON - timedelta(hours=6), is_internal=True)
-    missed(pbx, NOON - timedelta(hours=7), "anonymous")
+    add_missed_call(pbx, NOON - timedelta(hours=7), "anonymous")
     report, _text = command()
     assert report == {
         "tenant": "romashka",
@@ -106,8 +106,8 @@ def test_every_call_of_a_period_has_a_status(command, notify, pbx, crm, crm_worl
 
 
 @pytest.mark.usefixtures("_noon")
-def test_same_session_of_another_tenant_hides_no_call(command, pbx, crm, run_queue, tenant, twin):
-    call = missed(pbx, NOON - timedelta(hours=5))
+def test_same_session_of_another_tenant_does_not_hide_the_call(command, pbx, crm, run_queue, tenant, twin):
+    call = add_missed_call(pbx, NOON - timedelta(hours=5))
     Call.objects.create(
         tenant=twin,
         session_id=call.session_id,
@@ -124,21 +124,21 @@ def test_same_session_of_another_tenant_hides_no_call(command, pbx, crm, run_que
 
 
 @pytest.mark.usefixtures("_noon")
-def test_found_call_has_a_reconcile_step(command, pbx, run_queue, tenant):
-    missed(pbx, NOON - timedelta(hours=5))
+def test_recovered_call_has_a_reconcile_step(command, pbx, run_queue, tenant):
+    add_missed_call(pbx, NOON - timedelta(hours=5))
     command()
     run_queue()
     assert list(CallLogEntry.objects.values_list("step", flat=True)) == ["RECONCILE", "UPLOAD"]
 
 
 @pytest.mark.usefixtures("_noon")
-def test_rejected_call_is_failed_with_the_responsible_party(command, pbx, run_queue, tenant):
-    missed(pbx, NOON - timedelta(hours=5))
+def test_rejected_call_is_reported_as_failed_with_the_responsible_party(command, pbx, run_queue, tenant):
+    add_missed_call(pbx, NOON - timedelta(hours=5))
     command()
     Call.objects.update(direction="???")
     run_queue()
     report, text = command()
-    assert (report["failed"], report["unexplained"], adds_up(report)) == (1, 0, True)
+    assert (report["failed"], report["unexplained"], sums_to_uis_calls(report)) == (1, 0, True)
     assert str(reconcile_calls.FailureReason.CRM_REFUSED.label) in text
     assert str(reconcile_calls.FailureReason.CRM_REFUSED.responsible.label) in text
 
@@ -159,21 +159,21 @@ def test_calls_of_a_paused_or_suspended_tenant_wait(command, pbx, run_queue, ten
 
 @pytest.mark.usefixtures("_noon")
 def test_row_without_a_known_state_is_unexplained(command, pbx, run_queue, tenant):
-    missed(pbx, NOON - timedelta(hours=5))
+    add_missed_call(pbx, NOON - timedelta(hours=5))
     command()
     run_queue()
     Call.objects.update(state="READY", next_attempt_at=None, failed_at=None)
     report, _text = command()
-    assert (report["unexplained"], adds_up(report)) == (1, True)
+    assert (report["unexplained"], sums_to_uis_calls(report)) == (1, True)
     assert DailyReconciliation.objects.get(day=NOON.date()).unexplained == 1
 
 
 @pytest.mark.usefixtures("_noon")
-def test_call_that_crashes_is_unexplained_and_blocks_no_other(command, pbx, run_queue, tenant, monkeypatch):
+def test_call_that_crashes_is_unexplained_and_does_not_block_others(command, pbx, run_queue, tenant, monkeypatch):
     from telephony.calls import pipeline
 
-    bad = missed(pbx, NOON - timedelta(hours=5))
-    missed(pbx, NOON - timedelta(hours=4), "79990000002")
+    bad = add_missed_call(pbx, NOON - timedelta(hours=5))
+    add_missed_call(pbx, NOON - timedelta(hours=4), "79990000002")
     real = pipeline.create_from_report
     monkeypatch.setattr(
         pipeline,
@@ -181,7 +181,7 @@ def test_call_that_crashes_is_unexplained_and_blocks_no_other(command, pbx, run_
         lambda t, report, **kw: 1 / 0 if report.session_id == bad.session_id else real(t, report, **kw),
     )
     report, _text = command()
-    assert (report["waiting"], report["unexplained"], adds_up(report)) == (1, 1, True)
+    assert (report["waiting"], report["unexplained"], sums_to_uis_calls(report)) == (1, 1, True)
     monkeypatch.undo()
     assert command()[0]["unexplained"] == 0
 
@@ -190,8 +190,8 @@ def test_call_that_crashes_is_unexplained_and_blocks_no_other(command, pbx, run_
 def test_unreadable_row_of_the_report_is_unexplained(command, pbx, tenant, monkeypatch):
     from tests.fakes import uis_reports
 
-    missed(pbx, NOON - timedelta(hours=5))
-    bad = missed(pbx, NOON - timedelta(hours=4))
+    add_missed_call(pbx, NOON - timedelta(hours=5))
+    bad = add_missed_call(pbx, NOON - timedelta(hours=4))
     real = uis_reports.call_row
     monkeypatch.setattr(
         uis_reports,
@@ -199,14 +199,14 @@ def test_unreadable_row_of_the_report_is_unexplained(command, pbx, tenant, monke
         lambda session, now: real(session, now) | ({"start_time": "?"} if session is bad else {}),
     )
     report, _text = command()
-    assert (report["uis_calls"], report["unexplained"], adds_up(report)) == (2, 1, True)
+    assert (report["uis_calls"], report["unexplained"], sums_to_uis_calls(report)) == (2, 1, True)
     assert DailyReconciliation.objects.get(day=NOON.date()).unexplained == 1
 
 
 @pytest.mark.usefixtures("_noon")
 def test_dry_run_counts_and_writes_nothing(command, pbx, uis_world, run_queue, tenant):
-    missed(pbx, NOON - timedelta(hours=5))
-    missed(pbx, NOON - timedelta(hours=6), "anonymous")
+    add_missed_call(pbx, NOON - timedelta(hours=5))
+    add_missed_call(pbx, NOON - timedelta(hours=6), "anonymous")
     before = command(dry=True)
     assert (Call.objects.count(), DailyReconciliation.objects.count(), run_queue()) == (0, 0, 0)
     report, text = before
@@ -226,19 +226,19 @@ def test_dry_run_counts_and_writes_nothing(command, pbx, uis_world, run_queue, t
 @pytest.mark.usefixtures("_noon")
 def test_second_run_changes_nothing(command, pbx, crm, run_queue, tenant, stranger):
     for hour in range(2, 7):
-        missed(pbx, NOON - timedelta(hours=hour), f"7999000010{hour}")
+        add_missed_call(pbx, NOON - timedelta(hours=hour), f"7999000010{hour}")
     command()
     run_queue()
-    once = command()[0]
-    tried, sent = CallLogEntry.objects.count(), len(crm.uploads)
+    first = command()[0]
+    log_entries, uploads = CallLogEntry.objects.count(), len(crm.uploads)
     run_queue()
-    assert command()[0] == once
-    assert (CallLogEntry.objects.count(), len(crm.uploads), len(crm.calls)) == (tried, sent, 5)
+    assert command()[0] == first
+    assert (CallLogEntry.objects.count(), len(crm.uploads), len(crm.calls)) == (log_entries, uploads, 5)
 
 
 @pytest.mark.usefixtures("_noon")
 def test_calls_of_the_last_minutes_are_not_counted_yet(command, pbx, tenant):
-    missed(pbx, NOON - timedelta(minutes=4))
+    add_missed_call(pbx, NOON - timedelta(minutes=4))
     assert command()[0]["uis_calls"] == 0
 
 
@@ -246,12 +246,12 @@ def test_calls_of_the_last_minutes_are_not_counted_yet(command, pbx, tenant):
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        ({"slug": "nobody"}, 2),
-        ({"since": "soon"}, 2),
+        ({"slug": "unknown"}, 2),
+        ({"since": "invalid"}, 2),
         ({"since": "2026-03-11", "till": "2026-03-10"}, 2),
     ],
 )
-def test_wrong_use_exits_2(command, tenant, arguments, code):
+def test_invalid_arguments_exit_with_code_2(command, tenant, arguments, code):
     with pytest.raises(CommandError) as raised:
         command(**arguments)
     assert raised.value.returncode == code
@@ -259,13 +259,13 @@ def test_wrong_use_exits_2(command, tenant, arguments, code):
 
 @pytest.mark.usefixtures("_noon")
 @pytest.mark.parametrize("kind", ["503", "timeout"])
-def test_outage_in_the_middle_keeps_what_was_found(command, pbx, uis_world, tenant, monkeypatch, kind):
+def test_outage_during_the_report_keeps_the_calls_found_so_far(command, pbx, uis_world, tenant, monkeypatch, kind):
     from telephony.uis import data_api
 
     monkeypatch.setattr(data_api, "PAGE", 2)
     monkeypatch.setattr(compare, "CHUNK", 2)
     for minute in range(5):
-        missed(pbx, NOON - timedelta(hours=5, minutes=minute), f"7999000010{minute}")
+        add_missed_call(pbx, NOON - timedelta(hours=5, minutes=minute), f"7999000010{minute}")
     real = compare._compare
 
     def compare_then_break(*args, **kwargs):
@@ -283,14 +283,14 @@ def test_outage_in_the_middle_keeps_what_was_found(command, pbx, uis_world, tena
 
 
 @pytest.mark.usefixtures("tenant")
-def test_exhausted_points_are_waited_for_and_the_report_continues(pbx, command, uis_world, monkeypatch):
+def test_report_continues_after_waiting_for_points(pbx, command, uis_world, monkeypatch):
     from telephony.uis import data_api
 
     monkeypatch.setattr(data_api, "PAGE", 1)
     with time_machine.travel(NOON, tick=False) as clock:
         Tenant.objects.update(activated_at=NOON - timedelta(days=9))
         for minute in range(12):
-            missed(pbx, NOON - timedelta(hours=5, minutes=minute), f"799900001{minute:02d}")
+            add_missed_call(pbx, NOON - timedelta(hours=5, minutes=minute), f"799900001{minute:02d}")
         pbx.minute_limit = 10
         waits = []
 
@@ -310,7 +310,7 @@ def test_exhausted_points_are_waited_for_and_the_report_continues(pbx, command, 
 
 
 @pytest.mark.usefixtures("_noon")
-def test_day_without_points_ends_with_an_error(command, pbx, tenant, monkeypatch):
+def test_used_up_daily_points_end_the_command_with_an_error(command, pbx, tenant, monkeypatch):
     monkeypatch.setattr(reconcile_calls.time, "sleep", lambda _seconds: None)
     pbx.day_limit = 0
     with pytest.raises(CommandError) as raised:
@@ -318,7 +318,7 @@ def test_day_without_points_ends_with_an_error(command, pbx, tenant, monkeypatch
     assert raised.value.returncode == 1
 
 
-# --- the days
+# --- daily reconciliation
 
 
 @pytest.mark.parametrize(
@@ -340,55 +340,55 @@ def test_day_is_the_tenants_local_day(pbx, tenant, run_queue, zone, uis_zone, da
     moments = [midnight - timedelta(seconds=1), midnight, following - timedelta(seconds=1), following]
     with time_machine.travel(following.astimezone(UTC) + timedelta(hours=4), tick=False):
         for number, moment in enumerate(moments):
-            missed(pbx, moment, f"7999000010{number}")
-        night(run_queue)
-        night(run_queue)
-    settled = DailyReconciliation.objects.filter(closed_at__isnull=False)
-    assert list(settled.values_list("day", "uis_calls", "unexplained")) == [(day.date(), 2, 0)]
+            add_missed_call(pbx, moment, f"7999000010{number}")
+        run_nightly_task(run_queue)
+        run_nightly_task(run_queue)
+    closed = DailyReconciliation.objects.filter(closed_at__isnull=False)
+    assert list(closed.values_list("day", "uis_calls", "unexplained")) == [(day.date(), 2, 0)]
 
 
-def test_each_day_is_compared_once_in_the_next_night(pbx, uis_world, crm, run_queue, tenant, stranger):
+def test_each_day_is_compared_once_the_following_night(pbx, uis_world, crm, run_queue, tenant, stranger):
     with time_machine.travel(NOON, tick=False) as clock:
         Tenant.objects.filter(pk=tenant.pk).update(activated_at=NOON - timedelta(days=9))
-        missed(pbx, NOON - timedelta(hours=5))
+        add_missed_call(pbx, NOON - timedelta(hours=5))
         clock.move_to(NOON + timedelta(hours=12, minutes=30))
-        night(run_queue)
+        run_nightly_task(run_queue)
         assert DailyReconciliation.objects.filter(closed_at__isnull=False).count() == 0
         clock.move_to(NOON + timedelta(hours=15, minutes=30))
-        night(run_queue)
+        run_nightly_task(run_queue)
         uis_world.requests.clear()
-        night(run_queue)
+        run_nightly_task(run_queue)
         assert [request for request in uis_world.requests if request.token == pbx.token] == []
     day = DailyReconciliation.objects.get(tenant=tenant, day=NOON.date())
     assert (day.uis_calls, day.recovered, day.unexplained, len(crm.calls)) == (1, 1, 0, 1)
 
 
-def test_failed_nights_are_caught_up(pbx, uis_world, crm, run_queue, tenant):
+def test_days_of_failed_nights_are_compared_later(pbx, uis_world, crm, run_queue, tenant):
     with time_machine.travel(NOON, tick=False) as clock:
         Tenant.objects.update(activated_at=NOON - timedelta(days=9))
-        night(run_queue)
+        run_nightly_task(run_queue)
         for day in range(3):
-            missed(pbx, NOON + timedelta(days=day, hours=1), f"7999000010{day}")
+            add_missed_call(pbx, NOON + timedelta(days=day, hours=1), f"7999000010{day}")
         uis_world.break_down("503")
         clock.move_to(NOON + timedelta(days=3))
-        night(run_queue)
+        run_nightly_task(run_queue)
         uis_world.repair()
         clock.move_to(NOON + timedelta(days=3, hours=1))
-        night(run_queue)
-        settled = DailyReconciliation.objects.filter(closed_at__isnull=False, uis_calls=1)
-        assert (settled.count(), len(crm.calls)) == (3, 3)
+        run_nightly_task(run_queue)
+        closed = DailyReconciliation.objects.filter(closed_at__isnull=False, uis_calls=1)
+        assert (closed.count(), len(crm.calls)) == (3, 3)
 
 
 def test_call_reported_late_is_found_the_next_night(pbx, crm, run_queue, tenant):
     with time_machine.travel(NOON, tick=False) as clock:
         Tenant.objects.update(activated_at=NOON - timedelta(days=9))
-        late = missed(pbx, NOON - timedelta(hours=5))
+        late = add_missed_call(pbx, NOON - timedelta(hours=5))
         late.visible_at = NOON + timedelta(hours=20)
         clock.move_to(NOON + timedelta(hours=16))
-        night(run_queue)
+        run_nightly_task(run_queue)
         assert DailyReconciliation.objects.get(day=NOON.date()).uis_calls == 0
         clock.move_to(NOON + timedelta(hours=40))
-        night(run_queue)
+        run_nightly_task(run_queue)
         day = DailyReconciliation.objects.get(day=NOON.date())
     assert (day.uis_calls, day.recovered, len(crm.calls)) == (1, 1, 1)
 
@@ -396,16 +396,16 @@ def test_call_reported_late_is_found_the_next_night(pbx, crm, run_queue, tenant)
 def test_calls_before_activation_are_not_imported(pbx, crm, run_queue, tenant):
     with time_machine.travel(NOON, tick=False) as clock:
         Tenant.objects.update(activated_at=NOON)
-        missed(pbx, NOON - timedelta(hours=5))
+        add_missed_call(pbx, NOON - timedelta(hours=5))
         clock.move_to(NOON + timedelta(hours=16))
-        night(run_queue)
+        run_nightly_task(run_queue)
         assert (crm.calls, DailyReconciliation.objects.get(day=NOON.date()).uis_calls) == ([], 0)
 
 
 @pytest.mark.usefixtures("_noon")
 def test_day_with_waiting_calls_is_counted_again(pbx, crm, crm_world, run_queue, tenant):
     crm_world.break_down("503")
-    missed(pbx, NOON - timedelta(hours=1))
+    add_missed_call(pbx, NOON - timedelta(hours=1))
     tasks.reconcile_all()
     run_queue()
     day = DailyReconciliation.objects.get()
@@ -420,10 +420,10 @@ def test_day_with_waiting_calls_is_counted_again(pbx, crm, crm_world, run_queue,
 
 
 @pytest.mark.usefixtures("_noon")
-def test_part_of_a_day_keeps_the_missing_calls_of_the_rest(command, pbx, tenant, monkeypatch):
+def test_comparing_part_of_a_day_keeps_the_unexplained_calls_of_the_rest(command, pbx, tenant, monkeypatch):
     from telephony.calls import pipeline
 
-    missed(pbx, NOON - timedelta(hours=8))
+    add_missed_call(pbx, NOON - timedelta(hours=8))
     monkeypatch.setattr(pipeline, "create_from_report", lambda *_args, **_kwargs: 1 / 0)
     command()
     monkeypatch.undo()
@@ -433,26 +433,26 @@ def test_part_of_a_day_keeps_the_missing_calls_of_the_rest(command, pbx, tenant,
     assert DailyReconciliation.objects.get(day=NOON.date()).unexplained == 1
 
 
-def test_admin_shows_days_in_a_fixed_number_of_queries(admin_client, tenant, django_assert_max_num_queries):
+def test_admin_list_of_days_has_a_limited_query_count(admin_client, tenant, django_assert_max_num_queries):
     now = timezone.now()
     for number in range(20):
-        facts = {"uis_calls": 10, "uploaded": 7, "skipped": 2, "unexplained": int(number == 0)}
+        values = {"uis_calls": 10, "uploaded": 7, "skipped": 2, "unexplained": int(number == 0)}
         DailyReconciliation.objects.create(
-            tenant=tenant, day=(now - timedelta(days=number)).date(), counted_at=now, closed_at=now, **facts
+            tenant=tenant, day=(now - timedelta(days=number)).date(), counted_at=now, closed_at=now, **values
         )
-    where = reverse("admin:telephony_dailyreconciliation_changelist")
+    url = reverse("admin:telephony_dailyreconciliation_changelist")
     with django_assert_max_num_queries(9):
-        html = admin_client.get(where).content.decode()
+        html = admin_client.get(url).content.decode()
     assert html.count("87.5 %") == 20
     assert html.count("admin-failed") == 1
-    assert admin_client.get(f"{where}?tenant__id__exact={tenant.pk}").status_code == 200
+    assert admin_client.get(f"{url}?tenant__id__exact={tenant.pk}").status_code == 200
 
 
-# --- the CRM's own list
+# --- the CRM's list of calls
 
 
 @pytest.fixture
-def look_up(run_queue):
+def verify_uploads(run_queue):
     def run():
         crm_tasks.verify_uploads_all()
         run_queue()
@@ -462,17 +462,17 @@ def look_up(run_queue):
 
 @pytest.fixture
 def uploaded(pbx, notify, tenant):
-    """Three calls that the CRM took an hour ago."""
+    """Three calls that the CRM accepted an hour ago."""
     with time_machine.travel(timezone.now() - timedelta(hours=1)):
         for number in range(3):
             at = timezone.now() - timedelta(minutes=20 - 5 * number)
-            notify(missed(pbx, at, f"7999000010{number}").notification("call_end"))
+            notify(add_missed_call(pbx, at, f"7999000010{number}").notification("call_end"))
 
 
 @pytest.mark.slow
-def test_call_missing_in_the_crm_is_uploaded_again(crm, look_up, uploaded, stranger):
+def test_call_missing_in_the_crm_is_uploaded_again(crm, verify_uploads, uploaded, stranger):
     lost = crm.calls.pop(1)
-    look_up()
+    verify_uploads()
     assert sorted(call["externalId"] for call in crm.calls).count(lost["externalId"]) == 1
     call = Call.objects.get(session_id=lost["externalId"].removeprefix("uis-"))
     assert call.state == Call.State.UPLOADED
@@ -480,47 +480,47 @@ def test_call_missing_in_the_crm_is_uploaded_again(crm, look_up, uploaded, stran
     assert UploadVerification.objects.get().missing == 1
 
 
-def test_nothing_is_sent_if_nothing_is_missing(crm, look_up, uploaded):
+def test_nothing_is_uploaded_if_no_call_is_missing(crm, verify_uploads, uploaded):
     sent = len(crm.uploads)
-    look_up()
+    verify_uploads()
     assert (len(crm.uploads), UploadVerification.objects.get().missing) == (sent, 0)
 
 
 @pytest.mark.slow
-def test_call_the_crm_never_lists_is_not_uploaded_for_ever(crm, look_up, uploaded, monkeypatch):
+def test_call_the_crm_never_lists_is_uploaded_again_only_once(crm, verify_uploads, uploaded, monkeypatch):
     from tests.fakes import retailcrm_calls
 
     monkeypatch.setattr(retailcrm_calls, "_rows", lambda _account: [])
     sent = len(crm.uploads)
     for hour in range(1, 4):
         with time_machine.travel(timezone.now() + timedelta(hours=hour)):
-            look_up()
+            verify_uploads()
     assert (len(crm.uploads) - sent, UploadVerification.objects.get().missing) == (1, 3)
 
 
-def test_unsupported_call_list_is_remembered(crm, crm_world, look_up, uploaded, tenant):
+def test_unsupported_call_list_is_not_requested_for_a_week(crm, crm_world, verify_uploads, uploaded, tenant):
     crm.scopes.discard("telephony_read")
-    look_up()
+    verify_uploads()
     crm_world.requests.clear()
-    look_up()
+    verify_uploads()
     assert crm_world.requests == []
     tenant.crm.refresh_from_db()
     assert (UploadVerification.objects.get().is_supported, tenant.crm.denied_at) == (False, None)
     with time_machine.travel(timezone.now() + timedelta(days=8)):
         Call.objects.update(started_at=timezone.now() - timedelta(hours=1))
-        look_up()
+        verify_uploads()
     assert [request.path.endswith("/telephony/calls") for request in crm_world.requests] == [True]
 
 
-def test_call_older_than_the_crm_list_is_not_missing(crm, look_up, uploaded):
+def test_call_older_than_the_crms_list_is_not_missing(crm, verify_uploads, uploaded):
     crm.calls.pop(0)
     sent = len(crm.uploads)
-    look_up()
+    verify_uploads()
     assert (UploadVerification.objects.get().missing, len(crm.uploads)) == (0, sent)
 
 
 @pytest.mark.usefixtures("_noon")
-def test_owner_and_rules_are_those_of_a_webhook(command, pbx, crm, run_queue, tenant):
+def test_recovered_call_has_the_owner_by_the_rules(command, pbx, crm, run_queue, tenant):
     TransferRules.objects.update(missed_owner="LAST_RUNG")
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(hours=6), rings=[IVAN, PETR])
     command()
@@ -529,7 +529,7 @@ def test_owner_and_rules_are_those_of_a_webhook(command, pbx, crm, run_queue, te
 
 
 @pytest.mark.usefixtures("_noon")
-def test_call_between_two_periods_belongs_to_the_second(command, pbx, tenant):
-    missed(pbx, NOON - timedelta(hours=5))
+def test_call_on_the_border_of_two_periods_belongs_to_the_second(command, pbx, tenant):
+    add_missed_call(pbx, NOON - timedelta(hours=5))
     assert command(since="2026-03-10T06:00", till="2026-03-10T07:00")[0]["uis_calls"] == 0
     assert command(since="2026-03-10T07:00+03:00", till="2026-03-10T05:00+00:00")[0]["uis_calls"] == 1

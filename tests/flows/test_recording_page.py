@@ -1,4 +1,4 @@
-"""The recording on a call's page: a player for each part, or the reason why there is none; its links."""
+"""The recording on a call's page: a player for each part or the reason why there is none, and its link."""
 
 import re
 from datetime import timedelta
@@ -22,31 +22,31 @@ ENGLISH = {"accept-language": "en"}
 
 @pytest.fixture
 def person(db):
-    """Make a user of one of the two groups."""
+    """Create a user of one of the two groups."""
 
-    def make(group):
+    def create(group):
         return create_user(group.lower(), group)
 
-    return make
+    return create
 
 
 @pytest.fixture
 def support_client(client, person):
-    """A browser in which a user of Support is logged in."""
+    """A test client logged in as a user of the Support group."""
     client.force_login(person("Support"))
     return client
 
 
 @pytest.fixture
 def call(pbx, tenant):
-    """Make a call that ended half a minute ago."""
+    """Create a call that ended half a minute ago."""
 
-    def make(*talks, **fields):
-        lasted = sum(seconds for _person, seconds in talks) + 5
-        began = timezone.now() - timedelta(seconds=lasted + 30)
+    def create(*talks, **fields):
+        duration = sum(seconds for _person, seconds in talks) + 5
+        began = timezone.now() - timedelta(seconds=duration + 30)
         return pbx.call(contact=CONTACT, number=NUMBER, started_at=began, talks=talks, **fields)
 
-    return make
+    return create
 
 
 def page(support_client, session, **headers):
@@ -61,7 +61,7 @@ def panel(answer):
 
 
 def players(answer):
-    """Return the address of each player of a page, by its label."""
+    """Return the URL of each player of a page, by its label."""
     found = re.findall(r'<audio controls preload="none" src="([^"]+)" aria-label="([^"]+)"', answer.content.decode())
     return {label: src for src, label in found}
 
@@ -71,13 +71,13 @@ def actions(answer):
 
 
 def run_action(support_client, session, name):
-    """Press a button of the page: open the confirmation, then confirm; return the last message."""
+    """Run an action of the page: open the confirmation, then confirm; return the last message."""
     pk = Call.objects.get(session_id=session.session_id).pk
-    where = reverse("admin:telephony_call_recording", args=[pk, name])
-    confirmation = support_client.get(where, headers=ENGLISH)
+    url = reverse("admin:telephony_call_recording", args=[pk, name])
+    confirmation = support_client.get(url, headers=ENGLISH)
     if confirmation.status_code == 200:
         assert confirmation.context["action"].name == name
-    done = support_client.post(where, follow=True, headers=ENGLISH)
+    done = support_client.post(url, follow=True, headers=ENGLISH)
     return list(done.context["messages"])[-1]
 
 
@@ -111,8 +111,8 @@ def test_one_talk_has_one_player(support_client, notify, crm, call, stranger):
 def test_player_plays_and_the_access_is_logged(support_client, notify, call, stranger):
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"))
-    (where,) = players(page(support_client, talk)).values()
-    answer = support_client.get(where, headers={"Range": "bytes=0-"})
+    (url,) = players(page(support_client, talk)).values()
+    answer = support_client.get(url, headers={"Range": "bytes=0-"})
     body = uis_recordings.audio(talk.records[0], 20)
     assert (answer.status_code, read(answer)) == (206, body)
     assert "Access-Control-Allow-Origin" not in answer
@@ -127,11 +127,11 @@ def test_every_part_of_a_transfer_has_a_player(support_client, notify, call):
     notify(transfer.notification("call_end"))
     tracks = players(page(support_client, transfer))
     assert [title.split(",")[0] for title in tracks][1:] == ["1. Иванов Иван (101)", "2. Петров Пётр (102)"]
-    assert [where.split("/")[-2] for where in tracks.values()] == ["0", "1", "2"]
+    assert [url.split("/")[-2] for url in tracks.values()] == ["0", "1", "2"]
     first, second = (
         uis_recordings.audio(record, uis_recordings.talked(transfer, record)) for record in transfer.records
     )
-    assert [read(support_client.get(where)) for where in tracks.values()] == [
+    assert [read(support_client.get(url)) for url in tracks.values()] == [
         uis_recordings.whole(transfer),
         first,
         second,
@@ -149,13 +149,13 @@ def test_page_contains_no_uis_url_and_no_token(support_client, notify, crm, call
 
 
 @pytest.mark.slow
-def test_page_needs_a_fixed_number_of_queries(support_client, notify, call, django_assert_num_queries):
+def test_page_has_a_fixed_query_count(support_client, notify, call, django_assert_num_queries):
     counts = []
     for talks in ([(IVAN, 9)], [(IVAN, 9), (PETR, 9), (IVAN, 9), (PETR, 9)]):
         transfer = call(*talks)
         notify(transfer.notification("call_end"))
-        for where in players(page(support_client, transfer)).values():
-            support_client.get(where).close()
+        for url in players(page(support_client, transfer)).values():
+            support_client.get(url).close()
         with django_assert_num_queries(counts[0] if counts else 16) as queries:
             page(support_client, transfer)
         counts.append(len(queries))
@@ -164,17 +164,17 @@ def test_page_needs_a_fixed_number_of_queries(support_client, notify, call, djan
 def test_unavailable_recording_answers_with_the_reason(support_client, notify, call, uis_world):
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"))
-    (where,) = players(page(support_client, talk)).values()
+    (url,) = players(page(support_client, talk)).values()
     uis_world.break_down("503", method="media", times=1)
-    answer = support_client.get(where, headers=ENGLISH)
+    answer = support_client.get(url, headers=ENGLISH)
     assert (answer.status_code, answer["Content-Type"]) == (503, "text/plain")
     assert answer.content.decode() == english(UnavailableReason.UNAVAILABLE.label)
     assert not AccessLogEntry.objects.exists()
     for number in (0, 2, 9):
-        assert support_client.get(f"{where.removesuffix('1/')}{number}/").status_code == 410
+        assert support_client.get(f"{url.removesuffix('1/')}{number}/").status_code == 410
 
 
-# --- who may
+# --- permissions
 
 
 def test_anonymous_user_is_redirected_to_login(client, notify, call):
@@ -206,8 +206,8 @@ def test_support_can_play_but_not_revoke(support_client, notify, call):
     notify(talk.notification("call_end"))
     answer = page(support_client, talk)
     assert (len(players(answer)), actions(answer)) == (1, [])
-    where = reverse("admin:telephony_call_recording", args=[Call.objects.get().pk, "revoke"])
-    assert support_client.post(where).status_code == 403
+    url = reverse("admin:telephony_call_recording", args=[Call.objects.get().pk, "revoke"])
+    assert support_client.post(url).status_code == 403
     assert RecordingLink.objects.get().revoked_at is None
 
 
@@ -222,15 +222,15 @@ def test_unknown_call_part_and_action_are_not_found(support_client, notify, call
 
 
 @pytest.mark.slow
-def test_link_is_revoked_and_given_again_on_the_page(client, person, notify, crm, call):
+def test_link_is_revoked_and_restored_on_the_page(client, person, notify, crm, call):
     client.force_login(person("Operator"))
     TransferRules.objects.update(recording_link="OURS", recording_days=30)
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"))
     path = f"/records/{RecordingLink.objects.get().token}/"
     assert actions(page(client, talk)) == ["revoke"]
-    works = panel(page(client, talk))
-    assert (works.link.is_revoked, bool(re.search(r"\d", works.link_message))) == (False, True)  # it ends at a moment
+    valid = panel(page(client, talk))
+    assert (valid.link.is_revoked, bool(re.search(r"\d", valid.link_message))) == (False, True)  # it has an expiry date
     assert run_action(client, talk, "restore").level_tag == "warning"
     assert run_action(client, talk, "revoke").level_tag == "success"
     assert client.get(path).status_code == 410
@@ -239,7 +239,7 @@ def test_link_is_revoked_and_given_again_on_the_page(client, person, notify, crm
     assert len(players(page(client, talk))) == 1
     assert actions(page(client, talk)) == ["restore"]
     assert run_action(client, talk, "restore").level_tag == "success"
-    assert panel(page(client, talk)).link_message == works.link_message
+    assert panel(page(client, talk)).link_message == valid.link_message
     assert read(client.get(path)) == uis_recordings.audio(talk.records[0], 20)
     entries = AuditLogEntry.objects.order_by("pk").values_list("action", "user__username", "object_repr")
     expected = [
@@ -257,7 +257,7 @@ def test_all_links_are_revoked_and_restored_by_tenant_actions(client, person, no
     TransferRules.objects.update(recording_link="OURS")
     run = lambda name: client.post(reverse("admin:tenants_tenant_action", args=[tenant.pk, name]))  # noqa: E731
     run("revoke_recording_links")
-    assert Tenant.objects.get(pk=tenant.pk).recording_links_revoked_at is None  # There was none.
+    assert Tenant.objects.get(pk=tenant.pk).recording_links_revoked_at is None  # There was no link.
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"))
     path = f"/records/{RecordingLink.objects.get().token}/"
@@ -279,11 +279,11 @@ def test_expired_link_is_shown_as_expired(support_client, notify, call, later):
     TransferRules.objects.update(recording_link="OURS", recording_days=3)
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"))
-    works = panel(page(support_client, talk))
+    valid = panel(page(support_client, talk))
     later(timedelta(days=4))
     expired = panel(page(support_client, talk))
-    assert (expired.link, expired.link.is_revoked) == (works.link, False)
-    assert [bool(re.search(r"\d", one.link_message)) for one in (works, expired)] == [True, False]
+    assert (expired.link, expired.link.is_revoked) == (valid.link, False)
+    assert [bool(re.search(r"\d", one.link_message)) for one in (valid, expired)] == [True, False]
 
 
 def test_pending_call_has_no_link_yet(support_client, notify, call, run_queue):
@@ -297,11 +297,11 @@ def test_pending_call_has_no_link_yet(support_client, notify, call, run_queue):
     assert uploaded.link_message != waiting.link_message
 
 
-# --- the reasons, one by one
+# --- reasons for an unavailable recording
 
 
 def unavailable_reason(answer):
-    """Return the reason a page gives, and what it adds to the reason's text; where there is one there is no player."""
+    """Return the page's reason and the addition to its text, after checking that there is no player."""
     assert players(answer) == {}
     reason, label = panel(answer).reason, english(panel(answer).reason.label)
     assert f'data-reason="{reason}"' in answer.content.decode()
@@ -309,38 +309,38 @@ def unavailable_reason(answer):
     return reason, panel(answer).message.removeprefix(label).strip()
 
 
-def test_reason_offboarded(support_client, notify, call, tenant):
+def test_offboarded_tenant_has_the_reason_offboarded(support_client, notify, call, tenant):
     from connector_project.operations.onboarding import offboarding
 
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"))
-    (where,) = players(page(support_client, talk)).values()
+    (url,) = players(page(support_client, talk)).values()
     offboarding.offboard(tenant, now=timezone.now())
     assert unavailable_reason(page(support_client, talk)) == ("OFFBOARDED", "")
-    assert support_client.get(where).status_code == 410
+    assert support_client.get(url).status_code == 410
 
 
-def test_reason_off(support_client, notify, call):
+def test_recordings_turned_off_have_the_reason_off(support_client, notify, call):
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"))
     TransferRules.objects.update(send_recording=False)
     assert unavailable_reason(page(support_client, talk)) == ("OFF", "")
 
 
-def test_reason_not_recorded(support_client, notify, call):
+def test_call_without_a_recording_has_the_reason_not_recorded(support_client, notify, call):
     Employee.objects.filter(uis_id=IVAN).update(recording_mode="out")
     talk = call((IVAN, 20), recorded=False)
     notify(talk.notification("call_end"))
     assert unavailable_reason(page(support_client, talk)) == ("NOT_RECORDED", "Иванов Иван (101)")
 
 
-def test_reason_not_answered(support_client, notify, pbx, tenant):
+def test_unanswered_call_has_the_reason_not_answered(support_client, notify, pbx, tenant):
     missed = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
     notify(missed.notification("lost_call"))
     assert unavailable_reason(page(support_client, missed))[0] == "NOT_ANSWERED"
 
 
-def test_reason_not_ready(support_client, notify, call):
+def test_recording_not_ready_has_the_reason_not_ready(support_client, notify, call):
     talk = call((IVAN, 20))
     talk.records_at = timezone.now() + timedelta(hours=1)
     notify(talk.notification("call_end"))
@@ -348,21 +348,21 @@ def test_reason_not_ready(support_client, notify, call):
     assert (reason, bool(re.search(r"\d", more))) == ("NOT_READY", True)
 
 
-def test_reason_unknown(support_client, notify, call, uis_world):
+def test_unavailable_uis_has_the_reason_unknown(support_client, notify, call, uis_world):
     uis_world.break_down("503")
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"))
     assert unavailable_reason(page(support_client, talk))[0] == "UNKNOWN"
 
 
-def test_reason_denied(support_client, notify, call, pbx):
+def test_denied_key_has_the_reason_denied(support_client, notify, call, pbx):
     talk = call((IVAN, 20))
     pbx.token_state = "expired"
     notify(talk.notification("call_end"))
     assert unavailable_reason(page(support_client, talk)) == ("DENIED", english(AccessError.TOKEN_EXPIRED.label))
 
 
-def test_reason_not_fetched(support_client, notify, call):
+def test_skipped_internal_call_has_the_reason_not_fetched(support_client, notify, call):
     internal = call((IVAN, 20), is_internal=True)
     notify(internal.notification("call_end") | {"is_internal": True, "contact_phone_number": "102"})
     assert Call.objects.get().state == Call.State.SKIPPED
@@ -370,7 +370,7 @@ def test_reason_not_fetched(support_client, notify, call):
 
 
 @pytest.mark.slow
-def test_reason_never_came_and_refresh_finds_a_late_recording(support_client, notify, call, later):
+def test_recording_that_never_came_is_found_by_a_refresh(support_client, notify, call, later):
     talk = call((IVAN, 20))
     talk.records_at = timezone.now() + timedelta(hours=1)
     notify(talk.notification("call_end"))
@@ -383,11 +383,11 @@ def test_reason_never_came_and_refresh_finds_a_late_recording(support_client, no
     assert unavailable_reason(page(support_client, talk))[0] == "NEVER_CAME"
     later(timedelta(hours=1))
     assert run_action(support_client, talk, "refresh").level_tag == "success"
-    (where,) = players(page(support_client, talk)).values()
-    assert read(support_client.get(where)) == uis_recordings.audio(talk.records[0], 20)
+    (url,) = players(page(support_client, talk)).values()
+    assert read(support_client.get(url)) == uis_recordings.audio(talk.records[0], 20)
 
 
-def test_reason_missing(support_client, notify, call, uis_world, client, person):
+def test_recording_missing_at_uis_has_the_reason_missing(support_client, notify, call, uis_world, client, person):
     TransferRules.objects.update(recording_link="OURS")
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"))

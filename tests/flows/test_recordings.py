@@ -1,4 +1,4 @@
-"""Recordings by our own link: from the upload to the CRM's player, and every way in which nothing is played."""
+"""Recordings by our own link: from the upload to the CRM's player, and every reason why nothing is played."""
 
 import threading
 import uuid
@@ -20,16 +20,16 @@ from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import uis_recordings
 
 OURS = TransferRules.RecordingLink.OURS
-PLACES = 4
+SLOTS = 4
 
 
 @pytest.fixture(autouse=True)
-def places(monkeypatch):
-    """Check that every test releases its places."""
-    fresh = threading.BoundedSemaphore(PLACES)
+def slots(monkeypatch):
+    """Check that every test releases its slots."""
+    fresh = threading.BoundedSemaphore(SLOTS)
     monkeypatch.setattr(stream, "_slots", fresh)
     yield fresh
-    assert fresh._value == PLACES
+    assert fresh._value == SLOTS
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ def wire(request):
 
 
 @pytest.fixture
-def ours(tenant):
-    """The client's rule: links of ours."""
+def own_links(tenant):
+    """Set the client's rule to send our own links."""
     TransferRules.objects.filter(tenant=tenant).update(recording_link=OURS)
 
 
@@ -60,7 +60,7 @@ def transfer(pbx):
 
 
 @pytest.fixture
-def link(ours, crm, notify, talk):
+def link(own_links, crm, notify, talk):
     """The path of the link in the CRM."""
     notify(talk.notification("call_end"))
     return path_of(crm.calls[0])
@@ -77,13 +77,13 @@ def path_of(call):
 
 
 def read(answer):
-    answer.heard = b"".join(answer.streaming_content) if answer.streaming else answer.content
+    answer.body = b"".join(answer.streaming_content) if answer.streaming else answer.content
     answer.close()
     return answer
 
 
-def of(session, number=0):
-    """Return what UIS has recorded of a talk."""
+def audio_of(session, number=0):
+    """Return the audio that UIS recorded of a talk."""
     return uis_recordings.audio(session.records[number], uis_recordings.talked(session, session.records[number]))
 
 
@@ -103,15 +103,15 @@ def test_crm_gets_the_uis_link_by_default(notify, crm, tenant, talk):
     assert not RecordingLink.objects.exists()
 
 
-def test_crm_gets_our_link_by_rule(link, crm, talk, stranger):
-    whole = crm.calls[0]["recordUrl"]
-    assert whole.startswith(f"{settings.PUBLIC_URL}/records/")
-    assert whole.endswith("/")
-    assert len(whole) < 255
+def test_crm_gets_our_link_when_the_rule_says_so(link, crm, talk, stranger):
+    url = crm.calls[0]["recordUrl"]
+    assert url.startswith(f"{settings.PUBLIC_URL}/records/")
+    assert url.endswith("/")
+    assert len(url) < 255
     token = link.removeprefix("/records/").rstrip("/")
     assert len(token) * 6 >= 160
-    assert str(talk.session_id) not in whole
-    assert talk.records[0] not in whole
+    assert str(talk.session_id) not in url
+    assert talk.records[0] not in url
 
 
 def test_token_is_not_stored_in_the_database(link):
@@ -122,13 +122,13 @@ def test_token_is_not_stored_in_the_database(link):
     assert not any(token in str(value) for value in row)
 
 
-def test_call_without_a_recording_gets_no_link(ours, notify, crm, pbx):
+def test_call_without_a_recording_gets_no_link(own_links, notify, crm, pbx):
     notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
     assert "recordUrl" not in crm.calls[0]
     assert not RecordingLink.objects.exists()
 
 
-def test_no_link_where_recordings_are_off(ours, notify, crm, talk):
+def test_call_gets_no_link_when_recordings_are_off(own_links, notify, crm, talk):
     TransferRules.objects.update(send_recording=False)
     notify(talk.notification("call_end"))
     assert "recordUrl" not in crm.calls[0]
@@ -136,8 +136,8 @@ def test_no_link_where_recordings_are_off(ours, notify, crm, talk):
 
 
 @pytest.mark.parametrize("kind", ["cut", "503"])
-def test_repeated_upload_brings_the_same_link(ours, notify, crm, crm_world, talk, later, play, kind):
-    """Accepted with a lost answer, or not accepted: the link that the CRM has works."""
+def test_repeated_upload_sends_the_same_link(own_links, notify, crm, crm_world, talk, later, play, kind):
+    """The first answer was lost, or the upload was rejected: the link that the CRM has works."""
     crm_world.break_down(kind, times=2)
     notify(talk.notification("call_end"))
     for _minute in range(3):
@@ -145,27 +145,29 @@ def test_repeated_upload_brings_the_same_link(ours, notify, crm, crm_world, talk
     assert Call.objects.get().state == Call.State.UPLOADED
     (stored,) = RecordingLink.objects.all()
     assert [path_of(call) for call in crm.calls] == [f"/records/{stored.token}/"]
-    assert play(path_of(crm.calls[0])).heard == of(talk)
+    assert play(path_of(crm.calls[0])).body == audio_of(talk)
 
 
-def test_two_workers_give_one_link(ours, notify, crm, talk, monkeypatch):
+def test_two_concurrent_workers_create_one_link(own_links, notify, crm, talk, monkeypatch):
     real = links._known
 
-    def late(calls):
-        """Query just before another worker creates one."""
+    def query_too_early(calls):
+        """Query just before another worker creates the link."""
         found = real(calls)
         if not found:
             RecordingLink.for_call(calls[0], now=timezone.now()).save()
         return found
 
-    monkeypatch.setattr(links, "_known", late)
+    monkeypatch.setattr(links, "_known", query_too_early)
     notify(talk.notification("call_end"))
     (stored,) = RecordingLink.objects.all()
     assert path_of(crm.calls[0]) == f"/records/{stored.token}/"
 
 
 @pytest.mark.slow
-def test_links_of_a_batch_cost_the_same_however_many(ours, notify, run_queue, pbx, tenant, django_assert_num_queries):
+def test_links_of_a_batch_have_a_fixed_query_count(
+    own_links, notify, run_queue, pbx, tenant, django_assert_num_queries
+):
     for count in (1, 12):
         began = timezone.now() - timedelta(seconds=60)
         new = [pbx.call(contact=CONTACT, number=NUMBER, talks=[(IVAN, 5)], started_at=began) for _call in range(count)]
@@ -183,12 +185,12 @@ def test_links_of_a_batch_cost_the_same_however_many(ours, notify, run_queue, pb
 # --- the CRM's player
 
 
-def test_recording_is_heard(play, link, talk, uis_world, stranger):
+def test_recording_is_played(play, link, talk, uis_world, stranger):
     answer = play(link)
-    assert (answer.status_code, answer.heard) == (200, of(talk))
+    assert (answer.status_code, answer.body) == (200, audio_of(talk))
     assert answer["Content-Type"] == "audio/mpeg"
     assert answer["Accept-Ranges"] == "bytes"
-    assert answer["Content-Length"] == str(len(of(talk)))
+    assert answer["Content-Length"] == str(len(audio_of(talk)))
     assert answer["Cache-Control"] == "private, no-store"
     assert answer["Access-Control-Allow-Origin"] == "*"
     assert answer["X-Content-Type-Options"] == "nosniff"
@@ -196,95 +198,95 @@ def test_recording_is_heard(play, link, talk, uis_world, stranger):
     assert [request.host for request in uis_world.media.requests] == ["app.uiscom.ru"]
 
 
-def test_look_ahead_tells_the_size_and_hears_nothing(client, link, talk):
+def test_head_request_returns_the_size_and_is_not_in_the_access_log(client, link, talk):
     answer = client.head(link)
     assert (answer.status_code, answer.content) == (200, b"")
-    assert (answer["Content-Length"], answer["Content-Type"]) == (str(len(of(talk))), "audio/mpeg")
+    assert (answer["Content-Length"], answer["Content-Type"]) == (str(len(audio_of(talk))), "audio/mpeg")
     assert answer["Accept-Ranges"] == "bytes"
     assert not AccessLogEntry.objects.exists()
 
 
-@pytest.mark.parametrize("takes_ranges", [True, False], ids=["uis-cuts", "we-cut"])
+@pytest.mark.parametrize("takes_ranges", [True, False], ids=["uis-serves-ranges", "we-cut"])
 @pytest.mark.parametrize(
-    ("asked", "first", "last"),
+    ("requested", "first", "last"),
     [("0-1", 0, 1), ("500-", 500, None), ("-100", -100, None)],
 )
-def test_part_is_heard(play, link, talk, uis_world, takes_ranges, asked, first, last):
+def test_requested_range_is_played(play, link, talk, uis_world, takes_ranges, requested, first, last):
     uis_world.media.takes_ranges = takes_ranges
-    answer = play(link, Range=f"bytes={asked}")
-    body = of(talk)
+    answer = play(link, Range=f"bytes={requested}")
+    body = audio_of(talk)
     first, last = first % len(body), len(body) - 1 if last is None else last
-    assert (answer.status_code, answer.heard) == (206, body[first : last + 1])
+    assert (answer.status_code, answer.body) == (206, body[first : last + 1])
     assert answer["Content-Range"] == f"bytes {first}-{last}/{len(body)}"
     assert answer["Content-Length"] == str(last - first + 1)
 
 
-@pytest.mark.parametrize("takes_ranges", [True, False], ids=["uis-cuts", "we-cut"])
-def test_part_outside_is_refused_with_the_size(play, link, talk, uis_world, takes_ranges):
+@pytest.mark.parametrize("takes_ranges", [True, False], ids=["uis-serves-ranges", "we-cut"])
+def test_range_beyond_the_end_is_rejected_with_the_size(play, link, talk, uis_world, takes_ranges):
     uis_world.media.takes_ranges = takes_ranges
     answer = play(link, Range="bytes=9999999-")
-    assert (answer.status_code, answer.heard) == (416, b"")
-    assert answer["Content-Range"] == f"bytes */{len(of(talk))}"
+    assert (answer.status_code, answer.body) == (416, b"")
+    assert answer["Content-Range"] == f"bytes */{len(audio_of(talk))}"
     assert not AccessLogEntry.objects.exists()
 
 
-@pytest.mark.parametrize("asked", ["bytes=0-1,5-9", "bytes=9-1"])
-def test_what_is_no_part_is_answered_with_the_whole(play, link, talk, asked):
-    answer = play(link, Range=asked)
-    assert (answer.status_code, answer.heard) == (200, of(talk))
+@pytest.mark.parametrize("requested", ["bytes=0-1,5-9", "bytes=9-1"])
+def test_invalid_or_multiple_range_returns_the_whole_recording(play, link, talk, requested):
+    answer = play(link, Range=requested)
+    assert (answer.status_code, answer.body) == (200, audio_of(talk))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("takes_ranges", [True, False], ids=["uis-cuts", "we-cut"])
-def test_long_recording_comes_in_parts_that_make_the_whole(play, link, talk, uis_world, monkeypatch, takes_ranges):
+@pytest.mark.parametrize("takes_ranges", [True, False], ids=["uis-serves-ranges", "we-cut"])
+def test_long_recording_is_served_in_consecutive_ranges(play, link, talk, uis_world, monkeypatch, takes_ranges):
     monkeypatch.setattr(stream, "MAX_WAIT_SECONDS", 1000)
     uis_world.media.takes_ranges = takes_ranges
-    heard, size = b"", len(of(talk))
-    while len(heard) < size:
-        answer = play(link, Range=f"bytes={len(heard)}-")
-        assert answer["Content-Range"] == f"bytes {len(heard)}-{min(len(heard) + 999, size - 1)}/{size}"
-        heard += answer.heard
-    assert heard == of(talk)
+    received, size = b"", len(audio_of(talk))
+    while len(received) < size:
+        answer = play(link, Range=f"bytes={len(received)}-")
+        assert answer["Content-Range"] == f"bytes {len(received)}-{min(len(received) + 999, size - 1)}/{size}"
+        received += answer.body
+    assert received == audio_of(talk)
     assert len(uis_world.media.requests) == -(-size // 1000)
     assert AccessLogEntry.objects.count() == 1
 
 
-def test_recording_of_unknown_length_is_heard_whole(play, link, talk, uis_world):
+def test_recording_of_unknown_length_is_played_without_ranges(play, link, talk, uis_world):
     uis_world.media.takes_ranges = uis_world.media.sends_length = False
     answer = play(link, Range="bytes=0-")
-    assert (answer.status_code, answer.heard, answer["Accept-Ranges"]) == (200, of(talk), "none")
+    assert (answer.status_code, answer.body, answer["Accept-Ranges"]) == (200, audio_of(talk), "none")
     assert "Content-Length" not in answer
 
 
 @pytest.mark.parametrize(
-    ("said", "passed"), [("audio/x-wav", "audio/x-wav"), ("application/octet-stream", "audio/mpeg")]
+    ("received", "sent"), [("audio/x-wav", "audio/x-wav"), ("application/octet-stream", "audio/mpeg")]
 )
-def test_kind_of_a_recording_is_told(play, link, uis_world, said, passed):
-    uis_world.media.content_type = said
-    assert play(link)["Content-Type"] == passed
+def test_content_type_of_a_recording_is_passed_on(play, link, uis_world, received, sent):
+    uis_world.media.content_type = received
+    assert play(link)["Content-Type"] == sent
 
 
-def test_transfer_is_heard_whole(ours, play, notify, crm, transfer, uis_world):
+def test_transferred_call_is_played_as_one_recording(own_links, play, notify, crm, transfer, uis_world):
     notify(transfer.notification("call_end"))
-    assert play(path_of(crm.calls[0])).heard == uis_recordings.whole(transfer)
+    assert play(path_of(crm.calls[0])).body == uis_recordings.whole(transfer)
     assert [request.host for request in uis_world.media.requests] == ["media.uiscom.ru"]
 
 
-def test_transfer_without_a_recording_of_the_whole_is_heard_by_its_owners_talk(
-    ours, play, notify, crm, transfer, uis_world
+def test_transferred_call_without_a_whole_recording_plays_its_owners_talk(
+    own_links, play, notify, crm, transfer, uis_world
 ):
     notify(transfer.notification("call_end"))
     uis_world.media.forgotten.add(transfer.records[0])  # the whole recording is found by its id, too
-    assert play(path_of(crm.calls[0])).heard == of(transfer, 1)
+    assert play(path_of(crm.calls[0])).body == audio_of(transfer, 1)
 
 
-def test_paused_client_is_heard(play, link, talk):
+def test_recording_of_a_paused_tenant_is_played(play, link, talk):
     Tenant.objects.update(is_paused=True)
-    assert play(link).heard == of(talk)
+    assert play(link).body == audio_of(talk)
 
 
 @pytest.mark.parametrize("method", ["post", "put", "delete", "options"])
-def test_other_methods_are_refused(client, link, method):
+def test_other_methods_are_rejected(client, link, method):
     assert getattr(client, method)(link).status_code == 405
 
 
@@ -292,7 +294,7 @@ def test_other_methods_are_refused(client, link, method):
 
 
 def assert_unavailable(answer, status, reason=None, *, language="en"):
-    """Assert that nothing was played, and that the page says why."""
+    """Assert that nothing was played, and that the page shows the reason."""
     assert answer.status_code == status
     assert not answer.streaming
     text = answer.content.decode()
@@ -304,10 +306,10 @@ def assert_unavailable(answer, status, reason=None, *, language="en"):
 
 
 def test_unknown_token_is_not_found(client, link):
-    nowhere = client.get("/nothing/here/")
+    unknown_page = client.get("/nothing/here/")
     for path in ("/records/x/", f"{link[:-2]}/", f"/records/{'A' * 43}/", f"/records/{'A' * 3000}/"):
         answer = client.get(path)
-        assert (answer.status_code, answer.content) == (404, nowhere.content)
+        assert (answer.status_code, answer.content) == (404, unknown_page.content)
 
 
 def test_revoked_link_plays_nothing_and_can_be_restored(client, play, link, talk, django_user_model):
@@ -319,7 +321,7 @@ def test_revoked_link_plays_nothing_and_can_be_restored(client, play, link, talk
     )
     assert client.head(link).status_code == 410
     links.restore(RecordingLink.objects.select_related("tenant").get(), by=person, now=timezone.now())
-    assert play(link).heard == of(talk)
+    assert play(link).body == audio_of(talk)
     entries = AuditLogEntry.objects.order_by("pk").values_list("action", "user__username", "object_repr")
     assert list(entries) == [
         ("RECORDING_LINK_REVOKED", "anna", f"call {talk.session_id}"),
@@ -332,7 +334,7 @@ def test_revoking_all_links_keeps_later_ones(client, play, link, crm, tenant, no
     assert client.get(link).status_code == 410
     newer = pbx.call(contact=CONTACT, number=NUMBER, talks=[(IVAN, 7)])
     notify(newer.notification("call_end"))
-    assert play(path_of(crm.calls[1])).heard == of(newer)
+    assert play(path_of(crm.calls[1])).body == audio_of(newer)
     links.restore_all(tenant)
     assert play(link).status_code == 200
 
@@ -348,11 +350,11 @@ def test_one_of_all_revoked_links_can_be_restored(play, link, tenant, later, tal
     links.revoke_all(tenant, now=timezone.now())
     later(timedelta(minutes=1))
     links.restore(RecordingLink.objects.select_related("tenant").get(), by=None, now=timezone.now())
-    assert play(link).heard == of(talk)
+    assert play(link).body == audio_of(talk)
 
 
 def test_second_revocation_changes_nothing(link):
-    for _time in range(2):
+    for _attempt in range(2):
         links.revoke(RecordingLink.objects.get(), by=None, now=timezone.now())
     assert AuditLogEntry.objects.filter(action="RECORDING_LINK_REVOKED").count() == 1
 
@@ -367,7 +369,7 @@ def test_link_expires_after_its_lifetime(client, play, link, later):
     assert play(link).status_code == 200
 
 
-def test_expired_call_gets_no_link(ours, notify, crm, pbx):
+def test_call_older_than_the_link_lifetime_gets_no_link(own_links, notify, crm, pbx):
     TransferRules.objects.update(recording_days=3)
     began = timezone.now() - timedelta(days=4)
     notify(pbx.call(contact=CONTACT, number=NUMBER, talks=[(IVAN, 5)], started_at=began).notification("call_end"))
@@ -398,7 +400,7 @@ def test_access_log_is_deleted_with_the_tenant(play, link, tenant):
     assert AccessLogEntry.objects.count() == 0
 
 
-def test_rule_without_recordings_disables_earlier_links(client, link):
+def test_links_play_nothing_after_recordings_are_turned_off(client, link):
     TransferRules.objects.update(send_recording=False)
     assert_unavailable(client.get(link, headers={"Accept-Language": "en"}), 410, UnavailableReason.OFF)
 
@@ -409,9 +411,9 @@ def test_rule_without_recordings_disables_earlier_links(client, link):
 def test_changed_recording_ids_are_fetched_once(play, link, talk, uis_world):
     replace_recordings(talk)
     uis_world.requests.clear()
-    assert play(link).heard == of(talk)
+    assert play(link).body == audio_of(talk)
     assert [request.method for request in uis_world.requests] == ["get.call_legs_report"]
-    assert play(link).heard == of(talk)
+    assert play(link).body == audio_of(talk)
     assert len(uis_world.requests) == 1
 
 
@@ -427,28 +429,28 @@ def test_missing_recording_is_fetched_once_in_ten_minutes(client, play, link, ta
     assert uis_world.requests == []
     replace_recordings(talk)
     later(timedelta(minutes=2))
-    assert play(link).heard == of(talk)
+    assert play(link).body == audio_of(talk)
     assert Call.objects.get().recording_missing_since is None
 
 
-def test_denied_key_does_not_matter_while_the_address_holds(client, play, link, talk, pbx, uis_world):
+def test_recording_is_played_with_a_denied_key_while_its_id_is_known(client, play, link, talk, pbx, uis_world):
     pbx.token_state = "blocked"
     UisConnection.objects.update(denied_at=timezone.now(), denied_code="access_token_blocked")
-    assert play(link).heard == of(talk)
+    assert play(link).body == audio_of(talk)
     replace_recordings(talk)
     uis_world.requests.clear()
     assert_unavailable(client.get(link, headers={"Accept-Language": "en"}), 503, UnavailableReason.DENIED)
     assert uis_world.requests == []
 
 
-def test_key_that_is_refused_while_asking_pauses_the_connection(client, link, talk, pbx):
+def test_key_rejected_while_fetching_ids_suspends_the_connection(client, link, talk, pbx):
     pbx.token_state = "expired"
     replace_recordings(talk)
     assert_unavailable(client.get(link), 503)
     assert UisConnection.objects.get(tenant__slug="romashka").denied_code == "access_token_expired"
 
 
-def test_uis_that_rests_is_not_asked(client, link, talk, uis_world):
+def test_uis_is_not_requested_while_the_circuit_breaker_is_open(client, link, talk, uis_world):
     replace_recordings(talk)
     UisConnection.objects.update(consecutive_failures=5, retry_at=timezone.now() + timedelta(minutes=3))
     uis_world.requests.clear()
@@ -456,7 +458,7 @@ def test_uis_that_rests_is_not_asked(client, link, talk, uis_world):
     assert uis_world.requests == []
 
 
-def test_points_used_up_are_told_as_a_wait(client, link, talk, pbx):
+def test_used_up_points_return_503(client, link, talk, pbx):
     replace_recordings(talk)
     pbx.day_limit = 0
     assert_unavailable(client.get(link), 503)
@@ -464,13 +466,13 @@ def test_points_used_up_are_told_as_a_wait(client, link, talk, pbx):
 
 
 @pytest.mark.parametrize("kind", ["500", "503", "timeout", "refused", "cut"])
-def test_media_that_is_away_is_tried_later(client, play, link, talk, uis_world, kind):
+def test_unavailable_media_host_returns_503_and_works_later(client, play, link, talk, uis_world, kind):
     uis_world.break_down(kind, method="media", times=1)
     answer = client.get(link, headers={"Accept-Language": "en"})
     assert_unavailable(answer, 503, UnavailableReason.UNAVAILABLE)
     assert answer["Retry-After"] == "60"
     assert not AccessLogEntry.objects.exists()
-    assert play(link).heard == of(talk)
+    assert play(link).body == audio_of(talk)
 
 
 @pytest.mark.parametrize(
@@ -480,8 +482,8 @@ def test_redirect_to_a_foreign_host_is_never_followed(client, link, uis_world, w
     uis_world.media.redirects_to = address
     before = len(wire.calls)
     assert_unavailable(client.get(link, headers={"Accept-Language": "en"}), 503, UnavailableReason.REFUSED)
-    asked = {urlsplit(str(call.request.url)).hostname for call in wire.calls[before:]}
-    assert asked == {"app.uiscom.ru", "dataapi.uiscom.ru"}
+    requested = {urlsplit(str(call.request.url)).hostname for call in wire.calls[before:]}
+    assert requested == {"app.uiscom.ru", "dataapi.uiscom.ru"}
 
 
 def test_redirect_within_uis_is_followed(play, link, talk, uis_world, monkeypatch):
@@ -494,7 +496,7 @@ def test_redirect_within_uis_is_followed(play, link, talk, uis_world, monkeypatc
         return real(method, "app.uiscom.ru", path, headers)
 
     monkeypatch.setattr(uis_world.media, "_answer", answer)
-    assert play(link, Range="bytes=0-9").heard == of(talk)[:10]
+    assert play(link, Range="bytes=0-9").body == audio_of(talk)[:10]
     assert [request.range for request in uis_world.media.requests] == ["bytes=0-9"] * 2
 
 
@@ -504,16 +506,14 @@ def test_endless_redirects_are_aborted(client, link, talk, uis_world):
     assert len(uis_world.media.requests) == 4
 
 
-def test_page_that_asks_for_a_login_is_never_passed_on(client, link, uis_world):
+def test_login_page_of_uis_is_never_passed_on(client, link, uis_world):
     uis_world.media.requires_login = True
     answer = client.get(link, headers={"Accept-Language": "en"})
     assert_unavailable(answer, 503, UnavailableReason.REFUSED)
     assert "личный кабинет" not in answer.content.decode()
 
 
-def test_link_that_somebody_typed_into_a_notification_is_never_fetched(
-    ours, client, notify, crm, talk, uis_world, wire
-):
+def test_foreign_link_in_a_notification_is_never_fetched(own_links, client, notify, crm, talk, uis_world, wire):
     talk.records_at = timezone.now() + timedelta(hours=1)
     forged = talk.notification("recorded") | {"file_link": "https://evil.example.com/a.mp3"}
     notify(forged, talk.notification("call_end"))
@@ -521,77 +521,77 @@ def test_link_that_somebody_typed_into_a_notification_is_never_fetched(
     assert "evil.example.com" not in " ".join(str(call.request.url) for call in wire.calls)
 
 
-def test_recording_known_by_its_notification_only_is_heard(ours, play, notify, crm, talk, later):
+def test_recording_known_only_from_its_notification_is_played(own_links, play, notify, crm, talk, later):
     talk.records_at = timezone.now() + timedelta(minutes=5)
     notify(talk.notification("recorded"), talk.notification("call_end"))
     later(timedelta(minutes=6))
-    assert play(path_of(crm.calls[0])).heard == of(talk)
+    assert play(path_of(crm.calls[0])).body == audio_of(talk)
 
 
-def test_host_of_recordings_of_an_account_is_asked(ours, play, notify, crm, talk, uis_world, wire):
+def test_media_host_of_the_account_is_requested(own_links, play, notify, crm, talk, uis_world, wire):
     UisConnection.objects.filter(tenant__slug="romashka").update(media_host="app.callgear.ae")
     notify(talk.notification("call_end"))
     wire.get(
         f"https://app.callgear.ae/system/media/talk/{talk.session_id}/{talk.records[0]}/",
-        body=b"far away",
+        body=b"other host",
         content_type="audio/mpeg",
     )
-    assert play(path_of(crm.calls[0])).heard == b"far away"
+    assert play(path_of(crm.calls[0])).body == b"other host"
 
 
-# --- how many at once
+# --- concurrent playback
 
 
-def test_only_so_many_are_played_at_once(client, play, link, places):
-    held = [client.get(link) for _one in range(PLACES)]
+def test_playing_more_at_once_than_there_are_slots_returns_503(client, play, link, slots):
+    open_responses = [client.get(link) for _slot in range(SLOTS)]
     answer = client.get(link, headers={"Accept-Language": "en"})
     assert_unavailable(answer, 503, UnavailableReason.BUSY)
     assert answer["Retry-After"] == "5"
-    read(held.pop())
+    read(open_responses.pop())
     assert play(link).status_code == 200
-    for one in held:
-        one.close()  # The listener disconnected.
-    assert places._value == PLACES
+    for answer in open_responses:
+        answer.close()  # The listener disconnected.
+    assert slots._value == SLOTS
 
 
-class Line:
+class FakeSocket:
     """The listener's socket, as gunicorn passes it."""
 
-    def __init__(self, fault=None):
-        self.done, self.fault = [], fault
+    def __init__(self, error=None):
+        self.calls, self.error = [], error
 
     def settimeout(self, seconds):
-        self.done.append(f"waits {seconds}")
+        self.calls.append(f"timeout {seconds}")
 
     def shutdown(self, _how):
-        self.done.append("hung up")
-        if self.fault:
-            raise self.fault
+        self.calls.append("shutdown")
+        if self.error:
+            raise self.error
 
 
-def test_slow_reader_is_disconnected(client, link, places):
+def test_slow_reader_is_disconnected(client, link, slots):
     """A slow reader occupies a thread, and gunicorn must not wait for a broken connection."""
-    line = Line()
-    read(client.get(link, **{"gunicorn.socket": line}))
-    assert line.done == ["waits 30.0"]
-    for line in (Line(), Line(fault=OSError("closed"))):
-        answer = client.get(link, **{"gunicorn.socket": line})
+    fake_socket = FakeSocket()
+    read(client.get(link, **{"gunicorn.socket": fake_socket}))
+    assert fake_socket.calls == ["timeout 30.0"]
+    for fake_socket in (FakeSocket(), FakeSocket(error=OSError("closed"))):
+        answer = client.get(link, **{"gunicorn.socket": fake_socket})
         next(answer.streaming_content)
         answer.close()
-        assert line.done[:2] == ["waits 30.0", "hung up"]
-    line = Line()
-    client.head(link, **{"gunicorn.socket": line})
-    assert line.done == []
+        assert fake_socket.calls[:2] == ["timeout 30.0", "shutdown"]
+    fake_socket = FakeSocket()
+    client.head(link, **{"gunicorn.socket": fake_socket})
+    assert fake_socket.calls == []
 
 
 # --- access log
 
 
 def test_requests_of_one_play_are_one_access_log_entry(client, play, link, later, stranger):
-    for asked in ("bytes=0-1", "bytes=0-", "bytes=500-"):
-        play(link, Range=asked)
-    (look,) = AccessLogEntry.objects.all()
-    assert (look.tenant.slug, look.call.tenant.slug, look.user, look.address) == (
+    for requested in ("bytes=0-1", "bytes=0-", "bytes=500-"):
+        play(link, Range=requested)
+    (entry,) = AccessLogEntry.objects.all()
+    assert (entry.tenant.slug, entry.call.tenant.slug, entry.user, entry.address) == (
         "romashka",
         "romashka",
         None,
@@ -611,7 +611,7 @@ def test_requests_of_one_play_are_one_access_log_entry(client, play, link, later
     assert not stranger.access_log.exists()
 
 
-def test_listening_costs_so_many_queries(play, link, django_assert_num_queries):
+def test_playing_has_a_fixed_query_count(play, link, django_assert_num_queries):
     with django_assert_num_queries(
         7
     ):  # link, notifications; a transaction with the call's lock, the last entry, a new one
@@ -620,13 +620,13 @@ def test_listening_costs_so_many_queries(play, link, django_assert_num_queries):
         play(link)
 
 
-def test_no_line_of_the_log_holds_a_link(client, play, link, talk, uis_world, caplog):
+def test_log_contains_no_link(client, play, link, talk, uis_world, caplog):
     """Neither in our log records nor in the output: Django logs the path of a rejected request."""
     import io
     import logging
 
-    written, root = io.StringIO(), logging.getLogger()
-    handler = logging.StreamHandler(written)
+    output, root = io.StringIO(), logging.getLogger()
+    handler = logging.StreamHandler(output)
     handler.addFilter(core_logging.RedactingFilter())
     root.addHandler(handler)
     caplog.set_level(logging.DEBUG)
@@ -643,8 +643,8 @@ def test_no_line_of_the_log_holds_a_link(client, play, link, talk, uis_world, ca
     finally:
         root.removeHandler(handler)
     token = link.removeprefix("/records/").rstrip("/")
-    assert f"call={talk.session_id} recording: " in written.getvalue()
+    assert f"call={talk.session_id} recording: " in output.getvalue()
     for secret in (token, "/system/media/"):
-        assert secret not in written.getvalue()
-        said = [line.getMessage() for line in caplog.records if not line.name.startswith(("django.", "urllib3"))]
-        assert not any(secret in line for line in said)
+        assert secret not in output.getvalue()
+        ours = [record for record in caplog.records if not record.name.startswith(("django.", "urllib3"))]
+        assert not any(secret in record.getMessage() for record in ours)

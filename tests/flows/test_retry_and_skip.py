@@ -1,4 +1,4 @@
-"""Retry and skip, for one call, the selected ones and all that match; unreadable notifications reprocessed."""
+"""Retry and skip for one call, selected calls and all matching calls; reprocessing of unreadable notifications."""
 
 import html
 import json
@@ -37,7 +37,7 @@ def support(client, tenant):
 
 
 @pytest.fixture
-def refused(notify, pbx, tenant, stranger):
+def rejected(notify, pbx, tenant, stranger):
     """Calls that the CRM rejected: their store does not exist there."""
 
     def create(count=1):
@@ -52,13 +52,13 @@ def refused(notify, pbx, tenant, stranger):
 
 
 def post_action(client, call, name, **data):
-    where = reverse(f"admin:telephony_call_{name}", args=[call.pk])
-    return client.post(where, data, follow=True, headers=ENGLISH)
+    url = reverse(f"admin:telephony_call_{name}", args=[call.pk])
+    return client.post(url, data, follow=True, headers=ENGLISH)
 
 
 def start_bulk(client, kind, data=None, **filters):
-    where = reverse("admin:telephony_call_bulk", args=[kind])
-    return client.post(where, data or {}, query_params=filters, follow=True, headers=ENGLISH)
+    url = reverse("admin:telephony_call_bulk", args=[kind])
+    return client.post(url, data or {}, query_params=filters, follow=True, headers=ENGLISH)
 
 
 def levels(answer):
@@ -66,7 +66,7 @@ def levels(answer):
 
 
 def explanation(answer):
-    """Return the explanation on a call's page; its code is on the page itself."""
+    """Return the explanation on a call's page, after checking that the page shows its code."""
     found = answer.context["page"].explanation
     assert f'<code class="admin-code">{found.diagnosis.reason}</code>' in answer.content.decode()
     return found
@@ -84,19 +84,19 @@ def english(text):
 def progress(answer):
     """Return the state of a bulk action and the three numbers of its progress (total, done, unchanged), sorted."""
     html_text = answer.content.decode()
-    [how] = re.findall(r'<p class="status-line">(.*?)</p>', html_text, re.DOTALL)
-    return re.search(r'data-stage="(\w+)"', html_text)[1], sorted(re.findall(r"\b\d+\b", how))
+    [line] = re.findall(r'<p class="status-line">(.*?)</p>', html_text, re.DOTALL)
+    return re.search(r'data-stage="(\w+)"', html_text)[1], sorted(re.findall(r"\b\d+\b", line))
 
 
 def states():
     return list(Call.objects.order_by("pk").values_list("state", flat=True))
 
 
-def test_call_is_retried_from_its_page(client, support, refused, crm, run_queue):
-    (call,) = refused()
+def test_call_is_retried_from_its_page(client, support, rejected, crm, run_queue):
+    (call,) = rejected()
     answer = post_action(client, call, "retry")
     found = explanation(answer)
-    # Nobody must act any more: the timeline shows why it failed.
+    # No one needs to act any more; the timeline still shows why the upload failed.
     assert (levels(answer), found.diagnosis.reason, found.diagnosis.responsible) == (["success"], "DUE", "")
     assert (found.timeline[-1].step, "sveta" in found.timeline[-1].message) == ("RETRIED", True)
     assert found.timeline[-1].message in html_text.words(answer)
@@ -115,8 +115,8 @@ def test_uploaded_call_is_not_retried(client, support, notify, pbx, crm, run_que
     assert not AuditLogEntry.objects.filter(action="CALLS_RETRIED").exists()
 
 
-def test_claimed_call_is_neither_retried_nor_skipped(client, support, refused, crm):
-    (call,) = refused()
+def test_claimed_call_is_neither_retried_nor_skipped(client, support, rejected, crm):
+    (call,) = rejected()
     Call.objects.update(failed_at=None, reason="", next_attempt_at=timezone.now())
     (claimed,) = Call.objects.claim(call.tenant_id, "READY", limit=1, now=timezone.now())
     post_action(client, call, "retry")
@@ -125,7 +125,7 @@ def test_claimed_call_is_neither_retried_nor_skipped(client, support, refused, c
     assert (call.claim_token, call.state) == (claimed.claim_token, "READY")
 
 
-def test_retry_beside_an_automatic_one_makes_no_second_record(client, support, notify, pbx, crm, crm_world, later):
+def test_manual_retry_next_to_an_automatic_one_uploads_once(client, support, notify, pbx, crm, crm_world, later):
     crm_world.break_down("cut", times=1)
     notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
     call = Call.objects.get()
@@ -149,7 +149,7 @@ def test_retried_call_is_evaluated_by_the_current_rules(client, support, notify,
     assert (states(), len(crm.calls)) == (["UPLOADED"], 1)
 
 
-def test_retried_talk_of_a_skipped_employee_is_uploaded_with_its_recording(
+def test_retried_call_of_a_filtered_employee_is_uploaded_with_its_recording(
     client, support, notify, pbx, crm, run_queue, tenant
 ):
     TransferRules.objects.update(employee_filter="ONLY")
@@ -164,7 +164,7 @@ def test_retried_talk_of_a_skipped_employee_is_uploaded_with_its_recording(
 
 
 @pytest.mark.slow
-def test_retried_talk_waits_for_its_legs_while_uis_is_unavailable(
+def test_retried_call_waits_for_its_legs_while_uis_is_unavailable(
     client, support, notify, pbx, crm, uis_world, run_queue, later, tenant
 ):
     TransferRules.objects.update(employee_filter="ONLY")
@@ -172,7 +172,7 @@ def test_retried_talk_waits_for_its_legs_while_uis_is_unavailable(
     talk = pbx.call(contact=CONTACT, number=NUMBER, started_at=at, talks=[(PETR, 30)])
     notify(talk.notification("call_end"))
     TransferRules.objects.update(employee_filter="ALL")
-    later(timedelta(minutes=30))  # its recording is waited for no longer
+    later(timedelta(minutes=30))  # the wait for its recording is over
     uis_world.break_down("503")
     post_action(client, Call.objects.get(), "retry")
     run_queue()
@@ -183,8 +183,8 @@ def test_retried_talk_waits_for_its_legs_while_uis_is_unavailable(
 
 
 @pytest.mark.slow
-def test_call_is_skipped_permanently_with_a_reason(client, support, refused, crm, later):
-    (call,) = refused()
+def test_call_is_skipped_permanently_with_a_reason(client, support, rejected, crm, later):
+    (call,) = rejected()
     page = client.get(reverse("admin:telephony_call_skip", args=[call.pk]), headers=ENGLISH)
     assert ('name="reason"' in page.content.decode(), page.context["may_be_there"]) == (True, False)
     assert Call.objects.get().state == "READY"
@@ -199,8 +199,8 @@ def test_call_is_skipped_permanently_with_a_reason(client, support, refused, crm
     later(timedelta(days=1))
     call.refresh_from_db()
     assert (call.state, call.skip_reason, crm.calls) == ("SKIPPED", "MANUAL", [])
-    counted = stats.count_calls(call.tenant, [call.session_id])
-    assert (counted.skipped, counted.unexplained) == (1, 0)
+    stats_row = stats.count_calls(call.tenant, [call.session_id])
+    assert (stats_row.skipped, stats_row.unexplained) == (1, 0)
     row = AuditLogEntry.objects.get(action="CALLS_SKIPPED")
     assert (row.user, row.object_repr, row.field) == (support, str(call.session_id), "A test call of ours")
 
@@ -226,8 +226,8 @@ def test_permanently_skipped_call_ignores_later_events(client, support, notify, 
 
 
 @pytest.mark.slow
-def test_selected_calls_are_retried_and_skipped(client, support, refused, crm, run_queue):
-    calls = refused(3)
+def test_selected_calls_are_retried_and_skipped(client, support, rejected, crm, run_queue):
+    calls = rejected(3)
     client.post(CALLS, {"action": "retry", "_selected_action": [call.pk for call in calls[:2]]})
     run_queue()
     assert (states(), len(crm.calls)) == (["UPLOADED", "UPLOADED", "READY"], 2)
@@ -243,12 +243,12 @@ def test_selected_calls_are_retried_and_skipped(client, support, refused, crm, r
 
 
 @pytest.mark.slow
-def test_all_matching_calls_are_previewed_and_retried(client, support, refused, notify, pbx, crm, run_queue, stranger):
-    calls = refused(7)
+def test_all_matching_calls_are_previewed_and_retried(client, support, rejected, notify, pbx, crm, run_queue, stranger):
+    calls = rejected(7)
     other = calls[0]
     Call.objects.filter(pk=other.pk).update(reason="UNEXPECTED_REPLY")
-    where = reverse("admin:telephony_call_bulk", args=["RETRY"])
-    page = client.get(where, {"reason": "CRM_REFUSED"}, headers=ENGLISH)
+    url = reverse("admin:telephony_call_bulk", args=["RETRY"])
+    page = client.get(url, {"reason": "CRM_REFUSED"}, headers=ENGLISH)
     text = html_text.words(page)
     assert (page.context["preview"].total, filter_values(page)) == (6, [english(FailureReason.CRM_REFUSED.label)])
     assert f"{english(State.READY.label)}: 6" in text
@@ -278,9 +278,9 @@ def test_bulk_retry_evaluates_skipped_calls_again(client, support, notify, pbx, 
 
 
 @pytest.mark.slow
-def test_bulk_action_runs_in_batches_and_repeats_nothing(client, support, refused, crm, run_queue, monkeypatch):
+def test_bulk_action_runs_in_batches_and_retries_each_call_once(client, support, rejected, crm, run_queue, monkeypatch):
     monkeypatch.setattr(bulk_actions, "CHUNK", 2)
-    refused(5)
+    rejected(5)
     start_bulk(client, "RETRY", reason="CRM_REFUSED")
     action = BulkAction.objects.get()
     bulk_actions.step(action.pk, now=timezone.now())
@@ -294,21 +294,21 @@ def test_bulk_action_runs_in_batches_and_repeats_nothing(client, support, refuse
     assert CallLogEntry.objects.filter(step="RETRIED").count() == 5
 
 
-def test_bulk_action_survives_a_lost_queue(client, support, refused, crm, later):
-    refused(2)
+def test_bulk_action_survives_a_lost_queue(client, support, rejected, crm, later):
+    rejected(2)
     start_bulk(client, "RETRY", reason="CRM_REFUSED")
     assert task_queue.lose() > 0
     later(timedelta(minutes=1))
     assert (BulkAction.objects.get().state, len(crm.calls)) == ("DONE", 2)
 
 
-def test_batch_that_always_crashes_fails_the_bulk_action(client, support, refused, later, monkeypatch):
-    refused(1)
+def test_batch_that_always_crashes_fails_the_bulk_action(client, support, rejected, later, monkeypatch):
+    rejected(1)
     start_bulk(client, "RETRY", reason="CRM_REFUSED")
     real = manual.retry
     monkeypatch.setattr(manual, "retry", lambda *_args, **_kwargs: 1 / 0)
     task_queue.lose()
-    for _try in range(bulk_actions.MAX_ATTEMPTS):
+    for _attempt in range(bulk_actions.MAX_ATTEMPTS):
         with pytest.raises(ZeroDivisionError):
             later(timedelta(minutes=4))
     later(timedelta(minutes=4))
@@ -317,9 +317,9 @@ def test_batch_that_always_crashes_fails_the_bulk_action(client, support, refuse
 
 
 @pytest.mark.slow
-def test_bulk_action_can_be_cancelled(client, support, refused, crm, run_queue, monkeypatch):
+def test_bulk_action_can_be_cancelled(client, support, rejected, crm, run_queue, monkeypatch):
     monkeypatch.setattr(bulk_actions, "CHUNK", 2)
-    refused(5)
+    rejected(5)
     start_bulk(client, "SKIP", {"reason": "no"}, reason="CRM_REFUSED")
     action = BulkAction.objects.get()
     bulk_actions.step(action.pk, now=timezone.now())
@@ -333,8 +333,8 @@ def test_bulk_action_can_be_cancelled(client, support, refused, crm, run_queue, 
     assert AuditLogEntry.objects.get(action="CALLS_SKIPPED").new == "2"
 
 
-def test_work_done_during_cancelling_is_logged(client, support, refused, monkeypatch, run_queue, tenant):
-    refused(2)
+def test_calls_skipped_during_cancelling_are_logged(client, support, rejected, monkeypatch, run_queue, tenant):
+    rejected(2)
     start_bulk(client, "SKIP", {"reason": "no"}, reason="CRM_REFUSED")
     (action,), skip = BulkAction.objects.all(), manual.skip
 
@@ -349,8 +349,8 @@ def test_work_done_during_cancelling_is_logged(client, support, refused, monkeyp
     assert AuditLogEntry.objects.get(action="CALLS_SKIPPED").new == "2"
 
 
-def test_later_calls_are_not_included(client, support, refused, notify, pbx, crm, run_queue, tenant):
-    refused(1)
+def test_bulk_action_excludes_later_calls(client, support, rejected, notify, pbx, crm, run_queue, tenant):
+    rejected(1)
     start_bulk(client, "SKIP", {"reason": "no"}, tenant__id__exact=tenant.pk)
     VirtualNumber.objects.filter(number=NUMBER, tenant=tenant).update(site="no-such-shop")
     notify(pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call"), works=False)
@@ -359,20 +359,20 @@ def test_later_calls_are_not_included(client, support, refused, notify, pbx, crm
 
 
 @pytest.mark.slow
-def test_empty_and_too_large_bulk_actions_are_refused(client, support, refused, monkeypatch):
+def test_empty_and_too_large_bulk_actions_are_rejected(client, support, rejected, monkeypatch):
     assert levels(start_bulk(client, "RETRY", reason="CRM_REFUSED")) == ["warning"]
-    refused(3)
+    rejected(3)
     monkeypatch.setattr(bulk_actions, "MAX_ROWS", 2)
-    where = reverse("admin:telephony_call_bulk", args=["RETRY"])
-    page = client.get(where, headers=ENGLISH)
+    url = reverse("admin:telephony_call_bulk", args=["RETRY"])
+    page = client.get(url, headers=ENGLISH)
     assert (page.context["preview"].is_too_large, '<button class="button' in page.content.decode()) == (True, False)
     start_bulk(client, "RETRY")
     assert not BulkAction.objects.exists()
 
 
 @pytest.mark.slow
-def test_selection_that_no_longer_matches_is_empty(client, support, refused):
-    calls = refused(3)
+def test_selection_that_no_longer_matches_is_empty(client, support, rejected):
+    calls = rejected(3)
     data = {"action": "skip_selected", "_selected_action": [calls[0].pk]}
     answer = client.post(f"{CALLS}?reason=CRM_DENIED", data, headers=ENGLISH)
     answer = client.get(answer.url, headers=ENGLISH)
@@ -383,22 +383,22 @@ def test_selection_that_no_longer_matches_is_empty(client, support, refused):
 
 
 @pytest.mark.slow
-def test_preview_needs_a_fixed_number_of_queries(client, support, refused):
-    where = reverse("admin:telephony_call_bulk", args=["RETRY"])
+def test_preview_has_a_fixed_query_count(client, support, rejected):
+    url = reverse("admin:telephony_call_bulk", args=["RETRY"])
     costs = []
     for count in (1, 6):
-        refused(count)
-        client.get(where)
+        rejected(count)
+        client.get(url)
         with CaptureQueriesContext(connection) as queries:
-            client.get(where)
+            client.get(url)
         costs.append(len(queries))
     assert costs[0] == costs[1]
 
 
-def test_read_only_user_can_change_nothing(client, refused, db):
+def test_read_only_user_can_change_nothing(client, rejected, db):
     from django.contrib.auth.models import Permission
 
-    (call,) = refused()
+    (call,) = rejected()
     user = User.objects.create_user("guest", password="x", is_staff=True)
     user.user_permissions.add(*Permission.objects.filter(codename__startswith="view_"))
     client.force_login(user)
@@ -426,18 +426,18 @@ def test_contact_filter_is_masked_for_support(client, support, tenant, stranger,
     TransferRules.objects.filter(tenant=tenant).update(contact_filter="EXCEPT", contacts="+7 999 000-00-01\n3725123456")
     old = "+7 999 000-00-02"
     audit.log(tenant, "CHANGED", now=timezone.now(), target=tenant.rules, field="contacts", old=old, new=f"+{CONTACT}")
-    where = reverse("admin:tenants_tenant_change", args=[tenant.pk])
-    for address in (where, reverse("admin:tenants_auditlogentry_changelist")):
-        text = html_text.words(client.get(address))
+    url = reverse("admin:tenants_tenant_change", args=[tenant.pk])
+    for page_url in (url, reverse("admin:tenants_auditlogentry_changelist")):
+        text = html_text.words(client.get(page_url))
         assert "7999***0001" in text
         for number in ("999 000-00-01", "3725123456", CONTACT, "999 000-00-02"):
             assert number not in text
-    assert "+7 999 000-00-01" in admin_client.get(where).content.decode()
+    assert "+7 999 000-00-01" in admin_client.get(url).content.decode()
 
 
 @pytest.mark.slow
-def test_number_in_filters_and_reason_is_masked(client, support, refused, run_queue):
-    (call,) = refused()
+def test_number_in_filters_and_reason_is_masked(client, support, rejected, run_queue):
+    (call,) = rejected()
     typed, reason = (
         f"8 ({call.contact[1:4]}) {call.contact[4:7]}-{call.contact[7:]}",
         f"+{call.contact} asked us not to",
@@ -448,8 +448,8 @@ def test_number_in_filters_and_reason_is_masked(client, support, refused, run_qu
     assert (action.filters["q"], action.done) == (typed, 1)
     page = reverse("admin:telephony_bulkaction_change", args=[action.pk])
     pages = (page, reverse("admin:telephony_bulkaction_changelist"), reverse("admin:tenants_auditlogentry_changelist"))
-    for address in pages:
-        text = html_text.words(client.get(address, headers=ENGLISH))
+    for page_url in pages:
+        text = html_text.words(client.get(page_url, headers=ENGLISH))
         assert "7999***0000 asked us not to" in text
         assert typed not in text
         assert call.contact not in text
@@ -457,7 +457,7 @@ def test_number_in_filters_and_reason_is_masked(client, support, refused, run_qu
 
 
 @pytest.mark.parametrize(
-    ("where", "query"),
+    ("model", "query"),
     [
         ("tenants_tenant", {"activation_token__startswith": "a"}),
         ("telephony_notification", {"body__contains": CONTACT}),
@@ -466,26 +466,26 @@ def test_number_in_filters_and_reason_is_masked(client, support, refused, run_qu
         ("crm_command", {"params__icontains": "a"}),
     ],
 )
-def test_lookups_of_secret_fields_are_refused(client, support, where, query):
-    assert client.get(reverse(f"admin:{where}_changelist"), query).status_code == 400
+def test_lookups_of_secret_fields_are_rejected(client, support, model, query):
+    assert client.get(reverse(f"admin:{model}_changelist"), query).status_code == 400
 
 
 def test_lists_accept_their_own_filters(client, support, tenant):
-    for where in (
+    for model in (
         "telephony_notification",
         "crm_popup",
         "crm_command",
         "telephony_dailyreconciliation",
         "tenants_auditlogentry",
     ):
-        assert client.get(reverse(f"admin:{where}_changelist"), {"tenant__id__exact": tenant.pk}).status_code == 200
+        assert client.get(reverse(f"admin:{model}_changelist"), {"tenant__id__exact": tenant.pk}).status_code == 200
     query = {"event": "waiting", "outcome__exact": "DONE"}
     assert client.get(reverse("admin:telephony_notification_changelist"), query).status_code == 200
 
 
 @pytest.fixture
-def nameless(client, hook, pbx, run_queue):
-    """A template without the event, pasted to the address without an event."""
+def unreadable_event(client, hook, pbx, run_queue):
+    """Receive a notification without an event, at the webhook URL without an event."""
     missed = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
 
     def create(event):
@@ -502,9 +502,11 @@ UNREADABLE = "/admin/telephony/notification/unreadable/"
 
 
 def test_unreadable_notifications_are_grouped_by_fault_with_instructions(client, support, hook, pbx, tenant, run_queue):
-    send_every_event(client, hook, pbx, only="waiting", spoil=lambda body: body.replace(",\n", "\n"))
-    send_every_event(client, hook, pbx, only="call_end", spoil=lambda body: body.replace("call_session_id", "session"))
-    send_every_event(client, hook, pbx, only="waiting", spoil=lambda body: body.replace(",\n", "\n\n"))
+    send_every_event(client, hook, pbx, only="waiting", change_body=lambda body: body.replace(",\n", "\n"))
+    send_every_event(
+        client, hook, pbx, only="call_end", change_body=lambda body: body.replace("call_session_id", "session")
+    )
+    send_every_event(client, hook, pbx, only="waiting", change_body=lambda body: body.replace(",\n", "\n\n"))
     client.post(f"{hook}recorded/", "", content_type="application/json")
     run_queue()
     answer = client.get(UNREADABLE, headers=ENGLISH)
@@ -531,7 +533,7 @@ def test_unreadable_notifications_are_grouped_by_fault_with_instructions(client,
         assert secret not in client.get(UNREADABLE).content.decode()
 
 
-def test_unreadable_page_needs_a_fixed_number_of_queries(client, support, hook, pbx, stranger, run_queue):
+def test_unreadable_page_has_a_fixed_query_count(client, support, hook, pbx, stranger, run_queue):
     costs = []
     for count in (1, 9):
         for number in range(count):
@@ -548,15 +550,15 @@ def test_unreadable_page_needs_a_fixed_number_of_queries(client, support, hook, 
 
 
 def reprocess(client, tenant, **data):
-    """Start it as the button of the group does."""
+    """Start the bulk action as the button of the group does."""
     filters = {"tenant": tenant.pk, "event_in_url": "", "reason": "NO_EVENT"}
-    where = reverse("admin:telephony_notification_bulk", args=["REPROCESS"])
-    assert client.get(where, filters, headers=ENGLISH).context["preview"].total == 1
-    return client.post(where, data, query_params=filters)
+    url = reverse("admin:telephony_notification_bulk", args=["REPROCESS"])
+    assert client.get(url, filters, headers=ENGLISH).context["preview"].total == 1
+    return client.post(url, data, query_params=filters)
 
 
-def test_reprocessed_end_of_a_call_is_uploaded(client, support, nameless, crm, run_queue, tenant, stranger):
-    missed = nameless("lost_call")
+def test_reprocessed_end_of_a_call_is_uploaded(client, support, unreadable_event, crm, run_queue, tenant, stranger):
+    missed = unreadable_event("lost_call")
     reprocess(client, tenant, event="lost_call")
     run_queue()
     assert [call["externalId"] for call in crm.calls] == [f"uis-{missed.session_id}"]
@@ -568,30 +570,30 @@ def test_reprocessed_end_of_a_call_is_uploaded(client, support, nameless, crm, r
     assert len(crm.uploads) == 1
 
 
-def test_reprocessed_ring_opens_no_popup(client, support, nameless, crm, run_queue, later, tenant):
-    nameless("waiting")
+def test_reprocessed_ring_opens_no_popup(client, support, unreadable_event, crm, run_queue, later, tenant):
+    unreadable_event("waiting")
     later(timedelta(seconds=30))
     reprocess(client, tenant, event="waiting")
     run_queue()
     assert (crm.events, Notification.objects.get().reason) == ([], "STALE")
 
 
-def test_reprocess_shows_its_filters_and_accepts_no_others(client, support, nameless, tenant, stranger):
-    nameless("lost_call")
-    where = reverse("admin:telephony_notification_bulk", args=["REPROCESS"])
+def test_reprocess_shows_its_filters_and_accepts_no_others(client, support, unreadable_event, tenant, stranger):
+    unreadable_event("lost_call")
+    url = reverse("admin:telephony_notification_bulk", args=["REPROCESS"])
     filters = {"tenant": tenant.pk, "event_in_url": "", "reason": "NO_EVENT"}
     no_event = english(Notification.Reason.NO_EVENT.label)
-    assert filter_values(client.get(where, filters, headers=ENGLISH)) == ["Ромашка", no_event]
-    assert client.get(where, filters | {"day": "2026-11-24"}).status_code == 404
-    assert client.get(where, filters | {"event_in_url": "\0x"}).status_code == 200
+    assert filter_values(client.get(url, filters, headers=ENGLISH)) == ["Ромашка", no_event]
+    assert client.get(url, filters | {"day": "2026-11-24"}).status_code == 404
+    assert client.get(url, filters | {"event_in_url": "\0x"}).status_code == 200
     reprocess(client, tenant, event="lost_call")
     page = client.get(reverse("admin:telephony_bulkaction_change", args=[BulkAction.objects.get().pk]), headers=ENGLISH)
     with translation.override("en"):
         assert filter_values(page) == ["Ромашка", status.event_word("lost_call"), no_event]
 
 
-def test_nothing_is_reprocessed_for_an_offboarded_tenant(client, support, nameless, tenant, run_queue):
-    nameless("lost_call")
+def test_reprocess_does_nothing_for_an_offboarded_tenant(client, support, unreadable_event, tenant, run_queue):
+    unreadable_event("lost_call")
     reprocess(client, tenant, event="lost_call")
     Tenant.objects.update(offboarded_at=timezone.now(), activated_at=None)
     run_queue()
@@ -600,9 +602,9 @@ def test_nothing_is_reprocessed_for_an_offboarded_tenant(client, support, namele
 
 
 def test_notification_that_crashes_does_not_block_the_next(
-    client, support, nameless, hook, pbx, monkeypatch, run_queue, tenant
+    client, support, unreadable_event, hook, pbx, monkeypatch, run_queue, tenant
 ):
-    nameless("lost_call")
+    unreadable_event("lost_call")
     other = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
     client.post(hook, other.notification("lost_call") | {"event": None}, content_type="application/json")
     run_queue()
@@ -623,13 +625,13 @@ def test_notification_that_crashes_does_not_block_the_next(
 
 
 @pytest.mark.parametrize("data", [{}, {"event": "x"}])
-def test_reprocess_without_event_requires_the_event(client, support, nameless, tenant, data):
-    nameless("lost_call")
+def test_reprocess_without_event_requires_the_event(client, support, unreadable_event, tenant, data):
+    unreadable_event("lost_call")
     assert reprocess(client, tenant, **data).status_code == 200
     assert not BulkAction.objects.exists()
 
 
-def test_notification_that_is_still_unreadable_stays(client, support, hook, run_queue, tenant):
+def test_still_unreadable_notification_stays_unreadable(client, support, hook, run_queue, tenant):
     client.post(f"{hook}waiting/", "{", content_type="text/plain")
     run_queue()
     client.post(reverse("admin:telephony_notification_bulk", args=["REPROCESS"]), {})

@@ -17,7 +17,7 @@ from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 
 @pytest.fixture
 def ringing(pbx):
-    """A call that rings Ivan and Petr, and is answered by Petr."""
+    """A call that rings Ivan and Petr and is answered by Petr."""
     return pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN, PETR], talks=[(PETR, 30)])
 
 
@@ -88,7 +88,7 @@ def test_transfer_opens_the_next_popup_and_closes_the_first(notify, pbx, crm, la
     assert list(crm.cards()) == [28]
 
 
-def test_repeated_ring_opens_no_second_popup(notify, crm, ringing, tenant):
+def test_repeated_ringing_event_opens_no_second_popup(notify, crm, ringing, tenant):
     body = notification_of(ringing, "waiting", IVAN)
     notify(body, body, dict(body, notification_name="again"))
     assert len(crm.events) == 1
@@ -102,7 +102,7 @@ def test_second_phone_of_an_employee_opens_no_second_popup(notify, crm, ringing,
     assert dropped() == ["ALREADY_SHOWN"]
 
 
-def test_old_ring_opens_no_popup(notify, run_queue, crm, ringing, later):
+def test_ringing_event_processed_late_opens_no_popup(notify, run_queue, crm, ringing, later):
     notify(notification_of(ringing, "waiting", IVAN), works=False)
     later(timedelta(seconds=11))
     run_queue()
@@ -110,17 +110,17 @@ def test_old_ring_opens_no_popup(notify, run_queue, crm, ringing, later):
     assert dropped() == ["STALE"]
 
 
-def test_ring_reported_late_opens_no_popup(notify, crm, ringing, tenant):
+def test_ringing_event_reported_late_opens_no_popup(notify, crm, ringing, tenant):
     notify(ringing.notification("waiting", employee_id=IVAN, at=timezone.now() - timedelta(seconds=30)))
     assert (crm.events, dropped()) == ([], ["STALE"])
 
 
-def test_ring_after_the_end_opens_no_popup(notify, crm, ringing, tenant):
+def test_ringing_event_after_the_end_opens_no_popup(notify, crm, ringing, tenant):
     notify(notification_of(ringing, "call_end"), notification_of(ringing, "waiting", IVAN))
     assert (crm.events, dropped()) == ([], ["CALL_OVER"])
 
 
-def test_ring_after_a_colleagues_answer_opens_no_popup(notify, crm, ringing, tenant):
+def test_ringing_event_after_a_colleagues_answer_opens_no_popup(notify, crm, ringing, tenant):
     early = notification_of(ringing, "waiting", IVAN)
     notify(notification_of(ringing, "talk_started", PETR), early)
     assert (crm.events, dropped()) == ([], ["COLLEAGUE_ANSWERED"])
@@ -156,9 +156,9 @@ def test_failed_close_after_opening_is_logged(notify, crm, crm_world, ringing, t
 
     monkeypatch.setattr(RetailCrmClient, "send_event", send)
     notify(notification_of(ringing, "waiting", IVAN))
-    card = Popup.objects.get()
-    assert (card.state, list(crm.cards())) == (Popup.State.OPEN, [27])
-    assert card.detail
+    popup = Popup.objects.get()
+    assert (popup.state, list(crm.cards())) == (Popup.State.OPEN, [27])
+    assert popup.detail
     monkeypatch.undo()
     crm_world.repair()
     later(timedelta(minutes=2))
@@ -221,7 +221,9 @@ def test_paused_tenant_gets_no_popups_but_keeps_events(notify, crm, ringing, ten
 
 
 @pytest.mark.parametrize(("employee_id", "reason"), [(None, "NO_EMPLOYEE"), (999, "UNKNOWN_EMPLOYEE")])
-def test_ring_without_a_known_employee_is_dropped_with_the_reason(notify, crm, ringing, tenant, employee_id, reason):
+def test_ringing_event_without_a_known_employee_is_dropped_with_the_reason(
+    notify, crm, ringing, tenant, employee_id, reason
+):
     notify(dict(notification_of(ringing, "waiting", IVAN), employee_id=employee_id))
     assert (crm.events, dropped()) == ([], [reason])
 
@@ -234,9 +236,9 @@ def test_employee_unknown_to_the_crm_is_recorded(notify, crm, ringing, tenant):
 
 def test_popup_times_are_stored(notify, crm, ringing, tenant):
     notify(notification_of(ringing, "waiting", IVAN))
-    card = Popup.objects.get()
-    assert card.received_at <= card.sent_at <= card.accepted_at
-    assert abs(card.ringing_at - card.received_at) < timedelta(seconds=2)
+    popup = Popup.objects.get()
+    assert popup.received_at <= popup.sent_at <= popup.accepted_at
+    assert abs(popup.ringing_at - popup.received_at) < timedelta(seconds=2)
 
 
 def test_rejected_key_suspends_the_connection(notify, crm, ringing, tenant):

@@ -43,8 +43,8 @@ def codes(crm):
 
 
 def links():
-    here = Employee.objects.filter(tenant__slug="romashka", is_dismissed=False)
-    return dict(here.values_list("uis_id", "crm_user_id"))
+    employees = Employee.objects.filter(tenant__slug="romashka", is_dismissed=False)
+    return dict(employees.values_list("uis_id", "crm_user_id"))
 
 
 def test_employees_are_linked_by_email_and_sent_with_the_module(crm, tenant, stranger):
@@ -128,7 +128,7 @@ def test_manual_extension_of_an_unknown_user_is_kept(crm, hourly, tenant, pbx):
 
 
 def test_our_own_codes_are_not_manual(pbx, crm, hourly, tenant):
-    """Petr leaves; a new employee gets the extension, but not the CRM user."""
+    """Petr is dismissed; a new employee gets the extension, but not the CRM user."""
     del pbx.employees[PETR]
     pbx.add_employee(300006, "Новый", extension="102", email="fresh@example.com")
     hourly()
@@ -269,7 +269,7 @@ def test_schedules_are_created_by_migrate_and_name_real_tasks(db):
 
     assert set(Schedule.objects.values_list("func", flat=True)) == set(schedules.SCHEDULES)
     assert all(callable(pydoc.locate(task)) for task in schedules.SCHEDULES)
-    # The check that notices a dead default cluster runs on the other one, which must run nothing else.
+    # The fallback check of the default cluster runs on the other cluster, which must run nothing else.
     given = Schedule.objects.exclude(cluster=None).values_list("func", "cluster")
     assert list(given) == [("connector_project.operations.tasks.evaluate_alerts_fallback", "fast")]
 
@@ -305,7 +305,7 @@ def test_missing_employee_right_does_not_stop_calls(pbx, hourly, tenant):
 
 
 @pytest.mark.parametrize(("scope", "denied"), [("user_read", ""), (None, "key")])
-def test_refused_user_list_suspends_only_for_a_bad_key(crm, hourly, tenant, scope, denied):
+def test_rejected_user_list_suspends_only_for_a_bad_key(crm, hourly, tenant, scope, denied):
     if scope:
         crm.scopes.discard(scope)
     else:
@@ -317,7 +317,7 @@ def test_refused_user_list_suspends_only_for_a_bad_key(crm, hourly, tenant, scop
 
 @pytest.mark.slow
 @pytest.mark.parametrize("batches", [[5, 5, 2], pytest.param([50, 50, 20], marks=pytest.mark.exhaustive)], ids=sum)
-def test_full_batches_follow_one_another(notify, pbx, crm, crm_world, later, tenant, batches, monkeypatch):
+def test_full_batches_are_uploaded_one_after_another(notify, pbx, crm, crm_world, later, tenant, batches, monkeypatch):
     monkeypatch.setattr(uploads, "BATCH", batches[0])
     crm_world.break_down("503")
     for number in range(sum(batches)):

@@ -1,4 +1,4 @@
-"""Statistics of one tenant and of all: each figure equals what the test counts itself, in the tenant's time zone."""
+"""Statistics of one tenant and of all: each figure equals the test's own count, in the tenant's time zone."""
 
 import random
 import re
@@ -13,7 +13,7 @@ from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 from django.urls import reverse
 
-from crm import popup_stats as speed
+from crm import popup_stats
 from crm.models import Popup
 from telephony.models import Call, DailyReconciliation
 from tenants.models import Employee, Tenant, User
@@ -22,15 +22,15 @@ from tests.conftest import CONTACT, IVAN, NUMBER
 # Summer time began on 29 March in Berlin, and on 8 March in New York; Kolkata is half an hour off.
 NOW = datetime(2026, 3, 31, 22, 40, tzinfo=UTC)
 ZONES = ("Europe/Moscow", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Vladivostok")
-ENDS = ("answered", "missed", "reached", "not_reached", "unknown")
-# The order of the summary and of each table's columns: headings are texts.
-FACTS = (
+OUTCOMES = ("answered", "missed", "reached", "not_reached", "unknown")
+# The order of the summary and of each table's columns; the headings are translated texts.
+SUMMARY = (
     *("uis_calls", "share_delivered", "incoming", "share_answered"),
     *("median", "p95", "worst", "ours_median", "refused"),
 )
 COLUMNS = {
     "delivered": ("uis_calls", "uploaded", "skipped", "waiting", "failed", "unexplained", "share_delivered"),
-    "ended": (*ENDS, "share_answered"),
+    "ended": (*OUTCOMES, "share_answered"),
     "popups": ("median", "p95", "worst", "popups"),
     "steps": ("popups", "share"),
     "people": ("answered", "missed", "share_answered"),
@@ -50,22 +50,22 @@ def _now():
 def open_statistics(admin_client):
     """Open the page; return its charts and summary."""
 
-    def open_page(tenant=None, days=30, language="en"):
+    def open_statistics_page(tenant=None, days=30, language="en"):
         name = "admin:tenants_tenant_statistics" if tenant else "admin:tenants_statistics"
-        where = reverse(name, args=[tenant.pk] if tenant else [])
-        answer = admin_client.get(where, {"days": days}, headers={"accept-language": language})
-        assert answer.status_code == 200
-        return StatisticsPage(answer)
+        url = reverse(name, args=[tenant.pk] if tenant else [])
+        response = admin_client.get(url, {"days": days}, headers={"accept-language": language})
+        assert response.status_code == 200
+        return StatisticsPage(response)
 
-    return open_page
+    return open_statistics_page
 
 
 class StatisticsPage:
     """The contents of a page, read from its HTML as a browser would."""
 
-    def __init__(self, answer):
-        self.html = answer.content.decode()
-        self.summary = dict(zip(FACTS, re.findall(r"<dt>.*?</dt><dd>(.*?)</dd>", self.html), strict=True))
+    def __init__(self, response):
+        self.html = response.content.decode()
+        self.summary = dict(zip(SUMMARY, re.findall(r"<dt>.*?</dt><dd>(.*?)</dd>", self.html), strict=True))
         self.titles = re.findall(r'<h2 id="statistics-\w+">(.*?)</h2>', self.html)
         self.tables = {}
         for part in self.html.split('aria-labelledby="statistics-')[1:]:
@@ -78,7 +78,7 @@ class StatisticsPage:
 
 
 def _check_colours(columns, headings):
-    """The colour of a column says which one it is."""
+    """Check that each column has the colour of its outcome."""
     for column, attributes in zip(columns, headings, strict=True):
         colour = COLOURS.get(column)
         assert colour is None or "data-colour" not in attributes or f'data-colour="{colour}"' in attributes
@@ -92,23 +92,23 @@ def _cells(line):
     return [float(value) if value else None for value in re.findall(r'data-value="([^"]*)"', line)]
 
 
-def client_of(zone, people=0):
+def create_tenant(zone, people=0):
     tenant = Tenant.objects.create(name=zone, slug=zone.replace("/", "-").lower(), time_zone=zone, activated_at=NOW)
     for number in range(people):
         Employee.objects.create(tenant=tenant, uis_id=number, full_name=f"Person {number}", extension=str(100 + number))
     return tenant
 
 
-def busy(tenant, *, seed, count=300):
-    """Create calls of five weeks, many of them within minutes of a midnight."""
-    dice, zone = random.Random(seed), ZoneInfo(tenant.time_zone)
+def add_random_calls(tenant, *, seed, count=300):
+    """Create random calls of five weeks, many of them within minutes of midnight."""
+    random_source, zone = random.Random(seed), ZoneInfo(tenant.time_zone)
     people = [*Employee.objects.filter(tenant=tenant), None]
     for session in range(count):
-        day = NOW.astimezone(zone).date() - timedelta(days=dice.randrange(-1, 36))
+        day = NOW.astimezone(zone).date() - timedelta(days=random_source.randrange(-1, 36))
         near = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
-        minutes = dice.choice([dice.randrange(-3, 3), dice.randrange(0, 1440)])
-        at = near + timedelta(minutes=minutes, seconds=dice.randrange(60))
-        kind = dice.choice(["answered", "missed", "reached", "not_reached", "unknown", "internal"])
+        minutes = random_source.choice([random_source.randrange(-3, 3), random_source.randrange(0, 1440)])
+        at = near + timedelta(minutes=minutes, seconds=random_source.randrange(60))
+        kind = random_source.choice(["answered", "missed", "reached", "not_reached", "unknown", "internal"])
         Call.objects.create(
             tenant=tenant,
             session_id=session,
@@ -116,7 +116,7 @@ def busy(tenant, *, seed, count=300):
             ended_at=at,
             retry_window_started_at=at,
             **_kind(kind),
-            employee=dice.choice(people),
+            employee=random_source.choice(people),
         )
 
 
@@ -131,7 +131,7 @@ def _kind(kind):
     }[kind]
 
 
-def how(call):
+def outcome_of(call):
     """Return how a call ended, independently of the code under test."""
     if call.is_internal:
         return None
@@ -140,15 +140,15 @@ def how(call):
     return "reached" if call.result == "ANSWERED" else "not_reached"
 
 
-def counted(tenants, today, *, days=30, by="day"):
+def count_independently(tenants, today, *, days=30, by="day"):
     """Count by day, hour or employee, one call after another."""
     found = {}
     for call in Call.objects.select_related("tenant", "employee").filter(tenant__in=tenants):
-        here = call.started_at.astimezone(ZoneInfo(call.tenant.time_zone))
-        if how(call) is None or not today - timedelta(days=days) < here.date() <= today:
+        local = call.started_at.astimezone(ZoneInfo(call.tenant.time_zone))
+        if outcome_of(call) is None or not today - timedelta(days=days) < local.date() <= today:
             continue
-        key = {"day": here.date(), "hour": here.hour, "person": call.employee and call.employee.full_name}[by]
-        found.setdefault(key, Counter())[how(call)] += 1
+        key = {"day": local.date(), "hour": local.hour, "person": call.employee and call.employee.full_name}[by]
+        found.setdefault(key, Counter())[outcome_of(call)] += 1
     return found
 
 
@@ -156,8 +156,8 @@ def label(day):
     return f"{day.day} {day:%B}"
 
 
-def ends_of(row):
-    return {name: row[name] for name in ENDS if row[name]}
+def outcomes_of(row):
+    return {name: row[name] for name in OUTCOMES if row[name]}
 
 
 @pytest.mark.slow
@@ -165,59 +165,61 @@ def ends_of(row):
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("days", [7, 30])
 def test_calls_are_counted_by_local_day_and_hour(open_statistics, zone, days):
-    tenant = client_of(zone, people=4)
-    busy(tenant, seed=zone)
+    tenant = create_tenant(zone, people=4)
+    add_random_calls(tenant, seed=zone)
     today = NOW.astimezone(ZoneInfo(zone)).date()
     page = open_statistics(tenant, days)
-    by_day = counted([tenant], today, days=days)
-    assert {day: ends_of(row) for day, row in page.tables["ended"].items() if ends_of(row)} == {
-        label(day): dict(ends) for day, ends in by_day.items()
+    by_day = count_independently([tenant], today, days=days)
+    assert {day: outcomes_of(row) for day, row in page.tables["ended"].items() if outcomes_of(row)} == {
+        label(day): dict(outcomes) for day, outcomes in by_day.items()
     }
     assert len(page.tables["ended"]) == days
-    by_hour = counted([tenant], today, days=days, by="hour")
+    by_hour = count_independently([tenant], today, days=days, by="hour")
     for hour in range(24):
         row = page.tables["hours"][f"{hour:02}:00"]
-        ends = by_hour.get(hour, Counter())
-        assert (row["missed"], row["answered"]) == (ends["missed"], ends["answered"])
+        outcomes = by_hour.get(hour, Counter())
+        assert (row["missed"], row["answered"]) == (outcomes["missed"], outcomes["answered"])
 
 
 @pytest.mark.usefixtures("_now", "db")
-def test_answers_are_counted_by_owner(open_statistics):
-    tenant = client_of("Europe/Berlin", people=4)
-    busy(tenant, seed=5)
+def test_answered_and_missed_calls_are_counted_by_employee(open_statistics):
+    tenant = create_tenant("Europe/Berlin", people=4)
+    add_random_calls(tenant, seed=5)
     table = open_statistics(tenant).tables["people"]
-    (nobody,) = [shown for shown in table if not shown.startswith("Person ")]
-    for name, ends in counted([tenant], NOW.astimezone(ZoneInfo("Europe/Berlin")).date(), by="person").items():
-        row = next(row for shown, row in table.items() if shown.startswith(name or nobody))
-        assert (row["answered"], row["missed"]) == (ends["answered"], ends["missed"])
-        incoming = ends["answered"] + ends["missed"]
-        assert row["share_answered"] == ends["answered"] * 1000 // incoming / 10
+    (unassigned,) = [shown for shown in table if not shown.startswith("Person ")]
+    for name, outcomes in count_independently(
+        [tenant], NOW.astimezone(ZoneInfo("Europe/Berlin")).date(), by="person"
+    ).items():
+        row = next(row for shown, row in table.items() if shown.startswith(name or unassigned))
+        assert (row["answered"], row["missed"]) == (outcomes["answered"], outcomes["missed"])
+        incoming = outcomes["answered"] + outcomes["missed"]
+        assert row["share_answered"] == outcomes["answered"] * 1000 // incoming / 10
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_now", "db")
 def test_all_tenants_are_counted_in_their_own_time_zones(open_statistics):
-    tenants = [client_of(zone, people=1) for zone in ZONES]
+    tenants = [create_tenant(zone, people=1) for zone in ZONES]
     for number, tenant in enumerate(tenants):
-        busy(tenant, seed=number, count=120)
+        add_random_calls(tenant, seed=number, count=120)
     # It is the first of April in Vladivostok already.
     today = max(NOW.astimezone(ZoneInfo(zone)).date() for zone in ZONES)
     page = open_statistics()
-    assert {day: ends_of(row) for day, row in page.tables["ended"].items() if ends_of(row)} == {
-        label(day): dict(ends) for day, ends in counted(tenants, today).items()
+    assert {day: outcomes_of(row) for day, row in page.tables["ended"].items() if outcomes_of(row)} == {
+        label(day): dict(outcomes) for day, outcomes in count_independently(tenants, today).items()
     }
     for tenant in tenants:
-        ends = sum(counted([tenant], today).values(), Counter())
+        outcomes = sum(count_independently([tenant], today).values(), Counter())
         row = page.tables["clients"][tenant.name]
-        assert (row["answered"], row["missed"]) == (ends["answered"], ends["missed"])
-        assert row["share_answered"] == ends["answered"] * 1000 // (ends["answered"] + ends["missed"]) / 10
+        assert (row["answered"], row["missed"]) == (outcomes["answered"], outcomes["missed"])
+        assert row["share_answered"] == outcomes["answered"] * 1000 // (outcomes["answered"] + outcomes["missed"]) / 10
         assert reverse("admin:tenants_tenant_statistics", args=[tenant.pk]) in page.html
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_now", "db")
 def test_delivery_equals_the_daily_reconciliation(open_statistics):
-    moscow, berlin = client_of("Europe/Moscow"), client_of("Europe/Berlin")
+    moscow, berlin = create_tenant("Europe/Moscow"), create_tenant("Europe/Berlin")
     counts = {"uis_calls": 10, "uploaded": 6, "skipped": 1, "waiting": 1, "failed": 1, "unexplained": 1}
     for tenant, day in ((moscow, 1), (moscow, 31), (berlin, 31)):
         DailyReconciliation.objects.create(tenant=tenant, day=f"2026-03-{day:02}", counted_at=NOW, **counts)
@@ -240,43 +242,43 @@ def test_delivery_equals_the_daily_reconciliation(open_statistics):
 
 
 @pytest.mark.usefixtures("_now", "db")
-def test_popup_latency_equals_the_rows(open_statistics):
-    tenant = client_of("Europe/Moscow", people=1)
-    dice, person = random.Random(7), Employee.objects.get()
-    took = [dice.randrange(10, 900) / 100 for _card in range(137)]
-    for session, seconds in enumerate(took):
+def test_popup_latency_equals_the_stored_popups(open_statistics):
+    tenant = create_tenant("Europe/Moscow", people=1)
+    random_source, person = random.Random(7), Employee.objects.get()
+    latencies = [random_source.randrange(10, 900) / 100 for _popup in range(137)]
+    for session, seconds in enumerate(latencies):
         ringing_at = NOW - timedelta(hours=session)
-        card(person, session, ringing_at, received_after=0.1, accepted=seconds)
-    card(person, 999, NOW, accepted=None, state="FAILED")
-    card(person, 1000, NOW, accepted=None, state="OPENING")
+        add_popup(person, session, ringing_at, received_after=0.1, accepted=seconds)
+    add_popup(person, 999, NOW, accepted=None, state="FAILED")
+    add_popup(person, 1000, NOW, accepted=None, state="OPENING")
     page = open_statistics(tenant)
-    parts = quantiles(took, n=100, method="inclusive")
-    assert seconds_of(page.summary["median"]) == pytest.approx(parts[49], abs=0.006)
-    assert seconds_of(page.summary["p95"]) == pytest.approx(parts[94], abs=0.006)
-    assert seconds_of(page.summary["worst"]) == max(took)
-    ours = seconds_of(page.summary["ours_median"])
-    assert ours == pytest.approx(parts[49] - 0.1, abs=0.006)
+    percentiles = quantiles(latencies, n=100, method="inclusive")
+    assert parse_seconds(page.summary["median"]) == pytest.approx(percentiles[49], abs=0.006)
+    assert parse_seconds(page.summary["p95"]) == pytest.approx(percentiles[94], abs=0.006)
+    assert parse_seconds(page.summary["worst"]) == max(latencies)
+    ours = parse_seconds(page.summary["ours_median"])
+    assert ours == pytest.approx(percentiles[49] - 0.1, abs=0.006)
     assert page.summary["refused"] == "1"
     days = Counter(
         (NOW - timedelta(hours=session)).astimezone(ZoneInfo("Europe/Moscow")).date() for session in range(137)
     )
     rows = {day: row for day, row in page.tables["popups"].items() if row["popups"]}
     assert {day: row["popups"] for day, row in rows.items()} == {label(day): count for day, count in days.items()}
-    first = [seconds for session, seconds in enumerate(took) if session < 2]  # since midnight in Moscow
-    assert rows["1 April"]["worst"] == max(first)
-    assert rows["1 April"]["median"] == pytest.approx(sum(first) / 2, abs=0.006)
+    since_midnight = [seconds for session, seconds in enumerate(latencies) if session < 2]
+    assert rows["1 April"]["worst"] == max(since_midnight)
+    assert rows["1 April"]["median"] == pytest.approx(sum(since_midnight) / 2, abs=0.006)
     # "up to 0.5 s" and so on; the last row has no number.
     steps = {(re.findall(r"[\d.]+", name) or [None])[0]: row["popups"] for name, row in page.tables["steps"].items()}
     assert sum(steps.values()) == 137
-    assert steps["0.5"] == sum(seconds <= 0.5 for seconds in took)
-    assert steps["2"] == sum(1 < seconds <= 2 for seconds in took)
+    assert steps["0.5"] == sum(seconds <= 0.5 for seconds in latencies)
+    assert steps["2"] == sum(1 < seconds <= 2 for seconds in latencies)
 
 
-def seconds_of(shown):
+def parse_seconds(shown):
     return float(shown.split()[0])
 
 
-def card(person, session, ringing_at, *, accepted, received_after=0.0, state="CLOSED"):
+def add_popup(person, session, ringing_at, *, accepted, received_after=0.0, state="CLOSED"):
     received_at = ringing_at + timedelta(seconds=received_after)
     accepted_at = ringing_at + timedelta(seconds=accepted) if accepted is not None else None
     Popup.objects.create(
@@ -296,9 +298,9 @@ def card(person, session, ringing_at, *, accepted, received_after=0.0, state="CL
 @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.95, 1])
 def test_percentile_is_interpolated(share):
     values = [3, 3, 7, 10, 10, 10, 40]
-    parts = quantiles(values, n=1000, method="inclusive")
-    expected = [values[0], *parts, values[-1]][round(share * 1000)]
-    assert speed.percentile(Counter(values), share) == pytest.approx(expected)
+    percentiles = quantiles(values, n=1000, method="inclusive")
+    expected = [values[0], *percentiles, values[-1]][round(share * 1000)]
+    assert popup_stats.percentile(Counter(values), share) == pytest.approx(expected)
 
 
 @pytest.mark.slow
@@ -326,10 +328,10 @@ def test_page_shows_calls_from_webhooks(open_statistics, notify, pbx, crm, tenan
 @pytest.mark.slow
 @pytest.mark.usefixtures("_now", "db")
 @pytest.mark.parametrize("count", [1, 200])
-def test_statistics_need_a_fixed_number_of_queries(open_statistics, django_assert_num_queries, count):
-    tenants = [client_of(zone, people=3) for zone in ZONES[: 1 + count % 5]]
+def test_statistics_have_a_fixed_query_count(open_statistics, django_assert_num_queries, count):
+    tenants = [create_tenant(zone, people=3) for zone in ZONES[: 1 + count % 5]]
     for tenant in tenants:
-        busy(tenant, seed=1, count=count)
+        add_random_calls(tenant, seed=1, count=count)
     with django_assert_num_queries(8):
         open_statistics(tenants[0])
     with django_assert_num_queries(9):
@@ -339,8 +341,8 @@ def test_statistics_need_a_fixed_number_of_queries(open_statistics, django_asser
 @pytest.mark.usefixtures("_now", "db")
 @pytest.mark.parametrize("language", ["ru", "en"])
 def test_page_is_in_both_languages_without_external_hosts(open_statistics, language):
-    tenant = client_of("Europe/Moscow", people=1)
-    busy(tenant, seed=2, count=20)
+    tenant = create_tenant("Europe/Moscow", people=1)
+    add_random_calls(tenant, seed=2, count=20)
     page = open_statistics(tenant, language=language)
     assert any(re.search("[а-яё]", title) for title in page.titles) == (language == "ru")
     for text in (page.html, open_statistics(language=language).html):
@@ -354,15 +356,15 @@ def test_page_is_in_both_languages_without_external_hosts(open_statistics, langu
 def test_page_needs_permission(client, tenant):
     pages = [reverse("admin:tenants_statistics"), reverse("admin:tenants_tenant_statistics", args=[tenant.pk])]
     assert [client.get(page).status_code for page in pages] == [302, 302]
-    nobody = User.objects.create_user("nobody", is_staff=True)
-    client.force_login(nobody)
+    visitor = User.objects.create_user("visitor", is_staff=True)
+    client.force_login(visitor)
     assert [client.get(page).status_code for page in pages] == [403, 403]
-    nobody.user_permissions.add(Permission.objects.get(codename="view_tenant"))
+    visitor.user_permissions.add(Permission.objects.get(codename="view_tenant"))
     assert [client.get(page).status_code for page in pages] == [
         403,
         403,
     ]  # Without permission for calls, no statistics of them.
-    nobody.groups.add(Group.objects.get(name="Support"))
+    visitor.groups.add(Group.objects.get(name="Support"))
     assert [client.get(page).status_code for page in pages] == [200, 200]
     assert client.get(reverse("admin:tenants_tenant_statistics", args=[tenant.pk + 1])).status_code == 404
     # An unknown period is replaced by the default one.

@@ -1,4 +1,4 @@
-"""A status changed in the CRM is set in UIS, and the other way round where the rules say so."""
+"""A status changed in the CRM is set in UIS, and the reverse if the rules enable it."""
 
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ AVAILABLE, DO_NOT_DISTURB, OWN = 1, 3, 9001
 
 @pytest.fixture
 def change(client, tenant, run_queue):
-    """Change a status the way the CRM's server reports it."""
+    """Report a status change as the CRM's server does."""
 
     def send(status, *, method="get", works=True, **fields):
         form = {"clientId": tenant.crm.client_id, "userId": "27", "code": "101", "status": status} | fields
@@ -120,7 +120,7 @@ def test_status_expires_after_ten_minutes(change, uis_world, pbx, later, tenant,
     assert (status_of(pbx), Command.objects.get().state) == (status, state)
 
 
-def test_status_of_a_dead_worker_is_retried(change, pbx, later, tenant):
+def test_status_claimed_by_a_dead_worker_is_retried(change, pbx, later, tenant):
     change("busy", works=False)
     Command.objects.get().claim(lease_until=timezone.now() + timedelta(minutes=2))
     task_queue.lose()
@@ -133,8 +133,8 @@ def test_status_of_a_dead_worker_is_retried(change, pbx, later, tenant):
 )
 def test_status_that_is_not_set_has_a_reason(change, pbx, tenant, rules, reason, status):
     TransferRules.objects.update(**rules)
-    who = {} if rules else {"userId": "999", "code": "999"}
-    assert change("busy", **who).status_code == status
+    ids = {} if rules else {"userId": "999", "code": "999"}
+    assert change("busy", **ids).status_code == status
     assert (Command.objects.get().reason, status_of(pbx)) == (reason, "available")
 
 
@@ -165,8 +165,8 @@ def test_polling_needs_both_directions_enabled(uis_world, run_queue, tenant):
     assert uis_world.requests == []
 
 
-def test_echo_of_what_we_set_in_the_crm_stops(change, pbx, crm, uis_world, run_queue, tenant, both):
-    pbx.employees[IVAN]["status_id"] = OWN  # no CRM status is configured for it: busy
+def test_status_we_set_in_the_crm_is_not_sent_back(change, pbx, crm, uis_world, run_queue, tenant, both):
+    pbx.employees[IVAN]["status_id"] = OWN  # no CRM status is configured for it, so it becomes busy
     tasks.poll_all()
     run_queue()
     change("busy")
@@ -206,14 +206,14 @@ def test_each_change_is_sent_once(pbx, crm, crm_world, run_queue, tenant, both):
 
 
 @pytest.mark.parametrize(
-    ("break_it", "denied"),
+    ("cause", "denied"),
     [
         (lambda crm: crm.scopes.discard("user_write"), ""),
         (lambda crm: setattr(crm, "key", "another"), "key"),
     ],
 )
-def test_refused_status_suspends_only_for_a_bad_key(pbx, crm, run_queue, tenant, both, break_it, denied):
-    break_it(crm)
+def test_rejected_status_suspends_only_for_a_bad_key(pbx, crm, run_queue, tenant, both, cause, denied):
+    cause(crm)
     pbx.employees[IVAN]["status_id"] = DO_NOT_DISTURB
     tasks.poll_all()
     run_queue()
@@ -238,7 +238,7 @@ def test_unknown_uis_status_in_the_table_fails_with_its_name(change, tenant):
     assert "on_holiday" in command.detail
 
 
-def test_empty_status_is_refused(change, tenant):
+def test_empty_status_is_rejected(change, tenant):
     assert change("").status_code == 400
     assert Command.objects.get().reason == "BAD_REQUEST"
 

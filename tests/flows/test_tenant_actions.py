@@ -1,4 +1,4 @@
-"""The actions on a tenant's page, run as an operator runs them, and what both vendors then receive."""
+"""The actions on a tenant's page, run as an operator does, and the requests both vendors then receive."""
 
 import re
 from datetime import timedelta
@@ -33,7 +33,7 @@ def operator(db):
 
 @pytest.fixture
 def run_action(client, operator, tenant):
-    """Run an action the way the page does; return the message shown afterwards."""
+    """Run an action as the page does; return the message shown afterwards."""
     client.force_login(operator)
 
     def run(name, *, pk=tenant.pk):
@@ -75,7 +75,7 @@ def is_done(message):
     return message.level == messages.SUCCESS
 
 
-def is_refused(message):
+def is_error(message):
     return message.level == messages.WARNING
 
 
@@ -108,7 +108,7 @@ def test_check_runs_once_and_shows_its_results(run_action, page, run_queue, tena
     assert CheckRun.objects.get(tenant=tenant).checked_at is None
     assert is_checking(page())
     assert "check" not in available_actions(page())
-    assert is_refused(run_action("check"))
+    assert is_error(run_action("check"))
     run_queue()
     assert CheckRun.objects.get(tenant=tenant).checked_at is not None
     answer = page()
@@ -135,7 +135,7 @@ def test_failed_check_is_listed_first_with_the_responsible_party(run_action, pag
 
 
 @pytest.mark.slow
-def test_check_whose_worker_died_can_be_started_again(run_action, page, tenant):
+def test_check_of_a_dead_worker_can_be_started_again(run_action, page, tenant):
     CheckRun.objects.create(tenant=tenant, requested_at=timezone.now() - timedelta(minutes=3))
     assert "check" in available_actions(page())
     assert is_done(run_action("check"))
@@ -149,10 +149,10 @@ def test_activation_runs_step_by_step_in_the_worker(run_action, page, run_queue,
     answer, steps = page(), list(Activation.Step)
     assert step_states(answer) == ["running"] + ["waiting"] * (len(steps) - 1)
     assert all(in_english(step.label) in html_text.words(answer) for step in steps)
-    assert is_refused(run_action("activate"))
+    assert is_error(run_action("activate"))
     run_queue()
     assert Tenant.objects.get().activated_at is not None
-    assert is_refused(run_action("activate"))
+    assert is_error(run_action("activate"))
     assert [action for action, _user in audit_entries()] == ["ACTIVATED"]
 
 
@@ -175,11 +175,11 @@ def test_pause_keeps_calls_and_resume_uploads_them(run_action, notify, pbx, crm,
     assert is_done(run_action("pause"))
     notify(pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call"))
     assert crm.calls == []
-    assert is_refused(run_action("pause"))
+    assert is_error(run_action("pause"))
     assert is_done(run_action("resume"))
     run_queue()
     assert len(crm.calls) == 1
-    assert is_refused(run_action("resume"))
+    assert is_error(run_action("resume"))
     assert audit_entries() == [("PAUSED", "olga"), ("RESUMED", "olga")]
 
 
@@ -211,15 +211,15 @@ def test_sync_imports_employees_in_the_worker(run_action, run_queue, pbx, tenant
 
 
 @pytest.mark.slow
-def test_sync_is_refused_while_access_to_uis_is_denied(run_action, page, tenant):
+def test_sync_is_rejected_while_access_to_uis_is_denied(run_action, page, tenant):
     tenant.uis.suspend("access_token_invalid", "no", now=timezone.now())
     assert "sync" not in available_actions(page())
-    assert is_refused(run_action("sync"))
+    assert is_error(run_action("sync"))
     tenant.uis.refresh_from_db()
     tenant.uis.restore()
     assert is_done(run_action("sync"))
     tenant.pause()
-    assert is_refused(run_action("sync"))
+    assert is_error(run_action("sync"))
 
 
 @pytest.mark.slow
@@ -243,7 +243,7 @@ def test_revoked_link_is_invalid(run_action, page, tenant):
     assert fresh.activation_expires_at <= timezone.now()
     assert fresh.one_time_token is None
     assert "revoke_link" not in available_actions(page())
-    assert is_refused(run_action("revoke_link"))
+    assert is_error(run_action("revoke_link"))
 
 
 @pytest.mark.slow
@@ -283,10 +283,10 @@ def test_clicks_are_accepted_at_both_urls_for_a_day(run_action, client, later, r
 
 
 @pytest.mark.slow
-def test_second_rotation_within_a_day_is_refused(run_action, page, later, run_queue, tenant):
+def test_second_rotation_within_a_day_is_rejected(run_action, page, later, run_queue, tenant):
     run_action("rotate")
     hook = Tenant.objects.get().uis.hook
-    assert is_refused(run_action("rotate"))
+    assert is_error(run_action("rotate"))
     assert Tenant.objects.get().uis.hook == hook
     assert "rotate" not in available_actions(page())
     later(timedelta(hours=25))
@@ -349,11 +349,11 @@ def test_disconnected_tenant_gets_no_link(run_action, page, tenant):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("side", "name"), [("uisconnection", "access_token"), ("crmconnection", "address"), ("crmconnection", "key")]
+    ("connection", "name"), [("uisconnection", "access_token"), ("crmconnection", "address"), ("crmconnection", "key")]
 )
-def test_activation_without_keys_is_refused(run_action, page, run_queue, tenant, side, name):
+def test_activation_without_keys_is_rejected(run_action, page, run_queue, tenant, connection, name):
     Tenant.objects.update(activated_at=None)
-    apps.get_model("tenants", side).objects.update(**{name: ""})
+    apps.get_model("tenants", connection).objects.update(**{name: ""})
     assert "activate" not in available_actions(page())
     assert str(run_action("activate")) == in_english(tenant_action_handlers.NO_KEYS)
     assert run_queue() == 0
@@ -381,7 +381,7 @@ CONFIRMED_ALIKE = ("pause", "renew_link", "revoke_link", "rotate", "revoke_recor
     ],
 )
 def test_irreversible_action_is_confirmed_first(client, operator, tenant, name):
-    if name in ("revoke_recording_links", "restore_recording_links"):  # offered only where it would change something
+    if name in ("revoke_recording_links", "restore_recording_links"):  # available only if it would change something
         _create_recording_link(tenant)
     if name == "restore_recording_links":
         links.revoke_all(tenant, now=timezone.now())
@@ -406,10 +406,10 @@ def test_get_request_changes_nothing(client, operator, run_queue, tenant, name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_support_and_anonymous_users_are_refused(client, run_queue, tenant, name):
+def test_support_and_anonymous_users_are_rejected(client, run_queue, tenant, name):
     support = create_user("sveta", "Support")
     before = Tenant.objects.values().get(), Tenant.objects.get().uis.hook
-    assert client.post(_address(name, tenant.pk)).status_code == 302  # to the login
+    assert client.post(_address(name, tenant.pk)).status_code == 302  # redirect to the login
     client.force_login(support)
     assert client.post(_address(name, tenant.pk)).status_code == 403
     assert client.get(_address(name, tenant.pk)).status_code == 403
@@ -418,7 +418,7 @@ def test_support_and_anonymous_users_are_refused(client, run_queue, tenant, name
     assert audit_entries() == []
 
 
-def test_request_without_csrf_token_is_refused(operator, tenant):
+def test_request_without_csrf_token_is_rejected(operator, tenant):
     from django.test import Client
 
     strict = Client(enforce_csrf_checks=True)

@@ -20,13 +20,13 @@ def outcomes():
 
 
 def test_unknown_hook_is_not_found_and_stores_nothing(client, tenant):
-    for address in ("/hooks/uis/nobody/", "/hooks/uis/nobody/call_end/", f"/hooks/uis/{tenant.slug}/", "/hooks/uis/"):
-        assert client.post(address, "{}", content_type="application/json").status_code == 404
+    for url in ("/hooks/uis/unknown/", "/hooks/uis/unknown/call_end/", f"/hooks/uis/{tenant.slug}/", "/hooks/uis/"):
+        assert client.post(url, "{}", content_type="application/json").status_code == 404
     assert Notification.objects.count() == 0
 
 
-def test_unknown_hook_answers_like_any_unknown_url(client, tenant):
-    bodies = {client.get(address).content for address in ("/hooks/uis/nobody/", "/nothing/here/")}
+def test_unknown_hook_has_the_response_of_any_unknown_url(client, tenant):
+    bodies = {client.get(url).content for url in ("/hooks/uis/unknown/", "/nothing/here/")}
     assert len(bodies) == 1
 
 
@@ -38,7 +38,7 @@ def test_unknown_hook_answers_like_any_unknown_url(client, tenant):
         ('{"event": "call_end", ', "NOT_JSON"),
         ("[1, 2]", "NOT_JSON"),
         ('{"call_session_id": 5}', "NO_EVENT"),
-        ('{"event": "party", "call_session_id": 5}', "UNKNOWN_EVENT"),
+        ('{"event": "unknown_event", "call_session_id": 5}', "UNKNOWN_EVENT"),
         ('{"event": "call_end"}', "NO_SESSION"),
         ('{"event": "call_end", "call_session_id": "{{call_session_id}}"}', "NO_SESSION"),
         ('{"event": "call_end", "call_session_id": {{call_session_id}}}', "NO_SESSION"),
@@ -64,14 +64,14 @@ def test_json_is_parsed_with_any_content_type(client, hook, run_queue, pbx, crm,
     assert len(crm.calls) == 1
 
 
-def test_form_is_parsed_too(client, hook, run_queue, pbx, crm):
+def test_form_body_is_parsed(client, hook, run_queue, pbx, crm):
     query = pbx.call(contact=CONTACT, number=NUMBER).as_query("lost_call")
     client.post(hook, query, content_type="application/x-www-form-urlencoded")
     run_queue()
     assert len(crm.calls) == 1
 
 
-def test_event_may_be_in_the_path(client, hook, run_queue, pbx, crm):
+def test_event_in_the_path_is_parsed(client, hook, run_queue, pbx, crm):
     body = pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call")
     del body["event"]
     client.post(f"{hook}lost_call/", body, content_type="application/json")
@@ -87,7 +87,7 @@ def test_repeat_is_stored_once_and_counted(client, hook, run_queue, pbx, crm):
     assert (Notification.objects.count(), Notification.objects.get().repeats, len(crm.calls)) == (1, 4, 1)
 
 
-def test_oversized_body_is_refused(client, hook):
+def test_oversized_body_is_rejected(client, hook):
     assert client.post(hook, "x" * (64 * 1024 + 1), content_type="text/plain").status_code == 413
     assert client.post(hook, "x" * (64 * 1024), content_type="text/plain").status_code == 200
     assert Notification.objects.count() == 1
@@ -100,18 +100,18 @@ def test_unknown_event_in_the_path_is_unreadable(client, hook, event):
     assert outcomes() == [("UNREADABLE", "UNKNOWN_EVENT")]
 
 
-def test_bytes_that_are_not_text_are_stored(client, hook):
+def test_body_that_is_not_text_is_stored_as_unreadable(client, hook):
     assert client.post(hook, b"\xff\xfe{\x00", content_type="application/json").status_code == 200
     assert outcomes() == [("UNREADABLE", "NOT_JSON")]
 
 
 @pytest.mark.parametrize("method", ["put", "delete", "patch"])
-def test_other_methods_are_not_served(client, hook, method):
+def test_other_methods_are_rejected(client, hook, method):
     assert getattr(client, method)(hook).status_code == 405
 
 
 @pytest.mark.slow
-def test_same_session_of_two_tenants_is_two_calls(client, run_queue, pbx, crm, crm_world, uis_world, tenant, hook):
+def test_same_session_of_two_tenants_makes_two_calls(client, run_queue, pbx, crm, crm_world, uis_world, tenant, hook):
     from connector_project.operations.onboarding import steps
     from tenants import onboarding
 
@@ -123,13 +123,13 @@ def test_same_session_of_two_tenants_is_two_calls(client, run_queue, pbx, crm, c
     )
     steps.activate(other, now=timezone.now())
     body = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call")
-    for where in (hook, f"/hooks/uis/{other.uis.hook}/"):
-        client.post(where, body, content_type="application/json")
+    for url in (hook, f"/hooks/uis/{other.uis.hook}/"):
+        client.post(url, body, content_type="application/json")
     run_queue()
     assert (len(crm.calls), len(other_crm.calls), Call.objects.count()) == (1, 1, 2)
 
 
-def test_inactive_tenant_loses_no_notification(client, run_queue, pbx, crm, later, db):
+def test_notification_before_activation_is_processed_after_it(client, run_queue, pbx, crm, later, db):
     from connector_project.operations.onboarding import steps
     from tenants import onboarding
 
@@ -147,7 +147,7 @@ def test_inactive_tenant_loses_no_notification(client, run_queue, pbx, crm, late
     assert len(crm.calls) == 1
 
 
-def test_receiving_needs_a_fixed_number_of_queries(client, hook, pbx, django_assert_max_num_queries):
+def test_receiving_has_a_limited_query_count(client, hook, pbx, django_assert_max_num_queries):
     bodies = [pbx.call(contact=f"7999000010{n}", number=NUMBER).notification("call_end") for n in range(2)]
     client.post(hook, bodies[0], content_type="application/json")
     with django_assert_max_num_queries(26):

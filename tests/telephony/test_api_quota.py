@@ -13,12 +13,12 @@ PLENTY = Limits(
 )
 
 
-def wait(*, after: float = 0, is_live: bool = False, **said: int) -> float:
-    seen = api_quota.to_json(Limits(**said), now=NOW)
-    return api_quota.seconds_to_wait(seen, is_live=is_live, now=NOW + timedelta(seconds=after))
+def wait(*, after: float = 0, is_live: bool = False, **limits: int) -> float:
+    stored = api_quota.to_json(Limits(**limits), now=NOW)
+    return api_quota.seconds_to_wait(stored, is_live=is_live, now=NOW + timedelta(seconds=after))
 
 
-def test_what_a_reply_said_is_kept_with_its_time():
+def test_limits_of_a_reply_are_stored_with_their_time():
     assert api_quota.to_json(PLENTY, now=NOW) == {
         "day_limit": 3000,
         "day_remaining": 2987,
@@ -31,7 +31,7 @@ def test_what_a_reply_said_is_kept_with_its_time():
 
 
 @pytest.mark.parametrize("is_live", [True, False])
-def test_nothing_known_is_no_reason_to_wait(is_live):
+def test_unknown_limits_need_no_wait(is_live):
     assert api_quota.seconds_to_wait({}, is_live=is_live, now=NOW) == 0
     assert wait(is_live=is_live) == 0
     assert wait(is_live=is_live, minute_remaining=0) == 0
@@ -39,7 +39,7 @@ def test_nothing_known_is_no_reason_to_wait(is_live):
 
 
 @pytest.mark.parametrize("is_live", [True, False])
-def test_plenty_is_no_reason_to_wait(is_live):
+def test_plenty_of_points_needs_no_wait(is_live):
     assert api_quota.seconds_to_wait(api_quota.to_json(PLENTY, now=NOW), is_live=is_live, now=NOW) == 0
 
 
@@ -51,15 +51,15 @@ def test_plenty_is_no_reason_to_wait(is_live):
         (60, 1, True, False),
         (60, 0, True, True),
         (20, 6, False, False),
-        (20, 5, True, False),  # five at least
+        (20, 5, True, False),  # at least five
         (0, 5, True, False),
         (0, 6, False, False),
     ],
 )
-def test_minute_keeps_a_fifth_and_five_at_least(limit, remaining, waits, waits_live):
-    said = {"minute_limit": limit, "minute_remaining": remaining, "minute_reset": 40}
-    assert wait(**said) == (40.0 if waits else 0.0)
-    assert wait(**said, is_live=True) == (40.0 if waits_live else 0.0)
+def test_minute_reserve_is_a_fifth_and_at_least_five(limit, remaining, waits, waits_live):
+    limits = {"minute_limit": limit, "minute_remaining": remaining, "minute_reset": 40}
+    assert wait(**limits) == (40.0 if waits else 0.0)
+    assert wait(**limits, is_live=True) == (40.0 if waits_live else 0.0)
 
 
 @pytest.mark.parametrize(
@@ -73,13 +73,13 @@ def test_minute_keeps_a_fifth_and_five_at_least(limit, remaining, waits, waits_l
         (10, 2, True, False),
     ],
 )
-def test_day_keeps_a_fifth(limit, remaining, waits, waits_live):
-    said = {"day_limit": limit, "day_remaining": remaining, "day_reset": 5000}
-    assert wait(**said) == (5000.0 if waits else 0.0)
-    assert wait(**said, is_live=True) == (5000.0 if waits_live else 0.0)
+def test_daily_reserve_is_a_fifth(limit, remaining, waits, waits_live):
+    limits = {"day_limit": limit, "day_remaining": remaining, "day_reset": 5000}
+    assert wait(**limits) == (5000.0 if waits else 0.0)
+    assert wait(**limits, is_live=True) == (5000.0 if waits_live else 0.0)
 
 
-def test_limit_that_is_not_known_keeps_the_least():
+def test_unknown_limit_keeps_the_minimum_reserve():
     assert wait(minute_remaining=5, minute_reset=40) == 40
     assert wait(minute_remaining=6, minute_reset=40) == 0
     assert wait(day_remaining=1, day_reset=40) == 0
@@ -87,11 +87,11 @@ def test_limit_that_is_not_known_keeps_the_least():
 
 
 @pytest.mark.parametrize(("after", "expected"), [(0, 40.0), (15, 25.0), (39.5, 0.5), (40, 0.0), (4000, 0.0)])
-def test_wait_grows_shorter_until_the_reset(after, expected):
+def test_wait_ends_at_the_reset(after, expected):
     assert wait(after=after, minute_remaining=0, minute_reset=40) == expected
 
 
-def test_longer_wait_of_the_two_is_kept():
+def test_wait_is_the_longer_of_minute_and_day():
     used_up = {"minute_remaining": 0, "minute_reset": 40, "day_remaining": 0, "day_reset": 900}
     assert wait(**used_up) == 900
     assert wait(**used_up | {"day_remaining": 100}) == 40

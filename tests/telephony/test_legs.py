@@ -19,9 +19,9 @@ def at(seconds: int) -> datetime:
     return BEGAN + timedelta(seconds=seconds)
 
 
-def leg(leg_id: int, *, starts: int, lasts: int, talks: int | None = None, **said: object) -> CallLeg:
+def leg(leg_id: int, *, starts: int, lasts: int, talks: int | None = None, **more: object) -> CallLeg:
     """Return a leg of an employee; `talks` is how many seconds they are connected, up to the leg's end."""
-    told = {
+    values = {
         "leg_id": leg_id,
         "session_id": 1,
         "started_at": at(starts),
@@ -34,28 +34,30 @@ def leg(leg_id: int, *, starts: int, lasts: int, talks: int | None = None, **sai
         "contact": CONTACT,
         "number": OWN,
     }
-    return CallLeg(**told | said)
+    return CallLeg(**values | more)
 
 
-def outside(leg_id: int, *, starts: int, lasts: int, talks: int | None = None, **said: object) -> CallLeg:
-    """Return the outside party's own leg."""
+def outside(leg_id: int, *, starts: int, lasts: int, talks: int | None = None, **more: object) -> CallLeg:
+    """Return the leg of the external party."""
     reason = "subscriber_disconnects" if talks else "subscriber_not_responsible"
     return leg(
-        leg_id, starts=starts, lasts=lasts, talks=talks, **{"is_operator": False, "finish_reason": reason} | said
+        leg_id, starts=starts, lasts=lasts, talks=talks, **{"is_operator": False, "finish_reason": reason} | more
     )
 
 
-def of(*legs: CallLeg, expects_talk: bool = True, waits_for_legs: bool = True, **asked: object) -> LegSummary | None:
+def summary_of(
+    *legs: CallLeg, expects_talk: bool = True, waits_for_legs: bool = True, **options: object
+) -> LegSummary | None:
     return summarise(
-        legs, **{"owner": LAST_TALKER, "expects_talk": expects_talk, "waits_for_legs": waits_for_legs} | asked
+        legs, **{"owner": LAST_TALKER, "expects_talk": expects_talk, "waits_for_legs": waits_for_legs} | options
     )
 
 
 ANSWERED = leg(2, starts=0, lasts=76, talks=65, employee_id=IVAN, called="79990000011")
 
 
-def test_answered_call_is_the_talk_of_its_employee():
-    assert of(ANSWERED) == LegSummary(
+def test_answered_call_has_the_talk_of_its_employee():
+    assert summary_of(ANSWERED) == LegSummary(
         result=Result.ANSWERED,
         owner_id=IVAN,
         owner_number="79990000011",
@@ -71,7 +73,7 @@ def test_answered_call_is_the_talk_of_its_employee():
     )
 
 
-# Ivan talks for 52 seconds and hands over; Petr's phone rings for 6, then he talks for 202.
+# Ivan talks for 52 seconds and transfers the call; Petr's phone rings for 6, then he talks for 202.
 TRANSFER = (
     outside(1, starts=0, lasts=270, talks=260),
     leg(2, starts=2, lasts=60, talks=52, employee_id=IVAN, called="101"),
@@ -83,8 +85,8 @@ TRANSFER = (
     ("owner", "owner_id", "number"),
     [(FIRST_TALKER, IVAN, "101"), (LAST_TALKER, PETR, "102"), (LONGEST_TALKER, PETR, "102"), ("", PETR, "102")],
 )
-def test_transfer_belongs_to_whom_the_rule_says(owner, owner_id, number):
-    assert of(*TRANSFER, owner=owner) == LegSummary(
+def test_transferred_call_has_the_owner_by_the_rule(owner, owner_id, number):
+    assert summary_of(*TRANSFER, owner=owner) == LegSummary(
         result=Result.ANSWERED,
         owner_id=owner_id,
         owner_number=number,
@@ -101,60 +103,62 @@ def test_transfer_belongs_to_whom_the_rule_says(owner, owner_id, number):
 
 
 @pytest.mark.parametrize(("owner", "owner_id"), [(FIRST_TALKER, IVAN), (LAST_TALKER, PETR), (LONGEST_TALKER, IVAN)])
-def test_transfer_back_to_the_short_talker_belongs_to_the_long_one(owner, owner_id):
+def test_transfer_to_a_short_talker_has_the_owner_by_the_rule(owner, owner_id):
     long, short = (
         leg(1, starts=0, lasts=210, talks=202, employee_id=IVAN),
         leg(2, starts=210, lasts=60, talks=52, employee_id=PETR),
     )
-    found = of(long, short, owner=owner)
+    found = summary_of(long, short, owner=owner)
     assert (found.owner_id, found.talk_seconds) == (owner_id, 254)
 
 
-def test_colleague_asked_in_the_middle_does_not_get_the_call():
+def test_consulted_colleague_is_not_the_owner():
     """Ivan puts the customer on hold, consults Petr, and continues: Petr was connected last, but Ivan talked last."""
     ivan = leg(1, starts=0, lasts=120, talks=110, employee_id=IVAN)
     petr = leg(2, starts=40, lasts=25, talks=20, employee_id=PETR)
-    found = of(ivan, petr, owner=LAST_TALKER)
+    found = summary_of(ivan, petr, owner=LAST_TALKER)
     assert (found.owner_id, found.talk_seconds, found.talker_ids) == (IVAN, 110, (IVAN, PETR))
 
 
-def test_attended_transfer_belongs_to_who_took_it_over():
+def test_attended_transfer_belongs_to_the_second_employee():
     """Ivan consults Petr, then transfers the customer."""
     ivan = leg(1, starts=0, lasts=60, talks=52, employee_id=IVAN)
     petr = leg(2, starts=40, lasts=225, talks=220, employee_id=PETR)
-    found = of(ivan, petr, owner=LAST_TALKER)
+    found = summary_of(ivan, petr, owner=LAST_TALKER)
     assert (found.owner_id, found.talk_seconds) == (PETR, 257)
 
 
-def test_parked_call_is_two_talks_without_the_time_between():
+def test_talk_time_of_a_parked_call_excludes_the_parking():
     ivan = leg(1, starts=0, lasts=62, talks=52, employee_id=IVAN)
     petr = leg(2, starts=122, lasts=208, talks=202, employee_id=PETR)
-    found = of(outside(3, starts=0, lasts=330, talks=320), ivan, petr, owner=LAST_TALKER)
+    found = summary_of(outside(3, starts=0, lasts=330, talks=320), ivan, petr, owner=LAST_TALKER)
     assert (found.owner_id, found.talk_seconds, found.wait_seconds, found.ended_at) == (PETR, 254, 10, at(330))
 
 
-def test_coach_who_listens_in_neither_talks_nor_rings():
+def test_coach_leg_is_ignored():
     coach = leg(3, starts=20, lasts=200, talks=190, employee_id=ANNA, is_coach=True, record_ids=("c",))
-    found = of(ANSWERED, coach, owner=LAST_TALKER)
+    found = summary_of(ANSWERED, coach, owner=LAST_TALKER)
     assert (found.owner_id, found.talk_seconds, found.rung_employee_ids) == (IVAN, 65, (IVAN,))
     assert record_ids([replace(ANSWERED, record_ids=("a",)), coach]) == ("a",)
 
 
-def test_menu_that_ends_before_a_phone_rings_is_not_the_whole_call():
+def test_menu_leg_alone_is_incomplete_after_later_activity():
     menu = outside(1, starts=0, lasts=10, finish_reason="scenario_disconnects")
-    assert of(menu, expects_talk=False, last_activity_at=at(15)) is None
-    assert of(menu, expects_talk=False, last_activity_at=at(11)).result == Result.NO_ANSWER
-    assert of(menu, expects_talk=False, last_activity_at=at(15), waits_for_legs=False).result == Result.NO_ANSWER
+    assert summary_of(menu, expects_talk=False, last_activity_at=at(15)) is None
+    assert summary_of(menu, expects_talk=False, last_activity_at=at(11)).result == Result.NO_ANSWER
+    assert (
+        summary_of(menu, expects_talk=False, last_activity_at=at(15), waits_for_legs=False).result == Result.NO_ANSWER
+    )
     answer = leg(2, starts=15, lasts=40, talks=30, employee_id=IVAN)
-    assert of(menu, answer, last_activity_at=at(15)).result == Result.ANSWERED
+    assert summary_of(menu, answer, last_activity_at=at(15)).result == Result.ANSWERED
 
 
-def test_fax_is_no_missed_call():
+def test_fax_session_is_an_answered_call():
     fax = outside(1, starts=0, lasts=40, finish_reason="fax_session_done")
-    assert of(fax, expects_talk=False).result == Result.ANSWERED
+    assert summary_of(fax, expects_talk=False).result == Result.ANSWERED
 
 
-def test_recordings_before_and_after_a_transfer_are_named_in_turn_and_once():
+def test_recordings_of_a_transfer_are_listed_in_order_without_duplicates():
     legs = (
         outside(1, starts=0, lasts=270, talks=260, record_ids=("a", "b")),
         leg(3, starts=62, lasts=208, talks=202, employee_id=PETR, record_ids=("b",)),
@@ -164,58 +168,58 @@ def test_recordings_before_and_after_a_transfer_are_named_in_turn_and_once():
     assert record_ids(legs, owner_id=PETR) == ("b",)
 
 
-def test_last_talker_is_who_talked_last_not_who_was_rung_last():
+def test_last_talker_is_by_the_end_of_the_talk_not_by_ringing():
     rung_first = leg(1, starts=0, lasts=100, talks=50, employee_id=IVAN)
     rung_later = leg(2, starts=10, lasts=40, talks=30, employee_id=PETR)
-    assert of(rung_first, rung_later, owner=LAST_TALKER).owner_id == IVAN
-    assert of(rung_first, rung_later, owner=FIRST_TALKER).owner_id == PETR
+    assert summary_of(rung_first, rung_later, owner=LAST_TALKER).owner_id == IVAN
+    assert summary_of(rung_first, rung_later, owner=FIRST_TALKER).owner_id == PETR
 
 
-def test_two_legs_of_one_employee_are_added_up_for_the_longest():
+def test_longest_talker_is_by_the_sum_of_an_employees_legs():
     legs = (
         leg(1, starts=0, lasts=40, talks=40, employee_id=IVAN),
         leg(2, starts=40, lasts=60, talks=60, employee_id=PETR),
         leg(3, starts=100, lasts=30, talks=30, employee_id=IVAN),
     )
-    found = of(*legs, owner=LONGEST_TALKER)
+    found = summary_of(*legs, owner=LONGEST_TALKER)
     assert (found.owner_id, found.talk_seconds, found.rung_employee_ids) == (IVAN, 130, (PETR, IVAN))
 
 
-def test_talkers_without_an_employee_are_told_apart_by_their_numbers():
+def test_talkers_without_an_employee_are_distinguished_by_number():
     legs = (
         leg(1, starts=0, lasts=40, talks=40, called="79990000011"),
         leg(2, starts=40, lasts=60, talks=60, called="79990000012"),
         leg(3, starts=100, lasts=30, talks=30, called="79990000011"),
     )
-    found = of(*legs, owner=LONGEST_TALKER)
+    found = summary_of(*legs, owner=LONGEST_TALKER)
     assert (found.owner_id, found.owner_number, found.rung_employee_ids) == (None, "79990000011", ())
 
 
 @pytest.mark.parametrize("owner", [FIRST_TALKER, LAST_TALKER, LONGEST_TALKER])
-def test_talker_without_an_employee_leaves_his_number(owner):
-    found = of(replace(ANSWERED, employee_id=None), owner=owner)
+def test_talker_without_an_employee_gives_the_owner_number(owner):
+    found = summary_of(replace(ANSWERED, employee_id=None), owner=owner)
     assert (found.result, found.owner_id, found.owner_number) == (Result.ANSWERED, None, "79990000011")
 
 
-def test_contact_whose_own_leg_talked_is_not_counted_twice():
-    found = of(ANSWERED, outside(1, starts=0, lasts=76, talks=76))
+def test_contacts_own_leg_is_not_counted_as_a_second_talk():
+    found = summary_of(ANSWERED, outside(1, starts=0, lasts=76, talks=76))
     assert (found.talk_seconds, found.owner_id, found.wait_seconds) == (65, IVAN, 11)
 
 
-def test_contact_who_talked_to_nobody_known_is_answered_where_a_talk_is_expected():
+def test_contacts_leg_alone_is_answered_when_a_talk_is_expected():
     alone = outside(1, starts=0, lasts=76, talks=65)
-    assert of(alone) is None
-    found = of(alone, waits_for_legs=False)
+    assert summary_of(alone) is None
+    found = summary_of(alone, waits_for_legs=False)
     assert (found.result, found.owner_id, found.owner_number, found.talk_seconds) == (Result.ANSWERED, None, "", 65)
     assert found.wait_seconds == 11
 
 
-def test_contact_who_heard_only_a_menu_did_not_talk():
-    found = of(outside(1, starts=0, lasts=30, talks=30), expects_talk=False)
+def test_contact_connected_only_to_a_menu_is_not_answered():
+    found = summary_of(outside(1, starts=0, lasts=30, talks=30), expects_talk=False)
     assert (found.result, found.talk_seconds, found.wait_seconds) == (Result.NO_ANSWER, 0, 30)
 
 
-def test_rung_employees_are_named_once_in_the_order_of_their_last_ring():
+def test_rung_employees_are_listed_once_by_their_last_ringing():
     legs = (
         leg(4, starts=30, lasts=10, employee_id=IVAN),
         leg(3, starts=20, lasts=10, employee_id=ANNA),
@@ -223,28 +227,28 @@ def test_rung_employees_are_named_once_in_the_order_of_their_last_ring():
         leg(1, starts=10, lasts=10, employee_id=IVAN),
         outside(5, starts=0, lasts=40, employee_id=PETR),
     )
-    assert of(*legs, expects_talk=False).rung_employee_ids == (ANNA, IVAN)
+    assert summary_of(*legs, expects_talk=False).rung_employee_ids == (ANNA, IVAN)
 
 
 @pytest.mark.parametrize("expects_talk", [True, False])
 @pytest.mark.parametrize("waits_for_legs", [True, False])
-def test_no_legs_are_no_call(expects_talk, waits_for_legs):
-    assert of(expects_talk=expects_talk, waits_for_legs=waits_for_legs) is None
+def test_no_legs_give_no_summary(expects_talk, waits_for_legs):
+    assert summary_of(expects_talk=expects_talk, waits_for_legs=waits_for_legs) is None
 
 
 RINGING = leg(3, starts=80, lasts=0, finish_reason="", employee_id=PETR)
 
 
-def test_legs_that_still_run_are_awaited():
-    assert of(ANSWERED, RINGING) is None
-    assert of(ANSWERED, RINGING, waits_for_legs=False).owner_id == IVAN
+def test_unfinished_legs_give_no_summary_yet():
+    assert summary_of(ANSWERED, RINGING) is None
+    assert summary_of(ANSWERED, RINGING, waits_for_legs=False).owner_id == IVAN
 
 
-def test_legs_without_the_talk_uis_told_of_are_awaited():
-    silent = leg(1, starts=0, lasts=30, employee_id=IVAN)
-    assert of(silent) is None
-    assert of(silent, waits_for_legs=False).result == Result.NO_ANSWER
-    assert of(silent, expects_talk=False).result == Result.NO_ANSWER
+def test_legs_without_an_expected_talk_give_no_summary_yet():
+    unanswered = leg(1, starts=0, lasts=30, employee_id=IVAN)
+    assert summary_of(unanswered) is None
+    assert summary_of(unanswered, waits_for_legs=False).result == Result.NO_ANSWER
+    assert summary_of(unanswered, expects_talk=False).result == Result.NO_ANSWER
 
 
 @pytest.mark.parametrize(
@@ -254,57 +258,57 @@ def test_legs_without_the_talk_uis_told_of_are_awaited():
         ("subscriber_not_responsible", Result.NO_ANSWER),
         ("subscriber_number_problems", Result.FAILED),
         ("no_money", Result.NOT_ALLOWED),
-        ("a_word_of_tomorrow", Result.UNKNOWN),
+        ("unknown_reason", Result.UNKNOWN),
     ],
 )
-def test_unanswered_outgoing_call_ends_as_the_outside_leg_says(reason, result):
+def test_unanswered_outgoing_call_has_the_result_of_the_outside_leg(reason, result):
     employee = leg(1, starts=0, lasts=25, employee_id=IVAN, connected_at=at(3), finish_reason="operator_disconnects")
     contact = outside(2, starts=4, lasts=20, finish_reason=reason)
-    found = of(employee, contact, expects_talk=False)
+    found = summary_of(employee, contact, expects_talk=False)
     assert (found.result, found.owner_id, found.talk_seconds, found.wait_seconds) == (result, None, 0, 25)
 
 
-def test_unanswered_outgoing_call_ends_as_the_outside_leg_says_even_if_another_began_later():
+def test_outside_leg_gives_the_result_even_if_another_leg_started_later():
     contact = outside(1, starts=0, lasts=20, finish_reason="subscriber_busy")
     employee = leg(2, starts=4, lasts=5, finish_reason="operator_disconnects")
-    assert of(contact, employee, expects_talk=False).result == Result.BUSY
+    assert summary_of(contact, employee, expects_talk=False).result == Result.BUSY
 
 
-def test_unanswered_call_without_an_outside_leg_ends_as_its_last_leg_says():
+def test_unanswered_call_without_an_outside_leg_has_the_result_of_its_last_leg():
     legs = (
         leg(1, starts=0, lasts=10, finish_reason="operator_not_responsible"),
         leg(2, starts=10, lasts=10, finish_reason="operator_busy"),
     )
-    assert of(*legs, expects_talk=False).result == Result.BUSY
+    assert summary_of(*legs, expects_talk=False).result == Result.BUSY
 
 
-def test_number_and_contact_are_the_first_that_are_known():
+def test_number_is_the_first_known_and_contacts_are_all_known():
     legs = (
         leg(1, starts=0, lasts=10, talks=5, contact="", number=""),
         leg(2, starts=10, lasts=10, talks=5),
         leg(3, starts=20, lasts=10, talks=5, contact="79990000009", number="74950000009"),
     )
-    found = of(*legs)
+    found = summary_of(*legs)
     assert (found.contacts, found.number) == ((CONTACT, "79990000009"), OWN)
-    nothing = of(legs[0])
-    assert (nothing.contacts, nothing.number) == ((), "")
+    empty = summary_of(legs[0])
+    assert (empty.contacts, empty.number) == ((), "")
 
 
-def test_sides_of_the_outside_leg_are_kept_apart_from_whom_uis_names():
+def test_numbers_of_the_outside_leg_are_separate_from_the_contacts():
     legs = (
         outside(1, starts=0, lasts=10, talks=5, contact="", calling=OWN, called=CONTACT),
         leg(2, starts=1, lasts=9, talks=5, contact="79990000009", calling=OWN, called="79990000011"),
     )
-    assert (of(*legs).contacts, of(*legs).sides) == (("79990000009",), (OWN, CONTACT))
+    assert (summary_of(*legs).contacts, summary_of(*legs).sides) == (("79990000009",), (OWN, CONTACT))
 
 
-def test_talk_without_a_time_of_connection_counts_from_its_start():
-    found = of(outside(1, starts=0, lasts=60), leg(2, starts=7, lasts=50, talks=50, connected_at=None))
+def test_talk_without_a_connection_time_counts_from_the_legs_start():
+    found = summary_of(outside(1, starts=0, lasts=60), leg(2, starts=7, lasts=50, talks=50, connected_at=None))
     assert found.wait_seconds == 7
 
 
-def test_call_ends_with_its_longest_leg():
-    assert of(leg(1, starts=0, lasts=100, talks=5), leg(2, starts=50, lasts=20, talks=5)).ended_at == at(100)
+def test_call_ends_with_the_leg_that_ends_last():
+    assert summary_of(leg(1, starts=0, lasts=100, talks=5), leg(2, starts=50, lasts=20, talks=5)).ended_at == at(100)
 
 
 def legs_of(leg_id: int) -> st.SearchStrategy[CallLeg]:
@@ -332,26 +336,26 @@ CALLS = st.integers(1, 5).flatmap(lambda count: st.tuples(*[legs_of(number) for 
     expects_talk=st.booleans(),
     waits_for_legs=st.booleans(),
 )
-def test_order_of_the_legs_is_no_matter(calls, owner, expects_talk, waits_for_legs):
+def test_order_of_the_legs_does_not_change_the_summary(calls, owner, expects_talk, waits_for_legs):
     legs, shuffled = calls
-    asked = {"owner": owner, "expects_talk": expects_talk, "waits_for_legs": waits_for_legs}
-    assert summarise(legs, **asked) == summarise(shuffled, **asked)
+    options = {"owner": owner, "expects_talk": expects_talk, "waits_for_legs": waits_for_legs}
+    assert summarise(legs, **options) == summarise(shuffled, **options)
 
 
 @pytest.mark.slow
 @given(legs=CALLS, owner=st.sampled_from([FIRST_TALKER, LAST_TALKER, LONGEST_TALKER]), expects_talk=st.booleans())
-def test_summary_is_in_itself_consistent(legs, owner, expects_talk):
-    found = of(*legs, owner=owner, expects_talk=expects_talk, waits_for_legs=False)
-    talkers = {one.employee_id for one in legs if one.is_operator and one.is_talked}
+def test_summary_is_consistent(legs, owner, expects_talk):
+    found = summary_of(*legs, owner=owner, expects_talk=expects_talk, waits_for_legs=False)
+    talkers = {leg.employee_id for leg in legs if leg.is_operator and leg.is_talked}
     assert found.owner_id in talkers | {None}
     assert (found.talk_seconds > 0) <= (found.result == Result.ANSWERED)
     assert found.started_at <= found.ended_at
     assert found.wait_seconds >= 0
 
 
-def test_talk_that_seems_to_begin_before_its_call_has_no_wait():
-    """02:59:50 of summer time, then 02:00:10 of winter time: UIS writes no zone."""
-    odd = replace(ANSWERED, connected_at=at(-3580))
-    found = of(odd)
+def test_talk_that_seems_to_start_before_the_call_has_no_wait():
+    """02:59:50 summer time, then 02:00:10 winter time: UIS sends no time zone."""
+    across_dst_change = replace(ANSWERED, connected_at=at(-3580))
+    found = summary_of(across_dst_change)
     assert found is not None
     assert found.wait_seconds == 0

@@ -1,4 +1,4 @@
-"""Missed callers: values in, value out, compared with a walk through the same calls in order."""
+"""Missed callers: values in, value out, compared with a sequential replay of the same calls."""
 
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
@@ -17,8 +17,8 @@ def at(minutes):
     return NINE + timedelta(minutes=minutes)
 
 
-def is_at_work(moment):
-    return moment.minute < 30
+def is_in_business_hours(at):
+    return at.minute < 30
 
 
 def miss(minutes, contact=ANN, owner=""):
@@ -30,7 +30,7 @@ def talk(minutes, contact=ANN, length=2):
 
 
 def group(misses, talks=()):
-    return group_waits(misses, talks, is_at_work=is_at_work)
+    return group_waits(misses, talks, is_at_work=is_in_business_hours)
 
 
 def wait(first, last, missed_count, *, contact=ANN, owner="", is_after_hours=False, closed=None):
@@ -50,7 +50,7 @@ def test_talk_closes_the_wait_and_the_next_missed_call_starts_another():
 
 def test_missed_call_before_a_talk_is_closed_whenever_it_is_reported():
     known = group([miss(9)], [talk(10)])
-    assert [one.is_open for one in known] == [False]
+    assert [wait.is_open for wait in known] == [False]
     assert group([miss(9), miss(7)], [talk(10)]) == [wait(7, 9, 2, closed=10)]
 
 
@@ -62,7 +62,7 @@ def test_missed_call_at_the_end_of_a_talk_stays_open():
     assert group([miss(2)], [talk(0, length=2)]) == [wait(2, 2, 1)]
 
 
-def test_owner_is_that_of_the_last_call_with_an_owner():
+def test_owner_is_the_owner_of_the_last_call_that_has_one():
     assert group([miss(2), miss(1, owner="b"), miss(0, owner="a")])[0].owner == "b"
     assert group([miss(0)])[0].owner == ""
 
@@ -74,7 +74,7 @@ def test_last_call_is_the_latest():
 
 @pytest.mark.parametrize(("minutes", "is_after_hours"), [([31, 40], True), ([31, 5], False), ([5], False)])
 def test_after_hours_needs_all_calls_outside_business_hours(minutes, is_after_hours):
-    assert group([miss(one) for one in minutes])[0].is_after_hours == is_after_hours
+    assert group([miss(minute) for minute in minutes])[0].is_after_hours == is_after_hours
 
 
 contacts = st.sampled_from([ANN, BOB])
@@ -82,36 +82,43 @@ misses = st.lists(st.builds(miss, st.integers(0, 60), contacts, st.sampled_from(
 talks = st.lists(st.builds(talk, st.integers(0, 60), contacts, st.integers(0, 9)), max_size=6)
 
 
-def walked(misses, talks):
-    """Walk through all events, a talk counting at its end; return what is open, and how long the others waited."""
-    events = [(one.at, 1, one) for one in misses] + [(one.ended_at, 0, one) for one in talks]
+def replay(misses, talks):
+    """Replay all events, a talk counting at its end; return the open missed calls and the closed waits."""
+    events = [(call.at, 1, call) for call in misses] + [(talk.ended_at, 0, talk) for talk in talks]
     waiting, closed = defaultdict(list), []
-    for _moment, is_miss, one in sorted(events, key=lambda event: event[:2]):
+    for _at, is_miss, event in sorted(events, key=lambda event: event[:2]):
         if is_miss:
-            waiting[one.contact].append(one)
-        elif queue := waiting.pop(one.contact, []):
-            closed.append((one.contact, min(call.at for call in queue), len(queue)))
+            waiting[event.contact].append(event)
+        elif calls := waiting.pop(event.contact, []):
+            closed.append((event.contact, min(call.at for call in calls), len(calls)))
     return waiting, sorted(closed)
 
 
 @pytest.mark.slow
 @given(misses, talks)
-def test_waits_equal_a_sequential_walk(misses, talks):
+def test_waits_equal_a_sequential_replay(misses, talks):
     found = group(misses, talks)
-    waiting, closed = walked(misses, talks)
-    assert {one.contact: (one.first_at, one.last_at, one.missed_count) for one in found if one.is_open} == {
+    waiting, closed = replay(misses, talks)
+    assert {
+        caller.contact: (caller.first_at, caller.last_at, caller.missed_count) for caller in found if caller.is_open
+    } == {
         contact: (min(call.at for call in calls), max(call.at for call in calls), len(calls))
         for contact, calls in waiting.items()
     }
-    assert sorted((one.contact, one.first_at, one.missed_count) for one in found if not one.is_open) == closed
-    for one in found:
-        calls = [call for call in misses if call.contact == one.contact and one.first_at <= call.at <= one.last_at]
-        assert one.is_after_hours == all(not is_at_work(call.at) for call in calls)
-        assert one.answered_at is None or one.answered_at >= one.first_at
+    assert (
+        sorted((caller.contact, caller.first_at, caller.missed_count) for caller in found if not caller.is_open)
+        == closed
+    )
+    for caller in found:
+        calls = [
+            call for call in misses if call.contact == caller.contact and caller.first_at <= call.at <= caller.last_at
+        ]
+        assert caller.is_after_hours == all(not is_in_business_hours(call.at) for call in calls)
+        assert caller.answered_at is None or caller.answered_at >= caller.first_at
 
 
 @pytest.mark.slow
 @given(misses, talks, st.randoms())
-def test_order_of_input_does_not_matter(misses, talks, dice):
-    shuffled = [dice.sample(calls, len(calls)) for calls in (misses, talks)]
+def test_order_of_input_does_not_matter(misses, talks, random_source):
+    shuffled = [random_source.sample(calls, len(calls)) for calls in (misses, talks)]
     assert group(*shuffled) == group(misses, talks)

@@ -1,4 +1,4 @@
-"""Webhook status: each event by its newest notification of this client."""
+"""Webhook status: the status of each event comes from its newest notification."""
 
 import json
 import re
@@ -18,31 +18,31 @@ from tests.fakes.uis_webhooks import FakeNotification
 
 pytestmark = pytest.mark.sql
 
-DARK = [State.NOT_SEEN] * len(EVENTS)
+ALL_NOT_SEEN = [State.NOT_SEEN] * len(EVENTS)
 
 
 @pytest.fixture
 def bodies(pbx):
-    """Our templates of all events, filled in as UIS does."""
-    courses = {
+    """Fill in our template of an event as UIS does."""
+    call_values = {
         Event.OUTGOING: {"direction": "out", "talks": [(IVAN, 30)]},
         Event.LOST_CALL: {"rings": [IVAN]},
     }
 
-    def fill(event, written=None):
-        course = courses.get(event, {"rings": [IVAN], "talks": [(IVAN, 30)]})
-        values = FakeNotification(pbx.call(contact=CONTACT, number=NUMBER, **course), str(event)).macros()
-        return re.sub(r"\{\{(\w+)\}\}", lambda found: json.dumps(values[found[1]]), written or template(event))
+    def fill(event, template_text=None):
+        values_of_call = call_values.get(event, {"rings": [IVAN], "talks": [(IVAN, 30)]})
+        values = FakeNotification(pbx.call(contact=CONTACT, number=NUMBER, **values_of_call), str(event)).macros()
+        return re.sub(r"\{\{(\w+)\}\}", lambda found: json.dumps(values[found[1]]), template_text or template(event))
 
     return fill
 
 
 @pytest.fixture
-def tell(client, hook):
-    """Send one notification to an address of its event, or to the bare one."""
+def post_webhook(client, hook):
+    """Send one notification, to the webhook URL of its event or to the one without an event."""
 
-    def send(body, event="", to=hook):
-        answer = client.post(f"{to}{event}/" if event else to, body, content_type="application/json")
+    def send(body, event="", url=hook):
+        answer = client.post(f"{url}{event}/" if event else url, body, content_type="application/json")
         assert answer.status_code == 200
         task_queue.process_notifications()
         return Notification.objects.latest("pk")
@@ -58,7 +58,7 @@ def status_of(tenant, event):
     return next(entry for entry in status.webhook_status(tenant, now=timezone.now()).events if entry.event == event)
 
 
-def broken(event):
+def unreadable(event):
     return f'{{"event": "{event}", "contact_phone_number": '
 
 
@@ -70,25 +70,25 @@ def test_every_event_is_not_seen_before_the_first_notification(tenant):
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_our_template_changes_only_its_own_event(tenant, tell, bodies, event):
-    stored = tell(bodies(event), event)
-    lit = status.EventStatus(event=event, state=State.OK, seen_at=stored.received_at)
+def test_filled_template_sets_only_its_own_event_to_ok(tenant, post_webhook, bodies, event):
+    stored = post_webhook(bodies(event), event)
+    expected = status.EventStatus(event=event, state=State.OK, seen_at=stored.received_at)
     assert [
         entry for entry in status.webhook_status(tenant, now=timezone.now()).events if entry.state != State.NOT_SEEN
-    ] == [lit]
+    ] == [expected]
 
 
-def test_events_are_recognised_without_an_event_in_the_url(tenant, tell, bodies):
+def test_events_are_recognised_without_an_event_in_the_url(tenant, post_webhook, bodies):
     for event in EVENTS:
-        tell(bodies(event))
+        post_webhook(bodies(event))
     assert states(tenant) == [State.OK] * len(EVENTS)
 
 
-def test_default_body_and_a_get_are_recognised(tenant, client, tell, hook, pbx):
+def test_nested_body_and_get_request_are_recognised(tenant, client, post_webhook, hook, pbx):
     call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN], talks=[(IVAN, 30)])
     body = call.notification("waiting", nested=True)
     del body["event"]
-    tell(body, "waiting")
+    post_webhook(body, "waiting")
     client.get(f"{hook}?{call.as_query('call_end')}")
     assert status_of(tenant, Event.WAITING).state == State.OK
     assert status_of(tenant, Event.CALL_END).state == State.OK
@@ -113,8 +113,8 @@ def test_default_body_and_a_get_are_recognised(tenant, client, tell, hook, pbx):
         (lambda body: "", "BROKEN", "EMPTY", []),
     ],
 )
-def test_fault_of_a_template_shows_by_what_it_costs(tenant, tell, bodies, change, state, code, names):
-    stored = tell(change(bodies(Event.WAITING)), "waiting")
+def test_template_fault_is_a_warning_or_broken_by_its_effect(tenant, post_webhook, bodies, change, state, code, names):
+    stored = post_webhook(change(bodies(Event.WAITING)), "waiting")
     fault = TemplateFault(TemplateCode(code), tuple(names))
     assert status_of(tenant, Event.WAITING) == status.EventStatus(
         event=Event.WAITING, state=State(state), seen_at=stored.received_at, faults=(fault,)
@@ -122,33 +122,33 @@ def test_fault_of_a_template_shows_by_what_it_costs(tenant, tell, bodies, change
     assert states(tenant).count(State.NOT_SEEN) == len(EVENTS) - 1
 
 
-def test_repaired_template_is_ok_and_a_spoilt_one_broken(tenant, tell, bodies):
-    tell(broken("waiting"))
+def test_status_follows_the_newest_notification(tenant, post_webhook, bodies):
+    post_webhook(unreadable("waiting"))
     assert status_of(tenant, Event.WAITING).state == State.BROKEN
-    tell(bodies(Event.WAITING))
+    post_webhook(bodies(Event.WAITING))
     assert status_of(tenant, Event.WAITING).state == State.OK
-    tell(bodies(Event.WAITING).replace(f'"{CONTACT}"', f'""{CONTACT}""'))
+    post_webhook(bodies(Event.WAITING).replace(f'"{CONTACT}"', f'""{CONTACT}""'))
     assert status_of(tenant, Event.WAITING).state == State.WARNING
-    tell(bodies(Event.WAITING)[:-1])
+    post_webhook(bodies(Event.WAITING)[:-1])
     assert status_of(tenant, Event.WAITING).state == State.BROKEN
 
 
-def test_of_two_at_one_moment_the_later_row_counts(tenant, tell, bodies):
-    tell(broken("waiting"))
-    tell(bodies(Event.WAITING))
+def test_later_row_decides_when_two_have_the_same_time(tenant, post_webhook, bodies):
+    post_webhook(unreadable("waiting"))
+    post_webhook(bodies(Event.WAITING))
     Notification.objects.update(received_at=timezone.now())
     assert status_of(tenant, Event.WAITING).state == State.OK
 
 
-def test_event_of_an_unreadable_body_is_salvaged(tenant, tell):
-    tell(broken("recorded"))
-    tell("{“event”: “call_end”}")
-    tell('{"event": "waiting", "call_session_id": 5}', "wating")
-    lit = {
+def test_event_of_an_unreadable_body_is_recognised(tenant, post_webhook):
+    post_webhook(unreadable("recorded"))
+    post_webhook("{“event”: “call_end”}")
+    post_webhook('{"event": "waiting", "call_session_id": 5}', "wating")
+    codes_by_event = {
         entry.event: [fault.code for fault in entry.faults]
         for entry in status.webhook_status(tenant, now=timezone.now()).events
     }
-    assert {event: codes for event, codes in lit.items() if codes} == {
+    assert {event: codes for event, codes in codes_by_event.items() if codes} == {
         Event.WAITING: [TemplateCode.UNKNOWN_EVENT],
         Event.CALL_END: [TemplateCode.NOT_JSON],
         Event.RECORDED: [TemplateCode.NOT_JSON],
@@ -156,82 +156,82 @@ def test_event_of_an_unreadable_body_is_salvaged(tenant, tell):
 
 
 @pytest.mark.slow
-def test_broken_bodies_of_one_event_do_not_hide_a_readable_one_of_another(tenant, tell, bodies):
-    tell(bodies(Event.RECORDED))
+def test_unreadable_bodies_of_one_event_do_not_hide_a_readable_one_of_another(tenant, post_webhook, bodies):
+    post_webhook(bodies(Event.RECORDED))
     for number in range(UNREADABLE_LOOKED_AT + 5):
-        tell(broken("waiting") + str(number))
+        post_webhook(unreadable("waiting") + str(number))
     assert status_of(tenant, Event.RECORDED).state == State.OK
     assert status_of(tenant, Event.WAITING).state == State.BROKEN
 
 
 @pytest.mark.slow
-def test_readable_bodies_of_one_event_do_not_hide_a_broken_one_of_another(tenant, tell, bodies):
-    tell(broken("recorded"))
+def test_readable_bodies_of_one_event_do_not_hide_an_unreadable_one_of_another(tenant, post_webhook, bodies):
+    post_webhook(unreadable("recorded"))
     body = bodies(Event.WAITING)
     for number in range(UNREADABLE_LOOKED_AT + 5):
-        tell(f"{body} {' ' * number}")
+        post_webhook(f"{body} {' ' * number}")
     assert status_of(tenant, Event.RECORDED).state == State.BROKEN
 
 
-def test_notification_that_nobody_has_decided_yet_counts(tenant, tell, bodies):
-    tell(bodies(Event.LOST_CALL))
+def test_unprocessed_notification_counts(tenant, post_webhook, bodies):
+    post_webhook(bodies(Event.LOST_CALL))
     Notification.objects.update(event="", outcome="RECEIVED")
     assert status_of(tenant, Event.LOST_CALL).state == State.OK
 
 
-def test_repeat_under_another_wording_counts(tenant, tell, bodies):
-    whole = bodies(Event.CALL_END)
-    tell(re.sub(r'  "direction".*\n', "", whole))
+def test_repeat_with_another_body_counts(tenant, post_webhook, bodies):
+    complete = bodies(Event.CALL_END)
+    post_webhook(re.sub(r'  "direction".*\n', "", complete))
     assert status_of(tenant, Event.CALL_END).state == State.WARNING
-    assert tell(whole).outcome == "REPEATED"
+    assert post_webhook(complete).outcome == "REPEATED"
     assert status_of(tenant, Event.CALL_END).state == State.OK
 
 
-def test_events_we_ask_nobody_for_light_nothing(tenant, tell):
-    tell('{"event": "incoming", "call_session_id": 5}')
-    tell("broken", "talk_finished")
+def test_events_without_a_template_of_ours_change_no_status(tenant, post_webhook):
+    post_webhook('{"event": "incoming", "call_session_id": 5}')
+    post_webhook("unreadable", "talk_finished")
     found = status.webhook_status(tenant, now=timezone.now())
-    assert ([entry.state for entry in found.events], found.unidentified) == (DARK, None)
+    assert ([entry.state for entry in found.events], found.unidentified) == (ALL_NOT_SEEN, None)
 
 
-def test_event_is_not_seen_after_a_week(tenant, tell, bodies):
-    tell(bodies(Event.WAITING))
-    tell(broken("recorded"))
-    tell("words")
+def test_event_is_not_seen_after_a_week(tenant, post_webhook, bodies):
+    post_webhook(bodies(Event.WAITING))
+    post_webhook(unreadable("recorded"))
+    post_webhook("words")
     Notification.objects.update(received_at=timezone.now() - LATELY + timedelta(minutes=1))
     assert states(tenant).count(State.NOT_SEEN) == len(EVENTS) - 2
     assert status.webhook_status(tenant, now=timezone.now()).unidentified is not None
     Notification.objects.update(received_at=timezone.now() - LATELY - timedelta(minutes=1))
-    assert states(tenant) == DARK
+    assert states(tenant) == ALL_NOT_SEEN
     assert status.webhook_status(tenant, now=timezone.now()).unidentified is None
 
 
-def test_second_tenant_lights_nothing(tenant, stranger, tell, bodies):
+def test_notifications_of_another_tenant_change_no_status(tenant, stranger, post_webhook, bodies):
     other = f"/hooks/uis/{stranger.uis.hook}/"
-    tell(bodies(Event.WAITING), to=other)
-    tell(broken("recorded"), to=other)
-    tell("words", to=other)
+    post_webhook(bodies(Event.WAITING), url=other)
+    post_webhook(unreadable("recorded"), url=other)
+    post_webhook("words", url=other)
     found = status.webhook_status(tenant, now=timezone.now())
-    assert ([entry.state for entry in found.events], found.unidentified) == (DARK, None)
+    assert ([entry.state for entry in found.events], found.unidentified) == (ALL_NOT_SEEN, None)
     assert states(stranger).count(State.NOT_SEEN) == len(EVENTS) - 2
 
 
-def test_stranger_is_the_newest_that_tells_no_event(tenant, tell):
-    tell("words")
-    newest = tell('{"event": "ringing", "call_session_id": 5}')
-    tell(broken("waiting"))
+def test_unidentified_webhook_is_the_newest_without_a_known_event(tenant, post_webhook):
+    post_webhook("words")
+    newest = post_webhook('{"event": "ringing", "call_session_id": 5}')
+    post_webhook(unreadable("waiting"))
     fault = TemplateFault(TemplateCode.UNKNOWN_EVENT, ("ringing",))
     expected = status.UnidentifiedWebhook(seen_at=newest.received_at, faults=(fault,))
     assert status.webhook_status(tenant, now=timezone.now()).unidentified == expected
 
 
-def test_two_queries_are_enough_whatever_came(tenant, tell, bodies, django_assert_num_queries):
+def test_status_needs_two_queries(tenant, post_webhook, bodies, django_assert_num_queries):
     with django_assert_num_queries(2):
         status.webhook_status(tenant, now=timezone.now())
     for event in EVENTS:
-        tell(bodies(event))
-        tell(broken(event))
-    tell("words")
+        post_webhook(bodies(event))
+        post_webhook(unreadable(event))
+    post_webhook("words")
     with django_assert_num_queries(2):
         status.webhook_status(tenant, now=timezone.now())
 
@@ -239,7 +239,7 @@ def test_two_queries_are_enough_whatever_came(tenant, tell, bodies, django_asser
 # --- texts
 
 
-def test_every_fault_has_a_text():
+def test_every_fault_code_has_a_message():
     assert set(SENTENCES) == set(TemplateCode)
     for code in TemplateCode:
         sentence = fault_message(TemplateFault(code, ("employee_id", "leg_id")))
@@ -247,7 +247,7 @@ def test_every_fault_has_a_text():
         assert "  " not in sentence
 
 
-def test_text_of_a_fault_names_the_fields():
+def test_fault_message_contains_the_fields():
     fault = TemplateFault(TemplateCode.MISSING, ("employee_id", "direction"))
     with translation.override("en"):
         english = fault_message(fault)
@@ -259,6 +259,6 @@ def test_text_of_a_fault_names_the_fields():
 
 
 @pytest.mark.parametrize(("language", "name"), [("ru", "Потерянный звонок"), ("en", "Lost call"), (None, "Lost call")])
-def test_event_is_named_as_in_the_cabinet(language, name):
+def test_event_has_its_name_in_the_uis_account(language, name):
     with translation.override(language):
         assert status.name(Event.LOST_CALL) == name

@@ -1,4 +1,4 @@
-"""The reference's samples of UIS, and a line that answers with them."""
+"""Samples of UIS's documented requests and replies, and a fake transport that returns them."""
 
 import json
 from pathlib import Path
@@ -31,34 +31,34 @@ def page(*rows: object, total: int | None = None) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": "1", "result": {"data": list(rows), "metadata": {"total_items": total}}}
 
 
-def refusal(mnemonic: str, code: int = -32602, message: str = "No.") -> dict[str, Any]:
-    """Return a refusal in the documented shape."""
+def error_reply(mnemonic: str, code: int = -32602, message: str = "No.") -> dict[str, Any]:
+    """Return an error reply in the documented format."""
     return {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message, "data": {"mnemonic": mnemonic}}}
 
 
-class Line:
-    """A `send` that answers with replies in turn, and keeps what it was given."""
+class FakeTransport:
+    """A `send` function that returns the given replies in order and records the requests."""
 
     def __init__(self, *replies: object) -> None:
         self.replies = list(replies)
         self.requests: list[dict[str, Any]] = []
         self.sent: list[dict[str, Any]] = []
 
-    def __call__(self, system: str, method: str, url: str, **given: Any) -> Reply:
-        self.sent.append({"system": system, "method": method, "url": url, **given})
-        self.requests.append(json.loads(given["body"]))
+    def __call__(self, system: str, method: str, url: str, **request: Any) -> Reply:
+        self.sent.append({"system": system, "method": method, "url": url, **request})
+        self.requests.append(json.loads(request["body"]))
         reply = self.replies.pop(0)
         return reply if isinstance(reply, Reply) else Reply(200, {}, json.dumps(reply))
 
     @property
-    def asked(self) -> list[tuple[str, dict[str, Any]]]:
-        """Methods and their parameters, without the key."""
+    def calls(self) -> list[tuple[str, dict[str, Any]]]:
+        """Methods and parameters of the requests, without the key."""
         return [(r["method"], {k: v for k, v in r["params"].items() if k != "access_token"}) for r in self.requests]
 
     def channel(self, url: str = DATA_URL, seen: list[Limits] | None = None) -> Channel:
-        """Return a channel over this line; limits go to `seen`."""
+        """Return a channel over this transport; it appends the reported limits to `seen`."""
         return Channel(url=url, token=TOKEN, on_limits=(seen if seen is not None else []).append, send=self)
 
-    def client(self, **chosen: Any) -> UisClient:
-        """Return a client whose both interfaces are this line."""
-        return UisClient(data=self.channel(), calls_api=self.channel(CALL_URL), **{"zone": MOSCOW, **chosen})
+    def client(self, **options: Any) -> UisClient:
+        """Return a client that uses this transport for both APIs."""
+        return UisClient(data=self.channel(), calls_api=self.channel(CALL_URL), **{"zone": MOSCOW, **options})

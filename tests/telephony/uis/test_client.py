@@ -1,4 +1,4 @@
-"""The methods of UIS we use: what is asked, and what the documented replies come to."""
+"""The UIS methods we use: the requests, and the results of the documented replies."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -14,31 +14,31 @@ from telephony.uis import data_api
 from telephony.uis.jsonrpc import Channel
 from telephony.uis.types import Account, CallLeg, ClickToCallRequest, EndedEvent, Result, Status, UisEmployee, UisNumber
 from tenants.models import UisConnection
-from tests.telephony.uis.samples import CALL_URL, DATA_URL, MOSCOW, TOKEN, Line, load, page, refusal
+from tests.telephony.uis.samples import CALL_URL, DATA_URL, MOSCOW, TOKEN, FakeTransport, error_reply, load, page
 
 SINCE = datetime(2024, 10, 25, 6, 0, tzinfo=UTC)  # 9:00 in Moscow
 TILL = datetime(2024, 10, 25, 10, 0, tzinfo=UTC)
 RECORD = "0123456789abcdef0123456789abcdef"
-ORDER = ClickToCallRequest(employee_id=300001, contact="79990000001", number="74950000001", external_id="crm-0001")
+REQUEST = ClickToCallRequest(employee_id=300001, contact="79990000001", number="74950000001", external_id="crm-0001")
 
 
 def leg(leg_id: int, session_id: int = 1) -> dict[str, object]:
     return {"id": leg_id, "call_session_id": session_id, "start_time": "2024-10-25 10:00:00"}
 
 
-def test_account_is_named_with_its_zone():
-    line = Line(load("get_account.response.json"))
-    assert line.client().account() == Account("ООО Пример", "Europe/Moscow")
-    assert line.asked == [("get.account", {})]
+def test_account_has_its_name_and_time_zone():
+    transport = FakeTransport(load("get_account.response.json"))
+    assert transport.client().account() == Account("ООО Пример", "Europe/Moscow")
+    assert transport.calls == [("get.account", {})]
 
 
-def test_account_reads_the_other_spelling_of_metadata():
-    said = load("get_account.response.json")
-    said["result"]["meta_data"] = said["result"].pop("metadata")
+def test_account_reads_meta_data_spelled_with_an_underscore():
+    reply = load("get_account.response.json")
+    reply["result"]["meta_data"] = reply["result"].pop("metadata")
     seen = []
-    line = Line(said)
-    client = line.client()
-    client.data = line.channel(seen=seen)
+    transport = FakeTransport(reply)
+    client = transport.client()
+    client.data = transport.channel(seen=seen)
     assert client.account().time_zone == "Europe/Moscow"
     assert seen[0].minute_remaining == 59
 
@@ -46,12 +46,12 @@ def test_account_reads_the_other_spelling_of_metadata():
 @pytest.mark.parametrize("data", [[], None])
 def test_reply_without_an_account_is_unexpected(data):
     with pytest.raises(http_client.UnexpectedReply):
-        Line({"result": {"data": data}}).client().account()
+        FakeTransport({"result": {"data": data}}).client().account()
 
 
-def test_employees_are_read_with_their_numbers_and_extension():
-    line = Line(load("get_employees.response.json"))
-    assert line.client().employees() == [
+def test_employees_have_active_numbers_and_extension():
+    transport = FakeTransport(load("get_employees.response.json"))
+    assert transport.client().employees() == [
         UisEmployee(
             uis_id=300001,
             full_name="Иванов Иван",
@@ -62,9 +62,9 @@ def test_employees_are_read_with_their_numbers_and_extension():
         ),
         UisEmployee(
             uis_id=300002, full_name="Петров", numbers=("74950000002",), status="9001"
-        ),  # cut at the three dots
+        ),  # the sample ends with three dots here
     ]
-    method, params = line.asked[0]
+    method, params = transport.calls[0]
     documented = set(load("get_employees.request.json")["params"]["fields"]) | {"call_recording"}
     assert method == "get.employees"
     assert set(params) == {"limit", "offset", "fields"}
@@ -72,59 +72,59 @@ def test_employees_are_read_with_their_numbers_and_extension():
     assert {"extension", "phone_numbers", "status_id", "email"} <= set(params["fields"])
 
 
-def test_employee_statuses_prefer_the_id_over_the_deprecated_word():
+def test_employee_status_id_is_preferred_over_the_deprecated_status():
     rows = [{"id": 1, "status": "break", "status_id": 4}, {"id": 2, "status": "available"}, {"id": 3, "status": None}]
-    line = Line(page(*rows))
-    assert line.client().employee_statuses() == {1: "4", 2: "available", 3: ""}
-    assert line.asked[0][1]["fields"] == ["id", "status", "status_id"]
+    transport = FakeTransport(page(*rows))
+    assert transport.client().employee_statuses() == {1: "4", 2: "available", 3: ""}
+    assert transport.calls[0][1]["fields"] == ["id", "status", "status_id"]
 
 
-def test_statuses_leave_out_deleted_ones():
-    said = load("get_statuses.response.json")
-    said["result"]["data"].append({"id": 4, "mnemonic": "break", "name": "Перерыв", "is_deleted": True})
-    line = Line(said)
-    assert line.client().statuses() == [
+def test_statuses_exclude_deleted_ones():
+    reply = load("get_statuses.response.json")
+    reply["result"]["data"].append({"id": 4, "mnemonic": "break", "name": "Перерыв", "is_deleted": True})
+    transport = FakeTransport(reply)
+    assert transport.client().statuses() == [
         Status(1, "available", "Доступен"),
         Status(3, "do_not_disturb", "Не беспокоить"),
         Status(9001, "", "Обучение"),
     ]
-    assert line.asked == [("get.statuses", {"limit": 1000, "offset": 0})]
+    assert transport.calls == [("get.statuses", {"limit": 1000, "offset": 0})]
 
 
-def test_virtual_numbers_are_read():
-    said = load("get_virtual_numbers.response.json")
-    said["result"]["data"].append({"virtual_phone_number": "74950000002", "name": None, "status": "limit_lock"})
-    line = Line(said)
-    assert line.client().virtual_numbers() == [
+def test_virtual_numbers_have_name_and_activity():
+    reply = load("get_virtual_numbers.response.json")
+    reply["result"]["data"].append({"virtual_phone_number": "74950000002", "name": None, "status": "limit_lock"})
+    transport = FakeTransport(reply)
+    assert transport.client().virtual_numbers() == [
         UisNumber("74950000001", "Основной номер", is_active=True),
         UisNumber("74950000002", "", is_active=False),
     ]
     documented = load("get_virtual_numbers.request.json")
-    assert line.asked[0][0] == documented["method"]
-    assert {key: line.asked[0][1][key] for key in ("limit", "offset")} == {"limit": 1000, "offset": 0}
+    assert transport.calls[0][0] == documented["method"]
+    assert {key: transport.calls[0][1][key] for key in ("limit", "offset")} == {"limit": 1000, "offset": 0}
 
 
-def test_set_status_sends_the_sample():
-    line = Line(load("update_employees.response.json"))
-    line.client().set_status(300001, 3)
-    wanted = load("update_employees.request.status_id.json")
-    assert line.requests[0] | {"id": "req1"} == wanted
+def test_set_status_sends_the_documented_request():
+    transport = FakeTransport(load("update_employees.response.json"))
+    transport.client().set_status(300001, 3)
+    expected = load("update_employees.request.status_id.json")
+    assert transport.requests[0] | {"id": "req1"} == expected
 
 
-def test_set_availability_sends_the_sample():
-    line = Line(load("update_employees.response.json"))
-    line.client().set_availability(300001, is_available=False)
-    wanted = load("update_employees.request.calls_available.json")
-    assert line.requests[0] | {"id": "req1"} == wanted
+def test_set_availability_sends_the_documented_request():
+    transport = FakeTransport(load("update_employees.response.json"))
+    transport.client().set_availability(300001, is_available=False)
+    expected = load("update_employees.request.calls_available.json")
+    assert transport.requests[0] | {"id": "req1"} == expected
 
 
-def test_update_that_wants_the_whole_person_gets_all_his_numbers():
-    whole = load("get_employees.response.json")["result"]["data"][0]
-    line = Line(
-        load("error_required_parameter_missed.json"), page(whole, total=1), load("update_employees.response.json")
+def test_update_with_missing_parameters_is_retried_with_name_and_numbers():
+    employee = load("get_employees.response.json")["result"]["data"][0]
+    transport = FakeTransport(
+        load("error_required_parameter_missed.json"), page(employee, total=1), load("update_employees.response.json")
     )
-    line.client().set_status(300001, 3)
-    assert line.asked == [
+    transport.client().set_status(300001, 3)
+    assert transport.calls == [
         ("update.employees", {"id": 300001, "status_id": 3}),
         (
             "get.employees",
@@ -135,15 +135,15 @@ def test_update_that_wants_the_whole_person_gets_all_his_numbers():
         ),
         (
             "update.employees",
-            {"id": 300001, "last_name": "Иванов", "phone_numbers": whole["phone_numbers"], "status_id": 3},
+            {"id": 300001, "last_name": "Иванов", "phone_numbers": employee["phone_numbers"], "status_id": 3},
         ),
     ]
 
 
-def test_update_of_an_employee_who_is_gone_is_refused():
-    line = Line(refusal("required_parameter_missed"), page())
+def test_update_of_a_deleted_employee_is_rejected():
+    transport = FakeTransport(error_reply("required_parameter_missed"), page())
     with pytest.raises(http_client.RemoteRejected) as raised:
-        line.client().set_status(1, 3)
+        transport.client().set_status(1, 3)
     assert raised.value.code == "entity_not_found"
 
 
@@ -151,20 +151,22 @@ def test_update_of_an_employee_who_is_gone_is_refused():
     ("mnemonic", "kind"),
     [("unexpected_parameters", http_client.UnexpectedReply), ("entity_not_found", http_client.RemoteRejected)],
 )
-def test_update_refused_for_another_reason_is_not_tried_again(mnemonic, kind):
-    line = Line(refusal(mnemonic))
+def test_update_rejected_for_another_reason_is_not_retried(mnemonic, kind):
+    transport = FakeTransport(error_reply(mnemonic))
     with pytest.raises(kind):
-        line.client().set_status(1, 3)
-    assert len(line.requests) == 1
+        transport.client().set_status(1, 3)
+    assert len(transport.requests) == 1
 
 
-def test_update_asks_for_the_whole_person_once_only():
-    line = Line(
-        refusal("required_parameter_missed"), page({"last_name": "Иванов"}), refusal("required_parameter_missed")
+def test_update_is_retried_with_the_whole_employee_only_once():
+    transport = FakeTransport(
+        error_reply("required_parameter_missed"),
+        page({"last_name": "Иванов"}),
+        error_reply("required_parameter_missed"),
     )
     with pytest.raises(http_client.UnexpectedReply):
-        line.client().set_status(1, 3)
-    assert line.replies == []
+        transport.client().set_status(1, 3)
+    assert transport.replies == []
 
 
 ANSWERED = EndedEvent(
@@ -207,14 +209,14 @@ LOST = EndedEvent(
 @pytest.mark.parametrize(
     ("name", "call"), [("get_calls_report.response.json", ANSWERED), ("get_calls_report.response.lost.json", LOST)]
 )
-def test_calls_are_read_from_the_report(name, call):
-    assert list(Line(load(name)).client().calls(since=SINCE, till=TILL)) == [call]
+def test_report_rows_become_ended_events(name, call):
+    assert list(FakeTransport(load(name)).client().calls(since=SINCE, till=TILL)) == [call]
 
 
-def test_calls_ask_for_a_window_in_the_zone_of_the_account():
-    line = Line(page())
-    list(line.client().calls(since=SINCE, till=TILL))
-    method, params = line.asked[0]
+def test_calls_request_has_a_window_in_the_accounts_time_zone():
+    transport = FakeTransport(page())
+    list(transport.client().calls(since=SINCE, till=TILL))
+    method, params = transport.calls[0]
     assert method == "get.calls_report"
     assert params["date_from"] == "2024-10-25 09:00:00"
     assert params["date_till"] == "2024-10-25 13:00:00"
@@ -222,15 +224,18 @@ def test_calls_ask_for_a_window_in_the_zone_of_the_account():
     assert set(params["fields"]) <= set(load("get_calls_report.request.json")["params"]["fields"])
 
 
-def test_calls_of_one_session_are_asked_for_as_in_the_sample():
-    line = Line(load("get_calls_report.response.json"))
-    found = line.client(supports_in_operator=False).calls_by_session([3960000001], since=SINCE, till=TILL)
-    wanted = load("get_calls_report.request.json")["params"]
-    method, params = line.asked[0]
+def test_calls_by_session_sends_the_documented_filter_and_a_wider_window():
+    transport = FakeTransport(load("get_calls_report.response.json"))
+    found = transport.client(supports_in_operator=False).calls_by_session([3960000001], since=SINCE, till=TILL)
+    expected = load("get_calls_report.request.json")["params"]
+    method, params = transport.calls[0]
     assert found == [ANSWERED]
     assert method == "get.calls_report"
-    assert params["filter"] == wanted["filter"]
-    assert {key: params[key] for key in ("limit", "offset")} == {"limit": wanted["limit"], "offset": wanted["offset"]}
+    assert params["filter"] == expected["filter"]
+    assert {key: params[key] for key in ("limit", "offset")} == {
+        "limit": expected["limit"],
+        "offset": expected["offset"],
+    }
     assert (params["date_from"], params["date_till"]) == ("2024-10-24 09:00:00", "2024-10-26 13:00:00")
 
 
@@ -252,50 +257,50 @@ LEG = CallLeg(
 )
 
 
-def test_call_legs_are_read():
-    line = Line(load("get_call_legs_report.response.json"))
-    assert line.client().call_legs([3960000001, 3960000002], since=SINCE, till=TILL) == [LEG]
-    method, params = line.asked[0]
+def test_call_legs_are_requested_by_session_and_read():
+    transport = FakeTransport(load("get_call_legs_report.response.json"))
+    assert transport.client().call_legs([3960000001, 3960000002], since=SINCE, till=TILL) == [LEG]
+    method, params = transport.calls[0]
     documented = load("get_call_legs_report.request.json")["params"]
     assert method == "get.call_legs_report"
     assert params["filter"] == {"field": "call_session_id", "operator": "in", "value": [3960000001, 3960000002]}
     assert set(params) <= set(documented)
     assert set(params["fields"]) <= {*documented["fields"], "virtual_phone_number", "is_coach"}
-    # Nobody says what the window is held against, so it is wider by a day.
+    # UIS does not document which time the window applies to, so it is one day wider on each side.
     assert (params["date_from"], params["date_till"]) == ("2024-10-24 09:00:00", "2024-10-26 13:00:00")
 
 
-def test_call_legs_ask_for_what_no_default_answer_holds():
-    line = Line(page())
-    line.client().call_legs([1], since=SINCE, till=TILL)
-    assert {"is_talked", "contact_phone_number"} <= set(line.asked[0][1]["fields"])
+def test_call_legs_request_fields_missing_from_the_default_reply():
+    transport = FakeTransport(page())
+    transport.client().call_legs([1], since=SINCE, till=TILL)
+    assert {"is_talked", "contact_phone_number"} <= set(transport.calls[0][1]["fields"])
 
 
-def test_call_legs_may_not_be_there_yet():
-    line = Line(load("get_call_legs_report.response.empty.json"))
-    assert line.client().call_legs([3960000001], since=SINCE, till=TILL) == []
+def test_call_legs_not_ready_are_an_empty_list():
+    transport = FakeTransport(load("get_call_legs_report.response.empty.json"))
+    assert transport.client().call_legs([3960000001], since=SINCE, till=TILL) == []
 
 
-def test_call_legs_of_no_session_ask_nothing():
-    line = Line()
-    assert line.client().call_legs([], since=SINCE, till=TILL) == []
+def test_call_legs_of_no_session_send_no_request():
+    transport = FakeTransport()
+    assert transport.client().call_legs([], since=SINCE, till=TILL) == []
 
 
-def test_call_legs_of_many_sessions_go_by_the_hundred():
-    line = Line(page(), page(), page())
-    line.client().call_legs(range(1, 251), since=SINCE, till=TILL)
-    values = [params["filter"]["value"] for _method, params in line.asked]
+def test_call_legs_of_many_sessions_are_requested_by_the_hundred():
+    transport = FakeTransport(page(), page(), page())
+    transport.client().call_legs(range(1, 251), since=SINCE, till=TILL)
+    values = [params["filter"]["value"] for _method, params in transport.calls]
     assert values == [list(range(1, 101)), list(range(101, 201)), list(range(201, 251))]
 
 
 @pytest.mark.parametrize("mnemonic", ["invalid_parameter_value", "filter_prohibited", "unexpected_parameters"])
-def test_refused_list_is_spelled_out_and_remembered(mnemonic):
-    line = Line(refusal(mnemonic), page(leg(1, 5), leg(2, 6)), page(leg(3, 7)))
-    client = line.client()
+def test_rejected_in_operator_is_replaced_by_or_filters_from_then_on(mnemonic):
+    transport = FakeTransport(error_reply(mnemonic), page(leg(1, 5), leg(2, 6)), page(leg(3, 7)))
+    client = transport.client()
     assert [found.leg_id for found in client.call_legs([5, 6], since=SINCE, till=TILL)] == [1, 2]
     assert not client.supports_in_operator
     assert [found.leg_id for found in client.call_legs([7], since=SINCE, till=TILL)] == [3]
-    assert [params["filter"] for _method, params in line.asked] == [
+    assert [params["filter"] for _method, params in transport.calls] == [
         {"field": "call_session_id", "operator": "in", "value": [5, 6]},
         {
             "filters": [
@@ -317,36 +322,36 @@ def test_refused_list_is_spelled_out_and_remembered(mnemonic):
         ("error_employee_not_found.json", http_client.RemoteRejected),
     ],
 )
-def test_list_refused_for_another_reason_stays_refused(name, kind):
-    line = Line(load(name))
-    client = line.client()
+def test_in_filter_rejected_for_another_reason_raises_the_error(name, kind):
+    transport = FakeTransport(load(name))
+    client = transport.client()
     with pytest.raises(kind):
         client.call_legs([5, 6], since=SINCE, till=TILL)
     assert client.supports_in_operator
-    assert len(line.requests) == 1
+    assert len(transport.requests) == 1
 
 
-def test_pages_are_read_to_the_end():
+def test_pages_are_read_until_the_last_one():
     first, second = [leg(number) for number in range(1000)], [leg(number) for number in range(1000, 2000)]
-    line = Line(page(*first), page(*second), page(leg(2007)))
-    assert len(line.client().call_legs([1], since=SINCE, till=TILL)) == 2001
-    assert [params["offset"] for _method, params in line.asked] == [0, 1000, 2000]
-    assert {params["limit"] for _method, params in line.asked} == {1000}
+    transport = FakeTransport(page(*first), page(*second), page(leg(2007)))
+    assert len(transport.client().call_legs([1], since=SINCE, till=TILL)) == 2001
+    assert [params["offset"] for _method, params in transport.calls] == [0, 1000, 2000]
+    assert {params["limit"] for _method, params in transport.calls} == {1000}
 
 
-def test_pages_end_where_the_total_says_so():
+def test_paging_stops_at_the_reported_total():
     first, second = [leg(number) for number in range(1000)], [leg(number) for number in range(1000, 2000)]
-    line = Line(page(*first, total=2000), page(*second, total=2000))
-    assert len(line.client().call_legs([1], since=SINCE, till=TILL)) == 2000
+    transport = FakeTransport(page(*first, total=2000), page(*second, total=2000))
+    assert len(transport.client().call_legs([1], since=SINCE, till=TILL)) == 2000
 
 
 @pytest.mark.slow
-def test_list_longer_than_uis_gives_out_is_never_taken_for_the_whole():
+def test_list_beyond_the_largest_offset_is_an_unexpected_reply():
     full = page(*[{"id": number} for number in range(1000)])
-    line = Line(*[Reply(200, {}, json.dumps(full))] * 101)
+    transport = FakeTransport(*[Reply(200, {}, json.dumps(full))] * 101)
     with pytest.raises(data_api.UnexpectedReply, match=r"get\.employees"):
-        line.client().employee_statuses()
-    assert line.asked[-1][1]["offset"] == 100_000
+        transport.client().employee_statuses()
+    assert transport.calls[-1][1]["offset"] == 100_000
 
 
 def call_row(number, second=0):
@@ -354,81 +359,83 @@ def call_row(number, second=0):
     return row | {"id": number, "start_time": f"2024-10-25 10:00:{second:02d}"}
 
 
-def test_calls_beyond_the_largest_offset_are_read_from_the_last_one_on(monkeypatch):
+def test_calls_beyond_the_largest_offset_are_read_from_the_last_start_time(monkeypatch):
     monkeypatch.setattr(data_api, "PAGE", 2)
     monkeypatch.setattr(data_api, "LARGEST_OFFSET", 2)
-    line = Line(page(call_row(1), call_row(2, 1)), page(call_row(3, 2), call_row(4, 3)), page(call_row(4, 3)))
-    assert [call.session_id for call in line.client().calls(since=SINCE, till=TILL)] == [1, 2, 3, 4]
-    assert [params["date_from"][-8:] for _method, params in line.asked] == ["09:00:00", "09:00:00", "10:00:03"]
+    transport = FakeTransport(
+        page(call_row(1), call_row(2, 1)), page(call_row(3, 2), call_row(4, 3)), page(call_row(4, 3))
+    )
+    assert [call.session_id for call in transport.client().calls(since=SINCE, till=TILL)] == [1, 2, 3, 4]
+    assert [params["date_from"][-8:] for _method, params in transport.calls] == ["09:00:00", "09:00:00", "10:00:03"]
 
 
-def test_more_calls_in_one_second_than_uis_gives_out_are_no_endless_loop(monkeypatch):
+def test_too_many_calls_in_one_second_are_an_unexpected_reply(monkeypatch):
     monkeypatch.setattr(data_api, "PAGE", 1)
     monkeypatch.setattr(data_api, "LARGEST_OFFSET", 0)
-    line = Line(page(call_row(1)), page(call_row(1)), page(call_row(1)))
+    transport = FakeTransport(page(call_row(1)), page(call_row(1)), page(call_row(1)))
     with pytest.raises(data_api.UnexpectedReply):
-        list(line.client().calls(since=SINCE, till=TILL))
+        list(transport.client().calls(since=SINCE, till=TILL))
 
 
-def test_page_with_a_row_that_cannot_be_read_is_not_taken_for_the_last(monkeypatch):
+def test_page_with_an_unreadable_row_is_not_the_last_page(monkeypatch):
     monkeypatch.setattr(data_api, "PAGE", 2)
-    line = Line(page(call_row(1), {"id": 2}), page(call_row(3)))
-    client = line.client()
+    transport = FakeTransport(page(call_row(1), {"id": 2}), page(call_row(3)))
+    client = transport.client()
     assert [call.session_id for call in client.calls(since=SINCE, till=TILL)] == [1, 3]
     assert client.unread == 1
 
 
-def test_legs_of_calls_far_apart_are_asked_for_three_months_at_a_time():
-    line = Line(page(), page(), page())
-    line.client().call_legs([1], since=TILL - timedelta(days=200), till=TILL)
-    asked = [(params["date_from"], params["date_till"]) for _method, params in line.asked]
-    assert [last for _first, last in asked[:-1]] == [first for first, _last in asked[1:]]
-    assert len(asked) == 3
+def test_legs_of_a_long_window_are_requested_three_months_at_a_time():
+    transport = FakeTransport(page(), page(), page())
+    transport.client().call_legs([1], since=TILL - timedelta(days=200), till=TILL)
+    windows = [(params["date_from"], params["date_till"]) for _method, params in transport.calls]
+    assert [last for _first, last in windows[:-1]] == [first for first, _last in windows[1:]]
+    assert len(windows) == 3
 
 
-def test_agents_name_the_user_they_act_for():
-    line = Line(page(), load("update_employees.response.json"), load("start_employee_call.response.json"))
-    client = line.client(agent_user_id=2870)
+def test_agent_key_sends_the_user_id_to_the_data_api():
+    transport = FakeTransport(page(), load("update_employees.response.json"), load("start_employee_call.response.json"))
+    client = transport.client(agent_user_id=2870)
     client.employees()
     client.set_status(1, 2)
-    client.start_call(ORDER)
-    assert [params.get("user_id") for _method, params in line.asked] == [2870, 2870, None]
+    client.start_call(REQUEST)
+    assert [params.get("user_id") for _method, params in transport.calls] == [2870, 2870, None]
 
 
-def test_start_call_sends_the_request_of_the_article():
-    line = Line(load("start_employee_call.response.json"))
-    assert line.client().start_call(ORDER) == 237859081
-    assert line.requests[0] | {"id": "req1"} == load("start_employee_call.request.article.json")
-    assert line.sent[0]["url"] == CALL_URL
+def test_start_call_sends_the_documented_request():
+    transport = FakeTransport(load("start_employee_call.response.json"))
+    assert transport.client().start_call(REQUEST) == 237859081
+    assert transport.requests[0] | {"id": "req1"} == load("start_employee_call.request.article.json")
+    assert transport.sent[0]["url"] == CALL_URL
 
 
-def test_start_call_names_the_phone_to_ring_where_one_is_chosen():
-    line = Line(load("start_employee_call.response.with_metadata.json"))
-    order = ClickToCallRequest(
+def test_start_call_names_the_chosen_employee_phone():
+    transport = FakeTransport(load("start_employee_call.response.with_metadata.json"))
+    request = ClickToCallRequest(
         employee_id=25, contact="79990000001", number="74990000000", external_id="x", employee_number="79990000002"
     )
-    assert line.client().start_call(order) == 3960000001
-    assert line.asked[0][1]["employee"] == load("start_employee_call.request.doc.json")["params"]["employee"]
+    assert transport.client().start_call(request) == 3960000001
+    assert transport.calls[0][1]["employee"] == load("start_employee_call.request.doc.json")["params"]["employee"]
 
 
 def test_start_call_uses_only_documented_parameters():
-    line = Line(load("start_employee_call.response.json"))
-    line.client().start_call(ORDER)
+    transport = FakeTransport(load("start_employee_call.response.json"))
+    transport.client().start_call(REQUEST)
     documented = set(load("start_employee_call.request.doc.json")["params"]) | {"early_switching"}
-    assert set(line.requests[0]["params"]) <= documented
+    assert set(transport.requests[0]["params"]) <= documented
 
 
 @pytest.mark.parametrize("data", [{}, {"call_session_id": None}, {"call_session_id": "x"}, [], None])
 def test_start_call_without_a_session_is_unexpected(data):
     with pytest.raises(http_client.UnexpectedReply):
-        Line({"result": {"data": data}}).client().start_call(ORDER)
+        FakeTransport({"result": {"data": data}}).client().start_call(REQUEST)
 
 
-def test_start_call_is_sent_once_whatever_comes():
-    line = Line(load("error_internal_error.json"))
+def test_failed_start_call_is_not_retried():
+    transport = FakeTransport(load("error_internal_error.json"))
     with pytest.raises(http_client.RemoteUnavailable):
-        line.client().start_call(ORDER)
-    assert len(line.requests) == 1
+        transport.client().start_call(REQUEST)
+    assert len(transport.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -443,15 +450,15 @@ def test_start_call_is_sent_once_whatever_comes():
         (None, False),
     ],
 )
-def test_release_call_takes_the_word_and_the_boolean(data, is_released):
-    assert Line({"result": {"data": data}}).client().release_call(28575639) is is_released
+def test_release_call_reads_success_as_text_or_boolean(data, is_released):
+    assert FakeTransport({"result": {"data": data}}).client().release_call(28575639) is is_released
 
 
-def test_release_call_sends_the_sample():
-    line = Line(load("release_call.response.json"))
-    assert line.client().release_call(28575639) is True
-    assert line.requests[0] | {"id": "req1"} == load("release_call.request.json")
-    assert line.sent[0]["url"] == CALL_URL
+def test_release_call_sends_the_documented_request():
+    transport = FakeTransport(load("release_call.response.json"))
+    assert transport.client().release_call(28575639) is True
+    assert transport.requests[0] | {"id": "req1"} == load("release_call.request.json")
+    assert transport.sent[0]["url"] == CALL_URL
 
 
 @pytest.mark.parametrize(
@@ -467,21 +474,21 @@ def test_release_call_sends_the_sample():
         ("Asia/Kolkata", datetime(2024, 2, 28, 18, 30, tzinfo=UTC), "2024-02-29 00:00:00"),
     ],
 )
-def test_window_is_written_in_the_zone_of_the_account(zone, moment, local):
-    line = Line(page())
-    list(line.client(zone=ZoneInfo(zone)).calls(since=moment, till=moment + timedelta(hours=1)))
-    assert line.asked[0][1]["date_from"] == local
+def test_window_start_is_in_the_accounts_time_zone(zone, moment, local):
+    transport = FakeTransport(page())
+    list(transport.client(zone=ZoneInfo(zone)).calls(since=moment, till=moment + timedelta(hours=1)))
+    assert transport.calls[0][1]["date_from"] == local
 
 
-def test_foreign_account_keeps_its_numbers_as_they_are():
+def test_foreign_account_keeps_its_numbers_unchanged():
     row = load("get_calls_report.response.json")["result"]["data"][0] | {"contact_phone_number": "8123456789"}
-    kept = list(Line(page(row)).client(is_russian=False).calls(since=SINCE, till=TILL))
-    ours = list(Line(page(row)).client().calls(since=SINCE, till=TILL))
-    assert [kept[0].contact, ours[0].contact] == ["8123456789", "78123456789"]
+    foreign = list(FakeTransport(page(row)).client(is_russian=False).calls(since=SINCE, till=TILL))
+    russian = list(FakeTransport(page(row)).client().calls(since=SINCE, till=TILL))
+    assert [foreign[0].contact, russian[0].contact] == ["8123456789", "78123456789"]
 
 
 @responses.activate
-def test_client_speaks_real_http():
+def test_client_sends_an_http_request():
     responses.post(DATA_URL, json=load("get_account.response.json"))
     channel = Channel(url=DATA_URL, token=TOKEN)
     assert uis.UisClient(data=channel, calls_api=channel, zone=MOSCOW).account().name == "ООО Пример"
@@ -498,60 +505,60 @@ def test_every_brand_has_its_three_hosts():
         assert media.startswith("app.")
 
 
-# --- questions that change nothing
+# --- probes that change nothing
 
 
-def test_call_api_is_knocked_at_without_ending_a_call():
-    line = Line(refusal("call_session_not_found", -32602))
-    line.client().probe_call_api()
-    assert line.asked == [("release.call", {"call_session_id": 0})]
+def test_call_api_probe_releases_no_existing_call():
+    transport = FakeTransport(error_reply("call_session_not_found", -32602))
+    transport.client().probe_call_api()
+    assert transport.calls == [("release.call", {"call_session_id": 0})]
 
 
 @pytest.mark.parametrize("mnemonic", ["component_disabled", "forbidden", "ip_not_whitelisted"])
-def test_call_api_that_is_shut_says_so(mnemonic):
+def test_call_api_probe_raises_access_denied(mnemonic):
     with pytest.raises(http_client.AccessDenied) as error:
-        Line(refusal(mnemonic, -32003)).client().probe_call_api()
+        FakeTransport(error_reply(mnemonic, -32003)).client().probe_call_api()
     assert error.value.code == mnemonic
 
 
-def test_call_api_that_refuses_for_another_reason_is_no_open_door():
+def test_call_api_probe_raises_another_rejection():
     with pytest.raises(http_client.RemoteRejected):
-        Line(refusal("tariff_restrictions", -32602)).client().probe_call_api()
+        FakeTransport(error_reply("tariff_restrictions", -32602)).client().probe_call_api()
 
 
 @pytest.mark.parametrize(
-    ("answer", "may"),
+    ("reply", "is_allowed"),
     [
-        (refusal("forbidden", -32003), False),
-        (refusal("entity_not_found", -32602), True),
-        (refusal("required_parameter_missed", -32602), True),
+        (error_reply("forbidden", -32003), False),
+        (error_reply("entity_not_found", -32602), True),
+        (error_reply("required_parameter_missed", -32602), True),
         ({"result": {}}, True),
     ],
 )
-def test_right_to_change_employees_is_found_out_by_changing_nobody(answer, may):
-    line = Line(answer)
-    assert line.client().may_change_employees() is may
-    assert line.asked[0] == ("update.employees", {"id": 0, "status_id": 0})
+def test_right_to_change_employees_is_probed_with_employee_zero(reply, is_allowed):
+    transport = FakeTransport(reply)
+    assert transport.client().may_change_employees() is is_allowed
+    assert transport.calls[0] == ("update.employees", {"id": 0, "status_id": 0})
 
 
-def test_right_to_change_employees_is_unknown_behind_a_shut_door():
+def test_right_to_change_employees_is_unknown_when_access_is_denied():
     with pytest.raises(http_client.AccessDenied):
-        Line(refusal("access_token_expired", -32001)).client().may_change_employees()
+        FakeTransport(error_reply("access_token_expired", -32001)).client().may_change_employees()
 
 
-@pytest.mark.parametrize(("rows", "has"), [([], False), ([{"id": 1}], True)])
-def test_calls_of_a_source_are_looked_for_by_one_row(rows, has):
-    line = Line(page(*rows))
-    assert line.client().has_calls_of("retailcrm", since=SINCE, till=TILL) is has
-    method, params = line.asked[0]
+@pytest.mark.parametrize(("rows", "is_found"), [([], False), ([{"id": 1}], True)])
+def test_has_calls_of_a_source_requests_one_row(rows, is_found):
+    transport = FakeTransport(page(*rows))
+    assert transport.client().has_calls_of("retailcrm", since=SINCE, till=TILL) is is_found
+    method, params = transport.calls[0]
     assert (method, params["limit"], params["fields"]) == ("get.calls_report", 1, ["id"])
     assert params["filter"] == {"field": "source", "operator": "=", "value": "retailcrm"}
 
 
-def test_nothing_is_sent_without_a_key():
-    line = Line(page())
-    client = line.client()
+def test_request_without_a_key_is_not_sent():
+    transport = FakeTransport(page())
+    client = transport.client()
     client.data = Channel(url=DATA_URL, token="", send=client.data.send)
     with pytest.raises(http_client.AccessDenied):
         client.account()
-    assert line.asked == []
+    assert transport.calls == []

@@ -1,6 +1,6 @@
 """Windows of at most three months."""
 
-# ruff: noqa: DTZ001, DTZ007 -- UIS writes no zone
+# ruff: noqa: DTZ001, DTZ007 -- UIS sends no time zone
 
 from datetime import datetime, timedelta
 
@@ -16,24 +16,24 @@ MOMENTS = st.datetimes(min_value=datetime(2015, 1, 1), max_value=datetime(2040, 
 )
 
 
-def written(moment):
+def to_text(moment):
     return moment.strftime(date_windows.FORM)
 
 
-def read(text):
+def parse(text):
     return datetime.strptime(text, date_windows.FORM)
 
 
 @given(MOMENTS, st.integers(min_value=0, max_value=86_400 * 900))
-def test_parts_are_the_whole_and_uis_takes_each(begin, seconds):
+def test_windows_cover_the_period_and_uis_accepts_each(begin, seconds):
     end = begin + timedelta(seconds=seconds)
-    parts = [(read(first), read(last)) for first, last in date_windows.split(written(begin), written(end))]
-    assert (parts[0][0], parts[-1][1]) == (begin, end)
-    assert [last for _first, last in parts[:-1]] == [first for first, _last in parts[1:]]
-    assert all(last <= _three_months_after(first) for first, last in parts)
+    windows = [(parse(first), parse(last)) for first, last in date_windows.split(to_text(begin), to_text(end))]
+    assert (windows[0][0], windows[-1][1]) == (begin, end)
+    assert [last for _first, last in windows[:-1]] == [first for first, _last in windows[1:]]
+    assert all(last <= _three_months_after(first) for first, last in windows)
 
 
 @pytest.mark.parametrize(("days", "count"), [(1, 1), (89, 1), (90, 2), (365, 5)])
-def test_no_more_parts_than_it_takes(days, count):
+def test_period_is_split_into_the_fewest_windows(days, count):
     end = datetime(2026, 3, 1)
-    assert len(list(date_windows.split(written(end - timedelta(days=days)), written(end)))) == count
+    assert len(list(date_windows.split(to_text(end - timedelta(days=days)), to_text(end)))) == count

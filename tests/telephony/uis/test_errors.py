@@ -1,14 +1,14 @@
-"""Every refusal the reference names, sorted by what can be done about it."""
+"""Every error code in the reference and the exception it becomes."""
 
 import pytest
 
 from connector_project.core.http_client import AccessDenied, RemoteRejected, RemoteUnavailable, UnexpectedReply
 from telephony.uis import errors
-from tests.telephony.uis.samples import Line, load
+from tests.telephony.uis.samples import FakeTransport, load
 
 LATER, STOP, DENIED, OURS = RemoteUnavailable, RemoteRejected, AccessDenied, UnexpectedReply
 
-# Section 4.3 and 4.4 of the reference: mnemonic, group, what becomes of it.
+# Section 4.3 and 4.4 of the reference: mnemonic, code, exception.
 TABLE = [
     ("parse_error", -32700, OURS),
     ("invalid_request", -32600, OURS),
@@ -67,18 +67,18 @@ TABLE = [
     ("record_already_started", -32602, STOP),
     ("record_already_stopped", -32602, STOP),
     ("talk_option_not_found", -32602, STOP),
-    ("a_word_of_tomorrow", -32602, STOP),
+    ("undocumented_error", -32602, STOP),
 ]
 
 
 @pytest.mark.parametrize(("mnemonic", "code", "kind"), TABLE)
-def test_refusal_is_sorted_by_its_mnemonic(mnemonic, code, kind):
+def test_error_with_a_known_mnemonic_becomes_its_exception(mnemonic, code, kind):
     error = errors.to_exception(code, "No.", mnemonic=mnemonic, params={}, limits={})
     assert (type(error), error.code, str(error), error.system) == (kind, mnemonic, "No.", "UIS")
 
 
 @pytest.mark.parametrize("mnemonic", ["direction_is_not_allowed", "-32002", ""])
-def test_refusal_of_a_direction_is_told_by_its_group(mnemonic):
+def test_error_for_a_direction_becomes_its_exception_by_code(mnemonic):
     error = errors.to_exception(-32002, "No.", mnemonic=mnemonic, params={}, limits={})
     assert (type(error), error.code) == (RemoteRejected, "direction_forbidden")
 
@@ -102,7 +102,7 @@ def test_used_up_points_wait_for_their_reset(params, limits, wait):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "code", "says"),
+    ("name", "kind", "code", "message"),
     [
         ("error_access_token_invalid.json", DENIED, "access_token_invalid", "Access token is invalid"),
         ("error_component_disabled.json", DENIED, "component_disabled", "Component Call API has been disabled"),
@@ -159,18 +159,18 @@ def test_used_up_points_wait_for_their_reset(params, limits, wait):
         ),
     ],
 )
-def test_sample_of_a_refusal_ends_as_the_reference_says(name, kind, code, says):
+def test_error_sample_becomes_the_documented_exception(name, kind, code, message):
     with pytest.raises(kind) as raised:
-        Line(load(name)).channel().ask("start.employee_call", {})
-    assert (raised.value.code, str(raised.value)) == (code, says)
+        FakeTransport(load(name)).channel().ask("start.employee_call", {})
+    assert (raised.value.code, str(raised.value)) == (code, message)
 
 
-def test_internal_error_names_no_time_to_wait():
+def test_internal_error_has_no_wait():
     with pytest.raises(LATER) as raised:
-        Line(load("error_internal_error.json")).channel().ask("get.account", {})
+        FakeTransport(load("error_internal_error.json")).channel().ask("get.account", {})
     assert raised.value.wait is None
 
 
-def test_what_shuts_a_connection_is_apart_from_a_missing_right():
+def test_account_errors_and_missing_rights_do_not_overlap():
     assert frozenset() == errors.ACCOUNT_ERRORS & errors.MISSING_RIGHT
     assert {name for name, _code, kind in TABLE if kind is DENIED} == errors.ACCOUNT_ERRORS | errors.MISSING_RIGHT

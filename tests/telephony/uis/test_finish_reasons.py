@@ -1,11 +1,11 @@
-"""How a call without talk ended: the reference's whole table of finish reasons, in both spellings."""
+"""Results of calls without a talk: the reference's whole table of finish reasons, in both spellings."""
 
 import pytest
 
 from telephony.uis import finish_reasons
 from telephony.uis.types import Result
 
-# Section 9.2 of the reference, by class without talk; the English spelling stands behind a stroke.
+# Section 9.2 of the reference, by class without talk; the English spelling follows a vertical bar.
 TABLE = {
     Result.NO_ANSWER: """
         subscriber_disconnects|caller_disconnects operator_disconnects transfer_disconnects scenario_disconnects
@@ -51,29 +51,29 @@ TABLE = {
 WORDS = {word: result for result, words in TABLE.items() for entry in words.split() for word in entry.split("|")}
 
 
-def test_reason_of_a_call_without_talk():
+def test_every_documented_reason_has_its_result():
     assert {word: finish_reasons.unanswered_result(word) for word in WORDS} == WORDS
 
 
-# Spellings that only receivers have been seen to use; the reference says to accept all.
+# Spellings seen only in webhook receivers of others; the reference says to accept all.
 @pytest.mark.parametrize("word", ["caller_not_responsible", "caller_not_responsive"])
-def test_reason_may_be_spelled_like_its_russian_twin(word):
+def test_undocumented_spelling_of_a_reason_is_accepted(word):
     assert finish_reasons.unanswered_result(word) == Result.NO_ANSWER
 
 
-@pytest.mark.parametrize("word", ["", "a_word_of_tomorrow", "SUBSCRIBER_BUSY", "busy", "none"])
-def test_reason_nobody_knows_is_unknown(word):
+@pytest.mark.parametrize("word", ["", "unknown_reason", "SUBSCRIBER_BUSY", "busy", "none"])
+def test_undocumented_reason_has_an_unknown_result(word):
     assert finish_reasons.unanswered_result(word) == Result.UNKNOWN
 
 
-TURNED_AWAY = {"numa_in_black_list", "numa_in_spam_list", "numa_dnd_interval", "too_many_identical_incoming_calls"}
+REJECTED_CALLER = {"numa_in_black_list", "numa_in_spam_list", "numa_dnd_interval", "too_many_identical_incoming_calls"}
 
 
-def test_missed_call_is_one_miss_unless_the_caller_was_turned_away():
-    words = [*WORDS, "", "a_word_of_tomorrow"]
-    assert {word for word in words if finish_reasons.missed_result(word) == Result.NOT_ALLOWED} == TURNED_AWAY
-    assert {finish_reasons.missed_result(word) for word in words if word not in TURNED_AWAY} == {Result.NO_ANSWER}
+def test_missed_call_is_no_answer_unless_uis_rejected_the_caller():
+    words = [*WORDS, "", "unknown_reason"]
+    assert {word for word in words if finish_reasons.missed_result(word) == Result.NOT_ALLOWED} == REJECTED_CALLER
+    assert {finish_reasons.missed_result(word) for word in words if word not in REJECTED_CALLER} == {Result.NO_ANSWER}
 
 
-def test_every_word_we_know_is_documented():
+def test_every_known_reason_is_documented():
     assert {*WORDS, "caller_not_responsible"} >= set(finish_reasons._RESULTS)

@@ -1,4 +1,4 @@
-"""The JSON-RPC envelope: what we send, what every kind of reply comes to."""
+"""The JSON-RPC envelope: the requests we send, and the result or error of every kind of reply."""
 
 import json
 
@@ -10,15 +10,15 @@ from connector_project.core import http_client
 from telephony.uis.jsonrpc import HEADERS, Channel, Result
 from telephony.uis.types import Limits
 from tests.telephony.uis import samples
-from tests.telephony.uis.samples import CALL_URL, DATA_URL, TOKEN, Line, load, page, refusal
+from tests.telephony.uis.samples import CALL_URL, DATA_URL, TOKEN, FakeTransport, error_reply, load, page
 
 DOCUMENTED = Limits(
     day_limit=3000, day_remaining=2987, day_reset=51959, minute_limit=60, minute_remaining=59, minute_reset=59
 )
-CLIENTS = Limits(
+CLIENT = Limits(
     day_limit=750, day_remaining=741, day_reset=31492, minute_limit=150, minute_remaining=149, minute_reset=52
 )
-# Requests of methods we do not use show the envelope all the same.
+# Samples of methods we do not use have the same envelope.
 REQUESTS = [
     "get_call_legs_report.request.json",
     "get_calls_report.request.json",
@@ -40,13 +40,13 @@ REQUESTS = [
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_request_has_the_documented_envelope(name):
-    wanted = load(name)
-    line = Line(page())
-    params = {key: value for key, value in wanted["params"].items() if key != "access_token"}
-    line.channel().ask(wanted["method"], params)
-    sent = line.requests[0]
-    assert sent | {"id": wanted["id"]} == wanted
-    assert list(sent) == list(wanted)
+    expected = load(name)
+    transport = FakeTransport(page())
+    params = {key: value for key, value in expected["params"].items() if key != "access_token"}
+    transport.channel().ask(expected["method"], params)
+    sent = transport.requests[0]
+    assert sent | {"id": expected["id"]} == expected
+    assert list(sent) == list(expected)
     assert isinstance(sent["id"], str)
 
 
@@ -56,9 +56,9 @@ def test_login_request_has_the_same_envelope_but_no_key():
 
 
 def test_request_is_a_post_of_utf8_json():
-    line = Line(page())
-    line.channel(CALL_URL).ask("get.tags", {"name": "Иван"}, timeout=3)
-    sent = line.sent[0]
+    transport = FakeTransport(page())
+    transport.channel(CALL_URL).ask("get.tags", {"name": "Иван"}, timeout=3)
+    sent = transport.sent[0]
     assert sent["method"] == "POST"
     assert sent["url"] == "https://callapi.uiscom.ru/v4.0"
     assert sent["headers"] == {"Content-Type": "application/json; charset=UTF-8"}
@@ -67,15 +67,15 @@ def test_request_is_a_post_of_utf8_json():
 
 
 def test_request_ids_differ():
-    line = Line(page(), page())
-    channel = line.channel()
+    transport = FakeTransport(page(), page())
+    channel = transport.channel()
     channel.ask("get.account", {})
     channel.ask("get.account", {})
-    assert line.requests[0]["id"] != line.requests[1]["id"]
+    assert transport.requests[0]["id"] != transport.requests[1]["id"]
 
 
 @responses.activate
-def test_request_on_the_wire_says_its_length_and_holds_no_key_in_the_address():
+def test_http_request_has_a_length_and_no_key_in_the_url():
     responses.post(DATA_URL, json=page())
     Channel(url=DATA_URL, token=TOKEN).ask("get.account", {})
     sent = responses.calls[0].request
@@ -108,20 +108,22 @@ def test_request_on_the_wire_says_its_length_and_holds_no_key_in_the_address():
         ("start_employee_call.response.with_metadata.json", None),
     ],
 )
-def test_reply_gives_its_data_and_the_number_of_rows(name, total):
-    said = load(name)
-    assert Line(said).channel().ask("get.some", {}) == Result(said["result"]["data"], total)
+def test_reply_returns_its_data_and_total(name, total):
+    reply = load(name)
+    assert FakeTransport(reply).channel().ask("get.some", {}) == Result(reply["result"]["data"], total)
 
 
-def test_reply_of_an_update_is_empty():
-    assert Line(load("update_employees.response.json")).channel().ask("update.employees", {}) == Result(None, None)
+def test_reply_to_an_update_has_no_data():
+    assert FakeTransport(load("update_employees.response.json")).channel().ask("update.employees", {}) == Result(
+        None, None
+    )
 
 
-def limits_of(said: object) -> list[Limits]:
-    """Return the limits a channel reports for one reply, refused or not."""
+def limits_of(reply: object) -> list[Limits]:
+    """Return the limits a channel reports for one reply, an error or not."""
     seen: list[Limits] = []
     try:
-        Line(said).channel(seen=seen).ask("get.account", {})
+        FakeTransport(reply).channel(seen=seen).ask("get.account", {})
     except http_client.RemoteError:
         pass
     return seen
@@ -131,7 +133,7 @@ def limits_of(said: object) -> list[Limits]:
     ("name", "expected"),
     [
         ("metadata_limits.doc.json", [DOCUMENTED]),
-        ("metadata_limits.client_test.json", [CLIENTS]),
+        ("metadata_limits.client_test.json", [CLIENT]),
         ("metadata_deprecated_version.json", [DOCUMENTED]),
         ("metadata_limits_empty.doc.json", []),
     ],
@@ -159,7 +161,7 @@ def test_limits_are_read_from_every_documented_metadata(name, expected, spelling
         ),
     ],
 )
-def test_limits_are_read_from_refusals_too(name, expected):
+def test_limits_are_read_from_error_replies_too(name, expected):
     assert limits_of(load(name)) == [expected]
 
 
@@ -180,13 +182,16 @@ def test_limits_may_be_partial_or_missing(metadata, expected):
     assert limits_of({"result": {"data": [], "metadata": metadata}}) == expected
 
 
-def test_limits_need_nobody_who_listens():
-    channel = Channel(url=DATA_URL, token=TOKEN, send=Line(load("get_account.response.json")))
+def test_channel_works_without_a_limits_callback():
+    channel = Channel(url=DATA_URL, token=TOKEN, send=FakeTransport(load("get_account.response.json")))
     assert channel.ask("get.account", {}).data[0]["app_id"] == 1103
 
 
-def test_total_that_is_no_number_is_not_known():
-    assert Line({"result": {"data": [], "metadata": {"total_items": "2"}}}).channel().ask("get.tags", {}).total is None
+def test_total_that_is_not_a_number_is_none():
+    assert (
+        FakeTransport({"result": {"data": [], "metadata": {"total_items": "2"}}}).channel().ask("get.tags", {}).total
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -194,7 +199,7 @@ def test_total_that_is_no_number_is_not_known():
 )
 def test_reply_without_a_result_is_unexpected(envelope):
     with pytest.raises(http_client.UnexpectedReply):
-        Line(envelope).channel().ask("get.account", {})
+        FakeTransport(envelope).channel().ask("get.account", {})
 
 
 @pytest.mark.parametrize(
@@ -213,39 +218,39 @@ def test_reply_without_a_result_is_unexpected(envelope):
         (http_client.Reply(503, {}, json.dumps({"result": {"data": []}})), None),
     ],
 )
-def test_reply_of_a_proxy_before_uis_is_tried_later(reply, wait):
+def test_reply_of_a_proxy_raises_remote_unavailable(reply, wait):
     with pytest.raises(http_client.RemoteUnavailable) as raised:
-        Line(reply).channel().ask("get.account", {})
+        FakeTransport(reply).channel().ask("get.account", {})
     assert (raised.value.code, raised.value.wait, raised.value.system) == ("", wait, "UIS")
     assert str(reply.status) in str(raised.value)
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 429, 500, 503])
-def test_refusal_is_read_whatever_the_status(status):
+def test_error_reply_is_read_with_any_http_status(status):
     reply = http_client.Reply(status, {}, json.dumps(load("error_employee_not_found.json")))
     with pytest.raises(http_client.RemoteRejected) as raised:
-        Line(reply).channel().ask("start.employee_call", {})
+        FakeTransport(reply).channel().ask("start.employee_call", {})
     assert raised.value.code == "employee_not_found"
 
 
-def test_refusal_of_points_in_a_429_waits_for_the_reset():
+def test_points_error_in_a_429_waits_for_the_reset():
     reply = http_client.Reply(429, {}, json.dumps(load("error_limit_exceeded.json")))
     with pytest.raises(http_client.RemoteUnavailable) as raised:
-        Line(reply).channel().ask("get.account", {})
+        FakeTransport(reply).channel().ask("get.account", {})
     assert (raised.value.code, raised.value.wait) == ("limit_exceeded", 41.0)
 
 
-def test_refusal_names_the_field_but_never_the_key():
+def test_error_message_names_the_field_but_never_the_key():
     with pytest.raises(http_client.RemoteError) as raised:
-        Line(load("error_required_parameter_missed.json")).channel().ask("get.call_legs_report", {})
+        FakeTransport(load("error_required_parameter_missed.json")).channel().ask("get.call_legs_report", {})
     assert str(raised.value) == "The required parameter has been missed (date_from)"
     with pytest.raises(http_client.AccessDenied) as denied:
-        Line(load("error_access_token_invalid.json")).channel().ask("get.account", {})
+        FakeTransport(load("error_access_token_invalid.json")).channel().ask("get.account", {})
     assert str(denied.value) == "Access token is invalid"
 
 
 @pytest.mark.parametrize(
-    ("error", "says", "code"),
+    ("error", "message", "code"),
     [
         ({"code": -32000, "message": "Odd"}, "Odd", "-32000"),
         ({"code": -32000}, "-32000", "-32000"),
@@ -258,23 +263,23 @@ def test_refusal_names_the_field_but_never_the_key():
         ),
     ],
 )
-def test_refusal_may_lack_all_but_its_code(error, says, code):
+def test_error_reply_may_lack_everything_but_its_code(error, message, code):
     with pytest.raises(http_client.RemoteRejected) as raised:
-        Line({"id": None, "error": error}).channel().ask("get.account", {})
-    assert (str(raised.value), raised.value.code) == (says, code)
+        FakeTransport({"id": None, "error": error}).channel().ask("get.account", {})
+    assert (str(raised.value), raised.value.code) == (message, code)
 
 
 @pytest.mark.parametrize(
-    "fault",
+    "error",
     [requests.ConnectionError("cut"), requests.exceptions.ChunkedEncodingError("cut"), requests.ReadTimeout("slow")],
 )
 @responses.activate
-def test_connection_that_is_cut_is_tried_later(fault):
-    responses.post(DATA_URL, body=fault)
+def test_broken_connection_raises_remote_unavailable(error):
+    responses.post(DATA_URL, body=error)
     with pytest.raises(http_client.RemoteUnavailable):
         Channel(url=DATA_URL, token=TOKEN).ask("get.account", {})
 
 
-def test_refusal_of_the_samples_helper_has_the_documented_shape():
-    assert set(refusal("error")["error"]) == set(load("error_internal_error.json")["error"])
+def test_error_reply_of_the_samples_helper_has_the_documented_keys():
+    assert set(error_reply("error")["error"]) == set(load("error_internal_error.json")["error"])
     assert samples.FOLDER.is_dir()

@@ -1,4 +1,4 @@
-"""Recordings at UIS: whose hosts those are, and what its answers mean."""
+"""Recordings at UIS: which hosts belong to UIS, and what its answers mean."""
 
 import pytest
 import responses
@@ -11,21 +11,21 @@ URL = "https://app.uiscom.ru/system/media/talk/3960000001/0123456789abcdef012345
 BODY = bytes(range(200))
 
 
-def test_address_of_a_talk():
+def test_talk_url_contains_host_session_and_recording_id():
     found = recordings.talk_url("https://app.uiscom.ru", 3960000001, "0123456789abcdef0123456789abcdef")
     assert found == URL
 
 
 @pytest.mark.parametrize(
-    ("url", "is_theirs"),
+    ("url", "is_uis"),
     [
         (URL, True),
         ("https://media.comagic.ru/1/2", True),
         ("https://app.callgear.com/", True),
         ("https://a.b.novofon.ru/", True),
         ("https://APP.UISCOM.RU/", True),
-        ("https://app.callgear.ae/x", True),  # named for the account
-        ("http://127.0.0.1:8001/uis/media/x", True),  # named by the operator
+        ("https://app.callgear.ae/x", True),  # the media host of the account
+        ("http://127.0.0.1:8001/uis/media/x", True),  # configured by the operator
         ("https://uiscom.ru/", False),
         ("https://evil-uiscom.ru/", False),
         ("https://app.uiscom.ru.evil.example.com/", False),
@@ -46,34 +46,37 @@ def test_address_of_a_talk():
         ("", False),
     ],
 )
-def test_only_hosts_of_uis_are_its_own(url, is_theirs):
+def test_only_hosts_of_uis_are_accepted(url, is_uis):
     own = {("https", "app.callgear.ae", 443), ("http", "127.0.0.1", 8001)}
-    assert is_uis_url(url, own=own) is is_theirs
+    assert is_uis_url(url, own=own) is is_uis
 
 
 @pytest.fixture
 def answers():
-    """Have UIS answer with this."""
+    """Set the answer of UIS."""
     with responses.RequestsMock() as wire:
 
         def answer(status=200, body=BODY, kind="audio/mpeg", length=True, **headers):
             named = {name.replace("_", "-"): value for name, value in headers.items()}
-            told = {"Content-Length": str(len(body))} if length else {}
-            wire.get(URL, body=body, status=status, content_type=kind, headers=told | named)
+            length_header = {"Content-Length": str(len(body))} if length else {}
+            wire.get(URL, body=body, status=status, content_type=kind, headers=length_header | named)
             return wire
 
         yield answer
 
 
-def heard(asked="", *, at_most=100):
-    sound = fetch(URL, requested_range=http_range.parse_range(asked), at_most=at_most, is_theirs=lambda _url: True)
-    read = b"".join(sound)
-    sound.close()
-    return sound, read
+def fetch_all(range_header="", *, at_most=100):
+    """Fetch a recording; return the stream and its bytes."""
+    stream = fetch(
+        URL, requested_range=http_range.parse_range(range_header), at_most=at_most, is_theirs=lambda _url: True
+    )
+    read = b"".join(stream)
+    stream.close()
+    return stream, read
 
 
 @pytest.mark.parametrize(
-    ("asked", "header", "part"),
+    ("range_header", "header", "part"),
     [
         ("bytes=0-", None, "bytes 0-99/200"),
         ("bytes=5-9", None, "bytes 5-9/200"),
@@ -82,51 +85,51 @@ def heard(asked="", *, at_most=100):
         ("bytes=-150", None, "bytes 50-149/200"),
     ],
 )
-def test_part_is_cut_here_where_uis_sends_the_whole(answers, asked, header, part):
+def test_range_is_cut_here_when_uis_sends_the_whole(answers, range_header, header, part):
     answers()
-    sound, read = heard(asked)
-    assert str(sound.part) == part
-    assert read == BODY[sound.part.first : sound.part.last + 1]
-    assert sound.length == len(read)
+    stream, read = fetch_all(range_header)
+    assert str(stream.part) == part
+    assert read == BODY[stream.part.first : stream.part.last + 1]
+    assert stream.length == len(read)
 
 
-@pytest.mark.parametrize("asked", ["bytes=0-", "bytes=0-99"])
-def test_part_is_passed_on_where_uis_cuts(answers, asked):
+@pytest.mark.parametrize("range_header", ["bytes=0-", "bytes=0-99"])
+def test_range_is_passed_on_when_uis_cuts_it(answers, range_header):
     wire = answers(206, BODY[:100], Content_Range="bytes 0-99/200")
-    sound, read = heard(asked)
-    assert (str(sound.part), sound.size, read) == ("bytes 0-99/200", 200, BODY[:100])
+    stream, read = fetch_all(range_header)
+    assert (str(stream.part), stream.size, read) == ("bytes 0-99/200", 200, BODY[:100])
     assert wire.calls[0].request.headers["Range"] == "bytes=0-99"
 
 
-def test_end_of_a_file_that_is_too_much_is_begun(answers):
+def test_suffix_longer_than_the_limit_is_served_from_its_start(answers):
     answers(206, BODY[50:], Content_Range="bytes 50-199/200")
-    sound, read = heard("bytes=-150")
-    assert (str(sound.part), read) == ("bytes 50-149/200", BODY[50:150])
+    stream, read = fetch_all("bytes=-150")
+    assert (str(stream.part), read) == ("bytes 50-149/200", BODY[50:150])
 
 
-@pytest.mark.parametrize("told", ["bytes 10-99/200", "bytes 0-99/*", "nonsense", ""])
-def test_other_part_than_was_asked_for_is_a_fault(answers, told):
-    answers(206, BODY[:100], Content_Range=told)
+@pytest.mark.parametrize("content_range", ["bytes 10-99/200", "bytes 0-99/*", "nonsense", ""])
+def test_other_range_than_requested_is_an_unexpected_reply(answers, content_range):
+    answers(206, BODY[:100], Content_Range=content_range)
     with pytest.raises(http_client.UnexpectedReply):
-        heard("bytes=0-99")
+        fetch_all("bytes=0-99")
 
 
-@pytest.mark.parametrize(("told", "size"), [("bytes */200", 200), ("", None)])
-def test_part_outside_is_empty(answers, told, size):
-    answers(416, b"", Content_Range=told)
-    sound = fetch(URL, requested_range=http_range.parse_range("bytes=900-"), at_most=100, is_theirs=lambda _url: True)
-    assert (sound.is_empty, sound.size) == (True, size)
-    sound.close()
+@pytest.mark.parametrize(("content_range", "size"), [("bytes */200", 200), ("", None)])
+def test_range_beyond_the_end_is_empty(answers, content_range, size):
+    answers(416, b"", Content_Range=content_range)
+    stream = fetch(URL, requested_range=http_range.parse_range("bytes=900-"), at_most=100, is_theirs=lambda _url: True)
+    assert (stream.is_empty, stream.size) == (True, size)
+    stream.close()
 
 
-def test_whole_of_unknown_size_comes_as_it_is(answers):
+def test_recording_of_unknown_size_is_returned_whole(answers):
     answers(length=False)
-    sound, read = heard("bytes=0-")
-    assert (sound.part, sound.length, read) == (None, None, BODY)
+    stream, read = fetch_all("bytes=0-")
+    assert (stream.part, stream.length, read) == (None, None, BODY)
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "fault", "code"),
+    ("status", "kind", "error", "code"),
     [
         (404, "text/html", http_client.RemoteRejected, recordings.GONE),
         (410, "text/html", http_client.RemoteRejected, recordings.GONE),
@@ -139,59 +142,59 @@ def test_whole_of_unknown_size_comes_as_it_is(answers):
         (503, "audio/mpeg", http_client.RemoteUnavailable, ""),
     ],
 )
-def test_answer_without_a_recording_is_sorted(answers, status, kind, fault, code):
+def test_answer_without_a_recording_raises_the_matching_error(answers, status, kind, error, code):
     answers(status, kind=kind)
-    with pytest.raises(fault) as raised:
-        heard()
-    assert (type(raised.value), raised.value.code) == (fault, code)
+    with pytest.raises(error) as raised:
+        fetch_all()
+    assert (type(raised.value), raised.value.code) == (error, code)
     assert "http" not in str(raised.value)
 
 
-def test_empty_recording_is_none(answers):
+def test_empty_recording_is_reported_as_gone(answers):
     answers(200, b"")
     with pytest.raises(http_client.RemoteRejected) as raised:
-        heard()
+        fetch_all()
     assert raised.value.code == recordings.GONE
 
 
-def test_packed_recording_is_not_passed_on(answers):
+def test_compressed_recording_is_rejected(answers):
     answers(Content_Encoding="br")
     with pytest.raises(http_client.RemoteRejected):
-        heard()
+        fetch_all()
 
 
 @pytest.mark.parametrize("kind", ["", "application/octet-stream", "binary/octet-stream"])
-def test_recording_of_a_kind_not_told_is_an_mp3(answers, kind):
+def test_recording_without_a_known_content_type_is_mp3(answers, kind):
     answers(kind=kind)
-    assert heard()[0].kind == "audio/mpeg"
+    assert fetch_all()[0].kind == "audio/mpeg"
 
 
-def test_recording_that_ends_too_soon_is_no_whole_one(answers):
+def test_truncated_recording_raises_remote_unavailable(answers):
     answers(206, BODY[:50], length=False, Content_Range="bytes 0-99/200")
     with pytest.raises(http_client.RemoteUnavailable):
-        heard("bytes=0-99")
+        fetch_all("bytes=0-99")
 
 
-def test_part_may_begin_several_reads_into_the_recording():
+def test_skip_may_span_several_reads():
     class Source:
         reads = [b"ab", b"cd", b"ef", b""]
 
         def read(self):
             return self.reads.pop(0)
 
-    sound = recordings.RecordingStream(Source(), kind="audio/mpeg", size=2).skip(3)
-    assert [*sound] == [b"d", b"e"]
+    stream = recordings.RecordingStream(Source(), kind="audio/mpeg", size=2).skip(3)
+    assert [*stream] == [b"d", b"e"]
 
 
-def test_closing_tells_once():
+def test_close_callback_runs_once():
     closed = []
 
     class Source:
         def close(self):
             closed.append("source")
 
-    sound = recordings.RecordingStream(Source(), kind="audio/mpeg", size=1)
-    sound.on_close = lambda: closed.append("place")
-    sound.close()
-    sound.close()
-    assert closed.count("place") == 1
+    stream = recordings.RecordingStream(Source(), kind="audio/mpeg", size=1)
+    stream.on_close = lambda: closed.append("callback")
+    stream.close()
+    stream.close()
+    assert closed.count("callback") == 1

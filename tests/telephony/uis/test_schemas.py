@@ -1,4 +1,4 @@
-"""Rows of the Data API in our words."""
+"""Rows of the Data API parsed into our types."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -17,8 +17,8 @@ def digits(raw: str | None) -> str:
     return phone_numbers.normalise(raw, is_russian=True)
 
 
-def call(**said: object):
-    row = schemas.parse(schemas.CallRow, [ROW | said])[0]
+def call(**values: object):
+    row = schemas.parse(schemas.CallRow, [ROW | values])[0]
     return row.to_call(zone=ZoneInfo("Europe/Moscow"), digits=digits)
 
 
@@ -26,11 +26,15 @@ def call(**said: object):
     ("zone", "local", "moment"),
     [
         ("Europe/Moscow", "2024-10-25 00:00:00", datetime(2024, 10, 24, 21, tzinfo=UTC)),
-        ("Europe/Moscow", "2010-07-01 12:00:00", datetime(2010, 7, 1, 8, tzinfo=UTC)),  # Moscow had summers then
+        ("Europe/Moscow", "2010-07-01 12:00:00", datetime(2010, 7, 1, 8, tzinfo=UTC)),  # Moscow had summer time then
         ("Europe/Berlin", "2024-01-01 00:00:00", datetime(2023, 12, 31, 23, tzinfo=UTC)),
         ("Europe/Berlin", "2024-07-01 00:00:00", datetime(2024, 6, 30, 22, tzinfo=UTC)),
-        ("Europe/Berlin", "2024-10-27 02:30:00", datetime(2024, 10, 27, 0, 30, tzinfo=UTC)),  # comes twice: the first
-        ("Europe/Berlin", "2024-03-31 02:30:00", datetime(2024, 3, 31, 1, 30, tzinfo=UTC)),  # never comes
+        (
+            "Europe/Berlin",
+            "2024-10-27 02:30:00",
+            datetime(2024, 10, 27, 0, 30, tzinfo=UTC),
+        ),  # occurs twice: the first one
+        ("Europe/Berlin", "2024-03-31 02:30:00", datetime(2024, 3, 31, 1, 30, tzinfo=UTC)),  # does not exist
         ("America/New_York", "2024-03-10 03:00:00", datetime(2024, 3, 10, 7, tzinfo=UTC)),
         ("Asia/Kolkata", "2024-02-29 05:29:59", datetime(2024, 2, 28, 23, 59, 59, tzinfo=UTC)),
         ("UTC", "2024-10-25 10:11:46.418", datetime(2024, 10, 25, 10, 11, 46, 418000, tzinfo=UTC)),
@@ -44,12 +48,12 @@ def test_date_is_local_time_of_the_account(zone, local, moment):
 @pytest.mark.parametrize(
     "local", ["", "yesterday", "0000-00-00 00:00:00", "0001-01-01 00:00:00", "2024-02-30 00:00:00"]
 )
-def test_date_that_is_none_is_unexpected(local):
+def test_invalid_date_is_an_unexpected_reply(local):
     with pytest.raises(UnexpectedReply):
         schemas.to_time(local, zone=ZoneInfo("Europe/Moscow"))
 
 
-def test_written_date_reads_back():
+def test_formatted_date_parses_back():
     zone = ZoneInfo("Asia/Yekaterinburg")
     moment = datetime(2024, 10, 24, 19, 0, 1, tzinfo=UTC)
     assert schemas.to_local(moment, zone=zone) == "2024-10-25 00:00:01"
@@ -70,29 +74,29 @@ def test_written_date_reads_back():
         (schemas.StatusRow, "text"),
     ],
 )
-def test_row_that_is_not_as_documented_is_unexpected(kind, data):
+def test_undocumented_row_is_an_unexpected_reply(kind, data):
     with pytest.raises(UnexpectedReply) as raised:
         schemas.parse(kind, data)
     assert kind.__name__ in str(raised.value)
 
 
-def test_row_that_is_not_as_documented_does_not_tell_what_it_held():
+def test_error_of_an_undocumented_row_contains_no_values():
     with pytest.raises(UnexpectedReply) as raised:
         schemas.parse(schemas.CallRow, [{"id": "79990000001", "start_time": None}])
     assert "79990000001" not in str(raised.value)
 
 
 @pytest.mark.parametrize("data", [None, [], {}])
-def test_no_rows_are_an_empty_list(data):
+def test_missing_data_is_an_empty_list(data):
     assert schemas.parse(schemas.CallRow, data) == []
 
 
-def test_account_may_lack_its_zone():
+def test_account_may_lack_its_time_zone():
     assert schemas.parse(schemas.AccountRow, [{"name": None}])[0].to_account() == Account("", "")
 
 
 @pytest.mark.parametrize(
-    ("said", "person"),
+    ("values", "person"),
     [
         ({"id": 1}, UisEmployee(uis_id=1)),
         (
@@ -121,17 +125,17 @@ def test_account_may_lack_its_zone():
         ),
     ],
 )
-def test_employee_may_lack_all_but_his_id(said, person):
-    assert schemas.parse(schemas.EmployeeRow, [said])[0].to_employee(digits=digits) == person
+def test_employee_may_lack_everything_but_the_id(values, person):
+    assert schemas.parse(schemas.EmployeeRow, [values])[0].to_employee(digits=digits) == person
 
 
-def test_status_a_client_made_has_no_mnemonic():
+def test_custom_status_has_no_mnemonic():
     assert schemas.parse(schemas.StatusRow, [{"id": 9001, "mnemonic": None, "name": None}])[0].to_status() == Status(
         9001, "", ""
     )
 
 
-def test_leg_that_was_never_answered_has_no_connection():
+def test_unanswered_leg_has_no_connection_time():
     row = schemas.parse(
         schemas.LegRow,
         [
@@ -153,7 +157,7 @@ def test_leg_that_was_never_answered_has_no_connection():
 
 
 @pytest.mark.parametrize(
-    ("said", "is_lost", "result"),
+    ("values", "is_lost", "result"),
     [
         ({"talk_duration": 5, "is_lost": True, "finish_reason": "internal_error"}, False, Result.ANSWERED),
         ({"talk_duration": 0, "is_lost": None, "finish_reason": "operator_busy"}, True, Result.NO_ANSWER),
@@ -165,16 +169,16 @@ def test_leg_that_was_never_answered_has_no_connection():
         ({"direction": None, "finish_reason": None}, False, Result.UNKNOWN),
     ],
 )
-def test_call_is_lost_only_when_it_came_in_and_nobody_talked(said, is_lost, result):
-    found = call(**said)
+def test_call_is_lost_only_if_incoming_without_a_talk(values, is_lost, result):
+    found = call(**values)
     assert (found.is_lost, found.result) == (is_lost, result)
 
 
-def test_call_still_under_way_has_no_end():
+def test_unfinished_call_has_no_end():
     assert call(finish_time=None).happened_at is None
 
 
-def test_call_keeps_the_order_it_was_started_by():
+def test_call_has_the_external_id_of_its_click_to_call():
     assert call(call_api_external_id="crm-0001").external_id == "crm-0001"
 
 
@@ -183,18 +187,18 @@ def test_call_between_extensions_is_internal(contact, is_internal):
     assert call(contact_phone_number=contact).is_internal is is_internal
 
 
-def test_call_names_everyone_it_rang():
+def test_call_lists_the_rung_employees():
     people = [{"employee_id": 2}, {"employee_id": None}, {"employee_id": 1}, {}]
     assert call(employees=people).rung_employee_ids == (2, 1)
     assert call(employees=None).rung_employee_ids == ()
 
 
-def test_one_row_that_is_not_as_documented_does_not_hold_up_the_others():
+def test_invalid_row_does_not_block_the_others():
     good = {"id": 2, "start_time": "2024-10-25 10:00:00"}
     assert [row.id for row in schemas.parse(schemas.CallRow, [{"id": 1, "start_time": "yesterday"}, good])] == [2]
 
 
-def test_call_with_one_broken_leg_is_left_out_whole():
+def test_all_legs_of_a_call_with_an_invalid_leg_are_dropped():
     leg = {"call_session_id": 7, "start_time": "2024-10-25 10:00:00"}
     other = dict(leg, id=3, call_session_id=8)
     found = schemas.parse(schemas.LegRow, [dict(leg, id=1), dict(leg, id=2, start_time=None), other])

@@ -1,4 +1,4 @@
-"""Our templates, filled in and read; and what is wrong with the ones people typed."""
+"""Our webhook templates, filled in and parsed, and the faults of templates people typed."""
 
 import functools
 import json
@@ -43,55 +43,55 @@ READABLE = [
 ]
 
 
-def account():
-    made = uis.FakeUis().add_account()
-    made.add_employee(IVAN, "Иванов Иван", extension="101")
-    made.add_number(OWN)
-    return made
+def add_account():
+    account = uis.FakeUis().add_account()
+    account.add_employee(IVAN, "Иванов Иван", extension="101")
+    account.add_number(OWN)
+    return account
 
 
 @functools.cache
-def notice(event):
-    """Return the fake's notice of a call in which this event happens."""
-    courses = {"outgoing": {"direction": "out", "talks": [(IVAN, 30)]}, "lost_call": {"rings": [IVAN]}}
-    course = courses.get(event, {"rings": [IVAN], "talks": [(IVAN, 30)]})
-    return FakeNotification(account().call(contact=CALLER, number=OWN, **course), str(event))
+def make_notification(event):
+    """Return the fake's notification of a call in which this event happens."""
+    call_values = {"outgoing": {"direction": "out", "talks": [(IVAN, 30)]}, "lost_call": {"rings": [IVAN]}}
+    values_of_call = call_values.get(event, {"rings": [IVAN], "talks": [(IVAN, 30)]})
+    return FakeNotification(add_account().call(contact=CALLER, number=OWN, **values_of_call), str(event))
 
 
-def filled(written, event, **changed):
-    """Fill in a template as UIS does: every macro by its JSON form."""
-    values = notice(event).macros() | changed
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: json.dumps(values[found[1]], ensure_ascii=False), written)
+def fill(template_text, event, **changed):
+    """Fill in a template as UIS does: every macro becomes its JSON value."""
+    values = make_notification(event).macros() | changed
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: json.dumps(values[found[1]], ensure_ascii=False), template_text)
 
 
-def read(body, *, path="", query=""):
+def parse(body, *, path="", query=""):
     return webhooks.parse(query, body, event=path, zone=MOSCOW, is_russian=True)
 
 
 def without(body, *names):
-    """Take lines out of a template or a filled one."""
+    """Remove the lines of these fields from a template or a filled-in body."""
     kept = [line for line in body.splitlines() if not any(f'"{name}"' in line for name in names)]
     return re.sub(r",\n\}$", "\n}", "\n".join(kept))
 
 
-def codes(*given):
-    return [fault.code.value for fault in faults(*given)]
+def codes(*args):
+    return [fault.code.value for fault in faults(*args)]
 
 
-# --- our own
+# --- our templates
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_template_filled_in_says_all_that_the_richer_published_one_says(event):
-    body = filled(template(event), event)
-    said = asdict(read(body))
-    assert said == asdict(read(json.dumps(notice(event).flat())))
-    assert said["event"] == event
+def test_filled_template_parses_like_the_full_published_one(event):
+    body = fill(template(event), event)
+    parsed = asdict(parse(body))
+    assert parsed == asdict(parse(json.dumps(make_notification(event).flat())))
+    assert parsed["event"] == event
     assert faults("", "", body) == faults(event, "", body) == []
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_template_asks_for_nothing_we_do_not_read_and_for_all_that_is_needed(event):
+def test_template_has_every_needed_macro_and_no_unused_one(event):
     names = re.findall(r"\{\{(\w+)\}\}", template(event))
     assert set(names) <= set(webhooks._Body.model_fields)
     assert set(needed(event)) <= set(names)
@@ -100,14 +100,14 @@ def test_template_asks_for_nothing_we_do_not_read_and_for_all_that_is_needed(eve
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_template_is_found_wrong_when_any_needed_line_is_left_out(event):
+def test_template_without_a_needed_line_has_a_fault(event):
     for name in needed(event):
-        body = filled(without(template(event), name, "is_lost"), event)
-        missing, nameless = TemplateFault(TemplateCode.MISSING, (name,)), TemplateFault(TemplateCode.NO_SESSION)
-        assert faults(event, "", body) == [nameless if name == "call_session_id" else missing]
+        body = fill(without(template(event), name, "is_lost"), event)
+        missing, no_session = TemplateFault(TemplateCode.MISSING, (name,)), TemplateFault(TemplateCode.NO_SESSION)
+        assert faults(event, "", body) == [no_session if name == "call_session_id" else missing]
 
 
-def test_template_is_written_as_the_samples_are():
+def test_template_has_the_format_of_the_samples():
     assert template(Event.OUTGOING) == (
         "{\n"
         '  "event": "outgoing",\n'
@@ -121,18 +121,18 @@ def test_template_is_written_as_the_samples_are():
 
 
 @pytest.mark.parametrize("event", ["waiting", "call_end", "lost_call", "recorded"])
-def test_template_keeps_the_lines_and_the_order_of_the_published_one(event):
+def test_template_has_the_lines_of_the_published_one_in_order(event):
     published = text(f"templates/{event}.txt").replace(",\n", "\n").splitlines()
     ours = template(Event(event)).replace(",\n", "\n").splitlines()
     assert [line for line in published if line in ours] == ours
-    left_out = {"notification_name", "notification_mnemonic", "contact_id", "employee_full_name", "scenario_name"}
-    assert {re.findall(r"\w+", line)[0] for line in published if line not in ours} <= left_out | {
+    omitted = {"notification_name", "notification_mnemonic", "contact_id", "employee_full_name", "scenario_name"}
+    assert {re.findall(r"\w+", line)[0] for line in published if line not in ours} <= omitted | {
         "tag_names",
         "file_duration",
     }
 
 
-def test_titles_are_those_of_the_cabinet():
+def test_titles_are_those_of_the_uis_account():
     assert webhook_templates.title(Event.WAITING) == webhook_templates.Title(
         "Ожидание ответа", "Waiting for the answer"
     )
@@ -146,140 +146,140 @@ def test_titles_are_those_of_the_cabinet():
     ]
 
 
-# --- nothing wrong
+# --- no faults
 
 
 @pytest.mark.parametrize(("name", "event"), READABLE)
-def test_sample_with_its_event_in_the_address_has_no_fault(name, event):
+def test_sample_with_its_event_in_the_url_has_no_fault(name, event):
     assert faults(event, "", text(name)) == []
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_default_body_of_the_cabinet_has_no_fault(event):
-    body = notice(event).nested()
+def test_default_body_of_uis_has_no_fault(event):
+    body = make_notification(event).nested()
     assert faults("", "", json.dumps(body)) == []
     del body["event"]
     assert faults(event, "", json.dumps(body)) == []
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_query_of_a_get_has_no_fault(event):
-    assert faults("", to_query(notice(event).flat()), "") == []
+def test_query_string_has_no_fault(event):
+    assert faults("", to_query(make_notification(event).flat()), "") == []
 
 
-def test_form_has_no_fault():
-    assert faults("", "", to_query(notice("waiting").flat())) == []
+def test_form_body_has_no_fault():
+    assert faults("", "", to_query(make_notification("waiting").flat())) == []
 
 
 @pytest.mark.parametrize("empty", [None, ""])
 @pytest.mark.parametrize("event", EVENTS)
-def test_value_uis_does_not_know_is_not_missing(event, empty):
-    nothing = dict.fromkeys(needed(event)[1:], empty)
-    assert faults(event, "", filled(template(event), event, **nothing)) == []
+def test_empty_value_is_not_a_missing_field(event, empty):
+    empty_values = dict.fromkeys(needed(event)[1:], empty)
+    assert faults(event, "", fill(template(event), event, **empty_values)) == []
 
 
-def test_another_field_that_tells_the_same_will_do():
-    body = without(filled(template(Event.CALL_END), "call_end"), "talk_time_duration", "notification_time")
+def test_field_with_the_same_information_replaces_a_missing_one():
+    body = without(fill(template(Event.CALL_END), "call_end"), "talk_time_duration", "notification_time")
     assert codes("", "", body) == ["MISSING"]
     body = body.replace("{", '{"notification_timestamp": 1729840306,')
     assert faults("", "", body) == []
     assert faults("", "", without(body, "is_lost")) == [TemplateFault(TemplateCode.MISSING, ("talk_time_duration",))]
 
 
-def test_event_that_we_ask_nobody_to_set_up_lacks_nothing():
+def test_event_without_a_template_of_ours_has_no_missing_field():
     assert faults("talk_finished", "", '{"call_session_id": 5}') == []
 
 
-# --- one thing wrong
+# --- one fault
 
 
 @pytest.mark.parametrize("body", ["", " \n", "{}", "\ufeff"])
-def test_empty_body_is_named(body):
+def test_empty_body_is_a_fault(body):
     assert faults("waiting", "", body) == [TemplateFault(TemplateCode.EMPTY)]
 
 
 @pytest.mark.parametrize("body", ["waiting", "[]", '{"event": "waiting"', '{"event": waiting}', "{“event”: “waiting”}"])
-def test_body_that_is_not_json_is_named(body):
+def test_body_that_is_not_json_is_a_fault(body):
     assert faults("waiting", "", body) == [TemplateFault(TemplateCode.NOT_JSON)]
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_quotes_round_the_macros_are_named(event):
-    body = filled(template(event).replace("{{", '"{{').replace("}}", '}}"'), event)
+def test_quotes_around_macros_are_a_fault(event):
+    body = fill(template(event).replace("{{", '"{{').replace("}}", '}}"'), event)
     doubled = re.findall(r'"(\w+)": ""', body)
     assert "contact_phone_number" in doubled
     assert faults("", "", body) == [TemplateFault(TemplateCode.QUOTED, tuple(doubled))]
-    assert not isinstance(read(body), Unreadable)
+    assert not isinstance(parse(body), Unreadable)
 
 
-def test_quotes_are_named_once_a_field_and_only_where_there_is_a_name():
+def test_quoted_field_is_listed_once_and_only_with_a_plain_name():
     body = '{"event": "incoming", "call_session_id": 5, "a": {"b": ""x""}, "c": {"b": ""x""}, "d-e": ""x""}'
     assert faults("", "", body) == [TemplateFault(TemplateCode.QUOTED, ("b",))]
 
 
-def test_quotes_of_a_json_value_and_of_a_get_are_none_of_the_clients():
-    body = filled(template(Event.WAITING), "waiting", external_id='say ""x"", "a": ""y""')
+def test_quotes_inside_a_value_or_a_form_are_no_fault():
+    body = fill(template(Event.WAITING), "waiting", external_id='say ""x"", "a": ""y""')
     assert faults("", "", body) == []
     assert codes("", "", 'event=waiting&a="b": ""x"", &call_session_id=5') == ["MISSING"]
 
 
 @pytest.mark.parametrize("left", ['"{{leg_id}}"', "{{leg_id}}", "{{ leg_id }}", '"leg_id"', "leg_id", '"{{leg_no}}"'])
-def test_macro_that_uis_did_not_fill_in_is_named(left):
-    body = filled(template(Event.WAITING).replace("{{leg_id}}", "@@"), "waiting").replace("@@", left)
+def test_unresolved_macro_in_a_body_is_a_fault(left):
+    body = fill(template(Event.WAITING).replace("{{leg_id}}", "@@"), "waiting").replace("@@", left)
     assert faults("", "", body) == [TemplateFault(TemplateCode.UNRESOLVED, ("leg_id",))]
-    assert not isinstance(read(body), Unreadable)
+    assert not isinstance(parse(body), Unreadable)
 
 
 @pytest.mark.parametrize("left", ["{{leg_id}}", "%7B%7Bleg_id%7D%7D", "leg_id", "%22leg_id%22"])
-def test_macro_that_uis_did_not_fill_in_is_named_in_a_get(left):
-    query = re.sub(r"leg_id=\d+", f"leg_id={left}", to_query(notice("waiting").flat()))
+def test_unresolved_macro_in_a_query_string_is_a_fault(left):
+    query = re.sub(r"leg_id=\d+", f"leg_id={left}", to_query(make_notification("waiting").flat()))
     assert faults("", query, "") == [TemplateFault(TemplateCode.UNRESOLVED, ("leg_id",))]
 
 
-def test_macro_that_uis_did_not_fill_in_is_named_in_a_group():
-    body = notice("waiting").nested()
+def test_unresolved_macro_in_a_group_is_a_fault():
+    body = make_notification("waiting").nested()
     body["employee_info"] = {"employee_id": IVAN, "employee_email": "{{employee_email}}"}
     assert faults("", "", json.dumps(body)) == [TemplateFault(TemplateCode.UNRESOLVED, ("employee_email",))]
 
 
-def test_body_of_another_event_is_named():
-    body = filled(template(Event.CALL_END), "call_end")
+def test_body_of_another_event_than_the_url_is_a_fault():
+    body = fill(template(Event.CALL_END), "call_end")
     assert faults("waiting", "", body) == [TemplateFault(TemplateCode.WRONG_EVENT, ("waiting", "call_end"))]
 
 
-def test_word_of_the_clients_own_is_named_beside_the_address():
-    body = filled(template(Event.WAITING), "waiting").replace('"event": "waiting"', '"event": "Ringing"')
+def test_unknown_event_in_the_body_contradicts_the_url():
+    body = fill(template(Event.WAITING), "waiting").replace('"event": "waiting"', '"event": "Ringing"')
     assert faults("waiting", "", body) == [TemplateFault(TemplateCode.WRONG_EVENT, ("waiting", "ringing"))]
 
 
-def test_same_event_in_other_letters_is_right():
-    body = filled(template(Event.WAITING), "waiting").replace('"event": "waiting"', '"event": " Waiting"')
+def test_event_in_another_letter_case_has_no_fault():
+    body = fill(template(Event.WAITING), "waiting").replace('"event": "waiting"', '"event": " Waiting"')
     assert faults("WAITING ", "", body) == []
 
 
-def test_event_that_nothing_names_is_named():
-    body = without(filled(template(Event.WAITING), "waiting"), "event")
+def test_missing_event_is_a_fault():
+    body = without(fill(template(Event.WAITING), "waiting"), "event")
     assert faults("", "", body) == [TemplateFault(TemplateCode.NO_EVENT)]
 
 
 @pytest.mark.parametrize(("path", "word"), [("", "ringing"), ("wating", "wating")])
-def test_event_we_do_not_know_is_named(path, word):
-    body = filled(template(Event.WAITING), "waiting")
+def test_unknown_event_is_a_fault(path, word):
+    body = fill(template(Event.WAITING), "waiting")
     if not path:
         body = body.replace('"event": "waiting"', '"event": "ringing"')
     assert faults(path, "", body) == [TemplateFault(TemplateCode.UNKNOWN_EVENT, (word,))]
 
 
-@pytest.mark.parametrize("session", [None, "", 0, "soon", -1])
-def test_call_that_is_not_named_is_named(session):
-    body = filled(template(Event.WAITING), "waiting", call_session_id=session)
+@pytest.mark.parametrize("session", [None, "", 0, "invalid", -1])
+def test_invalid_session_is_a_fault(session):
+    body = fill(template(Event.WAITING), "waiting", call_session_id=session)
     assert faults("", "", body) == [TemplateFault(TemplateCode.NO_SESSION)]
 
 
-# --- several things wrong
+# --- several faults
 
 
-def test_everything_wrong_is_named_at_once_the_gravest_first():
+def test_several_faults_are_sorted_by_severity():
     body = (
         '{"event": "call_end", "contact_phone_number": ""79990000001"", "call_session_id": {{call_session_id}}, '
         '"employee_id": "employee_id"}'
@@ -293,7 +293,7 @@ def test_everything_wrong_is_named_at_once_the_gravest_first():
     ]
 
 
-def test_quotes_are_named_in_a_body_that_nobody_can_mend():
+def test_quotes_in_a_body_that_cannot_be_repaired_are_a_fault():
     body = '{"event": "waiting", "external_id": ""a"", "tag_names": "["b"]"}'
     assert faults("", "", body) == [
         TemplateFault(TemplateCode.NOT_JSON),
@@ -301,7 +301,7 @@ def test_quotes_are_named_in_a_body_that_nobody_can_mend():
     ]
 
 
-def test_samples_of_broken_templates_are_named():
+def test_samples_of_broken_templates_have_their_faults():
     assert faults("call_end", "", text("notification_unresolved_macros.json")) == [
         TemplateFault(TemplateCode.UNRESOLVED, ("is_lost", "employee_id")),
         TemplateFault(TemplateCode.MISSING, ("contact_phone_number", "direction")),
@@ -309,7 +309,7 @@ def test_samples_of_broken_templates_are_named():
     assert codes("call_end", "", text("notification_call_end.double_quoted.txt")) == ["QUOTED", "MISSING"]
 
 
-def test_names_are_few_short_and_fit_for_a_page():
+def test_field_names_of_a_fault_are_limited_and_printable():
     many = {f"{number}" + "x" * 5000: "{{a}}" for number in range(100)}
     found = faults("incoming", "", json.dumps({"call_session_id": 5, "\0\ud800": "{{a}}"} | many))
     assert [fault.code for fault in found] == [TemplateCode.UNRESOLVED]
@@ -318,16 +318,16 @@ def test_names_are_few_short_and_fit_for_a_page():
     assert {len(name) for name in found[0].names[1:]} == {60}
 
 
-# --- what stops
+# --- fatal faults
 
 
 @pytest.mark.parametrize("code", [fault.value for fault in ParseError])
-def test_what_cannot_be_read_stops(code):
+def test_unreadable_body_is_a_fatal_fault(code):
     assert is_fatal(TemplateFault(TemplateCode(code)), Event.RECORDED)
 
 
 @pytest.mark.parametrize(
-    ("code", "names", "event", "is_stopped"),
+    ("code", "names", "event", "is_fatal_fault"),
     [
         ("MISSING", ["notification_time", "employee_id"], Event.WAITING, True),
         ("MISSING", ["notification_time"], Event.WAITING, False),
@@ -342,11 +342,11 @@ def test_what_cannot_be_read_stops(code):
         ("WRONG_EVENT", ["waiting", "ringing"], Event.WAITING, False),
     ],
 )
-def test_what_matters_stops(code, names, event, is_stopped):
-    assert is_fatal(TemplateFault(TemplateCode(code), tuple(names)), event) is is_stopped
+def test_fault_in_an_important_field_is_fatal(code, names, event, is_fatal_fault):
+    assert is_fatal(TemplateFault(TemplateCode(code), tuple(names)), event) is is_fatal_fault
 
 
-# --- which event it was meant to be
+# --- recognising the event
 
 
 @pytest.mark.parametrize(
@@ -372,11 +372,11 @@ def test_what_matters_stops(code, names, event, is_stopped):
         ("ringing", "a=1", "words", ""),
     ],
 )
-def test_event_is_salvaged(path, query, body, event):
+def test_event_is_recognised_in_an_invalid_request(path, query, body, event):
     assert event_of(path, query, body) == event
 
 
-# --- whatever comes
+# --- any input
 
 PIECES = ['"', "{", "}", ":", ",", "{{a}}", '"event"', "call_end", "[", "]", "=", "&", "\\", " ", '""', "\n", "\ud800"]
 NAMES = st.sampled_from(["event", *needed(Event.WAITING), "talk_time_duration", "is_lost", "contact_info", "\ud800"])
@@ -403,21 +403,21 @@ PATHS = st.sampled_from(["", " ", "waiting", "CALL_END", "talk_finished", "odd",
 @given(path=PATHS, query=BODIES, body=BODIES)
 @example(path="", query="", body='{"event": "\\u0000waiting", "call_session_id": 5}')
 @example(path="\ud800", query="\ud800", body="\ud800")
-def test_whatever_comes_is_judged_as_it_is_read(path, query, body):
+def test_faults_agree_with_the_parser_for_any_input(path, query, body):
     found = faults(path, query, body)
     cleaned = [part.replace("\0", "").encode(errors="replace").decode() for part in (query, body, path)]
-    said = webhooks.parse(cleaned[0], cleaned[1], event=cleaned[2], zone=ZoneInfo("UTC"), is_russian=True)
+    parsed = webhooks.parse(cleaned[0], cleaned[1], event=cleaned[2], zone=ZoneInfo("UTC"), is_russian=True)
     unreadable = [fault.code.value for fault in found if fault.code.value in set(ParseError)]
-    assert unreadable == ([said.error.value] if isinstance(said, Unreadable) else [])
+    assert unreadable == ([parsed.error.value] if isinstance(parsed, Unreadable) else [])
     for fault in found:
         for name in fault.names:
             name.encode()
     if not unreadable:
-        assert event_of(path, query, body) == said.event
+        assert event_of(path, query, body) == parsed.event
 
 
 @pytest.mark.parametrize("depth", [100, 980, 1000, 30_000])
-def test_depth_is_no_danger(depth):
+def test_deep_nesting_is_handled(depth):
     for opening, closing in (("[", "]"), ('{"a":', "}")):
         body = f'{{"event": {opening * depth}1{closing * depth}, "call_session_id": 5}}'
         assert codes("", "", body)[0] in {"NO_EVENT", "NOT_JSON"}

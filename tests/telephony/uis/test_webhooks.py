@@ -1,4 +1,4 @@
-"""Any notification in our words: samples, templates, and everything people do to templates."""
+"""Parsing of notifications: samples, templates, and every way people change templates."""
 
 import json
 import re
@@ -31,17 +31,17 @@ LINK = "https://app.uiscom.ru/system/media/talk/3960000001/0123456789abcdef01234
 END = {"event": "call_end", "call_session_id": 5}
 
 
-def read(body: object = "", *, query: str = "", event: str = "", zone: ZoneInfo = MOSCOW, is_russian: bool = True):
-    written = body if isinstance(body, str) else json.dumps(body)
-    return webhooks.parse(query, written, event=event, zone=zone, is_russian=is_russian)
+def parse(body: object = "", *, query: str = "", event: str = "", zone: ZoneInfo = MOSCOW, is_russian: bool = True):
+    body_text = body if isinstance(body, str) else json.dumps(body)
+    return webhooks.parse(query, body_text, event=event, zone=zone, is_russian=is_russian)
 
 
-def end(**said: object):
-    return read(END | said)
+def parse_end(**values: object):
+    return parse(END | values)
 
 
-def keyless(said):
-    return replace(said, key="")
+def without_key(event):
+    return replace(event, key="")
 
 
 # --- samples
@@ -245,19 +245,19 @@ SAMPLES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "event", "expected"), SAMPLES, ids=[name for name, _event, _said in SAMPLES])
-def test_sample_is_read(name, event, expected):
-    assert keyless(read(text(name), event=event)) == expected
+@pytest.mark.parametrize(("name", "event", "expected"), SAMPLES, ids=[name for name, _event, _expected in SAMPLES])
+def test_sample_is_parsed(name, event, expected):
+    assert without_key(parse(text(name), event=event)) == expected
 
 
-@pytest.mark.parametrize(("name", "event", "expected"), SAMPLES, ids=[name for name, _event, _said in SAMPLES])
+@pytest.mark.parametrize(("name", "event", "expected"), SAMPLES, ids=[name for name, _event, _expected in SAMPLES])
 def test_sample_without_an_event_is_unreadable(name, event, expected):
-    assert keyless(read(text(name))) == Unreadable(ParseError.NO_EVENT)
+    assert without_key(parse(text(name))) == Unreadable(ParseError.NO_EVENT)
 
 
-def test_sample_of_a_get_is_read():
+def test_sample_of_a_get_request_is_parsed():
     query = text("notification_lost_call.get_query.txt").split("?", 1)[1].split(" ", 1)[0]
-    assert keyless(read(query=query)) == EndedEvent(
+    assert without_key(parse(query=query)) == EndedEvent(
         event="lost_call",
         session_id=3960000002,
         happened_at=datetime(2024, 10, 25, 7, 20, 30, 101000, tzinfo=UTC),
@@ -282,8 +282,8 @@ MACROS = (
 )
 
 
-def filled(name: str, **macros: object) -> str:
-    """Fill in a template as UIS does: every macro by its JSON form."""
+def fill_template(name: str, **macros: object) -> str:
+    """Fill in a template as UIS does: every macro becomes its JSON value."""
     values = MACROS | macros
     return re.sub(r"\{\{(\w+)\}\}", lambda found: json.dumps(values[found[1]], ensure_ascii=False), text(name))
 
@@ -325,16 +325,16 @@ TEMPLATES = [
 
 
 @pytest.mark.parametrize(("name", "expected"), TEMPLATES)
-def test_template_reads_when_filled_in(name, expected):
-    assert keyless(read(filled(name))) == expected
+def test_filled_template_is_parsed(name, expected):
+    assert without_key(parse(fill_template(name))) == expected
 
 
 @pytest.mark.parametrize(("name", "expected"), TEMPLATES)
-def test_template_reads_with_quotes_put_round_its_macros(name, expected):
+def test_template_with_quotes_around_its_macros_is_parsed(name, expected):
     quoted = re.sub(r"\{\{(\w+)\}\}", r'"{{\1}}"', text(name))
     values = {macro: json.dumps(value, ensure_ascii=False) for macro, value in MACROS.items()}
     body = re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], quoted)
-    assert keyless(read(body)) == expected
+    assert without_key(parse(body)) == expected
 
 
 @pytest.mark.parametrize(
@@ -347,40 +347,40 @@ def test_template_reads_with_quotes_put_round_its_macros(name, expected):
     ],
 )
 @pytest.mark.parametrize("spelling", ["{{%s}}", '"{{%s}}"', "%s", '"%s"', "null", '""', '"null"', '"{{ %s }}"'])
-def test_template_nobody_filled_in_still_tells_its_session(name, kind, spelling):
+def test_template_with_unresolved_macros_still_has_its_session(name, kind, spelling):
     body = re.sub(
         r"\{\{(\w+)\}\}",
         lambda found: "7" if found[1] == "call_session_id" else spelling.replace("%s", found[1]),
         text(name),
     )
-    said = read(body)
-    assert (type(said), said.session_id) == (kind, 7)
-    assert (said.happened_at, said.contact, said.number, said.employee_id) == (None, "", "", None)
+    parsed = parse(body)
+    assert (type(parsed), parsed.session_id) == (kind, 7)
+    assert (parsed.happened_at, parsed.contact, parsed.number, parsed.employee_id) == (None, "", "", None)
 
 
-def test_template_with_a_null_external_id_reads_as_missing():
-    assert read(filled("templates/call_end.txt", external_id=None)).external_id == ""
-    assert read(filled("templates/call_end.txt", external_id="crm-0001")).external_id == "crm-0001"
+def test_null_external_id_is_parsed_as_missing():
+    assert parse(fill_template("templates/call_end.txt", external_id=None)).external_id == ""
+    assert parse(fill_template("templates/call_end.txt", external_id="crm-0001")).external_id == "crm-0001"
 
 
-def test_template_survives_a_name_full_of_quotes_and_breaks():
-    said = read(filled("templates/call_end.txt", employee_full_name='Иванов "Ваня"\nИван'))
-    assert said.session_id == 3960000001
+def test_employee_name_with_quotes_and_line_breaks_is_parsed():
+    parsed = parse(fill_template("templates/call_end.txt", employee_full_name='Иванов "Ваня"\nИван'))
+    assert parsed.session_id == 3960000001
 
 
-def test_template_survives_a_line_break_that_was_not_escaped():
-    assert read('{"event": "call_end", "employee_full_name": "a\nb\tc", "call_session_id": 5}').session_id == 5
+def test_unescaped_line_break_is_parsed():
+    assert parse('{"event": "call_end", "employee_full_name": "a\nb\tc", "call_session_id": 5}').session_id == 5
 
 
-def test_doubled_quotes_survive_quotes_inside():
+def test_doubled_quotes_around_escaped_quotes_are_parsed():
     body = '{"event": ""call_end"", "employee_full_name": ""ООО \\"Ромашка\\""", "call_session_id": 5}'
-    assert read(body).session_id == 5
+    assert parse(body).session_id == 5
 
 
-def test_doubled_quotes_leave_empty_texts_alone():
+def test_empty_texts_are_not_taken_for_doubled_quotes():
     body = '{"event": "", "contact_phone_number": "", "external_id": ""x"", "call_session_id": 5}'
-    said = read(body, event="call_end")
-    assert (said.contact, said.external_id) == ("", "x")
+    parsed = parse(body, event="call_end")
+    assert (parsed.contact, parsed.external_id) == ("", "x")
 
 
 # --- GET and forms
@@ -398,71 +398,71 @@ GET = {"call_session_id": 3960000002, "contact_phone_number": '"79990000003"', "
         ["contact_phone_number", "is_lost", "call_session_id"],
     ],
 )
-def test_query_is_read_with_and_without_its_ampersands(joined, order):
+def test_query_string_is_parsed_with_and_without_ampersands(joined, order):
     query = joined.join(f"{name}={quote(str(GET[name]))}" for name in order)
-    said = read(query=query, event="call_end")
-    assert (said.session_id, said.contact, said.is_lost) == (3960000002, LOST_CALLER, True)
+    parsed = parse(query=query, event="call_end")
+    assert (parsed.session_id, parsed.contact, parsed.is_lost) == (3960000002, LOST_CALLER, True)
 
 
 @pytest.mark.parametrize("before", ["null", "false", "true", "5", "%22x%22"])
-def test_missing_ampersand_is_found_behind_every_kind_of_value(before):
-    said = read(query=f"is_internal={before}employee_id=3&call_session_id=5", event="call_end")
-    assert said.employee_id == 3
+def test_missing_ampersand_is_found_after_every_kind_of_value(before):
+    parsed = parse(query=f"is_internal={before}employee_id=3&call_session_id=5", event="call_end")
+    assert parsed.employee_id == 3
 
 
-def test_missing_ampersand_is_not_seen_inside_a_longer_name():
+def test_field_name_inside_a_longer_name_is_not_split():
     query = "call_session_id=5&last_talked_employee_id=7&employee_id=8"
-    said = read(query=query, event="call_end")
-    assert (said.talker_id, said.employee_id) == (7, 8)
+    parsed = parse(query=query, event="call_end")
+    assert (parsed.talker_id, parsed.employee_id) == (7, 8)
 
 
 @pytest.mark.parametrize("quotes", ["", "%22"])
-def test_query_may_keep_its_quotes(quotes):
+def test_query_string_is_parsed_with_and_without_quotes(quotes):
     query = f"event={quotes}waiting{quotes}&call_session_id={quotes}5{quotes}&direction={quotes}in{quotes}"
-    said = read(query=query)
-    assert (type(said), said.session_id, said.direction) == (RingingEvent, 5, "in")
+    parsed = parse(query=query)
+    assert (type(parsed), parsed.session_id, parsed.direction) == (RingingEvent, 5, "in")
 
 
 @pytest.mark.parametrize("value", ["null", "", "%22%22", "{{employee_id}}", "%7B%7Bemployee_id%7D%7D", "employee_id"])
-def test_query_has_many_ways_of_saying_nothing(value):
-    assert read(query=f"event=waiting&call_session_id=5&employee_id={value}").employee_id is None
+def test_empty_value_in_a_query_string_is_none(value):
+    assert parse(query=f"event=waiting&call_session_id=5&employee_id={value}").employee_id is None
 
 
-def test_form_is_read_whatever_its_content_type():
-    said = read(urlencode(load("notification_waiting.flat.json") | {"event": "waiting"}))
-    assert (said.session_id, said.employee_id, said.contact) == (3960000001, 300001, CALLER)
+def test_form_body_is_parsed():
+    parsed = parse(urlencode(load("notification_waiting.flat.json") | {"event": "waiting"}))
+    assert (parsed.session_id, parsed.employee_id, parsed.contact) == (3960000001, 300001, CALLER)
 
 
-def test_form_that_is_no_utf8_is_read_as_far_as_it_goes():
-    assert read("event=waiting&employee_full_name=%C8%E2%E0%ED&call_session_id=5").session_id == 5
+def test_form_body_that_is_not_utf8_is_parsed_where_possible():
+    assert parse("event=waiting&employee_full_name=%C8%E2%E0%ED&call_session_id=5").session_id == 5
 
 
-def test_body_beats_the_query():
-    said = read({"call_session_id": 6}, query="call_session_id=5&employee_id=7", event="waiting")
-    assert (said.session_id, said.employee_id) == (6, 7)
+def test_body_takes_precedence_over_the_query_string():
+    parsed = parse({"call_session_id": 6}, query="call_session_id=5&employee_id=7", event="waiting")
+    assert (parsed.session_id, parsed.employee_id) == (6, 7)
 
 
-def test_byte_order_mark_is_no_obstacle():
-    assert read("\ufeff" + json.dumps(END)).session_id == 5
+def test_byte_order_mark_is_ignored():
+    assert parse("\ufeff" + json.dumps(END)).session_id == 5
 
 
-# --- where a name stands
+# --- nested groups
 
 
-def test_top_level_beats_a_group():
+def test_top_level_field_takes_precedence_over_a_group():
     body = END | {"direction": "out", "call_info": {"direction": "in", "call_session_id": 9, "call_source": "va"}}
-    said = read(body)
-    assert (said.session_id, said.direction, said.source) == (5, "out", "va")
+    parsed = parse(body)
+    assert (parsed.session_id, parsed.direction, parsed.source) == (5, "out", "va")
 
 
-def test_first_group_beats_a_later_one():
+def test_first_group_takes_precedence_over_a_later_one():
     body = {"employee_info": {"employee_id": 1}, "call_info": {"employee_id": 2, "call_session_id": 5}}
-    assert read(body, event="call_end").employee_id == 1
+    assert parse(body, event="call_end").employee_id == 1
 
 
 @pytest.mark.parametrize("group", [None, [], "text", 5])
-def test_group_that_is_none_is_ignored(group):
-    assert read(END | {"call_info": group}).session_id == 5
+def test_group_that_is_not_an_object_is_ignored(group):
+    assert parse(END | {"call_info": group}).session_id == 5
 
 
 # --- events
@@ -481,36 +481,37 @@ def test_group_that_is_none_is_ignored(group):
         (Event.RECORDED, RecordingEvent),
     ],
 )
-def test_every_event_is_read_from_the_path_and_from_the_body(event, kind):
-    assert type(read({"call_session_id": 5}, event=event.value)) is kind
-    assert type(read({"call_session_id": 5, "event": f" {event.value.upper()} "})) is kind
+def test_event_is_parsed_from_the_path_or_the_body(event, kind):
+    assert type(parse({"call_session_id": 5}, event=event.value)) is kind
+    assert type(parse({"call_session_id": 5, "event": f" {event.value.upper()} "})) is kind
 
 
-def test_event_in_the_path_beats_the_body():
-    assert type(read(END, event="waiting")) is RingingEvent
+def test_event_in_the_path_takes_precedence_over_the_body():
+    assert type(parse(END, event="waiting")) is RingingEvent
 
 
 @pytest.mark.parametrize("event", ["set_mark", "Завершение звонка", "call-end", "5"])
-def test_event_nobody_knows_is_unreadable(event):
-    assert keyless(read({"event": event, "call_session_id": 5})) == Unreadable(ParseError.UNKNOWN_EVENT, event.lower())
-    assert keyless(read({"call_session_id": 5}, event=event)) == Unreadable(ParseError.UNKNOWN_EVENT, event.lower())
+def test_unknown_event_is_unreadable(event):
+    expected = Unreadable(ParseError.UNKNOWN_EVENT, event.lower())
+    assert without_key(parse({"event": event, "call_session_id": 5})) == expected
+    assert without_key(parse({"call_session_id": 5}, event=event)) == expected
 
 
-def test_event_nobody_knows_is_cut_in_the_detail():
-    assert read({"event": "x" * 1000}).detail == "x" * 60
+def test_unknown_event_is_truncated_in_the_detail():
+    assert parse({"event": "x" * 1000}).detail == "x" * 60
 
 
 @pytest.mark.parametrize("event", [None, "", "null", "{{event}}", "event", ["call_end"], {"a": 1}, True])
-def test_event_that_is_missing_is_unreadable(event):
-    assert keyless(read({"event": event, "call_session_id": 5})) == Unreadable(ParseError.NO_EVENT)
+def test_missing_event_is_unreadable(event):
+    assert without_key(parse({"event": event, "call_session_id": 5})) == Unreadable(ParseError.NO_EVENT)
 
 
 @pytest.mark.parametrize(
     "session",
     [None, 0, "0", "", "x", -5, "-5", True, 1.5, [5], {"a": 5}, 2**63, "9" * 19, "9" * 400, "٣", "1e3", "5 6"],
 )
-def test_session_that_is_none_is_unreadable(session):
-    assert keyless(read({"event": "call_end", "call_session_id": session})) == Unreadable(
+def test_invalid_session_is_unreadable(session):
+    assert without_key(parse({"event": "call_end", "call_session_id": session})) == Unreadable(
         ParseError.NO_SESSION, "call_end"
     )
 
@@ -528,8 +529,8 @@ def test_session_that_is_none_is_unreadable(session):
         (str(2**63 - 1), 2**63 - 1),
     ],
 )
-def test_session_may_have_64_bits_and_quotes(session, expected):
-    assert read({"event": "call_end", "call_session_id": session}).session_id == expected
+def test_session_with_64_bits_or_quotes_is_parsed(session, expected):
+    assert parse({"event": "call_end", "call_session_id": session}).session_id == expected
 
 
 # --- values
@@ -548,40 +549,40 @@ def test_session_may_have_64_bits_and_quotes(session, expected):
         (0, False),
     ],
 )
-def test_boolean_has_many_spellings(raw, expected):
-    assert end(direction="in", is_lost=raw).is_lost is expected
+def test_boolean_is_parsed_in_every_spelling(raw, expected):
+    assert parse_end(direction="in", is_lost=raw).is_lost is expected
 
 
 @pytest.mark.parametrize(
-    ("said", "is_lost"),
+    ("values", "is_lost"),
     [
         ({"direction": "in", "is_lost": True, "talk_time_duration": 0}, True),
-        ({"direction": "in", "is_lost": True, "talk_time_duration": 5}, False),  # whoever talked did not miss
+        ({"direction": "in", "is_lost": True, "talk_time_duration": 5}, False),  # a talk excludes a missed call
         ({"direction": "in", "is_lost": False, "talk_time_duration": 0}, False),
         ({"direction": "in", "talk_time_duration": 0}, True),
         ({"direction": "in", "talk_time_duration": None}, True),
         ({"direction": "in"}, True),
         ({"direction": "in", "is_lost": "maybe"}, True),
         ({"direction": "in", "talk_time_duration": 12}, False),
-        ({"direction": "out", "is_lost": True}, False),  # no outgoing call is missed
+        ({"direction": "out", "is_lost": True}, False),  # outgoing calls are never missed
         ({"direction": "out", "talk_time_duration": 0}, None),
         ({"direction": "out", "talk_time_duration": 3}, False),
         ({}, None),
         ({"is_lost": True}, True),
-        ({"direction": "sideways", "is_lost": False}, False),
+        ({"direction": "invalid", "is_lost": False}, False),
     ],
 )
-def test_lost_is_decided_by_talk_then_by_the_macro_then_by_direction(said, is_lost):
-    assert end(**said).is_lost is is_lost
+def test_is_lost_depends_on_talk_then_on_the_macro_then_on_direction(values, is_lost):
+    assert parse_end(**values).is_lost is is_lost
 
 
-def test_lost_call_is_lost_and_came_in():
-    said = read({"event": "lost_call", "call_session_id": 5, "direction": "out", "is_lost": False})
-    assert (said.is_lost, said.direction) == (True, "in")
+def test_lost_call_event_is_always_lost_and_incoming():
+    parsed = parse({"event": "lost_call", "call_session_id": 5, "direction": "out", "is_lost": False})
+    assert (parsed.is_lost, parsed.direction) == (True, "in")
 
 
 @pytest.mark.parametrize(
-    ("event", "said", "direction"),
+    ("event", "reported", "direction"),
     [
         ("incoming", None, "in"),
         ("incoming", "out", "in"),
@@ -593,12 +594,12 @@ def test_lost_call_is_lost_and_came_in():
         ("call_end", "internal", ""),
     ],
 )
-def test_direction_is_the_events_own_or_what_was_said(event, said, direction):
-    assert read({"event": event, "call_session_id": 5, "direction": said}).direction == direction
+def test_direction_is_that_of_the_event_or_the_reported_one(event, reported, direction):
+    assert parse({"event": event, "call_session_id": 5, "direction": reported}).direction == direction
 
 
 @pytest.mark.parametrize(
-    ("said", "is_internal"),
+    ("values", "is_internal"),
     [
         ({"is_internal": True, "contact_phone_number": CALLER}, True),
         ({"is_internal": "1"}, True),
@@ -608,8 +609,8 @@ def test_direction_is_the_events_own_or_what_was_said(event, said, direction):
         ({}, False),
     ],
 )
-def test_internal_is_said_or_seen(said, is_internal):
-    assert end(**said).is_internal is is_internal
+def test_is_internal_is_reported_or_derived_from_the_contact(values, is_internal):
+    assert parse_end(**values).is_internal is is_internal
 
 
 @pytest.mark.parametrize(
@@ -629,8 +630,8 @@ def test_internal_is_said_or_seen(said, is_internal):
         ("1" * 33, True, ""),
     ],
 )
-def test_contact_is_digits(raw, is_russian, contact):
-    assert read(END | {"contact_phone_number": raw}, is_russian=is_russian).contact == contact
+def test_contact_is_normalised_to_digits(raw, is_russian, contact):
+    assert parse(END | {"contact_phone_number": raw}, is_russian=is_russian).contact == contact
 
 
 @pytest.mark.parametrize(
@@ -646,14 +647,14 @@ def test_contact_is_digits(raw, is_russian, contact):
         ({"a": 1}, ()),
     ],
 )
-def test_rung_employees_come_as_an_array_or_as_text(raw, ids):
-    assert end(employee_ids=raw).rung_employee_ids == ids
+def test_rung_employees_are_parsed_from_an_array_or_a_text(raw, ids):
+    assert parse_end(employee_ids=raw).rung_employee_ids == ids
 
 
-def test_talker_is_the_last_one_who_talked():
-    assert end(employee_id=1, last_talked_employee_id=2).talker_id == 2
-    assert end(employee_id=1, last_talked_employee_id=None).talker_id == 1
-    assert end().talker_id is None
+def test_talker_is_the_last_talked_employee_or_the_employee():
+    assert parse_end(employee_id=1, last_talked_employee_id=2).talker_id == 2
+    assert parse_end(employee_id=1, last_talked_employee_id=None).talker_id == 1
+    assert parse_end().talker_id is None
 
 
 # --- times
@@ -676,8 +677,8 @@ def test_talker_is_the_last_one_who_talked():
         ([], None),
     ],
 )
-def test_time_is_local_to_the_account(raw, expected):
-    assert end(notification_time=raw).happened_at == expected
+def test_time_is_in_the_accounts_time_zone(raw, expected):
+    assert parse_end(notification_time=raw).happened_at == expected
 
 
 @pytest.mark.parametrize(
@@ -689,24 +690,24 @@ def test_time_is_local_to_the_account(raw, expected):
         ("America/New_York", "2024-12-31 23:59:59", datetime(2025, 1, 1, 4, 59, 59, tzinfo=UTC)),
     ],
 )
-def test_time_knows_summer_and_midnight(zone, raw, expected):
-    assert read(END | {"notification_time": raw}, zone=ZoneInfo(zone)).happened_at == expected
+def test_time_is_converted_across_summer_time_and_midnight(zone, raw, expected):
+    assert parse(END | {"notification_time": raw}, zone=ZoneInfo(zone)).happened_at == expected
 
 
 @pytest.mark.parametrize("raw", [1729840306, "1729840306", '"1729840306"', 1729840306.0])
-def test_timestamp_beats_the_local_time(raw):
-    said = end(notification_timestamp=raw, notification_time="2000-01-01 00:00:00")
-    assert said.happened_at == datetime(2024, 10, 25, 7, 11, 46, tzinfo=UTC)
+def test_timestamp_takes_precedence_over_the_local_time(raw):
+    parsed = parse_end(notification_timestamp=raw, notification_time="2000-01-01 00:00:00")
+    assert parsed.happened_at == datetime(2024, 10, 25, 7, 11, 46, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("raw", [None, 0, "soon", 1729840306234, 10**18, "1729840306.234"])
-def test_timestamp_that_is_none_leaves_the_local_time(raw):
-    said = end(notification_timestamp=raw, notification_time="2024-10-25 10:11:46")
-    assert said.happened_at == AT.replace(microsecond=0)
+@pytest.mark.parametrize("raw", [None, 0, "not a number", 1729840306234, 10**18, "1729840306.234"])
+def test_local_time_is_used_when_the_timestamp_is_invalid(raw):
+    parsed = parse_end(notification_timestamp=raw, notification_time="2024-10-25 10:11:46")
+    assert parsed.happened_at == AT.replace(microsecond=0)
 
 
 @pytest.mark.parametrize(
-    ("said", "started_at"),
+    ("values", "started_at"),
     [
         ({"start_time": "2024-10-25 10:00:00", "total_time_duration": 5}, datetime(2024, 10, 25, 7, tzinfo=UTC)),
         ({"total_time_duration": 76, "wait_time_duration": 11}, AT - timedelta(seconds=76)),
@@ -715,32 +716,32 @@ def test_timestamp_that_is_none_leaves_the_local_time(raw):
         ({"total_time_duration": 10**18}, AT),
     ],
 )
-def test_start_is_said_or_counted_back(said, started_at):
-    assert end(notification_time="2024-10-25 10:11:46.234", **said).started_at == started_at
+def test_start_is_reported_or_calculated_from_the_durations(values, started_at):
+    assert parse_end(notification_time="2024-10-25 10:11:46.234", **values).started_at == started_at
 
 
-def test_start_is_not_known_without_any_time():
-    assert end(total_time_duration=76).started_at is None
+def test_start_is_unknown_without_any_time():
+    assert parse_end(total_time_duration=76).started_at is None
 
 
 @pytest.mark.parametrize(("raw", "seconds"), [(12, 12), ("12", 12), (2**31 - 1, 2**31 - 1), (2**31, None), (-1, None)])
-def test_duration_is_one_a_row_can_hold(raw, seconds):
-    assert end(talk_time_duration=raw).talk_seconds == seconds
+def test_duration_beyond_the_column_is_unknown(raw, seconds):
+    assert parse_end(talk_time_duration=raw).talk_seconds == seconds
 
 
 # --- keys
 
 
-def key(**said: object) -> str:
-    return read({"event": "waiting", "call_session_id": 5} | said).key
+def key(**values: object) -> str:
+    return parse({"event": "waiting", "call_session_id": 5} | values).key
 
 
 def test_key_of_a_repeat_is_the_same():
     body = text("notification_waiting.flat.json")
-    assert read(body, event="waiting").key == read(body, event="waiting").key
+    assert parse(body, event="waiting").key == parse(body, event="waiting").key
 
 
-def test_key_of_a_repeat_is_the_same_when_sent_a_second_later():
+def test_key_of_a_repeat_sent_a_second_later_is_the_same():
     assert key(employee_id=1, notification_time="2024-10-25 10:00:00") == key(
         employee_id=1, notification_time="2024-10-25 10:00:01"
     )
@@ -762,22 +763,22 @@ def test_key_of_another_call_or_event_differs():
     assert len({key(**same), key(**same, call_session_id=6), key(**same, event="talk_started")}) == 3
 
 
-def test_end_told_again_is_a_repeat_however_it_is_worded():
+def test_repeated_end_has_the_same_key_with_any_other_fields():
     ends = [END, END | {"file_link": LINK}, END | {"direction": "in"}, END | {"notification_name": "another"}]
-    assert len({read(body).key for body in ends}) == 1
+    assert len({parse(body).key for body in ends}) == 1
 
 
 @pytest.mark.parametrize(
     "more", [{"event": "lost_call"}, {"employee_id": 1}, {"talk_time_duration": 5}, {"is_lost": False}]
 )
-def test_end_that_tells_something_else_is_no_repeat(more):
-    """A menu had ended before the call did."""
-    assert read(END).key != read(END | more).key
+def test_end_with_other_facts_has_another_key(more):
+    """The end of a menu precedes the end of the call."""
+    assert parse(END).key != parse(END | more).key
 
 
-def test_key_of_a_second_recording_differs_and_holds_no_link():
+def test_key_of_a_second_recording_differs_and_contains_no_link():
     first, second = (
-        read({"event": "recorded", "call_session_id": 5, "file_link": link}).key for link in (LINK, LINK + "2")
+        parse({"event": "recorded", "call_session_id": 5, "file_link": link}).key for link in (LINK, LINK + "2")
     )
     assert first != second
     assert "http" not in first
@@ -790,28 +791,28 @@ def test_key_of_two_talks_of_one_call_differs():
     assert key(**started, leg_ids=[1, 2]) == key(**started, leg_ids=["1", "2"])
 
 
-def test_key_stays_short_enough_for_its_column():
+def test_key_fits_its_column():
     largest = 2**63 - 1
-    said = {"event": "talk_started", "employee_id": largest, "file_link": LINK, "call_session_id": largest}
-    assert len(key(**said, leg_ids=[largest] * 1000)) <= 200
-    assert len(key(**said, leg_id=largest)) <= 200
+    values = {"event": "talk_started", "employee_id": largest, "file_link": LINK, "call_session_id": largest}
+    assert len(key(**values, leg_ids=[largest] * 1000)) <= 200
+    assert len(key(**values, leg_id=largest)) <= 200
 
 
 @pytest.mark.parametrize("body", ["", "junk", "[]", '{"a": 1}', '{"event": "odd"}', '{"event": "call_end"}'])
-def test_key_of_the_unreadable_is_a_digest_of_all_there_is(body):
-    said = read(body, query="x=1", event="")
-    assert isinstance(said, Unreadable)
-    assert re.fullmatch(r"[0-9a-f]{64}", said.key)
-    assert said.key == read(body, query="x=1", event="").key
-    assert len({said.key, read(body, query="x=2").key, read(body + " ", query="x=1").key}) == 3
+def test_key_of_an_unreadable_request_is_a_digest_of_all_input(body):
+    parsed = parse(body, query="x=1", event="")
+    assert isinstance(parsed, Unreadable)
+    assert re.fullmatch(r"[0-9a-f]{64}", parsed.key)
+    assert parsed.key == parse(body, query="x=1", event="").key
+    assert len({parsed.key, parse(body, query="x=2").key, parse(body + " ", query="x=1").key}) == 3
 
 
-# --- what cannot be read
+# --- unreadable requests
 
 
 @pytest.mark.parametrize("body", ["", "  \n", "\ufeff", "{}"])
-def test_nothing_is_unreadable_as_empty(body):
-    assert keyless(read(body)) == Unreadable(ParseError.EMPTY)
+def test_empty_body_is_unreadable(body):
+    assert without_key(parse(body)) == Unreadable(ParseError.EMPTY)
 
 
 @pytest.mark.parametrize(
@@ -824,36 +825,36 @@ def test_nothing_is_unreadable_as_empty(body):
         ('{"event": call_end}', "Expecting value: line 1 column 11 (char 10)"),
     ],
 )
-def test_what_is_not_json_says_where(body, detail):
-    assert keyless(read(body)) == Unreadable(ParseError.NOT_JSON, detail)
+def test_body_that_is_not_json_has_the_position_or_text_as_detail(body, detail):
+    assert without_key(parse(body)) == Unreadable(ParseError.NOT_JSON, detail)
 
 
 @pytest.mark.parametrize("body", ["[]", '[{"event": "call_end", "call_session_id": 5}]', "[" * 100_000])
-def test_json_that_is_no_object_is_not_quoted(body):
-    found = keyless(read(body))
+def test_json_that_is_not_an_object_is_not_in_the_detail(body):
+    found = without_key(parse(body))
     assert (found.error, "[" in found.detail, bool(found.detail)) == (ParseError.NOT_JSON, False, True)
 
 
-def test_text_a_database_cannot_hold_is_cleaned():
-    said = read('{"event": "recorded", "call_session_id": 5, "file_link": "https://x/\\u0000\\ud800"}')
-    assert said.link == "https://x/?"
-    said = read(
+def test_characters_the_database_rejects_are_replaced():
+    parsed = parse('{"event": "recorded", "call_session_id": 5, "file_link": "https://x/\\u0000\\ud800"}')
+    assert parsed.link == "https://x/?"
+    parsed = parse(
         '{"event": "call_end", "call_session_id": 5, "external_id": "a\\u0000b\\udfff", "call_source": "\\ud800"}'
     )
-    assert (said.external_id, said.source) == ("ab?", "?")
+    assert (parsed.external_id, parsed.source) == ("ab?", "?")
 
 
-def test_text_is_cut_to_what_a_row_holds():
-    assert len(end(external_id="x" * 5000).external_id) == 100
-    assert len(read({"event": "recorded", "call_session_id": 5, "file_link": "x" * 5000}).link) == 2000
+def test_text_is_truncated_to_its_column():
+    assert len(parse_end(external_id="x" * 5000).external_id) == 100
+    assert len(parse({"event": "recorded", "call_session_id": 5, "file_link": "x" * 5000}).link) == 2000
 
 
 @pytest.mark.parametrize("depth", [1, 100, 500, 900, 950, 980, 1000, 1100, 30_000])
 @pytest.mark.parametrize("field", ["call_session_id", "is_lost", "start_time", "employee_ids", "event", "other"])
-def test_depth_is_no_danger(field, depth):
+def test_deep_nesting_is_handled(field, depth):
     for opening, closing in (("[", "]"), ('{"a":', "}")):
         body = f'{{"event": "call_end", "call_session_id": 5, "{field}": {opening * depth}1{closing * depth}}}'
-        read(body)
+        parse(body)
 
 
 @pytest.mark.parametrize(
@@ -875,10 +876,10 @@ def test_depth_is_no_danger(field, depth):
     ],
     ids=range(13),
 )
-def test_64_kib_of_junk_are_read_at_once(junk):
+def test_64_kib_of_junk_are_parsed_within_three_seconds(junk):
     began_at = monotonic()
-    assert isinstance(read(junk), Unreadable)
-    assert isinstance(read(query=junk), Unreadable)
+    assert isinstance(parse(junk), Unreadable)
+    assert isinstance(parse(query=junk), Unreadable)
     assert monotonic() - began_at < 3
 
 
@@ -902,8 +903,8 @@ BODIES = (
     st.text()
     | st.binary().map(lambda raw: raw.decode(errors="replace"))
     | JSON.map(json.dumps)
-    | st.dictionaries(st.sampled_from(NAMES), VALUES).map(lambda said: json.dumps(END | said))
-    | st.dictionaries(st.sampled_from(NAMES), st.text()).map(lambda said: urlencode(said, errors="replace"))
+    | st.dictionaries(st.sampled_from(NAMES), VALUES).map(lambda values: json.dumps(END | values))
+    | st.dictionaries(st.sampled_from(NAMES), st.text()).map(lambda values: urlencode(values, errors="replace"))
     | st.lists(
         st.sampled_from(['"', "{", "}", ":", ",", "{{a}}", "event", "call_end", "[", "]", "=", "&", "\\", " "])
     ).map("".join)
@@ -916,17 +917,17 @@ BODIES = (
 @example(body='{"call_session_id":5,"notification_timestamp":1729840306234}', query="", event="call_end")
 @example(body='{"call_session_id":5,"start_time":"0001-01-01 00:00:00"}', query="", event="call_end")
 @example(body='{"call_session_id":5,"total_time_duration":9999999999999999}', query="", event="call_end")
-def test_read_never_raises(body, query, event):
-    said = read(body, query=query, event=event)
-    assert said.key
+def test_parser_never_raises(body, query, event):
+    parsed = parse(body, query=query, event=event)
+    assert parsed.key
 
 
 @pytest.mark.slow
-@given(said=st.dictionaries(st.sampled_from(NAMES), VALUES))
-def test_whatever_is_said_fits_into_a_row(said):
+@given(values=st.dictionaries(st.sampled_from(NAMES), VALUES))
+def test_any_parsed_value_can_be_stored(values):
     for event in ("call_end", "recorded"):
-        found = read({"call_session_id": 5} | said, event=event)
+        found = parse({"call_session_id": 5} | values, event=event)
         for value in vars(found).values():
-            written = str(value)
-            written.encode()
-            assert "\0" not in written
+            stored = str(value)
+            stored.encode()
+            assert "\0" not in stored
