@@ -225,6 +225,7 @@ def test_answer_during_an_upload_resolves_the_call_again(tenant, crm, answered, 
     Call.objects.update(next_attempt_at=timezone.now(), state=Call.State.READY)
     (claimed,) = Call.objects.claim(tenant.pk, Call.State.READY, limit=5, now=timezone.now())
     notify(answered.notification("talk_started", employee_id=PETR), works=False)
+    task_queue.process_notifications()
     pipeline.finish_batch(
         [claimed],
         lambda call: call.fail("CRM_REFUSED", now=timezone.now()),

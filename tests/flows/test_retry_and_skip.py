@@ -354,6 +354,7 @@ def test_bulk_action_excludes_later_calls(client, support, rejected, notify, pbx
     start_bulk(client, "SKIP", {"reason": "no"}, tenant__id__exact=tenant.pk)
     VirtualNumber.objects.filter(number=NUMBER, tenant=tenant).update(site="no-such-shop")
     notify(pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call"), works=False)
+    task_queue.process_notifications()
     run_queue()
     assert sorted(states()) == ["READY", "SKIPPED"]
 
