@@ -19,7 +19,6 @@ from crm import (
     uploads,
     user_linking,
 )
-from crm.models import Command
 from crm.retailcrm.errors import SCOPE, SYSTEM, TELEPHONY_OFF
 from telephony import task_names
 from telephony.models import Call, State
@@ -51,8 +50,7 @@ def upload_calls(tenant_id: int) -> None:
 
 
 def run_command(command_id: int) -> None:
-    command = Command.objects.select_related("tenant__uis", "tenant__rules", "employee__tenant__uis").get(pk=command_id)
-    commands.run(command, now=timezone.now())
+    commands.run(command_id, now=timezone.now())
 
 
 def link_users(tenant_id: int) -> None:

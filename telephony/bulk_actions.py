@@ -83,7 +83,7 @@ def start(kind: str, chosen: Mapping[str, str], *, reason: str = "", by: Actor, 
 
 def step(pk: int, *, now: datetime) -> None:
     """Run the next batch of a bulk action, and enqueue the one after it."""
-    action = BulkAction.objects.claim(pk, now=now)
+    action = BulkAction.objects.select_related("requested_by").claim_one(pk, now=now)
     if action is None:
         return
     if action.attempts > MAX_ATTEMPTS:
@@ -109,8 +109,8 @@ def cancel(pk: int, *, by: Actor, now: datetime) -> bool:
 def resume_due(*, now: datetime) -> None:
     """Enqueue bulk actions whose worker died or whose push was lost."""
     with transaction.atomic():
-        for action in BulkAction.objects.due(now=now):
-            enqueue(task_names.RUN_BULK_ACTION, action.pk)
+        for pk in BulkAction.objects.requeue(now=now):
+            enqueue(task_names.RUN_BULK_ACTION, pk)
 
 
 def _do(action: BulkAction, batch: Sequence[Any], *, now: datetime) -> Counter[int]:
@@ -133,13 +133,14 @@ def _do(action: BulkAction, batch: Sequence[Any], *, now: datetime) -> Counter[i
 @transaction.atomic
 def _finish(action: BulkAction, done: Counter[int], batch_size: int, *, state: str | None, now: datetime) -> None:
     """Save the result of a batch, unless another worker has claimed the action."""
-    claimed = BulkAction.objects.filter(pk=action.pk, claim_token=action.claim_token)
+    claimed = BulkAction.objects.still_claimed(action)
     fresh = claimed.select_for_update(of=("self",)).select_related("requested_by").first()
     if fresh is None:
         return _add_to_cancelled(action, done, batch_size, now=now)
     fresh.last_pk = action.last_pk
     _add(fresh, done, batch_size)
-    fresh.claim_token, fresh.attempts, fresh.next_attempt_at = None, 0, now
+    fresh.attempts = 0  # of the next part
+    fresh.release(now)
     if state is not None:
         _finish_action(fresh, BulkAction.State(state), now=now)
     fresh.save()

@@ -22,26 +22,33 @@ class LeasedQuerySet(models.QuerySet[Job]):
         """Return the jobs to work on now: never claimed, postponed until now, or left by a worker that died."""
         return self.filter(next_attempt_at__lte=now)
 
-    def claim(self, *, lease: timedelta = LEASE, now: datetime) -> uuid.UUID:
-        """Claim the rows of this QuerySet: count the attempt and set the lease. Return the token of the claimed ones.
+    def set_lease(self, *, lease: timedelta = LEASE, now: datetime, **changes: Any) -> uuid.UUID:
+        """Claim these rows: count the attempt, set the lease and `changes`. Return the token the claimed rows have.
 
-        The QuerySet's own conditions are checked again by the UPDATE.
+        The conditions of the QuerySet are checked again by the UPDATE.
         """
         token = uuid.uuid4()
-        self.order_by().update(claim_token=token, attempts=models.F("attempts") + 1, next_attempt_at=now + lease)
+        lease_fields = {"claim_token": token, "attempts": models.F("attempts") + 1, "next_attempt_at": now + lease}
+        self.order_by().update(**lease_fields, **changes)
         return token
 
-    def claim_one(self, pk: int, *, lease: timedelta = LEASE, now: datetime) -> Job | None:
-        """Claim the job that a task was queued for; None if it is finished, or another worker has it."""
+    def claim_one(
+        self, pk: int, *, only: models.Q | None = None, lease: timedelta = LEASE, now: datetime, **changes: Any
+    ) -> Job | None:
+        """Claim the job that a task was queued for; None if it is finished, or another worker has it.
+
+        `only` is a further condition, which `changes` may end.
+        """
         unclaimed = models.Q(claim_token=None) | models.Q(next_attempt_at__lte=now)
-        token = self.filter(unclaimed, pk=pk, next_attempt_at__isnull=False).claim(lease=lease, now=now)
+        free = self.filter(unclaimed, only or models.Q(), pk=pk, next_attempt_at__isnull=False)
+        token = free.set_lease(lease=lease, now=now, **changes)
         return self.filter(pk=pk, claim_token=token).first()
 
-    def claimed_by(self, token: uuid.UUID | None) -> Self:
-        """Return the jobs that this claim still holds: another worker may have taken them when the lease ended."""
-        return self.filter(claim_token=token) if token else self.none()
+    def still_claimed(self, job: Job) -> Self:
+        """Return the job if this claim still holds it: another worker may have it since the lease ended."""
+        return self.filter(pk=job.pk, claim_token=job.claim_token) if job.claim_token else self.none()
 
-    def requeue(self, *, limit: int = SWEEP_LIMIT, now: datetime) -> list[int]:
+    def requeue(self, *, limit: int = SWEEP_LIMIT, now: datetime, **changes: Any) -> list[int]:
         """Release due jobs, oldest first, and return their primary keys, for the caller to queue. Needs a transaction.
 
         They are due again in a minute, so that a long queue does not get the same job with each sweep.
@@ -49,7 +56,7 @@ class LeasedQuerySet(models.QuerySet[Job]):
         due = list(self.due(now=now).order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:limit])
         # Re-check the time in the UPDATE: a worker may have claimed a row just now.
         changed = self.filter(pk__in=due, next_attempt_at__lte=now)
-        changed.order_by().update(**released(now + QUEUED_FOR))
+        changed.order_by().update(**released(now + QUEUED_FOR), **changes)
         return due
 
 

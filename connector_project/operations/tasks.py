@@ -7,7 +7,6 @@ from connector_project.core import workers
 from connector_project.core.task_queue import enqueue
 from connector_project.operations.alerts import delivery, evaluate, traffic_profile
 from connector_project.operations.checks import runner
-from connector_project.operations.models import AlertDelivery
 from connector_project.operations.onboarding import activation, offboarding
 from crm import popups
 from telephony.webhooks import process
@@ -71,7 +70,7 @@ def update_traffic_profile(tenant_id: int) -> None:
 
 def send_alert(delivery_id: int) -> None:
     """Send one alert."""
-    delivery.send(AlertDelivery.objects.get(pk=delivery_id), now=timezone.now())
+    delivery.send(delivery_id, now=timezone.now())
 
 
 def delete_offboarded_data() -> None:

@@ -1,6 +1,5 @@
 """The QuerySet of calls: due, claim and lease."""
 
-import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -8,19 +7,19 @@ from typing import TYPE_CHECKING
 from django.db import models
 
 from connector_project.core import circuit_breaker
+from connector_project.core.jobs import LeasedQuerySet
 from telephony.models.choices import CRM_STATES, UIS_STATES, FailureReason, State
 from tenants.models import Connection, CrmConnection, UisConnection
 
 if TYPE_CHECKING:
     from telephony.models.call import Call
 
-LEASE = timedelta(minutes=3)  # longer than a task may run
 # Calls older than this get low priority after an outage, so that new calls go first.
 LIVE_WINDOW = timedelta(minutes=15)
 POISON_AFTER_ATTEMPTS = 4  # failed attempts after which a call may itself be the cause
 
 
-class CallQuerySet(models.QuerySet["Call"]):
+class CallQuerySet(LeasedQuerySet["Call"]):
     def due(self, *, now: datetime) -> "CallQuerySet":
         """Return calls to process now: not failed, client active, and the vendor of the next step available."""
         is_live = models.Q(tenant__is_paused=False, tenant__activated_at__isnull=False)
@@ -47,11 +46,7 @@ class CallQuerySet(models.QuerySet["Call"]):
         connection = _connection(tenant_id, state)
         if connection is not None and connection.consecutive_failures:
             chosen = chosen[:1] if connection.try_half_open(now=now) else []
-        token = uuid.uuid4()
-        # Re-check `next_attempt_at` in the UPDATE so that only one of two concurrent workers gets the rows.
-        self.filter(pk__in=chosen, state=state, next_attempt_at__lte=now).update(
-            claim_token=token, attempts=models.F("attempts") + 1, next_attempt_at=now + LEASE
-        )
+        token = self.filter(pk__in=chosen, state=state, next_attempt_at__lte=now).set_lease(now=now)
         return list(self.filter(pk__in=chosen, claim_token=token).with_related())
 
     def make_due(self, tenant_id: int, states: Sequence[State], reason: FailureReason, *, now: datetime) -> int:

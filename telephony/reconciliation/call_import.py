@@ -93,7 +93,7 @@ def cancel(pk: int, *, by: User | AnonymousUser, now: datetime) -> bool:
 
 def step(*, now: datetime) -> None:
     """Run a chunk of the import that is due first, and enqueue the next chunk of whichever is due then."""
-    row = CallImport.objects.claim(now=now)
+    row = CallImport.objects.claim_next(now=now)
     if row is None:
         return
     if row.attempts > MAX_ATTEMPTS:
@@ -120,7 +120,7 @@ def resume_due(*, now: datetime) -> None:
 
 
 def _begin(row: CallImport, state: CallImport.State, *, now: datetime) -> None:
-    row.claim_start(state, now=now)
+    row.restart(state, now=now)
     row.save()
     enqueue(task_names.IMPORT_CALLS)
 
@@ -173,7 +173,7 @@ def _finish(
     row: CallImport, apply: Callable[[CallImport], None], *, compared: ComparisonResult | None = None, now: datetime
 ) -> None:
     """Save the result of a chunk, unless another worker has claimed the import; enqueue the next one."""
-    claimed = CallImport.objects.filter(pk=row.pk, claim_token=row.claim_token)
+    claimed = CallImport.objects.still_claimed(row)
     fresh = claimed.select_for_update(of=("self",)).select_related("tenant", "requested_by").first()
     if fresh is not None:
         if compared is not None:

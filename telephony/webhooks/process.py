@@ -11,7 +11,7 @@ from connector_project.core.task_queue import enqueue
 from telephony import task_names
 from telephony.calls import apply_event, stored_events
 from telephony.models import Notification
-from telephony.models.notification import PROCESSING_FIELDS, NotificationQuerySet
+from telephony.models.notification import PROCESSING_FIELDS
 from telephony.uis import webhooks
 from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, ParsedWebhook, RingingEvent, Unreadable
 from telephony.webhooks.outcomes import Done, Dropped, Outcome, Postponed
@@ -40,12 +40,12 @@ def process(notification_id: int, *, now: datetime) -> PendingPopup | None:
     stored = Notification.objects.with_related().claim_one(notification_id, lease=LEASE, now=now)
     if stored is None:
         return None
-    held = _held(stored)
+    claimed = Notification.objects.still_claimed(stored)
     try:
         _apply_again_on_conflict(stored, now=now)
     except Exception:
         logger.exception("tenant=%s notification=%s processing failed", stored.tenant.slug, stored.pk)
-        held.update(**released(now + RETRY_AFTER))
+        claimed.update(**released(now + RETRY_AFTER))
         return None
     if stored.outcome != State.QUEUED or stored.parsed_event is None:
         return None
@@ -54,6 +54,7 @@ def process(notification_id: int, *, now: datetime) -> PendingPopup | None:
 
 def finish(stored: Notification, outcome: Outcome) -> None:
     """Write what became of the pop-up, unless another worker has claimed the notification since."""
+    claimed = Notification.objects.still_claimed(stored)
     match outcome:
         case Done(reason):
             result = {"outcome": State.DONE, "reason": reason, "detail": ""} | released(None)
@@ -61,7 +62,7 @@ def finish(stored: Notification, outcome: Outcome) -> None:
             result = {"outcome": State.DROPPED, "reason": reason, "detail": detail} | released(None)
         case Postponed(until, detail):
             result = {"detail": detail} | released(until)
-    _held(stored).update(**result)
+    claimed.update(**result)
 
 
 @transaction.atomic
@@ -156,7 +157,3 @@ def _store_event(stored: Notification, event: CallEvent) -> None:
 
 def _is_repeat(stored: Notification, key: str) -> bool:
     return Notification.objects.filter(tenant=stored.tenant, key=key).exclude(pk=stored.pk).exists()
-
-
-def _held(stored: Notification) -> NotificationQuerySet:
-    return Notification.objects.filter(pk=stored.pk).claimed_by(stored.claim_token)

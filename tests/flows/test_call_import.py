@@ -525,18 +525,18 @@ def test_large_import_of_one_tenant_leaves_workers_to_others(tenant, stranger, c
     rows = [tenant, stranger, *(Tenant.objects.create(name=name, slug=name) for name in ("third", "fourth"))]
     for owner in rows:
         row = CallImport(tenant=owner, since=NOON - timedelta(days=3), till=NOON, requested_at=NOON)
-        row.claim_start(CallImport.State.RUNNING, now=NOON)
+        row.restart(CallImport.State.RUNNING, now=NOON)
         row.save()
-    claimed = [CallImport.objects.claim(now=NOON) for _worker in range(3)]
+    claimed = [CallImport.objects.claim_next(now=NOON) for _worker in range(3)]
     assert [row and row.tenant for row in claimed] == [tenant, stranger, None]
 
 
 def test_preview_runs_before_an_import_in_progress(tenant, stranger, clock):
     for owner, state in ((tenant, "RUNNING"), (stranger, "PREVIEWING")):
         row = CallImport(tenant=owner, since=NOON - timedelta(days=3), till=NOON, requested_at=NOON)
-        row.claim_start(state, now=NOON)
+        row.restart(state, now=NOON)
         row.save()
-    assert CallImport.objects.claim(now=NOON).tenant == stranger
+    assert CallImport.objects.claim_next(now=NOON).tenant == stranger
 
 
 # --- access denied, paused, disconnected
@@ -744,7 +744,7 @@ def test_second_import_cannot_be_started(send_form, pbx, run_queue, tenant):
     assert CallImport.objects.count() == 1
     with pytest.raises(IntegrityError), transaction.atomic():
         row = CallImport(tenant=tenant, since=NOON, till=NOON, requested_at=NOON)
-        row.claim_start(CallImport.State.PREVIEWING, now=NOON)
+        row.restart(CallImport.State.PREVIEWING, now=NOON)
         row.save()
 
 

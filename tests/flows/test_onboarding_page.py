@@ -251,7 +251,7 @@ def test_marketplace_link_works_once(client, new_tenant):
 
 @pytest.mark.slow
 def test_attempts_are_rate_limited(visit, new_tenant, run_queue, later):
-    for _attempt in range(activation.ATTEMPTS):
+    for _attempt in range(activation.MAX_ACTIONS):
         visit("keys", **KEYS | {"key": "guessed"})
     page = visit("keys", **KEYS | {"key": "guessed-again"})
     assert (page.status, page.levels) == (429, ["error"])
