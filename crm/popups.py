@@ -157,7 +157,7 @@ def _send(popup: Popup, *, now: datetime) -> Outcome:
     try:
         answer = client.send_event(event)
     except http_client.RemoteError as exc:
-        _suspend_if_denied(popup.tenant, exc)
+        client_factory.suspend_if_denied(popup.tenant.crm, exc, is_essential=True, now=now)
         popup.state, popup.detail = State.FAILED, str(exc)
         popup.save()
         return Dropped(Reason.CRM_FAILED, str(exc))
@@ -212,7 +212,7 @@ def _close_popups(tenant: Tenant, popups: Sequence[Popup], hangup: Hangup, *, no
     except http_client.RemoteUnavailable as exc:
         return Postponed(now + jobs.QUEUED_FOR, str(exc))
     except http_client.RemoteError as exc:
-        _suspend_if_denied(tenant, exc)
+        client_factory.suspend_if_denied(tenant.crm, exc, is_essential=True, now=now)
         return Dropped(Reason.CRM_FAILED, str(exc))
     _count_unknown(tenant, answer, now=now)
     return Done()
@@ -238,8 +238,3 @@ def _hangup(tenant: Tenant, event: EndedEvent) -> Hangup:
 def _is_own(popup: Popup, event: CallEvent) -> bool:
     """Return whether this employee answered; if UIS does not say who did, any may have, so theirs stays open."""
     return event.employee_id in {None, popup.employee.uis_id}
-
-
-def _suspend_if_denied(tenant: Tenant, exc: http_client.RemoteError) -> None:
-    if isinstance(exc, http_client.AccessDenied):
-        tenant.crm.suspend(exc.code, str(exc), now=timezone.now())

@@ -12,8 +12,9 @@ from django.db.models import Count, Max, QuerySet
 
 from connector_project.core.task_queue import enqueue
 from telephony import task_names
-from telephony.calls import filters, manual, pipeline
+from telephony.calls import filters, manual, next_step
 from telephony.models import BulkAction, State
+from telephony.models.choices import OPEN_STATES
 from telephony.webhooks import process, unreadable
 from tenants.audit import Actor
 from tenants.models import AuditLogEntry
@@ -44,8 +45,7 @@ def rows(kind: str, chosen: Mapping[str, str]) -> QuerySet[Any]:
     if kind == Kind.REPROCESS:
         return unreadable.notifications(chosen)
     found = filters.matching_calls(chosen)
-    open_states = [State.DEBOUNCING, State.FETCHING_LEGS, State.RESOLVING_OWNER, State.READY]
-    return found.filter(state__in=open_states if kind == Kind.SKIP else [*open_states, State.SKIPPED])
+    return found.filter(state__in=OPEN_STATES if kind == Kind.SKIP else [*OPEN_STATES, State.SKIPPED])
 
 
 def preview(kind: str, chosen: Mapping[str, str]) -> Preview:
@@ -126,7 +126,7 @@ def _do(action: BulkAction, batch: Sequence[Any], *, now: datetime) -> Counter[i
     done = manual.apply_to_each(
         batch, lambda call: manual.retry(call, is_one_of_many=True, by=action.requested_by, now=now)
     )
-    pipeline.resume_due(now=now)
+    next_step.resume_due(now=now)
     return done
 
 

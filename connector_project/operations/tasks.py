@@ -36,8 +36,7 @@ def run_checks(tenant_id: int) -> None:
 def run_checks_all() -> None:
     """Every six hours: enqueue one task per active client."""
     with transaction.atomic():
-        live = Tenant.objects.filter(activated_at__isnull=False, is_paused=False, offboarded_at=None)
-        for tenant_id in live.values_list("pk", flat=True):
+        for tenant_id in Tenant.objects.live().values_list("pk", flat=True):
             enqueue(runner.TASK, tenant_id)
 
 

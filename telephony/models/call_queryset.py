@@ -8,7 +8,7 @@ from django.db import models
 
 from connector_project.core import circuit_breaker
 from connector_project.core.jobs import LeasedQuerySet
-from telephony.models.choices import CRM_STATES, UIS_STATES, FailureReason, State
+from telephony.models.choices import CRM_STATES, OPEN_STATES, UIS_STATES, Direction, FailureReason, Result, State
 from tenants.models import Connection, CrmConnection, UisConnection
 
 if TYPE_CHECKING:
@@ -19,7 +19,19 @@ LIVE_WINDOW = timedelta(minutes=15)
 POISON_AFTER_ATTEMPTS = 4  # failed attempts after which a call may itself be the cause
 
 
+# The same as Call.is_missed, unless the legs have a better result.
+MISSED = models.Q(direction=Direction.IN, is_lost=True, talk_seconds=0) & ~models.Q(result=Result.ANSWERED)
+
+
 class CallQuerySet(LeasedQuerySet["Call"]):
+    def open(self) -> "CallQuerySet":
+        """Return calls on their way to the CRM, failed ones included."""
+        return self.filter(state__in=OPEN_STATES)
+
+    def missed(self) -> "CallQuerySet":
+        """Return incoming calls that nobody answered."""
+        return self.filter(MISSED)
+
     def due(self, *, now: datetime) -> "CallQuerySet":
         """Return calls to process now: not failed, client active, and the vendor of the next step available."""
         is_live = models.Q(tenant__is_paused=False, tenant__activated_at__isnull=False)

@@ -17,6 +17,7 @@ class State(Choices):
     SKIPPED = "SKIPPED", _("skipped by a rule")
 
 
+OPEN_STATES = [State.DEBOUNCING, State.FETCHING_LEGS, State.RESOLVING_OWNER, State.READY]
 # States whose step sends requests to UIS or to the CRM.
 UIS_STATES = [State.FETCHING_LEGS]
 CRM_STATES = [State.RESOLVING_OWNER, State.READY]

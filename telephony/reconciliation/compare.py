@@ -12,7 +12,7 @@ from django.db.models import Count
 
 from connector_project.core import local_dates
 from telephony import client_factory
-from telephony.calls import pipeline, sources
+from telephony.calls import next_step, pipeline, sources
 from telephony.calls.sources import StaffDirectory
 from telephony.models import Call, CallImport, Step
 from telephony.reconciliation import stats
@@ -180,7 +180,7 @@ def _compare(
             compared.show(call)
     stats.set_report_dates(tenant, reported_calls)
     if found:
-        pipeline.resume_due(tenant, now=now)
+        next_step.resume_due(tenant_id=tenant.pk, now=now)
     _count_recovered(tenant, sessions, compared, since=found_since)
     compared.stats += stats.count_calls(tenant, sessions)
     rows = set(Call.objects.filter(tenant=tenant, session_id__in=sessions).values_list("session_id", flat=True))

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from connector_project.core import http_client
 from connector_project.core.http_range import RequestedRange as AskedRange
-from telephony import client_factory, outbound
+from telephony import client_factory
 from telephony.calls import recording_selection, sources
 from telephony.calls.evidence import UisSnapshot, dump, load
 from telephony.calls.legs import record_ids
@@ -142,8 +142,7 @@ def _query_uis(call: Call, *, now: datetime) -> UisSnapshot:
         return _fetch_snapshot(call)
     except http_client.RemoteError as exc:
         logger.warning("tenant=%s call=%s recording request failed: %s", call.tenant.slug, call.session_id, exc)
-        if isinstance(exc, http_client.AccessDenied) and outbound.is_account_wide(exc):
-            connection.suspend(exc.code, str(exc), now=now)
+        client_factory.suspend_if_denied(connection, exc, now=now)
         raise RecordingUnavailable(
             UnavailableReason.DENIED if isinstance(exc, http_client.AccessDenied) else UnavailableReason.UNAVAILABLE
         ) from exc

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from telephony import tasks
-from telephony.calls import pipeline
-from telephony.models import Call, CallLogEntry, Notification
+from telephony.calls import step_outcomes
+from telephony.models import Call, CallLogEntry, FailureReason, Notification, Step
 from telephony.webhooks import receive
 from tenants.models import Employee, TransferRules
 from tests import task_queue
@@ -226,13 +226,8 @@ def test_answer_during_an_upload_resolves_the_call_again(tenant, crm, answered, 
     (claimed,) = Call.objects.claim(tenant.pk, Call.State.READY, limit=5, now=timezone.now())
     notify(answered.notification("talk_started", employee_id=PETR), works=False)
     task_queue.process_notifications()
-    pipeline.finish_batch(
-        [claimed],
-        lambda call: call.fail("CRM_REFUSED", now=timezone.now()),
-        step="UPLOAD",
-        now=timezone.now(),
-        started=0,
-    )
+    rejected = step_outcomes.Failed(reason=FailureReason.CRM_REFUSED)
+    step_outcomes.finish([(claimed, rejected)], Step.UPLOAD, timer=step_outcomes.Timer(), now=timezone.now())
     advance(10)
     assert [call["result"] for call in crm.calls] == ["answered"]
 
