@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from connector_project.core.http_server import is_too_large, request_params
+from connector_project.core.http_server import IgnoreAccept, is_too_large, request_params
 from crm import callbacks, commands
 from crm.models import Command
 from tenants.models import Tenant
@@ -20,6 +20,7 @@ security = logging.getLogger("connector.security")
 class _CrmView(APIView):
     """A request from the CRM; it is not signed, the clientId is its only authentication."""
 
+    content_negotiation_class = IgnoreAccept
     kind: Command.Kind
 
     def post(self, request: Request, hook: str) -> Response:
