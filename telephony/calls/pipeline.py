@@ -9,7 +9,7 @@ from telephony.calls.evidence import UisSnapshot, dump
 from telephony.calls.resolution import CallResolution, ResolutionStatus
 from telephony.calls.sources import StaffDirectory
 from telephony.calls.step_outcomes import Moved, Timer
-from telephony.models import Call, State, Step
+from telephony.models import Call, Notification, State, Step
 from telephony.uis.types import CallEvent, EndedEvent
 from tenants.models import Employee, Tenant, TransferRules
 from tenants.transfer_rules import RuleSet, SkipReason
@@ -58,8 +58,13 @@ def is_within_term_again(call: Call, *, now: datetime) -> bool:
 
 
 def evaluate_due(tenant_id: int, *, now: datetime) -> None:
-    """Evaluate one tenant's debounced calls with all evidence so far; queue the rest, if there is more."""
-    batch = Call.objects.claim(tenant_id, State.DEBOUNCING, limit=EVALUATE_BATCH, now=now)
+    """Evaluate one tenant's debounced calls with all evidence so far; queue the rest, if there is more.
+
+    A notification that was received before a call became due, but not read yet, may belong to it: the call waits.
+    """
+    unprocessed = Notification.objects.filter(tenant=tenant_id).unprocessed().order_by("received_at")
+    unread_since = unprocessed.values_list("received_at", flat=True).first()
+    batch = Call.objects.claim(tenant_id, State.DEBOUNCING, limit=EVALUATE_BATCH, due_before=unread_since, now=now)
     if batch:
         _evaluate_batch(batch, now=now)
     if len(batch) == EVALUATE_BATCH:

@@ -42,16 +42,26 @@ class CallQuerySet(LeasedQuerySet["Call"]):
         )
 
     def claim(
-        self, tenant_id: int, state: State, *, limit: int, now: datetime, is_low_priority: bool | None = None
+        self,
+        tenant_id: int,
+        state: State,
+        *,
+        limit: int,
+        now: datetime,
+        is_low_priority: bool | None = None,
+        due_before: datetime | None = None,
     ) -> list["Call"]:
         """Claim due calls of one tenant for this worker: one UPDATE counts the attempt and sets the lease.
 
         Low-priority calls come after the others, however long they have been due; `is_low_priority` selects
-        only the one or the other kind. After failures of the vendor one call is claimed first, as a half-open probe.
+        only the one or the other kind, `due_before` those that became due earlier. After failures of the vendor one
+        call is claimed first, as a half-open probe.
         """
         due = self.due(now=now).filter(tenant=tenant_id, state=state).order_by("is_low_priority", "next_attempt_at")
         if is_low_priority is not None:
             due = due.filter(is_low_priority=is_low_priority)
+        if due_before is not None:
+            due = due.filter(next_attempt_at__lt=due_before)
         chosen = list(due.values_list("pk", flat=True)[:limit])
         if not chosen or self.count_claimed(tenant_id, state, now=now) >= circuit_breaker.MAX_CONCURRENT_BATCHES:
             return []

@@ -16,6 +16,11 @@ PROCESSING_FIELDS = [
 
 
 class NotificationQuerySet(LeasedQuerySet["Notification"]):
+    def unprocessed(self) -> "NotificationQuerySet":
+        """Return notifications that a worker has not read yet; without those that broke workers twice."""
+        unread = self.filter(outcome=Notification.Outcome.RECEIVED, next_attempt_at__isnull=False)
+        return unread.filter(models.Q(attempts__lt=2) | models.Q(claim_token__isnull=False))
+
     def with_related(self) -> "NotificationQuerySet":
         """Join the tenant with both connections and the rules."""
         return self.select_related("tenant__uis", "tenant__crm", "tenant__rules")

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from telephony import tasks
-from telephony.calls import step_outcomes
+from telephony.calls import apply_event, step_outcomes
 from telephony.models import Call, CallLogEntry, FailureReason, Notification, Step
 from telephony.webhooks import receive
 from tenants.models import Employee, TransferRules
@@ -385,3 +385,37 @@ def test_call_of_an_unknown_employee_is_uploaded_without_a_manager(tenant, pbx, 
     )
     advance(10)
     assert [(sent.get("code"), sent["_manager"]) for sent in crm.calls] == [(None, None)]
+
+
+def test_missed_call_waits_for_a_notification_that_no_worker_has_read_yet(tenant, pbx, crm, advance, notify, clock):
+    """The task of a ring was lost; without it the call would go to the wrong manager."""
+    call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN, PETR])
+    started_at = timezone.now()
+    notify(call.notification("waiting", employee_id=IVAN, at=started_at))
+    notify(call.notification("waiting", employee_id=PETR, at=started_at + timedelta(seconds=1)), works=False)
+    task_queue.lose()
+    notify(dict(call.notification("lost_call"), employee_ids=[]))
+    advance(10)
+    assert crm.calls == []
+    clock.shift(timedelta(minutes=1))
+    task_queue.sweep()
+    advance(10)
+    assert [call["_manager"] for call in crm.calls] == [28]
+
+
+def test_notification_that_breaks_its_worker_holds_up_no_missed_call_for_long(
+    tenant, pbx, crm, advance, notify, clock, monkeypatch
+):
+    good, bad = (pbx.call(contact=contact, number=NUMBER, rings=[IVAN]) for contact in (CONTACT, "79990000002"))
+    real = apply_event.apply_event
+
+    def apply(tenant, event, *, now):
+        return 1 / 0 if event.session_id == bad.session_id else real(tenant, event, now=now)
+
+    monkeypatch.setattr(apply_event, "apply_event", apply)
+    notify(bad.notification("waiting", employee_id=IVAN), good.notification("lost_call"))
+    for _minute in range(8):
+        clock.shift(timedelta(minutes=1))
+        task_queue.sweep()
+        advance(4)
+    assert [call["phone"] for call in crm.calls] == [f"+{CONTACT}"]
