@@ -28,10 +28,10 @@ class _WaitingChannel(Channel):
 
     on_wait: OnWait | None = None
 
-    def ask(self, method: str, params: Mapping[str, object], *, timeout: float = 15.0) -> Result:
+    def request(self, method: str, params: Mapping[str, object], *, timeout: float = 15.0) -> Result:
         while True:
             try:
-                return super().ask(method, params, timeout=timeout)
+                return super().request(method, params, timeout=timeout)
             except http_client.RemoteUnavailable as exc:
                 if self.on_wait is None or exc.code != LIMIT:
                     raise

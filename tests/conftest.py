@@ -171,8 +171,8 @@ def later(run_queue: Callable[[], int]) -> Iterator[Callable[[timedelta], dateti
 
 @pytest.fixture(autouse=True)
 def _no_rate_limit_pauses(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Switch off the pauses of the rate limit, except in tests with `real_turns`."""
-    if "real_turns" not in request.fixturenames:
+    """Switch off the pauses of the rate limit, except in tests with `real_pacing`."""
+    if "real_pacing" not in request.fixturenames:
         monkeypatch.setattr("connector_project.core.rate_limit.SAFETY_FACTOR", 0.0)
 
 
@@ -187,16 +187,16 @@ def _connection_outlives_requests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_debounce(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Switch off debouncing of missed calls, except in tests with `real_settling`."""
-    if "real_settling" not in request.fixturenames:
+    """Switch off debouncing of missed calls, except in tests with `real_debounce`."""
+    if "real_debounce" not in request.fixturenames:
         monkeypatch.setattr("telephony.calls.apply_event.DEBOUNCE", timedelta(0))
 
 
 @pytest.fixture
-def real_settling() -> None:
+def real_debounce() -> None:
     """Use the real debounce of missed calls."""
 
 
 @pytest.fixture
-def real_turns() -> None:
+def real_pacing() -> None:
     """Use the real pauses of the rate limit."""

@@ -39,8 +39,9 @@ class LeasedQuerySet(models.QuerySet[Job]):
 
         `only` is a further condition, which `changes` may end.
         """
-        unclaimed = models.Q(claim_token=None) | models.Q(next_attempt_at__lte=now)
-        free = self.filter(unclaimed, only or models.Q(), pk=pk, next_attempt_at__isnull=False)
+        # A queued row is due in a minute, for the sweep; one that is postponed for longer must wait.
+        queued = models.Q(claim_token=None, next_attempt_at__lte=now + QUEUED_FOR)
+        free = self.filter(queued | models.Q(next_attempt_at__lte=now), only or models.Q(), pk=pk)
         token = free.set_lease(lease=lease, now=now, **changes)
         return self.filter(pk=pk, claim_token=token).first()
 

@@ -62,7 +62,7 @@ def evaluate_due(tenant_id: int, *, now: datetime) -> None:
 
     A notification that was received before a call became due, but not read yet, may belong to it: the call waits.
     """
-    unprocessed = Notification.objects.filter(tenant=tenant_id).unprocessed().order_by("received_at")
+    unprocessed = Notification.objects.filter(tenant=tenant_id).unprocessed(now=now).order_by("received_at")
     unread_since = unprocessed.values_list("received_at", flat=True).first()
     batch = Call.objects.claim(tenant_id, State.DEBOUNCING, limit=EVALUATE_BATCH, due_before=unread_since, now=now)
     if batch:

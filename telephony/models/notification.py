@@ -1,10 +1,12 @@
 """The Notification model: each received webhook and its outcome."""
 
+from datetime import datetime
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
-from connector_project.core.jobs import LeasedJob, LeasedQuerySet
+from connector_project.core.jobs import QUEUED_FOR, LeasedJob, LeasedQuerySet
 from tenants.models import Tenant
 
 LONGEST_EVENT = 40
@@ -16,10 +18,10 @@ PROCESSING_FIELDS = [
 
 
 class NotificationQuerySet(LeasedQuerySet["Notification"]):
-    def unprocessed(self) -> "NotificationQuerySet":
-        """Return notifications that a worker has not read yet; without those that broke workers twice."""
-        unread = self.filter(outcome=Notification.Outcome.RECEIVED, next_attempt_at__isnull=False)
-        return unread.filter(models.Q(attempts__lt=2) | models.Q(claim_token__isnull=False))
+    def unprocessed(self, *, now: datetime) -> "NotificationQuerySet":
+        """Return notifications that no worker has read yet; one that broke its worker is not waited for."""
+        # Queued, claimed or due: a failed one is postponed for longer.
+        return self.filter(outcome=Notification.Outcome.RECEIVED, next_attempt_at__lte=now + QUEUED_FOR)
 
     def with_related(self) -> "NotificationQuerySet":
         """Join the tenant with both connections and the rules."""

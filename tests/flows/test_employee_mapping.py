@@ -130,7 +130,7 @@ def test_failed_count_leaves_the_popup_open(pbx, notify, crm, tenant, monkeypatc
     Employee.objects.filter(uis_id=ANNA).update(crm_user_id=31)  # known by ID, not yet by extension
     ringing = pbx.call(contact=CONTACT, number=NUMBER, rings=[ANNA])
     notify(ringing.notification("waiting", employee_id=ANNA, at=timezone.now()))
-    assert list(crm.cards()) == [31]
+    assert list(crm.popups()) == [31]
     assert Popup.objects.get().state == "OPEN"
     assert tenant.notifications.get().outcome == "DONE"
     notify(ringing.notification("lost_call", at=timezone.now()))
@@ -145,13 +145,13 @@ def test_link_makes_the_next_popup_reach_the_user(act, ring, run_queue, crm, hou
     suggestion = suggestions(tenant)[ANNA].clear
     assert (suggestion.user.crm_id, suggestion.reason) == (31, "NAME")
     ring(ANNA)
-    assert crm.cards() == {}
+    assert crm.popups() == {}
     messages = act("link", employee=anna().pk, user=suggestion.user.pk)
     assert [level for level, _text in messages] == ["success"]
     run_queue()
     assert (31, "103") in codes(crm)
     ring(ANNA)
-    assert list(crm.cards()) == [31]
+    assert list(crm.popups()) == [31]
     hourly()
     assert (links()[ANNA], anna().linked_by) == (31, "MANUAL")
     assert suggestions(tenant) == {}

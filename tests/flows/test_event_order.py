@@ -17,7 +17,7 @@ from tenants.models import Employee, TransferRules
 from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 
-pytestmark = pytest.mark.usefixtures("real_settling")
+pytestmark = pytest.mark.usefixtures("real_debounce")
 
 
 @pytest.fixture

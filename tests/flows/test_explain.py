@@ -89,7 +89,7 @@ def assert_explained(client, support, tenant, pbx, crm, stranger):
             assert str(value) in found[0]["message"]
         assert found[0]["responsible"] == (in_english(responsible.label) if responsible else "")
         answer = open_page(client, session_id)
-        assert f"{reason} {found[0]['message']}" in html_text.words(answer)
+        assert f"{reason} {found[0]['message']}" in html_text.text(answer)
         html = answer.content.decode()
         for secret in (CONTACT, pbx.token, tenant.crm.key, tenant.uis.hook, "/system/media/"):
             assert secret not in html
@@ -560,12 +560,12 @@ def test_operator_sees_the_full_number_which_is_logged(client, operator, notify,
 
 def test_support_reveals_the_number_which_is_logged(client, support, notify, missed):
     notify(notification(missed, "lost_call"))
-    assert "7999***0001" in html_text.words(open_page(client, missed.session_id))
+    assert "7999***0001" in html_text.text(open_page(client, missed.session_id))
     assert not AccessLogEntry.objects.exists()
     answer = client.post(f"{url_of(missed.session_id).removesuffix('change/')}number/", follow=True, headers=ENGLISH)
-    assert f"+{CONTACT}" in html_text.words(answer)
+    assert f"+{CONTACT}" in html_text.text(answer)
     assert AccessLogEntry.objects.get().user == support
-    explanation = html_text.words(client.get("/admin/telephony/accesslogentry/", headers=ENGLISH))
+    explanation = html_text.text(client.get("/admin/telephony/accesslogentry/", headers=ENGLISH))
     assert f"support {in_english(AccessLogEntry.Kind.PHONE_NUMBER.label)} {missed.session_id} Ромашка" in explanation
     assert CONTACT not in open_page(client, missed.session_id).content.decode()
 
@@ -616,7 +616,7 @@ def test_pages_of_popups_and_commands_hide_numbers_in_answers(client, support, t
     popup = Popup.objects.create(tenant=tenant, session_id=1, employee=person, detail=detail, state="FAILED", **moments)
     click = Command.objects.create(tenant=tenant, kind="CALL", detail=detail, received_at=now)
     pages = [reverse("admin:crm_popup_change", args=[popup.pk]), reverse("admin:crm_command_change", args=[click.pk])]
-    assert "No such phone: +7999***0001." in html_text.words(client.get(pages[0]))
+    assert "No such phone: +7999***0001." in html_text.text(client.get(pages[0]))
     assert_number_hidden(client, *pages)
 
 
@@ -650,7 +650,7 @@ def test_page_is_in_the_users_language(client, support, notify, missed, crm_worl
     notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
     reason = FailureReason.CRM_UNAVAILABLE
     for language, headers in (("ru", RUSSIAN), ("en", ENGLISH)):
-        words = html_text.words(open_page(client, missed.session_id, headers))
+        words = html_text.text(open_page(client, missed.session_id, headers))
         with translation.override(language):
             assert all(str(text) in words for text in (capfirst(reason.label), reason.responsible.label))
 
@@ -668,6 +668,6 @@ def test_unknown_call_is_an_error(tenant, notify, missed):
     notify(notification(missed, "waiting", IVAN))
     assert str(missed.session_id) in error_message(missed.session_id)
     with translation.override("en"):
-        assert status.event_word("waiting") in error_message(missed.session_id)
+        assert status.event_label("waiting") in error_message(missed.session_id)
     assert Notification.objects.count() == 1
     assert task_queue.drain() == 0

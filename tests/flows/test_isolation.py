@@ -161,13 +161,13 @@ def test_popups_open_and_close_only_in_the_own_crm(ours, theirs, same_session, r
     assert theirs.events() == [("in", f"+{OTHER_CONTACT}", [27]), ("in", f"+{OTHER_CONTACT}", [28])]
     theirs.notify(notification_now(other, "talk_started", IVAN))
     run_queue()
-    assert (sorted(ours.crm.cards()), sorted(theirs.crm.cards())) == ([27, 28], [27])
+    assert (sorted(ours.crm.popups()), sorted(theirs.crm.popups())) == ([27, 28], [27])
     ours.notify(notification_now(mine, "talk_started", PETR))
     run_queue()
-    assert (sorted(ours.crm.cards()), sorted(theirs.crm.cards())) == ([28], [27])
+    assert (sorted(ours.crm.popups()), sorted(theirs.crm.popups())) == ([28], [27])
     theirs.notify(notification_now(other, "call_end"))
     run_queue()
-    assert (sorted(ours.crm.cards()), sorted(theirs.crm.cards())) == ([28], [])
+    assert (sorted(ours.crm.popups()), sorted(theirs.crm.popups())) == ([28], [])
     assert sorted(Popup.objects.values_list("tenant", "employee__uis_id", "state")) == sorted(
         [
             (ours.tenant.pk, IVAN, "CLOSED"),

@@ -276,7 +276,7 @@ def test_transferred_call_without_a_whole_recording_plays_its_owners_talk(
     own_links, play, notify, crm, transfer, uis_world
 ):
     notify(transfer.notification("call_end"))
-    uis_world.media.forgotten.add(transfer.records[0])  # the whole recording is found by its id, too
+    uis_world.media.deleted.add(transfer.records[0])  # the whole recording is found by its id, too
     assert play(path_of(crm.calls[0])).body == audio_of(transfer, 1)
 
 

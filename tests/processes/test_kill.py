@@ -22,7 +22,7 @@ def count_requests(state, side, what):
 def users_with_popup(state, session):
     return sorted(
         int(user)
-        for user, shown in state["crm"]["cards"].items()
+        for user, shown in state["crm"]["popups"].items()
         if any(card.get("callExternalId") == f"uis-{session}" for card in shown)
     )
 

@@ -100,7 +100,7 @@ def _format_body(body: str) -> str:
 
 def _event_text(stored: Notification) -> str:
     """Return the event of a notification and its outcome."""
-    event = _("UIS notification: %(event)s") % {"event": status.event_word(stored.event)}
+    event = _("UIS notification: %(event)s") % {"event": status.event_label(stored.event)}
     if stored.outcome == Outcome.DROPPED:
         return (
             f"{event} – {labels.popup_skip_label(stored)}"

@@ -39,8 +39,10 @@ class AlertDelivery(LeasedJob):
         verbose_name_plural = _("alerts")
         ordering = ("-created_at", "-pk")
         indexes = [
-            models.Index(fields=["next_attempt_at"], name="post_due", condition=Q(next_attempt_at__isnull=False)),
-            models.Index(fields=["-created_at", "-id"], name="post_newest"),
+            models.Index(
+                fields=["next_attempt_at"], name="alert_delivery_due", condition=Q(next_attempt_at__isnull=False)
+            ),
+            models.Index(fields=["-created_at", "-id"], name="alert_delivery_newest"),
         ]
 
     def __str__(self) -> str:

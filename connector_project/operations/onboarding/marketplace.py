@@ -138,7 +138,7 @@ def _check_key(account: CrmConnection) -> None:
     client = client_factory.crm_client(account, is_live=True)
     rights = client.rights()
     for scope in api_scopes.missing(rights):
-        if scope in api_scopes.INDISPENSABLE:
+        if scope in api_scopes.REQUIRED:
             _need(checks.missing_scope(scope))
     account.stores = list(rights.sites)
     account.time_zone = _zone(client.time_zone())

@@ -69,7 +69,7 @@ def _popup(popup: explain.PopupTiming) -> dict[str, Any]:
 
 def _unknown(tenant: Tenant, session: int) -> str:
     stored = Notification.objects.filter(tenant=tenant, session_id=session).order_by("received_at")
-    events = ", ".join(dict.fromkeys(status.event_word(one) for one in stored.values_list("event", flat=True)))
+    events = ", ".join(dict.fromkeys(status.event_label(one) for one in stored.values_list("event", flat=True)))
     if not events:
         message = _("No notifications of call %(session)s have come. Reconciliation with UIS runs every ten minutes.")
         return message % {"session": session}
