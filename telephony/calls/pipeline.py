@@ -145,7 +145,7 @@ def new(tenant: Tenant, event: CallEvent, *, origin: Call.Origin, now: datetime)
 
 
 def certain_skip_reason(call: Call, *, now: datetime) -> str:
-    """Return the rule that skips the call whoever took part in it, or ""."""
+    """Return the rule that skips the call regardless of its participants, or ""."""
     if not (call.is_internal or call.is_expired(now=now)):
         return ""
     found = skip_reason(call, call.tenant.rules.choices(), now=now)

@@ -166,7 +166,7 @@ def test_incidents_have_a_message_and_system_wide_ones_are_for_operators(read, s
         "kind": "ACCESS_DENIED",
         "reason": "uis",
         "message": message,
-        "responsible": "CLIENT",
+        "responsible": "client",
         "state": "OPEN",
         "opened_at": "2026-03-10T12:00:00+03:00",
         "last_seen_at": "2026-03-10T12:00:00+03:00",

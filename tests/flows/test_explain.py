@@ -13,14 +13,13 @@ from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.text import capfirst
 
-from connector_project.core import check_results
+from connector_project.core.check_results import Responsible
 from connector_project.operations.explain import finish_reason_labels, rule_text
 from crm import integration_module
 from crm.models import Command, Popup
 from telephony import tasks
 from telephony.calls import recording_selection
 from telephony.models import AccessLogEntry, Call, CallLogEntry, FailureReason, Notification, RecordingLink
-from telephony.models.choices import Responsible
 from telephony.uis import webhook_templates
 from telephony.webhooks import process, status
 from tenants import datetime_display
@@ -87,7 +86,7 @@ def assert_explained(client, support, tenant, pbx, crm, stranger):
         assert found, problems
         for value in values:
             assert str(value) in found[0]["message"]
-        assert found[0]["responsible"] == (in_english(responsible.label) if responsible else "")
+        assert found[0]["responsible"] == (responsible or "")
         answer = open_page(client, session_id)
         assert f"{reason} {found[0]['message']}" in html_text.text(answer)
         html = answer.content.decode()
@@ -134,7 +133,7 @@ def test_extension_unknown_to_the_crm_is_a_warning(notify, missed, assert_explai
         "UNKNOWN_TO_CRM",
         "103",
         "Сидорова Анна",
-        responsible=check_results.Responsible.OPERATOR,
+        responsible=Responsible.OPERATOR,
         is_warning=True,
     )
 
@@ -177,9 +176,9 @@ def test_recording_turned_off_for_the_employee_is_a_warning(notify, pbx, assert_
     notify(call.notification("call_end"))
     person = "Петров Пётр (102)"
     assert (
-        assert_explained(
-            call.session_id, "RECORDING_OFF", person, responsible=check_results.Responsible.CLIENT, is_warning=True
-        )["reason"]
+        assert_explained(call.session_id, "RECORDING_OFF", person, responsible=Responsible.CLIENT, is_warning=True)[
+            "reason"
+        ]
         == "UPLOADED"
     )
 
@@ -193,7 +192,7 @@ def test_wrong_time_zone_is_a_warning(notify, missed, tenant, assert_explained):
         "ZONE",
         "-2 ",
         "Asia/Yekaterinburg",
-        responsible=check_results.Responsible.OPERATOR,
+        responsible=Responsible.OPERATOR,
         is_warning=True,
     )
     assert not Call.objects.get().tenant.popups.exists()
@@ -206,12 +205,10 @@ def test_unreadable_template_is_a_warning(notify, client, hook, pbx, run_queue, 
     later(timedelta(minutes=6))
     tasks.reconcile_all()
     run_queue()
-    assert_explained(call.session_id, "NO_NOTIFICATIONS", responsible=check_results.Responsible.CLIENT, is_warning=True)
+    assert_explained(call.session_id, "NO_NOTIFICATIONS", responsible=Responsible.CLIENT, is_warning=True)
     with translation.override("en"):
         fault = status.fault_message(webhook_templates.faults("call_end", "", body)[0])
-    assert_explained(
-        call.session_id, "UNREADABLE", fault, responsible=check_results.Responsible.CLIENT, is_warning=True
-    )
+    assert_explained(call.session_id, "UNREADABLE", fault, responsible=Responsible.CLIENT, is_warning=True)
 
 
 def test_unreadable_notification_of_that_time_without_a_session_is_a_warning(
@@ -233,7 +230,7 @@ def test_paused_tenant_is_explained(notify, missed, assert_explained):
         missed.session_id,
         "PAUSED",
         "Иванов Иван (101)",
-        responsible=check_results.Responsible.OPERATOR,
+        responsible=Responsible.OPERATOR,
         is_warning=True,
     )
 
@@ -243,9 +240,7 @@ def test_unavailable_crm_is_explained(notify, crm_world, missed, assert_explaine
     notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
     explanation = assert_explained(missed.session_id, "CRM_UNAVAILABLE", responsible=Responsible.CRM)
     assert explanation["next_at"] > timezone.now().isoformat()
-    assert_explained(
-        missed.session_id, "CRM_FAILED", "Иванов Иван (101)", responsible=check_results.Responsible.CRM, is_warning=True
-    )
+    assert_explained(missed.session_id, "CRM_FAILED", "Иванов Иван (101)", responsible=Responsible.CRM, is_warning=True)
 
 
 def test_unavailable_uis_is_explained(notify, uis_world, answered, assert_explained):
@@ -339,14 +334,12 @@ def test_popups_turned_off_are_a_warning(notify, missed, assert_explained):
 def test_ringing_event_that_came_late_is_a_warning(notify, missed, assert_explained):
     late = missed.notification("waiting", employee_id=IVAN, at=timezone.now() - timedelta(seconds=30))
     notify(late, notification(missed, "lost_call"))
-    assert_explained(missed.session_id, "STALE", responsible=check_results.Responsible.UIS, is_warning=True)
+    assert_explained(missed.session_id, "STALE", responsible=Responsible.UIS, is_warning=True)
 
 
 def test_employee_unknown_to_us_is_a_warning(notify, missed, assert_explained):
     notify(dict(notification(missed, "waiting", IVAN), employee_id=999), notification(missed, "lost_call"))
-    assert_explained(
-        missed.session_id, "UNKNOWN_EMPLOYEE", "999", responsible=check_results.Responsible.OPERATOR, is_warning=True
-    )
+    assert_explained(missed.session_id, "UNKNOWN_EMPLOYEE", "999", responsible=Responsible.OPERATOR, is_warning=True)
 
 
 def test_employee_without_a_crm_user_is_a_warning(notify, pbx, assert_explained):
@@ -356,7 +349,7 @@ def test_employee_without_a_crm_user_is_a_warning(notify, pbx, assert_explained)
         call.session_id,
         "NOT_LINKED",
         "Сидорова Анна (103)",
-        responsible=check_results.Responsible.OPERATOR,
+        responsible=Responsible.OPERATOR,
         is_warning=True,
     )
 
@@ -364,7 +357,7 @@ def test_employee_without_a_crm_user_is_a_warning(notify, pbx, assert_explained)
 def test_answer_reported_after_the_upload_is_a_warning(notify, answered, assert_explained):
     lost = dict(answered.notification("call_end"), event="lost_call", is_lost=True, talk_time_duration=0)
     notify(lost, answered.notification("call_end"))
-    assert_explained(answered.session_id, "LATE_ANSWER", responsible=check_results.Responsible.UIS, is_warning=True)
+    assert_explained(answered.session_id, "LATE_ANSWER", responsible=Responsible.UIS, is_warning=True)
 
 
 @pytest.mark.slow
@@ -376,9 +369,7 @@ def test_recording_that_never_came_is_a_warning(notify, later, answered, assert_
     assert deadline in explain(answered.session_id)["next"]
     for _minute in range(12):
         later(timedelta(minutes=1))
-    assert_explained(
-        answered.session_id, "RECORDING_LATE", "10", responsible=check_results.Responsible.UIS, is_warning=True
-    )
+    assert_explained(answered.session_id, "RECORDING_LATE", "10", responsible=Responsible.UIS, is_warning=True)
 
 
 def test_recording_reported_during_an_upload_without_it_is_a_warning(
@@ -390,7 +381,7 @@ def test_recording_reported_during_an_upload_without_it_is_a_warning(
     notify(answered.notification("call_end"))
     assert "recordUrl" not in crm.calls[0]
     assert Call.objects.get().recording_url
-    assert_explained(answered.session_id, "RECORDING_LATE", responsible=check_results.Responsible.UIS, is_warning=True)
+    assert_explained(answered.session_id, "RECORDING_LATE", responsible=Responsible.UIS, is_warning=True)
     assert not RecordingLink.objects.exists()
 
 
@@ -417,7 +408,7 @@ def test_rule_changed_since_the_skip_is_a_warning(notify, missed, assert_explain
     notify(missed.notification("call_end"))
     assert_explained(missed.session_id, "MISSED_OFF", setting("upload_missed"))
     TransferRules.objects.update(upload_missed=True)
-    assert_explained(missed.session_id, "RULE_CHANGED", responsible=check_results.Responsible.OPERATOR, is_warning=True)
+    assert_explained(missed.session_id, "RULE_CHANGED", responsible=Responsible.OPERATOR, is_warning=True)
 
 
 def test_debouncing_due_and_claimed_calls_are_explained(notify, missed, assert_explained):

@@ -73,7 +73,7 @@ def test_answered_call_has_the_talk_of_its_employee():
     )
 
 
-# Ivan talks for 52 seconds and transfers the call; Petr's phone rings for 6, then he talks for 202.
+# Ivan talks for 52 seconds and transfers the call; Petr's phone rings for 6, then Petr talks for 202.
 TRANSFER = (
     outside(1, starts=0, lasts=270, talks=260),
     leg(2, starts=2, lasts=60, talks=52, employee_id=IVAN, called="101"),

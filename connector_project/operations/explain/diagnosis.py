@@ -114,14 +114,12 @@ def _blocked_by_tenant(data: CallData, redactor: Redactor) -> Diagnosis | None:
         return Diagnosis(
             reason="NOT_ACTIVATED",
             message=message,
-            responsible=str(FailureReason.UIS_DENIED.responsible.label),
+            responsible=FailureReason.UIS_DENIED.responsible,
             css_class="warn",
         )
     if tenant.is_paused:
         message = _("The client is paused: events are stored, nothing is sent.")
-        return Diagnosis(
-            reason="PAUSED", message=message, responsible=str(FailureReason.NONE.responsible.label), css_class="warn"
-        )
+        return Diagnosis(reason="PAUSED", message=message, responsible=FailureReason.NONE.responsible, css_class="warn")
     return _blocked_by_connection(data, redactor)
 
 
@@ -141,7 +139,7 @@ def _blocked_by_connection(data: CallData, redactor: Redactor) -> Diagnosis | No
             reason=denied.reason,
             message=denied.message,
             css_class="bad",
-            responsible=str(incident_texts.denial_is_for(connection.denied_code).label),
+            responsible=incident_texts.denial_is_for(connection.denied_code),
         )
     if call.reason != FailureReason.UIS_QUOTA and connection.is_circuit_open(is_live=False, now=data.now):
         return _of_reason(
@@ -166,7 +164,7 @@ def _of_reason(reason: FailureReason, detail: str, *, css_class: str) -> Diagnos
     return Diagnosis(
         reason=reason.value,
         message=f"{message} {detail}".strip(),
-        responsible=str(reason.responsible.label),
+        responsible=reason.responsible,
         css_class=css_class,
     )
 

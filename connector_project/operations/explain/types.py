@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from connector_project.core.check_results import Responsible
+
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
@@ -11,7 +13,7 @@ class Diagnosis:
 
     reason: str
     message: str
-    responsible: str = ""
+    responsible: Responsible | None = None
     css_class: str = ""  # style: "bad", "warn", "good", or "" for plain
 
 

@@ -172,6 +172,6 @@ def _problem(code: str, message: str, *, responsible: Responsible | None) -> Dia
     return Diagnosis(
         reason=str(code),
         message=message,
-        responsible=str(responsible.label) if responsible else "",
+        responsible=responsible,
         css_class="warn" if responsible else "",
     )
