@@ -1,6 +1,5 @@
 """Pop-ups: opened for each employee whose phone rings, closed when the call is answered or ends."""
 
-import logging
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -8,7 +7,7 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from connector_project.core import http_client, jobs
+from connector_project.core import http_client, jobs, logging
 from crm import call_records, client_factory
 from crm.models import Popup, UnknownId
 from crm.retailcrm.types import EventAnswer, EventType, Hangup
@@ -24,7 +23,7 @@ POPUP_TTL = timedelta(seconds=10)
 CLOSE_WITHIN = timedelta(minutes=10)
 Reason, State = Notification.Reason, Popup.State
 
-logger = logging.getLogger(__name__)
+logger = logging.logger(__name__)
 ENDS = (Event.CALL_END, Event.LOST_CALL)
 
 
@@ -180,7 +179,7 @@ def _count_unknown(tenant: Tenant, answer: EventAnswer, *, now: datetime) -> Non
                 UnknownId.record(tenant, kind, tuple(sorted(set(ids), key=str)), on=now.astimezone(tenant.zone).date())
     except Exception:
         # The pop-up was sent: a failed count must not send it again.
-        logger.exception("tenant=%s unknown IDs were not counted", tenant.slug)
+        logger.exception("unknown ids were not counted", tenant=tenant.slug)
 
 
 def _close_if_obsolete(popup: Popup, *, now: datetime) -> None:

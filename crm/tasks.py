@@ -1,12 +1,11 @@
 """Tasks and schedules of this app: load the rows, make one call."""
 
-import logging
 from collections.abc import Callable
 
 from django.db import transaction
 from django.utils import timezone
 
-from connector_project.core import check_results, http_client
+from connector_project.core import check_results, http_client, logging
 from connector_project.core.task_queue import enqueue
 from crm import (
     callbacks,
@@ -24,7 +23,7 @@ from tenants.models import Tenant
 
 VERIFY_UPLOADS = "crm.tasks.verify_uploads"
 
-logger = logging.getLogger(__name__)
+logger = logging.logger(__name__)
 
 
 def find_owners(tenant_id: int) -> None:
@@ -112,11 +111,12 @@ def _run_for_tenant(tenant: Tenant, call: Callable[[], object]) -> None:
     """Call the CRM for a periodic task: errors are logged and not retried."""
     if tenant.offboarded_at is not None:
         return  # Queued before the client was disconnected.
+    logging.bind(tenant=tenant.slug)
     try:
         call()
     except (http_client.RemoteError, check_results.CheckFailed) as exc:
         client_factory.suspend_if_denied(tenant.crm, exc, now=timezone.now())
-        logger.warning("tenant=%s %s: %s", tenant.slug, type(exc).__name__, exc)
+        logger.warning("request failed", error=f"{type(exc).__name__}: {exc}")
     else:
         # An answer does not prove that our module is switched on there: only the probe checks that.
         if tenant.crm.denied_code != TELEPHONY_OFF:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from connector_project.core import http_client, phone_numbers
+from connector_project.core import http_client, logging, phone_numbers
 from crm import call_records, client_factory
 from crm.retailcrm import errors
 from crm.retailcrm.client import LARGEST_UPLOAD, RetailCrmClient
@@ -41,6 +41,7 @@ def upload(batch: Sequence[Call], *, now: datetime) -> None:
     batch = expiry.skip_expired(batch, now=now)
     if not batch:
         return
+    logging.bind(tenant=batch[0].tenant.slug)
     connection = batch[0].tenant.crm
     client, records = client_factory.crm_client(connection), _records(batch, now=now)
     for number, part in enumerate(_split_suspects(batch)):

@@ -1,12 +1,11 @@
 """Tasks of this app: load, then one call into our code."""
 
-import logging
 from collections.abc import Callable
 
 from django.db import transaction
 from django.utils import timezone
 
-from connector_project.core import http_client
+from connector_project.core import http_client, logging
 from connector_project.core.task_queue import enqueue
 from telephony import bulk_actions, client_factory, task_names
 from telephony.calls import fetch_legs, next_step, pipeline
@@ -16,7 +15,7 @@ from telephony.staff import status_polling, sync
 from telephony.webhooks import process
 from tenants.models import Tenant, TransferRules
 
-logger = logging.getLogger(__name__)
+logger = logging.logger(__name__)
 
 
 def evaluate_calls(tenant_id: int) -> None:
@@ -113,10 +112,11 @@ def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object]) -> None
     tenant = Tenant.objects.select_related("uis", "rules").get(pk=tenant_id)
     if tenant.offboarded_at is not None:
         return  # It was queued before the tenant was disconnected.
+    logging.bind(tenant=tenant.slug)
     try:
         request(tenant)
     except http_client.RemoteError as exc:
         client_factory.suspend_if_denied(tenant.uis, exc, now=timezone.now())
-        logger.warning("tenant=%s %s: %s", tenant.slug, type(exc).__name__, exc)
+        logger.warning("request failed", error=f"{type(exc).__name__}: {exc}")
     else:
         tenant.uis.restore()

@@ -1,7 +1,6 @@
 """Enqueues tasks in django-q2 and hides which broker is used."""
 
 import functools
-import logging
 from typing import Literal
 
 from django.conf import settings
@@ -9,9 +8,11 @@ from django.db import transaction
 from django_q.brokers import Broker, get_broker
 from django_q.tasks import async_task
 
+from connector_project.core import logging
+
 Queue = Literal["default", "fast"]
 
-logger = logging.getLogger(__name__)
+logger = logging.logger(__name__)
 
 
 class NotInTransaction(RuntimeError):
@@ -51,7 +52,7 @@ def enqueue_committed(task: str, *args: int, queue: Queue = "default") -> None:
     try:
         _push(task, *args, queue=queue)
     except Exception:
-        logger.exception("%s was not queued", task)
+        logger.exception("task was not queued", task=task)
 
 
 def _push(task: str, *args: int, queue: Queue) -> None:

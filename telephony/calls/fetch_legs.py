@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from connector_project.core import http_client
+from connector_project.core import http_client, logging
 from telephony import client_factory
 from telephony.calls import next_step, pipeline, recording_selection, sources, step_outcomes
 from telephony.calls.evidence import UisSnapshot, dump, load
@@ -62,6 +62,7 @@ def _fetch(batch: list[Call], *, now: datetime) -> None:
     All calls of a batch have the same priority: low priority does not use the reserve of API points.
     """
     timer, tenant = Timer(), batch[0].tenant
+    logging.bind(tenant=tenant.slug)
     try:
         found = _UisReply.fetch_batch(batch, _client(batch), now=now)
     except http_client.RemoteError as exc:

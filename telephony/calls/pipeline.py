@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from connector_project.core import logging
 from telephony.calls import next_step, sources, step_outcomes
 from telephony.calls.evidence import UisSnapshot, dump
 from telephony.calls.resolution import CallResolution, ResolutionStatus
@@ -73,6 +74,7 @@ def evaluate_due(tenant_id: int, *, now: datetime) -> None:
 
 def _evaluate_batch(batch: Sequence[Call], *, now: datetime) -> None:
     timer, tenant = Timer(), batch[0].tenant
+    logging.bind(tenant=tenant.slug)
     events = sources.events_by_session(tenant, [call.session_id for call in batch])
     staff, choices = StaffDirectory.for_tenant(tenant), tenant.rules.choices()
 

@@ -1,6 +1,5 @@
 """How a step of a call can end, as values, and the one function that writes them."""
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any
 
 from django.db import transaction
 
+from connector_project.core import logging
 from connector_project.core.http_client import RemoteUnavailable
 from telephony.calls import next_step
 from telephony.models import Call, FailureReason, State, Step
@@ -16,7 +16,7 @@ from telephony.models.call import bulk_save_changes, snapshot
 from telephony.models.call_log import log_many
 from tenants.models import Connection
 
-logger = logging.getLogger(__name__)
+logger = logging.logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,5 +126,5 @@ def _decide_or_fail(call: Call, decide: Callable[[Call], Outcome]) -> Outcome:
     try:
         return decide(call)
     except Exception as exc:
-        logger.exception("tenant=%s call=%s step failed", call.tenant.slug, call.session_id)
+        logger.exception("step failed", tenant=call.tenant.slug, call=call.session_id)
         return Failed(reason=FailureReason.INTERNAL_ERROR, detail=type(exc).__name__)

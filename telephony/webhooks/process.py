@@ -1,11 +1,11 @@
 """Processes stored webhooks: each is claimed, parsed once and applied to its call."""
 
-import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
+from connector_project.core import logging
 from connector_project.core.jobs import released
 from connector_project.core.task_queue import enqueue
 from telephony import task_names
@@ -20,7 +20,7 @@ LEASE = timedelta(minutes=1)  # longer than a task of the fast queue may run
 # A row that breaks our code must not be retried every minute.
 RETRY_AFTER = timedelta(minutes=5)
 
-logger = logging.getLogger(__name__)
+logger = logging.logger(__name__)
 State, Reason = Notification.Outcome, Notification.Reason
 
 
@@ -40,11 +40,12 @@ def process(notification_id: int, *, now: datetime) -> PendingPopup | None:
     stored = Notification.objects.with_related().claim_one(notification_id, lease=LEASE, now=now)
     if stored is None:
         return None
+    logging.bind(tenant=stored.tenant.slug, notification=stored.pk)
     claimed = Notification.objects.still_claimed(stored)
     try:
         _apply_again_on_conflict(stored, now=now)
     except Exception:
-        logger.exception("tenant=%s notification=%s processing failed", stored.tenant.slug, stored.pk)
+        logger.exception("processing failed")
         claimed.update(**released(now + RETRY_AFTER))
         return None
     if stored.outcome != State.QUEUED or stored.parsed_event is None:
@@ -87,7 +88,7 @@ def reprocess(stored: Notification, *, event: str = "", now: datetime) -> bool:
             return _reprocess(stored, event=event, now=now)
     except Exception:
         # A row that breaks our code must not block the rest.
-        logger.exception("tenant=%s notification=%s reprocessing failed", stored.tenant_id, stored.pk)
+        logger.exception("reprocessing failed", notification=stored.pk)
         return False
 
 

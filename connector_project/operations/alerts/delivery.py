@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import hmac
-import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +11,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db import transaction
 
-from connector_project.core import http_client
+from connector_project.core import http_client, logging
 from connector_project.core.jobs import released
 from connector_project.core.task_queue import Queue, enqueue
 from connector_project.operations.models import AlertDelivery
@@ -23,7 +22,7 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 -- the prefix that the standard gives to 
 PAUSES_SECONDS = (30, 60, 120, 300, 900, 1800, 3600)
 MOST_TRIES = 79  # with these pauses, three days
 
-logger = logging.getLogger(__name__)
+logger = logging.logger(__name__)
 Channel, State = AlertDelivery.Channel, AlertDelivery.State
 
 
@@ -72,7 +71,7 @@ def _try_to_send(alert: AlertDelivery, *, now: datetime) -> dict[str, Any]:
     except (http_client.RemoteError, OSError) as exc:
         # A mail server's errors are OSErrors. Store only the type: the text may name the login.
         detail = str(exc) if isinstance(exc, http_client.RemoteError) else type(exc).__name__
-        logger.warning("alert=%s not sent by %s: %s", alert.pk, alert.channel, detail)
+        logger.warning("alert was not sent", alert=alert.pk, channel=alert.channel, error=detail)
         if alert.attempts >= MOST_TRIES:
             return {"state": State.FAILED, "detail": detail, "ended_at": now, **released(None)}
         return {"detail": detail, **released(now + _pause(alert, exc))}
