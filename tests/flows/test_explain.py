@@ -14,7 +14,7 @@ from django.utils import timezone, translation
 from django.utils.text import capfirst
 
 from connector_project.core.check_results import Responsible
-from connector_project.operations.explain import finish_reason_labels, rule_text
+from connector_project.operations.explain import labels
 from crm import integration_module
 from crm.models import Command, Popup
 from telephony import tasks
@@ -320,7 +320,7 @@ def test_finish_reason_of_a_rejected_caller_is_shown(notify, pbx, assert_explain
     call = add_ended_call(pbx, finish_reason="numa_in_black_list")
     notify({"event": "call_end", "call_session_id": call.session_id, "contact_phone_number": CONTACT})
     with translation.override("en"):
-        reason = finish_reason_labels.label("numa_in_black_list")
+        reason = labels.finish_reason("numa_in_black_list")
     assert reason != "numa_in_black_list"
     assert reason in json.dumps(explain(call.session_id), ensure_ascii=False)
 
@@ -445,7 +445,7 @@ def test_timeline_lists_every_step_from_ringing_to_upload(notify, later, pbx, as
     ]
     texts, person = {line["step"]: line["message"] for line in explanation["timeline"]}, "Петров Пётр (102)"
     with translation.override("en"):
-        rule = rule_text.named("owner", TransferRules.objects.first().owner)
+        rule = labels.named_rule("owner", TransferRules.objects.first().owner)
     for step, *values in (
         ("RANG", person, "20"),
         ("POPUP", person, ": 102;", ": 28"),

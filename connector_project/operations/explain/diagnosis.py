@@ -9,10 +9,8 @@ from django.utils.translation import gettext_lazy
 
 from connector_project.core.check_results import Text
 from connector_project.operations.alerts import incident_texts
-from connector_project.operations.explain import rule_text
-from connector_project.operations.explain.data import CallData
-from connector_project.operations.explain.redactor import Redactor
-from connector_project.operations.explain.types import Diagnosis
+from connector_project.operations.explain import labels
+from connector_project.operations.explain.data import CallData, Diagnosis, Redactor
 from telephony.calls import recording_selection
 from telephony.models import Call, FailureReason, Step
 from telephony.models.choices import CRM_STATES, UIS_STATES
@@ -97,7 +95,7 @@ def _skipped(data: CallData, redactor: Redactor) -> Diagnosis:
         }
         return Diagnosis(reason=SkipReason.MANUAL, message=message % params)
     message = _("Skipped by a rule: %(rule)s.") % {"rule": call.get_skip_reason_display()}
-    return Diagnosis(reason=call.skip_reason, message=f"{message} {rule_text.describe(data)}".strip())
+    return Diagnosis(reason=call.skip_reason, message=f"{message} {labels.rule_setting(call, data.setting)}".strip())
 
 
 def _blocked_by_tenant(data: CallData, redactor: Redactor) -> Diagnosis | None:

@@ -5,9 +5,7 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 
 from connector_project.operations.explain import labels
-from connector_project.operations.explain.data import CallData
-from connector_project.operations.explain.redactor import Redactor
-from connector_project.operations.explain.types import PopupTiming
+from connector_project.operations.explain.data import CallData, PopupTiming, Redactor
 from crm.models import Popup
 from telephony.models import Notification
 from telephony.uis.types import Event

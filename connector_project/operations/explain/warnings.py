@@ -7,12 +7,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from connector_project.core.check_results import Responsible
-from connector_project.operations.explain import finish_reason_labels, labels
-from connector_project.operations.explain.data import CallData, is_about
+from connector_project.operations.explain import labels
+from connector_project.operations.explain.data import CallData, Diagnosis, Redactor, is_about
 from connector_project.operations.explain.popup_timing import POPUP_EVENTS
-from connector_project.operations.explain.redactor import Redactor
 from connector_project.operations.explain.timeline import FAULTS
-from connector_project.operations.explain.types import Diagnosis
 from telephony.calls import recording_selection
 from telephony.models import Call, Notification, Step
 from telephony.uis import webhook_templates
@@ -127,7 +125,7 @@ def _nobody_rang(data: CallData) -> Iterator[Diagnosis]:
     if not call.is_missed or call.rung_employee_ids or employee_legs or data.popups:
         return
     message = _("No phone rang: the call ended in the menu, in the queue, or outside business hours.")
-    reasons = [finish_reason_labels.label(leg.finish_reason) for leg in data.uis_snapshot.legs if leg.finish_reason]
+    reasons = [labels.finish_reason(leg.finish_reason) for leg in data.uis_snapshot.legs if leg.finish_reason]
     detail = _("Reason given by UIS: %(reason)s.") % {"reason": reasons[-1]} if reasons else ""
     yield _problem("NOBODY_RANG", f"{message} {detail}".strip(), responsible=None)
 
