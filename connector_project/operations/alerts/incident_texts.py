@@ -19,7 +19,9 @@ Kind = Incident.Kind
 SYSTEMS = {"uis": "UIS", "crm": "retailCRM"}
 QUEUES: Mapping[str, Text] = {
     "default": _("No worker processes calls, syncs and schedules: nothing is uploaded."),
-    "fast": _("No worker processes urgent tasks: no pop-up opens, no click starts a call."),
+    "fast": _(
+        "No worker reads notifications and clicks: no pop-up opens, no new call is uploaded, no click starts a call."
+    ),
 }
 
 
