@@ -85,7 +85,7 @@ def _skipped(
         return Dropped(Reason.UNKNOWN_EMPLOYEE, str(event.employee_id))
     if obsolete_reason := _obsolete_reason(tenant, event, received_at):
         return Dropped(obsolete_reason)
-    skip_reason = tenant.rules.choices().popup_skip_reason(_rule_input(event))
+    skip_reason = tenant.rules.rule_set().popup_skip_reason(_rule_input(event))
     return Dropped(Reason.RULE, skip_reason) if skip_reason else None
 
 

@@ -73,7 +73,7 @@ def _fetch(batch: list[Call], *, now: datetime) -> None:
             found=found,
             events=sources.events_by_session(tenant, [call.session_id for call in batch]),
             staff=StaffDirectory.for_tenant(tenant),
-            choices=tenant.rules.choices(),
+            choices=tenant.rules.rule_set(),
         )
         results = step_outcomes.decide_each(batch, functools.partial(_evaluate, context=context, now=now))
     step_outcomes.finish(results, Step.FETCH_LEGS, timer=timer, now=now, details=pipeline.owner_rules(batch))

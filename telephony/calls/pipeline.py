@@ -18,7 +18,7 @@ from tenants.transfer_rules import RuleSet, SkipReason
 EVALUATE_BATCH = 100
 # Calls that began earlier than this get low priority.
 LOW_PRIORITY_AFTER = timedelta(hours=3)
-# Skip reasons that do not depend on the owner.
+# Skip reasons that need neither owner nor legs: such a call is skipped at once. All others wait for the evidence.
 OWNER_INDEPENDENT_REASONS = {SkipReason.INTERNAL_OFF, SkipReason.EXPIRED}
 
 
@@ -76,7 +76,7 @@ def _evaluate_batch(batch: Sequence[Call], *, now: datetime) -> None:
     timer, tenant = Timer(), batch[0].tenant
     logging.bind(tenant=tenant.slug)
     events = sources.events_by_session(tenant, [call.session_id for call in batch])
-    staff, choices = StaffDirectory.for_tenant(tenant), tenant.rules.choices()
+    staff, choices = StaffDirectory.for_tenant(tenant), tenant.rules.rule_set()
 
     def evaluate(call: Call) -> Moved:
         resolution = sources.resolve_call(call, events[call.session_id], staff=staff)
@@ -150,7 +150,7 @@ def certain_skip_reason(call: Call, *, now: datetime) -> str:
     """Return the rule that skips the call regardless of its participants, or ""."""
     if not (call.is_internal or call.is_expired(now=now)):
         return ""
-    found = skip_reason(call, call.tenant.rules.choices(), now=now)
+    found = skip_reason(call, call.tenant.rules.rule_set(), now=now)
     return found if found in OWNER_INDEPENDENT_REASONS else ""
 
 
@@ -176,7 +176,7 @@ def _evaluate(
     call.uis_snapshot = dump(UisSnapshot(row=reported))
     resolution = sources.resolve_call(call, events, staff=staff)
     changes = apply_resolution(call, resolution, owner=staff.owner_of(resolution, call.tenant.rules))
-    outcome = _next(call, resolution, call.tenant.rules.choices(), changes=changes, now=now)
+    outcome = _next(call, resolution, call.tenant.rules.rule_set(), changes=changes, now=now)
     step_outcomes.apply(call, outcome, now=now)
 
 

@@ -44,7 +44,7 @@ class Call(LeasedJob):
     ended_at = models.DateTimeField(_("ended"))
     is_lost = models.BooleanField(null=True)
     is_internal = models.BooleanField(_("internal"), default=False)
-    talk_seconds = models.PositiveIntegerField(_("talk, s"), default=0)
+    talk_seconds = models.PositiveIntegerField(_("talk, s"), default=0)  # 0 also where UIS did not say
     wait_seconds = models.PositiveIntegerField(_("wait, s"), default=0)
     result = models.CharField(_("result"), max_length=12, choices=Result.as_choices, blank=True)
     rung_employee_ids = models.JSONField(default=list)

@@ -108,7 +108,7 @@ class CallData:
             unreadable=_unreadable(call),
             click_to_call=_click_to_call(call),
             setting=_filter_entries(call),
-            current_skip_reason=call.tenant.rules.choices().upload_skip_reason(call.rule_input(now=now))
+            current_skip_reason=call.tenant.rules.rule_set().upload_skip_reason(call.rule_input(now=now))
             if is_skipped
             else None,
             now=now,

@@ -147,6 +147,8 @@ def named_rule(field: str, value: str) -> str:
 def _value_text(field: str, value: object) -> str:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
+    if value is None:
+        return "–"
     return str(dict(TransferRules._meta.get_field(field).flatchoices).get(value, value))  # type: ignore[union-attr]
 
 
