@@ -11,6 +11,7 @@ import time_machine
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 from django.utils import timezone
+from hypothesis import HealthCheck, settings
 
 from tenants.models import Tenant
 from tests import task_queue as real_queue
@@ -23,6 +24,11 @@ NUMBER = "74950000001"
 CONTACT = "79990000001"
 IVAN, PETR, ANNA = 300001, 300002, 300003
 CRM_HOST = "acct-example.retailcrm.ru"
+
+
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("connector", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("connector")
 
 
 def pytest_collection_finish() -> None:

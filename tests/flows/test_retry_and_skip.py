@@ -97,7 +97,7 @@ def test_call_is_retried_from_its_page(client, support, rejected, crm, run_queue
     answer = post_action(client, call, "retry")
     found = explanation(answer)
     # No one needs to act any more; the timeline still shows why the upload failed.
-    assert (levels(answer), found.diagnosis.reason, found.diagnosis.responsible) == (["success"], "DUE", "")
+    assert (levels(answer), found.diagnosis.reason, found.diagnosis.responsible) == (["success"], "DUE", None)
     assert (found.timeline[-1].step, "sveta" in found.timeline[-1].message) == ("RETRIED", True)
     assert found.timeline[-1].message in html_text.text(answer)
     run_queue()
