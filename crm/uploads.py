@@ -56,21 +56,23 @@ def upload(batch: Sequence[Call], *, now: datetime) -> None:
 def find_owners_due(tenant_id: int, *, now: datetime) -> None:
     """Look up the managers of one tenant's missed callers, a few at a time."""
     if batch := Call.objects.claim(tenant_id, State.RESOLVING_OWNER, limit=OWNERS_BATCH, now=now):
-        client = client_factory.crm_client(batch[0].tenant.crm)
+        tenant = batch[0].tenant
+        client = client_factory.crm_client(tenant.crm)
         for call in batch:
             timer = Timer()
-            step_outcomes.finish([(call, _find_owner(call, client, now=now))], Step.RESOLVE_OWNER, timer=timer, now=now)
+            outcome = _find_owner(tenant, call, client, now=now)
+            step_outcomes.finish([(call, outcome)], Step.RESOLVE_OWNER, timer=timer, now=now)
         next_step.enqueue_if_due(tenant_id, State.RESOLVING_OWNER, now=timezone.now())
 
 
-def _find_owner(call: Call, client: RetailCrmClient, *, now: datetime) -> Outcome:
+def _find_owner(tenant: Tenant, call: Call, client: RetailCrmClient, *, now: datetime) -> Outcome:
     """Look up a missed caller's manager; without one, the employee whose phone rang stays the owner."""
     try:
         manager = client.manager(phone_numbers.e164(call.contact))
     except (http_client.RemoteUnavailable, http_client.AccessDenied) as exc:
         # A missing scope must not stop missed calls from being uploaded; an invalid key does.
         if exc.code != errors.SCOPE:
-            return _on_error(call.tenant, exc, now=now)
+            return _on_error(tenant, exc, now=now)
         manager = None
     except http_client.RemoteError:
         manager = None

@@ -67,7 +67,7 @@ def _fetch(batch: list[Call], *, now: datetime) -> None:
         found = _UisReply.fetch_batch(batch, _client(batch), now=now)
     except http_client.RemoteError as exc:
         client_factory.suspend_if_denied(tenant.uis, exc, is_essential=True, now=now)
-        results: step_outcomes.Results = [(call, _on_error(call, exc, now=now)) for call in batch]
+        results: step_outcomes.Results = [(call, _on_error(call, exc, uis=tenant.uis, now=now)) for call in batch]
     else:
         context = _BatchContext(
             found=found,
@@ -129,8 +129,8 @@ class _BatchContext:
     choices: RuleSet
 
 
-def _on_error(call: Call, exc: http_client.RemoteError, *, now: datetime) -> Outcome:
-    """Return what becomes of a call after a UIS error."""
+def _on_error(call: Call, exc: http_client.RemoteError, *, uis: UisConnection, now: datetime) -> Outcome:
+    """Return what becomes of a call after a UIS error. `uis` has counted the error; the call's own copy has not."""
     if call.has_legs and now >= recording_selection.deadline(call):
         return _advanced(call)  # Only the recording was missing, and its deadline has passed.
     match exc:
@@ -140,7 +140,7 @@ def _on_error(call: Call, exc: http_client.RemoteError, *, now: datetime) -> Out
             return Postponed(until=until, reason=FailureReason.UIS_QUOTA, detail=str(exc))
         case http_client.RemoteUnavailable():
             reason = FailureReason.UIS_QUOTA if exc.code == LIMIT else FailureReason.UIS_UNAVAILABLE
-            return Unavailable(vendor=call.tenant.uis, error=exc, reason=reason)
+            return Unavailable(vendor=uis, error=exc, reason=reason)
         case http_client.AccessDenied():
             return Postponed(until=now, reason=FailureReason.UIS_DENIED, detail=str(exc))
         case http_client.UnexpectedReply():

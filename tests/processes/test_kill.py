@@ -100,7 +100,9 @@ def test_answered_killed_between_legs_and_upload(installation):
 @pytest.mark.exhaustive
 def test_answered_killed_while_it_waits_for_its_recording(installation):
     session = installation.play("answered", record_after=60)["session"]
-    installation.wait_for(lambda: installation.ask("calls", 0)[str(session)][1] == "RECORDING_NOT_READY", "the wait")
+    installation.wait_for(
+        lambda: installation.ask("calls", 0).get(str(session), ["", ""])[1] == "RECORDING_NOT_READY", "the wait"
+    )
     installation.kill("worker")
     installation.start_worker("worker")
     installation.pass_time(minutes=2)
