@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 LEASE = timedelta(minutes=3)  # longer than a task may run
 # After this the sweep queues a task again: its push may have been lost.
 QUEUED_FOR = timedelta(minutes=1)
+CLOCKS_APART = timedelta(seconds=30)  # how far the clocks of two machines may differ
 SWEEP_LIMIT = 500
 
 Job = TypeVar("Job", bound="LeasedJob")
@@ -40,7 +41,7 @@ class LeasedQuerySet(models.QuerySet[Job]):
         `only` is a further condition, which `changes` may end.
         """
         # A queued row is due in a minute, for the sweep; one that is postponed for longer must wait.
-        queued = models.Q(claim_token=None, next_attempt_at__lte=now + QUEUED_FOR)
+        queued = models.Q(claim_token=None, next_attempt_at__lte=now + QUEUED_FOR + CLOCKS_APART)
         free = self.filter(queued | models.Q(next_attempt_at__lte=now), only or models.Q(), pk=pk)
         token = free.set_lease(lease=lease, now=now, **changes)
         return self.filter(pk=pk, claim_token=token).first()
