@@ -9,7 +9,7 @@ from tests.simulator.state import state
 
 
 def users_with_popups(simulated):
-    return sorted(state(simulated)["crm"]["popups"])
+    return sorted(state(simulated)["crm"]["cards"])
 
 
 def history(simulated):

@@ -9,8 +9,10 @@ from django.utils.translation import gettext_lazy
 
 from connector_project.core.check_results import Text
 from connector_project.operations.alerts import incident_texts
-from connector_project.operations.explain import labels
-from connector_project.operations.explain.data import CallData, Diagnosis, Redactor
+from connector_project.operations.explain import rule_text
+from connector_project.operations.explain.data import CallData
+from connector_project.operations.explain.redactor import Redactor
+from connector_project.operations.explain.types import Diagnosis
 from telephony.calls import recording_selection
 from telephony.models import Call, FailureReason, Step
 from telephony.models.choices import CRM_STATES, UIS_STATES
@@ -95,7 +97,7 @@ def _skipped(data: CallData, redactor: Redactor) -> Diagnosis:
         }
         return Diagnosis(reason=SkipReason.MANUAL, message=message % params)
     message = _("Skipped by a rule: %(rule)s.") % {"rule": call.get_skip_reason_display()}
-    return Diagnosis(reason=call.skip_reason, message=f"{message} {labels.rule_setting(call, data.setting)}".strip())
+    return Diagnosis(reason=call.skip_reason, message=f"{message} {rule_text.describe(data)}".strip())
 
 
 def _blocked_by_tenant(data: CallData, redactor: Redactor) -> Diagnosis | None:
@@ -112,12 +114,14 @@ def _blocked_by_tenant(data: CallData, redactor: Redactor) -> Diagnosis | None:
         return Diagnosis(
             reason="NOT_ACTIVATED",
             message=message,
-            responsible=FailureReason.UIS_DENIED.responsible,
+            responsible=str(FailureReason.UIS_DENIED.responsible.label),
             css_class="warn",
         )
     if tenant.is_paused:
         message = _("The client is paused: events are stored, nothing is sent.")
-        return Diagnosis(reason="PAUSED", message=message, responsible=FailureReason.NONE.responsible, css_class="warn")
+        return Diagnosis(
+            reason="PAUSED", message=message, responsible=str(FailureReason.NONE.responsible.label), css_class="warn"
+        )
     return _blocked_by_connection(data, redactor)
 
 
@@ -137,7 +141,7 @@ def _blocked_by_connection(data: CallData, redactor: Redactor) -> Diagnosis | No
             reason=denied.reason,
             message=denied.message,
             css_class="bad",
-            responsible=incident_texts.denial_is_for(connection.denied_code),
+            responsible=str(incident_texts.denial_is_for(connection.denied_code).label),
         )
     if call.reason != FailureReason.UIS_QUOTA and connection.is_circuit_open(is_live=False, now=data.now):
         return _of_reason(
@@ -162,7 +166,7 @@ def _of_reason(reason: FailureReason, detail: str, *, css_class: str) -> Diagnos
     return Diagnosis(
         reason=reason.value,
         message=f"{message} {detail}".strip(),
-        responsible=reason.responsible,
+        responsible=str(reason.responsible.label),
         css_class=css_class,
     )
 
