@@ -14,13 +14,15 @@ class ConnectorConfig(AppConfig):
     verbose_name = "Connector"
 
     def ready(self) -> None:
-        from django_q.signals import post_spawn  # noqa: PLC0415 -- needs loaded apps
+        from django_q.signals import post_execute_in_worker, post_spawn, pre_execute  # noqa: PLC0415 -- needs loaded apps
 
         from connector_project import checks  # noqa: F401, PLC0415 -- registers the system checks
-        from connector_project.core import http_client, workers  # noqa: PLC0415 -- needs loaded apps
+        from connector_project.core import http_client, logging, workers  # noqa: PLC0415 -- needs loaded apps
         from connector_project.operations import roles, schedules, ticker  # noqa: PLC0415 -- needs loaded apps
 
         http_client.set_trusted_hosts(settings.TRUSTED_REMOTE_HOSTS)
+        pre_execute.connect(logging.bind_task)
+        post_execute_in_worker.connect(logging.forget)
         post_spawn.connect(workers.start_heartbeats)
         if os.environ.get("Q_CLUSTER_NAME", settings.Q_CLUSTER["name"]) == settings.Q_CLUSTER["name"]:
             post_spawn.connect(ticker.start)

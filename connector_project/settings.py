@@ -74,6 +74,7 @@ if DEBUG and find_spec("tests.devtools") is not None:
     INSTALLED_APPS += ["tests.devtools"]
 
 MIDDLEWARE = [
+    "connector_project.core.middleware.LogContext",
     "connector_project.core.middleware.TrustedProxies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

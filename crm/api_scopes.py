@@ -19,7 +19,7 @@ SCOPES = {
     "reference_read": ("/api/settings",),  # the account's time zone
 }
 # Required for activation; without one of the others only its feature fails.
-INDISPENSABLE = ("integration_read", "integration_write", "telephony_write", "user_read")
+REQUIRED = ("integration_read", "integration_write", "telephony_write", "user_read")
 
 
 def missing(rights: Rights) -> list[str]:

@@ -1,7 +1,6 @@
 """Callbacks about our integration module: switched on or off, account renamed, settings changed."""
 
 import json
-import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -10,7 +9,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from connector_project.core import http_client
+from connector_project.core import http_client, logging
 from connector_project.core.task_queue import enqueue
 from crm.account_url import normalise, validation_error
 from crm.models import Command
@@ -21,7 +20,7 @@ from tenants.models.tenant import validate_time_zone
 PROBE = "crm.tasks.probe"
 SWITCHED_OFF = "The module was switched off in the CRM."
 
-security = logging.getLogger("connector.security")
+security = logging.logger("connector.security")
 
 
 def activity(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Command:
@@ -94,7 +93,7 @@ def _update_address(tenant: Tenant, address: str) -> None:
     if not address or address == normalise(tenant.crm.address):
         return
     if validation_error(address, domains=settings.CRM_DOMAINS, is_trusted=http_client.is_trusted(address)):
-        security.warning("tenant=%s: the CRM sent a systemUrl that is not a CRM account", tenant.slug)
+        security.warning("the CRM sent a systemUrl that is not a CRM account", tenant=tenant.slug)
         return
     with transaction.atomic():
         tenant.crm.address = address

@@ -1,13 +1,18 @@
 """Commands from the CRM (click-to-call, status change): stored, answered at once, run by a task."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
 from connector_project.core import http_client, phone_numbers
+from connector_project.core.jobs import QUEUED_FOR, released
 from connector_project.core.task_queue import enqueue
 from crm.models import Command
+from telephony import client_factory as uis_clients
 from telephony import outbound
 from tenants.models import Employee, Tenant, TransferRules
 
@@ -17,18 +22,38 @@ CLICK_TTL = timedelta(seconds=10)
 STATUS_TTL = timedelta(minutes=10)
 LEASE = timedelta(minutes=2)
 STATUS_PAUSE = timedelta(seconds=20)
-SWEEP_LIMIT = 500
 
 Kind, State, Reason = Command.Kind, Command.State, Command.Reason
 # Refusals that are not reported to the CRM as errors.
 SILENT_REASONS = frozenset({Reason.SYNC_OFF, Reason.ECHO})
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """The command was run, or cannot be."""
+
+    state: Command.State = State.DONE
+    reason: str = ""
+    detail: str = ""
+    session_id: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Postponed:
+    """To be run again at `until`."""
+
+    until: datetime
+    detail: str = ""
+
+
+Outcome = Ended | Postponed
+
+
 def receive(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, now: datetime) -> Command:
     """Store a command, then refuse it with a reason or queue it."""
     params = {name: value for name, value in request.items() if name != "clientId"}
     command = Command.objects.create(
-        tenant=tenant, kind=kind, params=params, received_at=now, next_attempt_at=now + LEASE
+        tenant=tenant, kind=kind, params=params, received_at=now, next_attempt_at=now + QUEUED_FOR
     )
     with transaction.atomic():
         refusal = _prepare(command, now=now)
@@ -39,28 +64,53 @@ def receive(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, n
     return command
 
 
-def run(command: Command, *, now: datetime) -> None:
-    """Run a stored command unless another worker has already claimed it."""
-    if command.kind == Kind.MAKE_CALL:
-        _make_call(command, now=now)
-    elif command.kind == Kind.SET_STATUS:
-        _set_status(command, now=now)
+def run(command_id: int, *, now: datetime) -> None:
+    """Run a stored command unless another worker has claimed it."""
+    rows = Command.objects.select_related("tenant__uis", "tenant__rules", "employee__tenant__uis")
+    command = rows.get(pk=command_id)
+    is_call = command.kind == Kind.MAKE_CALL
+    claimed = _claim(command, now=now) if is_call else _claim_status(command, now=now)
+    if claimed is None:
+        return
+    _finish(claimed, _make_call(command, now=now) if is_call else _set_status(command, now=now), now=now)
+    if not is_call:
+        _enqueue_newest(command)
 
 
+@transaction.atomic
 def resume_pending(*, now: datetime) -> int:
     """Queue commands again whose queue entry was lost or whose worker died; return how many were due."""
-    stalled = Command.objects.filter(next_attempt_at__lte=now).order_by("next_attempt_at")[:SWEEP_LIMIT]
-    for command in stalled:
-        # Only if the row is unchanged: its worker may be finishing just now.
-        same = Command.objects.filter(pk=command.pk, state=command.state, next_attempt_at=command.next_attempt_at)
-        if command.state == State.RUNNING and command.kind == Kind.MAKE_CALL:
-            # Its worker died half-way: a retry could call both people a second time.
-            same.update(state=State.FAILED, reason=Reason.NOT_REPEATED, finished_at=now, next_attempt_at=None)
-            continue
-        with transaction.atomic():
-            if same.update(state=State.RECEIVED, next_attempt_at=now + LEASE):
-                enqueue(TASK, command.pk, queue="fast")
-    return len(stalled)
+    is_started_call = Q(state=State.RUNNING, kind=Kind.MAKE_CALL)
+    # A retry could call both people a second time.
+    stopped = Command.objects.due(now=now).filter(is_started_call)
+    failed = stopped.update(state=State.FAILED, reason=Reason.NOT_REPEATED, finished_at=now, **released(None))
+    queued = Command.objects.exclude(is_started_call).requeue(now=now, state=State.RECEIVED)
+    for pk in queued:
+        enqueue(TASK, pk, queue="fast")
+    return failed + len(queued)
+
+
+def _claim(command: Command, *, now: datetime) -> Command | None:
+    """Claim the command for this worker; one that was started is never started again."""
+    return Command.objects.claim_one(
+        command.pk, only=Q(state=State.RECEIVED), lease=LEASE, now=now, state=State.RUNNING
+    )
+
+
+def _finish(claimed: Command, outcome: Outcome, *, now: datetime) -> None:
+    """Write what became of the command, unless another worker has claimed it since."""
+    match outcome:
+        case Ended():
+            values: dict[str, Any] = {
+                "state": outcome.state,
+                "reason": outcome.reason,
+                "session_id": outcome.session_id,
+                "finished_at": now,
+                **released(None),
+            }
+        case Postponed():
+            values = {"state": State.RECEIVED, "reason": Reason.UIS_UNAVAILABLE, **released(outcome.until)}
+    Command.objects.still_claimed(claimed).update(detail=outcome.detail, **values)
 
 
 def _prepare(command: Command, *, now: datetime) -> Command.Reason | None:
@@ -121,49 +171,38 @@ def _prepare_status(command: Command, employee: Employee) -> Command.Reason | No
     return None
 
 
-def _make_call(command: Command, *, now: datetime) -> None:
+def _make_call(command: Command, *, now: datetime) -> Outcome:
     """Call the employee who clicked, then the customer. Never retried."""
-    if not command.claim(lease_until=now + LEASE):
-        return
     if now - command.received_at > CLICK_TTL or command.employee is None:
-        command.close(State.FAILED, Reason.STALE, now=now)
-        return
+        return Ended(state=State.FAILED, reason=Reason.STALE)
     try:
-        command.session_id = outbound.start_call(
+        session_id = outbound.start_call(
             command.employee, contact=command.contact, number=command.number, external_id=command.external_id
         )
     except http_client.RemoteError as exc:
-        _fail(command, exc, if_unknown=Reason.NOT_REPEATED, now=now)
-    else:
-        command.close(State.DONE, now=now)
+        return _failed(command, exc, if_unknown=Reason.NOT_REPEATED, now=now)
+    return Ended(session_id=session_id)
 
 
-def _set_status(command: Command, *, now: datetime) -> None:
+def _set_status(command: Command, *, now: datetime) -> Outcome:
     """Set the employee's latest requested status in UIS."""
-    if not _claim_status(command, now=now):
-        return
     if now - command.received_at > STATUS_TTL or command.employee is None:
-        command.close(State.FAILED, Reason.UIS_UNAVAILABLE, command.detail, now=now)
-        return
+        return Ended(state=State.FAILED, reason=Reason.UIS_UNAVAILABLE, detail=command.detail)
     if command.tenant.uis.retry_at and command.tenant.uis.is_circuit_open(is_live=True, now=now):
-        command.postpone(command.tenant.uis.retry_at, Reason.UIS_UNAVAILABLE)
-        return
+        return Postponed(until=command.tenant.uis.retry_at)
     try:
         code = outbound.set_status(command.employee, command.status)
     except http_client.RemoteUnavailable as exc:
-        pause = timedelta(seconds=exc.wait) if exc.wait else STATUS_PAUSE
-        command.postpone(now + pause, Reason.UIS_UNAVAILABLE, str(exc))
+        return Postponed(until=now + (timedelta(seconds=exc.wait) if exc.wait else STATUS_PAUSE), detail=str(exc))
     except http_client.RemoteError as exc:
-        _fail(command, exc, if_unknown=Reason.UIS_UNAVAILABLE, now=now)
-    else:
-        # Store it, so that polling does not report our own change back to the CRM.
-        Employee.objects.filter(pk=command.employee.pk).update(uis_status=code, synced_status=code)
-        command.close(State.DONE, now=now)
-    _enqueue_newest(command)
+        return _failed(command, exc, if_unknown=Reason.UIS_UNAVAILABLE, now=now)
+    # Store it, so that polling does not report our own change back to the CRM.
+    Employee.objects.filter(pk=command.employee.pk).update(uis_status=code, synced_status=code)
+    return Ended()
 
 
 @transaction.atomic
-def _claim_status(command: Command, *, now: datetime) -> bool:
+def _claim_status(command: Command, *, now: datetime) -> Command | None:
     """Claim the command unless a newer one supersedes it; one at a time per employee, so the newest wins."""
     if command.employee is not None:
         Employee.objects.select_for_update().get(pk=command.employee.pk)
@@ -171,11 +210,11 @@ def _claim_status(command: Command, *, now: datetime) -> bool:
     if same.filter(pk__gt=command.pk).exclude(state=State.REFUSED).exists():
         if command.state == State.RECEIVED:
             command.close(State.DONE, Reason.SUPERSEDED, now=now)
-        return False
+        return None
     if same.filter(state=State.RUNNING).exclude(pk=command.pk).exists():
         # The running command enqueues this one when it ends.
-        return False
-    return command.claim(lease_until=now + LEASE)
+        return None
+    return _claim(command, now=now)
 
 
 @transaction.atomic
@@ -189,13 +228,12 @@ def _enqueue_newest(command: Command) -> None:
         enqueue(TASK, newest, queue="fast")
 
 
-def _fail(command: Command, exc: http_client.RemoteError, *, if_unknown: Command.Reason, now: datetime) -> None:
-    """Close a failed command with a reason that a person can act on."""
+def _failed(command: Command, exc: http_client.RemoteError, *, if_unknown: Command.Reason, now: datetime) -> Ended:
+    """Return the failure with a reason that a person can act on."""
     reason = Reason.UIS_REFUSED
     if isinstance(exc, http_client.RemoteUnavailable | http_client.UnexpectedReply):
         reason = if_unknown
     if isinstance(exc, http_client.AccessDenied):
         reason = Reason.UIS_DENIED
-        if outbound.is_account_wide(exc):
-            command.tenant.uis.suspend(exc.code, str(exc), now=now)
-    command.close(State.FAILED, reason, str(exc), now=now)
+        uis_clients.suspend_if_denied(command.tenant.uis, exc, now=now)
+    return Ended(state=State.FAILED, reason=reason, detail=str(exc))

@@ -14,7 +14,7 @@ def verify_crm_key(connection: CrmConnection) -> None:
     require(checks.version(connection, served))
     connection.served_version = checks.served_version(connection, served)
     for scope in api_scopes.missing(rights):
-        if scope in api_scopes.INDISPENSABLE:
+        if scope in api_scopes.REQUIRED:
             require(checks.missing_scope(scope))
     zone = client_factory.crm_client(connection, is_live=True).time_zone()
     connection.time_zone, connection.stores = zone or connection.time_zone, list(rights.sites)

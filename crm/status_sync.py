@@ -21,8 +21,7 @@ def push(tenant: Tenant, *, now: datetime) -> int:
         try:
             client.set_user_status(employee.crm_user_id or 0, status)
         except http_client.AccessDenied as exc:
-            if exc.code != "scope":
-                tenant.crm.suspend(exc.code, str(exc), now=now)
+            client_factory.suspend_if_denied(tenant.crm, exc, now=now)
             return pushed
         except http_client.RemoteUnavailable:
             return pushed
@@ -34,5 +33,5 @@ def push(tenant: Tenant, *, now: datetime) -> int:
 
 
 def _changed(tenant: Tenant) -> list[Employee]:
-    staff = Employee.objects.filter(tenant=tenant, is_dismissed=False, crm_user_id__isnull=False).exclude(uis_status="")
+    staff = Employee.objects.filter(tenant=tenant).linked().exclude(uis_status="")
     return [employee for employee in staff if employee.uis_status != employee.synced_status]

@@ -1,17 +1,16 @@
 """Verifies that uploaded calls exist in the CRM; a missing one is uploaded once more."""
 
-import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from connector_project.core import http_client
+from connector_project.core import http_client, logging
 from crm import call_records, client_factory
 from crm.models import UploadVerification
 from crm.retailcrm import errors
 from crm.retailcrm.types import HistoryCall
-from telephony.calls import pipeline
+from telephony.calls import next_step
 from telephony.models import Call, Step
 from tenants.models import Tenant
 
@@ -24,7 +23,7 @@ RECHECK_AFTER = timedelta(days=7)  # keys may get more rights, accounts newer ve
 MARGIN = timedelta(minutes=1)
 _NOT_SERVED = {errors.SCOPE, errors.ACCOUNT, errors.METHOD_ABSENT, errors.NOT_FOUND}
 
-logger = logging.getLogger(__name__)
+logger = logging.logger(__name__)
 
 
 def is_due(tenant: Tenant, *, now: datetime) -> bool:
@@ -53,7 +52,7 @@ def verify(tenant: Tenant, *, now: datetime) -> int:
     _save(tenant, sampled=len(expected), missing=len(lost), now=now)
     if not lost:
         return 0
-    logger.warning("tenant=%s: the CRM does not list %s of %s uploaded calls", tenant.slug, len(lost), len(expected))
+    logger.warning("the CRM does not list uploaded calls", tenant=tenant.slug, lost=len(lost), of=len(expected))
     return requeue_lost_uploads(tenant, [call.session_id for call in lost], now=now)
 
 
@@ -73,7 +72,7 @@ def requeue_lost_uploads(tenant: Tenant, session_ids: Sequence[int], *, now: dat
         call.save()
         call.log(Step.REUPLOAD, now=now)
     if lost:
-        pipeline.enqueue_next_step(lost[0], now=now)
+        next_step.enqueue(lost[0], now=now)
     return len(lost)
 
 

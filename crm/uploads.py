@@ -1,16 +1,18 @@
 """Uploads finished calls to the CRM's history: in batches, each call once."""
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from connector_project.core import http_client, phone_numbers
+from django.utils import timezone
+
+from connector_project.core import http_client, logging, phone_numbers
 from crm import call_records, client_factory
 from crm.retailcrm import errors
 from crm.retailcrm.client import LARGEST_UPLOAD, RetailCrmClient
-from crm.retailcrm.types import CallRecord, Manager
-from telephony.calls import expiry, pipeline
-from telephony.models import Call, FailureReason, Step
+from crm.retailcrm.types import CallRecord
+from telephony.calls import expiry, next_step, step_outcomes
+from telephony.calls.step_outcomes import Failed, Moved, Outcome, Postponed, Timer, Unavailable
+from telephony.models import Call, FailureReason, State, Step
 from telephony.models.call_queryset import POISON_AFTER_ATTEMPTS
 from telephony.recordings import links
 from tenants.models import Tenant
@@ -19,34 +21,62 @@ BATCH = LARGEST_UPLOAD
 OWNERS_BATCH = 10
 
 
+def upload_due(tenant_id: int, *, now: datetime) -> None:
+    """Upload one batch of a tenant's due calls, and keep its queue going."""
+    batch = Call.objects.claim(tenant_id, State.READY, limit=BATCH, now=now)
+    if not batch:
+        return
+    is_full = len(batch) == BATCH
+    if is_full:  # Another worker may upload the next batch meanwhile.
+        next_step.enqueue_if_due(tenant_id, State.READY, now=now)
+    upload(batch, now=now)
+    later = timezone.now()
+    # A task that found no free slot has ended without work, so the last running one queues the next.
+    if not is_full or not Call.objects.count_claimed(tenant_id, State.READY, now=later):
+        next_step.enqueue_if_due(tenant_id, State.READY, now=later)
+
+
 def upload(batch: Sequence[Call], *, now: datetime) -> None:
     """Upload claimed calls of one tenant, and store the outcome of each."""
     batch = expiry.skip_expired(batch, now=now)
     if not batch:
         return
+    logging.bind(tenant=batch[0].tenant.slug)
     connection = batch[0].tenant.crm
     client, records = client_factory.crm_client(connection), _records(batch, now=now)
     for number, part in enumerate(_split_suspects(batch)):
         if number and connection.consecutive_failures:
-            _requeue(part, now=now)
+            # The CRM stopped answering: these are not sent.
+            waiting = Postponed(until=connection.retry_at or now, reason=FailureReason.CRM_UNAVAILABLE)
+            step_outcomes.finish([(call, waiting) for call in part], Step.UPLOAD, timer=Timer(), now=now)
         else:
             _upload(part, client, records, now=now)
 
 
-def find_owners(batch: Sequence[Call], *, now: datetime) -> None:
-    """Look up each missed caller's manager; without one, the employee whose phone rang stays the owner."""
-    client = client_factory.crm_client(batch[0].tenant.crm)
-    for call in batch:
-        started = time.monotonic()
-        try:
-            outcome = _with_owner(client.manager(phone_numbers.e164(call.contact)), now=now)
-        except (http_client.RemoteUnavailable, http_client.AccessDenied) as exc:
-            # A missing scope must not stop missed calls from being uploaded; an invalid key does.
-            is_missing_right = exc.code == errors.SCOPE
-            outcome = _with_owner(None, now=now) if is_missing_right else _on_failure(call.tenant, exc, now=now)
-        except http_client.RemoteError:
-            outcome = _with_owner(None, now=now)
-        pipeline.finish_batch([call], outcome, step=Step.RESOLVE_OWNER, now=now, started=started)
+def find_owners_due(tenant_id: int, *, now: datetime) -> None:
+    """Look up the managers of one tenant's missed callers, a few at a time."""
+    if batch := Call.objects.claim(tenant_id, State.RESOLVING_OWNER, limit=OWNERS_BATCH, now=now):
+        tenant = batch[0].tenant
+        client = client_factory.crm_client(tenant.crm)
+        for call in batch:
+            timer = Timer()
+            outcome = _find_owner(tenant, call, client, now=now)
+            step_outcomes.finish([(call, outcome)], Step.RESOLVE_OWNER, timer=timer, now=now)
+        next_step.enqueue_if_due(tenant_id, State.RESOLVING_OWNER, now=timezone.now())
+
+
+def _find_owner(tenant: Tenant, call: Call, client: RetailCrmClient, *, now: datetime) -> Outcome:
+    """Look up a missed caller's manager; without one, the employee whose phone rang stays the owner."""
+    try:
+        manager = client.manager(phone_numbers.e164(call.contact))
+    except (http_client.RemoteUnavailable, http_client.AccessDenied) as exc:
+        # A missing scope must not stop missed calls from being uploaded; an invalid key does.
+        if exc.code != errors.SCOPE:
+            return _on_error(tenant, exc, now=now)
+        manager = None
+    except http_client.RemoteError:
+        manager = None
+    return Moved(state=State.READY, changes={"crm_user_id": manager.user_id if manager else None})
 
 
 def _split_suspects(batch: Sequence[Call]) -> list[list[Call]]:
@@ -54,15 +84,6 @@ def _split_suspects(batch: Sequence[Call]) -> list[list[Call]]:
     fresh = [call for call in batch if call.attempts < POISON_AFTER_ATTEMPTS]
     suspects = [[call] for call in batch if call.attempts >= POISON_AFTER_ATTEMPTS]
     return [fresh, *suspects] if fresh else suspects
-
-
-def _requeue(batch: Sequence[Call], *, now: datetime) -> None:
-    """Postpone calls that were not sent because the CRM stopped answering."""
-
-    def outcome(call: Call) -> None:
-        call.postpone_until(call.tenant.crm.retry_at or now, FailureReason.CRM_UNAVAILABLE)
-
-    pipeline.finish_batch(batch, outcome, step=Step.UPLOAD, now=now, started=time.monotonic())
 
 
 def _records(batch: Sequence[Call], *, now: datetime) -> dict[int, CallRecord]:
@@ -80,8 +101,7 @@ def _records(batch: Sequence[Call], *, now: datetime) -> dict[int, CallRecord]:
 def _upload(
     batch: Sequence[Call], client: RetailCrmClient, records: Mapping[int, CallRecord], *, now: datetime
 ) -> None:
-    started = time.monotonic()
-    tenant = batch[0].tenant
+    timer, tenant = Timer(), batch[0].tenant
     known: tuple[str, ...] = ()
     try:
         known = client.upload_calls([records[call.pk] for call in batch]).duplicates
@@ -90,36 +110,23 @@ def _upload(
             middle = len(batch) // 2
             _upload(batch[:middle], client, records, now=now)
             return _upload(batch[middle:], client, records, now=now)
-        outcome = _on_failure(tenant, exc, now=now)
+        outcome = _on_error(tenant, exc, now=now)
     except http_client.RemoteError as exc:
-        outcome = _on_failure(tenant, exc, now=now)
+        outcome = _on_error(tenant, exc, now=now)
     else:
-        outcome = _uploaded(now=now)
+        outcome = Moved(state=State.UPLOADED)
     details = {call.pk: call_records.upload_details(records[call.pk], known) for call in batch}
-    pipeline.finish_batch(batch, outcome, step=Step.UPLOAD, now=now, started=started, details=details)
+    step_outcomes.finish([(call, outcome) for call in batch], Step.UPLOAD, timer=timer, now=now, details=details)
 
 
-def _uploaded(*, now: datetime) -> Callable[[Call], None]:
-    return lambda call: call.move_to(Call.State.UPLOADED, now=now)
-
-
-def _with_owner(manager: Manager | None, *, now: datetime) -> Callable[[Call], None]:
-    def outcome(call: Call) -> None:
-        call.crm_user_id = manager.user_id if manager else None
-        call.move_to(Call.State.READY, now=now)
-
-    return outcome
-
-
-def _on_failure(tenant: Tenant, exc: http_client.RemoteError, *, now: datetime) -> Callable[[Call], None]:
-    """Return the outcome for calls that were not uploaded."""
+def _on_error(tenant: Tenant, exc: http_client.RemoteError, *, now: datetime) -> Outcome:
+    """Return what becomes of calls that were not accepted."""
     match exc:
         case http_client.RemoteUnavailable():
-            return lambda call: call.postpone_for_vendor(tenant.crm, exc, FailureReason.CRM_UNAVAILABLE, now=now)
+            return Unavailable(vendor=tenant.crm, error=exc, reason=FailureReason.CRM_UNAVAILABLE)
         case http_client.AccessDenied():
-            tenant.crm.suspend(exc.code, str(exc), now=now)
-            return lambda call: call.postpone_until(now, FailureReason.CRM_DENIED, str(exc))
+            client_factory.suspend_if_denied(tenant.crm, exc, is_essential=True, now=now)
+            return Postponed(until=now, reason=FailureReason.CRM_DENIED, detail=str(exc))
         case http_client.UnexpectedReply():
-            return lambda call: call.fail(FailureReason.UNEXPECTED_REPLY, str(exc), now=now)
-        case _:
-            return lambda call: call.fail(FailureReason.CRM_REFUSED, str(exc), now=now)
+            return Failed(reason=FailureReason.UNEXPECTED_REPLY, detail=str(exc))
+    return Failed(reason=FailureReason.CRM_REFUSED, detail=str(exc))

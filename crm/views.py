@@ -1,7 +1,6 @@
 """Endpoints for the CRM: click-to-call, statuses, module callbacks."""
 
 import hmac
-import logging
 
 from django.http import Http404
 from django.utils import timezone, translation
@@ -9,17 +8,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from connector_project.core.http_server import is_too_large, request_params
+from connector_project.core import logging
+from connector_project.core.http_server import IgnoreAccept, is_too_large, request_params
 from crm import callbacks, commands
 from crm.models import Command
 from tenants.models import Tenant
 
-security = logging.getLogger("connector.security")
+security = logging.logger("connector.security")
 
 
 class _CrmView(APIView):
     """A request from the CRM; it is not signed, the clientId is its only authentication."""
 
+    content_negotiation_class = IgnoreAccept
     kind: Command.Kind
 
     def post(self, request: Request, hook: str) -> Response:
@@ -28,7 +29,7 @@ class _CrmView(APIView):
             return Response(status=413)
         params = request_params(request._request)
         if not _is_known(tenant, params.get("clientId", "")):
-            security.warning("tenant=%s %s request with an invalid clientId", tenant.slug, self.kind)
+            security.warning("request with an invalid clientId", tenant=tenant.slug, kind=self.kind)
             return Response({"success": False, "errorMsg": "Unknown clientId."}, status=403)
         return self.answer(tenant, params)
 

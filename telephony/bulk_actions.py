@@ -12,9 +12,10 @@ from django.db.models import Count, Max, QuerySet
 
 from connector_project.core.task_queue import enqueue
 from telephony import task_names
-from telephony.calls import filters, manual, pipeline
+from telephony.calls import filters, manual, next_step
 from telephony.models import BulkAction, State
-from telephony.webhooks import receive, unreadable
+from telephony.models.choices import OPEN_STATES
+from telephony.webhooks import process, unreadable
 from tenants.audit import Actor
 from tenants.models import AuditLogEntry
 
@@ -44,8 +45,7 @@ def rows(kind: str, chosen: Mapping[str, str]) -> QuerySet[Any]:
     if kind == Kind.REPROCESS:
         return unreadable.notifications(chosen)
     found = filters.matching_calls(chosen)
-    open_states = [State.DEBOUNCING, State.FETCHING_LEGS, State.RESOLVING_OWNER, State.READY]
-    return found.filter(state__in=open_states if kind == Kind.SKIP else [*open_states, State.SKIPPED])
+    return found.filter(state__in=OPEN_STATES if kind == Kind.SKIP else [*OPEN_STATES, State.SKIPPED])
 
 
 def preview(kind: str, chosen: Mapping[str, str]) -> Preview:
@@ -83,7 +83,7 @@ def start(kind: str, chosen: Mapping[str, str], *, reason: str = "", by: Actor, 
 
 def step(pk: int, *, now: datetime) -> None:
     """Run the next batch of a bulk action, and enqueue the one after it."""
-    action = BulkAction.objects.claim(pk, now=now)
+    action = BulkAction.objects.select_related("requested_by").claim_one(pk, now=now)
     if action is None:
         return
     if action.attempts > MAX_ATTEMPTS:
@@ -109,15 +109,15 @@ def cancel(pk: int, *, by: Actor, now: datetime) -> bool:
 def resume_due(*, now: datetime) -> None:
     """Enqueue bulk actions whose worker died or whose push was lost."""
     with transaction.atomic():
-        for action in BulkAction.objects.due(now=now):
-            enqueue(task_names.RUN_BULK_ACTION, action.pk)
+        for pk in BulkAction.objects.requeue(now=now):
+            enqueue(task_names.RUN_BULK_ACTION, pk)
 
 
 def _do(action: BulkAction, batch: Sequence[Any], *, now: datetime) -> Counter[int]:
     """Apply the action to each row of a batch; a row whose state has changed is skipped."""
     if action.kind == Kind.REPROCESS:
         return Counter(
-            row.tenant_id for row in batch if receive.reprocess(row, event=action.filters.get("event", ""), now=now)
+            row.tenant_id for row in batch if process.reprocess(row, event=action.filters.get("event", ""), now=now)
         )
     if action.kind == Kind.SKIP:
         return manual.apply_to_each(
@@ -126,20 +126,21 @@ def _do(action: BulkAction, batch: Sequence[Any], *, now: datetime) -> Counter[i
     done = manual.apply_to_each(
         batch, lambda call: manual.retry(call, is_one_of_many=True, by=action.requested_by, now=now)
     )
-    pipeline.resume_due(now=now)
+    next_step.resume_due(now=now)
     return done
 
 
 @transaction.atomic
 def _finish(action: BulkAction, done: Counter[int], batch_size: int, *, state: str | None, now: datetime) -> None:
     """Save the result of a batch, unless another worker has claimed the action."""
-    claimed = BulkAction.objects.filter(pk=action.pk, claim_token=action.claim_token)
+    claimed = BulkAction.objects.still_claimed(action)
     fresh = claimed.select_for_update(of=("self",)).select_related("requested_by").first()
     if fresh is None:
         return _add_to_cancelled(action, done, batch_size, now=now)
     fresh.last_pk = action.last_pk
     _add(fresh, done, batch_size)
-    fresh.claim_token, fresh.attempts, fresh.next_attempt_at = None, 0, now
+    fresh.attempts = 0  # of the next part
+    fresh.release(now)
     if state is not None:
         _finish_action(fresh, BulkAction.State(state), now=now)
     fresh.save()

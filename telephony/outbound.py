@@ -2,7 +2,7 @@
 
 from connector_project.core import http_client
 from telephony import client_factory
-from telephony.uis.errors import ACCOUNT_ERRORS, SYSTEM
+from telephony.uis.errors import SYSTEM
 from telephony.uis.types import ClickToCallRequest
 from tenants.models import Employee, Tenant, UisStatus, VirtualNumber
 
@@ -44,11 +44,6 @@ def set_status(employee: Employee, crm_status: str) -> str:
     status_id = _status_id(employee.tenant, code)
     client.set_status(employee.uis_id, status_id)
     return str(status_id)
-
-
-def is_account_wide(exc: http_client.AccessDenied) -> bool:
-    """Whether access is denied to the whole account, not only to one method or option."""
-    return exc.code in ACCOUNT_ERRORS
 
 
 def _status_id(tenant: Tenant, code: str) -> int:

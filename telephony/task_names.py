@@ -1,4 +1,4 @@
-"""Dotted task names. Those of the CRM app are text so that it is not imported; a test resolves each name."""
+"""Dotted task names. Those of upper apps are text so that they are not imported; a test resolves each name."""
 
 EVALUATE = "telephony.tasks.evaluate_calls"
 FETCH_LEGS = "telephony.tasks.fetch_call_legs"
@@ -10,8 +10,7 @@ POLL_STATUSES = "telephony.tasks.poll_statuses"
 PROBE = "telephony.tasks.probe"
 RUN_BULK_ACTION = "telephony.tasks.run_bulk_action"
 
-OPEN_POPUP = "crm.tasks.open_popup"
-CLOSE_POPUPS = "crm.tasks.close_popups"
+PROCESS_NOTIFICATION = "connector_project.operations.tasks.process_notification"
 RESOLVE_OWNERS = "crm.tasks.find_owners"
 UPLOAD_CALLS = "crm.tasks.upload_calls"
 LINK_USERS = "crm.tasks.link_users"

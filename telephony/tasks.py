@@ -1,66 +1,41 @@
 """Tasks of this app: load, then one call into our code."""
 
-import logging
 from collections.abc import Callable
 
 from django.db import transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
-from connector_project.core import http_client
+from connector_project.core import http_client, logging
 from connector_project.core.task_queue import enqueue
-from telephony import bulk_actions, client_factory, outbound, task_names
-from telephony.calls import fetch_legs, pipeline
+from telephony import bulk_actions, client_factory, task_names
+from telephony.calls import fetch_legs, next_step, pipeline
 from telephony.models import Call
 from telephony.reconciliation import call_import, compare, daily
 from telephony.staff import status_polling, sync
-from telephony.webhooks import receive
-from tenants.models import Tenant, TransferRules, UisConnection
+from telephony.webhooks import process
+from tenants.models import Tenant, TransferRules
 
-EVALUATE_BATCH = 100
-
-logger = logging.getLogger(__name__)
+logger = logging.logger(__name__)
 
 
 def evaluate_calls(tenant_id: int) -> None:
-    """Evaluate one tenant's debounced calls."""
-    now = timezone.now()
-    if batch := Call.objects.claim(tenant_id, Call.State.DEBOUNCING, limit=EVALUATE_BATCH, now=now):
-        pipeline.evaluate_batch(batch, now=now)
-    if len(batch) == EVALUATE_BATCH:
-        with transaction.atomic():
-            enqueue(task_names.EVALUATE, tenant_id)
+    pipeline.evaluate_due(tenant_id, now=timezone.now())
 
 
 def enqueue_debounced() -> None:
     """Every two seconds: enqueue calls whose debounce time is over."""
-    pipeline.resume_due(states=[Call.State.DEBOUNCING], now=timezone.now())
+    next_step.resume_due(states=[Call.State.DEBOUNCING], now=timezone.now())
 
 
 def fetch_call_legs(tenant_id: int) -> None:
-    """Fetch the legs of one tenant's due calls."""
-    now = timezone.now()
-    due = Call.objects.due(now=now).filter(tenant=tenant_id, state=Call.State.FETCHING_LEGS)
-    first = due.order_by("is_low_priority").values_list("is_low_priority", flat=True).first()
-    if first is None or not fetch_legs.try_acquire_slot(
-        UisConnection.objects.get(tenant=tenant_id), is_low_priority=first, now=now
-    ):
-        return
-    batch = Call.objects.claim(
-        tenant_id, Call.State.FETCHING_LEGS, limit=fetch_legs.BATCH, is_low_priority=first, now=now
-    )
-    if batch:
-        fetch_legs.fetch(batch, now=now)
-    if len(batch) == fetch_legs.BATCH or (not first and due.exists()):
-        with transaction.atomic():
-            enqueue(task_names.FETCH_LEGS, tenant_id)
+    fetch_legs.fetch_due(tenant_id, now=timezone.now())
 
 
 def enqueue_due_work() -> None:
     """Every minute: enqueue everything that is due, in case a push was lost."""
     now = timezone.now()
-    receive.process_pending(now=now)
-    pipeline.resume_due(now=now)
+    process.enqueue_due(now=now)
+    next_step.resume_due(now=now)
     call_import.resume_due(now=now)
     bulk_actions.resume_due(now=now)
 
@@ -111,7 +86,7 @@ def close_all() -> None:
     """Every hour: tenants with an unclosed day, so that a failure is retried the next hour."""
     now = timezone.now()
     with transaction.atomic():
-        for tenant in _live(uis__denied_at=None):
+        for tenant in Tenant.objects.live().filter(uis__denied_at=None):
             if daily.has_unclosed_day(tenant, now=now):
                 enqueue(task_names.CLOSE_DAYS, tenant.pk)
 
@@ -128,12 +103,8 @@ def probe_all() -> None:
 
 def _each(task: str, **conditions: object) -> None:
     with transaction.atomic():
-        for tenant_id in _live(**conditions).values_list("pk", flat=True):
+        for tenant_id in Tenant.objects.live().filter(**conditions).values_list("pk", flat=True):
             enqueue(task, tenant_id)
-
-
-def _live(**conditions: object) -> QuerySet[Tenant]:
-    return Tenant.objects.filter(activated_at__isnull=False, is_paused=False, **conditions)
 
 
 def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object]) -> None:
@@ -141,12 +112,11 @@ def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object]) -> None
     tenant = Tenant.objects.select_related("uis", "rules").get(pk=tenant_id)
     if tenant.offboarded_at is not None:
         return  # It was queued before the tenant was disconnected.
+    logging.bind(tenant=tenant.slug)
     try:
         request(tenant)
     except http_client.RemoteError as exc:
-        # A missing permission affects one method; only a rejected key or IP address suspends the connection.
-        if isinstance(exc, http_client.AccessDenied) and outbound.is_account_wide(exc):
-            tenant.uis.suspend(exc.code, str(exc), now=timezone.now())
-        logger.warning("tenant=%s %s: %s", tenant.slug, type(exc).__name__, exc)
+        client_factory.suspend_if_denied(tenant.uis, exc, now=timezone.now())
+        logger.warning("request failed", error=f"{type(exc).__name__}: {exc}")
     else:
         tenant.uis.restore()

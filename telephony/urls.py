@@ -3,11 +3,11 @@
 from django.urls import path
 
 from telephony.recordings.views import RecordView
-from telephony.webhooks.views import NotificationView
+from telephony.webhooks.views import notification
 
 urlpatterns = [
-    path("<str:hook>/", NotificationView.as_view(), name="notifications"),
-    path("<str:hook>/<str:event>/", NotificationView.as_view()),
+    path("<str:hook>/", notification, name="notifications"),
+    path("<str:hook>/<str:event>/", notification),
 ]
 
 record_urlpatterns = [path("<str:token>/", RecordView.as_view(), name="record")]

@@ -11,6 +11,7 @@ import time_machine
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import Client
 from django.utils import timezone
+from hypothesis import HealthCheck, settings
 
 from tenants.models import Tenant
 from tests import task_queue as real_queue
@@ -23,6 +24,11 @@ NUMBER = "74950000001"
 CONTACT = "79990000001"
 IVAN, PETR, ANNA = 300001, 300002, 300003
 CRM_HOST = "acct-example.retailcrm.ru"
+
+
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("connector", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("connector")
 
 
 def pytest_collection_finish() -> None:
@@ -171,8 +177,8 @@ def later(run_queue: Callable[[], int]) -> Iterator[Callable[[timedelta], dateti
 
 @pytest.fixture(autouse=True)
 def _no_rate_limit_pauses(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Switch off the pauses of the rate limit, except in tests with `real_turns`."""
-    if "real_turns" not in request.fixturenames:
+    """Switch off the pauses of the rate limit, except in tests with `real_pacing`."""
+    if "real_pacing" not in request.fixturenames:
         monkeypatch.setattr("connector_project.core.rate_limit.SAFETY_FACTOR", 0.0)
 
 
@@ -187,16 +193,16 @@ def _connection_outlives_requests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_debounce(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Switch off debouncing of missed calls, except in tests with `real_settling`."""
-    if "real_settling" not in request.fixturenames:
+    """Switch off debouncing of missed calls, except in tests with `real_debounce`."""
+    if "real_debounce" not in request.fixturenames:
         monkeypatch.setattr("telephony.calls.apply_event.DEBOUNCE", timedelta(0))
 
 
 @pytest.fixture
-def real_settling() -> None:
+def real_debounce() -> None:
     """Use the real debounce of missed calls."""
 
 
 @pytest.fixture
-def real_turns() -> None:
+def real_pacing() -> None:
     """Use the real pauses of the rate limit."""

@@ -33,7 +33,7 @@ def errors(answer: Any) -> list[str]:
     return re.findall(r'class="errorlist[^>]*>(.*?)</ul>', answer.content.decode(), re.DOTALL)
 
 
-def words(answer: Any) -> str:
+def text(answer: Any) -> str:
     """Return the visible text: without tags and repeated spaces."""
     text = re.sub(r"<(script|style)[^>]*>.*?</\1>|<[^>]+>", " ", answer.content.decode(), flags=re.DOTALL)
     return " ".join(entities.unescape(text).split())

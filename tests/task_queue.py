@@ -9,6 +9,7 @@ from django_q.signing import SignedPackage
 
 from connector_project.operations import tasks as operations_tasks
 from crm import tasks as crm_tasks
+from telephony import task_names
 from telephony import tasks as telephony_tasks
 
 LONGEST = 1000
@@ -25,6 +26,11 @@ def drain(*, pick: Callable[[str], bool] = lambda _task: True) -> int:
         _name, run = load(row)
         run()
     raise AssertionError("The queue does not become empty.")
+
+
+def process_notifications() -> int:
+    """Run the tasks of stored webhooks alone, and nothing of what they queue."""
+    return drain(pick=lambda task: task == task_names.PROCESS_NOTIFICATION)
 
 
 def load(row: OrmQ) -> tuple[str, Callable[[], object]]:

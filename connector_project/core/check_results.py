@@ -14,10 +14,11 @@ LONGEST_LIST = 10
 
 
 class Responsible(Choices):
-    """Who must act."""
+    """Who must act; the values are those of `check_tenant`, `explain_call` and the API."""
 
     CLIENT = "client", _("the client")
     OPERATOR = "operator", _("the operator")
+    DEVELOPERS = "developers", _("the developers")
     UIS = "uis", "UIS"
     CRM = "crm", "retailCRM"
 

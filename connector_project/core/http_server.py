@@ -1,10 +1,15 @@
 """Inbound HTTP: request parameters, body size limit, slow clients, DRF exception handler."""
 
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 from django.http import Http404, HttpRequest, QueryDict
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
@@ -27,6 +32,14 @@ def is_too_large(request: HttpRequest) -> bool:
     return not length.isdigit() or int(length) > LARGEST_BODY
 
 
+def read_body(request: HttpRequest) -> bytes | None:
+    """Return the body, or None if it exceeds the limit; where the sender states its length, it is not read then."""
+    if is_too_large(request):
+        return None
+    body = request.body
+    return body if len(body) <= LARGEST_BODY else None
+
+
 def limit_slow_client(request: HttpRequest) -> None:
     """Give the client 30 seconds to read each chunk of the response: it occupies one of our threads meanwhile.
 
@@ -46,6 +59,19 @@ def close_connection(request: HttpRequest) -> None:
     if sock is not None:
         with suppress(OSError):  # The client has closed it already.
             sock.shutdown(socket.SHUT_RDWR)
+
+
+class IgnoreAccept(BaseContentNegotiation):
+    """Answers in JSON whatever a machine's `Accept` says: a callback must not fail for a header nobody reads."""
+
+    def select_parser(self, _request: Request, parsers: Iterable[BaseParser]) -> BaseParser:
+        return next(iter(parsers))
+
+    def select_renderer(
+        self, _request: Request, renderers: Iterable[BaseRenderer], _format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type
 
 
 def api_exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:

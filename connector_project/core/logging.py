@@ -1,58 +1,96 @@
-"""Log formatters, and the filter that redacts every record."""
+"""structlog: `tenant` and `call` are fields of a record, and every text is redacted before it is written."""
 
 import json
-import logging
-from datetime import UTC, datetime
+from collections.abc import MutableMapping
 from typing import Any
+
+import structlog
+from structlog.stdlib import ProcessorFormatter
 
 from connector_project.core.redaction import redact
 
+Event = MutableMapping[str, Any]
+UNREDACTED = {"at", "level", "logger"}
 
-class RedactingFilter(logging.Filter):
-    """Redacts the message before the handler writes it."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg = redact(record.getMessage())
-        record.args = None
-        return True
-
-
-class TextFormatter(logging.Formatter):
-    """Plain text lines; tracebacks are redacted too."""
-
-    def formatException(self, ei: object) -> str:  # noqa: N802 -- logging's name
-        return redact(super().formatException(ei))  # type: ignore[arg-type]
+_PREPARE: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+]
 
 
-class JsonFormatter(TextFormatter):
-    """One JSON object per line, for log collectors."""
+def logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Return a logger: the message is a fixed text, everything that varies is a field."""
+    bound: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return bound
 
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "at": datetime.fromtimestamp(record.created, tz=UTC).isoformat(),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+
+def bind(**fields: object) -> None:
+    """Add fields to all further records of this request or task."""
+    structlog.contextvars.bind_contextvars(**fields)
+
+
+def forget(**_signal: Any) -> None:
+    """Drop the bound fields: a thread serves one request after another."""
+    structlog.contextvars.clear_contextvars()
+
+
+def bind_task(*, task: dict[str, Any], **_signal: Any) -> None:
+    """Begin a task: context variables do not cross the queue."""
+    forget()
+    bind(task=task["func"] if isinstance(task["func"], str) else task["func"].__name__)
+
+
+def redact_values(_logger: object, _method: str, event: Event) -> Event:
+    """Redact every value but numbers: ids are numbers, phone numbers are texts."""
+    for name, value in event.items():
+        if name not in UNREDACTED and value is not None and not isinstance(value, bool | int | float):
+            event[name] = redact(str(value))
+    return event
+
+
+def _render_text(_logger: object, _method: str, event: Event) -> str:
+    """Render a line such as `2026-… WARNING crm.tasks request failed tenant=romashka`, then the traceback."""
+    head = " ".join([event.pop("at"), event.pop("level").upper(), event.pop("logger"), event.pop("message")])
+    trace = event.pop("exception", "")
+    fields = "".join(f" {name}={value}" for name, value in sorted(event.items()))
+    return f"{head}{fields}\n{trace}" if trace else f"{head}{fields}"
+
+
+def _render_json(_logger: object, _method: str, event: Event) -> str:
+    """Render one JSON object per line, for log collectors."""
+    if trace := event.pop("exception", ""):
+        event["trace"] = trace
+    return json.dumps({**event, "level": event["level"].upper()}, ensure_ascii=False)
+
+
+_RENDERERS = {"text": _render_text, "json": _render_json}
 
 
 def logging_config(*, level: str, style: str) -> dict[str, Any]:
-    """Return Django's LOGGING; `style` is "text" or "json"."""
+    """Configure structlog, and return Django's LOGGING; `style` is "text" or "json"."""
+    structlog.configure(
+        processors=[*_PREPARE, ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    formatter = {
+        "()": ProcessorFormatter,
+        "foreign_pre_chain": _PREPARE,
+        "processors": [
+            ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            structlog.processors.EventRenamer("message"),
+            redact_values,
+            _RENDERERS[style],
+        ],
+    }
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"secrets": {"()": RedactingFilter}},
-        "formatters": {
-            "text": {
-                "()": TextFormatter,
-                "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
-            },
-            "json": {"()": JsonFormatter},
-        },
-        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": style, "filters": ["secrets"]}},
+        "formatters": {"redacted": formatter},
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "redacted"}},
         "root": {"handlers": ["console"], "level": level},
         "loggers": {
             # With DEBUG, Django's own handler logs URLs unredacted, including hooks and links.

@@ -1,10 +1,23 @@
-"""Middleware that accepts X-Forwarded-For and X-Forwarded-Proto from trusted networks only."""
+"""Middleware: a fresh log context, and X-Forwarded-For and X-Forwarded-Proto from trusted networks only."""
 
 import ipaddress
 from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+
+from connector_project.core import logging
+
+
+class LogContext:
+    """Begins each request without the fields that another one has bound to the records of this thread."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        logging.forget()
+        return self.get_response(request)
 
 
 class TrustedProxies:

@@ -6,7 +6,6 @@ broker or the sweep brings back what was in the old ones.
 """
 
 import ctypes
-import logging
 import os
 import signal
 import sys
@@ -18,10 +17,12 @@ from django_q import cluster
 from django_q.conf import Conf
 from django_q.queues import Queue
 
+from connector_project.core import logging
+
 PR_SET_PDEATHSIG = 1
 IDLE = -1
 
-logger = logging.getLogger(__name__)
+logger = logging.logger(__name__)
 
 
 def die_with_parent() -> None:
@@ -39,7 +40,7 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]  # django-q2 has no type
         if process not in (*self.pool, self.monitor, self.pusher):
             return  # Already replaced: the caller still iterates over the old pool.
         if process.exitcode is not None and process.exitcode < 0:
-            logger.error("A process of the cluster was killed (signal %s); restarting the pool.", -process.exitcode)
+            logger.error("a process of the cluster was killed; restarting the pool", signal=-process.exitcode)
             self._restart_pool()
         else:
             super().reincarnate(process)

@@ -8,7 +8,11 @@ from django.db import transaction
 from django_q.brokers import Broker, get_broker
 from django_q.tasks import async_task
 
+from connector_project.core import logging
+
 Queue = Literal["default", "fast"]
+
+logger = logging.logger(__name__)
 
 
 class NotInTransaction(RuntimeError):
@@ -31,13 +35,28 @@ def enqueue(task: str, *args: int, queue: Queue = "default") -> None:
         raise NotInTransaction(f"{task} was queued outside of transaction.atomic().")
 
     def push() -> None:
-        async_task(task, *args, broker=_broker(queue), cluster=queue)
+        _push(task, *args, queue=queue)
 
     if settings.REDIS_URL:
         # robust: if Redis is unavailable, log it; the row is committed, so the caller must not get an error.
         transaction.on_commit(push, robust=True)
     else:
         push()
+
+
+def enqueue_committed(task: str, *args: int, queue: Queue = "default") -> None:
+    """Queue a task for a row that one autocommitted statement has just stored.
+
+    If that fails, it is logged: the row is due in a minute, and the sweep finds it.
+    """
+    try:
+        _push(task, *args, queue=queue)
+    except Exception:
+        logger.exception("task was not queued", task=task)
+
+
+def _push(task: str, *args: int, queue: Queue) -> None:
+    async_task(task, *args, broker=_broker(queue), cluster=queue)
 
 
 def depth(queue: Queue) -> int:

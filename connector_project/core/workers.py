@@ -1,6 +1,5 @@
 """Heartbeats of worker processes, and the queues that have no live worker."""
 
-import logging
 import os
 import socket
 import threading
@@ -12,6 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from connector_project.core import logging
 from connector_project.core.models import WorkerHeartbeat
 from connector_project.core.task_queue import Queue
 
@@ -21,7 +21,7 @@ HEARTBEAT_SECONDS = 10.0
 LIVE_FOR = timedelta(seconds=45)
 STALE_AFTER = timedelta(minutes=10)
 
-logger = logging.getLogger(__name__)
+logger = logging.logger(__name__)
 
 
 def start_heartbeats(*, proc_name: str, **_signal: Any) -> None:
@@ -35,7 +35,7 @@ def _run() -> None:
         try:
             record_heartbeat()
         except DatabaseError as exc:
-            logger.warning("The heartbeat could not be written: %s", type(exc).__name__)
+            logger.warning("the heartbeat could not be written", error=type(exc).__name__)
         finally:
             connection.close()
         stop.wait(HEARTBEAT_SECONDS)

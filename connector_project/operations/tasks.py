@@ -1,4 +1,4 @@
-"""Tasks and schedules of onboarding, checks and alerts: load the rows, make one call."""
+"""Tasks and schedules of this app: load the rows, make one call."""
 
 from django.db import transaction
 from django.utils import timezone
@@ -7,11 +7,22 @@ from connector_project.core import workers
 from connector_project.core.task_queue import enqueue
 from connector_project.operations.alerts import delivery, evaluate, traffic_profile
 from connector_project.operations.checks import runner
-from connector_project.operations.models import AlertDelivery
 from connector_project.operations.onboarding import activation, offboarding
+from crm import popups
+from telephony.webhooks import process
 from tenants.models import Tenant
 
 DELETE_OFFBOARDED = "connector_project.operations.tasks.delete_offboarded_data"
+
+
+def process_notification(notification_id: int) -> None:
+    """Process one webhook; if it rings, answers or ends a call, open or close its pop-ups."""
+    now = timezone.now()
+    pending = process.process(notification_id, now=now)
+    if pending is not None:
+        stored = pending.notification
+        outcome = popups.apply(stored.tenant, pending.event, received_at=stored.received_at, now=now)
+        process.finish(stored, outcome)
 
 
 def run_activation_step(tenant_id: int) -> None:
@@ -25,8 +36,7 @@ def run_checks(tenant_id: int) -> None:
 def run_checks_all() -> None:
     """Every six hours: enqueue one task per active client."""
     with transaction.atomic():
-        live = Tenant.objects.filter(activated_at__isnull=False, is_paused=False, offboarded_at=None)
-        for tenant_id in live.values_list("pk", flat=True):
+        for tenant_id in Tenant.objects.live().values_list("pk", flat=True):
             enqueue(runner.TASK, tenant_id)
 
 
@@ -59,7 +69,7 @@ def update_traffic_profile(tenant_id: int) -> None:
 
 def send_alert(delivery_id: int) -> None:
     """Send one alert."""
-    delivery.send(AlertDelivery.objects.get(pk=delivery_id), now=timezone.now())
+    delivery.send(delivery_id, now=timezone.now())
 
 
 def delete_offboarded_data() -> None:

@@ -128,7 +128,7 @@ def _describe_denied(tenant: Tenant, _activity: RecentActivity, _now: datetime) 
     """Describe each suspended connection; who must act comes from the first."""
     suspended: list[Connection] = [connection for connection in (tenant.uis, tenant.crm) if connection.denied_at]
     text = " ".join(incident_texts.denial(connection.denied_code, connection.denied_detail) for connection in suspended)
-    return text, Responsible[incident_texts.denial_is_for(suspended[0].denied_code).name]
+    return text, incident_texts.denial_is_for(suspended[0].denied_code)
 
 
 def _describe_no_events(_tenant: Tenant, activity: RecentActivity, now: datetime) -> Reason:

@@ -1,19 +1,18 @@
 """Enqueues calls whose debounce is over: every two seconds, from one worker process of all."""
 
-import logging
 import threading
 from typing import Any
 
 from django.db import DatabaseError, connection
 from redis import RedisError
 
-from connector_project.core import rate_limit
+from connector_project.core import logging, rate_limit
 from telephony import tasks
 
 EVERY_SECONDS = 2.0
 TICK_LIMIT = rate_limit.RateLimit("pulse", per_second=1 / EVERY_SECONDS)
 
-logger = logging.getLogger(__name__)
+logger = logging.logger(__name__)
 
 
 def start(*, proc_name: str, **_signal: Any) -> None:
@@ -27,7 +26,7 @@ def _run() -> None:
         try:
             tick()
         except (DatabaseError, RedisError) as exc:
-            logger.warning("Debounced calls could not be enqueued: %s", type(exc).__name__)
+            logger.warning("debounced calls could not be queued", error=type(exc).__name__)
         finally:
             connection.close()
         stop.wait(EVERY_SECONDS)

@@ -149,8 +149,7 @@ def _module(tenant: Tenant, client: RetailCrmClient) -> Iterator[CheckResult]:
 
 
 def _links(tenant: Tenant) -> CheckResult:
-    unlinked = Employee.objects.filter(tenant=tenant, is_dismissed=False, crm_user_id=None)
-    names = list(unlinked.exclude(linked_by=Employee.LinkedBy.NOT_NEEDED).values_list("full_name", flat=True))
+    names = list(Employee.objects.filter(tenant=tenant).unlinked().values_list("full_name", flat=True))
     return result(definitions.USERS_LINKED, is_ok=not names, names=join_limited(names))
 
 

@@ -6,19 +6,18 @@ from datetime import datetime
 
 from django.db.models import Count, Q
 
-from telephony.calls import pipeline
 from telephony.models import Call
-from telephony.models.call_queryset import CallQuerySet
+from telephony.models.call_queryset import MISSED, CallQuerySet
 from tenants.models import Employee, Tenant
 
-MISSED_WITHOUT_OWNER = Q(employee=None, direction="in", is_lost=True, talk_seconds=0)
+MISSED_WITHOUT_OWNER = MISSED & Q(employee=None)
 
 
 def pending(tenant: Tenant, *, now: datetime) -> CallQuerySet:
     """Return failed or pending calls not claimed by a worker, started within the upload window."""
     is_unclaimed = Q(claim_token=None) | Q(failed_at__isnull=False)
     window_start = tenant.upload_window_start(now=now)
-    return Call.objects.filter(is_unclaimed, tenant=tenant, state__in=pipeline.NEXT, started_at__gte=window_start)
+    return Call.objects.open().filter(is_unclaimed, tenant=tenant, started_at__gte=window_start)
 
 
 def pending_of(employee: Employee, *, now: datetime) -> list[Call]:

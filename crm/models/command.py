@@ -7,10 +7,11 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
+from connector_project.core.jobs import LeasedJob, LeasedQuerySet
 from tenants.models import Employee, Tenant
 
 
-class Command(models.Model):
+class Command(LeasedJob):
     """A request from the CRM."""
 
     class Kind(Choices):
@@ -59,8 +60,9 @@ class Command(models.Model):
     reason = models.CharField(_("reason"), max_length=20, choices=Reason.as_choices, blank=True, default=Reason.NONE)
     detail = models.TextField(_("detail"), blank=True)
     session_id = models.BigIntegerField(_("session"), null=True)
-    next_attempt_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(_("finished"), null=True)
+
+    objects = LeasedQuerySet["Command"].as_manager()
 
     class Meta:
         verbose_name = _("CRM request")
@@ -81,18 +83,9 @@ class Command(models.Model):
         """The external ID of the call in UIS that this command starts."""
         return f"click-{self.pk}"
 
-    def claim(self, *, lease_until: datetime) -> bool:
-        """Claim the command for this worker; a command that was started is never started again."""
-        unclaimed = type(self).objects.filter(pk=self.pk, state=self.State.RECEIVED)
-        return unclaimed.update(state=self.State.RUNNING, next_attempt_at=lease_until) == 1
-
     def close(self, state: State, reason: str = "", detail: str = "", *, now: datetime) -> Self:
-        self.state, self.reason, self.detail = state, reason, detail
-        self.finished_at, self.next_attempt_at = now, None
+        """Close a command that no task runs."""
+        self.state, self.reason, self.detail, self.finished_at = state, reason, detail, now
+        self.release(None)
         self.save()
         return self
-
-    def postpone(self, moment: datetime, reason: str = "", detail: str = "") -> None:
-        """Release the command; it may be claimed again from `moment` on."""
-        self.state, self.reason, self.detail, self.next_attempt_at = self.State.RECEIVED, reason, detail, moment
-        self.save()

@@ -40,7 +40,9 @@ class Popup(models.Model):
         verbose_name_plural = _("pop-ups")
         ordering = ("-received_at", "-pk")
         constraints = [
-            models.UniqueConstraint(fields=["tenant", "session_id", "employee"], name="one_card_per_call_and_person")
+            models.UniqueConstraint(
+                fields=["tenant", "session_id", "employee"], name="popup_once_per_call_and_employee"
+            )
         ]
         indexes = [
             models.Index(fields=["-received_at", "-id"], name="popup_newest"),

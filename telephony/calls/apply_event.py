@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from telephony.calls import pipeline, recording_selection, sources
+from telephony.calls import next_step, pipeline, recording_selection, sources
 from telephony.calls.resolution import CallResolution, ResolutionStatus
 from telephony.calls.sources import StaffDirectory
 from telephony.models import Call, FailureReason, Step
@@ -35,14 +35,15 @@ def apply_event(tenant: Tenant, event: CallEvent, *, now: datetime) -> bool:
     call.save()
     if is_new or (call.state, call.recording_url) != before:
         call.log(Step.RECEIVED, event.event, now=now)
-    pipeline.enqueue_next_step(call, now=now)
+    next_step.enqueue(call, now=now)
     return is_new or (call.state, call.recording_url) != before
 
 
 def _start_call(call: Call, resolution: CallResolution, *, now: datetime) -> None:
     """Choose the first step of an ended call: fetch its legs if somebody talked, else debounce."""
     pipeline.apply_resolution(call, resolution, owner=None)
-    if pipeline.is_certainly_skipped(call, now=now):
+    call.skip_reason = pipeline.certain_skip_reason(call, now=now)
+    if call.skip_reason:
         call.move_to(Call.State.SKIPPED, now=now)  # Spend no API points on a call that is skipped.
     elif resolution.is_lost is False:
         call.move_to(Call.State.FETCHING_LEGS, now=now)

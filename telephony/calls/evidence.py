@@ -1,5 +1,6 @@
 """Evidence about one call from its notifications, in any order, and its row in UIS's report. Pure."""
 
+import functools
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,7 +47,7 @@ class CallEvidence:
         self.finished = [*([row] if row else []), *self.ends[::-1]]
         self.all: list[CallEvent] = [*self.finished, *self.events]
 
-    @property
+    @functools.cached_property
     def has_talk(self) -> bool:
         """Whether any source reports a talk; an answer overrides a miss, whatever came first."""
         is_in = self.direction == "in"
@@ -57,19 +58,19 @@ class CallEvidence:
             for event in self.events
         )
 
-    @property
+    @functools.cached_property
     def rang_after_end(self) -> bool:
         """Whether a phone rang after the reported end: then only a menu or a queue had ended."""
         last = max((event.happened_at for event in self.ends if event.happened_at), default=None)
         return last is not None and any(at > last + ROUNDING for at in self._rings())
 
-    @property
+    @functools.cached_property
     def is_missed(self) -> bool:
         """Whether an incoming call has ended and no source reports an answer."""
         is_lost = any(end.is_lost for end in self.finished)
         return self.direction == "in" and is_lost and not self.has_talk and not self.rang_after_end
 
-    @property
+    @functools.cached_property
     def direction(self) -> str:
         """The direction by the report, else by the first notification that has one, end events first."""
         if self.external_id.startswith(CLICK_TO_CALL_PREFIX):
@@ -78,11 +79,11 @@ class CallEvidence:
             return self.row.direction
         return next((event.direction for event in [*self.ends, *self.events] if event.direction), "")
 
-    @property
+    @functools.cached_property
     def external_id(self) -> str:
         return next((event.external_id for event in self.finished if event.external_id), "")
 
-    @property
+    @functools.cached_property
     def started_at(self) -> datetime | None:
         """The start by an end event or the report, else the time of the first event.
 
@@ -91,11 +92,11 @@ class CallEvidence:
         starts = [event.started_at for event in self.finished if event.started_at]
         return min(starts or [event.happened_at for event in self.events if event.happened_at], default=None)
 
-    @property
+    @functools.cached_property
     def ended_at(self) -> datetime | None:
         return max((event.happened_at for event in self.finished if event.happened_at), default=None)
 
-    @property
+    @functools.cached_property
     def rung_employee_ids(self) -> tuple[int, ...]:
         """Employees whose phones rang: those named only by an end, then the others by their last ringing event."""
         named = [employee_id for event in self.finished for employee_id in event.rung_employee_ids]
@@ -103,12 +104,12 @@ class CallEvidence:
         by_last_ring = list(dict.fromkeys(rung[::-1]))[::-1]
         return (*(one for one in dict.fromkeys(named) if one not in by_last_ring), *by_last_ring)
 
-    @property
+    @functools.cached_property
     def rung_id(self) -> int | None:
         """The employee whose phone rang last."""
         return next(iter(self.rung_employee_ids[::-1]), None)
 
-    @property
+    @functools.cached_property
     def talker_id(self) -> int | None:
         talkers = (event.talker_id for event in self.finished if event.talker_id)
         started = (
@@ -116,7 +117,7 @@ class CallEvidence:
         )
         return next(talkers, None) or next(started, None)
 
-    @property
+    @functools.cached_property
     def last_activity_at(self) -> datetime | None:
         """When a phone last rang or was answered: legs that end earlier are incomplete."""
         answers = (event.happened_at for event in self.events if isinstance(event, AnsweredEvent) and event.happened_at)

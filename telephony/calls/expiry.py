@@ -1,22 +1,18 @@
 """Skips calls that left the upload window while they waited."""
 
-import time
 from collections.abc import Sequence
 from datetime import datetime
 
-from telephony.calls import pipeline
-from telephony.models import Call, Step
+from telephony.calls import step_outcomes
+from telephony.calls.step_outcomes import Moved, Timer
+from telephony.models import Call, State, Step
 from tenants.transfer_rules import SkipReason
 
 
 def skip_expired(batch: Sequence[Call], *, now: datetime) -> list[Call]:
     """Skip claimed calls that left the upload window while they waited; return the others."""
-
-    def skip(call: Call) -> None:
-        call.skip_reason = SkipReason.EXPIRED
-        call.move_to(Call.State.SKIPPED, now=now)
-
+    skipped = Moved(state=State.SKIPPED, changes={"skip_reason": SkipReason.EXPIRED})
     old = [call for call in batch if call.is_expired(now=now)]
     if old:
-        pipeline.finish_batch(old, skip, step=Step.UPLOAD, now=now, started=time.monotonic())
+        step_outcomes.finish([(call, skipped) for call in old], Step.UPLOAD, timer=Timer(), now=now)
     return [call for call in batch if call not in old]

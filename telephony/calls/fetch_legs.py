@@ -1,23 +1,24 @@
 """Fetches the legs of answered calls from UIS in batches per tenant, and waits for their recordings."""
 
 import functools
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from connector_project.core import http_client
+from connector_project.core import http_client, logging
 from telephony import client_factory
-from telephony.calls import pipeline, recording_selection, sources
+from telephony.calls import next_step, pipeline, recording_selection, sources, step_outcomes
 from telephony.calls.evidence import UisSnapshot, dump, load
 from telephony.calls.legs import record_ids
 from telephony.calls.resolution import ResolutionStatus
 from telephony.calls.sources import StaffDirectory
-from telephony.models import Call, FailureReason, Step
+from telephony.calls.step_outcomes import Failed, Moved, Outcome, Postponed, Retried, Timer, Unavailable
+from telephony.models import Call, FailureReason, State, Step
 from telephony.uis.client import UisClient
 from telephony.uis.errors import LIMIT
 from telephony.uis.types import CallEvent, CallLeg, EndedEvent
-from tenants.models import Tenant, UisConnection
+from tenants.models import UisConnection
 from tenants.transfer_rules import RuleSet
 
 BATCH = 100
@@ -40,28 +41,42 @@ def try_acquire_slot(connection: UisConnection, *, is_low_priority: bool = False
     return same.update(legs_slot_at=max(slot or now, now) + PACE) == 1
 
 
-def fetch(batch: list[Call], *, now: datetime) -> None:
+def fetch_due(tenant_id: int, *, now: datetime) -> None:
+    """Fetch the legs of one tenant's due calls, live ones first; queue the rest, if there is more."""
+    due = Call.objects.due(now=now).filter(tenant=tenant_id, state=State.FETCHING_LEGS)
+    is_low_priority = due.order_by("is_low_priority").values_list("is_low_priority", flat=True).first()
+    if is_low_priority is None or not try_acquire_slot(
+        UisConnection.objects.get(tenant=tenant_id), is_low_priority=is_low_priority, now=now
+    ):
+        return
+    batch = Call.objects.claim(tenant_id, State.FETCHING_LEGS, limit=BATCH, is_low_priority=is_low_priority, now=now)
+    if batch:
+        _fetch(batch, now=now)
+    if len(batch) == BATCH or not is_low_priority:
+        next_step.enqueue_if_due(tenant_id, State.FETCHING_LEGS, now=now)
+
+
+def _fetch(batch: list[Call], *, now: datetime) -> None:
     """Advance claimed calls of one tenant, or store on each the reason why not.
 
     All calls of a batch have the same priority: low priority does not use the reserve of API points.
     """
-    started = time.monotonic()
-    tenant = batch[0].tenant
+    timer, tenant = Timer(), batch[0].tenant
+    logging.bind(tenant=tenant.slug)
     try:
         found = _UisReply.fetch_batch(batch, _client(batch), now=now)
     except http_client.RemoteError as exc:
-        apply = _handle_error(tenant, exc, now=now)
+        client_factory.suspend_if_denied(tenant.uis, exc, is_essential=True, now=now)
+        results: step_outcomes.Results = [(call, _on_error(call, exc, uis=tenant.uis, now=now)) for call in batch]
     else:
         context = _BatchContext(
             found=found,
             events=sources.events_by_session(tenant, [call.session_id for call in batch]),
             staff=StaffDirectory.for_tenant(tenant),
-            choices=tenant.rules.choices(),
+            choices=tenant.rules.rule_set(),
         )
-        apply = functools.partial(_evaluate, context=context, now=now)
-    pipeline.finish_batch(
-        batch, apply, step=Step.FETCH_LEGS, now=now, started=started, details=pipeline.owner_rules(batch)
-    )
+        results = step_outcomes.decide_each(batch, functools.partial(_evaluate, context=context, now=now))
+    step_outcomes.finish(results, Step.FETCH_LEGS, timer=timer, now=now, details=pipeline.owner_rules(batch))
 
 
 def _client(batch: Sequence[Call]) -> UisClient:
@@ -114,34 +129,28 @@ class _BatchContext:
     choices: RuleSet
 
 
-def _handle_error(tenant: Tenant, exc: http_client.RemoteError, *, now: datetime) -> Callable[[Call], None]:
-    """Return a function that postpones or fails a call after a UIS error."""
-    if isinstance(exc, http_client.AccessDenied):
-        tenant.uis.suspend(exc.code, str(exc), now=now)
-
-    def postpone_or_fail(call: Call) -> None:
-        if call.has_legs and now >= recording_selection.deadline(call):
-            return _advance(call, now=now)  # Only the recording was missing, and its deadline has passed.
-        match exc:
-            case http_client.RemoteUnavailable() if call.is_low_priority and exc.code == LIMIT:
-                # It may wait for points for days: low-priority calls do not fail for being late.
-                call.postpone_until(now + timedelta(seconds=exc.wait or 60), FailureReason.UIS_QUOTA, str(exc))
-            case http_client.RemoteUnavailable():
-                reason = FailureReason.UIS_QUOTA if exc.code == LIMIT else FailureReason.UIS_UNAVAILABLE
-                call.postpone_for_vendor(tenant.uis, exc, reason, now=now)
-            case http_client.AccessDenied():
-                call.postpone_until(now, FailureReason.UIS_DENIED, str(exc))
-            case http_client.UnexpectedReply():
-                call.fail(FailureReason.UNEXPECTED_REPLY, str(exc), now=now)
-            case _:
-                call.fail(FailureReason.UIS_REFUSED, str(exc), now=now)
-
-    return postpone_or_fail
+def _on_error(call: Call, exc: http_client.RemoteError, *, uis: UisConnection, now: datetime) -> Outcome:
+    """Return what becomes of a call after a UIS error. `uis` has counted the error; the call's own copy has not."""
+    if call.has_legs and now >= recording_selection.deadline(call):
+        return _advanced(call)  # Only the recording was missing, and its deadline has passed.
+    match exc:
+        case http_client.RemoteUnavailable() if call.is_low_priority and exc.code == LIMIT:
+            # It may wait for points for days: low-priority calls do not fail for being late.
+            until = now + timedelta(seconds=exc.wait or 60)
+            return Postponed(until=until, reason=FailureReason.UIS_QUOTA, detail=str(exc))
+        case http_client.RemoteUnavailable():
+            reason = FailureReason.UIS_QUOTA if exc.code == LIMIT else FailureReason.UIS_UNAVAILABLE
+            return Unavailable(vendor=uis, error=exc, reason=reason)
+        case http_client.AccessDenied():
+            return Postponed(until=now, reason=FailureReason.UIS_DENIED, detail=str(exc))
+        case http_client.UnexpectedReply():
+            return Failed(reason=FailureReason.UNEXPECTED_REPLY, detail=str(exc))
+    return Failed(reason=FailureReason.UIS_REFUSED, detail=str(exc))
 
 
-def _evaluate(call: Call, *, context: _BatchContext, now: datetime) -> None:
-    """Evaluate one call with UIS's answer."""
-    before, call.uis_snapshot = call.uis_snapshot, dump(context.found.answer(call))
+def _evaluate(call: Call, *, context: _BatchContext, now: datetime) -> Outcome:
+    """Evaluate one call with UIS's answer. `call` is this worker's copy; the outcome says what is written."""
+    call.uis_snapshot = dump(context.found.answer(call))
     resolution = sources.resolve_call(
         call,
         context.events[call.session_id],
@@ -149,22 +158,26 @@ def _evaluate(call: Call, *, context: _BatchContext, now: datetime) -> None:
         waits_for_legs=call.attempts < WAIT_FOR_LEGS_ATTEMPTS,
     )
     if resolution.status not in {ResolutionStatus.COMPLETE, ResolutionStatus.MISSED}:
-        call.uis_snapshot = before
         has_legs = call.session_id in context.found.legs
         is_early = has_legs or call.attempts < WAIT_FOR_LEGS_ATTEMPTS
-        return call.postpone(FailureReason.LEGS_NOT_READY if is_early else FailureReason.UNKNOWN_TO_UIS, now=now)
-    pipeline.apply_resolution(call, resolution, owner=context.staff.owner_of(resolution, call.tenant.rules))
-    # A notification may have set the recording URL during the request.
-    call.has_legs, call.recording_url = True, recording_selection.url(call, resolution) or call.recording_url
-    if pipeline.apply_rules(call, context.choices, now=now):
-        return call.move_to(Call.State.SKIPPED, now=now)
+        return Retried(reason=FailureReason.LEGS_NOT_READY if is_early else FailureReason.UNKNOWN_TO_UIS)
+    owner = context.staff.owner_of(resolution, call.tenant.rules)
+    changes = pipeline.apply_resolution(call, resolution, owner=owner)
+    changes |= {"uis_snapshot": call.uis_snapshot, "has_legs": True}
+    # Without one here, the row keeps what a notification may have set during the request.
+    if url := recording_selection.url(call, resolution):
+        changes["recording_url"] = url
+    if skipped_by := pipeline.skip_reason(call, context.choices, now=now):
+        return Moved(state=State.SKIPPED, changes={**changes, "skip_reason": skipped_by})
+    changes["skip_reason"] = ""
     if recording_selection.is_awaited(call, resolution, context.staff, now=now):
-        return call.postpone_until(_next_check_at(call, now=now), FailureReason.RECORDING_NOT_READY)
-    return _advance(call, now=now)
+        until = _next_check_at(call, now=now)
+        return Postponed(until=until, reason=FailureReason.RECORDING_NOT_READY, changes=changes)
+    return _advanced(call, changes)
 
 
-def _advance(call: Call, *, now: datetime) -> None:
-    call.move_to(pipeline.next_state_after_legs(call, call.tenant.rules), now=now)
+def _advanced(call: Call, changes: Mapping[str, Any] | None = None) -> Moved:
+    return Moved(state=pipeline.next_state_after_legs(call, call.tenant.rules), changes=changes or {})
 
 
 def _next_check_at(call: Call, *, now: datetime) -> datetime:

@@ -13,6 +13,8 @@ from django.db.models.functions import Reverse
 
 from connector_project.core import local_dates, phone_numbers
 from telephony.models import Call, Direction, FailureReason, Result, State
+from telephony.models.call_queryset import MISSED
+from telephony.models.choices import OPEN_STATES
 from tenants.models import Employee, Tenant, VirtualNumber
 from tenants.transfer_rules import SkipReason
 
@@ -25,15 +27,14 @@ MAX_EMPLOYEES = 500
 YEARS = range(2000, 2100)
 NOTHING = Q(pk__in=[])
 _PHONE = re.compile(r"(?:uis-)?[\d\s()+.–-]+", re.IGNORECASE)
-_OPEN = [State.DEBOUNCING, State.FETCHING_LEGS, State.RESOLVING_OWNER, State.READY]
 STATUSES: Mapping[str, Q] = {
-    "failed": Q(state__in=_OPEN, failed_at__isnull=False),
-    "waiting": Q(state__in=_OPEN, failed_at=None),
+    "failed": Q(state__in=OPEN_STATES, failed_at__isnull=False),
+    "waiting": Q(state__in=OPEN_STATES, failed_at=None),
     **{state.value: Q(state=state) for state in State},
 }
 OUTCOMES: Mapping[str, Q] = {
     "answered": Q(result=Result.ANSWERED),
-    "missed": Q(direction=Direction.IN, is_lost=True, talk_seconds=0) & ~Q(result=Result.ANSWERED),
+    "missed": MISSED,
     "not_reached": Q(direction=Direction.OUT) & ~Q(result__in=["", Result.ANSWERED]),
 }
 RECORDINGS: Mapping[str, Q] = {"yes": ~Q(recording_url=""), "no": Q(recording_url="")}

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from django.db.models import Case, CharField, Q, Value, When
 
 from telephony.models import Direction, Result
+from telephony.models.call_queryset import MISSED
 
 _IN, _OUT = Q(direction=Direction.IN), Q(direction=Direction.OUT)
 INCOMING = _IN
 ANSWERED = _IN & Q(result=Result.ANSWERED)
-# The same as Call.is_missed, unless the legs have a better result.
-MISSED = _IN & Q(is_lost=True, talk_seconds=0) & ~Q(result=Result.ANSWERED)
 REACHED = _OUT & Q(result=Result.ANSWERED)
 NOT_REACHED = _OUT & ~Q(result__in=["", Result.ANSWERED])
 # Somebody talked, in either direction: by the result, or by a reported talk whose end is not known yet.

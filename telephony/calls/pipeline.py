@@ -1,39 +1,25 @@
 """The steps of a finished call: created once, evaluated, skipped by a rule or sent to the next step."""
 
-import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
-
-from connector_project.core.task_queue import enqueue
-from telephony import task_names
-from telephony.calls import sources
+from connector_project.core import logging
+from telephony.calls import next_step, sources, step_outcomes
 from telephony.calls.evidence import UisSnapshot, dump
 from telephony.calls.resolution import CallResolution, ResolutionStatus
 from telephony.calls.sources import StaffDirectory
-from telephony.models import Call, FailureReason, State, Step
-from telephony.models.call import bulk_save_changes, snapshot
-from telephony.models.call_log import log_many
+from telephony.calls.step_outcomes import Moved, Timer
+from telephony.models import Call, Notification, State, Step
 from telephony.uis.types import CallEvent, EndedEvent
 from tenants.models import Employee, Tenant, TransferRules
 from tenants.transfer_rules import RuleSet, SkipReason
 
-logger = logging.getLogger(__name__)
-
+EVALUATE_BATCH = 100
 # Calls that began earlier than this get low priority.
 LOW_PRIORITY_AFTER = timedelta(hours=3)
-# Skip reasons that do not depend on the owner.
+# Skip reasons that need neither owner nor legs: such a call is skipped at once. All others wait for the evidence.
 OWNER_INDEPENDENT_REASONS = {SkipReason.INTERNAL_OFF, SkipReason.EXPIRED}
-
-NEXT = {
-    Call.State.DEBOUNCING: task_names.EVALUATE,
-    Call.State.FETCHING_LEGS: task_names.FETCH_LEGS,
-    Call.State.RESOLVING_OWNER: task_names.RESOLVE_OWNERS,
-    Call.State.READY: task_names.UPLOAD_CALLS,
-}
 
 
 def create_from_report(tenant: Tenant, reported: EndedEvent, *, staff: StaffDirectory, now: datetime) -> Call:
@@ -72,18 +58,33 @@ def is_within_term_again(call: Call, *, now: datetime) -> bool:
     return call.skip_reason == SkipReason.EXPIRED and not call.is_expired(now=now)
 
 
-def evaluate_batch(batch: Sequence[Call], *, now: datetime) -> None:
-    """Evaluate claimed calls of one tenant with all evidence so far."""
-    started, tenant = time.monotonic(), batch[0].tenant
+def evaluate_due(tenant_id: int, *, now: datetime) -> None:
+    """Evaluate one tenant's debounced calls with all evidence so far; queue the rest, if there is more.
+
+    A notification that was received before a call became due, but not read yet, may belong to it: the call waits.
+    """
+    unprocessed = Notification.objects.filter(tenant=tenant_id).unprocessed(now=now).order_by("received_at")
+    unread_since = unprocessed.values_list("received_at", flat=True).first()
+    batch = Call.objects.claim(tenant_id, State.DEBOUNCING, limit=EVALUATE_BATCH, due_before=unread_since, now=now)
+    if batch:
+        _evaluate_batch(batch, now=now)
+    if len(batch) == EVALUATE_BATCH:
+        next_step.enqueue_if_due(tenant_id, State.DEBOUNCING, now=now)
+
+
+def _evaluate_batch(batch: Sequence[Call], *, now: datetime) -> None:
+    timer, tenant = Timer(), batch[0].tenant
+    logging.bind(tenant=tenant.slug)
     events = sources.events_by_session(tenant, [call.session_id for call in batch])
-    staff, choices = StaffDirectory.for_tenant(tenant), tenant.rules.choices()
+    staff, choices = StaffDirectory.for_tenant(tenant), tenant.rules.rule_set()
 
-    def evaluate(call: Call) -> None:
+    def evaluate(call: Call) -> Moved:
         resolution = sources.resolve_call(call, events[call.session_id], staff=staff)
-        apply_resolution(call, resolution, owner=staff.owner_of(resolution, call.tenant.rules))
-        _decide(call, resolution, choices, now=now)
+        changes = apply_resolution(call, resolution, owner=staff.owner_of(resolution, tenant.rules))
+        return _next(call, resolution, choices, changes=changes, now=now)
 
-    finish_batch(batch, evaluate, step=Step.EVALUATE, now=now, started=started, details=owner_rules(batch))
+    results = step_outcomes.decide_each(batch, evaluate)
+    step_outcomes.finish(results, Step.EVALUATE, timer=timer, now=now, details=owner_rules(batch))
 
 
 def owner_rules(batch: Sequence[Call]) -> dict[int, dict[str, Any]]:
@@ -92,70 +93,33 @@ def owner_rules(batch: Sequence[Call]) -> dict[int, dict[str, Any]]:
     return {call.pk: {"owner": rules.owner, "missed_owner": rules.missed_owner} for call in batch}
 
 
-def apply_resolution(call: Call, resolution: CallResolution, *, owner: Employee | None) -> None:
-    call.direction, call.contact, call.number = resolution.direction, resolution.contact, resolution.number
-    call.source, call.command_external_id = resolution.source, resolution.external_id
-    call.is_internal, call.is_lost = resolution.is_internal, resolution.is_lost
-    call.talk_seconds, call.wait_seconds = resolution.talk_seconds, resolution.wait_seconds
-    call.started_at = resolution.started_at or call.started_at
-    call.ended_at = max(resolution.ended_at or call.ended_at, call.started_at)
-    call.rung_employee_ids, call.result = list(resolution.rung_employee_ids), resolution.result or ""
-    call.employee = owner
+def apply_resolution(call: Call, resolution: CallResolution, *, owner: Employee | None) -> dict[str, Any]:
+    """Set on the call, without saving, what the evidence says; return the fields set."""
+    started_at = resolution.started_at or call.started_at
+    changes = {
+        "direction": resolution.direction,
+        "contact": resolution.contact,
+        "number": resolution.number,
+        "source": resolution.source,
+        "command_external_id": resolution.external_id,
+        "is_internal": resolution.is_internal,
+        "is_lost": resolution.is_lost,
+        "talk_seconds": resolution.talk_seconds,
+        "wait_seconds": resolution.wait_seconds,
+        "started_at": started_at,
+        "ended_at": max(resolution.ended_at or call.ended_at, started_at),
+        "rung_employee_ids": list(resolution.rung_employee_ids),
+        "result": resolution.result or "",
+        "employee": owner,
+    }
+    for name, value in changes.items():
+        setattr(call, name, value)
+    return changes
 
 
-def apply_rules(call: Call, choices: RuleSet, *, now: datetime) -> bool:
-    """Set the skip reason; return whether the call is skipped."""
-    skip_reason = choices.upload_skip_reason(call.rule_input(now=now))
-    call.skip_reason = skip_reason or ""
-    return skip_reason is not None
-
-
-def enqueue_next_step(call: Call, *, now: datetime) -> None:
-    """Enqueue the next step if the call is due. Needs a transaction."""
-    if call.next_attempt_at is not None and call.next_attempt_at <= now and call.claim_token is None:
-        enqueue(NEXT[Call.State(call.state)], call.tenant_id)
-
-
-@transaction.atomic
-def finish_batch(
-    batch: Sequence[Call],
-    apply: Callable[[Call], None],
-    *,
-    step: Step,
-    now: datetime,
-    started: float,
-    details: Mapping[int, dict[str, Any]] | None = None,
-) -> None:
-    """Apply the outcome to the rows that are still claimed, and enqueue next steps. `started` is time.monotonic()."""
-    claimed = Call.objects.lock_claimed(batch)
-    before = [snapshot(call) for call in claimed]
-    for call in claimed:
-        _apply_or_fail(call, apply, now=now)
-    bulk_save_changes(claimed, before)
-    log_many(claimed, step, now=now, milliseconds=round((time.monotonic() - started) * 1000), details=details)
-    # One task per state is enough: it processes everything that is due.
-    previous_states = {call.state for call in batch}
-    for representative in {call.state: call for call in claimed if call.state not in previous_states}.values():
-        enqueue_next_step(representative, now=now)
-
-
-def _apply_or_fail(call: Call, apply: Callable[[Call], None], *, now: datetime) -> None:
-    try:
-        apply(call)
-    except Exception as exc:
-        logger.exception("tenant=%s call=%s step failed", call.tenant.slug, call.session_id)
-        call.fail(FailureReason.INTERNAL_ERROR, type(exc).__name__, now=now)
-
-
-def resume_due(tenant: Tenant | None = None, *, states: Sequence[State] = tuple(NEXT), now: datetime) -> int:
-    """Enqueue a task for every state with due calls, of one tenant or of all: losing the queue loses nothing."""
-    due = Call.objects.due(now=now).filter(state__in=states).order_by().values_list("tenant_id", "state").distinct()
-    if tenant is not None:
-        due = due.filter(tenant=tenant)
-    with transaction.atomic():
-        for tenant_id, state in due:
-            enqueue(NEXT[Call.State(state)], tenant_id)
-    return len(due)
+def skip_reason(call: Call, choices: RuleSet, *, now: datetime) -> str:
+    """Return the rule that skips the call, or ""."""
+    return choices.upload_skip_reason(call.rule_input(now=now)) or ""
 
 
 def locked(tenant: Tenant, session_id: int) -> Call | None:
@@ -182,13 +146,12 @@ def new(tenant: Tenant, event: CallEvent, *, origin: Call.Origin, now: datetime)
     )
 
 
-def is_certainly_skipped(call: Call, *, now: datetime) -> bool:
-    """Whether a rule skips the call before its participants are known; sets the skip reason."""
+def certain_skip_reason(call: Call, *, now: datetime) -> str:
+    """Return the rule that skips the call regardless of its participants, or ""."""
     if not (call.is_internal or call.is_expired(now=now)):
-        return False
-    apply_rules(call, call.tenant.rules.choices(), now=now)
-    call.skip_reason = call.skip_reason if call.skip_reason in OWNER_INDEPENDENT_REASONS else ""
-    return bool(call.skip_reason)
+        return ""
+    found = skip_reason(call, call.tenant.rules.rule_set(), now=now)
+    return found if found in OWNER_INDEPENDENT_REASONS else ""
 
 
 def owner_of(call: Call) -> Employee | None:
@@ -212,16 +175,20 @@ def _evaluate(
     """Evaluate a call found in UIS's report; the report row joins the evidence."""
     call.uis_snapshot = dump(UisSnapshot(row=reported))
     resolution = sources.resolve_call(call, events, staff=staff)
-    apply_resolution(call, resolution, owner=staff.owner_of(resolution, call.tenant.rules))
-    _decide(call, resolution, call.tenant.rules.choices(), now=now)
+    changes = apply_resolution(call, resolution, owner=staff.owner_of(resolution, call.tenant.rules))
+    outcome = _next(call, resolution, call.tenant.rules.rule_set(), changes=changes, now=now)
+    step_outcomes.apply(call, outcome, now=now)
 
 
-def _decide(call: Call, resolution: CallResolution, choices: RuleSet, *, now: datetime) -> None:
+def _next(
+    call: Call, resolution: CallResolution, choices: RuleSet, *, changes: Mapping[str, Any], now: datetime
+) -> Moved:
     """Choose the next step: a missed call needs nothing more from UIS."""
     if resolution.status == ResolutionStatus.MISSED:
-        is_skipped = apply_rules(call, choices, now=now)
-        return call.move_to(
-            Call.State.SKIPPED if is_skipped else next_state_after_legs(call, call.tenant.rules), now=now
-        )
-    is_skipped = is_certainly_skipped(call, now=now)
-    return call.move_to(Call.State.SKIPPED if is_skipped else Call.State.FETCHING_LEGS, now=now)
+        skipped_by = skip_reason(call, choices, now=now)
+        following = next_state_after_legs(call, call.tenant.rules)
+    else:
+        skipped_by = certain_skip_reason(call, now=now)
+        following = State.FETCHING_LEGS
+    state = State.SKIPPED if skipped_by else following
+    return Moved(state=state, changes={**changes, "skip_reason": skipped_by})

@@ -3,30 +3,21 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from telephony.calls import stored_events
 from telephony.calls.evidence import load
 from telephony.calls.resolution import CallResolution, ResolutionContext, resolve
 from telephony.models import Call, Notification
-from telephony.uis import webhooks
-from telephony.uis.types import CallEvent, ParsedWebhook
+from telephony.uis.types import CallEvent
 from tenants.models import Employee, Tenant, TransferRules, VirtualNumber
 
 
-def parse_stored(stored: Notification) -> ParsedWebhook:
-    uis = stored.tenant.uis
-    return webhooks.parse(
-        stored.query, stored.body, event=stored.event_in_url, zone=uis.zone, is_russian=uis.is_russian
-    )
-
-
 def events_by_session(tenant: Tenant, session_ids: Collection[int]) -> dict[int, list[CallEvent]]:
-    """Return the events of each session. One query for any number of sessions."""
+    """Return the processed events of each session. One query for any number of sessions."""
     events: dict[int, list[CallEvent]] = {session_id: [] for session_id in session_ids}
-    rows = Notification.objects.filter(tenant=tenant, session_id__in=session_ids)
-    for stored in rows.only("tenant", "query", "body", "event_in_url"):
-        stored.tenant = tenant
-        event = parse_stored(stored)
-        if isinstance(event, CallEvent) and event.session_id in events:
-            events[event.session_id].append(event)
+    rows = Notification.objects.filter(tenant=tenant, session_id__in=session_ids, parsed_event__isnull=False)
+    for session_id, stored in rows.values_list("session_id", "parsed_event"):
+        if session_id in events:
+            events[session_id].append(stored_events.load(stored))
     return events
 
 

@@ -26,7 +26,7 @@ def run_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
             continue
         name = _name(tenant, event_status.event)
         is_seen = event_status.seen_at is not None
-        yield result(definitions.SEEN[event_status.event], is_ok=is_seen, event=name, days=status.LATELY.days)
+        yield result(definitions.SEEN[event_status.event], is_ok=is_seen, event=name, days=status.RECENT_PERIOD.days)
         if is_seen:
             yield _template(event_status, name)
 

@@ -23,8 +23,10 @@ LONGEST_TALK = timedelta(days=1)  # a talk that ended today began yesterday at t
 
 _TALKS = Call.objects.filter(outcomes.TALKED, is_internal=False)
 # Exclude undecided calls, callers that UIS blocks on purpose, and calls skipped by the tenant's lists.
-_MISSES = Call.objects.filter(outcomes.MISSED, is_internal=False).exclude(
-    Q(state=State.DEBOUNCING) | Q(result=Result.NOT_ALLOWED) | Q(skip_reason__in=LIST_REASONS)
+_MISSES = (
+    Call.objects.missed()
+    .filter(is_internal=False)
+    .exclude(Q(state=State.DEBOUNCING) | Q(result=Result.NOT_ALLOWED) | Q(skip_reason__in=LIST_REASONS))
 )
 # UIS reported the talk only after the call was uploaded as missed.
 _HAS_LATE_ANSWER = Exists(CallLogEntry.objects.filter(call=OuterRef("pk"), step=Step.LATE_ANSWER))
@@ -52,7 +54,7 @@ class _Reader:
         self.since = local_dates.begin(today - (LOOKBACK - 1) * local_dates.DAY, zone=tenant.zone)
         self.midnight = local_dates.begin(today, zone=tenant.zone)
         self.staff = StaffDirectory.for_tenant(tenant)
-        self.choices: RuleSet = tenant.rules.choices()
+        self.choices: RuleSet = tenant.rules.rule_set()
         employees = self.staff.employees.values()
         self.by_user = {employee.crm_user_id: employee for employee in employees if employee.crm_user_id}
 

@@ -1,6 +1,5 @@
 """The BulkAction model: one action on many rows, its progress and result."""
 
-import uuid
 from datetime import datetime
 
 from django.conf import settings
@@ -9,23 +8,10 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from connector_project.core.choices import Choices
-from telephony.models.call_queryset import LEASE
+from connector_project.core.jobs import LeasedJob, LeasedQuerySet
 
 
-class BulkActionQuerySet(models.QuerySet["BulkAction"]):
-    def due(self, *, now: datetime) -> "BulkActionQuerySet":
-        return self.filter(state=BulkAction.State.RUNNING, next_attempt_at__lte=now).order_by("next_attempt_at", "pk")
-
-    def claim(self, pk: int, *, now: datetime) -> "BulkAction | None":
-        """Claim one for this worker: one UPDATE counts the attempt and sets the lease."""
-        token = uuid.uuid4()
-        self.due(now=now).filter(pk=pk).order_by().update(
-            claim_token=token, attempts=models.F("attempts") + 1, next_attempt_at=now + LEASE
-        )
-        return self.select_related("requested_by").filter(pk=pk, claim_token=token).first()
-
-
-class BulkAction(models.Model):
+class BulkAction(LeasedJob):
     """One action on every row that a filter matches."""
 
     class Kind(Choices):
@@ -53,12 +39,9 @@ class BulkAction(models.Model):
     last_pk = models.BigIntegerField(default=0)  # primary key of the last processed row
     max_pk = models.BigIntegerField()  # largest primary key at the time of the request: newer rows are not included
     state = models.CharField(_("state"), max_length=24, choices=State.as_choices, default=State.RUNNING)
-    attempts = models.PositiveIntegerField(default=0)  # since the last finished part
-    next_attempt_at = models.DateTimeField(null=True)
-    claim_token = models.UUIDField(null=True, editable=False)
     ended_at = models.DateTimeField(_("ended"), null=True)
 
-    objects = BulkActionQuerySet.as_manager()
+    objects = LeasedQuerySet["BulkAction"].as_manager()
 
     class Meta:
         verbose_name = _("bulk action")
@@ -81,4 +64,5 @@ class BulkAction(models.Model):
         return min(1.0, (self.done + self.skipped) / self.total)
 
     def end(self, state: State, *, now: datetime) -> None:
-        self.state, self.ended_at, self.next_attempt_at, self.claim_token = state, now, None, None
+        self.state, self.ended_at = state, now
+        self.release(None)

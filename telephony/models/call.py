@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core.choices import Choices
 from connector_project.core.encrypted_fields import EncryptedTextField
 from connector_project.core.http_client import RemoteUnavailable
+from connector_project.core.jobs import LeasedJob
 from telephony.models import choices
 from telephony.models.call_queryset import POISON_AFTER_ATTEMPTS, CallQuerySet
 from telephony.models.choices import Direction, FailureReason, Result, Step
@@ -22,7 +23,7 @@ RETRY_WINDOW = timedelta(days=3)
 RETRY_DELAYS_SECONDS = (10, 30, 60, 300, 900, 3600, 10_800)
 
 
-class Call(models.Model):
+class Call(LeasedJob):
     """One phone call of one client, from the first event to the upload to the CRM."""
 
     State = choices.State
@@ -43,7 +44,7 @@ class Call(models.Model):
     ended_at = models.DateTimeField(_("ended"))
     is_lost = models.BooleanField(null=True)
     is_internal = models.BooleanField(_("internal"), default=False)
-    talk_seconds = models.PositiveIntegerField(_("talk, s"), default=0)
+    talk_seconds = models.PositiveIntegerField(_("talk, s"), default=0)  # 0 also where UIS did not say
     wait_seconds = models.PositiveIntegerField(_("wait, s"), default=0)
     result = models.CharField(_("result"), max_length=12, choices=Result.as_choices, blank=True)
     rung_employee_ids = models.JSONField(default=list)
@@ -66,9 +67,6 @@ class Call(models.Model):
         _("reason"), max_length=24, choices=FailureReason.as_choices, blank=True, default=FailureReason.NONE
     )
     detail = models.TextField(_("detail"), blank=True)
-    attempts = models.PositiveIntegerField(_("tries"), default=0)
-    next_attempt_at = models.DateTimeField(_("next try"), null=True)
-    claim_token = models.UUIDField(null=True, editable=False)
     failed_at = models.DateTimeField(_("failed at"), null=True)
     retry_window_started_at = models.DateTimeField(_("retries counted from"))
     uploaded_at = models.DateTimeField(_("uploaded"), null=True)
@@ -168,14 +166,14 @@ class Call(models.Model):
     def move_to(self, state: choices.State, *, now: datetime) -> None:
         """Enter a state; its step is due at once."""
         self.state, self.attempts, self.reason, self.detail, self.failed_at = state, 0, FailureReason.NONE, "", None
-        self.next_attempt_at = None if self.is_done else now
-        self.claim_token = None
+        self.release(None if self.is_done else now)
         if state == self.State.UPLOADED:
             self.uploaded_at = now
 
     def postpone_until(self, moment: datetime, reason: FailureReason, detail: str = "") -> None:
         """Stay in this state until `moment`, for the given reason."""
-        self.reason, self.detail, self.next_attempt_at, self.claim_token = reason, detail, moment, None
+        self.reason, self.detail = reason, detail
+        self.release(moment)
 
     def postpone(self, reason: FailureReason, detail: str = "", *, now: datetime, wait: float | None = None) -> None:
         """Retry after an increasing delay, or after the vendor's own `wait` in seconds.
@@ -199,8 +197,8 @@ class Call(models.Model):
 
     def fail(self, reason: FailureReason, detail: str = "", *, now: datetime) -> None:
         """Stop retrying; a person must act."""
-        self.reason, self.detail, self.failed_at, self.next_attempt_at = reason, detail, now, None
-        self.claim_token = None
+        self.reason, self.detail, self.failed_at = reason, detail, now
+        self.release(None)
 
     def log(
         self, step: Step, detail: str = "", *, by: User | None = None, now: datetime, duration_ms: int | None = None

@@ -1,6 +1,5 @@
 """The CallImport model: import of the past calls of one period, first a preview, then the import, in parts."""
 
-import uuid
 from datetime import date, datetime, timedelta
 
 from django.conf import settings
@@ -9,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from connector_project.core.choices import Choices
-from telephony.models.call_queryset import LEASE
+from connector_project.core.jobs import LeasedJob, LeasedQuerySet
 from telephony.models.choices import FailureReason
 from tenants.models import Tenant
 
@@ -18,7 +17,7 @@ AT_ONCE = 2
 MOMENT = timedelta(microseconds=1)
 
 
-class CallImportQuerySet(models.QuerySet["CallImport"]):
+class CallImportQuerySet(LeasedQuerySet["CallImport"]):
     def open(self) -> "CallImportQuerySet":
         """Return unfinished imports; a client has one at most."""
         return self.filter(state__in=CallImport.OPEN_STATES)
@@ -28,21 +27,18 @@ class CallImportQuerySet(models.QuerySet["CallImport"]):
         active = self.filter(state__in=CallImport.ACTIVE_STATES, next_attempt_at__lte=now, tenant__offboarded_at=None)
         return active.order_by("state", "next_attempt_at", "pk")
 
-    def claim(self, *, now: datetime) -> "CallImport | None":
+    def claim_next(self, *, now: datetime) -> "CallImport | None":
         """Claim the next one for this worker: one UPDATE counts the attempt and sets the lease."""
         busy = self.filter(claim_token__isnull=False, next_attempt_at__gt=now).count()
         chosen = self.due(now=now).first() if busy < AT_ONCE else None
         if chosen is None:
             return None
-        token = uuid.uuid4()
-        # Re-check `next_attempt_at` in the UPDATE so that only one of two concurrent workers gets the row.
-        self.filter(pk=chosen.pk, state=chosen.state, next_attempt_at__lte=now).update(
-            claim_token=token, attempts=models.F("attempts") + 1, next_attempt_at=now + LEASE
-        )
-        return self.select_related("tenant__uis", "tenant__rules").filter(pk=chosen.pk, claim_token=token).first()
+        # It may have been cancelled or finished meanwhile.
+        unchanged = models.Q(state=chosen.state, next_attempt_at__lte=now)
+        return self.select_related("tenant__uis", "tenant__rules").claim_one(chosen.pk, only=unchanged, now=now)
 
 
-class CallImport(models.Model):
+class CallImport(LeasedJob):
     """The import of one period of one client, from the preview to the last call."""
 
     class State(Choices):
@@ -76,9 +72,6 @@ class CallImport(models.Model):
     reason = models.CharField(max_length=24, choices=FailureReason.as_choices, blank=True, default=FailureReason.NONE)
     code = models.CharField(max_length=60, blank=True)  # the vendor's error code
     detail = models.TextField(blank=True)
-    attempts = models.PositiveIntegerField(default=0)  # since the last finished part
-    next_attempt_at = models.DateTimeField(null=True)
-    claim_token = models.UUIDField(null=True, editable=False)
     failed_at = models.DateTimeField(null=True)
 
     objects = CallImportQuerySet.as_manager()
@@ -126,7 +119,7 @@ class CallImport(models.Model):
         period = self.till - self.since
         return (self.cursor_at - self.since) / period if period else 1.0
 
-    def claim_start(self, state: State, *, now: datetime) -> None:
+    def restart(self, state: State, *, now: datetime) -> None:
         """Restart from the beginning of the period, with counters reset."""
         self.state, self.cursor_at, self.last_progress_at, self.ended_at = state, self.since, now, None
         self.missing = self.uis_calls = self.found = self.unexplained = 0
@@ -140,8 +133,8 @@ class CallImport(models.Model):
 
     def postpone_until(self, moment: datetime, reason: FailureReason, *, code: str = "", detail: str = "") -> None:
         """Wait until `moment`, for the given reason."""
-        self.reason, self.code, self.detail, self.next_attempt_at = reason, code, detail, moment
-        self.attempts, self.claim_token = 0, None
+        self.reason, self.code, self.detail, self.attempts = reason, code, detail, 0
+        self.release(moment)
 
     def fail(self, reason: FailureReason, *, code: str = "", detail: str = "", now: datetime) -> None:
         """Stop; a person must act."""

@@ -1,6 +1,5 @@
 """The QuerySet of calls: due, claim and lease."""
 
-import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -8,19 +7,31 @@ from typing import TYPE_CHECKING
 from django.db import models
 
 from connector_project.core import circuit_breaker
-from telephony.models.choices import CRM_STATES, UIS_STATES, FailureReason, State
+from connector_project.core.jobs import LeasedQuerySet
+from telephony.models.choices import CRM_STATES, OPEN_STATES, UIS_STATES, Direction, FailureReason, Result, State
 from tenants.models import Connection, CrmConnection, UisConnection
 
 if TYPE_CHECKING:
     from telephony.models.call import Call
 
-LEASE = timedelta(minutes=3)  # longer than a task may run
 # Calls older than this get low priority after an outage, so that new calls go first.
 LIVE_WINDOW = timedelta(minutes=15)
 POISON_AFTER_ATTEMPTS = 4  # failed attempts after which a call may itself be the cause
 
 
-class CallQuerySet(models.QuerySet["Call"]):
+# The same as Call.is_missed, unless the legs have a better result.
+MISSED = models.Q(direction=Direction.IN, is_lost=True, talk_seconds=0) & ~models.Q(result=Result.ANSWERED)
+
+
+class CallQuerySet(LeasedQuerySet["Call"]):
+    def open(self) -> "CallQuerySet":
+        """Return calls on their way to the CRM, failed ones included."""
+        return self.filter(state__in=OPEN_STATES)
+
+    def missed(self) -> "CallQuerySet":
+        """Return incoming calls that nobody answered."""
+        return self.filter(MISSED)
+
     def due(self, *, now: datetime) -> "CallQuerySet":
         """Return calls to process now: not failed, client active, and the vendor of the next step available."""
         is_live = models.Q(tenant__is_paused=False, tenant__activated_at__isnull=False)
@@ -31,27 +42,33 @@ class CallQuerySet(models.QuerySet["Call"]):
         )
 
     def claim(
-        self, tenant_id: int, state: State, *, limit: int, now: datetime, is_low_priority: bool | None = None
+        self,
+        tenant_id: int,
+        state: State,
+        *,
+        limit: int,
+        now: datetime,
+        is_low_priority: bool | None = None,
+        due_before: datetime | None = None,
     ) -> list["Call"]:
         """Claim due calls of one tenant for this worker: one UPDATE counts the attempt and sets the lease.
 
         Low-priority calls come after the others, however long they have been due; `is_low_priority` selects
-        only the one or the other kind. After failures of the vendor one call is claimed first, as a half-open probe.
+        only the one or the other kind, `due_before` those that became due earlier. After failures of the vendor one
+        call is claimed first, as a half-open probe.
         """
         due = self.due(now=now).filter(tenant=tenant_id, state=state).order_by("is_low_priority", "next_attempt_at")
         if is_low_priority is not None:
             due = due.filter(is_low_priority=is_low_priority)
+        if due_before is not None:
+            due = due.filter(next_attempt_at__lt=due_before)
         chosen = list(due.values_list("pk", flat=True)[:limit])
         if not chosen or self.count_claimed(tenant_id, state, now=now) >= circuit_breaker.MAX_CONCURRENT_BATCHES:
             return []
         connection = _connection(tenant_id, state)
         if connection is not None and connection.consecutive_failures:
             chosen = chosen[:1] if connection.try_half_open(now=now) else []
-        token = uuid.uuid4()
-        # Re-check `next_attempt_at` in the UPDATE so that only one of two concurrent workers gets the rows.
-        self.filter(pk__in=chosen, state=state, next_attempt_at__lte=now).update(
-            claim_token=token, attempts=models.F("attempts") + 1, next_attempt_at=now + LEASE
-        )
+        token = self.filter(pk__in=chosen, state=state, next_attempt_at__lte=now).set_lease(now=now)
         return list(self.filter(pk__in=chosen, claim_token=token).with_related())
 
     def make_due(self, tenant_id: int, states: Sequence[State], reason: FailureReason, *, now: datetime) -> int:

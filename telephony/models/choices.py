@@ -3,6 +3,7 @@
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from connector_project.core.check_results import Responsible
 from connector_project.core.choices import Choices
 
 
@@ -17,6 +18,7 @@ class State(Choices):
     SKIPPED = "SKIPPED", _("skipped by a rule")
 
 
+OPEN_STATES = [State.DEBOUNCING, State.FETCHING_LEGS, State.RESOLVING_OWNER, State.READY]
 # States whose step sends requests to UIS or to the CRM.
 UIS_STATES = [State.FETCHING_LEGS]
 CRM_STATES = [State.RESOLVING_OWNER, State.READY]
@@ -51,16 +53,6 @@ class Result(Choices):
     FAILED = "FAILED", pgettext_lazy("call result", "failed")
     NOT_ALLOWED = "NOT_ALLOWED", _("not allowed")
     UNKNOWN = "UNKNOWN", _("unknown")
-
-
-class Responsible(Choices):
-    """Who has to act so that a call can continue."""
-
-    CLIENT = "CLIENT", _("the client")
-    OPERATOR = "OPERATOR", _("the operator")
-    DEVELOPERS = "DEVELOPERS", _("the developers")
-    UIS = "UIS", _("UIS")
-    CRM = "CRM", _("the CRM")
 
 
 class FailureReason(Choices):

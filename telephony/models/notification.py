@@ -1,26 +1,34 @@
 """The Notification model: each received webhook and its outcome."""
 
-import hashlib
-from datetime import datetime, timedelta
-from typing import Self
+from datetime import datetime
 
-from django.db import IntegrityError, models, transaction
+from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
+from connector_project.core.jobs import QUEUED_FOR, LeasedJob, LeasedQuerySet
 from tenants.models import Tenant
 
-# Long enough for the request that stored the row to process it; the sweep processes the rest.
-REPROCESS_AFTER = timedelta(seconds=60)
 LONGEST_EVENT = 40
 # The fields that processing writes; the body, the largest part of the row, is never rewritten.
 PROCESSING_FIELDS = [
-    *["key", "event", "session_id", "employee_uis_id", "happened_at"],
-    *["outcome", "reason", "detail", "next_attempt_at"],
+    *["key", "event", "session_id", "employee_uis_id", "happened_at", "parsed_event"],
+    *["outcome", "reason", "detail", "next_attempt_at", "claim_token"],
 ]
 
 
-class Notification(models.Model):
+class NotificationQuerySet(LeasedQuerySet["Notification"]):
+    def unprocessed(self, *, now: datetime) -> "NotificationQuerySet":
+        """Return notifications that no worker has read yet; one that broke its worker is not waited for."""
+        # Queued, claimed or due: a failed one is postponed for longer.
+        return self.filter(outcome=Notification.Outcome.RECEIVED, next_attempt_at__lte=now + QUEUED_FOR)
+
+    def with_related(self) -> "NotificationQuerySet":
+        """Join the tenant with both connections and the rules."""
+        return self.select_related("tenant__uis", "tenant__crm", "tenant__rules")
+
+
+class Notification(LeasedJob):
     """One webhook request of UIS."""
 
     class Outcome(Choices):
@@ -63,14 +71,17 @@ class Notification(models.Model):
     digest = models.CharField(max_length=64)
     repeats = models.PositiveIntegerField(_("repeats"), default=0)
     key = models.CharField(max_length=200, null=True, editable=False)  # noqa: DJ001 -- unprocessed rows have none, and NULL is not unique
-    event = models.CharField(_("event"), max_length=20, blank=True)
+    event = models.CharField(_("event"), max_length=20, blank=True, default="")
     session_id = models.BigIntegerField(_("session"), null=True)
     employee_uis_id = models.BigIntegerField(null=True)
     happened_at = models.DateTimeField(_("happened"), null=True)
+    # What `calls.stored_events` reads and writes; NULL until processed, and for unreadable ones.
+    parsed_event = models.JSONField(null=True, editable=False)
     outcome = models.CharField(_("outcome"), max_length=12, choices=Outcome.as_choices, default=Outcome.RECEIVED)
     reason = models.CharField(_("reason"), max_length=24, choices=Reason.as_choices, blank=True, default=Reason.NONE)
-    detail = models.TextField(_("detail"), blank=True)
-    next_attempt_at = models.DateTimeField(null=True)
+    detail = models.TextField(_("detail"), blank=True, default="")
+
+    objects = NotificationQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("notification")
@@ -100,37 +111,7 @@ class Notification(models.Model):
     def __str__(self) -> str:
         return f"{self.event or self.event_in_url or '?'} {self.session_id or ''}"
 
-    @classmethod
-    def store(
-        cls, tenant: Tenant, *, event: str, query: str, body: str, now: datetime, via_old_hook: bool = False
-    ) -> Self | None:
-        """Store a webhook as received. For a duplicate, count it on the existing row and return None."""
-        digest = hashlib.sha256("\0".join((event, query, body)).encode(errors="surrogatepass")).hexdigest()
-        # PostgreSQL accepts no NUL in a text, and the URL is not under our control.
-        body, event = body.replace("\0", "\ufffd"), event.replace("\0", "\ufffd")[:LONGEST_EVENT]
-        try:
-            with transaction.atomic():
-                return cls.objects.create(
-                    tenant=tenant,
-                    received_at=now,
-                    event_in_url=event,
-                    via_old_hook=via_old_hook,
-                    query=query,
-                    body=body,
-                    digest=digest,
-                    next_attempt_at=now + REPROCESS_AFTER,
-                )
-        except IntegrityError:
-            cls.objects.filter(tenant=tenant, digest=digest).update(repeats=models.F("repeats") + 1)
-            return None
-
     def close(self, outcome: Outcome, reason: str = "", detail: str = "") -> None:
-        """Save the outcome; the row is not processed again."""
+        """Set the outcome; the row is not processed again."""
         self.outcome, self.reason, self.detail = outcome, reason, detail
-        self.next_attempt_at = None
-        self.save(update_fields=PROCESSING_FIELDS)
-
-    def mark_queued(self, *, until: datetime) -> None:
-        """Leave it to a task; the sweep enqueues it again after `until`, because the push may be lost."""
-        self.outcome, self.next_attempt_at = self.Outcome.QUEUED, until
-        self.save(update_fields=PROCESSING_FIELDS)
+        self.release(None)

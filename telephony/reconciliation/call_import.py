@@ -12,7 +12,7 @@ from django.db import transaction
 
 from connector_project.core import http_client, local_dates, phone_numbers
 from connector_project.core.task_queue import enqueue
-from telephony import outbound, task_names
+from telephony import client_factory, task_names
 from telephony.models import Call, CallImport, FailureReason
 from telephony.reconciliation import compare
 from telephony.reconciliation.compare import ComparisonResult
@@ -93,7 +93,7 @@ def cancel(pk: int, *, by: User | AnonymousUser, now: datetime) -> bool:
 
 def step(*, now: datetime) -> None:
     """Run a chunk of the import that is due first, and enqueue the next chunk of whichever is due then."""
-    row = CallImport.objects.claim(now=now)
+    row = CallImport.objects.claim_next(now=now)
     if row is None:
         return
     if row.attempts > MAX_ATTEMPTS:
@@ -120,15 +120,14 @@ def resume_due(*, now: datetime) -> None:
 
 
 def _begin(row: CallImport, state: CallImport.State, *, now: datetime) -> None:
-    row.claim_start(state, now=now)
+    row.restart(state, now=now)
     row.save()
     enqueue(task_names.IMPORT_CALLS)
 
 
 def _handle_error(row: CallImport, exc: http_client.RemoteError, *, now: datetime) -> None:
     """Postpone or fail a chunk after a UIS error."""
-    if isinstance(exc, http_client.AccessDenied) and outbound.is_account_wide(exc):
-        row.tenant.uis.suspend(exc.code, str(exc), now=now)
+    client_factory.suspend_if_denied(row.tenant.uis, exc, now=now)
     error = {"code": exc.code, "detail": str(exc)}
 
     def apply(fresh: CallImport) -> None:
@@ -173,7 +172,7 @@ def _finish(
     row: CallImport, apply: Callable[[CallImport], None], *, compared: ComparisonResult | None = None, now: datetime
 ) -> None:
     """Save the result of a chunk, unless another worker has claimed the import; enqueue the next one."""
-    claimed = CallImport.objects.filter(pk=row.pk, claim_token=row.claim_token)
+    claimed = CallImport.objects.still_claimed(row)
     fresh = claimed.select_for_update(of=("self",)).select_related("tenant", "requested_by").first()
     if fresh is not None:
         if compared is not None:

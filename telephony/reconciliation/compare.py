@@ -1,7 +1,6 @@
 """Compares UIS's call report with our rows, and creates the calls that no webhook reported."""
 
 import itertools
-import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,9 +9,9 @@ from datetime import date, datetime, timedelta
 from django.db import IntegrityError, transaction
 from django.db.models import Count
 
-from connector_project.core import local_dates
+from connector_project.core import local_dates, logging
 from telephony import client_factory
-from telephony.calls import pipeline, sources
+from telephony.calls import next_step, pipeline, sources
 from telephony.calls.sources import StaffDirectory
 from telephony.models import Call, CallImport, Step
 from telephony.reconciliation import stats
@@ -31,7 +30,7 @@ SAMPLE = 5
 # needs no further page.
 CHUNK_CALLS = 900
 
-logger = logging.getLogger(__name__)
+logger = logging.logger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -180,7 +179,7 @@ def _compare(
             compared.show(call)
     stats.set_report_dates(tenant, reported_calls)
     if found:
-        pipeline.resume_due(tenant, now=now)
+        next_step.resume_due(tenant_id=tenant.pk, now=now)
     _count_recovered(tenant, sessions, compared, since=found_since)
     compared.stats += stats.count_calls(tenant, sessions)
     rows = set(Call.objects.filter(tenant=tenant, session_id__in=sessions).values_list("session_id", flat=True))
@@ -228,7 +227,7 @@ def _record(tenant: Tenant, reported: EndedEvent, *, staff: StaffDirectory, now:
         return None  # A webhook created it concurrently.
     except Exception:
         # It stays visible as unexplained; the others must not wait for it.
-        logger.exception("tenant=%s call=%s could not be created", tenant.slug, reported.session_id)
+        logger.exception("call could not be created", tenant=tenant.slug, call=reported.session_id)
         return None
 
 

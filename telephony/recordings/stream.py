@@ -1,15 +1,14 @@
 """Streams a recording from UIS to a listener: nothing is stored, and the number of streams is limited."""
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from connector_project.core import http_client
+from connector_project.core import http_client, logging
 from connector_project.core.http_range import RequestedRange as AskedRange
-from telephony import client_factory, outbound
+from telephony import client_factory
 from telephony.calls import recording_selection, sources
 from telephony.calls.evidence import UisSnapshot, dump, load
 from telephony.calls.legs import record_ids
@@ -25,7 +24,7 @@ MAX_WAIT_SECONDS = 1024 * 1024
 REFRESH_AFTER = timedelta(minutes=10)
 _DONE_STATES = [State.UPLOADED, State.SKIPPED]  # no worker updates the UIS snapshot in these states
 
-logger = logging.getLogger(__name__)
+logger = logging.logger(__name__)
 _slots = threading.BoundedSemaphore(settings.RECORDING_STREAMS)
 
 Choose = Callable[[Call, CallResolution], Sequence[str]]
@@ -124,7 +123,7 @@ def _first_of(call: Call, addresses: Sequence[str], requested: AskedRange | None
                 is_theirs=lambda url: client_factory.is_of_uis(connection, url),
             )
         except http_client.RemoteError as exc:
-            logger.info("tenant=%s call=%s recording: %s", call.tenant.slug, call.session_id, exc)
+            logger.info("recording unavailable", tenant=call.tenant.slug, call=call.session_id, error=str(exc))
             if isinstance(exc, http_client.RemoteUnavailable | http_client.UnexpectedReply):
                 raise RecordingUnavailable(UnavailableReason.UNAVAILABLE) from exc
             if exc.code != recordings.GONE:
@@ -141,9 +140,8 @@ def _query_uis(call: Call, *, now: datetime) -> UisSnapshot:
     try:
         return _fetch_snapshot(call)
     except http_client.RemoteError as exc:
-        logger.warning("tenant=%s call=%s recording request failed: %s", call.tenant.slug, call.session_id, exc)
-        if isinstance(exc, http_client.AccessDenied) and outbound.is_account_wide(exc):
-            connection.suspend(exc.code, str(exc), now=now)
+        logger.warning("recording request failed", tenant=call.tenant.slug, call=call.session_id, error=str(exc))
+        client_factory.suspend_if_denied(connection, exc, now=now)
         raise RecordingUnavailable(
             UnavailableReason.DENIED if isinstance(exc, http_client.AccessDenied) else UnavailableReason.UNAVAILABLE
         ) from exc

@@ -115,7 +115,7 @@ class UisClient(Reader):
             "contact": order.contact,
             "employee": employee,
         }
-        data = self.calls_api.ask("start.employee_call", params).data
+        data = self.calls_api.request("start.employee_call", params).data
         session_id = data.get("call_session_id") if isinstance(data, dict) else None
         if not str(session_id).isdigit():
             raise UnexpectedReply(SYSTEM, "UIS started a call but returned no session id.")
@@ -123,7 +123,7 @@ class UisClient(Reader):
 
     def release_call(self, session_id: int) -> bool:
         """https://comagic.github.io/call_api/manage_call/release_call/"""
-        data = self.calls_api.ask("release.call", {"call_session_id": session_id}).data
+        data = self.calls_api.request("release.call", {"call_session_id": session_id}).data
         # Documented as the string "true" here and as a boolean elsewhere.
         return isinstance(data, dict) and str(data.get("success")).lower() == "true"
 

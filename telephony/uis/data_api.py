@@ -47,7 +47,7 @@ class Reader:
 
     def _ask(self, method: str, params: Mapping[str, object]) -> Any:
         agent = {"user_id": self.agent_user_id} if self.agent_user_id else {}
-        return self.data.ask(method, {**agent, **params})
+        return self.data.request(method, {**agent, **params})
 
     def _all(self, method: str, params: Mapping[str, object], kind: type[RowT]) -> Iterator[RowT]:
         for offset in range(0, LARGEST_OFFSET + 1, PAGE):

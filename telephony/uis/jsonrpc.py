@@ -35,7 +35,7 @@ class Channel:
     send: Callable[..., http_client.Reply] = http_client.send
     on_end: Callable[[http_client.RemoteUnavailable | None], None] = lambda _fault: None  # None: UIS answered
 
-    def ask(self, method: str, params: Mapping[str, object], *, timeout: float = 15.0) -> Result:
+    def request(self, method: str, params: Mapping[str, object], *, timeout: float = 15.0) -> Result:
         """Call one method; `timeout` in seconds. Raises the errors of core.http_client."""
         if not self.token:
             # A disconnected client has no key; tasks still queued for them must send nothing.

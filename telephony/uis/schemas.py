@@ -1,11 +1,11 @@
 """pydantic schemas of Data API rows and their conversion to our dataclasses."""
 
-import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 from zoneinfo import ZoneInfo
 
+import structlog
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from connector_project.core import phone_numbers
@@ -14,7 +14,7 @@ from telephony.uis import finish_reasons
 from telephony.uis.errors import SYSTEM
 from telephony.uis.types import Account, CallLeg, EndedEvent, Result, Status, UisEmployee, UisNumber
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 Digits = Callable[[str | None], str]
 
@@ -223,7 +223,7 @@ def _row(kind: type[RowT], raw: object) -> RowT | None:
         return kind.model_validate(raw)
     except ValidationError as exc:
         where = exc.errors(include_input=False)[0]["loc"]
-        logger.warning("UIS sent a row that is not as documented (%s: %s)", kind.__name__, where)
+        logger.warning("UIS sent a row that is not as documented", kind=kind.__name__, fields=where)
         return None
 
 

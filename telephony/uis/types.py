@@ -1,5 +1,6 @@
 """Dataclasses of what UIS sends. Every datetime is aware, phone numbers are digits only, "" means unknown."""
 
+import functools
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -127,16 +128,16 @@ class CallLeg:
     called: str = ""
     record_ids: tuple[str, ...] = ()
 
-    @property
+    @functools.cached_property
     def talk_started_at(self) -> datetime:
         """When the leg was connected; its start if UIS does not say."""
         return self.connected_at or self.started_at
 
-    @property
+    @functools.cached_property
     def talk_ended_at(self) -> datetime:
         return self.talk_started_at + timedelta(seconds=self.talk_seconds)
 
-    @property
+    @functools.cached_property
     def ended_at(self) -> datetime:
         return self.started_at + timedelta(seconds=self.total_seconds)
 

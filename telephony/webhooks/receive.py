@@ -1,129 +1,62 @@
-"""Receives webhooks: store and commit first, then process."""
+"""Stores webhooks as they arrive, in one statement; a worker reads them."""
 
-import logging
-from datetime import datetime, timedelta
+import hashlib
+from datetime import datetime
 
-from django.db import IntegrityError, transaction
+from django.db import connection
+from django.db.models import F
 
-from connector_project.core.task_queue import enqueue
+from connector_project.core import jobs
+from connector_project.core.task_queue import enqueue_committed
 from telephony import task_names
-from telephony.calls import apply_event, sources
-from telephony.models import Notification
-from telephony.uis.types import (
-    AnsweredEvent,
-    CallEvent,
-    EndedEvent,
-    OtherEvent,
-    ParsedWebhook,
-    RecordingEvent,
-    RingingEvent,
-    Unreadable,
-)
-from tenants.models import Tenant
+from telephony.models.notification import LONGEST_EVENT
+from tenants.models import Tenant, UisConnection
 
-# After this the sweep queues the task again: its push may have been lost.
-QUEUED_FOR = timedelta(minutes=1)
-RETRY_AFTER = timedelta(minutes=5)
-SWEEP_LIMIT = 500
+OK, UNKNOWN, TOO_LARGE = 200, 404, 413
 
-logger = logging.getLogger(__name__)
-Outcome, Reason = Notification.Outcome, Notification.Reason
+# `repeats` tells a new row (0) from a repeated request, whose row was stored before.
+STORE = """
+INSERT INTO telephony_notification
+    (tenant_id, via_old_hook, received_at, event_in_url, query, body, digest, next_attempt_at,
+     repeats, attempts, event, outcome, reason, detail)
+SELECT tenant_id, hook <> %(hook)s, %(now)s, %(event)s, %(query)s, %(body)s, %(digest)s, %(next_attempt_at)s,
+       0, 0, '', 'RECEIVED', '', ''
+FROM tenants_uisconnection
+WHERE hook = %(hook)s OR (old_hook = %(hook)s AND old_hook_until > %(now)s)
+ON CONFLICT (tenant_id, digest) DO UPDATE SET repeats = telephony_notification.repeats + 1
+RETURNING id, repeats
+"""
 
 
-def receive(tenant: Tenant, *, event: str, query: str, body: str, now: datetime, via_old_hook: bool = False) -> None:
-    """Store a webhook, then process it. Never raises once it is stored: UIS may not send it again."""
-    stored = Notification.store(tenant, event=event, query=query, body=body, now=now, via_old_hook=via_old_hook)
-    if stored is not None:
-        _process_or_log(stored, now=now)
+def store(hook: str, *, event: str, query: str, body: str, now: datetime) -> int:
+    """Store a webhook and queue its task; return the HTTP status. A repeat is counted on the stored row."""
+    digest = hashlib.sha256("\0".join((event, query, body)).encode(errors="surrogatepass")).hexdigest()
+    values = {
+        "hook": _storable(hook),
+        "event": _storable(event)[:LONGEST_EVENT],
+        "query": _storable(query),
+        "body": _storable(body),
+        "digest": digest,
+        "now": connection.ops.adapt_datetimefield_value(now),
+        "next_attempt_at": connection.ops.adapt_datetimefield_value(now + jobs.QUEUED_FOR),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(STORE, values)
+        row = cursor.fetchone()
+    if row is None:
+        return UNKNOWN
+    pk, repeats = row
+    if not repeats:
+        enqueue_committed(task_names.PROCESS_NOTIFICATION, pk, queue="fast")
+    return OK
 
 
-def process_pending(*, now: datetime) -> int:
-    """Process notifications left over by a crash or a lost queue; return how many."""
-    pending = Notification.objects.filter(next_attempt_at__lte=now).select_related("tenant__uis", "tenant__rules")
-    batch = list(pending.order_by("next_attempt_at")[:SWEEP_LIMIT])
-    for stored in batch:
-        # Postpone first: a row that breaks our code must not be retried every minute.
-        Notification.objects.filter(pk=stored.pk).update(next_attempt_at=now + RETRY_AFTER)
-        _process_or_log(stored, now=now)
-    return len(batch)
+def count_oversized(hook: str, *, now: datetime) -> int:
+    """Count a rejected body, because nothing else would show that it arrived; return the HTTP status."""
+    known = UisConnection.objects.filter(tenant__in=Tenant.objects.by_hook(hook, now=now))
+    return TOO_LARGE if known.update(oversized_webhooks=F("oversized_webhooks") + 1) else UNKNOWN
 
 
-def reprocess(stored: Notification, *, event: str = "", now: datetime) -> bool:
-    """Reprocess an unreadable notification; return whether it is readable now. Old ringing events open no pop-up.
-
-    `event` is used if the notification names no known event. Concurrent calls for one row wait for each other.
-    """
-    try:
-        try:
-            return _reprocess(stored, event=event, now=now)
-        except IntegrityError:
-            # Another notification of the call was processed concurrently.
-            return _reprocess(stored, event=event, now=now)
-    except Exception:
-        # A row that breaks our code must not block the rest.
-        logger.exception("tenant=%s notification=%s reprocessing failed", stored.tenant_id, stored.pk)
-        return False
-
-
-@transaction.atomic
-def _reprocess(stored: Notification, *, event: str, now: datetime) -> bool:
-    rows = Notification.objects.select_for_update(of=("self",)).select_related("tenant__uis", "tenant__rules")
-    fresh = rows.get(pk=stored.pk)
-    if fresh.outcome != Outcome.UNREADABLE:
-        return False
-    if event and fresh.reason in {Reason.NO_EVENT, Reason.UNKNOWN_EVENT}:
-        fresh.event_in_url = event
-        fresh.save(update_fields=["event_in_url"])
-    process(fresh, now=now)
-    return fresh.outcome != Outcome.UNREADABLE
-
-
-def _process_or_log(stored: Notification, *, now: datetime) -> None:
-    try:
-        try:
-            process(stored, now=now)
-        except IntegrityError:
-            # Another notification of the call was processed concurrently; the retry finds its row.
-            process(stored, now=now)
-    except Exception:
-        logger.exception("tenant=%s notification=%s processing failed", stored.tenant.slug, stored.pk)
-
-
-@transaction.atomic
-def process(stored: Notification, *, now: datetime) -> None:
-    """Process a stored notification; a repeat is only marked as such."""
-    parsed = sources.parse_stored(stored)
-    if isinstance(parsed, CallEvent):
-        _copy_search_fields(stored, parsed)
-    if _is_repeat(stored, parsed.key):
-        return stored.close(Outcome.REPEATED)
-    stored.key = parsed.key
-    _dispatch(stored, parsed, now=now)
-
-
-def _dispatch(stored: Notification, parsed: ParsedWebhook, *, now: datetime) -> None:
-    if isinstance(parsed, Unreadable):
-        return stored.close(Outcome.UNREADABLE, parsed.error, parsed.detail)
-    has_changed = apply_event.apply_event(stored.tenant, parsed, now=now)
-    match parsed:
-        case RingingEvent():
-            _queue(stored, task_names.OPEN_POPUP, now=now)
-        case AnsweredEvent() | EndedEvent():
-            _queue(stored, task_names.CLOSE_POPUPS, now=now)
-        case RecordingEvent() | OtherEvent():
-            stored.close(Outcome.DONE, "" if has_changed else Reason.NOTHING_TO_DO)
-
-
-def _copy_search_fields(stored: Notification, event: CallEvent) -> None:
-    """Copy the fields the row is searched by."""
-    stored.event, stored.session_id = event.event, event.session_id
-    stored.employee_uis_id, stored.happened_at = event.employee_id, event.happened_at
-
-
-def _is_repeat(stored: Notification, key: str) -> bool:
-    return Notification.objects.filter(tenant=stored.tenant, key=key).exclude(pk=stored.pk).exists()
-
-
-def _queue(stored: Notification, task: str, *, now: datetime) -> None:
-    stored.mark_queued(until=now + QUEUED_FOR)
-    enqueue(task, stored.pk, queue="fast")
+def _storable(text: str) -> str:
+    """Replace what PostgreSQL accepts in no text; neither the URL nor the body is under our control."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()

@@ -16,8 +16,8 @@ from telephony.uis.types import Event
 from telephony.uis.webhook_templates import EVENTS, TemplateCode, TemplateFault
 from tenants.models import Tenant
 
-LATELY = timedelta(days=7)
-UNREADABLE_LOOKED_AT = 50
+RECENT_PERIOD = timedelta(days=7)
+UNREADABLE_LIMIT = 50
 # By the code of the fault; %(names)s are the names in the fault, separated by commas.
 SENTENCES: Mapping[str, str | Promise] = {
     TemplateCode.EMPTY: _("The body is empty: choose the method POST and copy the template into the body."),
@@ -80,7 +80,7 @@ class WebhookStatus:
 def webhook_status(tenant: Tenant, *, now: datetime) -> WebhookStatus:
     """Check the newest notification of each event: the first one from a repaired template clears the fault."""
     newest: dict[str, Notification] = {}
-    for stored in _newest_first(tenant, since=now - LATELY):
+    for stored in _newest_first(tenant, since=now - RECENT_PERIOD):
         newest.setdefault(stored.event or webhook_templates.event_of(*_raw(stored)), stored)
     is_rotating = tenant.uis.is_rotating(now=now)
     statuses = [_event_status(event, newest.get(event), is_rotating=is_rotating) for event in EVENTS]
@@ -93,7 +93,7 @@ def name(event: Event) -> str:
     return title.russian if (get_language() or "").startswith("ru") else title.english
 
 
-def event_word(word: str) -> str:
+def event_label(word: str) -> str:
     """Return the name of an event code in the active language; an unknown code is returned as it is."""
     if word in EVENTS:
         return name(Event(word))
@@ -110,7 +110,7 @@ def _newest_first(tenant: Tenant, *, since: datetime) -> list[Notification]:
     recent = Notification.objects.filter(tenant=tenant, received_at__gte=since).order_by("-received_at", "-pk")
     readable = Notification.objects.filter(pk__in=[_newest_pk(recent, event) for event in EVENTS])
     # Rows that are not processed yet have no event either.
-    nameless = recent.filter(event="")[:UNREADABLE_LOOKED_AT]
+    nameless = recent.filter(event="")[:UNREADABLE_LIMIT]
     return sorted([*readable, *nameless], key=lambda stored: (stored.received_at, stored.pk), reverse=True)
 
 

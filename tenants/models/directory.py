@@ -7,6 +7,17 @@ from connector_project.core.choices import Choices
 from tenants.models.tenant import Tenant
 
 
+class EmployeeQuerySet(models.QuerySet["Employee"]):
+    def linked(self) -> "EmployeeQuerySet":
+        """Return current employees with a CRM user."""
+        return self.filter(is_dismissed=False, crm_user_id__isnull=False)
+
+    def unlinked(self) -> "EmployeeQuerySet":
+        """Return current employees without a CRM user who need one."""
+        without = self.filter(is_dismissed=False, crm_user_id=None)
+        return without.exclude(linked_by=Employee.LinkedBy.NOT_NEEDED)
+
+
 class Employee(models.Model):
     """A UIS employee and the CRM user linked to them."""
 
@@ -38,6 +49,8 @@ class Employee(models.Model):
     uis_status = models.CharField(_("status in UIS"), max_length=40, blank=True, editable=False)
     synced_status = models.CharField(max_length=40, blank=True, editable=False)  # the UIS status last synced to the CRM
     last_sent_crm_status = models.CharField(max_length=20, blank=True, editable=False)
+
+    objects = EmployeeQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("employee")

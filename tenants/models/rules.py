@@ -89,7 +89,7 @@ class TransferRules(models.Model):
     def __str__(self) -> str:
         return str(self.tenant)
 
-    def choices(self) -> RuleSet:
+    def rule_set(self) -> RuleSet:
         """Return these rules as values; queries a list only if its filter is on."""
         return RuleSet(
             shows={"in": self.popup_incoming != self.Popup.OFF, "out": self.popup_outgoing != self.Popup.OFF},

@@ -36,6 +36,10 @@ def languages() -> Iterable[tuple[str, Any]]:
 
 
 class TenantQuerySet(models.QuerySet["Tenant"]):
+    def live(self) -> "TenantQuerySet":
+        """Return the tenants that anything may be sent for: activated, not paused, not disconnected."""
+        return self.filter(activated_at__isnull=False, is_paused=False, offboarded_at=None)
+
     def by_hook(self, hook: str, *, now: datetime) -> "TenantQuerySet":
         """Return the tenant with this current or old hook, as a QuerySet of at most one."""
         old = models.Q(uis__old_hook=hook, uis__old_hook_until__gt=now)

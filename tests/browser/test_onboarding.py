@@ -191,4 +191,4 @@ def _disconnect(operator, installation, name):
 
 def _shows_a_popup(state):
     """Whether Ivan has an open pop-up; the note of a missed call is not one."""
-    return [card for card in state["crm"]["cards"].get("27", []) if not card.get("missed")]
+    return [card for card in state["crm"]["popups"].get("27", []) if not card.get("missed")]

@@ -51,7 +51,7 @@ def test_skipped_call_is_found_by_its_number_and_retried(installation, sign_in, 
     with translation.override(language):
         rule = str(SkipReason.MISSED_OFF.label)
     session = installation.play("missed", employees=[IVAN], contact=f"79990000{last}")["session"]
-    installation.wait_for(lambda: "DEBOUNCING" not in installation.ask("count_states"), "the end of the debounce")
+    installation.wait_for(lambda: [session, "SKIPPED"] in installation.ask("rows")["calls"], "the rule's decision")
     with sign_in(language, size) as user, sign_in(language, size) as operator_user:
         support, operator, page = Operator(user, installation), Operator(operator_user, installation), user.page
         support.log_in("sveta", PASSWORD)

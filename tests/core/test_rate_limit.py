@@ -18,7 +18,7 @@ PER_SECOND = 40
 
 
 @pytest.fixture(params=["database", "redis"])
-def limit(request, settings, transactional_db, real_turns):
+def limit(request, settings, transactional_db, real_pacing):
     """A rate limit in the database, and in a real Redis."""
     if request.param == "database":
         settings.REDIS_URL = ""
@@ -134,7 +134,7 @@ def test_exceeded_limit_raises_after_the_longest_wait(limit, monkeypatch, is_liv
     assert 0.2 <= time.monotonic() - started_at < 1
 
 
-def test_no_slot_without_redis(settings, real_turns):
+def test_no_slot_without_redis(settings, real_pacing):
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
     rate_limit._script.cache_clear()
     with pytest.raises(RateLimitExceeded):

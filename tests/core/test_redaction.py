@@ -3,11 +3,14 @@
 import io
 import json
 import logging
+import re
 import sys
 import time
+from datetime import datetime
 from urllib.parse import quote
 
 import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,14 +21,12 @@ HOOK = "Zk3xQ9w_hook-secret"
 LINK = "https://app.uiscom.ru/system/media/talk/3960000001/0123456789abcdef0123456789abcdef/"
 
 
-@pytest.mark.parametrize("name", ["django", "django.request", "django.security", "django.server", "django-q"])
-def test_every_log_handler_has_our_filter(name):
+@pytest.mark.parametrize("name", ["", "django", "django.request", "django.security", "django.server", "django-q"])
+def test_every_log_handler_redacts(name):
     """Django adds its own handlers, which write paths unredacted."""
     # Other classes are handlers of the test runner.
     own = [one for one in logging.getLogger(name).handlers if type(one) is logging.StreamHandler]
-    assert [
-        one for one in own if not any(isinstance(found, core_logging.RedactingFilter) for found in one.filters)
-    ] == []
+    assert [one for one in own if not isinstance(one.formatter, structlog.stdlib.ProcessorFormatter)] == []
 
 
 @pytest.mark.parametrize(
@@ -111,55 +112,88 @@ def test_repeated_prefixes_are_redacted_in_linear_time(prefix):
     assert time.monotonic() - started_at < 2
 
 
-def log(formatter: logging.Formatter, *given: object, fault: Exception | None = None) -> str:
-    """Return what a handler with our filter and formatter writes."""
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(formatter)
-    handler.addFilter(core_logging.RedactingFilter())
-    logger = logging.Logger("connector.test")
-    logger.addHandler(handler)
+@pytest.fixture(params=["stdlib", "structlog"])
+def log(request):
+    """Return what our handler writes for a record of the standard library, and for one of ours."""
+
+    def write(style, message, *, fault=None, **fields):
+        stream, config = io.StringIO(), core_logging.logging_config(level="INFO", style=style)
+        formatter = dict(config["formatters"]["redacted"])
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(formatter.pop("()")(**formatter))
+        target = logging.getLogger("connector.test")
+        target.addHandler(handler)
+        logger = core_logging.logger("connector.test") if request.param == "structlog" else target
+        if request.param == "stdlib" and fields:
+            message, fields = f"{message} {fields}", {}
+        try:
+            _log(logger, message, fault, fields)
+        finally:
+            target.removeHandler(handler)
+        return stream.getvalue()
+
+    structlog.contextvars.clear_contextvars()
+    yield write
+    structlog.contextvars.clear_contextvars()
+
+
+def _log(logger, message, fault, fields):
+    if fault is None:
+        logger.warning(message, **fields)
+        return
     try:
-        if fault is not None:
-            raise fault
-    except type(fault) if fault else ():
-        logger.exception(*given)
-    else:
-        logger.warning(*given)
-    return stream.getvalue()
+        raise fault
+    except type(fault):
+        logger.exception(message, **fields)
 
 
-def test_filter_redacts_arguments():
-    assert log(core_logging.TextFormatter(), "call=%s from %s", 3960000001, "79990000001") == (
-        "call=3960000001 from 7999***0001\n"
-    )
+def test_text_line_is_redacted(log):
+    core_logging.bind(tenant="romashka", call=3960000001)
+    written = log("text", f"from 79990000001 with token=abc by {LINK}")
+    head = "WARNING connector.test from 7999***0001 with token=*** by [recording]"
+    assert re.fullmatch(rf"\S+Z {re.escape(head)} call=3960000001 tenant=romashka\n", written)
 
 
-def test_filter_accepts_messages_that_are_not_text():
-    assert log(core_logging.TextFormatter(), {"token": "abc"}) == "{'token': '***'}\n"
-    assert log(core_logging.TextFormatter(), "100 % done") == "100 % done\n"
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_fields_are_redacted(log, style):
+    written = log(style, "request failed", error=f"{LINK} refused 79990000001", extra={"token": "abc"})
+    for secret in (LINK, "79990000001", "abc"):
+        assert secret not in written
+    assert "7999***0001" in written
 
 
-def test_traceback_is_redacted():
-    written = log(core_logging.TextFormatter(), "failed", fault=ValueError(f"{LINK} apiKey=abc 79990000001"))
+def test_message_that_is_not_text_is_logged(log):
+    assert "100 % done" in log("text", "100 % done")
+    assert "abc" not in log("text", {"token": "abc"})
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_traceback_is_redacted(log, style):
+    written = log(style, "failed", fault=ValueError(f"{LINK} apiKey=abc 79990000001"))
     assert "ValueError: [recording] apiKey=*** 7999***0001" in written
     assert LINK not in written
 
 
-def test_json_line_is_one_redacted_object():
-    written = log(core_logging.JsonFormatter(), "call=%s Иван from %s", 3960000001, "79990000001")
+def test_json_line_is_one_redacted_object(log):
+    core_logging.bind(tenant="romashka", call=3960000001)
+    written = log("json", "Иван from 79990000001")
     record = json.loads(written)
     assert written.count("\n") == 1
-    assert set(record) == {"at", "level", "logger", "message"}
-    assert (record["level"], record["logger"]) == ("WARNING", "connector.test")
-    assert record["message"] == "call=3960000001 Иван from 7999***0001"
-    assert record["at"].endswith("+00:00")
+    assert datetime.fromisoformat(record.pop("at")).tzinfo is not None
+    assert record == {
+        "level": "WARNING",
+        "logger": "connector.test",
+        "message": "Иван from 7999***0001",
+        "tenant": "romashka",
+        "call": 3960000001,
+    }
 
 
-def test_json_line_has_the_redacted_traceback():
-    record = json.loads(log(core_logging.JsonFormatter(), "failed", fault=ValueError("apiKey=abc")))
-    assert record["level"] == "ERROR"
-    assert "ValueError: apiKey=***" in record["trace"]
+def test_task_begins_without_the_fields_of_another(log):
+    core_logging.bind(tenant="romashka")
+    core_logging.bind_task(task={"func": "crm.tasks.probe"})
+    record = json.loads(log("json", "failed"))
+    assert (record.get("tenant"), record["task"]) == (None, "crm.tasks.probe")
 
 
 @pytest.mark.parametrize(

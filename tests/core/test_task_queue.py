@@ -52,7 +52,7 @@ def test_task_is_dropped_on_rollback():
 def test_task_is_pushed_to_redis_on_commit(real_redis):
     with transaction.atomic():
         task_queue.enqueue(task_names.FETCH_LEGS, 1)
-        task_queue.enqueue(task_names.OPEN_POPUP, 1, queue="fast")
+        task_queue.enqueue(task_names.PROCESS_NOTIFICATION, 1, queue="fast")
         assert (task_queue.depth("default"), task_queue.depth("fast")) == (0, 0)
     assert (task_queue.depth("default"), task_queue.depth("fast")) == (1, 1)
 

@@ -81,7 +81,7 @@ class Account:
         }
         return self.users[user_id]
 
-    def cards(self) -> dict[int, list[dict[str, Any]]]:
+    def popups(self) -> dict[int, list[dict[str, Any]]]:
         """Return the pop-ups each user sees now; users without one are left out."""
         return {user_id: copy.deepcopy(popups) for user_id, popups in self.screens.items() if popups}
 

@@ -341,7 +341,7 @@ def test_v4_setting_is_created_changed_and_returned(world: World) -> None:
     shown = world.get(path)[1]["configuration"]
     assert (shown["name"], shown["additionalCodes"], "clientId" in shown) == ("UIS", codes, False)
     assert world.event() == (200, {"success": True})
-    assert list(world.account.cards()) == [27]
+    assert list(world.account.popups()) == [27]
 
 
 def test_v4_can_be_switched_off(world: World) -> None:
@@ -387,7 +387,7 @@ def test_event_reports_unknown_codes_and_users(ready: World) -> None:
     reply = ready.event(codes=["101", "999"], userIds=[28, 888], hangupStatus=None)
     assert reply == (200, {"success": True, "notExistCodes": ["999"], "notExistUsers": [888]})
     card = {"phone": "+79990000001", "type": "in", "callExternalId": "c1"}
-    assert ready.account.cards() == {27: [card], 28: [card]}
+    assert ready.account.popups() == {27: [card], 28: [card]}
     assert ready.account.events[0]["_at"] == ready.clock.at
 
 
@@ -395,7 +395,7 @@ def test_hangup_closes_the_named_users_popups(ready: World) -> None:
     ready.event(codes=["101", "102"])
     ready.event(codes=["101"], callExternalId="c2")
     ready.event(type="hangup", hangupStatus="answered")
-    assert [(user, [card["callExternalId"] for card in cards]) for user, cards in ready.account.cards().items()] == [
+    assert [(user, [card["callExternalId"] for card in cards]) for user, cards in ready.account.popups().items()] == [
         (27, ["c2"]),
         (28, ["c1"]),
     ]
@@ -405,7 +405,7 @@ def test_hangup_without_answer_leaves_a_notice(ready: World) -> None:
     ready.event()
     ready.event()
     ready.event(type="hangup", hangupStatus="no answered")
-    assert ready.account.cards() == {27: [{"missed": True}]}
+    assert ready.account.popups() == {27: [{"missed": True}]}
 
 
 # The call history.

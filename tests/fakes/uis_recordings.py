@@ -43,7 +43,7 @@ class Media:
     accounts: Mapping[str, Account] = field(repr=False)
     clock: Callable[[], datetime] = field(repr=False)
     requests: list[MediaRequest] = field(default_factory=list, repr=False)
-    forgotten: set[str] = field(default_factory=set)  # records that were deleted
+    deleted: set[str] = field(default_factory=set)  # records that were deleted
     takes_ranges: bool = True  # undocumented
     sends_length: bool = True
     content_type: str = "audio/mpeg"
@@ -76,7 +76,7 @@ class Media:
             return None
         record = form[2]
         session = self._session(int(form[1]), record, domain)
-        if session is None or record in self.forgotten:
+        if session is None or record in self.deleted:
             return None
         if not session.are_records_shown(self.clock()):
             return None

@@ -14,14 +14,14 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 
 from connector_project.core import workers
+from connector_project.core.check_results import Responsible
 from connector_project.core.models import WorkerHeartbeat
 from connector_project.operations import tasks as operations_tasks
 from connector_project.operations import tenant_status
 from connector_project.operations.alerts import actions, delivery, incident_texts
+from connector_project.operations.alerts.delivery import MOST_TRIES, PAUSES_SECONDS
 from connector_project.operations.models import AlertDelivery, Incident, TrafficProfile
-from connector_project.operations.models.alert_delivery import MOST_TRIES, PAUSES_SECONDS
 from telephony.models import Call, DailyReconciliation, FailureReason, Notification
-from telephony.models.choices import Responsible
 from tenants.models import AccessError, AuditLogEntry, CrmConnection, Tenant, TransferRules, UisConnection, User
 from tests import task_queue
 from tests.conftest import CONTACT, NUMBER

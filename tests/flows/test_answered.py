@@ -393,6 +393,7 @@ def test_pipeline_step_has_a_fixed_query_count(
     TransferRules.objects.update(number_filter="EXCEPT", employee_filter="EXCEPT")
     bodies = [add_ended_call(pbx, talks=[(IVAN, 10 + n)]).notification("call_end") for n in range(count)]
     notify(*bodies, works=False)
+    task_queue.process_notifications()
     task_queue.lose()
     with django_assert_max_num_queries(32):
         tasks.fetch_call_legs(tenant.pk)

@@ -143,7 +143,7 @@ def test_preview_shows_the_counts_and_writes_and_sends_nothing(send_form, page, 
     assert 'admin-state admin-previewing"' in _html(page())
     run_queue()
     answer = page()
-    text = html_text.words(answer)
+    text = html_text.text(answer)
     assert ("20 June 2026 – 15 July 2026" in text, 'admin-state admin-previewed"' in _html(answer)) == (True, True)
     assert table_numbers(answer) == [8, 0, 7, 1]
     assert english(SkipReason.HIDDEN_NUMBER.label) in text
@@ -196,7 +196,7 @@ def test_preview_is_repeated_with_the_current_rules(send_form, page, pbx, run_qu
     assert send_form("preview_again") == ["success"]
     run_queue()
     assert (table_numbers(page()), 'value="start"' in _html(page())) == ([3, 0, 0, 3], False)
-    assert english(SkipReason.MISSED_OFF.label) in html_text.words(page())
+    assert english(SkipReason.MISSED_OFF.label) in html_text.text(page())
 
 
 # --- the import
@@ -309,7 +309,7 @@ def test_calls_before_the_upload_window_are_skipped_with_the_setting_on_the_page
         missed(pbx, NOON - timedelta(days=days), days)
     row = import_calls(first="2026-06-01")
     assert (row.skipped_by, len(crm.calls)) == ({"EXPIRED": 2}, 1)
-    assert (table_numbers(page()), "30" in html_text.words(page())) == ([3, 0, 1, 2, 0], True)
+    assert (table_numbers(page()), "30" in html_text.text(page())) == ([3, 0, 1, 2, 0], True)
     assert f'href="/admin/tenants/tenant/{tenant.pk}/change/#id_upload_window_days"' in _html(page())
     Tenant.objects.update(upload_window_days=60)
     clock.shift(timedelta(minutes=1))
@@ -514,6 +514,7 @@ def test_live_call_is_uploaded_before_imported_ones(send_form, pbx, crm, notify,
     task_queue.drain(pick=lambda task: task.endswith("import_calls"))
     live = pbx.call(contact="79990009999", number=NUMBER, rings=[IVAN])
     notify(live.notification("lost_call"), works=False)
+    task_queue.process_notifications()
     tasks.evaluate_calls(tenant.pk)
     run_queue()
     assert "+79990009999" in [call["phone"] for call in crm.uploads[0]]
@@ -524,18 +525,18 @@ def test_large_import_of_one_tenant_leaves_workers_to_others(tenant, stranger, c
     rows = [tenant, stranger, *(Tenant.objects.create(name=name, slug=name) for name in ("third", "fourth"))]
     for owner in rows:
         row = CallImport(tenant=owner, since=NOON - timedelta(days=3), till=NOON, requested_at=NOON)
-        row.claim_start(CallImport.State.RUNNING, now=NOON)
+        row.restart(CallImport.State.RUNNING, now=NOON)
         row.save()
-    claimed = [CallImport.objects.claim(now=NOON) for _worker in range(3)]
+    claimed = [CallImport.objects.claim_next(now=NOON) for _worker in range(3)]
     assert [row and row.tenant for row in claimed] == [tenant, stranger, None]
 
 
 def test_preview_runs_before_an_import_in_progress(tenant, stranger, clock):
     for owner, state in ((tenant, "RUNNING"), (stranger, "PREVIEWING")):
         row = CallImport(tenant=owner, since=NOON - timedelta(days=3), till=NOON, requested_at=NOON)
-        row.claim_start(state, now=NOON)
+        row.restart(state, now=NOON)
         row.save()
-    assert CallImport.objects.claim(now=NOON).tenant == stranger
+    assert CallImport.objects.claim_next(now=NOON).tenant == stranger
 
 
 # --- access denied, paused, disconnected
@@ -551,7 +552,7 @@ def test_imported_calls_of_a_paused_tenant_are_uploaded_after_resuming(
     assert (row.state, row.found, crm.calls) == ("DONE", 3, [])
     paused, unlinked = page().context["notices"]
     assert (paused.page, unlinked.page) == ("", "admin:tenants_tenant_employee_mapping")
-    assert paused.message in html_text.words(page())
+    assert paused.message in html_text.text(page())
     assert table_numbers(page()) == [3, 0, 3, 3]
     Tenant.objects.get(pk=tenant.pk).resume()
     task_queue.sweep()
@@ -603,7 +604,7 @@ def test_denied_access_to_the_crm_is_shown_before_the_import(import_calls, page,
     notice, _unlinked = page().context["notices"]
     assert english(AccessError.CRM_KEY.label) in notice.message
     assert english(notice.responsible) == english(FailureReason.CRM_DENIED.responsible.label)
-    assert notice.message in html_text.words(page())
+    assert notice.message in html_text.text(page())
     assert (table_numbers(page()), crm.calls) == ([2, 0, 2, 2], [])
 
 
@@ -655,7 +656,7 @@ def test_import_is_rejected_while_calls_cannot_be_requested(send_form, page, cli
     refusal = english(tenant_action_handlers.import_refusal(stored, NOON))
     known = {"left": tenant_action_handlers.OFFBOARDED, "keyless": tenant_action_handlers.NO_KEYS}
     assert {name: english(text) == refusal for name, text in known.items()} == {name: name == change for name in known}
-    assert refusal in html_text.words(page())
+    assert refusal in html_text.text(page())
     assert (send_form(), send_form("start")) == (["warning"], ["warning"])
     assert (CallImport.objects.count(), run_queue()) == (0, 0)
     home = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk]))
@@ -743,7 +744,7 @@ def test_second_import_cannot_be_started(send_form, pbx, run_queue, tenant):
     assert CallImport.objects.count() == 1
     with pytest.raises(IntegrityError), transaction.atomic():
         row = CallImport(tenant=tenant, since=NOON, till=NOON, requested_at=NOON)
-        row.claim_start(CallImport.State.PREVIEWING, now=NOON)
+        row.restart(CallImport.State.PREVIEWING, now=NOON)
         row.save()
 
 
@@ -859,7 +860,7 @@ def test_form_has_default_days_by_the_activation(page, tenant):
 def test_unlinked_employees_are_listed_before_the_import(page, tenant):
     Employee.objects.filter(tenant=tenant).update(crm_user_id=None)
     [notice] = page().context["notices"]
-    assert (re.findall(r"\d+", notice.message), notice.message in html_text.words(page())) == (["3"], True)
+    assert (re.findall(r"\d+", notice.message), notice.message in html_text.text(page())) == (["3"], True)
     assert reverse("admin:tenants_tenant_employee_mapping", args=[tenant.pk]) in _html(page())
 
 
@@ -881,10 +882,10 @@ def test_page_is_in_russian(send_form, page, pbx, run_queue, tenant):
     send_form()
     run_queue()
     answer = page(headers=RUSSIAN)
-    assert "20 июня 2026 – 15 июля 2026" in html_text.words(answer)
+    assert "20 июня 2026 – 15 июля 2026" in html_text.text(answer)
     assert re.search(r'value="start">[^<]*\b5\b', _html(answer))
     with translation.override("ru"):
-        assert str(CallImport.State.PREVIEWED.label) in html_text.words(answer)
+        assert str(CallImport.State.PREVIEWED.label) in html_text.text(answer)
 
 
 @pytest.mark.slow

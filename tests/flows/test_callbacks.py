@@ -203,3 +203,11 @@ def test_new_activation_link_is_sent_to_the_crm(tenant, crm, run_queue):
 
 def test_missing_activity_does_not_switch_the_module_off(tenant):
     assert callbacks.is_switched_off(tenant) is False
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/xml", "nonsense"])
+def test_callback_is_answered_in_json_whatever_it_accepts(client, tenant, accept):
+    form = {"clientId": tenant.crm.client_id, "activity": json.dumps({"active": True, "freeze": False})}
+    url = f"/hooks/retailcrm/{tenant.uis.hook}/activity/"
+    answer = client.post(url, form, headers={"Accept": accept})
+    assert (answer.status_code, answer.json()) == (200, {"success": True})

@@ -16,6 +16,7 @@ from crm.retailcrm.client import RetailCrmClient
 from telephony import checks as uis_checks
 from telephony.uis.client import UisClient
 from tenants.models import CheckRun, Employee, TransferRules, VirtualNumber
+from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 from tests.flows.templates import send_every_event
 
@@ -72,6 +73,7 @@ def _late_rings(setup):
         wrong_time = timezone.now() + timedelta(hours=1)
         body["notification_time"] = setup.pbx.stamp(wrong_time)
         setup.client.post(setup.hook, json.dumps(body), content_type="application/json")
+    task_queue.process_notifications()
 
 
 def _foreign_call(setup):

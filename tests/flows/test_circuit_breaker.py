@@ -225,7 +225,7 @@ def test_slow_crm_of_one_tenant_occupies_two_workers_at_most(clock, tenant, crm,
     assert [len(batch) for batch in claimed] == [1, 1, 0, 0]
 
 
-def test_ticker_runs_in_one_worker_at_a_time(db, clock, real_turns, monkeypatch):
+def test_ticker_runs_in_one_worker_at_a_time(db, clock, real_pacing, monkeypatch):
     runs = []
     monkeypatch.setattr(tasks, "enqueue_debounced", lambda: runs.append(timezone.now()))
     for _worker in range(4):

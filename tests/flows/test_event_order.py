@@ -10,14 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from telephony import tasks
-from telephony.calls import pipeline
-from telephony.models import Call, CallLogEntry, Notification
+from telephony.calls import apply_event, step_outcomes
+from telephony.models import Call, CallLogEntry, FailureReason, Notification, Step
 from telephony.webhooks import receive
 from tenants.models import Employee, TransferRules
 from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 
-pytestmark = pytest.mark.usefixtures("real_settling")
+pytestmark = pytest.mark.usefixtures("real_debounce")
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def events_of(session):
 
 def receive_all(tenant, bodies):
     for body in bodies:
-        receive.receive(tenant, event="", query="", body=body, now=timezone.now())
+        receive.store(tenant.uis.hook, event="", query="", body=body, now=timezone.now())
         task_queue.drain()
 
 
@@ -167,7 +167,8 @@ def test_missed_call_is_uploaded_after_the_debounce(tenant, crm, missed, advance
 
 def test_debounced_call_is_uploaded_by_the_sweep_after_a_lost_queue(tenant, crm, missed, advance, notify):
     notify(missed.notification("lost_call"), works=False)
-    assert task_queue.lose() > 0
+    task_queue.process_notifications()
+    task_queue.lose()
     advance(10)
     assert len(crm.calls) == 1
 
@@ -224,13 +225,9 @@ def test_answer_during_an_upload_resolves_the_call_again(tenant, crm, answered, 
     Call.objects.update(next_attempt_at=timezone.now(), state=Call.State.READY)
     (claimed,) = Call.objects.claim(tenant.pk, Call.State.READY, limit=5, now=timezone.now())
     notify(answered.notification("talk_started", employee_id=PETR), works=False)
-    pipeline.finish_batch(
-        [claimed],
-        lambda call: call.fail("CRM_REFUSED", now=timezone.now()),
-        step="UPLOAD",
-        now=timezone.now(),
-        started=0,
-    )
+    task_queue.process_notifications()
+    rejected = step_outcomes.Failed(reason=FailureReason.CRM_REFUSED)
+    step_outcomes.finish([(claimed, rejected)], Step.UPLOAD, timer=step_outcomes.Timer(), now=timezone.now())
     advance(10)
     assert [call["result"] for call in crm.calls] == ["answered"]
 
@@ -388,3 +385,37 @@ def test_call_of_an_unknown_employee_is_uploaded_without_a_manager(tenant, pbx, 
     )
     advance(10)
     assert [(sent.get("code"), sent["_manager"]) for sent in crm.calls] == [(None, None)]
+
+
+def test_missed_call_waits_for_a_notification_that_no_worker_has_read_yet(tenant, pbx, crm, advance, notify, clock):
+    """The task of a ring was lost; without it the call would go to the wrong manager."""
+    call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN, PETR])
+    started_at = timezone.now()
+    notify(call.notification("waiting", employee_id=IVAN, at=started_at))
+    notify(call.notification("waiting", employee_id=PETR, at=started_at + timedelta(seconds=1)), works=False)
+    task_queue.lose()
+    notify(dict(call.notification("lost_call"), employee_ids=[]))
+    advance(10)
+    assert crm.calls == []
+    clock.shift(timedelta(minutes=1))
+    task_queue.sweep()
+    advance(10)
+    assert [call["_manager"] for call in crm.calls] == [28]
+
+
+def test_notification_that_breaks_its_worker_holds_up_no_missed_call_for_long(
+    tenant, pbx, crm, advance, notify, clock, monkeypatch
+):
+    good, bad = (pbx.call(contact=contact, number=NUMBER, rings=[IVAN]) for contact in (CONTACT, "79990000002"))
+    real = apply_event.apply_event
+
+    def apply(tenant, event, *, now):
+        return 1 / 0 if event.session_id == bad.session_id else real(tenant, event, now=now)
+
+    monkeypatch.setattr(apply_event, "apply_event", apply)
+    notify(bad.notification("waiting", employee_id=IVAN), good.notification("lost_call"))
+    for _minute in range(8):
+        clock.shift(timedelta(minutes=1))
+        task_queue.sweep()
+        advance(4)
+    assert [call["phone"] for call in crm.calls] == [f"+{CONTACT}"]

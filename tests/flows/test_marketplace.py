@@ -290,7 +290,7 @@ def test_unknown_account_is_rejected(client, cabinet, crm_world, db):
     assert Tenant.objects.count() == 0
 
 
-@pytest.mark.parametrize("scope", api_scopes.INDISPENSABLE)
+@pytest.mark.parametrize("scope", api_scopes.REQUIRED)
 def test_key_without_a_required_scope_is_rejected(client, cabinet, crm, scope, db):
     crm.scopes.discard(scope)
     message = error_message(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
@@ -298,7 +298,7 @@ def test_key_without_a_required_scope_is_rejected(client, cabinet, crm, scope, d
     assert (Tenant.objects.count(), crm.modules) == (0, {})
 
 
-@pytest.mark.parametrize("scope", sorted(set(api_scopes.SCOPES) - set(api_scopes.INDISPENSABLE)))
+@pytest.mark.parametrize("scope", sorted(set(api_scopes.SCOPES) - set(api_scopes.REQUIRED)))
 def test_key_without_an_optional_scope_is_accepted(client, cabinet, crm, scope, db):
     crm.scopes.discard(scope)
     one_time_token(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))

@@ -73,7 +73,7 @@ class BoardPage:
     """The contents of the board, parsed from its HTML."""
 
     def __init__(self, response):
-        self.html, self.text = response.content.decode(), html_text.words(response)
+        self.html, self.text = response.content.decode(), html_text.text(response)
         self.summary = dict(zip(SUMMARY, re.findall(r"<dt>.*?</dt><dd>(.*?)</dd>", self.html), strict=True))
         self.rows, self.counts = {}, {}
         for part in self.html.split('aria-labelledby="missed-')[1:]:

@@ -161,6 +161,7 @@ def test_claimed_call_is_not_sent_without_a_key(offboard, tenant, notify, missed
     from crm import uploads
 
     notify(missed(), works=False)
+    task_queue.process_notifications()
     uis_tasks.evaluate_calls(tenant.pk)
     batch = Call.objects.claim(tenant.pk, Call.State.READY, limit=10, now=timezone.now())
     offboard()

@@ -251,7 +251,7 @@ def test_marketplace_link_works_once(client, new_tenant):
 
 @pytest.mark.slow
 def test_attempts_are_rate_limited(visit, new_tenant, run_queue, later):
-    for _attempt in range(activation.ATTEMPTS):
+    for _attempt in range(activation.MAX_ACTIONS):
         visit("keys", **KEYS | {"key": "guessed"})
     page = visit("keys", **KEYS | {"key": "guessed-again"})
     assert (page.status, page.levels) == (429, ["error"])
@@ -328,12 +328,12 @@ def test_sample_popup_opens_and_closes_for_one_manager(visit, new_tenant, run_qu
     ivan = Employee.objects.get(tenant=new_tenant, uis_id=IVAN)
     page = visit("card", person=ivan.pk, contact="8 (900) 000-00-00")
     assert page.levels == ["success"]
-    assert [card["phone"] for card in crm.cards()[27]] == ["+79000000000"]
-    assert list(crm.cards()) == [27]
+    assert [card["phone"] for card in crm.popups()[27]] == ["+79000000000"]
+    assert list(crm.popups()) == [27]
     popup_id = crm.events[-1]["callExternalId"]
     assert ("close" in page.buttons, "card" in page.buttons) == (True, False)
     visit("close", person=ivan.pk, contact="79000000000", card=popup_id)
-    assert crm.cards() == {}
+    assert crm.popups() == {}
 
 
 @pytest.mark.parametrize("form", [{"person": "x", "contact": "+79000000000"}, {"contact": "101"}, {"contact": ""}])

@@ -138,6 +138,7 @@ def test_year_is_requested_in_three_month_windows(
 def test_live_missed_call_is_uploaded_before_old_ones(clock, pbx, crm, notify, tenant, count):
     backlog(tenant, count)
     notify(pbx.call(contact="79990000099", number=NUMBER, rings=[IVAN]).notification("lost_call"), works=False)
+    task_queue.process_notifications()
     tasks.evaluate_calls(tenant.pk)
     crm_tasks.upload_calls(tenant.pk)
     assert "+79990000099" in [call["phone"] for call in crm.uploads[0]]
@@ -149,6 +150,7 @@ def test_live_call_waits_for_one_batch_at_most(clock, pbx, crm, notify, tenant):
     task_queue.lose()
     crm_tasks.upload_calls(tenant.pk)
     notify(pbx.call(contact="79990000099", number=NUMBER, rings=[IVAN]).notification("lost_call"), works=False)
+    task_queue.process_notifications()
     tasks.evaluate_calls(tenant.pk)
     crm_tasks.upload_calls(tenant.pk)
     assert [call["phone"] for call in crm.uploads[1]].count("+79990000099") == 1

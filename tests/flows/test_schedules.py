@@ -9,8 +9,10 @@ from connector_project.operations import schedules
 from crm import integration_module, uploads
 from crm import tasks as crm_tasks
 from telephony import tasks
-from telephony.models import Call, Notification
+from telephony.calls import apply_event
+from telephony.models import Call
 from tenants.models import Employee, VirtualNumber
+from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 
 
@@ -225,29 +227,26 @@ def test_reserve_of_points_is_kept_for_live_calls(pbx, uis_world, hourly, notify
 
 
 def test_pending_notification_is_processed_by_the_sweep(client, hook, pbx, crm, later, tenant, monkeypatch):
-    from telephony.webhooks import receive
-
-    real = receive.process
-    monkeypatch.setattr(receive, "process", lambda *_args, **_kwargs: 1 / 0)
     call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
     answer = client.post(hook, call.notification("call_end"), content_type="application/json")
     assert answer.status_code == 200
-    monkeypatch.setattr(receive, "process", real)
+    task_queue.lose()
     later(timedelta(minutes=2))
     assert len(crm.calls) == 1
 
 
 def test_row_that_crashes_does_not_stop_the_sweep(client, hook, pbx, crm, later, tenant, monkeypatch):
-    from telephony.webhooks import receive
-
     bad = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
     good = pbx.call(contact="79990000002", number=NUMBER, rings=[IVAN])
-    real = receive.process
-    monkeypatch.setattr(receive, "process", lambda *_args, **_kwargs: 1 / 0)
+    real = apply_event.apply_event
     for call in (bad, good):
         client.post(hook, call.notification("call_end"), content_type="application/json")
-    first = Notification.objects.order_by("pk")[0].pk
-    monkeypatch.setattr(receive, "process", lambda stored, now: 1 / 0 if stored.pk == first else real(stored, now=now))
+    task_queue.lose()
+
+    def apply(tenant, event, *, now):
+        return 1 / 0 if event.session_id == bad.session_id else real(tenant, event, now=now)
+
+    monkeypatch.setattr(apply_event, "apply_event", apply)
     later(timedelta(minutes=2))
     assert [call["phone"] for call in crm.calls] == ["+79990000002"]
 

@@ -112,9 +112,9 @@ def test_check_runs_once_and_shows_its_results(run_action, page, run_queue, tena
     run_queue()
     assert CheckRun.objects.get(tenant=tenant).checked_at is not None
     answer = page()
-    assert "UIS_KEY" in html_text.words(answer)
+    assert "UIS_KEY" in html_text.text(answer)
     assert answer.context["panel"].checked_at
-    assert answer.context["panel"].checked_at in html_text.words(answer)
+    assert answer.context["panel"].checked_at in html_text.text(answer)
     assert not is_checking(answer)
     assert "check" in available_actions(answer)
     assert audit_entries() == [("CHECKED", "olga")]
@@ -130,8 +130,8 @@ def test_failed_check_is_listed_first_with_the_responsible_party(run_action, pag
     assert (state_of(answer), bool(failed)) == ("failing", True)
     assert answer.content.decode().count('<li class="admin-bad">') == len(failed)
     for result in failed:
-        assert result.check.code in html_text.words(answer)
-        assert in_english(result.check.responsible.label) in html_text.words(answer)
+        assert result.check.code in html_text.text(answer)
+        assert in_english(result.check.responsible.label) in html_text.text(answer)
 
 
 @pytest.mark.slow
@@ -148,7 +148,7 @@ def test_activation_runs_step_by_step_in_the_worker(run_action, page, run_queue,
     assert Tenant.objects.get().activated_at is None
     answer, steps = page(), list(Activation.Step)
     assert step_states(answer) == ["running"] + ["waiting"] * (len(steps) - 1)
-    assert all(in_english(step.label) in html_text.words(answer) for step in steps)
+    assert all(in_english(step.label) in html_text.text(answer) for step in steps)
     assert is_error(run_action("activate"))
     run_queue()
     assert Tenant.objects.get().activated_at is not None
@@ -165,7 +165,7 @@ def test_failed_activation_shows_the_step_and_the_reason(run_action, page, run_q
     run_queue()
     row, answer = Activation.objects.get(), page()
     assert (state_of(answer), row.code) == ("activation_failed", "UIS_KEY")
-    assert in_english(activation.failure(row).message) in html_text.words(answer)
+    assert in_english(activation.failure(row).message) in html_text.text(answer)
     assert step_states(answer) == ["failed"] + ["waiting"] * (len(Activation.Step) - 1)
     assert "activate" in available_actions(answer)
 
@@ -392,7 +392,7 @@ def test_irreversible_action_is_confirmed_first(client, operator, tenant, name):
     assert answer.status_code == 200
     assert len(answer.context["action"].warnings) > (name != "restore_recording_links")
     for warning in answer.context["action"].warnings:
-        assert str(warning) in html_text.words(answer)
+        assert str(warning) in html_text.text(answer)
 
 
 @pytest.mark.parametrize("name", ALL)

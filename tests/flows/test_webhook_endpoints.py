@@ -3,15 +3,19 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from telephony.models import Call, Notification
+from telephony.uis import webhooks
 from tenants.models import UisConnection
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 
 
 def outcomes():
+    task_queue.drain()
     return list(Notification.objects.order_by("pk").values_list("outcome", "reason"))
 
 
@@ -148,3 +152,50 @@ def test_receiving_has_a_limited_query_count(client, hook, pbx, django_assert_ma
     client.post(hook, bodies[0], content_type="application/json")
     with django_assert_max_num_queries(26):
         client.post(hook, bodies[1], content_type="application/json")
+
+
+@pytest.mark.parametrize("is_repeat", [False, True])
+def test_webhook_is_stored_by_one_statement(client, hook, pbx, tenant, django_assert_num_queries, is_repeat):
+    """Nothing is parsed or decided in the web process; the second statement is the push into the queue's table."""
+    body = pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call")
+    if is_repeat:
+        client.post(hook, body, content_type="application/json")
+    with django_assert_num_queries(1 if is_repeat else 2):
+        assert client.post(hook, body, content_type="application/json").status_code == 200
+    stored = Notification.objects.get()
+    assert (stored.outcome, stored.parsed_event, stored.repeats) == ("RECEIVED", None, int(is_repeat))
+    assert not Call.objects.exists()
+
+
+def test_unavailable_queue_stores_the_webhook_for_the_sweep(client, hook, pbx, crm, later, monkeypatch, caplog):
+    def fail(*_args, **_kwargs):
+        raise ConnectionError
+
+    body = pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call")
+    with monkeypatch.context() as patch:
+        patch.setattr("connector_project.core.task_queue.async_task", fail)
+        assert client.post(hook, body, content_type="application/json").status_code == 200
+    assert "process_notification" in caplog.text
+    later(timedelta(minutes=2))
+    assert len(crm.calls) == 1
+
+
+def test_event_costs_the_same_whether_its_call_has_three_events_or_thirty(
+    client, hook, pbx, tenant, run_queue, monkeypatch
+):
+    """Only the new event is parsed, and the number of statements is fixed."""
+    call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN], talks=[(IVAN, 20)])
+    end = call.notification("call_end")
+    client.post(hook, end, content_type="application/json")
+    run_queue()
+    parsed, costs = [], []
+    parse = webhooks.parse
+    monkeypatch.setattr(webhooks, "parse", lambda *args, **more: parsed.append(1) or parse(*args, **more))
+    for number in range(30):
+        body = dict(call.notification("waiting", employee_id=IVAN), leg_id=number + 1)
+        client.post(hook, body, content_type="application/json")
+        with CaptureQueriesContext(connection) as queries:
+            task_queue.process_notifications()
+        costs.append(len(queries))
+    assert len(parsed) == 30
+    assert costs[2] == costs[29]

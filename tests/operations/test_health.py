@@ -8,6 +8,7 @@ from django.utils import timezone
 from connector_project.core import workers
 from connector_project.core.models import WorkerHeartbeat
 from telephony.models import Call
+from tests import task_queue
 from tests.conftest import CONTACT, NUMBER
 
 pytestmark = pytest.mark.sql
@@ -46,6 +47,7 @@ def test_queue_without_a_heartbeat_is_not_ready(client, both_queues, queue):
 
 def test_ready_reports_the_oldest_due_work(client, both_queues, notify, pbx, crm, crm_world, tenant):
     notify(pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call"), works=False)
+    task_queue.process_notifications()
     Call.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=90))
     _status, report = ready(client)
     assert 89 <= report["oldest_waiting_seconds"] <= 95

@@ -161,7 +161,7 @@ def test_list_query_count_does_not_grow(client, operator, several):
 def test_page_shows_the_incident_and_its_actions(client, operator, shop):
     row = incident(shop)
     response = client.get(reverse("admin:operations_incident_change", args=[row.pk]), headers=ENGLISH)
-    text = html_text.words(response)
+    text = html_text.text(response)
     with translation.override("en"):
         assert f"{row.get_kind_display()}: Daisy".lower() in text.lower()
         assert texts.message(row, now=NOON) in text
@@ -169,7 +169,7 @@ def test_page_shows_the_incident_and_its_actions(client, operator, shop):
     assert button_names(response) == ["acknowledge", "resolve", "mute"]
     response = run_action(client, "acknowledge", row, note="I have called them")
     assert (message_levels(response), counts(response)) == (["success"], ["1"])
-    text = html_text.words(response)
+    text = html_text.text(response)
     assert "11:00" in text
     with translation.override("en"):
         assert f"12:00 operator {AuditLogEntry.Action.ACKNOWLEDGED.label} I have called them" in text
@@ -284,7 +284,7 @@ def test_audit_log_names_the_incident_in_each_language(client, operator, shop):
     run_action(client, "acknowledge", row)
     url, names = reverse("admin:tenants_auditlogentry_changelist"), []
     for language in ("en", "ru"):
-        text = html_text.words(client.get(url, headers={"accept-language": language}))
+        text = html_text.text(client.get(url, headers={"accept-language": language}))
         with translation.override(language):
             entry = AuditLogEntry.objects.get()
             names.append(audit.render(entry).target)
@@ -310,14 +310,14 @@ def test_failed_alert_delivery_can_be_retried(client, operator, failed_delivery,
     url = reverse("admin:operations_alertdelivery_changelist")
     with translation.override("en"):
         failed, sent = (str(state.label) for state in (AlertDelivery.State.FAILED, AlertDelivery.State.SENT))
-    assert f"{failed} 0 webhook answered 500." in html_text.words(client.get(url, headers=ENGLISH))
+    assert f"{failed} 0 webhook answered 500." in html_text.text(client.get(url, headers=ENGLISH))
     data = {"action": "retry", "_selected_action": [failed_delivery.pk]}
     assert counts(client.post(url, data, follow=True, headers=ENGLISH)) == ["1"]
     task_queue.drain()
     assert list(receiver.messages) == [f"msg_{failed_delivery.message_id.hex}"]
     failed_delivery.refresh_from_db()
     assert (failed_delivery.state, failed_delivery.attempts) == ("SENT", 1)
-    assert sent in html_text.words(
+    assert sent in html_text.text(
         client.get(reverse("admin:operations_alertdelivery_change", args=[failed_delivery.pk]), headers=ENGLISH)
     )
     assert counts(client.post(url, data, follow=True, headers=ENGLISH)) == ["0"]

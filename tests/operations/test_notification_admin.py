@@ -45,6 +45,7 @@ def test_calls_are_found_by_number_and_session(admin_client, answered):
 
 def test_failed_call_is_retried(admin_client, crm, crm_world, notify, pbx, tenant):
     notify(pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call"), works=False)
+    task_queue.process_notifications()
     call = Call.objects.get()
     task_queue.lose()
     call.fail("CRM_REFUSED", "bad", now=timezone.now())

@@ -386,7 +386,7 @@ def test_tenant_page_shows_recent_audit_entries(client, operator, send, tenant):
         )
     Tenant.objects.update(name="Name 21")
     send(name="Name 22")
-    page = html_text.words(client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk]), headers=ENGLISH))
+    page = html_text.text(client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk]), headers=ENGLISH))
     with translation.override("en"):
         entry = AuditLogEntry.objects.get(old="Name 21")
         rendered = audit.render(entry)
@@ -399,7 +399,7 @@ def test_tenant_page_shows_recent_audit_entries(client, operator, send, tenant):
     assert "Name 1 Name 2" not in page
     history = client.get(reverse("admin:tenants_tenant_history", args=[tenant.pk]))
     assert history.url == f"/admin/tenants/auditlogentry/?tenant__id__exact={tenant.pk}"
-    whole = html_text.words(client.get(history.url, headers=ENGLISH))
+    whole = html_text.text(client.get(history.url, headers=ENGLISH))
     assert "Name 1 Name 2" in whole
     assert "olga" in whole
 
@@ -418,7 +418,7 @@ def test_audit_log_distinguishes_client_from_system(client, operator, tenant):
     audit.log(
         tenant, AuditLogEntry.Action.CONNECTED, now=timezone.now(), target="odd part", field="x", old="1", new="2"
     )
-    text = html_text.words(client.get("/admin/tenants/auditlogentry/", headers=ENGLISH))
+    text = html_text.text(client.get("/admin/tenants/auditlogentry/", headers=ENGLISH))
     with translation.override("en"):
         activated, connected = AuditLogEntry.objects.order_by("pk")
         assert actor(activated) != actor(connected)
@@ -526,12 +526,12 @@ def test_bulk_rule_change_previews_and_confirms(client, three):
     assert sorted(first["clients"].split(",")) == sorted(_pks(three).split(","))
     second = client.post(RULE, first | {"rule": "popup_incoming"}, headers=ENGLISH)
     with translation.override("en"):
-        assert capfirst(str(bulk_rule_change.RULES["popup_incoming"].verbose_name)) in html_text.words(second)
+        assert capfirst(str(bulk_rule_change.RULES["popup_incoming"].verbose_name)) in html_text.text(second)
     form = html_text.fields(second.content.decode()) | {"value": "OFF"}
     preview = client.post(RULE, form, headers=ENGLISH)
     with translation.override("en"):
         now, then = (bulk_rule_change.describe_value("popup_incoming", value) for value in ("ON_RING", "OFF"))
-    assert f"one {now} {then} two {now} {then}" in html_text.words(preview)
+    assert f"one {now} {then} two {now} {then}" in html_text.text(preview)
     assert (len(preview.context["lines"]), preview.context["unchanged"]) == (2, 1)
     assert re.search(r'name="confirm" value="yes">[^<]*\b2\b', preview.content.decode())
     assert _popups() == {"one": "ON_RING", "two": "ON_RING", "three": "OFF", "four": "ON_RING"}
@@ -666,14 +666,14 @@ def omsk(noon, db):
 @pytest.mark.parametrize("name", OMSK_LISTS)
 def test_rows_show_tenant_local_time(client, operator, omsk, name):
     listed = client.get(reverse(f"admin:{name}_changelist"), headers=RUSSIAN)
-    text = html_text.words(listed)
+    text = html_text.text(listed)
     assert "14:00" in text
     assert "11:00" not in text
     assert "8:00" not in text
     paginator = re.search(r'<p class="paginator">(.*?)</p>', listed.content.decode(), re.DOTALL)
     assert (re.findall(r"\d+", paginator[1]) if paginator else []) == ([] if name in UNCOUNTED else ["1"])
     (page,) = set(re.findall(rf"/admin/{name.replace('_', '/')}/\d+/change/", listed.content.decode()))
-    whole = html_text.words(client.get(page, headers=RUSSIAN))
+    whole = html_text.text(client.get(page, headers=RUSSIAN))
     assert "24 ноября 2026, 14:00 (Asia/Omsk)" in whole
 
 
@@ -721,7 +721,7 @@ def test_tenant_page_shows_tenant_local_time(client, operator, omsk):
     omsk.crm.suspend("key", "no", now=NOON)
     UisConnection.objects.update(synced_at=NOON - timedelta(days=1))
     page = client.get(reverse("admin:tenants_tenant_change", args=[omsk.pk]), headers=RUSSIAN)
-    text = html_text.words(page)
+    text = html_text.text(page)
     assert "24 ноября 2026, 15:00 (Asia/Omsk)" in text
     assert "23 ноября 2026, 15:00 (Asia/Omsk)" in text
     assert "г.." not in text
@@ -732,7 +732,7 @@ def test_tenant_page_shows_tenant_local_time(client, operator, omsk):
     [
         ("crm_popup", lambda: hangup("no answered"), "no answered"),
         ("crm_command", lambda: crm_status("dinner"), "dinner"),
-        ("telephony_notification", lambda: status.event_word("waiting"), ">waiting<"),
+        ("telephony_notification", lambda: status.event_label("waiting"), ">waiting<"),
     ],
 )
 def test_codes_are_shown_as_labels(client, operator, omsk, name, label, code):
@@ -745,7 +745,7 @@ def test_codes_are_shown_as_labels(client, operator, omsk, name, label, code):
 def test_notifications_are_filtered_by_event(client, operator, omsk):
     url = reverse("admin:telephony_notification_changelist")
     with translation.override("ru"):
-        assert status.event_word("waiting") in html_text.words(client.get(url, headers=RUSSIAN))
+        assert status.event_label("waiting") in html_text.text(client.get(url, headers=RUSSIAN))
     assert len(client.get(url, {"event": "waiting"}).context["cl"].result_list) == 1
     assert len(client.get(url, {"event": "call_end"}).context["cl"].result_list) == 0
 
@@ -754,13 +754,13 @@ def test_rules_and_audit_log_show_status_labels(client, operator, three):
     data = {"clients": _pks(three), "rule": "status_busy"}
     with translation.override("ru"):
         busy, away = uis_status("do_not_disturb"), uis_status("not_at_work")
-    assert busy in html_text.words(client.post(RULE, data, headers=RUSSIAN))
-    preview = html_text.words(client.post(RULE, data | {"value": "not_at_work"}, headers=RUSSIAN))
+    assert busy in html_text.text(client.post(RULE, data, headers=RUSSIAN))
+    preview = html_text.text(client.post(RULE, data | {"value": "not_at_work"}, headers=RUSSIAN))
     assert f"one {busy} {away}" in preview
     page = client.get(reverse("admin:tenants_tenant_change", args=[three[0].pk]), headers=RUSSIAN)
     assert f'<option value="do_not_disturb" selected>{busy}</option>' in page.content.decode()
     client.post(RULE, data | {"value": "not_at_work", "confirm": "yes"})
-    assert f"{busy} {away}" in html_text.words(client.get("/admin/tenants/auditlogentry/", headers=RUSSIAN))
+    assert f"{busy} {away}" in html_text.text(client.get("/admin/tenants/auditlogentry/", headers=RUSSIAN))
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from tests.simulator.fixtures import USERS
 
 REPORT_LAG_MINUTES = 6.0  # UIS's report is compared without its last five
 TIMEOUT_SECONDS = 20.0
+DONE = {"UPLOADED", "SKIPPED"}
 OUTCOMES = ("uploaded", "skipped", "waiting", "failed")
 
 
@@ -27,6 +28,7 @@ class Line:
     longest: timedelta = timedelta()
     outcomes: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)  # the rows of calls without an end, to find out why
 
     def __str__(self) -> str:
         seconds = self.longest.total_seconds()
@@ -60,7 +62,7 @@ def check(
         _compare_reconciliation(line, account, counts, installation.ask("calls", account["client"]))
     _check_totals(line, absent)
     LINES.append(line)
-    assert not line.problems, f"{fault}: {'; '.join(line.problems[:10])}"
+    assert not line.problems, f"{fault}: {'; '.join([*line.problems[:10], *line.waiting])}"
     return line
 
 
@@ -127,6 +129,8 @@ def _compare_reconciliation(
         line.problems.append(f"client {client}: not every call has one outcome: {counts}")
     if missing := [session for session in sessions if session not in rows]:
         line.problems.append(f"client {client}: no row for {missing}")
+    if waiting := {session: rows[session] for session in sessions if rows.get(session, ["UPLOADED"])[0] not in DONE}:
+        line.waiting.append(f"client {client}: {waiting}")
     in_crm = {call["externalId"] for call in account["calls"]}
     uploaded = {f"uis-{session}" for session in sessions if rows.get(session, [""])[0] == "UPLOADED"}
     if uploaded != in_crm & {f"uis-{session}" for session in sessions}:

@@ -22,7 +22,7 @@ def count_requests(state, side, what):
 def users_with_popup(state, session):
     return sorted(
         int(user)
-        for user, shown in state["crm"]["cards"].items()
+        for user, shown in state["crm"]["popups"].items()
         if any(card.get("callExternalId") == f"uis-{session}" for card in shown)
     )
 
@@ -100,7 +100,9 @@ def test_answered_killed_between_legs_and_upload(installation):
 @pytest.mark.exhaustive
 def test_answered_killed_while_it_waits_for_its_recording(installation):
     session = installation.play("answered", record_after=60)["session"]
-    installation.wait_for(lambda: installation.ask("calls", 0)[str(session)][1] == "RECORDING_NOT_READY", "the wait")
+    installation.wait_for(
+        lambda: installation.ask("calls", 0).get(str(session), ["", ""])[1] == "RECORDING_NOT_READY", "the wait"
+    )
     installation.kill("worker")
     installation.start_worker("worker")
     installation.pass_time(minutes=2)

@@ -72,7 +72,7 @@ def test_slow_crm_of_one_tenant_does_not_delay_fifty_others(many_tenants):
     session = many_tenants.play("ring", client=OTHERS[0])["session"]
     shown = f"uis-{session}"
     many_tenants.wait_for(
-        lambda: shown in str(many_tenants.state(OTHERS[0])["crm"]["cards"]), "the pop-up of another client"
+        lambda: shown in str(many_tenants.state(OTHERS[0])["crm"]["popups"]), "the pop-up of another client"
     )
 
     many_tenants.order("repair")

@@ -96,7 +96,7 @@ def _wait_for_popups(environment: Environment, session: int, users: list[int]) -
 
 
 def _users_with_popup(state: State, session: int) -> list[str]:
-    screens = state["crm"]["cards"].items()
+    screens = state["crm"]["popups"].items()
     return sorted(
         user for user, cards in screens if any(card.get("callExternalId") == f"uis-{session}" for card in cards)
     )

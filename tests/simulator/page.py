@@ -111,14 +111,14 @@ def _screens(crm: Mapping[str, Any], words: Mapping[str, str]) -> str:
     html = "".join(
         f'<section class="screen" data-user="{user["id"]}"><strong>{escape(user["name"])}</strong>'
         f' <span class="quiet">{escape(str(user["extension"] or "–"))} · {escape(user["status"])}</span>'
-        f"{_cards(crm['cards'].get(str(user['id']), []), words)}</section>"
+        f"{_popups(crm['popups'].get(str(user['id']), []), words)}</section>"
         for user in crm["users"]
     )
     return f'<div class="screens">{html}</div>'
 
 
-def _cards(cards: Iterable[Mapping[str, Any]], words: Mapping[str, str]) -> str:
-    html = "".join(f'<div class="card">{escape(_card(card, words))}</div>' for card in cards)
+def _popups(popups: Iterable[Mapping[str, Any]], words: Mapping[str, str]) -> str:
+    html = "".join(f'<div class="card">{escape(_card(popup, words))}</div>' for popup in popups)
     return html or f'<div class="quiet">{words["no_card"]}</div>'
 
 

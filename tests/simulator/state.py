@@ -48,7 +48,7 @@ def _crm(tenant: SimulatedTenant) -> dict[str, Any]:
     return {
         "calls": [_call(call) for call in account.calls],
         "events": [_event(event) for event in account.events],
-        "cards": {str(user_id): cards for user_id, cards in account.cards().items()},
+        "popups": {str(user_id): popups for user_id, popups in account.popups().items()},
         "users": [_user(tenant, user) for user in account.users.values()],
         "modules": {code: _module(module) for code, module in account.modules.items()},
         "uploads": len(account.uploads),

@@ -9,7 +9,7 @@ from tests.simulator.state import state
 
 
 def users_with_popups(simulated):
-    return sorted(state(simulated)["crm"]["cards"])
+    return sorted(state(simulated)["crm"]["popups"])
 
 
 def history(simulated):

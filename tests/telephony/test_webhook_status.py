@@ -11,7 +11,8 @@ from telephony.models import Notification
 from telephony.uis.types import Event
 from telephony.uis.webhook_templates import EVENTS, TemplateCode, TemplateFault, template
 from telephony.webhooks import status
-from telephony.webhooks.status import LATELY, SENTENCES, UNREADABLE_LOOKED_AT, State, fault_message
+from telephony.webhooks.status import RECENT_PERIOD, SENTENCES, UNREADABLE_LIMIT, State, fault_message
+from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes.uis_webhooks import FakeNotification
 
@@ -43,6 +44,7 @@ def post_webhook(client, hook):
     def send(body, event="", url=hook):
         answer = client.post(f"{url}{event}/" if event else url, body, content_type="application/json")
         assert answer.status_code == 200
+        task_queue.process_notifications()
         return Notification.objects.latest("pk")
 
     return send
@@ -156,7 +158,7 @@ def test_event_of_an_unreadable_body_is_recognised(tenant, post_webhook):
 @pytest.mark.slow
 def test_unreadable_bodies_of_one_event_do_not_hide_a_readable_one_of_another(tenant, post_webhook, bodies):
     post_webhook(bodies(Event.RECORDED))
-    for number in range(UNREADABLE_LOOKED_AT + 5):
+    for number in range(UNREADABLE_LIMIT + 5):
         post_webhook(unreadable("waiting") + str(number))
     assert status_of(tenant, Event.RECORDED).state == State.OK
     assert status_of(tenant, Event.WAITING).state == State.BROKEN
@@ -166,7 +168,7 @@ def test_unreadable_bodies_of_one_event_do_not_hide_a_readable_one_of_another(te
 def test_readable_bodies_of_one_event_do_not_hide_an_unreadable_one_of_another(tenant, post_webhook, bodies):
     post_webhook(unreadable("recorded"))
     body = bodies(Event.WAITING)
-    for number in range(UNREADABLE_LOOKED_AT + 5):
+    for number in range(UNREADABLE_LIMIT + 5):
         post_webhook(f"{body} {' ' * number}")
     assert status_of(tenant, Event.RECORDED).state == State.BROKEN
 
@@ -196,10 +198,10 @@ def test_event_is_not_seen_after_a_week(tenant, post_webhook, bodies):
     post_webhook(bodies(Event.WAITING))
     post_webhook(unreadable("recorded"))
     post_webhook("words")
-    Notification.objects.update(received_at=timezone.now() - LATELY + timedelta(minutes=1))
+    Notification.objects.update(received_at=timezone.now() - RECENT_PERIOD + timedelta(minutes=1))
     assert states(tenant).count(State.NOT_SEEN) == len(EVENTS) - 2
     assert status.webhook_status(tenant, now=timezone.now()).unidentified is not None
-    Notification.objects.update(received_at=timezone.now() - LATELY - timedelta(minutes=1))
+    Notification.objects.update(received_at=timezone.now() - RECENT_PERIOD - timedelta(minutes=1))
     assert states(tenant) == ALL_NOT_SEEN
     assert status.webhook_status(tenant, now=timezone.now()).unidentified is None
 

@@ -1,15 +1,15 @@
 """Keyset pagination for admin lists of millions of rows: newest first, never counted."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from connector_project.core.keyset import InvalidCursor, Keyset
+
 AFTER, BEFORE = "after", "before"  # the page of older rows; the page of newer rows
-Cursor = tuple[datetime, int]
 
 
 class KeysetChangeList(ChangeList):
@@ -32,15 +32,18 @@ class KeysetChangeList(ChangeList):
         return super().get_queryset(request, exclude_parameters)
 
     def get_results(self, request: HttpRequest) -> None:
-        """Read one page, and find out whether there are older and newer ones."""
-        after, before = (_parse_cursor(request.GET.get(name, "")) for name in (AFTER, BEFORE))
-        is_back = before is not None and after is None
-        rows = list(self._page(after, before)[: self.list_per_page + 1])
+        """Read one page, and find out whether there are older and newer ones. A wrong cursor is ignored."""
+        self._keyset = Keyset(self.model, [f"-{self._moment}", "-pk"])
+        try:
+            queryset, is_back, is_first = self._chosen(request)
+        except InvalidCursor:
+            queryset, is_back, is_first = self.queryset, False, True
+        rows = list(queryset[: self.list_per_page + 1])
         has_more = len(rows) > self.list_per_page
         self.result_list: Any = rows[: self.list_per_page]
         if is_back:
             self.result_list.reverse()
-        self._link(has_older=is_back or has_more, has_newer=has_more if is_back else after is not None)
+        self._link(has_older=is_back or has_more, has_newer=has_more if is_back else not is_first)
         self._set_changelist_attributes()
 
     @property
@@ -48,28 +51,21 @@ class KeysetChangeList(ChangeList):
         moment: str = self.model_admin.keyset_field  # type: ignore[attr-defined]
         return moment
 
-    def _page(self, after: Cursor | None, before: Cursor | None) -> Any:
-        if after:
-            return self.queryset.filter(self._after_cursor(after, "lt"))
-        if before:
-            return self.queryset.filter(self._after_cursor(before, "gt")).order_by(self._moment, "pk")
-        return self.queryset
-
-    def _after_cursor(self, cursor: Cursor, side: str) -> Q:
-        moment, pk = cursor
-        # The first condition is redundant, but it lets the database use an index.
-        later = Q((f"{self._moment}__{side}", moment)) | Q((f"pk__{side}", pk))
-        return Q((f"{self._moment}__{side}e", moment)) & later
+    def _chosen(self, request: HttpRequest) -> tuple[Any, bool, bool]:
+        """Return the rows of the chosen page and beyond, whether they go back, and whether it is the first page."""
+        if cursor := request.GET.get(AFTER):
+            return self.queryset.filter(self._keyset.after(cursor)), False, False
+        if cursor := request.GET.get(BEFORE):
+            newer = self.queryset.filter(self._keyset.before(cursor))
+            return newer.order_by(self._moment, "pk"), True, False
+        return self.queryset, False, True
 
     def _link(self, *, has_older: bool, has_newer: bool) -> None:
         rows = self.result_list
         if rows and has_older:
-            self.older = self.get_query_string({AFTER: self._cursor(rows[-1])})
+            self.older = self.get_query_string({AFTER: self._keyset.cursor(rows[-1])})
         if rows and has_newer:
-            self.newer = self.get_query_string({BEFORE: self._cursor(rows[0])})
-
-    def _cursor(self, row: Any) -> str:
-        return f"{getattr(row, self._moment).isoformat()}_{row.pk}"
+            self.newer = self.get_query_string({BEFORE: self._keyset.cursor(rows[0])})
 
     def _set_changelist_attributes(self) -> None:
         """Set the attributes that Django's templates read, as if this page were all rows."""
@@ -77,13 +73,3 @@ class KeysetChangeList(ChangeList):
         self.show_full_result_count, self.show_admin_actions = False, True
         self.can_show_all = self.multi_page = False
         self.paginator = Paginator(self.result_list, self.list_per_page)
-
-
-def _parse_cursor(text: str) -> Cursor | None:
-    """Parse a cursor from the URL; None if it is invalid."""
-    moment, _, pk = text.replace(" ", "+").rpartition("_")
-    try:
-        parsed = datetime.fromisoformat(moment)
-        return (parsed.astimezone(UTC), int(pk)) if parsed.tzinfo else None
-    except (ValueError, OverflowError):
-        return None

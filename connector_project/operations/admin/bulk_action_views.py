@@ -137,7 +137,7 @@ def line(row: Model) -> str:
         moment = datetime_display.format_short(row.tenant, row.started_at, now=now)
         return f"{moment} · {row.tenant} · {phone_numbers.mask(row.contact) or '–'} · {row.get_state_display()}"
     stored: Any = row
-    event = status.event_word(stored.event_in_url) or "–"
+    event = status.event_label(stored.event_in_url) or "–"
     return f"{datetime_display.format_short(stored.tenant, stored.received_at, now=now)} · {stored.tenant} · {event}"
 
 
@@ -166,7 +166,7 @@ def _notification_filters(chosen: Mapping[str, str]) -> list[tuple[str, str]]:
     client, event = chosen.get(unreadable.CLIENT, ""), chosen.get(unreadable.ADDRESS) or chosen.get("event", "")
     shown = [
         (gettext("Client"), str(Tenant.objects.filter(pk=client).first() or client) if client.isdecimal() else client),
-        (gettext("Event"), status.event_word(event)),
+        (gettext("Event"), status.event_label(event)),
         (gettext("Reason"), str(dict(Reason.choices).get(chosen.get(unreadable.REASON, ""), ""))),
     ]
     return [(name, value) for name, value in shown if value]

@@ -90,6 +90,8 @@ def describe_value(rule: str, value: object) -> str:
         return uis_status(str(value))
     if isinstance(value, bool):
         return gettext("yes") if value else gettext("no")
+    if value is None:
+        return "–"
     return str(dict(RULES[rule].flatchoices).get(value, value))
 
 

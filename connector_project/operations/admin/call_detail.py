@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from connector_project.core import phone_numbers
 from connector_project.operations import explain
 from connector_project.operations.admin.call_list import format_duration, state_label
-from connector_project.operations.explain.types import PopupTiming, TimelineEntry
+from connector_project.operations.explain.data import PopupTiming, TimelineEntry
 from telephony.calls import manual
 from telephony.models import Call
 from tenants import datetime_display

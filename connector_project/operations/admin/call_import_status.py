@@ -132,18 +132,13 @@ def find_notices(tenant: Tenant) -> list[Notice]:
         )
     if tenant.is_paused:
         notices.append(Notice(gettext("The client is paused: calls are imported, and uploaded after resuming.")))
-    if unlinked := _unlinked(tenant):
+    if unlinked := Employee.objects.filter(tenant=tenant).unlinked().count():
         message = gettext(
             "Employees without a CRM user: %(count)d. Their calls get no manager, and cannot be changed later."
         )
         link = gettext("Link them first")
         notices.append(Notice(message % {"count": unlinked}, page="admin:tenants_tenant_employee_mapping", link=link))
     return notices
-
-
-def _unlinked(tenant: Tenant) -> int:
-    staff = Employee.objects.filter(tenant=tenant, is_dismissed=False, crm_user_id=None)
-    return staff.exclude(linked_by=Employee.LinkedBy.NOT_NEEDED).count()
 
 
 def _blocked_by(row: CallImport, *, now: datetime) -> str:

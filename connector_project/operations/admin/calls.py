@@ -22,7 +22,7 @@ from connector_project.operations.admin.bulk_action_views import BulkActionMixin
 from connector_project.operations.admin.call_list import CallListAdmin
 from connector_project.operations.admin.call_recording import RecordingMixin
 from connector_project.operations.admin.export import ExportMixin
-from connector_project.operations.explain import redactor
+from connector_project.operations.explain.data import redactor_for
 from telephony import access_log
 from telephony.calls import filters, manual
 from telephony.models import AccessLogEntry, BulkAction, Call, FailureReason, Step
@@ -48,7 +48,7 @@ class CallPageMixin(RecordingMixin):
         call, now = self._call(object_id), timezone.now()
         if not self.has_view_permission(request, call):
             raise PermissionDenied
-        reader = redactor.redactor_for(request.user)
+        reader = redactor_for(request.user)
         if reader.is_unmasked:
             _log_access(request, call, now=now)
         page = call_detail.build_page(call, redactor=reader, may_act=self.has_change_permission(request, call), now=now)

@@ -21,7 +21,7 @@ class EventFilter(admin.SimpleListFilter):
     parameter_name = "event"
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, str]]:
-        return [(event.value, status.event_word(event)) for event in Event]
+        return [(event.value, status.event_label(event)) for event in Event]
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Notification]) -> QuerySet[Notification]:
         return queryset.filter(event=self.value()) if self.value() else queryset
@@ -53,11 +53,11 @@ class NotificationAdmin(UnreadableMixin, ReadOnlyAdmin):
 
     @admin.display(description=_("event"), ordering="event")
     def shown_event(self, stored: Notification) -> str:
-        return status.event_word(stored.event)
+        return status.event_label(stored.event)
 
     @admin.display(description=_("event in the URL"))
     def shown_event_in_url(self, stored: Notification) -> str:
-        return status.event_word(stored.event_in_url)
+        return status.event_label(stored.event_in_url)
 
     @admin.display(description=_("detail"))
     def shown_detail(self, stored: Notification) -> str:

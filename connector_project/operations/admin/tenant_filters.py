@@ -24,8 +24,7 @@ class ProblemQuery(NamedTuple):
 
 
 def _unlinked(_now: datetime) -> Q:
-    employees = Employee.objects.filter(tenant=OuterRef("pk"), is_dismissed=False, crm_user_id=None)
-    return Q(Exists(employees.exclude(linked_by=Employee.LinkedBy.NOT_NEEDED)), offboarded_at=None)
+    return Q(Exists(Employee.objects.filter(tenant=OuterRef("pk")).unlinked()), offboarded_at=None)
 
 
 def _failed_calls(now: datetime) -> Q:

@@ -47,7 +47,7 @@ class UnreadableMixin(BulkActionMixin):
 
 def shown(group: UnreadableGroup, *, now: Any) -> Mapping[str, Any]:
     """Return the template context of a group."""
-    event = status.event_word(group.event) if group.event else ""
+    event = status.event_label(group.event) if group.event else ""
     url = reverse("admin:telephony_notification_bulk", args=[BulkAction.Kind.REPROCESS])
     return {
         "group": group,

@@ -3,24 +3,26 @@
 import base64
 import hashlib
 import hmac
-import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db import transaction
 
-from connector_project.core import http_client
+from connector_project.core import http_client, logging
+from connector_project.core.jobs import released
 from connector_project.core.task_queue import Queue, enqueue
 from connector_project.operations.models import AlertDelivery
 
 TASK = "connector_project.operations.tasks.send_alert"
 SYSTEM = "webhook"
 SECRET_PREFIX = "whsec_"  # noqa: S105 -- the prefix that the standard gives to secrets
-SWEEP_BATCH_SIZE = 100
+PAUSES_SECONDS = (30, 60, 120, 300, 900, 1800, 3600)
+MOST_TRIES = 79  # with these pauses, three days
 
-logger = logging.getLogger(__name__)
+logger = logging.logger(__name__)
 Channel, State = AlertDelivery.Channel, AlertDelivery.State
 
 
@@ -30,28 +32,18 @@ def enabled_channels() -> list[AlertDelivery.Channel]:
     return [channel for channel, value in configured.items() if value]
 
 
-def send(alert: AlertDelivery, *, now: datetime) -> None:
+def send(alert_id: int, *, now: datetime) -> None:
     """Send a message that is due, or postpone it with the reason."""
-    if not alert.claim(now=now):
+    alert = AlertDelivery.objects.claim_one(alert_id, now=now)
+    if alert is None:
         return
-    if alert.channel not in enabled_channels():
-        return alert.close(State.FAILED, "", now=now)
-    try:
-        _SENDERS[Channel(alert.channel)](alert, now)
-    except (http_client.RemoteError, OSError) as exc:
-        # A mail server's errors are OSErrors. Store only the type: the text may name the login.
-        detail = str(exc) if isinstance(exc, http_client.RemoteError) else type(exc).__name__
-        logger.warning("alert=%s not sent by %s: %s", alert.pk, alert.channel, detail)
-        alert.postpone(detail, now=now, wait=getattr(exc, "wait", None))
-    else:
-        alert.close(State.SENT, now=now)
+    AlertDelivery.objects.still_claimed(alert).update(**_try_to_send(alert, now=now))
 
 
 @transaction.atomic
 def resume_due(*, now: datetime, queue: Queue) -> None:
     """Enqueue due messages: postponed ones, and those whose queue entry was lost."""
-    due = AlertDelivery.objects.filter(next_attempt_at__lte=now).order_by("next_attempt_at")
-    for pk in due.values_list("pk", flat=True)[:SWEEP_BATCH_SIZE]:
+    for pk in AlertDelivery.objects.requeue(now=now):
         enqueue(TASK, pk, queue=queue)
 
 
@@ -68,6 +60,28 @@ def signature(message_id: str, sent_at: int, body: str, *, secret: str) -> str:
     key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
     signed = hmac.new(key, f"{message_id}.{sent_at}.{body}".encode(), hashlib.sha256).digest()
     return f"v1,{base64.b64encode(signed).decode()}"
+
+
+def _try_to_send(alert: AlertDelivery, *, now: datetime) -> dict[str, Any]:
+    """Send a claimed message; return the fields that say what became of it."""
+    if alert.channel not in enabled_channels():
+        return {"state": State.FAILED, "detail": "", "ended_at": now, **released(None)}
+    try:
+        _SENDERS[Channel(alert.channel)](alert, now)
+    except (http_client.RemoteError, OSError) as exc:
+        # A mail server's errors are OSErrors. Store only the type: the text may name the login.
+        detail = str(exc) if isinstance(exc, http_client.RemoteError) else type(exc).__name__
+        logger.warning("alert was not sent", alert=alert.pk, channel=alert.channel, error=detail)
+        if alert.attempts >= MOST_TRIES:
+            return {"state": State.FAILED, "detail": detail, "ended_at": now, **released(None)}
+        return {"detail": detail, **released(now + _pause(alert, exc))}
+    return {"state": State.SENT, "detail": "", "ended_at": now, **released(None)}
+
+
+def _pause(alert: AlertDelivery, exc: Exception) -> timedelta:
+    """Return a growing delay, or the receiver's own if that is longer."""
+    pause = PAUSES_SECONDS[min(alert.attempts, len(PAUSES_SECONDS)) - 1]
+    return timedelta(seconds=max(pause, getattr(exc, "wait", None) or 0))
 
 
 def _mail(alert: AlertDelivery, _now: datetime) -> None:

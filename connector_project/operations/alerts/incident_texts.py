@@ -7,12 +7,11 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.check_results import Text
+from connector_project.core.check_results import Responsible, Text
 from connector_project.core.redaction import redact
 from connector_project.operations.alerts.rules import OVERDUE, Context
 from connector_project.operations.models import Incident
 from telephony.models import FailureReason
-from telephony.models.choices import Responsible
 from tenants import datetime_display
 from tenants.models import AccessError
 
@@ -20,7 +19,9 @@ Kind = Incident.Kind
 SYSTEMS = {"uis": "UIS", "crm": "retailCRM"}
 QUEUES: Mapping[str, Text] = {
     "default": _("No worker processes calls, syncs and schedules: nothing is uploaded."),
-    "fast": _("No worker processes urgent tasks: no pop-up opens, no click starts a call."),
+    "fast": _(
+        "No worker reads notifications and clicks: no pop-up opens, no new call is uploaded, no click starts a call."
+    ),
 }
 
 

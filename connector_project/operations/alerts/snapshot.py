@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
+from django.db.models import Case, Count, Exists, F, Max, Min, OuterRef, Q, Subquery, Sum, Value, When
 
 from connector_project.core import workers
 from connector_project.core.business_hours import BusinessHours
@@ -116,17 +116,12 @@ def take_snapshot(*, now: datetime) -> Snapshot:
     )
 
 
-def live() -> QuerySet[Tenant]:
-    """Return the clients that incidents can be about: activated, not paused, not disconnected."""
-    return Tenant.objects.filter(activated_at__isnull=False, is_paused=False, offboarded_at=None)
-
-
 def _clients(now: datetime) -> list[TenantSnapshot]:
     newest = Notification.objects.filter(tenant=OuterRef("pk")).order_by("-received_at").values("received_at")[:1]
     unreported, open_no_events = _unreported_calls(now), _open_no_events()
     # Only these columns, so that no access key is decrypted.
     rows = (
-        live()
+        Tenant.objects.live()
         .order_by("pk")
         .values(
             *("pk", "time_zone", "opens_at", "closes_at", "works_weekends", "activated_at"),

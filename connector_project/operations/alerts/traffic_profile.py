@@ -9,7 +9,6 @@ from django.db.models.functions import ExtractHour, ExtractIsoWeekDay
 
 from connector_project.core import local_dates
 from connector_project.core.task_queue import enqueue
-from connector_project.operations.alerts import snapshot
 from connector_project.operations.alerts.no_events import HOURS_OF_DAY, HOURS_OF_WEEK
 from connector_project.operations.models import TrafficProfile
 from telephony.models import Call
@@ -23,7 +22,7 @@ LEAST_WEEKS = 2  # less data gives no profile
 @transaction.atomic
 def update_all_profiles() -> None:
     """Queue one task for each live client: one client's calls are an index range, those of all clients are not."""
-    for pk in snapshot.live().values_list("pk", flat=True):
+    for pk in Tenant.objects.live().values_list("pk", flat=True):
         enqueue(TASK, pk)
 
 

@@ -7,11 +7,11 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from connector_project.core.check_results import Responsible
 from connector_project.operations.alerts import incident_texts
 from connector_project.operations.api.base import Resource, Row, TenantDateTimeField
 from connector_project.operations.api.filters import AwareDateTimeField, Query
 from connector_project.operations.models import Incident
-from telephony.models.choices import Responsible
 
 
 class IncidentQuery(Query):

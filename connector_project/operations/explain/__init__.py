@@ -3,9 +3,15 @@
 from datetime import datetime
 
 from connector_project.operations.explain import diagnosis, popup_timing, timeline, warnings
-from connector_project.operations.explain.data import CallData
-from connector_project.operations.explain.redactor import MASKED, Redactor
-from connector_project.operations.explain.types import Diagnosis, Explanation, PopupTiming, TimelineEntry
+from connector_project.operations.explain.data import (
+    MASKED,
+    CallData,
+    Diagnosis,
+    Explanation,
+    PopupTiming,
+    Redactor,
+    TimelineEntry,
+)
 from telephony.models import Call
 
 __all__ = [

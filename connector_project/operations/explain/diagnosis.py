@@ -9,10 +9,8 @@ from django.utils.translation import gettext_lazy
 
 from connector_project.core.check_results import Text
 from connector_project.operations.alerts import incident_texts
-from connector_project.operations.explain import rule_text
-from connector_project.operations.explain.data import CallData
-from connector_project.operations.explain.redactor import Redactor
-from connector_project.operations.explain.types import Diagnosis
+from connector_project.operations.explain import labels
+from connector_project.operations.explain.data import CallData, Diagnosis, Redactor
 from telephony.calls import recording_selection
 from telephony.models import Call, FailureReason, Step
 from telephony.models.choices import CRM_STATES, UIS_STATES
@@ -97,7 +95,7 @@ def _skipped(data: CallData, redactor: Redactor) -> Diagnosis:
         }
         return Diagnosis(reason=SkipReason.MANUAL, message=message % params)
     message = _("Skipped by a rule: %(rule)s.") % {"rule": call.get_skip_reason_display()}
-    return Diagnosis(reason=call.skip_reason, message=f"{message} {rule_text.describe(data)}".strip())
+    return Diagnosis(reason=call.skip_reason, message=f"{message} {labels.rule_setting(call, data.setting)}".strip())
 
 
 def _blocked_by_tenant(data: CallData, redactor: Redactor) -> Diagnosis | None:
@@ -114,14 +112,12 @@ def _blocked_by_tenant(data: CallData, redactor: Redactor) -> Diagnosis | None:
         return Diagnosis(
             reason="NOT_ACTIVATED",
             message=message,
-            responsible=str(FailureReason.UIS_DENIED.responsible.label),
+            responsible=FailureReason.UIS_DENIED.responsible,
             css_class="warn",
         )
     if tenant.is_paused:
         message = _("The client is paused: events are stored, nothing is sent.")
-        return Diagnosis(
-            reason="PAUSED", message=message, responsible=str(FailureReason.NONE.responsible.label), css_class="warn"
-        )
+        return Diagnosis(reason="PAUSED", message=message, responsible=FailureReason.NONE.responsible, css_class="warn")
     return _blocked_by_connection(data, redactor)
 
 
@@ -141,7 +137,7 @@ def _blocked_by_connection(data: CallData, redactor: Redactor) -> Diagnosis | No
             reason=denied.reason,
             message=denied.message,
             css_class="bad",
-            responsible=str(incident_texts.denial_is_for(connection.denied_code).label),
+            responsible=incident_texts.denial_is_for(connection.denied_code),
         )
     if call.reason != FailureReason.UIS_QUOTA and connection.is_circuit_open(is_live=False, now=data.now):
         return _of_reason(
@@ -166,7 +162,7 @@ def _of_reason(reason: FailureReason, detail: str, *, css_class: str) -> Diagnos
     return Diagnosis(
         reason=reason.value,
         message=f"{message} {detail}".strip(),
-        responsible=str(reason.responsible.label),
+        responsible=reason.responsible,
         css_class=css_class,
     )
 

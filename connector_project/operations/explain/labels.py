@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from connector_project.core.check_results import Text
 from crm.retailcrm.types import Hangup
-from telephony.models import Notification
-from tenants.transfer_rules import SkipReason
+from telephony.models import Call, Notification
+from tenants.models import Tenant, TransferRules
+from tenants.transfer_rules import Filter, SkipReason
 
 Reason = Notification.Reason
 _HANGUPS: Mapping[str, Text] = {
@@ -18,6 +19,78 @@ _HANGUPS: Mapping[str, Text] = {
     Hangup.BUSY: gettext_lazy("busy"),
     Hangup.CANCELLED: gettext_lazy("cancelled"),
     Hangup.FAILED: gettext_lazy("failed"),
+}
+_RULE_FIELDS: Mapping[str, str] = {
+    SkipReason.ANSWERED_OFF: "upload_answered",
+    SkipReason.MISSED_OFF: "upload_missed",
+    SkipReason.OUTGOING_OFF: "upload_outgoing",
+    SkipReason.INTERNAL_OFF: "upload_internal",
+    SkipReason.NUMBER: "number_filter",
+    SkipReason.EMPLOYEE: "employee_filter",
+    SkipReason.CONTACT: "contact_filter",
+}
+# https://comagic.github.io/data_api/report/get_call_legs_report/
+_FINISH_REASONS: Mapping[str, Text] = {
+    "subscriber_disconnects": gettext_lazy("the customer hung up"),
+    "operator_disconnects": gettext_lazy("the employee hung up"),
+    "transfer_disconnects": gettext_lazy("the employee was disconnected by a transfer"),
+    "scenario_disconnects": gettext_lazy("the employee was disconnected by the scenario"),
+    "another_operator_answer": gettext_lazy("a colleague answered"),
+    "call_enqueued": gettext_lazy("the call was put into a queue"),
+    "subscriber_busy": gettext_lazy("the customer's line was busy"),
+    "subscriber_not_responsible": gettext_lazy("the customer did not answer"),
+    "subscriber_number_problems": gettext_lazy("the customer's number could not be reached"),
+    "operator_busy": gettext_lazy("busy"),
+    "operator_not_responsible": gettext_lazy("not answered"),
+    "operator_number_problems": gettext_lazy("the employee's number could not be reached"),
+    "operator_channels_busy": gettext_lazy("all lines of the employee's number were busy"),
+    "employee_busy": gettext_lazy("busy with another call"),
+    "employee_busy_after_call": gettext_lazy("in after-call work"),
+    "timeout": gettext_lazy("not answered within the time set in the scenario"),
+    "action_interval_exceeded": gettext_lazy("not answered within the time set in the scenario"),
+    "no_success_operator_call": gettext_lazy("no employee was reached"),
+    "no_success_subscriber_call": gettext_lazy("the customer was not reached"),
+    "no_operator_confirmation": gettext_lazy("the employee did not confirm the call"),
+    "no_operator_cdr_found": gettext_lazy("no employee's phone was called"),
+    "disconnect_before_call_processing": gettext_lazy("the caller hung up before the scenario began"),
+    "employee_status_break": gettext_lazy("the employee was on a break"),
+    "employee_status_do_not_disturb": gettext_lazy("the employee was in “do not disturb”"),
+    "employee_auto_status_do_not_disturb": gettext_lazy("the employee was in “do not disturb”, set automatically"),
+    "employee_status_not_at_workplace": gettext_lazy("the employee was not at the workplace"),
+    "employee_status_not_at_work": gettext_lazy("the employee was not at work"),
+    "employee_status_auto_out_call": gettext_lazy("the employee was in an outgoing campaign"),
+    "employee_inactive": gettext_lazy("the employee is switched off in UIS"),
+    "employee_inactive_by_schedule": gettext_lazy("outside the employee's hours"),
+    "employee_phone_inactive": gettext_lazy("the employee's number is switched off in UIS"),
+    "employee_phone_inactive_by_schedule": gettext_lazy("outside the hours of the employee's number"),
+    "employee_phone_not_found": gettext_lazy("the employee's number was changed or deleted"),
+    "employee_not_exists": gettext_lazy("UIS does not know the employee"),
+    "employee_without_phones": gettext_lazy("the employee has no number"),
+    "group_without_phones": gettext_lazy("the group has no number"),
+    "group_inactive_by_schedule": gettext_lazy("outside the group's hours"),
+    "phone_group_inactive_by_schedule": gettext_lazy("outside the hours of the number group"),
+    "sip_offline": gettext_lazy("the employee's phone (SIP) was not registered"),
+    "sip_trunk_is_locked": gettext_lazy("the SIP trunk is blocked"),
+    "locked_numb": gettext_lazy("calls to this number are forbidden by the security settings in UIS"),
+    "in_call_not_allowed": gettext_lazy("incoming calls are forbidden in UIS"),
+    "out_call_not_allowed": gettext_lazy("outgoing calls are forbidden in UIS"),
+    "max_in_call_reached": gettext_lazy("all lines for incoming calls were busy"),
+    "max_out_call_reached": gettext_lazy("all lines for outgoing calls were busy"),
+    "limit_exceeded": gettext_lazy("the money limit in UIS is reached"),
+    "no_money": gettext_lazy("there is no money on the UIS account"),
+    "not_enough_money": gettext_lazy("there is not enough money on the UIS account"),
+    "no_resources": gettext_lazy("a limit of the client in UIS is exhausted"),
+    "call_not_allowed_on_tp": gettext_lazy("forbidden by the tariff in UIS"),
+    "app_is_inactive": gettext_lazy("the client is switched off in UIS"),
+    "component_is_inactive": gettext_lazy("an option is switched off in UIS"),
+    "numa_in_black_list": gettext_lazy("the caller is on UIS's blocklist"),
+    "numa_in_spam_list": gettext_lazy("UIS classed the caller as spam"),
+    "numa_dnd_interval": gettext_lazy("UIS rejected the call: the same caller had just called"),
+    "too_many_identical_incoming_calls": gettext_lazy("UIS rejected the call: too many identical calls"),
+    "no_active_scenario": gettext_lazy("no scenario is active in UIS for this number"),
+    "scenario_not_found": gettext_lazy("UIS did not find the scenario"),
+    "numb_not_exists": gettext_lazy("UIS does not know the virtual number"),
+    "numb_is_inactive": gettext_lazy("the virtual number is switched off in UIS"),
 }
 
 
@@ -43,3 +116,55 @@ def sentence(text: object) -> str:
     """Return a phrase as a sentence."""
     phrase = capfirst(str(text)).strip()
     return phrase if phrase.endswith((".", "!", "?", "…")) else f"{phrase}."
+
+
+def finish_reason(code: str) -> str:
+    """Return the label of a finish reason, in either of the two documented spellings."""
+    plain = code.replace("caller_", "subscriber_").replace("responsive", "responsible")
+    return str(_FINISH_REASONS.get(plain, code))
+
+
+def rule_setting(call: Call, entries: str) -> str:
+    """Return the setting and value of the rule that skipped a call; "" where there is none.
+
+    `entries` are those of the filter that skipped it.
+    """
+    rule = call.skip_reason
+    if rule == SkipReason.EXPIRED:
+        days = call.tenant.upload_window_days
+        return _setting(str(Tenant._meta.get_field("upload_window_days").verbose_name), str(days))
+    if rule not in _RULE_FIELDS:
+        return ""
+    value = _value_text(_RULE_FIELDS[rule], getattr(call.tenant.rules, _RULE_FIELDS[rule]))
+    return _setting(_label(_RULE_FIELDS[rule]), f"{value}{_members(call, entries)}")
+
+
+def named_rule(field: str, value: str) -> str:
+    """Return a rule's label with a value, as in “owner of a missed call”: no owner."""
+    return f"“{_label(field)}”: {_value_text(field, value)}"
+
+
+def _value_text(field: str, value: object) -> str:
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if value is None:
+        return "–"
+    return str(dict(TransferRules._meta.get_field(field).flatchoices).get(value, value))  # type: ignore[union-attr]
+
+
+def _setting(label: str, value: str) -> str:
+    return _("Setting “%(label)s”: %(value)s.") % {"label": capfirst(label), "value": value}
+
+
+def _members(call: Call, entries: str) -> str:
+    """Return the entries of a filter; of customers' numbers only the count."""
+    rules = call.tenant.rules
+    if call.skip_reason == SkipReason.CONTACT and rules.contact_filter != Filter.ALL:
+        count = len(rules.contacts.split())
+        number_count = ngettext("%(count)d number", "%(count)d numbers", count)  # xgettext does not see f-strings
+        return f" ({number_count % {'count': count}})"
+    return f" ({entries})" if entries else ""
+
+
+def _label(field: str) -> str:
+    return str(TransferRules._meta.get_field(field).verbose_name)  # type: ignore[union-attr]

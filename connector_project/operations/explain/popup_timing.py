@@ -5,13 +5,12 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 
 from connector_project.operations.explain import labels
-from connector_project.operations.explain.data import CallData, ParsedNotification
-from connector_project.operations.explain.redactor import Redactor
-from connector_project.operations.explain.types import PopupTiming
+from connector_project.operations.explain.data import CallData, PopupTiming, Redactor
 from crm.models import Popup
 from telephony.models import Notification
-from telephony.uis.types import RingingEvent
+from telephony.uis.types import Event
 
+POPUP_EVENTS = {Event.WAITING, Event.OUTGOING}
 # Slower than this, the customer speaks before the pop-up is shown.
 SLOW_MS = 1000
 
@@ -21,7 +20,7 @@ def popup_timings(data: CallData, redactor: Redactor) -> list[PopupTiming]:
     shown = [_sent(popup) for popup in data.popups]
     return [
         *shown,
-        *(_unsent(data, notification, redactor) for notification in data.notifications if _has_no_popup(notification)),
+        *(_unsent(data, stored, redactor) for stored in data.notifications if _has_no_popup(stored)),
     ]
 
 
@@ -42,8 +41,7 @@ def _sent(popup: Popup) -> PopupTiming:
     )
 
 
-def _unsent(data: CallData, notification: ParsedNotification, redactor: Redactor) -> PopupTiming:
-    stored = notification.stored
+def _unsent(data: CallData, stored: Notification, redactor: Redactor) -> PopupTiming:
     ringing_at = stored.happened_at or stored.received_at
     return PopupTiming(
         person=data.name(stored.employee_uis_id) or _("no employee given"),
@@ -54,14 +52,11 @@ def _unsent(data: CallData, notification: ParsedNotification, redactor: Redactor
     )
 
 
-def _has_no_popup(notification: ParsedNotification) -> bool:
+def _has_no_popup(stored: Notification) -> bool:
     """Return whether a ring has no pop-up, and no pop-up row that explains it."""
-    reason = notification.stored.reason
-    is_dropped = (
-        isinstance(notification.parsed, RingingEvent) and notification.stored.outcome == Notification.Outcome.DROPPED
-    )
+    is_dropped = stored.event in POPUP_EVENTS and stored.outcome == Notification.Outcome.DROPPED
     explained_by_popup = {Notification.Reason.ALREADY_SHOWN, Notification.Reason.CRM_FAILED}
-    return is_dropped and reason not in explained_by_popup
+    return is_dropped and stored.reason not in explained_by_popup
 
 
 def _slow(parts: dict[str, int | None]) -> str:

@@ -7,11 +7,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from connector_project.core.check_results import Responsible
-from connector_project.operations.explain import finish_reason_labels, labels
-from connector_project.operations.explain.data import CallData, is_about
-from connector_project.operations.explain.redactor import Redactor
-from connector_project.operations.explain.timeline import FAULTS, POPUP_EVENTS
-from connector_project.operations.explain.types import Diagnosis
+from connector_project.operations.explain import labels
+from connector_project.operations.explain.data import CallData, Diagnosis, Redactor, is_about
+from connector_project.operations.explain.popup_timing import POPUP_EVENTS
+from connector_project.operations.explain.timeline import FAULTS
 from telephony.calls import recording_selection
 from telephony.models import Call, Notification, Step
 from telephony.uis import webhook_templates
@@ -86,7 +85,7 @@ def _unreadable(data: CallData, redactor: Redactor) -> Iterator[Diagnosis]:
 
 def _zone(data: CallData) -> Iterator[Diagnosis]:
     """UIS's times are hours off: its time zone is not the configured one."""
-    dated = [one.stored for one in data.notifications if one.stored.happened_at]
+    dated = [stored for stored in data.notifications if stored.happened_at]
     offsets = [(one.received_at - one.happened_at).total_seconds() for one in dated if one.happened_at]
     if not offsets:
         return
@@ -103,8 +102,7 @@ def _zone(data: CallData) -> Iterator[Diagnosis]:
 
 def _popups(data: CallData, redactor: Redactor) -> Iterator[Diagnosis]:
     """Why a phone rang and no pop-up was shown."""
-    for notification in data.notifications:
-        stored = notification.stored
+    for stored in data.notifications:
         if stored.event in POPUP_EVENTS and stored.outcome == stored.Outcome.DROPPED and stored.reason in FAULTS:
             person = data.name(stored.employee_uis_id) or _("no employee given")
             message = _("No pop-up for %(person)s: %(reason)s.")
@@ -127,7 +125,7 @@ def _nobody_rang(data: CallData) -> Iterator[Diagnosis]:
     if not call.is_missed or call.rung_employee_ids or employee_legs or data.popups:
         return
     message = _("No phone rang: the call ended in the menu, in the queue, or outside business hours.")
-    reasons = [finish_reason_labels.label(leg.finish_reason) for leg in data.uis_snapshot.legs if leg.finish_reason]
+    reasons = [labels.finish_reason(leg.finish_reason) for leg in data.uis_snapshot.legs if leg.finish_reason]
     detail = _("Reason given by UIS: %(reason)s.") % {"reason": reasons[-1]} if reasons else ""
     yield _problem("NOBODY_RANG", f"{message} {detail}".strip(), responsible=None)
 
@@ -172,6 +170,6 @@ def _problem(code: str, message: str, *, responsible: Responsible | None) -> Dia
     return Diagnosis(
         reason=str(code),
         message=message,
-        responsible=str(responsible.label) if responsible else "",
+        responsible=responsible,
         css_class="warn" if responsible else "",
     )

@@ -4,10 +4,11 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
+from connector_project.core.jobs import LeasedJob, LeasedQuerySet
 from tenants.models import Tenant
 
 
-class Activation(models.Model):
+class Activation(LeasedJob):
     """A client's activation; there is one row per client."""
 
     class Step(Choices):
@@ -29,11 +30,12 @@ class Activation(models.Model):
     step = models.CharField(_("step"), max_length=24, choices=Step.as_choices, default=Step.UIS)
     started_at = models.DateTimeField(_("started"), null=True)
     ended_at = models.DateTimeField(_("ended"), null=True)
-    next_attempt_at = models.DateTimeField(null=True)  # when the sweep resumes it after a crash
     code = models.CharField(_("reason"), max_length=60, blank=True)
     context = models.JSONField(default=dict)  # parameters of its message
-    attempts = models.PositiveSmallIntegerField(default=0)  # actions on the client's page since `attempts_since`
-    attempts_since = models.DateTimeField(null=True)
+    actions = models.PositiveSmallIntegerField(default=0)  # on the client's page, since `actions_since`
+    actions_since = models.DateTimeField(null=True)
+
+    objects = LeasedQuerySet["Activation"].as_manager()
 
     class Meta:
         verbose_name = _("activation")

@@ -8,6 +8,7 @@ from django.db import transaction
 
 from connector_project.core import http_client
 from connector_project.core.check_results import CheckFailed, CheckResult
+from connector_project.core.jobs import QUEUED_FOR, released
 from connector_project.core.task_queue import enqueue
 from connector_project.operations.checks import runner
 from connector_project.operations.checks.runner import CHECKS
@@ -22,7 +23,7 @@ TASK = "connector_project.operations.tasks.run_activation_step"
 LEASE = timedelta(minutes=2)  # longer than the fast queue's task time-out
 LONGEST = timedelta(minutes=10)  # a step that crashes its worker would do so forever: fail it instead
 # Rate limit of the client's page: stops scripts that try many keys.
-ATTEMPTS = 20
+MAX_ACTIONS = 20
 WINDOW = timedelta(minutes=10)
 # Checks that an activation repairs, because it registers the module again.
 FIXED_BY_ACTIVATION = (definitions.MODULE_REGISTERED, definitions.MODULE_ACTIVE, definitions.MODULE_ADDRESSES)
@@ -38,7 +39,7 @@ class StepLine:
     state: str
 
 
-class TooManyAttempts(Exception):
+class TooManyActions(Exception):
     """Too many actions on the client's page; try again in some minutes."""
 
 
@@ -53,53 +54,51 @@ def start(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Activati
     if is_unnecessary and not is_forced:
         return row
     row.state, row.step, row.started_at, row.ended_at = State.RUNNING, Step.UIS, now, None
-    row.code, row.context, row.next_attempt_at = "", {}, now + LEASE
+    row.code, row.context, row.attempts = "", {}, 0
+    row.release(now + QUEUED_FOR)
     row.save()
     enqueue(TASK, tenant.pk, queue="fast")
     return row
 
 
 @transaction.atomic
-def count_attempt(tenant: Tenant, *, now: datetime) -> None:
-    """Count one action on the client's page. Raises TooManyAttempts."""
+def count_action(tenant: Tenant, *, now: datetime) -> None:
+    """Count one action on the client's page. Raises TooManyActions."""
     row = _row(tenant)
-    if row.attempts_since is None or now - row.attempts_since > WINDOW:
-        row.attempts, row.attempts_since = 0, now
-    if row.attempts >= ATTEMPTS:
-        raise TooManyAttempts
-    row.attempts += 1
-    row.save(update_fields=["attempts", "attempts_since"])
+    if row.actions_since is None or now - row.actions_since > WINDOW:
+        row.actions, row.actions_since = 0, now
+    if row.actions >= MAX_ACTIONS:
+        raise TooManyActions
+    row.actions += 1
+    row.save(update_fields=["actions", "actions_since"])
 
 
 def run_next_step(tenant: Tenant, *, now: datetime) -> None:
     """Run the current step and queue the next; a failed step ends the activation."""
-    row = Activation.objects.filter(tenant=tenant, state=State.RUNNING).first()
+    current = Activation.objects.filter(tenant=tenant).values_list("pk", flat=True).first()
+    row = Activation.objects.claim_one(current, lease=LEASE, now=now) if current else None
     if row is None:
         return
-    step = Step(row.step)
     try:
-        run_step(tenant, step, now=now)
+        run_step(tenant, Step(row.step), now=now)
     except CheckFailed as exc:
-        _stop(row, step, exc.result, now=now)
+        _stop(row, exc.result, now=now)
     else:
-        _advance(row, step, now=now)
+        _advance(row, now=now)
 
 
+@transaction.atomic
 def resume_pending(*, now: datetime) -> int:
     """Queue stalled activations again (lost queue entry, dead worker) and fail those older than LONGEST.
 
     Return how many were stalled.
     """
-    with transaction.atomic():
-        due = Activation.objects.filter(state=State.RUNNING, next_attempt_at__lte=now)
-        stalled = list(due.select_related("tenant__crm"))
-        for row in stalled:
-            if row.started_at is None or now - row.started_at > LONGEST:
-                _stop(row, Step(row.step), _timeout_result(row), now=now)
-                continue
-            Activation.objects.filter(pk=row.pk).update(next_attempt_at=now + LEASE)
-            enqueue(TASK, row.tenant_id, queue="fast")
-    return len(stalled)
+    endless = Activation.objects.due(now=now).filter(started_at__lt=now - LONGEST).select_related("tenant__crm")
+    failed = [row for row in endless if _stop(row, _timeout_result(row), now=now)]
+    stalled = Activation.objects.requeue(now=now)
+    for tenant_id in Activation.objects.filter(pk__in=stalled).values_list("tenant_id", flat=True):
+        enqueue(TASK, tenant_id, queue="fast")
+    return len(failed) + len(stalled)
 
 
 def _timeout_result(row: Activation) -> CheckResult:
@@ -143,19 +142,24 @@ def _row(tenant: Tenant) -> Activation:
 
 
 @transaction.atomic
-def _advance(row: Activation, step: Activation.Step, *, now: datetime) -> None:
-    """Advance to the next step, once, even if two workers run the same step."""
-    current = Activation.objects.filter(pk=row.pk, state=State.RUNNING, step=step, started_at=row.started_at)
-    if step is STEPS[-1]:
-        if current.update(state=State.DONE, ended_at=now, next_attempt_at=None):
+def _advance(row: Activation, *, now: datetime) -> None:
+    """Advance to the next step, unless another worker has claimed the activation, or it was started anew."""
+    claimed = Activation.objects.still_claimed(row)
+    if row.step == STEPS[-1]:
+        if claimed.update(state=State.DONE, ended_at=now, **released(None)):
             runner.request_run(row.tenant, now=now)
-    elif current.update(step=STEPS[STEPS.index(step) + 1], next_attempt_at=now + LEASE):
+        return
+    following = STEPS[STEPS.index(Step(row.step)) + 1]
+    if claimed.update(step=following, attempts=0, **released(now + QUEUED_FOR)):
         enqueue(TASK, row.tenant_id, queue="fast")
 
 
 @transaction.atomic
-def _stop(row: Activation, step: Activation.Step, finding: CheckResult, *, now: datetime) -> None:
-    current = Activation.objects.filter(pk=row.pk, state=State.RUNNING, step=step, started_at=row.started_at)
-    failure_fields = {"code": finding.check.code, "context": dict(finding.params)}
-    if current.update(state=State.FAILED, ended_at=now, next_attempt_at=None, **failure_fields):
+def _stop(row: Activation, finding: CheckResult, *, now: datetime) -> bool:
+    """End the activation at its current step; return False if it has changed since it was read."""
+    same = Activation.objects.filter(pk=row.pk, claim_token=row.claim_token, next_attempt_at=row.next_attempt_at)
+    reason = {"code": finding.check.code, "context": dict(finding.params)}
+    is_stopped = bool(same.update(state=State.FAILED, ended_at=now, **released(None), **reason))
+    if is_stopped:
         runner.request_run(row.tenant, now=now)  # Report all other problems now, too.
+    return is_stopped

@@ -5,7 +5,6 @@ https://docs.retailcrm.ru/Developers/API/APIFeatures/simpleconnection
 
 import hmac
 import json
-import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -17,7 +16,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import translation
 
-from connector_project.core import http_client
+from connector_project.core import http_client, logging
 from connector_project.core.check_results import CheckResult
 from crm import api_scopes, checks, client_factory, integration_module
 from crm.account_url import normalise
@@ -28,7 +27,7 @@ from tenants.models.tenant import validate_time_zone
 RUSSIAN = (".retailcrm.ru", ".retailcrm.pro")
 FIELDS = ("token", "apiKey", "systemUrl")
 
-security = logging.getLogger("connector.security")
+security = logging.logger("connector.security")
 
 
 class NotConnected(Exception):
@@ -57,7 +56,7 @@ def connect(text: str, *, now: datetime) -> Tenant:
     if not is_signed(offer, secret=settings.RETAILCRM_MODULE_SECRET):
         # Log the address only if it is a valid account URL: anybody may send anything.
         sender = offer.address if checks.is_account_address(offer.address).ok else "an invalid address"
-        security.warning("Marketplace connection with an invalid token, from %s", sender)
+        security.warning("marketplace connection with an invalid token", sender=sender)
         raise NotConnected("Invalid token", status=401)
     with translation.override(_language(offer.address)):
         _need(checks.is_account_address(offer.address))
@@ -138,7 +137,7 @@ def _check_key(account: CrmConnection) -> None:
     client = client_factory.crm_client(account, is_live=True)
     rights = client.rights()
     for scope in api_scopes.missing(rights):
-        if scope in api_scopes.INDISPENSABLE:
+        if scope in api_scopes.REQUIRED:
             _need(checks.missing_scope(scope))
     account.stores = list(rights.sites)
     account.time_zone = _zone(client.time_zone())

@@ -10,13 +10,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from connector_project.core.http_server import is_too_large
+from connector_project.core.http_server import IgnoreAccept, is_too_large
 from connector_project.operations.onboarding import marketplace
 from crm import api_scopes, integration_module
 
 
 class _MarketplaceView(APIView):
     """A request from the marketplace; 404 unless we have a module there."""
+
+    content_negotiation_class = IgnoreAccept
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if not settings.RETAILCRM_MODULE_SECRET:

@@ -180,7 +180,7 @@ def missing(tenant: Tenant) -> list[str]:
 
 def linked_employees(tenant: Tenant) -> QuerySet[Employee]:
     """Return the employees who can get a pop-up."""
-    return Employee.objects.filter(tenant=tenant, is_dismissed=False, crm_user_id__isnull=False)
+    return Employee.objects.filter(tenant=tenant).linked()
 
 
 def _is_a_notice(finding: CheckResult) -> bool:

@@ -62,8 +62,8 @@ class ClientPage(View):
         if not _is_valid(tenant):
             return _expired(request)
         try:
-            activation.count_attempt(tenant, now=timezone.now())
-        except activation.TooManyAttempts:
+            activation.count_action(tenant, now=timezone.now())
+        except activation.TooManyActions:
             messages.error(request, _("Too many attempts. Try again in ten minutes."))
             return _page(request, tenant, status=429)
         action = ACTIONS.get(request.POST["do"])

@@ -161,13 +161,13 @@ def test_used_up_points_wait_for_their_reset(params, limits, wait):
 )
 def test_error_sample_becomes_the_documented_exception(name, kind, code, message):
     with pytest.raises(kind) as raised:
-        FakeTransport(load(name)).channel().ask("start.employee_call", {})
+        FakeTransport(load(name)).channel().request("start.employee_call", {})
     assert (raised.value.code, str(raised.value)) == (code, message)
 
 
 def test_internal_error_has_no_wait():
     with pytest.raises(LATER) as raised:
-        FakeTransport(load("error_internal_error.json")).channel().ask("get.account", {})
+        FakeTransport(load("error_internal_error.json")).channel().request("get.account", {})
     assert raised.value.wait is None
 
 

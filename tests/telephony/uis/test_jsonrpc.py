@@ -43,7 +43,7 @@ def test_request_has_the_documented_envelope(name):
     expected = load(name)
     transport = FakeTransport(page())
     params = {key: value for key, value in expected["params"].items() if key != "access_token"}
-    transport.channel().ask(expected["method"], params)
+    transport.channel().request(expected["method"], params)
     sent = transport.requests[0]
     assert sent | {"id": expected["id"]} == expected
     assert list(sent) == list(expected)
@@ -57,7 +57,7 @@ def test_login_request_has_the_same_envelope_but_no_key():
 
 def test_request_is_a_post_of_utf8_json():
     transport = FakeTransport(page())
-    transport.channel(CALL_URL).ask("get.tags", {"name": "Иван"}, timeout=3)
+    transport.channel(CALL_URL).request("get.tags", {"name": "Иван"}, timeout=3)
     sent = transport.sent[0]
     assert sent["method"] == "POST"
     assert sent["url"] == "https://callapi.uiscom.ru/v4.0"
@@ -69,15 +69,15 @@ def test_request_is_a_post_of_utf8_json():
 def test_request_ids_differ():
     transport = FakeTransport(page(), page())
     channel = transport.channel()
-    channel.ask("get.account", {})
-    channel.ask("get.account", {})
+    channel.request("get.account", {})
+    channel.request("get.account", {})
     assert transport.requests[0]["id"] != transport.requests[1]["id"]
 
 
 @responses.activate
 def test_http_request_has_a_length_and_no_key_in_the_url():
     responses.post(DATA_URL, json=page())
-    Channel(url=DATA_URL, token=TOKEN).ask("get.account", {})
+    Channel(url=DATA_URL, token=TOKEN).request("get.account", {})
     sent = responses.calls[0].request
     assert sent.url == DATA_URL
     assert sent.headers["Content-Type"] == HEADERS["Content-Type"]
@@ -110,11 +110,11 @@ def test_http_request_has_a_length_and_no_key_in_the_url():
 )
 def test_reply_returns_its_data_and_total(name, total):
     reply = load(name)
-    assert FakeTransport(reply).channel().ask("get.some", {}) == Result(reply["result"]["data"], total)
+    assert FakeTransport(reply).channel().request("get.some", {}) == Result(reply["result"]["data"], total)
 
 
 def test_reply_to_an_update_has_no_data():
-    assert FakeTransport(load("update_employees.response.json")).channel().ask("update.employees", {}) == Result(
+    assert FakeTransport(load("update_employees.response.json")).channel().request("update.employees", {}) == Result(
         None, None
     )
 
@@ -123,7 +123,7 @@ def limits_of(reply: object) -> list[Limits]:
     """Return the limits a channel reports for one reply, an error or not."""
     seen: list[Limits] = []
     try:
-        FakeTransport(reply).channel(seen=seen).ask("get.account", {})
+        FakeTransport(reply).channel(seen=seen).request("get.account", {})
     except http_client.RemoteError:
         pass
     return seen
@@ -184,12 +184,15 @@ def test_limits_may_be_partial_or_missing(metadata, expected):
 
 def test_channel_works_without_a_limits_callback():
     channel = Channel(url=DATA_URL, token=TOKEN, send=FakeTransport(load("get_account.response.json")))
-    assert channel.ask("get.account", {}).data[0]["app_id"] == 1103
+    assert channel.request("get.account", {}).data[0]["app_id"] == 1103
 
 
 def test_total_that_is_not_a_number_is_none():
     assert (
-        FakeTransport({"result": {"data": [], "metadata": {"total_items": "2"}}}).channel().ask("get.tags", {}).total
+        FakeTransport({"result": {"data": [], "metadata": {"total_items": "2"}}})
+        .channel()
+        .request("get.tags", {})
+        .total
         is None
     )
 
@@ -199,7 +202,7 @@ def test_total_that_is_not_a_number_is_none():
 )
 def test_reply_without_a_result_is_unexpected(envelope):
     with pytest.raises(http_client.UnexpectedReply):
-        FakeTransport(envelope).channel().ask("get.account", {})
+        FakeTransport(envelope).channel().request("get.account", {})
 
 
 @pytest.mark.parametrize(
@@ -220,7 +223,7 @@ def test_reply_without_a_result_is_unexpected(envelope):
 )
 def test_reply_of_a_proxy_raises_remote_unavailable(reply, wait):
     with pytest.raises(http_client.RemoteUnavailable) as raised:
-        FakeTransport(reply).channel().ask("get.account", {})
+        FakeTransport(reply).channel().request("get.account", {})
     assert (raised.value.code, raised.value.wait, raised.value.system) == ("", wait, "UIS")
     assert str(reply.status) in str(raised.value)
 
@@ -229,23 +232,23 @@ def test_reply_of_a_proxy_raises_remote_unavailable(reply, wait):
 def test_error_reply_is_read_with_any_http_status(status):
     reply = http_client.Reply(status, {}, json.dumps(load("error_employee_not_found.json")))
     with pytest.raises(http_client.RemoteRejected) as raised:
-        FakeTransport(reply).channel().ask("start.employee_call", {})
+        FakeTransport(reply).channel().request("start.employee_call", {})
     assert raised.value.code == "employee_not_found"
 
 
 def test_points_error_in_a_429_waits_for_the_reset():
     reply = http_client.Reply(429, {}, json.dumps(load("error_limit_exceeded.json")))
     with pytest.raises(http_client.RemoteUnavailable) as raised:
-        FakeTransport(reply).channel().ask("get.account", {})
+        FakeTransport(reply).channel().request("get.account", {})
     assert (raised.value.code, raised.value.wait) == ("limit_exceeded", 41.0)
 
 
 def test_error_message_names_the_field_but_never_the_key():
     with pytest.raises(http_client.RemoteError) as raised:
-        FakeTransport(load("error_required_parameter_missed.json")).channel().ask("get.call_legs_report", {})
+        FakeTransport(load("error_required_parameter_missed.json")).channel().request("get.call_legs_report", {})
     assert str(raised.value) == "The required parameter has been missed (date_from)"
     with pytest.raises(http_client.AccessDenied) as denied:
-        FakeTransport(load("error_access_token_invalid.json")).channel().ask("get.account", {})
+        FakeTransport(load("error_access_token_invalid.json")).channel().request("get.account", {})
     assert str(denied.value) == "Access token is invalid"
 
 
@@ -265,7 +268,7 @@ def test_error_message_names_the_field_but_never_the_key():
 )
 def test_error_reply_may_lack_everything_but_its_code(error, message, code):
     with pytest.raises(http_client.RemoteRejected) as raised:
-        FakeTransport({"id": None, "error": error}).channel().ask("get.account", {})
+        FakeTransport({"id": None, "error": error}).channel().request("get.account", {})
     assert (str(raised.value), raised.value.code) == (message, code)
 
 
@@ -277,7 +280,7 @@ def test_error_reply_may_lack_everything_but_its_code(error, message, code):
 def test_broken_connection_raises_remote_unavailable(error):
     responses.post(DATA_URL, body=error)
     with pytest.raises(http_client.RemoteUnavailable):
-        Channel(url=DATA_URL, token=TOKEN).ask("get.account", {})
+        Channel(url=DATA_URL, token=TOKEN).request("get.account", {})
 
 
 def test_error_reply_of_the_samples_helper_has_the_documented_keys():

@@ -32,7 +32,7 @@ class Command(JsonCommand):
                 state=call.state,
                 reason=found.diagnosis.reason,
                 message=found.diagnosis.message,
-                responsible=found.diagnosis.responsible,
+                responsible=found.diagnosis.responsible or "",
                 warnings=[_warning(warning) for warning in found.warnings],
                 timeline=[_timeline_entry(entry) for entry in found.timeline],
                 popups=[_popup(popup) for popup in found.popups],
@@ -42,7 +42,7 @@ class Command(JsonCommand):
 
 
 def _warning(warning: explain.Diagnosis) -> dict[str, Any]:
-    return {"reason": warning.reason, "message": warning.message, "responsible": warning.responsible}
+    return {"reason": warning.reason, "message": warning.message, "responsible": warning.responsible or ""}
 
 
 def _timeline_entry(entry: explain.TimelineEntry) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _popup(popup: explain.PopupTiming) -> dict[str, Any]:
 
 def _unknown(tenant: Tenant, session: int) -> str:
     stored = Notification.objects.filter(tenant=tenant, session_id=session).order_by("received_at")
-    events = ", ".join(dict.fromkeys(status.event_word(one) for one in stored.values_list("event", flat=True)))
+    events = ", ".join(dict.fromkeys(status.event_label(one) for one in stored.values_list("event", flat=True)))
     if not events:
         message = _("No notifications of call %(session)s have come. Reconciliation with UIS runs every ten minutes.")
         return message % {"session": session}

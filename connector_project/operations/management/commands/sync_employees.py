@@ -20,7 +20,7 @@ class Command(JsonCommand):
         parser.add_argument("--tenant", default="", help="the short name; default: all active clients")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        live = Tenant.objects.select_related("uis", "crm", "rules").filter(activated_at__isnull=False, is_paused=False)
+        live = Tenant.objects.live().select_related("uis", "crm", "rules")
         errors = [
             error
             for tenant in ([self.tenant(options["tenant"])] if options["tenant"] else live)

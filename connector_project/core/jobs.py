@@ -1,0 +1,83 @@
+"""Leased jobs: rows that a worker claims, works on and finishes. Losing a worker or the whole queue loses nothing."""
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Any, Self, TypeVar
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+LEASE = timedelta(minutes=3)  # longer than a task may run
+# After this the sweep queues a task again: its push may have been lost.
+QUEUED_FOR = timedelta(minutes=1)
+CLOCKS_APART = timedelta(seconds=30)  # how far the clocks of two machines may differ
+SWEEP_LIMIT = 500
+
+Job = TypeVar("Job", bound="LeasedJob")
+
+
+class LeasedQuerySet(models.QuerySet[Job]):
+    """Due, claim, requeue. A claim is one conditional UPDATE: of two concurrent workers only one gets the row."""
+
+    def due(self, *, now: datetime) -> Self:
+        """Return the jobs to work on now: never claimed, postponed until now, or left by a worker that died."""
+        return self.filter(next_attempt_at__lte=now)
+
+    def set_lease(self, *, lease: timedelta = LEASE, now: datetime, **changes: Any) -> uuid.UUID:
+        """Claim these rows: count the attempt, set the lease and `changes`. Return the token the claimed rows have.
+
+        The conditions of the QuerySet are checked again by the UPDATE.
+        """
+        token = uuid.uuid4()
+        lease_fields = {"claim_token": token, "attempts": models.F("attempts") + 1, "next_attempt_at": now + lease}
+        self.order_by().update(**lease_fields, **changes)
+        return token
+
+    def claim_one(
+        self, pk: int, *, only: models.Q | None = None, lease: timedelta = LEASE, now: datetime, **changes: Any
+    ) -> Job | None:
+        """Claim the job that a task was queued for; None if it is finished, or another worker has it.
+
+        `only` is a further condition, which `changes` may end.
+        """
+        # A queued row is due in a minute, for the sweep; one that is postponed for longer must wait.
+        queued = models.Q(claim_token=None, next_attempt_at__lte=now + QUEUED_FOR + CLOCKS_APART)
+        free = self.filter(queued | models.Q(next_attempt_at__lte=now), only or models.Q(), pk=pk)
+        token = free.set_lease(lease=lease, now=now, **changes)
+        return self.filter(pk=pk, claim_token=token).first()
+
+    def still_claimed(self, job: Job) -> Self:
+        """Return the job if this claim still holds it: another worker may have it since the lease ended."""
+        return self.filter(pk=job.pk, claim_token=job.claim_token) if job.claim_token else self.none()
+
+    def requeue(self, *, limit: int = SWEEP_LIMIT, now: datetime, **changes: Any) -> list[int]:
+        """Release due jobs, oldest first, and return their primary keys, for the caller to queue. Needs a transaction.
+
+        They are due again in a minute, so that a long queue does not get the same job with each sweep.
+        """
+        due = list(self.due(now=now).order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:limit])
+        # Re-check the time in the UPDATE: a worker may have claimed a row just now.
+        changed = self.filter(pk__in=due, next_attempt_at__lte=now)
+        changed.order_by().update(**released(now + QUEUED_FOR), **changes)
+        return due
+
+
+class LeasedJob(models.Model):
+    """A row with a step to do at `next_attempt_at`; NULL means that nothing is left to do."""
+
+    attempts = models.PositiveIntegerField(_("tries"), default=0)
+    next_attempt_at = models.DateTimeField(_("next try"), null=True)
+    claim_token = models.UUIDField(null=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+    def release(self, at: datetime | None) -> None:
+        """Set, without saving, that nobody holds this job. It is due at `at`; None: nothing is left to do."""
+        for name, value in released(at).items():
+            setattr(self, name, value)
+
+
+def released(at: datetime | None) -> dict[str, Any]:
+    """Return the fields of a job that nobody holds and that is due at `at`; None: nothing is left to do."""
+    return {"claim_token": None, "next_attempt_at": at}

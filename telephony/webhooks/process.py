@@ -1,0 +1,160 @@
+"""Processes stored webhooks: each is claimed, parsed once and applied to its call."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+
+from connector_project.core import logging
+from connector_project.core.jobs import released
+from connector_project.core.task_queue import enqueue
+from telephony import task_names
+from telephony.calls import apply_event, stored_events
+from telephony.models import Notification
+from telephony.models.notification import PROCESSING_FIELDS
+from telephony.uis import webhooks
+from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, ParsedWebhook, RingingEvent, Unreadable
+from telephony.webhooks.outcomes import Done, Dropped, Outcome, Postponed
+
+LEASE = timedelta(minutes=1)  # longer than a task of the fast queue may run
+# A row that breaks our code must not be retried every minute.
+RETRY_AFTER = timedelta(minutes=5)
+
+logger = logging.logger(__name__)
+State, Reason = Notification.Outcome, Notification.Reason
+
+
+@dataclass(frozen=True)
+class PendingPopup:
+    """A processed notification whose pop-up is now to be opened or closed."""
+
+    notification: Notification
+    event: CallEvent
+
+
+def process(notification_id: int, *, now: datetime) -> PendingPopup | None:
+    """Claim, parse and apply a notification; return it if a pop-up is to be opened or closed, for `finish`.
+
+    Never raises because of one row: it is logged, and retried later.
+    """
+    stored = Notification.objects.with_related().claim_one(notification_id, lease=LEASE, now=now)
+    if stored is None:
+        return None
+    logging.bind(tenant=stored.tenant.slug, notification=stored.pk)
+    claimed = Notification.objects.still_claimed(stored)
+    try:
+        _apply_again_on_conflict(stored, now=now)
+    except Exception:
+        logger.exception("processing failed")
+        claimed.update(**released(now + RETRY_AFTER))
+        return None
+    if stored.outcome != State.QUEUED or stored.parsed_event is None:
+        return None
+    return PendingPopup(stored, stored_events.load(stored.parsed_event))
+
+
+def finish(stored: Notification, outcome: Outcome) -> None:
+    """Write what became of the pop-up, unless another worker has claimed the notification since."""
+    claimed = Notification.objects.still_claimed(stored)
+    match outcome:
+        case Done(reason):
+            result = {"outcome": State.DONE, "reason": reason, "detail": ""} | released(None)
+        case Dropped(reason, detail):
+            result = {"outcome": State.DROPPED, "reason": reason, "detail": detail} | released(None)
+        case Postponed(until, detail):
+            result = {"detail": detail} | released(until)
+    claimed.update(**result)
+
+
+@transaction.atomic
+def enqueue_due(*, now: datetime) -> int:
+    """Queue notifications left over by a crash or a lost queue; return how many."""
+    due = Notification.objects.requeue(now=now)
+    for pk in due:
+        enqueue(task_names.PROCESS_NOTIFICATION, pk, queue="fast")
+    return len(due)
+
+
+def reprocess(stored: Notification, *, event: str = "", now: datetime) -> bool:
+    """Process an unreadable notification again; return whether it is readable now. Old ringing events open no pop-up.
+
+    `event` is used if the notification names no known event. Concurrent calls for one row wait for each other.
+    """
+    try:
+        try:
+            return _reprocess(stored, event=event, now=now)
+        except IntegrityError:
+            # Another notification of the call was processed concurrently.
+            return _reprocess(stored, event=event, now=now)
+    except Exception:
+        # A row that breaks our code must not block the rest.
+        logger.exception("reprocessing failed", notification=stored.pk)
+        return False
+
+
+@transaction.atomic
+def _reprocess(stored: Notification, *, event: str, now: datetime) -> bool:
+    fresh = Notification.objects.select_for_update(of=("self",)).with_related().get(pk=stored.pk)
+    if fresh.outcome != State.UNREADABLE:
+        return False
+    if event and fresh.reason in {Reason.NO_EVENT, Reason.UNKNOWN_EVENT}:
+        fresh.event_in_url = event
+        fresh.save(update_fields=["event_in_url"])
+    _apply(fresh, now=now)
+    if fresh.outcome == State.QUEUED:
+        fresh.release(now)
+        fresh.save(update_fields=released(now))
+        enqueue(task_names.PROCESS_NOTIFICATION, fresh.pk, queue="fast")
+    return fresh.outcome != State.UNREADABLE
+
+
+def _apply_again_on_conflict(stored: Notification, *, now: datetime) -> None:
+    if stored.outcome == State.QUEUED:
+        return  # Applied before; its worker died at the pop-up.
+    try:
+        _apply(stored, now=now)
+    except IntegrityError:
+        # Another notification of the call was processed concurrently; the retry finds its row.
+        _apply(stored, now=now)
+
+
+@transaction.atomic
+def _apply(stored: Notification, *, now: datetime) -> None:
+    """Parse a notification and apply it to its call; a repeat is only marked as such."""
+    parsed = _parse(stored)
+    if isinstance(parsed, CallEvent):
+        _store_event(stored, parsed)
+    if _is_repeat(stored, parsed.key):
+        stored.close(State.REPEATED)
+    else:
+        stored.key = parsed.key
+        _decide(stored, parsed, now=now)
+    stored.save(update_fields=PROCESSING_FIELDS)
+
+
+def _decide(stored: Notification, parsed: ParsedWebhook, *, now: datetime) -> None:
+    if isinstance(parsed, Unreadable):
+        return stored.close(State.UNREADABLE, parsed.error, parsed.detail)
+    has_changed = apply_event.apply_event(stored.tenant, parsed, now=now)
+    if isinstance(parsed, RingingEvent | AnsweredEvent | EndedEvent):
+        stored.outcome, stored.reason, stored.detail = State.QUEUED, Reason.NONE, ""
+        return None
+    return stored.close(State.DONE, "" if has_changed else Reason.NOTHING_TO_DO)
+
+
+def _parse(stored: Notification) -> ParsedWebhook:
+    uis = stored.tenant.uis
+    return webhooks.parse(
+        stored.query, stored.body, event=stored.event_in_url, zone=uis.zone, is_russian=uis.is_russian
+    )
+
+
+def _store_event(stored: Notification, event: CallEvent) -> None:
+    """Store the parsed event, and the fields the row is searched by."""
+    stored.parsed_event = stored_events.dump(event)
+    stored.event, stored.session_id = event.event, event.session_id
+    stored.employee_uis_id, stored.happened_at = event.employee_id, event.happened_at
+
+
+def _is_repeat(stored: Notification, key: str) -> bool:
+    return Notification.objects.filter(tenant=stored.tenant, key=key).exclude(pk=stored.pk).exists()

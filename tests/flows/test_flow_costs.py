@@ -1,0 +1,110 @@
+"""What a flow costs: how many product modules it crosses, and how often one calls another, until the queue is empty.
+
+The limits are the present figures; docs/architecture.md shows the paths. They may fall, not rise.
+"""
+
+import sys
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from telephony import tasks
+from tests import task_queue
+from tests.conftest import CONTACT, IVAN, NUMBER
+
+PRODUCT = {"tenants", "telephony", "crm", "connector_project"}
+
+
+class Trace:
+    """Counts calls that enter a product module from another one."""
+
+    def __init__(self):
+        self.modules, self.calls = set(), 0
+
+    def __enter__(self):
+        sys.setprofile(self._count)
+        return self
+
+    def __exit__(self, *_error):
+        sys.setprofile(None)
+
+    def _count(self, frame, event, _arg):
+        if event != "call":
+            return
+        module, caller = _module(frame), _module(frame.f_back)
+        if module:
+            self.modules.add(module)
+            self.calls += bool(caller) and caller != module
+
+
+def _module(frame):
+    name = frame.f_globals.get("__name__", "") if frame else ""
+    return name if name.partition(".")[0] in PRODUCT else ""
+
+
+@pytest.fixture
+def flows(client, tenant, pbx, crm, notify, run_queue):
+    """Return what plays each flow, prepared up to its first request."""
+
+    def ringing():
+        body = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification(
+            "waiting", employee_id=IVAN, at=timezone.now()
+        )
+        return lambda: notify(body)
+
+    def missed():
+        body = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call")
+        return lambda: notify(body)
+
+    def answered():
+        started_at = timezone.now() - timedelta(seconds=40)
+        call = pbx.call(contact=CONTACT, number=NUMBER, talks=[(IVAN, 20)], started_at=started_at)
+        body = call.notification("call_end")
+        return lambda: notify(body)
+
+    def command(name, **params):
+        form = {"clientId": tenant.crm.client_id, "userId": "27", "code": "101", **params}
+
+        def send():
+            assert client.post(f"/hooks/retailcrm/{tenant.uis.hook}/{name}/", form).status_code == 200
+            run_queue()
+
+        return send
+
+    numbers, statuses = iter(["79990000008", "79990000009"]), iter(["busy", "dinner"])
+
+    def sync():
+        tasks.sync_all()
+        return run_queue
+
+    return {
+        "ringing": ringing,
+        "missed": missed,
+        "answered": answered,
+        "click": lambda: command("make-call", phone=next(numbers)),
+        "status": lambda: command("change-user-status", status=next(statuses)),
+        "sync": sync,
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flow", "modules", "calls"),
+    [
+        ("ringing", 35, 55),
+        ("missed", 47, 141),
+        ("answered", 57, 199),
+        ("click", 21, 35),
+        ("status", 20, 27),
+        ("sync", 25, 145),
+    ],
+)
+def test_flow_crosses_no_more_modules_than_now(flows, flow, modules, calls):
+    task_queue.drain()
+    flows[flow]()()  # What is read once per process is not counted.
+    play = flows[flow]()
+    with Trace() as trace:
+        play()
+    assert len(trace.modules) <= modules
+    assert trace.calls <= calls

@@ -1,0 +1,209 @@
+"""All seven queues of rows behave alike: one worker has a row, a lost lease writes nothing, the sweep loses nothing."""
+
+import contextlib
+import json
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.utils import timezone
+
+from connector_project.core import local_dates
+from connector_project.core.jobs import LEASE, QUEUED_FOR
+from connector_project.core.task_queue import enqueue
+from connector_project.operations.alerts import delivery
+from connector_project.operations.models import Activation, AlertDelivery
+from connector_project.operations.onboarding import activation
+from crm import commands, uploads
+from crm.models import Command
+from telephony import bulk_actions, outbound
+from telephony.calls import next_step
+from telephony.models import BulkAction, Call, CallImport, Notification
+from telephony.reconciliation import call_import, compare
+from telephony.webhooks import process, receive
+from tests import task_queue
+from tests.conftest import CONTACT, IVAN, NUMBER
+from tests.fakes.alert_receiver import SECRET, URL
+
+
+class Queue:
+    """One queue: how its row comes into being, what a worker does with it, and where that can break."""
+
+    def __init__(self, model, create, breaks_in):
+        self.model, self.create, self.breaks_in = model, create, breaks_in
+
+    def row(self):
+        return self.model.objects.get()
+
+    def claim(self, *, now):
+        row = self.row()
+        if self.model is Call:
+            return next(iter(Call.objects.claim(row.tenant_id, row.state, limit=1, now=now)), None)
+        if self.model is CallImport:
+            return CallImport.objects.claim_next(now=now)
+        return self.model.objects.claim_one(row.pk, now=now)
+
+
+def create_call(world, **fields):
+    ended_at = timezone.now() - timedelta(seconds=30)
+    values = {"state": Call.State.READY, "direction": "in", "is_lost": True, "contact": CONTACT, "number": NUMBER}
+    Call.objects.create(
+        tenant=world.tenant,
+        session_id=77,
+        started_at=ended_at,
+        ended_at=ended_at,
+        retry_window_started_at=ended_at,
+        **values | {"next_attempt_at": timezone.now()} | fields,
+    )
+    next_step.resume_due(tenant_id=world.tenant.pk, now=timezone.now())
+
+
+def create_notification(world):
+    body = world.pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("waiting")
+    receive.store(world.tenant.uis.hook, event="", query="", body=json.dumps(body), now=timezone.now())
+
+
+def create_command(world):
+    request = {"userId": "27", "code": "101", "status": "busy"}
+    assert commands.receive(world.tenant, Command.Kind.SET_STATUS, request, now=timezone.now()).state == "RECEIVED"
+
+
+def create_import(world):
+    yesterday = timezone.now().astimezone(world.tenant.zone).date() - local_dates.DAY
+    call_import.start_preview(world.tenant, first=yesterday, last=yesterday, by=AnonymousUser(), now=timezone.now())
+
+
+def create_bulk_action(world):
+    create_call(world, state=Call.State.FETCHING_LEGS, next_attempt_at=None, failed_at=timezone.now())
+    bulk_actions.start(BulkAction.Kind.SKIP, {}, by=AnonymousUser(), now=timezone.now())
+
+
+def create_alert(world):
+    world.settings.ALARM_WEBHOOK_URL, world.settings.ALARM_WEBHOOK_SECRET = URL, SECRET
+    alert = AlertDelivery.objects.create(
+        channel="WEBHOOK", subject="s", body="{}", created_at=timezone.now(), next_attempt_at=timezone.now()
+    )
+    enqueue(delivery.TASK, alert.pk)
+
+
+def create_activation(world):
+    activation.start(world.tenant, now=timezone.now(), is_forced=True)
+
+
+QUEUES = {
+    "calls": Queue(Call, create_call, (uploads, "_upload")),
+    "notifications": Queue(Notification, create_notification, (process, "_apply")),
+    "commands": Queue(Command, create_command, (outbound, "set_status")),
+    "imports": Queue(CallImport, create_import, (compare, "compare_next_chunk")),
+    "bulk actions": Queue(BulkAction, create_bulk_action, (bulk_actions, "_do")),
+    "alerts": Queue(AlertDelivery, create_alert, (delivery, "_try_to_send")),
+    "activations": Queue(Activation, create_activation, (activation, "run_step")),
+}
+
+
+QUEUED_BY_ROW = [name for name, queue in QUEUES.items() if queue.model not in {Call, CallImport}]
+
+
+class World:
+    def __init__(self, tenant, pbx, receiver, settings):
+        self.tenant, self.pbx, self.receiver, self.settings = tenant, pbx, receiver, settings
+
+
+@pytest.fixture(params=QUEUES)
+def queue(request, tenant, pbx, crm, receiver, settings, hook):
+    """Return one of the queues, with one row in it."""
+    queue = QUEUES[request.param]
+    queue.create(World(tenant, pbx, receiver, settings))
+    return queue
+
+
+@pytest.fixture
+def sweep_after(later):
+    """Let time pass, then do what the schedules do every minute, those of alerts included."""
+
+    def sweep(passed):
+        later(passed)
+        delivery.resume_due(now=timezone.now(), queue="default")
+        task_queue.drain()
+
+    return sweep
+
+
+def is_finished(row):
+    return row.next_attempt_at is None and row.claim_token is None
+
+
+def test_one_of_two_workers_gets_the_row(queue):
+    now = timezone.now()
+    claimed = queue.claim(now=now)
+    assert claimed.attempts == 1
+    assert queue.claim(now=now) is None
+    assert queue.row().claim_token == claimed.claim_token
+
+
+@pytest.mark.parametrize("queue", QUEUED_BY_ROW, indirect=True)
+def test_worker_whose_clock_is_behind_gets_the_row(queue):
+    row = queue.row()
+    assert queue.model.objects.claim_one(row.pk, now=timezone.now() - timedelta(seconds=20)) is not None
+
+
+def test_worker_that_lost_its_lease_no_longer_has_the_row(queue):
+    first = queue.claim(now=timezone.now())
+    second = queue.claim(now=first.next_attempt_at)
+    assert second.attempts == 2
+    assert not queue.model.objects.still_claimed(first).exists()
+    assert queue.model.objects.still_claimed(second).exists()
+
+
+def test_row_whose_task_was_lost_is_finished_by_the_sweep(queue, sweep_after):
+    task_queue.lose()
+    sweep_after(QUEUED_FOR + timedelta(seconds=1))
+    assert is_finished(queue.row())
+
+
+def test_row_whose_worker_died_is_finished_after_its_lease(queue, sweep_after):
+    queue.claim(now=timezone.now())
+    task_queue.lose()
+    sweep_after(timedelta(seconds=30))
+    assert not is_finished(queue.row())
+    sweep_after(LEASE + QUEUED_FOR)
+    assert is_finished(queue.row())
+
+
+def test_row_that_breaks_its_worker_is_retried_later_and_not_at_once(queue, sweep_after, monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*queue.breaks_in, fail)
+        with contextlib.suppress(ZeroDivisionError):
+            task_queue.drain()
+        broken = queue.row()
+        assert broken.attempts == 1
+        assert broken.next_attempt_at > timezone.now()
+        with contextlib.suppress(ZeroDivisionError):
+            task_queue.drain()
+        assert queue.row().attempts == 1
+    sweep_after(timedelta(minutes=6))
+    assert is_finished(queue.row())
+
+
+@pytest.mark.parametrize("queue", QUEUED_BY_ROW, indirect=True)
+def test_sweep_queues_a_row_once_a_minute(queue):
+    """A long queue must not grow by the same rows with each sweep."""
+    task_queue.lose()
+    now = timezone.now() + timedelta(minutes=5)
+    assert queue.model.objects.requeue(now=now) == [queue.row().pk]
+    assert queue.model.objects.requeue(now=now + QUEUED_FOR - timedelta(seconds=1)) == []
+    assert queue.model.objects.requeue(now=now + QUEUED_FOR) == [queue.row().pk]
+
+
+def test_all_queues_are_here():
+    """A new kind of job must be added above."""
+    from django.apps import apps
+
+    from connector_project.core.jobs import LeasedJob
+
+    assert {model for model in apps.get_models() if issubclass(model, LeasedJob)} == {
+        queue.model for queue in QUEUES.values()
+    }
