@@ -21,6 +21,7 @@ from tenants.transfer_rules import RuleInput, SkipReason
 
 RETRY_WINDOW = timedelta(days=3)
 RETRY_DELAYS_SECONDS = (10, 30, 60, 300, 900, 3600, 10_800)
+MAX_JITTER_SECONDS = 60.0
 
 
 class Call(LeasedJob):
@@ -184,7 +185,8 @@ class Call(LeasedJob):
             return self.fail(reason, detail, now=now)
         pause = wait if wait is not None else RETRY_DELAYS_SECONDS[min(self.attempts, len(RETRY_DELAYS_SECONDS)) - 1]
         # Jitter only adds to the delay: a retry before the vendor's `wait` would be rejected.
-        return self.postpone_until(now + timedelta(seconds=pause * random.uniform(1, 1.2)), reason, detail)  # noqa: S311
+        jitter = random.uniform(0, min(pause / 5, MAX_JITTER_SECONDS))  # noqa: S311 -- no secret depends on it
+        return self.postpone_until(now + timedelta(seconds=pause + jitter), reason, detail)
 
     def postpone_for_vendor(
         self, vendor: Connection, fault: RemoteUnavailable, reason: FailureReason, *, now: datetime

@@ -5,15 +5,15 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from telephony.models.call import Call
+from telephony.models.choices import OPEN_STATES
 from tenants.models import Tenant
 
-_OPEN = [Call.State.DEBOUNCING, Call.State.FETCHING_LEGS, Call.State.RESOLVING_OWNER, Call.State.READY]
 # The statuses of a call, mutually exclusive; a call in none of them is unexplained.
 STATUS_CONDITIONS = {
     "uploaded": Q(state=Call.State.UPLOADED),
     "skipped": Q(state=Call.State.SKIPPED) & ~Q(skip_reason=""),
-    "waiting": Q(state__in=_OPEN, failed_at=None, next_attempt_at__isnull=False),
-    "failed": Q(state__in=_OPEN, failed_at__isnull=False) & ~Q(reason=""),
+    "waiting": Q(state__in=OPEN_STATES, failed_at=None, next_attempt_at__isnull=False),
+    "failed": Q(state__in=OPEN_STATES, failed_at__isnull=False) & ~Q(reason=""),
 }
 
 

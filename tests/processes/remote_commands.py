@@ -95,6 +95,11 @@ def count_states() -> dict[str, int]:
     return dict(Counter(Call.objects.values_list("state", flat=True)))
 
 
+def count_claimed() -> int:
+    """Return how many calls a worker is working on now."""
+    return Call.objects.exclude(claim_token=None).count()
+
+
 def open_popups() -> int:
     """Return how many pop-ups the connector assumes to be open or opening."""
     return Popup.objects.filter(state__in=[Popup.State.OPENING, Popup.State.OPEN]).count()
@@ -194,6 +199,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
         calls,
         count_open,
         count_states,
+        count_claimed,
         open_popups,
         reconcile,
         add,

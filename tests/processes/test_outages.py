@@ -96,6 +96,8 @@ def test_api_points_exhausted(installation):
     installation.until(lambda state: len(state["crm"]["calls"]) == 2, "the second missed call")
     refused = installation.state()["uis"]["requests"]["refused"]
     installation.pass_time(minutes=10)
+    # The refusal says how long to wait from now: the clock must not turn while a request is under way.
+    installation.wait_for(lambda: installation.ask("count_claimed") == 0, "the workers to be idle")
     installation.order("points")
     installation.pass_time(minutes=24 * HOUR)
     check(installation, "API points exhausted: of the minute, of the day")
