@@ -1,9 +1,10 @@
 """Evidence about one call from its notifications, in any order, and its row in UIS's report. Pure."""
 
 import functools
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -39,9 +40,10 @@ def load(text: str) -> UisSnapshot:
 class CallEvidence:
     """The evidence about a call, without repeats and in the order of events."""
 
-    def __init__(self, events: Iterable[CallEvent], row: EndedEvent | None) -> None:
+    def __init__(self, events: Iterable[CallEvent], row: EndedEvent | None, own_numbers: Collection[str]) -> None:
         self.events = sorted(set(events), key=_sort_key)
         self.row = row
+        self.own_numbers = own_numbers
         self.ends = [event for event in self.events if isinstance(event, EndedEvent)]
         # Best source first: the report row, then the latest end.
         self.finished = [*([row] if row else []), *self.ends[::-1]]
@@ -123,22 +125,36 @@ class CallEvidence:
         answers = (event.happened_at for event in self.events if isinstance(event, AnsweredEvent) and event.happened_at)
         return max([*self._rings(), *answers], default=None)
 
-    def first(self, getter: Callable[[CallEvent], str]) -> str:
-        """Return the value of the best source that has it."""
-        return next((text for event in self.all if (text := getter(event))), "")
+    def fields(self, *, contacts: Collection[str] = (), sides: Collection[str] = ()) -> dict[str, Any]:
+        """Return what any source may know of the call; legs may name its contacts, and the numbers of both `sides`."""
+        contact = self._contact([*contacts, *(event.contact for event in self.all if event.contact)], sides)
+        return {
+            "direction": self.direction,
+            "contact": contact,
+            "number": next((event.number for event in self.all if event.number), ""),
+            "source": next((event.source for event in self.finished if event.source), ""),
+            "external_id": self.external_id,
+            "is_internal": self._is_internal(contact),
+            "rung_employee_ids": self.rung_employee_ids,
+            "links": tuple(event for event in self.events if isinstance(event, RecordingEvent) and event.link),
+        }
 
-    def contact(self, known: Iterable[str], *, sides: Iterable[str], own: Collection[str]) -> str:
+    def _contact(self, named: Sequence[str], sides: Iterable[str]) -> str:
         """Return the outside party's number: the first external one that is not the tenant's own.
 
         Of `sides` only such a number counts: if a caller hides their number, the tenant's is left there.
         """
-        named = [*known, *(event.contact for event in self.all if event.contact)]
-        outside = (number for number in [*named, *sides] if phone_numbers.is_external(number) and number not in own)
+        outside = (
+            number
+            for number in (*named, *sides)
+            if phone_numbers.is_external(number) and number not in self.own_numbers
+        )
         return next(outside, next(iter(named), ""))
 
-    def is_internal(self, contact: str, own: Collection[str]) -> bool:
+    def _is_internal(self, contact: str) -> bool:
         """Whether it is a call between colleagues: a source says so, or no outside party took part."""
-        return any(event.is_internal for event in self.all) or phone_numbers.is_internal(contact) or contact in own
+        is_own = phone_numbers.is_internal(contact) or contact in self.own_numbers
+        return is_own or any(event.is_internal for event in self.all)
 
     def _rings(self) -> list[datetime]:
         return [event.happened_at for event in self.events if isinstance(event, RingingEvent) and event.happened_at]

@@ -26,15 +26,6 @@ class ResolutionStatus(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResolutionContext:
-    """The tenant's owner rule and own numbers, and whether more evidence may still come."""
-
-    owner: str
-    own_numbers: Collection[str] = ()
-    waits_for_legs: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
 class CallResolution:
     """The result for one call. Ids are UIS's."""
 
@@ -62,28 +53,34 @@ class CallResolution:
     whole_record: str = ""
 
 
-def resolve(events: Iterable[CallEvent], snapshot: UisSnapshot, context: ResolutionContext) -> CallResolution:
-    evidence = CallEvidence(events, snapshot.row)
-    summary = summarise(
+def resolve(
+    events: Iterable[CallEvent],
+    snapshot: UisSnapshot,
+    *,
+    owner: str,
+    own_numbers: Collection[str] = (),
+    waits_for_legs: bool = True,
+) -> CallResolution:
+    """Resolve by the tenant's owner rule and own numbers; with `waits_for_legs`, more evidence may still come."""
+    evidence = CallEvidence(events, snapshot.row, own_numbers)
+    summary = snapshot.legs and summarise(
         snapshot.legs,
-        owner=context.owner,
+        owner=owner,
         expects_talk=evidence.has_talk,
-        waits_for_legs=context.waits_for_legs,
+        waits_for_legs=waits_for_legs,
         last_activity_at=evidence.last_activity_at,
     )
-    if summary is not None:
-        return _from_legs(evidence, summary, snapshot, context)
-    if snapshot.row is not None and (evidence.is_missed or not context.waits_for_legs):
-        return _from_row(evidence, snapshot.row, context)
-    return _from_notifications(evidence, context)
+    if summary:
+        return _from_legs(evidence, summary, snapshot)
+    if snapshot.row is not None and (evidence.is_missed or not waits_for_legs):
+        return _from_row(evidence, snapshot.row)
+    return _from_notifications(evidence)
 
 
-def _from_legs(
-    evidence: CallEvidence, summary: LegSummary, snapshot: UisSnapshot, context: ResolutionContext
-) -> CallResolution:
+def _from_legs(evidence: CallEvidence, summary: LegSummary, snapshot: UisSnapshot) -> CallResolution:
     is_missed = evidence.direction == "in" and summary.result != Result.ANSWERED
     reported_result = snapshot.row.result if snapshot.row else None
-    common = _common(evidence, context, summary=summary)
+    common = evidence.fields(contacts=summary.contacts, sides=summary.sides)
     fields = {
         "number": summary.number or common["number"],
         "rung_employee_ids": summary.rung_employee_ids or common["rung_employee_ids"],
@@ -118,7 +115,7 @@ def _owner(evidence: CallEvidence, summary: LegSummary, *, is_missed: bool) -> d
     return {"owner_id": summary.owner_id, "owner_number": summary.owner_number, "candidate_ids": candidates}
 
 
-def _from_row(evidence: CallEvidence, row: EndedEvent, context: ResolutionContext) -> CallResolution:
+def _from_row(evidence: CallEvidence, row: EndedEvent) -> CallResolution:
     """Resolve from the report row: complete for a missed call, a fallback for others whose legs never came."""
     is_missed = evidence.is_missed
     fields = {
@@ -135,20 +132,14 @@ def _from_row(evidence: CallEvidence, row: EndedEvent, context: ResolutionContex
     }
     return CallResolution(
         status=ResolutionStatus.MISSED if is_missed else ResolutionStatus.COMPLETE,
-        **(_common(evidence, context) | fields),
+        **(evidence.fields() | fields),
     )
 
 
-def _from_notifications(evidence: CallEvidence, context: ResolutionContext) -> CallResolution:
+def _from_notifications(evidence: CallEvidence) -> CallResolution:
     """Resolve from notifications: complete for a missed call, provisional for others."""
     is_missed = evidence.is_missed
-    fate = (
-        ResolutionStatus.MISSED
-        if is_missed
-        else ResolutionStatus.NEEDS_LEGS
-        if evidence.finished
-        else ResolutionStatus.IN_PROGRESS
-    )
+    not_missed = ResolutionStatus.NEEDS_LEGS if evidence.finished else ResolutionStatus.IN_PROGRESS
     fields = {
         "is_lost": is_missed or (False if evidence.has_talk else None),
         "result": Result.NO_ANSWER if is_missed else None,
@@ -158,23 +149,7 @@ def _from_notifications(evidence: CallEvidence, context: ResolutionContext) -> C
         "ended_at": evidence.ended_at,
         "owner_id": (is_missed and evidence.rung_id) or evidence.talker_id,
     }
-    return CallResolution(status=fate, **(_common(evidence, context) | fields))
-
-
-def _common(evidence: CallEvidence, context: ResolutionContext, *, summary: LegSummary | None = None) -> dict[str, Any]:
-    """Return the fields that any source may have."""
-    contacts, sides = (summary.contacts, summary.sides) if summary else ((), ())
-    contact = evidence.contact([*contacts], sides=sides, own=context.own_numbers)
-    return {
-        "direction": evidence.direction,
-        "contact": contact,
-        "number": evidence.first(lambda event: event.number),
-        "source": evidence.first(lambda event: event.source if isinstance(event, EndedEvent) else ""),
-        "external_id": evidence.external_id,
-        "is_internal": evidence.is_internal(contact, context.own_numbers),
-        "rung_employee_ids": evidence.rung_employee_ids,
-        "links": tuple(event for event in evidence.events if isinstance(event, RecordingEvent) and event.link),
-    }
+    return CallResolution(status=ResolutionStatus.MISSED if is_missed else not_missed, **(evidence.fields() | fields))
 
 
 def _distinct(*ids: int | None) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from telephony.calls import stored_events
 from telephony.calls.evidence import load
-from telephony.calls.resolution import CallResolution, ResolutionContext, resolve
+from telephony.calls.resolution import CallResolution, resolve
 from telephony.models import Call, Notification
 from telephony.uis.types import CallEvent
 from tenants.models import Employee, Tenant, TransferRules, VirtualNumber
@@ -64,8 +64,11 @@ class StaffDirectory:
 def resolve_call(
     call: Call, events: Collection[CallEvent], *, staff: StaffDirectory | None = None, waits_for_legs: bool = True
 ) -> CallResolution:
-    own = staff.own_numbers if staff else frozenset()
-    context = ResolutionContext(
-        owner=call.tenant.rules.owner, own_numbers=own, waits_for_legs=waits_for_legs and not call.has_legs
+    """Resolve all evidence about a call by its tenant's rules; without `staff`, own numbers are not told apart."""
+    return resolve(
+        events,
+        load(call.uis_snapshot),
+        owner=call.tenant.rules.owner,
+        own_numbers=staff.own_numbers if staff else (),
+        waits_for_legs=waits_for_legs and not call.has_legs,
     )
-    return resolve(events, load(call.uis_snapshot), context)

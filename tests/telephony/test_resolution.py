@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from telephony.calls.evidence import UisSnapshot, dump, load
 from telephony.calls.legs import LAST_TALKER
-from telephony.calls.resolution import ResolutionContext, ResolutionStatus, resolve
+from telephony.calls.resolution import ResolutionStatus, resolve
 from telephony.uis.types import AnsweredEvent, CallLeg, EndedEvent, OtherEvent, RecordingEvent, Result, RingingEvent
 
 BEGAN = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
 CONTACT, OWN = "79990000001", "74950000001"
 IVAN, PETR, ANNA = 300001, 300002, 300003
 SESSION = 5139032004
-CONTEXT = ResolutionContext(owner=LAST_TALKER, own_numbers=frozenset({OWN, "79990000011"}))
+CONTEXT = {"owner": LAST_TALKER, "own_numbers": frozenset({OWN, "79990000011"})}
 
 
 def at(seconds):
@@ -70,7 +70,7 @@ def leg(leg_id, *, starts, lasts, talks=None, **more):
 
 def resolution_of(*events, legs=(), row=None, **context):
     """Resolve one call from its events, legs and report row."""
-    return resolve(events, UisSnapshot(row=row, legs=tuple(legs)), replace(CONTEXT, **context))
+    return resolve(events, UisSnapshot(row=row, legs=tuple(legs)), **CONTEXT | context)
 
 
 def test_several_phones_make_one_missed_call_owned_by_the_last_rung():
