@@ -22,7 +22,7 @@ class ConnectorConfig(AppConfig):
 
         http_client.set_trusted_hosts(settings.TRUSTED_REMOTE_HOSTS)
         pre_execute.connect(logging.bind_task)
-        post_execute_in_worker.connect(logging.forget)
+        post_execute_in_worker.connect(logging.forget_task)
         post_spawn.connect(workers.start_heartbeats)
         if os.environ.get("Q_CLUSTER_NAME", settings.Q_CLUSTER["name"]) == settings.Q_CLUSTER["name"]:
             post_spawn.connect(ticker.start)

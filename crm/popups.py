@@ -11,10 +11,10 @@ from connector_project.core import http_client, jobs, logging
 from crm import call_records, client_factory
 from crm.models import Popup, UnknownId
 from crm.retailcrm.types import EventAnswer, EventType, Hangup
-from telephony.calls import sources, stored_events
+from telephony.calls import stored_events
 from telephony.models import Notification
 from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, Event, RingingEvent
-from telephony.webhooks.outcomes import Done, Dropped, Outcome, Postponed
+from telephony.webhooks.process import Done, Dropped, Outcome, Postponed
 from tenants.models import Employee, Tenant
 from tenants.transfer_rules import RuleInput
 
@@ -42,7 +42,7 @@ def apply(tenant: Tenant, event: CallEvent, *, received_at: datetime, now: datet
 
 def _open(tenant: Tenant, event: RingingEvent, *, received_at: datetime, now: datetime) -> Outcome:
     """Open the pop-up for a ringing event, once, or return why it was skipped."""
-    employee = sources.employee_of(tenant, event.employee_id)
+    employee = Employee.objects.filter(tenant=tenant, uis_id=event.employee_id or 0).first()
     dropped = _skipped(tenant, event, employee, received_at=received_at, now=now)
     if employee is None or dropped:
         return dropped or Dropped(Reason.UNKNOWN_EMPLOYEE)

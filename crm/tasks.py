@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from django.db import transaction
 from django.utils import timezone
+from structlog.contextvars import bind_contextvars
 
 from connector_project.core import check_results, http_client, logging
 from connector_project.core.task_queue import enqueue
@@ -111,7 +112,7 @@ def _run_for_tenant(tenant: Tenant, call: Callable[[], object]) -> None:
     """Call the CRM for a periodic task: errors are logged and not retried."""
     if tenant.offboarded_at is not None:
         return  # Queued before the client was disconnected.
-    logging.bind(tenant=tenant.slug)
+    bind_contextvars(tenant=tenant.slug)
     try:
         call()
     except (http_client.RemoteError, check_results.CheckFailed) as exc:

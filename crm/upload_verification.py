@@ -10,7 +10,7 @@ from crm import call_records, client_factory
 from crm.models import UploadVerification
 from crm.retailcrm import errors
 from crm.retailcrm.types import HistoryCall
-from telephony.calls import next_step
+from telephony.calls import steps
 from telephony.models import Call, Step
 from tenants.models import Tenant
 
@@ -72,7 +72,7 @@ def requeue_lost_uploads(tenant: Tenant, session_ids: Sequence[int], *, now: dat
         call.save()
         call.log(Step.REUPLOAD, now=now)
     if lost:
-        next_step.enqueue(lost[0], now=now)
+        steps.enqueue(lost[0], now=now)
     return len(lost)
 
 

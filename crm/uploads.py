@@ -1,21 +1,24 @@
 """Uploads finished calls to the CRM's history: in batches, each call once."""
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from django.utils import timezone
+from structlog.contextvars import bind_contextvars
 
-from connector_project.core import http_client, logging, phone_numbers
+from connector_project.core import http_client, phone_numbers
 from crm import call_records, client_factory
 from crm.retailcrm import errors
 from crm.retailcrm.client import LARGEST_UPLOAD, RetailCrmClient
 from crm.retailcrm.types import CallRecord
-from telephony.calls import expiry, next_step, step_outcomes
-from telephony.calls.step_outcomes import Failed, Moved, Outcome, Postponed, Timer, Unavailable
+from telephony.calls import steps
+from telephony.calls.steps import Failed, Moved, Outcome, Postponed, Unavailable
 from telephony.models import Call, FailureReason, State, Step
 from telephony.models.call_queryset import POISON_AFTER_ATTEMPTS
 from telephony.recordings import links
 from tenants.models import Tenant
+from tenants.transfer_rules import SkipReason
 
 BATCH = LARGEST_UPLOAD
 OWNERS_BATCH = 10
@@ -28,29 +31,38 @@ def upload_due(tenant_id: int, *, now: datetime) -> None:
         return
     is_full = len(batch) == BATCH
     if is_full:  # Another worker may upload the next batch meanwhile.
-        next_step.enqueue_if_due(tenant_id, State.READY, now=now)
+        steps.enqueue_if_due(tenant_id, State.READY, now=now)
     upload(batch, now=now)
     later = timezone.now()
     # A task that found no free slot has ended without work, so the last running one queues the next.
     if not is_full or not Call.objects.count_claimed(tenant_id, State.READY, now=later):
-        next_step.enqueue_if_due(tenant_id, State.READY, now=later)
+        steps.enqueue_if_due(tenant_id, State.READY, now=later)
 
 
 def upload(batch: Sequence[Call], *, now: datetime) -> None:
     """Upload claimed calls of one tenant, and store the outcome of each."""
-    batch = expiry.skip_expired(batch, now=now)
+    batch = _skip_expired(batch, now=now)
     if not batch:
         return
-    logging.bind(tenant=batch[0].tenant.slug)
+    bind_contextvars(tenant=batch[0].tenant.slug)
     connection = batch[0].tenant.crm
     client, records = client_factory.crm_client(connection), _records(batch, now=now)
     for number, part in enumerate(_split_suspects(batch)):
         if number and connection.consecutive_failures:
             # The CRM stopped answering: these are not sent.
             waiting = Postponed(until=connection.retry_at or now, reason=FailureReason.CRM_UNAVAILABLE)
-            step_outcomes.finish([(call, waiting) for call in part], Step.UPLOAD, timer=Timer(), now=now)
+            steps.finish([(call, waiting) for call in part], Step.UPLOAD, started=time.monotonic(), now=now)
         else:
             _upload(part, client, records, now=now)
+
+
+def _skip_expired(batch: Sequence[Call], *, now: datetime) -> list[Call]:
+    """Skip calls that left the upload window while they waited; return the others."""
+    skipped = Moved(state=State.SKIPPED, changes={"skip_reason": SkipReason.EXPIRED})
+    old = [call for call in batch if call.is_expired(now=now)]
+    if old:
+        steps.finish([(call, skipped) for call in old], Step.UPLOAD, started=time.monotonic(), now=now)
+    return [call for call in batch if call not in old]
 
 
 def find_owners_due(tenant_id: int, *, now: datetime) -> None:
@@ -59,10 +71,10 @@ def find_owners_due(tenant_id: int, *, now: datetime) -> None:
         tenant = batch[0].tenant
         client = client_factory.crm_client(tenant.crm)
         for call in batch:
-            timer = Timer()
+            started = time.monotonic()
             outcome = _find_owner(tenant, call, client, now=now)
-            step_outcomes.finish([(call, outcome)], Step.RESOLVE_OWNER, timer=timer, now=now)
-        next_step.enqueue_if_due(tenant_id, State.RESOLVING_OWNER, now=timezone.now())
+            steps.finish([(call, outcome)], Step.RESOLVE_OWNER, started=started, now=now)
+        steps.enqueue_if_due(tenant_id, State.RESOLVING_OWNER, now=timezone.now())
 
 
 def _find_owner(tenant: Tenant, call: Call, client: RetailCrmClient, *, now: datetime) -> Outcome:
@@ -101,7 +113,7 @@ def _records(batch: Sequence[Call], *, now: datetime) -> dict[int, CallRecord]:
 def _upload(
     batch: Sequence[Call], client: RetailCrmClient, records: Mapping[int, CallRecord], *, now: datetime
 ) -> None:
-    timer, tenant = Timer(), batch[0].tenant
+    started, tenant = time.monotonic(), batch[0].tenant
     known: tuple[str, ...] = ()
     try:
         known = client.upload_calls([records[call.pk] for call in batch]).duplicates
@@ -116,7 +128,7 @@ def _upload(
     else:
         outcome = Moved(state=State.UPLOADED)
     details = {call.pk: call_records.upload_details(records[call.pk], known) for call in batch}
-    step_outcomes.finish([(call, outcome) for call in batch], Step.UPLOAD, timer=timer, now=now, details=details)
+    steps.finish([(call, outcome) for call in batch], Step.UPLOAD, started=started, now=now, details=details)
 
 
 def _on_error(tenant: Tenant, exc: http_client.RemoteError, *, now: datetime) -> Outcome:

@@ -12,7 +12,7 @@ from django.db.models import Count, Max, QuerySet
 
 from connector_project.core.task_queue import enqueue
 from telephony import task_names
-from telephony.calls import filters, manual, next_step
+from telephony.calls import filters, manual, steps
 from telephony.models import BulkAction, State
 from telephony.models.choices import OPEN_STATES
 from telephony.webhooks import process, unreadable
@@ -126,7 +126,7 @@ def _do(action: BulkAction, batch: Sequence[Any], *, now: datetime) -> Counter[i
     done = manual.apply_to_each(
         batch, lambda call: manual.retry(call, is_one_of_many=True, by=action.requested_by, now=now)
     )
-    next_step.resume_due(now=now)
+    steps.resume_due(now=now)
     return done
 
 

@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 from django.db import transaction
 from django.utils import timezone
+from structlog.contextvars import bind_contextvars
 
 from connector_project.core import http_client, logging
 from connector_project.core.task_queue import enqueue
 from telephony import bulk_actions, client_factory, task_names
-from telephony.calls import fetch_legs, next_step, pipeline
+from telephony.calls import fetch_legs, pipeline, steps
 from telephony.models import Call
 from telephony.reconciliation import call_import, compare, daily
 from telephony.staff import status_polling, sync
@@ -24,7 +25,7 @@ def evaluate_calls(tenant_id: int) -> None:
 
 def enqueue_debounced() -> None:
     """Every two seconds: enqueue calls whose debounce time is over."""
-    next_step.resume_due(states=[Call.State.DEBOUNCING], now=timezone.now())
+    steps.resume_due(states=[Call.State.DEBOUNCING], now=timezone.now())
 
 
 def fetch_call_legs(tenant_id: int) -> None:
@@ -35,7 +36,7 @@ def enqueue_due_work() -> None:
     """Every minute: enqueue everything that is due, in case a push was lost."""
     now = timezone.now()
     process.enqueue_due(now=now)
-    next_step.resume_due(now=now)
+    steps.resume_due(now=now)
     call_import.resume_due(now=now)
     bulk_actions.resume_due(now=now)
 
@@ -112,7 +113,7 @@ def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object]) -> None
     tenant = Tenant.objects.select_related("uis", "rules").get(pk=tenant_id)
     if tenant.offboarded_at is not None:
         return  # It was queued before the tenant was disconnected.
-    logging.bind(tenant=tenant.slug)
+    bind_contextvars(tenant=tenant.slug)
     try:
         request(tenant)
     except http_client.RemoteError as exc:

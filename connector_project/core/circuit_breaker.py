@@ -1,6 +1,6 @@
 """The circuit breaker towards a vendor that does not answer: growing back-off, then one half-open probe."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 PAUSES_SECONDS = (5, 15, 30, 60, 120, 300)
 # How long one worker may probe before another one may.
@@ -15,9 +15,3 @@ def backoff(failures: int, *, wait: float | None) -> timedelta:
     """Return the back-off after this many failures in a row; `wait` is the vendor's Retry-After in seconds."""
     seconds = PAUSES_SECONDS[min(failures, len(PAUSES_SECONDS)) - 1]
     return timedelta(seconds=max(seconds, wait or 0))
-
-
-def is_open(failures: int, retry_at: datetime | None, *, is_live: bool, now: datetime) -> bool:
-    """Return whether the circuit is open; for live work it opens only after several failures in a row."""
-    is_backing_off = retry_at is not None and now < retry_at
-    return is_backing_off and (not is_live or failures >= LIVE_FAILURE_THRESHOLD)

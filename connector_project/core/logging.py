@@ -26,20 +26,16 @@ def logger(name: str) -> structlog.stdlib.BoundLogger:
     return bound
 
 
-def bind(**fields: object) -> None:
-    """Add fields to all further records of this request or task."""
-    structlog.contextvars.bind_contextvars(**fields)
-
-
-def forget(**_signal: Any) -> None:
-    """Drop the bound fields: a thread serves one request after another."""
-    structlog.contextvars.clear_contextvars()
-
-
 def bind_task(*, task: dict[str, Any], **_signal: Any) -> None:
     """Begin a task: context variables do not cross the queue."""
-    forget()
-    bind(task=task["func"] if isinstance(task["func"], str) else task["func"].__name__)
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(
+        task=task["func"] if isinstance(task["func"], str) else task["func"].__name__
+    )
+
+
+def forget_task(**_signal: Any) -> None:
+    structlog.contextvars.clear_contextvars()
 
 
 def redact_values(_logger: object, _method: str, event: Event) -> Event:

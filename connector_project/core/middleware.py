@@ -5,8 +5,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-
-from connector_project.core import logging
+from structlog.contextvars import clear_contextvars
 
 
 class LogContext:
@@ -16,7 +15,7 @@ class LogContext:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        logging.forget()
+        clear_contextvars()
         return self.get_response(request)
 
 

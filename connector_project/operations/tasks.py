@@ -18,10 +18,9 @@ DELETE_OFFBOARDED = "connector_project.operations.tasks.delete_offboarded_data"
 def process_notification(notification_id: int) -> None:
     """Process one webhook; if it rings, answers or ends a call, open or close its pop-ups."""
     now = timezone.now()
-    pending = process.process(notification_id, now=now)
-    if pending is not None:
-        stored = pending.notification
-        outcome = popups.apply(stored.tenant, pending.event, received_at=stored.received_at, now=now)
+    if processed := process.process(notification_id, now=now):
+        stored, event = processed
+        outcome = popups.apply(stored.tenant, event, received_at=stored.received_at, now=now)
         process.finish(stored, outcome)
 
 

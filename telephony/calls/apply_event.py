@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from telephony.calls import next_step, pipeline, recording_selection, sources
+from telephony.calls import pipeline, recording_selection, sources, steps
 from telephony.calls.resolution import CallResolution, ResolutionStatus
-from telephony.calls.sources import StaffDirectory
+from telephony.calls.sources import Sources, StaffDirectory
 from telephony.models import Call, FailureReason, Step
 from telephony.uis.types import CallEvent, EndedEvent
 from tenants.models import Tenant
@@ -35,7 +35,7 @@ def apply_event(tenant: Tenant, event: CallEvent, *, now: datetime) -> bool:
     call.save()
     if is_new or (call.state, call.recording_url) != before:
         call.log(Step.RECEIVED, event.event, now=now)
-    next_step.enqueue(call, now=now)
+    steps.enqueue(call, now=now)
     return is_new or (call.state, call.recording_url) != before
 
 
@@ -55,8 +55,8 @@ def _start_call(call: Call, resolution: CallResolution, *, now: datetime) -> Non
 def _update_open_call(call: Call, events: Sequence[CallEvent], *, now: datetime) -> None:
     """Re-evaluate an open call: an answer or a ringing phone may be reported until it is uploaded."""
     staff = StaffDirectory.for_tenant(call.tenant)
-    resolution = sources.resolve_call(call, events, staff=staff)
-    pipeline.apply_resolution(call, resolution, owner=staff.owner_of(resolution, call.tenant.rules))
+    resolution, owner = Sources({call.session_id: events}, staff).resolve(call)
+    pipeline.apply_resolution(call, resolution, owner=owner)
     if call.has_legs:
         return _apply_recording(call, resolution, staff, now=now)
     is_fetching = call.state == Call.State.FETCHING_LEGS

@@ -1,23 +1,25 @@
 """Fetches the legs of answered calls from UIS in batches per tenant, and waits for their recordings."""
 
 import functools
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from connector_project.core import http_client, logging
+from structlog.contextvars import bind_contextvars
+
+from connector_project.core import http_client
 from telephony import client_factory
-from telephony.calls import next_step, pipeline, recording_selection, sources, step_outcomes
+from telephony.calls import pipeline, recording_selection, steps
 from telephony.calls.evidence import UisSnapshot, dump, load
 from telephony.calls.legs import record_ids
 from telephony.calls.resolution import ResolutionStatus
-from telephony.calls.sources import StaffDirectory
-from telephony.calls.step_outcomes import Failed, Moved, Outcome, Postponed, Retried, Timer, Unavailable
+from telephony.calls.sources import Sources
+from telephony.calls.steps import Failed, Moved, Outcome, Postponed, Retried, Unavailable
 from telephony.models import Call, FailureReason, State, Step
 from telephony.uis.client import UisClient
 from telephony.uis.errors import LIMIT
-from telephony.uis.types import CallEvent, CallLeg, EndedEvent
+from telephony.uis.types import CallLeg, EndedEvent
 from tenants.models import UisConnection
 from tenants.transfer_rules import RuleSet
 
@@ -53,7 +55,7 @@ def fetch_due(tenant_id: int, *, now: datetime) -> None:
     if batch:
         _fetch(batch, now=now)
     if len(batch) == BATCH or not is_low_priority:
-        next_step.enqueue_if_due(tenant_id, State.FETCHING_LEGS, now=now)
+        steps.enqueue_if_due(tenant_id, State.FETCHING_LEGS, now=now)
 
 
 def _fetch(batch: list[Call], *, now: datetime) -> None:
@@ -61,22 +63,19 @@ def _fetch(batch: list[Call], *, now: datetime) -> None:
 
     All calls of a batch have the same priority: low priority does not use the reserve of API points.
     """
-    timer, tenant = Timer(), batch[0].tenant
-    logging.bind(tenant=tenant.slug)
+    started, tenant = time.monotonic(), batch[0].tenant
+    bind_contextvars(tenant=tenant.slug)
     try:
         found = _UisReply.fetch_batch(batch, _client(batch), now=now)
     except http_client.RemoteError as exc:
         client_factory.suspend_if_denied(tenant.uis, exc, is_essential=True, now=now)
-        results: step_outcomes.Results = [(call, _on_error(call, exc, uis=tenant.uis, now=now)) for call in batch]
+        results: steps.Results = [(call, _on_error(call, exc, uis=tenant.uis, now=now)) for call in batch]
     else:
-        context = _BatchContext(
-            found=found,
-            events=sources.events_by_session(tenant, [call.session_id for call in batch]),
-            staff=StaffDirectory.for_tenant(tenant),
-            choices=tenant.rules.rule_set(),
+        known, choices = Sources.load(tenant, [call.session_id for call in batch]), tenant.rules.rule_set()
+        results = steps.decide_each(
+            batch, functools.partial(_evaluate, found=found, known=known, choices=choices, now=now)
         )
-        results = step_outcomes.decide_each(batch, functools.partial(_evaluate, context=context, now=now))
-    step_outcomes.finish(results, Step.FETCH_LEGS, timer=timer, now=now, details=pipeline.owner_rules(batch))
+    steps.finish(results, Step.FETCH_LEGS, started=started, now=now, details=pipeline.owner_rules(batch))
 
 
 def _client(batch: Sequence[Call]) -> UisClient:
@@ -119,16 +118,6 @@ class _UisReply:
         return UisSnapshot(row=row, legs=tuple(legs) if legs else before.legs)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _BatchContext:
-    """Everything needed to evaluate a batch."""
-
-    found: _UisReply
-    events: Mapping[int, Sequence[CallEvent]]
-    staff: StaffDirectory
-    choices: RuleSet
-
-
 def _on_error(call: Call, exc: http_client.RemoteError, *, uis: UisConnection, now: datetime) -> Outcome:
     """Return what becomes of a call after a UIS error. `uis` has counted the error; the call's own copy has not."""
     if call.has_legs and now >= recording_selection.deadline(call):
@@ -148,29 +137,23 @@ def _on_error(call: Call, exc: http_client.RemoteError, *, uis: UisConnection, n
     return Failed(reason=FailureReason.UIS_REFUSED, detail=str(exc))
 
 
-def _evaluate(call: Call, *, context: _BatchContext, now: datetime) -> Outcome:
+def _evaluate(call: Call, *, found: _UisReply, known: Sources, choices: RuleSet, now: datetime) -> Outcome:
     """Evaluate one call with UIS's answer. `call` is this worker's copy; the outcome says what is written."""
-    call.uis_snapshot = dump(context.found.answer(call))
-    resolution = sources.resolve_call(
-        call,
-        context.events[call.session_id],
-        staff=context.staff,
-        waits_for_legs=call.attempts < WAIT_FOR_LEGS_ATTEMPTS,
-    )
+    call.uis_snapshot = dump(found.answer(call))
+    resolution, owner = known.resolve(call, waits_for_legs=call.attempts < WAIT_FOR_LEGS_ATTEMPTS)
     if resolution.status not in {ResolutionStatus.COMPLETE, ResolutionStatus.MISSED}:
-        has_legs = call.session_id in context.found.legs
+        has_legs = call.session_id in found.legs
         is_early = has_legs or call.attempts < WAIT_FOR_LEGS_ATTEMPTS
         return Retried(reason=FailureReason.LEGS_NOT_READY if is_early else FailureReason.UNKNOWN_TO_UIS)
-    owner = context.staff.owner_of(resolution, call.tenant.rules)
     changes = pipeline.apply_resolution(call, resolution, owner=owner)
     changes |= {"uis_snapshot": call.uis_snapshot, "has_legs": True}
     # Without one here, the row keeps what a notification may have set during the request.
     if url := recording_selection.url(call, resolution):
         changes["recording_url"] = url
-    if skipped_by := pipeline.skip_reason(call, context.choices, now=now):
+    if skipped_by := pipeline.skip_reason(call, choices, now=now):
         return Moved(state=State.SKIPPED, changes={**changes, "skip_reason": skipped_by})
     changes["skip_reason"] = ""
-    if recording_selection.is_awaited(call, resolution, context.staff, now=now):
+    if recording_selection.is_awaited(call, resolution, known.staff, now=now):
         until = _next_check_at(call, now=now)
         return Postponed(until=until, reason=FailureReason.RECORDING_NOT_READY, changes=changes)
     return _advanced(call, changes)

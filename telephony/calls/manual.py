@@ -8,7 +8,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 
 from connector_project.core.redaction import redact
-from telephony.calls import next_step
+from telephony.calls import steps
 from telephony.models import Call, FailureReason, State, Step
 from telephony.models.call_queryset import LIVE_WINDOW
 from tenants import audit
@@ -21,14 +21,14 @@ CallAction = Callable[[Call], bool]
 
 def may_retry(call: Call, *, now: datetime) -> bool:
     """Whether a retry makes sense: a skipped call is evaluated again, a claimed one is left alone."""
-    if call.state == State.SKIPPED or (call.failed_at and call.state in next_step.TASKS):
+    if call.state == State.SKIPPED or (call.failed_at and call.state in steps.TASKS):
         return True
-    return call.state in next_step.TASKS and call.state != State.DEBOUNCING and not is_claimed(call, now=now)
+    return call.state in steps.TASKS and call.state != State.DEBOUNCING and not is_claimed(call, now=now)
 
 
 def may_skip(call: Call, *, now: datetime) -> bool:
     """Whether the call can still be skipped: not while a worker is sending it."""
-    return call.state in next_step.TASKS and not is_claimed(call, now=now)
+    return call.state in steps.TASKS and not is_claimed(call, now=now)
 
 
 def is_claimed(call: Call, *, now: datetime) -> bool:
@@ -58,7 +58,7 @@ def retry(call: Call, *, is_one_of_many: bool = False, by: Actor = None, now: da
     fresh.save()
     fresh.log(Step.RETRIED, by=_user_or_none(by), now=now)
     if not is_one_of_many:
-        next_step.enqueue(fresh, now=now)
+        steps.enqueue(fresh, now=now)
     return True
 
 

@@ -1,15 +1,17 @@
 """The steps of a finished call: created once, evaluated, skipped by a rule or sent to the next step."""
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from connector_project.core import logging
-from telephony.calls import next_step, sources, step_outcomes
+from structlog.contextvars import bind_contextvars
+
+from telephony.calls import sources, steps
 from telephony.calls.evidence import UisSnapshot, dump
 from telephony.calls.resolution import CallResolution, ResolutionStatus
-from telephony.calls.sources import StaffDirectory
-from telephony.calls.step_outcomes import Moved, Timer
+from telephony.calls.sources import Sources, StaffDirectory
+from telephony.calls.steps import Moved
 from telephony.models import Call, Notification, State, Step
 from telephony.uis.types import CallEvent, EndedEvent
 from tenants.models import Employee, Tenant, TransferRules
@@ -32,24 +34,16 @@ def create_from_report(tenant: Tenant, reported: EndedEvent, *, staff: StaffDire
         return call
     call = call or new(tenant, reported, origin=Call.Origin.REPORT, now=now)
     call.is_low_priority, call.retry_window_started_at = call.is_low_priority or call.pk is not None, now
-    _evaluate(
-        call,
-        reported,
-        events=sources.events_by_session(tenant, [reported.session_id])[reported.session_id],
-        staff=staff,
-        now=now,
-    )
+    _evaluate(call, reported, Sources(sources.events_by_session(tenant, [reported.session_id]), staff), now=now)
     call.save()
     call.log(Step.RECONCILE, now=now)
     return call
 
 
-def preview(
-    tenant: Tenant, reported: EndedEvent, *, events: Sequence[CallEvent], staff: StaffDirectory, now: datetime
-) -> Call:
+def preview(tenant: Tenant, reported: EndedEvent, known: Sources, *, now: datetime) -> Call:
     """Return the row that `create_from_report` would write, without writing it."""
     call = new(tenant, reported, origin=Call.Origin.REPORT, now=now)
-    _evaluate(call, reported, events=events, staff=staff, now=now)
+    _evaluate(call, reported, known, now=now)
     return call
 
 
@@ -69,22 +63,20 @@ def evaluate_due(tenant_id: int, *, now: datetime) -> None:
     if batch:
         _evaluate_batch(batch, now=now)
     if len(batch) == EVALUATE_BATCH:
-        next_step.enqueue_if_due(tenant_id, State.DEBOUNCING, now=now)
+        steps.enqueue_if_due(tenant_id, State.DEBOUNCING, now=now)
 
 
 def _evaluate_batch(batch: Sequence[Call], *, now: datetime) -> None:
-    timer, tenant = Timer(), batch[0].tenant
-    logging.bind(tenant=tenant.slug)
-    events = sources.events_by_session(tenant, [call.session_id for call in batch])
-    staff, choices = StaffDirectory.for_tenant(tenant), tenant.rules.rule_set()
+    started, tenant = time.monotonic(), batch[0].tenant
+    bind_contextvars(tenant=tenant.slug)
+    known, choices = Sources.load(tenant, [call.session_id for call in batch]), tenant.rules.rule_set()
 
     def evaluate(call: Call) -> Moved:
-        resolution = sources.resolve_call(call, events[call.session_id], staff=staff)
-        changes = apply_resolution(call, resolution, owner=staff.owner_of(resolution, tenant.rules))
-        return _next(call, resolution, choices, changes=changes, now=now)
+        resolution, owner = known.resolve(call)
+        return _next(call, resolution, choices, changes=apply_resolution(call, resolution, owner=owner), now=now)
 
-    results = step_outcomes.decide_each(batch, evaluate)
-    step_outcomes.finish(results, Step.EVALUATE, timer=timer, now=now, details=owner_rules(batch))
+    results = steps.decide_each(batch, evaluate)
+    steps.finish(results, Step.EVALUATE, started=started, now=now, details=owner_rules(batch))
 
 
 def owner_rules(batch: Sequence[Call]) -> dict[int, dict[str, Any]]:
@@ -156,11 +148,7 @@ def certain_skip_reason(call: Call, *, now: datetime) -> str:
 
 def owner_of(call: Call) -> Employee | None:
     """Return the owner by all evidence and the current staff."""
-    staff = StaffDirectory.for_tenant(call.tenant)
-    resolution = sources.resolve_call(
-        call, sources.events_by_session(call.tenant, [call.session_id])[call.session_id], staff=staff
-    )
-    return staff.owner_of(resolution, call.tenant.rules)
+    return Sources.load(call.tenant, [call.session_id]).resolve(call)[1]
 
 
 def next_state_after_legs(call: Call, rules: TransferRules) -> State:
@@ -169,15 +157,13 @@ def next_state_after_legs(call: Call, rules: TransferRules) -> State:
     return Call.State.RESOLVING_OWNER if needs_crm else Call.State.READY
 
 
-def _evaluate(
-    call: Call, reported: EndedEvent, *, events: Sequence[CallEvent], staff: StaffDirectory, now: datetime
-) -> None:
+def _evaluate(call: Call, reported: EndedEvent, known: Sources, *, now: datetime) -> None:
     """Evaluate a call found in UIS's report; the report row joins the evidence."""
     call.uis_snapshot = dump(UisSnapshot(row=reported))
-    resolution = sources.resolve_call(call, events, staff=staff)
-    changes = apply_resolution(call, resolution, owner=staff.owner_of(resolution, call.tenant.rules))
+    resolution, owner = known.resolve(call)
+    changes = apply_resolution(call, resolution, owner=owner)
     outcome = _next(call, resolution, call.tenant.rules.rule_set(), changes=changes, now=now)
-    step_outcomes.apply(call, outcome, now=now)
+    steps.apply(call, outcome, now=now)
 
 
 def _next(

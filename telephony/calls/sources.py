@@ -1,6 +1,6 @@
 """Loads the evidence of a call: notifications, the UIS snapshot and the staff directory."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from telephony.calls import stored_events
@@ -19,10 +19,6 @@ def events_by_session(tenant: Tenant, session_ids: Collection[int]) -> dict[int,
         if session_id in events:
             events[session_id].append(stored_events.load(stored))
     return events
-
-
-def employee_of(tenant: Tenant, uis_id: int | None) -> Employee | None:
-    return Employee.objects.filter(tenant=tenant, uis_id=uis_id).first() if uis_id else None
 
 
 @dataclass(frozen=True)
@@ -61,14 +57,33 @@ class StaffDirectory:
         return matches[0] if len(matches) == 1 else None
 
 
+@dataclass(frozen=True)
+class Sources:
+    """What calls of one tenant are resolved by: their stored events, and the staff."""
+
+    events: Mapping[int, Sequence[CallEvent]]
+    staff: StaffDirectory
+
+    @classmethod
+    def load(cls, tenant: Tenant, session_ids: Collection[int]) -> "Sources":
+        """Load the sources of some calls. Three queries for any number of them."""
+        return cls(events_by_session(tenant, session_ids), StaffDirectory.for_tenant(tenant))
+
+    def resolve(self, call: Call, *, waits_for_legs: bool = True) -> tuple[CallResolution, Employee | None]:
+        """Resolve all evidence about a call; return the result, and the owner by the tenant's rules."""
+        resolution = resolve_call(
+            call, self.events[call.session_id], own_numbers=self.staff.own_numbers, waits_for_legs=waits_for_legs
+        )
+        return resolution, self.staff.owner_of(resolution, call.tenant.rules)
+
+
 def resolve_call(
-    call: Call, events: Collection[CallEvent], *, staff: StaffDirectory | None = None, waits_for_legs: bool = True
+    call: Call, events: Iterable[CallEvent], *, own_numbers: Collection[str] = (), waits_for_legs: bool = True
 ) -> CallResolution:
-    """Resolve all evidence about a call by its tenant's rules; without `staff`, own numbers are not told apart."""
     return resolve(
         events,
         load(call.uis_snapshot),
         owner=call.tenant.rules.owner,
-        own_numbers=staff.own_numbers if staff else (),
+        own_numbers=own_numbers,
         waits_for_legs=waits_for_legs and not call.has_legs,
     )

@@ -11,8 +11,8 @@ from django.db.models import Count
 
 from connector_project.core import local_dates, logging
 from telephony import client_factory
-from telephony.calls import next_step, pipeline, sources
-from telephony.calls.sources import StaffDirectory
+from telephony.calls import pipeline, steps
+from telephony.calls.sources import Sources, StaffDirectory
 from telephony.models import Call, CallImport, Step
 from telephony.reconciliation import stats
 from telephony.reconciliation.stats import ReconciliationStats
@@ -179,7 +179,7 @@ def _compare(
             compared.show(call)
     stats.set_report_dates(tenant, reported_calls)
     if found:
-        next_step.resume_due(tenant_id=tenant.pk, now=now)
+        steps.resume_due(tenant_id=tenant.pk, now=now)
     _count_recovered(tenant, sessions, compared, since=found_since)
     compared.stats += stats.count_calls(tenant, sessions)
     rows = set(Call.objects.filter(tenant=tenant, session_id__in=sessions).values_list("session_id", flat=True))
@@ -194,9 +194,9 @@ def _preview(
     unknown = {reported.session_id for reported in found}
     compared.stats += stats.count_calls(tenant, set(sessions) - unknown)
     compared.found += len(found)
-    events, staff = sources.events_by_session(tenant, unknown), StaffDirectory.for_tenant(tenant)
+    known = Sources.load(tenant, unknown)
     for reported in found:
-        call = pipeline.preview(tenant, reported, events=events[reported.session_id], staff=staff, now=now)
+        call = pipeline.preview(tenant, reported, known, now=now)
         is_skipped = call.state == Call.State.SKIPPED
         compared.stats += ReconciliationStats(uis_calls=1, recovered=1, skipped=is_skipped, waiting=not is_skipped)
         compared.skipped.update([call.skip_reason] if is_skipped else [])

@@ -10,10 +10,10 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import Text, join_limited
-from telephony.calls import recording_selection, sources
+from telephony.calls import recording_selection
 from telephony.calls.recording_selection import Part
 from telephony.calls.resolution import CallResolution
-from telephony.calls.sources import StaffDirectory
+from telephony.calls.sources import Sources, StaffDirectory
 from telephony.models import AccessLogEntry, Call, RecordingLink, State
 from telephony.recordings import links, stream
 from telephony.recordings.unavailable import UnavailableReason
@@ -53,9 +53,8 @@ def recording_panel(call: Call, *, now: datetime) -> RecordingPanel:
 
     Load the call with `Call.objects.with_related()`.
     """
-    staff = StaffDirectory.for_tenant(call.tenant)
-    events = sources.events_by_session(call.tenant, [call.session_id])[call.session_id]
-    resolution = sources.resolve_call(call, events, staff=staff)
+    known = Sources.load(call.tenant, [call.session_id])
+    staff, (resolution, _owner) = known.staff, known.resolve(call)
     tracks = _tracks(call, resolution, staff)
     reason = _unavailable_reason(call, resolution, staff, has_parts=bool(tracks), now=now)
     link = RecordingLink.objects.filter(call=call).first()

@@ -1,9 +1,10 @@
-"""Processes stored webhooks: each is claimed, parsed once and applied to its call."""
+"""Processes stored webhooks: each is claimed, parsed once and applied to its call. Outcomes are values."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
+from structlog.contextvars import bind_contextvars
 
 from connector_project.core import logging
 from connector_project.core.jobs import released
@@ -14,7 +15,6 @@ from telephony.models import Notification
 from telephony.models.notification import PROCESSING_FIELDS
 from telephony.uis import webhooks
 from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, ParsedWebhook, RingingEvent, Unreadable
-from telephony.webhooks.outcomes import Done, Dropped, Outcome, Postponed
 
 LEASE = timedelta(minutes=1)  # longer than a task of the fast queue may run
 # A row that breaks our code must not be retried every minute.
@@ -25,32 +25,48 @@ State, Reason = Notification.Outcome, Notification.Reason
 
 
 @dataclass(frozen=True)
-class PendingPopup:
-    """A processed notification whose pop-up is now to be opened or closed."""
+class Done:
+    """What the event asks for was done."""
 
-    notification: Notification
-    event: CallEvent
+    reason: str = ""
 
 
-def process(notification_id: int, *, now: datetime) -> PendingPopup | None:
-    """Claim, parse and apply a notification; return it if a pop-up is to be opened or closed, for `finish`.
+@dataclass(frozen=True)
+class Dropped:
+    """Nothing was done, for this reason."""
 
-    Never raises because of one row: it is logged, and retried later.
+    reason: Notification.Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Postponed:
+    """To be tried again by the sweep."""
+
+    until: datetime
+    detail: str = ""
+
+
+Outcome = Done | Dropped | Postponed
+
+
+def process(notification_id: int, *, now: datetime) -> tuple[Notification, CallEvent] | None:
+    """Claim, parse and apply a notification; return it with its event if pop-ups are now to be opened or closed.
+
+    What becomes of them is for `finish`. Never raises because of one row: it is logged, and retried later.
     """
     stored = Notification.objects.with_related().claim_one(notification_id, lease=LEASE, now=now)
     if stored is None:
         return None
-    logging.bind(tenant=stored.tenant.slug, notification=stored.pk)
+    bind_contextvars(tenant=stored.tenant.slug, notification=stored.pk)
     claimed = Notification.objects.still_claimed(stored)
     try:
-        _apply_again_on_conflict(stored, now=now)
+        event = _apply_once(stored, now=now)
     except Exception:
         logger.exception("processing failed")
         claimed.update(**released(now + RETRY_AFTER))
         return None
-    if stored.outcome != State.QUEUED or stored.parsed_event is None:
-        return None
-    return PendingPopup(stored, stored_events.load(stored.parsed_event))
+    return (stored, event) if stored.outcome == State.QUEUED and isinstance(event, CallEvent) else None
 
 
 def finish(stored: Notification, outcome: Outcome) -> None:
@@ -108,18 +124,18 @@ def _reprocess(stored: Notification, *, event: str, now: datetime) -> bool:
     return fresh.outcome != State.UNREADABLE
 
 
-def _apply_again_on_conflict(stored: Notification, *, now: datetime) -> None:
+def _apply_once(stored: Notification, *, now: datetime) -> CallEvent | Unreadable:
     if stored.outcome == State.QUEUED:
-        return  # Applied before; its worker died at the pop-up.
+        return stored_events.load(stored.parsed_event)  # Applied before; its worker died at the pop-up.
     try:
-        _apply(stored, now=now)
+        return _apply(stored, now=now)
     except IntegrityError:
         # Another notification of the call was processed concurrently; the retry finds its row.
-        _apply(stored, now=now)
+        return _apply(stored, now=now)
 
 
 @transaction.atomic
-def _apply(stored: Notification, *, now: datetime) -> None:
+def _apply(stored: Notification, *, now: datetime) -> CallEvent | Unreadable:
     """Parse a notification and apply it to its call; a repeat is only marked as such."""
     parsed = _parse(stored)
     if isinstance(parsed, CallEvent):
@@ -130,6 +146,7 @@ def _apply(stored: Notification, *, now: datetime) -> None:
         stored.key = parsed.key
         _decide(stored, parsed, now=now)
     stored.save(update_fields=PROCESSING_FIELDS)
+    return parsed
 
 
 def _decide(stored: Notification, parsed: ParsedWebhook, *, now: datetime) -> None:

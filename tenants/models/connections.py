@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core import circuit_breaker
 from connector_project.core.choices import Choices
+from connector_project.core.circuit_breaker import LIVE_FAILURE_THRESHOLD, PROBE_TERM, backoff
 from connector_project.core.encrypted_fields import EncryptedTextField
 from tenants.models.tenant import Tenant, generate_token, validate_time_zone
 
@@ -70,8 +70,9 @@ class Connection(models.Model):
         abstract = True
 
     def is_circuit_open(self, *, is_live: bool, now: datetime) -> bool:
-        """Return whether the circuit is open: nothing should be sent now."""
-        return circuit_breaker.is_open(self.consecutive_failures, self.retry_at, is_live=is_live, now=now)
+        """Return whether nothing should be sent now; for live work only after several failures in a row."""
+        is_backing_off = self.retry_at is not None and now < self.retry_at
+        return is_backing_off and (not is_live or self.consecutive_failures >= LIVE_FAILURE_THRESHOLD)
 
     def record_failure(self, *, wait: float | None, is_live: bool, now: datetime) -> None:
         """Count a request without a reply, and set the next attempt; `wait` is the vendor's Retry-After in seconds.
@@ -83,7 +84,7 @@ class Connection(models.Model):
         mine = type(self)._default_manager.filter(pk=self.pk)
         if not is_live:
             mine = mine.exclude(consecutive_failures=self.consecutive_failures + 1, retry_at__gt=now)
-        retry_at = now + circuit_breaker.backoff(self.consecutive_failures + 1, wait=wait)
+        retry_at = now + backoff(self.consecutive_failures + 1, wait=wait)
         mine.update(consecutive_failures=models.F("consecutive_failures") + 1, retry_at=retry_at)
         self.refresh_from_db(fields=["consecutive_failures", "retry_at"])
 
@@ -102,7 +103,7 @@ class Connection(models.Model):
     def try_half_open(self, *, now: datetime) -> bool:
         """Return whether this worker may send the half-open probe; other workers may not for one minute."""
         due = type(self)._default_manager.filter(pk=self.pk, consecutive_failures__gt=0, retry_at__lte=now)
-        return due.update(retry_at=now + circuit_breaker.PROBE_TERM) == 1
+        return due.update(retry_at=now + PROBE_TERM) == 1
 
     def suspend(self, code: str, detail: str, *, now: datetime) -> None:
         """Suspend the connection: nothing is sent until a check succeeds or its settings change."""

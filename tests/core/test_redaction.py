@@ -13,6 +13,7 @@ import pytest
 import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.contextvars import bind_contextvars
 
 from connector_project.core import logging as core_logging
 from connector_project.core import redaction
@@ -148,7 +149,7 @@ def _log(logger, message, fault, fields):
 
 
 def test_text_line_is_redacted(log):
-    core_logging.bind(tenant="romashka", call=3960000001)
+    bind_contextvars(tenant="romashka", call=3960000001)
     written = log("text", f"from 79990000001 with token=abc by {LINK}")
     head = "WARNING connector.test from 7999***0001 with token=*** by [recording]"
     assert re.fullmatch(rf"\S+Z {re.escape(head)} call=3960000001 tenant=romashka\n", written)
@@ -175,7 +176,7 @@ def test_traceback_is_redacted(log, style):
 
 
 def test_json_line_is_one_redacted_object(log):
-    core_logging.bind(tenant="romashka", call=3960000001)
+    bind_contextvars(tenant="romashka", call=3960000001)
     written = log("json", "Иван from 79990000001")
     record = json.loads(written)
     assert written.count("\n") == 1
@@ -190,7 +191,7 @@ def test_json_line_is_one_redacted_object(log):
 
 
 def test_task_begins_without_the_fields_of_another(log):
-    core_logging.bind(tenant="romashka")
+    bind_contextvars(tenant="romashka")
     core_logging.bind_task(task={"func": "crm.tasks.probe"})
     record = json.loads(log("json", "failed"))
     assert (record.get("tenant"), record["task"]) == (None, "crm.tasks.probe")

@@ -1,6 +1,7 @@
 """Events in any order, repeated or late, give exactly one correct record in the CRM."""
 
 import itertools
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from telephony import tasks
-from telephony.calls import apply_event, step_outcomes
+from telephony.calls import apply_event, steps
 from telephony.models import Call, CallLogEntry, FailureReason, Notification, Step
 from telephony.webhooks import receive
 from tenants.models import Employee, TransferRules
@@ -226,8 +227,8 @@ def test_answer_during_an_upload_resolves_the_call_again(tenant, crm, answered, 
     (claimed,) = Call.objects.claim(tenant.pk, Call.State.READY, limit=5, now=timezone.now())
     notify(answered.notification("talk_started", employee_id=PETR), works=False)
     task_queue.process_notifications()
-    rejected = step_outcomes.Failed(reason=FailureReason.CRM_REFUSED)
-    step_outcomes.finish([(claimed, rejected)], Step.UPLOAD, timer=step_outcomes.Timer(), now=timezone.now())
+    rejected = steps.Failed(reason=FailureReason.CRM_REFUSED)
+    steps.finish([(claimed, rejected)], Step.UPLOAD, started=time.monotonic(), now=timezone.now())
     advance(10)
     assert [call["result"] for call in crm.calls] == ["answered"]
 

@@ -17,7 +17,7 @@ from connector_project.operations.onboarding import activation
 from crm import commands, uploads
 from crm.models import Command
 from telephony import bulk_actions, outbound
-from telephony.calls import next_step
+from telephony.calls import steps
 from telephony.models import BulkAction, Call, CallImport, Notification
 from telephony.reconciliation import call_import, compare
 from telephony.webhooks import process, receive
@@ -55,7 +55,7 @@ def create_call(world, **fields):
         retry_window_started_at=ended_at,
         **values | {"next_attempt_at": timezone.now()} | fields,
     )
-    next_step.resume_due(tenant_id=world.tenant.pk, now=timezone.now())
+    steps.resume_due(tenant_id=world.tenant.pk, now=timezone.now())
 
 
 def create_notification(world):

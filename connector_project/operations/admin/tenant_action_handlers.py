@@ -13,7 +13,7 @@ from connector_project.operations.models import Activation
 from connector_project.operations.onboarding import activation, offboarding, page_context
 from crm import integration_module
 from telephony import task_names
-from telephony.calls import next_step
+from telephony.calls import steps
 from telephony.recordings import links
 from tenants import datetime_display
 from tenants.audit import Actor
@@ -65,7 +65,7 @@ def pause(tenant: Tenant, _now: datetime) -> str:
 
 def resume(tenant: Tenant, now: datetime) -> str:
     tenant.resume()
-    next_step.resume_due(tenant_id=tenant.pk, now=now)
+    steps.resume_due(tenant_id=tenant.pk, now=now)
     return gettext("The client is active again; what was stored is being processed.")
 
 

@@ -13,7 +13,7 @@ from crm import checks, client_factory, integration_module, key_verification, us
 from crm.retailcrm import errors
 from telephony import checks as uis_checks
 from telephony import client_factory as uis_clients
-from telephony.calls import next_step
+from telephony.calls import steps
 from telephony.models import Call
 from telephony.staff import sync
 from tenants.models import CrmConnection, Tenant, UisConnection
@@ -85,7 +85,7 @@ def _switch_on(tenant: Tenant, now: datetime) -> None:
     # Calls received before activation were waiting for it.
     due = Call.objects.due(now=now).filter(tenant=tenant)
     for state in due.order_by().values_list("state", flat=True).distinct():
-        enqueue(next_step.TASKS[Call.State(state)], tenant.pk)
+        enqueue(steps.TASKS[Call.State(state)], tenant.pk)
 
 
 STEPS: dict[Activation.Step, Callable[[Tenant, datetime], None]] = {

@@ -1,4 +1,4 @@
-"""How a step of a call can end, as values, and the one function that writes them."""
+"""The steps of a call: how one can end, as values; the one function that writes that; and the task of the next one."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -8,15 +8,22 @@ from typing import Any
 
 from django.db import transaction
 
-from connector_project.core import logging
+from connector_project.core import logging, task_queue
 from connector_project.core.http_client import RemoteUnavailable
-from telephony.calls import next_step
+from telephony import task_names
 from telephony.models import Call, FailureReason, State, Step
 from telephony.models.call import bulk_save_changes, snapshot
 from telephony.models.call_log import log_many
 from tenants.models import Connection
 
 logger = logging.logger(__name__)
+
+TASKS = {
+    State.DEBOUNCING: task_names.EVALUATE,
+    State.FETCHING_LEGS: task_names.FETCH_LEGS,
+    State.RESOLVING_OWNER: task_names.RESOLVE_OWNERS,
+    State.READY: task_names.UPLOAD_CALLS,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,17 +73,6 @@ Outcome = Moved | Postponed | Retried | Unavailable | Failed
 Results = Sequence[tuple[Call, Outcome]]
 
 
-class Timer:
-    """Measures a step from its creation."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-
-    @property
-    def milliseconds(self) -> int:
-        return round((time.monotonic() - self._started) * 1000)
-
-
 def decide_each(batch: Sequence[Call], decide: Callable[[Call], Outcome]) -> Results:
     """Return the outcome of each call; one that breaks our code fails alone."""
     return [(call, _decide_or_fail(call, decide)) for call in batch]
@@ -84,20 +80,23 @@ def decide_each(batch: Sequence[Call], decide: Callable[[Call], Outcome]) -> Res
 
 @transaction.atomic
 def finish(
-    results: Results, step: Step, *, timer: Timer, now: datetime, details: Mapping[int, dict[str, Any]] | None = None
+    results: Results, step: Step, *, started: float, now: datetime, details: Mapping[int, dict[str, Any]] | None = None
 ) -> None:
-    """Write the outcomes to the rows that are still claimed, log them, and queue the next steps."""
+    """Write the outcomes to the rows that are still claimed, log them, and queue the next steps.
+
+    `started` is when the step began, by `time.monotonic()`.
+    """
     outcomes = {call.pk: outcome for call, outcome in results}
     claimed = Call.objects.lock_claimed([call for call, _outcome in results])
     before = [snapshot(call) for call in claimed]
     for call in claimed:
         apply(call, outcomes[call.pk], now=now)
     bulk_save_changes(claimed, before)
-    log_many(claimed, step, now=now, milliseconds=timer.milliseconds, details=details)
+    log_many(claimed, step, now=now, milliseconds=round((time.monotonic() - started) * 1000), details=details)
     # One task per state is enough: it processes everything that is due.
     previous_states = {call.state for call, _outcome in results}
     for representative in {call.state: call for call in claimed if call.state not in previous_states}.values():
-        next_step.enqueue(representative, now=now)
+        enqueue(representative, now=now)
 
 
 def apply(call: Call, outcome: Outcome, *, now: datetime) -> None:
@@ -128,3 +127,27 @@ def _decide_or_fail(call: Call, decide: Callable[[Call], Outcome]) -> Outcome:
     except Exception as exc:
         logger.exception("step failed", tenant=call.tenant.slug, call=call.session_id)
         return Failed(reason=FailureReason.INTERNAL_ERROR, detail=type(exc).__name__)
+
+
+def enqueue(call: Call, *, now: datetime) -> None:
+    """Queue the next step if the call is due and unclaimed. Needs a transaction."""
+    if call.next_attempt_at is not None and call.next_attempt_at <= now and call.claim_token is None:
+        task_queue.enqueue(TASKS[State(call.state)], call.tenant_id)
+
+
+def enqueue_if_due(tenant_id: int, state: State, *, now: datetime) -> None:
+    """Queue the next batch of one tenant if more is due, after other tenants' work."""
+    if Call.objects.due(now=now).filter(tenant=tenant_id, state=state).exists():
+        with transaction.atomic():
+            task_queue.enqueue(TASKS[state], tenant_id)
+
+
+def resume_due(*, tenant_id: int | None = None, states: Sequence[State] = tuple(TASKS), now: datetime) -> int:
+    """Queue a task for every state with due calls, of one tenant or of all: losing the queue loses nothing."""
+    due = Call.objects.due(now=now).filter(state__in=states).order_by().values_list("tenant_id", "state").distinct()
+    if tenant_id is not None:
+        due = due.filter(tenant=tenant_id)
+    with transaction.atomic():
+        for found, state in due:
+            task_queue.enqueue(TASKS[State(state)], found)
+    return len(due)
