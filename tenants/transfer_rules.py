@@ -1,6 +1,6 @@
 """Evaluates a tenant's transfer rules: which calls and pop-ups are skipped. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.utils.translation import gettext_lazy as _
@@ -34,17 +34,7 @@ class Filter(Choices):
     EXCEPT = "EXCEPT", _("all but these")
 
 
-@dataclass(frozen=True)
-class Selection:
-    """A filter mode and its list."""
-
-    mode: str
-    members: frozenset[object]
-
-    def matches(self, items: Iterable[object]) -> bool:
-        """Return whether a call with these items passes; a call without items fails only in mode ONLY."""
-        is_listed = any(item in self.members for item in items)
-        return self.mode == Filter.ALL or is_listed == (self.mode == Filter.ONLY)
+Selection = tuple[str, frozenset[object]]  # a Filter and its list
 
 
 @dataclass(frozen=True)
@@ -87,11 +77,11 @@ class RuleSet:
 
     def list_skip_reason(self, call: RuleInput) -> SkipReason | None:
         """Return the list that filters out this call everywhere, if any."""
-        if not self.numbers.matches([call.number]):
+        if not _passes(self.numbers, call.number):
             return SkipReason.NUMBER
-        if not self.employees.matches(call.employees):
+        if not _passes(self.employees, *call.employees):
             return SkipReason.EMPLOYEE
-        return None if self.contacts.matches([call.contact]) else SkipReason.CONTACT
+        return None if _passes(self.contacts, call.contact) else SkipReason.CONTACT
 
     def _by_kind(self, call: RuleInput) -> SkipReason | None:
         if call.is_internal:
@@ -104,3 +94,9 @@ class RuleSet:
 
     def _by_lists(self, call: RuleInput) -> SkipReason | None:
         return self.list_skip_reason(call) if call.contact else SkipReason.HIDDEN_NUMBER
+
+
+def _passes(selection: Selection, *items: object) -> bool:
+    """Return whether a call with these items passes; a call without items fails only in mode ONLY."""
+    mode, members = selection
+    return mode == Filter.ALL or members.isdisjoint(items) == (mode == Filter.EXCEPT)

@@ -48,8 +48,7 @@ def _start_call(call: Call, resolution: CallResolution, *, now: datetime) -> Non
     elif resolution.is_lost is False:
         call.move_to(Call.State.FETCHING_LEGS, now=now)
     else:
-        call.move_to(Call.State.DEBOUNCING, now=now)
-        call.postpone_until(now + DEBOUNCE, FailureReason.DEBOUNCE)
+        call.move_to(Call.State.DEBOUNCING, reason=FailureReason.DEBOUNCE, due_at=now + DEBOUNCE, now=now)
 
 
 def _update_open_call(call: Call, events: Sequence[CallEvent], *, now: datetime) -> None:

@@ -164,10 +164,17 @@ class Call(LeasedJob):
             is_too_old=self.is_expired(now=now),
         )
 
-    def move_to(self, state: choices.State, *, now: datetime) -> None:
-        """Enter a state; its step is due at once."""
-        self.state, self.attempts, self.reason, self.detail, self.failed_at = state, 0, FailureReason.NONE, "", None
-        self.release(None if self.is_done else now)
+    def move_to(
+        self,
+        state: choices.State,
+        *,
+        reason: FailureReason = FailureReason.NONE,
+        due_at: datetime | None = None,
+        now: datetime,
+    ) -> None:
+        """Enter a state; its step is due at once, or for a reason at `due_at`."""
+        self.state, self.attempts, self.reason, self.detail, self.failed_at = state, 0, reason, "", None
+        self.release(None if self.is_done else due_at or now)
         if state == self.State.UPLOADED:
             self.uploaded_at = now
 

@@ -99,7 +99,7 @@ class TransferRules(models.Model):
             uploads_internal=self.upload_internal,
             numbers=_selection(self.number_filter, self.numbers, "number"),
             employees=_selection(self.employee_filter, self.employees, "uis_id"),
-            contacts=Selection(self.contact_filter, self._contacts()),
+            contacts=(self.contact_filter, self._contacts()),
         )
 
     def uis_status(self, crm_status: str) -> str:
@@ -125,4 +125,4 @@ class TransferRules(models.Model):
 
 
 def _selection(mode: str, chosen: models.Manager[VirtualNumber] | models.Manager[Employee], field: str) -> Selection:
-    return Selection(mode, frozenset() if mode == Filter.ALL else frozenset(chosen.values_list(field, flat=True)))
+    return mode, frozenset() if mode == Filter.ALL else frozenset(chosen.values_list(field, flat=True))

@@ -7,7 +7,7 @@ import pytest
 
 from tenants.transfer_rules import Filter, RuleInput, RuleSet, Selection, SkipReason
 
-ALL = Selection(Filter.ALL, frozenset())
+ALL = (Filter.ALL, frozenset())
 CONTACT, OWN = "79990000001", "74950000001"
 EVERYTHING = RuleSet(
     shows={"in": True, "out": True},
@@ -30,11 +30,11 @@ CALLS = {"answered": ANSWERED, "missed": MISSED, "outgoing": OUTGOING, "unanswer
 
 
 def only(*members: object) -> Selection:
-    return Selection(Filter.ONLY, frozenset(members))
+    return (Filter.ONLY, frozenset(members))
 
 
 def all_except(*members: object) -> Selection:
-    return Selection(Filter.EXCEPT, frozenset(members))
+    return (Filter.EXCEPT, frozenset(members))
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
@@ -94,7 +94,7 @@ def test_filter_only_or_except_skips_the_others_or_the_listed(field, reason, lis
 
 @pytest.mark.parametrize(("field", "reason", "listed", "other"), LISTS)
 def test_filter_all_ignores_its_list(field, reason, listed, other):
-    selection = Selection(Filter.ALL, frozenset([other]))
+    selection = (Filter.ALL, frozenset([other]))
     assert replace(EVERYTHING, **{field: selection}).upload_skip_reason(ANSWERED) is None
 
 
