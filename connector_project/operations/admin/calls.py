@@ -51,10 +51,11 @@ class CallPageMixin(RecordingMixin):
         reader = redactor_for(request.user)
         if reader.is_unmasked:
             _log_access(request, call, now=now)
-        page = call_detail.build_page(call, redactor=reader, may_act=self.has_change_permission(request, call), now=now)
+        may_act = self.has_change_permission(request, call)
+        page = call_detail.page_context(call, redactor=reader, may_act=may_act, now=now)
         recording = self.recording_context(request, call, now=now)
         title = gettext("Call %(session)s") % {"session": call.session_id}
-        return self._shown(request, PAGE, title=title, page=page, original=call, **recording)
+        return self._shown(request, PAGE, title=title, **page, **recording)
 
     def retry_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
         call = self._to_change(request, pk)
