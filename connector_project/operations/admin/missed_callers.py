@@ -21,6 +21,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import local_dates
+from connector_project.operations.admin.statistics import choose_days
 from telephony import access_log
 from telephony.missed_callers import queries
 from telephony.missed_callers.queries import USER, MissedCallerBoard
@@ -79,7 +80,7 @@ class MissedMixin(admin.ModelAdmin[Tenant]):
 
 def _board(request: HttpRequest, tenant: Tenant) -> dict[str, Any]:
     now, params = timezone.now(), request.GET
-    days = int(params["days"]) if params.get("days", "") in map(str, PERIODS) else DEFAULT_DAYS
+    days, periods = choose_days(request, PERIODS, default=DEFAULT_DAYS)
     order = params["order"] if params.get("order", "") in ORDERS else "waiting"
     first_day = local_dates.day_of(now, zone=tenant.zone) - (days - 1) * local_dates.DAY
     since, chosen = local_dates.begin(first_day, zone=tenant.zone), params.get("owner", "")
@@ -90,7 +91,7 @@ def _board(request: HttpRequest, tenant: Tenant) -> dict[str, Any]:
     if order == "newest":
         selected.sort(key=lambda wait: wait.last_at, reverse=True)
     return {
-        "periods": [(number, number == days) for number in PERIODS],
+        "periods": periods,
         "orders": [(name, label, name == order) for name, label in ORDERS.items()],
         "days": days,
         "order": order,

@@ -1,5 +1,6 @@
 """The statistics page, for all clients or for one."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -54,27 +55,30 @@ class StatisticsMixin(admin.ModelAdmin[Tenant]):
         tenant = get_object_or_404(Tenant, pk=tenant_id) if tenant_id else None
         if not (self.has_view_permission(request, tenant) and request.user.has_perm("telephony.view_call")):
             raise PermissionDenied
-        length = _length(request, DEFAULT_DAYS if tenant else DEFAULT_DAYS_OF_ALL)
+        default = DEFAULT_DAYS if tenant else DEFAULT_DAYS_OF_ALL
+        days, periods = choose_days(request, PERIODS, default=default)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": _("Statistics"),
             "subtitle": str(tenant or _("all clients")),
             "tenant": tenant,
-            "periods": [(days, days == length) for days in PERIODS],
-            **_statistics(tenant, length),
+            "periods": periods,
+            **_statistics(tenant, days),
         }
         return TemplateResponse(request, "admin/tenants/statistics.html", context)
 
 
-def _length(request: HttpRequest, usual: int) -> int:
-    days = request.GET.get("days", "")
-    return int(days) if days in map(str, PERIODS) else usual
+def choose_days(request: HttpRequest, periods: Sequence[int], *, default: int) -> tuple[int, list[tuple[int, bool]]]:
+    """Return the chosen period in days, and the links: each possible period, and whether it is chosen."""
+    text = request.GET.get("days", "")
+    days = int(text) if text in map(str, periods) else default
+    return days, [(number, number == days) for number in periods]
 
 
-def _statistics(tenant: Tenant | None, length: int) -> dict[str, Any]:
+def _statistics(tenant: Tenant | None, days: int) -> dict[str, Any]:
     zones = [tenant.time_zone] if tenant else tenant_status.zones_in_use()
-    period = Period.last(length, zones=zones, now=timezone.now())
+    period = Period.last(days, zones=zones, now=timezone.now())
     by_day, calls = stats.delivered(tenant, period), stats.calls(tenant, period)
     popups = popup_stats.count_popups(tenant, period)
     reconciled = sum(by_day.values(), ReconciliationStats())
@@ -84,7 +88,6 @@ def _statistics(tenant: Tenant | None, length: int) -> dict[str, Any]:
     else:
         ranking = charts.CLIENTS.with_rows((row.name, row) for row in stats.by_tenant(period))
     return {
-        "period": period,
         "facts": [(column.label, column.cell(figures).shown or "–") for column in FACTS],
         "charts": [
             charts.DELIVERED.with_rows(by_day.items()),
