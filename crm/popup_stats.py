@@ -1,15 +1,16 @@
 """Pop-up latency: from the ringing event to the CRM's acceptance, for one client or all."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Self
+from typing import Self
 
 from django.db.models import Count, F, Q
 
 from connector_project.core.db_functions import DurationCentiseconds
 from crm.models import Popup
+from telephony.reconciliation.stats import percent
 from telephony.stats import Period
 from tenants.models import Tenant
 
@@ -31,8 +32,16 @@ class LatencyStats:
     def from_times(cls, times: Timestamps) -> Self:
         if not times:
             return cls()
-        median, p95 = (percentile(times, share) / 100 for share in (0.5, 0.95))
+        median, p95 = (round(percentile(times, share) / 100, 2) for share in (0.5, 0.95))
         return cls(count=sum(times.values()), median=median, p95=p95, worst=max(times) / 100)
+
+
+@dataclass(frozen=True)
+class Step:
+    """The pop-ups between two latencies, and their percentage."""
+
+    count: int
+    share: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,21 +51,20 @@ class PopupStats:
     by_day: Mapping[date, LatencyStats]
     total: LatencyStats  # since the ringing event, by UIS's clock
     ours: LatencyStats  # since we received the notification
-    histogram: Mapping[float | None, int]  # upper bound in seconds -> number of pop-ups; None: slower
+    histogram: Mapping[float | None, Step]  # by upper bound in seconds; None: slower
     refused: int  # rejected by the CRM
 
 
 def count_popups(tenant: Tenant | None, period: Period) -> PopupStats:
     """Measure a period's pop-ups. Two queries; a row per distinct latency and day."""
-    counted, refused = _since_ringing(tenant, period)
-    total: Counter[int] = Counter()
-    for times in counted.values():
-        total.update(times)
+    by_day, refused = _latencies(tenant, period, "ringing_at")
+    ours, _refused = _latencies(tenant, period, "received_at")
+    total = _merged(by_day.values())
     return PopupStats(
-        by_day={day: LatencyStats.from_times(counted.get(day, {})) for day in period.days},
+        by_day={day: LatencyStats.from_times(by_day.get(day, {})) for day in period.days},
         total=LatencyStats.from_times(total),
-        ours=LatencyStats.from_times(_since_receipt(tenant, period)),
-        histogram=histogram(total),
+        ours=LatencyStats.from_times(_merged(ours.values())),
+        histogram=_histogram(total),
         refused=refused,
     )
 
@@ -68,13 +76,11 @@ def percentile(times: Timestamps, share: float) -> float:
     return below + (above - below) * (position % 1)
 
 
-def histogram(times: Timestamps) -> dict[float | None, int]:
-    """Count pop-ups by upper bound."""
-    found: dict[float | None, int] = dict.fromkeys((*STEPS_SECONDS, None), 0)
-    for hundredths, count in times.items():
-        edge = next((seconds for seconds in STEPS_SECONDS if hundredths <= seconds * 100), None)
-        found[edge] += count
-    return found
+def _merged(counters: Iterable[Timestamps]) -> Timestamps:
+    total: Counter[int] = Counter()
+    for times in counters:
+        total.update(times)
+    return total
 
 
 def _nth(times: Timestamps, position: int) -> int:
@@ -85,25 +91,24 @@ def _nth(times: Timestamps, position: int) -> int:
     raise IndexError(position)
 
 
-def _since_ringing(tenant: Tenant | None, period: Period) -> tuple[dict[date, Counter[int]], int]:
-    counted: dict[date, Counter[int]] = {}
-    refused = 0
-    for row in _rows(tenant, period, "ringing_at", "day"):
-        if row["took"] is None:
-            refused += row["times"]
-        else:
-            counted.setdefault(row["day"], Counter())[row["took"]] += row["times"]
-    return counted, refused
+def _histogram(times: Timestamps) -> dict[float | None, Step]:
+    counts: dict[float | None, int] = dict.fromkeys((*STEPS_SECONDS, None), 0)
+    for hundredths, count in times.items():
+        counts[next((seconds for seconds in STEPS_SECONDS if hundredths <= seconds * 100), None)] += count
+    total = sum(counts.values())
+    return {edge: Step(count, percent(count, total)) for edge, count in counts.items()}
 
 
-def _since_receipt(tenant: Tenant | None, period: Period) -> Timestamps:
-    rows = _rows(tenant, period, "received_at")
-    return {row["took"]: row["times"] for row in rows if row["took"] is not None}
-
-
-def _rows(tenant: Tenant | None, period: Period, since: str, *groups: str) -> Iterable[dict[str, Any]]:
+def _latencies(tenant: Tenant | None, period: Period, since: str) -> tuple[dict[date, Counter[int]], int]:
+    """Return the latencies of each day since the datetime `since`, and the number of rejected pop-ups. One query."""
     ended = Popup.objects.filter(Q(accepted_at__isnull=False) | Q(state=Popup.State.FAILED))
     took = DurationCentiseconds(F("accepted_at") - F(since))
-    grouped = period.filter_rows(ended, "received_at", tenant).annotate(took=took).values(*groups, "took")
-    counted: Iterable[dict[str, Any]] = grouped.annotate(times=Count("pk"))
-    return counted
+    rows = period.filter_rows(ended, "received_at", tenant).annotate(took=took)
+    by_day: dict[date, Counter[int]] = defaultdict(Counter)
+    refused = 0
+    for day, latency, count in rows.values_list("day", "took").annotate(times=Count("pk")):
+        if latency is None:
+            refused += count
+        else:
+            by_day[day][latency] += count
+    return by_day, refused

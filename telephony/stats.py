@@ -1,8 +1,7 @@
 """Statistics of a period, of one tenant or of all: outcomes by day and hour, and delivery to the CRM."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any, Self
@@ -15,7 +14,7 @@ from connector_project.core import local_dates
 from connector_project.core.db_functions import CLIENTS_ZONE, LocalDay, LocalHour
 from telephony.calls import outcomes
 from telephony.models import Call, DailyReconciliation
-from telephony.reconciliation.stats import ReconciliationStats
+from telephony.reconciliation.stats import ReconciliationStats, percent
 from tenants.models import Tenant
 
 LONGEST_LIST = 50  # employees or tenants; a longer chart is unreadable
@@ -91,6 +90,11 @@ class OutcomeCounts:
         """Finished incoming calls."""
         return self.answered + self.missed
 
+    @property
+    def answer_rate(self) -> float | None:
+        """The percentage of answered calls among the incoming ones."""
+        return percent(self.answered, self.incoming)
+
 
 @dataclass(frozen=True, kw_only=True)
 class StatsRow:
@@ -115,10 +119,9 @@ def calls(tenant: Tenant | None, period: Period) -> Calls:
     """Count calls by outcome. One query."""
     hour = LocalHour("started_at", _zone(tenant))
     rows = list(_with_outcomes(_calls(tenant, period).annotate(hour=hour).values("day", "hour")))
-    by_day, by_hour = _grouped(rows, "day"), _grouped(rows, "hour")
     return Calls(
-        by_day={day: OutcomeCounts.from_rows(*by_day[day]) for day in period.days},
-        by_hour={number: OutcomeCounts.from_rows(*by_hour[number]) for number in range(24)},
+        by_day={day: _sum_where(rows, "day", day) for day in period.days},
+        by_hour={number: _sum_where(rows, "hour", number) for number in range(24)},
         total=OutcomeCounts.from_rows(*rows),
     )
 
@@ -140,19 +143,20 @@ def delivered(tenant: Tenant | None, period: Period) -> dict[date, Reconciliatio
 def by_tenant(period: Period) -> list[StatsRow]:
     """Count by tenant, lowest delivery rate first. Two queries."""
     columns = {"pk": F("tenant"), "name": F("tenant__name")}
-    found = {
-        row["pk"]: _stats_row(row, tally=_tally(row))
-        for row in _daily_rows(None, period).values(**columns).annotate(**_RECONCILIATION_SUMS)
-    }
-    for row in _with_outcomes(_calls(None, period).values(**columns)):
-        known = found.get(row["pk"]) or _stats_row(row)
-        found[row["pk"]] = replace(known, outcomes=OutcomeCounts.from_rows(row))
-    return sorted(found.values(), key=_least_delivered)[:LONGEST_LIST]
-
-
-def percent(part: int, whole: int) -> float | None:
-    """Return the percentage, None if `whole` is 0. Rounded down, so that 100 means all."""
-    return part * 1000 // whole / 10 if whole > 0 else None
+    sums = _daily_rows(None, period).values(**columns).annotate(**_RECONCILIATION_SUMS)
+    counts = _with_outcomes(_calls(None, period).values(**columns))
+    tally_of = {row["pk"]: _tally(row) for row in sums}
+    outcomes_of = {row["pk"]: OutcomeCounts.from_rows(row) for row in counts}
+    found = [
+        StatsRow(
+            pk=pk,
+            name=name,
+            outcomes=outcomes_of.get(pk, OutcomeCounts()),
+            tally=tally_of.get(pk, ReconciliationStats()),
+        )
+        for pk, name in {row["pk"]: row["name"] for row in (*sums, *counts)}.items()
+    ]
+    return sorted(found, key=_least_delivered)[:LONGEST_LIST]
 
 
 def _calls(tenant: Tenant | None, period: Period) -> QuerySet[Any]:
@@ -169,19 +173,12 @@ def _with_outcomes(rows: QuerySet[Any]) -> QuerySet[Any]:
     return counted
 
 
-def _grouped(rows: Iterable[Any], by: str) -> Mapping[Any, list[Any]]:
-    groups: dict[Any, list[Any]] = defaultdict(list)
-    for row in rows:
-        groups[row[by]].append(row)
-    return groups
+def _sum_where(rows: Sequence[Mapping[str, Any]], group: str, value: object) -> OutcomeCounts:
+    return OutcomeCounts.from_rows(*(row for row in rows if row[group] == value))
 
 
 def _tally(row: Mapping[str, int]) -> ReconciliationStats:
     return ReconciliationStats(**{name: row[name] for name in _RECONCILIATION_SUMS})
-
-
-def _stats_row(row: Mapping[str, Any], **values: Any) -> StatsRow:
-    return StatsRow(pk=row["pk"], name=row["name"], **values)
 
 
 def _named(row: Mapping[str, Any]) -> str:
@@ -189,7 +186,7 @@ def _named(row: Mapping[str, Any]) -> str:
 
 
 def _least_delivered(one: StatsRow) -> tuple[float, int, str]:
-    share = percent(one.tally.uploaded, one.tally.due)
+    share = one.tally.delivery_rate
     return (101.0 if share is None else share, -one.outcomes.incoming, one.name)
 
 

@@ -60,21 +60,24 @@ def summarise(
     talk_legs = talks or [leg for leg in ordered if leg.is_talked and expects_talk]
     owner_leg = _owner_leg(talks, owner) if talks else None
     first = min((leg.talk_started_at for leg in talk_legs), default=None)
+    longest_seconds = max(leg.total_seconds for leg in ordered)
+    outside = [leg for leg in ordered if not leg.is_operator]
+    finish_reason = (outside or ordered)[-1].finish_reason  # the outside party's, if UIS reports their leg
     return LegSummary(
-        result=Result.ANSWERED if talk_legs else finish_reasons.unanswered_result(_finish_reason(ordered)),
+        result=Result.ANSWERED if talk_legs else finish_reasons.unanswered_result(finish_reason),
         owner_id=owner_leg.employee_id if owner_leg else None,
         owner_number=owner_leg.called if owner_leg else "",
         talk_seconds=_talked(talk_legs),
         # Not below 0: in the hour repeated at the end of DST a talk may seem to begin before its call.
-        wait_seconds=max(0, round((first - ordered[0].started_at).total_seconds())) if first else _longest(ordered),
+        wait_seconds=max(0, round((first - ordered[0].started_at).total_seconds())) if first else longest_seconds,
         started_at=ordered[0].started_at,
         ended_at=max(leg.ended_at for leg in ordered),
         contacts=tuple(leg.contact for leg in ordered if leg.contact),
-        sides=tuple(_sides(ordered)),
+        sides=tuple(number for leg in outside for number in (leg.calling, leg.called) if number),
         number=next((leg.number for leg in ordered if leg.number), ""),
         rung_employee_ids=_rung(employee_legs),
         talker_ids=tuple(leg.employee_id for leg in _by_talk_start(talks)),
-        finish_reason=_finish_reason(ordered),
+        finish_reason=finish_reason,
     )
 
 
@@ -134,23 +137,7 @@ def _talked(talks: Sequence[CallLeg]) -> int:
     return round(total.total_seconds())
 
 
-def _sides(ordered: Sequence[CallLeg]) -> Iterable[str]:
-    for leg in ordered:
-        if not leg.is_operator:
-            yield from (number for number in (leg.calling, leg.called) if number)
-
-
 def _rung(employee_legs: Iterable[CallLeg]) -> tuple[int, ...]:
     """Return the employees whose phones rang, ordered by their last ring."""
     last = {leg.employee_id: leg.started_at for leg in employee_legs if leg.employee_id}
     return tuple(sorted(last, key=lambda employee_id: (last[employee_id], employee_id)))
-
-
-def _longest(legs: Sequence[CallLeg]) -> int:
-    return max(leg.total_seconds for leg in legs)
-
-
-def _finish_reason(ordered: Sequence[CallLeg]) -> str:
-    """Return the finish reason of the outside party's last leg if there is one, else of the last leg."""
-    outside = [leg for leg in ordered if not leg.is_operator]
-    return (outside or ordered)[-1].finish_reason

@@ -32,9 +32,9 @@ def urls(call: Call, resolution: CallResolution) -> list[str]:
     chosen = resolution.owner_record_ids or resolution.record_ids
     owner_id = call.employee.uis_id if call.employee else None
     preferred = [event for event in resolution.links if event.employee_id == owner_id] or list(resolution.links)
-    found = [whole_call_url(resolution)] if whole_call_url(resolution) else []
-    found += [client_factory.recording_url(call.tenant.uis, call.session_id, record_id) for record_id in chosen[-1:]]
-    return list(dict.fromkeys([*found, *(event.link for event in preferred[-1:])]))
+    own = [client_factory.recording_url(call.tenant.uis, call.session_id, record_id) for record_id in chosen[-1:]]
+    found = [whole_call_url(resolution), *own, *(event.link for event in preferred[-1:])]
+    return list(dict.fromkeys(filter(None, found)))
 
 
 def parts(call: Call, resolution: CallResolution) -> list[Part]:

@@ -37,18 +37,22 @@ class ReconciliationStats:
     @classmethod
     def from_counts(cls, uis_calls: int, counted: Mapping[str, int]) -> "ReconciliationStats":
         """Return the stats of `uis_calls` calls; those not in `counted` are unexplained."""
-        unexplained = uis_calls - sum(counted[name] for name in STATUS_CONDITIONS)
-        recovered = counted["recovered"]
         by_status = {name: counted[name] for name in STATUS_CONDITIONS}
-        return cls(uis_calls=uis_calls, unexplained=unexplained, recovered=recovered, **by_status)
+        unexplained = uis_calls - sum(by_status.values())
+        return cls(uis_calls=uis_calls, unexplained=unexplained, recovered=counted["recovered"], **by_status)
 
     def __add__(self, other: "ReconciliationStats") -> "ReconciliationStats":
         return ReconciliationStats(**dict(Counter(asdict(self)) + Counter(asdict(other))))
 
     @property
-    def due(self) -> int:
-        """Number of calls the CRM should have."""
-        return self.uis_calls - self.skipped
+    def delivery_rate(self) -> float | None:
+        """The percentage of uploaded calls among those that the CRM should have."""
+        return percent(self.uploaded, self.uis_calls - self.skipped)
+
+
+def percent(part: int, whole: int) -> float | None:
+    """Return the percentage, None if `whole` is 0. Rounded down, so that 100 means all."""
+    return part * 1000 // whole / 10 if whole > 0 else None
 
 
 def count_calls(tenant: Tenant, session_ids: Collection[int]) -> ReconciliationStats:

@@ -12,7 +12,6 @@ from connector_project.core.http_server import close_connection, limit_slow_clie
 from telephony import access_log
 from telephony.models import AccessLogEntry, Call
 from telephony.recordings import stream
-from telephony.recordings.stream import Choose
 from telephony.recordings.unavailable import UnavailableReason
 from telephony.uis.recordings import RecordingStream
 from tenants.models import User
@@ -42,15 +41,15 @@ class _Body:
 
 
 def play(
-    request: HttpRequest, call: Call, choose: Choose, *, by: User | AnonymousUser | None, now: datetime
+    request: HttpRequest, call: Call, *, part: int | None = None, by: User | AnonymousUser | None, now: datetime
 ) -> HttpResponseBase:
     """Return the recording and write to the access log. HEAD returns no audio and is not logged.
 
-    Raises RecordingUnavailable.
+    `part` is that of `stream.open_stream`. Raises RecordingUnavailable.
     """
     is_head = request.method == "HEAD"
     requested = None if is_head else http_range.parse_range(request.headers.get("Range", ""))
-    sound = stream.open_stream(call, choose, requested=requested, now=now)
+    sound = stream.open_stream(call, part=part, requested=requested, now=now)
     try:
         if is_head or sound.is_empty:
             sound.close()

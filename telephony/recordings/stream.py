@@ -1,13 +1,13 @@
 """Streams a recording from UIS to a listener: nothing is stored, and the number of streams is limited."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
 
 from connector_project.core import http_client, logging
-from connector_project.core.http_range import RequestedRange as AskedRange
+from connector_project.core.http_range import RequestedRange
 from telephony import client_factory
 from telephony.calls import recording_selection, sources
 from telephony.calls.evidence import UisSnapshot, dump, load
@@ -20,44 +20,26 @@ from telephony.uis.recordings import RecordingStream
 
 # A ranged request gets at most this much, and the player requests the next part: a paused browser stops reading, and
 # would hold one of our threads until playback resumes.
-MAX_WAIT_SECONDS = 1024 * 1024
+MAX_PART_BYTES = 1024 * 1024
 REFRESH_AFTER = timedelta(minutes=10)
 _DONE_STATES = [State.UPLOADED, State.SKIPPED]  # no worker updates the UIS snapshot in these states
 
 logger = logging.logger(__name__)
 _slots = threading.BoundedSemaphore(settings.RECORDING_STREAMS)
 
-Choose = Callable[[Call, CallResolution], Sequence[str]]
 
+def open_stream(call: Call, *, part: int | None, requested: RequestedRange | None, now: datetime) -> RecordingStream:
+    """Open the stream of a recording; the caller closes it. Raises RecordingUnavailable.
 
-def preferred_urls(call: Call, resolution: CallResolution) -> Sequence[str]:
-    """Choose what the CRM gets: the recording of the whole call, or of the owner's last talk."""
-    return recording_selection.urls(call, resolution)
-
-
-def part(number: int) -> Choose:
-    """Choose one of several recordings by its number from 1; 0 is the recording of all talks."""
-
-    def choose(call: Call, resolution: CallResolution) -> Sequence[str]:
-        if number == 0:
-            return (
-                [recording_selection.whole_call_url(resolution)]
-                if recording_selection.whole_call_url(resolution)
-                else []
-            )
-        return [one.url for one in recording_selection.parts(call, resolution)[number - 1 : number]]
-
-    return choose
-
-
-def open_stream(call: Call, choose: Choose, *, requested: AskedRange | None, now: datetime) -> RecordingStream:
-    """Open the stream of a recording; the caller closes it. Raises RecordingUnavailable."""
+    `part` is the number of one of several recordings from 1; 0 is the recording of all talks. None means what the CRM
+    gets: the recording of the whole call, or of the owner's last talk.
+    """
     if reason := blocked_reason(call):
         raise RecordingUnavailable(reason)
     if not _slots.acquire(blocking=False):
         raise RecordingUnavailable(UnavailableReason.BUSY)
     try:
-        sound = _fetch(call, choose, requested=requested, now=now)
+        sound = _fetch(call, part, requested=requested, now=now)
     except BaseException:
         _slots.release()
         raise
@@ -81,21 +63,17 @@ def refresh_from_uis(call: Call, *, now: datetime) -> bool:
     call.uis_snapshot = dump(answer)
     found = recording_selection.url(call, _resolve(call))
     if call.state in _DONE_STATES and found:
-        call.recording_missing_since = None
-        known = {
-            "uis_snapshot": call.uis_snapshot,
-            "recording_url": call.recording_url or found,
-            "recording_missing_since": None,
-        }
+        call.recording_url, call.recording_missing_since = call.recording_url or found, None
+        known = {name: getattr(call, name) for name in ("uis_snapshot", "recording_url", "recording_missing_since")}
         Call.objects.filter(pk=call.pk, state__in=_DONE_STATES).update(**known)
     return bool(found)
 
 
-def _fetch(call: Call, choose: Choose, *, requested: AskedRange | None, now: datetime) -> RecordingStream:
+def _fetch(call: Call, part: int | None, *, requested: RequestedRange | None, now: datetime) -> RecordingStream:
     """Try the known URLs, then those that UIS has now: ids may have changed, and links expire."""
     if call.recording_missing_since is not None and now - call.recording_missing_since < REFRESH_AFTER:
         raise RecordingUnavailable(UnavailableReason.MISSING)
-    known = choose(call, _resolve(call))
+    known = _urls(call, part)
     try:
         return _first_of(call, known, requested)
     except RecordingUnavailable as exc:
@@ -103,15 +81,25 @@ def _fetch(call: Call, choose: Choose, *, requested: AskedRange | None, now: dat
             raise
         reason = exc.reason
     refresh_from_uis(call, now=now)
-    fresh = [address for address in choose(call, _resolve(call)) if address not in known]
+    fresh = [address for address in _urls(call, part) if address not in known]
     if fresh:
         return _first_of(call, fresh, requested)
-    if reason == UnavailableReason.MISSING and choose is preferred_urls:
+    if reason == UnavailableReason.MISSING and part is None:
         Call.objects.filter(pk=call.pk).update(recording_missing_since=now)
     raise RecordingUnavailable(reason)
 
 
-def _first_of(call: Call, addresses: Sequence[str], requested: AskedRange | None) -> RecordingStream:
+def _urls(call: Call, part: int | None) -> list[str]:
+    """Return the possible URLs of a recording, best first."""
+    resolution = _resolve(call)
+    if part is None:
+        return recording_selection.urls(call, resolution)
+    if part == 0:
+        return list(filter(None, [recording_selection.whole_call_url(resolution)]))
+    return [one.url for one in recording_selection.parts(call, resolution)[part - 1 : part]]
+
+
+def _first_of(call: Call, addresses: Sequence[str], requested: RequestedRange | None) -> RecordingStream:
     """Open the first recording that UIS serves."""
     reason, connection = UnavailableReason.MISSING, call.tenant.uis
     for address in addresses:
@@ -119,7 +107,7 @@ def _first_of(call: Call, addresses: Sequence[str], requested: AskedRange | None
             return recordings.fetch(
                 address,
                 requested_range=requested,
-                at_most=MAX_WAIT_SECONDS,
+                at_most=MAX_PART_BYTES,
                 is_theirs=lambda url: client_factory.is_of_uis(connection, url),
             )
         except http_client.RemoteError as exc:
@@ -142,9 +130,8 @@ def _query_uis(call: Call, *, now: datetime) -> UisSnapshot:
     except http_client.RemoteError as exc:
         logger.warning("recording request failed", tenant=call.tenant.slug, call=call.session_id, error=str(exc))
         client_factory.suspend_if_denied(connection, exc, now=now)
-        raise RecordingUnavailable(
-            UnavailableReason.DENIED if isinstance(exc, http_client.AccessDenied) else UnavailableReason.UNAVAILABLE
-        ) from exc
+        is_denied = isinstance(exc, http_client.AccessDenied)
+        raise RecordingUnavailable(UnavailableReason.DENIED if is_denied else UnavailableReason.UNAVAILABLE) from exc
 
 
 def _fetch_snapshot(call: Call) -> UisSnapshot:

@@ -6,7 +6,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views import View
 
-from telephony.recordings import http, links, stream
+from telephony.recordings import http, links
 from telephony.recordings.unavailable import RecordingUnavailable
 
 
@@ -21,7 +21,7 @@ class RecordView(View):
             raise Http404
         try:
             links.check(link, now=now)
-            answer = http.play(request, link.call, stream.preferred_urls, by=None, now=now)
+            answer = http.play(request, link.call, by=None, now=now)
         except RecordingUnavailable as exc:
             answer = _unavailable(request, exc)
         for name, value in http.ANY_PAGE.items():

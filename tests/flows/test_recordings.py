@@ -240,7 +240,7 @@ def test_invalid_or_multiple_range_returns_the_whole_recording(play, link, talk,
 @pytest.mark.slow
 @pytest.mark.parametrize("takes_ranges", [True, False], ids=["uis-serves-ranges", "we-cut"])
 def test_long_recording_is_served_in_consecutive_ranges(play, link, talk, uis_world, monkeypatch, takes_ranges):
-    monkeypatch.setattr(stream, "MAX_WAIT_SECONDS", 1000)
+    monkeypatch.setattr(stream, "MAX_PART_BYTES", 1000)
     uis_world.media.takes_ranges = takes_ranges
     received, size = b"", len(audio_of(talk))
     while len(received) < size:

@@ -779,12 +779,10 @@ def test_pages_have_titles_of_their_own(client, operator, omsk):
 
 def test_call_page_shows_the_crm_manager_if_known(client, operator, omsk):
     url = f"/admin/telephony/call/{Call.objects.get().pk}/change/"
-    before = client.get(url, headers=ENGLISH).context["page"].details
+    before = client.get(url, headers=ENGLISH).context["details"]
     Call.objects.update(crm_user_id=2701)
     response = client.get(url, headers=ENGLISH)
-    assert [value for _name, value in response.context["page"].details if value not in dict(before).values()] == [
-        "2701"
-    ]
+    assert [value for _name, value in response.context["details"] if value not in dict(before).values()] == ["2701"]
     assert "<dd>2701</dd>" in response.content.decode()
 
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
@@ -18,12 +17,19 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core.check_results import Text
 from telephony.models import Call
 from telephony.recordings import http, links, stream
-from telephony.recordings.panel import RecordingPanel, recording_panel
+from telephony.recordings.panel import RecordingPanel
 from telephony.recordings.unavailable import RecordingUnavailable, UnavailableReason
 from tenants.audit import Actor
 
 PLAY_PERMISSION = "telephony.play_recording"
 LINKS = "telephony.change_recordinglink"
+# UIS may have a recording now.
+RETRYABLE = {
+    UnavailableReason.MISSING,
+    UnavailableReason.NEVER_CAME,
+    UnavailableReason.NOT_RECORDED,
+    UnavailableReason.NOT_FETCHED,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +40,8 @@ class RecordingAction:
     label: Text
     warnings: tuple[Text, ...]  # shown before confirmation
     permission: str
-    is_available: Callable[[Call, RecordingPanel], bool]
-    run: Callable[[Call, RecordingPanel, Actor, datetime], str]  # returns the message; raises RecordingUnavailable
+    is_available: Callable[[RecordingPanel], bool]
+    run: Callable[[RecordingPanel, Actor], str]  # returns the message; raises RecordingUnavailable
 
 
 class RecordingMixin(admin.ModelAdmin[Call]):
@@ -49,21 +55,20 @@ class RecordingMixin(admin.ModelAdmin[Call]):
             *super().get_urls(),
         ]
 
-    def recording_context(self, request: HttpRequest, call: Call, *, now: datetime) -> dict[str, Any]:
+    def recording_context(self, request: HttpRequest, panel: RecordingPanel) -> dict[str, Any]:
         """Return the template context of the panel for this user."""
-        panel = recording_panel(call, now=now)
         actions = [
             action
             for action in ACTIONS.values()
-            if action.is_available(call, panel) and request.user.has_perm(action.permission)
+            if action.is_available(panel) and request.user.has_perm(action.permission)
         ]
         return {"recording": panel, "may_listen": request.user.has_perm(PLAY_PERMISSION), "recording_actions": actions}
 
     def play_view(self, request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
         """Play one part; 0 is the recording of the whole call. Writes to the access log."""
-        call = self._get_call(request, pk, permission=PLAY_PERMISSION)
+        call = self.get_call(request, pk, permission=PLAY_PERMISSION)
         try:
-            return http.play(request, call, stream.part(number), by=request.user, now=timezone.now())
+            return http.play(request, call, part=number, by=request.user, now=timezone.now())
         except RecordingUnavailable as exc:
             return HttpResponse(exc.reason.label, status=http.status(exc.reason), content_type="text/plain")
 
@@ -71,69 +76,51 @@ class RecordingMixin(admin.ModelAdmin[Call]):
         """Show the confirmation; on POST run the action."""
         if (action := ACTIONS.get(name)) is None:
             raise Http404
-        call, now = self._get_call(request, pk, permission=action.permission), timezone.now()
-        panel = recording_panel(call, now=now)
-        if not action.is_available(call, panel):
+        panel = RecordingPanel(self.get_call(request, pk, permission=action.permission), now=timezone.now())
+        if not action.is_available(panel):
             messages.warning(request, gettext("This action is not available for this call now."))
         elif request.method != "POST":
-            context = {"action": action, "call": call, "title": action.label, "opts": self.opts, "media": self.media}
-            shared = self.admin_site.each_context(request)
-            return TemplateResponse(request, "admin/telephony/call/recording_action_confirm.html", shared | context)
+            template = "admin/telephony/call/recording_action_confirm.html"
+            return self.render(request, template, title=action.label, action=action, call=panel.call)
         else:
-            _run(request, action, call, panel, now=now)
+            try:
+                messages.success(request, action.run(panel, request.user))
+            except RecordingUnavailable as exc:
+                messages.warning(request, exc.reason.label)
         return redirect("admin:telephony_call_change", pk)
 
-    def _get_call(self, request: HttpRequest, pk: int, *, permission: str = "") -> Call:
+    def get_call(self, request: HttpRequest, pk: int, *, permission: str = "telephony.view_call") -> Call:
         """Return the call with related rows. Raises Http404 or PermissionDenied."""
-        call = Call.objects.with_related().filter(pk=pk).first()
-        if call is None:
-            raise Http404
-        if not self.has_view_permission(request, call) or (permission and not request.user.has_perm(permission)):
+        call = get_object_or_404(Call.objects.with_related(), pk=pk)
+        if not (self.has_view_permission(request, call) and request.user.has_perm(permission)):
             raise PermissionDenied
         return call
 
-
-def _run(request: HttpRequest, action: RecordingAction, call: Call, panel: RecordingPanel, *, now: datetime) -> None:
-    try:
-        messages.success(request, action.run(call, panel, request.user, now))
-    except RecordingUnavailable as exc:
-        messages.warning(request, exc.reason.label)
+    def render(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
+        shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
+        return TemplateResponse(request, template, shared | context)
 
 
-def _request_from_uis(call: Call, _panel: RecordingPanel, _by: Actor, now: datetime) -> str:
-    if stream.refresh_from_uis(call, now=now):
+def _request_from_uis(panel: RecordingPanel, _by: Actor) -> str:
+    if stream.refresh_from_uis(panel.call, now=panel.now):
         return gettext("UIS has a recording of this call.")
     return gettext("UIS has no recording of this call.")
 
 
-def _can_request(call: Call, panel: RecordingPanel) -> bool:
+def _can_request(panel: RecordingPanel) -> bool:
     """Whether UIS may have a recording now; for unfinished calls the workers check."""
-    retryable = {
-        UnavailableReason.MISSING,
-        UnavailableReason.NEVER_CAME,
-        UnavailableReason.NOT_RECORDED,
-        UnavailableReason.NOT_FETCHED,
-    }
-    return call.is_done and panel.reason in retryable and not call.tenant.uis.denied_at
+    return panel.call.is_done and panel.reason in RETRYABLE and not panel.call.tenant.uis.denied_at
 
 
-def _has_active_link(_call: Call, panel: RecordingPanel) -> bool:
-    return panel.link is not None and not panel.link.is_revoked
-
-
-def _has_revoked_link(_call: Call, panel: RecordingPanel) -> bool:
-    return panel.link is not None and panel.link.is_revoked
-
-
-def _revoke(_call: Call, panel: RecordingPanel, by: Actor, now: datetime) -> str:
+def _revoke(panel: RecordingPanel, by: Actor) -> str:
     if panel.link is not None:
-        links.revoke(panel.link, by=by, now=now)
+        links.revoke(panel.link, by=by, now=panel.now)
     return gettext("Link revoked.")
 
 
-def _restore(_call: Call, panel: RecordingPanel, by: Actor, now: datetime) -> str:
+def _restore(panel: RecordingPanel, by: Actor) -> str:
     if panel.link is not None:
-        links.restore(panel.link, by=by, now=now)
+        links.restore(panel.link, by=by, now=panel.now)
     return gettext("Link restored.")
 
 
@@ -154,7 +141,7 @@ _ALL = (
             _("You can restore the link later. Staff can still listen here."),
         ),
         permission=LINKS,
-        is_available=_has_active_link,
+        is_available=lambda panel: panel.link is not None and not panel.link.is_revoked,
         run=_revoke,
     ),
     RecordingAction(
@@ -162,7 +149,7 @@ _ALL = (
         label=_("Restore link"),
         warnings=(_("The same link works again: the CRM has no other one."),),
         permission=LINKS,
-        is_available=_has_revoked_link,
+        is_available=lambda panel: panel.link is not None and panel.link.is_revoked,
         run=_restore,
     ),
 )

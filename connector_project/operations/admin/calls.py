@@ -9,7 +9,6 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
@@ -26,10 +25,12 @@ from connector_project.operations.explain.data import redactor_for
 from telephony import access_log
 from telephony.calls import filters, manual
 from telephony.models import AccessLogEntry, BulkAction, Call, FailureReason, Step
+from telephony.recordings.panel import RecordingPanel
 from tenants.models import AuditLogEntry
 
 PAGE = "admin/telephony/call/detail.html"
 SKIP = "admin/telephony/call/skip_confirm.html"
+CHANGE_PERMISSION = "telephony.change_call"
 
 
 class CallPageMixin(RecordingMixin):
@@ -45,19 +46,21 @@ class CallPageMixin(RecordingMixin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Show the page; log the access if the user sees the full number."""
-        call, now = self._call(object_id), timezone.now()
+        rows = Call.objects.with_related().with_history()
+        call, now = get_object_or_404(rows, pk=int(object_id) if object_id.isdecimal() else 0), timezone.now()
         if not self.has_view_permission(request, call):
             raise PermissionDenied
         reader = redactor_for(request.user)
         if reader.is_unmasked:
             _log_access(request, call, now=now)
-        page = call_detail.build_page(call, redactor=reader, may_act=self.has_change_permission(request, call), now=now)
-        recording = self.recording_context(request, call, now=now)
+        may_act = self.has_change_permission(request, call)
+        page = call_detail.page_context(call, redactor=reader, may_act=may_act, now=now)
+        recording = self.recording_context(request, RecordingPanel(call, now=now))
         title = gettext("Call %(session)s") % {"session": call.session_id}
-        return self._shown(request, PAGE, title=title, page=page, original=call, **recording)
+        return self.render(request, PAGE, title=title, **page, **recording)
 
     def retry_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        call = self._to_change(request, pk)
+        call = self.get_call(request, pk, permission=CHANGE_PERMISSION)
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         now = timezone.now()
@@ -74,14 +77,14 @@ class CallPageMixin(RecordingMixin):
         return redirect("admin:telephony_call_change", pk)
 
     def skip_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        call, now = self._to_change(request, pk), timezone.now()
+        call, now = self.get_call(request, pk, permission=CHANGE_PERMISSION), timezone.now()
         form = ReasonForm(request.POST if request.method == "POST" else None)
         if not manual.may_skip(call, now=now):
             messages.warning(request, gettext("The call cannot be skipped: it is uploaded, or is being uploaded now."))
         elif not form.is_valid():
             title, is_sent = gettext("Skip the call permanently"), call.history.filter(step=Step.UPLOAD).exists()
             may_be_there = is_sent and call.reason == FailureReason.CRM_UNAVAILABLE
-            return self._shown(request, SKIP, title=title, form=form, original=call, may_be_there=may_be_there)
+            return self.render(request, SKIP, title=title, form=form, original=call, may_be_there=may_be_there)
         elif self._skip(request, call, form.cleaned_data["reason"]):
             messages.success(request, gettext("The call is skipped permanently."))
         return redirect("admin:telephony_call_change", pk)
@@ -90,9 +93,7 @@ class CallPageMixin(RecordingMixin):
         """Show the full number once, and log the access."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        call = self._call(str(pk))
-        if not self.has_view_permission(request, call):
-            raise PermissionDenied
+        call = self.get_call(request, pk)
         _log_access(request, call, now=timezone.now())
         message = gettext("The customer's number, shown only now: %(number)s. This access is logged.")
         messages.info(request, message % {"number": phone_numbers.e164(call.contact) or "–"})
@@ -123,20 +124,6 @@ class CallPageMixin(RecordingMixin):
                 {call.tenant_id: 1}, AuditLogEntry.Action.CALLS_SKIPPED, by=by, part=part, reason=reason, now=now
             )
         return is_skipped
-
-    def _call(self, pk: str) -> Call:
-        rows = Call.objects.with_related().with_history()
-        return get_object_or_404(rows, pk=int(pk) if pk.isdecimal() else 0)
-
-    def _to_change(self, request: HttpRequest, pk: int) -> Call:
-        call = self._call(str(pk))
-        if not self.has_change_permission(request, call):
-            raise PermissionDenied
-        return call
-
-    def _shown(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
-        shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
-        return TemplateResponse(request, template, shared | context)
 
 
 @admin.register(Call)

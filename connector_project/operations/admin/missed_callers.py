@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
@@ -22,6 +21,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import local_dates
+from connector_project.operations.admin.statistics import choose_days
 from telephony import access_log
 from telephony.missed_callers import queries
 from telephony.missed_callers.queries import USER, MissedCallerBoard
@@ -39,20 +39,11 @@ MINUTE = timedelta(minutes=1)
 SHOWN_DIGITS = 4  # digits that a masked number shows
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One caller, ready for display."""
-
-    number: str
-    calls: str  # URL of their calls
-    last_call: str  # URL of the last missed call
-    owner: str
-    waiting: str
-    since: str
-    missed_count: int
-    last: str
-    callback_attempts: int
-    last_callback_at: str
+# The query parameter of each list's page, whether all its calls came outside business hours, title and description.
+LISTS = (
+    ("page", False, _("Missed in business hours"), _("At least one call came in business hours.")),
+    ("after", True, _("Only outside business hours"), _("All calls came outside business hours.")),
+)
 
 
 class MissedMixin(admin.ModelAdmin[Tenant]):
@@ -89,48 +80,50 @@ class MissedMixin(admin.ModelAdmin[Tenant]):
 
 def _board(request: HttpRequest, tenant: Tenant) -> dict[str, Any]:
     now, params = timezone.now(), request.GET
-    length = int(params["days"]) if params.get("days", "") in map(str, PERIODS) else DEFAULT_DAYS
+    days, periods = choose_days(request, PERIODS, default=DEFAULT_DAYS)
     order = params["order"] if params.get("order", "") in ORDERS else "waiting"
-    since = local_dates.begin(
-        local_dates.day_of(now, zone=tenant.zone) - (length - 1) * local_dates.DAY, zone=tenant.zone
-    )
+    first_day = local_dates.day_of(now, zone=tenant.zone) - (days - 1) * local_dates.DAY
+    since, chosen = local_dates.begin(first_day, zone=tenant.zone), params.get("owner", "")
     board = queries.load_board(tenant, now=now)
     recent = [wait for wait in board.waiting if wait.last_at >= since]
     names = _names(tenant, board)
-    chosen = params.get("owner", "")
-    selected = _ordered(_of_owner(recent, chosen), order)
-    pages = {
-        name: Paginator([wait for wait in selected if wait.is_after_hours == is_after_hours], PAGE_SIZE).get_page(
-            params.get(name)
-        )
-        for name, is_after_hours in (("page", False), ("after", True))
-    }
-    shown = [wait for page in pages.values() for wait in page]
-    _log_access(request, tenant, shown, now=now)
-    attempts = queries.callback_attempts(tenant, shown)
-    rows = {
-        name: [_row(request, tenant, wait, attempts[wait.contact], names, now=now) for wait in page]
-        for name, page in pages.items()
-    }
+    selected = _of_owner(recent, chosen)
+    if order == "newest":
+        selected.sort(key=lambda wait: wait.last_at, reverse=True)
     return {
-        "periods": [(number, number == length) for number in PERIODS],
+        "periods": periods,
         "orders": [(name, label, name == order) for name, label in ORDERS.items()],
-        "days": length,
+        "days": days,
         "order": order,
         "owners": _owners(recent, names, chosen),
         "owner": chosen,
-        "parts": [
-            (name, title, description, pages[name], rows[name])
-            for name, title, description in (
-                ("page", _("Missed in business hours"), _("At least one call came in business hours.")),
-                ("after", _("Only outside business hours"), _("All calls came outside business hours.")),
-            )
-        ],
+        "parts": _lists(request, tenant, selected, names, now=now),
         "summary": _summary(selected, _of_owner(board.closed_today, chosen), board, since=since, now=now),
         "is_truncated": board.is_truncated,
         "max_calls": queries.MAX_MISSED_CALLS,
         "lookback_days": queries.LOOKBACK,
     }
+
+
+def _lists(
+    request: HttpRequest, tenant: Tenant, waits: Sequence[MissedCaller], names: Mapping[str, str], *, now: datetime
+) -> list[tuple[Any, ...]]:
+    """Return the name, texts, page and rows of each list; log the access to the numbers on their pages."""
+    pages = []
+    for name, is_after_hours, _title, _description in LISTS:
+        paginator = Paginator([wait for wait in waits if wait.is_after_hours == is_after_hours], PAGE_SIZE)
+        pages.append(paginator.get_page(request.GET.get(name)))
+    shown = [wait for page in pages for wait in page]
+    _log_access(request, tenant, shown, now=now)
+    attempts = queries.callback_attempts(tenant, shown)
+
+    def row(wait: MissedCaller) -> dict[str, Any]:
+        return _row(request, tenant, wait, attempts[wait.contact], now=now) | {"owner": names[wait.owner]}
+
+    return [
+        (name, title, description, page, [row(wait) for wait in page])
+        for (name, _is_after_hours, title, description), page in zip(LISTS, pages, strict=True)
+    ]
 
 
 def _log_access(request: HttpRequest, tenant: Tenant, shown: Sequence[MissedCaller], *, now: datetime) -> None:
@@ -143,10 +136,6 @@ def _log_access(request: HttpRequest, tenant: Tenant, shown: Sequence[MissedCall
 def _of_owner(waits: Iterable[MissedCaller], chosen: str) -> list[MissedCaller]:
     owner = UNASSIGNED_OWNER if chosen == UNASSIGNED else chosen
     return [wait for wait in waits if not chosen or wait.owner == owner]
-
-
-def _ordered(waits: Sequence[MissedCaller], order: str) -> Sequence[MissedCaller]:
-    return sorted(waits, key=lambda wait: wait.last_at, reverse=True) if order == "newest" else waits
 
 
 def _names(tenant: Tenant, board: MissedCallerBoard) -> Mapping[str, str]:
@@ -188,29 +177,23 @@ def _summary(
 
 
 def _row(
-    request: HttpRequest,
-    tenant: Tenant,
-    wait: MissedCaller,
-    attempts: Sequence[datetime],
-    names: Mapping[str, str],
-    *,
-    now: datetime,
-) -> Row:
+    request: HttpRequest, tenant: Tenant, wait: MissedCaller, attempts: Sequence[datetime], *, now: datetime
+) -> dict[str, Any]:
+    """Return one caller, ready for display."""
     # URLs stay in the browser's history: put no more of a number into them than the page shows.
     term = wait.contact if permissions.can_see_full_numbers(request.user) else wait.contact[-SHOWN_DIGITS:]
     query = urlencode({"q": term, "tenant__id__exact": tenant.pk})
-    return Row(
-        number=permissions.number_formatter(request.user)(wait.contact),
-        calls=f"{reverse('admin:telephony_call_changelist')}?{query}",
-        owner=names[wait.owner],
-        waiting=_duration(wait.first_at, now),
-        since=datetime_display.format_short(tenant, wait.first_at, now=now),
-        missed_count=wait.missed_count,
-        last_call=reverse("admin:telephony_call_change", args=[wait.last_call]),
-        last=datetime_display.format_short(tenant, wait.last_at, now=now),
-        callback_attempts=len(attempts),
-        last_callback_at=datetime_display.format_short(tenant, attempts[-1] if attempts else None, now=now),
-    )
+    return {
+        "number": permissions.number_formatter(request.user)(wait.contact),
+        "calls": f"{reverse('admin:telephony_call_changelist')}?{query}",
+        "waiting": _duration(wait.first_at, now),
+        "since": datetime_display.format_short(tenant, wait.first_at, now=now),
+        "missed_count": wait.missed_count,
+        "last_call": reverse("admin:telephony_call_change", args=[wait.last_call]),
+        "last": datetime_display.format_short(tenant, wait.last_at, now=now),
+        "callback_attempts": len(attempts),
+        "last_callback_at": datetime_display.format_short(tenant, attempts[-1] if attempts else None, now=now),
+    }
 
 
 def _duration(since: datetime, till: datetime) -> str:

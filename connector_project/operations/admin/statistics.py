@@ -1,7 +1,7 @@
 """The statistics page, for all clients or for one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from django.contrib import admin
@@ -13,27 +13,31 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.check_results import Text
 from connector_project.operations import tenant_status
 from connector_project.operations.admin import charts
-from connector_project.operations.admin.charts import Chart
-from crm import popup_stats as speed
-from crm.popup_stats import PopupStats
+from connector_project.operations.admin.charts import Column, format_percent, format_seconds
+from crm import popup_stats
 from telephony import stats
 from telephony.reconciliation.stats import ReconciliationStats
-from telephony.stats import Calls, Period
+from telephony.stats import Period
 from tenants.models import Tenant
 
 PERIODS = (7, 30, 90)
 DEFAULT_DAYS, DEFAULT_DAYS_OF_ALL = 30, 7  # a quarter of all clients' calls would be millions of rows
 
 
-@dataclass(frozen=True)
-class Fact:
-    """A key figure of the period."""
-
-    label: Text
-    shown: str
+# The key figures of the period.
+FACTS = (
+    Column(_("calls in UIS"), "", "reconciled.uis_calls"),
+    Column(_("delivery rate"), "", "reconciled.delivery_rate", format_percent),
+    Column(_("incoming calls"), "", "outcomes.incoming"),
+    Column(_("answer rate"), "", "outcomes.answer_rate", format_percent),
+    Column(_("from ring to pop-up, median"), "", "popups.total.median", format_seconds),
+    Column(_("95th percentile"), "", "popups.total.p95", format_seconds),
+    Column(_("maximum"), "", "popups.total.worst", format_seconds),
+    Column(_("of it from receipt to pop-up, median"), "", "popups.ours.median", format_seconds),
+    Column(_("pop-ups rejected by the CRM"), "", "popups.refused"),
+)
 
 
 class StatisticsMixin(admin.ModelAdmin[Tenant]):
@@ -51,60 +55,46 @@ class StatisticsMixin(admin.ModelAdmin[Tenant]):
         tenant = get_object_or_404(Tenant, pk=tenant_id) if tenant_id else None
         if not (self.has_view_permission(request, tenant) and request.user.has_perm("telephony.view_call")):
             raise PermissionDenied
-        length = _length(request, DEFAULT_DAYS if tenant else DEFAULT_DAYS_OF_ALL)
+        default = DEFAULT_DAYS if tenant else DEFAULT_DAYS_OF_ALL
+        days, periods = choose_days(request, PERIODS, default=default)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": _("Statistics"),
             "subtitle": str(tenant or _("all clients")),
             "tenant": tenant,
-            "periods": [(days, days == length) for days in PERIODS],
-            **_statistics(tenant, length),
+            "periods": periods,
+            **_statistics(tenant, days),
         }
         return TemplateResponse(request, "admin/tenants/statistics.html", context)
 
 
-def _length(request: HttpRequest, usual: int) -> int:
-    days = request.GET.get("days", "")
-    return int(days) if days in map(str, PERIODS) else usual
+def choose_days(request: HttpRequest, periods: Sequence[int], *, default: int) -> tuple[int, list[tuple[int, bool]]]:
+    """Return the chosen period in days, and the links: each possible period, and whether it is chosen."""
+    text = request.GET.get("days", "")
+    days = int(text) if text in map(str, periods) else default
+    return days, [(number, number == days) for number in periods]
 
 
-def _statistics(tenant: Tenant | None, length: int) -> dict[str, Any]:
+def _statistics(tenant: Tenant | None, days: int) -> dict[str, Any]:
     zones = [tenant.time_zone] if tenant else tenant_status.zones_in_use()
-    period = Period.last(length, zones=zones, now=timezone.now())
-    reconciled, calls, popups = (
-        stats.delivered(tenant, period),
-        stats.calls(tenant, period),
-        speed.count_popups(tenant, period),
-    )
-    ranking = (
-        charts.by_employee(stats.by_employee(tenant, period)) if tenant else charts.by_client(stats.by_tenant(period))
-    )
-    shown: Sequence[Chart] = [
-        charts.delivered(reconciled),
-        charts.ended(calls.by_day),
-        charts.popups(popups.by_day),
-        charts.steps(popups),
-        ranking,
-        charts.by_hour(calls),
-    ]
+    period = Period.last(days, zones=zones, now=timezone.now())
+    by_day, calls = stats.delivered(tenant, period), stats.calls(tenant, period)
+    popups = popup_stats.count_popups(tenant, period)
+    reconciled = sum(by_day.values(), ReconciliationStats())
+    figures = SimpleNamespace(reconciled=reconciled, outcomes=calls.total, popups=popups)
+    if tenant:
+        ranking = charts.EMPLOYEES.with_rows((row.name, row.outcomes) for row in stats.by_employee(tenant, period))
+    else:
+        ranking = charts.CLIENTS.with_rows((row.name, row) for row in stats.by_tenant(period))
     return {
-        "period": period,
-        "facts": _fact_list(sum(reconciled.values(), ReconciliationStats()), calls, popups),
-        "charts": shown,
+        "facts": [(column.label, column.cell(figures).shown or "–") for column in FACTS],
+        "charts": [
+            charts.DELIVERED.with_rows(by_day.items()),
+            charts.ENDED.with_rows(calls.by_day.items()),
+            charts.POPUPS.with_rows(popups.by_day.items()),
+            charts.POPUP_STEPS.with_rows(popups.histogram.items()),
+            ranking,
+            charts.HOURS.with_rows(calls.by_hour.items()),
+        ],
     }
-
-
-def _fact_list(reconciled: ReconciliationStats, calls: Calls, popups: PopupStats) -> list[Fact]:
-    ends, total, ours = calls.total, popups.total, popups.ours
-    return [
-        Fact(_("calls in UIS"), str(reconciled.uis_calls)),
-        Fact(_("delivery rate"), charts.format_percent(reconciled.uploaded, reconciled.due)),
-        Fact(_("incoming calls"), str(ends.incoming)),
-        Fact(_("answer rate"), charts.format_percent(ends.answered, ends.incoming)),
-        Fact(_("from ring to pop-up, median"), charts.format_seconds(total.median)),
-        Fact(_("95th percentile"), charts.format_seconds(total.p95)),
-        Fact(_("maximum"), charts.format_seconds(total.worst)),
-        Fact(_("of it from receipt to pop-up, median"), charts.format_seconds(ours.median)),
-        Fact(_("pop-ups rejected by the CRM"), str(popups.refused)),
-    ]

@@ -1,170 +1,151 @@
-"""Why a call is in its state, who is responsible, and what happens next. Pure."""
+"""Why a call is in its state, what happens next, and what else went wrong: a pop-up, a manager, a recording. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from statistics import median
 
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
-from connector_project.core.check_results import Text
+from connector_project.core.check_results import Responsible, Text
 from connector_project.operations.alerts import incident_texts
 from connector_project.operations.explain import labels
-from connector_project.operations.explain.data import CallData, Diagnosis, Redactor
+from connector_project.operations.explain.data import FAULTS, CallData, Diagnosis
 from telephony.calls import recording_selection
-from telephony.models import Call, FailureReason, Step
+from telephony.models import Call, FailureReason, Notification, Step
 from telephony.models.choices import CRM_STATES, UIS_STATES
+from telephony.uis import webhook_templates
+from telephony.webhooks import status
 from tenants import datetime_display
-from tenants.models import Connection
+from tenants.models import Connection, Employee
 from tenants.transfer_rules import SkipReason
 
-State = Call.State
+State, Reason = Call.State, Notification.Reason
+# Clocks of two systems differ by seconds, time zones by half hours.
+ZONE_STEP_SECONDS, CLOCKS_APART_SECONDS = 1800, 120
 _NEXT_STEPS: Mapping[str, Text] = {
     State.DEBOUNCING: gettext_lazy("The events will be merged: %(moment)s."),
     State.FETCHING_LEGS: gettext_lazy("Legs and recording will be requested from UIS: %(moment)s."),
     State.RESOLVING_OWNER: gettext_lazy("The CRM will be asked for the customer's manager: %(moment)s."),
     State.READY: gettext_lazy("The call will be uploaded to the CRM: %(moment)s."),
 }
+_POPUP_RESPONSIBLE: Mapping[str, Responsible] = {
+    Reason.PAUSED: Responsible.OPERATOR,
+    Reason.CRM_DENIED: Responsible.CLIENT,
+    Reason.NO_EMPLOYEE: Responsible.CLIENT,
+    Reason.UNKNOWN_EMPLOYEE: Responsible.OPERATOR,
+    Reason.CRM_AWAY: Responsible.CRM,
+    Reason.CRM_FAILED: Responsible.CRM,
+    Reason.STALE: Responsible.UIS,
+}
 
 
-def diagnose(data: CallData, redactor: Redactor) -> Diagnosis:
+def diagnose(data: CallData) -> Diagnosis:
     """Return why the call is in its state."""
     call = data.call
     if call.state == State.UPLOADED:
-        message = _("The call was uploaded to the CRM: %(moment)s.")
-        moment = datetime_display.format_short(
-            call.tenant, call.uploaded_at or call.retry_window_started_at, now=data.now
-        )
-        return Diagnosis(reason="UPLOADED", message=message % {"moment": moment}, css_class="good")
+        at = call.uploaded_at or call.retry_window_started_at
+        moment = datetime_display.format_short(call.tenant, at, now=data.now)
+        return Diagnosis("UPLOADED", _("The call was uploaded to the CRM: %(moment)s.") % {"moment": moment})
     if call.state == State.SKIPPED:
-        return _skipped(data, redactor)
+        return _skipped(data)
     if call.failed_at:
-        return _of_reason(
-            FailureReason(call.reason or FailureReason.INTERNAL_ERROR), redactor.text(call.detail), css_class="bad"
-        )
-    return _blocked_by_tenant(data, redactor) or _waiting(data, redactor)
+        return _of_reason(FailureReason(call.reason or FailureReason.INTERNAL_ERROR), data.redactor.text(call.detail))
+    return _blocked(data) or _waiting(data)
 
 
-def next_step(data: CallData) -> str:
-    """Return what happens next, and when."""
-    call = data.call
+def next_step(data: CallData) -> tuple[str, datetime | None]:
+    """Return what happens next, and its time; None if it waits for a person, or nothing follows."""
+    call, connection, at = data.call, _connection(data.call), data.call.next_attempt_at
     if call.state == State.UPLOADED:
-        return _("Nothing: the call is in the CRM.")
+        return _("Nothing: the call is in the CRM."), None
     if call.state == State.SKIPPED:
-        return _("Nothing automatically. After a change of the rules press “Retry”.")
+        return _("Nothing automatically. After a change of the rules press “Retry”."), None
     if call.failed_at:
-        return _("Nothing automatically. Fix the problem, then press “Retry”.")
+        return _("Nothing automatically. Fix the problem, then press “Retry”."), None
     if call.state != State.DEBOUNCING and not call.tenant.is_live:
-        return _("It continues automatically when the client is active again.")
-    if (connection := _connection(call)) and connection.denied_at:
-        return _("It continues automatically within five minutes after the problem is fixed.")
-    return _upcoming(data)
+        return _("It continues automatically when the client is active again."), None
+    if connection and connection.denied_at:
+        return _("It continues automatically within five minutes after the problem is fixed."), None
+    if at and connection and connection.retry_at:
+        at = max(at, connection.retry_at)
+    return _upcoming(data, at), at
 
 
-def next_at(data: CallData) -> datetime | None:
-    """Return the time of the next step; None if it waits for a person, or none follows."""
-    call, connection = data.call, _connection(data.call)
-    is_open = call.state == State.DEBOUNCING or call.tenant.is_live
-    if call.next_attempt_at is None or not is_open or (connection and connection.denied_at):
-        return None
-    return (
-        max(call.next_attempt_at, connection.retry_at) if connection and connection.retry_at else call.next_attempt_at
-    )
+def find_warnings(data: CallData) -> list[Diagnosis]:
+    """Return the other problems, each once: what did not fail the call, but cost something."""
+    found = [*_of_call(data), *_unreadable(data), *_zone(data), *_popups(data), *_nobody_rang(data), *_recording(data)]
+    return list(dict.fromkeys(found))
 
 
-def _upcoming(data: CallData) -> str:
-    call, at = data.call, next_at(data)
-    soon = _("within a minute")
-    moment = datetime_display.format_with_seconds(call.tenant, at, now=data.now) if at and at > data.now else soon
-    message = str(_NEXT_STEPS[call.state]) % {"moment": moment}
-    if call.reason != FailureReason.RECORDING_NOT_READY:
+def _upcoming(data: CallData, at: datetime | None) -> str:
+    def shown(moment: datetime) -> str:
+        return datetime_display.format_with_seconds(data.call.tenant, moment, now=data.now)
+
+    moment = shown(at) if at and at > data.now else _("within a minute")
+    message = str(_NEXT_STEPS[data.call.state]) % {"moment": moment}
+    if data.call.reason != FailureReason.RECORDING_NOT_READY:
         return message
     latest = _("Without a recording it is uploaded at %(moment)s at the latest.")
-    deadline = datetime_display.format_with_seconds(call.tenant, recording_selection.deadline(call), now=data.now)
-    return f"{message} {latest % {'moment': deadline}}"
+    return f"{message} {latest % {'moment': shown(recording_selection.deadline(data.call))}}"
 
 
-def _skipped(data: CallData, redactor: Redactor) -> Diagnosis:
+def _skipped(data: CallData) -> Diagnosis:
     call = data.call
     if call.skip_reason == SkipReason.MANUAL:
         skip = next((one for one in reversed(data.log_entries) if one.step == Step.SKIP), None)
         message = _("Skipped permanently by %(by)s: %(reason)s")
         params = {
             "by": skip.actor if skip and skip.actor else "–",
-            "reason": redactor.text(skip.detail) if skip else "–",
+            "reason": data.redactor.text(skip.detail) if skip else "–",
         }
-        return Diagnosis(reason=SkipReason.MANUAL, message=message % params)
+        return Diagnosis(SkipReason.MANUAL, message % params)
     message = _("Skipped by a rule: %(rule)s.") % {"rule": call.get_skip_reason_display()}
-    return Diagnosis(reason=call.skip_reason, message=f"{message} {labels.rule_setting(call, data.setting)}".strip())
+    return Diagnosis(call.skip_reason, f"{message} {data.setting}".strip())
 
 
-def _blocked_by_tenant(data: CallData, redactor: Redactor) -> Diagnosis | None:
+def _blocked(data: CallData) -> Diagnosis | None:
     """Return what blocks all calls of this client, if anything does."""
-    call, tenant = data.call, data.call.tenant
+    call, tenant, connection = data.call, data.call.tenant, _connection(data.call)
     if call.state == State.DEBOUNCING:
         return None
     if tenant.offboarded_at:
-        return Diagnosis(
-            reason="OFFBOARDED", message=_("The client is disconnected: nothing is sent."), css_class="warn"
-        )
+        return Diagnosis("OFFBOARDED", _("The client is disconnected: nothing is sent."))
     if tenant.activated_at is None:
         message = _("The client is not activated: events are stored, nothing is sent.")
-        return Diagnosis(
-            reason="NOT_ACTIVATED",
-            message=message,
-            responsible=FailureReason.UIS_DENIED.responsible,
-            css_class="warn",
-        )
+        return Diagnosis("NOT_ACTIVATED", message, responsible=Responsible.CLIENT)
     if tenant.is_paused:
         message = _("The client is paused: events are stored, nothing is sent.")
-        return Diagnosis(reason="PAUSED", message=message, responsible=FailureReason.NONE.responsible, css_class="warn")
-    return _blocked_by_connection(data, redactor)
+        return Diagnosis("PAUSED", message, responsible=Responsible.OPERATOR)
+    return _blocked_by_connection(data, connection) if connection else None
 
 
-def _blocked_by_connection(data: CallData, redactor: Redactor) -> Diagnosis | None:
-    call, connection = data.call, _connection(data.call)
-    if connection is None:
-        return None
+def _blocked_by_connection(data: CallData, connection: Connection) -> Diagnosis | None:
+    call, code, text = data.call, connection.denied_code, data.redactor.text
     is_uis = call.state in UIS_STATES
     if connection.denied_at:
         reason = FailureReason.UIS_DENIED if is_uis else FailureReason.CRM_DENIED
-        denied = _of_reason(
-            reason,
-            incident_texts.denial(connection.denied_code, redactor.text(connection.denied_detail)),
-            css_class="bad",
-        )
-        return Diagnosis(
-            reason=denied.reason,
-            message=denied.message,
-            css_class="bad",
-            responsible=incident_texts.denial_is_for(connection.denied_code),
-        )
+        detail = incident_texts.denial(code, text(connection.denied_detail))
+        return _of_reason(reason, detail, responsible=incident_texts.denial_is_for(code))
     if call.reason != FailureReason.UIS_QUOTA and connection.is_circuit_open(is_live=False, now=data.now):
-        return _of_reason(
-            FailureReason.UIS_UNAVAILABLE if is_uis else FailureReason.CRM_UNAVAILABLE,
-            redactor.text(call.detail),
-            css_class="warn",
-        )
+        reason = FailureReason.UIS_UNAVAILABLE if is_uis else FailureReason.CRM_UNAVAILABLE
+        return _of_reason(reason, text(call.detail))
     return None
 
 
-def _waiting(data: CallData, redactor: Redactor) -> Diagnosis:
+def _waiting(data: CallData) -> Diagnosis:
     call = data.call
     if call.claim_token and call.next_attempt_at and call.next_attempt_at > data.now:
-        return Diagnosis(reason="CLAIMED", message=_("A worker is processing the call now."))
+        return Diagnosis("CLAIMED", _("A worker is processing the call now."))
     if call.reason:
-        return _of_reason(FailureReason(call.reason), redactor.text(call.detail), css_class="warn")
-    return Diagnosis(reason="DUE", message=_("Queued: a worker will process it within a minute."))
+        return _of_reason(FailureReason(call.reason), data.redactor.text(call.detail))
+    return Diagnosis("DUE", _("Queued: a worker will process it within a minute."))
 
 
-def _of_reason(reason: FailureReason, detail: str, *, css_class: str) -> Diagnosis:
-    message = f"{capfirst(str(reason.label))}."
-    return Diagnosis(
-        reason=reason.value,
-        message=f"{message} {detail}".strip(),
-        responsible=reason.responsible,
-        css_class=css_class,
-    )
+def _of_reason(reason: FailureReason, detail: str, *, responsible: Responsible | None = None) -> Diagnosis:
+    message = f"{capfirst(str(reason.label))}. {detail}".strip()
+    return Diagnosis(reason.value, message, responsible=responsible or reason.responsible)
 
 
 def _connection(call: Call) -> Connection | None:
@@ -172,3 +153,96 @@ def _connection(call: Call) -> Connection | None:
     if call.state in UIS_STATES:
         return call.tenant.uis
     return call.tenant.crm if call.state in CRM_STATES else None
+
+
+def _of_call(data: CallData) -> Iterator[Diagnosis]:
+    """Yield what the call's own row and log show."""
+    call, person = data.call, data.call.employee
+    if data.is_rule_changed:
+        message = _("The current rules would upload it: press “Retry”.")
+        yield Diagnosis("RULE_CHANGED", message, responsible=Responsible.OPERATOR)
+    if any(entry.step == Step.LATE_ANSWER for entry in data.log_entries):
+        yield Diagnosis("LATE_ANSWER", labels.sentence(Step.LATE_ANSWER.label), responsible=Responsible.UIS)
+    if call.origin == Call.Origin.REPORT and not data.notifications:
+        message = _("UIS sent no notification of this call: it was found in UIS's report, too late for a pop-up.")
+        yield Diagnosis("NO_NOTIFICATIONS", message, responsible=Responsible.CLIENT)
+    is_linked = call.crm_user_id or (person and person.crm_user_id)
+    if person and not is_linked and call.state != State.SKIPPED and person.linked_by != Employee.LinkedBy.NOT_NEEDED:
+        message = _("%(person)s is not linked to a CRM user: the call has no manager in the CRM.")
+        yield Diagnosis("NOT_LINKED", message % {"person": person}, responsible=Responsible.OPERATOR)
+
+
+def _unreadable(data: CallData) -> Iterator[Diagnosis]:
+    """Template errors of this call's unreadable notifications, else of those that came at that time."""
+    own = [stored for stored in data.unreadable if str(data.call.session_id) in f"{stored.query} {stored.body}"]
+    prefix = _("A notification of this call could not be read.")
+    if not own:
+        prefix = _("A notification that came at that time could not be read.")
+    for stored in own or ([] if data.notifications else data.unreadable):
+        for error in webhook_templates.faults(stored.event_in_url, stored.query, stored.body)[:1]:
+            message = f"{prefix} {data.redactor.text(status.fault_message(error))}"
+            yield Diagnosis("UNREADABLE", message, responsible=Responsible.CLIENT)
+
+
+def _zone(data: CallData) -> Iterator[Diagnosis]:
+    """UIS's times are hours off: its time zone is not the configured one."""
+    offsets = [(one.received_at - one.happened_at).total_seconds() for one in data.notifications if one.happened_at]
+    seconds = median(offsets) if offsets else 0
+    off = round(seconds / ZONE_STEP_SECONDS) * ZONE_STEP_SECONDS
+    if off and abs(seconds - off) <= CLOCKS_APART_SECONDS:
+        message = _(
+            "UIS's times differ from ours by %(hours)s h: the time zone of the UIS connection (%(zone)s) is not the "
+            "account's. Pop-ups look late, and call times in the CRM are wrong."
+        )
+        params = {"hours": f"{-off / 3600:+g}", "zone": data.call.tenant.uis.zone}
+        yield Diagnosis("ZONE", message % params, responsible=Responsible.OPERATOR)
+
+
+def _popups(data: CallData) -> Iterator[Diagnosis]:
+    """Why a phone rang and no pop-up was shown."""
+    for stored in data.rings_without_popup:
+        if stored.reason in FAULTS:
+            message = _("No pop-up for %(person)s: %(reason)s.")
+            reason = data.redactor.text(labels.reason(stored)).rstrip(".")
+            params = {"person": data.rung_person(stored), "reason": reason}
+            code = stored.detail if stored.reason == Reason.RULE else stored.reason
+            yield Diagnosis(code, message % params, responsible=_POPUP_RESPONSIBLE.get(stored.reason, ""))
+    for popup in data.popups:
+        if popup.unknown:
+            message = _(
+                "The CRM does not know %(ids)s of %(person)s, so no pop-up was shown. "
+                "Link the employee, or correct the extension."
+            )
+            params = {"ids": ", ".join(map(str, popup.unknown)), "person": str(popup.employee)}
+            yield Diagnosis("UNKNOWN_TO_CRM", message % params, responsible=Responsible.OPERATOR)
+
+
+def _nobody_rang(data: CallData) -> Iterator[Diagnosis]:
+    call, legs = data.call, data.uis_snapshot.legs
+    has_rung = call.rung_employee_ids or data.popups or any(leg.is_operator for leg in legs)
+    if call.is_missed and not has_rung:
+        message = _("No phone rang: the call ended in the menu, in the queue, or outside business hours.")
+        reasons = [labels.finish_reason(leg.finish_reason) for leg in legs if leg.finish_reason]
+        detail = _("Reason given by UIS: %(reason)s.") % {"reason": reasons[-1]} if reasons else ""
+        yield Diagnosis("NOBODY_RANG", f"{message} {detail}".strip())
+
+
+def _recording(data: CallData) -> Iterator[Diagnosis]:
+    """Why the CRM has no recording of a talk."""
+    call, person, rules = data.call, data.call.employee, data.call.tenant.rules
+    is_uploaded_talk = call.is_answered and call.state == State.UPLOADED
+    if not is_uploaded_talk or recording_selection.was_passed(call, data.log_entries):
+        return
+    if not rules.send_recording:
+        yield Diagnosis("RECORDING_NOT_PASSED", _("By the rules, the recording link is not sent."))
+    elif person is not None and not call.recording_url and person.recording_mode not in {"all", call.direction}:
+        message = _("UIS does not record the calls of %(person)s: recording is switched off there.")
+        yield Diagnosis("RECORDING_OFF", message % {"person": person}, responsible=Responsible.CLIENT)
+    else:
+        minutes = rules.recording_wait_minutes
+        message = ngettext(
+            "UIS had no recording within %(count)d minute: the call was uploaded without it.",
+            "UIS had no recording within %(count)d minutes: the call was uploaded without it.",
+            minutes,
+        )
+        yield Diagnosis("RECORDING_LATE", message % {"count": minutes}, responsible=Responsible.UIS)

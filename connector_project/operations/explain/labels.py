@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from django.db.models import Model
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -12,7 +13,6 @@ from telephony.models import Call, Notification
 from tenants.models import Tenant, TransferRules
 from tenants.transfer_rules import Filter, SkipReason
 
-Reason = Notification.Reason
 _HANGUPS: Mapping[str, Text] = {
     Hangup.ANSWERED: gettext_lazy("answered"),
     Hangup.NO_ANSWER: gettext_lazy("no answer"),
@@ -102,7 +102,7 @@ def popup_skip_label(stored: Notification) -> str:
 def reason(stored: Notification) -> str:
     """Return why a notification was dropped, with its detail."""
     label = str(stored.get_reason_display())
-    if stored.reason == Reason.RULE:
+    if stored.reason == Notification.Reason.RULE:
         return f"{label}: {SkipReason(stored.detail).label}" if stored.detail in SkipReason.values else label
     return f"{label} ({stored.detail})" if stored.detail else label
 
@@ -118,30 +118,32 @@ def sentence(text: object) -> str:
     return phrase if phrase.endswith((".", "!", "?", "…")) else f"{phrase}."
 
 
+def filled(*parts: tuple[str, object]) -> list[tuple[str, str]]:
+    """Return the named values that are not empty, as text."""
+    return [(name, str(value)) for name, value in parts if value]
+
+
 def finish_reason(code: str) -> str:
     """Return the label of a finish reason, in either of the two documented spellings."""
     plain = code.replace("caller_", "subscriber_").replace("responsive", "responsible")
     return str(_FINISH_REASONS.get(plain, code))
 
 
-def rule_setting(call: Call, entries: str) -> str:
-    """Return the setting and value of the rule that skipped a call; "" where there is none.
-
-    `entries` are those of the filter that skipped it.
-    """
-    rule = call.skip_reason
-    if rule == SkipReason.EXPIRED:
-        days = call.tenant.upload_window_days
-        return _setting(str(Tenant._meta.get_field("upload_window_days").verbose_name), str(days))
-    if rule not in _RULE_FIELDS:
+def rule_setting(call: Call) -> str:
+    """Return the setting and value of the rule that skipped a call; "" where there is none. One query at most."""
+    if call.skip_reason == SkipReason.EXPIRED:
+        label, value = _label(Tenant, "upload_window_days"), str(call.tenant.upload_window_days)
+    elif field := _RULE_FIELDS.get(call.skip_reason):
+        label, value = _label(TransferRules, field), _value_text(field, getattr(call.tenant.rules, field))
+        value += _members(call)
+    else:
         return ""
-    value = _value_text(_RULE_FIELDS[rule], getattr(call.tenant.rules, _RULE_FIELDS[rule]))
-    return _setting(_label(_RULE_FIELDS[rule]), f"{value}{_members(call, entries)}")
+    return _("Setting “%(label)s”: %(value)s.") % {"label": capfirst(label), "value": value}
 
 
-def named_rule(field: str, value: str) -> str:
+def named_rule(field: str, value: object) -> str:
     """Return a rule's label with a value, as in “owner of a missed call”: no owner."""
-    return f"“{_label(field)}”: {_value_text(field, value)}"
+    return f"“{_label(TransferRules, field)}”: {_value_text(field, value)}"
 
 
 def _value_text(field: str, value: object) -> str:
@@ -152,19 +154,18 @@ def _value_text(field: str, value: object) -> str:
     return str(dict(TransferRules._meta.get_field(field).flatchoices).get(value, value))  # type: ignore[union-attr]
 
 
-def _setting(label: str, value: str) -> str:
-    return _("Setting “%(label)s”: %(value)s.") % {"label": capfirst(label), "value": value}
-
-
-def _members(call: Call, entries: str) -> str:
-    """Return the entries of a filter; of customers' numbers only the count."""
-    rules = call.tenant.rules
+def _members(call: Call) -> str:
+    """Return the entries of the filter that skipped the call; of customers' numbers only the count."""
+    rules, members = call.tenant.rules, ""
     if call.skip_reason == SkipReason.CONTACT and rules.contact_filter != Filter.ALL:
         count = len(rules.contacts.split())
-        number_count = ngettext("%(count)d number", "%(count)d numbers", count)  # xgettext does not see f-strings
-        return f" ({number_count % {'count': count}})"
-    return f" ({entries})" if entries else ""
+        members = ngettext("%(count)d number", "%(count)d numbers", count) % {"count": count}
+    elif call.skip_reason == SkipReason.NUMBER:
+        members = ", ".join(map(str, rules.numbers.all()))
+    elif call.skip_reason == SkipReason.EMPLOYEE:
+        members = ", ".join(map(str, rules.employees.all()))
+    return f" ({members})" if members else ""
 
 
-def _label(field: str) -> str:
-    return str(TransferRules._meta.get_field(field).verbose_name)  # type: ignore[union-attr]
+def _label(model: type[Model], field: str) -> str:
+    return str(model._meta.get_field(field).verbose_name)  # type: ignore[union-attr]

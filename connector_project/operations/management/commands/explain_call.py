@@ -1,12 +1,15 @@
 """Explains one call, from the first notification to the CRM's answer."""
 
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandParser
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
-from connector_project.operations import explain
+from connector_project.operations.explain import explain
+from connector_project.operations.explain.data import MASKED, PopupTiming, TimelineEntry
 from connector_project.operations.management.base import JsonCommand
 from telephony.models import Call, Notification
 from telephony.webhooks import status
@@ -26,14 +29,12 @@ class Command(JsonCommand):
             call = Call.objects.with_related().with_history().filter(tenant=tenant, session_id=session).first()
             if call is None:
                 self.fail(_unknown(tenant, session))
-            found = explain.explain(call, redactor=explain.MASKED, now=timezone.now())
+            found = explain(call, redactor=MASKED, now=timezone.now())
             self.print_json(
                 session=session,
                 state=call.state,
-                reason=found.diagnosis.reason,
-                message=found.diagnosis.message,
-                responsible=found.diagnosis.responsible or "",
-                warnings=[_warning(warning) for warning in found.warnings],
+                **asdict(found.diagnosis),
+                warnings=[asdict(warning) for warning in found.warnings],
                 timeline=[_timeline_entry(entry) for entry in found.timeline],
                 popups=[_popup(popup) for popup in found.popups],
                 next=found.next,
@@ -41,30 +42,27 @@ class Command(JsonCommand):
             )
 
 
-def _warning(warning: explain.Diagnosis) -> dict[str, Any]:
-    return {"reason": warning.reason, "message": warning.message, "responsible": warning.responsible or ""}
-
-
-def _timeline_entry(entry: explain.TimelineEntry) -> dict[str, Any]:
+def _timeline_entry(entry: TimelineEntry) -> dict[str, Any]:
     parts = "; ".join(f"{name}: {value}" for name, value in entry.parts)
     message = f"{entry.message} {parts}".strip()
-    return {"at": entry.at.isoformat(timespec="milliseconds"), "step": entry.step, "message": message, "ms": entry.ms}
+    return {"at": _iso(entry.at), "step": entry.step, "message": message, "ms": entry.ms}
 
 
-def _popup(popup: explain.PopupTiming) -> dict[str, Any]:
-    moments = {
-        "ringing": popup.ringing_at,
-        "received": popup.received_at,
-        "sent": popup.sent_at,
-        "accepted": popup.accepted_at,
-    }
+def _popup(popup: PopupTiming) -> dict[str, Any]:
     return {
         "employee": popup.person,
         "state": popup.state,
-        **{name: at and at.isoformat(timespec="milliseconds") for name, at in moments.items()},
-        "ms": {"uis": popup.uis_ms, "connector": popup.our_ms, "crm": popup.crm_ms, "total": popup.total_ms},
+        "ringing": _iso(popup.ringing_at),
+        "received": _iso(popup.received_at),
+        "sent": _iso(popup.sent_at),
+        "accepted": _iso(popup.accepted_at),
+        "ms": {**popup.ms, "total": popup.total_ms},
         "slow": popup.slow,
     }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat(timespec="milliseconds") if moment else None
 
 
 def _unknown(tenant: Tenant, session: int) -> str:
