@@ -9,8 +9,8 @@ from django.db.models.functions import ExtractHour, ExtractIsoWeekDay
 
 from connector_project.core import local_dates
 from connector_project.core.task_queue import enqueue
-from connector_project.operations.alerts.no_events import HOURS_OF_DAY, HOURS_OF_WEEK
 from connector_project.operations.models import TrafficProfile
+from connector_project.operations.models.traffic_profile import HOURS_OF_DAY, HOURS_OF_WEEK
 from telephony.models import Call
 from tenants.models import Tenant
 

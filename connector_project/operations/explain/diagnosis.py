@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from connector_project.core.check_results import Text
-from connector_project.operations.alerts import incident_texts
+from connector_project.operations.alerts import denials
 from connector_project.operations.explain import labels
 from connector_project.operations.explain.data import CallData, Diagnosis, Redactor
 from telephony.calls import recording_selection
@@ -130,14 +130,14 @@ def _blocked_by_connection(data: CallData, redactor: Redactor) -> Diagnosis | No
         reason = FailureReason.UIS_DENIED if is_uis else FailureReason.CRM_DENIED
         denied = _of_reason(
             reason,
-            incident_texts.denial(connection.denied_code, redactor.text(connection.denied_detail)),
+            denials.describe(connection.denied_code, redactor.text(connection.denied_detail)),
             css_class="bad",
         )
         return Diagnosis(
             reason=denied.reason,
             message=denied.message,
             css_class="bad",
-            responsible=incident_texts.denial_is_for(connection.denied_code),
+            responsible=denials.responsible(connection.denied_code),
         )
     if call.reason != FailureReason.UIS_QUOTA and connection.is_circuit_open(is_live=False, now=data.now):
         return _of_reason(
