@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import redis
 from django.conf import settings
-from django.db import IntegrityError, transaction
 
 from connector_project.core.models import RateLimitSlot
 
@@ -95,24 +94,11 @@ def _script() -> "redis.commands.core.Script":
 def _take_in_database(budget: RateLimit, *, ahead: int) -> tuple[int, bool]:
     while True:
         now = int(time.time() * MICROSECOND)
-        free = _next_slot_at(budget)
-        begin = max(free, now)
+        slot, _is_new = RateLimitSlot.objects.get_or_create(name=budget.name, defaults={"next_slot_at": 0})
+        begin = max(slot.next_slot_at, now)
         if begin - now > ahead:
             return begin - now, False
         # Optimistic lock: only the process that still finds the value it read takes the slot; the others try again.
-        if RateLimitSlot.objects.filter(name=budget.name, next_slot_at=free).update(
-            next_slot_at=begin + budget.spacing
-        ):
+        same = RateLimitSlot.objects.filter(name=budget.name, next_slot_at=slot.next_slot_at)
+        if same.update(next_slot_at=begin + budget.spacing):
             return begin - now, True
-
-
-def _next_slot_at(budget: RateLimit) -> int:
-    free = RateLimitSlot.objects.filter(name=budget.name).values_list("next_slot_at", flat=True).first()
-    if free is not None:
-        return free
-    try:
-        with transaction.atomic():
-            RateLimitSlot.objects.create(name=budget.name, next_slot_at=0)
-    except IntegrityError:
-        pass  # Another process created the row first.
-    return 0
