@@ -26,9 +26,9 @@ local now = redis.call('TIME')
 now = tonumber(now[1]) * 1000000 + tonumber(now[2])
 local free = tonumber(redis.call('GET', KEYS[1]) or '0')
 local wait = math.max(free - now, 0)
-if wait > tonumber(ARGV[2]) then return wait + 1000000000000 end
+if wait > tonumber(ARGV[2]) then return {wait, 0} end
 redis.call('SET', KEYS[1], string.format('%.0f', math.max(free, now) + tonumber(ARGV[1])), 'PX', 60000)
-return wait
+return {wait, 1}
 """
 
 
@@ -81,9 +81,8 @@ def _acquire(budget: RateLimit, *, ahead: int) -> tuple[int, bool]:
 
 
 def _take_in_redis(budget: RateLimit, *, ahead: int) -> tuple[int, bool]:
-    answer = int(_script()(keys=[f"budget:{budget.name}"], args=[budget.spacing, ahead]))
-    refused = MICROSECOND * MICROSECOND
-    return (answer - refused, False) if answer >= refused else (answer, True)
+    wait, is_taken = _script()(keys=[f"budget:{budget.name}"], args=[budget.spacing, ahead])
+    return int(wait), bool(is_taken)
 
 
 @functools.cache

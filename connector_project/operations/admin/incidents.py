@@ -130,10 +130,13 @@ class IncidentAdmin(ReadOnlyAdmin):
 
 @admin.register(AlertDelivery)
 class AlertDeliveryAdmin(ReadOnlyAdmin):
-    list_display = ("created", "channel", "subject", "state", "attempts", "next_try", "detail")
+    list_display = (
+        *("created", "channel", "subject", "state", "attempts"),
+        *(datetime_display.short_column(AlertDelivery, "next_attempt_at"), "detail"),
+    )
     list_display_links = ("subject",)
     list_filter = ("state", "channel")
-    fields = readonly_fields = (*list_display, "ended", "body")
+    fields = readonly_fields = (*list_display, datetime_display.short_column(AlertDelivery, "ended_at"), "body")
     actions = ("retry",)
 
     @admin.action(description=_("Send again"), permissions=["change"])
@@ -147,14 +150,6 @@ class AlertDeliveryAdmin(ReadOnlyAdmin):
     @admin.display(description=_("created, UTC"), ordering="created_at")
     def created(self, row: AlertDelivery) -> str:
         return datetime_display.format_short(None, row.created_at, now=timezone.now())
-
-    @admin.display(description=_("next try"), ordering="next_attempt_at")
-    def next_try(self, row: AlertDelivery) -> str:
-        return datetime_display.format_short(None, row.next_attempt_at, now=timezone.now())
-
-    @admin.display(description=_("ended"), ordering="ended_at")
-    def ended(self, row: AlertDelivery) -> str:
-        return datetime_display.format_short(None, row.ended_at, now=timezone.now())
 
 
 def _allowed(request: HttpRequest) -> list[actions.IncidentAction]:

@@ -35,7 +35,7 @@ def responsible(incident: Incident) -> Responsible:
 
 def resolved_message(incident: Incident) -> str:
     """Return the text of a resolved incident, with what is left to do."""
-    return str(RULES[incident.kind].resolved)
+    return str(RULES[incident.kind].resolved_text)
 
 
 def at(incident: Incident, moment: datetime | None, *, now: datetime) -> str:

@@ -8,6 +8,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import Responsible, Text
+from connector_project.operations.alerts import incidents
 from connector_project.operations.alerts.rule import Context, Key, Rule
 from connector_project.operations.models import Incident, TrafficProfile
 from connector_project.operations.models.traffic_profile import LONGEST
@@ -43,19 +44,17 @@ class NoEvents(Rule):
     kind = Incident.Kind.NO_EVENTS
 
     def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
-        last_events, unreported, contexts = _last_events(), _count_unreported_calls(now), _open_contexts()
+        last_events, unreported, previous = _last_events(), _count_unreported_calls(now), _open_contexts()
         newest = max(filter(None, last_events.values()), default=None)
-        if context := missing_events_of_all(clients, since=newest, now=now):
-            yield self.incident(NO_EVENTS, **context)
+        if found := missing_events_of_all(clients, since=newest, now=now):
+            yield self.incident(NO_EVENTS, **found)
         for client in clients:
             last, calls = last_events.get(client.pk), unreported.get(client.pk, 0)
-            context = missing_events(client, last_event_at=last, unreported_calls=calls, now=now)
-            found, previous = self.incident(NO_EVENTS, client.pk, since=last, **context or {}), contexts.get(client.pk)
-            if context is not None:
-                yield found
+            if found := missing_events(client, last_event_at=last, unreported_calls=calls, now=now):
+                yield self.incident(NO_EVENTS, client.pk, since=last, **found)
             # It lasts until an event comes, although its evidence may expire: reported calls age, profiles change.
-            elif previous is not None and previous.get("since") == found.context["since"]:
-                yield self.incident(NO_EVENTS, client.pk, **previous)
+            elif client.pk in previous and previous[client.pk].get("since") == (last and last.isoformat()):
+                yield self.incident(NO_EVENTS, client.pk, **previous[client.pk])
 
     def text(self, incident: Incident, context: Context) -> str:
         by, has_events = context.get("by", "hours"), bool(context.get("since"))
@@ -140,8 +139,8 @@ def _last_events() -> dict[int, datetime | None]:
 
 def _open_contexts() -> dict[int, Context]:
     """Return the contexts of the clients' unresolved incidents."""
-    unresolved = Incident.objects.exclude(state=Incident.State.RESOLVED).filter(kind=Incident.Kind.NO_EVENTS)
-    return dict(unresolved.filter(tenant__isnull=False).order_by().values_list("tenant", "context"))
+    found = incidents.unresolved().filter(kind=Incident.Kind.NO_EVENTS, tenant__isnull=False)
+    return dict(found.order_by().values_list("tenant", "context"))
 
 
 def _count_unreported_calls(now: datetime) -> dict[int, int]:

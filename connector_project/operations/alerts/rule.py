@@ -19,10 +19,10 @@ class Rule:
     """One kind of problem. An incident's `context` holds the parameters of its text."""
 
     kind: Incident.Kind
-    resolved: Text = _("Resolved.")  # with what is left to do
+    resolved_text: Text = _("Resolved.")  # with what is left to do
 
     def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
-        """Yield the problems of today's facts as unsaved incidents; `clients` are the live ones."""
+        """Yield the present problems as unsaved incidents; `clients` are the live ones."""
         raise NotImplementedError
 
     def text(self, incident: Incident, context: Context) -> str:
@@ -30,7 +30,7 @@ class Rule:
         raise NotImplementedError
 
     def responsible(self, incident: Incident) -> Responsible:
-        """Return who must act: the one who is responsible for the reason of the calls."""
+        """Return who must act: whoever is responsible for the reason of calls, else the operator."""
         known = incident.reason in set(FailureReason)
         return FailureReason(incident.reason).responsible if known else Responsible.OPERATOR
 

@@ -107,9 +107,17 @@ class Backlog(Rule):
         return key[2] == OVERDUE and any(kind == Kind.WORKER for _pk, kind, _reason in others)
 
 
+def high_failure_rate(failed: Sequence[int], totals: Sequence[int]) -> Context | None:
+    """Return the counts of the first period in which enough calls failed; both arguments have one count for each."""
+    for (hours, least, share), count, total in zip(FAILURE_PERIODS, failed, totals, strict=True):
+        if count >= least and count >= share * total:
+            return {"failed": count, "of": total, "hours": hours}
+    return None
+
+
 class FailureRate(Rule):
     kind = Kind.FAILURE_RATE
-    resolved = _("Calls no longer fail. Retry those that failed.")
+    resolved_text = _("Calls no longer fail. Retry those that failed.")
 
     def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
         recent, day = (now - timedelta(hours=hours) for hours, _least, _share in FAILURE_PERIODS)
@@ -188,11 +196,3 @@ def _merge_contexts(contexts: Sequence[Context]) -> Context:
     since = [context["since"] for context in contexts if context.get("since")]
     counts = {name: sum(one.get(name, 0) for one in contexts) for name in COUNTS if name in contexts[0]}
     return contexts[0] | counts | ({"since": min(since)} if since else {})
-
-
-def high_failure_rate(failed: Sequence[int], totals: Sequence[int]) -> Context | None:
-    """Return the counts of the first period in which enough calls failed; both arguments have one count for each."""
-    for (hours, least, share), count, total in zip(FAILURE_PERIODS, failed, totals, strict=True):
-        if count >= least and count >= share * total:
-            return {"failed": count, "of": total, "hours": hours}
-    return None
