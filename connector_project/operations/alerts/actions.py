@@ -16,7 +16,7 @@ from tenants.models import AuditLogEntry
 State, Action = Incident.State, AuditLogEntry.Action
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class IncidentAction:
     name: str
     label: Text
@@ -40,9 +40,23 @@ _ACKNOWLEDGE = IncidentAction(
     permission="operations.acknowledge_incident",
     css_class="main",
 )
-_RESOLVE = IncidentAction("resolve", _("Resolved"), Action.RESOLVED, State.RESOLVED, _UNRESOLVED)
-_MUTE = IncidentAction("mute", _("Mute until resolved"), Action.MUTED, State.MUTED, _UNRESOLVED - {State.MUTED})
-_REOPEN = IncidentAction("reopen", _("Reopen"), Action.REOPENED, State.OPEN, set(State) - {State.OPEN})
+_RESOLVE = IncidentAction(
+    name="resolve", label=_("Resolved"), audit_action=Action.RESOLVED, to_state=State.RESOLVED, from_states=_UNRESOLVED
+)
+_MUTE = IncidentAction(
+    name="mute",
+    label=_("Mute until resolved"),
+    audit_action=Action.MUTED,
+    to_state=State.MUTED,
+    from_states=_UNRESOLVED - {State.MUTED},
+)
+_REOPEN = IncidentAction(
+    name="reopen",
+    label=_("Reopen"),
+    audit_action=Action.REOPENED,
+    to_state=State.OPEN,
+    from_states=set(State) - {State.OPEN},
+)
 ACTIONS = {action.name: action for action in (_ACKNOWLEDGE, _RESOLVE, _MUTE, _REOPEN)}
 
 

@@ -67,7 +67,10 @@ def _try_to_send(alert: AlertDelivery, *, now: datetime) -> dict[str, Any]:
     if alert.channel not in enabled_channels():
         return ended
     try:
-        _mail(alert) if alert.channel == Channel.MAIL else _webhook(alert, now)
+        if alert.channel == Channel.MAIL:
+            _send_mail(alert)
+        else:
+            _call_webhook(alert, now=now)
     except (http_client.RemoteError, OSError) as exc:
         # A mail server's errors are OSErrors. Store only the type: the text may name the login.
         detail = str(exc) if isinstance(exc, http_client.RemoteError) else type(exc).__name__
@@ -79,13 +82,13 @@ def _try_to_send(alert: AlertDelivery, *, now: datetime) -> dict[str, Any]:
     return ended | {"state": State.SENT}
 
 
-def _mail(alert: AlertDelivery) -> None:
+def _send_mail(alert: AlertDelivery) -> None:
     # Ask auto-responders not to answer.
     headers = {"Auto-Submitted": "auto-generated"}
     EmailMessage(alert.subject, alert.body, to=settings.ALARM_EMAILS, headers=headers).send()
 
 
-def _webhook(alert: AlertDelivery, now: datetime) -> None:
+def _call_webhook(alert: AlertDelivery, *, now: datetime) -> None:
     message_id, sent_at = f"msg_{alert.message_id.hex}", int(now.timestamp())
     reply = http_client.send(
         SYSTEM,
