@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from connector_project import env
 from connector_project.core.logging import logging_config
 from connector_project.core.redaction import sentry_before_send
-from connector_project.env import BASE_DIR, reader
+from connector_project.env import BASE_DIR
 
 django_stubs_ext.monkeypatch()
 
@@ -37,18 +37,10 @@ UIS_MEDIA_URL = env.base_url("UIS_MEDIA_URL", default="")
 TRUSTED_REMOTE_HOSTS = env.host_ports("TRUSTED_REMOTE_HOSTS")
 CRM_DOMAINS = env.str_list(
     "CRM_DOMAINS",
-    default=(
-        "retailcrm.ru",
-        "retailcrm.pro",
-        "retailcrm.es",
-        "retailcrm.io",
-        "simla.com",
-        "simla.io",
-        "ecomlogic.com",
-    ),
+    default=("retailcrm.ru", "retailcrm.pro", "retailcrm.es", "retailcrm.io", "simla.com", "simla.io", "ecomlogic.com"),
 )
-RETAILCRM_MODULE_SECRET = reader.str("RETAILCRM_MODULE_SECRET", default="").strip()
-RETAILCRM_MODULE_CODE = reader.str("RETAILCRM_MODULE_CODE", default="") or "uis"
+RETAILCRM_MODULE_SECRET = env.text("RETAILCRM_MODULE_SECRET")
+RETAILCRM_MODULE_CODE = env.text("RETAILCRM_MODULE_CODE", default="uis")
 
 INSTALLED_APPS = [
     "connector_project.apps.ConnectorConfig",
@@ -124,7 +116,7 @@ def _database() -> dict[str, Any]:
 DATABASES = {"default": _database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REDIS_URL = reader.str("REDIS_URL", default="")
+REDIS_URL = env.text("REDIS_URL")
 if REDIS_URL and urlsplit(REDIS_URL).scheme not in {"redis", "rediss", "unix"}:
     raise ImproperlyConfigured("REDIS_URL must be like redis://host:6379/0.")
 
@@ -142,12 +134,7 @@ Q_CLUSTER: dict[str, Any] = {
     "label": _("Queue"),
     "ALT_CLUSTERS": {
         # Tasks a person waits for. It runs only the schedule that names this cluster.
-        "fast": {
-            "workers": env.number("QUEUE_WORKERS", default=4),
-            "timeout": 30,
-            "retry": 60,
-            "poll": 0.05,
-        }
+        "fast": {"workers": env.number("QUEUE_WORKERS", default=4), "timeout": 30, "retry": 60, "poll": 0.05}
     },
     **_broker,
 }
@@ -210,11 +197,7 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # the page of a tenant with a thousand e
 
 # Alert deliveries.
 _mail = env.mail_server("EMAIL_URL")
-EMAIL_BACKEND = _mail.get("EMAIL_BACKEND", "django.core.mail.backends.dummy.EmailBackend")
-EMAIL_HOST, EMAIL_PORT = _mail.get("EMAIL_HOST", ""), _mail.get("EMAIL_PORT", 25)
-EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail.get("EMAIL_HOST_USER", ""), _mail.get("EMAIL_HOST_PASSWORD", "")
-EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.get("EMAIL_USE_TLS", False), _mail.get("EMAIL_USE_SSL", False)
-EMAIL_FILE_PATH = _mail.get("EMAIL_FILE_PATH", "")
+globals().update({"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"} | _mail)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.mail_sender("DEFAULT_FROM_EMAIL", default=f"connector@{_public.hostname}")
 ALARM_EMAILS = env.mail_addresses("ALARM_EMAILS")
@@ -227,7 +210,7 @@ LOG_LEVEL = env.one_of("LOG_LEVEL", default="INFO", allowed=("DEBUG", "INFO", "W
 LOG_FORMAT = env.one_of("LOG_FORMAT", default="text", allowed=("text", "json"))
 LOGGING = logging_config(level=LOG_LEVEL, style=LOG_FORMAT)
 
-SENTRY_DSN = reader.str("SENTRY_DSN", default="")
+SENTRY_DSN = env.text("SENTRY_DSN")
 if SENTRY_DSN:
     # No local variables and no request bodies: they contain keys, links and phone numbers.
     sentry_sdk.init(

@@ -79,8 +79,8 @@ def _column(
 
 
 def _client_of(row: Any) -> Tenant | None:
-    """Return the tenant of a row; None if the tenant of an audit log entry is deleted."""
-    tenant: Tenant | None = row if isinstance(row, Tenant) else row.tenant
+    """Return the tenant of a row; None if it has none, or if the tenant of an audit log entry is deleted."""
+    tenant: Tenant | None = row if isinstance(row, Tenant) else getattr(row, "tenant", None)
     return tenant
 
 

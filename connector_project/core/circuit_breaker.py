@@ -1,5 +1,6 @@
 """The circuit breaker towards a vendor that does not answer: growing back-off, then one half-open probe."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 PAUSES_SECONDS = (5, 15, 30, 60, 120, 300)
@@ -11,7 +12,7 @@ LIVE_FAILURE_THRESHOLD = 3
 MAX_CONCURRENT_BATCHES = 2
 
 
-def backoff(failures: int, *, wait: float | None) -> timedelta:
+def backoff(failures: int, *, wait: float | None, pauses: Sequence[int] = PAUSES_SECONDS) -> timedelta:
     """Return the back-off after this many failures in a row; `wait` is the vendor's Retry-After in seconds."""
-    seconds = PAUSES_SECONDS[min(failures, len(PAUSES_SECONDS)) - 1]
+    seconds = pauses[min(failures, len(pauses)) - 1]
     return timedelta(seconds=max(seconds, wait or 0))

@@ -3,9 +3,10 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -108,40 +109,33 @@ def send(
     `timeout` is in seconds since the last byte received; the whole reply may take twice that. Raises RemoteUnavailable
     if no complete reply arrives, AccessDenied if the URL is not allowed.
     """
-    _check_url(system, url)
-    with (
-        _translate_errors(system),
-        _session(url).request(
-            method,
-            url,
-            headers=dict(headers or {}),
-            params=dict(query or {}),
-            data=body,
-            timeout=(CONNECT_SECONDS, timeout),
-            allow_redirects=False,
-            stream=True,
-        ) as response,
-    ):
-        return Reply(response.status_code, response.headers, _read(system, response, timeout=timeout))
+    response = _request(system, method, url, headers=headers, params=query, data=body, timeout=timeout)
+    with closing(Download(system, response, largest=LARGEST_REPLY, seconds=2 * timeout, is_decoded=True)) as source:
+        text = b"".join(iter(source.read, b"")).decode("utf-8", errors="replace")
+    return Reply(source.status, source.headers, text)
 
 
 class Download:
     """A reply whose body is streamed. The caller must close it, in the thread that opened it."""
 
-    def __init__(self, system: str, response: requests.Response) -> None:
+    def __init__(
+        self, system: str, response: requests.Response, *, largest: int, seconds: float, is_decoded: bool = False
+    ) -> None:
         self.system = system
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self._response = response
-        self._left = LARGEST_DOWNLOAD
-        self._ends_at = time.monotonic() + LONGEST_DOWNLOAD_SECONDS
+        self._left = largest
+        self._ends_at = time.monotonic() + seconds  # so that a slow reply cannot block a worker forever
+        self._is_decoded = is_decoded
 
     def read(self) -> bytes:
-        """Return the next raw bytes, or b"" at the end. Raises RemoteUnavailable, UnexpectedReply."""
+        """Return the next bytes, or b"" at the end. Raises RemoteUnavailable, UnexpectedReply."""
         if time.monotonic() > self._ends_at:
             raise RemoteUnavailable(self.system, f"{self.system} did not finish its answer in time.")
         with _translate_errors(self.system):
-            part: bytes = self._response.raw.read1(PART, decode_content=False)
+            # Not iter_content: it waits until its chunk is full, however slowly the bytes arrive.
+            part: bytes = self._response.raw.read1(PART, decode_content=self._is_decoded)
         self._left -= len(part)
         if self._left < 0:
             raise UnexpectedReply(self.system, f"{self.system} sent a reply that is too large.")
@@ -168,17 +162,10 @@ def download(
     for _hop in range(MOST_REDIRECTS + 1):
         if not is_theirs(url):
             raise RemoteRejected(system, f"{system} returned a URL that is not its own.", code=UNTRUSTED_ADDRESS)
-        _check_url(system, url)
-        with _translate_errors(system):
-            response = _session(url).get(
-                url,
-                headers={"Accept-Encoding": "identity", **(headers or {})},
-                timeout=(CONNECT_SECONDS, timeout),
-                allow_redirects=False,
-                stream=True,
-            )
+        raw = {"Accept-Encoding": "identity", **(headers or {})}
+        response = _request(system, "GET", url, headers=raw, timeout=timeout)
         if not response.is_redirect:
-            return Download(system, response)
+            return Download(system, response, largest=LARGEST_DOWNLOAD, seconds=LONGEST_DOWNLOAD_SECONDS)
         response.close()
         url = origins.joined(url, response.headers["Location"])
     raise RemoteRejected(system, f"{system} redirected too often.", code="redirects")
@@ -196,18 +183,16 @@ def _translate_errors(system: str) -> Iterator[None]:
         raise RemoteUnavailable(system, f"{system} could not be reached ({type(exc).__name__}).") from exc
 
 
-def _read(system: str, response: requests.Response, *, timeout: float) -> str:
-    """Read the body within twice the time-out, so that a slow reply cannot block a worker forever."""
-    ends_at = time.monotonic() + 2 * timeout
-    body = bytearray()
-    # Not iter_content: it waits until its chunk is full, however slowly the bytes arrive.
-    while part := response.raw.read1(PART, decode_content=True):
-        body += part
-        if len(body) > LARGEST_REPLY:
-            raise UnexpectedReply(system, f"{system} sent a reply that is too large.")
-        if time.monotonic() > ends_at:
-            raise RemoteUnavailable(system, f"{system} did not finish its answer in time.")
-    return body.decode("utf-8", errors="replace")
+def _request(
+    system: str, method: str, url: str, *, headers: Mapping[str, str] | None, timeout: float, **content: Any
+) -> requests.Response:
+    """Send a request to an allowed URL, without following redirects; the body is not read yet."""
+    _check_url(system, url)
+    timeouts = (CONNECT_SECONDS, timeout)
+    with _translate_errors(system):
+        return _session(url).request(
+            method, url, headers=dict(headers or {}), timeout=timeouts, allow_redirects=False, stream=True, **content
+        )
 
 
 def _check_url(system: str, url: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from django.http import Http404, HttpRequest, QueryDict
+from django.http import Http404, HttpRequest
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
@@ -19,11 +19,7 @@ SLOWEST_READ_SECONDS = 30.0
 
 def request_params(request: HttpRequest) -> dict[str, str]:
     """Return the parameters of a GET or POST request; the body takes precedence over the query."""
-    params: dict[str, object] = {name: request.GET[name] for name in request.GET}
-    if request.method == "POST":
-        form: QueryDict = request.POST
-        params |= {name: form[name] for name in form}
-    return {name: str(value) for name, value in params.items()}
+    return {name: str(value) for name, value in (request.GET.dict() | request.POST.dict()).items()}
 
 
 def is_too_large(request: HttpRequest) -> bool:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import redis
 from django.conf import settings
-from django.db import IntegrityError, transaction
 
 from connector_project.core.models import RateLimitSlot
 
@@ -27,9 +26,9 @@ local now = redis.call('TIME')
 now = tonumber(now[1]) * 1000000 + tonumber(now[2])
 local free = tonumber(redis.call('GET', KEYS[1]) or '0')
 local wait = math.max(free - now, 0)
-if wait > tonumber(ARGV[2]) then return wait + 1000000000000 end
+if wait > tonumber(ARGV[2]) then return {wait, 0} end
 redis.call('SET', KEYS[1], string.format('%.0f', math.max(free, now) + tonumber(ARGV[1])), 'PX', 60000)
-return wait
+return {wait, 1}
 """
 
 
@@ -82,9 +81,8 @@ def _acquire(budget: RateLimit, *, ahead: int) -> tuple[int, bool]:
 
 
 def _take_in_redis(budget: RateLimit, *, ahead: int) -> tuple[int, bool]:
-    answer = int(_script()(keys=[f"budget:{budget.name}"], args=[budget.spacing, ahead]))
-    refused = MICROSECOND * MICROSECOND
-    return (answer - refused, False) if answer >= refused else (answer, True)
+    wait, is_taken = _script()(keys=[f"budget:{budget.name}"], args=[budget.spacing, ahead])
+    return int(wait), bool(is_taken)
 
 
 @functools.cache
@@ -95,24 +93,11 @@ def _script() -> "redis.commands.core.Script":
 def _take_in_database(budget: RateLimit, *, ahead: int) -> tuple[int, bool]:
     while True:
         now = int(time.time() * MICROSECOND)
-        free = _next_slot_at(budget)
-        begin = max(free, now)
+        slot, _is_new = RateLimitSlot.objects.get_or_create(name=budget.name, defaults={"next_slot_at": 0})
+        begin = max(slot.next_slot_at, now)
         if begin - now > ahead:
             return begin - now, False
         # Optimistic lock: only the process that still finds the value it read takes the slot; the others try again.
-        if RateLimitSlot.objects.filter(name=budget.name, next_slot_at=free).update(
-            next_slot_at=begin + budget.spacing
-        ):
+        same = RateLimitSlot.objects.filter(name=budget.name, next_slot_at=slot.next_slot_at)
+        if same.update(next_slot_at=begin + budget.spacing):
             return begin - now, True
-
-
-def _next_slot_at(budget: RateLimit) -> int:
-    free = RateLimitSlot.objects.filter(name=budget.name).values_list("next_slot_at", flat=True).first()
-    if free is not None:
-        return free
-    try:
-        with transaction.atomic():
-            RateLimitSlot.objects.create(name=budget.name, next_slot_at=0)
-    except IntegrityError:
-        pass  # Another process created the row first.
-    return 0

@@ -5,14 +5,12 @@ In CSV such a text gets a leading apostrophe; in XLSX every text is a string cel
 """
 
 import csv
-import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import xlsxwriter
-from xlsxwriter.worksheet import Worksheet
 
 Cell = str | int | bool | None
 Row = Sequence[Cell]
@@ -28,15 +26,19 @@ def escape_formula(text: str) -> str:
     return text if _NUMBER.fullmatch(text) else _FORMULA.sub(r"\1'", text)
 
 
+class _Line:
+    """A "file" that returns each line to the caller of the writer."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
 def csv_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
     """Yield lines of CSV, beginning with the header."""
-    line = io.StringIO()
-    write = csv.writer(line).writerow
-    write(columns)
+    writer: Any = csv.writer(_Line())
+    yield writer.writerow(columns)
     for row in rows:
-        yield _drain(line)
-        write([_plain(cell) for cell in row])
-    yield _drain(line)
+        yield writer.writerow([_plain(cell) for cell in row])
 
 
 def json_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
@@ -47,36 +49,22 @@ def json_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
 
 def write_xlsx(columns: Sequence[str], rows: Iterable[Row], file: BinaryIO) -> None:
     """Write a workbook with one sheet; rows are flushed to disk one by one."""
-    with xlsxwriter.Workbook(file, {"constant_memory": True}) as book:
+    options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+    with xlsxwriter.Workbook(file, options) as book:
         sheet = book.add_worksheet()
         sheet.freeze_panes(1, 0)
-        _write(sheet, 0, columns)
+        sheet.write_row(0, 0, columns)
         for number, row in enumerate(rows, start=1):
-            _write(sheet, number, row)
+            sheet.write_row(number, 0, [_exact(cell) for cell in row])
 
 
-def _drain(line: io.StringIO) -> str:
-    text = line.getvalue()
-    line.seek(0)
-    line.truncate()
-    return text
-
-
-def _plain(cell: Cell) -> str | int:
+def _plain(cell: Cell) -> Cell:
     """Return a cell of CSV; booleans are written as in JSON."""
     if isinstance(cell, bool):
         return "true" if cell else "false"
-    return escape_formula(cell) if isinstance(cell, str) else "" if cell is None else cell
+    return escape_formula(cell) if isinstance(cell, str) else cell
 
 
-def _write(sheet: Worksheet, number: int, row: Row) -> None:
-    for place, cell in enumerate(row):
-        match cell:
-            case None | "":
-                continue
-            case bool():
-                sheet.write_boolean(number, place, cell)
-            case int() if abs(cell) < LONGEST_EXACT:
-                sheet.write_number(number, place, cell)
-            case _:
-                sheet.write_string(number, place, str(cell))
+def _exact(cell: Cell) -> Cell:
+    """Return a cell of a workbook; an integer with too many digits is a text."""
+    return str(cell) if isinstance(cell, int) and abs(cell) >= LONGEST_EXACT else cell

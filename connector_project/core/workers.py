@@ -3,13 +3,15 @@
 import os
 import socket
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
+from redis import RedisError
 
 from connector_project.core import logging
 from connector_project.core.models import WorkerHeartbeat
@@ -24,21 +26,25 @@ STALE_AFTER = timedelta(minutes=10)
 logger = logging.logger(__name__)
 
 
+def repeat(action: Callable[[], None], *, every_seconds: float, proc_name: str) -> None:
+    """Start a thread of this worker process that repeats an action, even after the database or Redis was down."""
+
+    def run() -> None:
+        while True:
+            try:
+                action()
+            except (DatabaseError, RedisError) as exc:
+                logger.warning("a repeated action failed", action=action.__name__, error=type(exc).__name__)
+            finally:
+                connection.close()
+            time.sleep(every_seconds)
+
+    threading.Thread(target=run, name=f"{action.__name__} of {proc_name}", daemon=True).start()
+
+
 def start_heartbeats(*, proc_name: str, **_signal: Any) -> None:
-    """Start the heartbeat thread of this worker process (receiver of django-q's post_spawn)."""
-    threading.Thread(target=_run, name=f"heartbeat of {proc_name}", daemon=True).start()
-
-
-def _run() -> None:
-    stop = threading.Event()
-    while True:
-        try:
-            record_heartbeat()
-        except DatabaseError as exc:
-            logger.warning("the heartbeat could not be written", error=type(exc).__name__)
-        finally:
-            connection.close()
-        stop.wait(HEARTBEAT_SECONDS)
+    """Start the heartbeats of this worker process (receiver of django-q's post_spawn)."""
+    repeat(record_heartbeat, every_seconds=HEARTBEAT_SECONDS, proc_name=proc_name)
 
 
 def record_heartbeat() -> None:

@@ -28,9 +28,13 @@ def ready(_request: HttpRequest) -> Response:
     report: dict[str, Any] = {"database": _database()}
     if report["database"] == "ok":
         known = list(WorkerHeartbeat.objects.order_by("queue", "name"))
-        report |= {"queue": _queue(), "oldest_waiting_seconds": _oldest_waiting(now=now)}
         report |= {
-            "workers": _worker_rows(known, now=now),
+            "queue": _queue(),
+            "oldest_waiting_seconds": _seconds(now, since=queue_lag.oldest_due_at(now=now) or now),
+            "workers": [
+                {"name": one.name, "queue": one.queue, "heartbeat_seconds_ago": _seconds(now, since=one.last_seen_at)}
+                for one in known
+            ],
             "missing_workers": list(workers.queues_without_workers(known, now=now)),
         }
     is_ready = report["database"] == "ok" and "error" not in report["queue"] and not report["missing_workers"]
@@ -54,18 +58,5 @@ def _queue() -> dict[str, Any]:
     return {"broker": "redis" if settings.REDIS_URL else "database", "waiting": depth}
 
 
-def _oldest_waiting(*, now: datetime) -> int:
-    """Return for how many seconds the oldest due work has been waiting."""
-    since = queue_lag.oldest_due_at(now=now)
-    return int((now - since).total_seconds()) if since else 0
-
-
-def _worker_rows(known: list[WorkerHeartbeat], *, now: datetime) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": worker.name,
-            "queue": worker.queue,
-            "heartbeat_seconds_ago": int((now - worker.last_seen_at).total_seconds()),
-        }
-        for worker in known
-    ]
+def _seconds(now: datetime, *, since: datetime) -> int:
+    return int((now - since).total_seconds())

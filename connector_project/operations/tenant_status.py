@@ -11,7 +11,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import CheckResult, Responsible
-from connector_project.operations.alerts import incident_texts, incidents
+from connector_project.operations.alerts import denials, incident_texts, incidents
 from connector_project.operations.checks import runner
 from connector_project.operations.models import Activation, Incident
 from connector_project.operations.onboarding import activation
@@ -127,8 +127,8 @@ def _midnight(zone: str, now: datetime) -> datetime:
 def _describe_denied(tenant: Tenant, _activity: RecentActivity, _now: datetime) -> Reason:
     """Describe each suspended connection; who must act comes from the first."""
     suspended: list[Connection] = [connection for connection in (tenant.uis, tenant.crm) if connection.denied_at]
-    text = " ".join(incident_texts.denial(connection.denied_code, connection.denied_detail) for connection in suspended)
-    return text, incident_texts.denial_is_for(suspended[0].denied_code)
+    text = " ".join(denials.describe(connection.denied_code, connection.denied_detail) for connection in suspended)
+    return text, denials.responsible(suspended[0].denied_code)
 
 
 def _describe_no_events(_tenant: Tenant, activity: RecentActivity, now: datetime) -> Reason:

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 
 from connector_project.core import rate_limit
+from connector_project.core.models import RateLimitSlot
 from connector_project.core.rate_limit import RateLimit, RateLimitExceeded, acquire
 from tests import needs
 
@@ -142,8 +143,20 @@ def test_no_slot_without_redis(settings, real_pacing):
     rate_limit._script.cache_clear()
 
 
-def test_row_created_by_another_process_is_used(limit, monkeypatch):
+@pytest.mark.usefixtures("db", "real_pacing")
+def test_row_created_by_another_process_is_used(monkeypatch):
     """The row may be created between our SELECT and our INSERT."""
-    monkeypatch.setattr(rate_limit.RateLimitSlot.objects.none().__class__, "first", lambda _rows: None)
-    assert rate_limit._next_slot_at(limit) == 0
-    assert rate_limit._next_slot_at(limit) == 0
+    limit = RateLimit("test", PER_SECOND)
+    assert rate_limit.try_acquire(limit)
+    rows = type(RateLimitSlot.objects.none())
+    real, misses = rows.get, iter([True])
+
+    def get(self, *args, **conditions):
+        if next(misses, False):
+            raise RateLimitSlot.DoesNotExist
+        return real(self, *args, **conditions)
+
+    monkeypatch.setattr(rows, "get", get)
+    assert not rate_limit.try_acquire(limit)
+    assert next(misses, None) is None
+    assert RateLimitSlot.objects.count() == 1

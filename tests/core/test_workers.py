@@ -1,8 +1,11 @@
-"""Queues without workers."""
+"""Queues without workers, and what each worker process repeats."""
 
+import threading
 from datetime import timedelta
 
+from django.db import OperationalError
 from django.utils import timezone
+from redis import RedisError
 
 from connector_project.core import workers
 from connector_project.core.models import WorkerHeartbeat
@@ -25,3 +28,17 @@ def test_queue_without_a_recent_heartbeat_is_returned_with_its_last():
     old, older = worker("fast", 46), worker("fast", 500)
     assert workers.queues_without_workers([worker("default", 1), older, old], now=NOW) == {"fast": old.last_seen_at}
     assert workers.queues_without_workers([], now=NOW) == {"default": None, "fast": None}
+
+
+def test_action_is_repeated_after_the_database_or_redis_was_down():
+    outcomes, is_ended = iter([OperationalError(), RedisError(), None]), threading.Event()
+
+    def act():
+        outcome = next(outcomes, SystemExit())  # which ends a thread without a word
+        if isinstance(outcome, SystemExit):
+            is_ended.set()
+        if outcome:
+            raise outcome
+
+    workers.repeat(act, every_seconds=0, proc_name="test")
+    assert is_ended.wait(5)

@@ -8,7 +8,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext
 
 from connector_project.core.admin.base import Text
-from connector_project.operations.alerts import incident_texts
+from connector_project.operations.alerts import denials
 from telephony.models import Call, CallImport, Direction, FailureReason
 from telephony.models.daily_reconciliation import STATUS_CONDITIONS
 from telephony.uis.errors import LIMIT
@@ -118,7 +118,7 @@ def find_notices(tenant: Tenant) -> list[Notice]:
     if tenant.uis.denied_at:
         notices.append(
             Notice(
-                incident_texts.denial(tenant.uis.denied_code, tenant.uis.denied_detail),
+                denials.describe(tenant.uis.denied_code, tenant.uis.denied_detail),
                 FailureReason.UIS_DENIED.responsible.label,
             )
         )
@@ -126,7 +126,7 @@ def find_notices(tenant: Tenant) -> list[Notice]:
         message = gettext("Calls wait until the CRM grants access again.")
         notices.append(
             Notice(
-                f"{incident_texts.denial(tenant.crm.denied_code, tenant.crm.denied_detail)} {message}",
+                f"{denials.describe(tenant.crm.denied_code, tenant.crm.denied_detail)} {message}",
                 FailureReason.CRM_DENIED.responsible.label,
             )
         )

@@ -1,5 +1,6 @@
 """Incidents in the admin, open ones first, with their actions; and the alert deliveries."""
 
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -52,14 +53,9 @@ class IncidentAdmin(ReadOnlyAdmin):
     action_form = ActionNoteForm
     actions = tuple(actions.ACTIONS)
     fields = readonly_fields = (
-        *(
-            "kind",
-            "subject",
-            datetime_display.full_field(Incident, "opened_at"),
-            datetime_display.full_field(Incident, "last_seen_at"),
-            "seen_count",
-        ),
-        *("acknowledged_by", "note", datetime_display.full_field(Incident, "resolved_at")),
+        *("kind", "subject"),
+        *(datetime_display.full_field(Incident, name) for name in ("opened_at", "last_seen_at")),
+        *("seen_count", "acknowledged_by", "note", datetime_display.full_field(Incident, "resolved_at")),
     )
     change_form_template = "admin/operations/incident/change_form.html"
 
@@ -80,19 +76,14 @@ class IncidentAdmin(ReadOnlyAdmin):
 
     def get_actions(self, request: HttpRequest) -> Any:
         """Return the actions this user has permission for."""
-        return {
-            name: (_action_function(action), name, action.label)
-            for name, action in actions.ACTIONS.items()
-            if _may(request, action)
-        }
+        return {one.name: (partial(_run, one), one.name, one.label) for one in _allowed(request)}
 
     def action_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
-        action = actions.ACTIONS.get(name)
         get_object_or_404(Incident, pk=pk)
-        if action is None:
+        if name not in actions.ACTIONS:
             raise Http404
         if request.method == "POST":
-            _run(request, action, [pk])
+            _run(actions.ACTIONS[name], self, request, Incident.objects.filter(pk=pk))
         return redirect("admin:operations_incident_change", pk)
 
     def title_of(self, obj: Incident) -> str:
@@ -104,11 +95,7 @@ class IncidentAdmin(ReadOnlyAdmin):
         context |= {
             "message": incident_texts.message(incident, now=now),
             "responsible": incident_texts.responsible(incident).label,
-            "actions": [
-                action
-                for action in actions.ACTIONS.values()
-                if actions.is_possible(action, incident) and _may(request, action)
-            ],
+            "actions": [action for action in _allowed(request) if action.is_possible(incident)],
             "audit_log": [
                 {"at": incident_texts.at(incident, entry.at, now=now), "actor": actor(entry), "entry": entry}
                 for entry in audit.entries_for(incident, incident.tenant)
@@ -143,20 +130,13 @@ class IncidentAdmin(ReadOnlyAdmin):
 
 @admin.register(AlertDelivery)
 class AlertDeliveryAdmin(ReadOnlyAdmin):
-    list_display = ("created", "channel", "subject", "state", "attempts", "next_try", "detail")
+    list_display = (
+        *("created", "channel", "subject", "state", "attempts"),
+        *(datetime_display.short_column(AlertDelivery, "next_attempt_at"), "detail"),
+    )
     list_display_links = ("subject",)
     list_filter = ("state", "channel")
-    fields = readonly_fields = (
-        "created",
-        "channel",
-        "subject",
-        "state",
-        "attempts",
-        "next_try",
-        "detail",
-        "ended",
-        "body",
-    )
+    fields = readonly_fields = (*list_display, datetime_display.short_column(AlertDelivery, "ended_at"), "body")
     actions = ("retry",)
 
     @admin.action(description=_("Send again"), permissions=["change"])
@@ -171,30 +151,19 @@ class AlertDeliveryAdmin(ReadOnlyAdmin):
     def created(self, row: AlertDelivery) -> str:
         return datetime_display.format_short(None, row.created_at, now=timezone.now())
 
-    @admin.display(description=_("next try"), ordering="next_attempt_at")
-    def next_try(self, row: AlertDelivery) -> str:
-        return datetime_display.format_short(None, row.next_attempt_at, now=timezone.now())
 
-    @admin.display(description=_("ended"), ordering="ended_at")
-    def ended(self, row: AlertDelivery) -> str:
-        return datetime_display.format_short(None, row.ended_at, now=timezone.now())
+def _allowed(request: HttpRequest) -> list[actions.IncidentAction]:
+    """Return the actions this user has permission for."""
+    return [action for action in actions.ACTIONS.values() if request.user.has_perm(action.permission)]
 
 
-def _may(request: HttpRequest, action: actions.IncidentAction) -> bool:
-    return request.user.has_perm(action.permission)
-
-
-def _action_function(action: actions.IncidentAction) -> Any:
-    def run(_admin: IncidentAdmin, request: HttpRequest, queryset: QuerySet[Incident]) -> None:
-        _run(request, action, queryset.order_by().values_list("pk", flat=True))
-
-    return run
-
-
-def _run(request: HttpRequest, action: actions.IncidentAction, pks: Any) -> None:
-    if not _may(request, action):
+def _run(
+    action: actions.IncidentAction, _admin: IncidentAdmin, request: HttpRequest, queryset: QuerySet[Incident]
+) -> None:
+    if action not in _allowed(request):
         raise PermissionDenied
     note = request.POST.get("note", "").strip()[:LONGEST_NOTE]
+    pks = queryset.order_by().values_list("pk", flat=True)
     count = actions.apply(action, pks, by=request.user, note=note, now=timezone.now())
     if count:
         message = ngettext("%(count)d incident updated.", "%(count)d incidents updated.", count)

@@ -1,6 +1,6 @@
 """What a person does about incidents: acknowledge, resolve, mute, reopen. Each action is written to the audit log."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,47 +22,42 @@ class IncidentAction:
     label: Text
     audit_action: AuditLogEntry.Action
     to_state: Incident.State
-    from_states: frozenset[Incident.State]
-    permission: str
+    from_states: Set[Incident.State]
+    permission: str = "operations.change_incident"
     css_class: str = "quiet"  # style: "main" or "quiet"
 
+    def is_possible(self, incident: Incident) -> bool:
+        return incident.state in self.from_states
 
-_ALL = (
-    IncidentAction(
-        name="acknowledge",
-        label=_("Acknowledge"),
-        audit_action=Action.ACKNOWLEDGED,
-        to_state=State.ACKNOWLEDGED,
-        from_states=frozenset({State.OPEN, State.ACKNOWLEDGED, State.MUTED}),
-        permission="operations.acknowledge_incident",
-        css_class="main",
-    ),
-    IncidentAction(
-        name="resolve",
-        label=_("Resolved"),
-        audit_action=Action.RESOLVED,
-        to_state=State.RESOLVED,
-        from_states=frozenset({State.OPEN, State.ACKNOWLEDGED, State.MUTED}),
-        permission="operations.change_incident",
-    ),
-    IncidentAction(
-        name="mute",
-        label=_("Mute until resolved"),
-        audit_action=Action.MUTED,
-        to_state=State.MUTED,
-        from_states=frozenset({State.OPEN, State.ACKNOWLEDGED}),
-        permission="operations.change_incident",
-    ),
-    IncidentAction(
-        name="reopen",
-        label=_("Reopen"),
-        audit_action=Action.REOPENED,
-        to_state=State.OPEN,
-        from_states=frozenset({State.ACKNOWLEDGED, State.MUTED, State.RESOLVED}),
-        permission="operations.change_incident",
-    ),
+
+_UNRESOLVED = set(State) - {State.RESOLVED}
+_ACKNOWLEDGE = IncidentAction(
+    name="acknowledge",
+    label=_("Acknowledge"),
+    audit_action=Action.ACKNOWLEDGED,
+    to_state=State.ACKNOWLEDGED,
+    from_states=_UNRESOLVED,
+    permission="operations.acknowledge_incident",
+    css_class="main",
 )
-ACTIONS: Mapping[str, IncidentAction] = {action.name: action for action in _ALL}
+_RESOLVE = IncidentAction(
+    name="resolve", label=_("Resolved"), audit_action=Action.RESOLVED, to_state=State.RESOLVED, from_states=_UNRESOLVED
+)
+_MUTE = IncidentAction(
+    name="mute",
+    label=_("Mute until resolved"),
+    audit_action=Action.MUTED,
+    to_state=State.MUTED,
+    from_states=_UNRESOLVED - {State.MUTED},
+)
+_REOPEN = IncidentAction(
+    name="reopen",
+    label=_("Reopen"),
+    audit_action=Action.REOPENED,
+    to_state=State.OPEN,
+    from_states=set(State) - {State.OPEN},
+)
+ACTIONS = {action.name: action for action in (_ACKNOWLEDGE, _RESOLVE, _MUTE, _REOPEN)}
 
 
 @transaction.atomic
@@ -72,24 +67,14 @@ def apply(action: IncidentAction, pks: Iterable[int], *, by: audit.Actor, note: 
     changes = []
     for row in rows.select_for_update(of=("self",)).order_by("pk"):
         _set_state(row, action, by=by, note=note, now=now)
-        if _save(row):
-            changes.append(audit.build_entry(row.tenant, action.audit_action, now=now, by=by, target=row, new=note))
+        try:
+            with transaction.atomic():
+                row.save()
+        except IntegrityError:
+            continue  # A newer unresolved incident has the same key.
+        changes.append(audit.build_entry(row.tenant, action.audit_action, now=now, by=by, target=row, new=note))
     AuditLogEntry.objects.bulk_create(changes)
     return len(changes)
-
-
-def is_possible(action: IncidentAction, incident: Incident) -> bool:
-    return State(incident.state) in action.from_states
-
-
-def _save(row: Incident) -> bool:
-    """Save a row, unless a newer unresolved incident has the same key; return whether it was saved."""
-    try:
-        with transaction.atomic():
-            row.save()
-    except IntegrityError:
-        return False
-    return True
 
 
 def _set_state(row: Incident, action: IncidentAction, *, by: audit.Actor, note: str, now: datetime) -> None:
@@ -98,8 +83,7 @@ def _set_state(row: Incident, action: IncidentAction, *, by: audit.Actor, note: 
         row.last_seen_at, row.resolution_notified_at = now, None
     if is_resolved and row.notified_at is None:
         row.resolution_notified_at = now  # No notification about the start, so none about the end.
+    if action.to_state == State.ACKNOWLEDGED and isinstance(by, get_user_model()):
+        row.acknowledged_by = by
     row.state, row.note = action.to_state, note or row.note
-    row.acknowledged_by = (
-        by if action.to_state == State.ACKNOWLEDGED and isinstance(by, get_user_model()) else row.acknowledged_by
-    )
     row.resolved_at, row.resolved_manually = (now, True) if is_resolved else (None, False)

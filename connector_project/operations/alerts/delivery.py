@@ -3,15 +3,14 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.db import transaction
 
-from connector_project.core import http_client, logging
+from connector_project.core import circuit_breaker, http_client, logging
 from connector_project.core.jobs import released
 from connector_project.core.task_queue import Queue, enqueue
 from connector_project.operations.models import AlertDelivery
@@ -64,33 +63,32 @@ def signature(message_id: str, sent_at: int, body: str, *, secret: str) -> str:
 
 def _try_to_send(alert: AlertDelivery, *, now: datetime) -> dict[str, Any]:
     """Send a claimed message; return the fields that say what became of it."""
+    ended = {"state": State.FAILED, "detail": "", "ended_at": now, **released(None)}
     if alert.channel not in enabled_channels():
-        return {"state": State.FAILED, "detail": "", "ended_at": now, **released(None)}
+        return ended
     try:
-        _SENDERS[Channel(alert.channel)](alert, now)
+        if alert.channel == Channel.MAIL:
+            _send_mail(alert)
+        else:
+            _call_webhook(alert, now=now)
     except (http_client.RemoteError, OSError) as exc:
         # A mail server's errors are OSErrors. Store only the type: the text may name the login.
         detail = str(exc) if isinstance(exc, http_client.RemoteError) else type(exc).__name__
         logger.warning("alert was not sent", alert=alert.pk, channel=alert.channel, error=detail)
         if alert.attempts >= MOST_TRIES:
-            return {"state": State.FAILED, "detail": detail, "ended_at": now, **released(None)}
-        return {"detail": detail, **released(now + _pause(alert, exc))}
-    return {"state": State.SENT, "detail": "", "ended_at": now, **released(None)}
+            return ended | {"detail": detail}
+        pause = circuit_breaker.backoff(alert.attempts, wait=getattr(exc, "wait", None), pauses=PAUSES_SECONDS)
+        return {"detail": detail, **released(now + pause)}
+    return ended | {"state": State.SENT}
 
 
-def _pause(alert: AlertDelivery, exc: Exception) -> timedelta:
-    """Return a growing delay, or the receiver's own if that is longer."""
-    pause = PAUSES_SECONDS[min(alert.attempts, len(PAUSES_SECONDS)) - 1]
-    return timedelta(seconds=max(pause, getattr(exc, "wait", None) or 0))
-
-
-def _mail(alert: AlertDelivery, _now: datetime) -> None:
+def _send_mail(alert: AlertDelivery) -> None:
     # Ask auto-responders not to answer.
     headers = {"Auto-Submitted": "auto-generated"}
     EmailMessage(alert.subject, alert.body, to=settings.ALARM_EMAILS, headers=headers).send()
 
 
-def _webhook(alert: AlertDelivery, now: datetime) -> None:
+def _call_webhook(alert: AlertDelivery, *, now: datetime) -> None:
     message_id, sent_at = f"msg_{alert.message_id.hex}", int(now.timestamp())
     reply = http_client.send(
         SYSTEM,
@@ -106,9 +104,3 @@ def _webhook(alert: AlertDelivery, now: datetime) -> None:
     )
     if not 200 <= reply.status < 300:
         raise http_client.RemoteUnavailable(SYSTEM, f"{SYSTEM} answered {reply.status}.", wait=reply.retry_after)
-
-
-_SENDERS: dict[AlertDelivery.Channel, Callable[[AlertDelivery, datetime], None]] = {
-    Channel.MAIL: _mail,
-    Channel.WEBHOOK: _webhook,
-}

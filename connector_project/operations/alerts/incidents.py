@@ -1,12 +1,12 @@
 """Incident rows: opened when a problem is first found, updated while it lasts, resolved when it is gone."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
-from connector_project.operations.alerts.rules import Key, Problem
+from connector_project.operations.alerts.rule import Key
 from connector_project.operations.models import Incident
 
 State = Incident.State
@@ -18,17 +18,20 @@ BATCH_SIZE = 200
 
 
 @transaction.atomic
-def sync_incidents(problems: Collection[Problem], *, live: Collection[int], now: datetime) -> None:
+def sync_incidents(problems: Mapping[Key, Incident], *, live: Collection[int], now: datetime) -> None:
     """Open, update and resolve incidents so that they match the problems; `live` are the live clients.
 
     Safe to run concurrently: the database allows one unresolved row for each key.
     """
-    seen = {problem.key: problem for problem in problems}
     known = {incident.key: incident for incident in unresolved().select_for_update()}
-    _update([known[key] for key in seen if key in known], seen, now=now)
-    recently_resolved = _recently_resolved_manually(now)
-    _open([seen[key] for key in seen if key not in known and key not in recently_resolved], now=now)
-    _resolve([known[key] for key in known.keys() - seen.keys()], live=live, now=now)
+    _update([known[key] for key in problems if key in known], problems, now=now)
+    manually = Incident.objects.filter(state=State.RESOLVED, resolved_manually=True)
+    recent = {incident.key for incident in manually.filter(resolved_at__gt=now - REOPEN_GRACE_PERIOD)}
+    new = [one for key, one in problems.items() if key not in known and key not in recent]
+    for incident in new:
+        incident.opened_at = incident.last_seen_at = now
+    Incident.objects.bulk_create(new, ignore_conflicts=True, batch_size=BATCH_SIZE)
+    _resolve([known[key] for key in known.keys() - problems.keys()], live=live, now=now)
 
 
 def unresolved() -> QuerySet[Incident]:
@@ -40,33 +43,12 @@ def active() -> QuerySet[Incident]:
     return Incident.objects.filter(state__in=[State.OPEN, State.ACKNOWLEDGED])
 
 
-def _update(rows: Sequence[Incident], seen: dict[Key, Problem], *, now: datetime) -> None:
+def _update(rows: Sequence[Incident], problems: Mapping[Key, Incident], *, now: datetime) -> None:
     Incident.objects.filter(pk__in=[row.pk for row in rows]).update(last_seen_at=now, seen_count=F("seen_count") + 1)
-    changed = [row for row in rows if row.context != seen[row.key].context]
+    changed = [row for row in rows if row.context != problems[row.key].context]
     for row in changed:
-        row.context = seen[row.key].context
+        row.context = problems[row.key].context
     Incident.objects.bulk_update(changed, ["context"], batch_size=BATCH_SIZE)
-
-
-def _open(problems: Iterable[Problem], *, now: datetime) -> None:
-    rows = [
-        Incident(
-            tenant_id=problem.tenant_id,
-            kind=problem.kind,
-            reason=problem.reason,
-            context=problem.context,
-            opened_at=now,
-            last_seen_at=now,
-        )
-        for problem in problems
-    ]
-    Incident.objects.bulk_create(rows, ignore_conflicts=True, batch_size=BATCH_SIZE)
-
-
-def _recently_resolved_manually(now: datetime) -> set[Key]:
-    manually = Incident.objects.filter(state=State.RESOLVED, resolved_manually=True)
-    recently_resolved = manually.filter(resolved_at__gt=now - REOPEN_GRACE_PERIOD)
-    return {incident.key for incident in recently_resolved}
 
 
 def _resolve(rows: Iterable[Incident], *, live: Collection[int], now: datetime) -> None:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext, ngettext
 
 from connector_project.core.task_queue import Queue, enqueue
 from connector_project.operations.alerts import delivery, incident_texts, incidents
-from connector_project.operations.alerts.rules import is_explained_by, is_part_of
+from connector_project.operations.alerts.rules import RULES
 from connector_project.operations.models import AlertDelivery, Incident
 
 Event = Literal["opened", "resolved"]
@@ -31,9 +31,12 @@ def queue_notifications(*, now: datetime, queue: Queue) -> None:
     """Write messages about incidents opened or resolved since the last ones; row locks prevent duplicates."""
     unresolved = {incident.key: incident for incident in incidents.unresolved()}
     notified = {key for key, incident in unresolved.items() if incident.notified_at}
-    opened = _locked(incidents.active().filter(notified_at=None))
-    # Already covered by the notification of a system-wide incident, or of the incident that explains it.
-    opened = [one for one in opened if not is_part_of(notified, one.key) and not is_explained_by(unresolved, one.key)]
+    opened = [
+        one
+        for one in _locked(incidents.active().filter(notified_at=None))
+        # The notification of a system-wide incident, or of the incident that explains it, covers it already.
+        if (None, one.kind, one.reason) not in notified and not RULES[one.kind].is_explained(one.key, unresolved)
+    ]
     _notify("opened", opened, now=now, queue=queue)
     resolved = Incident.objects.filter(state=Incident.State.RESOLVED, resolution_notified_at=None)
     _notify("resolved", _locked(resolved), now=now, queue=queue)
@@ -68,37 +71,30 @@ def _create_messages(event: Event, group: Sequence[Incident], *, now: datetime, 
 
 
 def _subject(event: Event, group: Sequence[Incident]) -> str:
-    what = group[0].get_kind_display()
     subject = incident_texts.subject_name(group[0])
-    if len(group) > 1:
-        more = len(group) - 1
-        subject = ngettext("%(first)s and %(more)d more", "%(first)s and %(more)d more", more) % {
-            "first": subject,
-            "more": more,
-        }
-    is_resolved = event == "resolved"
-    template = (
-        gettext("Resolved: %(what)s – %(subject)s") if is_resolved else gettext("Incident: %(what)s – %(subject)s")
-    )
-    return " ".join((template % {"what": what, "subject": subject}).split())[:250]
+    if more := len(group) - 1:
+        text = ngettext("%(first)s and %(more)d more", "%(first)s and %(more)d more", more)
+        subject = text % {"first": subject, "more": more}
+    opened, resolved = gettext("Incident: %(what)s – %(subject)s"), gettext("Resolved: %(what)s – %(subject)s")
+    text = (resolved if event == "resolved" else opened) % {"what": group[0].get_kind_display(), "subject": subject}
+    return " ".join(text.split())[:250]
 
 
 def _mail(event: Event, group: Sequence[Incident]) -> str:
     rows = [_line(event, one) for one in group[:LONGEST_LIST]]
-    context = {"rows": rows, "more": len(group) - len(rows), "all": admin_url()}
+    context = {"rows": rows, "more": len(group) - len(rows), "all": _admin_url()}
     return render_to_string("alerts/mail.txt", context).strip() + "\n"
 
 
 def _line(event: Event, incident: Incident) -> dict[str, str]:
-    is_resolved = event == "resolved"
-    action = gettext("Action: %(who)s.") % {"who": incident_texts.responsible(incident).label}
-    problem = gettext("The problem was: %(message)s") % {"message": incident_texts.message(incident)}
-    return {
-        "subject": incident_texts.subject_name(incident),
-        "message": problem if is_resolved else incident_texts.message(incident),
-        "then": incident_texts.resolved_message(incident) if is_resolved else action,
-        "where": admin_url(incident),
-    }
+    message = incident_texts.message(incident)
+    if event == "resolved":
+        message = gettext("The problem was: %(message)s") % {"message": message}
+        then = incident_texts.resolved_message(incident)
+    else:
+        then = gettext("Action: %(who)s.") % {"who": incident_texts.responsible(incident).label}
+    subject = incident_texts.subject_name(incident)
+    return {"subject": subject, "message": message, "then": then, "where": _admin_url(incident)}
 
 
 def _json(event: Event, group: Sequence[Incident], now: datetime) -> str:
@@ -106,11 +102,11 @@ def _json(event: Event, group: Sequence[Incident], now: datetime) -> str:
         "kind": group[0].kind,
         "reason": group[0].reason,
         "count": len(group),
-        "url": admin_url(),
+        "url": _admin_url(),
         "incidents": [_incident_json(one) for one in group[:LONGEST_LIST]],
     }
-    message = {"type": f"incident.{event}", "timestamp": now.isoformat(), "data": data}
-    return json.dumps(message, ensure_ascii=False)
+    message = {"type": f"incident.{event}", "timestamp": now, "data": data}
+    return json.dumps(message, ensure_ascii=False, default=datetime.isoformat)
 
 
 def _incident_json(incident: Incident) -> dict[str, Any]:
@@ -121,13 +117,13 @@ def _incident_json(incident: Incident) -> dict[str, Any]:
         "message": incident_texts.message(incident),
         "responsible": incident_texts.responsible(incident).value,
         "context": incident.context,
-        "opened_at": incident.opened_at.isoformat(),
-        "resolved_at": incident.resolved_at.isoformat() if incident.resolved_at else None,
-        "url": admin_url(incident),
+        "opened_at": incident.opened_at,
+        "resolved_at": incident.resolved_at,
+        "url": _admin_url(incident),
     }
 
 
-def admin_url(incident: Incident | None = None) -> str:
+def _admin_url(incident: Incident | None = None) -> str:
     """Return the admin URL of an incident, or of the list."""
-    path = reverse("admin:operations_incident_change", args=[incident.pk]) if incident else None
-    return settings.PUBLIC_URL + (path or reverse("admin:operations_incident_changelist"))
+    name = "admin:operations_incident_change" if incident else "admin:operations_incident_changelist"
+    return settings.PUBLIC_URL + reverse(name, args=[incident.pk] if incident else [])

@@ -1,209 +1,198 @@
-"""The alert rules and their thresholds: problems by kind, reason and client, found in a snapshot. Pure."""
+"""The alert rules with their thresholds, and the problems that all of them find."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
 
-from connector_project.operations.alerts import no_events
-from connector_project.operations.alerts.snapshot import Failed, Snapshot, TenantSnapshot
+from django.db.models import Case, Count, Max, Min, Q, Sum, Value, When
+from django.utils.formats import date_format
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.core import workers
+from connector_project.core.check_results import Responsible, Text
+from connector_project.operations import queue_lag
+from connector_project.operations.alerts import denials
+from connector_project.operations.alerts.no_events import NoEvents
+from connector_project.operations.alerts.rule import Context, Key, Rule
 from connector_project.operations.models import Incident
+from telephony.models import Call, DailyReconciliation, FailureReason
+from tenants import datetime_display
+from tenants.models import Connection, Tenant
 
 Kind = Incident.Kind
-Context = dict[str, Any]
 
-NO_EVENTS, OVERDUE, NO_HEARTBEAT, NOT_IN_REPORT = "NO_EVENTS", "OVERDUE", "NO_HEARTBEAT", "NOT_IN_REPORT"
+OVERDUE = "OVERDUE"
+NO_DEFAULT_WORKER: Key = (None, Kind.WORKER, "NO_HEARTBEAT:default")
 OVERDUE_AFTER, AWAY_AFTER = timedelta(minutes=15), timedelta(minutes=30)
-# Minimum failed calls and their share in the last two hours; or in the last day, for clients with few calls.
-FAILED_RECENTLY, SHARE_RECENTLY = 5, 0.1
-FAILED_IN_A_DAY, SHARE_IN_A_DAY = 3, 0.2
+# Hours, and the minimum failed calls and their share in them; the day is for clients with few calls.
+FAILURE_PERIODS = ((2, 5, 0.1), (24, 3, 0.2))
 # A problem of this many clients, and of this share of all, is system-wide.
 SEVERAL, MANY = 3, 0.5
 
+SYSTEMS = {"uis": "UIS", "crm": "retailCRM"}
 COUNTS = ("calls", "usual", "failed", "of")
 
-Key = tuple[int | None, str, str]
+
+class NoWorker(Rule):
+    kind = Kind.WORKER
+    texts: Mapping[str, Text] = {
+        "default": _("No worker processes calls, syncs and schedules: nothing is uploaded."),
+        "fast": _(
+            "No worker reads notifications and clicks: no pop-up opens, no new call is uploaded, no click starts a "
+            "call."
+        ),
+    }
+
+    def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
+        for queue, heartbeat_at in workers.find_queues_without_workers(now=now).items():
+            yield self.incident(f"NO_HEARTBEAT:{queue}", queue=queue, since=heartbeat_at)
+
+    def text(self, incident: Incident, context: Context) -> str:
+        heartbeat = gettext("No heartbeat since %(moment)s.") if context.get("since") else gettext("No heartbeat.")
+        return f"{self.texts.get(context.get('queue', ''), '')} {heartbeat % context}".strip()
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A problem of one client or of the whole service; `context` holds the parameters of its message."""
+class AccessIsDenied(Rule):
+    kind = Kind.ACCESS_DENIED
 
-    kind: Incident.Kind
-    reason: str
-    tenant_id: int | None = None
-    context: Context = field(default_factory=dict)
+    def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
+        for client in clients:
+            for system in SYSTEMS:
+                connection: Connection | None = getattr(client, system, None)
+                if connection and connection.denied_at:
+                    code, since = connection.denied_code, connection.denied_at
+                    yield self.incident(f"{system}:{code}"[:80], client.pk, side=system, code=code, since=since)
 
-    @property
-    def key(self) -> Key:
-        return self.tenant_id, self.kind, self.reason
+    def text(self, incident: Incident, context: Context) -> str:
+        text = gettext("%(system)s has denied access since %(moment)s.")
+        text %= context | {"system": SYSTEMS.get(context.get("side", ""), "?")}
+        code = context.get("code", "")
+        return f"{text} {denials.describe(code) or code}".strip()
 
-
-def find_problems(snapshot: Snapshot) -> list[Problem]:
-    """Return all problems, each key once."""
-    of_clients = [
-        *_no_events(snapshot),
-        *_denials(snapshot),
-        *_backlogs(snapshot),
-        *_failure_rates(snapshot),
-        *_unexplained(snapshot),
-    ]
-    live = {client.pk for client in snapshot.tenants}
-    of_clients = [problem for problem in of_clients if problem.tenant_id in live]
-    found: dict[Key, Problem] = {}
-    for problem in (
-        *_dead_workers(snapshot),
-        *_no_events_at_all(snapshot),
-        *_group_system_wide(of_clients, live=len(live)),
-        *of_clients,
-    ):
-        found.setdefault(problem.key, problem)
-    return list(found.values())
+    def responsible(self, incident: Incident) -> Responsible:
+        return denials.responsible(incident.context.get("code", ""))
 
 
-def no_events_of(client: TenantSnapshot, *, now: datetime) -> Context | None:
-    """Return the context of a client's "no events" problem, or None. The only place that decides it.
+class Backlog(Rule):
+    kind = Kind.BACKLOG
+    # What a call waits for: an unavailable vendor (for this call or for one just before), or UIS API points.
+    away = Case(
+        When(
+            Q(reason=FailureReason.UIS_UNAVAILABLE) | queue_lag.UIS_IS_AWAY, then=Value(FailureReason.UIS_UNAVAILABLE)
+        ),
+        When(reason=FailureReason.UIS_QUOTA, then=Value(FailureReason.UIS_QUOTA)),
+        When(
+            Q(reason=FailureReason.CRM_UNAVAILABLE) | queue_lag.CRM_IS_AWAY, then=Value(FailureReason.CRM_UNAVAILABLE)
+        ),
+    )
 
-    Once found, it lasts until an event comes, although its evidence may expire: reported calls age, profiles change.
-    """
-    context, previous = _no_events_context(client, now=now), client.no_events
-    if context is None and previous is not None and previous.get("since") == _isoformat(client.last_event_at):
-        return dict(previous)
-    return context
+    def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
+        for pk, since in queue_lag.by_client(now=now).items():
+            if now - since >= OVERDUE_AFTER:
+                yield self.incident(OVERDUE, pk, since=since)
+        calls = Call.objects.filter(next_attempt_at__isnull=False, failed_at=None, is_low_priority=False).order_by()
+        waiting = calls.annotate(away=self.away).filter(away__isnull=False).values_list("tenant", "away")
+        for pk, reason, since, count in waiting.annotate(Min("retry_window_started_at"), Count("pk")):
+            if now - since >= AWAY_AFTER:
+                yield self.incident(reason, pk, since=since, calls=count)
+
+    def text(self, incident: Incident, context: Context) -> str:
+        if incident.reason == OVERDUE:
+            return gettext("Tasks have been due since %(moment)s, but no worker has processed them.") % context
+        return gettext("Calls are waiting (%(calls)s), the oldest since %(moment)s: %(reason)s.") % context
+
+    def is_explained(self, key: Key, others: Collection[Key]) -> bool:
+        """Work is overdue when no worker takes it."""
+        return key[2] == OVERDUE and any(kind == Kind.WORKER for _pk, kind, _reason in others)
 
 
-def _no_events_context(client: TenantSnapshot, *, now: datetime) -> Context | None:
-    since = max(client.last_event_at or client.activated_at, client.activated_at)
-    if now - since < no_events.MIN_DURATION:
-        return None
-    context: Context = {"since": _isoformat(client.last_event_at)}
-    if client.unreported_calls >= no_events.MIN_UNREPORTED_CALLS:
-        return context | {"by": "report", "calls": client.unreported_calls}
-    profile = client.profile
-    if profile is None or client.last_event_at is None:
-        without_events = client.business_hours.longest_overlap(
-            max(since, now - no_events.LONGEST), now, zone=client.zone
-        )
-        return context | {"by": "hours"} if without_events >= no_events.OF_WORK else None
-    expected = profile.expected_calls(since, now, zone=client.zone)
-    if no_events.is_unlikely(expected, profile.weeks, yearly=profile.yearly):
-        return context | {"by": "profile", "usual": round(expected / profile.weeks)}
+def high_failure_rate(failed: Sequence[int], totals: Sequence[int]) -> Context | None:
+    """Return the counts of the first period in which enough calls failed; both arguments have one count for each."""
+    for (hours, least, share), count, total in zip(FAILURE_PERIODS, failed, totals, strict=True):
+        if count >= least and count >= share * total:
+            return {"failed": count, "of": total, "hours": hours}
     return None
 
 
-def _no_events(snapshot: Snapshot) -> Iterator[Problem]:
-    for client in snapshot.tenants:
-        context = no_events_of(client, now=snapshot.now)
-        if context is not None:
-            yield Problem(Kind.NO_EVENTS, NO_EVENTS, client.pk, context)
+class FailureRate(Rule):
+    kind = Kind.FAILURE_RATE
+    resolved_text = _("Calls no longer fail. Retry those that failed.")
+
+    def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
+        recent, day = (now - timedelta(hours=hours) for hours, _least, _share in FAILURE_PERIODS)
+        counts = {"recent": Count("pk", filter=Q(started_at__gte=recent)), "in_a_day": Count("pk")}
+        calls = Call.objects.filter(started_at__gte=day).order_by()
+        failed = list(calls.filter(failed_at__gte=day).values_list("tenant", "reason").annotate(**counts))
+        # No rule has skipped them; only of clients that have failed calls.
+        not_skipped = calls.exclude(state=Call.State.SKIPPED).filter(tenant__in={pk for pk, *_row in failed})
+        totals = {pk: of for pk, *of in not_skipped.values_list("tenant").annotate(**counts)}
+        for pk, reason, *failed_counts in failed:
+            if pk in totals and (context := high_failure_rate(failed_counts, totals[pk])):
+                yield self.incident(reason, pk, **context)
+
+    def text(self, incident: Incident, context: Context) -> str:
+        return gettext("%(failed)s of %(of)s calls failed in the last %(hours)s h: %(reason)s.") % context
 
 
-def _no_events_at_all(snapshot: Snapshot) -> Iterator[Problem]:
-    """Find missing events of all clients together, long before they are unlikely for any single client."""
-    since = snapshot.last_event_at
-    if since is None or snapshot.now - since < no_events.MIN_DURATION_OF_ALL:
-        return
-    profiles = [(client, client.profile) for client in snapshot.tenants if client.profile]
-    usual = sorted(
-        profile.expected_calls(since, snapshot.now, zone=one.zone) / profile.weeks for one, profile in profiles
-    )
-    if sum(count > 0 for count in usual) < no_events.SEVERAL:
-        return
-    # Without the busiest client, whose missing events may be their own problem.
-    weeks = min(profile.weeks for _one, profile in profiles)
-    yearly = sum(profile.yearly for _one, profile in profiles)
-    if no_events.is_unlikely(sum(usual[:-1]) * weeks, weeks, yearly=yearly):
-        yield Problem(
-            Kind.NO_EVENTS, NO_EVENTS, None, {"since": _isoformat(since), "by": "all", "usual": round(sum(usual))}
+class UnexplainedCalls(Rule):
+    kind = Kind.UNEXPLAINED
+
+    def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
+        days = DailyReconciliation.objects.filter(unexplained__gt=0).order_by().values_list("tenant")
+        for pk, calls, first, last in days.annotate(Sum("unexplained"), Min("day"), Max("day")):
+            yield self.incident("NOT_IN_REPORT", pk, calls=calls, first=first, last=last)
+
+    def text(self, incident: Incident, context: Context) -> str:
+        days = dict.fromkeys(
+            date_format(date.fromisoformat(context[name]), datetime_display.DAY) for name in ("first", "last")
         )
+        text = gettext("Unexplained calls in UIS's report: %(calls)s (%(days)s).")
+        return text % (context | {"days": " – ".join(days)})
+
+    def responsible(self, incident: Incident) -> Responsible:
+        return Responsible.DEVELOPERS
 
 
-def _denials(snapshot: Snapshot) -> Iterator[Problem]:
-    for client in snapshot.tenants:
-        for denial in client.denied:
-            context = {"side": denial.system, "code": denial.code, "since": _isoformat(denial.since)}
-            yield Problem(Kind.ACCESS_DENIED, f"{denial.system}:{denial.code}"[:80], client.pk, context)
+RULES: Mapping[str, Rule] = {
+    rule.kind: rule for rule in (NoWorker(), NoEvents(), AccessIsDenied(), Backlog(), FailureRate(), UnexplainedCalls())
+}
 
 
-def _backlogs(snapshot: Snapshot) -> Iterator[Problem]:
-    for pk, since in snapshot.overdue.items():
-        if snapshot.now - since >= OVERDUE_AFTER:
-            yield Problem(Kind.BACKLOG, OVERDUE, pk, {"since": _isoformat(since)})
-    for row in snapshot.waiting:
-        if snapshot.now - row.since >= AWAY_AFTER:
-            yield Problem(Kind.BACKLOG, row.reason, row.tenant_id, {"since": _isoformat(row.since), "calls": row.count})
+def load_clients() -> list[Tenant]:
+    """Return the live clients, with what the rules need to know of them."""
+    # Only these columns, so that no access key is decrypted.
+    columns = (
+        *("time_zone", "opens_at", "closes_at", "works_weekends", "activated_at"),
+        *("traffic_profile__hours", "traffic_profile__weeks"),
+        *("uis__denied_at", "uis__denied_code", "crm__denied_at", "crm__denied_code"),
+    )
+    return list(Tenant.objects.live().order_by("pk").select_related("traffic_profile", "uis", "crm").only(*columns))
 
 
-def _failure_rates(snapshot: Snapshot) -> Iterator[Problem]:
-    for row in snapshot.failed:
-        context = _share(row, snapshot)
-        if context:
-            yield Problem(Kind.FAILURE_RATE, row.reason, row.tenant_id, context)
+def find_problems(clients: Sequence[Tenant], *, now: datetime) -> dict[Key, Incident]:
+    """Return all problems of the service and of the live clients as unsaved incidents."""
+    live = {None, *(client.pk for client in clients)}
+    found = [one for rule in RULES.values() for one in rule.find(clients, now=now) if one.tenant_id in live]
+    return {one.key: one for one in (*group_system_wide(found, live=len(clients)), *found)}
 
 
-def _share(row: Failed, snapshot: Snapshot) -> Context:
-    totals = snapshot.call_totals.get(row.tenant_id)
-    if totals is None:
-        return {}
-    if row.recent >= FAILED_RECENTLY and row.recent >= SHARE_RECENTLY * totals.recent:
-        return {"failed": row.recent, "of": totals.recent, "hours": 2}
-    if row.in_a_day >= FAILED_IN_A_DAY and row.in_a_day >= SHARE_IN_A_DAY * totals.in_a_day:
-        return {"failed": row.in_a_day, "of": totals.in_a_day, "hours": 24}
-    return {}
-
-
-def _unexplained(snapshot: Snapshot) -> Iterator[Problem]:
-    for row in snapshot.unexplained:
-        context = {"calls": row.count, "first": row.first.isoformat(), "last": row.last.isoformat()}
-        yield Problem(Kind.UNEXPLAINED, NOT_IN_REPORT, row.tenant_id, context)
-
-
-def _dead_workers(snapshot: Snapshot) -> Iterator[Problem]:
-    for queue, heartbeat_at in snapshot.queues_without_workers.items():
-        yield Problem(Kind.WORKER, f"{NO_HEARTBEAT}:{queue}", None, {"queue": queue, "since": _isoformat(heartbeat_at)})
-
-
-def _group_system_wide(problems: Iterable[Problem], *, live: int) -> Iterator[Problem]:
+def group_system_wide(found: Iterable[Incident], *, live: int) -> Iterator[Incident]:
     """Turn a problem that many clients share into one system-wide problem."""
-    groups: dict[tuple[Incident.Kind, str], list[Problem]] = defaultdict(list)
-    for problem in problems:
-        groups[problem.kind, problem.reason].append(problem)
+    groups: dict[tuple[str, str], list[Incident]] = defaultdict(list)
+    for incident in found:
+        if incident.tenant_id is not None:
+            groups[incident.kind, incident.reason].append(incident)
     for (kind, reason), group in groups.items():
         # Overdue work is never one client's own fault.
         share = 0.0 if reason == OVERDUE else MANY
         if len(group) >= SEVERAL and len(group) >= share * live:
-            yield Problem(kind, reason, None, _merge_contexts(group) | {"clients": len(group), "live": live})
+            context = _merge_contexts([one.context for one in group])
+            yield RULES[kind].incident(reason, **context, clients=len(group), live=live)
 
 
-def _merge_contexts(group: Sequence[Problem]) -> Context:
+def _merge_contexts(contexts: Sequence[Context]) -> Context:
     """Merge the contexts of several problems: the earliest time, and the sums of the counts."""
-    since = [moment for problem in group if (moment := problem.context.get("since"))]
-    counts = {
-        name: sum(problem.context.get(name, 0) for problem in group) for name in COUNTS if name in group[0].context
-    }
-    return group[0].context | counts | ({"since": min(since)} if since else {})
-
-
-def is_part_of(system_wide: Iterable[Key], key: Key) -> bool:
-    """Return whether a client's problem is part of one of these system-wide ones."""
-    tenant_id, kind, reason = key
-    return tenant_id is not None and (None, kind, reason) in set(system_wide)
-
-
-def is_explained_by(keys: Iterable[Key], key: Key) -> bool:
-    """Return whether one of these problems explains this one, which then needs no notification."""
-    tenant_id, kind, reason = key
-    if kind == Kind.BACKLOG and reason == OVERDUE:
-        return any(other == Kind.WORKER for _pk, other, _reason in keys)
-    if kind == Kind.NO_EVENTS and tenant_id is not None:
-        return any(pk == tenant_id and other == Kind.ACCESS_DENIED and _is_of_uis(of) for pk, other, of in keys)
-    return False
-
-
-def _is_of_uis(reason: str) -> bool:
-    return reason.startswith("uis:")
-
-
-def _isoformat(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
+    since = [context["since"] for context in contexts if context.get("since")]
+    counts = {name: sum(one.get(name, 0) for one in contexts) for name in COUNTS if name in contexts[0]}
+    return contexts[0] | counts | ({"since": min(since)} if since else {})

@@ -9,8 +9,8 @@ from django.db.models.functions import ExtractHour, ExtractIsoWeekDay
 
 from connector_project.core import local_dates
 from connector_project.core.task_queue import enqueue
-from connector_project.operations.alerts.no_events import HOURS_OF_DAY, HOURS_OF_WEEK
 from connector_project.operations.models import TrafficProfile
+from connector_project.operations.models.traffic_profile import HOURS_OF_DAY, HOURS_OF_WEEK
 from telephony.models import Call
 from tenants.models import Tenant
 
@@ -38,14 +38,7 @@ def update_profile(tenant: Tenant, *, now: datetime) -> None:
     hours = [0] * HOURS_OF_WEEK
     for weekday, hour, count, _first in rows:
         hours[(weekday - 1) * HOURS_OF_DAY + hour] = count
-    first = min((started_at for *_rest, started_at in rows), default=None)
-    TrafficProfile.objects.update_or_create(
-        tenant=tenant, defaults={"hours": hours, "weeks": _weeks(first, till=till), "updated_at": now}
-    )
-
-
-def _weeks(since: datetime | None, *, till: datetime) -> int:
-    """Return how many weeks these calls cover, rounded up: a partial week lowers the rate."""
-    if since is None or till - since < LEAST_WEEKS * WEEK:
-        return 0
-    return min(ceil((till - since) / WEEK), WEEKS)
+    # How many weeks these calls cover, rounded up: a partial week lowers the rate.
+    covered = till - min((first for *_rest, first in rows), default=till)
+    weeks = min(ceil(covered / WEEK), WEEKS) if covered >= LEAST_WEEKS * WEEK else 0
+    TrafficProfile.objects.update_or_create(tenant=tenant, defaults={"hours": hours, "weeks": weeks, "updated_at": now})

@@ -43,19 +43,8 @@ class IncidentRow(Row):
     class Meta:
         model = Incident
         fields = (
-            *(
-                "id",
-                "tenant",
-                "kind",
-                "reason",
-                "message",
-                "responsible",
-                "state",
-                "opened_at",
-                "last_seen_at",
-                "seen_count",
-            ),
-            "resolved_at",
+            *("id", "tenant", "kind", "reason", "message", "responsible", "state"),
+            *("opened_at", "last_seen_at", "seen_count", "resolved_at"),
         )
 
     def get_message(self, incident: Incident) -> str:

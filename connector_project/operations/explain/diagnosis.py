@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from connector_project.core.check_results import Responsible, Text
-from connector_project.operations.alerts import incident_texts
+from connector_project.operations.alerts import denials
 from connector_project.operations.explain import labels
 from connector_project.operations.explain.data import FAULTS, CallData, Diagnosis
 from telephony.calls import recording_selection
@@ -126,8 +126,8 @@ def _blocked_by_connection(data: CallData, connection: Connection) -> Diagnosis 
     is_uis = call.state in UIS_STATES
     if connection.denied_at:
         reason = FailureReason.UIS_DENIED if is_uis else FailureReason.CRM_DENIED
-        detail = incident_texts.denial(code, text(connection.denied_detail))
-        return _of_reason(reason, detail, responsible=incident_texts.denial_is_for(code))
+        detail = denials.describe(code, text(connection.denied_detail))
+        return _of_reason(reason, detail, responsible=denials.responsible(code))
     if call.reason != FailureReason.UIS_QUOTA and connection.is_circuit_open(is_live=False, now=data.now):
         reason = FailureReason.UIS_UNAVAILABLE if is_uis else FailureReason.CRM_UNAVAILABLE
         return _of_reason(reason, text(call.detail))

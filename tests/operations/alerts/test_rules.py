@@ -1,237 +1,175 @@
-"""The alert rules: problems found in a snapshot; no database."""
+"""The alert rules: the problems that they find, and which of them are system-wide."""
 
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, timedelta
 
 import pytest
+from django.utils import timezone
 
-from connector_project.core.business_hours import BusinessHours
+from connector_project.core import workers
+from connector_project.core.models import WorkerHeartbeat
 from connector_project.operations.alerts import rules
-from connector_project.operations.alerts.no_events import HOURS_OF_WEEK, WeeklyProfile
-from connector_project.operations.alerts.snapshot import (
-    CallTotals,
-    Denied,
-    Failed,
-    Snapshot,
-    TenantSnapshot,
-    Unexplained,
-    Waiting,
-)
+from connector_project.operations.alerts.rules import RULES
+from connector_project.operations.models import Incident
+from telephony.models import Call, DailyReconciliation, Notification
+from tenants.models import CrmConnection, Tenant, UisConnection
 
-MOSCOW = ZoneInfo("Europe/Moscow")
-NOW = datetime(2026, 11, 23, 12, tzinfo=MOSCOW)  # a Monday
+NOW = timezone.now()
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-BUSY = WeeklyProfile([40] * HOURS_OF_WEEK, 4)
-QUIET = WeeklyProfile([1 if hour % 24 == 12 else 0 for hour in range(HOURS_OF_WEEK)], 4)
-SHORT = 10 * MINUTE
 
 
-def tenant(pk=1, *, last_event_ago=MINUTE, profile=None, activated_ago=30 * DAY, **more):
-    work = more.pop("work", BusinessHours(time(9), time(18), on_weekends=False))
-    return TenantSnapshot(
-        pk=pk,
-        zone=MOSCOW,
-        business_hours=work,
-        activated_at=NOW - activated_ago,
-        last_event_at=None if last_event_ago is None else NOW - last_event_ago,
-        profile=profile,
-        **more,
-    )
+@pytest.fixture
+def tenant(db):
+    """A tenant without problems, with workers for both queues."""
+    for name in workers.QUEUES:
+        WorkerHeartbeat.objects.create(name=name, queue=name, last_seen_at=NOW)
+    tenant = Tenant.objects.create(name="Daisy", slug="daisy", activated_at=NOW - MINUTE)
+    UisConnection.objects.create(tenant=tenant)
+    CrmConnection.objects.create(tenant=tenant)
+    return tenant
 
 
-def found(*tenants, now=NOW, **values):
-    """Return the keys of all problems."""
-    tenants = tenants or (tenant(),)
+def problems():
+    """Return all problems: their kinds and reasons, and the contexts without the times."""
+    found = rules.find_problems(rules.load_clients(), now=NOW)
     return {
-        problem.key for problem in rules.find_problems(Snapshot(now=now, tenants=tenants, last_event_at=NOW, **values))
+        (incident.kind, incident.reason): {name: value for name, value in incident.context.items() if name != "since"}
+        for incident in found.values()
     }
 
 
-def context_of(*tenants, **values):
-    """Return the context of the only problem."""
-    (problem,) = rules.find_problems(Snapshot(now=NOW, tenants=tenants or (tenant(),), last_event_at=NOW, **values))
-    return problem.context
+def call(tenant, *, session_id=1, started_ago=HOUR, **values):
+    at = NOW - started_ago
+    stamps = {"started_at": at, "ended_at": at, "retry_window_started_at": at}
+    return Call.objects.create(tenant=tenant, session_id=session_id, **{"state": "READY"} | stamps | values)
 
 
-NO_EVENTS_KEY = (1, "NO_EVENTS", "NO_EVENTS")
+def test_healthy_service_has_no_problems(tenant):
+    assert problems() == {}
 
 
-def test_healthy_snapshot_has_no_problems():
-    assert found() == set()
-    assert rules.find_problems(Snapshot(now=NOW)) == []
-
-
-def test_no_events_depends_on_the_traffic_profile():
-    assert found(tenant(last_event_ago=2 * HOUR, profile=BUSY)) == {NO_EVENTS_KEY}
-    assert found(tenant(last_event_ago=DAY, profile=QUIET)) == set()
-    assert context_of(tenant(last_event_ago=2 * HOUR, profile=BUSY)) == {
-        "since": (NOW - 2 * HOUR).isoformat(),
-        "by": "profile",
-        "usual": 20,
+def test_each_denial_has_its_own_key(tenant):
+    tenant.uis.suspend("ip_not_whitelisted", "no", now=NOW)
+    tenant.crm.suspend("key", "no", now=NOW)
+    assert problems() == {
+        ("ACCESS_DENIED", "uis:ip_not_whitelisted"): {"side": "uis", "code": "ip_not_whitelisted"},
+        ("ACCESS_DENIED", "crm:key"): {"side": "crm", "code": "key"},
     }
 
 
-def test_no_events_takes_at_least_fifteen_minutes():
-    very_busy = WeeklyProfile([4000] * HOURS_OF_WEEK, 4)
-    assert found(tenant(last_event_ago=14 * MINUTE, profile=very_busy)) == set()
-    assert found(tenant(last_event_ago=15 * MINUTE, profile=very_busy)) == {NO_EVENTS_KEY}
+def test_tenant_without_connections_breaks_no_rule(tenant):
+    UisConnection.objects.all().delete()
+    CrmConnection.objects.all().delete()
+    assert problems() == {}
 
 
-def test_no_events_without_a_profile_uses_business_hours():
-    assert found(tenant(last_event_ago=HOUR)) == {NO_EVENTS_KEY}
-    assert found(tenant(last_event_ago=59 * MINUTE)) == set()
-    assert (
-        found(tenant(last_event_ago=3 * HOUR, work=BusinessHours(time(11, 30), time(18), on_weekends=False))) == set()
-    )
-    assert context_of(tenant(last_event_ago=None)) == {"since": None, "by": "hours"}
+@pytest.mark.parametrize(("due_ago", "found"), [(15 * MINUTE, {("BACKLOG", "OVERDUE"): {}}), (14 * MINUTE, {})])
+def test_work_is_overdue_after_fifteen_minutes(tenant, due_ago, found):
+    call(tenant, next_attempt_at=NOW - due_ago)
+    assert problems() == found
 
 
-def test_no_events_before_the_first_event_ignores_the_profile():
-    assert found(tenant(last_event_ago=None, profile=QUIET)) == {NO_EVENTS_KEY}
-    assert found(tenant(last_event_ago=None, activated_ago=59 * MINUTE)) == set()
-
-
-def test_no_events_ignores_the_time_before_activation():
-    assert found(tenant(last_event_ago=90 * DAY, activated_ago=10 * MINUTE, profile=BUSY)) == set()
-
-
-def test_unreported_calls_prove_no_events():
-    night = NOW.replace(hour=3)
-    quiet = TenantSnapshot(
-        pk=1,
-        zone=MOSCOW,
-        business_hours=BusinessHours(time(9), time(18), on_weekends=False),
-        activated_at=NOW - 30 * DAY,
-        last_event_at=night - HOUR,
-        unreported_calls=3,
-    )
-    assert found(quiet, now=night) == {NO_EVENTS_KEY}
-    assert context_of(tenant(last_event_ago=HOUR, unreported_calls=5)) == {
-        "since": (NOW - HOUR).isoformat(),
-        "by": "report",
-        "calls": 5,
-    }
-    assert found(tenant(last_event_ago=50 * MINUTE, unreported_calls=2)) == set()
-
-
-def all_quiet(*profiles, quiet_for=SHORT):
-    tenants = [tenant(pk, last_event_ago=quiet_for, profile=profile) for pk, profile in enumerate(profiles, start=1)]
-    problems = rules.find_problems(Snapshot(now=NOW, tenants=tenants, last_event_at=NOW - quiet_for))
-    return {problem.key for problem in problems if problem.tenant_id is None}
-
-
-def test_no_events_of_all_tenants_is_found_earlier():
-    assert all_quiet(*[BUSY] * 20) == {(None, "NO_EVENTS", "NO_EVENTS")}
-    assert all_quiet(*[BUSY] * 20, quiet_for=4 * MINUTE) == set()
-    assert all_quiet(*[BUSY] * 2) == set()
-    assert all_quiet(*[QUIET] * 20) == set()
-
-
-def test_no_events_of_the_busiest_tenant_is_not_system_wide():
-    enormous = WeeklyProfile([4000] * HOURS_OF_WEEK, 4)
-    few = WeeklyProfile([1] * HOURS_OF_WEEK, 4)
-    assert all_quiet(enormous, few, few, few, few) == set()
-    assert all_quiet(enormous, enormous, few, few) == {(None, "NO_EVENTS", "NO_EVENTS")}
-
-
-def test_each_denial_has_its_own_key():
-    denials = [Denied("uis", "ip_not_whitelisted", NOW), Denied("crm", "key", NOW)]
-    assert found(tenant(denied=denials)) == {
-        (1, "ACCESS_DENIED", "uis:ip_not_whitelisted"),
-        (1, "ACCESS_DENIED", "crm:key"),
-    }
-
-
-def test_backlog_thresholds():
-    assert found(overdue={1: NOW - 15 * MINUTE}) == {(1, "BACKLOG", "OVERDUE")}
-    assert found(overdue={1: NOW - 14 * MINUTE}) == set()
-    waiting = [Waiting(1, "CRM_UNAVAILABLE", 7, NOW - 30 * MINUTE), Waiting(1, "UIS_UNAVAILABLE", 7, NOW - 29 * MINUTE)]
-    assert found(waiting=waiting) == {(1, "BACKLOG", "CRM_UNAVAILABLE")}
-    assert context_of(waiting=waiting)["calls"] == 7
+@pytest.mark.parametrize("reason", ["UIS_UNAVAILABLE", "UIS_QUOTA", "CRM_UNAVAILABLE"])
+def test_calls_wait_for_thirty_minutes_before_they_are_a_problem(tenant, reason):
+    call(tenant, started_ago=29 * MINUTE, reason=reason, next_attempt_at=NOW + HOUR)
+    assert problems() == {}
+    call(tenant, session_id=2, started_ago=30 * MINUTE, reason=reason, next_attempt_at=NOW + HOUR)
+    assert problems() == {("BACKLOG", reason): {"calls": 2}}
 
 
 @pytest.mark.parametrize(
-    ("failed", "call_totals", "is_problem"),
+    ("failed", "totals", "found"),
     [
-        ((5, 5), (50, 500), True),
-        ((4, 4), (5, 500), False),
-        ((5, 5), (51, 500), False),
-        ((0, 3), (0, 15), True),
-        ((0, 2), (0, 2), False),
-        ((0, 3), (0, 16), False),
+        ((5, 5), (50, 500), {"failed": 5, "of": 50, "hours": 2}),
+        ((4, 4), (5, 500), None),
+        ((5, 5), (51, 500), None),
+        ((0, 3), (0, 15), {"failed": 3, "of": 15, "hours": 24}),
+        ((0, 2), (0, 2), None),
+        ((0, 3), (0, 16), None),
     ],
 )
-def test_failure_rate_needs_a_count_and_a_share(failed, call_totals, is_problem):
-    totals = {1: CallTotals(*call_totals)}
-    assert found(failed=[Failed(1, "CRM_REFUSED", *failed)], call_totals=totals) == (
-        {(1, "FAILURE_RATE", "CRM_REFUSED")} if is_problem else set()
-    )
+def test_failure_rate_needs_a_count_and_a_share(failed, totals, found):
+    assert rules.high_failure_rate(failed, totals) == found
 
 
-def test_failure_rate_context_has_the_counts():
-    values = {"failed": [Failed(1, "INTERNAL_ERROR", 5, 9)], "call_totals": {1: CallTotals(20, 90)}}
-    assert context_of(**values) == {"failed": 5, "of": 20, "hours": 2}
+def test_failure_rate_counts_calls_that_no_rule_skipped(tenant):
+    for number in range(5):
+        call(tenant, session_id=number, reason="INTERNAL_ERROR", failed_at=NOW)
+        call(tenant, session_id=10 + number, state="UPLOADED")
+        call(tenant, session_id=20 + number, state="SKIPPED")
+        call(tenant, session_id=30 + number, started_ago=DAY + HOUR, reason="INTERNAL_ERROR", failed_at=NOW)
+    assert problems() == {("FAILURE_RATE", "INTERNAL_ERROR"): {"failed": 5, "of": 10, "hours": 2}}
 
 
-def test_unexplained_calls_of_several_days_are_one_problem():
-    days = [Unexplained(1, 4, date(2026, 11, 20), date(2026, 11, 22))]
-    assert found(unexplained=days) == {(1, "UNEXPLAINED", "NOT_IN_REPORT")}
-    assert context_of(unexplained=days) == {"calls": 4, "first": "2026-11-20", "last": "2026-11-22"}
+def test_unexplained_calls_of_several_days_are_one_problem(tenant):
+    for day, count in ((20, 1), (21, 0), (22, 3)):
+        DailyReconciliation.objects.create(
+            tenant=tenant, day=date(2026, 11, day), uis_calls=9, unexplained=count, counted_at=NOW
+        )
+    assert problems() == {("UNEXPLAINED", "NOT_IN_REPORT"): {"calls": 4, "first": "2026-11-20", "last": "2026-11-22"}}
 
 
-def test_queue_without_a_worker_is_system_wide():
-    assert found(queues_without_workers={"fast": NOW - HOUR}) == {(None, "WORKER", "NO_HEARTBEAT:fast")}
+def test_queue_without_a_worker_is_system_wide(tenant):
+    WorkerHeartbeat.objects.filter(queue="default").update(last_seen_at=NOW - HOUR)
+    (key,) = rules.find_problems(rules.load_clients(), now=NOW)
+    assert key == rules.NO_DEFAULT_WORKER == (None, "WORKER", "NO_HEARTBEAT:default")
 
 
-def test_tenants_that_are_not_live_have_no_problems():
-    values = {
-        "overdue": {2: NOW - HOUR},
-        "waiting": [Waiting(2, "CRM_UNAVAILABLE", 7, NOW - HOUR)],
-        "unexplained": [Unexplained(2, 4, date(2026, 11, 20), date(2026, 11, 22))],
-        "failed": [Failed(2, "INTERNAL_ERROR", 5, 9)],
-        "call_totals": {2: CallTotals(20, 90)},
-    }
-    assert found(**values) == set()
+def test_tenants_that_are_not_live_have_no_problems(tenant):
+    for number in range(5):
+        call(tenant, session_id=number, reason="INTERNAL_ERROR", failed_at=NOW)
+    call(tenant, session_id=10, reason="CRM_UNAVAILABLE", next_attempt_at=NOW - HOUR)
+    DailyReconciliation.objects.create(tenant=tenant, day=NOW.date(), uis_calls=9, unexplained=2, counted_at=NOW)
+    Notification.objects.create(tenant=tenant, received_at=NOW, digest="1", outcome="DONE")
+    assert len(problems()) == 4
+    Tenant.objects.update(is_paused=True)
+    assert problems() == {}
 
 
 def denied(*pks):
-    denial = Denied("uis", "ip_not_whitelisted", NOW)
-    return [tenant(pk, denied=[denial] if pk in pks else []) for pk in range(1, 7)]
+    key = RULES["ACCESS_DENIED"].incident
+    return [key("uis:key", pk, side="uis", code="key", since=NOW - pk * HOUR) for pk in pks]
+
+
+def system_wide(found, *, live):
+    return [(one.key, one.context) for one in rules.group_system_wide(found, live=live)]
 
 
 def test_problem_of_half_of_the_tenants_is_system_wide():
-    key = ("ACCESS_DENIED", "uis:ip_not_whitelisted")
-    assert found(*denied(1, 2)) == {(1, *key), (2, *key)}
-    assert found(*denied(1, 2, 3)) == {(1, *key), (2, *key), (3, *key), (None, *key)}
-    system_wide = rules.find_problems(Snapshot(now=NOW, tenants=denied(1, 2, 3), last_event_at=NOW))[0]
-    assert (system_wide.context["clients"], system_wide.context["live"]) == (3, 6)
+    assert system_wide(denied(1, 2), live=4) == []
+    assert system_wide(denied(1, 2, 3), live=7) == []
+    ((key, context),) = system_wide(denied(1, 2, 3), live=6)
+    assert key == (None, "ACCESS_DENIED", "uis:key")
+    assert (context["clients"], context["live"], context["code"]) == (3, 6, "key")
+    assert context["since"] == (NOW - 3 * HOUR).isoformat()
 
 
 def test_overdue_work_of_three_tenants_is_system_wide():
-    overdue = {pk: NOW - pk * HOUR for pk in (1, 2, 3)}
-    tenants = [tenant(pk) for pk in range(1, 50)]
-    system_wide = rules.find_problems(Snapshot(now=NOW, tenants=tenants, last_event_at=NOW, overdue=overdue))[0]
-    assert system_wide.key == (None, "BACKLOG", "OVERDUE")
-    assert system_wide.context["since"] == (NOW - 3 * HOUR).isoformat()
+    overdue = [RULES["BACKLOG"].incident("OVERDUE", pk, since=NOW - pk * HOUR) for pk in (1, 2, 3)]
+    ((key, _context),) = system_wide(overdue, live=50)
+    assert key == (None, "BACKLOG", "OVERDUE")
+    assert system_wide(overdue[:2], live=2) == []
 
 
 def test_system_wide_counts_are_summed():
-    waiting = [Waiting(pk, "CRM_UNAVAILABLE", pk, NOW.astimezone(UTC) - HOUR) for pk in (1, 2, 3)]
-    system_wide = rules.find_problems(
-        Snapshot(now=NOW, tenants=[tenant(pk) for pk in (1, 2, 3)], last_event_at=NOW, waiting=waiting)
-    )[0]
-    assert system_wide.context["calls"] == 6
+    waiting = [RULES["BACKLOG"].incident("CRM_UNAVAILABLE", pk, since=NOW, calls=pk) for pk in (1, 2, 3)]
+    ((_key, context),) = system_wide(waiting, live=3)
+    assert context["calls"] == 6
 
 
-def test_problem_explained_by_another_or_part_of_it():
+def test_problem_of_the_whole_service_replaces_the_group(tenant, monkeypatch):
+    whole = RULES["NO_EVENTS"].incident("NO_EVENTS", since=NOW, by="all", usual=9)
+    clients = [RULES["NO_EVENTS"].incident("NO_EVENTS", tenant.pk, since=None, by="hours") for _number in range(3)]
+    monkeypatch.setattr(RULES["NO_EVENTS"], "find", lambda _clients, now: [whole, *clients])
+    found = rules.find_problems([tenant], now=NOW)
+    assert found == {whole.key: whole, clients[0].key: clients[-1]}
+
+
+def test_overdue_work_is_explained_by_dead_workers():
     overdue, no_worker = (1, "BACKLOG", "OVERDUE"), (None, "WORKER", "NO_HEARTBEAT:default")
-    assert rules.is_explained_by([overdue, no_worker], overdue)
-    assert not rules.is_explained_by([overdue, no_worker], (1, "BACKLOG", "CRM_UNAVAILABLE"))
-    denied_key = (1, "ACCESS_DENIED", "uis:account_inactive")
-    assert rules.is_explained_by([denied_key], NO_EVENTS_KEY)
-    assert not rules.is_explained_by(
-        [(1, "ACCESS_DENIED", "crm:key"), (2, "ACCESS_DENIED", "uis:account_inactive")], NO_EVENTS_KEY
-    )
-    assert not rules.is_explained_by([overdue, no_worker], no_worker)
-    assert rules.is_part_of([(None, "NO_EVENTS", "NO_EVENTS")], NO_EVENTS_KEY)
-    assert not rules.is_part_of([(None, "NO_EVENTS", "NO_EVENTS")], (None, "NO_EVENTS", "NO_EVENTS"))
+    assert RULES["BACKLOG"].is_explained(overdue, [overdue, no_worker])
+    assert not RULES["BACKLOG"].is_explained((1, "BACKLOG", "CRM_UNAVAILABLE"), [overdue, no_worker])
+    assert not RULES["WORKER"].is_explained(no_worker, [overdue, no_worker])
+
+
+def test_every_kind_has_a_rule():
+    assert set(RULES) == set(Incident.Kind)

@@ -1,0 +1,14 @@
+"""Why a vendor denies access, in words, and who must act."""
+
+from connector_project.core.check_results import Responsible
+from connector_project.core.redaction import redact
+from tenants.models import AccessError
+
+
+def describe(code: str, answered: str = "") -> str:
+    """Return what must be changed to get access back; the vendor's text for an unknown code."""
+    return str(AccessError(code).label) if code in set(AccessError) - {""} else redact(answered)
+
+
+def responsible(code: str) -> Responsible:
+    return Responsible.UIS if code == AccessError.ACCOUNT_INACTIVE else Responsible.CLIENT

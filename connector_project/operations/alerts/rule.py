@@ -1,0 +1,44 @@
+"""What an alert rule is: when there is a problem, what is wrong, who must act and what is left to do."""
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.core.check_results import Responsible, Text
+from connector_project.operations.models import Incident
+from telephony.models import FailureReason
+from tenants.models import Tenant
+
+Context = dict[str, Any]
+Key = tuple[int | None, str, str]
+
+
+class Rule:
+    """One kind of problem. An incident's `context` holds the parameters of its text."""
+
+    kind: Incident.Kind
+    resolved_text: Text = _("Resolved.")  # with what is left to do
+
+    def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
+        """Yield the present problems as unsaved incidents; `clients` are the live ones."""
+        raise NotImplementedError
+
+    def text(self, incident: Incident, context: Context) -> str:
+        """Return what is wrong; `context` is the incident's, with `moment` and `reason` in words."""
+        raise NotImplementedError
+
+    def responsible(self, incident: Incident) -> Responsible:
+        """Return who must act: whoever is responsible for the reason of calls, else the operator."""
+        known = incident.reason in set(FailureReason)
+        return FailureReason(incident.reason).responsible if known else Responsible.OPERATOR
+
+    def is_explained(self, key: Key, others: Collection[Key]) -> bool:
+        """Return whether one of the other problems explains this one, which then needs no notification."""
+        return False
+
+    def incident(self, reason: str, tenant_id: int | None = None, **context: Any) -> Incident:
+        """Return an unsaved incident of one client, or of the whole service."""
+        stored = {name: value.isoformat() if isinstance(value, date) else value for name, value in context.items()}
+        return Incident(kind=self.kind, reason=reason, tenant_id=tenant_id, context=stored)
