@@ -11,6 +11,7 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.util import Url
 
 from connector_project.core import origins
 from connector_project.core.ssrf import PublicPeerAdapter
@@ -89,9 +90,7 @@ def set_trusted_hosts(host_ports: Iterable[str]) -> None:
 
 def is_trusted(url: str) -> bool:
     """Return whether the operator listed the host and port of this URL."""
-    parts = origins.parts(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return f"{parts.host}:{port}" in _trusted
+    return _is_trusted(origins.parts(url))
 
 
 def send(
@@ -187,27 +186,19 @@ def _request(
     system: str, method: str, url: str, *, headers: Mapping[str, str] | None, timeout: float, **content: Any
 ) -> requests.Response:
     """Send a request to an allowed URL, without following redirects; the body is not read yet."""
-    _check_url(system, url)
-    timeouts = (CONNECT_SECONDS, timeout)
+    session, timeouts = _session(system, url), (CONNECT_SECONDS, timeout)
     with _translate_errors(system):
-        return _session(url).request(
+        return session.request(
             method, url, headers=dict(headers or {}), timeout=timeouts, allow_redirects=False, stream=True, **content
         )
 
 
-def _check_url(system: str, url: str) -> None:
+def _session(system: str, url: str) -> requests.Session:
+    """Return this thread's session for an allowed URL: requests does not promise that a session is thread-safe."""
     parts = origins.parts(url)
-    if is_trusted(url):
-        return
-    if parts.scheme != "https":
-        raise AccessDenied(system, f"The address of {system} must begin with https://.", code="address_not_https")
-    if origins.is_private_literal((parts.host or "").strip("[]")):
-        raise AccessDenied(system, f"The address of {system} is not public.", code="address_not_public")
-
-
-def _session(url: str) -> requests.Session:
-    """Return the session of this thread: requests does not promise that a session is thread-safe."""
-    name = "trusted" if is_trusted(url) else "public"
+    name = "trusted" if _is_trusted(parts) else "public"
+    if name == "public":
+        _check_public(system, parts)
     if not hasattr(_local, name):
         session = requests.Session()
         session.trust_env = False
@@ -218,3 +209,15 @@ def _session(url: str) -> requests.Session:
         session.mount("https://", adapter)
         setattr(_local, name, session)
     return getattr(_local, name)  # type: ignore[no-any-return]
+
+
+def _is_trusted(parts: Url) -> bool:
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return f"{parts.host}:{port}" in _trusted
+
+
+def _check_public(system: str, parts: Url) -> None:
+    if parts.scheme != "https":
+        raise AccessDenied(system, f"The address of {system} must begin with https://.", code="address_not_https")
+    if origins.is_private_literal((parts.host or "").strip("[]")):
+        raise AccessDenied(system, f"The address of {system} is not public.", code="address_not_public")
