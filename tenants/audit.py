@@ -1,6 +1,6 @@
 """Writes and renders audit log entries; keys are never logged, only that one was set."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Required, TypedDict, Unpack
@@ -82,22 +82,6 @@ def shown(value: object) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(str(one) for one in value)
     return str(value)
-
-
-def log_changes(
-    tenant: Tenant,
-    *,
-    now: datetime,
-    by: Any,
-    target: object,
-    before: Mapping[str, object],
-    after: Mapping[str, object],
-    action: AuditLogEntry.Action = AuditLogEntry.Action.CHANGED,
-) -> None:
-    """Write one entry for each value that differs."""
-    for field, new in after.items():
-        if shown(before.get(field)) != shown(new):
-            log(tenant, action, now=now, by=by, target=target, field=field, old=before.get(field), new=new)
 
 
 def render(change: AuditLogEntry) -> RenderedEntry:

@@ -21,25 +21,20 @@ def day(tenant: Tenant, moment: datetime) -> str:
     return date_format(moment.astimezone(tenant.zone), DAY)
 
 
-def format_short(tenant: Tenant | None, moment: datetime | None, *, now: datetime) -> str:
+def format_short(tenant: Tenant | None, moment: datetime | None, *, now: datetime, time_format: str = TIME) -> str:
     """Format a datetime in short: only the time if it is today, no year if it is this year."""
     if moment is None:
         return ""
     zone = tenant.zone if tenant else UTC
     here, today = moment.astimezone(zone), now.astimezone(zone).date()
+    time = date_format(here, time_format)
     if here.date() == today:
-        return date_format(here, TIME)
-    shown = date_format(here, "j E" if here.year == today.year else DAY)
-    return f"{shown}, {date_format(here, TIME)}"
+        return time
+    return f"{date_format(here, 'j E' if here.year == today.year else DAY)}, {time}"
 
 
 def format_with_seconds(tenant: Tenant, moment: datetime, *, now: datetime) -> str:
-    """Format a datetime with seconds; with the day if it is not today, and the year if it is not this year."""
-    here, today = moment.astimezone(tenant.zone), now.astimezone(tenant.zone).date()
-    shown = f"{here:%H:%M:%S}"
-    if here.date() == today:
-        return shown
-    return f"{date_format(here, 'j E' if here.year == today.year else DAY)}, {shown}"
+    return format_short(tenant, moment, now=now, time_format="H:i:s")
 
 
 def format_full(tenant: Tenant | None, moment: datetime | None) -> str:
@@ -52,38 +47,29 @@ def format_full(tenant: Tenant | None, moment: datetime | None) -> str:
 
 def short_column(model: type[models.Model], name: str, *, names_clock: bool = False) -> Any:
     """Return a sortable admin list column; `names_clock` adds “client's time” to its label."""
-    label = _label(model, name)
+    column = _column(model, name, lambda tenant, moment: format_short(tenant, moment, now=timezone.now()))
     if names_clock:
-        label = format_lazy(_("{moment}, client's time"), moment=label)
-
-    def shown(row: Any) -> str:
-        return format_short(_client_of(row), getattr(row, name), now=timezone.now())
-
-    return _column(shown, name, label)
+        column.short_description = format_lazy(_("{moment}, client's time"), moment=column.short_description)
+    return column
 
 
 def full_field(model: type[models.Model], name: str) -> Any:
     """Return a read-only field of an admin page."""
+    return _column(model, name, format_full)
 
-    def shown(row: Any) -> str:
-        return format_full(_client_of(row), getattr(row, name))
 
-    return _column(shown, name, _label(model, name))
+def full_fields(model: type[models.Model], *names: str) -> tuple[Any, ...]:
+    return tuple(full_field(model, name) for name in names)
 
 
 def _column(
-    shown: Callable[[Any], str], name: str, label: Any
+    model: type[models.Model], name: str, show: Callable[[Tenant | None, datetime | None], str]
 ) -> Any:  # The type stubs accept field names only, not functions.
-    shown.__name__ = name  # Becomes the CSS class of the cells.
-    return admin.display(description=label, ordering=name)(shown)
-
-
-def _client_of(row: Any) -> Tenant | None:
-    """Return the tenant of a row; None if the tenant of an audit log entry is deleted."""
-    tenant: Tenant | None = row if isinstance(row, Tenant) else row.tenant
-    return tenant
-
-
-def _label(model: type[models.Model], name: str) -> Any:
     field: Any = model._meta.get_field(name)
-    return field.verbose_name
+
+    @admin.display(description=field.verbose_name, ordering=name)
+    def shown(row: Any) -> str:  # The tenant of an audit log entry may be deleted.
+        return show(row if isinstance(row, Tenant) else row.tenant, getattr(row, name))
+
+    shown.__name__ = name  # Becomes the CSS class of the cells.
+    return shown

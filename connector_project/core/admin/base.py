@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.text import capfirst
@@ -38,14 +39,20 @@ class BaseAdmin(admin.ModelAdmin[Any]):
         context["subtitle"] = None
         return super().render_change_form(request, context, *args, **kwargs)
 
+    def render_page(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
+        """Return a page of this admin that is no page of Django's, with what the base templates need."""
+        shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
+        return TemplateResponse(request, template, shared | context)
+
     def title_of(self, obj: Any) -> str:
         """Return the title of the page of one row."""
         return f"{capfirst(str(self.opts.verbose_name))} {obj}"
 
 
 class ReadOnlyAdmin(BaseAdmin):
-    """Allows no adding and deleting, and never counts rows: these tables grow to millions."""
+    """Allows no adding, changing and deleting, and never counts rows: these tables grow to millions."""
 
+    has_actions = False  # whether users who may change rows see actions; the fields stay read-only
     keyset_field = ""  # the datetime field of keyset pagination, newest first
     show_full_result_count = False
     list_per_page = 50
@@ -59,6 +66,9 @@ class ReadOnlyAdmin(BaseAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_actions and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

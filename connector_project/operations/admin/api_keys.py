@@ -18,6 +18,7 @@ from tenants.models import ApiKey, AuditLogEntry
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
+    has_actions = True
     title_of_new = _("New API key")
     columns = (
         datetime_display.short_column(ApiKey, "created_at"),

@@ -1,7 +1,6 @@
 """The audit log (who changed what) and the access log (who saw a number or played a recording)."""
 
 from django.contrib import admin
-from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -22,9 +21,6 @@ class AuditLogAdmin(ReadOnlyAdmin):
     list_select_related = ("user", "tenant")
     show_facets = admin.ShowFacets.NEVER
     fields = readonly_fields = (datetime_display.full_field(AuditLogEntry, "at"), *columns)
-
-    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
-        return False
 
     @admin.display(description=_("by"), ordering="user")
     def actor(self, change: AuditLogEntry) -> str:
@@ -67,9 +63,6 @@ class AccessLogAdmin(ReadOnlyAdmin):
         datetime_display.full_field(AccessLogEntry, "last_at"),
         *columns,
     )
-
-    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
-        return False
 
     @admin.display(description=_("by"), ordering="username")
     def actor(self, entry: AccessLogEntry) -> str:

@@ -3,7 +3,6 @@
 import json
 
 from django.contrib import admin
-from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import phone_numbers
@@ -41,9 +40,6 @@ class CommandAdmin(ReadOnlyAdmin):
             datetime_display.full_field(Command, "finished_at"),
         ),
     )
-
-    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
-        return False
 
     @admin.display(description=_("contact"), ordering="contact")
     def masked_contact(self, command: Command) -> str:

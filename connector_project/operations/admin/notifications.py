@@ -70,6 +70,3 @@ class NotificationAdmin(UnreadableMixin, ReadOnlyAdmin):
     @admin.display(description=_("body"))
     def shown_body(self, stored: Notification) -> str:
         return redact(stored.body)
-
-    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
-        return False

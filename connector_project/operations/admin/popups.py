@@ -1,7 +1,6 @@
 """Pop-ups. Full numbers are only on the page of a call."""
 
 from django.contrib import admin
-from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import phone_numbers
@@ -32,9 +31,6 @@ class PopupAdmin(ReadOnlyAdmin):
             for name in ("ringing_at", "received_at", "sent_at", "accepted_at", "closed_at")
         ),
     )
-
-    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
-        return False
 
     @admin.display(description=_("contact"))
     def masked_contact(self, popup: Popup) -> str:

@@ -1,27 +1,15 @@
-"""The tenant page: forms, inlines and fieldsets. `tenants.py` adds the actions and registers it."""
+"""The parts of a client's page: both connections, rules, employees and numbers."""
 
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.admin.base import BaseAdmin
-from tenants import audit, audit_forms, datetime_display, permissions
-from tenants.forms import AlwaysSavedForm, CrmForm, EmployeeFormSet, TenantForm, UisForm, key_hint, status_choices
-from tenants.models import (
-    ACTIVATION_LINK_LIFETIME,
-    AuditLogEntry,
-    CrmConnection,
-    Employee,
-    Tenant,
-    TransferRules,
-    UisConnection,
-    VirtualNumber,
-)
-from tenants.onboarding import free_slug
+from tenants import datetime_display, permissions
+from tenants.forms import AlwaysSavedForm, CrmForm, EmployeeFormSet, UisForm, key_hint, status_choices
+from tenants.models import CrmConnection, Employee, Tenant, TransferRules, UisConnection, VirtualNumber
 from tenants.status_labels import STATUS_FIELDS
 
 DENIAL_FIELDS = ("denied_code", "denied_detail")
@@ -29,11 +17,16 @@ FOLDED = ("collapse",)
 RECORDING_LINK = ("recording_link", "recording_days")
 
 
-class ConnectionInline(admin.StackedInline[Any, Tenant]):
-    """One of the two accounts. Only the end of its key is shown, also to users who may replace it."""
+class OnePerTenantInline(admin.StackedInline[Any, Tenant]):
+    """A part that each client has exactly once."""
 
     can_delete = False
     min_num = max_num = 1
+
+
+class ConnectionInline(OnePerTenantInline):
+    """One of the two accounts. Only the end of its key is shown, also to users who may replace it."""
+
     key_name = ""
     short: tuple[str, ...] = ()  # fields of a new client
 
@@ -41,12 +34,8 @@ class ConnectionInline(admin.StackedInline[Any, Tenant]):
         if obj is None:
             return ((None, {"fields": self.short, "description": _("The client can enter the keys.")}),)
         if self.has_change_permission(request, obj):
-            return super().get_fieldsets(request, obj)
-        # On a read-only page Django would show the key itself.
-        return [(title, {**group, "fields": self._hinted(group["fields"])}) for title, group in self.fieldsets or ()]
-
-    def _hinted(self, names: Any) -> list[Any]:
-        return ["key_end" if name == self.key_name else name for name in names]
+            return self.fieldsets
+        return _replace(self.fieldsets, self.key_name, "key_end")  # On a read-only page Django would show the key.
 
     @admin.display(description=_("key"))
     def key_end(self, connection: Any) -> str:
@@ -93,11 +82,9 @@ class CrmInline(ConnectionInline):
     readonly_fields = (*answered, "key_end")
 
 
-class RulesInline(admin.StackedInline[Any, Tenant]):
+class RulesInline(OnePerTenantInline):
     model = TransferRules
     form = AlwaysSavedForm
-    can_delete = False
-    min_num = max_num = 1
     fieldsets = (
         (_("Pop-ups"), {"fields": (("popup_incoming", "popup_outgoing"),)}),
         (_("Uploads"), {"fields": (("upload_answered", "upload_missed", "upload_outgoing", "upload_internal"),)}),
@@ -113,14 +100,8 @@ class RulesInline(admin.StackedInline[Any, Tenant]):
 
     def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
         """Mask the list of contacts for users who may not see full numbers."""
-        fieldsets = super().get_fieldsets(request, obj)
-        if permissions.can_see_full_numbers(request.user):
-            return fieldsets
-        masked = {"contacts": "masked_contacts"}
-        return [
-            (title, options | {"fields": [masked.get(str(name), name) for name in options["fields"]]})
-            for title, options in fieldsets
-        ]
+        may_see = permissions.can_see_full_numbers(request.user)
+        return self.fieldsets if may_see else _replace(self.fieldsets, "contacts", "masked_contacts")
 
     @admin.display(description=_("these contacts"))
     def masked_contacts(self, rules: TransferRules) -> str:
@@ -175,67 +156,9 @@ class NumberInline(admin.TabularInline[VirtualNumber, Tenant]):
     extra = 0
 
 
-class TenantAdmin(BaseAdmin):
-    """The tenant page: a short form for a new tenant, else everything; every change is in the audit log."""
-
-    form = TenantForm
-    title_of_new = _("New client")
-    times = tuple(datetime_display.full_field(Tenant, name) for name in ("created_at", "activated_at", "offboarded_at"))
-    add_fieldsets = ((None, {"fields": ("name", "language", "time_zone")}),)
-    fieldsets = (
-        (None, {"fields": ("name", "slug", "language")}),
-        (
-            _("Business hours and upload window"),
-            {"fields": ("time_zone", ("opens_at", "closes_at", "works_weekends"), "upload_window_days")},
-        ),
-        (_("Lifecycle"), {"fields": (times,), "classes": FOLDED}),
-    )
-    readonly_fields = times
-    inlines = (UisInline, CrmInline, RulesInline, EmployeeInline, NumberInline)
-
-    def title_of(self, obj: Tenant) -> str:
-        return obj.name
-
-    def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
-        return self.add_fieldsets if obj is None else super().get_fieldsets(request, obj)
-
-    def get_inlines(self, request: HttpRequest, obj: Tenant | None) -> Any:
-        return (UisInline, CrmInline) if obj is None else self.inlines
-
-    def has_delete_permission(self, request: HttpRequest, obj: Tenant | None = None) -> bool:
-        """Only a tenant that was never activated can be deleted; others are disconnected, which also cleans up."""
-        is_unused = obj is not None and obj.activated_at is None and obj.offboarded_at is None
-        return is_unused and super().has_delete_permission(request, obj)
-
-    def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
-        if not change:
-            obj.slug = free_slug(obj.name)
-            obj.activation_expires_at = timezone.now() + ACTIVATION_LINK_LIFETIME
-            obj.save()
-        elif form.changed_data:
-            obj.save(update_fields=form.changed_data)  # An action may have changed other fields meanwhile.
-        _auditor(request, obj).note_form(form, is_new=not change)
-
-    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """Mark links that a person changed, so that no sync undoes them."""
-        if formset.model is Employee:
-            for row in formset.forms:
-                if "crm_user_id" in row.changed_data:
-                    row.instance.linked_by = (
-                        Employee.LinkedBy.MANUAL if row.instance.crm_user_id else Employee.LinkedBy.NOT_LINKED
-                    )
-        super().save_formset(request, form, formset, change)
-        _auditor(request, form.instance).note_formset(formset)
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        super().save_related(request, form, formsets, change)
-        if not change:
-            TransferRules.objects.get_or_create(tenant=form.instance)
-
-    def delete_model(self, request: HttpRequest, obj: Tenant) -> None:
-        audit.log(obj, AuditLogEntry.Action.REMOVED, now=timezone.now(), by=request.user, target=obj)
-        super().delete_model(request, obj)
-
-
-def _auditor(request: HttpRequest, tenant: Tenant) -> audit_forms.FormAuditor:
-    return audit_forms.FormAuditor(tenant, request.user, timezone.now())
+def _replace(fieldsets: Any, old: str, new: str) -> Any:
+    """Return the fieldsets with another field in the place of one."""
+    return [
+        (title, group | {"fields": [new if name == old else name for name in group["fields"]]})
+        for title, group in fieldsets
+    ]
