@@ -4,13 +4,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from django.contrib import admin
 from django.db import models
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core.admin.base import column
 from tenants.models import Tenant
 
 DAY = "j E Y"  # Django's own Russian format ends in a full stop, which breaks sentences.
@@ -47,10 +47,10 @@ def format_full(tenant: Tenant | None, moment: datetime | None) -> str:
 
 def short_column(model: type[models.Model], name: str, *, names_clock: bool = False) -> Any:
     """Return a sortable admin list column; `names_clock` adds “client's time” to its label."""
-    column = _column(model, name, lambda tenant, moment: format_short(tenant, moment, now=timezone.now()))
+    short = _column(model, name, lambda tenant, moment: format_short(tenant, moment, now=timezone.now()))
     if names_clock:
-        column.short_description = format_lazy(_("{moment}, client's time"), moment=column.short_description)
-    return column
+        short.short_description = format_lazy(_("{moment}, client's time"), moment=short.short_description)
+    return short
 
 
 def full_field(model: type[models.Model], name: str) -> Any:
@@ -64,12 +64,5 @@ def full_fields(model: type[models.Model], *names: str) -> tuple[Any, ...]:
 
 def _column(
     model: type[models.Model], name: str, show: Callable[[Tenant | None, datetime | None], str]
-) -> Any:  # The type stubs accept field names only, not functions.
-    field: Any = model._meta.get_field(name)
-
-    @admin.display(description=field.verbose_name, ordering=name)
-    def shown(row: Any) -> str:  # The tenant of an audit log entry may be deleted.
-        return show(row if isinstance(row, Tenant) else row.tenant, getattr(row, name))
-
-    shown.__name__ = name  # Becomes the CSS class of the cells.
-    return shown
+) -> Any:  # The tenant of an audit log entry may be deleted.
+    return column(model, name, lambda row: show(row if isinstance(row, Tenant) else row.tenant, getattr(row, name)))

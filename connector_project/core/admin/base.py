@@ -1,16 +1,20 @@
 """Base classes of our admin pages: own titles, and read-only pages of rows that only our code writes."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
+from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.text import capfirst
 
+from connector_project.core import phone_numbers
 from connector_project.core.admin.pagination import KeysetChangeList
+from connector_project.core.redaction import redact
 
 Text = str | Promise
 
@@ -78,6 +82,28 @@ def _field_of(of_list: Any) -> str:
     """Return the field that one list filter reads from the URL."""
     named = of_list[0] if isinstance(of_list, tuple | list) else of_list
     return named.partition("__")[0] if isinstance(named, str) else str(named.parameter_name)
+
+
+def column(model: type[models.Model], name: str, show: Callable[[Any], str]) -> Any:
+    """Return a list column, or a read-only field of a page, that shows a model field as `show` formats its row."""
+    field: Any = model._meta.get_field(name)
+
+    @admin.display(description=field.verbose_name, ordering=name)
+    def shown(row: Any) -> str:
+        return show(row)
+
+    shown.__name__ = name  # Becomes the CSS class of the cells.
+    return shown
+
+
+def masked_column(model: type[models.Model], name: str) -> Any:
+    """Return the column of a phone number; full numbers are only on the page of a call."""
+    return column(model, name, lambda row: phone_numbers.mask(getattr(row, name)))
+
+
+def redacted_column(model: type[models.Model], name: str) -> Any:
+    """Return the column of a text that may contain secrets or phone numbers."""
+    return column(model, name, lambda row: redact(getattr(row, name)))
 
 
 def with_column_label(label: Text, value: object) -> str:
