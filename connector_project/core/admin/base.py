@@ -56,7 +56,7 @@ class BaseAdmin(admin.ModelAdmin[Any]):
 class ReadOnlyAdmin(BaseAdmin):
     """Allows no adding, changing and deleting, and never counts rows: these tables grow to millions."""
 
-    has_actions = False  # whether users who may change rows see actions; the fields stay read-only
+    has_actions = False  # whether users who may change rows see actions; the page of a row stays read-only
     keyset_field = ""  # the datetime field of keyset pagination, newest first
     show_full_result_count = False
     list_per_page = 50
@@ -72,7 +72,7 @@ class ReadOnlyAdmin(BaseAdmin):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.has_actions and super().has_change_permission(request, obj)
+        return self.has_actions and obj is None and super().has_change_permission(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -6,7 +6,8 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.base import ReadOnlyAdmin
 from telephony.models import AccessLogEntry
-from tenants import audit, datetime_display
+from tenants import audit
+from tenants.datetime_display import full_field, full_fields, short_column
 from tenants.models import AuditLogEntry
 
 
@@ -15,12 +16,12 @@ class AuditLogAdmin(ReadOnlyAdmin):
     """One row per changed value or per action."""
 
     columns = ("tenant_name", "actor", "what", "what_part", "what_field", "before", "after")
-    list_display = (datetime_display.short_column(AuditLogEntry, "at", names_clock=True), *columns)
+    list_display = (short_column(AuditLogEntry, "at", names_clock=True), *columns)
     list_filter = ("action", "by_client", ("user", admin.RelatedOnlyFieldListFilter), "tenant")
     search_fields = ("tenant_name", "object_repr")
     list_select_related = ("user", "tenant")
     show_facets = admin.ShowFacets.NEVER
-    fields = readonly_fields = (datetime_display.full_field(AuditLogEntry, "at"), *columns)
+    fields = readonly_fields = (full_field(AuditLogEntry, "at"), *columns)
 
     @admin.display(description=_("by"), ordering="user")
     def actor(self, change: AuditLogEntry) -> str:
@@ -53,16 +54,12 @@ class AccessLogAdmin(ReadOnlyAdmin):
 
     keyset_field = "at"
     columns = ("actor", "kind", "call", "tenant")
-    list_display = (datetime_display.short_column(AccessLogEntry, "at", names_clock=True), *columns)
+    list_display = (short_column(AccessLogEntry, "at", names_clock=True), *columns)
     list_filter = ("kind", ("user", admin.RelatedOnlyFieldListFilter))
     search_fields = ("=call__session_id", "=username")
     list_select_related = ("user", "tenant", "call")
     show_facets = admin.ShowFacets.NEVER
-    fields = readonly_fields = (
-        datetime_display.full_field(AccessLogEntry, "at"),
-        datetime_display.full_field(AccessLogEntry, "last_at"),
-        *columns,
-    )
+    fields = readonly_fields = (*full_fields(AccessLogEntry, "at", "last_at"), *columns)
 
     @admin.display(description=_("by"), ordering="username")
     def actor(self, entry: AccessLogEntry) -> str:

@@ -51,7 +51,7 @@ class CallPageMixin(RecordingMixin):
         reader = redactor_for(request.user)
         if reader.is_unmasked:
             _log_access(request, call, now=now)
-        page = call_detail.build_page(call, redactor=reader, may_act=self.has_change_permission(request, call), now=now)
+        page = call_detail.build_page(call, redactor=reader, may_act=self.has_change_permission(request), now=now)
         recording = self.recording_context(request, call, now=now)
         title = gettext("Call %(session)s") % {"session": call.session_id}
         return self._shown(request, PAGE, title=title, page=page, original=call, **recording)
@@ -130,7 +130,7 @@ class CallPageMixin(RecordingMixin):
 
     def _to_change(self, request: HttpRequest, pk: int) -> Call:
         call = self._call(str(pk))
-        if not self.has_change_permission(request, call):
+        if not self.has_change_permission(request):
             raise PermissionDenied
         return call
 
