@@ -1,13 +1,14 @@
 """Base classes of our admin pages: own titles, and read-only pages of rows that only our code writes."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db import models
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.text import capfirst
@@ -17,12 +18,32 @@ from connector_project.core.admin.pagination import KeysetChangeList
 from connector_project.core.redaction import redact
 
 Text = str | Promise
+View = TypeVar("View", bound=Callable[..., HttpResponseBase])
+
+
+def page(route: str, *, name: str) -> Callable[[View], View]:
+    """Make a method of a BaseAdmin a page of its own; the route is relative to the list."""
+
+    def add_route(view: View) -> View:
+        vars(view).setdefault("routes", []).append((route, name))
+        return view
+
+    return add_route
 
 
 class BaseAdmin(admin.ModelAdmin[Any]):
     """Sets its own page titles: Django's titles insert a noun into a sentence, which breaks Russian grammar."""
 
     title_of_new: Text = ""
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the pages marked by `page`."""
+        own = [
+            path(route, self.admin_site.admin_view(getattr(self, attribute)), name=name)
+            for attribute in dir(type(self))
+            for route, name in getattr(getattr(type(self), attribute), "routes", ())
+        ]
+        return [*own, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         title = capfirst(str(self.opts.verbose_name_plural))

@@ -11,13 +11,12 @@ from django.db import models, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
-from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.admin.base import BaseAdmin
+from connector_project.core.admin.base import BaseAdmin, page
 from tenants import audit
 from tenants.forms import standard_statuses
 from tenants.models import AuditLogEntry, Tenant, TransferRules
@@ -51,15 +50,12 @@ class RuleForm(forms.Form):
 class BulkRuleChangeMixin(BaseAdmin):
     """Adds the action that changes one rule for many clients."""
 
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.bulk_rule_change_view)
-        return [path("bulk-rule-change/", view, name="tenants_tenant_bulk_rule_change"), *super().get_urls()]
-
     @admin.action(description=_("Change one rule for the selected clients…"), permissions=["change"])
     def change_one_rule(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> HttpResponse:
         pks = ",".join(str(pk) for pk in queryset.order_by().values_list("pk", flat=True))
         return self._rule_page(request, RuleForm(initial={"clients": pks}))
 
+    @page("bulk-rule-change/", name="tenants_tenant_bulk_rule_change")
     def bulk_rule_change_view(self, request: HttpRequest) -> HttpResponseBase:
         """Three steps: choose the rule, enter the value, confirm."""
         if not self.has_change_permission(request):

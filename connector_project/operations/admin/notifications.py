@@ -9,12 +9,12 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.admin.base import ReadOnlyAdmin, column, redacted_column
+from connector_project.core.admin.base import ReadOnlyAdmin, column, page, redacted_column
 from connector_project.core.redaction import redact
 from connector_project.operations.admin.bulk_action_views import BulkActionMixin
 from telephony.models import BulkAction, Notification
@@ -60,11 +60,7 @@ class NotificationAdmin(BulkActionMixin, ReadOnlyAdmin):
     def title_of(self, obj: Notification) -> str:
         return f"{status.event_label(obj.event) or '?'} {obj.session_id or ''}".strip()
 
-    def get_urls(self) -> list[URLPattern]:
-        name = "telephony_notification_unreadable"
-        url = path("unreadable/", self.admin_site.admin_view(self.unreadable_view), name=name)
-        return [url, *super().get_urls()]
-
+    @page("unreadable/", name="telephony_notification_unreadable")
     def unreadable_view(self, request: HttpRequest) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied

@@ -10,12 +10,12 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.admin.base import with_column_label
+from connector_project.core.admin.base import page, with_column_label
 from connector_project.core.task_queue import enqueue
 from connector_project.operations import tenant_status
 from connector_project.operations.admin import tenant_panel
@@ -85,10 +85,6 @@ class TenantAdmin(BulkRuleChangeMixin, MappingMixin, CallImportMixin, Statistics
         (_("Lifecycle"), {"fields": (times,), "classes": ("collapse",)}),
     )
 
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.action_view)
-        return [path("<int:pk>/action/<slug:name>/", view, name="tenants_tenant_action"), *super().get_urls()]
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
         clients = Tenant.objects.select_related("uis", "crm", "check_run", "activation")
         return tenant_status.with_status(clients)
@@ -141,6 +137,7 @@ class TenantAdmin(BulkRuleChangeMixin, MappingMixin, CallImportMixin, Statistics
             context["panel"] = tenant_panel.build_panel(tenant, may_act=may_act, now=timezone.now())
         return super().render_change_form(request, context, *args, **kwargs)
 
+    @page("<int:pk>/action/<slug:name>/", name="tenants_tenant_action")
     def action_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
         """Show the confirmation of an action; on POST run it. Either way redirect with the reason if it is refused."""
         action = TENANT_ACTIONS.get(name)
