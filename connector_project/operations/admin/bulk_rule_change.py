@@ -20,7 +20,7 @@ from connector_project.core.admin.base import BaseAdmin, page
 from tenants import audit
 from tenants.forms import standard_statuses
 from tenants.models import AuditLogEntry, Tenant, TransferRules
-from tenants.status_labels import STATUS_FIELDS, uis_status
+from tenants.status_labels import STATUS_FIELDS
 
 # These depend on the client's own lists.
 _OF_OWN_LISTS = {"number_filter", "employee_filter", "contact_filter", "contacts"}
@@ -87,9 +87,11 @@ class BulkRuleChangeMixin(BaseAdmin):
 
 
 def preview(pks: Sequence[int], rule: str, value: object) -> list[dict[str, str]]:
+    def describe(value: object) -> str:
+        return audit.describe_value(RULES[rule], value) or "–"
+
     rows = _differing(pks, rule, value).order_by("tenant__name", "tenant__pk")
-    then = describe_value(rule, value)
-    return [{"client": row.tenant.name, "now": describe_value(rule, getattr(row, rule)), "then": then} for row in rows]
+    return [{"client": row.tenant.name, "now": describe(getattr(row, rule)), "then": describe(value)} for row in rows]
 
 
 @transaction.atomic
@@ -103,17 +105,6 @@ def change(pks: Sequence[int], rule: str, value: object, *, by: Any, now: dateti
     )
     TransferRules.objects.filter(pk__in=[row.pk for row in rows]).update(**{rule: value})
     return len(rows)
-
-
-def describe_value(rule: str, value: object) -> str:
-    """Return a rule's value as text."""
-    if rule in STATUS_FIELDS:
-        return uis_status(str(value))
-    if isinstance(value, bool):
-        return gettext("yes") if value else gettext("no")
-    if value is None:
-        return "–"
-    return str(dict(RULES[rule].flatchoices).get(value, value))
 
 
 def _value_field(rule: str) -> forms.Field:
