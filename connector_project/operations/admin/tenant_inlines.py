@@ -7,12 +7,13 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from tenants import datetime_display, permissions
+from tenants import permissions
+from tenants.datetime_display import full_field
 from tenants.forms import AlwaysSavedForm, CrmForm, EmployeeFormSet, UisForm, key_hint, status_choices
-from tenants.models import CrmConnection, Employee, Tenant, TransferRules, UisConnection, VirtualNumber
+from tenants.models import Connection, CrmConnection, Employee, Tenant, TransferRules, UisConnection, VirtualNumber
 from tenants.status_labels import STATUS_FIELDS
 
-DENIAL_FIELDS = ("denied_code", "denied_detail")
+DENIAL = (full_field(Connection, "denied_at"), "denied_code", "denied_detail")
 FOLDED = ("collapse",)
 RECORDING_LINK = ("recording_link", "recording_days")
 
@@ -48,11 +49,10 @@ class UisInline(ConnectionInline):
     key_name = "access_token"
     short = ("brand", "access_token")
     answered = (
-        datetime_display.full_field(UisConnection, "denied_at"),
-        *DENIAL_FIELDS,
-        datetime_display.full_field(UisConnection, "synced_at"),
+        *DENIAL,
+        full_field(UisConnection, "synced_at"),
         "oversized_webhooks",
-        datetime_display.full_field(UisConnection, "old_hook_until"),
+        full_field(UisConnection, "old_hook_until"),
     )
     fieldsets = (
         (None, {"fields": ("brand", "access_token", "agent_user_id")}),
@@ -67,13 +67,7 @@ class CrmInline(ConnectionInline):
     form = CrmForm
     key_name = "key"
     short = ("address", "key")
-    answered = (
-        datetime_display.full_field(CrmConnection, "denied_at"),
-        *DENIAL_FIELDS,
-        "served_version",
-        "module_code",
-        datetime_display.full_field(CrmConnection, "registered_at"),
-    )
+    answered = (*DENIAL, "served_version", "module_code", full_field(CrmConnection, "registered_at"))
     fieldsets = (
         (None, {"fields": ("address", "key", "site")}),
         (_("Connection status"), {"fields": answered}),
