@@ -77,7 +77,7 @@ class BaseAdmin(admin.ModelAdmin[Any]):
 class ReadOnlyAdmin(BaseAdmin):
     """Allows no adding, changing and deleting, and never counts rows: these tables grow to millions."""
 
-    has_actions = False  # whether users who may change rows see actions; the page of a row stays read-only
+    has_change_actions = False  # users who may change rows see actions; the page of a row stays read-only
     keyset_field = ""  # the datetime field of keyset pagination, newest first
     show_full_result_count = False
     list_per_page = 50
@@ -93,7 +93,7 @@ class ReadOnlyAdmin(BaseAdmin):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.has_actions and obj is None and super().has_change_permission(request)
+        return self.has_change_actions and obj is None and super().has_change_permission(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -19,7 +19,7 @@ from tenants.models import ApiKey, AuditLogEntry
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
-    has_actions = True
+    has_change_actions = True
     title_of_new = _("New API key")
     list_display = (
         *("name", "tenant_name", short_column(ApiKey, "created_at"), "created_by"),

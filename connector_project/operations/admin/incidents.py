@@ -140,7 +140,7 @@ class IncidentAdmin(ReadOnlyAdmin):
 
 @admin.register(AlertDelivery)
 class AlertDeliveryAdmin(ReadOnlyAdmin):
-    has_actions = True
+    has_change_actions = True
     list_display = ("created", "channel", "subject", "state", "attempts", "next_try", "detail")
     list_display_links = ("subject",)
     list_filter = ("state", "channel")
