@@ -1,4 +1,4 @@
-"""Base classes of our admin pages: own titles, and read-only pages of rows that only our code writes."""
+"""Base classes of our admin: own titles and pages, read-only pages of rows that only our code writes, columns."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
