@@ -1,6 +1,6 @@
 """Writes and renders audit log entries; keys are never logged, only that one was set."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Required, TypedDict, Unpack
@@ -8,7 +8,6 @@ from typing import Any, Required, TypedDict, Unpack
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
-from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models import QuerySet
 from django.utils.text import capfirst
@@ -84,33 +83,30 @@ def shown(value: object) -> str:
     return str(value)
 
 
-def log_changes(
-    tenant: Tenant,
-    *,
-    now: datetime,
-    by: Any,
-    target: object,
-    before: Mapping[str, object],
-    after: Mapping[str, object],
-    action: AuditLogEntry.Action = AuditLogEntry.Action.CHANGED,
-) -> None:
-    """Write one entry for each value that differs."""
-    for field, new in after.items():
-        if shown(before.get(field)) != shown(new):
-            log(tenant, action, now=now, by=by, target=target, field=field, old=before.get(field), new=new)
-
-
 def render(change: AuditLogEntry) -> RenderedEntry:
     """Render an entry: names of objects, fields and choices in the active language."""
     model_name, _space, rest = change.object_repr.partition(" ")
-    model = _models().get(model_name)
+    model = next((model for model in apps.get_models() if model._meta.model_name == model_name), None)
     if model is None:
         return RenderedEntry(change.object_repr, change.field, change.old, change.new)
     target = f"{capfirst(str(model._meta.verbose_name))} {rest}".strip()
-    field = _field(model, change.field)
+    field: Any = next((field for field in model._meta.get_fields() if field.name == change.field), None)
     if field is None:
         return RenderedEntry(target, change.field, change.old, change.new)
-    return RenderedEntry(target, str(field.verbose_name), _value(field, change.old), _value(field, change.new))
+    old, new = describe_value(field, change.old), describe_value(field, change.new)
+    return RenderedEntry(target, str(field.verbose_name), old, new)
+
+
+def describe_value(field: Any, value: object) -> str:
+    """Format the value of a model field, or the text of it in an entry, in the active language."""
+    text = shown(value)
+    if field.name == CONTACTS:
+        return permissions.masked_list(text)  # Users who may see full numbers find them on the tenant page.
+    if field.name in status_labels.STATUS_FIELDS:
+        return status_labels.uis_status(text)
+    if isinstance(field, models.BooleanField):
+        return {"True": gettext("yes"), "False": gettext("no")}.get(text, text)
+    return str(dict(field.flatchoices).get(text, text)) if getattr(field, "choices", None) else text
 
 
 def _object_name(target: object) -> str:
@@ -119,24 +115,3 @@ def _object_name(target: object) -> str:
         return str(target)
     model_name = str(target._meta.model_name)
     return model_name if isinstance(target, _ONE_PER_TENANT) else f"{model_name} {target}"
-
-
-def _models() -> dict[str, type[models.Model]]:
-    return {str(model._meta.model_name): model for model in apps.get_models()}
-
-
-def _field(model: type[models.Model], name: str) -> Any:
-    try:
-        return model._meta.get_field(name)
-    except FieldDoesNotExist:
-        return None
-
-
-def _value(field: Any, text: str) -> str:
-    if field.name == CONTACTS:
-        return permissions.masked_list(text)  # Users who may see full numbers find them on the tenant page.
-    if field.name in status_labels.STATUS_FIELDS:
-        return status_labels.uis_status(text)
-    if isinstance(field, models.BooleanField):
-        return {"True": gettext("yes"), "False": gettext("no")}.get(text, text)
-    return str(dict(field.flatchoices).get(text, text)) if getattr(field, "choices", None) else text

@@ -1,7 +1,7 @@
 """Writes audit log entries for a saved admin form: old and new values; for keys only that they were set."""
 
-from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -10,40 +10,30 @@ from tenants import audit
 from tenants.forms import SecretField
 from tenants.models import AuditLogEntry, Tenant
 
-Verb = AuditLogEntry.Action
+Action = AuditLogEntry.Action
 
 
-@dataclass(frozen=True)
-class FormAuditor:
-    """Writes the audit log entries of one saved tenant page."""
+def log_form(tenant: Tenant, form: Any, *, is_new: bool, by: Any, now: datetime) -> None:
+    """Write an entry for each changed field of a form."""
+    for name in form.changed_data:
+        field = form.fields[name]
+        log = partial(audit.log, tenant, now=now, by=by, target=form.instance, field=name)
+        if isinstance(field, SecretField):
+            log(Action.KEY_SET)
+            continue
+        old = "" if is_new else _comparable(field, form.initial.get(name))
+        new = _comparable(field, form.cleaned_data.get(name))
+        if audit.shown(old) != audit.shown(new):
+            log(Action.ADDED if is_new else Action.CHANGED, old=old, new=new)
 
-    tenant: Tenant
-    by: Any
-    now: datetime
 
-    def note_form(self, form: Any, *, is_new: bool) -> None:
-        """Write an entry for each changed field of a form."""
-        before: dict[str, object] = {}
-        after: dict[str, object] = {}
-        for name in form.changed_data:
-            field = form.fields[name]
-            if isinstance(field, SecretField):
-                audit.log(self.tenant, Verb.KEY_SET, now=self.now, by=self.by, target=form.instance, field=name)
-            else:
-                before[name] = "" if is_new else _comparable(field, form.initial.get(name))
-                after[name] = _comparable(field, form.cleaned_data.get(name))
-        action = Verb.ADDED if is_new else Verb.CHANGED
-        audit.log_changes(
-            self.tenant, now=self.now, by=self.by, target=form.instance, before=before, after=after, action=action
-        )
-
-    def note_formset(self, formset: Any) -> None:
-        """Write the changes of a saved formset, including added and removed rows."""
-        for row in formset.deleted_objects:
-            audit.log(self.tenant, Verb.REMOVED, now=self.now, by=self.by, target=row)
-        for form in formset.forms:
-            if form.has_changed() and form not in formset.deleted_forms:
-                self.note_form(form, is_new=form in formset.extra_forms)
+def log_formset(tenant: Tenant, formset: Any, *, by: Any, now: datetime) -> None:
+    """Write the changes of a saved formset, including added and removed rows."""
+    for row in formset.deleted_objects:
+        audit.log(tenant, Action.REMOVED, now=now, by=by, target=row)
+    for form in formset.forms:
+        if form.has_changed() and form not in formset.deleted_forms:
+            log_form(tenant, form, is_new=form in formset.extra_forms, by=by, now=now)
 
 
 def _comparable(field: forms.Field, value: Any) -> object:

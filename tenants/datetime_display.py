@@ -4,13 +4,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from django.contrib import admin
 from django.db import models
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core.admin.base import column
 from tenants.models import Tenant
 
 DAY = "j E Y"  # Django's own Russian format ends in a full stop, which breaks sentences.
@@ -21,25 +21,20 @@ def day(tenant: Tenant, moment: datetime) -> str:
     return date_format(moment.astimezone(tenant.zone), DAY)
 
 
-def format_short(tenant: Tenant | None, moment: datetime | None, *, now: datetime) -> str:
+def format_short(tenant: Tenant | None, moment: datetime | None, *, now: datetime, time_format: str = TIME) -> str:
     """Format a datetime in short: only the time if it is today, no year if it is this year."""
     if moment is None:
         return ""
     zone = tenant.zone if tenant else UTC
     here, today = moment.astimezone(zone), now.astimezone(zone).date()
+    time = date_format(here, time_format)
     if here.date() == today:
-        return date_format(here, TIME)
-    shown = date_format(here, "j E" if here.year == today.year else DAY)
-    return f"{shown}, {date_format(here, TIME)}"
+        return time
+    return f"{date_format(here, 'j E' if here.year == today.year else DAY)}, {time}"
 
 
 def format_with_seconds(tenant: Tenant, moment: datetime, *, now: datetime) -> str:
-    """Format a datetime with seconds; with the day if it is not today, and the year if it is not this year."""
-    here, today = moment.astimezone(tenant.zone), now.astimezone(tenant.zone).date()
-    shown = f"{here:%H:%M:%S}"
-    if here.date() == today:
-        return shown
-    return f"{date_format(here, 'j E' if here.year == today.year else DAY)}, {shown}"
+    return format_short(tenant, moment, now=now, time_format="H:i:s")
 
 
 def format_full(tenant: Tenant | None, moment: datetime | None) -> str:
@@ -52,38 +47,26 @@ def format_full(tenant: Tenant | None, moment: datetime | None) -> str:
 
 def short_column(model: type[models.Model], name: str, *, names_clock: bool = False) -> Any:
     """Return a sortable admin list column; `names_clock` adds “client's time” to its label."""
-    label = _label(model, name)
+    short = _column(model, name, lambda tenant, moment: format_short(tenant, moment, now=timezone.now()))
     if names_clock:
-        label = format_lazy(_("{moment}, client's time"), moment=label)
-
-    def shown(row: Any) -> str:
-        return format_short(_client_of(row), getattr(row, name), now=timezone.now())
-
-    return _column(shown, name, label)
+        short.short_description = format_lazy(_("{moment}, client's time"), moment=short.short_description)
+    return short
 
 
 def full_field(model: type[models.Model], name: str) -> Any:
     """Return a read-only field of an admin page."""
+    return _column(model, name, format_full)
 
-    def shown(row: Any) -> str:
-        return format_full(_client_of(row), getattr(row, name))
 
-    return _column(shown, name, _label(model, name))
+def full_fields(model: type[models.Model], *names: str) -> tuple[Any, ...]:
+    return tuple(full_field(model, name) for name in names)
 
 
 def _column(
-    shown: Callable[[Any], str], name: str, label: Any
-) -> Any:  # The type stubs accept field names only, not functions.
-    shown.__name__ = name  # Becomes the CSS class of the cells.
-    return admin.display(description=label, ordering=name)(shown)
-
-
-def _client_of(row: Any) -> Tenant | None:
-    """Return the tenant of a row; None if it has none, or if the tenant of an audit log entry is deleted."""
-    tenant: Tenant | None = row if isinstance(row, Tenant) else getattr(row, "tenant", None)
-    return tenant
-
-
-def _label(model: type[models.Model], name: str) -> Any:
-    field: Any = model._meta.get_field(name)
-    return field.verbose_name
+    model: type[models.Model], name: str, show: Callable[[Tenant | None, datetime | None], str]
+) -> Any:  # The tenant of an audit log entry may be deleted.
+    return column(
+        model,
+        name,
+        lambda row: show(row if isinstance(row, Tenant) else getattr(row, "tenant", None), getattr(row, name)),
+    )

@@ -1,5 +1,6 @@
 """Forms of the tenant page: keys are write-only, and a changed connection is tried again."""
 
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -7,16 +8,12 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.time_zones import known as known_time_zones
+from connector_project.core import time_zones
 from tenants import status_labels
 from tenants.models import CrmConnection, Employee, Tenant, UisConnection, UisStatus
 
 # Four characters of a shorter key would reveal too much.
 MIN_HINTED_LENGTH = 12
-
-
-def time_zones() -> list[tuple[str, str]]:
-    return [(name, name) for name in sorted(known_time_zones())]
 
 
 class SecretField(forms.CharField):
@@ -29,7 +26,11 @@ class SecretField(forms.CharField):
 
 
 class TenantForm(forms.ModelForm[Tenant]):
-    time_zone = forms.ChoiceField(label=_("time zone"), choices=time_zones, initial="Europe/Moscow")
+    time_zone = forms.ChoiceField(
+        label=capfirst(_("time zone")),
+        choices=lambda: [(name, name) for name in sorted(time_zones.known())],
+        initial="Europe/Moscow",
+    )
 
     class Meta:
         model = Tenant
@@ -47,11 +48,6 @@ class TenantForm(forms.ModelForm[Tenant]):
         widgets = dict.fromkeys(("opens_at", "closes_at"), forms.TimeInput(attrs={"type": "time"}, format="%H:%M"))
         help_texts = dict.fromkeys(("opens_at", "closes_at"), _("In the client's time zone."))
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if "time_zone" in self.fields:  # Read-only pages have no such field.
-            self.fields["time_zone"].label = capfirst(self.fields["time_zone"].label)
-
 
 class AlwaysSavedForm(forms.ModelForm[Any]):
     """A form whose row is created with the tenant even if no field was filled in."""
@@ -67,12 +63,11 @@ class ConnectionForm(AlwaysSavedForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for field in self.fields.values():
-            field.label = capfirst(field.label)
-        stored = getattr(self.instance, self.key_name, "")
-        more = gettext("type a new one to replace it") if stored else ""
-        self.fields[self.key_name].help_text = "; ".join(filter(None, [key_hint(stored), more]))
-        self.stored_key, self.initial[self.key_name] = stored, ""  # an empty field means no change
+        self.stored_key = getattr(self.instance, self.key_name)
+        self.initial[self.key_name] = ""  # an empty field means no change
+        if field := self.fields.get(self.key_name):  # Read-only pages have no such field.
+            more = gettext("type a new one to replace it") if self.stored_key else ""
+            field.help_text = "; ".join(filter(None, [key_hint(self.stored_key), more]))
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -87,23 +82,21 @@ class ConnectionForm(AlwaysSavedForm):
 
 class UisForm(ConnectionForm):
     key_name = "access_token"
-    access_token = SecretField(label=_("access key"))
 
     class Meta:
         model = UisConnection
         fields = ("brand", "access_token", "agent_user_id", "time_zone", "media_host")
+        field_classes = {"access_token": SecretField}
 
 
 class CrmForm(ConnectionForm):
     key_name = "key"
-    address = forms.URLField(
-        label=_("address"), assume_scheme="https", required=False, help_text=_("For example https://shop.retailcrm.ru")
-    )
-    key = SecretField(label=_("API key"))
 
     class Meta:
         model = CrmConnection
         fields = ("address", "key", "version", "site", "time_zone")
+        field_classes = {"address": partial(forms.URLField, assume_scheme="https"), "key": SecretField}
+        widgets = {"address": forms.URLInput()}
 
 
 class EmployeeFormSet(forms.BaseInlineFormSet[Employee, Tenant, Any]):

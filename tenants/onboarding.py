@@ -6,7 +6,15 @@ from datetime import datetime
 from django.db import transaction
 from django.utils.text import slugify
 
-from tenants.models import ACTIVATION_LINK_LIFETIME, CrmConnection, Tenant, TransferRules, UisConnection, VirtualNumber
+from tenants.models import (
+    ACTIVATION_LINK_LIFETIME,
+    Connection,
+    CrmConnection,
+    Tenant,
+    TransferRules,
+    UisConnection,
+    VirtualNumber,
+)
 
 # Transliteration of Russian letters; hard and soft signs are dropped.
 _LATIN = str.maketrans(
@@ -33,33 +41,16 @@ class NewTenant:
 
 @transaction.atomic
 def create_or_update(new: NewTenant, *, now: datetime) -> Tenant:
-    """Create a tenant, or update the one with the same name and slug, so that it can be run again.
+    """Create a tenant, or update the keys and URLs of the one with the same name and slug, so that it can be run again.
 
-    Raises ValidationError that names the field.
+    A key that is not given stays. Raises ValidationError that names the field.
     """
     same = Tenant.objects.filter(slug=new.slug, name=new.name).first() if new.slug else None
-    return create_tenant(new, now=now) if same is None else _update(same, new)
-
-
-def _update(tenant: Tenant, new: NewTenant) -> Tenant:
-    """Update keys and URLs; a change lifts the suspension of its connection. A key that is not given stays."""
-    values_by_part = {
-        tenant.uis: {"brand": new.uis_brand, "access_token": new.uis_token or tenant.uis.access_token},
-        tenant.crm: {
-            "address": new.crm_url.rstrip("/"),
-            "key": new.crm_key or tenant.crm.key,
-            "version": new.crm_version,
-        },
-    }
-    for part, values in values_by_part.items():
-        changed = {name: value for name, value in values.items() if getattr(part, name) != value}
-        for name, value in changed.items():
-            setattr(part, name, value)
-        part.full_clean()
-        part.save()
-        if changed:
-            part.restore()
-    return tenant
+    if same is None:
+        return create_tenant(new, now=now)
+    _save(same.uis, brand=new.uis_brand, access_token=new.uis_token or same.uis.access_token)
+    _save(same.crm, address=new.crm_url.rstrip("/"), key=new.crm_key or same.crm.key, version=new.crm_version)
+    return same
 
 
 @transaction.atomic
@@ -74,14 +65,23 @@ def create_tenant(new: NewTenant, *, now: datetime) -> Tenant:
     )
     tenant.full_clean()
     tenant.save()
-    uis = UisConnection(tenant=tenant, brand=new.uis_brand, access_token=new.uis_token)
-    crm = CrmConnection(tenant=tenant, address=new.crm_url.rstrip("/"), key=new.crm_key, version=new.crm_version)
-    for part in (uis, crm, TransferRules(tenant=tenant)):
-        part.full_clean()
-        part.save()
+    _save(UisConnection(tenant=tenant), brand=new.uis_brand, access_token=new.uis_token)
+    _save(CrmConnection(tenant=tenant), address=new.crm_url.rstrip("/"), key=new.crm_key, version=new.crm_version)
+    TransferRules.objects.create(tenant=tenant)
     if new.default_number:
         VirtualNumber.objects.create(tenant=tenant, number=new.default_number, is_default=True)
     return tenant
+
+
+def _save(connection: Connection, **values: str) -> None:
+    """Save the values; a change lifts the suspension."""
+    is_changed = any(getattr(connection, name) != value for name, value in values.items())
+    for name, value in values.items():
+        setattr(connection, name, value)
+    connection.full_clean()
+    connection.save()
+    if is_changed:
+        connection.restore()
 
 
 def free_slug(name: str) -> str:

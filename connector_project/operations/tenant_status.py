@@ -151,7 +151,7 @@ def _describe_not_activated(tenant: Tenant, _activity: RecentActivity, now: date
     row: Activation | None = getattr(tenant, "activation", None)
     if row is not None and row.state == Activation.State.RUNNING:
         return gettext("Activation in progress: %(step)s.") % {"step": row.get_step_display()}, None
-    if tenant.activation_expires_at is None or tenant.activation_expires_at <= now:
+    if not tenant.has_activation_link(now=now):
         return gettext(
             "The activation link has expired. Create a new one and send it to the client."
         ), Responsible.OPERATOR

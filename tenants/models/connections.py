@@ -93,12 +93,8 @@ class Connection(models.Model):
         if not self.consecutive_failures:
             return False
         self.consecutive_failures, self.retry_at = 0, None
-        return (
-            type(self)
-            ._default_manager.filter(pk=self.pk, consecutive_failures__gt=0)
-            .update(consecutive_failures=0, retry_at=None)
-            == 1
-        )
+        failing = type(self)._default_manager.filter(pk=self.pk, consecutive_failures__gt=0)
+        return failing.update(consecutive_failures=0, retry_at=None) == 1
 
     def try_half_open(self, *, now: datetime) -> bool:
         """Return whether this worker may send the half-open probe; other workers may not for one minute."""

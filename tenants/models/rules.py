@@ -102,20 +102,18 @@ class TransferRules(models.Model):
             contacts=(self.contact_filter, self._contacts()),
         )
 
+    @property
+    def _uis_statuses(self) -> dict[str, str]:
+        """The UIS status of each CRM status. The last one wins if several have the same UIS status."""
+        return {name: getattr(self, f"status_{name}") for name in ("dinner", "break", "busy", "free")}
+
     def uis_status(self, crm_status: str) -> str:
         """Return the UIS status for a CRM status; an unknown one counts as busy."""
-        known = {"free": self.status_free, "dinner": self.status_dinner, "break": self.status_break}
-        return known.get(crm_status, self.status_busy)
+        return self._uis_statuses.get(crm_status, self.status_busy)
 
     def crm_status(self, uis_status: str) -> str:
         """Return the CRM status for a UIS status; an unmapped one counts as busy."""
-        table = {
-            self.status_dinner: "dinner",
-            self.status_break: "break",
-            self.status_busy: "busy",
-            self.status_free: "free",
-        }
-        return table.get(uis_status, "busy")
+        return {uis: crm for crm, uis in self._uis_statuses.items()}.get(uis_status, "busy")
 
     def _contacts(self) -> frozenset[object]:
         numbers = (

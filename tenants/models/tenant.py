@@ -115,6 +115,10 @@ class Tenant(models.Model):
         self.is_paused = False
         self.save(update_fields=["is_paused"])
 
+    def has_activation_link(self, *, now: datetime) -> bool:
+        """Return whether the client's page can be opened by its activation link."""
+        return self.activation_expires_at is not None and self.activation_expires_at > now
+
     def renew_activation_link(self, *, now: datetime) -> None:
         """Create a new activation link; the old one stops working at once."""
         self.activation_token, self.activation_expires_at = generate_token(), now + ACTIVATION_LINK_LIFETIME

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils import timezone, translation
 
-from connector_project.operations.admin import tenant_action_handlers
+from connector_project.operations.admin import tenant_actions
 from telephony import tasks
 from telephony.models import Call, CallImport, CallLogEntry, DailyReconciliation, FailureReason
 from telephony.reconciliation import call_import, compare
@@ -653,8 +653,8 @@ def test_import_is_rejected_while_calls_cannot_be_requested(send_form, page, cli
         changed = {"left": {"offboarded_at": NOON, "activated_at": None}, "inactive": {"activated_at": None}}[change]
         Tenant.objects.filter(pk=tenant.pk).update(**changed)
     stored = Tenant.objects.select_related("uis").get(pk=tenant.pk)
-    refusal = english(tenant_action_handlers.import_refusal(stored, NOON))
-    known = {"left": tenant_action_handlers.OFFBOARDED, "keyless": tenant_action_handlers.NO_KEYS}
+    refusal = english(tenant_actions.TENANT_ACTIONS["import"].refusal(stored, NOON))
+    known = {"left": tenant_actions.OFFBOARDED, "keyless": tenant_actions.NO_KEYS}
     assert {name: english(text) == refusal for name, text in known.items()} == {name: name == change for name in known}
     assert refusal in html_text.text(page())
     assert (send_form(), send_form("start")) == (["warning"], ["warning"])

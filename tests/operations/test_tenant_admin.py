@@ -530,7 +530,9 @@ def test_bulk_rule_change_previews_and_confirms(client, three):
     form = html_text.fields(second.content.decode()) | {"value": "OFF"}
     preview = client.post(RULE, form, headers=ENGLISH)
     with translation.override("en"):
-        now, then = (bulk_rule_change.describe_value("popup_incoming", value) for value in ("ON_RING", "OFF"))
+        now, then = (
+            audit.describe_value(bulk_rule_change.RULES["popup_incoming"], value) for value in ("ON_RING", "OFF")
+        )
     assert f"one {now} {then} two {now} {then}" in html_text.text(preview)
     assert (len(preview.context["lines"]), preview.context["unchanged"]) == (2, 1)
     assert re.search(r'name="confirm" value="yes">[^<]*\b2\b', preview.content.decode())

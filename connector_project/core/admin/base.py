@@ -1,23 +1,49 @@
-"""Base classes of our admin pages: own titles, and read-only pages of rows that only our code writes."""
+"""Base classes of our admin: own titles and pages, read-only pages of rows that only our code writes, columns."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.http import HttpRequest, HttpResponse
+from django.db import models
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.text import capfirst
 
+from connector_project.core import phone_numbers
 from connector_project.core.admin.pagination import KeysetChangeList
+from connector_project.core.redaction import redact
 
 Text = str | Promise
+View = TypeVar("View", bound=Callable[..., HttpResponseBase])
+
+
+def page(route: str, *, name: str) -> Callable[[View], View]:
+    """Make a method of a BaseAdmin a page of its own; the route is relative to the list."""
+
+    def add_route(view: View) -> View:
+        vars(view).setdefault("routes", []).append((route, name))
+        return view
+
+    return add_route
 
 
 class BaseAdmin(admin.ModelAdmin[Any]):
     """Sets its own page titles: Django's titles insert a noun into a sentence, which breaks Russian grammar."""
 
     title_of_new: Text = ""
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the pages marked by `page`."""
+        own = [
+            path(route, self.admin_site.admin_view(getattr(self, attribute)), name=name)
+            for attribute in dir(type(self))
+            for route, name in getattr(getattr(type(self), attribute), "routes", ())
+        ]
+        return [*own, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         title = capfirst(str(self.opts.verbose_name_plural))
@@ -38,14 +64,20 @@ class BaseAdmin(admin.ModelAdmin[Any]):
         context["subtitle"] = None
         return super().render_change_form(request, context, *args, **kwargs)
 
+    def render_page(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
+        """Return a page of this admin that is no page of Django's, with what the base templates need."""
+        shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
+        return TemplateResponse(request, template, shared | context)
+
     def title_of(self, obj: Any) -> str:
         """Return the title of the page of one row."""
         return f"{capfirst(str(self.opts.verbose_name))} {obj}"
 
 
 class ReadOnlyAdmin(BaseAdmin):
-    """Allows no adding and deleting, and never counts rows: these tables grow to millions."""
+    """Allows no adding, changing and deleting, and never counts rows: these tables grow to millions."""
 
+    has_change_actions = False  # users who may change rows see actions; the page of a row stays read-only
     keyset_field = ""  # the datetime field of keyset pagination, newest first
     show_full_result_count = False
     list_per_page = 50
@@ -60,6 +92,9 @@ class ReadOnlyAdmin(BaseAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_change_actions and obj is None and super().has_change_permission(request)
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
@@ -68,6 +103,28 @@ def _field_of(of_list: Any) -> str:
     """Return the field that one list filter reads from the URL."""
     named = of_list[0] if isinstance(of_list, tuple | list) else of_list
     return named.partition("__")[0] if isinstance(named, str) else str(named.parameter_name)
+
+
+def column(model: type[models.Model], name: str, show: Callable[[Any], str]) -> Any:
+    """Return a list column, or a read-only field of a page, that shows a model field as `show` formats its row."""
+    field: Any = model._meta.get_field(name)
+
+    @admin.display(description=field.verbose_name, ordering=name)
+    def shown(row: Any) -> str:
+        return show(row)
+
+    shown.__name__ = name  # Becomes the CSS class of the cells.
+    return shown
+
+
+def masked_column(model: type[models.Model], name: str) -> Any:
+    """Return the column of a phone number; full numbers are only on the page of a call."""
+    return column(model, name, lambda row: phone_numbers.mask(getattr(row, name)))
+
+
+def redacted_column(model: type[models.Model], name: str) -> Any:
+    """Return the column of a text that may contain secrets or phone numbers."""
+    return column(model, name, lambda row: redact(getattr(row, name)))
 
 
 def with_column_label(label: Text, value: object) -> str:

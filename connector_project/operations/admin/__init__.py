@@ -1,29 +1,14 @@
 """Every page of the admin."""
 
-from connector_project.operations.admin import (
+from connector_project.operations.admin import (  # noqa: F401 -- each module registers its pages
     api_keys,
     audit_log,
     bulk_actions,
     calls,
-    commands,
+    crm_exchange,
     incidents,
     notifications,
-    popups,
     reconciliation,
     tenants,
     users,
 )
-
-__all__ = [
-    "api_keys",
-    "audit_log",
-    "bulk_actions",
-    "calls",
-    "commands",
-    "incidents",
-    "notifications",
-    "popups",
-    "reconciliation",
-    "tenants",
-    "users",
-]

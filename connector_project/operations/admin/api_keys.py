@@ -12,34 +12,28 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.base import ReadOnlyAdmin
-from tenants import api_keys, audit, datetime_display
+from tenants import api_keys, audit
+from tenants.datetime_display import full_fields, short_column
 from tenants.models import ApiKey, AuditLogEntry
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
+    has_change_actions = True
     title_of_new = _("New API key")
-    columns = (
-        datetime_display.short_column(ApiKey, "created_at"),
-        "created_by",
-        datetime_display.short_column(ApiKey, "last_used_at"),
-        "is_good",
+    list_display = (
+        *("name", "tenant_name", short_column(ApiKey, "created_at"), "created_by"),
+        *(short_column(ApiKey, "last_used_at"), "is_good"),
     )
-    list_display = ("name", "tenant_name", *columns)
     list_filter = ("tenant",)
     list_select_related = ("tenant", "created_by")
     empty_value_display = "–"  # label of the filter for keys without a client
     show_facets = admin.ShowFacets.NEVER
-    fields = ("tenant", "name")
-    moments = tuple(datetime_display.full_field(ApiKey, name) for name in ("created_at", "last_used_at", "revoked_at"))
-    shown = ("name", "tenant_name", "created_by", *moments)
+    fields = ("name", "tenant_name", "created_by", *full_fields(ApiKey, "created_at", "last_used_at", "revoked_at"))
     actions = ("revoke",)
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
-        return self.fields if obj is None else self.shown
-
-    def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
-        return () if obj is None else self.shown
+        return ("tenant", "name") if obj is None else self.fields
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("tenants.add_apikey")
@@ -57,8 +51,6 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
     @transaction.atomic
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
-        if change:
-            return  # Nothing of a key can be changed.
         now, user = timezone.now(), request.user
         created, key = api_keys.create(obj.tenant, obj.name, by=user, now=now)  # type: ignore[arg-type]
         obj.pk, obj.created_at = created.pk, created.created_at

@@ -1,30 +1,40 @@
 """The audit log (who changed what) and the access log (who saw a number or played a recording)."""
 
+from typing import Any
+
 from django.contrib import admin
-from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.admin.base import ReadOnlyAdmin
+from connector_project.core.admin.base import ReadOnlyAdmin, column
 from telephony.models import AccessLogEntry
-from tenants import audit, datetime_display
+from tenants import audit
+from tenants.datetime_display import full_field, full_fields, short_column
 from tenants.models import AuditLogEntry
+
+
+def _rendered(name: str, part: str) -> Any:
+    """Return the column of a field in the active language; it cannot be sorted by."""
+    shown = column(AuditLogEntry, name, lambda entry: str(getattr(audit.render(entry), part)))
+    shown.admin_order_field = None
+    return shown
 
 
 @admin.register(AuditLogEntry)
 class AuditLogAdmin(ReadOnlyAdmin):
     """One row per changed value or per action."""
 
-    columns = ("tenant_name", "actor", "what", "what_part", "what_field", "before", "after")
-    list_display = (datetime_display.short_column(AuditLogEntry, "at", names_clock=True), *columns)
+    columns = (
+        *("tenant_name", "actor", "what"),
+        *(_rendered("object_repr", "target"), _rendered("field", "field")),
+        *(_rendered("old", "old"), _rendered("new", "new")),
+    )
+    list_display = (short_column(AuditLogEntry, "at", names_clock=True), *columns)
     list_filter = ("action", "by_client", ("user", admin.RelatedOnlyFieldListFilter), "tenant")
     search_fields = ("tenant_name", "object_repr")
     list_select_related = ("user", "tenant")
     show_facets = admin.ShowFacets.NEVER
-    fields = readonly_fields = (datetime_display.full_field(AuditLogEntry, "at"), *columns)
-
-    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
-        return False
+    fields = readonly_fields = (full_field(AuditLogEntry, "at"), *columns)
 
     @admin.display(description=_("by"), ordering="user")
     def actor(self, change: AuditLogEntry) -> str:
@@ -34,22 +44,6 @@ class AuditLogAdmin(ReadOnlyAdmin):
     def what(self, change: AuditLogEntry) -> str:
         return change.get_action_display()
 
-    @admin.display(description=_("of"))
-    def what_part(self, change: AuditLogEntry) -> str:
-        return audit.render(change).target
-
-    @admin.display(description=_("field"))
-    def what_field(self, change: AuditLogEntry) -> str:
-        return audit.render(change).field
-
-    @admin.display(description=_("before"))
-    def before(self, change: AuditLogEntry) -> str:
-        return audit.render(change).old
-
-    @admin.display(description=_("after"))
-    def after(self, change: AuditLogEntry) -> str:
-        return audit.render(change).new
-
 
 @admin.register(AccessLogEntry)
 class AccessLogAdmin(ReadOnlyAdmin):
@@ -57,19 +51,12 @@ class AccessLogAdmin(ReadOnlyAdmin):
 
     keyset_field = "at"
     columns = ("actor", "kind", "call", "tenant")
-    list_display = (datetime_display.short_column(AccessLogEntry, "at", names_clock=True), *columns)
+    list_display = (short_column(AccessLogEntry, "at", names_clock=True), *columns)
     list_filter = ("kind", ("user", admin.RelatedOnlyFieldListFilter))
     search_fields = ("=call__session_id", "=username")
     list_select_related = ("user", "tenant", "call")
     show_facets = admin.ShowFacets.NEVER
-    fields = readonly_fields = (
-        datetime_display.full_field(AccessLogEntry, "at"),
-        datetime_display.full_field(AccessLogEntry, "last_at"),
-        *columns,
-    )
-
-    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
-        return False
+    fields = readonly_fields = (*full_fields(AccessLogEntry, "at", "last_at"), *columns)
 
     @admin.display(description=_("by"), ordering="username")
     def actor(self, entry: AccessLogEntry) -> str:

@@ -37,9 +37,6 @@ class BulkActionAdmin(ReadOnlyAdmin):
         ]
         return [*urls, *super().get_urls()]
 
-    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
-        return False
-
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:

@@ -1,21 +1,26 @@
 """Changes one transfer rule for many clients, with a preview."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.utils import timezone
 from django.utils.text import capfirst
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core.admin.base import BaseAdmin, page
 from tenants import audit
 from tenants.forms import standard_statuses
-from tenants.models import AuditLogEntry, TransferRules
-from tenants.status_labels import STATUS_FIELDS, uis_status
+from tenants.models import AuditLogEntry, Tenant, TransferRules
+from tenants.status_labels import STATUS_FIELDS
 
 # These depend on the client's own lists.
 _OF_OWN_LISTS = {"number_filter", "employee_filter", "contact_filter", "contacts"}
@@ -28,47 +33,65 @@ YES_NO = (("True", _("yes")), ("False", _("no")))
 
 
 class RuleForm(forms.Form):
+    """First the rule is chosen; a form with a rule asks for its new value."""
+
     clients = forms.RegexField(r"^\d{1,18}(,\d{1,18})*$", widget=forms.HiddenInput)
     rule = forms.ChoiceField(
         label=_("Rule"), choices=lambda: [(name, capfirst(field.verbose_name)) for name, field in RULES.items()]
     )
 
-    def pks(self) -> list[int]:
-        return [int(pk) for pk in self.cleaned_data["clients"].split(",")]
-
-
-class ValueForm(RuleForm):
-    """The new value. Needs data that names a rule."""
-
-    rule = forms.ChoiceField(widget=forms.HiddenInput, choices=RuleForm.base_fields["rule"].choices)  # type: ignore[attr-defined]
-
-    def __init__(self, *args: Any, rule: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, rule: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["value"] = value_field(rule)
+        if rule in RULES:
+            self.fields["rule"].widget = forms.HiddenInput()
+            self.fields["value"] = _value_field(rule)
 
 
-@dataclass(frozen=True)
-class Line:
-    client: str
-    now: str
-    then: str
+class BulkRuleChangeMixin(BaseAdmin):
+    """Adds the action that changes one rule for many clients."""
+
+    @admin.action(description=_("Change one rule for the selected clients…"), permissions=["change"])
+    def change_one_rule(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> HttpResponse:
+        pks = ",".join(str(pk) for pk in queryset.order_by().values_list("pk", flat=True))
+        return self._rule_page(request, RuleForm(initial={"clients": pks}))
+
+    @page("bulk-rule-change/", name="tenants_tenant_bulk_rule_change")
+    def bulk_rule_change_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Three steps: choose the rule, enter the value, confirm."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        rule = request.POST.get("rule", "")
+        form = RuleForm(request.POST, rule=rule)
+        if request.method != "POST" or "clients" in form.errors:
+            return redirect("admin:tenants_tenant_changelist")
+        if "value" not in request.POST and rule in RULES:
+            return self._rule_page(request, RuleForm(initial=form.cleaned_data, rule=rule), rule=rule)
+        if not form.is_valid():
+            return self._rule_page(request, form, rule=rule if rule in RULES else "")
+        pks, value = [int(pk) for pk in form.cleaned_data["clients"].split(",")], form.cleaned_data["value"]
+        if "confirm" not in request.POST:
+            lines = preview(pks, rule, value)
+            more = {"is_preview": True, "lines": lines, "unchanged": len(pks) - len(lines), "is_vain": not lines}
+            return self._rule_page(request, form, rule=rule, **more)
+        count = change(pks, rule, value, by=request.user, now=timezone.now())
+        message = ngettext(
+            "The rule is changed for %(count)d client.", "The rule is changed for %(count)d clients.", count
+        )
+        messages.success(request, message % {"count": count})
+        return redirect("admin:tenants_tenant_changelist")
+
+    def _rule_page(self, request: HttpRequest, form: RuleForm, **more: Any) -> HttpResponse:
+        template, title = "admin/tenants/tenant/bulk_rule_change.html", gettext("One rule for many clients")
+        chosen = len(str(form["clients"].value()).split(","))
+        return self.render_page(request, template, title=title, form=form, chosen=chosen, **more)
 
 
-def value_field(rule: str) -> forms.Field:
-    field = RULES[rule]
-    label = capfirst(field.verbose_name)
-    if rule in STATUS_FIELDS:  # A client's custom statuses do not exist for other clients.
-        return forms.ChoiceField(label=label, choices=standard_statuses())
-    if isinstance(field, models.BooleanField):
-        return forms.TypedChoiceField(label=label, choices=YES_NO, coerce=lambda text: text == "True")
-    typed: forms.Field = field.formfield(label=label)
-    return typed
+def preview(pks: Sequence[int], rule: str, value: object) -> list[dict[str, str]]:
+    def describe(value: object) -> str:
+        return audit.describe_value(RULES[rule], value) or "–"
 
-
-def preview(pks: Sequence[int], rule: str, value: object) -> list[Line]:
     rows = _differing(pks, rule, value).order_by("tenant__name", "tenant__pk")
-    then = describe_value(rule, value)
-    return [Line(row.tenant.name, describe_value(rule, getattr(row, rule)), then) for row in rows]
+    return [{"client": row.tenant.name, "now": describe(getattr(row, rule)), "then": describe(value)} for row in rows]
 
 
 @transaction.atomic
@@ -84,15 +107,15 @@ def change(pks: Sequence[int], rule: str, value: object, *, by: Any, now: dateti
     return len(rows)
 
 
-def describe_value(rule: str, value: object) -> str:
-    """Return a rule's value as text."""
-    if rule in STATUS_FIELDS:
-        return uis_status(str(value))
-    if isinstance(value, bool):
-        return gettext("yes") if value else gettext("no")
-    if value is None:
-        return "–"
-    return str(dict(RULES[rule].flatchoices).get(value, value))
+def _value_field(rule: str) -> forms.Field:
+    field = RULES[rule]
+    label = capfirst(field.verbose_name)
+    if rule in STATUS_FIELDS:  # A client's custom statuses do not exist for other clients.
+        return forms.ChoiceField(label=label, choices=standard_statuses())
+    if isinstance(field, models.BooleanField):
+        return forms.TypedChoiceField(label=label, choices=YES_NO, coerce=lambda text: text == "True")
+    typed: forms.Field = field.formfield(label=label)
+    return typed
 
 
 def _differing(pks: Sequence[int], rule: str, value: object) -> QuerySet[TransferRules]:

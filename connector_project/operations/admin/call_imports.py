@@ -16,7 +16,8 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import local_dates
-from connector_project.operations.admin import call_import_status, tenant_action_handlers
+from connector_project.operations.admin import call_import_status
+from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS
 from telephony.models import CallImport
 from telephony.reconciliation import call_import
 from tenants import datetime_display
@@ -122,7 +123,7 @@ class CallImportMixin(admin.ModelAdmin[Tenant]):
         now = timezone.now()
         import_status, refusal = (
             call_import_status.build_status(tenant, now=now),
-            tenant_action_handlers.import_refusal(tenant, now),
+            TENANT_ACTIONS["import"].refusal(tenant, now),
         )
         may_act = self.has_change_permission(request, tenant) and not refusal
         is_open = import_status is not None and import_status.row.state in CallImport.OPEN_STATES
@@ -144,7 +145,7 @@ Message = tuple[int, str]
 
 
 def _preview(tenant: Tenant, form: PeriodForm, *, by: Any, now: datetime) -> Message:
-    if refusal := tenant_action_handlers.import_refusal(tenant, now):
+    if refusal := TENANT_ACTIONS["import"].refusal(tenant, now):
         return messages.WARNING, str(refusal)
     data = form.cleaned_data
     if not call_import.start_preview(tenant, first=data["first"], last=data["last"], by=by, now=now):
@@ -156,7 +157,7 @@ def _act(tenant: Tenant, request: HttpRequest, *, now: datetime) -> Message:
     """Run an action on the displayed import, if it is still possible."""
     pk, (act, message) = request.POST.get("call_import", ""), ACTIONS[request.POST["act"]]
     row = CallImport.objects.filter(tenant=tenant, pk=pk).first() if pk.isdecimal() else None
-    if refusal := tenant_action_handlers.import_refusal(tenant, now):
+    if refusal := TENANT_ACTIONS["import"].refusal(tenant, now):
         return messages.WARNING, str(refusal)
     if row is None or not act(row.pk, request.user, now):
         return _changed()

@@ -41,6 +41,7 @@ class CallChangeList(KeysetChangeList):
 class CallListAdmin(ReadOnlyAdmin):
     """Base admin of calls; `operations.admin` registers it, because its pages need the CRM too."""
 
+    has_change_actions = True
     keyset_field = "started_at"
     list_display = (
         datetime_display.short_column(Call, "started_at", names_clock=True),

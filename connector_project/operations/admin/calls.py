@@ -53,7 +53,7 @@ class CallPageMixin(RecordingMixin):
         reader = redactor_for(request.user)
         if reader.is_unmasked:
             _log_access(request, call, now=now)
-        may_act = self.has_change_permission(request, call)
+        may_act = self.has_change_permission(request)
         page = call_detail.page_context(call, redactor=reader, may_act=may_act, now=now)
         recording = self.recording_context(request, RecordingPanel(call, now=now))
         title = gettext("Call %(session)s") % {"session": call.session_id}

@@ -71,9 +71,6 @@ class IncidentAdmin(ReadOnlyAdmin):
         view = self.admin_site.admin_view(self.action_view)
         return [path("<int:pk>/action/<slug:name>/", view, name="operations_incident_action"), *super().get_urls()]
 
-    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
-        return False  # No form; the actions have their own permissions.
-
     def get_actions(self, request: HttpRequest) -> Any:
         """Return the actions this user has permission for."""
         return {one.name: (partial(_run, one), one.name, one.label) for one in _allowed(request)}
@@ -130,6 +127,7 @@ class IncidentAdmin(ReadOnlyAdmin):
 
 @admin.register(AlertDelivery)
 class AlertDeliveryAdmin(ReadOnlyAdmin):
+    has_change_actions = True
     list_display = (
         *("created", "channel", "subject", "state", "attempts"),
         *(datetime_display.short_column(AlertDelivery, "next_attempt_at"), "detail"),

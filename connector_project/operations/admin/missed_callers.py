@@ -7,20 +7,19 @@ from statistics import median
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import local_dates
+from connector_project.core.admin.base import BaseAdmin, page
 from connector_project.operations.admin.statistics import choose_days
 from telephony import access_log
 from telephony.missed_callers import queries
@@ -46,36 +45,30 @@ LISTS = (
 )
 
 
-class MissedMixin(admin.ModelAdmin[Tenant]):
+class MissedMixin(BaseAdmin):
     """Adds a missed-callers board to each client, and a page to choose a client."""
 
-    def get_urls(self) -> list[URLPattern]:
-        board, choice = (self.admin_site.admin_view(view) for view in (self.missed_view, self.missed_choice_view))
-        ours = [
-            path("missed-callers/", choice, name="tenants_missed_callers"),
-            path("<int:tenant_id>/missed-callers/", board, name="tenants_tenant_missed_callers"),
-        ]
-        return [*ours, *super().get_urls()]
-
+    @page("missed-callers/", name="tenants_missed_callers")
     def missed_choice_view(self, request: HttpRequest) -> HttpResponse:
         self._check(request)
         clients = Paginator(Tenant.objects.filter(offboarded_at=None).only("name"), PAGE_SIZE)
-        context = {"clients": clients.get_page(request.GET.get("page")), "subtitle": _("choose a client")}
-        return self._page(request, context)
+        page_of_clients = clients.get_page(request.GET.get("page"))
+        return self._page(request, clients=page_of_clients, subtitle=_("choose a client"))
 
+    @page("<int:tenant_id>/missed-callers/", name="tenants_tenant_missed_callers")
     def missed_view(self, request: HttpRequest, tenant_id: int) -> HttpResponse:
         """Show the board; log the access if the user sees full numbers."""
         tenant = get_object_or_404(Tenant.objects.select_related("uis", "rules"), pk=tenant_id)
         self._check(request, tenant)
-        return self._page(request, {"tenant": tenant, "subtitle": str(tenant), **_board(request, tenant)})
+        return self._page(request, tenant=tenant, subtitle=str(tenant), **_board(request, tenant))
 
     def _check(self, request: HttpRequest, tenant: Tenant | None = None) -> None:
         if not (self.has_view_permission(request, tenant) and request.user.has_perm("telephony.view_call")):
             raise PermissionDenied
 
-    def _page(self, request: HttpRequest, context: Mapping[str, Any]) -> HttpResponse:
-        common = {**self.admin_site.each_context(request), "opts": self.opts, "title": _("Missed callers")}
-        return TemplateResponse(request, "admin/tenants/missed_callers/page.html", {**common, **context})
+    def _page(self, request: HttpRequest, **context: Any) -> HttpResponse:
+        template = "admin/tenants/missed_callers/page.html"
+        return self.render_page(request, template, title=_("Missed callers"), **context)
 
 
 def _board(request: HttpRequest, tenant: Tenant) -> dict[str, Any]:

@@ -1,19 +1,29 @@
-"""Admin of notifications."""
+"""Admin of notifications; the unreadable ones grouped by client and error, with instructions for the client."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone, translation
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.admin.base import ReadOnlyAdmin
+from connector_project.core.admin.base import ReadOnlyAdmin, column, page, redacted_column
 from connector_project.core.redaction import redact
-from connector_project.operations.admin.unreadable_webhooks import UnreadableMixin
-from telephony.models import Notification
+from connector_project.operations.admin.bulk_action_views import BulkActionMixin
+from telephony.models import BulkAction, Notification
+from telephony.uis import webhook_templates
 from telephony.uis.types import Event
-from telephony.webhooks import status
-from tenants import datetime_display
+from telephony.webhooks import status, unreadable
+from telephony.webhooks.unreadable import UnreadableGroup
+from tenants.datetime_display import format_short, full_fields, short_column
+from tenants.models import Tenant, UisConnection
 
 
 class EventFilter(admin.SimpleListFilter):
@@ -28,48 +38,79 @@ class EventFilter(admin.SimpleListFilter):
 
 
 @admin.register(Notification)
-class NotificationAdmin(UnreadableMixin, ReadOnlyAdmin):
+class NotificationAdmin(BulkActionMixin, ReadOnlyAdmin):
     keyset_field = "received_at"
+    bulk_kinds = (BulkAction.Kind.REPROCESS,)
     change_list_template = "admin/telephony/notification/change_list.html"
+    event = column(Notification, "event", lambda stored: status.event_label(stored.event))
     list_display = (
-        datetime_display.short_column(Notification, "received_at", names_clock=True),
-        *("tenant", "shown_event", "session_id", "outcome", "reason", "repeats"),
+        short_column(Notification, "received_at", names_clock=True),
+        *("tenant", event, "session_id", "outcome", "reason", "repeats"),
     )
     list_filter = ("outcome", "reason", EventFilter, "tenant")
     search_fields = ("=session_id",)
     list_select_related = ("tenant",)
     fields = readonly_fields = (
-        *(
-            "tenant",
-            datetime_display.full_field(Notification, "received_at"),
-            datetime_display.full_field(Notification, "happened_at"),
-        ),
-        *("shown_event_in_url", "shown_event", "session_id", "outcome", "reason"),
-        *("shown_detail", "repeats", "shown_query", "shown_body"),
+        *("tenant", *full_fields(Notification, "received_at", "happened_at")),
+        column(Notification, "event_in_url", lambda stored: status.event_label(stored.event_in_url)),
+        *(event, "session_id", "outcome", "reason", redacted_column(Notification, "detail"), "repeats"),
+        *(redacted_column(Notification, "query"), redacted_column(Notification, "body")),
     )
 
     def title_of(self, obj: Notification) -> str:
-        return f"{self.shown_event(obj) or '?'} {obj.session_id or ''}".strip()
+        return f"{status.event_label(obj.event) or '?'} {obj.session_id or ''}".strip()
 
-    @admin.display(description=_("event"), ordering="event")
-    def shown_event(self, stored: Notification) -> str:
-        return status.event_label(stored.event)
+    @page("unreadable/", name="telephony_notification_unreadable")
+    def unreadable_view(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        now = timezone.now()
+        return self.render_page(
+            request,
+            "admin/telephony/notification/unreadable.html",
+            title=gettext("Unreadable notifications"),
+            groups=[
+                _shown(group, now=now) for group in unreadable.groups(now=now, client=request.GET.get("tenant", ""))
+            ],
+            days=unreadable.RECENT_PERIOD.days,
+            may_act=request.user.has_perm("telephony.change_call"),
+        )
 
-    @admin.display(description=_("event in the URL"))
-    def shown_event_in_url(self, stored: Notification) -> str:
-        return status.event_label(stored.event_in_url)
 
-    @admin.display(description=_("detail"))
-    def shown_detail(self, stored: Notification) -> str:
-        return redact(stored.detail)
+def _shown(group: UnreadableGroup, *, now: datetime) -> Mapping[str, Any]:
+    """Return the template context of a group."""
+    event = status.event_label(group.event) if group.event else ""
+    url = reverse("admin:telephony_notification_bulk", args=[BulkAction.Kind.REPROCESS])
+    return {
+        "group": group,
+        "event": event,
+        "last": format_short(group.tenant, group.last_at, now=now),
+        "first": format_short(group.tenant, group.first_at, now=now),
+        "messages": [redact(status.fault_message(fault)) for fault in group.faults],
+        "code": group.faults[0].code if group.faults else group.reason,
+        "instructions": _client_instructions(group),
+        "reprocess": f"{url}?{urlencode(group.filters)}",
+        "page": reverse("admin:telephony_notification_change", args=[group.newest.pk]),
+    }
 
-    @admin.display(description=_("query"))
-    def shown_query(self, stored: Notification) -> str:
-        return redact(stored.query)
 
-    @admin.display(description=_("body"))
-    def shown_body(self, stored: Notification) -> str:
-        return redact(stored.body)
+def _client_instructions(group: UnreadableGroup) -> str:
+    """Return instructions for the client, in their language: where to look in UIS, and what to paste there."""
+    with translation.override(group.tenant.language):
+        lines = [redact(status.fault_message(fault)) for fault in group.faults]
+        if event := group.event:
+            title = gettext("In UIS: Notifications → “%(event)s”.") % {"event": _event_title(group.tenant, event)}
+            lines.insert(0, title)
+        if group.template:
+            lines += [gettext("The whole body must be:"), group.template]
+        else:
+            lines.append(gettext("The correct URL and body of each event are on your page of the connector."))
+        return "\n".join(lines)
 
-    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
-        return False
+
+def _event_title(tenant: Tenant, event: str) -> str:
+    """Return an event's name in the client's UIS web interface, which does not depend on their language."""
+    if event not in webhook_templates.EVENTS:
+        return event
+    title = webhook_templates.title(Event(event))
+    return title.english if tenant.uis.brand == UisConnection.Brand.CALLGEAR else title.russian

@@ -1,7 +1,6 @@
 """Admin of the daily reconciliation."""
 
 from django.contrib import admin
-from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
@@ -30,6 +29,3 @@ class DailyReconciliationAdmin(ReadOnlyAdmin):
         # Round down: 100 % must mean every call.
         share = row.delivered_share
         return "—" if share is None else f"{int(share * 1000) / 10:.1f} %"
-
-    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
-        return False

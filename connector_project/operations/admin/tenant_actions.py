@@ -1,20 +1,28 @@
-"""The actions of a client's page, and the function that runs one."""
+"""The actions of a client's page: when each is refused, what it warns of, what it does and what is shown afterwards."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import transaction
+from django.utils.html import format_html
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import Text
-from connector_project.operations.admin import call_imports, tenant_action_handlers
-from connector_project.operations.admin.tenant_action_handlers import ActionNotAllowed
-from tenants import audit
+from connector_project.core.task_queue import enqueue
+from connector_project.operations.checks import runner
+from connector_project.operations.models import Activation
+from connector_project.operations.onboarding import activation, offboarding, page_context
+from crm import integration_module
+from telephony import task_names
+from telephony.calls import steps
+from telephony.recordings import links
+from tenants import datetime_display
 from tenants.audit import Actor
 from tenants.models import AuditLogEntry, Tenant
 
 AuditAction = AuditLogEntry.Action
+Refusal = tuple[Callable[[Tenant, datetime], object], Text]  # when an action is refused, and why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,88 +32,119 @@ class TenantAction:
     name: str
     label: Text
     audit_action: AuditLogEntry.Action
-    refusal: Callable[[Tenant, datetime], Text]  # empty if the action is possible
-    handler: Callable[[Tenant, datetime], str] = tenant_action_handlers.noop  # returns a message
-    # Instead of `handler`: calls the CRM and writes its own audit entry.
+    refusals: tuple[Refusal, ...]  # the first that applies is shown
+    handler: Callable[[Tenant, datetime], object] = lambda _tenant, _now: None
+    done: Text | Callable[[Tenant], str] = ""  # shown afterwards
+    updates_module: bool = False  # it changes a URL that our module in the CRM contains
+    # Instead of `handler`: calls the CRM, writes its own audit entry, returns what was done.
     run_outside_transaction: Callable[[Tenant, datetime, Actor], str] | None = None
     warnings: tuple[Text, ...] = ()  # shown on a confirmation page; without them there is none
-    confirm: Text = ""  # label of the confirm button
+    confirm: Text = ""  # label of the confirm button, if it is not that of the action
     css_class: str = "quiet"  # style: "main", "quiet" or "danger"
     page: str = ""  # URL name of the page that the button opens instead of running
 
-
-def run(action: TenantAction, pk: int, *, by: Actor, now: datetime) -> str:
-    """Run the action once, write an audit entry, return a message. Raises ActionNotAllowed."""
-    if action.run_outside_transaction is not None:  # No remote call inside a transaction.
-        return action.run_outside_transaction(_allowed(action, pk, now=now), now, by)
-    return _run_in_transaction(action, pk, by=by, now=now)
+    def refusal(self, tenant: Tenant, now: datetime) -> Text:
+        """Return why the action is not possible now; empty if it is."""
+        return next((text for applies, text in self.refusals if applies(tenant, now)), "")
 
 
-@transaction.atomic
-def _run_in_transaction(action: TenantAction, pk: int, *, by: Actor, now: datetime) -> str:
-    Tenant.objects.select_for_update().get(pk=pk)  # A concurrent second request waits here, and is then refused.
-    tenant = _allowed(action, pk, now=now)
-    message = action.handler(tenant, now)
-    audit.log(tenant, action.audit_action, now=now, by=by)
-    return message
+def link_message(tenant: Tenant) -> str:
+    message = gettext(
+        "The activation link, shown only now. Copy it and send it to the client; it is valid until %(day)s."
+    )
+    day = datetime_display.day(tenant, tenant.activation_expires_at or tenant.created_at)
+    return format_html(
+        '{}<br><code class="admin-link">{}</code>', message % {"day": day}, integration_module.activation_url(tenant)
+    )
 
 
-def _allowed(action: TenantAction, pk: int, *, now: datetime) -> Tenant:
-    tenant = Tenant.objects.select_related("uis", "crm", "rules", "check_run", "activation").get(pk=pk)
-    if refusal := action.refusal(tenant, now):
-        raise ActionNotAllowed(str(refusal))
-    return tenant
+def _is_checking(tenant: Tenant, now: datetime) -> bool:
+    return runner.is_running(getattr(tenant, "check_run", None), now=now)
 
 
-def available_actions(tenant: Tenant, *, now: datetime) -> list[TenantAction]:
-    return [action for action in TENANT_ACTIONS.values() if not action.refusal(tenant, now)]
+def _is_activating(tenant: Tenant, _now: datetime) -> bool:
+    row: Activation | None = getattr(tenant, "activation", None)
+    return row is not None and row.state == Activation.State.RUNNING
 
 
+def _is_healthy(tenant: Tenant, _now: datetime) -> bool:
+    return activation.is_healthy(tenant, runner.stored_results(getattr(tenant, "check_run", None)))
+
+
+def _resume(tenant: Tenant, now: datetime) -> None:
+    tenant.resume()
+    steps.resume_due(tenant_id=tenant.pk, now=now)
+
+
+def _disconnect(tenant: Tenant, now: datetime, by: Actor) -> str:
+    return " ".join([str(OFFBOARDED), *offboarding.offboard(tenant, now=now, by=by).lines])
+
+
+OFFBOARDED = _("The client is disconnected.")
+NO_KEYS = _("The keys are missing. Enter them below, or send the client the link.")
+_IF_OFFBOARDED: Refusal = (lambda tenant, _now: tenant.offboarded_at, OFFBOARDED)
+_IF_NOT_LIVE: Refusal = (lambda tenant, _now: not tenant.is_live, _("The client is not active."))
 _ALL = (
     TenantAction(
         name="check",
         label=_("Check now"),
         audit_action=AuditAction.CHECKED,
-        refusal=tenant_action_handlers.check_refusal,
-        handler=tenant_action_handlers.check,
+        refusals=(_IF_OFFBOARDED, (_is_checking, _("A check is already running."))),
+        handler=lambda tenant, now: runner.request_run(tenant, now=now),
+        done=_("The check is running; reload this page in a few seconds."),
     ),
     TenantAction(
         name="activate",
         label=_("Activate"),
         audit_action=AuditAction.ACTIVATED,
-        refusal=tenant_action_handlers.activate_refusal,
-        handler=tenant_action_handlers.activate,
+        refusals=(
+            (_is_activating, _("Activation is already running.")),
+            (lambda tenant, _now: tenant.is_paused, _("The client is paused. Resume first.")),
+            (_is_healthy, _("The client is already active.")),
+            (lambda tenant, _now: page_context.missing(tenant), NO_KEYS),
+        ),
+        handler=lambda tenant, now: activation.start(tenant, now=now),
+        done=_("Activation started; reload this page in a few seconds."),
         css_class="main",
     ),
     TenantAction(
         name="resume",
         label=_("Resume"),
         audit_action=AuditAction.RESUMED,
-        refusal=tenant_action_handlers.resume_refusal,
-        handler=tenant_action_handlers.resume,
+        refusals=(_IF_OFFBOARDED, (lambda tenant, _now: not tenant.is_paused, _("The client is not paused."))),
+        handler=_resume,
+        done=_("The client is active again; what was stored is being processed."),
         css_class="main",
     ),
     TenantAction(
         name="sync",
         label=_("Sync now"),
         audit_action=AuditAction.SYNCED,
-        refusal=tenant_action_handlers.sync_refusal,
-        handler=tenant_action_handlers.sync,
+        refusals=(_IF_NOT_LIVE, (lambda tenant, _now: tenant.uis.denied_at, _("UIS denies access. Fix that first."))),
+        handler=lambda tenant, _now: enqueue(task_names.SYNC_EMPLOYEES, tenant.pk),
+        done=_("Employees and numbers are being loaded; reload this page in a minute."),
     ),
     TenantAction(
         name="import",
         label=_("Import past calls"),
         audit_action=AuditAction.IMPORT_STARTED,
-        refusal=tenant_action_handlers.import_refusal,
-        page=call_imports.NAME,
+        refusals=(
+            _IF_OFFBOARDED,
+            (
+                lambda tenant, _now: tenant.activated_at is None,
+                _("The client is not active yet. Activate first: then calls get the right managers."),
+            ),
+            (lambda tenant, _now: not tenant.uis.access_token, NO_KEYS),
+        ),
+        page="tenants_tenant_import",
     ),
     TenantAction(
         name="pause",
         label=_("Pause"),
         audit_action=AuditAction.PAUSED,
-        refusal=tenant_action_handlers.pause_refusal,
-        handler=tenant_action_handlers.pause,
-        confirm=_("Pause"),
+        refusals=(_IF_NOT_LIVE,),
+        handler=lambda tenant, _now: tenant.pause(),
+        done=_("The client is paused."),
         warnings=(
             _("No pop-ups open in the CRM, no calls are uploaded, and a click on a number starts no call."),
             _("Events from UIS are stored and processed after resuming; pop-ups are not shown later."),
@@ -115,8 +154,10 @@ _ALL = (
         name="renew_link",
         label=_("New activation link"),
         audit_action=AuditAction.ACTIVATION_LINK_RENEWED,
-        refusal=tenant_action_handlers.renew_link_refusal,
-        handler=tenant_action_handlers.renew_link,
+        refusals=(_IF_OFFBOARDED,),
+        handler=lambda tenant, now: tenant.renew_activation_link(now=now),
+        done=link_message,
+        updates_module=True,
         confirm=_("Create a new link"),
         warnings=(
             _("The old link stops working at once."),
@@ -127,8 +168,12 @@ _ALL = (
         name="revoke_link",
         label=_("Revoke the activation link"),
         audit_action=AuditAction.ACTIVATION_LINK_REVOKED,
-        refusal=tenant_action_handlers.revoke_link_refusal,
-        handler=tenant_action_handlers.revoke_link,
+        refusals=(
+            (lambda tenant, now: not tenant.has_activation_link(now=now), _("There is no valid activation link.")),
+        ),
+        handler=lambda tenant, now: tenant.revoke_activation_link(now=now),
+        done=_("The activation link is no longer valid."),
+        updates_module=True,
         confirm=_("Revoke the link"),
         warnings=(
             _("The client can no longer open their page with any link."),
@@ -139,9 +184,16 @@ _ALL = (
         name="rotate",
         label=_("Rotate webhook URL"),
         audit_action=AuditAction.HOOK_ROTATED,
-        refusal=tenant_action_handlers.rotate_refusal,
-        handler=tenant_action_handlers.rotate,
-        confirm=_("Rotate webhook URL"),
+        refusals=(
+            _IF_OFFBOARDED,
+            (  # Another rotation would end the old URL early.
+                lambda tenant, now: tenant.uis.is_rotating(now=now),
+                _("The webhook URL was changed less than 24 hours ago; the old one still works."),
+            ),
+        ),
+        handler=lambda tenant, now: tenant.uis.rotate_hook(now=now),
+        done=_("The webhook URL is changed. The client must enter the new one in UIS within 24 hours."),
+        updates_module=True,
         warnings=(
             _("UIS and the CRM send to a secret URL. Its secret part is replaced."),
             _("The CRM gets the new URL automatically."),
@@ -155,8 +207,12 @@ _ALL = (
         name="revoke_recording_links",
         label=_("Revoke recording links"),
         audit_action=AuditAction.RECORDING_LINK_REVOKED,
-        refusal=tenant_action_handlers.revoke_links_refusal,
-        handler=tenant_action_handlers.revoke_links,
+        refusals=(
+            _IF_OFFBOARDED,
+            (lambda tenant, _now: not links.has_open(tenant), _("The CRM has no working recording links.")),
+        ),
+        handler=lambda tenant, now: links.revoke_all(tenant, now=now),
+        done=_("All recording links issued so far are revoked."),
         confirm=_("Revoke all links"),
         warnings=(
             _("The recording links sent to the CRM so far stop working. The recordings stay at UIS."),
@@ -168,8 +224,12 @@ _ALL = (
         name="restore_recording_links",
         label=_("Restore recording links"),
         audit_action=AuditAction.RECORDING_LINK_RESTORED,
-        refusal=tenant_action_handlers.restore_links_refusal,
-        handler=tenant_action_handlers.restore_links,
+        refusals=(
+            _IF_OFFBOARDED,
+            (lambda tenant, _now: not tenant.recording_links_revoked_at, _("The recording links are not revoked.")),
+        ),
+        handler=lambda tenant, _now: links.restore_all(tenant),
+        done=_("The recording links work again."),
         confirm=_("Restore links"),
         warnings=(_("Links revoked together work again; those revoked one by one do not."),),
     ),
@@ -177,9 +237,8 @@ _ALL = (
         name="disconnect",
         label=_("Disconnect client"),
         audit_action=AuditAction.OFFBOARDED,
-        refusal=tenant_action_handlers.offboard_refusal,
-        run_outside_transaction=tenant_action_handlers.offboard,
-        confirm=_("Disconnect client"),
+        refusals=(_IF_OFFBOARDED,),
+        run_outside_transaction=_disconnect,
         css_class="danger",
         warnings=(
             _("UIS and the CRM no longer exchange data, and our module in the CRM is switched off."),

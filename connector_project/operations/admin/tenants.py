@@ -1,31 +1,44 @@
-"""Clients in the admin: the list, sorted by status, and a client's page."""
+"""Clients in the admin: the list, sorted by status, and a client's page; every change is in the audit log."""
 
 from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.views.main import ORDER_VAR, ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import redirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.admin.base import with_column_label
+from connector_project.core.admin.base import page, with_column_label
+from connector_project.core.task_queue import enqueue
 from connector_project.operations import tenant_status
-from connector_project.operations.admin import tenant_action_handlers, tenant_panel
+from connector_project.operations.admin import tenant_panel
+from connector_project.operations.admin.bulk_rule_change import BulkRuleChangeMixin
 from connector_project.operations.admin.call_imports import CallImportMixin
 from connector_project.operations.admin.employee_mapping import MappingMixin
 from connector_project.operations.admin.missed_callers import MissedMixin
 from connector_project.operations.admin.statistics import StatisticsMixin
-from connector_project.operations.admin.tenant_base import TenantAdmin
+from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS, TenantAction, link_message
 from connector_project.operations.admin.tenant_filters import ProblemFilter, TenantStatusFilter
-from connector_project.operations.admin.tenant_views import BulkRuleChangeMixin, TenantActionsMixin
+from connector_project.operations.admin.tenant_inlines import (
+    CrmInline,
+    EmployeeInline,
+    NumberInline,
+    RulesInline,
+    UisInline,
+)
 from connector_project.operations.tenant_status import RecentActivity, StatusReport
-from tenants import datetime_display
-from tenants.models import Tenant
+from crm import integration_module
+from tenants import audit, audit_forms, datetime_display
+from tenants.forms import TenantForm
+from tenants.models import ACTIVATION_LINK_LIFETIME, AuditLogEntry, Employee, Tenant, TransferRules
+from tenants.onboarding import free_slug
 
 
 class TenantChangeList(ChangeList):
@@ -49,9 +62,9 @@ class TenantChangeList(ChangeList):
 
 
 @admin.register(Tenant)
-class OperatorTenantAdmin(
-    TenantActionsMixin, BulkRuleChangeMixin, MappingMixin, CallImportMixin, StatisticsMixin, MissedMixin, TenantAdmin
-):
+class TenantAdmin(BulkRuleChangeMixin, MappingMixin, CallImportMixin, StatisticsMixin, MissedMixin):
+    """The list, a short form for a new client, the page of a client, and its actions."""
+
     list_display = ("name", "state", "reason", "calls_today", "last_event", "crm_address")
     list_filter = (ProblemFilter, TenantStatusFilter, "uis__brand", "language")
     search_fields = ("name", "slug", "crm__address")
@@ -59,6 +72,18 @@ class OperatorTenantAdmin(
     list_max_show_all = 50
     show_facets = admin.ShowFacets.NEVER
     actions = ("change_one_rule",)
+    form = TenantForm
+    title_of_new = _("New client")
+    times = datetime_display.full_fields(Tenant, "created_at", "activated_at", "offboarded_at")
+    readonly_fields = times
+    fieldsets = (
+        (None, {"fields": ("name", "slug", "language")}),
+        (
+            _("Business hours and upload window"),
+            {"fields": ("time_zone", ("opens_at", "closes_at", "works_weekends"), "upload_window_days")},
+        ),
+        (_("Lifecycle"), {"fields": (times,), "classes": ("collapse",)}),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
         clients = Tenant.objects.select_related("uis", "crm", "check_run", "activation")
@@ -96,6 +121,15 @@ class OperatorTenantAdmin(
     def crm_address(self, tenant: Tenant) -> str:
         return urlsplit(tenant.crm.address).netloc
 
+    def title_of(self, obj: Tenant) -> str:
+        return obj.name
+
+    def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
+        return ((None, {"fields": ("name", "language", "time_zone")}),) if obj is None else self.fieldsets
+
+    def get_inlines(self, request: HttpRequest, obj: Tenant | None) -> Any:
+        return (UisInline, CrmInline, *((RulesInline, EmployeeInline, NumberInline) if obj else ()))
+
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         tenant = kwargs.get("obj")
         if tenant is not None:
@@ -103,16 +137,95 @@ class OperatorTenantAdmin(
             context["panel"] = tenant_panel.build_panel(tenant, may_act=may_act, now=timezone.now())
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def response_add(self, request: HttpRequest, obj: Tenant, post_url_continue: str | None = None) -> HttpResponse:
-        """Show the client's activation link once."""
-        answer = super().response_add(request, obj, post_url_continue)
-        self.message_user(request, tenant_action_handlers.link_message(obj))
-        return answer if "_addanother" in request.POST else redirect("admin:tenants_tenant_change", obj.pk)
+    @page("<int:pk>/action/<slug:name>/", name="tenants_tenant_action")
+    def action_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
+        """Show the confirmation of an action; on POST run it. Either way redirect with the reason if it is refused."""
+        action = TENANT_ACTIONS.get(name)
+        if action is None or action.page:
+            raise Http404
+        if not self.has_change_permission(request, get_object_or_404(Tenant, pk=pk)):
+            raise PermissionDenied
+        try:
+            if request.method != "POST":
+                tenant = _load_allowed(action, pk)
+                template = "admin/tenants/tenant/action_confirm.html"
+                return self.render_page(request, template, title=action.label, action=action, tenant=tenant)
+            messages.success(request, _run(action, pk, by=request.user))
+        except ActionNotAllowed as exc:
+            messages.warning(request, str(exc))
+        return redirect("admin:tenants_tenant_change", pk)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponseBase:  # type: ignore[override]
         """Redirect to the audit log, which also has the values."""
         which = urlencode({"tenant__id__exact": object_id})
         return redirect(f"{reverse('admin:tenants_auditlogentry_changelist')}?{which}")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Tenant | None = None) -> bool:
+        """Only a tenant that was never activated can be deleted; others are disconnected, which also cleans up."""
+        is_unused = obj is not None and obj.activated_at is None and obj.offboarded_at is None
+        return is_unused and super().has_delete_permission(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
+        now = timezone.now()
+        if not change:
+            obj.slug, obj.activation_expires_at = free_slug(obj.name), now + ACTIVATION_LINK_LIFETIME
+            obj.save()
+        elif form.changed_data:
+            obj.save(update_fields=form.changed_data)  # An action may have changed other fields meanwhile.
+        audit_forms.log_form(obj, form, is_new=not change, by=request.user, now=now)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """Mark links that a person changed, so that no sync undoes them."""
+        if formset.model is Employee:
+            for row in formset.forms:
+                if "crm_user_id" in row.changed_data:
+                    row.instance.linked_by = (
+                        Employee.LinkedBy.MANUAL if row.instance.crm_user_id else Employee.LinkedBy.NOT_LINKED
+                    )
+        super().save_formset(request, form, formset, change)
+        audit_forms.log_formset(form.instance, formset, by=request.user, now=timezone.now())
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        if not change:
+            TransferRules.objects.get_or_create(tenant=form.instance)
+
+    def delete_model(self, request: HttpRequest, obj: Tenant) -> None:
+        audit.log(obj, AuditLogEntry.Action.REMOVED, now=timezone.now(), by=request.user, target=obj)
+        super().delete_model(request, obj)
+
+    def response_add(self, request: HttpRequest, obj: Tenant, post_url_continue: str | None = None) -> HttpResponse:
+        """Show the client's activation link once."""
+        answer = super().response_add(request, obj, post_url_continue)
+        self.message_user(request, link_message(obj))
+        return answer if "_addanother" in request.POST else redirect("admin:tenants_tenant_change", obj.pk)
+
+
+class ActionNotAllowed(Exception):
+    """The action is not possible now; the text says why."""
+
+
+def _load_allowed(action: TenantAction, pk: int) -> Tenant:
+    tenant = Tenant.objects.select_related("uis", "crm", "rules", "check_run", "activation").get(pk=pk)
+    if refusal := action.refusal(tenant, timezone.now()):
+        raise ActionNotAllowed(str(refusal))
+    return tenant
+
+
+def _run(action: TenantAction, pk: int, *, by: audit.Actor) -> str:
+    """Run the action once, write an audit entry, return a message. Raises ActionNotAllowed."""
+    now = timezone.now()
+    if action.run_outside_transaction:  # No remote call inside a transaction.
+        return action.run_outside_transaction(_load_allowed(action, pk), now, by)
+    with transaction.atomic():
+        Tenant.objects.select_for_update().get(pk=pk)  # A concurrent second request waits here, and is then refused.
+        tenant = _load_allowed(action, pk)
+        action.handler(tenant, now)
+        # If the CRM denies access, our module there is updated once access is back.
+        if action.updates_module and tenant.activated_at and not tenant.crm.denied_at:
+            enqueue(integration_module.TASK, tenant.pk)
+        audit.log(tenant, action.audit_action, now=now, by=by)
+    return action.done(tenant) if callable(action.done) else str(action.done)
 
 
 def _status(tenant: Tenant) -> tuple[StatusReport, RecentActivity]:

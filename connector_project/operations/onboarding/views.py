@@ -87,7 +87,7 @@ def _sign_in(token: str) -> HttpResponse:
 
 
 def _is_valid(tenant: Tenant) -> bool:
-    return tenant.activation_expires_at is not None and timezone.now() < tenant.activation_expires_at
+    return tenant.has_activation_link(now=timezone.now())
 
 
 def _expired(request: HttpRequest) -> HttpResponse:

@@ -1,0 +1,56 @@
+"""What we exchange with the CRM: pop-ups, and commands (clicks and status changes)."""
+
+import json
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.core.admin.base import ReadOnlyAdmin, column, masked_column, redacted_column
+from connector_project.core.redaction import redact
+from connector_project.operations.explain.labels import hangup
+from crm.models import Command, Popup
+from tenants.datetime_display import full_field, full_fields, short_column
+from tenants.status_labels import crm_status
+
+
+@admin.register(Popup)
+class PopupAdmin(ReadOnlyAdmin):
+    keyset_field = "received_at"
+    contact = masked_column(Popup, "contact")
+    how_closed = column(Popup, "hangup", lambda popup: hangup(popup.hangup))
+    list_display = (
+        short_column(Popup, "received_at", names_clock=True),
+        *("tenant", "employee", "direction", contact, "state", how_closed),
+        short_column(Popup, "sent_at"),
+        short_column(Popup, "accepted_at"),
+    )
+    list_filter = ("state", "direction", "tenant")
+    search_fields = ("=session_id", "contact__endswith")
+    list_select_related = ("tenant", "employee")
+    fields = readonly_fields = (
+        *("tenant", "session_id", "employee", "direction", contact, "number", "code", "crm_user_id"),
+        *("state", how_closed, "unknown", redacted_column(Popup, "detail")),
+        *full_fields(Popup, "ringing_at", "received_at", "sent_at", "accepted_at", "closed_at"),
+    )
+
+
+@admin.register(Command)
+class CommandAdmin(ReadOnlyAdmin):
+    contact = masked_column(Command, "contact")
+    shown_status = column(Command, "status", lambda command: crm_status(command.status))
+    list_display = (
+        short_column(Command, "received_at", names_clock=True),
+        *("tenant", "kind", "employee", contact, shown_status, "state", "reason", "session_id"),
+    )
+    list_filter = ("kind", "state", "reason", "tenant")
+    search_fields = ("=session_id", "contact__endswith")
+    list_select_related = ("tenant", "employee")
+    fields = readonly_fields = (
+        *("tenant", "kind", full_field(Command, "received_at"), "raw_params", "employee", contact, "number"),
+        *(shown_status, "state", "reason", redacted_column(Command, "detail"), "session_id"),
+        full_field(Command, "finished_at"),
+    )
+
+    @admin.display(description=_("original request"))
+    def raw_params(self, command: Command) -> str:
+        return redact(json.dumps(command.params, ensure_ascii=False))

@@ -1,0 +1,158 @@
+"""The parts of a client's page: both connections, rules, employees and numbers."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from tenants import permissions
+from tenants.datetime_display import full_field
+from tenants.forms import AlwaysSavedForm, CrmForm, EmployeeFormSet, UisForm, key_hint, status_choices
+from tenants.models import Connection, CrmConnection, Employee, Tenant, TransferRules, UisConnection, VirtualNumber
+from tenants.status_labels import STATUS_FIELDS
+
+DENIAL = (full_field(Connection, "denied_at"), "denied_code", "denied_detail")
+FOLDED = ("collapse",)
+RECORDING_LINK = ("recording_link", "recording_days")
+
+
+class OnePerTenantInline(admin.StackedInline[Any, Tenant]):
+    """A part that each client has exactly once."""
+
+    can_delete = False
+    min_num = max_num = 1
+
+
+class ConnectionInline(OnePerTenantInline):
+    """One of the two accounts. Only the end of its key is shown, also to users who may replace it."""
+
+    key_name = ""
+    short: tuple[str, ...] = ()  # fields of a new client
+
+    def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
+        if obj is None:
+            return ((None, {"fields": self.short, "description": _("The client can enter the keys.")}),)
+        if self.has_change_permission(request, obj):
+            return self.fieldsets
+        return _replace(self.fieldsets, self.key_name, "key_end")  # On a read-only page Django would show the key.
+
+    @admin.display(description=_("key"))
+    def key_end(self, connection: Any) -> str:
+        return key_hint(getattr(connection, self.key_name))
+
+
+class UisInline(ConnectionInline):
+    model = UisConnection
+    form = UisForm
+    key_name = "access_token"
+    short = ("brand", "access_token")
+    answered = (
+        *DENIAL,
+        full_field(UisConnection, "synced_at"),
+        "oversized_webhooks",
+        full_field(UisConnection, "old_hook_until"),
+    )
+    fieldsets = (
+        (None, {"fields": ("brand", "access_token", "agent_user_id")}),
+        (_("Connection status"), {"fields": answered}),
+        (_("Advanced"), {"fields": ("time_zone", "media_host", "data_limits", "call_limits"), "classes": FOLDED}),
+    )
+    readonly_fields = (*answered, "data_limits", "call_limits", "key_end")
+
+
+class CrmInline(ConnectionInline):
+    model = CrmConnection
+    form = CrmForm
+    key_name = "key"
+    short = ("address", "key")
+    answered = (*DENIAL, "served_version", "module_code", full_field(CrmConnection, "registered_at"))
+    fieldsets = (
+        (None, {"fields": ("address", "key", "site")}),
+        (_("Connection status"), {"fields": answered}),
+        (_("Advanced"), {"fields": ("version", "time_zone"), "classes": FOLDED}),
+    )
+    readonly_fields = (*answered, "key_end")
+
+
+class RulesInline(OnePerTenantInline):
+    model = TransferRules
+    form = AlwaysSavedForm
+    fieldsets = (
+        (_("Pop-ups"), {"fields": (("popup_incoming", "popup_outgoing"),)}),
+        (_("Uploads"), {"fields": (("upload_answered", "upload_missed", "upload_outgoing", "upload_internal"),)}),
+        (
+            _("Number, employee and contact filters"),
+            {"fields": ("number_filter", "numbers", "employee_filter", "employees", "contact_filter", "contacts")},
+        ),
+        (_("Recordings"), {"fields": (("send_recording", "recording_wait_minutes"), RECORDING_LINK)}),
+        (_("Call owner"), {"fields": (("owner", "missed_owner"),)}),
+        (_("Statuses"), {"fields": ("status_sync", STATUS_FIELDS)}),
+    )
+    readonly_fields = ("masked_contacts",)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
+        """Mask the list of contacts for users who may not see full numbers."""
+        may_see = permissions.can_see_full_numbers(request.user)
+        return self.fieldsets if may_see else _replace(self.fieldsets, "contacts", "masked_contacts")
+
+    @admin.display(description=_("these contacts"))
+    def masked_contacts(self, rules: TransferRules) -> str:
+        return permissions.masked_list(rules.contacts)
+
+    def get_formset(self, request: HttpRequest, obj: Tenant | None = None, **kwargs: Any) -> Any:
+        """Offer only the numbers, employees and statuses of this tenant."""
+        formset = super().get_formset(request, obj, **kwargs)
+        fields: dict[str, Any] = formset.form.base_fields
+        fields["numbers"].queryset = VirtualNumber.objects.filter(tenant=obj)
+        fields["employees"].queryset = Employee.objects.filter(tenant=obj)
+        choices = status_choices(obj)
+        for name in STATUS_FIELDS:
+            fields[name] = forms.ChoiceField(choices=choices, label=fields[name].label, initial=fields[name].initial)
+        return formset
+
+
+class EmployeeInline(admin.TabularInline[Employee, Tenant]):
+    model = Employee
+    formset = EmployeeFormSet
+    fields = ("full_name", "extension", "email", "crm_user_id", "linked_by", "caller_id_number", "works")
+    readonly_fields = ("full_name", "extension", "email", "linked_by", "works")
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Tenant | None = None) -> bool:
+        return False  # Employees come from UIS.
+
+    def get_formset(self, request: HttpRequest, obj: Tenant | None = None, **kwargs: Any) -> Any:
+        formset = super().get_formset(request, obj, **kwargs)
+        fields: dict[str, Any] = formset.form.base_fields
+        for name in ("crm_user_id", "caller_id_number"):  # On a phone the columns have no header.
+            if name in fields:
+                fields[name].widget.attrs |= {"placeholder": fields[name].label, "aria-label": fields[name].label}
+        field: Any = fields["caller_id_number"]
+        # One query for all rows instead of one per row.
+        field.choices = [
+            ("", f"— {field.label}"),
+            *((number.pk, str(number)) for number in VirtualNumber.objects.filter(tenant=obj)),
+        ]
+        return formset
+
+    @admin.display(description=_("works in UIS"), boolean=True)
+    def works(self, employee: Employee) -> bool:
+        return not employee.is_dismissed
+
+
+class NumberInline(admin.TabularInline[VirtualNumber, Tenant]):
+    model = VirtualNumber
+    fields = ("number", "name", "site", "is_default", "is_active")
+    readonly_fields = ("is_active",)
+    extra = 0
+
+
+def _replace(fieldsets: Any, old: str, new: str) -> Any:
+    """Return the fieldsets with another field in the place of one."""
+    return [
+        (title, group | {"fields": [new if name == old else name for name in group["fields"]]})
+        for title, group in fieldsets
+    ]
