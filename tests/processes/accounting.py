@@ -62,7 +62,7 @@ def check(
         _compare_reconciliation(line, account, counts, installation.ask("calls", account["client"]))
     _check_totals(line, absent)
     LINES.append(line)
-    assert not line.problems, f"{fault}: {'; '.join([*line.problems[:10], *line.waiting])}"
+    assert not line.problems, "\n".join([fault, *line.problems[:10], *line.waiting, *installation.ask("unfinished")])
     return line
 
 

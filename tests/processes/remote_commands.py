@@ -15,6 +15,8 @@ from django.db import IntegrityError, OperationalError, connection
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from connector_project.core import task_queue
+from connector_project.core.jobs import LeasedJob
 from connector_project.operations.onboarding import steps
 from crm import integration_module
 from crm import tasks as crm_tasks
@@ -93,6 +95,30 @@ def count_open(sessions: list[tuple[int, list[int]]]) -> int:
 def count_states() -> dict[str, int]:
     """Return the number of calls in each state."""
     return dict(Counter(Call.objects.values_list("state", flat=True)))
+
+
+def unfinished() -> list[str]:
+    """Describe everything that waits, for the message of a failed test."""
+    return [
+        f"now {timezone.now()}, queued {task_queue.depth('default')} and {task_queue.depth('fast')}",
+        *(
+            f"notification {stored.session_id} {stored.outcome}: {_attempts(stored)}"
+            for stored in Notification.objects.exclude(next_attempt_at=None)
+        ),
+        *(
+            f"call {call.session_id} {call.state} {call.reason}: {_attempts(call)}"
+            for call in Call.objects.exclude(next_attempt_at=None)
+        ),
+        *(
+            f"{connection}: {connection.consecutive_failures} failures, next attempt {connection.retry_at}"
+            for model in (UisConnection, CrmConnection)
+            for connection in model.objects.filter(consecutive_failures__gt=0)
+        ),
+    ]
+
+
+def _attempts(job: LeasedJob) -> str:
+    return f"{job.attempts} attempts, next {job.next_attempt_at}{', claimed' if job.claim_token else ''}"
 
 
 def count_claimed() -> int:
@@ -199,6 +225,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
         calls,
         count_open,
         count_states,
+        unfinished,
         count_claimed,
         open_popups,
         reconcile,

@@ -26,15 +26,27 @@ def break_vendor(installation, side, kind):
         installation.order("break", side=side, kind=kind)
 
 
+def is_tried_again(installation, side, what, before):
+    """Return whether the vendor got a new request of this kind; let the next back-off pass.
+
+    Requests of other kinds share the back-off: each of them may be the one that finds the vendor still unavailable.
+    """
+    if count_requests(installation, side, what) > before:
+        return True
+    installation.pass_time(minutes=LONGEST_BACKOFF)
+    return False
+
+
 def let_hours_pass(installation, side, what, *, kinds):
     """Let a vendor be unavailable for an hour in each of these ways, while calls come in."""
     for kind in kinds:
         break_vendor(installation, side, kind)
         before = count_requests(installation, side, what)
         installation.order("traffic", clients=[0])
-        installation.pass_time(minutes=LONGEST_BACKOFF)
         installation.wait_for(
-            lambda before=before: count_requests(installation, side, what) > before, f"a try while {side} has {kind}"
+            lambda before=before: is_tried_again(installation, side, what, before),
+            f"a try while {side} has {kind}",
+            interval=2,
         )
         installation.pass_time(minutes=HOUR - LONGEST_BACKOFF)
 
