@@ -7,14 +7,22 @@ stores all ordering values.
 import base64
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
-from django.db.models import Field, Model, Q
+from django.db.models import Field, Model, Q, QuerySet
 
 
 class InvalidCursor(ValueError):
     """The cursor in the URL is none of ours."""
+
+
+class Page(NamedTuple):
+    """Rows, and the cursors of the pages next to them."""
+
+    rows: list[Any]
+    following: str | None
+    preceding: str | None
 
 
 class Keyset:
@@ -31,13 +39,23 @@ class Keyset:
         text = " ".join(value.isoformat() if hasattr(value, "isoformat") else str(value) for value in values)
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
-    def after(self, cursor: str) -> Q:
-        """Return the condition of the rows after that position. Raises InvalidCursor."""
-        return self._beyond(self._values(cursor), is_back=False)
-
-    def before(self, cursor: str) -> Q:
-        """Return the condition of the rows before that position. Raises InvalidCursor."""
-        return self._beyond(self._values(cursor), is_back=True)
+    def page(self, rows: QuerySet[Any], *, size: int, after: str = "", before: str = "") -> Page:
+        """Read the page after or before a position. Raises InvalidCursor."""
+        ordered = rows.order_by(*self.order)
+        if cursor := after or before:
+            ordered = ordered.filter(self._beyond(self._values(cursor), is_back=not after))
+        is_back = bool(before and not after)
+        # One more row shows whether another page follows, so rows are never counted.
+        found = list((ordered.reverse() if is_back else ordered)[: size + 1])
+        has_more, found = len(found) > size, found[:size]
+        if is_back:
+            found.reverse()
+        is_followed, is_preceded = is_back or has_more, has_more if is_back else bool(after)
+        return Page(
+            rows=found,
+            following=self.cursor(found[-1]) if found and is_followed else None,
+            preceding=self.cursor(found[0]) if found and is_preceded else None,
+        )
 
     def _beyond(self, values: Sequence[Any], *, is_back: bool) -> Q:
         first, *second = self.order

@@ -1,7 +1,6 @@
 """Calls as rows of an export: columns and values. Never contains a recording link or a key."""
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,7 +9,6 @@ from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from connector_project.core.tabular import Cell, Row
 from crm import call_records
 from telephony.models import Call
-from tenants.models import Tenant
 
 CHUNK = 2000
 Number = Callable[[str], str]  # formats a phone number for the user who exports
@@ -43,11 +41,6 @@ _ZONE = "tenant__time_zone"
 _MOMENTS = [place for place, name in enumerate(COLUMNS) if name.endswith("_at")]
 _NUMBERS = [COLUMNS.index(name) for name in ("contact", "number")]
 _EXTERNAL_ID = COLUMNS.index("external_id")
-
-
-def of_period(tenant: Tenant, *, since: datetime, till: datetime) -> QuerySet[Call]:
-    """Return a client's calls that started in the period; `till` is exclusive."""
-    return Call.objects.filter(tenant=tenant, started_at__gte=since, started_at__lt=till)
 
 
 def rows(calls: QuerySet[Call], *, number: Number) -> Iterator[Row]:

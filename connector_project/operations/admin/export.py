@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Count, QuerySet
@@ -18,6 +17,7 @@ from django.utils.translation import gettext as _
 from connector_project.core import tabular
 from connector_project.core.tabular import Row
 from connector_project.operations import call_export
+from connector_project.operations.admin.call_list import find_calls
 from telephony.models import Call
 from tenants import audit, permissions
 from tenants.models import AuditLogEntry, Tenant
@@ -43,14 +43,10 @@ class ExportMixin(admin.ModelAdmin[Call]):
             return HttpResponseNotAllowed(["POST"])
         if not self.has_view_permission(request):
             raise PermissionDenied
-        back = redirect(f"{reverse('admin:telephony_call_changelist')}?{request.GET.urlencode()}")
-        try:
-            calls: QuerySet[Call] = self.get_changelist_instance(request).get_queryset(request)
-        except IncorrectLookupParameters:
-            return back
+        calls = find_calls(request, self.get_queryset(request)).qs
         if refusal := _refusal(calls, MOST[kind]):
             messages.error(request, refusal)
-            return back
+            return redirect(f"{reverse('admin:telephony_call_changelist')}?{request.GET.urlencode()}")
         _audit(request, calls, kind)
         return ANSWERS[kind](call_export.rows(calls, number=permissions.number_formatter(request.user)))
 

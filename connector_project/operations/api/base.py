@@ -4,12 +4,12 @@ from datetime import UTC
 from typing import Any
 
 from django.db.models import QuerySet
+from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import mixins, serializers
 from rest_framework.views import exception_handler
 from rest_framework.viewsets import GenericViewSet
 
 from connector_project.operations.api.authentication import HasKey, KeyAuthentication, KeyThrottle
-from connector_project.operations.api.filters import Query
 from connector_project.operations.api.pagination import KeysetPagination
 from connector_project.operations.api.schema import ResourceSchema
 from tenants.models import ApiKey
@@ -44,9 +44,9 @@ class Resource(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[
     permission_classes = [HasKey]
     throttle_classes = [KeyThrottle]
     pagination_class = KeysetPagination
+    filter_backends = [DjangoFilterBackend]
     schema = ResourceSchema()
     lookup_value_regex = "[^/]+"  # so that an invalid ID gets our JSON 404
-    query: type[Query] = Query
     order: tuple[str, ...] = ("-id",)
     summary: Any = ""  # not `description`, which as_view() overwrites
 
@@ -59,9 +59,7 @@ class Resource(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[
         return rows if token.tenant_id is None else rows.filter(tenant=token.tenant_id)
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.action != "list":
-            return queryset
-        return queryset.filter(self.query.read(self.request.query_params))
+        return super().filter_queryset(queryset) if self.action == "list" else queryset
 
     def get_exception_handler(self) -> Any:
         """Answer 404 as JSON; outside the API the project's handler hides it."""

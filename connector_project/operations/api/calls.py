@@ -4,14 +4,17 @@ from typing import Any
 
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.utils.translation import gettext_lazy as _
+from django_filters import ChoiceFilter
 from rest_framework import serializers
 
 from connector_project.core import phone_numbers
+from connector_project.core.filters import ConditionFilter
 from connector_project.operations.api.base import Resource, Row, TenantDateTimeField
-from connector_project.operations.api.filters import AwareDateTimeField, IdField, PhoneField, Query
+from connector_project.operations.api.filters import ResourceFilterSet
 from crm import call_records
 from telephony.calls import outcomes
-from telephony.models import Call, Direction, FailureReason, Result
+from telephony.calls.filters import CallFilterSet
+from telephony.models import Call
 from tenants.models import Employee
 from tenants.transfer_rules import SkipReason
 
@@ -23,34 +26,12 @@ _SHOWN = (
 )
 
 
-class CallQuery(Query):
-    session_id = IdField(required=False)
-    started_from = AwareDateTimeField(required=False, help_text=_("Inclusive."))
-    started_till = AwareDateTimeField(required=False, help_text=_("Exclusive."))
-    direction = serializers.ChoiceField(Direction.choices, required=False)
-    outcome = serializers.ChoiceField([*outcomes.OUTCOMES], required=False)
-    result = serializers.ChoiceField(Result.choices, required=False)
-    state = serializers.ChoiceField(Call.State.choices, required=False)
-    reason = serializers.ChoiceField([choice for choice in FailureReason.choices if choice[0]], required=False)
-    rule = serializers.ChoiceField(SkipReason.choices, required=False)
-    employee = IdField(required=False, help_text=_("UIS employee ID."))
-    contact = PhoneField(required=False, help_text=_("The customer's phone number in any format."))
-    number = PhoneField(required=False, help_text=_("The client's phone number in any format."))
+class CallResourceFilterSet(ResourceFilterSet, CallFilterSet):
+    """Without the filters that only the page of the call list has."""
 
-    conditions = {
-        "session_id": lambda value: Q(session_id=value),
-        "started_from": lambda value: Q(started_at__gte=value),
-        "started_till": lambda value: Q(started_at__lt=value),
-        "direction": lambda value: Q(direction=value),
-        "outcome": lambda value: outcomes.OUTCOMES[value],
-        "result": lambda value: Q(result=value),
-        "state": lambda value: Q(state=value),
-        "reason": lambda value: Q(reason=value),
-        "rule": lambda value: Q(skip_reason=value),
-        "employee": lambda value: Q(employee__uis_id=value),
-        "contact": lambda value: Q(contact=phone_numbers.normalise(value, is_russian=True)),
-        "number": lambda value: Q(number=phone_numbers.normalise(value, is_russian=True)),
-    }
+    q = tenant__id__exact = day = status = recording = pks = None  # type: ignore[assignment]
+    outcome = ConditionFilter({name: (name, condition) for name, condition in outcomes.OUTCOMES.items()})
+    rule = ChoiceFilter("skip_reason", choices=SkipReason.choices)
 
 
 class Person(Row):
@@ -111,5 +92,5 @@ class Calls(Resource):
         )
     )
     serializer_class = CallRow
-    query = CallQuery
+    filterset_class = CallResourceFilterSet
     order = ("-started_at", "-id")

@@ -2,27 +2,20 @@
 
 from typing import Any
 
-from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from connector_project.core.filters import FlagFilter, IntegerFilter, PatternFilter
 from connector_project.operations.api.base import Resource, Row
-from connector_project.operations.api.filters import IdField, Query
+from connector_project.operations.api.filters import ResourceFilterSet
 from tenants.models import Employee
 
 
-class EmployeeQuery(Query):
-    uis_id = IdField(required=False)
-    crm_user_id = IdField(required=False)
-    extension = serializers.RegexField(r"^[0-9]{1,20}$", required=False)
-    is_dismissed = serializers.BooleanField(required=False)
-
-    conditions = {
-        "uis_id": lambda value: Q(uis_id=value),
-        "crm_user_id": lambda value: Q(crm_user_id=value),
-        "extension": lambda value: Q(extension=value),
-        "is_dismissed": lambda value: Q(is_dismissed=value),
-    }
+class EmployeeFilterSet(ResourceFilterSet):
+    uis_id = IntegerFilter()
+    crm_user_id = IntegerFilter()
+    extension = PatternFilter(regex=r"^[0-9]{1,20}$")
+    is_dismissed = FlagFilter()
 
 
 class EmployeeRow(Row):
@@ -45,5 +38,5 @@ class Employees(Resource):
     summary = _("Employees with their UIS and CRM IDs.")
     queryset: Any = Employee.objects.select_related("tenant")
     serializer_class = EmployeeRow
-    query = EmployeeQuery
+    filterset_class = EmployeeFilterSet
     order = ("id",)

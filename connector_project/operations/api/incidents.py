@@ -2,30 +2,24 @@
 
 from typing import Any
 
-from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django_filters import ChoiceFilter
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from connector_project.core.check_results import Responsible
+from connector_project.core.filters import AwareDateTimeFilter
 from connector_project.operations.alerts import incident_texts
 from connector_project.operations.api.base import Resource, Row, TenantDateTimeField
-from connector_project.operations.api.filters import AwareDateTimeField, Query
+from connector_project.operations.api.filters import ResourceFilterSet
 from connector_project.operations.models import Incident
 
 
-class IncidentQuery(Query):
-    kind = serializers.ChoiceField(Incident.Kind.choices, required=False)
-    state = serializers.ChoiceField(Incident.State.choices, required=False)
-    opened_from = AwareDateTimeField(required=False, help_text=_("Inclusive."))
-    opened_till = AwareDateTimeField(required=False, help_text=_("Exclusive."))
-
-    conditions = {
-        "kind": lambda value: Q(kind=value),
-        "state": lambda value: Q(state=value),
-        "opened_from": lambda value: Q(opened_at__gte=value),
-        "opened_till": lambda value: Q(opened_at__lt=value),
-    }
+class IncidentFilterSet(ResourceFilterSet):
+    kind = ChoiceFilter(choices=Incident.Kind.choices)
+    state = ChoiceFilter(choices=Incident.State.choices)
+    opened_from = AwareDateTimeFilter("opened_at", "gte", help_text=_("Inclusive."))
+    opened_till = AwareDateTimeFilter("opened_at", "lt", help_text=_("Exclusive."))
 
 
 class IncidentRow(Row):
@@ -43,19 +37,8 @@ class IncidentRow(Row):
     class Meta:
         model = Incident
         fields = (
-            *(
-                "id",
-                "tenant",
-                "kind",
-                "reason",
-                "message",
-                "responsible",
-                "state",
-                "opened_at",
-                "last_seen_at",
-                "seen_count",
-            ),
-            "resolved_at",
+            *("id", "tenant", "kind", "reason", "message", "responsible", "state", "opened_at", "last_seen_at"),
+            *("seen_count", "resolved_at"),
         )
 
     def get_message(self, incident: Incident) -> str:
@@ -72,5 +55,5 @@ class Incidents(Resource):
     summary = _("Incidents, newest first; staff keys also get those of the whole service.")
     queryset: Any = Incident.objects.select_related("tenant")
     serializer_class = IncidentRow
-    query = IncidentQuery
+    filterset_class = IncidentFilterSet
     order = ("-opened_at", "-id")

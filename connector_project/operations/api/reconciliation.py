@@ -2,20 +2,18 @@
 
 from typing import Any
 
-from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django_filters import DateFilter
 from rest_framework import serializers
 
 from connector_project.operations.api.base import Resource, Row, TenantDateTimeField
-from connector_project.operations.api.filters import Query
+from connector_project.operations.api.filters import ResourceFilterSet
 from telephony.models import DailyReconciliation
 
 
-class ReconciliationQuery(Query):
-    day_from = serializers.DateField(required=False, help_text=_("Inclusive."))
-    day_till = serializers.DateField(required=False, help_text=_("Inclusive."))
-
-    conditions = {"day_from": lambda value: Q(day__gte=value), "day_till": lambda value: Q(day__lte=value)}
+class ReconciliationFilterSet(ResourceFilterSet):
+    day_from = DateFilter("day", "gte", input_formats=["%Y-%m-%d"], help_text=_("Inclusive."))
+    day_till = DateFilter("day", "lte", input_formats=["%Y-%m-%d"], help_text=_("Inclusive."))
 
 
 class ReconciliationRow(Row):
@@ -42,5 +40,5 @@ class Reconciliation(Resource):
     summary = _("Daily reconciliation, newest first: all calls in UIS's report, by outcome.")
     queryset: Any = DailyReconciliation.objects.select_related("tenant")
     serializer_class = ReconciliationRow
-    query = ReconciliationQuery
+    filterset_class = ReconciliationFilterSet
     order = ("-day", "tenant_id")

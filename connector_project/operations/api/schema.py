@@ -24,9 +24,6 @@ class Problem(serializers.Serializer[Any]):
 class ResourceSchema(AutoSchema):
     view: Any
 
-    def get_override_parameters(self) -> list[Any]:
-        return [self.view.query] if self._is_list() else []
-
     def get_tags(self) -> list[str]:
         return [self.view.basename]
 
