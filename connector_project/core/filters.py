@@ -3,6 +3,7 @@
 django-filter ignores unknown parameters and invalid values: the list would hold more rows than the person asked for.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -11,25 +12,27 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
-from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from django_filters import BooleanFilter, CharFilter, ChoiceFilter, FilterSet, IsoDateTimeFilter, NumberFilter
+from django_filters import CharFilter, ChoiceFilter, FilterSet, IsoDateTimeFilter, NumberFilter
 
 from connector_project.core import phone_numbers
 from connector_project.core.check_results import Text
 
 LARGEST_ID = 2**63 - 1
+OFFSET = re.compile(r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)$")
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class StrictForm(forms.Form):
-    """Rejects unknown and repeated parameters."""
+    """Rejects unknown, empty and repeated parameters."""
 
     def clean(self) -> None:
         for name in self.data:
             if name not in self.fields:
                 self.errors[name] = self.error_class([gettext("Unknown parameter.")])
+            elif not self.data[name]:
+                self.errors[name] = self.error_class([str(self.fields[name].error_messages["required"])])
             elif isinstance(self.data, QueryDict) and len(self.data.getlist(name)) > 1:
                 self.errors[name] = self.error_class([gettext("Specify this parameter once.")])
 
@@ -85,42 +88,16 @@ class ConditionFilter(ChoiceFilter):  # type: ignore[misc]
         return rows.filter(self.conditions[value][1]) if value else rows
 
 
-class FlagField(forms.NullBooleanField):
-    """True or false, in small or capital letters, 1 or 0; other texts are errors, and not "unknown"."""
-
-    widget = forms.TextInput
-
-    def to_python(self, value: str | None) -> bool | None:  # type: ignore[override]
-        flag = super().to_python((value or "").lower())
-        if flag is None and value:
-            raise ValidationError(forms.ChoiceField.default_error_messages["invalid_choice"], params={"value": value})
-        return flag
-
-
-class FlagFilter(BooleanFilter):  # type: ignore[misc]
-    field_class = FlagField
-
-
 class AwareDateTimeField(forms.DateTimeField):
     """A datetime with a UTC offset; without one it would be ambiguous. One out of range is clamped."""
 
     def to_python(self, value: Any) -> datetime | None:
-        if not value:
-            return None
-        try:
-            # An unescaped plus of the offset arrives as a space.
-            moment = parse_datetime(str(value).strip().replace(" ", "+"))
-        except ValueError:
-            moment = None
-        if moment is None:
-            raise ValidationError(self.error_messages["invalid"])
-        if moment.tzinfo is None:
+        text = (value or "").replace(" ", "+")  # An unescaped plus of the offset arrives as a space.
+        if text and not OFFSET.search(text):
             raise ValidationError(_("Specify the UTC offset, for example 2026-11-01T09:00:00+03:00."))
-        try:
-            return moment.astimezone(UTC)
-        except OverflowError:
-            return FIRST if moment.year == FIRST.year else LAST
+        moment = super().to_python(text)
+        return moment and max(FIRST, min(LAST, moment))
 
 
-class AwareDateTimeFilter(IsoDateTimeFilter):  # type: ignore[misc]
+class MomentFilter(IsoDateTimeFilter):  # type: ignore[misc]
     field_class = AwareDateTimeField

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 import xlsxwriter
-from xlsxwriter.worksheet import Worksheet
 
 Cell = str | int | bool | None
 Row = Sequence[Cell]
@@ -20,6 +19,7 @@ Row = Sequence[Cell]
 # After a separator too: Excel with Russian settings splits lines at semicolons, even inside quotes.
 _FORMULA = re.compile(r"(^|[;\t\r\n])(?=\s*[=+\-@＝＋－＠]|[\t\r\n])")
 _NUMBER = re.compile(r"\+\d+")  # harmless as a formula, and other programs need the plus
+WORKBOOK = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
 LONGEST_EXACT = 10**15  # spreadsheets keep 15 digits of a number
 
 
@@ -47,12 +47,16 @@ def json_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
 
 def write_xlsx(columns: Sequence[str], rows: Iterable[Row], file: BinaryIO) -> None:
     """Write a workbook with one sheet; rows are flushed to disk one by one."""
-    with xlsxwriter.Workbook(file, {"constant_memory": True}) as book:
+    with xlsxwriter.Workbook(file, WORKBOOK) as book:
         sheet = book.add_worksheet()
         sheet.freeze_panes(1, 0)
-        _write(sheet, 0, columns)
+        sheet.write_row(0, 0, columns)
         for number, row in enumerate(rows, start=1):
-            _write(sheet, number, row)
+            sheet.write_row(number, 0, [str(cell) if _is_too_long(cell) else cell for cell in row])
+
+
+def _is_too_long(cell: Cell) -> bool:
+    return isinstance(cell, int) and abs(cell) >= LONGEST_EXACT
 
 
 def _drain(line: io.StringIO) -> str:
@@ -67,16 +71,3 @@ def _plain(cell: Cell) -> str | int:
     if isinstance(cell, bool):
         return "true" if cell else "false"
     return escape_formula(cell) if isinstance(cell, str) else "" if cell is None else cell
-
-
-def _write(sheet: Worksheet, number: int, row: Row) -> None:
-    for place, cell in enumerate(row):
-        match cell:
-            case None | "":
-                continue
-            case bool():
-                sheet.write_boolean(number, place, cell)
-            case int() if abs(cell) < LONGEST_EXACT:
-                sheet.write_number(number, place, cell)
-            case _:
-                sheet.write_string(number, place, str(cell))

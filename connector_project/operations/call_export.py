@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
+from django.db.models import QuerySet
 
 from connector_project.core.tabular import Cell, Row
 from crm import call_records
+from telephony.calls.filters import HAS_RECORDING
 from telephony.models import Call
 
 CHUNK = 2000
@@ -45,10 +46,8 @@ _EXTERNAL_ID = COLUMNS.index("external_id")
 
 def rows(calls: QuerySet[Call], *, number: Number) -> Iterator[Row]:
     """Yield a row for each call, oldest first, streamed from the database."""
-    # Test for a link in SQL, so that no link is decrypted.
-    has_link = ExpressionWrapper(~Q(recording_url=""), output_field=BooleanField())
-    found = calls.order_by("started_at", "pk").annotate(has_recording=has_link).values_list(*_FIELDS.values(), _ZONE)
-    for *cells, zone in found.iterator(chunk_size=CHUNK):
+    found = calls.order_by("started_at", "pk").annotate(has_recording=HAS_RECORDING)
+    for *cells, zone in found.values_list(*_FIELDS.values(), _ZONE).iterator(chunk_size=CHUNK):
         yield _row(cells, ZoneInfo(zone), number)
 
 

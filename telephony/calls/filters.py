@@ -2,23 +2,18 @@
 
 import re
 from collections.abc import Mapping
-from datetime import date, datetime
-from zoneinfo import ZoneInfo
+from datetime import date
+from typing import Any
 
 from django import forms
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Reverse
 from django.utils.translation import gettext_lazy as _
-from django_filters import CharFilter, ChoiceFilter, DateFilter, Filter, ModelChoiceFilter
+from django_filters import BaseInFilter, CharFilter, ChoiceFilter, DateFilter, ModelChoiceFilter
 
 from connector_project.core import local_dates, phone_numbers
-from connector_project.core.filters import (
-    AwareDateTimeFilter,
-    ConditionFilter,
-    IntegerFilter,
-    PhoneFilter,
-    StrictFilterSet,
-)
+from connector_project.core.db_functions import in_local_days
+from connector_project.core.filters import ConditionFilter, IntegerFilter, MomentFilter, PhoneFilter, StrictFilterSet
 from telephony.calls import outcomes
 from telephony.models import Call, Direction, FailureReason, Result, State
 from telephony.models.call_queryset import MISSED
@@ -33,6 +28,7 @@ LONGEST_EXTENSION, LONGEST_LOCAL = 5, 10
 MAX_EMPLOYEES = 500
 YEARS = range(2000, 2100)
 NOTHING = Q(pk__in=[])
+HAS_RECORDING = ~Q(recording_url="")  # compared in SQL, so that no link is decrypted
 _PHONE = re.compile(r"(?:uis-)?[\d\s()+.–-]+", re.IGNORECASE)
 _RULES = [choice for choice in SkipReason.choices if choice[0] != SkipReason.POPUP_OFF]  # it concerns pop-ups only
 
@@ -50,28 +46,14 @@ def mask_search_term(text: str) -> str:
 
 def of_day(rows: QuerySet[Call], _name: str, day: date) -> QuerySet[Call]:
     """Find the calls that began on this day, in their tenant's time zone."""
-    spans = {zone: _span(day, zone) for zone in _zones()} if day.year in YEARS else {}
-    if not spans:
+    if day.year not in YEARS:
         return rows.none()
-    each = NOTHING
-    for zone, (begin, end) in spans.items():
-        each |= Q(tenant__time_zone=zone, started_at__gte=begin, started_at__lt=end)
-    # Redundant, but lets the database use an index.
-    begins, ends = zip(*spans.values(), strict=True)
-    return rows.filter(each, started_at__gte=min(begins), started_at__lt=max(ends))
+    zones = Tenant.objects.order_by().values_list("time_zone", flat=True).distinct()
+    return rows.filter(in_local_days("started_at", day, day + local_dates.DAY, zones=zones))
 
 
-class SelectedField(forms.CharField):
-    """Comma-separated primary keys. An empty text, other than a missing one, selects nothing."""
-
-    def clean(self, value: str | None) -> list[int] | None:
-        if value is None:
-            return None
-        return [int(pk) for pk in value.split(",") if pk.isdecimal() and len(pk) < MAX_DIGITS] or [0]
-
-
-class SelectedFilter(Filter):  # type: ignore[misc]
-    field_class = SelectedField
+class SelectedFilter(BaseInFilter, IntegerFilter):  # type: ignore[misc]
+    """Primary keys, separated by commas."""
 
 
 class CallFilterSet(StrictFilterSet):
@@ -107,33 +89,27 @@ class CallFilterSet(StrictFilterSet):
     rule = ChoiceFilter("skip_reason", label=_("Rule"), choices=_RULES)
     number = PhoneFilter(label=_("Our number"), help_text=_("The client's phone number in any format."))
     recording = ConditionFilter(
-        {"yes": (_("with a recording"), ~Q(recording_url="")), "no": (_("without a recording"), Q(recording_url=""))},
+        {"yes": (_("with a recording"), HAS_RECORDING), "no": (_("without a recording"), ~HAS_RECORDING)},
         label=_("Recording"),
     )
-    pks = SelectedFilter("pk", "in", label=_("Selected"))
+    pks = SelectedFilter("pk", label=_("Selected"))
     session_id = IntegerFilter()
-    started_from = AwareDateTimeFilter("started_at", "gte", help_text=_("Inclusive."))
-    started_till = AwareDateTimeFilter("started_at", "lt", help_text=_("Exclusive."))
+    started_from = MomentFilter("started_at", "gte", help_text=_("Inclusive."))
+    started_till = MomentFilter("started_at", "lt", help_text=_("Exclusive."))
     result = ChoiceFilter(choices=Result.choices)
     state = ChoiceFilter(choices=State.choices)
     employee = IntegerFilter("employee__uis_id", help_text=_("UIS employee ID."))
     contact = PhoneFilter(help_text=_("The customer's phone number in any format."))
 
 
+def chosen_filters(params: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parameters without the empty fields of a form; an empty `pks` stays, and matches nothing."""
+    return {name: value for name, value in params.items() if value or name == PKS}
+
+
 def matching_calls(params: Mapping[str, str]) -> QuerySet[Call]:
     """Return the calls that match all parameters; none if one is unknown or invalid."""
     return CallFilterSet(params, Call.objects.all()).qs
-
-
-def filters(params: Mapping[str, object]) -> dict[str, str]:
-    """Return the known filters that are set; an empty `pks` is kept, as it matches nothing."""
-    known = {name: strip_nul(value) for name, value in params.items() if name in CallFilterSet.base_filters}
-    return {name: value for name, value in known.items() if value or name == PKS}
-
-
-def strip_nul(value: object) -> str:
-    """Remove NUL, which PostgreSQL rejects in text."""
-    return str(value).replace("\0", "")
 
 
 def _of_digits(text: str) -> Q:
@@ -185,12 +161,3 @@ def _of_name(text: str) -> Q:
 
 def _people(chosen: Q) -> list[int]:
     return list(Employee.objects.filter(chosen).order_by().values_list("pk", flat=True)[:MAX_EMPLOYEES])
-
-
-def _zones() -> list[str]:
-    return list(Tenant.objects.order_by().values_list("time_zone", flat=True).distinct())
-
-
-def _span(day: date, zone: str) -> tuple[datetime, datetime]:
-    here = ZoneInfo(zone)
-    return local_dates.begin(day, zone=here), local_dates.begin(day + local_dates.DAY, zone=here)

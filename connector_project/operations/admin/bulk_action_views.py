@@ -67,10 +67,11 @@ class BulkActionMixin(admin.ModelAdmin[Any]):
             raise Http404
         if not request.user.has_perm(MAY):
             raise PermissionDenied
-        params = {name: filters.strip_nul(value) for name, value in request.GET.items() if name not in {AFTER, BEFORE}}
+        without_nul = {name: str(value).replace("\0", "") for name, value in request.GET.items()}
+        params = {name: value for name, value in without_nul.items() if name not in {AFTER, BEFORE}}
         # For notifications an empty address is a filter too.
-        chosen = params if kind == Kind.REPROCESS else filters.filters(params)
-        if any(params[name] for name in params.keys() - FILTERS[kind]):
+        chosen = params if kind == Kind.REPROCESS else filters.chosen_filters(params)
+        if chosen.keys() - FILTERS[kind]:
             raise Http404  # An ignored unknown filter would match all rows.
         form = _form(kind, chosen)(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():

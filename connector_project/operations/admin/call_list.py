@@ -15,21 +15,13 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core import phone_numbers
 from connector_project.core.admin.base import ReadOnlyAdmin, with_column_label
 from connector_project.core.admin.pagination import AFTER, BEFORE, KeysetChangeList
-from telephony.calls.filters import CallFilterSet
+from telephony.calls.filters import CallFilterSet, chosen_filters
 from telephony.models import Call, State
 from tenants import datetime_display
 
 FORM_FIELDS = (
-    "q",
-    "tenant__id__exact",
-    "day",
-    "direction",
-    "outcome",
-    "status",
-    "reason",
-    "rule",
-    "number",
-    "recording",
+    *("q", "tenant__id__exact", "day", "direction", "outcome", "status"),
+    *("reason", "rule", "number", "recording"),
 )
 NOT_FILTERS = {AFTER, BEFORE, PAGE_VAR, *IGNORED_PARAMS} - {"q"}
 STATE_CSS_CLASSES: Mapping[str, str] = {State.UPLOADED: "active", State.SKIPPED: "quiet"}
@@ -41,7 +33,7 @@ class CallChangeList(KeysetChangeList):
     def get_filters(self, request: HttpRequest) -> Any:
         self.filterset = find_calls(request, self.root_queryset)
         self.root_queryset = self.filterset.qs
-        return [], False, {}, False, any(self.filterset.data.values())
+        return [], False, {}, False, bool(self.filterset.data)
 
     @property
     def form_fields(self) -> list[BoundField]:
@@ -108,10 +100,8 @@ class CallListAdmin(ReadOnlyAdmin):
 
 def find_calls(request: HttpRequest, calls: QuerySet[Call]) -> CallFilterSet:
     """Return the filter set of the list's address."""
-    params = request.GET.copy()
-    for name in NOT_FILTERS:
-        params.pop(name, None)
-    return CallFilterSet(params, calls)
+    params = {name: value for name, value in request.GET.items() if name not in NOT_FILTERS}
+    return CallFilterSet(chosen_filters(params), calls)
 
 
 def state_label(call: Call) -> str:

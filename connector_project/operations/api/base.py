@@ -3,6 +3,7 @@
 from datetime import UTC
 from typing import Any
 
+from django.db import models
 from django.db.models import QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import mixins, serializers
@@ -28,7 +29,13 @@ class TenantDateTimeField(serializers.DateTimeField):
 
 
 class Row(serializers.ModelSerializer[Any]):
-    """A read-only row."""
+    """A read-only row of a client."""
+
+    serializer_field_mapping = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.DateTimeField: TenantDateTimeField,
+    }
+    tenant = serializers.SlugField(source="tenant.slug")
 
     def get_fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = super().get_fields()

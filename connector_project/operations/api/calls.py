@@ -2,28 +2,20 @@
 
 from typing import Any
 
-from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.utils.translation import gettext_lazy as _
 from django_filters import ChoiceFilter
 from rest_framework import serializers
 
 from connector_project.core import phone_numbers
 from connector_project.core.filters import ConditionFilter
-from connector_project.operations.api.base import Resource, Row, TenantDateTimeField
+from connector_project.operations.api.base import Resource, Row
 from connector_project.operations.api.filters import ResourceFilterSet
 from crm import call_records
 from telephony.calls import outcomes
-from telephony.calls.filters import CallFilterSet
+from telephony.calls.filters import HAS_RECORDING, CallFilterSet
 from telephony.models import Call
 from tenants.models import Employee
 from tenants.transfer_rules import SkipReason
-
-_SHOWN = (
-    *("tenant__slug", "tenant__time_zone", "session_id", "origin", "started_at", "ended_at", "direction"),
-    *("is_internal", "contact", "number", "result", "talk_seconds", "wait_seconds", "state", "skip_reason", "reason"),
-    *("failed_at", "next_attempt_at", "uploaded_at", "crm_user_id"),
-    *("employee__uis_id", "employee__full_name", "employee__extension"),
-)
 
 
 class CallResourceFilterSet(ResourceFilterSet, CallFilterSet):
@@ -45,18 +37,12 @@ class Person(Row):
 class CallRow(Row):
     """A call."""
 
-    tenant = serializers.SlugField(source="tenant.slug")
     external_id = serializers.SerializerMethodField(help_text=_("ID in the CRM."))
-    started_at = TenantDateTimeField()
-    ended_at = TenantDateTimeField()
     contact = serializers.SerializerMethodField()
     number = serializers.SerializerMethodField()
     outcome = serializers.ChoiceField([*outcomes.OUTCOMES, ""])
     employee = Person(allow_null=True)
     rule = serializers.ChoiceField([*SkipReason.choices, ("", "")], source="skip_reason")
-    failed_at = TenantDateTimeField(allow_null=True)
-    next_attempt_at = TenantDateTimeField(allow_null=True)
-    uploaded_at = TenantDateTimeField(allow_null=True)
     has_recording = serializers.BooleanField()
 
     class Meta:
@@ -82,14 +68,10 @@ class Calls(Resource):
     """Calls."""
 
     summary = _("Calls, newest first, with their result and upload status.")
-    # Test for a link in SQL, so that the link itself is never loaded.
     queryset: Any = (
         Call.objects.select_related("tenant", "employee")
-        .only(*_SHOWN)
-        .annotate(
-            outcome=outcomes.OUTCOME,
-            has_recording=ExpressionWrapper(~Q(recording_url=""), output_field=BooleanField()),
-        )
+        .defer("uis_snapshot", "recording_url")
+        .annotate(outcome=outcomes.OUTCOME, has_recording=HAS_RECORDING)
     )
     serializer_class = CallRow
     filterset_class = CallResourceFilterSet

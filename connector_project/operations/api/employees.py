@@ -2,26 +2,32 @@
 
 from typing import Any
 
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from connector_project.core.filters import FlagFilter, IntegerFilter, PatternFilter
+from connector_project.core.filters import ConditionFilter, IntegerFilter, PatternFilter
 from connector_project.operations.api.base import Resource, Row
 from connector_project.operations.api.filters import ResourceFilterSet
 from tenants.models import Employee
+
+FLAGS = ("true", "false", "True", "False", "1", "0")
 
 
 class EmployeeFilterSet(ResourceFilterSet):
     uis_id = IntegerFilter()
     crm_user_id = IntegerFilter()
     extension = PatternFilter(regex=r"^[0-9]{1,20}$")
-    is_dismissed = FlagFilter()
+    is_dismissed = extend_schema_field(OpenApiTypes.BOOL)(
+        ConditionFilter({word: (word, Q(is_dismissed=word.lower() in ("true", "1"))) for word in FLAGS})
+    )
 
 
 class EmployeeRow(Row):
     """An employee."""
 
-    tenant = serializers.SlugField(source="tenant.slug")
     numbers = serializers.ListField(child=serializers.CharField())
 
     class Meta:

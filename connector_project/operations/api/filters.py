@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter
 from drf_spectacular.contrib.django_filters import DjangoFilterExtension
 
-from connector_project.core.filters import IntegerFilter, PatternFilter, StrictFilterSet, StrictForm
+from connector_project.core.filters import IntegerFilter, PatternFilter, StrictFilterSet
 
 LARGEST_PAGE = 500
 
@@ -19,20 +19,7 @@ def _of_page(rows: QuerySet[Any], _name: str, _value: Any) -> QuerySet[Any]:
     return rows
 
 
-class ResourceForm(StrictForm):
-    """Rejects empty parameters too: a page's form sends them for fields left empty, a program by mistake."""
-
-    def clean(self) -> None:
-        super().clean()
-        for name in self.fields.keys() & self.data.keys():
-            if not self.data[name]:
-                self.add_error(name, self.fields[name].error_messages["required"])
-
-
 class ResourceFilterSet(StrictFilterSet):
-    class Meta:
-        form = ResourceForm
-
     tenant = PatternFilter(
         "tenant__slug", regex=r"^[-a-zA-Z0-9_]+$", help_text=_("The client's short name; for staff keys.")
     )

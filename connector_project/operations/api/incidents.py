@@ -8,9 +8,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from connector_project.core.check_results import Responsible
-from connector_project.core.filters import AwareDateTimeFilter
+from connector_project.core.filters import MomentFilter
 from connector_project.operations.alerts import incident_texts
-from connector_project.operations.api.base import Resource, Row, TenantDateTimeField
+from connector_project.operations.api.base import Resource, Row
 from connector_project.operations.api.filters import ResourceFilterSet
 from connector_project.operations.models import Incident
 
@@ -18,8 +18,8 @@ from connector_project.operations.models import Incident
 class IncidentFilterSet(ResourceFilterSet):
     kind = ChoiceFilter(choices=Incident.Kind.choices)
     state = ChoiceFilter(choices=Incident.State.choices)
-    opened_from = AwareDateTimeFilter("opened_at", "gte", help_text=_("Inclusive."))
-    opened_till = AwareDateTimeFilter("opened_at", "lt", help_text=_("Exclusive."))
+    opened_from = MomentFilter("opened_at", "gte", help_text=_("Inclusive."))
+    opened_till = MomentFilter("opened_at", "lt", help_text=_("Exclusive."))
 
 
 class IncidentRow(Row):
@@ -30,9 +30,6 @@ class IncidentRow(Row):
     )
     message = serializers.SerializerMethodField(help_text=_("Description in the requested language."))
     responsible = serializers.SerializerMethodField(help_text=_("Who must act."))
-    opened_at = TenantDateTimeField()
-    last_seen_at = TenantDateTimeField()
-    resolved_at = TenantDateTimeField(allow_null=True)
 
     class Meta:
         model = Incident

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from django_filters import DateFilter
 from rest_framework import serializers
 
-from connector_project.operations.api.base import Resource, Row, TenantDateTimeField
+from connector_project.operations.api.base import Resource, Row
 from connector_project.operations.api.filters import ResourceFilterSet
 from telephony.models import DailyReconciliation
 
@@ -19,12 +19,9 @@ class ReconciliationFilterSet(ResourceFilterSet):
 class ReconciliationRow(Row):
     """A day of a client."""
 
-    tenant = serializers.SlugField(source="tenant.slug")
     delivered_share = serializers.FloatField(
         allow_null=True, help_text=_("0 to 1: uploaded calls as a share of those not skipped; null without any.")
     )
-    counted_at = TenantDateTimeField()
-    closed_at = TenantDateTimeField(allow_null=True)
 
     class Meta:
         model = DailyReconciliation
