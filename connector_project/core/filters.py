@@ -31,7 +31,7 @@ class StrictForm(forms.Form):
         for name in self.data:
             if name not in self.fields:
                 self.errors[name] = self.error_class([gettext("Unknown parameter.")])
-            elif not self.data[name]:
+            elif not self.data[name].strip():
                 self.errors[name] = self.error_class([str(self.fields[name].error_messages["required"])])
             elif isinstance(self.data, QueryDict) and len(self.data.getlist(name)) > 1:
                 self.errors[name] = self.error_class([gettext("Specify this parameter once.")])

@@ -52,11 +52,8 @@ def write_xlsx(columns: Sequence[str], rows: Iterable[Row], file: BinaryIO) -> N
         sheet.freeze_panes(1, 0)
         sheet.write_row(0, 0, columns)
         for number, row in enumerate(rows, start=1):
-            sheet.write_row(number, 0, [str(cell) if _is_too_long(cell) else cell for cell in row])
-
-
-def _is_too_long(cell: Cell) -> bool:
-    return isinstance(cell, int) and abs(cell) >= LONGEST_EXACT
+            cells = [str(cell) if isinstance(cell, int) and abs(cell) >= LONGEST_EXACT else cell for cell in row]
+            sheet.write_row(number, 0, cells)
 
 
 def _drain(line: io.StringIO) -> str:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from datetime import date
-from typing import Any
 
 from django import forms
 from django.db.models import Q, QuerySet
@@ -102,9 +101,9 @@ class CallFilterSet(StrictFilterSet):
     contact = PhoneFilter(help_text=_("The customer's phone number in any format."))
 
 
-def chosen_filters(params: Mapping[str, Any]) -> dict[str, str]:
+def chosen_filters(params: Mapping[str, str]) -> dict[str, str]:
     """Return the parameters without the empty fields of a form; an empty `pks` stays, and matches nothing."""
-    return {name: value for name, value in params.items() if value or name == PKS}
+    return {name: value for name, value in params.items() if value.strip() or name == PKS}
 
 
 def matching_calls(params: Mapping[str, str]) -> QuerySet[Call]:

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.contrib.admin.views.main import IGNORED_PARAMS, PAGE_VAR, ChangeList
 from django.db.models import QuerySet
 from django.forms import BoundField
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -63,9 +63,6 @@ class CallListAdmin(ReadOnlyAdmin):
         # Encrypted, long fields are not needed in the list.
         return super().get_queryset(request).defer("uis_snapshot", "recording_url")
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        return super().changelist_view(request, {"may_act": self.has_change_permission(request)})
-
     @admin.display(description=_("contact"))
     def customer(self, call: Call) -> str:
         """The contact's masked number and the virtual number; the call's page has the full number."""
@@ -100,7 +97,7 @@ class CallListAdmin(ReadOnlyAdmin):
 
 def find_calls(request: HttpRequest, calls: QuerySet[Call]) -> CallFilterSet:
     """Return the filter set of the list's address."""
-    params = {name: value for name, value in request.GET.items() if name not in NOT_FILTERS}
+    params = {name: str(value) for name, value in request.GET.items() if name not in NOT_FILTERS}
     return CallFilterSet(chosen_filters(params), calls)
 
 

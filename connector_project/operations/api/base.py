@@ -10,7 +10,7 @@ from rest_framework import mixins, serializers
 from rest_framework.views import exception_handler
 from rest_framework.viewsets import GenericViewSet
 
-from connector_project.operations.api.authentication import HasKey, KeyAuthentication, KeyThrottle
+from connector_project.operations.api.authentication import KeyAuthentication, KeyThrottle
 from connector_project.operations.api.pagination import KeysetPagination
 from connector_project.operations.api.schema import ResourceSchema
 from tenants.models import ApiKey
@@ -45,10 +45,9 @@ class Row(serializers.ModelSerializer[Any]):
 
 
 class Resource(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Any]):
-    """A read-only resource. A subclass sets queryset, serializer, query, order and summary."""
+    """A read-only resource. A subclass sets its queryset, serializer, filter set, order and summary."""
 
     authentication_classes = [KeyAuthentication]
-    permission_classes = [HasKey]
     throttle_classes = [KeyThrottle]
     pagination_class = KeysetPagination
     filter_backends = [DjangoFilterBackend]
