@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.views.main import IGNORED_PARAMS, PAGE_VAR, ChangeList
+from django.contrib.admin.views.main import ERROR_FLAG, IGNORED_PARAMS, PAGE_VAR, ChangeList
 from django.db.models import QuerySet
 from django.forms import BoundField
 from django.http import HttpRequest
@@ -23,7 +23,7 @@ FORM_FIELDS = (
     *("q", "tenant__id__exact", "day", "direction", "outcome", "status"),
     *("reason", "rule", "number", "recording"),
 )
-NOT_FILTERS = {AFTER, BEFORE, PAGE_VAR, *IGNORED_PARAMS} - {"q"}
+NOT_FILTERS = {AFTER, BEFORE, PAGE_VAR, ERROR_FLAG, *IGNORED_PARAMS} - {"q"}
 STATE_CSS_CLASSES: Mapping[str, str] = {State.UPLOADED: "active", State.SKIPPED: "quiet"}
 
 
