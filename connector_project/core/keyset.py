@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
-from django.db.models import Field, Model, Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 
 class InvalidCursor(ValueError):
@@ -26,12 +26,13 @@ class Page(NamedTuple):
 
 
 class Keyset:
-    """Positions in rows ordered by `order`: one unique column, or two that are unique together."""
+    """Positions in rows that are ordered by one unique column, or by two that are unique together."""
 
-    def __init__(self, model: type[Model], order: Sequence[str]) -> None:
-        self.order = order
-        names = [model._meta.pk.name if name.endswith("pk") else name.lstrip("-") for name in order]
-        self._fields: list[Field[Any, Any]] = [model._meta.get_field(name) for name in names]  # type: ignore[misc]
+    def __init__(self, rows: QuerySet[Any]) -> None:
+        self.rows, self.order = rows, [str(name) for name in rows.query.order_by]
+        options = rows.model._meta
+        names = [options.pk.name if name.endswith("pk") else name.lstrip("-") for name in self.order]
+        self._fields = [options.get_field(name) for name in names]
 
     def cursor(self, row: Model) -> str:
         """Return the position of a row, for a URL."""
@@ -39,14 +40,13 @@ class Keyset:
         text = " ".join(value.isoformat() if hasattr(value, "isoformat") else str(value) for value in values)
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
-    def page(self, rows: QuerySet[Any], *, size: int, after: str = "", before: str = "") -> Page:
+    def page(self, *, size: int, after: str = "", before: str = "") -> Page:
         """Read the page after or before a position. Raises InvalidCursor."""
-        ordered = rows.order_by(*self.order)
+        rows, is_back = self.rows, bool(before and not after)
         if cursor := after or before:
-            ordered = ordered.filter(self._beyond(self._values(cursor), is_back=not after))
-        is_back = bool(before and not after)
+            rows = rows.filter(self._beyond(self._values(cursor), is_back=is_back))
         # One more row shows whether another page follows, so rows are never counted.
-        found = list((ordered.reverse() if is_back else ordered)[: size + 1])
+        found = list((rows.reverse() if is_back else rows)[: size + 1])
         has_more, found = len(found) > size, found[:size]
         if is_back:
             found.reverse()

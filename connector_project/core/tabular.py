@@ -5,10 +5,10 @@ In CSV such a text gets a leading apostrophe; in XLSX every text is a string cel
 """
 
 import csv
-import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import BinaryIO
 
 import xlsxwriter
@@ -30,13 +30,10 @@ def escape_formula(text: str) -> str:
 
 def csv_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
     """Yield lines of CSV, beginning with the header."""
-    line = io.StringIO()
-    write = csv.writer(line).writerow
-    write(columns)
+    write = csv.writer(SimpleNamespace(write=str)).writerow  # returns the line
+    yield write(columns)
     for row in rows:
-        yield _drain(line)
-        write([_plain(cell) for cell in row])
-    yield _drain(line)
+        yield write([_plain(cell) for cell in row])
 
 
 def json_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
@@ -54,13 +51,6 @@ def write_xlsx(columns: Sequence[str], rows: Iterable[Row], file: BinaryIO) -> N
         for number, row in enumerate(rows, start=1):
             cells = [str(cell) if isinstance(cell, int) and abs(cell) >= LONGEST_EXACT else cell for cell in row]
             sheet.write_row(number, 0, cells)
-
-
-def _drain(line: io.StringIO) -> str:
-    text = line.getvalue()
-    line.seek(0)
-    line.truncate()
-    return text
 
 
 def _plain(cell: Cell) -> str | int:

@@ -30,12 +30,12 @@ class KeysetChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         """Read one page, and find out whether there are older and newer ones. A wrong cursor is ignored."""
-        keyset = Keyset(self.model, self.get_ordering(request, self.queryset))
+        keyset = Keyset(self.queryset)
         cursors = {"after": request.GET.get(AFTER, ""), "before": request.GET.get(BEFORE, "")}
         try:
-            page = keyset.page(self.queryset, size=self.list_per_page, **cursors)
+            page = keyset.page(size=self.list_per_page, **cursors)
         except InvalidCursor:
-            page = keyset.page(self.queryset, size=self.list_per_page)
+            page = keyset.page(size=self.list_per_page)
         self.result_list: Any = page.rows
         self.older = page.following and self.get_query_string({AFTER: page.following})
         self.newer = page.preceding and self.get_query_string({BEFORE: page.preceding})

@@ -45,7 +45,7 @@ class Row(serializers.ModelSerializer[Any]):
 
 
 class Resource(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Any]):
-    """A read-only resource. A subclass sets its queryset, serializer, filter set, order and summary."""
+    """A read-only resource. A subclass sets its ordered queryset, serializer, filter set and summary."""
 
     authentication_classes = [KeyAuthentication]
     throttle_classes = [KeyThrottle]
@@ -53,7 +53,6 @@ class Resource(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[
     filter_backends = [DjangoFilterBackend]
     schema = ResourceSchema()
     lookup_value_regex = "[^/]+"  # so that an invalid ID gets our JSON 404
-    order: tuple[str, ...] = ("-id",)
     summary: Any = ""  # not `description`, which as_view() overwrites
 
     def get_queryset(self) -> QuerySet[Any]:

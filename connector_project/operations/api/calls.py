@@ -65,14 +65,12 @@ class CallRow(Row):
 
 
 class Calls(Resource):
-    """Calls."""
-
     summary = _("Calls, newest first, with their result and upload status.")
     queryset: Any = (
         Call.objects.select_related("tenant", "employee")
         .defer("uis_snapshot", "recording_url")
         .annotate(outcome=outcomes.OUTCOME, has_recording=HAS_RECORDING)
+        .order_by("-started_at", "-id")
     )
     serializer_class = CallRow
     filterset_class = CallResourceFilterSet
-    order = ("-started_at", "-id")

@@ -39,10 +39,7 @@ class EmployeeRow(Row):
 
 
 class Employees(Resource):
-    """Employees."""
-
     summary = _("Employees with their UIS and CRM IDs.")
-    queryset: Any = Employee.objects.select_related("tenant")
+    queryset: Any = Employee.objects.select_related("tenant").order_by("id")
     serializer_class = EmployeeRow
     filterset_class = EmployeeFilterSet
-    order = ("id",)

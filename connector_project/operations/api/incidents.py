@@ -47,10 +47,7 @@ class IncidentRow(Row):
 
 
 class Incidents(Resource):
-    """Incidents."""
-
     summary = _("Incidents, newest first; staff keys also get those of the whole service.")
-    queryset: Any = Incident.objects.select_related("tenant")
+    queryset: Any = Incident.objects.select_related("tenant").order_by("-opened_at", "-id")
     serializer_class = IncidentRow
     filterset_class = IncidentFilterSet
-    order = ("-opened_at", "-id")

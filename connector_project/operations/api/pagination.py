@@ -16,7 +16,7 @@ DEFAULT_PAGE_SIZE = 100
 
 
 class KeysetPagination(BasePagination):
-    """Keyset pagination over the view's `order`: one unique column, or two that are unique together."""
+    """Keyset pagination in the order of the view's queryset."""
 
     next_link: str | None = None
 
@@ -24,7 +24,7 @@ class KeysetPagination(BasePagination):
         params = request.query_params
         size = IntegerField(required=False).clean(params.get("page_size")) or DEFAULT_PAGE_SIZE
         try:
-            page = Keyset(queryset.model, view.order).page(queryset, size=size, after=params.get("cursor", ""))
+            page = Keyset(queryset).page(size=size, after=params.get("cursor", ""))
         except InvalidCursor as exc:
             raise NotFound(_("There is no such page.")) from exc
         if page.following:

@@ -32,10 +32,7 @@ class ReconciliationRow(Row):
 
 
 class Reconciliation(Resource):
-    """Days of the daily reconciliation."""
-
     summary = _("Daily reconciliation, newest first: all calls in UIS's report, by outcome.")
-    queryset: Any = DailyReconciliation.objects.select_related("tenant")
+    queryset: Any = DailyReconciliation.objects.select_related("tenant").order_by("-day", "tenant_id")
     serializer_class = ReconciliationRow
     filterset_class = ReconciliationFilterSet
-    order = ("-day", "tenant_id")
