@@ -170,6 +170,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
 
+FILTERS_EMPTY_CHOICE_LABEL = _("any")
 SPECTACULAR_SETTINGS = {
     "TITLE": _("UIS ⇄ retailCRM connector"),
     "DESCRIPTION": _("Read-only access to calls, employees, reconciliation and incidents."),

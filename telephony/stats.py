@@ -11,7 +11,7 @@ from django.db.models import Count, F, Q, QuerySet, Sum, Value
 from django.db.models.expressions import Combinable
 
 from connector_project.core import local_dates
-from connector_project.core.db_functions import CLIENTS_ZONE, LocalDay, LocalHour
+from connector_project.core.db_functions import CLIENTS_ZONE, LocalDay, LocalHour, in_local_days
 from telephony.calls import outcomes
 from telephony.models import Call, DailyReconciliation
 from telephony.reconciliation.stats import ReconciliationStats, percent
@@ -44,29 +44,11 @@ class Period:
 
     def filter_rows(self, rows: QuerySet[Any], moment: str, tenant: Tenant | None) -> QuerySet[Any]:
         """Return the unordered rows of the period, of one tenant or of all, annotated with the local `day`."""
-        chosen = (
-            self._contains(moment) if tenant is None else Q(tenant=tenant) & self._contains_at(tenant.time_zone, moment)
-        )
+        zones = self.zones if tenant is None else {tenant.time_zone}
+        chosen = Q() if tenant is None else Q(tenant=tenant)
+        chosen &= in_local_days(moment, self.first, self.end, zones=zones)
         found: QuerySet[Any] = rows.filter(chosen).order_by().annotate(day=LocalDay(moment, _zone(tenant)))
         return found
-
-    def _contains(self, moment: str) -> Q:
-        """Return the condition that the column `moment` is in the period, in the tenant's time zone."""
-        found = Q(pk__in=[])
-        for zone in sorted(self.zones):  # Comparing datetimes is cheaper than computing each row's local day.
-            found |= Q(tenant__time_zone=zone) & self._contains_at(zone, moment)
-        edges = [self._edges(zone) for zone in self.zones]
-        # Redundant, but lets the database use an index.
-        since, till = min(since for since, _till in edges), max(till for _since, till in edges)
-        return Q((f"{moment}__gte", since), (f"{moment}__lt", till)) & found
-
-    def _contains_at(self, zone: str, moment: str) -> Q:
-        since, till = self._edges(zone)
-        return Q((f"{moment}__gte", since), (f"{moment}__lt", till))
-
-    def _edges(self, zone: str) -> tuple[datetime, datetime]:
-        at = ZoneInfo(zone)
-        return local_dates.begin(self.first, zone=at), local_dates.begin(self.end, zone=at)
 
 
 @dataclass(frozen=True, kw_only=True)

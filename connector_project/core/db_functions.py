@@ -1,16 +1,39 @@
-"""SQL functions for the local day and hour of a datetime, for counting millions of rows.
+"""SQL functions and conditions for the local day and hour of a datetime, for counting millions of rows.
 
 Django's own functions use one time zone for all rows; these take the zone from a column, as each tenant has their own.
 """
 
+from collections.abc import Iterable
+from datetime import date
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Q
 from django.db.models.expressions import Combinable
 from django.db.models.sql.compiler import SQLCompiler
 
+from connector_project.core import local_dates
+
 CLIENTS_ZONE = models.F("tenant__time_zone")
+
+
+def in_local_days(moment: str, first: date, end: date, *, zones: Iterable[str]) -> Q:
+    """Return the condition that a datetime column is in the days up to `end`, by the clock of the row's tenant.
+
+    `zones` are those of all tenants whose rows may match. Comparing datetimes is cheaper than computing local days.
+    """
+    found, edges = Q(pk__in=[]), []
+    for name in sorted(zones):
+        zone = ZoneInfo(name)
+        edges.append((local_dates.begin(first, zone=zone), local_dates.begin(end, zone=zone)))
+        found |= Q(("tenant__time_zone", name), (f"{moment}__gte", edges[-1][0]), (f"{moment}__lt", edges[-1][1]))
+    if not edges:
+        return found
+    # Redundant, but lets the database use an index.
+    since, till = min(since for since, _till in edges), max(till for _since, till in edges)
+    return Q((f"{moment}__gte", since), (f"{moment}__lt", till)) & found
 
 
 class _Local(models.Func):

@@ -7,23 +7,32 @@ stores all ordering values.
 import base64
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
-from django.db.models import Field, Model, Q
+from django.db.models import Model, Q, QuerySet
 
 
 class InvalidCursor(ValueError):
     """The cursor in the URL is none of ours."""
 
 
-class Keyset:
-    """Positions in rows ordered by `order`: one unique column, or two that are unique together."""
+class Page(NamedTuple):
+    """Rows, and the cursors of the pages next to them."""
 
-    def __init__(self, model: type[Model], order: Sequence[str]) -> None:
-        self.order = order
-        names = [model._meta.pk.name if name.endswith("pk") else name.lstrip("-") for name in order]
-        self._fields: list[Field[Any, Any]] = [model._meta.get_field(name) for name in names]  # type: ignore[misc]
+    rows: list[Any]
+    following: str | None
+    preceding: str | None
+
+
+class Keyset:
+    """Positions in rows that are ordered by one unique column, or by two that are unique together."""
+
+    def __init__(self, rows: QuerySet[Any]) -> None:
+        self.rows, self.order = rows, [str(name) for name in rows.query.order_by]
+        options = rows.model._meta
+        names = [options.pk.name if name.endswith("pk") else name.lstrip("-") for name in self.order]
+        self._fields = [options.get_field(name) for name in names]
 
     def cursor(self, row: Model) -> str:
         """Return the position of a row, for a URL."""
@@ -31,13 +40,22 @@ class Keyset:
         text = " ".join(value.isoformat() if hasattr(value, "isoformat") else str(value) for value in values)
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
-    def after(self, cursor: str) -> Q:
-        """Return the condition of the rows after that position. Raises InvalidCursor."""
-        return self._beyond(self._values(cursor), is_back=False)
-
-    def before(self, cursor: str) -> Q:
-        """Return the condition of the rows before that position. Raises InvalidCursor."""
-        return self._beyond(self._values(cursor), is_back=True)
+    def page(self, *, size: int, after: str = "", before: str = "") -> Page:
+        """Read the page after or before a position. Raises InvalidCursor."""
+        rows, is_back = self.rows, bool(before and not after)
+        if cursor := after or before:
+            rows = rows.filter(self._beyond(self._values(cursor), is_back=is_back))
+        # One more row shows whether another page follows, so rows are never counted.
+        found = list((rows.reverse() if is_back else rows)[: size + 1])
+        has_more, found = len(found) > size, found[:size]
+        if is_back:
+            found.reverse()
+        is_followed, is_preceded = is_back or has_more, has_more if is_back else bool(after)
+        return Page(
+            rows=found,
+            following=self.cursor(found[-1]) if found and is_followed else None,
+            preceding=self.cursor(found[0]) if found and is_preceded else None,
+        )
 
     def _beyond(self, values: Sequence[Any], *, is_back: bool) -> Q:
         first, *second = self.order

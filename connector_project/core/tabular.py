@@ -8,7 +8,8 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, BinaryIO
+from types import SimpleNamespace
+from typing import BinaryIO
 
 import xlsxwriter
 
@@ -18,6 +19,7 @@ Row = Sequence[Cell]
 # After a separator too: Excel with Russian settings splits lines at semicolons, even inside quotes.
 _FORMULA = re.compile(r"(^|[;\t\r\n])(?=\s*[=+\-@＝＋－＠]|[\t\r\n])")
 _NUMBER = re.compile(r"\+\d+")  # harmless as a formula, and other programs need the plus
+WORKBOOK = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
 LONGEST_EXACT = 10**15  # spreadsheets keep 15 digits of a number
 
 
@@ -26,19 +28,12 @@ def escape_formula(text: str) -> str:
     return text if _NUMBER.fullmatch(text) else _FORMULA.sub(r"\1'", text)
 
 
-class _Line:
-    """A "file" that returns each line to the caller of the writer."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
 def csv_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
     """Yield lines of CSV, beginning with the header."""
-    writer: Any = csv.writer(_Line())
-    yield writer.writerow(columns)
+    write = csv.writer(SimpleNamespace(write=str)).writerow  # returns the line
+    yield write(columns)
     for row in rows:
-        yield writer.writerow([_plain(cell) for cell in row])
+        yield write([_plain(cell) for cell in row])
 
 
 def json_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
@@ -49,22 +44,17 @@ def json_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
 
 def write_xlsx(columns: Sequence[str], rows: Iterable[Row], file: BinaryIO) -> None:
     """Write a workbook with one sheet; rows are flushed to disk one by one."""
-    options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
-    with xlsxwriter.Workbook(file, options) as book:
+    with xlsxwriter.Workbook(file, WORKBOOK) as book:
         sheet = book.add_worksheet()
         sheet.freeze_panes(1, 0)
         sheet.write_row(0, 0, columns)
         for number, row in enumerate(rows, start=1):
-            sheet.write_row(number, 0, [_exact(cell) for cell in row])
+            cells = [str(cell) if isinstance(cell, int) and abs(cell) >= LONGEST_EXACT else cell for cell in row]
+            sheet.write_row(number, 0, cells)
 
 
-def _plain(cell: Cell) -> Cell:
+def _plain(cell: Cell) -> str | int:
     """Return a cell of CSV; booleans are written as in JSON."""
     if isinstance(cell, bool):
         return "true" if cell else "false"
-    return escape_formula(cell) if isinstance(cell, str) else cell
-
-
-def _exact(cell: Cell) -> Cell:
-    """Return a cell of a workbook; an integer with too many digits is a text."""
-    return str(cell) if isinstance(cell, int) and abs(cell) >= LONGEST_EXACT else cell
+    return escape_formula(cell) if isinstance(cell, str) else "" if cell is None else cell

@@ -1,16 +1,15 @@
 """Calls as rows of an export: columns and values. Never contains a recording link or a key."""
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
+from django.db.models import QuerySet
 
 from connector_project.core.tabular import Cell, Row
 from crm import call_records
+from telephony.calls.filters import HAS_RECORDING
 from telephony.models import Call
-from tenants.models import Tenant
 
 CHUNK = 2000
 Number = Callable[[str], str]  # formats a phone number for the user who exports
@@ -45,17 +44,10 @@ _NUMBERS = [COLUMNS.index(name) for name in ("contact", "number")]
 _EXTERNAL_ID = COLUMNS.index("external_id")
 
 
-def of_period(tenant: Tenant, *, since: datetime, till: datetime) -> QuerySet[Call]:
-    """Return a client's calls that started in the period; `till` is exclusive."""
-    return Call.objects.filter(tenant=tenant, started_at__gte=since, started_at__lt=till)
-
-
 def rows(calls: QuerySet[Call], *, number: Number) -> Iterator[Row]:
     """Yield a row for each call, oldest first, streamed from the database."""
-    # Test for a link in SQL, so that no link is decrypted.
-    has_link = ExpressionWrapper(~Q(recording_url=""), output_field=BooleanField())
-    found = calls.order_by("started_at", "pk").annotate(has_recording=has_link).values_list(*_FIELDS.values(), _ZONE)
-    for *cells, zone in found.iterator(chunk_size=CHUNK):
+    found = calls.order_by("started_at", "pk").annotate(has_recording=HAS_RECORDING)
+    for *cells, zone in found.values_list(*_FIELDS.values(), _ZONE).iterator(chunk_size=CHUNK):
         yield _row(cells, ZoneInfo(zone), number)
 
 

@@ -1,71 +1,41 @@
-"""Filters of the call log as conditions, for the list and for bulk actions.
-
-A filter is a name and a value from the list's query string; an invalid value matches nothing.
-"""
+"""The filters of calls: one filter set for the call list, its exports and bulk actions, and the API."""
 
 import re
-from collections.abc import Callable, Mapping
-from datetime import date, datetime
-from zoneinfo import ZoneInfo
+from collections.abc import Mapping
+from datetime import date
 
+from django import forms
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Reverse
+from django.utils.translation import gettext_lazy as _
+from django_filters import BaseInFilter, CharFilter, ChoiceFilter, DateFilter, ModelChoiceFilter
 
 from connector_project.core import local_dates, phone_numbers
+from connector_project.core.db_functions import in_local_days
+from connector_project.core.filters import ConditionFilter, IntegerFilter, MomentFilter, PhoneFilter, StrictFilterSet
+from telephony.calls import outcomes
 from telephony.models import Call, Direction, FailureReason, Result, State
 from telephony.models.call_queryset import MISSED
 from telephony.models.choices import OPEN_STATES
 from tenants.models import Employee, Tenant, VirtualNumber
 from tenants.transfer_rules import SkipReason
 
-SEARCH = "q"
-TENANT = "tenant__id__exact"
+SEARCHES = {"q", "contact"}  # may hold a customer's number
 PKS = "pks"
 MIN_DIGITS, MAX_DIGITS = 3, 19
 LONGEST_EXTENSION, LONGEST_LOCAL = 5, 10
 MAX_EMPLOYEES = 500
 YEARS = range(2000, 2100)
 NOTHING = Q(pk__in=[])
+HAS_RECORDING = ~Q(recording_url="")  # compared in SQL, so that no link is decrypted
 _PHONE = re.compile(r"(?:uis-)?[\d\s()+.–-]+", re.IGNORECASE)
-STATUSES: Mapping[str, Q] = {
-    "failed": Q(state__in=OPEN_STATES, failed_at__isnull=False),
-    "waiting": Q(state__in=OPEN_STATES, failed_at=None),
-    **{state.value: Q(state=state) for state in State},
-}
-OUTCOMES: Mapping[str, Q] = {
-    "answered": Q(result=Result.ANSWERED),
-    "missed": MISSED,
-    "not_reached": Q(direction=Direction.OUT) & ~Q(result__in=["", Result.ANSWERED]),
-}
-RECORDINGS: Mapping[str, Q] = {"yes": ~Q(recording_url=""), "no": Q(recording_url="")}
+_RULES = [choice for choice in SkipReason.choices if choice[0] != SkipReason.POPUP_OFF]  # it concerns pop-ups only
 
 
-def matching_calls(chosen: Mapping[str, str], rows: QuerySet[Call] | None = None) -> QuerySet[Call]:
-    """Return the calls that match all filters; unknown names are ignored."""
-    found = Call.objects.all() if rows is None else rows
-    found = found.alias(contact_end=Reverse("contact"))
-    for name, value in filters(chosen).items():
-        found = found.filter(FILTERS[name](value))
-    return found
-
-
-def filters(query: Mapping[str, object]) -> dict[str, str]:
-    """Return the known filters that are set; an empty `pks` is kept, as it matches nothing."""
-    known = {name: strip_nul(value) for name, value in query.items() if name in FILTERS}
-    return {name: value for name, value in known.items() if value or name == PKS}
-
-
-def strip_nul(value: object) -> str:
-    """Remove NUL, which PostgreSQL rejects in text."""
-    return str(value).replace("\0", "")
-
-
-def search_condition(text: str) -> Q:
-    """Return the condition for a search term: a number in any form, a session id, an extension or a name."""
-    text = text.strip()
-    if not text:
-        return Q()
-    return _of_digits(text) if _PHONE.fullmatch(text) else _of_name(text)
+def search(rows: QuerySet[Call], _name: str, text: str) -> QuerySet[Call]:
+    """Find a number in any form, a session id, an extension or a name."""
+    condition = _of_digits(text) if _PHONE.fullmatch(text) else _of_name(text)
+    return rows.alias(contact_end=Reverse("contact")).filter(condition)
 
 
 def mask_search_term(text: str) -> str:
@@ -73,26 +43,74 @@ def mask_search_term(text: str) -> str:
     return phone_numbers.mask(re.sub(r"\D", "", text)) if _PHONE.fullmatch(text.strip()) else text
 
 
-def of_day(text: str) -> Q:
-    """Return the condition that a call began on this day, in its tenant's time zone."""
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return NOTHING
-    spans = {zone: _span(day, zone) for zone in _zones()} if day.year in YEARS else {}
-    each = NOTHING
-    for zone, (begin, end) in spans.items():
-        each |= Q(tenant__time_zone=zone, started_at__gte=begin, started_at__lt=end)
-    if not spans:
-        return NOTHING
-    # Redundant, but lets the database use an index.
-    begins, ends = zip(*spans.values(), strict=True)
-    return Q(started_at__gte=min(begins), started_at__lt=max(ends)) & each
+def of_day(rows: QuerySet[Call], _name: str, day: date) -> QuerySet[Call]:
+    """Find the calls that began on this day, in their tenant's time zone."""
+    if day.year not in YEARS:
+        return rows.none()
+    zones = Tenant.objects.order_by().values_list("time_zone", flat=True).distinct()
+    return rows.filter(in_local_days("started_at", day, day + local_dates.DAY, zones=zones))
 
 
-def of_pks(text: str) -> Q:
-    """Return the condition for selected calls, given as comma-separated primary keys."""
-    return Q(pk__in=[int(pk) for pk in text.split(",") if pk.isdecimal() and len(pk) < MAX_DIGITS])
+class SelectedFilter(BaseInFilter, IntegerFilter):  # type: ignore[misc]
+    """Primary keys, separated by commas."""
+
+
+class CallFilterSet(StrictFilterSet):
+    q = CharFilter(
+        label=_("Number, employee, session"),
+        max_length=100,
+        widget=forms.SearchInput(attrs={"autocomplete": "off"}),
+        method=search,
+    )
+    # The parameter name that existing links to one client's calls use.
+    tenant__id__exact = ModelChoiceFilter(
+        "tenant", label=_("Client"), queryset=Tenant.objects.only("name").order_by("name")
+    )
+    day = DateFilter(
+        label=_("Day"), input_formats=["%Y-%m-%d"], widget=forms.DateInput(attrs={"type": "date"}), method=of_day
+    )
+    direction = ChoiceFilter(label=_("Direction"), choices=Direction.choices)
+    outcome = ConditionFilter(
+        {
+            "answered": (_("answered"), Q(result=Result.ANSWERED)),
+            "missed": (_("missed"), MISSED),
+            "not_reached": (_("outgoing, not answered"), outcomes.NOT_REACHED),
+        },
+        label=_("Answered or missed"),
+    )
+    status = ConditionFilter(
+        {
+            "waiting": (_("in progress"), Q(state__in=OPEN_STATES, failed_at=None)),
+            "failed": (_("failed, needs action"), Q(state__in=OPEN_STATES, failed_at__isnull=False)),
+            **{state.value: (state.label, Q(state=state)) for state in State},
+        },
+        label=_("State"),
+    )
+    reason = ChoiceFilter(label=_("Reason"), choices=[choice for choice in FailureReason.choices if choice[0]])
+    rule = ChoiceFilter("skip_reason", label=_("Rule"), choices=_RULES)
+    number = PhoneFilter(label=_("Our number"), help_text=_("The client's phone number in any format."))
+    recording = ConditionFilter(
+        {"yes": (_("with a recording"), HAS_RECORDING), "no": (_("without a recording"), ~HAS_RECORDING)},
+        label=_("Recording"),
+    )
+    pks = SelectedFilter("pk", label=_("Selected"))
+    session_id = IntegerFilter()
+    started_from = MomentFilter("started_at", "gte", help_text=_("Inclusive."))
+    started_till = MomentFilter("started_at", "lt", help_text=_("Exclusive."))
+    result = ChoiceFilter(choices=Result.choices)
+    state = ChoiceFilter(choices=State.choices)
+    employee = IntegerFilter("employee__uis_id", help_text=_("UIS employee ID."))
+    contact = PhoneFilter(help_text=_("The customer's phone number in any format."))
+
+
+def chosen_filters(params: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters without the empty fields of a form; an empty `pks` stays, and matches nothing."""
+    return {name: value for name, value in params.items() if value.strip() or name == PKS}
+
+
+def matching_calls(params: Mapping[str, str]) -> QuerySet[Call]:
+    """Return the calls that match all parameters; none if one is unknown or invalid."""
+    return CallFilterSet(params, Call.objects.all()).qs
 
 
 def _of_digits(text: str) -> Q:
@@ -144,44 +162,3 @@ def _of_name(text: str) -> Q:
 
 def _people(chosen: Q) -> list[int]:
     return list(Employee.objects.filter(chosen).order_by().values_list("pk", flat=True)[:MAX_EMPLOYEES])
-
-
-def _zones() -> list[str]:
-    return list(Tenant.objects.order_by().values_list("time_zone", flat=True).distinct())
-
-
-def _span(day: date, zone: str) -> tuple[datetime, datetime]:
-    here = ZoneInfo(zone)
-    return local_dates.begin(day, zone=here), local_dates.begin(day + local_dates.DAY, zone=here)
-
-
-def _one_of(field: str, known: object) -> Callable[[str], Q]:
-    return lambda value: Q(**{field: value}) if value in known else NOTHING  # type: ignore[operator]
-
-
-def _named(conditions: Mapping[str, Q]) -> Callable[[str], Q]:
-    return lambda value: conditions.get(value, NOTHING)
-
-
-def _number(value: str) -> Q:
-    digits = {phone_numbers.normalise(value, is_russian=is_russian) for is_russian in (True, False)}
-    return Q(number__in=digits) if all(digits) else NOTHING
-
-
-def _client(value: str) -> Q:
-    return Q(tenant=int(value)) if value.isdecimal() and len(value) < MAX_DIGITS else NOTHING
-
-
-FILTERS: Mapping[str, Callable[[str], Q]] = {
-    TENANT: _client,
-    "day": of_day,
-    "direction": _one_of("direction", set(Direction.values)),
-    "outcome": _named(OUTCOMES),
-    "status": _named(STATUSES),
-    "reason": _one_of("reason", set(FailureReason.values) - {""}),
-    "rule": _one_of("skip_reason", set(SkipReason.values)),
-    "number": _number,
-    "recording": _named(RECORDINGS),
-    PKS: of_pks,
-    SEARCH: search_condition,
-}

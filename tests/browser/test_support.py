@@ -89,7 +89,7 @@ def _find(support, number, rule):
     page.goto(f"{support.installation.address}/admin/telephony/call/")
     support.person.take_screenshot("admin-log")
     _is_readable(support.person)
-    page.fill("#log-q", number)
+    page.fill("#changelist-search [name=q]", number)
     page.locator("#changelist-search [type=submit]").click()
     rows = page.locator("#result_list tbody tr")
     expect(rows).to_have_count(1)

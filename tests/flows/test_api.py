@@ -270,10 +270,20 @@ def test_employees_and_days_are_filtered(read, shop, name, query, count):
         {"session_id": 2**63},
         {"employee": "Иван"},
         {"tenant": "no such thing"},
+        *({"tenant": ""}, {"direction": ""}, {"session_id": ""}, {"contact": " "}),
+        *({"q": "001"}, {"pks": "1"}, {"tenant__id__exact": "1"}),  # parameters of the call list in the admin
     ],
 )
 def test_invalid_parameter_is_rejected_with_its_name(read, shop, query):
     assert list(read("calls", shop, status=400, **query)) == list(query)
+
+
+@pytest.mark.parametrize("value", ["x", "2", "no", ""])
+def test_flag_is_true_or_false(read, shop, value):
+    read("employees", shop, status=400, is_dismissed=value)
+    for false, true in (("false", "true"), ("False", "True"), ("0", "1")):
+        counts = [len(read("employees", shop, is_dismissed=flag)["results"]) for flag in (false, true)]
+        assert counts == [1, 0]
 
 
 def test_pages_list_every_row_once(read, shop):

@@ -281,5 +281,5 @@ def test_export_has_a_fixed_query_count(tenant, log_in, django_assert_num_querie
         for number in range(count)
     )
     operator = log_in("Operator")
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(11):
         assert len(csv_rows(post_export(operator))) == count

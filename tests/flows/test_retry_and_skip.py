@@ -437,16 +437,17 @@ def test_contact_filter_is_masked_for_support(client, support, tenant, stranger,
 
 
 @pytest.mark.slow
-def test_number_in_filters_and_reason_is_masked(client, support, rejected, run_queue):
+@pytest.mark.parametrize("name", ["q", "contact"])
+def test_number_in_filters_and_reason_is_masked(client, support, rejected, run_queue, name):
     (call,) = rejected()
     typed, reason = (
         f"8 ({call.contact[1:4]}) {call.contact[4:7]}-{call.contact[7:]}",
         f"+{call.contact} asked us not to",
     )
-    start_bulk(client, "SKIP", {"reason": reason}, q=typed)
+    start_bulk(client, "SKIP", {"reason": reason}, **{name: typed})
     run_queue()
     action = BulkAction.objects.get()
-    assert (action.filters["q"], action.done) == (typed, 1)
+    assert (action.filters[name], action.done) == (typed, 1)
     page = reverse("admin:telephony_bulkaction_change", args=[action.pk])
     pages = (page, reverse("admin:telephony_bulkaction_changelist"), reverse("admin:tenants_auditlogentry_changelist"))
     for page_url in pages:

@@ -19,7 +19,6 @@ from connector_project.core import phone_numbers
 from connector_project.core.admin.pagination import AFTER, BEFORE
 from connector_project.core.check_results import Text
 from connector_project.operations.admin.bulk_action_forms import EventForm, NoForm, ReasonForm
-from connector_project.operations.admin.call_filter_form import CallFilterForm
 from telephony import bulk_actions
 from telephony.calls import filters
 from telephony.models import BulkAction, Call, Notification, State
@@ -31,8 +30,8 @@ MAY = "telephony.change_call"
 PAGE = "admin/telephony/bulkaction/confirm.html"
 Kind, Reason = BulkAction.Kind, Notification.Reason
 FILTERS: Mapping[str, Collection[str]] = {
-    Kind.RETRY: filters.FILTERS.keys(),
-    Kind.SKIP: filters.FILTERS.keys(),
+    Kind.RETRY: filters.CallFilterSet.base_filters.keys(),
+    Kind.SKIP: filters.CallFilterSet.base_filters.keys(),
     Kind.REPROCESS: {unreadable.CLIENT, unreadable.ADDRESS, unreadable.REASON},
 }
 WITHOUT_EVENT = {Reason.NO_EVENT, Reason.UNKNOWN_EVENT}
@@ -68,10 +67,11 @@ class BulkActionMixin(admin.ModelAdmin[Any]):
             raise Http404
         if not request.user.has_perm(MAY):
             raise PermissionDenied
-        params = {name: filters.strip_nul(value) for name, value in request.GET.items() if name not in {AFTER, BEFORE}}
+        without_nul = {name: str(value).replace("\0", "") for name, value in request.GET.items()}
+        params = {name: value for name, value in without_nul.items() if name not in {AFTER, BEFORE}}
         # For notifications an empty address is a filter too.
-        chosen = params if kind == Kind.REPROCESS else filters.filters(params)
-        if any(params[name] for name in params.keys() - FILTERS[kind]):
+        chosen = params if kind == Kind.REPROCESS else filters.chosen_filters(params)
+        if chosen.keys() - FILTERS[kind]:
             raise Http404  # An ignored unknown filter would match all rows.
         form = _form(kind, chosen)(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
@@ -149,11 +149,11 @@ def describe_filters(kind: str, chosen: Mapping[str, str]) -> list[tuple[str, st
     if kind == Kind.REPROCESS:  # Its filters have the names of call filters, and other values.
         return _notification_filters(chosen)
     chosen = {
-        name: filters.mask_search_term(value) if name == filters.SEARCH else value for name, value in chosen.items()
+        name: filters.mask_search_term(value) if name in filters.SEARCHES else value for name, value in chosen.items()
     }
-    form, shown = CallFilterForm(chosen), []
+    form, shown = filters.CallFilterSet(chosen, Call.objects.all()).form, []
     for name, field in form.fields.items():
-        if value := chosen.get(name, ""):
+        if (value := chosen.get(name, "")) and name != filters.PKS:
             choices = dict(getattr(field, "choices", ()))
             label = next((label for key, label in choices.items() if str(key) == value), value)
             shown.append((str(field.label), str(label)))

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import IGNORED_PARAMS, ChangeList
+from django.contrib.admin.views.main import ERROR_FLAG, IGNORED_PARAMS, PAGE_VAR, ChangeList
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.forms import BoundField
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -15,27 +15,34 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core import phone_numbers
 from connector_project.core.admin.base import ReadOnlyAdmin, with_column_label
 from connector_project.core.admin.pagination import AFTER, BEFORE, KeysetChangeList
-from connector_project.operations.admin.call_filter_form import CallFilterForm
-from telephony.calls import filters
+from telephony.calls.filters import CallFilterSet, chosen_filters
 from telephony.models import Call, State
 from tenants import datetime_display
 
-KEYSET = {AFTER, BEFORE}
+FORM_FIELDS = (
+    *("q", "tenant__id__exact", "day", "direction", "outcome", "status"),
+    *("reason", "rule", "number", "recording"),
+)
+NOT_FILTERS = {AFTER, BEFORE, PAGE_VAR, ERROR_FLAG, *IGNORED_PARAMS} - {"q"}
 STATE_CSS_CLASSES: Mapping[str, str] = {State.UPLOADED: "active", State.SKIPPED: "quiet"}
 
 
 class CallChangeList(KeysetChangeList):
-    """The calls that match the filter form."""
-
-    chosen: Mapping[str, str] = {}
+    """The calls that match the filter form; none if a parameter is unknown or invalid."""
 
     def get_filters(self, request: HttpRequest) -> Any:
-        """Reject unknown parameters: an export or bulk action must not include more than the user meant."""
-        if self.params.keys() - filters.FILTERS.keys() - KEYSET - set(IGNORED_PARAMS):
-            raise IncorrectLookupParameters
-        self.chosen = filters.filters(self.params)
-        self.root_queryset = filters.matching_calls(self.chosen, self.model_admin.get_queryset(request))
-        return [], False, {}, False, bool(self.chosen)
+        self.filterset = find_calls(request, self.root_queryset)
+        self.root_queryset = self.filterset.qs
+        return [], False, {}, False, bool(self.filterset.data)
+
+    @property
+    def form_fields(self) -> list[BoundField]:
+        return [self.filterset.form[name] for name in FORM_FIELDS]
+
+    @property
+    def problems(self) -> list[str]:
+        fields, errors = self.filterset.form.fields, self.filterset.errors
+        return [f"{fields[name].label if name in fields else name}: {texts[0]}" for name, texts in errors.items()]
 
 
 class CallListAdmin(ReadOnlyAdmin):
@@ -49,7 +56,6 @@ class CallListAdmin(ReadOnlyAdmin):
     )
     list_select_related = ("tenant", "employee")
     show_facets = admin.ShowFacets.NEVER
-    change_list_template = "admin/telephony/call/change_list.html"
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return CallChangeList
@@ -57,10 +63,6 @@ class CallListAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Call]:
         # Encrypted, long fields are not needed in the list.
         return super().get_queryset(request).defer("uis_snapshot", "recording_url")
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        context = {"form": CallFilterForm(request.GET), "may_act": self.has_change_permission(request)}
-        return super().changelist_view(request, context | (extra_context or {}))
 
     @admin.display(description=_("contact"))
     def customer(self, call: Call) -> str:
@@ -92,6 +94,12 @@ class CallListAdmin(ReadOnlyAdmin):
     def shown_reason(self, call: Call) -> str:
         """Why the call is not in the CRM: the reason it waits or failed, or the rule that skips it."""
         return call.get_reason_display() or call.get_skip_reason_display()
+
+
+def find_calls(request: HttpRequest, calls: QuerySet[Call]) -> CallFilterSet:
+    """Return the filter set of the list's address."""
+    params = {name: str(value) for name, value in request.GET.items() if name not in NOT_FILTERS}
+    return CallFilterSet(chosen_filters(params), calls)
 
 
 def state_label(call: Call) -> str:

@@ -1,11 +1,11 @@
 """Export of the filtered call list as CSV or XLSX."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Count, QuerySet
@@ -18,9 +18,11 @@ from django.utils.translation import gettext as _
 from connector_project.core import tabular
 from connector_project.core.tabular import Row
 from connector_project.operations import call_export
+from connector_project.operations.admin.call_list import find_calls
+from telephony.calls import manual
 from telephony.models import Call
-from tenants import audit, permissions
-from tenants.models import AuditLogEntry, Tenant
+from tenants import permissions
+from tenants.models import AuditLogEntry
 
 # Rows. The user waits for them, and a workbook must be complete before its first byte can be sent.
 MOST = {"csv": 100_000, "xlsx": 20_000}
@@ -34,7 +36,7 @@ class ExportMixin(admin.ModelAdmin[Call]):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.export_view)
-        ours = [path(f"export/{kind}/", view, {"kind": kind}, name=f"telephony_call_{kind}") for kind in ANSWERS]
+        ours = [path(f"export/{kind}/", view, {"kind": kind}, name=f"telephony_call_{kind}") for kind in MOST]
         return [*ours, *super().get_urls()]
 
     def export_view(self, request: HttpRequest, kind: str) -> HttpResponseBase:
@@ -43,16 +45,15 @@ class ExportMixin(admin.ModelAdmin[Call]):
             return HttpResponseNotAllowed(["POST"])
         if not self.has_view_permission(request):
             raise PermissionDenied
-        back = redirect(f"{reverse('admin:telephony_call_changelist')}?{request.GET.urlencode()}")
-        try:
-            calls: QuerySet[Call] = self.get_changelist_instance(request).get_queryset(request)
-        except IncorrectLookupParameters:
-            return back
+        calls = find_calls(request, self.get_queryset(request)).qs
         if refusal := _refusal(calls, MOST[kind]):
             messages.error(request, refusal)
-            return back
-        _audit(request, calls, kind)
-        return ANSWERS[kind](call_export.rows(calls, number=permissions.number_formatter(request.user)))
+            return redirect(f"{reverse('admin:telephony_call_changelist')}?{request.GET.urlencode()}")
+        counts = dict(calls.order_by().values_list("tenant").annotate(Count("pk")))
+        action, by = AuditLogEntry.Action.CALLS_EXPORTED, request.user
+        with transaction.atomic():
+            manual.log_per_tenant(counts, action, by=by, reason=kind.upper(), now=timezone.now())
+        return _file(kind, call_export.rows(calls, number=permissions.number_formatter(by)))
 
 
 def _refusal(calls: QuerySet[Call], most: int) -> str:
@@ -65,33 +66,13 @@ def _refusal(calls: QuerySet[Call], most: int) -> str:
     return "" if count else _("No calls match these filters: nothing to export.")
 
 
-@transaction.atomic
-def _audit(request: HttpRequest, calls: QuerySet[Call], kind: str) -> None:
-    """Write an audit entry for each client whose calls are exported."""
-    counts = dict(calls.order_by().values_list("tenant").annotate(Count("pk")))
-    now, action = timezone.now(), AuditLogEntry.Action.CALLS_EXPORTED
-    for tenant in Tenant.objects.filter(pk__in=counts):
-        audit.log(tenant, action, now=now, by=request.user, field=kind.upper(), new=counts[tenant.pk])
-
-
-def _name(kind: str) -> str:
-    return f"calls-{timezone.now():%Y-%m-%d}.{kind}"
-
-
-def _csv(rows: Iterator[Row]) -> HttpResponseBase:
-    def lines() -> Iterator[str]:
-        yield BOM
-        yield from tabular.csv_lines(call_export.COLUMNS, rows)
-
-    headers = {"Content-Disposition": f'attachment; filename="{_name("csv")}"'}
-    return StreamingHttpResponse(lines(), content_type="text/csv; charset=utf-8", headers=headers)
-
-
-def _xlsx(rows: Iterator[Row]) -> HttpResponseBase:
+def _file(kind: str, rows: Iterable[Row]) -> HttpResponseBase:
+    name = f"calls-{timezone.now():%Y-%m-%d}.{kind}"
+    if kind == "csv":
+        lines = chain([BOM], tabular.csv_lines(call_export.COLUMNS, rows))
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
     file: Any = tempfile.TemporaryFile()  # noqa: SIM115 -- the response closes it
     tabular.write_xlsx(call_export.COLUMNS, rows, file)
     file.seek(0)
-    return FileResponse(file, as_attachment=True, filename=_name("xlsx"))
-
-
-ANSWERS = {"csv": _csv, "xlsx": _xlsx}
+    return FileResponse(file, as_attachment=True, filename=name)

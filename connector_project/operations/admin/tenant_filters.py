@@ -1,8 +1,8 @@
 """Filters of the client list: by problem and by state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -16,13 +16,6 @@ from telephony.models import Call
 from tenants.models import Employee, Tenant
 
 
-class ProblemQuery(NamedTuple):
-    """A problem, and the condition for clients that have it."""
-
-    text: Text
-    condition: Callable[[datetime], Q]
-
-
 def _unlinked(_now: datetime) -> Q:
     return Q(Exists(Employee.objects.filter(tenant=OuterRef("pk")).unlinked()), offboarded_at=None)
 
@@ -32,19 +25,18 @@ def _failed_calls(now: datetime) -> Q:
     return Q(Exists(failed))
 
 
-PROBLEM_QUERIES = {
-    "uis": ProblemQuery(_("access denied by UIS"), lambda _now: Q(uis__denied_at__isnull=False, offboarded_at=None)),
-    "crm": ProblemQuery(
-        _("access denied by the CRM"), lambda _now: Q(crm__denied_at__isnull=False, offboarded_at=None)
-    ),
-    "no_events": ProblemQuery(_("no events"), lambda _now: Q(status=TenantStatus.NO_EVENTS)),
-    "unlinked": ProblemQuery(_("unlinked employees"), _unlinked),
-    "checks": ProblemQuery(_("failing checks"), lambda _now: Q(check_run__failed_count__gt=0, offboarded_at=None)),
-    "activation": ProblemQuery(
+# A problem, and the condition for clients that have it.
+PROBLEMS: Mapping[str, tuple[Text, Callable[[datetime], Q]]] = {
+    "uis": (_("access denied by UIS"), lambda _now: Q(uis__denied_at__isnull=False, offboarded_at=None)),
+    "crm": (_("access denied by the CRM"), lambda _now: Q(crm__denied_at__isnull=False, offboarded_at=None)),
+    "no_events": (_("no events"), lambda _now: Q(status=TenantStatus.NO_EVENTS)),
+    "unlinked": (_("unlinked employees"), _unlinked),
+    "checks": (_("failing checks"), lambda _now: Q(check_run__failed_count__gt=0, offboarded_at=None)),
+    "activation": (
         _("activation failed or not started"),
         lambda _now: Q(status__in=[TenantStatus.ACTIVATION_FAILED, TenantStatus.NOT_ACTIVATED]),
     ),
-    "calls": ProblemQuery(_("calls that failed today"), _failed_calls),
+    "calls": (_("calls that failed today"), _failed_calls),
 }
 
 
@@ -53,11 +45,11 @@ class ProblemFilter(admin.SimpleListFilter):
     parameter_name = "wrong"
 
     def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, str(query.text)) for name, query in PROBLEM_QUERIES.items()]
+        return [(name, str(text)) for name, (text, _condition) in PROBLEMS.items()]
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Tenant]) -> QuerySet[Tenant]:
-        query = PROBLEM_QUERIES.get(self.value() or "")
-        return queryset.filter(query.condition(timezone.now())) if query else queryset
+        _text, condition = PROBLEMS.get(self.value() or "", ("", lambda _now: Q()))
+        return queryset.filter(condition(timezone.now()))
 
 
 class TenantStatusFilter(admin.SimpleListFilter):

@@ -1,1 +1,1 @@
-"""The read-only REST API, `/api/v1/`: one module per resource, listed in `urls.RESOURCES`."""
+"""The read-only REST API, `/api/v1/`: one module per resource, listed in `urls`."""

@@ -1,4 +1,4 @@
-"""Authentication, permission and throttling: an API key in `Authorization: Bearer …`, never a session cookie."""
+"""Authentication and throttling: an API key in `Authorization: Bearer …`, never a session cookie."""
 
 from typing import Any
 
@@ -6,8 +6,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed
-from rest_framework.permissions import BasePermission
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
@@ -19,11 +18,11 @@ SCHEME = "Bearer"
 
 
 class KeyAuthentication(BaseAuthentication):
-    def authenticate(self, request: Request) -> tuple[None, ApiKey] | None:
-        """Return the key as `request.auth`, without a user."""
+    def authenticate(self, request: Request) -> tuple[None, ApiKey]:
+        """Return the key as `request.auth`, without a user. A request without a key is rejected."""
         scheme, _space, key = get_authorization_header(request).decode("latin-1").partition(" ")
         if scheme.lower() != SCHEME.lower():
-            return None
+            raise NotAuthenticated
         token = api_keys.find(key.strip())
         if token is None:
             raise AuthenticationFailed(_("This key is unknown or revoked."))
@@ -32,11 +31,6 @@ class KeyAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return SCHEME
-
-
-class HasKey(BasePermission):
-    def has_permission(self, request: Request, view: APIView) -> bool:
-        return isinstance(request.auth, ApiKey)
 
 
 class KeyThrottle(SimpleRateThrottle):

@@ -3,13 +3,14 @@
 from datetime import UTC
 from typing import Any
 
+from django.db import models
 from django.db.models import QuerySet
+from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import mixins, serializers
 from rest_framework.views import exception_handler
 from rest_framework.viewsets import GenericViewSet
 
-from connector_project.operations.api.authentication import HasKey, KeyAuthentication, KeyThrottle
-from connector_project.operations.api.filters import Query
+from connector_project.operations.api.authentication import KeyAuthentication, KeyThrottle
 from connector_project.operations.api.pagination import KeysetPagination
 from connector_project.operations.api.schema import ResourceSchema
 from tenants.models import ApiKey
@@ -28,7 +29,13 @@ class TenantDateTimeField(serializers.DateTimeField):
 
 
 class Row(serializers.ModelSerializer[Any]):
-    """A read-only row."""
+    """A read-only row of a client."""
+
+    serializer_field_mapping = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.DateTimeField: TenantDateTimeField,
+    }
+    tenant = serializers.SlugField(source="tenant.slug")
 
     def get_fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = super().get_fields()
@@ -38,16 +45,14 @@ class Row(serializers.ModelSerializer[Any]):
 
 
 class Resource(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Any]):
-    """A read-only resource. A subclass sets queryset, serializer, query, order and summary."""
+    """A read-only resource. A subclass sets its ordered queryset, serializer, filter set and summary."""
 
     authentication_classes = [KeyAuthentication]
-    permission_classes = [HasKey]
     throttle_classes = [KeyThrottle]
     pagination_class = KeysetPagination
+    filter_backends = [DjangoFilterBackend]
     schema = ResourceSchema()
     lookup_value_regex = "[^/]+"  # so that an invalid ID gets our JSON 404
-    query: type[Query] = Query
-    order: tuple[str, ...] = ("-id",)
     summary: Any = ""  # not `description`, which as_view() overwrites
 
     def get_queryset(self) -> QuerySet[Any]:
@@ -59,9 +64,7 @@ class Resource(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[
         return rows if token.tenant_id is None else rows.filter(tenant=token.tenant_id)
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.action != "list":
-            return queryset
-        return queryset.filter(self.query.read(self.request.query_params))
+        return super().filter_queryset(queryset) if self.action == "list" else queryset
 
     def get_exception_handler(self) -> Any:
         """Answer 404 as JSON; outside the API the project's handler hides it."""

@@ -2,55 +2,28 @@
 
 from typing import Any
 
-from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.utils.translation import gettext_lazy as _
+from django_filters import ChoiceFilter
 from rest_framework import serializers
 
 from connector_project.core import phone_numbers
-from connector_project.operations.api.base import Resource, Row, TenantDateTimeField
-from connector_project.operations.api.filters import AwareDateTimeField, IdField, PhoneField, Query
+from connector_project.core.filters import ConditionFilter
+from connector_project.operations.api.base import Resource, Row
+from connector_project.operations.api.filters import ResourceFilterSet
 from crm import call_records
 from telephony.calls import outcomes
-from telephony.models import Call, Direction, FailureReason, Result
+from telephony.calls.filters import HAS_RECORDING, CallFilterSet
+from telephony.models import Call
 from tenants.models import Employee
 from tenants.transfer_rules import SkipReason
 
-_SHOWN = (
-    *("tenant__slug", "tenant__time_zone", "session_id", "origin", "started_at", "ended_at", "direction"),
-    *("is_internal", "contact", "number", "result", "talk_seconds", "wait_seconds", "state", "skip_reason", "reason"),
-    *("failed_at", "next_attempt_at", "uploaded_at", "crm_user_id"),
-    *("employee__uis_id", "employee__full_name", "employee__extension"),
-)
 
+class CallResourceFilterSet(ResourceFilterSet, CallFilterSet):
+    """Without the filters that only the page of the call list has."""
 
-class CallQuery(Query):
-    session_id = IdField(required=False)
-    started_from = AwareDateTimeField(required=False, help_text=_("Inclusive."))
-    started_till = AwareDateTimeField(required=False, help_text=_("Exclusive."))
-    direction = serializers.ChoiceField(Direction.choices, required=False)
-    outcome = serializers.ChoiceField([*outcomes.OUTCOMES], required=False)
-    result = serializers.ChoiceField(Result.choices, required=False)
-    state = serializers.ChoiceField(Call.State.choices, required=False)
-    reason = serializers.ChoiceField([choice for choice in FailureReason.choices if choice[0]], required=False)
-    rule = serializers.ChoiceField(SkipReason.choices, required=False)
-    employee = IdField(required=False, help_text=_("UIS employee ID."))
-    contact = PhoneField(required=False, help_text=_("The customer's phone number in any format."))
-    number = PhoneField(required=False, help_text=_("The client's phone number in any format."))
-
-    conditions = {
-        "session_id": lambda value: Q(session_id=value),
-        "started_from": lambda value: Q(started_at__gte=value),
-        "started_till": lambda value: Q(started_at__lt=value),
-        "direction": lambda value: Q(direction=value),
-        "outcome": lambda value: outcomes.OUTCOMES[value],
-        "result": lambda value: Q(result=value),
-        "state": lambda value: Q(state=value),
-        "reason": lambda value: Q(reason=value),
-        "rule": lambda value: Q(skip_reason=value),
-        "employee": lambda value: Q(employee__uis_id=value),
-        "contact": lambda value: Q(contact=phone_numbers.normalise(value, is_russian=True)),
-        "number": lambda value: Q(number=phone_numbers.normalise(value, is_russian=True)),
-    }
+    q = tenant__id__exact = day = status = recording = pks = None  # type: ignore[assignment]
+    outcome = ConditionFilter({name: (name, condition) for name, condition in outcomes.OUTCOMES.items()})
+    rule = ChoiceFilter("skip_reason", choices=SkipReason.choices)
 
 
 class Person(Row):
@@ -64,18 +37,12 @@ class Person(Row):
 class CallRow(Row):
     """A call."""
 
-    tenant = serializers.SlugField(source="tenant.slug")
     external_id = serializers.SerializerMethodField(help_text=_("ID in the CRM."))
-    started_at = TenantDateTimeField()
-    ended_at = TenantDateTimeField()
     contact = serializers.SerializerMethodField()
     number = serializers.SerializerMethodField()
     outcome = serializers.ChoiceField([*outcomes.OUTCOMES, ""])
     employee = Person(allow_null=True)
     rule = serializers.ChoiceField([*SkipReason.choices, ("", "")], source="skip_reason")
-    failed_at = TenantDateTimeField(allow_null=True)
-    next_attempt_at = TenantDateTimeField(allow_null=True)
-    uploaded_at = TenantDateTimeField(allow_null=True)
     has_recording = serializers.BooleanField()
 
     class Meta:
@@ -98,18 +65,12 @@ class CallRow(Row):
 
 
 class Calls(Resource):
-    """Calls."""
-
     summary = _("Calls, newest first, with their result and upload status.")
-    # Test for a link in SQL, so that the link itself is never loaded.
     queryset: Any = (
         Call.objects.select_related("tenant", "employee")
-        .only(*_SHOWN)
-        .annotate(
-            outcome=outcomes.OUTCOME,
-            has_recording=ExpressionWrapper(~Q(recording_url=""), output_field=BooleanField()),
-        )
+        .defer("uis_snapshot", "recording_url")
+        .annotate(outcome=outcomes.OUTCOME, has_recording=HAS_RECORDING)
+        .order_by("-started_at", "-id")
     )
     serializer_class = CallRow
-    query = CallQuery
-    order = ("-started_at", "-id")
+    filterset_class = CallResourceFilterSet

@@ -4,31 +4,30 @@ from typing import Any
 
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from connector_project.core.filters import ConditionFilter, IntegerFilter, PatternFilter
 from connector_project.operations.api.base import Resource, Row
-from connector_project.operations.api.filters import IdField, Query
+from connector_project.operations.api.filters import ResourceFilterSet
 from tenants.models import Employee
 
+FLAGS = ("true", "false", "True", "False", "1", "0")
 
-class EmployeeQuery(Query):
-    uis_id = IdField(required=False)
-    crm_user_id = IdField(required=False)
-    extension = serializers.RegexField(r"^[0-9]{1,20}$", required=False)
-    is_dismissed = serializers.BooleanField(required=False)
 
-    conditions = {
-        "uis_id": lambda value: Q(uis_id=value),
-        "crm_user_id": lambda value: Q(crm_user_id=value),
-        "extension": lambda value: Q(extension=value),
-        "is_dismissed": lambda value: Q(is_dismissed=value),
-    }
+class EmployeeFilterSet(ResourceFilterSet):
+    uis_id = IntegerFilter()
+    crm_user_id = IntegerFilter()
+    extension = PatternFilter(regex=r"^[0-9]{1,20}$")
+    is_dismissed = extend_schema_field(OpenApiTypes.BOOL)(
+        ConditionFilter({word: (word, Q(is_dismissed=word.lower() in ("true", "1"))) for word in FLAGS})
+    )
 
 
 class EmployeeRow(Row):
     """An employee."""
 
-    tenant = serializers.SlugField(source="tenant.slug")
     numbers = serializers.ListField(child=serializers.CharField())
 
     class Meta:
@@ -40,10 +39,7 @@ class EmployeeRow(Row):
 
 
 class Employees(Resource):
-    """Employees."""
-
     summary = _("Employees with their UIS and CRM IDs.")
-    queryset: Any = Employee.objects.select_related("tenant")
+    queryset: Any = Employee.objects.select_related("tenant").order_by("id")
     serializer_class = EmployeeRow
-    query = EmployeeQuery
-    order = ("id",)
+    filterset_class = EmployeeFilterSet

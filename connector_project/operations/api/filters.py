@@ -1,78 +1,51 @@
-"""Query parameters: each is validated; an unknown one is an error."""
+"""Parameters that the list of every resource has, and how the schema describes them."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+from copy import deepcopy
 from typing import Any
 
-from django.db.models import Q
-from django.http import QueryDict
-from django.utils.translation import gettext
+from django import forms
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
-from rest_framework import serializers
+from django_filters import CharFilter
+from drf_spectacular.contrib.django_filters import DjangoFilterExtension
 
-LARGEST_ID = 2**63 - 1
+from connector_project.core.filters import IntegerFilter, PatternFilter, StrictFilterSet
+
 LARGEST_PAGE = 500
-FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
-class AwareDateTimeField(serializers.DateTimeField):
-    """A datetime with a UTC offset; without one it would be ambiguous."""
-
-    def to_internal_value(self, value: Any) -> datetime:
-        # An unescaped plus of the offset arrives as a space.
-        moment: datetime = super().to_internal_value(str(value).replace(" ", "+"))
-        return moment
-
-    def enforce_timezone(self, value: datetime) -> datetime:
-        """Reject a datetime without an offset, and clamp one out of range."""
-        if value.tzinfo is None:
-            raise serializers.ValidationError(_("Specify the UTC offset, for example 2026-11-01T09:00:00+03:00."))
-        try:
-            return value.astimezone(UTC)
-        except OverflowError:
-            return FIRST if value.year == FIRST.year else LAST
+def _of_page(rows: QuerySet[Any], _name: str, _value: Any) -> QuerySet[Any]:
+    """Leave the rows to the pagination."""
+    return rows
 
 
-class IdField(serializers.IntegerField):
-    """A non-negative integer that fits into a BIGINT column."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(min_value=0, max_value=LARGEST_ID, **options)
-
-
-class PhoneField(serializers.RegexField):
-    """A phone number in any format."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(r"^\+?[0-9][0-9 ()-]{0,30}$", **options)
-
-
-class Query(serializers.Serializer[Any]):
-    """Parameters of every list. A subclass adds fields and, in `conditions`, a Q for each."""
-
-    tenant = serializers.SlugField(required=False, help_text=_("The client's short name; for staff keys."))
-    page_size = serializers.IntegerField(
-        required=False, min_value=1, max_value=LARGEST_PAGE, help_text=_("Rows per page; 100 by default.")
+class ResourceFilterSet(StrictFilterSet):
+    tenant = PatternFilter(
+        "tenant__slug", regex=r"^[-a-zA-Z0-9_]+$", help_text=_("The client's short name; for staff keys.")
     )
-    cursor = serializers.CharField(required=False, help_text=_("Start of the page, from `next`."))
+    page_size = IntegerFilter(
+        min_value=1, max_value=LARGEST_PAGE, method=_of_page, help_text=_("Rows per page; 100 by default.")
+    )
+    cursor = CharFilter(method=_of_page, help_text=_("Start of the page, from `next`."))
 
-    conditions: dict[str, Callable[[Any], Q]] = {}
 
-    @classmethod
-    def read(cls, params: QueryDict) -> Q:
-        """Return the combined Q. Raises ValidationError."""
-        query = cls(data=params.dict())
-        errors = {name: [gettext("Specify this parameter once.")] for name in params if len(params.getlist(name)) > 1}
-        errors |= {name: [gettext("Unknown parameter.")] for name in params if name not in query.fields}
-        if errors:
-            raise serializers.ValidationError(errors)
-        query.is_valid(raise_exception=True)
-        condition = Q()
-        for name, value in query.validated_data.items():
-            if name in cls._all_conditions():
-                condition &= cls._all_conditions()[name](value)
-        return condition
+class ParameterExtension(DjangoFilterExtension):  # type: ignore[no-untyped-call]
+    """Adds limits and patterns, which drf-spectacular leaves out, to the schema."""
 
-    @classmethod
-    def _all_conditions(cls) -> dict[str, Callable[[Any], Q]]:
-        return {"tenant": lambda slug: Q(tenant__slug=slug), **cls.conditions}
+    priority = 1
+
+    def resolve_filter_field(
+        self, auto_schema: Any, model: Any, filterset_class: Any, field_name: str, filter_field: Any
+    ) -> Any:
+        filter_field = deepcopy(filter_field)  # It caches its form field.
+        [parameter] = super().resolve_filter_field(  # type: ignore[no-untyped-call]
+            auto_schema, model, filterset_class, field_name, filter_field
+        )
+        match filter_field.field:
+            case forms.IntegerField(min_value=least, max_value=most):
+                parameter["schema"] = {"type": "integer", "format": "int64", "minimum": least, "maximum": most}
+            case forms.RegexField(regex=regex):
+                parameter["schema"]["pattern"] = regex.pattern
+            case forms.CharField():
+                parameter["schema"]["minLength"] = 1
+        return [parameter]

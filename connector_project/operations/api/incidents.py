@@ -2,30 +2,24 @@
 
 from typing import Any
 
-from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django_filters import ChoiceFilter
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from connector_project.core.check_results import Responsible
+from connector_project.core.filters import MomentFilter
 from connector_project.operations.alerts import incident_texts
-from connector_project.operations.api.base import Resource, Row, TenantDateTimeField
-from connector_project.operations.api.filters import AwareDateTimeField, Query
+from connector_project.operations.api.base import Resource, Row
+from connector_project.operations.api.filters import ResourceFilterSet
 from connector_project.operations.models import Incident
 
 
-class IncidentQuery(Query):
-    kind = serializers.ChoiceField(Incident.Kind.choices, required=False)
-    state = serializers.ChoiceField(Incident.State.choices, required=False)
-    opened_from = AwareDateTimeField(required=False, help_text=_("Inclusive."))
-    opened_till = AwareDateTimeField(required=False, help_text=_("Exclusive."))
-
-    conditions = {
-        "kind": lambda value: Q(kind=value),
-        "state": lambda value: Q(state=value),
-        "opened_from": lambda value: Q(opened_at__gte=value),
-        "opened_till": lambda value: Q(opened_at__lt=value),
-    }
+class IncidentFilterSet(ResourceFilterSet):
+    kind = ChoiceFilter(choices=Incident.Kind.choices)
+    state = ChoiceFilter(choices=Incident.State.choices)
+    opened_from = MomentFilter("opened_at", "gte", help_text=_("Inclusive."))
+    opened_till = MomentFilter("opened_at", "lt", help_text=_("Exclusive."))
 
 
 class IncidentRow(Row):
@@ -36,9 +30,6 @@ class IncidentRow(Row):
     )
     message = serializers.SerializerMethodField(help_text=_("Description in the requested language."))
     responsible = serializers.SerializerMethodField(help_text=_("Who must act."))
-    opened_at = TenantDateTimeField()
-    last_seen_at = TenantDateTimeField()
-    resolved_at = TenantDateTimeField(allow_null=True)
 
     class Meta:
         model = Incident
@@ -56,10 +47,7 @@ class IncidentRow(Row):
 
 
 class Incidents(Resource):
-    """Incidents."""
-
     summary = _("Incidents, newest first; staff keys also get those of the whole service.")
-    queryset: Any = Incident.objects.select_related("tenant")
+    queryset: Any = Incident.objects.select_related("tenant").order_by("-opened_at", "-id")
     serializer_class = IncidentRow
-    query = IncidentQuery
-    order = ("-opened_at", "-id")
+    filterset_class = IncidentFilterSet

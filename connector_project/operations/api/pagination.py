@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.forms import IntegerField
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import BasePagination
@@ -15,24 +16,20 @@ DEFAULT_PAGE_SIZE = 100
 
 
 class KeysetPagination(BasePagination):
-    """Keyset pagination over the view's `order`: one unique column, or two that are unique together."""
+    """Keyset pagination in the order of the view's queryset."""
 
     next_link: str | None = None
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
-        keyset = Keyset(queryset.model, view.order)
-        size = int(request.query_params.get("page_size") or DEFAULT_PAGE_SIZE)
-        rows = queryset.order_by(*keyset.order)
-        if cursor := request.query_params.get("cursor"):
-            try:
-                rows = rows.filter(keyset.after(cursor))
-            except InvalidCursor as exc:
-                raise NotFound(_("There is no such page.")) from exc
-        found = list(rows[: size + 1])
-        if len(found) > size:
-            cursor = keyset.cursor(found[size - 1])
-            self.next_link = replace_query_param(request.build_absolute_uri(), "cursor", cursor)
-        return found[:size]
+        params = request.query_params
+        size = IntegerField(required=False).clean(params.get("page_size")) or DEFAULT_PAGE_SIZE
+        try:
+            page = Keyset(queryset).page(size=size, after=params.get("cursor", ""))
+        except InvalidCursor as exc:
+            raise NotFound(_("There is no such page.")) from exc
+        if page.following:
+            self.next_link = replace_query_param(request.build_absolute_uri(), "cursor", page.following)
+        return page.rows
 
     def get_paginated_response(self, data: Any) -> Response:
         return Response({"next": self.next_link, "results": data})

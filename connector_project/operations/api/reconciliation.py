@@ -2,31 +2,26 @@
 
 from typing import Any
 
-from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django_filters import DateFilter
 from rest_framework import serializers
 
-from connector_project.operations.api.base import Resource, Row, TenantDateTimeField
-from connector_project.operations.api.filters import Query
+from connector_project.operations.api.base import Resource, Row
+from connector_project.operations.api.filters import ResourceFilterSet
 from telephony.models import DailyReconciliation
 
 
-class ReconciliationQuery(Query):
-    day_from = serializers.DateField(required=False, help_text=_("Inclusive."))
-    day_till = serializers.DateField(required=False, help_text=_("Inclusive."))
-
-    conditions = {"day_from": lambda value: Q(day__gte=value), "day_till": lambda value: Q(day__lte=value)}
+class ReconciliationFilterSet(ResourceFilterSet):
+    day_from = DateFilter("day", "gte", input_formats=["%Y-%m-%d"], help_text=_("Inclusive."))
+    day_till = DateFilter("day", "lte", input_formats=["%Y-%m-%d"], help_text=_("Inclusive."))
 
 
 class ReconciliationRow(Row):
     """A day of a client."""
 
-    tenant = serializers.SlugField(source="tenant.slug")
     delivered_share = serializers.FloatField(
         allow_null=True, help_text=_("0 to 1: uploaded calls as a share of those not skipped; null without any.")
     )
-    counted_at = TenantDateTimeField()
-    closed_at = TenantDateTimeField(allow_null=True)
 
     class Meta:
         model = DailyReconciliation
@@ -37,10 +32,7 @@ class ReconciliationRow(Row):
 
 
 class Reconciliation(Resource):
-    """Days of the daily reconciliation."""
-
     summary = _("Daily reconciliation, newest first: all calls in UIS's report, by outcome.")
-    queryset: Any = DailyReconciliation.objects.select_related("tenant")
+    queryset: Any = DailyReconciliation.objects.select_related("tenant").order_by("-day", "tenant_id")
     serializer_class = ReconciliationRow
-    query = ReconciliationQuery
-    order = ("-day", "tenant_id")
+    filterset_class = ReconciliationFilterSet

@@ -24,24 +24,15 @@ class Problem(serializers.Serializer[Any]):
 class ResourceSchema(AutoSchema):
     view: Any
 
-    def get_override_parameters(self) -> list[Any]:
-        return [self.view.query] if self._is_list() else []
-
-    def get_tags(self) -> list[str]:
-        return [self.view.basename]
-
     def get_description(self) -> str:  # type: ignore[override]
         return str(self.view.summary)
 
     def get_response_serializers(self) -> Any:
         """Add the error responses."""
         answers: dict[int, Any] = {200: super().get_response_serializers()}
-        if self._is_list():
+        if self.view.action == "list":
             answers[400] = OpenApiResponse(_WRONG, description=str(_("errors by parameter")))
         return answers | {code: OpenApiResponse(Problem, description=str(text)) for code, text in _PROBLEMS.items()}
-
-    def _is_list(self) -> bool:
-        return bool(self.view.action == "list")
 
 
 def public_endpoints_only(endpoints: list[Any]) -> list[Any]:

@@ -4,21 +4,14 @@ from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
-from connector_project.operations.api.base import Resource
 from connector_project.operations.api.calls import Calls
 from connector_project.operations.api.employees import Employees
 from connector_project.operations.api.incidents import Incidents
 from connector_project.operations.api.reconciliation import Reconciliation
 
-RESOURCES: dict[str, type[Resource]] = {
-    "calls": Calls,
-    "employees": Employees,
-    "reconciliation": Reconciliation,
-    "incidents": Incidents,
-}
-
 router = SimpleRouter()
-for name, resource in RESOURCES.items():
+for resource in (Calls, Employees, Reconciliation, Incidents):
+    name = resource.__name__.lower()
     router.register(name, resource, basename=name)
 
 urlpatterns = [

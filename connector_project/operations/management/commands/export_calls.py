@@ -8,6 +8,8 @@ from django.utils import timezone
 from connector_project.core import phone_numbers, tabular
 from connector_project.operations import call_export
 from connector_project.operations.management.base import JsonCommand, add_period
+from telephony.calls.filters import CallFilterSet
+from telephony.models import Call
 from tenants import audit
 from tenants.models import AuditLogEntry
 
@@ -33,6 +35,8 @@ class Command(JsonCommand):
         audit.log(
             tenant, AuditLogEntry.Action.CALLS_EXPORTED, now=timezone.now(), field=options["format"].upper(), new=period
         )
-        rows = call_export.rows(call_export.of_period(tenant, since=since, till=till), number=phone_numbers.e164)
+        params = {"started_from": since.isoformat(), "started_till": till.isoformat()}
+        calls = CallFilterSet(params, Call.objects.filter(tenant=tenant)).qs
+        rows = call_export.rows(calls, number=phone_numbers.e164)
         for line in FORMATS[options["format"]](call_export.COLUMNS, rows):
             self.stdout.write(line, ending="")
