@@ -20,15 +20,18 @@ class AccessError(Choices):
     NONE = "", ""
     TOKEN_INVALID = (
         "access_token_invalid",
-        _("UIS rejects the key. Create a new one in UIS: Administrator → User management."),
+        _(
+            "UIS does not know this key. Check that it is complete and for this brand, or create a new one. "
+            "UIS: Administrator → User management."
+        ),
     )
     TOKEN_EXPIRED = (
         "access_token_expired",
-        _("The UIS key has expired. Create a new one: Administrator → User management."),
+        _("The UIS key has expired. Create a permanent one. UIS: Administrator → User management."),
     )
     TOKEN_BLOCKED = (
         "access_token_blocked",
-        _("The UIS key is blocked. Create a new one: Administrator → User management."),
+        _("The UIS key is blocked. Unblock it or create a new one. UIS: Administrator → User management."),
     )
     AUTH_ERROR = "auth_error", _("UIS rejects the login. Create a key in UIS: Administrator → User management.")
     ADDRESS_NOT_LISTED = (
@@ -42,7 +45,13 @@ class AccessError(Choices):
         "method_component_disabled",
         _("A Data API option is missing in UIS: Account → Tariffs and options."),
     )
-    CRM_KEY = "key", _("The CRM rejects the key. Create a new one: Settings → Integration → API keys.")
+    CRM_KEY = (
+        "key",
+        _(
+            "The CRM does not accept this API key. Check that it is complete and from this account, or create a new "
+            "one. CRM: Settings → Integration → API keys."
+        ),
+    )
     CRM_SCOPE = "scope", _("The CRM key lacks a permission. Tick it in the CRM: Settings → Integration → API keys.")
     CRM_ACCOUNT = "account", _("There is no CRM account at this address. Check the address.")
     TELEPHONY_OFF = "telephony_off", _("Our module is switched off in the CRM: Settings → Integration.")

@@ -63,7 +63,7 @@ def build_panel(tenant: Tenant, *, may_act: bool, now: datetime) -> Panel:
         is_checking=tenant_action_handlers.is_checking(tenant, now=now),
         failed=[result for result in results if not result.ok],
         passed=[result for result in results if result.ok],
-        not_seen=sorted(set(runner.CHECKS) - {result.check.code for result in results}),
+        not_seen=runner.not_run(results),
         steps=_steps(getattr(tenant, "activation", None)),
         call_import=call_import_status.in_short(tenant),
         audit_log=_audit_log(tenant, now=now),

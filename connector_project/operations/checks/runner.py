@@ -6,7 +6,7 @@ from itertools import chain
 
 from django.db import transaction
 
-from connector_project.core.check_results import Check, CheckResult
+from connector_project.core.check_results import CHECKS, CheckResult
 from connector_project.core.task_queue import enqueue
 from crm import checks
 from telephony import checks as uis_checks
@@ -14,7 +14,6 @@ from tenants.models import CheckRun, Tenant
 
 TASK = "connector_project.operations.tasks.run_checks"
 TAKES_AT_MOST = timedelta(minutes=2)
-CHECKS: dict[str, Check] = {check.code: check for check in (*uis_checks.ALL, *checks.ALL)}
 
 
 def run(tenant: Tenant, *, now: datetime) -> list[CheckResult]:
@@ -56,6 +55,11 @@ def request_run(tenant: Tenant, *, now: datetime) -> None:
 def is_running(run: CheckRun | None, *, now: datetime) -> bool:
     """Return whether a run is in progress; a run whose worker died counts as ended after TAKES_AT_MOST."""
     return run is not None and run.requested_at is not None and now - run.requested_at < TAKES_AT_MOST
+
+
+def not_run(found: Iterable[CheckResult]) -> list[str]:
+    """Return the codes of the checks that have no result: disabled features, denied access."""
+    return sorted(CHECKS.keys() - {finding.check.code for finding in found})
 
 
 def stored_results(run: CheckRun | None) -> list[CheckResult]:

@@ -136,9 +136,8 @@ def _check_key(account: CrmConnection) -> None:
     """Verify the key at this host, because the signature does not cover the address; get stores and zone."""
     client = client_factory.crm_client(account, is_live=True)
     rights = client.rights()
-    for scope in api_scopes.missing(rights):
-        if scope in api_scopes.REQUIRED:
-            _need(checks.missing_scope(scope))
+    for scope in api_scopes.required(rights):
+        _need(scope)
     account.stores = list(rights.sites)
     account.time_zone = _zone(client.time_zone())
 
