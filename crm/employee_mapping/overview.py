@@ -62,12 +62,13 @@ def load_overview(tenant: Tenant, now: datetime) -> MappingOverview:
     staff = list(Employee.objects.filter(tenant=tenant))
     users = {user.crm_id: user for user in CrmUser.objects.filter(tenant=tenant)}
     rows = _rows(tenant, staff, users, now=now)
+    present = [row for row in rows if not row.employee.is_dismissed]
     stores = list(tenant.crm.stores)
     return MappingOverview(
-        unlinked=[row for row in rows if suggestions.is_unlinked(row.employee)],
+        unlinked=[row for row in rows if row.employee.is_unlinked],
         # Employees with pending calls come first.
-        linked=sorted((row for row in rows if _is_linked(row.employee)), key=lambda row: -row.pending),
-        not_needed=[employee for employee in staff if _is_not_needed(employee)],
+        linked=sorted((row for row in present if row.employee.crm_user_id), key=lambda row: -row.pending),
+        not_needed=[row.employee for row in present if row.employee.linked_by == Employee.LinkedBy.NOT_NEEDED],
         departed=[row for row in rows if row.employee.is_dismissed and (row.employee.crm_user_id or row.pending)],
         free_users=suggestions.free_users(staff, users.values()),
         unknown=_unknown(tenant, staff, users, now=now),
@@ -87,7 +88,7 @@ def _rows(tenant: Tenant, staff: Sequence[Employee], users: dict[int, CrmUser], 
             user=users.get(employee.crm_user_id) if employee.crm_user_id else None,
             suggestions=offers.get(employee.uis_id, NO_SUGGESTIONS),
             pending=pending[employee.uis_id],
-            uploaded=uploaded.get(employee.pk, 0) if suggestions.is_unlinked(employee) else 0,
+            uploaded=uploaded.get(employee.pk, 0) if employee.is_unlinked else 0,
         )
         for employee in staff
     ]
@@ -118,11 +119,3 @@ def _owners(
     for crm_id, user in users.items():
         owners.setdefault((UnknownId.Kind.USER, str(crm_id)), [user])
     return owners
-
-
-def _is_linked(employee: Employee) -> bool:
-    return employee.crm_user_id is not None and not employee.is_dismissed
-
-
-def _is_not_needed(employee: Employee) -> bool:
-    return employee.linked_by == Employee.LinkedBy.NOT_NEEDED and not employee.is_dismissed

@@ -58,18 +58,12 @@ def suggest(
     `typed` are the extensions entered manually in the CRM. Only the strongest reason with any match counts.
     """
     staff = list(staff)
-    found = _candidates([employee for employee in staff if is_unlinked(employee)], free_users(staff, users), typed)
+    found = _candidates([employee for employee in staff if employee.is_unlinked], free_users(staff, users), typed)
     offered = Counter(one.user.crm_id for candidates in found.values() for one in candidates)
     return {
         uis_id: Suggestions(candidates, any(offered[one.user.crm_id] > 1 for one in candidates))
         for uis_id, candidates in found.items()
     }
-
-
-def is_unlinked(employee: Employee) -> bool:
-    """Return whether the employee needs a CRM user and has none."""
-    is_excluded = employee.is_dismissed or employee.linked_by == Employee.LinkedBy.NOT_NEEDED
-    return employee.crm_user_id is None and not is_excluded
 
 
 def free_users(staff: Iterable[Employee], users: Iterable[CrmUser]) -> list[CrmUser]:
@@ -87,7 +81,7 @@ def _candidates(
         codes[user_id].append(code)
     users_by_key: dict[MatchKey, list[CrmUser]] = defaultdict(list)
     for user in users:
-        for key in _of_user(user, codes[user.crm_id]):
+        for key in _keys_of_user(user, codes[user.crm_id]):
             users_by_key[key].append(user)
     return {employee.uis_id: _strongest(_keys_of_employee(employee), users_by_key) for employee in employees}
 
@@ -101,17 +95,18 @@ def _strongest(
     return ()
 
 
-def _of_user(user: CrmUser, codes: Iterable[str]) -> set[MatchKey]:
+def _keys_of_user(user: CrmUser, codes: Iterable[str]) -> set[MatchKey]:
     """Return a user's match keys; an employee who shares one may be the same person."""
     exact, shorter = _names(user.name)
-    return {
-        *((MatchReason.EXTENSION, code) for code in codes if code),
-        *((MatchReason.EMAIL, part) for part in [user.email.strip().lower()] if part),
+    keys = {
+        *((MatchReason.EXTENSION, code) for code in codes),
+        (MatchReason.EMAIL, user.email.strip().lower()),
         (MatchReason.PREVIOUS, user.crm_id),
-        *((MatchReason.NAME, parts) for parts in [exact] if parts),
+        (MatchReason.NAME, exact),
         *((MatchReason.NAME, ("without patronymic", parts)) for parts in shorter),
-        *((MatchReason.PHONE, number) for number in [user.phone] if phone_numbers.is_external(number)),
+        (MatchReason.PHONE, user.phone if phone_numbers.is_external(user.phone) else ""),
     }
+    return {(reason, value) for reason, value in keys if value}
 
 
 def _keys_of_employee(employee: Employee) -> set[MatchKey]:
