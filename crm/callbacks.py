@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from connector_project.core import http_client, logging
+from connector_project.core import logging
 from connector_project.core.task_queue import enqueue
-from crm.account_url import normalise, validation_error
+from crm import checks
+from crm.account_url import normalise
 from crm.models import Command
 from crm.retailcrm.errors import TELEPHONY_OFF
 from tenants.models import Tenant
@@ -92,7 +92,7 @@ def _update_address(tenant: Tenant, address: str) -> None:
     address = normalise(address)
     if not address or address == normalise(tenant.crm.address):
         return
-    if validation_error(address, domains=settings.CRM_DOMAINS, is_trusted=http_client.is_trusted(address)):
+    if not checks.is_account_address(address).ok:
         security.warning("the CRM sent a systemUrl that is not a CRM account", tenant=tenant.slug)
         return
     with transaction.atomic():

@@ -32,13 +32,15 @@ def manual_codes(tenant: Tenant, client: RetailCrmClient) -> list[tuple[int, str
 
 
 def register(
-    tenant: Tenant, client: RetailCrmClient, *, typed: Codes = (), now: datetime, is_forced: bool = False
+    tenant: Tenant, client: RetailCrmClient, *, typed: Codes | None = None, now: datetime, is_forced: bool = False
 ) -> bool:
     """Send the module with all extensions, numbers and URLs if they changed; return whether it was sent.
 
     An edit replaces the whole list, so manually entered extensions of users we do not know are sent along. A module
-    that is switched off in the CRM is left alone unless forced, because an edit would switch it on.
+    that is switched off in the CRM is left alone unless forced, because an edit would switch it on. `typed` are the
+    `manual_codes`, if the caller has read them already. Raises RemoteError.
     """
+    typed = manual_codes(tenant, client) if typed is None else typed
     ours = _codes(tenant)
     users, extensions = {user_id for user_id, _ in ours}, {extension for _, extension in ours}
     manual = [
@@ -67,14 +69,6 @@ def _count_unknown(tenant: Tenant, answer: ModuleAnswer, *, now: datetime) -> No
     for kind, unknown in ((UnknownId.Kind.USER, answer.unknown_users), (UnknownId.Kind.STORE, answer.unknown_sites)):
         if unknown:
             UnknownId.record(tenant, kind, tuple(sorted(set(unknown), key=str)), on=now.astimezone(tenant.zone).date())
-
-
-def register_again(tenant: Tenant, client: RetailCrmClient, *, now: datetime) -> None:
-    """Send the module even if nothing changed, switched on, with the manually entered extensions.
-
-    Raises RemoteError.
-    """
-    register(tenant, client, typed=manual_codes(tenant, client), now=now, is_forced=True)
 
 
 def switch_off(tenant: Tenant, client: RetailCrmClient) -> None:
@@ -107,7 +101,7 @@ def foreign_urls(tenant: Tenant, state: ModuleState) -> list[str]:
     wanted = {
         "makeCallUrl": ours["make_call"],
         "changeUserStatusUrl": ours["change_user_status"],
-        "baseUrl": ours["activity"].removesuffix("/activity/"),
+        "baseUrl": _base_url(ours),
     }
     return [name for name, url in state.addresses if url.rstrip("/") != wanted[name].rstrip("/")]
 
@@ -129,16 +123,9 @@ def page_url(token: str) -> str:
 
 def addresses(tenant: Tenant) -> dict[str, str]:
     """Return all our URLs for this client's systems."""
-    hook = tenant.uis.hook
-
-    def ours(name: str) -> str:
-        return settings.PUBLIC_URL + reverse(name, args=[hook])
-
     return {
-        "notifications": ours("notifications"),
-        "make_call": ours("make-call"),
-        "change_user_status": ours("change-user-status"),
-        "activity": ours("activity"),
+        name: settings.PUBLIC_URL + reverse(name.replace("_", "-"), args=[tenant.uis.hook])
+        for name in ("notifications", "make_call", "change_user_status", "activity")
     }
 
 
@@ -169,13 +156,12 @@ def _fingerprint(tenant: Tenant) -> str:
 
 def _module(tenant: Tenant, *, codes: Codes) -> Module:
     urls = addresses(tenant)
-    base = urls["activity"].removesuffix("/activity/")
     return Module(
         code=code(tenant),
         client_id=tenant.crm.client_id,
         name=NAME,
         logo_url=settings.PUBLIC_URL + static("logo.svg"),
-        base_url=base,
+        base_url=_base_url(urls),
         make_call_url=urls["make_call"],
         change_status_url=urls["change_user_status"],
         integration_code=_integration_code(tenant),
@@ -184,6 +170,10 @@ def _module(tenant: Tenant, *, codes: Codes) -> Module:
         codes=tuple(codes),
         phones=tuple((site, phone) for site, phone in _phones(tenant)),
     )
+
+
+def _base_url(urls: dict[str, str]) -> str:
+    return urls["activity"].removesuffix("/activity/")
 
 
 def _integration_code(tenant: Tenant) -> str:

@@ -46,14 +46,8 @@ def link_users(tenant_id: int) -> None:
 def register_module(tenant_id: int) -> None:
     """Register our URLs after they changed; if that fails, the hourly sync does it."""
     tenant = _tenant(tenant_id)
-
-    def register() -> None:
-        client = client_factory.crm_client(tenant.crm)
-        integration_module.register(
-            tenant, client, typed=integration_module.manual_codes(tenant, client), now=timezone.now()
-        )
-
-    _run_for_tenant(tenant, register)
+    client = client_factory.crm_client(tenant.crm)
+    _run_for_tenant(tenant, lambda: integration_module.register(tenant, client, now=timezone.now()))
 
 
 def verify_uploads(tenant_id: int) -> None:
@@ -84,7 +78,7 @@ def probe(tenant_id: int) -> None:
         client = client_factory.crm_client(tenant.crm)
         if callbacks.is_switched_off(tenant) and not integration_module.is_on(tenant, client):
             raise http_client.AccessDenied(SYSTEM, callbacks.SWITCHED_OFF, code=TELEPHONY_OFF)
-        integration_module.register_again(tenant, client, now=timezone.now())
+        integration_module.register(tenant, client, now=timezone.now(), is_forced=True)
         tenant.crm.restore()
 
     _run_for_tenant(tenant, reconnect)

@@ -33,8 +33,8 @@ def employees(tenant: Tenant, client: UisClient) -> Iterator[CheckResult]:
     yield RIGHT_EMPLOYEES.result(is_ok=True)
     yield EMPLOYEES.result(is_ok=bool(staff), count=len(staff))
     if staff:
-        linked = Employee.objects.filter(tenant=tenant, crm_user_id__isnull=False).values_list("uis_id", flat=True)
-        yield from extensions(staff, linked=set(linked))
+        linked = Employee.objects.filter(tenant=tenant).linked().values_list("uis_id", flat=True)
+        yield from _extensions(staff, linked=set(linked))
 
 
 EXTENSIONS = Check(
@@ -51,7 +51,7 @@ EXTENSIONS_UNIQUE = Check(
 )
 
 
-def extensions(staff: Sequence[UisEmployee], *, linked: set[int]) -> Iterator[CheckResult]:
+def _extensions(staff: Sequence[UisEmployee], *, linked: set[int]) -> Iterator[CheckResult]:
     """Check for missing and shared extensions. Linked employees need one; if nobody has one, all need one."""
     having = [person for person in staff if person.extension]
     without = [person for person in staff if not person.extension and (person.uis_id in linked or not having)]

@@ -113,7 +113,8 @@ def _register_account(account: CrmConnection, *, now: datetime) -> Tenant:
     account.address = _public_address(given)
     _check_key(account)
     tenant = _get_or_create_tenant(account, given, now=now)
-    integration_module.register_again(tenant, client_factory.crm_client(tenant.crm, is_live=True), now=now)
+    client = client_factory.crm_client(tenant.crm, is_live=True)
+    integration_module.register(tenant, client, now=now, is_forced=True)
     return tenant
 
 
