@@ -16,7 +16,7 @@ from connector_project.core import phone_numbers
 from crm.account_url import normalise
 from crm.models import UnknownId
 from crm.retailcrm.client import RetailCrmClient
-from crm.retailcrm.types import Module, ModuleAnswer, ModuleState
+from crm.retailcrm.types import Module, ModuleState
 from tenants.models import AccessError, CrmConnection, Employee, Tenant, VirtualNumber
 
 TASK = "crm.tasks.register_module"
@@ -57,18 +57,13 @@ def register(
         return False
     sent = _module(tenant, codes=[*ours, *manual])
     answer = client.edit_module(sent)
-    _count_unknown(tenant, answer, now=now)
+    unknown = {UnknownId.Kind.USER: answer.unknown_users, UnknownId.Kind.STORE: answer.unknown_sites}
+    UnknownId.record(tenant, unknown, now=now)
     if _save(tenant, registration, now=now):
         return True
     # Disconnected meanwhile: whichever request came last, the module must end switched off.
     client.edit_module(replace(sent, codes=tuple(manual), is_active=False))
     return False
-
-
-def _count_unknown(tenant: Tenant, answer: ModuleAnswer, *, now: datetime) -> None:
-    for kind, unknown in ((UnknownId.Kind.USER, answer.unknown_users), (UnknownId.Kind.STORE, answer.unknown_sites)):
-        if unknown:
-            UnknownId.record(tenant, kind, tuple(sorted(set(unknown), key=str)), on=now.astimezone(tenant.zone).date())
 
 
 def switch_off(tenant: Tenant, client: RetailCrmClient) -> None:

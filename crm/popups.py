@@ -173,10 +173,8 @@ def _send(popup: Popup, *, now: datetime) -> Outcome:
 def _count_unknown(tenant: Tenant, answer: EventAnswer, *, now: datetime) -> None:
     """Count unknown IDs."""
     try:
-        for kind, ids in ((UnknownId.Kind.CODE, answer.unknown_codes), (UnknownId.Kind.USER, answer.unknown_users)):
-            if ids:
-                # Sorted, so that two workers do not deadlock.
-                UnknownId.record(tenant, kind, tuple(sorted(set(ids), key=str)), on=now.astimezone(tenant.zone).date())
+        unknown = {UnknownId.Kind.CODE: answer.unknown_codes, UnknownId.Kind.USER: answer.unknown_users}
+        UnknownId.record(tenant, unknown, now=now)
     except Exception:
         # The pop-up was sent: a failed count must not send it again.
         logger.exception("unknown ids were not counted", tenant=tenant.slug)

@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 
-from django.db import transaction
 from django.utils import timezone
 
 from connector_project.core import check_results, http_client, logging
-from connector_project.core.task_queue import enqueue
 from crm import (
     callbacks,
     client_factory,
@@ -59,10 +57,7 @@ def verify_uploads(tenant_id: int) -> None:
 
 def verify_uploads_all() -> None:
     """Every hour: enqueue one task per client whose CRM connection is not suspended."""
-    with transaction.atomic():
-        live = Tenant.objects.live().filter(crm__denied_at=None)
-        for tenant_id in live.values_list("pk", flat=True):
-            enqueue(VERIFY_UPLOADS, tenant_id)
+    Tenant.objects.live().filter(crm__denied_at=None).enqueue_each(VERIFY_UPLOADS)
 
 
 def push_statuses(tenant_id: int) -> None:
@@ -91,10 +86,7 @@ def enqueue_due_work() -> None:
 
 def probe_all() -> None:
     """Every five minutes: probe the CRM connections that are suspended."""
-    with transaction.atomic():
-        suspended = Tenant.objects.live().filter(crm__denied_at__isnull=False)
-        for tenant_id in suspended.values_list("pk", flat=True):
-            enqueue(callbacks.PROBE, tenant_id)
+    Tenant.objects.live().filter(crm__denied_at__isnull=False).enqueue_each(callbacks.PROBE)
 
 
 def _tenant(pk: int) -> Tenant:

@@ -64,11 +64,9 @@ def not_run(found: Iterable[CheckResult]) -> list[str]:
 
 def stored_results(run: CheckRun | None) -> list[CheckResult]:
     """Return the results of the last run, without checks that no longer exist."""
-    return list(_read(run.results)) if run else []
-
-
-def _read(rows: Iterable[dict[str, object]]) -> Iterable[CheckResult]:
-    for row in rows:
-        check, params = CHECKS.get(str(row.get("check"))), row.get("params")
-        if check is not None and isinstance(params, dict):
-            yield CheckResult(check, bool(row.get("ok")), params)
+    rows = run.results if run else []
+    return [
+        CheckResult(CHECKS[row["check"]], bool(row.get("ok")), row["params"])
+        for row in rows
+        if row.get("check") in CHECKS and isinstance(row.get("params"), dict)
+    ]
