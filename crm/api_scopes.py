@@ -10,14 +10,9 @@ from tenants.models import Tenant, TransferRules
 
 # Scope -> method patterns. An old key has patterns instead of scopes; one is enough, version 4 has other methods.
 SCOPES = {
-    "integration_read": (
-        "/api/integration-modules/{code}",
-        "/api/telephony/setting/{code}",
-    ),  # extensions that users entered in our module
-    "integration_write": (
-        "/api/integration-modules/{code}/edit",
-        "/api/telephony/setting/{code}/edit",
-    ),  # registering it
+    # Extensions that users entered in our module; registering it.
+    "integration_read": ("/api/integration-modules/{code}", "/api/telephony/setting/{code}"),
+    "integration_write": ("/api/integration-modules/{code}/edit", "/api/telephony/setting/{code}/edit"),
     "telephony_read": ("/api/telephony/manager",),  # a caller's manager; whether another telephony is active
     "telephony_write": ("/api/telephony/calls/upload",),  # pop-ups and history
     "user_read": ("/api/users",),  # linking employees

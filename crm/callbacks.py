@@ -25,7 +25,7 @@ security = logging.logger("connector.security")
 
 def activity(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Command:
     """Process a switch of the module: off suspends the CRM connection, on restores it."""
-    command = _store(tenant, Command.Kind.ACTIVITY, request, now=now)
+    command = Command.store(tenant, Command.Kind.ACTIVITY, request, now=now)
     data = _parse_object(request.get("activity"))
     if data is None:
         return command.close(Command.State.REFUSED, Command.Reason.BAD_REQUEST, now=now)
@@ -46,7 +46,7 @@ def is_switched_off(tenant: Tenant) -> bool:
 
 def settings_changed(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Command:
     """Store the account's time zone."""
-    command = _store(tenant, Command.Kind.SETTINGS, request, now=now)
+    command = Command.store(tenant, Command.Kind.SETTINGS, request, now=now)
     data = _parse_object(request.get("settings"))
     if data is None:
         return command.close(Command.State.REFUSED, Command.Reason.BAD_REQUEST, now=now)
@@ -60,11 +60,6 @@ def settings_changed(tenant: Tenant, request: Mapping[str, str], *, now: datetim
         tenant.crm.time_zone = name
         tenant.crm.save(update_fields=["time_zone"])
     return command.close(Command.State.DONE, now=now)
-
-
-def _store(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, now: datetime) -> Command:
-    params = {name: value for name, value in request.items() if name != "clientId"}
-    return Command.objects.create(tenant=tenant, kind=kind, params=params, received_at=now)
 
 
 def _parse_object(text: str | None) -> dict[str, Any] | None:

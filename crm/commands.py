@@ -51,10 +51,7 @@ Outcome = Ended | Postponed
 
 def receive(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, now: datetime) -> Command:
     """Store a command, then refuse it with a reason or queue it."""
-    params = {name: value for name, value in request.items() if name != "clientId"}
-    command = Command.objects.create(
-        tenant=tenant, kind=kind, params=params, received_at=now, next_attempt_at=now + QUEUED_FOR
-    )
+    command = Command.store(tenant, kind, request, now=now, next_attempt_at=now + QUEUED_FOR)
     with transaction.atomic():
         refusal = _prepare(command, now=now)
         if refusal:

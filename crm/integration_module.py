@@ -68,7 +68,7 @@ def register(
 
 def switch_off(tenant: Tenant, client: RetailCrmClient) -> None:
     """Switch the module off; manually entered extensions stay. Raises RemoteError."""
-    manual = [(user_id, extension) for user_id, extension in tenant.crm.registered_module.get("manual_codes", [])]
+    manual = tenant.crm.registered_module.get("manual_codes", [])
     client.edit_module(replace(_module(tenant, codes=manual), is_active=False))
 
 

@@ -78,8 +78,7 @@ def load_overview(tenant: Tenant, now: datetime) -> MappingOverview:
 
 
 def _rows(tenant: Tenant, staff: Sequence[Employee], users: dict[int, CrmUser], *, now: datetime) -> list[Row]:
-    manual = tenant.crm.registered_module.get("manual_codes", [])
-    offers = suggestions.suggest(staff, users.values(), [(user_id, code) for user_id, code in manual])
+    offers = suggestions.suggest(staff, users.values(), tenant.crm.registered_module.get("manual_codes", []))
     pending = pending_calls.count_pending(tenant, staff, now=now)
     uploaded = pending_calls.count_uploaded(tenant, since=now - LOOK_BACK)
     return [

@@ -53,14 +53,10 @@ def notification_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResul
 def _event(event_status: status.EventStatus, *, name: str) -> Iterator[CheckResult]:
     is_seen = event_status.seen_at is not None
     yield SEEN[event_status.event].result(is_ok=is_seen, event=name, days=status.RECENT_PERIOD.days)
-    if not is_seen:
-        return
-    template = TEMPLATES[event_status.event]
-    if event_status.faults:
-        fault = event_status.faults[0]
-        yield template.result(is_ok=False, event=name, kind=fault.code, names=", ".join(fault.names))
-    else:
-        yield template.result(is_ok=True, event=name)
+    if is_seen:
+        fault = next(iter(event_status.faults), None)
+        details = {"kind": fault.code, "names": ", ".join(fault.names)} if fault else {}
+        yield TEMPLATES[event_status.event].result(is_ok=fault is None, event=name, **details)
 
 
 def _name(tenant: Tenant, event: Event) -> str:
