@@ -12,7 +12,6 @@ from connector_project.core import http_client, phone_numbers
 from connector_project.core.jobs import QUEUED_FOR, released
 from connector_project.core.task_queue import enqueue
 from crm.models import Command
-from telephony import client_factory as uis_clients
 from telephony import outbound
 from tenants.models import Employee, Tenant, TransferRules
 
@@ -232,5 +231,5 @@ def _failed(command: Command, exc: http_client.RemoteError, *, if_unknown: Comma
         reason = if_unknown
     if isinstance(exc, http_client.AccessDenied):
         reason = Reason.UIS_DENIED
-        uis_clients.suspend_if_denied(command.tenant.uis, exc, now=now)
+        command.tenant.uis.suspend_if_denied(exc, now=now)
     return Ended(state=State.FAILED, reason=reason, detail=str(exc))

@@ -156,7 +156,7 @@ def _send(popup: Popup, *, now: datetime) -> Outcome:
     try:
         answer = client.send_event(event)
     except http_client.RemoteError as exc:
-        client_factory.suspend_if_denied(popup.tenant.crm, exc, is_essential=True, now=now)
+        popup.tenant.crm.suspend_if_denied(exc, is_essential=True, now=now)
         popup.state, popup.detail = State.FAILED, str(exc)
         popup.save()
         return Dropped(Reason.CRM_FAILED, str(exc))
@@ -209,7 +209,7 @@ def _close_popups(tenant: Tenant, popups: Sequence[Popup], hangup: Hangup, *, no
     except http_client.RemoteUnavailable as exc:
         return Postponed(now + jobs.QUEUED_FOR, str(exc))
     except http_client.RemoteError as exc:
-        client_factory.suspend_if_denied(tenant.crm, exc, is_essential=True, now=now)
+        tenant.crm.suspend_if_denied(exc, is_essential=True, now=now)
         return Dropped(Reason.CRM_FAILED, str(exc))
     _count_unknown(tenant, answer, now=now)
     return Done()

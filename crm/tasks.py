@@ -1,10 +1,8 @@
 """Tasks and schedules of this app: load the rows, make one call."""
 
-from collections.abc import Callable
-
 from django.utils import timezone
 
-from connector_project.core import check_results, http_client, logging
+from connector_project.core import http_client
 from crm import (
     callbacks,
     client_factory,
@@ -18,10 +16,9 @@ from crm import (
 )
 from crm.retailcrm.errors import SYSTEM, TELEPHONY_OFF
 from tenants.models import Tenant
+from tenants.periodic_requests import run_for_tenant
 
 VERIFY_UPLOADS = "crm.tasks.verify_uploads"
-
-logger = logging.logger(__name__)
 
 
 def find_owners(tenant_id: int) -> None:
@@ -37,22 +34,22 @@ def run_command(command_id: int) -> None:
 
 
 def link_users(tenant_id: int) -> None:
-    tenant = _tenant(tenant_id)
-    _run_for_tenant(tenant, lambda: user_linking.link(tenant, now=timezone.now()))
+    run_for_tenant(tenant_id, "crm", lambda tenant: user_linking.link(tenant, now=timezone.now()))
 
 
 def register_module(tenant_id: int) -> None:
     """Register our URLs after they changed; if that fails, the hourly sync does it."""
-    tenant = _tenant(tenant_id)
-    client = client_factory.crm_client(tenant.crm)
-    _run_for_tenant(tenant, lambda: integration_module.register(tenant, client, now=timezone.now()))
+
+    def register(tenant: Tenant) -> None:
+        integration_module.register(tenant, client_factory.crm_client(tenant.crm), now=timezone.now())
+
+    run_for_tenant(tenant_id, "crm", register)
 
 
 def verify_uploads(tenant_id: int) -> None:
     """Verify that uploaded calls are in the CRM."""
-    tenant = _tenant(tenant_id)
-    if upload_verification.is_due(tenant, now=timezone.now()):
-        _run_for_tenant(tenant, lambda: upload_verification.verify(tenant, now=timezone.now()))
+    if upload_verification.is_due(tenant_id, now=timezone.now()):
+        run_for_tenant(tenant_id, "crm", lambda tenant: upload_verification.verify(tenant, now=timezone.now()))
 
 
 def verify_uploads_all() -> None:
@@ -61,14 +58,14 @@ def verify_uploads_all() -> None:
 
 
 def push_statuses(tenant_id: int) -> None:
-    status_sync.push(_tenant(tenant_id), now=timezone.now())
+    tenant = Tenant.objects.select_related("crm", "rules").get(pk=tenant_id)
+    status_sync.push(tenant, now=timezone.now())
 
 
 def probe(tenant_id: int) -> None:
     """Check whether the CRM accepts us again, and register again; a module that users switched off stays off."""
-    tenant = _tenant(tenant_id)
 
-    def reconnect() -> None:
+    def reconnect(tenant: Tenant) -> None:
         key_verification.verify_crm_key(tenant.crm)
         client = client_factory.crm_client(tenant.crm)
         if callbacks.is_switched_off(tenant) and not integration_module.is_on(tenant, client):
@@ -76,7 +73,7 @@ def probe(tenant_id: int) -> None:
         integration_module.register(tenant, client, now=timezone.now(), is_forced=True)
         tenant.crm.restore()
 
-    _run_for_tenant(tenant, reconnect)
+    run_for_tenant(tenant_id, "crm", reconnect)
 
 
 def enqueue_due_work() -> None:
@@ -87,23 +84,3 @@ def enqueue_due_work() -> None:
 def probe_all() -> None:
     """Every five minutes: probe the CRM connections that are suspended."""
     Tenant.objects.live().filter(crm__denied_at__isnull=False).enqueue_each(callbacks.PROBE)
-
-
-def _tenant(pk: int) -> Tenant:
-    return Tenant.objects.select_related("uis", "crm", "rules").get(pk=pk)
-
-
-def _run_for_tenant(tenant: Tenant, call: Callable[[], object]) -> None:
-    """Call the CRM for a periodic task: errors are logged and not retried."""
-    if tenant.offboarded_at is not None:
-        return  # Queued before the client was disconnected.
-    logging.bind(tenant=tenant.slug)
-    try:
-        call()
-    except (http_client.RemoteError, check_results.CheckFailed) as exc:
-        client_factory.suspend_if_denied(tenant.crm, exc, now=timezone.now())
-        logger.warning("request failed", error=f"{type(exc).__name__}: {exc}")
-    else:
-        # An answer does not prove that our module is switched on there: only the probe checks that.
-        if tenant.crm.denied_code != TELEPHONY_OFF:
-            tenant.crm.restore()

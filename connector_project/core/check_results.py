@@ -1,5 +1,6 @@
 """Set-up checks and their results: a stable code, a message, the responsible party and the menu path."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,13 +22,6 @@ class Responsible(Choices):
     DEVELOPERS = "developers", _("the developers")
     UIS = "uis", "UIS"
     CRM = "crm", "retailCRM"
-
-
-class _SafeFormatDict(dict[str, str]):
-    """Parameters of a message. A result stored before an update may lack parameters of the new message."""
-
-    def __missing__(self, name: str) -> str:
-        return "…"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +60,8 @@ class CheckResult:
         """The message in the active language; if the check failed, with the menu path."""
         failed = self.check.variants.get(self.params.get("kind", ""), self.check.failed)
         text = str(self.check.passed) if self.ok else f"{failed} {self.check.where}".strip()
-        return text % _SafeFormatDict(self.params)
+        # A result stored before an update may lack parameters of the new message.
+        return text % defaultdict(lambda: "…", self.params)
 
     def to_json(self) -> dict[str, Any]:
         """Return the result for a JSON column."""

@@ -66,7 +66,7 @@ def _fetch(batch: list[Call], *, now: datetime) -> None:
     try:
         found = _UisReply.fetch_batch(batch, _client(batch), now=now)
     except http_client.RemoteError as exc:
-        client_factory.suspend_if_denied(tenant.uis, exc, is_essential=True, now=now)
+        tenant.uis.suspend_if_denied(exc, is_essential=True, now=now)
         results: step_outcomes.Results = [(call, _on_error(call, exc, uis=tenant.uis, now=now)) for call in batch]
     else:
         context = _BatchContext(

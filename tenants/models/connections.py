@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core import circuit_breaker
 from connector_project.core.choices import Choices
 from connector_project.core.encrypted_fields import EncryptedTextField
+from connector_project.core.http_client import AccessDenied
 from tenants.models.tenant import Tenant, generate_token, validate_time_zone
 
 OLD_HOOK_LIFETIME = timedelta(hours=24)
@@ -57,6 +58,10 @@ class AccessError(Choices):
     TELEPHONY_OFF = "telephony_off", _("Our module is switched off in the CRM: Settings → Integration.")
     NOT_HTTPS = "address_not_https", _("The address must begin with https://.")
     NOT_PUBLIC = "address_not_public", _("The address is not public.")
+
+
+# One right or option is missing: only the requests that need it fail.
+MISSING_RIGHTS = {AccessError.FORBIDDEN, AccessError.COMPONENT, AccessError.METHOD_COMPONENT, AccessError.CRM_SCOPE}
 
 
 class Connection(models.Model):
@@ -117,6 +122,14 @@ class Connection(models.Model):
         """Suspend the connection: nothing is sent until a check succeeds or its settings change."""
         type(self)._default_manager.filter(pk=self.pk, denied_at=None).update(denied_at=now)
         type(self)._default_manager.filter(pk=self.pk).update(denied_code=code, denied_detail=detail)
+
+    def suspend_if_denied(self, exc: Exception, *, is_essential: bool = False, now: datetime) -> None:
+        """Suspend the connection if the vendor denies access to the whole account.
+
+        A single missing right suspends it only if no call can be processed without it (`is_essential`).
+        """
+        if isinstance(exc, AccessDenied) and (is_essential or exc.code not in MISSING_RIGHTS):
+            self.suspend(exc.code, str(exc), now=now)
 
     def restore(self) -> None:
         """Lift the suspension."""
