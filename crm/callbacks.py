@@ -10,7 +10,7 @@ from django.db import transaction
 
 from connector_project.core import logging
 from connector_project.core.task_queue import enqueue
-from crm import checks
+from crm import checks, commands
 from crm.account_url import normalise
 from crm.models import Command
 from crm.retailcrm.errors import TELEPHONY_OFF
@@ -25,7 +25,7 @@ security = logging.logger("connector.security")
 
 def activity(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Command:
     """Process a switch of the module: off suspends the CRM connection, on restores it."""
-    command = Command.store(tenant, Command.Kind.ACTIVITY, request, now=now)
+    command = commands.store(tenant, Command.Kind.ACTIVITY, request, now=now)
     data = _parse_object(request.get("activity"))
     if data is None:
         return command.close(Command.State.REFUSED, Command.Reason.BAD_REQUEST, now=now)
@@ -46,7 +46,7 @@ def is_switched_off(tenant: Tenant) -> bool:
 
 def settings_changed(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Command:
     """Store the account's time zone."""
-    command = Command.store(tenant, Command.Kind.SETTINGS, request, now=now)
+    command = commands.store(tenant, Command.Kind.SETTINGS, request, now=now)
     data = _parse_object(request.get("settings"))
     if data is None:
         return command.close(Command.State.REFUSED, Command.Reason.BAD_REQUEST, now=now)

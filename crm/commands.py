@@ -48,9 +48,15 @@ class Postponed:
 Outcome = Ended | Postponed
 
 
+def store(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, now: datetime, **values: Any) -> Command:
+    """Store a request of the CRM, without our clientId, which is a secret."""
+    params = {name: value for name, value in request.items() if name != "clientId"}
+    return Command.objects.create(tenant=tenant, kind=kind, params=params, received_at=now, **values)
+
+
 def receive(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, now: datetime) -> Command:
     """Store a command, then refuse it with a reason or queue it."""
-    command = Command.store(tenant, kind, request, now=now, next_attempt_at=now + QUEUED_FOR)
+    command = store(tenant, kind, request, now=now, next_attempt_at=now + QUEUED_FOR)
     with transaction.atomic():
         refusal = _prepare(command, now=now)
         if refusal:

@@ -58,7 +58,8 @@ def register(
     sent = _module(tenant, codes=[*ours, *manual])
     answer = client.edit_module(sent)
     unknown = {UnknownId.Kind.USER: answer.unknown_users, UnknownId.Kind.STORE: answer.unknown_sites}
-    UnknownId.record(tenant, unknown, now=now)
+    if any(unknown.values()):
+        UnknownId.record(tenant, unknown, now=now)
     if _save(tenant, registration, now=now):
         return True
     # Disconnected meanwhile: whichever request came last, the module must end switched off.

@@ -174,7 +174,8 @@ def _count_unknown(tenant: Tenant, answer: EventAnswer, *, now: datetime) -> Non
     """Count unknown IDs."""
     try:
         unknown = {UnknownId.Kind.CODE: answer.unknown_codes, UnknownId.Kind.USER: answer.unknown_users}
-        UnknownId.record(tenant, unknown, now=now)
+        if any(unknown.values()):
+            UnknownId.record(tenant, unknown, now=now)
     except Exception:
         # The pop-up was sent: a failed count must not send it again.
         logger.exception("unknown ids were not counted", tenant=tenant.slug)

@@ -1,8 +1,10 @@
 """Tasks and schedules of this app: load the rows, make one call."""
 
+from collections.abc import Callable
+
 from django.utils import timezone
 
-from connector_project.core import http_client
+from connector_project.core import check_results, http_client, logging
 from crm import (
     callbacks,
     client_factory,
@@ -16,9 +18,10 @@ from crm import (
 )
 from crm.retailcrm.errors import SYSTEM, TELEPHONY_OFF
 from tenants.models import Tenant
-from tenants.periodic_requests import run_for_tenant
 
 VERIFY_UPLOADS = "crm.tasks.verify_uploads"
+
+logger = logging.logger(__name__)
 
 
 def find_owners(tenant_id: int) -> None:
@@ -34,7 +37,7 @@ def run_command(command_id: int) -> None:
 
 
 def link_users(tenant_id: int) -> None:
-    run_for_tenant(tenant_id, "crm", lambda tenant: user_linking.link(tenant, now=timezone.now()))
+    _run_for_tenant(tenant_id, lambda tenant: user_linking.link(tenant, now=timezone.now()))
 
 
 def register_module(tenant_id: int) -> None:
@@ -43,13 +46,13 @@ def register_module(tenant_id: int) -> None:
     def register(tenant: Tenant) -> None:
         integration_module.register(tenant, client_factory.crm_client(tenant.crm), now=timezone.now())
 
-    run_for_tenant(tenant_id, "crm", register)
+    _run_for_tenant(tenant_id, register)
 
 
 def verify_uploads(tenant_id: int) -> None:
     """Verify that uploaded calls are in the CRM."""
     if upload_verification.is_due(tenant_id, now=timezone.now()):
-        run_for_tenant(tenant_id, "crm", lambda tenant: upload_verification.verify(tenant, now=timezone.now()))
+        _run_for_tenant(tenant_id, lambda tenant: upload_verification.verify(tenant, now=timezone.now()))
 
 
 def verify_uploads_all() -> None:
@@ -73,7 +76,7 @@ def probe(tenant_id: int) -> None:
         integration_module.register(tenant, client, now=timezone.now(), is_forced=True)
         tenant.crm.restore()
 
-    run_for_tenant(tenant_id, "crm", reconnect)
+    _run_for_tenant(tenant_id, reconnect)
 
 
 def enqueue_due_work() -> None:
@@ -84,3 +87,20 @@ def enqueue_due_work() -> None:
 def probe_all() -> None:
     """Every five minutes: probe the CRM connections that are suspended."""
     Tenant.objects.live().filter(crm__denied_at__isnull=False).enqueue_each(callbacks.PROBE)
+
+
+def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object]) -> None:
+    """Call the CRM for a periodic task: errors are logged and not retried."""
+    tenant = Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant_id)
+    if tenant.offboarded_at is not None:
+        return  # Queued before the client was disconnected.
+    logging.bind(tenant=tenant.slug)
+    try:
+        request(tenant)
+    except (http_client.RemoteError, check_results.CheckFailed) as exc:
+        tenant.crm.suspend_if_denied(exc, now=timezone.now())
+        logger.warning("request failed", error=f"{type(exc).__name__}: {exc}")
+    else:
+        # An answer does not prove that our module is switched on there: only the probe checks that.
+        if tenant.crm.denied_code != TELEPHONY_OFF:
+            tenant.crm.restore()

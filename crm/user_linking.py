@@ -15,6 +15,8 @@ from crm.retailcrm.types import User
 from tenants.models import CrmConnection, CrmUser, Employee, Tenant, generate_token
 
 LinkedBy = Employee.LinkedBy
+# Manual decisions: employees who are never linked automatically.
+MANUAL_LINKS = {LinkedBy.MANUAL, LinkedBy.NOT_NEEDED}
 USER_FIELDS = ("name", "email", "phone", "is_active")  # those that come from the CRM
 _values = attrgetter(*USER_FIELDS)
 
@@ -128,8 +130,7 @@ def find_links(
     staff: Iterable[Employee], users: Iterable[User], typed: Iterable[tuple[int, str]]
 ) -> list[tuple[Employee, int, Employee.LinkedBy]]:
     """Return new links: by manually entered extension, then by e-mail; only if there is exactly one candidate."""
-    # An employee who was unlinked by hand is only suggested.
-    open_staff = [employee for employee in staff if employee.is_unlinked and employee.linked_by != LinkedBy.MANUAL]
+    open_staff = [one for one in staff if not (one.crm_user_id or one.is_dismissed or one.linked_by in MANUAL_LINKS)]
     linked_ids = {employee.crm_user_id for employee in staff if employee.crm_user_id}
     free = {user.user_id: user for user in users if user.user_id not in linked_ids}
     by_code = _pairs({(code, user_id) for user_id, code in typed if user_id in free})

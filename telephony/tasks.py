@@ -1,8 +1,11 @@
 """Tasks of this app: load, then one call into our code."""
 
+from collections.abc import Callable
+
 from django.db import transaction
 from django.utils import timezone
 
+from connector_project.core import http_client, logging
 from connector_project.core.task_queue import enqueue
 from telephony import bulk_actions, client_factory, task_names
 from telephony.calls import fetch_legs, next_step, pipeline
@@ -11,7 +14,8 @@ from telephony.reconciliation import call_import, compare, daily
 from telephony.staff import status_polling, sync
 from telephony.webhooks import process
 from tenants.models import Tenant, TransferRules
-from tenants.periodic_requests import run_for_tenant
+
+logger = logging.logger(__name__)
 
 
 def evaluate_calls(tenant_id: int) -> None:
@@ -41,17 +45,17 @@ def run_bulk_action(bulk_action_id: int) -> None:
 
 
 def sync_employees(tenant_id: int) -> None:
-    run_for_tenant(tenant_id, "uis", lambda tenant: sync.sync(tenant, now=timezone.now()))
+    _run_for_tenant(tenant_id, lambda tenant: sync.sync(tenant, now=timezone.now()))
 
 
 def reconcile_calls(tenant_id: int) -> None:
     """Find one tenant's calls that no webhook reported."""
-    run_for_tenant(tenant_id, "uis", lambda tenant: compare.recent(tenant, now=timezone.now()))
+    _run_for_tenant(tenant_id, lambda tenant: compare.recent(tenant, now=timezone.now()))
 
 
 def close_days(tenant_id: int) -> None:
     """Compare one tenant's finished days with UIS's report."""
-    run_for_tenant(tenant_id, "uis", lambda tenant: daily.close_days(tenant, now=timezone.now()))
+    _run_for_tenant(tenant_id, lambda tenant: daily.close_days(tenant, now=timezone.now()))
 
 
 def import_calls() -> None:
@@ -60,12 +64,12 @@ def import_calls() -> None:
 
 
 def poll_statuses(tenant_id: int) -> None:
-    run_for_tenant(tenant_id, "uis", status_polling.poll)
+    _run_for_tenant(tenant_id, status_polling.poll)
 
 
 def probe(tenant_id: int) -> None:
     """Check whether UIS accepts our access again."""
-    run_for_tenant(tenant_id, "uis", lambda tenant: client_factory.uis_client(tenant.uis).account())
+    _run_for_tenant(tenant_id, lambda tenant: client_factory.uis_client(tenant.uis).account())
 
 
 def sync_all() -> None:
@@ -96,3 +100,18 @@ def poll_all() -> None:
 def probe_all() -> None:
     """Every five minutes: tenants whose access UIS rejects."""
     Tenant.objects.live().filter(uis__denied_at__isnull=False).enqueue_each(task_names.PROBE)
+
+
+def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object]) -> None:
+    """Run a periodic UIS request: an error is logged, and not retried before the next period."""
+    tenant = Tenant.objects.select_related("uis", "rules").get(pk=tenant_id)
+    if tenant.offboarded_at is not None:
+        return  # It was queued before the tenant was disconnected.
+    logging.bind(tenant=tenant.slug)
+    try:
+        request(tenant)
+    except http_client.RemoteError as exc:
+        tenant.uis.suspend_if_denied(exc, now=timezone.now())
+        logger.warning("request failed", error=f"{type(exc).__name__}: {exc}")
+    else:
+        tenant.uis.restore()

@@ -1,8 +1,7 @@
 """Command: a request from the CRM (click-to-call, status change, module callback) and its outcome."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -83,12 +82,6 @@ class Command(LeasedJob):
     def external_id(self) -> str:
         """The external ID of the call in UIS that this command starts."""
         return f"click-{self.pk}"
-
-    @classmethod
-    def store(cls, tenant: Tenant, kind: Kind, request: Mapping[str, str], *, now: datetime, **values: Any) -> Self:
-        """Store a request of the CRM, without our clientId, which is a secret."""
-        params = {name: value for name, value in request.items() if name != "clientId"}
-        return cls.objects.create(tenant=tenant, kind=kind, params=params, received_at=now, **values)
 
     def close(self, state: State, reason: str = "", detail: str = "", *, now: datetime) -> Self:
         """Close a command that no task runs."""
