@@ -187,9 +187,6 @@ def _codes(tenant: Tenant) -> list[tuple[int, str]]:
 
 
 def _phones(tenant: Tenant) -> list[list[str]]:
-    own = (
-        VirtualNumber.objects.filter(tenant=tenant, is_active=True)
-        .exclude(site="")
-        .order_by("site", "-is_default", "number")
-    )
-    return [[number.site, phone_numbers.e164(number.number)] for number in own]
+    own = VirtualNumber.objects.filter(tenant=tenant, is_active=True).exclude(site="")
+    ordered = own.order_by("site", "-is_default", "number")
+    return [[number.site, phone_numbers.e164(number.number)] for number in ordered]

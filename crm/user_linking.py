@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
-from typing import Any
 
 from django.db import transaction
 
@@ -25,14 +24,10 @@ _values = attrgetter(*USER_FIELDS)
 class Linked:
     """Numbers of employees, CRM users and links."""
 
-    employees: int
-    crm_users: int
-    linked: int
-    not_needed: int = 0
-
-    @property
-    def unlinked(self) -> int:
-        return self.employees - self.linked - self.not_needed
+    employees: int = 0
+    crm_users: int = 0
+    linked: int = 0
+    unlinked: int = 0
 
 
 def link(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Linked:
@@ -54,7 +49,7 @@ def link(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Linked:
 def save(tenant: Tenant, users: Sequence[User], typed: Sequence[tuple[int, str]]) -> Linked:
     """Store the CRM's users and the links that follow from both systems."""
     if not _is_same(tenant):
-        return Linked(employees=0, crm_users=0, linked=0)
+        return Linked()
     sync_crm_users(tenant, users)
     active = [user for user in users if user.is_active]
     staff = list(Employee.objects.select_for_update().filter(tenant=tenant))
@@ -62,12 +57,9 @@ def save(tenant: Tenant, users: Sequence[User], typed: Sequence[tuple[int, str]]
     for employee, user_id, linked_by in find_links(staff, active, typed):
         employee.set_link(user_id, linked_by)
     present = [employee for employee in staff if not employee.is_dismissed]
-    return Linked(
-        employees=len(present),
-        crm_users=len(active),
-        linked=sum(1 for employee in present if employee.crm_user_id),
-        not_needed=sum(1 for employee in present if employee.linked_by == LinkedBy.NOT_NEEDED),
-    )
+    linked = sum(1 for employee in present if employee.crm_user_id)
+    not_needed = sum(1 for employee in present if employee.linked_by == LinkedBy.NOT_NEEDED)
+    return Linked(len(present), len(active), linked, unlinked=len(present) - linked - not_needed)
 
 
 def _is_same(tenant: Tenant) -> bool:
@@ -85,14 +77,10 @@ def reset_links(tenant: Tenant) -> None:
     staff.filter(crm_user_id__isnull=False).update(crm_user_id=None, linked_by=LinkedBy.NOT_LINKED)
     staff.update(previous_crm_user_id=None)
     CrmUser.objects.filter(tenant=tenant).delete()
-    fresh: dict[str, Any] = {
-        "client_id": generate_token(),
-        "registered_module": {},
-        "registered_at": None,
-        "stores": [],
-    }
-    CrmConnection.objects.filter(tenant=tenant).update(**fresh)
-    tenant.crm.refresh_from_db(fields=list(fresh))
+    connection = tenant.crm
+    connection.client_id, connection.registered_module = generate_token(), {}
+    connection.registered_at, connection.stores = None, []
+    connection.save(update_fields=["client_id", "registered_module", "registered_at", "stores"])
 
 
 def sync_crm_users(tenant: Tenant, users: Iterable[User]) -> None:
@@ -136,10 +124,8 @@ def find_links(
     by_code = _pairs({(code, user_id) for user_id, code in typed if user_id in free})
     by_email = _pairs({(user.email, user.user_id) for user in free.values()})
     found: dict[int, tuple[Employee, int, Employee.LinkedBy]] = {}  # by the employee's UIS ID
-    for candidates, linked_by, field in (
-        (by_code, LinkedBy.EXTENSION, "extension"),
-        (by_email, LinkedBy.EMAIL, "email"),
-    ):
+    by_field = ((by_code, LinkedBy.EXTENSION, "extension"), (by_email, LinkedBy.EMAIL, "email"))
+    for candidates, linked_by, field in by_field:
         values = Counter(getattr(employee, field) for employee in staff if not employee.is_dismissed)
         for employee in open_staff:
             value = getattr(employee, field)

@@ -14,6 +14,7 @@ from tenants.models import CrmUser, Employee, Tenant, VirtualNumber
 
 LOOK_BACK = timedelta(days=7)
 NO_SUGGESTIONS = Suggestions()
+Owners = defaultdict[tuple[str, str], list[Employee | CrmUser]]  # by the kind and value of an ID
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def load_overview(tenant: Tenant, now: datetime) -> MappingOverview:
         not_needed=[row.employee for row in present if row.employee.linked_by == Employee.LinkedBy.NOT_NEEDED],
         departed=[row for row in rows if row.employee.is_dismissed and (row.employee.crm_user_id or row.pending)],
         free_users=suggestions.free_users(staff, users.values()),
-        unknown=_unknown(tenant, staff, users, now=now),
+        unknown=_unknown(tenant, _owners(staff, users), now=now),
         numbers=list(tenant.virtual_numbers.filter(is_active=True, site="")) if len(stores) > 1 else [],
         stores=stores,
     )
@@ -93,24 +94,19 @@ def _rows(tenant: Tenant, staff: Sequence[Employee], users: dict[int, CrmUser], 
     ]
 
 
-def _unknown(
-    tenant: Tenant, staff: Iterable[Employee], users: dict[int, CrmUser], *, now: datetime
-) -> list[UnknownIdRow]:
+def _unknown(tenant: Tenant, owners: Owners, *, now: datetime) -> list[UnknownIdRow]:
     """Return this week's unknown IDs, most frequent first."""
     since = (now - LOOK_BACK).astimezone(tenant.zone).date()
     reported = UnknownId.objects.filter(tenant=tenant, last_seen_on__gt=since).order_by().values("kind", "value")
-    owners = _owners(staff, users)
     return [
         UnknownIdRow(**row, owners=owners[row["kind"], row["value"]])
         for row in reported.annotate(count=Sum("count"), last=Max("last_seen_on")).order_by("-count", "kind", "value")
     ]
 
 
-def _owners(
-    staff: Iterable[Employee], users: dict[int, CrmUser]
-) -> defaultdict[tuple[str, str], list[Employee | CrmUser]]:
+def _owners(staff: Iterable[Employee], users: dict[int, CrmUser]) -> Owners:
     """Return who has an extension or user ID in our data; active employees before dismissed ones."""
-    owners: defaultdict[tuple[str, str], list[Employee | CrmUser]] = defaultdict(list)
+    owners: Owners = defaultdict(list)
     for employee in sorted(staff, key=lambda employee: employee.is_dismissed):
         for kind, value in ((UnknownId.Kind.CODE, employee.extension), (UnknownId.Kind.USER, employee.crm_user_id)):
             if value:

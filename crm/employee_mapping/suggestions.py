@@ -58,7 +58,16 @@ def suggest(
     `typed` are the extensions entered manually in the CRM. Only the strongest reason with any match counts.
     """
     staff = list(staff)
-    found = _candidates([employee for employee in staff if employee.is_unlinked], free_users(staff, users), typed)
+    free = {user.crm_id: user for user in free_users(staff, users)}
+    users_by_key: dict[MatchKey, list[CrmUser]] = defaultdict(list)
+    for user_id, code in typed:
+        if code and user_id in free:
+            users_by_key[MatchReason.EXTENSION, code].append(free[user_id])
+    for user in free.values():
+        for key in _keys_of_user(user):
+            users_by_key[key].append(user)
+    unlinked = (employee for employee in staff if employee.is_unlinked)
+    found = {employee.uis_id: _strongest(_keys_of_employee(employee), users_by_key) for employee in unlinked}
     offered = Counter(one.user.crm_id for candidates in found.values() for one in candidates)
     return {
         uis_id: Suggestions(candidates, any(offered[one.user.crm_id] > 1 for one in candidates))
@@ -73,19 +82,6 @@ def free_users(staff: Iterable[Employee], users: Iterable[CrmUser]) -> list[CrmU
     return sorted(free, key=_in_order)
 
 
-def _candidates(
-    employees: Iterable[Employee], users: Iterable[CrmUser], typed: Iterable[tuple[int, str]]
-) -> dict[int, tuple[Suggestion, ...]]:
-    codes: dict[int, list[str]] = defaultdict(list)
-    for user_id, code in typed:
-        codes[user_id].append(code)
-    users_by_key: dict[MatchKey, list[CrmUser]] = defaultdict(list)
-    for user in users:
-        for key in _keys_of_user(user, codes[user.crm_id]):
-            users_by_key[key].append(user)
-    return {employee.uis_id: _strongest(_keys_of_employee(employee), users_by_key) for employee in employees}
-
-
 def _strongest(
     keys: Collection[MatchKey], users_by_key: Mapping[MatchKey, Sequence[CrmUser]]
 ) -> tuple[Suggestion, ...]:
@@ -95,11 +91,10 @@ def _strongest(
     return ()
 
 
-def _keys_of_user(user: CrmUser, codes: Iterable[str]) -> set[MatchKey]:
+def _keys_of_user(user: CrmUser) -> set[MatchKey]:
     """Return a user's match keys; an employee who shares one may be the same person."""
     exact, shorter = _names(user.name)
     keys = {
-        *((MatchReason.EXTENSION, code) for code in codes),
         (MatchReason.EMAIL, user.email.strip().lower()),
         (MatchReason.PREVIOUS, user.crm_id),
         (MatchReason.NAME, exact),

@@ -28,16 +28,12 @@ class UisStaff:
     statuses: Sequence[Status] | None
 
 
-def sync(tenant: Tenant, *, now: datetime) -> int:
-    """Import the staff and enqueue its linking; return the number of employees.
-
-    Raises RemoteError; our data is unchanged then.
-    """
+def sync(tenant: Tenant, *, now: datetime) -> None:
+    """Import the staff and enqueue its linking. Raises RemoteError; our data is unchanged then."""
     staff = fetch(client_factory.uis_client(tenant.uis))
     with transaction.atomic():
         save(tenant, staff, now=now)
         enqueue(task_names.LINK_USERS, tenant.pk)
-    return len(staff.employees)
 
 
 def fetch(client: UisClient) -> UisStaff:

@@ -42,8 +42,7 @@ class MappingMixin(admin.ModelAdmin[Tenant]):
 
     def mapping_view(self, request: HttpRequest, tenant_id: int) -> HttpResponse:
         """Show the mapping; on POST run an action and redirect back with a message."""
-        known = Tenant.objects.select_related("uis", "crm", "rules")
-        tenant = get_object_or_404(known, pk=tenant_id)
+        tenant = get_object_or_404(Tenant.objects.select_related("uis", "crm", "rules"), pk=tenant_id)
         if not self.has_view_permission(request, tenant):
             raise PermissionDenied
         if request.method != "POST":
