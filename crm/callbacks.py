@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from connector_project.core import http_client, logging
+from connector_project.core import logging
 from connector_project.core.task_queue import enqueue
-from crm.account_url import normalise, validation_error
+from crm import checks, commands
+from crm.account_url import normalise
 from crm.models import Command
 from crm.retailcrm.errors import TELEPHONY_OFF
 from tenants.models import Tenant
@@ -25,7 +25,7 @@ security = logging.logger("connector.security")
 
 def activity(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Command:
     """Process a switch of the module: off suspends the CRM connection, on restores it."""
-    command = _store(tenant, Command.Kind.ACTIVITY, request, now=now)
+    command = commands.store(tenant, Command.Kind.ACTIVITY, request, now=now)
     data = _parse_object(request.get("activity"))
     if data is None:
         return command.close(Command.State.REFUSED, Command.Reason.BAD_REQUEST, now=now)
@@ -46,7 +46,7 @@ def is_switched_off(tenant: Tenant) -> bool:
 
 def settings_changed(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Command:
     """Store the account's time zone."""
-    command = _store(tenant, Command.Kind.SETTINGS, request, now=now)
+    command = commands.store(tenant, Command.Kind.SETTINGS, request, now=now)
     data = _parse_object(request.get("settings"))
     if data is None:
         return command.close(Command.State.REFUSED, Command.Reason.BAD_REQUEST, now=now)
@@ -60,11 +60,6 @@ def settings_changed(tenant: Tenant, request: Mapping[str, str], *, now: datetim
         tenant.crm.time_zone = name
         tenant.crm.save(update_fields=["time_zone"])
     return command.close(Command.State.DONE, now=now)
-
-
-def _store(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, now: datetime) -> Command:
-    params = {name: value for name, value in request.items() if name != "clientId"}
-    return Command.objects.create(tenant=tenant, kind=kind, params=params, received_at=now)
 
 
 def _parse_object(text: str | None) -> dict[str, Any] | None:
@@ -92,7 +87,7 @@ def _update_address(tenant: Tenant, address: str) -> None:
     address = normalise(address)
     if not address or address == normalise(tenant.crm.address):
         return
-    if validation_error(address, domains=settings.CRM_DOMAINS, is_trusted=http_client.is_trusted(address)):
+    if not checks.is_account_address(address).ok:
         security.warning("the CRM sent a systemUrl that is not a CRM account", tenant=tenant.slug)
         return
     with transaction.atomic():

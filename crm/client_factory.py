@@ -1,6 +1,5 @@
 """Builds a RetailCrmClient for a connection: rate limit and circuit breaker included."""
 
-from datetime import datetime
 from urllib.parse import urlsplit
 
 from django.utils import timezone
@@ -8,7 +7,7 @@ from django.utils import timezone
 from connector_project.core import http_client
 from connector_project.core.rate_limit import RateLimit, RateLimitExceeded, acquire
 from crm.retailcrm.client import V4, V5, RetailCrmClient
-from crm.retailcrm.errors import SCOPE, SYSTEM
+from crm.retailcrm.errors import SYSTEM
 from telephony.models import Call, FailureReason
 from telephony.models.choices import CRM_STATES
 from tenants.models import CrmConnection
@@ -27,15 +26,6 @@ def crm_client(connection: CrmConnection, *, is_live: bool = False) -> RetailCrm
         pace=lambda kind: _pace(connection.address, kind, is_live=is_live),
         on_end=lambda fault: _record_outcome(connection, fault, is_live=is_live),
     )
-
-
-def suspend_if_denied(connection: CrmConnection, exc: Exception, *, is_essential: bool = False, now: datetime) -> None:
-    """Suspend the connection if the CRM denies access to the whole account.
-
-    A single missing scope suspends it only if no call can be processed without it (`is_essential`).
-    """
-    if isinstance(exc, http_client.AccessDenied) and (is_essential or exc.code != SCOPE):
-        connection.suspend(exc.code, str(exc), now=now)
 
 
 def version_of(connection: CrmConnection) -> str:

@@ -12,7 +12,6 @@ from connector_project.core import http_client, phone_numbers
 from connector_project.core.jobs import QUEUED_FOR, released
 from connector_project.core.task_queue import enqueue
 from crm.models import Command
-from telephony import client_factory as uis_clients
 from telephony import outbound
 from tenants.models import Employee, Tenant, TransferRules
 
@@ -49,12 +48,15 @@ class Postponed:
 Outcome = Ended | Postponed
 
 
+def store(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, now: datetime, **values: Any) -> Command:
+    """Store a request of the CRM, without our clientId, which is a secret."""
+    params = {name: value for name, value in request.items() if name != "clientId"}
+    return Command.objects.create(tenant=tenant, kind=kind, params=params, received_at=now, **values)
+
+
 def receive(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, now: datetime) -> Command:
     """Store a command, then refuse it with a reason or queue it."""
-    params = {name: value for name, value in request.items() if name != "clientId"}
-    command = Command.objects.create(
-        tenant=tenant, kind=kind, params=params, received_at=now, next_attempt_at=now + QUEUED_FOR
-    )
+    command = store(tenant, kind, request, now=now, next_attempt_at=now + QUEUED_FOR)
     with transaction.atomic():
         refusal = _prepare(command, now=now)
         if refusal:
@@ -235,5 +237,5 @@ def _failed(command: Command, exc: http_client.RemoteError, *, if_unknown: Comma
         reason = if_unknown
     if isinstance(exc, http_client.AccessDenied):
         reason = Reason.UIS_DENIED
-        uis_clients.suspend_if_denied(command.tenant.uis, exc, now=now)
+        command.tenant.uis.suspend_if_denied(exc, now=now)
     return Ended(state=State.FAILED, reason=reason, detail=str(exc))

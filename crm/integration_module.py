@@ -16,7 +16,7 @@ from connector_project.core import phone_numbers
 from crm.account_url import normalise
 from crm.models import UnknownId
 from crm.retailcrm.client import RetailCrmClient
-from crm.retailcrm.types import Module, ModuleAnswer, ModuleState
+from crm.retailcrm.types import Module, ModuleState
 from tenants.models import AccessError, CrmConnection, Employee, Tenant, VirtualNumber
 
 TASK = "crm.tasks.register_module"
@@ -32,13 +32,15 @@ def manual_codes(tenant: Tenant, client: RetailCrmClient) -> list[tuple[int, str
 
 
 def register(
-    tenant: Tenant, client: RetailCrmClient, *, typed: Codes = (), now: datetime, is_forced: bool = False
+    tenant: Tenant, client: RetailCrmClient, *, typed: Codes | None = None, now: datetime, is_forced: bool = False
 ) -> bool:
     """Send the module with all extensions, numbers and URLs if they changed; return whether it was sent.
 
     An edit replaces the whole list, so manually entered extensions of users we do not know are sent along. A module
-    that is switched off in the CRM is left alone unless forced, because an edit would switch it on.
+    that is switched off in the CRM is left alone unless forced, because an edit would switch it on. `typed` are the
+    `manual_codes`, if the caller has read them already. Raises RemoteError.
     """
+    typed = manual_codes(tenant, client) if typed is None else typed
     ours = _codes(tenant)
     users, extensions = {user_id for user_id, _ in ours}, {extension for _, extension in ours}
     manual = [
@@ -55,7 +57,9 @@ def register(
         return False
     sent = _module(tenant, codes=[*ours, *manual])
     answer = client.edit_module(sent)
-    _count_unknown(tenant, answer, now=now)
+    unknown = {UnknownId.Kind.USER: answer.unknown_users, UnknownId.Kind.STORE: answer.unknown_sites}
+    if any(unknown.values()):
+        UnknownId.record(tenant, unknown, now=now)
     if _save(tenant, registration, now=now):
         return True
     # Disconnected meanwhile: whichever request came last, the module must end switched off.
@@ -63,23 +67,9 @@ def register(
     return False
 
 
-def _count_unknown(tenant: Tenant, answer: ModuleAnswer, *, now: datetime) -> None:
-    for kind, unknown in ((UnknownId.Kind.USER, answer.unknown_users), (UnknownId.Kind.STORE, answer.unknown_sites)):
-        if unknown:
-            UnknownId.record(tenant, kind, tuple(sorted(set(unknown), key=str)), on=now.astimezone(tenant.zone).date())
-
-
-def register_again(tenant: Tenant, client: RetailCrmClient, *, now: datetime) -> None:
-    """Send the module even if nothing changed, switched on, with the manually entered extensions.
-
-    Raises RemoteError.
-    """
-    register(tenant, client, typed=manual_codes(tenant, client), now=now, is_forced=True)
-
-
 def switch_off(tenant: Tenant, client: RetailCrmClient) -> None:
     """Switch the module off; manually entered extensions stay. Raises RemoteError."""
-    manual = [(user_id, extension) for user_id, extension in tenant.crm.registered_module.get("manual_codes", [])]
+    manual = tenant.crm.registered_module.get("manual_codes", [])
     client.edit_module(replace(_module(tenant, codes=manual), is_active=False))
 
 
@@ -107,7 +97,7 @@ def foreign_urls(tenant: Tenant, state: ModuleState) -> list[str]:
     wanted = {
         "makeCallUrl": ours["make_call"],
         "changeUserStatusUrl": ours["change_user_status"],
-        "baseUrl": ours["activity"].removesuffix("/activity/"),
+        "baseUrl": _base_url(ours),
     }
     return [name for name, url in state.addresses if url.rstrip("/") != wanted[name].rstrip("/")]
 
@@ -129,16 +119,9 @@ def page_url(token: str) -> str:
 
 def addresses(tenant: Tenant) -> dict[str, str]:
     """Return all our URLs for this client's systems."""
-    hook = tenant.uis.hook
-
-    def ours(name: str) -> str:
-        return settings.PUBLIC_URL + reverse(name, args=[hook])
-
     return {
-        "notifications": ours("notifications"),
-        "make_call": ours("make-call"),
-        "change_user_status": ours("change-user-status"),
-        "activity": ours("activity"),
+        name: settings.PUBLIC_URL + reverse(name.replace("_", "-"), args=[tenant.uis.hook])
+        for name in ("notifications", "make_call", "change_user_status", "activity")
     }
 
 
@@ -169,13 +152,12 @@ def _fingerprint(tenant: Tenant) -> str:
 
 def _module(tenant: Tenant, *, codes: Codes) -> Module:
     urls = addresses(tenant)
-    base = urls["activity"].removesuffix("/activity/")
     return Module(
         code=code(tenant),
         client_id=tenant.crm.client_id,
         name=NAME,
         logo_url=settings.PUBLIC_URL + static("logo.svg"),
-        base_url=base,
+        base_url=_base_url(urls),
         make_call_url=urls["make_call"],
         change_status_url=urls["change_user_status"],
         integration_code=_integration_code(tenant),
@@ -184,6 +166,10 @@ def _module(tenant: Tenant, *, codes: Codes) -> Module:
         codes=tuple(codes),
         phones=tuple((site, phone) for site, phone in _phones(tenant)),
     )
+
+
+def _base_url(urls: dict[str, str]) -> str:
+    return urls["activity"].removesuffix("/activity/")
 
 
 def _integration_code(tenant: Tenant) -> str:
@@ -201,9 +187,6 @@ def _codes(tenant: Tenant) -> list[tuple[int, str]]:
 
 
 def _phones(tenant: Tenant) -> list[list[str]]:
-    own = (
-        VirtualNumber.objects.filter(tenant=tenant, is_active=True)
-        .exclude(site="")
-        .order_by("site", "-is_default", "number")
-    )
-    return [[number.site, phone_numbers.e164(number.number)] for number in own]
+    own = VirtualNumber.objects.filter(tenant=tenant, is_active=True).exclude(site="")
+    ordered = own.order_by("site", "-is_default", "number")
+    return [[number.site, phone_numbers.e164(number.number)] for number in ordered]

@@ -13,9 +13,8 @@ def verify_crm_key(connection: CrmConnection) -> None:
     served, rights = client.versions(), client.rights()
     require(checks.version(connection, served))
     connection.served_version = checks.served_version(connection, served)
-    for scope in api_scopes.missing(rights):
-        if scope in api_scopes.REQUIRED:
-            require(checks.missing_scope(scope))
+    for scope in api_scopes.required(rights):
+        require(scope)
     zone = client_factory.crm_client(connection, is_live=True).time_zone()
     connection.time_zone, connection.stores = zone or connection.time_zone, list(rights.sites)
     connection.save(update_fields=["served_version", "time_zone", "stores"])

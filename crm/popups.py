@@ -156,7 +156,7 @@ def _send(popup: Popup, *, now: datetime) -> Outcome:
     try:
         answer = client.send_event(event)
     except http_client.RemoteError as exc:
-        client_factory.suspend_if_denied(popup.tenant.crm, exc, is_essential=True, now=now)
+        popup.tenant.crm.suspend_if_denied(exc, is_essential=True, now=now)
         popup.state, popup.detail = State.FAILED, str(exc)
         popup.save()
         return Dropped(Reason.CRM_FAILED, str(exc))
@@ -173,10 +173,9 @@ def _send(popup: Popup, *, now: datetime) -> Outcome:
 def _count_unknown(tenant: Tenant, answer: EventAnswer, *, now: datetime) -> None:
     """Count unknown IDs."""
     try:
-        for kind, ids in ((UnknownId.Kind.CODE, answer.unknown_codes), (UnknownId.Kind.USER, answer.unknown_users)):
-            if ids:
-                # Sorted, so that two workers do not deadlock.
-                UnknownId.record(tenant, kind, tuple(sorted(set(ids), key=str)), on=now.astimezone(tenant.zone).date())
+        unknown = {UnknownId.Kind.CODE: answer.unknown_codes, UnknownId.Kind.USER: answer.unknown_users}
+        if any(unknown.values()):
+            UnknownId.record(tenant, unknown, now=now)
     except Exception:
         # The pop-up was sent: a failed count must not send it again.
         logger.exception("unknown ids were not counted", tenant=tenant.slug)
@@ -211,7 +210,7 @@ def _close_popups(tenant: Tenant, popups: Sequence[Popup], hangup: Hangup, *, no
     except http_client.RemoteUnavailable as exc:
         return Postponed(now + jobs.QUEUED_FOR, str(exc))
     except http_client.RemoteError as exc:
-        client_factory.suspend_if_denied(tenant.crm, exc, is_essential=True, now=now)
+        tenant.crm.suspend_if_denied(exc, is_essential=True, now=now)
         return Dropped(Reason.CRM_FAILED, str(exc))
     _count_unknown(tenant, answer, now=now)
     return Done()

@@ -2,12 +2,10 @@
 
 from collections.abc import Callable
 
-from django.db import transaction
 from django.utils import timezone
 from structlog.contextvars import bind_contextvars
 
 from connector_project.core import check_results, http_client, logging
-from connector_project.core.task_queue import enqueue
 from crm import (
     callbacks,
     client_factory,
@@ -40,55 +38,46 @@ def run_command(command_id: int) -> None:
 
 
 def link_users(tenant_id: int) -> None:
-    tenant = _tenant(tenant_id)
-    _run_for_tenant(tenant, lambda: user_linking.link(tenant, now=timezone.now()))
+    _run_for_tenant(tenant_id, lambda tenant: user_linking.link(tenant, now=timezone.now()))
 
 
 def register_module(tenant_id: int) -> None:
     """Register our URLs after they changed; if that fails, the hourly sync does it."""
-    tenant = _tenant(tenant_id)
 
-    def register() -> None:
-        client = client_factory.crm_client(tenant.crm)
-        integration_module.register(
-            tenant, client, typed=integration_module.manual_codes(tenant, client), now=timezone.now()
-        )
+    def register(tenant: Tenant) -> None:
+        integration_module.register(tenant, client_factory.crm_client(tenant.crm), now=timezone.now())
 
-    _run_for_tenant(tenant, register)
+    _run_for_tenant(tenant_id, register)
 
 
 def verify_uploads(tenant_id: int) -> None:
     """Verify that uploaded calls are in the CRM."""
-    tenant = _tenant(tenant_id)
-    if upload_verification.is_due(tenant, now=timezone.now()):
-        _run_for_tenant(tenant, lambda: upload_verification.verify(tenant, now=timezone.now()))
+    if upload_verification.is_due(tenant_id, now=timezone.now()):
+        _run_for_tenant(tenant_id, lambda tenant: upload_verification.verify(tenant, now=timezone.now()))
 
 
 def verify_uploads_all() -> None:
     """Every hour: enqueue one task per client whose CRM connection is not suspended."""
-    with transaction.atomic():
-        live = Tenant.objects.live().filter(crm__denied_at=None)
-        for tenant_id in live.values_list("pk", flat=True):
-            enqueue(VERIFY_UPLOADS, tenant_id)
+    Tenant.objects.live().filter(crm__denied_at=None).enqueue_each(VERIFY_UPLOADS)
 
 
 def push_statuses(tenant_id: int) -> None:
-    status_sync.push(_tenant(tenant_id), now=timezone.now())
+    tenant = Tenant.objects.select_related("crm", "rules").get(pk=tenant_id)
+    status_sync.push(tenant, now=timezone.now())
 
 
 def probe(tenant_id: int) -> None:
     """Check whether the CRM accepts us again, and register again; a module that users switched off stays off."""
-    tenant = _tenant(tenant_id)
 
-    def reconnect() -> None:
+    def reconnect(tenant: Tenant) -> None:
         key_verification.verify_crm_key(tenant.crm)
         client = client_factory.crm_client(tenant.crm)
         if callbacks.is_switched_off(tenant) and not integration_module.is_on(tenant, client):
             raise http_client.AccessDenied(SYSTEM, callbacks.SWITCHED_OFF, code=TELEPHONY_OFF)
-        integration_module.register_again(tenant, client, now=timezone.now())
+        integration_module.register(tenant, client, now=timezone.now(), is_forced=True)
         tenant.crm.restore()
 
-    _run_for_tenant(tenant, reconnect)
+    _run_for_tenant(tenant_id, reconnect)
 
 
 def enqueue_due_work() -> None:
@@ -98,25 +87,19 @@ def enqueue_due_work() -> None:
 
 def probe_all() -> None:
     """Every five minutes: probe the CRM connections that are suspended."""
-    with transaction.atomic():
-        suspended = Tenant.objects.live().filter(crm__denied_at__isnull=False)
-        for tenant_id in suspended.values_list("pk", flat=True):
-            enqueue(callbacks.PROBE, tenant_id)
+    Tenant.objects.live().filter(crm__denied_at__isnull=False).enqueue_each(callbacks.PROBE)
 
 
-def _tenant(pk: int) -> Tenant:
-    return Tenant.objects.select_related("uis", "crm", "rules").get(pk=pk)
-
-
-def _run_for_tenant(tenant: Tenant, call: Callable[[], object]) -> None:
+def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object]) -> None:
     """Call the CRM for a periodic task: errors are logged and not retried."""
+    tenant = Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant_id)
     if tenant.offboarded_at is not None:
         return  # Queued before the client was disconnected.
     bind_contextvars(tenant=tenant.slug)
     try:
-        call()
+        request(tenant)
     except (http_client.RemoteError, check_results.CheckFailed) as exc:
-        client_factory.suspend_if_denied(tenant.crm, exc, now=timezone.now())
+        tenant.crm.suspend_if_denied(exc, now=timezone.now())
         logger.warning("request failed", error=f"{type(exc).__name__}: {exc}")
     else:
         # An answer does not prove that our module is switched on there: only the probe checks that.

@@ -26,9 +26,9 @@ _NOT_SERVED = {errors.SCOPE, errors.ACCOUNT, errors.METHOD_ABSENT, errors.NOT_FO
 logger = logging.logger(__name__)
 
 
-def is_due(tenant: Tenant, *, now: datetime) -> bool:
+def is_due(tenant_id: int, *, now: datetime) -> bool:
     """Whether to verify now; a CRM that does not support the list is tried again after RECHECK_AFTER."""
-    last = UploadVerification.objects.filter(tenant=tenant).first()
+    last = UploadVerification.objects.filter(tenant=tenant_id).first()
     return last is None or last.is_supported or last.checked_at <= now - RECHECK_AFTER
 
 
@@ -38,7 +38,7 @@ def verify(tenant: Tenant, *, now: datetime) -> int:
     Raises RemoteError, except for an unsupported list, which is stored.
     """
     sample = _sample(tenant, now=now)
-    if not sample or not is_due(tenant, now=now):
+    if not sample or not is_due(tenant.pk, now=now):
         return 0
     try:
         listed = list(client_factory.crm_client(tenant.crm).history(pages=PAGES))

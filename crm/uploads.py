@@ -137,7 +137,7 @@ def _on_error(tenant: Tenant, exc: http_client.RemoteError, *, now: datetime) ->
         case http_client.RemoteUnavailable():
             return Unavailable(vendor=tenant.crm, error=exc, reason=FailureReason.CRM_UNAVAILABLE)
         case http_client.AccessDenied():
-            client_factory.suspend_if_denied(tenant.crm, exc, is_essential=True, now=now)
+            tenant.crm.suspend_if_denied(exc, is_essential=True, now=now)
             return Postponed(until=now, reason=FailureReason.CRM_DENIED, detail=str(exc))
         case http_client.UnexpectedReply():
             return Failed(reason=FailureReason.UNEXPECTED_REPLY, detail=str(exc))

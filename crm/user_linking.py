@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from operator import attrgetter
 
 from django.db import transaction
 
@@ -14,24 +14,20 @@ from crm.retailcrm.types import User
 from tenants.models import CrmConnection, CrmUser, Employee, Tenant, generate_token
 
 LinkedBy = Employee.LinkedBy
-
-
 # Manual decisions: employees who are never linked automatically.
 MANUAL_LINKS = {LinkedBy.MANUAL, LinkedBy.NOT_NEEDED}
+USER_FIELDS = ("name", "email", "phone", "is_active")  # those that come from the CRM
+_values = attrgetter(*USER_FIELDS)
 
 
 @dataclass(frozen=True)
 class Linked:
     """Numbers of employees, CRM users and links."""
 
-    employees: int
-    crm_users: int
-    linked: int
-    not_needed: int = 0
-
-    @property
-    def unlinked(self) -> int:
-        return self.employees - self.linked - self.not_needed
+    employees: int = 0
+    crm_users: int = 0
+    linked: int = 0
+    unlinked: int = 0
 
 
 def link(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Linked:
@@ -53,20 +49,17 @@ def link(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Linked:
 def save(tenant: Tenant, users: Sequence[User], typed: Sequence[tuple[int, str]]) -> Linked:
     """Store the CRM's users and the links that follow from both systems."""
     if not _is_same(tenant):
-        return Linked(employees=0, crm_users=0, linked=0)
+        return Linked()
     sync_crm_users(tenant, users)
     active = [user for user in users if user.is_active]
     staff = list(Employee.objects.select_for_update().filter(tenant=tenant))
     _release_departed(staff, {user.user_id for user in active})
     for employee, user_id, linked_by in find_links(staff, active, typed):
-        _set(employee, user_id, linked_by)
+        employee.set_link(user_id, linked_by)
     present = [employee for employee in staff if not employee.is_dismissed]
-    return Linked(
-        employees=len(present),
-        crm_users=len(active),
-        linked=sum(1 for employee in present if employee.crm_user_id),
-        not_needed=sum(1 for employee in present if employee.linked_by == LinkedBy.NOT_NEEDED),
-    )
+    linked = sum(1 for employee in present if employee.crm_user_id)
+    not_needed = sum(1 for employee in present if employee.linked_by == LinkedBy.NOT_NEEDED)
+    return Linked(len(present), len(active), linked, unlinked=len(present) - linked - not_needed)
 
 
 def _is_same(tenant: Tenant) -> bool:
@@ -84,14 +77,10 @@ def reset_links(tenant: Tenant) -> None:
     staff.filter(crm_user_id__isnull=False).update(crm_user_id=None, linked_by=LinkedBy.NOT_LINKED)
     staff.update(previous_crm_user_id=None)
     CrmUser.objects.filter(tenant=tenant).delete()
-    fresh: dict[str, Any] = {
-        "client_id": generate_token(),
-        "registered_module": {},
-        "registered_at": None,
-        "stores": [],
-    }
-    CrmConnection.objects.filter(tenant=tenant).update(**fresh)
-    tenant.crm.refresh_from_db(fields=list(fresh))
+    connection = tenant.crm
+    connection.client_id, connection.registered_module = generate_token(), {}
+    connection.registered_at, connection.stores = None, []
+    connection.save(update_fields=["client_id", "registered_module", "registered_at", "stores"])
 
 
 def sync_crm_users(tenant: Tenant, users: Iterable[User]) -> None:
@@ -100,10 +89,7 @@ def sync_crm_users(tenant: Tenant, users: Iterable[User]) -> None:
     known = {row.crm_id: row for row in CrmUser.objects.filter(tenant=tenant)}
     new = [row for crm_id, row in rows.items() if crm_id not in known or _values(row) != _values(known[crm_id])]
     CrmUser.objects.bulk_create(
-        new,
-        update_conflicts=True,
-        unique_fields=["tenant", "crm_id"],
-        update_fields=["name", "email", "phone", "is_active"],
+        new, update_conflicts=True, unique_fields=["tenant", "crm_id"], update_fields=USER_FIELDS
     )
     if removed := [row.pk for crm_id, row in known.items() if crm_id not in rows]:
         CrmUser.objects.filter(pk__in=removed).delete()
@@ -121,37 +107,33 @@ def _row(tenant: Tenant, user: User) -> CrmUser:
     )
 
 
-def _values(row: CrmUser) -> tuple[str, str, str, bool]:
-    return row.name, row.email, row.phone, row.is_active
-
-
 def _release_departed(staff: Iterable[Employee], active: Collection[int]) -> None:
     """Unlink employees who left UIS or the CRM; their user may be given to somebody else. Keep the old link."""
     for employee in staff:
         if employee.crm_user_id and (employee.is_dismissed or employee.crm_user_id not in active):
-            _set(employee, None, LinkedBy.NOT_LINKED, former=employee.crm_user_id)
+            employee.set_link(None, LinkedBy.NOT_LINKED, former=employee.crm_user_id)
 
 
 def find_links(
     staff: Iterable[Employee], users: Iterable[User], typed: Iterable[tuple[int, str]]
 ) -> list[tuple[Employee, int, Employee.LinkedBy]]:
     """Return new links: by manually entered extension, then by e-mail; only if there is exactly one candidate."""
-    open_staff = [employee for employee in staff if _is_open(employee)]
+    open_staff = [one for one in staff if not (one.crm_user_id or one.is_dismissed or one.linked_by in MANUAL_LINKS)]
     linked_ids = {employee.crm_user_id for employee in staff if employee.crm_user_id}
     free = {user.user_id: user for user in users if user.user_id not in linked_ids}
     by_code = _pairs({(code, user_id) for user_id, code in typed if user_id in free})
     by_email = _pairs({(user.email, user.user_id) for user in free.values()})
-    found: list[tuple[Employee, int, Employee.LinkedBy]] = []
-    for candidates, linked_by, field in (
-        (by_code, LinkedBy.EXTENSION, "extension"),
-        (by_email, LinkedBy.EMAIL, "email"),
-    ):
+    found: dict[int, tuple[Employee, int, Employee.LinkedBy]] = {}  # by the employee's UIS ID
+    by_field = ((by_code, LinkedBy.EXTENSION, "extension"), (by_email, LinkedBy.EMAIL, "email"))
+    for candidates, linked_by, field in by_field:
         values = Counter(getattr(employee, field) for employee in staff if not employee.is_dismissed)
         for employee in open_staff:
-            user_id = candidates.get(getattr(employee, field))
-            if user_id and values[getattr(employee, field)] == 1 and not _is_taken(found, employee, user_id):
-                found.append((employee, user_id, linked_by))
-    return found
+            value = getattr(employee, field)
+            user_id = candidates.get(value)
+            if user_id and values[value] == 1 and employee.uis_id not in found and user_id in free:
+                found[employee.uis_id] = (employee, user_id, linked_by)
+                del free[user_id]
+    return list(found.values())
 
 
 def _pairs(items: Iterable[tuple[str, int]]) -> dict[str, int]:
@@ -159,16 +141,3 @@ def _pairs(items: Iterable[tuple[str, int]]) -> dict[str, int]:
     items = [(key, user_id) for key, user_id in items if key]
     keys, ids = Counter(key for key, _ in items), Counter(user_id for _, user_id in items)
     return {key: user_id for key, user_id in items if keys[key] == 1 and ids[user_id] == 1}
-
-
-def _is_taken(found: Iterable[tuple[Employee, int, object]], employee: Employee, user_id: int) -> bool:
-    return any(employee is other or user_id == other_id for other, other_id, _how in found)
-
-
-def _is_open(employee: Employee) -> bool:
-    return not employee.crm_user_id and not employee.is_dismissed and employee.linked_by not in MANUAL_LINKS
-
-
-def _set(employee: Employee, user_id: int | None, linked_by: Employee.LinkedBy, *, former: int | None = None) -> None:
-    employee.crm_user_id, employee.linked_by, employee.previous_crm_user_id = user_id, linked_by, former
-    employee.save(update_fields=["crm_user_id", "linked_by", "previous_crm_user_id"])

@@ -24,11 +24,13 @@ class _CrmView(APIView):
     kind: Command.Kind
 
     def post(self, request: Request, hook: str) -> Response:
-        tenant = _tenant(hook)
+        tenant = Tenant.objects.by_hook(hook, now=timezone.now()).select_related("uis", "crm", "rules").first()
+        if tenant is None:
+            raise Http404
         if is_too_large(request._request):
             return Response(status=413)
         params = request_params(request._request)
-        if not _is_known(tenant, params.get("clientId", "")):
+        if not hmac.compare_digest(params.get("clientId", "").encode(), tenant.crm.client_id.encode()):
             security.warning("request with an invalid clientId", tenant=tenant.slug, kind=self.kind)
             return Response({"success": False, "errorMsg": "Unknown clientId."}, status=403)
         return self.answer(tenant, params)
@@ -71,14 +73,3 @@ def _to_response(tenant: Tenant, command: Command) -> Response:
         return Response({"success": True})
     with translation.override(tenant.language):
         return Response({"success": False, "errorMsg": str(command.get_reason_display())}, status=400)
-
-
-def _tenant(hook: str) -> Tenant:
-    tenant = Tenant.objects.by_hook(hook, now=timezone.now()).select_related("uis", "crm", "rules").first()
-    if tenant is None:
-        raise Http404
-    return tenant
-
-
-def _is_known(tenant: Tenant, client_id: str) -> bool:
-    return hmac.compare_digest(client_id.encode(), tenant.crm.client_id.encode())

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.conf import settings
 from django.utils import timezone
@@ -14,7 +13,7 @@ from telephony.models import Call, FailureReason
 from telephony.models.choices import UIS_STATES
 from telephony.uis import recordings
 from telephony.uis.client import HOSTS, UisClient
-from telephony.uis.errors import ACCOUNT_ERRORS, LIMIT, SYSTEM
+from telephony.uis.errors import LIMIT, SYSTEM
 from telephony.uis.jsonrpc import Channel, Result
 from telephony.uis.types import Limits
 from tenants.models import UisConnection
@@ -58,17 +57,6 @@ def uis_client(connection: UisConnection, *, is_live: bool = False, on_wait: OnW
         agent_user_id=connection.agent_user_id,
         supports_in_operator=connection.supports_in_operator,
     )
-
-
-def suspend_if_denied(
-    connection: UisConnection, exc: http_client.RemoteError, *, is_essential: bool = False, now: datetime
-) -> None:
-    """Suspend the connection if UIS denies access to the whole account.
-
-    A single missing permission suspends it only if no call can be processed without it (`is_essential`).
-    """
-    if isinstance(exc, http_client.AccessDenied) and (is_essential or exc.code in ACCOUNT_ERRORS):
-        connection.suspend(exc.code, str(exc), now=now)
 
 
 def recording_url(connection: UisConnection, session_id: int, record_id: str) -> str:

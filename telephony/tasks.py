@@ -75,12 +75,12 @@ def probe(tenant_id: int) -> None:
 
 def sync_all() -> None:
     """Every hour: one task for each active tenant."""
-    _each(task_names.SYNC_EMPLOYEES, uis__denied_at=None)
+    Tenant.objects.live().filter(uis__denied_at=None).enqueue_each(task_names.SYNC_EMPLOYEES)
 
 
 def reconcile_all() -> None:
     """Every ten minutes: one task for each active tenant."""
-    _each(task_names.RECONCILE_CALLS, uis__denied_at=None)
+    Tenant.objects.live().filter(uis__denied_at=None).enqueue_each(task_names.RECONCILE_CALLS)
 
 
 def close_all() -> None:
@@ -94,18 +94,13 @@ def close_all() -> None:
 
 def poll_all() -> None:
     """Every two minutes: tenants with two-way status sync."""
-    _each(task_names.POLL_STATUSES, uis__denied_at=None, rules__status_sync=TransferRules.StatusSync.BOTH)
+    accessible = Tenant.objects.live().filter(uis__denied_at=None)
+    accessible.filter(rules__status_sync=TransferRules.StatusSync.BOTH).enqueue_each(task_names.POLL_STATUSES)
 
 
 def probe_all() -> None:
     """Every five minutes: tenants whose access UIS rejects."""
-    _each(task_names.PROBE, uis__denied_at__isnull=False)
-
-
-def _each(task: str, **conditions: object) -> None:
-    with transaction.atomic():
-        for tenant_id in Tenant.objects.live().filter(**conditions).values_list("pk", flat=True):
-            enqueue(task, tenant_id)
+    Tenant.objects.live().filter(uis__denied_at__isnull=False).enqueue_each(task_names.PROBE)
 
 
 def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object]) -> None:
@@ -117,7 +112,7 @@ def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object]) -> None
     try:
         request(tenant)
     except http_client.RemoteError as exc:
-        client_factory.suspend_if_denied(tenant.uis, exc, now=timezone.now())
+        tenant.uis.suspend_if_denied(exc, now=timezone.now())
         logger.warning("request failed", error=f"{type(exc).__name__}: {exc}")
     else:
         tenant.uis.restore()

@@ -43,7 +43,7 @@ def activated(name: str, slug: str, *, pbx: uis.Account, crm: retailcrm.Account,
         UisStatus(tenant=tenant, uis_id=row["id"], mnemonic=row["mnemonic"] or "", name=row["name"])
         for row in pbx.statuses.values()
     )
-    integration_module.register(tenant, _DirectClient(crm, at=now), now=now)
+    integration_module.register(tenant, _DirectClient(crm, at=now), typed=(), now=now)
     return Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk)
 
 

@@ -1,5 +1,6 @@
 """Set-up checks and their results: a stable code, a message, the responsible party and the menu path."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,21 +26,25 @@ class Responsible(Choices):
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """The definition of a check. Its texts may contain %(names)s, which a result fills in."""
+    """A check, defined beside the code that decides it. Its texts may contain %(names)s, which a result fills in."""
 
     code: str
-    responsible: Responsible
     passed: Text
     failed: Text
     where: Text = ""  # the menu path
+    responsible: Responsible = Responsible.CLIENT
     variants: Mapping[str, Text] = field(default_factory=dict)  # replace `failed`, by the `kind` of a result
 
+    def __post_init__(self) -> None:
+        CHECKS[self.code] = self
 
-class _SafeFormatDict(dict[str, str]):
-    """Parameters of a message. A result stored before an update may lack parameters of the new message."""
+    def result(self, *, is_ok: bool, **params: object) -> "CheckResult":
+        """Return a result of this check, with the parameters of its message."""
+        return CheckResult(self, ok=is_ok, params={name: str(value) for name, value in params.items()})
 
-    def __missing__(self, name: str) -> str:
-        return "…"
+
+# Every check by its code: stored results refer to it.
+CHECKS: dict[str, Check] = {}
 
 
 @dataclass(frozen=True)
@@ -53,31 +58,14 @@ class CheckResult:
     @property
     def message(self) -> str:
         """The message in the active language; if the check failed, with the menu path."""
-        if self.ok:
-            return str(self.check.passed) % _SafeFormatDict(self.params)
-        failed_text = self.check.variants.get(self.params.get("kind", ""), self.check.failed)
-        return f"{str(failed_text) % _SafeFormatDict(self.params)} {self.where}".strip()
-
-    @property
-    def where(self) -> str:
-        """The menu path to the setting that must be changed."""
-        return str(self.check.where) % _SafeFormatDict(self.params)
+        failed = self.check.variants.get(self.params.get("kind", ""), self.check.failed)
+        text = str(self.check.passed) if self.ok else f"{failed} {self.check.where}".strip()
+        # A result stored before an update may lack parameters of the new message.
+        return text % defaultdict(lambda: "…", self.params)
 
     def to_json(self) -> dict[str, Any]:
         """Return the result for a JSON column."""
         return {"check": self.check.code, "ok": self.ok, "params": dict(self.params)}
-
-
-def passed(check: Check, **params: object) -> CheckResult:
-    return CheckResult(check, ok=True, params={name: str(value) for name, value in params.items()})
-
-
-def failed(check: Check, **params: object) -> CheckResult:
-    return CheckResult(check, ok=False, params={name: str(value) for name, value in params.items()})
-
-
-def result(check: Check, *, is_ok: bool, **params: object) -> CheckResult:
-    return passed(check, **params) if is_ok else failed(check, **params)
 
 
 class CheckFailed(Exception):

@@ -34,9 +34,7 @@ def run_checks(tenant_id: int) -> None:
 
 def run_checks_all() -> None:
     """Every six hours: enqueue one task per active client."""
-    with transaction.atomic():
-        for tenant_id in Tenant.objects.live().values_list("pk", flat=True):
-            enqueue(runner.TASK, tenant_id)
+    Tenant.objects.live().enqueue_each(runner.TASK)
 
 
 def enqueue_due_work() -> None:

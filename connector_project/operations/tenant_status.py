@@ -1,6 +1,6 @@
 """The status of each client, computed in SQL so that thousands can be sorted by it; its reason; who must act."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -11,6 +11,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import CheckResult, Responsible
+from connector_project.core.local_dates import begin, day_of
 from connector_project.operations.alerts import denials, incident_texts, incidents
 from connector_project.operations.checks import runner
 from connector_project.operations.models import Activation, Incident
@@ -84,7 +85,7 @@ def state(tenant: Tenant) -> TenantStatus:
 def describe(tenant: Tenant, *, activity: RecentActivity, now: datetime) -> StatusReport:
     """Describe a client loaded through `with_status`; no queries if its related rows were selected too."""
     status = state(tenant)
-    return StatusReport(status, *_DESCRIPTIONS[status](tenant, activity, now))
+    return StatusReport(status, *_describe(tenant, status, activity, now=now))
 
 
 def recent_activity(tenants: Iterable[Tenant], *, now: datetime) -> dict[int, RecentActivity]:
@@ -107,12 +108,14 @@ def _no_event_incidents() -> QuerySet[Incident]:
 
 def today_condition(moment: str, zones: Iterable[str], *, now: datetime) -> Q:
     """Return a Q for rows of the client's current local day. `moment` is the datetime column."""
-    midnights = {zone: _midnight(zone, now) for zone in zones}
-    today = Q(pk__in=[])
-    for zone, midnight in midnights.items():
-        today |= Q(("tenant__time_zone", zone), (f"{moment}__gte", midnight))
+    today, earliest = Q(pk__in=[]), now
+    for name in zones:
+        zone = ZoneInfo(name)
+        midnight = begin(day_of(now, zone=zone), zone=zone)
+        today |= Q(("tenant__time_zone", name), (f"{moment}__gte", midnight))
+        earliest = min(earliest, midnight)
     # Redundant, but lets the database use an index.
-    return Q((f"{moment}__gte", min(midnights.values(), default=now))) & today
+    return Q((f"{moment}__gte", earliest)) & today
 
 
 def zones_in_use() -> list[str]:
@@ -120,33 +123,34 @@ def zones_in_use() -> list[str]:
     return list(Tenant.objects.order_by().values_list("time_zone", flat=True).distinct())
 
 
-def _midnight(zone: str, now: datetime) -> datetime:
-    return now.astimezone(ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0)
+def _describe(tenant: Tenant, status: TenantStatus, activity: RecentActivity, *, now: datetime) -> Reason:
+    match status:
+        case TenantStatus.ACCESS_DENIED:
+            return _describe_denied(tenant)
+        case TenantStatus.NO_EVENTS if activity.no_events:  # It may have been resolved meanwhile.
+            return incident_texts.message(activity.no_events, now=now), Responsible.CLIENT
+        case TenantStatus.ACTIVATION_FAILED:
+            return _from_result(activation.failure(tenant.activation))
+        case TenantStatus.FAILING:
+            return _from_result(next((one for one in runner.stored_results(tenant.check_run) if not one.ok), None))
+        case TenantStatus.NOT_ACTIVATED:
+            return _describe_not_activated(tenant, now=now)
+        case TenantStatus.PAUSED:
+            return gettext("Paused by the operator; incoming events are stored and wait."), Responsible.OPERATOR
+        case TenantStatus.OFFBOARDED:
+            moment = format_short(tenant, tenant.offboarded_at, now=now)
+            return gettext("Disconnected: %(moment)s") % {"moment": moment}, None
+    return "", None
 
 
-def _describe_denied(tenant: Tenant, _activity: RecentActivity, _now: datetime) -> Reason:
+def _describe_denied(tenant: Tenant) -> Reason:
     """Describe each suspended connection; who must act comes from the first."""
     suspended: list[Connection] = [connection for connection in (tenant.uis, tenant.crm) if connection.denied_at]
     text = " ".join(denials.describe(connection.denied_code, connection.denied_detail) for connection in suspended)
     return text, denials.responsible(suspended[0].denied_code)
 
 
-def _describe_no_events(_tenant: Tenant, activity: RecentActivity, now: datetime) -> Reason:
-    """Use the incident's text; empty if it has been resolved meanwhile."""
-    return (
-        (incident_texts.message(activity.no_events, now=now), Responsible.CLIENT) if activity.no_events else ("", None)
-    )
-
-
-def _describe_failed_activation(tenant: Tenant, _activity: RecentActivity, _now: datetime) -> Reason:
-    return _from_result(activation.failure(tenant.activation))
-
-
-def _describe_failed_check(tenant: Tenant, _activity: RecentActivity, _now: datetime) -> Reason:
-    return _from_result(next((result for result in runner.stored_results(tenant.check_run) if not result.ok), None))
-
-
-def _describe_not_activated(tenant: Tenant, _activity: RecentActivity, now: datetime) -> Reason:
+def _describe_not_activated(tenant: Tenant, *, now: datetime) -> Reason:
     """Say why a client is not activated yet."""
     row: Activation | None = getattr(tenant, "activation", None)
     if row is not None and row.state == Activation.State.RUNNING:
@@ -158,25 +162,5 @@ def _describe_not_activated(tenant: Tenant, _activity: RecentActivity, now: date
     return gettext("The client has not started the activation yet."), Responsible.CLIENT
 
 
-def _describe_paused(_tenant: Tenant, _activity: RecentActivity, _now: datetime) -> Reason:
-    return gettext("Paused by the operator; incoming events are stored and wait."), Responsible.OPERATOR
-
-
-def _describe_disconnected(tenant: Tenant, _activity: RecentActivity, now: datetime) -> Reason:
-    return gettext("Disconnected: %(moment)s") % {"moment": format_short(tenant, tenant.offboarded_at, now=now)}, None
-
-
 def _from_result(result: CheckResult | None) -> Reason:
     return (result.message, result.check.responsible) if result else ("", None)
-
-
-_DESCRIPTIONS: dict[TenantStatus, Callable[[Tenant, RecentActivity, datetime], Reason]] = {
-    TenantStatus.ACCESS_DENIED: _describe_denied,
-    TenantStatus.NO_EVENTS: _describe_no_events,
-    TenantStatus.ACTIVATION_FAILED: _describe_failed_activation,
-    TenantStatus.FAILING: _describe_failed_check,
-    TenantStatus.NOT_ACTIVATED: _describe_not_activated,
-    TenantStatus.PAUSED: _describe_paused,
-    TenantStatus.ACTIVE: lambda _tenant, _activity, _now: ("", None),
-    TenantStatus.OFFBOARDED: _describe_disconnected,
-}

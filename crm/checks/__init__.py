@@ -1,37 +1,43 @@
 """Set-up checks of the CRM and of our own configuration."""
 
-from connector_project.core.check_results import Check
-from crm.checks import definitions
-from crm.checks.account import is_account_address, is_given, missing_scope, refused, run_checks, served_version, version
+from collections.abc import Iterator
+from datetime import datetime
 
-__all__ = [
-    "ALL",
-    "is_account_address",
-    "is_given",
-    "missing_scope",
-    "refused",
-    "run_checks",
-    "served_version",
-    "version",
-]
+from connector_project.core import http_client
+from connector_project.core.check_results import CheckResult
+from crm import api_scopes, client_factory
+from crm.checks import account, module, staff
+from crm.checks.account import is_account_address, is_given, refused, served_version, version
+from crm.retailcrm import errors
+from tenants.models import Tenant
 
-ALL: tuple[Check, ...] = (
-    *(
-        definitions.PUBLIC_ADDRESS,
-        definitions.KEY_GIVEN,
-        definitions.ADDRESS,
-        definitions.ACCOUNT,
-        definitions.ANSWERS,
-        definitions.KEY,
-        definitions.VERSION,
-    ),
-    *definitions.SCOPES.values(),
-    *(definitions.STORES, definitions.STORE_CHOSEN, definitions.TIME_ZONE),
-    *(
-        definitions.MODULE_REGISTERED,
-        definitions.MODULE_FROZEN,
-        definitions.MODULE_ACTIVE,
-        definitions.MODULE_ADDRESSES,
-    ),
-    *(definitions.OTHER_TELEPHONY, definitions.USERS_LINKED),
-)
+__all__ = ["is_account_address", "is_given", "refused", "run_checks", "served_version", "version"]
+
+
+def run_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
+    """Run the checks; those that need access are left out if it is denied. A code may come more than once."""
+    yield account.public_address()
+    for check in (is_given(tenant.crm), is_account_address(tenant.crm.address)):
+        yield check
+        if not check.ok:
+            return
+    client = client_factory.crm_client(tenant.crm, is_live=True)
+    try:
+        versions, rights = client.versions(), client.rights()
+    except http_client.RemoteError as exc:
+        yield refused(exc, tenant.crm)
+        return
+    yield from (check.result(is_ok=True) for check in account.ACCESS_CHECKS)
+    yield version(tenant.crm, versions)
+    yield from api_scopes.needed(tenant, rights)
+    yield from staff.stores(tenant, rights)
+    if served_version(tenant.crm, versions):
+        # Generators: each sends its requests only when its results are read.
+        further = (account.time_zone(client), module.state(tenant, client), module.other_telephony(client, now=now))
+        for results in further:
+            try:
+                yield from results
+            except http_client.RemoteError as exc:
+                if exc.code not in {errors.SCOPE, errors.METHOD_ABSENT}:  # The scope checks report these.
+                    yield refused(exc, tenant.crm)
+    yield from staff.links(tenant)

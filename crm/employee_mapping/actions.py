@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from connector_project.core.task_queue import enqueue
-from crm.employee_mapping import pending_calls, suggestions
+from crm.employee_mapping import pending_calls
 from telephony import task_names
 from telephony.calls import manual, pipeline
 from telephony.models import Call
@@ -29,7 +29,7 @@ def link(employee: Employee, user: CrmUser) -> None:
         raise ValidationError(message, params={"user": user, "employee": holder})
     try:
         with transaction.atomic():
-            _write(employee, user.crm_id, LinkedBy.MANUAL)
+            employee.set_link(user.crm_id, LinkedBy.MANUAL)
     except IntegrityError as exc:  # Lost a race against another link.
         raise ValidationError(_("Another employee is linked to this CRM user.")) from exc
     _update_module(employee.tenant)
@@ -42,10 +42,10 @@ def unlink(employee: Employee) -> None:
     if employee.crm_user_id is None:
         raise ValidationError(_("%(employee)s is not linked to a CRM user."), params={"employee": employee})
     if employee.is_dismissed:
-        _write(employee, None, LinkedBy.NOT_LINKED, former=employee.crm_user_id)
+        employee.set_link(None, LinkedBy.NOT_LINKED, former=employee.crm_user_id)
     else:
         # MANUAL without a user: a manual decision, so a matching e-mail must not link them again.
-        _write(employee, None, LinkedBy.MANUAL)
+        employee.set_link(None, LinkedBy.MANUAL)
     _update_module(employee.tenant)
 
 
@@ -57,7 +57,7 @@ def mark_not_needed(employee: Employee) -> None:
     if employee.crm_user_id is not None:
         message = _("%(employee)s is linked to a CRM user. Unlink them first.")
         raise ValidationError(message, params={"employee": employee})
-    _write(employee, None, LinkedBy.NOT_NEEDED, former=employee.previous_crm_user_id)
+    employee.set_link(None, LinkedBy.NOT_NEEDED, former=employee.previous_crm_user_id)
 
 
 @transaction.atomic
@@ -67,7 +67,7 @@ def unmark_not_needed(employee: Employee) -> None:
     if employee.linked_by != LinkedBy.NOT_NEEDED:
         message = _("%(employee)s is not marked as working without the CRM.")
         raise ValidationError(message, params={"employee": employee})
-    _write(employee, None, LinkedBy.NOT_LINKED, former=employee.previous_crm_user_id)
+    employee.set_link(None, LinkedBy.NOT_LINKED, former=employee.previous_crm_user_id)
 
 
 @transaction.atomic
@@ -86,7 +86,7 @@ def resend_calls(employee: Employee, *, now: datetime) -> int:
 
     Uploaded calls stay as they are: the CRM does not accept corrections.
     """
-    if suggestions.is_unlinked(employee):
+    if employee.is_unlinked:
         message = _(
             "%(employee)s is not linked to a CRM user, and uploaded calls cannot be changed. Link the employee first."
         )
@@ -122,11 +122,6 @@ def _reload_user(user: CrmUser, tenant: Tenant) -> CrmUser:
     if not known.is_active:
         raise ValidationError(_("%(user)s is not active in the CRM."), params={"user": known})
     return known
-
-
-def _write(employee: Employee, user_id: int | None, linked_by: LinkedBy, *, former: int | None = None) -> None:
-    employee.crm_user_id, employee.linked_by, employee.previous_crm_user_id = user_id, linked_by, former
-    employee.save(update_fields=["crm_user_id", "linked_by", "previous_crm_user_id"])
 
 
 def _update_module(tenant: Tenant) -> None:

@@ -14,6 +14,7 @@ from tenants.models import CrmUser, Employee, Tenant, VirtualNumber
 
 LOOK_BACK = timedelta(days=7)
 NO_SUGGESTIONS = Suggestions()
+Owners = defaultdict[tuple[str, str], list[Employee | CrmUser]]  # by the kind and value of an ID
 
 
 @dataclass(frozen=True)
@@ -62,23 +63,23 @@ def load_overview(tenant: Tenant, now: datetime) -> MappingOverview:
     staff = list(Employee.objects.filter(tenant=tenant))
     users = {user.crm_id: user for user in CrmUser.objects.filter(tenant=tenant)}
     rows = _rows(tenant, staff, users, now=now)
+    present = [row for row in rows if not row.employee.is_dismissed]
     stores = list(tenant.crm.stores)
     return MappingOverview(
-        unlinked=[row for row in rows if suggestions.is_unlinked(row.employee)],
+        unlinked=[row for row in rows if row.employee.is_unlinked],
         # Employees with pending calls come first.
-        linked=sorted((row for row in rows if _is_linked(row.employee)), key=lambda row: -row.pending),
-        not_needed=[employee for employee in staff if _is_not_needed(employee)],
+        linked=sorted((row for row in present if row.employee.crm_user_id), key=lambda row: -row.pending),
+        not_needed=[row.employee for row in present if row.employee.linked_by == Employee.LinkedBy.NOT_NEEDED],
         departed=[row for row in rows if row.employee.is_dismissed and (row.employee.crm_user_id or row.pending)],
         free_users=suggestions.free_users(staff, users.values()),
-        unknown=_unknown(tenant, staff, users, now=now),
+        unknown=_unknown(tenant, _owners(staff, users), now=now),
         numbers=list(tenant.virtual_numbers.filter(is_active=True, site="")) if len(stores) > 1 else [],
         stores=stores,
     )
 
 
 def _rows(tenant: Tenant, staff: Sequence[Employee], users: dict[int, CrmUser], *, now: datetime) -> list[Row]:
-    manual = tenant.crm.registered_module.get("manual_codes", [])
-    offers = suggestions.suggest(staff, users.values(), [(user_id, code) for user_id, code in manual])
+    offers = suggestions.suggest(staff, users.values(), tenant.crm.registered_module.get("manual_codes", []))
     pending = pending_calls.count_pending(tenant, staff, now=now)
     uploaded = pending_calls.count_uploaded(tenant, since=now - LOOK_BACK)
     return [
@@ -87,30 +88,25 @@ def _rows(tenant: Tenant, staff: Sequence[Employee], users: dict[int, CrmUser], 
             user=users.get(employee.crm_user_id) if employee.crm_user_id else None,
             suggestions=offers.get(employee.uis_id, NO_SUGGESTIONS),
             pending=pending[employee.uis_id],
-            uploaded=uploaded.get(employee.pk, 0) if suggestions.is_unlinked(employee) else 0,
+            uploaded=uploaded.get(employee.pk, 0) if employee.is_unlinked else 0,
         )
         for employee in staff
     ]
 
 
-def _unknown(
-    tenant: Tenant, staff: Iterable[Employee], users: dict[int, CrmUser], *, now: datetime
-) -> list[UnknownIdRow]:
+def _unknown(tenant: Tenant, owners: Owners, *, now: datetime) -> list[UnknownIdRow]:
     """Return this week's unknown IDs, most frequent first."""
     since = (now - LOOK_BACK).astimezone(tenant.zone).date()
     reported = UnknownId.objects.filter(tenant=tenant, last_seen_on__gt=since).order_by().values("kind", "value")
-    owners = _owners(staff, users)
     return [
         UnknownIdRow(**row, owners=owners[row["kind"], row["value"]])
         for row in reported.annotate(count=Sum("count"), last=Max("last_seen_on")).order_by("-count", "kind", "value")
     ]
 
 
-def _owners(
-    staff: Iterable[Employee], users: dict[int, CrmUser]
-) -> defaultdict[tuple[str, str], list[Employee | CrmUser]]:
+def _owners(staff: Iterable[Employee], users: dict[int, CrmUser]) -> Owners:
     """Return who has an extension or user ID in our data; active employees before dismissed ones."""
-    owners: defaultdict[tuple[str, str], list[Employee | CrmUser]] = defaultdict(list)
+    owners: Owners = defaultdict(list)
     for employee in sorted(staff, key=lambda employee: employee.is_dismissed):
         for kind, value in ((UnknownId.Kind.CODE, employee.extension), (UnknownId.Kind.USER, employee.crm_user_id)):
             if value:
@@ -118,11 +114,3 @@ def _owners(
     for crm_id, user in users.items():
         owners.setdefault((UnknownId.Kind.USER, str(crm_id)), [user])
     return owners
-
-
-def _is_linked(employee: Employee) -> bool:
-    return employee.crm_user_id is not None and not employee.is_dismissed
-
-
-def _is_not_needed(employee: Employee) -> bool:
-    return employee.linked_by == Employee.LinkedBy.NOT_NEEDED and not employee.is_dismissed

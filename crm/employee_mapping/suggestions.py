@@ -58,7 +58,16 @@ def suggest(
     `typed` are the extensions entered manually in the CRM. Only the strongest reason with any match counts.
     """
     staff = list(staff)
-    found = _candidates([employee for employee in staff if is_unlinked(employee)], free_users(staff, users), typed)
+    free = {user.crm_id: user for user in free_users(staff, users)}
+    users_by_key: dict[MatchKey, list[CrmUser]] = defaultdict(list)
+    for user_id, code in typed:
+        if code and user_id in free:
+            users_by_key[MatchReason.EXTENSION, code].append(free[user_id])
+    for user in free.values():
+        for key in _keys_of_user(user):
+            users_by_key[key].append(user)
+    unlinked = (employee for employee in staff if employee.is_unlinked)
+    found = {employee.uis_id: _strongest(_keys_of_employee(employee), users_by_key) for employee in unlinked}
     offered = Counter(one.user.crm_id for candidates in found.values() for one in candidates)
     return {
         uis_id: Suggestions(candidates, any(offered[one.user.crm_id] > 1 for one in candidates))
@@ -66,30 +75,11 @@ def suggest(
     }
 
 
-def is_unlinked(employee: Employee) -> bool:
-    """Return whether the employee needs a CRM user and has none."""
-    is_excluded = employee.is_dismissed or employee.linked_by == Employee.LinkedBy.NOT_NEEDED
-    return employee.crm_user_id is None and not is_excluded
-
-
 def free_users(staff: Iterable[Employee], users: Iterable[CrmUser]) -> list[CrmUser]:
     """Return the active CRM users not linked to any employee."""
     linked_ids = {employee.crm_user_id for employee in staff}
     free = (user for user in users if user.is_active and user.crm_id not in linked_ids)
     return sorted(free, key=_in_order)
-
-
-def _candidates(
-    employees: Iterable[Employee], users: Iterable[CrmUser], typed: Iterable[tuple[int, str]]
-) -> dict[int, tuple[Suggestion, ...]]:
-    codes: dict[int, list[str]] = defaultdict(list)
-    for user_id, code in typed:
-        codes[user_id].append(code)
-    users_by_key: dict[MatchKey, list[CrmUser]] = defaultdict(list)
-    for user in users:
-        for key in _of_user(user, codes[user.crm_id]):
-            users_by_key[key].append(user)
-    return {employee.uis_id: _strongest(_keys_of_employee(employee), users_by_key) for employee in employees}
 
 
 def _strongest(
@@ -101,17 +91,17 @@ def _strongest(
     return ()
 
 
-def _of_user(user: CrmUser, codes: Iterable[str]) -> set[MatchKey]:
+def _keys_of_user(user: CrmUser) -> set[MatchKey]:
     """Return a user's match keys; an employee who shares one may be the same person."""
     exact, shorter = _names(user.name)
-    return {
-        *((MatchReason.EXTENSION, code) for code in codes if code),
-        *((MatchReason.EMAIL, part) for part in [user.email.strip().lower()] if part),
+    keys = {
+        (MatchReason.EMAIL, user.email.strip().lower()),
         (MatchReason.PREVIOUS, user.crm_id),
-        *((MatchReason.NAME, parts) for parts in [exact] if parts),
+        (MatchReason.NAME, exact),
         *((MatchReason.NAME, ("without patronymic", parts)) for parts in shorter),
-        *((MatchReason.PHONE, number) for number in [user.phone] if phone_numbers.is_external(number)),
+        (MatchReason.PHONE, user.phone if phone_numbers.is_external(user.phone) else ""),
     }
+    return {(reason, value) for reason, value in keys if value}
 
 
 def _keys_of_employee(employee: Employee) -> set[MatchKey]:

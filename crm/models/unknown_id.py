@@ -1,6 +1,7 @@
 """UnknownId: extensions, users and stores unknown to the CRM, counted by day."""
 
-from datetime import date
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from django.db import models, transaction
 from django.db.models import F
@@ -37,8 +38,10 @@ class UnknownId(models.Model):
 
     @classmethod
     @transaction.atomic
-    def record(cls, tenant: Tenant, kind: str, values: tuple[object, ...], *, on: date) -> None:
-        """Increment the count of each ID."""
-        for value in values:
-            row, _is_new = cls.objects.get_or_create(tenant=tenant, kind=kind, value=str(value)[:100], last_seen_on=on)
+    def record(cls, tenant: Tenant, unknown: Mapping[Kind, Iterable[object]], *, now: datetime) -> None:
+        """Increment the count of each ID for the tenant's day; `unknown` are the IDs by their kind."""
+        day = now.astimezone(tenant.zone).date()
+        ids = {(kind, str(value)[:100]) for kind, values in unknown.items() for value in values}
+        for kind, value in sorted(ids):  # Sorted, so that two workers do not deadlock.
+            row, _is_new = cls.objects.get_or_create(tenant=tenant, kind=kind, value=value, last_seen_on=day)
             cls.objects.filter(pk=row.pk).update(count=F("count") + 1)

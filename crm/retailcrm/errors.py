@@ -24,20 +24,19 @@ METHOD_ABSENT = "method_absent"
 NOT_FOUND = "not_found"
 
 # Prefixes of messages, in lower case and without quotes: they occur with and without a full stop.
-_DENIED = {
-    "apikey is missing": KEY,
-    "wrong apikey value": KEY,
-    "access denied": SCOPE,
-    "account does not exist": ACCOUNT,
-    "telephony not enabled": TELEPHONY_OFF,
+_ERRORS: dict[str, tuple[type[RemoteError], str]] = {
+    "apikey is missing": (AccessDenied, KEY),
+    "wrong apikey value": (AccessDenied, KEY),
+    "access denied": (AccessDenied, SCOPE),
+    "account does not exist": (AccessDenied, ACCOUNT),
+    "telephony not enabled": (AccessDenied, TELEPHONY_OFF),
+    "api method not found": (UnexpectedReply, METHOD_ABSENT),
+    "method not allowed": (UnexpectedReply, METHOD_ABSENT),
+    "parameter ": (UnexpectedReply, "parameter_missing"),
+    "input value ": (UnexpectedReply, "non_scalar"),
+    "not found": (RemoteRejected, NOT_FOUND),
+    "failed to activate module": (RemoteRejected, "module"),
 }
-_OUR_FAULT = {
-    "api method not found": METHOD_ABSENT,
-    "method not allowed": METHOD_ABSENT,
-    "parameter ": "parameter_missing",
-    "input value ": "non_scalar",
-}
-_REJECTED = {"not found": NOT_FOUND, "failed to activate module": "module"}
 _BUSY = {429, 503}
 
 
@@ -61,11 +60,9 @@ def from_answer(data: Mapping[str, object]) -> RemoteError:
     message = str(data.get("errorMsg") or "retailCRM rejected the request without a reason.")
     text = f"{message} {_errors(data.get('errors'))}".strip()
     plain = message.lower().replace('"', "")
-    for table, error in ((_DENIED, AccessDenied), (_OUR_FAULT, UnexpectedReply), (_REJECTED, RemoteRejected)):
-        for prefix, code in table.items():
-            if plain.startswith(prefix):
-                return error(SYSTEM, text, code=code)
-    return RemoteRejected(SYSTEM, text)
+    known = (kind for prefix, kind in _ERRORS.items() if plain.startswith(prefix))
+    error, code = next(known, (RemoteRejected, ""))
+    return error(SYSTEM, text, code=code)
 
 
 def _errors(errors: object) -> str:

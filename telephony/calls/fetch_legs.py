@@ -68,7 +68,7 @@ def _fetch(batch: list[Call], *, now: datetime) -> None:
     try:
         found = _UisReply.fetch_batch(batch, _client(batch), now=now)
     except http_client.RemoteError as exc:
-        client_factory.suspend_if_denied(tenant.uis, exc, is_essential=True, now=now)
+        tenant.uis.suspend_if_denied(exc, is_essential=True, now=now)
         results: steps.Results = [(call, _on_error(call, exc, uis=tenant.uis, now=now)) for call in batch]
     else:
         known, choices = Sources.load(tenant, [call.session_id for call in batch]), tenant.rules.rule_set()

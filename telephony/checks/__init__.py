@@ -4,58 +4,43 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from connector_project.core import http_client
-from connector_project.core.check_results import Check, CheckResult, failed
-from telephony.checks import account, definitions, webhooks
-from telephony.checks.account import refused, zone
+from connector_project.core.check_results import CheckResult
+from telephony import client_factory
+from telephony.checks import account, numbers, staff
+from telephony.checks.account import is_given, refused, zone
+from telephony.checks.webhooks import notification_checks
 from tenants.models import Tenant
 
-__all__ = ["ALL", "account_checks", "key_missing", "no_employees", "notification_checks", "refused", "zone"]
-
-ALL: tuple[Check, ...] = (
-    *(
-        definitions.KEY_GIVEN,
-        definitions.ANSWERS,
-        definitions.KEY,
-        definitions.KEY_TERM,
-        definitions.KEY_BLOCK,
-        definitions.ADDRESS_LIST,
-        definitions.ACCOUNT,
-    ),
-    *(
-        definitions.TIME_ZONE,
-        definitions.RIGHT_EMPLOYEES,
-        definitions.EMPLOYEES,
-        definitions.EXTENSIONS,
-        definitions.EXTENSIONS_UNIQUE,
-    ),
-    *(definitions.RIGHT_STATUSES, definitions.RIGHT_NUMBERS, definitions.NUMBERS, definitions.DEFAULT_NUMBER),
-    *(
-        definitions.DATA_API,
-        definitions.CALL_API,
-        definitions.RIGHT_CALL_API,
-        definitions.OWN_INTEGRATION,
-        definitions.POINTS,
-        definitions.CLOCKS,
-    ),
-    *definitions.SEEN.values(),
-    *definitions.TEMPLATES.values(),
-)
-
-
-def no_employees(exc: http_client.RemoteError) -> CheckResult:
-    """Return the check result for a failed synchronization of employees."""
-    return refused(exc, right=definitions.RIGHT_EMPLOYEES)
-
-
-def key_missing() -> CheckResult:
-    return failed(definitions.KEY_GIVEN)
+__all__ = ["account_checks", "is_given", "notification_checks", "refused", "zone"]
 
 
 def account_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
-    """Check the account at UIS; about ten requests."""
-    return account.run_checks(tenant, now=now)
+    """Check the account at UIS, in about ten requests; where access is denied, leave out the checks that need it.
 
-
-def notification_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
-    """Check the received notifications; no remote requests."""
-    return webhooks.run_checks(tenant, now=now)
+    Several checks may fail for the same reason: a code may come more than once.
+    """
+    yield (given := is_given(tenant.uis))
+    if not given.ok:
+        return
+    client = client_factory.uis_client(tenant.uis, is_live=True)
+    try:
+        reported_zone = client.account().time_zone
+    except http_client.RemoteError as exc:
+        yield refused(exc)
+        return
+    yield from (check.result(is_ok=True) for check in account.ACCESS_CHECKS)
+    yield zone(reported_zone or tenant.uis.time_zone)
+    # Generators: each sends its requests only when its results are read.
+    for results, right in (
+        (staff.employees(tenant, client), staff.RIGHT_EMPLOYEES),
+        (staff.statuses(tenant, client), None),
+        (numbers.virtual_numbers(tenant, client), numbers.RIGHT_NUMBERS),
+        (account.call_api(client), None),
+        (account.own_integration(client, now=now), None),
+        (account.points(tenant, now=now), None),
+    ):
+        try:
+            yield from results
+        except http_client.RemoteError as exc:
+            yield refused(exc, right=right)
+    yield account.DATA_API.result(is_ok=True)

@@ -1,47 +1,68 @@
 """Checks on received webhooks: whether they arrive, whether their templates are correct, whether the clocks agree."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from statistics import median
 
-from connector_project.core.check_results import CheckResult, failed, passed, result
-from telephony.checks import definitions
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.core.check_results import Check, CheckResult, Responsible
 from telephony.models import Notification
 from telephony.uis import webhook_templates
 from telephony.uis.types import Event
+from telephony.uis.webhook_templates import EVENTS
 from telephony.webhooks import status
 from tenants.models import Tenant, TransferRules
 
 CLOCKS_APART_SECONDS = 120
 CLOCKS_SEEN = 20
-RECENT_PERIOD = timedelta(days=7)
+_NOTICES = _("UIS: Notifications.")
+
+SEEN = {
+    event: Check(
+        code=f"EVENT_{event.name}",
+        passed=_("Notifications “%(event)s” arrive."),
+        failed=_(
+            "No notification “%(event)s” arrived in the last %(days)s days. Set it up as the client's page shows."
+        ),
+        where=_NOTICES,
+    )
+    for event in EVENTS
+}
+TEMPLATES = {
+    event: Check(
+        code=f"TEMPLATE_{event.name}",
+        passed=_("The body of “%(event)s” is correct."),
+        failed=_("The body of “%(event)s” is broken. Copy it from the client's page again."),
+        variants=status.SENTENCES,
+        where=_NOTICES,
+    )
+    for event in EVENTS
+}
 
 
-def run_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
-    """Yield the check results; no remote requests."""
+def notification_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
+    """Check the received notifications; no remote requests."""
     yield from _clocks(tenant, now=now)
     needed = _needed_events(tenant.rules)
     for event_status in status.webhook_status(tenant, now=now).events:
-        if event_status.event not in needed:
-            continue
-        name = _name(tenant, event_status.event)
-        is_seen = event_status.seen_at is not None
-        yield result(definitions.SEEN[event_status.event], is_ok=is_seen, event=name, days=status.RECENT_PERIOD.days)
-        if is_seen:
-            yield _template(event_status, name)
+        if event_status.event in needed:
+            yield from _event(event_status, name=_name(tenant, event_status.event))
+
+
+def _event(event_status: status.EventStatus, *, name: str) -> Iterator[CheckResult]:
+    is_seen = event_status.seen_at is not None
+    yield SEEN[event_status.event].result(is_ok=is_seen, event=name, days=status.RECENT_PERIOD.days)
+    if is_seen:
+        fault = next(iter(event_status.faults), None)
+        details = {"kind": fault.code, "names": ", ".join(fault.names)} if fault else {}
+        yield TEMPLATES[event_status.event].result(is_ok=fault is None, event=name, **details)
 
 
 def _name(tenant: Tenant, event: Event) -> str:
     """Return the event's name in the client's UIS web interface, which does not depend on the reader's language."""
     title = webhook_templates.title(event)
     return title.english if tenant.uis.brand == tenant.uis.Brand.CALLGEAR else title.russian
-
-
-def _template(event_status: status.EventStatus, name: str) -> CheckResult:
-    if not event_status.faults:
-        return passed(definitions.TEMPLATES[event_status.event], event=name)
-    fault = event_status.faults[0]
-    return failed(definitions.TEMPLATES[event_status.event], event=name, kind=fault.code, names=", ".join(fault.names))
 
 
 def _needed_events(rules: TransferRules) -> set[Event]:
@@ -58,10 +79,20 @@ def _needed_events(rules: TransferRules) -> set[Event]:
     return needed
 
 
+CLOCKS = Check(
+    code="CLOCKS",
+    responsible=Responsible.OPERATOR,
+    passed=_("The clocks of UIS and of our server agree."),
+    failed=_(
+        "Notifications arrive %(seconds)s s off the time they state. Check UIS's time zone in the admin and our clock."
+    ),
+)
+
+
 def _clocks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
     """Compare when notifications arrived with the time they state; the median ignores single late ones."""
     recent = Notification.objects.filter(
-        tenant=tenant, event=Event.WAITING, happened_at__isnull=False, received_at__gt=now - RECENT_PERIOD
+        tenant=tenant, event=Event.WAITING, happened_at__isnull=False, received_at__gt=now - status.RECENT_PERIOD
     ).order_by("-received_at")
     offsets = [
         (received_at - happened_at).total_seconds()
@@ -70,4 +101,4 @@ def _clocks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
     ]
     if offsets:
         seconds = round(median(offsets))
-        yield result(definitions.CLOCKS, is_ok=abs(seconds) <= CLOCKS_APART_SECONDS, seconds=seconds)
+        yield CLOCKS.result(is_ok=abs(seconds) <= CLOCKS_APART_SECONDS, seconds=seconds)

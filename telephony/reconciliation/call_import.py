@@ -12,7 +12,7 @@ from django.db import transaction
 
 from connector_project.core import http_client, local_dates, phone_numbers
 from connector_project.core.task_queue import enqueue
-from telephony import client_factory, task_names
+from telephony import task_names
 from telephony.models import Call, CallImport, FailureReason
 from telephony.reconciliation import compare
 from telephony.reconciliation.compare import ComparisonResult
@@ -127,7 +127,7 @@ def _begin(row: CallImport, state: CallImport.State, *, now: datetime) -> None:
 
 def _handle_error(row: CallImport, exc: http_client.RemoteError, *, now: datetime) -> None:
     """Postpone or fail a chunk after a UIS error."""
-    client_factory.suspend_if_denied(row.tenant.uis, exc, now=now)
+    row.tenant.uis.suspend_if_denied(exc, now=now)
     error = {"code": exc.code, "detail": str(exc)}
 
     def apply(fresh: CallImport) -> None:

@@ -8,8 +8,8 @@ from telephony import client_factory, task_names
 from tenants.models import Employee, Tenant
 
 
-def poll(tenant: Tenant) -> int:
-    """Store changed statuses and enqueue their transfer to the CRM; return how many changed.
+def poll(tenant: Tenant) -> None:
+    """Store changed statuses and enqueue their transfer to the CRM.
 
     A status we set is stored when it is set, so our own change does not count here.
     """
@@ -28,4 +28,3 @@ def poll(tenant: Tenant) -> int:
         # Not only new changes: the CRM may have been unavailable last time.
         if Employee.objects.filter(tenant=tenant, is_dismissed=False).exclude(uis_status=F("synced_status")).exists():
             enqueue(task_names.PUSH_STATUSES, tenant.pk)
-    return len(changed)

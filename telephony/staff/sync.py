@@ -1,8 +1,9 @@
 """Imports employees, virtual numbers and statuses from UIS."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from django.db import transaction
 
@@ -13,7 +14,9 @@ from telephony.uis.client import UisClient
 from telephony.uis.types import Status, UisEmployee, UisNumber
 from tenants.models import Employee, Tenant, UisConnection, UisStatus, VirtualNumber
 
-NO_STATUSES = {"method_not_found", "forbidden", "method_component_disabled", "component_disabled"}
+# Accounts without statuses use calls_available.
+NO_STATUSES = ("method_not_found", "forbidden", "method_component_disabled", "component_disabled")
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -25,20 +28,20 @@ class UisStaff:
     statuses: Sequence[Status] | None
 
 
-def sync(tenant: Tenant, *, now: datetime) -> int:
-    """Import the staff and enqueue its linking; return the number of employees.
-
-    Raises RemoteError; our data is unchanged then.
-    """
+def sync(tenant: Tenant, *, now: datetime) -> None:
+    """Import the staff and enqueue its linking. Raises RemoteError; our data is unchanged then."""
     staff = fetch(client_factory.uis_client(tenant.uis))
     with transaction.atomic():
         save(tenant, staff, now=now)
         enqueue(task_names.LINK_USERS, tenant.pk)
-    return len(staff.employees)
 
 
 def fetch(client: UisClient) -> UisStaff:
-    return UisStaff(employees=client.employees(), numbers=_numbers(client), statuses=_statuses(client))
+    return UisStaff(
+        employees=client.employees(),
+        numbers=_unless_refused(client.virtual_numbers, "forbidden"),  # it has a permission of its own
+        statuses=_unless_refused(client.statuses, *NO_STATUSES),
+    )
 
 
 @transaction.atomic
@@ -86,21 +89,11 @@ def _save_statuses(tenant: Tenant, statuses: Sequence[Status]) -> None:
         )
 
 
-def _numbers(client: UisClient) -> list[UisNumber] | None:
-    """Return None if the key lacks the separate permission for numbers."""
+def _unless_refused(fetch: Callable[[], list[Row]], *codes: str) -> list[Row] | None:
+    """Return None if UIS refuses the request with one of these codes."""
     try:
-        return client.virtual_numbers()
-    except http_client.AccessDenied as exc:
-        if exc.code != "forbidden":
-            raise
-        return None
-
-
-def _statuses(client: UisClient) -> list[Status] | None:
-    """Return None for accounts without statuses: they use calls_available."""
-    try:
-        return client.statuses()
+        return fetch()
     except http_client.RemoteError as exc:
-        if exc.code not in NO_STATUSES:
+        if exc.code not in codes:
             raise
         return None

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core.choices import Choices
 from connector_project.core.circuit_breaker import LIVE_FAILURE_THRESHOLD, PROBE_TERM, backoff
 from connector_project.core.encrypted_fields import EncryptedTextField
+from connector_project.core.http_client import AccessDenied
 from tenants.models.tenant import Tenant, generate_token, validate_time_zone
 
 OLD_HOOK_LIFETIME = timedelta(hours=24)
@@ -20,15 +21,18 @@ class AccessError(Choices):
     NONE = "", ""
     TOKEN_INVALID = (
         "access_token_invalid",
-        _("UIS rejects the key. Create a new one in UIS: Administrator → User management."),
+        _(
+            "UIS does not know this key. Check that it is complete and for this brand, or create a new one. "
+            "UIS: Administrator → User management."
+        ),
     )
     TOKEN_EXPIRED = (
         "access_token_expired",
-        _("The UIS key has expired. Create a new one: Administrator → User management."),
+        _("The UIS key has expired. Create a permanent one. UIS: Administrator → User management."),
     )
     TOKEN_BLOCKED = (
         "access_token_blocked",
-        _("The UIS key is blocked. Create a new one: Administrator → User management."),
+        _("The UIS key is blocked. Unblock it or create a new one. UIS: Administrator → User management."),
     )
     AUTH_ERROR = "auth_error", _("UIS rejects the login. Create a key in UIS: Administrator → User management.")
     ADDRESS_NOT_LISTED = (
@@ -42,12 +46,22 @@ class AccessError(Choices):
         "method_component_disabled",
         _("A Data API option is missing in UIS: Account → Tariffs and options."),
     )
-    CRM_KEY = "key", _("The CRM rejects the key. Create a new one: Settings → Integration → API keys.")
+    CRM_KEY = (
+        "key",
+        _(
+            "The CRM does not accept this API key. Check that it is complete and from this account, or create a new "
+            "one. CRM: Settings → Integration → API keys."
+        ),
+    )
     CRM_SCOPE = "scope", _("The CRM key lacks a permission. Tick it in the CRM: Settings → Integration → API keys.")
     CRM_ACCOUNT = "account", _("There is no CRM account at this address. Check the address.")
     TELEPHONY_OFF = "telephony_off", _("Our module is switched off in the CRM: Settings → Integration.")
     NOT_HTTPS = "address_not_https", _("The address must begin with https://.")
     NOT_PUBLIC = "address_not_public", _("The address is not public.")
+
+
+# One right or option is missing: only the requests that need it fail.
+MISSING_RIGHTS = {AccessError.FORBIDDEN, AccessError.COMPONENT, AccessError.METHOD_COMPONENT, AccessError.CRM_SCOPE}
 
 
 class Connection(models.Model):
@@ -105,6 +119,14 @@ class Connection(models.Model):
         """Suspend the connection: nothing is sent until a check succeeds or its settings change."""
         type(self)._default_manager.filter(pk=self.pk, denied_at=None).update(denied_at=now)
         type(self)._default_manager.filter(pk=self.pk).update(denied_code=code, denied_detail=detail)
+
+    def suspend_if_denied(self, exc: Exception, *, is_essential: bool = False, now: datetime) -> None:
+        """Suspend the connection if the vendor denies access to the whole account.
+
+        A single missing right suspends it only if no call can be processed without it (`is_essential`).
+        """
+        if isinstance(exc, AccessDenied) and (is_essential or exc.code not in MISSING_RIGHTS):
+            self.suspend(exc.code, str(exc), now=now)
 
     def restore(self) -> None:
         """Lift the suspension."""

@@ -76,6 +76,16 @@ class Employee(models.Model):
     def __str__(self) -> str:
         return f"{self.full_name} ({self.extension or '–'})"
 
+    @property
+    def is_unlinked(self) -> bool:
+        """Whether this row is one of `unlinked()`."""
+        return not self.crm_user_id and not self.is_dismissed and self.linked_by != self.LinkedBy.NOT_NEEDED
+
+    def set_link(self, crm_user_id: int | None, linked_by: LinkedBy, *, former: int | None = None) -> None:
+        """Link to a CRM user, or unlink; `former` is the user to suggest again. Other fields are not saved."""
+        self.crm_user_id, self.linked_by, self.previous_crm_user_id = crm_user_id, linked_by, former
+        self.save(update_fields=["crm_user_id", "linked_by", "previous_crm_user_id"])
+
 
 class CrmUser(models.Model):
     """A user of the tenant's CRM, as of the last sync."""

@@ -8,11 +8,12 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import time_zones
 from connector_project.core.business_hours import BusinessHours
+from connector_project.core.task_queue import enqueue
 
 ACTIVATION_LINK_LIFETIME = timedelta(days=14)
 
@@ -44,6 +45,12 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
         """Return the tenant with this current or old hook, as a QuerySet of at most one."""
         old = models.Q(uis__old_hook=hook, uis__old_hook_until__gt=now)
         return self.filter(models.Q(uis__hook=hook) | old)
+
+    @transaction.atomic
+    def enqueue_each(self, task: str) -> None:
+        """Queue a task for each tenant, by its primary key."""
+        for pk in self.values_list("pk", flat=True):
+            enqueue(task, pk)
 
 
 class Tenant(models.Model):

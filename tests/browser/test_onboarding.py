@@ -6,8 +6,7 @@ import pytest
 from django.utils import translation
 from playwright.sync_api import expect
 
-from connector_project.core.check_results import CheckResult
-from connector_project.operations.checks.runner import CHECKS
+from connector_project.core.check_results import CHECKS, CheckResult
 from tests.browser.chromium import on_screens
 from tests.browser.driver import EVENTS, Client, Operator, seconds_since
 from tests.simulator.fixtures import IVAN
@@ -63,7 +62,7 @@ def _enter_keys(client, link, language):
     error = page.locator(".message.error")
     expect(error).to_contain_text("CRM_KEY")
     with translation.override(language):
-        expect(error).to_contain_text(CheckResult(CHECKS["CRM_KEY"], ok=False).where)
+        expect(error).to_contain_text(CheckResult(CHECKS["CRM_KEY"], ok=False).message)
     client.person.take_screenshot("client-wrong-key", at="#button-title")
     client.person.clicks -= 1  # the mistake is not counted
     client.enter()

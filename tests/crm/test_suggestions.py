@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crm.employee_mapping import MatchReason, suggest
+from crm.employee_mapping.suggestions import MatchReason, suggest
 from tenants.models import CrmUser, Employee
 
 

@@ -10,10 +10,10 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone, translation
 
 from connector_project.core import http_client
+from connector_project.core.check_results import CHECKS
 from connector_project.operations.checks import runner
 from crm import client_factory, integration_module
 from crm.retailcrm.client import RetailCrmClient
-from telephony import checks as uis_checks
 from telephony.uis.client import UisClient
 from tenants.models import CheckRun, Employee, TransferRules, VirtualNumber
 from tests import task_queue
@@ -220,7 +220,7 @@ def test_wrong_setting_fails_only_its_own_check(setup, code):
 
 
 def test_every_check_has_a_wrong_setting_under_test():
-    assert set(WRONG_SETTINGS) == set(runner.CHECKS)
+    assert set(WRONG_SETTINGS) == set(CHECKS)
 
 
 @pytest.mark.slow
@@ -293,11 +293,7 @@ def test_vendor_that_fails_during_the_run_fails_its_check_only_once(setup, monke
 @pytest.mark.slow
 def test_missing_component_found_by_several_checks_gives_one_result(setup):
     setup.pbx.unavailable_methods |= {"get.employees", "get.virtual_numbers", "get.calls_report"}
-    found = [
-        result.ok
-        for result in uis_checks.account_checks(setup.tenant, now=timezone.now())
-        if result.check.code == DATA_API
-    ]
+    found = [result.ok for result in runner.run(setup.tenant, now=timezone.now()) if result.check.code == DATA_API]
     assert found == [False]
 
 

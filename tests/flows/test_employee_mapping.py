@@ -9,8 +9,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone, translation
 
-from crm import employee_mapping, integration_module, user_linking
+from crm import integration_module, user_linking
 from crm import tasks as crm_tasks
+from crm.employee_mapping import actions
+from crm.employee_mapping.overview import load_overview
+from crm.employee_mapping.suggestions import MatchReason
 from crm.models import Popup, UnknownId
 from telephony import task_names, tasks
 from telephony.models import Call
@@ -58,9 +61,7 @@ def ring(pbx, notify):
 
 
 def overview(tenant):
-    return employee_mapping.load_overview(
-        Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk), timezone.now()
-    )
+    return load_overview(Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk), timezone.now())
 
 
 def anna():
@@ -391,7 +392,7 @@ def test_link_to_another_tenants_user_is_rejected(crm_world, hourly, tenant, str
     crm_world.accounts["other.retailcrm.ru"].add_user(51)
     hourly()
     with pytest.raises(ValidationError):
-        employee_mapping.link(anna(), crm_user(51, "stranger"))
+        actions.link(anna(), crm_user(51, "stranger"))
 
 
 def test_numbers_without_a_store_can_be_assigned_one(act, run_queue, crm, tenant):
@@ -465,7 +466,7 @@ def test_claimed_and_expired_calls_are_not_resent(pbx, notify, tenant):
     late = timezone.now() - timedelta(days=tenant.upload_window_days, hours=1)
     failed_call(IVAN, pbx=pbx, notify=notify, started_at=late)
     failed_call(IVAN, pbx=pbx, notify=notify, failed_at=None, claim_token=uuid.uuid4())
-    assert employee_mapping.resend_calls(Employee.objects.get(uis_id=IVAN), now=timezone.now()) == 0
+    assert actions.resend_calls(Employee.objects.get(uis_id=IVAN), now=timezone.now()) == 0
     assert {row.pending for row in overview(tenant).linked} == {0}
 
 
@@ -517,7 +518,7 @@ def test_mapping_has_a_fixed_query_count(tenant, many, django_assert_num_queries
     known = Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk)
     known.crm.stores = ["a", "b"]
     with django_assert_num_queries(7):
-        found = employee_mapping.load_overview(known, timezone.now())
+        found = load_overview(known, timezone.now())
     assert len(found.unlinked) == count + 1
     assert [row.suggestions.clear is not None for row in found.unlinked].count(True) == count
     assert sum(row.pending for row in found.unlinked) == count
@@ -574,7 +575,7 @@ def test_support_can_view_but_not_act(client, page, tenant, hourly, crm):
     client.force_login(user)
     html = client.get(page, headers={"accept-language": "en"}).content.decode()
     with translation.override("en"):
-        assert f"Анна Сидорова · {employee_mapping.MatchReason.NAME.label}" in html
+        assert f"Анна Сидорова · {MatchReason.NAME.label}" in html
     assert "<button" not in html.split('id="content-main"')[1].split("</section>")[0]
     answer = client.post(page, {"act": "link", "employee": anna().pk, "user": crm_user(31).pk})
     assert (answer.status_code, anna().crm_user_id) == (403, None)

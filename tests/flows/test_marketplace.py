@@ -9,10 +9,11 @@ import pytest
 from django.db import connection
 from django.utils import timezone, translation
 
-from connector_project.operations.checks import runner
+from connector_project.core.check_results import CHECKS
 from connector_project.operations.onboarding import offboarding, steps
 from crm import api_scopes, integration_module
-from crm.checks import definitions
+from crm.checks import account as account_checks
+from crm.retailcrm import errors
 from crm.retailcrm.client import RetailCrmClient
 from telephony import tasks
 from tenants import onboarding
@@ -271,7 +272,7 @@ def test_oversized_body_is_rejected(client, db):
     ],
 )
 def test_key_is_not_sent_to_foreign_addresses(client, cabinet, crm, crm_world, address, db):
-    assert is_message_of(definitions.ADDRESS, error_message(client.post(REGISTER, cabinet.form(crm.key, address))))
+    assert is_message_of(account_checks.ADDRESS, error_message(client.post(REGISTER, cabinet.form(crm.key, address))))
     assert (Tenant.objects.count(), crm_world.requests) == (0, [])
 
 
@@ -279,7 +280,7 @@ def test_key_of_another_account_is_rejected_and_not_stored(client, cabinet, crm,
     other = crm_world.add_account("other.retailcrm.ru", key="otherKey")
     before = stored_data()
     message = error_message(client.post(REGISTER, cabinet.form(other.key, f"https://{CRM_HOST}")))
-    assert is_message_of(definitions.KEY, message)
+    assert is_message_of(account_checks.DENIALS[errors.KEY], message)
     assert other.key not in message
     assert stored_data() == before
     assert other.modules == {}
@@ -294,7 +295,7 @@ def test_unknown_account_is_rejected(client, cabinet, crm_world, db):
 def test_key_without_a_required_scope_is_rejected(client, cabinet, crm, scope, db):
     crm.scopes.discard(scope)
     message = error_message(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
-    assert is_message_of(runner.CHECKS[f"CRM_SCOPE_{scope.upper()}"], message)
+    assert is_message_of(CHECKS[f"CRM_SCOPE_{scope.upper()}"], message)
     assert (Tenant.objects.count(), crm.modules) == (0, {})
 
 

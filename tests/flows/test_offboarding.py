@@ -320,7 +320,7 @@ def tenant_data(tenant, notify, pbx, missed, run_queue):
         notify(missed(f"7999000010{last}"))
     notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("waiting"))
     Command.objects.create(tenant=tenant, kind=Command.Kind.MAKE_CALL, received_at=timezone.now())
-    UnknownId.record(tenant, UnknownId.Kind.CODE, ("1", "2"), on=timezone.now().date())
+    UnknownId.record(tenant, {UnknownId.Kind.CODE: ("1", "2")}, now=timezone.now())
     tenant.rules.employees.add(Employee.objects.filter(tenant=tenant)[0])
     operations_tasks.run_checks(tenant.pk)
 

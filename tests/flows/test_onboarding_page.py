@@ -608,7 +608,7 @@ def test_result_of_a_step_with_old_keys_is_discarded(visit, new_tenant, monkeypa
     def act_meanwhile(tenant, _step, *, now):
         activation.start(tenant, now=now + timedelta(seconds=1), is_forced=True)
         if fails:
-            raise check_results.CheckFailed(checks.key_missing())
+            raise check_results.CheckFailed(checks.account.KEY_GIVEN.result(is_ok=False))
 
     monkeypatch.setattr(activation, "run_step", act_meanwhile)
     activation.run_next_step(Tenant.objects.get(pk=new_tenant.pk), now=timezone.now())

@@ -13,12 +13,11 @@ from django.utils import timezone, translation
 from django.utils.text import capfirst
 
 from connector_project.core.admin.base import ReadOnlyAdmin
-from connector_project.core.check_results import CheckResult, Responsible
+from connector_project.core.check_results import CHECKS, CheckResult, Responsible
 from connector_project.operations import tasks as operations_tasks
 from connector_project.operations.admin import bulk_rule_change
 from connector_project.operations.admin.audit_log import actor
 from connector_project.operations.alerts import incident_texts
-from connector_project.operations.checks import runner
 from connector_project.operations.explain.labels import hangup
 from connector_project.operations.models import Activation, Incident
 from crm import integration_module
@@ -139,8 +138,8 @@ def test_row_shows_state_reason_and_responsible(client, operator, all_states):
     rows = cells(client.get(LIST, headers=ENGLISH))
     with translation.override("en"):
         no_events = incident_texts.message(Incident.objects.get(kind="NO_EVENTS", tenant__name="g-no-events"), now=NOON)
-        failed_step = CheckResult(runner.CHECKS["UIS_KEY"], ok=False)
-        failed_check = CheckResult(runner.CHECKS["UIS_EMPLOYEES"], ok=False, params={"count": "0"})
+        failed_step = CheckResult(CHECKS["UIS_KEY"], ok=False)
+        failed_check = CheckResult(CHECKS["UIS_EMPLOYEES"], ok=False, params={"count": "0"})
         expected = {
             "h-denied": ("access_denied", str(AccessError.ADDRESS_NOT_LISTED.label), Responsible.CLIENT),
             "i-refused": ("access_denied", str(AccessError.CRM_KEY.label), Responsible.CLIENT),

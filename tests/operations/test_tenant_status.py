@@ -12,10 +12,9 @@ from django.utils import timezone, translation
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connector_project.core.check_results import CheckResult, Responsible
+from connector_project.core.check_results import CHECKS, CheckResult, Responsible
 from connector_project.operations import tenant_status
 from connector_project.operations.alerts import evaluate
-from connector_project.operations.checks import runner
 from connector_project.operations.models import Activation
 from connector_project.operations.tenant_status import TenantStatus
 from telephony.models import Call, Notification
@@ -187,7 +186,7 @@ def english(text):
 def failed(code, **params):
     """Return the text of a failed check."""
     with translation.override("en"):
-        return CheckResult(runner.CHECKS[code], ok=False, params=params).message
+        return CheckResult(CHECKS[code], ok=False, params=params).message
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The employee mapping page of one client and its actions."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -10,15 +10,18 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
-from crm import employee_mapping
+from connector_project.core.check_results import Text
+from crm.employee_mapping import actions
+from crm.employee_mapping.overview import load_overview
 from tenants import audit
 from tenants.models import AuditLogEntry, CrmUser, Employee, Tenant, VirtualNumber
 
@@ -26,6 +29,7 @@ PAGE_SIZE = 50  # employees; each row has a list of the unlinked users
 NAME = "tenants_tenant_employee_mapping"
 Data = dict[str, Any]
 AuditLogger = Callable[..., None]
+Run = Callable[[Data, AuditLogger, datetime], str]
 Action = AuditLogEntry.Action
 
 
@@ -38,8 +42,7 @@ class MappingMixin(admin.ModelAdmin[Tenant]):
 
     def mapping_view(self, request: HttpRequest, tenant_id: int) -> HttpResponse:
         """Show the mapping; on POST run an action and redirect back with a message."""
-        known = Tenant.objects.select_related("uis", "crm", "rules")
-        tenant = get_object_or_404(known, pk=tenant_id)
+        tenant = get_object_or_404(Tenant.objects.select_related("uis", "crm", "rules"), pk=tenant_id)
         if not self.has_view_permission(request, tenant):
             raise PermissionDenied
         if request.method != "POST":
@@ -56,97 +59,66 @@ class MappingMixin(admin.ModelAdmin[Tenant]):
         return HttpResponseRedirect(request.get_full_path())
 
     def _mapping_context(self, request: HttpRequest, tenant: Tenant) -> dict[str, Any]:
-        overview = employee_mapping.load_overview(tenant, timezone.now())
+        mapping = load_overview(tenant, timezone.now())
         return {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": _("Employee mapping"),
             "subtitle": str(tenant),
             "tenant": tenant,
-            "mapping": overview,
-            "unlinked": Paginator(overview.unlinked, PAGE_SIZE).get_page(request.GET.get("page")),
+            "mapping": mapping,
+            "unlinked": Paginator(mapping.unlinked, PAGE_SIZE).get_page(request.GET.get("page")),
             "can_act": _may_act(request),
         }
 
 
-class ActionForm(forms.Form):
-    """The parameters of an action. Only rows of this client are valid."""
+def _action_form(tenant: Tenant, parameters: Iterable[str], data: QueryDict) -> forms.Form:
+    """Return a form with the parameters of an action. Only rows of this client are valid."""
+    employees = Employee.objects.select_for_update(of=("self",)).filter(tenant=tenant)
+    numbers = VirtualNumber.objects.select_related("tenant__crm").filter(tenant=tenant)
+    fields = {
+        "employee": _row_field(employees, _("This client has no such employee. Reload the page.")),
+        "user": _row_field(CrmUser.objects.filter(tenant=tenant), _("Choose a user of this client's CRM.")),
+        "number": _row_field(numbers, _("This client has no such number. Reload the page.")),
+        "store": forms.CharField(max_length=100, error_messages={"required": _("Choose a store.")}),
+    }
+    form = forms.Form(data)
+    form.fields = {name: fields[name] for name in parameters}
+    return form
 
-    employee = forms.ModelChoiceField(Employee.objects.none(), required=False)
-    user = forms.ModelChoiceField(CrmUser.objects.none(), required=False)
-    number = forms.ModelChoiceField(VirtualNumber.objects.none(), required=False)
-    store = forms.CharField(max_length=100, required=False)
 
-    def __init__(self, tenant: Tenant, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        own: dict[str, Any] = {
-            "employee": Employee.objects.select_for_update(of=("self",)).filter(tenant=tenant),
-            "user": CrmUser.objects.filter(tenant=tenant),
-            "number": VirtualNumber.objects.select_related("tenant__crm").filter(tenant=tenant),
-        }
-        for name, rows in own.items():
-            field: Any = self.fields[name]
-            field.queryset = rows
+def _row_field(rows: QuerySet[Any], missing: str) -> forms.Field:
+    return forms.ModelChoiceField(rows, error_messages={"required": missing, "invalid_choice": missing})
 
 
 @transaction.atomic
 def run_action(tenant: Tenant, request: HttpRequest, *, now: datetime) -> str:
     """Run an action, write an audit entry, return a message. Raises ValidationError."""
-    required, run = ACTIONS.get(request.POST.get("act", ""), ((), None))
-    if run is None:
+    name = request.POST.get("act", "")
+    if name not in ACTIONS:
         raise ValidationError(_("Unknown action. Reload the page."))
-    form = ActionForm(tenant, request.POST)
-    form.full_clean()
-    for name in required:
-        if not form.cleaned_data.get(name):
-            raise ValidationError(MISSING[name]())
-    return run(form.cleaned_data, functools.partial(audit.log, tenant, now=now, by=request.user), now)
+    form = _action_form(tenant, PARAMETERS.get(name, ("employee",)), request.POST)
+    if not form.is_valid():
+        raise ValidationError(next(iter(form.errors.as_data().values())))
+    return ACTIONS[name](form.cleaned_data, functools.partial(audit.log, tenant, now=now, by=request.user), now)
 
 
-def _link(data: Data, log: AuditLogger, _now: datetime) -> str:
-    employee, user = data["employee"], data["user"]
-    old = _current_user(employee)
-    employee_mapping.link(employee, user)
-    log(Action.LINKED, target=employee, field="crm_user_id", old=old, new=_user_label(user))
-    message = _("%(employee)s is linked to %(user)s. The extension will soon be in the CRM.")
-    return message % {"employee": employee, "user": user}
+def _change(apply: Callable[..., None], field: str, message: Text, *, action: Action = Action.CHANGED) -> Run:
+    """Return an action that changes a field of its first parameter, and logs it."""
 
+    def run(data: Data, log: AuditLogger, _now: datetime) -> str:
+        target = next(iter(data.values()))
+        old = _loggable(target, field)
+        apply(*data.values())
+        log(action, target=target, field=field, old=old, new=_loggable(target, field))
+        return str(message) % data
 
-def _unlink(data: Data, log: AuditLogger, _now: datetime) -> str:
-    employee = data["employee"]
-    old = _current_user(employee)
-    employee_mapping.unlink(employee)
-    log(Action.CHANGED, target=employee, field="crm_user_id", old=old)
-    return _("%(employee)s is no longer linked and will not be linked automatically.") % {"employee": employee}
-
-
-def _not_needed(data: Data, log: AuditLogger, _now: datetime) -> str:
-    employee = data["employee"]
-    old = employee.linked_by
-    employee_mapping.mark_not_needed(employee)
-    log(Action.CHANGED, target=employee, field="linked_by", old=old, new=employee.linked_by)
-    return _("%(employee)s is marked as working without the CRM.") % {"employee": employee}
-
-
-def _undo_not_needed(data: Data, log: AuditLogger, _now: datetime) -> str:
-    employee = data["employee"]
-    old = employee.linked_by
-    employee_mapping.unmark_not_needed(employee)
-    log(Action.CHANGED, target=employee, field="linked_by", old=old, new=employee.linked_by)
-    return _("%(employee)s is listed as unlinked again.") % {"employee": employee}
-
-
-def _set_store(data: Data, log: AuditLogger, _now: datetime) -> str:
-    number, store = data["number"], data["store"]
-    old = number.site
-    employee_mapping.set_store(number, store)
-    log(Action.CHANGED, target=number, field="site", old=old, new=store)
-    return _("%(number)s belongs to the store %(store)s now.") % {"number": number, "store": store}
+    return run
 
 
 def _resend_calls(data: Data, log: AuditLogger, now: datetime) -> str:
     employee = data["employee"]
-    count = employee_mapping.resend_calls(employee, now=now)
+    count = actions.resend_calls(employee, now=now)
     log(Action.CALLS_RESENT, target=employee, new=count)
     message = ngettext("%(count)d call is queued again.", "%(count)d calls are queued again.", count)
     return message % {"count": count}
@@ -156,30 +128,35 @@ def _may_act(request: HttpRequest) -> bool:
     return request.user.has_perm("tenants.change_employee")
 
 
-def _current_user(employee: Employee) -> str:
-    """Return an employee's CRM user for the audit log: name and id, or the id alone."""
-    if employee.crm_user_id is None:
-        return ""
-    user = CrmUser.objects.filter(tenant=employee.tenant_id, crm_id=employee.crm_user_id).first()
-    return _user_label(user) if user else str(employee.crm_user_id)
+def _loggable(target: Employee | VirtualNumber, field: str) -> object:
+    """Return a value for the audit log; of an employee's CRM user, the name and id, or the id alone."""
+    value = getattr(target, field)
+    if field != "crm_user_id" or value is None:
+        return value
+    user = CrmUser.objects.filter(tenant=target.tenant_id, crm_id=value).first()
+    return f"{user} · {value}" if user else value
 
 
-def _user_label(user: CrmUser) -> str:
-    return f"{user} · {user.crm_id}"
-
-
-# The parameters each action needs, and its function.
-ACTIONS: dict[str, tuple[tuple[str, ...], Callable[[Data, AuditLogger, datetime], str]]] = {
-    "link": (("employee", "user"), _link),
-    "unlink": (("employee",), _unlink),
-    "not_needed": (("employee",), _not_needed),
-    "unmark_not_needed": (("employee",), _undo_not_needed),
-    "set_store": (("number", "store"), _set_store),
-    "resend_calls": (("employee",), _resend_calls),
+ACTIONS: dict[str, Run] = {
+    "link": _change(
+        actions.link,
+        "crm_user_id",
+        gettext_lazy("%(employee)s is linked to %(user)s. The extension will soon be in the CRM."),
+        action=Action.LINKED,
+    ),
+    "unlink": _change(
+        actions.unlink,
+        "crm_user_id",
+        gettext_lazy("%(employee)s is no longer linked and will not be linked automatically."),
+    ),
+    "not_needed": _change(
+        actions.mark_not_needed, "linked_by", gettext_lazy("%(employee)s is marked as working without the CRM.")
+    ),
+    "unmark_not_needed": _change(
+        actions.unmark_not_needed, "linked_by", gettext_lazy("%(employee)s is listed as unlinked again.")
+    ),
+    "set_store": _change(actions.set_store, "site", gettext_lazy("%(number)s belongs to the store %(store)s now.")),
+    "resend_calls": _resend_calls,
 }
-MISSING: dict[str, Callable[[], str]] = {
-    "employee": lambda: _("This client has no such employee. Reload the page."),
-    "user": lambda: _("Choose a user of this client's CRM."),
-    "number": lambda: _("This client has no such number. Reload the page."),
-    "store": lambda: _("Choose a store."),
-}
+# The parameters of an action; the others need an employee only.
+PARAMETERS = {"link": ("employee", "user"), "set_store": ("number", "store")}

@@ -36,7 +36,7 @@ def build_panel(tenant: Tenant, *, may_act: bool, now: datetime) -> dict[str, An
         "is_checking": runner.is_running(last, now=now),
         "failed": [result for result in results if not result.ok],
         "passed": [result for result in results if result.ok],
-        "not_seen": sorted(set(runner.CHECKS) - {result.check.code for result in results}),
+        "not_seen": runner.not_run(results),
         "steps": activation.lines(row, is_on=False) if row and row.state in SHOWN_STATES else [],
         "call_import": call_import_status.in_short(tenant),
         "audit_log": [

@@ -6,7 +6,7 @@ from itertools import chain
 
 from django.db import transaction
 
-from connector_project.core.check_results import Check, CheckResult
+from connector_project.core.check_results import CHECKS, CheckResult
 from connector_project.core.task_queue import enqueue
 from crm import checks
 from telephony import checks as uis_checks
@@ -14,7 +14,6 @@ from tenants.models import CheckRun, Tenant
 
 TASK = "connector_project.operations.tasks.run_checks"
 TAKES_AT_MOST = timedelta(minutes=2)
-CHECKS: dict[str, Check] = {check.code: check for check in (*uis_checks.ALL, *checks.ALL)}
 
 
 def run(tenant: Tenant, *, now: datetime) -> list[CheckResult]:
@@ -58,13 +57,16 @@ def is_running(run: CheckRun | None, *, now: datetime) -> bool:
     return run is not None and run.requested_at is not None and now - run.requested_at < TAKES_AT_MOST
 
 
+def not_run(found: Iterable[CheckResult]) -> list[str]:
+    """Return the codes of the checks that have no result: disabled features, denied access."""
+    return sorted(CHECKS.keys() - {finding.check.code for finding in found})
+
+
 def stored_results(run: CheckRun | None) -> list[CheckResult]:
     """Return the results of the last run, without checks that no longer exist."""
-    return list(_read(run.results)) if run else []
-
-
-def _read(rows: Iterable[dict[str, object]]) -> Iterable[CheckResult]:
-    for row in rows:
-        check, params = CHECKS.get(str(row.get("check"))), row.get("params")
-        if check is not None and isinstance(params, dict):
-            yield CheckResult(check, bool(row.get("ok")), params)
+    rows = run.results if run else []
+    return [
+        CheckResult(CHECKS[row["check"]], bool(row.get("ok")), row["params"])
+        for row in rows
+        if row.get("check") in CHECKS and isinstance(row.get("params"), dict)
+    ]

@@ -7,15 +7,14 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from connector_project.core import http_client
-from connector_project.core.check_results import CheckFailed, CheckResult
+from connector_project.core.check_results import CHECKS, CheckFailed, CheckResult
 from connector_project.core.jobs import QUEUED_FOR, released
 from connector_project.core.task_queue import enqueue
 from connector_project.operations.checks import runner
-from connector_project.operations.checks.runner import CHECKS
 from connector_project.operations.models import Activation
 from connector_project.operations.onboarding.steps import run_step
 from crm import checks
-from crm.checks import definitions
+from crm.checks.module import FIXED_BY_ACTIVATION
 from telephony import checks as uis_checks
 from tenants.models import CheckRun, Tenant
 
@@ -25,8 +24,6 @@ LONGEST = timedelta(minutes=10)  # a step that crashes its worker would do so fo
 # Rate limit of the client's page: stops scripts that try many keys.
 MAX_ACTIONS = 20
 WINDOW = timedelta(minutes=10)
-# Checks that an activation repairs, because it registers the module again.
-FIXED_BY_ACTIVATION = (definitions.MODULE_REGISTERED, definitions.MODULE_ACTIVE, definitions.MODULE_ADDRESSES)
 Step, State = Activation.Step, Activation.State
 STEPS = list(Step)
 

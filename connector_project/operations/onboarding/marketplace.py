@@ -113,7 +113,8 @@ def _register_account(account: CrmConnection, *, now: datetime) -> Tenant:
     account.address = _public_address(given)
     _check_key(account)
     tenant = _get_or_create_tenant(account, given, now=now)
-    integration_module.register_again(tenant, client_factory.crm_client(tenant.crm, is_live=True), now=now)
+    client = client_factory.crm_client(tenant.crm, is_live=True)
+    integration_module.register(tenant, client, now=now, is_forced=True)
     return tenant
 
 
@@ -136,9 +137,8 @@ def _check_key(account: CrmConnection) -> None:
     """Verify the key at this host, because the signature does not cover the address; get stores and zone."""
     client = client_factory.crm_client(account, is_live=True)
     rights = client.rights()
-    for scope in api_scopes.missing(rights):
-        if scope in api_scopes.REQUIRED:
-            _need(checks.missing_scope(scope))
+    for scope in api_scopes.required(rights):
+        _need(scope)
     account.stores = list(rights.sites)
     account.time_zone = _zone(client.time_zone())
 

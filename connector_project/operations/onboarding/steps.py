@@ -14,6 +14,7 @@ from crm.retailcrm import errors
 from telephony import checks as uis_checks
 from telephony import client_factory as uis_clients
 from telephony.calls import steps
+from telephony.checks.staff import RIGHT_EMPLOYEES
 from telephony.models import Call
 from telephony.staff import sync
 from tenants.models import CrmConnection, Tenant, UisConnection
@@ -33,8 +34,7 @@ def run_step(tenant: Tenant, step: Activation.Step, *, now: datetime) -> None:
 
 
 def _try_uis(tenant: Tenant, _now: datetime) -> None:
-    if not tenant.uis.access_token:
-        raise CheckFailed(uis_checks.key_missing())
+    require(uis_checks.is_given(tenant.uis))
     try:
         account = uis_clients.uis_client(tenant.uis, is_live=True).account()
     except http_client.RemoteError as exc:
@@ -54,7 +54,7 @@ def _import_staff(tenant: Tenant, now: datetime) -> None:
     try:
         staff = sync.fetch(client)
     except http_client.RemoteError as exc:
-        raise CheckFailed(uis_checks.no_employees(exc)) from exc
+        raise CheckFailed(uis_checks.refused(exc, right=RIGHT_EMPLOYEES)) from exc
     sync.save(tenant, staff, now=now)
 
 
@@ -100,8 +100,7 @@ STEPS: dict[Activation.Step, Callable[[Tenant, datetime], None]] = {
 def _need_keys(tenant: Tenant) -> None:
     """Check the keys again under a lock: the client may have been disconnected while the steps ran."""
     Tenant.objects.select_for_update().get(pk=tenant.pk)
-    if not UisConnection.objects.filter(tenant=tenant).exclude(access_token="").exists():
-        raise CheckFailed(uis_checks.key_missing())
+    require(uis_checks.is_given(UisConnection.objects.get(tenant=tenant)))
     require(checks.is_given(CrmConnection.objects.get(tenant=tenant)))
 
 

@@ -26,6 +26,6 @@ class Command(JsonCommand):
                     message=result.message,
                     responsible=result.check.responsible,
                 )
-            not_run = sorted(set(runner.CHECKS) - {result.check.code for result in found})
+            not_run = runner.not_run(found)
         if not_run:
             self.stderr.write(f"Could not be checked yet: {', '.join(not_run)}.")

@@ -1,5 +1,6 @@
 """Syncs employees from UIS now and links CRM users to them."""
 
+from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -37,11 +38,5 @@ class Command(JsonCommand):
             linked = user_linking.link(tenant, now=now)
         except http_client.RemoteError as exc:
             return f"{tenant.slug}: {exc.system}: {exc}"
-        self.print_json(
-            tenant=tenant.slug,
-            employees=linked.employees,
-            crm_users=linked.crm_users,
-            linked=linked.linked,
-            unlinked=linked.unlinked,
-        )
+        self.print_json(tenant=tenant.slug, **asdict(linked))
         return ""
