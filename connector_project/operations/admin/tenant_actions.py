@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import Text
-from connector_project.operations.admin import call_imports, tenant_action_handlers
+from connector_project.operations.admin import tenant_action_handlers
 from connector_project.operations.admin.tenant_action_handlers import ActionNotAllowed
 from tenants import audit
 from tenants.audit import Actor
@@ -97,7 +97,7 @@ _ALL = (
         label=_("Import past calls"),
         audit_action=AuditAction.IMPORT_STARTED,
         refusal=tenant_action_handlers.import_refusal,
-        page=call_imports.NAME,
+        page="telephony_bulkaction_import",
     ),
     TenantAction(
         name="pause",

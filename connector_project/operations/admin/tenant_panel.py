@@ -6,7 +6,7 @@ from datetime import datetime
 
 from connector_project.core.check_results import CheckResult
 from connector_project.operations import tenant_status
-from connector_project.operations.admin import call_import_status, tenant_action_handlers, tenant_actions
+from connector_project.operations.admin import bulk_action_pages, tenant_action_handlers, tenant_actions
 from connector_project.operations.admin.audit_log import actor
 from connector_project.operations.alerts import incidents
 from connector_project.operations.checks import runner
@@ -42,7 +42,7 @@ class Panel:
     passed: Sequence[CheckResult]
     not_seen: Sequence[str]
     steps: Sequence[activation.StepLine]
-    call_import: str  # the period being imported and the progress; empty if none
+    open_import: str  # the period being imported and the progress; empty if none
     audit_log: Sequence[AuditRow]
     incidents: int  # that need attention
 
@@ -65,7 +65,7 @@ def build_panel(tenant: Tenant, *, may_act: bool, now: datetime) -> Panel:
         passed=[result for result in results if result.ok],
         not_seen=sorted(set(runner.CHECKS) - {result.check.code for result in results}),
         steps=_steps(getattr(tenant, "activation", None)),
-        call_import=call_import_status.in_short(tenant),
+        open_import=bulk_action_pages.open_import(tenant),
         audit_log=_audit_log(tenant, now=now),
         incidents=incidents.active().filter(tenant=tenant).count(),
     )

@@ -16,7 +16,6 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core.admin.base import with_column_label
 from connector_project.operations import tenant_status
 from connector_project.operations.admin import tenant_action_handlers, tenant_panel
-from connector_project.operations.admin.call_imports import CallImportMixin
 from connector_project.operations.admin.employee_mapping import MappingMixin
 from connector_project.operations.admin.missed_callers import MissedMixin
 from connector_project.operations.admin.statistics import StatisticsMixin
@@ -50,7 +49,7 @@ class TenantChangeList(ChangeList):
 
 @admin.register(Tenant)
 class OperatorTenantAdmin(
-    TenantActionsMixin, BulkRuleChangeMixin, MappingMixin, CallImportMixin, StatisticsMixin, MissedMixin, TenantAdmin
+    TenantActionsMixin, BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixin, TenantAdmin
 ):
     list_display = ("name", "state", "reason", "calls_today", "last_event", "crm_address")
     list_filter = (ProblemFilter, TenantStatusFilter, "uis__brand", "language")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -12,7 +13,6 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from connector_project.core.redaction import redact
-from connector_project.operations.admin.bulk_action_views import BulkActionMixin
 from telephony.models import BulkAction
 from telephony.uis import webhook_templates
 from telephony.uis.types import Event
@@ -24,10 +24,8 @@ from tenants.models import Tenant, UisConnection
 PAGE = "admin/telephony/notification/unreadable.html"
 
 
-class UnreadableMixin(BulkActionMixin):
+class UnreadableMixin(admin.ModelAdmin[Any]):
     """Adds the page `unreadable/` to the notification admin."""
-
-    bulk_kinds = (BulkAction.Kind.REPROCESS,)
 
     def get_urls(self) -> list[URLPattern]:
         name = "telephony_notification_unreadable"
@@ -48,7 +46,7 @@ class UnreadableMixin(BulkActionMixin):
 def shown(group: UnreadableGroup, *, now: Any) -> Mapping[str, Any]:
     """Return the template context of a group."""
     event = status.event_label(group.event) if group.event else ""
-    url = reverse("admin:telephony_notification_bulk", args=[BulkAction.Kind.REPROCESS])
+    url = reverse("admin:telephony_bulkaction_preview", args=[BulkAction.Kind.REPROCESS])
     return {
         "group": group,
         "event": event,
