@@ -1,13 +1,12 @@
 """Bulk actions: one action on many rows, previewed, then run in portions; no row is processed twice."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import Count, Max, QuerySet
+from django.db.models import Max, QuerySet
 
 from connector_project.core import http_client
 from connector_project.core.task_queue import enqueue
@@ -19,13 +18,13 @@ from telephony.models import State as CallState
 from telephony.models.bulk_action import Portion
 from telephony.models.choices import OPEN_STATES
 from telephony.reconciliation import call_import
+from telephony.uis.errors import LIMIT
 from telephony.webhooks import process, unreadable
 from tenants.audit import Actor
 from tenants.models import AuditLogEntry, Tenant, UisConnection
 
 PORTION_ROWS = 200
 MAX_ROWS = 100_000
-SAMPLE = 5
 MAX_ATTEMPTS = 5  # a portion that crashes its worker does so every time: the action fails
 PAUSE_SECONDS = 60.0
 DENIED_PAUSE_SECONDS = 300.0  # each attempt also probes the access
@@ -44,19 +43,6 @@ ROW_ACTIONS: Mapping[str, Callable[[BulkAction, Any, datetime], bool]] = {
 }
 
 
-@dataclass(frozen=True)
-class Preview:
-    """What a bulk action would affect: number of rows by state, and a sample."""
-
-    total: int
-    by_state: Mapping[str, int]
-    sample: Sequence[Any]
-
-    @property
-    def is_too_large(self) -> bool:
-        return self.total > MAX_ROWS
-
-
 def rows(kind: str, chosen: Mapping[str, str]) -> QuerySet[Any]:
     """Return the selected rows to which the action can apply."""
     if kind == Kind.REPROCESS:
@@ -65,35 +51,28 @@ def rows(kind: str, chosen: Mapping[str, str]) -> QuerySet[Any]:
     return found.filter(state__in=OPEN_STATES if kind == Kind.SKIP else [*OPEN_STATES, CallState.SKIPPED])
 
 
-def preview(kind: str, chosen: Mapping[str, str]) -> Preview:
-    """Preview an action on rows; counting stops just above the limit. Nothing is written."""
-    found = rows(kind, chosen)
-    total = found.order_by()[: MAX_ROWS + 1].count()
-    if total > MAX_ROWS:
-        return Preview(total, {}, [])
-    field = "reason" if kind == Kind.REPROCESS else "state"
-    counts = dict(found.order_by().values_list(field).annotate(Count("pk")))
-    sample = found.select_related("tenant")[:SAMPLE]
-    return Preview(total, counts, list(sample))
+def count(kind: str, chosen: Mapping[str, str]) -> int:
+    """Return the number of rows to which the action can apply; counting stops just above the limit."""
+    return rows(kind, chosen).order_by()[: MAX_ROWS + 1].count()
 
 
 @transaction.atomic
 def start(kind: str, chosen: Mapping[str, str], *, comment: str = "", by: Actor, now: datetime) -> BulkAction | None:
     """Start an action on rows; return None if it matches no rows, or too many."""
-    found = preview(kind, chosen)
-    if not found.total or found.is_too_large:
+    total = count(kind, chosen)
+    if not 0 < total <= MAX_ROWS:
         return None
     newest = rows(kind, chosen).order_by().aggregate(Max("pk"))["pk__max"]
-    action = BulkAction(kind=kind, filters=dict(chosen), comment=comment, total=found.total, cursor_end=newest)
+    action = BulkAction(kind=kind, filters=dict(chosen), comment=comment, total=total, cursor_end=newest)
     return _begin(action, State.RUNNING, by=by, now=now)
 
 
 @transaction.atomic
-def preview_import(tenant: Tenant, *, first: date, last: date, by: Actor, now: datetime) -> BulkAction | None:
-    """Start the preview of an import of these days, both included; return None if another import is open."""
+def preview_import(tenant: Tenant, *, first: date, last: date, by: Actor, now: datetime) -> BulkAction:
+    """Start the preview of an import of these days, both included; if an import is open, return that instead."""
     Tenant.objects.select_for_update().get(pk=tenant.pk)  # A concurrent request waits here and then finds this one.
-    if BulkAction.objects.open().filter(tenant=tenant).exists():
-        return None
+    if unfinished := BulkAction.objects.open().filter(tenant=tenant).first():
+        return unfinished
     since, till = call_import.period(tenant, first=first, last=last, now=now)
     days = {"first": first.isoformat(), "last": last.isoformat()}
     action = BulkAction(kind=Kind.IMPORT, tenant=tenant, filters=days, cursor_start=since, cursor_end=till)
@@ -101,46 +80,29 @@ def preview_import(tenant: Tenant, *, first: date, last: date, by: Actor, now: d
 
 
 @transaction.atomic
-def leave_preview(pk: int, *, state: BulkAction.State, by: Actor, now: datetime) -> bool:
-    """Run a previewed import (RUNNING), or preview it again with the current rules and upload window (PREVIEWING).
+def take_step(pk: int, name: str, *, by: Actor, now: datetime) -> bool:
+    """Do what a person chose, if it is still possible; return whether it was.
 
-    Return whether that was possible.
+    “start” runs a previewed import, “preview” previews it again with the current rules and upload window, “resume”
+    continues a failed action where it stopped, “cancel” ends an open one and keeps what was done.
     """
-    action = _lock(pk)
-    if action.state != State.PREVIEWED:
-        return False
-    if state == State.RUNNING:
-        action.total = action.done
-        _log(action, AuditAction.IMPORT_STARTED, by=by, now=now)
-    _begin(action, state, by=by, now=now)
-    return True
-
-
-@transaction.atomic
-def resume(pk: int, *, by: Actor, now: datetime) -> bool:
-    """Resume a failed action where it stopped; return whether that was possible."""
-    action = _lock(pk)
-    if action.failed_at is None:
-        return False
-    action.wait_until(now, FailureReason.NONE)
-    action.save()
-    enqueue(task_names.RUN_BULK_ACTION)
-    return True
-
-
-@transaction.atomic
-def cancel(pk: int, *, by: Actor, now: datetime) -> bool:
-    """Cancel an action, keeping what was done; return whether it was open."""
-    action = _lock(pk)
-    if action.state not in BulkAction.OPEN_STATES:
-        return False
-    if action.state == State.RUNNING and action.is_import:
-        action.done_by_tenant.setdefault(str(action.tenant_id), 0)
-        _log(action, AuditAction.IMPORT_CANCELLED, by=by, now=now)
-    elif action.state == State.RUNNING:
-        _log(action, AUDIT_ACTIONS[Kind(action.kind)], by=action.requested_by, now=now)
-    action.end(State.CANCELLED, now=now)
-    action.save()
+    rows = BulkAction.objects.select_for_update(of=("self",)).select_related("tenant", "requested_by")
+    action = rows.get(pk=pk)
+    match name:
+        case "start" if action.state == State.PREVIEWED:
+            action.total = action.done
+            _log(action, AuditAction.IMPORT_STARTED, by=by, now=now)
+            _begin(action, State.RUNNING, by=by, now=now)
+        case "preview" if action.state == State.PREVIEWED:
+            _begin(action, State.PREVIEWING, by=by, now=now)
+        case "resume" if action.failed_at:
+            action.wait_until(now, FailureReason.NONE)
+            action.save()
+            enqueue(task_names.RUN_BULK_ACTION)
+        case "cancel" if action.state in BulkAction.OPEN_STATES:
+            _cancel(action, by=by, now=now)
+        case _:
+            return False
     return True
 
 
@@ -167,8 +129,14 @@ def _begin(action: BulkAction, state: BulkAction.State, *, by: Actor, now: datet
     return action
 
 
-def _lock(pk: int) -> BulkAction:
-    return BulkAction.objects.select_for_update(of=("self",)).select_related("tenant", "requested_by").get(pk=pk)
+def _cancel(action: BulkAction, *, by: Actor, now: datetime) -> None:
+    if action.state == State.RUNNING and action.kind == Kind.IMPORT:
+        action.done_by_tenant.setdefault(str(action.tenant_id), 0)
+        _log(action, AuditAction.IMPORT_CANCELLED, by=by, now=now)
+    elif action.state == State.RUNNING:
+        _log(action, AUDIT_ACTIONS[Kind(action.kind)], by=action.requested_by, now=now)
+    action.end(State.CANCELLED, now=now)
+    action.save()
 
 
 def _run(action: BulkAction, *, now: datetime) -> Portion | Postponed | Failed:
@@ -200,15 +168,15 @@ def _run_rows(action: BulkAction, *, now: datetime) -> Portion:
 def _stop(uis: UisConnection, exc: http_client.RemoteError, *, now: datetime) -> Postponed | Failed:
     """Postpone or fail a portion after a UIS error."""
     client_factory.suspend_if_denied(uis, exc, now=now)
-    code, detail = {"code": exc.code}, str(exc)
+    detail = str(exc)
     match exc:
         case http_client.RemoteUnavailable():
+            reason = FailureReason.UIS_QUOTA if exc.code == LIMIT else FailureReason.UIS_UNAVAILABLE
             until = now + timedelta(seconds=exc.wait or PAUSE_SECONDS)
-            until = max(until, uis.retry_at or until)
-            return Postponed(until=until, reason=FailureReason.UIS_UNAVAILABLE, detail=detail, changes=code)
+            return Postponed(until=max(until, uis.retry_at or until), reason=reason, detail=detail)
         case http_client.AccessDenied():
             until = now + timedelta(seconds=DENIED_PAUSE_SECONDS)
-            return Postponed(until=until, reason=FailureReason.UIS_DENIED, detail=detail, changes=code)
+            return Postponed(until=until, reason=FailureReason.UIS_DENIED, detail=detail, changes={"code": exc.code})
         case http_client.UnexpectedReply():
             return Failed(reason=FailureReason.UNEXPECTED_REPLY, detail=detail)
         case _:
@@ -247,7 +215,7 @@ def _apply(action: BulkAction, outcome: Portion | Postponed | Failed, *, now: da
 
 def _log(action: BulkAction, code: AuditLogEntry.Action, *, by: Actor, now: datetime) -> None:
     """Write to the audit log of each client what was done since the last entry."""
-    days = "{first} – {last}".format_map(action.filters) if action.is_import else ""
+    days = "{first} – {last}".format_map(action.filters) if action.kind == Kind.IMPORT else ""
     done = {int(pk): count for pk, count in action.done_by_tenant.items()}
     manual.log_per_tenant(done, code, by=by, part=days, reason=action.comment, now=now)
     action.done_by_tenant = {}

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
+from django.contrib import admin
 from django.db import models
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from connector_project.core.choices import Choices
 from connector_project.core.jobs import LeasedJob, LeasedQuerySet
@@ -75,7 +76,7 @@ class BulkAction(LeasedJob):
 
     kind = models.CharField(_("what"), max_length=24, choices=Kind.as_choices)
     # Only of an import, and a client has one open import at most.
-    tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, related_name="bulk_actions", verbose_name=_("client"))
+    tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, related_name="+", verbose_name=_("client"))
     # The filters, as in the query string of the list; of an import `first` and `last`, the days, both included.
     filters = models.JSONField(default=dict)
     comment = models.TextField(_("reason"), blank=True)  # typed by the person who requested it
@@ -122,9 +123,7 @@ class BulkAction(LeasedJob):
         ]
         indexes = [
             models.Index(
-                fields=["state", "next_attempt_at"],
-                name="bulk_action_due",
-                condition=models.Q(next_attempt_at__isnull=False),
+                fields=["next_attempt_at"], name="bulk_action_due", condition=models.Q(next_attempt_at__isnull=False)
             )
         ]
 
@@ -132,13 +131,10 @@ class BulkAction(LeasedJob):
         return f"{self.get_kind_display()} {self.pk}"
 
     @property
+    @admin.display(description=_("unchanged"))
     def unchanged(self) -> int:
         """Number of rows that needed nothing, or could not be changed."""
         return max(0, self.seen - self.done - self.unexplained)
-
-    @property
-    def is_import(self) -> bool:
-        return self.kind == self.Kind.IMPORT
 
     @property
     def is_preview(self) -> bool:
@@ -153,18 +149,19 @@ class BulkAction(LeasedJob):
     def share(self) -> float:
         """Progress, 0 to 1; of an import the share of the period that is compared."""
         part, whole = self.seen, self.total
-        if self.is_import:
+        if self.kind == self.Kind.IMPORT:
             part, whole = self.cursor - self.cursor_start, self.cursor_end - self.cursor_start
         return min(1.0, part / whole) if whole and self.state != self.State.DONE else 1.0
 
     @property
-    def cursor_at(self) -> datetime:
-        return datetime.fromtimestamp(self.cursor, UTC)
+    def period(self) -> list[datetime]:
+        """Beginning of an import's period, the time up to which it is compared, and its end, exclusive."""
+        return [datetime.fromtimestamp(cursor, UTC) for cursor in (self.cursor_start, self.cursor, self.cursor_end)]
 
     @property
-    def period(self) -> tuple[datetime, datetime]:
-        """Beginning of an import's period, and its end, exclusive."""
-        return datetime.fromtimestamp(self.cursor_start, UTC), datetime.fromtimestamp(self.cursor_end, UTC)
+    @admin.display(description=_("state"), ordering="state")
+    def status(self) -> str:
+        return gettext("failed") if self.failed_at else self.get_state_display()
 
     def restart(self, state: State, *, now: datetime) -> None:
         """Start from the beginning, with counters reset."""

@@ -27,7 +27,7 @@ def run(action: BulkAction, tenant: Tenant, *, now: datetime) -> Portion:
 
     A portion that a killed worker had begun is counted from its start.
     """
-    (begun_at, end), since, is_dry_run = action.period, action.cursor_at, action.is_preview
+    (begun_at, since, end), is_dry_run = action.period, action.is_preview
     compared = compare.compare_period(
         tenant,
         since=since,

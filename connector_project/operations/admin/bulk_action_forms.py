@@ -6,7 +6,6 @@ from typing import Any
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from connector_project.core import local_dates
 from telephony.reconciliation.call_import import MAX_DAYS
@@ -27,14 +26,13 @@ class ReasonForm(forms.Form):
     )
 
 
-def _events() -> list[tuple[str, Any]]:
-    return [(event.value, status.name(event)) for event in EVENTS]
-
-
 class EventForm(forms.Form):
     """For notifications that state no event: a person may know it from the webhook's settings in UIS."""
 
-    event = forms.ChoiceField(label=_("UIS event of these notifications"), choices=_events)
+    event = forms.ChoiceField(
+        label=_("UIS event of these notifications"),
+        choices=lambda: [(event.value, status.name(event)) for event in EVENTS],
+    )
 
 
 class PeriodForm(forms.Form):
@@ -63,11 +61,6 @@ class PeriodForm(forms.Form):
         if first and last and last < first:
             self.add_error("last", _("The period ends before it starts."))
         elif first and last and last - first >= MAX_DAYS:
-            limit = MAX_DAYS.days
-            message = ngettext(
-                "A period has %(days)d day at most. Import the rest afterwards.",
-                "A period has %(days)d days at most. Import the rest afterwards.",
-                limit,
-            )
-            self.add_error("last", message % {"days": limit})
+            message = _("A period has %(days)d days at most. Import the rest afterwards.")
+            self.add_error("last", message % {"days": MAX_DAYS.days})
         return data

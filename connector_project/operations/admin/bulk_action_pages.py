@@ -1,11 +1,11 @@
 """What the pages of a bulk action show: what it would do, what it has done, and what it waits for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from django.db.models import Model
+from django.db.models import Count
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext, ngettext
@@ -15,17 +15,18 @@ from connector_project.core import phone_numbers
 from connector_project.core.check_results import Text
 from connector_project.core.redaction import redact
 from connector_project.operations.admin.call_filter_form import CallFilterForm
+from connector_project.operations.admin.tenant_action_handlers import import_refusal
 from connector_project.operations.alerts import incident_texts
 from telephony import bulk_actions
 from telephony.calls import filters
 from telephony.models import BulkAction, Call, Direction, FailureReason, Notification, State
 from telephony.models.daily_reconciliation import STATUS_CONDITIONS
-from telephony.uis.errors import LIMIT
 from telephony.webhooks import status, unreadable
 from tenants import datetime_display
-from tenants.models import AccessError, Employee, Tenant
+from tenants.models import Employee, Tenant
 from tenants.transfer_rules import SkipReason
 
+SAMPLE = 5
 Kind, Reason = BulkAction.Kind, Notification.Reason
 TITLES: Mapping[str, Text] = {
     Kind.RETRY: _("Retry all matching calls"),
@@ -43,44 +44,46 @@ DESCRIPTIONS: Mapping[str, Text] = {
         "Notifications that can be parsed now are processed as usual; old calls open no pop-up. The others stay here."
     ),
 }
-
-
-@dataclass(frozen=True)
-class Notice:
-    """A warning before an import, who is responsible, and the page (URL name) to fix it."""
-
-    message: str
-    responsible: Text = ""
-    page: str = ""
-    link: str = ""
+WAITS: Mapping[FailureReason, Text] = {
+    FailureReason.UIS_DENIED: _("It continues automatically within five minutes after the problem is fixed."),
+    FailureReason.UIS_UNAVAILABLE: _(
+        "UIS could not be reached. It continues automatically (next attempt: %(moment)s)."
+    ),
+    FailureReason.UIS_QUOTA: _(
+        "The remaining UIS API points are reserved for today's calls. "
+        "It continues automatically (next attempt: %(moment)s)."
+    ),
+}
 
 
 def preview(kind: str, chosen: Mapping[str, str]) -> dict[str, Any]:
-    """Return what an action on rows would do."""
-    found = bulk_actions.preview(kind, chosen)
-    counted = ngettext("%(count)d call", "%(count)d calls", found.total)
+    """Return what an action on rows would do: the number of rows, by state, and a sample."""
+    found, total, now = bulk_actions.rows(kind, chosen), bulk_actions.count(kind, chosen), timezone.now()
+    is_too_large = total > bulk_actions.MAX_ROWS
+    if is_too_large:
+        found = found.none()
+    counted, field = ngettext("%(count)d call", "%(count)d calls", total), "state"
     if kind == Kind.REPROCESS:
-        counted = ngettext("%(count)d notification", "%(count)d notifications", found.total)
-    counted %= {"count": found.total}
-    labels = dict(Reason.choices if kind == Kind.REPROCESS else State.choices)
+        counted, field = ngettext("%(count)d notification", "%(count)d notifications", total), "reason"
+    counted %= {"count": total}
+    labels: Any = dict(Reason.choices if kind == Kind.REPROCESS else State.choices)
+    counts = found.order_by().values_list(field).annotate(Count("pk")).order_by(field)
     return {
         "title": TITLES[kind],
         "facts": describe_filters(kind, chosen),
         "description": DESCRIPTIONS[kind],
-        "preview": found,
-        "max_rows": bulk_actions.MAX_ROWS,
+        "total": total,
+        "max_rows": bulk_actions.MAX_ROWS if is_too_large else None,
         "counted": counted,
-        "counts": [(labels.get(code, code), count) for code, count in sorted(found.by_state.items())],
-        "sample": [_line(row) for row in found.sample],
-        "submit": f"{TITLES[kind]}: {counted}" if found.total and not found.is_too_large else "",
+        "counts": [(labels.get(code, code), count) for code, count in counts],
+        "sample": [_line(row, now=now) for row in found.select_related("tenant")[:SAMPLE]],
+        "submit": f"{TITLES[kind]}: {counted}" if total and not is_too_large else "",
         "is_final": kind == Kind.SKIP,
     }
 
 
 def describe(action: BulkAction, *, now: datetime) -> dict[str, Any]:
     """Return the progress and result of an action; of a previewed import, what it would do."""
-    by = action.requested_by.get_username() if action.requested_by else ""
-    requested = datetime_display.format_short(action.tenant, action.requested_at, now=now)
     is_stuck = action.failed_at is not None or action.reason == FailureReason.UIS_DENIED
     page = {
         "action": action,
@@ -90,7 +93,7 @@ def describe(action: BulkAction, *, now: datetime) -> dict[str, Any]:
         "is_moving": action.is_active,
         "blocked": _blocked_by(action, now=now),
         "responsible": FailureReason(action.reason).responsible.label if is_stuck else "",
-        "requested": ", ".join(filter(None, [requested, by])),
+        "requested": datetime_display.format_short(action.tenant, action.requested_at, now=now),
         "ended": datetime_display.format_short(action.tenant, action.ended_at, now=now),
     }
     if action.tenant is None:
@@ -128,53 +131,54 @@ def period(days: Mapping[str, str]) -> str:
 def open_import(tenant: Tenant) -> str:
     """Return the client's open import in one line; "" if there is none. One query."""
     action = BulkAction.objects.open().filter(tenant=tenant).first()
-    return f"{period(action.filters)}, {action.get_state_display()}, {int(action.share * 100)} %" if action else ""
+    return f"{period(action.filters)}, {action.status}, {int(action.share * 100)} %" if action else ""
 
 
-def find_notices(tenant: Tenant) -> list[Notice]:
-    """Return what blocks the upload of imported calls, and what they would lack in the CRM."""
-    notices, uis, crm = [], tenant.uis, tenant.crm
+def import_hints(tenant: Tenant, *, now: datetime) -> dict[str, Any]:
+    """Return what prevents an import, what blocks the upload of the calls, and what they would lack in the CRM."""
+    notices: list[tuple[str, Text]] = []  # message, and who must act
+    uis, crm = tenant.uis, tenant.crm
     if uis.denied_at:
         message = incident_texts.denial(uis.denied_code, uis.denied_detail)
-        notices.append(Notice(message, FailureReason.UIS_DENIED.responsible.label))
+        notices.append((message, FailureReason.UIS_DENIED.responsible.label))
     if crm.denied_at:
-        message = f"{incident_texts.denial(crm.denied_code, crm.denied_detail)} "
-        message += gettext("Calls wait until the CRM grants access again.")
-        notices.append(Notice(message, FailureReason.CRM_DENIED.responsible.label))
+        message = incident_texts.denial(crm.denied_code, crm.denied_detail)
+        waits = gettext("Calls wait until the CRM grants access again.")
+        notices.append((f"{message} {waits}", FailureReason.CRM_DENIED.responsible.label))
     if tenant.is_paused:
-        notices.append(Notice(gettext("The client is paused: calls are imported, and uploaded after resuming.")))
-    if unlinked := Employee.objects.filter(tenant=tenant).unlinked().count():
-        message = gettext(
-            "Employees without a CRM user: %(count)d. Their calls get no manager, and cannot be changed later."
-        )
-        link = gettext("Link them first")
-        notices.append(Notice(message % {"count": unlinked}, page="admin:tenants_tenant_employee_mapping", link=link))
-    return notices
+        notices.append((gettext("The client is paused: calls are imported, and uploaded after resuming."), ""))
+    return {
+        "title": TITLES[Kind.IMPORT],
+        "facts": [(gettext("Client"), tenant)],
+        "tenant": tenant,
+        "refusal": import_refusal(tenant, now),
+        "upload_window_start": datetime_display.day(tenant, tenant.upload_window_start(now=now)),
+        "notices": notices,
+        "unlinked": Employee.objects.filter(tenant=tenant).unlinked().count(),
+        "back": reverse("admin:tenants_tenant_change", args=[tenant.pk]),
+    }
 
 
 def _describe_import(action: BulkAction, tenant: Tenant, *, now: datetime) -> dict[str, Any]:
+    """Return what an import found, by rule, and which calls of its period are pending or failed, however found."""
     rules = dict(action.skipped_by)
     too_old = rules.pop(SkipReason.EXPIRED, 0)
-    progress = {} if action.is_preview else _upload_progress(action, tenant)
-    return {
-        "tenant": tenant,
+    since, compared, till = action.period
+    calls = Call.objects.filter(tenant=tenant, started_at__gte=since, started_at__lt=till)
+    if action.is_preview:
+        calls = calls.none()
+    waiting = calls.filter(STATUS_CONDITIONS["waiting"], origin=Call.Origin.REPORT).count()
+    return import_hints(tenant, now=now) | {
         "facts": [(gettext("Client"), tenant), (gettext("Days to import"), period(action.filters))],
-        "compared": datetime_display.format_short(tenant, action.cursor_at, now=now),
+        "compared": datetime_display.format_short(tenant, compared, now=now),
         "to_upload": action.done - too_old - sum(rules.values()),
         "too_old": too_old,
         "skipped": [(SkipReason(rule).label, count) for rule, count in sorted(rules.items())],
         "sample": [_sample_line(tenant, call, now=now) for call in action.sample],
-        "is_moving": action.is_active or progress.get("waiting", 0) > 0,
-        **progress,
+        "waiting": waiting,
+        "failed": calls.filter(STATUS_CONDITIONS["failed"]).count(),
+        "is_moving": action.is_active or waiting > 0,
     }
-
-
-def _upload_progress(action: BulkAction, tenant: Tenant) -> dict[str, int]:
-    """Count the pending and failed calls of the period, however they were found. Uses two indexes."""
-    since, till = action.period
-    calls = Call.objects.filter(tenant=tenant, started_at__gte=since, started_at__lt=till)
-    waiting = calls.filter(STATUS_CONDITIONS["waiting"], origin=Call.Origin.REPORT)
-    return {"waiting": waiting.count(), "failed": calls.filter(STATUS_CONDITIONS["failed"]).count()}
 
 
 def _blocked_by(action: BulkAction, *, now: datetime) -> str:
@@ -182,34 +186,24 @@ def _blocked_by(action: BulkAction, *, now: datetime) -> str:
     reason = FailureReason(action.reason)
     if action.failed_at:
         return f"{reason.label}. {action.detail}".strip()
-    if reason == FailureReason.UIS_DENIED:
-        known = dict(AccessError.choices).get(action.code)
-        message = gettext("It continues automatically within five minutes after the problem is fixed.")
-        return f"{known or action.detail} {message}"
-    if reason == FailureReason.UIS_UNAVAILABLE:
-        message = gettext("UIS could not be reached. It continues automatically (next attempt: %(moment)s).")
-        if action.code == LIMIT:
-            message = gettext(
-                "The remaining UIS API points are reserved for today's calls. "
-                "It continues automatically (next attempt: %(moment)s)."
-            )
-        return message % {"moment": datetime_display.format_short(action.tenant, action.next_attempt_at, now=now)}
-    return ""
+    if not action.is_active or reason not in WAITS:
+        return ""
+    denial = incident_texts.denial(action.code, action.detail) if reason == FailureReason.UIS_DENIED else ""
+    moment = datetime_display.format_short(action.tenant, action.next_attempt_at, now=now)
+    return f"{denial} {str(WAITS[reason]) % {'moment': moment}}".strip()
 
 
-def _line(row: Model) -> str:
+def _line(row: Any, *, now: datetime) -> str:
     """Return one row of the sample as a line; numbers are always masked."""
-    now = timezone.now()
     if isinstance(row, Call):
-        moment = datetime_display.format_short(row.tenant, row.started_at, now=now)
-        return f"{moment} · {row.tenant} · {phone_numbers.mask(row.contact) or '–'} · {row.get_state_display()}"
-    stored: Any = row
-    event = status.event_label(stored.event_in_url) or "–"
-    return f"{datetime_display.format_short(stored.tenant, stored.received_at, now=now)} · {stored.tenant} · {event}"
+        moment, outcome = row.started_at, f"{phone_numbers.mask(row.contact) or '–'} · {row.get_state_display()}"
+    else:
+        moment, outcome = row.received_at, status.event_label(row.event_in_url) or "–"
+    return f"{datetime_display.format_short(row.tenant, moment, now=now)} · {row.tenant} · {outcome}"
 
 
 def _sample_line(tenant: Tenant, call: Mapping[str, str], *, now: datetime) -> str:
-    """Return a call that the preview of an import found as a line."""
+    """Return a call that an import found as a line."""
     moment = datetime_display.format_short(tenant, datetime.fromisoformat(call["at"]), now=now)
     direction = dict(Direction.choices).get(call["direction"], "")
     outcome = dict(SkipReason.choices).get(call["skip_reason"]) or gettext("to the CRM")

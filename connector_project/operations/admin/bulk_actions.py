@@ -1,7 +1,6 @@
 """Admin of bulk actions: list, preview, and the page of one action with its progress and buttons."""
 
 from collections.abc import Callable, Collection, Mapping
-from functools import partial
 from typing import Any
 
 from django import forms
@@ -28,34 +27,29 @@ from telephony.webhooks import unreadable
 from tenants import datetime_display
 from tenants.models import Tenant
 
-Kind, State = BulkAction.Kind, BulkAction.State
-PREVIEW, PROGRESS, PART = (f"admin/telephony/bulkaction/{name}.html" for name in ("preview", "progress", "_progress"))
-LISTS = {Kind.RETRY: "call", Kind.SKIP: "call", Kind.REPROCESS: "notification"}
+Kind = BulkAction.Kind
+PREVIEW, PROGRESS = "admin/telephony/bulkaction/preview.html", "admin/telephony/bulkaction/progress.html"
 FILTERS: Mapping[str, Collection[str]] = {
     Kind.RETRY: filters.FILTERS.keys(),
     Kind.SKIP: filters.FILTERS.keys(),
     Kind.REPROCESS: {unreadable.CLIENT, unreadable.ADDRESS, unreadable.REASON},
 }
 WITHOUT_EVENT = {Notification.Reason.NO_EVENT, Notification.Reason.UNKNOWN_EVENT}
-# What a person may do with an action, and the message.
-STEPS: Mapping[str, tuple[Callable[..., bool], Any]] = {
-    "start": (
-        partial(bulk_actions.leave_preview, state=State.RUNNING),
-        _("The import has started. It runs in the background; you can leave this page."),
-    ),
-    "preview": (
-        partial(bulk_actions.leave_preview, state=State.PREVIEWING),
-        _("Requesting UIS's report again."),
-    ),
-    "resume": (bulk_actions.resume, _("Continuing from where it stopped.")),
-    "cancel": (bulk_actions.cancel, _("Cancelled. What is already done stays done.")),
+# What a person may do with an action, and the message when it is done.
+STEPS: Mapping[str, Any] = {
+    "start": _("The import has started. It runs in the background; you can leave this page."),
+    "preview": _("Requesting UIS's report again."),
+    "resume": _("Continuing from where it stopped."),
+    "cancel": _("Cancelled. What is already done stays done."),
 }
+CHANGED = _("The action has changed in the meantime. This is its current state.")
 
 
 @admin.register(BulkAction)
 class BulkActionAdmin(ReadOnlyAdmin):
     list_display = (
-        *("requested", "kind", "tenant", "requested_by", "shown_reason", "total", "done", "unchanged", "shown_state"),
+        datetime_display.short_column(BulkAction, "requested_at"),
+        *("kind", "tenant", "requested_by", "shown_comment", "total", "done", "unchanged", "status"),
     )
     list_filter = ("kind", "state", "tenant")
     list_select_related = ("tenant", "requested_by")
@@ -65,7 +59,6 @@ class BulkActionAdmin(ReadOnlyAdmin):
         views: Mapping[str, tuple[str, Callable[..., HttpResponseBase]]] = {
             "preview": ("preview/<slug:kind>/", self.preview_view),
             "import": ("import/<int:tenant_id>/", self.import_view),
-            "live": ("<int:pk>/live/", self.live_view),
             "step": ("<int:pk>/step/<slug:name>/", self.step_view),
         }
         ours = [
@@ -81,13 +74,15 @@ class BulkActionAdmin(ReadOnlyAdmin):
         """Preview an action on the rows that the query string selects; POST starts it."""
         if kind not in FILTERS:
             raise Http404
-        _require_permission(request, kind)
+        if not _may_act(request, kind):
+            raise PermissionDenied
         params = {name: filters.strip_nul(value) for name, value in request.GET.items() if name not in {AFTER, BEFORE}}
         # For notifications an empty address is a filter too.
         chosen = params if kind == Kind.REPROCESS else filters.filters(params)
         if any(params[name] for name in params.keys() - FILTERS[kind]):
             raise Http404  # An ignored unknown filter would match all rows.
-        form, back = _form(request, kind, chosen), f"admin:telephony_{LISTS[Kind(kind)]}_changelist"
+        form, model = _form(request, kind, chosen), "notification" if kind == Kind.REPROCESS else "call"
+        back = reverse(f"admin:telephony_{model}_changelist")
         if request.method == "POST" and form.is_valid():
             data = dict(form.cleaned_data)
             comment = data.pop("reason", "")
@@ -96,87 +91,61 @@ class BulkActionAdmin(ReadOnlyAdmin):
                 return redirect("admin:telephony_bulkaction_change", action.pk)
             messages.warning(request, gettext("No rows match, or too many: change the filters."))
             return redirect(back)
-        return self._render(request, PREVIEW, form=form, back=reverse(back), **bulk_action_pages.preview(kind, chosen))
+        return self._render(request, PREVIEW, form=form, back=back, **bulk_action_pages.preview(kind, chosen))
 
     def import_view(self, request: HttpRequest, tenant_id: int) -> HttpResponseBase:
         """Choose the days to import; POST starts the preview. An open import has its own page."""
         tenant = get_object_or_404(Tenant.objects.select_related("uis", "crm"), pk=tenant_id)
         if not self.has_view_permission(request):
             raise PermissionDenied
-        is_post, now = request.method == "POST", timezone.now()
-        if is_post:
-            _require_permission(request, Kind.IMPORT)
-        action, refusal = BulkAction.objects.open().filter(tenant=tenant).first(), import_refusal(tenant, now)
-        if is_post and (refusal or action):
-            messages.warning(request, str(refusal or _changed()))
+        now, may_act = timezone.now(), _may_act(request, Kind.IMPORT)
+        form, refusal = PeriodForm(tenant, request.POST or None, now=now), import_refusal(tenant, now)
+        action = BulkAction.objects.open().filter(tenant=tenant).first()
+        if form.is_bound:
+            if not may_act:
+                raise PermissionDenied
+            if refusal or action:
+                messages.warning(request, str(refusal or CHANGED))
+            elif form.is_valid():
+                action = bulk_actions.preview_import(tenant, **form.cleaned_data, by=request.user, now=now)
+                messages.success(request, gettext("Requesting UIS's report. Nothing is stored or sent yet."))
         if action is not None:
             return redirect("admin:telephony_bulkaction_change", action.pk)
-        form = PeriodForm(tenant, request.POST if is_post else None, now=now)
-        if form.is_valid() and not refusal:
-            if bulk_actions.preview_import(tenant, **form.cleaned_data, by=request.user, now=now):
-                messages.success(request, gettext("Requesting UIS's report. Nothing is stored or sent yet."))
-            return redirect(request.path)
-        return self._render(
-            request,
-            PREVIEW,
-            title=bulk_action_pages.TITLES[Kind.IMPORT],
-            facts=[(gettext("Client"), tenant)],
-            form=None if refusal or not _may_act(request, Kind.IMPORT) else form,
-            submit=gettext("Preview the import"),
-            **_import_context(tenant),
-        )
+        page = bulk_action_pages.import_hints(tenant, now=now) | {"submit": gettext("Preview the import")}
+        return self._render(request, PREVIEW, form=form if may_act and not refusal else None, **page)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Show the progress, or what a previewed import would do."""
         action = self._get_action(request, int(object_id) if object_id.isdecimal() else 0)
-        page, may_act = bulk_action_pages.describe(action, now=timezone.now()), _may_act(request, action.kind)
-        if action.tenant is not None:
-            page |= _import_context(action.tenant)
-        template = PREVIEW if action.state == State.PREVIEWED else PROGRESS
-        return self._render(request, template, form=forms.Form() if may_act else None, **page)
-
-    def live_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Return the part of the page that is polled for progress."""
-        page = bulk_action_pages.describe(self._get_action(request, pk), now=timezone.now())
-        return TemplateResponse(request, PART, page)
+        template = PREVIEW if action.state == BulkAction.State.PREVIEWED else PROGRESS
+        form = forms.Form() if _may_act(request, action.kind) else None
+        return self._render(request, template, form=form, **bulk_action_pages.describe(action, now=timezone.now()))
 
     def step_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
         """Start, preview again, resume or cancel an action, if that is still possible."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         action = self._get_action(request, pk)
-        _require_permission(request, action.kind)
+        if not _may_act(request, action.kind):
+            raise PermissionDenied
         if name not in STEPS:
             raise Http404
-        run, message = STEPS[name]
         now = timezone.now()
         if refusal := import_refusal(action.tenant, now) if action.tenant else "":
             messages.warning(request, str(refusal))
-        elif run(pk, by=request.user, now=now):
-            messages.success(request, message)
+        elif not bulk_actions.take_step(pk, name, by=request.user, now=now):
+            messages.warning(request, CHANGED)
+        else:
+            messages.success(request, STEPS[name])
             if name == "cancel" and action.is_preview:
                 return redirect("admin:telephony_bulkaction_import", action.tenant_id)
-        else:
-            messages.warning(request, _changed())
         return redirect("admin:telephony_bulkaction_change", pk)
 
-    @admin.display(description=_("requested"), ordering="requested_at")
-    def requested(self, action: BulkAction) -> str:
-        return datetime_display.format_short(None, action.requested_at, now=timezone.now())
-
     @admin.display(description=_("reason"), ordering="comment")
-    def shown_reason(self, action: BulkAction) -> str:
+    def shown_comment(self, action: BulkAction) -> str:
         return redact(action.comment)
-
-    @admin.display(description=_("unchanged"))
-    def unchanged(self, action: BulkAction) -> int:
-        return action.unchanged
-
-    @admin.display(description=_("state"), ordering="state")
-    def shown_state(self, action: BulkAction) -> str:
-        return gettext("failed") if action.failed_at else action.get_state_display()
 
     def _get_action(self, request: HttpRequest, pk: int) -> BulkAction:
         if not self.has_view_permission(request):
@@ -194,30 +163,9 @@ def _may_act(request: HttpRequest, kind: str) -> bool:
     return request.user.has_perm("tenants.change_tenant" if kind == Kind.IMPORT else "telephony.change_call")
 
 
-def _require_permission(request: HttpRequest, kind: str) -> None:
-    if not _may_act(request, kind):
-        raise PermissionDenied
-
-
 def _form(request: HttpRequest, kind: str, chosen: Mapping[str, str]) -> forms.Form:
     data = request.POST if request.method == "POST" else None
     if kind == Kind.SKIP:
         return ReasonForm(data)
     has_no_event = kind == Kind.REPROCESS and chosen.get("reason") in WITHOUT_EVENT
     return EventForm(data) if has_no_event else forms.Form(data)
-
-
-def _import_context(tenant: Tenant) -> dict[str, Any]:
-    """Return what to know before an import."""
-    now = timezone.now()
-    return {
-        "tenant": tenant,
-        "refusal": import_refusal(tenant, now),
-        "upload_window_start": datetime_display.day(tenant, tenant.upload_window_start(now=now)),
-        "notices": bulk_action_pages.find_notices(tenant),
-        "back": reverse("admin:tenants_tenant_change", args=[tenant.pk]),
-    }
-
-
-def _changed() -> str:
-    return gettext("The action has changed in the meantime. This is its current state.")
