@@ -86,8 +86,8 @@ def take_step(pk: int, name: str, *, by: Actor, now: datetime) -> bool:
     “start” runs a previewed import, “preview” previews it again with the current rules and upload window, “resume”
     continues a failed action where it stopped, “cancel” ends an open one and keeps what was done.
     """
-    rows = BulkAction.objects.select_for_update(of=("self",)).select_related("tenant", "requested_by")
-    action = rows.get(pk=pk)
+    locked = BulkAction.objects.select_for_update(of=("self",)).select_related("tenant", "requested_by")
+    action = locked.get(pk=pk)
     match name:
         case "start" if action.state == State.PREVIEWED:
             action.total = action.done
@@ -106,7 +106,7 @@ def take_step(pk: int, name: str, *, by: Actor, now: datetime) -> bool:
     return True
 
 
-def step(*, now: datetime) -> None:
+def run_next(*, now: datetime) -> None:
     """Run a portion of the action that is due first, and enqueue the next portion of whichever is due then."""
     action = BulkAction.objects.claim_next(now=now)
     if action is not None:
@@ -140,9 +140,10 @@ def _cancel(action: BulkAction, *, by: Actor, now: datetime) -> None:
 
 
 def _run(action: BulkAction, *, now: datetime) -> Portion | Postponed | Failed:
+    """Run one portion; an import waits while UIS is unavailable, denies access or has too few points left."""
     if action.attempts > MAX_ATTEMPTS:
         return Failed(reason=FailureReason.INTERNAL_ERROR)
-    if action.tenant is None:
+    if action.tenant is None:  # Only an import has a client.
         return _run_rows(action, now=now)
     uis = action.tenant.uis
     if uis.is_circuit_open(is_live=False, now=now):

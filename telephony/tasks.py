@@ -41,7 +41,7 @@ def enqueue_due_work() -> None:
 
 def run_bulk_action() -> None:
     """Run a portion of the bulk action that is due first."""
-    bulk_actions.step(now=timezone.now())
+    bulk_actions.run_next(now=timezone.now())
 
 
 def sync_employees(tenant_id: int) -> None:

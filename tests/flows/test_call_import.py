@@ -208,6 +208,34 @@ def test_preview_is_repeated_with_the_current_rules(send_form, page, pbx, run_qu
     assert english(SkipReason.MISSED_OFF.label) in html_text.text(page())
 
 
+# --- the list
+
+
+def test_list_of_bulk_actions_is_filtered_by_kind_and_tenant(send_form, client, tenant, stranger):
+    send_form()
+    send_form(pk=stranger.pk)
+    BulkAction.objects.create(kind="SKIP", requested_at=NOON, progressed_at=NOON, cursor_end=1, failed_at=NOON)
+    where = reverse("admin:telephony_bulkaction_changelist")
+    imports = client.get(where, {"kind__exact": "IMPORT", "tenant__id__exact": tenant.pk}, headers=ENGLISH)
+    assert [row.tenant for row in imports.context["cl"].result_list] == [tenant]
+    assert re.search(r'field-status">([^<]+)<', _html(imports))[1] == english(BulkAction.State.PREVIEWING.label)
+    others = client.get(where, {"kind__exact": "SKIP"}, headers=ENGLISH)
+    assert re.findall(r'field-status">([^<]+)<', _html(others)) == ["failed"]
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_list_of_bulk_actions_has_a_fixed_query_count(
+    clock, operator, client, tenant, django_assert_num_queries, count
+):
+    for _action in range(count):
+        action = add_import(tenant, "RUNNING")
+        action.end(BulkAction.State.DONE, now=NOON)
+        action.save()
+    client.get(reverse("admin:telephony_bulkaction_changelist"))
+    with django_assert_num_queries(7):
+        client.get(reverse("admin:telephony_bulkaction_changelist"))
+
+
 # --- the import
 
 
@@ -475,6 +503,10 @@ def test_chunk_that_kills_every_worker_fails_the_import_and_can_be_retried(
     assert send_form("resume") == ["success"]
     run_queue()
     assert (BulkAction.objects.get().state, len(crm.calls)) == ("DONE", 2)
+    assert [(verb, new) for verb, _by, _part, new in audit_entries()] == [
+        ("IMPORT_STARTED", "2"),
+        ("CALLS_IMPORTED", "2"),
+    ]
 
 
 def test_import_survives_a_lost_queue(send_form, pbx, crm, run_queue, clock, tenant):
@@ -741,6 +773,11 @@ def test_chunk_running_during_cancelling_is_counted_and_is_the_last(
     run_queue()
     row = BulkAction.objects.get()
     assert (row.state, row.done, row.next_attempt_at, len(crm.calls)) == ("CANCELLED", 2, None, 2)
+    assert [(verb, new) for verb, _by, _part, new in audit_entries()] == [
+        ("IMPORT_STARTED", "6"),
+        ("IMPORT_CANCELLED", "0"),
+        ("CALLS_IMPORTED", "2"),
+    ]
 
 
 def test_cancelled_preview_shows_the_form_again(send_form, client, pbx, run_queue, tenant):

@@ -283,14 +283,14 @@ def test_bulk_action_runs_in_batches_and_retries_each_call_once(client, support,
     rejected(5)
     start_bulk(client, "RETRY", reason="CRM_REFUSED")
     action = BulkAction.objects.get()
-    bulk_actions.step(now=timezone.now())
+    bulk_actions.run_next(now=timezone.now())
     action.refresh_from_db()
     assert (action.done, action.state) == (2, "RUNNING")
     run_queue()
     action.refresh_from_db()
     assert (action.done, action.unchanged, action.state, len(crm.calls)) == (5, 0, "DONE", 5)
     assert CallLogEntry.objects.filter(step="RETRIED").count() == 5
-    bulk_actions.step(now=timezone.now())
+    bulk_actions.run_next(now=timezone.now())
     assert CallLogEntry.objects.filter(step="RETRIED").count() == 5
 
 
@@ -330,7 +330,7 @@ def test_bulk_action_can_be_cancelled(client, support, rejected, crm, run_queue,
     rejected(5)
     start_bulk(client, "SKIP", {"reason": "no"}, reason="CRM_REFUSED")
     action = BulkAction.objects.get()
-    bulk_actions.step(now=timezone.now())
+    bulk_actions.run_next(now=timezone.now())
     for level in ("success", "warning"):
         answer = client.post(
             reverse("admin:telephony_bulkaction_step", args=[action.pk, "cancel"]), follow=True, headers=ENGLISH

@@ -112,7 +112,7 @@ class BulkActionAdmin(ReadOnlyAdmin):
         if action is not None:
             return redirect("admin:telephony_bulkaction_change", action.pk)
         page = bulk_action_pages.import_hints(tenant, now=now) | {"submit": gettext("Preview the import")}
-        return self._render(request, PREVIEW, form=form if may_act and not refusal else None, **page)
+        return self._render(request, PREVIEW, form=form if may_act else None, **page)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
