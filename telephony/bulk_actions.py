@@ -13,10 +13,8 @@ from connector_project.core.task_queue import enqueue
 from telephony import client_factory, task_names
 from telephony.calls import filters, manual, next_step
 from telephony.calls.step_outcomes import Failed, Postponed
-from telephony.models import BulkAction, FailureReason
-from telephony.models import State as CallState
+from telephony.models import BulkAction, FailureReason, choices
 from telephony.models.bulk_action import Portion
-from telephony.models.choices import OPEN_STATES
 from telephony.reconciliation import call_import
 from telephony.uis.errors import LIMIT
 from telephony.webhooks import process, unreadable
@@ -47,8 +45,8 @@ def rows(kind: str, chosen: Mapping[str, str]) -> QuerySet[Any]:
     """Return the selected rows to which the action can apply."""
     if kind == Kind.REPROCESS:
         return unreadable.notifications(chosen)
-    found = filters.matching_calls(chosen)
-    return found.filter(state__in=OPEN_STATES if kind == Kind.SKIP else [*OPEN_STATES, CallState.SKIPPED])
+    skipped = [] if kind == Kind.SKIP else [choices.State.SKIPPED]
+    return filters.matching_calls(chosen).filter(state__in=[*choices.OPEN_STATES, *skipped])
 
 
 def count(kind: str, chosen: Mapping[str, str]) -> int:

@@ -7,6 +7,7 @@ from connector_project.core import local_dates, phone_numbers
 from telephony.models import BulkAction, Call
 from telephony.models.bulk_action import Portion
 from telephony.reconciliation import compare, stats
+from telephony.reconciliation.compare import ComparisonResult
 from telephony.uis import date_windows
 from tenants.models import Tenant
 
@@ -27,23 +28,18 @@ def run(action: BulkAction, tenant: Tenant, *, now: datetime) -> Portion:
 
     A portion that a killed worker had begun is counted from its start.
     """
-    (begun_at, since, end), is_dry_run = action.period, action.is_preview
+    _since, cursor_at, end = action.period
     compared = compare.compare_period(
         tenant,
-        since=since,
-        till=min(end, since + date_windows.LONGEST),
+        since=cursor_at,
+        till=min(end, cursor_at + date_windows.LONGEST),
         at_most=PORTION_CALLS,
         found_since=action.progressed_at,
-        is_dry_run=is_dry_run,
+        is_dry_run=action.is_preview,
         now=now,
     )
-    if not is_dry_run:
-        day = local_dates.day_of(since, zone=tenant.zone)
-        compared.missing[day] += action.missing
-        # Earlier portions covered the rest of that day.
-        whole_since = max(begun_at, local_dates.begin(day, zone=tenant.zone))
-        settled = local_dates.whole(whole_since, min(compared.till, now - compare.NIGHT), zone=tenant.zone)
-        stats.count(tenant, missing=compared.missing, settled=settled, now=now)
+    if not action.is_preview:
+        _count_days(action, tenant, compared, now=now)
     return Portion(
         seen=compared.stats.uis_calls,
         done={tenant.pk: compared.found},
@@ -53,21 +49,31 @@ def run(action: BulkAction, tenant: Tenant, *, now: datetime) -> Portion:
             "missing": compared.missing[local_dates.day_of(compared.till, zone=tenant.zone)],
             "unexplained": action.unexplained + compared.stats.unexplained,
             "skipped_by": dict(Counter(action.skipped_by) + compared.skipped),
-            "sample": _sample([*action.sample, *(_sample_row(call) for call in compared.sample)]),
+            "sample": _sample(action.sample, compared.sample),
         },
     )
 
 
-def _sample_row(call: Call) -> dict[str, str]:
-    return {
-        "at": call.started_at.isoformat(),
-        "direction": call.direction,
-        "contact": phone_numbers.mask(call.contact),
-        "skip_reason": call.skip_reason,
-    }
+def _count_days(action: BulkAction, tenant: Tenant, compared: ComparisonResult, *, now: datetime) -> None:
+    """Count the days of a portion; earlier portions compared the beginning of its first day."""
+    since, cursor_at, _end = action.period
+    day = local_dates.day_of(cursor_at, zone=tenant.zone)
+    compared.missing[day] += action.missing
+    whole_since = max(since, local_dates.begin(day, zone=tenant.zone))
+    settled = local_dates.whole(whole_since, min(compared.till, now - compare.NIGHT), zone=tenant.zone)
+    stats.count(tenant, missing=compared.missing, settled=settled, now=now)
 
 
-def _sample(lines: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Choose a sample ordered by time, preferring calls that go to the CRM."""
-    chosen = sorted(lines, key=lambda line: bool(line["skip_reason"]))[: compare.SAMPLE]
+def _sample(before: list[dict[str, str]], calls: list[Call]) -> list[dict[str, str]]:
+    """Choose a sample ordered by time, preferring calls that go to the CRM. Numbers are masked."""
+    found = [
+        {
+            "at": call.started_at.isoformat(),
+            "direction": call.direction,
+            "contact": phone_numbers.mask(call.contact),
+            "skip_reason": call.skip_reason,
+        }
+        for call in calls
+    ]
+    chosen = sorted([*before, *found], key=lambda line: bool(line["skip_reason"]))[: compare.SAMPLE]
     return sorted(chosen, key=lambda line: datetime.fromisoformat(line["at"]))

@@ -13,14 +13,13 @@ from telephony.uis.webhook_templates import EVENTS
 from telephony.webhooks import status
 from tenants.models import Tenant
 
-LONGEST_REASON = 500
 EARLIEST = date(2000, 1, 1)
 
 
 class ReasonForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason"),
-        max_length=LONGEST_REASON,
+        max_length=500,
         widget=forms.Textarea(attrs={"rows": 3, "cols": 60}),
         help_text=_("Saved in the audit log and on the call's page."),
     )

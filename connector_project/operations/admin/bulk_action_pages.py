@@ -96,9 +96,9 @@ def describe(action: BulkAction, *, now: datetime) -> dict[str, Any]:
         "requested": datetime_display.format_short(action.tenant, action.requested_at, now=now),
         "ended": datetime_display.format_short(action.tenant, action.ended_at, now=now),
     }
-    if action.tenant is None:
-        return page | {"facts": describe_filters(action.kind, action.filters)}
-    return page | _describe_import(action, action.tenant, now=now)
+    if action.tenant is not None:
+        return page | _describe_import(action, action.tenant, now=now)
+    return page | {"facts": describe_filters(action.kind, action.filters)}
 
 
 def describe_filters(kind: str, chosen: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """Admin of bulk actions: list, preview, and the page of one action with its progress and buttons."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django import forms
@@ -56,14 +56,11 @@ class BulkActionAdmin(ReadOnlyAdmin):
     show_facets = admin.ShowFacets.NEVER
 
     def get_urls(self) -> list[URLPattern]:
-        views: Mapping[str, tuple[str, Callable[..., HttpResponseBase]]] = {
-            "preview": ("preview/<slug:kind>/", self.preview_view),
-            "import": ("import/<int:tenant_id>/", self.import_view),
-            "step": ("<int:pk>/step/<slug:name>/", self.step_view),
-        }
+        view = self.admin_site.admin_view
         ours = [
-            path(route, self.admin_site.admin_view(view), name=f"telephony_bulkaction_{name}")
-            for name, (route, view) in views.items()
+            path("preview/<slug:kind>/", view(self.preview_view), name="telephony_bulkaction_preview"),
+            path("import/<int:tenant_id>/", view(self.import_view), name="telephony_bulkaction_import"),
+            path("<int:pk>/step/<slug:name>/", view(self.step_view), name="telephony_bulkaction_step"),
         ]
         return [*ours, *super().get_urls()]
 
