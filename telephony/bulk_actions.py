@@ -1,173 +1,220 @@
-"""Bulk actions: one action on many rows, previewed, then run in batches; no row is processed twice."""
+"""Bulk actions: one action on many rows, previewed, then run in portions; no row is processed twice."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import Count, Max, QuerySet
+from django.db.models import Max, QuerySet
 
+from connector_project.core import http_client
 from connector_project.core.task_queue import enqueue
 from telephony import task_names
 from telephony.calls import filters, manual, steps
-from telephony.models import BulkAction, State
-from telephony.models.choices import OPEN_STATES
+from telephony.calls.steps import Failed, Postponed
+from telephony.models import BulkAction, FailureReason, choices
+from telephony.models.bulk_action import Portion
+from telephony.reconciliation import call_import
+from telephony.uis.errors import LIMIT
 from telephony.webhooks import process, unreadable
 from tenants.audit import Actor
-from tenants.models import AuditLogEntry
+from tenants.models import AuditLogEntry, Tenant, UisConnection
 
-CHUNK = 200  # rows per batch
+PORTION_ROWS = 200
 MAX_ROWS = 100_000
-SAMPLE = 5
-MAX_ATTEMPTS = 5  # a batch that crashes its worker does so every time: the action fails
-Kind, Action = BulkAction.Kind, AuditLogEntry.Action
-AUDIT_ACTIONS = {Kind.RETRY: Action.CALLS_RETRIED, Kind.SKIP: Action.CALLS_SKIPPED, Kind.REPROCESS: Action.REPROCESSED}
-
-
-@dataclass(frozen=True)
-class Preview:
-    """What a bulk action would affect: number of rows by state, and a sample."""
-
-    total: int
-    by_state: Mapping[str, int]
-    sample: Sequence[Any]
-
-    @property
-    def is_too_large(self) -> bool:
-        return self.total > MAX_ROWS
+MAX_ATTEMPTS = 5  # a portion that crashes its worker does so every time: the action fails
+PAUSE_SECONDS = 60.0
+DENIED_PAUSE_SECONDS = 300.0  # each attempt also probes the access
+Kind, State, AuditAction = BulkAction.Kind, BulkAction.State, AuditLogEntry.Action
+AUDIT_ACTIONS = {
+    Kind.RETRY: AuditAction.CALLS_RETRIED,
+    Kind.SKIP: AuditAction.CALLS_SKIPPED,
+    Kind.REPROCESS: AuditAction.REPROCESSED,
+    Kind.IMPORT: AuditAction.CALLS_IMPORTED,
+}
+# What is done to one row; an import works off UIS's report instead. A row whose state has changed is left alone.
+ROW_ACTIONS: Mapping[str, Callable[[BulkAction, Any, datetime], bool]] = {
+    Kind.RETRY: lambda action, call, now: manual.retry(call, is_one_of_many=True, by=action.requested_by, now=now),
+    Kind.SKIP: lambda action, call, now: manual.skip(call, action.comment, by=action.requested_by, now=now),
+    Kind.REPROCESS: lambda action, row, now: process.reprocess(row, event=action.filters.get("event", ""), now=now),
+}
 
 
 def rows(kind: str, chosen: Mapping[str, str]) -> QuerySet[Any]:
     """Return the selected rows to which the action can apply."""
     if kind == Kind.REPROCESS:
         return unreadable.notifications(chosen)
-    found = filters.matching_calls(chosen)
-    return found.filter(state__in=OPEN_STATES if kind == Kind.SKIP else [*OPEN_STATES, State.SKIPPED])
+    skipped = [] if kind == Kind.SKIP else [choices.State.SKIPPED]
+    return filters.matching_calls(chosen).filter(state__in=[*choices.OPEN_STATES, *skipped])
 
 
-def preview(kind: str, chosen: Mapping[str, str]) -> Preview:
-    """Preview a bulk action; counting stops just above the limit. Nothing is written."""
-    found = rows(kind, chosen)
-    total = found.order_by()[: MAX_ROWS + 1].count()
-    if total > MAX_ROWS:
-        return Preview(total, {}, [])
-    field = "reason" if kind == Kind.REPROCESS else "state"
-    counts = dict(found.order_by().values_list(field).annotate(Count("pk")))
-    sample = found.select_related("tenant")[:SAMPLE]
-    return Preview(total, counts, list(sample))
+def count(kind: str, chosen: Mapping[str, str]) -> int:
+    """Return the number of rows to which the action can apply; counting stops just above the limit."""
+    return rows(kind, chosen).order_by()[: MAX_ROWS + 1].count()
 
 
 @transaction.atomic
-def start(kind: str, chosen: Mapping[str, str], *, reason: str = "", by: Actor, now: datetime) -> BulkAction | None:
-    """Start a bulk action; return None if it matches no rows, or too many."""
-    found = preview(kind, chosen)
-    if not found.total or found.is_too_large:
+def start(kind: str, chosen: Mapping[str, str], *, comment: str = "", by: Actor, now: datetime) -> BulkAction | None:
+    """Start an action on rows; return None if it matches no rows, or too many."""
+    total = count(kind, chosen)
+    if not 0 < total <= MAX_ROWS:
         return None
     newest = rows(kind, chosen).order_by().aggregate(Max("pk"))["pk__max"]
-    action = BulkAction.objects.create(
-        kind=kind,
-        filters=dict(chosen),
-        reason=reason,
-        requested_by=by if isinstance(by, get_user_model()) else None,
-        requested_at=now,
-        total=found.total,
-        max_pk=newest,
-        next_attempt_at=now,
-    )
-    enqueue(task_names.RUN_BULK_ACTION, action.pk)
-    return action
-
-
-def step(pk: int, *, now: datetime) -> None:
-    """Run the next batch of a bulk action, and enqueue the one after it."""
-    action = BulkAction.objects.select_related("requested_by").claim_one(pk, now=now)
-    if action is None:
-        return
-    if action.attempts > MAX_ATTEMPTS:
-        return _finish(action, Counter(), 0, state=BulkAction.State.FAILED, now=now)
-    found = rows(action.kind, action.filters).filter(pk__gt=action.last_pk, pk__lte=action.max_pk)
-    batch = list(found.order_by("pk")[:CHUNK])
-    done = _do(action, batch, now=now)
-    action.last_pk = batch[-1].pk if batch else action.max_pk
-    _finish(action, done, len(batch), state=None if len(batch) == CHUNK else BulkAction.State.DONE, now=now)
+    action = BulkAction(kind=kind, filters=dict(chosen), comment=comment, total=total, cursor_end=newest)
+    return _begin(action, State.RUNNING, by=by, now=now)
 
 
 @transaction.atomic
-def cancel(pk: int, *, by: Actor, now: datetime) -> bool:
-    """Cancel a bulk action, keeping what was done; return whether it was running."""
-    action = BulkAction.objects.select_for_update(of=("self",)).get(pk=pk)
-    if action.state != BulkAction.State.RUNNING:
-        return False
-    _finish_action(action, BulkAction.State.CANCELLED, now=now)
-    action.save()
+def preview_import(tenant: Tenant, *, first: date, last: date, by: Actor, now: datetime) -> BulkAction:
+    """Start the preview of an import of these days, both included; if an import is open, return that instead."""
+    Tenant.objects.select_for_update().get(pk=tenant.pk)  # A concurrent request waits here and then finds this one.
+    if unfinished := BulkAction.objects.open().filter(tenant=tenant).first():
+        return unfinished
+    since, till = call_import.period(tenant, first=first, last=last, now=now)
+    days = {"first": first.isoformat(), "last": last.isoformat()}
+    action = BulkAction(kind=Kind.IMPORT, tenant=tenant, filters=days, cursor_start=since, cursor_end=till)
+    return _begin(action, State.PREVIEWING, by=by, now=now)
+
+
+@transaction.atomic
+def take_step(pk: int, name: str, *, by: Actor, now: datetime) -> bool:
+    """Do what a person chose, if it is still possible; return whether it was.
+
+    “start” runs a previewed import, “preview” previews it again with the current rules and upload window, “resume”
+    continues a failed action where it stopped, “cancel” ends an open one and keeps what was done.
+    """
+    locked = BulkAction.objects.select_for_update(of=("self",)).select_related("tenant", "requested_by")
+    action = locked.get(pk=pk)
+    match name:
+        case "start" if action.state == State.PREVIEWED:
+            action.total = action.done
+            _log(action, AuditAction.IMPORT_STARTED, by=by, now=now)
+            _begin(action, State.RUNNING, by=by, now=now)
+        case "preview" if action.state == State.PREVIEWED:
+            _begin(action, State.PREVIEWING, by=by, now=now)
+        case "resume" if action.failed_at:
+            action.wait_until(now, FailureReason.NONE)
+            action.save()
+            enqueue(task_names.RUN_BULK_ACTION)
+        case "cancel" if action.state in BulkAction.OPEN_STATES:
+            _cancel(action, by=by, now=now)
+        case _:
+            return False
     return True
 
 
-def resume_due(*, now: datetime) -> None:
-    """Enqueue bulk actions whose worker died or whose push was lost."""
-    with transaction.atomic():
-        for pk in BulkAction.objects.requeue(now=now):
-            enqueue(task_names.RUN_BULK_ACTION, pk)
-
-
-def _do(action: BulkAction, batch: Sequence[Any], *, now: datetime) -> Counter[int]:
-    """Apply the action to each row of a batch; a row whose state has changed is skipped."""
-    if action.kind == Kind.REPROCESS:
-        return Counter(
-            row.tenant_id for row in batch if process.reprocess(row, event=action.filters.get("event", ""), now=now)
-        )
-    if action.kind == Kind.SKIP:
-        return manual.apply_to_each(
-            batch, lambda call: manual.skip(call, action.reason, by=action.requested_by, now=now)
-        )
-    done = manual.apply_to_each(
-        batch, lambda call: manual.retry(call, is_one_of_many=True, by=action.requested_by, now=now)
-    )
-    steps.resume_due(now=now)
-    return done
+def run_next(*, now: datetime) -> None:
+    """Run a portion of the action that is due first, and enqueue the next portion of whichever is due then."""
+    action = BulkAction.objects.claim_next(now=now)
+    if action is not None:
+        _finish(action, _run(action, now=now), now=now)
 
 
 @transaction.atomic
-def _finish(action: BulkAction, done: Counter[int], batch_size: int, *, state: str | None, now: datetime) -> None:
-    """Save the result of a batch, unless another worker has claimed the action."""
-    claimed = BulkAction.objects.still_claimed(action)
-    fresh = claimed.select_for_update(of=("self",)).select_related("requested_by").first()
-    if fresh is None:
-        return _add_to_cancelled(action, done, batch_size, now=now)
-    fresh.last_pk = action.last_pk
-    _add(fresh, done, batch_size)
-    fresh.attempts = 0  # of the next part
-    fresh.release(now)
-    if state is not None:
-        _finish_action(fresh, BulkAction.State(state), now=now)
-    fresh.save()
-    if state is None:
-        enqueue(task_names.RUN_BULK_ACTION, fresh.pk)
+def resume_due(*, now: datetime) -> None:
+    """Enqueue a task if an action is due: its worker died, its push was lost, or its wait is over."""
+    if BulkAction.objects.due(now=now).exists():
+        enqueue(task_names.RUN_BULK_ACTION)
 
 
-def _add_to_cancelled(action: BulkAction, done: Counter[int], batch_size: int, *, now: datetime) -> None:
-    """Count what a worker still did while the action was being cancelled."""
-    found = BulkAction.objects.select_for_update(of=("self",)).select_related("requested_by")
-    fresh = found.filter(pk=action.pk, state=BulkAction.State.CANCELLED).first()
-    if fresh is None:
-        return
-    _add(fresh, done, batch_size)
-    fresh.save()
-    manual.log_per_tenant(done, AUDIT_ACTIONS[Kind(fresh.kind)], by=fresh.requested_by, reason=fresh.reason, now=now)
+def _begin(action: BulkAction, state: BulkAction.State, *, by: Actor, now: datetime) -> BulkAction:
+    action.requested_at = action.requested_at or now
+    action.requested_by = by if isinstance(by, get_user_model()) else None
+    action.restart(state, now=now)
+    action.save()
+    enqueue(task_names.RUN_BULK_ACTION)
+    return action
 
 
-def _add(action: BulkAction, done: Counter[int], batch_size: int) -> None:
-    action.done += done.total()
-    action.skipped += batch_size - done.total()
-    action.done_by_tenant = dict(
-        Counter(action.done_by_tenant) + Counter({str(pk): count for pk, count in done.items()})
-    )
+def _cancel(action: BulkAction, *, by: Actor, now: datetime) -> None:
+    if action.state == State.RUNNING and action.kind == Kind.IMPORT:
+        action.done_by_tenant.setdefault(str(action.tenant_id), 0)
+        _log(action, AuditAction.IMPORT_CANCELLED, by=by, now=now)
+    elif action.state == State.RUNNING:
+        _log(action, AUDIT_ACTIONS[Kind(action.kind)], by=action.requested_by, now=now)
+    action.end(State.CANCELLED, now=now)
+    action.save()
 
 
-def _finish_action(action: BulkAction, state: BulkAction.State, *, now: datetime) -> None:
-    action.end(state, now=now)
+def _run(action: BulkAction, *, now: datetime) -> Portion | Postponed | Failed:
+    """Run one portion; an import waits while UIS is unavailable, denies access or has too few points left."""
+    if action.attempts > MAX_ATTEMPTS:
+        return Failed(reason=FailureReason.INTERNAL_ERROR)
+    if action.tenant is None:  # Only an import has a client.
+        return _run_rows(action, now=now)
+    uis = action.tenant.uis
+    if uis.is_circuit_open(is_live=False, now=now):
+        return Postponed(until=uis.retry_at or now, reason=FailureReason.UIS_UNAVAILABLE)
+    try:
+        portion = call_import.run(action, action.tenant, now=now)
+    except http_client.RemoteError as exc:
+        return _stop(uis, exc, now=now)
+    uis.restore()
+    return portion
+
+
+def _run_rows(action: BulkAction, *, now: datetime) -> Portion:
+    found = rows(action.kind, action.filters).filter(pk__gt=action.cursor, pk__lte=action.cursor_end)
+    batch = list(found.order_by("pk")[:PORTION_ROWS])
+    done = manual.apply_to_each(batch, lambda row: ROW_ACTIONS[action.kind](action, row, now))
+    if action.kind == Kind.RETRY:
+        steps.resume_due(now=now)
+    is_last = len(batch) < PORTION_ROWS
+    return Portion(seen=len(batch), done=done, cursor=action.cursor_end if is_last else batch[-1].pk, is_last=is_last)
+
+
+def _stop(uis: UisConnection, exc: http_client.RemoteError, *, now: datetime) -> Postponed | Failed:
+    """Postpone or fail a portion after a UIS error."""
+    uis.suspend_if_denied(exc, now=now)
+    detail = str(exc)
+    match exc:
+        case http_client.RemoteUnavailable():
+            reason = FailureReason.UIS_QUOTA if exc.code == LIMIT else FailureReason.UIS_UNAVAILABLE
+            until = now + timedelta(seconds=exc.wait or PAUSE_SECONDS)
+            return Postponed(until=max(until, uis.retry_at or until), reason=reason, detail=detail)
+        case http_client.AccessDenied():
+            until = now + timedelta(seconds=DENIED_PAUSE_SECONDS)
+            return Postponed(until=until, reason=FailureReason.UIS_DENIED, detail=detail, changes={"code": exc.code})
+        case http_client.UnexpectedReply():
+            return Failed(reason=FailureReason.UNEXPECTED_REPLY, detail=detail)
+        case _:
+            return Failed(reason=FailureReason.UIS_REFUSED, detail=detail)
+
+
+@transaction.atomic
+def _finish(action: BulkAction, outcome: Portion | Postponed | Failed, *, now: datetime) -> None:
+    """Write the outcome of a portion, unless another worker has claimed the action; enqueue the next one."""
+    claimed = BulkAction.objects.still_claimed(action).select_for_update(of=("self",))
+    fresh = claimed.select_related("requested_by").first()
+    if fresh is not None:
+        if isinstance(outcome, Portion):
+            fresh.add(outcome, now=now)
+        if fresh.is_active:  # If it was cancelled meanwhile, the portion is only counted.
+            _apply(fresh, outcome, now=now)
+        fresh.claim_token = None
+        if action.state == State.RUNNING and not fresh.is_active:
+            _log(fresh, AUDIT_ACTIONS[Kind(fresh.kind)], by=fresh.requested_by, now=now)
+        fresh.save()
+    resume_due(now=now)
+
+
+def _apply(action: BulkAction, outcome: Portion | Postponed | Failed, *, now: datetime) -> None:
+    match outcome:
+        case Postponed(until=until, reason=reason, detail=detail, changes=changes):
+            action.wait_until(until, reason, detail=detail, **changes)
+        case Failed(reason=reason, detail=detail):
+            action.wait_until(None, reason, detail=detail)
+            action.failed_at = now
+        case Portion(is_last=is_last):
+            action.wait_until(now, FailureReason.NONE)
+            if is_last:
+                action.end(State.PREVIEWED if action.is_preview else State.DONE, now=now)
+
+
+def _log(action: BulkAction, code: AuditLogEntry.Action, *, by: Actor, now: datetime) -> None:
+    """Write to the audit log of each client what was done since the last entry."""
+    days = "{first} – {last}".format_map(action.filters) if action.kind == Kind.IMPORT else ""
     done = {int(pk): count for pk, count in action.done_by_tenant.items()}
-    manual.log_per_tenant(done, AUDIT_ACTIONS[Kind(action.kind)], by=action.requested_by, reason=action.reason, now=now)
+    manual.log_per_tenant(done, code, by=by, part=days, reason=action.comment, now=now)
+    action.done_by_tenant = {}

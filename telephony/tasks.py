@@ -11,7 +11,7 @@ from connector_project.core.task_queue import enqueue
 from telephony import bulk_actions, client_factory, task_names
 from telephony.calls import fetch_legs, pipeline, steps
 from telephony.models import Call
-from telephony.reconciliation import call_import, compare, daily
+from telephony.reconciliation import compare, daily
 from telephony.staff import status_polling, sync
 from telephony.webhooks import process
 from tenants.models import Tenant, TransferRules
@@ -37,12 +37,12 @@ def enqueue_due_work() -> None:
     now = timezone.now()
     process.enqueue_due(now=now)
     steps.resume_due(now=now)
-    call_import.resume_due(now=now)
     bulk_actions.resume_due(now=now)
 
 
-def run_bulk_action(bulk_action_id: int) -> None:
-    bulk_actions.step(bulk_action_id, now=timezone.now())
+def run_bulk_action() -> None:
+    """Run a portion of the bulk action that is due first."""
+    bulk_actions.run_next(now=timezone.now())
 
 
 def sync_employees(tenant_id: int) -> None:
@@ -57,11 +57,6 @@ def reconcile_calls(tenant_id: int) -> None:
 def close_days(tenant_id: int) -> None:
     """Compare one tenant's finished days with UIS's report."""
     _run_for_tenant(tenant_id, lambda tenant: daily.close_days(tenant, now=timezone.now()))
-
-
-def import_calls() -> None:
-    """Run a chunk of the import of past calls that is due first."""
-    call_import.step(now=timezone.now())
 
 
 def poll_statuses(tenant_id: int) -> None:

@@ -81,15 +81,21 @@ def apply_to_each(chosen: Iterable[Call], act: CallAction) -> Counter[int]:
 
 
 def log_per_tenant(
-    done: Mapping[int, int], action: AuditLogEntry.Action, *, by: Actor, now: datetime, part: str = "", reason: str = ""
+    done: Mapping[int, object],
+    action: AuditLogEntry.Action,
+    *,
+    by: Actor,
+    now: datetime,
+    part: str = "",
+    reason: str = "",
 ) -> None:
-    """Write to the audit log of each tenant how many calls were changed, or which one and why.
+    """Write to the audit log of each tenant how many calls were changed, which ones (`part`) and why.
 
     Every user can read the audit log, so phone numbers in the reason are masked; the call's page has them in full.
     """
     redacted = redact(reason)[:100]
     for tenant in Tenant.objects.filter(pk__in=done):
-        audit.log(tenant, action, now=now, by=by, target=part, field=redacted, new="" if part else done[tenant.pk])
+        audit.log(tenant, action, now=now, by=by, target=part, field=redacted, new=done[tenant.pk])
 
 
 def _user_or_none(by: Actor) -> User | None:

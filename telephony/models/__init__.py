@@ -1,9 +1,8 @@
-"""Models: notifications, calls and their log, reconciliation, imports, bulk actions, recording links, access log."""
+"""Models: notifications, calls and their log, reconciliation, bulk actions, recording links, access log."""
 
 from telephony.models.access_log import AccessLogEntry
 from telephony.models.bulk_action import BulkAction
 from telephony.models.call import Call
-from telephony.models.call_import import CallImport
 from telephony.models.call_log import CallLogEntry
 from telephony.models.choices import Direction, FailureReason, Result, State, Step
 from telephony.models.daily_reconciliation import DailyReconciliation
@@ -14,7 +13,6 @@ __all__ = [
     "AccessLogEntry",
     "BulkAction",
     "Call",
-    "CallImport",
     "CallLogEntry",
     "DailyReconciliation",
     "Direction",

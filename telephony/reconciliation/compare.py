@@ -13,10 +13,9 @@ from connector_project.core import local_dates, logging
 from telephony import client_factory
 from telephony.calls import pipeline, steps
 from telephony.calls.sources import Sources, StaffDirectory
-from telephony.models import Call, CallImport, Step
+from telephony.models import Call, Step
 from telephony.reconciliation import stats
 from telephony.reconciliation.stats import ReconciliationStats
-from telephony.uis import date_windows
 from telephony.uis.client import UisClient
 from telephony.uis.types import EndedEvent
 from tenants.models import Tenant
@@ -26,9 +25,6 @@ REPORT_LAG = timedelta(minutes=5)  # events of younger calls may still arrive
 NIGHT = timedelta(hours=3)  # a day is compared as a whole once this much of the next one has passed
 CHUNK = 500
 SAMPLE = 5
-# Calls per chunk of a long period. Just under one page of the report, so that reading on to the end of the last second
-# needs no further page.
-CHUNK_CALLS = 900
 
 logger = logging.logger(__name__)
 
@@ -79,7 +75,7 @@ def reconcile(
     They are processed like calls from webhooks, but open no pop-up. A dry run writes nothing and returns what would
     happen. Raises RemoteError; calls created before it stay.
     """
-    compared = _compare_all(
+    compared = compare_period(
         tenant, since=since, till=min(till, now - REPORT_LAG), client=client, is_dry_run=is_dry_run, now=now
     )
     if not is_dry_run:
@@ -88,33 +84,7 @@ def reconcile(
     return compared
 
 
-def compare_next_chunk(row: CallImport, *, now: datetime) -> ComparisonResult:
-    """Compare the next chunk of an import or its preview, as much as fits into one task.
-
-    A chunk that a killed worker had begun is counted from its start. Raises RemoteError.
-    """
-    tenant, since, is_dry_run = row.tenant, row.cursor_at, row.state == CallImport.State.PREVIEWING
-    compared = _compare_all(
-        tenant,
-        since=since,
-        till=min(row.till, since + date_windows.LONGEST),
-        at_most=CHUNK_CALLS,
-        found_since=row.last_progress_at,
-        is_dry_run=is_dry_run,
-        now=now,
-    )
-    if not is_dry_run:
-        day = local_dates.day_of(since, zone=tenant.zone)
-        compared.missing[day] += row.missing
-        started_at = max(
-            row.since, local_dates.begin(day, zone=tenant.zone)
-        )  # earlier chunks covered the rest of that day
-        whole = local_dates.whole(started_at, min(compared.till, now - NIGHT), zone=tenant.zone)
-        stats.count(tenant, missing=compared.missing, settled=whole, now=now)
-    return compared
-
-
-def _compare_all(
+def compare_period(
     tenant: Tenant,
     *,
     since: datetime,
@@ -125,7 +95,10 @@ def _compare_all(
     at_most: int | None = None,
     found_since: datetime | None = None,
 ) -> ComparisonResult:
-    """Compare the report or its beginning; a call that began exactly at the end belongs to the next period."""
+    """Compare the report, or its first `at_most` calls, without closing days. Raises RemoteError.
+
+    A call that began exactly at the end belongs to the next period.
+    """
     client = client or client_factory.uis_client(tenant.uis)
     compared, unread_before = ComparisonResult(till=till), client.unread
     reported_calls = client.calls(since=since, till=till) if since < till else iter(())

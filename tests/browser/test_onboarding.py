@@ -150,9 +150,9 @@ def _import_past_calls(operator, installation, name):
     earlier = {installation.play("missed", days_ago=3, events=[])["session"] for _call in range(2)}
     earlier.add(installation.play("answered", days_ago=2, events=[])["session"])
     operator.open(name)
-    page.locator('a[href$="/import/"]').click()
+    page.locator('.admin-buttons a[href*="/bulkaction/import/"]').click()
     page.locator("#content form [type=submit]").click()
-    start = page.locator("button[value=start]")
+    start = page.locator('button[formaction$="/step/start/"]')
     expect(start).to_contain_text("3")
     operator_user.take_screenshot("operator-import")
     assert not operator_user.is_wider_than_its_screen()

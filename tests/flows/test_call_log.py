@@ -201,7 +201,8 @@ def test_list_with_an_invalid_parameter_is_empty_and_names_it(client, add, query
 def test_unknown_filter_is_rejected_by_bulk_actions_and_exports_too(client, add):
     add()
     for kind in ("RETRY", "SKIP"):
-        assert client.get(f"{LOG}bulk/{kind}/", {"detail__contains": "a"}).status_code == 404
+        url = reverse("admin:telephony_bulkaction_preview", args=[kind])
+        assert client.get(url, {"detail__contains": "a"}).status_code == 404
     answer = client.post(f"{LOG}export/csv/?detail__contains=a")
     assert (answer.status_code, answer.url) == (302, f"{LOG}?detail__contains=a")
 

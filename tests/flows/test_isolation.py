@@ -527,7 +527,7 @@ def rejected(both, same_session, run_queue):
 
 def test_bulk_retry_of_one_tenant_does_not_change_the_other(client, ours, theirs, rejected, run_queue):
     client.force_login(create_user("sveta", "Support"))
-    url = reverse("admin:telephony_call_bulk", args=["RETRY"])
+    url = reverse("admin:telephony_bulkaction_preview", args=["RETRY"])
     client.post(url, query_params={"reason": "CRM_REFUSED", "tenant__id__exact": ours.tenant.pk})
     run_queue()
     assert (ours.call().state, theirs.call().state) == ("UPLOADED", "READY")
@@ -539,7 +539,7 @@ def test_bulk_retry_of_one_tenant_does_not_change_the_other(client, ours, theirs
 
 def test_bulk_skip_is_logged_for_each_tenant(client, both, rejected, run_queue):
     client.force_login(create_user("sveta", "Support"))
-    url = reverse("admin:telephony_call_bulk", args=["SKIP"])
+    url = reverse("admin:telephony_bulkaction_preview", args=["SKIP"])
     client.post(url, {"reason": "no"}, query_params={"q": str(both[0].call().session_id)})
     run_queue()
     assert [shop.call().state for shop in both] == ["SKIPPED", "SKIPPED"]

@@ -57,7 +57,7 @@ def post_action(client, call, name, **data):
 
 
 def start_bulk(client, kind, data=None, **filters):
-    url = reverse("admin:telephony_call_bulk", args=[kind])
+    url = reverse("admin:telephony_bulkaction_preview", args=[kind])
     return client.post(url, data or {}, query_params=filters, follow=True, headers=ENGLISH)
 
 
@@ -84,7 +84,7 @@ def english(text):
 def progress(answer):
     """Return the state of a bulk action and the three numbers of its progress (total, done, unchanged), sorted."""
     html_text = answer.content.decode()
-    [line] = re.findall(r'<p class="status-line">(.*?)</p>', html_text, re.DOTALL)
+    [line] = re.findall(r'<p class="status-line"[^>]*>(.*?)</p>', html_text, re.DOTALL)
     return re.search(r'data-stage="(\w+)"', html_text)[1], sorted(re.findall(r"\b\d+\b", line))
 
 
@@ -234,7 +234,7 @@ def test_selected_calls_are_retried_and_skipped(client, support, rejected, crm, 
     assert AuditLogEntry.objects.get(action="CALLS_RETRIED").new == "2"
     answer = client.post(CALLS, {"action": "skip_selected", "_selected_action": [call.pk for call in calls]})
     page = client.get(answer.url, headers=ENGLISH)
-    assert (page.context["preview"].total, filter_values(page)) == (1, ["3"])
+    assert (page.context["total"], filter_values(page)) == (1, ["3"])
     assert f"<li>{english(State.READY.label)}: 1</li>" in page.content.decode()
     client.post(answer.url, {"reason": "not wanted"})
     run_queue()
@@ -247,10 +247,10 @@ def test_all_matching_calls_are_previewed_and_retried(client, support, rejected,
     calls = rejected(7)
     other = calls[0]
     Call.objects.filter(pk=other.pk).update(reason="UNEXPECTED_REPLY")
-    url = reverse("admin:telephony_call_bulk", args=["RETRY"])
+    url = reverse("admin:telephony_bulkaction_preview", args=["RETRY"])
     page = client.get(url, {"reason": "CRM_REFUSED"}, headers=ENGLISH)
     text = html_text.text(page)
-    assert (page.context["preview"].total, filter_values(page)) == (6, [english(FailureReason.CRM_REFUSED.label)])
+    assert (page.context["total"], filter_values(page)) == (6, [english(FailureReason.CRM_REFUSED.label)])
     assert f"{english(State.READY.label)}: 6" in text
     assert "7999***0006" in text
     assert "79990000006" not in text
@@ -260,7 +260,7 @@ def test_all_matching_calls_are_previewed_and_retried(client, support, rejected,
     assert (len(crm.calls), Call.objects.filter(state="UPLOADED").count()) == (6, 6)
     assert Call.objects.get(pk=other.pk).failed_at is not None
     action = BulkAction.objects.get()
-    live = client.get(reverse("admin:telephony_bulkaction_live", args=[action.pk]), headers=ENGLISH)
+    live = client.get(reverse("admin:telephony_bulkaction_change", args=[action.pk]), headers=ENGLISH)
     assert progress(live) == ("DONE", ["0", "6", "6"])
     row = AuditLogEntry.objects.get(action="CALLS_RETRIED")
     assert (row.tenant, row.user, row.new) == (other.tenant, support, "6")
@@ -279,18 +279,18 @@ def test_bulk_retry_evaluates_skipped_calls_again(client, support, notify, pbx, 
 
 @pytest.mark.slow
 def test_bulk_action_runs_in_batches_and_retries_each_call_once(client, support, rejected, crm, run_queue, monkeypatch):
-    monkeypatch.setattr(bulk_actions, "CHUNK", 2)
+    monkeypatch.setattr(bulk_actions, "PORTION_ROWS", 2)
     rejected(5)
     start_bulk(client, "RETRY", reason="CRM_REFUSED")
     action = BulkAction.objects.get()
-    bulk_actions.step(action.pk, now=timezone.now())
+    bulk_actions.run_next(now=timezone.now())
     action.refresh_from_db()
     assert (action.done, action.state) == (2, "RUNNING")
     run_queue()
     action.refresh_from_db()
-    assert (action.done, action.skipped, action.state, len(crm.calls)) == (5, 0, "DONE", 5)
+    assert (action.done, action.unchanged, action.state, len(crm.calls)) == (5, 0, "DONE", 5)
     assert CallLogEntry.objects.filter(step="RETRIED").count() == 5
-    bulk_actions.step(action.pk, now=timezone.now())
+    bulk_actions.run_next(now=timezone.now())
     assert CallLogEntry.objects.filter(step="RETRIED").count() == 5
 
 
@@ -312,20 +312,28 @@ def test_batch_that_always_crashes_fails_the_bulk_action(client, support, reject
         with pytest.raises(ZeroDivisionError):
             later(timedelta(minutes=4))
     later(timedelta(minutes=4))
+    action = BulkAction.objects.get()
+    assert (action.failed_at is not None, action.reason, action.next_attempt_at) == (True, "INTERNAL_ERROR", None)
+    page = client.get(reverse("admin:telephony_bulkaction_change", args=[action.pk]), headers=ENGLISH)
+    assert progress(page)[0] == "FAILED"
+    assert english(FailureReason.INTERNAL_ERROR.responsible.label) in html_text.text(page)
     monkeypatch.setattr(manual, "retry", real)
-    assert BulkAction.objects.get().state == "FAILED"
+    client.post(reverse("admin:telephony_bulkaction_step", args=[action.pk, "resume"]))
+    later(timedelta())
+    action.refresh_from_db()
+    assert (action.state, action.done, action.failed_at) == ("DONE", 1, None)
 
 
 @pytest.mark.slow
 def test_bulk_action_can_be_cancelled(client, support, rejected, crm, run_queue, monkeypatch):
-    monkeypatch.setattr(bulk_actions, "CHUNK", 2)
+    monkeypatch.setattr(bulk_actions, "PORTION_ROWS", 2)
     rejected(5)
     start_bulk(client, "SKIP", {"reason": "no"}, reason="CRM_REFUSED")
     action = BulkAction.objects.get()
-    bulk_actions.step(action.pk, now=timezone.now())
+    bulk_actions.run_next(now=timezone.now())
     for level in ("success", "warning"):
         answer = client.post(
-            reverse("admin:telephony_bulkaction_cancel", args=[action.pk]), follow=True, headers=ENGLISH
+            reverse("admin:telephony_bulkaction_step", args=[action.pk, "cancel"]), follow=True, headers=ENGLISH
         )
         assert levels(answer) == [level]
     run_queue()
@@ -339,7 +347,7 @@ def test_calls_skipped_during_cancelling_are_logged(client, support, rejected, m
     (action,), skip = BulkAction.objects.all(), manual.skip
 
     def slow_skip(call, *args, **kwargs):
-        bulk_actions.cancel(action.pk, by=support, now=timezone.now())
+        bulk_actions.take_step(action.pk, "cancel", by=support, now=timezone.now())
         return skip(call, *args, **kwargs)
 
     monkeypatch.setattr(manual, "skip", slow_skip)
@@ -364,9 +372,9 @@ def test_empty_and_too_large_bulk_actions_are_rejected(client, support, rejected
     assert levels(start_bulk(client, "RETRY", reason="CRM_REFUSED")) == ["warning"]
     rejected(3)
     monkeypatch.setattr(bulk_actions, "MAX_ROWS", 2)
-    url = reverse("admin:telephony_call_bulk", args=["RETRY"])
+    url = reverse("admin:telephony_bulkaction_preview", args=["RETRY"])
     page = client.get(url, headers=ENGLISH)
-    assert (page.context["preview"].is_too_large, '<button class="button' in page.content.decode()) == (True, False)
+    assert (page.context["max_rows"] == 2, '<button class="button' in page.content.decode()) == (True, False)
     start_bulk(client, "RETRY")
     assert not BulkAction.objects.exists()
 
@@ -377,7 +385,7 @@ def test_selection_that_no_longer_matches_is_empty(client, support, rejected):
     data = {"action": "skip_selected", "_selected_action": [calls[0].pk]}
     answer = client.post(f"{CALLS}?reason=CRM_DENIED", data, headers=ENGLISH)
     answer = client.get(answer.url, headers=ENGLISH)
-    assert answer.context["preview"].total == 0
+    assert answer.context["total"] == 0
     start_bulk(client, "SKIP", {"reason": "no"}, pks="")
     assert (BulkAction.objects.count(), states()) == (0, ["READY"] * 3)
     assert list(client.get(CALLS, {"pks": ""}).context["cl"].result_list) == []
@@ -385,7 +393,7 @@ def test_selection_that_no_longer_matches_is_empty(client, support, rejected):
 
 @pytest.mark.slow
 def test_preview_has_a_fixed_query_count(client, support, rejected):
-    url = reverse("admin:telephony_call_bulk", args=["RETRY"])
+    url = reverse("admin:telephony_bulkaction_preview", args=["RETRY"])
     costs = []
     for count in (1, 6):
         rejected(count)
@@ -403,7 +411,9 @@ def test_read_only_user_can_change_nothing(client, rejected, db):
     user = User.objects.create_user("guest", password="x", is_staff=True)
     user.user_permissions.add(*Permission.objects.filter(codename__startswith="view_"))
     client.force_login(user)
-    action = BulkAction.objects.create(kind="SKIP", requested_at=timezone.now(), total=1, max_pk=call.pk)
+    action = BulkAction.objects.create(
+        kind="SKIP", requested_at=timezone.now(), progressed_at=timezone.now(), total=1, cursor_end=call.pk
+    )
     page = client.get(reverse("admin:telephony_call_change", args=[call.pk]), headers=ENGLISH)
     for name in ("retry", "skip"):
         assert reverse(f"admin:telephony_call_{name}", args=[call.pk]) not in page.content.decode()
@@ -411,7 +421,7 @@ def test_read_only_user_can_change_nothing(client, rejected, db):
         assert post_action(client, call, name, reason="x").status_code == 403
     for kind in ("RETRY", "SKIP"):
         assert start_bulk(client, kind, {"reason": "x"}).status_code == 403
-    assert client.post(reverse("admin:telephony_bulkaction_cancel", args=[action.pk])).status_code == 403
+    assert client.post(reverse("admin:telephony_bulkaction_step", args=[action.pk, "cancel"])).status_code == 403
     assert client.get(reverse("admin:telephony_bulkaction_change", args=[action.pk])).status_code == 200
     assert Call.objects.get().state == "READY"
 
@@ -554,8 +564,8 @@ def test_unreadable_page_has_a_fixed_query_count(client, support, hook, pbx, str
 def reprocess(client, tenant, **data):
     """Start the bulk action as the button of the group does."""
     filters = {"tenant": tenant.pk, "event_in_url": "", "reason": "NO_EVENT"}
-    url = reverse("admin:telephony_notification_bulk", args=["REPROCESS"])
-    assert client.get(url, filters, headers=ENGLISH).context["preview"].total == 1
+    url = reverse("admin:telephony_bulkaction_preview", args=["REPROCESS"])
+    assert client.get(url, filters, headers=ENGLISH).context["total"] == 1
     return client.post(url, data, query_params=filters)
 
 
@@ -567,7 +577,7 @@ def test_reprocessed_end_of_a_call_is_uploaded(client, support, unreadable_event
     assert Notification.objects.get().outcome == "DONE"
     row = AuditLogEntry.objects.get(action="REPROCESSED")
     assert (row.tenant, row.user, row.new) == (tenant, support, "1")
-    second_answer = client.post(reverse("admin:telephony_notification_bulk", args=["REPROCESS"]), {})
+    second_answer = client.post(reverse("admin:telephony_bulkaction_preview", args=["REPROCESS"]), {})
     assert second_answer.url == reverse("admin:telephony_notification_changelist")
     assert len(crm.uploads) == 1
 
@@ -582,7 +592,7 @@ def test_reprocessed_ring_opens_no_popup(client, support, unreadable_event, crm,
 
 def test_reprocess_shows_its_filters_and_accepts_no_others(client, support, unreadable_event, tenant, stranger):
     unreadable_event("lost_call")
-    url = reverse("admin:telephony_notification_bulk", args=["REPROCESS"])
+    url = reverse("admin:telephony_bulkaction_preview", args=["REPROCESS"])
     filters = {"tenant": tenant.pk, "event_in_url": "", "reason": "NO_EVENT"}
     no_event = english(Notification.Reason.NO_EVENT.label)
     assert filter_values(client.get(url, filters, headers=ENGLISH)) == ["Ромашка", no_event]
@@ -619,10 +629,10 @@ def test_notification_that_crashes_does_not_block_the_next(
 
     monkeypatch.setattr(apply_event, "apply_event", apply_others)
     client.post(
-        reverse("admin:telephony_notification_bulk", args=["REPROCESS"]) + "?reason=NO_EVENT", {"event": "lost_call"}
+        reverse("admin:telephony_bulkaction_preview", args=["REPROCESS"]) + "?reason=NO_EVENT", {"event": "lost_call"}
     )
     run_queue()
-    assert (BulkAction.objects.get().state, BulkAction.objects.get().skipped) == ("DONE", 1)
+    assert (BulkAction.objects.get().state, BulkAction.objects.get().unchanged) == ("DONE", 1)
     assert list(Notification.objects.order_by("pk").values_list("outcome", flat=True)) == ["UNREADABLE", "DONE"]
 
 
@@ -636,8 +646,8 @@ def test_reprocess_without_event_requires_the_event(client, support, unreadable_
 def test_still_unreadable_notification_stays_unreadable(client, support, hook, run_queue, tenant):
     client.post(f"{hook}waiting/", "{", content_type="text/plain")
     run_queue()
-    client.post(reverse("admin:telephony_notification_bulk", args=["REPROCESS"]), {})
+    client.post(reverse("admin:telephony_bulkaction_preview", args=["REPROCESS"]), {})
     run_queue()
     action = BulkAction.objects.get()
-    assert (action.done, action.skipped, action.state) == (0, 1, "DONE")
+    assert (action.done, action.unchanged, action.state) == (0, 1, "DONE")
     assert Notification.objects.get().outcome == "UNREADABLE"

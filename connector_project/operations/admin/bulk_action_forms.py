@@ -1,34 +1,65 @@
-"""Forms of bulk actions: the reason for skipping calls, the event of notifications that do not state one."""
+"""Forms of bulk actions: the reason for skipping calls, the event of notifications without one, the days to import."""
 
+from datetime import date, datetime
 from typing import Any
 
 from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core import local_dates
+from telephony.reconciliation.call_import import MAX_DAYS
 from telephony.uis.webhook_templates import EVENTS
 from telephony.webhooks import status
+from tenants.models import Tenant
 
-LONGEST_REASON = 500
+EARLIEST = date(2000, 1, 1)
 
 
 class ReasonForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason"),
-        max_length=LONGEST_REASON,
+        max_length=500,
         widget=forms.Textarea(attrs={"rows": 3, "cols": 60}),
         help_text=_("Saved in the audit log and on the call's page."),
     )
 
 
-def _events() -> list[tuple[str, Any]]:
-    return [(event.value, status.name(event)) for event in EVENTS]
-
-
 class EventForm(forms.Form):
     """For notifications that state no event: a person may know it from the webhook's settings in UIS."""
 
-    event = forms.ChoiceField(label=_("UIS event of these notifications"), choices=_events)
+    event = forms.ChoiceField(
+        label=_("UIS event of these notifications"),
+        choices=lambda: [(event.value, status.name(event)) for event in EVENTS],
+    )
 
 
-class NoForm(forms.Form):
-    """For bulk actions without input."""
+class PeriodForm(forms.Form):
+    """The days to import, inclusive, in the client's zone. By default the upload window, up to the activation."""
+
+    first = forms.DateField(label=_("from"))
+    last = forms.DateField(label=_("to (inclusive)"))
+
+    def __init__(self, tenant: Tenant, *args: Any, now: datetime) -> None:
+        super().__init__(*args)
+        today = local_dates.day_of(now, zone=tenant.zone)
+        first = local_dates.day_of(tenant.upload_window_start(now=now), zone=tenant.zone) + local_dates.DAY
+        activated = local_dates.day_of(tenant.activated_at or now, zone=tenant.zone)
+        bounds = {"type": "date", "min": EARLIEST.isoformat(), "max": today.isoformat()}
+        for name, day in {"first": min(first, today), "last": activated if activated > first else today}.items():
+            self.fields[name].initial = day
+            self.fields[name].widget = forms.DateInput(attrs=bounds, format="%Y-%m-%d")
+            self.fields[name].validators = [
+                MinValueValidator(EARLIEST, _("Check the year.")),
+                MaxValueValidator(today, _("This day is in the future.")),
+            ]
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or {}
+        first, last = data.get("first"), data.get("last")
+        if first and last and last < first:
+            self.add_error("last", _("The period ends before it starts."))
+        elif first and last and last - first >= MAX_DAYS:
+            message = _("A period has %(days)d days at most. Import the rest afterwards.")
+            self.add_error("last", message % {"days": MAX_DAYS.days})
+        return data

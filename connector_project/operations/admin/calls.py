@@ -17,7 +17,6 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core import phone_numbers
 from connector_project.operations.admin import call_detail
 from connector_project.operations.admin.bulk_action_forms import ReasonForm
-from connector_project.operations.admin.bulk_action_views import BulkActionMixin
 from connector_project.operations.admin.call_list import CallListAdmin
 from connector_project.operations.admin.call_recording import RecordingMixin
 from connector_project.operations.admin.export import ExportMixin
@@ -68,7 +67,7 @@ class CallPageMixin(RecordingMixin):
             if is_retried := manual.retry(call, by=request.user, now=now):
                 part = str(call.session_id)
                 manual.log_per_tenant(
-                    {call.tenant_id: 1}, AuditLogEntry.Action.CALLS_RETRIED, by=request.user, part=part, now=now
+                    {call.tenant_id: ""}, AuditLogEntry.Action.CALLS_RETRIED, by=request.user, part=part, now=now
                 )
         if is_retried:
             messages.success(request, gettext("The call is queued again; reload this page in a few seconds."))
@@ -112,7 +111,9 @@ class CallPageMixin(RecordingMixin):
     @admin.action(description=_("Skip permanently…"), permissions=["change"])
     def skip_selected(self, request: HttpRequest, queryset: QuerySet[Call]) -> HttpResponse:
         pks = ",".join(str(pk) for pk in queryset.order_by().values_list("pk", flat=True))
-        return redirect(f"{reverse('admin:telephony_call_bulk', args=[BulkAction.Kind.SKIP])}?{filters.PKS}={pks}")
+        return redirect(
+            f"{reverse('admin:telephony_bulkaction_preview', args=[BulkAction.Kind.SKIP])}?{filters.PKS}={pks}"
+        )
 
     @transaction.atomic
     def _skip(self, request: HttpRequest, call: Call, reason: str) -> bool:
@@ -121,15 +122,14 @@ class CallPageMixin(RecordingMixin):
         if is_skipped:
             part = str(call.session_id)
             manual.log_per_tenant(
-                {call.tenant_id: 1}, AuditLogEntry.Action.CALLS_SKIPPED, by=by, part=part, reason=reason, now=now
+                {call.tenant_id: ""}, AuditLogEntry.Action.CALLS_SKIPPED, by=by, part=part, reason=reason, now=now
             )
         return is_skipped
 
 
 @admin.register(Call)
-class CallAdmin(CallPageMixin, BulkActionMixin, ExportMixin, CallListAdmin):
+class CallAdmin(CallPageMixin, ExportMixin, CallListAdmin):
     actions = ("retry", "skip_selected")
-    bulk_kinds = (BulkAction.Kind.RETRY, BulkAction.Kind.SKIP)
 
 
 def _log_access(request: HttpRequest, call: Call, *, now: datetime) -> None:

@@ -16,7 +16,6 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.base import ReadOnlyAdmin, column, page, redacted_column
 from connector_project.core.redaction import redact
-from connector_project.operations.admin.bulk_action_views import BulkActionMixin
 from telephony.models import BulkAction, Notification
 from telephony.uis import webhook_templates
 from telephony.uis.types import Event
@@ -38,9 +37,8 @@ class EventFilter(admin.SimpleListFilter):
 
 
 @admin.register(Notification)
-class NotificationAdmin(BulkActionMixin, ReadOnlyAdmin):
+class NotificationAdmin(ReadOnlyAdmin):
     keyset_field = "received_at"
-    bulk_kinds = (BulkAction.Kind.REPROCESS,)
     change_list_template = "admin/telephony/notification/change_list.html"
     event = column(Notification, "event", lambda stored: status.event_label(stored.event))
     list_display = (
@@ -80,7 +78,7 @@ class NotificationAdmin(BulkActionMixin, ReadOnlyAdmin):
 def _shown(group: UnreadableGroup, *, now: datetime) -> Mapping[str, Any]:
     """Return the template context of a group."""
     event = status.event_label(group.event) if group.event else ""
-    url = reverse("admin:telephony_notification_bulk", args=[BulkAction.Kind.REPROCESS])
+    url = reverse("admin:telephony_bulkaction_preview", args=[BulkAction.Kind.REPROCESS])
     return {
         "group": group,
         "event": event,

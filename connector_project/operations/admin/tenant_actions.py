@@ -136,7 +136,7 @@ _ALL = (
             ),
             (lambda tenant, _now: not tenant.uis.access_token, NO_KEYS),
         ),
-        page="tenants_tenant_import",
+        page="telephony_bulkaction_import",
     ),
     TenantAction(
         name="pause",

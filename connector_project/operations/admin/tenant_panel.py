@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from connector_project.operations import tenant_status
-from connector_project.operations.admin import call_import_status
+from connector_project.operations.admin import bulk_action_pages
 from connector_project.operations.admin.audit_log import actor
 from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS
 from connector_project.operations.alerts import incidents
@@ -38,7 +38,7 @@ def build_panel(tenant: Tenant, *, may_act: bool, now: datetime) -> dict[str, An
         "passed": [result for result in results if result.ok],
         "not_seen": runner.not_run(results),
         "steps": activation.lines(row, is_on=False) if row and row.state in SHOWN_STATES else [],
-        "call_import": call_import_status.in_short(tenant),
+        "open_import": bulk_action_pages.open_import(tenant),
         "audit_log": [
             {
                 "at": format_short(tenant, entry.at, now=now),

@@ -20,7 +20,6 @@ from connector_project.core.task_queue import enqueue
 from connector_project.operations import tenant_status
 from connector_project.operations.admin import tenant_panel
 from connector_project.operations.admin.bulk_rule_change import BulkRuleChangeMixin
-from connector_project.operations.admin.call_imports import CallImportMixin
 from connector_project.operations.admin.employee_mapping import MappingMixin
 from connector_project.operations.admin.missed_callers import MissedMixin
 from connector_project.operations.admin.statistics import StatisticsMixin
@@ -62,7 +61,7 @@ class TenantChangeList(ChangeList):
 
 
 @admin.register(Tenant)
-class TenantAdmin(BulkRuleChangeMixin, MappingMixin, CallImportMixin, StatisticsMixin, MissedMixin):
+class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixin):
     """The list, a short form for a new client, the page of a client, and its actions."""
 
     list_display = ("name", "state", "reason", "calls_today", "last_event", "crm_address")

@@ -15,7 +15,7 @@ from connector_project.core import http_client
 from connector_project.operations.models import Activation
 from crm import client_factory, integration_module
 from crm.models import Command, Popup, UnknownId
-from telephony.models import Call, CallImport, Notification
+from telephony.models import BulkAction, Call, Notification
 from tenants import api_keys, audit, datetime_display
 from tenants.models import AuditLogEntry, CheckRun, CrmConnection, Tenant, UisConnection, User, generate_token
 
@@ -130,8 +130,8 @@ def _drop_waiting(tenant: Tenant, *, now: datetime) -> None:
     Command.objects.filter(tenant=tenant, state=Command.State.RECEIVED, next_attempt_at__isnull=False).update(
         state=refused, reason=Command.Reason.NOT_ACTIVE, finished_at=now, next_attempt_at=None
     )
-    CallImport.objects.open().filter(tenant=tenant).update(
-        state=CallImport.State.CANCELLED, ended_at=now, next_attempt_at=None, failed_at=None
+    BulkAction.objects.open().filter(tenant=tenant).update(
+        state=BulkAction.State.CANCELLED, ended_at=now, next_attempt_at=None, failed_at=None
     )
     Activation.objects.filter(tenant=tenant).delete()
     CheckRun.objects.filter(tenant=tenant).delete()

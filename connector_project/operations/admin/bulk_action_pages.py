@@ -1,0 +1,219 @@
+"""What the pages of a bulk action show: what it would do, what it has done, and what it waits for."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+from django.db.models import Count
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.core import phone_numbers
+from connector_project.core.check_results import Text
+from connector_project.core.redaction import redact
+from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS
+from connector_project.operations.alerts import denials
+from telephony import bulk_actions
+from telephony.calls import filters
+from telephony.models import BulkAction, Call, Direction, FailureReason, Notification, State
+from telephony.models.daily_reconciliation import STATUS_CONDITIONS
+from telephony.webhooks import status, unreadable
+from tenants import datetime_display
+from tenants.models import Employee, Tenant
+from tenants.transfer_rules import SkipReason
+
+SAMPLE = 5
+Kind, Reason = BulkAction.Kind, Notification.Reason
+TITLES: Mapping[str, Text] = {
+    Kind.RETRY: _("Retry all matching calls"),
+    Kind.SKIP: _("Permanently skip all matching calls"),
+    Kind.REPROCESS: _("Reprocess unreadable notifications"),
+    Kind.IMPORT: _("Import past calls"),
+}
+DESCRIPTIONS: Mapping[str, Text] = {
+    Kind.RETRY: _(
+        "Calls continue from their current step; skipped calls are re-evaluated with the current rules. No call gets a "
+        "second record in the CRM; calls that a worker is processing are left unchanged."
+    ),
+    Kind.SKIP: _("These calls will not be sent to the CRM unless somebody presses “Retry” later."),
+    Kind.REPROCESS: _(
+        "Notifications that can be parsed now are processed as usual; old calls open no pop-up. The others stay here."
+    ),
+}
+WAITS: Mapping[FailureReason, Text] = {
+    FailureReason.UIS_DENIED: _("It continues automatically within five minutes after the problem is fixed."),
+    FailureReason.UIS_UNAVAILABLE: _(
+        "UIS could not be reached. It continues automatically (next attempt: %(moment)s)."
+    ),
+    FailureReason.UIS_QUOTA: _(
+        "The remaining UIS API points are reserved for today's calls. "
+        "It continues automatically (next attempt: %(moment)s)."
+    ),
+}
+
+
+def preview(kind: str, chosen: Mapping[str, str]) -> dict[str, Any]:
+    """Return what an action on rows would do: the number of rows, by state, and a sample."""
+    found, total, now = bulk_actions.rows(kind, chosen), bulk_actions.count(kind, chosen), timezone.now()
+    is_too_large = total > bulk_actions.MAX_ROWS
+    if is_too_large:
+        found = found.none()
+    counted, field = ngettext("%(count)d call", "%(count)d calls", total), "state"
+    if kind == Kind.REPROCESS:
+        counted, field = ngettext("%(count)d notification", "%(count)d notifications", total), "reason"
+    counted %= {"count": total}
+    labels: Any = dict(Reason.choices if kind == Kind.REPROCESS else State.choices)
+    counts = found.order_by().values_list(field).annotate(Count("pk")).order_by(field)
+    return {
+        "title": TITLES[kind],
+        "facts": describe_filters(kind, chosen),
+        "description": DESCRIPTIONS[kind],
+        "total": total,
+        "max_rows": bulk_actions.MAX_ROWS if is_too_large else None,
+        "counted": counted,
+        "counts": [(labels.get(code, code), count) for code, count in counts],
+        "sample": [_line(row, now=now) for row in found.select_related("tenant")[:SAMPLE]],
+        "submit": f"{TITLES[kind]}: {counted}" if total and not is_too_large else "",
+        "is_final": kind == Kind.SKIP,
+    }
+
+
+def describe(action: BulkAction, *, now: datetime) -> dict[str, Any]:
+    """Return the progress and result of an action; of a previewed import, what it would do."""
+    is_stuck = action.failed_at is not None or action.reason == FailureReason.UIS_DENIED
+    page = {
+        "action": action,
+        "title": TITLES[action.kind],
+        "reason": redact(action.comment),
+        "percent": int(action.share * 100),
+        "is_moving": action.is_active,
+        "blocked": _blocked_by(action, now=now),
+        "responsible": FailureReason(action.reason).responsible.label if is_stuck else "",
+        "requested": datetime_display.format_short(action.tenant, action.requested_at, now=now),
+        "ended": datetime_display.format_short(action.tenant, action.ended_at, now=now),
+    }
+    if action.tenant is not None:
+        return page | _describe_import(action, action.tenant, now=now)
+    return page | {"facts": describe_filters(action.kind, action.filters)}
+
+
+def describe_filters(kind: str, chosen: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the labels and values of the filters, as the call list or the list of unreadable notifications shows them.
+
+    Other users can see a bulk action too, so a number that was searched for is masked.
+    """
+    if kind == Kind.REPROCESS:  # Its filters have the names of call filters, and other values.
+        return _notification_filters(chosen)
+    chosen = {
+        name: filters.mask_search_term(value) if name in filters.SEARCHES else value for name, value in chosen.items()
+    }
+    form, shown = filters.CallFilterSet(chosen, Call.objects.all()).form, []
+    for name, field in form.fields.items():
+        if (value := chosen.get(name, "")) and name != filters.PKS:
+            choices = dict(getattr(field, "choices", ()))
+            label = next((label for key, label in choices.items() if str(key) == value), value)
+            shown.append((str(field.label), str(label)))
+    if pks := chosen.get(filters.PKS):
+        shown.append((gettext("Selected"), str(len(pks.split(",")))))
+    return shown
+
+
+def period(days: Mapping[str, str]) -> str:
+    """Return the days of an import."""
+    first, last = (date_format(date.fromisoformat(days[name]), datetime_display.DAY) for name in ("first", "last"))
+    return first if first == last else f"{first} – {last}"
+
+
+def open_import(tenant: Tenant) -> str:
+    """Return the client's open import in one line; "" if there is none. One query."""
+    action = BulkAction.objects.open().filter(tenant=tenant).first()
+    return f"{period(action.filters)}, {action.status}, {int(action.share * 100)} %" if action else ""
+
+
+def import_hints(tenant: Tenant, *, now: datetime) -> dict[str, Any]:
+    """Return what prevents an import, what blocks the upload of the calls, and what they would lack in the CRM."""
+    notices: list[tuple[str, Text]] = []  # message, and who must act
+    uis, crm = tenant.uis, tenant.crm
+    if uis.denied_at:
+        message = denials.describe(uis.denied_code, uis.denied_detail)
+        notices.append((message, FailureReason.UIS_DENIED.responsible.label))
+    if crm.denied_at:
+        message = denials.describe(crm.denied_code, crm.denied_detail)
+        waits = gettext("Calls wait until the CRM grants access again.")
+        notices.append((f"{message} {waits}", FailureReason.CRM_DENIED.responsible.label))
+    if tenant.is_paused:
+        notices.append((gettext("The client is paused: calls are imported, and uploaded after resuming."), ""))
+    return {
+        "title": TITLES[Kind.IMPORT],
+        "facts": [(gettext("Client"), tenant)],
+        "tenant": tenant,
+        "refusal": TENANT_ACTIONS["import"].refusal(tenant, now),
+        "upload_window_start": datetime_display.day(tenant, tenant.upload_window_start(now=now)),
+        "notices": notices,
+        "unlinked": Employee.objects.filter(tenant=tenant).unlinked().count(),
+        "back": reverse("admin:tenants_tenant_change", args=[tenant.pk]),
+    }
+
+
+def _describe_import(action: BulkAction, tenant: Tenant, *, now: datetime) -> dict[str, Any]:
+    """Return what an import found, by rule, and which calls of its period are pending or failed, however found."""
+    rules = dict(action.skipped_by)
+    too_old = rules.pop(SkipReason.EXPIRED, 0)
+    since, compared, till = action.period
+    calls = Call.objects.filter(tenant=tenant, started_at__gte=since, started_at__lt=till)
+    if action.is_preview:
+        calls = calls.none()
+    waiting = calls.filter(STATUS_CONDITIONS["waiting"], origin=Call.Origin.REPORT).count()
+    return import_hints(tenant, now=now) | {
+        "facts": [(gettext("Client"), tenant), (gettext("Days to import"), period(action.filters))],
+        "compared": datetime_display.format_short(tenant, compared, now=now),
+        "to_upload": action.done - too_old - sum(rules.values()),
+        "too_old": too_old,
+        "skipped": [(SkipReason(rule).label, count) for rule, count in sorted(rules.items())],
+        "sample": [_sample_line(tenant, call, now=now) for call in action.sample],
+        "waiting": waiting,
+        "failed": calls.filter(STATUS_CONDITIONS["failed"]).count(),
+        "is_moving": action.is_active or waiting > 0,
+    }
+
+
+def _blocked_by(action: BulkAction, *, now: datetime) -> str:
+    """Return why the action does not continue; "" if it does."""
+    reason = FailureReason(action.reason)
+    if action.failed_at:
+        return f"{reason.label}. {action.detail}".strip()
+    if not action.is_active or reason not in WAITS:
+        return ""
+    denial = denials.describe(action.code, action.detail) if reason == FailureReason.UIS_DENIED else ""
+    moment = datetime_display.format_short(action.tenant, action.next_attempt_at, now=now)
+    return f"{denial} {str(WAITS[reason]) % {'moment': moment}}".strip()
+
+
+def _line(row: Any, *, now: datetime) -> str:
+    """Return one row of the sample as a line; numbers are always masked."""
+    if isinstance(row, Call):
+        moment, outcome = row.started_at, f"{phone_numbers.mask(row.contact) or '–'} · {row.get_state_display()}"
+    else:
+        moment, outcome = row.received_at, status.event_label(row.event_in_url) or "–"
+    return f"{datetime_display.format_short(row.tenant, moment, now=now)} · {row.tenant} · {outcome}"
+
+
+def _sample_line(tenant: Tenant, call: Mapping[str, str], *, now: datetime) -> str:
+    """Return a call that an import found as a line."""
+    moment = datetime_display.format_short(tenant, datetime.fromisoformat(call["at"]), now=now)
+    direction = dict(Direction.choices).get(call["direction"], "")
+    outcome = dict(SkipReason.choices).get(call["skip_reason"]) or gettext("to the CRM")
+    return f"{moment} · {direction} {call['contact']} · {outcome}"
+
+
+def _notification_filters(chosen: Mapping[str, str]) -> list[tuple[str, str]]:
+    client, event = chosen.get(unreadable.CLIENT, ""), chosen.get(unreadable.ADDRESS) or chosen.get("event", "")
+    shown = [
+        (gettext("Client"), str(Tenant.objects.filter(pk=client).first() or client) if client.isdecimal() else client),
+        (gettext("Event"), status.event_label(event)),
+        (gettext("Reason"), str(dict(Reason.choices).get(chosen.get(unreadable.REASON, ""), ""))),
+    ]
+    return [(name, value) for name, value in shown if value]
