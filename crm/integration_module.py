@@ -109,7 +109,7 @@ def foreign_urls(tenant: Tenant, state: ModuleState) -> list[str]:
         "changeUserStatusUrl": ours["change_user_status"],
         "baseUrl": ours["activity"].removesuffix("/activity/"),
     }
-    return [name for name, url in state.addresses if url.rstrip("/") != wanted[name].rstrip("/")]
+    return [name for name, url in state.addresses.items() if url.rstrip("/") != wanted[name].rstrip("/")]
 
 
 def code(tenant: Tenant) -> str:

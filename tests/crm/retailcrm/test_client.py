@@ -516,24 +516,22 @@ def test_module_answer_accepts_info_as_a_list_and_as_a_map(name, answer):
             ModuleState(
                 True,
                 ((27, "101"), (28, "102")),
-                addresses=(
-                    ("baseUrl", "https://pbx.example.com"),
-                    ("makeCallUrl", "https://pbx.example.com/retailcrm/make-call"),
-                    ("changeUserStatusUrl", "https://pbx.example.com/retailcrm/user-status"),
-                ),
+                base_url="https://pbx.example.com",
+                make_call_url="https://pbx.example.com/retailcrm/make-call",
+                change_status_url="https://pbx.example.com/retailcrm/user-status",
             ),
         ),
         (
             "v5_module_get.json",
             V5,
             "mg-fake",
-            ModuleState(True, (), addresses=(("baseUrl", "https://mg-fake.example.com/"),)),
+            ModuleState(True, (), base_url="https://mg-fake.example.com/"),
         ),
         (
             "v4_setting_get.json",
             V4,
             "fake-pbx",
-            ModuleState(False, (), addresses=(("makeCallUrl", "https://pbx.example.com/make-call"),)),
+            ModuleState(False, (), make_call_url="https://pbx.example.com/make-call"),
         ),
         ("v5_module_get_not_found.json", V5, "no-such-module", None),
     ],
@@ -542,6 +540,14 @@ def test_module_is_parsed(name, version, code, state):
     send, client = client_answering(name, version=version)
     assert client.module(code) == state
     assert send.sent[0]["url"] == load(name)["request"]["url"]
+
+
+def test_module_has_the_returned_addresses_by_wire_name():
+    state = ModuleState(base_url="https://a.example.com", change_status_url="https://a.example.com/status")
+    assert state.addresses == {
+        "baseUrl": "https://a.example.com",
+        "changeUserStatusUrl": "https://a.example.com/status",
+    }
 
 
 @pytest.mark.parametrize(
