@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AliasChoices,
@@ -28,7 +29,7 @@ def _items(raw: object) -> object:
     return tuple(raw.values()) if isinstance(raw, dict) else raw or ()
 
 
-def _local_time(raw: Any, info: ValidationInfo) -> datetime | None:
+def _local_time(raw: Any, info: ValidationInfo[ZoneInfo | None]) -> datetime | None:
     """Parse a local time of the account, whose zone is the context; None if it is not one."""
     if not info.context:
         return raw  # type: ignore[no-any-return]  # our own value

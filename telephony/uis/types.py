@@ -4,6 +4,12 @@ import functools
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+from pydantic.dataclasses import dataclass as row
+
+from telephony.uis.fields import ROW, Digits, Flag, Moment, Number, Seconds, Text, Words
 
 
 class Event(StrEnum):
@@ -107,26 +113,26 @@ class Unreadable:
 ParsedWebhook = RingingEvent | AnsweredEvent | OtherEvent | RecordingEvent | EndedEvent | Unreadable
 
 
-@dataclass(frozen=True, kw_only=True)
+@row(frozen=True, kw_only=True, config=ROW)
 class CallLeg:
     """One leg of a call from the Data API."""
 
-    leg_id: int
-    session_id: int
-    started_at: datetime
-    connected_at: datetime | None = None
-    talk_seconds: int = 0
-    total_seconds: int = 0
-    finish_reason: str = ""
-    is_operator: bool = False
-    is_talked: bool = False
-    is_coach: bool = False
+    leg_id: int = Field(validation_alias="id")
+    session_id: int = Field(validation_alias="call_session_id")
+    started_at: Moment = Field(validation_alias="start_time")
+    connected_at: Moment | None = Field(default=None, validation_alias="connect_time")
+    talk_seconds: Seconds = Field(default=0, validation_alias="duration")
+    total_seconds: Seconds = Field(default=0, validation_alias="total_duration")
+    finish_reason: Text = ""
+    is_operator: Flag = False
+    is_talked: Flag = False
+    is_coach: Flag = False
     employee_id: int | None = None
-    contact: str = ""
-    number: str = ""
-    calling: str = ""
-    called: str = ""
-    record_ids: tuple[str, ...] = ()
+    contact: Digits = Field(default="", validation_alias="contact_phone_number")
+    number: Digits = Field(default="", validation_alias="virtual_phone_number")
+    calling: Digits = Field(default="", validation_alias="calling_phone_number")
+    called: Digits = Field(default="", validation_alias="called_phone_number")
+    record_ids: Words = Field(default=(), validation_alias="call_records")
 
     @functools.cached_property
     def talk_started_at(self) -> datetime:
@@ -142,12 +148,12 @@ class CallLeg:
         return self.started_at + timedelta(seconds=self.total_seconds)
 
 
-@dataclass(frozen=True)
+@row(frozen=True, config=ROW)
 class Account:
     """The account a key belongs to."""
 
-    name: str
-    time_zone: str
+    name: Text = ""
+    time_zone: Text = Field(default="", validation_alias="timezone")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,22 +169,25 @@ class UisEmployee:
     recording_mode: str = "all"
 
 
-@dataclass(frozen=True)
+@row(frozen=True, config=ROW)
 class Status:
     """A status an employee can have; `mnemonic` is "" for statuses created by the client."""
 
-    uis_id: int
-    mnemonic: str
-    name: str
+    uis_id: int = Field(validation_alias="id")
+    mnemonic: Text = ""
+    name: Text = ""
+    is_deleted: Flag = False
 
 
-@dataclass(frozen=True)
+@row(frozen=True, config=ROW)
 class UisNumber:
     """A virtual number of the account."""
 
-    number: str
-    name: str
-    is_active: bool
+    number: Number = Field(validation_alias="virtual_phone_number")
+    name: Text = ""
+    is_active: Annotated[bool, BeforeValidator(lambda raw: raw is True or raw == "active")] = Field(
+        default=False, validation_alias="status"
+    )
 
 
 @dataclass(frozen=True)
