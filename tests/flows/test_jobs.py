@@ -97,7 +97,7 @@ QUEUES = {
     "imports": Queue(CallImport, create_import, (compare, "compare_next_chunk")),
     "bulk actions": Queue(BulkAction, create_bulk_action, (bulk_actions, "_do")),
     "alerts": Queue(AlertDelivery, create_alert, (delivery, "_try_to_send")),
-    "activations": Queue(Activation, create_activation, (activation, "run_step")),
+    "activations": Queue(Activation, create_activation, (activation.steps, "run_step")),
 }
 
 

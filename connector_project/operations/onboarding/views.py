@@ -107,7 +107,7 @@ def _opened_from_crm(request: HttpRequest, tenant: Tenant) -> HttpResponse:
 
 def _page(request: HttpRequest, tenant: Tenant, *, form: KeysForm | None = None, status: int = 200) -> HttpResponse:
     """Render the page, with the rejected input if there is any."""
-    page, typed = page_context.build_page(tenant, now=timezone.now()), request.POST
+    page, typed = page_context.OnboardingPage(tenant, now=timezone.now()), request.POST
     context = {"page": page, "form": form or KeysForm(tenant), "sample": _open_sample(request, page), "typed": typed}
     return render(request, "activation/page.html", context, status=status)
 
