@@ -36,10 +36,6 @@ class StepLine:
     state: str
 
 
-class TooManyActions(Exception):
-    """Too many actions on the client's page; try again in some minutes."""
-
-
 @transaction.atomic
 def start(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Activation:
     """Start an activation; does nothing if one is running, or if the client is active and healthy.
@@ -60,15 +56,16 @@ def start(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Activati
 
 
 @transaction.atomic
-def count_action(tenant: Tenant, *, now: datetime) -> None:
-    """Count one action on the client's page. Raises TooManyActions."""
+def count_action(tenant: Tenant, *, now: datetime) -> bool:
+    """Count one action on the client's page; return False if there were too many in the last minutes."""
     row = _row(tenant)
     if row.actions_since is None or now - row.actions_since > WINDOW:
         row.actions, row.actions_since = 0, now
-    if row.actions >= MAX_ACTIONS:
-        raise TooManyActions
     row.actions += 1
+    if row.actions > MAX_ACTIONS:
+        return False
     row.save(update_fields=["actions", "actions_since"])
+    return True
 
 
 def run_next_step(tenant: Tenant, *, now: datetime) -> None:

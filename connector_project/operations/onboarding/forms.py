@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from crm import checks, user_linking
 from crm.account_url import normalise
+from tenants import onboarding
 from tenants.models import Connection, Tenant, UisConnection
 
 LONGEST = 300
@@ -73,7 +74,7 @@ class KeysForm(forms.Form):
             self.tenant.uis: {"brand": typed["brand"], "access_token": typed["access_token"]},
             self.tenant.crm: {"address": typed["address"], "key": typed["key"]},
         }
-        changed = [connection for connection, values in new_values.items() if _set(connection, values)]
+        changed = [connection for connection, values in new_values.items() if onboarding.change(connection, values)]
         if before not in {"", normalise(self.tenant.crm.address)}:
             user_linking.reset_links(self.tenant)
         return changed
@@ -89,13 +90,3 @@ def account_of(typed: str) -> str:
     except ValueError:
         return typed
     return f"{parts.scheme}://{parts.netloc}".lower()
-
-
-def _set(part: Connection, values: dict[str, str]) -> bool:
-    changed = [name for name, value in values.items() if value and getattr(part, name) != value]
-    for name in changed:
-        setattr(part, name, values[name])
-    if changed:
-        part.save(update_fields=changed)
-        part.restore()
-    return bool(changed)
