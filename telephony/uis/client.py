@@ -9,7 +9,7 @@ from telephony.uis import schemas
 from telephony.uis.data_api import Reader
 from telephony.uis.errors import SYSTEM
 from telephony.uis.jsonrpc import Channel
-from telephony.uis.schemas import CallRow, EmployeeRow
+from telephony.uis.schemas import CallRow
 from telephony.uis.types import Account, CallLeg, ClickToCallRequest, EndedEvent, Status, UisEmployee, UisNumber
 
 HOSTS = {
@@ -22,6 +22,10 @@ HOSTS = {
         "app.novofon.ru",
     ),
 }
+EMPLOYEE_FIELDS = [
+    *("id", "full_name", "first_name", "last_name", "email", "status", "status_id", "call_recording", "phone_numbers"),
+    "extension",
+]
 # UIS does not document whether a date window filters by the start of the call or of the leg.
 MARGIN = timedelta(days=1)
 
@@ -41,13 +45,12 @@ class UisClient(Reader):
 
     def employees(self) -> list[UisEmployee]:
         """https://comagic.github.io/data_api/employee/get_employees/"""
-        params = {"fields": schemas.field_names(EmployeeRow)}
-        return [row.to_employee() for row in self._all("get.employees", params, EmployeeRow)]
+        return list(self._all("get.employees", {"fields": EMPLOYEE_FIELDS}, UisEmployee))
 
     def employee_statuses(self) -> dict[int, str]:
-        """Return each employee's status by employee id: the status id if set, else the deprecated status name."""
-        params = {"fields": ["id", "status", "status_id"]}
-        return {row.id: row.status_code for row in self._all("get.employees", params, EmployeeRow)}
+        """Return each employee's status by employee id."""
+        employees = self._all("get.employees", {"fields": ["id", "status", "status_id"]}, UisEmployee)
+        return {employee.uis_id: employee.status for employee in employees}
 
     def statuses(self) -> list[Status]:
         """Return the statuses that are not deleted. https://comagic.github.io/data_api/employee/get_statuses/"""

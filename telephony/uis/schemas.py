@@ -12,55 +12,13 @@ from connector_project.core import phone_numbers
 from connector_project.core.http_client import UnexpectedReply
 from telephony.uis import finish_reasons
 from telephony.uis.errors import SYSTEM
-from telephony.uis.fields import ROW, Digits, Email, Locale, Moment, Seconds, Stripped, Text, Words
-from telephony.uis.types import EndedEvent, Result, UisEmployee
+from telephony.uis.fields import ROW, Digits, Locale, Moment, Seconds, Text, Words
+from telephony.uis.types import EndedEvent, Result
 
 logger = structlog.stdlib.get_logger(__name__)
 
 RowT = TypeVar("RowT")
 _adapter: Callable[[Any], TypeAdapter[Any]] = functools.cache(TypeAdapter)
-
-
-@dataclass(frozen=True, config=ROW)
-class _Phone:
-    phone_number: Digits = ""
-    status: Text = ""
-
-
-@dataclass(frozen=True, config=ROW)
-class _Extension:
-    extension_phone_number: Stripped = ""
-
-
-@dataclass(frozen=True, config=ROW)
-class EmployeeRow:
-    id: int
-    full_name: Text = ""
-    first_name: Text = ""
-    last_name: Text = ""
-    email: Email = ""
-    status: Text = ""
-    status_id: int | None = None
-    call_recording: Text = "all"
-    phone_numbers: Annotated[tuple[_Phone, ...], BeforeValidator(lambda raw: raw or ())] = ()
-    extension: _Extension | None = None
-
-    def to_employee(self) -> UisEmployee:
-        numbers = (phone.phone_number for phone in self.phone_numbers if phone.status != "inactive")
-        return UisEmployee(
-            uis_id=self.id,
-            full_name=self.full_name or f"{self.last_name} {self.first_name}".strip(),
-            email=self.email,
-            extension=self.extension.extension_phone_number if self.extension else "",
-            numbers=tuple(filter(None, numbers)),
-            status=self.status_code,
-            recording_mode=self.call_recording or "all",
-        )
-
-    @property
-    def status_code(self) -> str:
-        """The status id; `status` is deprecated and set for standard statuses only."""
-        return str(self.status_id) if self.status_id is not None else self.status
 
 
 def _employee_ids(raw: Any) -> Any:

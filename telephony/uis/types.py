@@ -4,12 +4,12 @@ import functools
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, AliasPath, BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass as row
 
-from telephony.uis.fields import ROW, Digits, Flag, Moment, Number, Seconds, Text, Words
+from telephony.uis.fields import ROW, Digits, Email, Flag, Moment, Number, Seconds, Stripped, Text, Words
 
 
 class Event(StrEnum):
@@ -156,17 +156,42 @@ class Account:
     time_zone: Text = Field(default="", validation_alias="timezone")
 
 
-@dataclass(frozen=True, kw_only=True)
-class UisEmployee:
-    """An employee at UIS."""
+def _active_numbers(raw: object) -> object:
+    if not isinstance(raw, list) or not all(isinstance(phone, dict) for phone in raw):
+        return raw or ()
+    return [phone.get("phone_number") for phone in raw if phone.get("status") != "inactive"]
 
-    uis_id: int
-    full_name: str = ""
-    email: str = ""
-    extension: str = ""
-    numbers: tuple[str, ...] = ()
-    status: str = ""
-    recording_mode: str = "all"
+
+@row(frozen=True, kw_only=True, config=ROW)
+class UisEmployee:
+    """An employee at UIS. `status` is the status id; where UIS sends none, the deprecated name of a standard status."""
+
+    uis_id: int = Field(validation_alias="id")
+    full_name: Text = ""
+    email: Email = ""
+    extension: Stripped = Field(default="", validation_alias=AliasPath("extension", "extension_phone_number"))
+    numbers: Annotated[
+        tuple[Digits, ...],
+        BeforeValidator(_active_numbers),
+        AfterValidator(lambda numbers: tuple(filter(None, numbers))),
+    ] = Field(default=(), validation_alias="phone_numbers")
+    status: Text = ""
+    recording_mode: Annotated[str, BeforeValidator(lambda raw: raw or "all")] = Field(
+        default="all", validation_alias="call_recording"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        full_name = f"{raw.get('last_name') or ''} {raw.get('first_name') or ''}".strip()
+        status_id = raw.get("status_id")
+        filled = {
+            "full_name": raw.get("full_name") or full_name,
+            "status": raw.get("status") if status_id is None else status_id,
+        }
+        return raw | filled
 
 
 @row(frozen=True, config=ROW)

@@ -26,13 +26,7 @@ from telephony.uis.types import (
     Unreadable,
 )
 
-_TIME_FORMATS = (
-    "%Y-%m-%d %H:%M:%S.%f",
-    "%Y-%m-%d %H:%M:%S",
-    "%Y-%m-%dT%H:%M:%S.%f",
-    "%Y-%m-%dT%H:%M:%S",
-    "%Y-%m-%dT%H:%M:%SZ",
-)
+_TIME_FORMATS = ("%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%SZ")
 _LARGEST_ID = 2**63 - 1
 _LARGEST_SECONDS = 2**31 - 1
 # Column lengths of our tables, and the years that a real timestamp can have.
@@ -75,9 +69,10 @@ def _ids(raw: object) -> tuple[int, ...]:
 
 def _local_time(raw: object, info: ValidationInfo[Locale]) -> datetime | None:
     """Parse a local time of the account."""
+    text = str(raw).replace("T", " ")
     for form in _TIME_FORMATS:
         try:
-            local = datetime.strptime(str(raw), form).replace(tzinfo=info.context.zone)
+            local = datetime.strptime(text, form).replace(tzinfo=info.context.zone)
         except ValueError:
             continue
         return local.astimezone(UTC) if local.year in _YEARS else None

@@ -73,7 +73,7 @@ def test_formatted_date_parses_back():
         (schemas.CallRow, {"id": 1, "start_time": "2024-10-25 10:00:00"}),
         (CallLeg, [{"id": 1, "start_time": "2024-10-25 10:00:00"}]),
         (UisNumber, [{"virtual_phone_number": None}]),
-        (schemas.EmployeeRow, ["text"]),
+        (UisEmployee, ["text"]),
         (Status, "text"),
     ],
 )
@@ -129,7 +129,7 @@ def test_account_may_lack_its_time_zone():
     ],
 )
 def test_employee_may_lack_everything_but_the_id(values, person):
-    assert parse(schemas.EmployeeRow, [values])[0].to_employee() == person
+    assert parse(UisEmployee, [values])[0] == person
 
 
 def test_custom_status_has_no_mnemonic():
