@@ -1,21 +1,12 @@
 """Creates a tenant with connections and rules, or updates the keys of one."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
 from django.utils.text import slugify
 
-from tenants.models import (
-    ACTIVATION_LINK_LIFETIME,
-    Connection,
-    CrmConnection,
-    Tenant,
-    TransferRules,
-    UisConnection,
-    VirtualNumber,
-)
+from tenants.models import ACTIVATION_LINK_LIFETIME, CrmConnection, Tenant, TransferRules, UisConnection, VirtualNumber
 
 # Transliteration of Russian letters; hard and soft signs are dropped.
 _LATIN = str.maketrans(
@@ -52,25 +43,9 @@ def create_or_update(new: NewTenant, *, now: datetime) -> Tenant:
 
 def _update(tenant: Tenant, new: NewTenant) -> Tenant:
     """Update keys and URLs. A key that is not given stays."""
-    values_by_part: dict[Connection, dict[str, str]] = {
-        tenant.uis: {"brand": new.uis_brand, "access_token": new.uis_token},
-        tenant.crm: {"address": new.crm_url.rstrip("/"), "key": new.crm_key, "version": new.crm_version},
-    }
-    for part, values in values_by_part.items():
-        change(part, values)
-        part.full_clean()
+    tenant.uis.change(brand=new.uis_brand, access_token=new.uis_token)
+    tenant.crm.change(address=new.crm_url.rstrip("/"), key=new.crm_key, version=new.crm_version)
     return tenant
-
-
-def change(connection: Connection, values: Mapping[str, str]) -> bool:
-    """Store the values that are not empty; a change lifts the suspension. Return whether anything changed."""
-    changed = [name for name, value in values.items() if value and getattr(connection, name) != value]
-    for name in changed:
-        setattr(connection, name, values[name])
-    if changed:
-        connection.save(update_fields=changed)
-        connection.restore()
-    return bool(changed)
 
 
 @transaction.atomic

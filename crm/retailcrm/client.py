@@ -36,6 +36,9 @@ MANAGER_SECONDS = 4.0
 UPLOAD_SECONDS = 20.0
 DEFAULT_SECONDS = 10.0
 
+# Path of our module, and the field that has it in requests and answers.
+_MODULE_PLACES = {V4: ("telephony/setting", "configuration"), V5: ("integration-modules", "integrationModule")}
+
 AnswerT = TypeVar("AnswerT")
 _VERSIONS = TypeAdapter[tuple[str, ...]](types.Words)
 _TEXT = TypeAdapter[str](types.Text)
@@ -93,7 +96,7 @@ class RetailCrmClient:
 
         https://docs.retailcrm.ru/Developers/API/APIFeatures/TelephonyApiV4; version 5 has integration modules instead
         """
-        path, place = self._module_place
+        path, place = _MODULE_PLACES[self.version]
         try:
             return self._get(_MODULE_STATE, self._path(f"/{path}/{code}"), at=place)
         except http_client.RemoteRejected as exc:
@@ -103,7 +106,7 @@ class RetailCrmClient:
 
     def edit_module(self, module: Module) -> ModuleAnswer:
         """Create or replace our module with all its extensions. Same pages as `module`."""
-        path, place = self._module_place
+        path, place = _MODULE_PLACES[self.version]
         payload = payloads.to_module_v4(module) if self.version == V4 else payloads.to_module_v5(module)
         return self._post(_MODULE_ANSWER, self._path(f"/{path}/{module.code}/edit"), {place: payload})
 
@@ -147,13 +150,6 @@ class RetailCrmClient:
     def set_user_status(self, user_id: int, status: str) -> None:
         """Set a status (free, busy, dinner, break): POST /users/{id}/status, version 5 only."""
         self._ask("POST", f"/api/{V5}/users/{user_id}/status", body={"status": status}, timeout=DEFAULT_SECONDS)
-
-    @property
-    def _module_place(self) -> tuple[str, str]:
-        """Path of our module, and the field that has it in requests and answers."""
-        if self.version == V4:
-            return "telephony/setting", "configuration"
-        return "integration-modules", "integrationModule"
 
     def _path(self, path: str) -> str:
         return f"/api/{self.version}{path}"

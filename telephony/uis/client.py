@@ -10,7 +10,7 @@ from telephony.uis.data_api import Reader
 from telephony.uis.errors import SYSTEM
 from telephony.uis.jsonrpc import Channel
 from telephony.uis.schemas import CallRow
-from telephony.uis.types import Account, CallLeg, ClickToCallRequest, EndedEvent, Status, UisEmployee, UisNumber
+from telephony.uis.types import Account, CallLeg, EndedEvent, Status, UisEmployee, UisNumber
 
 HOSTS = {
     "uis": ("https://dataapi.uiscom.ru/v2.0", "https://callapi.uiscom.ru/v4.0", "app.uiscom.ru"),
@@ -96,24 +96,21 @@ class UisClient(Reader):
         report = ("get.call_legs_report", "call_session_id")
         return list(self._of_sessions(report, session_ids, CallLeg, since=since - MARGIN, till=till + MARGIN))
 
-    def start_call(self, order: ClickToCallRequest) -> int:
+    def start_call(self, employee_id: int, *, contact: str, number: str, external_id: str) -> int:
         """Ring the employee, then the contact; return the session id. Not idempotent: never retry it.
 
         https://comagic.github.io/call_api/create_call/start_employee_call/
         """
-        employee: dict[str, object] = {"id": order.employee_id}
-        if order.employee_number:
-            employee["phone_number"] = order.employee_number
         params = {
             "first_call": "employee",
             "switch_at_once": True,
             "early_switching": True,
             "show_virtual_phone_number": False,
-            "virtual_phone_number": order.number,
-            "external_id": order.external_id,
+            "virtual_phone_number": number,
+            "external_id": external_id,
             "direction": "out",
-            "contact": order.contact,
-            "employee": employee,
+            "contact": contact,
+            "employee": {"id": employee_id},
         }
         data = self.calls_api.request("start.employee_call", params).data
         session_id = data.get("call_session_id") if isinstance(data, dict) else None

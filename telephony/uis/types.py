@@ -1,7 +1,7 @@
 """Dataclasses of what UIS sends. Every datetime is aware, phone numbers are digits only, "" means unknown."""
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
@@ -225,14 +225,3 @@ class Limits:
     minute_limit: int | None = None
     minute_remaining: int | None = None
     minute_reset: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClickToCallRequest:
-    """A call to start: first the employee's phone rings, then the contact's."""
-
-    employee_id: int
-    contact: str
-    number: str
-    external_id: str
-    employee_number: str = field(default="")

@@ -9,7 +9,6 @@ from django.utils.translation import gettext_lazy as _
 
 from crm import checks, user_linking
 from crm.account_url import normalise
-from tenants import onboarding
 from tenants.models import Connection, Tenant, UisConnection
 
 LONGEST = 300
@@ -74,7 +73,7 @@ class KeysForm(forms.Form):
             self.tenant.uis: {"brand": typed["brand"], "access_token": typed["access_token"]},
             self.tenant.crm: {"address": typed["address"], "key": typed["key"]},
         }
-        changed = [connection for connection, values in new_values.items() if onboarding.change(connection, values)]
+        changed = [connection for connection, values in new_values.items() if connection.change(**values)]
         if before not in {"", normalise(self.tenant.crm.address)}:
             user_linking.reset_links(self.tenant)
         return changed

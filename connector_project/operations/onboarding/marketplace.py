@@ -158,10 +158,8 @@ def _lock() -> None:
 
 def _find_tenant(addresses: set[str]) -> Tenant | None:
     """Return the client of an account; of several, a connected and registered one, else the newest."""
-    at_address = Q()
-    for address in addresses:
-        at_address |= Q(crm__address__iexact=address) | Q(crm__address__iexact=f"{address}/")
-    found = Tenant.objects.filter(at_address).select_related("uis", "crm", "activation")
+    forms = [("crm__address__iexact", address + end) for address in addresses for end in ("", "/")]
+    found = Tenant.objects.filter(Q(*forms, _connector=Q.OR)).select_related("uis", "crm", "activation")
     return max((tenant for tenant in found if _is_owner(tenant, addresses)), key=_match_rank, default=None)
 
 

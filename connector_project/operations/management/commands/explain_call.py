@@ -52,12 +52,7 @@ def _timeline_entry(entry: explain.TimelineEntry) -> dict[str, Any]:
 
 
 def _popup(popup: explain.PopupTiming) -> dict[str, Any]:
-    moments = {
-        "ringing": popup.ringing_at,
-        "received": popup.received_at,
-        "sent": popup.sent_at,
-        "accepted": popup.accepted_at,
-    }
+    moments = {name: getattr(popup, f"{name}_at") for name in ("ringing", "received", "sent", "accepted")}
     return {
         "employee": popup.person,
         "state": popup.state,
