@@ -33,19 +33,16 @@ class NewTenant:
 
 @transaction.atomic
 def create_or_update(new: NewTenant, *, now: datetime) -> Tenant:
-    """Create a tenant, or update the one with the same name and slug, so that it can be run again.
+    """Create a tenant, or update keys and URLs of the one with the same name and slug. A key not given stays.
 
     Raises ValidationError that names the field.
     """
     same = Tenant.objects.filter(slug=new.slug, name=new.name).first() if new.slug else None
-    return create_tenant(new, now=now) if same is None else _update(same, new)
-
-
-def _update(tenant: Tenant, new: NewTenant) -> Tenant:
-    """Update keys and URLs. A key that is not given stays."""
-    tenant.uis.change(brand=new.uis_brand, access_token=new.uis_token)
-    tenant.crm.change(address=new.crm_url.rstrip("/"), key=new.crm_key, version=new.crm_version)
-    return tenant
+    if same is None:
+        return create_tenant(new, now=now)
+    same.uis.change(brand=new.uis_brand, access_token=new.uis_token)
+    same.crm.change(address=new.crm_url.rstrip("/"), key=new.crm_key, version=new.crm_version)
+    return same
 
 
 @transaction.atomic

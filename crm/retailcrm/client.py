@@ -40,17 +40,7 @@ DEFAULT_SECONDS = 10.0
 _MODULE_PLACES = {V4: ("telephony/setting", "configuration"), V5: ("integration-modules", "integrationModule")}
 
 AnswerT = TypeVar("AnswerT")
-_VERSIONS = TypeAdapter[tuple[str, ...]](types.Words)
-_TEXT = TypeAdapter[str](types.Text)
-_SETTINGS = TypeAdapter(types.SettingsAnswer)
-_MANAGER = TypeAdapter[Manager | None](types.FoundManager)
-_RIGHTS = TypeAdapter(Rights)
-_MODULE_STATE = TypeAdapter(ModuleState)
-_MODULE_ANSWER = TypeAdapter(ModuleAnswer)
-_EVENT_ANSWER = TypeAdapter(EventAnswer)
-_UPLOAD_ANSWER = TypeAdapter(UploadAnswer)
-_USERS = TypeAdapter(types.UsersAnswer)
-_HISTORY = TypeAdapter(types.HistoryAnswer)
+_adapter: Callable[[Any], TypeAdapter[Any]] = functools.cache(TypeAdapter)
 
 
 @dataclass(frozen=True)
@@ -71,20 +61,20 @@ class RetailCrmClient:
 
     def versions(self) -> tuple[str, ...]:
         """https://docs.retailcrm.ru/Developers/API/APIVersions: the versions served, such as "5.0"."""
-        return self._get(_VERSIONS, "/api/api-versions", at="versions")
+        return self._get(types.VersionsAnswer, "/api/api-versions").versions
 
     def rights(self) -> Rights:
         """https://docs.retailcrm.ru/Developers/API/APIFeatures/APIRules: what this key may do."""
-        return self._get(_RIGHTS, "/api/credentials")
+        return self._get(Rights, "/api/credentials")
 
     def public_address(self) -> str:
         """The account's public URL from `system-info`, which needs no key."""
-        return self._get(_TEXT, SYSTEM_INFO, at="publicUrl").rstrip("/")
+        return self._get(types.SystemAnswer, SYSTEM_INFO).public_url.rstrip("/")
 
     def time_zone(self) -> str:
         """The account's IANA time zone by GET /settings; "" if not permitted or unknown."""
         try:
-            name = self._get(_SETTINGS, self._path("/settings")).settings.time_zone
+            name = self._get(types.SettingsAnswer, self._path("/settings")).settings.time_zone
         except (http_client.AccessDenied, http_client.UnexpectedReply) as exc:
             if exc.code in {errors.SCOPE, errors.METHOD_ABSENT}:
                 return ""
@@ -96,9 +86,9 @@ class RetailCrmClient:
 
         https://docs.retailcrm.ru/Developers/API/APIFeatures/TelephonyApiV4; version 5 has integration modules instead
         """
-        path, place = _MODULE_PLACES[self.version]
+        path, _place = _MODULE_PLACES[self.version]
         try:
-            return self._get(_MODULE_STATE, self._path(f"/{path}/{code}"), at=place)
+            return self._get(types.StoredModule, self._path(f"/{path}/{code}")).state
         except http_client.RemoteRejected as exc:
             if exc.code != errors.NOT_FOUND:
                 raise
@@ -108,29 +98,30 @@ class RetailCrmClient:
         """Create or replace our module with all its extensions. Same pages as `module`."""
         path, place = _MODULE_PLACES[self.version]
         payload = payloads.to_module_v4(module) if self.version == V4 else payloads.to_module_v5(module)
-        return self._post(_MODULE_ANSWER, self._path(f"/{path}/{module.code}/edit"), {place: payload})
+        return self._post(ModuleAnswer, self._path(f"/{path}/{module.code}/edit"), {place: payload})
 
     def send_event(self, event: CallEvent) -> EventAnswer:
         """Open or close a pop-up: POST /telephony/call/event. Useless a few seconds late, so never queued."""
         path, payload = self._path("/telephony/call/event"), payloads.to_event(event)
-        return self._post(_EVENT_ANSWER, path, {"event": payload}, timeout=EVENT_SECONDS)
+        return self._post(EventAnswer, path, {"event": payload}, timeout=EVENT_SECONDS)
 
     def upload_calls(self, calls: Sequence[CallRecord]) -> UploadAnswer:
         """Upload up to 50 calls: POST /telephony/calls/upload. Idempotent by externalId."""
         payload = [payloads.to_record(call, zone=self.zone) for call in calls]
         path = self._path("/telephony/calls/upload")
-        return self._post(_UPLOAD_ANSWER, path, {"calls": payload}, timeout=UPLOAD_SECONDS)
+        return self._post(UploadAnswer, path, {"calls": payload}, timeout=UPLOAD_SECONDS)
 
     def manager(self, phone: str) -> Manager | None:
         """The customer's manager, whatever their status: GET /telephony/manager."""
         query = {"phone": phone, "details": "0", "ignoreStatus": "1"}
-        return self._get(_MANAGER, self._path("/telephony/manager"), query, at="manager", timeout=MANAGER_SECONDS)
+        path = self._path("/telephony/manager")
+        return self._get(types.ManagerAnswer, path, query, timeout=MANAGER_SECONDS).manager
 
     def history(self, *, pages: int = 1) -> Iterator[HistoryCall]:
         """The newest calls in the account's history: GET /telephony/calls; not every account supports it."""
         query = {"limit": "100"}
         for _page in range(pages):
-            answer = self._get(_HISTORY, self._path("/telephony/calls"), query)
+            answer = self._get(types.HistoryAnswer, self._path("/telephony/calls"), query)
             yield from answer.calls
             if not answer.next_cursor:
                 return
@@ -142,7 +133,7 @@ class RetailCrmClient:
         page, last = 1, 1
         while page <= last:
             query = {"limit": str(USERS_A_PAGE), "page": str(page)}
-            answer = self._get(_USERS, self._path("/users"), query)
+            answer = self._get(types.UsersAnswer, self._path("/users"), query)
             found += answer.users
             page, last = page + 1, answer.last_page
         return found
@@ -156,19 +147,16 @@ class RetailCrmClient:
 
     def _get(
         self,
-        kind: TypeAdapter[AnswerT],
+        kind: type[AnswerT],
         path: str,
         query: Mapping[str, str] | None = None,
         *,
-        at: str = "",
         timeout: float = DEFAULT_SECONDS,
     ) -> AnswerT:
-        """Return the answer, or its field `at`."""
-        data = self._ask("GET", path, query=query or {}, timeout=timeout)
-        return self._parse(kind, data.get(at) if at else data, path)
+        return self._parse(kind, self._ask("GET", path, query=query or {}, timeout=timeout), path)
 
     def _post(
-        self, kind: TypeAdapter[AnswerT], path: str, form: Mapping[str, object], *, timeout: float = DEFAULT_SECONDS
+        self, kind: type[AnswerT], path: str, form: Mapping[str, object], *, timeout: float = DEFAULT_SECONDS
     ) -> AnswerT:
         # The API wants structures as one JSON string in a form field and rejects nested fields.
         body = {name: json.dumps(value, ensure_ascii=False) for name, value in form.items()}
@@ -189,14 +177,15 @@ class RetailCrmClient:
         self.on_end(None)
         return data
 
-    def _parse(self, kind: TypeAdapter[AnswerT], data: object, path: str) -> AnswerT:
+    def _parse(self, kind: type[AnswerT], data: object, path: str) -> AnswerT:
         try:
-            return kind.validate_python(data, context=self.zone, by_alias=True, by_name=False)
+            answer: AnswerT = _adapter(kind).validate_python(data, context=self.zone, by_alias=True, by_name=False)
         except ValidationError as exc:
             where = exc.errors(include_input=False)[0]["loc"]
             raise http_client.UnexpectedReply(
                 SYSTEM, f"retailCRM's answer to {path} does not match the documentation: {where}."
             ) from exc
+        return answer
 
 
 def _read(reply: http_client.Reply) -> dict[str, Any]:

@@ -132,6 +132,16 @@ class Module:
 
 
 @parsed(frozen=True, config=_CONFIG)
+class VersionsAnswer:
+    versions: Words = ()
+
+
+@parsed(frozen=True, config=_CONFIG)
+class SystemAnswer:
+    public_url: Text = ""
+
+
+@parsed(frozen=True, config=_CONFIG)
 class _Settings:
     time_zone: Text = Field(default="", validation_alias=AliasPath("timezone", "value"))
 
@@ -165,9 +175,11 @@ class Manager:
     code: Text = ""
 
 
-FoundManager = Annotated[
-    Manager | None, BeforeValidator(lambda raw: raw if isinstance(raw, dict) and raw.get("id") else None)
-]
+@parsed(frozen=True, config=_CONFIG)
+class ManagerAnswer:
+    manager: Annotated[
+        Manager | None, BeforeValidator(lambda raw: raw if isinstance(raw, dict) and raw.get("id") else None)
+    ] = None
 
 
 @parsed(frozen=True, config=_CONFIG)
@@ -230,6 +242,13 @@ class ModuleState:
             "changeUserStatusUrl": self.change_status_url,
         }
         return {name: url for name, url in urls.items() if url}
+
+
+@parsed(frozen=True, config=_CONFIG)
+class StoredModule:
+    """The answers of version 5 and of version 4."""
+
+    state: ModuleState = Field(validation_alias=AliasChoices("integrationModule", "configuration"))
 
 
 @parsed(frozen=True, config=_CONFIG)
