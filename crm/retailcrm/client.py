@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from connector_project.core import http_client, time_zones
 from crm.retailcrm import errors, payloads, types
@@ -39,8 +39,7 @@ DEFAULT_SECONDS = 10.0
 # Path of our module, and the field that has it in requests and answers.
 _MODULE_PLACES = {V4: ("telephony/setting", "configuration"), V5: ("integration-modules", "integrationModule")}
 
-AnswerT = TypeVar("AnswerT")
-_adapter: Callable[[Any], TypeAdapter[Any]] = functools.cache(TypeAdapter)
+AnswerT = TypeVar("AnswerT", bound=types.Answer)
 
 
 @dataclass(frozen=True)
@@ -179,13 +178,12 @@ class RetailCrmClient:
 
     def _parse(self, kind: type[AnswerT], data: object, path: str) -> AnswerT:
         try:
-            answer: AnswerT = _adapter(kind).validate_python(data, context=self.zone, by_alias=True, by_name=False)
+            return kind.model_validate(data, context=self.zone, by_alias=True, by_name=False)
         except ValidationError as exc:
             where = exc.errors(include_input=False)[0]["loc"]
             raise http_client.UnexpectedReply(
                 SYSTEM, f"retailCRM's answer to {path} does not match the documentation: {where}."
             ) from exc
-        return answer
 
 
 def _read(reply: http_client.Reply) -> dict[str, Any]:

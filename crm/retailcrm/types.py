@@ -1,6 +1,6 @@
 """What retailCRM accepts and answers. Phone numbers are E.164 with a plus; datetimes are aware.
 
-An answer is parsed into its dataclass: a field is read under its name in camel case, or where its alias says.
+A field of an answer is read under its name in camel case, or where its alias says.
 """
 
 from dataclasses import dataclass
@@ -13,15 +13,14 @@ from pydantic import (
     AliasChoices,
     AliasGenerator,
     AliasPath,
+    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
     ValidationInfo,
-    model_validator,
 )
 from pydantic.alias_generators import to_camel
-from pydantic.dataclasses import dataclass as parsed
 
 
 def _items(raw: object) -> object:
@@ -45,8 +44,8 @@ def _telephony(name: str) -> AliasChoices:
 
 
 Text = Annotated[str, BeforeValidator(lambda raw: "" if raw is None else str(raw))]
-Email = Annotated[Text, StringConstraints(strip_whitespace=True, to_lower=True)]
-Typed = Annotated[Text, StringConstraints(strip_whitespace=True)]
+Stripped = Annotated[Text, StringConstraints(strip_whitespace=True)]
+Email = Annotated[Stripped, StringConstraints(to_lower=True)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_items)]
 WordSet = Annotated[frozenset[str], BeforeValidator(_items)]
 Ids = Annotated[tuple[int, ...], BeforeValidator(_items)]
@@ -57,9 +56,16 @@ Code = Annotated[
     BeforeValidator(lambda raw: (raw.get("userId"), raw.get("code")) if isinstance(raw, dict) else raw),
 ]
 
-_CONFIG = ConfigDict(
-    alias_generator=AliasGenerator(validation_alias=to_camel), validate_by_name=True, coerce_numbers_to_str=True
-)
+
+class Answer(BaseModel):
+    """An answer or a part of it."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        alias_generator=AliasGenerator(validation_alias=to_camel),
+        validate_by_name=True,
+        coerce_numbers_to_str=True,
+    )
 
 
 class EventType(StrEnum):
@@ -131,82 +137,69 @@ class Module:
     phones: tuple[tuple[str, str], ...] = ()  # store, our number
 
 
-@parsed(frozen=True, config=_CONFIG)
-class VersionsAnswer:
+class VersionsAnswer(Answer):
     versions: Words = ()
 
 
-@parsed(frozen=True, config=_CONFIG)
-class SystemAnswer:
+class SystemAnswer(Answer):
     public_url: Text = ""
 
 
-@parsed(frozen=True, config=_CONFIG)
-class _Settings:
+class _Settings(Answer):
     time_zone: Text = Field(default="", validation_alias=AliasPath("timezone", "value"))
 
 
-@parsed(frozen=True, config=_CONFIG)
-class SettingsAnswer:
+class SettingsAnswer(Answer):
     settings: _Settings = _Settings()
 
 
-@parsed(frozen=True, config=_CONFIG)
-class EventAnswer:
+class EventAnswer(Answer):
     """Extensions and users unknown to the account."""
 
     unknown_codes: Words = Field(default=(), validation_alias="notExistCodes")
     unknown_users: Ids = Field(default=(), validation_alias="notExistUsers")
 
 
-@parsed(frozen=True, config=_CONFIG)
-class UploadAnswer:
+class UploadAnswer(Answer):
     """Number of accepted calls, and the external IDs of those the account already had."""
 
     processed: int = Field(default=0, validation_alias="processedCallsCount")
     duplicates: Words = Field(default=(), validation_alias="duplicateCalls")
 
 
-@parsed(frozen=True, config=_CONFIG)
-class Manager:
+class Manager(Answer):
     """A customer's manager; where there is none, the CRM sends null, an empty list or a map without an id."""
 
     user_id: int = Field(validation_alias="id")
     code: Text = ""
 
 
-@parsed(frozen=True, config=_CONFIG)
-class ManagerAnswer:
+class ManagerAnswer(Answer):
     manager: Annotated[
         Manager | None, BeforeValidator(lambda raw: raw if isinstance(raw, dict) and raw.get("id") else None)
     ] = None
 
 
-@parsed(frozen=True, config=_CONFIG)
-class User:
+class User(Answer):
     user_id: int = Field(validation_alias="id")
-    name: str = ""
+    first_name: Text = ""
+    patronymic: Text = ""
+    last_name: Text = ""
     email: Email = ""
     is_active: bool = Field(default=True, validation_alias="active")
-    phone: Typed = ""  # as entered by a user
+    phone: Stripped = ""  # as entered by a user
 
-    @model_validator(mode="before")
-    @classmethod
-    def _join_name(cls, raw: Any) -> Any:
-        if not isinstance(raw, dict):
-            return raw
-        parts = (raw.get(name) for name in ("firstName", "patronymic", "lastName"))
-        return {**raw, "name": " ".join(" ".join(str(part) for part in parts if part).split())}
+    @property
+    def name(self) -> str:
+        return " ".join(f"{self.first_name} {self.patronymic} {self.last_name}".split())
 
 
-@parsed(frozen=True, config=_CONFIG)
-class UsersAnswer:
+class UsersAnswer(Answer):
     users: tuple[User, ...] = ()
     last_page: int = Field(default=1, validation_alias=AliasPath("pagination", "totalPageCount"))
 
 
-@parsed(frozen=True, config=_CONFIG)
-class Rights:
+class Rights(Answer):
     """A key's permissions. Old keys have method patterns instead of scopes."""
 
     scopes: WordSet = frozenset()
@@ -220,8 +213,7 @@ class Rights:
         return bool(self.patterns) and self.patterns.isdisjoint(patterns)
 
 
-@parsed(frozen=True, config=_CONFIG)
-class ModuleState:
+class ModuleState(Answer):
     """Our integration module as the account stores it."""
 
     is_on: bool = Field(default=False, validation_alias="active")
@@ -244,15 +236,13 @@ class ModuleState:
         return {name: url for name, url in urls.items() if url}
 
 
-@parsed(frozen=True, config=_CONFIG)
-class StoredModule:
+class StoredModule(Answer):
     """The answers of version 5 and of version 4."""
 
     state: ModuleState = Field(validation_alias=AliasChoices("integrationModule", "configuration"))
 
 
-@parsed(frozen=True, config=_CONFIG)
-class ModuleAnswer:
+class ModuleAnswer(Answer):
     """Users and stores in the module that are unknown to the account."""
 
     # PHP: an empty `info` is a list, otherwise a map.
@@ -260,8 +250,7 @@ class ModuleAnswer:
     unknown_sites: Words = Field(default=(), validation_alias=AliasPath("info", "notExistSiteCodes"))
 
 
-@parsed(frozen=True, config=_CONFIG)
-class HistoryCall:
+class HistoryCall(Answer):
     """A call in the account's history."""
 
     external_id: Text = ""
@@ -269,7 +258,6 @@ class HistoryCall:
     started_at: LocalTime = Field(default=None, validation_alias="date")
 
 
-@parsed(frozen=True, config=_CONFIG)
-class HistoryAnswer:
+class HistoryAnswer(Answer):
     calls: tuple[HistoryCall, ...] = ()
     next_cursor: Text = Field(default="", validation_alias=AliasPath("pagination", "nextCursor"))

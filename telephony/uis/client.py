@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from connector_project.core.http_client import AccessDenied, RemoteRejected, UnexpectedReply
-from telephony.uis import schemas
 from telephony.uis.data_api import Reader
 from telephony.uis.errors import SYSTEM
 from telephony.uis.jsonrpc import Channel
@@ -58,7 +57,7 @@ class UisClient(Reader):
 
     def virtual_numbers(self) -> list[UisNumber]:
         """https://comagic.github.io/data_api/vn/get_virtual_numbers/"""
-        return list(self._all("get.virtual_numbers", {"fields": schemas.field_names(UisNumber)}, UisNumber))
+        return list(self._all("get.virtual_numbers", {"fields": UisNumber.wire_names()}, UisNumber))
 
     def set_status(self, employee_id: int, status_id: int) -> None:
         """https://comagic.github.io/data_api/employee/update_employees/"""
@@ -73,7 +72,7 @@ class UisClient(Reader):
 
         https://comagic.github.io/data_api/report/get_calls_report/
         """
-        params = {"fields": schemas.field_names(CallRow), "sort": [{"field": "start_time", "order": "asc"}]}
+        params = {"fields": CallRow.wire_names(), "sort": [{"field": "start_time", "order": "asc"}]}
         for row in self._dated("get.calls_report", params, CallRow, since=since, till=till):
             yield row.to_event()
 

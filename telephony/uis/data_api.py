@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from connector_project.core.http_client import RemoteRejected, UnexpectedReply
 from telephony.uis import date_windows, schemas
 from telephony.uis.errors import SYSTEM
-from telephony.uis.fields import Locale, to_local
+from telephony.uis.fields import Locale, Row, to_local
 from telephony.uis.jsonrpc import Channel
 from telephony.uis.types import CallLeg
 
@@ -18,7 +18,7 @@ LARGEST_OFFSET = 100_000
 SESSIONS_A_REQUEST = 100
 _IN_REJECTED = {"invalid_parameter_value", "data_type_error", "filter_prohibited", "unexpected_parameters"}
 
-RowT = TypeVar("RowT")
+RowT = TypeVar("RowT", bound=Row)
 DatedT = TypeVar("DatedT", schemas.CallRow, CallLeg)
 
 
@@ -96,7 +96,7 @@ class Reader:
     ) -> Iterator[DatedT]:
         """Read the rows of many sessions, a hundred per request. `report`: method, session field."""
         method, field = report
-        fields = schemas.field_names(kind)
+        fields = kind.wire_names()
 
         def fetch(condition: Mapping[str, object]) -> list[DatedT]:
             return list(self._dated(method, {"fields": fields, "filter": condition}, kind, since=since, till=till))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, StringConstraints, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationInfo
 
 from connector_project.core import phone_numbers
 
@@ -52,4 +52,13 @@ Seconds = Annotated[int, BeforeValidator(lambda raw: raw or 0)]
 Flag = Annotated[bool, BeforeValidator(bool)]
 Words = Annotated[tuple[str, ...], BeforeValidator(lambda raw: raw or ())]
 
-ROW = ConfigDict(validate_by_name=True, coerce_numbers_to_str=True)
+
+class Row(BaseModel):
+    """A row of the Data API; a field has UIS's name, or the one of its alias."""
+
+    model_config = ConfigDict(frozen=True, validate_by_name=True, coerce_numbers_to_str=True)
+
+    @classmethod
+    def wire_names(cls) -> list[str]:
+        """Return UIS's names of the fields: what to request."""
+        return [str(field.validation_alias or name) for name, field in cls.model_fields.items()]

@@ -1,24 +1,20 @@
 """Parses Data API rows into our dataclasses."""
 
-import functools
-from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 import structlog
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
+from pydantic import BeforeValidator, Field, ValidationError
 
 from connector_project.core import phone_numbers
 from connector_project.core.http_client import UnexpectedReply
 from telephony.uis import finish_reasons
 from telephony.uis.errors import SYSTEM
-from telephony.uis.fields import ROW, Digits, Locale, Moment, Seconds, Text, Words
+from telephony.uis.fields import Digits, Locale, Moment, Row, Seconds, Text, Words
 from telephony.uis.types import EndedEvent, Result
 
 logger = structlog.stdlib.get_logger(__name__)
 
-RowT = TypeVar("RowT")
-_adapter: Callable[[Any], TypeAdapter[Any]] = functools.cache(TypeAdapter)
+RowT = TypeVar("RowT", bound=Row)
 
 
 def _employee_ids(raw: Any) -> Any:
@@ -28,8 +24,7 @@ def _employee_ids(raw: Any) -> Any:
     return tuple(filter(None, ids))
 
 
-@dataclass(frozen=True, kw_only=True, config=ROW)
-class CallRow:
+class CallRow(Row):
     """A row of the calls report: the fields of EndedEvent, and what decides its result."""
 
     session_id: int = Field(validation_alias="id")
@@ -62,11 +57,6 @@ class CallRow:
         return EndedEvent(event="report", result=find_result(reason), **values)
 
 
-def field_names(kind: type[object]) -> list[str]:
-    """Return UIS's names of the fields of a row: what to request."""
-    return list(_adapter(kind).json_schema()["properties"])
-
-
 def parse(kind: type[RowT], data: object, locale: Locale) -> list[RowT]:
     """Parse the rows of a reply. A row that is not as documented is left out and logged: it must not block the others.
 
@@ -84,9 +74,8 @@ def parse(kind: type[RowT], data: object, locale: Locale) -> list[RowT]:
 
 def _row(kind: type[RowT], raw: object, locale: Locale) -> RowT | None:
     try:
-        row: RowT = _adapter(kind).validate_python(raw, context=locale, by_alias=True, by_name=False)
+        return kind.model_validate(raw, context=locale, by_alias=True, by_name=False)
     except ValidationError as exc:
         where = exc.errors(include_input=False)[0]["loc"]
         logger.warning("UIS sent a row that is not as documented", kind=kind.__name__, fields=where)
         return None
-    return row

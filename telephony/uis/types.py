@@ -7,9 +7,8 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AliasPath, BeforeValidator, Field, model_validator
-from pydantic.dataclasses import dataclass as row
 
-from telephony.uis.fields import ROW, Digits, Email, Flag, Moment, Number, Seconds, Stripped, Text, Words
+from telephony.uis.fields import Digits, Email, Flag, Moment, Number, Row, Seconds, Stripped, Text, Words
 
 
 class Event(StrEnum):
@@ -113,8 +112,7 @@ class Unreadable:
 ParsedWebhook = RingingEvent | AnsweredEvent | OtherEvent | RecordingEvent | EndedEvent | Unreadable
 
 
-@row(frozen=True, kw_only=True, config=ROW)
-class CallLeg:
+class CallLeg(Row):
     """One leg of a call from the Data API."""
 
     leg_id: int = Field(validation_alias="id")
@@ -148,8 +146,7 @@ class CallLeg:
         return self.started_at + timedelta(seconds=self.total_seconds)
 
 
-@row(frozen=True, config=ROW)
-class Account:
+class Account(Row):
     """The account a key belongs to."""
 
     name: Text = ""
@@ -162,8 +159,7 @@ def _active_numbers(raw: object) -> object:
     return [phone.get("phone_number") for phone in raw if phone.get("status") != "inactive"]
 
 
-@row(frozen=True, kw_only=True, config=ROW)
-class UisEmployee:
+class UisEmployee(Row):
     """An employee at UIS. `status` is the status id; where UIS sends none, the deprecated name of a standard status."""
 
     uis_id: int = Field(validation_alias="id")
@@ -194,8 +190,7 @@ class UisEmployee:
         return raw | filled
 
 
-@row(frozen=True, config=ROW)
-class Status:
+class Status(Row):
     """A status an employee can have; `mnemonic` is "" for statuses created by the client."""
 
     uis_id: int = Field(validation_alias="id")
@@ -204,8 +199,7 @@ class Status:
     is_deleted: Flag = False
 
 
-@row(frozen=True, config=ROW)
-class UisNumber:
+class UisNumber(Row):
     """A virtual number of the account."""
 
     number: Number = Field(validation_alias="virtual_phone_number")

@@ -28,7 +28,7 @@ def leg(leg_id: int, session_id: int = 1) -> dict[str, object]:
 
 def test_account_has_its_name_and_time_zone():
     transport = FakeTransport(load("get_account.response.json"))
-    assert transport.client().account() == Account("ООО Пример", "Europe/Moscow")
+    assert transport.client().account() == Account(name="ООО Пример", time_zone="Europe/Moscow")
     assert transport.calls == [("get.account", {})]
 
 
@@ -84,9 +84,9 @@ def test_statuses_exclude_deleted_ones():
     reply["result"]["data"].append({"id": 4, "mnemonic": "break", "name": "Перерыв", "is_deleted": True})
     transport = FakeTransport(reply)
     assert transport.client().statuses() == [
-        Status(1, "available", "Доступен"),
-        Status(3, "do_not_disturb", "Не беспокоить"),
-        Status(9001, "", "Обучение"),
+        Status(uis_id=1, mnemonic="available", name="Доступен"),
+        Status(uis_id=3, mnemonic="do_not_disturb", name="Не беспокоить"),
+        Status(uis_id=9001, mnemonic="", name="Обучение"),
     ]
     assert transport.calls == [("get.statuses", {"limit": 1000, "offset": 0})]
 
@@ -96,8 +96,8 @@ def test_virtual_numbers_have_name_and_activity():
     reply["result"]["data"].append({"virtual_phone_number": "74950000002", "name": None, "status": "limit_lock"})
     transport = FakeTransport(reply)
     assert transport.client().virtual_numbers() == [
-        UisNumber("74950000001", "Основной номер", is_active=True),
-        UisNumber("74950000002", "", is_active=False),
+        UisNumber(number="74950000001", name="Основной номер", is_active=True),
+        UisNumber(number="74950000002", name="", is_active=False),
     ]
     documented = load("get_virtual_numbers.request.json")
     assert transport.calls[0][0] == documented["method"]
