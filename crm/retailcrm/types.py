@@ -225,16 +225,6 @@ class ModuleState(Answer):
     make_call_url: Text = Field(default="", validation_alias=_telephony("makeCallUrl"))
     change_status_url: Text = Field(default="", validation_alias=_telephony("changeUserStatusUrl"))
 
-    @property
-    def addresses(self) -> dict[str, str]:
-        """The URLs that the account returned, by wire name."""
-        urls = {
-            "baseUrl": self.base_url,
-            "makeCallUrl": self.make_call_url,
-            "changeUserStatusUrl": self.change_status_url,
-        }
-        return {name: url for name, url in urls.items() if url}
-
 
 class StoredModule(Answer):
     """The answers of version 5 and of version 4."""

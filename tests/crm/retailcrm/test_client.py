@@ -548,14 +548,6 @@ def test_module_is_parsed(name, version, code, state):
     assert send.sent[0]["url"] == load(name)["request"]["url"]
 
 
-def test_module_has_the_returned_addresses_by_wire_name():
-    state = ModuleState(base_url="https://a.example.com", change_status_url="https://a.example.com/status")
-    assert state.addresses == {
-        "baseUrl": "https://a.example.com",
-        "changeUserStatusUrl": "https://a.example.com/status",
-    }
-
-
 @pytest.mark.parametrize(
     ("module", "state"),
     [
