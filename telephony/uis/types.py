@@ -1,4 +1,4 @@
-"""Dataclasses of what UIS sends. Every datetime is aware, phone numbers are digits only, "" means unknown."""
+"""What UIS sends. Every datetime is aware, phone numbers are digits only, "" means unknown."""
 
 import functools
 from dataclasses import dataclass
