@@ -94,12 +94,12 @@ def is_other_account(tenant: Tenant, client: RetailCrmClient) -> bool:
 def foreign_urls(tenant: Tenant, state: ModuleState) -> list[str]:
     """Return the URL fields that are not ours; fields the CRM does not return do not count."""
     ours = addresses(tenant)
-    wanted = {
-        "makeCallUrl": ours["make_call"],
-        "changeUserStatusUrl": ours["change_user_status"],
-        "baseUrl": _base_url(ours),
+    pairs = {
+        "baseUrl": (state.base_url, _base_url(ours)),
+        "makeCallUrl": (state.make_call_url, ours["make_call"]),
+        "changeUserStatusUrl": (state.change_status_url, ours["change_user_status"]),
     }
-    return [name for name, url in state.addresses if url.rstrip("/") != wanted[name].rstrip("/")]
+    return [name for name, (url, own) in pairs.items() if url and url.rstrip("/") != own.rstrip("/")]
 
 
 def code(tenant: Tenant) -> str:

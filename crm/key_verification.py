@@ -2,6 +2,7 @@
 
 from connector_project.core.check_results import require
 from crm import api_scopes, checks, client_factory
+from crm.retailcrm.types import Rights
 from tenants.models import CrmConnection
 
 
@@ -13,8 +14,13 @@ def verify_crm_key(connection: CrmConnection) -> None:
     served, rights = client.versions(), client.rights()
     require(checks.version(connection, served))
     connection.served_version = checks.served_version(connection, served)
-    for scope in api_scopes.required(rights):
-        require(scope)
+    require_scopes(rights)
     zone = client_factory.crm_client(connection, is_live=True).time_zone()
     connection.time_zone, connection.stores = zone or connection.time_zone, list(rights.sites)
     connection.save(update_fields=["served_version", "time_zone", "stores"])
+
+
+def require_scopes(rights: Rights) -> None:
+    """Raise CheckFailed if the key certainly lacks a scope that activation needs."""
+    for scope in api_scopes.required(rights):
+        require(scope)

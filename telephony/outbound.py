@@ -3,7 +3,6 @@
 from connector_project.core import http_client
 from telephony import client_factory
 from telephony.uis.errors import SYSTEM
-from telephony.uis.types import ClickToCallRequest
 from tenants.models import Employee, Tenant, UisStatus, VirtualNumber
 
 
@@ -12,8 +11,8 @@ def start_call(employee: Employee, *, contact: str, number: str, external_id: st
 
     Numbers are digits. Raises RemoteError.
     """
-    request = ClickToCallRequest(employee_id=employee.uis_id, contact=contact, number=number, external_id=external_id)
-    return client_factory.uis_client(employee.tenant.uis, is_live=True).start_call(request)
+    client = client_factory.uis_client(employee.tenant.uis, is_live=True)
+    return client.start_call(employee.uis_id, contact=contact, number=number, external_id=external_id)
 
 
 def number_for(employee: Employee, *, requested: str) -> str:

@@ -8,7 +8,6 @@ from django.utils.text import slugify
 
 from tenants.models import (
     ACTIVATION_LINK_LIFETIME,
-    Connection,
     CrmConnection,
     Tenant,
     TransferRules,
@@ -48,8 +47,8 @@ def create_or_update(new: NewTenant, *, now: datetime) -> Tenant:
     same = Tenant.objects.filter(slug=new.slug, name=new.name).first() if new.slug else None
     if same is None:
         return create_tenant(new, now=now)
-    _save(same.uis, brand=new.uis_brand, access_token=new.uis_token or same.uis.access_token)
-    _save(same.crm, address=new.crm_url.rstrip("/"), key=new.crm_key or same.crm.key, version=new.crm_version)
+    same.uis.change(brand=new.uis_brand, access_token=new.uis_token)
+    same.crm.change(address=new.crm_url.rstrip("/"), key=new.crm_key, version=new.crm_version)
     return same
 
 
@@ -65,23 +64,14 @@ def create_tenant(new: NewTenant, *, now: datetime) -> Tenant:
     )
     tenant.full_clean()
     tenant.save()
-    _save(UisConnection(tenant=tenant), brand=new.uis_brand, access_token=new.uis_token)
-    _save(CrmConnection(tenant=tenant), address=new.crm_url.rstrip("/"), key=new.crm_key, version=new.crm_version)
-    TransferRules.objects.create(tenant=tenant)
+    uis = UisConnection(tenant=tenant, brand=new.uis_brand, access_token=new.uis_token)
+    crm = CrmConnection(tenant=tenant, address=new.crm_url.rstrip("/"), key=new.crm_key, version=new.crm_version)
+    for part in (uis, crm, TransferRules(tenant=tenant)):
+        part.full_clean()
+        part.save()
     if new.default_number:
         VirtualNumber.objects.create(tenant=tenant, number=new.default_number, is_default=True)
     return tenant
-
-
-def _save(connection: Connection, **values: str) -> None:
-    """Save the values; a change lifts the suspension."""
-    is_changed = any(getattr(connection, name) != value for name, value in values.items())
-    for name, value in values.items():
-        setattr(connection, name, value)
-    connection.full_clean()
-    connection.save()
-    if is_changed:
-        connection.restore()
 
 
 def free_slug(name: str) -> str:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from connector_project.core import http_client, time_zones
-from crm.retailcrm import errors, payloads, schemas
+from crm.retailcrm import errors, payloads, types
 from crm.retailcrm.errors import SYSTEM
 from crm.retailcrm.types import (
     CallEvent,
@@ -34,8 +34,12 @@ SYSTEM_INFO = "/api/system-info"
 EVENT_SECONDS = 4.0
 MANAGER_SECONDS = 4.0
 UPLOAD_SECONDS = 20.0
+DEFAULT_SECONDS = 10.0
 
-AnswerT = TypeVar("AnswerT", bound=BaseModel)
+# Path of our module, and the field that has it in requests and answers.
+_MODULE_PLACES = {V4: ("telephony/setting", "configuration"), V5: ("integration-modules", "integrationModule")}
+
+AnswerT = TypeVar("AnswerT", bound=types.Answer)
 
 
 @dataclass(frozen=True)
@@ -56,20 +60,20 @@ class RetailCrmClient:
 
     def versions(self) -> tuple[str, ...]:
         """https://docs.retailcrm.ru/Developers/API/APIVersions: the versions served, such as "5.0"."""
-        return self._get(schemas.VersionsAnswer, "/api/api-versions").versions
+        return self._get(types.VersionsAnswer, "/api/api-versions").versions
 
     def rights(self) -> Rights:
         """https://docs.retailcrm.ru/Developers/API/APIFeatures/APIRules: what this key may do."""
-        return self._get(schemas.CredentialsAnswer, "/api/credentials").to_rights()
+        return self._get(Rights, "/api/credentials")
 
     def public_address(self) -> str:
         """The account's public URL from `system-info`, which needs no key."""
-        return self._get(schemas.SystemAnswer, SYSTEM_INFO).publicUrl.rstrip("/")
+        return self._get(types.SystemAnswer, SYSTEM_INFO).public_url.rstrip("/")
 
     def time_zone(self) -> str:
         """The account's IANA time zone by GET /settings; "" if not permitted or unknown."""
         try:
-            name = self._get(schemas.SettingsAnswer, self._path("/settings")).settings.timezone.value
+            name = self._get(types.SettingsAnswer, self._path("/settings")).settings.time_zone
         except (http_client.AccessDenied, http_client.UnexpectedReply) as exc:
             if exc.code in {errors.SCOPE, errors.METHOD_ABSENT}:
                 return ""
@@ -81,10 +85,9 @@ class RetailCrmClient:
 
         https://docs.retailcrm.ru/Developers/API/APIFeatures/TelephonyApiV4; version 5 has integration modules instead
         """
+        path, _place = _MODULE_PLACES[self.version]
         try:
-            if self.version == V4:
-                return self._get(schemas.ModuleV4, self._path(f"/telephony/setting/{code}")).to_state()
-            return self._get(schemas.ModuleV5, self._path(f"/integration-modules/{code}")).to_state()
+            return self._get(types.StoredModule, self._path(f"/{path}/{code}")).state
         except http_client.RemoteRejected as exc:
             if exc.code != errors.NOT_FOUND:
                 raise
@@ -92,49 +95,36 @@ class RetailCrmClient:
 
     def edit_module(self, module: Module) -> ModuleAnswer:
         """Create or replace our module with all its extensions. Same pages as `module`."""
-        if self.version == V4:
-            path, field, payload = (
-                f"/telephony/setting/{module.code}/edit",
-                "configuration",
-                payloads.to_module_v4(module),
-            )
-        else:
-            path, field, payload = (
-                f"/integration-modules/{module.code}/edit",
-                "integrationModule",
-                payloads.to_module_v5(module),
-            )
-        return self._post(schemas.ModuleEdited, self._path(path), {field: payload}).to_answer()
+        path, place = _MODULE_PLACES[self.version]
+        payload = payloads.to_module_v4(module) if self.version == V4 else payloads.to_module_v5(module)
+        return self._post(ModuleAnswer, self._path(f"/{path}/{module.code}/edit"), {place: payload})
 
     def send_event(self, event: CallEvent) -> EventAnswer:
         """Open or close a pop-up: POST /telephony/call/event. Useless a few seconds late, so never queued."""
-        path = self._path("/telephony/call/event")
-        return self._post(
-            schemas.EventAnswered, path, {"event": payloads.to_event(event)}, timeout=EVENT_SECONDS
-        ).to_answer()
+        path, payload = self._path("/telephony/call/event"), payloads.to_event(event)
+        return self._post(EventAnswer, path, {"event": payload}, timeout=EVENT_SECONDS)
 
     def upload_calls(self, calls: Sequence[CallRecord]) -> UploadAnswer:
         """Upload up to 50 calls: POST /telephony/calls/upload. Idempotent by externalId."""
         payload = [payloads.to_record(call, zone=self.zone) for call in calls]
         path = self._path("/telephony/calls/upload")
-        return self._post(schemas.Uploaded, path, {"calls": payload}, timeout=UPLOAD_SECONDS).to_answer()
+        return self._post(UploadAnswer, path, {"calls": payload}, timeout=UPLOAD_SECONDS)
 
     def manager(self, phone: str) -> Manager | None:
         """The customer's manager, whatever their status: GET /telephony/manager."""
         query = {"phone": phone, "details": "0", "ignoreStatus": "1"}
         path = self._path("/telephony/manager")
-        return self._get(schemas.ManagerAnswer, path, query, timeout=MANAGER_SECONDS).to_manager()
+        return self._get(types.ManagerAnswer, path, query, timeout=MANAGER_SECONDS).manager
 
     def history(self, *, pages: int = 1) -> Iterator[HistoryCall]:
         """The newest calls in the account's history: GET /telephony/calls; not every account supports it."""
-        cursor = ""
+        query = {"limit": "100"}
         for _page in range(pages):
-            query = {"limit": "100"} | ({"cursor": cursor} if cursor else {})
-            answer = self._get(schemas.HistoryAnswer, self._path("/telephony/calls"), query)
-            yield from answer.to_calls(zone=self.zone)
-            cursor = answer.pagination.nextCursor
-            if not cursor:
+            answer = self._get(types.HistoryAnswer, self._path("/telephony/calls"), query)
+            yield from answer.calls
+            if not answer.next_cursor:
                 return
+            query = {"limit": "100", "cursor": answer.next_cursor}
 
     def users(self) -> list[User]:
         """All users, dismissed ones too: GET /users."""
@@ -142,32 +132,36 @@ class RetailCrmClient:
         page, last = 1, 1
         while page <= last:
             query = {"limit": str(USERS_A_PAGE), "page": str(page)}
-            answer = self._get(schemas.UsersAnswer, self._path("/users"), query)
-            found += [user.to_user() for user in answer.users]
-            page, last = page + 1, answer.pagination.totalPageCount
+            answer = self._get(types.UsersAnswer, self._path("/users"), query)
+            found += answer.users
+            page, last = page + 1, answer.last_page
         return found
 
     def set_user_status(self, user_id: int, status: str) -> None:
         """Set a status (free, busy, dinner, break): POST /users/{id}/status, version 5 only."""
-        self._post(schemas.Accepted, f"/api/{V5}/users/{user_id}/status", {"status": status})
+        self._ask("POST", f"/api/{V5}/users/{user_id}/status", body={"status": status}, timeout=DEFAULT_SECONDS)
 
     def _path(self, path: str) -> str:
         return f"/api/{self.version}{path}"
 
     def _get(
-        self, kind: type[AnswerT], path: str, query: Mapping[str, str] | None = None, *, timeout: float = 10.0
+        self,
+        kind: type[AnswerT],
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        timeout: float = DEFAULT_SECONDS,
     ) -> AnswerT:
-        return self._ask(kind, "GET", path, query=query or {}, timeout=timeout)
+        return self._parse(kind, self._ask("GET", path, query=query or {}, timeout=timeout), path)
 
-    def _post(self, kind: type[AnswerT], path: str, form: Mapping[str, object], *, timeout: float = 10.0) -> AnswerT:
+    def _post(
+        self, kind: type[AnswerT], path: str, form: Mapping[str, object], *, timeout: float = DEFAULT_SECONDS
+    ) -> AnswerT:
         # The API wants structures as one JSON string in a form field and rejects nested fields.
-        body = {
-            name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            for name, value in form.items()
-        }
-        return self._ask(kind, "POST", path, body=body, timeout=timeout)
+        body = {name: json.dumps(value, ensure_ascii=False) for name, value in form.items()}
+        return self._parse(kind, self._ask("POST", path, body=body, timeout=timeout), path)
 
-    def _ask(self, kind: type[AnswerT], method: str, path: str, **request: Any) -> AnswerT:
+    def _ask(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         if not self.key and path != SYSTEM_INFO:
             # A disconnected client has no key: nothing more is sent for them, even by queued tasks.
             raise http_client.AccessDenied(SYSTEM, "There is no API key.", code=errors.KEY)
@@ -180,8 +174,11 @@ class RetailCrmClient:
             self.on_end(exc if isinstance(exc, http_client.RemoteUnavailable) else None)
             raise
         self.on_end(None)
+        return data
+
+    def _parse(self, kind: type[AnswerT], data: object, path: str) -> AnswerT:
         try:
-            return kind.model_validate(data)
+            return kind.model_validate(data, context=self.zone, by_alias=True, by_name=False)
         except ValidationError as exc:
             where = exc.errors(include_input=False)[0]["loc"]
             raise http_client.UnexpectedReply(

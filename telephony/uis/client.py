@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from connector_project.core.http_client import AccessDenied, RemoteRejected, UnexpectedReply
-from telephony.uis import fields, schemas
 from telephony.uis.data_api import Reader
 from telephony.uis.errors import SYSTEM
 from telephony.uis.jsonrpc import Channel
-from telephony.uis.types import Account, CallLeg, ClickToCallRequest, EndedEvent, Status, UisEmployee, UisNumber
+from telephony.uis.schemas import CallRow
+from telephony.uis.types import Account, CallLeg, EndedEvent, Status, UisEmployee, UisNumber
 
 HOSTS = {
     "uis": ("https://dataapi.uiscom.ru/v2.0", "https://callapi.uiscom.ru/v4.0", "app.uiscom.ru"),
@@ -21,6 +21,10 @@ HOSTS = {
         "app.novofon.ru",
     ),
 }
+EMPLOYEE_FIELDS = [
+    *("id", "full_name", "first_name", "last_name", "email", "status", "status_id", "call_recording", "phone_numbers"),
+    "extension",
+]
 # UIS does not document whether a date window filters by the start of the call or of the leg.
 MARGIN = timedelta(days=1)
 
@@ -33,31 +37,27 @@ class UisClient(Reader):
 
     def account(self) -> Account:
         """https://comagic.github.io/data_api/account/get_account/"""
-        rows = schemas.parse(schemas.AccountRow, self._ask("get.account", {}).data)
-        if not rows:
+        accounts = self._parse(Account, self._ask("get.account", {}).data)
+        if not accounts:
             raise UnexpectedReply(SYSTEM, "UIS returned no account.")
-        return rows[0].to_account()
+        return accounts[0]
 
     def employees(self) -> list[UisEmployee]:
         """https://comagic.github.io/data_api/employee/get_employees/"""
-        params = {"fields": [*fields.EMPLOYEE, "extension"]}
-        return [row.to_employee(digits=self._digits) for row in self._all("get.employees", params, schemas.EmployeeRow)]
+        return list(self._all("get.employees", {"fields": EMPLOYEE_FIELDS}, UisEmployee))
 
     def employee_statuses(self) -> dict[int, str]:
-        """Return each employee's status by employee id: the status id if set, else the deprecated status name."""
-        params = {"fields": ["id", "status", "status_id"]}
-        return {row.id: row.status_code for row in self._all("get.employees", params, schemas.EmployeeRow)}
+        """Return each employee's status by employee id."""
+        employees = self._all("get.employees", {"fields": ["id", "status", "status_id"]}, UisEmployee)
+        return {employee.uis_id: employee.status for employee in employees}
 
     def statuses(self) -> list[Status]:
         """Return the statuses that are not deleted. https://comagic.github.io/data_api/employee/get_statuses/"""
-        return [row.to_status() for row in self._all("get.statuses", {}, schemas.StatusRow) if not row.is_deleted]
+        return [status for status in self._all("get.statuses", {}, Status) if not status.is_deleted]
 
     def virtual_numbers(self) -> list[UisNumber]:
         """https://comagic.github.io/data_api/vn/get_virtual_numbers/"""
-        params = {"fields": ["id", "virtual_phone_number", "name", "status"]}
-        return [
-            row.to_number(digits=self._digits) for row in self._all("get.virtual_numbers", params, schemas.NumberRow)
-        ]
+        return list(self._all("get.virtual_numbers", {"fields": UisNumber.wire_names()}, UisNumber))
 
     def set_status(self, employee_id: int, status_id: int) -> None:
         """https://comagic.github.io/data_api/employee/update_employees/"""
@@ -72,9 +72,9 @@ class UisClient(Reader):
 
         https://comagic.github.io/data_api/report/get_calls_report/
         """
-        params = {"fields": fields.CALL, "sort": [{"field": "start_time", "order": "asc"}]}
-        for row in self._dated("get.calls_report", params, schemas.CallRow, since=since, till=till):
-            yield self._call(row)
+        params = {"fields": CallRow.wire_names(), "sort": [{"field": "start_time", "order": "asc"}]}
+        for row in self._dated("get.calls_report", params, CallRow, since=since, till=till):
+            yield row.to_event()
 
     def has_calls_of(self, source: str, *, since: datetime, till: datetime) -> bool:
         """Return whether calls of this source (such as UIS's own integrations) started in the window. Same page."""
@@ -83,37 +83,33 @@ class UisClient(Reader):
         return bool(self._ask("get.calls_report", params).data)
 
     def calls_by_session(self, session_ids: Sequence[int], *, since: datetime, till: datetime) -> list[EndedEvent]:
-        report = ("get.calls_report", "id", fields.CALL)
-        rows = self._of_sessions(report, session_ids, schemas.CallRow, since=since - MARGIN, till=till + MARGIN)
-        return [self._call(row) for row in rows]
+        report = ("get.calls_report", "id")
+        rows = self._of_sessions(report, session_ids, CallRow, since=since - MARGIN, till=till + MARGIN)
+        return [row.to_event() for row in rows]
 
     def call_legs(self, session_ids: Sequence[int], *, since: datetime, till: datetime) -> list[CallLeg]:
         """Return all legs of these sessions, one request per hundred sessions.
 
         https://comagic.github.io/data_api/report/get_call_legs_report/
         """
-        report = ("get.call_legs_report", "call_session_id", fields.LEG)
-        rows = self._of_sessions(report, session_ids, schemas.LegRow, since=since - MARGIN, till=till + MARGIN)
-        return [row.to_leg(zone=self.zone, digits=self._digits) for row in rows]
+        report = ("get.call_legs_report", "call_session_id")
+        return list(self._of_sessions(report, session_ids, CallLeg, since=since - MARGIN, till=till + MARGIN))
 
-    def start_call(self, order: ClickToCallRequest) -> int:
+    def start_call(self, employee_id: int, *, contact: str, number: str, external_id: str) -> int:
         """Ring the employee, then the contact; return the session id. Not idempotent: never retry it.
 
         https://comagic.github.io/call_api/create_call/start_employee_call/
         """
-        employee: dict[str, object] = {"id": order.employee_id}
-        if order.employee_number:
-            employee["phone_number"] = order.employee_number
         params = {
             "first_call": "employee",
             "switch_at_once": True,
             "early_switching": True,
             "show_virtual_phone_number": False,
-            "virtual_phone_number": order.number,
-            "external_id": order.external_id,
+            "virtual_phone_number": number,
+            "external_id": external_id,
             "direction": "out",
-            "contact": order.contact,
-            "employee": employee,
+            "contact": contact,
+            "employee": {"id": employee_id},
         }
         data = self.calls_api.request("start.employee_call", params).data
         session_id = data.get("call_session_id") if isinstance(data, dict) else None
@@ -146,9 +142,6 @@ class UisClient(Reader):
         except (RemoteRejected, UnexpectedReply):
             pass  # Rejected for its parameters, not for missing rights.
         return True
-
-    def _call(self, row: schemas.CallRow) -> EndedEvent:
-        return row.to_call(zone=self.zone, digits=self._digits)
 
     def _update_employee(self, employee_id: int, change: Mapping[str, object]) -> None:
         """Change one employee. Where the account requires all fields, read them and send them with the change."""

@@ -6,19 +6,20 @@ from datetime import datetime
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from connector_project.core import phone_numbers
 from connector_project.core.http_client import RemoteRejected, UnexpectedReply
 from telephony.uis import date_windows, schemas
 from telephony.uis.errors import SYSTEM
+from telephony.uis.fields import Locale, Row, to_local
 from telephony.uis.jsonrpc import Channel
+from telephony.uis.types import CallLeg
 
 PAGE = 1000
 LARGEST_OFFSET = 100_000
 SESSIONS_A_REQUEST = 100
 _IN_REJECTED = {"invalid_parameter_value", "data_type_error", "filter_prohibited", "unexpected_parameters"}
 
-RowT = TypeVar("RowT", bound=schemas._Row)
-DatedT = TypeVar("DatedT", schemas.CallRow, schemas.LegRow)
+RowT = TypeVar("RowT", bound=Row)
+DatedT = TypeVar("DatedT", schemas.CallRow, CallLeg)
 
 
 class TooManyRows(UnexpectedReply):
@@ -36,23 +37,20 @@ class Reader:
     supports_in_operator: bool = True
     unread: int = 0  # rows left out so far because they were not as documented
 
-    def _digits(self, raw: str | None) -> str:
-        return phone_numbers.normalise(raw, is_russian=self.is_russian)
-
     def _window(self, since: datetime, till: datetime) -> dict[str, Any]:
-        return {
-            "date_from": schemas.to_local(since, zone=self.zone),
-            "date_till": schemas.to_local(till, zone=self.zone),
-        }
+        return {"date_from": to_local(since, zone=self.zone), "date_till": to_local(till, zone=self.zone)}
 
     def _ask(self, method: str, params: Mapping[str, object]) -> Any:
         agent = {"user_id": self.agent_user_id} if self.agent_user_id else {}
         return self.data.request(method, {**agent, **params})
 
+    def _parse(self, kind: type[RowT], data: object) -> list[RowT]:
+        return schemas.parse(kind, data, Locale(self.zone, is_russian=self.is_russian))
+
     def _all(self, method: str, params: Mapping[str, object], kind: type[RowT]) -> Iterator[RowT]:
         for offset in range(0, LARGEST_OFFSET + 1, PAGE):
             result = self._ask(method, {**params, "limit": PAGE, "offset": offset})
-            rows = schemas.parse(kind, result.data)
+            rows = self._parse(kind, result.data)
             sent = len(result.data) if isinstance(result.data, list) else len(rows)
             self.unread += sent - len(rows)
             yield from rows
@@ -68,35 +66,37 @@ class Reader:
         window = self._window(since, till)
         for first, last in date_windows.split(window["date_from"], window["date_till"]):
             for row in self._in_window(method, params, kind, first=first, last=last):
-                if row.id not in seen:
-                    seen.add(row.id)
+                row_id = row.leg_id if isinstance(row, CallLeg) else row.session_id
+                if row_id not in seen:
+                    seen.add(row_id)
                     yield row
 
     def _in_window(
         self, method: str, params: Mapping[str, object], kind: type[DatedT], *, first: str, last: str
     ) -> Iterator[DatedT]:
         """Read one window; where it has more rows than the largest offset, continue from the last row read."""
-        newest = first
+        row: DatedT | None = None
         try:
             for row in self._all(method, {**params, "date_from": first, "date_till": last}, kind):
-                newest = max(newest, row.start_time)
                 yield row
         except TooManyRows:
+            newest = to_local(row.started_at, zone=self.zone) if row else first
             if newest == first or "sort" not in params:
                 raise
             yield from self._in_window(method, params, kind, first=newest, last=last)
 
     def _of_sessions(
         self,
-        report: tuple[str, str, Sequence[str]],
+        report: tuple[str, str],
         session_ids: Sequence[int],
         kind: type[DatedT],
         *,
         since: datetime,
         till: datetime,
     ) -> Iterator[DatedT]:
-        """Read the rows of many sessions, a hundred per request. `report`: method, session field, fields."""
-        method, field, fields = report
+        """Read the rows of many sessions, a hundred per request. `report`: method, session field."""
+        method, field = report
+        fields = kind.wire_names()
 
         def fetch(condition: Mapping[str, object]) -> list[DatedT]:
             return list(self._dated(method, {"fields": fields, "filter": condition}, kind, since=since, till=till))

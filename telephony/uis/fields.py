@@ -1,16 +1,64 @@
-"""The fields we request from the Data API."""
+"""Types of the fields of Data API rows. Their context is the account's Locale; without one, they take our own values.
 
-EMPLOYEE = [
-    *["id", "full_name", "first_name", "last_name", "email", "status", "status_id", "call_recording"],
-    *["phone_numbers"],
-]
-LEG = [
-    *["id", "call_session_id", "call_records", "start_time", "connect_time", "duration", "total_duration"],
-    *["finish_reason", "virtual_phone_number", "calling_phone_number", "called_phone_number", "contact_phone_number"],
-    *["is_operator", "is_talked", "is_coach", "employee_id"],
-]
-CALL = [
-    *["id", "start_time", "finish_time", "finish_reason", "direction", "source", "is_lost", "contact_phone_number"],
-    *["virtual_phone_number", "wait_duration", "talk_duration", "total_duration", "call_records", "employees"],
-    *["last_talked_employee_id", "call_api_external_id", "full_record_file_link"],
-]
+The documentation says of every field that empty values come as null.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationInfo
+
+from connector_project.core import phone_numbers
+
+
+@dataclass(frozen=True)
+class Locale:
+    """How an account writes times and phone numbers."""
+
+    zone: ZoneInfo
+    is_russian: bool = True
+
+
+def to_time(local: str, *, zone: ZoneInfo) -> datetime:
+    """Parse a Data API date: the account's local time without a zone. Raises ValueError."""
+    try:
+        return datetime.fromisoformat(local).replace(tzinfo=zone).astimezone(UTC)
+    except OverflowError as exc:
+        raise ValueError("no real date") from exc
+
+
+def to_local(moment: datetime, *, zone: ZoneInfo) -> str:
+    """Format a datetime for the Data API: the account's local time without a zone."""
+    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _moment(raw: Any, info: ValidationInfo[Locale | None]) -> Any:
+    return to_time(str(raw), zone=info.context.zone) if info.context else raw
+
+
+def _digits(text: str, info: ValidationInfo[Locale | None]) -> str:
+    return phone_numbers.normalise(text, is_russian=info.context.is_russian) if info.context else text
+
+
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+Number = Annotated[str, AfterValidator(_digits)]
+Text = Annotated[str, BeforeValidator(lambda raw: "" if raw is None else str(raw))]
+Digits = Annotated[Text, AfterValidator(_digits)]
+Stripped = Annotated[Text, StringConstraints(strip_whitespace=True)]
+Email = Annotated[Stripped, StringConstraints(to_lower=True)]
+Seconds = Annotated[int, BeforeValidator(lambda raw: raw or 0)]
+Flag = Annotated[bool, BeforeValidator(bool)]
+Words = Annotated[tuple[str, ...], BeforeValidator(lambda raw: raw or ())]
+
+
+class Row(BaseModel):
+    """A row of the Data API; a field has UIS's name, or the one of its alias."""
+
+    model_config = ConfigDict(frozen=True, validate_by_name=True, coerce_numbers_to_str=True)
+
+    @classmethod
+    def wire_names(cls) -> list[str]:
+        """Return UIS's names of the fields: what to request."""
+        return [str(field.validation_alias or name) for name, field in cls.model_fields.items()]

@@ -98,16 +98,18 @@ def _body(body: str) -> dict[str, object]:
 
 
 def _parse_json(text: str) -> dict[str, object]:
+    detail = ""  # what is wrong with the text as it was sent
     for candidate in (text, _repair(text)):
         try:
             # strict=False: a line break inside a name must not make the notification unreadable.
             parsed = json.loads(candidate, strict=False)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as exc:
+            detail = detail or (str(exc) if isinstance(exc, ValueError) else "too deep")
             continue
         if isinstance(parsed, dict):
             return parsed
         break
-    raise PayloadError(ParseError.NOT_JSON, _json_error(text))
+    raise PayloadError(ParseError.NOT_JSON, detail or "not an object")
 
 
 def _repair(text: str) -> str:
@@ -115,16 +117,6 @@ def _repair(text: str) -> str:
     text = _DOUBLED_QUOTES.sub(r'\1: "\g<value>"', text)
     text = _BARE_MACRO.sub(r': "\1"', text)
     return _BARE_NAME.sub(r'"\1": "\1"', text)
-
-
-def _json_error(text: str) -> str:
-    try:
-        json.loads(text, strict=False)
-    except ValueError as exc:
-        return str(exc)
-    except RecursionError:
-        return "too deep"
-    return "not an object"
 
 
 def _form(text: str) -> list[tuple[str, str]]:

@@ -40,25 +40,28 @@ class RecordingStream:
     requested range is outside the file. Close it in the thread that opened it.
     """
 
-    def __init__(self, source: Download, *, kind: str, size: int | None, part: ContentRange | None = None) -> None:
-        self.kind, self.size, self.part = kind, size, part
-        self.is_empty = False
+    def __init__(
+        self,
+        source: Download,
+        *,
+        kind: str = MP3,
+        size: int | None,
+        part: ContentRange | None = None,
+        skipped: int = 0,
+        is_empty: bool = False,
+    ) -> None:
+        self.kind, self.size, self.part, self.is_empty = kind, size, part, is_empty
         self.is_complete = False  # read to the end
-        self.on_close: Callable[[], None] = _nothing
+        self.on_close: Callable[[], object] | None = None
         self._source = source
         self._first = b""
-        self._skipped = 0  # bytes before the part, where UIS ignores Range and sends the whole file
+        self._skipped = skipped  # bytes before the part, where UIS ignores Range and sends the whole file
         self._left = part.length if part else size
 
     @property
     def length(self) -> int | None:
         """Number of bytes to be sent; None if unknown."""
         return self.part.length if self.part else self.size
-
-    def skip(self, count: int) -> "RecordingStream":
-        """Discard the bytes before the part."""
-        self._skipped = count
-        return self
 
     def begin(self) -> None:
         """Wait for the first bytes: once our own response has started, it can no longer report an error."""
@@ -77,8 +80,9 @@ class RecordingStream:
     def close(self) -> None:
         """Close the connection and call `on_close` once."""
         self._source.close()
-        on_close, self.on_close = self.on_close, _nothing
-        on_close()
+        on_close, self.on_close = self.on_close, None
+        if on_close:
+            on_close()
 
     def _next(self) -> bytes:
         while self._left != 0 and (read := self._source.read()):
@@ -114,7 +118,8 @@ def fetch(
 
 def _stream(source: Download, requested_range: RequestedRange | None, *, at_most: int) -> RecordingStream:
     if requested_range and source.status == 416:
-        return _outside(source, http_range.size_outside(source.headers.get("Content-Range", "")))
+        size = http_range.size_outside(source.headers.get("Content-Range", ""))
+        return RecordingStream(source, size=size, is_empty=True)
     kind = _kind(source)
     if source.status == 206 and requested_range:
         return _part(source, requested_range, kind=kind, at_most=at_most)
@@ -126,9 +131,9 @@ def _stream(source: Download, requested_range: RequestedRange | None, *, at_most
         return RecordingStream(source, kind=kind, size=size)
     part = requested_range.resolve(size)
     if part is None:
-        return _outside(source, size)
+        return RecordingStream(source, size=size, is_empty=True)
     part = part.truncated(at_most)
-    return RecordingStream(source, kind=kind, size=size, part=part).skip(part.first)
+    return RecordingStream(source, kind=kind, size=size, part=part, skipped=part.first)
 
 
 def _part(source: Download, requested_range: RequestedRange, *, kind: str, at_most: int) -> RecordingStream:
@@ -136,12 +141,6 @@ def _part(source: Download, requested_range: RequestedRange, *, kind: str, at_mo
     if sent is None or (requested_range.first is not None and sent.first != requested_range.first):
         raise UnexpectedReply(SYSTEM, "UIS sent a different part of the recording than requested.")
     return RecordingStream(source, kind=kind, size=sent.size, part=sent.truncated(at_most))
-
-
-def _outside(source: Download, size: int | None) -> RecordingStream:
-    stream = RecordingStream(source, kind=MP3, size=size)
-    stream.is_empty = True
-    return stream
 
 
 def _kind(source: Download) -> str:
@@ -157,7 +156,3 @@ def _kind(source: Download) -> str:
         # For example a login page.
         raise RemoteRejected(SYSTEM, f"UIS refused to send the recording (status {status}).", code=REFUSED)
     return MP3 if kind in _UNSPECIFIED_TYPES else kind
-
-
-def _nothing() -> None:
-    """Do nothing."""

@@ -1,9 +1,14 @@
-"""Dataclasses of what UIS sends. Every datetime is aware, phone numbers are digits only, "" means unknown."""
+"""What UIS sends. Every datetime is aware, phone numbers are digits only, "" means unknown."""
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AliasPath, BeforeValidator, Field, model_validator
+
+from telephony.uis.fields import Digits, Email, Flag, Moment, Number, Row, Seconds, Stripped, Text, Words
 
 
 class Event(StrEnum):
@@ -107,26 +112,25 @@ class Unreadable:
 ParsedWebhook = RingingEvent | AnsweredEvent | OtherEvent | RecordingEvent | EndedEvent | Unreadable
 
 
-@dataclass(frozen=True, kw_only=True)
-class CallLeg:
+class CallLeg(Row):
     """One leg of a call from the Data API."""
 
-    leg_id: int
-    session_id: int
-    started_at: datetime
-    connected_at: datetime | None = None
-    talk_seconds: int = 0
-    total_seconds: int = 0
-    finish_reason: str = ""
-    is_operator: bool = False
-    is_talked: bool = False
-    is_coach: bool = False
+    leg_id: int = Field(validation_alias="id")
+    session_id: int = Field(validation_alias="call_session_id")
+    started_at: Moment = Field(validation_alias="start_time")
+    connected_at: Moment | None = Field(default=None, validation_alias="connect_time")
+    talk_seconds: Seconds = Field(default=0, validation_alias="duration")
+    total_seconds: Seconds = Field(default=0, validation_alias="total_duration")
+    finish_reason: Text = ""
+    is_operator: Flag = False
+    is_talked: Flag = False
+    is_coach: Flag = False
     employee_id: int | None = None
-    contact: str = ""
-    number: str = ""
-    calling: str = ""
-    called: str = ""
-    record_ids: tuple[str, ...] = ()
+    contact: Digits = Field(default="", validation_alias="contact_phone_number")
+    number: Digits = Field(default="", validation_alias="virtual_phone_number")
+    calling: Digits = Field(default="", validation_alias="calling_phone_number")
+    called: Digits = Field(default="", validation_alias="called_phone_number")
+    record_ids: Words = Field(default=(), validation_alias="call_records")
 
     @functools.cached_property
     def talk_started_at(self) -> datetime:
@@ -142,43 +146,67 @@ class CallLeg:
         return self.started_at + timedelta(seconds=self.total_seconds)
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(Row):
     """The account a key belongs to."""
 
-    name: str
-    time_zone: str
+    name: Text = ""
+    time_zone: Text = Field(default="", validation_alias="timezone")
 
 
-@dataclass(frozen=True, kw_only=True)
-class UisEmployee:
-    """An employee at UIS."""
-
-    uis_id: int
-    full_name: str = ""
-    email: str = ""
-    extension: str = ""
-    numbers: tuple[str, ...] = ()
-    status: str = ""
-    recording_mode: str = "all"
+def _active_numbers(raw: object) -> object:
+    if not isinstance(raw, list) or not all(isinstance(phone, dict) for phone in raw):
+        return raw or ()
+    return [phone.get("phone_number") for phone in raw if phone.get("status") != "inactive"]
 
 
-@dataclass(frozen=True)
-class Status:
+class UisEmployee(Row):
+    """An employee at UIS. `status` is the status id; where UIS sends none, the deprecated name of a standard status."""
+
+    uis_id: int = Field(validation_alias="id")
+    full_name: Text = ""
+    email: Email = ""
+    extension: Stripped = Field(default="", validation_alias=AliasPath("extension", "extension_phone_number"))
+    numbers: Annotated[
+        tuple[Digits, ...],
+        BeforeValidator(_active_numbers),
+        AfterValidator(lambda numbers: tuple(filter(None, numbers))),
+    ] = Field(default=(), validation_alias="phone_numbers")
+    status: Text = ""
+    recording_mode: Annotated[str, BeforeValidator(lambda raw: raw or "all")] = Field(
+        default="all", validation_alias="call_recording"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        full_name = f"{raw.get('last_name') or ''} {raw.get('first_name') or ''}".strip()
+        status_id = raw.get("status_id")
+        filled = {
+            "full_name": raw.get("full_name") or full_name,
+            "status": raw.get("status") if status_id is None else status_id,
+        }
+        return raw | filled
+
+
+class Status(Row):
     """A status an employee can have; `mnemonic` is "" for statuses created by the client."""
 
-    uis_id: int
-    mnemonic: str
-    name: str
+    uis_id: int = Field(validation_alias="id")
+    mnemonic: Text = ""
+    name: Text = ""
+    is_deleted: Flag = False
 
 
-@dataclass(frozen=True)
-class UisNumber:
+class UisNumber(Row):
     """A virtual number of the account."""
 
-    number: str
-    name: str
-    is_active: bool
+    number: Number = Field(validation_alias="virtual_phone_number")
+    name: Text = ""
+    is_active: Annotated[bool, BeforeValidator(lambda raw: raw is True or raw == "active")] = Field(
+        default=False, validation_alias="status"
+    )
 
 
 @dataclass(frozen=True)
@@ -191,14 +219,3 @@ class Limits:
     minute_limit: int | None = None
     minute_remaining: int | None = None
     minute_reset: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClickToCallRequest:
-    """A call to start: first the employee's phone rings, then the contact's."""
-
-    employee_id: int
-    contact: str
-    number: str
-    external_id: str
-    employee_number: str = field(default="")

@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ValidationInfo
 
 from connector_project.core import phone_numbers
+from telephony.uis.fields import Locale
 from telephony.uis.payload import PayloadError, fields
 from telephony.uis.types import (
     AnsweredEvent,
@@ -25,13 +26,7 @@ from telephony.uis.types import (
     Unreadable,
 )
 
-_TIME_FORMATS = (
-    "%Y-%m-%d %H:%M:%S.%f",
-    "%Y-%m-%d %H:%M:%S",
-    "%Y-%m-%dT%H:%M:%S.%f",
-    "%Y-%m-%dT%H:%M:%S",
-    "%Y-%m-%dT%H:%M:%SZ",
-)
+_TIME_FORMATS = ("%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%SZ")
 _LARGEST_ID = 2**63 - 1
 _LARGEST_SECONDS = 2**31 - 1
 # Column lengths of our tables, and the years that a real timestamp can have.
@@ -72,14 +67,21 @@ def _ids(raw: object) -> tuple[int, ...]:
     return tuple(number for item in items if (number := _whole(item)) is not None)
 
 
-def _local_time(raw: object) -> datetime | None:
+def _local_time(raw: object, info: ValidationInfo[Locale]) -> datetime | None:
+    """Parse a local time of the account."""
+    text = str(raw).replace("T", " ")
     for form in _TIME_FORMATS:
         try:
-            local = datetime.strptime(str(raw), form)  # noqa: DTZ007 -- the caller adds the account's zone
+            local = datetime.strptime(text, form).replace(tzinfo=info.context.zone)
         except ValueError:
             continue
-        return local if local.year in _YEARS else None
+        return local.astimezone(UTC) if local.year in _YEARS else None
     return None
+
+
+def _digits(raw: object, info: ValidationInfo[Locale]) -> str:
+    number = phone_numbers.normalise(_text(raw), is_russian=info.context.is_russian)
+    return number if len(number) <= _LONGEST_NUMBER else ""
 
 
 def _moment(raw: object) -> datetime | None:
@@ -96,20 +98,41 @@ Link = Annotated[str, BeforeValidator(_link)]
 Ids = Annotated[tuple[int, ...], BeforeValidator(_ids)]
 LocalTime = Annotated[datetime | None, BeforeValidator(_local_time)]
 Moment = Annotated[datetime | None, BeforeValidator(_moment)]
+Digits = Annotated[str, BeforeValidator(_digits)]
+
+
+def parse(query: str, body: str, *, event: str, zone: ZoneInfo, is_russian: bool) -> ParsedWebhook:
+    """Parse a notification; `event` is the one in the webhook URL, or "".
+
+    `zone` is the account's: UIS sends local times without a zone.
+    """
+    try:
+        parsed = _Body.model_validate(fields(query, body), context=Locale(zone, is_russian=is_russian))
+    except PayloadError as exc:
+        return Unreadable(exc.fault, exc.detail, key=_digest(event, query, body))
+    parsed.event = (event or parsed.event).strip().lower()
+    if parsed.event not in set(Event):
+        fault = ParseError.UNKNOWN_EVENT if parsed.event else ParseError.NO_EVENT
+        return Unreadable(fault, parsed.event[:60], key=_digest(event, query, body))
+    if not parsed.call_session_id:
+        return Unreadable(ParseError.NO_SESSION, parsed.event, key=_digest(event, query, body))
+    return parsed.to_event()
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 class _Body(BaseModel):
-    """The macros we use; any may be missing, others are ignored."""
-
-    model_config = ConfigDict(extra="ignore")
+    """The macros we use; any may be missing, others are ignored. The context is the account's Locale."""
 
     event: Text = ""
     call_session_id: Whole = None
     notification_time: LocalTime = None
     notification_timestamp: Moment = None
     start_time: LocalTime = None
-    virtual_phone_number: Text = ""
-    contact_phone_number: Text = ""
+    virtual_phone_number: Digits = ""
+    contact_phone_number: Digits = ""
     direction: Text = ""
     employee_id: Whole = None
     last_talked_employee_id: Whole = None
@@ -125,75 +148,42 @@ class _Body(BaseModel):
     total_time_duration: Seconds = None
     file_link: Link = ""
 
-
-def parse(query: str, body: str, *, event: str, zone: ZoneInfo, is_russian: bool) -> ParsedWebhook:
-    """Parse a notification; `event` is the one in the webhook URL, or "".
-
-    `zone` is the account's: UIS sends local times without a zone.
-    """
-    try:
-        parsed = _Body.model_validate(fields(query, body))
-    except PayloadError as exc:
-        return Unreadable(exc.fault, exc.detail, key=_digest(event, query, body))
-    name = (event or parsed.event).strip().lower()
-    if name not in set(Event):
-        fault = ParseError.UNKNOWN_EVENT if name else ParseError.NO_EVENT
-        return Unreadable(fault, name[:60], key=_digest(event, query, body))
-    if not parsed.call_session_id:
-        return Unreadable(ParseError.NO_SESSION, name, key=_digest(event, query, body))
-    return _Reader(parsed, Event(name), zone=zone, is_russian=is_russian).parse()
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-class _Reader:
-    def __init__(self, body: _Body, event: Event, *, zone: ZoneInfo, is_russian: bool) -> None:
-        self.body, self.event, self.zone, self.is_russian = body, event, zone, is_russian
-
-    def parse(self) -> ParsedWebhook:
-        common = self._common()
+    def to_event(self) -> ParsedWebhook:
+        common: dict[str, Any] = {
+            "event": self.event,
+            "session_id": self.call_session_id,
+            "key": self._key(),
+            "happened_at": self._happened_at(),
+            "contact": self.contact_phone_number,
+            "number": self.virtual_phone_number,
+            "direction": self._direction(),
+            "employee_id": self.employee_id,
+            "is_internal": bool(self.is_internal) or phone_numbers.is_internal(self.contact_phone_number),
+        }
         match self.event:
             case Event.WAITING | Event.OUTGOING:
                 return RingingEvent(**common)
             case Event.TALK_STARTED:
                 return AnsweredEvent(**common)
             case Event.CALL_END | Event.LOST_CALL:
-                return self._finished(common)
+                return self._ended(common)
             case Event.RECORDED:
-                return RecordingEvent(**common, link=self.body.file_link)
+                return RecordingEvent(**common, link=self.file_link)
             case _:
                 return OtherEvent(**common)
 
-    def _common(self) -> dict[str, Any]:
-        body = self.body
-        contact, number = self._digits(body.contact_phone_number), self._digits(body.virtual_phone_number)
-        return {
-            "event": self.event.value,
-            "session_id": body.call_session_id,
-            "key": self._key(),
-            "happened_at": self._happened_at(),
-            "contact": contact,
-            "number": number,
-            "direction": self._direction(),
-            "employee_id": body.employee_id,
-            "is_internal": bool(body.is_internal) or phone_numbers.is_internal(contact),
-        }
-
-    def _finished(self, common: dict[str, Any]) -> EndedEvent:
-        body = self.body
+    def _ended(self, common: dict[str, Any]) -> EndedEvent:
         return EndedEvent(
             **common,
             is_lost=self._is_lost(),
-            talk_seconds=body.talk_time_duration,
-            wait_seconds=body.wait_time_duration,
-            total_seconds=body.total_time_duration,
+            talk_seconds=self.talk_time_duration,
+            wait_seconds=self.wait_time_duration,
+            total_seconds=self.total_time_duration,
             started_at=self._started_at(),
-            rung_employee_ids=body.employee_ids,
-            talker_id=body.last_talked_employee_id or body.employee_id,
-            source=body.call_source,
-            external_id=body.external_id,
+            rung_employee_ids=self.employee_ids,
+            talker_id=self.last_talked_employee_id or self.employee_id,
+            source=self.call_source,
+            external_id=self.external_id,
         )
 
     def _key(self) -> str:
@@ -202,46 +192,38 @@ class _Reader:
         Further events of the same kind get other keys: another phone rings, another part is recorded, or the end is
         reported again because a menu had ended before the call did.
         """
-        body = self.body
         if self.event in {Event.CALL_END, Event.LOST_CALL}:
-            lengths = (body.talk_time_duration, body.total_time_duration, body.wait_time_duration, body.is_lost)
-            people = (body.employee_id, body.last_talked_employee_id, body.employee_ids)
-            return f"{self.event}:{body.call_session_id}:{_digest(repr((lengths, people)))[:16]}"
-        link = hashlib.sha256(body.file_link.encode()).hexdigest()[:16] if body.file_link else ""
-        legs = body.leg_id or (_digest(*map(str, body.leg_ids))[:16] if body.leg_ids else "")
-        return ":".join(map(str, (self.event, body.call_session_id, body.employee_id or "", legs, link)))
+            lengths = (self.talk_time_duration, self.total_time_duration, self.wait_time_duration, self.is_lost)
+            people = (self.employee_id, self.last_talked_employee_id, self.employee_ids)
+            return f"{self.event}:{self.call_session_id}:{_digest(repr((lengths, people)))[:16]}"
+        link = hashlib.sha256(self.file_link.encode()).hexdigest()[:16] if self.file_link else ""
+        legs = self.leg_id or (_digest(*map(str, self.leg_ids))[:16] if self.leg_ids else "")
+        return ":".join(map(str, (self.event, self.call_session_id, self.employee_id or "", legs, link)))
 
     def _direction(self) -> str:
         if self.event in {Event.INCOMING, Event.LOST_CALL}:
             return "in"  # UIS sends lost_call for incoming calls only.
         if self.event == Event.OUTGOING:
             return "out"
-        return self.body.direction if self.body.direction in {"in", "out"} else ""
+        return self.direction if self.direction in {"in", "out"} else ""
 
     def _is_lost(self) -> bool | None:
         """Derive it where missing: none of the published templates has the macro `is_lost`."""
         if self.event == Event.LOST_CALL:
             return True
-        if self.body.talk_time_duration:
+        if self.talk_time_duration:
             return False
-        if self.body.is_lost is not None:
-            return self.body.is_lost and self._direction() != "out"
+        if self.is_lost is not None:
+            return self.is_lost and self._direction() != "out"
         return True if self._direction() == "in" else None
 
     def _happened_at(self) -> datetime | None:
-        return self.body.notification_timestamp or self._aware(self.body.notification_time)
+        return self.notification_timestamp or self.notification_time
 
     def _started_at(self) -> datetime | None:
         """Return the start; calculated from the end where the template has no start_time."""
-        if self.body.start_time:
-            return self._aware(self.body.start_time)
+        if self.start_time:
+            return self.start_time
         ended_at = self._happened_at()
-        lasted = self.body.total_time_duration or self.body.wait_time_duration or 0
+        lasted = self.total_time_duration or self.wait_time_duration or 0
         return ended_at - timedelta(seconds=lasted) if ended_at else None
-
-    def _aware(self, local: datetime | None) -> datetime | None:
-        return local.replace(tzinfo=self.zone).astimezone(UTC) if local else None
-
-    def _digits(self, raw: str) -> str:
-        number = phone_numbers.normalise(raw, is_russian=self.is_russian)
-        return number if len(number) <= _LONGEST_NUMBER else ""

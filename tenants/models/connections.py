@@ -128,6 +128,20 @@ class Connection(models.Model):
         if isinstance(exc, AccessDenied) and (is_essential or exc.code not in MISSING_RIGHTS):
             self.suspend(exc.code, str(exc), now=now)
 
+    def change(self, **values: str) -> bool:
+        """Store the values that are not empty; a change lifts the suspension. Return whether anything changed.
+
+        Raises ValidationError.
+        """
+        changed = [name for name, value in values.items() if value and getattr(self, name) != value]
+        for name in changed:
+            setattr(self, name, values[name])
+        if changed:
+            self.clean_fields(exclude={field.name for field in self._meta.fields} - set(changed))
+            self.save(update_fields=changed)
+            self.restore()
+        return bool(changed)
+
     def restore(self) -> None:
         """Lift the suspension."""
         if self.denied_at is not None:

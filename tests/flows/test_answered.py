@@ -327,7 +327,7 @@ def test_talk_without_an_employee_id_is_owned_by_the_employee_with_that_number(n
 def test_unexpected_reply_of_uis_fails_the_call(notify, crm, answered, tenant, monkeypatch):
     from telephony.uis import schemas
 
-    monkeypatch.setattr(schemas, "_row", lambda _kind, _raw: None)
+    monkeypatch.setattr(schemas, "_row", lambda _kind, _raw, _locale: None)
     notify(answered.notification("call_end"))
     assert (Call.objects.get().reason, crm.calls) == ("UNEXPECTED_REPLY", [])
 

@@ -231,7 +231,7 @@ def test_users_are_stored_with_the_values_of_the_crm(crm, hourly, tenant, strang
 def test_storing_users_needs_few_queries(tenant, django_assert_num_queries, django_assert_max_num_queries, count):
     from crm.retailcrm.types import User as RetailCrmUser
 
-    users = [RetailCrmUser(number, f"Имя {number}", "", is_active=True) for number in range(1000, 1000 + count)]
+    users = [RetailCrmUser(user_id=number, first_name=f"Имя {number}") for number in range(1000, 1000 + count)]
     users += users[:1]  # a page may repeat a user
     with django_assert_max_num_queries(4):  # rows are written in batches
         user_linking.sync_crm_users(tenant, users)

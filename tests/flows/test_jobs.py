@@ -97,7 +97,7 @@ QUEUES = {
     "imports": Queue(BulkAction, create_import, (call_import, "run")),
     "bulk actions": Queue(BulkAction, create_bulk_action, (manual, "skip")),
     "alerts": Queue(AlertDelivery, create_alert, (delivery, "_try_to_send")),
-    "activations": Queue(Activation, create_activation, (activation, "run_step")),
+    "activations": Queue(Activation, create_activation, (activation.steps, "run_step")),
 }
 
 

@@ -610,7 +610,7 @@ def test_result_of_a_step_with_old_keys_is_discarded(visit, new_tenant, monkeypa
         if fails:
             raise check_results.CheckFailed(checks.account.KEY_GIVEN.result(is_ok=False))
 
-    monkeypatch.setattr(activation, "run_step", act_meanwhile)
+    monkeypatch.setattr(activation.steps, "run_step", act_meanwhile)
     activation.run_next_step(Tenant.objects.get(pk=new_tenant.pk), now=timezone.now())
     row = Activation.objects.get(tenant=new_tenant)
     assert (row.state, row.step, row.started_at > first) == ("RUNNING", "UIS", True)

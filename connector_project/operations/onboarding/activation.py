@@ -6,16 +6,13 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from connector_project.core import http_client
 from connector_project.core.check_results import CHECKS, CheckFailed, CheckResult
 from connector_project.core.jobs import QUEUED_FOR, released
 from connector_project.core.task_queue import enqueue
 from connector_project.operations.checks import runner
 from connector_project.operations.models import Activation
-from connector_project.operations.onboarding.steps import run_step
-from crm import checks
+from connector_project.operations.onboarding import steps
 from crm.checks.module import FIXED_BY_ACTIVATION
-from telephony import checks as uis_checks
 from tenants.models import CheckRun, Tenant
 
 TASK = "connector_project.operations.tasks.run_activation_step"
@@ -36,10 +33,6 @@ class StepLine:
     state: str
 
 
-class TooManyActions(Exception):
-    """Too many actions on the client's page; try again in some minutes."""
-
-
 @transaction.atomic
 def start(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Activation:
     """Start an activation; does nothing if one is running, or if the client is active and healthy.
@@ -47,7 +40,8 @@ def start(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Activati
     Forced, it always starts from the first step, because results with the old keys do not count.
     """
     row = _row(tenant)
-    is_unnecessary = row.state == State.RUNNING or (row.state == State.DONE and is_healthy(tenant, _found(tenant)))
+    found = runner.stored_results(CheckRun.objects.filter(tenant=tenant).first())
+    is_unnecessary = row.state == State.RUNNING or (row.state == State.DONE and is_healthy(tenant, found))
     if is_unnecessary and not is_forced:
         return row
     row.state, row.step, row.started_at, row.ended_at = State.RUNNING, Step.UIS, now, None
@@ -59,25 +53,26 @@ def start(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Activati
 
 
 @transaction.atomic
-def count_action(tenant: Tenant, *, now: datetime) -> None:
-    """Count one action on the client's page. Raises TooManyActions."""
+def count_action(tenant: Tenant, *, now: datetime) -> bool:
+    """Count one action on the client's page; return False if there were too many in the last minutes."""
     row = _row(tenant)
     if row.actions_since is None or now - row.actions_since > WINDOW:
         row.actions, row.actions_since = 0, now
-    if row.actions >= MAX_ACTIONS:
-        raise TooManyActions
     row.actions += 1
+    if row.actions > MAX_ACTIONS:
+        return False
     row.save(update_fields=["actions", "actions_since"])
+    return True
 
 
 def run_next_step(tenant: Tenant, *, now: datetime) -> None:
     """Run the current step and queue the next; a failed step ends the activation."""
-    current = Activation.objects.filter(tenant=tenant).values_list("pk", flat=True).first()
-    row = Activation.objects.claim_one(current, lease=LEASE, now=now) if current else None
+    current = Activation.objects.filter(tenant=tenant).first()
+    row = current and Activation.objects.claim_one(current.pk, lease=LEASE, now=now)
     if row is None:
         return
     try:
-        run_step(tenant, Step(row.step), now=now)
+        steps.run_step(tenant, Step(row.step), now=now)
     except CheckFailed as exc:
         _stop(row, exc.result, now=now)
     else:
@@ -91,47 +86,35 @@ def resume_pending(*, now: datetime) -> int:
     Return how many were stalled.
     """
     endless = Activation.objects.due(now=now).filter(started_at__lt=now - LONGEST).select_related("tenant__crm")
-    failed = [row for row in endless if _stop(row, _timeout_result(row), now=now)]
+    failed = sum(_stop(row, steps.timed_out(row.tenant, Step(row.step)), now=now) for row in endless)
     stalled = Activation.objects.requeue(now=now)
     for tenant_id in Activation.objects.filter(pk__in=stalled).values_list("tenant_id", flat=True):
         enqueue(TASK, tenant_id, queue="fast")
-    return len(failed) + len(stalled)
-
-
-def _timeout_result(row: Activation) -> CheckResult:
-    """Return the check result for a step that never ends: its remote system does not answer in time."""
-    if Step(row.step) in {Step.UIS, Step.PEOPLE}:
-        return uis_checks.refused(http_client.RemoteUnavailable("UIS", "UIS did not answer in time."))
-    return checks.refused(
-        http_client.RemoteUnavailable("retailCRM", "retailCRM did not answer in time."), row.tenant.crm
-    )
+    return failed + len(stalled)
 
 
 def lines(row: Activation | None, *, is_on: bool) -> list[StepLine]:
     """Return all steps with their states."""
-    at = STEPS.index(Step(row.step)) if row else 0
-    state = State(row.state) if row else State.NEW
+    at, state = (STEPS.index(Step(row.step)), State(row.state)) if row else (0, State.NEW)
     if state == State.DONE or (is_on and state == State.NEW):  # The latter: activated by a management command.
         at = len(STEPS)
     current = {State.RUNNING: "running", State.FAILED: "failed"}.get(state, "waiting")
-    states = ["done"] * at + [current] + ["waiting"] * len(STEPS)
-    return [StepLine(str(step.label), state) for step, state in zip(STEPS, states, strict=False)]
+    return [
+        StepLine(str(step.label), "done" if place < at else current if place == at else "waiting")
+        for place, step in enumerate(STEPS)
+    ]
 
 
-def failure(row: Activation) -> CheckResult | None:
-    """Return why an activation failed, or None."""
-    check = CHECKS.get(row.code)
-    return CheckResult(check, ok=False, params=row.context) if check else None
+def failure(row: Activation | None) -> CheckResult | None:
+    """Return why an activation failed; None if it did not."""
+    check = CHECKS.get(row.code) if row and row.state == State.FAILED else None
+    return CheckResult(check, ok=False, params=row.context) if row and check else None
 
 
 def is_healthy(tenant: Tenant, found: Iterable[CheckResult]) -> bool:
     """Return whether the client is active and, by the last check run, an activation would repair nothing."""
     is_active = tenant.activated_at is not None and not tenant.uis.denied_at and not tenant.crm.denied_at
     return is_active and all(finding.ok or finding.check not in FIXED_BY_ACTIVATION for finding in found)
-
-
-def _found(tenant: Tenant) -> list[CheckResult]:
-    return runner.stored_results(CheckRun.objects.filter(tenant=tenant).first())
 
 
 def _row(tenant: Tenant) -> Activation:
@@ -142,13 +125,12 @@ def _row(tenant: Tenant) -> Activation:
 def _advance(row: Activation, *, now: datetime) -> None:
     """Advance to the next step, unless another worker has claimed the activation, or it was started anew."""
     claimed = Activation.objects.still_claimed(row)
-    if row.step == STEPS[-1]:
-        if claimed.update(state=State.DONE, ended_at=now, **released(None)):
-            runner.request_run(row.tenant, now=now)
-        return
-    following = STEPS[STEPS.index(Step(row.step)) + 1]
-    if claimed.update(step=following, attempts=0, **released(now + QUEUED_FOR)):
-        enqueue(TASK, row.tenant_id, queue="fast")
+    if row.step != STEPS[-1]:
+        following = STEPS[STEPS.index(Step(row.step)) + 1]
+        if claimed.update(step=following, attempts=0, **released(now + QUEUED_FOR)):
+            enqueue(TASK, row.tenant_id, queue="fast")
+    elif claimed.update(state=State.DONE, ended_at=now, **released(None)):
+        runner.request_run(row.tenant, now=now)
 
 
 @transaction.atomic
@@ -156,7 +138,7 @@ def _stop(row: Activation, finding: CheckResult, *, now: datetime) -> bool:
     """End the activation at its current step; return False if it has changed since it was read."""
     same = Activation.objects.filter(pk=row.pk, claim_token=row.claim_token, next_attempt_at=row.next_attempt_at)
     reason = {"code": finding.check.code, "context": dict(finding.params)}
-    is_stopped = bool(same.update(state=State.FAILED, ended_at=now, **released(None), **reason))
-    if is_stopped:
-        runner.request_run(row.tenant, now=now)  # Report all other problems now, too.
-    return is_stopped
+    if not same.update(state=State.FAILED, ended_at=now, **released(None), **reason):
+        return False
+    runner.request_run(row.tenant, now=now)  # Report all other problems now, too.
+    return True

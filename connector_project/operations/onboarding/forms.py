@@ -73,7 +73,7 @@ class KeysForm(forms.Form):
             self.tenant.uis: {"brand": typed["brand"], "access_token": typed["access_token"]},
             self.tenant.crm: {"address": typed["address"], "key": typed["key"]},
         }
-        changed = [connection for connection, values in new_values.items() if _set(connection, values)]
+        changed = [connection for connection, values in new_values.items() if connection.change(**values)]
         if before not in {"", normalise(self.tenant.crm.address)}:
             user_linking.reset_links(self.tenant)
         return changed
@@ -89,13 +89,3 @@ def account_of(typed: str) -> str:
     except ValueError:
         return typed
     return f"{parts.scheme}://{parts.netloc}".lower()
-
-
-def _set(part: Connection, values: dict[str, str]) -> bool:
-    changed = [name for name, value in values.items() if value and getattr(part, name) != value]
-    for name in changed:
-        setattr(part, name, values[name])
-    if changed:
-        part.save(update_fields=changed)
-        part.restore()
-    return bool(changed)

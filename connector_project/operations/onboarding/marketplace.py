@@ -10,19 +10,17 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.db import connection as database
 from django.db import transaction
 from django.db.models import Q
 from django.utils import translation
 
 from connector_project.core import http_client, logging
-from connector_project.core.check_results import CheckResult
-from crm import api_scopes, checks, client_factory, integration_module
+from connector_project.core.check_results import CheckFailed, require
+from crm import checks, client_factory, integration_module, key_verification
 from crm.account_url import normalise
 from tenants import audit, onboarding
 from tenants.models import ACTIVATION_LINK_LIFETIME, AuditLogEntry, CrmConnection, Tenant, generate_token
-from tenants.models.tenant import validate_time_zone
 
 RUSSIAN = (".retailcrm.ru", ".retailcrm.pro")
 FIELDS = ("token", "apiKey", "systemUrl")
@@ -59,10 +57,12 @@ def connect(text: str, *, now: datetime) -> Tenant:
         security.warning("marketplace connection with an invalid token", sender=sender)
         raise NotConnected("Invalid token", status=401)
     with translation.override(_language(offer.address)):
-        _need(checks.is_account_address(offer.address))
         account = CrmConnection(tenant=Tenant(), address=offer.address, key=offer.key)
         try:
+            require(checks.is_account_address(offer.address))
             tenant = _register_account(account, now=now)
+        except CheckFailed as exc:
+            raise NotConnected(exc.result.message) from exc
         except http_client.RemoteError as exc:
             status = 503 if isinstance(exc, http_client.RemoteUnavailable) else 400
             raise NotConnected(checks.refused(exc, account).message, status=status) from exc
@@ -95,11 +95,6 @@ def is_signed(offer: Offer, *, secret: str) -> bool:
 
 def _bytes(text: str) -> bytes:
     return text.encode(errors="surrogatepass")
-
-
-def _need(finding: CheckResult) -> None:
-    if not finding.ok:
-        raise NotConnected(finding.message)
 
 
 def _language(address: str) -> str:
@@ -137,18 +132,8 @@ def _check_key(account: CrmConnection) -> None:
     """Verify the key at this host, because the signature does not cover the address; get stores and zone."""
     client = client_factory.crm_client(account, is_live=True)
     rights = client.rights()
-    for scope in api_scopes.required(rights):
-        _need(scope)
-    account.stores = list(rights.sites)
-    account.time_zone = _zone(client.time_zone())
-
-
-def _zone(name: str) -> str:
-    try:
-        validate_time_zone(name)
-    except ValidationError:
-        return ""
-    return name
+    key_verification.require_scopes(rights)
+    account.stores, account.time_zone = list(rights.sites), client.time_zone()
 
 
 @transaction.atomic
@@ -174,10 +159,8 @@ def _lock() -> None:
 
 def _find_tenant(addresses: set[str]) -> Tenant | None:
     """Return the client of an account; of several, a connected and registered one, else the newest."""
-    at_address = Q()
-    for address in addresses:
-        at_address |= Q(crm__address__iexact=address) | Q(crm__address__iexact=f"{address}/")
-    found = Tenant.objects.filter(at_address).select_related("uis", "crm", "activation")
+    forms = [("crm__address__iexact", address + end) for address in addresses for end in ("", "/")]
+    found = Tenant.objects.filter(Q(*forms, _connector=Q.OR)).select_related("uis", "crm", "activation")
     return max((tenant for tenant in found if _is_owner(tenant, addresses)), key=_match_rank, default=None)
 
 

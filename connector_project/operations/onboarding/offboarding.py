@@ -17,7 +17,16 @@ from crm import client_factory, integration_module
 from crm.models import Command, Popup, UnknownId
 from telephony.models import BulkAction, Call, Notification
 from tenants import api_keys, audit, datetime_display
-from tenants.models import AuditLogEntry, CheckRun, CrmConnection, Tenant, UisConnection, User, generate_token
+from tenants.models import (
+    AuditLogEntry,
+    CheckRun,
+    Connection,
+    CrmConnection,
+    Tenant,
+    UisConnection,
+    User,
+    generate_token,
+)
 
 # Tables with up to millions of rows per client are deleted in batches; the rest goes in one transaction.
 LARGE: tuple[type[models.Model], ...] = (Call, Notification, Popup, Command, UnknownId)
@@ -61,12 +70,8 @@ def offboard(tenant: Tenant, *, now: datetime, by: User | AnonymousUser | None =
     if not refusal:
         CrmConnection.objects.filter(tenant=before).update(registered_at=None)
     tenant.refresh_from_db()
-    offboarded_at = (tenant.offboarded_at or now).astimezone(tenant.zone)
-    return OffboardingResult(
-        offboarded_at=offboarded_at,
-        delete_from=offboarded_at + timedelta(days=tenant.upload_window_days),
-        refusal=refusal,
-    )
+    at = tenant.offboarded_at or now
+    return OffboardingResult(offboarded_at=at, delete_from=_delete_from(tenant, at), refusal=refusal)
 
 
 def delete_expired(*, now: datetime) -> bool:
@@ -76,7 +81,8 @@ def delete_expired(*, now: datetime) -> bool:
     """
     ends_at = time.monotonic() + SLICE_SECONDS
     for tenant in Tenant.objects.filter(offboarded_at__isnull=False).order_by("offboarded_at"):
-        if _is_due(tenant, now=now) and not _erase(tenant, now=now, ends_at=ends_at):
+        is_due = tenant.offboarded_at is not None and _delete_from(tenant, tenant.offboarded_at) < now
+        if is_due and not _erase(tenant, now=now, ends_at=ends_at):
             return True
     return False
 
@@ -102,19 +108,9 @@ def _stop(tenant: Tenant, *, now: datetime, by: User | AnonymousUser | None) -> 
 
 def _delete_credentials(tenant: Tenant) -> None:
     """Delete keys and URLs. A running task may finish with its own copy; it does not write the keys back."""
-    restored: dict[str, Any] = {
-        "denied_at": None,
-        "denied_code": "",
-        "denied_detail": "",
-        "consecutive_failures": 0,
-        "retry_at": None,
-    }
+    restored = {field.name: field.get_default() for field in Connection._meta.fields}
     UisConnection.objects.filter(tenant=tenant).update(
-        access_token="",
-        hook=generate_token(),
-        old_hook=None,
-        old_hook_until=None,
-        **restored,
+        access_token="", hook=generate_token(), old_hook=None, old_hook_until=None, **restored
     )
     CrmConnection.objects.filter(tenant=tenant).update(
         key="", client_id=generate_token(), registered_module={}, **restored
@@ -150,8 +146,8 @@ def _switch_off(before: Tenant) -> str:
     return ""
 
 
-def _is_due(tenant: Tenant, *, now: datetime) -> bool:
-    return tenant.offboarded_at is not None and tenant.offboarded_at + timedelta(days=tenant.upload_window_days) < now
+def _delete_from(tenant: Tenant, offboarded_at: datetime) -> datetime:
+    return offboarded_at.astimezone(tenant.zone) + timedelta(days=tenant.upload_window_days)
 
 
 def _erase(tenant: Tenant, *, now: datetime, ends_at: float) -> bool:

@@ -25,6 +25,7 @@ from telephony import task_names
 from tenants import audit
 from tenants.models import AuditLogEntry, Employee, Tenant, VirtualNumber
 
+Action = AuditLogEntry.Action
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
 )
@@ -51,7 +52,7 @@ class ClientPage(View):
             if request.method == "HEAD":
                 raise Http404  # Mail filters and messengers prefetch links; that must not consume a one-time link.
             return _sign_in(token)
-        return _page(request, tenant) if _is_valid(tenant) else _expired(request)
+        return _page(request, tenant)
 
     def post(self, request: HttpRequest, token: str) -> HttpResponse:
         tenant = _find(token)
@@ -60,10 +61,8 @@ class ClientPage(View):
         if "do" not in request.POST:
             return _opened_from_crm(request, tenant)
         if not _is_valid(tenant):
-            return _expired(request)
-        try:
-            activation.count_action(tenant, now=timezone.now())
-        except activation.TooManyActions:
+            return _page(request, tenant)
+        if not activation.count_action(tenant, now=timezone.now()):
             messages.error(request, _("Too many attempts. Try again in ten minutes."))
             return _page(request, tenant, status=429)
         action = ACTIONS.get(request.POST["do"])
@@ -90,15 +89,11 @@ def _is_valid(tenant: Tenant) -> bool:
     return tenant.has_activation_link(now=timezone.now())
 
 
-def _expired(request: HttpRequest) -> HttpResponse:
-    return render(request, "activation/expired.html", status=410)
-
-
 def _opened_from_crm(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     """Show the page to a user of our module in the CRM; their clientId authenticates, so an expired link is renewed."""
     is_known = hmac.compare_digest(request.POST.get("clientId", "").encode(), tenant.crm.client_id.encode())
     if not is_known or _is_valid(tenant):
-        return _page(request, tenant) if _is_valid(tenant) else _expired(request)
+        return _page(request, tenant)
     with transaction.atomic():
         tenant.renew_activation_link(now=timezone.now())
         enqueue(task_names.LINK_USERS, tenant.pk)  # The module still has the expired link.
@@ -106,8 +101,10 @@ def _opened_from_crm(request: HttpRequest, tenant: Tenant) -> HttpResponse:
 
 
 def _page(request: HttpRequest, tenant: Tenant, *, form: KeysForm | None = None, status: int = 200) -> HttpResponse:
-    """Render the page, with the rejected input if there is any."""
-    page, typed = page_context.build_page(tenant, now=timezone.now()), request.POST
+    """Render the page, with the rejected input if there is any; after the link has expired, only that."""
+    if not _is_valid(tenant):
+        return render(request, "activation/expired.html", status=410)
+    page, typed = page_context.OnboardingPage(tenant, now=timezone.now()), request.POST
     context = {"page": page, "form": form or KeysForm(tenant), "sample": _open_sample(request, page), "typed": typed}
     return render(request, "activation/page.html", context, status=status)
 
@@ -135,7 +132,7 @@ def _keys(request: HttpRequest, tenant: Tenant) -> HttpResponse:
         return _page(request, tenant, form=form, status=422)
     changed = form.save()
     for part in changed:
-        audit.log(tenant, AuditLogEntry.Action.KEY_SET, now=timezone.now(), by_client=True, target=part)
+        audit.log(tenant, Action.KEY_SET, now=timezone.now(), by_client=True, target=part)
     if missing := page_context.missing(tenant):
         text = _("Saved. Still missing: %(what)s.") if changed else _("Nothing entered. Missing: %(what)s.")
         messages.warning(request, text % {"what": ", ".join(missing)})
@@ -148,7 +145,7 @@ def _activate(_request: HttpRequest, tenant: Tenant, *, is_forced: bool = False)
     before = getattr(tenant, "activation", None)
     after = activation.start(tenant, now=now, is_forced=is_forced)
     if before is None or before.started_at != after.started_at:
-        audit.log(tenant, AuditLogEntry.Action.ACTIVATED, now=now, by_client=True)
+        audit.log(tenant, Action.ACTIVATED, now=now, by_client=True)
     return _back(tenant)
 
 
@@ -164,28 +161,21 @@ def _number(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     if chosen is None:
         messages.error(request, _("Choose a number."))
         return _back(tenant)
+    now = timezone.now()
     with transaction.atomic():
         old = VirtualNumber.objects.filter(tenant=tenant, is_default=True).first()
         VirtualNumber.objects.filter(tenant=tenant).update(is_default=False)
         own.filter(pk=chosen.pk).update(is_default=True)
         audit.log(
-            tenant,
-            AuditLogEntry.Action.CHANGED,
-            now=timezone.now(),
-            by_client=True,
-            target=chosen,
-            field="is_default",
-            old=old,
-            new=chosen,
+            tenant, Action.CHANGED, now=now, by_client=True, target=chosen, field="is_default", old=old, new=chosen
         )
-        runner.request_run(tenant, now=timezone.now())
+        runner.request_run(tenant, now=now)
     messages.success(request, _("Caller ID for calls from the CRM: %(number)s.") % {"number": chosen})
     return _back(tenant)
 
 
 def _show_sample_popup(request: HttpRequest, tenant: Tenant) -> HttpResponse:
-    person = _person(request, tenant)
-    contact = phone_numbers.normalise(request.POST.get("contact"), is_russian=tenant.uis.is_russian)
+    person, contact = _recipient(request, tenant)
     if person is None or not phone_numbers.is_external(contact):
         messages.error(request, _("Choose a manager and enter a phone number such as +7 900 000-00-00."))
         return _page(request, tenant, status=422)
@@ -200,8 +190,7 @@ def _show_sample_popup(request: HttpRequest, tenant: Tenant) -> HttpResponse:
 
 
 def _close_sample_popup(request: HttpRequest, tenant: Tenant) -> HttpResponse:
-    person, popup_id = _person(request, tenant), request.POST.get("card", "")
-    contact = phone_numbers.normalise(request.POST.get("contact"), is_russian=tenant.uis.is_russian)
+    (person, contact), popup_id = _recipient(request, tenant), request.POST.get("card", "")
     if person is not None and sample_popup.is_sample(popup_id, tenant) and phone_numbers.is_external(contact):
         try:
             sample_popup.close(person, contact=contact, popup_id=popup_id)
@@ -211,9 +200,10 @@ def _close_sample_popup(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     return _back(tenant)
 
 
-def _person(request: HttpRequest, tenant: Tenant) -> Employee | None:
-    chosen = page_context.linked_employees(tenant).filter(pk=_id(request, "person"))
-    return chosen.select_related("tenant__crm").first()
+def _recipient(request: HttpRequest, tenant: Tenant) -> tuple[Employee | None, str]:
+    """Return the manager who gets the test pop-up, and the caller's number."""
+    chosen = page_context.linked_employees(tenant).filter(pk=_id(request, "person")).select_related("tenant__crm")
+    return chosen.first(), phone_numbers.normalise(request.POST.get("contact"), is_russian=tenant.uis.is_russian)
 
 
 def _id(request: HttpRequest, name: str) -> int:

@@ -132,7 +132,7 @@ def test_event_is_sent_as_in_the_sample(name, version, event):
 def test_event_answer_has_unknown_codes_and_users():
     event = EVENTS[-1][2]
     _send, client = client_answering("v5_call_event_unknown_code.json")
-    assert client.send_event(event) == EventAnswer(("999",), (888,))
+    assert client.send_event(event) == EventAnswer(unknown_codes=("999",), unknown_users=(888,))
     for name in ("v5_call_event_in_full.json", "v5_call_event_hangup.json"):
         _send, client = client_answering(name)
         assert client.send_event(event) == EventAnswer()
@@ -141,8 +141,11 @@ def test_event_answer_has_unknown_codes_and_users():
 @pytest.mark.parametrize(
     ("body", "answer"),
     [
-        ({"notExistCodes": {"1": "999"}, "notExistUsers": {"1": 888}}, EventAnswer(("999",), (888,))),
-        ({"notExistCodes": [999], "notExistUsers": ["888"]}, EventAnswer(("999",), (888,))),
+        (
+            {"notExistCodes": {"1": "999"}, "notExistUsers": {"1": 888}},
+            EventAnswer(unknown_codes=("999",), unknown_users=(888,)),
+        ),
+        ({"notExistCodes": [999], "notExistUsers": ["888"]}, EventAnswer(unknown_codes=("999",), unknown_users=(888,))),
         ({"notExistCodes": None, "notExistUsers": None}, EventAnswer()),
     ],
 )
@@ -328,11 +331,11 @@ def test_upload_is_sent_as_in_the_sample(name, version, ignored, calls):
 @pytest.mark.parametrize(
     ("name", "answer"),
     [
-        ("v4_calls_upload.json", UploadAnswer(2)),
-        ("v5_calls_upload_by_user.json", UploadAnswer(1)),
-        ("v5_calls_upload_full.json", UploadAnswer(2)),
-        ("v5_calls_upload_missed.json", UploadAnswer(1)),
-        ("v5_calls_upload_duplicates.json", UploadAnswer(1, ("1234567890",))),
+        ("v4_calls_upload.json", UploadAnswer(processed=2)),
+        ("v5_calls_upload_by_user.json", UploadAnswer(processed=1)),
+        ("v5_calls_upload_full.json", UploadAnswer(processed=2)),
+        ("v5_calls_upload_missed.json", UploadAnswer(processed=1)),
+        ("v5_calls_upload_duplicates.json", UploadAnswer(processed=1, duplicates=("1234567890",))),
     ],
 )
 def test_upload_answer_has_the_count_and_the_duplicates(name, answer):
@@ -498,7 +501,10 @@ def test_module_without_extensions_has_empty_lists():
         ("v5_module_edit_telephony.json", ModuleAnswer()),  # its info is an empty list
         ("v5_module_edit_unpublished.json", ModuleAnswer()),  # it has no info
         ("v5_module_edit_response_billing.json", ModuleAnswer()),  # a map without unknown users
-        ("v5_module_edit_response_unknown_users.json", ModuleAnswer((999,), ("no-such-shop",))),
+        (
+            "v5_module_edit_response_unknown_users.json",
+            ModuleAnswer(unknown_users=(999,), unknown_sites=("no-such-shop",)),
+        ),
     ],
 )
 def test_module_answer_accepts_info_as_a_list_and_as_a_map(name, answer):
@@ -514,26 +520,24 @@ def test_module_answer_accepts_info_as_a_list_and_as_a_map(name, answer):
             V5,
             "uis-telephony",
             ModuleState(
-                True,
-                ((27, "101"), (28, "102")),
-                addresses=(
-                    ("baseUrl", "https://pbx.example.com"),
-                    ("makeCallUrl", "https://pbx.example.com/retailcrm/make-call"),
-                    ("changeUserStatusUrl", "https://pbx.example.com/retailcrm/user-status"),
-                ),
+                is_on=True,
+                codes=((27, "101"), (28, "102")),
+                base_url="https://pbx.example.com",
+                make_call_url="https://pbx.example.com/retailcrm/make-call",
+                change_status_url="https://pbx.example.com/retailcrm/user-status",
             ),
         ),
         (
             "v5_module_get.json",
             V5,
             "mg-fake",
-            ModuleState(True, (), addresses=(("baseUrl", "https://mg-fake.example.com/"),)),
+            ModuleState(is_on=True, base_url="https://mg-fake.example.com/"),
         ),
         (
             "v4_setting_get.json",
             V4,
             "fake-pbx",
-            ModuleState(False, (), addresses=(("makeCallUrl", "https://pbx.example.com/make-call"),)),
+            ModuleState(is_on=False, make_call_url="https://pbx.example.com/make-call"),
         ),
         ("v5_module_get_not_found.json", V5, "no-such-module", None),
     ],
@@ -547,14 +551,14 @@ def test_module_is_parsed(name, version, code, state):
 @pytest.mark.parametrize(
     ("module", "state"),
     [
-        ({"active": True, "freeze": True}, ModuleState(True, (), is_frozen=True)),
-        ({"active": False, "integrations": []}, ModuleState(False, ())),
-        ({"active": True, "integrations": None}, ModuleState(True, ())),
+        ({"active": True, "freeze": True}, ModuleState(is_on=True, is_frozen=True)),
+        ({"active": False, "integrations": []}, ModuleState(is_on=False)),
+        ({"active": True, "integrations": None}, ModuleState(is_on=True)),
         (
             {"active": True, "integrations": {"telephony": {"additionalCodes": [{"userId": "2", "code": 100}]}}},
-            ModuleState(True, ((2, "100"),)),
+            ModuleState(is_on=True, codes=((2, "100"),)),
         ),
-        ({}, ModuleState(False, ())),
+        ({}, ModuleState(is_on=False)),
     ],
 )
 def test_module_may_lack_optional_fields(module, state):
@@ -586,7 +590,7 @@ def test_rights_are_parsed(name):
     send, client = client_answering(name)
     answer = load(name)["response"]["body"]
     assert client.rights() == Rights(
-        frozenset(answer["scopes"]), frozenset(answer["credentials"]), tuple(answer.get("sitesAvailable", ()))
+        scopes=answer["scopes"], patterns=answer["credentials"], sites=tuple(answer.get("sitesAvailable", ()))
     )
     assert send.sent[0]["url"] == load(name)["request"]["url"]
 
@@ -602,7 +606,7 @@ def test_rights_are_parsed(name):
     ],
 )
 def test_rights_without_scopes_are_the_patterns(scopes, patterns, lacks):
-    assert Rights(frozenset(scopes), frozenset(patterns)).lacks("user_read", "/api/users") is lacks
+    assert Rights(scopes=scopes, patterns=patterns).lacks("user_read", "/api/users") is lacks
 
 
 def test_public_address_is_parsed():
@@ -648,8 +652,8 @@ def test_time_zone_rejected_for_another_reason_raises(answer, kind):
 @pytest.mark.parametrize(
     ("name", "version", "manager"),
     [
-        ("v4_manager_found.json", V4, Manager(777, "101")),
-        ("v5_manager_found.json", V5, Manager(1, "12")),
+        ("v4_manager_found.json", V4, Manager(user_id=777, code="101")),
+        ("v5_manager_found.json", V5, Manager(user_id=1, code="12")),
         ("v5_manager_not_found.json", V5, None),
     ],
 )
@@ -666,9 +670,9 @@ def test_manager_is_found_or_absent(name, version, manager):
 @pytest.mark.parametrize(
     ("row", "manager"),
     [
-        ({"id": "777", "code": 101}, Manager(777, "101")),
-        ({"id": 777}, Manager(777, "")),
-        ({"id": 777, "code": None}, Manager(777, "")),
+        ({"id": "777", "code": 101}, Manager(user_id=777, code="101")),
+        ({"id": 777}, Manager(user_id=777, code="")),
+        ({"id": 777, "code": None}, Manager(user_id=777, code="")),
         ([], None),
         ({}, None),
         (None, None),
@@ -680,7 +684,7 @@ def test_manager_may_have_no_extension_or_be_absent(row, manager):
 
 def test_users_are_parsed():
     send, client = client_answering("v5_users_list.json")
-    assert client.users() == [User(28, "Test", "user28@example.com", is_active=True)]
+    assert client.users() == [User(user_id=28, first_name="Test", email="user28@example.com", is_active=True)]
     assert send.sent[0]["url"] == load("v5_users_list.json")["request"]["url"]
     assert send.sent[0]["query"] == {"limit": "100", "page": "1"}
 
@@ -698,23 +702,22 @@ def test_users_of_all_pages_are_returned():
 @pytest.mark.parametrize(
     ("row", "user"),
     [
-        ({"id": 1}, User(1, "", "", is_active=True)),
-        ({"id": 1, "firstName": "Иван", "lastName": "Иванов"}, User(1, "Иван Иванов", "", is_active=True)),
-        (
-            {"id": 1, "lastName": "Иванов", "email": " IVAN@Example.com"},
-            User(1, "Иванов", "ivan@example.com", is_active=True),
-        ),
-        ({"id": 1, "firstName": None, "email": None, "active": False}, User(1, "", "", is_active=False)),
+        ({"id": 1}, (1, "", "", True)),
+        ({"id": 1, "firstName": "Иван", "lastName": "Иванов"}, (1, "Иван Иванов", "", True)),
+        ({"id": 1, "patronymic": " Ильич ", "lastName": "Иванов"}, (1, "Ильич Иванов", "", True)),
+        ({"id": 1, "lastName": "Иванов", "email": " IVAN@Example.com"}, (1, "Иванов", "ivan@example.com", True)),
+        ({"id": 1, "firstName": None, "email": None, "active": False}, (1, "", "", False)),
     ],
 )
 def test_user_may_lack_all_fields_but_the_id(row, user):
-    assert FakeSend({"success": True, "users": [row]}).client().users() == [user]
+    found = FakeSend({"success": True, "users": [row]}).client().users()
+    assert [(one.user_id, one.name, one.email, one.is_active) for one in found] == [user]
 
 
 def test_user_is_parsed_as_in_the_sample_of_one():
     row = load("v5_user_get.json")["response"]["body"]["user"]
     assert FakeSend({"success": True, "users": [row]}).client().users() == [
-        User(28, "Test", "user28@example.com", is_active=True)
+        User(user_id=28, first_name="Test", email="user28@example.com", is_active=True)
     ]
 
 
@@ -742,14 +745,14 @@ STARTED_AT = datetime(2025, 8, 20, 14, 30, 5, tzinfo=ZoneInfo("Europe/Moscow"))
 
 def test_history_is_parsed():
     send, client = client_answering("v5_calls_list.json")
-    assert list(client.history()) == [HistoryCall("1234567890", "answered", STARTED_AT)]
+    assert list(client.history()) == [HistoryCall(external_id="1234567890", result="answered", started_at=STARTED_AT)]
     assert send.sent[0]["url"] == load("v5_calls_list.json")["request"]["url"]
     assert send.sent[0]["query"] == {"limit": "100"}
 
 
 def test_history_call_with_an_invalid_date_is_kept():
     send = FakeSend({"success": True, "calls": [{"externalId": "1", "result": "answered", "date": "yesterday"}]})
-    assert list(send.client().history()) == [HistoryCall("1", "answered")]
+    assert list(send.client().history()) == [HistoryCall(external_id="1", result="answered")]
 
 
 def test_history_follows_the_cursor():

@@ -12,14 +12,14 @@ from connector_project.core.http_client import Reply
 from telephony.uis import client as uis
 from telephony.uis import data_api
 from telephony.uis.jsonrpc import Channel
-from telephony.uis.types import Account, CallLeg, ClickToCallRequest, EndedEvent, Result, Status, UisEmployee, UisNumber
+from telephony.uis.types import Account, CallLeg, EndedEvent, Result, Status, UisEmployee, UisNumber
 from tenants.models import UisConnection
 from tests.telephony.uis.samples import CALL_URL, DATA_URL, MOSCOW, TOKEN, FakeTransport, error_reply, load, page
 
 SINCE = datetime(2024, 10, 25, 6, 0, tzinfo=UTC)  # 9:00 in Moscow
 TILL = datetime(2024, 10, 25, 10, 0, tzinfo=UTC)
 RECORD = "0123456789abcdef0123456789abcdef"
-REQUEST = ClickToCallRequest(employee_id=300001, contact="79990000001", number="74950000001", external_id="crm-0001")
+REQUEST = {"employee_id": 300001, "contact": "79990000001", "number": "74950000001", "external_id": "crm-0001"}
 
 
 def leg(leg_id: int, session_id: int = 1) -> dict[str, object]:
@@ -28,7 +28,7 @@ def leg(leg_id: int, session_id: int = 1) -> dict[str, object]:
 
 def test_account_has_its_name_and_time_zone():
     transport = FakeTransport(load("get_account.response.json"))
-    assert transport.client().account() == Account("ООО Пример", "Europe/Moscow")
+    assert transport.client().account() == Account(name="ООО Пример", time_zone="Europe/Moscow")
     assert transport.calls == [("get.account", {})]
 
 
@@ -84,9 +84,9 @@ def test_statuses_exclude_deleted_ones():
     reply["result"]["data"].append({"id": 4, "mnemonic": "break", "name": "Перерыв", "is_deleted": True})
     transport = FakeTransport(reply)
     assert transport.client().statuses() == [
-        Status(1, "available", "Доступен"),
-        Status(3, "do_not_disturb", "Не беспокоить"),
-        Status(9001, "", "Обучение"),
+        Status(uis_id=1, mnemonic="available", name="Доступен"),
+        Status(uis_id=3, mnemonic="do_not_disturb", name="Не беспокоить"),
+        Status(uis_id=9001, mnemonic="", name="Обучение"),
     ]
     assert transport.calls == [("get.statuses", {"limit": 1000, "offset": 0})]
 
@@ -96,8 +96,8 @@ def test_virtual_numbers_have_name_and_activity():
     reply["result"]["data"].append({"virtual_phone_number": "74950000002", "name": None, "status": "limit_lock"})
     transport = FakeTransport(reply)
     assert transport.client().virtual_numbers() == [
-        UisNumber("74950000001", "Основной номер", is_active=True),
-        UisNumber("74950000002", "", is_active=False),
+        UisNumber(number="74950000001", name="Основной номер", is_active=True),
+        UisNumber(number="74950000002", name="", is_active=False),
     ]
     documented = load("get_virtual_numbers.request.json")
     assert transport.calls[0][0] == documented["method"]
@@ -398,29 +398,25 @@ def test_agent_key_sends_the_user_id_to_the_data_api():
     client = transport.client(agent_user_id=2870)
     client.employees()
     client.set_status(1, 2)
-    client.start_call(REQUEST)
+    client.start_call(**REQUEST)
     assert [params.get("user_id") for _method, params in transport.calls] == [2870, 2870, None]
 
 
 def test_start_call_sends_the_documented_request():
     transport = FakeTransport(load("start_employee_call.response.json"))
-    assert transport.client().start_call(REQUEST) == 237859081
+    assert transport.client().start_call(**REQUEST) == 237859081
     assert transport.requests[0] | {"id": "req1"} == load("start_employee_call.request.article.json")
     assert transport.sent[0]["url"] == CALL_URL
 
 
-def test_start_call_names_the_chosen_employee_phone():
+def test_start_call_reads_the_session_beside_metadata():
     transport = FakeTransport(load("start_employee_call.response.with_metadata.json"))
-    request = ClickToCallRequest(
-        employee_id=25, contact="79990000001", number="74990000000", external_id="x", employee_number="79990000002"
-    )
-    assert transport.client().start_call(request) == 3960000001
-    assert transport.calls[0][1]["employee"] == load("start_employee_call.request.doc.json")["params"]["employee"]
+    assert transport.client().start_call(**REQUEST) == 3960000001
 
 
 def test_start_call_uses_only_documented_parameters():
     transport = FakeTransport(load("start_employee_call.response.json"))
-    transport.client().start_call(REQUEST)
+    transport.client().start_call(**REQUEST)
     documented = set(load("start_employee_call.request.doc.json")["params"]) | {"early_switching"}
     assert set(transport.requests[0]["params"]) <= documented
 
@@ -428,13 +424,13 @@ def test_start_call_uses_only_documented_parameters():
 @pytest.mark.parametrize("data", [{}, {"call_session_id": None}, {"call_session_id": "x"}, [], None])
 def test_start_call_without_a_session_is_unexpected(data):
     with pytest.raises(http_client.UnexpectedReply):
-        FakeTransport({"result": {"data": data}}).client().start_call(REQUEST)
+        FakeTransport({"result": {"data": data}}).client().start_call(**REQUEST)
 
 
 def test_failed_start_call_is_not_retried():
     transport = FakeTransport(load("error_internal_error.json"))
     with pytest.raises(http_client.RemoteUnavailable):
-        transport.client().start_call(REQUEST)
+        transport.client().start_call(**REQUEST)
     assert len(transport.requests) == 1
 
 

@@ -182,7 +182,7 @@ def test_skip_may_span_several_reads():
         def read(self):
             return self.reads.pop(0)
 
-    stream = recordings.RecordingStream(Source(), kind="audio/mpeg", size=2).skip(3)
+    stream = recordings.RecordingStream(Source(), kind="audio/mpeg", size=2, skipped=3)
     assert [*stream] == [b"d", b"e"]
 
 

@@ -5,21 +5,23 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from connector_project.core import phone_numbers
 from connector_project.core.http_client import UnexpectedReply
-from telephony.uis import schemas
-from telephony.uis.types import Account, Result, Status, UisEmployee
+from telephony.uis import fields, schemas
+from telephony.uis.fields import Locale
+from telephony.uis.types import Account, CallLeg, Result, Status, UisEmployee, UisNumber
 
 ROW = {"id": 1, "start_time": "2024-10-25 10:00:00", "direction": "in"}
 
 
-def digits(raw: str | None) -> str:
-    return phone_numbers.normalise(raw, is_russian=True)
+LOCALE = Locale(ZoneInfo("Europe/Moscow"))
+
+
+def parse(kind: type, data: object) -> list:
+    return schemas.parse(kind, data, LOCALE)
 
 
 def call(**values: object):
-    row = schemas.parse(schemas.CallRow, [ROW | values])[0]
-    return row.to_call(zone=ZoneInfo("Europe/Moscow"), digits=digits)
+    return parse(schemas.CallRow, [ROW | values])[0].to_event()
 
 
 @pytest.mark.parametrize(
@@ -42,22 +44,23 @@ def call(**values: object):
     ],
 )
 def test_date_is_local_time_of_the_account(zone, local, moment):
-    assert schemas.to_time(local, zone=ZoneInfo(zone)) == moment
+    assert fields.to_time(local, zone=ZoneInfo(zone)) == moment
 
 
 @pytest.mark.parametrize(
     "local", ["", "yesterday", "0000-00-00 00:00:00", "0001-01-01 00:00:00", "2024-02-30 00:00:00"]
 )
-def test_invalid_date_is_an_unexpected_reply(local):
+def test_row_with_an_invalid_date_is_left_out(local):
     with pytest.raises(UnexpectedReply):
-        schemas.to_time(local, zone=ZoneInfo("Europe/Moscow"))
+        parse(schemas.CallRow, [ROW | {"start_time": local}])
+    assert len(parse(schemas.CallRow, [ROW, ROW | {"finish_time": local}])) == 1
 
 
 def test_formatted_date_parses_back():
     zone = ZoneInfo("Asia/Yekaterinburg")
     moment = datetime(2024, 10, 24, 19, 0, 1, tzinfo=UTC)
-    assert schemas.to_local(moment, zone=zone) == "2024-10-25 00:00:01"
-    assert schemas.to_time(schemas.to_local(moment, zone=zone), zone=zone) == moment
+    assert fields.to_local(moment, zone=zone) == "2024-10-25 00:00:01"
+    assert fields.to_time(fields.to_local(moment, zone=zone), zone=zone) == moment
 
 
 @pytest.mark.parametrize(
@@ -68,31 +71,31 @@ def test_formatted_date_parses_back():
         (schemas.CallRow, [{"id": 1, "start_time": "2024-10-25 10:00:00", "call_records": "0123456789abcdef"}]),
         (schemas.CallRow, [{"id": 1, "start_time": "2024-10-25 10:00:00", "call_records": 5}]),
         (schemas.CallRow, {"id": 1, "start_time": "2024-10-25 10:00:00"}),
-        (schemas.LegRow, [{"id": 1, "start_time": "2024-10-25 10:00:00"}]),
-        (schemas.NumberRow, [{"virtual_phone_number": None}]),
-        (schemas.EmployeeRow, ["text"]),
-        (schemas.StatusRow, "text"),
+        (CallLeg, [{"id": 1, "start_time": "2024-10-25 10:00:00"}]),
+        (UisNumber, [{"virtual_phone_number": None}]),
+        (UisEmployee, ["text"]),
+        (Status, "text"),
     ],
 )
 def test_undocumented_row_is_an_unexpected_reply(kind, data):
     with pytest.raises(UnexpectedReply) as raised:
-        schemas.parse(kind, data)
+        parse(kind, data)
     assert kind.__name__ in str(raised.value)
 
 
 def test_error_of_an_undocumented_row_contains_no_values():
     with pytest.raises(UnexpectedReply) as raised:
-        schemas.parse(schemas.CallRow, [{"id": "79990000001", "start_time": None}])
+        parse(schemas.CallRow, [{"id": "79990000001", "start_time": None}])
     assert "79990000001" not in str(raised.value)
 
 
 @pytest.mark.parametrize("data", [None, [], {}])
 def test_missing_data_is_an_empty_list(data):
-    assert schemas.parse(schemas.CallRow, data) == []
+    assert parse(schemas.CallRow, data) == []
 
 
 def test_account_may_lack_its_time_zone():
-    assert schemas.parse(schemas.AccountRow, [{"name": None}])[0].to_account() == Account("", "")
+    assert parse(Account, [{"name": None}])[0] == Account()
 
 
 @pytest.mark.parametrize(
@@ -126,18 +129,16 @@ def test_account_may_lack_its_time_zone():
     ],
 )
 def test_employee_may_lack_everything_but_the_id(values, person):
-    assert schemas.parse(schemas.EmployeeRow, [values])[0].to_employee(digits=digits) == person
+    assert parse(UisEmployee, [values])[0] == person
 
 
 def test_custom_status_has_no_mnemonic():
-    assert schemas.parse(schemas.StatusRow, [{"id": 9001, "mnemonic": None, "name": None}])[0].to_status() == Status(
-        9001, "", ""
-    )
+    assert parse(Status, [{"id": 9001, "mnemonic": None, "name": None}])[0] == Status(uis_id=9001)
 
 
 def test_unanswered_leg_has_no_connection_time():
-    row = schemas.parse(
-        schemas.LegRow,
+    leg = parse(
+        CallLeg,
         [
             {
                 "id": 1,
@@ -151,7 +152,6 @@ def test_unanswered_leg_has_no_connection_time():
             }
         ],
     )[0]
-    leg = row.to_leg(zone=ZoneInfo("Europe/Moscow"), digits=digits)
     assert (leg.connected_at, leg.talk_seconds, leg.record_ids, leg.is_talked) == (None, 0, (), False)
     assert (leg.employee_id, leg.contact, leg.called) == (None, "", "")
 
@@ -195,11 +195,11 @@ def test_call_lists_the_rung_employees():
 
 def test_invalid_row_does_not_block_the_others():
     good = {"id": 2, "start_time": "2024-10-25 10:00:00"}
-    assert [row.id for row in schemas.parse(schemas.CallRow, [{"id": 1, "start_time": "yesterday"}, good])] == [2]
+    assert [row.session_id for row in parse(schemas.CallRow, [{"id": 1, "start_time": "yesterday"}, good])] == [2]
 
 
 def test_all_legs_of_a_call_with_an_invalid_leg_are_dropped():
     leg = {"call_session_id": 7, "start_time": "2024-10-25 10:00:00"}
     other = dict(leg, id=3, call_session_id=8)
-    found = schemas.parse(schemas.LegRow, [dict(leg, id=1), dict(leg, id=2, start_time=None), other])
-    assert [row.call_session_id for row in found] == [8]
+    found = parse(CallLeg, [dict(leg, id=1), dict(leg, id=2, start_time=None), other])
+    assert [row.session_id for row in found] == [8]

@@ -33,9 +33,9 @@ class Command(JsonCommand):
         )
         parser.add_argument("--slug", default="")
         parser.add_argument("--uis-brand", default="uis", choices=UisConnection.Brand.values)
-        parser.add_argument("--crm-api", default="auto", choices=CrmConnection.Version.values)
+        parser.add_argument("--crm-api", dest="crm_version", default="auto", choices=CrmConnection.Version.values)
         parser.add_argument("--virtual-number", default="")
-        parser.add_argument("--timezone", default="Europe/Moscow")
+        parser.add_argument("--timezone", dest="time_zone", default="Europe/Moscow")
         parser.add_argument("--activate", action="store_true")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -63,15 +63,10 @@ class Command(JsonCommand):
     def _new_tenant(self, options: dict[str, Any]) -> onboarding.NewTenant:
         is_russian = options["uis_brand"] != UisConnection.Brand.CALLGEAR
         return onboarding.NewTenant(
-            name=options["name"],
-            slug=options["slug"],
+            **{name: options[name] for name in ("name", "slug", "uis_brand", "crm_url", "crm_version", "time_zone")},
             uis_token=self._read_key(options["uis_token_file"]),
-            uis_brand=options["uis_brand"],
-            crm_url=options["crm_url"],
             crm_key=self._read_key(options["crm_key_file"]),
-            crm_version=options["crm_api"],
             default_number=phone_numbers.normalise(options["virtual_number"], is_russian=is_russian),
-            time_zone=options["timezone"],
         )
 
     def _read_key(self, name: str) -> str:
