@@ -102,17 +102,11 @@ def _claim(command: Command, *, now: datetime) -> Command | None:
 def _finish(claimed: Command, outcome: Outcome, *, now: datetime) -> None:
     """Write what became of the command, unless another worker has claimed it since."""
     match outcome:
-        case Ended():
-            values: dict[str, Any] = {
-                "state": outcome.state,
-                "reason": outcome.reason,
-                "session_id": outcome.session_id,
-                "finished_at": now,
-                **released(None),
-            }
-        case Postponed():
-            values = {"state": State.RECEIVED, "reason": Reason.UIS_UNAVAILABLE, **released(outcome.until)}
-    Command.objects.still_claimed(claimed).update(detail=outcome.detail, **values)
+        case Ended(state=state, reason=reason, session_id=session_id):
+            until, values = None, {"state": state, "reason": reason, "session_id": session_id, "finished_at": now}
+        case Postponed(until=until):
+            values = {"state": State.RECEIVED, "reason": Reason.UIS_UNAVAILABLE}
+    Command.objects.release_claimed(claimed, until, detail=outcome.detail, **values)
 
 
 def _prepare(command: Command, *, now: datetime) -> Command.Reason | None:

@@ -58,9 +58,8 @@ def upload(batch: Sequence[Call], *, now: datetime) -> None:
 
 def _skip_expired(batch: Sequence[Call], *, now: datetime) -> list[Call]:
     """Skip calls that left the upload window while they waited; return the others."""
-    skipped = Moved(state=State.SKIPPED, changes={"skip_reason": SkipReason.EXPIRED})
-    old = [call for call in batch if call.is_expired(now=now)]
-    if old:
+    if old := [call for call in batch if call.is_expired(now=now)]:
+        skipped = Moved(state=State.SKIPPED, changes={"skip_reason": SkipReason.EXPIRED})
         steps.finish([(call, skipped) for call in old], Step.UPLOAD, started=time.monotonic(), now=now)
     return [call for call in batch if call not in old]
 

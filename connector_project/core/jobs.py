@@ -50,6 +50,10 @@ class LeasedQuerySet(models.QuerySet[Job]):
         """Return the job if this claim still holds it: another worker may have it since the lease ended."""
         return self.filter(pk=job.pk, claim_token=job.claim_token) if job.claim_token else self.none()
 
+    def release_claimed(self, job: Job, at: datetime | None, **changes: Any) -> None:
+        """Write `changes` and the next attempt, if this claim still holds the job; None: nothing is left to do."""
+        self.still_claimed(job).update(**released(at), **changes)
+
     def requeue(self, *, limit: int = SWEEP_LIMIT, now: datetime, **changes: Any) -> list[int]:
         """Release due jobs, oldest first, and return their primary keys, for the caller to queue. Needs a transaction.
 

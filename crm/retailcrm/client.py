@@ -101,14 +101,13 @@ class RetailCrmClient:
 
     def send_event(self, event: CallEvent) -> EventAnswer:
         """Open or close a pop-up: POST /telephony/call/event. Useless a few seconds late, so never queued."""
-        path, payload = self._path("/telephony/call/event"), payloads.to_event(event)
-        return self._post(EventAnswer, path, {"event": payload}, timeout=EVENT_SECONDS)
+        path = self._path("/telephony/call/event")
+        return self._post(EventAnswer, path, {"event": event.payload()}, timeout=EVENT_SECONDS)
 
     def upload_calls(self, calls: Sequence[CallRecord]) -> UploadAnswer:
         """Upload up to 50 calls: POST /telephony/calls/upload. Idempotent by externalId."""
-        payload = [payloads.to_record(call, zone=self.zone) for call in calls]
-        path = self._path("/telephony/calls/upload")
-        return self._post(UploadAnswer, path, {"calls": payload}, timeout=UPLOAD_SECONDS)
+        path, payloads = self._path("/telephony/calls/upload"), [call.payload(zone=self.zone) for call in calls]
+        return self._post(UploadAnswer, path, {"calls": payloads}, timeout=UPLOAD_SECONDS)
 
     def manager(self, phone: str) -> Manager | None:
         """The customer's manager, whatever their status: GET /telephony/manager."""

@@ -1,52 +1,9 @@
-"""Builds retailCRM request payloads from our types."""
+"""Builds the payloads of our module in both versions of the API."""
 
 from collections.abc import Mapping
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from crm.retailcrm.types import CallEvent, CallRecord, Module
-
-LONGEST_URL = 255
-_RESULTS = {
-    "ANSWERED": "answered",
-    "NO_ANSWER": "no answer",  # call events spell it "no answered"
-    "BUSY": "busy",
-    "FAILED": "failed",
-    "NOT_ALLOWED": "not allowed",
-}
-
-
-def to_event(event: CallEvent) -> dict[str, Any]:
-    """Return an event's payload; unknown values are left out."""
-    return _without_empty(
-        {
-            "phone": event.phone,
-            "type": event.type.value,
-            "codes": list(event.codes),
-            "userIds": list(event.user_ids),
-            "hangupStatus": event.hangup.value if event.hangup else "",
-            "externalPhone": event.external_phone,
-            "callExternalId": event.external_id,
-            "site": event.site,
-        }
-    )
-
-
-def to_record(call: CallRecord, *, zone: ZoneInfo) -> dict[str, Any]:
-    """Return a call's payload; `date` is in the account's local time, without an offset."""
-    payload = {
-        "date": call.started_at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
-        "type": call.direction,
-        "phone": call.phone,
-        "result": _RESULTS.get(call.result, "unknown"),
-        "externalId": call.external_id,
-        "code": call.code,
-        "userId": call.user_id,
-        "externalPhone": call.external_phone,
-        "site": call.site,
-        "recordUrl": call.recording_url if len(call.recording_url) <= LONGEST_URL else "",
-    }
-    return _without_empty(payload) | {"duration": call.talk_seconds, "durationWaiting": call.wait_seconds}
+from crm.retailcrm.types import Module
 
 
 def to_module_v5(module: Module) -> dict[str, Any]:

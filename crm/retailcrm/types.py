@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     AliasGenerator,
     AliasPath,
@@ -17,10 +18,21 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializationInfo,
     StringConstraints,
     ValidationInfo,
+    field_serializer,
 )
 from pydantic.alias_generators import to_camel
+
+LONGEST_URL = 255
+_RESULTS = {
+    "ANSWERED": "answered",
+    "NO_ANSWER": "no answer",  # call events spell it "no answered"
+    "BUSY": "busy",
+    "FAILED": "failed",
+    "NOT_ALLOWED": "not allowed",
+}
 
 
 def _items(raw: object) -> object:
@@ -86,36 +98,54 @@ class Hangup(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, kw_only=True)
-class CallEvent:
+class Request(BaseModel):
+    """A part of a request, sent under names in camel case; a field with its default value is left out."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=AliasGenerator(serialization_alias=to_camel))
+
+    def payload(self, *, zone: ZoneInfo | None = None) -> dict[str, Any]:
+        """Return the JSON values to send; `zone` is the account's, for local times."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True, context=zone)
+
+
+class CallEvent(Request):
     """Opens or closes a pop-up, for the named users only."""
 
     type: EventType
     phone: str
-    external_id: str
+    external_id: str = Field(default="", serialization_alias="callExternalId")
     codes: tuple[str, ...] = ()
     user_ids: tuple[int, ...] = ()
     external_phone: str = ""
     site: str = ""
-    hangup: Hangup | None = None
+    hangup: Hangup | None = Field(default=None, serialization_alias="hangupStatus")
 
 
-@dataclass(frozen=True, kw_only=True)
-class CallRecord:
-    """A finished call to upload. `result` is one of our Result codes."""
+class CallRecord(Request):
+    """A finished call to upload. `result` is one of our Result codes; a recording URL that is too long is left out."""
 
     external_id: str
-    started_at: datetime
-    direction: str
+    started_at: datetime = Field(serialization_alias="date")
+    direction: str = Field(serialization_alias="type")
     phone: str
     result: str
-    talk_seconds: int
-    wait_seconds: int
+    talk_seconds: int = Field(serialization_alias="duration")
+    wait_seconds: int = Field(serialization_alias="durationWaiting")
     code: str = ""
     user_id: int | None = None
     external_phone: str = ""
     site: str = ""
-    recording_url: str = ""
+    recording_url: Annotated[str, AfterValidator(lambda url: url if len(url) <= LONGEST_URL else "")] = Field(
+        default="", serialization_alias="recordUrl"
+    )
+
+    @field_serializer("started_at")
+    def _in_local_time(self, started_at: datetime, info: SerializationInfo[ZoneInfo | None]) -> str:
+        return started_at.astimezone(info.context).strftime("%Y-%m-%d %H:%M:%S")
+
+    @field_serializer("result")
+    def _as_named_by_the_crm(self, result: str) -> str:
+        return _RESULTS.get(result, "unknown")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,6 +37,12 @@ def load(text: str) -> UisSnapshot:
     return _adapter.validate_json(text) if text else UisSnapshot()
 
 
+def updated(text: str, *, row: EndedEvent | None, legs: Sequence[CallLeg]) -> str:
+    """Return a stored snapshot with new answers of UIS; where it returned nothing, the earlier answer stays."""
+    before = load(text)
+    return dump(UisSnapshot(row=row or before.row, legs=tuple(legs) or before.legs))
+
+
 class CallEvidence:
     """The evidence about a call, without repeats and in the order of events."""
 

@@ -11,7 +11,7 @@ from structlog.contextvars import bind_contextvars
 from connector_project.core import http_client
 from telephony import client_factory
 from telephony.calls import pipeline, recording_selection, steps
-from telephony.calls.evidence import UisSnapshot, dump, load
+from telephony.calls.evidence import load, updated
 from telephony.calls.legs import record_ids
 from telephony.calls.resolution import ResolutionStatus
 from telephony.calls.sources import Sources
@@ -111,12 +111,6 @@ class _UisReply:
             not call.direction or (not legs and call.attempts >= WAIT_FOR_LEGS_ATTEMPTS) or len(record_ids(legs)) > 1
         ) and load(call.uis_snapshot).row is None
 
-    def answer(self, call: Call) -> UisSnapshot:
-        """Return the UIS snapshot of a call, with earlier answers where UIS returned nothing new."""
-        before, legs = load(call.uis_snapshot), self.legs.get(call.session_id)
-        row = self.rows.get(call.session_id, before.row)
-        return UisSnapshot(row=row, legs=tuple(legs) if legs else before.legs)
-
 
 def _on_error(call: Call, exc: http_client.RemoteError, *, uis: UisConnection, now: datetime) -> Outcome:
     """Return what becomes of a call after a UIS error. `uis` has counted the error; the call's own copy has not."""
@@ -139,18 +133,18 @@ def _on_error(call: Call, exc: http_client.RemoteError, *, uis: UisConnection, n
 
 def _evaluate(call: Call, *, found: _UisReply, known: Sources, choices: RuleSet, now: datetime) -> Outcome:
     """Evaluate one call with UIS's answer. `call` is this worker's copy; the outcome says what is written."""
-    call.uis_snapshot = dump(found.answer(call))
+    legs = found.legs.get(call.session_id, [])
+    call.uis_snapshot = updated(call.uis_snapshot, row=found.rows.get(call.session_id), legs=legs)
     resolution, owner = known.resolve(call, waits_for_legs=call.attempts < WAIT_FOR_LEGS_ATTEMPTS)
     if resolution.status not in {ResolutionStatus.COMPLETE, ResolutionStatus.MISSED}:
-        has_legs = call.session_id in found.legs
-        is_early = has_legs or call.attempts < WAIT_FOR_LEGS_ATTEMPTS
+        is_early = bool(legs) or call.attempts < WAIT_FOR_LEGS_ATTEMPTS
         return Retried(reason=FailureReason.LEGS_NOT_READY if is_early else FailureReason.UNKNOWN_TO_UIS)
     changes = pipeline.apply_resolution(call, resolution, owner=owner)
     changes |= {"uis_snapshot": call.uis_snapshot, "has_legs": True}
     # Without one here, the row keeps what a notification may have set during the request.
     if url := recording_selection.url(call, resolution):
         changes["recording_url"] = url
-    if skipped_by := pipeline.skip_reason(call, choices, now=now):
+    if skipped_by := call.skipping_rule(choices, now=now):
         return Moved(state=State.SKIPPED, changes={**changes, "skip_reason": skipped_by})
     changes["skip_reason"] = ""
     if recording_selection.is_awaited(call, resolution, known.staff, now=now):

@@ -109,11 +109,6 @@ def apply_resolution(call: Call, resolution: CallResolution, *, owner: Employee 
     return changes
 
 
-def skip_reason(call: Call, choices: RuleSet, *, now: datetime) -> str:
-    """Return the rule that skips the call, or ""."""
-    return choices.upload_skip_reason(call.rule_input(now=now)) or ""
-
-
 def locked(tenant: Tenant, session_id: int) -> Call | None:
     """Return the locked row of a call, or None. Needs a transaction."""
     rows = Call.objects.select_for_update(of=("self",)).filter(tenant=tenant, session_id=session_id)
@@ -142,7 +137,7 @@ def certain_skip_reason(call: Call, *, now: datetime) -> str:
     """Return the rule that skips the call regardless of its participants, or ""."""
     if not (call.is_internal or call.is_expired(now=now)):
         return ""
-    found = skip_reason(call, call.tenant.rules.rule_set(), now=now)
+    found = call.skipping_rule(call.tenant.rules.rule_set(), now=now)
     return found if found in OWNER_INDEPENDENT_REASONS else ""
 
 
@@ -171,7 +166,7 @@ def _next(
 ) -> Moved:
     """Choose the next step: a missed call needs nothing more from UIS."""
     if resolution.status == ResolutionStatus.MISSED:
-        skipped_by = skip_reason(call, choices, now=now)
+        skipped_by = call.skipping_rule(choices, now=now) or ""
         following = next_state_after_legs(call, call.tenant.rules)
     else:
         skipped_by = certain_skip_reason(call, now=now)

@@ -12,7 +12,7 @@ from connector_project.core import logging, task_queue
 from connector_project.core.http_client import RemoteUnavailable
 from telephony import task_names
 from telephony.models import Call, FailureReason, State, Step
-from telephony.models.call import bulk_save_changes, snapshot
+from telephony.models.call import saving_changes
 from telephony.models.call_log import log_many
 from tenants.models import Connection
 
@@ -88,10 +88,9 @@ def finish(
     """
     outcomes = {call.pk: outcome for call, outcome in results}
     claimed = Call.objects.lock_claimed([call for call, _outcome in results])
-    before = [snapshot(call) for call in claimed]
-    for call in claimed:
-        apply(call, outcomes[call.pk], now=now)
-    bulk_save_changes(claimed, before)
+    with saving_changes(claimed):
+        for call in claimed:
+            apply(call, outcomes[call.pk], now=now)
     log_many(claimed, step, now=now, milliseconds=round((time.monotonic() - started) * 1000), details=details)
     # One task per state is enough: it processes everything that is due.
     previous_states = {call.state for call, _outcome in results}

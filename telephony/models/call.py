@@ -1,7 +1,8 @@
 """The Call model: one row per phone call, with its processing state."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from telephony.models import choices
 from telephony.models.call_queryset import POISON_AFTER_ATTEMPTS, CallQuerySet
 from telephony.models.choices import Direction, FailureReason, Result, Step
 from tenants.models import Connection, Employee, Tenant, User
-from tenants.transfer_rules import RuleInput, SkipReason
+from tenants.transfer_rules import RuleInput, RuleSet, SkipReason
 
 RETRY_WINDOW = timedelta(days=3)
 RETRY_DELAYS_SECONDS = (10, 30, 60, 300, 900, 3600, 10_800)
@@ -151,10 +152,10 @@ class Call(LeasedJob):
         """Return whether the call is older than the client's upload window."""
         return self.started_at < self.tenant.upload_window_start(now=now)
 
-    def rule_input(self, *, now: datetime) -> RuleInput:
-        """Return what the transfer rules need to know about the call."""
+    def skipping_rule(self, rules: RuleSet, *, now: datetime) -> SkipReason | None:
+        """Return the rule that skips the call, if any."""
         owner = (self.employee.uis_id,) if self.employee else ()
-        return RuleInput(
+        rule_input = RuleInput(
             direction=self.direction,
             is_answered=self.is_answered,
             is_internal=self.is_internal,
@@ -163,6 +164,7 @@ class Call(LeasedJob):
             employees=owner or tuple(self.rung_employee_ids),
             is_too_old=self.is_expired(now=now),
         )
+        return rules.upload_skip_reason(rule_input)
 
     def move_to(
         self,
@@ -224,18 +226,16 @@ PIPELINE_FIELDS = [
 ]
 
 
-def snapshot(call: Call) -> dict[str, Any]:
-    """Return the current values of the fields a processing step may change."""
-    return {name: getattr(call, name) for name in PIPELINE_FIELDS}
-
-
-def bulk_save_changes(calls: Sequence[Call], was: Sequence[Mapping[str, Any]]) -> None:
-    """Save what a step changed since the snapshots `was`.
+@contextmanager
+def saving_changes(calls: Sequence[Call]) -> Iterator[None]:
+    """Save the fields of these calls that the body changes.
 
     Fields with one value for the whole batch (after an upload: all) are written by one UPDATE, because a bulk_update
     with a value per row needs much more CPU.
     """
-    now = [snapshot(call) for call in calls]
+    was = [_snapshot(call) for call in calls]
+    yield
+    now = [_snapshot(call) for call in calls]
     changed = [
         name for name in PIPELINE_FIELDS if any(old[name] != new[name] for old, new in zip(was, now, strict=True))
     ]
@@ -244,3 +244,7 @@ def bulk_save_changes(calls: Sequence[Call], was: Sequence[Mapping[str, Any]]) -
         Call.objects.filter(pk__in=[call.pk for call in calls]).update(**same)
     if different := [name for name in changed if name not in same]:
         Call.objects.bulk_update(calls, different)
+
+
+def _snapshot(call: Call) -> dict[str, Any]:
+    return {name: getattr(call, name) for name in PIPELINE_FIELDS}

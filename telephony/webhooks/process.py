@@ -59,27 +59,26 @@ def process(notification_id: int, *, now: datetime) -> tuple[Notification, CallE
     if stored is None:
         return None
     bind_contextvars(tenant=stored.tenant.slug, notification=stored.pk)
-    claimed = Notification.objects.still_claimed(stored)
     try:
         event = _apply_once(stored, now=now)
     except Exception:
         logger.exception("processing failed")
-        claimed.update(**released(now + RETRY_AFTER))
+        Notification.objects.release_claimed(stored, now + RETRY_AFTER)
         return None
     return (stored, event) if stored.outcome == State.QUEUED and isinstance(event, CallEvent) else None
 
 
 def finish(stored: Notification, outcome: Outcome) -> None:
     """Write what became of the pop-up, unless another worker has claimed the notification since."""
-    claimed = Notification.objects.still_claimed(stored)
+    until: datetime | None = None
     match outcome:
         case Done(reason):
-            result = {"outcome": State.DONE, "reason": reason, "detail": ""} | released(None)
+            result = {"outcome": State.DONE, "reason": reason, "detail": ""}
         case Dropped(reason, detail):
-            result = {"outcome": State.DROPPED, "reason": reason, "detail": detail} | released(None)
-        case Postponed(until, detail):
-            result = {"detail": detail} | released(until)
-    claimed.update(**result)
+            result = {"outcome": State.DROPPED, "reason": reason, "detail": detail}
+        case Postponed():
+            until, result = outcome.until, {"detail": outcome.detail}
+    Notification.objects.release_claimed(stored, until, **result)
 
 
 @transaction.atomic

@@ -161,7 +161,7 @@ class CallData:
             unreadable=_unreadable(call),
             click_to_call=_click_to_call(call),
             setting=labels.rule_setting(call) if is_skipped else "",
-            is_rule_changed=is_by_rule and rules.rule_set().upload_skip_reason(call.rule_input(now=now)) is None,
+            is_rule_changed=is_by_rule and call.skipping_rule(rules.rule_set(), now=now) is None,
             redactor=redactor.on(call.contact),
             now=now,
         )

@@ -352,7 +352,7 @@ def test_upload_without_active_telephony_is_denied():
 
 def uploaded(zone: str = "Europe/Moscow", **chosen: object) -> dict[str, object]:
     send = FakeSend({"success": True, "processedCallsCount": 1})
-    send.client(zone=ZoneInfo(zone)).upload_calls([replace(CALL, **chosen)])
+    send.client(zone=ZoneInfo(zone)).upload_calls([CallRecord(**dict(CALL) | chosen)])
     return json.loads(send.sent[0]["body"]["calls"])[0]
 
 
