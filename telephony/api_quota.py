@@ -1,7 +1,6 @@
 """UIS API quota in points per minute and day, with a reserve for live calls. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +12,7 @@ LEAST_RESERVED_A_MINUTE = 5
 
 def to_json(limits: Limits, *, now: datetime) -> dict[str, Any]:
     """Return the limits of a reply as JSON to store."""
-    return asdict(limits) | {"at": now.isoformat()}
+    return {**limits, "at": now.isoformat()}
 
 
 def seconds_to_wait(quota: Mapping[str, Any], *, is_live: bool, now: datetime) -> float:

@@ -21,20 +21,57 @@ from tenants.models import UisConnection
 OnWait = Callable[[http_client.RemoteUnavailable], None]
 
 
-@dataclass(frozen=True)
-class _WaitingChannel(Channel):
-    """A channel that can wait for API points in the middle of a long list, instead of restarting it."""
+@dataclass(frozen=True, kw_only=True)
+class _AccountChannel(Channel):
+    """A channel that keeps to the account's API points, and tells the circuit breaker how each request ended."""
 
+    connection: UisConnection
+    quota_field: str
+    is_live: bool
+    counts_failures: bool = True
     on_wait: OnWait | None = None
 
     def request(self, method: str, params: Mapping[str, object], *, timeout: float = 15.0) -> Result:
         while True:
             try:
-                return super().request(method, params, timeout=timeout)
+                self._check_points()
+                result = super().request(method, params, timeout=timeout)
             except http_client.RemoteUnavailable as exc:
-                if self.on_wait is None or exc.code != LIMIT:
+                if exc.code != LIMIT:  # Exhausted points are not an outage: the wait is the one UIS states.
+                    self._record_failure(exc)
                     raise
+                if self.on_wait is None:
+                    raise
+                # In the middle of a long list, instead of restarting it.
                 self.on_wait(exc)
+            except http_client.RemoteError:
+                self._record_answer()
+                raise
+            else:
+                self._record_answer()
+                return result
+
+    def on_limits(self, limits: Limits) -> None:
+        quota = api_quota.to_json(limits, now=timezone.now())
+        setattr(self.connection, self.quota_field, quota)
+        UisConnection.objects.filter(pk=self.connection.pk).update(**{self.quota_field: quota})
+
+    def _check_points(self) -> None:
+        quota = getattr(self.connection, self.quota_field)
+        if seconds := api_quota.seconds_to_wait(quota, is_live=self.is_live, now=timezone.now()):
+            message = "The points of this account are used up for now."
+            raise http_client.RemoteUnavailable(SYSTEM, message, code=LIMIT, wait=seconds)
+
+    def _record_failure(self, exc: http_client.RemoteUnavailable) -> None:
+        if self.counts_failures:
+            self.connection.record_failure(wait=exc.wait, is_live=self.is_live, now=timezone.now())
+
+    def _record_answer(self) -> None:
+        # Without a key nothing was asked, so nobody has answered.
+        if self.counts_failures and self.token and self.connection.record_success():
+            Call.objects.make_due(
+                self.connection.tenant_id, UIS_STATES, FailureReason.UIS_UNAVAILABLE, now=timezone.now()
+            )
 
 
 def uis_client(connection: UisConnection, *, is_live: bool = False, on_wait: OnWait | None = None) -> UisClient:
@@ -45,12 +82,22 @@ def uis_client(connection: UisConnection, *, is_live: bool = False, on_wait: OnW
     """
     data_url, call_url, _media = HOSTS[connection.brand]
     return UisClient(
-        data=_channel(
-            connection, settings.UIS_DATA_API_URL or data_url, "data_limits", is_live=is_live, on_wait=on_wait
+        data=_AccountChannel(
+            url=settings.UIS_DATA_API_URL or data_url,
+            token=connection.access_token,
+            connection=connection,
+            quota_field="data_limits",
+            is_live=is_live,
+            on_wait=on_wait,
         ),
         # Its failures do not open the circuit breaker of the Data API, and clicks are never delayed.
-        calls_api=_channel(
-            connection, settings.UIS_CALL_API_URL or call_url, "call_limits", is_live=True, counts_failures=False
+        calls_api=_AccountChannel(
+            url=settings.UIS_CALL_API_URL or call_url,
+            token=connection.access_token,
+            connection=connection,
+            quota_field="call_limits",
+            is_live=True,
+            counts_failures=False,
         ),
         zone=connection.zone,
         is_russian=connection.is_russian,
@@ -74,49 +121,3 @@ def is_of_uis(connection: UisConnection, url: str) -> bool:
 
 def _media_host(connection: UisConnection) -> str:
     return connection.media_host or HOSTS[connection.brand][2]
-
-
-def _channel(
-    connection: UisConnection,
-    url: str,
-    field: str,
-    *,
-    is_live: bool,
-    on_wait: OnWait | None = None,
-    counts_failures: bool = True,
-) -> Channel:
-    def store_limits(limits: Limits) -> None:
-        quota = api_quota.to_json(limits, now=timezone.now())
-        setattr(connection, field, quota)
-        UisConnection.objects.filter(pk=connection.pk).update(**{field: quota})
-
-    def record_outcome(error: http_client.RemoteUnavailable | None) -> None:
-        now = timezone.now()
-        if error is None:
-            if connection.record_success():
-                Call.objects.make_due(connection.tenant_id, UIS_STATES, FailureReason.UIS_UNAVAILABLE, now=now)
-        elif error.code != LIMIT:  # Exhausted points are not an outage: the wait is the one UIS states.
-            connection.record_failure(wait=error.wait, is_live=is_live, now=now)
-
-    return _WaitingChannel(
-        url=url,
-        token=connection.access_token,
-        on_limits=store_limits,
-        send=_within_points(lambda: getattr(connection, field), is_live=is_live),
-        on_wait=on_wait,
-        on_end=record_outcome if counts_failures else lambda _error: None,
-    )
-
-
-def _within_points(quota: Callable[[], dict[str, object]], *, is_live: bool) -> Callable[..., http_client.Reply]:
-    """Return a `send` that checks the remaining API points before each request."""
-
-    def send(*args: object, **kwargs: object) -> http_client.Reply:
-        seconds = api_quota.seconds_to_wait(quota(), is_live=is_live, now=timezone.now())
-        if seconds:
-            raise http_client.RemoteUnavailable(
-                SYSTEM, "The points of this account are used up for now.", code=LIMIT, wait=seconds
-            )
-        return http_client.send(*args, **kwargs)  # type: ignore[arg-type]
-
-    return send

@@ -6,8 +6,8 @@ https://comagic.github.io/data_api/ , https://comagic.github.io/call_api/
 import json
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 from connector_project.core import http_client
 from telephony.uis import errors
@@ -31,9 +31,10 @@ class Channel:
 
     url: str
     token: str
-    on_limits: Callable[[Limits], None] = lambda _limits: None
     send: Callable[..., http_client.Reply] = http_client.send
-    on_end: Callable[[http_client.RemoteUnavailable | None], None] = lambda _fault: None  # None: UIS answered
+
+    def on_limits(self, limits: Limits) -> None:
+        """Note the quota that a reply states, an error too."""
 
     def request(self, method: str, params: Mapping[str, object], *, timeout: float = 15.0) -> Result:
         """Call one method; `timeout` in seconds. Raises the errors of core.http_client."""
@@ -47,14 +48,7 @@ class Channel:
             "params": {"access_token": self.token, **params},
         }
         body = json.dumps(request, ensure_ascii=False).encode()
-        try:
-            reply = self.send(SYSTEM, "POST", self.url, headers=HEADERS, body=body, timeout=timeout)
-            result = self._read(_object(reply))
-        except http_client.RemoteError as exc:
-            self.on_end(exc if isinstance(exc, http_client.RemoteUnavailable) else None)
-            raise
-        self.on_end(None)
-        return result
+        return self._read(_object(self.send(SYSTEM, "POST", self.url, headers=HEADERS, body=body, timeout=timeout)))
 
     def _read(self, envelope: Mapping[str, Any]) -> Result:
         if isinstance(envelope.get("error"), dict):
@@ -86,9 +80,9 @@ class Channel:
 
     def _note_limits(self, metadata: Mapping[str, Any]) -> None:
         sent = _dict(metadata.get("limits"))
-        known = {field.name: sent[field.name] for field in fields(Limits) if isinstance(sent.get(field.name), int)}
+        known = {name: sent[name] for name in Limits.__annotations__ if isinstance(sent.get(name), int)}
         if known:
-            self.on_limits(Limits(**known))
+            self.on_limits(cast(Limits, known))
 
 
 def _dict(value: object) -> dict[str, Any]:

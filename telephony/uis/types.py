@@ -4,7 +4,7 @@ import functools
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 from pydantic import AfterValidator, AliasPath, BeforeValidator, Field, model_validator
 
@@ -209,13 +209,12 @@ class UisNumber(Row):
     )
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(TypedDict, total=False):
     """API quota (points) from a reply; the reset times are seconds from the reply."""
 
-    day_limit: int | None = None
-    day_remaining: int | None = None
-    day_reset: int | None = None
-    minute_limit: int | None = None
-    minute_remaining: int | None = None
-    minute_reset: int | None = None
+    day_limit: int
+    day_remaining: int
+    day_reset: int
+    minute_limit: int
+    minute_remaining: int
+    minute_reset: int

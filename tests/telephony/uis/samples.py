@@ -1,6 +1,7 @@
 """Samples of UIS's documented requests and replies, and a fake transport that returns them."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -36,6 +37,16 @@ def error_reply(mnemonic: str, code: int = -32602, message: str = "No.") -> dict
     return {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message, "data": {"mnemonic": mnemonic}}}
 
 
+@dataclass(frozen=True, kw_only=True)
+class NotingChannel(Channel):
+    """A channel that keeps the limits it is told."""
+
+    seen: list[Limits]
+
+    def on_limits(self, limits: Limits) -> None:
+        self.seen.append(limits)
+
+
 class FakeTransport:
     """A `send` function that returns the given replies in order and records the requests."""
 
@@ -57,7 +68,7 @@ class FakeTransport:
 
     def channel(self, url: str = DATA_URL, seen: list[Limits] | None = None) -> Channel:
         """Return a channel over this transport; it appends the reported limits to `seen`."""
-        return Channel(url=url, token=TOKEN, on_limits=(seen if seen is not None else []).append, send=self)
+        return NotingChannel(url=url, token=TOKEN, send=self, seen=seen if seen is not None else [])
 
     def client(self, **options: Any) -> UisClient:
         """Return a client that uses this transport for both APIs."""

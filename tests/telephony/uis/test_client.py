@@ -40,7 +40,7 @@ def test_account_reads_meta_data_spelled_with_an_underscore():
     client = transport.client()
     client.data = transport.channel(seen=seen)
     assert client.account().time_zone == "Europe/Moscow"
-    assert seen[0].minute_remaining == 59
+    assert seen[0]["minute_remaining"] == 59
 
 
 @pytest.mark.parametrize("data", [[], None])
