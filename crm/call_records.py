@@ -1,12 +1,14 @@
 """Builds retailCRM call records and call events from our calls and pop-ups."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 
 from connector_project.core import phone_numbers
 from crm.models import Popup
 from crm.retailcrm.types import CallEvent, CallRecord, EventType, Hangup
 from telephony.models import Call
+from telephony.recordings import links
 from tenants.models import CrmConnection, VirtualNumber
 
 
@@ -36,22 +38,16 @@ def event(kind: EventType, popups: Sequence[Popup], *, hangup: Hangup | None = N
     )
 
 
-def record(call: Call, *, site: str, recording_url: str) -> CallRecord:
-    employee = call.employee
-    return CallRecord(
-        external_id=external_id(call.session_id),
-        started_at=call.started_at,
-        direction=call.direction,
-        phone=phone_numbers.e164(call.contact),
-        result=call.result,
-        talk_seconds=call.talk_seconds,
-        wait_seconds=call.wait_seconds,
-        code=employee.extension if employee and not call.crm_user_id else "",
-        user_id=call.crm_user_id or (employee.crm_user_id if employee else None),
-        external_phone=phone_numbers.e164(call.number),
-        site=site,
-        recording_url=recording_url,
-    )
+def records(batch: Sequence[Call], *, now: datetime) -> dict[int, CallRecord]:
+    """Return the record of each call of one tenant by primary key. This issues the recording links in them."""
+    connection, recording_urls = batch[0].tenant.crm, links.addresses(batch, now=now)
+    sites = store_by_number(connection)
+    return {
+        call.pk: _record(
+            call, site=sites.get(call.number, connection.site), recording_url=recording_urls.get(call.pk, "")
+        )
+        for call in batch
+    }
 
 
 def upload_details(record: CallRecord, known: Collection[str]) -> dict[str, Any]:
@@ -69,3 +65,21 @@ def store_by_number(connection: CrmConnection) -> dict[str, str]:
 def site(connection: CrmConnection, number: str) -> str:
     """Return the store of a number, or the connection's default."""
     return store_by_number(connection).get(number, connection.site)
+
+
+def _record(call: Call, *, site: str, recording_url: str) -> CallRecord:
+    employee = call.employee
+    return CallRecord(
+        external_id=external_id(call.session_id),
+        started_at=call.started_at,
+        direction=call.direction,
+        phone=phone_numbers.e164(call.contact),
+        result=call.result,
+        talk_seconds=call.talk_seconds,
+        wait_seconds=call.wait_seconds,
+        code=employee.extension if employee and not call.crm_user_id else "",
+        user_id=call.crm_user_id or (employee.crm_user_id if employee else None),
+        external_phone=phone_numbers.e164(call.number),
+        site=site,
+        recording_url=recording_url,
+    )

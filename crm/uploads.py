@@ -16,7 +16,6 @@ from telephony.calls import steps
 from telephony.calls.steps import Failed, Moved, Outcome, Postponed, Unavailable
 from telephony.models import Call, FailureReason, State, Step
 from telephony.models.call_queryset import POISON_AFTER_ATTEMPTS
-from telephony.recordings import links
 from tenants.models import Tenant
 from tenants.transfer_rules import SkipReason
 
@@ -46,7 +45,7 @@ def upload(batch: Sequence[Call], *, now: datetime) -> None:
         return
     bind_contextvars(tenant=batch[0].tenant.slug)
     connection = batch[0].tenant.crm
-    client, records = client_factory.crm_client(connection), _records(batch, now=now)
+    client, records = client_factory.crm_client(connection), call_records.records(batch, now=now)
     for number, part in enumerate(_split_suspects(batch)):
         if number and connection.consecutive_failures:
             # The CRM stopped answering: these are not sent.
@@ -95,18 +94,6 @@ def _split_suspects(batch: Sequence[Call]) -> list[list[Call]]:
     fresh = [call for call in batch if call.attempts < POISON_AFTER_ATTEMPTS]
     suspects = [[call] for call in batch if call.attempts >= POISON_AFTER_ATTEMPTS]
     return [fresh, *suspects] if fresh else suspects
-
-
-def _records(batch: Sequence[Call], *, now: datetime) -> dict[int, CallRecord]:
-    """Return the record of each call by primary key. This issues the recording links in them."""
-    connection = batch[0].tenant.crm
-    sites, recording_urls = call_records.store_by_number(connection), links.addresses(batch, now=now)
-    return {
-        call.pk: call_records.record(
-            call, site=sites.get(call.number, connection.site), recording_url=recording_urls.get(call.pk, "")
-        )
-        for call in batch
-    }
 
 
 def _upload(

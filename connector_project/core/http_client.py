@@ -1,5 +1,6 @@
 """Outbound HTTP: sessions, time-outs, size limits and error classes; imports no Django and knows no vendor."""
 
+import ipaddress
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -91,6 +92,14 @@ def set_trusted_hosts(host_ports: Iterable[str]) -> None:
 def is_trusted(url: str) -> bool:
     """Return whether the operator listed the host and port of this URL."""
     return _is_trusted(origins.parts(url))
+
+
+def is_private_literal(host: str) -> bool:
+    """Return whether a host is an IP literal that is not public."""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return False
 
 
 def send(
@@ -219,5 +228,5 @@ def _is_trusted(parts: Url) -> bool:
 def _check_public(system: str, parts: Url) -> None:
     if parts.scheme != "https":
         raise AccessDenied(system, f"The address of {system} must begin with https://.", code="address_not_https")
-    if origins.is_private_literal((parts.host or "").strip("[]")):
+    if is_private_literal((parts.host or "").strip("[]")):
         raise AccessDenied(system, f"The address of {system} is not public.", code="address_not_public")

@@ -1,6 +1,5 @@
 """Parses and compares URLs with urllib3's parser, which also sends the request: two parsers would be an SSRF hole."""
 
-import ipaddress
 from urllib.parse import urljoin
 
 from urllib3.exceptions import LocationParseError
@@ -33,11 +32,3 @@ def joined(url: str, location: str) -> str:
         return urljoin(url, location)
     except ValueError:
         return ""
-
-
-def is_private_literal(host: str) -> bool:
-    """Return whether a host is an IP literal that is not public."""
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return False

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core import http_client, origins
+from connector_project.core import http_client
 from connector_project.core.check_results import Check, CheckResult, Responsible
 from crm.account_url import validation_error
 from crm.api_scopes import KEYS
@@ -28,7 +28,7 @@ PUBLIC_ADDRESS = Check(
 def public_address() -> CheckResult:
     """Check whether our own URL is reachable from the internet."""
     host = urlsplit(settings.PUBLIC_URL).hostname or ""
-    is_public = settings.PUBLIC_URL.startswith("https://") and "." in host and not origins.is_private_literal(host)
+    is_public = settings.PUBLIC_URL.startswith("https://") and "." in host and not http_client.is_private_literal(host)
     is_public = is_public or http_client.is_trusted(settings.PUBLIC_URL)
     return PUBLIC_ADDRESS.result(is_ok=is_public, address=settings.PUBLIC_URL)
 

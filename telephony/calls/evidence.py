@@ -47,7 +47,8 @@ class CallEvidence:
     """The evidence about a call, without repeats and in the order of events."""
 
     def __init__(self, events: Iterable[CallEvent], row: EndedEvent | None, own_numbers: Collection[str]) -> None:
-        self.events = sorted(set(events), key=_sort_key)
+        unique = {_sort_key(event): event for event in events}
+        self.events = [unique[key] for key in sorted(unique)]
         self.row = row
         self.own_numbers = own_numbers
         self.ends = [event for event in self.events if isinstance(event, EndedEvent)]

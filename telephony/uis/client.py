@@ -93,7 +93,7 @@ class UisClient(Reader):
         https://comagic.github.io/data_api/report/get_call_legs_report/
         """
         report = ("get.call_legs_report", "call_session_id")
-        return list(self._of_sessions(report, session_ids, CallLeg, since=since - MARGIN, till=till + MARGIN))
+        return self._of_sessions(report, session_ids, CallLeg, since=since - MARGIN, till=till + MARGIN)
 
     def start_call(self, employee_id: int, *, contact: str, number: str, external_id: str) -> int:
         """Ring the employee, then the contact; return the session id. Not idempotent: never retry it.

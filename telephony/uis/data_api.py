@@ -93,7 +93,7 @@ class Reader:
         *,
         since: datetime,
         till: datetime,
-    ) -> Iterator[DatedT]:
+    ) -> list[DatedT]:
         """Read the rows of many sessions, a hundred per request. `report`: method, session field."""
         method, field = report
         fields = kind.wire_names()
@@ -101,8 +101,9 @@ class Reader:
         def fetch(condition: Mapping[str, object]) -> list[DatedT]:
             return list(self._dated(method, {"fields": fields, "filter": condition}, kind, since=since, till=till))
 
-        for start in range(0, len(session_ids), SESSIONS_A_REQUEST):
-            yield from self._of_batch(fetch, field, session_ids[start : start + SESSIONS_A_REQUEST])
+        starts = range(0, len(session_ids), SESSIONS_A_REQUEST)
+        batches = (session_ids[start : start + SESSIONS_A_REQUEST] for start in starts)
+        return [row for batch in batches for row in self._of_batch(fetch, field, batch)]
 
     def _of_batch(
         self, fetch: Callable[[Mapping[str, object]], list[DatedT]], field: str, batch: Sequence[int]
