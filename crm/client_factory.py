@@ -1,5 +1,6 @@
 """Builds a RetailCrmClient for a connection: rate limit and circuit breaker included."""
 
+import functools
 from urllib.parse import urlsplit
 
 from django.utils import timezone
@@ -47,6 +48,11 @@ def _record_outcome(connection: CrmConnection, fault: http_client.RemoteUnavaila
 def _pace(address: str, kind: str, *, is_live: bool) -> None:
     """Wait for a rate-limit slot. The limit is per account: two clients may share one."""
     try:
-        acquire(RateLimit(f"{urlsplit(address).hostname}:{kind}", PER_SECOND[kind]), is_live=is_live)
+        acquire(_limit(address, kind), is_live=is_live)
     except RateLimitExceeded as exc:
         raise http_client.RemoteUnavailable(SYSTEM, "The account's rate limit is exhausted for now.", wait=5.0) from exc
+
+
+@functools.lru_cache(maxsize=1000)
+def _limit(address: str, kind: str) -> RateLimit:
+    return RateLimit(f"{urlsplit(address).hostname}:{kind}", PER_SECOND[kind])

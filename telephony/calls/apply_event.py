@@ -19,7 +19,7 @@ def apply_event(tenant: Tenant, event: CallEvent, *, now: datetime) -> bool:
 
     A call gets its row when it ends; earlier events are read from the stored notifications then.
     """
-    call = pipeline.locked(tenant, event.session_id)
+    call = Call.objects.locked(tenant, event.session_id)
     if call is None and not isinstance(event, EndedEvent):
         return False
     is_new = call is None

@@ -29,7 +29,7 @@ def create_from_report(tenant: Tenant, reported: EndedEvent, *, staff: StaffDire
 
     The caller enqueues the next steps of all its calls together, with `resume_due`.
     """
-    call = locked(tenant, reported.session_id)
+    call = Call.objects.locked(tenant, reported.session_id)
     if call is not None and not is_within_term_again(call, now=now):
         return call
     call = call or new(tenant, reported, origin=Call.Origin.REPORT, now=now)
@@ -107,15 +107,6 @@ def apply_resolution(call: Call, resolution: CallResolution, *, owner: Employee 
     for name, value in changes.items():
         setattr(call, name, value)
     return changes
-
-
-def locked(tenant: Tenant, session_id: int) -> Call | None:
-    """Return the locked row of a call, or None. Needs a transaction."""
-    rows = Call.objects.select_for_update(of=("self",)).filter(tenant=tenant, session_id=session_id)
-    call = rows.select_related("employee").first()
-    if call is not None:
-        call.tenant = tenant
-    return call
 
 
 def new(tenant: Tenant, event: CallEvent, *, origin: Call.Origin, now: datetime) -> Call:

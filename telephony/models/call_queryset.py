@@ -9,7 +9,7 @@ from django.db import models
 from connector_project.core import circuit_breaker
 from connector_project.core.jobs import LeasedQuerySet
 from telephony.models.choices import CRM_STATES, OPEN_STATES, UIS_STATES, Direction, FailureReason, Result, State
-from tenants.models import Connection, CrmConnection, UisConnection
+from tenants.models import Connection, CrmConnection, Tenant, UisConnection
 
 if TYPE_CHECKING:
     from telephony.models.call import Call
@@ -94,6 +94,14 @@ class CallQuerySet(LeasedQuerySet["Call"]):
     def with_history(self) -> "CallQuerySet":
         """Prefetch the call log and its users, in two more queries."""
         return self.prefetch_related("history__actor")
+
+    def locked(self, tenant: Tenant, session_id: int) -> "Call | None":
+        """Return the locked row of a call, or None. Needs a transaction."""
+        rows = self.select_for_update(of=("self",)).filter(tenant=tenant, session_id=session_id)
+        call = rows.select_related("employee").first()
+        if call is not None:
+            call.tenant = tenant
+        return call
 
     def lock_claimed(self, batch: Sequence["Call"]) -> list["Call"]:
         """Lock and reload the calls still claimed by this worker, to write the result. Needs a transaction.

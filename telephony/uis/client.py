@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from connector_project.core.http_client import AccessDenied, RemoteRejected, UnexpectedReply
 from telephony.uis.data_api import Reader
 from telephony.uis.errors import SYSTEM
+from telephony.uis.fields import to_local
 from telephony.uis.jsonrpc import Channel
 from telephony.uis.schemas import CallRow
 from telephony.uis.types import Account, CallLeg, EndedEvent, Status, UisEmployee, UisNumber
@@ -79,7 +80,8 @@ class UisClient(Reader):
     def has_calls_of(self, source: str, *, since: datetime, till: datetime) -> bool:
         """Return whether calls of this source (such as UIS's own integrations) started in the window. Same page."""
         condition = {"field": "source", "operator": "=", "value": source}
-        params = self._window(since, till) | {"fields": ["id"], "filter": condition, "limit": 1}
+        window = {"date_from": to_local(since, zone=self.zone), "date_till": to_local(till, zone=self.zone)}
+        params = window | {"fields": ["id"], "filter": condition, "limit": 1}
         return bool(self._ask("get.calls_report", params).data)
 
     def calls_by_session(self, session_ids: Sequence[int], *, since: datetime, till: datetime) -> list[EndedEvent]:

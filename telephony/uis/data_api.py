@@ -37,9 +37,6 @@ class Reader:
     supports_in_operator: bool = True
     unread: int = 0  # rows left out so far because they were not as documented
 
-    def _window(self, since: datetime, till: datetime) -> dict[str, Any]:
-        return {"date_from": to_local(since, zone=self.zone), "date_till": to_local(till, zone=self.zone)}
-
     def _ask(self, method: str, params: Mapping[str, object]) -> Any:
         agent = {"user_id": self.agent_user_id} if self.agent_user_id else {}
         return self.data.request(method, {**agent, **params})
@@ -63,8 +60,7 @@ class Reader:
     ) -> Iterator[DatedT]:
         """Read a report over a period of any length; each row once, although adjacent windows share a second."""
         seen: set[int] = set()
-        window = self._window(since, till)
-        for first, last in date_windows.split(window["date_from"], window["date_till"]):
+        for first, last in date_windows.split(since, till, zone=self.zone):
             for row in self._in_window(method, params, kind, first=first, last=last):
                 row_id = row.leg_id if isinstance(row, CallLeg) else row.session_id
                 if row_id not in seen:

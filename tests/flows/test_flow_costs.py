@@ -92,12 +92,12 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
 @pytest.mark.parametrize(
     ("flow", "modules", "calls"),
     [
-        ("ringing", 35, 55),
-        ("missed", 47, 141),
-        ("answered", 57, 199),
-        ("click", 21, 35),
-        ("status", 20, 27),
-        ("sync", 25, 145),
+        ("ringing", 30, 39),
+        ("missed", 41, 89),
+        ("answered", 52, 128),
+        ("click", 19, 26),
+        ("status", 19, 20),
+        ("sync", 24, 90),
     ],
 )
 def test_flow_crosses_no_more_modules_than_now(flows, flow, modules, calls):
