@@ -17,7 +17,8 @@ from crm.account_url import normalise
 from crm.models import UnknownId
 from crm.retailcrm.client import RetailCrmClient
 from crm.retailcrm.types import Module, ModuleState
-from tenants.models import AccessError, CrmConnection, Employee, Tenant, VirtualNumber
+from tenants.access_errors import AccessError
+from tenants.models import CrmConnection, Employee, Tenant, VirtualNumber
 
 TASK = "crm.tasks.register_module"
 NAME = "UIS"

@@ -12,7 +12,8 @@ from crm.account_url import validation_error
 from crm.api_scopes import KEYS
 from crm.retailcrm import errors
 from crm.retailcrm.client import V4, V5, RetailCrmClient
-from tenants.models import AccessError, CrmConnection
+from tenants.access_errors import AccessError
+from tenants.models import CrmConnection
 
 # API version -> prefix of the CRM's version numbers.
 SERVED = {V5: "5.", V4: "4."}

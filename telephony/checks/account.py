@@ -11,7 +11,8 @@ from connector_project.core.check_results import Check, CheckResult, Responsible
 from telephony import api_quota
 from telephony.uis.client import UisClient
 from telephony.uis.errors import LIMIT
-from tenants.models import AccessError, Tenant, UisConnection
+from tenants.access_errors import AccessError
+from tenants.models import Tenant, UisConnection
 
 USERS = _("UIS: Administrator → User management.")
 _TARIFF = _("UIS: Account → Tariffs and options.")

@@ -6,6 +6,7 @@ import django.contrib.auth.models
 import django.contrib.auth.validators
 import django.db.models.deletion
 import django.utils.timezone
+import tenants.access_errors
 import tenants.models.audit_log
 import tenants.models.connections
 import tenants.models.directory
@@ -103,7 +104,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('denied_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='access denied since')),
-                ('denied_code', models.CharField(blank=True, choices=tenants.models.connections.AccessError.as_choices, default='', editable=False, max_length=60, verbose_name='reason')),
+                ('denied_code', models.CharField(blank=True, choices=tenants.access_errors.AccessError.as_choices, default='', editable=False, max_length=60, verbose_name='reason')),
                 ('denied_detail', models.TextField(blank=True, editable=False, verbose_name='detail')),
                 ('consecutive_failures', models.PositiveIntegerField(default=0, editable=False)),
                 ('retry_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='next attempt')),
@@ -153,7 +154,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('denied_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='access denied since')),
-                ('denied_code', models.CharField(blank=True, choices=tenants.models.connections.AccessError.as_choices, default='', editable=False, max_length=60, verbose_name='reason')),
+                ('denied_code', models.CharField(blank=True, choices=tenants.access_errors.AccessError.as_choices, default='', editable=False, max_length=60, verbose_name='reason')),
                 ('denied_detail', models.TextField(blank=True, editable=False, verbose_name='detail')),
                 ('consecutive_failures', models.PositiveIntegerField(default=0, editable=False)),
                 ('retry_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='next attempt')),

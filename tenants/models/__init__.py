@@ -3,7 +3,7 @@
 from tenants.models.api_key import ApiKey
 from tenants.models.audit_log import AuditLogEntry
 from tenants.models.check_run import CheckRun
-from tenants.models.connections import OLD_HOOK_LIFETIME, AccessError, Connection, CrmConnection, UisConnection
+from tenants.models.connections import OLD_HOOK_LIFETIME, Connection, CrmConnection, UisConnection
 from tenants.models.directory import CrmUser, Employee, UisStatus, VirtualNumber
 from tenants.models.rules import TransferRules
 from tenants.models.tenant import ACTIVATION_LINK_LIFETIME, Tenant, generate_token
@@ -12,7 +12,6 @@ from tenants.models.user import User
 __all__ = [
     "ACTIVATION_LINK_LIFETIME",
     "OLD_HOOK_LIFETIME",
-    "AccessError",
     "ApiKey",
     "AuditLogEntry",
     "CheckRun",

@@ -22,7 +22,8 @@ from connector_project.operations.alerts import actions, delivery, incident_text
 from connector_project.operations.alerts.delivery import MOST_TRIES, PAUSES_SECONDS
 from connector_project.operations.models import AlertDelivery, Incident, TrafficProfile
 from telephony.models import Call, DailyReconciliation, FailureReason, Notification
-from tenants.models import AccessError, AuditLogEntry, CrmConnection, Tenant, TransferRules, UisConnection, User
+from tenants.access_errors import AccessError
+from tenants.models import AuditLogEntry, CrmConnection, Tenant, TransferRules, UisConnection, User
 from tests import task_queue
 from tests.conftest import CONTACT, NUMBER
 from tests.fakes.alert_receiver import SECRET, URL

@@ -15,7 +15,8 @@ from connector_project.operations.admin import tenant_actions
 from telephony import bulk_actions, tasks
 from telephony.models import BulkAction, Call, CallLogEntry, DailyReconciliation, FailureReason
 from telephony.reconciliation import call_import
-from tenants.models import AccessError, AuditLogEntry, Employee, Tenant, TransferRules, UisConnection, User
+from tenants.access_errors import AccessError
+from tenants.models import AuditLogEntry, Employee, Tenant, TransferRules, UisConnection, User
 from tenants.transfer_rules import SkipReason
 from tests import html_text, task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR

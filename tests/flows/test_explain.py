@@ -23,7 +23,8 @@ from telephony.models import AccessLogEntry, Call, CallLogEntry, FailureReason, 
 from telephony.uis import webhook_templates
 from telephony.webhooks import process, status
 from tenants import datetime_display
-from tenants.models import AccessError, Employee, Tenant, TransferRules, UisConnection, User, VirtualNumber
+from tenants.access_errors import AccessError
+from tenants.models import Employee, Tenant, TransferRules, UisConnection, User, VirtualNumber
 from tenants.transfer_rules import Filter, SkipReason
 from tests import html_text, task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR

@@ -10,7 +10,8 @@ from django.utils import timezone, translation
 
 from telephony.models import AccessLogEntry, Call, RecordingLink
 from telephony.recordings.unavailable import UnavailableReason
-from tenants.models import AccessError, AuditLogEntry, Employee, Tenant, TransferRules, UisConnection, User
+from tenants.access_errors import AccessError
+from tenants.models import AuditLogEntry, Employee, Tenant, TransferRules, UisConnection, User
 from tenants.transfer_rules import SkipReason
 from tests import html_text, task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR

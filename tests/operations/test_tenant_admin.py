@@ -25,8 +25,8 @@ from crm.models import Command, Popup
 from telephony.models import AccessLogEntry, Call, Notification
 from telephony.webhooks import status
 from tenants import audit
+from tenants.access_errors import AccessError
 from tenants.models import (
-    AccessError,
     AuditLogEntry,
     CheckRun,
     CrmConnection,

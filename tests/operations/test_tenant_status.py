@@ -18,7 +18,8 @@ from connector_project.operations.alerts import evaluate
 from connector_project.operations.models import Activation
 from connector_project.operations.tenant_status import TenantStatus
 from telephony.models import Call, Notification
-from tenants.models import AccessError, CheckRun, CrmConnection, Tenant, UisConnection
+from tenants.access_errors import AccessError
+from tenants.models import CheckRun, CrmConnection, Tenant, UisConnection
 
 pytestmark = pytest.mark.sql
 

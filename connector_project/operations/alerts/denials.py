@@ -2,7 +2,7 @@
 
 from connector_project.core.check_results import Responsible
 from connector_project.core.redaction import redact
-from tenants.models import AccessError
+from tenants.access_errors import AccessError
 
 
 def describe(code: str, answered: str = "") -> str:
