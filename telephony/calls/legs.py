@@ -49,36 +49,14 @@ def summarise(
     otherwise they are accepted.
     """
     ordered = sorted(legs, key=lambda leg: (leg.started_at, leg.leg_id))
-    # A coach only listens: they were not called and do not own the call.
-    employee_legs = [leg for leg in ordered if leg.is_operator and not leg.is_coach]
-    talks = [leg for leg in employee_legs if leg.is_talked]
+    talks = [leg for leg in _employee_legs(ordered) if leg.is_talked]
     if not ordered or (
         waits_for_legs
         and not _is_complete(ordered, talks, expects_talk=expects_talk, last_activity_at=last_activity_at)
     ):
         return None
     talk_legs = talks or [leg for leg in ordered if leg.is_talked and expects_talk]
-    owner_leg = _owner_leg(talks, owner) if talks else None
-    first = min((leg.talk_started_at for leg in talk_legs), default=None)
-    longest_seconds = max(leg.total_seconds for leg in ordered)
-    outside = [leg for leg in ordered if not leg.is_operator]
-    finish_reason = (outside or ordered)[-1].finish_reason  # the outside party's, if UIS reports their leg
-    return LegSummary(
-        result=Result.ANSWERED if talk_legs else finish_reasons.unanswered_result(finish_reason),
-        owner_id=owner_leg.employee_id if owner_leg else None,
-        owner_number=owner_leg.called if owner_leg else "",
-        talk_seconds=_talked(talk_legs),
-        # Not below 0: in the hour repeated at the end of DST a talk may seem to begin before its call.
-        wait_seconds=max(0, round((first - ordered[0].started_at).total_seconds())) if first else longest_seconds,
-        started_at=ordered[0].started_at,
-        ended_at=max(leg.ended_at for leg in ordered),
-        contacts=tuple(leg.contact for leg in ordered if leg.contact),
-        sides=tuple(number for leg in outside for number in (leg.calling, leg.called) if number),
-        number=next((leg.number for leg in ordered if leg.number), ""),
-        rung_employee_ids=_rung(employee_legs),
-        talker_ids=tuple(leg.employee_id for leg in _by_talk_start(talks)),
-        finish_reason=finish_reason,
-    )
+    return _summary(ordered, talks, talk_legs, owner_leg=_owner_leg(talks, owner) if talks else None)
 
 
 def record_ids(legs: Sequence[CallLeg], *, owner_id: int | None = None) -> tuple[str, ...]:
@@ -98,6 +76,32 @@ def recorded_talks(legs: Sequence[CallLeg]) -> dict[str, CallLeg]:
     return talks
 
 
+def _summary(
+    ordered: Sequence[CallLeg], talks: Sequence[CallLeg], talk_legs: Sequence[CallLeg], *, owner_leg: CallLeg | None
+) -> LegSummary:
+    """Summarise complete legs; `talks` are those of employees, `talk_legs` those that show a talk at all."""
+    first = min((leg.talk_started_at for leg in talk_legs), default=None)
+    longest_seconds = max(leg.total_seconds for leg in ordered)
+    outside = [leg for leg in ordered if not leg.is_operator]
+    finish_reason = (outside or ordered)[-1].finish_reason  # the outside party's, if UIS reports their leg
+    return LegSummary(
+        result=Result.ANSWERED if talk_legs else finish_reasons.unanswered_result(finish_reason),
+        owner_id=owner_leg.employee_id if owner_leg else None,
+        owner_number=owner_leg.called if owner_leg else "",
+        talk_seconds=_talked(talk_legs),
+        # Not below 0: in the hour repeated at the end of DST a talk may seem to begin before its call.
+        wait_seconds=max(0, round((first - ordered[0].started_at).total_seconds())) if first else longest_seconds,
+        started_at=ordered[0].started_at,
+        ended_at=max(leg.ended_at for leg in ordered),
+        contacts=tuple(leg.contact for leg in ordered if leg.contact),
+        sides=tuple(number for leg in outside for number in (leg.calling, leg.called) if number),
+        number=next((leg.number for leg in ordered if leg.number), ""),
+        rung_employee_ids=_rung(_employee_legs(ordered)),
+        talker_ids=tuple(leg.employee_id for leg in _by_talk_start(talks)),
+        finish_reason=finish_reason,
+    )
+
+
 def _is_complete(
     ordered: Sequence[CallLeg], talks: Sequence[CallLeg], *, expects_talk: bool, last_activity_at: datetime | None
 ) -> bool:
@@ -105,6 +109,11 @@ def _is_complete(
     if not all(leg.finish_reason for leg in ordered) or (expects_talk and not talks):
         return False
     return last_activity_at is None or last_activity_at <= max(leg.ended_at for leg in ordered) + ROUNDING
+
+
+def _employee_legs(ordered: Iterable[CallLeg]) -> list[CallLeg]:
+    """Return the employees' legs. A coach only listens: they were not called and do not own the call."""
+    return [leg for leg in ordered if leg.is_operator and not leg.is_coach]
 
 
 def _by_talk_start(legs: Iterable[CallLeg]) -> list[CallLeg]:
