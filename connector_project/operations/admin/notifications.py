@@ -6,15 +6,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.admin.base import ReadOnlyAdmin, column, page, redacted_column
+from connector_project.core.admin.base import ReadOnlyAdmin, column, list_filter, page, redacted_column
 from connector_project.core.redaction import redact
 from telephony.models import BulkAction, Notification
 from telephony.uis import webhook_templates
@@ -24,16 +23,7 @@ from telephony.webhooks.unreadable import UnreadableGroup
 from tenants.datetime_display import format_short, full_fields, short_column
 from tenants.models import Tenant, UisConnection
 
-
-class EventFilter(admin.SimpleListFilter):
-    title = _("event")
-    parameter_name = "event"
-
-    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, str]]:
-        return [(event.value, status.event_label(event)) for event in Event]
-
-    def queryset(self, _request: HttpRequest, queryset: QuerySet[Notification]) -> QuerySet[Notification]:
-        return queryset.filter(event=self.value()) if self.value() else queryset
+EventFilter = list_filter(_("event"), "event", choices=status.event_choices, condition=lambda event: Q(event=event))
 
 
 @admin.register(Notification)
@@ -60,8 +50,6 @@ class NotificationAdmin(ReadOnlyAdmin):
 
     @page("unreadable/", name="telephony_notification_unreadable")
     def unreadable_view(self, request: HttpRequest) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
         now = timezone.now()
         return self.render_page(
             request,
