@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -48,23 +47,17 @@ LISTS = (
 class MissedMixin(BaseAdmin):
     """Adds a missed-callers board to each client, and a page to choose a client."""
 
-    @page("missed-callers/", name="tenants_missed_callers")
+    @page("missed-callers/", name="tenants_missed_callers", permission="telephony.view_call")
     def missed_choice_view(self, request: HttpRequest) -> HttpResponse:
-        self._check(request)
         clients = Paginator(Tenant.objects.filter(offboarded_at=None).only("name"), PAGE_SIZE)
         page_of_clients = clients.get_page(request.GET.get("page"))
         return self._page(request, clients=page_of_clients, subtitle=_("choose a client"))
 
-    @page("<int:tenant_id>/missed-callers/", name="tenants_tenant_missed_callers")
+    @page("<int:tenant_id>/missed-callers/", name="tenants_tenant_missed_callers", permission="telephony.view_call")
     def missed_view(self, request: HttpRequest, tenant_id: int) -> HttpResponse:
         """Show the board; log the access if the user sees full numbers."""
         tenant = get_object_or_404(Tenant.objects.select_related("uis", "rules"), pk=tenant_id)
-        self._check(request, tenant)
         return self._page(request, tenant=tenant, subtitle=str(tenant), **_board(request, tenant))
-
-    def _check(self, request: HttpRequest, tenant: Tenant | None = None) -> None:
-        if not (self.has_view_permission(request, tenant) and request.user.has_perm("telephony.view_call")):
-            raise PermissionDenied
 
     def _page(self, request: HttpRequest, **context: Any) -> HttpResponse:
         template = "admin/tenants/missed_callers/page.html"
