@@ -55,10 +55,8 @@ class BulkActionAdmin(ReadOnlyAdmin):
         found = bulk_actions.filter_set(kind, chosen)
         if chosen.keys() - found.filters.keys():
             raise Http404
-        form, back = (
-            _form(request, kind, chosen),
-            reverse(f"admin:telephony_{found.queryset.model._meta.model_name}_changelist"),
-        )
+        back = reverse(f"admin:telephony_{found.queryset.model._meta.model_name}_changelist")
+        form = _form(request, kind, chosen)
         if request.method == "POST" and form.is_valid():
             data = dict(form.cleaned_data)
             comment = data.pop("reason", "")

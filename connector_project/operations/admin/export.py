@@ -43,7 +43,7 @@ class ExportMixin(BaseAdmin):
         calls = CallFilterSet(chosen_filters(request), self.get_queryset(request)).qs
         if refusal := _refusal(calls, MOST[kind]):
             messages.error(request, refusal)
-            return redirect(f"{reverse('admin:telephony_call_changelist')}?{request.GET.urlencode()}")
+            return redirect(reverse("admin:telephony_call_changelist", query=request.GET))
         counts = dict(calls.order_by().values_list("tenant").annotate(Count("pk")))
         action, by = AuditLogEntry.Action.CALLS_EXPORTED, request.user
         with transaction.atomic():

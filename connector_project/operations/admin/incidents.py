@@ -55,7 +55,7 @@ class IncidentAdmin(ReadOnlyAdmin):
     actions = tuple(actions.ACTIONS)
     fields = readonly_fields = (
         *("kind", "subject"),
-        *(datetime_display.full_field(Incident, name) for name in ("opened_at", "last_seen_at")),
+        *datetime_display.full_fields(Incident, "opened_at", "last_seen_at"),
         *("seen_count", "acknowledged_by", "note", datetime_display.full_field(Incident, "resolved_at")),
     )
     change_form_template = "admin/operations/incident/change_form.html"

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib.auth import get_user_model
 from django.core.paginator import Paginator
@@ -168,10 +167,10 @@ def _row(
     """Return one caller, ready for display."""
     # URLs stay in the browser's history: put no more of a number into them than the page shows.
     term = wait.contact if permissions.can_see_full_numbers(request.user) else wait.contact[-SHOWN_DIGITS:]
-    query = urlencode({"q": term, "tenant__id__exact": tenant.pk})
+    query = {"q": term, "tenant__id__exact": tenant.pk}
     return {
         "number": permissions.number_formatter(request.user)(wait.contact),
-        "calls": f"{reverse('admin:telephony_call_changelist')}?{query}",
+        "calls": reverse("admin:telephony_call_changelist", query=query),
         "waiting": _duration(wait.first_at, now),
         "since": datetime_display.format_short(tenant, wait.first_at, now=now),
         "missed_count": wait.missed_count,

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.db.models import Q
@@ -23,6 +22,7 @@ from telephony.webhooks.unreadable import UnreadableGroup
 from tenants.datetime_display import format_short, full_fields, short_column
 from tenants.models import Tenant, UisConnection
 
+Kind = BulkAction.Kind
 EventFilter = list_filter(_("event"), "event", choices=status.event_choices, condition=lambda event: Q(event=event))
 
 
@@ -66,7 +66,6 @@ class NotificationAdmin(ReadOnlyAdmin):
 def _shown(group: UnreadableGroup, *, now: datetime) -> Mapping[str, Any]:
     """Return the template context of a group."""
     event = status.event_label(group.event) if group.event else ""
-    url = reverse("admin:telephony_bulkaction_preview", args=[BulkAction.Kind.REPROCESS])
     return {
         "group": group,
         "event": event,
@@ -75,7 +74,7 @@ def _shown(group: UnreadableGroup, *, now: datetime) -> Mapping[str, Any]:
         "messages": [redact(status.fault_message(fault)) for fault in group.faults],
         "code": group.faults[0].code if group.faults else group.reason,
         "instructions": _client_instructions(group),
-        "reprocess": f"{url}?{urlencode(group.filters)}",
+        "reprocess": reverse("admin:telephony_bulkaction_preview", args=[Kind.REPROCESS], query=group.filters),
         "page": reverse("admin:telephony_notification_change", args=[group.newest.pk]),
     }
 

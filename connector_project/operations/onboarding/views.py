@@ -9,6 +9,7 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
@@ -121,9 +122,7 @@ def _open_sample(request: HttpRequest, page: page_context.OnboardingPage) -> dic
 
 
 def _back(tenant: Tenant, **query: object) -> HttpResponse:
-    answer = redirect("activate", token=tenant.activation_token)
-    if query:
-        answer["Location"] += "?" + "&".join(f"{name}={value}" for name, value in query.items())
+    answer = redirect(reverse("activate", args=[tenant.activation_token], query=query))
     answer.status_code = 303  # See Other: redirect with GET.
     return answer
 
