@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from django import forms
 from django.db.models import Count, Max, Min, QuerySet
@@ -21,21 +22,20 @@ WITHOUT_EVENT = {Notification.Reason.NO_EVENT, Notification.Reason.UNKNOWN_EVENT
 NO_EVENT_IN_URL = "/"  # in filters; no event in a URL contains a slash
 RECENT_PERIOD = timedelta(days=30)
 MAX_GROUPS = 200
-Key = tuple[int, str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class UnreadableGroup:
     """Notifications from one broken template; the newest one shows what is wrong."""
 
-    tenant: Tenant
-    event_in_url: str
-    reason: str
+    newest: Notification
     count: int
     first_at: datetime
     last_at: datetime
-    newest: Notification
-    faults: Sequence[TemplateFault]
+
+    @cached_property
+    def faults(self) -> Sequence[TemplateFault]:
+        return webhook_templates.faults(self.newest.event_in_url, self.newest.query, self.newest.body)
 
     @property
     def event(self) -> str:
@@ -50,8 +50,8 @@ class UnreadableGroup:
     @property
     def filters(self) -> dict[str, str]:
         """The filter for this group."""
-        event = self.event_in_url or NO_EVENT_IN_URL
-        return {"tenant": str(self.tenant.pk), "event_in_url": event, "reason": self.reason}
+        event = self.newest.event_in_url or NO_EVENT_IN_URL
+        return {"tenant": str(self.newest.tenant_id), "event_in_url": event, "reason": self.newest.reason}
 
 
 def _events_in_url() -> list[tuple[str, str]]:
@@ -83,23 +83,9 @@ def groups(*, now: datetime, client: str = "") -> list[UnreadableGroup]:
     """Return recent groups, newest first. The number of queries does not depend on that of groups."""
     recent = notifications().filter(received_at__gte=now - RECENT_PERIOD).order_by()
     found = UnreadableFilterSet({"tenant": client} if client else {}, recent).qs
-    counts = found.values_list("tenant", "event_in_url", "reason").annotate(
-        Count("pk"), Min("received_at"), last_at=Max("received_at"), newest=Max("pk")
+    counts = found.values("tenant", "event_in_url", "reason").annotate(
+        newest=Max("pk"), count=Count("pk"), first_at=Min("received_at"), last_at=Max("received_at")
     )
-    rows = list(counts.order_by("-last_at")[:MAX_GROUPS])
-    newest = Notification.objects.select_related("tenant__uis").in_bulk([row[-1] for row in rows])
-    return [_group(row, newest[row[-1]]) for row in rows]
-
-
-def _group(row: tuple[int, str, str, int, datetime, datetime, int], newest: Notification) -> UnreadableGroup:
-    _client, event_in_url, reason, count, first_at, last_at, _pk = row
-    return UnreadableGroup(
-        tenant=newest.tenant,
-        event_in_url=event_in_url,
-        reason=reason,
-        count=count,
-        first_at=first_at,
-        last_at=last_at,
-        newest=newest,
-        faults=webhook_templates.faults(newest.event_in_url, newest.query, newest.body),
-    )
+    rows = list(counts.order_by("-last_at").values_list("newest", "count", "first_at", "last_at")[:MAX_GROUPS])
+    newest = Notification.objects.select_related("tenant__uis").in_bulk([pk for pk, *_counted in rows])
+    return [UnreadableGroup(newest[pk], *counted) for pk, *counted in rows]

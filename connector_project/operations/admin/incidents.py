@@ -124,7 +124,8 @@ class IncidentAdmin(ReadOnlyAdmin):
 class AlertDeliveryAdmin(ReadOnlyAdmin):
     has_change_actions = True
     list_display = (
-        *("created", "channel", "subject", "state", "attempts"),
+        datetime_display.short_column(AlertDelivery, "created_at"),
+        *("channel", "subject", "state", "attempts"),
         *(datetime_display.short_column(AlertDelivery, "next_attempt_at"), "detail"),
     )
     list_display_links = ("subject",)
@@ -139,10 +140,6 @@ class AlertDeliveryAdmin(ReadOnlyAdmin):
             delivery.retry(row, now=timezone.now())
         message = ngettext("%(count)d message is queued.", "%(count)d messages are queued.", len(unsent))
         self.message_user(request, message % {"count": len(unsent)}, messages.SUCCESS)
-
-    @admin.display(description=_("created, UTC"), ordering="created_at")
-    def created(self, row: AlertDelivery) -> str:
-        return datetime_display.format_short(None, row.created_at, now=timezone.now())
 
 
 def _allowed(request: HttpRequest) -> list[actions.IncidentAction]:

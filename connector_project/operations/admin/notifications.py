@@ -65,14 +65,14 @@ class NotificationAdmin(ReadOnlyAdmin):
 
 def _shown(group: UnreadableGroup, *, now: datetime) -> Mapping[str, Any]:
     """Return the template context of a group."""
-    event = status.event_label(group.event) if group.event else ""
+    tenant, event = group.newest.tenant, status.event_label(group.event)
     return {
         "group": group,
         "event": event,
-        "last": format_short(group.tenant, group.last_at, now=now),
-        "first": format_short(group.tenant, group.first_at, now=now),
+        "last": format_short(tenant, group.last_at, now=now),
+        "first": format_short(tenant, group.first_at, now=now),
         "messages": [redact(status.fault_message(fault)) for fault in group.faults],
-        "code": group.faults[0].code if group.faults else group.reason,
+        "code": group.faults[0].code if group.faults else group.newest.reason,
         "instructions": _client_instructions(group),
         "reprocess": reverse("admin:telephony_bulkaction_preview", args=[Kind.REPROCESS], query=group.filters),
         "page": reverse("admin:telephony_notification_change", args=[group.newest.pk]),
@@ -81,10 +81,12 @@ def _shown(group: UnreadableGroup, *, now: datetime) -> Mapping[str, Any]:
 
 def _client_instructions(group: UnreadableGroup) -> str:
     """Return instructions for the client, in their language: where to look in UIS, and what to paste there."""
-    with translation.override(group.tenant.language):
+    with translation.override(group.newest.tenant.language):
         lines = [redact(status.fault_message(fault)) for fault in group.faults]
         if event := group.event:
-            title = gettext("In UIS: Notifications → “%(event)s”.") % {"event": _event_title(group.tenant, event)}
+            title = gettext("In UIS: Notifications → “%(event)s”.") % {
+                "event": _event_title(group.newest.tenant, event)
+            }
             lines.insert(0, title)
         if group.template:
             lines += [gettext("The whole body must be:"), group.template]

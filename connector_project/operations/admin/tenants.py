@@ -136,7 +136,6 @@ class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixi
         action = TENANT_ACTIONS.get(name)
         if action is None or action.page:
             raise Http404
-        get_object_or_404(Tenant, pk=pk)
         try:
             if request.method != "POST":
                 tenant = _load_allowed(action, pk)
@@ -197,7 +196,8 @@ class ActionNotAllowed(Exception):
 
 
 def _load_allowed(action: TenantAction, pk: int) -> Tenant:
-    tenant = Tenant.objects.select_related("uis", "crm", "rules", "check_run", "activation").get(pk=pk)
+    rows = Tenant.objects.select_related("uis", "crm", "rules", "check_run", "activation")
+    tenant = get_object_or_404(rows, pk=pk)
     if refusal := action.refusal(tenant, timezone.now()):
         raise ActionNotAllowed(str(refusal))
     return tenant
@@ -209,7 +209,8 @@ def _run(action: TenantAction, pk: int, *, by: audit.Actor) -> str:
     if action.run_outside_transaction:  # No remote call inside a transaction.
         return action.run_outside_transaction(_load_allowed(action, pk), now, by)
     with transaction.atomic():
-        Tenant.objects.select_for_update().get(pk=pk)  # A concurrent second request waits here, and is then refused.
+        # A concurrent second request waits here, and is then refused.
+        get_object_or_404(Tenant.objects.select_for_update(), pk=pk)
         tenant = _load_allowed(action, pk)
         action.handler(tenant, now)
         # If the CRM denies access, our module there is updated once access is back.

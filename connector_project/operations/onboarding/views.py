@@ -26,6 +26,7 @@ from telephony import task_names
 from tenants import audit
 from tenants.models import AuditLogEntry, Employee, Tenant, VirtualNumber
 
+Action = AuditLogEntry.Action
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
 )
@@ -134,7 +135,7 @@ def _keys(request: HttpRequest, tenant: Tenant) -> HttpResponse:
         return _page(request, tenant, form=form, status=422)
     changed = form.save()
     for part in changed:
-        audit.log(tenant, AuditLogEntry.Action.KEY_SET, now=timezone.now(), by_client=True, target=part)
+        audit.log(tenant, Action.KEY_SET, now=timezone.now(), by_client=True, target=part)
     if missing := page_context.missing(tenant):
         text = _("Saved. Still missing: %(what)s.") if changed else _("Nothing entered. Missing: %(what)s.")
         messages.warning(request, text % {"what": ", ".join(missing)})
@@ -147,7 +148,7 @@ def _activate(_request: HttpRequest, tenant: Tenant, *, is_forced: bool = False)
     before = getattr(tenant, "activation", None)
     after = activation.start(tenant, now=now, is_forced=is_forced)
     if before is None or before.started_at != after.started_at:
-        audit.log(tenant, AuditLogEntry.Action.ACTIVATED, now=now, by_client=True)
+        audit.log(tenant, Action.ACTIVATED, now=now, by_client=True)
     return _back(tenant)
 
 
@@ -163,29 +164,22 @@ def _number(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     if chosen is None:
         messages.error(request, _("Choose a number."))
         return _back(tenant)
+    now = timezone.now()
     with transaction.atomic():
         old = VirtualNumber.objects.filter(tenant=tenant, is_default=True).first()
         VirtualNumber.objects.filter(tenant=tenant).update(is_default=False)
         own.filter(pk=chosen.pk).update(is_default=True)
         audit.log(
-            tenant,
-            AuditLogEntry.Action.CHANGED,
-            now=timezone.now(),
-            by_client=True,
-            target=chosen,
-            field="is_default",
-            old=old,
-            new=chosen,
+            tenant, Action.CHANGED, now=now, by_client=True, target=chosen, field="is_default", old=old, new=chosen
         )
-        runner.request_run(tenant, now=timezone.now())
+        runner.request_run(tenant, now=now)
     messages.success(request, _("Caller ID for calls from the CRM: %(number)s.") % {"number": chosen})
     return _back(tenant)
 
 
 def _show_sample_popup(request: HttpRequest, tenant: Tenant) -> HttpResponse:
-    person = _person(request, tenant)
-    contact = phone_numbers.normalise(request.POST.get("contact"), is_russian=tenant.uis.is_russian)
-    if person is None or not phone_numbers.is_external(contact):
+    person, contact = _recipient(request, tenant)
+    if person is None:
         messages.error(request, _("Choose a manager and enter a phone number such as +7 900 000-00-00."))
         return _page(request, tenant, status=422)
     try:
@@ -199,9 +193,8 @@ def _show_sample_popup(request: HttpRequest, tenant: Tenant) -> HttpResponse:
 
 
 def _close_sample_popup(request: HttpRequest, tenant: Tenant) -> HttpResponse:
-    person, popup_id = _person(request, tenant), request.POST.get("card", "")
-    contact = phone_numbers.normalise(request.POST.get("contact"), is_russian=tenant.uis.is_russian)
-    if person is not None and sample_popup.is_sample(popup_id, tenant) and phone_numbers.is_external(contact):
+    (person, contact), popup_id = _recipient(request, tenant), request.POST.get("card", "")
+    if person is not None and sample_popup.is_sample(popup_id, tenant):
         try:
             sample_popup.close(person, contact=contact, popup_id=popup_id)
             messages.success(request, _("Pop-up closed."))
@@ -210,9 +203,11 @@ def _close_sample_popup(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     return _back(tenant)
 
 
-def _person(request: HttpRequest, tenant: Tenant) -> Employee | None:
-    chosen = page_context.linked_employees(tenant).filter(pk=_id(request, "person"))
-    return chosen.select_related("tenant__crm").first()
+def _recipient(request: HttpRequest, tenant: Tenant) -> tuple[Employee | None, str]:
+    """Return the chosen manager and the caller's number; no manager if the number is not a valid one."""
+    contact = phone_numbers.normalise(request.POST.get("contact"), is_russian=tenant.uis.is_russian)
+    chosen = page_context.linked_employees(tenant).filter(pk=_id(request, "person")).select_related("tenant__crm")
+    return chosen.first() if phone_numbers.is_external(contact) else None, contact
 
 
 def _id(request: HttpRequest, name: str) -> int:
