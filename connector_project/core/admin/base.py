@@ -1,4 +1,4 @@
-"""Base classes of our admin: own titles and pages, read-only pages of rows that only our code writes, columns."""
+"""Base classes of our admin: own titles and pages, read-only pages of rows that only code writes, filters, columns."""
 
 import functools
 from collections.abc import Callable, Sequence
