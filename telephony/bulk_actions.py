@@ -9,11 +9,12 @@ from django.db import transaction
 from django.db.models import Max, QuerySet
 
 from connector_project.core import http_client
+from connector_project.core.filters import StrictFilterSet
 from connector_project.core.task_queue import enqueue
 from telephony import task_names
 from telephony.calls import filters, manual, steps
 from telephony.calls.steps import Failed, Postponed
-from telephony.models import BulkAction, FailureReason, choices
+from telephony.models import BulkAction, Call, FailureReason, choices
 from telephony.models.bulk_action import Portion
 from telephony.reconciliation import call_import
 from telephony.uis.errors import LIMIT
@@ -41,26 +42,27 @@ ROW_ACTIONS: Mapping[str, Callable[[BulkAction, Any, datetime], bool]] = {
 }
 
 
-def rows(kind: str, chosen: Mapping[str, str]) -> QuerySet[Any]:
-    """Return the selected rows to which the action can apply."""
+def filter_set(kind: str, chosen: Mapping[str, str]) -> StrictFilterSet:
+    """Return the filters of the rows to which the action can apply."""
     if kind == Kind.REPROCESS:
-        return unreadable.notifications(chosen)
+        return unreadable.UnreadableFilterSet(chosen, unreadable.notifications())
     skipped = [] if kind == Kind.SKIP else [choices.State.SKIPPED]
-    return filters.matching_calls(chosen).filter(state__in=[*choices.OPEN_STATES, *skipped])
+    return filters.CallFilterSet(chosen, Call.objects.filter(state__in=[*choices.OPEN_STATES, *skipped]))
 
 
-def count(kind: str, chosen: Mapping[str, str]) -> int:
-    """Return the number of rows to which the action can apply; counting stops just above the limit."""
-    return rows(kind, chosen).order_by()[: MAX_ROWS + 1].count()
+def count(rows: QuerySet[Any]) -> int:
+    """Return the number of rows; counting stops just above the limit."""
+    return rows.order_by()[: MAX_ROWS + 1].count()
 
 
 @transaction.atomic
 def start(kind: str, chosen: Mapping[str, str], *, comment: str = "", by: Actor, now: datetime) -> BulkAction | None:
     """Start an action on rows; return None if it matches no rows, or too many."""
-    total = count(kind, chosen)
+    rows = filter_set(kind, chosen).qs
+    total = count(rows)
     if not 0 < total <= MAX_ROWS:
         return None
-    newest = rows(kind, chosen).order_by().aggregate(Max("pk"))["pk__max"]
+    newest = rows.order_by().aggregate(Max("pk"))["pk__max"]
     action = BulkAction(kind=kind, filters=dict(chosen), comment=comment, total=total, cursor_end=newest)
     return _begin(action, State.RUNNING, by=by, now=now)
 
@@ -155,7 +157,7 @@ def _run(action: BulkAction, *, now: datetime) -> Portion | Postponed | Failed:
 
 
 def _run_rows(action: BulkAction, *, now: datetime) -> Portion:
-    found = rows(action.kind, action.filters).filter(pk__gt=action.cursor, pk__lte=action.cursor_end)
+    found = filter_set(action.kind, action.filters).qs.filter(pk__gt=action.cursor, pk__lte=action.cursor_end)
     batch = list(found.order_by("pk")[:PORTION_ROWS])
     done = manual.apply_to_each(batch, lambda row: ROW_ACTIONS[action.kind](action, row, now))
     if action.kind == Kind.RETRY:

@@ -4,6 +4,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
+from crm.retailcrm import types
 from telephony.models import Direction
 from tenants.models import Employee, Tenant
 
@@ -17,6 +18,15 @@ class Popup(models.Model):
         CLOSED = "CLOSED", _("closed")
         FAILED = "FAILED", _("not shown")
 
+    class Hangup(Choices):
+        """The hangup status, as sent to the CRM."""
+
+        ANSWERED = types.Hangup.ANSWERED, _("answered")
+        NO_ANSWER = types.Hangup.NO_ANSWER, _("no answer")
+        BUSY = types.Hangup.BUSY, _("busy")
+        CANCELLED = types.Hangup.CANCELLED, _("cancelled")
+        FAILED = types.Hangup.FAILED, _("failed")
+
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="popups", verbose_name=_("client"))
     session_id = models.BigIntegerField(_("session"))
     employee = models.ForeignKey(Employee, models.CASCADE, related_name="+", verbose_name=_("employee"))
@@ -26,7 +36,7 @@ class Popup(models.Model):
     code = models.CharField(_("extension"), max_length=20, blank=True)
     crm_user_id = models.BigIntegerField(_("CRM user"), null=True)
     state = models.CharField(_("state"), max_length=24, choices=State.as_choices, default=State.OPENING)
-    hangup = models.CharField(_("how it was closed"), max_length=12, blank=True)
+    hangup = models.CharField(_("how it was closed"), max_length=12, choices=Hangup.as_choices, blank=True)
     unknown = models.JSONField(_("unknown to the CRM"), default=list)
     detail = models.TextField(_("detail"), blank=True)
     ringing_at = models.DateTimeField(_("ringing"))

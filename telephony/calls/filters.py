@@ -1,7 +1,6 @@
 """The filters of calls: one filter set for the call list, its exports and bulk actions, and the API."""
 
 import re
-from collections.abc import Mapping
 from datetime import date
 
 from django import forms
@@ -101,16 +100,6 @@ class CallFilterSet(StrictFilterSet):
     state = ChoiceFilter(choices=State.choices)
     employee = IntegerFilter("employee__uis_id", help_text=_("UIS employee ID."))
     contact = PhoneFilter(help_text=_("The customer's phone number in any format."))
-
-
-def chosen_filters(params: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters without the empty fields of a form; an empty `pks` stays, and matches nothing."""
-    return {name: value for name, value in params.items() if value.strip() or name == PKS}
-
-
-def matching_calls(params: Mapping[str, str]) -> QuerySet[Call]:
-    """Return the calls that match all parameters; none if one is unknown or invalid."""
-    return CallFilterSet(params, Call.objects.all()).qs
 
 
 def _of_digits(text: str) -> Q:

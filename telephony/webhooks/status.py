@@ -100,6 +100,11 @@ def event_label(word: str) -> str:
     return str(_OTHER_EVENTS.get(word, word))
 
 
+def event_choices() -> list[tuple[str, str]]:
+    """Return every event with its name in the active language."""
+    return [(event.value, event_label(event)) for event in Event]
+
+
 def fault_message(fault: TemplateFault) -> str:
     """Return the fault and its fix as a sentence in the active language."""
     return str(SENTENCES[fault.code]) % {"names": ", ".join(fault.names)}

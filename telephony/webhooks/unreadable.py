@@ -1,35 +1,41 @@
 """Unreadable notifications, grouped by tenant, webhook URL and reason."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
+from django import forms
 from django.db.models import Count, Max, Min, QuerySet
+from django.utils.translation import gettext_lazy as _
+from django_filters import CharFilter, ChoiceFilter, ModelChoiceFilter
 
+from connector_project.core.filters import StrictFilterSet
 from telephony.models import Notification
 from telephony.uis import webhook_templates
 from telephony.uis.types import Event
 from telephony.uis.webhook_templates import TemplateFault
+from telephony.webhooks import status
 from tenants.models import Tenant
 
-CLIENT, ADDRESS, REASON = "tenant", "event_in_url", "reason"
+WITHOUT_EVENT = {Notification.Reason.NO_EVENT, Notification.Reason.UNKNOWN_EVENT}
+NO_EVENT_IN_URL = "/"  # in filters; no event in a URL contains a slash
 RECENT_PERIOD = timedelta(days=30)
 MAX_GROUPS = 200
-Key = tuple[int, str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class UnreadableGroup:
     """Notifications from one broken template; the newest one shows what is wrong."""
 
-    tenant: Tenant
-    event_in_url: str
-    reason: str
+    newest: Notification
     count: int
     first_at: datetime
     last_at: datetime
-    newest: Notification
-    faults: Sequence[TemplateFault]
+
+    @cached_property
+    def faults(self) -> Sequence[TemplateFault]:
+        return webhook_templates.faults(self.newest.event_in_url, self.newest.query, self.newest.body)
 
     @property
     def event(self) -> str:
@@ -44,40 +50,42 @@ class UnreadableGroup:
     @property
     def filters(self) -> dict[str, str]:
         """The filter for this group."""
-        return {CLIENT: str(self.tenant.pk), ADDRESS: self.event_in_url, REASON: self.reason}
+        event = self.newest.event_in_url or NO_EVENT_IN_URL
+        return {"tenant": str(self.newest.tenant_id), "event_in_url": event, "reason": self.newest.reason}
 
 
-def notifications(chosen: Mapping[str, str]) -> QuerySet[Notification]:
-    """Return the unreadable notifications that match the filter, without those of disconnected tenants."""
-    found = Notification.objects.filter(outcome=Notification.Outcome.UNREADABLE, tenant__offboarded_at=None)
-    if client := chosen.get(CLIENT, ""):
-        found = found.filter(tenant=int(client) if client.isdecimal() else 0)
-    for name in (ADDRESS, REASON):
-        if name in chosen:
-            found = found.filter(**{name: chosen[name]})
-    return found
+def _events_in_url() -> list[tuple[str, str]]:
+    return [(NO_EVENT_IN_URL, ""), *status.event_choices()]
+
+
+class UnreadableFilterSet(StrictFilterSet):
+    tenant = ModelChoiceFilter(label=_("Client"), queryset=Tenant.objects.only("name").order_by("name"))
+    event_in_url = CharFilter(
+        label=_("Event"),
+        widget=forms.Select(choices=_events_in_url),  # type: ignore[arg-type]  # django-stubs knows no callables
+        method=lambda rows, _name, event: rows.filter(event_in_url="" if event == NO_EVENT_IN_URL else event),
+    )
+    # Not a condition of its own: the event of notifications that state none.
+    event = ChoiceFilter(
+        label=_("Event"),
+        choices=status.event_choices,
+        method=lambda rows, _name, _event: rows.filter(reason__in=WITHOUT_EVENT),
+    )
+    reason = ChoiceFilter(label=_("Reason"), choices=Notification.Reason.choices)
+
+
+def notifications() -> QuerySet[Notification]:
+    """Return the unreadable notifications, without those of disconnected tenants."""
+    return Notification.objects.filter(outcome=Notification.Outcome.UNREADABLE, tenant__offboarded_at=None)
 
 
 def groups(*, now: datetime, client: str = "") -> list[UnreadableGroup]:
-    """Return recent groups, newest first. Two queries for any number of groups."""
-    found = notifications({CLIENT: client}).filter(received_at__gte=now - RECENT_PERIOD).order_by()
-    counts = found.values_list(CLIENT, ADDRESS, REASON).annotate(
-        Count("pk"), Min("received_at"), last_at=Max("received_at"), newest=Max("pk")
+    """Return recent groups, newest first. The number of queries does not depend on that of groups."""
+    recent = notifications().filter(received_at__gte=now - RECENT_PERIOD).order_by()
+    found = UnreadableFilterSet({"tenant": client} if client else {}, recent).qs
+    counts = found.values("tenant", "event_in_url", "reason").annotate(
+        newest=Max("pk"), count=Count("pk"), first_at=Min("received_at"), last_at=Max("received_at")
     )
-    rows = list(counts.order_by("-last_at")[:MAX_GROUPS])
-    newest = Notification.objects.select_related("tenant__uis").in_bulk([row[-1] for row in rows])
-    return [_group(row, newest[row[-1]]) for row in rows]
-
-
-def _group(row: tuple[int, str, str, int, datetime, datetime, int], newest: Notification) -> UnreadableGroup:
-    _client, event_in_url, reason, count, first_at, last_at, _pk = row
-    return UnreadableGroup(
-        tenant=newest.tenant,
-        event_in_url=event_in_url,
-        reason=reason,
-        count=count,
-        first_at=first_at,
-        last_at=last_at,
-        newest=newest,
-        faults=webhook_templates.faults(newest.event_in_url, newest.query, newest.body),
-    )
+    rows = list(counts.order_by("-last_at").values_list("newest", "count", "first_at", "last_at")[:MAX_GROUPS])
+    newest = Notification.objects.select_related("tenant__uis").in_bulk([pk for pk, *_counted in rows])
+    return [UnreadableGroup(newest[pk], *counted) for pk, *counted in rows]

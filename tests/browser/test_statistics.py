@@ -109,7 +109,7 @@ def test_calls_are_exported_as_a_file(installation, sign_in, size, tmp_path):
         operator.log_in()
         page.goto(f"{installation.address}/admin/telephony/call/?outcome=missed")
         with page.expect_download() as coming:
-            page.locator(f'form[action^="{reverse("admin:telephony_call_csv")}"] button').click()
+            page.locator(f'form[action^="{reverse("admin:telephony_call_export", args=["csv"])}"] button').click()
         file = Path(tmp_path / "calls.csv")
         coming.value.save_as(file)
         rows = list(csv.DictReader(io.StringIO(file.read_text("utf-8-sig"))))

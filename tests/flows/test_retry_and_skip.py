@@ -17,7 +17,7 @@ from telephony.models import BulkAction, Call, CallLogEntry, FailureReason, Noti
 from telephony.reconciliation import stats
 from telephony.uis import webhook_templates
 from telephony.uis.types import Event
-from telephony.webhooks import status
+from telephony.webhooks import status, unreadable
 from tenants import audit
 from tenants.models import AuditLogEntry, Tenant, TransferRules, User, VirtualNumber
 from tests import html_text, task_queue
@@ -561,9 +561,33 @@ def test_unreadable_page_has_a_fixed_query_count(client, support, hook, pbx, str
     assert costs[0] == costs[1]
 
 
+def test_filters_of_a_group_find_its_notifications(client, hook, stranger, run_queue):
+    other = f"/hooks/uis/{stranger.uis.hook}/"
+    for url, bodies in {hook: "ab", f"{hook}waiting/": "cde", f"{hook}x/": "f", other: "g"}.items():
+        for body in bodies:
+            client.post(url, body, content_type="text/plain")
+    run_queue()
+    groups = unreadable.groups(now=timezone.now())
+    found = [bulk_actions.filter_set("REPROCESS", group.filters).qs.count() for group in groups]
+    assert found == [group.count for group in groups]
+    assert sorted(found) == [1, 1, 2, 3]
+    assert not unreadable.groups(now=timezone.now(), client="x")
+
+
+def test_stated_event_concerns_only_notifications_without_one(client, support, hook, run_queue):
+    for url in (f"{hook}waiting/", f"{hook}x/"):
+        client.post(url, "{", content_type="text/plain")
+    run_queue()
+    url = reverse("admin:telephony_bulkaction_preview", args=["REPROCESS"])
+    assert client.get(url).context["total"] == 2
+    reasons = set(Notification.objects.values_list("reason", flat=True))
+    expected = len(reasons & {"NO_EVENT", "UNKNOWN_EVENT"})
+    assert client.get(url, {"event": "lost_call"}).context["total"] == expected < 2
+
+
 def reprocess(client, tenant, **data):
     """Start the bulk action as the button of the group does."""
-    filters = {"tenant": tenant.pk, "event_in_url": "", "reason": "NO_EVENT"}
+    filters = unreadable.groups(now=timezone.now(), client=str(tenant.pk))[0].filters
     url = reverse("admin:telephony_bulkaction_preview", args=["REPROCESS"])
     assert client.get(url, filters, headers=ENGLISH).context["total"] == 1
     return client.post(url, data, query_params=filters)
@@ -593,7 +617,7 @@ def test_reprocessed_ring_opens_no_popup(client, support, unreadable_event, crm,
 def test_reprocess_shows_its_filters_and_accepts_no_others(client, support, unreadable_event, tenant, stranger):
     unreadable_event("lost_call")
     url = reverse("admin:telephony_bulkaction_preview", args=["REPROCESS"])
-    filters = {"tenant": tenant.pk, "event_in_url": "", "reason": "NO_EVENT"}
+    filters = {"tenant": tenant.pk, "event_in_url": "/", "reason": "NO_EVENT"}
     no_event = english(Notification.Reason.NO_EVENT.label)
     assert filter_values(client.get(url, filters, headers=ENGLISH)) == ["Ромашка", no_event]
     assert client.get(url, filters | {"day": "2026-11-24"}).status_code == 404

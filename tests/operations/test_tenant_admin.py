@@ -18,7 +18,6 @@ from connector_project.operations import tasks as operations_tasks
 from connector_project.operations.admin import bulk_rule_change
 from connector_project.operations.admin.audit_log import actor
 from connector_project.operations.alerts import incident_texts
-from connector_project.operations.explain.labels import hangup
 from connector_project.operations.models import Activation, Incident
 from crm import integration_module
 from crm.models import Command, Popup
@@ -731,7 +730,7 @@ def test_tenant_page_shows_tenant_local_time(client, operator, omsk):
 @pytest.mark.parametrize(
     ("name", "label", "code"),
     [
-        ("crm_popup", lambda: hangup("no answered"), "no answered"),
+        ("crm_popup", lambda: str(Popup.Hangup("no answered").label), "no answered"),
         ("crm_command", lambda: crm_status("dinner"), "dinner"),
         ("telephony_notification", lambda: status.event_label("waiting"), ">waiting<"),
     ],

@@ -1,32 +1,44 @@
-"""Base classes of our admin: own titles and pages, read-only pages of rows that only our code writes, columns."""
+"""Base classes of our admin: own titles and pages, read-only pages of rows that only code writes, filters, columns."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
 from django.db import models
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.text import capfirst
+from django.utils.translation import gettext as _
 
 from connector_project.core import phone_numbers
 from connector_project.core.admin.pagination import KeysetChangeList
+from connector_project.core.check_results import Responsible, Text
 from connector_project.core.redaction import redact
 
-Text = str | Promise
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
 
-def page(route: str, *, name: str) -> Callable[[View], View]:
-    """Make a method of a BaseAdmin a page of its own; the route is relative to the list."""
+def page(route: str, *, name: str, permission: str = "", post_only: bool = False) -> Callable[[View], View]:
+    """Make a method of a BaseAdmin a page of its own; the route is relative to the list.
+
+    The page is for users who may view the list, and have the permission.
+    """
 
     def add_route(view: View) -> View:
-        vars(view).setdefault("routes", []).append((route, name))
-        return view
+        @functools.wraps(view)
+        def checked(model_admin: "BaseAdmin", request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+            model_admin.require(request, permission)
+            if post_only and request.method != "POST":
+                return HttpResponseNotAllowed(["POST"])
+            return view(model_admin, request, **kwargs)
+
+        vars(checked).setdefault("routes", []).append((route, name))
+        return cast(View, checked)
 
     return add_route
 
@@ -35,14 +47,17 @@ class BaseAdmin(admin.ModelAdmin[Any]):
     """Sets its own page titles: Django's titles insert a noun into a sentence, which breaks Russian grammar."""
 
     title_of_new: Text = ""
+    show_facets = admin.ShowFacets.NEVER
 
     def get_urls(self) -> list[URLPattern]:
         """Add the pages marked by `page`."""
-        own = [
-            path(route, self.admin_site.admin_view(getattr(self, attribute)), name=name)
+        routes = [
+            (route, name, getattr(self, attribute))
             for attribute in dir(type(self))
             for route, name in getattr(getattr(type(self), attribute), "routes", ())
         ]
+        routes.sort(key=lambda own: own[:2])  # `<int:…>` comes before `<slug:…>`, which matches numbers too.
+        own = [path(route, self.admin_site.admin_view(view), name=name) for route, name, view in routes]
         return [*own, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
@@ -68,6 +83,11 @@ class BaseAdmin(admin.ModelAdmin[Any]):
         """Return a page of this admin that is no page of Django's, with what the base templates need."""
         shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
         return TemplateResponse(request, template, shared | context)
+
+    def require(self, request: HttpRequest, permission: str = "") -> None:
+        """Raise PermissionDenied unless the user may view the rows, and has the permission."""
+        if not self.has_view_permission(request) or (permission and not request.user.has_perm(permission)):
+            raise PermissionDenied
 
     def title_of(self, obj: Any) -> str:
         """Return the title of the page of one row."""
@@ -125,6 +145,39 @@ def masked_column(model: type[models.Model], name: str) -> Any:
 def redacted_column(model: type[models.Model], name: str) -> Any:
     """Return the column of a text that may contain secrets or phone numbers."""
     return column(model, name, lambda row: redact(getattr(row, name)))
+
+
+def list_filter(
+    label: Text,
+    parameter: str,
+    *,
+    choices: Callable[[], Sequence[tuple[str, Text]]],
+    condition: Callable[[str], models.Q],
+) -> type[admin.SimpleListFilter]:
+    """Return a filter of a list, with the condition of each choice; an unknown value filters nothing."""
+
+    class ListFilter(admin.SimpleListFilter):
+        title, parameter_name = label, parameter  # type: ignore[assignment]
+
+        def lookups(self, _request: HttpRequest, _model_admin: Any) -> Any:
+            return choices()
+
+        def queryset(self, _request: HttpRequest, rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
+            value = self.value()
+            return rows.filter(condition(value)) if value in dict(choices()) else rows
+
+    return ListFilter
+
+
+def state_label(css_class: str, label: object) -> str:
+    """Return a state as a coloured label."""
+    return format_html('<span class="admin-state admin-{}">{}</span>', css_class, label)
+
+
+def with_responsible(text: str, responsible: Responsible) -> str:
+    """Return what is wrong, and below it who must act."""
+    action = _("Action: %(who)s.") % {"who": responsible.label}
+    return format_html('{} <div class="admin-who">{}</div>', text, action)
 
 
 def with_column_label(label: Text, value: object) -> str:

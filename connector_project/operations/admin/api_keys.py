@@ -28,7 +28,6 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     list_filter = ("tenant",)
     list_select_related = ("tenant", "created_by")
     empty_value_display = "–"  # label of the filter for keys without a client
-    show_facets = admin.ShowFacets.NEVER
     fields = ("name", "tenant_name", "created_by", *full_fields(ApiKey, "created_at", "last_used_at", "revoked_at"))
     actions = ("revoke",)
 

@@ -13,6 +13,12 @@ from tenants.datetime_display import full_field, full_fields, short_column
 from tenants.models import AuditLogEntry
 
 
+def actor(change: AuditLogEntry) -> str:
+    if change.by_client:
+        return gettext("the client")
+    return change.user.get_username() if change.user else "–"
+
+
 def _rendered(name: str, part: str) -> Any:
     """Return the column of a field in the active language; it cannot be sorted by."""
     shown = column(AuditLogEntry, name, lambda entry: str(getattr(audit.render(entry), part)))
@@ -25,7 +31,7 @@ class AuditLogAdmin(ReadOnlyAdmin):
     """One row per changed value or per action."""
 
     columns = (
-        *("tenant_name", "actor", "what"),
+        *("tenant_name", column(AuditLogEntry, "user", actor), "what"),
         *(_rendered("object_repr", "target"), _rendered("field", "field")),
         *(_rendered("old", "old"), _rendered("new", "new")),
     )
@@ -33,12 +39,7 @@ class AuditLogAdmin(ReadOnlyAdmin):
     list_filter = ("action", "by_client", ("user", admin.RelatedOnlyFieldListFilter), "tenant")
     search_fields = ("tenant_name", "object_repr")
     list_select_related = ("user", "tenant")
-    show_facets = admin.ShowFacets.NEVER
     fields = readonly_fields = (full_field(AuditLogEntry, "at"), *columns)
-
-    @admin.display(description=_("by"), ordering="user")
-    def actor(self, change: AuditLogEntry) -> str:
-        return actor(change)
 
     @admin.display(description=_("what was done"), ordering="action")
     def what(self, change: AuditLogEntry) -> str:
@@ -55,16 +56,9 @@ class AccessLogAdmin(ReadOnlyAdmin):
     list_filter = ("kind", ("user", admin.RelatedOnlyFieldListFilter))
     search_fields = ("=call__session_id", "=username")
     list_select_related = ("user", "tenant", "call")
-    show_facets = admin.ShowFacets.NEVER
     fields = readonly_fields = (*full_fields(AccessLogEntry, "at", "last_at"), *columns)
 
     @admin.display(description=_("by"), ordering="username")
     def actor(self, entry: AccessLogEntry) -> str:
         """Return the account, or the masked IP address for access by link."""
         return entry.username or gettext("by link, from %(address)s") % {"address": entry.address or "?"}
-
-
-def actor(change: AuditLogEntry) -> str:
-    if change.by_client:
-        return gettext("the client")
-    return change.user.get_username() if change.user else "–"

@@ -13,20 +13,21 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import phone_numbers
 from connector_project.core.check_results import Text
+from connector_project.core.filters import StrictFilterSet
 from connector_project.core.redaction import redact
 from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS
 from connector_project.operations.alerts import denials
 from telephony import bulk_actions
 from telephony.calls import filters
-from telephony.models import BulkAction, Call, Direction, FailureReason, Notification, State
+from telephony.models import BulkAction, Call, Direction, FailureReason
 from telephony.models.daily_reconciliation import STATUS_CONDITIONS
-from telephony.webhooks import status, unreadable
+from telephony.webhooks import status
 from tenants import datetime_display
 from tenants.models import Employee, Tenant
 from tenants.transfer_rules import SkipReason
 
 SAMPLE = 5
-Kind, Reason = BulkAction.Kind, Notification.Reason
+Kind = BulkAction.Kind
 TITLES: Mapping[str, Text] = {
     Kind.RETRY: _("Retry all matching calls"),
     Kind.SKIP: _("Permanently skip all matching calls"),
@@ -55,21 +56,20 @@ WAITS: Mapping[FailureReason, Text] = {
 }
 
 
-def preview(kind: str, chosen: Mapping[str, str]) -> dict[str, Any]:
+def preview(kind: str, filter_set: StrictFilterSet) -> dict[str, Any]:
     """Return what an action on rows would do: the number of rows, by state, and a sample."""
-    found, total, now = bulk_actions.rows(kind, chosen), bulk_actions.count(kind, chosen), timezone.now()
+    total, now = bulk_actions.count(filter_set.qs), timezone.now()
     is_too_large = total > bulk_actions.MAX_ROWS
-    if is_too_large:
-        found = found.none()
+    found = filter_set.qs.none() if is_too_large else filter_set.qs
     counted, field = ngettext("%(count)d call", "%(count)d calls", total), "state"
     if kind == Kind.REPROCESS:
         counted, field = ngettext("%(count)d notification", "%(count)d notifications", total), "reason"
     counted %= {"count": total}
-    labels: Any = dict(Reason.choices if kind == Kind.REPROCESS else State.choices)
+    labels = dict(found.model._meta.get_field(field).flatchoices)
     counts = found.order_by().values_list(field).annotate(Count("pk")).order_by(field)
     return {
         "title": TITLES[kind],
-        "facts": describe_filters(kind, chosen),
+        "facts": describe_filters(filter_set),
         "description": DESCRIPTIONS[kind],
         "total": total,
         "max_rows": bulk_actions.MAX_ROWS if is_too_large else None,
@@ -97,25 +97,21 @@ def describe(action: BulkAction, *, now: datetime) -> dict[str, Any]:
     }
     if action.tenant is not None:
         return page | _describe_import(action, action.tenant, now=now)
-    return page | {"facts": describe_filters(action.kind, action.filters)}
+    return page | {"facts": describe_filters(bulk_actions.filter_set(action.kind, action.filters))}
 
 
-def describe_filters(kind: str, chosen: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the labels and values of the filters, as the call list or the list of unreadable notifications shows them.
+def describe_filters(filter_set: StrictFilterSet) -> list[tuple[str, str]]:
+    """Return the labels and values of the filters.
 
     Other users can see a bulk action too, so a number that was searched for is masked.
     """
-    if kind == Kind.REPROCESS:  # Its filters have the names of call filters, and other values.
-        return _notification_filters(chosen)
-    chosen = {
-        name: filters.mask_search_term(value) if name in filters.SEARCHES else value for name, value in chosen.items()
-    }
-    form, shown = filters.CallFilterSet(chosen, Call.objects.all()).form, []
-    for name, field in form.fields.items():
+    chosen, shown = filter_set.data, []
+    for name, field in filter_set.form.fields.items():
         if (value := chosen.get(name, "")) and name != filters.PKS:
-            choices = dict(getattr(field, "choices", ()))
-            label = next((label for key, label in choices.items() if str(key) == value), value)
-            shown.append((str(field.label), str(label)))
+            value = filters.mask_search_term(value) if name in filters.SEARCHES else value
+            labels = (str(label) for key, label in getattr(field.widget, "choices", ()) if str(key) == value)
+            if label := next(labels, value):
+                shown.append((str(field.label), label))
     if pks := chosen.get(filters.PKS):
         shown.append((gettext("Selected"), str(len(pks.split(",")))))
     return shown
@@ -207,13 +203,3 @@ def _sample_line(tenant: Tenant, call: Mapping[str, str], *, now: datetime) -> s
     direction = dict(Direction.choices).get(call["direction"], "")
     outcome = dict(SkipReason.choices).get(call["skip_reason"]) or gettext("to the CRM")
     return f"{moment} · {direction} {call['contact']} · {outcome}"
-
-
-def _notification_filters(chosen: Mapping[str, str]) -> list[tuple[str, str]]:
-    client, event = chosen.get(unreadable.CLIENT, ""), chosen.get(unreadable.ADDRESS) or chosen.get("event", "")
-    shown = [
-        (gettext("Client"), str(Tenant.objects.filter(pk=client).first() or client) if client.isdecimal() else client),
-        (gettext("Event"), status.event_label(event)),
-        (gettext("Reason"), str(dict(Reason.choices).get(chosen.get(unreadable.REASON, ""), ""))),
-    ]
-    return [(name, value) for name, value in shown if value]

@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -55,11 +54,9 @@ class BulkRuleChangeMixin(BaseAdmin):
         pks = ",".join(str(pk) for pk in queryset.order_by().values_list("pk", flat=True))
         return self._rule_page(request, RuleForm(initial={"clients": pks}))
 
-    @page("bulk-rule-change/", name="tenants_tenant_bulk_rule_change")
+    @page("bulk-rule-change/", name="tenants_tenant_bulk_rule_change", permission="tenants.change_tenant")
     def bulk_rule_change_view(self, request: HttpRequest) -> HttpResponseBase:
         """Three steps: choose the rule, enter the value, confirm."""
-        if not self.has_change_permission(request):
-            raise PermissionDenied
         rule = request.POST.get("rule", "")
         form = RuleForm(request.POST, rule=rule)
         if request.method != "POST" or "clients" in form.errors:

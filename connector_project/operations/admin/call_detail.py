@@ -56,8 +56,8 @@ def _details(call: Call, redactor: Redactor) -> list[tuple[str, str]]:
 
 
 def _links(call: Call) -> list[tuple[str, str]]:
-    notifications = reverse("admin:telephony_notification_changelist")
+    query = {"q": call.session_id, "tenant__id__exact": call.tenant_id}
     return [
-        (_("Notifications of this call"), f"{notifications}?q={call.session_id}&tenant__id__exact={call.tenant_id}"),
+        (_("Notifications of this call"), reverse("admin:telephony_notification_changelist", query=query)),
         (_("The client's page"), reverse("admin:tenants_tenant_change", args=[call.tenant_id])),
     ]

@@ -13,9 +13,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import phone_numbers
+from connector_project.core.admin import base
 from connector_project.core.admin.base import ReadOnlyAdmin, with_column_label
 from connector_project.core.admin.pagination import AFTER, BEFORE, KeysetChangeList
-from telephony.calls.filters import CallFilterSet, chosen_filters
+from telephony.calls.filters import PKS, CallFilterSet
 from telephony.models import Call, State
 from tenants import datetime_display
 
@@ -31,7 +32,7 @@ class CallChangeList(KeysetChangeList):
     """The calls that match the filter form; none if a parameter is unknown or invalid."""
 
     def get_filters(self, request: HttpRequest) -> Any:
-        self.filterset = find_calls(request, self.root_queryset)
+        self.filterset = CallFilterSet(chosen_filters(request), self.root_queryset)
         self.root_queryset = self.filterset.qs
         return [], False, {}, False, bool(self.filterset.data)
 
@@ -55,7 +56,6 @@ class CallListAdmin(ReadOnlyAdmin):
         *("tenant", "customer", "shown_employee", "duration", "shown_state", "shown_reason"),
     )
     list_select_related = ("tenant", "employee")
-    show_facets = admin.ShowFacets.NEVER
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return CallChangeList
@@ -96,18 +96,20 @@ class CallListAdmin(ReadOnlyAdmin):
         return call.get_reason_display() or call.get_skip_reason_display()
 
 
-def find_calls(request: HttpRequest, calls: QuerySet[Call]) -> CallFilterSet:
-    """Return the filter set of the list's address."""
-    params = {name: str(value) for name, value in request.GET.items() if name not in NOT_FILTERS}
-    return CallFilterSet(chosen_filters(params), calls)
+def chosen_filters(request: HttpRequest) -> dict[str, str]:
+    """Return the filters in a list's address, without the empty fields of a form; an empty `pks` matches nothing.
+
+    PostgreSQL stores no NUL.
+    """
+    params = {name: str(value).replace("\0", "") for name, value in request.GET.items() if name not in NOT_FILTERS}
+    return {name: value for name, value in params.items() if value.strip() or name == PKS}
 
 
 def state_label(call: Call) -> str:
     """Return the state of a call as a coloured label."""
     if call.failed_at:
-        return format_html('<span class="admin-state admin-failed">{}</span>', gettext("failed"))
-    css_class = STATE_CSS_CLASSES.get(call.state, "failing")
-    return format_html('<span class="admin-state admin-{}">{}</span>', css_class, call.get_state_display())
+        return base.state_label("failed", gettext("failed"))
+    return base.state_label(STATE_CSS_CLASSES.get(call.state, "failing"), call.get_state_display())
 
 
 def format_duration(seconds: int) -> str:

@@ -4,16 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core.admin.base import BaseAdmin, page
 from connector_project.core.check_results import Text
 from telephony.models import Call
 from telephony.recordings import http, links, stream
@@ -44,16 +42,8 @@ class RecordingAction:
     run: Callable[[RecordingPanel, Actor], str]  # returns the message; raises RecordingUnavailable
 
 
-class RecordingMixin(admin.ModelAdmin[Call]):
+class RecordingMixin(BaseAdmin):
     """Adds the recording panel to a call's page, and the URLs of players and actions."""
-
-    def get_urls(self) -> list[URLPattern]:
-        play, action_view = (self.admin_site.admin_view(view) for view in (self.play_view, self.recording_action_view))
-        return [
-            path("<int:pk>/recording/<int:number>/", play, name="telephony_call_play"),
-            path("<int:pk>/recording/<slug:name>/", action_view, name="telephony_call_recording"),
-            *super().get_urls(),
-        ]
 
     def recording_context(self, request: HttpRequest, panel: RecordingPanel) -> dict[str, Any]:
         """Return the template context of the panel for this user."""
@@ -64,41 +54,33 @@ class RecordingMixin(admin.ModelAdmin[Call]):
         ]
         return {"recording": panel, "may_listen": request.user.has_perm(PLAY_PERMISSION), "recording_actions": actions}
 
+    @page("<int:pk>/recording/<int:number>/", name="telephony_call_play", permission=PLAY_PERMISSION)
     def play_view(self, request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
         """Play one part; 0 is the recording of the whole call. Writes to the access log."""
-        call = self.get_call(request, pk, permission=PLAY_PERMISSION)
+        call = get_object_or_404(Call.objects.with_related(), pk=pk)
         try:
             return http.play(request, call, part=number, by=request.user, now=timezone.now())
         except RecordingUnavailable as exc:
             return HttpResponse(exc.reason.label, status=http.status(exc.reason), content_type="text/plain")
 
+    @page("<int:pk>/recording/<slug:name>/", name="telephony_call_recording")
     def recording_action_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
         """Show the confirmation; on POST run the action."""
         if (action := ACTIONS.get(name)) is None:
             raise Http404
-        panel = RecordingPanel(self.get_call(request, pk, permission=action.permission), now=timezone.now())
+        self.require(request, action.permission)
+        panel = RecordingPanel(get_object_or_404(Call.objects.with_related(), pk=pk), now=timezone.now())
         if not action.is_available(panel):
             messages.warning(request, gettext("This action is not available for this call now."))
         elif request.method != "POST":
             template = "admin/telephony/call/recording_action_confirm.html"
-            return self.render(request, template, title=action.label, action=action, call=panel.call)
+            return self.render_page(request, template, title=action.label, action=action, call=panel.call)
         else:
             try:
                 messages.success(request, action.run(panel, request.user))
             except RecordingUnavailable as exc:
                 messages.warning(request, exc.reason.label)
         return redirect("admin:telephony_call_change", pk)
-
-    def get_call(self, request: HttpRequest, pk: int, *, permission: str = "telephony.view_call") -> Call:
-        """Return the call with related rows. Raises Http404 or PermissionDenied."""
-        call = get_object_or_404(Call.objects.with_related(), pk=pk)
-        if not (self.has_view_permission(request, call) and request.user.has_perm(permission)):
-            raise PermissionDenied
-        return call
-
-    def render(self, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:
-        shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
-        return TemplateResponse(request, template, shared | context)
 
 
 def _request_from_uis(panel: RecordingPanel, _by: Actor) -> str:

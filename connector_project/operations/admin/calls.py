@@ -1,20 +1,21 @@
 """A call's page, the full number, and the registration of the call list from `call_list.py`."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import phone_numbers
+from connector_project.core.admin.base import page
 from connector_project.operations.admin import call_detail
 from connector_project.operations.admin.bulk_action_forms import ReasonForm
 from connector_project.operations.admin.call_list import CallListAdmin
@@ -30,69 +31,53 @@ from tenants.models import AuditLogEntry
 PAGE = "admin/telephony/call/detail.html"
 SKIP = "admin/telephony/call/skip_confirm.html"
 CHANGE_PERMISSION = "telephony.change_call"
+Action = AuditLogEntry.Action
 
 
 class CallPageMixin(RecordingMixin):
-    def get_urls(self) -> list[URLPattern]:
-        views = {"retry": self.retry_view, "skip": self.skip_view, "number": self.number_view}
-        ours = [
-            path(f"<int:pk>/{name}/", self.admin_site.admin_view(view), name=f"telephony_call_{name}")
-            for name, view in views.items()
-        ]
-        return [*ours, *super().get_urls()]
-
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Show the page; log the access if the user sees the full number."""
+        self.require(request)
         rows = Call.objects.with_related().with_history()
         call, now = get_object_or_404(rows, pk=int(object_id) if object_id.isdecimal() else 0), timezone.now()
-        if not self.has_view_permission(request, call):
-            raise PermissionDenied
         reader = redactor_for(request.user)
         if reader.is_unmasked:
             _log_access(request, call, now=now)
         may_act = self.has_change_permission(request)
-        page = call_detail.page_context(call, redactor=reader, may_act=may_act, now=now)
+        context = call_detail.page_context(call, redactor=reader, may_act=may_act, now=now)
         recording = self.recording_context(request, RecordingPanel(call, now=now))
         title = gettext("Call %(session)s") % {"session": call.session_id}
-        return self.render(request, PAGE, title=title, **page, **recording)
+        return self.render_page(request, PAGE, title=title, **context, **recording)
 
+    @page("<int:pk>/retry/", name="telephony_call_retry", permission=CHANGE_PERMISSION, post_only=True)
     def retry_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        call = self.get_call(request, pk, permission=CHANGE_PERMISSION)
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        now = timezone.now()
-        with transaction.atomic():
-            if is_retried := manual.retry(call, by=request.user, now=now):
-                part = str(call.session_id)
-                manual.log_per_tenant(
-                    {call.tenant_id: ""}, AuditLogEntry.Action.CALLS_RETRIED, by=request.user, part=part, now=now
-                )
-        if is_retried:
+        call = get_object_or_404(Call.objects.with_related(), pk=pk)
+        if _change(request, call, manual.retry, Action.CALLS_RETRIED):
             messages.success(request, gettext("The call is queued again; reload this page in a few seconds."))
         else:
             messages.warning(request, gettext("Nothing to retry: the call is queued or uploaded."))
         return redirect("admin:telephony_call_change", pk)
 
+    @page("<int:pk>/skip/", name="telephony_call_skip", permission=CHANGE_PERMISSION)
     def skip_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        call, now = self.get_call(request, pk, permission=CHANGE_PERMISSION), timezone.now()
+        call = get_object_or_404(Call.objects.with_related(), pk=pk)
         form = ReasonForm(request.POST if request.method == "POST" else None)
-        if not manual.may_skip(call, now=now):
+        if not manual.may_skip(call, now=timezone.now()):
             messages.warning(request, gettext("The call cannot be skipped: it is uploaded, or is being uploaded now."))
         elif not form.is_valid():
             title, is_sent = gettext("Skip the call permanently"), call.history.filter(step=Step.UPLOAD).exists()
             may_be_there = is_sent and call.reason == FailureReason.CRM_UNAVAILABLE
-            return self.render(request, SKIP, title=title, form=form, original=call, may_be_there=may_be_there)
-        elif self._skip(request, call, form.cleaned_data["reason"]):
+            return self.render_page(request, SKIP, title=title, form=form, original=call, may_be_there=may_be_there)
+        elif _change(request, call, manual.skip, Action.CALLS_SKIPPED, form.cleaned_data["reason"]):
             messages.success(request, gettext("The call is skipped permanently."))
         return redirect("admin:telephony_call_change", pk)
 
+    @page("<int:pk>/number/", name="telephony_call_number", post_only=True)
     def number_view(self, request: HttpRequest, pk: int) -> HttpResponseBase:
         """Show the full number once, and log the access."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        call = self.get_call(request, pk)
+        call = get_object_or_404(Call.objects.with_related(), pk=pk)
         _log_access(request, call, now=timezone.now())
         message = gettext("The customer's number, shown only now: %(number)s. This access is logged.")
         messages.info(request, message % {"number": phone_numbers.e164(call.contact) or "–"})
@@ -103,7 +88,7 @@ class CallPageMixin(RecordingMixin):
         now, by = timezone.now(), request.user
         with transaction.atomic():
             done = manual.apply_to_each(queryset, lambda call: manual.retry(call, by=by, now=now))
-            manual.log_per_tenant(done, AuditLogEntry.Action.CALLS_RETRIED, by=by, now=now)
+            manual.log_per_tenant(done, Action.CALLS_RETRIED, by=by, now=now)
         count = done.total()
         message = ngettext("%(count)d call is queued again.", "%(count)d calls are queued again.", count)
         self.message_user(request, message % {"count": count}, messages.SUCCESS)
@@ -111,25 +96,22 @@ class CallPageMixin(RecordingMixin):
     @admin.action(description=_("Skip permanently…"), permissions=["change"])
     def skip_selected(self, request: HttpRequest, queryset: QuerySet[Call]) -> HttpResponse:
         pks = ",".join(str(pk) for pk in queryset.order_by().values_list("pk", flat=True))
-        return redirect(
-            f"{reverse('admin:telephony_bulkaction_preview', args=[BulkAction.Kind.SKIP])}?{filters.PKS}={pks}"
-        )
-
-    @transaction.atomic
-    def _skip(self, request: HttpRequest, call: Call, reason: str) -> bool:
-        now, by = timezone.now(), request.user
-        is_skipped = manual.skip(call, reason, by=by, now=now)
-        if is_skipped:
-            part = str(call.session_id)
-            manual.log_per_tenant(
-                {call.tenant_id: ""}, AuditLogEntry.Action.CALLS_SKIPPED, by=by, part=part, reason=reason, now=now
-            )
-        return is_skipped
+        kind = BulkAction.Kind.SKIP
+        return redirect(reverse("admin:telephony_bulkaction_preview", args=[kind], query={filters.PKS: pks}))
 
 
 @admin.register(Call)
 class CallAdmin(CallPageMixin, ExportMixin, CallListAdmin):
     actions = ("retry", "skip_selected")
+
+
+@transaction.atomic
+def _change(request: HttpRequest, call: Call, change: Callable[..., bool], code: Action, *reason: str) -> bool:
+    """Retry or skip one call, with an entry in the audit log; return whether that was possible."""
+    now, by, part = timezone.now(), request.user, str(call.session_id)
+    if is_changed := change(call, *reason, by=by, now=now):
+        manual.log_per_tenant({call.tenant_id: ""}, code, by=by, part=part, reason="".join(reason), now=now)
+    return is_changed
 
 
 def _log_access(request: HttpRequest, call: Call, *, now: datetime) -> None:

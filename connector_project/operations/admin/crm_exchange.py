@@ -7,7 +7,6 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.base import ReadOnlyAdmin, column, masked_column, redacted_column
 from connector_project.core.redaction import redact
-from connector_project.operations.explain.labels import hangup
 from crm.models import Command, Popup
 from tenants.datetime_display import full_field, full_fields, short_column
 from tenants.status_labels import crm_status
@@ -17,10 +16,9 @@ from tenants.status_labels import crm_status
 class PopupAdmin(ReadOnlyAdmin):
     keyset_field = "received_at"
     contact = masked_column(Popup, "contact")
-    how_closed = column(Popup, "hangup", lambda popup: hangup(popup.hangup))
     list_display = (
         short_column(Popup, "received_at", names_clock=True),
-        *("tenant", "employee", "direction", contact, "state", how_closed),
+        *("tenant", "employee", "direction", contact, "state", "hangup"),
         short_column(Popup, "sent_at"),
         short_column(Popup, "accepted_at"),
     )
@@ -29,7 +27,7 @@ class PopupAdmin(ReadOnlyAdmin):
     list_select_related = ("tenant", "employee")
     fields = readonly_fields = (
         *("tenant", "session_id", "employee", "direction", contact, "number", "code", "crm_user_id"),
-        *("state", how_closed, "unknown", redacted_column(Popup, "detail")),
+        *("state", "hangup", "unknown", redacted_column(Popup, "detail")),
         *full_fields(Popup, "ringing_at", "received_at", "sent_at", "accepted_at", "closed_at"),
     )
 

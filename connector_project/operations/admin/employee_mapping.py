@@ -6,19 +6,18 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from connector_project.core.admin.base import BaseAdmin, page
 from connector_project.core.check_results import Text
 from crm.employee_mapping import actions
 from crm.employee_mapping.overview import load_overview
@@ -26,30 +25,27 @@ from tenants import audit
 from tenants.models import AuditLogEntry, CrmUser, Employee, Tenant, VirtualNumber
 
 PAGE_SIZE = 50  # employees; each row has a list of the unlinked users
-NAME = "tenants_tenant_employee_mapping"
+PAGE = "admin/tenants/employee_mapping/page.html"
 Data = dict[str, Any]
 AuditLogger = Callable[..., None]
 Run = Callable[[Data, AuditLogger, datetime], str]
 Action = AuditLogEntry.Action
 
 
-class MappingMixin(admin.ModelAdmin[Tenant]):
+class MappingMixin(BaseAdmin):
     """Adds the page `<client>/employee-mapping/`."""
 
-    def get_urls(self) -> list[URLPattern]:
-        ours = path("<int:tenant_id>/employee-mapping/", self.admin_site.admin_view(self.mapping_view), name=NAME)
-        return [ours, *super().get_urls()]
-
+    @page("<int:tenant_id>/employee-mapping/", name="tenants_tenant_employee_mapping")
     def mapping_view(self, request: HttpRequest, tenant_id: int) -> HttpResponse:
         """Show the mapping; on POST run an action and redirect back with a message."""
         tenant = get_object_or_404(Tenant.objects.select_related("uis", "crm", "rules"), pk=tenant_id)
-        if not self.has_view_permission(request, tenant):
-            raise PermissionDenied
+        can_act = request.user.has_perm("tenants.change_employee")
         if request.method != "POST":
-            return TemplateResponse(
-                request, "admin/tenants/employee_mapping/page.html", self._mapping_context(request, tenant)
-            )
-        if not _may_act(request):
+            mapping = load_overview(tenant, timezone.now())
+            unlinked = Paginator(mapping.unlinked, PAGE_SIZE).get_page(request.GET.get("page"))
+            context = {"tenant": tenant, "mapping": mapping, "unlinked": unlinked, "can_act": can_act}
+            return self.render_page(request, PAGE, title=_("Employee mapping"), subtitle=str(tenant), **context)
+        if not can_act:
             raise PermissionDenied
         try:
             messages.success(request, run_action(tenant, request, now=timezone.now()))
@@ -57,19 +53,6 @@ class MappingMixin(admin.ModelAdmin[Tenant]):
             for message in exc.messages:
                 messages.error(request, message)
         return HttpResponseRedirect(request.get_full_path())
-
-    def _mapping_context(self, request: HttpRequest, tenant: Tenant) -> dict[str, Any]:
-        mapping = load_overview(tenant, timezone.now())
-        return {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": _("Employee mapping"),
-            "subtitle": str(tenant),
-            "tenant": tenant,
-            "mapping": mapping,
-            "unlinked": Paginator(mapping.unlinked, PAGE_SIZE).get_page(request.GET.get("page")),
-            "can_act": _may_act(request),
-        }
 
 
 def _action_form(tenant: Tenant, parameters: Iterable[str], data: QueryDict) -> forms.Form:
@@ -122,10 +105,6 @@ def _resend_calls(data: Data, log: AuditLogger, now: datetime) -> str:
     log(Action.CALLS_RESENT, target=employee, new=count)
     message = ngettext("%(count)d call is queued again.", "%(count)d calls are queued again.", count)
     return message % {"count": count}
-
-
-def _may_act(request: HttpRequest) -> bool:
-    return request.user.has_perm("tenants.change_employee")
 
 
 def _loggable(target: Employee | VirtualNumber, field: str) -> object:

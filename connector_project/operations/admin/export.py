@@ -5,21 +5,22 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.contrib import messages
 from django.db import transaction
 from django.db.models import Count, QuerySet
-from django.http import FileResponse, HttpRequest, HttpResponseBase, HttpResponseNotAllowed, StreamingHttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from connector_project.core import tabular
+from connector_project.core.admin.base import BaseAdmin, page
 from connector_project.core.tabular import Row
 from connector_project.operations import call_export
-from connector_project.operations.admin.call_list import find_calls
+from connector_project.operations.admin.call_list import chosen_filters
 from telephony.calls import manual
+from telephony.calls.filters import CallFilterSet
 from telephony.models import Call
 from tenants import permissions
 from tenants.models import AuditLogEntry
@@ -29,26 +30,20 @@ MOST = {"csv": 100_000, "xlsx": 20_000}
 BOM = "\ufeff"  # without it Excel does not detect UTF-8
 
 
-class ExportMixin(admin.ModelAdmin[Call]):
+class ExportMixin(BaseAdmin):
     """Adds `export/csv/` and `export/xlsx/` to the list; both take the list's own filters."""
 
     change_list_template = "admin/telephony/call/change_list.html"
 
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.export_view)
-        ours = [path(f"export/{kind}/", view, {"kind": kind}, name=f"telephony_call_{kind}") for kind in MOST]
-        return [*ours, *super().get_urls()]
-
+    @page("export/<slug:kind>/", name="telephony_call_export", post_only=True)
     def export_view(self, request: HttpRequest, kind: str) -> HttpResponseBase:
         """Send the file and write an audit entry; refuse an export that is too large."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        calls = find_calls(request, self.get_queryset(request)).qs
+        if kind not in MOST:
+            raise Http404
+        calls = CallFilterSet(chosen_filters(request), self.get_queryset(request)).qs
         if refusal := _refusal(calls, MOST[kind]):
             messages.error(request, refusal)
-            return redirect(f"{reverse('admin:telephony_call_changelist')}?{request.GET.urlencode()}")
+            return redirect(reverse("admin:telephony_call_changelist", query=request.GET))
         counts = dict(calls.order_by().values_list("tenant").annotate(Count("pk")))
         action, by = AuditLogEntry.Action.CALLS_EXPORTED, request.user
         with transaction.atomic():

@@ -7,17 +7,22 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin import helpers
 from django.core.exceptions import PermissionDenied
-from django.db.models import Case, IntegerField, QuerySet, Value, When
+from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern, path
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from connector_project.core.admin.base import ReadOnlyAdmin, with_column_label
+from connector_project.core.admin.base import (
+    ReadOnlyAdmin,
+    list_filter,
+    page,
+    state_label,
+    with_column_label,
+    with_responsible,
+)
 from connector_project.operations.admin.audit_log import actor
 from connector_project.operations.alerts import actions, delivery, incident_texts
 from connector_project.operations.models import AlertDelivery, Incident
@@ -32,15 +37,12 @@ class ActionNoteForm(helpers.ActionForm):
     note = forms.CharField(label=_("Note:"), required=False, max_length=LONGEST_NOTE)
 
 
-class ScopeFilter(admin.SimpleListFilter):
-    title = _("scope")
-    parameter_name = "whole"
-
-    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, Any]]:
-        return [("yes", _("the whole service")), ("no", _("one client"))]
-
-    def queryset(self, _request: HttpRequest, queryset: QuerySet[Incident]) -> QuerySet[Incident]:
-        return queryset if self.value() is None else queryset.filter(tenant__isnull=self.value() == "yes")
+ScopeFilter = list_filter(
+    _("scope"),
+    "whole",
+    choices=lambda: [("yes", _("the whole service")), ("no", _("one client"))],
+    condition=lambda value: Q(tenant__isnull=value == "yes"),
+)
 
 
 @admin.register(Incident)
@@ -49,12 +51,11 @@ class IncidentAdmin(ReadOnlyAdmin):
     list_display_links = ("subject",)
     list_filter = ("state", "kind", ScopeFilter, "tenant")
     list_select_related = ("tenant", "acknowledged_by")
-    show_facets = admin.ShowFacets.NEVER
     action_form = ActionNoteForm
     actions = tuple(actions.ACTIONS)
     fields = readonly_fields = (
         *("kind", "subject"),
-        *(datetime_display.full_field(Incident, name) for name in ("opened_at", "last_seen_at")),
+        *datetime_display.full_fields(Incident, "opened_at", "last_seen_at"),
         *("seen_count", "acknowledged_by", "note", datetime_display.full_field(Incident, "resolved_at")),
     )
     change_form_template = "admin/operations/incident/change_form.html"
@@ -67,14 +68,11 @@ class IncidentAdmin(ReadOnlyAdmin):
     def get_ordering(self, request: HttpRequest) -> Any:
         return ["rank", "-opened_at", "-pk"]
 
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.action_view)
-        return [path("<int:pk>/action/<slug:name>/", view, name="operations_incident_action"), *super().get_urls()]
-
     def get_actions(self, request: HttpRequest) -> Any:
         """Return the actions this user has permission for."""
         return {one.name: (partial(_run, one), one.name, one.label) for one in _allowed(request)}
 
+    @page("<int:pk>/action/<slug:name>/", name="operations_incident_action")
     def action_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
         get_object_or_404(Incident, pk=pk)
         if name not in actions.ACTIONS:
@@ -102,8 +100,7 @@ class IncidentAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("state"), ordering="rank")
     def shown_state(self, incident: Incident) -> str:
-        css_class = State(incident.state).lower()
-        return format_html('<span class="admin-state admin-{}">{}</span>', css_class, incident.get_state_display())
+        return state_label(State(incident.state).lower(), incident.get_state_display())
 
     @admin.display(description=_("scope"), ordering="tenant")
     def subject(self, incident: Incident) -> str:
@@ -111,10 +108,8 @@ class IncidentAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("what is wrong"))
     def what(self, incident: Incident) -> str:
-        action = _("Action: %(who)s.") % {"who": incident_texts.responsible(incident).label}
-        return format_html(
-            '{} <div class="admin-who">{}</div>', incident_texts.message(incident, now=timezone.now()), action
-        )
+        message = incident_texts.message(incident, now=timezone.now())
+        return with_responsible(message, incident_texts.responsible(incident))
 
     @admin.display(description=_("since, client's time"), ordering="opened_at")
     def since(self, incident: Incident) -> str:
@@ -129,7 +124,8 @@ class IncidentAdmin(ReadOnlyAdmin):
 class AlertDeliveryAdmin(ReadOnlyAdmin):
     has_change_actions = True
     list_display = (
-        *("created", "channel", "subject", "state", "attempts"),
+        datetime_display.short_column(AlertDelivery, "created_at"),
+        *("channel", "subject", "state", "attempts"),
         *(datetime_display.short_column(AlertDelivery, "next_attempt_at"), "detail"),
     )
     list_display_links = ("subject",)
@@ -144,10 +140,6 @@ class AlertDeliveryAdmin(ReadOnlyAdmin):
             delivery.retry(row, now=timezone.now())
         message = ngettext("%(count)d message is queued.", "%(count)d messages are queued.", len(unsent))
         self.message_user(request, message % {"count": len(unsent)}, messages.SUCCESS)
-
-    @admin.display(description=_("created, UTC"), ordering="created_at")
-    def created(self, row: AlertDelivery) -> str:
-        return datetime_display.format_short(None, row.created_at, now=timezone.now())
 
 
 def _allowed(request: HttpRequest) -> list[actions.IncidentAction]:

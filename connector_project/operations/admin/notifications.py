@@ -3,18 +3,16 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.admin.base import ReadOnlyAdmin, column, page, redacted_column
+from connector_project.core.admin.base import ReadOnlyAdmin, column, list_filter, page, redacted_column
 from connector_project.core.redaction import redact
 from telephony.models import BulkAction, Notification
 from telephony.uis import webhook_templates
@@ -24,16 +22,8 @@ from telephony.webhooks.unreadable import UnreadableGroup
 from tenants.datetime_display import format_short, full_fields, short_column
 from tenants.models import Tenant, UisConnection
 
-
-class EventFilter(admin.SimpleListFilter):
-    title = _("event")
-    parameter_name = "event"
-
-    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, str]]:
-        return [(event.value, status.event_label(event)) for event in Event]
-
-    def queryset(self, _request: HttpRequest, queryset: QuerySet[Notification]) -> QuerySet[Notification]:
-        return queryset.filter(event=self.value()) if self.value() else queryset
+Kind = BulkAction.Kind
+EventFilter = list_filter(_("event"), "event", choices=status.event_choices, condition=lambda event: Q(event=event))
 
 
 @admin.register(Notification)
@@ -60,8 +50,6 @@ class NotificationAdmin(ReadOnlyAdmin):
 
     @page("unreadable/", name="telephony_notification_unreadable")
     def unreadable_view(self, request: HttpRequest) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
         now = timezone.now()
         return self.render_page(
             request,
@@ -77,27 +65,28 @@ class NotificationAdmin(ReadOnlyAdmin):
 
 def _shown(group: UnreadableGroup, *, now: datetime) -> Mapping[str, Any]:
     """Return the template context of a group."""
-    event = status.event_label(group.event) if group.event else ""
-    url = reverse("admin:telephony_bulkaction_preview", args=[BulkAction.Kind.REPROCESS])
+    tenant, event = group.newest.tenant, status.event_label(group.event)
     return {
         "group": group,
         "event": event,
-        "last": format_short(group.tenant, group.last_at, now=now),
-        "first": format_short(group.tenant, group.first_at, now=now),
+        "last": format_short(tenant, group.last_at, now=now),
+        "first": format_short(tenant, group.first_at, now=now),
         "messages": [redact(status.fault_message(fault)) for fault in group.faults],
-        "code": group.faults[0].code if group.faults else group.reason,
+        "code": group.faults[0].code if group.faults else group.newest.reason,
         "instructions": _client_instructions(group),
-        "reprocess": f"{url}?{urlencode(group.filters)}",
+        "reprocess": reverse("admin:telephony_bulkaction_preview", args=[Kind.REPROCESS], query=group.filters),
         "page": reverse("admin:telephony_notification_change", args=[group.newest.pk]),
     }
 
 
 def _client_instructions(group: UnreadableGroup) -> str:
     """Return instructions for the client, in their language: where to look in UIS, and what to paste there."""
-    with translation.override(group.tenant.language):
+    with translation.override(group.newest.tenant.language):
         lines = [redact(status.fault_message(fault)) for fault in group.faults]
         if event := group.event:
-            title = gettext("In UIS: Notifications → “%(event)s”.") % {"event": _event_title(group.tenant, event)}
+            title = gettext("In UIS: Notifications → “%(event)s”.") % {
+                "event": _event_title(group.newest.tenant, event)
+            }
             lines.insert(0, title)
         if group.template:
             lines += [gettext("The whole body must be:"), group.template]

@@ -1,10 +1,9 @@
 """Admin of the daily reconciliation."""
 
 from django.contrib import admin
-from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.admin.base import ReadOnlyAdmin
+from connector_project.core.admin.base import ReadOnlyAdmin, state_label
 from telephony.models import DailyReconciliation
 
 
@@ -20,9 +19,7 @@ class DailyReconciliationAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("unexplained"), ordering="unexplained")
     def shown_unexplained(self, row: DailyReconciliation) -> str:
-        if not row.unexplained:
-            return "0"
-        return format_html('<strong class="admin-state admin-failed">{}</strong>', row.unexplained)
+        return state_label("failed", row.unexplained) if row.unexplained else "0"
 
     @admin.display(description=_("delivered"))
     def delivered(self, row: DailyReconciliation) -> str:

@@ -4,15 +4,12 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
-from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core.admin.base import BaseAdmin, page
 from connector_project.operations import tenant_status
 from connector_project.operations.admin import charts
 from connector_project.operations.admin.charts import Column, format_percent, format_seconds
@@ -40,33 +37,18 @@ FACTS = (
 )
 
 
-class StatisticsMixin(admin.ModelAdmin[Tenant]):
+class StatisticsMixin(BaseAdmin):
     """Adds statistics pages to the client list and to each client."""
 
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.statistics_view)
-        ours = [
-            path("statistics/", view, name="tenants_statistics"),
-            path("<int:tenant_id>/statistics/", view, name="tenants_tenant_statistics"),
-        ]
-        return [*ours, *super().get_urls()]
-
+    @page("statistics/", name="tenants_statistics", permission="telephony.view_call")
+    @page("<int:tenant_id>/statistics/", name="tenants_tenant_statistics", permission="telephony.view_call")
     def statistics_view(self, request: HttpRequest, tenant_id: int | None = None) -> HttpResponse:
         tenant = get_object_or_404(Tenant, pk=tenant_id) if tenant_id else None
-        if not (self.has_view_permission(request, tenant) and request.user.has_perm("telephony.view_call")):
-            raise PermissionDenied
         default = DEFAULT_DAYS if tenant else DEFAULT_DAYS_OF_ALL
         days, periods = choose_days(request, PERIODS, default=default)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": _("Statistics"),
-            "subtitle": str(tenant or _("all clients")),
-            "tenant": tenant,
-            "periods": periods,
-            **_statistics(tenant, days),
-        }
-        return TemplateResponse(request, "admin/tenants/statistics.html", context)
+        context = {"subtitle": str(tenant or _("all clients")), "tenant": tenant, "periods": periods}
+        context |= _statistics(tenant, days)
+        return self.render_page(request, "admin/tenants/statistics.html", title=_("Statistics"), **context)
 
 
 def choose_days(request: HttpRequest, periods: Sequence[int], *, default: int) -> tuple[int, list[tuple[int, bool]]]:

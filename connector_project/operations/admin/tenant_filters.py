@@ -2,18 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
 
-from django.contrib import admin
-from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.http import HttpRequest
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core.admin.base import list_filter
 from connector_project.core.check_results import Text
 from connector_project.operations.tenant_status import TenantStatus, today_condition, zones_in_use
 from telephony.models import Call
-from tenants.models import Employee, Tenant
+from tenants.models import Employee
 
 
 def _unlinked(_now: datetime) -> Q:
@@ -40,25 +38,15 @@ PROBLEMS: Mapping[str, tuple[Text, Callable[[datetime], Q]]] = {
 }
 
 
-class ProblemFilter(admin.SimpleListFilter):
-    title = _("what is wrong")
-    parameter_name = "wrong"
-
-    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, str(text)) for name, (text, _condition) in PROBLEMS.items()]
-
-    def queryset(self, _request: HttpRequest, queryset: QuerySet[Tenant]) -> QuerySet[Tenant]:
-        _text, condition = PROBLEMS.get(self.value() or "", ("", lambda _now: Q()))
-        return queryset.filter(condition(timezone.now()))
-
-
-class TenantStatusFilter(admin.SimpleListFilter):
-    title = _("state")
-    parameter_name = "state"
-
-    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, str]]:
-        return [(state.name, str(state.label)) for state in TenantStatus]
-
-    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        name = self.value()
-        return queryset.filter(status=TenantStatus[name]) if name in TenantStatus.names else queryset
+ProblemFilter = list_filter(
+    _("what is wrong"),
+    "wrong",
+    choices=lambda: [(name, text) for name, (text, _condition) in PROBLEMS.items()],
+    condition=lambda name: PROBLEMS[name][1](timezone.now()),
+)
+TenantStatusFilter = list_filter(
+    _("state"),
+    "state",
+    choices=lambda: [(state.name, state.label) for state in TenantStatus],
+    condition=lambda name: Q(status=TenantStatus[name]),
+)

@@ -1,11 +1,10 @@
 """Clients in the admin: the list, sorted by status, and a client's page; every change is in the audit log."""
 
 from typing import Any, Literal
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ORDER_VAR, ChangeList
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -15,7 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.admin.base import page, with_column_label
+from connector_project.core.admin.base import page, state_label, with_column_label, with_responsible
 from connector_project.core.task_queue import enqueue
 from connector_project.operations import tenant_status
 from connector_project.operations.admin import tenant_panel
@@ -32,7 +31,7 @@ from connector_project.operations.admin.tenant_inlines import (
     RulesInline,
     UisInline,
 )
-from connector_project.operations.tenant_status import RecentActivity, StatusReport
+from connector_project.operations.tenant_status import StatusReport
 from crm import integration_module
 from tenants import audit, audit_forms, datetime_display
 from tenants.forms import TenantForm
@@ -56,8 +55,8 @@ class TenantChangeList(ChangeList):
         self.result_list: Any = list(self.result_list)
         activities = tenant_status.recent_activity(self.result_list, now=now)
         for tenant in self.result_list:
-            activity = activities[tenant.pk]
-            vars(tenant)["status"] = (tenant_status.describe(tenant, activity=activity, now=now), activity)
+            tenant.activity = activities[tenant.pk]
+            tenant.report = tenant_status.describe(tenant, activity=tenant.activity, now=now)
 
 
 @admin.register(Tenant)
@@ -69,7 +68,6 @@ class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixi
     search_fields = ("name", "slug", "crm__address")
     list_per_page = 50
     list_max_show_all = 50
-    show_facets = admin.ShowFacets.NEVER
     actions = ("change_one_rule",)
     form = TenantForm
     title_of_new = _("New client")
@@ -92,28 +90,24 @@ class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixi
         return TenantChangeList
 
     @admin.display(description=_("state"), ordering="status")
-    def state(self, tenant: Tenant) -> str:
-        state = _status(tenant)[0].state
-        return format_html('<span class="admin-state admin-{}">{}</span>', state.name.lower(), state.label)
+    def state(self, tenant: Any) -> str:
+        state = tenant.report.state
+        return state_label(state.name.lower(), state.label)
 
     @admin.display(description=_("reason"))
-    def reason(self, tenant: Tenant) -> str:
-        status = _status(tenant)[0]
-        if status.responsible is None:
-            return status.reason
-        action = _("Action: %(who)s.") % {"who": status.responsible.label}
-        return format_html('{} <div class="admin-who">{}</div>', status.reason, action)
+    def reason(self, tenant: Any) -> str:
+        report: StatusReport = tenant.report
+        return with_responsible(report.reason, report.responsible) if report.responsible else report.reason
 
     @admin.display(description=_("calls today"))
-    def calls_today(self, tenant: Tenant) -> str:
-        where = reverse("admin:telephony_call_changelist")
-        count = _status(tenant)[1].calls_today
-        link = format_html('<a href="{}?tenant__id__exact={}">{}</a>', where, tenant.pk, count)
+    def calls_today(self, tenant: Any) -> str:
+        where = reverse("admin:telephony_call_changelist", query={"tenant__id__exact": tenant.pk})
+        link = format_html('<a href="{}">{}</a>', where, tenant.activity.calls_today)
         return with_column_label(_("calls today"), link)
 
     @admin.display(description=_("last event"))
-    def last_event(self, tenant: Tenant) -> str:
-        last = datetime_display.format_short(tenant, _status(tenant)[1].last_event_at, now=timezone.now())
+    def last_event(self, tenant: Any) -> str:
+        last = datetime_display.format_short(tenant, tenant.activity.last_event_at, now=timezone.now())
         return with_column_label(_("last event"), last) if last else ""
 
     @admin.display(description=_("CRM"), ordering="crm__address")
@@ -136,14 +130,12 @@ class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixi
             context["panel"] = tenant_panel.build_panel(tenant, may_act=may_act, now=timezone.now())
         return super().render_change_form(request, context, *args, **kwargs)
 
-    @page("<int:pk>/action/<slug:name>/", name="tenants_tenant_action")
+    @page("<int:pk>/action/<slug:name>/", name="tenants_tenant_action", permission="tenants.change_tenant")
     def action_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
         """Show the confirmation of an action; on POST run it. Either way redirect with the reason if it is refused."""
         action = TENANT_ACTIONS.get(name)
         if action is None or action.page:
             raise Http404
-        if not self.has_change_permission(request, get_object_or_404(Tenant, pk=pk)):
-            raise PermissionDenied
         try:
             if request.method != "POST":
                 tenant = _load_allowed(action, pk)
@@ -156,8 +148,7 @@ class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixi
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponseBase:  # type: ignore[override]
         """Redirect to the audit log, which also has the values."""
-        which = urlencode({"tenant__id__exact": object_id})
-        return redirect(f"{reverse('admin:tenants_auditlogentry_changelist')}?{which}")
+        return redirect(reverse("admin:tenants_auditlogentry_changelist", query={"tenant__id__exact": object_id}))
 
     def has_delete_permission(self, request: HttpRequest, obj: Tenant | None = None) -> bool:
         """Only a tenant that was never activated can be deleted; others are disconnected, which also cleans up."""
@@ -205,7 +196,8 @@ class ActionNotAllowed(Exception):
 
 
 def _load_allowed(action: TenantAction, pk: int) -> Tenant:
-    tenant = Tenant.objects.select_related("uis", "crm", "rules", "check_run", "activation").get(pk=pk)
+    rows = Tenant.objects.select_related("uis", "crm", "rules", "check_run", "activation")
+    tenant = get_object_or_404(rows, pk=pk)
     if refusal := action.refusal(tenant, timezone.now()):
         raise ActionNotAllowed(str(refusal))
     return tenant
@@ -217,7 +209,8 @@ def _run(action: TenantAction, pk: int, *, by: audit.Actor) -> str:
     if action.run_outside_transaction:  # No remote call inside a transaction.
         return action.run_outside_transaction(_load_allowed(action, pk), now, by)
     with transaction.atomic():
-        Tenant.objects.select_for_update().get(pk=pk)  # A concurrent second request waits here, and is then refused.
+        # A concurrent second request waits here, and is then refused.
+        get_object_or_404(Tenant.objects.select_for_update(), pk=pk)
         tenant = _load_allowed(action, pk)
         action.handler(tenant, now)
         # If the CRM denies access, our module there is updated once access is back.
@@ -225,8 +218,3 @@ def _run(action: TenantAction, pk: int, *, by: audit.Actor) -> str:
             enqueue(integration_module.TASK, tenant.pk)
         audit.log(tenant, action.audit_action, now=now, by=by)
     return action.done(tenant) if callable(action.done) else str(action.done)
-
-
-def _status(tenant: Tenant) -> tuple[StatusReport, RecentActivity]:
-    status: tuple[StatusReport, RecentActivity] = vars(tenant)["status"]
-    return status

@@ -8,18 +8,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from connector_project.core.check_results import Text
-from crm.retailcrm.types import Hangup
 from telephony.models import Call, Notification
 from tenants.models import Tenant, TransferRules
 from tenants.transfer_rules import Filter, SkipReason
 
-_HANGUPS: Mapping[str, Text] = {
-    Hangup.ANSWERED: gettext_lazy("answered"),
-    Hangup.NO_ANSWER: gettext_lazy("no answer"),
-    Hangup.BUSY: gettext_lazy("busy"),
-    Hangup.CANCELLED: gettext_lazy("cancelled"),
-    Hangup.FAILED: gettext_lazy("failed"),
-}
 _RULE_FIELDS: Mapping[str, str] = {
     SkipReason.ANSWERED_OFF: "upload_answered",
     SkipReason.MISSED_OFF: "upload_missed",
@@ -105,11 +97,6 @@ def reason(stored: Notification) -> str:
     if stored.reason == Notification.Reason.RULE:
         return f"{label}: {SkipReason(stored.detail).label}" if stored.detail in SkipReason.values else label
     return f"{label} ({stored.detail})" if stored.detail else label
-
-
-def hangup(code: str) -> str:
-    """Return how a pop-up was closed."""
-    return str(_HANGUPS.get(code, code))
 
 
 def sentence(text: object) -> str:

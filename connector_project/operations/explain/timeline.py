@@ -131,7 +131,7 @@ def _popups(data: CallData) -> Iterator[TimelineEntry]:
         yield _popup_sent(data, popup)
         if popup.closed_at:
             message = _("The pop-up of %(person)s was closed: %(how)s.")
-            params = {"person": popup.employee, "how": labels.hangup(popup.hangup)}
+            params = {"person": popup.employee, "how": popup.get_hangup_display()}
             yield TimelineEntry(at=popup.closed_at, step="POPUP_CLOSED", message=message % params)
 
 

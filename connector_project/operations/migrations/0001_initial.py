@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
                 ('subject', models.CharField(max_length=250, verbose_name='subject')),
                 ('body', models.TextField(verbose_name='text')),
                 ('state', models.CharField(choices=connector_project.operations.models.alert_delivery.AlertDelivery.State.as_choices, default='WAITING', max_length=24, verbose_name='state')),
-                ('created_at', models.DateTimeField(verbose_name='created')),
+                ('created_at', models.DateTimeField(verbose_name='created, UTC')),
                 ('detail', models.TextField(blank=True, verbose_name='detail')),
                 ('ended_at', models.DateTimeField(null=True, verbose_name='ended')),
             ],

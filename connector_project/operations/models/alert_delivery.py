@@ -28,7 +28,7 @@ class AlertDelivery(LeasedJob):
     subject = models.CharField(_("subject"), max_length=250)
     body = models.TextField(_("text"))
     state = models.CharField(_("state"), max_length=24, choices=State.as_choices, default=State.WAITING)
-    created_at = models.DateTimeField(_("created"))
+    created_at = models.DateTimeField(_("created, UTC"))
     detail = models.TextField(_("detail"), blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True)
 

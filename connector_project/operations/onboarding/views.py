@@ -9,6 +9,7 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
@@ -118,9 +119,7 @@ def _open_sample(request: HttpRequest, page: page_context.OnboardingPage) -> dic
 
 
 def _back(tenant: Tenant, **query: object) -> HttpResponse:
-    answer = redirect("activate", token=tenant.activation_token)
-    if query:
-        answer["Location"] += "?" + "&".join(f"{name}={value}" for name, value in query.items())
+    answer = redirect(reverse("activate", args=[tenant.activation_token], query=query))
     answer.status_code = 303  # See Other: redirect with GET.
     return answer
 
@@ -176,7 +175,7 @@ def _number(request: HttpRequest, tenant: Tenant) -> HttpResponse:
 
 def _show_sample_popup(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     person, contact = _recipient(request, tenant)
-    if person is None or not phone_numbers.is_external(contact):
+    if person is None:
         messages.error(request, _("Choose a manager and enter a phone number such as +7 900 000-00-00."))
         return _page(request, tenant, status=422)
     try:
@@ -191,7 +190,7 @@ def _show_sample_popup(request: HttpRequest, tenant: Tenant) -> HttpResponse:
 
 def _close_sample_popup(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     (person, contact), popup_id = _recipient(request, tenant), request.POST.get("card", "")
-    if person is not None and sample_popup.is_sample(popup_id, tenant) and phone_numbers.is_external(contact):
+    if person is not None and sample_popup.is_sample(popup_id, tenant):
         try:
             sample_popup.close(person, contact=contact, popup_id=popup_id)
             messages.success(request, _("Pop-up closed."))
@@ -201,9 +200,10 @@ def _close_sample_popup(request: HttpRequest, tenant: Tenant) -> HttpResponse:
 
 
 def _recipient(request: HttpRequest, tenant: Tenant) -> tuple[Employee | None, str]:
-    """Return the manager who gets the test pop-up, and the caller's number."""
+    """Return the chosen manager and the caller's number; no manager if the number is not a valid one."""
+    contact = phone_numbers.normalise(request.POST.get("contact"), is_russian=tenant.uis.is_russian)
     chosen = page_context.linked_employees(tenant).filter(pk=_id(request, "person")).select_related("tenant__crm")
-    return chosen.first(), phone_numbers.normalise(request.POST.get("contact"), is_russian=tenant.uis.is_russian)
+    return chosen.first() if phone_numbers.is_external(contact) else None, contact
 
 
 def _id(request: HttpRequest, name: str) -> int:
