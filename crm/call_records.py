@@ -6,7 +6,7 @@ from typing import Any
 
 from connector_project.core import phone_numbers
 from crm.models import Popup
-from crm.retailcrm.types import CallEvent, CallRecord, EventType, Hangup
+from crm.retailcrm.payloads import CallEvent, CallRecord, EventType, Hangup
 from telephony.models import Call
 from telephony.recordings import links
 from tenants.models import CrmConnection, VirtualNumber

@@ -16,7 +16,8 @@ from connector_project.core import phone_numbers
 from crm.account_url import normalise
 from crm.models import UnknownId
 from crm.retailcrm.client import RetailCrmClient
-from crm.retailcrm.types import Module, ModuleState
+from crm.retailcrm.payloads import Module
+from crm.retailcrm.types import ModuleState
 from tenants.access_errors import AccessError
 from tenants.models import CrmConnection, Employee, Tenant, VirtualNumber
 

@@ -10,7 +10,8 @@ from django.utils import timezone
 from connector_project.core import http_client, jobs, logging
 from crm import call_records, client_factory
 from crm.models import Popup, UnknownId
-from crm.retailcrm.types import EventAnswer, EventType, Hangup
+from crm.retailcrm.payloads import EventType, Hangup
+from crm.retailcrm.types import EventAnswer
 from telephony.calls import stored_events
 from telephony.models import Notification
 from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, Event, RingingEvent

@@ -11,7 +11,7 @@ from connector_project.core import http_client, phone_numbers
 from crm import call_records, client_factory
 from crm.retailcrm import errors
 from crm.retailcrm.client import LARGEST_UPLOAD, RetailCrmClient
-from crm.retailcrm.types import CallRecord
+from crm.retailcrm.payloads import CallRecord
 from telephony.calls import steps
 from telephony.calls.steps import Failed, Moved, Outcome, Postponed, Unavailable
 from telephony.models import Call, FailureReason, State, Step

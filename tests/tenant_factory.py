@@ -9,7 +9,8 @@ from django.utils import timezone
 from crm import integration_module
 from crm.retailcrm import payloads
 from crm.retailcrm.client import V5
-from crm.retailcrm.types import Module, ModuleAnswer
+from crm.retailcrm.payloads import Module
+from crm.retailcrm.types import ModuleAnswer
 from tenants.models import (
     ACTIVATION_LINK_LIFETIME,
     CrmConnection,

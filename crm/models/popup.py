@@ -4,7 +4,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
-from crm.retailcrm import types
+from crm.retailcrm import payloads
 from telephony.models import Direction
 from tenants.models import Employee, Tenant
 
@@ -21,11 +21,11 @@ class Popup(models.Model):
     class Hangup(Choices):
         """The hangup status, as sent to the CRM."""
 
-        ANSWERED = types.Hangup.ANSWERED, _("answered")
-        NO_ANSWER = types.Hangup.NO_ANSWER, _("no answer")
-        BUSY = types.Hangup.BUSY, _("busy")
-        CANCELLED = types.Hangup.CANCELLED, _("cancelled")
-        FAILED = types.Hangup.FAILED, _("failed")
+        ANSWERED = payloads.Hangup.ANSWERED, _("answered")
+        NO_ANSWER = payloads.Hangup.NO_ANSWER, _("no answer")
+        BUSY = payloads.Hangup.BUSY, _("busy")
+        CANCELLED = payloads.Hangup.CANCELLED, _("cancelled")
+        FAILED = payloads.Hangup.FAILED, _("failed")
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="popups", verbose_name=_("client"))
     session_id = models.BigIntegerField(_("session"))

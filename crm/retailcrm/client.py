@@ -12,19 +12,8 @@ from pydantic import ValidationError
 from connector_project.core import http_client, time_zones
 from crm.retailcrm import errors, payloads, types
 from crm.retailcrm.errors import SYSTEM
-from crm.retailcrm.types import (
-    CallEvent,
-    CallRecord,
-    EventAnswer,
-    HistoryCall,
-    Manager,
-    Module,
-    ModuleAnswer,
-    ModuleState,
-    Rights,
-    UploadAnswer,
-    User,
-)
+from crm.retailcrm.payloads import CallEvent, CallRecord, Module
+from crm.retailcrm.types import EventAnswer, HistoryCall, Manager, ModuleAnswer, ModuleState, Rights, UploadAnswer, User
 
 V5 = "v5"
 V4 = "v4"
@@ -106,8 +95,8 @@ class RetailCrmClient:
 
     def upload_calls(self, calls: Sequence[CallRecord]) -> UploadAnswer:
         """Upload up to 50 calls: POST /telephony/calls/upload. Idempotent by externalId."""
-        path, payloads = self._path("/telephony/calls/upload"), [call.payload(zone=self.zone) for call in calls]
-        return self._post(UploadAnswer, path, {"calls": payloads}, timeout=UPLOAD_SECONDS)
+        path, records = self._path("/telephony/calls/upload"), [call.payload(zone=self.zone) for call in calls]
+        return self._post(UploadAnswer, path, {"calls": records}, timeout=UPLOAD_SECONDS)
 
     def manager(self, phone: str) -> Manager | None:
         """The customer's manager, whatever their status: GET /telephony/manager."""

@@ -1,9 +1,110 @@
-"""Builds the payloads of our module in both versions of the API."""
+"""What we send to retailCRM. Phone numbers are E.164 with a plus; datetimes are aware."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
-from crm.retailcrm.types import Module
+from pydantic import AfterValidator, AliasGenerator, BaseModel, ConfigDict, Field, SerializationInfo, field_serializer
+from pydantic.alias_generators import to_camel
+
+LONGEST_URL = 255
+_RESULTS = {
+    "ANSWERED": "answered",
+    "NO_ANSWER": "no answer",  # call events spell it "no answered"
+    "BUSY": "busy",
+    "FAILED": "failed",
+    "NOT_ALLOWED": "not allowed",
+}
+
+
+class EventType(StrEnum):
+    """Type of a call event."""
+
+    IN = "in"
+    OUT = "out"
+    HANGUP = "hangup"
+
+
+class Hangup(StrEnum):
+    """Hangup status of a call event. The values differ from those of the upload ("no answer")."""
+
+    ANSWERED = "answered"
+    NO_ANSWER = "no answered"
+    BUSY = "busy"
+    CANCELLED = "cancel"
+    FAILED = "failed"
+
+
+class Request(BaseModel):
+    """A part of a request, sent under names in camel case; a field with its default value is left out."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=AliasGenerator(serialization_alias=to_camel))
+
+    def payload(self, *, zone: ZoneInfo | None = None) -> dict[str, Any]:
+        """Return the JSON values to send; `zone` is the account's, for local times."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True, context=zone)
+
+
+class CallEvent(Request):
+    """Opens or closes a pop-up, for the named users only."""
+
+    type: EventType
+    phone: str
+    external_id: str = Field(default="", serialization_alias="callExternalId")
+    codes: tuple[str, ...] = ()
+    user_ids: tuple[int, ...] = ()
+    external_phone: str = ""
+    site: str = ""
+    hangup: Hangup | None = Field(default=None, serialization_alias="hangupStatus")
+
+
+class CallRecord(Request):
+    """A finished call to upload. `result` is one of our Result codes; a recording URL that is too long is left out."""
+
+    external_id: str
+    started_at: datetime = Field(serialization_alias="date")
+    direction: str = Field(serialization_alias="type")
+    phone: str
+    result: str
+    talk_seconds: int = Field(serialization_alias="duration")
+    wait_seconds: int = Field(serialization_alias="durationWaiting")
+    code: str = ""
+    user_id: int | None = None
+    external_phone: str = ""
+    site: str = ""
+    recording_url: Annotated[str, AfterValidator(lambda url: url if len(url) <= LONGEST_URL else "")] = Field(
+        default="", serialization_alias="recordUrl"
+    )
+
+    @field_serializer("started_at")
+    def _in_local_time(self, started_at: datetime, info: SerializationInfo[ZoneInfo | None]) -> str:
+        return started_at.astimezone(info.context).strftime("%Y-%m-%d %H:%M:%S")
+
+    @field_serializer("result")
+    def _as_named_by_the_crm(self, result: str) -> str:
+        return _RESULTS.get(result, "unknown")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Module:
+    """Our integration module, to be sent to the account."""
+
+    code: str
+    client_id: str
+    name: str
+    logo_url: str
+    base_url: str
+    make_call_url: str
+    change_status_url: str
+    integration_code: str = ""
+    account_url: str = ""
+    actions: tuple[tuple[str, str], ...] = ()
+    is_active: bool = True
+    codes: tuple[tuple[int, str], ...] = ()  # CRM user, extension
+    phones: tuple[tuple[str, str], ...] = ()  # store, our number
 
 
 def to_module_v5(module: Module) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from crm.models import Popup
 from crm.retailcrm.client import RetailCrmClient
-from crm.retailcrm.types import EventType
+from crm.retailcrm.payloads import EventType
 from telephony.models import Call, Notification
 from telephony.webhooks import process
 from tenants.models import TransferRules, VirtualNumber

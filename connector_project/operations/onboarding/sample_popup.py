@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from connector_project.core import http_client, phone_numbers
 from crm import client_factory
-from crm.retailcrm.types import CallEvent, EventType, Hangup
+from crm.retailcrm.payloads import CallEvent, EventType, Hangup
 from tenants.models import Employee, Tenant
 
 

@@ -15,21 +15,8 @@ from connector_project.core import http_client
 from connector_project.core.http_client import Reply
 from crm.retailcrm import client as retailcrm
 from crm.retailcrm.client import V4, V5, RetailCrmClient
-from crm.retailcrm.types import (
-    CallEvent,
-    CallRecord,
-    EventAnswer,
-    EventType,
-    Hangup,
-    HistoryCall,
-    Manager,
-    Module,
-    ModuleAnswer,
-    ModuleState,
-    Rights,
-    UploadAnswer,
-    User,
-)
+from crm.retailcrm.payloads import CallEvent, CallRecord, EventType, Hangup, Module
+from crm.retailcrm.types import EventAnswer, HistoryCall, Manager, ModuleAnswer, ModuleState, Rights, UploadAnswer, User
 from tests.crm.retailcrm.samples import ADDRESS, KEY, FakeSend, client_answering, form, load, reply
 
 PHONE, OWN = "+79990000001", "+74950000001"
