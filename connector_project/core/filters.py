@@ -89,14 +89,17 @@ class ConditionFilter(ChoiceFilter):  # type: ignore[misc]
 
 
 class AwareDateTimeField(forms.DateTimeField):
-    """A datetime with a UTC offset; without one it would be ambiguous. One out of range is clamped."""
+    """A datetime with a UTC offset; without one it would be ambiguous. One out of range is clamped.
+
+    The value is in UTC: PostgreSQL rejects offsets of 16 hours and more.
+    """
 
     def to_python(self, value: Any) -> datetime | None:
         text = (value or "").replace(" ", "+")  # An unescaped plus of the offset arrives as a space.
         if text and not OFFSET.search(text):
             raise ValidationError(_("Specify the UTC offset, for example 2026-11-01T09:00:00+03:00."))
         moment = super().to_python(text)
-        return moment and max(FIRST, min(LAST, moment))
+        return moment and max(FIRST, min(LAST, moment)).astimezone(UTC)
 
 
 class MomentFilter(IsoDateTimeFilter):  # type: ignore[misc]

@@ -6,7 +6,7 @@ stores all ordering values.
 
 import base64
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -70,11 +70,12 @@ class Keyset:
         try:
             text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
             values = [field.to_python(part) for field, part in zip(self._fields, text.split(" "), strict=True)]
+            if any(isinstance(value, datetime) and value.tzinfo is None for value in values):
+                raise InvalidCursor(cursor)
+            # In UTC: PostgreSQL rejects offsets of 16 hours and more.
+            return [value.astimezone(UTC) if isinstance(value, datetime) else value for value in values]
         except (ValidationError, ValueError, OverflowError) as exc:
             raise InvalidCursor(cursor) from exc
-        if any(isinstance(value, datetime) and value.tzinfo is None for value in values):
-            raise InvalidCursor(cursor)
-        return values
 
 
 def _compares(name: str, *, is_back: bool) -> str:

@@ -209,6 +209,7 @@ def test_key_shows_its_own_tenant_only(read, shop, other, name):
         ({"started_from": "2026-03-10T08:58:00Z", "started_till": "2026-03-10T09:00:00Z"}, [2, 3]),
         ({"started_from": "2026-03-10T11:58:00 03:00"}, [1, 2, 3]),
         ({"started_from": "0001-01-01T00:00:00+14:00", "started_till": "9999-12-31T23:59:59-12:00"}, [1, 2, 3, 4, 5]),
+        ({"started_from": "2026-03-11T04:42:00+19:44"}, [1, 2, 3]),  # an offset that PostgreSQL does not know
         ({"direction": "out"}, [4]),
         ({"outcome": "answered"}, [1]),
         ({"outcome": "missed"}, [2, 3]),
@@ -330,6 +331,8 @@ def test_invalid_cursor_is_not_found(read, shop, cursor):
     read("calls", shop, cursor="ключ", status=404)
     huge = base64.urlsafe_b64encode(f"2026-03-10T09:00:00+00:00 {10**30}".encode()).decode()
     assert len(read("calls", shop, cursor=huge)["results"]) == 1
+    far_east = base64.urlsafe_b64encode(b"9000-01-01T00:00:00+19:44 1").decode()
+    assert len(read("calls", shop, cursor=far_east)["results"]) == 1
 
 
 @pytest.mark.parametrize("path", [*(f"/api/v1/{name}/" for name in LISTS), *(f"/api/v1/{name}/1/" for name in LISTS)])
