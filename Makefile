@@ -6,7 +6,7 @@ PORT ?= 8000
 SEED ?= 1
 SEEDS ?= $(SEED)
 
-.PHONY: help install demo dev quick test test-all check fmt bench chaos translations screenshots shell migrate
+.PHONY: help install demo dev quick test test-all check fmt bench chaos translations screenshots shell migrations migrate
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ check: install ## format, lint, types, import contracts, migrations, translation
 
 shell: install ## a Python shell with Django, on the development database
 	DEBUG=true $(BIN)/python manage.py shell
+
+migrations: install ## write the one migration of each app anew, after a change of a model (until the first release)
+	$(BIN)/python -m tests.fold_migrations
 
 migrate: install ## bring the development database up to date
 	DEBUG=true $(BIN)/python manage.py migrate

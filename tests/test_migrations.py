@@ -15,4 +15,4 @@ OURS = [
 @pytest.mark.parametrize("app", [app for app in OURS if app.models_module], ids=lambda app: app.label)
 def test_app_has_one_migration(app):
     found = sorted(path.name for path in (Path(app.path) / "migrations").glob("0*.py"))
-    assert found == ["0001_initial.py"], "Fold it into 0001_initial.py: see “Tests and migrations” in CONTRIBUTING.md."
+    assert found == ["0001_initial.py"], "Run `make migrations`: see “Tests and migrations” in CONTRIBUTING.md."
