@@ -1,6 +1,8 @@
 """Builds a RetailCrmClient for a connection: rate limit and circuit breaker included."""
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from django.utils import timezone
@@ -24,8 +26,7 @@ def crm_client(connection: CrmConnection, *, is_live: bool = False) -> RetailCrm
         key=connection.key,
         version=version_of(connection),
         zone=connection.zone,
-        pace=lambda kind: _pace(connection.address, kind, is_live=is_live),
-        on_end=lambda fault: _record_outcome(connection, fault, is_live=is_live),
+        guard=functools.partial(_guard, connection, is_live=is_live),
     )
 
 
@@ -36,13 +37,26 @@ def version_of(connection: CrmConnection) -> str:
     return V4 if connection.served_version == V4 else V5
 
 
-def _record_outcome(connection: CrmConnection, fault: http_client.RemoteUnavailable | None, *, is_live: bool) -> None:
-    """Record the outcome in the circuit breaker; when the CRM answers again, make the waiting calls due."""
-    now = timezone.now()
-    if fault is not None:
-        connection.record_failure(wait=fault.wait, is_live=is_live, now=now)
-    elif connection.record_success():
-        Call.objects.make_due(connection.tenant_id, CRM_STATES, FailureReason.CRM_UNAVAILABLE, now=now)
+@contextmanager
+def _guard(connection: CrmConnection, kind: str, *, is_live: bool) -> Iterator[None]:
+    """Keep a request within the rate limit, and record in the circuit breaker how it ends."""
+    _pace(connection.address, kind, is_live=is_live)
+    try:
+        yield
+    except http_client.RemoteUnavailable as exc:
+        connection.record_failure(wait=exc.wait, is_live=is_live, now=timezone.now())
+        raise
+    except http_client.RemoteError:
+        _record_answer(connection)
+        raise
+    else:
+        _record_answer(connection)
+
+
+def _record_answer(connection: CrmConnection) -> None:
+    """When the CRM answers again, make the waiting calls due."""
+    if connection.record_success():
+        Call.objects.make_due(connection.tenant_id, CRM_STATES, FailureReason.CRM_UNAVAILABLE, now=timezone.now())
 
 
 def _pace(address: str, kind: str, *, is_live: bool) -> None:

@@ -42,12 +42,8 @@ def register(
     that is switched off in the CRM is left alone unless forced, because an edit would switch it on. `typed` are the
     `manual_codes`, if the caller has read them already. Raises RemoteError.
     """
-    typed = manual_codes(tenant, client) if typed is None else typed
     ours = _codes(tenant)
-    users, extensions = {user_id for user_id, _ in ours}, {extension for _, extension in ours}
-    manual = [
-        (user_id, extension) for user_id, extension in typed if user_id not in users and extension not in extensions
-    ]
+    manual = _foreign(manual_codes(tenant, client) if typed is None else typed, ours)
     registration = {
         "codes": [list(pair) for pair in ours],
         "manual_codes": [list(pair) for pair in manual],
@@ -178,6 +174,12 @@ def _integration_code(tenant: Tenant) -> str:
     """Return our marketplace code if we have one; the CRM requires the module code to start with it."""
     marketplace_code = settings.RETAILCRM_MODULE_CODE if settings.RETAILCRM_MODULE_SECRET else ""
     return marketplace_code if code(tenant).startswith(marketplace_code) else ""
+
+
+def _foreign(typed: Codes, ours: Codes) -> Codes:
+    """Return the codes whose user and extension are both unknown to us."""
+    users, extensions = zip(*ours, strict=True) if ours else ((), ())
+    return [(user, extension) for user, extension in typed if user not in users and extension not in extensions]
 
 
 def _codes(tenant: Tenant) -> list[tuple[int, str]]:

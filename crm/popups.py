@@ -15,7 +15,7 @@ from crm.retailcrm.types import EventAnswer
 from telephony.calls import stored_events
 from telephony.models import Notification
 from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, Event, RingingEvent
-from telephony.webhooks.process import Done, Dropped, Outcome, Postponed
+from telephony.webhooks.process import DONE, Done, Dropped, Outcome, Postponed
 from tenants.models import Employee, Tenant
 from tenants.transfer_rules import RuleInput
 
@@ -168,7 +168,7 @@ def _send(popup: Popup, *, now: datetime) -> Outcome:
     # The call may have ended while the request was running: whichever task is last closes the pop-up.
     _close_if_obsolete(popup, now=now)
     _count_unknown(popup.tenant, answer, now=now)
-    return Done()
+    return DONE
 
 
 def _count_unknown(tenant: Tenant, answer: EventAnswer, *, now: datetime) -> None:
@@ -203,7 +203,7 @@ def _try_to_close(popup: Popup, hangup: Hangup, *, now: datetime) -> None:
 def _close_popups(tenant: Tenant, popups: Sequence[Popup], hangup: Hangup, *, now: datetime) -> Outcome:
     """Close pop-ups; if the CRM is unavailable, the sweep retries."""
     if not popups:
-        return Done()
+        return DONE
     if tenant.crm.is_circuit_open(is_live=True, now=now):
         return Postponed(now + jobs.QUEUED_FOR)
     try:
@@ -214,7 +214,7 @@ def _close_popups(tenant: Tenant, popups: Sequence[Popup], hangup: Hangup, *, no
         tenant.crm.suspend_if_denied(exc, is_essential=True, now=now)
         return Dropped(Reason.CRM_FAILED, str(exc))
     _count_unknown(tenant, answer, now=now)
-    return Done()
+    return DONE
 
 
 def _send_hangup(popups: Sequence[Popup], hangup: Hangup) -> EventAnswer:

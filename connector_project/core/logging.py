@@ -61,6 +61,13 @@ def _render_json(_logger: object, _method: str, event: Event) -> str:
     return json.dumps({**event, "level": event["level"].upper()}, ensure_ascii=False)
 
 
+_LOGGERS: dict[str, dict[str, Any]] = {
+    # With DEBUG, Django's own handler logs URLs unredacted, including hooks and links.
+    "django": {"handlers": []},
+    # django-q logs every task; a failed task logs its traceback through our loggers.
+    "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+    "django.server": {"handlers": ["console"], "level": "INFO", "propagate": False},
+}
 _RENDERERS = {"text": _render_text, "json": _render_json}
 
 
@@ -88,11 +95,5 @@ def logging_config(*, level: str, style: str) -> dict[str, Any]:
         "formatters": {"redacted": formatter},
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "redacted"}},
         "root": {"handlers": ["console"], "level": level},
-        "loggers": {
-            # With DEBUG, Django's own handler logs URLs unredacted, including hooks and links.
-            "django": {"handlers": []},
-            # django-q logs every task; a failed task logs its traceback through our loggers.
-            "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
-            "django.server": {"handlers": ["console"], "level": "INFO", "propagate": False},
-        },
+        "loggers": _LOGGERS,
     }

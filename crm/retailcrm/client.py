@@ -3,6 +3,7 @@
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -35,17 +36,16 @@ AnswerT = TypeVar("AnswerT", bound=types.Answer)
 class RetailCrmClient:
     """Client of one account. Every method raises RemoteError.
 
-    `pace` is called with "telephony" or "ordinary" before each request and blocks until the rate limit allows it.
-    `on_end` is called with the outcome of each request.
+    Each request runs inside `guard`, which gets its kind, "telephony" or "ordinary": it waits until the rate limit
+    allows the request, and sees how it ends.
     """
 
     address: str
     key: str
     version: str = V5
     zone: ZoneInfo = field(default_factory=functools.partial(ZoneInfo, "Europe/Moscow"))
-    pace: Callable[[str], None] = lambda _kind: None
+    guard: Callable[[str], AbstractContextManager[object]] = nullcontext
     send: Callable[..., http_client.Reply] = http_client.send
-    on_end: Callable[[http_client.RemoteUnavailable | None], None] = lambda _fault: None  # None: any answer
 
     def versions(self) -> tuple[str, ...]:
         """https://docs.retailcrm.ru/Developers/API/APIVersions: the versions served, such as "5.0"."""
@@ -153,16 +153,10 @@ class RetailCrmClient:
         if not self.key and path != SYSTEM_INFO:
             # A disconnected client has no key: nothing more is sent for them, even by queued tasks.
             raise http_client.AccessDenied(SYSTEM, "There is no API key.", code=errors.KEY)
-        self.pace("telephony" if "/telephony" in path else "ordinary")
         # The key goes in a header, so that it is not in URLs and logs.
         headers = {"X-API-KEY": self.key} if self.key else {}
-        try:
-            data = _read(self.send(SYSTEM, method, f"{self.address.rstrip('/')}{path}", headers=headers, **request))
-        except http_client.RemoteError as exc:
-            self.on_end(exc if isinstance(exc, http_client.RemoteUnavailable) else None)
-            raise
-        self.on_end(None)
-        return data
+        with self.guard("telephony" if "/telephony" in path else "ordinary"):
+            return _read(self.send(SYSTEM, method, f"{self.address.rstrip('/')}{path}", headers=headers, **request))
 
     def _parse(self, kind: type[AnswerT], data: object, path: str) -> AnswerT:
         try:

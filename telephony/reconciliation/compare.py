@@ -106,11 +106,8 @@ def compare_period(
         part, cut = whole_seconds(reported_calls, at_most=at_most)
         reported_calls, compared.till = iter(part), cut or till
     for chunk in _chunks(reported_calls):
-        settled = [
-            reported
-            for reported in chunk
-            if _is_settled(reported, now=now) and (reported.started_at or now) < compared.till
-        ]
+        began = [reported for reported in chunk if (reported.started_at or now) < compared.till]
+        settled = [reported for reported in began if _is_settled(reported, now=now)]
         _compare(tenant, settled, compared, found_since=found_since or now, is_dry_run=is_dry_run, now=now)
     if unparsed := client.unread - unread_before:  # Rows not as documented: we do not know which calls they are.
         compared.stats += ReconciliationStats(uis_calls=unparsed, unexplained=unparsed)

@@ -3,9 +3,8 @@
 The documentation says of every field that empty values come as null.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationInfo
@@ -13,8 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Str
 from connector_project.core import phone_numbers
 
 
-@dataclass(frozen=True)
-class Locale:
+class Locale(NamedTuple):
     """How an account writes times and phone numbers."""
 
     zone: ZoneInfo

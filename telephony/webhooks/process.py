@@ -48,6 +48,7 @@ class Postponed:
 
 
 Outcome = Done | Dropped | Postponed
+DONE = Done()
 
 
 def process(notification_id: int, *, now: datetime) -> tuple[Notification, CallEvent] | None:

@@ -92,12 +92,12 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
 @pytest.mark.parametrize(
     ("flow", "modules", "calls"),
     [
-        ("ringing", 30, 39),
-        ("missed", 41, 89),
-        ("answered", 52, 128),
+        ("ringing", 29, 35),
+        ("missed", 40, 85),
+        ("answered", 52, 123),
         ("click", 19, 26),
         ("status", 19, 20),
-        ("sync", 24, 90),
+        ("sync", 24, 83),
     ],
 )
 def test_flow_crosses_no_more_modules_than_now(flows, flow, modules, calls):

@@ -39,14 +39,18 @@ def build_panel(tenant: Tenant, *, may_act: bool, now: datetime) -> dict[str, An
         "not_seen": runner.not_run(results),
         "steps": activation.lines(row, is_on=False) if row and row.state in SHOWN_STATES else [],
         "open_import": bulk_action_pages.open_import(tenant),
-        "audit_log": [
-            {
-                "at": format_short(tenant, entry.at, now=now),
-                "actor": actor(entry),
-                "action": entry.get_action_display(),
-                "entry": audit.render(entry),
-            }
-            for entry in AuditLogEntry.objects.filter(tenant=tenant).select_related("user")[:AUDIT_ROWS]
-        ],
+        "audit_log": _audit_log(tenant, now=now),
         "incidents": incidents.active().filter(tenant=tenant).count(),
     }
+
+
+def _audit_log(tenant: Tenant, *, now: datetime) -> list[dict[str, Any]]:
+    return [
+        {
+            "at": format_short(tenant, entry.at, now=now),
+            "actor": actor(entry),
+            "action": entry.get_action_display(),
+            "entry": audit.render(entry),
+        }
+        for entry in AuditLogEntry.objects.filter(tenant=tenant).select_related("user")[:AUDIT_ROWS]
+    ]

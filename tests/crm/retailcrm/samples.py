@@ -1,6 +1,7 @@
 """The samples of the retailCRM reference, and a fake `send` that answers with them."""
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -46,9 +47,14 @@ class FakeSend:
         answer = self.replies.pop(0)
         return answer if isinstance(answer, Reply) else Reply(200, {}, json.dumps(answer))
 
+    def guard(self, kind: str) -> AbstractContextManager[None]:
+        """Record the kind of a request, which says whose rate limit it counts for."""
+        self.paced.append(kind)
+        return nullcontext()
+
     def client(self, **chosen: Any) -> RetailCrmClient:
         """Return a client that sends through this."""
-        return RetailCrmClient(**{"address": ADDRESS, "key": KEY, "send": self, "pace": self.paced.append, **chosen})
+        return RetailCrmClient(**{"address": ADDRESS, "key": KEY, "send": self, "guard": self.guard, **chosen})
 
 
 def client_answering(name: str, *, case: str = "response", **chosen: Any) -> tuple[FakeSend, RetailCrmClient]:
