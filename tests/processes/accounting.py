@@ -12,6 +12,7 @@ from tests.simulator.fixtures import USERS
 
 REPORT_LAG_MINUTES = 6.0  # UIS's report is compared without its last five
 TIMEOUT_SECONDS = 20.0
+SWEEP_SECONDS = 4.0
 DONE = {"UPLOADED", "SKIPPED"}
 OUTCOMES = ("uploaded", "skipped", "waiting", "failed")
 
@@ -73,12 +74,18 @@ def _accounts(installation: Installation, clients: Collection[int] | None) -> li
 def _wait_for_outcomes(
     installation: Installation, clients: Collection[int] | None, absent: Mapping[str, int]
 ) -> list[dict[str, Any]]:
-    """Wait for the last rows to be written: the CRM has a call before the connector has its answer."""
+    """Wait for the last rows to be written: the CRM has a call before the connector has its answer.
+
+    A call that found no free turn at UIS waits for the next sweep: every few seconds a minute passes.
+    """
     accounts = _accounts(installation, clients)
     sessions = [[account["client"], [one["session"] for one in account["sessions"]]] for account in accounts]
     still_open = sum(absent.get(end, 0) for end in ("waiting", "failed"))
-    ends_at = time.monotonic() + TIMEOUT_SECONDS
-    while installation.ask("count_open", sessions) > still_open and time.monotonic() < ends_at:
+    began_at = sweep_at = time.monotonic()
+    while installation.ask("count_open", sessions) > still_open and time.monotonic() < began_at + TIMEOUT_SECONDS:
+        if time.monotonic() > sweep_at + SWEEP_SECONDS:
+            installation.pass_time(minutes=1)
+            sweep_at = time.monotonic()
         time.sleep(0.1)
     return _accounts(installation, clients)
 
