@@ -1,5 +1,6 @@
 """What an alert rule is: when there is a problem, what is wrong, who must act and what is left to do."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -15,22 +16,22 @@ Context = dict[str, Any]
 Key = tuple[int | None, str, str]
 
 
-class Rule:
+class Rule(ABC):
     """One kind of problem. An incident's `context` holds the parameters of its text."""
 
     kind: Incident.Kind
     resolved_text: Text = _("Resolved.")  # with what is left to do
 
+    @abstractmethod
     def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
         """Yield the present problems as unsaved incidents; `clients` are the live ones."""
-        raise NotImplementedError
 
+    @abstractmethod
     def text(self, incident: Incident, context: Context) -> str:
         """Return what is wrong; `context` is the incident's, with `moment` and `reason` in words."""
-        raise NotImplementedError
 
     def responsible(self, incident: Incident) -> Responsible:
-        """Return who must act: whoever is responsible for the reason of calls, else the operator."""
+        """Return who must act: by the reason of calls if it has one, else the operator."""
         known = incident.reason in set(FailureReason)
         return FailureReason(incident.reason).responsible if known else Responsible.OPERATOR
 
