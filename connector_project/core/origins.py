@@ -19,7 +19,7 @@ def parts(url: str) -> Url:
 
 
 def origin(url: str) -> Origin:
-    """Return scheme, host and port; NOWHERE for an invalid URL, one of another scheme, or one with user info."""
+    """Return scheme, host and port; INVALID for an invalid URL, one of another scheme, or one with user info."""
     found = parts(url)
     if found.auth is not None or not found.host or found.scheme not in PORTS:
         return INVALID

@@ -43,7 +43,7 @@ def log_many(
     details: Mapping[int, dict[str, Any]] | None = None,
     **more: Any,
 ) -> None:
-    """Add one log entry per call of a batch; `about` holds details by the call's primary key."""
+    """Add one log entry per call of a batch; `details` by the call's primary key."""
     CallLogEntry.objects.bulk_create(
         CallLogEntry(
             call=call,
