@@ -73,7 +73,7 @@ class UisClient(Reader):
 
         https://comagic.github.io/data_api/report/get_calls_report/
         """
-        params = {"fields": CallRow.wire_names(), "sort": [{"field": "start_time", "order": "asc"}]}
+        params = {"fields": CallRow.wire_names()}
         for row in self._dated("get.calls_report", params, CallRow, since=since, till=till):
             yield row.to_event()
 

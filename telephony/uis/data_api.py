@@ -1,7 +1,8 @@
 """Paginated, windowed and batched reads of the Data API; each row once."""
 
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -16,6 +17,7 @@ from telephony.uis.types import CallLeg
 PAGE = 1000
 LARGEST_OFFSET = 100_000
 SESSIONS_A_REQUEST = 100
+BY_START = [{"field": "start_time", "order": "asc"}]
 _IN_REJECTED = {"invalid_parameter_value", "data_type_error", "filter_prohibited", "unexpected_parameters"}
 
 RowT = TypeVar("RowT", bound=Row)
@@ -35,7 +37,10 @@ class Reader:
     is_russian: bool = True
     agent_user_id: int | None = None
     supports_in_operator: bool = True
-    unread: int = 0  # rows left out so far because they were not as documented
+    # Rows of reports left out so far because they were not as documented, and when about each began. The key is the
+    # row's id, or a negative number where it has none.
+    unread: dict[int, datetime] = field(default_factory=dict)
+    shortfall: int = 0  # rows of reports that UIS counted, but did not send
 
     def _ask(self, method: str, params: Mapping[str, object]) -> Any:
         agent = {"user_id": self.agent_user_id} if self.agent_user_id else {}
@@ -49,7 +54,6 @@ class Reader:
             result = self._ask(method, {**params, "limit": PAGE, "offset": offset})
             rows = self._parse(kind, result.data)
             sent = len(result.data) if isinstance(result.data, list) else len(rows)
-            self.unread += sent - len(rows)
             yield from rows
             if sent < PAGE or (result.total is not None and offset + sent >= result.total):
                 return
@@ -62,24 +66,48 @@ class Reader:
         seen: set[int] = set()
         for first, last in date_windows.split(since, till, zone=self.zone):
             for row in self._in_window(method, params, kind, first=first, last=last):
-                row_id = row.leg_id if isinstance(row, CallLeg) else row.session_id
-                if row_id not in seen:
-                    seen.add(row_id)
+                if _row_id(row) not in seen:
+                    seen.add(_row_id(row))
                     yield row
 
     def _in_window(
         self, method: str, params: Mapping[str, object], kind: type[DatedT], *, first: str, last: str
     ) -> Iterator[DatedT]:
-        """Read one window; where it has more rows than the largest offset, continue from the last row read."""
-        row: DatedT | None = None
-        try:
-            for row in self._all(method, {**params, "date_from": first, "date_till": last}, kind):
-                yield row
-        except TooManyRows:
-            newest = to_local(row.started_at, zone=self.zone) if row else first
-            if newest == first or "sort" not in params:
-                raise
-            yield from self._in_window(method, params, kind, first=newest, last=last)
+        """Read one window, sorted by the start of the rows: UIS sorts a report by no field that is unique.
+
+        Rows of one second may come in another order with each request. So each page begins again with the last second
+        of the one before; a row may come twice.
+        """
+        offset, sent_ids = 0, set[int]()
+        while offset <= LARGEST_OFFSET:
+            window = {"date_from": first, "date_till": last, "limit": PAGE, "offset": offset}
+            result = self._ask(method, {**params, "sort": BY_START, **window})
+            rows = self._parse(kind, result.data)
+            yield from rows
+            sent_ids |= self._note_rows(result.data or [], rows)
+            sent = len(result.data or [])
+            if not sent or (sent < PAGE if result.total is None else offset + sent >= result.total):
+                self.shortfall += max(0, (result.total or 0) - len(sent_ids))
+                return
+            newest = to_local(rows[-1].started_at, zone=self.zone)
+            if newest > first:
+                first, offset, sent_ids = newest, 0, set()
+            else:
+                offset += sent
+        raise TooManyRows(SYSTEM, f"UIS has more rows in one second than it returns ({method}).")
+
+    def _note_rows(self, raws: Sequence[object], rows: Sequence[DatedT]) -> set[int]:
+        """Return the keys of all rows of a page, and note those that could not be read."""
+        by_id = {_row_id(row): row for row in rows}
+        before, keys = rows[0].started_at if rows else None, set[int]()
+        for raw in raws:
+            key = _raw_key(raw)
+            keys.add(key)
+            if key in by_id:
+                before = by_id[key].started_at
+            elif before is not None:
+                self.unread[key] = before
+        return keys
 
     def _of_sessions(
         self,
@@ -114,3 +142,13 @@ class Reader:
                 self.supports_in_operator = False
         conditions = [{"field": field, "operator": "=", "value": session_id} for session_id in batch]
         return fetch({"filters": conditions, "condition": "or"} if len(conditions) > 1 else conditions[0])
+
+
+def _row_id(row: schemas.CallRow | CallLeg) -> int:
+    return row.leg_id if isinstance(row, CallLeg) else row.session_id
+
+
+def _raw_key(raw: object) -> int:
+    """Return the id of a row of a report; of one without an id a negative number that is the same each time."""
+    row_id = str(raw.get("id")) if isinstance(raw, dict) else ""
+    return int(row_id) if row_id.isascii() and row_id.isdigit() else -1 - zlib.crc32(repr(raw).encode())

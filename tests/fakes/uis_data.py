@@ -47,7 +47,8 @@ class _Listing:
         check_user(account, params)
         columns = uis_fields.on_brand(self.columns, account.brand)
         rows = self.rows(account, params)
-        page, total = select(rows, columns, params, has_in=not account.refuses_in_operator)
+        turn = len(account.spent["data"])
+        page, total = select(rows, columns, params, has_in=not account.refuses_in_operator, turn=turn)
         return Reply(page, total)
 
 

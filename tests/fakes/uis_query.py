@@ -40,14 +40,19 @@ def parse_date(text: str, name: str) -> datetime:
         raise RpcError("invalid_parameter_value", name, text) from None
 
 
-def select(rows: Iterable[Row], columns: Columns, params: Row, *, has_in: bool) -> tuple[list[Row], int]:
-    """Return the requested page, and the number of matching rows."""
+def select(rows: Iterable[Row], columns: Columns, params: Row, *, has_in: bool, turn: int) -> tuple[list[Row], int]:
+    """Return the requested page, and the number of matching rows.
+
+    Nothing says in which order rows with equal sort fields come: with each `turn` it is another one.
+    """
     names = _parse_fields(params.get("fields", []), columns)
     limit = _parse_bound(params, "limit", default=1000, lowest=1, highest=10_000)
     offset = _parse_bound(params, "offset", default=0, lowest=0, highest=100_000)
     order = _parse_sort(params.get("sort", []), columns)
     test = _parse_filter(params["filter"], columns, has_in=has_in) if "filter" in params else _accept
     found = [row for row in rows if test(row)]
+    if order and turn % 2:
+        found.reverse()
     for name, is_descending in reversed(order):
         found.sort(key=_rank(name), reverse=is_descending)
     return [{name: row[name] for name in names} for row in found[offset : offset + limit]], len(found)

@@ -335,13 +335,14 @@ def test_pages_are_read_until_the_last_one():
     first, second = [leg(number) for number in range(1000)], [leg(number) for number in range(1000, 2000)]
     transport = FakeTransport(page(*first), page(*second), page(leg(2007)))
     assert len(transport.client().call_legs([1], since=SINCE, till=TILL)) == 2001
-    assert [params["offset"] for _method, params in transport.calls] == [0, 1000, 2000]
+    assert [params["offset"] for _method, params in transport.calls] == [0, 0, 1000], "all began in one second"
+    assert [params["date_from"][-8:] for _method, params in transport.calls] == ["09:00:00", "10:00:00", "10:00:00"]
     assert {params["limit"] for _method, params in transport.calls} == {1000}
 
 
 def test_paging_stops_at_the_reported_total():
     first, second = [leg(number) for number in range(1000)], [leg(number) for number in range(1000, 2000)]
-    transport = FakeTransport(page(*first, total=2000), page(*second, total=2000))
+    transport = FakeTransport(page(*first, total=2000), page(*second, total=1000))
     assert len(transport.client().call_legs([1], since=SINCE, till=TILL)) == 2000
 
 
@@ -359,14 +360,35 @@ def call_row(number, second=0):
     return row | {"id": number, "start_time": f"2024-10-25 10:00:{second:02d}"}
 
 
-def test_calls_beyond_the_largest_offset_are_read_from_the_last_start_time(monkeypatch):
+def test_each_page_begins_with_the_last_second_of_the_one_before(monkeypatch):
     monkeypatch.setattr(data_api, "PAGE", 2)
     monkeypatch.setattr(data_api, "LARGEST_OFFSET", 2)
     transport = FakeTransport(
-        page(call_row(1), call_row(2, 1)), page(call_row(3, 2), call_row(4, 3)), page(call_row(4, 3))
+        page(call_row(1), call_row(2, 1)),
+        page(call_row(3, 1), call_row(2, 1)),
+        page(call_row(4, 3)),
     )
-    assert [call.session_id for call in transport.client().calls(since=SINCE, till=TILL)] == [1, 2, 3, 4]
-    assert [params["date_from"][-8:] for _method, params in transport.calls] == ["09:00:00", "09:00:00", "10:00:03"]
+    client = transport.client()
+    assert [call.session_id for call in client.calls(since=SINCE, till=TILL)] == [1, 2, 3, 4]
+    sent = [(params["date_from"][-8:], params["offset"]) for _method, params in transport.calls]
+    assert sent == [("09:00:00", 0), ("10:00:01", 0), ("10:00:01", 2)]
+    assert client.shortfall == 0
+
+
+@pytest.mark.parametrize(
+    ("pages", "shortfall"),
+    [
+        ([page(call_row(1), total=2), page(call_row(1), total=2), page(total=2)], 1),
+        ([page(call_row(1), call_row(2), total=2)], 0),
+        ([page(call_row(1), {"id": 2}, total=2)], 0),
+        ([page(call_row(1), total=2), page(call_row(1), call_row(2), total=2)], 0),
+        ([page(total=3)], 3),
+    ],
+)
+def test_rows_that_uis_counts_but_does_not_send_are_a_shortfall(pages, shortfall):
+    client = FakeTransport(*pages).client()
+    list(client.calls(since=SINCE, till=TILL))
+    assert client.shortfall == shortfall
 
 
 def test_too_many_calls_in_one_second_are_an_unexpected_reply(monkeypatch):
@@ -382,7 +404,17 @@ def test_page_with_an_unreadable_row_is_not_the_last_page(monkeypatch):
     transport = FakeTransport(page(call_row(1), {"id": 2}), page(call_row(3)))
     client = transport.client()
     assert [call.session_id for call in client.calls(since=SINCE, till=TILL)] == [1, 3]
-    assert client.unread == 1
+    assert client.unread == {2: datetime(2024, 10, 25, 7, 0, tzinfo=UTC)}, "about when it began"
+
+
+def test_unreadable_row_without_an_id_has_the_same_key_each_time():
+    def unread():
+        client = FakeTransport(page(call_row(1), {"id": "?"}, "?")).client()
+        list(client.calls(since=SINCE, till=TILL))
+        return client.unread
+
+    assert unread() == unread()
+    assert [key < 0 for key in unread()] == [True, True]
 
 
 def test_legs_of_a_long_window_are_requested_three_months_at_a_time():
