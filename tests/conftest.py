@@ -195,7 +195,7 @@ def _connection_outlives_requests(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_debounce(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Switch off debouncing of missed calls, except in tests with `real_debounce`."""
     if "real_debounce" not in request.fixturenames:
-        monkeypatch.setattr("telephony.calls.apply_event.DEBOUNCE", timedelta(0))
+        monkeypatch.setattr("telephony.calls.pipeline.DEBOUNCE", timedelta(0))
 
 
 @pytest.fixture

@@ -1,17 +1,14 @@
 """Applies an event to its call: the ended event creates the row, later events may correct it."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from telephony.calls import pipeline, recording_selection, sources, steps
 from telephony.calls.resolution import CallResolution, ResolutionStatus
 from telephony.calls.sources import Sources, StaffDirectory
-from telephony.models import Call, FailureReason, Step
+from telephony.models import Call, Step
 from telephony.uis.types import CallEvent, EndedEvent
 from tenants.models import Tenant
-
-# Notifications come in any order: an answer this late still overrides a miss, which the CRM could not correct.
-DEBOUNCE = timedelta(seconds=6)
 
 
 def apply_event(tenant: Tenant, event: CallEvent, *, now: datetime) -> bool:
@@ -40,15 +37,12 @@ def apply_event(tenant: Tenant, event: CallEvent, *, now: datetime) -> bool:
 
 
 def _start_call(call: Call, resolution: CallResolution, *, now: datetime) -> None:
-    """Choose the first step of an ended call: fetch its legs if somebody talked, else debounce."""
+    """Choose the first step of an ended call."""
     pipeline.apply_resolution(call, resolution, owner=None)
     call.skip_reason = pipeline.certain_skip_reason(call, now=now)
     if call.skip_reason:
-        call.move_to(Call.State.SKIPPED, now=now)  # Spend no API points on a call that is skipped.
-    elif resolution.is_lost is False:
-        call.move_to(Call.State.FETCHING_LEGS, now=now)
-    else:
-        call.move_to(Call.State.DEBOUNCING, reason=FailureReason.DEBOUNCE, due_at=now + DEBOUNCE, now=now)
+        return call.move_to(Call.State.SKIPPED, now=now)  # Spend no API points on a call that is skipped.
+    return pipeline.enter(call, resolution, now=now)
 
 
 def _update_open_call(call: Call, events: Sequence[CallEvent], *, now: datetime) -> None:

@@ -12,11 +12,13 @@ from telephony.calls.evidence import UisSnapshot, dump
 from telephony.calls.resolution import CallResolution, ResolutionStatus
 from telephony.calls.sources import Sources, StaffDirectory
 from telephony.calls.steps import Moved
-from telephony.models import Call, Notification, State, Step
+from telephony.models import Call, FailureReason, Notification, State, Step
 from telephony.uis.types import CallEvent, EndedEvent
 from tenants.models import Employee, Tenant, TransferRules
 from tenants.transfer_rules import RuleSet, SkipReason
 
+# Notifications come in any order: an answer this late still overrides a miss, which the CRM could not correct.
+DEBOUNCE = timedelta(seconds=6)
 EVALUATE_BATCH = 100
 # Calls that began earlier than this get low priority.
 LOW_PRIORITY_AFTER = timedelta(hours=3)
@@ -130,6 +132,24 @@ def certain_skip_reason(call: Call, *, now: datetime) -> str:
         return ""
     found = call.skipping_rule(call.tenant.rules.rule_set(), now=now)
     return found if found in OWNER_INDEPENDENT_REASONS else ""
+
+
+def skip_reason(call: Call, resolution: CallResolution, *, now: datetime) -> str:
+    """Return the rule that skips the call by this resolution, or "".
+
+    Before the legs are known only a missed call is certain; for others some rules are.
+    """
+    if resolution.status in {ResolutionStatus.MISSED, ResolutionStatus.COMPLETE}:
+        return call.skipping_rule(call.tenant.rules.rule_set(), now=now) or ""
+    return certain_skip_reason(call, now=now)
+
+
+def enter(call: Call, resolution: CallResolution, *, now: datetime) -> None:
+    """Enter the first state of an ended call: fetch its legs if somebody talked, else debounce."""
+    if resolution.is_lost is False:
+        call.move_to(State.FETCHING_LEGS, now=now)
+    else:
+        call.move_to(State.DEBOUNCING, reason=FailureReason.DEBOUNCE, due_at=now + DEBOUNCE, now=now)
 
 
 def owner_of(call: Call) -> Employee | None:

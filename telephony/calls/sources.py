@@ -77,6 +77,11 @@ class Sources:
         return resolution, self.staff.owner_of(resolution, call.tenant.rules)
 
 
+def resolve_anew(call: Call, events: Iterable[CallEvent], *, own_numbers: Collection[str]) -> CallResolution:
+    """Resolve a call as if its legs had not been accepted yet: the evidence may tell of more than they contain."""
+    return resolve(events, load(call.uis_snapshot), owner=call.tenant.rules.owner, own_numbers=own_numbers)
+
+
 def resolve_call(
     call: Call, events: Iterable[CallEvent], *, own_numbers: Collection[str] = (), waits_for_legs: bool = True
 ) -> CallResolution:
