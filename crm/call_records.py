@@ -52,7 +52,13 @@ def records(batch: Sequence[Call], *, now: datetime) -> dict[int, CallRecord]:
 
 def upload_details(record: CallRecord, known: Collection[str]) -> dict[str, Any]:
     """Return the details for the call log: what was uploaded, and whether the CRM had the call already."""
-    details = {"code": record.code, "user": record.user_id, "site": record.site, "link": bool(record.recording_url)}
+    details: dict[str, Any] = {
+        "result": record.result,
+        "code": record.code,
+        "user": record.user_id,
+        "site": record.site,
+        "link": bool(record.recording_url),
+    }
     return {name: value for name, value in details.items() if value} | {"known": record.external_id in known}
 
 

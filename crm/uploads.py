@@ -112,7 +112,7 @@ def _upload(
     except http_client.RemoteError as exc:
         outcome = _on_error(tenant, exc, now=now)
     else:
-        outcome = Moved(state=State.UPLOADED)
+        outcome = steps.UPLOADED
     details = {call.pk: call_records.upload_details(records[call.pk], known) for call in batch}
     steps.finish([(call, outcome) for call in batch], Step.UPLOAD, started=started, now=now, details=details)
 

@@ -1,66 +1,95 @@
 """Applies an event to its call: the ended event creates the row, later events may correct it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import datetime
 
-from telephony.calls import pipeline, recording_selection, sources, steps
+from telephony.calls import late_answers, pipeline, recording_selection, reopen, sources, steps
 from telephony.calls.resolution import CallResolution, ResolutionStatus
 from telephony.calls.sources import Sources, StaffDirectory
 from telephony.models import Call, Step
 from telephony.uis.types import CallEvent, EndedEvent
 from tenants.models import Tenant
 
+State = Call.State
+
 
 def apply_event(tenant: Tenant, event: CallEvent, *, now: datetime) -> bool:
-    """Apply an event; return whether it changed anything. Needs a transaction.
+    """Apply an event that is not stored yet; return whether it changed anything. Needs a transaction.
 
     A call gets its row when it ends; earlier events are read from the stored notifications then.
     """
     call = Call.objects.locked(tenant, event.session_id)
     if call is None and not isinstance(event, EndedEvent):
         return False
-    is_new = call is None
-    call = call or pipeline.new(tenant, event, origin=Call.Origin.WEBHOOK, now=now)
-    events = [event, *sources.events_by_session(tenant, [event.session_id])[event.session_id]]
-    if call.is_done:
-        return _log_late_answer(call, sources.resolve_call(call, events), now=now)
-    before = (call.state, call.recording_url)
-    if is_new:
-        _start_call(call, sources.resolve_call(call, events), now=now)
+    earlier = sources.events_by_session(tenant, [event.session_id])[event.session_id]
+    if call is None:
+        call = pipeline.new(tenant, event, origin=Call.Origin.WEBHOOK, now=now)
+        _start_call(call, event, sources.resolve_call(call, [event, *earlier]), now=now)
+        is_changed = True
+    elif call.is_done:
+        is_changed = reopen.reopen_on_event(call, event, earlier, now=now)
     else:
-        _update_open_call(call, events, now=now)
-    call.save()
-    if is_new or (call.state, call.recording_url) != before:
-        call.log(Step.RECEIVED, event.event, now=now)
+        is_changed = _update_open_call(call, event, earlier, now=now)
     steps.enqueue(call, now=now)
-    return is_new or (call.state, call.recording_url) != before
+    return is_changed
 
 
-def _start_call(call: Call, resolution: CallResolution, *, now: datetime) -> None:
+def _start_call(call: Call, event: CallEvent, resolution: CallResolution, *, now: datetime) -> None:
     """Choose the first step of an ended call."""
     pipeline.apply_resolution(call, resolution, owner=None)
     call.skip_reason = pipeline.certain_skip_reason(call, now=now)
     if call.skip_reason:
-        return call.move_to(Call.State.SKIPPED, now=now)  # Spend no API points on a call that is skipped.
-    return pipeline.enter(call, resolution, now=now)
+        call.move_to(State.SKIPPED, now=now)  # Spend no API points on a call that is skipped.
+    else:
+        pipeline.enter(call, resolution, now=now)
+    call.save()
+    call.log(Step.RECEIVED, event.event, now=now)
 
 
-def _update_open_call(call: Call, events: Sequence[CallEvent], *, now: datetime) -> None:
+def _update_open_call(call: Call, event: CallEvent, earlier: Collection[CallEvent], *, now: datetime) -> bool:
+    before = (call.state, call.recording_url)
+    _resolve_open_call(call, event, earlier, now=now)
+    is_changed = (call.state, call.recording_url) != before
+    call.save()
+    if is_changed:
+        call.log(Step.RECEIVED, event.event, now=now)
+    return is_changed
+
+
+def _resolve_open_call(call: Call, event: CallEvent, earlier: Collection[CallEvent], *, now: datetime) -> None:
     """Re-evaluate an open call: an answer or a ringing phone may be reported until it is uploaded."""
-    staff = StaffDirectory.for_tenant(call.tenant)
-    resolution, owner = Sources({call.session_id: events}, staff).resolve(call)
+    staff, sent = StaffDirectory.for_tenant(call.tenant), call.result
+    # Only these are told by a comparison: others are resolved by all evidence in their next step anyway.
+    has_decision = call.has_legs or call.claim_token is not None
+    news = reopen.find_news(call, event, earlier, own_numbers=staff.own_numbers) if has_decision else None
+    if call.has_legs and news and news.status == ResolutionStatus.NEEDS_LEGS:
+        call.has_legs = False  # The legs are not the whole call.
+        return _fetch_legs(call, sent=sent, now=now)
+    resolution, owner = Sources({call.session_id: [event, *earlier]}, staff).resolve(call)
     pipeline.apply_resolution(call, resolution, owner=owner)
     if call.has_legs:
         return _apply_recording(call, resolution, staff, now=now)
-    is_fetching = call.state == Call.State.FETCHING_LEGS
+    is_fetching = call.state == State.FETCHING_LEGS
     if not is_fetching and (
         resolution.is_lost is False
-        or (resolution.status == ResolutionStatus.NEEDS_LEGS and call.state != Call.State.DEBOUNCING)
+        or (resolution.status == ResolutionStatus.NEEDS_LEGS and call.state != State.DEBOUNCING)
     ):
-        # A worker that is processing it as a missed call loses its claim and saves nothing.
-        call.move_to(Call.State.FETCHING_LEGS, now=now)
+        return _fetch_legs(call, sent=sent, now=now)
+    if news and (is_fetching or call.state == State.DEBOUNCING):
+        call.release(now)  # The worker that holds it decides without this event: its claim ends.
     if is_fetching and resolution.links and call.claim_token is None and call.failed_at is None:
         call.next_attempt_at = now
+    return None
+
+
+def _fetch_legs(call: Call, *, sent: str, now: datetime) -> None:
+    """Fetch the legs of a call. A worker that is processing it as a missed call loses its claim and saves nothing.
+
+    `sent` is the result that an upload in flight tells the CRM.
+    """
+    if call.state == State.READY and call.claim_token is not None:
+        late_answers.log_unconfirmed_upload(call, sent, now=now)
+    call.move_to(State.FETCHING_LEGS, now=now)
 
 
 def _apply_recording(call: Call, resolution: CallResolution, staff: StaffDirectory, *, now: datetime) -> None:
@@ -70,14 +99,6 @@ def _apply_recording(call: Call, resolution: CallResolution, staff: StaffDirecto
     attempt.
     """
     call.recording_url = recording_selection.url(call, resolution)
-    is_waiting = call.state == Call.State.FETCHING_LEGS and call.claim_token is None and call.failed_at is None
+    is_waiting = call.state == State.FETCHING_LEGS and call.claim_token is None and call.failed_at is None
     if is_waiting and not recording_selection.is_awaited(call, resolution, staff, now=now):
         call.move_to(pipeline.next_state_after_legs(call, call.tenant.rules), now=now)
-
-
-def _log_late_answer(call: Call, resolution: CallResolution, *, now: datetime) -> bool:
-    """Log that the CRM shows a call as missed whose answer was reported only after the upload."""
-    is_wrong = call.state == Call.State.UPLOADED and call.is_missed and resolution.is_lost is False
-    if is_wrong and not call.history.filter(step=Step.LATE_ANSWER).exists():
-        call.log(Step.LATE_ANSWER, now=now)
-    return is_wrong

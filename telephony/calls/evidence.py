@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -14,6 +14,7 @@ from telephony.uis.types import AnsweredEvent, CallEvent, CallLeg, EndedEvent, E
 
 # Prefix of the external id of click-to-call calls: they are outgoing, whatever direction UIS reports.
 CLICK_TO_CALL_PREFIX = "click-"
+LONGEST_CALL = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,12 +95,18 @@ class CallEvidence:
 
     @functools.cached_property
     def started_at(self) -> datetime | None:
-        """The start by an end event or the report, else the time of the first event.
+        """The start by the report, else by an end event, else the time of the first event.
 
         Not the earliest time of all: in the hour repeated at the end of DST an end may seem to precede its start.
         """
-        starts = [event.started_at for event in self.finished if event.started_at]
+        if self.row and self.row.started_at:
+            return self.row.started_at
+        starts = [end.started_at for end in self.ends if end.started_at and self._is_possible_start(end.started_at)]
         return min(starts or [event.happened_at for event in self.events if event.happened_at], default=None)
+
+    def _is_possible_start(self, started_at: datetime) -> bool:
+        """Whether a call may have lasted since then: templates are typed by people, and so may be its start."""
+        return self.ended_at is None or self.ended_at - started_at <= LONGEST_CALL
 
     @functools.cached_property
     def ended_at(self) -> datetime | None:
@@ -159,9 +166,12 @@ class CallEvidence:
         return next(outside, next(iter(named), ""))
 
     def _is_internal(self, contact: str) -> bool:
-        """Whether it is a call between colleagues: a source says so, or no outside party took part."""
+        """Whether it is a call between colleagues: a source says so, or no outside party took part.
+
+        A source that knows only an extension says nothing about a call in which another one names an outside party.
+        """
         is_own = phone_numbers.is_internal(contact) or contact in self.own_numbers
-        return is_own or any(event.is_internal for event in self.all)
+        return is_own or any(event.is_internal and not phone_numbers.is_internal(event.contact) for event in self.all)
 
     def _rings(self) -> list[datetime]:
         return [event.happened_at for event in self.events if isinstance(event, RingingEvent) and event.happened_at]

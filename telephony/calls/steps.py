@@ -11,6 +11,7 @@ from django.db import transaction
 from connector_project.core import logging, task_queue
 from connector_project.core.http_client import RemoteUnavailable
 from telephony import task_names
+from telephony.calls import late_answers
 from telephony.models import Call, FailureReason, State, Step
 from telephony.models.call import saving_changes
 from telephony.models.call_log import log_many
@@ -69,6 +70,7 @@ class Failed:
     detail: str = ""
 
 
+UPLOADED = Moved(state=State.UPLOADED)
 Outcome = Moved | Postponed | Retried | Unavailable | Failed
 Results = Sequence[tuple[Call, Outcome]]
 
@@ -91,11 +93,28 @@ def finish(
     with saving_changes(claimed):
         for call in claimed:
             apply(call, outcomes[call.pk], now=now)
-    log_many(claimed, step, now=now, milliseconds=round((time.monotonic() - started) * 1000), details=details)
+    milliseconds = round((time.monotonic() - started) * 1000)
+    _note_late_answers(claimed, details or {}, now=now)
+    log_many(claimed, step, now=now, milliseconds=milliseconds, details=details)
+    if uploaded := _unclaimed_uploads(results, claimed):
+        late_answers.log_unclaimed_uploads(uploaded, details=details or {}, milliseconds=milliseconds, now=now)
     # One task per state is enough: it processes everything that is due.
     previous_states = {call.state for call, _outcome in results}
     for representative in {call.state: call for call in claimed if call.state not in previous_states}.values():
         enqueue(representative, now=now)
+
+
+def _note_late_answers(claimed: Sequence[Call], details: Mapping[int, dict[str, Any]], *, now: datetime) -> None:
+    """Note the calls of which an earlier upload told the CRM that they were missed."""
+    known = {pk for pk, values in details.items() if values.get("known")}
+    if known or any(call.state == State.SKIPPED for call in claimed):
+        late_answers.note_contradicted(claimed, known=known, now=now)
+
+
+def _unclaimed_uploads(results: Results, claimed: Sequence[Call]) -> list[Call]:
+    """Return the calls that the CRM took, but that were taken back from this worker meanwhile."""
+    ours = {call.pk for call in claimed}
+    return [call for call, outcome in results if outcome == UPLOADED and call.pk not in ours]
 
 
 def apply(call: Call, outcome: Outcome, *, now: datetime) -> None:

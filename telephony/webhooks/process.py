@@ -142,6 +142,8 @@ def _apply(stored: Notification, *, now: datetime) -> CallEvent | Unreadable:
         _store_event(stored, parsed)
     if _is_repeat(stored, parsed.key):
         stored.close(State.REPEATED)
+        if isinstance(parsed, CallEvent):  # The key is not all that it tells: its contact may be known now.
+            apply_event.apply_event(stored.tenant, parsed, now=now)
     else:
         stored.key = parsed.key
         _decide(stored, parsed, now=now)

@@ -1,0 +1,192 @@
+"""Skipped calls of which UIS tells more: they are resolved anew, and the rules are applied to what is known now."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from telephony.calls import manual, pipeline
+from telephony.models import Call, CallLogEntry, Notification
+from tenants.models import Employee, TransferRules, VirtualNumber
+from tenants.transfer_rules import SkipReason
+from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+
+OTHER_CONTACT = "79990000009"
+
+
+@dataclass(frozen=True)
+class Story:
+    """What is told first, by which the rule skips the call, and what is told then. Values replace those of UIS."""
+
+    rules: dict[str, object]
+    first: list[tuple[str, dict[str, object]]]
+    then: list[tuple[str, dict[str, object]]]
+    sent: dict[str, object] = field(default_factory=dict)
+    is_answered: bool = True
+
+
+LOST_IN_THE_MENU = ("lost_call", {"employee_ids": [], "wait_time_duration": 3})
+STORIES = {
+    SkipReason.MISSED_OFF: Story(
+        {"upload_missed": False}, [LOST_IN_THE_MENU], [("talk_started", {}), ("call_end", {})]
+    ),
+    SkipReason.ANSWERED_OFF: Story(
+        {"upload_answered": False}, [("call_end", {})], [("call_end", {"external_id": "click-7"})], {"type": "out"}
+    ),
+    SkipReason.OUTGOING_OFF: Story(
+        {"upload_outgoing": False},
+        [("outgoing", {}), ("call_end", {"direction": None})],
+        [("call_end", {"direction": "in"})],
+        {"type": "in"},
+    ),
+    SkipReason.INTERNAL_OFF: Story({}, [("call_end", {"contact_phone_number": "102"})], [("call_end", {})]),
+    SkipReason.HIDDEN_NUMBER: Story(
+        {}, [("call_end", {"contact_phone_number": "anonymous"})], [("call_end", {})], is_answered=False
+    ),
+    SkipReason.NUMBER: Story(
+        {"number_filter": "ONLY"}, [("call_end", {"virtual_phone_number": None})], [("call_end", {})], is_answered=False
+    ),
+    SkipReason.EMPLOYEE: Story(
+        {"employee_filter": "ONLY"},
+        [("lost_call", {"employee_ids": []})],
+        [("waiting", {})],
+        {"code": "102"},
+        is_answered=False,
+    ),
+    SkipReason.CONTACT: Story(
+        {"contact_filter": "EXCEPT", "contacts": OTHER_CONTACT},
+        [("call_end", {"contact_phone_number": OTHER_CONTACT})],
+        [("call_end", {})],
+        is_answered=False,
+    ),
+    SkipReason.EXPIRED: Story(
+        {}, [("call_end", {"start_time": "2001-01-01 10:00:00", "notification_time": None})], [("call_end", {})]
+    ),
+}
+BY_REASON = pytest.mark.parametrize(("reason", "story"), STORIES.items(), ids=lambda value: str(value)[:20])
+
+
+@pytest.fixture
+def told(tenant, pbx, notify):
+    """Return what plays a story: a function that sends these notifications of one call."""
+    tenant.rules.numbers.add(VirtualNumber.objects.get(number=NUMBER))
+    tenant.rules.employees.add(Employee.objects.get(uis_id=PETR))
+    began = timezone.now() - timedelta(seconds=40)
+
+    def play(story):
+        TransferRules.objects.filter(tenant=tenant).update(**story.rules)
+        talks = [(PETR, 30)] if story.is_answered else []
+        call = pbx.call(contact=CONTACT, number=NUMBER, started_at=began, rings=[IVAN, PETR], talks=talks)
+        ends = iter(range(100))
+
+        def body(event, values):
+            answered = call.notification("call_end") if event == "lost_call" and story.is_answered else None
+            employee_id = PETR if event in {"waiting", "talk_started", "outgoing"} else None
+            base = answered or call.notification(event, employee_id=employee_id)
+            lost = {"event": event, "is_lost": True, "talk_time_duration": 0} if answered else {}
+            stamp = call.account.stamp(call.ended_at + timedelta(seconds=next(ends)))
+            return {**base, **lost, **({"notification_time": stamp} if event == "call_end" else {}), **values}
+
+        return lambda events, **more: notify(*[body(event, values | more) for event, values in events])
+
+    return play
+
+
+def skip_reasons():
+    return list(Call.objects.values_list("state", "skip_reason"))
+
+
+def test_every_rule_has_a_story():
+    assert set(STORIES) == set(SkipReason) - {SkipReason.MANUAL, SkipReason.POPUP_OFF}
+
+
+@BY_REASON
+def test_skipped_call_of_which_more_is_told_is_uploaded(told, crm, later, stranger, reason, story):
+    tell = told(story)
+    tell(story.first)
+    assert (skip_reasons(), crm.calls) == ([("SKIPPED", reason)], [])
+    tell(story.then)
+    later(timedelta(minutes=1))
+    later(timedelta(minutes=1))
+    (sent,) = crm.calls
+    assert sent["result"] == ("answered" if story.is_answered else "no answer")
+    assert {name: sent[name] for name in story.sent} == story.sent
+    assert skip_reasons() == [("UPLOADED", "")]
+    assert CallLogEntry.objects.filter(step="REOPENED").count() == 1
+
+
+@BY_REASON
+def test_event_that_changes_nothing_leaves_a_call_skipped(told, crm, later, uis_world, reason, story):
+    tell = told(story)
+    tell(story.first)
+    uis_world.requests.clear()
+    for name in ("again", "and again"):
+        tell(story.first, notification_name=name)
+        later(timedelta(minutes=1))
+    assert (skip_reasons(), crm.calls) == ([("SKIPPED", reason)], [])
+    assert (CallLogEntry.objects.filter(step="REOPENED").count(), uis_world.requests) == (0, [])
+
+
+@BY_REASON
+def test_changed_rules_alone_reopen_no_call(told, crm, tenant, reason, story):
+    tell = told(story)
+    tell(story.first)
+    everything = {"upload_internal": True, "number_filter": "ALL", "employee_filter": "ALL", "contact_filter": "ALL"}
+    everything |= {"upload_missed": True, "upload_answered": True, "upload_outgoing": True}
+    TransferRules.objects.filter(tenant=tenant).update(**everything)
+    tell(story.first, notification_name="again")
+    assert (skip_reasons(), crm.calls) == ([("SKIPPED", reason)], [])
+
+
+@BY_REASON
+def test_what_a_person_skipped_stays_skipped(told, crm, later, monkeypatch, tenant, reason, story):
+    type(tenant).objects.update(is_paused=True)
+    TransferRules.objects.update(upload_internal=True)
+    monkeypatch.setattr(pipeline, "OWNER_INDEPENDENT_REASONS", set())
+    tell = told(Story({}, story.first, story.then, is_answered=story.is_answered))
+    tell(story.first)
+    Call.objects.update(state="READY", claim_token=None, skip_reason="")
+    assert manual.skip(Call.objects.get(), "a test", now=timezone.now())
+    type(tenant).objects.update(is_paused=False)
+    tell(story.then)
+    later(timedelta(minutes=1))
+    assert (skip_reasons(), crm.calls) == ([("SKIPPED", SkipReason.MANUAL)], [])
+
+
+def test_better_facts_may_give_another_reason(told, crm, later):
+    tell = told(Story({"upload_missed": False}, [], [], is_answered=False))
+    tell([("call_end", {"contact_phone_number": "102"})])
+    assert skip_reasons() == [("SKIPPED", SkipReason.INTERNAL_OFF)]
+    tell([("call_end", {})])
+    later(timedelta(minutes=1))
+    assert (skip_reasons(), crm.calls) == ([("SKIPPED", SkipReason.MISSED_OFF)], [])
+    assert Call.objects.get().contact == CONTACT
+
+
+def test_talk_told_while_the_miss_is_being_evaluated_is_not_lost(told, crm, later, monkeypatch):
+    """The worker has read the evidence when the talk is told: its outcome is about less than is known."""
+    story = STORIES[SkipReason.HIDDEN_NUMBER]
+    tell = told(Story({}, story.first, story.then, is_answered=False))
+    finish, meanwhile = pipeline.steps.finish, iter([lambda: tell(story.then)])
+
+    def told_meanwhile(*args, **values):
+        for tell_more in meanwhile:
+            tell_more()
+        return finish(*args, **values)
+
+    monkeypatch.setattr(pipeline.steps, "finish", told_meanwhile)
+    tell(story.first)
+    later(timedelta(minutes=1))
+    assert [sent["phone"] for sent in crm.calls] == [f"+{CONTACT}"]
+
+
+def test_phone_that_rings_after_the_menus_end_reopens_a_skipped_miss(told, crm, later, pbx):
+    tell = told(Story({"upload_missed": False}, [], []))
+    session = next(iter(pbx.sessions.values()))
+    tell([LOST_IN_THE_MENU])
+    assert skip_reasons() == [("SKIPPED", SkipReason.MISSED_OFF)]
+    ring = session.account.stamp(session.ended_at + timedelta(seconds=9))
+    tell([("waiting", {"notification_time": ring})])
+    assert skip_reasons() == [("FETCHING_LEGS", "")]
+    assert not Notification.objects.filter(outcome="UNREADABLE").exists()
