@@ -11,7 +11,7 @@ from connector_project.core.task_queue import enqueue
 from telephony import bulk_actions, client_factory, task_names
 from telephony.calls import fetch_legs, pipeline, steps
 from telephony.models import Call
-from telephony.reconciliation import compare, daily
+from telephony.reconciliation import daily, runs
 from telephony.staff import status_polling, sync
 from telephony.webhooks import process
 from tenants.models import Tenant, TransferRules
@@ -51,12 +51,12 @@ def sync_employees(tenant_id: int) -> None:
 
 def reconcile_calls(tenant_id: int) -> None:
     """Find one tenant's calls that no webhook reported."""
-    _run_for_tenant(tenant_id, lambda tenant: compare.recent(tenant, now=timezone.now()))
+    _run_for_tenant(tenant_id, lambda tenant: runs.compare_next(tenant, runs.Kind.RECENT, now=timezone.now()))
 
 
 def close_days(tenant_id: int) -> None:
     """Compare one tenant's finished days with UIS's report."""
-    _run_for_tenant(tenant_id, lambda tenant: daily.close_days(tenant, now=timezone.now()))
+    _run_for_tenant(tenant_id, lambda tenant: runs.compare_next(tenant, runs.Kind.DAYS, now=timezone.now()))
 
 
 def poll_statuses(tenant_id: int) -> None:

@@ -8,6 +8,7 @@ from telephony.models.choices import Direction, FailureReason, Result, State, St
 from telephony.models.daily_reconciliation import DailyReconciliation
 from telephony.models.notification import Notification
 from telephony.models.recording_link import RecordingLink
+from telephony.models.report_cursor import ReportCursor
 
 __all__ = [
     "AccessLogEntry",
@@ -19,6 +20,7 @@ __all__ = [
     "FailureReason",
     "Notification",
     "RecordingLink",
+    "ReportCursor",
     "Result",
     "State",
     "Step",

@@ -103,7 +103,6 @@ class BulkAction(LeasedJob):
     failed_at = models.DateTimeField(_("failed"), null=True)
 
     # Only of an import.
-    missing = models.PositiveIntegerField(default=0)  # of the current day: reported calls without a row of ours
     unexplained = models.PositiveIntegerField(default=0)
     skipped_by = models.JSONField(default=dict)  # those done that a rule skips: {rule: count}
     sample = models.JSONField(default=list)  # a few of those done, with masked numbers
@@ -166,7 +165,7 @@ class BulkAction(LeasedJob):
     def restart(self, state: State, *, now: datetime) -> None:
         """Start from the beginning, with counters reset."""
         self.state, self.cursor, self.progressed_at, self.ended_at = state, self.cursor_start, now, None
-        self.seen = self.done = self.missing = self.unexplained = 0
+        self.seen = self.done = self.unexplained = 0
         self.done_by_tenant, self.skipped_by, self.sample = {}, {}, []
         self.wait_until(now, FailureReason.NONE)
 

@@ -27,7 +27,9 @@ class DailyReconciliation(models.Model):
     skipped = models.PositiveIntegerField(_("skipped by a rule"), default=0)
     waiting = models.PositiveIntegerField(_("waiting"), default=0)
     failed = models.PositiveIntegerField(_("failed"), default=0)
-    missing = models.PositiveIntegerField(default=0, editable=False)  # sessions of UIS's report without a row of ours
+    # Sessions of UIS's report without a row of ours, and when they began, in Unix seconds. A negative session is a row
+    # that could not be read.
+    missing = models.JSONField(default=dict, editable=False)
     unexplained = models.PositiveIntegerField(_("unexplained"), default=0)
     recovered = models.PositiveIntegerField(_("recovered by reconciliation"), default=0)
     counted_at = models.DateTimeField(_("counted"))

@@ -6,15 +6,11 @@ from datetime import date, datetime, timedelta
 from connector_project.core import local_dates, phone_numbers
 from telephony.models import BulkAction, Call
 from telephony.models.bulk_action import Portion
-from telephony.reconciliation import compare, stats
-from telephony.reconciliation.compare import ComparisonResult
+from telephony.reconciliation import compare
 from telephony.uis import date_windows
 from tenants.models import Tenant
 
 MAX_DAYS = timedelta(days=366)
-# Calls per portion. Just under one page of the report, so that reading on to the end of the last second needs no
-# further page.
-PORTION_CALLS = 900
 
 
 def period(tenant: Tenant, *, first: date, last: date, now: datetime) -> tuple[int, int]:
@@ -28,40 +24,29 @@ def run(action: BulkAction, tenant: Tenant, *, now: datetime) -> Portion:
 
     A portion that a killed worker had begun is counted from its start.
     """
-    _since, cursor_at, end = action.period
+    since, cursor_at, end = action.period
     compared = compare.compare_period(
         tenant,
         since=cursor_at,
         till=min(end, cursor_at + date_windows.LONGEST),
-        at_most=PORTION_CALLS,
+        at_most=compare.PART_CALLS,
         found_since=action.progressed_at,
         is_dry_run=action.is_preview,
         now=now,
     )
     if not action.is_preview:
-        _count_days(action, tenant, compared, now=now)
+        compare.count_days(tenant, compared, run_since=since, now=now)
     return Portion(
         seen=compared.stats.uis_calls,
         done={tenant.pk: compared.found},
         cursor=int(compared.till.timestamp()),
         is_last=compared.till >= end,
         changes={
-            "missing": compared.missing[local_dates.day_of(compared.till, zone=tenant.zone)],
             "unexplained": action.unexplained + compared.stats.unexplained,
             "skipped_by": dict(Counter(action.skipped_by) + compared.skipped),
             "sample": _sample(action.sample, compared.sample),
         },
     )
-
-
-def _count_days(action: BulkAction, tenant: Tenant, compared: ComparisonResult, *, now: datetime) -> None:
-    """Count the days of a portion; earlier portions compared the beginning of its first day."""
-    since, cursor_at, _end = action.period
-    day = local_dates.day_of(cursor_at, zone=tenant.zone)
-    compared.missing[day] += action.missing
-    whole_since = max(since, local_dates.begin(day, zone=tenant.zone))
-    settled = local_dates.whole(whole_since, min(compared.till, now - compare.NIGHT), zone=tenant.zone)
-    stats.count(tenant, missing=compared.missing, settled=settled, now=now)
 
 
 def _sample(before: list[dict[str, str]], calls: list[Call]) -> list[dict[str, str]]:

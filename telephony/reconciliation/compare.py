@@ -5,40 +5,46 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
-from django.db import IntegrityError, transaction
 from django.db.models import Count
 
-from connector_project.core import local_dates, logging
+from connector_project.core import local_dates
 from telephony import client_factory
 from telephony.calls import pipeline, steps
-from telephony.calls.sources import Sources, StaffDirectory
+from telephony.calls.sources import Sources
 from telephony.models import Call, Step
-from telephony.reconciliation import stats
+from telephony.reconciliation import corrections, recovery, stats
 from telephony.reconciliation.stats import ReconciliationStats
 from telephony.uis.client import UisClient
 from telephony.uis.types import EndedEvent
 from tenants.models import Tenant
 
-RECENT_WINDOW = pipeline.LOW_PRIORITY_AFTER
 REPORT_LAG = timedelta(minutes=5)  # events of younger calls may still arrive
 NIGHT = timedelta(hours=3)  # a day is compared as a whole once this much of the next one has passed
 CHUNK = 500
+# Calls per part. Just under one page of the report, so that reading on to the end of the last second needs no further
+# page.
+PART_CALLS = 900
 SAMPLE = 5
-
-logger = logging.logger(__name__)
 
 
 @dataclass(kw_only=True)
 class ComparisonResult:
     """The result of comparing a period."""
 
+    since: datetime
     till: datetime  # calls that began before this are compared
     stats: ReconciliationStats = field(default_factory=ReconciliationStats)
     found: int = 0
     skipped: Counter[str] = field(default_factory=Counter)  # of the found ones, by skip reason
     sample: list[Call] = field(default_factory=list)
-    missing: Counter[date] = field(default_factory=Counter)  # reported calls without a row, by day
+    days: set[date] = field(default_factory=set)  # of the reported calls
+    # Reported calls without a row: session and start. A negative session is a row that could not be read.
+    missing: dict[int, datetime] = field(default_factory=dict)
+    corrected: int = 0  # calls that had a row, but not the facts of the report
+    # Whether UIS sent all rows that it counts, and all of them could be compared.
+    is_complete: bool = True
 
     def show(self, call: Call) -> None:
         """Add a call to the sample; if it is full, a call for the CRM replaces a skipped one."""
@@ -55,11 +61,6 @@ def find_missing(reported: Iterable[EndedEvent], known: Iterable[int]) -> list[E
     return [call for call in reported if call.session_id not in known_ids]
 
 
-def recent(tenant: Tenant, *, now: datetime) -> ComparisonResult:
-    """Compare the last three hours. Raises RemoteError."""
-    return reconcile(tenant, since=now - RECENT_WINDOW, till=now, now=now)
-
-
 def reconcile(
     tenant: Tenant,
     *,
@@ -67,7 +68,6 @@ def reconcile(
     till: datetime,
     now: datetime,
     client: UisClient | None = None,
-    settled: Collection[date] | None = None,
     is_dry_run: bool = False,
 ) -> ComparisonResult:
     """Create the calls of a period that we do not have; return the status of all calls.
@@ -79,9 +79,26 @@ def reconcile(
         tenant, since=since, till=min(till, now - REPORT_LAG), client=client, is_dry_run=is_dry_run, now=now
     )
     if not is_dry_run:
-        whole = settled if settled is not None else local_dates.whole(since, min(till, now - NIGHT), zone=tenant.zone)
-        stats.count(tenant, missing=compared.missing, settled=whole, now=now)
+        count_days(tenant, compared, run_since=since, now=now)
     return compared
+
+
+def count_days(tenant: Tenant, compared: ComparisonResult, *, run_since: datetime, now: datetime) -> None:
+    """Count the days of a period, and close those that are compared as a whole.
+
+    The period may be a part of a run that has compared everything from `run_since` up to it.
+    """
+    first = local_dates.begin(local_dates.day_of(compared.since, zone=tenant.zone), zone=tenant.zone)
+    whole = local_dates.whole(max(run_since, first), min(compared.till, now - NIGHT), zone=tenant.zone)
+    stats.count(
+        tenant,
+        since=compared.since,
+        till=compared.till,
+        days=compared.days,
+        missing=compared.missing,
+        settled=whole if compared.is_complete else (),
+        now=now,
+    )
 
 
 def compare_period(
@@ -99,8 +116,9 @@ def compare_period(
 
     A call that began exactly at the end belongs to the next period.
     """
-    client = client or client_factory.uis_client(tenant.uis)
-    compared, unread_before = ComparisonResult(till=till), client.unread
+    client, since = client or client_factory.uis_client(tenant.uis), since.replace(microsecond=0)
+    compared = ComparisonResult(since=since, till=till)
+    unread_before, shortfall_before = {*client.unread}, client.shortfall
     reported_calls = client.calls(since=since, till=till) if since < till else iter(())
     if at_most is not None:
         part, cut = whole_seconds(reported_calls, at_most=at_most)
@@ -109,9 +127,11 @@ def compare_period(
         began = [reported for reported in chunk if (reported.started_at or now) < compared.till]
         settled = [reported for reported in began if _is_settled(reported, now=now)]
         _compare(tenant, settled, compared, found_since=found_since or now, is_dry_run=is_dry_run, now=now)
-    if unparsed := client.unread - unread_before:  # Rows not as documented: we do not know which calls they are.
-        compared.stats += ReconciliationStats(uis_calls=unparsed, unexplained=unparsed)
-        compared.missing[local_dates.day_of(compared.till, zone=tenant.zone)] += unparsed
+    for key, at in client.unread.items():  # Rows not as documented: we do not know which calls they are.
+        if key not in unread_before and at < compared.till:
+            _add_missing(compared, key, max(at, since), zone=tenant.zone)
+            compared.stats += ReconciliationStats(uis_calls=1, unexplained=1)
+    compared.is_complete &= client.shortfall == shortfall_before
     return compared
 
 
@@ -139,22 +159,33 @@ def _compare(
 ) -> None:
     """Compare part of the report, and create the missing calls."""
     sessions = {reported.session_id: reported for reported in reported_calls}
-    found = find_missing(reported_calls, _known(tenant, sessions, now=now))
+    known = _known(tenant, sessions)
+    has_row = [call.session_id for call in known if not pipeline.is_within_term_again(call, now=now)]
+    found = find_missing(reported_calls, has_row)
     if is_dry_run:
         return _preview(tenant, sessions, found, compared, now=now)
-    staff = StaffDirectory.for_tenant(tenant)
-    for reported in found:
-        call = _record(tenant, reported, staff=staff, now=now)
-        if call is not None:
-            compared.show(call)
+    created, failed = recovery.create(tenant, found, now=now)
+    compared.is_complete &= not failed
+    for call in created:
+        compared.show(call)
+    corrected = corrections.correct(tenant, corrections.find_differing(known, sessions), sessions, now=now)
+    compared.corrected += corrected
     stats.set_report_dates(tenant, reported_calls)
-    if found:
+    if found or corrected:
         steps.resume_due(tenant_id=tenant.pk, now=now)
     _count_recovered(tenant, sessions, compared, since=found_since)
     compared.stats += stats.count_calls(tenant, sessions)
     rows = set(Call.objects.filter(tenant=tenant, session_id__in=sessions).values_list("session_id", flat=True))
     for reported in reported_calls:
-        compared.missing[stats.listed_day(reported, zone=tenant.zone)] += reported.session_id not in rows
+        compared.days.add(stats.listed_day(reported, zone=tenant.zone))
+        if reported.session_id not in rows:
+            _add_missing(compared, reported.session_id, reported.started_at or now, zone=tenant.zone)
+    return None
+
+
+def _add_missing(compared: ComparisonResult, session_id: int, at: datetime, *, zone: ZoneInfo) -> None:
+    compared.missing[session_id] = at
+    compared.days.add(local_dates.day_of(at, zone=zone))
 
 
 def _preview(
@@ -182,23 +213,13 @@ def _count_recovered(tenant: Tenant, sessions: Collection[int], compared: Compar
     compared.skipped.update({rule: count for rule, count in counts.items() if rule})
 
 
-def _known(tenant: Tenant, sessions: Collection[int], *, now: datetime) -> list[int]:
-    """Return the sessions that need nothing: all with a row, except those back inside an extended upload window."""
-    rows = Call.objects.filter(tenant=tenant, session_id__in=sessions).select_related("tenant")
-    plain = rows.only("session_id", "skip_reason", "started_at", "tenant")
-    return [call.session_id for call in plain if not pipeline.is_within_term_again(call, now=now)]
-
-
-def _record(tenant: Tenant, reported: EndedEvent, *, staff: StaffDirectory, now: datetime) -> Call | None:
-    try:
-        with transaction.atomic():
-            return pipeline.create_from_report(tenant, reported, staff=staff, now=now)
-    except IntegrityError:
-        return None  # A webhook created it concurrently.
-    except Exception:
-        # It stays visible as unexplained; the others must not wait for it.
-        logger.exception("call could not be created", tenant=tenant.slug, call=reported.session_id)
-        return None
+def _known(tenant: Tenant, sessions: Collection[int]) -> list[Call]:
+    """Return the rows of these sessions, with what is compared. One query."""
+    fields = ("session_id", "state", "skip_reason", "direction", "contact", "result", "talk_seconds", "is_lost")
+    rows = list(Call.objects.filter(tenant=tenant, session_id__in=sessions).only(*fields, "started_at"))
+    for call in rows:
+        call.tenant = tenant
+    return rows
 
 
 def _is_settled(reported: EndedEvent, *, now: datetime) -> bool:

@@ -1,29 +1,33 @@
 """Closes finished days: each is compared as a whole in the tenant's night that follows."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime
 
 from connector_project.core import local_dates
 from telephony.models import DailyReconciliation
 from telephony.reconciliation import compare
 from tenants.models import Tenant
 
-DAYS_AT_ONCE = timedelta(days=7)  # per comparison: if a later one fails, the days closed before stay closed
+
+def period(tenant: Tenant, *, now: datetime) -> tuple[datetime, datetime]:
+    """Return the period of whole days since the last closed one, including that one: UIS may report a call late."""
+    return _cursor_at(tenant, now=now), local_dates.begin(local_dates.day_of(now, zone=tenant.zone), zone=tenant.zone)
 
 
-def close_days(tenant: Tenant, *, now: datetime) -> None:
-    """Compare all whole days since the last closed one, including that one: UIS may report a call late.
+def active_since(tenant: Tenant, *, now: datetime) -> datetime:
+    """Return the start of the first call that is compared without a request for it.
 
-    Raises RemoteError; days closed before stay closed.
+    Calls from before the activation are imported on request only: another connector may have uploaded them.
     """
-    if not has_unclosed_day(tenant, now=now):
-        return
+    return max(tenant.activated_at or now, tenant.upload_window_start(now=now))
+
+
+def after_closed_days(tenant: Tenant, since: datetime, *, now: datetime) -> datetime:
+    """Return `since`, or the end of the closed days that follow it without a gap."""
     zone, today = tenant.zone, local_dates.day_of(now, zone=tenant.zone)
-    since = _cursor_at(tenant, now=now)
-    while (first := local_dates.day_of(since, zone=zone)) < today:
-        end = min(first + DAYS_AT_ONCE, today)
-        till = local_dates.begin(end, zone=zone)
-        compare.reconcile(tenant, since=since, till=till, settled=list(local_dates.between(first, end)), now=now)
-        since = till
+    first = local_dates.day_of(since, zone=zone)
+    closed = _closed_days(tenant, first, today)
+    day = next(day for day in local_dates.between(first, today + local_dates.DAY) if day not in closed)
+    return max(since, local_dates.begin(day, zone=zone))
 
 
 def has_unclosed_day(tenant: Tenant, *, now: datetime) -> bool:
@@ -39,15 +43,17 @@ def has_unclosed_day(tenant: Tenant, *, now: datetime) -> bool:
 def _cursor_at(tenant: Tenant, *, now: datetime) -> datetime:
     """Return the start of the comparison: the last closed day before the first one that is not.
 
-    Calls from before the activation are imported on request only: another connector may have uploaded them. A manually
-    compared day proves nothing about the days before it.
+    A day that was compared on request proves nothing about the days before it.
     """
-    zone, today = tenant.zone, local_dates.day_of(now, zone=tenant.zone)
-    active_since = max(tenant.activated_at or now, tenant.upload_window_start(now=now))
-    since = local_dates.day_of(active_since, zone=zone)
-    rows = DailyReconciliation.objects.filter(tenant=tenant, closed_at__isnull=False, day__gte=since, day__lt=today)
-    closed = set(rows.values_list("day", flat=True))
+    zone, today, active = tenant.zone, local_dates.day_of(now, zone=tenant.zone), active_since(tenant, now=now)
+    closed = _closed_days(tenant, local_dates.day_of(active, zone=zone), today)
     if not closed:
-        return max(local_dates.begin(today - local_dates.DAY, zone=zone), active_since)
+        return max(local_dates.begin(today - local_dates.DAY, zone=zone), active)
     first_open = next(day for day in local_dates.between(min(closed), today + local_dates.DAY) if day not in closed)
-    return max(local_dates.begin(first_open - local_dates.DAY, zone=zone), active_since)
+    return max(local_dates.begin(first_open - local_dates.DAY, zone=zone), active)
+
+
+def _closed_days(tenant: Tenant, first: date, end: date) -> set[date]:
+    """Return the closed days from `first` up to, but not including, `end`."""
+    rows = DailyReconciliation.objects.filter(tenant=tenant, closed_at__isnull=False, day__gte=first, day__lt=end)
+    return set(rows.values_list("day", flat=True))

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.db import transaction
 from django.db.models import Count, Q
 
 from connector_project.core import local_dates
@@ -61,14 +62,20 @@ def count_calls(tenant: Tenant, session_ids: Collection[int]) -> ReconciliationS
     return ReconciliationStats.from_counts(len(session_ids), rows.aggregate(**_COUNTS))
 
 
+@transaction.atomic
 def set_report_dates(tenant: Tenant, listed: Iterable[EndedEvent]) -> None:
     """Store on each row the local day of the call in UIS's report, by which days are counted."""
+    days = {call.session_id: listed_day(call, zone=tenant.zone) for call in listed}
+    rows = Call.objects.filter(tenant=tenant, session_id__in=days).values_list("pk", "session_id", "report_date")
     by_day: dict[date, list[int]] = {}
-    for call in listed:
-        by_day.setdefault(listed_day(call, zone=tenant.zone), []).append(call.session_id)
-    for day, session_ids in by_day.items():
-        rows = Call.objects.filter(tenant=tenant, session_id__in=session_ids)
-        rows.filter(Q(report_date=None) | ~Q(report_date=day)).update(report_date=day)
+    for pk, session_id, stored in rows:
+        if stored != days[session_id]:
+            by_day.setdefault(days[session_id], []).append(pk)
+    changed = [pk for pks in by_day.values() for pk in pks]
+    if changed:  # Lock them in the order of primary keys, as a worker that finishes its batch.
+        list(Call.objects.filter(pk__in=changed).order_by("pk").select_for_update().values_list("pk"))
+    for day, pks in by_day.items():
+        Call.objects.filter(pk__in=pks).update(report_date=day)
 
 
 def listed_day(call: EndedEvent, *, zone: ZoneInfo) -> date:
@@ -79,33 +86,76 @@ def listed_day(call: EndedEvent, *, zone: ZoneInfo) -> date:
     return local_dates.day_of(started_at, zone=zone)
 
 
-def count(tenant: Tenant, *, missing: Mapping[date, int], settled: Collection[date] = (), now: datetime) -> None:
-    """Recount the days that were compared, and those that still have open calls.
+@transaction.atomic
+def count(
+    tenant: Tenant,
+    *,
+    since: datetime,
+    till: datetime,
+    days: Collection[date],
+    missing: Mapping[int, datetime],
+    settled: Collection[date] = (),
+    now: datetime,
+) -> None:
+    """Recount the days of a comparison, and in turns those that still have open calls.
 
-    `missing` has the number of calls without a row for each compared day; `settled` are the days compared as a whole.
+    `days` are those of the reported calls, `missing` the sessions without a row and when they began: they replace what
+    was missing between `since` and `till`. `settled` are the days compared as a whole.
     """
-    stored = {row.day: row for row in DailyReconciliation.objects.filter(tenant=tenant, day__in={*missing, *settled})}
-    stored |= {row.day: row for row in _open_days(tenant)}
-    chosen = sorted({*missing, *settled, *stored})
-    rows = Call.objects.filter(tenant=tenant, report_date__in=chosen).order_by().values("report_date")
+    rows = _lock_days(tenant, {*days, *settled}, since=since, till=till, now=now)
+    _set_missing(rows, missing, since=since, till=till, tenant=tenant)
+    calls = Call.objects.filter(tenant=tenant, report_date__in=[row.day for row in rows]).order_by()
     counted: dict[date | None, Mapping[str, Any]] = {
-        row["report_date"]: row for row in rows.annotate(listed=Count("pk"), **_COUNTS)
+        row["report_date"]: row for row in calls.values("report_date").annotate(listed=Count("pk"), **_COUNTS)
     }
-    for day in chosen:
-        row = stored.get(day) or DailyReconciliation(tenant=tenant, day=day)
-        # A partial comparison does not prove that nothing is missing in the rest of the day.
-        row.missing = missing.get(day, 0) if day in settled else max(row.missing, missing.get(day, 0))
-        row.closed_at = now if day in settled else row.closed_at
-        _write(row, counted.get(day, {}), now=now)
+    for row in rows:
+        known = {name: counted.get(row.day, {}).get(name, 0) for name in _COUNTS}
+        uis_calls = counted.get(row.day, {}).get("listed", 0) + len(row.missing)
+        for name, value in asdict(ReconciliationStats.from_counts(uis_calls, known)).items():
+            setattr(row, name, value)
+        row.counted_at = now
+    written = [*asdict(ReconciliationStats()), "missing", "counted_at"]
+    DailyReconciliation.objects.bulk_update(rows, written)
+    # Only where it is set: another count may have closed the other days meanwhile.
+    if settled:
+        DailyReconciliation.objects.filter(tenant=tenant, day__in=settled).update(closed_at=now)
 
 
-def _open_days(tenant: Tenant) -> Iterable[DailyReconciliation]:
+def _lock_days(
+    tenant: Tenant, days: Collection[date], *, since: datetime, till: datetime, now: datetime
+) -> list[DailyReconciliation]:
+    """Create and lock the rows of these days, those of the period with missing calls, and the next open ones."""
+    mine = DailyReconciliation.objects.filter(tenant=tenant)
+    new = {*days} - set(mine.filter(day__in=days).values_list("day", flat=True))
+    DailyReconciliation.objects.bulk_create(
+        [DailyReconciliation(tenant=tenant, day=day, counted_at=now) for day in sorted(new)], ignore_conflicts=True
+    )
     is_open = Q(waiting__gt=0) | Q(failed__gt=0) | Q(unexplained__gt=0)
-    return DailyReconciliation.objects.filter(is_open, tenant=tenant).order_by("-day")[:OPEN_DAYS_COUNTED]
+    next_open = list(mine.filter(is_open).order_by("counted_at", "pk").values_list("pk", flat=True)[:OPEN_DAYS_COUNTED])
+    period = [local_dates.day_of(moment, zone=tenant.zone) for moment in (since, till)]
+    chosen = Q(day__in=days) | Q(pk__in=next_open) | Q(day__range=period, unexplained__gt=0)
+    return list(mine.filter(chosen).order_by("pk").select_for_update())
 
 
-def _write(row: DailyReconciliation, counted: Mapping[str, Any], *, now: datetime) -> None:
-    known = {name: counted.get(name, 0) for name in _COUNTS}
-    found = ReconciliationStats.from_counts(counted.get("listed", 0) + row.missing, known)
-    values = asdict(found) | {"missing": row.missing, "closed_at": row.closed_at, "counted_at": now}
-    DailyReconciliation.objects.update_or_create(tenant=row.tenant, day=row.day, defaults=values)
+def _set_missing(
+    rows: Collection[DailyReconciliation],
+    missing: Mapping[int, datetime],
+    *,
+    since: datetime,
+    till: datetime,
+    tenant: Tenant,
+) -> None:
+    """Replace what was missing in the period. What got a row since then, from whomever, is not missing."""
+    found: dict[date, dict[str, int]] = {}
+    for session_id, began in missing.items():
+        day = local_dates.day_of(began, zone=tenant.zone)
+        found.setdefault(day, {})[str(session_id)] = int(began.timestamp())
+    for row in rows:
+        outside = {key: at for key, at in row.missing.items() if not since.timestamp() <= at < till.timestamp()}
+        row.missing = outside | found.get(row.day, {})
+    sessions = [int(key) for row in rows for key in row.missing]
+    if sessions:
+        recorded = Call.objects.filter(tenant=tenant, session_id__in=sessions).values_list("session_id", flat=True)
+        known = {str(session_id) for session_id in recorded}
+        for row in rows:
+            row.missing = {key: at for key, at in row.missing.items() if key not in known}

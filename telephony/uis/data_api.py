@@ -16,6 +16,7 @@ from telephony.uis.types import CallLeg
 
 PAGE = 1000
 LARGEST_OFFSET = 100_000
+LARGEST_LIMIT = 10_000
 SESSIONS_A_REQUEST = 100
 BY_START = [{"field": "start_time", "order": "asc"}]
 _IN_REJECTED = {"invalid_parameter_value", "data_type_error", "filter_prohibited", "unexpected_parameters"}
@@ -76,38 +77,39 @@ class Reader:
         """Read one window, sorted by the start of the rows: UIS sorts a report by no field that is unique.
 
         Rows of one second may come in another order with each request. So each page begins again with the last second
-        of the one before; a row may come twice.
+        of the one before, and a page that is one second whole is asked for again, larger. A row may come twice.
         """
-        offset, sent_ids = 0, set[int]()
-        while offset <= LARGEST_OFFSET:
-            window = {"date_from": first, "date_till": last, "limit": PAGE, "offset": offset}
+        limit = PAGE
+        while True:
+            window = {"date_from": first, "date_till": last, "limit": limit, "offset": 0}
             result = self._ask(method, {**params, "sort": BY_START, **window})
             rows = self._parse(kind, result.data)
             yield from rows
-            sent_ids |= self._note_rows(result.data or [], rows)
-            sent = len(result.data or [])
-            if not sent or (sent < PAGE if result.total is None else offset + sent >= result.total):
-                self.shortfall += max(0, (result.total or 0) - len(sent_ids))
+            sent = self._note_rows(result.data or [], rows)
+            if sent >= result.total if result.total is not None else sent < limit:
                 return
-            newest = to_local(rows[-1].started_at, zone=self.zone)
+            newest = to_local(rows[-1].started_at, zone=self.zone) if rows else first
             if newest > first:
-                first, offset, sent_ids = newest, 0, set()
+                first, limit = newest, PAGE
+            elif sent < limit:
+                self.shortfall += (result.total or 0) - sent
+                return
+            elif limit < LARGEST_LIMIT:
+                limit = min(10 * limit, LARGEST_LIMIT)
             else:
-                offset += sent
-        raise TooManyRows(SYSTEM, f"UIS has more rows in one second than it returns ({method}).")
+                raise TooManyRows(SYSTEM, f"UIS has more rows in one second than it returns ({method}).")
 
-    def _note_rows(self, raws: Sequence[object], rows: Sequence[DatedT]) -> set[int]:
-        """Return the keys of all rows of a page, and note those that could not be read."""
+    def _note_rows(self, raws: Sequence[object], rows: Sequence[DatedT]) -> int:
+        """Return how many rows a page has, and note those that could not be read."""
         by_id = {_row_id(row): row for row in rows}
-        before, keys = rows[0].started_at if rows else None, set[int]()
+        before = rows[0].started_at if rows else None
         for raw in raws:
             key = _raw_key(raw)
-            keys.add(key)
             if key in by_id:
                 before = by_id[key].started_at
             elif before is not None:
                 self.unread[key] = before
-        return keys
+        return len(raws)
 
     def _of_sessions(
         self,

@@ -14,7 +14,7 @@ from django.utils import timezone, translation
 from connector_project.operations.admin import tenant_actions
 from telephony import bulk_actions, tasks
 from telephony.models import BulkAction, Call, CallLogEntry, DailyReconciliation, FailureReason
-from telephony.reconciliation import call_import
+from telephony.reconciliation import call_import, compare
 from tenants.access_errors import AccessError
 from tenants.models import AuditLogEntry, Employee, Tenant, TransferRules, UisConnection, User
 from tenants.transfer_rules import SkipReason
@@ -92,7 +92,7 @@ def small_chunks(monkeypatch):
     from telephony.uis import data_api
 
     monkeypatch.setattr(data_api, "PAGE", 3)
-    monkeypatch.setattr(call_import, "PORTION_CALLS", 2)
+    monkeypatch.setattr(compare, "PART_CALLS", 2)
 
 
 def _address(pk):

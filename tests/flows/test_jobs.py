@@ -18,7 +18,7 @@ from crm import commands, uploads
 from crm.models import Command
 from telephony import bulk_actions, outbound
 from telephony.calls import manual, steps
-from telephony.models import BulkAction, Call, Notification
+from telephony.models import BulkAction, Call, Notification, ReportCursor
 from telephony.reconciliation import call_import
 from telephony.webhooks import process, receive
 from tests import task_queue
@@ -198,11 +198,12 @@ def test_sweep_queues_a_row_once_a_minute(queue):
 
 
 def test_all_queues_are_here():
-    """A new kind of job must be added above."""
+    """A new kind of job must be added above; a ReportCursor is always due, and its schedule queues its task."""
     from django.apps import apps
 
     from connector_project.core.jobs import LeasedJob
 
     assert {model for model in apps.get_models() if issubclass(model, LeasedJob)} == {
-        queue.model for queue in QUEUES.values()
+        *(queue.model for queue in QUEUES.values()),
+        ReportCursor,
     }

@@ -332,12 +332,11 @@ def test_in_filter_rejected_for_another_reason_raises_the_error(name, kind):
 
 
 def test_pages_are_read_until_the_last_one():
-    first, second = [leg(number) for number in range(1000)], [leg(number) for number in range(1000, 2000)]
-    transport = FakeTransport(page(*first), page(*second), page(leg(2007)))
+    legs = [leg(number) for number in range(2001)]
+    transport = FakeTransport(page(*legs[:1000]), page(*legs[:1000]), page(*legs))
     assert len(transport.client().call_legs([1], since=SINCE, till=TILL)) == 2001
-    assert [params["offset"] for _method, params in transport.calls] == [0, 0, 1000], "all began in one second"
-    assert [params["date_from"][-8:] for _method, params in transport.calls] == ["09:00:00", "10:00:00", "10:00:00"]
-    assert {params["limit"] for _method, params in transport.calls} == {1000}
+    sent = [(params["date_from"][-8:], params["limit"], params["offset"]) for _method, params in transport.calls]
+    assert sent == [("09:00:00", 1000, 0), ("10:00:00", 1000, 0), ("10:00:00", 10_000, 0)], "all began in one second"
 
 
 def test_paging_stops_at_the_reported_total():
@@ -362,23 +361,23 @@ def call_row(number, second=0):
 
 def test_each_page_begins_with_the_last_second_of_the_one_before(monkeypatch):
     monkeypatch.setattr(data_api, "PAGE", 2)
-    monkeypatch.setattr(data_api, "LARGEST_OFFSET", 2)
     transport = FakeTransport(
         page(call_row(1), call_row(2, 1)),
         page(call_row(3, 1), call_row(2, 1)),
-        page(call_row(4, 3)),
+        page(call_row(2, 1), call_row(3, 1), call_row(4, 3)),
     )
     client = transport.client()
     assert [call.session_id for call in client.calls(since=SINCE, till=TILL)] == [1, 2, 3, 4]
-    sent = [(params["date_from"][-8:], params["offset"]) for _method, params in transport.calls]
-    assert sent == [("09:00:00", 0), ("10:00:01", 0), ("10:00:01", 2)]
+    sent = [(params["date_from"][-8:], params["limit"]) for _method, params in transport.calls]
+    assert sent == [("09:00:00", 2), ("10:00:01", 2), ("10:00:01", 20)]
+    assert {params["offset"] for _method, params in transport.calls} == {0}
     assert client.shortfall == 0
 
 
 @pytest.mark.parametrize(
     ("pages", "shortfall"),
     [
-        ([page(call_row(1), total=2), page(call_row(1), total=2), page(total=2)], 1),
+        ([page(call_row(1), total=2), page(call_row(1), total=2)], 1),
         ([page(call_row(1), call_row(2), total=2)], 0),
         ([page(call_row(1), {"id": 2}, total=2)], 0),
         ([page(call_row(1), total=2), page(call_row(1), call_row(2), total=2)], 0),
@@ -393,8 +392,8 @@ def test_rows_that_uis_counts_but_does_not_send_are_a_shortfall(pages, shortfall
 
 def test_too_many_calls_in_one_second_are_an_unexpected_reply(monkeypatch):
     monkeypatch.setattr(data_api, "PAGE", 1)
-    monkeypatch.setattr(data_api, "LARGEST_OFFSET", 0)
-    transport = FakeTransport(page(call_row(1)), page(call_row(1)), page(call_row(1)))
+    monkeypatch.setattr(data_api, "LARGEST_LIMIT", 1)
+    transport = FakeTransport(page(call_row(1)), page(call_row(1)))
     with pytest.raises(data_api.UnexpectedReply):
         list(transport.client().calls(since=SINCE, till=TILL))
 

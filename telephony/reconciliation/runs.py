@@ -1,0 +1,118 @@
+"""Scheduled comparisons: the recent calls, and the days that are over. Each goes on where it came to, part by part.
+
+A part is a page of UIS's report. Its progress is written before the next one is queued, so that neither a slow UIS nor
+a killed worker makes a long period begin anew.
+"""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.db import transaction
+
+from connector_project.core import local_dates, logging
+from connector_project.core.task_queue import enqueue
+from telephony import task_names
+from telephony.calls import pipeline
+from telephony.models import ReportCursor
+from telephony.reconciliation import compare, daily
+from tenants.models import Tenant
+
+Kind = ReportCursor.Kind
+
+# What a run compares again of the one before: UIS lists a call when it has ended, and may be late.
+OVERLAP = pipeline.LOW_PRIORITY_AFTER
+INTERVAL = timedelta(minutes=10)  # a run that ended longer ago is followed at once
+# A run whose report UIS does not send whole, or with a call that cannot be created, does not count: the next one begins
+# where it began. The last of so many in a row counts, so that periods do not grow for ever because of one call.
+INCOMPLETE_RUNS = 3
+TASKS = {Kind.RECENT: task_names.RECONCILE_CALLS, Kind.DAYS: task_names.CLOSE_DAYS}
+
+logger = logging.logger(__name__)
+
+
+class _Run(NamedTuple):
+    """A period to compare, and up to where it is compared; the fields of the cursor."""
+
+    run_since: datetime
+    run_till: datetime
+    compared_until: datetime
+
+
+def compare_next(tenant: Tenant, kind: Kind, *, now: datetime) -> None:
+    """Compare the next part of the report, and queue the one that follows. Raises RemoteError.
+
+    Nothing happens while another worker compares a part.
+    """
+    ReportCursor.objects.get_or_create(tenant=tenant, kind=kind, defaults={"next_attempt_at": now})
+    pk = ReportCursor.objects.values_list("pk", flat=True).get(tenant=tenant, kind=kind)
+    cursor = ReportCursor.objects.claim_one(pk, now=now)
+    if cursor is None:
+        return
+    goes_on, changes = False, dict[str, object]()
+    try:
+        if run := _run(cursor, tenant, now=now):
+            goes_on, changes = _compare_part(cursor, tenant, run, now=now)
+    finally:
+        with transaction.atomic():
+            ReportCursor.objects.release_claimed(cursor, now, attempts=0, **changes)
+            if goes_on:
+                enqueue(TASKS[kind], tenant.pk)
+
+
+def recent_start(tenant: Tenant, completed_until: datetime | None, *, now: datetime) -> datetime:
+    """Return where the next comparison of recent calls begins: where the last one ended, however long ago.
+
+    Days that are compared as a whole since then are left out, and those outside the upload window.
+    """
+    oldest = daily.active_since(tenant, now=now)
+    since = max(completed_until - OVERLAP, oldest) if completed_until else oldest
+    return min(daily.after_closed_days(tenant, since, now=now), now - OVERLAP)
+
+
+def _run(cursor: ReportCursor, tenant: Tenant, *, now: datetime) -> _Run | None:
+    """Return the run in progress, else a new one; None if there is nothing to compare."""
+    if cursor.run_since and cursor.run_till and cursor.compared_until:
+        return _Run(cursor.run_since, cursor.run_till, cursor.compared_until)
+    if cursor.kind == Kind.RECENT:
+        since = recent_start(tenant, cursor.completed_until, now=now)
+        return _Run(since, now - compare.REPORT_LAG, since)
+    if daily.has_unclosed_day(tenant, now=now):
+        since, till = daily.period(tenant, now=now)
+        return _Run(since, till, since)
+    return None
+
+
+def _compare_part(cursor: ReportCursor, tenant: Tenant, run: _Run, *, now: datetime) -> tuple[bool, dict[str, object]]:
+    """Return whether the next part can follow at once, and the changes of the cursor."""
+    compared = compare.compare_period(
+        tenant, since=run.compared_until, till=run.run_till, at_most=compare.PART_CALLS, is_dry_run=False, now=now
+    )
+    is_incomplete = cursor.is_run_incomplete or not compared.is_complete
+    if not compared.is_complete:
+        logger.warning("part of UIS's report is incomplete", tenant=tenant.slug, since=run.compared_until.isoformat())
+    # A day may have parts that were compared before this one.
+    compared.is_complete = not is_incomplete or cursor.incomplete_runs + 1 >= INCOMPLETE_RUNS
+    compare.count_days(tenant, compared, run_since=_whole_since(cursor, tenant, run), now=now)
+    if compared.till < run.run_till:
+        run = run._replace(compared_until=compared.till)
+        return True, run._asdict() | {"is_run_incomplete": is_incomplete}
+    incomplete_runs = cursor.incomplete_runs + 1 if is_incomplete else 0
+    over = dict.fromkeys(run._fields) | {"is_run_incomplete": False, "incomplete_runs": incomplete_runs}
+    if incomplete_runs in range(1, INCOMPLETE_RUNS):
+        return False, over
+    over |= {"completed_until": run.run_till, "incomplete_runs": 0}
+    return _has_more(cursor, tenant, run.run_till, now=now), over
+
+
+def _whole_since(cursor: ReportCursor, tenant: Tenant, run: _Run) -> datetime:
+    """Return since when the run leaves nothing out: on its first day a client has no calls before the activation."""
+    if cursor.kind == Kind.RECENT:
+        return run.run_since
+    return local_dates.begin(local_dates.day_of(run.run_since, zone=tenant.zone), zone=tenant.zone)
+
+
+def _has_more(cursor: ReportCursor, tenant: Tenant, till: datetime, *, now: datetime) -> bool:
+    """Whether a run that took long, or was interrupted, is followed by another at once."""
+    if cursor.kind == Kind.DAYS:
+        return daily.has_unclosed_day(tenant, now=now)
+    return till < now - compare.REPORT_LAG - INTERVAL
