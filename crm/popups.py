@@ -12,7 +12,7 @@ from crm import call_records, client_factory
 from crm.models import Popup, UnknownId
 from crm.retailcrm.payloads import EventType, Hangup
 from crm.retailcrm.types import EventAnswer
-from telephony.calls import stored_events
+from telephony.calls import sources, stored_events
 from telephony.models import Notification
 from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, Event, RingingEvent
 from telephony.webhooks.process import DONE, Done, Dropped, Outcome, Postponed
@@ -58,10 +58,13 @@ def _close(tenant: Tenant, event: AnsweredEvent | EndedEvent, *, received_at: da
     if now - received_at > CLOSE_WITHIN:
         return Dropped(Reason.STALE)
     of_call = Popup.objects.filter(tenant=tenant, session_id=event.session_id)
-    shown = of_call.filter(state__in=[State.OPENING, State.OPEN])
-    shown = shown.select_related("employee", "tenant__crm").order_by("pk")
+    unclosed = of_call.filter(state__in=[State.OPENING, State.OPEN])
+    shown = list(unclosed.select_related("employee", "tenant__crm").order_by("pk"))
+    if not shown:
+        return DONE
     if isinstance(event, EndedEvent):
-        return _close_popups(tenant, list(shown), _hangup(tenant, event), now=now)
+        hangup = _hangup(tenant, event.session_id)
+        return _close_popups(tenant, shown, hangup, now=now) if hangup else Done(Reason.NOTHING_TO_DO)
     answered_at = event.happened_at or received_at
     obsolete = [popup for popup in shown if not _is_own(popup, event) and popup.ringing_at <= answered_at]
     return _close_popups(tenant, obsolete, Hangup.ANSWERED, now=now)
@@ -104,21 +107,23 @@ def _rule_input(event: RingingEvent) -> RuleInput:
 def _obsolete_reason(tenant: Tenant, event: RingingEvent, received_at: datetime) -> Notification.Reason | None:
     """Return why a pop-up is obsolete: the call has ended, or a colleague answered this ring."""
     ringing_at = event.happened_at or received_at
-    for later, at in _ends_and_answers(tenant, event.session_id):
-        if isinstance(later, EndedEvent):
-            return Reason.CALL_OVER
+    hangup, answers = _end_and_answers(tenant, event.session_id)
+    if hangup:
+        return Reason.CALL_OVER
+    for later, at in answers:
         if later.employee_id not in {None, event.employee_id} and at >= ringing_at:
             return Reason.COLLEAGUE_ANSWERED
     return None
 
 
-def _ends_and_answers(tenant: Tenant, session_id: int) -> list[tuple[CallEvent, datetime]]:
-    """Return the stored answers and ends of a call, each with its time. One query."""
+def _end_and_answers(tenant: Tenant, session_id: int) -> tuple[Hangup | None, list[tuple[CallEvent, datetime]]]:
+    """Return how a call ended, None if it goes on, and its stored answers, each with its time."""
     rows = Notification.objects.filter(
         tenant=tenant, session_id=session_id, event__in=[*ENDS, Event.TALK_STARTED], parsed_event__isnull=False
     ).values_list("parsed_event", "received_at")
-    events = ((stored_events.load(stored), received_at) for stored, received_at in rows)
-    return [(event, event.happened_at or received_at) for event, received_at in events]
+    loaded = [(stored_events.load(stored), received_at) for stored, received_at in rows]
+    answers = [(one, one.happened_at or at) for one, at in loaded if not isinstance(one, EndedEvent)]
+    return _hangup(tenant, session_id) if len(answers) < len(loaded) else None, answers
 
 
 def _create(
@@ -183,9 +188,10 @@ def _count_unknown(tenant: Tenant, answer: EventAnswer, *, now: datetime) -> Non
 
 
 def _close_if_obsolete(popup: Popup, *, now: datetime) -> None:
-    for event, at in _ends_and_answers(popup.tenant, popup.session_id):
-        if isinstance(event, EndedEvent):
-            return _try_to_close(popup, _hangup(popup.tenant, event), now=now)
+    hangup, answers = _end_and_answers(popup.tenant, popup.session_id)
+    if hangup:
+        return _try_to_close(popup, hangup, now=now)
+    for event, at in answers:
         if not _is_own(popup, event) and popup.ringing_at <= at:
             return _try_to_close(popup, Hangup.ANSWERED, now=now)
     return None
@@ -227,11 +233,16 @@ def _send_hangup(popups: Sequence[Popup], hangup: Hangup) -> EventAnswer:
     return answer
 
 
-def _hangup(tenant: Tenant, event: EndedEvent) -> Hangup:
-    """Return how the whole call ended, as the CRM's hangup status."""
-    talked = Notification.objects.filter(tenant=tenant, session_id=event.session_id, event=Event.TALK_STARTED)
-    is_answered = bool(event.talk_seconds) or event.is_lost is False or talked.exists()
-    return Hangup.ANSWERED if is_answered and event.event != Event.LOST_CALL else Hangup.NO_ANSWER
+def _hangup(tenant: Tenant, session_id: int) -> Hangup | None:
+    """Return how the whole call ended, as the CRM's hangup status; None if it goes on, perhaps after a menu's end."""
+    evidence = sources.notified_evidence(tenant, session_id)
+    if not evidence.is_over:
+        return None
+    end = evidence.ends[-1]
+    has_talk = (
+        end.talk_seconds or end.is_lost is False or any(one.event == Event.TALK_STARTED for one in evidence.events)
+    )
+    return Hangup.ANSWERED if has_talk and end.event != Event.LOST_CALL else Hangup.NO_ANSWER
 
 
 def _is_own(popup: Popup, event: CallEvent) -> bool:

@@ -74,6 +74,11 @@ class CallEvidence:
         last = max((event.happened_at for event in self.ends if event.happened_at), default=None)
         return last is not None and any(at > last + ROUNDING for at in self._rings())
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the call has ended."""
+        return bool(self.ends) and not self.rang_after_end
+
     @functools.cached_property
     def is_missed(self) -> bool:
         """Whether an incoming call has ended and no source reports an answer."""

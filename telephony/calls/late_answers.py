@@ -56,4 +56,5 @@ def log_unclaimed_uploads(
     sent = {call.pk: call.result for call in uploaded}
     rows = list(Call.objects.select_for_update(of=("self",)).filter(pk__in=sent).order_by("pk"))
     log_many(rows, Step.UPLOAD, now=now, milliseconds=milliseconds, details=details, reason="", detail="")
-    note([call for call in rows if sent[call.pk] != Result.ANSWERED and call.is_lost is False], now=now)
+    taken = [call for call in rows if not details.get(call.pk, {}).get("known")]
+    note([call for call in taken if sent[call.pk] != Result.ANSWERED and call.is_lost is False], now=now)

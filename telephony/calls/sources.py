@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from telephony.calls import stored_events
-from telephony.calls.evidence import load
+from telephony.calls.evidence import CallEvidence, load
 from telephony.calls.resolution import CallResolution, resolve
 from telephony.models import Call, Notification
 from telephony.uis.types import CallEvent
@@ -19,6 +19,11 @@ def events_by_session(tenant: Tenant, session_ids: Collection[int]) -> dict[int,
         if session_id in events:
             events[session_id].append(stored_events.load(stored))
     return events
+
+
+def notified_evidence(tenant: Tenant, session_id: int) -> CallEvidence:
+    """Return the evidence in a call's notifications alone. One query."""
+    return CallEvidence(events_by_session(tenant, [session_id])[session_id], row=None, own_numbers=())
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,9 @@ class CallLogEntry(models.Model):
         verbose_name = _("call log entry")
         verbose_name_plural = _("call log")
         ordering = ("at", "pk")
+        indexes = [  # Late answers are rare, and looked for each minute.
+            models.Index(fields=["at"], name="call_log_late_answer", condition=models.Q(step=Step.LATE_ANSWER.value))
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_step_display()} {self.detail}".strip()

@@ -21,7 +21,7 @@ from connector_project.operations import tenant_status
 from connector_project.operations.alerts import actions, delivery, incident_texts
 from connector_project.operations.alerts.delivery import MOST_TRIES, PAUSES_SECONDS
 from connector_project.operations.models import AlertDelivery, Incident, TrafficProfile
-from telephony.models import Call, DailyReconciliation, FailureReason, Notification
+from telephony.models import Call, CallLogEntry, DailyReconciliation, FailureReason, Notification, Step
 from tenants.access_errors import AccessError
 from tenants.models import AuditLogEntry, CrmConnection, Tenant, TransferRules, UisConnection, User
 from tests import task_queue
@@ -173,6 +173,14 @@ def explain_calls(_tenant):
     DailyReconciliation.objects.update(unexplained=0)
 
 
+def upload_as_missed(tenant):
+    call(tenant, state="UPLOADED").log(Step.LATE_ANSWER, now=timezone.now())
+
+
+def let_a_day_pass(_tenant):
+    CallLogEntry.objects.update(at=timezone.now() - DAY)
+
+
 KINDS = {
     "ACCESS_DENIED": (deny_access, restore_access, ("ACCESS_DENIED", "uis:ip_not_whitelisted"), Responsible.CLIENT),
     "BACKLOG": (make_calls_overdue, upload_calls, ("BACKLOG", "OVERDUE"), Responsible.OPERATOR),
@@ -181,6 +189,12 @@ KINDS = {
     "BACK_OFF": (back_off, upload_calls, ("BACKLOG", "CRM_UNAVAILABLE"), Responsible.CRM),
     "FAILURE_RATE": (fail_calls, upload_calls, ("FAILURE_RATE", "CRM_REFUSED"), Responsible.OPERATOR),
     "UNEXPLAINED": (add_unexplained_calls, explain_calls, ("UNEXPLAINED", "NOT_IN_REPORT"), Responsible.DEVELOPERS),
+    "LATE_ANSWER": (
+        upload_as_missed,
+        let_a_day_pass,
+        ("LATE_ANSWER", "UPLOADED_AS_MISSED"),
+        Responsible.OPERATOR,
+    ),
 }
 # What the message of an incident must name.
 NAMED = {

@@ -281,3 +281,61 @@ def test_answer_without_an_employee_closes_no_popup(notify, crm, ringing, tenant
     assert sorted(crm.popups()) == [27, 28]
     notify(notification_of(ringing, "call_end"))
     assert crm.popups() == {}
+
+
+def menu_and_call(pbx, *, rings_at=15):
+    """A menu ends after ten seconds, which UIS reports as a lost call; then Ivan's phone rings."""
+    began = timezone.now() - timedelta(seconds=rings_at)
+    call = pbx.call(contact=CONTACT, number=NUMBER, started_at=began, rings=[IVAN], talks=[(IVAN, 30)])
+    menu = dict(call.notification("call_end"), event="lost_call", is_lost=True, talk_time_duration=0, employee_ids=[])
+    menu["notification_time"] = pbx.stamp(began + timedelta(seconds=10))
+    return menu, call.notification("waiting", employee_id=IVAN, at=began + timedelta(seconds=rings_at)), call
+
+
+def test_ring_after_the_menus_end_opens_a_popup_until_the_call_ends(notify, pbx, crm, tenant, later, stranger):
+    menu, ring, call = menu_and_call(pbx)
+    notify(menu, ring)
+    assert (list(crm.popups()), dropped()) == ([27], [])
+    later(timedelta(seconds=30))
+    notify(notification_of(call, "call_end"))
+    assert (crm.popups(), [event["type"] for event in crm.events]) == ({}, ["in", "hangup"])
+
+
+def test_menus_end_that_arrives_after_the_ring_closes_no_popup(notify, pbx, crm, tenant):
+    menu, ring, _call = menu_and_call(pbx)
+    notify(ring, menu)
+    assert (list(crm.popups()), [event["type"] for event in crm.events]) == ([27], ["in"])
+
+
+def test_menus_end_during_opening_closes_no_popup(notify, pbx, crm, tenant, monkeypatch):
+    menu, ring, _call = menu_and_call(pbx)
+    sent = RetailCrmClient.send_event
+
+    def send(self, event):
+        notify(menu, works=False)
+        process.process(Notification.objects.latest("pk").pk, now=timezone.now())
+        return sent(self, event)
+
+    monkeypatch.setattr(RetailCrmClient, "send_event", send)
+    notify(ring)
+    assert (list(crm.popups()), [event["type"] for event in crm.events]) == ([27], ["in"])
+
+
+def test_ring_a_second_after_the_end_opens_no_popup(notify, pbx, crm, tenant):
+    menu, ring, _call = menu_and_call(pbx, rings_at=11)
+    notify(menu, ring)
+    assert (crm.events, dropped()) == ([], ["CALL_OVER"])
+
+
+def test_second_end_after_a_ring_closes_the_popup(notify, pbx, crm, tenant):
+    menu, ring, call = menu_and_call(pbx)
+    hung_up = dict(menu, wait_time_duration=99, notification_time=pbx.stamp(timezone.now() + timedelta(seconds=3)))
+    notify(menu, ring, hung_up)
+    assert crm.popups() == {27: [{"missed": True}]}
+
+
+def test_ring_without_a_time_after_an_end_opens_no_popup(notify, pbx, crm, tenant):
+    """Nothing tells that it rang after the end, and not before: a template without `notification_time`."""
+    menu, ring, _call = menu_and_call(pbx)
+    notify(menu, dict(ring, notification_time=None))
+    assert (crm.events, dropped()) == ([], ["CALL_OVER"])

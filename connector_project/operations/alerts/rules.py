@@ -16,7 +16,7 @@ from connector_project.operations.alerts import denials
 from connector_project.operations.alerts.no_events import NoEvents
 from connector_project.operations.alerts.rule import Context, Key, Rule
 from connector_project.operations.models import Incident
-from telephony.models import Call, DailyReconciliation, FailureReason
+from telephony.models import Call, CallLogEntry, DailyReconciliation, FailureReason, Step
 from tenants import datetime_display
 from tenants.models import Connection, Tenant
 
@@ -24,6 +24,7 @@ Kind = Incident.Kind
 
 OVERDUE = "OVERDUE"
 NO_DEFAULT_WORKER: Key = (None, Kind.WORKER, "NO_HEARTBEAT:default")
+LATE_ANSWERS_PERIOD = timedelta(days=1)
 OVERDUE_AFTER, AWAY_AFTER = timedelta(minutes=15), timedelta(minutes=30)
 # Hours, and the minimum failed calls and their share in them; the day is for clients with few calls.
 FAILURE_PERIODS = ((2, 5, 0.1), (24, 3, 0.2))
@@ -154,8 +155,37 @@ class UnexplainedCalls(Rule):
         return Responsible.DEVELOPERS
 
 
+class LateAnswers(Rule):
+    kind = Kind.LATE_ANSWER
+    resolved_text = _("No more answers came too late. The CRM still shows the calls before as missed.")
+
+    def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
+        """Find the late answers of a day, without those before a person resolved the incident: nothing mends a call."""
+        since = now - LATE_ANSWERS_PERIOD
+        resolved = Incident.objects.filter(kind=self.kind, resolved_manually=True, resolved_at__gt=since).order_by()
+        seen = dict(resolved.values_list("tenant").annotate(Max("resolved_at")))
+        late: dict[int, list[datetime]] = defaultdict(list)
+        entries = CallLogEntry.objects.filter(step=Step.LATE_ANSWER, at__gt=since).order_by("at")
+        for pk, at in entries.values_list("call__tenant", "at"):
+            if at > seen.get(pk, since):
+                late[pk].append(at)
+        for pk, times in late.items():
+            yield self.incident("UPLOADED_AS_MISSED", pk, calls=len(times), since=times[0])
+
+    def text(self, incident: Incident, context: Context) -> str:
+        text = gettext(
+            "The CRM shows answered calls as missed: %(calls)s since %(moment)s. UIS reported the talk after the "
+            "upload, and the CRM accepts no correction."
+        )
+        return text % context
+
+
 RULES: Mapping[str, Rule] = {
-    rule.kind: rule for rule in (NoWorker(), NoEvents(), AccessIsDenied(), Backlog(), FailureRate(), UnexplainedCalls())
+    rule.kind: rule
+    for rule in (
+        *(NoWorker(), NoEvents(), AccessIsDenied(), Backlog(), FailureRate(), UnexplainedCalls()),
+        LateAnswers(),
+    )
 }
 
 

@@ -17,7 +17,7 @@ from connector_project.operations.explain.data import (
     elapsed_ms,
 )
 from crm.models import Popup
-from telephony.models import Call, CallLogEntry, FailureReason, Notification, Step
+from telephony.models import Call, CallLogEntry, FailureReason, Notification, Result, Step
 from telephony.uis.types import CallLeg
 from telephony.webhooks import status
 
@@ -184,6 +184,8 @@ def _step_text(entry: CallLogEntry) -> str:
     """Return the text of a step; for an upload, whether the CRM accepted it."""
     if entry.step == Step.RECEIVED:
         return _("events merged with what was known")
+    if entry.details.get("unconfirmed"):
+        return _("sent to the CRM: its answer is not known")
     if entry.step == Step.UPLOAD and not entry.reason and entry.details:
         return _("sent to the CRM: already there") if entry.details.get("known") else _("sent to the CRM: accepted")
     return str(entry.get_step_display())
@@ -197,7 +199,7 @@ def _sent_fields(data: CallData, entry: CallLogEntry) -> list[tuple[str, str]]:
         (_("date"), f"{call.started_at.astimezone(zone):%Y-%m-%d %H:%M:%S} ({zone})"),
         (_("number"), data.redactor.number(call.contact)),
         (_("our number"), data.redactor.number(call.number)),
-        (_("result"), call.get_result_display()),
+        (_("result"), str(Result(result).label) if (result := details.get("result")) else call.get_result_display()),
         (_("talk, s"), str(call.talk_seconds)),
         (_("extension"), details.get("code")),
         (_("CRM user"), details.get("user")),

@@ -22,6 +22,7 @@ class Incident(models.Model):
         BACKLOG = "BACKLOG", _("processing delayed")
         FAILURE_RATE = "FAILURE_RATE", _("high failure rate")
         UNEXPLAINED = "UNEXPLAINED", _("unexplained calls")
+        LATE_ANSWER = "LATE_ANSWER", _("answers told too late")
 
     class State(Choices):
         OPEN = "OPEN", pgettext_lazy("incident", "open")
