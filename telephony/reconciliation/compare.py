@@ -168,7 +168,7 @@ def _compare(
     compared.is_complete &= not failed
     for call in created:
         compared.show(call)
-    corrected = corrections.correct(tenant, corrections.find_differing(known, sessions), sessions, now=now)
+    corrected = corrections.correct(tenant, known, sessions, now=now)
     compared.corrected += corrected
     stats.set_report_dates(tenant, reported_calls)
     if found or corrected:
@@ -215,7 +215,17 @@ def _count_recovered(tenant: Tenant, sessions: Collection[int], compared: Compar
 
 def _known(tenant: Tenant, sessions: Collection[int]) -> list[Call]:
     """Return the rows of these sessions, with what is compared. One query."""
-    fields = ("session_id", "state", "skip_reason", "direction", "contact", "result", "talk_seconds", "is_lost")
+    fields = (
+        "session_id",
+        "state",
+        "skip_reason",
+        "direction",
+        "contact",
+        "result",
+        "talk_seconds",
+        "is_lost",
+        "has_legs",
+    )
     rows = list(Call.objects.filter(tenant=tenant, session_id__in=sessions).only(*fields, "started_at"))
     for call in rows:
         call.tenant = tenant

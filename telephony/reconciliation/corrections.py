@@ -1,66 +1,73 @@
 """Reopens calls of which UIS's report tells otherwise than the evidence that they were decided on."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from django.db import transaction
 
-from telephony.calls import evidence, reopen
+from connector_project.core import logging
+from telephony.calls import apply_event, evidence, reopen
 from telephony.calls.sources import Sources
 from telephony.models import Call, State
 from telephony.reconciliation import differences
-from telephony.reconciliation.differences import KnownFacts
+from telephony.reconciliation.differences import Difference, KnownFacts, find_differences
 from telephony.uis.types import EndedEvent
 from tenants.models import Tenant
 from tenants.transfer_rules import SkipReason
 
-
-def find_differing(calls: Collection[Call], reported: Mapping[int, EndedEvent]) -> list[Call]:
-    """Return the calls that the report may change, and whose rows it tells otherwise. One query at most.
-
-    A call whose evidence has this row already was decided on it.
-    """
-    differing = [call for call in calls if _may_change(call) and _differs(_facts(call), reported[call.session_id])]
-    if not differing:
-        return []
-    snapshots = dict(Call.objects.filter(pk__in=[call.pk for call in differing]).values_list("pk", "uis_snapshot"))
-    seen = {call.pk: evidence.load(snapshots.get(call.pk, "")).row for call in differing}
-    return [
-        call
-        for call in differing
-        if (row := seen[call.pk]) is None or _differs(differences.of_report(row), reported[call.session_id])
-    ]
+logger = logging.logger(__name__)
 
 
-def correct(tenant: Tenant, differing: Collection[Call], reported: Mapping[int, EndedEvent], *, now: datetime) -> int:
-    """Resolve these calls anew with their rows of the report; return how many that changed.
+def correct(tenant: Tenant, calls: Iterable[Call], reported: Mapping[int, EndedEvent], *, now: datetime) -> int:
+    """Resolve the calls that the report tells otherwise anew with their rows of it; return how many that changed.
 
     The caller enqueues the next steps of all its calls together, with `steps.resume_due`.
     """
+    differing = [call.session_id for call in calls if _may_change(call, reported[call.session_id])]
     if not differing:
         return 0
-    known = Sources.load(tenant, [call.session_id for call in differing])
-    return sum(_correct(tenant, reported[call.session_id], known, now=now) for call in differing)
+    known = Sources.load(tenant, differing)
+    return sum(_correct_or_log(tenant, reported[session_id], known, now=now) for session_id in differing)
 
 
-@transaction.atomic
+def _correct_or_log(tenant: Tenant, row: EndedEvent, known: Sources, *, now: datetime) -> bool:
+    try:
+        with transaction.atomic():
+            return _correct(tenant, row, known, now=now)
+    except Exception:
+        # The others must not wait for it; the next run tries it again.
+        logger.exception("call could not be corrected", tenant=tenant.slug, call=row.session_id)
+        return False
+
+
 def _correct(tenant: Tenant, row: EndedEvent, known: Sources, *, now: datetime) -> bool:
     call = Call.objects.locked(tenant, row.session_id)
     if call is None:
         return False
-    is_changed = reopen.reopen_on_report(call, row, known, now=now)
+    seen = evidence.load(call.uis_snapshot).row
+    if seen is not None and not find_differences(differences.of_report(seen), row):
+        return False  # It was decided on this row.
+    if call.is_done:
+        is_changed = reopen.reopen_on_report(call, row, known, now=now)
+    else:
+        is_changed = apply_event.apply_event(tenant, row, now=now)
+        call.refresh_from_db(fields=["uis_snapshot"])
     # The row is evidence from now on, also where it changed nothing: the difference is settled.
     call.uis_snapshot = evidence.updated(call.uis_snapshot, row=row, legs=())
     call.save(update_fields=["uis_snapshot"])
     return is_changed
 
 
-def _may_change(call: Call) -> bool:
-    return call.is_done and not (call.state == State.SKIPPED and call.skip_reason == SkipReason.MANUAL)
+def _may_change(call: Call, row: EndedEvent) -> bool:
+    """Whether the report may change the call.
 
-
-def _differs(known: KnownFacts, row: EndedEvent) -> bool:
-    return bool(differences.find_differences(known, row))
+    The CRM accepts no correction, and an open call fetches what it needs: for both only an unknown talk matters.
+    """
+    found = find_differences(_facts(call), row)
+    if call.state == State.SKIPPED:
+        return bool(found) and call.skip_reason != SkipReason.MANUAL
+    is_decided = call.is_done or (not call.has_legs and call.state != State.FETCHING_LEGS)
+    return Difference.TALK in found and is_decided
 
 
 def _facts(call: Call) -> KnownFacts:

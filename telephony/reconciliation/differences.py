@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from telephony.calls.evidence import CLICK_TO_CALL_PREFIX
 from telephony.uis.types import EndedEvent, Result
 
 # Notifications and legs may name another second of the same start.
@@ -38,7 +39,7 @@ def find_differences(known: KnownFacts, reported: EndedEvent) -> frozenset[Diffe
     """Return the fields that the report tells otherwise; it never takes back a talk that somebody else told of."""
     is_told = {
         Difference.TALK: bool(reported.talk_seconds) and not known.has_talk,
-        Difference.DIRECTION: bool(reported.direction) and reported.direction != known.direction,
+        Difference.DIRECTION: reported.direction not in {"", known.direction} and not _is_click(reported),
         Difference.CONTACT: bool(reported.contact) and reported.contact != known.contact,
         Difference.RESULT: _is_other_result(known.result, reported.result),
         Difference.START: known.started_at is not None
@@ -57,6 +58,11 @@ def of_report(row: EndedEvent) -> KnownFacts:
         result=row.result or "",
         started_at=row.started_at,
     )
+
+
+def _is_click(reported: EndedEvent) -> bool:
+    """Whether we started the call: it is outgoing, whatever direction UIS reports."""
+    return reported.external_id.startswith(CLICK_TO_CALL_PREFIX)
 
 
 def _is_other_result(known: str, reported: Result | None) -> bool:

@@ -43,9 +43,8 @@ def compare_next(tenant: Tenant, kind: Kind, *, now: datetime) -> None:
 
     Nothing happens while another worker compares a part.
     """
-    ReportCursor.objects.get_or_create(tenant=tenant, kind=kind, defaults={"next_attempt_at": now})
-    pk = ReportCursor.objects.values_list("pk", flat=True).get(tenant=tenant, kind=kind)
-    cursor = ReportCursor.objects.claim_one(pk, now=now)
+    found, _is_new = ReportCursor.objects.get_or_create(tenant=tenant, kind=kind, defaults={"next_attempt_at": now})
+    cursor = ReportCursor.objects.claim_one(found.pk, now=now)
     if cursor is None:
         return
     goes_on, changes = False, dict[str, object]()
