@@ -1,6 +1,7 @@
 """The ReportCursor model: how far the scheduled comparisons of one client's report have come."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
 from connector_project.core.jobs import LeasedJob, LeasedQuerySet
@@ -14,8 +15,8 @@ class ReportCursor(LeasedJob):
     """
 
     class Kind(Choices):
-        RECENT = "RECENT", "RECENT"
-        DAYS = "DAYS", "DAYS"
+        RECENT = "RECENT", _("recent calls")
+        DAYS = "DAYS", _("whole days")
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="report_cursors")
     kind = models.CharField(max_length=8, choices=Kind.as_choices)
