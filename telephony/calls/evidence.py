@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from connector_project.core import phone_numbers
+from telephony.calls import stored_events
 from telephony.calls.legs import ROUNDING
 from telephony.uis.types import AnsweredEvent, CallEvent, CallLeg, EndedEvent, Event, RecordingEvent, RingingEvent
 
@@ -48,7 +49,10 @@ class CallEvidence:
     """The evidence about a call, without repeats and in the order of events."""
 
     def __init__(self, events: Iterable[CallEvent], row: EndedEvent | None, own_numbers: Collection[str]) -> None:
-        unique = {_sort_key(event): event for event in events}
+        told = list(events)
+        # The events that are left prove no miss: an answer may be among the others.
+        self.is_partial = row is None and stored_events.may_lack_some(told)
+        unique = {_sort_key(event): event for event in told}
         self.events = [unique[key] for key in sorted(unique)]
         self.row = row
         self.own_numbers = own_numbers
@@ -82,7 +86,7 @@ class CallEvidence:
     @functools.cached_property
     def is_missed(self) -> bool:
         """Whether an incoming call has ended and no source reports an answer."""
-        is_lost = any(end.is_lost for end in self.finished)
+        is_lost = any(end.is_lost for end in self.finished) and not self.is_partial
         return self.direction == "in" and is_lost and not self.has_talk and not self.rang_after_end
 
     @functools.cached_property

@@ -1,12 +1,26 @@
 """Parsed events as they are stored on their notification: typed and versioned, read by every later step."""
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, OtherEvent, RecordingEvent, RingingEvent
+from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, Event, OtherEvent, RecordingEvent, RingingEvent
 
 VERSION = 1  # An incompatible change of an event class gets a new number, and `load` a reader of the old one.
+# How many events of a kind are kept of one call, the newest ones: reading a call costs no more, whatever it is sent. A
+# call that has had so many is decided by UIS's report.
+KEPT: Mapping[str, int] = {
+    Event.INCOMING: 10,
+    Event.WAITING: 90,
+    Event.OUTGOING: 20,
+    Event.TALK_STARTED: 20,
+    Event.TALK_FINISHED: 10,
+    Event.CALL_END: 20,
+    Event.LOST_CALL: 10,
+    Event.RECORDED: 20,
+}
 _KINDS: dict[str, type[CallEvent]] = {
     "RINGING": RingingEvent,
     "ANSWERED": AnsweredEvent,
@@ -35,3 +49,8 @@ def load(stored: Any) -> CallEvent:
         raise UnknownVersion(str(stored["version"]))
     event: CallEvent = _ADAPTERS[stored["kind"]].validate_python(stored["values"])
     return event
+
+
+def may_lack_some(events: Iterable[CallEvent]) -> bool:
+    """Whether there are so many events of a kind that older ones may not be kept."""
+    return any(count >= KEPT.get(event, count + 1) for event, count in Counter(one.event for one in events).items())

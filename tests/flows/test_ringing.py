@@ -328,7 +328,7 @@ def test_ring_a_second_after_the_end_opens_no_popup(notify, pbx, crm, tenant):
 
 
 def test_second_end_after_a_ring_closes_the_popup(notify, pbx, crm, tenant):
-    menu, ring, call = menu_and_call(pbx)
+    menu, ring, _call = menu_and_call(pbx)
     hung_up = dict(menu, wait_time_duration=99, notification_time=pbx.stamp(timezone.now() + timedelta(seconds=3)))
     notify(menu, ring, hung_up)
     assert crm.popups() == {27: [{"missed": True}]}
