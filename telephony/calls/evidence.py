@@ -1,6 +1,7 @@
 """Evidence about one call from its notifications, in any order, and its row in UIS's report. Pure."""
 
 import functools
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,8 +10,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from connector_project.core import phone_numbers
-from telephony.calls import stored_events
 from telephony.calls.legs import ROUNDING
+from telephony.calls.stored_events import KEPT
 from telephony.uis.types import AnsweredEvent, CallEvent, CallLeg, EndedEvent, Event, RecordingEvent, RingingEvent
 
 # Prefix of the external id of click-to-call calls: they are outgoing, whatever direction UIS reports.
@@ -50,11 +51,10 @@ class CallEvidence:
 
     def __init__(self, events: Iterable[CallEvent], row: EndedEvent | None, own_numbers: Collection[str]) -> None:
         told = list(events)
-        # The events that are left prove no miss: an answer may be among the others.
-        self.is_partial = row is None and stored_events.may_lack_some(told)
         unique = {_sort_key(event): event for event in told}
         self.events = [unique[key] for key in sorted(unique)]
         self.row = row
+        self._counts = Counter(event.event for event in told)
         self.own_numbers = own_numbers
         self.ends = [event for event in self.events if isinstance(event, EndedEvent)]
         # Best source first: the report row, then the latest end.
@@ -86,8 +86,14 @@ class CallEvidence:
     @functools.cached_property
     def is_missed(self) -> bool:
         """Whether an incoming call has ended and no source reports an answer."""
-        is_lost = any(end.is_lost for end in self.finished) and not self.is_partial
-        return self.direction == "in" and is_lost and not self.has_talk and not self.rang_after_end
+        is_lost = any(end.is_lost for end in self.finished)
+        is_proven = self.row is not None or not self._may_lack_events
+        return self.direction == "in" and is_lost and is_proven and not self.has_talk and not self.rang_after_end
+
+    @property
+    def _may_lack_events(self) -> bool:
+        """Whether there are so many events of a kind that older ones are no longer kept: an answer may be one."""
+        return any(count >= KEPT.get(event, count + 1) for event, count in self._counts.items())
 
     @functools.cached_property
     def direction(self) -> str:

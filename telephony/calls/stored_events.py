@@ -1,7 +1,6 @@
 """Parsed events as they are stored on their notification: typed and versioned, read by every later step."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -49,8 +48,3 @@ def load(stored: Any) -> CallEvent:
         raise UnknownVersion(str(stored["version"]))
     event: CallEvent = _ADAPTERS[stored["kind"]].validate_python(stored["values"])
     return event
-
-
-def may_lack_some(events: Iterable[CallEvent]) -> bool:
-    """Whether there are so many events of a kind that older ones may not be kept."""
-    return any(count >= KEPT.get(event, count + 1) for event, count in Counter(one.event for one in events).items())

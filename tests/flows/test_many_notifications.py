@@ -16,7 +16,8 @@ from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 @pytest.fixture
 def few(monkeypatch):
     """Keep few events of each kind, so that the tests need few notifications."""
-    monkeypatch.setattr(stored_events, "KEPT", dict.fromkeys(stored_events.KEPT, 3))
+    for event in stored_events.KEPT:
+        monkeypatch.setitem(stored_events.KEPT, event, 3)
 
 
 @pytest.fixture
