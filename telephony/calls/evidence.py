@@ -116,12 +116,15 @@ class CallEvidence:
         """
         if self.row and self.row.started_at:
             return self.row.started_at
-        starts = [end.started_at for end in self.ends if end.started_at and self._is_possible_start(end.started_at)]
+        starts = [start for end in self.ends if (start := self._start_by(end))]
         return min(starts or [event.happened_at for event in self.events if event.happened_at], default=None)
 
-    def _is_possible_start(self, started_at: datetime) -> bool:
-        """Whether a call may have lasted since then: templates are typed by people, and so may be its start."""
-        return self.ended_at is None or self.ended_at - started_at <= LONGEST_CALL
+    def _start_by(self, end: EndedEvent) -> datetime | None:
+        """Return the start by this end; by its duration if no call can have lasted since the start it names."""
+        if not end.started_at or not self.ended_at or abs(self.ended_at - end.started_at) <= LONGEST_CALL:
+            return end.started_at
+        lasted = timedelta(seconds=end.total_seconds or end.wait_seconds or 0)
+        return end.happened_at - lasted if end.happened_at else None
 
     @functools.cached_property
     def ended_at(self) -> datetime | None:
