@@ -37,6 +37,7 @@ def apply_event(tenant: Tenant, event: CallEvent, *, now: datetime) -> bool:
 def _start_call(call: Call, event: CallEvent, resolution: CallResolution, *, now: datetime) -> None:
     """Choose the first step of an ended call."""
     pipeline.apply_resolution(call, resolution, owner=None)
+    call.is_low_priority = call.started_at < now - pipeline.LOW_PRIORITY_AFTER
     call.skip_reason = pipeline.certain_skip_reason(call, now=now)
     if call.skip_reason:
         call.move_to(State.SKIPPED, now=now)  # Spend no API points on a call that is skipped.

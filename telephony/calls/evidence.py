@@ -1,6 +1,7 @@
 """Evidence about one call from its notifications, in any order, and its row in UIS's report. Pure."""
 
 import functools
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from pydantic import TypeAdapter
 
 from connector_project.core import phone_numbers
 from telephony.calls.legs import ROUNDING
+from telephony.calls.stored_events import KEPT
 from telephony.uis.types import AnsweredEvent, CallEvent, CallLeg, EndedEvent, Event, RecordingEvent, RingingEvent
 
 # Prefix of the external id of click-to-call calls: they are outgoing, whatever direction UIS reports.
@@ -48,9 +50,11 @@ class CallEvidence:
     """The evidence about a call, without repeats and in the order of events."""
 
     def __init__(self, events: Iterable[CallEvent], row: EndedEvent | None, own_numbers: Collection[str]) -> None:
-        unique = {_sort_key(event): event for event in events}
+        told = list(events)
+        unique = {_sort_key(event): event for event in told}
         self.events = [unique[key] for key in sorted(unique)]
         self.row = row
+        self._counts = Counter(event.event for event in told)
         self.own_numbers = own_numbers
         self.ends = [event for event in self.events if isinstance(event, EndedEvent)]
         # Best source first: the report row, then the latest end.
@@ -83,7 +87,13 @@ class CallEvidence:
     def is_missed(self) -> bool:
         """Whether an incoming call has ended and no source reports an answer."""
         is_lost = any(end.is_lost for end in self.finished)
-        return self.direction == "in" and is_lost and not self.has_talk and not self.rang_after_end
+        is_proven = self.row is not None or not self._may_lack_events
+        return self.direction == "in" and is_lost and is_proven and not self.has_talk and not self.rang_after_end
+
+    @property
+    def _may_lack_events(self) -> bool:
+        """Whether there are so many events of a kind that older ones are no longer kept: an answer may be one."""
+        return any(count >= KEPT.get(event, count + 1) for event, count in self._counts.items())
 
     @functools.cached_property
     def direction(self) -> str:
@@ -106,12 +116,15 @@ class CallEvidence:
         """
         if self.row and self.row.started_at:
             return self.row.started_at
-        starts = [end.started_at for end in self.ends if end.started_at and self._is_possible_start(end.started_at)]
+        starts = [start for end in self.ends if (start := self._start_by(end))]
         return min(starts or [event.happened_at for event in self.events if event.happened_at], default=None)
 
-    def _is_possible_start(self, started_at: datetime) -> bool:
-        """Whether a call may have lasted since then: templates are typed by people, and so may be its start."""
-        return self.ended_at is None or self.ended_at - started_at <= LONGEST_CALL
+    def _start_by(self, end: EndedEvent) -> datetime | None:
+        """Return the start by this end; by its duration if no call can have lasted since the start it names."""
+        if not end.started_at or not self.ended_at or abs(self.ended_at - end.started_at) <= LONGEST_CALL:
+            return end.started_at
+        lasted = timedelta(seconds=end.total_seconds or end.wait_seconds or 0)
+        return end.happened_at - lasted if end.happened_at else None
 
     @functools.cached_property
     def ended_at(self) -> datetime | None:

@@ -15,7 +15,7 @@ def events_by_session(tenant: Tenant, session_ids: Collection[int]) -> dict[int,
     """Return the processed events of each session. One query for any number of sessions."""
     events: dict[int, list[CallEvent]] = {session_id: [] for session_id in session_ids}
     rows = Notification.objects.filter(tenant=tenant, session_id__in=session_ids, parsed_event__isnull=False)
-    for session_id, stored in rows.values_list("session_id", "parsed_event"):
+    for session_id, stored in rows.order_by().values_list("session_id", "parsed_event"):
         if session_id in events:
             events[session_id].append(stored_events.load(stored))
     return events

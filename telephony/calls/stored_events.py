@@ -1,12 +1,25 @@
 """Parsed events as they are stored on their notification: typed and versioned, read by every later step."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, OtherEvent, RecordingEvent, RingingEvent
+from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, Event, OtherEvent, RecordingEvent, RingingEvent
 
 VERSION = 1  # An incompatible change of an event class gets a new number, and `load` a reader of the old one.
+# How many events of a kind are kept of one call, the newest ones: reading a call costs no more, whatever it is sent. A
+# call that has had so many is decided by UIS's report.
+KEPT: Mapping[str, int] = {
+    Event.INCOMING: 10,
+    Event.WAITING: 90,
+    Event.OUTGOING: 20,
+    Event.TALK_STARTED: 20,
+    Event.TALK_FINISHED: 10,
+    Event.CALL_END: 20,
+    Event.LOST_CALL: 10,
+    Event.RECORDED: 20,
+}
 _KINDS: dict[str, type[CallEvent]] = {
     "RINGING": RingingEvent,
     "ANSWERED": AnsweredEvent,

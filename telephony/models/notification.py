@@ -23,6 +23,19 @@ class NotificationQuerySet(LeasedQuerySet["Notification"]):
         # Queued, claimed or due: a failed one is postponed for longer.
         return self.filter(outcome=Notification.Outcome.RECEIVED, next_attempt_at__lte=now + QUEUED_FOR)
 
+    def kept_events(self, tenant: Tenant, session_id: int) -> "NotificationQuerySet":
+        """Return the notifications of a call whose events are its evidence."""
+        return self.filter(tenant=tenant, session_id=session_id, parsed_event__isnull=False)
+
+    def supersede(self) -> None:
+        """Let the events of these be evidence no longer; what was done for them stays. Needs a transaction."""
+        # Two workers that process notifications of one call must not wait for each other.
+        rows = self.select_for_update(skip_locked=True).order_by("pk")
+        superseded = self.model.objects.filter(pk__in=list(rows.values_list("pk", flat=True)))
+        plain = [Notification.Reason.NONE, Notification.Reason.NOTHING_TO_DO]
+        superseded.filter(reason__in=plain).update(reason=Notification.Reason.SUPERSEDED)
+        superseded.update(parsed_event=None)
+
     def with_related(self) -> "NotificationQuerySet":
         """Join the tenant with both connections and the rules."""
         return self.select_related("tenant__uis", "tenant__crm", "tenant__rules")
@@ -61,6 +74,7 @@ class Notification(LeasedJob):
         CRM_AWAY = "CRM_AWAY", _("the CRM was not answering")
         CRM_FAILED = "CRM_FAILED", _("the CRM did not accept the pop-up")
         NOTHING_TO_DO = "NOTHING_TO_DO", _("nothing to do")
+        SUPERSEDED = "SUPERSEDED", _("no longer used: the call had many more, and UIS's report decides")
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="notifications", verbose_name=_("client"))
     received_at = models.DateTimeField(_("received"))
@@ -93,6 +107,12 @@ class Notification(LeasedJob):
         ]
         indexes = [
             models.Index(fields=["tenant", "session_id"], name="notification_by_session"),
+            # Of the events that are kept: those of one kind are few, whatever else is stored of a call.
+            models.Index(
+                fields=["tenant", "session_id", "event", "-id"],
+                name="notification_kept_events",
+                condition=models.Q(parsed_event__isnull=False),
+            ),
             models.Index(
                 fields=["next_attempt_at"],
                 name="notification_pending",

@@ -33,6 +33,7 @@ _LARGEST_SECONDS = 2**31 - 1
 _LONGEST_TEXT = 100
 _LONGEST_LINK = 2000
 _LONGEST_NUMBER = 32
+_MOST_IDS = 500
 _YEARS = range(2000, 2100)
 
 
@@ -64,7 +65,7 @@ def _text(raw: object) -> str:
 def _ids(raw: object) -> tuple[int, ...]:
     """Parse a list of ids that may be sent as an array or as text."""
     items = raw if isinstance(raw, list) else str(raw or "").strip("[] ").split(",")
-    return tuple(number for item in items if (number := _whole(item)) is not None)
+    return tuple(number for item in items[:_MOST_IDS] if (number := _whole(item)) is not None)
 
 
 def _local_time(raw: object, info: ValidationInfo[Locale]) -> datetime | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, Subquery
 from structlog.contextvars import bind_contextvars
 
 from connector_project.core import logging
@@ -126,7 +127,8 @@ def _reprocess(stored: Notification, *, event: str, now: datetime) -> bool:
 
 def _apply_once(stored: Notification, *, now: datetime) -> CallEvent | Unreadable:
     if stored.outcome == State.QUEUED:
-        return stored_events.load(stored.parsed_event)  # Applied before; its worker died at the pop-up.
+        # Applied before; its worker died at the pop-up.
+        return stored_events.load(stored.parsed_event) if stored.parsed_event else _parse(stored)
     try:
         return _apply(stored, now=now)
     except IntegrityError:
@@ -140,7 +142,7 @@ def _apply(stored: Notification, *, now: datetime) -> CallEvent | Unreadable:
     parsed = _parse(stored)
     if isinstance(parsed, CallEvent):
         _store_event(stored, parsed)
-    if _is_repeat(stored, parsed.key):
+    if _is_repeat(stored, parsed):
         stored.close(State.REPEATED)
         if isinstance(parsed, CallEvent):  # The key is not all that it tells: its contact may be known now.
             apply_event.apply_event(stored.tenant, parsed, now=now)
@@ -175,5 +177,16 @@ def _store_event(stored: Notification, event: CallEvent) -> None:
     stored.employee_uis_id, stored.happened_at = event.employee_id, event.happened_at
 
 
-def _is_repeat(stored: Notification, key: str) -> bool:
-    return Notification.objects.filter(tenant=stored.tenant, key=key).exclude(pk=stored.pk).exists()
+def _is_repeat(stored: Notification, parsed: ParsedWebhook) -> bool:
+    """Whether it was processed before; for an event, the oldest that it supersedes is dropped. One query."""
+    rows = Notification.objects
+    repeated = Exists(rows.filter(tenant=stored.tenant, key=parsed.key).exclude(pk=stored.pk))
+    if isinstance(parsed, Unreadable):
+        return bool(rows.filter(pk=stored.pk).values_list(repeated, flat=True).get())
+    kept = rows.kept_events(stored.tenant, parsed.session_id).filter(event=parsed.event)
+    limit = stored_events.KEPT[parsed.event]
+    oldest = Subquery(kept.order_by("-pk").values("pk")[limit - 1 : limit])
+    is_repeat, superseded = rows.filter(pk=stored.pk).values_list(repeated, oldest).get()
+    if superseded:
+        kept.filter(pk__lte=superseded).supersede()
+    return bool(is_repeat)

@@ -88,6 +88,23 @@ def test_transfer_opens_the_next_popup_and_closes_the_first(notify, pbx, crm, la
     assert list(crm.popups()) == [28]
 
 
+def test_consultation_closes_the_popup_of_who_asks_as_a_transfer_does(notify, pbx, crm, later, tenant):
+    """The notifications of a consultation are those of a transfer. Who gets the customer back rings, and nothing stays
+    open after the call; the record is of who talked at the end (tests/telephony/test_legs.py)."""
+    call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN], talks=[(IVAN, 52), (PETR, 20), (IVAN, 30)])
+    notify(notification_of(call, "waiting", IVAN), notification_of(call, "talk_started", IVAN))
+    later(timedelta(seconds=52))
+    notify(notification_of(call, "waiting", PETR), notification_of(call, "talk_started", PETR))
+    assert list(crm.popups()) == [28]
+    later(timedelta(seconds=20))
+    notify(dict(notification_of(call, "waiting", IVAN), leg_id=1234567))
+    assert sorted(crm.popups()) == [27, 28]
+    notify(dict(notification_of(call, "talk_started", IVAN), leg_ids=[1234567]))
+    assert list(crm.popups()) == [27]
+    notify(notification_of(call, "call_end"))
+    assert crm.popups() == {}
+
+
 def test_repeated_ringing_event_opens_no_second_popup(notify, crm, ringing, tenant):
     body = notification_of(ringing, "waiting", IVAN)
     notify(body, body, dict(body, notification_name="again"))
@@ -328,7 +345,7 @@ def test_ring_a_second_after_the_end_opens_no_popup(notify, pbx, crm, tenant):
 
 
 def test_second_end_after_a_ring_closes_the_popup(notify, pbx, crm, tenant):
-    menu, ring, call = menu_and_call(pbx)
+    menu, ring, _call = menu_and_call(pbx)
     hung_up = dict(menu, wait_time_duration=99, notification_time=pbx.stamp(timezone.now() + timedelta(seconds=3)))
     notify(menu, ring, hung_up)
     assert crm.popups() == {27: [{"missed": True}]}

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telephony.calls.evidence import UisSnapshot, dump, load
+from telephony.calls import stored_events
+from telephony.calls.evidence import CallEvidence, UisSnapshot, dump, load
 from telephony.calls.legs import LAST_TALKER
 from telephony.calls.resolution import ResolutionStatus, resolve
 from telephony.uis.types import AnsweredEvent, CallLeg, EndedEvent, OtherEvent, RecordingEvent, Result, RingingEvent
@@ -333,3 +334,52 @@ def test_every_order_of_six_events_has_the_same_resolution(events):
 def test_answered_call_stays_answered_after_any_further_event(events, later):
     if resolution_of(*events).is_lost is False:
         assert resolution_of(*events, later).is_lost is False
+
+
+@pytest.mark.parametrize("wrong", [datetime(2001, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC)])
+def test_start_that_no_call_can_have_is_ignored(wrong):
+    assert resolution_of(lost(30, started_at=wrong)).started_at == at(0)
+    assert resolution_of(lost(30, wait_seconds=None, started_at=wrong), end(31)).started_at == at(0)
+    assert resolution_of(ringing(IVAN, 4), lost(30, happened_at=None, started_at=wrong), end(31)).started_at == at(0)
+
+
+def test_start_is_believed_where_nothing_tells_when_the_call_ended():
+    wrong = datetime(2001, 1, 1, tzinfo=UTC)
+    assert resolution_of(lost(30, started_at=wrong, happened_at=None)).started_at == wrong
+
+
+def test_start_in_the_report_replaces_that_of_notifications():
+    row = make_event(EndedEvent, 30, "report", is_lost=True, started_at=at(7), result=Result.NO_ANSWER)
+    assert resolution_of(lost(30), end(31), row=row).started_at == at(7)
+    assert resolution_of(end(60, talk=20), row=row).started_at == at(7)
+
+
+@pytest.mark.parametrize("is_flagged", [True, False])
+def test_call_with_an_outside_party_is_not_internal_because_one_event_knows_only_an_extension(is_flagged):
+    short = lost(10, contact="102", is_internal=True)
+    outside = end(30, is_internal=is_flagged)
+    assert resolution_of(short).is_internal
+    assert [resolution_of(*events).is_internal for events in ([short, outside], [outside, short])] == [is_flagged] * 2
+
+
+def test_call_is_over_at_its_last_end_unless_a_phone_rang_later():
+    def is_over(*events):
+        return CallEvidence(events, None, ()).is_over
+
+    menu, hung_up = lost(10, rung_employee_ids=()), lost(40)
+    assert not is_over(ringing(IVAN, 5))
+    assert is_over(ringing(IVAN, 5), menu)
+    assert is_over(ringing(IVAN, 11), menu)
+    assert not is_over(menu, ringing(IVAN, 15))
+    assert is_over(hung_up, ringing(IVAN, 15), menu)
+
+
+@pytest.mark.parametrize("event", sorted(set(stored_events.KEPT) - {"talk_finished"}))  # which tells of a talk
+def test_call_with_as_many_events_as_are_kept_is_not_missed_by_them(event):
+    kind = {"waiting": RingingEvent, "lost_call": EndedEvent, "call_end": EndedEvent}.get(event, OtherEvent)
+    many = [make_event(kind, 1 + number / 100, event) for number in range(stored_events.KEPT[event])]
+    few = many[2:]
+    assert resolution_of(*few, lost(30)).status == ResolutionStatus.MISSED
+    assert resolution_of(*many, lost(30)).status == ResolutionStatus.NEEDS_LEGS
+    row = make_event(EndedEvent, 30, "report", is_lost=True, started_at=at(0), result=Result.NO_ANSWER)
+    assert resolution_of(*many, lost(30), row=row).status == ResolutionStatus.MISSED

@@ -30,7 +30,13 @@ LOCAL = 10  # digits after the country code of Russia, which people also write a
 SLOW_MS = 1000  # slower than this, the customer speaks before the pop-up is shown
 POPUP_EVENTS = {Event.WAITING, Event.OUTGOING}
 # A pop-up that was no longer needed is no fault.
-FAULTS = set(Reason) - {Reason.CALL_OVER, Reason.COLLEAGUE_ANSWERED, Reason.ALREADY_SHOWN, Reason.NOTHING_TO_DO}
+FAULTS = set(Reason) - {
+    Reason.CALL_OVER,
+    Reason.COLLEAGUE_ANSWERED,
+    Reason.ALREADY_SHOWN,
+    Reason.NOTHING_TO_DO,
+    Reason.SUPERSEDED,
+}
 SYSTEMS: Mapping[str, Text] = {"uis": "UIS", "connector": gettext_lazy("the connector"), "crm": gettext_lazy("the CRM")}
 
 
