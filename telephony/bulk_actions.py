@@ -1,29 +1,23 @@
 """Bulk actions: one action on many rows, previewed, then run in portions; no row is processed twice."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import Max, QuerySet
 
 from connector_project.core import http_client
-from connector_project.core.filters import StrictFilterSet
 from connector_project.core.task_queue import enqueue
-from telephony import task_names
-from telephony.calls import filters, manual, steps
+from telephony import bulk_action_rows, task_names
+from telephony.calls import manual
 from telephony.calls.steps import Failed, Postponed
-from telephony.models import BulkAction, Call, FailureReason, choices
+from telephony.models import BulkAction, FailureReason
 from telephony.models.bulk_action import Portion
 from telephony.reconciliation import call_import
 from telephony.uis.errors import LIMIT
-from telephony.webhooks import process, unreadable
 from tenants.audit import Actor
 from tenants.models import AuditLogEntry, Tenant, UisConnection
 
-PORTION_ROWS = 200
-MAX_ROWS = 100_000
 MAX_ATTEMPTS = 5  # a portion that crashes its worker does so every time: the action fails
 PAUSE_SECONDS = 60.0
 DENIED_PAUSE_SECONDS = 300.0  # each attempt also probes the access
@@ -34,37 +28,33 @@ AUDIT_ACTIONS = {
     Kind.REPROCESS: AuditAction.REPROCESSED,
     Kind.IMPORT: AuditAction.CALLS_IMPORTED,
 }
-# What is done to one row; an import works off UIS's report instead. A row whose state has changed is left alone.
-ROW_ACTIONS: Mapping[str, Callable[[BulkAction, Any, datetime], bool]] = {
-    Kind.RETRY: lambda action, call, now: manual.retry(call, is_one_of_many=True, by=action.requested_by, now=now),
-    Kind.SKIP: lambda action, call, now: manual.skip(call, action.comment, by=action.requested_by, now=now),
-    Kind.REPROCESS: lambda action, row, now: process.reprocess(row, event=action.filters.get("event", ""), now=now),
-}
-
-
-def filter_set(kind: str, chosen: Mapping[str, str]) -> StrictFilterSet:
-    """Return the filters of the rows to which the action can apply."""
-    if kind == Kind.REPROCESS:
-        return unreadable.UnreadableFilterSet(chosen, unreadable.notifications())
-    skipped = [] if kind == Kind.SKIP else [choices.State.SKIPPED]
-    return filters.CallFilterSet(chosen, Call.objects.filter(state__in=[*choices.OPEN_STATES, *skipped]))
-
-
-def count(rows: QuerySet[Any]) -> int:
-    """Return the number of rows; counting stops just above the limit."""
-    return rows.order_by()[: MAX_ROWS + 1].count()
 
 
 @transaction.atomic
-def start(kind: str, chosen: Mapping[str, str], *, comment: str = "", by: Actor, now: datetime) -> BulkAction | None:
-    """Start an action on rows; return None if it matches no rows, or too many."""
-    rows = filter_set(kind, chosen).qs
-    total = count(rows)
-    if not 0 < total <= MAX_ROWS:
+def start(
+    kind: str,
+    chosen: Mapping[str, str],
+    *,
+    comment: str = "",
+    previewed: tuple[datetime, int] | None = None,
+    by: Actor,
+    now: datetime,
+) -> BulkAction | None:
+    """Start an action on rows; return None if it matches no rows, or too many.
+
+    With the time of the preview and the newest row in it, what came or failed since is not included.
+    """
+    rows = bulk_action_rows.filter_set(kind, chosen).qs
+    if previewed is not None:
+        rows = bulk_action_rows.previewed(rows, at=previewed[0], newest=previewed[1])
+    total = bulk_action_rows.count(rows)
+    if not 0 < total <= bulk_action_rows.MAX_ROWS:
         return None
-    newest = rows.order_by().aggregate(Max("pk"))["pk__max"]
-    action = BulkAction(kind=kind, filters=dict(chosen), comment=comment, total=total, cursor_end=newest)
-    return _begin(action, State.RUNNING, by=by, now=now)
+    action = BulkAction(kind=kind, filters=dict(chosen), comment=comment, total=total)
+    _begin(action, State.RUNNING, by=by, now=now)
+    action.total = bulk_action_rows.store(action, rows)
+    action.save(update_fields=["total"])
+    return action
 
 
 @transaction.atomic
@@ -137,6 +127,7 @@ def _cancel(action: BulkAction, *, by: Actor, now: datetime) -> None:
         _log(action, AUDIT_ACTIONS[Kind(action.kind)], by=action.requested_by, now=now)
     action.end(State.CANCELLED, now=now)
     action.save()
+    action.rows.all().delete()
 
 
 def _run(action: BulkAction, *, now: datetime) -> Portion | Postponed | Failed:
@@ -144,7 +135,7 @@ def _run(action: BulkAction, *, now: datetime) -> Portion | Postponed | Failed:
     if action.attempts > MAX_ATTEMPTS:
         return Failed(reason=FailureReason.INTERNAL_ERROR)
     if action.tenant is None:  # Only an import has a client.
-        return _run_rows(action, now=now)
+        return bulk_action_rows.run(action, now=now)
     uis = action.tenant.uis
     if uis.is_circuit_open(is_live=False, now=now):
         return Postponed(until=uis.retry_at or now, reason=FailureReason.UIS_UNAVAILABLE)
@@ -154,16 +145,6 @@ def _run(action: BulkAction, *, now: datetime) -> Portion | Postponed | Failed:
         return _stop(uis, exc, now=now)
     uis.restore()
     return portion
-
-
-def _run_rows(action: BulkAction, *, now: datetime) -> Portion:
-    found = filter_set(action.kind, action.filters).qs.filter(pk__gt=action.cursor, pk__lte=action.cursor_end)
-    batch = list(found.order_by("pk")[:PORTION_ROWS])
-    done = manual.apply_to_each(batch, lambda row: ROW_ACTIONS[action.kind](action, row, now))
-    if action.kind == Kind.RETRY:
-        steps.resume_due(now=now)
-    is_last = len(batch) < PORTION_ROWS
-    return Portion(seen=len(batch), done=done, cursor=action.cursor_end if is_last else batch[-1].pk, is_last=is_last)
 
 
 def _stop(uis: UisConnection, exc: http_client.RemoteError, *, now: datetime) -> Postponed | Failed:

@@ -6,8 +6,8 @@ from typing import Any
 
 from django import forms
 
+from connector_project.core.admin.edit_forms import SecretField
 from tenants import audit
-from tenants.forms import SecretField
 from tenants.models import AuditLogEntry, Tenant
 
 Action = AuditLogEntry.Action

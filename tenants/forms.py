@@ -1,5 +1,6 @@
 """Forms of the tenant page: keys are write-only, and a changed connection is tried again."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import time_zones
+from connector_project.core.admin.edit_forms import EditForm, SecretField
+from connector_project.core.admin.edit_formsets import EditFormSet
 from tenants import status_labels
 from tenants.models import CrmConnection, Employee, Tenant, UisConnection, UisStatus
 
@@ -16,16 +19,9 @@ from tenants.models import CrmConnection, Employee, Tenant, UisConnection, UisSt
 MIN_HINTED_LENGTH = 12
 
 
-class SecretField(forms.CharField):
-    """A write-only key: if the field is left empty, the stored key stays."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            **kwargs | {"required": False, "widget": forms.PasswordInput(attrs={"autocomplete": "new-password"})}
-        )
-
-
-class TenantForm(forms.ModelForm[Tenant]):
+class TenantForm(EditForm):
+    guarded = ("offboarded_at",)
+    guard_message = _("The client was disconnected or has returned since you opened this page. Reload the page.")
     time_zone = forms.ChoiceField(
         label=capfirst(_("time zone")),
         choices=lambda: [(name, name) for name in sorted(time_zones.known())],
@@ -49,7 +45,7 @@ class TenantForm(forms.ModelForm[Tenant]):
         help_texts = dict.fromkeys(("opens_at", "closes_at"), _("In the client's time zone."))
 
 
-class AlwaysSavedForm(forms.ModelForm[Any]):
+class AlwaysSavedForm(EditForm):
     """A form whose row is created with the tenant even if no field was filled in."""
 
     def has_changed(self) -> bool:
@@ -69,15 +65,19 @@ class ConnectionForm(AlwaysSavedForm):
             more = gettext("type a new one to replace it") if self.stored_key else ""
             field.help_text = "; ".join(filter(None, [key_hint(self.stored_key), more]))
 
+    def stored_value(self, name: str) -> Any:
+        return self.stored_key if name == self.key_name else super().stored_value(name)
+
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         cleaned[self.key_name] = cleaned.get(self.key_name) or self.stored_key
         return cleaned
 
     def save(self, commit: bool = True) -> Any:
-        if self.changed_data:
-            self.instance.denied_at, self.instance.denied_code, self.instance.denied_detail = None, "", ""
-        return super().save(commit)
+        saved = super().save(commit)
+        if commit and self.changed_data:
+            saved.restore()
+        return saved
 
 
 class UisForm(ConnectionForm):
@@ -99,17 +99,23 @@ class CrmForm(ConnectionForm):
         widgets = {"address": forms.URLInput()}
 
 
-class EmployeeFormSet(forms.BaseInlineFormSet[Employee, Tenant, Any]):
-    """Reports two employees with the same CRM user before the database constraint fails."""
+class EmployeeForm(EditForm):
+    """Marks a link that a person changed, so that no sync undoes it."""
 
-    def clean(self) -> None:
-        super().clean()
-        taken: set[int] = set()
-        for form in self.forms:
-            user_id = form.cleaned_data.get("crm_user_id") if hasattr(form, "cleaned_data") else None
-            if user_id in taken:
-                form.add_error("crm_user_id", gettext("Another employee is linked to this CRM user."))
-            taken |= {user_id} if user_id else set()
+    def set_dependent(self) -> Sequence[str]:
+        if "crm_user_id" not in self.changed_data:
+            return ()
+        linked_by = Employee.LinkedBy
+        self.instance.linked_by = linked_by.MANUAL if self.instance.crm_user_id else linked_by.NOT_LINKED
+        return ("linked_by",)
+
+
+class EmployeeFormSet(EditFormSet):
+    unique = {"crm_user_id": _("Another employee is linked to this CRM user.")}
+
+
+class NumberFormSet(EditFormSet):
+    unique = {"number": _("Another row has this number."), "is_default": _("Only one number can be the default.")}
 
 
 def key_hint(key: str) -> str:

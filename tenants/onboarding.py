@@ -44,7 +44,8 @@ def create_or_update(new: NewTenant, *, now: datetime) -> Tenant:
 
     A key that is not given stays. Raises ValidationError that names the field.
     """
-    same = Tenant.objects.filter(slug=new.slug, name=new.name).first() if new.slug else None
+    known = Tenant.objects.filter(slug=new.slug, name=new.name).first() if new.slug else None
+    same = Tenant.objects.lock(known.pk) if known else None
     if same is None:
         return create_tenant(new, now=now)
     same.uis.change(brand=new.uis_brand, access_token=new.uis_token)

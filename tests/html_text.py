@@ -25,7 +25,11 @@ def fields(html: str) -> dict[str, Any]:
             form[name] = chosen
     for name, inner in re.findall(r'<textarea name="([^"]+)"[^>]*>(.*?)</textarea>', html, re.DOTALL):
         form[name] = inner.strip()
-    return form
+    return {name: _unescaped(value) for name, value in form.items()}
+
+
+def _unescaped(value: Any) -> Any:
+    return [entities.unescape(one) for one in value] if isinstance(value, list) else entities.unescape(value)
 
 
 def errors(answer: Any) -> list[str]:

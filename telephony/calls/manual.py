@@ -10,6 +10,7 @@ from django.db import transaction
 from connector_project.core.redaction import redact
 from telephony.calls import steps
 from telephony.models import Call, FailureReason, State, Step
+from telephony.models.bulk_action import Seen
 from telephony.models.call_queryset import LIVE_WINDOW
 from tenants import audit
 from tenants.audit import Actor
@@ -37,14 +38,16 @@ def is_claimed(call: Call, *, now: datetime) -> bool:
 
 
 @transaction.atomic
-def retry(call: Call, *, is_one_of_many: bool = False, by: Actor = None, now: datetime) -> bool:
-    """Retry a call from its current state; return whether that was possible.
+def retry(
+    call: Call, *, is_one_of_many: bool = False, seen: Seen | None = None, by: Actor = None, now: datetime
+) -> bool:
+    """Retry a call from its current state; return whether that was possible. One that is not as `seen` is left alone.
 
     A repeat creates no duplicate: the CRM knows a call by its externalId. With `is_one_of_many` an old call gets low
     priority, and the caller enqueues all of them with `calls.resume_due`.
     """
     fresh = Call.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=call.pk)
-    if not may_retry(fresh, now=now):
+    if not may_retry(fresh, now=now) or _has_changed(fresh, seen):
         return False
     if fresh.state == State.SKIPPED:
         # Evaluate all evidence again with the current rules.
@@ -63,16 +66,20 @@ def retry(call: Call, *, is_one_of_many: bool = False, by: Actor = None, now: da
 
 
 @transaction.atomic
-def skip(call: Call, reason: str, *, by: Actor = None, now: datetime) -> bool:
-    """Skip a call permanently; return whether that was possible."""
+def skip(call: Call, reason: str, *, seen: Seen | None = None, by: Actor = None, now: datetime) -> bool:
+    """Skip a call permanently; return whether that was possible. One that is not as `seen` is left alone."""
     fresh = Call.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=call.pk)
-    if not may_skip(fresh, now=now):
+    if not may_skip(fresh, now=now) or _has_changed(fresh, seen):
         return False
     fresh.skip_reason = SkipReason.MANUAL
     fresh.move_to(State.SKIPPED, now=now)
     fresh.save()
     fresh.log(Step.SKIP, reason, by=_user_or_none(by), now=now)
     return True
+
+
+def _has_changed(call: Call, seen: Seen | None) -> bool:
+    return seen is not None and Seen.of_call(call) != seen
 
 
 def apply_to_each(chosen: Iterable[Call], act: CallAction) -> Counter[int]:

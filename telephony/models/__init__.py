@@ -1,7 +1,7 @@
 """Models: notifications, calls and their log, reconciliation, bulk actions, recording links, access log."""
 
 from telephony.models.access_log import AccessLogEntry
-from telephony.models.bulk_action import BulkAction
+from telephony.models.bulk_action import BulkAction, BulkActionRow
 from telephony.models.call import Call
 from telephony.models.call_log import CallLogEntry
 from telephony.models.choices import Direction, FailureReason, Result, State, Step
@@ -13,6 +13,7 @@ from telephony.models.report_cursor import ReportCursor
 __all__ = [
     "AccessLogEntry",
     "BulkAction",
+    "BulkActionRow",
     "Call",
     "CallLogEntry",
     "DailyReconciliation",

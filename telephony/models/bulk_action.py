@@ -13,11 +13,28 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
 from connector_project.core.jobs import LeasedJob, LeasedQuerySet
-from telephony.models.choices import FailureReason
+from telephony.models.choices import OPEN_STATES, FailureReason, State
 from tenants.models import Tenant
 
 # Workers that may run imports at the same time, for all clients; the others are left for live calls.
 AT_ONCE = 2
+
+
+# The fields that processing one row changes.
+PROGRESS_FIELDS = ["seen", "done", "done_by_tenant", "progressed_at", "attempts"]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a person knew of a call when they requested an action."""
+
+    is_open: bool
+    failed_at: datetime | None
+
+    @classmethod
+    def of_call(cls, call: Any) -> "Seen":
+        """Return the same of a call, or of the row of an action."""
+        return cls(is_open=State(call.state) in OPEN_STATES, failed_at=call.failed_at)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +105,10 @@ class BulkAction(LeasedJob):
     seen = models.PositiveIntegerField(default=0)
     done = models.PositiveIntegerField(_("done"), default=0)  # of an import: reported calls without a row of ours
     done_by_tenant = models.JSONField(default=dict)  # count by client since the last entry in the audit log
-    # Everything up to the cursor is processed: a primary key, or of an import the time in Unix seconds. Newer rows than
-    # at the time of the request are not included.
+    # Only of an import: everything up to the cursor is processed. Times in Unix seconds.
     cursor_start = models.BigIntegerField(default=0)
     cursor = models.BigIntegerField(default=0)
-    cursor_end = models.BigIntegerField()
+    cursor_end = models.BigIntegerField(default=0)
     progressed_at = models.DateTimeField()  # time of the last progress
     state = models.CharField(_("state"), max_length=24, choices=State.as_choices, default=State.RUNNING)
     ended_at = models.DateTimeField(_("ended"), null=True)  # of the preview, or of the action
@@ -187,3 +203,22 @@ class BulkAction(LeasedJob):
     def end(self, state: State, *, now: datetime) -> None:
         """Finish the preview or the action. A portion still in progress may add its counts."""
         self.state, self.ended_at, self.next_attempt_at, self.failed_at = state, now, None, None
+
+
+class BulkActionRow(models.Model):
+    """A call or notification that an action has not processed yet, as it was when the action was requested."""
+
+    action = models.ForeignKey(BulkAction, models.CASCADE, related_name="rows")
+    row_id = models.BigIntegerField()
+    state = models.CharField(max_length=24, default="", db_default="")  # of a call
+    failed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["action", "row_id"], name="bulk_action_row_in_turn")]
+
+    def __str__(self) -> str:
+        return f"{self.action_id} {self.row_id}"
+
+    @property
+    def seen(self) -> Seen:
+        return Seen.of_call(self)

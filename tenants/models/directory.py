@@ -81,6 +81,11 @@ class Employee(models.Model):
         """Whether this row is one of `unlinked()`."""
         return not self.crm_user_id and not self.is_dismissed and self.linked_by != self.LinkedBy.NOT_NEEDED
 
+    @property
+    def link_state(self) -> str:
+        """What a page shows of the link, to find out later whether it has changed."""
+        return f"{self.crm_user_id or ''}:{self.linked_by}"
+
     def set_link(self, crm_user_id: int | None, linked_by: LinkedBy, *, former: int | None = None) -> None:
         """Link to a CRM user, or unlink; `former` is the user to suggest again. Other fields are not saved."""
         self.crm_user_id, self.linked_by, self.previous_crm_user_id = crm_user_id, linked_by, former

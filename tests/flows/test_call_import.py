@@ -443,10 +443,12 @@ def test_import_continues_at_its_cursor_when_uis_is_available_again(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("recorded", [0, 1, 5, 9])  # after the ninth it dies before it reports its progress
 def test_chunk_of_a_killed_worker_is_repeated_and_counted_once(
-    send_form, page, pbx, crm, run_queue, clock, tenant, monkeypatch, stranger
+    send_form, page, pbx, crm, run_queue, clock, tenant, monkeypatch, stranger, recorded
 ):
     from telephony.calls import pipeline
+    from telephony.reconciliation import stats
 
     add_missed_calls(pbx, 9)
     send_form()
@@ -455,17 +457,24 @@ def test_chunk_of_a_killed_worker_is_repeated_and_counted_once(
     real, seen = pipeline.create_from_report, []
 
     def record(*args, **kwargs):
-        if len(seen) == 5:
+        if len(seen) == recorded:
             raise KilledError
         seen.append(1)
         return real(*args, **kwargs)
 
+    count = stats.count
+
+    def die(*args, **kwargs):
+        count(*args, **kwargs)
+        raise KilledError
+
     monkeypatch.setattr(pipeline, "create_from_report", record)
+    monkeypatch.setattr(stats, "count", die)
     with pytest.raises(KilledError):
         run_queue()
     monkeypatch.undo()
     task_queue.lose()
-    assert Call.objects.count() == 5
+    assert Call.objects.count() == recorded
     clock.shift(timedelta(minutes=1))
     task_queue.sweep()
     assert BulkAction.objects.get().state == "RUNNING", "another worker may have it still"
@@ -473,6 +482,9 @@ def test_chunk_of_a_killed_worker_is_repeated_and_counted_once(
     task_queue.sweep()
     row = BulkAction.objects.get()
     assert (row.state, row.seen, row.done, row.attempts, len(crm.calls)) == ("DONE", 9, 9, 0, 9)
+    found = CallLogEntry.objects.filter(step="RECONCILE").values_list("call", flat=True)
+    assert (len(found), len(set(found))) == (9, 9)
+    assert AuditLogEntry.objects.get(action="CALLS_IMPORTED").new == "9"
 
 
 @pytest.mark.slow

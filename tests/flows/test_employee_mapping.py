@@ -317,6 +317,18 @@ def test_database_rejects_a_user_of_an_employee_without_crm(tenant):
         Employee.objects.filter(uis_id=IVAN).update(linked_by="NOT_NEEDED")
 
 
+def test_old_page_does_not_undo_a_newer_link(act, crm, hourly, tenant):
+    crm.add_user(31)
+    crm.add_user(32)
+    hourly()
+    seen = anna().link_state
+    act("link", employee=anna().pk, user=crm_user(32).pk, seen=seen)
+    for form in ({"act": "link", "user": crm_user(31).pk}, {"act": "unlink"}, {"act": "not_needed"}):
+        ((level, _text),) = act(form.pop("act"), employee=anna().pk, seen=seen, **form)
+        assert (level, anna().crm_user_id) == ("error", 32)
+    assert AuditLogEntry.objects.count() == 1
+
+
 @pytest.mark.parametrize("reason", ["linked", "inactive", "gone", "dismissed"])
 def test_link_is_rejected_with_the_reason(act, crm, hourly, tenant, reason):
     crm.add_user(31)

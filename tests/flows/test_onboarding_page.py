@@ -3,9 +3,11 @@
 import copy
 import html
 import re
+import threading
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone, translation
 
 from connector_project.core import check_results
@@ -18,7 +20,7 @@ from crm.retailcrm.client import RetailCrmClient
 from telephony import checks
 from tenants import onboarding
 from tenants.models import AuditLogEntry, CheckRun, CrmConnection, Employee, Tenant, UisConnection, VirtualNumber
-from tests import task_queue
+from tests import html_text, task_queue
 from tests.conftest import ANNA, CRM_HOST, IVAN, NUMBER, PETR
 from tests.flows.templates import send_every_event
 
@@ -561,19 +563,61 @@ def test_rejected_sample_popup_form_keeps_its_input(visit, new_tenant, run_queue
     assert f'<option value="{person.pk}" selected>' in answer.content.decode()
 
 
-def test_keys_sent_during_offboarding_are_not_stored(new_tenant, client, monkeypatch, run_queue):
-    real = KeysForm.is_valid
+@pytest.mark.parametrize("name", ["keys", "number"])
+def test_client_disconnected_during_an_action_gets_nothing_stored(new_tenant, client, monkeypatch, run_queue, name):
+    real = activation.count_action
 
-    def act_meanwhile(form):
+    def act_meanwhile(tenant, *, now):
         offboarding.offboard(Tenant.objects.get(pk=new_tenant.pk), now=timezone.now())
-        return real(form)
+        return real(tenant, now=now)
 
-    monkeypatch.setattr(KeysForm, "is_valid", act_meanwhile)
-    client.post(f"/activate/{new_tenant.activation_token}/", {"do": "keys", **KEYS})
+    number = VirtualNumber.objects.create(tenant=new_tenant, number=NUMBER)
+    monkeypatch.setattr(activation, "count_action", act_meanwhile)
+    typed = {"do": name, "number": number.pk, **KEYS}
+    assert client.post(f"/activate/{new_tenant.activation_token}/", typed).status_code == 404
     run_queue()
     offboarded = Tenant.objects.select_related("uis", "crm").get(pk=new_tenant.pk)
     assert (offboarded.uis.access_token, offboarded.crm.key, offboarded.activated_at) == ("", "", None)
     assert offboarded.offboarded_at is not None
+    assert not VirtualNumber.objects.filter(is_default=True).exists()
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="an SQLite in memory belongs to one thread")
+def test_keys_sent_while_disconnecting_are_deleted(new_tenant, client, monkeypatch, transactional_db):
+    real, threads = KeysForm.is_valid, []
+
+    def offboard():
+        offboarding.offboard(Tenant.objects.get(pk=new_tenant.pk), now=timezone.now())
+        connection.close()
+
+    def act_meanwhile(form):
+        threads.append(threading.Thread(target=offboard))
+        threads[-1].start()
+        threads[-1].join(0.3)
+        return real(form)
+
+    monkeypatch.setattr(KeysForm, "is_valid", act_meanwhile)
+    client.post(f"/activate/{new_tenant.activation_token}/", {"do": "keys", **KEYS})
+    threads[0].join()
+    offboarded = Tenant.objects.select_related("uis", "crm").get(pk=new_tenant.pk)
+    assert (offboarded.uis.access_token, offboarded.crm.key, offboarded.uis.denied_at) == ("", "", None)
+
+
+def test_old_page_does_not_bring_back_an_address_or_telephony(tenant, client, pbx):
+    """An operator corrects both while the client has the page open, and the client only enters a new key."""
+    url = f"/activate/{tenant.activation_token}/"
+    opened = html_text.fields(client.get(url).content.decode())
+    UisConnection.objects.update(brand="comagic")
+    CrmConnection.objects.update(address="https://moved.retailcrm.ru", key="theirs")
+    answer = client.post(url, opened | {"do": "keys", "access_token": "new-token"})
+    now = Tenant.objects.select_related("uis", "crm").get(pk=tenant.pk)
+    assert (answer.status_code, now.uis.access_token, now.uis.brand) == (303, "new-token", "comagic")
+    assert (now.crm.address, now.crm.key) == ("https://moved.retailcrm.ru", "theirs")
+    answer = client.post(url, opened | {"do": "keys", "key": "mine"})
+    assert (answer.status_code, list(answer.context["form"].errors)) == (422, ["key"])
+    again = html_text.fields(answer.content.decode()) | {"do": "keys", "key": "mine"}
+    assert client.post(url, again).status_code == 303
+    assert CrmConnection.objects.get(tenant=tenant).key == "mine"
 
 
 def test_late_task_writes_no_links_of_the_previous_account(tenant, crm, monkeypatch):

@@ -11,9 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone, translation
 
-from telephony import bulk_actions, tasks
+from telephony import bulk_action_rows, bulk_actions, tasks
 from telephony.calls import apply_event, manual
-from telephony.models import BulkAction, Call, CallLogEntry, FailureReason, Notification, State
+from telephony.models import BulkAction, BulkActionRow, Call, CallLogEntry, FailureReason, Notification, State
 from telephony.reconciliation import stats
 from telephony.uis import webhook_templates
 from telephony.uis.types import Event
@@ -279,7 +279,7 @@ def test_bulk_retry_evaluates_skipped_calls_again(client, support, notify, pbx, 
 
 @pytest.mark.slow
 def test_bulk_action_runs_in_batches_and_retries_each_call_once(client, support, rejected, crm, run_queue, monkeypatch):
-    monkeypatch.setattr(bulk_actions, "PORTION_ROWS", 2)
+    monkeypatch.setattr(bulk_action_rows, "PORTION_ROWS", 2)
     rejected(5)
     start_bulk(client, "RETRY", reason="CRM_REFUSED")
     action = BulkAction.objects.get()
@@ -326,7 +326,7 @@ def test_batch_that_always_crashes_fails_the_bulk_action(client, support, reject
 
 @pytest.mark.slow
 def test_bulk_action_can_be_cancelled(client, support, rejected, crm, run_queue, monkeypatch):
-    monkeypatch.setattr(bulk_actions, "PORTION_ROWS", 2)
+    monkeypatch.setattr(bulk_action_rows, "PORTION_ROWS", 2)
     rejected(5)
     start_bulk(client, "SKIP", {"reason": "no"}, reason="CRM_REFUSED")
     action = BulkAction.objects.get()
@@ -341,20 +341,43 @@ def test_bulk_action_can_be_cancelled(client, support, rejected, crm, run_queue,
     assert AuditLogEntry.objects.get(action="CALLS_SKIPPED").new == "2"
 
 
-def test_calls_skipped_during_cancelling_are_logged(client, support, rejected, monkeypatch, run_queue, tenant):
-    rejected(2)
+def test_cancelled_action_stops_at_its_next_row(client, support, rejected, monkeypatch, run_queue, tenant):
+    rejected(3)
     start_bulk(client, "SKIP", {"reason": "no"}, reason="CRM_REFUSED")
-    (action,), skip = BulkAction.objects.all(), manual.skip
+    (action,), process = BulkAction.objects.all(), bulk_action_rows._process
 
-    def slow_skip(call, *args, **kwargs):
+    def cancelled_afterwards(*args, **kwargs):
+        is_held = process(*args, **kwargs)
         bulk_actions.take_step(action.pk, "cancel", by=support, now=timezone.now())
-        return skip(call, *args, **kwargs)
+        return is_held
 
-    monkeypatch.setattr(manual, "skip", slow_skip)
+    monkeypatch.setattr(bulk_action_rows, "_process", cancelled_afterwards)
     run_queue()
     action.refresh_from_db()
-    assert (action.state, action.done, states()) == ("CANCELLED", 2, ["SKIPPED"] * 2)
-    assert AuditLogEntry.objects.get(action="CALLS_SKIPPED").new == "2"
+    assert (action.state, action.done, states()) == ("CANCELLED", 1, ["SKIPPED", "READY", "READY"])
+    assert AuditLogEntry.objects.get(action="CALLS_SKIPPED").new == "1"
+    assert not BulkActionRow.objects.exists()
+
+
+def test_worker_that_lost_its_lease_processes_no_further_row(client, support, rejected, monkeypatch, run_queue):
+    rejected(3)
+    start_bulk(client, "RETRY", reason="CRM_REFUSED")
+    process = bulk_action_rows._process
+
+    def taken_over_afterwards(*args, **kwargs):
+        monkeypatch.setattr(bulk_action_rows, "_process", process)
+        is_held = process(*args, **kwargs)
+        BulkAction.objects.update(next_attempt_at=timezone.now())
+        bulk_actions.run_next(now=timezone.now())
+        return is_held
+
+    monkeypatch.setattr(bulk_action_rows, "_process", taken_over_afterwards)
+    run_queue()
+    assert (BulkAction.objects.get().done, retries_per_call()) == (3, [1, 1, 1])
+
+
+def retries_per_call():
+    return [call.history.filter(step="RETRIED").count() for call in Call.objects.order_by("pk")]
 
 
 def test_bulk_action_excludes_later_calls(client, support, rejected, notify, pbx, crm, run_queue, tenant):
@@ -367,11 +390,129 @@ def test_bulk_action_excludes_later_calls(client, support, rejected, notify, pbx
     assert sorted(states()) == ["READY", "SKIPPED"]
 
 
+@pytest.mark.parametrize("kind", ["RETRY", "SKIP"])
+@pytest.mark.parametrize("filters", [{"reason": "CRM_REFUSED"}, {"status": "failed"}, {}], ids=str)
+def test_calls_that_changed_after_the_request_are_left_alone(
+    client, support, rejected, crm, run_queue, tenant, stranger, kind, filters
+):
+    """Of six calls one waits, and fails later; one is retried by a person and fails again; one is uploaded."""
+    calls, now = rejected(6), timezone.now()
+    waiting = Call.objects.filter(pk=calls[0].pk)
+    waiting.update(failed_at=None, reason="CRM_UNAVAILABLE", next_attempt_at=now + timedelta(hours=1))
+    start_bulk(client, kind, {"reason": "no"}, **filters)
+    waiting.update(failed_at=now + timedelta(seconds=1), reason="CRM_REFUSED", next_attempt_at=None)
+    Call.objects.filter(pk=calls[1].pk).update(failed_at=now + timedelta(seconds=1))
+    Call.objects.filter(pk=calls[2].pk).update(state="UPLOADED", failed_at=None, uploaded_at=now)
+    untouched = Call.objects.filter(pk__in=[call.pk for call in calls[:3]]).order_by("pk")
+    before = list(untouched.values())
+    run_queue()
+    action, total = BulkAction.objects.get(), 6 if not filters else 5
+    assert (action.state, action.total, action.done, action.unchanged) == ("DONE", total, 3, total - 3)
+    assert list(untouched.values()) == before
+    assert states()[3:] == [{"RETRY": "UPLOADED", "SKIP": "SKIPPED"}[kind]] * 3
+    assert AuditLogEntry.objects.get(action__in=["CALLS_RETRIED", "CALLS_SKIPPED"]).new == "3"
+
+
+def test_waiting_call_that_moved_on_is_still_the_one_that_was_seen(client, support, rejected, run_queue):
+    (call,) = rejected()
+    later = timezone.now() + timedelta(hours=1)
+    row = Call.objects.filter(pk=call.pk)
+    row.update(failed_at=None, reason="UIS_UNAVAILABLE", state="FETCHING_LEGS", next_attempt_at=later)
+    start_bulk(client, "SKIP", {"reason": "no"}, reason="UIS_UNAVAILABLE")
+    row.update(state="READY", reason="CRM_UNAVAILABLE")
+    run_queue()
+    assert states() == ["SKIPPED"]
+
+
+@pytest.mark.parametrize("kind", ["RETRY", "SKIP"])
+def test_action_takes_what_its_preview_showed(client, support, rejected, run_queue, kind):
+    """Between the preview and the button one call fails that waited, and one arrives and fails."""
+    calls, later = rejected(2), timezone.now() + timedelta(hours=1)
+    Call.objects.filter(pk=calls[0].pk).update(failed_at=None, reason="CRM_UNAVAILABLE", next_attempt_at=later)
+    url = reverse("admin:telephony_bulkaction_preview", args=[kind])
+    form = html_text.fields(client.get(url, {"status": "failed"}).content.decode())
+    Call.objects.filter(pk=calls[0].pk).update(failed_at=timezone.now(), reason="CRM_REFUSED")
+    new = Call.objects.get(pk=calls[1].pk)
+    new.pk, new.session_id = None, 5
+    new.save()
+    start_bulk(client, kind, form | {"reason": "no"}, status="failed")
+    run_queue()
+    action = BulkAction.objects.get()
+    assert (action.total, action.done, states()[0], states()[2]) == (1, 1, "READY", "READY")
+
+
+class KilledError(BaseException):
+    """Stands for a killed worker: no code catches it or cleans up."""
+
+
+@pytest.fixture
+def unreadable_rows(client, hook, pbx, run_queue):
+    for number in range(3):
+        missed = pbx.call(contact=f"7999000{number:04}", number=NUMBER, rings=[IVAN])
+        client.post(hook, missed.notification("lost_call") | {"event": None}, content_type="application/json")
+    run_queue()
+
+
+@pytest.mark.parametrize("is_inside", [False, True], ids=["between rows", "after the deed"])
+@pytest.mark.parametrize("survived", range(3))
+@pytest.mark.parametrize("kind", ["RETRY", "SKIP", "REPROCESS"])
+def test_row_of_a_killed_worker_is_processed_once(
+    request, client, support, crm, run_queue, later, monkeypatch, tenant, stranger, kind, survived, is_inside
+):
+    request.getfixturevalue("unreadable_rows") if kind == "REPROCESS" else request.getfixturevalue("rejected")(3)
+    filters = {"reason": "NO_EVENT"} if kind == "REPROCESS" else {"reason": "CRM_REFUSED"}
+    start_bulk(client, kind, {"reason": "no", "event": "lost_call"}, **filters)
+    act, rows = bulk_action_rows.ROW_ACTIONS[kind], []
+
+    def die(*args):
+        if len(rows) == survived and not is_inside:
+            raise KilledError
+        is_done = act(*args)
+        rows.append(is_done)
+        if len(rows) > survived and is_inside:
+            raise KilledError
+        return is_done
+
+    with monkeypatch.context() as patch:
+        patch.setitem(bulk_action_rows.ROW_ACTIONS, kind, die)
+        with pytest.raises(KilledError):
+            run_queue()
+    assert BulkAction.objects.get().done == survived
+    task_queue.lose()
+    later(timedelta(minutes=4))
+    action = BulkAction.objects.get()
+    assert (action.state, action.seen, action.done, action.unchanged) == ("DONE", 3, 3, 0)
+    assert not BulkActionRow.objects.exists()
+    step = {"RETRY": "RETRIED", "SKIP": "SKIP", "REPROCESS": "UPLOAD"}[kind]
+    assert [call.history.filter(step=step, reason="").count() for call in Call.objects.all()] == [1] * 3
+    assert AuditLogEntry.objects.get().new == "3"
+
+
+def test_action_whose_worker_dies_at_another_row_each_time_goes_on(client, support, rejected, later, monkeypatch):
+    rejected(bulk_actions.MAX_ATTEMPTS + 2)
+    start_bulk(client, "RETRY", reason="CRM_REFUSED")
+    process, calls = bulk_action_rows._process, []
+
+    def die_at_the_second(*args, **kwargs):
+        calls.append(1)
+        if len(calls) % 2 == 0:
+            raise KilledError
+        return process(*args, **kwargs)
+
+    monkeypatch.setattr(bulk_action_rows, "_process", die_at_the_second)
+    for _kill in range(bulk_actions.MAX_ATTEMPTS + 1):
+        with pytest.raises(KilledError):
+            later(timedelta(minutes=4))
+        task_queue.lose()
+    later(timedelta(minutes=4))
+    assert (BulkAction.objects.get().state, set(retries_per_call())) == ("DONE", {1})
+
+
 @pytest.mark.slow
 def test_empty_and_too_large_bulk_actions_are_rejected(client, support, rejected, monkeypatch):
     assert levels(start_bulk(client, "RETRY", reason="CRM_REFUSED")) == ["warning"]
     rejected(3)
-    monkeypatch.setattr(bulk_actions, "MAX_ROWS", 2)
+    monkeypatch.setattr(bulk_action_rows, "MAX_ROWS", 2)
     url = reverse("admin:telephony_bulkaction_preview", args=["RETRY"])
     page = client.get(url, headers=ENGLISH)
     assert (page.context["max_rows"] == 2, '<button class="button' in page.content.decode()) == (True, False)
@@ -568,7 +709,7 @@ def test_filters_of_a_group_find_its_notifications(client, hook, stranger, run_q
             client.post(url, body, content_type="text/plain")
     run_queue()
     groups = unreadable.groups(now=timezone.now())
-    found = [bulk_actions.filter_set("REPROCESS", group.filters).qs.count() for group in groups]
+    found = [bulk_action_rows.filter_set("REPROCESS", group.filters).qs.count() for group in groups]
     assert found == [group.count for group in groups]
     assert sorted(found) == [1, 1, 2, 3]
     assert not unreadable.groups(now=timezone.now(), client="x")

@@ -551,6 +551,18 @@ def test_bulk_rule_change_previews_and_confirms(client, three):
     assert not AuditLogEntry.objects.filter(tenant=stranger).exists()
 
 
+def test_bulk_rule_change_leaves_clients_changed_since_the_preview(client, three):
+    form = {"clients": _pks(three), "rule": "popup_incoming", "value": "OFF"}
+    shown = html_text.fields(client.post(RULE, form, headers=ENGLISH).content.decode())
+    TransferRules.objects.filter(tenant=three[1]).update(popup_incoming="OFF")
+    TransferRules.objects.filter(tenant=three[2]).update(popup_incoming="ON_RING")
+    done = client.post(RULE, shown | {"confirm": "yes"}, follow=True, headers=ENGLISH)
+    found = [(message.level_tag, re.findall(r"\d+", str(message))) for message in done.context["messages"]]
+    assert found == [("success", ["1"]), ("warning", ["1"])]
+    assert _popups() == {"one": "OFF", "two": "OFF", "three": "ON_RING"}
+    assert {change.tenant.name for change in AuditLogEntry.objects.all()} == {"one"}
+
+
 def _popups():
     return dict(TransferRules.objects.values_list("tenant__name", "popup_incoming"))
 

@@ -8,12 +8,28 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import local_dates
+from connector_project.core.filters import LARGEST_ID, AwareDateTimeField
 from telephony.reconciliation.call_import import MAX_DAYS
 from telephony.uis.webhook_templates import EVENTS
 from telephony.webhooks import status
 from tenants.models import Tenant
 
 EARLIEST = date(2000, 1, 1)
+
+
+class PreviewForm(forms.Form):
+    """Carries when the preview was shown, and its newest row: what came or failed since is not included."""
+
+    previewed_at = AwareDateTimeField(required=False, widget=forms.HiddenInput)
+    newest = forms.IntegerField(required=False, widget=forms.HiddenInput, min_value=0, max_value=LARGEST_ID)
+
+    def __init__(self, data: Any = None, *, newest: int, now: datetime) -> None:
+        super().__init__(data, initial={"previewed_at": now.isoformat(), "newest": newest})
+
+    def previewed(self) -> tuple[datetime, int] | None:
+        """Take the two out of the data; None if the page did not send them."""
+        at, newest = self.cleaned_data.pop("previewed_at"), self.cleaned_data.pop("newest")
+        return None if at is None or newest is None else (at, newest)
 
 
 class ReasonForm(forms.Form):
@@ -25,7 +41,11 @@ class ReasonForm(forms.Form):
     )
 
 
-class EventForm(forms.Form):
+class PreviewReasonForm(ReasonForm, PreviewForm):
+    """For skipping many calls."""
+
+
+class EventForm(PreviewForm):
     """For notifications that state no event: a person may know it from the webhook's settings in UIS."""
 
     event = forms.ChoiceField(

@@ -17,7 +17,7 @@ from connector_project.core.filters import StrictFilterSet
 from connector_project.core.redaction import redact
 from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS
 from connector_project.operations.alerts import denials
-from telephony import bulk_actions
+from telephony import bulk_action_rows
 from telephony.calls import filters
 from telephony.models import BulkAction, Call, Direction, FailureReason
 from telephony.models.daily_reconciliation import STATUS_CONDITIONS
@@ -44,6 +44,11 @@ DESCRIPTIONS: Mapping[str, Text] = {
         "Notifications that can be parsed now are processed as usual; old calls open no pop-up. The others stay here."
     ),
 }
+UNCHANGED: Mapping[str, Text] = {
+    Kind.RETRY: _("Left unchanged: calls that changed after the request, and those that a worker was processing."),
+    Kind.SKIP: _("Left unchanged: calls that changed after the request, and those that a worker was processing."),
+    Kind.REPROCESS: _("Left unchanged: notifications that still cannot be parsed, and those already processed."),
+}
 WAITS: Mapping[FailureReason, Text] = {
     FailureReason.UIS_DENIED: _("It continues automatically within five minutes after the problem is fixed."),
     FailureReason.UIS_UNAVAILABLE: _(
@@ -58,8 +63,8 @@ WAITS: Mapping[FailureReason, Text] = {
 
 def preview(kind: str, filter_set: StrictFilterSet) -> dict[str, Any]:
     """Return what an action on rows would do: the number of rows, by state, and a sample."""
-    total, now = bulk_actions.count(filter_set.qs), timezone.now()
-    is_too_large = total > bulk_actions.MAX_ROWS
+    total, now = bulk_action_rows.count(filter_set.qs), timezone.now()
+    is_too_large = total > bulk_action_rows.MAX_ROWS
     found = filter_set.qs.none() if is_too_large else filter_set.qs
     counted, field = ngettext("%(count)d call", "%(count)d calls", total), "state"
     if kind == Kind.REPROCESS:
@@ -72,7 +77,7 @@ def preview(kind: str, filter_set: StrictFilterSet) -> dict[str, Any]:
         "facts": describe_filters(filter_set),
         "description": DESCRIPTIONS[kind],
         "total": total,
-        "max_rows": bulk_actions.MAX_ROWS if is_too_large else None,
+        "max_rows": bulk_action_rows.MAX_ROWS if is_too_large else None,
         "counted": counted,
         "counts": [(labels.get(code, code), count) for code, count in counts],
         "sample": [_line(row, now=now) for row in found.select_related("tenant")[:SAMPLE]],
@@ -90,6 +95,7 @@ def describe(action: BulkAction, *, now: datetime) -> dict[str, Any]:
         "reason": redact(action.comment),
         "percent": int(action.share * 100),
         "is_moving": action.is_active,
+        "unchanged_text": UNCHANGED.get(action.kind, ""),
         "blocked": _blocked_by(action, now=now),
         "responsible": FailureReason(action.reason).responsible.label if is_stuck else "",
         "requested": datetime_display.format_short(action.tenant, action.requested_at, now=now),
@@ -97,7 +103,7 @@ def describe(action: BulkAction, *, now: datetime) -> dict[str, Any]:
     }
     if action.tenant is not None:
         return page | _describe_import(action, action.tenant, now=now)
-    return page | {"facts": describe_filters(bulk_actions.filter_set(action.kind, action.filters))}
+    return page | {"facts": describe_filters(bulk_action_rows.filter_set(action.kind, action.filters))}
 
 
 def describe_filters(filter_set: StrictFilterSet) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Admin of bulk actions: list, preview, and the page of one action with its progress and buttons."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -15,10 +16,10 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.base import ReadOnlyAdmin, page, redacted_column
 from connector_project.operations.admin import bulk_action_pages
-from connector_project.operations.admin.bulk_action_forms import EventForm, PeriodForm, ReasonForm
+from connector_project.operations.admin.bulk_action_forms import EventForm, PeriodForm, PreviewForm, PreviewReasonForm
 from connector_project.operations.admin.call_list import chosen_filters
 from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS
-from telephony import bulk_actions
+from telephony import bulk_action_rows, bulk_actions
 from telephony.models import BulkAction
 from telephony.webhooks import unreadable
 from tenants import datetime_display
@@ -49,18 +50,20 @@ class BulkActionAdmin(ReadOnlyAdmin):
     @page("preview/<slug:kind>/", name="telephony_bulkaction_preview", permission="telephony.change_call")
     def preview_view(self, request: HttpRequest, kind: str) -> HttpResponseBase:
         """Preview an action on the rows that the query string selects; POST starts it."""
-        if kind not in bulk_actions.ROW_ACTIONS:
+        if kind not in bulk_action_rows.ROW_ACTIONS:
             raise Http404
-        chosen = chosen_filters(request)
-        found = bulk_actions.filter_set(kind, chosen)
+        chosen, now = chosen_filters(request), timezone.now()
+        found = bulk_action_rows.filter_set(kind, chosen)
         if chosen.keys() - found.filters.keys():
             raise Http404
         back = reverse(f"admin:telephony_{found.queryset.model._meta.model_name}_changelist")
-        form = _form(request, kind, chosen)
+        form = _form(request, kind, chosen, newest=bulk_action_rows.newest(found.qs), now=now)
         if request.method == "POST" and form.is_valid():
-            data = dict(form.cleaned_data)
+            previewed, data = form.previewed(), form.cleaned_data
             comment = data.pop("reason", "")
-            action = bulk_actions.start(kind, chosen | data, comment=comment, by=request.user, now=timezone.now())
+            action = bulk_actions.start(
+                kind, chosen | data, comment=comment, previewed=previewed, by=request.user, now=now
+            )
             if action is not None:
                 return redirect("admin:telephony_bulkaction_change", action.pk)
             messages.warning(request, gettext("No rows match, or too many: change the filters."))
@@ -126,8 +129,8 @@ def _may_act(request: HttpRequest, kind: str) -> bool:
     return request.user.has_perm("tenants.change_tenant" if kind == Kind.IMPORT else "telephony.change_call")
 
 
-def _form(request: HttpRequest, kind: str, chosen: Mapping[str, str]) -> forms.Form:
+def _form(request: HttpRequest, kind: str, chosen: Mapping[str, str], *, newest: int, now: datetime) -> PreviewForm:
     data = request.POST if request.method == "POST" else None
-    if kind == Kind.SKIP:
-        return ReasonForm(data)
-    return EventForm(data) if chosen.get("reason") in unreadable.WITHOUT_EVENT else forms.Form(data)
+    is_without_event = chosen.get("reason") in unreadable.WITHOUT_EVENT
+    form = PreviewReasonForm if kind == Kind.SKIP else EventForm if is_without_event else PreviewForm
+    return form(data, newest=newest, now=now)

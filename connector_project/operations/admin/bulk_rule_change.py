@@ -1,6 +1,7 @@
 """Changes one transfer rule for many clients, with a preview."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +9,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.db import models, transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.text import capfirst
@@ -16,6 +17,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.base import BaseAdmin, page
+from connector_project.core.admin.edit_forms import load_object
 from tenants import audit
 from tenants.forms import standard_statuses
 from tenants.models import AuditLogEntry, Tenant, TransferRules
@@ -35,6 +37,7 @@ class RuleForm(forms.Form):
     """First the rule is chosen; a form with a rule asks for its new value."""
 
     clients = forms.RegexField(r"^\d{1,18}(,\d{1,18})*$", widget=forms.HiddenInput)
+    previewed = forms.CharField(required=False, widget=forms.HiddenInput)  # {client: value}, as JSON
     rule = forms.ChoiceField(
         label=_("Rule"), choices=lambda: [(name, capfirst(field.verbose_name)) for name, field in RULES.items()]
     )
@@ -68,13 +71,17 @@ class BulkRuleChangeMixin(BaseAdmin):
         pks, value = [int(pk) for pk in form.cleaned_data["clients"].split(",")], form.cleaned_data["value"]
         if "confirm" not in request.POST:
             lines = preview(pks, rule, value)
+            form = RuleForm(_with_preview(request.POST, lines), rule=rule)
             more = {"is_preview": True, "lines": lines, "unchanged": len(pks) - len(lines), "is_vain": not lines}
             return self._rule_page(request, form, rule=rule, **more)
-        count = change(pks, rule, value, by=request.user, now=timezone.now())
+        previewed = load_object(form.cleaned_data["previewed"])
+        count = change(pks, rule, value, previewed=previewed, by=request.user, now=timezone.now())
         message = ngettext(
             "The rule is changed for %(count)d client.", "The rule is changed for %(count)d clients.", count
         )
         messages.success(request, message % {"count": count})
+        if (left := len(previewed) - count) > 0:
+            _warn_of_changed(request, left)
         return redirect("admin:tenants_tenant_changelist")
 
     def _rule_page(self, request: HttpRequest, form: RuleForm, **more: Any) -> HttpResponse:
@@ -88,13 +95,36 @@ def preview(pks: Sequence[int], rule: str, value: object) -> list[dict[str, str]
         return audit.describe_value(RULES[rule], value) or "–"
 
     rows = _differing(pks, rule, value).order_by("tenant__name", "tenant__pk")
-    return [{"client": row.tenant.name, "now": describe(getattr(row, rule)), "then": describe(value)} for row in rows]
+    return [
+        {
+            "pk": str(row.tenant_id),
+            "client": row.tenant.name,
+            "value": audit.shown(getattr(row, rule)),
+            "now": describe(getattr(row, rule)),
+            "then": describe(value),
+        }
+        for row in rows
+    ]
 
 
 @transaction.atomic
-def change(pks: Sequence[int], rule: str, value: object, *, by: Any, now: datetime) -> int:
-    """Change the rule where it differs, with an audit entry for each client; return how many."""
-    rows = list(_differing(pks, rule, value).select_for_update(of=("self",)))
+def change(
+    pks: Sequence[int],
+    rule: str,
+    value: object,
+    *,
+    previewed: Mapping[str, object] | None = None,
+    by: Any,
+    now: datetime,
+) -> int:
+    """Change the rule where it differs, with an audit entry for each client; return how many.
+
+    With the values of a preview, clients whose rule has changed since are left alone.
+    """
+    list(Tenant.objects.filter(pk__in=pks).select_for_update(no_key=True).order_by("pk").values_list("pk"))
+    rows = list(_differing(pks, rule, value).select_for_update(of=("self",), no_key=True).order_by("pk"))
+    if previewed:
+        rows = [row for row in rows if previewed.get(str(row.tenant_id)) == audit.shown(getattr(row, rule))]
     action = AuditLogEntry.Action.CHANGED
     AuditLogEntry.objects.bulk_create(
         audit.build_entry(row.tenant, action, now=now, by=by, target=row, field=rule, old=getattr(row, rule), new=value)
@@ -102,6 +132,21 @@ def change(pks: Sequence[int], rule: str, value: object, *, by: Any, now: dateti
     )
     TransferRules.objects.filter(pk__in=[row.pk for row in rows]).update(**{rule: value})
     return len(rows)
+
+
+def _with_preview(posted: QueryDict, lines: Sequence[dict[str, str]]) -> QueryDict:
+    data = posted.copy()
+    data["previewed"] = json.dumps({line["pk"]: line["value"] for line in lines})
+    return data
+
+
+def _warn_of_changed(request: HttpRequest, count: int) -> None:
+    message = ngettext(
+        "%(count)d client is left unchanged: somebody else has changed the rule since the preview.",
+        "%(count)d clients are left unchanged: somebody else has changed the rule since the preview.",
+        count,
+    )
+    messages.warning(request, message % {"count": count})
 
 
 def _value_field(rule: str) -> forms.Field:

@@ -80,10 +80,19 @@ def run_action(tenant: Tenant, request: HttpRequest, *, now: datetime) -> str:
     name = request.POST.get("act", "")
     if name not in ACTIONS:
         raise ValidationError(_("Unknown action. Reload the page."))
+    Tenant.objects.lock(tenant.pk)
     form = _action_form(tenant, PARAMETERS.get(name, ("employee",)), request.POST)
     if not form.is_valid():
         raise ValidationError(next(iter(form.errors.as_data().values())))
+    _require_unchanged(next(iter(form.cleaned_data.values())), request.POST.get("seen"))
     return ACTIONS[name](form.cleaned_data, functools.partial(audit.log, tenant, now=now, by=request.user), now)
+
+
+def _require_unchanged(target: Employee | VirtualNumber, seen: str | None) -> None:
+    """Raise ValidationError if the link or store is not the one that the page showed."""
+    now = target.link_state if isinstance(target, Employee) else target.site
+    if seen is not None and now != seen:
+        raise ValidationError(_("%(row)s has changed since you opened this page. Check again."), params={"row": target})
 
 
 def _change(apply: Callable[..., None], field: str, message: Text, *, action: Action = Action.CHANGED) -> Run:

@@ -7,9 +7,20 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core.admin.edit_forms import EditForm
+from connector_project.core.admin.edit_formsets import EditFormSet
 from tenants import permissions
 from tenants.datetime_display import full_field
-from tenants.forms import AlwaysSavedForm, CrmForm, EmployeeFormSet, UisForm, key_hint, status_choices
+from tenants.forms import (
+    AlwaysSavedForm,
+    CrmForm,
+    EmployeeForm,
+    EmployeeFormSet,
+    NumberFormSet,
+    UisForm,
+    key_hint,
+    status_choices,
+)
 from tenants.models import Connection, CrmConnection, Employee, Tenant, TransferRules, UisConnection, VirtualNumber
 from tenants.status_labels import STATUS_FIELDS
 
@@ -21,6 +32,7 @@ RECORDING_LINK = ("recording_link", "recording_days")
 class OnePerTenantInline(admin.StackedInline[Any, Tenant]):
     """A part that each client has exactly once."""
 
+    formset = EditFormSet
     can_delete = False
     min_num = max_num = 1
 
@@ -115,6 +127,7 @@ class RulesInline(OnePerTenantInline):
 
 class EmployeeInline(admin.TabularInline[Employee, Tenant]):
     model = Employee
+    form = EmployeeForm
     formset = EmployeeFormSet
     fields = ("full_name", "extension", "email", "crm_user_id", "linked_by", "caller_id_number", "works")
     readonly_fields = ("full_name", "extension", "email", "linked_by", "works")
@@ -145,6 +158,8 @@ class EmployeeInline(admin.TabularInline[Employee, Tenant]):
 
 class NumberInline(admin.TabularInline[VirtualNumber, Tenant]):
     model = VirtualNumber
+    form = EditForm
+    formset = NumberFormSet
     fields = ("number", "name", "site", "is_default", "is_active")
     readonly_fields = ("is_active",)
     extra = 0

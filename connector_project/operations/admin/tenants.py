@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.base import page, state_label, with_column_label, with_responsible
+from connector_project.core.admin.editing import EditAdmin
 from connector_project.core.task_queue import enqueue
 from connector_project.operations import tenant_status
 from connector_project.operations.admin import tenant_panel
@@ -35,7 +36,7 @@ from connector_project.operations.tenant_status import StatusReport
 from crm import integration_module
 from tenants import audit, audit_forms, datetime_display
 from tenants.forms import TenantForm
-from tenants.models import ACTIVATION_LINK_LIFETIME, AuditLogEntry, Employee, Tenant, TransferRules
+from tenants.models import ACTIVATION_LINK_LIFETIME, AuditLogEntry, Tenant, TransferRules
 from tenants.onboarding import free_slug
 
 
@@ -60,7 +61,7 @@ class TenantChangeList(ChangeList):
 
 
 @admin.register(Tenant)
-class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixin):
+class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixin, EditAdmin):
     """The list, a short form for a new client, the page of a client, and its actions."""
 
     list_display = ("name", "state", "reason", "calls_today", "last_event", "crm_address")
@@ -159,19 +160,10 @@ class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixi
         now = timezone.now()
         if not change:
             obj.slug, obj.activation_expires_at = free_slug(obj.name), now + ACTIVATION_LINK_LIFETIME
-            obj.save()
-        elif form.changed_data:
-            obj.save(update_fields=form.changed_data)  # An action may have changed other fields meanwhile.
+        super().save_model(request, obj, form, change)
         audit_forms.log_form(obj, form, is_new=not change, by=request.user, now=now)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """Mark links that a person changed, so that no sync undoes them."""
-        if formset.model is Employee:
-            for row in formset.forms:
-                if "crm_user_id" in row.changed_data:
-                    row.instance.linked_by = (
-                        Employee.LinkedBy.MANUAL if row.instance.crm_user_id else Employee.LinkedBy.NOT_LINKED
-                    )
         super().save_formset(request, form, formset, change)
         audit_forms.log_formset(form.instance, formset, by=request.user, now=timezone.now())
 

@@ -4,43 +4,28 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django import forms
-from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core.admin.edit_forms import MergingForm, SecretField
 from crm import checks, user_linking
 from crm.account_url import normalise
 from tenants.models import Connection, Tenant, UisConnection
 
-LONGEST = 300
 LONGEST_PAGE = 8000  # the URL of a list page contains its filters
 
 
-class _KeyField(forms.CharField):
-    """A secret: surrounding blanks are stripped, the value is never rendered."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        widget = forms.PasswordInput(attrs={"autocomplete": "off", "spellcheck": "false"})
-        super().__init__(max_length=LONGEST, required=False, widget=widget, **kwargs)
-
-    def clean(self, value: Any) -> Any:
-        cleaned = str(super().clean(value))
-        if not cleaned.isascii() or any(character.isspace() for character in cleaned):
-            raise forms.ValidationError(_("The key contains a space or a non-Latin letter. Copy it again."))
-        return cleaned
-
-
-class KeysForm(forms.Form):
-    """Both keys. An empty field keeps the stored key."""
+class KeysForm(MergingForm, forms.Form):
+    """Both keys. An empty field keeps the stored key. Give it a locked client."""
 
     brand = forms.ChoiceField(label=_("Telephony"), choices=UisConnection.Brand.choices)
-    access_token = _KeyField(label=_("UIS access key"))
+    access_token = SecretField(label=_("UIS access key"))
     address = forms.CharField(
         label=_("CRM address"),
         max_length=LONGEST_PAGE,
         required=False,
         widget=forms.TextInput(attrs={"placeholder": "https://shop.retailcrm.ru", "inputmode": "url"}),
     )
-    key = _KeyField(label=_("CRM API key"))
+    key = SecretField(label=_("CRM API key"))
 
     def __init__(self, tenant: Tenant, data: Any = None) -> None:
         initial = {"brand": tenant.uis.brand, "address": tenant.crm.address}
@@ -48,6 +33,13 @@ class KeysForm(forms.Form):
         self.tenant = tenant
         for name in ("access_token", "address", "key"):
             self.fields[name].widget.attrs["aria-describedby"] = f"hint-{name}"
+
+    def opened_as(self) -> str:
+        return f"keys.{self.tenant.pk}"
+
+    def stored_value(self, name: str) -> Any:
+        keys = {"access_token": self.tenant.uis.access_token, "key": self.tenant.crm.key}
+        return keys[name] if name in keys else super().stored_value(name)
 
     def add_error(self, field: str | None, error: Any) -> None:
         """Link the error to its input for screen readers."""
@@ -63,11 +55,8 @@ class KeysForm(forms.Form):
             raise forms.ValidationError(found.message)
         return address
 
-    @transaction.atomic
     def save(self) -> list[Connection]:
         """Store what was entered and restore suspended connections; return the connections that changed."""
-        if not Tenant.objects.select_for_update().filter(pk=self.tenant.pk, offboarded_at=None).exists():
-            return []  # Disconnected meanwhile: do not store keys again.
         typed, before = self.cleaned_data, normalise(self.tenant.crm.address)
         new_values: dict[Connection, dict[str, str]] = {
             self.tenant.uis: {"brand": typed["brand"], "access_token": typed["access_token"]},

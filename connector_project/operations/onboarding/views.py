@@ -76,6 +76,14 @@ def _find(token: str) -> Tenant | None:
     )
 
 
+def _lock(tenant: Tenant) -> Tenant:
+    """Lock the client of an action. Raises Http404 if they were disconnected just now: the link no longer works."""
+    locked = Tenant.objects.lock(tenant.pk)
+    if locked is None or locked.offboarded_at is not None:
+        raise Http404
+    return locked
+
+
 def _sign_in(token: str) -> HttpResponse:
     """Consume a one-time link and redirect to the page."""
     with transaction.atomic():
@@ -126,12 +134,14 @@ def _back(tenant: Tenant, **query: object) -> HttpResponse:
 
 def _keys(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     """Store the keys; if both are there, start the activation."""
-    form = KeysForm(tenant, request.POST)
-    if not form.is_valid():
-        return _page(request, tenant, form=form, status=422)
-    changed = form.save()
-    for part in changed:
-        audit.log(tenant, Action.KEY_SET, now=timezone.now(), by_client=True, target=part)
+    with transaction.atomic():
+        tenant = _lock(tenant)
+        form = KeysForm(tenant, request.POST)
+        if not form.is_valid():
+            return _page(request, tenant, form=form, status=422)
+        changed = form.save()
+        for part in changed:
+            audit.log(tenant, Action.KEY_SET, now=timezone.now(), by_client=True, target=part)
     if missing := page_context.missing(tenant):
         text = _("Saved. Still missing: %(what)s.") if changed else _("Nothing entered. Missing: %(what)s.")
         messages.warning(request, text % {"what": ", ".join(missing)})
@@ -155,13 +165,13 @@ def _check(_request: HttpRequest, tenant: Tenant) -> HttpResponse:
 
 def _number(request: HttpRequest, tenant: Tenant) -> HttpResponse:
     """Set the caller ID of calls from the CRM."""
-    own = VirtualNumber.objects.filter(tenant=tenant, is_active=True)
-    chosen = own.filter(pk=_id(request, "number")).first()
-    if chosen is None:
-        messages.error(request, _("Choose a number."))
-        return _back(tenant)
-    now = timezone.now()
+    own, now = VirtualNumber.objects.filter(tenant=tenant, is_active=True), timezone.now()
     with transaction.atomic():
+        tenant = _lock(tenant)
+        chosen = own.filter(pk=_id(request, "number")).first()
+        if chosen is None:
+            messages.error(request, _("Choose a number."))
+            return _back(tenant)
         old = VirtualNumber.objects.filter(tenant=tenant, is_default=True).first()
         VirtualNumber.objects.filter(tenant=tenant).update(is_default=False)
         own.filter(pk=chosen.pk).update(is_default=True)

@@ -1,0 +1,241 @@
+"""Forms of rows that others change too: only changed columns are written, and a change of somebody else is kept.
+
+A page carries a fingerprint of each value it showed. What the person left alone follows the row; where both changed the
+same field, the form is invalid and says what it is now. Pages saved again after that replace it.
+"""
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.utils.translation import gettext
+
+from connector_project.core.check_results import Text
+
+LONGEST_KEY = 300
+OPENED = "_opened"  # the hidden input with the fingerprints: {form: {field: fingerprint}}
+Fingerprints = Mapping[str, Mapping[str, str]]
+
+
+class SecretField(forms.CharField):
+    """A write-only key: if the field is left empty, the stored key stays."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        # A model form passes the widget and the length of a text column.
+        widget = forms.PasswordInput(attrs={"autocomplete": "new-password", "spellcheck": "false"})
+        super().__init__(**kwargs | {"required": False, "widget": widget, "max_length": LONGEST_KEY})
+
+    def clean(self, value: Any) -> Any:
+        cleaned = str(super().clean(value))
+        if not cleaned.isascii() or any(character.isspace() for character in cleaned):
+            raise ValidationError(gettext("The key contains a space or a non-Latin letter. Copy it again."))
+        return cleaned
+
+
+class MergingForm(forms.BaseForm):
+    """Merges what a person typed with what has changed since they opened the page."""
+
+    def opened_as(self) -> str:
+        """Return the name of this form's row in the page; "" for a new row, which nobody else can change."""
+        raise NotImplementedError
+
+    def stored_value(self, name: str) -> Any:
+        """Return the value that the row has now."""
+        return self.get_initial_for_field(self.fields[name], name)
+
+    def guarded_values(self) -> dict[str, Any]:
+        """Return values that the form does not edit, but that must be as they were when the page was opened."""
+        return {}
+
+    def fingerprints(self) -> dict[str, str]:
+        """Return the fingerprints for the page that shows this form; a guard that failed fails again."""
+        values = {name: self.stored_value(name) for name, field in self.fields.items() if _is_typed(field)}
+        prints = {name: self._fingerprint(name, value) for name, value in (values | self.guarded_values()).items()}
+        return prints | {name: self._opened[name] for name in self.guarded_values() if name in self._opened}
+
+    @property
+    def opened(self) -> str:
+        """The content of the hidden input for a page with this form alone."""
+        return dump([self])
+
+    def conflicts(self) -> list[str]:
+        """Return the fields that the person and somebody else have changed differently."""
+        return self._comparison[1]
+
+    def fails_guard(self) -> bool:
+        guarded = self.guarded_values().items()
+        return any(self._fingerprint(name, value) != self._opened.get(name) for name, value in guarded if self._opened)
+
+    def _widget_data_value(self, widget: forms.Widget, html_name: str) -> Any:
+        kept = self._comparison[0]
+        if html_name in kept:
+            return kept[html_name]
+        return super()._widget_data_value(widget, html_name)  # type: ignore[misc]
+
+    def _clean_fields(self) -> None:
+        super()._clean_fields()  # type: ignore[misc]
+        for name in self.conflicts():
+            if name not in self.errors:
+                self.add_error(name, _conflict_message(self.fields[name], self.stored_value(name)))
+
+    @functools.cached_property
+    def _opened(self) -> Mapping[str, str]:
+        return parse(str(self.data.get(OPENED, ""))).get(self.opened_as(), {}) if self.is_bound else {}
+
+    @functools.cached_property
+    def _comparison(self) -> tuple[dict[str, Any], list[str]]:
+        """Return the input of fields that only somebody else has changed, and the fields that both have changed."""
+        kept: dict[str, Any] = {}
+        conflicts = []
+        for name in self.fields.keys() & self._opened.keys():
+            stored = self.stored_value(name)
+            if self._fingerprint(name, stored) == self._opened[name]:
+                continue
+            typed = self._typed(name)
+            if typed is not None and self._fingerprint(name, typed) == self._opened[name]:
+                kept[self.add_prefix(name)] = _as_input(self.fields[name], stored)
+            elif typed is None or _as_text(typed) != _as_text(stored):
+                conflicts.append(name)
+        return kept, [name for name in conflicts if not self._is_left_empty(name)]
+
+    def _typed(self, name: str) -> Any:
+        """Return what the person typed, as the row would store it; None if it is no valid value."""
+        field, html_name = self.fields[name], self.add_prefix(name)
+        raw = field.widget.value_from_datadict(self.data, self.files, html_name)
+        if isinstance(field, forms.ModelChoiceField):  # Keys are compared: no query is needed.
+            return raw or ""
+        try:
+            value = field.clean(raw)
+        except ValidationError:
+            return None
+        return "" if value is None else field.prepare_value(value)
+
+    def _is_left_empty(self, name: str) -> bool:
+        return isinstance(self.fields[name], SecretField) and not self.data.get(self.add_prefix(name))
+
+    def _fingerprint(self, name: str, value: Any) -> str:
+        """Return a keyed digest: the page must not reveal a secret."""
+        if name in self.fields:
+            value = self.fields[name].prepare_value(value)
+        text = f"{self.opened_as()}\0{name}\0{_as_text(value)}"
+        return hashlib.blake2b(text.encode(errors="surrogatepass"), key=_key(), digest_size=9).hexdigest()
+
+
+class EditForm(MergingForm, forms.ModelForm[Any]):
+    """Writes only the columns that the person changed, and those that `set_dependent` sets."""
+
+    guarded: ClassVar[Sequence[str]] = ()  # fields that the form does not edit, but whose change forbids saving
+    guard_message: ClassVar[Text] = ""
+    is_row_of_set = False  # its formset checks what must be unique: rows may exchange values
+
+    def opened_as(self) -> str:
+        return "" if self.instance.pk is None else f"{self.instance._meta.label_lower}.{self.instance.pk}"
+
+    def guarded_values(self) -> dict[str, Any]:
+        return {name: getattr(self.instance, name) for name in self.guarded}
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        if self.fails_guard():
+            self.add_error(None, str(self.guard_message))
+        return cleaned
+
+    def validate_unique(self) -> None:
+        if not self.is_row_of_set:
+            super().validate_unique()
+
+    def set_dependent(self) -> Sequence[str]:
+        """Set fields that follow from the changed ones; return their names."""
+        return ()
+
+    def save(self, commit: bool = True) -> Any:
+        if commit and not self.errors and not self.instance._state.adding:
+            self.save_changes()
+            self._save_m2m()
+            return self.instance
+        if self.changed_data:
+            self.set_dependent()
+        return super().save(commit)
+
+    def save_changes(self) -> None:
+        """Write the changed columns; nothing if there are none."""
+        if self.changed_data:
+            columns = {field.name for field in self.instance._meta.concrete_fields}
+            self.instance.save(update_fields=[*columns.intersection(self.changed_data), *self.set_dependent()])
+
+    def _save_m2m(self) -> None:
+        for field in self.instance._meta.many_to_many:
+            if field.name in self.changed_data and field.name in self.cleaned_data:
+                field.save_form_data(self.instance, self.cleaned_data[field.name])
+
+
+def dump(shown: Sequence[MergingForm]) -> str:
+    """Return the content of the hidden input for a page with these forms."""
+    return json.dumps({form.opened_as(): form.fingerprints() for form in shown if form.opened_as()})
+
+
+@functools.lru_cache(maxsize=8)
+def parse(text: str) -> Fingerprints:
+    """Parse the hidden input; what is wrong in it is ignored, as if the page had been opened just now."""
+    return {name: fields for name, fields in load_object(text).items() if isinstance(fields, dict)}
+
+
+def load_object(text: str) -> dict[str, Any]:
+    """Parse a JSON object of a hidden input; {} if it is none."""
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+@functools.cache
+def _key() -> bytes:
+    return hashlib.sha256(f"{__name__}{settings.SECRET_KEY}".encode()).digest()
+
+
+def _as_text(value: Any) -> str:
+    """Return a value as text: the same for a stored one and a typed one."""
+    if isinstance(value, datetime):
+        value = value.astimezone(UTC).replace(microsecond=0)
+    if isinstance(value, list | tuple | set | QuerySet):
+        return "\n".join(sorted(str(getattr(one, "pk", one)) for one in value))
+    return "" if value is None else "\n".join(str(value).splitlines())
+
+
+def _as_input(field: forms.Field, value: Any) -> Any:
+    """Return a stored value as a widget would return it from the input."""
+    if isinstance(field, forms.MultiValueField):
+        return field.widget.decompress(value)
+    return field.prepare_value(value)
+
+
+def _is_typed(field: forms.Field) -> bool:
+    return not field.disabled and not field.widget.is_hidden
+
+
+def _conflict_message(field: forms.Field, value: Any) -> str:
+    if isinstance(field, SecretField):
+        return gettext("Somebody else has entered a key since you opened this page. Save again to replace it.")
+    message = gettext(
+        "Somebody else has changed this since you opened the page; now: %(value)s. Save again to replace it."
+    )
+    return message % {"value": _shown(field, value) or "–"}
+
+
+def _shown(field: forms.Field, value: Any) -> str:
+    if isinstance(field, forms.ModelChoiceField):
+        keys = value if isinstance(value, list | tuple) else [value]
+        rows = field.queryset.filter(pk__in=[getattr(one, "pk", one) for one in keys if one]) if field.queryset else ()
+        return ", ".join(str(row) for row in rows)
+    if isinstance(value, bool):
+        return gettext("yes") if value else gettext("no")
+    prepared = field.prepare_value(value)
+    return str(dict(getattr(field, "choices", ())).get(prepared, "" if prepared is None else prepared))

@@ -1,0 +1,95 @@
+"""The rows of a bulk action: chosen when it is requested, then each processed once, if it is still as it was."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import F, Max, Q, QuerySet, Value
+
+from connector_project.core.filters import StrictFilterSet
+from telephony.calls import filters, manual, steps
+from telephony.models import BulkAction, BulkActionRow, Call, choices
+from telephony.models.bulk_action import PROGRESS_FIELDS, Portion
+from telephony.webhooks import process, unreadable
+
+PORTION_ROWS = 200
+MAX_ROWS = 100_000
+Kind = BulkAction.Kind
+# What is done to one row; an import works off UIS's report instead. A row whose state has changed is left alone.
+ROW_ACTIONS: Mapping[str, Callable[[BulkAction, Any, BulkActionRow, datetime], bool]] = {
+    Kind.RETRY: lambda action, call, row, now: manual.retry(
+        call, is_one_of_many=True, seen=row.seen, by=action.requested_by, now=now
+    ),
+    Kind.SKIP: lambda action, call, row, now: manual.skip(
+        call, action.comment, seen=row.seen, by=action.requested_by, now=now
+    ),
+    Kind.REPROCESS: lambda action, stored, _row, now: process.reprocess(
+        stored, event=action.filters.get("event", ""), now=now
+    ),
+}
+
+
+def filter_set(kind: str, chosen: Mapping[str, str]) -> StrictFilterSet:
+    """Return the filters of the rows to which the action can apply."""
+    if kind == Kind.REPROCESS:
+        return unreadable.UnreadableFilterSet(chosen, unreadable.notifications())
+    skipped = [] if kind == Kind.SKIP else [choices.State.SKIPPED]
+    return filters.CallFilterSet(chosen, Call.objects.filter(state__in=[*choices.OPEN_STATES, *skipped]))
+
+
+def count(rows: QuerySet[Any]) -> int:
+    """Return the number of rows; counting stops just above the limit."""
+    return rows.order_by()[: MAX_ROWS + 1].count()
+
+
+def newest(rows: QuerySet[Any]) -> int:
+    """Return the newest primary key, 0 without rows."""
+    return int(rows.order_by().aggregate(Max("pk"))["pk__max"] or 0)
+
+
+def previewed(rows: QuerySet[Any], *, at: datetime, newest: int) -> QuerySet[Any]:
+    """Return the rows without those that came, or failed, after the preview at `at`, which had `newest` as its last."""
+    known = rows.filter(pk__lte=newest)
+    return known.filter(Q(failed_at=None) | Q(failed_at__lte=at)) if rows.model is Call else known
+
+
+def store(action: BulkAction, rows: QuerySet[Any]) -> int:
+    """Store which rows the action is for, and what they are now, in one statement; return how many."""
+    seen = {"state": F("state"), "failed_at": F("failed_at")} if rows.model is Call else {}
+    columns = {"action_id": Value(action.pk), "row_id": F("pk")} | seen
+    names = {f"chosen_{name}": expression for name, expression in columns.items()}
+    sql, params = rows.order_by().annotate(**names).values_list(*names).query.sql_with_params()
+    table = connection.ops.quote_name(BulkActionRow._meta.db_table)
+    fields = ", ".join(connection.ops.quote_name(name) for name in columns)
+    with connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO {table} ({fields}) {sql}", params)
+        return int(cursor.rowcount)
+
+
+def run(action: BulkAction, *, now: datetime) -> Portion:
+    """Process a portion of the rows; stop if the action is cancelled, or another worker has claimed it."""
+    batch = list(action.rows.order_by("row_id")[:PORTION_ROWS])
+    targets = filter_set(action.kind, {}).queryset.in_bulk([row.row_id for row in batch])
+    is_held = all(_process(action, row, targets.get(row.row_id), now=now) for row in batch)
+    if action.kind == Kind.RETRY:
+        steps.resume_due(now=now)
+    return Portion(seen=0, done={}, cursor=0, is_last=is_held and len(batch) < PORTION_ROWS)
+
+
+@transaction.atomic
+def _process(action: BulkAction, row: BulkActionRow, target: Any, *, now: datetime) -> bool:
+    """Process one row and count it, in one transaction: whoever dies has done both or nothing.
+
+    Returns whether the worker may go on.
+    """
+    held = BulkAction.objects.still_claimed(action).filter(state=BulkAction.State.RUNNING)
+    fresh = held.select_for_update(of=("self",)).select_related("requested_by").first()
+    if fresh is None:
+        return False
+    row.delete()
+    is_done = target is not None and ROW_ACTIONS[fresh.kind](fresh, target, row, now)
+    fresh.add(Portion(seen=1, done={target.tenant_id: 1} if is_done else {}, cursor=0, is_last=False), now=now)
+    fresh.attempts = 1  # This row does not crash its worker.
+    fresh.save(update_fields=PROGRESS_FIELDS)
+    return True
