@@ -1,6 +1,7 @@
 """Resolves calls anew that were skipped or uploaded before all was known of them."""
 
 from collections.abc import Collection
+from copy import copy
 from datetime import datetime
 from operator import attrgetter
 
@@ -9,14 +10,14 @@ from telephony.calls.resolution import CallResolution
 from telephony.calls.sources import Sources, StaffDirectory
 from telephony.models import Call, State, Step
 from telephony.uis.types import CallEvent, EndedEvent
-from tenants.models import Employee
 from tenants.transfer_rules import SkipReason
 
-# What the rules decide by, and whether it is certain.
+# What is known of a call, and what of that makes it another call for the rules, whatever the rest.
 _facts = attrgetter(
     *("status", "direction", "contact", "number", "is_internal", "is_lost", "result", "started_at"),
     *("owner_id", "owner_number", "candidate_ids", "rung_employee_ids"),
 )
+_kind = attrgetter("direction", "contact", "number", "is_internal", "is_lost")
 
 
 def reopen_on_report(call: Call, reported: EndedEvent, known: Sources, *, now: datetime) -> bool:
@@ -33,9 +34,7 @@ def reopen_on_report(call: Call, reported: EndedEvent, known: Sources, *, now: d
     before = sources.resolve_anew(call, events, own_numbers=own_numbers)
     call.uis_snapshot = evidence.updated(call.uis_snapshot, row=reported, legs=())
     news = sources.resolve_anew(call, events, own_numbers=own_numbers)
-    if _facts(before) == _facts(news):
-        return False
-    return _apply(call, news, owner=known.staff.owner_of(news, call.tenant.rules), now=now)
+    return _apply(call, before, news, staff=known.staff, now=now)
 
 
 def reopen_on_event(call: Call, event: CallEvent, earlier: Collection[CallEvent], *, now: datetime) -> bool:
@@ -46,21 +45,18 @@ def reopen_on_event(call: Call, event: CallEvent, earlier: Collection[CallEvent]
     if not _may_change(call):
         return False
     staff = StaffDirectory.for_tenant(call.tenant)
-    news = find_news(call, event, earlier, own_numbers=staff.own_numbers)
-    return news is not None and _apply(call, news, owner=staff.owner_of(news, call.tenant.rules), now=now)
+    before = sources.resolve_anew(call, earlier, own_numbers=staff.own_numbers)
+    news = sources.resolve_anew(call, [event, *earlier], own_numbers=staff.own_numbers)
+    return _apply(call, before, news, staff=staff, now=now)
 
 
 def find_news(
     call: Call, event: CallEvent, earlier: Collection[CallEvent], *, own_numbers: Collection[str]
 ) -> CallResolution | None:
-    """Return the resolution with this event if it differs, in what the rules decide by, from the one without it.
-
-    Both are by the same rules and staff: a change of those is no news of a call, and neither is an event that only
-    repeats what is known.
-    """
+    """Return the resolution with this event if more is known by it than without it."""
     before = sources.resolve_anew(call, earlier, own_numbers=own_numbers)
-    after = sources.resolve_anew(call, [event, *earlier], own_numbers=own_numbers)
-    return after if _facts(before) != _facts(after) else None
+    news = sources.resolve_anew(call, [event, *earlier], own_numbers=own_numbers)
+    return news if _facts(before) != _facts(news) else None
 
 
 def _may_change(call: Call) -> bool:
@@ -70,16 +66,28 @@ def _may_change(call: Call) -> bool:
     return call.state == State.SKIPPED and call.skip_reason != SkipReason.MANUAL
 
 
-def _apply(call: Call, news: CallResolution, *, owner: Employee | None, now: datetime) -> bool:
-    """Note that the CRM shows a talk as missed, or apply the rules to a skipped call again."""
+def _apply(call: Call, before: CallResolution, news: CallResolution, *, staff: StaffDirectory, now: datetime) -> bool:
+    """Note that the CRM shows a talk as missed, or apply the rules to a skipped call again.
+
+    Both resolutions are by the rules and staff of now: a change of those reopens no call.
+    """
     if call.state == State.UPLOADED:
-        return news.is_lost is False and late_answers.note([call], now=now)
-    pipeline.apply_resolution(call, news, owner=owner)
-    call.skip_reason = pipeline.skip_reason(call, news, now=now)
-    if not call.skip_reason:
+        return news.is_lost is False and before.is_lost is not False and late_answers.note([call], now=now)
+    skipped_before = _apply_rules(copy(call), before, staff, now=now)
+    skipped_by = _apply_rules(call, news, staff, now=now)
+    if _kind(before) == _kind(news) and skipped_before == skipped_by:
+        return False
+    call.skip_reason = skipped_by
+    if not skipped_by:
         call.has_legs, call.retry_window_started_at = False, now
         call.is_low_priority = call.is_low_priority or call.started_at < now - pipeline.LOW_PRIORITY_AFTER
         pipeline.enter(call, news, now=now)
         call.log(Step.REOPENED, now=now)
     call.save()
-    return not call.skip_reason
+    return not skipped_by
+
+
+def _apply_rules(call: Call, resolution: CallResolution, staff: StaffDirectory, *, now: datetime) -> str:
+    """Set on the call what the evidence says; return the rule that skips it then, or ""."""
+    pipeline.apply_resolution(call, resolution, owner=staff.owner_of(resolution, call.tenant.rules))
+    return pipeline.skip_reason(call, resolution, now=now)

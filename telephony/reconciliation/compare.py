@@ -42,17 +42,17 @@ class ComparisonResult:
     days: set[date] = field(default_factory=set)  # of the reported calls
     # Reported calls without a row: session and start. A negative session is a row that could not be read.
     missing: dict[int, datetime] = field(default_factory=dict)
-    corrected: int = 0  # calls that had a row, but not the facts of the report
     # Whether UIS sent all rows that it counts, and all of them could be compared.
     is_complete: bool = True
 
-    def show(self, call: Call) -> None:
-        """Add a call to the sample; if it is full, a call for the CRM replaces a skipped one."""
-        skipped = next((one for one in self.sample if one.skip_reason), None)
-        if len(self.sample) >= SAMPLE and skipped is not None and not call.skip_reason:
-            self.sample.remove(skipped)
-        if len(self.sample) < SAMPLE:
-            self.sample.append(call)
+    def show(self, calls: Iterable[Call]) -> None:
+        """Add calls to the sample; if it is full, a call for the CRM replaces a skipped one."""
+        for call in calls:
+            skipped = next((one for one in self.sample if one.skip_reason), None)
+            if len(self.sample) >= SAMPLE and skipped is not None and not call.skip_reason:
+                self.sample.remove(skipped)
+            if len(self.sample) < SAMPLE:
+                self.sample.append(call)
 
 
 def find_missing(reported: Iterable[EndedEvent], known: Iterable[int]) -> list[EndedEvent]:
@@ -124,15 +124,21 @@ def compare_period(
         part, cut = whole_seconds(reported_calls, at_most=at_most)
         reported_calls, compared.till = iter(part), cut or till
     for chunk in _chunks(reported_calls):
-        began = [reported for reported in chunk if (reported.started_at or now) < compared.till]
-        settled = [reported for reported in began if _is_settled(reported, now=now)]
+        settled = [reported for reported in chunk if _is_settled(reported, till=compared.till, now=now)]
         _compare(tenant, settled, compared, found_since=found_since or now, is_dry_run=is_dry_run, now=now)
-    for key, at in client.unread.items():  # Rows not as documented: we do not know which calls they are.
-        if key not in unread_before and at < compared.till:
-            _add_missing(compared, key, max(at, since), zone=tenant.zone)
-            compared.stats += ReconciliationStats(uis_calls=1, unexplained=1)
+    _add_unknown(compared, client, unread_before, zone=tenant.zone)
     compared.is_complete &= client.shortfall == shortfall_before
+    shortfall = client.shortfall - shortfall_before
+    compared.stats += ReconciliationStats(uis_calls=shortfall, unexplained=shortfall)
     return compared
+
+
+def _add_unknown(compared: ComparisonResult, client: UisClient, before: Collection[int], *, zone: ZoneInfo) -> None:
+    """Add rows that are not as documented: we do not know which calls they are."""
+    for key, at in client.unread.items():
+        if key not in before and at < compared.till:
+            _add_missing(compared, key, max(at, compared.since), zone=zone)
+            compared.stats += ReconciliationStats(uis_calls=1, unexplained=1)
 
 
 def whole_seconds(reported_calls: Iterable[EndedEvent], *, at_most: int) -> tuple[list[EndedEvent], datetime | None]:
@@ -165,21 +171,17 @@ def _compare(
     if is_dry_run:
         return _preview(tenant, sessions, found, compared, now=now)
     created, failed = recovery.create(tenant, found, now=now)
+    compared.show(created)
     compared.is_complete &= not failed
-    for call in created:
-        compared.show(call)
     corrected = corrections.correct(tenant, known, sessions, now=now)
-    compared.corrected += corrected
     stats.set_report_dates(tenant, reported_calls)
     if found or corrected:
         steps.resume_due(tenant_id=tenant.pk, now=now)
-    _count_recovered(tenant, sessions, compared, since=found_since)
-    compared.stats += stats.count_calls(tenant, sessions)
-    rows = set(Call.objects.filter(tenant=tenant, session_id__in=sessions).values_list("session_id", flat=True))
-    for reported in reported_calls:
-        compared.days.add(stats.listed_day(reported, zone=tenant.zone))
-        if reported.session_id not in rows:
-            _add_missing(compared, reported.session_id, reported.started_at or now, zone=tenant.zone)
+    _count_rows(tenant, sessions, compared, since=found_since)
+    compared.days |= {stats.listed_day(reported, zone=tenant.zone) for reported in reported_calls}
+    rows = Call.objects.filter(tenant=tenant, session_id__in=sessions).values_list("session_id", flat=True)
+    for reported in find_missing(reported_calls, rows):
+        _add_missing(compared, reported.session_id, reported.started_at or now, zone=tenant.zone)
     return None
 
 
@@ -201,14 +203,15 @@ def _preview(
         is_skipped = call.state == Call.State.SKIPPED
         compared.stats += ReconciliationStats(uis_calls=1, recovered=1, skipped=is_skipped, waiting=not is_skipped)
         compared.skipped.update([call.skip_reason] if is_skipped else [])
-        compared.show(call)
+        compared.show([call])
 
 
-def _count_recovered(tenant: Tenant, sessions: Collection[int], compared: ComparisonResult, *, since: datetime) -> None:
-    """Count found calls by their rows: a killed worker did not report its progress."""
+def _count_rows(tenant: Tenant, sessions: Collection[int], compared: ComparisonResult, *, since: datetime) -> None:
+    """Count calls, and those found, by their rows: a killed worker did not report its progress."""
     rows = Call.objects.filter(tenant=tenant, session_id__in=sessions, history__step=Step.RECONCILE)
     new = rows.filter(history__at__gte=since).order_by().values_list("skip_reason").annotate(Count("pk", distinct=True))
     counts = dict(new)
+    compared.stats += stats.count_calls(tenant, sessions)
     compared.found += sum(counts.values())
     compared.skipped.update({rule: count for rule, count in counts.items() if rule})
 
@@ -232,8 +235,10 @@ def _known(tenant: Tenant, sessions: Collection[int]) -> list[Call]:
     return rows
 
 
-def _is_settled(reported: EndedEvent, *, now: datetime) -> bool:
-    return reported.happened_at is None or reported.happened_at <= now - REPORT_LAG
+def _is_settled(reported: EndedEvent, *, till: datetime, now: datetime) -> bool:
+    """Whether the call began before `till`, and ended so long ago that all its events must have arrived."""
+    is_old = reported.happened_at is None or reported.happened_at <= now - REPORT_LAG
+    return is_old and (reported.started_at or now) < till
 
 
 def _chunks(reported_calls: Iterator[EndedEvent]) -> Iterator[list[EndedEvent]]:

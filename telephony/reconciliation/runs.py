@@ -71,7 +71,10 @@ def recent_start(tenant: Tenant, completed_until: datetime | None, *, now: datet
 def _run(cursor: ReportCursor, tenant: Tenant, *, now: datetime) -> _Run | None:
     """Return the run in progress, else a new one; None if there is nothing to compare."""
     if cursor.run_since and cursor.run_till and cursor.compared_until:
-        return _Run(cursor.run_since, cursor.run_till, cursor.compared_until)
+        run = _Run(cursor.run_since, cursor.run_till, cursor.compared_until)
+        # One of before the client was activated again, or left the upload window, is not continued.
+        if run.compared_until >= daily.active_since(tenant, now=now) - OVERLAP:
+            return run
     if cursor.kind == Kind.RECENT:
         since = recent_start(tenant, cursor.completed_until, now=now)
         return _Run(since, now - compare.REPORT_LAG, since)

@@ -104,6 +104,14 @@ def count(
     """
     rows = _lock_days(tenant, {*days, *settled}, since=since, till=till, now=now)
     _set_missing(rows, missing, since=since, till=till, tenant=tenant)
+    _set_counts(rows, tenant=tenant, now=now)
+    # Only where it is set: another count may have closed the other days meanwhile.
+    if settled:
+        DailyReconciliation.objects.filter(tenant=tenant, day__in=settled).update(closed_at=now)
+
+
+def _set_counts(rows: Collection[DailyReconciliation], *, tenant: Tenant, now: datetime) -> None:
+    """Count the calls of these locked days by status, and write that."""
     calls = Call.objects.filter(tenant=tenant, report_date__in=[row.day for row in rows]).order_by()
     counted: dict[date | None, Mapping[str, Any]] = {
         row["report_date"]: row for row in calls.values("report_date").annotate(listed=Count("pk"), **_COUNTS)
@@ -114,11 +122,7 @@ def count(
         for name, value in asdict(ReconciliationStats.from_counts(uis_calls, known)).items():
             setattr(row, name, value)
         row.counted_at = now
-    written = [*asdict(ReconciliationStats()), "missing", "counted_at"]
-    DailyReconciliation.objects.bulk_update(rows, written)
-    # Only where it is set: another count may have closed the other days meanwhile.
-    if settled:
-        DailyReconciliation.objects.filter(tenant=tenant, day__in=settled).update(closed_at=now)
+    DailyReconciliation.objects.bulk_update(rows, [*asdict(ReconciliationStats()), "missing", "counted_at"])
 
 
 def _lock_days(

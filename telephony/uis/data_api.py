@@ -84,8 +84,8 @@ class Reader:
             window = {"date_from": first, "date_till": last, "limit": limit, "offset": 0}
             result = self._ask(method, {**params, "sort": BY_START, **window})
             rows = self._parse(kind, result.data)
-            yield from rows
             sent = self._note_rows(result.data or [], rows)
+            yield from rows
             if sent >= result.total if result.total is not None else sent < limit:
                 return
             newest = to_local(rows[-1].started_at, zone=self.zone) if rows else first

@@ -246,6 +246,16 @@ def test_in_operator_can_be_off(client: Client) -> None:
     assert client.error_of("get.calls_report", **WINDOW, filter=leaf("id", "in", [1])) == "invalid_parameter_value"
 
 
+def test_rows_of_one_second_come_in_another_order_with_each_request(client: Client) -> None:
+    for _call in range(3):
+        client.account.call(contact=CLIENT, number=OWN, started_at=NOW - timedelta(minutes=5))
+    sort = [{"field": "start_time"}]
+    first, second = (
+        [row["id"] for row in client.rows("get.calls_report", **WINDOW, fields=["id"], sort=sort)] for _ in range(2)
+    )
+    assert (first != second, sorted(first)) == (True, sorted(second))
+
+
 def test_paging_sorting_and_nulls(client: Client) -> None:
     answer = client.request(
         "get.employees", limit=1, offset=1, fields=["id"], sort=[{"field": "email", "order": "asc"}]

@@ -155,6 +155,38 @@ def assert_same_record_once(tenant, crm, answered, missed, advance, data):
     assert records[0] == records[1]
 
 
+@pytest.mark.slow
+@settings(max_examples=4, **SHARED_FIXTURES)
+@given(data=st.data())
+def test_some_sequences_with_pauses_lose_no_talk(tenant, crm, answered, advance, data):
+    assert_no_talk_is_lost(tenant, crm, answered, advance, data)
+
+
+@pytest.mark.exhaustive
+@settings(max_examples=15, **SHARED_FIXTURES)
+@given(data=st.data())
+def test_random_sequences_with_pauses_lose_no_talk(tenant, crm, answered, advance, data):
+    assert_no_talk_is_lost(tenant, crm, answered, advance, data)
+
+
+def assert_no_talk_is_lost(tenant, crm, answered, advance, data):
+    """Events with pauses in which the call may be skipped or uploaded as missed, and then more is told of it."""
+    delete_calls(crm, tenant)
+    skips = data.draw(st.booleans(), label="missed calls are skipped")
+    TransferRules.objects.update(upload_missed=not skips, popup_incoming="OFF")
+    hidden = {"contact_phone_number": "anonymous", "virtual_phone_number": None}
+    for event in data.draw(st.permutations(events_of(answered))):
+        is_hidden = event["event"] != "call_end" and data.draw(st.booleans(), label="the number is hidden")
+        receive_all(tenant, texts([event | hidden if is_hidden else event]))
+        advance(data.draw(st.sampled_from([0, 4, 10]), label="pause"))
+    advance(60)
+    task_queue.sweep()
+    (record,) = crm.calls
+    late = CallLogEntry.objects.filter(step="LATE_ANSWER").count()
+    assert (record["result"], late) in {("answered", 0)} | (set() if skips else {("no answer", 1)})
+    assert Call.objects.get().state == Call.State.UPLOADED
+
+
 def test_missed_call_is_uploaded_after_the_debounce(tenant, crm, missed, advance, notify):
     notify(missed.notification("lost_call"))
     call = Call.objects.get()

@@ -206,6 +206,19 @@ def test_calls_of_an_interrupted_run_are_found_though_it_ended_late(pbx, uis_wor
     assert [call.session_id for call in Call.objects.all()] == [late.session_id]
 
 
+def test_run_of_before_the_client_came_back_is_not_continued(pbx, reconcile, clock, requests_of, active):
+    """What came while they were away, another connector may have uploaded."""
+    add_missed_calls(pbx, hourly(NOON - timedelta(days=5), 3))
+    began_at = NOON - timedelta(days=6)
+    ReportCursor.objects.create(
+        tenant=active, kind="RECENT", run_since=began_at, run_till=NOON, compared_until=began_at, next_attempt_at=NOON
+    )
+    Tenant.objects.update(activated_at=NOON)
+    reconcile()
+    assert [request.params["date_from"] for request in requests_of()] == ["2026-03-10 09:10:00"]
+    assert Call.objects.count() == 0
+
+
 def test_few_requests_an_hour_are_enough_to_close_many_days(pbx, close_days, clock, active, small_parts, crm):
     """The client comes back after weeks, and UIS gives little at a time."""
     Tenant.objects.update(activated_at=NOON - timedelta(days=20))
@@ -284,6 +297,17 @@ def test_day_that_is_not_sent_whole_is_closed_later(pbx, close_days, clock, acti
     assert not DailyReconciliation.objects.filter(closed_at__isnull=False).exists()
     lost_row()
     close_days()
+    assert DailyReconciliation.objects.filter(closed_at__isnull=False).exists()
+
+
+def test_period_that_is_not_sent_whole_has_unexplained_calls_and_closes_no_day(pbx, active, lost_row):
+    add_missed_calls(pbx, [NOON - timedelta(hours=30)])
+    period = {"since": NOON - timedelta(days=2), "till": NOON - timedelta(hours=9)}
+    first = compare.reconcile(active, now=NOON, **period)
+    assert (first.stats.uis_calls, first.stats.waiting, first.stats.unexplained) == (2, 1, 1)
+    assert not DailyReconciliation.objects.filter(closed_at__isnull=False).exists()
+    lost_row()
+    assert compare.reconcile(active, now=NOON, **period).stats.unexplained == 0
     assert DailyReconciliation.objects.filter(closed_at__isnull=False).exists()
 
 

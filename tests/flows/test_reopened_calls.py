@@ -4,9 +4,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
-from telephony.calls import manual, pipeline
+from telephony import client_factory
+from telephony.calls import manual, pipeline, reopen
+from telephony.calls.sources import Sources
 from telephony.models import Call, CallLogEntry, Notification
 from tenants.models import Employee, TransferRules, VirtualNumber
 from tenants.transfer_rules import SkipReason
@@ -190,3 +193,47 @@ def test_phone_that_rings_after_the_menus_end_reopens_a_skipped_miss(told, crm, 
     tell([("waiting", {"notification_time": ring})])
     assert skip_reasons() == [("FETCHING_LEGS", "")]
     assert not Notification.objects.filter(outcome="UNREADABLE").exists()
+
+
+def reopen_by_report(tenant):
+    """Compare the call with its row of UIS's report."""
+    now, tenant = timezone.now(), type(tenant).objects.get(pk=tenant.pk)  # with the present rules
+    (row,) = client_factory.uis_client(tenant.uis).calls(since=now - timedelta(hours=1), till=now)
+    with transaction.atomic():
+        call = Call.objects.locked(tenant, row.session_id)
+        known = Sources.load(tenant, [row.session_id])
+        return reopen.reopen_on_report(call, row, known, now=now)
+
+
+@pytest.mark.parametrize("reason", sorted(set(STORIES) - {SkipReason.ANSWERED_OFF}))
+def test_report_that_tells_more_reopens_a_skipped_call_once(told, crm, later, tenant, stranger, reason):
+    story = STORIES[reason]
+    told(story)(story.first)
+    assert reopen_by_report(tenant)
+    later(timedelta(minutes=1))
+    later(timedelta(minutes=1))
+    assert [sent["result"] for sent in crm.calls] == ["answered" if story.is_answered else "no answer"]
+    assert not reopen_by_report(tenant)
+    assert CallLogEntry.objects.filter(step="REOPENED").count() == 1
+
+
+def test_report_that_tells_the_same_reopens_nothing(told, crm, tenant):
+    tell = told(Story({"upload_missed": False}, [], [], is_answered=False))
+    tell([("lost_call", {})])
+    TransferRules.objects.update(upload_missed=True)
+    assert [reopen_by_report(tenant), reopen_by_report(tenant)] == [False, False]
+    assert (skip_reasons(), crm.calls) == ([("SKIPPED", SkipReason.MISSED_OFF)], [])
+
+
+def test_report_that_tells_of_a_talk_notes_an_uploaded_miss_once(told, crm, tenant):
+    told(Story({}, [], []))([LOST_IN_THE_MENU])
+    assert [sent["result"] for sent in crm.calls] == ["no answer"]
+    assert [reopen_by_report(tenant), reopen_by_report(tenant)] == [True, False]
+    assert CallLogEntry.objects.filter(step="LATE_ANSWER").count() == 1
+
+
+def test_report_leaves_alone_what_a_person_skipped(told, crm, tenant):
+    story = STORIES[SkipReason.MISSED_OFF]
+    told(story)(story.first)
+    Call.objects.update(skip_reason=SkipReason.MANUAL)
+    assert not reopen_by_report(tenant)

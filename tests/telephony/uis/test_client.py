@@ -406,6 +406,12 @@ def test_page_with_an_unreadable_row_is_not_the_last_page(monkeypatch):
     assert client.unread == {2: datetime(2024, 10, 25, 7, 0, tzinfo=UTC)}, "about when it began"
 
 
+def test_unreadable_row_is_noted_though_the_rest_of_its_page_is_not_wanted():
+    client = FakeTransport(page(call_row(1), {"id": 2}, call_row(3, 1))).client()
+    next(client.calls(since=SINCE, till=TILL))
+    assert list(client.unread) == [2]
+
+
 def test_unreadable_row_without_an_id_has_the_same_key_each_time():
     def unread():
         client = FakeTransport(page(call_row(1), {"id": "?"}, "?")).client()

@@ -59,6 +59,8 @@ class Command(JsonCommand):
         self.stderr.write(f"{found.found} of {found.stats.uis_calls} calls {verb}.")
         for call in found.sample:
             self.stderr.write(f"  {_line(call, tenant)}")
+        if not found.is_complete:
+            self.stderr.write("UIS counts more calls than it sent, or some could not be created. Run it again.")
         if found.stats.failed:
             self._print_failed(tenant)
 
