@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from telephony.models import Call, CallLogEntry, Result, State, Step
+from telephony.models import Call, CallLogEntry, FailureReason, Result, State, Step
 from telephony.models.call_log import log_many
 
 
@@ -46,6 +46,12 @@ def log_unconfirmed_upload(call: Call, sent: str, *, now: datetime) -> None:
     log_many([call], Step.UPLOAD, now=now, details={call.pk: {"result": sent, "unconfirmed": True}}, reason="")
 
 
+def confirm_failure(call: Call, reason: FailureReason) -> None:
+    """Write to the log that the upload that was in flight did not reach the CRM."""
+    in_flight = CallLogEntry.objects.filter(call=call.pk, step=Step.UPLOAD, reason="", details__unconfirmed=True)
+    in_flight.update(reason=reason)
+
+
 def log_unclaimed_uploads(
     uploaded: Collection[Call], *, details: Mapping[int, dict[str, Any]], milliseconds: int, now: datetime
 ) -> None:
@@ -53,6 +59,8 @@ def log_unclaimed_uploads(
 
     `uploaded` are the worker's copies: they have the result that the CRM was sent.
     """
+    if not uploaded:
+        return
     sent = {call.pk: call.result for call in uploaded}
     rows = list(Call.objects.select_for_update(of=("self",)).filter(pk__in=sent).order_by("pk"))
     log_many(rows, Step.UPLOAD, now=now, milliseconds=milliseconds, details=details, reason="", detail="")

@@ -96,8 +96,8 @@ def finish(
     milliseconds = round((time.monotonic() - started) * 1000)
     _note_late_answers(claimed, details or {}, now=now)
     log_many(claimed, step, now=now, milliseconds=milliseconds, details=details)
-    if uploaded := _unclaimed_uploads(results, claimed):
-        late_answers.log_unclaimed_uploads(uploaded, details=details or {}, milliseconds=milliseconds, now=now)
+    if step == Step.UPLOAD and len(claimed) < len(results):
+        _log_unclaimed_uploads(results, claimed, details or {}, milliseconds=milliseconds, now=now)
     # One task per state is enough: it processes everything that is due.
     previous_states = {call.state for call, _outcome in results}
     for representative in {call.state: call for call in claimed if call.state not in previous_states}.values():
@@ -111,10 +111,22 @@ def _note_late_answers(claimed: Sequence[Call], details: Mapping[int, dict[str, 
         late_answers.note_contradicted(claimed, known=known, now=now)
 
 
-def _unclaimed_uploads(results: Results, claimed: Sequence[Call]) -> list[Call]:
-    """Return the calls that the CRM took, but that were taken back from this worker meanwhile."""
+def _log_unclaimed_uploads(
+    results: Results,
+    claimed: Sequence[Call],
+    details: Mapping[int, dict[str, Any]],
+    *,
+    milliseconds: int,
+    now: datetime,
+) -> None:
+    """Log what the CRM answered for calls that were taken back from this worker meanwhile."""
     ours = {call.pk for call in claimed}
-    return [call for call, outcome in results if outcome == UPLOADED and call.pk not in ours]
+    lost = [(call, outcome) for call, outcome in results if call.pk not in ours]
+    taken = [call for call, outcome in lost if outcome == UPLOADED]
+    late_answers.log_unclaimed_uploads(taken, details=details, milliseconds=milliseconds, now=now)
+    for call, outcome in lost:
+        if not isinstance(outcome, Moved):
+            late_answers.confirm_failure(call, outcome.reason)
 
 
 def apply(call: Call, outcome: Outcome, *, now: datetime) -> None:

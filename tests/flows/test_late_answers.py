@@ -15,6 +15,8 @@ from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.flows.upload_hooks import while_uploading
 
+BY_RULE = pytest.mark.parametrize("rule", [{}, {"upload_answered": False}], ids=["uploaded again", "skipped"])
+
 
 @pytest.fixture
 def answered(pbx, tenant):
@@ -67,6 +69,16 @@ def test_answer_told_while_the_miss_is_uploaded_is_noted(notify, crm, answered, 
     assert [details["result"] for details in sent] == ["NO_ANSWER", "ANSWERED"]
 
 
+@BY_RULE
+def test_miss_that_the_crm_did_not_take_is_not_late(notify, crm, crm_world, answered, wait, monkeypatch, rule):
+    TransferRules.objects.update(**rule)
+    crm_world.break_down("503", times=1)
+    while_uploading(monkeypatch, lambda: tell(notify, answered.notification("talk_started", employee_id=PETR)))
+    notify(lost(answered), answered.notification("call_end"))
+    wait()
+    assert (shown(crm), late_answers()) == ([] if rule else ["answered"], 0)
+
+
 class Killed(BaseException):
     """The worker's process ends here."""
 
@@ -82,9 +94,6 @@ def kill_after_upload(monkeypatch):
         return answer
 
     monkeypatch.setattr(RetailCrmClient, "upload_calls", upload)
-
-
-BY_RULE = pytest.mark.parametrize("rule", [{}, {"upload_answered": False}], ids=["uploaded again", "skipped"])
 
 
 @BY_RULE

@@ -184,7 +184,7 @@ def _step_text(entry: CallLogEntry) -> str:
     """Return the text of a step; for an upload, whether the CRM accepted it."""
     if entry.step == Step.RECEIVED:
         return _("events merged with what was known")
-    if entry.details.get("unconfirmed"):
+    if entry.details.get("unconfirmed") and not entry.reason:
         return _("sent to the CRM: its answer is not known")
     if entry.step == Step.UPLOAD and not entry.reason and entry.details:
         return _("sent to the CRM: already there") if entry.details.get("known") else _("sent to the CRM: accepted")
