@@ -11,8 +11,9 @@ from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils import timezone, translation
 
+from connector_project.core.jobs import MAX_LOST_LEASES
 from connector_project.operations.admin import tenant_actions
-from telephony import bulk_actions, tasks
+from telephony import tasks
 from telephony.models import BulkAction, Call, CallLogEntry, DailyReconciliation, FailureReason
 from telephony.reconciliation import call_import
 from tenants.access_errors import AccessError
@@ -489,7 +490,7 @@ def test_chunk_that_kills_every_worker_fails_the_import_and_can_be_retried(
         raise KilledError
 
     monkeypatch.setattr(call_import, "run", kill)
-    for _try in range(bulk_actions.MAX_ATTEMPTS):
+    for _try in range(MAX_LOST_LEASES):
         with pytest.raises(KilledError):
             task_queue.sweep()
         clock.shift(timedelta(minutes=4))

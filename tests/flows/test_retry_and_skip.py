@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone, translation
 
+from connector_project.core.jobs import MAX_LOST_LEASES
 from telephony import bulk_actions, tasks
 from telephony.calls import apply_event, manual
 from telephony.models import BulkAction, Call, CallLogEntry, FailureReason, Notification, State
@@ -308,7 +309,7 @@ def test_batch_that_always_crashes_fails_the_bulk_action(client, support, reject
     real = manual.retry
     monkeypatch.setattr(manual, "retry", lambda *_args, **_kwargs: 1 / 0)
     task_queue.lose()
-    for _attempt in range(bulk_actions.MAX_ATTEMPTS):
+    for _attempt in range(MAX_LOST_LEASES):
         with pytest.raises(ZeroDivisionError):
             later(timedelta(minutes=4))
     later(timedelta(minutes=4))
