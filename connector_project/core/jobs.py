@@ -24,6 +24,14 @@ MAX_LOST_LEASES = 5
 # Faults of the database itself: no job is to blame, and the task is repeated as a whole.
 DATABASE_FAULTS = (OperationalError, InterfaceError)
 
+
+def lost(leases: int) -> models.Q:
+    """Return the condition that so many leases in a row ended without a result, for a job whose lease is over."""
+    return models.Q(lost_leases__gte=leases) | models.Q(lost_leases=leases - 1, claim_token__isnull=False)
+
+
+SUSPECT, BROKEN = lost(SUSPECT_AFTER_LOST_LEASES), lost(MAX_LOST_LEASES)
+
 Job = TypeVar("Job", bound="LeasedJob")
 
 

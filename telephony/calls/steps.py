@@ -11,7 +11,7 @@ from django.db import transaction
 
 from connector_project.core import logging, task_queue
 from connector_project.core.http_client import RemoteUnavailable
-from connector_project.core.jobs import DATABASE_FAULTS, MAX_LOST_LEASES, SWEEP_LIMIT
+from connector_project.core.jobs import BROKEN, DATABASE_FAULTS, SWEEP_LIMIT
 from telephony import task_names
 from telephony.models import Call, FailureReason, State, Step
 from telephony.models.call import saving_changes
@@ -221,9 +221,7 @@ def resume_due(*, tenant_id: int | None = None, states: Sequence[State] = tuple(
 @transaction.atomic
 def fail_broken(*, now: datetime) -> int:
     """Fail calls that lost every lease, in the end alone: they break their workers. Return how many."""
-    broken = Call.objects.filter(
-        state__in=TASKS, next_attempt_at__lte=now, lost_leases__gte=MAX_LOST_LEASES, failed_at=None
-    )
+    broken = Call.objects.filter(BROKEN, state__in=TASKS, next_attempt_at__lte=now)
     calls = list(broken.select_for_update(of=("self",)).order_by("pk")[:SWEEP_LIMIT])
     with saving_changes(calls):
         for call in calls:

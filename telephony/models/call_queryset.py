@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from django.db import models
 
-from connector_project.core import circuit_breaker
-from connector_project.core.jobs import MAX_LOST_LEASES, SUSPECT_AFTER_LOST_LEASES, LeasedQuerySet
+from connector_project.core import circuit_breaker, jobs
+from connector_project.core.jobs import LeasedQuerySet
 from telephony.models.choices import CRM_STATES, OPEN_STATES, UIS_STATES, Direction, FailureReason, Result, State
 from telephony.models.retries import SUSPECT_AFTER_ATTEMPTS
 from tenants.models import Connection, CrmConnection, Tenant, UisConnection
@@ -20,9 +20,7 @@ LIVE_WINDOW = timedelta(minutes=15)
 # Reasons of failed attempts that another call of the same batch may have caused.
 SHARED_REASONS = (FailureReason.UIS_UNAVAILABLE, FailureReason.CRM_UNAVAILABLE, FailureReason.UNEXPECTED_REPLY)
 # A call that may break its batch: it is taken alone.
-SUSPECT = models.Q(attempts__gte=SUSPECT_AFTER_ATTEMPTS, reason__in=SHARED_REASONS) | models.Q(
-    lost_leases__gte=SUSPECT_AFTER_LOST_LEASES
-)
+SUSPECT = models.Q(attempts__gte=SUSPECT_AFTER_ATTEMPTS, reason__in=SHARED_REASONS) | jobs.SUSPECT
 
 # The same as Call.is_missed, unless the legs have a better result.
 MISSED = models.Q(direction=Direction.IN, is_lost=True, talk_seconds=0) & ~models.Q(result=Result.ANSWERED)
@@ -41,7 +39,7 @@ class CallQuerySet(LeasedQuerySet["Call"]):
         """Return calls to process now: not failed, client active, and the vendor of the next step available."""
         is_live = models.Q(tenant__is_paused=False, tenant__activated_at__isnull=False)
         # Debounced calls are only evaluated, without remote requests, so a client's pause does not matter.
-        runnable = self.filter(next_attempt_at__lte=now, lost_leases__lt=MAX_LOST_LEASES)
+        runnable = self.filter(~jobs.BROKEN, next_attempt_at__lte=now)
         return runnable.filter(models.Q(state=State.DEBOUNCING) | is_live).exclude(
             models.Q(state__in=UIS_STATES) & _is_unavailable("tenant__uis", now)
             | models.Q(state__in=CRM_STATES) & _is_unavailable("tenant__crm", now)

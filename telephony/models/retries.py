@@ -11,7 +11,7 @@ from connector_project.core.jobs import LeasedJob
 from telephony.models.choices import FailureReason
 from tenants.models import Connection
 
-SUSPECT_AFTER_ATTEMPTS = 4  # failed attempts after which a call may itself be the cause
+SUSPECT_AFTER_ATTEMPTS = 3  # failed attempts after which a call may itself be the cause
 RETRY_WINDOW = timedelta(days=3)
 RETRY_DELAYS_SECONDS = (10, 30, 60, 300, 900, 1700)  # with the jitter never half an hour without a try
 MAX_JITTER_SECONDS = 60.0

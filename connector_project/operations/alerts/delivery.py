@@ -19,7 +19,7 @@ TASK = "connector_project.operations.tasks.send_alert"
 SYSTEM = "webhook"
 SECRET_PREFIX = "whsec_"  # noqa: S105 -- the prefix that the standard gives to secrets
 PAUSES_SECONDS = (30, 60, 120, 300, 900, 1800)
-MOST_TRIES = 149  # with these pauses, three days
+MOST_TRIES = 150  # with these pauses, three days
 
 logger = logging.logger(__name__)
 Channel, State = AlertDelivery.Channel, AlertDelivery.State
