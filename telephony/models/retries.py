@@ -72,8 +72,14 @@ class RetriedJob(LeasedJob):
     def postpone_for_vendor(
         self, vendor: Connection, fault: RemoteUnavailable, reason: FailureReason, *, now: datetime
     ) -> None:
-        """Retry when the vendor may be back; if it was already unavailable, the call was not the cause."""
-        if vendor.consecutive_failures <= 1:
+        """Retry when the vendor may be back; if it was already unavailable, the call was not the cause.
+
+        A fault that the connection did not count never reached the vendor: our own rate limit was exhausted.
+        """
+        if not vendor.consecutive_failures:
+            pause = fault.wait or RETRY_DELAYS_SECONDS[0]
+            return self.postpone_until(now + timedelta(seconds=pause), reason, str(fault))
+        if vendor.consecutive_failures == 1:
             return self.postpone(reason, str(fault), now=now, wait=fault.wait)
         return self.postpone_until(vendor.retry_at or now, reason, str(fault))
 

@@ -6,6 +6,7 @@ import pytest
 import time_machine
 from django.utils import timezone
 
+from connector_project.core.rate_limit import RateLimitExceeded
 from crm import tasks as crm_tasks
 from telephony import tasks
 from telephony.models import Call, FailureReason
@@ -116,6 +117,7 @@ def test_fault_after_days_without_the_crm_does_not_fail_the_calls(missed, crm, c
     assert len(crm.calls) == 3
 
 
+@pytest.mark.slow
 def test_manager_is_asked_for_again_after_days_without_access(missed, crm, crm_world, minutes):
     TransferRules.objects.update(missed_owner="RESPONSIBLE")
     crm.responsible["79995000000"], key = 28, crm.key
@@ -129,6 +131,22 @@ def test_manager_is_asked_for_again_after_days_without_access(missed, crm, crm_w
     assert [call["_manager"] for call in crm.calls] == [28]
 
 
+def test_exhausted_rate_limit_is_no_attempt(missed, crm, minutes, monkeypatch):
+    """Nobody was asked."""
+
+    def exhaust(*_args, **_kwargs):
+        raise RateLimitExceeded
+
+    with monkeypatch.context() as patch:
+        patch.setattr("crm.client_factory.acquire", exhaust)
+        missed(2)
+        minutes(6)
+        assert attempts() == {0}
+    minutes(1)
+    assert len(crm.calls) == 2
+
+
+@pytest.mark.slow
 def test_call_that_fails_each_time_is_given_up_after_three_days(answered, pbx, minutes, monkeypatch):
     monkeypatch.setattr("telephony.uis.client.UisClient.call_legs", lambda *_args, **_kwargs: [])
     monkeypatch.setattr("telephony.uis.client.UisClient.calls_by_session", lambda *_args, **_kwargs: [])

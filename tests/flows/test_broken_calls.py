@@ -126,6 +126,7 @@ def claim():
     return [call.contact for call in take()]
 
 
+@pytest.mark.slow
 def test_call_that_kills_its_worker_is_taken_alone_and_given_up(prepare, crm, later, time_machine, run_queue):
     prepare("READY")
     task_queue.lose()
@@ -181,6 +182,7 @@ def test_call_that_cannot_be_sent_gives_the_probe_back(prepare, crm, time_machin
     assert [call["phone"] for call in crm.calls] == [f"+{CONTACTS[2]}"]
 
 
+@pytest.mark.slow
 def test_calls_that_grew_too_old_take_no_probe(prepare, crm, tenant, time_machine):
     """Skipping them needs no vendor: a fresh call is uploaded with the first probe."""
     prepare("READY")
