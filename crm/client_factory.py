@@ -8,11 +8,13 @@ from urllib.parse import urlsplit
 from django.utils import timezone
 
 from connector_project.core import http_client
+from connector_project.core.encrypted_fields import UndecryptableText
 from connector_project.core.rate_limit import RateLimit, RateLimitExceeded, acquire
 from crm.retailcrm.client import V4, V5, RetailCrmClient
 from crm.retailcrm.errors import SYSTEM
 from telephony.models import Call, FailureReason
 from telephony.models.choices import CRM_STATES
+from tenants.access_errors import key_undecryptable
 from tenants.models import CrmConnection
 
 # https://docs.retailcrm.ru/Developers/API/APIFeatures/APIRules; the telephony limit is that of the vendor's own client.
@@ -20,7 +22,12 @@ PER_SECOND = {"ordinary": 10, "telephony": 40}
 
 
 def crm_client(connection: CrmConnection, *, is_live: bool = False) -> RetailCrmClient:
-    """Return a client for this account; live requests have priority in the account's rate limit."""
+    """Return a client for this account; live requests have priority in the account's rate limit.
+
+    Raises AccessDenied if the stored key cannot be decrypted.
+    """
+    if isinstance(connection.key, UndecryptableText):
+        raise key_undecryptable(SYSTEM)
     return RetailCrmClient(
         address=connection.address,
         key=connection.key,

@@ -155,12 +155,11 @@ def _create(
 
 def _send(popup: Popup, *, now: datetime) -> Outcome:
     """Send the pop-up once, and store on its row what the CRM answered."""
-    client = client_factory.crm_client(popup.tenant.crm, is_live=True)
     event = call_records.event(EventType.OUT if popup.direction == "out" else EventType.IN, [popup])
     popup.sent_at = timezone.now()
     started = time.monotonic()
     try:
-        answer = client.send_event(event)
+        answer = client_factory.crm_client(popup.tenant.crm, is_live=True).send_event(event)
     except http_client.RemoteError as exc:
         popup.tenant.crm.suspend_if_denied(exc, is_essential=True, now=now)
         popup.state, popup.detail = State.FAILED, str(exc)

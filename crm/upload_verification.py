@@ -65,7 +65,7 @@ def find_missing(expected: Iterable[Call], listed: Iterable[HistoryCall]) -> lis
 def requeue_lost_uploads(tenant: Tenant, session_ids: Sequence[int], *, now: datetime) -> int:
     """Requeue uploaded calls that the CRM lost, once each; return how many. The CRM ignores a repeat."""
     uploaded = Call.objects.filter(tenant=tenant, session_id__in=session_ids, state=Call.State.UPLOADED)
-    lost = list(uploaded.exclude(history__step=Step.REUPLOAD).select_for_update(of=("self",)))
+    lost = list(uploaded.exclude(history__step=Step.REUPLOAD).order_by("pk").select_for_update(of=("self",)))
     for call in lost:
         call.move_to(Call.State.READY, now=now)
         call.retry_window_started_at, call.is_low_priority, call.uploaded_at = now, True, None

@@ -1,5 +1,6 @@
 """Uploads finished calls to the CRM's history: in batches, each call once."""
 
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,14 +11,13 @@ from structlog.contextvars import bind_contextvars
 from connector_project.core import http_client, phone_numbers
 from crm import call_records, client_factory
 from crm.retailcrm import errors
-from crm.retailcrm.client import LARGEST_UPLOAD, RetailCrmClient
+from crm.retailcrm.client import LARGEST_UPLOAD
 from crm.retailcrm.payloads import CallRecord
 from telephony.calls import steps
-from telephony.calls.steps import Failed, Moved, Outcome, Postponed, Unavailable
+from telephony.calls.steps import Failed, Moved, Outcome, Postponed, Unavailable, Unexpected
 from telephony.models import Call, FailureReason, State, Step
-from telephony.models.call_queryset import POISON_AFTER_ATTEMPTS
+from telephony.models.retries import SUSPECT_AFTER_ATTEMPTS
 from tenants.models import Tenant
-from tenants.transfer_rules import SkipReason
 
 BATCH = LARGEST_UPLOAD
 OWNERS_BATCH = 10
@@ -40,74 +40,63 @@ def upload_due(tenant_id: int, *, now: datetime) -> None:
 
 def upload(batch: Sequence[Call], *, now: datetime) -> None:
     """Upload claimed calls of one tenant, and store the outcome of each."""
-    batch = _skip_expired(batch, now=now)
-    if not batch:
-        return
-    bind_contextvars(tenant=batch[0].tenant.slug)
-    connection = batch[0].tenant.crm
-    client, records = client_factory.crm_client(connection), call_records.records(batch, now=now)
-    for number, part in enumerate(_split_suspects(batch)):
-        if number and connection.consecutive_failures:
-            # The CRM stopped answering: these are not sent.
-            waiting = Postponed(until=connection.retry_at or now, reason=FailureReason.CRM_UNAVAILABLE)
-            steps.finish([(call, waiting) for call in part], Step.UPLOAD, started=time.monotonic(), now=now)
-        else:
-            _upload(part, client, records, now=now)
-
-
-def _skip_expired(batch: Sequence[Call], *, now: datetime) -> list[Call]:
-    """Skip calls that left the upload window while they waited; return the others."""
-    if old := [call for call in batch if call.is_expired(now=now)]:
-        skipped = Moved(state=State.SKIPPED, changes={"skip_reason": SkipReason.EXPIRED})
-        steps.finish([(call, skipped) for call in old], Step.UPLOAD, started=time.monotonic(), now=now)
-    return [call for call in batch if call not in old]
+    tenant = batch[0].tenant
+    bind_contextvars(tenant=tenant.slug)
+    current, window = batch, tenant.upload_window_start(now=now)
+    if any(call.started_at < window for call in batch):
+        current = steps.skip_expired(batch, before=window, now=now)
+    records, broken = steps.prepare(current, functools.partial(call_records.records, now=now))
+    if broken:
+        steps.finish(broken, Step.UPLOAD, started=time.monotonic(), now=now)
+    if sound := [call for call in current if call.pk in records]:
+        _upload(sound, records, now=now)
+    else:
+        tenant.crm.return_half_open()
 
 
 def find_owners_due(tenant_id: int, *, now: datetime) -> None:
     """Look up the managers of one tenant's missed callers, a few at a time."""
     if batch := Call.objects.claim(tenant_id, State.RESOLVING_OWNER, limit=OWNERS_BATCH, now=now):
         tenant = batch[0].tenant
-        client = client_factory.crm_client(tenant.crm)
-        for call in batch:
+        current = steps.skip_expired(batch, before=tenant.upload_window_start(now=now), now=now)
+        for call in current:
             started = time.monotonic()
-            outcome = _find_owner(tenant, call, client, now=now)
+            outcome = steps.isolate(call, functools.partial(_find_owner, tenant, call, now=now))
             steps.finish([(call, outcome)], Step.RESOLVE_OWNER, started=started, now=now)
+        if not current:
+            tenant.crm.return_half_open()
         steps.enqueue_if_due(tenant_id, State.RESOLVING_OWNER, now=timezone.now())
 
 
-def _find_owner(tenant: Tenant, call: Call, client: RetailCrmClient, *, now: datetime) -> Outcome:
+def _find_owner(tenant: Tenant, call: Call, *, now: datetime) -> Outcome:
     """Look up a missed caller's manager; without one, the employee whose phone rang stays the owner."""
     try:
-        manager = client.manager(phone_numbers.e164(call.contact))
+        manager = client_factory.crm_client(tenant.crm).manager(phone_numbers.e164(call.contact))
     except (http_client.RemoteUnavailable, http_client.AccessDenied) as exc:
         # A missing scope must not stop missed calls from being uploaded; an invalid key does.
         if exc.code != errors.SCOPE:
             return _on_error(tenant, exc, now=now)
+        manager = None
+    except http_client.UnexpectedReply as exc:
+        # One garbled answer does not say who the manager is; an account without this method has none to tell.
+        if not exc.code and call.attempts < SUSPECT_AFTER_ATTEMPTS:
+            return Unexpected(detail=str(exc))
         manager = None
     except http_client.RemoteError:
         manager = None
     return Moved(state=State.READY, changes={"crm_user_id": manager.user_id if manager else None})
 
 
-def _split_suspects(batch: Sequence[Call]) -> list[list[Call]]:
-    """Put calls that failed several times into batches of their own: one of them may crash the CRM."""
-    fresh = [call for call in batch if call.attempts < POISON_AFTER_ATTEMPTS]
-    suspects = [[call] for call in batch if call.attempts >= POISON_AFTER_ATTEMPTS]
-    return [fresh, *suspects] if fresh else suspects
-
-
-def _upload(
-    batch: Sequence[Call], client: RetailCrmClient, records: Mapping[int, CallRecord], *, now: datetime
-) -> None:
+def _upload(batch: Sequence[Call], records: Mapping[int, CallRecord], *, now: datetime) -> None:
     started, tenant = time.monotonic(), batch[0].tenant
     known: tuple[str, ...] = ()
     try:
-        known = client.upload_calls([records[call.pk] for call in batch]).duplicates
+        known = client_factory.crm_client(tenant.crm).upload_calls([records[call.pk] for call in batch]).duplicates
     except http_client.RemoteRejected as exc:
         if len(batch) > 1:  # One bad call fails the whole batch: bisect it.
             middle = len(batch) // 2
-            _upload(batch[:middle], client, records, now=now)
-            return _upload(batch[middle:], client, records, now=now)
+            _upload(batch[:middle], records, now=now)
+            return _upload(batch[middle:], records, now=now)
         outcome = _on_error(tenant, exc, now=now)
     except http_client.RemoteError as exc:
         outcome = _on_error(tenant, exc, now=now)
@@ -126,5 +115,5 @@ def _on_error(tenant: Tenant, exc: http_client.RemoteError, *, now: datetime) ->
             tenant.crm.suspend_if_denied(exc, is_essential=True, now=now)
             return Postponed(until=now, reason=FailureReason.CRM_DENIED, detail=str(exc))
         case http_client.UnexpectedReply():
-            return Failed(reason=FailureReason.UNEXPECTED_REPLY, detail=str(exc))
+            return Unexpected(detail=str(exc))
     return Failed(reason=FailureReason.CRM_REFUSED, detail=str(exc))

@@ -1,17 +1,21 @@
 """The rows of a bulk action: chosen when it is requested, then each processed once, if it is still as it was."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import F, Max, Q, QuerySet, Value
 
+from connector_project.core import logging
 from connector_project.core.filters import StrictFilterSet
+from connector_project.core.jobs import DATABASE_FAULTS
 from telephony.calls import filters, manual, steps
 from telephony.models import BulkAction, BulkActionRow, Call, choices
 from telephony.models.bulk_action import PROGRESS_FIELDS, Portion
 from telephony.webhooks import process, unreadable
+
+logger = logging.logger(__name__)
 
 PORTION_ROWS = 200
 MAX_ROWS = 100_000
@@ -71,10 +75,31 @@ def run(action: BulkAction, *, now: datetime) -> Portion:
     """Process a portion of the rows; stop if the action is cancelled, or another worker has claimed it."""
     batch = list(action.rows.order_by("row_id")[:PORTION_ROWS])
     targets = filter_set(action.kind, {}).queryset.in_bulk([row.row_id for row in batch])
-    is_held = all(_process(action, row, targets.get(row.row_id), now=now) for row in batch)
+    is_held = _process_each(action, batch, targets, now=now)
     if action.kind == Kind.RETRY:
         steps.resume_due(now=now)
     return Portion(seen=0, done={}, cursor=0, is_last=is_held and len(batch) < PORTION_ROWS)
+
+
+def _process_each(
+    action: BulkAction, batch: Sequence[BulkActionRow], targets: Mapping[int, Any], *, now: datetime
+) -> bool:
+    """Process the rows; return whether the worker may go on. One that breaks our code is left as it is; if all do, the
+    error is raised.
+    """
+    broken = list[tuple[BulkActionRow, Exception]]()
+    for row in batch:
+        try:
+            if not _process(action, row, targets.get(row.row_id), now=now):
+                return False
+        except DATABASE_FAULTS:
+            raise
+        except Exception as exc:
+            logger.exception("action failed", row=row.row_id)
+            broken.append((row, exc))
+    if broken and len(broken) == len(batch):
+        raise broken[0][1]
+    return all(_process(action, row, None, now=now) for row, _error in broken)
 
 
 @transaction.atomic
@@ -90,6 +115,6 @@ def _process(action: BulkAction, row: BulkActionRow, target: Any, *, now: dateti
     row.delete()
     is_done = target is not None and ROW_ACTIONS[fresh.kind](fresh, target, row, now)
     fresh.add(Portion(seen=1, done={target.tenant_id: 1} if is_done else {}, cursor=0, is_last=False), now=now)
-    fresh.attempts = 1  # This row does not crash its worker.
+    fresh.lost_leases = 0  # This row does not break its worker.
     fresh.save(update_fields=PROGRESS_FIELDS)
     return True

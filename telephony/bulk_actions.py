@@ -7,18 +7,19 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 
 from connector_project.core import http_client
+from connector_project.core.jobs import MAX_LOST_LEASES
 from connector_project.core.task_queue import enqueue
 from telephony import bulk_action_rows, task_names
 from telephony.calls import manual
 from telephony.calls.steps import Failed, Postponed
 from telephony.models import BulkAction, FailureReason
 from telephony.models.bulk_action import Portion
+from telephony.models.retries import MAX_UNEXPECTED_REPLIES
 from telephony.reconciliation import call_import
 from telephony.uis.errors import LIMIT
 from tenants.audit import Actor
 from tenants.models import AuditLogEntry, Tenant, UisConnection
 
-MAX_ATTEMPTS = 5  # a portion that crashes its worker does so every time: the action fails
 PAUSE_SECONDS = 60.0
 DENIED_PAUSE_SECONDS = 300.0  # each attempt also probes the access
 Kind, State, AuditAction = BulkAction.Kind, BulkAction.State, AuditLogEntry.Action
@@ -132,7 +133,7 @@ def _cancel(action: BulkAction, *, by: Actor, now: datetime) -> None:
 
 def _run(action: BulkAction, *, now: datetime) -> Portion | Postponed | Failed:
     """Run one portion; an import waits while UIS is unavailable, denies access or has too few points left."""
-    if action.attempts > MAX_ATTEMPTS:
+    if action.lost_leases >= MAX_LOST_LEASES:  # A portion that breaks its worker does so every time.
         return Failed(reason=FailureReason.INTERNAL_ERROR)
     if action.tenant is None:  # Only an import has a client.
         return bulk_action_rows.run(action, now=now)
@@ -142,12 +143,12 @@ def _run(action: BulkAction, *, now: datetime) -> Portion | Postponed | Failed:
     try:
         portion = call_import.run(action, action.tenant, now=now)
     except http_client.RemoteError as exc:
-        return _stop(uis, exc, now=now)
+        return _stop(action, uis, exc, now=now)
     uis.restore()
     return portion
 
 
-def _stop(uis: UisConnection, exc: http_client.RemoteError, *, now: datetime) -> Postponed | Failed:
+def _stop(action: BulkAction, uis: UisConnection, exc: http_client.RemoteError, *, now: datetime) -> Postponed | Failed:
     """Postpone or fail a portion after a UIS error."""
     uis.suspend_if_denied(exc, now=now)
     detail = str(exc)
@@ -159,6 +160,9 @@ def _stop(uis: UisConnection, exc: http_client.RemoteError, *, now: datetime) ->
         case http_client.AccessDenied():
             until = now + timedelta(seconds=DENIED_PAUSE_SECONDS)
             return Postponed(until=until, reason=FailureReason.UIS_DENIED, detail=detail, changes={"code": exc.code})
+        case http_client.UnexpectedReply() if action.attempts < MAX_UNEXPECTED_REPLIES:
+            until, attempts = now + timedelta(seconds=PAUSE_SECONDS), {"attempts": action.attempts}
+            return Postponed(until=until, reason=FailureReason.UNEXPECTED_REPLY, detail=detail, changes=attempts)
         case http_client.UnexpectedReply():
             return Failed(reason=FailureReason.UNEXPECTED_REPLY, detail=detail)
         case _:

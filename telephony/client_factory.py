@@ -7,6 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from connector_project.core import http_client
+from connector_project.core.encrypted_fields import UndecryptableText
 from connector_project.core.origins import INVALID, origin
 from telephony import api_quota
 from telephony.models import Call, FailureReason
@@ -16,6 +17,7 @@ from telephony.uis.client import HOSTS, UisClient
 from telephony.uis.errors import LIMIT, SYSTEM
 from telephony.uis.jsonrpc import Channel, Result
 from telephony.uis.types import Limits
+from tenants.access_errors import key_undecryptable
 from tenants.models import UisConnection
 
 OnWait = Callable[[http_client.RemoteUnavailable], None]
@@ -78,8 +80,10 @@ def uis_client(connection: UisConnection, *, is_live: bool = False, on_wait: OnW
     """Return a client; unless `is_live`, it does not use the reserve of API points.
 
     With `on_wait`, exhausted points are not an error: it is called with the exception, sleeps or raises, and the
-    request is repeated.
+    request is repeated. Raises AccessDenied if the stored key cannot be decrypted.
     """
+    if isinstance(connection.access_token, UndecryptableText):
+        raise key_undecryptable(SYSTEM)
     data_url, call_url, _media = HOSTS[connection.brand]
     return UisClient(
         data=_AccountChannel(

@@ -36,6 +36,7 @@ def enqueue_due_work() -> None:
     """Every minute: enqueue everything that is due, in case a push was lost."""
     now = timezone.now()
     process.enqueue_due(now=now)
+    steps.fail_broken(now=now)
     steps.resume_due(now=now)
     bulk_actions.resume_due(now=now)
 

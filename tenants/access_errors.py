@@ -3,6 +3,7 @@
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
+from connector_project.core.http_client import AccessDenied
 
 
 class AccessError(Choices):
@@ -46,9 +47,22 @@ class AccessError(Choices):
     CRM_SCOPE = "scope", _("The CRM key lacks a permission. Tick it in the CRM: Settings → Integration → API keys.")
     CRM_ACCOUNT = "account", _("There is no CRM account at this address. Check the address.")
     TELEPHONY_OFF = "telephony_off", _("Our module is switched off in the CRM: Settings → Integration.")
+    KEY_UNDECRYPTABLE = (
+        "key_undecryptable",
+        _(
+            "The stored key cannot be decrypted. Put the key that encrypted it back into FIELD_ENCRYPTION_KEYS, "
+            "or enter the access key again."
+        ),
+    )
     NOT_HTTPS = "address_not_https", _("The address must begin with https://.")
     NOT_PUBLIC = "address_not_public", _("The address is not public.")
 
 
 # One right or option is missing: only the requests that need it fail.
 MISSING_RIGHTS = {AccessError.FORBIDDEN, AccessError.COMPONENT, AccessError.METHOD_COMPONENT, AccessError.CRM_SCOPE}
+
+
+def key_undecryptable(system: str) -> AccessDenied:
+    """Return the error for a stored key that cannot be decrypted: nothing can be asked with it."""
+    message = "The stored key cannot be decrypted: FIELD_ENCRYPTION_KEYS lacks the key that encrypted it."
+    return AccessDenied(system, message, code=AccessError.KEY_UNDECRYPTABLE)

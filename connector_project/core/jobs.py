@@ -1,17 +1,36 @@
 """Leased jobs: rows that a worker claims, works on and finishes. Losing a worker or the whole queue loses nothing."""
 
+import functools
+import os
+import socket
 import uuid
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
 
-from django.db import models
+from django.db import InterfaceError, OperationalError, models
 from django.utils.translation import gettext_lazy as _
+
+from connector_project.core.models import LIVE_FOR, WorkerHeartbeat
 
 LEASE = timedelta(minutes=3)  # longer than a task may run
 # After this the sweep queues a task again: its push may have been lost.
 QUEUED_FOR = timedelta(minutes=1)
 CLOCKS_APART = timedelta(seconds=30)  # how far the clocks of two machines may differ
 SWEEP_LIMIT = 500
+# After this many leases that ended without a result a job is taken alone: it may be what breaks its worker.
+SUSPECT_AFTER_LOST_LEASES = 3
+# After this many, of which the last ones were its own, it is given up.
+MAX_LOST_LEASES = 5
+# Faults of the database itself: no job is to blame, and the task is repeated as a whole.
+DATABASE_FAULTS = (OperationalError, InterfaceError)
+
+
+def lost(leases: int) -> models.Q:
+    """Return the condition that so many leases in a row ended without a result, for a job whose lease is over."""
+    return models.Q(lost_leases__gte=leases) | models.Q(lost_leases=leases - 1, claim_token__isnull=False)
+
+
+SUSPECT, BROKEN = lost(SUSPECT_AFTER_LOST_LEASES), lost(MAX_LOST_LEASES)
 
 Job = TypeVar("Job", bound="LeasedJob")
 
@@ -29,9 +48,24 @@ class LeasedQuerySet(models.QuerySet[Job]):
         The conditions of the QuerySet are checked again by the UPDATE.
         """
         token = uuid.uuid4()
-        lease_fields = {"claim_token": token, "attempts": models.F("attempts") + 1, "next_attempt_at": now + lease}
+        lease_fields = {
+            "claim_token": token,
+            "claimed_by": worker_name(),
+            "attempts": models.F("attempts") + 1,
+            "lost_leases": _counted_lost_leases(),
+            "next_attempt_at": now + lease,
+        }
         self.order_by().update(**lease_fields, **changes)
         return token
+
+    def held(self, *, now: datetime) -> Self:
+        """Return the jobs that workers work on: not those of a worker whose heartbeats have stopped.
+
+        These stay claimed until their lease ends all the same: it may only be cut off, and still finish them.
+        """
+        claimed = self.filter(claim_token__isnull=False, next_attempt_at__gt=now)
+        stopped = WorkerHeartbeat.objects.filter(last_seen_at__lte=now - LIVE_FOR)
+        return claimed.exclude(claimed_by__in=stopped.values("name"))
 
     def claim_one(
         self, pk: int, *, only: models.Q | None = None, lease: timedelta = LEASE, now: datetime, **changes: Any
@@ -62,7 +96,8 @@ class LeasedQuerySet(models.QuerySet[Job]):
         due = list(self.due(now=now).order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:limit])
         # Re-check the time in the UPDATE: a worker may have claimed a row just now.
         changed = self.filter(pk__in=due, next_attempt_at__lte=now)
-        changed.order_by().update(**released(now + QUEUED_FOR), **changes)
+        fields = released(now + QUEUED_FOR) | {"lost_leases": _counted_lost_leases()}
+        changed.order_by().update(**fields, **changes)
         return due
 
 
@@ -72,6 +107,10 @@ class LeasedJob(models.Model):
     attempts = models.PositiveIntegerField(_("tries"), default=0)
     next_attempt_at = models.DateTimeField(_("next try"), null=True)
     claim_token = models.UUIDField(null=True, editable=False)
+    # The worker's name, as its heartbeat has it.
+    claimed_by = models.CharField(max_length=200, blank=True, default="", db_default="", editable=False)
+    # Leases in a row that ended without a result: the worker died, or an exception got through.
+    lost_leases = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
 
     class Meta:
         abstract = True
@@ -84,4 +123,24 @@ class LeasedJob(models.Model):
 
 def released(at: datetime | None) -> dict[str, Any]:
     """Return the fields of a job that nobody holds and that is due at `at`; None: nothing is left to do."""
-    return {"claim_token": None, "next_attempt_at": at}
+    return {"claim_token": None, "claimed_by": "", "lost_leases": 0, "next_attempt_at": at}
+
+
+def worker_name() -> str:
+    """Return the name of this worker process, in its claims and its heartbeats.
+
+    A process that gets the host and number of an earlier one, as in a container, has another name.
+    """
+    return _worker_name(os.getpid())
+
+
+@functools.cache
+def _worker_name(pid: int) -> str:
+    return f"{socket.gethostname()}:{pid}-{uuid.uuid4().hex[:6]}"
+
+
+def _counted_lost_leases() -> models.Case:
+    """Count a lease that was not finished: the row still has its token."""
+    lost = models.F("lost_leases")
+    is_lost = models.When(claim_token__isnull=False, then=lost + 1)
+    return models.Case(is_lost, default=lost, output_field=models.PositiveSmallIntegerField())

@@ -1,7 +1,12 @@
 """Slots of the rate limiter, and heartbeats of the workers."""
 
+from datetime import timedelta
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+# Older than this, a heartbeat no longer counts.
+LIVE_FOR = timedelta(seconds=45)
 
 
 class RateLimitSlot(models.Model):

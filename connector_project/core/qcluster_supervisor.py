@@ -55,10 +55,18 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]  # django-q2 has no type
         self.reincarnations += 1
 
 
-def _drain_and_kill(workers: list[BaseProcess]) -> None:
-    """Let workers finish their current task, then kill them: their queue is gone."""
-    ends_at = time.monotonic() + (Conf.TIMEOUT or 60)
-    for worker in workers:
-        while worker.is_alive() and worker.timer.value != IDLE and time.monotonic() < ends_at:  # type: ignore[attr-defined]
-            time.sleep(0.2)
-        worker.kill()
+def _drain_and_kill(workers: list[BaseProcess], *, poll_seconds: float = 0.2) -> None:
+    """Let workers finish their current task, then kill them: their queue is gone.
+
+    Each has the rest of its own task's time, as its timer had it: nobody counts the timers of a retired pool down, and
+    a task must not outlive the lease of its rows.
+    """
+    started = time.monotonic()
+    left = {worker: worker.timer.value for worker in workers}  # type: ignore[attr-defined]
+    while left:
+        for worker, seconds in list(left.items()):
+            is_busy = worker.is_alive() and worker.timer.value != IDLE  # type: ignore[attr-defined]
+            if not is_busy or (Conf.TIMEOUT and time.monotonic() - started >= seconds):
+                worker.kill()
+                del left[worker]
+        time.sleep(poll_seconds)

@@ -1,7 +1,6 @@
 """Heartbeats of worker processes, and the queues that have no live worker."""
 
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -14,13 +13,12 @@ from django.utils import timezone
 from redis import RedisError
 
 from connector_project.core import logging
-from connector_project.core.models import WorkerHeartbeat
+from connector_project.core.jobs import worker_name
+from connector_project.core.models import LIVE_FOR, WorkerHeartbeat
 from connector_project.core.task_queue import Queue
 
 QUEUES: tuple[Queue, ...] = ("default", "fast")
 HEARTBEAT_SECONDS = 10.0
-# Older than this, a heartbeat no longer counts; the row is deleted after STALE_AFTER.
-LIVE_FOR = timedelta(seconds=45)
 STALE_AFTER = timedelta(minutes=10)
 
 logger = logging.logger(__name__)
@@ -50,9 +48,8 @@ def start_heartbeats(*, proc_name: str, **_signal: Any) -> None:
 def record_heartbeat() -> None:
     """Record the heartbeat of this process, and delete heartbeats older than ten minutes."""
     now = timezone.now()
-    name = f"{socket.gethostname()}:{os.getpid()}"
     queue = os.environ.get("Q_CLUSTER_NAME") or settings.Q_CLUSTER["name"]
-    WorkerHeartbeat.objects.update_or_create(name=name, defaults={"queue": queue, "last_seen_at": now})
+    WorkerHeartbeat.objects.update_or_create(name=worker_name(), defaults={"queue": queue, "last_seen_at": now})
     WorkerHeartbeat.objects.filter(last_seen_at__lt=now - STALE_AFTER).delete()
 
 

@@ -9,16 +9,17 @@ from typing import Any
 from structlog.contextvars import bind_contextvars
 
 from connector_project.core import http_client
-from telephony import client_factory
+from connector_project.core.encrypted_fields import Undecryptable
+from telephony import api_quota, client_factory
 from telephony.calls import pipeline, recording_selection, steps
 from telephony.calls.evidence import load, updated
 from telephony.calls.legs import record_ids
 from telephony.calls.resolution import ResolutionStatus
 from telephony.calls.sources import Sources
-from telephony.calls.steps import Failed, Moved, Outcome, Postponed, Retried, Unavailable
+from telephony.calls.steps import Failed, Moved, Outcome, Postponed, Retried, Unavailable, Unexpected
 from telephony.models import Call, FailureReason, State, Step
+from telephony.uis import errors
 from telephony.uis.client import UisClient
-from telephony.uis.errors import LIMIT
 from telephony.uis.types import CallLeg, EndedEvent
 from tenants.models import UisConnection
 from tenants.transfer_rules import RuleSet
@@ -44,27 +45,36 @@ def try_acquire_slot(connection: UisConnection, *, is_low_priority: bool = False
 
 
 def fetch_due(tenant_id: int, *, now: datetime) -> None:
-    """Fetch the legs of one tenant's due calls, live ones first; queue the rest, if there is more."""
+    """Fetch the legs of one tenant's due calls, live ones first; queue the rest, if there is more.
+
+    Live calls share their request with old ones, so that these have their turns however much is going on.
+    """
     due = Call.objects.due(now=now).filter(tenant=tenant_id, state=State.FETCHING_LEGS)
     is_low_priority = due.order_by("is_low_priority").values_list("is_low_priority", flat=True).first()
-    if is_low_priority is None or not try_acquire_slot(
-        UisConnection.objects.get(tenant=tenant_id), is_low_priority=is_low_priority, now=now
-    ):
+    if is_low_priority is None:
         return
-    batch = Call.objects.claim(tenant_id, State.FETCHING_LEGS, limit=BATCH, is_low_priority=is_low_priority, now=now)
+    connection = UisConnection.objects.get(tenant=tenant_id)
+    if not try_acquire_slot(connection, is_low_priority=is_low_priority, now=now):
+        return
+    # Old calls do not use the reserve of API points.
+    has_points = not api_quota.seconds_to_wait(connection.data_limits, is_live=False, now=now)
+    only = None if has_points else is_low_priority
+    batch = Call.objects.claim(tenant_id, State.FETCHING_LEGS, limit=BATCH, is_low_priority=only, now=now)
     if batch:
         _fetch(batch, now=now)
     if len(batch) == BATCH or not is_low_priority:
         steps.enqueue_if_due(tenant_id, State.FETCHING_LEGS, now=now)
 
 
-def _fetch(batch: list[Call], *, now: datetime) -> None:
-    """Advance claimed calls of one tenant, or store on each the reason why not.
-
-    All calls of a batch have the same priority: low priority does not use the reserve of API points.
-    """
-    started, tenant = time.monotonic(), batch[0].tenant
+def _fetch(claimed: list[Call], *, now: datetime) -> None:
+    """Advance claimed calls of one tenant, or store on each the reason why not."""
+    started, tenant = time.monotonic(), claimed[0].tenant
     bind_contextvars(tenant=tenant.slug)
+    batch, window = claimed, tenant.upload_window_start(now=now)
+    if any(call.started_at < window for call in claimed):
+        batch = steps.skip_expired(claimed, before=window, now=now)
+    if not batch:
+        return tenant.uis.return_half_open()
     try:
         found = _UisReply.fetch_batch(batch, _client(batch), now=now)
     except http_client.RemoteError as exc:
@@ -75,11 +85,16 @@ def _fetch(batch: list[Call], *, now: datetime) -> None:
         results = steps.decide_each(
             batch, functools.partial(_evaluate, found=found, known=known, choices=choices, now=now)
         )
-    steps.finish(results, Step.FETCH_LEGS, started=started, now=now, details=pipeline.owner_rules(batch))
+    return steps.finish(results, Step.FETCH_LEGS, started=started, now=now, details=pipeline.owner_rules(batch))
 
 
 def _client(batch: Sequence[Call]) -> UisClient:
-    return client_factory.uis_client(batch[0].tenant.uis, is_live=not batch[0].is_low_priority)
+    """Return a client; it may use the reserve of API points if a live call is in the batch."""
+    return client_factory.uis_client(batch[0].tenant.uis, is_live=_has_live(batch))
+
+
+def _has_live(batch: Sequence[Call]) -> bool:
+    return not all(call.is_low_priority for call in batch)
 
 
 class _UisReply:
@@ -95,7 +110,7 @@ class _UisReply:
     def fetch_batch(cls, batch: list[Call], client: UisClient, *, now: datetime) -> "_UisReply":
         """Request all legs at once, then the report rows of calls that lack something."""
         since = min(call.started_at for call in batch)
-        till = max(call.ended_at for call in batch) if batch[0].is_low_priority else now
+        till = now if _has_live(batch) else max(call.ended_at for call in batch)
         legs = client.call_legs([call.session_id for call in batch], since=since, till=till)
         found = cls(legs)
         incomplete = [call.session_id for call in batch if found.lacks(call)]
@@ -109,7 +124,15 @@ class _UisReply:
         legs = self.legs.get(call.session_id, [])
         return (
             not call.direction or (not legs and call.attempts >= WAIT_FOR_LEGS_ATTEMPTS) or len(record_ids(legs)) > 1
-        ) and load(call.uis_snapshot).row is None
+        ) and not _has_row(call)
+
+
+def _has_row(call: Call) -> bool:
+    """Return whether the report row is known; a snapshot that cannot be read fails its call later, alone."""
+    try:
+        return load(call.uis_snapshot).row is not None
+    except (Undecryptable, ValueError):
+        return True
 
 
 def _on_error(call: Call, exc: http_client.RemoteError, *, uis: UisConnection, now: datetime) -> Outcome:
@@ -117,17 +140,15 @@ def _on_error(call: Call, exc: http_client.RemoteError, *, uis: UisConnection, n
     if call.has_legs and now >= recording_selection.deadline(call):
         return _advanced(call)  # Only the recording was missing, and its deadline has passed.
     match exc:
-        case http_client.RemoteUnavailable() if call.is_low_priority and exc.code == LIMIT:
-            # It may wait for points for days: low-priority calls do not fail for being late.
+        case http_client.RemoteUnavailable(code=errors.LIMIT):
             until = now + timedelta(seconds=exc.wait or 60)
             return Postponed(until=until, reason=FailureReason.UIS_QUOTA, detail=str(exc))
         case http_client.RemoteUnavailable():
-            reason = FailureReason.UIS_QUOTA if exc.code == LIMIT else FailureReason.UIS_UNAVAILABLE
-            return Unavailable(vendor=uis, error=exc, reason=reason)
+            return Unavailable(vendor=uis, error=exc, reason=FailureReason.UIS_UNAVAILABLE)
         case http_client.AccessDenied():
             return Postponed(until=now, reason=FailureReason.UIS_DENIED, detail=str(exc))
         case http_client.UnexpectedReply():
-            return Failed(reason=FailureReason.UNEXPECTED_REPLY, detail=str(exc))
+            return Unexpected(detail=str(exc))
     return Failed(reason=FailureReason.UIS_REFUSED, detail=str(exc))
 
 

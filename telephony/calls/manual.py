@@ -7,6 +7,8 @@ from datetime import datetime
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
+from connector_project.core import logging
+from connector_project.core.jobs import DATABASE_FAULTS
 from connector_project.core.redaction import redact
 from telephony.calls import steps
 from telephony.models import Call, FailureReason, State, Step
@@ -17,6 +19,7 @@ from tenants.audit import Actor
 from tenants.models import AuditLogEntry, Tenant, User
 from tenants.transfer_rules import SkipReason
 
+logger = logging.logger(__name__)
 CallAction = Callable[[Call], bool]
 
 
@@ -83,8 +86,23 @@ def _has_changed(call: Call, seen: Seen | None) -> bool:
 
 
 def apply_to_each(chosen: Iterable[Call], act: CallAction) -> Counter[int]:
-    """Apply the action to each call; return the number of successes by tenant."""
-    return Counter(call.tenant_id for call in chosen if act(call))
+    """Apply the action to each call; return the number of successes by tenant.
+
+    One that breaks our code is left as it is; only if all do, that is raised.
+    """
+    done, errors = Counter[int](), list[Exception]()
+    rows = list(chosen)
+    for call in rows:
+        try:
+            done[call.tenant_id] += act(call)
+        except DATABASE_FAULTS:
+            raise
+        except Exception as exc:
+            logger.exception("action failed", row=call.pk)
+            errors.append(exc)
+    if errors and len(errors) == len(rows):
+        raise errors[0]
+    return +done
 
 
 def log_per_tenant(

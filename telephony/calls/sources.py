@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from telephony.calls import stored_events
 from telephony.calls.evidence import CallEvidence, load
@@ -11,14 +12,35 @@ from telephony.uis.types import CallEvent
 from tenants.models import Employee, Tenant, TransferRules, VirtualNumber
 
 
-def events_by_session(tenant: Tenant, session_ids: Collection[int]) -> dict[int, list[CallEvent]]:
-    """Return the processed events of each session. One query for any number of sessions."""
-    events: dict[int, list[CallEvent]] = {session_id: [] for session_id in session_ids}
+def events_by_session(tenant: Tenant, session_ids: Collection[int]) -> dict[int, Sequence[CallEvent]]:
+    """Return the processed events of each session. One query for any number of sessions.
+
+    If an event cannot be read, those of its session raise when they are used: the other sessions are not to blame.
+    """
+    found: dict[int, list[Any]] = {session_id: [] for session_id in session_ids}
     rows = Notification.objects.filter(tenant=tenant, session_id__in=session_ids, parsed_event__isnull=False)
     for session_id, stored in rows.order_by().values_list("session_id", "parsed_event"):
-        if session_id in events:
-            events[session_id].append(stored_events.load(stored))
-    return events
+        if session_id in found:
+            found[session_id].append(stored)
+    return {session_id: _load_events(stored) for session_id, stored in found.items()}
+
+
+def _load_events(stored: Sequence[Any]) -> Sequence[CallEvent]:
+    try:
+        return [stored_events.load(one) for one in stored]
+    except Exception as exc:  # noqa: BLE001 -- raised again where the events are used
+        return _UnreadableEvents(exc)
+
+
+class _UnreadableEvents(Sequence[CallEvent]):
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __len__(self) -> int:
+        raise self._error
+
+    def __getitem__(self, _index: Any) -> Any:
+        raise self._error
 
 
 def notified_evidence(tenant: Tenant, session_id: int) -> CallEvidence:

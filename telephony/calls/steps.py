@@ -1,29 +1,40 @@
 """The steps of a call: how one can end, as values; the one function that writes that; and the task of the next one."""
 
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import transaction
 
 from connector_project.core import logging, task_queue
 from connector_project.core.http_client import RemoteUnavailable
+from connector_project.core.jobs import BROKEN, DATABASE_FAULTS, SWEEP_LIMIT
 from telephony import task_names
 from telephony.calls import late_answers
 from telephony.models import Call, FailureReason, State, Step
 from telephony.models.call import saving_changes
 from telephony.models.call_log import log_many
 from tenants.models import Connection
+from tenants.transfer_rules import SkipReason
 
 logger = logging.logger(__name__)
+T = TypeVar("T")
 
 TASKS = {
     State.DEBOUNCING: task_names.EVALUATE,
     State.FETCHING_LEGS: task_names.FETCH_LEGS,
     State.RESOLVING_OWNER: task_names.RESOLVE_OWNERS,
     State.READY: task_names.UPLOAD_CALLS,
+}
+
+STEPS = {
+    State.DEBOUNCING: Step.EVALUATE,
+    State.FETCHING_LEGS: Step.FETCH_LEGS,
+    State.RESOLVING_OWNER: Step.RESOLVE_OWNER,
+    State.READY: Step.UPLOAD,
 }
 
 
@@ -37,7 +48,7 @@ class Moved:
 
 @dataclass(frozen=True, kw_only=True)
 class Postponed:
-    """The call stays in its state until this moment."""
+    """The call stays in its state until this moment; if it waits for a vendor or for access, this was no attempt."""
 
     until: datetime
     reason: FailureReason
@@ -47,7 +58,7 @@ class Postponed:
 
 @dataclass(frozen=True, kw_only=True)
 class Retried:
-    """The step is retried after a growing delay; after three days the call fails."""
+    """The step is retried after a growing delay; after three days of tries the call fails."""
 
     reason: FailureReason
     detail: str = ""
@@ -63,6 +74,13 @@ class Unavailable:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unexpected:
+    """The answer was not as documented: the step is retried, later alone, and fails after several such answers."""
+
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Failed:
     """The call stops until a person acts."""
 
@@ -71,37 +89,38 @@ class Failed:
 
 
 UPLOADED = Moved(state=State.UPLOADED)
-Outcome = Moved | Postponed | Retried | Unavailable | Failed
+Outcome = Moved | Postponed | Retried | Unavailable | Unexpected | Failed
 Results = Sequence[tuple[Call, Outcome]]
 
 
 def decide_each(batch: Sequence[Call], decide: Callable[[Call], Outcome]) -> Results:
     """Return the outcome of each call; one that breaks our code fails alone."""
-    return [(call, _decide_or_fail(call, decide)) for call in batch]
+    return [(call, isolate(call, functools.partial(decide, call))) for call in batch]
 
 
-@transaction.atomic
 def finish(
     results: Results, step: Step, *, started: float, now: datetime, details: Mapping[int, dict[str, Any]] | None = None
 ) -> None:
     """Write the outcomes to the rows that are still claimed, log them, and queue the next steps.
 
-    `started` is when the step began, by `time.monotonic()`.
+    `started` is when the step began, by `time.monotonic()`. A call whose outcome cannot be written fails alone.
     """
-    outcomes = {call.pk: outcome for call, outcome in results}
-    claimed = Call.objects.lock_claimed([call for call, _outcome in results])
-    with saving_changes(claimed):
-        for call in claimed:
-            apply(call, outcomes[call.pk], now=now)
-    milliseconds = round((time.monotonic() - started) * 1000)
-    _note_late_answers(claimed, details or {}, now=now)
-    log_many(claimed, step, now=now, milliseconds=milliseconds, details=details)
-    if step == Step.UPLOAD and len(claimed) < len(results):
-        _log_unclaimed_uploads(results, claimed, details or {}, milliseconds=milliseconds, now=now)
-    # One task per state is enough: it processes everything that is due.
-    previous_states = {call.state for call, _outcome in results}
-    for representative in {call.state: call for call in claimed if call.state not in previous_states}.values():
-        enqueue(representative, now=now)
+
+    def write(some: Results) -> None:
+        _write(some, step, started=started, now=now, details=details)
+
+    if not results:
+        return
+    try:
+        write(results)
+    except DATABASE_FAULTS:
+        raise
+    except Exception:
+        logger.exception("outcomes were not written; writing each alone", calls=len(results))
+        for call, outcome in results:
+            written = isolate(call, functools.partial(write, [(call, outcome)]))
+            if isinstance(written, Failed):
+                write([(call, written)])
 
 
 def _note_late_answers(claimed: Sequence[Call], details: Mapping[int, dict[str, Any]], *, now: datetime) -> None:
@@ -142,6 +161,8 @@ def apply(call: Call, outcome: Outcome, *, now: datetime) -> None:
             call.postpone(reason, detail, now=now)
         case Unavailable(vendor=vendor, error=error, reason=reason):
             call.postpone_for_vendor(vendor, error, reason, now=now)
+        case Unexpected(detail=detail):
+            call.postpone_unexpected(detail, now=now)
         case Failed(reason=reason, detail=detail):
             call.fail(reason, detail, now=now)
 
@@ -151,12 +172,57 @@ def _set(call: Call, changes: Mapping[str, Any]) -> None:
         setattr(call, name, value)
 
 
-def _decide_or_fail(call: Call, decide: Callable[[Call], Outcome]) -> Outcome:
+@transaction.atomic
+def _write(
+    results: Results, step: Step, *, started: float, now: datetime, details: Mapping[int, dict[str, Any]] | None
+) -> None:
+    outcomes = {call.pk: outcome for call, outcome in results}
+    claimed = Call.objects.lock_claimed([call for call, _outcome in results])
+    with saving_changes(claimed):
+        for call in claimed:
+            apply(call, outcomes[call.pk], now=now)
+    milliseconds = round((time.monotonic() - started) * 1000)
+    _note_late_answers(claimed, details or {}, now=now)
+    log_many(claimed, step, now=now, milliseconds=milliseconds, details=details)
+    if step == Step.UPLOAD and len(claimed) < len(results):
+        _log_unclaimed_uploads(results, claimed, details or {}, milliseconds=milliseconds, now=now)
+    # One task per state is enough: it processes everything that is due.
+    previous_states = {call.state for call, _outcome in results}
+    for representative in {call.state: call for call in claimed if call.state not in previous_states}.values():
+        enqueue(representative, now=now)
+
+
+def isolate(call: Call, act: Callable[[], T]) -> T | Failed:
+    """Do something for one call; if our code breaks, return that this call fails. Faults of the database are raised."""
     try:
-        return decide(call)
+        return act()
+    except DATABASE_FAULTS:
+        raise
     except Exception as exc:
         logger.exception("step failed", tenant=call.tenant.slug, call=call.session_id)
         return Failed(reason=FailureReason.INTERNAL_ERROR, detail=type(exc).__name__)
+
+
+def prepare(
+    batch: Sequence[Call], build: Callable[[Sequence[Call]], Mapping[int, T]]
+) -> tuple[dict[int, T], list[tuple[Call, Failed]]]:
+    """Build something for each call of a batch, all at once. If that breaks, build each alone.
+
+    Return what was built, by primary key, and the calls that break our code.
+    """
+    if not batch:
+        return {}, []
+    together = isolate(batch[0], functools.partial(build, batch))
+    if not isinstance(together, Failed):
+        return dict(together), []
+    built, broken = dict[int, T](), list[tuple[Call, Failed]]()
+    for call in batch:
+        alone = isolate(call, functools.partial(build, [call]))
+        if isinstance(alone, Failed):
+            broken.append((call, alone))
+        else:
+            built |= alone
+    return built, broken
 
 
 def enqueue(call: Call, *, now: datetime) -> None:
@@ -181,3 +247,30 @@ def resume_due(*, tenant_id: int | None = None, states: Sequence[State] = tuple(
         for found, state in due:
             task_queue.enqueue(TASKS[State(state)], found)
     return len(due)
+
+
+@transaction.atomic
+def fail_broken(*, now: datetime) -> int:
+    """Fail calls that lost every lease, in the end alone: they break their workers. Return how many."""
+    broken = Call.objects.filter(BROKEN, state__in=TASKS, next_attempt_at__lte=now)
+    calls = list(broken.select_for_update(of=("self",)).order_by("pk")[:SWEEP_LIMIT])
+    with saving_changes(calls):
+        for call in calls:
+            call.fail(FailureReason.INTERNAL_ERROR, "its worker died each time", now=now)
+    for state in {call.state for call in calls}:
+        log_many([call for call in calls if call.state == state], STEPS[State(state)], now=now)
+    return len(calls)
+
+
+def skip_expired(batch: Sequence[Call], *, before: datetime, now: datetime) -> list[Call]:
+    """Skip the calls of a claimed batch that began before the upload window; return the others.
+
+    With them go all other due ones of this client: no vendor is needed for that, so they must not take its probes.
+    """
+    tenant_id, state = batch[0].tenant_id, State(batch[0].state)
+    old = [call for call in batch if call.started_at < before]
+    if old:
+        old += Call.objects.claim_expired(tenant_id, state, before=before, limit=SWEEP_LIMIT, now=now)
+        skipped = Moved(state=State.SKIPPED, changes={"skip_reason": SkipReason.EXPIRED})
+        finish([(call, skipped) for call in old], STEPS[state], started=time.monotonic(), now=now)
+    return [call for call in batch if call not in old]

@@ -21,7 +21,7 @@ AT_ONCE = 2
 
 
 # The fields that processing one row changes.
-PROGRESS_FIELDS = ["seen", "done", "done_by_tenant", "progressed_at", "attempts"]
+PROGRESS_FIELDS = ["seen", "done", "done_by_tenant", "progressed_at", "lost_leases"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class BulkActionQuerySet(LeasedQuerySet["BulkAction"]):
 
     def claim_next(self, *, now: datetime) -> "BulkAction | None":
         """Claim the next one for this worker; None if there is none, or enough workers run imports."""
-        running = self.filter(kind=BulkAction.Kind.IMPORT, claim_token__isnull=False, next_attempt_at__gt=now)
+        running = self.held(now=now).filter(kind=BulkAction.Kind.IMPORT)
         due = self.due(now=now)
         if running.count() >= AT_ONCE:
             due = due.exclude(kind=BulkAction.Kind.IMPORT)
@@ -195,9 +195,11 @@ class BulkAction(LeasedJob):
         for name, value in portion.changes.items():
             setattr(self, name, value)
 
-    def wait_until(self, moment: datetime | None, reason: FailureReason, *, code: str = "", detail: str = "") -> None:
-        """Continue at `moment`; NONE is not a reason to wait."""
-        self.reason, self.code, self.detail, self.attempts, self.failed_at = reason, code, detail, 0, None
+    def wait_until(
+        self, moment: datetime | None, reason: FailureReason, *, code: str = "", detail: str = "", attempts: int = 0
+    ) -> None:
+        """Continue at `moment`; NONE is not a reason to wait. `attempts` are those that failed in a row."""
+        self.reason, self.code, self.detail, self.attempts, self.failed_at = reason, code, detail, attempts, None
         self.release(moment)
 
     def end(self, state: State, *, now: datetime) -> None:

@@ -1,9 +1,8 @@
 """The Call model: one row per phone call, with its processing state."""
 
-import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import models
@@ -12,20 +11,15 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
 from connector_project.core.encrypted_fields import EncryptedTextField
-from connector_project.core.http_client import RemoteUnavailable
-from connector_project.core.jobs import LeasedJob
 from telephony.models import choices
-from telephony.models.call_queryset import POISON_AFTER_ATTEMPTS, CallQuerySet
+from telephony.models.call_queryset import CallQuerySet
 from telephony.models.choices import Direction, FailureReason, Result, Step
-from tenants.models import Connection, Employee, Tenant, User
+from telephony.models.retries import RetriedJob
+from tenants.models import Employee, Tenant, User
 from tenants.transfer_rules import RuleInput, RuleSet, SkipReason
 
-RETRY_WINDOW = timedelta(days=3)
-RETRY_DELAYS_SECONDS = (10, 30, 60, 300, 900, 3600, 10_800)
-MAX_JITTER_SECONDS = 60.0
 
-
-class Call(LeasedJob):
+class Call(RetriedJob):
     """One phone call of one client, from the first event to the upload to the CRM."""
 
     State = choices.State
@@ -65,12 +59,6 @@ class Call(LeasedJob):
     report_date = models.DateField(_("report date"), null=True)  # in the client's time zone
 
     skip_reason = models.CharField(_("rule"), max_length=20, choices=SkipReason.as_choices, blank=True)
-    reason = models.CharField(
-        _("reason"), max_length=24, choices=FailureReason.as_choices, blank=True, default=FailureReason.NONE
-    )
-    detail = models.TextField(_("detail"), blank=True)
-    failed_at = models.DateTimeField(_("failed at"), null=True)
-    retry_window_started_at = models.DateTimeField(_("retries counted from"))
     uploaded_at = models.DateTimeField(_("uploaded"), null=True)
 
     objects = CallQuerySet.as_manager()
@@ -175,41 +163,11 @@ class Call(LeasedJob):
         now: datetime,
     ) -> None:
         """Enter a state; its step is due at once, or for a reason at `due_at`."""
-        self.state, self.attempts, self.reason, self.detail, self.failed_at = state, 0, reason, "", None
+        self.state, self.reason, self.detail, self.failed_at = state, reason, "", None
+        self.attempts, self.first_attempt_at = 0, None
         self.release(None if self.is_done else due_at or now)
         if state == self.State.UPLOADED:
             self.uploaded_at = now
-
-    def postpone_until(self, moment: datetime, reason: FailureReason, detail: str = "") -> None:
-        """Stay in this state until `moment`, for the given reason."""
-        self.reason, self.detail = reason, detail
-        self.release(moment)
-
-    def postpone(self, reason: FailureReason, detail: str = "", *, now: datetime, wait: float | None = None) -> None:
-        """Retry after an increasing delay, or after the vendor's own `wait` in seconds.
-
-        Fails after three days, unless the call only waits for a vendor that is unavailable.
-        """
-        if now - self.retry_window_started_at > RETRY_WINDOW and self.attempts > POISON_AFTER_ATTEMPTS:
-            return self.fail(reason, detail, now=now)
-        pause = wait if wait is not None else RETRY_DELAYS_SECONDS[min(self.attempts, len(RETRY_DELAYS_SECONDS)) - 1]
-        # Jitter only adds to the delay: a retry before the vendor's `wait` would be rejected.
-        jitter = random.uniform(0, min(pause / 5, MAX_JITTER_SECONDS))  # noqa: S311 -- no secret depends on it
-        return self.postpone_until(now + timedelta(seconds=pause + jitter), reason, detail)
-
-    def postpone_for_vendor(
-        self, vendor: Connection, fault: RemoteUnavailable, reason: FailureReason, *, now: datetime
-    ) -> None:
-        """Retry when the vendor may be back; if it was already unavailable, do not count the attempt."""
-        if vendor.consecutive_failures <= 1:
-            return self.postpone(reason, str(fault), now=now, wait=fault.wait)
-        self.attempts = max(self.attempts - 1, 0)
-        return self.postpone_until(vendor.retry_at or now, reason, str(fault))
-
-    def fail(self, reason: FailureReason, detail: str = "", *, now: datetime) -> None:
-        """Stop retrying; a person must act."""
-        self.reason, self.detail, self.failed_at = reason, detail, now
-        self.release(None)
 
     def log(
         self, step: Step, detail: str = "", *, by: User | None = None, now: datetime, duration_ms: int | None = None
@@ -219,7 +177,8 @@ class Call(LeasedJob):
 
 # The fields that a processing step may change.
 PIPELINE_FIELDS = [
-    *["state", "reason", "detail", "attempts", "next_attempt_at", "claim_token", "failed_at", "uploaded_at"],
+    *["state", "reason", "detail", "attempts", "first_attempt_at", "failed_at", "uploaded_at"],
+    *["next_attempt_at", "claim_token", "claimed_by", "lost_leases"],
     *["direction", "contact", "number", "source", "command_external_id", "is_internal", "is_lost", "result"],
     *["talk_seconds", "wait_seconds", "started_at", "ended_at", "rung_employee_ids"],
     *["employee_id", "crm_user_id", "uis_snapshot", "recording_url", "has_legs", "skip_reason"],

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from django.db import models
 
-from connector_project.core import circuit_breaker
+from connector_project.core import circuit_breaker, jobs
 from connector_project.core.jobs import LeasedQuerySet
 from telephony.models.choices import CRM_STATES, OPEN_STATES, UIS_STATES, Direction, FailureReason, Result, State
+from telephony.models.retries import SUSPECT_AFTER_ATTEMPTS
 from tenants.models import Connection, CrmConnection, Tenant, UisConnection
 
 if TYPE_CHECKING:
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 
 # Calls older than this get low priority after an outage, so that new calls go first.
 LIVE_WINDOW = timedelta(minutes=15)
-POISON_AFTER_ATTEMPTS = 4  # failed attempts after which a call may itself be the cause
-
+# Reasons of failed attempts that another call of the same batch may have caused.
+SHARED_REASONS = (FailureReason.UIS_UNAVAILABLE, FailureReason.CRM_UNAVAILABLE, FailureReason.UNEXPECTED_REPLY)
+# A call that may break its batch: it is taken alone.
+SUSPECT = models.Q(attempts__gte=SUSPECT_AFTER_ATTEMPTS, reason__in=SHARED_REASONS) | jobs.SUSPECT
 
 # The same as Call.is_missed, unless the legs have a better result.
 MISSED = models.Q(direction=Direction.IN, is_lost=True, talk_seconds=0) & ~models.Q(result=Result.ANSWERED)
@@ -36,7 +39,8 @@ class CallQuerySet(LeasedQuerySet["Call"]):
         """Return calls to process now: not failed, client active, and the vendor of the next step available."""
         is_live = models.Q(tenant__is_paused=False, tenant__activated_at__isnull=False)
         # Debounced calls are only evaluated, without remote requests, so a client's pause does not matter.
-        return self.filter(models.Q(state=State.DEBOUNCING) | is_live, next_attempt_at__lte=now).exclude(
+        runnable = self.filter(~jobs.BROKEN, next_attempt_at__lte=now)
+        return runnable.filter(models.Q(state=State.DEBOUNCING) | is_live).exclude(
             models.Q(state__in=UIS_STATES) & _is_unavailable("tenant__uis", now)
             | models.Q(state__in=CRM_STATES) & _is_unavailable("tenant__crm", now)
         )
@@ -54,21 +58,34 @@ class CallQuerySet(LeasedQuerySet["Call"]):
         """Claim due calls of one tenant for this worker: one UPDATE counts the attempt and sets the lease.
 
         Low-priority calls come after the others, however long they have been due; `is_low_priority` selects
-        only the one or the other kind, `due_before` those that became due earlier. After failures of the vendor one
-        call is claimed first, as a half-open probe.
+        only the one or the other kind, `due_before` those that became due earlier. A call that may break its batch is
+        claimed alone. After failures of the vendor one call is claimed first, as a half-open probe.
         """
         due = self.due(now=now).filter(tenant=tenant_id, state=state).order_by("is_low_priority", "next_attempt_at")
         if is_low_priority is not None:
             due = due.filter(is_low_priority=is_low_priority)
         if due_before is not None:
             due = due.filter(next_attempt_at__lt=due_before)
-        chosen = list(due.values_list("pk", flat=True)[:limit])
+        chosen = _batch(list(due.annotate(is_suspect=SUSPECT).values_list("pk", "is_suspect")[:limit]))
         if not chosen or self.count_claimed(tenant_id, state, now=now) >= circuit_breaker.MAX_CONCURRENT_BATCHES:
             return []
         connection = _connection(tenant_id, state)
         if connection is not None and connection.consecutive_failures:
             chosen = chosen[:1] if connection.try_half_open(now=now) else []
-        token = self.filter(pk__in=chosen, state=state, next_attempt_at__lte=now).set_lease(now=now)
+        return self._claim(chosen, state, now=now)
+
+    def claim_expired(
+        self, tenant_id: int, state: State, *, before: datetime, limit: int, now: datetime
+    ) -> list["Call"]:
+        """Claim due calls that began before the upload window: no vendor is needed to skip them."""
+        expired = self.filter(tenant=tenant_id, state=state, started_at__lt=before, next_attempt_at__lte=now)
+        return self._claim(list(expired.order_by("pk").values_list("pk", flat=True)[:limit]), state, now=now)
+
+    def _claim(self, chosen: Sequence[int], state: State, *, now: datetime) -> list["Call"]:
+        if not chosen:
+            return []
+        free = self.filter(pk__in=chosen, state=state, next_attempt_at__lte=now)
+        token = free.set_lease(now=now)
         return list(self.filter(pk__in=chosen, claim_token=token).with_related())
 
     def make_due(self, tenant_id: int, states: Sequence[State], reason: FailureReason, *, now: datetime) -> int:
@@ -78,12 +95,12 @@ class CallQuerySet(LeasedQuerySet["Call"]):
         """
         waiting = self.filter(tenant=tenant_id, state__in=states, failed_at=None, claim_token=None)
         waiting.filter(ended_at__lt=now - LIVE_WINDOW, is_low_priority=False).update(is_low_priority=True)
-        unsuspected = waiting.filter(reason=reason, attempts__lt=POISON_AFTER_ATTEMPTS)
+        unsuspected = waiting.filter(reason=reason, attempts__lt=SUSPECT_AFTER_ATTEMPTS)
         return unsuspected.filter(next_attempt_at__gt=now).update(next_attempt_at=now)
 
     def count_claimed(self, tenant_id: int, state: State, *, now: datetime) -> int:
-        """Return how many workers hold claimed calls of this client in one state."""
-        claimed = self.filter(tenant=tenant_id, state=state, claim_token__isnull=False, next_attempt_at__gt=now)
+        """Return how many workers work on calls of this client in one state."""
+        claimed = self.held(now=now).filter(tenant=tenant_id, state=state)
         return claimed.order_by().values("claim_token").distinct().count()
 
     def with_related(self) -> "CallQuerySet":
@@ -106,11 +123,19 @@ class CallQuerySet(LeasedQuerySet["Call"]):
     def lock_claimed(self, batch: Sequence["Call"]) -> list["Call"]:
         """Lock and reload the calls still claimed by this worker, to write the result. Needs a transaction.
 
+        In the order of primary keys, as everybody who locks several calls: otherwise two could wait for each other.
         A notification may have changed a call since the claim; its changes must not be overwritten.
         """
         tokens = {call.claim_token for call in batch}
         claimed = self.filter(pk__in=[call.pk for call in batch], claim_token__in=tokens)
-        return list(claimed.select_for_update(of=("self",)).with_related())
+        return list(claimed.select_for_update(of=("self",)).with_related().order_by("pk"))
+
+
+def _batch(due: Sequence[tuple[int, bool]]) -> list[int]:
+    """Return the calls to claim together: the first one alone if it may break the others, else those that may not."""
+    if due and due[0][1]:
+        return [due[0][0]]
+    return [pk for pk, is_suspect in due if not is_suspect]
 
 
 def _is_unavailable(connection: str, now: datetime) -> models.Q:

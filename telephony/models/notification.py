@@ -73,6 +73,7 @@ class Notification(LeasedJob):
         RULE = "RULE", _("suppressed by a rule")
         CRM_AWAY = "CRM_AWAY", _("the CRM was not answering")
         CRM_FAILED = "CRM_FAILED", _("the CRM did not accept the pop-up")
+        INTERNAL_ERROR = "INTERNAL_ERROR", _("internal error: tell the developers of the connector")
         NOTHING_TO_DO = "NOTHING_TO_DO", _("nothing to do")
         SUPERSEDED = "SUPERSEDED", _("no longer used: the call had many more, and UIS's report decides")
 

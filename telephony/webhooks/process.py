@@ -8,7 +8,7 @@ from django.db.models import Exists, Subquery
 from structlog.contextvars import bind_contextvars
 
 from connector_project.core import logging
-from connector_project.core.jobs import released
+from connector_project.core.jobs import MAX_LOST_LEASES, released
 from connector_project.core.task_queue import enqueue
 from telephony import task_names
 from telephony.calls import apply_event, stored_events
@@ -61,6 +61,9 @@ def process(notification_id: int, *, now: datetime) -> tuple[Notification, CallE
     if stored is None:
         return None
     bind_contextvars(tenant=stored.tenant.slug, notification=stored.pk)
+    if stored.lost_leases >= MAX_LOST_LEASES:
+        _give_up(stored)
+        return None
     try:
         event = _apply_once(stored, now=now)
     except Exception:
@@ -68,6 +71,14 @@ def process(notification_id: int, *, now: datetime) -> tuple[Notification, CallE
         Notification.objects.release_claimed(stored, now + RETRY_AFTER)
         return None
     return (stored, event) if stored.outcome == State.QUEUED and isinstance(event, CallEvent) else None
+
+
+def _give_up(stored: Notification) -> None:
+    """Close a notification that broke its worker each time. One that was never read can be reprocessed by a person."""
+    logger.error("processing broke every worker")
+    outcome = State.DROPPED if stored.outcome == State.QUEUED else State.UNREADABLE
+    result = {"outcome": outcome, "reason": Reason.INTERNAL_ERROR, "detail": ""}
+    Notification.objects.release_claimed(stored, None, **result)
 
 
 def finish(stored: Notification, outcome: Outcome) -> None:

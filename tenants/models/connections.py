@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
@@ -67,6 +68,11 @@ class Connection(models.Model):
         due = type(self)._default_manager.filter(pk=self.pk, consecutive_failures__gt=0, retry_at__lte=now)
         return due.update(retry_at=now + PROBE_TERM) == 1
 
+    def return_half_open(self) -> None:
+        """Let the next worker send the half-open probe: this one had nothing to ask."""
+        unused = type(self)._default_manager.filter(pk=self.pk, consecutive_failures__gt=0, retry_at=self.retry_at)
+        unused.update(retry_at=timezone.now())
+
     def suspend(self, code: str, detail: str, *, now: datetime) -> None:
         """Suspend the connection: nothing is sent until a check succeeds or its settings change."""
         type(self)._default_manager.filter(pk=self.pk, denied_at=None).update(denied_at=now)
@@ -112,7 +118,7 @@ class UisConnection(Connection):
 
     tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="uis", verbose_name=_("client"))
     brand = models.CharField(_("brand"), max_length=20, choices=Brand.as_choices, default=Brand.UIS)
-    access_token = EncryptedTextField(_("access key"), blank=True)
+    access_token = EncryptedTextField(_("access key"), blank=True, if_undecryptable=str)
     agent_user_id = models.BigIntegerField(
         _("user id"),
         null=True,
@@ -183,11 +189,12 @@ class CrmConnection(Connection):
 
     tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="crm", verbose_name=_("client"))
     address = models.URLField(_("address"), blank=True, help_text=_("For example https://shop.retailcrm.ru"))
-    key = EncryptedTextField(_("API key"), blank=True)
+    key = EncryptedTextField(_("API key"), blank=True, if_undecryptable=str)
     version = models.CharField(_("version"), max_length=4, choices=Version.as_choices, default=Version.AUTO)
     served_version = models.CharField(_("version in use"), max_length=4, blank=True, editable=False)
     module_code = models.CharField(_("module code"), max_length=64, blank=True, editable=False)
-    client_id = EncryptedTextField(editable=False, default=generate_token)
+    # One that cannot be decrypted matches no request.
+    client_id = EncryptedTextField(editable=False, default=generate_token, if_undecryptable=generate_token)
     site = models.CharField(
         _("store"), max_length=100, blank=True, help_text=_("Code of the store, if the key has access to several.")
     )

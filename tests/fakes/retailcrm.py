@@ -12,7 +12,7 @@ from requests import PreparedRequest
 from requests.exceptions import RequestException
 
 from tests.fakes.retailcrm_account import Account
-from tests.fakes.retailcrm_faults import KINDS, Fault
+from tests.fakes.retailcrm_faults import ANSWER_LOST, KINDS, Fault
 from tests.fakes.retailcrm_form import decode_body, decode_query, header, readable
 from tests.fakes.retailcrm_http import Answer, ApiError, ApiRequest, Incoming, page
 from tests.fakes.retailcrm_methods import answer
@@ -102,7 +102,7 @@ class FakeRetailCrm:
             if fault is None:
                 return self._record(incoming, self._answer(incoming)), None
             fault.count()
-            self._record(incoming, self._answer(incoming) if fault.kind == "cut" else fault.answer())
+            self._record(incoming, self._answer(incoming) if fault.kind in ANSWER_LOST else fault.answer())
             return fault.answer(), fault.failure()
 
     def _answer(self, incoming: Incoming) -> Answer:

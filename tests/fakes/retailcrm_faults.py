@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import ReadTimeout, RequestException
 
-from tests.fakes.retailcrm_http import Answer, Incoming, as_json, page, plain
+from tests.fakes.retailcrm_http import JSON_TYPE, Answer, Incoming, as_json, page, plain
 
-KINDS = ("503", "429", "500", "html", "timeout", "refused", "cut")
+# The request is executed, but its answer is not as documented: no object, cut JSON, values of other types.
+GARBLED = ("no_result", "truncated", "wrong_shape")
+KINDS = ("503", "429", "500", "html", "timeout", "refused", "cut", *GARBLED)
+# The CRM executes the request, but its answer is lost.
+ANSWER_LOST = frozenset({"cut", *GARBLED})
 
 
 @dataclass
@@ -47,6 +51,9 @@ class Fault:
         return None
 
 
+_LISTS = ("duplicateCalls", "notExistCodes", "notExistUsers", "users", "versions", "scopes", "calls")
+_OBJECTS = ("settings", "integrationModule", "configuration", "info")
+_WRONG_SHAPE = {"success": True, "processedCallsCount": "many", **dict.fromkeys((*_LISTS, *_OBJECTS), 1)}
 _ANSWERS = {
     "503": plain(503, "Service Temporarily Unavailable"),
     "429": plain(429, ""),
@@ -55,4 +62,7 @@ _ANSWERS = {
     "timeout": page(504, "504 Gateway Time-out"),
     "refused": page(502, "502 Bad Gateway"),
     "cut": page(502, "502 Bad Gateway"),
+    "no_result": Answer(200, {"Content-Type": JSON_TYPE}, "null"),
+    "truncated": Answer(200, {"Content-Type": JSON_TYPE}, '{"success": true, "processedCallsCount": '),
+    "wrong_shape": as_json(200, _WRONG_SHAPE),
 }

@@ -10,6 +10,7 @@ import requests
 import responses
 
 from tests.fakes.retailcrm import Account, Answer, FakeRetailCrm
+from tests.fakes.retailcrm_faults import GARBLED
 
 HOST = "acct-example.retailcrm.ru"
 KEY = "fakeApiKey00000000000000000000ab"
@@ -232,6 +233,16 @@ def test_faults_apply_in_order_and_expire(world: World) -> None:
     assert world.request("GET", "/api/v5/users").body.startswith("<html>")
     world.crm.repair()
     assert world.get("/api/v5/users")[0] == 200
+
+
+@pytest.mark.parametrize("kind", GARBLED)
+def test_garbled_answer_follows_an_executed_request(ready: World, kind: str) -> None:
+    ready.crm.break_down(kind, times=1)
+    sent = urlencode({"calls": json.dumps([call()])})
+    answer = ready.request("POST", "/api/v5/telephony/calls/upload", body=sent)
+    assert (answer.status, answer.headers["Content-Type"][:16]) == (200, "application/json")
+    assert "errorMsg" not in answer.body
+    assert len(ready.account.calls) == 1
 
 
 def test_unknown_fault_is_an_error(world: World) -> None:

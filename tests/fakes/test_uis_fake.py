@@ -10,6 +10,7 @@ import requests
 import responses
 
 from tests.fakes.uis import BRANDS, Account, Answer, FakeUis
+from tests.fakes.uis_faults import GARBLED
 
 NOW = datetime(2024, 10, 25, 7, 13, 2, 234000, tzinfo=UTC)  # 10:13:02 in Moscow
 HEADERS = {"Content-Type": "application/json; charset=UTF-8"}
@@ -572,6 +573,16 @@ def test_broken_servers_return_html_until_repaired(client: Client, kind: str, st
     assert client.rows("get.employees")
     client.uis.repair()
     assert client.rows("get.account")
+
+
+@pytest.mark.parametrize("kind", GARBLED)
+def test_garbled_answer_follows_an_executed_request(client: Client, kind: str) -> None:
+    client.uis.break_down(kind, times=1)
+    body = {"jsonrpc": "2.0", "id": 1, "method": "get.account", "params": {"access_token": "uis-token"}}
+    answer: Answer = client.uis.serve("data", method="POST", headers=HEADERS, body=json.dumps(body).encode())
+    assert (answer.status, answer.headers["Content-Type"][:16]) == (200, "application/json")
+    assert "error" not in str(answer.body)
+    assert [one.mnemonic for one in client.uis.requests] == [None]
 
 
 def test_internal_error_has_no_id(client: Client) -> None:

@@ -15,7 +15,7 @@ import responses
 from tests.fakes import uis_call, uis_data, uis_recordings
 from tests.fakes.uis_account import FIRST_SESSION, Account
 from tests.fakes.uis_data import Method, Reply
-from tests.fakes.uis_faults import KINDS, Answer, Outages, fail, write
+from tests.fakes.uis_faults import ANSWER_LOST, KINDS, Answer, Outages, fail, write
 from tests.fakes.uis_jsonrpc import (
     WITHOUT_LIMITS,
     Envelope,
@@ -129,7 +129,7 @@ class FakeUis:
         """Answer a request for a recording; an empty host is the simulator's. Raises if the connection is to break."""
         with self._lock:
             kind = self._outages.match(uis_recordings.MEDIA)
-            if kind in {None, "cut"}:
+            if kind is None or kind in ANSWER_LOST:
                 answer = self.media.serve(method=method, host=host, path=path, headers=headers)
         return answer if kind is None else uis_recordings.fault(kind)
 
@@ -161,7 +161,7 @@ class FakeUis:
         incoming = _Incoming(api, brand, method, headers, body, envelope)
         with self._lock:
             kind = self._outages.match(envelope.method, envelope.token)
-            if kind in {None, "cut"}:
+            if kind is None or kind in ANSWER_LOST:
                 answer = self._execute(incoming)
             elif kind != "refused":  # such a request never arrives
                 self._record(incoming, kind)

@@ -1,4 +1,4 @@
-"""Simulated outages of the fake UIS: server errors, broken connections, HTML instead of JSON."""
+"""Simulated outages of the fake UIS: server errors, broken connections, answers that are not as documented."""
 
 from __future__ import annotations
 
@@ -9,9 +9,18 @@ import requests
 
 from tests.fakes.uis_jsonrpc import Row, RpcError
 
-KINDS = ("503", "500", "html", "timeout", "refused", "cut", "internal_error")
+# The request is executed, but its answer is not as documented: no result, cut JSON, values of other types.
+GARBLED = ("no_result", "truncated", "wrong_shape")
+KINDS = ("503", "500", "html", "timeout", "refused", "cut", "internal_error", *GARBLED)
+# UIS executes the request, but its answer is lost.
+ANSWER_LOST = frozenset({"cut", *GARBLED})
 _JSON = {"Content-Type": "application/json; charset=UTF-8"}
 _HTML = {"Content-Type": "text/html; charset=UTF-8"}
+_GARBLED = {
+    "no_result": '{"jsonrpc": "2.0", "id": null, "result": null}',
+    "truncated": '{"jsonrpc": "2.0", "id": null, "result": {"data": [{"id": 1,',
+    "wrong_shape": '{"jsonrpc": "2.0", "id": null, "result": {"data": ["text"], "metadata": []}}',
+}
 _PAGE = "<html><body><h1>Service temporarily unavailable</h1></body></html>"
 
 
@@ -75,4 +84,6 @@ def fail(kind: str) -> Answer:
         raise requests.exceptions.ConnectionError(f"Connection {kind}")
     if kind == "internal_error":
         return write(RpcError("internal_error").body(None, metadata=None))
+    if kind in GARBLED:
+        return Answer(200, dict(_JSON), _GARBLED[kind])
     return Answer(int(kind) if kind.isdigit() else 200, dict(_HTML), _PAGE)

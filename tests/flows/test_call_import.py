@@ -11,9 +11,11 @@ from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils import timezone, translation
 
+from connector_project.core.jobs import MAX_LOST_LEASES
 from connector_project.operations.admin import tenant_actions
-from telephony import bulk_actions, tasks
+from telephony import tasks
 from telephony.models import BulkAction, Call, CallLogEntry, DailyReconciliation, FailureReason
+from telephony.models.retries import MAX_UNEXPECTED_REPLIES
 from telephony.reconciliation import call_import, compare
 from tenants.access_errors import AccessError
 from tenants.models import AuditLogEntry, Employee, Tenant, TransferRules, UisConnection, User
@@ -501,7 +503,7 @@ def test_chunk_that_kills_every_worker_fails_the_import_and_can_be_retried(
         raise KilledError
 
     monkeypatch.setattr(call_import, "run", kill)
-    for _try in range(bulk_actions.MAX_ATTEMPTS):
+    for _try in range(MAX_LOST_LEASES):
         with pytest.raises(KilledError):
             task_queue.sweep()
         clock.shift(timedelta(minutes=4))
@@ -678,7 +680,7 @@ def test_denied_access_to_the_crm_is_shown_before_the_import(import_calls, page,
 
 
 def test_unexpected_error_fails_the_import_with_the_responsible_party(
-    send_form, page, pbx, uis_world, run_queue, tenant, monkeypatch
+    send_form, page, pbx, uis_world, run_queue, clock, tenant, monkeypatch
 ):
     from tests.fakes import uis_data
     from tests.fakes.uis_jsonrpc import RpcError
@@ -689,6 +691,10 @@ def test_unexpected_error_fails_the_import_with_the_responsible_party(
     monkeypatch.setattr(uis_data, "select", reject)
     send_form()
     run_queue()
+    assert BulkAction.objects.get().failed_at is None
+    for _try in range(MAX_UNEXPECTED_REPLIES):
+        clock.shift(timedelta(minutes=2))
+        task_queue.sweep()
     row = BulkAction.objects.get()
     assert (row.reason, row.failed_at is not None) == ("UNEXPECTED_REPLY", True)
     assert english(FailureReason.UNEXPECTED_REPLY.label) in blocked_text(page())

@@ -5,22 +5,27 @@ import json
 from datetime import timedelta
 
 import pytest
+from cryptography.fernet import Fernet
 from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 
 from connector_project.core import local_dates
-from connector_project.core.jobs import LEASE, QUEUED_FOR
+from connector_project.core.encrypted_fields import UndecryptableText
+from connector_project.core.jobs import LEASE, MAX_LOST_LEASES, QUEUED_FOR
 from connector_project.core.task_queue import enqueue
 from connector_project.operations.alerts import delivery
 from connector_project.operations.models import Activation, AlertDelivery
 from connector_project.operations.onboarding import activation
 from crm import commands, uploads
+from crm import tasks as crm_tasks
 from crm.models import Command
 from telephony import bulk_actions, outbound
+from telephony import tasks as telephony_tasks
 from telephony.calls import manual, steps
 from telephony.models import BulkAction, Call, Notification, ReportCursor
 from telephony.reconciliation import call_import
 from telephony.webhooks import process, receive
+from tenants.models import CrmConnection, UisConnection
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes.alert_receiver import SECRET, URL
@@ -56,6 +61,22 @@ def create_call(world, **fields):
         **values | {"next_attempt_at": timezone.now()} | fields,
     )
     steps.resume_due(tenant_id=world.tenant.pk, now=timezone.now())
+
+
+def create_call_of(tenant):
+    """Create another client's missed call that is ready to be uploaded."""
+    now = timezone.now()
+    return Call.objects.create(
+        tenant=tenant,
+        session_id=5,
+        state="READY",
+        direction="in",
+        contact=CONTACT,
+        **dict.fromkeys(("started_at", "ended_at", "retry_window_started_at", "next_attempt_at"), now),
+        is_lost=True,
+        number=NUMBER,
+        result="NO_ANSWER",
+    )
 
 
 def create_notification(world):
@@ -195,6 +216,57 @@ def test_sweep_queues_a_row_once_a_minute(queue):
     assert queue.model.objects.requeue(now=now) == [queue.row().pk]
     assert queue.model.objects.requeue(now=now + QUEUED_FOR - timedelta(seconds=1)) == []
     assert queue.model.objects.requeue(now=now + QUEUED_FOR) == [queue.row().pk]
+
+
+def test_row_whose_worker_dies_each_time_is_given_up(queue, sweep_after):
+    """Otherwise it would stop a worker for each lease, for ever."""
+    task_queue.lose()
+    travelled = timedelta()
+    for lost in range(MAX_LOST_LEASES):
+        assert queue.claim(now=timezone.now() + travelled) is not None
+        assert queue.row().lost_leases == lost
+        travelled = queue.row().next_attempt_at - timezone.now()
+    sweep_after(travelled + timedelta(seconds=1))
+    sweep_after(timedelta(minutes=4))
+    assert is_finished(queue.row())
+
+
+def test_finished_work_makes_up_for_a_lost_lease(queue, sweep_after):
+    queue.claim(now=timezone.now())
+    task_queue.lose()
+    sweep_after(LEASE + QUEUED_FOR)
+    assert queue.row().lost_leases == 0
+
+
+UNDECRYPTABLE = UndecryptableText.create(Fernet(Fernet.generate_key()).encrypt(b"secret").decode())
+
+
+def test_client_whose_keys_cannot_be_decrypted_stops_nobody_else(queue, tenant, twin, sweep_after, client):
+    """What needs the key says so; nothing raises, and with the key put back everything goes on."""
+    keys = tenant.uis.access_token, tenant.crm.key, tenant.crm.client_id
+    UisConnection.objects.filter(tenant=tenant).update(access_token=UNDECRYPTABLE)
+    CrmConnection.objects.filter(tenant=tenant).update(key=UNDECRYPTABLE, client_id=UNDECRYPTABLE)
+    theirs = create_call_of(twin)
+    sweep_after(timedelta(minutes=1))
+    theirs.refresh_from_db()
+    assert theirs.state == "UPLOADED"
+    form = {"clientId": "", "userId": "27", "code": "101", "status": "busy"}
+    assert client.post(f"/hooks/retailcrm/{tenant.uis.hook}/change-user-status/", form).status_code == 403
+    theirs.delete()
+    row, connections = queue.row(), [UisConnection.objects.get(tenant=tenant), CrmConnection.objects.get(tenant=tenant)]
+    codes = {connection.denied_code for connection in connections} - {""}
+    if queue.model in {Call, Command} or row.__dict__.get("kind") == BulkAction.Kind.IMPORT:
+        assert codes == {"key_undecryptable"}
+    for connection in connections:
+        connection.save()  # A text that could not be read is kept as it is.
+    assert not UisConnection.objects.filter(tenant=tenant, access_token="").exists()
+    UisConnection.objects.filter(tenant=tenant).update(access_token=keys[0])
+    CrmConnection.objects.filter(tenant=tenant).update(key=keys[1], client_id=keys[2])
+    telephony_tasks.probe_all()
+    crm_tasks.probe_all()
+    sweep_after(timedelta(minutes=1))
+    sweep_after(timedelta(minutes=10))
+    assert is_finished(queue.row())
 
 
 def test_all_queues_are_here():

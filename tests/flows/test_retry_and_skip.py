@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone, translation
 
+from connector_project.core.jobs import MAX_LOST_LEASES
 from telephony import bulk_action_rows, bulk_actions, tasks
 from telephony.calls import apply_event, manual
 from telephony.models import BulkAction, BulkActionRow, Call, CallLogEntry, FailureReason, Notification, State
@@ -308,7 +309,7 @@ def test_batch_that_always_crashes_fails_the_bulk_action(client, support, reject
     real = manual.retry
     monkeypatch.setattr(manual, "retry", lambda *_args, **_kwargs: 1 / 0)
     task_queue.lose()
-    for _attempt in range(bulk_actions.MAX_ATTEMPTS):
+    for _attempt in range(MAX_LOST_LEASES):
         with pytest.raises(ZeroDivisionError):
             later(timedelta(minutes=4))
     later(timedelta(minutes=4))
@@ -489,7 +490,7 @@ def test_row_of_a_killed_worker_is_processed_once(
 
 
 def test_action_whose_worker_dies_at_another_row_each_time_goes_on(client, support, rejected, later, monkeypatch):
-    rejected(bulk_actions.MAX_ATTEMPTS + 2)
+    rejected(MAX_LOST_LEASES + 2)
     start_bulk(client, "RETRY", reason="CRM_REFUSED")
     process, calls = bulk_action_rows._process, []
 
@@ -500,7 +501,7 @@ def test_action_whose_worker_dies_at_another_row_each_time_goes_on(client, suppo
         return process(*args, **kwargs)
 
     monkeypatch.setattr(bulk_action_rows, "_process", die_at_the_second)
-    for _kill in range(bulk_actions.MAX_ATTEMPTS + 1):
+    for _kill in range(MAX_LOST_LEASES + 1):
         with pytest.raises(KilledError):
             later(timedelta(minutes=4))
         task_queue.lose()

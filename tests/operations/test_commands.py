@@ -39,10 +39,12 @@ def test_reencrypt_keys_uses_the_first_key(tenant, settings):
     assert UisConnection.objects.get().access_token == "uis-token"
 
 
-def test_missing_encryption_key_raises(tenant, settings):
+def test_key_that_cannot_be_decrypted_is_not_reencrypted(tenant, settings):
     settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    before = stored()
     with pytest.raises(ImproperlyConfigured, match="FIELD_ENCRYPTION_KEYS"):
-        UisConnection.objects.get()
+        run_command("reencrypt_keys")
+    assert stored() == before
 
 
 def test_make_encryption_key_prints_a_valid_key():

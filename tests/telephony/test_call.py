@@ -20,11 +20,11 @@ def pauses(attempts, **more):
 
 @pytest.mark.parametrize(
     ("attempts", "seconds"),
-    [(1, 10), (2, 30), (3, 60), (4, 300), (5, 900), (6, 3600), (7, 10_800), (8, 10_800), (50, 10_800)],
+    [(1, 10), (2, 30), (3, 60), (4, 300), (5, 900), (6, 1700), (7, 1700), (50, 1700)],
 )
-def test_pause_grows_to_three_hours_with_some_jitter(attempts, seconds):
+def test_pause_grows_to_half_an_hour_with_some_jitter(attempts, seconds):
     samples = list(pauses(attempts))
-    assert seconds <= min(samples) < max(samples) <= seconds + min(seconds / 5, 60)
+    assert seconds <= min(samples) < max(samples) <= seconds + min(seconds / 5, 60) < 1800
 
 
 @pytest.mark.parametrize("wait", [45, 86_000])

@@ -11,15 +11,15 @@ from django.core.mail import EmailMessage
 from django.db import transaction
 
 from connector_project.core import circuit_breaker, http_client, logging
-from connector_project.core.jobs import released
+from connector_project.core.jobs import MAX_LOST_LEASES, released
 from connector_project.core.task_queue import Queue, enqueue
 from connector_project.operations.models import AlertDelivery
 
 TASK = "connector_project.operations.tasks.send_alert"
 SYSTEM = "webhook"
 SECRET_PREFIX = "whsec_"  # noqa: S105 -- the prefix that the standard gives to secrets
-PAUSES_SECONDS = (30, 60, 120, 300, 900, 1800, 3600)
-MOST_TRIES = 79  # with these pauses, three days
+PAUSES_SECONDS = (30, 60, 120, 300, 900, 1800)
+MOST_TRIES = 150  # with these pauses, three days
 
 logger = logging.logger(__name__)
 Channel, State = AlertDelivery.Channel, AlertDelivery.State
@@ -64,7 +64,7 @@ def signature(message_id: str, sent_at: int, body: str, *, secret: str) -> str:
 def _try_to_send(alert: AlertDelivery, *, now: datetime) -> dict[str, Any]:
     """Send a claimed message; return the fields that say what became of it."""
     ended = {"state": State.FAILED, "detail": "", "ended_at": now, **released(None)}
-    if alert.channel not in enabled_channels():
+    if alert.channel not in enabled_channels() or alert.lost_leases >= MAX_LOST_LEASES:
         return ended
     try:
         if alert.channel == Channel.MAIL:

@@ -11,4 +11,5 @@ def describe(code: str, answered: str = "") -> str:
 
 
 def responsible(code: str) -> Responsible:
-    return Responsible.UIS if code == AccessError.ACCOUNT_INACTIVE else Responsible.CLIENT
+    others = {AccessError.ACCOUNT_INACTIVE: Responsible.UIS, AccessError.KEY_UNDECRYPTABLE: Responsible.OPERATOR}
+    return others.get(AccessError(code), Responsible.CLIENT) if code in set(AccessError) else Responsible.CLIENT

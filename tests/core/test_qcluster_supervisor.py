@@ -1,0 +1,45 @@
+"""A retired pool finishes its tasks, but none of them outlives its time."""
+
+import threading
+import time
+from types import SimpleNamespace
+
+from django_q.conf import Conf
+
+from connector_project.core.jobs import LEASE
+from connector_project.core.qcluster_supervisor import IDLE, _drain_and_kill
+
+BUFFER_SECONDS = 3  # that django-q2 adds to the time of a task
+
+
+class Worker:
+    """A worker process with a task that takes some time; its timer is not counted down."""
+
+    def __init__(self, *, left, works):
+        self.timer, self.killed_at, self.started = SimpleNamespace(value=left), None, time.monotonic()
+        if works is not None:
+            threading.Timer(works, lambda: setattr(self.timer, "value", IDLE)).start()
+
+    def is_alive(self):
+        return self.killed_at is None
+
+    def kill(self):
+        self.killed_at = time.monotonic() - self.started
+
+
+def drained(*workers):
+    _drain_and_kill(list(workers), poll_seconds=0.005)
+    return [worker.killed_at for worker in workers]
+
+
+def test_task_has_the_rest_of_its_time():
+    """Whatever the others still have: one that hangs must not hold them up, nor get more time by them."""
+    long, hanging, idle = Worker(left=100, works=0.15), Worker(left=0.05, works=None), Worker(left=IDLE, works=None)
+    finished, stopped, at_once = drained(long, hanging, idle)
+    assert 0.14 < finished < 0.5
+    assert 0.04 < stopped < 0.14
+    assert at_once < 0.04
+
+
+def test_retired_task_ends_before_the_lease_of_its_rows():
+    assert LEASE.total_seconds() > Conf.TIMEOUT + BUFFER_SECONDS

@@ -1,0 +1,98 @@
+"""Whoever locks several calls does so in the order of their primary keys: otherwise two wait for each other."""
+
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
+
+from telephony.calls import steps
+from telephony.calls.steps import Moved
+from telephony.models import Call, State, Step
+from tests.conftest import CONTACT, NUMBER
+
+needs_two_connections = pytest.mark.skipif(
+    "connection.vendor == 'sqlite'", reason="an SQLite in memory belongs to one thread"
+)
+
+
+@pytest.fixture
+def calls(tenant):
+    """Create calls of which the first began last."""
+    now = timezone.now()
+    return [
+        Call.objects.create(
+            tenant=tenant,
+            session_id=number,
+            state=State.READY,
+            contact=CONTACT,
+            number=NUMBER,
+            started_at=now - timedelta(hours=number),
+            ended_at=now,
+            next_attempt_at=now,
+            retry_window_started_at=now,
+        )
+        for number in range(2)
+    ]
+
+
+def run_while_first_is_locked(first, second, act):
+    """Lock one call, let `act` run into it in another thread, then lock the other. Return what `act` raised."""
+    errors = []
+
+    def run():
+        try:
+            act()
+        except DatabaseError as exc:
+            errors.append(exc)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    with transaction.atomic():
+        Call.objects.select_for_update().get(pk=first.pk)
+        thread.start()
+        time.sleep(0.3)
+        Call.objects.select_for_update().get(pk=second.pk)
+    thread.join(5)
+    return errors
+
+
+@needs_two_connections
+@pytest.mark.django_db(transaction=True)
+def test_worker_that_finishes_waits_for_whoever_holds_the_first_call(calls, tenant):
+    batch = Call.objects.claim(tenant.pk, State.READY, limit=2, now=timezone.now())
+    results = [(call, Moved(state=State.UPLOADED)) for call in batch]
+
+    def finish():
+        steps.finish(results, Step.UPLOAD, started=time.monotonic(), now=timezone.now())
+
+    assert run_while_first_is_locked(*calls, finish) == []
+    assert set(Call.objects.values_list("state", flat=True)) == {State.UPLOADED}
+
+
+@needs_two_connections
+@pytest.mark.django_db(transaction=True)
+def test_worker_that_claims_waits_for_whoever_holds_the_first_call(calls, tenant):
+    taken = []
+
+    def claim():
+        taken.extend(Call.objects.claim(tenant.pk, State.READY, limit=2, now=timezone.now()))
+
+    assert run_while_first_is_locked(*calls, claim) == []
+    assert {call.pk for call in taken} == {call.pk for call in calls}
+
+
+@needs_two_connections
+@pytest.mark.django_db(transaction=True)
+def test_calls_that_become_due_wait_for_whoever_holds_the_first(calls, tenant):
+    now = timezone.now()
+    Call.objects.update(reason="CRM_UNAVAILABLE", next_attempt_at=now + timedelta(hours=1))
+
+    def wake():
+        Call.objects.make_due(tenant.pk, [State.READY], "CRM_UNAVAILABLE", now=now)
+
+    assert run_while_first_is_locked(*calls, wake) == []
+    assert not Call.objects.filter(next_attempt_at__gt=now).exists()
