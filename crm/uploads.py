@@ -10,13 +10,13 @@ from structlog.contextvars import bind_contextvars
 from connector_project.core import http_client, phone_numbers
 from crm import call_records, client_factory
 from crm.retailcrm import errors
-from crm.retailcrm.client import LARGEST_UPLOAD, RetailCrmClient
+from crm.retailcrm.client import LARGEST_UPLOAD, MANAGER_RIGHT, RetailCrmClient
 from crm.retailcrm.payloads import CallRecord
 from telephony.calls import steps
-from telephony.calls.steps import Failed, Moved, Outcome, Postponed, Unavailable
+from telephony.calls.steps import Denied, Failed, Moved, Outcome, Postponed, Unavailable
 from telephony.models import Call, FailureReason, State, Step
 from telephony.models.call_queryset import POISON_AFTER_ATTEMPTS
-from tenants.models import Tenant
+from tenants.models import CrmConnection, Tenant
 from tenants.transfer_rules import SkipReason
 
 BATCH = LARGEST_UPLOAD
@@ -46,13 +46,24 @@ def upload(batch: Sequence[Call], *, now: datetime) -> None:
     bind_contextvars(tenant=batch[0].tenant.slug)
     connection = batch[0].tenant.crm
     client, records = client_factory.crm_client(connection), call_records.records(batch, now=now)
-    for number, part in enumerate(_split_suspects(batch)):
-        if number and connection.consecutive_failures:
-            # The CRM stopped answering: these are not sent.
-            waiting = Postponed(until=connection.retry_at or now, reason=FailureReason.CRM_UNAVAILABLE)
-            steps.finish([(call, waiting) for call in part], Step.UPLOAD, started=time.monotonic(), now=now)
-        else:
+    first, *others = _split_suspects(batch)
+    _upload(first, client, records, now=now)
+    for part in others:
+        if not _left_for_later(part, connection, Step.UPLOAD, now=now):
             _upload(part, client, records, now=now)
+
+
+def _left_for_later(batch: Sequence[Call], connection: CrmConnection, step: Step, *, now: datetime) -> bool:
+    """Leave calls for later, without an attempt, if the CRM has stopped answering; return whether it has.
+
+    `connection` is the one whose requests were sent before these.
+    """
+    if not connection.consecutive_failures:
+        return False
+    until, reason = connection.retry_at or now, FailureReason.CRM_UNAVAILABLE
+    waiting = [(call, Postponed(until=until, reason=reason, changes={"attempts": call.attempts - 1})) for call in batch]
+    steps.finish(waiting, step, started=time.monotonic(), now=now)
+    return True
 
 
 def _skip_expired(batch: Sequence[Call], *, now: datetime) -> list[Call]:
@@ -68,24 +79,28 @@ def find_owners_due(tenant_id: int, *, now: datetime) -> None:
     if batch := Call.objects.claim(tenant_id, State.RESOLVING_OWNER, limit=OWNERS_BATCH, now=now):
         tenant = batch[0].tenant
         client = client_factory.crm_client(tenant.crm)
-        for call in batch:
+        for number, call in enumerate(batch):
             started = time.monotonic()
             outcome = _find_owner(tenant, call, client, now=now)
             steps.finish([(call, outcome)], Step.RESOLVE_OWNER, started=started, now=now)
+            if _left_for_later(batch[number + 1 :], tenant.crm, Step.RESOLVE_OWNER, now=now):
+                break
         steps.enqueue_if_due(tenant_id, State.RESOLVING_OWNER, now=timezone.now())
 
 
 def _find_owner(tenant: Tenant, call: Call, client: RetailCrmClient, *, now: datetime) -> Outcome:
     """Look up a missed caller's manager; without one, the employee whose phone rang stays the owner."""
+    unowned = Moved(state=State.READY, changes={"crm_user_id": None})
+    if MANAGER_RIGHT in tenant.crm.denials and not tenant.crm.try_right(MANAGER_RIGHT, now=now):
+        return unowned
     try:
         manager = client.manager(phone_numbers.e164(call.contact))
     except (http_client.RemoteUnavailable, http_client.AccessDenied) as exc:
         # A missing scope must not stop missed calls from being uploaded; an invalid key does.
-        if exc.code != errors.SCOPE:
-            return _on_error(tenant, exc, now=now)
-        manager = None
+        outcome = _on_error(tenant, exc, now=now)
+        return unowned if exc.code == errors.SCOPE else outcome
     except http_client.RemoteError:
-        manager = None
+        return unowned
     return Moved(state=State.READY, changes={"crm_user_id": manager.user_id if manager else None})
 
 
@@ -107,7 +122,9 @@ def _upload(
         if len(batch) > 1:  # One bad call fails the whole batch: bisect it.
             middle = len(batch) // 2
             _upload(batch[:middle], client, records, now=now)
-            return _upload(batch[middle:], client, records, now=now)
+            if not _left_for_later(batch[middle:], tenant.crm, Step.UPLOAD, now=now):
+                _upload(batch[middle:], client, records, now=now)
+            return
         outcome = _on_error(tenant, exc, now=now)
     except http_client.RemoteError as exc:
         outcome = _on_error(tenant, exc, now=now)
@@ -123,8 +140,8 @@ def _on_error(tenant: Tenant, exc: http_client.RemoteError, *, now: datetime) ->
         case http_client.RemoteUnavailable():
             return Unavailable(vendor=tenant.crm, error=exc, reason=FailureReason.CRM_UNAVAILABLE)
         case http_client.AccessDenied():
-            tenant.crm.suspend_if_denied(exc, is_essential=True, now=now)
-            return Postponed(until=now, reason=FailureReason.CRM_DENIED, detail=str(exc))
+            tenant.crm.record_denial(exc, now=now)
+            return Denied(vendor=tenant.crm, error=exc, reason=FailureReason.CRM_DENIED)
         case http_client.UnexpectedReply():
             return Failed(reason=FailureReason.UNEXPECTED_REPLY, detail=str(exc))
     return Failed(reason=FailureReason.CRM_REFUSED, detail=str(exc))

@@ -75,9 +75,10 @@ class ConnectionForm(AlwaysSavedForm):
         return cleaned
 
     def save(self, commit: bool = True) -> Any:
-        if self.changed_data:
-            self.instance.denied_at, self.instance.denied_code, self.instance.denied_detail = None, "", ""
-        return super().save(commit)
+        saved = super().save(commit)
+        if self.changed_data and saved.pk:
+            saved.restore(is_new_account="address" in self.changed_data)
+        return saved
 
 
 class UisForm(ConnectionForm):

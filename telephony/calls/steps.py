@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from connector_project.core import logging, task_queue
-from connector_project.core.http_client import RemoteUnavailable
+from connector_project.core.http_client import AccessDenied, RemoteUnavailable
 from telephony import task_names
 from telephony.models import Call, FailureReason, State, Step
 from telephony.models.call import saving_changes
@@ -62,6 +62,15 @@ class Unavailable:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Denied:
+    """The vendor denied access: the step is retried when access may be granted. Recorded with the connection."""
+
+    vendor: Connection
+    error: AccessDenied
+    reason: FailureReason
+
+
+@dataclass(frozen=True, kw_only=True)
 class Failed:
     """The call stops until a person acts."""
 
@@ -69,7 +78,7 @@ class Failed:
     detail: str = ""
 
 
-Outcome = Moved | Postponed | Retried | Unavailable | Failed
+Outcome = Moved | Postponed | Retried | Unavailable | Denied | Failed
 Results = Sequence[tuple[Call, Outcome]]
 
 
@@ -111,6 +120,11 @@ def apply(call: Call, outcome: Outcome, *, now: datetime) -> None:
             call.postpone(reason, detail, now=now)
         case Unavailable(vendor=vendor, error=error, reason=reason):
             call.postpone_for_vendor(vendor, error, reason, now=now)
+        case Denied(vendor=vendor, error=error, reason=reason):
+            call.attempts = max(call.attempts - 1, 0)  # It did not reach the call.
+            denial = vendor.denied.get(error.subject)
+            until = vendor.next_try_at(error.subject, now=now)
+            call.postpone_until(until, reason, denial.message if denial else str(error))
         case Failed(reason=reason, detail=detail):
             call.fail(reason, detail, now=now)
 

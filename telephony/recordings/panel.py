@@ -116,7 +116,7 @@ class RecordingPanel:
             case UnavailableReason.MISSING:
                 return self._with_time(_("Last checked: %(moment)s."), call.recording_missing_since)
             case UnavailableReason.DENIED:
-                return call.tenant.uis.get_denied_code_display()
+                return next((one.label for one in call.tenant.uis.denied.values()), "")
             case UnavailableReason.NOT_FETCHED:
                 return call.get_skip_reason_display()
             case UnavailableReason.NOT_RECORDED:

@@ -129,7 +129,7 @@ def _query_uis(call: Call, *, now: datetime) -> UisSnapshot:
         return _fetch_snapshot(call)
     except http_client.RemoteError as exc:
         logger.warning("recording request failed", tenant=call.tenant.slug, call=call.session_id, error=str(exc))
-        connection.suspend_if_denied(exc, now=now)
+        connection.record_denial(exc, now=now)
         is_denied = isinstance(exc, http_client.AccessDenied)
         raise RecordingUnavailable(UnavailableReason.DENIED if is_denied else UnavailableReason.UNAVAILABLE) from exc
 
