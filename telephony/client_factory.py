@@ -76,7 +76,8 @@ class _AccountChannel(Channel):
         if not self.token:
             return  # Nothing was asked, so nobody has answered.
         if not self.counts_failures:
-            self.connection.lift(*proven)
+            if self.connection.denials:
+                self.connection.lift(*proven)
         elif self.connection.record_success(*proven):
             reasons = (FailureReason.UIS_UNAVAILABLE, FailureReason.UIS_DENIED)
             Call.objects.make_due(self.connection.tenant_id, UIS_STATES, reasons, now=timezone.now())

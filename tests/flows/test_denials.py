@@ -19,8 +19,10 @@ from connector_project.operations.models import Incident
 from crm import integration_module
 from crm import tasks as crm_tasks
 from crm.models import Command, Popup
+from crm.retailcrm import client as crm_client
 from telephony import tasks as uis_tasks
 from telephony.models import Call, Notification
+from telephony.models.choices import NEEDED_RIGHTS
 from telephony.webhooks import process
 from tenants.models import AuditLogEntry, CheckRun, CrmConnection, Employee, Tenant, TransferRules, UisConnection
 from tests import html_text, task_queue
@@ -28,7 +30,7 @@ from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import retailcrm_methods
 from tests.users import create_user
 
-LEGS, EVENT, UPLOAD = "get.call_legs_report", "telephony_write (call/event)", "telephony_write (calls/upload)"
+LEGS, EVENT, UPLOAD = "get.call_legs_report", crm_client.EVENT_RIGHT, crm_client.UPLOAD_RIGHT
 
 
 @pytest.fixture
@@ -108,6 +110,10 @@ def mails():
     """Count the mails about denied access."""
     pages = [f"/incident/{one.pk}/change/" for one in Incident.objects.filter(kind="ACCESS_DENIED")]
     return sum(any(page in message.body for page in pages) for message in mail.outbox)
+
+
+def test_steps_need_the_rights_that_their_requests_name():
+    assert NEEDED_RIGHTS == {"FETCHING_LEGS": LEGS, "READY": UPLOAD}
 
 
 # --- one right is missing

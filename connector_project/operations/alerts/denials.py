@@ -51,8 +51,10 @@ def of_step(connection: Connection, state: State) -> Denied | None:
 def describe(code: str, answered: str = "", *, rights: Iterable[str] = ()) -> str:
     """Return what must be changed to get access back; the vendor's text for an unknown code."""
     text = str(AccessError(code).label) if code in set(AccessError) - {""} else redact(answered)
-    missing = ", ".join(rights)
-    return f"{text} {gettext('Missing: %(rights)s.') % {'rights': missing}}".strip() if missing else text
+    if not (names := ", ".join(rights)):
+        return text
+    missing = gettext("Missing: %(rights)s.") % {"rights": names}
+    return f"{text} {missing}".strip()
 
 
 def responsible(code: str) -> Responsible:
