@@ -9,39 +9,31 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from connector_project.core import logging
+from connector_project.core.http_client import MODULE
 from connector_project.core.task_queue import enqueue
-from crm import checks, commands
+from crm import checks, commands, integration_module
 from crm.account_url import normalise
 from crm.models import Command
 from crm.retailcrm.errors import TELEPHONY_OFF
+from tenants.access_errors import SWITCHED_OFF
 from tenants.models import Tenant
 from tenants.models.tenant import validate_time_zone
-
-PROBE = "crm.tasks.probe"
-SWITCHED_OFF = "The module was switched off in the CRM."
 
 security = logging.logger("connector.security")
 
 
 def activity(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Command:
-    """Process a switch of the module: off suspends the CRM connection, on restores it."""
+    """Process a switch of the module: off suspends the CRM connection, on ends that."""
     command = commands.store(tenant, Command.Kind.ACTIVITY, request, now=now)
     data = _parse_object(request.get("activity"))
     if data is None:
         return command.close(Command.State.REFUSED, Command.Reason.BAD_REQUEST, now=now)
     if _is_on(data):
-        tenant.crm.restore()
+        tenant.crm.lift(SWITCHED_OFF, MODULE)
     else:
-        tenant.crm.suspend(TELEPHONY_OFF, SWITCHED_OFF, now=now)
+        tenant.crm.suspend(TELEPHONY_OFF, "The module was switched off in the CRM.", subject=SWITCHED_OFF, now=now)
     _update_address(tenant, request.get("systemUrl", ""))
     return command.close(Command.State.DONE, now=now)
-
-
-def is_switched_off(tenant: Tenant) -> bool:
-    """Return whether the CRM's last activity callback said that our module is off or frozen."""
-    commands = Command.objects.filter(tenant=tenant, kind=Command.Kind.ACTIVITY, state=Command.State.DONE)
-    last = commands.order_by("-received_at", "-pk").first()
-    return last is not None and not _is_on(_parse_object(last.params.get("activity")) or {})
 
 
 def settings_changed(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Command:
@@ -93,4 +85,4 @@ def _update_address(tenant: Tenant, address: str) -> None:
     with transaction.atomic():
         tenant.crm.address = address
         tenant.crm.save(update_fields=["address"])
-        enqueue(PROBE, tenant.pk)
+        enqueue(tenant.crm.PROBE_TASK if tenant.crm.suspension else integration_module.TASK, tenant.pk)

@@ -10,7 +10,7 @@ from django.utils import timezone
 from connector_project.core import http_client
 from connector_project.core.encrypted_fields import UndecryptableText
 from connector_project.core.rate_limit import RateLimit, RateLimitExceeded, acquire
-from crm.retailcrm.client import V4, V5, RetailCrmClient
+from crm.retailcrm.client import EVENT_RIGHT, UPLOAD_RIGHT, V4, V5, RetailCrmClient
 from crm.retailcrm.errors import SYSTEM
 from telephony.models import Call, FailureReason
 from telephony.models.choices import CRM_STATES
@@ -19,6 +19,8 @@ from tenants.models import CrmConnection
 
 # https://docs.retailcrm.ru/Developers/API/APIFeatures/APIRules; the telephony limit is that of the vendor's own client.
 PER_SECOND = {"ordinary": 10, "telephony": 40}
+# These answer that telephony is off where our module is not switched on.
+_ALSO_PROVEN = {EVENT_RIGHT: (http_client.MODULE,), UPLOAD_RIGHT: (http_client.MODULE,)}
 
 
 def crm_client(connection: CrmConnection, *, is_live: bool = False) -> RetailCrmClient:
@@ -45,25 +47,29 @@ def version_of(connection: CrmConnection) -> str:
 
 
 @contextmanager
-def _guard(connection: CrmConnection, kind: str, *, is_live: bool) -> Iterator[None]:
-    """Keep a request within the rate limit, and record in the circuit breaker how it ends."""
+def _guard(connection: CrmConnection, kind: str, right: str, *, is_live: bool) -> Iterator[None]:
+    """Keep a request within the rate limit; record in the circuit breaker how it ends, and what access that proves."""
     _pace(connection.address, kind, is_live=is_live)
     try:
         yield
     except http_client.RemoteUnavailable as exc:
         connection.record_failure(wait=exc.wait, is_live=is_live, now=timezone.now())
         raise
+    except http_client.RemoteRejected:
+        _record_answer(connection, right)
+        raise
     except http_client.RemoteError:
         _record_answer(connection)
         raise
     else:
-        _record_answer(connection)
+        _record_answer(connection, *((right, http_client.ACCOUNT, *_ALSO_PROVEN.get(right, ())) if right else ()))
 
 
-def _record_answer(connection: CrmConnection) -> None:
-    """When the CRM answers again, make the waiting calls due."""
-    if connection.record_success():
-        Call.objects.make_due(connection.tenant_id, CRM_STATES, FailureReason.CRM_UNAVAILABLE, now=timezone.now())
+def _record_answer(connection: CrmConnection, *proven: str) -> None:
+    """When the CRM answers again, or allows what it denied, make the waiting calls due."""
+    if connection.record_success(*proven):
+        reasons = (FailureReason.CRM_UNAVAILABLE, FailureReason.CRM_DENIED)
+        Call.objects.make_due(connection.tenant_id, CRM_STATES, reasons, now=timezone.now())
 
 
 def _pace(address: str, kind: str, *, is_live: bool) -> None:

@@ -231,5 +231,5 @@ def _failed(command: Command, exc: http_client.RemoteError, *, if_unknown: Comma
         reason = if_unknown
     if isinstance(exc, http_client.AccessDenied):
         reason = Reason.UIS_DENIED
-        command.tenant.uis.suspend_if_denied(exc, now=now)
+        command.tenant.uis.record_denial(exc, now=now)
     return Ended(state=State.FAILED, reason=reason, detail=str(exc))

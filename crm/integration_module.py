@@ -13,16 +13,18 @@ from django.templatetags.static import static
 from django.urls import reverse
 
 from connector_project.core import phone_numbers
+from connector_project.core.http_client import MODULE
 from crm.account_url import normalise
 from crm.models import UnknownId
 from crm.retailcrm.client import RetailCrmClient
 from crm.retailcrm.payloads import Module
 from crm.retailcrm.types import ModuleState
-from tenants.access_errors import AccessError
+from tenants.access_errors import SWITCHED_OFF
 from tenants.models import CrmConnection, Employee, Tenant, VirtualNumber
 
 TASK = "crm.tasks.register_module"
 NAME = "UIS"
+SWITCH_OFF_AGAIN = "switch_off_again"  # in `registered_module`: people want it off, and our edit switched it on
 Codes = Sequence[tuple[int, str]]
 
 
@@ -53,22 +55,37 @@ def register(
     }
     if not is_forced and not _has_changed(tenant, registration):
         return False
+    if _is_newly_off(tenant, CrmConnection.objects.get(pk=tenant.crm.pk)):
+        return False
     sent = _module(tenant, codes=[*ours, *manual])
     answer = client.edit_module(sent)
     unknown = {UnknownId.Kind.USER: answer.unknown_users, UnknownId.Kind.STORE: answer.unknown_sites}
     if any(unknown.values()):
         UnknownId.record(tenant, unknown, now=now)
-    if _save(tenant, registration, now=now):
-        return True
-    # Disconnected meanwhile: whichever request came last, the module must end switched off.
-    client.edit_module(replace(sent, codes=tuple(manual), is_active=False))
-    return False
+    if not _save(tenant, registration, now=now):
+        # Disconnected meanwhile: whichever request came last, the module must end switched off.
+        client.edit_module(replace(sent, codes=tuple(manual), is_active=False))
+        return False
+    if tenant.crm.registered_module.get(SWITCH_OFF_AGAIN):
+        _switch_off_again(tenant, client)
+        return False
+    return True
 
 
 def switch_off(tenant: Tenant, client: RetailCrmClient) -> None:
     """Switch the module off; manually entered extensions stay. Raises RemoteError."""
     manual = tenant.crm.registered_module.get("manual_codes", [])
     client.edit_module(replace(_module(tenant, codes=manual), is_active=False))
+
+
+def is_kept_off(tenant: Tenant, client: RetailCrmClient) -> bool:
+    """Return whether people switched our module off in the CRM, and it still is. Raises RemoteError."""
+    if SWITCHED_OFF not in tenant.crm.denials:
+        return False
+    if tenant.crm.registered_module.get(SWITCH_OFF_AGAIN):
+        _switch_off_again(tenant, client)
+        return True
+    return not (is_on(tenant, client) and tenant.crm.lift(SWITCHED_OFF))
 
 
 def is_on(tenant: Tenant, client: RetailCrmClient) -> bool:
@@ -124,7 +141,7 @@ def addresses(tenant: Tenant) -> dict[str, str]:
 
 
 def _has_changed(tenant: Tenant, registration: dict[str, Any]) -> bool:
-    if tenant.crm.denied_code == AccessError.TELEPHONY_OFF:
+    if SWITCHED_OFF in tenant.crm.denials or MODULE in tenant.crm.denials:
         return False
     registered = {name: tenant.crm.registered_module.get(name) for name in registration}
     return registered != registration or tenant.crm.registered_at is None
@@ -136,10 +153,27 @@ def _save(tenant: Tenant, registration: dict[str, Any], *, now: datetime) -> boo
     stored = CrmConnection.objects.select_for_update().filter(pk=tenant.crm.pk).first()
     if stored is None or stored.client_id != tenant.crm.client_id:
         return False
+    if _is_newly_off(tenant, stored):
+        registration |= {SWITCH_OFF_AGAIN: True}
     tenant.crm.registered_module, tenant.crm.module_code = registration, code(tenant)
     tenant.crm.registered_at = tenant.crm.registered_at or now
     tenant.crm.save(update_fields=["registered_module", "module_code", "registered_at"])
     return True
+
+
+def _is_newly_off(tenant: Tenant, stored: CrmConnection) -> bool:
+    """Return whether people have switched our module off since the client was loaded."""
+    since, known = (one.denials.get(SWITCHED_OFF, {}).get("since", "") for one in (stored, tenant.crm))
+    return since not in {"", known}
+
+
+def _switch_off_again(tenant: Tenant, client: RetailCrmClient) -> None:
+    """Undo an edit that came after people had switched the module off. If that fails, the probe repeats it."""
+    registered = tenant.crm.registered_module
+    codes = [(user_id, extension) for name in ("codes", "manual_codes") for user_id, extension in registered[name]]
+    client.edit_module(replace(_module(tenant, codes=codes), is_active=False))
+    del registered[SWITCH_OFF_AGAIN]
+    tenant.crm.save(update_fields=["registered_module"])
 
 
 def _fingerprint(tenant: Tenant) -> str:

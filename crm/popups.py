@@ -10,12 +10,14 @@ from django.utils import timezone
 from connector_project.core import http_client, jobs, logging
 from crm import call_records, client_factory
 from crm.models import Popup, UnknownId
+from crm.retailcrm.client import EVENT_RIGHT
 from crm.retailcrm.payloads import EventType, Hangup
 from crm.retailcrm.types import EventAnswer
 from telephony.calls import sources, stored_events
 from telephony.models import Notification
 from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, Event, RingingEvent
 from telephony.webhooks.process import DONE, Done, Dropped, Outcome, Postponed
+from tenants.access_errors import Denial
 from tenants.models import Employee, Tenant
 from tenants.transfer_rules import RuleInput
 
@@ -79,8 +81,8 @@ def _skipped(
         return Dropped(Reason.PAUSED)
     if age > POPUP_TTL:
         return Dropped(Reason.STALE, f"{age.total_seconds():.0f} s")
-    if tenant.crm.denied_at:
-        return Dropped(Reason.CRM_DENIED, tenant.crm.denied_detail)
+    if tenant.crm.denials and (denial := _denial(tenant, now=now)):
+        return Dropped(Reason.CRM_DENIED, denial.message)
     if tenant.crm.is_circuit_open(is_live=True, now=now):
         return Dropped(Reason.CRM_AWAY)
     if event.employee_id is None:
@@ -91,6 +93,14 @@ def _skipped(
         return Dropped(obsolete_reason)
     skip_reason = tenant.rules.rule_set().popup_skip_reason(_rule_input(event))
     return Dropped(Reason.RULE, skip_reason) if skip_reason else None
+
+
+def _denial(tenant: Tenant, *, now: datetime) -> Denial | None:
+    """Return what keeps pop-ups from being sent, if anything does; a denied right is tried from time to time."""
+    crm = tenant.crm
+    if crm.suspension or crm.try_right(EVENT_RIGHT, now=now):
+        return crm.suspension
+    return crm.denied[EVENT_RIGHT]
 
 
 def _rule_input(event: RingingEvent) -> RuleInput:
@@ -161,7 +171,7 @@ def _send(popup: Popup, *, now: datetime) -> Outcome:
     try:
         answer = client_factory.crm_client(popup.tenant.crm, is_live=True).send_event(event)
     except http_client.RemoteError as exc:
-        popup.tenant.crm.suspend_if_denied(exc, is_essential=True, now=now)
+        popup.tenant.crm.record_denial(exc, now=now)
         popup.state, popup.detail = State.FAILED, str(exc)
         popup.save()
         return Dropped(Reason.CRM_FAILED, str(exc))
@@ -216,7 +226,7 @@ def _close_popups(tenant: Tenant, popups: Sequence[Popup], hangup: Hangup, *, no
     except http_client.RemoteUnavailable as exc:
         return Postponed(now + jobs.QUEUED_FOR, str(exc))
     except http_client.RemoteError as exc:
-        tenant.crm.suspend_if_denied(exc, is_essential=True, now=now)
+        tenant.crm.record_denial(exc, now=now)
         return Dropped(Reason.CRM_FAILED, str(exc))
     _count_unknown(tenant, answer, now=now)
     return DONE

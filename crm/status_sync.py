@@ -21,7 +21,7 @@ def push(tenant: Tenant, *, now: datetime) -> int:
         try:
             client.set_user_status(employee.crm_user_id or 0, status)
         except http_client.AccessDenied as exc:
-            tenant.crm.suspend_if_denied(exc, now=now)
+            tenant.crm.record_denial(exc, now=now)
             return pushed
         except http_client.RemoteUnavailable:
             return pushed

@@ -7,7 +7,6 @@ from structlog.contextvars import bind_contextvars
 
 from connector_project.core import check_results, http_client, logging
 from crm import (
-    callbacks,
     client_factory,
     commands,
     integration_module,
@@ -17,8 +16,7 @@ from crm import (
     uploads,
     user_linking,
 )
-from crm.retailcrm.errors import SYSTEM, TELEPHONY_OFF
-from tenants.models import Tenant
+from tenants.models import CrmConnection, Tenant
 
 VERIFY_UPLOADS = "crm.tasks.verify_uploads"
 
@@ -67,17 +65,20 @@ def push_statuses(tenant_id: int) -> None:
 
 
 def probe(tenant_id: int) -> None:
-    """Check whether the CRM accepts us again, and register again; a module that users switched off stays off."""
+    """Ask the CRM whether it accepts our key: to confirm a denial, or because it may be over.
+
+    After a suspension the module is registered again; one that people switched off stays off.
+    """
 
     def reconnect(tenant: Tenant) -> None:
+        was_suspended = tenant.crm.suspension is not None
         key_verification.verify_crm_key(tenant.crm)
         client = client_factory.crm_client(tenant.crm)
-        if callbacks.is_switched_off(tenant) and not integration_module.is_on(tenant, client):
-            raise http_client.AccessDenied(SYSTEM, callbacks.SWITCHED_OFF, code=TELEPHONY_OFF)
-        integration_module.register(tenant, client, now=timezone.now(), is_forced=True)
-        tenant.crm.restore()
+        if was_suspended and not integration_module.is_kept_off(tenant, client):
+            integration_module.register(tenant, client, now=timezone.now(), is_forced=True)
+            tenant.crm.lift(http_client.MODULE)
 
-    _run_for_tenant(tenant_id, reconnect)
+    _run_for_tenant(tenant_id, reconnect, is_probe=True)
 
 
 def enqueue_due_work() -> None:
@@ -87,10 +88,11 @@ def enqueue_due_work() -> None:
 
 def probe_all() -> None:
     """Every five minutes: probe the CRM connections that are suspended."""
-    Tenant.objects.live().filter(crm__denied_at__isnull=False).enqueue_each(callbacks.PROBE)
+    CrmConnection.forget_unused(now=timezone.now())
+    Tenant.objects.live().filter(crm__denied_at__isnull=False).enqueue_each(CrmConnection.PROBE_TASK)
 
 
-def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object]) -> None:
+def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object], *, is_probe: bool = False) -> None:
     """Call the CRM for a periodic task: errors are logged and not retried."""
     tenant = Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant_id)
     if tenant.offboarded_at is not None:
@@ -99,9 +101,5 @@ def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object]) -> None
     try:
         request(tenant)
     except (http_client.RemoteError, check_results.CheckFailed) as exc:
-        tenant.crm.suspend_if_denied(exc, now=timezone.now())
+        tenant.crm.record_denial(exc, is_confirmed=is_probe, now=timezone.now())
         logger.warning("request failed", error=f"{type(exc).__name__}: {exc}")
-    else:
-        # An answer does not prove that our module is switched on there: only the probe checks that.
-        if tenant.crm.denied_code != TELEPHONY_OFF:
-            tenant.crm.restore()

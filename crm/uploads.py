@@ -11,13 +11,13 @@ from structlog.contextvars import bind_contextvars
 from connector_project.core import http_client, phone_numbers
 from crm import call_records, client_factory
 from crm.retailcrm import errors
-from crm.retailcrm.client import LARGEST_UPLOAD
+from crm.retailcrm.client import LARGEST_UPLOAD, MANAGER_RIGHT
 from crm.retailcrm.payloads import CallRecord
 from telephony.calls import steps
-from telephony.calls.steps import Failed, Moved, Outcome, Postponed, Unavailable, Unexpected
+from telephony.calls.steps import Denied, Failed, Moved, Outcome, Postponed, Unavailable, Unexpected
 from telephony.models import Call, FailureReason, State, Step
 from telephony.models.retries import SUSPECT_AFTER_ATTEMPTS
-from tenants.models import Tenant
+from tenants.models import CrmConnection, Tenant
 
 BATCH = LARGEST_UPLOAD
 OWNERS_BATCH = 10
@@ -54,15 +54,30 @@ def upload(batch: Sequence[Call], *, now: datetime) -> None:
         tenant.crm.return_half_open()
 
 
+def _left_for_later(batch: Sequence[Call], connection: CrmConnection, step: Step, *, now: datetime) -> bool:
+    """Leave calls for later, without an attempt, if the CRM has stopped answering; return whether it has.
+
+    `connection` is the one whose requests were sent before these.
+    """
+    if not connection.consecutive_failures:
+        return False
+    until = connection.retry_at or now
+    waiting = [(call, Postponed(until=until, reason=FailureReason.CRM_UNAVAILABLE)) for call in batch]
+    steps.finish(waiting, step, started=time.monotonic(), now=now)
+    return True
+
+
 def find_owners_due(tenant_id: int, *, now: datetime) -> None:
     """Look up the managers of one tenant's missed callers, a few at a time."""
     if batch := Call.objects.claim(tenant_id, State.RESOLVING_OWNER, limit=OWNERS_BATCH, now=now):
         tenant = batch[0].tenant
         current = steps.skip_expired(batch, before=tenant.upload_window_start(now=now), now=now)
-        for call in current:
+        for number, call in enumerate(current):
             started = time.monotonic()
             outcome = steps.isolate(call, functools.partial(_find_owner, tenant, call, now=now))
             steps.finish([(call, outcome)], Step.RESOLVE_OWNER, started=started, now=now)
+            if _left_for_later(current[number + 1 :], tenant.crm, Step.RESOLVE_OWNER, now=now):
+                break
         if not current:
             tenant.crm.return_half_open()
         steps.enqueue_if_due(tenant_id, State.RESOLVING_OWNER, now=timezone.now())
@@ -70,20 +85,21 @@ def find_owners_due(tenant_id: int, *, now: datetime) -> None:
 
 def _find_owner(tenant: Tenant, call: Call, *, now: datetime) -> Outcome:
     """Look up a missed caller's manager; without one, the employee whose phone rang stays the owner."""
+    unowned = Moved(state=State.READY, changes={"crm_user_id": None})
+    if MANAGER_RIGHT in tenant.crm.denials and not tenant.crm.try_right(MANAGER_RIGHT, now=now):
+        return unowned
     try:
         manager = client_factory.crm_client(tenant.crm).manager(phone_numbers.e164(call.contact))
     except (http_client.RemoteUnavailable, http_client.AccessDenied) as exc:
         # A missing scope must not stop missed calls from being uploaded; an invalid key does.
-        if exc.code != errors.SCOPE:
-            return _on_error(tenant, exc, now=now)
-        manager = None
+        outcome = _on_error(tenant, exc, now=now)
+        return unowned if exc.code == errors.SCOPE else outcome
     except http_client.UnexpectedReply as exc:
         # One garbled answer does not say who the manager is; an account without this method has none to tell.
-        if not exc.code and call.attempts < SUSPECT_AFTER_ATTEMPTS:
-            return Unexpected(detail=str(exc))
-        manager = None
+        is_verdict = bool(exc.code) or call.attempts >= SUSPECT_AFTER_ATTEMPTS
+        return unowned if is_verdict else Unexpected(detail=str(exc))
     except http_client.RemoteError:
-        manager = None
+        return unowned
     return Moved(state=State.READY, changes={"crm_user_id": manager.user_id if manager else None})
 
 
@@ -96,7 +112,9 @@ def _upload(batch: Sequence[Call], records: Mapping[int, CallRecord], *, now: da
         if len(batch) > 1:  # One bad call fails the whole batch: bisect it.
             middle = len(batch) // 2
             _upload(batch[:middle], records, now=now)
-            return _upload(batch[middle:], records, now=now)
+            if not _left_for_later(batch[middle:], tenant.crm, Step.UPLOAD, now=now):
+                _upload(batch[middle:], records, now=now)
+            return
         outcome = _on_error(tenant, exc, now=now)
     except http_client.RemoteError as exc:
         outcome = _on_error(tenant, exc, now=now)
@@ -112,8 +130,8 @@ def _on_error(tenant: Tenant, exc: http_client.RemoteError, *, now: datetime) ->
         case http_client.RemoteUnavailable():
             return Unavailable(vendor=tenant.crm, error=exc, reason=FailureReason.CRM_UNAVAILABLE)
         case http_client.AccessDenied():
-            tenant.crm.suspend_if_denied(exc, is_essential=True, now=now)
-            return Postponed(until=now, reason=FailureReason.CRM_DENIED, detail=str(exc))
+            tenant.crm.record_denial(exc, now=now)
+            return Denied(vendor=tenant.crm, error=exc, reason=FailureReason.CRM_DENIED)
         case http_client.UnexpectedReply():
             return Unexpected(detail=str(exc))
     return Failed(reason=FailureReason.CRM_REFUSED, detail=str(exc))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from connector_project.core.http_client import LONGEST_WAIT
 from telephony.uis.types import Limits
 
 RESERVED_SHARE = 0.2
@@ -16,11 +17,15 @@ def to_json(limits: Limits, *, now: datetime) -> dict[str, Any]:
 
 
 def seconds_to_wait(quota: Mapping[str, Any], *, is_live: bool, now: datetime) -> float:
-    """Return the seconds until the next request is allowed; 0 if there are points, or nothing is known."""
+    """Return the seconds until the next request is allowed; 0 if there are points, or nothing is known.
+
+    What UIS said is believed for half an hour at most: the client may have bought more points since.
+    """
     if not quota:
         return 0.0
-    at = datetime.fromisoformat(quota["at"])
-    return max(_wait_for(quota, unit, is_live=is_live, passed=now - at) for unit in ("minute", "day"))
+    passed = now - datetime.fromisoformat(quota["at"])
+    wait = max(_wait_for(quota, unit, is_live=is_live, passed=passed) for unit in ("minute", "day"))
+    return max(0.0, min(wait, LONGEST_WAIT - passed.total_seconds()))
 
 
 def is_low_today(quota: Mapping[str, Any], *, now: datetime) -> bool:

@@ -141,16 +141,14 @@ def _run(action: BulkAction, *, now: datetime) -> Portion | Postponed | Failed:
     if uis.is_circuit_open(is_live=False, now=now):
         return Postponed(until=uis.retry_at or now, reason=FailureReason.UIS_UNAVAILABLE)
     try:
-        portion = call_import.run(action, action.tenant, now=now)
+        return call_import.run(action, action.tenant, now=now)
     except http_client.RemoteError as exc:
         return _stop(action, uis, exc, now=now)
-    uis.restore()
-    return portion
 
 
 def _stop(action: BulkAction, uis: UisConnection, exc: http_client.RemoteError, *, now: datetime) -> Postponed | Failed:
     """Postpone or fail a portion after a UIS error."""
-    uis.suspend_if_denied(exc, now=now)
+    uis.record_denial(exc, now=now)
     detail = str(exc)
     match exc:
         case http_client.RemoteUnavailable():

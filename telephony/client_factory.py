@@ -20,6 +20,7 @@ from telephony.uis.types import Limits
 from tenants.access_errors import key_undecryptable
 from tenants.models import UisConnection
 
+CALL_API = "call_api"  # one right for all its methods
 OnWait = Callable[[http_client.RemoteUnavailable], None]
 
 
@@ -31,6 +32,7 @@ class _AccountChannel(Channel):
     quota_field: str
     is_live: bool
     counts_failures: bool = True
+    proven: tuple[str, ...] = ()  # by any success, besides the right it needs
     on_wait: OnWait | None = None
 
     def request(self, method: str, params: Mapping[str, object], *, timeout: float = 15.0) -> Result:
@@ -46,11 +48,15 @@ class _AccountChannel(Channel):
                     raise
                 # In the middle of a long list, instead of restarting it.
                 self.on_wait(exc)
+            except http_client.RemoteRejected:
+                # UIS looks at the rights before it looks at the parameters.
+                self._record_answer(self.right or method)
+                raise
             except http_client.RemoteError:
                 self._record_answer()
                 raise
             else:
-                self._record_answer()
+                self._record_answer(self.right or method, *self.proven)
                 return result
 
     def on_limits(self, limits: Limits) -> None:
@@ -68,12 +74,15 @@ class _AccountChannel(Channel):
         if self.counts_failures:
             self.connection.record_failure(wait=exc.wait, is_live=self.is_live, now=timezone.now())
 
-    def _record_answer(self) -> None:
-        # Without a key nothing was asked, so nobody has answered.
-        if self.counts_failures and self.token and self.connection.record_success():
-            Call.objects.make_due(
-                self.connection.tenant_id, UIS_STATES, FailureReason.UIS_UNAVAILABLE, now=timezone.now()
-            )
+    def _record_answer(self, *proven: str) -> None:
+        if not self.token:
+            return  # Nothing was asked, so nobody has answered.
+        if not self.counts_failures:
+            if self.connection.denials:
+                self.connection.lift(*proven)
+        elif self.connection.record_success(*proven):
+            reasons = (FailureReason.UIS_UNAVAILABLE, FailureReason.UIS_DENIED)
+            Call.objects.make_due(self.connection.tenant_id, UIS_STATES, reasons, now=timezone.now())
 
 
 def uis_client(connection: UisConnection, *, is_live: bool = False, on_wait: OnWait | None = None) -> UisClient:
@@ -92,6 +101,7 @@ def uis_client(connection: UisConnection, *, is_live: bool = False, on_wait: OnW
             connection=connection,
             quota_field="data_limits",
             is_live=is_live,
+            proven=(http_client.ACCOUNT,),
             on_wait=on_wait,
         ),
         # Its failures do not open the circuit breaker of the Data API, and clicks are never delayed.
@@ -100,6 +110,7 @@ def uis_client(connection: UisConnection, *, is_live: bool = False, on_wait: OnW
             token=connection.access_token,
             connection=connection,
             quota_field="call_limits",
+            right=CALL_API,
             is_live=True,
             counts_failures=False,
         ),

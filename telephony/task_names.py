@@ -6,7 +6,6 @@ SYNC_EMPLOYEES = "telephony.tasks.sync_employees"
 RECONCILE_CALLS = "telephony.tasks.reconcile_calls"
 CLOSE_DAYS = "telephony.tasks.close_days"
 POLL_STATUSES = "telephony.tasks.poll_statuses"
-PROBE = "telephony.tasks.probe"
 RUN_BULK_ACTION = "telephony.tasks.run_bulk_action"
 
 PROCESS_NOTIFICATION = "connector_project.operations.tasks.process_notification"

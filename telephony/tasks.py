@@ -14,7 +14,7 @@ from telephony.models import Call
 from telephony.reconciliation import daily, runs
 from telephony.staff import status_polling, sync
 from telephony.webhooks import process
-from tenants.models import Tenant, TransferRules
+from tenants.models import Tenant, TransferRules, UisConnection
 
 logger = logging.logger(__name__)
 
@@ -65,8 +65,8 @@ def poll_statuses(tenant_id: int) -> None:
 
 
 def probe(tenant_id: int) -> None:
-    """Check whether UIS accepts our access again."""
-    _run_for_tenant(tenant_id, lambda tenant: client_factory.uis_client(tenant.uis).account())
+    """Ask UIS whether it accepts our key: to confirm a denial, or because it may be over."""
+    _run_for_tenant(tenant_id, lambda tenant: client_factory.uis_client(tenant.uis).account(), is_probe=True)
 
 
 def sync_all() -> None:
@@ -95,11 +95,12 @@ def poll_all() -> None:
 
 
 def probe_all() -> None:
-    """Every five minutes: tenants whose access UIS rejects."""
-    Tenant.objects.live().filter(uis__denied_at__isnull=False).enqueue_each(task_names.PROBE)
+    """Every five minutes: tenants whose access UIS rejects. A missing right is probed by the step that needs it."""
+    UisConnection.forget_unused(now=timezone.now())
+    Tenant.objects.live().filter(uis__denied_at__isnull=False).enqueue_each(UisConnection.PROBE_TASK)
 
 
-def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object]) -> None:
+def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object], *, is_probe: bool = False) -> None:
     """Run a periodic UIS request: an error is logged, and not retried before the next period."""
     tenant = Tenant.objects.select_related("uis", "rules").get(pk=tenant_id)
     if tenant.offboarded_at is not None:
@@ -108,7 +109,5 @@ def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object]) -> None
     try:
         request(tenant)
     except http_client.RemoteError as exc:
-        tenant.uis.suspend_if_denied(exc, now=timezone.now())
+        tenant.uis.record_denial(exc, is_confirmed=is_probe, now=timezone.now())
         logger.warning("request failed", error=f"{type(exc).__name__}: {exc}")
-    else:
-        tenant.uis.restore()

@@ -1,9 +1,22 @@
-"""Why a vendor denies access to a tenant's account, with the text that says what to change."""
+"""What a vendor denies to a tenant's account and why, with the text that says what to change."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
-from connector_project.core.http_client import AccessDenied
+from connector_project.core.http_client import ACCOUNT, MODULE, AccessDenied
+
+# While a right is missing, one request that needs it is sent each five minutes.
+RIGHT_PROBE_PAUSE = timedelta(minutes=5)
+# A right that nothing has needed for so long is missed no more.
+FORGET_AFTER = timedelta(days=14)
+SWITCHED_OFF = "switched_off"  # people switched our module off in the CRM, and the CRM told us
+# What denies everything, in the order in which it must be put right; any other subject is one right.
+SUSPENDING = (ACCOUNT, SWITCHED_OFF, MODULE)
 
 
 class AccessError(Choices):
@@ -58,7 +71,7 @@ class AccessError(Choices):
     NOT_PUBLIC = "address_not_public", _("The address is not public.")
 
 
-# One right or option is missing: only the requests that need it fail.
+# Codes of one missing right or option: only the requests that need it fail.
 MISSING_RIGHTS = {AccessError.FORBIDDEN, AccessError.COMPONENT, AccessError.METHOD_COMPONENT, AccessError.CRM_SCOPE}
 
 
@@ -66,3 +79,53 @@ def key_undecryptable(system: str) -> AccessDenied:
     """Return the error for a stored key that cannot be decrypted: nothing can be asked with it."""
     message = "The stored key cannot be decrypted: FIELD_ENCRYPTION_KEYS lacks the key that encrypted it."
     return AccessDenied(system, message, code=AccessError.KEY_UNDECRYPTABLE)
+
+
+@dataclass(frozen=True)
+class Denial:
+    """A denial in force. Several may hold at once, one of each subject."""
+
+    subject: str
+    code: str
+    detail: str
+    since: datetime
+    retry_at: datetime  # of one right: when it may be tried again
+
+    @property
+    def right(self) -> str:
+        """The one right that is missing; empty if everything is denied."""
+        return "" if self.subject in SUSPENDING else self.subject
+
+    @property
+    def label(self) -> str:
+        """What must be changed; empty for an unknown code."""
+        return str(AccessError(self.code).label) if self.code in set(AccessError) else ""
+
+    @property
+    def message(self) -> str:
+        """The vendor's words, with the right they are about."""
+        return f"{self.right}: {self.detail}" if self.right else self.detail
+
+
+def to_json(denials: Iterable[Denial]) -> dict[str, Any]:
+    """Return denials as stored, by their subject."""
+    return {
+        one.subject: asdict(one) | {"since": one.since.isoformat(), "retry_at": one.retry_at.isoformat()}
+        for one in denials
+    }
+
+
+def from_json(stored: Mapping[str, Any]) -> dict[str, Denial]:
+    """Return stored denials by their subject: those of everything first, then the oldest."""
+    parsed = (
+        Denial(
+            **row | {"since": datetime.fromisoformat(row["since"]), "retry_at": datetime.fromisoformat(row["retry_at"])}
+        )
+        for row in stored.values()
+    )
+    return {one.subject: one for one in sorted(parsed, key=_rank)}
+
+
+def _rank(denial: Denial) -> tuple[int, datetime, str]:
+    first = SUSPENDING.index(denial.subject) if denial.subject in SUSPENDING else len(SUSPENDING)
+    return first, denial.since, denial.subject

@@ -19,13 +19,16 @@ from connector_project.core.ssrf import PublicPeerAdapter
 
 CONNECT_SECONDS = 3.05
 LARGEST_REPLY = 32 * 1024 * 1024
-LONGEST_RETRY_AFTER = 24 * 3600.0
+LONGEST_WAIT = 30 * 60.0
 # Streamed files: an hour of recording is about 30 MB.
 LARGEST_DOWNLOAD = 512 * 1024 * 1024
 LONGEST_DOWNLOAD_SECONDS = 900.0
 MOST_REDIRECTS = 3
 PART = 64 * 1024
 UNTRUSTED_ADDRESS = "address_foreign"
+# What a denial is about, if not one right.
+ACCOUNT = "account"
+MODULE = "module"
 
 
 class RemoteError(Exception):
@@ -41,11 +44,12 @@ class RemoteError(Exception):
 
 
 class RemoteUnavailable(RemoteError):
-    """Retry later; after `wait` seconds if the vendor named a time."""
+    """Retry later; after `wait` seconds if the vendor named a time, but never later than LONGEST_WAIT."""
 
     def __init__(self, system: str, message: str, *, code: str = "", wait: float | None = None) -> None:
         super().__init__(system, message, code=code)
-        self.wait = wait
+        # One answer is no verdict for a day: the vendor may be back, or have sold more points, much earlier.
+        self.wait = None if wait is None else min(wait, LONGEST_WAIT)
 
 
 class RemoteRejected(RemoteError):
@@ -53,7 +57,14 @@ class RemoteRejected(RemoteError):
 
 
 class AccessDenied(RemoteError):
-    """The vendor rejects all our requests until somebody changes a setting; `code` says which."""
+    """The vendor rejects our requests until somebody changes a setting; `code` says which.
+
+    `subject` says which requests: all of the account, those to our module, or those that need the right of this name.
+    """
+
+    def __init__(self, system: str, message: str, *, code: str = "", subject: str = ACCOUNT) -> None:
+        super().__init__(system, message, code=code)
+        self.subject = subject
 
 
 class UnexpectedReply(RemoteError):
@@ -76,7 +87,7 @@ class Reply:
     def retry_after(self) -> float | None:
         """Seconds the server asks us to wait; None if it names none, or a date."""
         value = self.headers.get("Retry-After", "")
-        return min(float(value), LONGEST_RETRY_AFTER) if value.isascii() and value.isdigit() else None
+        return float(value) if value.isascii() and value.isdigit() else None
 
 
 _trusted: frozenset[str] = frozenset()

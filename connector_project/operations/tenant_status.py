@@ -18,7 +18,7 @@ from connector_project.operations.models import Activation, Incident
 from connector_project.operations.onboarding import activation
 from telephony.models import Call, Notification
 from tenants.datetime_display import format_short
-from tenants.models import Connection, Tenant
+from tenants.models import Tenant
 
 Reason = tuple[str, Responsible | None]
 
@@ -70,6 +70,8 @@ def with_status(tenants: QuerySet[Tenant]) -> QuerySet[Tenant]:
                 then=Value(TenantStatus.ACCESS_DENIED),
             ),
             When(has_no_events, then=Value(TenantStatus.NO_EVENTS)),
+            # One right is missing.
+            When(is_denied("uis") | is_denied("crm"), then=Value(TenantStatus.ACCESS_DENIED)),
             When(check_run__failed_count__gt=0, then=Value(TenantStatus.FAILING)),
             default=Value(TenantStatus.ACTIVE),
             output_field=models.PositiveSmallIntegerField(),
@@ -143,11 +145,17 @@ def _describe(tenant: Tenant, status: TenantStatus, activity: RecentActivity, *,
     return "", None
 
 
+def is_denied(connection: str) -> Q:
+    """Return the condition that a vendor denies access, or a right; `connection` is “uis” or “crm”."""
+    return Q((f"{connection}__isnull", False)) & ~Q((f"{connection}__denials", {}))
+
+
 def _describe_denied(tenant: Tenant) -> Reason:
-    """Describe each suspended connection; who must act comes from the first."""
-    suspended: list[Connection] = [connection for connection in (tenant.uis, tenant.crm) if connection.denied_at]
-    text = " ".join(denials.describe(connection.denied_code, connection.denied_detail) for connection in suspended)
-    return text, denials.responsible(suspended[0].denied_code)
+    """Describe all that is denied; who must act comes from the first."""
+    denied = [one for connection in (tenant.uis, tenant.crm) for one in denials.of_connection(connection)]
+    if not denied:  # It may have been granted since the status was read.
+        return "", None
+    return " ".join(one.message for one in denied), denied[0].responsible
 
 
 def _describe_not_activated(tenant: Tenant, *, now: datetime) -> Reason:

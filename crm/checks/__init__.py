@@ -9,6 +9,7 @@ from crm import api_scopes, client_factory
 from crm.checks import account, module, staff
 from crm.checks.account import is_account_address, is_given, refused, served_version, version
 from crm.retailcrm import errors
+from crm.retailcrm.client import RetailCrmClient
 from tenants.models import Tenant
 
 __all__ = ["is_account_address", "is_given", "refused", "run_checks", "served_version", "version"]
@@ -32,12 +33,17 @@ def run_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
     yield from api_scopes.needed(tenant, rights)
     yield from staff.stores(tenant, rights)
     if served_version(tenant.crm, versions):
-        # Generators: each sends its requests only when its results are read.
-        further = (account.time_zone(client), module.state(tenant, client), module.other_telephony(client, now=now))
-        for results in further:
-            try:
-                yield from results
-            except http_client.RemoteError as exc:
-                if exc.code not in {errors.SCOPE, errors.METHOD_ABSENT}:  # The scope checks report these.
-                    yield refused(exc, tenant.crm)
+        yield from _further_checks(tenant, client, now=now)
     yield from staff.links(tenant)
+
+
+def _further_checks(tenant: Tenant, client: RetailCrmClient, *, now: datetime) -> Iterator[CheckResult]:
+    # Generators: each sends its requests only when its results are read.
+    for results in (account.time_zone(client), module.state(tenant, client), module.other_telephony(client, now=now)):
+        try:
+            yield from results
+        except http_client.RemoteError as exc:
+            if exc.code not in {errors.SCOPE, errors.METHOD_ABSENT}:  # The scope checks report these.
+                yield refused(exc, tenant.crm)
+            if isinstance(exc, http_client.RemoteUnavailable):
+                return  # The other requests would only wait as long.

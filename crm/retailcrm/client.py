@@ -25,6 +25,10 @@ EVENT_SECONDS = 4.0
 MANAGER_SECONDS = 4.0
 UPLOAD_SECONDS = 20.0
 DEFAULT_SECONDS = 10.0
+# Named by scope; by method too, as a key of the old kind may have one method of a scope without the other.
+EVENT_RIGHT = "telephony_write (call/event)"
+UPLOAD_RIGHT = "telephony_write (calls/upload)"
+MANAGER_RIGHT = "telephony_read (manager)"
 
 # Path of our module, and the field that has it in requests and answers.
 _MODULE_PLACES = {V4: ("telephony/setting", "configuration"), V5: ("integration-modules", "integrationModule")}
@@ -36,15 +40,15 @@ AnswerT = TypeVar("AnswerT", bound=types.Answer)
 class RetailCrmClient:
     """Client of one account. Every method raises RemoteError.
 
-    Each request runs inside `guard`, which gets its kind, "telephony" or "ordinary": it waits until the rate limit
-    allows the request, and sees how it ends.
+    Each request runs inside `guard`, which gets its kind, "telephony" or "ordinary", and the right it needs ("" if it
+    proves nothing about the key): it waits until the rate limit allows the request, and sees how it ends.
     """
 
     address: str
     key: str
     version: str = V5
     zone: ZoneInfo = field(default_factory=functools.partial(ZoneInfo, "Europe/Moscow"))
-    guard: Callable[[str], AbstractContextManager[object]] = nullcontext
+    guard: Callable[[str, str], AbstractContextManager[object]] = lambda _kind, _right: nullcontext()
     send: Callable[..., http_client.Reply] = http_client.send
 
     def versions(self) -> tuple[str, ...]:
@@ -53,7 +57,7 @@ class RetailCrmClient:
 
     def rights(self) -> Rights:
         """https://docs.retailcrm.ru/Developers/API/APIFeatures/APIRules: what this key may do."""
-        return self._get(Rights, "/api/credentials")
+        return self._get(Rights, "/api/credentials", right="credentials")
 
     def public_address(self) -> str:
         """The account's public URL from `system-info`, which needs no key."""
@@ -62,7 +66,7 @@ class RetailCrmClient:
     def time_zone(self) -> str:
         """The account's IANA time zone by GET /settings; "" if not permitted or unknown."""
         try:
-            name = self._get(types.SettingsAnswer, self._path("/settings")).settings.time_zone
+            name = self._get(types.SettingsAnswer, self._path("/settings"), right="reference_read").settings.time_zone
         except (http_client.AccessDenied, http_client.UnexpectedReply) as exc:
             if exc.code in {errors.SCOPE, errors.METHOD_ABSENT}:
                 return ""
@@ -76,7 +80,7 @@ class RetailCrmClient:
         """
         path, _place = _MODULE_PLACES[self.version]
         try:
-            return self._get(types.StoredModule, self._path(f"/{path}/{code}")).state
+            return self._get(types.StoredModule, self._path(f"/{path}/{code}"), right="integration_read").state
         except http_client.RemoteRejected as exc:
             if exc.code != errors.NOT_FOUND:
                 raise
@@ -86,29 +90,32 @@ class RetailCrmClient:
         """Create or replace our module with all its extensions. Same pages as `module`."""
         path, place = _MODULE_PLACES[self.version]
         payload = payloads.to_module_v4(module) if self.version == V4 else payloads.to_module_v5(module)
-        return self._post(ModuleAnswer, self._path(f"/{path}/{module.code}/edit"), {place: payload})
+        path = self._path(f"/{path}/{module.code}/edit")
+        return self._post(ModuleAnswer, path, {place: payload}, right="integration_write")
 
     def send_event(self, event: CallEvent) -> EventAnswer:
         """Open or close a pop-up: POST /telephony/call/event. Useless a few seconds late, so never queued."""
         path = self._path("/telephony/call/event")
-        return self._post(EventAnswer, path, {"event": event.payload()}, timeout=EVENT_SECONDS)
+        return self._post(EventAnswer, path, {"event": event.payload()}, right=EVENT_RIGHT, timeout=EVENT_SECONDS)
 
     def upload_calls(self, calls: Sequence[CallRecord]) -> UploadAnswer:
         """Upload up to 50 calls: POST /telephony/calls/upload. Idempotent by externalId."""
         path, records = self._path("/telephony/calls/upload"), [call.payload(zone=self.zone) for call in calls]
-        return self._post(UploadAnswer, path, {"calls": records}, timeout=UPLOAD_SECONDS)
+        return self._post(UploadAnswer, path, {"calls": records}, right=UPLOAD_RIGHT, timeout=UPLOAD_SECONDS)
 
     def manager(self, phone: str) -> Manager | None:
         """The customer's manager, whatever their status: GET /telephony/manager."""
         query = {"phone": phone, "details": "0", "ignoreStatus": "1"}
         path = self._path("/telephony/manager")
-        return self._get(types.ManagerAnswer, path, query, timeout=MANAGER_SECONDS).manager
+        return self._get(types.ManagerAnswer, path, query, right=MANAGER_RIGHT, timeout=MANAGER_SECONDS).manager
 
     def history(self, *, pages: int = 1) -> Iterator[HistoryCall]:
         """The newest calls in the account's history: GET /telephony/calls; not every account supports it."""
         query = {"limit": "100"}
         for _page in range(pages):
-            answer = self._get(types.HistoryAnswer, self._path("/telephony/calls"), query)
+            answer = self._get(
+                types.HistoryAnswer, self._path("/telephony/calls"), query, right="telephony_read (calls)"
+            )
             yield from answer.calls
             if not answer.next_cursor:
                 return
@@ -120,14 +127,15 @@ class RetailCrmClient:
         page, last = 1, 1
         while page <= last:
             query = {"limit": str(USERS_A_PAGE), "page": str(page)}
-            answer = self._get(types.UsersAnswer, self._path("/users"), query)
+            answer = self._get(types.UsersAnswer, self._path("/users"), query, right="user_read")
             found += answer.users
             page, last = page + 1, answer.last_page
         return found
 
     def set_user_status(self, user_id: int, status: str) -> None:
         """Set a status (free, busy, dinner, break): POST /users/{id}/status, version 5 only."""
-        self._ask("POST", f"/api/{V5}/users/{user_id}/status", body={"status": status}, timeout=DEFAULT_SECONDS)
+        path = f"/api/{V5}/users/{user_id}/status"
+        self._ask("POST", path, right="user_write", body={"status": status}, timeout=DEFAULT_SECONDS)
 
     def _path(self, path: str) -> str:
         return f"/api/{self.version}{path}"
@@ -138,25 +146,33 @@ class RetailCrmClient:
         path: str,
         query: Mapping[str, str] | None = None,
         *,
+        right: str = "",
         timeout: float = DEFAULT_SECONDS,
     ) -> AnswerT:
-        return self._parse(kind, self._ask("GET", path, query=query or {}, timeout=timeout), path)
+        return self._parse(kind, self._ask("GET", path, right=right, query=query or {}, timeout=timeout), path)
 
     def _post(
-        self, kind: type[AnswerT], path: str, form: Mapping[str, object], *, timeout: float = DEFAULT_SECONDS
+        self,
+        kind: type[AnswerT],
+        path: str,
+        form: Mapping[str, object],
+        *,
+        right: str,
+        timeout: float = DEFAULT_SECONDS,
     ) -> AnswerT:
         # The API wants structures as one JSON string in a form field and rejects nested fields.
         body = {name: json.dumps(value, ensure_ascii=False) for name, value in form.items()}
-        return self._parse(kind, self._ask("POST", path, body=body, timeout=timeout), path)
+        return self._parse(kind, self._ask("POST", path, right=right, body=body, timeout=timeout), path)
 
-    def _ask(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, *, right: str, **request: Any) -> dict[str, Any]:
         if not self.key and path != SYSTEM_INFO:
             # A disconnected client has no key: nothing more is sent for them, even by queued tasks.
             raise http_client.AccessDenied(SYSTEM, "There is no API key.", code=errors.KEY)
         # The key goes in a header, so that it is not in URLs and logs.
         headers = {"X-API-KEY": self.key} if self.key else {}
-        with self.guard("telephony" if "/telephony" in path else "ordinary"):
-            return _read(self.send(SYSTEM, method, f"{self.address.rstrip('/')}{path}", headers=headers, **request))
+        with self.guard("telephony" if "/telephony" in path else "ordinary", right):
+            reply = self.send(SYSTEM, method, f"{self.address.rstrip('/')}{path}", headers=headers, **request)
+            return _read(reply, right=right)
 
     def _parse(self, kind: type[AnswerT], data: object, path: str) -> AnswerT:
         try:
@@ -168,7 +184,7 @@ class RetailCrmClient:
             ) from exc
 
 
-def _read(reply: http_client.Reply) -> dict[str, Any]:
+def _read(reply: http_client.Reply, *, right: str) -> dict[str, Any]:
     """Return the body of a successful response; `success` decides, not the status code."""
     try:
         data = json.loads(reply.text)
@@ -183,4 +199,4 @@ def _read(reply: http_client.Reply) -> dict[str, Any]:
         return data
     # A server error is not a rejection, whatever its JSON says.
     fault = errors.from_status(reply) if reply.status >= 500 or reply.status == 429 else None
-    raise fault or errors.from_answer(data)
+    raise fault or errors.from_answer(data, right=right)

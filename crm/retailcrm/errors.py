@@ -5,6 +5,7 @@ https://docs.retailcrm.ru/Developers/API/APIFeatures/APIRules
 
 from collections.abc import Mapping
 
+from connector_project.core import http_client
 from connector_project.core.http_client import (
     AccessDenied,
     RemoteError,
@@ -55,13 +56,16 @@ def from_status(reply: Reply) -> RemoteError | None:
     return None
 
 
-def from_answer(data: Mapping[str, object]) -> RemoteError:
-    """Return the error for a response with `success: false`."""
+def from_answer(data: Mapping[str, object], *, right: str) -> RemoteError:
+    """Return the error for a response with `success: false`; `right` names what the request needed."""
     message = str(data.get("errorMsg") or "retailCRM rejected the request without a reason.")
     text = f"{message} {_errors(data.get('errors'))}".strip()
     plain = message.lower().replace('"', "")
     known = (kind for prefix, kind in _ERRORS.items() if plain.startswith(prefix))
     error, code = next(known, (RemoteRejected, ""))
+    if error is AccessDenied:
+        subject = {SCOPE: right, TELEPHONY_OFF: http_client.MODULE}.get(code, http_client.ACCOUNT)
+        return AccessDenied(SYSTEM, text, code=code, subject=subject)
     return error(SYSTEM, text, code=code)
 
 

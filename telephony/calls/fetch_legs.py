@@ -16,7 +16,7 @@ from telephony.calls.evidence import load, updated
 from telephony.calls.legs import record_ids
 from telephony.calls.resolution import ResolutionStatus
 from telephony.calls.sources import Sources
-from telephony.calls.steps import Failed, Moved, Outcome, Postponed, Retried, Unavailable, Unexpected
+from telephony.calls.steps import Denied, Failed, Moved, Outcome, Postponed, Retried, Unavailable, Unexpected
 from telephony.models import Call, FailureReason, State, Step
 from telephony.uis import errors
 from telephony.uis.client import UisClient
@@ -78,9 +78,11 @@ def _fetch(claimed: list[Call], *, now: datetime) -> None:
     try:
         found = _UisReply.fetch_batch(batch, _client(batch), now=now)
     except http_client.RemoteError as exc:
-        tenant.uis.suspend_if_denied(exc, is_essential=True, now=now)
+        tenant.uis.record_denial(exc, now=now)
         results: steps.Results = [(call, _on_error(call, exc, uis=tenant.uis, now=now)) for call in batch]
     else:
+        if found.denied:
+            tenant.uis.record_denial(found.denied, now=now)
         known, choices = Sources.load(tenant, [call.session_id for call in batch]), tenant.rules.rule_set()
         results = steps.decide_each(
             batch, functools.partial(_evaluate, found=found, known=known, choices=choices, now=now)
@@ -100,7 +102,14 @@ def _has_live(batch: Sequence[Call]) -> bool:
 class _UisReply:
     """UIS's answer for a batch."""
 
-    def __init__(self, legs: Sequence[CallLeg] = (), rows: Sequence[EndedEvent] = ()) -> None:
+    def __init__(
+        self,
+        legs: Sequence[CallLeg] = (),
+        rows: Sequence[EndedEvent] = (),
+        *,
+        denied: http_client.AccessDenied | None = None,
+    ) -> None:
+        self.denied = denied  # why there are no report rows
         self.legs: dict[int, list[CallLeg]] = {}
         for leg in legs:
             self.legs.setdefault(leg.session_id, []).append(leg)
@@ -114,10 +123,15 @@ class _UisReply:
         legs = client.call_legs([call.session_id for call in batch], since=since, till=till)
         found = cls(legs)
         incomplete = [call.session_id for call in batch if found.lacks(call)]
-        rows = client.calls_by_session(incomplete, since=since, till=till) if incomplete else []
+        denied, rows = None, []
+        if incomplete:
+            try:
+                rows = client.calls_by_session(incomplete, since=since, till=till)
+            except http_client.AccessDenied as exc:
+                denied = exc  # The other calls do not need this report.
         if not client.supports_in_operator and batch[0].tenant.uis.supports_in_operator:
             UisConnection.objects.filter(tenant=batch[0].tenant).update(supports_in_operator=False)
-        return cls(legs, rows)
+        return cls(legs, rows, denied=denied)
 
     def lacks(self, call: Call) -> bool:
         """Whether the report row is needed: it has the direction, and a recording of all talks."""
@@ -146,7 +160,7 @@ def _on_error(call: Call, exc: http_client.RemoteError, *, uis: UisConnection, n
         case http_client.RemoteUnavailable():
             return Unavailable(vendor=uis, error=exc, reason=FailureReason.UIS_UNAVAILABLE)
         case http_client.AccessDenied():
-            return Postponed(until=now, reason=FailureReason.UIS_DENIED, detail=str(exc))
+            return Denied(vendor=uis, error=exc, reason=FailureReason.UIS_DENIED)
         case http_client.UnexpectedReply():
             return Unexpected(detail=str(exc))
     return Failed(reason=FailureReason.UIS_REFUSED, detail=str(exc))
@@ -154,6 +168,8 @@ def _on_error(call: Call, exc: http_client.RemoteError, *, uis: UisConnection, n
 
 def _evaluate(call: Call, *, found: _UisReply, known: Sources, choices: RuleSet, now: datetime) -> Outcome:
     """Evaluate one call with UIS's answer. `call` is this worker's copy; the outcome says what is written."""
+    if found.denied and found.lacks(call):
+        return _on_error(call, found.denied, uis=call.tenant.uis, now=now)
     legs = found.legs.get(call.session_id, [])
     call.uis_snapshot = updated(call.uis_snapshot, row=found.rows.get(call.session_id), legs=legs)
     resolution, owner = known.resolve(call, waits_for_legs=call.attempts < WAIT_FOR_LEGS_ATTEMPTS)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from django.db import transaction
 
 from connector_project.core import logging, task_queue
-from connector_project.core.http_client import RemoteUnavailable
+from connector_project.core.http_client import AccessDenied, RemoteUnavailable
 from connector_project.core.jobs import BROKEN, DATABASE_FAULTS, SWEEP_LIMIT
 from telephony import task_names
 from telephony.calls import late_answers
@@ -81,6 +81,15 @@ class Unexpected:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Denied:
+    """The vendor denied access: the step is retried when access may be granted. Recorded with the connection."""
+
+    vendor: Connection
+    error: AccessDenied
+    reason: FailureReason
+
+
+@dataclass(frozen=True, kw_only=True)
 class Failed:
     """The call stops until a person acts."""
 
@@ -89,7 +98,7 @@ class Failed:
 
 
 UPLOADED = Moved(state=State.UPLOADED)
-Outcome = Moved | Postponed | Retried | Unavailable | Unexpected | Failed
+Outcome = Moved | Postponed | Retried | Unavailable | Denied | Unexpected | Failed
 Results = Sequence[tuple[Call, Outcome]]
 
 
@@ -161,6 +170,10 @@ def apply(call: Call, outcome: Outcome, *, now: datetime) -> None:
             call.postpone(reason, detail, now=now)
         case Unavailable(vendor=vendor, error=error, reason=reason):
             call.postpone_for_vendor(vendor, error, reason, now=now)
+        case Denied(vendor=vendor, error=error, reason=reason):
+            denial = vendor.denied.get(error.subject)
+            until = vendor.next_try_at(error.subject, now=now)
+            call.postpone_until(until, reason, denial.message if denial else str(error))
         case Unexpected(detail=detail):
             call.postpone_unexpected(detail, now=now)
         case Failed(reason=reason, detail=detail):

@@ -37,10 +37,13 @@ def account_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
         (numbers.virtual_numbers(tenant, client), numbers.RIGHT_NUMBERS),
         (account.call_api(client), None),
         (account.own_integration(client, now=now), None),
+        (account.call_reports(client, now=now), None),
         (account.points(tenant, now=now), None),
     ):
         try:
             yield from results
         except http_client.RemoteError as exc:
             yield refused(exc, right=right)
+            if isinstance(exc, http_client.RemoteUnavailable):
+                return  # The other requests would only wait as long.
     yield account.DATA_API.result(is_ok=True)

@@ -143,6 +143,13 @@ def own_integration(client: UisClient, *, now: datetime) -> Iterator[CheckResult
     yield OWN_INTEGRATION.result(is_ok=not is_on)
 
 
+def call_reports(client: UisClient, *, now: datetime) -> Iterator[CheckResult]:
+    """Ask both reports for a session that does not exist: UIS's refusal fails DATA_API."""
+    client.call_legs([0], since=now, till=now)
+    client.calls_by_session([0], since=now, till=now)
+    yield DATA_API.result(is_ok=True)
+
+
 def points(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
     """Check the daily quota only: the quota per minute recovers by itself."""
     tenant.uis.refresh_from_db(fields=["data_limits", "call_limits"])

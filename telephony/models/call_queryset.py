@@ -8,7 +8,16 @@ from django.db import models
 
 from connector_project.core import circuit_breaker, jobs
 from connector_project.core.jobs import LeasedQuerySet
-from telephony.models.choices import CRM_STATES, OPEN_STATES, UIS_STATES, Direction, FailureReason, Result, State
+from telephony.models.choices import (
+    CRM_STATES,
+    NEEDED_RIGHTS,
+    OPEN_STATES,
+    UIS_STATES,
+    Direction,
+    FailureReason,
+    Result,
+    State,
+)
 from telephony.models.retries import SUSPECT_AFTER_ATTEMPTS
 from tenants.models import Connection, CrmConnection, Tenant, UisConnection
 
@@ -72,6 +81,8 @@ class CallQuerySet(LeasedQuerySet["Call"]):
         connection = _connection(tenant_id, state)
         if connection is not None and connection.consecutive_failures:
             chosen = chosen[:1] if connection.try_half_open(now=now) else []
+        elif connection is not None and NEEDED_RIGHTS.get(state) in connection.denials:
+            chosen = _choose_denied(connection, state, due, now=now)[:limit]
         return self._claim(chosen, state, now=now)
 
     def claim_expired(
@@ -86,17 +97,29 @@ class CallQuerySet(LeasedQuerySet["Call"]):
             return []
         free = self.filter(pk__in=chosen, state=state, next_attempt_at__lte=now)
         token = free.set_lease(now=now)
-        return list(self.filter(pk__in=chosen, claim_token=token).with_related())
+        batch = list(self.filter(pk__in=chosen, claim_token=token).with_related())
+        for call in batch:  # One object: what a request records of the connections is known to all of them.
+            call.tenant = batch[0].tenant
+        return batch
 
-    def make_due(self, tenant_id: int, states: Sequence[State], reason: FailureReason, *, now: datetime) -> int:
-        """Make calls due that waited for a vendor that answers again; old ones get low priority.
+    def make_due(
+        self, tenant_id: int, states: Sequence[State], reasons: Sequence[FailureReason], *, now: datetime
+    ) -> int:
+        """Make calls due that waited for a vendor that answers or allows again; old ones get low priority.
 
         A call that failed repeatedly keeps its own retry delay: it may be the cause of the vendor's failures.
         """
         waiting = self.filter(tenant=tenant_id, state__in=states, failed_at=None, claim_token=None)
         waiting.filter(ended_at__lt=now - LIVE_WINDOW, is_low_priority=False).update(is_low_priority=True)
-        unsuspected = waiting.filter(reason=reason, attempts__lt=SUSPECT_AFTER_ATTEMPTS)
+        unsuspected = waiting.filter(reason__in=reasons, attempts__lt=SUSPECT_AFTER_ATTEMPTS)
         return unsuspected.filter(next_attempt_at__gt=now).update(next_attempt_at=now)
+
+    def waiting(self, tenant_id: int, *, now: datetime) -> "CallQuerySet":
+        """Return the calls whose next request to a vendor is due later."""
+        states = [*UIS_STATES, *CRM_STATES]
+        return self.filter(
+            tenant=tenant_id, state__in=states, failed_at=None, claim_token=None, next_attempt_at__gt=now
+        )
 
     def count_claimed(self, tenant_id: int, state: State, *, now: datetime) -> int:
         """Return how many workers work on calls of this client in one state."""
@@ -141,6 +164,21 @@ def _batch(due: Sequence[tuple[int, bool]]) -> list[int]:
 def _is_unavailable(connection: str, now: datetime) -> models.Q:
     """Return the condition that an account denies access, or that its circuit breaker is open."""
     return models.Q((f"{connection}__denied_at__isnull", False)) | models.Q((f"{connection}__retry_at__gt", now))
+
+
+def _choose_denied(connection: Connection, state: State, due: CallQuerySet, *, now: datetime) -> list[int]:
+    """Return the calls to claim while the right that their state needs is denied; the others wait for it.
+
+    One call at a time probes the right. Calls that only wait for a recording may go on without it.
+    """
+    right = NEEDED_RIGHTS[state]
+    if connection.try_right(right, now=now):
+        return list(due.values_list("pk", flat=True)[:1])
+    denial = connection.denied[right]
+    reason = FailureReason.UIS_DENIED if state in UIS_STATES else FailureReason.CRM_DENIED
+    waiting = due.filter(has_legs=False) if state in UIS_STATES else due
+    waiting.order_by().update(reason=reason, detail=denial.message, next_attempt_at=denial.retry_at, claim_token=None)
+    return list(due.values_list("pk", flat=True)) if state in UIS_STATES else []
 
 
 def _connection(tenant_id: int, state: State) -> Connection | None:

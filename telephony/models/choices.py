@@ -22,6 +22,8 @@ OPEN_STATES = [State.DEBOUNCING, State.FETCHING_LEGS, State.RESOLVING_OWNER, Sta
 # States whose step sends requests to UIS or to the CRM.
 UIS_STATES = [State.FETCHING_LEGS]
 CRM_STATES = [State.RESOLVING_OWNER, State.READY]
+# The vendors' names of the rights without which a step can do nothing.
+NEEDED_RIGHTS = {State.FETCHING_LEGS: "get.call_legs_report", State.READY: "telephony_write (calls/upload)"}
 
 
 class Step(Choices):

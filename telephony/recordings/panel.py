@@ -13,6 +13,7 @@ from telephony.calls import recording_selection
 from telephony.calls.recording_selection import Part
 from telephony.calls.sources import Sources
 from telephony.models import AccessLogEntry, Call, RecordingLink, State
+from telephony.models.choices import NEEDED_RIGHTS
 from telephony.recordings import links, stream
 from telephony.recordings.unavailable import UnavailableReason
 from tenants import datetime_display
@@ -106,7 +107,9 @@ class RecordingPanel:
         """Return why the legs have not been fetched."""
         if self.call.is_done:
             return UnavailableReason.NOT_FETCHED
-        return UnavailableReason.DENIED if self.call.tenant.uis.denied_at else UnavailableReason.UNKNOWN
+        uis = self.call.tenant.uis
+        is_denied = uis.denied_at or NEEDED_RIGHTS[State.FETCHING_LEGS] in uis.denials
+        return UnavailableReason.DENIED if is_denied else UnavailableReason.UNKNOWN
 
     def _details(self, reason: UnavailableReason) -> str:
         call = self.call
@@ -116,7 +119,7 @@ class RecordingPanel:
             case UnavailableReason.MISSING:
                 return self._with_time(_("Last checked: %(moment)s."), call.recording_missing_since)
             case UnavailableReason.DENIED:
-                return call.tenant.uis.get_denied_code_display()
+                return next((one.label for one in call.tenant.uis.denied.values()), "")
             case UnavailableReason.NOT_FETCHED:
                 return call.get_skip_reason_display()
             case UnavailableReason.NOT_RECORDED:

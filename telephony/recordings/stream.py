@@ -14,6 +14,7 @@ from telephony.calls.evidence import UisSnapshot, dump, load
 from telephony.calls.legs import record_ids
 from telephony.calls.resolution import CallResolution
 from telephony.models import Call, State
+from telephony.models.choices import NEEDED_RIGHTS
 from telephony.recordings.unavailable import RecordingUnavailable, UnavailableReason
 from telephony.uis import recordings
 from telephony.uis.recordings import RecordingStream
@@ -121,7 +122,7 @@ def _first_of(call: Call, addresses: Sequence[str], requested: RequestedRange | 
 
 def _query_uis(call: Call, *, now: datetime) -> UisSnapshot:
     connection = call.tenant.uis
-    if connection.denied_at is not None:
+    if connection.denied_at or not connection.try_right(NEEDED_RIGHTS[State.FETCHING_LEGS], now=now):
         raise RecordingUnavailable(UnavailableReason.DENIED)
     if connection.is_circuit_open(is_live=True, now=now):
         raise RecordingUnavailable(UnavailableReason.UNAVAILABLE)
@@ -129,7 +130,7 @@ def _query_uis(call: Call, *, now: datetime) -> UisSnapshot:
         return _fetch_snapshot(call)
     except http_client.RemoteError as exc:
         logger.warning("recording request failed", tenant=call.tenant.slug, call=call.session_id, error=str(exc))
-        connection.suspend_if_denied(exc, now=now)
+        connection.record_denial(exc, now=now)
         is_denied = isinstance(exc, http_client.AccessDenied)
         raise RecordingUnavailable(UnavailableReason.DENIED if is_denied else UnavailableReason.UNAVAILABLE) from exc
 

@@ -54,10 +54,13 @@ BAD_REQUEST_ERRORS = frozenset(
 
 
 def to_exception(
-    code: object, message: str, *, mnemonic: str, params: Mapping[str, object], limits: Mapping[str, object]
+    code: object, message: str, *, mnemonic: str, right: str, params: Mapping[str, object], limits: Mapping[str, object]
 ) -> RemoteError:
-    if mnemonic in ACCOUNT_ERRORS or mnemonic in MISSING_RIGHT:
+    """Return the exception; `right` names what the request needed."""
+    if mnemonic in ACCOUNT_ERRORS:
         return AccessDenied(SYSTEM, message, code=mnemonic)
+    if mnemonic in MISSING_RIGHT:
+        return AccessDenied(SYSTEM, message, code=mnemonic, subject=right)
     if mnemonic == LIMIT:
         return RemoteUnavailable(SYSTEM, message, code=mnemonic, wait=_reset(params, limits))
     if mnemonic == "internal_error":

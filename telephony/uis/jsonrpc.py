@@ -31,6 +31,7 @@ class Channel:
 
     url: str
     token: str
+    right: str = ""  # that all methods need; without it each method is a right of its own
     send: Callable[..., http_client.Reply] = http_client.send
 
     def on_limits(self, limits: Limits) -> None:
@@ -48,11 +49,12 @@ class Channel:
             "params": {"access_token": self.token, **params},
         }
         body = json.dumps(request, ensure_ascii=False).encode()
-        return self._read(_object(self.send(SYSTEM, "POST", self.url, headers=HEADERS, body=body, timeout=timeout)))
+        reply = self.send(SYSTEM, "POST", self.url, headers=HEADERS, body=body, timeout=timeout)
+        return self._read(_object(reply), right=self.right or method)
 
-    def _read(self, envelope: Mapping[str, Any]) -> Result:
+    def _read(self, envelope: Mapping[str, Any], *, right: str) -> Result:
         if isinstance(envelope.get("error"), dict):
-            raise self._refused(envelope["error"])
+            raise self._refused(envelope["error"], right=right)
         result = envelope.get("result")
         if not isinstance(result, dict):
             raise http_client.UnexpectedReply(SYSTEM, "UIS answered without a result.")
@@ -62,7 +64,7 @@ class Channel:
         total = metadata.get("total_items")
         return Result(result.get("data"), total if isinstance(total, int) else None)
 
-    def _refused(self, error: Mapping[str, Any]) -> http_client.RemoteError:
+    def _refused(self, error: Mapping[str, Any], *, right: str) -> http_client.RemoteError:
         data = _dict(error.get("data"))
         metadata = _dict(data.get("metadata"))
         self._note_limits(metadata)
@@ -74,6 +76,7 @@ class Channel:
             error.get("code"),
             message,
             mnemonic=mnemonic,
+            right=right,
             params=_dict(data.get("params")),
             limits=_dict(metadata.get("limits")),
         )

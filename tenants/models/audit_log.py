@@ -20,6 +20,7 @@ class AuditLogEntry(models.Model):
         ACTIVATED = "ACTIVATED", _("activation started")
         PAUSED = "PAUSED", _("paused")
         RESUMED = "RESUMED", _("resumed")
+        TRIED_NOW = "TRIED_NOW", _("tried without waiting")
         SYNCED = "SYNCED", _("sync started")
         ACTIVATION_LINK_RENEWED = "ACTIVATION_LINK_RENEWED", _("new activation link")
         ACTIVATION_LINK_REVOKED = "ACTIVATION_LINK_REVOKED", _("activation link revoked")

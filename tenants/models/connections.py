@@ -10,26 +10,15 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core.choices import Choices
 from connector_project.core.circuit_breaker import LIVE_FAILURE_THRESHOLD, PROBE_TERM, backoff
 from connector_project.core.encrypted_fields import EncryptedTextField
-from connector_project.core.http_client import AccessDenied
-from tenants.access_errors import MISSING_RIGHTS, AccessError
+from tenants.models.denials import AccessDenials
 from tenants.models.tenant import Tenant, generate_token, validate_time_zone
 
 OLD_HOOK_LIFETIME = timedelta(hours=24)
 
 
-class Connection(models.Model):
-    """The common part: denied access and the circuit breaker."""
+class Connection(AccessDenials):
+    """The common part: key changes and the circuit breaker."""
 
-    denied_at = models.DateTimeField(_("access denied since"), null=True, blank=True, editable=False)
-    denied_code = models.CharField(
-        _("reason"),
-        max_length=60,
-        choices=AccessError.as_choices,
-        blank=True,
-        default=AccessError.NONE,
-        editable=False,
-    )
-    denied_detail = models.TextField(_("detail"), blank=True, editable=False)
     consecutive_failures = models.PositiveIntegerField(default=0, editable=False)  # requests in a row without a reply
     retry_at = models.DateTimeField(_("next attempt"), null=True, blank=True, editable=False)
 
@@ -48,24 +37,25 @@ class Connection(models.Model):
         """
         if self.pk is None:
             return  # An unsaved connection: its keys are only being tested.
-        mine = type(self)._default_manager.filter(pk=self.pk)
+        mine = self._row()
         if not is_live:
             mine = mine.exclude(consecutive_failures=self.consecutive_failures + 1, retry_at__gt=now)
         retry_at = now + backoff(self.consecutive_failures + 1, wait=wait)
         mine.update(consecutive_failures=models.F("consecutive_failures") + 1, retry_at=retry_at)
         self.refresh_from_db(fields=["consecutive_failures", "retry_at"])
 
-    def record_success(self) -> bool:
-        """Record a reply; return whether it ends a series of failures."""
+    def record_success(self, *proven: str) -> bool:
+        """Record a reply, and the subjects it proves to be allowed; return whether what waited may go on."""
+        is_lifted = bool(self.denials) and self.lift(*proven)
         if not self.consecutive_failures:
-            return False
+            return is_lifted
         self.consecutive_failures, self.retry_at = 0, None
-        failing = type(self)._default_manager.filter(pk=self.pk, consecutive_failures__gt=0)
-        return failing.update(consecutive_failures=0, retry_at=None) == 1
+        failing = self._row().filter(consecutive_failures__gt=0)
+        return failing.update(consecutive_failures=0, retry_at=None) == 1 or is_lifted
 
     def try_half_open(self, *, now: datetime) -> bool:
         """Return whether this worker may send the half-open probe; other workers may not for one minute."""
-        due = type(self)._default_manager.filter(pk=self.pk, consecutive_failures__gt=0, retry_at__lte=now)
+        due = self._row().filter(consecutive_failures__gt=0, retry_at__lte=now)
         return due.update(retry_at=now + PROBE_TERM) == 1
 
     def return_half_open(self) -> None:
@@ -73,21 +63,17 @@ class Connection(models.Model):
         unused = type(self)._default_manager.filter(pk=self.pk, consecutive_failures__gt=0, retry_at=self.retry_at)
         unused.update(retry_at=timezone.now())
 
-    def suspend(self, code: str, detail: str, *, now: datetime) -> None:
-        """Suspend the connection: nothing is sent until a check succeeds or its settings change."""
-        type(self)._default_manager.filter(pk=self.pk, denied_at=None).update(denied_at=now)
-        type(self)._default_manager.filter(pk=self.pk).update(denied_code=code, denied_detail=detail)
+    def is_paused(self, *, now: datetime) -> bool:
+        """Return whether requests wait for the vendor."""
+        return bool(self.denials) or (self.retry_at is not None and self.retry_at > now)
 
-    def suspend_if_denied(self, exc: Exception, *, is_essential: bool = False, now: datetime) -> None:
-        """Suspend the connection if the vendor denies access to the whole account.
-
-        A single missing right suspends it only if no call can be processed without it (`is_essential`).
-        """
-        if isinstance(exc, AccessDenied) and (is_essential or exc.code not in MISSING_RIGHTS):
-            self.suspend(exc.code, str(exc), now=now)
+    def end_pause(self, *, now: datetime) -> None:
+        """Let the next request try whether the vendor answers, and allows what it denied."""
+        self._row().filter(retry_at__gt=now).update(retry_at=now)
+        self.try_rights_now(now=now)
 
     def change(self, **values: str) -> bool:
-        """Store the values that are not empty; a change lifts the suspension. Return whether anything changed.
+        """Store the values that are not empty; a change lifts the denials. Return whether anything changed.
 
         Raises ValidationError.
         """
@@ -97,18 +83,14 @@ class Connection(models.Model):
         if changed:
             self.clean_fields(exclude={field.name for field in self._meta.fields} - set(changed))
             self.save(update_fields=changed)
-            self.restore()
+            self.restore(is_new_account="address" in changed)
         return bool(changed)
-
-    def restore(self) -> None:
-        """Lift the suspension."""
-        if self.denied_at is not None:
-            self.denied_at, self.denied_code, self.denied_detail = None, "", ""
-            self.save(update_fields=["denied_at", "denied_code", "denied_detail"])
 
 
 class UisConnection(Connection):
     """A client's account in UIS, CoMagic, CallGear or Novofon."""
+
+    PROBE_TASK = "telephony.tasks.probe"
 
     class Brand(Choices):
         UIS = "uis", "UIS"
@@ -169,6 +151,11 @@ class UisConnection(Connection):
         """Whether numbers without a country code are Russian."""
         return self.brand != self.Brand.CALLGEAR
 
+    def end_pause(self, *, now: datetime) -> None:
+        """Forget how many API points were left, too: the client may have bought more."""
+        super().end_pause(now=now)
+        self._row().update(data_limits={}, call_limits={})
+
     def rotate_hook(self, *, now: datetime) -> None:
         """Replace the secret in our webhook URLs; the old one works for 24 hours more."""
         self.old_hook, self.old_hook_until, self.hook = self.hook, now + OLD_HOOK_LIFETIME, generate_token()
@@ -181,6 +168,8 @@ class UisConnection(Connection):
 
 class CrmConnection(Connection):
     """A client's account in retailCRM (Simla)."""
+
+    PROBE_TASK = "crm.tasks.probe"
 
     class Version(Choices):
         AUTO = "auto", _("newest supported")

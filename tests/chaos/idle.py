@@ -13,7 +13,7 @@ from tests.chaos.scenario import GroundTruth
 def is_open(truth: GroundTruth, now: datetime) -> bool:
     """Return whether some work of the product is pending, or a call is not in UIS's reports yet."""
     pending = (model.objects.filter(next_attempt_at__isnull=False).exists() for model in (Call, Notification, Command))
-    suspended = (model.objects.filter(denied_at__isnull=False).exists() for model in (UisConnection, CrmConnection))
+    suspended = (model.objects.exclude(denials={}).exists() for model in (UisConnection, CrmConnection))
     return any(pending) or any(suspended) or OrmQ.objects.exists() or _is_late(truth, now)
 
 

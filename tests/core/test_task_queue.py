@@ -9,8 +9,9 @@ from connector_project.core import task_queue
 from connector_project.operations import tasks as operations_tasks
 from connector_project.operations.checks import runner
 from connector_project.operations.onboarding import activation
-from crm import callbacks, commands, integration_module
+from crm import commands, integration_module
 from telephony import task_names
+from tenants.models import CrmConnection, UisConnection
 from tests import needs
 
 pytestmark = pytest.mark.sql
@@ -77,7 +78,8 @@ def test_row_is_committed_if_redis_is_unavailable(real_redis, settings, monkeypa
     [value for key, value in vars(task_names).items() if key.isupper()]
     + [
         commands.TASK,
-        callbacks.PROBE,
+        CrmConnection.PROBE_TASK,
+        UisConnection.PROBE_TASK,
         operations_tasks.DELETE_OFFBOARDED,
         runner.TASK,
         integration_module.TASK,

@@ -19,9 +19,13 @@ Answer = tuple[int, dict[str, str], str]
 
 @dataclass
 class Receiver:
-    """Stores each message once by its id. While `answers` is set, it answers every request with that status."""
+    """Stores each message once by its id. While `answers` is set, it answers every request with that status.
+
+    While it `hangs`, no request gets an answer.
+    """
 
     answers: int = 0
+    hangs: bool = False
     retry_after: int = 0
     tries: list[str] = field(default_factory=list)
     messages: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -37,6 +41,8 @@ class Receiver:
     def _receive(self, request: requests.PreparedRequest) -> Answer:
         message_id = request.headers.get("webhook-id", "")
         self.tries.append(message_id)
+        if self.hangs:
+            raise requests.exceptions.ReadTimeout("Read timed out")
         if self.answers:
             return self.answers, {"Retry-After": str(self.retry_after)} if self.retry_after else {}, "<h1>error</h1>"
         error = self._error(request)

@@ -71,7 +71,7 @@ class FakeRetailCrm:
         path_part: str | None = None,
         host: str | None = None,
         times: int | None = None,
-        retry_after: int | None = None,
+        retry_after: int | str | None = None,
     ) -> None:
         """Add a fault for the next `times` requests (None: until repaired). Several faults apply in turn."""
         if kind not in KINDS:

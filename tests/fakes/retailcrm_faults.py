@@ -22,7 +22,7 @@ class Fault:
     path_part: str | None
     host: str | None
     remaining: int | None
-    retry_after: int | None
+    retry_after: int | str | None
 
     def matches(self, incoming: Incoming) -> bool:
         is_host = self.host is None or self.host.lower() == incoming.host

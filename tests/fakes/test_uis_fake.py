@@ -589,3 +589,13 @@ def test_internal_error_has_no_id(client: Client) -> None:
     client.uis.break_down("internal_error", times=1)
     answer = client.request("get.account")
     assert (answer["id"], answer["error"]["code"]) == (None, -32603)
+
+
+def test_outage_names_the_time_of_the_next_try(client):
+    client.uis.break_down("503", times=1)
+    client.uis.retry_after = "86400"
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "get.account", "params": {"access_token": "uis-token"}})
+    answer = client.uis.serve("data", method="POST", headers=HEADERS, body=body.encode())
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "86400")
+    client.uis.repair()
+    assert client.uis.retry_after == ""

@@ -71,6 +71,7 @@ class FakeUis:
         self.accounts: dict[str, Account] = {}
         self.requests: list[RpcRequest] = []
         self.media = uis_recordings.Media(self.accounts, self.now)
+        self.retry_after = ""  # the header of every outage that has an HTTP answer
         self._outages = Outages()
         self._lock = threading.RLock()  # the simulator serves it from several threads
         self._session_ids: Iterator[int] = itertools.count(FIRST_SESSION)
@@ -106,6 +107,7 @@ class FakeUis:
     def repair(self) -> None:
         """Remove all faults."""
         self._outages.clear()
+        self.retry_after = ""
 
     def mount(self, mock: responses.RequestsMock) -> None:
         """Answer on the hosts of all brands."""
@@ -165,7 +167,13 @@ class FakeUis:
                 answer = self._execute(incoming)
             elif kind != "refused":  # such a request never arrives
                 self._record(incoming, kind)
-        return answer if kind is None else fail(kind)
+        return answer if kind is None else self._fail(kind)
+
+    def _fail(self, kind: str) -> Answer:
+        answer = fail(kind)
+        if self.retry_after:
+            answer.headers["Retry-After"] = self.retry_after
+        return answer
 
     def _record(self, incoming: _Incoming, mnemonic: str | None) -> None:
         envelope = incoming.envelope

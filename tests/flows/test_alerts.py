@@ -502,6 +502,25 @@ def test_retry_after_of_the_receiver_is_respected(minutes, receiver, shop):
     assert len(receiver.received) == 1
 
 
+@pytest.mark.usefixtures("_channels", "db")
+def test_hanging_receiver_is_tried_with_one_of_many_messages(clock, receiver):
+    for number in range(10):
+        AlertDelivery.objects.create(
+            channel="WEBHOOK", subject=str(number), body="{}", created_at=timezone.now(), next_attempt_at=timezone.now()
+        )
+    receiver.hangs = True
+    delivery.resume_due(now=timezone.now(), queue="default")
+    task_queue.drain()
+    assert len(receiver.tries) == 1
+    assert sorted(AlertDelivery.objects.values_list("attempts", flat=True)) == [0] * 9 + [1]
+    receiver.hangs = False
+    for _minute in range(4):
+        clock.shift(MINUTE)
+        delivery.resume_due(now=timezone.now(), queue="default")
+        task_queue.drain()
+    assert AlertDelivery.objects.exclude(state="SENT").count() == 0
+
+
 def test_undeliverable_message_fails_after_three_days_and_is_sent_manually(minutes, clock, receiver, shop):
     assert timedelta(days=3) <= sum(waits(MOST_TRIES), timedelta(0)) <= timedelta(days=3, hours=1)
     receiver.answers = 404

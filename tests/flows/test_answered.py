@@ -286,7 +286,7 @@ def test_denied_access_suspends_the_connection_until_it_is_restored(
     tenant.uis.refresh_from_db()
     assert (tenant.uis.denied_code, Call.objects.get().reason) == (code, "UIS_DENIED")
     later(timedelta(hours=2))
-    assert Call.objects.get().attempts == 0
+    assert Call.objects.get().attempts == 0  # nobody looked at the call itself
     for name, value in before.items():
         setattr(pbx, name, value)
     tasks.probe_all()

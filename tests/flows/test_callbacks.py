@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from connector_project.operations.onboarding import steps
-from crm import callbacks, integration_module
+from crm import integration_module
 from crm import tasks as crm_tasks
 from telephony import tasks as uis_tasks
 from tests.conftest import CONTACT, CRM_HOST, IVAN, NUMBER
@@ -199,10 +199,6 @@ def test_new_activation_link_is_sent_to_the_crm(tenant, crm, run_queue):
     )
     tenant.crm.refresh_from_db()
     assert "another" not in json.dumps(tenant.crm.registered_module)
-
-
-def test_missing_activity_does_not_switch_the_module_off(tenant):
-    assert callbacks.is_switched_off(tenant) is False
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml", "nonsense"])

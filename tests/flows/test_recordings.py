@@ -436,7 +436,7 @@ def test_missing_recording_is_fetched_once_in_ten_minutes(client, play, link, ta
 
 def test_recording_is_played_with_a_denied_key_while_its_id_is_known(client, play, link, talk, pbx, uis_world):
     pbx.token_state = "blocked"
-    UisConnection.objects.update(denied_at=timezone.now(), denied_code="access_token_blocked")
+    UisConnection.objects.get().suspend("access_token_blocked", "no", now=timezone.now())
     assert play(link).body == audio_of(talk)
     replace_recordings(talk)
     uis_world.requests.clear()

@@ -34,7 +34,7 @@ def _delete_rows() -> None:
     """Delete all calls and events, as the vendors do, or these calls would count as lost; restore all access."""
     for model in (CallLogEntry, Call, Notification, Command, Popup):
         model._default_manager.all().delete()
-    access = {"denied_at": None, "denied_code": "", "denied_detail": "", "consecutive_failures": 0, "retry_at": None}
+    access: dict[str, Any] = {"denied_at": None, "denials": {}, "consecutive_failures": 0, "retry_at": None}
     CrmConnection.objects.update(**access)
     UisConnection.objects.update(**access, legs_slot_at=None, data_limits={}, call_limits={})
 

@@ -139,13 +139,10 @@ def import_hints(tenant: Tenant, *, now: datetime) -> dict[str, Any]:
     """Return what prevents an import, what blocks the upload of the calls, and what they would lack in the CRM."""
     notices: list[tuple[str, Text]] = []  # message, and who must act
     uis, crm = tenant.uis, tenant.crm
-    if uis.denied_at:
-        message = denials.describe(uis.denied_code, uis.denied_detail)
-        notices.append((message, FailureReason.UIS_DENIED.responsible.label))
-    if crm.denied_at:
-        message = denials.describe(crm.denied_code, crm.denied_detail)
+    notices += [(one.message, one.responsible.label) for one in denials.of_connection(uis)]
+    for one in denials.of_connection(crm):
         waits = gettext("Calls wait until the CRM grants access again.")
-        notices.append((f"{message} {waits}", FailureReason.CRM_DENIED.responsible.label))
+        notices.append((f"{one.message} {waits}", one.responsible.label))
     if tenant.is_paused:
         notices.append((gettext("The client is paused: calls are imported, and uploaded after resuming."), ""))
     return {

@@ -1,15 +1,14 @@
 """The actions of a client's page: when each is refused, what it warns of, what it does and what is shown afterwards."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.check_results import Text
 from connector_project.core.task_queue import enqueue
+from connector_project.operations import try_now
+from connector_project.operations.admin.tenant_action import Refusal, TenantAction
 from connector_project.operations.checks import runner
 from connector_project.operations.models import Activation
 from connector_project.operations.onboarding import activation, offboarding, page_context
@@ -22,30 +21,6 @@ from tenants.audit import Actor
 from tenants.models import AuditLogEntry, Tenant
 
 AuditAction = AuditLogEntry.Action
-Refusal = tuple[Callable[[Tenant, datetime], object], Text]  # when an action is refused, and why
-
-
-@dataclass(frozen=True, kw_only=True)
-class TenantAction:
-    """One action on a client. Its functions take the client and the current time."""
-
-    name: str
-    label: Text
-    audit_action: AuditLogEntry.Action
-    refusals: tuple[Refusal, ...]  # the first that applies is shown
-    handler: Callable[[Tenant, datetime], object] = lambda _tenant, _now: None
-    done: Text | Callable[[Tenant], str] = ""  # shown afterwards
-    updates_module: bool = False  # it changes a URL that our module in the CRM contains
-    # Instead of `handler`: calls the CRM, writes its own audit entry, returns what was done.
-    run_outside_transaction: Callable[[Tenant, datetime, Actor], str] | None = None
-    warnings: tuple[Text, ...] = ()  # shown on a confirmation page; without them there is none
-    confirm: Text = ""  # label of the confirm button, if it is not that of the action
-    css_class: str = "quiet"  # style: "main", "quiet" or "danger"
-    page: str = ""  # URL name of the page that the button opens instead of running
-
-    def refusal(self, tenant: Tenant, now: datetime) -> Text:
-        """Return why the action is not possible now; empty if it is."""
-        return next((text for applies, text in self.refusals if applies(tenant, now)), "")
 
 
 def link_message(tenant: Tenant) -> str:
@@ -123,6 +98,21 @@ _ALL = (
         refusals=(_IF_NOT_LIVE, (lambda tenant, _now: tenant.uis.denied_at, _("UIS denies access. Fix that first."))),
         handler=lambda tenant, _now: enqueue(task_names.SYNC_EMPLOYEES, tenant.pk),
         done=_("Employees and numbers are being loaded; reload this page in a minute."),
+    ),
+    TenantAction(
+        name="try_now",
+        label=_("Try now"),
+        audit_action=AuditAction.TRIED_NOW,
+        refusals=(
+            _IF_NOT_LIVE,
+            (lambda tenant, now: not try_now.is_useful(tenant, now=now), _("Nothing of this client is waiting.")),
+        ),
+        handler=lambda tenant, now: try_now.end_waits(tenant, now=now),
+        done=_("All that waited is being tried; reload this page in a minute."),
+        warnings=(
+            _("UIS and the CRM are asked again at once, whatever they told us to wait."),
+            _("Use it when the reason is gone: a vendor answers again, points or an option were bought."),
+        ),
     ),
     TenantAction(
         name="import",

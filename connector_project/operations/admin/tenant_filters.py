@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.base import list_filter
 from connector_project.core.check_results import Text
-from connector_project.operations.tenant_status import TenantStatus, today_condition, zones_in_use
+from connector_project.operations.tenant_status import TenantStatus, is_denied, today_condition, zones_in_use
 from telephony.models import Call
 from tenants.models import Employee
 
@@ -25,8 +25,8 @@ def _failed_calls(now: datetime) -> Q:
 
 # A problem, and the condition for clients that have it.
 PROBLEMS: Mapping[str, tuple[Text, Callable[[datetime], Q]]] = {
-    "uis": (_("access denied by UIS"), lambda _now: Q(uis__denied_at__isnull=False, offboarded_at=None)),
-    "crm": (_("access denied by the CRM"), lambda _now: Q(crm__denied_at__isnull=False, offboarded_at=None)),
+    "uis": (_("access denied by UIS"), lambda _now: is_denied("uis") & Q(offboarded_at=None)),
+    "crm": (_("access denied by the CRM"), lambda _now: is_denied("crm") & Q(offboarded_at=None)),
     "no_events": (_("no events"), lambda _now: Q(status=TenantStatus.NO_EVENTS)),
     "unlinked": (_("unlinked employees"), _unlinked),
     "checks": (_("failing checks"), lambda _now: Q(check_run__failed_count__gt=0, offboarded_at=None)),

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.edit_forms import EditForm
 from connector_project.core.admin.edit_formsets import EditFormSet
+from connector_project.operations.alerts import denials
 from tenants import permissions
 from tenants.datetime_display import full_field
 from tenants.forms import (
@@ -24,7 +25,7 @@ from tenants.forms import (
 from tenants.models import Connection, CrmConnection, Employee, Tenant, TransferRules, UisConnection, VirtualNumber
 from tenants.status_labels import STATUS_FIELDS
 
-DENIAL = (full_field(Connection, "denied_at"), "denied_code", "denied_detail")
+DENIAL = (full_field(Connection, "denied_at"), "denied_access")
 FOLDED = ("collapse",)
 RECORDING_LINK = ("recording_link", "recording_days")
 
@@ -49,6 +50,10 @@ class ConnectionInline(OnePerTenantInline):
         if self.has_change_permission(request, obj):
             return self.fieldsets
         return _replace(self.fieldsets, self.key_name, "key_end")  # On a read-only page Django would show the key.
+
+    @admin.display(description=_("access denied"))
+    def denied_access(self, connection: Any) -> str:
+        return " ".join(one.message for one in denials.of_connection(connection))
 
     @admin.display(description=_("key"))
     def key_end(self, connection: Any) -> str:

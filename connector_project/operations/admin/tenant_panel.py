@@ -7,7 +7,7 @@ from connector_project.operations import tenant_status
 from connector_project.operations.admin import bulk_action_pages
 from connector_project.operations.admin.audit_log import actor
 from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS
-from connector_project.operations.alerts import incidents
+from connector_project.operations.alerts import denials, incidents
 from connector_project.operations.checks import runner
 from connector_project.operations.models import Activation
 from connector_project.operations.onboarding import activation
@@ -28,6 +28,7 @@ def build_panel(tenant: Tenant, *, may_act: bool, now: datetime) -> dict[str, An
     until = tenant.activation_expires_at if tenant.has_activation_link(now=now) else None
     return {
         "status": tenant_status.describe(tenant, activity=activity, now=now),
+        "denied": [one for connection in (tenant.uis, tenant.crm) for one in denials.of_connection(connection)],
         "activity": activity,
         "last_event": format_short(tenant, activity.last_event_at, now=now),
         "link_until": format_short(tenant, until, now=now),

@@ -23,7 +23,8 @@ from connector_project.operations.admin.bulk_rule_change import BulkRuleChangeMi
 from connector_project.operations.admin.employee_mapping import MappingMixin
 from connector_project.operations.admin.missed_callers import MissedMixin
 from connector_project.operations.admin.statistics import StatisticsMixin
-from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS, TenantAction, link_message
+from connector_project.operations.admin.tenant_action import TenantAction
+from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS, link_message
 from connector_project.operations.admin.tenant_filters import ProblemFilter, TenantStatusFilter
 from connector_project.operations.admin.tenant_inlines import (
     CrmInline,

@@ -36,6 +36,9 @@ def send(alert_id: int, *, now: datetime) -> None:
     alert = AlertDelivery.objects.claim_one(alert_id, now=now)
     if alert is None:
         return
+    if until := _receiver_retry_at(alert, now=now):
+        AlertDelivery.objects.release_claimed(alert, until, attempts=alert.attempts - 1)
+        return
     AlertDelivery.objects.still_claimed(alert).update(**_try_to_send(alert, now=now))
 
 
@@ -59,6 +62,13 @@ def signature(message_id: str, sent_at: int, body: str, *, secret: str) -> str:
     key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
     signed = hmac.new(key, f"{message_id}.{sent_at}.{body}".encode(), hashlib.sha256).digest()
     return f"v1,{base64.b64encode(signed).decode()}"
+
+
+def _receiver_retry_at(alert: AlertDelivery, *, now: datetime) -> datetime | None:
+    """Return when the receiver is tried again, if it has failed to take another message: one message tries it."""
+    others = AlertDelivery.objects.filter(channel=alert.channel, state=State.WAITING, claim_token=None)
+    failed = others.exclude(pk=alert.pk).filter(attempts__gt=0, next_attempt_at__gt=now)
+    return failed.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first()
 
 
 def _try_to_send(alert: AlertDelivery, *, now: datetime) -> dict[str, Any]:

@@ -1,13 +1,60 @@
-"""Why a vendor denies access, in words, and who must act."""
+"""What a vendor denies, in words, and who must act."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils.translation import gettext
 
 from connector_project.core.check_results import Responsible
 from connector_project.core.redaction import redact
+from telephony.models.choices import NEEDED_RIGHTS, State
 from tenants.access_errors import AccessError
+from tenants.models import Connection
 
 
-def describe(code: str, answered: str = "") -> str:
+@dataclass(frozen=True)
+class Denied:
+    """Denials with one cause: what must be changed is the same for all the rights that are missing."""
+
+    code: str
+    since: datetime
+    detail: str = ""
+    rights: tuple[str, ...] = ()  # empty: everything is denied
+
+    @property
+    def message(self) -> str:
+        return describe(self.code, self.detail, rights=self.rights)
+
+    @property
+    def responsible(self) -> Responsible:
+        return responsible(self.code)
+
+
+def of_connection(connection: Connection | None) -> list[Denied]:
+    """Return what is denied now, one for each cause: what denies everything first."""
+    found: dict[str, Denied] = {}
+    for denial in connection.denied.values() if connection else ():
+        rights: tuple[str, ...] = (denial.right,) if denial.right else ()
+        same = found.get(denial.code, Denied(denial.code, denial.since, denial.detail))
+        since = min(same.since, denial.since)
+        found[denial.code] = Denied(denial.code, since, same.detail, (*same.rights, *rights))
+    return list(found.values())
+
+
+def of_step(connection: Connection, state: State) -> Denied | None:
+    """Return what denies the step of a call in this state: all access, or the right that it needs."""
+    denial = connection.suspension or connection.denied.get(NEEDED_RIGHTS.get(state, ""))
+    return Denied(denial.code, denial.since, denial.detail, (denial.right,) if denial.right else ()) if denial else None
+
+
+def describe(code: str, answered: str = "", *, rights: Iterable[str] = ()) -> str:
     """Return what must be changed to get access back; the vendor's text for an unknown code."""
-    return str(AccessError(code).label) if code in set(AccessError) - {""} else redact(answered)
+    text = str(AccessError(code).label) if code in set(AccessError) - {""} else redact(answered)
+    if not (names := ", ".join(rights)):
+        return text
+    missing = gettext("Missing: %(rights)s.") % {"rights": names}
+    return f"{text} {missing}".strip()
 
 
 def responsible(code: str) -> Responsible:

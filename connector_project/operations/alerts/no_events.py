@@ -13,6 +13,7 @@ from connector_project.operations.alerts.rule import Context, Key, Rule
 from connector_project.operations.models import Incident, TrafficProfile
 from connector_project.operations.models.traffic_profile import LONGEST
 from telephony.models import Call, Notification
+from tenants.access_errors import MISSING_RIGHTS
 from tenants.models import Tenant
 
 NO_EVENTS = "NO_EVENTS"
@@ -65,12 +66,17 @@ class NoEvents(Rule):
         return Responsible.CLIENT
 
     def is_explained(self, key: Key, others: Collection[Key]) -> bool:
-        """A client whose UIS connection is suspended gets no events."""
+        """A client whose UIS connection is suspended gets no events; one missing right stops none."""
         client = key[0]
         return client is not None and any(
-            pk == client and kind == Incident.Kind.ACCESS_DENIED and reason.startswith("uis:")
+            pk == client and kind == Incident.Kind.ACCESS_DENIED and _is_suspension_of_uis(reason)
             for pk, kind, reason in others
         )
+
+
+def _is_suspension_of_uis(reason: str) -> bool:
+    system, _, code = reason.partition(":")
+    return system == "uis" and code not in MISSING_RIGHTS
 
 
 def missing_events(

@@ -18,7 +18,7 @@ from connector_project.operations.alerts.rule import Context, Key, Rule
 from connector_project.operations.models import Incident
 from telephony.models import Call, CallLogEntry, DailyReconciliation, FailureReason, Step
 from tenants import datetime_display
-from tenants.models import Connection, Tenant
+from tenants.models import Tenant
 
 Kind = Incident.Kind
 
@@ -60,16 +60,17 @@ class AccessIsDenied(Rule):
     def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
         for client in clients:
             for system in SYSTEMS:
-                connection: Connection | None = getattr(client, system, None)
-                if connection and connection.denied_at:
-                    code, since = connection.denied_code, connection.denied_at
-                    yield self.incident(f"{system}:{code}"[:80], client.pk, side=system, code=code, since=since)
+                for one in denials.of_connection(getattr(client, system, None)):
+                    context: Context = {"side": system, "code": one.code, "since": one.since}
+                    if one.rights:
+                        context["rights"] = list(one.rights)
+                    yield self.incident(f"{system}:{one.code}"[:80], client.pk, **context)
 
     def text(self, incident: Incident, context: Context) -> str:
         text = gettext("%(system)s has denied access since %(moment)s.")
         text %= context | {"system": SYSTEMS.get(context.get("side", ""), "?")}
         code = context.get("code", "")
-        return f"{text} {denials.describe(code) or code}".strip()
+        return f"{text} {denials.describe(code, code, rights=context.get('rights', ()))}".strip()
 
     def responsible(self, incident: Incident) -> Responsible:
         return denials.responsible(incident.context.get("code", ""))
@@ -195,7 +196,7 @@ def load_clients() -> list[Tenant]:
     columns = (
         *("time_zone", "opens_at", "closes_at", "works_weekends", "activated_at"),
         *("traffic_profile__hours", "traffic_profile__weeks"),
-        *("uis__denied_at", "uis__denied_code", "crm__denied_at", "crm__denied_code"),
+        *("uis__denials", "crm__denials"),
     )
     return list(Tenant.objects.live().order_by("pk").select_related("traffic_profile", "uis", "crm").only(*columns))
 

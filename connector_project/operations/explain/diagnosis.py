@@ -66,7 +66,7 @@ def next_step(data: CallData) -> tuple[str, datetime | None]:
         return _("Nothing automatically. Fix the problem, then press “Retry”."), None
     if call.state != State.DEBOUNCING and not call.tenant.is_live:
         return _("It continues automatically when the client is active again."), None
-    if connection and connection.denied_at:
+    if connection and denials.of_step(connection, State(call.state)):
         return _("It continues automatically within five minutes after the problem is fixed."), None
     if at and connection and connection.retry_at:
         at = max(at, connection.retry_at)
@@ -122,12 +122,11 @@ def _blocked(data: CallData) -> Diagnosis | None:
 
 
 def _blocked_by_connection(data: CallData, connection: Connection) -> Diagnosis | None:
-    call, code, text = data.call, connection.denied_code, data.redactor.text
+    call, text = data.call, data.redactor.text
     is_uis = call.state in UIS_STATES
-    if connection.denied_at:
+    if denied := denials.of_step(connection, State(call.state)):
         reason = FailureReason.UIS_DENIED if is_uis else FailureReason.CRM_DENIED
-        detail = denials.describe(code, text(connection.denied_detail))
-        return _of_reason(reason, detail, responsible=denials.responsible(code))
+        return _of_reason(reason, text(denied.message), responsible=denied.responsible)
     if call.reason != FailureReason.UIS_QUOTA and connection.is_circuit_open(is_live=False, now=data.now):
         reason = FailureReason.UIS_UNAVAILABLE if is_uis else FailureReason.CRM_UNAVAILABLE
         return _of_reason(reason, text(call.detail))

@@ -20,6 +20,7 @@ from connector_project.core.check_results import CheckFailed, require
 from crm import checks, client_factory, integration_module, key_verification
 from crm.account_url import normalise
 from tenants import audit, onboarding
+from tenants.access_errors import SWITCHED_OFF
 from tenants.models import ACTIVATION_LINK_LIFETIME, AuditLogEntry, CrmConnection, Tenant, generate_token
 
 RUSSIAN = (".retailcrm.ru", ".retailcrm.pro")
@@ -199,7 +200,7 @@ def _create_tenant(account: CrmConnection, *, now: datetime) -> Tenant:
 def _grant_access(tenant: Tenant, *, now: datetime) -> Tenant:
     """Save the verified key, restore the connection, and issue a one-time token for the client's page."""
     tenant.crm.save(update_fields=["key"])
-    tenant.crm.refresh_from_db(fields=["denied_at"])  # A task may have failed with the old key meanwhile.
+    tenant.crm.lift(SWITCHED_OFF)  # Registering has switched the module on.
     tenant.crm.restore()
     tenant.one_time_token, tenant.activation_expires_at = generate_token(), now + ACTIVATION_LINK_LIFETIME
     tenant.offboarded_at = None  # A returning client: cancel the deletion of their data.

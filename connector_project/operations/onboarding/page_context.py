@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from connector_project.core.http_client import ACCOUNT
+from connector_project.operations.alerts import denials
 from connector_project.operations.checks import runner
 from connector_project.operations.models import Activation
 from connector_project.operations.onboarding import activation as activation_runner
@@ -45,6 +47,8 @@ class OnboardingPage:
         self.is_rotating = tenant.uis.is_rotating(now=now)  # the old webhook URLs still work for a while
         self._load_activation()
         self._load_checks(now=now)
+        # What is not allowed to us now; the checks show it only from their next run on.
+        self.denied = [one for connection in (tenant.uis, tenant.crm) for one in denials.of_connection(connection)]
         self.webhooks: list[WebhookSetup] = []
         self.unidentified = ""  # the faults of a notification that names no event
         self.numbers: list[VirtualNumber] = []
@@ -95,11 +99,11 @@ class OnboardingPage:
     @property
     def is_uis_refused(self) -> bool:
         """Whether UIS rejected the key, as far as we know."""
-        return self.tenant.uis.denied_at is not None or self._is_cause("UIS_KEY", "UIS_A")
+        return ACCOUNT in self.tenant.uis.denials or self._is_cause("UIS_KEY", "UIS_A")
 
     @property
     def is_crm_refused(self) -> bool:
-        return self.tenant.crm.denied_at is not None or self._is_cause("CRM_KEY", "CRM_ACCOUNT", "CRM_ADDRESS")
+        return ACCOUNT in self.tenant.crm.denials or self._is_cause("CRM_KEY", "CRM_ACCOUNT", "CRM_ADDRESS")
 
     def _is_cause(self, *beginnings: str) -> bool:
         return self.failure is not None and self.failure.check.code.startswith(beginnings)

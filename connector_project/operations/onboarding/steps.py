@@ -9,6 +9,7 @@ from django.db.models.functions import Coalesce
 
 from connector_project.core import http_client
 from connector_project.core.check_results import CheckFailed, CheckResult, require
+from connector_project.core.http_client import MODULE
 from connector_project.core.task_queue import enqueue
 from connector_project.operations.models import Activation
 from crm import checks, client_factory, integration_module, key_verification, user_linking
@@ -20,6 +21,7 @@ from telephony.checks.staff import RIGHT_EMPLOYEES
 from telephony.models import Call
 from telephony.staff import sync
 from telephony.uis import errors as uis_errors
+from tenants.access_errors import SWITCHED_OFF
 from tenants.models import CrmConnection, Tenant, UisConnection
 
 Step = Activation.Step
@@ -72,15 +74,15 @@ def _import_staff(tenant: Tenant, now: datetime) -> None:
 def _link(tenant: Tenant, now: datetime) -> None:
     """Link employees; turn our module on even if somebody switched it off or deleted it in the CRM."""
     client = client_factory.crm_client(tenant.crm, is_live=True)
-    is_right = tenant.crm.denied_code != errors.TELEPHONY_OFF and integration_module.is_ours(tenant, client)
+    is_off = not tenant.crm.denials.keys().isdisjoint({SWITCHED_OFF, MODULE})
+    is_right = not is_off and integration_module.is_ours(tenant, client)
     user_linking.link(tenant, now=now, is_forced=not is_right)
+    tenant.crm.lift(SWITCHED_OFF, MODULE)
 
 
 @transaction.atomic
 def _switch_on(tenant: Tenant, now: datetime) -> None:
     _need_keys(tenant)
-    tenant.uis.restore()
-    tenant.crm.restore()
     changes = {"activated_at": Coalesce("activated_at", Value(now)), "offboarded_at": None}
     Tenant.objects.filter(pk=tenant.pk).update(**changes)
     tenant.refresh_from_db(fields=list(changes))

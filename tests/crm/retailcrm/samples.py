@@ -47,7 +47,7 @@ class FakeSend:
         answer = self.replies.pop(0)
         return answer if isinstance(answer, Reply) else Reply(200, {}, json.dumps(answer))
 
-    def guard(self, kind: str) -> AbstractContextManager[None]:
+    def guard(self, kind: str, _right: str) -> AbstractContextManager[None]:
         """Record the kind of a request, which says whose rate limit it counts for."""
         self.paced.append(kind)
         return nullcontext()

@@ -76,7 +76,7 @@ def test_error_without_a_message_is_rejected(body):
     ],
 )
 def test_error_text_has_the_details_in_both_formats(details, message):
-    assert str(errors.from_answer({"errorMsg": "Odd", "errors": details})) == message
+    assert str(errors.from_answer({"errorMsg": "Odd", "errors": details}, right="user_read")) == message
 
 
 COMMON = {

@@ -73,13 +73,13 @@ TABLE = [
 
 @pytest.mark.parametrize(("mnemonic", "code", "kind"), TABLE)
 def test_error_with_a_known_mnemonic_becomes_its_exception(mnemonic, code, kind):
-    error = errors.to_exception(code, "No.", mnemonic=mnemonic, params={}, limits={})
+    error = errors.to_exception(code, "No.", mnemonic=mnemonic, right="get.calls_report", params={}, limits={})
     assert (type(error), error.code, str(error), error.system) == (kind, mnemonic, "No.", "UIS")
 
 
 @pytest.mark.parametrize("mnemonic", ["direction_is_not_allowed", "-32002", ""])
 def test_error_for_a_direction_becomes_its_exception_by_code(mnemonic):
-    error = errors.to_exception(-32002, "No.", mnemonic=mnemonic, params={}, limits={})
+    error = errors.to_exception(-32002, "No.", mnemonic=mnemonic, right="get.calls_report", params={}, limits={})
     assert (type(error), error.code) == (RemoteRejected, "direction_forbidden")
 
 
@@ -92,11 +92,14 @@ def test_error_for_a_direction_becomes_its_exception_by_code(mnemonic):
         ({"limit_type": "minute"}, {}, 60.0),
         ({"limit_type": "minute"}, {"minute_reset": 0}, 60.0),
         ({"limit_type": "minute"}, {"minute_reset": None}, 60.0),
-        ({"limit_type": "day"}, {}, 3600.0),
+        ({"limit_type": "day"}, {}, 1800.0),
+        ({"limit_type": "day"}, {"day_reset": 51959}, 1800.0),
     ],
 )
 def test_used_up_points_wait_for_their_reset(params, limits, wait):
-    error = errors.to_exception(-32029, "No.", mnemonic="limit_exceeded", params=params, limits=limits)
+    error = errors.to_exception(
+        -32029, "No.", mnemonic="limit_exceeded", right="get.calls_report", params=params, limits=limits
+    )
     assert isinstance(error, RemoteUnavailable)
     assert error.wait == wait
 
