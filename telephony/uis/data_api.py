@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 from connector_project.core.http_client import RemoteRejected, UnexpectedReply
@@ -16,10 +16,19 @@ from telephony.uis.types import CallLeg
 PAGE = 1000
 LARGEST_OFFSET = 100_000
 SESSIONS_A_REQUEST = 100
+_SORT_REJECTED = {"sort_prohibited", "unexpected_parameters"}
 _IN_REJECTED = {"invalid_parameter_value", "data_type_error", "filter_prohibited", "unexpected_parameters"}
 
 RowT = TypeVar("RowT", bound=Row)
 DatedT = TypeVar("DatedT", schemas.CallRow, CallLeg)
+
+
+@dataclass(frozen=True)
+class Listing(Generic[RowT]):
+    """A list as one reading found it; incomplete if UIS states more rows than we could read."""
+
+    rows: list[RowT]
+    is_complete: bool = True
 
 
 class TooManyRows(UnexpectedReply):
@@ -35,6 +44,7 @@ class Reader:
     is_russian: bool = True
     agent_user_id: int | None = None
     supports_in_operator: bool = True
+    sorts_by_id: bool = True
     unread: int = 0  # rows left out so far because they were not as documented
 
     def _ask(self, method: str, params: Mapping[str, object]) -> Any:
@@ -45,15 +55,39 @@ class Reader:
         return schemas.parse(kind, data, Locale(self.zone, is_russian=self.is_russian))
 
     def _all(self, method: str, params: Mapping[str, object], kind: type[RowT]) -> Iterator[RowT]:
+        for rows, _total in self._pages(method, params, kind):
+            yield from rows
+
+    def _pages(
+        self, method: str, params: Mapping[str, object], kind: type[RowT]
+    ) -> Iterator[tuple[list[RowT], int | None]]:
+        """Yield each page with the stated total."""
         for offset in range(0, LARGEST_OFFSET + 1, PAGE):
             result = self._ask(method, {**params, "limit": PAGE, "offset": offset})
             rows = self._parse(kind, result.data)
             sent = len(result.data) if isinstance(result.data, list) else len(rows)
             self.unread += sent - len(rows)
-            yield from rows
+            yield rows, result.total
             if sent < PAGE or (result.total is not None and offset + sent >= result.total):
                 return
         raise TooManyRows(SYSTEM, f"UIS has more rows than it returns ({method}).")
+
+    def _list(self, method: str, params: Mapping[str, object], kind: type[RowT]) -> Listing[RowT]:
+        """Read a whole list, by id so that no row moves to a page that was read already.
+
+        UIS does not document by which fields these lists can be sorted, so an account may refuse it.
+        """
+        order = {"sort": [{"field": "id", "order": "asc"}]} if self.sorts_by_id else {}
+        try:
+            pages = list(self._pages(method, {**params, **order}, kind))
+        except (RemoteRejected, UnexpectedReply) as exc:
+            if not order or exc.code not in _SORT_REJECTED:
+                raise
+            self.sorts_by_id = False
+            return self._list(method, params, kind)
+        rows = {row: None for page, _total in pages for row in page}  # a page may repeat a row
+        stated = max((total or 0 for _page, total in pages), default=0)
+        return Listing(list(rows), is_complete=len(rows) >= stated)
 
     def _dated(
         self, method: str, params: Mapping[str, object], kind: type[DatedT], *, since: datetime, till: datetime
