@@ -79,7 +79,7 @@ def _find(token: str) -> Tenant | None:
 def _sign_in(token: str) -> HttpResponse:
     """Consume a one-time link and redirect to the page."""
     with transaction.atomic():
-        tenant = Tenant.objects.select_for_update().filter(one_time_token=token, offboarded_at=None).first()
+        tenant = Tenant.objects.select_for_update(no_key=True).filter(one_time_token=token, offboarded_at=None).first()
         if tenant is None:
             raise Http404
         Tenant.objects.filter(pk=tenant.pk).update(one_time_token=None)
@@ -162,6 +162,7 @@ def _number(request: HttpRequest, tenant: Tenant) -> HttpResponse:
         return _back(tenant)
     now = timezone.now()
     with transaction.atomic():
+        Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
         old = VirtualNumber.objects.filter(tenant=tenant, is_default=True).first()
         VirtualNumber.objects.filter(tenant=tenant).update(is_default=False)
         own.filter(pk=chosen.pk).update(is_default=True)
