@@ -12,6 +12,7 @@ from crm import (
     commands,
     integration_module,
     key_verification,
+    module_state,
     status_sync,
     upload_verification,
     uploads,
@@ -72,7 +73,7 @@ def probe(tenant_id: int) -> None:
     def reconnect(tenant: Tenant) -> None:
         key_verification.verify_crm_key(tenant.crm)
         client = client_factory.crm_client(tenant.crm)
-        if callbacks.is_switched_off(tenant) and not integration_module.is_on(tenant, client):
+        if callbacks.is_switched_off(tenant) and not module_state.is_on(tenant, client):
             raise http_client.AccessDenied(SYSTEM, callbacks.SWITCHED_OFF, code=TELEPHONY_OFF)
         integration_module.register(tenant, client, now=timezone.now(), is_forced=True)
         tenant.crm.restore()
@@ -82,7 +83,9 @@ def probe(tenant_id: int) -> None:
 
 def enqueue_due_work() -> None:
     """Every minute: enqueue commands whose queue entry was lost or whose worker died."""
-    commands.resume_pending(now=timezone.now())
+    now = timezone.now()
+    commands.resume_pending(now=now)
+    user_linking.enqueue_due(now=now)
 
 
 def probe_all() -> None:

@@ -38,6 +38,7 @@ def enqueue_due_work() -> None:
     process.enqueue_due(now=now)
     steps.resume_due(now=now)
     bulk_actions.resume_due(now=now)
+    sync.enqueue_readings(now=now)
 
 
 def run_bulk_action() -> None:

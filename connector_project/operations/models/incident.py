@@ -22,6 +22,7 @@ class Incident(models.Model):
         BACKLOG = "BACKLOG", _("processing delayed")
         FAILURE_RATE = "FAILURE_RATE", _("high failure rate")
         UNEXPLAINED = "UNEXPLAINED", _("unexplained calls")
+        SHORT_LIST = "SHORT_LIST", _("incomplete list")
 
     class State(Choices):
         OPEN = "OPEN", pgettext_lazy("incident", "open")
