@@ -1,15 +1,13 @@
 """The actions of a client's page: when each is refused, what it warns of, what it does and what is shown afterwards."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.check_results import Text
 from connector_project.core.task_queue import enqueue
+from connector_project.operations.admin.tenant_action import Refusal, TenantAction
 from connector_project.operations.checks import runner
 from connector_project.operations.models import Activation
 from connector_project.operations.onboarding import activation, offboarding, page_context
@@ -17,35 +15,11 @@ from crm import integration_module
 from telephony import task_names
 from telephony.calls import steps
 from telephony.recordings import links
-from tenants import datetime_display
+from tenants import datetime_display, remote_lists
 from tenants.audit import Actor
 from tenants.models import AuditLogEntry, Tenant
 
 AuditAction = AuditLogEntry.Action
-Refusal = tuple[Callable[[Tenant, datetime], object], Text]  # when an action is refused, and why
-
-
-@dataclass(frozen=True, kw_only=True)
-class TenantAction:
-    """One action on a client. Its functions take the client and the current time."""
-
-    name: str
-    label: Text
-    audit_action: AuditLogEntry.Action
-    refusals: tuple[Refusal, ...]  # the first that applies is shown
-    handler: Callable[[Tenant, datetime], object] = lambda _tenant, _now: None
-    done: Text | Callable[[Tenant], str] = ""  # shown afterwards
-    updates_module: bool = False  # it changes a URL that our module in the CRM contains
-    # Instead of `handler`: calls the CRM, writes its own audit entry, returns what was done.
-    run_outside_transaction: Callable[[Tenant, datetime, Actor], str] | None = None
-    warnings: tuple[Text, ...] = ()  # shown on a confirmation page; without them there is none
-    confirm: Text = ""  # label of the confirm button, if it is not that of the action
-    css_class: str = "quiet"  # style: "main", "quiet" or "danger"
-    page: str = ""  # URL name of the page that the button opens instead of running
-
-    def refusal(self, tenant: Tenant, now: datetime) -> Text:
-        """Return why the action is not possible now; empty if it is."""
-        return next((text for applies, text in self.refusals if applies(tenant, now)), "")
 
 
 def link_message(tenant: Tenant) -> str:
@@ -74,6 +48,11 @@ def _is_healthy(tenant: Tenant, _now: datetime) -> bool:
 def _resume(tenant: Tenant, now: datetime) -> None:
     tenant.resume()
     steps.resume_due(tenant_id=tenant.pk, now=now)
+
+
+def _accept_lists(tenant: Tenant, now: datetime) -> None:
+    remote_lists.accept(tenant, now=now)
+    enqueue(task_names.SYNC_EMPLOYEES, tenant.pk)
 
 
 def _disconnect(tenant: Tenant, now: datetime, by: Actor) -> str:
@@ -123,6 +102,25 @@ _ALL = (
         refusals=(_IF_NOT_LIVE, (lambda tenant, _now: tenant.uis.denied_at, _("UIS denies access. Fix that first."))),
         handler=lambda tenant, _now: enqueue(task_names.SYNC_EMPLOYEES, tenant.pk),
         done=_("Employees and numbers are being loaded; reload this page in a minute."),
+    ),
+    TenantAction(
+        name="accept_lists",
+        label=_("Accept the shorter list"),
+        audit_action=AuditAction.LISTS_ACCEPTED,
+        refusals=(
+            _IF_NOT_LIVE,
+            (lambda tenant, _now: not remote_lists.short_lists(tenant), _("No list is much shorter than before.")),
+        ),
+        handler=_accept_lists,
+        done=_("What the next answer still lacks is removed; reload this page in a minute."),
+        confirm=_("Accept"),
+        warnings=(
+            _(
+                "The employees, numbers and statuses that UIS no longer lists, and the users that the CRM no longer "
+                "lists, are removed. Removed people are unlinked and get no pop-ups."
+            ),
+            _("A right taken from the key also makes a list shorter. Check the rights in UIS and in the CRM first."),
+        ),
     ),
     TenantAction(
         name="import",

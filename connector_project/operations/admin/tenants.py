@@ -22,7 +22,8 @@ from connector_project.operations.admin.bulk_rule_change import BulkRuleChangeMi
 from connector_project.operations.admin.employee_mapping import MappingMixin
 from connector_project.operations.admin.missed_callers import MissedMixin
 from connector_project.operations.admin.statistics import StatisticsMixin
-from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS, TenantAction, link_message
+from connector_project.operations.admin.tenant_action import TenantAction
+from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS, link_message
 from connector_project.operations.admin.tenant_filters import ProblemFilter, TenantStatusFilter
 from connector_project.operations.admin.tenant_inlines import (
     CrmInline,
@@ -210,7 +211,7 @@ def _run(action: TenantAction, pk: int, *, by: audit.Actor) -> str:
         return action.run_outside_transaction(_load_allowed(action, pk), now, by)
     with transaction.atomic():
         # A concurrent second request waits here, and is then refused.
-        get_object_or_404(Tenant.objects.select_for_update(), pk=pk)
+        get_object_or_404(Tenant.objects.select_for_update(no_key=True), pk=pk)
         tenant = _load_allowed(action, pk)
         action.handler(tenant, now)
         # If the CRM denies access, our module there is updated once access is back.
