@@ -7,11 +7,6 @@ from urllib.parse import urlsplit
 _ACCOUNT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
-def normalise(address: str) -> str:
-    """Return the URL in the form we store and compare: lower case, without a trailing slash."""
-    return address.strip().rstrip("/").lower()
-
-
 def validation_error(address: str, *, domains: Iterable[str], is_trusted: bool) -> str:
     """Return the error code of an account URL: NOT_HTTPS, NOT_BARE, NOT_A_DOMAIN; "" if it is valid."""
     if is_trusted:

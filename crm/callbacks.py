@@ -12,11 +12,11 @@ from connector_project.core import logging
 from connector_project.core.http_client import MODULE
 from connector_project.core.task_queue import enqueue
 from crm import checks, commands, integration_module
-from crm.account_url import normalise
 from crm.models import Command
 from crm.retailcrm.errors import TELEPHONY_OFF
 from tenants.access_errors import SWITCHED_OFF
 from tenants.models import Tenant
+from tenants.models.connections import normalise_address
 from tenants.models.tenant import validate_time_zone
 
 security = logging.logger("connector.security")
@@ -76,8 +76,8 @@ def _update_address(tenant: Tenant, address: str) -> None:
 
     Like the vendor's own modules, ours registers again there; in a task, because the CRM waits for our response.
     """
-    address = normalise(address)
-    if not address or address == normalise(tenant.crm.address):
+    address = normalise_address(address)
+    if not address or address == tenant.crm.account:
         return
     if not checks.is_account_address(address).ok:
         security.warning("the CRM sent a systemUrl that is not a CRM account", tenant=tenant.slug)

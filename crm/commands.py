@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from connector_project.core import http_client, phone_numbers
 from connector_project.core.jobs import QUEUED_FOR, released
@@ -148,7 +148,7 @@ def _prepare_call(command: Command, employee: Employee, *, now: datetime) -> Com
 
 def _is_double_click(command: Command, employee: Employee, *, now: datetime) -> bool:
     """Return whether this employee just clicked this number. The lock serialises simultaneous requests."""
-    Employee.objects.select_for_update().get(pk=employee.pk)
+    Employee.objects.select_for_update(no_key=True).get(pk=employee.pk)
     before = Command.objects.filter(
         tenant=command.tenant, kind=Kind.MAKE_CALL, employee=employee, contact=command.contact
     ).exclude(state=State.REFUSED)
@@ -163,7 +163,7 @@ def _prepare_status(command: Command, employee: Employee) -> Command.Reason | No
         return Reason.BAD_REQUEST
     if employee.last_sent_crm_status == command.status:
         return Reason.ECHO
-    Employee.objects.filter(pk=employee.pk).update(last_sent_crm_status="")
+    Employee.objects.filter(pk=employee.pk).update(last_sent_crm_status="", status_commands=F("status_commands") + 1)
     return None
 
 
@@ -193,7 +193,9 @@ def _set_status(command: Command, *, now: datetime) -> Outcome:
     except http_client.RemoteError as exc:
         return _failed(command, exc, if_unknown=Reason.UIS_UNAVAILABLE, now=now)
     # Store it, so that polling does not report our own change back to the CRM.
-    Employee.objects.filter(pk=command.employee.pk).update(uis_status=code, synced_status=code)
+    Employee.objects.filter(pk=command.employee.pk).update(
+        uis_status=code, synced_status=code, status_commands=F("status_commands") + 1
+    )
     return Ended()
 
 
@@ -201,7 +203,7 @@ def _set_status(command: Command, *, now: datetime) -> Outcome:
 def _claim_status(command: Command, *, now: datetime) -> Command | None:
     """Claim the command unless a newer one supersedes it; one at a time per employee, so the newest wins."""
     if command.employee is not None:
-        Employee.objects.select_for_update().get(pk=command.employee.pk)
+        Employee.objects.select_for_update(no_key=True).get(pk=command.employee.pk)
     same = Command.objects.filter(kind=Kind.SET_STATUS, employee=command.employee_id, tenant=command.tenant_id)
     if same.filter(pk__gt=command.pk).exclude(state=State.REFUSED).exists():
         if command.state == State.RECEIVED:

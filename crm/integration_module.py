@@ -1,30 +1,39 @@
 """Registers our integration module in the client's CRM: callback URLs, extensions and numbers."""
 
 import hashlib
+import time
+import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.templatetags.static import static
 from django.urls import reverse
+from django.utils import timezone
 
-from connector_project.core import phone_numbers
+from connector_project.core import http_client, phone_numbers
 from connector_project.core.http_client import MODULE
-from crm.account_url import normalise
+from connector_project.core.jobs import LEASE
+from connector_project.core.task_queue import enqueue
 from crm.models import UnknownId
 from crm.retailcrm.client import RetailCrmClient
+from crm.retailcrm.errors import SYSTEM
 from crm.retailcrm.payloads import Module
-from crm.retailcrm.types import ModuleState
+from telephony import task_names
 from tenants.access_errors import SWITCHED_OFF
 from tenants.models import CrmConnection, Employee, Tenant, VirtualNumber
 
 TASK = "crm.tasks.register_module"
 NAME = "UIS"
 SWITCH_OFF_AGAIN = "switch_off_again"  # in `registered_module`: people want it off, and our edit switched it on
+UNKNOWN = ""  # instead of the URLs' fingerprint: the CRM may have another list than the remembered one
+PATIENCE_SECONDS, TURN_SECONDS = 20.0, 0.2
 Codes = Sequence[tuple[int, str]]
 
 
@@ -36,26 +45,53 @@ def manual_codes(tenant: Tenant, client: RetailCrmClient) -> list[tuple[int, str
 
 
 def register(
-    tenant: Tenant, client: RetailCrmClient, *, typed: Codes | None = None, now: datetime, is_forced: bool = False
+    tenant: Tenant, client: RetailCrmClient, *, now: datetime, is_forced: bool = False, is_patient: bool = False
 ) -> bool:
+    """Send the module as `send` does, in an `exclusive` run; return whether it was sent. Raises RemoteError."""
+    with exclusive(tenant, now=now, is_patient=is_patient) as is_mine:
+        return is_mine and send(tenant, client, manual_codes(tenant, client), now=now, is_forced=is_forced)
+
+
+@contextmanager
+def exclusive(tenant: Tenant, *, now: datetime, is_patient: bool = False) -> Iterator[bool]:
+    """Let one worker at a time compare, link and register for this client; the value is whether this one may.
+
+    Otherwise the older list of two could reach the CRM last, while we remember the newer one. Who may not leaves a
+    note, for which another run is queued at the end; if patient, they wait. Raises RemoteUnavailable after a while.
+    """
+    is_mine = _claim(tenant, now=now)
+    ends_at = time.monotonic() + PATIENCE_SECONDS
+    while is_patient and not is_mine:
+        if time.monotonic() > ends_at:
+            raise http_client.RemoteUnavailable(SYSTEM, "Our module is being registered by another worker.")
+        time.sleep(TURN_SECONDS)
+        is_mine = _claim(tenant, now=timezone.now())
+    try:
+        yield is_mine
+    finally:
+        if is_mine:
+            _release(tenant)
+
+
+def send(tenant: Tenant, client: RetailCrmClient, typed: Codes, *, now: datetime, is_forced: bool = False) -> bool:
     """Send the module with all extensions, numbers and URLs if they changed; return whether it was sent.
 
-    An edit replaces the whole list, so manually entered extensions of users we do not know are sent along. A module
-    that is switched off in the CRM is left alone unless forced, because an edit would switch it on. `typed` are the
-    `manual_codes`, if the caller has read them already. Raises RemoteError.
+    Only within `exclusive`. `typed` are the `manual_codes`: an edit replaces the whole list, so those of users we do
+    not know are sent along. A module that is switched off in the CRM is left alone unless forced, because an edit would
+    switch it on. Raises RemoteError.
     """
     ours = _codes(tenant)
-    manual = _foreign(manual_codes(tenant, client) if typed is None else typed, ours)
+    manual = _foreign(typed, ours)
     registration = {
         "codes": [list(pair) for pair in ours],
         "manual_codes": [list(pair) for pair in manual],
         "phones": _phones(tenant),
         "where": _fingerprint(tenant),
-        "account": normalise(tenant.crm.address),
+        "account": tenant.crm.account,
     }
-    if not is_forced and not _has_changed(tenant, registration):
+    if not (is_forced or _has_changed(tenant, registration)):
         return False
-    if _is_newly_off(tenant, CrmConnection.objects.get(pk=tenant.crm.pk)):
+    if _is_newly_off(tenant, CrmConnection.objects.get(pk=tenant.crm.pk)) or not _prepare(tenant, ours):
         return False
     sent = _module(tenant, codes=[*ours, *manual])
     answer = client.edit_module(sent)
@@ -67,7 +103,7 @@ def register(
         client.edit_module(replace(sent, codes=tuple(manual), is_active=False))
         return False
     if tenant.crm.registered_module.get(SWITCH_OFF_AGAIN):
-        _switch_off_again(tenant, client)
+        switch_off_again(tenant, client)
         return False
     return True
 
@@ -78,43 +114,19 @@ def switch_off(tenant: Tenant, client: RetailCrmClient) -> None:
     client.edit_module(replace(_module(tenant, codes=manual), is_active=False))
 
 
-def is_kept_off(tenant: Tenant, client: RetailCrmClient) -> bool:
-    """Return whether people switched our module off in the CRM, and it still is. Raises RemoteError."""
-    if SWITCHED_OFF not in tenant.crm.denials:
-        return False
-    if tenant.crm.registered_module.get(SWITCH_OFF_AGAIN):
-        _switch_off_again(tenant, client)
-        return True
-    return not (is_on(tenant, client) and tenant.crm.lift(SWITCHED_OFF))
-
-
-def is_on(tenant: Tenant, client: RetailCrmClient) -> bool:
-    """Ask the CRM whether our module is active. Raises RemoteError."""
-    state = client.module(code(tenant))
-    return state is not None and state.is_on and not state.is_frozen
-
-
-def is_ours(tenant: Tenant, client: RetailCrmClient) -> bool:
-    """Ask the CRM whether our module is switched on with our URLs. Raises RemoteError."""
-    state = client.module(code(tenant))
-    return state is not None and state.is_on and not foreign_urls(tenant, state)
+def switch_off_again(tenant: Tenant, client: RetailCrmClient) -> None:
+    """Undo an edit that came after people had switched the module off. If that fails, the probe repeats it."""
+    registered = tenant.crm.registered_module
+    codes = [(user_id, extension) for name in ("codes", "manual_codes") for user_id, extension in registered.get(name, [])]
+    client.edit_module(replace(_module(tenant, codes=codes), is_active=False))
+    del registered[SWITCH_OFF_AGAIN]
+    tenant.crm.save(update_fields=["registered_module"])
 
 
 def is_other_account(tenant: Tenant, client: RetailCrmClient) -> bool:
     """Return whether this is another account than the one we registered in; a renamed account has the module."""
     registered = tenant.crm.registered_module.get("account")
-    return registered not in {None, normalise(tenant.crm.address)} and client.module(code(tenant)) is None
-
-
-def foreign_urls(tenant: Tenant, state: ModuleState) -> list[str]:
-    """Return the URL fields that are not ours; fields the CRM does not return do not count."""
-    ours = addresses(tenant)
-    pairs = {
-        "baseUrl": (state.base_url, _base_url(ours)),
-        "makeCallUrl": (state.make_call_url, ours["make_call"]),
-        "changeUserStatusUrl": (state.change_status_url, ours["change_user_status"]),
-    }
-    return [name for name, (url, own) in pairs.items() if url and url.rstrip("/") != own.rstrip("/")]
+    return registered not in {None, tenant.crm.account} and client.module(code(tenant)) is None
 
 
 def code(tenant: Tenant) -> str:
@@ -147,16 +159,58 @@ def _has_changed(tenant: Tenant, registration: dict[str, Any]) -> bool:
     return registered != registration or tenant.crm.registered_at is None
 
 
+def _claim(tenant: Tenant, *, now: datetime) -> bool:
+    """Claim the registration until the lease ends, and read what is registered now; else leave a note."""
+    mine = CrmConnection.objects.filter(pk=tenant.crm.pk)
+    free = mine.filter(Q(module_claimed_until=None) | Q(module_claimed_until__lte=now))
+    while not free.update(module_claim=uuid.uuid4(), module_claimed_until=now + LEASE, is_module_wanted=False):
+        if mine.filter(module_claimed_until__gt=now).update(is_module_wanted=True) or not mine.exists():
+            return False
+    tenant.crm.refresh_from_db(fields=["registered_module", "registered_at", "module_claim"])
+    return True
+
+
+@transaction.atomic
+def _release(tenant: Tenant) -> None:
+    mine, free = _claimed(tenant), {"module_claim": None, "module_claimed_until": None, "is_module_wanted": False}
+    if not mine.filter(is_module_wanted=False).update(**free) and mine.update(**free):
+        enqueue(task_names.LINK_USERS, tenant.pk)
+
+
+def _claimed(tenant: Tenant) -> QuerySet[CrmConnection]:
+    """Return the connection if this worker's claim still holds it."""
+    return CrmConnection.objects.filter(pk=tenant.crm.pk, module_claim=tenant.crm.module_claim)
+
+
+def _prepare(tenant: Tenant, codes: Codes) -> bool:
+    """Note what the CRM may have after a crash or a lost answer; return whether this worker still has the claim."""
+    return _claimed(tenant).update(registered_module=_unsure(tenant.crm.registered_module, codes)) == 1
+
+
+def _unsure(registered: dict[str, Any], codes: Codes) -> dict[str, Any]:
+    """Return what is registered, for an account that may have these extensions of ours instead.
+
+    The next registration sends the module, and takes none of them for a manually entered one.
+    """
+    every = dict.fromkeys(map(tuple, [*registered.get("codes", []), *codes]))
+    return registered and registered | {"codes": [list(pair) for pair in every], "where": UNKNOWN}
+
+
 @transaction.atomic
 def _save(tenant: Tenant, registration: dict[str, Any], *, now: datetime) -> bool:
     """Store what was registered; False if the client was disconnected meanwhile, which changes the clientId."""
-    stored = CrmConnection.objects.select_for_update().filter(pk=tenant.crm.pk).first()
+    Tenant.objects.select_for_update(no_key=True).filter(pk=tenant.pk).first()
+    stored = CrmConnection.objects.filter(pk=tenant.crm.pk).first()
     if stored is None or stored.client_id != tenant.crm.client_id:
         return False
-    if _is_newly_off(tenant, stored):
-        registration |= {SWITCH_OFF_AGAIN: True}
     tenant.crm.registered_module, tenant.crm.module_code = registration, code(tenant)
-    tenant.crm.registered_at = tenant.crm.registered_at or now
+    if stored.module_claim != tenant.crm.module_claim:
+        # The lease ended: our list may have reached the CRM after a newer one.
+        tenant.crm.registered_module = _unsure(stored.registered_module, registration["codes"])
+        enqueue(task_names.LINK_USERS, tenant.pk)
+    if _is_newly_off(tenant, stored):
+        tenant.crm.registered_module |= {SWITCH_OFF_AGAIN: True}
+    tenant.crm.registered_at = stored.registered_at or now
     tenant.crm.save(update_fields=["registered_module", "module_code", "registered_at"])
     return True
 
@@ -165,15 +219,6 @@ def _is_newly_off(tenant: Tenant, stored: CrmConnection) -> bool:
     """Return whether people have switched our module off since the client was loaded."""
     since, known = (one.denials.get(SWITCHED_OFF, {}).get("since", "") for one in (stored, tenant.crm))
     return since not in {"", known}
-
-
-def _switch_off_again(tenant: Tenant, client: RetailCrmClient) -> None:
-    """Undo an edit that came after people had switched the module off. If that fails, the probe repeats it."""
-    registered = tenant.crm.registered_module
-    codes = [(user_id, extension) for name in ("codes", "manual_codes") for user_id, extension in registered[name]]
-    client.edit_module(replace(_module(tenant, codes=codes), is_active=False))
-    del registered[SWITCH_OFF_AGAIN]
-    tenant.crm.save(update_fields=["registered_module"])
 
 
 def _fingerprint(tenant: Tenant) -> str:
@@ -189,7 +234,7 @@ def _module(tenant: Tenant, *, codes: Codes) -> Module:
         client_id=tenant.crm.client_id,
         name=NAME,
         logo_url=settings.PUBLIC_URL + static("logo.svg"),
-        base_url=_base_url(urls),
+        base_url=base_url(urls),
         make_call_url=urls["make_call"],
         change_status_url=urls["change_user_status"],
         integration_code=_integration_code(tenant),
@@ -200,7 +245,7 @@ def _module(tenant: Tenant, *, codes: Codes) -> Module:
     )
 
 
-def _base_url(urls: dict[str, str]) -> str:
+def base_url(urls: dict[str, str]) -> str:
     return urls["activity"].removesuffix("/activity/")
 
 

@@ -2,8 +2,11 @@
 
 from datetime import datetime
 
+from django.db.models import Exists, F, OuterRef, QuerySet
+
 from connector_project.core import http_client
 from crm import client_factory
+from crm.models import Command
 from tenants.models import Employee, Tenant, TransferRules, UisStatus
 
 
@@ -16,8 +19,10 @@ def push(tenant: Tenant, *, now: datetime) -> int:
     pushed = 0
     for employee in _changed(tenant):
         status = tenant.rules.crm_status(names.get(employee.uis_status, employee.uis_status))
-        # Stored first: the CRM's echo may arrive before its response.
-        Employee.objects.filter(pk=employee.pk).update(last_sent_crm_status=status)
+        same = _changed(tenant).filter(pk=employee.pk, crm_user_id=employee.crm_user_id, uis_status=employee.uis_status)
+        # Stored first: the CRM's echo may arrive before its response. Not if it changed while others were pushed.
+        if not same.update(last_sent_crm_status=status):
+            continue
         try:
             client.set_user_status(employee.crm_user_id or 0, status)
         except http_client.AccessDenied as exc:
@@ -27,11 +32,19 @@ def push(tenant: Tenant, *, now: datetime) -> int:
             return pushed
         except http_client.RemoteError:
             pass  # Rejected permanently (unknown user): do not retry.
-        Employee.objects.filter(pk=employee.pk).update(synced_status=employee.uis_status)
+        Employee.objects.filter(pk=employee.pk, status_commands=employee.status_commands).update(
+            synced_status=employee.uis_status
+        )
         pushed += 1
     return pushed
 
 
-def _changed(tenant: Tenant) -> list[Employee]:
+def _changed(tenant: Tenant) -> QuerySet[Employee]:
+    """Return who has a status that the CRM does not know; not those for whom a command of the CRM is still open.
+
+    The command sets another status in UIS, and ours would undo in the CRM what its user has just chosen.
+    """
+    open_states = [Command.State.RECEIVED, Command.State.RUNNING]
+    commands = Command.objects.filter(employee=OuterRef("pk"), kind=Command.Kind.SET_STATUS, state__in=open_states)
     staff = Employee.objects.filter(tenant=tenant).linked().exclude(uis_status="")
-    return [employee for employee in staff if employee.uis_status != employee.synced_status]
+    return staff.exclude(uis_status=F("synced_status")).exclude(Exists(commands)).order_by("pk")

@@ -11,6 +11,7 @@ from crm import (
     commands,
     integration_module,
     key_verification,
+    module_state,
     status_sync,
     upload_verification,
     uploads,
@@ -74,7 +75,7 @@ def probe(tenant_id: int) -> None:
         was_suspended = tenant.crm.suspension is not None
         key_verification.verify_crm_key(tenant.crm)
         client = client_factory.crm_client(tenant.crm)
-        if was_suspended and not integration_module.is_kept_off(tenant, client):
+        if was_suspended and not module_state.is_kept_off(tenant, client):
             integration_module.register(tenant, client, now=timezone.now(), is_forced=True)
             tenant.crm.lift(http_client.MODULE)
 
@@ -83,7 +84,9 @@ def probe(tenant_id: int) -> None:
 
 def enqueue_due_work() -> None:
     """Every minute: enqueue commands whose queue entry was lost or whose worker died."""
-    commands.resume_pending(now=timezone.now())
+    now = timezone.now()
+    commands.resume_pending(now=now)
+    user_linking.enqueue_due(now=now)
 
 
 def probe_all() -> None:

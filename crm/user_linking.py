@@ -9,11 +9,16 @@ from operator import attrgetter
 from django.db import transaction
 
 from connector_project.core import phone_numbers
+from connector_project.core.task_queue import enqueue
 from crm import client_factory, integration_module
-from crm.retailcrm.types import User
-from tenants.models import CrmConnection, CrmUser, Employee, Tenant, generate_token
+from crm.retailcrm.types import User, UserList
+from telephony import task_names
+from tenants import remote_lists
+from tenants.models import CrmConnection, CrmUser, Employee, RemoteList, Tenant, generate_token
+from tenants.remote_lists import Reading
 
 LinkedBy = Employee.LinkedBy
+Kind = RemoteList.Kind
 # Manual decisions: employees who are never linked automatically.
 MANUAL_LINKS = {LinkedBy.MANUAL, LinkedBy.NOT_NEEDED}
 USER_FIELDS = ("name", "email", "phone", "is_active")  # those that come from the CRM
@@ -30,30 +35,37 @@ class Linked:
     unlinked: int = 0
 
 
-def link(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Linked:
+def link(tenant: Tenant, *, now: datetime, is_forced: bool = False, is_patient: bool = False) -> Linked:
     """Link employees and register their extensions; forced, even if nothing changed or the module is switched off.
 
-    Raises RemoteError.
+    While another worker does the same for this client, it is asked to do it once more; a patient caller waits for its
+    turn. Raises RemoteError.
     """
     client = client_factory.crm_client(tenant.crm)
-    users = client.users()
-    if integration_module.is_other_account(tenant, client):
-        reset_links(tenant)
-    typed = integration_module.manual_codes(tenant, client)
-    linked = save(tenant, users, typed)
-    integration_module.register(tenant, client, typed=typed, now=now, is_forced=is_forced)
+    with integration_module.exclusive(tenant, now=now, is_patient=is_patient) as is_mine:
+        if not is_mine:
+            return Linked()
+        users = client.users()
+        if integration_module.is_other_account(tenant, client):
+            reset_links(tenant)
+        typed = integration_module.manual_codes(tenant, client)
+        linked = save(tenant, users, typed, now=now)
+        integration_module.send(tenant, client, typed, now=now, is_forced=is_forced)
     return linked
 
 
 @transaction.atomic
-def save(tenant: Tenant, users: Sequence[User], typed: Sequence[tuple[int, str]]) -> Linked:
-    """Store the CRM's users and the links that follow from both systems."""
+def save(tenant: Tenant, users: UserList, typed: Sequence[tuple[int, str]], *, now: datetime) -> Linked:
+    """Store the CRM's users, requested at `now`, and the links that follow from both systems."""
+    # The tenant first, then its employees by primary key: the order of every transaction.
+    Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
     if not _is_same(tenant):
         return Linked()
-    sync_crm_users(tenant, users)
-    active = [user for user in users if user.is_active]
-    staff = list(Employee.objects.select_for_update().filter(tenant=tenant))
-    _release_departed(staff, {user.user_id for user in active})
+    sync_crm_users(tenant, users, now=now)
+    active = list(CrmUser.objects.filter(tenant=tenant, is_active=True))
+    staff = list(Employee.objects.select_for_update(no_key=True).filter(tenant=tenant).order_by("pk"))
+    _release_departed(staff, {user.crm_id for user in active})
+    _restore_returned(staff, {user.crm_id for user in active})
     for employee, user_id, linked_by in find_links(staff, active, typed):
         employee.set_link(user_id, linked_by)
     present = [employee for employee in staff if not employee.is_dismissed]
@@ -62,9 +74,21 @@ def save(tenant: Tenant, users: Sequence[User], typed: Sequence[tuple[int, str]]
     return Linked(len(present), len(active), linked, unlinked=len(present) - linked - not_needed)
 
 
+@transaction.atomic
+def enqueue_due(*, now: datetime) -> None:
+    """Link again where users were absent some minutes ago, and where a worker died before it had finished."""
+    accessible = Tenant.objects.live().filter(crm__denied_at=None)
+    remote_lists.enqueue_readings(task_names.LINK_USERS, [Kind.CRM_USERS], accessible, now=now)
+    expired = CrmConnection.objects.filter(module_claimed_until__lte=now)
+    unfinished = list(accessible.filter(crm__in=expired).values_list("pk", flat=True))
+    expired.update(module_claim=None, module_claimed_until=None, is_module_wanted=False)
+    for tenant_id in unfinished:
+        enqueue(task_names.LINK_USERS, tenant_id)
+
+
 def _is_same(tenant: Tenant) -> bool:
     """Return whether the account is still the same: a changed account or a disconnect changes the clientId."""
-    return CrmConnection.objects.select_for_update().get(pk=tenant.crm.pk).client_id == tenant.crm.client_id
+    return CrmConnection.objects.get(pk=tenant.crm.pk).client_id == tenant.crm.client_id
 
 
 @transaction.atomic
@@ -73,25 +97,32 @@ def reset_links(tenant: Tenant) -> None:
 
     The previous account still has our module, so a new clientId locks it out; the new one is registered from scratch.
     """
-    staff = Employee.objects.filter(tenant=tenant)
-    staff.filter(crm_user_id__isnull=False).update(crm_user_id=None, linked_by=LinkedBy.NOT_LINKED)
-    staff.update(previous_crm_user_id=None)
+    Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
+    staff = Employee.objects.select_for_update(no_key=True).filter(tenant=tenant).order_by("pk")
+    for employee in staff:
+        linked_by = LinkedBy.NOT_LINKED if employee.crm_user_id else LinkedBy(employee.linked_by)
+        employee.set_link(None, linked_by)
     CrmUser.objects.filter(tenant=tenant).delete()
+    RemoteList.objects.filter(tenant=tenant, kind=Kind.CRM_USERS).delete()
     connection = tenant.crm
     connection.client_id, connection.registered_module = generate_token(), {}
     connection.registered_at, connection.stores = None, []
     connection.save(update_fields=["client_id", "registered_module", "registered_at", "stores"])
 
 
-def sync_crm_users(tenant: Tenant, users: Iterable[User]) -> None:
-    """Make our list of CRM users equal to the CRM's, dismissed users included."""
-    rows = {user.user_id: _row(tenant, user) for user in users}
+def sync_crm_users(tenant: Tenant, users: UserList, *, now: datetime) -> None:
+    """Store the CRM's users, dismissed ones included; users that are surely gone are deleted."""
+    rows = {user.user_id: _row(tenant, user) for user in users.users}
     known = {row.crm_id: row for row in CrmUser.objects.filter(tenant=tenant)}
+    reading = Reading.of(rows, is_complete=users.is_complete)
+    gone = remote_lists.find_gone(tenant, {Kind.CRM_USERS: ([str(key) for key in known], reading)}, asked_at=now)
+    if gone is None:
+        return
     new = [row for crm_id, row in rows.items() if crm_id not in known or _values(row) != _values(known[crm_id])]
     CrmUser.objects.bulk_create(
         new, update_conflicts=True, unique_fields=["tenant", "crm_id"], update_fields=USER_FIELDS
     )
-    if removed := [row.pk for crm_id, row in known.items() if crm_id not in rows]:
+    if removed := [known[int(key)].pk for key in gone[Kind.CRM_USERS]]:
         CrmUser.objects.filter(pk__in=removed).delete()
 
 
@@ -111,18 +142,31 @@ def _release_departed(staff: Iterable[Employee], active: Collection[int]) -> Non
     """Unlink employees who left UIS or the CRM; their user may be given to somebody else. Keep the old link."""
     for employee in staff:
         if employee.crm_user_id and (employee.is_dismissed or employee.crm_user_id not in active):
-            employee.set_link(None, LinkedBy.NOT_LINKED, former=employee.crm_user_id)
+            employee.release()
+
+
+def _restore_returned(staff: Iterable[Employee], active: Collection[int]) -> None:
+    """Give a manual link back to an employee who came back, or whose user did, if the user is still free."""
+    staff = list(staff)
+    taken = {employee.crm_user_id for employee in staff}
+    for employee in staff:
+        user_id = employee.previous_crm_user_id
+        is_open = not (employee.crm_user_id or employee.is_dismissed or employee.linked_by in MANUAL_LINKS)
+        was_manual = employee.previous_linked_by == LinkedBy.MANUAL
+        if is_open and was_manual and user_id in active and user_id not in taken:
+            employee.set_link(user_id, LinkedBy.MANUAL)
+            taken.add(user_id)
 
 
 def find_links(
-    staff: Iterable[Employee], users: Iterable[User], typed: Iterable[tuple[int, str]]
+    staff: Iterable[Employee], users: Iterable[CrmUser], typed: Iterable[tuple[int, str]]
 ) -> list[tuple[Employee, int, Employee.LinkedBy]]:
     """Return new links: by manually entered extension, then by e-mail; only if there is exactly one candidate."""
     open_staff = [one for one in staff if not (one.crm_user_id or one.is_dismissed or one.linked_by in MANUAL_LINKS)]
     linked_ids = {employee.crm_user_id for employee in staff if employee.crm_user_id}
-    free = {user.user_id: user for user in users if user.user_id not in linked_ids}
+    free = {user.crm_id: user for user in users if user.crm_id not in linked_ids}
     by_code = _pairs({(code, user_id) for user_id, code in typed if user_id in free})
-    by_email = _pairs({(user.email, user.user_id) for user in free.values()})
+    by_email = _pairs({(user.email, user.crm_id) for user in free.values()})
     found: dict[int, tuple[Employee, int, Employee.LinkedBy]] = {}  # by the employee's UIS ID
     by_field = ((by_code, LinkedBy.EXTENSION, "extension"), (by_email, LinkedBy.EMAIL, "email"))
     for candidates, linked_by, field in by_field:

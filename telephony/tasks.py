@@ -39,6 +39,7 @@ def enqueue_due_work() -> None:
     steps.fail_broken(now=now)
     steps.resume_due(now=now)
     bulk_actions.resume_due(now=now)
+    sync.enqueue_readings(now=now)
 
 
 def run_bulk_action() -> None:

@@ -16,6 +16,7 @@ from tenants.models import (
     CrmConnection,
     CrmUser,
     Employee,
+    RemoteList,
     Tenant,
     TransferRules,
     UisConnection,
@@ -44,7 +45,8 @@ def activated(name: str, slug: str, *, pbx: uis.Account, crm: retailcrm.Account,
         UisStatus(tenant=tenant, uis_id=row["id"], mnemonic=row["mnemonic"] or "", name=row["name"])
         for row in pbx.statuses.values()
     )
-    integration_module.register(tenant, _DirectClient(crm, at=now), typed=(), now=now)
+    _add_lists(tenant, pbx=pbx, crm=crm, default_number=default_number, now=now)
+    integration_module.register(tenant, _DirectClient(crm, at=now), now=now)  # type: ignore[arg-type]
     return Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk)
 
 
@@ -100,11 +102,27 @@ def _add_numbers(tenant: Tenant, *, pbx: uis.Account, default_number: str) -> No
     )
 
 
+def _add_lists(tenant: Tenant, *, pbx: uis.Account, crm: retailcrm.Account, default_number: str, now: datetime) -> None:
+    received = (
+        (RemoteList.Kind.EMPLOYEES, 0, len(pbx.employees)),
+        (RemoteList.Kind.NUMBERS, 1 if default_number else 0, len(pbx.numbers)),
+        (RemoteList.Kind.STATUSES, 0, len(pbx.statuses)),
+        (RemoteList.Kind.CRM_USERS, 0, len(crm.users)),
+    )
+    RemoteList.objects.bulk_create(
+        RemoteList(tenant=tenant, kind=kind, asked_at=now, known_count=known, received_count=count)
+        for kind, known, count in received
+    )
+
+
 class _DirectClient:
     """Registers the module in the fake CRM without HTTP."""
 
     def __init__(self, account: retailcrm.Account, *, at: datetime) -> None:
         self.account, self.at = account, at
+
+    def module(self, _code: str) -> None:
+        """There is none yet."""
 
     def edit_module(self, sent: Module) -> ModuleAnswer:
         retailcrm_modules.edit(

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import Check, CheckResult, Responsible
-from crm import call_records, integration_module
+from crm import call_records, integration_module, module_state
 from crm.retailcrm.client import RetailCrmClient
 from tenants.models import Tenant
 
@@ -49,7 +49,7 @@ def state(tenant: Tenant, client: RetailCrmClient) -> Iterator[CheckResult]:
     if found is not None:
         yield FROZEN.result(is_ok=not found.is_frozen)
         yield ACTIVE.result(is_ok=found.is_on)
-        foreign = integration_module.foreign_urls(tenant, found)
+        foreign = module_state.foreign_urls(tenant, found)
         yield ADDRESSES.result(is_ok=not foreign, fields=", ".join(foreign))
 
 

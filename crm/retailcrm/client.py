@@ -14,7 +14,17 @@ from connector_project.core import http_client, time_zones
 from crm.retailcrm import errors, payloads, types
 from crm.retailcrm.errors import SYSTEM
 from crm.retailcrm.payloads import CallEvent, CallRecord, Module
-from crm.retailcrm.types import EventAnswer, HistoryCall, Manager, ModuleAnswer, ModuleState, Rights, UploadAnswer, User
+from crm.retailcrm.types import (
+    EventAnswer,
+    HistoryCall,
+    Manager,
+    ModuleAnswer,
+    ModuleState,
+    Rights,
+    UploadAnswer,
+    User,
+    UserList,
+)
 
 V5 = "v5"
 V4 = "v4"
@@ -121,16 +131,16 @@ class RetailCrmClient:
                 return
             query = {"limit": "100", "cursor": answer.next_cursor}
 
-    def users(self) -> list[User]:
-        """All users, dismissed ones too: GET /users."""
-        found: list[User] = []
-        page, last = 1, 1
+    def users(self) -> UserList:
+        """All users, dismissed ones too: GET /users. If one is deleted meanwhile, the list is incomplete."""
+        found: dict[int, User] = {}
+        page, last, stated = 1, 1, 0
         while page <= last:
             query = {"limit": str(USERS_A_PAGE), "page": str(page)}
             answer = self._get(types.UsersAnswer, self._path("/users"), query, right="user_read")
-            found += answer.users
-            page, last = page + 1, answer.last_page
-        return found
+            found |= {user.user_id: user for user in answer.users}
+            page, last, stated = page + 1, answer.last_page, max(stated, answer.total)
+        return UserList(tuple(found.values()), is_complete=len(found) >= stated)
 
     def set_user_status(self, user_id: int, status: str) -> None:
         """Set a status (free, busy, dinner, break): POST /users/{id}/status, version 5 only."""

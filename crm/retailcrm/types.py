@@ -4,7 +4,7 @@ A field of an answer is read under its name in camel case, or where its alias sa
 """
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -125,7 +125,15 @@ class User(Answer):
 
 class UsersAnswer(Answer):
     users: tuple[User, ...] = ()
+    total: int = Field(default=0, validation_alias=AliasPath("pagination", "totalCount"))
     last_page: int = Field(default=1, validation_alias=AliasPath("pagination", "totalPageCount"))
+
+
+class UserList(NamedTuple):
+    """All users as one reading found them; incomplete if the CRM states more users than it sent."""
+
+    users: tuple[User, ...]
+    is_complete: bool = True
 
 
 class Rights(Answer):

@@ -31,7 +31,7 @@ DEFAULT_NUMBER = Check(
 
 def virtual_numbers(tenant: Tenant, client: UisClient) -> Iterator[CheckResult]:
     """Check that there are active numbers, and the default one. UIS's refusal fails RIGHT_NUMBERS."""
-    active = {number.number for number in client.virtual_numbers() if number.is_active}
+    active = {number.number for number in client.virtual_numbers().rows if number.is_active}
     yield RIGHT_NUMBERS.result(is_ok=True)
     yield NUMBERS.result(is_ok=bool(active))
     if active and tenant.activated_at:  # Before activation there are no numbers to choose from.

@@ -29,7 +29,7 @@ EMPLOYEES = Check(
 
 def employees(tenant: Tenant, client: UisClient) -> Iterator[CheckResult]:
     """Check that there are employees, and their extensions. UIS's refusal fails RIGHT_EMPLOYEES."""
-    staff = client.employees()
+    staff = client.employees().rows
     yield RIGHT_EMPLOYEES.result(is_ok=True)
     yield EMPLOYEES.result(is_ok=bool(staff), count=len(staff))
     if staff:

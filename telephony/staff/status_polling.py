@@ -13,18 +13,19 @@ def poll(tenant: Tenant) -> None:
 
     A status we set is stored when it is set, so our own change does not count here.
     """
+    # Before the request: what changes during it is newer than the answer.
+    known = list(Employee.objects.filter(tenant=tenant, is_dismissed=False))
     statuses = client_factory.uis_client(tenant.uis).employee_statuses()
-    changed = [
-        employee
-        for employee in Employee.objects.filter(tenant=tenant, is_dismissed=False)
-        if statuses.get(employee.uis_id) and statuses[employee.uis_id] != employee.uis_status
-    ]
     with transaction.atomic():
-        for employee in changed:
-            # Optimistic lock: the row may have changed during the request.
-            Employee.objects.filter(pk=employee.pk, uis_status=employee.uis_status).update(
-                uis_status=statuses[employee.uis_id]
-            )
+        Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
+        for employee in known:
+            status = statuses.get(employee.uis_id)
+            if status and status != employee.uis_status:
+                # Optimistic lock: a command may have set the status meanwhile, or be about to.
+                unchanged = Employee.objects.filter(
+                    pk=employee.pk, uis_status=employee.uis_status, status_commands=employee.status_commands
+                )
+                unchanged.update(uis_status=status)
         # Not only new changes: the CRM may have been unavailable last time.
         if Employee.objects.filter(tenant=tenant, is_dismissed=False).exclude(uis_status=F("synced_status")).exists():
             enqueue(task_names.PUSH_STATUSES, tenant.pk)

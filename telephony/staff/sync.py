@@ -1,31 +1,38 @@
 """Imports employees, virtual numbers and statuses from UIS."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from django.db import transaction
+from django.db import models, transaction
 
 from connector_project.core import http_client
 from connector_project.core.task_queue import enqueue
 from telephony import client_factory, task_names
 from telephony.uis.client import UisClient
+from telephony.uis.data_api import Listing
+from telephony.uis.fields import Row
 from telephony.uis.types import Status, UisEmployee, UisNumber
-from tenants.models import Employee, Tenant, UisConnection, UisStatus, VirtualNumber
+from tenants import remote_lists
+from tenants.models import Employee, RemoteList, Tenant, UisConnection, UisStatus, VirtualNumber
+from tenants.remote_lists import Reading
 
 # Accounts without statuses use calls_available.
 NO_STATUSES = ("method_not_found", "forbidden", "method_component_disabled", "component_disabled")
-Row = TypeVar("Row")
+Kind = RemoteList.Kind
+KINDS = (Kind.EMPLOYEES, Kind.NUMBERS, Kind.STATUSES)
+RowT = TypeVar("RowT", bound=Row)
+ModelT = TypeVar("ModelT", bound=models.Model)
 
 
 @dataclass(frozen=True)
 class UisStaff:
     """Staff data from UIS; None where the key has no access."""
 
-    employees: Sequence[UisEmployee]
-    numbers: Sequence[UisNumber] | None
-    statuses: Sequence[Status] | None
+    employees: Listing[UisEmployee]
+    numbers: Listing[UisNumber] | None
+    statuses: Listing[Status] | None
 
 
 def sync(tenant: Tenant, *, now: datetime) -> None:
@@ -44,52 +51,130 @@ def fetch(client: UisClient) -> UisStaff:
     )
 
 
+def enqueue_readings(*, now: datetime) -> None:
+    """Read again the lists that lacked rows some minutes ago."""
+    accessible = Tenant.objects.live().filter(uis__denied_at=None)
+    remote_lists.enqueue_readings(task_names.SYNC_EMPLOYEES, KINDS, accessible, now=now)
+
+
 @transaction.atomic
 def save(tenant: Tenant, staff: UisStaff, *, now: datetime) -> None:
-    """Make our lists equal to UIS's. Employees who left stay as rows: their calls refer to them."""
-    known = {person.uis_id: person for person in Employee.objects.filter(tenant=tenant)}
-    for person in staff.employees:
-        row = known.pop(person.uis_id, None) or Employee(tenant=tenant, uis_id=person.uis_id)
-        _update(row, person)
-    Employee.objects.filter(pk__in=[gone.pk for gone in known.values()]).update(is_dismissed=True)
+    """Make our lists equal to UIS's answers, requested at `now`; of two answers the one requested last is kept.
+
+    Employees who left stay as rows: their calls refer to them.
+    """
+    # Every transaction locks the tenant first and then its rows by primary key: no two wait for each other.
+    Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
+    stored = _load(tenant)
+    gone = remote_lists.find_gone(tenant, _readings(stored, staff), asked_at=now)
+    if gone is None:
+        return
+    _save_employees(tenant, stored.employees, staff.employees.rows, gone=gone[Kind.EMPLOYEES])
     if staff.numbers is not None:
-        _save_numbers(tenant, staff.numbers)
+        _save_numbers(tenant, stored.numbers, staff.numbers.rows, gone=gone[Kind.NUMBERS])
     if staff.statuses is not None:
-        _save_statuses(tenant, staff.statuses)
+        _save_statuses(tenant, stored.statuses, staff.statuses.rows, gone=gone[Kind.STATUSES])
     UisConnection.objects.filter(tenant=tenant).update(synced_at=now, has_statuses=staff.statuses is not None)
 
 
-def _update(row: Employee, person: UisEmployee) -> None:
-    """Save only the fields that come from UIS: the link may be changed manually at the same time."""
-    row.full_name, row.email, row.extension = person.full_name[:250], person.email[:250], person.extension[:20]
-    row.numbers, row.recording_mode = list(person.numbers), person.recording_mode[:5]
-    row.is_dismissed = False
-    changed = ["full_name", "email", "extension", "numbers", "recording_mode", "is_dismissed"]
-    if not row.uis_status:  # The first status is not a change; later ones are found by polling.
-        row.uis_status = row.synced_status = person.status[:40]
-        changed += ["uis_status", "synced_status"]
-    row.save(update_fields=changed if row.pk else None)
+@dataclass(frozen=True)
+class _Stored:
+    """Our rows by UIS's key."""
+
+    employees: dict[str, Employee]
+    numbers: dict[str, VirtualNumber]
+    statuses: dict[str, UisStatus]
 
 
-def _save_numbers(tenant: Tenant, numbers: Sequence[UisNumber]) -> None:
-    VirtualNumber.objects.filter(tenant=tenant).exclude(number__in=[number.number for number in numbers]).update(
-        is_active=False
+def _load(tenant: Tenant) -> _Stored:
+    employees = Employee.objects.select_for_update(no_key=True).filter(tenant=tenant).order_by("pk")
+    return _Stored(
+        employees={str(row.uis_id): row for row in employees},
+        numbers={row.number: row for row in VirtualNumber.objects.filter(tenant=tenant)},
+        statuses={str(row.uis_id): row for row in UisStatus.objects.filter(tenant=tenant)},
     )
+
+
+def _readings(stored: _Stored, staff: UisStaff) -> dict[RemoteList.Kind, tuple[list[str], Reading]]:
+    """Return the keys that count as present in our rows, and UIS's answer, for each list that the key may see."""
+    present = [key for key, row in stored.employees.items() if not row.is_dismissed]
+    uis_ids = [row.uis_id for row in staff.employees.rows]
+    found = {Kind.EMPLOYEES: (present, Reading.of(uis_ids, is_complete=staff.employees.is_complete))}
+    if staff.numbers is not None:
+        active = [key for key, row in stored.numbers.items() if row.is_active]
+        numbers = [row.number for row in staff.numbers.rows]
+        found[Kind.NUMBERS] = (active, Reading.of(numbers, is_complete=staff.numbers.is_complete))
+    if staff.statuses is not None:
+        uis_ids = [row.uis_id for row in staff.statuses.rows]
+        found[Kind.STATUSES] = (list(stored.statuses), Reading.of(uis_ids, is_complete=staff.statuses.is_complete))
+    return found
+
+
+def _save_employees(
+    tenant: Tenant, stored: Mapping[str, Employee], people: Iterable[UisEmployee], *, gone: Collection[str]
+) -> None:
+    new = []
+    for person in people:
+        row = stored.get(str(person.uis_id)) or Employee(tenant=tenant, uis_id=person.uis_id)
+        new += _store(row, _employee_fields(row, person))
+    # A person may add the same rows without the lock.
+    Employee.objects.bulk_create(new, ignore_conflicts=True)
+    if gone:
+        Employee.objects.filter(pk__in=[stored[key].pk for key in gone]).update(is_dismissed=True)
+
+
+def _employee_fields(row: Employee, person: UisEmployee) -> dict[str, object]:
+    """Return only the fields that come from UIS: the link may be changed manually at the same time."""
+    fields: dict[str, object] = {
+        "full_name": person.full_name[:250],
+        "email": person.email[:250],
+        "extension": person.extension[:20],
+        "numbers": list(person.numbers),
+        "recording_mode": person.recording_mode[:5],
+        "is_dismissed": False,
+    }
+    if not row.uis_status:  # The first status is not a change; later ones are found by polling.
+        fields["uis_status"] = fields["synced_status"] = person.status[:40]
+    return fields
+
+
+def _save_numbers(
+    tenant: Tenant, stored: Mapping[str, VirtualNumber], numbers: Iterable[UisNumber], *, gone: Collection[str]
+) -> None:
+    new = []
     for number in numbers:
-        VirtualNumber.objects.update_or_create(
-            tenant=tenant, number=number.number, defaults={"name": number.name[:250], "is_active": number.is_active}
-        )
+        row = stored.get(number.number) or VirtualNumber(tenant=tenant, number=number.number)
+        new += _store(row, {"name": number.name[:250], "is_active": number.is_active})
+    VirtualNumber.objects.bulk_create(new, ignore_conflicts=True)
+    if gone:
+        VirtualNumber.objects.filter(pk__in=[stored[key].pk for key in gone]).update(is_active=False)
 
 
-def _save_statuses(tenant: Tenant, statuses: Sequence[Status]) -> None:
-    UisStatus.objects.filter(tenant=tenant).exclude(uis_id__in=[status.uis_id for status in statuses]).delete()
+def _save_statuses(
+    tenant: Tenant, stored: Mapping[str, UisStatus], statuses: Iterable[Status], *, gone: Collection[str]
+) -> None:
+    new = []
     for status in statuses:
-        UisStatus.objects.update_or_create(
-            tenant=tenant, uis_id=status.uis_id, defaults={"mnemonic": status.mnemonic[:40], "name": status.name[:200]}
-        )
+        row = stored.get(str(status.uis_id)) or UisStatus(tenant=tenant, uis_id=status.uis_id)
+        new += _store(row, {"mnemonic": status.mnemonic[:40], "name": status.name[:200]})
+    UisStatus.objects.bulk_create(new, ignore_conflicts=True)
+    if gone:
+        UisStatus.objects.filter(pk__in=[stored[key].pk for key in gone]).delete()
 
 
-def _unless_refused(fetch: Callable[[], list[Row]], *codes: str) -> list[Row] | None:
+def _store(row: ModelT, values: Mapping[str, object]) -> list[ModelT]:
+    """Set the values and save those that changed; return the row if it is new and still to be inserted."""
+    changed = [name for name, value in values.items() if getattr(row, name) != value]
+    for name in changed:
+        setattr(row, name, values[name])
+    if row.pk is None:
+        return [row]
+    if changed:
+        row.save(update_fields=changed)
+    return []
+
+
+def _unless_refused(fetch: Callable[[], Listing[RowT]], *codes: str) -> Listing[RowT] | None:
     """Return None if UIS refuses the request with one of these codes."""
     try:
         return fetch()

@@ -1,11 +1,11 @@
 """Client of the UIS methods we use: Data API v2.0 and Call API v4.0."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from connector_project.core.http_client import AccessDenied, RemoteRejected, UnexpectedReply
-from telephony.uis.data_api import Reader
+from telephony.uis.data_api import Listing, Reader
 from telephony.uis.errors import SYSTEM
 from telephony.uis.fields import to_local
 from telephony.uis.jsonrpc import Channel
@@ -43,22 +43,23 @@ class UisClient(Reader):
             raise UnexpectedReply(SYSTEM, "UIS returned no account.")
         return accounts[0]
 
-    def employees(self) -> list[UisEmployee]:
+    def employees(self) -> Listing[UisEmployee]:
         """https://comagic.github.io/data_api/employee/get_employees/"""
-        return list(self._all("get.employees", {"fields": EMPLOYEE_FIELDS}, UisEmployee))
+        return self._list("get.employees", {"fields": EMPLOYEE_FIELDS}, UisEmployee)
 
     def employee_statuses(self) -> dict[int, str]:
         """Return each employee's status by employee id."""
         employees = self._all("get.employees", {"fields": ["id", "status", "status_id"]}, UisEmployee)
         return {employee.uis_id: employee.status for employee in employees}
 
-    def statuses(self) -> list[Status]:
+    def statuses(self) -> Listing[Status]:
         """Return the statuses that are not deleted. https://comagic.github.io/data_api/employee/get_statuses/"""
-        return [status for status in self._all("get.statuses", {}, Status) if not status.is_deleted]
+        found = self._list("get.statuses", {}, Status)
+        return replace(found, rows=[status for status in found.rows if not status.is_deleted])
 
-    def virtual_numbers(self) -> list[UisNumber]:
+    def virtual_numbers(self) -> Listing[UisNumber]:
         """https://comagic.github.io/data_api/vn/get_virtual_numbers/"""
-        return list(self._all("get.virtual_numbers", {"fields": UisNumber.wire_names()}, UisNumber))
+        return self._list("get.virtual_numbers", {"fields": UisNumber.wire_names()}, UisNumber)
 
     def set_status(self, employee_id: int, status_id: int) -> None:
         """https://comagic.github.io/data_api/employee/update_employees/"""

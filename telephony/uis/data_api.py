@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 from connector_project.core.http_client import RemoteRejected, UnexpectedReply
@@ -19,10 +19,19 @@ LARGEST_OFFSET = 100_000
 LARGEST_LIMIT = 10_000
 SESSIONS_A_REQUEST = 100
 BY_START = [{"field": "start_time", "order": "asc"}]
+_SORT_REJECTED = {"sort_prohibited", "unexpected_parameters"}
 _IN_REJECTED = {"invalid_parameter_value", "data_type_error", "filter_prohibited", "unexpected_parameters"}
 
 RowT = TypeVar("RowT", bound=Row)
 DatedT = TypeVar("DatedT", schemas.CallRow, CallLeg)
+
+
+@dataclass(frozen=True)
+class Listing(Generic[RowT]):
+    """A list as one reading found it; incomplete if UIS states more rows than we could read."""
+
+    rows: list[RowT]
+    is_complete: bool = True
 
 
 class TooManyRows(UnexpectedReply):
@@ -42,6 +51,7 @@ class Reader:
     # row's id, or a negative number where it has none.
     unread: dict[int, datetime] = field(default_factory=dict)
     shortfall: int = 0  # rows of reports that UIS counted, but did not send
+    sorts_by_id: bool = True
 
     def _ask(self, method: str, params: Mapping[str, object]) -> Any:
         agent = {"user_id": self.agent_user_id} if self.agent_user_id else {}
@@ -51,14 +61,38 @@ class Reader:
         return schemas.parse(kind, data, Locale(self.zone, is_russian=self.is_russian))
 
     def _all(self, method: str, params: Mapping[str, object], kind: type[RowT]) -> Iterator[RowT]:
+        for rows, _total in self._pages(method, params, kind):
+            yield from rows
+
+    def _pages(
+        self, method: str, params: Mapping[str, object], kind: type[RowT]
+    ) -> Iterator[tuple[list[RowT], int | None]]:
+        """Yield each page with the stated total."""
         for offset in range(0, LARGEST_OFFSET + 1, PAGE):
             result = self._ask(method, {**params, "limit": PAGE, "offset": offset})
             rows = self._parse(kind, result.data)
             sent = len(result.data) if isinstance(result.data, list) else len(rows)
-            yield from rows
+            yield rows, result.total
             if sent < PAGE or (result.total is not None and offset + sent >= result.total):
                 return
         raise TooManyRows(SYSTEM, f"UIS has more rows than it returns ({method}).")
+
+    def _list(self, method: str, params: Mapping[str, object], kind: type[RowT]) -> Listing[RowT]:
+        """Read a whole list, by id so that no row moves to a page that was read already.
+
+        UIS does not document by which fields these lists can be sorted, so an account may refuse it.
+        """
+        order = {"sort": [{"field": "id", "order": "asc"}]} if self.sorts_by_id else {}
+        try:
+            pages = list(self._pages(method, {**params, **order}, kind))
+        except (RemoteRejected, UnexpectedReply) as exc:
+            if not order or exc.code not in _SORT_REJECTED:
+                raise
+            self.sorts_by_id = False
+            return self._list(method, params, kind)
+        rows = {row: None for page, _total in pages for row in page}  # a page may repeat a row
+        stated = max((total or 0 for _page, total in pages), default=0)
+        return Listing(list(rows), is_complete=len(rows) >= stated)
 
     def _dated(
         self, method: str, params: Mapping[str, object], kind: type[DatedT], *, since: datetime, till: datetime

@@ -5,6 +5,7 @@ from tenants.models.audit_log import AuditLogEntry
 from tenants.models.check_run import CheckRun
 from tenants.models.connections import OLD_HOOK_LIFETIME, Connection, CrmConnection, UisConnection
 from tenants.models.directory import CrmUser, Employee, UisStatus, VirtualNumber
+from tenants.models.remote_list import RemoteList
 from tenants.models.rules import TransferRules
 from tenants.models.tenant import ACTIVATION_LINK_LIFETIME, Tenant, generate_token
 from tenants.models.user import User
@@ -19,6 +20,7 @@ __all__ = [
     "CrmConnection",
     "CrmUser",
     "Employee",
+    "RemoteList",
     "Tenant",
     "TransferRules",
     "UisConnection",

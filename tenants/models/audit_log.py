@@ -22,6 +22,7 @@ class AuditLogEntry(models.Model):
         RESUMED = "RESUMED", _("resumed")
         TRIED_NOW = "TRIED_NOW", _("tried without waiting")
         SYNCED = "SYNCED", _("sync started")
+        LISTS_ACCEPTED = "LISTS_ACCEPTED", _("shorter list accepted")
         ACTIVATION_LINK_RENEWED = "ACTIVATION_LINK_RENEWED", _("new activation link")
         ACTIVATION_LINK_REVOKED = "ACTIVATION_LINK_REVOKED", _("activation link revoked")
         HOOK_ROTATED = "HOOK_ROTATED", _("webhook URL rotated")

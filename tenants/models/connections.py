@@ -16,6 +16,11 @@ from tenants.models.tenant import Tenant, generate_token, validate_time_zone
 OLD_HOOK_LIFETIME = timedelta(hours=24)
 
 
+def normalise_address(address: str) -> str:
+    """Return an account's URL in the form we store and compare: lower case, without a trailing slash."""
+    return address.strip().rstrip("/").lower()
+
+
 class Connection(AccessDenials):
     """The common part: key changes and the circuit breaker."""
 
@@ -197,6 +202,10 @@ class CrmConnection(Connection):
     stores = models.JSONField(default=list, editable=False)  # codes of the stores the key has access to, as last seen
     registered_module = models.JSONField(default=dict, editable=False)  # extensions and numbers last sent to the module
     registered_at = models.DateTimeField(_("module registered"), null=True, blank=True, editable=False)
+    # One worker at a time compares and sends the module's list; the others ask it to look again.
+    module_claim = models.UUIDField(null=True, editable=False)
+    module_claimed_until = models.DateTimeField(null=True, editable=False)
+    is_module_wanted = models.BooleanField(default=False, editable=False)
 
     class Meta:
         verbose_name = _("CRM connection")
@@ -204,6 +213,11 @@ class CrmConnection(Connection):
 
     def __str__(self) -> str:
         return f"{self.tenant} · {self.address}"
+
+    @property
+    def account(self) -> str:
+        """The account's address in the form that addresses are compared in."""
+        return normalise_address(self.address)
 
     @property
     def zone(self) -> ZoneInfo:

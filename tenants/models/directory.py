@@ -46,9 +46,13 @@ class Employee(models.Model):
     previous_crm_user_id = models.BigIntegerField(
         null=True, editable=False
     )  # the CRM user before the employee left UIS or the CRM
+    previous_linked_by = models.CharField(
+        max_length=10, choices=LinkedBy.as_choices, blank=True, default=LinkedBy.NOT_LINKED, editable=False
+    )  # how they were linked before; a manual link comes back with them
     uis_status = models.CharField(_("status in UIS"), max_length=40, blank=True, editable=False)
     synced_status = models.CharField(max_length=40, blank=True, editable=False)  # the UIS status last synced to the CRM
     last_sent_crm_status = models.CharField(max_length=20, blank=True, editable=False)
+    status_commands = models.PositiveIntegerField(default=0, editable=False)  # how often the CRM's commands touched it
 
     objects = EmployeeQuerySet.as_manager()
 
@@ -89,7 +93,17 @@ class Employee(models.Model):
     def set_link(self, crm_user_id: int | None, linked_by: LinkedBy, *, former: int | None = None) -> None:
         """Link to a CRM user, or unlink; `former` is the user to suggest again. Other fields are not saved."""
         self.crm_user_id, self.linked_by, self.previous_crm_user_id = crm_user_id, linked_by, former
-        self.save(update_fields=["crm_user_id", "linked_by", "previous_crm_user_id"])
+        self.previous_linked_by = self.LinkedBy.NOT_LINKED
+        self._save_link()
+
+    def release(self) -> None:
+        """Unlink because the employee or the user is gone; remember the link for the case that they come back."""
+        self.previous_crm_user_id, self.previous_linked_by = self.crm_user_id, self.linked_by
+        self.crm_user_id, self.linked_by = None, self.LinkedBy.NOT_LINKED
+        self._save_link()
+
+    def _save_link(self) -> None:
+        self.save(update_fields=["crm_user_id", "linked_by", "previous_crm_user_id", "previous_linked_by"])
 
 
 class CrmUser(models.Model):

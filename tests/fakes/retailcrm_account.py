@@ -50,6 +50,9 @@ class Account:
     simple_connection: bool = False  # connected through the marketplace; needed by update-scopes
     recent: dict[str, list[datetime]] = field(default_factory=dict)  # times of the latest requests, for the rate limit
     screens: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    paging_deletions: list[tuple[int, int]] = field(default_factory=list)  # page and user
+    kept_users: int | None = None  # how many users a shortened list has
+    shortened_times: int | None = 0  # requests that get the shortened list; None: all
 
     @property
     def technical_host(self) -> str:
@@ -80,6 +83,14 @@ class Account:
             "groups": [{"id": 25, "name": "Менеджеры", "code": "manager"}],
         }
         return self.users[user_id]
+
+    def delete_user_while_paging(self, user_id: int, *, before_page: int = 2) -> None:
+        """Delete a user just before this page of the list is read: all users after them move up by one place."""
+        self.paging_deletions.append((before_page, user_id))
+
+    def shorten_users(self, *, keep: int = 0, times: int | None = 1) -> None:
+        """Return only the first `keep` users for the next `times` requests (None: until `times=0`)."""
+        self.kept_users, self.shortened_times = keep, times
 
     def popups(self) -> dict[int, list[dict[str, Any]]]:
         """Return the pop-ups each user sees now; users without one are left out."""

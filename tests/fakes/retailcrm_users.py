@@ -25,11 +25,29 @@ _MATCHES: dict[str, Callable[[dict[str, Any], str], bool]] = {
 
 def show_users(account: Account, incoming: Incoming) -> Answer:
     """GET /users: paginated, inactive users included."""
-    users = [user for _, user in sorted(account.users.items())]
+    _delete_due(account, page=incoming.query.get("page", "1"))
+    users = _shown(account)
     for name, value in _filters(incoming):
         users = [user for user in users if _matches(user, name, value)]
     pagination, rows = _page(incoming, users)
     return done(pagination=pagination, users=rows)
+
+
+def _delete_due(account: Account, *, page: str) -> None:
+    """Delete the users who are to disappear before this page is read."""
+    for deletion in [one for one in account.paging_deletions if str(one[0]) == page]:
+        account.paging_deletions.remove(deletion)
+        account.users.pop(deletion[1], None)
+
+
+def _shown(account: Account) -> list[dict[str, Any]]:
+    """Return all users by id; of a shortened list the first ones."""
+    users = [user for _, user in sorted(account.users.items())]
+    if account.shortened_times == 0:
+        return users
+    if account.shortened_times is not None:
+        account.shortened_times -= 1
+    return users[: account.kept_users]
 
 
 def show_user(account: Account, incoming: Incoming) -> Answer:

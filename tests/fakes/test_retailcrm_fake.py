@@ -528,3 +528,24 @@ def test_user_status_is_set(world: World) -> None:
 def test_groups_and_settings_are_returned(world: World) -> None:
     assert [group["code"] for group in world.get("/api/v5/user-groups")[1]["groups"]] == ["director", "manager"]
     assert world.get("/api/v5/settings")[1]["settings"]["timezone"]["value"] == "Europe/Moscow"
+
+
+# --- incomplete lists
+
+
+def test_user_deleted_while_paging_moves_the_others_up(world: World) -> None:
+    for user_id in range(100, 119):
+        world.account.add_user(user_id)
+    world.account.delete_user_while_paging(27)
+    pages = [world.get("/api/v5/users", f"limit=20&page={page}")[1] for page in (1, 2)]
+    assert [(len(page["users"]), page["pagination"]["totalCount"]) for page in pages] == [(20, 21), (0, 20)]
+    assert 27 not in world.account.users
+
+
+def test_shortened_list_of_users_is_whole_again_after_some_requests(world: World) -> None:
+    world.account.shorten_users(keep=1)
+    assert [world.get("/api/v5/users")[1]["pagination"]["totalCount"] for _ in range(2)] == [1, 2]
+    world.account.shorten_users(times=None)
+    assert world.get("/api/v5/users")[1]["users"] == []
+    world.account.shorten_users(times=0)
+    assert len(world.get("/api/v5/users")[1]["users"]) == 2

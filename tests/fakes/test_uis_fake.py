@@ -599,3 +599,27 @@ def test_outage_names_the_time_of_the_next_try(client):
     assert (answer.status, answer.headers["Retry-After"]) == (503, "86400")
     client.uis.repair()
     assert client.uis.retry_after == ""
+
+
+# --- shortened lists
+
+
+def test_shortened_list_is_whole_again_after_some_requests(client: Client) -> None:
+    client.account.shorten("get.employees", keep=1)
+    answers = [client.request("get.employees", fields=["id"])["result"] for _ in range(2)]
+    assert [(len(answer["data"]), answer["metadata"]["total_items"]) for answer in answers] == [(1, 1), (2, 2)]
+
+
+def test_shortened_list_may_state_all_rows(client: Client) -> None:
+    client.account.shorten("get.employees", times=None, states_all=True)
+    answer = client.request("get.employees", fields=["id"])["result"]
+    assert (answer["data"], answer["metadata"]["total_items"]) == ([], 2)
+    assert len(client.rows("get.virtual_numbers")) == 1
+    client.account.shortenings.clear()
+    assert len(client.rows("get.employees")) == 2
+
+
+def test_account_may_refuse_to_sort_by_id(client: Client) -> None:
+    client.account.sorts_by_id = False
+    assert client.error_of("get.employees", sort=[{"field": "id"}]) == "sort_prohibited"
+    assert len(client.rows("get.employees")) == 2

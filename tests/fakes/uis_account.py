@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from tests.fakes.uis_jsonrpc import Row, RpcError
 from tests.fakes.uis_session import CallScript, Session, apply_script
+from tests.fakes.uis_shortening import Shortenings
 
 DOMAINS = {"uis": "uiscom.ru", "comagic": "comagic.ru", "callgear": "callgear.com", "novofon": "novofon.ru"}
 BASIC_CALL_API = "Call API Базовый набор"
@@ -85,6 +86,8 @@ class Account:
     agent_user_ids: set[int] = field(default_factory=set)  # not empty: an agent's key, which requires user_id
 
     refuses_in_operator: bool = False
+    sorts_by_id: bool = True  # employees, numbers and statuses: the reference does not say
+    shortenings: Shortenings = field(default_factory=Shortenings, repr=False)
     has_statuses: bool = True
     requires_full_update: bool = False  # update.employees requires last_name and phone_numbers
     uses_meta_data_key: bool = True  # get.account returns meta_data, as documented, not metadata
@@ -147,6 +150,13 @@ class Account:
         row |= {"category": "usual", "type": type, "comment": None, "campaigns": [], "scenarios": []}
         self.numbers[number_id] = row
         return row
+
+    def shorten(self, method: str, *, keep: int = 0, times: int | None = 1, states_all: bool = False) -> None:
+        """Return only the first `keep` rows for the next `times` requests (None: until `shortenings.clear`).
+
+        With `states_all` total_items still counts all rows; without it, the rows left, as after a right was narrowed.
+        """
+        self.shortenings.add(method, keep=keep, times=times, states_all=states_all)
 
     def call(
         self,

@@ -38,6 +38,7 @@ _WINDOW = {"date_from": Param("string", is_required=True), "date_till": Param("s
 class _Listing:
     """A get.* method: its rows, its columns, and its parameters in addition to the common ones."""
 
+    method: str
     rows: Callable[[Account, Row], list[Row]]
     columns: Columns
     spec: Mapping[str, Param] = field(default_factory=dict)
@@ -46,10 +47,13 @@ class _Listing:
         check_params(params, {**LISTING, **self.spec, **user_param(account)})
         check_user(account, params)
         columns = uis_fields.on_brand(self.columns, account.brand)
+        if not account.sorts_by_id and any(one.get("field") == "id" for one in params.get("sort", [])):
+            raise RpcError("sort_prohibited", "sort", "id")
         rows = self.rows(account, params)
         turn = len(account.spent["data"])
-        page, total = select(rows, columns, params, has_in=not account.refuses_in_operator, turn=turn)
-        return Reply(page, total)
+        left, hidden = account.shortenings.take(self.method, len(rows))
+        page, total = select(rows[:left], columns, params, has_in=not account.refuses_in_operator, turn=turn)
+        return Reply(page, total + hidden)
 
 
 def user_param(account: Account) -> dict[str, Param]:
@@ -125,11 +129,17 @@ def _update_employees(account: Account, params: Row) -> Reply:
 
 _ONGOING: dict[str, Any] = {"include_ongoing_calls": Param("boolean")}
 METHODS = {
-    "get.account": Method(_Listing(_account_rows, uis_fields.ACCOUNT)),
-    "get.employees": Method(_Listing(_employee_rows, uis_fields.EMPLOYEES), permission="employees: select"),
-    "get.statuses": Method(_Listing(_status_rows, uis_fields.STATUSES, {"is_deleted": Param("boolean")})),
-    "get.virtual_numbers": Method(_Listing(_number_rows, uis_fields.NUMBERS), permission="number_management: select"),
-    "get.calls_report": Method(_Listing(_call_rows, uis_fields.CALLS, _WINDOW | _ONGOING)),
-    "get.call_legs_report": Method(_Listing(_leg_rows, uis_fields.LEGS, _WINDOW)),
+    "get.account": Method(_Listing("get.account", _account_rows, uis_fields.ACCOUNT)),
+    "get.employees": Method(
+        _Listing("get.employees", _employee_rows, uis_fields.EMPLOYEES), permission="employees: select"
+    ),
+    "get.statuses": Method(
+        _Listing("get.statuses", _status_rows, uis_fields.STATUSES, {"is_deleted": Param("boolean")})
+    ),
+    "get.virtual_numbers": Method(
+        _Listing("get.virtual_numbers", _number_rows, uis_fields.NUMBERS), permission="number_management: select"
+    ),
+    "get.calls_report": Method(_Listing("get.calls_report", _call_rows, uis_fields.CALLS, _WINDOW | _ONGOING)),
+    "get.call_legs_report": Method(_Listing("get.call_legs_report", _leg_rows, uis_fields.LEGS, _WINDOW)),
     "update.employees": Method(_update_employees, permission="employees: update"),
 }

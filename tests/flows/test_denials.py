@@ -374,11 +374,11 @@ def test_module_that_could_not_be_switched_off_again_is_switched_off_by_the_prob
 ):
     Employee.objects.filter(tenant=tenant, uis_id=IVAN).update(extension="177")
     switch_off_during("/edit", before=True)
-    register = integration_module._switch_off_again
+    register = integration_module.switch_off_again
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(integration_module, "_switch_off_again", lambda *_args: None)
+        patch.setattr(integration_module, "switch_off_again", lambda *_args: None)
         crm_tasks.link_users(tenant.pk)
-    assert register is integration_module._switch_off_again
+    assert register is integration_module.switch_off_again
     code = integration_module.code(tenant)
     assert crm.modules[code]["active"] is True
     crm_tasks.probe_all()

@@ -15,6 +15,8 @@ from crm.employee_mapping import actions
 from crm.employee_mapping.overview import load_overview
 from crm.employee_mapping.suggestions import MatchReason
 from crm.models import Popup, UnknownId
+from crm.retailcrm.types import User as RemoteUser
+from crm.retailcrm.types import UserList
 from telephony import task_names, tasks
 from telephony.models import Call
 from tenants.models import AuditLogEntry, CrmUser, Employee, Tenant, User, VirtualNumber
@@ -22,6 +24,8 @@ from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 from tests.flows.test_schedules import codes, links
 from tests.users import create_user
+
+GONE_AFTER = timedelta(minutes=6)
 
 
 @pytest.fixture
@@ -207,7 +211,7 @@ def test_extension_of_two_users_in_the_crm_gives_two_candidates(crm, hourly, ten
 
 
 @pytest.mark.slow
-def test_users_are_stored_with_the_values_of_the_crm(crm, hourly, tenant, stranger):
+def test_users_are_stored_with_the_values_of_the_crm(crm, hourly, tenant, stranger, later):
     crm.add_user(31, first_name="Новый", email="New@example.com", active=False)["patronymic"] = "Ильич"
     hourly()
     known = CrmUser.objects.filter(tenant=tenant).values_list("crm_id", "name", "email", "is_active")
@@ -221,31 +225,32 @@ def test_users_are_stored_with_the_values_of_the_crm(crm, hourly, tenant, strang
     del crm.users[27]
     crm.users[31]["active"] = True
     hourly()
+    later(GONE_AFTER)
     assert sorted(CrmUser.objects.filter(tenant=tenant).values_list("crm_id", "is_active")) == [(28, True), (31, True)]
     assert crm_user(28).pk == removed
     assert [user.crm_id for user in overview(tenant).free_users] == [31]
     assert sorted(CrmUser.objects.filter(tenant=stranger).values_list("crm_id", flat=True)) == [27, 28]
 
 
-@pytest.mark.parametrize("count", [3, 300])
+@pytest.mark.parametrize("count", [4, 300])
 def test_storing_users_needs_few_queries(tenant, django_assert_num_queries, django_assert_max_num_queries, count):
-    from crm.retailcrm.types import User as RetailCrmUser
-
-    users = [RetailCrmUser(user_id=number, first_name=f"Имя {number}") for number in range(1000, 1000 + count)]
-    users += users[:1]  # a page may repeat a user
-    with django_assert_max_num_queries(4):  # rows are written in batches
-        user_linking.sync_crm_users(tenant, users)
-    with django_assert_num_queries(1):
-        user_linking.sync_crm_users(tenant, users)
+    known = [RemoteUser(user_id=user_id, first_name=name) for user_id, name in ((27, "Иван"), (28, "Пётр"))]
+    new = [RemoteUser(user_id=number, first_name=f"Имя {number}") for number in range(1000, 998 + count)]
+    users, now = UserList((*known, *new, *new[:1])), timezone.now()  # a page may repeat a user
+    with django_assert_max_num_queries(6):  # rows are written in batches
+        user_linking.sync_crm_users(tenant, users, now=now)
+    with django_assert_num_queries(3):
+        user_linking.sync_crm_users(tenant, users, now=now)
     assert tenant.crm_users.count() == count
 
 
-def test_dismissed_employee_is_unlinked_and_gets_the_user_suggested_on_return(act, pbx, crm, hourly, tenant):
+def test_dismissed_employee_is_unlinked_and_gets_the_user_suggested_on_return(act, pbx, crm, hourly, tenant, later):
     crm.users[28]["email"] = "other@example.com"
     crm.users[28]["firstName"] = "Кто-то"
     hourly()
     removed = pbx.employees.pop(PETR)
     hourly()
+    later(GONE_AFTER)
     gone = Employee.objects.get(uis_id=PETR)
     assert (gone.is_dismissed, gone.crm_user_id, gone.previous_crm_user_id) == (True, None, 28)
     assert PETR not in suggestions(tenant)
@@ -267,19 +272,22 @@ def test_user_removed_and_added_again_is_suggested(crm, hourly, tenant):
     assert (links()[PETR], suggestions(tenant)[PETR].clear.reason) == (None, "PREVIOUS")
 
 
-def test_returned_employee_with_the_same_email_is_linked_automatically(pbx, crm, hourly, tenant):
+def test_returned_employee_with_the_same_email_is_linked_automatically(pbx, crm, hourly, tenant, later):
     removed = pbx.employees.pop(PETR)
     hourly()
+    later(GONE_AFTER)
+    assert Employee.objects.get(uis_id=PETR).is_dismissed is True
     pbx.employees[PETR] = removed
     hourly()
     back = Employee.objects.get(uis_id=PETR)
     assert (back.crm_user_id, back.linked_by, back.previous_crm_user_id) == (28, "EMAIL", None)
 
 
-def test_dismissed_employee_with_a_user_is_listed_and_unlinked(act, pbx, crm, crm_world, tenant):
+def test_dismissed_employee_with_a_user_is_listed_and_unlinked(act, pbx, crm, crm_world, tenant, later):
     crm_world.break_down("503")
     del pbx.employees[PETR]
     tasks.sync_employees(tenant.pk)
+    later(GONE_AFTER)
     assert [(row.employee.uis_id, row.user.crm_id) for row in overview(tenant).departed] == [(PETR, 28)]
     crm_world.repair()
     act("unlink", employee=Employee.objects.get(uis_id=PETR).pk)
@@ -306,7 +314,8 @@ def test_employee_without_crm_is_not_linked_until_undone(act, crm, hourly, tenan
         {},
         [ANNA],
     )
-    assert user_linking.save(tenant, [], []).unlinked == 2  # Ivan and Petr, whose users are gone
+    inactive = UserList(tuple(RemoteUser(user_id=user_id, is_active=False) for user_id in (27, 28, 31)))
+    assert user_linking.save(tenant, inactive, [], now=timezone.now()).unlinked == 2  # Ivan and Petr
     act("unmark_not_needed", employee=anna().pk)
     hourly()
     assert (links()[ANNA], overview(tenant).not_needed) == (31, [])
@@ -524,7 +533,7 @@ def many(tenant):
     return add
 
 
-@pytest.mark.parametrize("count", [3, 300])
+@pytest.mark.parametrize("count", [4, 300])
 def test_mapping_has_a_fixed_query_count(tenant, many, django_assert_num_queries, count):
     many(count)
     known = Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk)

@@ -306,12 +306,15 @@ def test_status_is_synced_only_within_the_own_accounts(ours, theirs, run_queue):
     assert statuses == [["free", "busy"], ["free", "break"]]
 
 
-def test_changed_employees_affect_only_the_own_account(ours, theirs, run_queue):
+def test_changed_employees_affect_only_the_own_account(ours, theirs, run_queue, later):
     before = json.dumps(ours.crm.modules, sort_keys=True)
     del theirs.pbx.employees[PETR]
     theirs.pbx.employees[IVAN]["extension"]["extension_phone_number"] = "201"
     theirs.pbx.numbers.popitem()
     theirs.crm.users[27]["active"] = False
+    tasks.sync_all()
+    run_queue()
+    later(timedelta(hours=25))
     tasks.sync_all()
     run_queue()
     assert (theirs.person(PETR).is_dismissed, theirs.person(IVAN).extension) == (True, "201")

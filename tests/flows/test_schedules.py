@@ -72,9 +72,11 @@ def test_unchanged_module_is_not_sent(crm_world, hourly, tenant):
     assert [request for request in crm_world.requests if request.method == "POST"] == []
 
 
-def test_dismissed_employee_is_removed_from_the_module(pbx, crm, hourly, tenant):
+def test_dismissed_employee_is_removed_from_the_module(pbx, crm, hourly, tenant, later):
     del pbx.employees[PETR]
     hourly()
+    assert codes(crm) == {(27, "101"), (28, "102")}
+    later(timedelta(minutes=6))
     assert codes(crm) == {(27, "101")}
     assert Employee.objects.get(uis_id=PETR).is_dismissed is True
 
@@ -127,11 +129,13 @@ def test_manual_extension_of_an_unknown_user_is_kept(crm, hourly, tenant, pbx):
     assert (35, "777") in codes(crm)
 
 
-def test_our_own_codes_are_not_manual(pbx, crm, hourly, tenant):
+def test_our_own_codes_are_not_manual(pbx, crm, hourly, tenant, later):
     """Petr is dismissed; a new employee gets the extension, but not the CRM user."""
     del pbx.employees[PETR]
     pbx.add_employee(300006, "Новый", extension="102", email="fresh@example.com")
     hourly()
+    later(timedelta(minutes=6))
+    assert Employee.objects.get(uis_id=PETR).is_dismissed is True
     assert links()[300006] is None
 
 

@@ -5,11 +5,14 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from crm import tasks as crm_tasks
 from crm.models import Command
+from crm.retailcrm.client import RetailCrmClient
 from telephony import tasks
+from telephony.uis.client import UisClient
 from tenants.models import Employee, TransferRules
 from tests import task_queue
-from tests.conftest import IVAN
+from tests.conftest import IVAN, PETR
 
 AVAILABLE, DO_NOT_DISTURB, OWN = 1, 3, 9001
 
@@ -249,3 +252,95 @@ def test_expired_key_fails_the_status_and_suspends_the_connection(change, pbx, t
     change("busy")
     tenant.uis.refresh_from_db()
     assert (Command.objects.get().reason, tenant.uis.denied_code) == ("UIS_DENIED", "access_token_expired")
+
+
+# --- what changes while UIS is asked is newer than its answer
+
+
+@pytest.fixture
+def poll_meanwhile(run_queue, monkeypatch):
+    """Poll; `act` runs after UIS has answered and before the answer is used."""
+    real = UisClient.employee_statuses
+
+    def poll(act):
+        def ask(self):
+            answer = real(self)
+            act()
+            return answer
+
+        monkeypatch.setattr(UisClient, "employee_statuses", ask)
+        tasks.poll_all()
+        task_queue.drain(pick=lambda task: task == "telephony.tasks.poll_statuses")
+        run_queue()
+
+    return poll
+
+
+def click(change, crm, status):
+    """A manager sets the status in the CRM, which reports it to us."""
+    crm.users[27]["status"] = status
+    change(status)
+
+
+def stored_status():
+    return Employee.objects.get(tenant__slug="romashka", uis_id=IVAN).uis_status
+
+
+@pytest.mark.parametrize(
+    ("in_uis", "clicked", "expected"),
+    [
+        (AVAILABLE, "busy", DO_NOT_DISTURB),  # UIS answers with the status before the click
+        (DO_NOT_DISTURB, "free", AVAILABLE),  # the click sets what our row has had all the time
+        (OWN, "dinner", 2),
+    ],
+)
+def test_status_set_while_uis_is_asked_is_kept(
+    change, pbx, crm, tenant, both, stranger, poll_meanwhile, in_uis, clicked, expected
+):
+    pbx.employees[IVAN]["status_id"] = in_uis
+    poll_meanwhile(lambda: click(change, crm, clicked))
+    assert (pbx.employees[IVAN]["status_id"], stored_status(), crm.users[27]["status"]) == (
+        expected,
+        str(expected),
+        clicked,
+    )
+    assert crm.users[28]["status"] == "free"
+
+
+@pytest.mark.parametrize("is_outage", [True, False])
+def test_status_whose_command_is_open_is_not_sent_back(
+    change, pbx, crm, crm_world, uis_world, tenant, both, run_queue, later, is_outage
+):
+    pbx.employees[IVAN]["status_id"] = DO_NOT_DISTURB
+    crm.users[27]["status"] = "dinner"
+    if is_outage:
+        uis_world.break_down("503", method="update.employees")
+    change("dinner", works=is_outage)
+    crm_world.requests.clear()
+    tasks.poll_all()
+    task_queue.drain(pick=lambda task: task != "crm.tasks.run_command")
+    assert [request.path for request in crm_world.requests if request.path.endswith("/status")] == []
+    uis_world.repair()
+    later(timedelta(minutes=2))
+    assert (status_of(pbx), crm.users[27]["status"], stored_status()) == ("break", "dinner", "2")
+
+
+def test_status_changed_while_others_are_sent_is_not_sent(change, pbx, crm, tenant, both, run_queue, monkeypatch):
+    real, todo = RetailCrmClient.set_user_status, ["dinner"]
+
+    def send(self, user_id, status):
+        if todo:  # Ivan comes first; Petr clicks meanwhile.
+            crm.users[28]["status"] = todo[0]
+            change(todo.pop(), userId="28", code="102")
+        return real(self, user_id, status)
+
+    monkeypatch.setattr(RetailCrmClient, "set_user_status", send)
+    for uis_id in (IVAN, PETR):
+        pbx.employees[uis_id]["status_id"] = DO_NOT_DISTURB
+    tasks.poll_all()
+    task_queue.drain(pick=lambda task: task == "telephony.tasks.poll_statuses")
+    crm_tasks.push_statuses(tenant.pk)
+    assert [crm.users[user_id]["status"] for user_id in (27, 28)] == ["busy", "dinner"]
+    tasks.poll_all()
+    run_queue()
+    assert (status_of(pbx, PETR), crm.users[28]["status"]) == ("break", "dinner")

@@ -57,7 +57,7 @@ class MappingMixin(BaseAdmin):
 
 def _action_form(tenant: Tenant, parameters: Iterable[str], data: QueryDict) -> forms.Form:
     """Return a form with the parameters of an action. Only rows of this client are valid."""
-    employees = Employee.objects.select_for_update(of=("self",)).filter(tenant=tenant)
+    employees = Employee.objects.select_for_update(of=("self",), no_key=True).filter(tenant=tenant)
     numbers = VirtualNumber.objects.select_related("tenant__crm").filter(tenant=tenant)
     fields = {
         "employee": _row_field(employees, _("This client has no such employee. Reload the page.")),

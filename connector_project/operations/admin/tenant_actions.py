@@ -16,7 +16,7 @@ from crm import integration_module
 from telephony import task_names
 from telephony.calls import steps
 from telephony.recordings import links
-from tenants import datetime_display
+from tenants import datetime_display, remote_lists
 from tenants.audit import Actor
 from tenants.models import AuditLogEntry, Tenant
 
@@ -49,6 +49,11 @@ def _is_healthy(tenant: Tenant, _now: datetime) -> bool:
 def _resume(tenant: Tenant, now: datetime) -> None:
     tenant.resume()
     steps.resume_due(tenant_id=tenant.pk, now=now)
+
+
+def _accept_lists(tenant: Tenant, now: datetime) -> None:
+    remote_lists.accept(tenant, now=now)
+    enqueue(task_names.SYNC_EMPLOYEES, tenant.pk)
 
 
 def _disconnect(tenant: Tenant, now: datetime, by: Actor) -> str:
@@ -112,6 +117,25 @@ _ALL = (
         warnings=(
             _("UIS and the CRM are asked again at once, whatever they told us to wait."),
             _("Use it when the reason is gone: a vendor answers again, points or an option were bought."),
+        ),
+    ),
+    TenantAction(
+        name="accept_lists",
+        label=_("Accept the shorter list"),
+        audit_action=AuditAction.LISTS_ACCEPTED,
+        refusals=(
+            _IF_NOT_LIVE,
+            (lambda tenant, _now: not remote_lists.short_lists(tenant), _("No list is much shorter than before.")),
+        ),
+        handler=_accept_lists,
+        done=_("What the next answer still lacks is removed; reload this page in a minute."),
+        confirm=_("Accept"),
+        warnings=(
+            _(
+                "The employees, numbers and statuses that UIS no longer lists, and the users that the CRM no longer "
+                "lists, are removed. Removed people are unlinked and get no pop-ups."
+            ),
+            _("A right taken from the key also makes a list shorter. Check the rights in UIS and in the CRM first."),
         ),
     ),
     TenantAction(

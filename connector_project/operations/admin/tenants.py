@@ -203,7 +203,7 @@ def _run(action: TenantAction, pk: int, *, by: audit.Actor) -> str:
         return action.run_outside_transaction(_load_allowed(action, pk), now, by)
     with transaction.atomic():
         # A concurrent second request waits here, and is then refused.
-        get_object_or_404(Tenant.objects.select_for_update(), pk=pk)
+        get_object_or_404(Tenant.objects.select_for_update(no_key=True), pk=pk)
         tenant = _load_allowed(action, pk)
         action.handler(tenant, now)
         # If the CRM denies access, our module there is updated once access is back.

@@ -18,13 +18,14 @@ from connector_project.operations.alerts.rule import Context, Key, Rule
 from connector_project.operations.models import Incident
 from telephony.models import Call, CallLogEntry, DailyReconciliation, FailureReason, Step
 from tenants import datetime_display
-from tenants.models import Tenant
+from tenants.models import RemoteList, Tenant
 
 Kind = Incident.Kind
 
 OVERDUE = "OVERDUE"
 NO_DEFAULT_WORKER: Key = (None, Kind.WORKER, "NO_HEARTBEAT:default")
 LATE_ANSWERS_PERIOD = timedelta(days=1)
+SHORT, INCOMPLETE, INCOMPLETE_AFTER = "SHORT", "INCOMPLETE", timedelta(hours=1)
 OVERDUE_AFTER, AWAY_AFTER = timedelta(minutes=15), timedelta(minutes=30)
 # Hours, and the minimum failed calls and their share in them; the day is for clients with few calls.
 FAILURE_PERIODS = ((2, 5, 0.1), (24, 3, 0.2))
@@ -181,11 +182,39 @@ class LateAnswers(Rule):
         return text % context
 
 
+class ShortList(Rule):
+    """A vendor's list that cannot be believed, so that what it lacks is kept."""
+
+    kind = Kind.SHORT_LIST
+
+    def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
+        unbelievable = Q(short_since__isnull=False, accepted_at=None)
+        incomplete = Q(incomplete_since__lte=now - INCOMPLETE_AFTER)
+        for row in RemoteList.objects.filter(unbelievable | incomplete).order_by("pk"):
+            counts = {"known": row.known_count, "received": row.received_count}
+            since = row.short_since or row.incomplete_since
+            kind = SHORT if row.short_since else INCOMPLETE
+            yield self.incident(f"{kind}:{row.kind}", row.tenant_id, list=row.kind, since=since, **counts)
+
+    def text(self, incident: Incident, context: Context) -> str:
+        text = gettext(
+            "The list of %(list)s is incomplete since %(moment)s: the vendor sends fewer rows than it states. Nothing "
+            "that is missing there is removed. If it lasts, ask the vendor's support."
+        )
+        if incident.reason.startswith(SHORT):
+            text = gettext(
+                "The list of %(list)s is much shorter since %(moment)s: %(received)s instead of %(known)s. Nothing was "
+                "removed. Check the rights of the key. If the list is right, press “Accept the shorter list” on the "
+                "client's page; after 24 hours it is accepted anyway."
+            )
+        return text % (context | {"list": RemoteList.Kind(context["list"]).label})
+
+
 RULES: Mapping[str, Rule] = {
     rule.kind: rule
     for rule in (
-        *(NoWorker(), NoEvents(), AccessIsDenied(), Backlog(), FailureRate(), UnexplainedCalls()),
-        LateAnswers(),
+        *(NoWorker(), NoEvents(), AccessIsDenied(), Backlog(), FailureRate()),
+        *(UnexplainedCalls(), LateAnswers(), ShortList()),
     )
 }
 

@@ -23,6 +23,7 @@ class Incident(models.Model):
         FAILURE_RATE = "FAILURE_RATE", _("high failure rate")
         UNEXPLAINED = "UNEXPLAINED", _("unexplained calls")
         LATE_ANSWER = "LATE_ANSWER", _("answers told too late")
+        SHORT_LIST = "SHORT_LIST", _("incomplete list")
 
     class State(Choices):
         OPEN = "OPEN", pgettext_lazy("incident", "open")

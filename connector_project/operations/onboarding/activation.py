@@ -118,6 +118,8 @@ def is_healthy(tenant: Tenant, found: Iterable[CheckResult]) -> bool:
 
 
 def _row(tenant: Tenant) -> Activation:
+    """Return the activation, locked after its tenant, as in every transaction."""
+    Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
     return Activation.objects.select_for_update().get_or_create(tenant=tenant)[0]
 
 

@@ -8,7 +8,6 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.edit_forms import MergingForm, SecretField
 from crm import checks, user_linking
-from crm.account_url import normalise
 from tenants.models import Connection, Tenant, UisConnection
 
 LONGEST_PAGE = 8000  # the URL of a list page contains its filters
@@ -57,13 +56,13 @@ class KeysForm(MergingForm, forms.Form):
 
     def save(self) -> list[Connection]:
         """Store what was entered and restore suspended connections; return the connections that changed."""
-        typed, before = self.cleaned_data, normalise(self.tenant.crm.address)
+        typed, before = self.cleaned_data, self.tenant.crm.account
         new_values: dict[Connection, dict[str, str]] = {
             self.tenant.uis: {"brand": typed["brand"], "access_token": typed["access_token"]},
             self.tenant.crm: {"address": typed["address"], "key": typed["key"]},
         }
         changed = [connection for connection, values in new_values.items() if connection.change(**values)]
-        if before not in {"", normalise(self.tenant.crm.address)}:
+        if before not in {"", self.tenant.crm.account}:
             user_linking.reset_links(self.tenant)
         return changed
 

@@ -18,10 +18,10 @@ from django.utils import translation
 from connector_project.core import http_client, logging
 from connector_project.core.check_results import CheckFailed, require
 from crm import checks, client_factory, integration_module, key_verification
-from crm.account_url import normalise
 from tenants import audit, onboarding
 from tenants.access_errors import SWITCHED_OFF
 from tenants.models import ACTIVATION_LINK_LIFETIME, AuditLogEntry, CrmConnection, Tenant, generate_token
+from tenants.models.connections import normalise_address
 
 RUSSIAN = (".retailcrm.ru", ".retailcrm.pro")
 FIELDS = ("token", "apiKey", "systemUrl")
@@ -84,7 +84,7 @@ def parse(text: str) -> Offer:
         if not isinstance(data.get(name), str) or not data[name]:
             raise NotConnected(f"{name} is missing")
     # JSON may contain lone surrogates, which cannot be encoded into our response.
-    address = normalise(data["systemUrl"]).encode(errors="replace").decode()
+    address = normalise_address(data["systemUrl"]).encode(errors="replace").decode()
     return Offer(token=data["token"], key=data["apiKey"], address=address)
 
 
@@ -110,7 +110,7 @@ def _register_account(account: CrmConnection, *, now: datetime) -> Tenant:
     _check_key(account)
     tenant = _get_or_create_tenant(account, given, now=now)
     client = client_factory.crm_client(tenant.crm, is_live=True)
-    integration_module.register(tenant, client, now=now, is_forced=True)
+    integration_module.register(tenant, client, now=now, is_forced=True, is_patient=True)
     return tenant
 
 
@@ -121,7 +121,7 @@ def _public_address(address: str) -> str:
         return address
     anonymous = CrmConnection(tenant=Tenant(), address=address)
     try:
-        public = normalise(client_factory.crm_client(anonymous, is_live=True).public_address())
+        public = normalise_address(client_factory.crm_client(anonymous, is_live=True).public_address())
     except http_client.RemoteUnavailable:
         raise
     except http_client.RemoteError:
@@ -199,6 +199,7 @@ def _create_tenant(account: CrmConnection, *, now: datetime) -> Tenant:
 @transaction.atomic
 def _grant_access(tenant: Tenant, *, now: datetime) -> Tenant:
     """Save the verified key, restore the connection, and issue a one-time token for the client's page."""
+    Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
     tenant.crm.save(update_fields=["key"])
     tenant.crm.lift(SWITCHED_OFF)  # Registering has switched the module on.
     tenant.crm.restore()

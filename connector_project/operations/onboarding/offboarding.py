@@ -90,7 +90,7 @@ def delete_expired(*, now: datetime) -> bool:
 @transaction.atomic
 def _stop(tenant: Tenant, *, now: datetime, by: User | AnonymousUser | None) -> Tenant:
     """Mark the client as disconnected and revoke all access; return the tenant as it was before."""
-    before = Tenant.objects.select_for_update(of=("self",)).select_related("uis", "crm").get(pk=tenant.pk)
+    before = Tenant.objects.select_for_update(of=("self",), no_key=True).select_related("uis", "crm").get(pk=tenant.pk)
     Tenant.objects.filter(pk=before.pk).update(
         offboarded_at=before.offboarded_at or now,
         activated_at=None,
@@ -113,7 +113,13 @@ def _delete_credentials(tenant: Tenant) -> None:
         access_token="", hook=generate_token(), old_hook=None, old_hook_until=None, **restored
     )
     CrmConnection.objects.filter(tenant=tenant).update(
-        key="", client_id=generate_token(), registered_module={}, **restored
+        key="",
+        client_id=generate_token(),
+        registered_module={},
+        module_claim=None,
+        module_claimed_until=None,
+        is_module_wanted=False,
+        **restored,
     )
 
 

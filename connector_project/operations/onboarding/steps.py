@@ -12,7 +12,7 @@ from connector_project.core.check_results import CheckFailed, CheckResult, requi
 from connector_project.core.http_client import MODULE
 from connector_project.core.task_queue import enqueue
 from connector_project.operations.models import Activation
-from crm import checks, client_factory, integration_module, key_verification, user_linking
+from crm import checks, client_factory, key_verification, module_state, user_linking
 from crm.retailcrm import errors
 from telephony import checks as uis_checks
 from telephony import client_factory as uis_clients
@@ -75,8 +75,8 @@ def _link(tenant: Tenant, now: datetime) -> None:
     """Link employees; turn our module on even if somebody switched it off or deleted it in the CRM."""
     client = client_factory.crm_client(tenant.crm, is_live=True)
     is_off = not tenant.crm.denials.keys().isdisjoint({SWITCHED_OFF, MODULE})
-    is_right = not is_off and integration_module.is_ours(tenant, client)
-    user_linking.link(tenant, now=now, is_forced=not is_right)
+    is_right = not is_off and module_state.is_ours(tenant, client)
+    user_linking.link(tenant, now=now, is_forced=not is_right, is_patient=True)
     tenant.crm.lift(SWITCHED_OFF, MODULE)
 
 
@@ -98,7 +98,7 @@ def _switch_on(tenant: Tenant, now: datetime) -> None:
 
 def _need_keys(tenant: Tenant) -> None:
     """Check the keys again under a lock: the client may have been disconnected while the steps ran."""
-    Tenant.objects.select_for_update().get(pk=tenant.pk)
+    Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
     require(uis_checks.is_given(UisConnection.objects.get(tenant=tenant)))
     require(checks.is_given(CrmConnection.objects.get(tenant=tenant)))
 

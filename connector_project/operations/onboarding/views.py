@@ -87,7 +87,7 @@ def _lock(tenant: Tenant) -> Tenant:
 def _sign_in(token: str) -> HttpResponse:
     """Consume a one-time link and redirect to the page."""
     with transaction.atomic():
-        tenant = Tenant.objects.select_for_update().filter(one_time_token=token, offboarded_at=None).first()
+        tenant = Tenant.objects.select_for_update(no_key=True).filter(one_time_token=token, offboarded_at=None).first()
         if tenant is None:
             raise Http404
         Tenant.objects.filter(pk=tenant.pk).update(one_time_token=None)

@@ -671,7 +671,8 @@ def test_manager_may_have_no_extension_or_be_absent(row, manager):
 
 def test_users_are_parsed():
     send, client = client_answering("v5_users_list.json")
-    assert client.users() == [User(user_id=28, first_name="Test", email="user28@example.com", is_active=True)]
+    user = User(user_id=28, first_name="Test", email="user28@example.com", is_active=True)
+    assert client.users().users == (user,)
     assert send.sent[0]["url"] == load("v5_users_list.json")["request"]["url"]
     assert send.sent[0]["query"] == {"limit": "100", "page": "1"}
 
@@ -682,8 +683,35 @@ def test_users_of_all_pages_are_returned():
         for number in (1, 2, 3)
     ]
     send = FakeSend(*pages)
-    assert [(user.user_id, user.is_active) for user in send.client().users()] == [(1, True), (2, False), (3, True)]
+    assert [(user.user_id, user.is_active) for user in send.client().users().users] == [
+        (1, True),
+        (2, False),
+        (3, True),
+    ]
     assert [sent["query"]["page"] for sent in send.sent] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("pages", "is_complete"),
+    [
+        ([([1, 2], 3), ([3], 3)], True),
+        ([([1, 2], 3), ([], 2)], False),  # one of page 1 was deleted, and the third moved there
+        ([([1, 2], 3), ([2], 4)], False),
+        ([([1, 2], 3), ([3, 4], 4)], True),  # one was added
+    ],
+)
+def test_users_are_incomplete_if_fewer_came_than_stated(pages, is_complete):
+    send = FakeSend(
+        *[
+            {
+                "success": True,
+                "pagination": {"totalPageCount": 2, "totalCount": total},
+                "users": [{"id": user_id} for user_id in ids],
+            }
+            for ids, total in pages
+        ]
+    )
+    assert send.client().users().is_complete is is_complete
 
 
 @pytest.mark.parametrize(
@@ -697,15 +725,15 @@ def test_users_of_all_pages_are_returned():
     ],
 )
 def test_user_may_lack_all_fields_but_the_id(row, user):
-    found = FakeSend({"success": True, "users": [row]}).client().users()
+    found = FakeSend({"success": True, "users": [row]}).client().users().users
     assert [(one.user_id, one.name, one.email, one.is_active) for one in found] == [user]
 
 
 def test_user_is_parsed_as_in_the_sample_of_one():
     row = load("v5_user_get.json")["response"]["body"]["user"]
-    assert FakeSend({"success": True, "users": [row]}).client().users() == [
-        User(user_id=28, first_name="Test", email="user28@example.com", is_active=True)
-    ]
+    assert FakeSend({"success": True, "users": [row]}).client().users().users == (
+        User(user_id=28, first_name="Test", email="user28@example.com", is_active=True),
+    )
 
 
 def test_user_status_is_sent_as_a_plain_field():

@@ -51,7 +51,7 @@ def test_reply_without_an_account_is_unexpected(data):
 
 def test_employees_have_active_numbers_and_extension():
     transport = FakeTransport(load("get_employees.response.json"))
-    assert transport.client().employees() == [
+    assert transport.client().employees().rows == [
         UisEmployee(
             uis_id=300001,
             full_name="Иванов Иван",
@@ -67,7 +67,7 @@ def test_employees_have_active_numbers_and_extension():
     method, params = transport.calls[0]
     documented = set(load("get_employees.request.json")["params"]["fields"]) | {"call_recording"}
     assert method == "get.employees"
-    assert set(params) == {"limit", "offset", "fields"}
+    assert set(params) == {"limit", "offset", "fields", "sort"}
     assert set(params["fields"]) <= documented
     assert {"extension", "phone_numbers", "status_id", "email"} <= set(params["fields"])
 
@@ -83,19 +83,20 @@ def test_statuses_exclude_deleted_ones():
     reply = load("get_statuses.response.json")
     reply["result"]["data"].append({"id": 4, "mnemonic": "break", "name": "Перерыв", "is_deleted": True})
     transport = FakeTransport(reply)
-    assert transport.client().statuses() == [
+    assert transport.client().statuses().rows == [
         Status(uis_id=1, mnemonic="available", name="Доступен"),
         Status(uis_id=3, mnemonic="do_not_disturb", name="Не беспокоить"),
         Status(uis_id=9001, mnemonic="", name="Обучение"),
     ]
-    assert transport.calls == [("get.statuses", {"limit": 1000, "offset": 0})]
+    by_id = [{"field": "id", "order": "asc"}]
+    assert transport.calls == [("get.statuses", {"limit": 1000, "offset": 0, "sort": by_id})]
 
 
 def test_virtual_numbers_have_name_and_activity():
     reply = load("get_virtual_numbers.response.json")
     reply["result"]["data"].append({"virtual_phone_number": "74950000002", "name": None, "status": "limit_lock"})
     transport = FakeTransport(reply)
-    assert transport.client().virtual_numbers() == [
+    assert transport.client().virtual_numbers().rows == [
         UisNumber(number="74950000001", name="Основной номер", is_active=True),
         UisNumber(number="74950000002", name="", is_active=False),
     ]
@@ -420,6 +421,46 @@ def test_unreadable_row_without_an_id_has_the_same_key_each_time():
 
     assert unread() == unread()
     assert [key < 0 for key in unread()] == [True, True]
+
+
+@pytest.mark.parametrize(("total", "is_complete"), [(None, True), (2, True), (3, False), (1, True)])
+def test_list_with_fewer_rows_than_stated_is_incomplete(total, is_complete):
+    rows = [{"id": 1}, {"id": 2}]
+    transport = FakeTransport(page(*rows, total=total) if total else page(*rows))
+    found = transport.client().employees()
+    assert ([row.uis_id for row in found.rows], found.is_complete) == ([1, 2], is_complete)
+
+
+def test_list_with_an_unreadable_row_is_incomplete():
+    found = FakeTransport(page({"id": 1}, {"id": None}, total=2)).client().employees()
+    assert ([row.uis_id for row in found.rows], found.is_complete) == ([1], False)
+
+
+def test_list_is_judged_by_the_largest_total_of_its_pages(monkeypatch):
+    monkeypatch.setattr(data_api, "PAGE", 2)
+    transport = FakeTransport(page({"id": 1}, {"id": 2}, total=4), page({"id": 4}, total=3))
+    assert transport.client().employees().is_complete is False
+
+
+def test_row_repeated_by_a_page_is_one_row(monkeypatch):
+    monkeypatch.setattr(data_api, "PAGE", 2)
+    transport = FakeTransport(page({"id": 1}, {"id": 2}, total=3), page({"id": 2}, total=3))
+    found = transport.client().employees()
+    assert ([row.uis_id for row in found.rows], found.is_complete) == ([1, 2], False)
+
+
+def test_account_that_refuses_to_sort_is_read_unsorted():
+    refused = {"error": {"code": -32602, "message": "no", "data": {"mnemonic": "sort_prohibited"}}}
+    transport = FakeTransport(refused, page({"id": 1}), page())
+    client = transport.client()
+    assert ([row.uis_id for row in client.employees().rows], client.statuses().rows) == ([1], [])
+    assert ["sort" in params for _method, params in transport.calls] == [True, False, False]
+
+
+def test_other_refusals_of_a_list_are_raised():
+    refused = {"error": {"code": -32003, "message": "no", "data": {"mnemonic": "forbidden"}}}
+    with pytest.raises(http_client.AccessDenied):
+        FakeTransport(refused).client().employees()
 
 
 def test_legs_of_a_long_window_are_requested_three_months_at_a_time():

@@ -35,7 +35,7 @@ class Command(JsonCommand):
         now = timezone.now()
         try:
             sync.save(tenant, sync.fetch(client_factory.uis_client(tenant.uis)), now=now)
-            linked = user_linking.link(tenant, now=now)
+            linked = user_linking.link(tenant, now=now, is_patient=True)
         except http_client.RemoteError as exc:
             return f"{tenant.slug}: {exc.system}: {exc}"
         self.print_json(tenant=tenant.slug, **asdict(linked))

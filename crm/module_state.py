@@ -1,0 +1,40 @@
+"""What the CRM says of our integration module: whether it is on, and whether it has our URLs."""
+
+from crm import integration_module
+from crm.retailcrm.client import RetailCrmClient
+from crm.retailcrm.types import ModuleState
+from tenants.access_errors import SWITCHED_OFF
+from tenants.models import Tenant
+
+
+def is_on(tenant: Tenant, client: RetailCrmClient) -> bool:
+    """Ask the CRM whether our module is active. Raises RemoteError."""
+    state = client.module(integration_module.code(tenant))
+    return state is not None and state.is_on and not state.is_frozen
+
+
+def is_kept_off(tenant: Tenant, client: RetailCrmClient) -> bool:
+    """Return whether people switched our module off in the CRM, and it still is. Raises RemoteError."""
+    if SWITCHED_OFF not in tenant.crm.denials:
+        return False
+    if tenant.crm.registered_module.get(integration_module.SWITCH_OFF_AGAIN):
+        integration_module.switch_off_again(tenant, client)
+        return True
+    return not (is_on(tenant, client) and tenant.crm.lift(SWITCHED_OFF))
+
+
+def is_ours(tenant: Tenant, client: RetailCrmClient) -> bool:
+    """Ask the CRM whether our module is switched on with our URLs. Raises RemoteError."""
+    state = client.module(integration_module.code(tenant))
+    return state is not None and state.is_on and not foreign_urls(tenant, state)
+
+
+def foreign_urls(tenant: Tenant, state: ModuleState) -> list[str]:
+    """Return the URL fields that are not ours; fields the CRM does not return do not count."""
+    ours = integration_module.addresses(tenant)
+    pairs = {
+        "baseUrl": (state.base_url, integration_module.base_url(ours)),
+        "makeCallUrl": (state.make_call_url, ours["make_call"]),
+        "changeUserStatusUrl": (state.change_status_url, ours["change_user_status"]),
+    }
+    return [name for name, (url, own) in pairs.items() if url and url.rstrip("/") != own.rstrip("/")]
