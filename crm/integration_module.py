@@ -117,7 +117,8 @@ def switch_off(tenant: Tenant, client: RetailCrmClient) -> None:
 def switch_off_again(tenant: Tenant, client: RetailCrmClient) -> None:
     """Undo an edit that came after people had switched the module off. If that fails, the probe repeats it."""
     registered = tenant.crm.registered_module
-    codes = [(user_id, extension) for name in ("codes", "manual_codes") for user_id, extension in registered.get(name, [])]
+    known = [*registered.get("codes", []), *registered.get("manual_codes", [])]
+    codes = [(user_id, extension) for user_id, extension in known]
     client.edit_module(replace(_module(tenant, codes=codes), is_active=False))
     del registered[SWITCH_OFF_AGAIN]
     tenant.crm.save(update_fields=["registered_module"])
