@@ -21,7 +21,9 @@ MIN_HINTED_LENGTH = 12
 
 class TenantForm(EditForm):
     guarded = ("offboarded_at",)
-    guard_message = _("The client was disconnected or has returned since you opened this page. Reload the page.")
+    guard_message = _(
+        "The client was disconnected or has returned since you opened this page. Nothing is saved. Reload the page."
+    )
     time_zone = forms.ChoiceField(
         label=capfirst(_("time zone")),
         choices=lambda: [(name, name) for name in sorted(time_zones.known())],

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.db import connection, models
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -387,6 +387,18 @@ def test_two_rows_with_one_number_or_two_defaults_are_a_field_error(page, tenant
     before = numbers(tenant)
     answer = page(**{f"virtual_numbers-{name}": value for name, value in typed.items()})
     assert (answer.status_code, numbers(tenant)) == (200, before)
+
+
+def test_rows_that_a_user_may_only_view_keep_their_values(client, tenant):
+    user = User.objects.create_user("boss", password="x", is_staff=True)
+    names = ("view_tenant", "change_tenant", "view_employee", "view_virtualnumber")
+    user.user_permissions.add(*Permission.objects.filter(codename__in=names))
+    client.force_login(user)
+    before = (links(tenant), numbers(tenant))
+    form = html_text.fields(client.get(url_of(tenant), headers=ENGLISH).content.decode())
+    answer = client.post(url_of(tenant), form | {"name": "Rose"}, headers=ENGLISH)
+    assert answer.status_code == 302, html_text.errors(answer)
+    assert (links(tenant), numbers(tenant), Tenant.objects.get(pk=tenant.pk).name) == (*before, "Rose")
 
 
 def test_fieldsets_of_the_page_are_tested():

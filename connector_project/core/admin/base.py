@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from connector_project.core import phone_numbers
 from connector_project.core.admin.pagination import KeysetChangeList
+from connector_project.core.admin.selection import SelectionAdmin
 from connector_project.core.check_results import Responsible, Text
 from connector_project.core.redaction import redact
 
@@ -43,7 +44,7 @@ def page(route: str, *, name: str, permission: str = "", post_only: bool = False
     return add_route
 
 
-class BaseAdmin(admin.ModelAdmin[Any]):
+class BaseAdmin(SelectionAdmin):
     """Sets its own page titles: Django's titles insert a noun into a sentence, which breaks Russian grammar."""
 
     title_of_new: Text = ""

@@ -17,6 +17,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils.translation import gettext
 
+from connector_project.core.admin.selection import is_possible
 from connector_project.core.check_results import Text
 
 LONGEST_KEY = 300
@@ -77,7 +78,12 @@ class MergingForm(forms.BaseForm):
         kept = self._comparison[0]
         if html_name in kept:
             return kept[html_name]
-        return super()._widget_data_value(widget, html_name)  # type: ignore[misc]
+        raw = super()._widget_data_value(widget, html_name)  # type: ignore[misc]
+        field = self.fields.get(html_name.removeprefix(f"{self.prefix}-") if self.prefix else html_name)
+        if not isinstance(field, forms.ModelMultipleChoiceField) or field.queryset is None:
+            return raw
+        # Its query would fail on a key that no row can have.
+        return [key if is_possible(field.queryset.model._meta.pk, key) else "" for key in raw]
 
     def _clean_fields(self) -> None:
         super()._clean_fields()  # type: ignore[misc]
@@ -223,7 +229,7 @@ def _is_typed(field: forms.Field) -> bool:
 
 def _conflict_message(field: forms.Field, value: Any) -> str:
     if isinstance(field, SecretField):
-        return gettext("Somebody else has entered a key since you opened this page. Save again to replace it.")
+        return gettext("Somebody else has entered a key since you opened this page. Enter yours again to replace it.")
     message = gettext(
         "Somebody else has changed this since you opened the page; now: %(value)s. Save again to replace it."
     )

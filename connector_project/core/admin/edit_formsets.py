@@ -50,7 +50,7 @@ class EditFormSet(forms.BaseInlineFormSet[Any, Any, Any]):
                 holders[value].append(form)
             for forms_of_value in holders.values():
                 for form in forms_of_value[0 if None in forms_of_value else 1 :]:
-                    if form is not None and name in form.changed_data:
+                    if form is not None:
                         form.add_error(name, str(message))
 
     def save(self, commit: bool = True) -> Any:
@@ -62,7 +62,7 @@ class EditFormSet(forms.BaseInlineFormSet[Any, Any, Any]):
     def _values_after_saving(self, name: str) -> Iterable[tuple[Any, EditForm | None]]:
         """Yield the values of a field, those of unchanged rows first, with the form of the row if it has changed it."""
         kept = [form for form in self.forms if form not in self.deleted_forms and hasattr(form, "cleaned_data")]
-        changed = [form for form in kept if name in form.changed_data]
+        changed = [form for form in kept if _changes(form, name)]
         free = {form.instance.pk for form in (*changed, *self.deleted_forms)} - {None}
         rows = self.fk.model._default_manager.filter(**{self.fk.name: self.instance}) if self.instance.pk else ()
         stored = [(getattr(row, name), None) for row in rows if row.pk not in free]
@@ -71,11 +71,16 @@ class EditFormSet(forms.BaseInlineFormSet[Any, Any, Any]):
 
     def _clear(self, name: str) -> None:
         """Clear the field of the rows that leave their value to others."""
-        leaving = [form.instance.pk for form in self.initial_forms if name in form.changed_data]
+        leaving = [form.instance.pk for form in self.initial_forms if _changes(form, name)]
         leaving += [form.instance.pk for form in self.deleted_forms if form.instance.pk]
         if len(leaving) + len(self.extra_forms) > 1 and leaving:
             empty = _empty(self.fk.model._meta.get_field(name))
             self.fk.model._default_manager.filter(pk__in=leaving).update(**{name: empty})
+
+
+def _changes(form: EditForm, name: str) -> bool:
+    """Return whether saving the form changes this field: a form that the user may only view changes nothing."""
+    return form.has_changed() and name in form.changed_data
 
 
 def _empty(field: Any) -> Any:

@@ -3,7 +3,6 @@
 import contextlib
 from typing import Any
 
-from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
@@ -11,9 +10,10 @@ from django.http import HttpRequest, HttpResponse
 
 from connector_project.core.admin import edit_forms
 from connector_project.core.admin.edit_forms import EditForm
+from connector_project.core.admin.selection import SelectionAdmin
 
 
-class EditAdmin(admin.ModelAdmin[Any]):
+class EditAdmin(SelectionAdmin):
     """Saves the page of one row; `ConnectorAdminSite` adds it to every page that can be saved."""
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:

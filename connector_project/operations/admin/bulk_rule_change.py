@@ -157,6 +157,7 @@ def _value_field(rule: str) -> forms.Field:
     if isinstance(field, models.BooleanField):
         return forms.TypedChoiceField(label=label, choices=YES_NO, coerce=lambda text: text == "True")
     typed: forms.Field = field.formfield(label=label)
+    typed.validators += field.validators  # what the column can hold
     return typed
 
 

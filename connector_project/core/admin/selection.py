@@ -1,0 +1,28 @@
+"""Actions on the selected rows of a list."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import BadRequest, ValidationError
+from django.db import models
+from django.http import HttpRequest, HttpResponse
+
+from connector_project.core.filters import LARGEST_ID
+
+
+class SelectionAdmin(admin.ModelAdmin[Any]):
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Reject keys that no row can have: the database would fail on them."""
+        if not all(is_possible(self.opts.pk, key) for key in request.POST.getlist(ACTION_CHECKBOX_NAME)):
+            raise BadRequest
+        return super().changelist_view(request, extra_context)
+
+
+def is_possible(pk: Any, key: object) -> bool:
+    """Return whether a row can have this primary key."""
+    try:
+        value = pk.to_python(key)
+    except ValidationError:
+        return False
+    return not isinstance(pk, models.IntegerField) or value is None or 0 <= value <= LARGEST_ID

@@ -1,0 +1,155 @@
+"""Bad input of every form: an error or a redirect, never a failure of ours."""
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import transaction
+from django.urls import reverse
+from django.utils import timezone
+from django_q.models import Schedule
+
+from connector_project.operations.models import Incident
+from telephony.models import Call, Notification
+from tenants.models import Employee
+from tests import html_text
+from tests.conftest import CONTACT, IVAN, NUMBER
+
+BAD = {
+    "long": "x" * 10_000,
+    "long number": "9" * 5_000,
+    "large": str(2**63),
+    "small": str(-(2**63) - 1),
+    "above smallint": "40000",
+    "NUL": "a\0b",
+    "emoji": "\U0001f4de",
+    "markup": "'\"><script>\r\n\u2028",
+    "empty": "",
+    "date": "0001-01-01",
+    "late date": "9999-12-31",
+    "nested": "[" * 100_000,
+    "list": "[1]",
+}
+
+
+def change(app_label, model, pk):
+    return reverse(f"admin:{app_label}_{model}_change", args=[pk])
+
+
+@pytest.fixture
+def failed_call(notify, pbx, tenant, crm):
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    Call.objects.update(state="READY", failed_at=timezone.now(), reason="CRM_REFUSED", uploaded_at=None)
+    Notification.objects.update(outcome="UNREADABLE", reason="NO_EVENT")
+    return Call.objects.get()
+
+
+def pages(tenant, call, admin):
+    """Return the address of each page with a form, and what else it needs."""
+    bulk = {name: reverse("admin:telephony_bulkaction_preview", args=[name]) for name in ("RETRY", "SKIP", "REPROCESS")}
+    schedule = Schedule.objects.create(func="a.b", next_run=timezone.now())
+    incident = Incident.objects.create(
+        tenant=tenant, kind="NO_EVENTS", opened_at=timezone.now(), last_seen_at=timezone.now(), state="OPEN"
+    )
+    mapping = reverse("admin:tenants_tenant_employee_mapping", args=[tenant.pk])
+    rule = {"clients": str(tenant.pk), "rule": "recording_wait_minutes", "value": "5", "previewed": ""}
+    employee = Employee.objects.filter(tenant=tenant).first().pk
+    client_page = f"/activate/{tenant.activation_token}/"
+    keys = {"brand": "uis", "access_token": "a", "address": "https://a.retailcrm.ru", "key": "b", "_opened": ""}
+    return {
+        "tenant": (change("tenants", "tenant", tenant.pk), None),
+        "new tenant": (reverse("admin:tenants_tenant_add"), None),
+        "user": (change("tenants", "user", admin.pk), None),
+        "new user": (reverse("admin:tenants_user_add"), None),
+        "password": (reverse("admin:auth_user_password_change", args=[admin.pk]), None),
+        "own password": (reverse("admin:password_change"), None),
+        "group": (change("auth", "group", Group.objects.first().pk), None),
+        "schedule": (change("django_q", "schedule", schedule.pk), None),
+        "new API key": (reverse("admin:tenants_apikey_add"), None),
+        "retry": (bulk["RETRY"], None),
+        "skip": (bulk["SKIP"], None),
+        "reprocess": (f"{bulk['REPROCESS']}?reason=NO_EVENT", None),
+        "import": (reverse("admin:telephony_bulkaction_import", args=[tenant.pk]), None),
+        "skip one": (reverse("admin:telephony_call_skip", args=[call.pk]), {"reason": "a"}),
+        "link": (mapping, {"act": "link", "employee": employee, "user": "1", "seen": ""}),
+        "store": (mapping, {"act": "set_store", "number": "1", "store": "x", "seen": ""}),
+        "rule": (reverse("admin:tenants_tenant_bulk_rule_change"), rule),
+        "confirmed rule": (reverse("admin:tenants_tenant_bulk_rule_change"), rule | {"confirm": "yes"}),
+        "incident": (reverse("admin:operations_incident_action", args=[incident.pk, "mute"]), {"note": "a"}),
+        "keys": (client_page, {"do": "keys"} | keys),
+        "number": (client_page, {"do": "number", "number": "1"}),
+        "sample": (client_page, {"do": "card", "person": employee, "contact": "+79990000001"}),
+        "end of sample": (client_page, {"do": "close", "person": employee, "contact": "+79990000001", "card": "a"}),
+        "module": (client_page, {"clientId": "a"}),
+    }
+
+
+NAMES = [
+    *("tenant", "new tenant", "user", "new user", "password", "own password", "group", "schedule", "new API key"),
+    *("retry", "skip", "reprocess", "import", "skip one", "link", "store", "rule", "confirmed rule", "incident"),
+    *("keys", "number", "sample", "end of sample", "module"),
+]
+
+
+@pytest.fixture
+def form_of(admin_client, admin_user, tenant, failed_call, monkeypatch):
+    """Return a page's fields, and a function that sends them changed, in a transaction that is rolled back."""
+    monkeypatch.setattr("connector_project.operations.onboarding.activation.MAX_ACTIONS", 10**6)
+
+    def load(name):
+        url, fields = pages(tenant, failed_call, admin_user)[name]
+        if fields is None:
+            fields = html_text.fields(admin_client.get(url).content.decode())
+
+        def send(changed):
+            with transaction.atomic():
+                status = admin_client.post(url, changed).status_code
+                transaction.set_rollback(True)
+            admin_client.force_login(admin_user)
+            assert status < 500
+            return status
+
+        return fields, send
+
+    return load
+
+
+def without(fields, name):
+    return {key: value for key, value in fields.items() if key != name}
+
+
+def test_every_page_is_named(tenant, failed_call, admin_user):
+    assert set(pages(tenant, failed_call, admin_user)) == set(NAMES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_bad_value_in_every_field_is_no_failure(form_of, name):
+    fields, send = form_of(name)
+    kept = {key: fields[key] for key in ("do", "act") if key in fields}
+    send({})
+    for bad in BAD.values():
+        send(dict.fromkeys(fields, bad) | kept)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("bad", [*BAD, "missing"])
+@pytest.mark.parametrize("name", NAMES)
+def test_bad_value_in_any_one_field_is_no_failure(form_of, name, bad):
+    fields, send = form_of(name)
+    failed = []
+    for field in fields:
+        try:
+            send(fields | {field: BAD[bad]} if bad in BAD else without(fields, field))
+        except Exception as exc:  # noqa: BLE001 -- all of them are to be seen at once
+            failed.append((field, repr(exc)))
+    assert failed == []
+
+
+@pytest.mark.parametrize("key", ["x", "9" * 30, "-1", ""])
+def test_impossible_keys_of_selected_rows_are_rejected(admin_client, failed_call, key):
+    for model, action in {
+        "telephony_call": "retry",
+        "tenants_tenant": "change_one_rule",
+        "tenants_user": "delete_selected",
+    }.items():
+        url = reverse(f"admin:{model}_changelist")
+        assert admin_client.post(url, {"action": action, "_selected_action": [key]}).status_code in {302, 400}
