@@ -677,7 +677,7 @@ def test_calls_become_due_only_for_the_tenant_whose_crm_answers_again(both, same
         shop.notify(call.notification("lost_call"))
     run_queue()
     Call.objects.update(next_attempt_at=timezone.now() + timedelta(hours=1))
-    Call.objects.make_due(both[0].tenant.pk, CRM_STATES, "CRM_UNAVAILABLE", now=timezone.now())
+    Call.objects.make_due(both[0].tenant.pk, CRM_STATES, ["CRM_UNAVAILABLE"], now=timezone.now())
     assert [shop.call().next_attempt_at <= timezone.now() for shop in both] == [True, False]
 
 

@@ -408,5 +408,5 @@ def test_refresh_shows_that_uis_is_unavailable(support_client, notify, call, lat
         later(timedelta(minutes=1))
     uis_world.break_down("503", times=1)
     assert str(run_action(support_client, talk, "refresh")) == english(UnavailableReason.UNAVAILABLE.label)
-    UisConnection.objects.get().suspend("forbidden", "no", subject="get.call_legs_report", now=timezone.now())
+    UisConnection.objects.get().suspend("access_token_blocked", "no", now=timezone.now())
     assert actions(page(support_client, talk)) == []

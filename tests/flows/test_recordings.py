@@ -444,10 +444,11 @@ def test_recording_is_played_with_a_denied_key_while_its_id_is_known(client, pla
     assert uis_world.requests == []
 
 
-def test_key_rejected_while_fetching_ids_suspends_the_connection(client, link, talk, pbx):
+def test_key_rejected_while_fetching_ids_suspends_the_connection(client, link, talk, pbx, run_queue):
     pbx.token_state = "expired"
     replace_recordings(talk)
     assert_unavailable(client.get(link), 503)
+    run_queue()
     assert UisConnection.objects.get(tenant__slug="romashka").denied_code == "access_token_expired"
 
 
