@@ -10,12 +10,13 @@ from django.db.models import Q
 
 from connector_project.core import http_client, phone_numbers
 from connector_project.core.jobs import QUEUED_FOR, released
-from connector_project.core.task_queue import enqueue
+from connector_project.core.task_queue import Queue, enqueue, room
 from crm.models import Command
 from telephony import outbound
 from tenants.models import Employee, Tenant, TransferRules
 
 TASK = "crm.tasks.run_command"
+QUEUE: Queue = "fast"
 DOUBLE_CLICK = timedelta(seconds=5)
 CLICK_TTL = timedelta(seconds=10)
 STATUS_TTL = timedelta(minutes=10)
@@ -62,7 +63,7 @@ def receive(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, n
         if refusal:
             return command.close(State.REFUSED, refusal, now=now)
         command.save()
-        enqueue(TASK, command.pk, queue="fast")
+        enqueue(TASK, command.pk, queue=QUEUE)
     return command
 
 
@@ -86,9 +87,9 @@ def resume_pending(*, now: datetime) -> int:
     # A retry could call both people a second time.
     stopped = Command.objects.due(now=now).filter(is_started_call)
     failed = stopped.update(state=State.FAILED, reason=Reason.NOT_REPEATED, finished_at=now, **released(None))
-    queued = Command.objects.exclude(is_started_call).requeue(now=now, state=State.RECEIVED)
+    queued = Command.objects.exclude(is_started_call).requeue(limit=room(QUEUE), now=now, state=State.RECEIVED)
     for pk in queued:
-        enqueue(TASK, pk, queue="fast")
+        enqueue(TASK, pk, queue=QUEUE)
     return failed + len(queued)
 
 
@@ -221,7 +222,7 @@ def _enqueue_newest(command: Command) -> None:
     )
     newest = waiting.order_by("-pk").values_list("pk", flat=True).first()
     if newest:
-        enqueue(TASK, newest, queue="fast")
+        enqueue(TASK, newest, queue=QUEUE)
 
 
 def _failed(command: Command, exc: http_client.RemoteError, *, if_unknown: Command.Reason, now: datetime) -> Ended:

@@ -7,11 +7,12 @@ from typing import Any, Self, TypeVar
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core.task_queue import MAX_SWEPT
+
 LEASE = timedelta(minutes=3)  # longer than a task may run
 # After this the sweep queues a task again: its push may have been lost.
 QUEUED_FOR = timedelta(minutes=1)
 CLOCKS_APART = timedelta(seconds=30)  # how far the clocks of two machines may differ
-SWEEP_LIMIT = 500
 
 Job = TypeVar("Job", bound="LeasedJob")
 
@@ -54,7 +55,7 @@ class LeasedQuerySet(models.QuerySet[Job]):
         """Write `changes` and the next attempt, if this claim still holds the job; None: nothing is left to do."""
         self.still_claimed(job).update(**released(at), **changes)
 
-    def requeue(self, *, limit: int = SWEEP_LIMIT, now: datetime, **changes: Any) -> list[int]:
+    def requeue(self, *, limit: int = MAX_SWEPT, now: datetime, **changes: Any) -> list[int]:
         """Release due jobs, oldest first, and return their primary keys, for the caller to queue. Needs a transaction.
 
         They are due again in a minute, so that a long queue does not get the same job with each sweep.
