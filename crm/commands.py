@@ -11,6 +11,7 @@ from django.db.models import Q
 from connector_project.core import http_client, phone_numbers
 from connector_project.core.jobs import QUEUED_FOR, released
 from connector_project.core.task_queue import Queue, enqueue, room
+from connector_project.core.transactions import atomic
 from crm.models import Command
 from telephony import outbound
 from tenants.models import Employee, Tenant, TransferRules
@@ -57,13 +58,15 @@ def store(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, now
 
 def receive(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, now: datetime) -> Command:
     """Store a command, then refuse it with a reason or queue it."""
-    command = store(tenant, kind, request, now=now, next_attempt_at=now + QUEUED_FOR)
-    with transaction.atomic():
-        refusal = _prepare(command, now=now)
-        if refusal:
-            return command.close(State.REFUSED, refusal, now=now)
-        command.save()
-        enqueue(TASK, command.pk, queue=QUEUE)
+    return _accept(store(tenant, kind, request, now=now, next_attempt_at=now + QUEUED_FOR), now=now)
+
+
+@atomic
+def _accept(command: Command, *, now: datetime) -> Command:
+    if refusal := _prepare(command, now=now):
+        return command.close(State.REFUSED, refusal, now=now)
+    command.save()
+    enqueue(TASK, command.pk, queue=QUEUE)
     return command
 
 

@@ -11,6 +11,7 @@ from django.db.models import Max, QuerySet
 from connector_project.core import http_client
 from connector_project.core.filters import StrictFilterSet
 from connector_project.core.task_queue import enqueue
+from connector_project.core.transactions import atomic
 from telephony import task_names
 from telephony.calls import filters, manual, steps
 from telephony.calls.steps import Failed, Postponed
@@ -184,7 +185,7 @@ def _stop(uis: UisConnection, exc: http_client.RemoteError, *, now: datetime) ->
             return Failed(reason=FailureReason.UIS_REFUSED, detail=detail)
 
 
-@transaction.atomic
+@atomic
 def _finish(action: BulkAction, outcome: Portion | Postponed | Failed, *, now: datetime) -> None:
     """Write the outcome of a portion, unless another worker has claimed the action; enqueue the next one."""
     claimed = BulkAction.objects.still_claimed(action).select_for_update(of=("self",))

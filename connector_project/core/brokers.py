@@ -140,7 +140,9 @@ def _unexpired(broker: Broker, taken: Iterable[tuple[Any, Any]] | None) -> list[
     """Return the taken entries that have not expired; if one has, drop what else has."""
     if taken is None or broker.queue not in EXPIRES_AFTER:
         return taken  # type: ignore[return-value]
-    now, kept, expired = timezone.now(), [], []
+    now = timezone.now()
+    kept: list[tuple[Any, Any]] = []
+    expired: list[tuple[Any, Any]] = []
     for ack_id, payload in taken:
         (expired if _is_expired(broker.queue, payload, now=now) else kept).append((ack_id, payload))
     for ack_id, _payload in expired:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from django.contrib.auth import get_user_model
-from django.db import transaction
 
 from connector_project.core.redaction import redact
+from connector_project.core.transactions import atomic
 from telephony.calls import steps
 from telephony.models import Call, FailureReason, State, Step
 from telephony.models.call_queryset import LIVE_WINDOW
@@ -36,7 +36,7 @@ def is_claimed(call: Call, *, now: datetime) -> bool:
     return call.claim_token is not None and call.next_attempt_at is not None and call.next_attempt_at > now
 
 
-@transaction.atomic
+@atomic
 def retry(call: Call, *, is_one_of_many: bool = False, by: Actor = None, now: datetime) -> bool:
     """Retry a call from its current state; return whether that was possible.
 
@@ -62,7 +62,7 @@ def retry(call: Call, *, is_one_of_many: bool = False, by: Actor = None, now: da
     return True
 
 
-@transaction.atomic
+@atomic
 def skip(call: Call, reason: str, *, by: Actor = None, now: datetime) -> bool:
     """Skip a call permanently; return whether that was possible."""
     fresh = Call.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=call.pk)

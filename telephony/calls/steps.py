@@ -10,6 +10,7 @@ from django.db import transaction
 
 from connector_project.core import logging, task_queue
 from connector_project.core.http_client import RemoteUnavailable
+from connector_project.core.transactions import atomic
 from telephony import task_names
 from telephony.models import Call, FailureReason, State, Step
 from telephony.models.call import saving_changes
@@ -78,7 +79,7 @@ def decide_each(batch: Sequence[Call], decide: Callable[[Call], Outcome]) -> Res
     return [(call, _decide_or_fail(call, decide)) for call in batch]
 
 
-@transaction.atomic
+@atomic
 def finish(
     results: Results, step: Step, *, started: float, now: datetime, details: Mapping[int, dict[str, Any]] | None = None
 ) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import Count
 
 from connector_project.core import local_dates, logging
+from connector_project.core.transactions import atomic
 from telephony import client_factory
 from telephony.calls import pipeline, steps
 from telephony.calls.sources import Sources, StaffDirectory
@@ -191,8 +192,7 @@ def _known(tenant: Tenant, sessions: Collection[int], *, now: datetime) -> list[
 
 def _record(tenant: Tenant, reported: EndedEvent, *, staff: StaffDirectory, now: datetime) -> Call | None:
     try:
-        with transaction.atomic():
-            return pipeline.create_from_report(tenant, reported, staff=staff, now=now)
+        return atomic(pipeline.create_from_report)(tenant, reported, staff=staff, now=now)
     except IntegrityError:
         return None  # A webhook created it concurrently.
     except Exception:

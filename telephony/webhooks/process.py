@@ -9,6 +9,7 @@ from structlog.contextvars import bind_contextvars
 from connector_project.core import logging
 from connector_project.core.jobs import released
 from connector_project.core.task_queue import Queue, enqueue, room
+from connector_project.core.transactions import atomic
 from telephony import task_names
 from telephony.calls import apply_event, stored_events
 from telephony.models import Notification
@@ -115,7 +116,7 @@ def reprocess(stored: Notification, *, event: str = "", now: datetime) -> bool:
         return False
 
 
-@transaction.atomic
+@atomic
 def _reprocess(stored: Notification, *, event: str, now: datetime) -> bool:
     fresh = Notification.objects.select_for_update(of=("self",)).with_related().get(pk=stored.pk)
     if fresh.outcome != State.UNREADABLE:
@@ -141,7 +142,7 @@ def _apply_once(stored: Notification, *, now: datetime) -> CallEvent | Unreadabl
         return _apply(stored, now=now)
 
 
-@transaction.atomic
+@atomic
 def _apply(stored: Notification, *, now: datetime) -> CallEvent | Unreadable:
     """Parse a notification and apply it to its call; a repeat is only marked as such."""
     parsed = _parse(stored)

@@ -2,13 +2,15 @@
 
 import pydoc
 import socket
+import threading
 import time
 
 import pytest
 import redis
-from django.db import transaction
+from django.db import connection, transaction
+from django_q.models import OrmQ
 
-from connector_project.core import redis_client, task_queue
+from connector_project.core import brokers, redis_client, task_queue
 from connector_project.operations import tasks as operations_tasks
 from connector_project.operations.checks import runner
 from connector_project.operations.onboarding import activation
@@ -68,6 +70,43 @@ def test_row_is_committed_if_redis_is_unavailable(real_redis, settings, monkeypa
         task_queue.enqueue(task_names.FETCH_LEGS, 1)
     assert RateLimitSlot.objects.filter(name="row").exists()
     assert "Error" in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_entry_that_is_enough_for_a_row_is_not_taken_before_the_row_is_committed(settings):
+    """Otherwise its task would not see the row, and nothing else would be queued for it."""
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time.")
+    settings.REDIS_URL = ""
+    task_queue._broker.cache_clear()
+    with transaction.atomic():
+        task_queue.enqueue(task_names.FETCH_LEGS, 1)
+    has_checked, may_commit, committed, taken_before_the_commit = threading.Event(), threading.Event(), [], []
+
+    def store_row():
+        with transaction.atomic():
+            task_queue.enqueue(task_names.FETCH_LEGS, 1)
+            has_checked.set()
+            may_commit.wait(5)
+            committed.append(True)
+        connection.close()
+
+    def take():
+        has_checked.wait(5)
+        taken_before_the_commit.append(not committed if brokers.create("default").dequeue() else None)
+        connection.close()
+
+    threads = [threading.Thread(target=store_row), threading.Thread(target=take)]
+    for thread in threads:
+        thread.start()
+    has_checked.wait(5)
+    time.sleep(0.2)
+    may_commit.set()
+    for thread in threads:
+        thread.join()
+    assert taken_before_the_commit == [False]
+    assert OrmQ.objects.count() == 1
 
 
 @pytest.fixture
