@@ -133,7 +133,7 @@ Q_CLUSTER: dict[str, Any] = {
     "save_limit": -1,
     "catch_up": False,
     "label": _("Queue"),
-    "broker_class": "connector_project.core.brokers.create",
+    "broker_class": "connector_project.core.task_queue.create_broker",
     # Entries that a cluster takes ahead of its workers wait for them, while another cluster may be idle.
     "queue_limit": env.number("QUEUE_WORKERS", default=4),
     "ALT_CLUSTERS": {

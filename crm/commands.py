@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Q
 
-from connector_project.core import http_client, phone_numbers
+from connector_project.core import http_client, phone_numbers, transactions
 from connector_project.core.jobs import QUEUED_FOR, released
 from connector_project.core.task_queue import Queue, enqueue, room
-from connector_project.core.transactions import atomic
 from crm.models import Command
 from telephony import outbound
 from tenants.models import Employee, Tenant, TransferRules
@@ -58,10 +57,14 @@ def store(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, now
 
 def receive(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, now: datetime) -> Command:
     """Store a command, then refuse it with a reason or queue it."""
-    return _accept(store(tenant, kind, request, now=now, next_attempt_at=now + QUEUED_FOR), now=now)
+    command = store(tenant, kind, request, now=now, next_attempt_at=now + QUEUED_FOR)
+    try:
+        return _accept(command, now=now)
+    except OperationalError as exc:
+        return transactions.run_again(exc, _accept, command, now=now)
 
 
-@atomic
+@transaction.atomic
 def _accept(command: Command, *, now: datetime) -> Command:
     if refusal := _prepare(command, now=now):
         return command.close(State.REFUSED, refusal, now=now)

@@ -51,6 +51,13 @@ def run_again_on_conflict(action: Callable[P, T], *args: P.args, **kwargs: P.kwa
     return action(*args, **kwargs)
 
 
+def run_again(exc: OperationalError, action: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run an action again whose transaction the database broke off with this exception; raise any other one."""
+    if connection.in_atomic_block or not is_conflict(exc):
+        raise exc
+    return run_again_on_conflict(action, *args, **kwargs)
+
+
 def atomic(function: Callable[P, T]) -> Callable[P, T]:
     """Run the function in a transaction, and again if the database broke that off.
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 
-from connector_project.core import logging, task_queue
+from connector_project.core import logging, task_queue, transactions
 from connector_project.core.http_client import RemoteUnavailable
-from connector_project.core.transactions import atomic
 from telephony import task_names
 from telephony.models import Call, FailureReason, State, Step
 from telephony.models.call import saving_changes
@@ -79,7 +78,6 @@ def decide_each(batch: Sequence[Call], decide: Callable[[Call], Outcome]) -> Res
     return [(call, _decide_or_fail(call, decide)) for call in batch]
 
 
-@atomic
 def finish(
     results: Results, step: Step, *, started: float, now: datetime, details: Mapping[int, dict[str, Any]] | None = None
 ) -> None:
@@ -87,6 +85,17 @@ def finish(
 
     `started` is when the step began, by `time.monotonic()`.
     """
+    try:
+        _finish(results, step, started=started, now=now, details=details)
+    except OperationalError as exc:
+        # What the vendor was told must not be forgotten.
+        transactions.run_again(exc, _finish, results, step, started=started, now=now, details=details)
+
+
+@transaction.atomic
+def _finish(
+    results: Results, step: Step, *, started: float, now: datetime, details: Mapping[int, dict[str, Any]] | None
+) -> None:
     outcomes = {call.pk: outcome for call, outcome in results}
     claimed = Call.objects.lock_claimed([call for call, _outcome in results])
     with saving_changes(claimed):

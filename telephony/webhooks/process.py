@@ -9,7 +9,7 @@ from structlog.contextvars import bind_contextvars
 from connector_project.core import logging
 from connector_project.core.jobs import released
 from connector_project.core.task_queue import Queue, enqueue, room
-from connector_project.core.transactions import atomic
+from connector_project.core.transactions import atomic, is_conflict
 from telephony import task_names
 from telephony.calls import apply_event, stored_events
 from telephony.models import Notification
@@ -64,7 +64,10 @@ def process(notification_id: int, *, now: datetime) -> tuple[Notification, CallE
     bind_contextvars(tenant=stored.tenant.slug, notification=stored.pk)
     try:
         event = _apply_once(stored, now=now)
-    except Exception:
+    except Exception as exc:
+        if is_conflict(exc):
+            Notification.objects.release_claimed(stored, now)
+            raise  # The task is run again, and claims it anew.
         logger.exception("processing failed")
         Notification.objects.release_claimed(stored, now + RETRY_AFTER)
         return None
@@ -142,7 +145,7 @@ def _apply_once(stored: Notification, *, now: datetime) -> CallEvent | Unreadabl
         return _apply(stored, now=now)
 
 
-@atomic
+@transaction.atomic
 def _apply(stored: Notification, *, now: datetime) -> CallEvent | Unreadable:
     """Parse a notification and apply it to its call; a repeat is only marked as such."""
     parsed = _parse(stored)

@@ -10,7 +10,7 @@ import redis
 from django.db import connection, transaction
 from django_q.models import OrmQ
 
-from connector_project.core import brokers, redis_client, task_queue
+from connector_project.core import redis_client, task_queue
 from connector_project.operations import tasks as operations_tasks
 from connector_project.operations.checks import runner
 from connector_project.operations.onboarding import activation
@@ -94,7 +94,7 @@ def test_entry_that_is_enough_for_a_row_is_not_taken_before_the_row_is_committed
 
     def take():
         has_checked.wait(5)
-        taken_before_the_commit.append(not committed if brokers.create("default").dequeue() else None)
+        taken_before_the_commit.append(not committed if task_queue.create_broker("default").dequeue() else None)
         connection.close()
 
     threads = [threading.Thread(target=store_row), threading.Thread(target=take)]

@@ -162,7 +162,8 @@ def test_result_of_an_upload_that_meets_a_conflict_is_written(notify, pbx, crm, 
 def test_event_that_meets_a_conflict_opens_its_pop_up_at_once(notify, pbx, crm, tenant, monkeypatch):
     monkeypatch.setattr(process, "_decide", fail_first(process._decide))
     call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
-    notify(call.notification("waiting", employee_id=IVAN, at=timezone.now()))
+    notify(call.notification("waiting", employee_id=IVAN, at=timezone.now()), works=False)
+    run_task(task_names.PROCESS_NOTIFICATION, Notification.objects.get().pk)
     assert Notification.objects.get().outcome == "DONE"
     assert len(crm.events) == 1
 

@@ -93,8 +93,8 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
     ("flow", "modules", "calls"),
     [
         ("ringing", 29, 35),
-        ("missed", 40, 85),
-        ("answered", 52, 123),
+        ("missed", 40, 87),
+        ("answered", 52, 125),
         ("click", 19, 26),
         ("status", 19, 20),
         ("sync", 24, 83),

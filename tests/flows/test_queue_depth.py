@@ -198,11 +198,10 @@ def test_schedules_do_not_pile_up(minutes):
     from django_q.models import Schedule
     from django_q.scheduler import scheduler
 
-    from connector_project.core import brokers
     from connector_project.operations import schedules
 
     schedules.apply()
     for _minute in minutes(90):
-        scheduler(broker=brokers.create("default"))
+        scheduler(broker=task_queue.create_broker("default"))
     assert depth("default") <= Schedule.objects.count()
     assert depth("default") > 5
