@@ -77,6 +77,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "connector_project.core.middleware.TransactionConflicts",
 ]
 
 ROOT_URLCONF = "connector_project.urls"
@@ -132,6 +133,9 @@ Q_CLUSTER: dict[str, Any] = {
     "save_limit": -1,
     "catch_up": False,
     "label": _("Queue"),
+    "broker_class": "connector_project.core.task_queue.create_broker",
+    # Entries that a cluster takes ahead of its workers wait for them, while another cluster may be idle.
+    "queue_limit": env.number("QUEUE_WORKERS", default=4),
     "ALT_CLUSTERS": {
         # Tasks a person waits for. It runs only the schedule that names this cluster.
         "fast": {"workers": env.number("QUEUE_WORKERS", default=4), "timeout": 30, "retry": 60, "poll": 0.05}

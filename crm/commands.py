@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import F, Q
 
-from connector_project.core import http_client, phone_numbers
+from connector_project.core import http_client, phone_numbers, transactions
 from connector_project.core.jobs import QUEUED_FOR, released
-from connector_project.core.task_queue import enqueue
+from connector_project.core.task_queue import Queue, enqueue, room
 from crm.models import Command
 from telephony import outbound
 from tenants.models import Employee, Tenant, TransferRules
 
 TASK = "crm.tasks.run_command"
+QUEUE: Queue = "fast"
 DOUBLE_CLICK = timedelta(seconds=5)
 CLICK_TTL = timedelta(seconds=10)
 STATUS_TTL = timedelta(minutes=10)
@@ -57,12 +58,18 @@ def store(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, now
 def receive(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, now: datetime) -> Command:
     """Store a command, then refuse it with a reason or queue it."""
     command = store(tenant, kind, request, now=now, next_attempt_at=now + QUEUED_FOR)
-    with transaction.atomic():
-        refusal = _prepare(command, now=now)
-        if refusal:
-            return command.close(State.REFUSED, refusal, now=now)
-        command.save()
-        enqueue(TASK, command.pk, queue="fast")
+    try:
+        return _accept(command, now=now)
+    except OperationalError as exc:
+        return transactions.run_again(exc, _accept, command, now=now)
+
+
+@transaction.atomic
+def _accept(command: Command, *, now: datetime) -> Command:
+    if refusal := _prepare(command, now=now):
+        return command.close(State.REFUSED, refusal, now=now)
+    command.save()
+    enqueue(TASK, command.pk, queue=QUEUE)
     return command
 
 
@@ -86,9 +93,9 @@ def resume_pending(*, now: datetime) -> int:
     # A retry could call both people a second time.
     stopped = Command.objects.due(now=now).filter(is_started_call)
     failed = stopped.update(state=State.FAILED, reason=Reason.NOT_REPEATED, finished_at=now, **released(None))
-    queued = Command.objects.exclude(is_started_call).requeue(now=now, state=State.RECEIVED)
+    queued = Command.objects.exclude(is_started_call).requeue(limit=room(QUEUE), now=now, state=State.RECEIVED)
     for pk in queued:
-        enqueue(TASK, pk, queue="fast")
+        enqueue(TASK, pk, queue=QUEUE)
     return failed + len(queued)
 
 
@@ -223,7 +230,7 @@ def _enqueue_newest(command: Command) -> None:
     )
     newest = waiting.order_by("-pk").values_list("pk", flat=True).first()
     if newest:
-        enqueue(TASK, newest, queue="fast")
+        enqueue(TASK, newest, queue=QUEUE)
 
 
 def _failed(command: Command, exc: http_client.RemoteError, *, if_unknown: Command.Reason, now: datetime) -> Ended:

@@ -15,13 +15,13 @@ from crm.retailcrm.payloads import EventType, Hangup
 from crm.retailcrm.types import EventAnswer
 from telephony.calls import sources, stored_events
 from telephony.models import Notification
+from telephony.models.notification import POPUP_TTL
 from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, Event, RingingEvent
 from telephony.webhooks.process import DONE, Done, Dropped, Outcome, Postponed
 from tenants.access_errors import Denial
 from tenants.models import Employee, Tenant
 from tenants.transfer_rules import RuleInput
 
-POPUP_TTL = timedelta(seconds=10)
 # After this, a pop-up has disappeared by itself: the CRM's push lives for seconds.
 CLOSE_WITHIN = timedelta(minutes=10)
 Reason, State = Notification.Reason, Popup.State

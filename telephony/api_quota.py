@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connector_project.core.http_client import LONGEST_WAIT
+from connector_project.core.jobs import CLOCKS_APART
 from telephony.uis.types import Limits
 
 RESERVED_SHARE = 0.2
@@ -35,8 +36,9 @@ def is_low_today(quota: Mapping[str, Any], *, now: datetime) -> bool:
 
 def _wait_for(quota: Mapping[str, Any], unit: str, *, is_live: bool, passed: timedelta) -> float:
     remaining, reset = quota.get(f"{unit}_remaining"), quota.get(f"{unit}_reset")
-    if remaining is None or reset is None or passed.total_seconds() >= reset:
-        return 0.0
+    if remaining is None or reset is None or passed < -CLOCKS_APART or passed.total_seconds() >= reset:
+        return 0.0  # Told in the future: the clock was set back since, so ask UIS anew.
+    passed = max(passed, timedelta(0))  # Told by a machine whose clock is ahead.
     reserve = 0 if is_live else _reserve(quota, unit)
     return float(reset - passed.total_seconds()) if remaining <= reserve else 0.0
 

@@ -9,6 +9,7 @@ from django.db import transaction
 from connector_project.core import http_client
 from connector_project.core.jobs import MAX_LOST_LEASES
 from connector_project.core.task_queue import enqueue
+from connector_project.core.transactions import atomic
 from telephony import bulk_action_rows, task_names
 from telephony.calls import manual
 from telephony.calls.steps import Failed, Postponed
@@ -169,7 +170,7 @@ def _stop(action: BulkAction, uis: UisConnection, exc: http_client.RemoteError, 
             return Failed(reason=FailureReason.UIS_REFUSED, detail=detail)
 
 
-@transaction.atomic
+@atomic
 def _finish(action: BulkAction, outcome: Portion | Postponed | Failed, *, now: datetime) -> None:
     """Write the outcome of a portion, unless another worker has claimed the action; enqueue the next one."""
     claimed = BulkAction.objects.still_claimed(action).select_for_update(of=("self",))

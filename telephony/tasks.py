@@ -7,7 +7,7 @@ from django.utils import timezone
 from structlog.contextvars import bind_contextvars
 
 from connector_project.core import http_client, logging
-from connector_project.core.task_queue import enqueue
+from connector_project.core.task_queue import drop_expired, enqueue
 from telephony import bulk_actions, client_factory, task_names
 from telephony.calls import fetch_legs, pipeline, steps
 from telephony.models import Call
@@ -35,6 +35,7 @@ def fetch_call_legs(tenant_id: int) -> None:
 def enqueue_due_work() -> None:
     """Every minute: enqueue everything that is due, in case a push was lost."""
     now = timezone.now()
+    drop_expired(now=now)
     process.enqueue_due(now=now)
     steps.fail_broken(now=now)
     steps.resume_due(now=now)

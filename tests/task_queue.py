@@ -7,6 +7,8 @@ from collections.abc import Callable
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
+from connector_project.core import task_queue
+from connector_project.core.task_queue import Queue
 from connector_project.operations import tasks as operations_tasks
 from crm import tasks as crm_tasks
 from telephony import task_names
@@ -35,7 +37,11 @@ def process_notifications() -> int:
 
 def load(row: OrmQ) -> tuple[str, Callable[[], object]]:
     """Return the name of a queued task, and a function that runs it."""
-    task = SignedPackage.loads(row.payload)
+    return _load(row.payload)
+
+
+def _load(payload: str | bytes) -> tuple[str, Callable[[], object]]:
+    task = SignedPackage.loads(payload)
     func = pydoc.locate(task["func"])
     assert callable(func), task["func"]
     return task["func"], functools.partial(func, *task["args"], **task["kwargs"])
@@ -52,3 +58,23 @@ def sweep() -> None:
 def lose() -> int:
     """Delete all queued tasks, as flushing Redis would; return how many."""
     return int(OrmQ.objects.all().delete()[0])
+
+
+def take(queue: Queue) -> tuple[str, Callable[[], object]] | None:
+    """Take the first entry from the broker, as a cluster does; None if nothing waits that is worth running."""
+    broker = task_queue._broker(queue)
+    while broker.queue_size():
+        for ack_id, payload in broker.dequeue() or []:
+            broker.acknowledge(ack_id)
+            return _load(payload)
+    return None
+
+
+def work(queue: Queue) -> int:
+    """Run all tasks of one queue of the broker, as its cluster does; return how many ran."""
+    for count in range(LONGEST):
+        taken = take(queue)
+        if taken is None:
+            return count
+        taken[1]()
+    raise AssertionError("The queue does not become empty.")

@@ -11,12 +11,12 @@ from django.db import InterfaceError, OperationalError, models
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.models import LIVE_FOR, WorkerHeartbeat
+from connector_project.core.task_queue import MAX_SWEPT
 
 LEASE = timedelta(minutes=3)  # longer than a task may run
 # After this the sweep queues a task again: its push may have been lost.
 QUEUED_FOR = timedelta(minutes=1)
 CLOCKS_APART = timedelta(seconds=30)  # how far the clocks of two machines may differ
-SWEEP_LIMIT = 500
 # After this many leases that ended without a result a job is taken alone: it may be what breaks its worker.
 SUSPECT_AFTER_LOST_LEASES = 3
 # After this many, of which the last ones were its own, it is given up.
@@ -88,7 +88,7 @@ class LeasedQuerySet(models.QuerySet[Job]):
         """Write `changes` and the next attempt, if this claim still holds the job; None: nothing is left to do."""
         self.still_claimed(job).update(**released(at), **changes)
 
-    def requeue(self, *, limit: int = SWEEP_LIMIT, now: datetime, **changes: Any) -> list[int]:
+    def requeue(self, *, limit: int = MAX_SWEPT, now: datetime, **changes: Any) -> list[int]:
         """Release due jobs, oldest first, and return their primary keys, for the caller to queue. Needs a transaction.
 
         They are due again in a minute, so that a long queue does not get the same job with each sweep.

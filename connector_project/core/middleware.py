@@ -5,7 +5,13 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from structlog.contextvars import clear_contextvars
+
+from connector_project.core import logging
+from connector_project.core.transactions import is_conflict
+
+logger = logging.logger(__name__)
 
 
 class LogContext:
@@ -17,6 +23,28 @@ class LogContext:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         clear_contextvars()
         return self.get_response(request)
+
+
+class TransactionConflicts:
+    """Answers 503 instead of 500 if the database broke a request's transaction off: nothing of it was written.
+
+    A browser asks the person to send the request again; everything that was typed is sent with it.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not is_conflict(exception):
+            return None
+        view = request.resolver_match.view_name if request.resolver_match else ""  # The path may hold a secret.
+        logger.warning("the database broke the transaction of a request off", view=view)
+        response = render(request, "503.html", status=503)
+        response.headers["Retry-After"] = "1"
+        return response
 
 
 class TrustedProxies:

@@ -1,4 +1,4 @@
-"""Slots of the rate limiter, and heartbeats of the workers."""
+"""Slots of the rate limiter, names of queued tasks, and heartbeats of the workers."""
 
 from datetime import timedelta
 
@@ -14,6 +14,16 @@ class RateLimitSlot(models.Model):
 
     name = models.CharField(max_length=200, primary_key=True)
     next_slot_at = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class QueuedTask(models.Model):
+    """The name of an entry in the queue's table. It is written with the entry, and deleted by the sweep after it."""
+
+    entry = models.BigIntegerField(primary_key=True)
+    name = models.CharField(max_length=200, db_index=True)
 
     def __str__(self) -> str:
         return self.name

@@ -1,4 +1,4 @@
-"""A django-q2 Sentinel that restarts the whole pool when one of its processes is killed.
+"""How we run django-q2: tasks are run again after a deadlock, and a killed process restarts the whole pool.
 
 django-q2 replaces a dead process but keeps the old queue. A process killed while it waited on that queue still holds
 the queue's lock, so the cluster hangs without an error. After a kill the pool therefore restarts with new queues; the
@@ -6,18 +6,23 @@ broker or the sweep brings back what was in the old ones.
 """
 
 import ctypes
+import functools
 import os
+import pydoc
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 
 from django_q import cluster
+from django_q import worker as worker_module
 from django_q.conf import Conf
 from django_q.queues import Queue
 
 from connector_project.core import logging
+from connector_project.core.transactions import run_again_on_conflict
 
 PR_SET_PDEATHSIG = 1
 IDLE = -1
@@ -30,6 +35,27 @@ def die_with_parent() -> None:
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         os.register_at_fork(after_in_child=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
+
+
+class TaskLocator:
+    """Takes the place of `pydoc` in django-q2's worker, which finds a task's function by its name."""
+
+    @staticmethod
+    def locate(name: str) -> Callable[..., object] | None:
+        """Return the function, run again if the database breaks its transaction off; None if there is none.
+
+        That repeats no remote request that must be made once: it is made behind a claim, which is not given twice.
+        """
+        found = pydoc.locate(name)
+        if not callable(found):
+            return None
+        return functools.update_wrapper(functools.partial(run_again_on_conflict, found), found)
+
+
+def install() -> None:
+    """Make django-q2 use our Sentinel and find tasks by our TaskLocator; workers are forked after this."""
+    cluster.Sentinel = Sentinel
+    worker_module.pydoc = TaskLocator
 
 
 class Sentinel(cluster.Sentinel):  # type: ignore[misc]  # django-q2 has no types

@@ -1,32 +1,58 @@
-"""Enqueues tasks in django-q2 and hides which broker is used."""
+"""Enqueues tasks in django-q2 and hides which broker is used.
+
+A task is named by its function and arguments. It is queued only if no entry of this name waits: one that a cluster has
+taken does not count, because its task may have read the database before our row was there.
+"""
 
 import functools
-from typing import Literal
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
+import redis
 from django.conf import settings
-from django.db import transaction
-from django_q.brokers import Broker, get_broker
+from django.db import connection, transaction
+from django.utils import timezone
+from django_q.brokers import orm
+from django_q.models import OrmQ
+from django_q.signing import BadSignature, SignedPackage
 from django_q.tasks import async_task
 
 from connector_project.core import logging
+from connector_project.core.models import QueuedTask
 
 Queue = Literal["default", "fast"]
+QUEUES: tuple[Queue, ...] = ("default", "fast")
+# An entry of the live queue that waited longer is dropped: by then its row is due, and the sweep queues it elsewhere.
+EXPIRES_AFTER = {"fast": timedelta(seconds=90)}
+# More entries than this do not make a queue faster: the sweep leaves the other rows for the next minute.
+MAX_SWEPT = 500
+# After Redis did not answer, pushes are left to the sweep for so long: each would hold its thread for seconds.
+PAUSE_SECONDS = 5.0
 
 logger = logging.logger(__name__)
+_paused_until = 0.0
 
 
 class NotInTransaction(RuntimeError):
     """A task was queued outside of a transaction."""
 
 
-@functools.cache
-def _broker(queue: Queue) -> Broker:
-    # Without an explicit broker, django-q opens a Redis connection for every task.
-    return get_broker(queue)
+def create_broker(list_key: str) -> Any:
+    """Return the broker of a queue; django-q2 calls this (`broker_class`)."""
+    from connector_project.core.redis_queue import RedisBroker  # noqa: PLC0415 -- it imports this module
+
+    return RedisBroker(list_key) if settings.REDIS_URL else DatabaseBroker(list_key)
+
+
+# Without an explicit broker, django-q opens a Redis connection for every task.
+_broker = functools.cache(create_broker)
 
 
 def enqueue(task: str, *args: int, queue: Queue = "default") -> None:
-    """Queue a task by its dotted name, in the transaction of the row it processes.
+    """Queue a task by its dotted name, in the transaction of the row it processes, unless an equal entry waits.
 
     With the queue in our database the entry commits with the row; with Redis it is pushed on commit, and the sweep
     finds rows whose push was lost. Arguments are ids only. Raises NotInTransaction outside `atomic()`.
@@ -35,29 +61,146 @@ def enqueue(task: str, *args: int, queue: Queue = "default") -> None:
         raise NotInTransaction(f"{task} was queued outside of transaction.atomic().")
 
     def push() -> None:
-        _push(task, *args, queue=queue)
+        _push(task, *args, queue=queue, is_new=False)
 
     if settings.REDIS_URL:
-        # robust: if Redis is unavailable, log it; the row is committed, so the caller must not get an error.
+        # robust: if the push fails, log it; the row is committed, so the caller must not get an error.
         transaction.on_commit(push, robust=True)
     else:
         push()
 
 
 def enqueue_committed(task: str, *args: int, queue: Queue = "default") -> None:
-    """Queue a task for a row that one autocommitted statement has just stored.
+    """Queue the first task of a row that one autocommitted statement has just stored.
 
     If that fails, it is logged: the row is due in a minute, and the sweep finds it.
     """
     try:
-        _push(task, *args, queue=queue)
+        _push(task, *args, queue=queue, is_new=True)
     except Exception:
         logger.exception("task was not queued", task=task)
 
 
-def _push(task: str, *args: int, queue: Queue) -> None:
-    async_task(task, *args, broker=_broker(queue), cluster=queue)
-
-
 def depth(queue: Queue) -> int:
     return int(_broker(queue).queue_size())
+
+
+def room(queue: Queue) -> int:
+    """Return how many rows a sweep may queue now."""
+    return max(MAX_SWEPT - depth(queue), 0)
+
+
+def drop_expired(*, now: datetime) -> None:
+    """Remove the entries that no cluster took in time: their rows are due, for the sweep."""
+    for queue in QUEUES:
+        if queue in EXPIRES_AFTER:
+            _broker(queue).drop_expired(now=now)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What `async_task` takes for a broker: adds the entry once, or without looking for an equal one."""
+
+    broker: Any
+    name: str
+
+    @property
+    def list_key(self) -> str:
+        return str(self.broker.list_key)
+
+    def enqueue(self, payload: str) -> Any:
+        return self.broker.push_once(self.name, payload) if self.name else self.broker.push(payload)
+
+
+def _push(task: str, *args: int, queue: Queue, is_new: bool) -> None:
+    global _paused_until  # noqa: PLW0603 -- one state for all threads of the process
+    if time.monotonic() < _paused_until:
+        logger.warning("Redis does not answer: a task is left to the sweep", task=task)
+        return
+    was_paused, name = bool(_paused_until), "" if is_new else task_name(task, args)
+    if was_paused:
+        _paused_until = time.monotonic() + PAUSE_SECONDS  # One thread tries; the others do not wait with it.
+    try:
+        async_task(task, *args, broker=_Entry(_broker(queue), name), cluster=queue)
+    except redis.RedisError:
+        _paused_until = time.monotonic() + PAUSE_SECONDS
+        raise
+    if was_paused:
+        _paused_until = 0.0
+
+
+class DatabaseBroker(orm.ORM):  # type: ignore[misc]  # django-q2 has no types
+    """Entries are rows; the names of those that are queued once are in rows of our own."""
+
+    @property
+    def queue(self) -> str:
+        return str(self.list_key)
+
+    def enqueue(self, payload: str) -> Any:
+        """Add an entry of django-q2's own scheduler."""
+        return self.push_once(name_of(payload), payload)
+
+    def push(self, payload: str) -> Any:
+        return super().enqueue(payload)
+
+    def push_once(self, name: str, payload: str) -> Any:
+        """Add the entry, in the caller's transaction. Needs a transaction."""
+        name = f"{self.queue}:{name}"
+        if self._is_waiting(name):
+            return None
+        pk = self.push(payload)
+        QueuedTask.objects.create(entry=pk, name=name)
+        return pk
+
+    def _is_waiting(self, name: str) -> bool:
+        # Locked, so that no cluster takes the entry before our row is committed.
+        lock = "FOR UPDATE OF entry SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
+        sql = f"""
+            SELECT entry.id FROM core_queuedtask queued JOIN django_q_ormq entry ON entry.id = queued.entry
+            WHERE queued.name = %s AND entry.lock <= %s ORDER BY entry.id LIMIT 1 {lock}
+        """  # noqa: S608 -- nothing of it is input
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [name, connection.ops.adapt_datetimefield_value(timezone.now())])
+            return cursor.fetchone() is not None
+
+    def dequeue(self) -> Any:
+        return unexpired(self, super().dequeue())
+
+    def drop_expired(self, *, now: datetime) -> None:
+        """Remove the entries that nobody took in time, and the names of entries that are gone."""
+        if limit := EXPIRES_AFTER.get(self.queue):
+            OrmQ.objects.filter(key=self.queue, lock__lte=now - limit).delete()
+        QueuedTask.objects.exclude(entry__in=OrmQ.objects.values("pk")).delete()
+
+
+def unexpired(broker: Any, taken: Iterable[tuple[Any, Any]] | None) -> list[tuple[Any, Any]] | None:
+    """Return the taken entries that have not expired; if one has, drop what else has."""
+    if taken is None or broker.queue not in EXPIRES_AFTER:
+        return taken  # type: ignore[return-value]
+    now = timezone.now()
+    kept: list[tuple[Any, Any]] = []
+    expired: list[tuple[Any, Any]] = []
+    for ack_id, payload in taken:
+        (expired if is_expired(broker.queue, payload, now=now) else kept).append((ack_id, payload))
+    for ack_id, _payload in expired:
+        broker.acknowledge(ack_id)
+    if expired:
+        broker.drop_expired(now=now)
+    return kept or None
+
+
+def is_expired(queue: str, payload: str | bytes, *, now: datetime) -> bool:
+    limit = EXPIRES_AFTER.get(queue)
+    try:
+        return limit is not None and now - SignedPackage.loads(payload)["started"] > limit
+    except BadSignature:
+        return False  # django-q2 logs and drops it.
+
+
+def name_of(payload: str) -> str:
+    task = SignedPackage.loads(payload)
+    return task_name(task["func"], task["args"])
+
+
+def task_name(task: str, args: Sequence[object]) -> str:
+    return f"{task}({','.join(map(str, args))})"

@@ -1,6 +1,7 @@
 """Heartbeats of worker processes, and the queues that have no live worker."""
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -8,16 +9,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import connection
 from django.utils import timezone
-from redis import RedisError
 
-from connector_project.core import logging
+from connector_project.core import logging, task_queue
 from connector_project.core.jobs import worker_name
 from connector_project.core.models import LIVE_FOR, WorkerHeartbeat
 from connector_project.core.task_queue import Queue
 
-QUEUES: tuple[Queue, ...] = ("default", "fast")
+QUEUES = task_queue.QUEUES
 HEARTBEAT_SECONDS = 10.0
 STALE_AFTER = timedelta(minutes=10)
 
@@ -25,19 +25,38 @@ logger = logging.logger(__name__)
 
 
 def repeat(action: Callable[[], None], *, every_seconds: float, proc_name: str) -> None:
-    """Start a thread of this worker process that repeats an action, even after the database or Redis was down."""
+    """Start a thread of this worker process that repeats an action, whatever it raises.
+
+    If the thread ends all the same, it kills its process, and the supervisor replaces it.
+    """
 
     def run() -> None:
-        while True:
-            try:
-                action()
-            except (DatabaseError, RedisError) as exc:
-                logger.warning("a repeated action failed", action=action.__name__, error=type(exc).__name__)
-            finally:
-                connection.close()
-            time.sleep(every_seconds)
+        try:
+            while True:
+                _run_once(action)
+                time.sleep(every_seconds)
+        finally:
+            # Nothing else would show that this process only seems to be well.
+            logger.critical("a repeated action has ended; its worker is replaced", action=action.__name__)
+            _end_process()
 
     threading.Thread(target=run, name=f"{action.__name__} of {proc_name}", daemon=True).start()
+
+
+def _run_once(action: Callable[[], None]) -> None:
+    """Run the action; whatever it raises is logged, and the connection is closed: the next run opens its own."""
+    try:
+        try:
+            action()
+        finally:
+            connection.close()
+    except Exception:
+        logger.exception("a repeated action failed", action=action.__name__)
+
+
+def _end_process() -> None:
+    # Killed, and not exited: the supervisor then restarts the pool, whose queue this process may have locked.
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def start_heartbeats(*, proc_name: str, **_signal: Any) -> None:

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from django.contrib.auth import get_user_model
-from django.db import transaction
 
 from connector_project.core import logging
 from connector_project.core.jobs import DATABASE_FAULTS
 from connector_project.core.redaction import redact
+from connector_project.core.transactions import atomic
 from telephony.calls import steps
 from telephony.models import Call, FailureReason, State, Step
 from telephony.models.bulk_action import Seen
@@ -40,7 +40,7 @@ def is_claimed(call: Call, *, now: datetime) -> bool:
     return call.claim_token is not None and call.next_attempt_at is not None and call.next_attempt_at > now
 
 
-@transaction.atomic
+@atomic
 def retry(
     call: Call, *, is_one_of_many: bool = False, seen: Seen | None = None, by: Actor = None, now: datetime
 ) -> bool:
@@ -68,7 +68,7 @@ def retry(
     return True
 
 
-@transaction.atomic
+@atomic
 def skip(call: Call, reason: str, *, seen: Seen | None = None, by: Actor = None, now: datetime) -> bool:
     """Skip a call permanently; return whether that was possible. One that is not as `seen` is left alone."""
     fresh = Call.objects.select_for_update(of=("self",)).select_related("tenant").get(pk=call.pk)

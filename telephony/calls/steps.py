@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 
-from connector_project.core import logging, task_queue
+from connector_project.core import logging, task_queue, transactions
 from connector_project.core.http_client import AccessDenied, RemoteUnavailable
-from connector_project.core.jobs import BROKEN, DATABASE_FAULTS, SWEEP_LIMIT
+from connector_project.core.jobs import BROKEN, DATABASE_FAULTS
 from telephony import task_names
 from telephony.calls import late_answers
 from telephony.models import Call, FailureReason, State, Step
@@ -122,7 +122,10 @@ def finish(
         return
     try:
         write(results)
-    except DATABASE_FAULTS:
+    except OperationalError as exc:
+        # What the vendor was told must not be forgotten.
+        transactions.run_again(exc, write, results)
+    except InterfaceError:
         raise
     except Exception:
         logger.exception("outcomes were not written; writing each alone", calls=len(results))
@@ -266,7 +269,7 @@ def resume_due(*, tenant_id: int | None = None, states: Sequence[State] = tuple(
 def fail_broken(*, now: datetime) -> int:
     """Fail calls that lost every lease, in the end alone: they break their workers. Return how many."""
     broken = Call.objects.filter(BROKEN, state__in=TASKS, next_attempt_at__lte=now)
-    calls = list(broken.select_for_update(of=("self",)).order_by("pk")[:SWEEP_LIMIT])
+    calls = list(broken.select_for_update(of=("self",)).order_by("pk")[:task_queue.MAX_SWEPT])
     with saving_changes(calls):
         for call in calls:
             call.fail(FailureReason.INTERNAL_ERROR, "its worker died each time", now=now)
@@ -283,7 +286,7 @@ def skip_expired(batch: Sequence[Call], *, before: datetime, now: datetime) -> l
     tenant_id, state = batch[0].tenant_id, State(batch[0].state)
     old = [call for call in batch if call.started_at < before]
     if old:
-        old += Call.objects.claim_expired(tenant_id, state, before=before, limit=SWEEP_LIMIT, now=now)
+        old += Call.objects.claim_expired(tenant_id, state, before=before, limit=task_queue.MAX_SWEPT, now=now)
         skipped = Moved(state=State.SKIPPED, changes={"skip_reason": SkipReason.EXPIRED})
         finish([(call, skipped) for call in old], STEPS[state], started=time.monotonic(), now=now)
     return [call for call in batch if call not in old]

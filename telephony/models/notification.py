@@ -1,15 +1,17 @@
 """The Notification model: each received webhook and its outcome."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
 from connector_project.core.jobs import QUEUED_FOR, LeasedJob, LeasedQuerySet
+from telephony.uis.types import Event
 from tenants.models import Tenant
 
 LONGEST_EVENT = 40
+POPUP_TTL = timedelta(seconds=10)  # a pop-up that is opened later only disturbs
 # The fields that processing writes; the body, the largest part of the row, is never rewritten.
 PROCESSING_FIELDS = [
     *["key", "event", "session_id", "employee_uis_id", "happened_at", "parsed_event"],
@@ -35,6 +37,11 @@ class NotificationQuerySet(LeasedQuerySet["Notification"]):
         plain = [Notification.Reason.NONE, Notification.Reason.NOTHING_TO_DO]
         superseded.filter(reason__in=plain).update(reason=Notification.Reason.SUPERSEDED)
         superseded.update(parsed_event=None)
+
+    def too_late_for_popup(self, *, now: datetime) -> "NotificationQuerySet":
+        """Return processed notifications of a ringing phone whose pop-up has not been opened in time."""
+        ringing = self.filter(outcome=Notification.Outcome.QUEUED, event__in=[Event.WAITING, Event.OUTGOING])
+        return ringing.filter(received_at__lt=now - POPUP_TTL)
 
     def with_related(self) -> "NotificationQuerySet":
         """Join the tenant with both connections and the rules."""

@@ -9,7 +9,8 @@ from structlog.contextvars import bind_contextvars
 
 from connector_project.core import logging
 from connector_project.core.jobs import MAX_LOST_LEASES, released
-from connector_project.core.task_queue import enqueue
+from connector_project.core.task_queue import Queue, enqueue, room
+from connector_project.core.transactions import atomic, is_conflict
 from telephony import task_names
 from telephony.calls import apply_event, stored_events
 from telephony.models import Notification
@@ -18,6 +19,7 @@ from telephony.uis import webhooks
 from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, ParsedWebhook, RingingEvent, Unreadable
 
 LEASE = timedelta(minutes=1)  # longer than a task of the fast queue may run
+LATE_QUEUE: Queue = "default"
 # A row that breaks our code must not be retried every minute.
 RETRY_AFTER = timedelta(minutes=5)
 
@@ -66,7 +68,10 @@ def process(notification_id: int, *, now: datetime) -> tuple[Notification, CallE
         return None
     try:
         event = _apply_once(stored, now=now)
-    except Exception:
+    except Exception as exc:
+        if is_conflict(exc):
+            Notification.objects.release_claimed(stored, now)
+            raise  # The task is run again, and claims it anew.
         logger.exception("processing failed")
         Notification.objects.release_claimed(stored, now + RETRY_AFTER)
         return None
@@ -96,10 +101,16 @@ def finish(stored: Notification, outcome: Outcome) -> None:
 
 @transaction.atomic
 def enqueue_due(*, now: datetime) -> int:
-    """Queue notifications left over by a crash or a lost queue; return how many."""
-    due = Notification.objects.requeue(now=now)
+    """Queue notifications left over by a crash, a lost queue or a dead cluster; return how many.
+
+    They are a minute old: too late for a pop-up, and no work for the queue in which live ones wait.
+    """
+    Notification.objects.due(now=now).too_late_for_popup(now=now).update(
+        outcome=State.DROPPED, reason=Reason.STALE, detail="", **released(None)
+    )
+    due = Notification.objects.requeue(limit=room(LATE_QUEUE), now=now)
     for pk in due:
-        enqueue(task_names.PROCESS_NOTIFICATION, pk, queue="fast")
+        enqueue(task_names.PROCESS_NOTIFICATION, pk, queue=LATE_QUEUE)
     return len(due)
 
 
@@ -120,7 +131,7 @@ def reprocess(stored: Notification, *, event: str = "", now: datetime) -> bool:
         return False
 
 
-@transaction.atomic
+@atomic
 def _reprocess(stored: Notification, *, event: str, now: datetime) -> bool:
     fresh = Notification.objects.select_for_update(of=("self",)).with_related().get(pk=stored.pk)
     if fresh.outcome != State.UNREADABLE:
@@ -132,7 +143,7 @@ def _reprocess(stored: Notification, *, event: str, now: datetime) -> bool:
     if fresh.outcome == State.QUEUED:
         fresh.release(now)
         fresh.save(update_fields=released(now))
-        enqueue(task_names.PROCESS_NOTIFICATION, fresh.pk, queue="fast")
+        enqueue(task_names.PROCESS_NOTIFICATION, fresh.pk, queue=LATE_QUEUE)
     return fresh.outcome != State.UNREADABLE
 
 

@@ -83,7 +83,9 @@ class Workers:
         row = OrmQ.objects.filter(pk=pk).first()
         if row is None:
             return  # The queue was lost.
-        if not self.redelivers:
+        if self.redelivers:  # Taken, and no longer waiting: an equal task that is queued now must run.
+            OrmQ.objects.filter(pk=pk).update(lock=self.clock.now() + timedelta(seconds=RETRY_SECONDS[cluster]))
+        else:
             row.delete()
         name, run = task_queue.load(row)
         self.met["tasks"] += 1

@@ -143,20 +143,36 @@ def test_no_slot_without_redis(settings, real_pacing):
     rate_limit._script.cache_clear()
 
 
-@pytest.mark.usefixtures("db", "real_pacing")
-def test_row_created_by_another_process_is_used(monkeypatch):
-    """The row may be created between our SELECT and our INSERT."""
-    limit = RateLimit("test", PER_SECOND)
+def test_machine_whose_clock_is_ahead_does_not_starve_the_others(limit, settings, monkeypatch):
+    """Its slots are taken by the clock of the database, or of Redis."""
+    if connection.vendor == "sqlite" and not settings.REDIS_URL:
+        pytest.skip("SQLite is of one machine, which has one clock.")
+    real, taken = time.time, {0: 0, 25: 0}
+    for number in range(12):
+        ahead = 25 * (number % 2)
+        monkeypatch.setattr(time, "time", lambda ahead=ahead: real() + ahead)
+        wait, is_taken = rate_limit._acquire(limit, ahead=1_000_000)
+        assert wait <= 1_000_000
+        taken[ahead] += is_taken
+    assert taken == {0: 6, 25: 6}
+
+
+@pytest.mark.parametrize("seconds", [11, 3600])
+def test_clock_that_was_set_back_does_not_close_the_limit(limit, settings, seconds):
+    """The next slot is farther ahead than anybody reserves one."""
+    slot = int((time.time() + seconds) * rate_limit.MICROSECOND)
+    if settings.REDIS_URL:
+        needs.redis_at(REDIS).set(f"budget:{limit.name}", slot)
+    else:
+        RateLimitSlot.objects.create(name=limit.name, next_slot_at=slot)
     assert rate_limit.try_acquire(limit)
-    rows = type(RateLimitSlot.objects.none())
-    real, misses = rows.get, iter([True])
-
-    def get(self, *args, **conditions):
-        if next(misses, False):
-            raise RateLimitSlot.DoesNotExist
-        return real(self, *args, **conditions)
-
-    monkeypatch.setattr(rows, "get", get)
     assert not rate_limit.try_acquire(limit)
-    assert next(misses, None) is None
-    assert RateLimitSlot.objects.count() == 1
+
+
+def test_one_statement_takes_a_free_slot(settings, db, real_pacing, django_assert_num_queries):
+    settings.REDIS_URL = ""
+    limit = RateLimit("test", PER_SECOND)
+    with django_assert_num_queries(1):
+        assert rate_limit.try_acquire(limit)
+    with django_assert_num_queries(2):
+        assert not rate_limit.try_acquire(limit)

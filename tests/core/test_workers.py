@@ -1,9 +1,13 @@
 """Queues without workers, and what each worker process repeats."""
 
+import signal
+import subprocess
+import sys
 import threading
 from datetime import timedelta
 
-from django.db import OperationalError
+import pytest
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 from redis import RedisError
 
@@ -30,8 +34,10 @@ def test_queue_without_a_recent_heartbeat_is_returned_with_its_last():
     assert workers.queues_without_workers([], now=NOW) == {"default": None, "fast": None}
 
 
-def test_action_is_repeated_after_the_database_or_redis_was_down():
-    faults, is_well = iter([OperationalError(), RedisError()]), threading.Event()
+def test_action_is_repeated_whatever_it_raises(caplog):
+    """The driver's InterfaceError is no DatabaseError, and our own code may be wrong."""
+    faults = iter([OperationalError(), InterfaceError(), RedisError(), TypeError("ours"), MemoryError()])
+    is_well = threading.Event()
 
     def act():
         if fault := next(faults, None):
@@ -41,3 +47,38 @@ def test_action_is_repeated_after_the_database_or_redis_was_down():
 
     workers.repeat(act, every_seconds=0, proc_name="test")
     assert is_well.wait(5)
+    assert caplog.text.count("a repeated action failed") == 5
+    assert "TypeError: ours" in caplog.text
+
+
+def test_action_is_repeated_if_its_connection_cannot_even_be_closed(monkeypatch):
+    class Broken:
+        def close(self):
+            raise InterfaceError
+
+    monkeypatch.setattr(workers, "connection", Broken())
+    workers._run_once(lambda: None)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_thread_that_ends_all_the_same_ends_its_process(monkeypatch, caplog):
+    ended = threading.Event()
+    monkeypatch.setattr(workers, "_end_process", ended.set)
+
+    def act():
+        raise SystemExit
+
+    workers.repeat(act, every_seconds=0, proc_name="ended")
+    assert ended.wait(5)
+    for thread in threading.enumerate():
+        if thread.name == "act of ended":
+            thread.join()
+    assert "its worker is replaced" in caplog.text
+
+
+@pytest.mark.slow
+def test_process_is_ended_by_a_signal_so_that_the_supervisor_restarts_the_pool():
+    code = "from connector_project.core import workers; workers._end_process()"
+    setup = "import os, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'tests.settings'; django.setup()"
+    done = subprocess.run([sys.executable, "-c", f"{setup}; {code}"], timeout=30, check=False)
+    assert done.returncode == -signal.SIGKILL

@@ -93,7 +93,7 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
     ("flow", "modules", "calls"),
     [
         ("ringing", 29, 35),
-        ("missed", 40, 89),
+        ("missed", 40, 90),
         ("answered", 52, 130),
         ("click", 19, 26),
         ("status", 19, 20),

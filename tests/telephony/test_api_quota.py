@@ -96,3 +96,11 @@ def test_wait_is_the_longer_of_minute_and_day():
     assert wait(**used_up) == 900
     assert wait(**used_up | {"day_remaining": 100}) == 40
     assert wait(**used_up, after=100) == 800
+
+
+def test_time_told_by_a_machine_whose_clock_is_ahead_is_no_longer_wait():
+    assert wait(after=-25, is_live=True, minute_remaining=0, minute_reset=30) == 30
+
+
+def test_time_told_before_the_clock_was_set_back_is_unknown():
+    assert wait(after=-3600, minute_remaining=0, minute_reset=30, day_remaining=0, day_reset=50_000) == 0

@@ -20,6 +20,7 @@ from connector_project.core.admin.pagination import KeysetChangeList
 from connector_project.core.admin.selection import SelectionAdmin
 from connector_project.core.check_results import Responsible, Text
 from connector_project.core.redaction import redact
+from connector_project.core.transactions import run_again_on_conflict
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
@@ -60,6 +61,13 @@ class BaseAdmin(SelectionAdmin):
         routes.sort(key=lambda own: own[:2])  # `<int:…>` comes before `<slug:…>`, which matches numbers too.
         own = [path(route, self.admin_site.admin_view(view), name=name) for route, name, view in routes]
         return [*own, *super().get_urls()]
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Save again if the database broke the transaction off: all of it was undone."""
+        return run_again_on_conflict(super().changeform_view, request, *args, **kwargs)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return run_again_on_conflict(super().delete_view, request, *args, **kwargs)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         title = capfirst(str(self.opts.verbose_name_plural))

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from connector_project.core import circuit_breaker, http_client, logging
 from connector_project.core.jobs import MAX_LOST_LEASES, released
-from connector_project.core.task_queue import Queue, enqueue
+from connector_project.core.task_queue import Queue, enqueue, room
 from connector_project.operations.models import AlertDelivery
 
 TASK = "connector_project.operations.tasks.send_alert"
@@ -45,7 +45,7 @@ def send(alert_id: int, *, now: datetime) -> None:
 @transaction.atomic
 def resume_due(*, now: datetime, queue: Queue) -> None:
     """Enqueue due messages: postponed ones, and those whose queue entry was lost."""
-    for pk in AlertDelivery.objects.requeue(now=now):
+    for pk in AlertDelivery.objects.requeue(limit=room(queue), now=now):
         enqueue(TASK, pk, queue=queue)
 
 

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from connector_project.core.check_results import CHECKS, CheckFailed, CheckResult
 from connector_project.core.jobs import QUEUED_FOR, released
-from connector_project.core.task_queue import enqueue
+from connector_project.core.task_queue import Queue, enqueue, room
 from connector_project.operations.checks import runner
 from connector_project.operations.models import Activation
 from connector_project.operations.onboarding import steps
@@ -16,6 +16,7 @@ from crm.checks.module import FIXED_BY_ACTIVATION
 from tenants.models import CheckRun, Tenant
 
 TASK = "connector_project.operations.tasks.run_activation_step"
+QUEUE: Queue = "fast"
 LEASE = timedelta(minutes=2)  # longer than the fast queue's task time-out
 LONGEST = timedelta(minutes=10)  # a step that crashes its worker would do so forever: fail it instead
 # Rate limit of the client's page: stops scripts that try many keys.
@@ -48,7 +49,7 @@ def start(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Activati
     row.code, row.context, row.attempts = "", {}, 0
     row.release(now + QUEUED_FOR)
     row.save()
-    enqueue(TASK, tenant.pk, queue="fast")
+    enqueue(TASK, tenant.pk, queue=QUEUE)
     return row
 
 
@@ -87,9 +88,9 @@ def resume_pending(*, now: datetime) -> int:
     """
     endless = Activation.objects.due(now=now).filter(started_at__lt=now - LONGEST).select_related("tenant__crm")
     failed = sum(_stop(row, steps.timed_out(row.tenant, Step(row.step)), now=now) for row in endless)
-    stalled = Activation.objects.requeue(now=now)
+    stalled = Activation.objects.requeue(limit=room(QUEUE), now=now)
     for tenant_id in Activation.objects.filter(pk__in=stalled).values_list("tenant_id", flat=True):
-        enqueue(TASK, tenant_id, queue="fast")
+        enqueue(TASK, tenant_id, queue=QUEUE)
     return failed + len(stalled)
 
 
@@ -130,7 +131,7 @@ def _advance(row: Activation, *, now: datetime) -> None:
     if row.step != STEPS[-1]:
         following = STEPS[STEPS.index(Step(row.step)) + 1]
         if claimed.update(step=following, attempts=0, **released(now + QUEUED_FOR)):
-            enqueue(TASK, row.tenant_id, queue="fast")
+            enqueue(TASK, row.tenant_id, queue=QUEUE)
     elif claimed.update(state=State.DONE, ended_at=now, **released(None)):
         runner.request_run(row.tenant, now=now)
 

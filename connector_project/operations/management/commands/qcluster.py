@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django_q import cluster
 from django_q.management.commands.qcluster import Command as QCluster
 
 from connector_project.core import qcluster_supervisor
@@ -11,5 +10,5 @@ from connector_project.core import qcluster_supervisor
 class Command(QCluster):  # type: ignore[misc]  # django-q2 has no types
     def handle(self, *args: Any, **options: Any) -> None:
         qcluster_supervisor.die_with_parent()
-        cluster.Sentinel = qcluster_supervisor.Sentinel
+        qcluster_supervisor.install()
         super().handle(*args, **options)

@@ -1,0 +1,66 @@
+"""The queue in Redis: a list of entries, and the last entry of each name, which may still be in the list."""
+
+from datetime import datetime
+from itertools import takewhile
+from typing import Any
+
+from django_q.brokers import redis_broker
+
+from connector_project.core import redis_client
+from connector_project.core.task_queue import is_expired, name_of, unexpired
+
+BATCH = 500
+# A name that is queued more rarely than this may have two entries at once.
+REMEMBERED_SECONDS = 3600
+
+_PUSH_ONCE = """
+local last = redis.call('GET', KEYS[2])
+if last and redis.call('LPOS', KEYS[1], last) then
+    redis.call('EXPIRE', KEYS[2], ARGV[2])
+    return 0
+end
+redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])
+return redis.call('RPUSH', KEYS[1], ARGV[1])
+"""
+
+
+class RedisBroker(redis_broker.Redis):  # type: ignore[misc]  # django-q2 has no types
+    def __init__(self, list_key: str) -> None:
+        super().__init__(list_key=list_key)
+        self.queue = list_key
+        self._push_once = self.connection.register_script(_PUSH_ONCE)
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self.queue = self.list_key.split(":")[1]
+        self._push_once = self.connection.register_script(_PUSH_ONCE)
+
+    @staticmethod
+    def get_connection(list_key: str | None = None) -> Any:
+        return redis_client.connect()
+
+    def enqueue(self, payload: str) -> Any:
+        """Add an entry of django-q2's own scheduler."""
+        return self.push_once(name_of(payload), payload)
+
+    def push(self, payload: str) -> Any:
+        return self.connection.rpush(self.list_key, payload)
+
+    def push_once(self, name: str, payload: str) -> Any:
+        keys = [self.list_key, f"django_q:{self.queue}:last:{name}"]
+        return self._push_once(keys=keys, args=[payload, REMEMBERED_SECONDS])
+
+    def dequeue(self) -> Any:
+        return unexpired(self, super().dequeue())
+
+    def drop_expired(self, *, now: datetime) -> None:
+        """Remove the entries that nobody took in time; they are at the head of the list."""
+        dropped = BATCH
+        while dropped == BATCH:
+            head = self.connection.lrange(self.list_key, 0, BATCH - 1)
+            expired = list(takewhile(lambda payload: is_expired(self.queue, payload, now=now), head))
+            # By value: a cluster may take the same entries now.
+            pipeline = self.connection.pipeline(transaction=False)
+            for payload in expired:
+                pipeline.lrem(self.list_key, 1, payload)
+            dropped = len(pipeline.execute())

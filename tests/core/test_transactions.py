@@ -1,0 +1,195 @@
+"""Transactions that the database breaks off are run again, and nothing remote is done twice by that."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.contrib import admin
+from django.db import OperationalError, connection, transaction
+from django.db.models import F
+from django.http import HttpResponse
+from django.utils import timezone
+
+from connector_project.core import qcluster_supervisor, transactions
+from connector_project.core.models import RateLimitSlot
+from crm import commands
+from crm.models import Command
+from telephony import task_names
+from telephony.calls import steps
+from telephony.models import Call, Notification
+from telephony.webhooks import process
+from tests import task_queue
+from tests.conftest import CONTACT, IVAN, NUMBER
+
+pytestmark = [pytest.mark.sql, pytest.mark.slow]
+
+
+class Driver(Exception):
+    def __init__(self, code):
+        self.pgcode = code
+
+
+def conflict(code="40P01"):
+    exc = OperationalError("broken off")
+    exc.__cause__ = Driver(code)
+    return exc
+
+
+def fail_first(function, *, times=1, code="40P01"):
+    """Return the function, which the database breaks off the first times, after it has done its work."""
+    left = iter(range(times))
+
+    def run(*args, **kwargs):
+        result = function(*args, **kwargs)
+        if next(left, None) is not None:
+            raise conflict(code)
+        return result
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch, transactional_db):
+    monkeypatch.setattr(transactions, "PAUSE_SECONDS", 0)
+
+
+def run_task(name, *args):
+    qcluster_supervisor.TaskLocator.locate(name)(*args)
+
+
+def run_in_threads(work, *arguments):
+    """Run a function once for each tuple of arguments, all at the same time; raise what one of them raises."""
+
+    def run(arguments):
+        try:
+            work(*arguments)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(run, arguments))
+
+
+def test_two_transactions_that_wait_for_each_other_both_succeed():
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time.")
+    RateLimitSlot.objects.bulk_create([RateLimitSlot(name=name, next_slot_at=0) for name in ("a", "b")])
+    both_hold_one, tries = threading.Barrier(2), []
+
+    @transactions.atomic
+    def count(first, second):
+        tries.append(first)
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL deadlock_timeout = '20ms'")
+        RateLimitSlot.objects.filter(name=first).update(next_slot_at=F("next_slot_at") + 1)
+        if len(tries) <= 2:
+            both_hold_one.wait(5)
+        RateLimitSlot.objects.filter(name=second).update(next_slot_at=F("next_slot_at") + 1)
+
+    run_in_threads(count, ("a", "b"), ("b", "a"))
+    assert len(tries) == 3
+    assert set(RateLimitSlot.objects.values_list("next_slot_at", flat=True)) == {2}
+
+
+@pytest.mark.parametrize("code", ["40P01", "40001"])
+def test_conflict_is_run_again_a_few_times(code):
+    assert transactions.run_again_on_conflict(fail_first(lambda: 7, times=3, code=code)) == 7
+    with pytest.raises(OperationalError):
+        transactions.run_again_on_conflict(fail_first(lambda: 7, times=4, code=code))
+
+
+def test_locked_sqlite_is_a_conflict():
+    assert transactions.is_conflict(OperationalError("database is locked")) is (connection.vendor == "sqlite")
+    assert not transactions.is_conflict(OperationalError("server closed the connection unexpectedly"))
+    assert not transactions.is_conflict(ValueError())
+
+
+def test_part_of_a_transaction_is_not_run_again():
+    with pytest.raises(OperationalError), transaction.atomic():
+        transactions.run_again_on_conflict(fail_first(lambda: 7))
+
+
+@pytest.fixture
+def click(tenant):
+    """A click-to-call that waits for its worker."""
+    request = {"userId": "27", "code": "101", "phone": CONTACT}
+    command = commands.receive(tenant, Command.Kind.MAKE_CALL, request, now=timezone.now())
+    assert command.state == "RECEIVED"
+    return command
+
+
+def test_click_whose_result_meets_a_conflict_is_not_dialled_again(click, uis_world, monkeypatch):
+    uis_world.requests.clear()
+    monkeypatch.setattr(commands, "_finish", fail_first(lambda *args, **kwargs: None, times=3))
+    run_task(commands.TASK, click.pk)
+    assert len(uis_world.requests) == 1
+    click.refresh_from_db()
+    assert click.state == "RUNNING"  # The sweep ends it as NOT_REPEATED.
+    monkeypatch.undo()
+    commands.resume_pending(now=click.next_attempt_at)
+    click.refresh_from_db()
+    assert (click.state, click.reason, len(uis_world.requests)) == ("FAILED", "NOT_REPEATED", 1)
+
+
+def test_click_whose_claim_meets_a_conflict_is_dialled_once(click, uis_world, monkeypatch):
+    uis_world.requests.clear()
+
+    @transaction.atomic
+    def claim(*args, **kwargs):
+        return real(*args, **kwargs)
+
+    real = fail_first(commands._claim)
+    monkeypatch.setattr(commands, "_claim", claim)
+    run_task(commands.TASK, click.pk)
+    click.refresh_from_db()
+    assert (click.state, len(uis_world.requests)) == ("DONE", 1)
+
+
+def test_request_of_the_crm_that_meets_a_conflict_is_accepted(tenant, monkeypatch):
+    monkeypatch.setattr(commands, "_prepare", fail_first(commands._prepare))
+    request = {"userId": "27", "code": "101", "phone": CONTACT}
+    assert commands.receive(tenant, Command.Kind.MAKE_CALL, request, now=timezone.now()).state == "RECEIVED"
+    assert (Command.objects.count(), task_queue.lose()) == (1, 1)
+
+
+def test_result_of_an_upload_that_meets_a_conflict_is_written(notify, pbx, crm, tenant, monkeypatch):
+    """Otherwise the call would be sent again after its lease."""
+    monkeypatch.setattr(steps, "log_many", fail_first(steps.log_many, times=2))
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    assert (Call.objects.get().state, len(crm.uploads)) == ("UPLOADED", 1)
+
+
+def test_event_that_meets_a_conflict_opens_its_pop_up_at_once(notify, pbx, crm, tenant, monkeypatch):
+    monkeypatch.setattr(process, "_decide", fail_first(process._decide))
+    call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
+    notify(call.notification("waiting", employee_id=IVAN, at=timezone.now()), works=False)
+    run_task(task_names.PROCESS_NOTIFICATION, Notification.objects.get().pk)
+    assert Notification.objects.get().outcome == "DONE"
+    assert len(crm.events) == 1
+
+
+def test_task_that_meets_a_conflict_runs_again(tenant, pbx, monkeypatch):
+    from telephony.staff import sync
+
+    ran = []
+    monkeypatch.setattr(sync, "sync", fail_first(lambda tenant, now: ran.append(tenant.pk)))
+    run_task(task_names.SYNC_EMPLOYEES, tenant.pk)
+    assert ran == [tenant.pk, tenant.pk]
+
+
+def test_unknown_task_is_not_found():
+    assert qcluster_supervisor.TaskLocator.locate("telephony.tasks.no_such_task") is None
+    assert qcluster_supervisor.TaskLocator.locate("telephony.tasks.upload_nothing.x") is None
+
+
+@pytest.mark.parametrize(("times", "status"), [(0, 200), (1, 200), (3, 200), (4, 503)])
+@pytest.mark.parametrize("name", ["_changeform_view", "_delete_view"])
+def test_save_in_the_admin_that_meets_a_conflict(admin_client, tenant, monkeypatch, times, status, name):
+    """It is saved by the next try; after the last one the person is asked to send it again."""
+    monkeypatch.setattr(admin.ModelAdmin, name, fail_first(lambda *_args: HttpResponse("saved"), times=times))
+    action = "change" if name == "_changeform_view" else "delete"
+    answer = admin_client.post(f"/admin/tenants/tenant/{tenant.pk}/{action}/", headers={"Accept-Language": "en"})
+    assert answer.status_code == status
+    if status == 503:
+        assert answer.headers["Content-Language"] == "en"
+        assert "503.html" in [template.name for template in answer.templates]
