@@ -1,29 +1,23 @@
 """Registers our integration module in the client's CRM: callback URLs, extensions and numbers."""
 
 import hashlib
-import time
-import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
 from django.templatetags.static import static
 from django.urls import reverse
-from django.utils import timezone
 
-from connector_project.core import http_client, phone_numbers
+from connector_project.core import phone_numbers
 from connector_project.core.http_client import MODULE
-from connector_project.core.jobs import LEASE
 from connector_project.core.task_queue import enqueue
+from crm import module_lease
 from crm.models import UnknownId
 from crm.retailcrm.client import RetailCrmClient
-from crm.retailcrm.errors import SYSTEM
 from crm.retailcrm.payloads import Module
 from telephony import task_names
 from tenants.access_errors import SWITCHED_OFF
@@ -33,7 +27,6 @@ TASK = "crm.tasks.register_module"
 NAME = "UIS"
 SWITCH_OFF_AGAIN = "switch_off_again"  # in `registered_module`: people want it off, and our edit switched it on
 UNKNOWN = ""  # instead of the URLs' fingerprint: the CRM may have another list than the remembered one
-PATIENCE_SECONDS, TURN_SECONDS = 20.0, 0.2
 Codes = Sequence[tuple[int, str]]
 
 
@@ -47,38 +40,20 @@ def manual_codes(tenant: Tenant, client: RetailCrmClient) -> list[tuple[int, str
 def register(
     tenant: Tenant, client: RetailCrmClient, *, now: datetime, is_forced: bool = False, is_patient: bool = False
 ) -> bool:
-    """Send the module as `send` does, in an `exclusive` run; return whether it was sent. Raises RemoteError."""
-    with exclusive(tenant, now=now, is_patient=is_patient) as is_mine:
-        return is_mine and send(tenant, client, manual_codes(tenant, client), now=now, is_forced=is_forced)
+    """Send the module as `send` does, but within `module_lease.exclusive`; return whether it was sent.
 
-
-@contextmanager
-def exclusive(tenant: Tenant, *, now: datetime, is_patient: bool = False) -> Iterator[bool]:
-    """Let one worker at a time compare, link and register for this client; the value is whether this one may.
-
-    Otherwise the older list of two could reach the CRM last, while we remember the newer one. Who may not leaves a
-    note, for which another run is queued at the end; if patient, they wait. Raises RemoteUnavailable after a while.
+    Raises RemoteError.
     """
-    is_mine = _claim(tenant, now=now)
-    ends_at = time.monotonic() + PATIENCE_SECONDS
-    while is_patient and not is_mine:
-        if time.monotonic() > ends_at:
-            raise http_client.RemoteUnavailable(SYSTEM, "Our module is being registered by another worker.")
-        time.sleep(TURN_SECONDS)
-        is_mine = _claim(tenant, now=timezone.now())
-    try:
-        yield is_mine
-    finally:
-        if is_mine:
-            _release(tenant)
+    with module_lease.exclusive(tenant, now=now, is_patient=is_patient) as is_mine:
+        return is_mine and send(tenant, client, manual_codes(tenant, client), now=now, is_forced=is_forced)
 
 
 def send(tenant: Tenant, client: RetailCrmClient, typed: Codes, *, now: datetime, is_forced: bool = False) -> bool:
     """Send the module with all extensions, numbers and URLs if they changed; return whether it was sent.
 
-    Only within `exclusive`. `typed` are the `manual_codes`: an edit replaces the whole list, so those of users we do
-    not know are sent along. A module that is switched off in the CRM is left alone unless forced, because an edit would
-    switch it on. Raises RemoteError.
+    Only within `module_lease.exclusive`. `typed` are the `manual_codes`: an edit replaces the whole list, so those of
+    users we do not know are sent along. A module that is switched off in the CRM is left alone unless forced, because
+    an edit would switch it on. Raises RemoteError.
     """
     ours = _codes(tenant)
     manual = _foreign(typed, ours)
@@ -160,32 +135,9 @@ def _has_changed(tenant: Tenant, registration: dict[str, Any]) -> bool:
     return registered != registration or tenant.crm.registered_at is None
 
 
-def _claim(tenant: Tenant, *, now: datetime) -> bool:
-    """Claim the registration until the lease ends, and read what is registered now; else leave a note."""
-    mine = CrmConnection.objects.filter(pk=tenant.crm.pk)
-    free = mine.filter(Q(module_claimed_until=None) | Q(module_claimed_until__lte=now))
-    while not free.update(module_claim=uuid.uuid4(), module_claimed_until=now + LEASE, is_module_wanted=False):
-        if mine.filter(module_claimed_until__gt=now).update(is_module_wanted=True) or not mine.exists():
-            return False
-    tenant.crm.refresh_from_db(fields=["registered_module", "registered_at", "module_claim"])
-    return True
-
-
-@transaction.atomic
-def _release(tenant: Tenant) -> None:
-    mine, free = _claimed(tenant), {"module_claim": None, "module_claimed_until": None, "is_module_wanted": False}
-    if not mine.filter(is_module_wanted=False).update(**free) and mine.update(**free):
-        enqueue(task_names.LINK_USERS, tenant.pk)
-
-
-def _claimed(tenant: Tenant) -> QuerySet[CrmConnection]:
-    """Return the connection if this worker's claim still holds it."""
-    return CrmConnection.objects.filter(pk=tenant.crm.pk, module_claim=tenant.crm.module_claim)
-
-
 def _prepare(tenant: Tenant, codes: Codes) -> bool:
     """Note what the CRM may have after a crash or a lost answer; return whether this worker still has the claim."""
-    return _claimed(tenant).update(registered_module=_unsure(tenant.crm.registered_module, codes)) == 1
+    return module_lease.claimed(tenant).update(registered_module=_unsure(tenant.crm.registered_module, codes)) == 1
 
 
 def _unsure(registered: dict[str, Any], codes: Codes) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from telephony.models import Notification
 from telephony.models.notification import POPUP_TTL
 from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, Event, RingingEvent
 from telephony.webhooks.process import DONE, Done, Dropped, Outcome, Postponed
-from tenants.access_errors import Denial
 from tenants.models import Employee, Tenant
 from tenants.transfer_rules import RuleInput
 
@@ -81,7 +80,7 @@ def _skipped(
         return Dropped(Reason.PAUSED)
     if age > POPUP_TTL:
         return Dropped(Reason.STALE, f"{age.total_seconds():.0f} s")
-    if tenant.crm.denials and (denial := _denial(tenant, now=now)):
+    if tenant.crm.denials and (denial := tenant.crm.denial_of(EVENT_RIGHT, now=now)):
         return Dropped(Reason.CRM_DENIED, denial.message)
     if tenant.crm.is_circuit_open(is_live=True, now=now):
         return Dropped(Reason.CRM_AWAY)
@@ -93,14 +92,6 @@ def _skipped(
         return Dropped(obsolete_reason)
     skip_reason = tenant.rules.rule_set().popup_skip_reason(_rule_input(event))
     return Dropped(Reason.RULE, skip_reason) if skip_reason else None
-
-
-def _denial(tenant: Tenant, *, now: datetime) -> Denial | None:
-    """Return what keeps pop-ups from being sent, if anything does; a denied right is tried from time to time."""
-    crm = tenant.crm
-    if crm.suspension or crm.try_right(EVENT_RIGHT, now=now):
-        return crm.suspension
-    return crm.denied[EVENT_RIGHT]
 
 
 def _rule_input(event: RingingEvent) -> RuleInput:

@@ -10,7 +10,7 @@ from django.db import transaction
 
 from connector_project.core import phone_numbers
 from connector_project.core.task_queue import enqueue
-from crm import client_factory, integration_module
+from crm import client_factory, integration_module, module_lease
 from crm.retailcrm.types import User, UserList
 from telephony import task_names
 from tenants import remote_lists
@@ -42,7 +42,7 @@ def link(tenant: Tenant, *, now: datetime, is_forced: bool = False, is_patient: 
     turn. Raises RemoteError.
     """
     client = client_factory.crm_client(tenant.crm)
-    with integration_module.exclusive(tenant, now=now, is_patient=is_patient) as is_mine:
+    with module_lease.exclusive(tenant, now=now, is_patient=is_patient) as is_mine:
         if not is_mine:
             return Linked()
         users = client.users()

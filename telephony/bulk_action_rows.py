@@ -10,7 +10,7 @@ from django.db.models import F, Max, Q, QuerySet, Value
 from connector_project.core import logging
 from connector_project.core.filters import StrictFilterSet
 from connector_project.core.jobs import DATABASE_FAULTS
-from telephony.calls import filters, manual, steps
+from telephony.calls import filters, manual, sweep
 from telephony.models import BulkAction, BulkActionRow, Call, choices
 from telephony.models.bulk_action import PROGRESS_FIELDS, Portion
 from telephony.webhooks import process, unreadable
@@ -77,7 +77,7 @@ def run(action: BulkAction, *, now: datetime) -> Portion:
     targets = filter_set(action.kind, {}).queryset.in_bulk([row.row_id for row in batch])
     is_held = _process_each(action, batch, targets, now=now)
     if action.kind == Kind.RETRY:
-        steps.resume_due(now=now)
+        sweep.resume_due(now=now)
     return Portion(seen=0, done={}, cursor=0, is_last=is_held and len(batch) < PORTION_ROWS)
 
 

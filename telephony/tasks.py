@@ -9,7 +9,7 @@ from structlog.contextvars import bind_contextvars
 from connector_project.core import http_client, logging
 from connector_project.core.task_queue import drop_expired, enqueue
 from telephony import bulk_actions, client_factory, task_names
-from telephony.calls import fetch_legs, pipeline, steps
+from telephony.calls import fetch_legs, pipeline, sweep
 from telephony.models import Call
 from telephony.reconciliation import daily, runs
 from telephony.staff import status_polling, sync
@@ -25,7 +25,7 @@ def evaluate_calls(tenant_id: int) -> None:
 
 def enqueue_debounced() -> None:
     """Every two seconds: enqueue calls whose debounce time is over."""
-    steps.resume_due(states=[Call.State.DEBOUNCING], now=timezone.now())
+    sweep.resume_due(states=[Call.State.DEBOUNCING], now=timezone.now())
 
 
 def fetch_call_legs(tenant_id: int) -> None:
@@ -37,8 +37,8 @@ def enqueue_due_work() -> None:
     now = timezone.now()
     drop_expired(now=now)
     process.enqueue_due(now=now)
-    steps.fail_broken(now=now)
-    steps.resume_due(now=now)
+    sweep.fail_broken(now=now)
+    sweep.resume_due(now=now)
     bulk_actions.resume_due(now=now)
     sync.enqueue_readings(now=now)
 

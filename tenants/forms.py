@@ -109,7 +109,8 @@ class EmployeeForm(EditForm):
             return ()
         linked_by = Employee.LinkedBy
         self.instance.linked_by = linked_by.MANUAL if self.instance.crm_user_id else linked_by.NOT_LINKED
-        return ("linked_by",)
+        self.instance.previous_linked_by = linked_by.NOT_LINKED  # An earlier link must not come back.
+        return ("linked_by", "previous_linked_by")
 
 
 class EmployeeFormSet(EditFormSet):

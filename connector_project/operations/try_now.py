@@ -8,7 +8,7 @@ from connector_project.core.task_queue import enqueue
 from crm import commands
 from crm.models import Command
 from telephony import api_quota, bulk_actions
-from telephony.calls import steps
+from telephony.calls import sweep
 from telephony.models import BulkAction, Call
 from tenants.models import Connection, Tenant
 
@@ -33,7 +33,7 @@ def end_waits(tenant: Tenant, *, now: datetime) -> None:
         if connection.denied_at:
             enqueue(connection.PROBE_TASK, tenant.pk)
     Call.objects.waiting(tenant.pk, now=now).update(next_attempt_at=now)
-    steps.resume_due(tenant_id=tenant.pk, now=now)
+    sweep.resume_due(tenant_id=tenant.pk, now=now)
     waiting = {"tenant": tenant, "claim_token": None, "next_attempt_at__gt": now}
     Command.objects.filter(**waiting, state=Command.State.RECEIVED).update(next_attempt_at=now)
     commands.resume_pending(now=now)

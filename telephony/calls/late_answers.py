@@ -19,11 +19,12 @@ def note(calls: Collection[Call], *, now: datetime) -> bool:
     return bool(new)
 
 
-def note_contradicted(done: Iterable[Call], *, known: Collection[int], now: datetime) -> None:
+def note_contradicted(done: Iterable[Call], details: Mapping[int, Mapping[str, Any]], *, now: datetime) -> None:
     """Note the calls with a talk whose log has an upload as missed that reached the CRM, or may have.
 
-    `known` are the primary keys of uploaded calls that the CRM had already: an earlier upload reached it.
+    `details` of the uploads, by primary key, say which calls the CRM had already: an earlier upload reached it.
     """
+    known = {pk for pk, values in details.items() if values.get("known")}
     answered = {
         call.pk: call for call in done if call.is_answered and (call.state == State.SKIPPED or call.pk in known)
     }
@@ -52,13 +53,24 @@ def confirm_failure(call: Call, reason: FailureReason) -> None:
     in_flight.update(reason=reason)
 
 
-def log_unclaimed_uploads(
-    uploaded: Collection[Call], *, details: Mapping[int, dict[str, Any]], milliseconds: int, now: datetime
+def log_unclaimed(
+    uploads: Iterable[tuple[Call, FailureReason | None]],
+    details: Mapping[int, dict[str, Any]],
+    *,
+    milliseconds: int,
+    now: datetime,
 ) -> None:
-    """Log uploads that the CRM took although the calls were taken back meanwhile. Needs a transaction.
+    """Log what the CRM answered for calls that were taken back from their worker meanwhile. Needs a transaction.
 
-    `uploaded` are the worker's copies: they have the result that the CRM was sent.
+    They come with the reason of a failure; None: the CRM took them. They are the worker's copies: they have the result
+    that the CRM was sent.
     """
+    uploaded = list[Call]()
+    for call, reason in uploads:
+        if reason is None:
+            uploaded.append(call)
+        else:
+            confirm_failure(call, reason)
     if not uploaded:
         return
     sent = {call.pk: call.result for call in uploaded}

@@ -2,16 +2,16 @@
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from django.db import InterfaceError, OperationalError, transaction
 
 from connector_project.core import logging, task_queue, transactions
 from connector_project.core.http_client import AccessDenied, RemoteUnavailable
-from connector_project.core.jobs import BROKEN, DATABASE_FAULTS
+from connector_project.core.jobs import DATABASE_FAULTS
 from telephony import task_names
 from telephony.calls import late_answers
 from telephony.models import Call, FailureReason, State, Step
@@ -29,7 +29,6 @@ TASKS = {
     State.RESOLVING_OWNER: task_names.RESOLVE_OWNERS,
     State.READY: task_names.UPLOAD_CALLS,
 }
-
 STEPS = {
     State.DEBOUNCING: Step.EVALUATE,
     State.FETCHING_LEGS: Step.FETCH_LEGS,
@@ -77,6 +76,7 @@ class Unavailable:
 class Unexpected:
     """The answer was not as documented: the step is retried, later alone, and fails after several such answers."""
 
+    reason: ClassVar = FailureReason.UNEXPECTED_REPLY
     detail: str = ""
 
 
@@ -114,10 +114,7 @@ def finish(
 
     `started` is when the step began, by `time.monotonic()`. A call whose outcome cannot be written fails alone.
     """
-
-    def write(some: Results) -> None:
-        _write(some, step, started=started, now=now, details=details)
-
+    write = functools.partial(_write, step=step, started=started, now=now, details=details)
     if not results:
         return
     try:
@@ -133,31 +130,6 @@ def finish(
             written = isolate(call, functools.partial(write, [(call, outcome)]))
             if isinstance(written, Failed):
                 write([(call, written)])
-
-
-def _note_late_answers(claimed: Sequence[Call], details: Mapping[int, dict[str, Any]], *, now: datetime) -> None:
-    """Note the calls of which an earlier upload told the CRM that they were missed."""
-    known = {pk for pk, values in details.items() if values.get("known")}
-    if known or any(call.state == State.SKIPPED for call in claimed):
-        late_answers.note_contradicted(claimed, known=known, now=now)
-
-
-def _log_unclaimed_uploads(
-    results: Results,
-    claimed: Sequence[Call],
-    details: Mapping[int, dict[str, Any]],
-    *,
-    milliseconds: int,
-    now: datetime,
-) -> None:
-    """Log what the CRM answered for calls that were taken back from this worker meanwhile."""
-    ours = {call.pk for call in claimed}
-    lost = [(call, outcome) for call, outcome in results if call.pk not in ours]
-    taken = [call for call, outcome in lost if outcome == UPLOADED]
-    late_answers.log_unclaimed_uploads(taken, details=details, milliseconds=milliseconds, now=now)
-    for call, outcome in lost:
-        if not isinstance(outcome, Moved):
-            late_answers.confirm_failure(call, outcome.reason)
 
 
 def apply(call: Call, outcome: Outcome, *, now: datetime) -> None:
@@ -190,7 +162,7 @@ def _set(call: Call, changes: Mapping[str, Any]) -> None:
 
 @transaction.atomic
 def _write(
-    results: Results, step: Step, *, started: float, now: datetime, details: Mapping[int, dict[str, Any]] | None
+    results: Results, *, step: Step, started: float, now: datetime, details: Mapping[int, dict[str, Any]] | None
 ) -> None:
     outcomes = {call.pk: outcome for call, outcome in results}
     claimed = Call.objects.lock_claimed([call for call, _outcome in results])
@@ -198,14 +170,22 @@ def _write(
         for call in claimed:
             apply(call, outcomes[call.pk], now=now)
     milliseconds = round((time.monotonic() - started) * 1000)
-    _note_late_answers(claimed, details or {}, now=now)
+    late_answers.note_contradicted(claimed, details or {}, now=now)
     log_many(claimed, step, now=now, milliseconds=milliseconds, details=details)
     if step == Step.UPLOAD and len(claimed) < len(results):
-        _log_unclaimed_uploads(results, claimed, details or {}, milliseconds=milliseconds, now=now)
+        late_answers.log_unclaimed(_unclaimed(results, claimed), details or {}, milliseconds=milliseconds, now=now)
     # One task per state is enough: it processes everything that is due.
     previous_states = {call.state for call, _outcome in results}
     for representative in {call.state: call for call in claimed if call.state not in previous_states}.values():
         enqueue(representative, now=now)
+
+
+def _unclaimed(results: Results, claimed: Sequence[Call]) -> Iterator[tuple[Call, FailureReason | None]]:
+    """Yield the calls that were taken back from this worker meanwhile, with why they failed; None: uploaded."""
+    ours = {call.pk for call in claimed}
+    for call, outcome in results:
+        if call.pk not in ours and (outcome == UPLOADED or not isinstance(outcome, Moved)):
+            yield call, None if isinstance(outcome, Moved) else outcome.reason
 
 
 def isolate(call: Call, act: Callable[[], T]) -> T | Failed:
@@ -252,30 +232,6 @@ def enqueue_if_due(tenant_id: int, state: State, *, now: datetime) -> None:
     if Call.objects.due(now=now).filter(tenant=tenant_id, state=state).exists():
         with transaction.atomic():
             task_queue.enqueue(TASKS[state], tenant_id)
-
-
-def resume_due(*, tenant_id: int | None = None, states: Sequence[State] = tuple(TASKS), now: datetime) -> int:
-    """Queue a task for every state with due calls, of one tenant or of all: losing the queue loses nothing."""
-    due = Call.objects.due(now=now).filter(state__in=states).order_by().values_list("tenant_id", "state").distinct()
-    if tenant_id is not None:
-        due = due.filter(tenant=tenant_id)
-    with transaction.atomic():
-        for found, state in due:
-            task_queue.enqueue(TASKS[State(state)], found)
-    return len(due)
-
-
-@transaction.atomic
-def fail_broken(*, now: datetime) -> int:
-    """Fail calls that lost every lease, in the end alone: they break their workers. Return how many."""
-    broken = Call.objects.filter(BROKEN, state__in=TASKS, next_attempt_at__lte=now)
-    calls = list(broken.select_for_update(of=("self",)).order_by("pk")[:task_queue.MAX_SWEPT])
-    with saving_changes(calls):
-        for call in calls:
-            call.fail(FailureReason.INTERNAL_ERROR, "its worker died each time", now=now)
-    for state in {call.state for call in calls}:
-        log_many([call for call in calls if call.state == state], STEPS[State(state)], now=now)
-    return len(calls)
 
 
 def skip_expired(batch: Sequence[Call], *, before: datetime, now: datetime) -> list[Call]:

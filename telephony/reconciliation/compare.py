@@ -11,7 +11,7 @@ from django.db.models import Count
 
 from connector_project.core import local_dates
 from telephony import client_factory
-from telephony.calls import pipeline, steps
+from telephony.calls import pipeline, sweep
 from telephony.calls.sources import Sources
 from telephony.models import Call, Step
 from telephony.reconciliation import corrections, recovery, stats
@@ -176,7 +176,7 @@ def _compare(
     corrected = corrections.correct(tenant, known, sessions, now=now)
     stats.set_report_dates(tenant, reported_calls)
     if found or corrected:
-        steps.resume_due(tenant_id=tenant.pk, now=now)
+        sweep.resume_due(tenant_id=tenant.pk, now=now)
     _count_rows(tenant, sessions, compared, since=found_since)
     compared.days |= {stats.listed_day(reported, zone=tenant.zone) for reported in reported_calls}
     rows = Call.objects.filter(tenant=tenant, session_id__in=sessions).values_list("session_id", flat=True)

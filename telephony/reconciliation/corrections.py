@@ -21,7 +21,7 @@ logger = logging.logger(__name__)
 def correct(tenant: Tenant, calls: Iterable[Call], reported: Mapping[int, EndedEvent], *, now: datetime) -> int:
     """Resolve the calls that the report tells otherwise anew with their rows of it; return how many that changed.
 
-    The caller enqueues the next steps of all its calls together, with `steps.resume_due`.
+    The caller enqueues the next steps of all its calls together, with `sweep.resume_due`.
     """
     differing = [call.session_id for call in calls if _may_change(call, reported[call.session_id])]
     if not differing:

@@ -47,6 +47,12 @@ class AccessDenials(models.Model):
     def denied_code(self) -> str:
         return self.suspension.code if self.suspension else ""
 
+    def denial_of(self, right: str, *, now: datetime) -> Denial | None:
+        """Return what keeps a request that needs this right from being sent; a denied right is tried now and then."""
+        if self.suspension or self.try_right(right, now=now):
+            return self.suspension
+        return self.denied[right]
+
     def record_denial(self, exc: Exception, *, is_confirmed: bool = False, now: datetime) -> None:
         """Record what the vendor denies, if that is the error; the denial holds until the same is allowed.
 

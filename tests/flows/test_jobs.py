@@ -21,7 +21,7 @@ from crm import tasks as crm_tasks
 from crm.models import Command
 from telephony import bulk_actions, outbound
 from telephony import tasks as telephony_tasks
-from telephony.calls import manual, steps
+from telephony.calls import manual, sweep
 from telephony.models import BulkAction, Call, Notification, ReportCursor
 from telephony.reconciliation import call_import
 from telephony.webhooks import process, receive
@@ -60,7 +60,7 @@ def create_call(world, **fields):
         retry_window_started_at=ended_at,
         **values | {"next_attempt_at": timezone.now()} | fields,
     )
-    steps.resume_due(tenant_id=world.tenant.pk, now=timezone.now())
+    sweep.resume_due(tenant_id=world.tenant.pk, now=timezone.now())
 
 
 def create_call_of(tenant):

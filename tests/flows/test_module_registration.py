@@ -10,7 +10,7 @@ from django.utils import timezone
 from connector_project.core.check_results import CheckFailed
 from connector_project.operations.models import Activation
 from connector_project.operations.onboarding import steps
-from crm import integration_module
+from crm import integration_module, module_lease
 from crm import tasks as crm_tasks
 from crm.employee_mapping import actions
 from crm.retailcrm.client import RetailCrmClient
@@ -182,7 +182,7 @@ def test_unchanged_list_is_not_sent_after_another_run(candidates, crm, crm_world
 def test_activation_waits_for_its_turn(candidates, crm, tenant, monkeypatch, is_freed):
     held = CrmConnection.objects.filter(tenant=tenant)
     held.update(module_claim=CLAIM, module_claimed_until=timezone.now() + timedelta(minutes=3))
-    monkeypatch.setattr(integration_module, "PATIENCE_SECONDS", 60.0 if is_freed else 0.01)
+    monkeypatch.setattr(module_lease, "PATIENCE_SECONDS", 60.0 if is_freed else 0.01)
 
     def sleep(_seconds):
         if is_freed:

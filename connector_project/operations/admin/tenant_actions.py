@@ -2,35 +2,24 @@
 
 from datetime import datetime
 
-from django.utils.html import format_html
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.task_queue import enqueue
 from connector_project.operations import try_now
+from connector_project.operations.admin.activation_link import link_message
 from connector_project.operations.admin.tenant_action import Refusal, TenantAction
 from connector_project.operations.checks import runner
 from connector_project.operations.models import Activation
 from connector_project.operations.onboarding import activation, offboarding, page_context
-from crm import integration_module
 from telephony import task_names
-from telephony.calls import steps
+from telephony.calls import sweep
 from telephony.recordings import links
-from tenants import datetime_display, remote_lists
+from telephony.staff import sync
+from tenants import remote_lists
 from tenants.audit import Actor
 from tenants.models import AuditLogEntry, Tenant
 
 AuditAction = AuditLogEntry.Action
-
-
-def link_message(tenant: Tenant) -> str:
-    message = gettext(
-        "The activation link, shown only now. Copy it and send it to the client; it is valid until %(day)s."
-    )
-    day = datetime_display.day(tenant, tenant.activation_expires_at or tenant.created_at)
-    return format_html(
-        '{}<br><code class="admin-link">{}</code>', message % {"day": day}, integration_module.activation_url(tenant)
-    )
 
 
 def _is_checking(tenant: Tenant, now: datetime) -> bool:
@@ -48,12 +37,7 @@ def _is_healthy(tenant: Tenant, _now: datetime) -> bool:
 
 def _resume(tenant: Tenant, now: datetime) -> None:
     tenant.resume()
-    steps.resume_due(tenant_id=tenant.pk, now=now)
-
-
-def _accept_lists(tenant: Tenant, now: datetime) -> None:
-    remote_lists.accept(tenant, now=now)
-    enqueue(task_names.SYNC_EMPLOYEES, tenant.pk)
+    sweep.resume_due(tenant_id=tenant.pk, now=now)
 
 
 def _disconnect(tenant: Tenant, now: datetime, by: Actor) -> str:
@@ -127,7 +111,7 @@ _ALL = (
             _IF_NOT_LIVE,
             (lambda tenant, _now: not remote_lists.short_lists(tenant), _("No list is much shorter than before.")),
         ),
-        handler=_accept_lists,
+        handler=sync.accept_lists,
         done=_("What the next answer still lacks is removed; reload this page in a minute."),
         confirm=_("Accept"),
         warnings=(

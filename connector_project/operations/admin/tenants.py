@@ -19,12 +19,13 @@ from connector_project.core.admin.editing import EditAdmin
 from connector_project.core.task_queue import enqueue
 from connector_project.operations import tenant_status
 from connector_project.operations.admin import tenant_panel
+from connector_project.operations.admin.activation_link import link_message
 from connector_project.operations.admin.bulk_rule_change import BulkRuleChangeMixin
 from connector_project.operations.admin.employee_mapping import MappingMixin
 from connector_project.operations.admin.missed_callers import MissedMixin
 from connector_project.operations.admin.statistics import StatisticsMixin
 from connector_project.operations.admin.tenant_action import TenantAction
-from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS, link_message
+from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS
 from connector_project.operations.admin.tenant_filters import ProblemFilter, TenantStatusFilter
 from connector_project.operations.admin.tenant_inlines import (
     CrmInline,

@@ -13,10 +13,11 @@ from connector_project.core import workers
 from connector_project.core.check_results import Responsible, Text
 from connector_project.operations import queue_lag
 from connector_project.operations.alerts import denials
+from connector_project.operations.alerts.late_answers import LateAnswers
 from connector_project.operations.alerts.no_events import NoEvents
 from connector_project.operations.alerts.rule import Context, Key, Rule
 from connector_project.operations.models import Incident
-from telephony.models import Call, CallLogEntry, DailyReconciliation, FailureReason, Step
+from telephony.models import Call, DailyReconciliation, FailureReason
 from tenants import datetime_display
 from tenants.models import RemoteList, Tenant
 
@@ -24,7 +25,6 @@ Kind = Incident.Kind
 
 OVERDUE = "OVERDUE"
 NO_DEFAULT_WORKER: Key = (None, Kind.WORKER, "NO_HEARTBEAT:default")
-LATE_ANSWERS_PERIOD = timedelta(days=1)
 SHORT, INCOMPLETE, INCOMPLETE_AFTER = "SHORT", "INCOMPLETE", timedelta(hours=1)
 OVERDUE_AFTER, AWAY_AFTER = timedelta(minutes=15), timedelta(minutes=30)
 # Hours, and the minimum failed calls and their share in them; the day is for clients with few calls.
@@ -155,31 +155,6 @@ class UnexplainedCalls(Rule):
 
     def responsible(self, incident: Incident) -> Responsible:
         return Responsible.DEVELOPERS
-
-
-class LateAnswers(Rule):
-    kind = Kind.LATE_ANSWER
-    resolved_text = _("No more answers came too late. The CRM still shows the calls before as missed.")
-
-    def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
-        """Find the late answers of a day, without those before a person resolved the incident: nothing mends a call."""
-        since = now - LATE_ANSWERS_PERIOD
-        resolved = Incident.objects.filter(kind=self.kind, resolved_manually=True, resolved_at__gt=since).order_by()
-        seen = dict(resolved.values_list("tenant").annotate(Max("resolved_at")))
-        late: dict[int, list[datetime]] = defaultdict(list)
-        entries = CallLogEntry.objects.filter(step=Step.LATE_ANSWER, at__gt=since).order_by("at")
-        for pk, at in entries.values_list("call__tenant", "at"):
-            if at > seen.get(pk, since):
-                late[pk].append(at)
-        for pk, times in late.items():
-            yield self.incident("UPLOADED_AS_MISSED", pk, calls=len(times), since=times[0])
-
-    def text(self, incident: Incident, context: Context) -> str:
-        text = gettext(
-            "The CRM shows answered calls as missed: %(calls)s since %(moment)s. UIS reported the talk after the "
-            "upload, and the CRM accepts no correction."
-        )
-        return text % context
 
 
 class ShortList(Rule):

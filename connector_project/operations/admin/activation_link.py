@@ -1,0 +1,18 @@
+"""The message that shows a client's activation link once."""
+
+from django.utils.html import format_html
+from django.utils.translation import gettext
+
+from crm import integration_module
+from tenants import datetime_display
+from tenants.models import Tenant
+
+
+def link_message(tenant: Tenant) -> str:
+    message = gettext(
+        "The activation link, shown only now. Copy it and send it to the client; it is valid until %(day)s."
+    )
+    day = datetime_display.day(tenant, tenant.activation_expires_at or tenant.created_at)
+    return format_html(
+        '{}<br><code class="admin-link">{}</code>', message % {"day": day}, integration_module.activation_url(tenant)
+    )

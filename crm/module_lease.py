@@ -1,0 +1,64 @@
+"""One worker at a time compares, links and registers for a client."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from connector_project.core import http_client
+from connector_project.core.jobs import LEASE
+from connector_project.core.task_queue import enqueue
+from crm.retailcrm.errors import SYSTEM
+from telephony import task_names
+from tenants.models import CrmConnection, Tenant
+
+PATIENCE_SECONDS, TURN_SECONDS = 20.0, 0.2
+
+
+@contextmanager
+def exclusive(tenant: Tenant, *, now: datetime, is_patient: bool = False) -> Iterator[bool]:
+    """Let one worker at a time compare, link and register for this client; the value is whether this one may.
+
+    Otherwise the older list of two could reach the CRM last, while we remember the newer one. Who may not leaves a
+    note, for which another run is queued at the end; if patient, they wait. Raises RemoteUnavailable after a while.
+    """
+    is_mine = _claim(tenant, now=now)
+    ends_at = time.monotonic() + PATIENCE_SECONDS
+    while is_patient and not is_mine:
+        if time.monotonic() > ends_at:
+            raise http_client.RemoteUnavailable(SYSTEM, "Our module is being registered by another worker.")
+        time.sleep(TURN_SECONDS)
+        is_mine = _claim(tenant, now=timezone.now())
+    try:
+        yield is_mine
+    finally:
+        if is_mine:
+            _release(tenant)
+
+
+def _claim(tenant: Tenant, *, now: datetime) -> bool:
+    """Claim the registration until the lease ends, and read what is registered now; else leave a note."""
+    mine = CrmConnection.objects.filter(pk=tenant.crm.pk)
+    free = mine.filter(Q(module_claimed_until=None) | Q(module_claimed_until__lte=now))
+    while not free.update(module_claim=uuid.uuid4(), module_claimed_until=now + LEASE, is_module_wanted=False):
+        if mine.filter(module_claimed_until__gt=now).update(is_module_wanted=True) or not mine.exists():
+            return False
+    tenant.crm.refresh_from_db(fields=["registered_module", "registered_at", "module_claim"])
+    return True
+
+
+@transaction.atomic
+def _release(tenant: Tenant) -> None:
+    mine, free = claimed(tenant), {"module_claim": None, "module_claimed_until": None, "is_module_wanted": False}
+    if not mine.filter(is_module_wanted=False).update(**free) and mine.update(**free):
+        enqueue(task_names.LINK_USERS, tenant.pk)
+
+
+def claimed(tenant: Tenant) -> QuerySet[CrmConnection]:
+    """Return the connection if this worker's claim still holds it."""
+    return CrmConnection.objects.filter(pk=tenant.crm.pk, module_claim=tenant.crm.module_claim)

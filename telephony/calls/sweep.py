@@ -1,0 +1,37 @@
+"""The sweep over calls: queues the steps that are due, and fails the calls that break their workers."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db import transaction
+
+from connector_project.core.jobs import BROKEN
+from connector_project.core.task_queue import MAX_SWEPT, enqueue
+from telephony.calls import steps
+from telephony.models import Call, FailureReason, State
+from telephony.models.call import saving_changes
+from telephony.models.call_log import log_many
+
+
+def resume_due(*, tenant_id: int | None = None, states: Sequence[State] = tuple(steps.TASKS), now: datetime) -> int:
+    """Queue a task for every state with due calls, of one tenant or of all: losing the queue loses nothing."""
+    due = Call.objects.due(now=now).filter(state__in=states).order_by().values_list("tenant_id", "state").distinct()
+    if tenant_id is not None:
+        due = due.filter(tenant=tenant_id)
+    with transaction.atomic():
+        for found, state in due:
+            enqueue(steps.TASKS[State(state)], found)
+    return len(due)
+
+
+@transaction.atomic
+def fail_broken(*, now: datetime) -> int:
+    """Fail calls that lost every lease, in the end alone: they break their workers. Return how many."""
+    broken = Call.objects.filter(BROKEN, state__in=steps.TASKS, next_attempt_at__lte=now)
+    calls = list(broken.select_for_update(of=("self",)).order_by("pk")[:MAX_SWEPT])
+    with saving_changes(calls):
+        for call in calls:
+            call.fail(FailureReason.INTERNAL_ERROR, "its worker died each time", now=now)
+    for state in {call.state for call in calls}:
+        log_many([call for call in calls if call.state == state], steps.STEPS[State(state)], now=now)
+    return len(calls)
