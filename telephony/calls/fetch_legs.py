@@ -131,13 +131,13 @@ def _on_error(call: Call, exc: http_client.RemoteError, *, uis: UisConnection, n
     if call.has_legs and now >= recording_selection.deadline(call):
         return _advanced(call)  # Only the recording was missing, and its deadline has passed.
     match exc:
-        case http_client.RemoteUnavailable() if call.is_low_priority and exc.code == LIMIT:
-            # It may wait for points for days: low-priority calls do not fail for being late.
-            until = now + timedelta(seconds=exc.wait or 60)
-            return Postponed(until=until, reason=FailureReason.UIS_QUOTA, detail=str(exc))
+        case http_client.RemoteUnavailable() if exc.code == LIMIT:
+            # It may wait for points for days, asking every half hour: that is no attempt at the call.
+            until, attempts = now + timedelta(seconds=exc.wait or 60), max(call.attempts - 1, 0)
+            detail, changes = str(exc), {"attempts": attempts}
+            return Postponed(until=until, reason=FailureReason.UIS_QUOTA, detail=detail, changes=changes)
         case http_client.RemoteUnavailable():
-            reason = FailureReason.UIS_QUOTA if exc.code == LIMIT else FailureReason.UIS_UNAVAILABLE
-            return Unavailable(vendor=uis, error=exc, reason=reason)
+            return Unavailable(vendor=uis, error=exc, reason=FailureReason.UIS_UNAVAILABLE)
         case http_client.AccessDenied():
             return Denied(vendor=uis, error=exc, reason=FailureReason.UIS_DENIED)
         case http_client.UnexpectedReply():
