@@ -571,3 +571,18 @@ def test_try_now_asks_again_for_points_and_for_access(
     assert denied(UisConnection, tenant) == []
     task_queue.sweep()
     assert len(crm.calls) == 2
+
+
+def test_calls_that_wait_for_points_for_days_are_not_given_up(clock, tenant, pbx, crm, uis_world, add_answered):
+    pbx.day_limit = 0
+    add_answered()
+    for _try in range(10):
+        clock.shift(timedelta(hours=9))
+        task_queue.sweep()
+    assert set(Call.objects.values_list("reason", "attempts", "failed_at")) == {("UIS_QUOTA", 0, None)}
+    pbx.day_limit = 3500
+    uis_world.break_down("503", times=1)
+    for _minute in range(2):
+        clock.shift(timedelta(minutes=32))
+        task_queue.sweep()
+    assert len(crm.calls) == 1

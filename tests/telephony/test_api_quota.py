@@ -74,9 +74,16 @@ def test_minute_reserve_is_a_fifth_and_at_least_five(limit, remaining, waits, wa
     ],
 )
 def test_daily_reserve_is_a_fifth(limit, remaining, waits, waits_live):
-    limits = {"day_limit": limit, "day_remaining": remaining, "day_reset": 5000}
-    assert wait(**limits) == (5000.0 if waits else 0.0)
-    assert wait(**limits, is_live=True) == (5000.0 if waits_live else 0.0)
+    limits = {"day_limit": limit, "day_remaining": remaining, "day_reset": 1500}
+    assert wait(**limits) == (1500.0 if waits else 0.0)
+    assert wait(**limits, is_live=True) == (1500.0 if waits_live else 0.0)
+
+
+def test_used_up_points_of_the_day_are_asked_for_every_half_hour():
+    limits = {"day_limit": 3000, "day_remaining": 0, "day_reset": 50_000}
+    assert [wait(**limits, after=after) for after in (0, 1799, 1800, 40_000)] == [1800.0, 1.0, 0.0, 0.0]
+    stored = api_quota.to_json(Limits(**limits), now=NOW)
+    assert api_quota.is_low_today(stored, now=NOW + timedelta(hours=5))
 
 
 def test_unknown_limit_keeps_the_minimum_reserve():
