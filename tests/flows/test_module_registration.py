@@ -188,7 +188,7 @@ def test_activation_waits_for_its_turn(candidates, crm, tenant, monkeypatch, is_
         if is_freed:
             held.filter(module_claim=CLAIM).update(module_claim=None, module_claimed_until=None)
 
-    monkeypatch.setattr(integration_module.time, "sleep", sleep)
+    monkeypatch.setattr(module_lease.time, "sleep", sleep)
     Employee.objects.filter(tenant=tenant, uis_id=ANNA).update(crm_user_id=29, linked_by="MANUAL")
     fresh = Tenant.objects.select_related("uis", "crm").get(pk=tenant.pk)
     if is_freed:

@@ -149,8 +149,10 @@ def test_calls_of_a_paused_or_suspended_tenant_wait(command, pbx, run_queue, ten
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(hours=5), talks=[(IVAN, 30)])
     if change == "paused":
         tenant.pause()
+    elif change == "uis":
+        tenant.uis.suspend("component", "no", subject="get.call_legs_report", now=timezone.now())
     else:
-        getattr(tenant, change).suspend("key", "no", now=timezone.now())
+        tenant.crm.suspend("key", "no", now=timezone.now())
     command()
     run_queue()
     report, _text = command()

@@ -5,11 +5,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
-from django.core.exceptions import ImproperlyConfigured
 from django.db.models import F, TextField, Value
 from django.db.models.functions import Cast
 from django.utils import timezone
 
+from connector_project.core.encrypted_fields import Undecryptable
 from connector_project.operations.alerts import rules
 from telephony import tasks
 from telephony.calls import manual
@@ -162,8 +162,8 @@ def test_call_that_cannot_be_read_stops_no_other(clock, pbx, crm, notify, reconc
     Call.objects.filter(session_id=bad.session_id).annotate(raw=Value("broken")).update(
         uis_snapshot=Cast(F("raw"), TextField())
     )
-    with pytest.raises(ImproperlyConfigured):
-        Call.objects.get(session_id=bad.session_id)
+    with pytest.raises(Undecryptable):
+        bool(Call.objects.get(session_id=bad.session_id).uis_snapshot)
     reconcile()
     assert [call["phone"] for call in crm.calls] == [f"+{good.contact}"]
 
