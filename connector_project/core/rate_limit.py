@@ -118,13 +118,18 @@ def _take_in_database(budget: RateLimit, *, ahead: int) -> tuple[int, bool]:
         "ahead": ahead,
         "farthest": FARTHEST,
     }
+    clock = database_clock()
     with connection.cursor() as cursor:
-        clock = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS bigint)"
-        if connection.vendor == "sqlite":  # A database of one machine, which has one clock.
-            clock = str(int(time.time() * MICROSECOND))
         cursor.execute(_TAKE_IN_DATABASE.format(clock=clock), values)
         if row := cursor.fetchone():
             return max(row[0] - budget.spacing - row[1], 0), True
         cursor.execute(_WAIT_IN_DATABASE.format(clock=clock), values)
         row = cursor.fetchone()
     return (max(row[0], 1) if row else 1), False
+
+
+def database_clock() -> str:
+    """Return SQL for the present time of the database, in microseconds."""
+    if connection.vendor == "sqlite":  # A database of one machine, which has one clock.
+        return str(int(time.time() * MICROSECOND))
+    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS bigint)"

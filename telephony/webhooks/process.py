@@ -22,6 +22,7 @@ LEASE = timedelta(minutes=1)  # longer than a task of the fast queue may run
 LATE_QUEUE: Queue = "default"
 # A row that breaks our code must not be retried every minute.
 RETRY_AFTER = timedelta(minutes=5)
+MAX_ATTEMPTS = 12  # an hour
 
 logger = logging.logger(__name__)
 State, Reason = Notification.Outcome, Notification.Reason
@@ -73,14 +74,17 @@ def process(notification_id: int, *, now: datetime) -> tuple[Notification, CallE
             Notification.objects.release_claimed(stored, now)
             raise  # The task is run again, and claims it anew.
         logger.exception("processing failed")
-        Notification.objects.release_claimed(stored, now + RETRY_AFTER)
+        if stored.attempts >= MAX_ATTEMPTS:
+            _give_up(stored)
+        else:
+            Notification.objects.release_claimed(stored, now + RETRY_AFTER)
         return None
     return (stored, event) if stored.outcome == State.QUEUED and isinstance(event, CallEvent) else None
 
 
 def _give_up(stored: Notification) -> None:
-    """Close a notification that broke its worker each time. One that was never read can be reprocessed by a person."""
-    logger.error("processing broke every worker")
+    """Close a notification that broke our code each time. One that was never read can be reprocessed by a person."""
+    logger.error("processing failed each time")
     outcome = State.DROPPED if stored.outcome == State.QUEUED else State.UNREADABLE
     result = {"outcome": outcome, "reason": Reason.INTERNAL_ERROR, "detail": ""}
     Notification.objects.release_claimed(stored, None, **result)

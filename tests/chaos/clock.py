@@ -13,6 +13,8 @@ from unittest import mock
 import time_machine
 from django.db import connection
 
+from connector_project.core import rate_limit
+
 # The maximum of nested events, like workers and web processes: each runs while the previous one sleeps.
 MAX_NESTED_EVENTS = 6
 
@@ -87,8 +89,15 @@ class Clock:
         def sleep(seconds: float) -> None:
             (self.sleep if threading.get_ident() == self._thread else real_sleep)(seconds)
 
+        def database_clock() -> str:
+            return str(int(time.time() * rate_limit.MICROSECOND))
+
         try:
-            with mock.patch("time.sleep", sleep), mock.patch("time.monotonic", monotonic):
+            with (
+                mock.patch("time.sleep", sleep),
+                mock.patch("time.monotonic", monotonic),
+                mock.patch.object(rate_limit, "database_clock", database_clock),
+            ):
                 yield
         finally:
             self._travel.stop()

@@ -14,6 +14,7 @@ from crm import call_records, uploads
 from crm.retailcrm.client import RetailCrmClient
 from telephony.calls import pipeline, stored_events
 from telephony.models import Call, Notification
+from telephony.webhooks import process
 from tenants.models import CrmConnection, TransferRules
 from tests import task_queue
 from tests.conftest import IVAN, NUMBER
@@ -209,3 +210,21 @@ def test_calls_that_grew_too_old_take_no_probe(prepare, crm, tenant, time_machin
         time_machine.shift(timedelta(minutes=1))
     assert [call["phone"] for call in crm.calls] == [f"+{CONTACTS[2]}"]
     assert Call.objects.filter(state="SKIPPED", skip_reason="EXPIRED").count() == 1002
+
+
+def test_notification_that_always_breaks_our_code_waits_for_a_person_in_the_end(
+    notify, pbx, later, crm, tenant, monkeypatch
+):
+    call = pbx.call(contact=BAD, number=NUMBER, rings=[IVAN], started_at=timezone.now() - timedelta(seconds=60))
+    with monkeypatch.context() as patch:
+        patch.setattr(process, "_apply", lambda *_args, **_kwargs: 1 / 0)
+        patch.setattr(process, "MAX_ATTEMPTS", 3)
+        notify(call.notification("call_end"))
+        for _try in range(2):
+            assert Notification.objects.get().next_attempt_at is not None
+            later(process.RETRY_AFTER + timedelta(seconds=1))
+    stored = Notification.objects.get()
+    assert (stored.outcome, stored.reason, stored.next_attempt_at) == ("UNREADABLE", "INTERNAL_ERROR", None)
+    process.reprocess(stored, now=timezone.now())
+    later(timedelta(minutes=1))
+    assert [sent["phone"] for sent in crm.calls] == [f"+{BAD}"]
