@@ -152,7 +152,7 @@ def _unsure(registered: dict[str, Any], codes: Codes) -> dict[str, Any]:
 @transaction.atomic
 def _save(tenant: Tenant, registration: dict[str, Any], *, now: datetime) -> bool:
     """Store what was registered; False if the client was disconnected meanwhile, which changes the clientId."""
-    Tenant.objects.select_for_update(no_key=True).filter(pk=tenant.pk).first()
+    Tenant.objects.lock_row(tenant.pk)
     stored = CrmConnection.objects.filter(pk=tenant.crm.pk).first()
     if stored is None or stored.client_id != tenant.crm.client_id:
         return False

@@ -58,7 +58,7 @@ def link(tenant: Tenant, *, now: datetime, is_forced: bool = False, is_patient: 
 def save(tenant: Tenant, users: UserList, typed: Sequence[tuple[int, str]], *, now: datetime) -> Linked:
     """Store the CRM's users, requested at `now`, and the links that follow from both systems."""
     # The tenant first, then its employees by primary key: the order of every transaction.
-    Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
+    Tenant.objects.lock_row(tenant.pk)
     if not _is_same(tenant):
         return Linked()
     sync_crm_users(tenant, users, now=now)
@@ -97,7 +97,7 @@ def reset_links(tenant: Tenant) -> None:
 
     The previous account still has our module, so a new clientId locks it out; the new one is registered from scratch.
     """
-    Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
+    Tenant.objects.lock_row(tenant.pk)
     staff = Employee.objects.select_for_update(no_key=True).filter(tenant=tenant).order_by("pk")
     for employee in staff:
         linked_by = LinkedBy.NOT_LINKED if employee.crm_user_id else LinkedBy(employee.linked_by)

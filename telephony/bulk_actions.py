@@ -62,9 +62,7 @@ def start(
 @transaction.atomic
 def preview_import(tenant: Tenant, *, first: date, last: date, by: Actor, now: datetime) -> BulkAction:
     """Start the preview of an import of these days, both included; if an import is open, return that instead."""
-    Tenant.objects.select_for_update(no_key=True).get(
-        pk=tenant.pk
-    )  # A concurrent request waits here and then finds this one.
+    Tenant.objects.lock_row(tenant.pk)  # A concurrent request waits here and then finds this one.
     if unfinished := BulkAction.objects.open().filter(tenant=tenant).first():
         return unfinished
     since, till = call_import.period(tenant, first=first, last=last, now=now)

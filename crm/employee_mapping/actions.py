@@ -73,7 +73,7 @@ def unmark_not_needed(employee: Employee) -> None:
 @transaction.atomic
 def set_store(number: VirtualNumber, store: str) -> None:
     """Assign a number to a store and register it in the module."""
-    Tenant.objects.select_for_update(no_key=True).get(pk=number.tenant_id)
+    Tenant.objects.lock_row(number.tenant_id)
     if store not in number.tenant.crm.stores:
         raise ValidationError(_("The API key has no access to the store “%(store)s”."), params={"store": store})
     number.site = store
@@ -107,7 +107,7 @@ def _assign_owner(call: Call) -> None:
 
 def _lock(employee: Employee) -> None:
     """Lock the tenant, then the row, and reload it."""
-    Tenant.objects.select_for_update(no_key=True).get(pk=employee.tenant_id)
+    Tenant.objects.lock_row(employee.tenant_id)
     rows = Employee.objects.select_for_update(of=("self",), no_key=True).select_related("tenant")
     employee.refresh_from_db(from_queryset=rows)
 

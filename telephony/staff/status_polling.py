@@ -17,7 +17,7 @@ def poll(tenant: Tenant) -> None:
     known = list(Employee.objects.filter(tenant=tenant, is_dismissed=False))
     statuses = client_factory.uis_client(tenant.uis).employee_statuses()
     with transaction.atomic():
-        Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
+        Tenant.objects.lock_row(tenant.pk)
         for employee in known:
             status = statuses.get(employee.uis_id)
             if status and status != employee.uis_status:

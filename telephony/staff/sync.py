@@ -71,7 +71,7 @@ def save(tenant: Tenant, staff: UisStaff, *, now: datetime) -> None:
     Employees who left stay as rows: their calls refer to them.
     """
     # Every transaction locks the tenant first and then its rows by primary key: no two wait for each other.
-    Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
+    Tenant.objects.lock_row(tenant.pk)
     stored = _load(tenant)
     gone = remote_lists.find_gone(tenant, _readings(stored, staff), asked_at=now)
     if gone is None:

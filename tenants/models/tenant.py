@@ -46,12 +46,16 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
         old = models.Q(uis__old_hook=hook, uis__old_hook_until__gt=now)
         return self.filter(models.Q(uis__hook=hook) | old)
 
-    def lock(self, pk: int) -> "Tenant | None":
-        """Lock a client's row, and return it with their connections and rules; needs a transaction.
+    def lock_row(self, pk: int) -> bool:
+        """Lock a client's row; return whether it is there. Needs a transaction.
 
         Whoever changes several rows of a client locks this one first, so that nobody waits in a circle.
         """
-        list(self.filter(pk=pk).select_for_update(no_key=True).values_list("pk"))
+        return bool(self.filter(pk=pk).select_for_update(no_key=True).values_list("pk"))
+
+    def lock(self, pk: int) -> "Tenant | None":
+        """Lock a client's row as `lock_row`, and return it with their connections and rules."""
+        self.lock_row(pk)
         return self.select_related("uis", "crm", "rules").filter(pk=pk).first()
 
     @transaction.atomic

@@ -210,6 +210,6 @@ def test_wait_inside_a_transaction_is_detected(quiet, monkeypatch):
 def test_logged_error_is_detected(quiet, monkeypatch):
     from crm import uploads
 
-    monkeypatch.setattr(uploads, "_split_suspects", lambda _batch: 1 / 0)
+    monkeypatch.setattr(uploads, "_upload", lambda *_args, **_kwargs: 1 / 0)
     found = quiet("missed")
     assert has_difference(found, "raised ZeroDivisionError")

@@ -120,7 +120,7 @@ def is_healthy(tenant: Tenant, found: Iterable[CheckResult]) -> bool:
 
 def _row(tenant: Tenant) -> Activation:
     """Return the activation, locked after its tenant, as in every transaction."""
-    Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
+    Tenant.objects.lock_row(tenant.pk)
     return Activation.objects.select_for_update().get_or_create(tenant=tenant)[0]
 
 

@@ -199,7 +199,7 @@ def _create_tenant(account: CrmConnection, *, now: datetime) -> Tenant:
 @transaction.atomic
 def _grant_access(tenant: Tenant, *, now: datetime) -> Tenant:
     """Save the verified key, restore the connection, and issue a one-time token for the client's page."""
-    Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
+    Tenant.objects.lock_row(tenant.pk)
     tenant.crm.save(update_fields=["key"])
     tenant.crm.lift(SWITCHED_OFF)  # Registering has switched the module on.
     tenant.crm.restore()

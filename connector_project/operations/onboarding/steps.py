@@ -98,7 +98,7 @@ def _switch_on(tenant: Tenant, now: datetime) -> None:
 
 def _need_keys(tenant: Tenant) -> None:
     """Check the keys again under a lock: the client may have been disconnected while the steps ran."""
-    Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
+    Tenant.objects.lock_row(tenant.pk)
     require(uis_checks.is_given(UisConnection.objects.get(tenant=tenant)))
     require(checks.is_given(CrmConnection.objects.get(tenant=tenant)))
 
