@@ -19,12 +19,11 @@ def note(calls: Collection[Call], *, now: datetime) -> bool:
     return bool(new)
 
 
-def note_contradicted(done: Iterable[Call], details: Mapping[int, Mapping[str, Any]], *, now: datetime) -> None:
+def note_contradicted(done: Iterable[Call], *, known: Collection[int], now: datetime) -> None:
     """Note the calls with a talk whose log has an upload as missed that reached the CRM, or may have.
 
-    `details` of the uploads, by primary key, say which calls the CRM had already: an earlier upload reached it.
+    `known` are the primary keys of uploaded calls that the CRM had already: an earlier upload reached it.
     """
-    known = {pk for pk, values in details.items() if values.get("known")}
     answered = {
         call.pk: call for call in done if call.is_answered and (call.state == State.SKIPPED or call.pk in known)
     }

@@ -170,7 +170,9 @@ def _write(
         for call in claimed:
             apply(call, outcomes[call.pk], now=now)
     milliseconds = round((time.monotonic() - started) * 1000)
-    late_answers.note_contradicted(claimed, details or {}, now=now)
+    known = {pk for pk, values in (details or {}).items() if values.get("known")}
+    if known or any(call.state == State.SKIPPED for call in claimed):
+        late_answers.note_contradicted(claimed, known=known, now=now)
     log_many(claimed, step, now=now, milliseconds=milliseconds, details=details)
     if step == Step.UPLOAD and len(claimed) < len(results):
         late_answers.log_unclaimed(_unclaimed(results, claimed), details or {}, milliseconds=milliseconds, now=now)
