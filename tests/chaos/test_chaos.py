@@ -18,7 +18,7 @@ pytestmark = [
 
 
 @pytest.fixture
-def play(db, real_pacing):
+def play(transactional_db, real_pacing):
     """Play a run; return its outcome."""
 
     def run(seed=1, **size):
