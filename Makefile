@@ -30,7 +30,7 @@ quick: install ## before each commit: SQLite, no coverage, no migrations, nothin
 test: install ## what CI needs: SQLite with coverage, PostgreSQL, processes, browser, one chaos seed (under 15 minutes)
 	$(BIN)/python -m tests.run ci
 
-test-all: install ## all of it: both databases whole, slow tests, every fault of processes, ten chaos seeds
+test-all: install ## all of it: both databases whole, slow tests, every fault of processes, a hundred chaos seeds
 	$(BIN)/python -m tests.run all
 
 check: install ## format, lint, types, import contracts, migrations, translations, deploy checks
@@ -61,7 +61,7 @@ translations: install ## write new texts into locale/ and compile the translated
 screenshots: install ## take the pictures of README and docs with the browser tests (Chromium)
 	SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest -m processes --timeout=300 tests/browser
 
-chaos: install ## an hour of twenty clients with random faults, verified (SEED=1; SEEDS=1-100 for many)
+chaos: install ## hours of eight clients with random faults, some for days, verified (SEEDS=1-100 for many)
 	$(BIN)/python -m tests.chaos $(SEEDS)
 
 bench: install ## the benchmarks, as ratios to a limit measured in the same run

@@ -12,6 +12,7 @@ from crm import (
     integration_module,
     key_verification,
     module_state,
+    popups,
     status_sync,
     upload_verification,
     uploads,
@@ -83,7 +84,8 @@ def probe(tenant_id: int) -> None:
 
 
 def enqueue_due_work() -> None:
-    """Every minute: enqueue commands whose queue entry was lost or whose worker died."""
+    """Every minute: enqueue commands whose queue entry was lost or whose worker died, and end pop-ups left by one."""
+    popups.fail_unsent(now=timezone.now())
     now = timezone.now()
     commands.resume_pending(now=now)
     user_linking.enqueue_due(now=now)

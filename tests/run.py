@@ -72,7 +72,7 @@ def everything() -> list[Step]:
         _full_coverage(),
         _in_one_process("PostgreSQL", "not processes", database=POSTGRES),
         _with_processes("Processes and browser", "processes"),
-        _chaos("1-10"),
+        _chaos("1-100"),
     ]
 
 

@@ -57,6 +57,7 @@ class Popup(models.Model):
         indexes = [
             models.Index(fields=["-received_at", "-id"], name="popup_newest"),
             models.Index(fields=["tenant", "-received_at"], name="popup_of_tenant"),
+            models.Index(fields=["sent_at"], name="popup_unsent", condition=models.Q(state="OPENING")),
         ]
 
     def __str__(self) -> str:

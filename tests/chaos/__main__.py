@@ -1,4 +1,4 @@
-"""python -m tests.chaos [SEED | FIRST-LAST] [--tenants 20] [--calls 12] [--jobs 2]: exit 1 on any difference."""
+"""python -m tests.chaos [SEED | FIRST-LAST] [--tenants 8] [--calls 12] [--jobs 2]: exit 1 on any difference."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ def main(arguments: list[str]) -> int:
     """Play the seeds; print one seed in full, several with one line each."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("seeds", nargs="?", default="1")
-    parser.add_argument("--tenants", type=int, default=20)
+    parser.add_argument("--tenants", type=int, default=8)
     parser.add_argument("--calls", type=int, default=12)
     parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)

@@ -43,6 +43,11 @@ class Clock:
     def now(self) -> datetime:
         return self._now
 
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether the run itself is in a transaction, as a test with the fixture `db` is."""
+        return self._outermost > 0
+
     def at(self, moment: datetime, act: Act) -> None:
         """Schedule `act`; a moment in the past means now."""
         heapq.heappush(self._agenda, (max(moment, self._now), next(self._order), act))

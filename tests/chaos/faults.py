@@ -18,18 +18,21 @@ LINE_KINDS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class Outage:
-    """Failing requests of one client, or of all."""
+    """Failing requests of one client, or of all; at most `times`."""
 
     side: str
     kind: str
     account: str | None
     begin: datetime
     end: datetime
+    times: int | None = None
 
     def matches(self, side: str, account: str, now: datetime) -> bool:
-        return side == self.side and self.account in {None, account} and self.begin <= now < self.end
+        return (
+            side == self.side and self.account in {None, account} and self.begin <= now < self.end and self.times != 0
+        )
 
 
 class Faults:
@@ -44,7 +47,12 @@ class Faults:
     def find(self, side: str, account: str) -> str | None:
         """Return the kind of outage that applies to a request now."""
         now = self.clock.now()
-        return next((outage.kind for outage in self.outages if outage.matches(side, account, now)), None)
+        outage = next((outage for outage in self.outages if outage.matches(side, account, now)), None)
+        if outage is None:
+            return None
+        if outage.times:
+            outage.times -= 1
+        return outage.kind
 
     def plan(self, *, begin: datetime, lasts: timedelta) -> None:
         """Draw the faults of the hour."""

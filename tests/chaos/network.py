@@ -18,7 +18,9 @@ from tests.fakes import retailcrm_faults, uis_faults
 
 UIS, CRM = "UIS", "CRM"
 # Faults where the vendor executes the request, but the answer is lost.
-ANSWER_LOST = ("cut", "slow")
+ANSWER_LOST = (*uis_faults.ANSWER_LOST, "slow")
+WAIT = "asks to wait for a day"
+WAIT_SECONDS = 86_400
 SLOW_SECONDS = 30.0
 
 Callback = Callable[[requests.PreparedRequest], Any]
@@ -94,6 +96,8 @@ class Network(responses.RequestsMock):
     def _fail(self, side: str, kind: str, request: requests.PreparedRequest) -> Any:
         if kind == "timeout":
             self.clock.sleep(_read_timeout(request))
+        if kind == WAIT:
+            return 503, {"Retry-After": str(WAIT_SECONDS), "Content-Type": "text/plain"}, "Service Unavailable"
         if side == CRM:
             fault = retailcrm_faults.Fault(kind, path_part=None, host=None, remaining=None, retry_after=None)
             reply = fault.answer()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection
+from django.db import OperationalError, connection
 
 from tests.chaos.clock import Clock
 
@@ -19,6 +19,12 @@ REMOTE, WRITE = "remote", "write"
 
 class Killed(BaseException):
     """kill -9: the product must not catch it."""
+
+
+class DeadlockDetected(Exception):
+    """What the driver raises, as the cause of Django's error."""
+
+    pgcode = "40P01"
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,13 @@ class Processes:
         self.killed: Counter[str] = Counter()
         self.bugs: list[str] = []
         self.kill_probability = 0.0
+        self.deadlock_probability = 0.0
+        self.is_down = False  # all of them: no request is answered, no task is run
+        self.deadlocks: Counter[str] = Counter()
+        # Called before each write: what another person does at that moment.
+        self.before_write: Callable[[Process], None] = lambda _process: None
+        # Whether an exception is the right answer to a fault: it then is no bug.
+        self.is_expected: Callable[[Exception], bool] = lambda _exc: False
         clock.event_context, clock.on_overslept = self.outside, self._add_oversleep
 
     @property
@@ -73,7 +86,8 @@ class Processes:
             self.killed[f"{name.rsplit('.', 1)[-1]} killed"] += 1
             return False
         except Exception as exc:  # noqa: BLE001 -- every exception is a bug
-            self.bugs.append(f"{name} raised {type(exc).__name__} at {_where(exc)}")
+            if not self.is_expected(exc):
+                self.bugs.append(f"{name} raised {type(exc).__name__} at {_where(exc)}")
         finally:
             self.running.pop()
         return True
@@ -115,10 +129,21 @@ class Processes:
             return execute(sql, params, many, context)
         process.writes += 1
         number = process.writes
+        self.before_write(process)
+        self._draw_deadlock(process)
         process.check_kill_point(WRITE, number, is_after=False)
         result = execute(sql, params, many, context)
         process.check_kill_point(WRITE, number, is_after=True)
         return result
+
+    def _draw_deadlock(self, process: Process) -> None:
+        """Let the transaction of a task lose a deadlock now and then. SQLite has none, so the database raises none."""
+        is_task = process.name not in {"web", "outside", "ticker"}
+        # A test's own transaction is none of the product.
+        in_transaction = len(connection.atomic_blocks) > 0 and not self.clock.is_in_transaction
+        if is_task and in_transaction and self.rng.random() < self.deadlock_probability:
+            self.deadlocks["deadlocks"] += 1
+            raise OperationalError("deadlock detected") from DeadlockDetected()
 
     def _draw_kill_point(self) -> KillPoint | None:
         """Draw whether and where a process is killed. Always draws four numbers, for reproducibility."""

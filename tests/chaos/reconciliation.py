@@ -1,13 +1,14 @@
 """The product's reconciliation, as its command prints it, compared with the vendors; and the table of both."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from io import StringIO
 
 from django.core.management import CommandError, call_command
 
+from telephony.models import Call
 from tests.chaos.observed import Accepted
 from tests.chaos.scenario import GroundTruth
 from tests.chaos.tenants import ChaosTenant
@@ -51,11 +52,18 @@ def total(lines: list[Line]) -> Line:
     return Line("total", counts, max((line.longest_delay for line in lines), default=0))
 
 
-def differences(lines: list[Line], tenants: list[ChaosTenant], truth: GroundTruth) -> Iterator[str]:
+def differences(
+    lines: list[Line], tenants: list[ChaosTenant], truth: GroundTruth, *, poisoned: Collection[tuple[int, int]] = ()
+) -> Iterator[str]:
     """Yield the differences between the product's reconciliation and the vendors."""
     for line, tenant in zip(lines, tenants, strict=True):
-        expected = {"uis_calls": len(list(truth.calls_of(tenant))), "uploaded": len(tenant.crm.calls)}
-        expected |= {"waiting": 0, "failed": 0, "unexplained": 0}
+        unreadable = {session_id for order, session_id in poisoned if order == tenant.order}
+        failed = Call.objects.filter(tenant=tenant.row, session_id__in=unreadable, failed_at__isnull=False)
+        # One that failed may have been sent before.
+        external_ids = {f"uis-{session_id}" for session_id in failed.values_list("session_id", flat=True)}
+        uploaded = sum(record.get("externalId") not in external_ids for record in tenant.crm.calls)
+        expected = {"uis_calls": len(list(truth.calls_of(tenant))), "uploaded": uploaded}
+        expected |= {"waiting": 0, "failed": len(external_ids), "unexplained": 0}
         for name, value in expected.items():
             if line.counts[name] != value:
                 yield f"{line.slug} reconciliation: {name} is {line.counts[name]}, not {value}"

@@ -8,21 +8,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from tests.chaos import idle, reconciliation, tenants
+from tests.chaos import idle, lasting, reconciliation, tenants
 from tests.chaos.clock import Clock
 from tests.chaos.compare import RunResult, find_differences
 from tests.chaos.faults import Faults
 from tests.chaos.network import CRM, UIS, Network, RecordedRequest
 from tests.chaos.observed import Accepted, Evidence
+from tests.chaos.people import People
 from tests.chaos.processes import Processes
+from tests.chaos.rare_faults import RareFaults
 from tests.chaos.scenario import GroundTruth
 from tests.chaos.traffic import Traffic
+from tests.chaos.watch import Watch
 from tests.chaos.webhook_sender import WebhookSender
 from tests.chaos.workers import Workers
 from tests.fakes import retailcrm, uis
 
 HOUR = timedelta(hours=1)
-SLOW_PACE = 10
+SLOW_PACE, LONG_PACE = 10, 30
 POLL_INTERVAL = timedelta(minutes=10)
 KILL_PROBABILITY = 0.02
 POINTS = "The points of this account are used up"
@@ -34,7 +37,7 @@ DAYS = ("2026-03-10", "2026-03-29", "2026-06-30", "2026-07-15", "2026-12-31", "2
 class Size:
     """The size of a run."""
 
-    tenants: int = 20
+    tenants: int = 8
     calls: int = 12
     kinds: tuple[str, ...] = ()  # only calls of these kinds
     has_faults: bool = True
@@ -61,7 +64,7 @@ class _Errors(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
-        self.seen.append(f"the product logged an error: {record.getMessage()} {kind}"[:200])
+        self.seen.append(f"the product logged an error: {kind} {record.getMessage()}"[:250])
 
 
 class Run:
@@ -81,6 +84,9 @@ class Run:
         self.truth, self.sender = GroundTruth(), WebhookSender(self.clock, self.processes)
         self.traffic = Traffic(self.clock, self.sender, self.truth, seed=seed, kinds=size.kinds)
         self.faults = Faults(self.clock, self.tenants, self._rng("faults"))
+        self.rare = RareFaults(self.faults, self.processes, self.workers, self._rng("rare faults"))
+        self.people = People(self.clock, self.processes, self._rng("people"))
+        self.watch = Watch(self.clock, self.workers, tenants=size.tenants)
         self.accepted: dict[tuple[int, str], Accepted] = {}
         self.errors = _Errors()
         self.met: Counter[str] = Counter()
@@ -97,12 +103,23 @@ class Run:
                 tenants.add_tenant(tenant)
             begin = self.clock.now() + timedelta(minutes=1)
             self._start_hour(begin)
-            self.clock.run_until(max(begin + self.size.lasts, self.faults.last_end))
+            self._run_faults(begin)
             self.processes.kill_probability = 0.0
             self._wait_until_idle()
+            not_found = list(lasting.not_found(self.tenants, self.truth))
             self._reconcile(begin)
             self._wait_until_idle()
-            return self._outcome(begin)
+            self.watch.look()
+            return self._outcome(begin, not_found)
+
+    def _run_faults(self, begin: datetime) -> None:
+        """Play the traffic, then whatever faults last for days, more slowly."""
+        self.clock.run_until(begin + self.size.lasts)
+        while self.clock.now() < self.faults.last_end:
+            is_long = self.faults.last_end - self.clock.now() > 3 * HOUR
+            self.workers.pace = LONG_PACE if is_long and not self.processes.is_down else 1
+            self.clock.run_until(min(self.clock.now() + HOUR, self.faults.last_end))
+        self.workers.pace = 1
 
     def _wait_until_idle(self) -> None:
         """Run the schedules until everything is finished, or until the time limit, when something must be stuck."""
@@ -126,11 +143,16 @@ class Run:
     def _start_hour(self, begin: datetime) -> None:
         self.workers.schedule(timedelta(seconds=5))
         self.workers.start_ticker()
+        self.watch.start()
+        longer = self.rare.plan_long() if self.size.has_faults else timedelta()
         for tenant in self.tenants:
-            self.traffic.plan(tenant, self.size.calls, begin=begin, lasts=self.size.lasts)
+            self.traffic.plan(tenant, self.size.calls, begin=begin, lasts=self.size.lasts + longer)
         if not self.size.has_faults:
             return
         self.faults.plan(begin=begin, lasts=self.size.lasts)
+        self.faults.last_end = max(self.faults.last_end, begin + self.size.lasts + longer)
+        self.rare.plan(begin=begin, lasts=self.size.lasts)
+        self.people.plan(self.tenants, begin=begin, lasts=self.size.lasts)
         self.network.fault_of = self.faults.find
         self.clock.at(begin, lambda: setattr(self.processes, "kill_probability", KILL_PROBABILITY))
 
@@ -159,7 +181,7 @@ class Run:
                     self.met["reconciliation postponed: no points"] += 1
                     self.clock.run_until(self.clock.now() + HOUR)
 
-    def _outcome(self, begin: datetime) -> Outcome:
+    def _outcome(self, begin: datetime, not_found: list[str]) -> Outcome:
         lines = reconciliation.build_lines(
             self.tenants, self.truth, self.accepted, since=begin - HOUR, till=self.clock.now()
         )
@@ -169,19 +191,33 @@ class Run:
             evidence=Evidence(self.network.recorded),
             accepted=self.accepted,
             errors=self._errors(),
+            poisoned=self.rare.poisoned,
         )
-        found = [*find_differences(result), *reconciliation.differences(lines, self.tenants, self.truth)]
+        found = [*find_differences(result), *not_found, *self._lasting_differences()]
+        found += reconciliation.differences(lines, self.tenants, self.truth, poisoned=self.rare.poisoned)
         return Outcome(self.seed, lines, self._met(), found)
+
+    def _lasting_differences(self) -> list[str]:
+        """Return what is not right beside the calls."""
+        names = {tenant.row.pk: tenant.slug for tenant in self.tenants}
+        return [
+            *self.watch.differences,
+            *lasting.links(self.tenants),
+            *lasting.modules(self.tenants),
+            *lasting.incidents(lasting.stored_incidents(), names),
+            *(line for edit in self.people.edits for line in edit.differences()),
+        ]
 
     def _errors(self) -> list[str]:
         slept = self.clock.slept_in_transaction
-        found = [*self.processes.bugs, *self.sender.bugs, *self.errors.seen]
+        logged = [line for line in self.errors.seen if not self.rare.explains(line)]
+        found = [*self.processes.bugs, *self.sender.bugs, *logged]
         return [*found, *[f"{slept} waits inside a transaction"] * bool(slept)]
 
     def _met(self) -> Counter[str]:
-        return (
-            self.met + self.sender.met + self.processes.killed + self.network.met + self.faults.met + self.workers.met
-        )
+        of_parts = (self.sender, self.network, self.faults, self.rare, self.people, self.workers)
+        counts = [part.met for part in of_parts] + [self.processes.killed, self.processes.deadlocks, self.watch.most]
+        return sum(counts, self.met)
 
     def _rng(self, name: str) -> random.Random:
         return random.Random(f"{self.seed}/{name}")

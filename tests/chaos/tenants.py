@@ -1,20 +1,21 @@
-"""Twenty different clients: their accounts at both vendors, their employees, their rules."""
+"""Different clients: their accounts at both vendors, their employees, their rules."""
 
 import itertools
 import random
 from dataclasses import dataclass, field
-from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
 from connector_project.operations.onboarding import steps
+from crm.employee_mapping import actions as mapping
 from tenants import onboarding
-from tenants.models import Employee, Tenant, TransferRules, VirtualNumber
+from tenants.models import CrmUser, Employee, Tenant, TransferRules, VirtualNumber
 from tests.fakes import retailcrm, uis
 
 FIRST_SESSION = 5139032004  # the same in every account: session ids are unique per client only
 ZONES = ("Europe/Moscow", "Europe/Moscow", "Asia/Yekaterinburg", "Asia/Vladivostok", "Europe/Kaliningrad")
+FIRST_EXTRA_USER = 10  # before those of people
 ABROAD = ("America/New_York", "Europe/Madrid", "Asia/Kolkata")
 
 
@@ -27,6 +28,7 @@ class Person:
     mobile: str
     user_id: int | None  # in the CRM
     recorded: str
+    is_linked_by_hand: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,9 @@ def create_tenant(
     crm = crm_world.add_account(f"tenant-{order:02d}.retailcrm.ru", key=f"key{order:029d}", timezone=crm_zone)
     crm.serves_v5 = rng.random() < 0.85
     crm.serves_calls_list = rng.random() < 0.7
+    # The first client's list of users has two pages.
+    for extra in range(100 if order == 1 else 0):
+        crm.add_user(FIRST_EXTRA_USER + extra, first_name="Вне", last_name=f"Телефонии{extra}")
     people = [_add_person(pbx, crm, order, index, rng) for index in range(rng.randint(3, 6))]
     numbers = [f"{'1646' if brand == 'callgear' else '7495'}{order:03d}{n:04d}" for n in range(rng.randint(1, 3))]
     for number in numbers:
@@ -106,7 +111,8 @@ def create_tenant(
 def _add_person(pbx: uis.Account, crm: retailcrm.Account, order: int, index: int, rng: random.Random) -> Person:
     has_user, recorded = rng.random() < 0.8, rng.choice(["all", "all", "all", "in", "off"])
     user_id = 100 * order + index + 27 if has_user else None
-    person = Person(300001 + index, str(101 + index), f"7903{order:03d}{index:04d}", user_id, recorded)
+    is_by_hand = index == 0 and has_user  # their name and e-mail are others in the CRM
+    person = Person(300001 + index, str(101 + index), f"7903{order:03d}{index:04d}", user_id, recorded, is_by_hand)
     email = f"person{index}@tenant{order}.example.com"
     pbx.add_employee(
         person.uis_id,
@@ -117,7 +123,8 @@ def _add_person(pbx: uis.Account, crm: retailcrm.Account, order: int, index: int
         call_recording=recorded,
     )
     if user_id is not None:
-        crm.add_user(user_id, first_name="Иван", last_name=f"Иванов{index}", email=email)
+        email, name = ("office@example.com", "Офис") if is_by_hand else (email, "Иван")
+        crm.add_user(user_id, first_name=name, last_name=f"Иванов{index}", email=email)
     return person
 
 
@@ -158,6 +165,14 @@ def add_tenant(tenant: ChaosTenant) -> None:
         tenant.row.crm.time_zone = tenant.crm.timezone
         tenant.row.crm.save(update_fields=["time_zone"])
     _save_rules(tenant)
+    _link_by_hand(tenant)
+
+
+def _link_by_hand(tenant: ChaosTenant) -> None:
+    for person in tenant.people:
+        if person.is_linked_by_hand:
+            employee = Employee.objects.get(tenant=tenant.row, uis_id=person.uis_id)
+            mapping.link(employee, CrmUser.objects.get(tenant=tenant.row, crm_id=person.user_id or 0))
 
 
 def _save_rules(tenant: ChaosTenant) -> None:
@@ -177,8 +192,3 @@ def _save_rules(tenant: ChaosTenant) -> None:
     rules.save()
     rules.numbers.set(VirtualNumber.objects.filter(tenant=tenant.row, number__in=choices.number[1]))
     rules.employees.set(Employee.objects.filter(tenant=tenant.row, uis_id__in=choices.employee[1]))
-
-
-def last_activation(tenants: list[ChaosTenant]) -> datetime:
-    """Return when the last of them was activated."""
-    return max(tenant.row.activated_at or timezone.now() for tenant in tenants)

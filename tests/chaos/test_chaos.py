@@ -18,7 +18,7 @@ pytestmark = [
 
 
 @pytest.fixture
-def play(db, real_pacing):
+def play(transactional_db, real_pacing):
     """Play a run; return its outcome."""
 
     def run(seed=1, **size):
@@ -82,6 +82,7 @@ def test_missing_call_is_detected(quiet, monkeypatch):
     monkeypatch.setattr(compare, "find_missing", lambda _reported, _known: [])
     found = quiet("missed")
     assert has_difference(found, "the connector has no row")
+    assert has_difference(found, "the connector has not found it by itself")
     assert has_difference(found, "reconciliation: unexplained is 3, not 0")
 
 

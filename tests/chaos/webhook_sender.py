@@ -57,6 +57,9 @@ class WebhookSender:
         self, scenario: CallScenario, event: str, employee_id: int | None, happened_at: datetime, sent_time: datetime
     ) -> Callable[[], None]:
         def deliver() -> None:
+            if self.processes.is_down:  # UIS does not send it again.
+                self.met["webhooks refused"] += 1
+                return
             arrived_at = self.clock.now()
             is_answered = self._deliver(scenario, event, employee_id, sent_time)
             scenario.notifications.append(
@@ -84,4 +87,7 @@ class WebhookSender:
 
     def send_callback(self, url: str, query: dict[str, str], *, on_status: Callable[[int], None]) -> None:
         """Send a request of the CRM to the product; `on_status` gets the status code."""
+        if self.processes.is_down:
+            self.met["clicks refused"] += 1
+            return
         self.processes.run("web", lambda: on_status(self.client.get(url, query).status_code))

@@ -1,19 +1,22 @@
 """The workers: they run the tasks of the real queue after a short delay, and may be killed or run a task twice."""
 
+import functools
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
 from django_q.models import OrmQ
+from django_q.signing import SignedPackage
 
-from connector_project.core.task_queue import enqueue
+from connector_project.core.models import WorkerHeartbeat
+from connector_project.core.qcluster_supervisor import TaskLocator
+from connector_project.core.task_queue import EXPIRES_AFTER, Queue, enqueue
 from connector_project.operations import schedules, ticker
 from telephony.models import Call
-from tests import task_queue
 from tests.chaos.clock import Clock
 from tests.chaos.processes import Processes
 
@@ -21,6 +24,11 @@ from tests.chaos.processes import Processes
 RETRY_SECONDS = {"default": 180, "fast": 60}
 LAG_SECONDS = {"default": 0.3, "fast": 0.08}
 REPEAT_PROBABILITY = 0.02
+# Evaluated more rarely than in production, to save time.
+MINUTES = schedules.SCHEDULES | {
+    "connector_project.operations.tasks.evaluate_alerts": 4,
+    "connector_project.operations.tasks.evaluate_alerts_fallback": 4,
+}
 
 
 class Workers:
@@ -33,6 +41,8 @@ class Workers:
         self.has_new_tasks = False
         self.has_debouncing_calls = True
         self.pace = 1  # factor for the intervals of the schedules: higher in long waits, to save time
+        self.dead_until: dict[str, datetime] = {}  # clusters that are dead, and all of them in an outage
+        self.on_new_tasks: Callable[[], None] = lambda: None
         self.met: Counter[str] = Counter()
 
     @contextmanager
@@ -50,10 +60,11 @@ class Workers:
             self.last_pk = pk
             lag = self.rng.uniform(0.005, LAG_SECONDS[cluster])
             self.clock.after(lag, self._runner(pk, cluster))
+        self.on_new_tasks()
 
     def schedule(self, begin: timedelta) -> None:
         """Run every scheduled task at its interval, each with its own offset."""
-        for func, minutes in schedules.SCHEDULES.items():
+        for func, minutes in MINUTES.items():
             first = self.clock.now() + begin + timedelta(minutes=minutes) * self.rng.random()
             self.clock.at(first, self._scheduled(func, timedelta(minutes=minutes)))
 
@@ -63,18 +74,48 @@ class Workers:
 
     def _tick(self) -> None:
         # Skip evaluations that would find nothing: there are thousands of them.
-        if self.has_debouncing_calls:
+        if self.has_debouncing_calls and not self._is_dead("default"):
             self.processes.run("ticker", ticker.tick)
             self.has_debouncing_calls = Call.objects.filter(state=Call.State.DEBOUNCING).exists()
         self.clock.after(ticker.EVERY_SECONDS, self._tick)
 
     def _scheduled(self, func: str, every: timedelta) -> Callable[[], None]:
         def run_task() -> None:
-            with transaction.atomic():
-                enqueue(func)
+            if not self._is_dead("default"):
+                self.enqueue(func)
             self.clock.at(self.clock.now() + every * self.pace, run_task)
 
         return run_task
+
+    def enqueue(self, func: str, *args: int) -> None:
+        """Queue a task, as a person or a schedule does."""
+        queue: Queue = "fast" if func in schedules.FAST_QUEUE_TASKS else "default"
+        with transaction.atomic():
+            enqueue(func, *args, queue=queue)
+
+    def _record_heartbeats(self) -> None:
+        """Record the heartbeats that the processes of the living clusters send: only the alerts read them."""
+        for queue in RETRY_SECONDS:
+            if not self._is_dead(queue):
+                WorkerHeartbeat.objects.update_or_create(
+                    name=queue, defaults={"queue": queue, "last_seen_at": self.clock.now()}
+                )
+
+    def _take(self, row: OrmQ) -> bool:
+        """Take an entry as the broker does: it no longer waits; return False for one that waited too long."""
+        limit = EXPIRES_AFTER.get(row.key)
+        if limit is not None and self.clock.now() - SignedPackage.loads(row.payload)["started"] > limit:
+            self.met["tasks expired"] += 1
+            row.delete()
+            return False
+        if self.redelivers:  # An equal task that is queued now must run.
+            OrmQ.objects.filter(pk=row.pk).update(lock=self.clock.now() + timedelta(seconds=RETRY_SECONDS[row.key]))
+        else:
+            OrmQ.objects.filter(pk=row.pk).delete()
+        return True
+
+    def _is_dead(self, cluster: str) -> bool:
+        return cluster in self.dead_until and self.clock.now() < self.dead_until[cluster]
 
     def _runner(self, pk: int, cluster: str) -> Callable[[], None]:
         return lambda: self._run_task(pk, cluster)
@@ -83,11 +124,14 @@ class Workers:
         row = OrmQ.objects.filter(pk=pk).first()
         if row is None:
             return  # The queue was lost.
-        if self.redelivers:  # Taken, and no longer waiting: an equal task that is queued now must run.
-            OrmQ.objects.filter(pk=pk).update(lock=self.clock.now() + timedelta(seconds=RETRY_SECONDS[cluster]))
-        else:
-            row.delete()
-        name, run = task_queue.load(row)
+        if self._is_dead(cluster):
+            self.clock.at(self.dead_until[cluster] + timedelta(seconds=self.rng.random()), self._runner(pk, cluster))
+            return
+        if not self._take(row):
+            return
+        name, run = _load(row)
+        if "alerts" in name:
+            self._record_heartbeats()
         self.met["tasks"] += 1
         is_finished = self.processes.run(name, run)
         if is_finished and self.redelivers:
@@ -105,3 +149,11 @@ class Workers:
         self.has_new_tasks = self.has_new_tasks or sql.startswith('INSERT INTO "django_q_ormq"')
         self.has_debouncing_calls = self.has_debouncing_calls or sql.startswith('INSERT INTO "telephony_call"')
         return execute(sql, params, many, context)
+
+
+def _load(row: OrmQ) -> tuple[str, Callable[[], object]]:
+    """Return the name of a queued task, and a function that runs it as a worker of a cluster does."""
+    task = SignedPackage.loads(row.payload)
+    func = TaskLocator.locate(task["func"])
+    assert func is not None, task["func"]
+    return task["func"], functools.partial(func, *task["args"], **task["kwargs"])

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import responses
 from requests import PreparedRequest
-from requests.exceptions import RequestException
+from requests.exceptions import ReadTimeout, RequestException
 
 from tests.fakes.retailcrm_account import Account
 from tests.fakes.retailcrm_faults import ANSWER_LOST, KINDS, Fault
@@ -32,6 +32,7 @@ class FakeRetailCrm:
         self.requests: list[ApiRequest] = []
         self._now = now or (lambda: datetime.now(UTC))
         self._faults: list[Fault] = []
+        self.hang: Callable[[], None] = lambda: None  # waits as long as a client does for an answer that never comes
         self._lock = threading.Lock()
 
     @property
@@ -147,4 +148,6 @@ class FakeRetailCrm:
             body=body.encode() if isinstance(body, str) else body,
         )
         reply, failure = self._receive(incoming)
+        if isinstance(failure, ReadTimeout):
+            self.hang()
         return failure or (reply.status, reply.headers, reply.body)

@@ -549,3 +549,33 @@ def test_shortened_list_of_users_is_whole_again_after_some_requests(world: World
     assert world.get("/api/v5/users")[1]["users"] == []
     world.account.shorten_users(times=0)
     assert len(world.get("/api/v5/users")[1]["users"]) == 2
+
+
+# --- a right missing for days, a wait of a day, a vendor that hangs
+
+
+def test_missing_right_denies_its_methods_alone(world: World) -> None:
+    world.account.scopes.remove("user_read")
+    for _ in range(3):
+        assert world.get("/api/v5/users")[0] == 403
+        assert world.get("/api/v5/settings")[0] == 200
+    world.account.scopes.add("user_read")
+    assert world.get("/api/v5/users")[0] == 200
+
+
+def test_outage_may_name_a_wait_of_a_day_or_a_date(world: World) -> None:
+    for wait in (86_400, "Wed, 21 Oct 2026 07:28:00 GMT"):
+        world.crm.break_down("503", times=1, retry_after=wait)
+        answer = world.request("GET", "/api/v5/users")
+        assert (answer.status, answer.headers["Retry-After"]) == (503, str(wait))
+
+
+def test_vendor_that_hangs_lets_time_pass(world: World) -> None:
+    waits: list[str] = []
+    world.crm.hang = lambda: waits.append("hung")
+    world.crm.break_down("timeout", times=1)
+    with responses.RequestsMock() as mock:
+        world.crm.mount(mock)
+        with pytest.raises(requests.ReadTimeout):
+            requests.get(f"https://{HOST}/api/v5/users", timeout=5)
+    assert waits == ["hung"]

@@ -623,3 +623,38 @@ def test_account_may_refuse_to_sort_by_id(client: Client) -> None:
     client.account.sorts_by_id = False
     assert client.error_of("get.employees", sort=[{"field": "id"}]) == "sort_prohibited"
     assert len(client.rows("get.employees")) == 2
+
+
+def test_employee_deleted_while_paging_moves_the_others_up(client: Client) -> None:
+    for number in range(3):
+        client.account.add_employee(300010 + number, f"Новиков {number}")
+    client.account.paging_deletions.append(ANN)
+    pages = [client.request("get.employees", fields=["id"], limit=2, offset=offset)["result"] for offset in (0, 2, 4)]
+    assert [[row["id"] for row in page["data"]] for page in pages] == [[ANN, BOB], [300011, 300012], []]
+    assert [page["metadata"]["total_items"] for page in pages] == [5, 4, 4]
+
+
+# --- a right missing for days, a vendor that hangs
+
+
+def test_missing_right_denies_its_method_alone_for_days(client: Client) -> None:
+    client.account.unavailable_methods.add("get.call_legs_report")
+    client.account.permissions.remove("employees: select")
+    for _day in range(3):
+        assert client.error_of("get.call_legs_report", **WINDOW) == "method_component_disabled"
+        assert client.error_of("get.employees") == "forbidden"
+        assert client.rows("get.account")
+        client.now += timedelta(days=1)
+    client.account.unavailable_methods.clear()
+    assert client.legs() == []
+
+
+def test_vendor_that_hangs_lets_time_pass(client: Client) -> None:
+    waits: list[str] = []
+    client.uis.hang = lambda: waits.append("hung")
+    client.uis.break_down("timeout", times=1)
+    body = {"jsonrpc": "2.0", "id": 1, "method": "get.account", "params": {"access_token": "uis-token"}}
+    answer = client.uis.serve("data", method="POST", headers=HEADERS, body=json.dumps(body).encode())
+    assert (answer.status, waits) == (504, ["hung"])
+    assert client.rows("get.account")
+    assert waits == ["hung"]

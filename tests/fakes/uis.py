@@ -72,6 +72,7 @@ class FakeUis:
         self.requests: list[RpcRequest] = []
         self.media = uis_recordings.Media(self.accounts, self.now)
         self.retry_after = ""  # the header of every outage that has an HTTP answer
+        self.hang: Callable[[], None] = lambda: None  # waits as long as a client does for an answer that never comes
         self._outages = Outages()
         self._lock = threading.RLock()  # the simulator serves it from several threads
         self._session_ids: Iterator[int] = itertools.count(FIRST_SESSION)
@@ -170,9 +171,10 @@ class FakeUis:
         return answer if kind is None else self._fail(kind)
 
     def _fail(self, kind: str) -> Answer:
+        if kind == "timeout":
+            self.hang()
         answer = fail(kind)
-        if self.retry_after:
-            answer.headers["Retry-After"] = self.retry_after
+        answer.headers.update({"Retry-After": self.retry_after} if self.retry_after else {})
         return answer
 
     def _record(self, incoming: _Incoming, mnemonic: str | None) -> None:

@@ -88,6 +88,7 @@ class Account:
     refuses_in_operator: bool = False
     sorts_by_id: bool = True  # employees, numbers and statuses: the reference does not say
     shortenings: Shortenings = field(default_factory=Shortenings, repr=False)
+    paging_deletions: list[int] = field(default_factory=list)  # employees who go before a later page
     has_statuses: bool = True
     requires_full_update: bool = False  # update.employees requires last_name and phone_numbers
     uses_meta_data_key: bool = True  # get.account returns meta_data, as documented, not metadata

@@ -49,11 +49,19 @@ class _Listing:
         columns = uis_fields.on_brand(self.columns, account.brand)
         if not account.sorts_by_id and any(one.get("field") == "id" for one in params.get("sort", [])):
             raise RpcError("sort_prohibited", "sort", "id")
+        if params.get("offset"):
+            _delete_due(account)
         rows = self.rows(account, params)
-        turn = len(account.spent["data"])
         left, hidden = account.shortenings.take(self.method, len(rows))
+        turn = len(account.spent["data"])
         page, total = select(rows[:left], columns, params, has_in=not account.refuses_in_operator, turn=turn)
         return Reply(page, total + hidden)
+
+
+def _delete_due(account: Account) -> None:
+    """Delete the employees who are to disappear before the next page is read."""
+    while account.paging_deletions:
+        account.employees.pop(account.paging_deletions.pop(), None)
 
 
 def user_param(account: Account) -> dict[str, Param]:
