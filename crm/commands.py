@@ -191,12 +191,14 @@ def _set_status(command: Command, *, now: datetime) -> Outcome:
     """Set the employee's latest requested status in UIS."""
     if now - command.received_at > STATUS_TTL or command.employee is None:
         return Ended(state=State.FAILED, reason=Reason.UIS_UNAVAILABLE, detail=command.detail)
+    expires_at = command.received_at + STATUS_TTL
     if command.tenant.uis.retry_at and command.tenant.uis.is_circuit_open(is_live=True, now=now):
-        return Postponed(until=command.tenant.uis.retry_at)
+        return Postponed(until=min(command.tenant.uis.retry_at, expires_at))
     try:
         code = outbound.set_status(command.employee, command.status)
     except http_client.RemoteUnavailable as exc:
-        return Postponed(until=now + (timedelta(seconds=exc.wait) if exc.wait else STATUS_PAUSE), detail=str(exc))
+        until = now + (timedelta(seconds=exc.wait) if exc.wait else STATUS_PAUSE)
+        return Postponed(until=min(until, expires_at), detail=str(exc))
     except http_client.RemoteError as exc:
         return _failed(command, exc, if_unknown=Reason.UIS_UNAVAILABLE, now=now)
     # Store it, so that polling does not report our own change back to the CRM.

@@ -42,12 +42,6 @@ def apply(tenant: Tenant, event: CallEvent, *, received_at: datetime, now: datet
     return Done(Reason.NOTHING_TO_DO)
 
 
-def fail_unsent(*, now: datetime) -> int:
-    """End the pop-ups whose worker died while they were sent: if the call's end is lost, nobody else does."""
-    unsent = Popup.objects.filter(state=State.OPENING, sent_at__lt=now - jobs.LEASE)
-    return unsent.update(state=State.FAILED)
-
-
 def _open(tenant: Tenant, event: RingingEvent, *, received_at: datetime, now: datetime) -> Outcome:
     """Open the pop-up for a ringing event, once, or return why it was skipped."""
     employee = Employee.objects.filter(tenant=tenant, uis_id=event.employee_id or 0).first()

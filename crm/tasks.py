@@ -12,12 +12,12 @@ from crm import (
     integration_module,
     key_verification,
     module_state,
-    popups,
     status_sync,
     upload_verification,
     uploads,
     user_linking,
 )
+from crm.models import Popup
 from tenants.models import CrmConnection, Tenant
 
 VERIFY_UPLOADS = "crm.tasks.verify_uploads"
@@ -85,8 +85,8 @@ def probe(tenant_id: int) -> None:
 
 def enqueue_due_work() -> None:
     """Every minute: enqueue commands whose queue entry was lost or whose worker died, and end pop-ups left by one."""
-    popups.fail_unsent(now=timezone.now())
     now = timezone.now()
+    Popup.objects.fail_unsent(now=now)
     commands.resume_pending(now=now)
     user_linking.enqueue_due(now=now)
 

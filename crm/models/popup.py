@@ -1,12 +1,22 @@
 """Popup: a pop-up on a manager's screen."""
 
+from datetime import datetime
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
+from connector_project.core.jobs import LEASE
 from crm.retailcrm import payloads
 from telephony.models import Direction
 from tenants.models import Employee, Tenant
+
+
+class PopupQuerySet(models.QuerySet["Popup"]):
+    def fail_unsent(self, *, now: datetime) -> int:
+        """End the pop-ups whose worker died while they were sent: if the call's end is lost, nobody else does."""
+        unsent = self.filter(state=Popup.State.OPENING, sent_at__lt=now - LEASE)
+        return unsent.order_by().update(state=Popup.State.FAILED)
 
 
 class Popup(models.Model):
@@ -44,6 +54,8 @@ class Popup(models.Model):
     sent_at = models.DateTimeField(_("sent"))
     accepted_at = models.DateTimeField(_("accepted"), null=True)
     closed_at = models.DateTimeField(_("closed"), null=True)
+
+    objects = PopupQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("pop-up")

@@ -92,7 +92,7 @@ def test_calls_that_become_due_wait_for_whoever_holds_the_first(calls, tenant):
     Call.objects.update(reason="CRM_UNAVAILABLE", next_attempt_at=now + timedelta(hours=1))
 
     def wake():
-        Call.objects.make_due(tenant.pk, [State.READY], "CRM_UNAVAILABLE", now=now)
+        Call.objects.make_due(tenant.pk, [State.READY], ["CRM_UNAVAILABLE"], now=now)
 
     assert run_while_first_is_locked(*calls, wake) == []
     assert not Call.objects.filter(next_attempt_at__gt=now).exists()

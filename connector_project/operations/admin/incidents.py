@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin import helpers
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
@@ -31,6 +31,7 @@ from tenants import audit, datetime_display
 State = Incident.State
 RANKS = {State.OPEN: 1, State.ACKNOWLEDGED: 2, State.MUTED: 3, State.RESOLVED: 4}
 LONGEST_NOTE = 500
+NOTE = forms.CharField(required=False)  # Refuses characters that no column can hold.
 
 
 class ActionNoteForm(helpers.ActionForm):
@@ -152,7 +153,10 @@ def _run(
 ) -> None:
     if action not in _allowed(request):
         raise PermissionDenied
-    note = request.POST.get("note", "").strip()[:LONGEST_NOTE]
+    try:
+        note = NOTE.clean(request.POST.get("note", ""))[:LONGEST_NOTE]
+    except ValidationError as exc:
+        return messages.error(request, " ".join(exc.messages))
     pks = queryset.order_by().values_list("pk", flat=True)
     count = actions.apply(action, pks, by=request.user, note=note, now=timezone.now())
     if count:

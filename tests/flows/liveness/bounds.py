@@ -38,7 +38,7 @@ def _bounds(moved_by: str, next_try: int, usual: int, **final: int) -> Bounds:
 
 
 CALL = {"away": 6, "denied": 7, "wait": 32, "worker": 5, "code": 7, "poison": 90}
-COMMAND = {"away": 11, "denied": 11, "wait": 32, "points": 11, "worker": 6, "code": 12, "poison": 12}
+COMMAND = {"away": 11, "denied": 11, "wait": 12, "points": 11, "worker": 6, "code": 12, "poison": 12}
 ACTIVATION = {"away": 2, "denied": 2, "wait": 2, "worker": 5, "code": 14, "poison": 14}
 BULK = {"worker": 5, "code": 20, "poison": 20}
 BOUNDS: dict[str, Bounds] = {
@@ -46,9 +46,9 @@ BOUNDS: dict[str, Bounds] = {
     "Call FETCHING_LEGS": _bounds("calls.fetch_legs.fetch_due", 1, 2, **CALL),
     "Call RESOLVING_OWNER": _bounds("crm.uploads.find_owners_due", 1, 2, **CALL),
     "Call READY": _bounds("crm.uploads.upload_due", 1, 2, **CALL),
-    "Notification RECEIVED": _bounds("webhooks.process.process", 1, 2, worker=4, code=8, poison=0),
+    "Notification RECEIVED": _bounds("webhooks.process.process", 1, 2, worker=4, code=8, poison=70),
     "Notification QUEUED": _bounds("crm.popups.apply", 1, 4, worker=4, code=8, poison=60),
-    "Popup OPENING": _bounds("crm.popups.fail_unsent", 1, 5),
+    "Popup OPENING": _bounds("Popup.objects.fail_unsent", 1, 5),
     "Popup OPEN": _bounds("crm.popups.apply", 1, 4, away=11, wait=11, worker=4, code=8, poison=60),
     "Command MAKE_CALL RECEIVED": _bounds("crm.commands.run", 1, 2, **COMMAND),
     "Command MAKE_CALL RUNNING": _bounds("crm.commands.resume_pending", 2, 4, **COMMAND),
@@ -67,7 +67,7 @@ BOUNDS: dict[str, Bounds] = {
         f"Activation {step}": _bounds("onboarding.activation.run_next_step", 1, 2, **ACTIVATION)
         for step in ("UIS", "CRM", "PEOPLE", "LINK", "ON")
     },
-    "AlertDelivery WAITING": _bounds("alerts.delivery.send", 1, 2, away=31, wait=62, worker=5, code=8, poison=0),
+    "AlertDelivery WAITING": _bounds("alerts.delivery.send", 1, 2, away=31, wait=62, worker=5, code=12, poison=0),
     "UploadVerification": _bounds(
         "crm.upload_verification.verify",
         60,
