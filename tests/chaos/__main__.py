@@ -3,8 +3,9 @@
 import argparse
 import os
 import sys
+from collections import Counter
 
-from tests.chaos.runner import Job, play_all
+from tests.chaos.runner import Job, add_met, list_met, play_all
 
 
 def main(arguments: list[str]) -> int:
@@ -21,10 +22,13 @@ def main(arguments: list[str]) -> int:
     jobs_to_run = [
         Job(seed, options.tenants, options.calls, options.minutes, is_full=len(seeds) == 1) for seed in seeds
     ]
-    passed = True
-    for text, is_passed in play_all(jobs_to_run, jobs=options.jobs):
+    passed, met = True, Counter[str]()
+    for text, is_passed, met_by_seed in play_all(jobs_to_run, jobs=options.jobs):
         print(text, flush=True)  # noqa: T201 -- for the terminal
         passed = passed and is_passed
+        add_met(met, met_by_seed)
+    if len(seeds) > 1:
+        print(list_met(met))  # noqa: T201 -- for the terminal
     return 0 if passed else 1
 
 

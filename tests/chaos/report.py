@@ -2,6 +2,7 @@
 
 from tests.chaos import reconciliation
 from tests.chaos.run import Outcome
+from tests.chaos.runner import list_met
 
 
 def full(outcome: Outcome) -> str:
@@ -13,7 +14,7 @@ def full(outcome: Outcome) -> str:
         str(reconciliation.total(outcome.lines)),
         "",
     ]
-    lines += ["faults and events:", *[f"  {name}: {outcome.met[name]}" for name in sorted(outcome.met)], ""]
+    lines += [list_met(outcome.met), ""]
     lines += [f"differences: {len(outcome.differences)}", *[f"  {line}" for line in outcome.differences]]
     return "\n".join(lines)
 

@@ -3,11 +3,14 @@
 import multiprocessing
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+
+MAXIMUM = "most "  # a count of this name is a maximum
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,8 @@ class Job:
     is_full: bool
 
 
-def play_all(queue: Sequence[Job], *, jobs: int) -> Iterator[tuple[str, bool]]:
-    """Yield, in order, the output of each seed and whether it passed."""
+def play_all(queue: Sequence[Job], *, jobs: int) -> Iterator[tuple[str, bool, Counter[str]]]:
+    """Yield, in order, the output of each seed, whether it passed, and what was met."""
     if len(queue) == 1:
         set_up()
         yield play(queue[0])
@@ -44,8 +47,8 @@ def set_up() -> None:
     connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
 
 
-def play(job: Job) -> tuple[str, bool]:
-    """Play one seed; return the output, and whether it passed."""
+def play(job: Job) -> tuple[str, bool, Counter[str]]:
+    """Play one seed; return the output, whether it passed, and what was met."""
     from django.core.management import call_command
 
     from tests.chaos import report
@@ -57,4 +60,15 @@ def play(job: Job) -> tuple[str, bool]:
     outcome = Run(job.seed, size).play()
     seconds = time.process_time() - started_at
     text = report.full(outcome) if job.is_full else report.line(outcome, seconds=seconds)
-    return text, not outcome.differences
+    return text, not outcome.differences, outcome.met
+
+
+def add_met(total: Counter[str], met: Counter[str]) -> None:
+    """Add what a seed met; of what is a maximum, keep the larger one."""
+    for name, count in met.items():
+        total[name] = max(total[name], count) if name.startswith(MAXIMUM) else total[name] + count
+
+
+def list_met(counts: Counter[str]) -> str:
+    """Return how many of each fault and event there were."""
+    return "\n".join(["faults and events:", *[f"  {name}: {counts[name]}" for name in sorted(counts)]])
