@@ -135,14 +135,14 @@ class Reader:
 
     def _note_rows(self, raws: Sequence[object], rows: Sequence[DatedT]) -> int:
         """Return how many rows a page has, and note those that could not be read."""
-        by_id = {_row_id(row): row for row in rows}
-        before = rows[0].started_at if rows else None
-        for raw in raws:
-            key = _raw_key(raw)
-            if key in by_id:
-                before = by_id[key].started_at
-            elif before is not None:
-                self.unread[key] = before
+        if rows:
+            by_id, before = {_row_id(row): row for row in rows}, rows[0].started_at
+            for raw in raws:
+                key = _raw_key(raw)
+                if key in by_id:
+                    before = by_id[key].started_at
+                else:
+                    self.unread[key] = before
         return len(raws)
 
     def _of_sessions(
