@@ -10,6 +10,7 @@ from django.utils import timezone
 from connector_project.core import http_client, jobs, logging
 from crm import call_records, client_factory
 from crm.models import Popup, UnknownId
+from crm.models.popup import CLOSE_WITHIN
 from crm.retailcrm.client import EVENT_RIGHT
 from crm.retailcrm.payloads import EventType, Hangup
 from crm.retailcrm.types import EventAnswer
@@ -21,8 +22,6 @@ from telephony.webhooks.process import DONE, Done, Dropped, Outcome, Postponed
 from tenants.models import Employee, Tenant
 from tenants.transfer_rules import RuleInput
 
-# After this, a pop-up has disappeared by itself: the CRM's push lives for seconds.
-CLOSE_WITHIN = timedelta(minutes=10)
 Reason, State = Notification.Reason, Popup.State
 
 logger = logging.logger(__name__)

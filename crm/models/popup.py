@@ -1,21 +1,26 @@
 """Popup: a pop-up on a manager's screen."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
-from connector_project.core.jobs import LEASE
 from crm.retailcrm import payloads
 from telephony.models import Direction
 from tenants.models import Employee, Tenant
 
+# After this, a pop-up has disappeared by itself: the CRM's push lives for seconds.
+CLOSE_WITHIN = timedelta(minutes=10)
+
 
 class PopupQuerySet(models.QuerySet["Popup"]):
     def fail_unsent(self, *, now: datetime) -> int:
-        """End the pop-ups whose worker died while they were sent: if the call's end is lost, nobody else does."""
-        unsent = self.filter(state=Popup.State.OPENING, sent_at__lt=now - LEASE)
+        """End the pop-ups whose worker died while they were sent: if the call's end is lost, nobody else does.
+
+        They may be on the screen, so the end of the call closes them until they have disappeared by themselves.
+        """
+        unsent = self.filter(state=Popup.State.OPENING, sent_at__lt=now - CLOSE_WITHIN)
         return unsent.order_by().update(state=Popup.State.FAILED)
 
 

@@ -48,7 +48,7 @@ BOUNDS: dict[str, Bounds] = {
     "Call READY": _bounds("crm.uploads.upload_due", 1, 2, **CALL),
     "Notification RECEIVED": _bounds("webhooks.process.process", 1, 2, worker=4, code=8, poison=70),
     "Notification QUEUED": _bounds("crm.popups.apply", 1, 4, worker=4, code=8, poison=60),
-    "Popup OPENING": _bounds("Popup.objects.fail_unsent", 1, 5),
+    "Popup OPENING": _bounds("Popup.objects.fail_unsent", 1, 12),
     "Popup OPEN": _bounds("crm.popups.apply", 1, 4, away=11, wait=11, worker=4, code=8, poison=60),
     "Command MAKE_CALL RECEIVED": _bounds("crm.commands.run", 1, 2, **COMMAND),
     "Command MAKE_CALL RUNNING": _bounds("crm.commands.resume_pending", 2, 4, **COMMAND),
