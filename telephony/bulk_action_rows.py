@@ -104,7 +104,7 @@ def _process_each(
 
 @transaction.atomic
 def _process(action: BulkAction, row: BulkActionRow, target: Any, *, now: datetime) -> bool:
-    """Process one row and count it, in one transaction: whoever dies has done both or nothing.
+    """Process one row and count it, in one transaction: a worker that dies has done both or nothing.
 
     Returns whether the worker may go on.
     """

@@ -49,7 +49,7 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
     def lock_row(self, pk: int) -> bool:
         """Lock a client's row; return whether it is there. Needs a transaction.
 
-        Whoever changes several rows of a client locks this one first, so that nobody waits in a circle.
+        To change several rows of a client, lock this one first: otherwise two transactions may wait for each other.
         """
         return bool(self.filter(pk=pk).select_for_update(no_key=True).values_list("pk"))
 
