@@ -6,6 +6,9 @@ from typing import NoReturn
 
 import pytest
 import redis
+from django.db import connection
+
+two_connections = pytest.mark.skipif(connection.vendor == "sqlite", reason="an SQLite in memory belongs to one thread")
 
 
 def missing(reason: str) -> NoReturn:

@@ -11,11 +11,8 @@ from django.utils import timezone
 from telephony.calls import steps
 from telephony.calls.steps import Moved
 from telephony.models import Call, State, Step
+from tests import needs
 from tests.conftest import CONTACT, NUMBER
-
-needs_two_connections = pytest.mark.skipif(
-    "connection.vendor == 'sqlite'", reason="an SQLite in memory belongs to one thread"
-)
 
 
 @pytest.fixture
@@ -60,7 +57,7 @@ def run_while_first_is_locked(first, second, act):
     return errors
 
 
-@needs_two_connections
+@needs.two_connections
 @pytest.mark.django_db(transaction=True)
 def test_worker_that_finishes_waits_for_whoever_holds_the_first_call(calls, tenant):
     batch = Call.objects.claim(tenant.pk, State.READY, limit=2, now=timezone.now())
@@ -73,7 +70,7 @@ def test_worker_that_finishes_waits_for_whoever_holds_the_first_call(calls, tena
     assert set(Call.objects.values_list("state", flat=True)) == {State.UPLOADED}
 
 
-@needs_two_connections
+@needs.two_connections
 @pytest.mark.django_db(transaction=True)
 def test_worker_that_claims_waits_for_whoever_holds_the_first_call(calls, tenant):
     taken = []
@@ -85,7 +82,7 @@ def test_worker_that_claims_waits_for_whoever_holds_the_first_call(calls, tenant
     assert {call.pk for call in taken} == {call.pk for call in calls}
 
 
-@needs_two_connections
+@needs.two_connections
 @pytest.mark.django_db(transaction=True)
 def test_calls_that_become_due_wait_for_whoever_holds_the_first(calls, tenant):
     now = timezone.now()

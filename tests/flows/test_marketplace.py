@@ -18,6 +18,7 @@ from crm.retailcrm.client import RetailCrmClient
 from telephony import tasks
 from tenants import onboarding
 from tenants.models import ACTIVATION_LINK_LIFETIME, AuditLogEntry, CrmConnection, Tenant
+from tests import needs
 from tests.conftest import CONTACT, CRM_HOST, IVAN, NUMBER
 from tests.crm.retailcrm.samples import load
 from tests.fakes.retailcrm_marketplace import PartnerAccount
@@ -469,7 +470,7 @@ def test_two_concurrent_registrations_create_one_tenant(client, cabinet, crm, cr
     assert len(crm.modules) == 1
 
 
-@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="an SQLite in memory belongs to one thread")
+@needs.two_connections
 def test_many_concurrent_registrations_create_one_tenant(client, cabinet, crm, transactional_db):
     form, answers = cabinet.form(crm.key, f"https://{CRM_HOST}"), []
 

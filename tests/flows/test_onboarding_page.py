@@ -20,7 +20,7 @@ from crm.retailcrm.client import RetailCrmClient
 from telephony import checks
 from tenants import onboarding
 from tenants.models import AuditLogEntry, CheckRun, CrmConnection, Employee, Tenant, UisConnection, VirtualNumber
-from tests import html_text, task_queue
+from tests import html_text, needs, task_queue
 from tests.conftest import ANNA, CRM_HOST, IVAN, NUMBER, PETR
 from tests.flows.templates import send_every_event
 
@@ -582,7 +582,7 @@ def test_client_disconnected_during_an_action_gets_nothing_stored(new_tenant, cl
     assert not VirtualNumber.objects.filter(is_default=True).exists()
 
 
-@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="an SQLite in memory belongs to one thread")
+@needs.two_connections
 def test_keys_sent_while_disconnecting_are_deleted(new_tenant, client, monkeypatch, transactional_db):
     real, threads = KeysForm.is_valid, []
 

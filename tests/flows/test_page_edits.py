@@ -33,7 +33,7 @@ from tenants.models import (
     User,
     VirtualNumber,
 )
-from tests import html_text
+from tests import html_text, needs
 from tests.conftest import ANNA, IVAN, PETR
 from tests.users import create_user
 
@@ -456,7 +456,7 @@ def meanwhile(monkeypatch):
     return arrange
 
 
-@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="an SQLite in memory belongs to one thread")
+@needs.two_connections
 @pytest.mark.parametrize("happens", [disconnect, rotate, break_circuit, relink], ids=lambda happens: happens.__name__)
 def test_nothing_that_happens_while_the_page_is_saved_is_undone(
     transactional_db, page, tenant, pbx, crm, meanwhile, happens
@@ -483,7 +483,7 @@ def test_nothing_that_happens_while_the_page_is_saved_is_undone(
     assert now.crm.site == "shop-two"
 
 
-@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="an SQLite in memory belongs to one thread")
+@needs.two_connections
 def test_unique_value_that_somebody_else_takes_first_is_a_field_error(transactional_db, page, tenant, twin, meanwhile):
     meanwhile(lambda: Tenant.objects.filter(pk=twin.pk).update(slug="taken"), before="save_model")
     answer = page(slug="taken")

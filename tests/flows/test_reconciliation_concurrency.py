@@ -11,9 +11,10 @@ from telephony.models import Call, DailyReconciliation
 from telephony.reconciliation import compare, stats
 from telephony.reconciliation.stats import ReconciliationStats
 from telephony.uis.types import EndedEvent
+from tests import needs
 from tests.conftest import IVAN, NUMBER
 
-pytestmark = pytest.mark.skipif("connection.vendor == 'sqlite'", reason="an SQLite in memory belongs to one thread")
+pytestmark = needs.two_connections
 
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=ZoneInfo("Europe/Moscow"))
 BRIEFLY = 0.3

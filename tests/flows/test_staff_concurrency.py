@@ -14,13 +14,13 @@ from crm.retailcrm.client import RetailCrmClient
 from telephony import task_names, tasks
 from telephony.uis.client import UisClient
 from tenants.models import Connection, CrmUser, Employee, Tenant, TransferRules, VirtualNumber
-from tests import task_queue
+from tests import needs, task_queue
 from tests.conftest import CRM_HOST
 from tests.fakes.retailcrm_marketplace import PartnerAccount
 from tests.flows.test_incomplete_lists import codes_of
 
 pytestmark = [
-    pytest.mark.skipif("connection.vendor == 'sqlite'", reason="an SQLite in memory belongs to one thread"),
+    needs.two_connections,
     pytest.mark.django_db(transaction=True),
 ]
 PEOPLE = 60

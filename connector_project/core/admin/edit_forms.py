@@ -45,7 +45,7 @@ class MergingForm(forms.BaseForm):
 
     def opened_as(self) -> str:
         """Return the name of this form's row in the page; "" for a new row, which nobody else can change."""
-        raise NotImplementedError
+        raise NotImplementedError  # Abstract: forms have a metaclass of their own, so this is no ABC.
 
     def stored_value(self, name: str) -> Any:
         """Return the value that the row has now."""
