@@ -14,11 +14,13 @@ from django.utils import timezone
 from hypothesis import HealthCheck, settings
 
 from tenants.models import Tenant
+from tests import needs, tenant_factory
 from tests import task_queue as real_queue
-from tests import tenant_factory
 from tests.fakes import retailcrm, uis
 from tests.fakes.alert_receiver import Receiver
 from tests.fakes.uis_account import FIRST_SESSION
+from tests.ports import free_port
+from tests.processes.servers import Missing, Redis
 
 NUMBER = "74950000001"
 CONTACT = "79990000001"
@@ -36,6 +38,19 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    """A Redis of this test process alone: others run the same tests at the same time."""
+    server = Redis(free_port())
+    try:
+        server.set_up()
+    except Missing as exc:
+        server.remove()
+        needs.missing(str(exc))
+    yield server
+    server.remove()
 
 
 @pytest.fixture

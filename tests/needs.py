@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-import redis
 from django.db import connection
 
 two_connections = pytest.mark.skipif(connection.vendor == "sqlite", reason="an SQLite in memory belongs to one thread")
@@ -16,16 +15,6 @@ def missing(reason: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
-
-
-def redis_at(url: str) -> redis.Redis:
-    """Return a client of the Redis at this URL, if it answers."""
-    server = redis.Redis.from_url(url, socket_timeout=2)
-    try:
-        server.ping()
-    except redis.RedisError:
-        missing(f"Redis does not answer at {url}")
-    return server
 
 
 def program(path: Path, *, package: str) -> Path:

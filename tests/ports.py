@@ -26,3 +26,10 @@ def free_pair() -> int:
             for probe in taken:
                 probe.close()
     raise AssertionError("no free ports")
+
+
+def free_port() -> int:
+    """Return a port that the system has just found free."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -10,24 +10,20 @@ from django.db import connection
 from connector_project.core import rate_limit
 from connector_project.core.models import RateLimitSlot
 from connector_project.core.rate_limit import RateLimit, RateLimitExceeded, acquire
-from tests import needs
 
 pytestmark = pytest.mark.sql
 
-REDIS = "redis://127.0.0.1:6379/12"
 PER_SECOND = 40
 
 
 @pytest.fixture(params=["database", "redis"])
-def limit(request, settings, transactional_db, real_pacing):
+def limit(request, settings, transactional_db, real_pacing, redis_server):
     """A rate limit in the database, and in a real Redis."""
     if request.param == "database":
         settings.REDIS_URL = ""
     else:
-        settings.REDIS_URL = REDIS
-        needs.redis_at(REDIS)
+        settings.REDIS_URL = redis_server.url
     rate_limit._script.cache_clear()
-    # A unique name: other runs of these tests may use the same Redis at the same time.
     yield RateLimit(f"test-{uuid.uuid4().hex}", PER_SECOND)
     rate_limit._script.cache_clear()
 
@@ -158,11 +154,11 @@ def test_machine_whose_clock_is_ahead_does_not_starve_the_others(limit, settings
 
 
 @pytest.mark.parametrize("seconds", [11, 3600])
-def test_clock_that_was_set_back_does_not_close_the_limit(limit, settings, seconds):
+def test_clock_that_was_set_back_does_not_close_the_limit(limit, settings, seconds, redis_server):
     """The next slot is farther ahead than anybody reserves one."""
     slot = int((time.time() + seconds) * rate_limit.MICROSECOND)
     if settings.REDIS_URL:
-        needs.redis_at(REDIS).set(f"budget:{limit.name}", slot)
+        redis_server.connect().set(f"budget:{limit.name}", slot)
     else:
         RateLimitSlot.objects.create(name=limit.name, next_slot_at=slot)
     assert rate_limit.try_acquire(limit)

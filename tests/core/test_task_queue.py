@@ -17,23 +17,18 @@ from connector_project.operations.onboarding import activation
 from crm import commands, integration_module
 from telephony import task_names
 from tenants.models import CrmConnection, UisConnection
-from tests import needs
 
 pytestmark = pytest.mark.sql
 
-REDIS = "redis://127.0.0.1:6379/13"
-
 
 @pytest.fixture
-def real_redis(settings):
+def real_redis(settings, redis_server):
     """Queue in a real Redis."""
-    server = needs.redis_at(REDIS)
-    server.flushdb()
-    settings.REDIS_URL = REDIS
+    redis_server.flush()
+    settings.REDIS_URL = redis_server.url
     task_queue._broker.cache_clear()
-    yield server
+    yield redis_server.connect()
     task_queue._broker.cache_clear()
-    server.flushdb()
 
 
 @pytest.mark.django_db(transaction=True)

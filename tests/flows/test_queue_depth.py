@@ -19,26 +19,22 @@ from telephony import task_names
 from telephony import tasks as telephony_tasks
 from telephony.models import Call, Notification
 from telephony.webhooks import process, receive
-from tests import needs
 from tests import task_queue as real_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 
 pytestmark = pytest.mark.slow  # the rows are committed: the database is emptied after each test
 
-REDIS = "redis://127.0.0.1:6379/11"
 MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture(params=["database", "redis"], autouse=True)
-def broker(request, settings, transactional_db):
+def broker(request, settings, transactional_db, redis_server):
     """Queue in the database, and in a real Redis."""
-    settings.REDIS_URL = REDIS if request.param == "redis" else ""
-    server = needs.redis_at(REDIS)
-    server.flushdb()
+    settings.REDIS_URL = redis_server.url if request.param == "redis" else ""
+    redis_server.flush()
     task_queue._broker.cache_clear()
     yield request.param
     task_queue._broker.cache_clear()
-    server.flushdb()
 
 
 @pytest.fixture
@@ -168,14 +164,14 @@ def test_dead_default_cluster_gets_one_entry_of_each_client_and_step(tenant, pbx
     assert len(crm.calls) == 8
 
 
-def test_lost_queue_is_filled_by_the_next_sweep(broker, tenant, pbx, crm, minutes):
+def test_lost_queue_is_filled_by_the_next_sweep(broker, redis_server, tenant, pbx, crm, minutes):
     ring(tenant, pbx, 1)
     store(tenant, pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
     list(minutes(2))
     sweep()
     assert depth("default") == 2
     if broker == "redis":
-        needs.redis_at(REDIS).flushdb()
+        redis_server.flush()
     else:
         real_queue.lose()
     list(minutes(1))

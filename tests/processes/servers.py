@@ -166,12 +166,15 @@ class Redis(Server):
 
     def flush(self) -> None:
         """Delete all data."""
-        with redis.Redis.from_url(self.url) as client:
+        with self.connect() as client:
             client.flushall()
+
+    def connect(self) -> redis.Redis:
+        return redis.Redis.from_url(self.url, socket_timeout=2)
 
     def answers(self) -> bool:
         try:
-            with redis.Redis.from_url(self.url, socket_timeout=2) as client:
+            with self.connect() as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False
