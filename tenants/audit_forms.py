@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from django import forms
+from django.db.models import Q
 
 from connector_project.core.admin.edit_forms import SecretField
 from tenants import audit
@@ -34,6 +35,22 @@ def log_formset(tenant: Tenant, formset: Any, *, by: Any, now: datetime) -> None
     for form in formset.forms:
         if form.has_changed() and form not in formset.deleted_forms:
             log_form(tenant, form, is_new=form in formset.extra_forms, by=by, now=now)
+
+
+def last_change(form: Any, name: str) -> AuditLogEntry | None:
+    """Return the entry of the change that gave a field its present value; None if it came in another way."""
+    row, field = form.instance, form.fields[name]
+    by_hand = Q(action__in=(Action.ADDED, Action.CHANGED), field=name)
+    if isinstance(field, SecretField):
+        by_hand = Q(action=Action.KEY_SET, field__in=("", name))
+    tenant = row if isinstance(row, Tenant) else getattr(row, "tenant", None)
+    entry = audit.entries_for(row, tenant).filter(by_hand).first()
+    is_same = entry and (entry.action == Action.KEY_SET or entry.new == _stored(form, name))
+    return entry if is_same else None
+
+
+def _stored(form: Any, name: str) -> str:
+    return audit.shown(_comparable(form.fields[name], form.stored_value(name)))
 
 
 def _comparable(field: forms.Field, value: Any) -> object:

@@ -1,6 +1,5 @@
 """Forms of the tenant page: keys are write-only, and a changed connection is tried again."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,7 @@ from connector_project.core import time_zones
 from connector_project.core.admin.edit_forms import EditForm, SecretField
 from connector_project.core.admin.edit_formsets import EditFormSet
 from tenants import status_labels
-from tenants.models import CrmConnection, Employee, Tenant, UisConnection, UisStatus
+from tenants.models import CrmConnection, Tenant, UisConnection, UisStatus
 
 # Four characters of a shorter key would reveal too much.
 MIN_HINTED_LENGTH = 12
@@ -99,22 +98,6 @@ class CrmForm(ConnectionForm):
         fields = ("address", "key", "version", "site", "time_zone")
         field_classes = {"address": partial(forms.URLField, assume_scheme="https"), "key": SecretField}
         widgets = {"address": forms.URLInput()}
-
-
-class EmployeeForm(EditForm):
-    """Marks a link that a person changed, so that no sync undoes it."""
-
-    def set_dependent(self) -> Sequence[str]:
-        if "crm_user_id" not in self.changed_data:
-            return ()
-        linked_by = Employee.LinkedBy
-        self.instance.linked_by = linked_by.MANUAL if self.instance.crm_user_id else linked_by.NOT_LINKED
-        self.instance.previous_linked_by = linked_by.NOT_LINKED  # An earlier link must not come back.
-        return ("linked_by", "previous_linked_by")
-
-
-class EmployeeFormSet(EditFormSet):
-    unique = {"crm_user_id": _("Another employee is linked to this CRM user.")}
 
 
 class NumberFormSet(EditFormSet):

@@ -316,6 +316,7 @@ def test_caller_id_can_be_chosen(visit, new_tenant, run_queue, stranger):
     assert visit("number", number=foreign.pk).levels == ["error"]
     VirtualNumber.objects.filter(pk=foreign.pk).update(is_default=True)
     own = VirtualNumber.objects.get(tenant=new_tenant, number="74950000002")
+    assert visit("number", number=own.pk, seen="1").levels == ["error"], "Somebody has changed it meanwhile."
     page = visit("number", number=own.pk)
     assert (page.levels, "+74950000002" in page.messages[0]) == (["success"], True)
     run_queue()

@@ -5,24 +5,20 @@ same field, the form is invalid and says what it is now. Pages saved again after
 """
 
 import functools
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django import forms
-from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
 from django.utils.translation import gettext
 
+from connector_project.core.admin import fingerprints
 from connector_project.core.admin.selection import is_possible
 from connector_project.core.check_results import Text
 
 LONGEST_KEY = 300
 OPENED = "_opened"  # the hidden input with the fingerprints: {form: {field: fingerprint}}
-Fingerprints = Mapping[str, Mapping[str, str]]
 
 
 class SecretField(forms.CharField):
@@ -47,6 +43,10 @@ class MergingForm(forms.BaseForm):
         """Return the name of this form's row in the page; "" for a new row, which nobody else can change."""
         raise NotImplementedError  # Abstract: forms have a metaclass of their own, so this is no ABC.
 
+    def author_of(self, name: str) -> str:
+        """Return who gave a field its present value, and when; "" if that is not known. The admin sets this."""
+        return ""
+
     def stored_value(self, name: str) -> Any:
         """Return the value that the row has now."""
         return self.get_initial_for_field(self.fields[name], name)
@@ -70,6 +70,16 @@ class MergingForm(forms.BaseForm):
         """Return the fields that the person and somebody else have changed differently."""
         return self._comparison[1]
 
+    def followed(self) -> list[str]:
+        """Return what only somebody else has changed since the page was opened, a text for each field."""
+        kept, _conflicts, new_keys = self._comparison
+        return [self._followed_text(name) for name in self.fields if self.add_prefix(name) in kept or name in new_keys]
+
+    def _followed_text(self, name: str) -> str:
+        field, who = self.fields[name], self.author_of(name) or gettext("Somebody else")
+        value = gettext("a new key") if isinstance(field, SecretField) else self._shown_value(name)
+        return gettext("%(field)s: %(value)s (%(who)s)") % {"field": field.label, "value": value, "who": who}
+
     def fails_guard(self) -> bool:
         guarded = self.guarded_values().items()
         return any(self._fingerprint(name, value) != self._opened.get(name) for name, value in guarded if self._opened)
@@ -89,15 +99,28 @@ class MergingForm(forms.BaseForm):
         super()._clean_fields()  # type: ignore[misc]
         for name in self.conflicts():
             if name not in self.errors:
-                self.add_error(name, _conflict_message(self.fields[name], self.stored_value(name)))
+                self.add_error(name, self._conflict_message(name))
+
+    def _conflict_message(self, name: str) -> str:
+        field, who = self.fields[name], self.author_of(name) or gettext("Somebody else")
+        if isinstance(field, SecretField):
+            message = gettext("A new key since you opened this page: %(who)s. Enter yours again to replace it.")
+            return message % {"who": who}
+        message = gettext(
+            "Changed since you opened this page: %(who)s. It is now: %(value)s. Save again to replace it."
+        )
+        return message % {"who": who, "value": self._shown_value(name)}
+
+    def _shown_value(self, name: str) -> str:
+        return _shown(self.fields[name], self.stored_value(name)) or "–"
 
     @functools.cached_property
     def _opened(self) -> Mapping[str, str]:
-        return parse(str(self.data.get(OPENED, ""))).get(self.opened_as(), {}) if self.is_bound else {}
+        return fingerprints.parse(str(self.data.get(OPENED, ""))).get(self.opened_as(), {}) if self.is_bound else {}
 
     @functools.cached_property
-    def _comparison(self) -> tuple[dict[str, Any], list[str]]:
-        """Return the input of fields that only somebody else has changed, and the fields that both have changed."""
+    def _comparison(self) -> tuple[dict[str, Any], list[str], list[str]]:
+        """Return the input of fields that only somebody else has changed, the fields that both have, and new keys."""
         kept: dict[str, Any] = {}
         conflicts = []
         for name in self.fields.keys() & self._opened.keys():
@@ -107,9 +130,10 @@ class MergingForm(forms.BaseForm):
             typed = self._typed(name)
             if typed is not None and self._fingerprint(name, typed) == self._opened[name]:
                 kept[self.add_prefix(name)] = _as_input(self.fields[name], stored)
-            elif typed is None or _as_text(typed) != _as_text(stored):
+            elif typed is None or fingerprints.as_text(typed) != fingerprints.as_text(stored):
                 conflicts.append(name)
-        return kept, [name for name in conflicts if not self._is_left_empty(name)]
+        new_keys = [name for name in conflicts if self._is_left_empty(name)]
+        return kept, [name for name in conflicts if name not in new_keys], new_keys
 
     def _typed(self, name: str) -> Any:
         """Return what the person typed, as the row would store it; None if it is no valid value."""
@@ -127,11 +151,9 @@ class MergingForm(forms.BaseForm):
         return isinstance(self.fields[name], SecretField) and not self.data.get(self.add_prefix(name))
 
     def _fingerprint(self, name: str, value: Any) -> str:
-        """Return a keyed digest: the page must not reveal a secret."""
         if name in self.fields:
             value = self.fields[name].prepare_value(value)
-        text = f"{self.opened_as()}\0{name}\0{_as_text(value)}"
-        return hashlib.blake2b(text.encode(errors="surrogatepass"), key=_key(), digest_size=9).hexdigest()
+        return fingerprints.fingerprint(self.opened_as(), name, value)
 
 
 class EditForm(MergingForm, forms.ModelForm[Any]):
@@ -187,35 +209,6 @@ def dump(shown: Sequence[MergingForm]) -> str:
     return json.dumps({form.opened_as(): form.fingerprints() for form in shown if form.opened_as()})
 
 
-@functools.lru_cache(maxsize=8)
-def parse(text: str) -> Fingerprints:
-    """Parse the hidden input; what is wrong in it is ignored, as if the page had been opened just now."""
-    return {name: fields for name, fields in load_object(text).items() if isinstance(fields, dict)}
-
-
-def load_object(text: str) -> dict[str, Any]:
-    """Parse a JSON object of a hidden input; {} if it is none."""
-    try:
-        found = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-@functools.cache
-def _key() -> bytes:
-    return hashlib.sha256(f"{__name__}{settings.SECRET_KEY}".encode()).digest()
-
-
-def _as_text(value: Any) -> str:
-    """Return a value as text: the same for a stored one and a typed one."""
-    if isinstance(value, datetime):
-        value = value.astimezone(UTC).replace(microsecond=0)
-    if isinstance(value, list | tuple | set | QuerySet):
-        return "\n".join(sorted(str(getattr(one, "pk", one)) for one in value))
-    return "" if value is None else "\n".join(str(value).splitlines())
-
-
 def _as_input(field: forms.Field, value: Any) -> Any:
     """Return a stored value as a widget would return it from the input."""
     if isinstance(field, forms.MultiValueField):
@@ -225,15 +218,6 @@ def _as_input(field: forms.Field, value: Any) -> Any:
 
 def _is_typed(field: forms.Field) -> bool:
     return not field.disabled and not field.widget.is_hidden
-
-
-def _conflict_message(field: forms.Field, value: Any) -> str:
-    if isinstance(field, SecretField):
-        return gettext("Somebody else has entered a key since you opened this page. Enter yours again to replace it.")
-    message = gettext(
-        "Somebody else has changed this since you opened the page; now: %(value)s. Save again to replace it."
-    )
-    return message % {"value": _shown(field, value) or "–"}
 
 
 def _shown(field: forms.Field, value: Any) -> str:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.base import BaseAdmin, page
-from connector_project.core.admin.edit_forms import load_object
+from connector_project.core.admin.fingerprints import load_object
 from tenants import audit
 from tenants.forms import standard_statuses
 from tenants.models import AuditLogEntry, Tenant, TransferRules

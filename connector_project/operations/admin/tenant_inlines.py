@@ -1,4 +1,4 @@
-"""The parts of a client's page: both connections, rules, employees and numbers."""
+"""The parts of a client's page: both connections, rules and numbers."""
 
 from typing import Any
 
@@ -15,8 +15,6 @@ from tenants.datetime_display import full_field
 from tenants.forms import (
     AlwaysSavedForm,
     CrmForm,
-    EmployeeForm,
-    EmployeeFormSet,
     NumberFormSet,
     UisForm,
     key_hint,
@@ -128,37 +126,6 @@ class RulesInline(OnePerTenantInline):
         for name in STATUS_FIELDS:
             fields[name] = forms.ChoiceField(choices=choices, label=fields[name].label, initial=fields[name].initial)
         return formset
-
-
-class EmployeeInline(admin.TabularInline[Employee, Tenant]):
-    model = Employee
-    form = EmployeeForm
-    formset = EmployeeFormSet
-    fields = ("full_name", "extension", "email", "crm_user_id", "linked_by", "caller_id_number", "works")
-    readonly_fields = ("full_name", "extension", "email", "linked_by", "works")
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Tenant | None = None) -> bool:
-        return False  # Employees come from UIS.
-
-    def get_formset(self, request: HttpRequest, obj: Tenant | None = None, **kwargs: Any) -> Any:
-        formset = super().get_formset(request, obj, **kwargs)
-        fields: dict[str, Any] = formset.form.base_fields
-        for name in ("crm_user_id", "caller_id_number"):  # On a phone the columns have no header.
-            if name in fields:
-                fields[name].widget.attrs |= {"placeholder": fields[name].label, "aria-label": fields[name].label}
-        field: Any = fields["caller_id_number"]
-        # One query for all rows instead of one per row.
-        field.choices = [
-            ("", f"— {field.label}"),
-            *((number.pk, str(number)) for number in VirtualNumber.objects.filter(tenant=obj)),
-        ]
-        return formset
-
-    @admin.display(description=_("works in UIS"), boolean=True)
-    def works(self, employee: Employee) -> bool:
-        return not employee.is_dismissed
 
 
 class NumberInline(admin.TabularInline[VirtualNumber, Tenant]):

@@ -29,7 +29,6 @@ from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS
 from connector_project.operations.admin.tenant_filters import ProblemFilter, TenantStatusFilter
 from connector_project.operations.admin.tenant_inlines import (
     CrmInline,
-    EmployeeInline,
     NumberInline,
     RulesInline,
     UisInline,
@@ -124,7 +123,7 @@ class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixi
         return ((None, {"fields": ("name", "language", "time_zone")}),) if obj is None else self.fieldsets
 
     def get_inlines(self, request: HttpRequest, obj: Tenant | None) -> Any:
-        return (UisInline, CrmInline, *((RulesInline, EmployeeInline, NumberInline) if obj else ()))
+        return (UisInline, CrmInline, *((RulesInline, NumberInline) if obj else ()))
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         tenant = kwargs.get("obj")

@@ -173,6 +173,9 @@ def _number(request: HttpRequest, tenant: Tenant) -> HttpResponse:
             messages.error(request, _("Choose a number."))
             return _back(tenant)
         old = VirtualNumber.objects.filter(tenant=tenant, is_default=True).first()
+        if old != chosen and request.POST.get("seen", _seen(old)) != _seen(old):
+            messages.error(request, _("The number has changed since you opened this page. Check it and save again."))
+            return _back(tenant)
         VirtualNumber.objects.filter(tenant=tenant).update(is_default=False)
         own.filter(pk=chosen.pk).update(is_default=True)
         audit.log(
@@ -181,6 +184,11 @@ def _number(request: HttpRequest, tenant: Tenant) -> HttpResponse:
         runner.request_run(tenant, now=now)
     messages.success(request, _("Caller ID for calls from the CRM: %(number)s.") % {"number": chosen})
     return _back(tenant)
+
+
+def _seen(number: VirtualNumber | None) -> str:
+    """Return what the page that shows this default number sends back."""
+    return str(number.pk) if number and number.is_active else ""
 
 
 def _show_sample_popup(request: HttpRequest, tenant: Tenant) -> HttpResponse:

@@ -1,0 +1,63 @@
+"""Employees in the admin, a page for each; their links to CRM users are changed on the mapping page only."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.core.admin.base import BaseAdmin
+from connector_project.core.admin.edit_forms import EditForm
+from connector_project.core.admin.editing import EditAdmin
+from tenants import audit_forms
+from tenants.models import Employee, VirtualNumber
+
+OF_ONE_CLIENT = "tenant__id__exact"
+
+
+@admin.register(Employee)
+class EmployeeAdmin(BaseAdmin, EditAdmin):
+    list_display = ("full_name", "extension", "email", "tenant", "crm_user", "linked_by", "caller_id_number", "works")
+    list_filter = ("linked_by", "is_dismissed")
+    list_select_related = ("tenant", "caller_id_number")
+    list_per_page = 50
+    show_full_result_count = False
+    search_fields = ("full_name", "=extension", "email", "tenant__name")
+    form = EditForm
+    fields = ("tenant", "full_name", "extension", "email", "crm_user", "linked_by", "caller_id_number", "works")
+    readonly_fields = tuple(name for name in fields if name != "caller_id_number")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # Employees come from UIS.
+
+    def has_delete_permission(self, request: HttpRequest, obj: Employee | None = None) -> bool:
+        return False
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        return lookup == OF_ONE_CLIENT or super().lookup_allowed(lookup, value, request)
+
+    def title_of(self, obj: Employee) -> str:
+        return str(obj)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """Offer only numbers of the employee's client."""
+        form = super().get_form(request, obj, change=change, **kwargs)
+        if field := form.base_fields.get("caller_id_number"):
+            field.queryset = VirtualNumber.objects.filter(tenant=obj.tenant_id)
+        return form
+
+    @admin.display(description=_("CRM user"), ordering="crm_user_id")
+    def crm_user(self, employee: Employee) -> str:
+        where = reverse("admin:tenants_tenant_employee_mapping", args=[employee.tenant_id])
+        return format_html('<a href="{}">{}</a>', where, employee.crm_user_id or "–")
+
+    @admin.display(description=_("works in UIS"), boolean=True)
+    def works(self, employee: Employee) -> bool:
+        return not employee.is_dismissed
+
+    def save_model(self, request: HttpRequest, obj: Employee, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        audit_forms.log_form(obj.tenant, form, is_new=False, by=request.user, now=timezone.now())
