@@ -6,11 +6,13 @@ from datetime import datetime
 from telephony.calls import late_answers, pipeline, recording_selection, reopen, sources, steps
 from telephony.calls.resolution import CallResolution, ResolutionStatus
 from telephony.calls.sources import Sources, StaffDirectory
-from telephony.models import Call, Step
+from telephony.models import Call, FailureReason, Step
 from telephony.uis.types import CallEvent, EndedEvent
 from tenants.models import Tenant
 
 State = Call.State
+# Without legs, a call in one of these was found to be missed, and passed the rules.
+DECIDED_AS_MISSED = {State.RESOLVING_OWNER, State.READY}
 
 
 def apply_event(tenant: Tenant, event: CallEvent, *, now: datetime) -> bool:
@@ -66,6 +68,7 @@ def _resolve_open_call(call: Call, event: CallEvent, earlier: Collection[CallEve
     if call.has_legs and news and news.status == ResolutionStatus.NEEDS_LEGS:
         call.has_legs = False  # The legs are not the whole call.
         return _fetch_legs(call, sent=sent, now=now)
+    is_decided, kind = call.state in DECIDED_AS_MISSED and call.claim_token is None, reopen.kind(call)
     resolution, owner = Sources({call.session_id: [event, *earlier]}, staff).resolve(call)
     pipeline.apply_resolution(call, resolution, owner=owner)
     if call.has_legs:
@@ -76,6 +79,8 @@ def _resolve_open_call(call: Call, event: CallEvent, earlier: Collection[CallEve
         or (resolution.status == ResolutionStatus.NEEDS_LEGS and call.state != State.DEBOUNCING)
     ):
         return _fetch_legs(call, sent=sent, now=now)
+    if is_decided and reopen.kind(call) != kind:
+        return call.move_to(State.DEBOUNCING, reason=FailureReason.DEBOUNCE, now=now)  # The rules decide again.
     if news and (is_fetching or call.state == State.DEBOUNCING):
         call.release(now)  # The worker that holds it decides without this event: its claim ends.
     if is_fetching and resolution.links and call.claim_token is None and call.failed_at is None:

@@ -17,7 +17,7 @@ _facts = attrgetter(
     *("status", "direction", "contact", "number", "is_internal", "is_lost", "result", "started_at"),
     *("owner_id", "owner_number", "candidate_ids", "rung_employee_ids"),
 )
-_kind = attrgetter("direction", "contact", "number", "is_internal", "is_lost")
+kind = attrgetter("direction", "contact", "number", "is_internal", "is_lost")
 
 
 def reopen_on_report(call: Call, reported: EndedEvent, known: Sources, *, now: datetime) -> bool:
@@ -75,7 +75,7 @@ def _apply(call: Call, before: CallResolution, news: CallResolution, *, staff: S
         return news.is_lost is False and before.is_lost is not False and late_answers.note([call], now=now)
     skipped_before = _apply_rules(copy(call), before, staff, now=now)
     skipped_by = _apply_rules(call, news, staff, now=now)
-    if _kind(before) == _kind(news) and skipped_before == skipped_by:
+    if kind(before) == kind(news) and skipped_before == skipped_by:
         return False
     call.skip_reason = skipped_by
     if not skipped_by:

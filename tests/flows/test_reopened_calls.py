@@ -119,6 +119,22 @@ def test_skipped_call_of_which_more_is_told_is_uploaded(told, crm, later, strang
     assert CallLogEntry.objects.filter(step="REOPENED").count() == 1
 
 
+def test_miss_that_waits_for_the_crm_is_decided_again_by_better_facts(told, crm, later, tenant):
+    """By what is known now a rule skips it: the CRM must not get it when it is back."""
+    story = STORIES[SkipReason.CONTACT]
+    tell = told(story)
+    tenant.crm.record_failure(wait=900, is_live=True, now=timezone.now())
+    tell([("call_end", {})])
+    later(timedelta(seconds=10))
+    assert skip_reasons() == [("READY", "")]
+    tell([("call_end", {})], notification_name="again")
+    assert skip_reasons() == [("READY", "")], "Nothing new."
+    tell([("call_end", {"contact_phone_number": OTHER_CONTACT})])
+    for _minute in range(20):
+        later(timedelta(minutes=1))
+    assert (skip_reasons(), crm.calls) == ([("SKIPPED", SkipReason.CONTACT)], [])
+
+
 @BY_REASON
 def test_event_that_changes_nothing_leaves_a_call_skipped(told, crm, later, uis_world, reason, story):
     tell = told(story)
