@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
@@ -31,6 +32,18 @@ CRM_HOST = "acct-example.retailcrm.ru"
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("connector", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("connector")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the further cases of sampled tests to the exhaustive run."""
+    seen = Counter[str]()
+    for item in items:
+        if marker := item.get_closest_marker("sampled"):
+            test = item.nodeid.partition("[")[0]
+            seen[test] += 1
+            if seen[test] > marker.args[0]:
+                item.add_marker(pytest.mark.exhaustive)
 
 
 def pytest_collection_finish() -> None:

@@ -17,6 +17,8 @@ from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes.retailcrm_faults import GARBLED as CRM_GARBLED
 from tests.fakes.uis_faults import GARBLED as UIS_GARBLED
 
+pytestmark = pytest.mark.sampled(1)
+
 LEGS = "get.call_legs_report"
 # An answer without JSON looks like an outage; the others are not as documented.
 UNEXPECTED = [kind for kind in UIS_GARBLED if kind != "truncated"]
@@ -104,6 +106,7 @@ def test_calls_that_waited_for_days_are_retried_after_a_fault(
     assert len(crm.calls) == 3
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_fault_after_days_without_the_crm_does_not_fail_the_calls(missed, crm, crm_world, minutes, stranger):
     """They were tried five times before the outage."""
@@ -117,6 +120,7 @@ def test_fault_after_days_without_the_crm_does_not_fail_the_calls(missed, crm, c
     assert len(crm.calls) == 3
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_manager_is_asked_for_again_after_days_without_access(missed, crm, crm_world, minutes):
     TransferRules.objects.update(missed_owner="RESPONSIBLE")

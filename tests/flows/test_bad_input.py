@@ -13,6 +13,8 @@ from tenants.models import Employee
 from tests import html_text
 from tests.conftest import CONTACT, IVAN, NUMBER
 
+pytestmark = pytest.mark.sampled(1)
+
 BAD = {
     "long": "x" * 10_000,
     "long number": "9" * 5_000,

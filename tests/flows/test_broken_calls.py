@@ -19,6 +19,8 @@ from tenants.models import CrmConnection, TransferRules
 from tests import task_queue
 from tests.conftest import IVAN, NUMBER
 
+pytestmark = pytest.mark.sampled(1)
+
 CONTACTS = [f"7999500000{number}" for number in range(3)]
 BAD = CONTACTS[1]
 FOREIGN = UndecryptableText.create(Fernet(Fernet.generate_key()).encrypt(b"secret").decode())

@@ -30,6 +30,8 @@ from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import retailcrm_methods
 from tests.users import create_user
 
+pytestmark = pytest.mark.sampled(1)
+
 LEGS, EVENT, UPLOAD = "get.call_legs_report", crm_client.EVENT_RIGHT, crm_client.UPLOAD_RIGHT
 
 
@@ -119,6 +121,7 @@ def test_steps_need_the_rights_that_their_requests_name():
 # --- one right is missing
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_missing_legs_report_stops_only_answered_calls(
     minutes, tenant, stranger, pbx, crm, uis_world, add_answered, add_missed
@@ -278,6 +281,7 @@ def test_client_with_a_denial_has_the_status(clock, tenant, subject, status):
 # --- several at once
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_module_switched_off_stays_off_after_a_wrong_key(client, minutes, tenant, crm, crm_world, add_missed):
     form = {"clientId": tenant.crm.client_id, "activity": json.dumps({"active": False, "freeze": False})}
@@ -464,6 +468,7 @@ def test_hanging_status_push_ends_with_its_first_request(clock, tenant, crm, crm
 DAY = ["86400", "Wed, 11 Mar 2026 09:00:00 GMT"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("retry_after", DAY)
 def test_crm_is_tried_every_half_hour_whatever_it_asks_for(clock, tenant, crm, crm_world, add_missed, retry_after):
     crm_world.break_down("503", retry_after=retry_after)

@@ -30,6 +30,8 @@ from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes.alert_receiver import SECRET, URL
 
+pytestmark = pytest.mark.sampled(2)
+
 
 class Queue:
     """One queue: how its row comes into being, what a worker does with it, and where that can break."""

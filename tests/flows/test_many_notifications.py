@@ -12,6 +12,8 @@ from telephony.uis import webhooks
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 
+pytestmark = pytest.mark.sampled(1)
+
 
 @pytest.fixture
 def few(monkeypatch):

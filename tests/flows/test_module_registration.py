@@ -19,6 +19,8 @@ from tenants.models import CrmConnection, CrmUser, Employee, Tenant
 from tests.conftest import ANNA
 from tests.flows.test_incomplete_lists import codes_of
 
+pytestmark = pytest.mark.sampled(2)
+
 FIRST = {(27, "101"), (28, "102")}
 CLAIM = UUID(int=1)
 NEWEST = {*FIRST, (29, "103"), (30, "104")}

@@ -39,6 +39,8 @@ from tests import html_text, needs
 from tests.conftest import ANNA, IVAN, PETR
 from tests.users import create_user
 
+pytestmark = pytest.mark.sampled(2)
+
 # For each page that can be saved: a field for one person and its new value, and one for another person.
 PAGES = {
     Tenant: ({"name": "Rose"}, {"works_weekends": True}),
@@ -173,6 +175,7 @@ def test_change_of_the_same_field_is_reported_once(open_page, objects, model):
     assert getattr(rows.get(), name) == typed
 
 
+@pytest.mark.exhaustive
 def test_rejected_page_follows_what_others_changed(page, tenant):
     """A page shown again after an error must not undo, when it is saved again, what it never showed."""
     Tenant.objects.update(name="x.y", works_weekends=True)
@@ -258,6 +261,7 @@ def test_nothing_that_happens_while_the_page_is_open_is_undone(page, tenant, pbx
     assert is_refused or CrmConnection.objects.get(tenant=tenant).site == "shop-two"
 
 
+@pytest.mark.exhaustive
 def test_disconnected_client_gets_no_key_until_the_page_is_opened_again(page, open_page, tenant):
     offboarding.offboard(tenant, now=timezone.now())
     typed = {"crm-0-key": "new", "uis-0-access_token": "new", "crm-0-site": "x"}
@@ -436,6 +440,7 @@ def test_number_of_a_deleted_row_goes_to_a_row_before_it(page, tenant):
     assert numbers(tenant) == [("74950000002", True)]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("typed", [{"0-number": "74950000002"}, {"1-is_default": "on"}], ids=str)
 def test_two_rows_with_one_number_or_two_defaults_are_a_field_error(page, tenant, typed):
     before = numbers(tenant)

@@ -137,6 +137,7 @@ def test_pop_up_that_is_too_late_is_closed_by_the_sweep(tenant, pbx, crm, minute
     assert (depth("default"), depth("fast"), crm.events) == (0, 0, [])
 
 
+@pytest.mark.exhaustive
 def test_busy_workers_get_one_entry_of_a_client_from_the_ticker(tenant, stranger):
     """Two minutes of ticks, and nobody takes anything."""
     now = timezone.now()
@@ -189,6 +190,7 @@ def test_equal_entry_in_the_other_queue_does_not_count():
     assert (depth("default"), depth("fast")) == (2, 1)
 
 
+@pytest.mark.exhaustive
 def test_schedules_do_not_pile_up(minutes):
     """While the guard of a cluster lives and its workers do not."""
     from django_q.models import Schedule

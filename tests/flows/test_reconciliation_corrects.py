@@ -18,6 +18,8 @@ from tenants.models import TransferRules
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 
+pytestmark = pytest.mark.sampled(1)
+
 MOSCOW = ZoneInfo("Europe/Moscow")
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=MOSCOW)
 

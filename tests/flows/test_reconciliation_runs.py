@@ -19,6 +19,8 @@ from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes import uis_data
 
+pytestmark = pytest.mark.sampled(2)
+
 MOSCOW = ZoneInfo("Europe/Moscow")
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=MOSCOW)
 TEN_MINUTES = timedelta(minutes=10)

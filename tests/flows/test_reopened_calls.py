@@ -15,6 +15,8 @@ from tenants.models import Employee, TransferRules, VirtualNumber
 from tenants.transfer_rules import SkipReason
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 
+pytestmark = pytest.mark.sampled(3)
+
 OTHER_CONTACT = "79990000009"
 
 

@@ -26,6 +26,8 @@ from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.flows.templates import send_every_event
 from tests.users import create_user
 
+pytestmark = pytest.mark.sampled(2)
+
 ENGLISH = {"accept-language": "en"}
 CALLS = "/admin/telephony/call/"
 

@@ -76,6 +76,7 @@ def test_old_calls_are_collected_among_live_ones(old_calls, work, pbx, crm, uis_
     assert len(requests) <= minutes * 3 + 5
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_old_calls_leave_the_reserve_of_points_to_live_ones(old_calls, work, pbx, crm):
     work(timedelta(minutes=2))
