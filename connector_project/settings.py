@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from connector_project import env
+from connector_project.core.body_limits import LARGEST_STAFF_BODY
 from connector_project.core.logging import logging_config
 from connector_project.core.redaction import sentry_before_send
 from connector_project.env import BASE_DIR
@@ -72,6 +73,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "connector_project.core.middleware.BodyLimits",  # before anything that reads a body
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -198,6 +200,9 @@ SECURE_HSTS_PRELOAD = _is_https
 SESSION_COOKIE_SECURE = _is_https
 CSRF_COOKIE_SECURE = _is_https
 SECURE_REFERRER_POLICY = "same-origin"
+# Nobody sends files: without handlers they are read over and kept nowhere.
+FILE_UPLOAD_HANDLERS: list[str] = []
+DATA_UPLOAD_MAX_MEMORY_SIZE = LARGEST_STAFF_BODY
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # the page of a tenant with a thousand employees is one form
 
 # Alert deliveries.
@@ -212,7 +217,7 @@ ALARM_WEBHOOK_URL = env.webhook("ALARM_WEBHOOK_URL", trusted=TRUSTED_REMOTE_HOST
 ALARM_WEBHOOK_SECRET = env.webhook_secret("ALARM_WEBHOOK_SECRET", is_needed=bool(ALARM_WEBHOOK_URL))
 
 LOG_LEVEL = env.one_of("LOG_LEVEL", default="INFO", allowed=("DEBUG", "INFO", "WARNING", "ERROR"))
-LOG_FORMAT = env.one_of("LOG_FORMAT", default="text", allowed=("text", "json"))
+LOG_FORMAT = env.log_format()
 LOGGING = logging_config(level=LOG_LEVEL, style=LOG_FORMAT)
 
 SENTRY_DSN = env.text("SENTRY_DSN")

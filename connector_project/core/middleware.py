@@ -1,4 +1,4 @@
-"""Middleware: a fresh log context, and X-Forwarded-For and X-Forwarded-Proto from trusted networks only."""
+"""Middleware: a fresh log context, limits of bodies, and X-Forwarded-… headers from trusted networks only."""
 
 import ipaddress
 from collections.abc import Callable
@@ -9,9 +9,12 @@ from django.shortcuts import render
 from structlog.contextvars import clear_contextvars
 
 from connector_project.core import logging
+from connector_project.core.body_limits import largest_body
 from connector_project.core.transactions import is_conflict
 
 logger = logging.logger(__name__)
+
+COUNTED_BY_VIEWS = "/hooks/"
 
 
 class LogContext:
@@ -22,6 +25,26 @@ class LogContext:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         clear_contextvars()
+        return self.get_response(request)
+
+
+class BodyLimits:
+    """Rejects a body that is too large, or of which nobody says how large it is, before anything of it is read.
+
+    Not for webhooks and callbacks: their views do the same, and count what they reject for the tenant.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path.startswith(COUNTED_BY_VIEWS):
+            return self.get_response(request)
+        length = request.headers.get("Content-Length") or "0"
+        if "Transfer-Encoding" in request.headers or not length.isdecimal():
+            return render(request, "411.html", status=411)
+        if int(length) > largest_body(request.path):
+            return render(request, "413.html", status=413)
         return self.get_response(request)
 
 
