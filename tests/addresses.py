@@ -1,26 +1,35 @@
-"""Every address of the product, from the URL configuration: tests of all of them need no list written by hand."""
+"""Every address of the URL configuration, as a template: `{name}` is a part of the path that varies."""
 
+import re
 from collections.abc import Iterator
-from typing import Any
 
 from django.urls import URLPattern, URLResolver, get_resolver
-from django.utils.regex_helper import normalize
+from django.urls.resolvers import RoutePattern
+
+PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
+GROUP = re.compile(r"\(\?P<(\w+)>[^)]*\)")
 
 
-def addresses(value: object = 1) -> list[str]:
-    """Return a path for each pattern; each of its parameters has the value."""
-    return sorted({path for path in _walk(get_resolver(), "/", value) if not path.startswith("/static/")})
+def templates() -> list[str]:
+    """Return all addresses of views, without Django's catch-all of the admin."""
+    return sorted({found for found in _walk(get_resolver().url_patterns, "/") if not found.endswith("{url}")})
 
 
-def _walk(resolver: URLResolver, prefix: str, value: object) -> Iterator[str]:
-    for one in resolver.url_patterns:
-        path = prefix + _path(one.pattern, value)
-        if isinstance(one, URLPattern):
-            yield path
+def parts(template: str) -> list[str]:
+    return re.findall(r"\{(\w+)\}", template)
+
+
+def _walk(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[str]:
+    for one in patterns:
+        path = prefix + _template(one.pattern)
+        if isinstance(one, URLResolver):
+            yield from _walk(one.url_patterns, path)
         else:
-            yield from _walk(one, path, value)
+            yield path
 
 
-def _path(pattern: Any, value: object) -> str:
-    text, names = normalize(pattern.regex.pattern)[0]
-    return str(text % dict.fromkeys(names, value))
+def _template(pattern: object) -> str:
+    if isinstance(pattern, RoutePattern):
+        return PARAMETER.sub(r"{\1}", str(pattern))
+    text = GROUP.sub(r"{\1}", str(pattern).removeprefix("^").removesuffix("$").removesuffix(r"\Z"))
+    return text.replace(r"\.", ".").replace("/?", "/")

@@ -9,7 +9,7 @@ from django.shortcuts import render
 from structlog.contextvars import clear_contextvars
 
 from connector_project.core import logging
-from connector_project.core.body_limits import largest_body
+from connector_project.core.body_limits import is_within, largest_body
 from connector_project.core.transactions import is_conflict
 
 logger = logging.logger(__name__)
@@ -40,10 +40,10 @@ class BodyLimits:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path.startswith(COUNTED_BY_VIEWS):
             return self.get_response(request)
-        length = request.headers.get("Content-Length") or "0"
-        if "Transfer-Encoding" in request.headers or not length.isdecimal():
+        length = request.headers.get("Content-Length", "")
+        if not length and "Transfer-Encoding" in request.headers:
             return render(request, "411.html", status=411)
-        if int(length) > largest_body(request.path):
+        if length and not is_within(length, largest_body(request.path)):
             return render(request, "413.html", status=413)
         return self.get_response(request)
 

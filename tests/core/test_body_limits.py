@@ -1,17 +1,23 @@
 """No body is read beyond its limit, and no file is ever written, whatever the address."""
 
+import re
+
 import pytest
 from django.core.files import uploadedfile
 from django.test import Client
 
 from connector_project.core import body_limits
 from connector_project.core.body_limits import LARGEST_BODY, LARGEST_STAFF_BODY
-from tests.addresses import addresses
+from tests.addresses import templates
 
 pytestmark = pytest.mark.django_db
 
 BOUNDARY = "x" * 20
 COUNTED_BY_VIEWS = "/hooks/"
+
+
+def addresses():
+    return [re.sub(r"\{\w+\}", "1", template) for template in templates()]
 
 
 def upload(size):
@@ -59,8 +65,8 @@ def send(client, path, body, **headers):
 
 
 def test_walk_finds_the_addresses():
-    found = addresses("a")
-    assert {"/hooks/uis/a/", "/admin/login/", "/connect/retailcrm/register/", "/activate/a/", "/language/"} <= {*found}
+    found = addresses()
+    assert {"/hooks/uis/1/", "/admin/login/", "/connect/retailcrm/register/", "/activate/1/", "/language/"} <= {*found}
     assert len(found) > 100
 
 

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from connector_project.core.http_server import IgnoreAccept
+from connector_project.core.http_server import IgnoreAccept, is_too_large
 from connector_project.operations.onboarding import marketplace
 from crm import api_scopes, integration_module
 
@@ -36,6 +36,8 @@ class RegisterView(_MarketplaceView):
     """A user pressed "Connect" in the marketplace; the request has the key of their account."""
 
     def post(self, request: Request) -> Response:
+        if is_too_large(request._request):
+            return Response(status=413)
         # Only from the form: query strings are logged.
         offer = request._request.POST.get("register", "")
         try:
