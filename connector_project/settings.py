@@ -172,6 +172,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "UNAUTHENTICATED_USER": None,
+    # OPTIONS is answered like any other method that a view does not have, not with a description of the view.
+    "DEFAULT_METADATA_CLASS": None,
     "EXCEPTION_HANDLER": "connector_project.core.http_server.api_exception_handler",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
@@ -215,6 +217,9 @@ if ALARM_EMAILS and not _mail:
     raise ImproperlyConfigured("ALARM_EMAILS needs EMAIL_URL, the server that sends the mail.")
 ALARM_WEBHOOK_URL = env.webhook("ALARM_WEBHOOK_URL", trusted=TRUSTED_REMOTE_HOSTS)
 ALARM_WEBHOOK_SECRET = env.webhook_secret("ALARM_WEBHOOK_SECRET", is_needed=bool(ALARM_WEBHOOK_URL))
+
+# Details of /health/ready/ for monitors on other machines.
+METRICS_TOKEN = env.text("METRICS_TOKEN")
 
 LOG_LEVEL = env.one_of("LOG_LEVEL", default="INFO", allowed=("DEBUG", "INFO", "WARNING", "ERROR"))
 LOG_FORMAT = env.log_format()

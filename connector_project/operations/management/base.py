@@ -8,11 +8,22 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from connector_project.core import local_dates
+from connector_project.core.redaction import redact
 from tenants.models import Tenant
 
 
 class JsonCommand(BaseCommand):
     """A command for use in scripts."""
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """Take no abbreviated options, and repeat no secrets.
+
+        `--uis-token KEY` would otherwise stand for `--uis-token-file KEY`, whose error shows the key.
+        """
+        parser = super().create_parser(prog_name, subcommand, allow_abbrev=False, **kwargs)
+        refuse = parser.error
+        parser.error = lambda message: refuse(redact(message))  # type: ignore[method-assign]
+        return parser
 
     def print_json(self, **line: Any) -> None:
         """Print one JSON object as a line on stdout."""
