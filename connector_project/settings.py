@@ -8,6 +8,7 @@ import django_stubs_ext
 import sentry_sdk
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
+from sentry_sdk.integrations.argv import ArgvIntegration
 
 from connector_project import env
 from connector_project.core.body_limits import LARGEST_STAFF_BODY
@@ -227,11 +228,13 @@ LOGGING = logging_config(level=LOG_LEVEL, style=LOG_FORMAT)
 
 SENTRY_DSN = env.text("SENTRY_DSN")
 if SENTRY_DSN:
-    # No local variables and no request bodies: they contain keys, links and phone numbers.
+    # No local variables, request bodies and command lines: they contain keys, links and phone numbers.
     sentry_sdk.init(
         dsn=SENTRY_DSN,
         send_default_pii=False,
         include_local_variables=False,
         max_request_body_size="never",
+        disabled_integrations=[ArgvIntegration],
+        server_name="",
         before_send=sentry_before_send,
     )
