@@ -105,6 +105,11 @@ def one_of(name: str, *, default: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
+def log_format() -> str:
+    """Return "text" or "json"; gunicorn's main process logs without Django's settings."""
+    return one_of("LOG_FORMAT", default="text", allowed=("text", "json"))
+
+
 def mail_server(name: str) -> dict[str, Any]:
     """Return Django's mail settings for a mail server URL; an empty dict if it is not set."""
     address = text(name)

@@ -8,8 +8,10 @@ import django_stubs_ext
 import sentry_sdk
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
+from sentry_sdk.integrations.argv import ArgvIntegration
 
 from connector_project import env
+from connector_project.core.body_limits import LARGEST_STAFF_BODY
 from connector_project.core.logging import logging_config
 from connector_project.core.redaction import sentry_before_send
 from connector_project.env import BASE_DIR
@@ -74,6 +76,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "connector_project.core.middleware.BodyLimits",  # before anything that reads a body
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -172,6 +175,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "UNAUTHENTICATED_USER": None,
+    # OPTIONS is answered like any other method that a view does not have, not with a description of the view.
+    "DEFAULT_METADATA_CLASS": None,
     "EXCEPTION_HANDLER": "connector_project.core.http_server.api_exception_handler",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
@@ -200,6 +205,9 @@ SECURE_HSTS_PRELOAD = _is_https
 SESSION_COOKIE_SECURE = _is_https
 CSRF_COOKIE_SECURE = _is_https
 SECURE_REFERRER_POLICY = "same-origin"
+# Nobody sends files: without handlers they are read over and kept nowhere.
+FILE_UPLOAD_HANDLERS: list[str] = []
+DATA_UPLOAD_MAX_MEMORY_SIZE = LARGEST_STAFF_BODY
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # the page of a tenant with a thousand employees is one form
 
 # One policy for every page: what our own files contain, nothing inline, nothing framed.
@@ -234,17 +242,22 @@ if ALARM_EMAILS and not _mail:
 ALARM_WEBHOOK_URL = env.webhook("ALARM_WEBHOOK_URL", trusted=TRUSTED_REMOTE_HOSTS)
 ALARM_WEBHOOK_SECRET = env.webhook_secret("ALARM_WEBHOOK_SECRET", is_needed=bool(ALARM_WEBHOOK_URL))
 
+# Details of /health/ready/ for monitors on other machines.
+METRICS_TOKEN = env.text("METRICS_TOKEN")
+
 LOG_LEVEL = env.one_of("LOG_LEVEL", default="INFO", allowed=("DEBUG", "INFO", "WARNING", "ERROR"))
-LOG_FORMAT = env.one_of("LOG_FORMAT", default="text", allowed=("text", "json"))
+LOG_FORMAT = env.log_format()
 LOGGING = logging_config(level=LOG_LEVEL, style=LOG_FORMAT)
 
 SENTRY_DSN = env.text("SENTRY_DSN")
 if SENTRY_DSN:
-    # No local variables and no request bodies: they contain keys, links and phone numbers.
+    # No local variables, request bodies and command lines: they contain keys, links and phone numbers.
     sentry_sdk.init(
         dsn=SENTRY_DSN,
         send_default_pii=False,
         include_local_variables=False,
         max_request_body_size="never",
+        disabled_integrations=[ArgvIntegration],
+        server_name="",
         before_send=sentry_before_send,
     )

@@ -14,6 +14,7 @@ PRODUCTION = {
     "PUBLIC_URL": "https://connector.example.com",
     "DATABASE_URL": "postgres://connector@127.0.0.1:5432/connector",
     "REDIS_URL": "redis://127.0.0.1:6379/0",
+    "TRUSTED_PROXIES": "127.0.0.1/32",
     "TRUSTED_REMOTE_HOSTS": "",
 }
 

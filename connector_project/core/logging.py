@@ -71,6 +71,19 @@ _LOGGERS: dict[str, dict[str, Any]] = {
 _RENDERERS = {"text": _render_text, "json": _render_json}
 
 
+_CHAIN: list[Any] = [
+    ProcessorFormatter.remove_processors_meta,
+    structlog.processors.format_exc_info,
+    structlog.processors.EventRenamer("message"),
+    redact_values,
+]
+
+
+def make_formatter(*, style: str) -> ProcessorFormatter:
+    """Return our format for handlers that others make; `style` is "text" or "json"."""
+    return ProcessorFormatter(foreign_pre_chain=_PREPARE, processors=[*_CHAIN, _RENDERERS[style]])
+
+
 def logging_config(*, level: str, style: str) -> dict[str, Any]:
     """Configure structlog, and return Django's LOGGING; `style` is "text" or "json"."""
     structlog.configure(
@@ -81,13 +94,7 @@ def logging_config(*, level: str, style: str) -> dict[str, Any]:
     formatter = {
         "()": ProcessorFormatter,
         "foreign_pre_chain": _PREPARE,
-        "processors": [
-            ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            structlog.processors.EventRenamer("message"),
-            redact_values,
-            _RENDERERS[style],
-        ],
+        "processors": [*_CHAIN, _RENDERERS[style]],
     }
     return {
         "version": 1,

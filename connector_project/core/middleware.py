@@ -1,4 +1,4 @@
-"""Middleware: a fresh log context, and X-Forwarded-For and X-Forwarded-Proto from trusted networks only."""
+"""Middleware: a fresh log context, limits of bodies, and X-Forwarded-… headers from trusted networks only."""
 
 import ipaddress
 from collections.abc import Callable
@@ -9,9 +9,15 @@ from django.shortcuts import render
 from structlog.contextvars import clear_contextvars
 
 from connector_project.core import logging
+from connector_project.core.body_limits import is_within, largest_body
 from connector_project.core.transactions import is_conflict
 
 logger = logging.logger(__name__)
+
+COUNTED_BY_VIEWS = "/hooks/"
+IS_LOCAL = "connector.is_local"
+# A proxy adds at least one of them; one that TRUSTED_PROXIES does not list may be on this machine.
+FORWARDING_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
 
 
 class LogContext:
@@ -22,6 +28,26 @@ class LogContext:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         clear_contextvars()
+        return self.get_response(request)
+
+
+class BodyLimits:
+    """Rejects a body that is too large, or of which nobody says how large it is, before anything of it is read.
+
+    Not for webhooks and callbacks: their views do the same, and count what they reject for the tenant.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path.startswith(COUNTED_BY_VIEWS):
+            return self.get_response(request)
+        length = request.headers.get("Content-Length", "")
+        if not length and "Transfer-Encoding" in request.headers:
+            return render(request, "411.html", status=411)
+        if length and not is_within(length, largest_body(request.path)):
+            return render(request, "413.html", status=413)
         return self.get_response(request)
 
 
@@ -48,20 +74,26 @@ class TransactionConflicts:
 
 
 class TrustedProxies:
-    """Sets REMOTE_ADDR from a trusted proxy's headers, and removes the headers of all other senders."""
+    """Sets REMOTE_ADDR from a trusted proxy's headers, and removes the headers of all other senders.
+
+    `is_local` says afterwards whether the request comes from this machine or from the proxies' networks.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
         self.networks = [ipaddress.ip_network(network) for network in settings.TRUSTED_PROXIES]
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if self._is_trusted(request.META.get("REMOTE_ADDR", "")):
-            request.META["REMOTE_ADDR"] = (
-                self._sender(request.META.get("HTTP_X_FORWARDED_FOR", "")) or request.META["REMOTE_ADDR"]
-            )
+        sender = request.META.get("REMOTE_ADDR", "")
+        is_forwarded = any(header in request.META for header in FORWARDING_HEADERS)
+        if self._is_trusted(sender):
+            sender = self._sender(request.META.get("HTTP_X_FORWARDED_FOR", "")) or sender
+            request.META["REMOTE_ADDR"] = sender
+            request.META[IS_LOCAL] = self._is_trusted(sender) or (_is_loopback(sender) and not is_forwarded)
         else:
             request.META.pop("HTTP_X_FORWARDED_FOR", None)
             request.META.pop("HTTP_X_FORWARDED_PROTO", None)
+            request.META[IS_LOCAL] = _is_loopback(sender) and not is_forwarded
         return self.get_response(request)
 
     def _sender(self, forwarded: str) -> str:
@@ -72,8 +104,24 @@ class TrustedProxies:
         return ""
 
     def _is_trusted(self, address: str) -> bool:
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self.networks)
+        parsed = _parse_address(address)
+        return parsed is not None and any(parsed in network for network in self.networks)
+
+
+def is_local(request: HttpRequest) -> bool:
+    """Return whether a request comes from this machine, by no proxy that says so, or from the proxies' networks."""
+    return bool(request.META.get(IS_LOCAL))
+
+
+def _is_loopback(address: str) -> bool:
+    parsed = _parse_address(address)
+    return parsed is not None and parsed.is_loopback
+
+
+def _parse_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return an address; an IPv4 address that a socket for both versions shows as IPv6 is an IPv4 address."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    return getattr(parsed, "ipv4_mapped", None) or parsed

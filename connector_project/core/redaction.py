@@ -1,23 +1,12 @@
-"""Redacts keys, hooks, clientIds, recording links and phone numbers in texts."""
+"""Redacts secrets and phone numbers in texts: log records and error reports."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from connector_project.core import phone_numbers
+from connector_project.core.secret_redaction import is_secret_name, redact_secrets
 
-_SECRET_PATHS = re.compile(r"(/(?:hooks/(?:uis|retailcrm)|activate|records)/)[^/\s\"'?]+")
-_NAMES = "clientId|apiKey|api_key|access_token|token|key|secret"
-_NAME = re.compile(rf"(?:{_NAMES})$", re.IGNORECASE)
-_PARAMETERS = re.compile(rf"((?:{_NAMES})[\\\"']*\s*[=:]\s*[\\\"']*)[^&\s\\\"',}}]+", re.IGNORECASE)
-# A slash may be escaped in JSON and percent-encoded in a URL.
-_SLASH = r"(?:\\?/|%2[Ff])"
-# Bounded, so that repeated prefixes cannot make matching quadratic.
-_RECORDINGS = re.compile(
-    rf"https?(?::|%3[Aa]){_SLASH}{{2}}[^\s\"']{{0,300}}(?:{_SLASH}system{_SLASH}media{_SLASH}|media\.)[^\s\"']*"
-)
-# Any host: a tenant may keep recordings on their own host.
-_LINKS = re.compile(r"(file_links?[\\\"']*\s*[=:]\s*\[?\s*[\\\"']*)https?[^\s\"'&]+")
 # Not the digits of an id, a fraction or a path; a full stop or colon after a number is punctuation.
 _PHONES = re.compile(r"(?:(?<![\w./-])|(?<=%[0-9A-F]{2})|(?<=\\[nrt])|(?<=\\u002b))\+?\d{10,15}(?![\w-]|[.:]\w)")
 # Numbers as people write them: with a plus, brackets or a leading 8, and gaps between the digits.
@@ -36,13 +25,6 @@ def redact(text: str) -> str:
     return _FORMATTED_PHONES.sub(_mask_formatted_phone, _PHONES.sub(_mask_phone, redact_secrets(text)))
 
 
-def redact_secrets(text: str) -> str:
-    """Return a text with secrets removed; phone numbers stay, for readers who may see them."""
-    text = _SECRET_PATHS.sub(r"\1***", text)
-    text = _RECORDINGS.sub("[recording]", _LINKS.sub(r"\1[recording]", text))
-    return _PARAMETERS.sub(r"\1***", text)
-
-
 def _mask_phone(found: re.Match[str]) -> str:
     # Ids are as long as phone numbers; support needs them in full, so a prefix such as session= marks them.
     if _PREFIXED_IDS.search(found.string[: found.start()]):
@@ -56,8 +38,14 @@ def _mask_formatted_phone(found: re.Match[str]) -> str:
 
 
 def sentry_before_send(event: Any, _hint: Any) -> Any:
-    """Return an error report without the request and with every text redacted (Sentry's before_send)."""
-    event.pop("request", None)
+    """Return an error report without the request and with every text redacted (Sentry's before_send).
+
+    The command line and the machine's name are dropped, too: an argument may be a secret of any form.
+    """
+    for name in ("request", "server_name"):
+        event.pop(name, None)
+    if isinstance(event.get("extra"), dict):
+        event["extra"].pop("sys.argv", None)
     return _cleaned(event)
 
 
@@ -66,7 +54,9 @@ def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, Mapping):
-        return {name: "***" if _NAME.search(str(name)) and inner else _cleaned(inner) for name, inner in value.items()}
+        return {
+            name: "***" if is_secret_name(str(name)) and inner else _cleaned(inner) for name, inner in value.items()
+        }
     if isinstance(value, list | tuple):
         return [_cleaned(inner) for inner in value]
     return value if value is None or isinstance(value, bool | int | float) else redact(str(value))

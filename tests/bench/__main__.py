@@ -99,9 +99,9 @@ def _ingest(installation: Installation) -> dict[str, float]:
     for name in ("worker", "worker-fast"):
         installation.kill(name)  # Only receiving is measured, not processing.
     bind = f"127.0.0.1:{installation.port + 2}"
-    web = ("-m", "gunicorn", "tests.bench.bare", "--bind", bind, "--worker-class", "gthread", "--threads", "8")
+    web = ("-m", "gunicorn", "tests.bench.bare", "--bind", bind, "--workers", "1")
     settings = {"DJANGO_SETTINGS_MODULE": "tests.bench.bare_settings"}
-    installation.children.start("bare", *web, "--no-control-socket", env=settings)
+    installation.children.start("bare", *web, env=settings)
     time.sleep(3)
     secret = hook.rstrip("/").rsplit("/", 1)[1]
     limit, _ = post_all(f"http://{bind}/bare/{secret}/", call_ends(8_000_000_000), seconds=SECONDS)

@@ -4,7 +4,7 @@ import pytest
 from django.http import HttpResponse
 from django.test import RequestFactory
 
-from connector_project.core.middleware import TrustedProxies
+from connector_project.core.middleware import TrustedProxies, is_local
 
 PROXY, PROXY_2, CLIENT, UNTRUSTED = "10.0.0.1", "10.0.0.2", "203.0.113.10", "198.51.100.7"
 NETWORKS = ["10.0.0.0/8", "fd00::/8"]
@@ -62,3 +62,35 @@ def test_forwarded_headers_count_from_trusted_networks_only(send_through, sender
 
 def test_forwarded_headers_are_ignored_by_default(send_through):
     assert send_through(PROXY, CLIENT, networks=[]) == (PROXY, False)
+
+
+@pytest.mark.parametrize(
+    ("sender", "headers", "expected"),
+    [
+        ("127.0.0.1", {}, True),
+        ("::1", {}, True),
+        ("::ffff:127.0.0.1", {}, True),
+        (PROXY, {}, True),
+        (f"::ffff:{PROXY}", {}, True),
+        (PROXY, {"X-Forwarded-For": PROXY_2}, True),
+        (PROXY, {"X-Forwarded-For": CLIENT}, False),
+        (PROXY, {"X-Forwarded-For": f"{PROXY_2}, {CLIENT}"}, False),
+        (PROXY, {"X-Forwarded-For": "127.0.0.1"}, False),
+        (PROXY, {"X-Forwarded-For": "nonsense"}, False),
+        (UNTRUSTED, {}, False),
+        (UNTRUSTED, {"X-Forwarded-For": "127.0.0.1"}, False),
+        (UNTRUSTED, {"X-Forwarded-For": PROXY}, False),
+        # A proxy on this machine that TRUSTED_PROXIES does not list: the visitor may be anybody.
+        ("127.0.0.1", {"X-Forwarded-For": CLIENT}, False),
+        ("127.0.0.1", {"X-Real-IP": CLIENT}, False),
+        ("127.0.0.1", {"Forwarded": f"for={CLIENT}"}, False),
+        ("", {}, False),
+        ("nonsense", {}, False),
+    ],
+)
+def test_visitor_is_local_only_without_a_stranger_behind(settings, sender, headers, expected):
+    settings.TRUSTED_PROXIES = NETWORKS
+    found = []
+    request = RequestFactory().get("/", REMOTE_ADDR=sender, headers=headers)
+    TrustedProxies(lambda request: found.append(is_local(request)) or HttpResponse())(request)
+    assert found == [expected]

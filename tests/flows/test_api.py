@@ -18,7 +18,7 @@ from connector_project.operations.models import Incident
 from connector_project.operations.onboarding import offboarding
 from telephony.models import Call, DailyReconciliation, Direction
 from tenants import api_keys
-from tenants.models import ApiKey, AuditLogEntry, Employee, Tenant
+from tenants.models import ApiKey, AuditLogEntry, Employee, Tenant, User
 from tests import html_text
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.users import create_user
@@ -463,8 +463,8 @@ def test_operators_key_has_no_tenant(client, staff):
 
 
 @pytest.mark.parametrize("language", ["ru", "en"])
-def test_schema_and_its_page_use_no_external_host(client, db, language):
-    headers = {"accept-language": language}
+def test_schema_and_its_page_use_no_external_host(admin_client, language):
+    client, headers = admin_client, {"accept-language": language}
     schema = client.get("/api/v1/schema/", headers=headers).content.decode()
     with translation.override(language):
         assert str(Direction.IN.label) in schema
@@ -472,3 +472,18 @@ def test_schema_and_its_page_use_no_external_host(client, db, language):
     page = client.get("/api/v1/docs/", headers=headers).content.decode()
     assert re.findall(r'(?:src|href)="(?:https?:)?//', page) == []
     assert re.findall(r"<script(?![^>]*\bsrc=)[^>]*>", page) == []
+
+
+@pytest.mark.parametrize("path", ["/api/v1/schema/", "/api/v1/docs/"])
+def test_schema_and_its_page_are_for_keys_and_staff(client, tenant, path):
+    cases = {"nobody": 401 if "schema" in path else 302, "visitor": 401 if "schema" in path else 302, "staff": 200}
+    found = {"nobody": client.get(path).status_code}
+    client.force_login(User.objects.create_user("visitor", password="x"))
+    found["visitor"] = client.get(path).status_code
+    client.force_login(create_user("olga", "Support"))
+    found["staff"] = client.get(path).status_code
+    client.logout()
+    assert found == cases
+    _row, key = api_keys.create(tenant, "x", by=create_user("anna", "Operator"), now=timezone.now())
+    statuses = [client.get(path, headers={"Authorization": f"Bearer {one}"}).status_code for one in (key, "wrong")]
+    assert statuses == [200, 401]

@@ -7,9 +7,16 @@ from io import StringIO
 import pytest
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import CommandError, call_command
+from django.core.management import (
+    CommandError,
+    ManagementUtility,
+    call_command,
+    get_commands,
+    load_command_class,
+)
 from django.db import connection
 
+from connector_project.operations.management.commands import add_tenant
 from tenants.models import Tenant, UisConnection
 
 pytestmark = pytest.mark.sql
@@ -137,6 +144,53 @@ def test_add_tenant_without_key_files_keeps_the_keys(db, key_file):
     assert keys() == ("uis-key", "crmKey")
     run_command("add_tenant", *CONNECTION, "--crm-key-file", key_file("crm", "newKey"))
     assert keys() == ("uis-key", "newKey")
+
+
+class Terminal(StringIO):
+    def isatty(self):
+        return True
+
+
+def test_add_tenant_asks_for_keys_on_a_terminal(db, monkeypatch, key_file):
+    prompts, typed = [], iter([" uis-key ", "crmKey", "newKey", "", ""])
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr(add_tenant, "getpass", lambda prompt: prompts.append(prompt) or next(typed))
+    run_command("add_tenant", *CONNECTION)
+    assert keys() == ("uis-key", "crmKey")
+    run_command("add_tenant", *CONNECTION, "--uis-token-file", "-", "--crm-key-file", key_file("crm", "fileKey"))
+    assert keys() == ("newKey", "fileKey")
+    run_command("add_tenant", *CONNECTION)
+    assert keys() == ("newKey", "fileKey")
+    assert len(prompts) == 5
+
+
+@pytest.mark.parametrize("option", ["--uis-token", "--crm-key", "--uis-tok", "--crm-k"])
+@pytest.mark.parametrize("joint", [" ", "="])
+def test_key_as_an_argument_is_refused_and_not_repeated(db, capsys, option, joint):
+    given = f"{option}{joint}SECRETUISTOKEN1234567890".split(" ")
+    with pytest.raises(SystemExit) as stopped:
+        ManagementUtility(["manage.py", "add_tenant", *CONNECTION, *given]).execute()
+    assert stopped.value.code == 2
+    printed = capsys.readouterr()
+    assert "SECRETUISTOKEN" not in printed.out + printed.err
+    assert option in printed.err
+    assert not Tenant.objects.exists()
+
+
+def secret_options():
+    """Return the options of all our commands that could take a secret."""
+    for name, app in get_commands().items():
+        if not str(app).startswith("django"):
+            parser = load_command_class(app, name).create_parser("manage.py", name)
+            for action in parser._actions:
+                if re.search("key|token|secret|password", " ".join([action.dest, *action.option_strings])):
+                    yield name, action.dest
+
+
+def test_commands_take_secrets_from_files_only():
+    found = list(secret_options())
+    assert len(found) >= 2
+    assert [option for option in found if not option[1].endswith("_file")] == []
 
 
 def test_add_tenant_prints_no_key(db, key_file):

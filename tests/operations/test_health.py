@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.core.cache import cache
 from django.utils import timezone
 
 from connector_project.core import workers
@@ -79,6 +80,61 @@ def test_broker_error_is_reported_by_class_only(client, monkeypatch, both_queues
     monkeypatch.setattr(task_queue, "depth", fail)
     status, report = ready(client)
     assert (status, report["queue"]) == (503, {"error": "RedisError"})
+
+
+STRANGER = {"REMOTE_ADDR": "203.0.113.7"}
+
+
+@pytest.fixture
+def _fresh_cache():
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.mark.usefixtures("_fresh_cache")
+@pytest.mark.parametrize("status", ["ok", "unavailable"])
+def test_strangers_learn_the_status_only_and_cost_nothing(client, both_queues, status, django_assert_num_queries):
+    if status != "ok":
+        WorkerHeartbeat.objects.all().delete()
+    code = 200 if status == "ok" else 503
+    answer = client.get("/health/ready/", **STRANGER)
+    assert (answer.status_code, answer.json()) == (code, {"status": status})
+    with django_assert_num_queries(0):
+        again = client.get("/health/ready/", **STRANGER)
+    assert (again.status_code, again.json()) == (code, {"status": status})
+
+
+@pytest.mark.usefixtures("_fresh_cache")
+@pytest.mark.parametrize(
+    ("configured", "sent", "has_details"),
+    [
+        ("s3cret", "Bearer s3cret", True),
+        ("s3cret", "bearer  s3cret ", True),
+        ("s3cret", "Bearer wrong", False),
+        ("s3cret", "Bearer ", False),
+        ("s3cret", "s3cret", False),
+        ("s3cret", "Bearer \u00e9", False),
+        ("", "Bearer ", False),
+        ("", "Bearer x", False),
+    ],
+)
+def test_details_need_the_token_from_elsewhere(client, both_queues, settings, configured, sent, has_details):
+    settings.METRICS_TOKEN = configured
+    report = client.get("/health/ready/", headers={"Authorization": sent}, **STRANGER).json()
+    assert ("workers" in report) is has_details
+
+
+def test_wrong_token_is_no_local_visitor(client, both_queues, settings):
+    settings.METRICS_TOKEN = "s3cret"
+    assert "workers" not in client.get("/health/ready/", headers={"Authorization": "Bearer wrong"}).json()
+    assert "workers" in client.get("/health/ready/").json()
+
+
+@pytest.mark.parametrize("path", ["/health/live/", "/health/ready/"])
+@pytest.mark.parametrize("accept", ["text/html", "image/png", "*/*"])
+def test_monitor_may_accept_anything(client, both_queues, path, accept):
+    assert client.get(path, headers={"Accept": accept}).status_code == 200
 
 
 def test_heartbeat_records_the_queue_and_deletes_stale_rows(db, monkeypatch):

@@ -161,8 +161,8 @@ class Environment:
         if self.is_dev:
             self.children.start("web", MANAGE, "runserver", bind)
         else:
-            web = ("-m", "gunicorn", "connector_project.wsgi", "--bind", bind, "--worker-class", "gthread")
-            self.children.start("web", *web, "--threads", "8", "--graceful-timeout", "3", "--no-control-socket")
+            web = ("-m", "gunicorn", "connector_project.wsgi", "--bind", bind, "--workers", "1")
+            self.children.start("web", *web, "--graceful-timeout", "3")
 
     def _add_client(self) -> None:
         """Add and activate the demo client, and set its webhook URL in the simulator."""

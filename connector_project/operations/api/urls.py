@@ -1,10 +1,10 @@
 """URLs of the API; a new resource is a module and a line here."""
 
 from django.urls import path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
 from connector_project.operations.api.calls import Calls
+from connector_project.operations.api.documentation import DocumentationView, SchemaView
 from connector_project.operations.api.employees import Employees
 from connector_project.operations.api.incidents import Incidents
 from connector_project.operations.api.reconciliation import Reconciliation
@@ -16,6 +16,6 @@ for resource in (Calls, Employees, Reconciliation, Incidents):
 
 urlpatterns = [
     *router.urls,
-    path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerSplitView.as_view(), name="docs"),
+    path("schema/", SchemaView.as_view(), name="schema"),
+    path("docs/", DocumentationView.as_view(), name="docs"),
 ]

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from connector_project.core import phone_numbers, redaction
+from connector_project.core import phone_numbers, redaction, secret_redaction
 from connector_project.core.check_results import Responsible, Text
 from connector_project.operations.explain import labels
 from crm.models import Command, Popup
@@ -125,7 +125,7 @@ class Redactor:
 
 
 MASKED = Redactor(phone_numbers.mask, redaction.redact, is_unmasked=False)
-UNMASKED = Redactor(phone_numbers.e164, redaction.redact_secrets, is_unmasked=True)
+UNMASKED = Redactor(phone_numbers.e164, secret_redaction.redact_secrets, is_unmasked=True)
 
 
 def redactor_for(user: Any) -> Redactor:

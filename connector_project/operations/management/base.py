@@ -8,11 +8,22 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from connector_project.core import local_dates
+from connector_project.core.redaction import redact
 from tenants.models import Tenant
 
 
 class JsonCommand(BaseCommand):
     """A command for use in scripts."""
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """Take no abbreviated options, and repeat no secrets.
+
+        `--uis-token KEY` would otherwise stand for `--uis-token-file KEY`, whose error shows the key.
+        """
+        parser = super().create_parser(prog_name, subcommand, allow_abbrev=False, **kwargs)
+        refuse = parser.error
+        parser.error = lambda message: refuse(_without_values(message))  # type: ignore[method-assign]
+        return parser
 
     def print_json(self, **line: Any) -> None:
         """Print one JSON object as a line on stdout."""
@@ -49,6 +60,13 @@ class JsonCommand(BaseCommand):
         except (ValueError, OverflowError):
             self.usage_error(f"“{text}” is not a date such as 2026-11-01 or 2026-11-01T09:00+03:00.")
         return moment if moment.tzinfo else moment.replace(tzinfo=tenant.zone)
+
+
+def _without_values(message: str) -> str:
+    """Return argparse's message without what was given to options that do not exist: it may be a key."""
+    head, unknown, words = message.partition("unrecognized arguments: ")
+    names = [word.partition("=")[0] if word.startswith("-") else "***" for word in words.split()]
+    return redact(head) + unknown + " ".join(names)
 
 
 def add_period(parser: CommandParser) -> None:

@@ -1,6 +1,10 @@
-"""Adds a client, optionally activates it; a second run for the same client updates the keys."""
+"""Adds a client, optionally activates it; a second run for the same client updates the keys.
+
+Keys come from files, from standard input or from a prompt: arguments are seen by everybody on the machine.
+"""
 
 import sys
+from getpass import getpass
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +68,18 @@ class Command(JsonCommand):
         is_russian = options["uis_brand"] != UisConnection.Brand.CALLGEAR
         return onboarding.NewTenant(
             **{name: options[name] for name in ("name", "slug", "uis_brand", "crm_url", "crm_version", "time_zone")},
-            uis_token=self._read_key(options["uis_token_file"]),
-            crm_key=self._read_key(options["crm_key_file"]),
+            uis_token=self._read_key(options["uis_token_file"], prompt="Key of UIS (Enter: none, or as before): "),
+            crm_key=self._read_key(options["crm_key_file"], prompt="Key of the CRM (Enter: none, or as before): "),
             default_number=phone_numbers.normalise(options["virtual_number"], is_russian=is_russian),
         )
 
-    def _read_key(self, name: str) -> str:
-        """Return the first line of a file, or the next line of standard input for `-`; "" without a name."""
+    def _read_key(self, name: str, *, prompt: str) -> str:
+        """Return the first line of a file, or the next line of standard input for `-`.
+
+        On a terminal a key that no file holds is asked for without showing it; otherwise it is "" without a name.
+        """
+        if name in {"", STANDARD_INPUT} and sys.stdin.isatty():
+            return getpass(prompt).strip()
         if not name:
             return ""
         try:

@@ -1,0 +1,37 @@
+"""The web process: `gunicorn connector_project.wsgi` reads this file; options on the command line take precedence."""
+
+import os
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.gthread import ThreadWorker
+
+from connector_project.core.web_process.log import RedactedLogger
+from connector_project.core.web_process.worker import BufferedWorker
+
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+threads = 8
+# Receives requests and sends answers outside the threads, with time-outs: slow clients occupy none.
+worker_class = BufferedWorker
+# Below the 1024 open files that a service usually may have; beyond it the slowest client is dropped.
+worker_connections = 500
+# Longer than the proxy keeps its connections (deploy/nginx.conf): a POST on one that we close would be lost.
+keepalive = 75
+
+limit_request_line = 8190
+limit_request_fields = 64
+limit_request_field_size = 8190
+
+# The client's address and scheme are read in connector_project.core.middleware, by TRUSTED_PROXIES only.
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
+
+logger_class = RedactedLogger
+# Nothing uses it, and the second pool on the machine would want the same path.
+control_socket_disable = True
+
+
+def on_starting(server: Arbiter) -> None:
+    """Use our worker also where an older unit file asks for gthread, whose threads slow clients can occupy."""
+    if server.worker_class is ThreadWorker:
+        server.log.warning("worker class gthread replaced by %s", BufferedWorker.__name__)
+        server.worker_class = BufferedWorker

@@ -1,0 +1,144 @@
+"""gunicorn as in production, on SQLite with one client; and slow clients."""
+
+import contextlib
+import secrets
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+from cryptography.fernet import Fernet
+
+from tests.ports import free_port
+from tests.simulator.processes import Children
+
+TIMEOUT_SECONDS = 30.0
+HOST = "connector.example.com"
+CONNECTION = (
+    "--slug",
+    "daisy",
+    "--crm-url",
+    "https://daisy.retailcrm.ru",
+    "--uis-token-file",
+    "-",
+    "--crm-key-file",
+    "-",
+)
+
+
+@dataclass
+class WebServer:
+    """One database, and as many web processes as a test starts."""
+
+    directory: Path
+    more_env: Mapping[str, str] = field(default_factory=dict)
+    hook: str = field(default="", init=False)
+    children: Children = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.uploads.mkdir()
+        self.children = Children(self.directory, self._env())
+
+    @property
+    def uploads(self) -> Path:
+        """Where files would be uploaded to."""
+        return self.directory / "tmp"
+
+    def set_up(self) -> None:
+        """Create the database and a client, who is not activated."""
+        self.children.run("migrate", "manage.py", "migrate", "-v0")
+        output = self.children.run("add", "manage.py", "add_tenant", "Daisy", *CONNECTION, stdin="uis-key\ncrmKey\n")
+        self.hook = (
+            output.split(f"https://{HOST}", 1)[1].split('"hooks"')[1].split('"')[3].removeprefix(f"https://{HOST}")
+        )
+
+    def start(self, name: str, *options: str) -> int:
+        """Start gunicorn with its configuration file, and return its port."""
+        port = free_port()
+        self.children.start(name, "-m", "gunicorn", "connector_project.wsgi", "--bind", f"127.0.0.1:{port}", *options)
+        ends_at = time.monotonic() + TIMEOUT_SECONDS
+        while get(port, "/health/live/") != 200:
+            self.children.check()
+            assert time.monotonic() < ends_at, self.children.tails()
+            time.sleep(0.05)
+        return port
+
+    def log(self, name: str) -> str:
+        return (self.directory / f"{name}.log").read_text()
+
+    def _env(self) -> dict[str, str]:
+        return {
+            "DEBUG": "false",
+            "SECRET_KEY": secrets.token_urlsafe(48),
+            "FIELD_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+            "PUBLIC_URL": f"https://{HOST}",
+            "ALLOWED_HOSTS": f"{HOST},127.0.0.1",
+            "DATABASE_URL": f"sqlite:///{self.directory}/db.sqlite3",
+            "TMPDIR": str(self.uploads),
+            "PYTHONUNBUFFERED": "1",
+            **self.more_env,
+        }
+
+
+def get(port: int, path: str) -> int:
+    """Return the status of a request over a connection of its own, 0 if there is no answer."""
+    try:
+        return requests.get(f"http://127.0.0.1:{port}{path}", timeout=5, headers={"Host": HOST}).status_code
+    except requests.RequestException:
+        return 0
+
+
+def exchange(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
+    """Send parts over one connection, and return all that comes until the server closes it."""
+    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS) as client:
+        for part in parts:
+            client.sendall(part)
+            time.sleep(pause)
+        return read_all(client)
+
+
+def read_all(client: socket.socket) -> bytes:
+    received = bytearray()
+    with contextlib.suppress(ConnectionResetError):
+        while data := client.recv(65536):
+            received += data
+    return bytes(received)
+
+
+@dataclass
+class SlowClient:
+    """A client that sends something, and then a byte now and then or nothing; it reads only when it is asked for it."""
+
+    first: bytes
+    then: bytes = b""
+    client: socket.socket = field(default_factory=socket.socket)
+
+    def connect(self, port: int) -> None:
+        self.client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.client.settimeout(TIMEOUT_SECONDS)
+        self.client.connect(("127.0.0.1", port))
+        self.client.sendall(self.first)
+
+    def trickle(self) -> None:
+        with contextlib.suppress(OSError):  # It may have been dropped.
+            self.client.sendall(self.then)
+
+    def status(self) -> str:
+        """Return the status that it was answered with, "" if it was only closed."""
+        try:
+            return self.client.recv(100)[9:12].decode()
+        except ConnectionResetError:
+            return ""
+
+
+@contextlib.contextmanager
+def connected(port: int, clients: list[SlowClient]) -> Iterator[list[SlowClient]]:
+    for client in clients:
+        client.connect(port)
+    try:
+        yield clients
+    finally:
+        for client in clients:
+            client.client.close()
