@@ -68,6 +68,7 @@ if DEBUG and find_spec("tests.devtools") is not None:
 MIDDLEWARE = [
     "connector_project.core.middleware.LogContext",
     "connector_project.core.middleware.TrustedProxies",
+    "connector_project.core.request_checks.RequestChecks",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -170,6 +171,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "UNAUTHENTICATED_USER": None,
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "connector_project.core.negotiation.IgnoreAccept",
     "EXCEPTION_HANDLER": "connector_project.core.http_server.api_exception_handler",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }

@@ -1,7 +1,7 @@
 """URLs of the API; a new resource is a module and a line here."""
 
 from django.urls import path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
 from connector_project.operations.api.calls import Calls
@@ -16,6 +16,6 @@ for resource in (Calls, Employees, Reconciliation, Incidents):
 
 urlpatterns = [
     *router.urls,
-    path("schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerSplitView.as_view(), name="docs"),
+    path("schema/", SpectacularJSONAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(http_method_names=["get", "head"]), name="docs"),
 ]
