@@ -72,6 +72,7 @@ MIDDLEWARE = [
     "connector_project.core.middleware.LogContext",
     "connector_project.core.middleware.TrustedProxies",
     "connector_project.core.page_policy.PagePolicy",
+    "connector_project.core.request_checks.RequestChecks",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -177,6 +178,7 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
     # OPTIONS is answered like any other method that a view does not have, not with a description of the view.
     "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "connector_project.core.negotiation.IgnoreAccept",
     "EXCEPTION_HANDLER": "connector_project.core.http_server.api_exception_handler",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }

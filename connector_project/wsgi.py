@@ -2,7 +2,11 @@
 
 import os
 
-from django.core.wsgi import get_wsgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "connector_project.settings")
-application = get_wsgi_application()
+django.setup(set_prefix=False)
+
+from connector_project.core.request_checks import Handler  # noqa: E402 -- needs the settings
+
+application = Handler()

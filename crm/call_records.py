@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from connector_project.core import phone_numbers
+from connector_project.core.untrusted_input import parse_id
 from crm.models import Popup
 from crm.retailcrm.payloads import CallEvent, CallRecord, EventType, Hangup
 from telephony.models import Call
@@ -20,7 +21,7 @@ def external_id(session_id: int) -> str:
 def is_ours(external_id: str) -> bool:
     """Return whether an external ID was made by this connector, for any client of the account."""
     prefix, _, session_id = external_id.partition("-")
-    return prefix == "uis" and session_id.isdecimal()
+    return prefix == "uis" and parse_id(session_id) is not None
 
 
 def event(kind: EventType, popups: Sequence[Popup], *, hangup: Hangup | None = None) -> CallEvent:

@@ -1,6 +1,5 @@
 """Callbacks about our integration module: switched on or off, account renamed, settings changed."""
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -11,6 +10,7 @@ from django.db import transaction
 from connector_project.core import logging
 from connector_project.core.http_client import MODULE
 from connector_project.core.task_queue import enqueue
+from connector_project.core.untrusted_input import parse_json_object
 from crm import checks, commands, integration_module
 from crm.models import Command
 from crm.retailcrm.errors import TELEPHONY_OFF
@@ -25,7 +25,7 @@ security = logging.logger("connector.security")
 def activity(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Command:
     """Process a switch of the module: off suspends the CRM connection, on ends that."""
     command = commands.store(tenant, Command.Kind.ACTIVITY, request, now=now)
-    data = _parse_object(request.get("activity"))
+    data = parse_json_object(request.get("activity"))
     if data is None:
         return command.close(Command.State.REFUSED, Command.Reason.BAD_REQUEST, now=now)
     if _is_on(data):
@@ -39,7 +39,7 @@ def activity(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Co
 def settings_changed(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Command:
     """Store the account's time zone."""
     command = commands.store(tenant, Command.Kind.SETTINGS, request, now=now)
-    data = _parse_object(request.get("settings"))
+    data = parse_json_object(request.get("settings"))
     if data is None:
         return command.close(Command.State.REFUSED, Command.Reason.BAD_REQUEST, now=now)
     zone = data.get("timezone")
@@ -52,14 +52,6 @@ def settings_changed(tenant: Tenant, request: Mapping[str, str], *, now: datetim
         tenant.crm.time_zone = name
         tenant.crm.save(update_fields=["time_zone"])
     return command.close(Command.State.DONE, now=now)
-
-
-def _parse_object(text: str | None) -> dict[str, Any] | None:
-    try:
-        data = json.loads(text or "")
-    except (ValueError, RecursionError):
-        return None
-    return data if isinstance(data, dict) else None
 
 
 def _is_on(data: Mapping[str, Any]) -> bool:

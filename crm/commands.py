@@ -11,6 +11,7 @@ from django.db.models import F, Q
 from connector_project.core import http_client, phone_numbers, transactions
 from connector_project.core.jobs import QUEUED_FOR, released
 from connector_project.core.task_queue import Queue, enqueue, room
+from connector_project.core.untrusted_input import parse_id
 from crm.models import Command
 from telephony import outbound
 from tenants.models import Employee, Tenant, TransferRules
@@ -132,7 +133,8 @@ def _prepare(command: Command, *, now: datetime) -> Command.Reason | None:
 def _employee(tenant: Tenant, *, code: str, user_id: str) -> Employee | None:
     """Find who clicked: by CRM user ID first, because extensions may be stale; a shared extension matches nobody."""
     staff = Employee.objects.filter(tenant=tenant, is_dismissed=False).select_related("caller_id_number")
-    if user_id.isdigit() and (employee := staff.filter(crm_user_id=int(user_id)).first()):
+    known_id = parse_id(user_id)
+    if known_id is not None and (employee := staff.filter(crm_user_id=known_id).first()):
         return employee
     matches = list(staff.filter(extension=code.strip())[:2]) if code.strip() else []
     return matches[0] if len(matches) == 1 else None

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from connector_project.core import logging
-from connector_project.core.http_server import IgnoreAccept, is_too_large, request_params
+from connector_project.core.http_server import body_refusal, request_params
 from crm import callbacks, commands
 from crm.models import Command
 from tenants.models import Tenant
@@ -20,15 +20,14 @@ security = logging.logger("connector.security")
 class _CrmView(APIView):
     """A request from the CRM; it is not signed, the clientId is its only authentication."""
 
-    content_negotiation_class = IgnoreAccept
     kind: Command.Kind
 
     def post(self, request: Request, hook: str) -> Response:
         tenant = Tenant.objects.by_hook(hook, now=timezone.now()).select_related("uis", "crm", "rules").first()
         if tenant is None:
             raise Http404
-        if is_too_large(request._request):
-            return Response(status=413)
+        if refusal := body_refusal(request._request):
+            return Response(status=refusal)
         params = request_params(request._request)
         if not hmac.compare_digest(params.get("clientId", "").encode(), tenant.crm.client_id.encode()):
             security.warning("request with an invalid clientId", tenant=tenant.slug, kind=self.kind)

@@ -1,19 +1,16 @@
 """Inbound HTTP: request parameters, body size limit, slow clients, DRF exception handler."""
 
 import socket
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 from django.http import Http404, HttpRequest
-from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.parsers import BaseParser
-from rest_framework.renderers import BaseRenderer
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 LARGEST_BODY = 64 * 1024
+LONGEST_LENGTH = 19  # digits of a Content-Length
+METHODS_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 SLOWEST_READ_SECONDS = 30.0
 
 
@@ -22,18 +19,16 @@ def request_params(request: HttpRequest) -> dict[str, str]:
     return {name: str(value) for name, value in (request.GET.dict() | request.POST.dict()).items()}
 
 
-def is_too_large(request: HttpRequest) -> bool:
-    """Return whether Content-Length exceeds the limit; the body is not read."""
-    length = request.headers.get("Content-Length") or "0"
-    return not length.isdigit() or int(length) > LARGEST_BODY
+def body_refusal(request: HttpRequest) -> int | None:
+    """Return the status that refuses the body by its length: 411 without one, 413 over the limit. It is not read.
 
-
-def read_body(request: HttpRequest) -> bytes | None:
-    """Return the body, or None if it exceeds the limit; where the sender states its length, it is not read then."""
-    if is_too_large(request):
-        return None
-    body = request.body
-    return body if len(body) <= LARGEST_BODY else None
+    A chunked body that could be read has a length (`core.request_checks`).
+    """
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if not length:
+        return 411 if request.method not in METHODS_WITHOUT_BODY else None
+    is_acceptable = length.isascii() and length.isdigit() and len(length) < LONGEST_LENGTH
+    return None if is_acceptable and int(length) <= LARGEST_BODY else 413
 
 
 def limit_slow_client(request: HttpRequest) -> None:
@@ -55,19 +50,6 @@ def close_connection(request: HttpRequest) -> None:
     if sock is not None:
         with suppress(OSError):  # The client has closed it already.
             sock.shutdown(socket.SHUT_RDWR)
-
-
-class IgnoreAccept(BaseContentNegotiation):
-    """Answers in JSON whatever a machine's `Accept` says: a callback must not fail for a header nobody reads."""
-
-    def select_parser(self, _request: Request, parsers: Iterable[BaseParser]) -> BaseParser:
-        return next(iter(parsers))
-
-    def select_renderer(
-        self, _request: Request, renderers: Iterable[BaseRenderer], _format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        renderer = next(iter(renderers))
-        return renderer, renderer.media_type
 
 
 def api_exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:

@@ -66,6 +66,7 @@ class Notification(LeasedJob):
         NO_EVENT = "NO_EVENT", _("the template has no field “event”")
         UNKNOWN_EVENT = "UNKNOWN_EVENT", _("the field “event” has an unknown value")
         NO_SESSION = "NO_SESSION", _("call_session_id is missing or was not filled in")
+        BAD_CHARSET = "BAD_CHARSET", _("the body is not UTF-8, and the stated charset is unknown: use UTF-8")
         STALE = "STALE", _("received too late for a pop-up")
         CALL_OVER = "CALL_OVER", _("the call ended before the pop-up could be shown")
         COLLEAGUE_ANSWERED = "COLLEAGUE_ANSWERED", _("a colleague had already answered")

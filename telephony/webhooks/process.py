@@ -16,7 +16,15 @@ from telephony.calls import apply_event, stored_events
 from telephony.models import Notification
 from telephony.models.notification import PROCESSING_FIELDS
 from telephony.uis import webhooks
-from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, ParsedWebhook, RingingEvent, Unreadable
+from telephony.uis.types import (
+    AnsweredEvent,
+    CallEvent,
+    EndedEvent,
+    ParsedWebhook,
+    ParseError,
+    RingingEvent,
+    Unreadable,
+)
 
 LEASE = timedelta(minutes=1)  # longer than a task of the fast queue may run
 LATE_QUEUE: Queue = "default"
@@ -181,7 +189,8 @@ def _apply(stored: Notification, *, now: datetime) -> CallEvent | Unreadable:
 
 def _decide(stored: Notification, parsed: ParsedWebhook, *, now: datetime) -> None:
     if isinstance(parsed, Unreadable):
-        return stored.close(State.UNREADABLE, parsed.error, parsed.detail)
+        reason = Reason.BAD_CHARSET if _has_bad_charset(stored) else parsed.error
+        return stored.close(State.UNREADABLE, reason, parsed.detail)
     has_changed = apply_event.apply_event(stored.tenant, parsed, now=now)
     if isinstance(parsed, RingingEvent | AnsweredEvent | EndedEvent):
         stored.outcome, stored.reason, stored.detail = State.QUEUED, Reason.NONE, ""
@@ -190,10 +199,17 @@ def _decide(stored: Notification, parsed: ParsedWebhook, *, now: datetime) -> No
 
 
 def _parse(stored: Notification) -> ParsedWebhook:
+    if _has_bad_charset(stored):
+        return Unreadable(ParseError.NOT_JSON, "", key=stored.digest)
     uis = stored.tenant.uis
     return webhooks.parse(
         stored.query, stored.body, event=stored.event_in_url, zone=uis.zone, is_russian=uis.is_russian
     )
+
+
+def _has_bad_charset(stored: Notification) -> bool:
+    """Whether the web process could not decode the body. A person may reprocess it all the same."""
+    return stored.outcome == State.RECEIVED and stored.reason == Reason.BAD_CHARSET
 
 
 def _store_event(stored: Notification, event: CallEvent) -> None:

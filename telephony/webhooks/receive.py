@@ -9,10 +9,12 @@ from django.db.models import F
 from connector_project.core import jobs
 from connector_project.core.task_queue import enqueue_committed
 from telephony import task_names
+from telephony.models import Notification
 from telephony.models.notification import LONGEST_EVENT
 from tenants.models import Tenant, UisConnection
 
-OK, UNKNOWN, TOO_LARGE = 200, 404, 413
+OK, UNKNOWN = 200, 404
+BAD_CHARSET = Notification.Reason.BAD_CHARSET.value
 
 # `repeats` tells a new row (0) from a repeated request, whose row was stored before.
 STORE = """
@@ -20,7 +22,7 @@ INSERT INTO telephony_notification
     (tenant_id, via_old_hook, received_at, event_in_url, query, body, digest, next_attempt_at,
      repeats, attempts, event, outcome, reason, detail)
 SELECT tenant_id, hook <> %(hook)s, %(now)s, %(event)s, %(query)s, %(body)s, %(digest)s, %(next_attempt_at)s,
-       0, 0, '', 'RECEIVED', '', ''
+       0, 0, '', 'RECEIVED', %(reason)s, ''
 FROM tenants_uisconnection
 WHERE hook = %(hook)s OR (old_hook = %(hook)s AND old_hook_until > %(now)s)
 ON CONFLICT (tenant_id, digest) DO UPDATE SET repeats = telephony_notification.repeats + 1
@@ -28,8 +30,11 @@ RETURNING id, repeats
 """
 
 
-def store(hook: str, *, event: str, query: str, body: str, now: datetime) -> int:
-    """Store a webhook and queue its task; return the HTTP status. A repeat is counted on the stored row."""
+def store(hook: str, *, event: str, query: str, body: str, reason: str = "", now: datetime) -> int:
+    """Store a webhook and queue its task; return the HTTP status. A repeat is counted on the stored row.
+
+    `reason` says why the body cannot be read, if that is known already.
+    """
     digest = hashlib.sha256("\0".join((event, query, body)).encode(errors="surrogatepass")).hexdigest()
     values = {
         "hook": _storable(hook),
@@ -37,6 +42,7 @@ def store(hook: str, *, event: str, query: str, body: str, now: datetime) -> int
         "query": _storable(query),
         "body": _storable(body),
         "digest": digest,
+        "reason": reason,
         "now": connection.ops.adapt_datetimefield_value(now),
         "next_attempt_at": connection.ops.adapt_datetimefield_value(now + jobs.QUEUED_FOR),
     }
@@ -51,10 +57,13 @@ def store(hook: str, *, event: str, query: str, body: str, now: datetime) -> int
     return OK
 
 
-def count_oversized(hook: str, *, now: datetime) -> int:
-    """Count a rejected body, because nothing else would show that it arrived; return the HTTP status."""
+def count_refused(hook: str, status: int, *, now: datetime) -> int:
+    """Count a body that is too large or has no length: nothing else would show that it arrived.
+
+    Return the HTTP status: the given one, if the hook is known.
+    """
     known = UisConnection.objects.filter(tenant__in=Tenant.objects.by_hook(hook, now=now))
-    return TOO_LARGE if known.update(oversized_webhooks=F("oversized_webhooks") + 1) else UNKNOWN
+    return status if known.update(oversized_webhooks=F("oversized_webhooks") + 1) else UNKNOWN
 
 
 def _storable(text: str) -> str:

@@ -5,7 +5,8 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from connector_project.core.http_server import read_body
+from connector_project.core.http_server import body_refusal
+from connector_project.core.request_checks import charset_of
 from telephony.webhooks import receive
 
 
@@ -14,12 +15,24 @@ from telephony.webhooks import receive
 def notification(request: HttpRequest, hook: str, event: str = "") -> HttpResponse:
     """Store any notification as it is. A body that cannot be read is stored, too: nobody promises to send it again."""
     now = timezone.now()
-    body = read_body(request)
-    if body is None:
-        status = receive.count_oversized(hook, now=now)
+    if refusal := body_refusal(request):
+        status = receive.count_refused(hook, refusal, now=now)
     else:
+        body, reason = _decode(request)
         query = request.META.get("QUERY_STRING", "")
-        status = receive.store(hook, event=event, query=query, body=body.decode(errors="replace"), now=now)
+        status = receive.store(hook, event=event, query=query, body=body, reason=reason, now=now)
     if status == receive.UNKNOWN:
         raise Http404  # Like any other unknown URL.
     return HttpResponse(status=status)
+
+
+notification.takes_any_text = True  # type: ignore[attr-defined]  # read by core.request_checks
+
+
+def _decode(request: HttpRequest) -> tuple[str, str]:
+    """Return the body as text, and why it cannot be read. UTF-8 comes first: what is valid in it is nothing else."""
+    try:
+        return request.body.decode(), ""
+    except UnicodeDecodeError:
+        charset = charset_of(request)
+        return request.body.decode(charset or "utf-8", errors="replace"), "" if charset else receive.BAD_CHARSET

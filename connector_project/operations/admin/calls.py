@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import phone_numbers
 from connector_project.core.admin.base import page
+from connector_project.core.untrusted_input import parse_id
 from connector_project.operations.admin import call_detail
 from connector_project.operations.admin.bulk_action_forms import ReasonForm
 from connector_project.operations.admin.call_list import CallListAdmin
@@ -41,7 +42,7 @@ class CallPageMixin(RecordingMixin):
         """Show the page; log the access if the user sees the full number."""
         self.require(request)
         rows = Call.objects.with_related().with_history()
-        call, now = get_object_or_404(rows, pk=int(object_id) if object_id.isdecimal() else 0), timezone.now()
+        call, now = get_object_or_404(rows, pk=parse_id(object_id)), timezone.now()
         reader = redactor_for(request.user)
         if reader.is_unmasked:
             _log_access(request, call, now=now)

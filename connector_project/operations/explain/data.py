@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from connector_project.core import phone_numbers, redaction, secret_redaction
 from connector_project.core.check_results import Responsible, Text
+from connector_project.core.untrusted_input import parse_id
 from connector_project.operations.explain import labels
 from crm.models import Command, Popup
 from telephony.calls.evidence import CLICK_TO_CALL_PREFIX, UisSnapshot, load
@@ -204,6 +205,7 @@ def _unreadable(call: Call) -> list[Notification]:
 def _click_to_call(call: Call) -> Command | None:
     """Return the click in the CRM that started the call."""
     number = call.command_external_id.removeprefix(CLICK_TO_CALL_PREFIX)
-    if number == call.command_external_id or not number.isdecimal():
+    command_id = None if number == call.command_external_id else parse_id(number)
+    if command_id is None:
         return None
-    return Command.objects.filter(tenant=call.tenant_id, pk=int(number)).select_related("employee").first()
+    return Command.objects.filter(tenant=call.tenant_id, pk=command_id).select_related("employee").first()

@@ -10,15 +10,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from connector_project.core.http_server import IgnoreAccept, is_too_large
+from connector_project.core.http_server import body_refusal
 from connector_project.operations.onboarding import marketplace
 from crm import api_scopes, integration_module
 
 
 class _MarketplaceView(APIView):
     """A request from the marketplace; 404 unless we have a module there."""
-
-    content_negotiation_class = IgnoreAccept
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if not settings.RETAILCRM_MODULE_SECRET:
@@ -36,8 +34,8 @@ class RegisterView(_MarketplaceView):
     """A user pressed "Connect" in the marketplace; the request has the key of their account."""
 
     def post(self, request: Request) -> Response:
-        if is_too_large(request._request):
-            return Response(status=413)
+        if refusal := body_refusal(request._request):
+            return Response(status=refusal)
         # Only from the form: query strings are logged.
         offer = request._request.POST.get("register", "")
         try:

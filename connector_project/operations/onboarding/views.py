@@ -19,6 +19,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from connector_project.core import phone_numbers
 from connector_project.core.task_queue import enqueue
+from connector_project.core.untrusted_input import parse_id
 from connector_project.operations.checks import runner
 from connector_project.operations.onboarding import activation, page_context, sample_popup
 from connector_project.operations.onboarding.forms import KeysForm
@@ -221,8 +222,7 @@ def _recipient(request: HttpRequest, tenant: Tenant) -> tuple[Employee | None, s
 
 
 def _id(request: HttpRequest, name: str) -> int:
-    value = request.POST.get(name, "")
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else 0
+    return parse_id(request.POST.get(name)) or 0
 
 
 ACTIONS: dict[str, Callable[[HttpRequest, Tenant], HttpResponse]] = {
