@@ -205,6 +205,7 @@ SECURE_HSTS_SECONDS = 31_536_000 if _is_https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _is_https
 SECURE_HSTS_PRELOAD = _is_https
 SESSION_COOKIE_SECURE = _is_https
+SESSION_ENGINE = "connector_project.core.sessions"  # no session of a database copy works
 CSRF_COOKIE_SECURE = _is_https
 SECURE_REFERRER_POLICY = "same-origin"
 # Nobody sends files: without handlers they are read over and kept nowhere.

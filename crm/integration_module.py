@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from enum import Enum, auto
 from typing import Any
 
 from django.conf import settings
@@ -26,6 +27,7 @@ from tenants.models import CrmConnection, Employee, Tenant, VirtualNumber
 TASK = "crm.tasks.register_module"
 NAME = "UIS"
 SWITCH_OFF_AGAIN = "switch_off_again"  # in `registered_module`: people want it off, and our edit switched it on
+CRM_URLS = ("make_call", "change_user_status", "activity")
 UNKNOWN = ""  # instead of the URLs' fingerprint: the CRM may have another list than the remembered one
 Codes = Sequence[tuple[int, str]]
 
@@ -73,9 +75,11 @@ def send(tenant: Tenant, client: RetailCrmClient, typed: Codes, *, now: datetime
     unknown = {UnknownId.Kind.USER: answer.unknown_users, UnknownId.Kind.STORE: answer.unknown_sites}
     if any(unknown.values()):
         UnknownId.record(tenant, unknown, now=now)
-    if not _save(tenant, registration, now=now):
-        # Disconnected meanwhile: whichever request came last, the module must end switched off.
+    saved = _save(tenant, registration, now=now)
+    if saved == Saved.GONE:
+        # Whichever request came last, the module must end switched off.
         client.edit_module(replace(sent, codes=tuple(manual), is_active=False))
+    if saved != Saved.DONE:
         return False
     if tenant.crm.registered_module.get(SWITCH_OFF_AGAIN):
         switch_off_again(tenant, client)
@@ -121,11 +125,9 @@ def page_url(token: str) -> str:
 
 
 def addresses(tenant: Tenant) -> dict[str, str]:
-    """Return all our URLs for this client's systems."""
-    return {
-        name: settings.PUBLIC_URL + reverse(name.replace("_", "-"), args=[tenant.uis.hook])
-        for name in ("notifications", "make_call", "change_user_status", "activity")
-    }
+    """Return all our URLs for this client's systems; each system has a secret of its own."""
+    hooks = {"notifications": tenant.uis.hook} | dict.fromkeys(CRM_URLS, tenant.crm.hook)
+    return {name: settings.PUBLIC_URL + reverse(name.replace("_", "-"), args=[hook]) for name, hook in hooks.items()}
 
 
 def _has_changed(tenant: Tenant, registration: dict[str, Any]) -> bool:
@@ -149,13 +151,21 @@ def _unsure(registered: dict[str, Any], codes: Codes) -> dict[str, Any]:
     return registered and registered | {"codes": [list(pair) for pair in every], "where": UNKNOWN}
 
 
+class Saved(Enum):
+    """Whether what was sent is what the CRM should have."""
+
+    DONE = auto()
+    REPLACED = auto()  # our secrets were replaced meanwhile: the module is sent again
+    GONE = auto()  # the client was disconnected meanwhile, or has another account
+
+
 @transaction.atomic
-def _save(tenant: Tenant, registration: dict[str, Any], *, now: datetime) -> bool:
-    """Store what was registered; False if the client was disconnected meanwhile, which changes the clientId."""
-    Tenant.objects.lock_row(tenant.pk)
-    stored = CrmConnection.objects.filter(pk=tenant.crm.pk).first()
-    if stored is None or stored.client_id != tenant.crm.client_id:
-        return False
+def _save(tenant: Tenant, registration: dict[str, Any], *, now: datetime) -> Saved:
+    """Store what was registered, unless our secrets were replaced since the client was loaded."""
+    current = Tenant.objects.lock(tenant.pk)
+    if current is None or current.crm.client_id != tenant.crm.client_id:
+        return _send_again(current, tenant, registration)
+    stored = current.crm
     tenant.crm.registered_module, tenant.crm.module_code = registration, code(tenant)
     if stored.module_claim != tenant.crm.module_claim:
         # The lease ended: our list may have reached the CRM after a newer one.
@@ -164,8 +174,20 @@ def _save(tenant: Tenant, registration: dict[str, Any], *, now: datetime) -> boo
     if _is_newly_off(tenant, stored):
         tenant.crm.registered_module |= {SWITCH_OFF_AGAIN: True}
     tenant.crm.registered_at = stored.registered_at or now
-    tenant.crm.save(update_fields=["registered_module", "module_code", "registered_at"])
-    return True
+    is_current = tenant.crm.registered_module["where"] == _fingerprint(current)
+    tenant.crm.module_outdated_since = None if is_current else stored.module_outdated_since
+    tenant.crm.save(update_fields=["registered_module", "module_code", "registered_at", "module_outdated_since"])
+    return Saved.DONE
+
+
+def _send_again(current: Tenant | None, tenant: Tenant, registration: dict[str, Any]) -> Saved:
+    """Queue another registration, because the CRM has our old secrets now; not for a client who has left it."""
+    if current is None or current.offboarded_at or current.crm.account != tenant.crm.account:
+        return Saved.GONE
+    current.crm.registered_module = _unsure(current.crm.registered_module, registration["codes"])
+    current.crm.save(update_fields=["registered_module"])
+    enqueue(task_names.LINK_USERS, tenant.pk)
+    return Saved.REPLACED
 
 
 def _is_newly_off(tenant: Tenant, stored: CrmConnection) -> bool:

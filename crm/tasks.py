@@ -12,6 +12,7 @@ from crm import (
     integration_module,
     key_verification,
     module_state,
+    outdated_modules,
     status_sync,
     upload_verification,
     uploads,
@@ -42,7 +43,7 @@ def link_users(tenant_id: int) -> None:
 
 
 def register_module(tenant_id: int) -> None:
-    """Register our URLs after they changed; if that fails, the hourly sync does it."""
+    """Register our URLs after they changed; if that fails, the sweep repeats it."""
 
     def register(tenant: Tenant) -> None:
         integration_module.register(tenant, client_factory.crm_client(tenant.crm), now=timezone.now())
@@ -84,11 +85,12 @@ def probe(tenant_id: int) -> None:
 
 
 def enqueue_due_work() -> None:
-    """Every minute: enqueue commands whose queue entry was lost or whose worker died, and end pop-ups left by one."""
+    """Every minute: enqueue what was lost or left by a dead worker: commands, pop-ups, links, registrations."""
     now = timezone.now()
     Popup.objects.fail_unsent(now=now)
     commands.resume_pending(now=now)
     user_linking.enqueue_due(now=now)
+    outdated_modules.enqueue_due(now=now)
 
 
 def probe_all() -> None:

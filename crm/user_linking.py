@@ -9,12 +9,13 @@ from operator import attrgetter
 from django.db import transaction
 
 from connector_project.core import phone_numbers
+from connector_project.core.secret_tokens import generate_token
 from connector_project.core.task_queue import enqueue
 from crm import client_factory, integration_module, module_lease
 from crm.retailcrm.types import User, UserList
 from telephony import task_names
 from tenants import remote_lists
-from tenants.models import CrmConnection, CrmUser, Employee, RemoteList, Tenant, generate_token
+from tenants.models import CrmConnection, CrmUser, Employee, RemoteList, Tenant
 from tenants.remote_lists import Reading
 
 LinkedBy = Employee.LinkedBy

@@ -1,9 +1,8 @@
 """API keys: created, shown once, looked up by their hash, revoked."""
 
-import hashlib
-import secrets
 from datetime import datetime, timedelta
 
+from connector_project.core.secret_tokens import digest, generate_token
 from tenants.models import ApiKey, Tenant, User
 
 REQUIRED_PERMISSION = "telephony.view_call"  # the permission that the creator of a staff key needs
@@ -12,13 +11,13 @@ LAST_USED_PRECISION = timedelta(minutes=1)  # not every request writes "last use
 
 def create(tenant: Tenant | None, name: str, *, by: User, now: datetime) -> tuple[ApiKey, str]:
     """Create a key; return its row and the key itself, which is not stored."""
-    key = secrets.token_urlsafe(32)
-    return ApiKey.objects.create(tenant=tenant, name=name, digest=_digest(key), created_at=now, created_by=by), key
+    key = generate_token()
+    return ApiKey.objects.create(tenant=tenant, name=name, digest=digest(key), created_at=now, created_by=by), key
 
 
 def find(key: str) -> ApiKey | None:
     """Return the row of a valid key; None if it is unknown, revoked, or its owner lost access."""
-    known = ApiKey.objects.select_related("tenant", "created_by").filter(digest=_digest(key), revoked_at=None).first()
+    known = ApiKey.objects.select_related("tenant", "created_by").filter(digest__of=key, revoked_at=None).first()
     return known if known and _may_read(known) else None
 
 
@@ -41,8 +40,3 @@ def _may_read(token: ApiKey) -> bool:
     if token.tenant is not None:
         return token.tenant.offboarded_at is None
     return token.created_by is not None and token.created_by.is_staff and token.created_by.has_perm(REQUIRED_PERMISSION)
-
-
-def _digest(key: str) -> str:
-    """A plain hash is enough: the key is 256 random bits."""
-    return hashlib.sha256(key.encode()).hexdigest()

@@ -23,6 +23,25 @@ def _fernet_for(keys: tuple[str, ...]) -> MultiFernet:
     return MultiFernet([Fernet(key) for key in keys])
 
 
+def encrypt(text: str) -> str:
+    """Return the text encrypted with the first key."""
+    return _fernet().encrypt(text.encode()).decode()
+
+
+def decrypt(token: str) -> str | None:
+    """Return the text of what `encrypt` returned; None if no key fits."""
+    try:
+        return _decrypt(tuple(settings.FIELD_ENCRYPTION_KEYS), token)
+    except InvalidToken:
+        return None
+
+
+# A list of calls has the same few clients in each row.
+@functools.lru_cache(maxsize=2048)
+def _decrypt(keys: tuple[str, ...], token: str) -> str:
+    return _fernet_for(keys).decrypt(token.encode()).decode()
+
+
 class UndecryptableText(str):
     """What a row has instead of a text that cannot be decrypted. Saving writes what was read: the key may be found."""
 
@@ -62,14 +81,14 @@ class EncryptedTextField(models.TextField[str, str]):
         if isinstance(value, UndecryptableText):
             return value.token
         text = super().get_prep_value(value)
-        return _fernet().encrypt(text.encode()).decode() if text else text
+        return encrypt(text) if text else text
 
     def from_db_value(self, value: str | None, *_args: object) -> str | None:
         if not value:
             return value
-        try:
-            return _fernet().decrypt(value.encode()).decode()
-        except InvalidToken:
-            if self.if_undecryptable is None:
-                return UnusableText.create(value)
-            return UndecryptableText.create(value, self.if_undecryptable())
+        text = decrypt(value)
+        if text is not None:
+            return text
+        if self.if_undecryptable is None:
+            return UnusableText.create(value)
+        return UndecryptableText.create(value, self.if_undecryptable())

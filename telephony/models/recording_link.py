@@ -1,6 +1,5 @@
 """The RecordingLink model: our own link to the recording of a call."""
 
-import hashlib
 from datetime import datetime
 
 from django.db import models
@@ -8,13 +7,9 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from connector_project.core.encrypted_fields import EncryptedTextField
+from connector_project.core.secret_tokens import DigestField, generate_token
 from telephony.models.call import Call
-from tenants.models import Tenant, generate_token
-
-
-def digest(token: str) -> str:
-    """Return the digest a token is looked up by. Tokens have 256 random bits, so no salt is needed."""
-    return hashlib.sha256(token.encode()).hexdigest()
+from tenants.models import Tenant
 
 
 class RecordingLink(models.Model):
@@ -22,7 +17,7 @@ class RecordingLink(models.Model):
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="recording_links", verbose_name=_("client"))
     call = models.OneToOneField(Call, models.CASCADE, related_name="recording_link", verbose_name=_("call"))
-    digest = models.CharField(max_length=64, unique=True, editable=False)
+    digest = DigestField(of="token")
     token = EncryptedTextField(editable=False)  # needed again when an upload is repeated
     issued_at = models.DateTimeField(_("issued"))
     revoked_at = models.DateTimeField(pgettext_lazy("recording link", "revoked"), null=True)
@@ -38,8 +33,7 @@ class RecordingLink(models.Model):
     @classmethod
     def for_call(cls, call: Call, *, now: datetime) -> "RecordingLink":
         """Return a new unsaved link."""
-        token = generate_token()
-        return cls(tenant=call.tenant, call=call, token=token, digest=digest(token), issued_at=now)
+        return cls(tenant=call.tenant, call=call, token=generate_token(), issued_at=now)
 
     @property
     def is_revoked(self) -> bool:

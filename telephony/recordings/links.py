@@ -8,7 +8,6 @@ from django.db import transaction
 from django.urls import reverse
 
 from telephony.models import Call, RecordingLink
-from telephony.models.recording_link import digest
 from telephony.recordings.unavailable import RecordingUnavailable, UnavailableReason
 from tenants import audit
 from tenants.audit import Actor
@@ -42,7 +41,7 @@ def address(link: RecordingLink) -> str:
 def find(token: str) -> RecordingLink | None:
     """Return the link with this token and everything needed to check it. One query."""
     related = (f"call__{name}" for name in ("tenant__uis", "tenant__rules", "employee"))
-    link = RecordingLink.objects.select_related(*related).filter(digest=digest(token)).first()
+    link = RecordingLink.objects.select_related(*related).filter(digest__of=token).first()
     if link is not None:
         link.tenant = link.call.tenant
     return link

@@ -21,10 +21,10 @@ STORE = """
 INSERT INTO telephony_notification
     (tenant_id, via_old_hook, received_at, event_in_url, query, body, digest, next_attempt_at,
      repeats, attempts, event, outcome, reason, detail)
-SELECT tenant_id, hook <> %(hook)s, %(now)s, %(event)s, %(query)s, %(body)s, %(digest)s, %(next_attempt_at)s,
+SELECT tenant_id, hook_digest <> %(hook)s, %(now)s, %(event)s, %(query)s, %(body)s, %(digest)s, %(next_attempt_at)s,
        0, 0, '', 'RECEIVED', %(reason)s, ''
 FROM tenants_uisconnection
-WHERE hook = %(hook)s OR (old_hook = %(hook)s AND old_hook_until > %(now)s)
+WHERE hook_digest = %(hook)s OR (old_hook_digest = %(hook)s AND old_hook_until > %(now)s)
 ON CONFLICT (tenant_id, digest) DO UPDATE SET repeats = telephony_notification.repeats + 1
 RETURNING id, repeats
 """
@@ -35,13 +35,12 @@ def store(hook: str, *, event: str, query: str, body: str, reason: str = "", now
 
     `reason` says why the body cannot be read, if that is known already.
     """
-    digest = hashlib.sha256("\0".join((event, query, body)).encode(errors="surrogatepass")).hexdigest()
     values = {
-        "hook": _storable(hook),
+        "hook": _digest(hook),
         "event": _storable(event)[:LONGEST_EVENT],
         "query": _storable(query),
         "body": _storable(body),
-        "digest": digest,
+        "digest": _digest("\0".join((event, query, body))),
         "reason": reason,
         "now": connection.ops.adapt_datetimefield_value(now),
         "next_attempt_at": connection.ops.adapt_datetimefield_value(now + jobs.QUEUED_FOR),
@@ -62,8 +61,13 @@ def count_refused(hook: str, status: int, *, now: datetime) -> int:
 
     Return the HTTP status: the given one, if the hook is known.
     """
-    known = UisConnection.objects.filter(tenant__in=Tenant.objects.by_hook(hook, now=now))
+    known = UisConnection.objects.filter(tenant__in=Tenant.objects.by_uis_hook(hook, now=now))
     return status if known.update(oversized_webhooks=F("oversized_webhooks") + 1) else UNKNOWN
+
+
+def _digest(text: str) -> str:
+    """The digest of `core.secret_tokens`, which hooks are stored as."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def _storable(text: str) -> str:

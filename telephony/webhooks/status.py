@@ -14,7 +14,7 @@ from telephony.models import Notification
 from telephony.uis import webhook_templates
 from telephony.uis.types import Event
 from telephony.uis.webhook_templates import EVENTS, TemplateCode, TemplateFault
-from tenants.models import Tenant
+from tenants.models import Tenant, UisConnection
 
 RECENT_PERIOD = timedelta(days=7)
 UNREADABLE_LIMIT = 50
@@ -48,7 +48,8 @@ class State(StrEnum):
     WARNING = "WARNING"  # works, but the template has a fault
     BROKEN = "BROKEN"  # arrives, but is unusable
     NOT_SEEN = "NOT_SEEN"  # not seen recently
-    OLD_ADDRESS = "OLD_ADDRESS"  # still comes to the old webhook URL, which expires soon
+    # Still comes to the old webhook URL, which expires soon; or it last came to one that was revoked.
+    OLD_ADDRESS = "OLD_ADDRESS"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +83,7 @@ def webhook_status(tenant: Tenant, *, now: datetime) -> WebhookStatus:
     newest: dict[str, Notification] = {}
     for stored in _newest_first(tenant, since=now - RECENT_PERIOD):
         newest.setdefault(stored.event or webhook_templates.event_of(*_raw(stored)), stored)
-    is_rotating = tenant.uis.is_rotating(now=now)
-    statuses = [_event_status(event, newest.get(event), is_rotating=is_rotating) for event in EVENTS]
+    statuses = [_event_status(event, newest.get(event), tenant.uis, now=now) for event in EVENTS]
     return WebhookStatus(events=statuses, unidentified=_unidentified(newest.get("")))
 
 
@@ -127,11 +127,13 @@ def _raw(stored: Notification) -> tuple[str, str, str]:
     return stored.event_in_url, stored.query, stored.body
 
 
-def _event_status(event: Event, stored: Notification | None, *, is_rotating: bool) -> EventStatus:
+def _event_status(event: Event, stored: Notification | None, uis: UisConnection, *, now: datetime) -> EventStatus:
     if stored is None:
         return EventStatus(event=event, state=State.NOT_SEEN)
     found = tuple(webhook_templates.faults(*_raw(stored)))
-    state = State.WARNING if found else State.OLD_ADDRESS if is_rotating and stored.via_old_hook else State.OK
+    is_revoked = uis.hook_revoked_at is not None and stored.received_at <= uis.hook_revoked_at
+    is_old = is_revoked or (stored.via_old_hook and uis.is_rotating(now=now))
+    state = State.OLD_ADDRESS if is_old else State.WARNING if found else State.OK
     if any(webhook_templates.is_fatal(fault, event) for fault in found):
         state = State.BROKEN
     return EventStatus(event=event, state=state, seen_at=stored.received_at, faults=found)

@@ -7,7 +7,7 @@ from tenants.models.connections import OLD_HOOK_LIFETIME, Connection, CrmConnect
 from tenants.models.directory import CrmUser, Employee, UisStatus, VirtualNumber
 from tenants.models.remote_list import RemoteList
 from tenants.models.rules import TransferRules
-from tenants.models.tenant import ACTIVATION_LINK_LIFETIME, Tenant, generate_token
+from tenants.models.tenant import ACTIVATION_LINK_LIFETIME, Tenant
 from tenants.models.user import User
 
 __all__ = [
@@ -27,5 +27,4 @@ __all__ = [
     "UisStatus",
     "User",
     "VirtualNumber",
-    "generate_token",
 ]

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core.secret_tokens import DigestField
 from tenants.models.tenant import Tenant
 
 
@@ -20,7 +21,8 @@ class ApiKey(models.Model):
         help_text=_("If empty, a staff key with access to all clients."),
     )
     name = models.CharField(_("name"), max_length=100, help_text=_("For example, the program that uses it."))
-    digest = models.CharField(max_length=64, unique=True, editable=False)
+    # The key itself is not stored: it is shown once.
+    digest = DigestField()
     created_at = models.DateTimeField(_("created"), editable=False)
     # A staff key works as long as its creator has access.
     created_by = models.ForeignKey(

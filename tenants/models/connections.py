@@ -10,8 +10,9 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core.choices import Choices
 from connector_project.core.circuit_breaker import LIVE_FAILURE_THRESHOLD, PROBE_TERM, backoff
 from connector_project.core.encrypted_fields import EncryptedTextField
+from connector_project.core.secret_tokens import DigestField, columns, generate_token, lost
 from tenants.models.denials import AccessDenials
-from tenants.models.tenant import Tenant, generate_token, validate_time_zone
+from tenants.models.tenant import Tenant, validate_time_zone
 
 OLD_HOOK_LIFETIME = timedelta(hours=24)
 
@@ -112,12 +113,14 @@ class UisConnection(Connection):
         blank=True,
         help_text=_("Only for agents: ID of the client's user that requests are made for."),
     )
-    hook = models.CharField(
-        _("secret part of the webhook URL"), max_length=64, unique=True, default=generate_token, editable=False
+    hook = EncryptedTextField(
+        _("secret part of the webhook URL"), default=generate_token, editable=False, if_undecryptable=lost
     )
+    hook_digest = DigestField(of="hook")
     # After a rotation the old hook works for a while, as the client enters the new one by hand.
-    old_hook = models.CharField(max_length=64, unique=True, null=True, editable=False)  # noqa: DJ001 -- most have none
+    old_hook_digest = DigestField(null=True)
     old_hook_until = models.DateTimeField(_("old webhook URL valid until"), null=True, blank=True, editable=False)
+    hook_revoked_at = models.DateTimeField(_("webhook URL revoked"), null=True, blank=True, editable=False)
     time_zone = models.CharField(
         _("time zone"),
         max_length=64,
@@ -163,8 +166,15 @@ class UisConnection(Connection):
 
     def rotate_hook(self, *, now: datetime) -> None:
         """Replace the secret in our webhook URLs; the old one works for 24 hours more."""
-        self.old_hook, self.old_hook_until, self.hook = self.hook, now + OLD_HOOK_LIFETIME, generate_token()
-        self.save(update_fields=["old_hook", "old_hook_until", "hook"])
+        self.old_hook_digest, self.old_hook_until = self.hook_digest, now + OLD_HOOK_LIFETIME
+        self.hook = generate_token()
+        self.save(update_fields=["old_hook_digest", "old_hook_until", "hook", "hook_digest"])
+
+    def revoke_hook(self, *, now: datetime) -> None:
+        """Replace the secret in our webhook URLs; neither the old one nor one before it works any more."""
+        self.old_hook_digest = self.old_hook_until = None
+        self.hook, self.hook_revoked_at = generate_token(), now
+        self.save(update_fields=["old_hook_digest", "old_hook_until", "hook", "hook_digest", "hook_revoked_at"])
 
     def is_rotating(self, *, now: datetime) -> bool:
         """Return whether the old webhook URL still works."""
@@ -189,6 +199,11 @@ class CrmConnection(Connection):
     module_code = models.CharField(_("module code"), max_length=64, blank=True, editable=False)
     # One that cannot be decrypted matches no request.
     client_id = EncryptedTextField(editable=False, default=generate_token, if_undecryptable=generate_token)
+    # The secret part of the URLs that the CRM calls; UIS has another one.
+    hook = EncryptedTextField(editable=False, default=generate_token, if_undecryptable=lost)
+    hook_digest = DigestField(of="hook")
+    # Since when the CRM does not have our present URLs or clientId.
+    module_outdated_since = models.DateTimeField(_("CRM lacks our new URLs since"), null=True, editable=False)
     site = models.CharField(
         _("store"), max_length=100, blank=True, help_text=_("Code of the store, if the key has access to several.")
     )
@@ -223,3 +238,26 @@ class CrmConnection(Connection):
     def zone(self) -> ZoneInfo:
         """The time zone in which the CRM reads dates."""
         return ZoneInfo(self.time_zone or self.tenant.time_zone)
+
+    def rotate_hook(self) -> None:
+        """Replace the secret in the URLs that the CRM calls; the old one stops working at once."""
+        self.hook = generate_token()
+        self.save(update_fields=["hook", "hook_digest"])
+
+    def replace_secrets(self) -> None:
+        """Replace all that lets the CRM in: the secret in its URLs and the clientId."""
+        values = new_secrets()
+        for name, value in values.items():
+            setattr(self, name, value)
+        self.save(update_fields=list(values))
+
+    def mark_outdated(self, *, now: datetime) -> None:
+        """Note that the CRM has not yet been told our new URLs; the sweep repeats it until it has."""
+        if self.module_outdated_since is None:
+            self.module_outdated_since = now
+            self.save(update_fields=["module_outdated_since"])
+
+
+def new_secrets() -> dict[str, str]:
+    """Return the columns that let the CRM in, with new values, for `QuerySet.update`."""
+    return {"client_id": generate_token(), **columns("hook", generate_token())}

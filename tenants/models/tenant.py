@@ -1,6 +1,5 @@
 """The tenant: a shop with an account at UIS and retailCRM."""
 
-import secrets
 from collections.abc import Iterable
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -13,14 +12,11 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import time_zones
 from connector_project.core.business_hours import BusinessHours
+from connector_project.core.encrypted_fields import EncryptedTextField
+from connector_project.core.secret_tokens import DigestField, generate_token, lost
 from connector_project.core.task_queue import enqueue
 
 ACTIVATION_LINK_LIFETIME = timedelta(days=14)
-
-
-def generate_token() -> str:
-    """Return a URL-safe secret of 256 random bits."""
-    return secrets.token_urlsafe(32)
 
 
 def validate_time_zone(value: str) -> None:
@@ -41,10 +37,18 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
         """Return the tenants that anything may be sent for: activated, not paused, not disconnected."""
         return self.filter(activated_at__isnull=False, is_paused=False, offboarded_at=None)
 
-    def by_hook(self, hook: str, *, now: datetime) -> "TenantQuerySet":
-        """Return the tenant with this current or old hook, as a QuerySet of at most one."""
-        old = models.Q(uis__old_hook=hook, uis__old_hook_until__gt=now)
-        return self.filter(models.Q(uis__hook=hook) | old)
+    def by_uis_hook(self, hook: str, *, now: datetime) -> "TenantQuerySet":
+        """Return the tenant with this current or old hook for UIS, as a QuerySet of at most one."""
+        old = models.Q(uis__old_hook_digest__of=hook, uis__old_hook_until__gt=now)
+        return self.filter(models.Q(uis__hook_digest__of=hook) | old)
+
+    def by_crm_hook(self, hook: str) -> "TenantQuerySet":
+        """Return the tenant with this hook for the CRM, as a QuerySet of at most one."""
+        return self.filter(crm__hook_digest__of=hook)
+
+    def by_activation_token(self, token: str) -> "TenantQuerySet":
+        """Return the tenant whose page this token opens, as a QuerySet of at most one."""
+        return self.filter(activation_token_digest__of=token, offboarded_at=None)
 
     def lock_row(self, pk: int) -> bool:
         """Lock a client's row; return whether it is there. Needs a transaction.
@@ -78,10 +82,14 @@ class Tenant(models.Model):
         help_text=_("Events are stored and processed after you resume; pop-ups are not shown."),
     )
     activated_at = models.DateTimeField(_("activated"), null=True, blank=True, editable=False)
-    activation_token = models.CharField(max_length=64, unique=True, default=generate_token, editable=False)
+    activation_token = EncryptedTextField(default=generate_token, editable=False, if_undecryptable=lost)
+    activation_token_digest = DigestField(of="activation_token")
     activation_expires_at = models.DateTimeField(null=True, editable=False)
     # Opens the onboarding page once, for users who come from the CRM's marketplace.
-    one_time_token = models.CharField(max_length=64, unique=True, null=True, editable=False)  # noqa: DJ001 -- most have none
+    one_time_token_digest = DigestField(null=True)
+    # The operator ended the client's access: the marketplace may not restore it until an operator agrees.
+    needs_approval = models.BooleanField(default=False, editable=False)
+    approval_asked_at = models.DateTimeField(null=True, editable=False)  # by the marketplace, meanwhile
     opens_at = models.TimeField(_("opens at"), default=time(9))
     closes_at = models.TimeField(_("closes at"), default=time(18))
     works_weekends = models.BooleanField(_("open on weekends"), default=False)
@@ -141,9 +149,21 @@ class Tenant(models.Model):
     def renew_activation_link(self, *, now: datetime) -> None:
         """Create a new activation link; the old one stops working at once."""
         self.activation_token, self.activation_expires_at = generate_token(), now + ACTIVATION_LINK_LIFETIME
-        self.save(update_fields=["activation_token", "activation_expires_at"])
+        self.save(update_fields=["activation_token", "activation_token_digest", "activation_expires_at"])
 
     def revoke_activation_link(self, *, now: datetime) -> None:
         """Revoke every link to the client's page."""
-        self.activation_token, self.activation_expires_at, self.one_time_token = generate_token(), now, None
-        self.save(update_fields=["activation_token", "activation_expires_at", "one_time_token"])
+        self.activation_token, self.activation_expires_at = generate_token(), now
+        self.one_time_token_digest = None
+        columns = ("activation_token", "activation_token_digest", "activation_expires_at", "one_time_token_digest")
+        self.save(update_fields=columns)
+
+    def require_approval(self) -> None:
+        """Let no request of the marketplace restore the client's access until an operator agrees."""
+        self.needs_approval, self.approval_asked_at = True, None
+        self.save(update_fields=["needs_approval", "approval_asked_at"])
+
+    def approve(self) -> None:
+        """Let the marketplace restore the client's access."""
+        self.needs_approval, self.approval_asked_at = False, None
+        self.save(update_fields=["needs_approval", "approval_asked_at"])

@@ -16,7 +16,8 @@ INSERT = """
 INSERT INTO telephony_notification
     (tenant_id, received_at, event_in_url, via_old_hook, query, body, digest, repeats, attempts, event, outcome, reason,
      detail)
-SELECT tenant_id, %s, 'bare', false, '', %s, %s, 0, 0, '', 'DONE', '', '' FROM tenants_uisconnection WHERE hook = %s
+SELECT tenant_id, %s, 'bare', false, '', %s, %s, 0, 0, '', 'DONE', '', '' FROM tenants_uisconnection
+WHERE hook_digest = %s
 ON CONFLICT DO NOTHING
 """
 
@@ -25,7 +26,9 @@ ON CONFLICT DO NOTHING
 def insert(request: HttpRequest, hook: str) -> HttpResponse:
     digest = hashlib.sha256(request.body).hexdigest()
     with connection.cursor() as cursor:
-        cursor.execute(INSERT, [timezone.now(), request.body.decode(), digest, hook])
+        cursor.execute(
+            INSERT, [timezone.now(), request.body.decode(), digest, hashlib.sha256(hook.encode()).hexdigest()]
+        )
     return HttpResponse()
 
 

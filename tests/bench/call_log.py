@@ -22,10 +22,10 @@ RUNS = 7
 
 _FILL = (
     """
-    INSERT INTO tenants_tenant (name, slug, language, time_zone, is_paused, activated_at, activation_token, opens_at,
-        closes_at, works_weekends, upload_window_days, created_at)
+    INSERT INTO tenants_tenant (name, slug, language, time_zone, is_paused, activated_at, activation_token,
+        activation_token_digest, needs_approval, opens_at, closes_at, works_weekends, upload_window_days, created_at)
     SELECT 'Client ' || n, 'client-' || n, 'ru', (ARRAY['Europe/Moscow', 'Asia/Omsk', 'Asia/Vladivostok'])[1 + n %% 3],
-        false, now(), 'token-' || n, '09:00', '18:00', false, 30, now()
+        false, now(), '', 'token-' || n, false, '09:00', '18:00', false, 30, now()
     FROM generate_series(1, %(tenants)s) n
     """,
     """

@@ -24,10 +24,10 @@ class PartnerAccount:
     def connect(self, account: Account, configuration: Any, *, system_url: str = "") -> dict[str, str]:
         """Issue a key with the scopes of the configuration and return the form posted to its registerUrl.
 
-        The fake account has one key at a time: the previous one is revoked.
+        No two accounts have the same key. The fake account has one key at a time: the previous one is revoked.
         """
         scopes = self._check(configuration)
-        account.key = hashlib.sha256(account.key.encode()).hexdigest()[:32]
+        account.key = hashlib.sha256(f"{account.host} {account.key}".encode()).hexdigest()[:32]
         account.scopes, account.credentials, account.simple_connection = scopes, None, True
         return self.form(account.key, system_url or f"https://{account.host}")
 

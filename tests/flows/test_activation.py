@@ -49,18 +49,19 @@ def add_tenant(db, tmp_path):
 def test_add_tenant_prints_the_documented_json(add_tenant):
     code, _message, out = add_tenant("--slug=romashka", f"--virtual-number=+{NUMBER}", "--timezone=Asia/Omsk")
     printed = json.loads(out)
-    hook = Tenant.objects.get().uis.hook
+    hook, crm_hook = Tenant.objects.get().uis.hook, Tenant.objects.get().crm.hook
     assert code == 0
     assert (printed["tenant"], printed["active"]) == ("romashka", False)
     assert printed["activation_url"].startswith("https://connector.example.com/activate/")
     assert printed["hooks"] == {
         "notifications": f"https://connector.example.com/hooks/uis/{hook}/",
-        "make_call": f"https://connector.example.com/hooks/retailcrm/{hook}/make-call/",
-        "change_user_status": f"https://connector.example.com/hooks/retailcrm/{hook}/change-user-status/",
-        "activity": f"https://connector.example.com/hooks/retailcrm/{hook}/activity/",
+        "make_call": f"https://connector.example.com/hooks/retailcrm/{crm_hook}/make-call/",
+        "change_user_status": f"https://connector.example.com/hooks/retailcrm/{crm_hook}/change-user-status/",
+        "activity": f"https://connector.example.com/hooks/retailcrm/{crm_hook}/activity/",
     }
     assert VirtualNumber.objects.get().number == NUMBER
-    assert len(hook) * 6 >= 160
+    assert hook != crm_hook
+    assert min(len(hook), len(crm_hook)) * 6 >= 160
 
 
 def test_activation_sets_up_everything(add_tenant, pbx, crm):
@@ -102,8 +103,12 @@ def test_tenant_of_the_fixture_equals_an_activated_one(db, pbx, crm):
 def stored_data(tenant, pbx, crm):
     """Return all rows and both accounts, without keys, times and rate-limit state."""
     secrets = {
+        tenant.activation_token_digest: "digest of the token",
+        tenant.uis.hook_digest: "digest of the hook",
+        tenant.crm.hook_digest: "digest of the hook of the CRM",
         tenant.activation_token: "token",
         tenant.uis.hook: "hook",
+        tenant.crm.hook: "hook of the CRM",
         tenant.crm.client_id: "client id",
         tenant.crm.registered_module["where"]: "digest",
     }
@@ -267,7 +272,7 @@ def test_module_switched_off_in_the_crm_suspends_and_switched_on_restores(client
             "activity": json.dumps({"active": active, "freeze": freeze}),
             "systemUrl": address,
         }
-        answer = client.post(f"/hooks/retailcrm/{tenant.uis.hook}/activity/", form)
+        answer = client.post(f"/hooks/retailcrm/{tenant.crm.hook}/activity/", form)
         tenant.crm.refresh_from_db()
         return answer.status_code, answer.json(), tenant.crm.denied_code
 
@@ -281,7 +286,7 @@ def test_module_switched_off_in_the_crm_suspends_and_switched_on_restores(client
 
 
 def test_settings_callback_changes_the_time_zone(client, tenant):
-    url = f"/hooks/retailcrm/{tenant.uis.hook}/settings/"
+    url = f"/hooks/retailcrm/{tenant.crm.hook}/settings/"
     form = {"clientId": tenant.crm.client_id, "settings": json.dumps({"timezone": {"value": "Asia/Tomsk"}})}
     assert client.post(url, form).json() == {"success": True}
     tenant.crm.refresh_from_db()

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from connector_project.core.secret_tokens import columns
 from connector_project.operations.onboarding import steps
 from crm import integration_module
 from crm import tasks as crm_tasks
@@ -25,7 +26,7 @@ def send_callback(client, tenant):
             "activity": json.dumps({"active": active, "freeze": freeze}),
             "systemUrl": address,
         } | changed
-        answer = client.post(f"/hooks/retailcrm/{tenant.uis.hook}/activity/", form)
+        answer = client.post(f"/hooks/retailcrm/{tenant.crm.hook}/activity/", form)
         tenant.crm.refresh_from_db()
         return answer.status_code, answer.json()["success"], tenant.crm.denied_code
 
@@ -171,7 +172,7 @@ def test_wrong_client_id_changes_nothing_and_is_logged_as_a_security_event(clien
         "settings": '{"timezone": {"value": "Asia/Tomsk"}}',
         "systemUrl": "https://other.retailcrm.ru",
     }
-    answer = client.post(f"/hooks/retailcrm/{tenant.uis.hook}/{callback}/", form)
+    answer = client.post(f"/hooks/retailcrm/{tenant.crm.hook}/{callback}/", form)
     tenant.crm.refresh_from_db()
     assert (answer.status_code, answer.json()["success"]) == (403, False)
     assert (tenant.crm.denied_code, tenant.crm.time_zone) == ("", "Europe/Moscow")
@@ -181,7 +182,7 @@ def test_wrong_client_id_changes_nothing_and_is_logged_as_a_security_event(clien
 
 
 def test_settings_without_a_time_zone_change_nothing(client, tenant):
-    where = f"/hooks/retailcrm/{tenant.uis.hook}/settings/"
+    where = f"/hooks/retailcrm/{tenant.crm.hook}/settings/"
     for settings in ("{}", '{"timezone": null}', '{"timezone": {"value": null}}'):
         answer = client.post(where, {"clientId": tenant.crm.client_id, "settings": settings})
         assert answer.json() == {"success": True}
@@ -191,7 +192,7 @@ def test_settings_without_a_time_zone_change_nothing(client, tenant):
 
 def test_new_activation_link_is_sent_to_the_crm(tenant, crm, run_queue):
     assert crm.modules[integration_module.code(tenant)]["accountUrl"] == integration_module.activation_url(tenant)
-    type(tenant).objects.update(activation_token="another")
+    type(tenant).objects.update(**columns("activation_token", "another"))
     uis_tasks.sync_all()
     run_queue()
     assert (
@@ -204,6 +205,6 @@ def test_new_activation_link_is_sent_to_the_crm(tenant, crm, run_queue):
 @pytest.mark.parametrize("accept", ["text/html", "application/xml", "nonsense"])
 def test_callback_is_answered_in_json_whatever_it_accepts(client, tenant, accept):
     form = {"clientId": tenant.crm.client_id, "activity": json.dumps({"active": True, "freeze": False})}
-    url = f"/hooks/retailcrm/{tenant.uis.hook}/activity/"
+    url = f"/hooks/retailcrm/{tenant.crm.hook}/activity/"
     answer = client.post(url, form, headers={"Accept": accept})
     assert (answer.status_code, answer.json()) == (200, {"success": True})

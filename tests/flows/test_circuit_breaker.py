@@ -195,7 +195,7 @@ def test_status_is_set_when_uis_is_available_again(client, clock, tenant, pbx, u
     UisConnection.objects.update(consecutive_failures=3, retry_at=timezone.now() + timedelta(minutes=2))
     uis_world.requests.clear()
     form = {"clientId": tenant.crm.client_id, "userId": "27", "code": "101", "status": "dinner"}
-    client.post(f"/hooks/retailcrm/{tenant.uis.hook}/change-user-status/", form)
+    client.post(f"/hooks/retailcrm/{tenant.crm.hook}/change-user-status/", form)
     run_queue()
     assert (uis_world.requests, Command.objects.get().reason) == ([], "UIS_UNAVAILABLE")
     minutes(4)

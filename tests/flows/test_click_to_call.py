@@ -20,7 +20,7 @@ def click(client, tenant, run_queue):
     def send(*, method="get", works=True, **params):
         form = {"clientId": tenant.crm.client_id, "code": "101", "phone": f"+{CONTACT}", "userId": "27"} | params
         form = {name: value for name, value in form.items() if value is not None}
-        answer = getattr(client, method)(f"/hooks/retailcrm/{tenant.uis.hook}/make-call/", form)
+        answer = getattr(client, method)(f"/hooks/retailcrm/{tenant.crm.hook}/make-call/", form)
         if works:
             run_queue()
         return answer
@@ -63,7 +63,7 @@ def test_phone_number_is_accepted_in_any_form(click, pbx, tenant, phone, method)
 
 def test_phone_number_with_its_plus_decoded_as_a_space_is_accepted(client, tenant, run_queue, pbx):
     query = f"clientId={quote(tenant.crm.client_id)}&code=101&phone=+79990000001"
-    client.get(f"/hooks/retailcrm/{tenant.uis.hook}/make-call/?{query}")
+    client.get(f"/hooks/retailcrm/{tenant.crm.hook}/make-call/?{query}")
     run_queue()
     assert [call["contact"] for call in pbx.dialled] == [CONTACT]
 

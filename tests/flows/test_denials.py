@@ -233,7 +233,7 @@ def test_missing_right_is_lifted_by_its_own_success_alone(clock, tenant, pbx, cr
 def test_status_that_may_not_be_set_stops_nothing_else(client, clock, tenant, pbx, crm, run_queue, add_answered):
     pbx.permissions -= {"employees: update"}
     form = {"clientId": tenant.crm.client_id, "userId": "27", "code": "101"}
-    address = f"/hooks/retailcrm/{tenant.uis.hook}/change-user-status/"
+    address = f"/hooks/retailcrm/{tenant.crm.hook}/change-user-status/"
     client.post(address, form | {"status": "busy"})
     run_queue()
     assert (Command.objects.get().reason, denied(UisConnection, tenant)) == ("UIS_DENIED", ["update.employees"])
@@ -250,7 +250,7 @@ def test_status_that_may_not_be_set_stops_nothing_else(client, clock, tenant, pb
 def test_call_api_that_is_bought_is_noticed_by_a_check(client, clock, tenant, pbx, run_queue):
     components, pbx.components = pbx.components, set()
     form = {"clientId": tenant.crm.client_id, "userId": "27", "code": "101", "phone": CONTACT}
-    client.post(f"/hooks/retailcrm/{tenant.uis.hook}/make-call/", form)
+    client.post(f"/hooks/retailcrm/{tenant.crm.hook}/make-call/", form)
     run_queue()
     assert denied(UisConnection, tenant) == ["call_api"]
     pbx.components = components
@@ -285,7 +285,7 @@ def test_client_with_a_denial_has_the_status(clock, tenant, subject, status):
 @pytest.mark.slow
 def test_module_switched_off_stays_off_after_a_wrong_key(client, minutes, tenant, crm, crm_world, add_missed):
     form = {"clientId": tenant.crm.client_id, "activity": json.dumps({"active": False, "freeze": False})}
-    url = f"/hooks/retailcrm/{tenant.uis.hook}/activity/"
+    url = f"/hooks/retailcrm/{tenant.crm.hook}/activity/"
     crm.modules[integration_module.code(tenant)]["active"] = False
     client.post(url, form)
     add_missed()
@@ -342,7 +342,7 @@ def switch_off_during(client, tenant, crm, monkeypatch):
             reply = None if before else real(account, request)
             account.modules[integration_module.code(tenant)]["active"] = False
             form = {"clientId": tenant.crm.client_id, "activity": json.dumps({"active": False, "freeze": False})}
-            client.post(f"/hooks/retailcrm/{tenant.uis.hook}/activity/", form)
+            client.post(f"/hooks/retailcrm/{tenant.crm.hook}/activity/", form)
             return reply or real(account, request)
 
         done = []

@@ -491,7 +491,7 @@ def test_timeline_shows_the_outcome_of_each_notification(notify, missed, assert_
 
 def test_timeline_shows_the_click_to_call(client, tenant, crm, pbx, notify, run_queue, assert_explained):
     form = {"clientId": tenant.crm.client_id, "code": "101", "phone": f"+{CONTACT}", "userId": "27"}
-    client.post(f"/hooks/retailcrm/{tenant.uis.hook}/make-call/", form)
+    client.post(f"/hooks/retailcrm/{tenant.crm.hook}/make-call/", form)
     run_queue()
     session = next(iter(pbx.sessions.values()))
     pbx.finish_started(session.session_id, talk=0)

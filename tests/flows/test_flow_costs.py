@@ -67,7 +67,7 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
         form = {"clientId": tenant.crm.client_id, "userId": "27", "code": "101", **params}
 
         def send():
-            assert client.post(f"/hooks/retailcrm/{tenant.uis.hook}/{name}/", form).status_code == 200
+            assert client.post(f"/hooks/retailcrm/{tenant.crm.hook}/{name}/", form).status_code == 200
             run_queue()
 
         return send

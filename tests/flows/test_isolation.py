@@ -53,7 +53,7 @@ class Shop:
     def request(self, callback, **more):
         """Send a callback of the CRM on behalf of Ivan."""
         form = {"clientId": self.tenant.crm.client_id, "code": "101", "userId": "27", **more}
-        answer = self.client.post(f"/hooks/retailcrm/{self.tenant.uis.hook}/{callback}/", form)
+        answer = self.client.post(f"/hooks/retailcrm/{self.tenant.crm.hook}/{callback}/", form)
         assert answer.status_code == 200
 
     def add_ended_call(self, **values):

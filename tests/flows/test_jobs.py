@@ -253,7 +253,7 @@ def test_client_whose_keys_cannot_be_decrypted_stops_nobody_else(queue, tenant, 
     theirs.refresh_from_db()
     assert theirs.state == "UPLOADED"
     form = {"clientId": "", "userId": "27", "code": "101", "status": "busy"}
-    assert client.post(f"/hooks/retailcrm/{tenant.uis.hook}/change-user-status/", form).status_code == 403
+    assert client.post(f"/hooks/retailcrm/{tenant.crm.hook}/change-user-status/", form).status_code == 403
     theirs.delete()
     row, connections = queue.row(), [UisConnection.objects.get(tenant=tenant), CrmConnection.objects.get(tenant=tenant)]
     codes = {connection.denied_code for connection in connections} - {""}

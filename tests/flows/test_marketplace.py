@@ -6,10 +6,12 @@ import threading
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.db import connection
 from django.utils import timezone, translation
 
 from connector_project.core.check_results import CHECKS
+from connector_project.core.secret_tokens import digest
 from connector_project.operations.onboarding import offboarding, steps
 from crm import api_scopes, integration_module
 from crm.checks import account as account_checks
@@ -33,6 +35,20 @@ def cabinet(settings):
     """Our module in the partner account, with the secret of the sample."""
     settings.RETAILCRM_MODULE_SECRET = SAMPLE["secret_used_for_this_sample"]
     return PartnerAccount(secret=settings.RETAILCRM_MODULE_SECRET)
+
+
+@pytest.fixture
+def travel():
+    """Let time pass, without the sweep."""
+    travellers = []
+
+    def wait(passed):
+        travellers.append(time_machine.travel(timezone.now() + passed))
+        travellers[-1].start()
+
+    yield wait
+    for traveller in reversed(travellers):
+        traveller.stop()
 
 
 @pytest.fixture
@@ -104,7 +120,7 @@ def test_sample_request_of_the_vendor_is_accepted(client, crm, db):
     raw = SAMPLE["request"]["raw_body"]
     answer = client.post(REGISTER, raw, content_type="application/x-www-form-urlencoded")
     tenant = Tenant.objects.get()
-    assert one_time_token(answer) == tenant.one_time_token
+    assert digest(one_time_token(answer)) == tenant.one_time_token_digest
     assert tenant.crm.key == SAMPLE["request"]["form_decoded"]["register"]["apiKey"]
 
 
@@ -117,7 +133,7 @@ def test_new_account_becomes_a_pending_tenant(connect_account, crm, crm_world, d
     assert (tenant.time_zone, tenant.crm.time_zone, tenant.crm.stores) == ("Asia/Tomsk", "Asia/Tomsk", ["shop-one"])
     assert (tenant.crm.address, tenant.crm.key) == (f"https://{CRM_HOST}", crm.key)
     assert (tenant.activated_at, tenant.is_live, tenant.uis.access_token) == (None, False, "")
-    assert tenant.one_time_token == token
+    assert tenant.one_time_token_digest == digest(token)
     assert token not in {tenant.activation_token, tenant.uis.hook, tenant.crm.client_id, tenant.crm.key}
     assert (
         before + ACTIVATION_LINK_LIFETIME <= tenant.activation_expires_at <= timezone.now() + ACTIVATION_LINK_LIFETIME
@@ -332,7 +348,7 @@ def test_registration_can_be_retried_after_a_rejected_module(connect_account, cl
     assert "integrationCode" in error_message(connect_account(crm))
     settings.RETAILCRM_MODULE_CODE = "uis"
     tenant = Tenant.objects.get()
-    assert (tenant.one_time_token, AuditLogEntry.objects.count()) == (None, 0)
+    assert (tenant.one_time_token_digest, AuditLogEntry.objects.count()) == (None, 0)
     one_time_token(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
     assert Tenant.objects.get().pk == tenant.pk
     assert list(crm.modules) == ["uis-acct-example"]
@@ -349,7 +365,8 @@ def test_known_active_account_gets_only_the_new_key(connect_account, crm, tenant
     token = one_time_token(connect_account(crm))
     after = Tenant.objects.filter(pk=tenant.pk).values()[0]
     changed = {name for name in before if before[name] != after[name]}
-    assert (changed, after["one_time_token"]) == ({"one_time_token", "activation_expires_at"}, token)
+    expected = {"one_time_token_digest", "activation_expires_at"}
+    assert (changed, after["one_time_token_digest"]) == (expected, digest(token))
     tenant = Tenant.objects.select_related("uis", "crm").get(pk=tenant.pk)
     assert (tenant.crm.key, tenant.crm.denied_at, tenant.is_live) == (crm.key, None, True)
     assert CrmConnection.objects.get(tenant=stranger).key == others
@@ -362,7 +379,7 @@ def test_known_active_account_gets_only_the_new_key(connect_account, crm, tenant
 def test_module_of_a_known_account_is_switched_on_again(connect_account, client, crm, tenant):
     crm.modules[integration_module.code(tenant)]["active"] = False
     form = {"clientId": tenant.crm.client_id, "activity": '{"active": false, "freeze": false}'}
-    client.post(f"/hooks/retailcrm/{tenant.uis.hook}/activity/", form)
+    client.post(f"/hooks/retailcrm/{tenant.crm.hook}/activity/", form)
     one_time_token(connect_account(crm))
     tenant.crm.refresh_from_db()
     assert (tenant.crm.denied_at, crm.modules[integration_module.code(tenant)]["active"]) == (None, True)
@@ -393,19 +410,42 @@ def test_paused_tenant_stays_paused(connect_account, crm, tenant, notify, pbx):
 def test_pending_tenant_stays_pending(connect_account, crm, db):
     first, second = one_time_token(connect_account(crm)), one_time_token(connect_account(crm))
     tenant = Tenant.objects.get()
-    assert (first != second, tenant.one_time_token, tenant.activated_at) == (True, second, None)
+    assert (first != second, tenant.one_time_token_digest, tenant.activated_at) == (True, digest(second), None)
     assert len(crm.modules) == 1
 
 
-def test_replay_changes_nothing_but_the_one_time_token(client, cabinet, crm, tenant):
+def test_repeat_within_minutes_gets_the_same_answer_and_changes_nothing(
+    client, cabinet, crm, crm_world, tenant, travel
+):
     form = cabinet.form(crm.key, f"https://{CRM_HOST}")
-    tokens, states = [], []
-    for _time in range(3):
-        tokens.append(one_time_token(client.post(REGISTER, form)))
-        stored = json.dumps(crm.modules, sort_keys=True)
-        states.append((stored, CrmConnection.objects.get().key, Tenant.objects.get().activated_at))
-    assert (len(set(tokens)), len(set(states)), Tenant.objects.count()) == (3, 1, 1)
-    assert Tenant.objects.get().one_time_token == tokens[-1]
+    first, before, requests = client.post(REGISTER, form), stored_data(), len(crm_world.requests)
+    travel(timedelta(minutes=4))
+    assert client.post(REGISTER, form).content == first.content
+    assert (stored_data(), len(crm_world.requests)) == (before, requests)
+    assert client.get(f"/activate/{one_time_token(first)}/").status_code == 302
+    # The page was opened: the repeat gets the same answer, and opens nothing.
+    assert client.post(REGISTER, form).content == first.content
+    assert client.get(f"/activate/{one_time_token(first)}/").status_code == 404
+
+
+def test_recorded_request_is_refused_for_ever(client, cabinet, crm, crm_world, tenant, travel, caplog):
+    form = cabinet.form(crm.key, f"https://{CRM_HOST}")
+    one_time_token(client.post(REGISTER, form))
+    before, requests = stored_data(), len(crm_world.requests)
+    for passed in (timedelta(minutes=6), timedelta(days=400)):
+        travel(passed)
+        error_message(client.post(REGISTER, form))
+    assert (stored_data(), len(crm_world.requests)) == (before, requests)
+    assert [record.name for record in caplog.records].count("connector.security") == 2
+
+
+@pytest.mark.parametrize("address", ["https://other.retailcrm.ru", f"https://{CRM_HOST}.evil.com"])
+def test_repeat_with_another_address_is_refused(client, cabinet, crm, crm_world, twin_crm, tenant, address):
+    """The signature covers the key only."""
+    one_time_token(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
+    before, requests = stored_data(), len(crm_world.requests)
+    error_message(client.post(REGISTER, cabinet.form(crm.key, address)))
+    assert (stored_data(), len(crm_world.requests)) == (before, requests)
 
 
 def test_replay_of_a_revoked_key_is_rejected(connect_account, client, cabinet, crm, tenant):
@@ -465,8 +505,8 @@ def test_two_concurrent_registrations_create_one_tenant(client, cabinet, crm, cr
 
     monkeypatch.setattr(RetailCrmClient, "time_zone", register_meanwhile)
     last = one_time_token(client.post(REGISTER, form))
-    assert one_time_token(answers[1]) != last
-    assert Tenant.objects.get().one_time_token == last
+    assert one_time_token(answers[1]) == last
+    assert Tenant.objects.get().one_time_token_digest == digest(last)
     assert len(crm.modules) == 1
 
 
@@ -491,7 +531,9 @@ def test_many_concurrent_registrations_create_one_tenant(client, cabinet, crm, t
 
 def test_no_secret_is_in_logs_or_answers(connect_account, client, cabinet, crm, crm_world, caplog, settings, db):
     caplog.set_level("DEBUG")
-    answers = [connect_account(crm).content.decode()]
+    answer = connect_account(crm)
+    token = one_time_token(answer)
+    answers = [answer.content.decode()]
     tenant = Tenant.objects.select_related("uis", "crm").get()
     secrets = [
         crm.key,
@@ -508,7 +550,7 @@ def test_no_secret_is_in_logs_or_answers(connect_account, client, cabinet, crm, 
     secrets.append(json.loads(form["register"])["token"])
     shown = " ".join([*answers, caplog.text])
     assert [secret for secret in secrets if secret in shown] == []
-    assert tenant.one_time_token not in caplog.text
+    assert token not in caplog.text
 
 
 def test_key_is_encrypted_in_its_column(connect_account, crm, db):
@@ -518,8 +560,9 @@ def test_key_is_encrypted_in_its_column(connect_account, crm, db):
         assert crm.key not in cursor.fetchone()[0]
 
 
-def test_offboarded_tenant_returns_with_its_data(connect_account, crm, tenant):
+def test_offboarded_tenant_returns_with_its_data_once_an_operator_agrees(connect_account, crm, tenant):
     offboarding.offboard(tenant, now=timezone.now())
+    Tenant.objects.get().approve()
     one_time_token(connect_account(crm))
     offboarding.delete_expired(now=timezone.now() + timedelta(days=400))
     back = Tenant.objects.select_related("crm").get()

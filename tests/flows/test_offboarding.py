@@ -11,6 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from connector_project.core import check_results
+from connector_project.core.secret_tokens import digest
 from connector_project.operations import schedules
 from connector_project.operations import tasks as operations_tasks
 from connector_project.operations.models import Activation
@@ -78,7 +79,7 @@ def test_module_is_switched_off_and_keeps_manual_extensions(offboard, crm, tenan
     stored = crm.modules[integration_module.code(tenant)]
     assert (stored["active"], offboarded.refusal) == (False, "")
     assert stored["integrations"]["telephony"]["additionalCodes"] == [{"userId": 77, "code": "777"}]
-    assert tenant.uis.hook in stored["baseUrl"]
+    assert tenant.crm.hook in stored["baseUrl"]
 
 
 def test_module_of_version_4_is_switched_off(offboard, crm, tenant):
@@ -99,22 +100,22 @@ def test_keys_are_deleted_at_once(offboard, tenant):
     assert now.crm.registered_module == {}
     assert now.crm.client_id != known.crm.client_id
     assert now.uis.hook != known.uis.hook
-    assert (now.uis.old_hook, now.uis.old_hook_until, now.one_time_token) == (None, None, None)
+    assert (now.uis.old_hook_digest, now.uis.old_hook_until, now.one_time_token_digest) == (None, None, None)
     assert now.activation_token != known.activation_token
     assert now.activation_expires_at <= timezone.now()
     assert (now.offboarded_at is not None, now.activated_at, now.is_live) == (True, None, False)
 
 
 def test_hooks_are_not_found(client, offboard, tenant, hook, missed):
-    UisConnection.objects.update(old_hook="before", old_hook_until=timezone.now() + timedelta(days=1))
+    UisConnection.objects.update(old_hook_digest=digest("before"), old_hook_until=timezone.now() + timedelta(days=1))
     offboard()
     form = {"clientId": tenant.crm.client_id, "code": "101", "phone": CONTACT, "status": "busy"}
     unknown_page = client.get("/nothing/here/").content
-    crm_hooks = [f"/hooks/retailcrm/{tenant.uis.hook}/{name}/" for name in ("make-call", "activity", "settings")]
+    crm_hooks = [f"/hooks/retailcrm/{tenant.crm.hook}/{name}/" for name in ("make-call", "activity", "settings")]
     for address in (hook, f"{hook}lost_call/", "/hooks/uis/before/"):
         answer = client.post(address, missed(), content_type="application/json")
         assert (answer.status_code, answer.content) == (404, unknown_page)
-    for address in (*crm_hooks, f"/hooks/retailcrm/{tenant.uis.hook}/change-user-status/"):
+    for address in (*crm_hooks, f"/hooks/retailcrm/{tenant.crm.hook}/change-user-status/"):
         assert client.post(address, form).status_code == 404
     assert (Notification.objects.count(), Command.objects.count()) == (0, 0)
 
@@ -131,7 +132,7 @@ def test_nothing_is_sent_after_disconnecting(
     notify(call.notification("waiting"), missed("79990000002"), call.notification("call_end"), works=False)
     form = {"clientId": tenant.crm.client_id, "code": "101", "userId": "27", "phone": CONTACT, "status": "busy"}
     for name in ("make-call", "change-user-status"):
-        client.post(f"/hooks/retailcrm/{tenant.uis.hook}/{name}/", form)
+        client.post(f"/hooks/retailcrm/{tenant.crm.hook}/{name}/", form)
     offboard()
     new_requests = requests_from_now()
     for minutes in (0, 1, 5, 60, 24 * 60):

@@ -11,6 +11,7 @@ from django.db import connection
 from django.utils import timezone, translation
 
 from connector_project.core import check_results
+from connector_project.core.secret_tokens import digest
 from connector_project.operations import tasks as operations_tasks
 from connector_project.operations.models import Activation
 from connector_project.operations.onboarding import activation, offboarding, page_context, steps
@@ -245,7 +246,7 @@ def test_post_from_the_crm_renews_an_expired_link(client, new_tenant):
 
 
 def test_marketplace_link_works_once(client, new_tenant):
-    Tenant.objects.filter(pk=new_tenant.pk).update(one_time_token="only-once")
+    Tenant.objects.filter(pk=new_tenant.pk).update(one_time_token_digest=digest("only-once"))
     answer = client.get("/activate/only-once/")
     assert (answer.status_code, answer["Location"]) == (302, f"/activate/{new_tenant.activation_token}/")
     assert client.get("/activate/only-once/").status_code == 404
@@ -432,7 +433,7 @@ def test_changed_crm_account_resets_the_employee_links(visit, new_tenant, run_qu
     assert not Employee.objects.filter(tenant=new_tenant, crm_user_id__isnull=False).exists()
     assert moved.modules[integration_module.code(new_tenant)]["clientId"] != before.client_id
     activity = {"clientId": before.client_id, "activity": '{"active": true}', "systemUrl": before.address}
-    assert client.post(f"/hooks/retailcrm/{new_tenant.uis.hook}/activity/", activity).status_code == 403
+    assert client.post(f"/hooks/retailcrm/{new_tenant.crm.hook}/activity/", activity).status_code == 403
 
 
 @pytest.mark.slow
@@ -533,7 +534,7 @@ def test_crm_gets_the_renewed_link(visit, new_tenant, client, crm, run_queue):
 
 
 def test_head_request_consumes_no_link(client, new_tenant):
-    Tenant.objects.filter(pk=new_tenant.pk).update(one_time_token="only-once")
+    Tenant.objects.filter(pk=new_tenant.pk).update(one_time_token_digest=digest("only-once"))
     assert client.head("/activate/only-once/").status_code == 404
     assert client.get("/activate/only-once/").status_code == 302
 
@@ -684,7 +685,9 @@ def test_check_of_a_dead_worker_is_not_shown_as_running(visit, new_tenant):
 
 
 def test_page_of_an_offboarded_tenant_is_not_found(client, new_tenant):
-    Tenant.objects.filter(pk=new_tenant.pk).update(offboarded_at=timezone.now(), one_time_token="only-once")
+    Tenant.objects.filter(pk=new_tenant.pk).update(
+        offboarded_at=timezone.now(), one_time_token_digest=digest("only-once")
+    )
     assert client.get(f"/activate/{new_tenant.activation_token}/").status_code == 404
     assert client.get("/activate/only-once/").status_code == 404
 

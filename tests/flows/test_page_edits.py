@@ -525,7 +525,7 @@ def test_nothing_that_happens_while_the_page_is_saved_is_undone(
     now = Tenant.objects.select_related("uis", "crm").get(pk=tenant.pk)
     expected = {
         disconnect: (now.uis.access_token, now.crm.key, now.uis.hook != old.uis.hook) == ("", "", True),
-        rotate: (now.uis.old_hook, now.uis.hook != old.uis.hook) == (old.uis.hook, True),
+        rotate: (now.uis.old_hook_digest, now.uis.hook != old.uis.hook) == (old.uis.hook_digest, True),
         break_circuit: (now.uis.consecutive_failures, now.crm.consecutive_failures) == (1, 1),
     }
     assert expected[happens]

@@ -23,7 +23,7 @@ def change(client, tenant, run_queue):
 
     def send(status, *, method="get", works=True, **fields):
         form = {"clientId": tenant.crm.client_id, "userId": "27", "code": "101", "status": status} | fields
-        answer = getattr(client, method)(f"/hooks/retailcrm/{tenant.uis.hook}/change-user-status/", form)
+        answer = getattr(client, method)(f"/hooks/retailcrm/{tenant.crm.hook}/change-user-status/", form)
         if works:
             run_queue()
         return answer

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils.translation import gettext_lazy as _
+
 from connector_project.core.check_results import Text
 from tenants.audit import Actor
 from tenants.models import AuditLogEntry, Tenant
@@ -22,6 +24,8 @@ class TenantAction:
     handler: Callable[[Tenant, datetime], object] = lambda _tenant, _now: None
     done: Text | Callable[[Tenant], str] = ""  # shown afterwards
     updates_module: bool = False  # it changes a URL that our module in the CRM contains
+    # What the confirmation page was shown for: an action confirmed on an outdated page is refused.
+    version: Callable[[Tenant], str] = lambda _tenant: ""
     # Instead of `handler`: calls the CRM, writes its own audit entry, returns what was done.
     run_outside_transaction: Callable[[Tenant, datetime, Actor], str] | None = None
     warnings: tuple[Text, ...] = ()  # shown on a confirmation page; without them there is none
@@ -32,3 +36,7 @@ class TenantAction:
     def refusal(self, tenant: Tenant, now: datetime) -> Text:
         """Return why the action is not possible now; empty if it is."""
         return next((text for applies, text in self.refusals if applies(tenant, now)), "")
+
+
+OFFBOARDED = _("The client is disconnected.")
+IF_OFFBOARDED: Refusal = (lambda tenant, _now: tenant.offboarded_at, OFFBOARDED)

@@ -6,14 +6,13 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.task_queue import enqueue
 from connector_project.operations import try_now
-from connector_project.operations.admin.activation_link import link_message
-from connector_project.operations.admin.tenant_action import Refusal, TenantAction
+from connector_project.operations.admin.access_actions import ACCESS_ACTIONS
+from connector_project.operations.admin.tenant_action import IF_OFFBOARDED, OFFBOARDED, Refusal, TenantAction
 from connector_project.operations.checks import runner
 from connector_project.operations.models import Activation
 from connector_project.operations.onboarding import activation, offboarding, page_context
 from telephony import task_names
 from telephony.calls import sweep
-from telephony.recordings import links
 from telephony.staff import sync
 from tenants import remote_lists
 from tenants.audit import Actor
@@ -44,16 +43,14 @@ def _disconnect(tenant: Tenant, now: datetime, by: Actor) -> str:
     return " ".join([str(OFFBOARDED), *offboarding.offboard(tenant, now=now, by=by).lines])
 
 
-OFFBOARDED = _("The client is disconnected.")
 NO_KEYS = _("The keys are missing. Enter them below, or send the client the link.")
-_IF_OFFBOARDED: Refusal = (lambda tenant, _now: tenant.offboarded_at, OFFBOARDED)
 _IF_NOT_LIVE: Refusal = (lambda tenant, _now: not tenant.is_live, _("The client is not active."))
 _ALL = (
     TenantAction(
         name="check",
         label=_("Check now"),
         audit_action=AuditAction.CHECKED,
-        refusals=(_IF_OFFBOARDED, (_is_checking, _("A check is already running."))),
+        refusals=(IF_OFFBOARDED, (_is_checking, _("A check is already running."))),
         handler=lambda tenant, now: runner.request_run(tenant, now=now),
         done=_("The check is running; reload this page in a few seconds."),
     ),
@@ -75,7 +72,7 @@ _ALL = (
         name="resume",
         label=_("Resume"),
         audit_action=AuditAction.RESUMED,
-        refusals=(_IF_OFFBOARDED, (lambda tenant, _now: not tenant.is_paused, _("The client is not paused."))),
+        refusals=(IF_OFFBOARDED, (lambda tenant, _now: not tenant.is_paused, _("The client is not paused."))),
         handler=_resume,
         done=_("The client is active again; what was stored is being processed."),
         css_class="main",
@@ -127,7 +124,7 @@ _ALL = (
         label=_("Import past calls"),
         audit_action=AuditAction.IMPORT_STARTED,
         refusals=(
-            _IF_OFFBOARDED,
+            IF_OFFBOARDED,
             (
                 lambda tenant, _now: tenant.activated_at is None,
                 _("The client is not active yet. Activate first: then calls get the right managers."),
@@ -148,94 +145,12 @@ _ALL = (
             _("Events from UIS are stored and processed after resuming; pop-ups are not shown later."),
         ),
     ),
-    TenantAction(
-        name="renew_link",
-        label=_("New activation link"),
-        audit_action=AuditAction.ACTIVATION_LINK_RENEWED,
-        refusals=(_IF_OFFBOARDED,),
-        handler=lambda tenant, now: tenant.renew_activation_link(now=now),
-        done=link_message,
-        updates_module=True,
-        confirm=_("Create a new link"),
-        warnings=(
-            _("The old link stops working at once."),
-            _("The new link is shown once and works for 14 days. Copy it and send it to the client."),
-        ),
-    ),
-    TenantAction(
-        name="revoke_link",
-        label=_("Revoke the activation link"),
-        audit_action=AuditAction.ACTIVATION_LINK_REVOKED,
-        refusals=(
-            (lambda tenant, now: not tenant.has_activation_link(now=now), _("There is no valid activation link.")),
-        ),
-        handler=lambda tenant, now: tenant.revoke_activation_link(now=now),
-        done=_("The activation link is no longer valid."),
-        updates_module=True,
-        confirm=_("Revoke the link"),
-        warnings=(
-            _("The client can no longer open their page with any link."),
-            _("The set-up keeps working. A new link can be created at any time."),
-        ),
-    ),
-    TenantAction(
-        name="rotate",
-        label=_("Rotate webhook URL"),
-        audit_action=AuditAction.HOOK_ROTATED,
-        refusals=(
-            _IF_OFFBOARDED,
-            (  # Another rotation would end the old URL early.
-                lambda tenant, now: tenant.uis.is_rotating(now=now),
-                _("The webhook URL was changed less than 24 hours ago; the old one still works."),
-            ),
-        ),
-        handler=lambda tenant, now: tenant.uis.rotate_hook(now=now),
-        done=_("The webhook URL is changed. The client must enter the new one in UIS within 24 hours."),
-        updates_module=True,
-        warnings=(
-            _("UIS and the CRM send to a secret URL. Its secret part is replaced."),
-            _("The CRM gets the new URL automatically."),
-            _(
-                "The client must enter the new URL in each notification in UIS within 24 hours; their page shows it. "
-                "After that the old URL stops working, and calls are lost."
-            ),
-        ),
-    ),
-    TenantAction(
-        name="revoke_recording_links",
-        label=_("Revoke recording links"),
-        audit_action=AuditAction.RECORDING_LINK_REVOKED,
-        refusals=(
-            _IF_OFFBOARDED,
-            (lambda tenant, _now: not links.has_open(tenant), _("The CRM has no working recording links.")),
-        ),
-        handler=lambda tenant, now: links.revoke_all(tenant, now=now),
-        done=_("All recording links issued so far are revoked."),
-        confirm=_("Revoke all links"),
-        warnings=(
-            _("The recording links sent to the CRM so far stop working. The recordings stay at UIS."),
-            _("Calls uploaded from now on get working links, if the client's rules include recordings."),
-            _("The links can be restored, all together here or one by one on the page of a call."),
-        ),
-    ),
-    TenantAction(
-        name="restore_recording_links",
-        label=_("Restore recording links"),
-        audit_action=AuditAction.RECORDING_LINK_RESTORED,
-        refusals=(
-            _IF_OFFBOARDED,
-            (lambda tenant, _now: not tenant.recording_links_revoked_at, _("The recording links are not revoked.")),
-        ),
-        handler=lambda tenant, _now: links.restore_all(tenant),
-        done=_("The recording links work again."),
-        confirm=_("Restore links"),
-        warnings=(_("Links revoked together work again; those revoked one by one do not."),),
-    ),
+    *ACCESS_ACTIONS,
     TenantAction(
         name="disconnect",
         label=_("Disconnect client"),
         audit_action=AuditAction.OFFBOARDED,
-        refusals=(_IF_OFFBOARDED,),
+        refusals=(IF_OFFBOARDED,),
         run_outside_transaction=_disconnect,
         css_class="danger",
         warnings=(

@@ -67,7 +67,7 @@ class UisInline(ConnectionInline):
         *DENIAL,
         full_field(UisConnection, "synced_at"),
         "oversized_webhooks",
-        full_field(UisConnection, "old_hook_until"),
+        *(full_field(UisConnection, name) for name in ("old_hook_until", "hook_revoked_at")),
     )
     fieldsets = (
         (None, {"fields": ("brand", "access_token", "agent_user_id")}),

@@ -30,6 +30,8 @@ def build_panel(tenant: Tenant, *, may_act: bool, now: datetime) -> dict[str, An
         "status": tenant_status.describe(tenant, activity=activity, now=now),
         "denied": [one for connection in (tenant.uis, tenant.crm) for one in denials.of_connection(connection)],
         "activity": activity,
+        "crm_outdated_since": format_short(tenant, tenant.crm.module_outdated_since, now=now),
+        "asked_at": format_short(tenant, tenant.approval_asked_at, now=now),
         "last_event": format_short(tenant, activity.last_event_at, now=now),
         "link_until": format_short(tenant, until, now=now),
         "actions": [action for action in TENANT_ACTIONS.values() if may_act and not action.refusal(tenant, now)],

@@ -12,11 +12,11 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.base import page, state_label, with_column_label, with_responsible
 from connector_project.core.admin.editing import EditAdmin
-from connector_project.core.task_queue import enqueue
 from connector_project.operations import tenant_status
 from connector_project.operations.admin import tenant_panel
 from connector_project.operations.admin.activation_link import link_message
@@ -34,7 +34,7 @@ from connector_project.operations.admin.tenant_inlines import (
     UisInline,
 )
 from connector_project.operations.tenant_status import StatusReport
-from crm import integration_module
+from crm import outdated_modules
 from tenants import audit, audit_forms, datetime_display
 from tenants.forms import TenantForm
 from tenants.models import ACTIVATION_LINK_LIFETIME, AuditLogEntry, Tenant, TransferRules
@@ -142,8 +142,9 @@ class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixi
             if request.method != "POST":
                 tenant = _load_allowed(action, pk)
                 template = "admin/tenants/tenant/action_confirm.html"
-                return self.render_page(request, template, title=action.label, action=action, tenant=tenant)
-            messages.success(request, _run(action, pk, by=request.user))
+                context = {"title": action.label, "action": action, "version": action.version(tenant)}
+                return self.render_page(request, template, tenant=tenant, **context)
+            messages.success(request, _run(action, pk, by=request.user, version=request.POST.get("version", "")))
         except ActionNotAllowed as exc:
             messages.warning(request, str(exc))
         return redirect("admin:tenants_tenant_change", pk)
@@ -188,15 +189,17 @@ class ActionNotAllowed(Exception):
     """The action is not possible now; the text says why."""
 
 
-def _load_allowed(action: TenantAction, pk: int) -> Tenant:
+def _load_allowed(action: TenantAction, pk: int, *, version: str = "") -> Tenant:
     rows = Tenant.objects.select_related("uis", "crm", "rules", "check_run", "activation")
     tenant = get_object_or_404(rows, pk=pk)
     if refusal := action.refusal(tenant, timezone.now()):
         raise ActionNotAllowed(str(refusal))
+    if version and version != action.version(tenant):
+        raise ActionNotAllowed(gettext("Somebody else has just done this; nothing was changed again."))
     return tenant
 
 
-def _run(action: TenantAction, pk: int, *, by: audit.Actor) -> str:
+def _run(action: TenantAction, pk: int, *, by: audit.Actor, version: str) -> str:
     """Run the action once, write an audit entry, return a message. Raises ActionNotAllowed."""
     now = timezone.now()
     if action.run_outside_transaction:  # No remote call inside a transaction.
@@ -204,10 +207,9 @@ def _run(action: TenantAction, pk: int, *, by: audit.Actor) -> str:
     with transaction.atomic():
         # A concurrent second request waits here, and is then refused.
         get_object_or_404(Tenant.objects.select_for_update(no_key=True), pk=pk)
-        tenant = _load_allowed(action, pk)
+        tenant = _load_allowed(action, pk, version=version)
         action.handler(tenant, now)
-        # If the CRM denies access, our module there is updated once access is back.
-        if action.updates_module and tenant.activated_at and not tenant.crm.denied_at:
-            enqueue(integration_module.TASK, tenant.pk)
+        if action.updates_module:
+            outdated_modules.request_registration(tenant, now=now)
         audit.log(tenant, action.audit_action, now=now, by=by)
     return action.done(tenant) if callable(action.done) else str(action.done)

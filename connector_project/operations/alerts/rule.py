@@ -21,6 +21,7 @@ class Rule(ABC):
 
     kind: Incident.Kind
     resolved_text: Text = _("Resolved.")  # with what is left to do
+    concerns_live_clients = True  # else clients that are paused, disconnected or not activated, too
 
     @abstractmethod
     def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:

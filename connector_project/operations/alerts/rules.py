@@ -13,6 +13,7 @@ from connector_project.core import workers
 from connector_project.core.check_results import Responsible, Text
 from connector_project.operations import queue_lag
 from connector_project.operations.alerts import denials
+from connector_project.operations.alerts.access import ReconnectionAsked, RevokedUrls
 from connector_project.operations.alerts.late_answers import LateAnswers
 from connector_project.operations.alerts.no_events import NoEvents
 from connector_project.operations.alerts.rule import Context, Key, Rule
@@ -190,6 +191,7 @@ RULES: Mapping[str, Rule] = {
     for rule in (
         *(NoWorker(), NoEvents(), AccessIsDenied(), Backlog(), FailureRate()),
         *(UnexplainedCalls(), LateAnswers(), ShortList()),
+        *(RevokedUrls(), ReconnectionAsked()),
     )
 }
 
@@ -200,7 +202,7 @@ def load_clients() -> list[Tenant]:
     columns = (
         *("time_zone", "opens_at", "closes_at", "works_weekends", "activated_at"),
         *("traffic_profile__hours", "traffic_profile__weeks"),
-        *("uis__denials", "crm__denials"),
+        *("uis__denials", "crm__denials", "uis__hook_revoked_at", "crm__module_outdated_since"),
     )
     return list(Tenant.objects.live().order_by("pk").select_related("traffic_profile", "uis", "crm").only(*columns))
 
@@ -208,7 +210,12 @@ def load_clients() -> list[Tenant]:
 def find_problems(clients: Sequence[Tenant], *, now: datetime) -> dict[Key, Incident]:
     """Return all problems of the service and of the live clients as unsaved incidents."""
     live = {None, *(client.pk for client in clients)}
-    found = [one for rule in RULES.values() for one in rule.find(clients, now=now) if one.tenant_id in live]
+    found = [
+        one
+        for rule in RULES.values()
+        for one in rule.find(clients, now=now)
+        if one.tenant_id in live or not rule.concerns_live_clients
+    ]
     return {one.key: one for one in (*group_system_wide(found, live=len(clients)), *found)}
 
 
@@ -216,7 +223,7 @@ def group_system_wide(found: Iterable[Incident], *, live: int) -> Iterator[Incid
     """Turn a problem that many clients share into one system-wide problem."""
     groups: dict[tuple[str, str], list[Incident]] = defaultdict(list)
     for incident in found:
-        if incident.tenant_id is not None:
+        if incident.tenant_id is not None and RULES[incident.kind].concerns_live_clients:
             groups[incident.kind, incident.reason].append(incident)
     for (kind, reason), group in groups.items():
         # Overdue work is never one client's own fault.

@@ -1,8 +1,9 @@
-"""Models: activations, incidents, alert deliveries and traffic profiles."""
+"""Models: activations, incidents, alert deliveries, traffic profiles and marketplace registrations."""
 
 from connector_project.operations.models.activation import Activation
 from connector_project.operations.models.alert_delivery import AlertDelivery
 from connector_project.operations.models.incident import Incident
+from connector_project.operations.models.marketplace_registration import MarketplaceRegistration
 from connector_project.operations.models.traffic_profile import TrafficProfile
 
-__all__ = ["Activation", "AlertDelivery", "Incident", "TrafficProfile"]
+__all__ = ["Activation", "AlertDelivery", "Incident", "MarketplaceRegistration", "TrafficProfile"]

@@ -24,6 +24,8 @@ class Incident(models.Model):
         UNEXPLAINED = "UNEXPLAINED", _("unexplained calls")
         LATE_ANSWER = "LATE_ANSWER", _("answers told too late")
         SHORT_LIST = "SHORT_LIST", _("incomplete list")
+        REVOKED_URLS = "REVOKED_URLS", _("new URLs not in use")
+        RECONNECTION = "RECONNECTION", _("reconnection requested")
 
     class State(Choices):
         OPEN = "OPEN", pgettext_lazy("incident", "open")

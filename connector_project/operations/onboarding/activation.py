@@ -34,13 +34,17 @@ class StepLine:
     state: str
 
 
+class ClientHasLeft(Exception):
+    """The client was disconnected meanwhile: only an operator can start an activation."""
+
+
 @transaction.atomic
-def start(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Activation:
+def start(tenant: Tenant, *, now: datetime, is_forced: bool = False, by_client: bool = False) -> Activation:
     """Start an activation; does nothing if one is running, or if the client is active and healthy.
 
-    Forced, it always starts from the first step, because results with the old keys do not count.
+    Forced, it always starts from the first step, because results with the old keys do not count. Raises ClientHasLeft.
     """
-    row = _row(tenant)
+    row = _row(tenant, by_client=by_client)
     found = runner.stored_results(CheckRun.objects.filter(tenant=tenant).first())
     is_unnecessary = row.state == State.RUNNING or (row.state == State.DONE and is_healthy(tenant, found))
     if is_unnecessary and not is_forced:
@@ -55,8 +59,11 @@ def start(tenant: Tenant, *, now: datetime, is_forced: bool = False) -> Activati
 
 @transaction.atomic
 def count_action(tenant: Tenant, *, now: datetime) -> bool:
-    """Count one action on the client's page; return False if there were too many in the last minutes."""
-    row = _row(tenant)
+    """Count one action on the client's page; return False if there were too many in the last minutes.
+
+    Raises ClientHasLeft.
+    """
+    row = _row(tenant, by_client=True)
     if row.actions_since is None or now - row.actions_since > WINDOW:
         row.actions, row.actions_since = 0, now
     row.actions += 1
@@ -118,9 +125,11 @@ def is_healthy(tenant: Tenant, found: Iterable[CheckResult]) -> bool:
     return is_active and all(finding.ok or finding.check not in FIXED_BY_ACTIVATION for finding in found)
 
 
-def _row(tenant: Tenant) -> Activation:
-    """Return the activation, locked after its tenant, as in every transaction."""
-    Tenant.objects.lock_row(tenant.pk)
+def _row(tenant: Tenant, *, by_client: bool) -> Activation:
+    """Return the activation, locked after its tenant, as in every transaction. Raises ClientHasLeft."""
+    allowed = Tenant.objects.filter(offboarded_at=None) if by_client else Tenant.objects.all()
+    if not allowed.lock_row(tenant.pk):
+        raise ClientHasLeft
     return Activation.objects.select_for_update().get_or_create(tenant=tenant)[0]
 
 

@@ -14,27 +14,23 @@ from django.db import connection as database
 from django.db import transaction
 from django.db.models import Q
 from django.utils import translation
+from django.utils.translation import gettext as _
 
 from connector_project.core import http_client, logging
 from connector_project.core.check_results import CheckFailed, require
+from connector_project.core.secret_tokens import digest, generate_token
+from connector_project.operations.onboarding import registrations
+from connector_project.operations.onboarding.registrations import NotConnected
 from crm import checks, client_factory, integration_module, key_verification
 from tenants import audit, onboarding
 from tenants.access_errors import SWITCHED_OFF
-from tenants.models import ACTIVATION_LINK_LIFETIME, AuditLogEntry, CrmConnection, Tenant, generate_token
+from tenants.models import ACTIVATION_LINK_LIFETIME, AuditLogEntry, CrmConnection, Tenant
 from tenants.models.connections import normalise_address
 
 RUSSIAN = (".retailcrm.ru", ".retailcrm.pro")
 FIELDS = ("token", "apiKey", "systemUrl")
 
 security = logging.logger("connector.security")
-
-
-class NotConnected(Exception):
-    """The account was not connected. The text is for the user, `status` is the HTTP status for the CRM."""
-
-    def __init__(self, message: str, *, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass(frozen=True)
@@ -46,10 +42,11 @@ class Offer:
     address: str
 
 
-def connect(text: str, *, now: datetime) -> Tenant:
+def connect(text: str, *, now: datetime) -> str:
     """Connect the account in a `register` field: an existing client, or a new one that still needs a UIS key.
 
-    Returns the client with a new one-time token for their page. Raises NotConnected; safe to repeat.
+    Returns a new one-time token for the client's page. A request is accepted once: its repeat gets the same token for
+    a few minutes, and changes nothing. Raises NotConnected.
     """
     offer = parse(text)
     if not is_signed(offer, secret=settings.RETAILCRM_MODULE_SECRET):
@@ -58,16 +55,21 @@ def connect(text: str, *, now: datetime) -> Tenant:
         security.warning("marketplace connection with an invalid token", sender=sender)
         raise NotConnected("Invalid token", status=401)
     with translation.override(_language(offer.address)):
+        if token := registrations.repeated_token(offer.token, offer.address, now=now):
+            return token
         account = CrmConnection(tenant=Tenant(), address=offer.address, key=offer.key)
         try:
             require(checks.is_account_address(offer.address))
             tenant = _register_account(account, now=now)
+            return _grant_access(tenant, offer, now=now)
         except CheckFailed as exc:
             raise NotConnected(exc.result.message) from exc
         except http_client.RemoteError as exc:
             status = 503 if isinstance(exc, http_client.RemoteUnavailable) else 400
             raise NotConnected(checks.refused(exc, account).message, status=status) from exc
-    return _grant_access(tenant, now=now)
+        except registrations.ApprovalNeeded as exc:
+            registrations.ask_approval(exc.tenant, now=now)
+            raise registrations.waits_for_approval() from exc
 
 
 def parse(text: str) -> Offer:
@@ -109,6 +111,7 @@ def _register_account(account: CrmConnection, *, now: datetime) -> Tenant:
     account.address = _public_address(given)
     _check_key(account)
     tenant = _get_or_create_tenant(account, given, now=now)
+    registrations.require_access(tenant)
     client = client_factory.crm_client(tenant.crm, is_live=True)
     integration_module.register(tenant, client, now=now, is_forced=True, is_patient=True)
     return tenant
@@ -196,15 +199,36 @@ def _create_tenant(account: CrmConnection, *, now: datetime) -> Tenant:
     return tenant
 
 
+def _grant_access(tenant: Tenant, offer: Offer, *, now: datetime) -> str:
+    """Save the verified key, restore the connection, and return a one-time token for the client's page.
+
+    Raises ApprovalNeeded if an operator has ended the client's access meanwhile; RemoteError.
+    """
+    try:
+        return _save_access(tenant, offer, now=now)
+    except registrations.ApprovalNeeded as exc:
+        if exc.tenant.offboarded_at:
+            # Disconnected while our module was registered, perhaps with a key that was not stored yet.
+            integration_module.switch_off(tenant, client_factory.crm_client(tenant.crm, is_live=True))
+        raise
+
+
 @transaction.atomic
-def _grant_access(tenant: Tenant, *, now: datetime) -> Tenant:
-    """Save the verified key, restore the connection, and issue a one-time token for the client's page."""
-    Tenant.objects.lock_row(tenant.pk)
-    tenant.crm.save(update_fields=["key"])
-    tenant.crm.lift(SWITCHED_OFF)  # Registering has switched the module on.
-    tenant.crm.restore()
-    tenant.one_time_token, tenant.activation_expires_at = generate_token(), now + ACTIVATION_LINK_LIFETIME
-    tenant.offboarded_at = None  # A returning client: cancel the deletion of their data.
-    tenant.save(update_fields=["one_time_token", "activation_expires_at", "offboarded_at"])
-    audit.log(tenant, AuditLogEntry.Action.CONNECTED, now=now, new=tenant.crm.address)
-    return tenant
+def _save_access(tenant: Tenant, offer: Offer, *, now: datetime) -> str:
+    current = Tenant.objects.lock(tenant.pk)
+    if current is None:
+        raise NotConnected(_("The account was removed meanwhile. Press Connect again."))
+    registrations.require_access(current)
+    token = generate_token()
+    row = registrations.accept(current, offer.token, offer.address, one_time_token=token, now=now)
+    if row.one_time_token != token:
+        return row.one_time_token  # The same request was accepted at the same time.
+    current.crm.key = tenant.crm.key
+    current.crm.save(update_fields=["key"])
+    current.crm.lift(SWITCHED_OFF)  # Registering has switched the module on.
+    current.crm.restore()
+    current.one_time_token_digest, current.activation_expires_at = digest(token), now + ACTIVATION_LINK_LIFETIME
+    current.offboarded_at = None  # A returning client, with the operator's approval: keep their data.
+    current.save(update_fields=["one_time_token_digest", "activation_expires_at", "offboarded_at"])
+    audit.log(current, AuditLogEntry.Action.CONNECTED, now=now, new=current.crm.address)
+    return token

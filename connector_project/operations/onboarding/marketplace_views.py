@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 
 from connector_project.core.http_server import body_refusal
 from connector_project.operations.onboarding import marketplace
+from connector_project.operations.onboarding.registrations import NotConnected
 from crm import api_scopes, integration_module
 
 
@@ -39,9 +40,7 @@ class RegisterView(_MarketplaceView):
         # Only from the form: query strings are logged.
         offer = request._request.POST.get("register", "")
         try:
-            tenant = marketplace.connect(offer, now=timezone.now())
-        except marketplace.NotConnected as exc:
+            token = marketplace.connect(offer, now=timezone.now())
+        except NotConnected as exc:
             return Response({"success": False, "errorMsg": str(exc)}, status=exc.status)
-        return Response(
-            {"success": True, "accountUrl": integration_module.page_url(tenant.one_time_token or "")}, status=201
-        )
+        return Response({"success": True, "accountUrl": integration_module.page_url(token)}, status=201)

@@ -12,6 +12,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from connector_project.core import http_client
+from connector_project.core.secret_tokens import columns, generate_token
 from connector_project.operations.models import Activation
 from crm import client_factory, integration_module
 from crm.models import Command, Popup, UnknownId
@@ -25,8 +26,8 @@ from tenants.models import (
     Tenant,
     UisConnection,
     User,
-    generate_token,
 )
+from tenants.models.connections import new_secrets
 
 # Tables with up to millions of rows per client are deleted in batches; the rest goes in one transaction.
 LARGE: tuple[type[models.Model], ...] = (Call, Notification, Popup, Command, UnknownId)
@@ -94,9 +95,11 @@ def _stop(tenant: Tenant, *, now: datetime, by: User | AnonymousUser | None) -> 
     Tenant.objects.filter(pk=before.pk).update(
         offboarded_at=before.offboarded_at or now,
         activated_at=None,
-        activation_token=generate_token(),
         activation_expires_at=now,
-        one_time_token=None,
+        one_time_token_digest=None,
+        needs_approval=True,
+        approval_asked_at=None,
+        **columns("activation_token", generate_token()),
     )
     _delete_credentials(before)
     api_keys.revoke_all(before, now=now)
@@ -110,12 +113,18 @@ def _delete_credentials(tenant: Tenant) -> None:
     """Delete keys and URLs. A running task may finish with its own copy; it does not write the keys back."""
     restored = {field.name: field.get_default() for field in Connection._meta.fields}
     UisConnection.objects.filter(tenant=tenant).update(
-        access_token="", hook=generate_token(), old_hook=None, old_hook_until=None, **restored
+        access_token="",
+        old_hook_digest=None,
+        old_hook_until=None,
+        hook_revoked_at=None,
+        **columns("hook", generate_token()),
+        **restored,
     )
     CrmConnection.objects.filter(tenant=tenant).update(
         key="",
-        client_id=generate_token(),
         registered_module={},
+        module_outdated_since=None,
+        **new_secrets(),
         module_claim=None,
         module_claimed_until=None,
         is_module_wanted=False,

@@ -45,6 +45,7 @@ class OnboardingPage:
         self.has_keys = not missing(tenant)
         self.uis_key_end, self.crm_key_end = _end(tenant.uis.access_token), _end(tenant.crm.key)
         self.is_rotating = tenant.uis.is_rotating(now=now)  # the old webhook URLs still work for a while
+        self.is_crm_outdated = tenant.crm.module_outdated_since is not None
         self._load_activation()
         self._load_checks(now=now)
         # What is not allowed to us now; the checks show it only from their next run on.
@@ -81,6 +82,11 @@ class OnboardingPage:
         self.webhooks = [WebhookSetup(event, base_url=base_url, now=now) for event in found.events]
         if found.unidentified:
             self.unidentified = " ".join(map(status.fault_message, found.unidentified.faults))
+
+    @property
+    def is_revoked(self) -> bool:
+        """Whether the client must replace URLs in UIS that no longer work."""
+        return not self.is_rotating and any(one.state == status.State.OLD_ADDRESS for one in self.webhooks)
 
     @property
     def has_default_number(self) -> bool:

@@ -84,6 +84,8 @@ def _link(tenant: Tenant, now: datetime) -> None:
 def _switch_on(tenant: Tenant, now: datetime) -> None:
     _need_keys(tenant)
     changes = {"activated_at": Coalesce("activated_at", Value(now)), "offboarded_at": None}
+    if Tenant.objects.filter(pk=tenant.pk, offboarded_at__isnull=False).exists():
+        tenant.approve()  # Only an operator can activate a client who has left.
     Tenant.objects.filter(pk=tenant.pk).update(**changes)
     tenant.refresh_from_db(fields=list(changes))
     # A management command runs all steps without this row: clear the failure of the last run.

@@ -60,17 +60,23 @@ class ClientPage(View):
             return _opened_from_crm(request, tenant)
         if not _is_valid(tenant):
             return _page(request, tenant)
-        if not activation.count_action(tenant, now=timezone.now()):
-            messages.error(request, _("Too many attempts. Try again in ten minutes."))
-            return _page(request, tenant, status=429)
-        action = ACTIONS.get(request.POST["do"])
-        return action(request, tenant) if action else _back(tenant)
+        try:
+            return _act(request, tenant)
+        except activation.ClientHasLeft as exc:
+            raise Http404 from exc
+
+
+def _act(request: HttpRequest, tenant: Tenant) -> HttpResponse:
+    """Run the action of a form. Raises ClientHasLeft."""
+    if not activation.count_action(tenant, now=timezone.now()):
+        messages.error(request, _("Too many attempts. Try again in ten minutes."))
+        return _page(request, tenant, status=429)
+    action = ACTIONS.get(request.POST["do"])
+    return action(request, tenant) if action else _back(tenant)
 
 
 def _find(token: str) -> Tenant | None:
-    return (
-        Tenant.objects.select_related("uis", "crm", "rules").filter(activation_token=token, offboarded_at=None).first()
-    )
+    return Tenant.objects.by_activation_token(token).select_related("uis", "crm", "rules").first()
 
 
 def _lock(tenant: Tenant) -> Tenant:
@@ -84,10 +90,11 @@ def _lock(tenant: Tenant) -> Tenant:
 def _sign_in(token: str) -> HttpResponse:
     """Consume a one-time link and redirect to the page."""
     with transaction.atomic():
-        tenant = Tenant.objects.select_for_update(no_key=True).filter(one_time_token=token, offboarded_at=None).first()
+        known = Tenant.objects.filter(one_time_token_digest__of=token, offboarded_at=None)
+        tenant = known.select_for_update(no_key=True).first()
         if tenant is None:
             raise Http404
-        Tenant.objects.filter(pk=tenant.pk).update(one_time_token=None)
+        Tenant.objects.filter(pk=tenant.pk).update(one_time_token_digest=None)
     return redirect("activate", token=tenant.activation_token)
 
 
@@ -149,14 +156,15 @@ def _keys(request: HttpRequest, tenant: Tenant) -> HttpResponse:
 def _activate(_request: HttpRequest, tenant: Tenant, *, is_forced: bool = False) -> HttpResponse:
     now = timezone.now()
     before = getattr(tenant, "activation", None)
-    after = activation.start(tenant, now=now, is_forced=is_forced)
+    after = activation.start(tenant, now=now, is_forced=is_forced, by_client=True)
     if before is None or before.started_at != after.started_at:
         audit.log(tenant, Action.ACTIVATED, now=now, by_client=True)
     return _back(tenant)
 
 
+@transaction.atomic
 def _check(_request: HttpRequest, tenant: Tenant) -> HttpResponse:
-    runner.request_run(tenant, now=timezone.now())
+    runner.request_run(_lock(tenant), now=timezone.now())
     return _back(tenant)
 
 
