@@ -1,5 +1,6 @@
 """A tenant's accounts at UIS and retailCRM: URL, key, and whether access is denied."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -10,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core.choices import Choices
 from connector_project.core.circuit_breaker import LIVE_FAILURE_THRESHOLD, PROBE_TERM, backoff
 from connector_project.core.encrypted_fields import EncryptedTextField
+from tenants.account_url import is_same_host, validate_account_url
 from tenants.models.denials import AccessDenials
 from tenants.models.tenant import Tenant, generate_token, validate_time_zone
 
@@ -26,6 +28,9 @@ class Connection(AccessDenials):
 
     consecutive_failures = models.PositiveIntegerField(default=0, editable=False)  # requests in a row without a reply
     retry_at = models.DateTimeField(_("next attempt"), null=True, blank=True, editable=False)
+    # The vendor's id of the account, once the vendor has told it; one client holds an account (tenants.account_claims).
+    account_id = models.CharField(_("account"), max_length=255, blank=True, editable=False)
+    holds_account = models.BooleanField(default=False, editable=False)
 
     class Meta:
         abstract = True
@@ -82,7 +87,8 @@ class Connection(AccessDenials):
 
         Raises ValidationError.
         """
-        changed = [name for name, value in values.items() if value and getattr(self, name) != value]
+        values = self.complete(values)
+        changed = [name for name, value in values.items() if getattr(self, name) != value]
         for name in changed:
             setattr(self, name, values[name])
         if changed:
@@ -90,6 +96,15 @@ class Connection(AccessDenials):
             self.save(update_fields=changed)
             self.restore(is_new_account="address" in changed)
         return bool(changed)
+
+    def complete(self, values: Mapping[str, str]) -> dict[str, str]:
+        """Return the values to store for those that were entered: an empty one means no change."""
+        return {name: value for name, value in values.items() if value}
+
+
+def _one_holder(name: str) -> models.UniqueConstraint:
+    """Return the constraint that clients do not share an account; it cannot begin with the tenant."""
+    return models.UniqueConstraint(fields=["account_id"], condition=models.Q(holds_account=True), name=name)
 
 
 class UisConnection(Connection):
@@ -142,6 +157,7 @@ class UisConnection(Connection):
     class Meta:
         verbose_name = _("UIS connection")
         verbose_name_plural = _("UIS connections")
+        constraints = [_one_holder("uis_account_held_once")]
 
     def __str__(self) -> str:
         return f"{self.tenant} · {self.get_brand_display()}"
@@ -182,7 +198,12 @@ class CrmConnection(Connection):
         V4 = "v4", "v4"
 
     tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="crm", verbose_name=_("client"))
-    address = models.URLField(_("address"), blank=True, help_text=_("For example https://shop.retailcrm.ru"))
+    address = models.URLField(
+        _("address"),
+        blank=True,
+        validators=[validate_account_url],
+        help_text=_("For example https://shop.retailcrm.ru. A new host needs its key: the stored one is deleted."),
+    )
     key = EncryptedTextField(_("API key"), blank=True, if_undecryptable=str)
     version = models.CharField(_("version"), max_length=4, choices=Version.as_choices, default=Version.AUTO)
     served_version = models.CharField(_("version in use"), max_length=4, blank=True, editable=False)
@@ -210,9 +231,18 @@ class CrmConnection(Connection):
     class Meta:
         verbose_name = _("CRM connection")
         verbose_name_plural = _("CRM connections")
+        constraints = [_one_holder("crm_account_held_once")]
 
     def __str__(self) -> str:
         return f"{self.tenant} · {self.address}"
+
+    def complete(self, values: Mapping[str, str]) -> dict[str, str]:
+        entered = super().complete(values)
+        return entered if self.keeps_key(entered.get("address", self.address)) else {"key": ""} | entered
+
+    def keeps_key(self, address: str) -> bool:
+        """Return whether the stored key stays with this address: only who knows a key may name another host for it."""
+        return not self.address or address == self.address or is_same_host(self.address, address)
 
     @property
     def account(self) -> str:
