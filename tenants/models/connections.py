@@ -13,6 +13,7 @@ from connector_project.core.circuit_breaker import LIVE_FAILURE_THRESHOLD, PROBE
 from connector_project.core.encrypted_fields import EncryptedTextField
 from tenants.account_url import is_same_host, validate_account_url
 from tenants.models.denials import AccessDenials
+from tenants.models.held_account import HeldAccount, one_holder
 from tenants.models.tenant import Tenant, generate_token, validate_time_zone
 
 OLD_HOOK_LIFETIME = timedelta(hours=24)
@@ -23,14 +24,11 @@ def normalise_address(address: str) -> str:
     return address.strip().rstrip("/").lower()
 
 
-class Connection(AccessDenials):
+class Connection(HeldAccount, AccessDenials):
     """The common part: key changes and the circuit breaker."""
 
     consecutive_failures = models.PositiveIntegerField(default=0, editable=False)  # requests in a row without a reply
     retry_at = models.DateTimeField(_("next attempt"), null=True, blank=True, editable=False)
-    # The vendor's id of the account, once the vendor has told it; one client holds an account (tenants.account_claims).
-    account_id = models.CharField(_("account"), max_length=255, blank=True, editable=False)
-    holds_account = models.BooleanField(default=False, editable=False)
 
     class Meta:
         abstract = True
@@ -102,11 +100,6 @@ class Connection(AccessDenials):
         return {name: value for name, value in values.items() if value}
 
 
-def _one_holder(name: str) -> models.UniqueConstraint:
-    """Return the constraint that clients do not share an account; it cannot begin with the tenant."""
-    return models.UniqueConstraint(fields=["account_id"], condition=models.Q(holds_account=True), name=name)
-
-
 class UisConnection(Connection):
     """A client's account in UIS, CoMagic, CallGear or Novofon."""
 
@@ -157,7 +150,7 @@ class UisConnection(Connection):
     class Meta:
         verbose_name = _("UIS connection")
         verbose_name_plural = _("UIS connections")
-        constraints = [_one_holder("uis_account_held_once")]
+        constraints = [one_holder("uis_account_held_once")]
 
     def __str__(self) -> str:
         return f"{self.tenant} · {self.get_brand_display()}"
@@ -231,7 +224,7 @@ class CrmConnection(Connection):
     class Meta:
         verbose_name = _("CRM connection")
         verbose_name_plural = _("CRM connections")
-        constraints = [_one_holder("crm_account_held_once")]
+        constraints = [one_holder("crm_account_held_once")]
 
     def __str__(self) -> str:
         return f"{self.tenant} · {self.address}"

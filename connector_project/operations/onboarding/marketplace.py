@@ -169,7 +169,8 @@ def _is_owner(tenant: Tenant, addresses: set[str]) -> bool:
 def _is_holder(tenant: Tenant, addresses: set[str]) -> bool:
     """Return whether the account has accepted this client's key, and so is theirs alone."""
     crm = tenant.crm
-    return crm.holds_account and crm.account_id in map(account_claims.crm_account_id, addresses)
+    is_held = crm.holds_account and tenant.offboarded_at is None
+    return is_held and crm.account_id in map(account_claims.crm_account_id, addresses)
 
 
 def _match_rank(tenant: Tenant) -> tuple[bool, bool, int]:
