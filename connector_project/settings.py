@@ -152,6 +152,10 @@ Q_CLUSTER: dict[str, Any] = {
 # Recordings streamed at once per web process; each occupies one thread.
 RECORDING_STREAMS = env.number("RECORDING_STREAMS", default=4)
 
+# Rows that one bulk action may change: of an operator, and of everybody else, such as Support.
+BULK_ACTION_ROWS = 100_000
+BULK_ACTION_ROWS_SUPPORT = 1_000
+
 LANGUAGE_CODE = "ru"
 LANGUAGES = [("ru", _("Russian")), ("en", _("English"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]

@@ -14,6 +14,7 @@ from connector_project.core.untrusted_input import parse_json_object
 from crm import checks, commands, integration_module
 from crm.models import Command
 from crm.retailcrm.errors import TELEPHONY_OFF
+from tenants import account_claims
 from tenants.access_errors import SWITCHED_OFF
 from tenants.models import Tenant
 from tenants.models.connections import normalise_address
@@ -73,6 +74,9 @@ def _update_address(tenant: Tenant, address: str) -> None:
         return
     if not checks.is_account_address(address).ok:
         security.warning("the CRM sent a systemUrl that is not a CRM account", tenant=tenant.slug)
+        return
+    if account_claims.find_same_address(tenant.crm, address):
+        security.warning("the CRM sent the systemUrl of another client's account", tenant=tenant.slug)
         return
     with transaction.atomic():
         tenant.crm.address = address

@@ -14,7 +14,8 @@ from crm.retailcrm.client import EVENT_RIGHT, UPLOAD_RIGHT, V4, V5, RetailCrmCli
 from crm.retailcrm.errors import SYSTEM
 from telephony.models import Call, FailureReason
 from telephony.models.choices import CRM_STATES
-from tenants.access_errors import key_undecryptable
+from tenants.access_errors import key_undecryptable, not_crm
+from tenants.account_url import is_account_url
 from tenants.models import CrmConnection
 
 # https://docs.retailcrm.ru/Developers/API/APIFeatures/APIRules; the telephony limit is that of the vendor's own client.
@@ -26,8 +27,11 @@ _ALSO_PROVEN = {EVENT_RIGHT: (http_client.MODULE,), UPLOAD_RIGHT: (http_client.M
 def crm_client(connection: CrmConnection, *, is_live: bool = False) -> RetailCrmClient:
     """Return a client for this account; live requests have priority in the account's rate limit.
 
-    Raises AccessDenied if the stored key cannot be decrypted.
+    Raises AccessDenied if the stored key cannot be decrypted, or must not be sent to the address: this is the only
+    place that builds clients.
     """
+    if connection.address and not is_account_url(connection.address):
+        raise not_crm(SYSTEM)
     if isinstance(connection.key, UndecryptableText):
         raise key_undecryptable(SYSTEM)
     return RetailCrmClient(

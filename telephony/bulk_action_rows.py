@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Max, Q, QuerySet, Value
+from django.db.models import Count, F, Max, Q, QuerySet, Value
 
 from connector_project.core import logging
 from connector_project.core.filters import StrictFilterSet
@@ -14,11 +15,13 @@ from telephony.calls import filters, manual, sweep
 from telephony.models import BulkAction, BulkActionRow, Call, choices
 from telephony.models.bulk_action import PROGRESS_FIELDS, Portion
 from telephony.webhooks import process, unreadable
+from tenants.audit import Actor
 
 logger = logging.logger(__name__)
 
 PORTION_ROWS = 200
-MAX_ROWS = 100_000
+# Parameters that do not narrow the rows: what a person knows of notifications.
+NO_FILTERS = {"event"}
 Kind = BulkAction.Kind
 # What is done to one row; an import works off UIS's report instead. A row whose state has changed is left alone.
 ROW_ACTIONS: Mapping[str, Callable[[BulkAction, Any, BulkActionRow, datetime], bool]] = {
@@ -42,9 +45,26 @@ def filter_set(kind: str, chosen: Mapping[str, str]) -> StrictFilterSet:
     return filters.CallFilterSet(chosen, Call.objects.filter(state__in=[*choices.OPEN_STATES, *skipped]))
 
 
-def count(rows: QuerySet[Any]) -> int:
+def is_narrowed(chosen: Mapping[str, str]) -> bool:
+    """Return whether a filter or a selection narrows the rows: without one, an action would change all of them."""
+    return bool(chosen.keys() - NO_FILTERS)
+
+
+def max_rows(user: Actor) -> int:
+    """Return how many rows one action of this user may change."""
+    is_operator = user is not None and user.has_perm("tenants.change_tenant")
+    return settings.BULK_ACTION_ROWS if is_operator else settings.BULK_ACTION_ROWS_SUPPORT
+
+
+def count(rows: QuerySet[Any], *, limit: int) -> int:
     """Return the number of rows; counting stops just above the limit."""
-    return rows.order_by()[: MAX_ROWS + 1].count()
+    return rows.order_by()[: limit + 1].count()
+
+
+def count_by_tenant(rows: QuerySet[Any]) -> list[tuple[str, int]]:
+    """Return the number of rows of each client, by name, most rows first."""
+    counts = rows.order_by().values_list("tenant__name").annotate(rows=Count("pk"), client=F("tenant"))
+    return [(name, number) for name, number, _client in counts.order_by("-rows", "tenant__name", "client")]
 
 
 def newest(rows: QuerySet[Any]) -> int:

@@ -42,15 +42,16 @@ def start(
     by: Actor,
     now: datetime,
 ) -> BulkAction | None:
-    """Start an action on rows; return None if it matches no rows, or too many.
+    """Start an action on rows; return None without a filter or a selection, or if no rows match, or too many.
 
     With the time of the preview and the newest row in it, what came or failed since is not included.
     """
     rows = bulk_action_rows.filter_set(kind, chosen).qs
     if previewed is not None:
         rows = bulk_action_rows.previewed(rows, at=previewed[0], newest=previewed[1])
-    total = bulk_action_rows.count(rows)
-    if not 0 < total <= bulk_action_rows.MAX_ROWS:
+    limit = bulk_action_rows.max_rows(by)
+    total = bulk_action_rows.count(rows, limit=limit)
+    if not bulk_action_rows.is_narrowed(chosen) or not 0 < total <= limit:
         return None
     action = BulkAction(kind=kind, filters=dict(chosen), comment=comment, total=total)
     _begin(action, State.RUNNING, by=by, now=now)

@@ -16,7 +16,8 @@ from telephony.uis import recordings
 from telephony.uis.client import HOSTS, UisClient
 from telephony.uis.errors import LIMIT, SYSTEM
 from telephony.uis.jsonrpc import Channel, Result
-from telephony.uis.types import Limits
+from telephony.uis.types import Account, Limits
+from tenants import account_claims
 from tenants.access_errors import key_undecryptable
 from tenants.models import UisConnection
 
@@ -119,6 +120,13 @@ def uis_client(connection: UisConnection, *, is_live: bool = False, on_wait: OnW
         agent_user_id=connection.agent_user_id,
         supports_in_operator=connection.supports_in_operator,
     )
+
+
+def verify_account(connection: UisConnection, client: UisClient) -> Account:
+    """Ask which account the key is for. Raises AccessDenied if another client uses it, and the errors of the client."""
+    account = client.account()
+    account_claims.claim(connection, account.account_id, system=SYSTEM)
+    return account
 
 
 def recording_url(connection: UisConnection, session_id: int, record_id: str) -> str:

@@ -68,7 +68,11 @@ def poll_statuses(tenant_id: int) -> None:
 
 def probe(tenant_id: int) -> None:
     """Ask UIS whether it accepts our key: to confirm a denial, or because it may be over."""
-    _run_for_tenant(tenant_id, lambda tenant: client_factory.uis_client(tenant.uis).account(), is_probe=True)
+
+    def verify(tenant: Tenant) -> None:
+        client_factory.verify_account(tenant.uis, client_factory.uis_client(tenant.uis))
+
+    _run_for_tenant(tenant_id, verify, is_probe=True)
 
 
 def sync_all() -> None:

@@ -15,8 +15,9 @@ RIGHT_PROBE_PAUSE = timedelta(minutes=5)
 # A right that nothing has needed for so long is missed no more.
 FORGET_AFTER = timedelta(days=14)
 SWITCHED_OFF = "switched_off"  # people switched our module off in the CRM, and the CRM told us
+SHARED = "shared_account"  # another client uses the account
 # What denies everything, in the order in which it must be put right; any other subject is one right.
-SUSPENDING = (ACCOUNT, SWITCHED_OFF, MODULE)
+SUSPENDING = (ACCOUNT, SHARED, SWITCHED_OFF, MODULE)
 
 
 class AccessError(Choices):
@@ -69,8 +70,21 @@ class AccessError(Choices):
     )
     NOT_HTTPS = "address_not_https", _("The address must begin with https://.")
     NOT_PUBLIC = "address_not_public", _("The address is not public.")
+    NOT_CRM = (
+        "address_not_crm",
+        _(
+            "The address is not that of a CRM account, so no key is sent there. Enter an address such as "
+            "https://shop.retailcrm.ru, and the key."
+        ),
+    )
+    ACCOUNT_USED = (
+        "account_used",
+        _("Another client uses the same account, so every call would be uploaded twice. Disconnect one of the two."),
+    )
 
 
+# Our own refusals: nobody was asked, so there is nothing to confirm.
+OWN_REFUSALS = {AccessError.KEY_UNDECRYPTABLE, AccessError.NOT_CRM, AccessError.ACCOUNT_USED}
 # Codes of one missing right or option: only the requests that need it fail.
 MISSING_RIGHTS = {AccessError.FORBIDDEN, AccessError.COMPONENT, AccessError.METHOD_COMPONENT, AccessError.CRM_SCOPE}
 
@@ -79,6 +93,11 @@ def key_undecryptable(system: str) -> AccessDenied:
     """Return the error for a stored key that cannot be decrypted: nothing can be asked with it."""
     message = "The stored key cannot be decrypted: FIELD_ENCRYPTION_KEYS lacks the key that encrypted it."
     return AccessDenied(system, message, code=AccessError.KEY_UNDECRYPTABLE)
+
+
+def not_crm(system: str) -> AccessDenied:
+    """Return the error for an address that no key may be sent to."""
+    return AccessDenied(system, "The address is not that of a CRM account.", code=AccessError.NOT_CRM)
 
 
 @dataclass(frozen=True)

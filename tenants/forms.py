@@ -1,9 +1,13 @@
 """Forms of the tenant page: keys are write-only, and a changed connection is tried again."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -11,8 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core import time_zones
 from connector_project.core.admin.edit_forms import EditForm, SecretField
 from connector_project.core.admin.edit_formsets import EditFormSet
-from tenants import status_labels
-from tenants.models import CrmConnection, Tenant, UisConnection, UisStatus
+from tenants import account_claims, status_labels
+from tenants.models import Connection, CrmConnection, Tenant, UisConnection, UisStatus
 
 # Four characters of a shorter key would reveal too much.
 MIN_HINTED_LENGTH = 12
@@ -71,8 +75,12 @@ class ConnectionForm(AlwaysSavedForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        cleaned[self.key_name] = cleaned.get(self.key_name) or self.stored_key
+        cleaned[self.key_name] = cleaned.get(self.key_name) or self.kept_key(cleaned)
         return cleaned
+
+    def kept_key(self, _cleaned: Mapping[str, Any]) -> Any:
+        """Return the key to store if none was entered."""
+        return self.stored_key
 
     def save(self, commit: bool = True) -> Any:
         saved = super().save(commit)
@@ -83,6 +91,12 @@ class ConnectionForm(AlwaysSavedForm):
 
 class UisForm(ConnectionForm):
     key_name = "access_token"
+
+    def clean_access_token(self) -> Any:
+        key = self.cleaned_data["access_token"]
+        if key != self.stored_key:
+            _refuse_used(self.instance, key=key)
+        return key
 
     class Meta:
         model = UisConnection
@@ -99,9 +113,37 @@ class CrmForm(ConnectionForm):
         field_classes = {"address": partial(forms.URLField, assume_scheme="https"), "key": SecretField}
         widgets = {"address": forms.URLInput()}
 
+    @property
+    def is_key_dropped(self) -> bool:
+        """Whether the stored key is deleted, because the address names another host and no key was entered."""
+        return bool(self.stored_key) and not self.instance.key
+
+    def clean_address(self) -> Any:
+        address = self.cleaned_data["address"]
+        if address != self.instance.address:
+            _refuse_used(self.instance, address=address)
+        return address
+
+    def kept_key(self, cleaned: Mapping[str, Any]) -> Any:
+        is_kept = "address" not in cleaned or self.instance.keeps_key(cleaned["address"])
+        return super().kept_key(cleaned) if is_kept else ""
+
+    def set_dependent(self) -> Sequence[str]:
+        return ("key",) if self.is_key_dropped else ()
+
 
 class NumberFormSet(EditFormSet):
     unique = {"number": _("Another row has this number."), "is_default": _("Only one number can be the default.")}
+
+
+def _refuse_used(connection: Connection, **entered: str) -> None:
+    """Raise ValidationError with a link to the other client that has this account."""
+    try:
+        account_claims.refuse_used(connection, **entered)
+    except ValidationError as exc:
+        other = (exc.params or {})["other"]
+        page = reverse("admin:tenants_tenant_change", args=[other.pk])
+        raise ValidationError(format_html('{} <a href="{}">{}</a>', exc.message, page, other), code=exc.code) from exc
 
 
 def key_hint(key: str) -> str:

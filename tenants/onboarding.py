@@ -6,6 +6,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils.text import slugify
 
+from tenants import account_claims
 from tenants.models import (
     ACTIVATION_LINK_LIFETIME,
     CrmConnection,
@@ -47,10 +48,19 @@ def create_or_update(new: NewTenant, *, now: datetime) -> Tenant:
     known = Tenant.objects.filter(slug=new.slug, name=new.name).first() if new.slug else None
     same = Tenant.objects.lock(known.pk) if known else None
     if same is None:
-        return create_tenant(new, now=now)
+        added = create_tenant(new, now=now)
+        _refuse_used(added, new)
+        return added
+    _refuse_used(same, new)
     same.uis.change(brand=new.uis_brand, access_token=new.uis_token)
     same.crm.change(address=new.crm_url.rstrip("/"), key=new.crm_key, version=new.crm_version)
     return same
+
+
+def _refuse_used(tenant: Tenant, new: NewTenant) -> None:
+    """Raise ValidationError if another client has one of the accounts."""
+    account_claims.refuse_used(tenant.uis, key=new.uis_token)
+    account_claims.refuse_used(tenant.crm, address=new.crm_url)
 
 
 @transaction.atomic

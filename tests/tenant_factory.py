@@ -51,7 +51,14 @@ def activated(name: str, slug: str, *, pbx: uis.Account, crm: retailcrm.Account,
 
 
 def _connect(tenant: Tenant, *, pbx: uis.Account, crm: retailcrm.Account, now: datetime) -> None:
-    UisConnection.objects.create(tenant=tenant, access_token=pbx.token, time_zone=pbx.timezone, synced_at=now)
+    UisConnection.objects.create(
+        tenant=tenant,
+        access_token=pbx.token,
+        time_zone=pbx.timezone,
+        synced_at=now,
+        account_id=str(pbx.app_id),
+        holds_account=True,
+    )
     CrmConnection.objects.create(
         tenant=tenant,
         address=f"https://{crm.host}",
@@ -59,6 +66,8 @@ def _connect(tenant: Tenant, *, pbx: uis.Account, crm: retailcrm.Account, now: d
         served_version=V5,
         time_zone=crm.timezone,
         stores=list(crm.sites),
+        account_id=crm.host,
+        holds_account=True,
     )
 
 

@@ -22,6 +22,7 @@ def run_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
         yield check
         if not check.ok:
             return
+    yield account.is_free(tenant)
     client = client_factory.crm_client(tenant.crm, is_live=True)
     try:
         versions, rights = client.versions(), client.rights()

@@ -8,12 +8,14 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import http_client
 from connector_project.core.check_results import Check, CheckResult, Responsible
-from crm.account_url import validation_error
 from crm.api_scopes import KEYS
 from crm.retailcrm import errors
 from crm.retailcrm.client import V4, V5, RetailCrmClient
+from tenants import account_claims
 from tenants.access_errors import AccessError
-from tenants.models import CrmConnection
+from tenants.account_claims import CRM_USED
+from tenants.account_url import NOT_AN_ACCOUNT, is_account_url
+from tenants.models import CrmConnection, Tenant
 
 # API version -> prefix of the CRM's version numbers.
 SERVED = {V5: "5.", V4: "4."}
@@ -49,14 +51,13 @@ def is_given(connection: CrmConnection) -> CheckResult:
 ADDRESS = Check(
     code="CRM_ADDRESS",
     passed=_("The address belongs to a CRM account."),
-    failed=_("“%(address)s” is not the address of a CRM account. Example: https://shop.retailcrm.ru"),
+    failed=NOT_AN_ACCOUNT,
 )
 
 
 def is_account_address(address: str) -> CheckResult:
     """Check whether our key may be sent to this address."""
-    is_wrong = validation_error(address, domains=settings.CRM_DOMAINS, is_trusted=http_client.is_trusted(address))
-    return ADDRESS.result(is_ok=not is_wrong, address=address)
+    return ADDRESS.result(is_ok=is_account_url(address), address=address)
 
 
 # The errors that deny all access, and the check each one fails.
@@ -74,12 +75,24 @@ ANSWERS = Check(
     passed=_("The CRM answers."),
     failed=_("The CRM returned an error: %(error)s Try again in a few minutes."),
 )
+ACCOUNT_USED = Check(
+    code="CRM_ACCOUNT_USED",
+    responsible=Responsible.OPERATOR,
+    passed=_("No other client uses this CRM account."),
+    failed=CRM_USED,
+)
 ACCESS_CHECKS = (*DENIALS.values(), ANSWERS)
 
 
 def refused(exc: http_client.RemoteError, connection: CrmConnection) -> CheckResult:
     """Return the failed check for an error of the CRM."""
-    return DENIALS.get(exc.code, ANSWERS).result(is_ok=False, error=exc, address=connection.address)
+    known = DENIALS | {AccessError.ACCOUNT_USED: ACCOUNT_USED, AccessError.NOT_CRM: ADDRESS}
+    return known.get(exc.code, ANSWERS).result(is_ok=False, error=exc, address=connection.address)
+
+
+def is_free(tenant: Tenant) -> CheckResult:
+    """Check that no other client has the same CRM account; both fail where two had it before this was refused."""
+    return ACCOUNT_USED.result(is_ok=account_claims.find_same_address(tenant.crm, tenant.crm.address) is None)
 
 
 VERSION = Check(

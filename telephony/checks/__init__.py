@@ -24,7 +24,7 @@ def account_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
         return
     client = client_factory.uis_client(tenant.uis, is_live=True)
     try:
-        reported_zone = client.account().time_zone
+        reported_zone = client_factory.verify_account(tenant.uis, client).time_zone
     except http_client.RemoteError as exc:
         yield refused(exc)
         return

@@ -12,6 +12,7 @@ from telephony import api_quota
 from telephony.uis.client import UisClient
 from telephony.uis.errors import LIMIT
 from tenants.access_errors import AccessError
+from tenants.account_claims import UIS_USED
 from tenants.models import Tenant, UisConnection
 
 USERS = _("UIS: Administrator → User management.")
@@ -72,8 +73,15 @@ DENIALS: dict[str, Check] = {
         failed=AccessError.ACCOUNT_INACTIVE.label,
     ),
 }
-ACCESS_CHECKS = (*DENIALS.values(), ANSWERS)
+ACCOUNT_USED = Check(
+    code="UIS_ACCOUNT_USED",
+    responsible=Responsible.OPERATOR,
+    passed=_("No other client uses this UIS account."),
+    failed=UIS_USED,
+)
+ACCESS_CHECKS = (*DENIALS.values(), ACCOUNT_USED, ANSWERS)
 _REFUSALS = DENIALS | {
+    AccessError.ACCOUNT_USED: ACCOUNT_USED,
     AccessError.AUTH_ERROR: DENIALS[AccessError.TOKEN_INVALID],
     AccessError.COMPONENT: DATA_API,
     AccessError.METHOD_COMPONENT: DATA_API,

@@ -147,8 +147,9 @@ class CallLeg(Row):
 
 
 class Account(Row):
-    """The account a key belongs to."""
+    """The account a key belongs to. All brands are one platform, with one range of ids."""
 
+    account_id: Text = Field(default="", validation_alias="app_id")
     name: Text = ""
     time_zone: Text = Field(default="", validation_alias="timezone")
 

@@ -1,5 +1,6 @@
 """A tenant's accounts at UIS and retailCRM: URL, key, and whether access is denied."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,9 @@ from connector_project.core.choices import Choices
 from connector_project.core.circuit_breaker import LIVE_FAILURE_THRESHOLD, PROBE_TERM, backoff
 from connector_project.core.encrypted_fields import EncryptedTextField
 from connector_project.core.secret_tokens import DigestField, columns, generate_token, lost
+from tenants.account_url import is_same_host, validate_account_url
 from tenants.models.denials import AccessDenials
+from tenants.models.held_account import HeldAccount, one_holder
 from tenants.models.tenant import Tenant, validate_time_zone
 
 OLD_HOOK_LIFETIME = timedelta(hours=24)
@@ -22,7 +25,7 @@ def normalise_address(address: str) -> str:
     return address.strip().rstrip("/").lower()
 
 
-class Connection(AccessDenials):
+class Connection(HeldAccount, AccessDenials):
     """The common part: key changes and the circuit breaker."""
 
     consecutive_failures = models.PositiveIntegerField(default=0, editable=False)  # requests in a row without a reply
@@ -83,7 +86,8 @@ class Connection(AccessDenials):
 
         Raises ValidationError.
         """
-        changed = [name for name, value in values.items() if value and getattr(self, name) != value]
+        values = self.complete(values)
+        changed = [name for name, value in values.items() if getattr(self, name) != value]
         for name in changed:
             setattr(self, name, values[name])
         if changed:
@@ -91,6 +95,10 @@ class Connection(AccessDenials):
             self.save(update_fields=changed)
             self.restore(is_new_account="address" in changed)
         return bool(changed)
+
+    def complete(self, values: Mapping[str, str]) -> dict[str, str]:
+        """Return the values to store for those that were entered: an empty one means no change."""
+        return {name: value for name, value in values.items() if value}
 
 
 class UisConnection(Connection):
@@ -145,6 +153,7 @@ class UisConnection(Connection):
     class Meta:
         verbose_name = _("UIS connection")
         verbose_name_plural = _("UIS connections")
+        constraints = [one_holder("uis_account_held_once")]
 
     def __str__(self) -> str:
         return f"{self.tenant} · {self.get_brand_display()}"
@@ -192,7 +201,12 @@ class CrmConnection(Connection):
         V4 = "v4", "v4"
 
     tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="crm", verbose_name=_("client"))
-    address = models.URLField(_("address"), blank=True, help_text=_("For example https://shop.retailcrm.ru"))
+    address = models.URLField(
+        _("address"),
+        blank=True,
+        validators=[validate_account_url],
+        help_text=_("For example https://shop.retailcrm.ru. A new host needs its key: the stored one is deleted."),
+    )
     key = EncryptedTextField(_("API key"), blank=True, if_undecryptable=str)
     version = models.CharField(_("version"), max_length=4, choices=Version.as_choices, default=Version.AUTO)
     served_version = models.CharField(_("version in use"), max_length=4, blank=True, editable=False)
@@ -225,9 +239,18 @@ class CrmConnection(Connection):
     class Meta:
         verbose_name = _("CRM connection")
         verbose_name_plural = _("CRM connections")
+        constraints = [one_holder("crm_account_held_once")]
 
     def __str__(self) -> str:
         return f"{self.tenant} · {self.address}"
+
+    def complete(self, values: Mapping[str, str]) -> dict[str, str]:
+        entered = super().complete(values)
+        return entered if self.keeps_key(entered.get("address", self.address)) else {"key": ""} | entered
+
+    def keeps_key(self, address: str) -> bool:
+        """Return whether the stored key stays with this address: only who knows a key may name another host for it."""
+        return not self.address or address == self.address or is_same_host(self.address, address)
 
     @property
     def account(self) -> str:

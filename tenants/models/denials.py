@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core.http_client import ACCOUNT, AccessDenied
 from connector_project.core.task_queue import enqueue
 from tenants import access_errors
-from tenants.access_errors import FORGET_AFTER, RIGHT_PROBE_PAUSE, SWITCHED_OFF, AccessError, Denial
+from tenants.access_errors import FORGET_AFTER, RIGHT_PROBE_PAUSE, SWITCHED_OFF, Denial
 
 # Until then a denial of everything is confirmed, or was a stray answer.
 CONFIRM_WITHIN = timedelta(minutes=1)
@@ -60,7 +60,7 @@ class AccessDenials(models.Model):
         """
         if not isinstance(exc, AccessDenied) or self.pk is None:
             return
-        is_answer = exc.code != AccessError.KEY_UNDECRYPTABLE
+        is_answer = exc.code not in access_errors.OWN_REFUSALS
         if is_answer and exc.subject == ACCOUNT and ACCOUNT not in self.denials and not is_confirmed:
             with transaction.atomic():
                 enqueue(self.PROBE_TASK, self.tenant_id)  # type: ignore[attr-defined]

@@ -15,7 +15,8 @@ from connector_project.operations.checks import runner
 from crm import client_factory, integration_module
 from crm.retailcrm.client import RetailCrmClient
 from telephony.uis.client import UisClient
-from tenants.models import CheckRun, Employee, TransferRules, VirtualNumber
+from tenants import onboarding
+from tenants.models import CheckRun, CrmConnection, Employee, TransferRules, UisConnection, VirtualNumber
 from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 from tests.flows.templates import send_every_event
@@ -95,6 +96,17 @@ def _share_extension(setup):
     setup.pbx.employees[PETR]["extension"]["extension_phone_number"] = "101"
 
 
+def _share_account(setup):
+    other = onboarding.create_tenant(onboarding.NewTenant(name="Другой"), now=timezone.now())
+    UisConnection.objects.filter(tenant=setup.tenant).update(holds_account=False)
+    UisConnection.objects.filter(tenant=other).update(account_id=str(setup.pbx.app_id), holds_account=True)
+
+
+def _share_address(setup):
+    other = onboarding.create_tenant(onboarding.NewTenant(name="Другой"), now=timezone.now())
+    CrmConnection.objects.filter(tenant=other).update(address=f"https://{setup.crm.host}/")
+
+
 def _lock_numbers(setup):
     for row in setup.pbx.numbers.values():
         row["status"] = "manual_lock"
@@ -126,6 +138,8 @@ WRONG_SETTINGS = {
     "UIS_KEY_BLOCK": lambda setup: setattr(setup.pbx, "token_state", "blocked"),
     "UIS_ADDRESS_LIST": lambda setup: setattr(setup.pbx, "is_whitelisted", False),
     "UIS_ACCOUNT": lambda setup: setattr(setup.pbx, "is_active", False),
+    "UIS_ACCOUNT_USED": _share_account,
+    "CRM_ACCOUNT_USED": _share_address,
     "UIS_ANSWERS": lambda setup: setup.uis.break_down("503"),
     "UIS_TIME_ZONE": lambda setup: setattr(setup.pbx, "reported_timezone", "Mars/Olympus"),
     "UIS_POINTS": _spend,

@@ -98,7 +98,7 @@ def create_import(world):
 
 def create_bulk_action(world):
     create_call(world, state=Call.State.FETCHING_LEGS, next_attempt_at=None, failed_at=timezone.now())
-    bulk_actions.start(BulkAction.Kind.SKIP, {}, by=AnonymousUser(), now=timezone.now())
+    bulk_actions.start(BulkAction.Kind.SKIP, {"status": "failed"}, by=AnonymousUser(), now=timezone.now())
 
 
 def create_alert(world):

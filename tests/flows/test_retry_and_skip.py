@@ -512,14 +512,14 @@ def test_action_whose_worker_dies_at_another_row_each_time_goes_on(client, suppo
 
 
 @pytest.mark.slow
-def test_empty_and_too_large_bulk_actions_are_rejected(client, support, rejected, monkeypatch):
+def test_empty_and_too_large_bulk_actions_are_rejected(client, support, rejected, settings):
     assert levels(start_bulk(client, "RETRY", reason="CRM_REFUSED")) == ["warning"]
     rejected(3)
-    monkeypatch.setattr(bulk_action_rows, "MAX_ROWS", 2)
+    settings.BULK_ACTION_ROWS_SUPPORT = 2
     url = reverse("admin:telephony_bulkaction_preview", args=["RETRY"])
-    page = client.get(url, headers=ENGLISH)
+    page = client.get(url, {"reason": "CRM_REFUSED"}, headers=ENGLISH)
     assert (page.context["max_rows"] == 2, '<button class="button' in page.content.decode()) == (True, False)
-    start_bulk(client, "RETRY")
+    start_bulk(client, "RETRY", reason="CRM_REFUSED")
     assert not BulkAction.objects.exists()
 
 
@@ -814,7 +814,7 @@ def test_reprocess_without_event_requires_the_event(client, support, unreadable_
 def test_still_unreadable_notification_stays_unreadable(client, support, hook, run_queue, tenant):
     client.post(f"{hook}waiting/", "{", content_type="text/plain")
     run_queue()
-    client.post(reverse("admin:telephony_bulkaction_preview", args=["REPROCESS"]), {})
+    client.post(reverse("admin:telephony_bulkaction_preview", args=["REPROCESS"]) + f"?tenant={tenant.pk}", {})
     run_queue()
     action = BulkAction.objects.get()
     assert (action.done, action.unchanged, action.state) == (0, 1, "DONE")

@@ -38,7 +38,7 @@ def run_action(client, operator, tenant):
     client.force_login(operator)
 
     def run(name, *, pk=tenant.pk):
-        answer = client.post(_address(name, pk), follow=True, headers=ENGLISH)
+        answer = client.post(_address(name, pk), {"slug": tenant.slug}, follow=True, headers=ENGLISH)
         assert answer.status_code == 200
         (message,) = answer.context["messages"]
         return message

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
@@ -111,6 +111,12 @@ class ReadOnlyAdmin(BaseAdmin):
     show_full_result_count = False
     list_per_page = 50
     empty_value_display = ""  # an empty cell is clearer than a dash
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Reject Django's “select all across pages”: such a list does not offer it, and it would ask nobody."""
+        if request.POST.get("select_across", "0") not in {"", "0"}:
+            raise BadRequest
+        return super().changelist_view(request, extra_context)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return KeysetChangeList if self.keyset_field else super().get_changelist(request, **kwargs)

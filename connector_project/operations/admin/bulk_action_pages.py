@@ -23,10 +23,13 @@ from telephony.models import BulkAction, Call, Direction, FailureReason
 from telephony.models.daily_reconciliation import STATUS_CONDITIONS
 from telephony.webhooks import status
 from tenants import datetime_display
+from tenants.audit import Actor
 from tenants.models import Employee, Tenant
 from tenants.transfer_rules import SkipReason
 
 SAMPLE = 5
+MOST_CLIENTS = 20  # named in a preview
+OF_SOME_CLIENTS = {"tenant", "tenant__id__exact", filters.PKS}  # the filters without which all clients are concerned
 Kind = BulkAction.Kind
 TITLES: Mapping[str, Text] = {
     Kind.RETRY: _("Retry all matching calls"),
@@ -44,6 +47,7 @@ DESCRIPTIONS: Mapping[str, Text] = {
         "Notifications that can be parsed now are processed as usual; old calls open no pop-up. The others stay here."
     ),
 }
+UNFILTERED = _("Select rows or set a filter first: this action is not offered for everything at once.")
 UNCHANGED: Mapping[str, Text] = {
     Kind.RETRY: _("Left unchanged: calls that changed after the request, and those that a worker was processing."),
     Kind.SKIP: _("Left unchanged: calls that changed after the request, and those that a worker was processing."),
@@ -61,10 +65,11 @@ WAITS: Mapping[FailureReason, Text] = {
 }
 
 
-def preview(kind: str, filter_set: StrictFilterSet) -> dict[str, Any]:
-    """Return what an action on rows would do: the number of rows, by state, and a sample."""
-    total, now = bulk_action_rows.count(filter_set.qs), timezone.now()
-    is_too_large = total > bulk_action_rows.MAX_ROWS
+def preview(kind: str, filter_set: StrictFilterSet, *, by: Actor) -> dict[str, Any]:
+    """Return what an action on rows would do: the number of rows, by client and state, and a sample."""
+    limit, now = bulk_action_rows.max_rows(by), timezone.now()
+    total = bulk_action_rows.count(filter_set.qs, limit=limit)
+    is_too_large, is_narrowed = total > limit, bulk_action_rows.is_narrowed(filter_set.data)
     found = filter_set.qs.none() if is_too_large else filter_set.qs
     counted, field = ngettext("%(count)d call", "%(count)d calls", total), "state"
     if kind == Kind.REPROCESS:
@@ -77,11 +82,16 @@ def preview(kind: str, filter_set: StrictFilterSet) -> dict[str, Any]:
         "facts": describe_filters(filter_set),
         "description": DESCRIPTIONS[kind],
         "total": total,
-        "max_rows": bulk_action_rows.MAX_ROWS if is_too_large else None,
+        "max_rows": limit if is_too_large else None,
+        "refusal": "" if is_narrowed else UNFILTERED,
+        "is_of_all_clients": not filter_set.data.keys() & OF_SOME_CLIENTS,
+        "clients": (by_client := bulk_action_rows.count_by_tenant(found))[:MOST_CLIENTS],
+        "other_clients": len(by_client[MOST_CLIENTS:]),
+        "other_rows": sum(count for _name, count in by_client[MOST_CLIENTS:]),
         "counted": counted,
         "counts": [(labels.get(code, code), count) for code, count in counts],
         "sample": [_line(row, now=now) for row in found.select_related("tenant")[:SAMPLE]],
-        "submit": f"{TITLES[kind]}: {counted}" if total and not is_too_large else "",
+        "submit": f"{TITLES[kind]}: {counted}" if total and is_narrowed and not is_too_large else "",
         "is_final": kind == Kind.SKIP,
     }
 

@@ -35,6 +35,7 @@ STEPS: Mapping[str, Any] = {
     "resume": _("Continuing from where it stopped."),
     "cancel": _("Cancelled. What is already done stays done."),
 }
+CHANGE_FILTERS = _("No rows match, or too many: change the filters.")
 CHANGED = _("The action has changed in the meantime. This is its current state.")
 
 
@@ -67,9 +68,12 @@ class BulkActionAdmin(ReadOnlyAdmin):
             )
             if action is not None:
                 return redirect("admin:telephony_bulkaction_change", action.pk)
-            messages.warning(request, gettext("No rows match, or too many: change the filters."))
+            is_narrowed = bulk_action_rows.is_narrowed(chosen)
+            messages.warning(request, CHANGE_FILTERS if is_narrowed else bulk_action_pages.UNFILTERED)
             return redirect(back)
-        return self.render_page(request, PREVIEW, form=form, back=back, **bulk_action_pages.preview(kind, found))
+        return self.render_page(
+            request, PREVIEW, form=form, back=back, **bulk_action_pages.preview(kind, found, by=request.user)
+        )
 
     @page("import/<int:tenant_id>/", name="telephony_bulkaction_import")
     def import_view(self, request: HttpRequest, tenant_id: int) -> HttpResponseBase:

@@ -19,13 +19,14 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from connector_project.core.admin.base import BaseAdmin, page
 from connector_project.core.check_results import Text
-from crm.employee_mapping import actions
+from crm.employee_mapping import actions, pending_calls
 from crm.employee_mapping.overview import load_overview
 from tenants import audit
 from tenants.models import AuditLogEntry, CrmUser, Employee, Tenant, VirtualNumber
 
 PAGE_SIZE = 50  # employees; each row has a list of the unlinked users
 PAGE = "admin/tenants/employee_mapping/page.html"
+CONFIRM = "admin/tenants/employee_mapping/unlink_confirm.html"
 Data = dict[str, Any]
 AuditLogger = Callable[..., None]
 Run = Callable[[Data, AuditLogger, datetime], str]
@@ -48,6 +49,8 @@ class MappingMixin(BaseAdmin):
         if not can_act:
             raise PermissionDenied
         try:
+            if question := ask_first(tenant, request, now=timezone.now()):
+                return self.render_page(request, CONFIRM, title=_("Unlink"), tenant=tenant, **question)
             messages.success(request, run_action(tenant, request, now=timezone.now()))
         except ValidationError as exc:
             for message in exc.messages:
@@ -75,17 +78,39 @@ def _row_field(rows: QuerySet[Any], missing: str) -> forms.Field:
 
 
 @transaction.atomic
+def ask_first(tenant: Tenant, request: HttpRequest, *, now: datetime) -> dict[str, Any]:
+    """Return what the confirmation of an unlinking shows; {} if it is confirmed, or another action.
+
+    Raises ValidationError if the action is not possible.
+    """
+    if request.POST.get("act") != "unlink" or "confirmed" in request.POST:
+        return {}
+    employee = _read_parameters(tenant, "unlink", request.POST)["employee"]
+    if employee.crm_user_id is None:
+        return {}  # The action says so.
+    waiting = len(pending_calls.pending_of(employee, now=now))
+    calls = ngettext("%(count)d call is waiting", "%(count)d calls are waiting", waiting) % {"count": waiting}
+    return {"employee": employee, "user": _loggable(employee, "crm_user_id"), "waiting": calls}
+
+
+@transaction.atomic
 def run_action(tenant: Tenant, request: HttpRequest, *, now: datetime) -> str:
     """Run an action, write an audit entry, return a message. Raises ValidationError."""
     name = request.POST.get("act", "")
     if name not in ACTIONS:
         raise ValidationError(_("Unknown action. Reload the page."))
     Tenant.objects.lock(tenant.pk)
-    form = _action_form(tenant, PARAMETERS.get(name, ("employee",)), request.POST)
+    data = _read_parameters(tenant, name, request.POST)
+    return ACTIONS[name](data, functools.partial(audit.log, tenant, now=now, by=request.user), now)
+
+
+def _read_parameters(tenant: Tenant, name: str, posted: QueryDict) -> Data:
+    """Return the rows that an action is for. Raises ValidationError if they are not as the page showed them."""
+    form = _action_form(tenant, PARAMETERS.get(name, ("employee",)), posted)
     if not form.is_valid():
         raise ValidationError(next(iter(form.errors.as_data().values())))
-    _require_unchanged(next(iter(form.cleaned_data.values())), request.POST.get("seen"))
-    return ACTIONS[name](form.cleaned_data, functools.partial(audit.log, tenant, now=now, by=request.user), now)
+    _require_unchanged(next(iter(form.cleaned_data.values())), posted.get("seen"))
+    return form.cleaned_data
 
 
 def _require_unchanged(target: Employee | VirtualNumber, seen: str | None) -> None:

@@ -1,6 +1,6 @@
 """What an action of a client's page is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,6 +29,8 @@ class TenantAction:
     # Instead of `handler`: calls the CRM, writes its own audit entry, returns what was done.
     run_outside_transaction: Callable[[Tenant, datetime, Actor], str] | None = None
     warnings: tuple[Text, ...] = ()  # shown on a confirmation page; without them there is none
+    consequences: Callable[[Tenant, datetime], Sequence[str]] = lambda _tenant, _now: ()  # further warnings, in figures
+    asks_for_slug: bool = False  # the short name must be typed
     confirm: Text = ""  # label of the confirm button, if it is not that of the action
     css_class: str = "quiet"  # style: "main", "quiet" or "danger"
     page: str = ""  # URL name of the page that the button opens instead of running

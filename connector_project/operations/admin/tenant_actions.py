@@ -152,10 +152,11 @@ _ALL = (
         audit_action=AuditAction.OFFBOARDED,
         refusals=(IF_OFFBOARDED,),
         run_outside_transaction=_disconnect,
+        asks_for_slug=True,
+        consequences=offboarding.consequences,
         css_class="danger",
         warnings=(
             _("UIS and the CRM no longer exchange data, and our module in the CRM is switched off."),
-            _("After the retention period the client's calls and all other data are permanently deleted."),
             _("The keys are deleted at once. To return before the data is deleted: enter new keys, press Activate."),
         ),
     ),

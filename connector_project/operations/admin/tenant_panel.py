@@ -11,7 +11,7 @@ from connector_project.operations.alerts import denials, incidents
 from connector_project.operations.checks import runner
 from connector_project.operations.models import Activation
 from connector_project.operations.onboarding import activation
-from tenants import audit
+from tenants import account_claims, audit
 from tenants.datetime_display import format_short
 from tenants.models import AuditLogEntry, CheckRun, Tenant
 
@@ -29,6 +29,7 @@ def build_panel(tenant: Tenant, *, may_act: bool, now: datetime) -> dict[str, An
     return {
         "status": tenant_status.describe(tenant, activity=activity, now=now),
         "denied": [one for connection in (tenant.uis, tenant.crm) for one in denials.of_connection(connection)],
+        "sharing": account_claims.find_sharing(tenant),
         "activity": activity,
         "crm_outdated_since": format_short(tenant, tenant.crm.module_outdated_since, now=now),
         "asked_at": format_short(tenant, tenant.approval_asked_at, now=now),

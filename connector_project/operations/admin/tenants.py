@@ -139,15 +139,28 @@ class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixi
         if action is None or action.page:
             raise Http404
         try:
-            if request.method != "POST":
-                tenant = _load_allowed(action, pk)
-                template = "admin/tenants/tenant/action_confirm.html"
-                context = {"title": action.label, "action": action, "version": action.version(tenant)}
-                return self.render_page(request, template, tenant=tenant, **context)
+            is_confirmed = request.method == "POST"
+            if not is_confirmed or action.asks_for_slug:
+                tenant, typed = _load_allowed(action, pk), request.POST.get("slug", "").strip()
+                if not is_confirmed or typed != tenant.slug:
+                    return self._ask(request, action, tenant)
             messages.success(request, _run(action, pk, by=request.user, version=request.POST.get("version", "")))
         except ActionNotAllowed as exc:
             messages.warning(request, str(exc))
         return redirect("admin:tenants_tenant_change", pk)
+
+    def _ask(self, request: HttpRequest, action: TenantAction, tenant: Tenant) -> HttpResponse:
+        """Show the confirmation of an action; after a wrong short name, again."""
+        return self.render_page(
+            request,
+            "admin/tenants/tenant/action_confirm.html",
+            title=action.label,
+            action=action,
+            tenant=tenant,
+            consequences=action.consequences(tenant, timezone.now()),
+            version=action.version(tenant),
+            is_wrong=request.method == "POST",
+        )
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponseBase:  # type: ignore[override]
         """Redirect to the audit log, which also has the values."""

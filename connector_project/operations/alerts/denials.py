@@ -58,5 +58,9 @@ def describe(code: str, answered: str = "", *, rights: Iterable[str] = ()) -> st
 
 
 def responsible(code: str) -> Responsible:
-    others = {AccessError.ACCOUNT_INACTIVE: Responsible.UIS, AccessError.KEY_UNDECRYPTABLE: Responsible.OPERATOR}
+    others = {
+        AccessError.ACCOUNT_INACTIVE: Responsible.UIS,
+        AccessError.KEY_UNDECRYPTABLE: Responsible.OPERATOR,
+        AccessError.ACCOUNT_USED: Responsible.OPERATOR,
+    }
     return others.get(AccessError(code), Responsible.CLIENT) if code in set(AccessError) else Responsible.CLIENT

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.edit_forms import MergingForm, SecretField
 from crm import checks, user_linking
+from tenants import account_claims
 from tenants.models import Connection, Tenant, UisConnection
 
 LONGEST_PAGE = 8000  # the URL of a list page contains its filters
@@ -52,7 +53,15 @@ class KeysForm(MergingForm, forms.Form):
         address = account_of(self.cleaned_data["address"])
         if address and not (found := checks.is_account_address(address)).ok:
             raise forms.ValidationError(found.message)
+        if address != self.tenant.crm.account:
+            account_claims.refuse_used(self.tenant.crm, address=address)
         return address
+
+    def clean_access_token(self) -> Any:
+        key = self.cleaned_data["access_token"]
+        if key != self.tenant.uis.access_token:
+            account_claims.refuse_used(self.tenant.uis, key=key)
+        return key
 
     def save(self) -> list[Connection]:
         """Store what was entered and restore suspended connections; return the connections that changed."""

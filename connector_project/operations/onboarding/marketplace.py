@@ -22,7 +22,8 @@ from connector_project.core.secret_tokens import digest, generate_token
 from connector_project.operations.onboarding import registrations
 from connector_project.operations.onboarding.registrations import NotConnected
 from crm import checks, client_factory, integration_module, key_verification
-from tenants import audit, onboarding
+from crm.retailcrm.errors import SYSTEM
+from tenants import account_claims, audit, onboarding
 from tenants.access_errors import SWITCHED_OFF
 from tenants.models import ACTIVATION_LINK_LIFETIME, AuditLogEntry, CrmConnection, Tenant
 from tenants.models.connections import normalise_address
@@ -108,28 +109,13 @@ def _language(address: str) -> str:
 def _register_account(account: CrmConnection, *, now: datetime) -> Tenant:
     """Verify the key at the account's public URL, find its client, and register our module there."""
     given = account.address
-    account.address = _public_address(given)
+    account.address = key_verification.public_address(account)
     _check_key(account)
     tenant = _get_or_create_tenant(account, given, now=now)
     registrations.require_access(tenant)
     client = client_factory.crm_client(tenant.crm, is_live=True)
     integration_module.register(tenant, client, now=now, is_forced=True, is_patient=True)
     return tenant
-
-
-def _public_address(address: str) -> str:
-    """Return the account's public URL if it reports a valid one, else the given one."""
-    if http_client.is_trusted(address):
-        # A host set by the operator, such as a test server: it may report the URL of somebody's real account.
-        return address
-    anonymous = CrmConnection(tenant=Tenant(), address=address)
-    try:
-        public = normalise_address(client_factory.crm_client(anonymous, is_live=True).public_address())
-    except http_client.RemoteUnavailable:
-        raise
-    except http_client.RemoteError:
-        return address
-    return public if checks.is_account_address(public).ok else address
 
 
 def _check_key(account: CrmConnection) -> None:
@@ -145,6 +131,7 @@ def _get_or_create_tenant(account: CrmConnection, given: str, *, now: datetime) 
     """Return the account's client with the new key set; the key is saved once the CRM has our module."""
     _lock()
     tenant = _find_tenant({account.address, given}) or _create_tenant(account, now=now)
+    account_claims.claim(tenant.crm, account_claims.crm_account_id(account.address), system=SYSTEM)
     tenant.crm.key = account.key
     if not tenant.crm.module_code.startswith(settings.RETAILCRM_MODULE_CODE):
         tenant.crm.module_code = ""  # Registered manually, under a code that is not the marketplace's.
@@ -162,20 +149,31 @@ def _lock() -> None:
 
 
 def _find_tenant(addresses: set[str]) -> Tenant | None:
-    """Return the client of an account; of several, a connected and registered one, else the newest."""
+    """Return the client of an account; of several, who holds it, a connected and registered one, else the newest."""
     forms = [("crm__address__iexact", address + end) for address in addresses for end in ("", "/")]
     found = Tenant.objects.filter(Q(*forms, _connector=Q.OR)).select_related("uis", "crm", "activation")
-    return max((tenant for tenant in found if _is_owner(tenant, addresses)), key=_match_rank, default=None)
+    owners = [tenant for tenant in found if _is_owner(tenant, addresses)]
+    return max(owners, key=lambda tenant: (_is_holder(tenant, addresses), _match_rank(tenant)), default=None)
 
 
 def _is_owner(tenant: Tenant, addresses: set[str]) -> bool:
     """Return whether the account is certainly this client's: they are about to get its key.
 
     An address alone proves nothing, because anybody can enter any address on the client's page. Accepted are: the
-    account registered this client's module, or nobody has used the page, so the operator entered the address.
+    account has accepted this client's key, or registered their module, or nobody has used the page, so the operator
+    entered the address.
     """
+    if _is_holder(tenant, addresses):
+        return True
     registered = tenant.crm.registered_module
     return registered.get("account") in addresses if registered else not hasattr(tenant, "activation")
+
+
+def _is_holder(tenant: Tenant, addresses: set[str]) -> bool:
+    """Return whether the account has accepted this client's key, and so is theirs alone."""
+    crm = tenant.crm
+    is_held = crm.holds_account and tenant.offboarded_at is None
+    return is_held and crm.account_id in map(account_claims.crm_account_id, addresses)
 
 
 def _match_rank(tenant: Tenant) -> tuple[bool, bool, int]:

@@ -10,6 +10,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import models, transaction
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from connector_project.core import http_client
 from connector_project.core.secret_tokens import columns, generate_token
@@ -73,6 +74,17 @@ def offboard(tenant: Tenant, *, now: datetime, by: User | AnonymousUser | None =
     tenant.refresh_from_db()
     at = tenant.offboarded_at or now
     return OffboardingResult(offboarded_at=at, delete_from=_delete_from(tenant, at), refusal=refusal)
+
+
+def consequences(tenant: Tenant, now: datetime) -> list[str]:
+    """Return what would be deleted for good, how much of it, and when, in the active language."""
+    day = date_format(_delete_from(tenant, now), datetime_display.DAY)
+    calls = Call.objects.filter(tenant=tenant).count()
+    counted = ngettext("%(count)d call", "%(count)d calls", calls) % {"count": calls}
+    return [
+        _("On %(day)s all data of the client is permanently deleted: %(calls)s, notifications, employees and rules.")
+        % {"day": day, "calls": counted}
+    ]
 
 
 def delete_expired(*, now: datetime) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from django.db import transaction
 from django.db.models import Value
@@ -21,6 +22,7 @@ from telephony.checks.staff import RIGHT_EMPLOYEES
 from telephony.models import Call
 from telephony.staff import sync
 from telephony.uis import errors as uis_errors
+from tenants import account_claims
 from tenants.access_errors import SWITCHED_OFF
 from tenants.models import CrmConnection, Tenant, UisConnection
 
@@ -56,7 +58,7 @@ def timed_out(tenant: Tenant, step: Activation.Step) -> CheckResult:
 
 def _verify_uis(tenant: Tenant, _now: datetime) -> None:
     require(uis_checks.is_given(tenant.uis))
-    account = uis_clients.uis_client(tenant.uis, is_live=True).account()
+    account = uis_clients.verify_account(tenant.uis, uis_clients.uis_client(tenant.uis, is_live=True))
     require(uis_checks.zone(account.time_zone or tenant.uis.time_zone))
     if account.time_zone:
         tenant.uis.time_zone = account.time_zone
@@ -83,6 +85,7 @@ def _link(tenant: Tenant, now: datetime) -> None:
 @transaction.atomic
 def _switch_on(tenant: Tenant, now: datetime) -> None:
     _need_keys(tenant)
+    _hold_accounts(tenant)
     changes = {"activated_at": Coalesce("activated_at", Value(now)), "offboarded_at": None}
     if Tenant.objects.filter(pk=tenant.pk, offboarded_at__isnull=False).exists():
         tenant.approve()  # Only an operator can activate a client who has left.
@@ -103,6 +106,18 @@ def _need_keys(tenant: Tenant) -> None:
     Tenant.objects.lock_row(tenant.pk)
     require(uis_checks.is_given(UisConnection.objects.get(tenant=tenant)))
     require(checks.is_given(CrmConnection.objects.get(tenant=tenant)))
+
+
+def _hold_accounts(tenant: Tenant) -> None:
+    """Require that no other client has got an account meanwhile."""
+    for connection, system, refused_as in (
+        (tenant.uis, uis_errors.SYSTEM, uis_checks.refused),
+        (tenant.crm, errors.SYSTEM, partial(checks.refused, connection=tenant.crm)),
+    ):
+        try:
+            account_claims.hold(connection, system=system)
+        except http_client.AccessDenied as exc:
+            raise CheckFailed(refused_as(exc)) from exc
 
 
 STEPS: dict[Activation.Step, Callable[[Tenant, datetime], None]] = {

@@ -9,7 +9,8 @@ from django.test import RequestFactory
 
 from connector_project.core import phone_numbers
 from connector_project.core.http_server import request_params
-from crm import account_url, api_scopes
+from crm import api_scopes
+from tenants.account_url import validation_error
 from tests.crm.retailcrm.samples import form, load
 
 CALLBACKS = [
@@ -51,7 +52,7 @@ def test_click_has_the_same_number_in_any_spelling(query):
 
 def test_account_url_of_a_callback_is_valid():
     system_url = load("callback_activity.json")["request"]["form_decoded"]["systemUrl"]
-    assert account_url.validation_error(system_url, domains=["retailcrm.ru"], is_trusted=False) == ""
+    assert validation_error(system_url, domains=["retailcrm.ru"], is_trusted=False) == ""
 
 
 def test_simple_connection_token_is_the_hmac_of_its_key():

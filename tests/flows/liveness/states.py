@@ -187,7 +187,8 @@ def _bulk(kind: BulkAction.Kind) -> Create:
             world.work_on(task_names.PROCESS_NOTIFICATION)
         else:
             _failed_call(world)
-        row = bulk_actions.start(kind, {}, by=AnonymousUser(), now=timezone.now())
+        filters = {"tenant" if kind == BulkAction.Kind.REPROCESS else "tenant__id__exact": str(world.tenant.pk)}
+        row = bulk_actions.start(kind, filters, by=AnonymousUser(), now=timezone.now())
         assert row is not None
         return lambda: is_done(row)
 

@@ -28,7 +28,7 @@ def leg(leg_id: int, session_id: int = 1) -> dict[str, object]:
 
 def test_account_has_its_name_and_time_zone():
     transport = FakeTransport(load("get_account.response.json"))
-    assert transport.client().account() == Account(name="ООО Пример", time_zone="Europe/Moscow")
+    assert transport.client().account() == Account(account_id="1103", name="ООО Пример", time_zone="Europe/Moscow")
     assert transport.calls == [("get.account", {})]
 
 

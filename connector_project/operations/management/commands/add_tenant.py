@@ -5,14 +5,16 @@ Keys come from files, from standard input or from a prompt: arguments are seen b
 
 import sys
 from getpass import getpass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 from django.utils import timezone, translation
 
 from connector_project.core import check_results, phone_numbers
+from connector_project.core.check_results import CHECKS
 from connector_project.operations.management.base import JsonCommand, format_validation_error
 from connector_project.operations.onboarding import steps
 from crm import integration_module
@@ -47,7 +49,7 @@ class Command(JsonCommand):
         try:
             tenant = onboarding.create_or_update(self._new_tenant(options), now=now)
         except ValidationError as exc:
-            self.usage_error(format_validation_error(exc))
+            self._refuse(exc)
         error = ""
         if options["activate"]:
             try:
@@ -63,6 +65,15 @@ class Command(JsonCommand):
         )
         if error:
             self.fail(error)
+
+    def _refuse(self, exc: ValidationError) -> NoReturn:
+        """Exit with code 1 if a set-up check refuses an account, else with code 2."""
+        faults = exc.error_dict.values() if hasattr(exc, "error_dict") else [exc.error_list]
+        for fault in chain.from_iterable(faults):
+            if fault.code in CHECKS:
+                other = (fault.params or {}).get("other")
+                self.fail(" ".join([f"{fault.code}:", *fault.messages, *([f"({other.slug})"] if other else [])]))
+        self.usage_error(format_validation_error(exc))
 
     def _new_tenant(self, options: dict[str, Any]) -> onboarding.NewTenant:
         is_russian = options["uis_brand"] != UisConnection.Brand.CALLGEAR

@@ -3,7 +3,7 @@
 import pytest
 
 from connector_project.core import http_client
-from crm.account_url import validation_error
+from tenants.account_url import validation_error
 
 DOMAINS = ("retailcrm.ru", "simla.com")
 
