@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.base import ReadOnlyAdmin
 from connector_project.core.admin.editing import EditAdmin
+from connector_project.operations.admin_visibility import VisibleAdmin
 
 
 class ConnectorAdminSite(AdminSite):
@@ -19,9 +20,12 @@ class ConnectorAdminSite(AdminSite):
     enable_nav_sidebar = False
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
-        """Make pages of Django and of libraries safe for several people too."""
+        """Make pages of Django and of libraries safe for several people too; every page shows visible rows only."""
         if admin_class is not None and not issubclass(admin_class, ReadOnlyAdmin | EditAdmin):
             admin_class = type(admin_class.__name__, (EditAdmin, admin_class), {"__module__": admin_class.__module__})
+        if admin_class is not None:
+            bases, names = (VisibleAdmin, admin_class), {"__module__": admin_class.__module__}
+            admin_class = type(admin_class.__name__, bases, names)
         super().register(model_or_iterable, admin_class, **options)
 
     def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponseBase:  # type: ignore[override]
