@@ -229,9 +229,8 @@ def _claim_status(command: Command, *, now: datetime) -> Command | None:
 @transaction.atomic
 def _enqueue_newest(command: Command) -> None:
     """Enqueue the newest command that arrived for the same employee while this one ran."""
-    waiting = Command.objects.filter(
-        kind=Kind.SET_STATUS, employee=command.employee_id, state=State.RECEIVED, pk__gt=command.pk
-    )
+    same = Command.objects.filter(kind=Kind.SET_STATUS, employee=command.employee_id, tenant=command.tenant_id)
+    waiting = same.filter(state=State.RECEIVED, pk__gt=command.pk)
     newest = waiting.order_by("-pk").values_list("pk", flat=True).first()
     if newest:
         enqueue(TASK, newest, queue=QUEUE)

@@ -13,6 +13,7 @@ from crm.models import Popup
 from telephony.reconciliation.stats import percent
 from telephony.stats import Period
 from tenants.models import Tenant
+from tenants.visibility import Reader
 
 Timestamps = Mapping[int, int]  # latency in hundredths of a second -> number of pop-ups
 # Upper bounds, in seconds; later than the last one, the pop-up is of no use.
@@ -55,10 +56,10 @@ class PopupStats:
     refused: int  # rejected by the CRM
 
 
-def count_popups(tenant: Tenant | None, period: Period) -> PopupStats:
+def count_popups(tenant: Tenant | None, period: Period, *, reader: Reader = None) -> PopupStats:
     """Measure a period's pop-ups. Two queries; a row per distinct latency and day."""
-    by_day, refused = _latencies(tenant, period, "ringing_at")
-    ours, _refused = _latencies(tenant, period, "received_at")
+    by_day, refused = _latencies(tenant, period, "ringing_at", reader)
+    ours, _refused = _latencies(tenant, period, "received_at", reader)
     total = _merged(by_day.values())
     return PopupStats(
         by_day={day: LatencyStats.from_times(by_day.get(day, {})) for day in period.days},
@@ -99,11 +100,13 @@ def _histogram(times: Timestamps) -> dict[float | None, Step]:
     return {edge: Step(count, percent(count, total)) for edge, count in counts.items()}
 
 
-def _latencies(tenant: Tenant | None, period: Period, since: str) -> tuple[dict[date, Counter[int]], int]:
+def _latencies(
+    tenant: Tenant | None, period: Period, since: str, reader: Reader
+) -> tuple[dict[date, Counter[int]], int]:
     """Return the latencies of each day since the datetime `since`, and the number of rejected pop-ups. One query."""
     ended = Popup.objects.filter(Q(accepted_at__isnull=False) | Q(state=Popup.State.FAILED))
     took = DurationCentiseconds(F("accepted_at") - F(since))
-    rows = period.filter_rows(ended, "received_at", tenant).annotate(took=took)
+    rows = period.filter_rows(ended, "received_at", tenant, reader=reader).annotate(took=took)
     by_day: dict[date, Counter[int]] = defaultdict(Counter)
     refused = 0
     for day, latency, count in rows.values_list("day", "took").annotate(times=Count("pk")):

@@ -1,19 +1,23 @@
-"""The access log: who saw a full number or played a recording, with one entry for repeated requests."""
+"""The access log: who saw or searched for a full number, or played a recording; one entry for repeated requests."""
 
 import ipaddress
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils.crypto import salted_hmac
 
+from connector_project.core import phone_numbers
 from telephony.models import AccessLogEntry, Call
-from tenants.models import Tenant, User
+from tenants.models import ApiKey, Tenant, User
 
 # A player requests a part at a time, and people pause.
 DEDUPLICATION_WINDOW = timedelta(minutes=10)
+Kind = AccessLogEntry.Kind
 
 
 @transaction.atomic
@@ -43,6 +47,56 @@ def note_numbers(tenant: Tenant, calls: Collection[int], *, by: User, address: s
     AccessLogEntry.objects.filter(pk__in=known.values()).update(last_at=now)
     new = (AccessLogEntry(call_id=pk, at=now, last_at=now, **entry) for pk in calls if pk not in known)
     AccessLogEntry.objects.bulk_create(new)
+
+
+@transaction.atomic
+def log_search(
+    number: str, *, by: User, key: ApiKey | None = None, address: str, limit: int | None, now: datetime
+) -> bool:
+    """Log the search for a complete number, of which a mask and a keyed digest are kept.
+
+    With a limit return False, and log nothing, if the user has searched for that many numbers in the last hour. Pages
+    and repeats of one search are one entry.
+    """
+    # Concurrent requests wait here, so that they cannot exceed the limit.
+    User.objects.select_for_update(no_key=True).only("pk").get(pk=by.pk)
+    digest = salted_hmac("telephony.access_log", number, algorithm="sha256").hexdigest()
+    mine = AccessLogEntry.objects.filter(user=by, kind=Kind.SEARCH)
+    if mine.filter(digest=digest, last_at__gt=now - DEDUPLICATION_WINDOW).update(last_at=now):
+        return True
+    if limit is not None and mine.filter(at__gt=now - timedelta(hours=1)).count() >= limit:
+        return False
+    AccessLogEntry.objects.create(
+        kind=Kind.SEARCH,
+        user=by,
+        username=by.get_username(),
+        address=masked(address),
+        api_key=key,
+        detail=phone_numbers.mask(number),
+        digest=digest,
+        at=now,
+        last_at=now,
+    )
+    return True
+
+
+def count_reads(key: ApiKey, resource: str, rows: int, *, now: datetime) -> None:
+    """Add the rows that a program read to its entry of the day. One query; two more for the first of the day."""
+    place = {"api_key": key, "day": now.astimezone(UTC).date(), "detail": resource}
+    today = AccessLogEntry.objects.filter(**place)
+    if today.update(count=F("count") + rows, last_at=now):
+        return
+    by = None if key.tenant_id else key.created_by
+    username = by.get_username() if by else ""
+    new = AccessLogEntry(
+        kind=Kind.API, tenant_id=key.tenant_id, user=by, username=username, count=rows, at=now, **place
+    )
+    new.last_at = now
+    try:
+        with transaction.atomic():
+            new.save()
+    except IntegrityError:  # A concurrent request has created it.
+        today.update(count=F("count") + rows, last_at=now)
 
 
 def masked(address: str) -> str:

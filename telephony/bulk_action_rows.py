@@ -9,13 +9,15 @@ from django.db import connection, transaction
 from django.db.models import Count, F, Max, Q, QuerySet, Value
 
 from connector_project.core import logging
-from connector_project.core.filters import StrictFilterSet
 from connector_project.core.jobs import DATABASE_FAULTS
+from telephony import number_search
 from telephony.calls import filters, manual, sweep
 from telephony.models import BulkAction, BulkActionRow, Call, choices
 from telephony.models.bulk_action import PROGRESS_FIELDS, Portion
 from telephony.webhooks import process, unreadable
 from tenants.audit import Actor
+from tenants.visibility import Reader, visible_to
+from tenants.visible_filters import ReaderFilterSet
 
 logger = logging.logger(__name__)
 
@@ -37,12 +39,15 @@ ROW_ACTIONS: Mapping[str, Callable[[BulkAction, Any, BulkActionRow, datetime], b
 }
 
 
-def filter_set(kind: str, chosen: Mapping[str, str]) -> StrictFilterSet:
-    """Return the filters of the rows to which the action can apply."""
+def filter_set(
+    kind: str, chosen: Mapping[str, str], *, reader: Reader, admit: number_search.Admit | None = None
+) -> ReaderFilterSet:
+    """Return the filters of the rows to which the action can apply, among those that the reader may see."""
     if kind == Kind.REPROCESS:
-        return unreadable.UnreadableFilterSet(chosen, unreadable.notifications())
+        return unreadable.UnreadableFilterSet(chosen, unreadable.notifications(reader), reader=reader)
     skipped = [] if kind == Kind.SKIP else [choices.State.SKIPPED]
-    return filters.CallFilterSet(chosen, Call.objects.filter(state__in=[*choices.OPEN_STATES, *skipped]))
+    calls = visible_to(Call.objects.filter(state__in=[*choices.OPEN_STATES, *skipped]), reader)
+    return filters.CallFilterSet(chosen, calls, reader=reader, admit=admit)
 
 
 def is_narrowed(chosen: Mapping[str, str]) -> bool:
@@ -94,7 +99,8 @@ def store(action: BulkAction, rows: QuerySet[Any]) -> int:
 def run(action: BulkAction, *, now: datetime) -> Portion:
     """Process a portion of the rows; stop if the action is cancelled, or another worker has claimed it."""
     batch = list(action.rows.order_by("row_id")[:PORTION_ROWS])
-    targets = filter_set(action.kind, {}).queryset.in_bulk([row.row_id for row in batch])
+    # Who requested it may see fewer clients by now.
+    targets = filter_set(action.kind, {}, reader=action.requested_by).queryset.in_bulk([row.row_id for row in batch])
     is_held = _process_each(action, batch, targets, now=now)
     if action.kind == Kind.RETRY:
         sweep.resume_due(now=now)

@@ -46,7 +46,8 @@ def start(
 
     With the time of the preview and the newest row in it, what came or failed since is not included.
     """
-    rows = bulk_action_rows.filter_set(kind, chosen).qs
+    reader = by if isinstance(by, get_user_model()) else None
+    rows = bulk_action_rows.filter_set(kind, chosen, reader=reader).qs
     if previewed is not None:
         rows = bulk_action_rows.previewed(rows, at=previewed[0], newest=previewed[1])
     limit = bulk_action_rows.max_rows(by)
@@ -56,6 +57,7 @@ def start(
     action = BulkAction(kind=kind, filters=dict(chosen), comment=comment, total=total)
     _begin(action, State.RUNNING, by=by, now=now)
     action.total = bulk_action_rows.store(action, rows)
+    action.tenants.set(rows.order_by().values_list("tenant", flat=True).distinct())
     action.save(update_fields=["total"])
     return action
 

@@ -16,6 +16,7 @@ from telephony.calls import outcomes
 from telephony.models import Call, DailyReconciliation
 from telephony.reconciliation.stats import ReconciliationStats, percent
 from tenants.models import Tenant
+from tenants.visibility import Reader, visible_to
 
 LONGEST_LIST = 50  # employees or tenants; a longer chart is unreadable
 _OUTCOME_COUNTS = {name: Count("pk", filter=chosen) for name, chosen in outcomes.OUTCOMES.items()}
@@ -42,9 +43,14 @@ class Period:
         """All days, oldest first."""
         return list(local_dates.between(self.first, self.end))
 
-    def filter_rows(self, rows: QuerySet[Any], moment: str, tenant: Tenant | None) -> QuerySet[Any]:
-        """Return the unordered rows of the period, of one tenant or of all, annotated with the local `day`."""
+    def filter_rows(
+        self, rows: QuerySet[Any], moment: str, tenant: Tenant | None, *, reader: Reader = None
+    ) -> QuerySet[Any]:
+        """Return the unordered rows of the period, of one tenant or of all that the reader may see, annotated with the
+        local `day`.
+        """
         zones = self.zones if tenant is None else {tenant.time_zone}
+        rows = visible_to(rows, reader) if tenant is None else rows
         chosen = Q() if tenant is None else Q(tenant=tenant)
         chosen &= in_local_days(moment, self.first, self.end, zones=zones)
         found: QuerySet[Any] = rows.filter(chosen).order_by().annotate(day=LocalDay(moment, _zone(tenant)))
@@ -97,10 +103,10 @@ class Calls:
     total: OutcomeCounts
 
 
-def calls(tenant: Tenant | None, period: Period) -> Calls:
+def calls(tenant: Tenant | None, period: Period, *, reader: Reader = None) -> Calls:
     """Count calls by outcome. One query."""
     hour = LocalHour("started_at", _zone(tenant))
-    rows = list(_with_outcomes(_calls(tenant, period).annotate(hour=hour).values("day", "hour")))
+    rows = list(_with_outcomes(_calls(tenant, period, reader).annotate(hour=hour).values("day", "hour")))
     return Calls(
         by_day={day: _sum_where(rows, "day", day) for day in period.days},
         by_hour={number: _sum_where(rows, "hour", number) for number in range(24)},
@@ -116,17 +122,17 @@ def by_employee(tenant: Tenant, period: Period) -> list[StatsRow]:
     return [StatsRow(pk=row["employee"], name=_named(row), outcomes=OutcomeCounts.from_rows(row)) for row in rows]
 
 
-def delivered(tenant: Tenant | None, period: Period) -> dict[date, ReconciliationStats]:
+def delivered(tenant: Tenant | None, period: Period, *, reader: Reader = None) -> dict[date, ReconciliationStats]:
     """Sum the daily reconciliation by day. One query over one row per tenant and day; no call is counted."""
-    rows = _daily_rows(tenant, period).values("day").annotate(**_RECONCILIATION_SUMS)
+    rows = _daily_rows(tenant, period, reader).values("day").annotate(**_RECONCILIATION_SUMS)
     return dict.fromkeys(period.days, ReconciliationStats()) | {row["day"]: _tally(row) for row in rows}
 
 
-def by_tenant(period: Period) -> list[StatsRow]:
+def by_tenant(period: Period, *, reader: Reader = None) -> list[StatsRow]:
     """Count by tenant, lowest delivery rate first. Two queries."""
     columns = {"pk": F("tenant"), "name": F("tenant__name")}
-    sums = _daily_rows(None, period).values(**columns).annotate(**_RECONCILIATION_SUMS)
-    counts = _with_outcomes(_calls(None, period).values(**columns))
+    sums = _daily_rows(None, period, reader).values(**columns).annotate(**_RECONCILIATION_SUMS)
+    counts = _with_outcomes(_calls(None, period, reader).values(**columns))
     tally_of = {row["pk"]: _tally(row) for row in sums}
     outcomes_of = {row["pk"]: OutcomeCounts.from_rows(row) for row in counts}
     found = [
@@ -141,13 +147,13 @@ def by_tenant(period: Period) -> list[StatsRow]:
     return sorted(found, key=_least_delivered)[:LONGEST_LIST]
 
 
-def _calls(tenant: Tenant | None, period: Period) -> QuerySet[Any]:
-    return period.filter_rows(Call.objects.filter(is_internal=False), "started_at", tenant)
+def _calls(tenant: Tenant | None, period: Period, reader: Reader = None) -> QuerySet[Any]:
+    return period.filter_rows(Call.objects.filter(is_internal=False), "started_at", tenant, reader=reader)
 
 
-def _daily_rows(tenant: Tenant | None, period: Period) -> QuerySet[Any]:
+def _daily_rows(tenant: Tenant | None, period: Period, reader: Reader) -> QuerySet[Any]:
     rows = DailyReconciliation.objects.filter(day__gte=period.first, day__lt=period.end).order_by()
-    return rows.filter(tenant=tenant) if tenant else rows
+    return rows.filter(tenant=tenant) if tenant else visible_to(rows, reader)
 
 
 def _with_outcomes(rows: QuerySet[Any]) -> QuerySet[Any]:

@@ -1,6 +1,6 @@
 """API keys: created, shown once, looked up by their hash, revoked."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from connector_project.core.secret_tokens import digest, generate_token
 from tenants.models import ApiKey, Tenant, User
@@ -9,16 +9,21 @@ REQUIRED_PERMISSION = "telephony.view_call"  # the permission that the creator o
 LAST_USED_PRECISION = timedelta(minutes=1)  # not every request writes "last used"
 
 
-def create(tenant: Tenant | None, name: str, *, by: User, now: datetime) -> tuple[ApiKey, str]:
+def create(
+    tenant: Tenant | None, name: str, *, valid_until: date | None = None, by: User, now: datetime
+) -> tuple[ApiKey, str]:
     """Create a key; return its row and the key itself, which is not stored."""
     key = generate_token()
-    return ApiKey.objects.create(tenant=tenant, name=name, digest=digest(key), created_at=now, created_by=by), key
+    row = ApiKey(tenant=tenant, name=name, valid_until=valid_until, created_at=now, created_by=by)
+    row.digest = digest(key)
+    row.save()
+    return row, key
 
 
-def find(key: str) -> ApiKey | None:
-    """Return the row of a valid key; None if it is unknown, revoked, or its owner lost access."""
-    known = ApiKey.objects.select_related("tenant", "created_by").filter(digest__of=key, revoked_at=None).first()
-    return known if known and _may_read(known) else None
+def find(key: str, *, now: datetime) -> ApiKey | None:
+    """Return the row of a valid key; None if it is unknown, revoked, past its end, or its owner lost access."""
+    known = ApiKey.objects.select_related("tenant", "created_by").filter(digest__of=key).first()
+    return known if known and known.is_valid(today=now.astimezone(UTC).date()) and _may_read(known) else None
 
 
 def touch(token: ApiKey, *, now: datetime) -> None:

@@ -5,13 +5,22 @@ from collections.abc import Callable
 from typing import Any
 
 from connector_project.core import phone_numbers
+from tenants.models import ApiKey
 
 FULL_NUMBERS_PERMISSION = "tenants.view_full_numbers"
 
 
-def can_see_full_numbers(user: Any) -> bool:
-    """Return whether this user may see full numbers; support staff see them masked."""
-    return bool(user.has_perm(FULL_NUMBERS_PERMISSION))
+def can_see_full_numbers(reader: Any) -> bool:
+    """Return whether this user or API key may see full numbers; support staff see them masked.
+
+    A client's key shows the client's own data; a staff key what its maker may see today. None is the service itself.
+    """
+    if reader is None:
+        return True
+    if isinstance(reader, ApiKey):
+        maker = reader.created_by
+        return reader.tenant_id is not None or (maker is not None and can_see_full_numbers(maker))
+    return bool(reader.has_perm(FULL_NUMBERS_PERMISSION))
 
 
 def masked_list(text: str) -> str:

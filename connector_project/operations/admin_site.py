@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.base import ReadOnlyAdmin
 from connector_project.core.admin.editing import EditAdmin
+from connector_project.operations.admin_visibility import VisibleAdmin
 
 
 def _is_of_the_queue(model_or_iterable: Any) -> bool:
@@ -27,11 +28,17 @@ class ConnectorAdminSite(AdminSite):
     enable_nav_sidebar = False
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
-        """Make pages of Django and of libraries safe for several people too; the queue's own tables get no page."""
+        """Make pages of Django and of libraries safe for several people; every page shows visible rows only.
+
+        The queue's own tables get no page.
+        """
         if _is_of_the_queue(model_or_iterable):
             return
         if admin_class is not None and not issubclass(admin_class, ReadOnlyAdmin | EditAdmin):
             admin_class = type(admin_class.__name__, (EditAdmin, admin_class), {"__module__": admin_class.__module__})
+        if admin_class is not None:
+            bases, names = (VisibleAdmin, admin_class), {"__module__": admin_class.__module__}
+            admin_class = type(admin_class.__name__, bases, names)
         super().register(model_or_iterable, admin_class, **options)
 
     @staticmethod

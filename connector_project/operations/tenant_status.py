@@ -19,6 +19,7 @@ from connector_project.operations.onboarding import activation
 from telephony.models import Call, Notification
 from tenants.datetime_display import format_short
 from tenants.models import Tenant
+from tenants.visibility import Reader, visible_to
 
 Reason = tuple[str, Responsible | None]
 
@@ -120,9 +121,9 @@ def today_condition(moment: str, zones: Iterable[str], *, now: datetime) -> Q:
     return Q((f"{moment}__gte", earliest)) & today
 
 
-def zones_in_use() -> list[str]:
-    """Return the time zones of all clients."""
-    return list(Tenant.objects.order_by().values_list("time_zone", flat=True).distinct())
+def zones_in_use(reader: Reader = None) -> list[str]:
+    """Return the time zones of all clients that the reader may see."""
+    return list(visible_to(Tenant.objects.order_by(), reader).values_list("time_zone", flat=True).distinct())
 
 
 def _describe(tenant: Tenant, status: TenantStatus, activity: RecentActivity, *, now: datetime) -> Reason:

@@ -2,39 +2,37 @@
 
 import re
 from datetime import date
+from typing import Any
 
 from django import forms
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Reverse
 from django.utils.translation import gettext_lazy as _
-from django_filters import BaseInFilter, CharFilter, ChoiceFilter, DateFilter, ModelChoiceFilter
+from django_filters import BaseInFilter, CharFilter, ChoiceFilter, DateFilter
 
 from connector_project.core import local_dates, phone_numbers
 from connector_project.core.db_functions import in_local_days
-from connector_project.core.filters import ConditionFilter, IntegerFilter, MomentFilter, PhoneFilter, StrictFilterSet
+from connector_project.core.filters import LARGEST_ID, ConditionFilter, IntegerFilter, MomentFilter, PhoneFilter
+from telephony import number_search
 from telephony.calls import outcomes
 from telephony.models import Call, Direction, FailureReason, Result, State
 from telephony.models.call_queryset import MISSED
 from telephony.models.choices import OPEN_STATES
+from tenants import permissions
 from tenants.models import Employee, Tenant, VirtualNumber
 from tenants.transfer_rules import SkipReason
+from tenants.visibility import Reader, visible_to
+from tenants.visible_filters import ReaderFilterSet, TenantChoiceFilter
 
 SEARCHES = {"q", "contact"}  # may hold a customer's number
 PKS = "pks"
-MIN_DIGITS, MAX_DIGITS = 3, 19
 LONGEST_EXTENSION, LONGEST_LOCAL = 5, 10
 MAX_EMPLOYEES = 500
 YEARS = range(2000, 2100)
-NOTHING = Q(pk__in=[])
 HAS_RECORDING = ~Q(recording_url="")  # compared in SQL, so that no link is decrypted
+DIGITS = frozenset("0123456789")
 _PHONE = re.compile(r"(?:uis-)?[\d\s()+.–-]+", re.IGNORECASE)
 _RULES = [choice for choice in SkipReason.choices if choice[0] != SkipReason.POPUP_OFF]  # it concerns pop-ups only
-
-
-def search(rows: QuerySet[Call], _name: str, text: str) -> QuerySet[Call]:
-    """Find a number in any form, a session id, an extension or a name."""
-    condition = _of_digits(text) if _PHONE.fullmatch(text) else _of_name(text)
-    return rows.alias(contact_end=Reverse("contact")).filter(condition)
 
 
 def mask_search_term(text: str) -> str:
@@ -54,17 +52,26 @@ class SelectedFilter(BaseInFilter, IntegerFilter):  # type: ignore[misc]
     """Primary keys, separated by commas."""
 
 
-class CallFilterSet(StrictFilterSet):
+class CallFilterSet(ReaderFilterSet):
+    """The reader's rights also decide which digits of a number may be searched for."""
+
+    @property
+    def form(self) -> Any:
+        is_new = not hasattr(self, "_form")
+        form = super().form
+        for name, check in {"q": self._check_term, "contact": self._admit}.items():
+            if is_new and name in form.fields:
+                form.fields[name].validators.append(check)
+        return form
+
     q = CharFilter(
         label=_("Number, employee, session"),
         max_length=100,
         widget=forms.SearchInput(attrs={"autocomplete": "off"}),
-        method=search,
+        method="search",
     )
     # The parameter name that existing links to one client's calls use.
-    tenant__id__exact = ModelChoiceFilter(
-        "tenant", label=_("Client"), queryset=Tenant.objects.only("name").order_by("name")
-    )
+    tenant__id__exact = TenantChoiceFilter("tenant", label=_("Client"))
     day = DateFilter(
         label=_("Day"), input_formats=["%Y-%m-%d"], widget=forms.DateInput(attrs={"type": "date"}), method=of_day
     )
@@ -101,35 +108,76 @@ class CallFilterSet(StrictFilterSet):
     employee = IntegerFilter("employee__uis_id", help_text=_("UIS employee ID."))
     contact = PhoneFilter(help_text=_("The customer's phone number in any format."))
 
+    def search(self, rows: QuerySet[Call], _name: str, text: str) -> QuerySet[Call]:
+        """Find a number in any form, a session id, an extension or a name."""
+        condition = self._of_digits(text) if _PHONE.fullmatch(text) else self._of_name(text)
+        return rows.alias(contact_end=Reverse("contact")).filter(condition)
 
-def _of_digits(text: str) -> Q:
-    """Match a number by its last digits, in any form; the same digits may be a session id.
+    def _check_term(self, text: str) -> None:
+        """Raise ValidationError for a number that may not be searched for; log one that may."""
+        if not number_search.is_number(text) or self._names_row(number_search.digits_of(text)):
+            return
+        number_search.require_searchable(text, self.reader)
+        if number_search.is_complete(text):
+            self._admit(text)
 
-    A leading 8 of a Russian number stands for +7.
-    """
-    digits = re.sub(r"\D", "", text)
-    if not MIN_DIGITS <= len(digits) <= MAX_DIGITS:
-        return NOTHING
-    if own := _caller_id_number(digits):
-        # One tenant's number may be another's customer. Checked first, as the combined condition is slow.
-        is_customer = Call.objects.filter(contact__in=own).exists()
-        return Q(number__in=own) | Q(contact__in=own) if is_customer else Q(number__in=own)
-    found = _ends_with(digits)
-    if len(digits) == 11 and digits.startswith("8") and "+" not in text:
-        found |= _ends_with("7" + digits[1:])
-    if int(digits) < 2**63:
-        found |= Q(session_id=int(digits))
-    if len(digits) <= LONGEST_EXTENSION:
-        found |= Q(employee__in=_people(Q(extension=digits)))
-    return found
+    def _admit(self, text: str) -> None:
+        if self.admit is not None:
+            self.admit(text)
+
+    def _names_row(self, digits: str) -> bool:
+        """Return whether digits that are too many for the end of a number are an extension or a session id."""
+        if len(digits) <= number_search.SHOWN_DIGITS or not _is_id(digits):
+            return False
+        if len(digits) <= LONGEST_EXTENSION and self._people(Q(extension=digits)):
+            return True
+        return visible_to(Call.objects.filter(session_id=int(digits)), self.reader).exists()
+
+    def _of_digits(self, text: str) -> Q:
+        """Match a number by its last digits, in any form; the same digits may be a session id."""
+        digits = number_search.digits_of(text)
+        if own := self._caller_id_number(digits):
+            # One tenant's number may be another's customer. Checked first, as the combined condition is slow.
+            is_customer = visible_to(Call.objects.filter(contact__in=own), self.reader).exists()
+            return Q(number__in=own) | Q(contact__in=own) if is_customer else Q(number__in=own)
+        found = number_search.condition(text, self.reader, ends_with=_ends_with)
+        if len(digits) >= number_search.MIN_DIGITS and _is_id(digits):
+            found |= Q(session_id=int(digits))
+            if len(digits) <= LONGEST_EXTENSION:
+                found |= Q(employee__in=self._people(Q(extension=digits)))
+        return found
+
+    def _caller_id_number(self, digits: str) -> list[str]:
+        """Return the virtual number that is meant, if any: customers' numbers are then not searched by suffix."""
+        if not LONGEST_LOCAL <= len(digits) <= number_search.MAX_DIGITS:
+            return []
+        known = visible_to(VirtualNumber.objects.all(), self.reader)
+        known = known.filter(number__in={digits, "7" + digits[-LONGEST_LOCAL:]})
+        return list(known.order_by().values_list("number", flat=True).distinct())
+
+    def _of_name(self, text: str) -> Q:
+        # Not icontains: SQLite ignores case for Latin letters only.
+        named = Q()
+        for part in text.split()[:5]:
+            named &= Q(full_name__iregex=_pattern(part, self.reader))
+        return Q(employee__in=self._people(named))
+
+    def _people(self, chosen: Q) -> list[int]:
+        people = visible_to(Employee.objects.filter(chosen), self.reader)
+        return list(people.order_by().values_list("pk", flat=True)[:MAX_EMPLOYEES])
 
 
-def _caller_id_number(digits: str) -> list[str]:
-    """Return the virtual number that is meant, if any: customers' numbers are then not searched by suffix."""
-    if len(digits) < LONGEST_LOCAL:
-        return []
-    known = VirtualNumber.objects.filter(number__in={digits, "7" + digits[-LONGEST_LOCAL:]})
-    return list(known.order_by().values_list("number", flat=True).distinct())
+def _is_id(digits: str) -> bool:
+    return 0 < len(digits) <= number_search.MAX_DIGITS and int(digits) <= LARGEST_ID
+
+
+def _pattern(part: str, reader: Reader) -> str:
+    """Return the pattern of a part of a name. It may hold a number: readers of masks find whole groups of digits."""
+    pattern = re.escape(part)
+    if permissions.can_see_full_numbers(reader):
+        return pattern
+    before, after = ("(^|[^0-9])" if part[0] in DIGITS else ""), ("([^0-9]|$)" if part[-1] in DIGITS else "")
+    return f"{before}{pattern}{after}"
 
 
 def _ends_with(digits: str) -> Q:
@@ -139,15 +187,3 @@ def _ends_with(digits: str) -> Q:
     if not stripped:
         return Q(contact_end__gte=first)
     return Q(contact_end__gte=first, contact_end__lt=stripped[:-1] + str(int(stripped[-1]) + 1))
-
-
-def _of_name(text: str) -> Q:
-    # Not icontains: SQLite ignores case for Latin letters only.
-    named = Q()
-    for part in text.split()[:5]:
-        named &= Q(full_name__iregex=re.escape(part))
-    return Q(employee__in=_people(named))
-
-
-def _people(chosen: Q) -> list[int]:
-    return list(Employee.objects.filter(chosen).order_by().values_list("pk", flat=True)[:MAX_EMPLOYEES])

@@ -1,6 +1,6 @@
 """The BulkAction model: one action on many rows, or an import of past calls; its progress and result."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -94,6 +94,7 @@ class BulkAction(LeasedJob):
     kind = models.CharField(_("what"), max_length=24, choices=Kind.as_choices)
     # Only of an import, and a client has one open import at most.
     tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, related_name="+", verbose_name=_("client"))
+    tenants = models.ManyToManyField(Tenant, related_name="+", verbose_name=_("clients"))  # of the rows; of no import
     # The filters, as in the query string of the list; of an import `first` and `last`, the days, both included.
     filters = models.JSONField(default=dict)
     comment = models.TextField(_("reason"), blank=True)  # typed by the person who requested it
@@ -144,6 +145,13 @@ class BulkAction(LeasedJob):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.pk}"
+
+    @classmethod
+    def visible_condition(cls, tenant_ids: Collection[int], _user: Any) -> models.Q:
+        """Return which actions a user with a set of tenants sees: those on rows of these tenants alone."""
+        of_action = cls.tenants.through._default_manager.filter(bulkaction=models.OuterRef("pk"))
+        is_within = models.Exists(of_action) & ~models.Exists(of_action.exclude(tenant__in=tenant_ids))
+        return models.Q(tenant__in=tenant_ids) | models.Q(is_within, tenant=None)
 
     @property
     @admin.display(description=_("unchanged"))

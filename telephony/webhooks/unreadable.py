@@ -8,15 +8,15 @@ from functools import cached_property
 from django import forms
 from django.db.models import Count, Max, Min, QuerySet
 from django.utils.translation import gettext_lazy as _
-from django_filters import CharFilter, ChoiceFilter, ModelChoiceFilter
+from django_filters import CharFilter, ChoiceFilter
 
-from connector_project.core.filters import StrictFilterSet
 from telephony.models import Notification
 from telephony.uis import webhook_templates
 from telephony.uis.types import Event
 from telephony.uis.webhook_templates import TemplateFault
 from telephony.webhooks import status
-from tenants.models import Tenant
+from tenants.visibility import Reader, visible_to
+from tenants.visible_filters import ReaderFilterSet, TenantChoiceFilter
 
 WITHOUT_EVENT = {Notification.Reason.NO_EVENT, Notification.Reason.UNKNOWN_EVENT}
 NO_EVENT_IN_URL = "/"  # in filters; no event in a URL contains a slash
@@ -58,8 +58,8 @@ def _events_in_url() -> list[tuple[str, str]]:
     return [(NO_EVENT_IN_URL, ""), *status.event_choices()]
 
 
-class UnreadableFilterSet(StrictFilterSet):
-    tenant = ModelChoiceFilter(label=_("Client"), queryset=Tenant.objects.only("name").order_by("name"))
+class UnreadableFilterSet(ReaderFilterSet):
+    tenant = TenantChoiceFilter(label=_("Client"))
     event_in_url = CharFilter(
         label=_("Event"),
         widget=forms.Select(choices=_events_in_url),  # type: ignore[arg-type]  # django-stubs knows no callables
@@ -74,15 +74,16 @@ class UnreadableFilterSet(StrictFilterSet):
     reason = ChoiceFilter(label=_("Reason"), choices=Notification.Reason.choices)
 
 
-def notifications() -> QuerySet[Notification]:
-    """Return the unreadable notifications, without those of disconnected tenants."""
-    return Notification.objects.filter(outcome=Notification.Outcome.UNREADABLE, tenant__offboarded_at=None)
+def notifications(reader: Reader) -> QuerySet[Notification]:
+    """Return the unreadable notifications that a reader may see, without those of disconnected tenants."""
+    unread = Notification.objects.filter(outcome=Notification.Outcome.UNREADABLE, tenant__offboarded_at=None)
+    return visible_to(unread, reader)
 
 
-def groups(*, now: datetime, client: str = "") -> list[UnreadableGroup]:
+def groups(*, reader: Reader = None, now: datetime, client: str = "") -> list[UnreadableGroup]:
     """Return recent groups, newest first. The number of queries does not depend on that of groups."""
-    recent = notifications().filter(received_at__gte=now - RECENT_PERIOD).order_by()
-    found = UnreadableFilterSet({"tenant": client} if client else {}, recent).qs
+    recent = notifications(reader).filter(received_at__gte=now - RECENT_PERIOD).order_by()
+    found = UnreadableFilterSet({"tenant": client} if client else {}, recent, reader=reader).qs
     counts = found.values("tenant", "event_in_url", "reason").annotate(
         newest=Max("pk"), count=Count("pk"), first_at=Min("received_at"), last_at=Max("received_at")
     )

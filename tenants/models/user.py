@@ -1,7 +1,34 @@
-"""The staff user; a model of our own, so that it can grow fields later."""
+"""The staff user, and which tenants they may see."""
+
+from collections.abc import Collection
+from functools import cached_property
+from typing import Any
 
 from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+from django.utils.translation import gettext_lazy as _
+
+from tenants.models.tenant import Tenant
 
 
 class User(AbstractUser):
     """An operator or support agent. Clients have no account here: they use their activation link."""
+
+    sees_all_tenants = models.BooleanField(
+        _("sees all clients"),
+        default=True,
+        help_text=_("Without it, only the clients chosen below. Superusers see all."),
+    )
+    visible_tenants = models.ManyToManyField(Tenant, blank=True, related_name="+", verbose_name=_("visible clients"))
+
+    @cached_property
+    def visible_tenant_ids(self) -> list[int]:
+        """The chosen tenants; no limit for users who see all. One query per request."""
+        return list(self.visible_tenants.order_by("pk").values_list("pk", flat=True))
+
+    @classmethod
+    def visible_condition(cls, tenant_ids: Collection[int], _user: Any) -> Q:
+        """Return which colleagues a user with a set of tenants manages: only those who see no more."""
+        chosen = cls.visible_tenants.through._default_manager.filter(user=OuterRef("pk"))
+        return Q(~Exists(chosen.exclude(tenant__in=tenant_ids)), is_superuser=False, sees_all_tenants=False)

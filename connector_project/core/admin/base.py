@@ -28,13 +28,14 @@ View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 def page(route: str, *, name: str, permission: str = "", post_only: bool = False) -> Callable[[View], View]:
     """Make a method of a BaseAdmin a page of its own; the route is relative to the list.
 
-    The page is for users who may view the list, and have the permission.
+    The page is for users who may view the list, and have the permission; its `pk` is of a row of the list, its
+    `tenant_id` of a client, and both must be visible to the user.
     """
 
     def add_route(view: View) -> View:
         @functools.wraps(view)
         def checked(model_admin: "BaseAdmin", request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
-            model_admin.require(request, permission)
+            model_admin.require(request, permission, **kwargs)
             if post_only and request.method != "POST":
                 return HttpResponseNotAllowed(["POST"])
             return view(model_admin, request, **kwargs)
@@ -93,8 +94,11 @@ class BaseAdmin(SelectionAdmin):
         shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
         return TemplateResponse(request, template, shared | context)
 
-    def require(self, request: HttpRequest, permission: str = "") -> None:
-        """Raise PermissionDenied unless the user may view the rows, and has the permission."""
+    def require(self, request: HttpRequest, permission: str = "", **_place: Any) -> None:
+        """Raise PermissionDenied unless the user may view the rows, and has the permission.
+
+        `VisibleAdmin` also checks the place: the row or client that the page is about.
+        """
         if not self.has_view_permission(request) or (permission and not request.user.has_perm(permission)):
             raise PermissionDenied
 

@@ -48,17 +48,19 @@ class AuditLogAdmin(ReadOnlyAdmin):
 
 @admin.register(AccessLogEntry)
 class AccessLogAdmin(ReadOnlyAdmin):
-    """One row per view of a full number or of a recording."""
+    """One row per view of a full number or of a recording, per search for a number, and per API key and day."""
 
     keyset_field = "at"
-    columns = ("actor", "kind", "call", "tenant")
+    columns = ("actor", "kind", "call", "detail", "count", "tenant")
     list_display = (short_column(AccessLogEntry, "at", names_clock=True), *columns)
     list_filter = ("kind", ("user", admin.RelatedOnlyFieldListFilter))
     search_fields = ("=call__session_id", "=username")
-    list_select_related = ("user", "tenant", "call")
+    list_select_related = ("user", "tenant", "call", "api_key")
     fields = readonly_fields = (*full_fields(AccessLogEntry, "at", "last_at"), *columns)
 
     @admin.display(description=_("by"), ordering="username")
     def actor(self, entry: AccessLogEntry) -> str:
-        """Return the account, or the masked IP address for access by link."""
+        """Return the account, the API key, or the masked IP address for access by link."""
+        if entry.api_key is not None:
+            return " ".join(filter(None, [gettext("API key “%(name)s”") % {"name": entry.api_key}, entry.username]))
         return entry.username or gettext("by link, from %(address)s") % {"address": entry.address or "?"}

@@ -26,6 +26,7 @@ from tenants import datetime_display
 from tenants.audit import Actor
 from tenants.models import Employee, Tenant
 from tenants.transfer_rules import SkipReason
+from tenants.visibility import Reader
 
 SAMPLE = 5
 MOST_CLIENTS = 20  # named in a preview
@@ -96,7 +97,7 @@ def preview(kind: str, filter_set: StrictFilterSet, *, by: Actor) -> dict[str, A
     }
 
 
-def describe(action: BulkAction, *, now: datetime) -> dict[str, Any]:
+def describe(action: BulkAction, *, reader: Reader, now: datetime) -> dict[str, Any]:
     """Return the progress and result of an action; of a previewed import, what it would do."""
     is_stuck = action.failed_at is not None or action.reason == FailureReason.UIS_DENIED
     page = {
@@ -113,7 +114,8 @@ def describe(action: BulkAction, *, now: datetime) -> dict[str, Any]:
     }
     if action.tenant is not None:
         return page | _describe_import(action, action.tenant, now=now)
-    return page | {"facts": describe_filters(bulk_action_rows.filter_set(action.kind, action.filters))}
+    filter_set = bulk_action_rows.filter_set(action.kind, action.filters, reader=reader)
+    return page | {"facts": describe_filters(filter_set)}
 
 
 def describe_filters(filter_set: StrictFilterSet) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from connector_project.core.admin.base import ReadOnlyAdmin, page, redacted_colu
 from connector_project.core.untrusted_input import parse_id
 from connector_project.operations.admin import bulk_action_pages
 from connector_project.operations.admin.bulk_action_forms import EventForm, PeriodForm, PreviewForm, PreviewReasonForm
-from connector_project.operations.admin.call_list import chosen_filters
+from connector_project.operations.admin.call_list import chosen_filters, searches
 from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS
 from telephony import bulk_action_rows, bulk_actions
 from telephony.models import BulkAction
@@ -55,7 +55,7 @@ class BulkActionAdmin(ReadOnlyAdmin):
         if kind not in bulk_action_rows.ROW_ACTIONS:
             raise Http404
         chosen, now = chosen_filters(request), timezone.now()
-        found = bulk_action_rows.filter_set(kind, chosen)
+        found = bulk_action_rows.filter_set(kind, chosen, reader=request.user, admit=searches(request).admit)
         if chosen.keys() - found.filters.keys():
             raise Http404
         back = reverse(f"admin:telephony_{found.queryset.model._meta.model_name}_changelist")
@@ -100,15 +100,21 @@ class BulkActionAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         """Show the progress, or what a previewed import would do."""
         self.require(request)
-        action = _get_action(parse_id(object_id))
+        action = self._get_action(request, parse_id(object_id))
         template = PREVIEW if action.state == BulkAction.State.PREVIEWED else PROGRESS
         form = forms.Form() if _may_act(request, action.kind) else None
-        return self.render_page(request, template, form=form, **bulk_action_pages.describe(action, now=timezone.now()))
+        context = bulk_action_pages.describe(action, reader=request.user, now=timezone.now())
+        return self.render_page(request, template, form=form, **context)
+
+    def _get_action(self, request: HttpRequest, pk: int | None) -> BulkAction:
+        rows = self.get_queryset(request).select_related("tenant__uis", "tenant__crm", "requested_by")
+        action: BulkAction = get_object_or_404(rows, pk=pk)
+        return action
 
     @page("<int:pk>/step/<slug:name>/", name="telephony_bulkaction_step", post_only=True)
     def step_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
         """Start, preview again, resume or cancel an action, if that is still possible."""
-        action = _get_action(pk)
+        action = self._get_action(request, pk)
         if not _may_act(request, action.kind):
             raise PermissionDenied
         if name not in STEPS:
@@ -123,10 +129,6 @@ class BulkActionAdmin(ReadOnlyAdmin):
             if name == "cancel" and action.is_preview:
                 return redirect("admin:telephony_bulkaction_import", action.tenant_id)
         return redirect("admin:telephony_bulkaction_change", pk)
-
-
-def _get_action(pk: int | None) -> BulkAction:
-    return get_object_or_404(BulkAction.objects.select_related("tenant__uis", "tenant__crm", "requested_by"), pk=pk)
 
 
 def _may_act(request: HttpRequest, kind: str) -> bool:

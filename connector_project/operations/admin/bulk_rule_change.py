@@ -22,6 +22,7 @@ from tenants import audit
 from tenants.forms import standard_statuses
 from tenants.models import AuditLogEntry, Tenant, TransferRules
 from tenants.status_labels import STATUS_FIELDS
+from tenants.visibility import visible_to
 
 # These depend on the client's own lists.
 _OF_OWN_LISTS = {"number_filter", "employee_filter", "contact_filter", "contacts"}
@@ -68,7 +69,7 @@ class BulkRuleChangeMixin(BaseAdmin):
             return self._rule_page(request, RuleForm(initial=form.cleaned_data, rule=rule), rule=rule)
         if not form.is_valid():
             return self._rule_page(request, form, rule=rule if rule in RULES else "")
-        pks, value = [int(pk) for pk in form.cleaned_data["clients"].split(",")], form.cleaned_data["value"]
+        pks, value = _visible(request, form.cleaned_data["clients"]), form.cleaned_data["value"]
         if "confirm" not in request.POST:
             lines = preview(pks, rule, value)
             form = RuleForm(_with_preview(request.POST, lines), rule=rule)
@@ -132,6 +133,13 @@ def change(
     )
     TransferRules.objects.filter(pk__in=[row.pk for row in rows]).update(**{rule: value})
     return len(rows)
+
+
+def _visible(request: HttpRequest, clients: str) -> list[int]:
+    """Return the clients named by a form that the user may see; each keeps its place."""
+    named = [int(pk) for pk in clients.split(",")]
+    visible = set(visible_to(Tenant.objects.filter(pk__in=named), request.user).values_list("pk", flat=True))
+    return [pk for pk in named if pk in visible]
 
 
 def _with_preview(posted: QueryDict, lines: Sequence[dict[str, str]]) -> QueryDict:

@@ -8,6 +8,7 @@ from django.contrib.admin.views.main import ERROR_FLAG, IGNORED_PARAMS, PAGE_VAR
 from django.db.models import QuerySet
 from django.forms import BoundField
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -18,6 +19,7 @@ from connector_project.core.admin.base import ReadOnlyAdmin, with_column_label
 from connector_project.core.admin.pagination import AFTER, BEFORE, KeysetChangeList
 from telephony.calls.filters import PKS, CallFilterSet
 from telephony.models import Call, State
+from telephony.number_search import Searches
 from tenants import datetime_display
 
 FORM_FIELDS = (
@@ -32,7 +34,7 @@ class CallChangeList(KeysetChangeList):
     """The calls that match the filter form; none if a parameter is unknown or invalid."""
 
     def get_filters(self, request: HttpRequest) -> Any:
-        self.filterset = CallFilterSet(chosen_filters(request), self.root_queryset)
+        self.filterset = call_filters(request, self.root_queryset)
         self.root_queryset = self.filterset.qs
         return [], False, {}, False, bool(self.filterset.data)
 
@@ -94,6 +96,17 @@ class CallListAdmin(ReadOnlyAdmin):
     def shown_reason(self, call: Call) -> str:
         """Why the call is not in the CRM: the reason it waits or failed, or the rule that skips it."""
         return call.get_reason_display() or call.get_skip_reason_display()
+
+
+def call_filters(request: HttpRequest, calls: QuerySet[Call]) -> CallFilterSet:
+    """Return the calls that a list's address selects, for the user."""
+    return CallFilterSet(chosen_filters(request), calls, reader=request.user, admit=searches(request).admit)
+
+
+def searches(request: HttpRequest) -> Searches:
+    """Return where the searches of this user for whole numbers are logged."""
+    address = request.META.get("REMOTE_ADDR", "")
+    return Searches(request.user, address=address, now=timezone.now())  # type: ignore[arg-type]  # nobody anonymous
 
 
 def chosen_filters(request: HttpRequest) -> dict[str, str]:

@@ -28,6 +28,7 @@ from telephony.calls import filters, manual
 from telephony.models import AccessLogEntry, BulkAction, Call, FailureReason, Step
 from telephony.recordings.panel import RecordingPanel
 from tenants.models import AuditLogEntry
+from tenants.visibility import visible_to
 
 PAGE = "admin/telephony/call/detail.html"
 SKIP = "admin/telephony/call/skip_confirm.html"
@@ -41,7 +42,7 @@ class CallPageMixin(RecordingMixin):
     ) -> HttpResponse:
         """Show the page; log the access if the user sees the full number."""
         self.require(request)
-        rows = Call.objects.with_related().with_history()
+        rows = visible_to(Call.objects.with_related().with_history(), request.user)
         call, now = get_object_or_404(rows, pk=parse_id(object_id)), timezone.now()
         reader = redactor_for(request.user)
         if reader.is_unmasked:

@@ -5,15 +5,16 @@ import json
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.admin.base import ReadOnlyAdmin, column, masked_column, redacted_column
+from connector_project.core.admin.base import column, masked_column, redacted_column
 from connector_project.core.redaction import redact
+from connector_project.operations.admin.number_search import NumberSearchAdmin
 from crm.models import Command, Popup
 from tenants.datetime_display import full_field, full_fields, short_column
 from tenants.status_labels import crm_status
 
 
 @admin.register(Popup)
-class PopupAdmin(ReadOnlyAdmin):
+class PopupAdmin(NumberSearchAdmin):
     keyset_field = "received_at"
     contact = masked_column(Popup, "contact")
     list_display = (
@@ -23,7 +24,7 @@ class PopupAdmin(ReadOnlyAdmin):
         short_column(Popup, "accepted_at"),
     )
     list_filter = ("state", "direction", "tenant")
-    search_fields = ("=session_id", "contact__endswith")
+    search_fields = ("=session_id",)
     list_select_related = ("tenant", "employee")
     fields = readonly_fields = (
         *("tenant", "session_id", "employee", "direction", contact, "number", "code", "crm_user_id"),
@@ -33,7 +34,7 @@ class PopupAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Command)
-class CommandAdmin(ReadOnlyAdmin):
+class CommandAdmin(NumberSearchAdmin):
     contact = masked_column(Command, "contact")
     shown_status = column(Command, "status", lambda command: crm_status(command.status))
     list_display = (
@@ -41,7 +42,7 @@ class CommandAdmin(ReadOnlyAdmin):
         *("tenant", "kind", "employee", contact, shown_status, "state", "reason", "session_id"),
     )
     list_filter = ("kind", "state", "reason", "tenant")
-    search_fields = ("=session_id", "contact__endswith")
+    search_fields = ("=session_id",)
     list_select_related = ("tenant", "employee")
     fields = readonly_fields = (
         *("tenant", "kind", full_field(Command, "received_at"), "raw_params", "employee", contact, "number"),

@@ -18,9 +18,8 @@ from connector_project.core import tabular
 from connector_project.core.admin.base import BaseAdmin, page
 from connector_project.core.tabular import Row
 from connector_project.operations import call_export
-from connector_project.operations.admin.call_list import chosen_filters
+from connector_project.operations.admin.call_list import call_filters
 from telephony.calls import manual
-from telephony.calls.filters import CallFilterSet
 from telephony.models import Call
 from tenants import permissions
 from tenants.models import AuditLogEntry
@@ -40,7 +39,7 @@ class ExportMixin(BaseAdmin):
         """Send the file and write an audit entry; refuse an export that is too large."""
         if kind not in MOST:
             raise Http404
-        calls = CallFilterSet(chosen_filters(request), self.get_queryset(request)).qs
+        calls = call_filters(request, self.get_queryset(request)).qs
         if refusal := _refusal(calls, MOST[kind]):
             messages.error(request, refusal)
             return redirect(reverse("admin:telephony_call_changelist", query=request.GET))

@@ -19,12 +19,13 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core import local_dates
 from connector_project.core.admin.base import BaseAdmin, page
 from connector_project.operations.admin.statistics import choose_days
-from telephony import access_log
+from telephony import access_log, number_search
 from telephony.missed_callers import queries
 from telephony.missed_callers.queries import USER, MissedCallerBoard
 from telephony.missed_callers.waits import UNASSIGNED_OWNER, MissedCaller
 from tenants import datetime_display, permissions
 from tenants.models import CrmUser, Tenant
+from tenants.visibility import visible_to
 
 PERIODS = (1, 7, 30, 90)  # local days up to today: the last missed call is within them
 DEFAULT_DAYS = 7
@@ -33,7 +34,6 @@ ORDERS = {"waiting": _("longest waiting first"), "newest": _("latest call first"
 UNASSIGNED = "nobody"  # query value for callers without an owner
 LONG = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
-SHOWN_DIGITS = 4  # digits that a masked number shows
 
 
 # The query parameter of each list's page, whether all its calls came outside business hours, title and description.
@@ -48,7 +48,8 @@ class MissedMixin(BaseAdmin):
 
     @page("missed-callers/", name="tenants_missed_callers", permission="telephony.view_call")
     def missed_choice_view(self, request: HttpRequest) -> HttpResponse:
-        clients = Paginator(Tenant.objects.filter(offboarded_at=None).only("name"), PAGE_SIZE)
+        tenants = visible_to(Tenant.objects.filter(offboarded_at=None).only("name"), request.user)
+        clients = Paginator(tenants, PAGE_SIZE)
         page_of_clients = clients.get_page(request.GET.get("page"))
         return self._page(request, clients=page_of_clients, subtitle=_("choose a client"))
 
@@ -166,7 +167,9 @@ def _row(
 ) -> dict[str, Any]:
     """Return one caller, ready for display."""
     # URLs stay in the browser's history: put no more of a number into them than the page shows.
-    term = wait.contact if permissions.can_see_full_numbers(request.user) else wait.contact[-SHOWN_DIGITS:]
+    term = (
+        wait.contact if permissions.can_see_full_numbers(request.user) else wait.contact[-number_search.SHOWN_DIGITS :]
+    )
     query = {"q": term, "tenant__id__exact": tenant.pk}
     return {
         "number": permissions.number_formatter(request.user)(wait.contact),

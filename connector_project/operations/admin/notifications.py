@@ -56,7 +56,8 @@ class NotificationAdmin(ReadOnlyAdmin):
             "admin/telephony/notification/unreadable.html",
             title=gettext("Unreadable notifications"),
             groups=[
-                _shown(group, now=now) for group in unreadable.groups(now=now, client=request.GET.get("tenant", ""))
+                _shown(group, now=now)
+                for group in unreadable.groups(reader=request.user, now=now, client=request.GET.get("tenant", ""))
             ],
             days=unreadable.RECENT_PERIOD.days,
             may_act=request.user.has_perm("telephony.change_call"),

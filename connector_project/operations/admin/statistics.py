@@ -18,6 +18,7 @@ from telephony import stats
 from telephony.reconciliation.stats import ReconciliationStats
 from telephony.stats import Period
 from tenants.models import Tenant
+from tenants.visibility import Reader
 
 PERIODS = (7, 30, 90)
 DEFAULT_DAYS, DEFAULT_DAYS_OF_ALL = 30, 7  # a quarter of all clients' calls would be millions of rows
@@ -47,7 +48,7 @@ class StatisticsMixin(BaseAdmin):
         default = DEFAULT_DAYS if tenant else DEFAULT_DAYS_OF_ALL
         days, periods = choose_days(request, PERIODS, default=default)
         context = {"subtitle": str(tenant or _("all clients")), "tenant": tenant, "periods": periods}
-        context |= _statistics(tenant, days)
+        context |= _statistics(tenant, days, request.user)
         return self.render_page(request, "admin/tenants/statistics.html", title=_("Statistics"), **context)
 
 
@@ -58,17 +59,17 @@ def choose_days(request: HttpRequest, periods: Sequence[int], *, default: int) -
     return days, [(number, number == days) for number in periods]
 
 
-def _statistics(tenant: Tenant | None, days: int) -> dict[str, Any]:
-    zones = [tenant.time_zone] if tenant else tenant_status.zones_in_use()
+def _statistics(tenant: Tenant | None, days: int, reader: Reader) -> dict[str, Any]:
+    zones = [tenant.time_zone] if tenant else tenant_status.zones_in_use(reader)
     period = Period.last(days, zones=zones, now=timezone.now())
-    by_day, calls = stats.delivered(tenant, period), stats.calls(tenant, period)
-    popups = popup_stats.count_popups(tenant, period)
+    by_day, calls = stats.delivered(tenant, period, reader=reader), stats.calls(tenant, period, reader=reader)
+    popups = popup_stats.count_popups(tenant, period, reader=reader)
     reconciled = sum(by_day.values(), ReconciliationStats())
     figures = SimpleNamespace(reconciled=reconciled, outcomes=calls.total, popups=popups)
     if tenant:
         ranking = charts.EMPLOYEES.with_rows((row.name, row.outcomes) for row in stats.by_employee(tenant, period))
     else:
-        ranking = charts.CLIENTS.with_rows((row.name, row) for row in stats.by_tenant(period))
+        ranking = charts.CLIENTS.with_rows((row.name, row) for row in stats.by_tenant(period, reader=reader))
     return {
         "facts": [(column.label, column.cell(figures).shown or "–") for column in FACTS],
         "charts": [

@@ -35,7 +35,7 @@ from connector_project.operations.admin.tenant_inlines import (
 )
 from connector_project.operations.tenant_status import StatusReport
 from crm import outdated_modules
-from tenants import audit, audit_forms, datetime_display
+from tenants import audit, audit_forms, datetime_display, visibility
 from tenants.forms import TenantForm
 from tenants.models import ACTIVATION_LINK_LIFETIME, AuditLogEntry, Tenant, TransferRules
 from tenants.onboarding import free_slug
@@ -176,6 +176,8 @@ class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixi
         if not change:
             obj.slug, obj.activation_expires_at = free_slug(obj.name), now + ACTIVATION_LINK_LIFETIME
         super().save_model(request, obj, form, change)
+        if not change:
+            visibility.add_tenant(request.user, obj)
         audit_forms.log_form(obj, form, is_new=not change, by=request.user, now=now)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:

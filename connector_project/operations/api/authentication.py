@@ -23,10 +23,11 @@ class KeyAuthentication(BaseAuthentication):
         scheme, _space, key = get_authorization_header(request).decode("latin-1").partition(" ")
         if scheme.lower() != SCHEME.lower():
             raise NotAuthenticated
-        token = api_keys.find(key.strip())
+        now = timezone.now()
+        token = api_keys.find(key.strip(), now=now)
         if token is None:
-            raise AuthenticationFailed(_("This key is unknown or revoked."))
-        api_keys.touch(token, now=timezone.now())
+            raise AuthenticationFailed(_("This key is unknown, revoked or expired."))
+        api_keys.touch(token, now=now)
         return None, token
 
     def authenticate_header(self, request: Request) -> str:

@@ -1,19 +1,30 @@
 """Base classes of all resources: only the key's own rows, filters, datetimes in the client's time zone."""
 
+import functools
 from datetime import UTC
-from typing import Any
+from typing import Any, cast
 
 from django.db import models
 from django.db.models import QuerySet
+from django.utils import timezone
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import mixins, serializers
+from rest_framework.exceptions import Throttled
+from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import exception_handler
 from rest_framework.viewsets import GenericViewSet
 
+from connector_project.core import phone_numbers
+from connector_project.core.redaction import redact
 from connector_project.operations.api.authentication import KeyAuthentication, KeyThrottle
 from connector_project.operations.api.pagination import KeysetPagination
 from connector_project.operations.api.schema import ResourceSchema
+from telephony import access_log
+from telephony.number_search import Searches, SearchLimitReached
+from tenants import permissions
 from tenants.models import ApiKey
+from tenants.visibility import visible_to
 
 
 class TenantDateTimeField(serializers.DateTimeField):
@@ -37,11 +48,43 @@ class Row(serializers.ModelSerializer[Any]):
     }
     tenant = serializers.SlugField(source="tenant.slug")
 
+    @property
+    def sees_full_numbers(self) -> bool:
+        return permissions.can_see_full_numbers(self.context["request"].auth)
+
+    def shown_number(self, number: str) -> str:
+        """Format a number as the key may see it."""
+        return phone_numbers.e164(number) if self.sees_full_numbers else phone_numbers.mask(number)
+
+    def shown_text(self, text: str) -> str:
+        """Return a text as the key may see it: a name may hold a number."""
+        return text if self.sees_full_numbers else redact(text)
+
     def get_fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = super().get_fields()
         for field in fields.values():
             field.read_only = True
         return fields
+
+
+class KeyFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
+    """Tells the filter set whose key it is."""
+
+    def get_filterset_kwargs(self, request: Request, queryset: QuerySet[Any], view: Any) -> dict[str, Any]:
+        more = {"reader": request.auth, "admit": functools.partial(_admit, request)}
+        return {**super().get_filterset_kwargs(request, queryset, view), **more}
+
+
+def _admit(request: Request, text: str) -> None:
+    """Log the search for a whole number by a key that reads masked ones; for others, the count of rows is logged."""
+    if permissions.can_see_full_numbers(request.auth):
+        return
+    try:
+        Searches(cast(ApiKey, request.auth), address=request.META.get("REMOTE_ADDR", ""), now=timezone.now()).admit(
+            text
+        )
+    except SearchLimitReached as exc:
+        raise Throttled(detail=" ".join(exc.messages)) from exc
 
 
 class Resource(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Any]):
@@ -50,18 +93,24 @@ class Resource(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[
     authentication_classes = [KeyAuthentication]
     throttle_classes = [KeyThrottle]
     pagination_class = KeysetPagination
-    filter_backends = [DjangoFilterBackend]
+    filter_backends = [KeyFilterBackend]
     schema = ResourceSchema()
     lookup_value_regex = "[^/]+"  # so that an invalid ID gets our JSON 404
     summary: Any = ""  # not `description`, which as_view() overwrites
 
     def get_queryset(self) -> QuerySet[Any]:
-        """Return the rows the key may read: one client's, or all for a staff key."""
+        """Return the rows the key may read: one client's; for a staff key those that its maker may see."""
         rows = super().get_queryset()
-        token = self.request.auth
-        if not isinstance(token, ApiKey):  # Schema generation has no key.
-            return rows.none()
-        return rows if token.tenant_id is None else rows.filter(tenant=token.tenant_id)
+        key = self.request.auth
+        return visible_to(rows, key) if isinstance(key, ApiKey) else rows.none()  # Schema generation has no key.
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        """Log how many rows the key has read."""
+        is_read = response.status_code == 200 and self.action in {"list", "retrieve"}
+        if is_read and isinstance(request.auth, ApiKey):
+            rows = len(response.data["results"]) if self.action == "list" else 1
+            access_log.count_reads(request.auth, self.basename, rows, now=timezone.now())
+        return super().finalize_response(request, response, *args, **kwargs)
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return super().filter_queryset(queryset) if self.action == "list" else queryset

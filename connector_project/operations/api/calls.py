@@ -29,16 +29,21 @@ class CallResourceFilterSet(ResourceFilterSet, CallFilterSet):
 class Person(Row):
     """The employee of a call."""
 
+    full_name = serializers.SerializerMethodField()
+
     class Meta:
         model = Employee
         fields = ("uis_id", "full_name", "extension")
+
+    def get_full_name(self, employee: Employee) -> str:
+        return self.shown_text(employee.full_name)
 
 
 class CallRow(Row):
     """A call."""
 
     external_id = serializers.SerializerMethodField(help_text=_("ID in the CRM."))
-    contact = serializers.SerializerMethodField()
+    contact = serializers.SerializerMethodField(help_text=_("Masked if the maker of a staff key sees numbers masked."))
     number = serializers.SerializerMethodField()
     outcome = serializers.ChoiceField([*outcomes.OUTCOMES, ""])
     employee = Person(allow_null=True)
@@ -58,7 +63,7 @@ class CallRow(Row):
         return call_records.external_id(call.session_id)
 
     def get_contact(self, call: Call) -> str:
-        return phone_numbers.e164(call.contact)
+        return self.shown_number(call.contact)
 
     def get_number(self, call: Call) -> str:
         return phone_numbers.e164(call.number)

@@ -8,6 +8,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from connector_project.core import phone_numbers
 from connector_project.core.filters import ConditionFilter, IntegerFilter, PatternFilter
 from connector_project.operations.api.base import Resource, Row
 from connector_project.operations.api.filters import ResourceFilterSet
@@ -28,7 +29,8 @@ class EmployeeFilterSet(ResourceFilterSet):
 class EmployeeRow(Row):
     """An employee."""
 
-    numbers = serializers.ListField(child=serializers.CharField())
+    full_name = serializers.SerializerMethodField()
+    numbers = serializers.SerializerMethodField()
 
     class Meta:
         model = Employee
@@ -36,6 +38,12 @@ class EmployeeRow(Row):
             *("id", "tenant", "uis_id", "full_name", "email", "extension", "numbers", "crm_user_id", "linked_by"),
             *("is_dismissed", "uis_status"),
         )
+
+    def get_numbers(self, employee: Employee) -> list[str]:
+        return [number if self.sees_full_numbers else phone_numbers.mask(number) for number in employee.numbers]
+
+    def get_full_name(self, employee: Employee) -> str:
+        return self.shown_text(employee.full_name)
 
 
 class Employees(Resource):

@@ -9,7 +9,8 @@ from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter
 from drf_spectacular.contrib.django_filters import DjangoFilterExtension
 
-from connector_project.core.filters import IntegerFilter, PatternFilter, StrictFilterSet
+from connector_project.core.filters import IntegerFilter, PatternFilter
+from tenants.visible_filters import ReaderFilterSet
 
 LARGEST_PAGE = 500
 
@@ -19,7 +20,7 @@ def _of_page(rows: QuerySet[Any], _name: str, _value: Any) -> QuerySet[Any]:
     return rows
 
 
-class ResourceFilterSet(StrictFilterSet):
+class ResourceFilterSet(ReaderFilterSet):
     tenant = PatternFilter(
         "tenant__slug", regex=r"^[-a-zA-Z0-9_]+$", help_text=_("The client's short name; for staff keys.")
     )

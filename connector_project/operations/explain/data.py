@@ -120,7 +120,7 @@ class Redactor:
         if self.is_unmasked or phone_numbers.mask(number) == number:
             return self
         # A remaining country code reveals nothing.
-        spellings = re.compile(r"[\s().-]*".join(number[-LOCAL:]))
+        spellings = re.compile(r"[\s().-]*".join(map(re.escape, number[-LOCAL:])))
         mask = f"***{number[-4:]}"
         return replace(self, text=lambda text: spellings.sub(mask, self.text(text)))
 
