@@ -5,6 +5,7 @@ import os
 from django.apps import AppConfig, apps
 from django.conf import settings
 from django.contrib.admin.apps import AdminConfig
+from django.contrib.auth.signals import user_logged_in
 from django.db.models.signals import post_migrate
 
 
@@ -19,6 +20,7 @@ class ConnectorConfig(AppConfig):
         from connector_project import checks  # noqa: F401, PLC0415 -- registers the system checks
         from connector_project.core import http_client, logging, workers  # noqa: PLC0415 -- needs loaded apps
         from connector_project.operations import roles, schedules, ticker  # noqa: PLC0415 -- needs loaded apps
+        from connector_project.operations.sign_in import sessions  # noqa: PLC0415 -- needs loaded apps
 
         http_client.set_trusted_hosts(settings.TRUSTED_REMOTE_HOSTS)
         pre_execute.connect(logging.bind_task)
@@ -30,6 +32,7 @@ class ConnectorConfig(AppConfig):
         last = [app for app in apps.get_app_configs() if app.models_module][-1]
         post_migrate.connect(schedules.apply, sender=last)
         post_migrate.connect(roles.apply, sender=last)
+        user_logged_in.connect(sessions.start)
 
 
 class ConnectorAdminConfig(AdminConfig):

@@ -110,6 +110,11 @@ def log_format() -> str:
     return one_of("LOG_FORMAT", default="text", allowed=("text", "json"))
 
 
+def staff_second_factor(name: str, *, is_debug: bool) -> str:
+    """Return whether staff need a second factor; only DEBUG makes it optional by itself."""
+    return one_of(name, default="optional" if is_debug else "required", allowed=("required", "optional"))
+
+
 def mail_server(name: str) -> dict[str, Any]:
     """Return Django's mail settings for a mail server URL; an empty dict if it is not set."""
     address = text(name)

@@ -1,5 +1,6 @@
 """Django settings; values that vary come from environment variables, listed in .env.example."""
 
+from datetime import timedelta
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,6 +52,8 @@ INSTALLED_APPS = [
     "telephony",
     "crm",
     "connector_project.operations",
+    "axes",
+    "django_otp",
     "django_q",
     "csp",
     "rest_framework",
@@ -81,9 +84,13 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "connector_project.operations.sign_in.middleware.StaffSessions",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "connector_project.core.middleware.TransactionConflicts",
+    "connector_project.core.middleware.BusyPasswordHashing",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "connector_project.urls"
@@ -169,10 +176,31 @@ STATICFILES_DIRS = [BASE_DIR / "connector_project" / "static"]
 WHITENOISE_USE_FINDERS = True
 
 AUTH_USER_MODEL = "tenants.User"
-AUTH_PASSWORD_VALIDATORS = [
+AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+    for name in ("UserAttributeSimilarityValidator", "CommonPasswordValidator", "NumericPasswordValidator")
 ]
+AUTH_PASSWORD_VALIDATORS += [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    }
+]
+PASSWORD_HASHERS = ["connector_project.core.password_hashing.LimitedPBKDF2PasswordHasher"]
+LOGIN_URL, LOGIN_REDIRECT_URL = "admin:login", "admin:index"
+STAFF_SECOND_FACTOR = env.staff_second_factor("STAFF_SECOND_FACTOR", is_debug=DEBUG)
+STAFF_IDLE_SECONDS = 30 * 60
+
+# The lockout comes before the password is hashed.
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_HANDLER = "connector_project.operations.sign_in.limits.SignInLimits"
+AXES_CLIENT_IP_CALLABLE = "connector_project.operations.sign_in.limits.locking_address"
+AXES_LOCKOUT_CALLABLE = "connector_project.operations.sign_in.limits.lockout_page"
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+# An attempt during a lockout is not counted: the lockout ends.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]
+AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 
 REST_FRAMEWORK = {
     # Other systems authenticate by the secret in the URL; nobody logs in to these views.
@@ -211,6 +239,11 @@ SECURE_HSTS_PRELOAD = _is_https
 SESSION_COOKIE_SECURE = _is_https
 SESSION_ENGINE = "connector_project.core.sessions"  # no session of a database copy works
 CSRF_COOKIE_SECURE = _is_https
+# A browser accepts these names only from this host over https, so nobody else can set the cookies.
+SESSION_COOKIE_NAME = "__Host-sessionid" if _is_https else "sessionid"
+CSRF_COOKIE_NAME = "__Host-csrftoken" if _is_https else "csrftoken"
+CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 12 * 60 * 60
 SECURE_REFERRER_POLICY = "same-origin"
 # Nobody sends files: without handlers they are read over and kept nowhere.
 FILE_UPLOAD_HANDLERS: list[str] = []

@@ -18,6 +18,8 @@ from tenants.models import AuditLogEntry, CrmConnection, Tenant, TransferRules, 
 
 Actor = User | AnonymousUser | None
 CONTACTS = "contacts"
+# The `field` of an entry about signing in, whose `new` is the client's address.
+ADDRESS = "address"
 # A tenant has exactly one of each: the model name identifies it.
 _ONE_PER_TENANT = (Tenant, UisConnection, CrmConnection, TransferRules)
 
@@ -90,6 +92,8 @@ def render(change: AuditLogEntry) -> RenderedEntry:
     if model is None:
         return RenderedEntry(change.object_repr, change.field, change.old, change.new)
     target = f"{capfirst(str(model._meta.verbose_name))} {rest}".strip()
+    if model is User and change.field == ADDRESS:
+        return RenderedEntry(target, gettext("network address"), change.old, change.new)
     field: Any = next((field for field in model._meta.get_fields() if field.name == change.field), None)
     if field is None:
         return RenderedEntry(target, change.field, change.old, change.new)

@@ -14,8 +14,8 @@ from tenants.models import AuditLogEntry, Tenant
 Action = AuditLogEntry.Action
 
 
-def log_form(tenant: Tenant, form: Any, *, is_new: bool, by: Any, now: datetime) -> None:
-    """Write an entry for each changed field of a form."""
+def log_form(tenant: Tenant | None, form: Any, *, is_new: bool, by: Any, now: datetime) -> None:
+    """Write an entry for each changed field of a form; `tenant` is None for a row of the whole system."""
     for name in form.changed_data:
         field = form.fields[name]
         log = partial(audit.log, tenant, now=now, by=by, target=form.instance, field=name)

@@ -9,6 +9,8 @@ os.environ |= {
     "PUBLIC_URL": "https://connector.example.com",
     "ALLOWED_HOSTS": "connector.example.com,testserver,localhost",
     "LOG_LEVEL": "WARNING",
+    # Most tests sign in by `force_login`; those of signing in itself say otherwise.
+    "STAFF_SECOND_FACTOR": "optional",
 }
 for _name in (
     "UIS_DATA_API_URL",
@@ -32,6 +34,8 @@ os.environ.setdefault("DATABASE_URL", "sqlite:///:memory:")
 from connector_project.settings import *  # noqa: E402, F403 -- the environment comes first
 
 SECURE_SSL_REDIRECT = False
+# Tests let days pass.
+SESSION_COOKIE_AGE = STAFF_IDLE_SECONDS = 14 * 24 * 60 * 60
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Each test creates a client, whose middleware would otherwise scan all static files.
 WHITENOISE_AUTOREFRESH = True

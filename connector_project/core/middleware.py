@@ -10,9 +10,11 @@ from structlog.contextvars import clear_contextvars
 
 from connector_project.core import logging
 from connector_project.core.body_limits import is_within, largest_body
+from connector_project.core.password_hashing import HashingBusy
 from connector_project.core.transactions import is_conflict
 
 logger = logging.logger(__name__)
+security_logger = logging.logger("connector.security")
 
 COUNTED_BY_VIEWS = "/hooks/"
 IS_LOCAL = "connector.is_local"
@@ -70,6 +72,24 @@ class TransactionConflicts:
         logger.warning("the database broke the transaction of a request off", view=view)
         response = render(request, "503.html", status=503)
         response.headers["Retry-After"] = "1"
+        return response
+
+
+class BusyPasswordHashing:
+    """Answers 429 if too many passwords are being hashed in this process."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, HashingBusy):
+            return None
+        security_logger.warning("password hashing is busy", address=request.META.get("REMOTE_ADDR", ""))
+        response = render(request, "429.html", status=429)
+        response.headers["Retry-After"] = "5"
         return response
 
 

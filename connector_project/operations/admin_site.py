@@ -52,16 +52,18 @@ class ConnectorAdminSite(AdminSite):
             return ""
         return f"{actor(entry)}, {datetime_display.format_short(entry.tenant, entry.at, now=timezone.now())}"
 
+    def get_urls(self) -> list[Any]:
+        """Add the pages of signing in. Those without `admin_view` check by themselves who opens them."""
+        from connector_project.operations.sign_in import pages  # noqa: PLC0415 -- needs loaded apps
+
+        return [*pages.urls(self), *super().get_urls()]
+
     def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponseBase:  # type: ignore[override]
         """Show Django's page with our form."""
-        from django.contrib.auth.views import PasswordChangeView  # noqa: PLC0415 -- needs loaded apps
-
-        from connector_project.core.admin.password_forms import ChangeOwnPassword  # noqa: PLC0415 -- needs loaded apps
+        from connector_project.operations.sign_in.views import OwnPassword  # noqa: PLC0415 -- needs loaded apps
 
         request.current_app = self.name
-        return PasswordChangeView.as_view(
-            form_class=ChangeOwnPassword,
+        return OwnPassword.as_view(
             success_url=reverse("admin:password_change_done", current_app=self.name),
             extra_context=self.each_context(request) | (extra_context or {}),
-            template_name="registration/password_change_form.html",
         )(request)

@@ -23,6 +23,7 @@ SCHEDULES = {
     "connector_project.operations.tasks.run_checks_all": 360,
     "connector_project.operations.tasks.delete_offboarded_data": 1440,
     "connector_project.operations.tasks.update_traffic_profiles": 1440,
+    "connector_project.operations.tasks.delete_sign_in_attempts": 1440,
 }
 # The task that notices a dead default cluster must not run on that cluster.
 FAST_QUEUE_TASKS = {"connector_project.operations.tasks.evaluate_alerts_fallback"}

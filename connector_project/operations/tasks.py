@@ -8,6 +8,7 @@ from connector_project.core.task_queue import enqueue
 from connector_project.operations.alerts import delivery, evaluate, traffic_profile
 from connector_project.operations.checks import runner
 from connector_project.operations.onboarding import activation, offboarding
+from connector_project.operations.sign_in import limits
 from crm import popups
 from telephony.webhooks import process
 from tenants.models import Tenant
@@ -74,6 +75,11 @@ def delete_offboarded_data() -> None:
     if offboarding.delete_expired(now=timezone.now()):
         with transaction.atomic():
             enqueue(DELETE_OFFBOARDED)
+
+
+def delete_sign_in_attempts() -> None:
+    """Once a day: delete the failed sign-ins that count no more."""
+    limits.delete_expired(now=timezone.now())
 
 
 def _tenant(pk: int) -> Tenant:

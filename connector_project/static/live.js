@@ -7,7 +7,9 @@
 
   const refresh = async () => {
     try {
-      const response = document.hidden ? null : await fetch(part.dataset.live, { cache: "no-store", redirect: "error" });
+      // The header says that nobody asked: such a request does not keep an idle session alive.
+      const options = { cache: "no-store", redirect: "error", headers: { "X-Background": "true" } };
+      const response = document.hidden ? null : await fetch(part.dataset.live, options);
       const html = response && response.ok ? await response.text() : "";
       const fresh = new DOMParser().parseFromString(html, "text/html").querySelector("[data-stage]");
       if (fresh && fresh.dataset.stage !== current().dataset.stage) {

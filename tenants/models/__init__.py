@@ -7,6 +7,7 @@ from tenants.models.connections import OLD_HOOK_LIFETIME, Connection, CrmConnect
 from tenants.models.directory import CrmUser, Employee, UisStatus, VirtualNumber
 from tenants.models.remote_list import RemoteList
 from tenants.models.rules import TransferRules
+from tenants.models.second_factor import RecoveryCode, TotpDevice
 from tenants.models.tenant import ACTIVATION_LINK_LIFETIME, Tenant
 from tenants.models.user import User
 
@@ -20,8 +21,10 @@ __all__ = [
     "CrmConnection",
     "CrmUser",
     "Employee",
+    "RecoveryCode",
     "RemoteList",
     "Tenant",
+    "TotpDevice",
     "TransferRules",
     "UisConnection",
     "UisStatus",

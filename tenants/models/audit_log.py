@@ -48,6 +48,17 @@ class AuditLogEntry(models.Model):
         API_KEY_REVOKED = "API_KEY_REVOKED", _("API key revoked")
         RECORDING_LINK_REVOKED = "RECORDING_LINK_REVOKED", _("recording link revoked")
         RECORDING_LINK_RESTORED = "RECORDING_LINK_RESTORED", _("recording link restored")
+        SIGNED_IN = "SIGNED_IN", _("signed in")
+        PASSWORD_ACCEPTED = "PASSWORD_ACCEPTED", _("password accepted, second factor asked for")
+        SIGN_IN_FAILED = "SIGN_IN_FAILED", _("sign-in failed")
+        LOCKED_OUT = "LOCKED_OUT", _("locked out after failed sign-ins")
+        SIGNED_OUT = "SIGNED_OUT", _("signed out")
+        SESSIONS_ENDED = "SESSIONS_ENDED", _("signed out everywhere")
+        PASSWORD_CHANGED = "PASSWORD_CHANGED", _("password changed")
+        SECOND_FACTOR_SET = "SECOND_FACTOR_SET", _("second factor set up")
+        SECOND_FACTOR_RESET = "SECOND_FACTOR_RESET", _("second factor reset")
+        RECOVERY_CODES_RENEWED = "RECOVERY_CODES_RENEWED", _("new recovery codes")
+        RECOVERY_CODE_USED = "RECOVERY_CODE_USED", _("recovery code used")
 
     # Entries outlive their tenant, so that it stays known who deleted the tenant and when.
     tenant = models.ForeignKey(Tenant, models.SET_NULL, null=True, related_name="audit_log", verbose_name=_("client"))

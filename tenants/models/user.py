@@ -1,18 +1,20 @@
 """The staff user, and which tenants they may see."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
 from tenants.models.tenant import Tenant
+from django.utils.crypto import salted_hmac
 
 
-class User(AbstractUser):
+class User(AbstractUser):  # type: ignore[django-manager-missing]  # django-otp has no types
     """An operator or support agent. Clients have no account here: they use their activation link."""
 
     sees_all_tenants = models.BooleanField(
@@ -32,3 +34,18 @@ class User(AbstractUser):
         """Return which colleagues a user with a set of tenants manages: only those who see no more."""
         chosen = cls.visible_tenants.through._default_manager.filter(user=OuterRef("pk"))
         return Q(~Exists(chosen.exclude(tenant__in=tenant_ids)), is_superuser=False, sees_all_tenants=False)
+
+    # Sessions of an older epoch are over; `staff_accounts.end_sessions` begins a new one.
+    session_epoch = models.PositiveIntegerField(default=0, editable=False)
+
+    def get_session_auth_hash(self) -> str:
+        """Return what each session must carry: it changes with the password and the epoch."""
+        return self._session_hash()
+
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        for secret in settings.SECRET_KEY_FALLBACKS:
+            yield self._session_hash(secret)
+
+    def _session_hash(self, secret: str | bytes | None = None) -> str:
+        state = f"{self.session_epoch} {self.password}"
+        return salted_hmac("tenants.User.session", state, secret=secret, algorithm="sha256").hexdigest()

@@ -474,30 +474,6 @@ def test_short_key_is_fully_hidden(client, operator, tenant):
     assert "oken" not in re.sub("csrfmiddlewaretoken|access_token|Broken_Hill", "", html)
 
 
-def test_group_permissions(operator, support):
-    own_apps = ("core", "operations", "tenants", "telephony", "crm")
-    wanted = {
-        f"{label}.{action}_{model}"
-        for label, model in (
-            *(
-                ("tenants", "auditlogentry"),
-                ("tenants", "checkrun"),
-                ("operations", "activation"),
-                ("crm", "unknownid"),
-            ),
-        )
-        for action in ("add", "change", "delete", "view")
-    }
-    assert wanted <= operator.get_all_permissions()
-    permissions = support.get_all_permissions()
-    assert {name for name in permissions if not name.split(".")[1].startswith("view_")} == {
-        "telephony.change_call",
-        "telephony.play_recording",
-        "operations.acknowledge_incident",
-    }
-    assert {name.split(".")[0] for name in permissions} <= set(own_apps)
-
-
 @pytest.fixture
 def three(operator, db):
     clients = [add(name) for name in ("one", "two", "three")]
