@@ -85,15 +85,19 @@ def _spaced(digits: str) -> str:
 @functools.cache
 def _digit_classes() -> tuple[str, ...]:
     """Return, for each value, the class of the digits of all scripts that have it."""
-    values: list[list[str]] = [[] for _value in range(10)]
-    for code in range(sys.maxunicode + 1):
-        value = unicodedata.decimal(chr(code), None)
-        if value is not None:
-            values[value].append(chr(code))
-    return tuple(
-        rf"(?:[{''.join(same)}]|\\{1, 4}u(?:{'|'.join(f'{ord(one):04x}' for one in same[1:] if ord(one) < 0x10000)}))"
-        for same in values
-    )
+    return tuple(_digit_class(value) for value in range(10))
+
+
+def _digit_class(value: int) -> str:
+    others = [digit for digit in OTHER_DIGITS if unicodedata.decimal(digit) == value]
+    escaped = "|".join(f"{ord(digit):04x}" for digit in others if ord(digit) < 0x10000)
+    return rf"(?:[{value}{''.join(others)}]|\\{{1,4}}u(?:{escaped}))"
+
+
+# The digits of other scripts, for the condition that a database looks for them.
+OTHER_DIGITS = "".join(
+    chr(code) for code in range(0x80, sys.maxunicode + 1) if unicodedata.decimal(chr(code), None) is not None
+)
 
 
 def _mask_run(found: re.Match[str]) -> str:

@@ -1,6 +1,7 @@
 """The AccessLogEntry model: who saw a full phone number or played a recording."""
 
 from django.conf import settings
+from django.contrib import admin
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
@@ -19,7 +20,9 @@ class AccessLogEntry(models.Model):
 
     kind = models.CharField(_("what"), max_length=24, choices=Kind.as_choices, default=Kind.RECORDING)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="access_log", verbose_name=_("client"))
-    call = models.ForeignKey(Call, models.CASCADE, related_name="access_log", verbose_name=_("call"))
+    # An entry is kept longer than its call; `session_id` is set when the call is purged.
+    call = models.ForeignKey(Call, models.SET_NULL, null=True, related_name="access_log", verbose_name=_("call"))
+    session_id = models.BigIntegerField(_("session"), null=True)
     at = models.DateTimeField(_("at"))
     last_at = models.DateTimeField(_("last request"))
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, verbose_name=_("by"))
@@ -38,4 +41,10 @@ class AccessLogEntry(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.call} {self.username or self.address}".strip()
+        return f"{self.session} {self.username or self.address}".strip()
+
+    @property
+    @admin.display(description=_("call"))
+    def session(self) -> str:
+        """The session of the call, which may be purged already."""
+        return str(self.call or self.session_id or "")

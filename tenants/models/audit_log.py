@@ -45,6 +45,7 @@ class AuditLogEntry(models.Model):
         API_KEY_REVOKED = "API_KEY_REVOKED", _("API key revoked")
         RECORDING_LINK_REVOKED = "RECORDING_LINK_REVOKED", _("recording link revoked")
         RECORDING_LINK_RESTORED = "RECORDING_LINK_RESTORED", _("recording link restored")
+        NUMBER_ERASED = "NUMBER_ERASED", _("number erased")
 
     # Entries outlive their tenant, so that it stays known who deleted the tenant and when.
     tenant = models.ForeignKey(Tenant, models.SET_NULL, null=True, related_name="audit_log", verbose_name=_("client"))
