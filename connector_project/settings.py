@@ -45,6 +45,11 @@ CRM_DOMAINS = env.str_list(
 RETAILCRM_MODULE_SECRET = env.text("RETAILCRM_MODULE_SECRET")
 RETAILCRM_MODULE_CODE = env.text("RETAILCRM_MODULE_CODE", default="uis")
 
+# How long rows are kept, in days: raw bodies of notifications; calls; the audit and access log (tenants.retention).
+RETENTION_PAYLOAD_DAYS = env.number("RETENTION_PAYLOAD_DAYS", default=30)
+RETENTION_CALLS_DAYS = env.number("RETENTION_CALLS_DAYS", default=365)
+RETENTION_LOGS_DAYS = env.number("RETENTION_LOGS_DAYS", default=1095)
+
 INSTALLED_APPS = [
     "connector_project.apps.ConnectorConfig",
     "connector_project.core",

@@ -64,7 +64,9 @@ def find_missing(expected: Iterable[Call], listed: Iterable[HistoryCall]) -> lis
 @transaction.atomic
 def requeue_lost_uploads(tenant: Tenant, session_ids: Sequence[int], *, now: datetime) -> int:
     """Requeue uploaded calls that the CRM lost, once each; return how many. The CRM ignores a repeat."""
-    uploaded = Call.objects.filter(tenant=tenant, session_id__in=session_ids, state=Call.State.UPLOADED)
+    uploaded = Call.objects.filter(
+        tenant=tenant, session_id__in=session_ids, state=Call.State.UPLOADED, is_erased=False
+    )
     lost = list(uploaded.exclude(history__step=Step.REUPLOAD).order_by("pk").select_for_update(of=("self",)))
     for call in lost:
         call.move_to(Call.State.READY, now=now)

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core import time_zones
 from connector_project.core.admin.edit_forms import EditForm, SecretField
 from connector_project.core.admin.edit_formsets import EditFormSet
-from tenants import account_claims, status_labels
+from tenants import account_claims, retention, status_labels
 from tenants.models import Connection, CrmConnection, Tenant, UisConnection, UisStatus
 
 # Four characters of a shorter key would reveal too much.
@@ -44,10 +44,20 @@ class TenantForm(EditForm):
             "closes_at",
             "works_weekends",
             "upload_window_days",
+            *retention.FIELDS,
         )
         # The admin's own time widget would offer the server's time.
         widgets = dict.fromkeys(("opens_at", "closes_at"), forms.TimeInput(attrs={"type": "time"}, format="%H:%M"))
         help_texts = dict.fromkeys(("opens_at", "closes_at"), _("In the client's time zone."))
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        for term, name in zip(retention.Term, retention.FIELDS, strict=True):
+            limit = retention.installation_days(term)
+            if (cleaned.get(name) or 0) > limit:
+                message = _("This installation keeps them for %(days)d days. Enter fewer, or leave the field empty.")
+                self.add_error(name, message % {"days": limit})
+        return cleaned
 
 
 class AlwaysSavedForm(EditForm):

@@ -1,6 +1,6 @@
 """All scheduled tasks; `migrate` and `manage.py setup_schedules` apply them."""
 
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -24,7 +24,11 @@ SCHEDULES = {
     "connector_project.operations.tasks.delete_offboarded_data": 1440,
     "connector_project.operations.tasks.update_traffic_profiles": 1440,
     "connector_project.operations.tasks.delete_sign_in_attempts": 1440,
+    "connector_project.operations.tasks.clear_sessions": 1440,
+    "connector_project.operations.tasks.purge": 1440,
 }
+# Tasks that run at a time of their own, in UTC: when offices are closed from Kaliningrad to Vladivostok.
+RUNS_AT = {"connector_project.operations.tasks.purge": time(20, 30)}
 # The task that notices a dead default cluster must not run on that cluster.
 FAST_QUEUE_TASKS = {"connector_project.operations.tasks.evaluate_alerts_fallback"}
 
@@ -39,5 +43,13 @@ def apply(**_signal: Any) -> None:
         )
         if is_new or (schedule.minutes, schedule.cluster) != (minutes, cluster):
             schedule.minutes, schedule.cluster = minutes, cluster
-            schedule.next_run = timezone.now() + timedelta(seconds=5)
+            schedule.next_run = _first_run(func, now=timezone.now())
             schedule.save()
+
+
+def _first_run(func: str, *, now: datetime) -> datetime:
+    at = RUNS_AT.get(func)
+    if at is None:
+        return now + timedelta(seconds=5)
+    today = now.replace(hour=at.hour, minute=at.minute, second=0, microsecond=0)
+    return today if today > now else today + timedelta(days=1)

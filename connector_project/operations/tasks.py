@@ -1,5 +1,6 @@
 """Tasks and schedules of this app: load the rows, make one call."""
 
+from django.core import management
 from django.db import transaction
 from django.utils import timezone
 
@@ -7,12 +8,16 @@ from connector_project.core import workers
 from connector_project.core.task_queue import enqueue
 from connector_project.operations.alerts import delivery, evaluate, traffic_profile
 from connector_project.operations.checks import runner
+from connector_project.operations.erasure import run as erasure
 from connector_project.operations.onboarding import activation, offboarding
+from connector_project.operations.retention import purge as retention
 from connector_project.operations.sign_in import limits
 from crm import popups
 from telephony.webhooks import process
 from tenants.models import Tenant
 
+PURGE = "connector_project.operations.tasks.purge"
+PURGE_SLICE_SECONDS = 60.0  # the queue kills tasks that run longer than it allows
 DELETE_OFFBOARDED = "connector_project.operations.tasks.delete_offboarded_data"
 
 
@@ -39,8 +44,9 @@ def run_checks_all() -> None:
 
 
 def enqueue_due_work() -> None:
-    """Every minute: enqueue activations whose queue entry was lost or whose worker died."""
+    """Every minute: enqueue activations and erasures whose queue entry was lost or whose worker died."""
     activation.resume_pending(now=timezone.now())
+    erasure.resume_due(now=timezone.now())
 
 
 def evaluate_alerts() -> None:
@@ -80,6 +86,23 @@ def delete_offboarded_data() -> None:
 def delete_sign_in_attempts() -> None:
     """Once a day: delete the failed sign-ins that count no more."""
     limits.delete_expired(now=timezone.now())
+
+
+def purge() -> None:
+    """Every night: delete the rows whose term is over, in slices."""
+    if not retention.run(now=timezone.now(), seconds=PURGE_SLICE_SECONDS).is_complete:
+        with transaction.atomic():
+            enqueue(PURGE)
+
+
+def erase_number(erasure_id: int) -> None:
+    """Run an erasure, in slices."""
+    erasure.run(erasure_id, now=timezone.now(), seconds=erasure.SLICE_SECONDS)
+
+
+def clear_sessions() -> None:
+    """Once a day: delete expired sessions."""
+    management.call_command("clearsessions")
 
 
 def _tenant(pk: int) -> Tenant:

@@ -44,6 +44,7 @@ class Command(LeasedJob):
         ECHO = "ECHO", _("Echo of a status that we set.")
         SUPERSEDED = "SUPERSEDED", _("Replaced by a newer status.")
         NOT_REPEATED = "NOT_REPEATED", _("UIS may have started the call, so it was not retried.")
+        ERASED = "ERASED", _("The number was erased.")
         UIS_REFUSED = "UIS_REFUSED", _("UIS rejected the request.")
         UIS_DENIED = "UIS_DENIED", _("UIS denies access, or the key lacks a permission.")
         UIS_UNAVAILABLE = "UIS_UNAVAILABLE", _("UIS is unavailable.")
@@ -70,6 +71,7 @@ class Command(LeasedJob):
         ordering = ("-received_at", "-pk")
         indexes = [
             models.Index(fields=["tenant", "kind", "-received_at"], name="command_newest"),
+            models.Index(fields=["tenant", "received_at"], name="command_of_tenant"),
             models.Index(
                 fields=["next_attempt_at"], name="command_open", condition=models.Q(next_attempt_at__isnull=False)
             ),

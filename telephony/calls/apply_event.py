@@ -21,7 +21,7 @@ def apply_event(tenant: Tenant, event: CallEvent, *, now: datetime) -> bool:
     A call gets its row when it ends; earlier events are read from the stored notifications then.
     """
     call = Call.objects.locked(tenant, event.session_id)
-    if call is None and not isinstance(event, EndedEvent):
+    if (call is None and not isinstance(event, EndedEvent)) or (call is not None and call.is_erased):
         return False
     earlier = sources.events_by_session(tenant, [event.session_id])[event.session_id]
     if call is None:

@@ -25,6 +25,8 @@ CallAction = Callable[[Call], bool]
 
 def may_retry(call: Call, *, now: datetime) -> bool:
     """Whether a retry makes sense: a skipped call is evaluated again, a claimed one is left alone."""
+    if call.is_erased:
+        return False
     if call.state == State.SKIPPED or (call.failed_at and call.state in steps.TASKS):
         return True
     return call.state in steps.TASKS and call.state != State.DEBOUNCING and not is_claimed(call, now=now)

@@ -14,6 +14,7 @@ from telephony.calls.sources import Sources, StaffDirectory
 from telephony.calls.steps import Moved
 from telephony.models import Call, FailureReason, Notification, State, Step
 from telephony.uis.types import CallEvent, EndedEvent
+from tenants import erased_numbers
 from tenants.models import Employee, Tenant, TransferRules
 from tenants.transfer_rules import RuleSet, SkipReason
 
@@ -90,9 +91,10 @@ def owner_rules(batch: Sequence[Call]) -> dict[int, dict[str, Any]]:
 def apply_resolution(call: Call, resolution: CallResolution, *, owner: Employee | None) -> dict[str, Any]:
     """Set on the call, without saving, what the evidence says; return the fields set."""
     started_at = resolution.started_at or call.started_at
+    is_erased = erased_numbers.is_erased(call.tenant, resolution.contact, began_at=started_at)
     changes = {
         "direction": resolution.direction,
-        "contact": resolution.contact,
+        "contact": "" if is_erased else resolution.contact,
         "number": resolution.number,
         "source": resolution.source,
         "command_external_id": resolution.external_id,
@@ -164,12 +166,18 @@ def next_state_after_legs(call: Call, rules: TransferRules) -> State:
 
 
 def _evaluate(call: Call, reported: EndedEvent, known: Sources, *, now: datetime) -> None:
-    """Evaluate a call found in UIS's report; the report row joins the evidence."""
+    """Evaluate a call found in UIS's report; the report row joins the evidence.
+
+    Of a call whose number was erased since it began there is only a row that says so.
+    """
+    if erased_numbers.is_erased(call.tenant, reported.contact, began_at=reported.started_at or reported.happened_at):
+        call.is_erased, call.skip_reason = True, SkipReason.ERASED
+        return call.move_to(State.SKIPPED, now=now)
     call.uis_snapshot = dump(UisSnapshot(row=reported))
     resolution, owner = known.resolve(call)
     changes = apply_resolution(call, resolution, owner=owner)
     outcome = _next(call, resolution, call.tenant.rules.rule_set(), changes=changes, now=now)
-    steps.apply(call, outcome, now=now)
+    return steps.apply(call, outcome, now=now)
 
 
 def _next(

@@ -61,6 +61,8 @@ def find_news(
 
 def _may_change(call: Call) -> bool:
     """Whether more evidence can change a done call: not what a person skipped, and not an upload that is right."""
+    if call.is_erased:
+        return False
     if call.state == State.UPLOADED:
         return call.is_missed
     return call.state == State.SKIPPED and call.skip_reason != SkipReason.MANUAL

@@ -1,6 +1,7 @@
 """The AccessLogEntry model: who saw or searched for a full phone number, played a recording, read by an API key."""
 
 from django.conf import settings
+from django.contrib import admin
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
@@ -25,7 +26,9 @@ class AccessLogEntry(models.Model):
     kind = models.CharField(_("what"), max_length=24, choices=Kind.as_choices, default=Kind.RECORDING)
     # A search, or a staff key, concerns no single tenant; neither has a call.
     tenant = models.ForeignKey(Tenant, models.CASCADE, null=True, related_name="access_log", verbose_name=_("client"))
-    call = models.ForeignKey(Call, models.CASCADE, null=True, related_name="access_log", verbose_name=_("call"))
+    # An entry is kept longer than its call; `session_id` is set when the call is purged.
+    call = models.ForeignKey(Call, models.SET_NULL, null=True, related_name="access_log", verbose_name=_("call"))
+    session_id = models.BigIntegerField(_("session"), null=True)
     at = models.DateTimeField(_("at"))
     last_at = models.DateTimeField(_("last request"))
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, verbose_name=_("by"))
@@ -51,4 +54,10 @@ class AccessLogEntry(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.call or self.detail} {self.username or self.address}".strip()
+        return f"{self.session or self.detail} {self.username or self.address}".strip()
+
+    @property
+    @admin.display(description=_("call"))
+    def session(self) -> str:
+        """The session of the call, which may be purged already."""
+        return str(self.call or self.session_id or "")

@@ -58,6 +58,7 @@ class Call(RetriedJob):
     is_low_priority = models.BooleanField(_("low priority"), default=False)  # found late, or delayed by an outage
     report_date = models.DateField(_("report date"), null=True)  # in the client's time zone
 
+    is_erased = models.BooleanField(default=False, editable=False)  # what is told of it later is ignored
     skip_reason = models.CharField(_("rule"), max_length=20, choices=SkipReason.as_choices, blank=True)
     uploaded_at = models.DateTimeField(_("uploaded"), null=True)
 
@@ -181,7 +182,7 @@ PIPELINE_FIELDS = [
     *["next_attempt_at", "claim_token", "claimed_by", "lost_leases"],
     *["direction", "contact", "number", "source", "command_external_id", "is_internal", "is_lost", "result"],
     *["talk_seconds", "wait_seconds", "started_at", "ended_at", "rung_employee_ids"],
-    *["employee_id", "crm_user_id", "uis_snapshot", "recording_url", "has_legs", "skip_reason"],
+    *["employee_id", "crm_user_id", "uis_snapshot", "recording_url", "has_legs", "skip_reason", "is_erased"],
 ]
 
 

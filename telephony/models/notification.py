@@ -83,6 +83,7 @@ class Notification(LeasedJob):
         CRM_FAILED = "CRM_FAILED", _("the CRM did not accept the pop-up")
         INTERNAL_ERROR = "INTERNAL_ERROR", _("internal error: tell the developers of the connector")
         NOTHING_TO_DO = "NOTHING_TO_DO", _("nothing to do")
+        ERASED = "ERASED", _("the number was erased")
         SUPERSEDED = "SUPERSEDED", _("no longer used: the call had many more, and UIS's report decides")
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="notifications", verbose_name=_("client"))
@@ -130,6 +131,12 @@ class Notification(LeasedJob):
             models.Index(fields=["-received_at", "-id"], name="notification_newest"),
             models.Index(fields=["tenant", "-received_at"], name="notification_of_tenant"),
             models.Index(fields=["tenant", "event", "-received_at"], name="notification_of_event"),
+            # What still has its raw text, for the purge.
+            models.Index(
+                fields=["tenant", "received_at"],
+                name="notification_with_payload",
+                condition=~models.Q(query="", body=""),
+            ),
             models.Index(
                 fields=["tenant", "event_in_url", "reason", "-received_at"],
                 name="notification_unreadable",

@@ -228,6 +228,7 @@ def _known(tenant: Tenant, sessions: Collection[int]) -> list[Call]:
         "talk_seconds",
         "is_lost",
         "has_legs",
+        "is_erased",
     )
     rows = list(Call.objects.filter(tenant=tenant, session_id__in=sessions).only(*fields, "started_at"))
     for call in rows:

@@ -63,6 +63,8 @@ def _may_change(call: Call, row: EndedEvent) -> bool:
 
     The CRM accepts no correction, and an open call fetches what it needs: for both only an unknown talk matters.
     """
+    if call.is_erased:
+        return False
     found = find_differences(_facts(call), row)
     if call.state == State.SKIPPED:
         return bool(found) and call.skip_reason != SkipReason.MANUAL

@@ -5,6 +5,7 @@ from tenants.models.audit_log import AuditLogEntry
 from tenants.models.check_run import CheckRun
 from tenants.models.connections import OLD_HOOK_LIFETIME, Connection, CrmConnection, UisConnection
 from tenants.models.directory import CrmUser, Employee, UisStatus, VirtualNumber
+from tenants.models.erasure_key import ErasureKey
 from tenants.models.remote_list import RemoteList
 from tenants.models.rules import TransferRules
 from tenants.models.second_factor import RecoveryCode, TotpDevice
@@ -21,6 +22,7 @@ __all__ = [
     "CrmConnection",
     "CrmUser",
     "Employee",
+    "ErasureKey",
     "RecoveryCode",
     "RemoteList",
     "Tenant",

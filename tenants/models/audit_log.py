@@ -59,6 +59,7 @@ class AuditLogEntry(models.Model):
         SECOND_FACTOR_RESET = "SECOND_FACTOR_RESET", _("second factor reset")
         RECOVERY_CODES_RENEWED = "RECOVERY_CODES_RENEWED", _("new recovery codes")
         RECOVERY_CODE_USED = "RECOVERY_CODE_USED", _("recovery code used")
+        NUMBER_ERASED = "NUMBER_ERASED", _("number erased")
 
     # Entries outlive their tenant, so that it stays known who deleted the tenant and when.
     tenant = models.ForeignKey(Tenant, models.SET_NULL, null=True, related_name="audit_log", verbose_name=_("client"))

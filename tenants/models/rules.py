@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import phone_numbers
 from connector_project.core.choices import Choices
+from tenants import erased_numbers
 from tenants.models.directory import Employee, VirtualNumber
 from tenants.models.tenant import Tenant
 from tenants.transfer_rules import Filter, RuleSet, Selection
@@ -116,10 +117,13 @@ class TransferRules(models.Model):
         return {uis: crm for crm, uis in self._uis_statuses.items()}.get(uis_status, "busy")
 
     def _contacts(self) -> frozenset[object]:
-        numbers = (
-            phone_numbers.normalise(line, is_russian=self.tenant.uis.is_russian) for line in self.contacts.splitlines()
-        )
-        return frozenset(number for number in numbers if number)
+        lines = [line.strip() for line in self.contacts.splitlines()]
+        numbers = {
+            line if erased_numbers.is_token(line) else phone_numbers.normalise(line, is_russian=is_russian)
+            for is_russian in [self.tenant.uis.is_russian]
+            for line in lines
+        }
+        return erased_numbers.ContactList.create(self.tenant_id, numbers - {""})
 
 
 def _selection(mode: str, chosen: models.Manager[VirtualNumber] | models.Manager[Employee], field: str) -> Selection:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
@@ -15,6 +16,7 @@ from connector_project.core.business_hours import BusinessHours
 from connector_project.core.encrypted_fields import EncryptedTextField
 from connector_project.core.secret_tokens import DigestField, generate_token, lost
 from connector_project.core.task_queue import enqueue
+from tenants import retention
 
 ACTIVATION_LINK_LIFETIME = timedelta(days=14)
 
@@ -98,6 +100,26 @@ class Tenant(models.Model):
         default=30,
         help_text=_("Older calls are not uploaded. After disconnecting, data is deleted when this time is over."),
     )
+    # Shorter terms than those of the installation; `tenants.retention` decides.
+    retention_payload_days = models.PositiveSmallIntegerField(
+        _("raw notifications, days"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("Then the texts that UIS sent are deleted; what was read from them stays as long as the call."),
+    )
+    retention_calls_days = models.PositiveSmallIntegerField(
+        _("calls, days"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("Then a finished call is deleted with all that belongs to it; our recording link ends with it."),
+    )
+    retention_logs_days = models.PositiveSmallIntegerField(
+        _("audit and access log, days"), null=True, blank=True, validators=[MinValueValidator(1)]
+    )
+    # When which numbers were erased, by their token: events of earlier calls must not bring them back.
+    erased_numbers = models.JSONField(default=dict, editable=False)
     offboarded_at = models.DateTimeField(_("disconnected"), null=True, blank=True, editable=False)
     # Our recording links issued up to this moment do not work.
     recording_links_revoked_at = models.DateTimeField(
@@ -130,8 +152,12 @@ class Tenant(models.Model):
         return self.activated_at is not None and not self.is_paused and self.offboarded_at is None
 
     def upload_window_start(self, *, now: datetime) -> datetime:
-        """Return the start of the upload window: older calls are not uploaded. Zero days count as one."""
-        return now - timedelta(days=max(self.upload_window_days, 1))
+        """Return the start of the upload window: older calls are not uploaded. Zero days count as one.
+
+        What is older than the retention of calls is never uploaded: its row may be gone already.
+        """
+        window = now - timedelta(days=max(self.upload_window_days, 1))
+        return max(window, retention.kept_since(self, retention.Term.CALLS, now=now))
 
     def pause(self) -> None:
         """Store events, send nothing."""

@@ -8,10 +8,10 @@ from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from tenants.models.tenant import Tenant
-from django.utils.crypto import salted_hmac
 
 
 class User(AbstractUser):  # type: ignore[django-manager-missing]  # django-otp has no types

@@ -12,7 +12,13 @@ from tenants.transfer_rules import SkipReason
 
 SUPPORT = Path("docs/support.md").read_text(encoding="utf-8")
 # A setting of the client or no setting at all decides by these; POPUP_OFF concerns pop-ups only.
-WITHOUT_A_RULE = {SkipReason.EXPIRED, SkipReason.HIDDEN_NUMBER, SkipReason.MANUAL, SkipReason.POPUP_OFF}
+WITHOUT_A_RULE = {
+    SkipReason.EXPIRED,
+    SkipReason.HIDDEN_NUMBER,
+    SkipReason.MANUAL,
+    SkipReason.POPUP_OFF,
+    SkipReason.ERASED,
+}
 
 
 @pytest.mark.parametrize("reason", sorted(set(SkipReason) - WITHOUT_A_RULE))

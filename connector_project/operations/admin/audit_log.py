@@ -51,10 +51,10 @@ class AccessLogAdmin(ReadOnlyAdmin):
     """One row per view of a full number or of a recording, per search for a number, and per API key and day."""
 
     keyset_field = "at"
-    columns = ("actor", "kind", "call", "detail", "count", "tenant")
+    columns = ("actor", "kind", "session", "detail", "count", "tenant")
     list_display = (short_column(AccessLogEntry, "at", names_clock=True), *columns)
     list_filter = ("kind", ("user", admin.RelatedOnlyFieldListFilter))
-    search_fields = ("=call__session_id", "=username")
+    search_fields = ("=call__session_id", "=session_id", "=username")
     list_select_related = ("user", "tenant", "call", "api_key")
     fields = readonly_fields = (*full_fields(AccessLogEntry, "at", "last_at"), *columns)
 

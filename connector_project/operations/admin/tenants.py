@@ -35,7 +35,7 @@ from connector_project.operations.admin.tenant_inlines import (
 )
 from connector_project.operations.tenant_status import StatusReport
 from crm import outdated_modules
-from tenants import audit, audit_forms, datetime_display, visibility
+from tenants import audit, audit_forms, datetime_display, retention, visibility
 from tenants.forms import TenantForm
 from tenants.models import ACTIVATION_LINK_LIFETIME, AuditLogEntry, Tenant, TransferRules
 from tenants.onboarding import free_slug
@@ -80,6 +80,17 @@ class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixi
         (
             _("Business hours and upload window"),
             {"fields": ("time_zone", ("opens_at", "closes_at", "works_weekends"), "upload_window_days")},
+        ),
+        (
+            _("Retention"),
+            {
+                "fields": (retention.FIELDS,),
+                "classes": ("collapse",),
+                "description": _(
+                    "How long this client's data is kept. If empty, as long as in the whole installation: a client may "
+                    "have shorter terms only. What is not finished is never deleted."
+                ),
+            },
         ),
         (_("Lifecycle"), {"fields": (times,), "classes": ("collapse",)}),
     )

@@ -1,6 +1,5 @@
 """What an explanation is made of: the rows it reads, its parts, and what its reader may see."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,7 +10,7 @@ from typing import Any, Literal, Self
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from connector_project.core import phone_numbers, redaction, secret_redaction
+from connector_project.core import phone_numbers, phone_texts, redaction, secret_redaction
 from connector_project.core.check_results import Responsible, Text
 from connector_project.core.untrusted_input import parse_id
 from connector_project.operations.explain import labels
@@ -27,7 +26,6 @@ Reason = Notification.Reason
 # An unreadable notification this close to a call may belong to it.
 BEFORE, AFTER = timedelta(minutes=1), timedelta(minutes=10)
 UNREADABLE_SHOWN = 20
-LOCAL = 10  # digits after the country code of Russia, which people also write as 8 or omit
 SLOW_MS = 1000  # slower than this, the customer speaks before the pop-up is shown
 POPUP_EVENTS = {Event.WAITING, Event.OUTGOING}
 # A pop-up that was no longer needed is no fault.
@@ -119,9 +117,7 @@ class Redactor:
         """Return a redactor that also masks this customer's number in texts, in any spelling."""
         if self.is_unmasked or phone_numbers.mask(number) == number:
             return self
-        # A remaining country code reveals nothing.
-        spellings = re.compile(r"[\s().-]*".join(map(re.escape, number[-LOCAL:])))
-        mask = f"***{number[-4:]}"
+        spellings, mask = phone_texts.spellings(number), f"***{number[-4:]}"
         return replace(self, text=lambda text: spellings.sub(mask, self.text(text)))
 
 

@@ -1,0 +1,1 @@
+"""Erasure of one phone number from every row of a client."""

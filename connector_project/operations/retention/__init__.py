@@ -1,0 +1,1 @@
+"""How long rows are kept, and the purge of those whose term is over."""

@@ -1,0 +1,343 @@
+"""Erasure of one number: planted in every text column of the schema in every form, and gone from the whole database."""
+
+import itertools
+import json
+from datetime import timedelta
+from urllib.parse import unquote
+
+import pytest
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.core.management import CommandError, call_command
+from django.db import connection, models
+from django.utils import timezone
+
+from connector_project.core import phone_numbers
+from connector_project.core.encrypted_fields import EncryptedTextField
+from connector_project.operations.erasure import columns, run
+from connector_project.operations.erasure.values import Number, erase_json, erase_list, erase_text
+from connector_project.operations.models import Erasure
+from crm.models import Command, Popup
+from telephony.models import Call
+from telephony.reconciliation import compare
+from tenants import erased_numbers
+from tenants.models import AuditLogEntry, ErasureKey, Tenant, TransferRules
+from tests import task_queue
+from tests.conftest import CONTACT, IVAN, NUMBER
+
+pytestmark = pytest.mark.sql
+OTHER = "79990000002"
+FORMS = [
+    *("+79990000001", "8 (999) 000-00-01", "7999 000 00 01", "%2B79990000001", "%2B7%20999%20000-00-01", "79990000001"),
+    *("8.999.000.00.01", '{"phone":"+7 999 000-00-01"}', "tel:+7-999-000-00-01", "\\u002b79990000001", "9990000001"),
+    *("+7\u00a0999\u2011000\u201100\u201101", "８９９９００００００１", "wa.me/79990000001 and ext79990000001"),
+]
+SENTENCE = "Please " + ", ".join(f"call {form} today" for form in FORMS)
+# Secrets and tokens; what an erasure itself stores.
+NOT_PLANTED = {
+    *("tenants_tenant.slug", "tenants_tenant.erased_numbers", "tenants_erasurekey.key", "operations_erasure.number"),
+    *("tenants_crmconnection.key", "tenants_crmconnection.client_id", "tenants_uisconnection.access_token"),
+    *(
+        "operations_erasure.token",
+        "operations_erasure.position",
+        "operations_erasure.erased",
+        "operations_erasure.state",
+        "operations_erasure.claimed_by",
+    ),
+}
+TEXTS = (models.CharField, models.TextField)
+
+
+def holds(value):
+    """Whether a value of the database holds the number, by its digits alone."""
+    text = unquote(str(value)).replace("\\u002b", "+").replace("\\u00a0", "").replace("\\u2011", "")
+    return CONTACT[1:] in phone_numbers.ascii_digits(text)
+
+
+def planted(field, turn):
+    """Return a value with the number that the column can hold, unlike those of other turns."""
+    longest = field.max_length if isinstance(field, models.CharField) else None
+    if longest is None or longest > len(SENTENCE) + 3:
+        return f"{SENTENCE} {turn}"
+    fitting = [form for form in FORMS if len(form) + 3 <= longest]
+    return f"{fitting[turn % len(fitting)]} {turn}" if fitting else f"x{turn}"
+
+
+def build(model, tenant, turn, counter):
+    """Create a row of any model, with the number in each of its texts."""
+    values = {field.name: value_of(field, tenant, turn, counter) for field in model._meta.concrete_fields}
+    given = {name: value for name, value in values.items() if value is not models.NOT_PROVIDED}
+    return model._base_manager.bulk_create([model(**given)])[0]
+
+
+def value_of(field, tenant, turn, counter):
+    if isinstance(field, TEXTS) or columns.is_pickled(field):
+        return planted(field, turn)
+    if isinstance(field, models.JSONField):
+        return {"a": [FORMS, SENTENCE], FORMS[turn % len(FORMS)]: {"n": int(CONTACT)}}
+    if isinstance(field, models.ForeignKey):
+        return None if field.null and field.name != "tenant" else related(field, tenant, counter)
+    if field.null or field.has_default() or isinstance(field, models.AutoField):
+        return models.NOT_PROVIDED
+    if isinstance(field, models.DateTimeField):
+        return timezone.now()
+    if isinstance(field, models.DateField):
+        return timezone.now().date() + timedelta(days=next(counter))
+    return next(counter) if isinstance(field, models.IntegerField) else models.NOT_PROVIDED
+
+
+def related(field, tenant, counter):
+    target = field.related_model
+    if target is Tenant:
+        return tenant
+    path = columns._path_to_tenant(target)
+    rows = target._base_manager.filter(**{path: tenant.pk}) if path else target._base_manager.all()
+    return rows.order_by("-pk").first() or build(target, tenant, 0, counter)
+
+
+def plant(tenant):
+    """Plant the number in every table of the schema; return the tables."""
+    counter = itertools.count(5000)
+    found = list(columns.tables())
+    for table in found:
+        is_single = any(
+            isinstance(field, models.OneToOneField) for field in table.model._meta.concrete_fields
+        ) or table.model in {Tenant, Session}
+        row = table.rows(tenant).first() if is_single and table.model is not Session else None
+        if row is not None:
+            texts = [
+                one
+                for one in table.fields
+                if one.name not in {"slug", "key", "access_token", "client_id", "erased_numbers"}
+            ]
+            values = {one.name: value_of(one, tenant, 0, counter) for one in texts}
+            table.model._base_manager.filter(pk=row.pk).update(**values)
+        elif table.model not in {Erasure, ErasureKey}:
+            for turn in range(1 if is_single else len(FORMS)):
+                build(table.model, tenant, turn, counter)
+    return found
+
+
+def remaining(tenant):
+    """Dump the whole database; return the columns that hold the number, also what is encrypted."""
+    found = set()
+    with connection.cursor() as cursor:
+        for name in connection.introspection.table_names(cursor):
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(name)}")  # noqa: S608 -- names of the schema
+            labels = [column[0] for column in cursor.description]
+            for row in cursor.fetchall():
+                found |= {f"{name}.{label}" for label, value in zip(labels, row, strict=True) if holds(value)}
+    for table in columns.tables():
+        for row in table.rows(tenant):
+            encoded = [one for one in table.fields if isinstance(one, EncryptedTextField) or columns.is_pickled(one)]
+            found |= {f"{table.name}.{field.name}" for field in encoded if holds(getattr(row, field.name))}
+    return found - {"operations_erasure.number"}  # encrypted, until the second search
+
+
+@pytest.fixture
+def erase(capsys):
+    """Run the command; return what it prints."""
+
+    def erase(number=CONTACT, *options):
+        call_command("erase_number", "--tenant", "romashka", number, *options)
+        return json.loads(capsys.readouterr().out)
+
+    return erase
+
+
+@pytest.mark.slow
+def test_number_is_erased_from_every_text_column_of_the_schema(tenant, erase):
+    tables = plant(tenant)
+    before = remaining(tenant)
+    missing = {
+        f"{table.name}.{field.column}"
+        for table in tables
+        for field in table.fields
+        if f"{table.name}.{field.column}" not in before and (getattr(field, "max_length", None) or 99) > 14
+    }
+    assert missing == NOT_PLANTED
+    counts = {table.name: table.model._base_manager.count() for table in tables}
+    printed = erase("+7 (999) 000-00-01")
+    Erasure.objects.update(next_attempt_at=timezone.now())
+    run.run(Erasure.objects.get().pk, now=timezone.now())
+    assert remaining(tenant) == set()
+    assert (printed["tenant"], set(printed["erased"]) <= {table.name for table in tables}) == ("romashka", True)
+    after = {table.name: table.model._base_manager.count() for table in tables}
+    changed = {name for name in counts if counts[name] != after[name]}
+    assert changed <= {"operations_erasure", "tenants_auditlogentry", "tenants_erasurekey"}
+    assert erase()["erased"] == {}
+
+
+def test_dry_run_changes_nothing_and_counts_the_same(tenant, erase, notify, pbx):
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    counted = erase(CONTACT, "--dry-run")["erased"]
+    assert remaining(tenant)
+    assert not AuditLogEntry.objects.filter(action="NUMBER_ERASED").exists()
+    assert erase()["erased"] == counted
+    assert set(counted) >= {"telephony_call", "telephony_notification"}
+
+
+def test_another_number_and_another_client_are_untouched(tenant, twin, erase, notify, client, pbx, twin_pbx):
+    for account, owner in ((pbx, tenant), (twin_pbx, twin)):
+        for contact in (CONTACT, OTHER):
+            body = account.call(contact=contact, number=NUMBER, rings=[IVAN]).notification("lost_call")
+            client.post(f"/hooks/uis/{owner.uis.hook}/", body, content_type="application/json")
+    task_queue.drain()
+    erase()
+    assert sorted(tenant.calls.values_list("contact", flat=True)) == ["", OTHER]
+    assert sorted(twin.calls.values_list("contact", flat=True)) == [CONTACT, OTHER]
+    assert twin.notifications.filter(body__contains=CONTACT).count() == 1
+    assert not AuditLogEntry.objects.filter(tenant=twin, action="NUMBER_ERASED").exists()
+
+
+def test_audit_log_has_only_a_token(tenant, erase):
+    erase()
+    entry = AuditLogEntry.objects.get(action="NUMBER_ERASED")
+    assert erased_numbers.is_token(entry.new)
+    assert CONTACT[-4:] not in f"{entry.old}{entry.object_repr}{entry.field}"
+
+
+def test_rule_goes_on_to_work_with_the_token(tenant, erase, notify, pbx, crm):
+    TransferRules.objects.filter(tenant=tenant).update(contact_filter="EXCEPT", contacts=f"8 999 000-00-01\n+{OTHER}")
+    erase()
+    rules = TransferRules.objects.get(tenant=tenant)
+    token, other = rules.contacts.splitlines()
+    assert (erased_numbers.is_token(token), other) == (True, f"+{OTHER}")
+    for contact in (CONTACT, OTHER, "79990000003"):
+        notify(pbx.call(contact=contact, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    assert [call["phone"] for call in crm.calls] == ["+79990000003"]
+    assert set(tenant.calls.values_list("skip_reason", flat=True)) == {"CONTACT", ""}
+
+
+def test_token_survives_the_rotation_of_keys(tenant, settings, capsys):
+    before = erased_numbers.token(tenant.pk, CONTACT)
+    new = "bmV3LW5ldy1uZXctbmV3LW5ldy1uZXctbmV3LW5ldy0="
+    settings.FIELD_ENCRYPTION_KEYS = [new, *settings.FIELD_ENCRYPTION_KEYS]
+    settings.SECRET_KEY = "another"
+    call_command("reencrypt_keys")
+    settings.FIELD_ENCRYPTION_KEYS = [new]
+    assert erased_numbers.token(tenant.pk, CONTACT) == before
+
+
+def test_open_call_is_skipped_and_its_upload_brings_nothing_back(tenant, erase, notify, pbx, crm, monkeypatch, later):
+    from crm.retailcrm.client import RetailCrmClient
+
+    real, done = RetailCrmClient.upload_calls, []
+
+    def upload(self, *args, **kwargs):
+        if not done:
+            done.append(erase())
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(RetailCrmClient, "upload_calls", upload)
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    later(timedelta(minutes=10))
+    assert done
+    assert remaining(tenant) == set()
+    call = Call.objects.get()
+    assert (call.state, call.skip_reason, call.contact) == ("SKIPPED", "ERASED", "")
+
+
+def test_late_notifications_and_the_report_bring_nothing_back(tenant, erase, notify, pbx, crm, later):
+    at = timezone.now() - timedelta(minutes=20)
+    call = pbx.call(contact=CONTACT, number=NUMBER, started_at=at, rings=[IVAN], talks=[(IVAN, 20)])
+    unknown = pbx.call(contact=CONTACT, number=NUMBER, started_at=at, rings=[IVAN])
+    notify(call.notification("waiting", employee_id=IVAN), call.notification("call_end"))
+    erase()
+    assert remaining(tenant) == set()
+    notify(call.notification("talk_finished"), unknown.notification("call_end"))
+    compare.reconcile(tenant_now(tenant), since=at - timedelta(hours=1), till=timezone.now(), now=timezone.now())
+    later(timedelta(minutes=10))
+    assert remaining(tenant) == set()
+    assert {(row.contact, row.is_erased) for row in Call.objects.all()} == {("", True)}
+    assert Call.objects.count() == 2
+    assert len(crm.calls) == 1
+
+
+def tenant_now(tenant):
+    return Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk)
+
+
+def test_person_who_calls_again_is_a_new_contact(tenant, erase, notify, pbx, crm, later):
+    erase()
+    later(timedelta(minutes=10))
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    assert [call["phone"] for call in crm.calls] == [f"+{CONTACT}"]
+
+
+def test_click_that_waits_is_ended(tenant, erase):
+    now = timezone.now()
+    waiting = Command.objects.create(
+        tenant=tenant,
+        kind="MAKE_CALL",
+        received_at=now,
+        contact=CONTACT,
+        params={"phone": f"+{CONTACT}"},
+        next_attempt_at=now,
+    )
+    erase()
+    waiting.refresh_from_db()
+    assert (waiting.state, waiting.reason, waiting.params, waiting.contact) == ("FAILED", "ERASED", {"phone": ""}, "")
+    assert waiting.next_attempt_at is None
+
+
+def test_session_of_a_user_is_rewritten(tenant, erase):
+    store = SessionStore()
+    store["seen"], store["other"] = ["Number +7 999 000-00-01"], "kept"
+    store.save()
+    erase()
+    kept = SessionStore(store.session_key)
+    assert (kept["seen"], kept["other"]) == (["Number [erased]"], "kept")
+
+
+@pytest.mark.parametrize("number", ["101", "anonymous", "", f"+{NUMBER}"])
+def test_what_is_no_customers_number_is_refused(tenant, number):
+    with pytest.raises(CommandError) as refused:
+        call_command("erase_number", "--tenant", "romashka", "--", number)
+    assert refused.value.returncode == 2
+    assert not Erasure.objects.exists()
+
+
+def test_number_itself_is_deleted_with_the_second_search(tenant, erase, later, run_queue):
+    erase()
+    row = Erasure.objects.get()
+    assert (row.state, row.number) == ("CHECKING", CONTACT)
+    Popup.objects.create(  # written by a worker that began before
+        tenant=tenant,
+        session_id=1,
+        employee=tenant.employees.first(),
+        direction="in",
+        contact=CONTACT,
+        ringing_at=timezone.now(),
+        received_at=timezone.now(),
+        sent_at=timezone.now(),
+    )
+    later(timedelta(minutes=6))
+    run_queue()
+    row.refresh_from_db()
+    assert (row.state, row.number, row.next_attempt_at) == ("DONE", "", None)
+    assert Popup.objects.get().contact == ""
+
+
+def test_task_goes_on_where_it_stopped(tenant, notify, pbx, monkeypatch, run_queue):
+    for _call in range(3):
+        notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    monkeypatch.setattr(run, "BATCH", 1)
+    started = run.start(tenant, CONTACT, now=timezone.now())
+    slices = 0
+    while Erasure.objects.get().state == "RUNNING":
+        run.run(started.pk, now=timezone.now(), seconds=0.000001)
+        slices += 1
+    assert slices > 3
+    assert remaining(tenant) == set()
+    assert Erasure.objects.get().erased["telephony_call"] == 3
+
+
+def test_values_are_erased_as_values():
+    number = Number(CONTACT, token="erased:1", token_of=lambda _text: "x")
+    assert erase_text("+7 999 000-00-01", number) == ""
+    assert erase_text("Call 8 999 000-00-01!", number) == "Call [erased]!"
+    assert erase_list(f"{CONTACT}\n8 999 000 00 01\n{OTHER}", number) == f"erased:1\n{OTHER}"
+    assert erase_json({CONTACT: [int(CONTACT), {"a": f"x {CONTACT}"}, True, None, 1.5]}, number) == {
+        "": [None, {"a": "x [erased]"}, True, None, 1.5]
+    }
