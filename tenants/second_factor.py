@@ -73,8 +73,8 @@ def setup_url(device: TotpDevice) -> str:
 def confirm(user: Any, code: str, *, may_replace: bool, now: datetime) -> list[str] | Wrong | Paused:
     """Confirm the app that is being set up by its first code; return new recovery codes.
 
-    It replaces another app only if `may_replace`: knowing the password must not be enough for that. All sessions of this
-    person end.
+    It replaces another app only if `may_replace`: knowing the password must not be enough for that. All sessions of
+    this person end.
     """
     _lock(user)
     if not may_replace and find_device(user):
