@@ -60,7 +60,8 @@ def _refuse_sign_in(request: HttpRequest) -> HttpResponse | None:
     if request.method != "POST":
         return None
     password_hashing.refuse_if_full()
-    return limits.refuse_if_locked_out(request, request.POST.get("username", ""))
+    name = request.POST.get("username", "").replace("\0", "")  # PostgreSQL compares no NUL; the form refuses it.
+    return limits.refuse_if_locked_out(request, name)
 
 
 def _sign_in(request: HttpRequest, context: dict[str, Any]) -> HttpResponseBase:
