@@ -10,9 +10,12 @@ from urllib.parse import quote, urlencode
 from django.db import transaction
 from django.db.models import QuerySet
 
+from connector_project.core import logging
+from connector_project.core.encrypted_fields import UndecryptableText
 from tenants import staff_accounts
 from tenants.models import RecoveryCode, TotpDevice, User
 
+logger = logging.logger("connector.security")
 ISSUER = "UIS-retailCRM"
 RECOVERY_CODES = 10
 RECOVERY_LENGTH, GROUP = 16, 4
@@ -53,7 +56,10 @@ def find_device(user: Any) -> TotpDevice | None:
 
 def prepare(user: Any) -> TotpDevice:
     """Return the authenticator app that is being set up: the same one until it is confirmed."""
-    device: TotpDevice = TotpDevice.objects.get_or_create(user=user, confirmed=False)[0]
+    pending = TotpDevice.objects.filter(user=user, confirmed=False)
+    if any(isinstance(device.secret, UndecryptableText) for device in pending):
+        pending.delete()
+    device: TotpDevice = pending.get_or_create(user=user, confirmed=False)[0]
     return device
 
 
@@ -67,8 +73,8 @@ def setup_url(device: TotpDevice) -> str:
 def confirm(user: Any, code: str, *, may_replace: bool, now: datetime) -> list[str] | Wrong | Paused:
     """Confirm the app that is being set up by its first code; return new recovery codes.
 
-    It replaces another app only if `may_replace`: whoever knows no more than the password must not replace it. All
-    sessions of this person end.
+    It replaces another app only if `may_replace`: knowing the password must not be enough for that. All sessions of
+    this person end.
     """
     _lock(user)
     if not may_replace and find_device(user):
@@ -78,7 +84,7 @@ def confirm(user: Any, code: str, *, may_replace: bool, now: datetime) -> list[s
         return Wrong()
     if pause := _pause(device, now=now):
         return pause
-    if not device.verify_token(_compact(code), now=now):
+    if not _is_right(device, _compact(code), now=now):
         return Wrong()
     TotpDevice.objects.filter(user=user, confirmed=True).delete()
     device.confirmed, device.confirmed_at = True, now
@@ -99,7 +105,7 @@ def verify(user: Any, code: str, *, now: datetime) -> Verified | Wrong | Paused:
     if len(code) == RECOVERY_LENGTH and RecoveryCode.objects.filter(user=user, digest=_digest(code)).delete()[0]:
         device.throttle_reset()
         return Verified(device, by_recovery_code=True)
-    return Verified(device, by_recovery_code=False) if device.verify_token(code, now=now) else Wrong()
+    return Verified(device, by_recovery_code=False) if _is_right(device, code, now=now) else Wrong()
 
 
 @transaction.atomic
@@ -120,6 +126,13 @@ def reset(user: Any) -> bool:
     RecoveryCode.objects.filter(user=user).delete()
     staff_accounts.end_sessions(user)
     return had_app
+
+
+def _is_right(device: TotpDevice, code: str, *, now: datetime) -> bool:
+    if isinstance(device.secret, UndecryptableText):
+        logger.error("the secret of a second factor cannot be decrypted", user=device.user.get_username())
+        return False
+    return device.verify_token(code, now=now)
 
 
 def _pause(device: TotpDevice, *, now: datetime) -> Paused | None:

@@ -11,10 +11,12 @@ from structlog.contextvars import clear_contextvars
 from connector_project.core import logging
 from connector_project.core.body_limits import is_within, largest_body
 from connector_project.core.password_hashing import HashingBusy
+from connector_project.core.refusals import refuse
 from connector_project.core.transactions import is_conflict
 
 logger = logging.logger(__name__)
 security_logger = logging.logger("connector.security")
+BUSY_SECONDS = 5
 
 COUNTED_BY_VIEWS = "/hooks/"
 IS_LOCAL = "connector.is_local"
@@ -88,9 +90,7 @@ class BusyPasswordHashing:
         if not isinstance(exception, HashingBusy):
             return None
         security_logger.warning("password hashing is busy", address=request.META.get("REMOTE_ADDR", ""))
-        response = render(request, "429.html", status=429)
-        response.headers["Retry-After"] = "5"
-        return response
+        return refuse("429.html", retry_after_seconds=BUSY_SECONDS)
 
 
 class TrustedProxies:

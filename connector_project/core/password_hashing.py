@@ -35,6 +35,13 @@ def turn() -> Iterator[None]:
         _places.release()
 
 
+def refuse_if_full() -> None:
+    """Refuse a request before it costs anything if its password would not even wait. Raises HashingBusy."""
+    if not _places.acquire(blocking=False):
+        raise HashingBusy
+    _places.release()
+
+
 class LimitedPBKDF2PasswordHasher(PBKDF2PasswordHasher):
     """Django's hasher, whose every computation needs a turn: also that for a name that nobody has."""
 

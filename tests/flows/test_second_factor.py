@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -208,7 +209,20 @@ def test_secret_is_encrypted_in_its_row(device):
     assert len(device.secret) == 32
 
 
-def test_whoever_has_the_password_only_cannot_replace_the_app(client, device):
+def test_lost_encryption_key_leaves_recovery_codes_and_the_reset(client, device, settings):
+    code = second_factor.renew_recovery_codes(device.user)[0]
+    boris = create_user("boris", "Operator")
+    second_factor.prepare(boris)
+    right = code_of(device)
+    settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    client.force_login(device.user)
+    assert enter(client, right).status_code == 200
+    assert enter(client, code).status_code == 302
+    client.force_login(boris)
+    assert client.post(SET_UP, {"code": "123456"}).status_code == 200
+
+
+def test_password_alone_cannot_replace_the_app(client, device):
     enter_password(client)
     pending = second_factor.prepare(device.user)
     assert client.get(SET_UP)["Location"].startswith(VERIFY)

@@ -47,10 +47,9 @@ def record_refusal(action: Action, request: HttpRequest, name: str) -> None:
     audit.log(None, action, now=timezone.now(), target=target, field=audit.ADDRESS, new=address_of(request))
 
 
-def log_refused(request: HttpRequest, name: str) -> None:
+def log_refused(request: HttpRequest) -> None:
     """Log an attempt during a lockout; the audit log has the lockout itself, so that a flood does not fill it."""
-    is_known = User.objects.filter(username=name).exists()
-    logger.warning("refused_while_locked_out", user=name if is_known else "unknown", address=address_of(request))
+    logger.warning("refused_while_locked_out", address=address_of(request))
 
 
 def _plain(user: Any) -> User:

@@ -14,9 +14,9 @@ from axes.models import AccessAttempt
 from django.db import transaction
 from django.db.models import F, Q, Sum
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.utils import timezone
 
+from connector_project.core.refusals import refuse
 from connector_project.operations.sign_in import events
 
 PER_NAME_AND_ADDRESS = 5
@@ -47,7 +47,7 @@ class SignInLimits(AxesDatabaseHandler):  # type: ignore[misc]  # django-axes ha
         """Count a wrong password or code, and lock out at the limit."""
         name = str(credentials.get("username") or "")[:150]
         if request.axes_locked_out:
-            events.log_refused(request, name)
+            events.log_refused(request)
             return
         delete_expired(now=timezone.now())
         self._count(request.axes_ip_address, name)
@@ -87,13 +87,12 @@ def locking_address(request: HttpRequest) -> str | None:
     return str(address)
 
 
-def is_locked_out(request: HttpRequest, name: str) -> bool:
-    """Return whether this name and address must wait; then the answer becomes the page of a lockout."""
+def refuse_if_locked_out(request: HttpRequest, name: str) -> HttpResponse | None:
+    """Return the page of a lockout if this name and address must wait."""
     if AxesProxyHandler.is_allowed(request, {"username": name}):
-        return False
-    request.axes_locked_out = True  # type: ignore[attr-defined]
-    events.log_refused(request, name)
-    return True
+        return None
+    events.log_refused(request)
+    return lockout_page(request)
 
 
 def count_failure(request: HttpRequest, name: str) -> None:
@@ -113,7 +112,4 @@ def delete_expired(*, now: datetime) -> None:
 
 def lockout_page(request: HttpRequest, *_original: Any) -> HttpResponse:
     """Return what somebody sees who is locked out (AXES_LOCKOUT_CALLABLE)."""
-    seconds = int(get_cool_off(request).total_seconds())
-    page = render(request, "admin/sign_in/locked_out.html", {"minutes": seconds // 60}, status=429)
-    page.headers["Retry-After"] = str(seconds)
-    return page
+    return refuse("admin/sign_in/locked_out.html", retry_after_seconds=int(get_cool_off(request).total_seconds()))

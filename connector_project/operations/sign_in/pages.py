@@ -15,25 +15,27 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from connector_project.operations.sign_in import events, views
+from connector_project.core import password_hashing
+from connector_project.operations.sign_in import events, limits, views
 from connector_project.operations.sign_in.middleware import unverified_user
 from tenants import second_factor, staff_accounts
 from tenants.models import RecoveryCode
 
 Page = Callable[[HttpRequest, dict[str, Any]], HttpResponseBase]
+Refusal = Callable[[HttpRequest], HttpResponseBase | None]
 
 
 def urls(site: AdminSite) -> list[URLPattern]:
     """Return the pages: of anybody, then those of people who are signed in."""
 
-    def for_all(page: Page) -> Callable[..., HttpResponseBase]:
+    def for_all(page: Page, refuse: Refusal = lambda _request: None) -> Callable[..., HttpResponseBase]:
         @never_cache
         @sensitive_post_parameters()
         @csrf_protect
         @require_http_methods(["GET", "HEAD", "POST"])
         def view(request: HttpRequest) -> HttpResponseBase:
             request.current_app = site.name
-            return page(request, site.each_context(request))
+            return refuse(request) or page(request, site.each_context(request))
 
         return view
 
@@ -41,16 +43,25 @@ def urls(site: AdminSite) -> list[URLPattern]:
         return site.admin_view(for_all(page))
 
     return [
-        path("login/", for_all(_sign_in), name="login"),
+        path("login/", for_all(_sign_in, _refuse_sign_in), name="login"),
         path("logout/", require_POST(for_all(_sign_out)), name="logout"),
-        path("security/second-factor/", for_all(views.verify), name="second_factor"),
-        path("security/second-factor/set-up/", for_all(views.set_up), name="second_factor_setup"),
+        path("security/second-factor/", for_all(views.verify, views.refuse_code), name="second_factor"),
+        path("security/second-factor/set-up/", for_all(views.set_up, views.refuse_code), name="second_factor_setup"),
         path("security/", for_staff(_overview), name="security"),
         path("security/recovery-codes/", require_POST(for_staff(views.renew_recovery_codes)), name="recovery_codes"),
         path(
             "security/sign-out-everywhere/", require_POST(for_staff(_sign_out_everywhere)), name="sign_out_everywhere"
         ),
     ]
+
+
+def _refuse_sign_in(request: HttpRequest) -> HttpResponse | None:
+    """Refuse a password before the request costs anything. Raises HashingBusy."""
+    if request.method != "POST":
+        return None
+    password_hashing.refuse_if_full()
+    name = request.POST.get("username", "").replace("\0", "")  # PostgreSQL compares no NUL; the form refuses it.
+    return limits.refuse_if_locked_out(request, name)
 
 
 def _sign_in(request: HttpRequest, context: dict[str, Any]) -> HttpResponseBase:

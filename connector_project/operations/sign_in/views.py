@@ -59,7 +59,7 @@ def verify(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     if second_factor.find_device(user) is None:
         return redirect(reverse("admin:second_factor_setup", query={"next": next_page(request)}))
     form = CodeForm(request.POST or None)
-    if request.method == "POST" and not limits.is_locked_out(request, user.get_username()) and form.is_valid():
+    if request.method == "POST" and form.is_valid():
         now = timezone.now()
         result = second_factor.verify(user, form.cleaned_data["code"], now=now)
         if isinstance(result, second_factor.Verified):
@@ -81,7 +81,7 @@ def set_up(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     if second_factor.find_device(user) is not None and not may_replace:
         return redirect(reverse("admin:second_factor", query={"next": request.get_full_path()}))
     form = CodeForm(request.POST or None)
-    if request.method == "POST" and not limits.is_locked_out(request, user.get_username()) and form.is_valid():
+    if request.method == "POST" and form.is_valid():
         result = second_factor.confirm(user, form.cleaned_data["code"], may_replace=may_replace, now=now)
         if isinstance(result, list):
             return _finish_setup(request, user, result, context)
@@ -105,6 +105,12 @@ def renew_recovery_codes(request: HttpRequest, context: dict[str, Any]) -> HttpR
         return redirect(reverse("admin:second_factor", query={"next": reverse("admin:security")}))
     events.record(Action.RECOVERY_CODES_RENEWED, request, request.user)
     return _show_codes(request, second_factor.renew_recovery_codes(request.user), context)
+
+
+def refuse_code(request: HttpRequest) -> HttpResponse | None:
+    """Refuse a code from somebody who is locked out."""
+    user = _person(request)
+    return limits.refuse_if_locked_out(request, user.get_username()) if request.method == "POST" and user else None
 
 
 def next_page(request: HttpRequest) -> str:
