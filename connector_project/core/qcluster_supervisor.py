@@ -1,4 +1,4 @@
-"""How we run django-q2: tasks are run again after a deadlock, and a killed process restarts the whole pool.
+"""How we run django-q2: known tasks only, run again after a deadlock; a killed process restarts the whole pool.
 
 django-q2 replaces a dead process but keeps the old queue. A process killed while it waited on that queue still holds
 the queue's lock, so the cluster hangs without an error. After a kill the pool therefore restarts with new queues; the
@@ -15,17 +15,26 @@ import threading
 import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
+from typing import Any
 
+from django.db import DatabaseError, close_old_connections
+from django.db.models import F
 from django_q import cluster
+from django_q import monitor as monitor_module
 from django_q import worker as worker_module
 from django_q.conf import Conf
+from django_q.models import Schedule
 from django_q.queues import Queue
+from django_q.scheduler import scheduler
 
 from connector_project.core import logging
+from connector_project.core.task_list import TASKS
 from connector_project.core.transactions import run_again_on_conflict
 
 PR_SET_PDEATHSIG = 1
 IDLE = -1
+# A schedule of ours has the name of its function, and nothing to call or to pass.
+_PLAIN_SCHEDULE = {"name": F("func"), "hook": None, "args": None, "kwargs": None, "intended_date_kwarg": None}
 
 logger = logging.logger(__name__)
 
@@ -44,18 +53,44 @@ class TaskLocator:
     def locate(name: str) -> Callable[..., object] | None:
         """Return the function, run again if the database breaks its transaction off; None if there is none.
 
-        That repeats no remote request that must be made once: it is made behind a claim, which is not given twice.
+        Nothing is imported for a name that is not in the list of tasks. Running a task again repeats no remote request
+        that must be made once: it is made behind a claim, which is not given twice.
         """
+        if name not in TASKS:
+            logger.error("a task was refused", refused=repr(name), reason="not in the list of tasks")
+            return None
         found = pydoc.locate(name)
         if not callable(found):
             return None
         return functools.update_wrapper(functools.partial(run_again_on_conflict, found), found)
 
 
+def run_schedules(broker: Any = None) -> None:
+    """Take the place of django-q2's scheduler: remove the schedules that are none of ours, then run the others."""
+    try:
+        close_old_connections()
+        for schedule in Schedule.objects.exclude(func__in=TASKS, **_PLAIN_SCHEDULE):
+            logger.error("a schedule was refused", refused=repr(schedule.func), hook=repr(schedule.hook))
+            schedule.delete()
+    except DatabaseError:
+        logger.exception("the schedules were not read")
+    else:
+        scheduler(broker)
+
+
+def forget_result(_task: dict[str, Any], _broker: Any) -> None:
+    """Take the place of django-q2's `save_task`: our rows have the results, and failures are logged.
+
+    django-q2 would store pickles, which it loads again, and then call the task's hook and queue the rest of its chain.
+    """
+
+
 def install() -> None:
-    """Make django-q2 use our Sentinel and find tasks by our TaskLocator; workers are forked after this."""
+    """Put our parts in the place of django-q2's; its processes are forked after this."""
     cluster.Sentinel = Sentinel
+    cluster.scheduler = run_schedules
     worker_module.pydoc = TaskLocator
+    monitor_module.save_task = forget_result
 
 
 class Sentinel(cluster.Sentinel):  # type: ignore[misc]  # django-q2 has no types

@@ -7,7 +7,7 @@ from typing import Any
 from django_q.brokers import redis_broker
 
 from connector_project.core import redis_client
-from connector_project.core.task_queue import is_expired, name_of, unexpired
+from connector_project.core.task_queue import accepted, is_expired, runnable, task_name
 
 BATCH = 500
 # A name that is queued more rarely than this may have two entries at once.
@@ -41,7 +41,8 @@ class RedisBroker(redis_broker.Redis):  # type: ignore[misc]  # django-q2 has no
 
     def enqueue(self, payload: str) -> Any:
         """Add an entry of django-q2's own scheduler."""
-        return self.push_once(name_of(payload), payload)
+        entry = accepted(payload)
+        return entry and self.push_once(task_name(entry.task, entry.args), payload)
 
     def push(self, payload: str) -> Any:
         return self.connection.rpush(self.list_key, payload)
@@ -51,7 +52,7 @@ class RedisBroker(redis_broker.Redis):  # type: ignore[misc]  # django-q2 has no
         return self._push_once(keys=keys, args=[payload, REMEMBERED_SECONDS])
 
     def dequeue(self) -> Any:
-        return unexpired(self, super().dequeue())
+        return runnable(self, super().dequeue())
 
     def drop_expired(self, *, now: datetime) -> None:
         """Remove the entries that nobody took in time; they are at the head of the list."""

@@ -17,11 +17,13 @@ from django.db import connection, transaction
 from django.utils import timezone
 from django_q.brokers import orm
 from django_q.models import OrmQ
-from django_q.signing import BadSignature, SignedPackage
+from django_q.signing import BadSignature
 from django_q.tasks import async_task
 
-from connector_project.core import logging
+from connector_project.core import logging, queue_entry
 from connector_project.core.models import QueuedTask
+from connector_project.core.queue_entry import Entry, Refused
+from connector_project.core.task_list import TASKS
 
 Queue = Literal["default", "fast"]
 QUEUES: tuple[Queue, ...] = ("default", "fast")
@@ -34,6 +36,10 @@ PAUSE_SECONDS = 5.0
 
 logger = logging.logger(__name__)
 _paused_until = 0.0
+
+
+class UnknownTask(ValueError):
+    """A function is not in the list of tasks: a worker would refuse it."""
 
 
 class NotInTransaction(RuntimeError):
@@ -55,8 +61,11 @@ def enqueue(task: str, *args: int, queue: Queue = "default") -> None:
     """Queue a task by its dotted name, in the transaction of the row it processes, unless an equal entry waits.
 
     With the queue in our database the entry commits with the row; with Redis it is pushed on commit, and the sweep
-    finds rows whose push was lost. Arguments are ids only. Raises NotInTransaction outside `atomic()`.
+    finds rows whose push was lost. Arguments are ids only. Raises NotInTransaction outside `atomic()`, and UnknownTask
+    for a function that is not in the list of tasks.
     """
+    if task not in TASKS:
+        raise UnknownTask(f"{task} is not in core.task_list.")
     if not transaction.get_connection().in_atomic_block:
         raise NotInTransaction(f"{task} was queued outside of transaction.atomic().")
 
@@ -138,7 +147,8 @@ class DatabaseBroker(orm.ORM):  # type: ignore[misc]  # django-q2 has no types
 
     def enqueue(self, payload: str) -> Any:
         """Add an entry of django-q2's own scheduler."""
-        return self.push_once(name_of(payload), payload)
+        entry = accepted(payload)
+        return entry and self.push_once(task_name(entry.task, entry.args), payload)
 
     def push(self, payload: str) -> Any:
         return super().enqueue(payload)
@@ -164,7 +174,7 @@ class DatabaseBroker(orm.ORM):  # type: ignore[misc]  # django-q2 has no types
             return cursor.fetchone() is not None
 
     def dequeue(self) -> Any:
-        return unexpired(self, super().dequeue())
+        return runnable(self, super().dequeue())
 
     def drop_expired(self, *, now: datetime) -> None:
         """Remove the entries that nobody took in time, and the names of entries that are gone."""
@@ -173,33 +183,47 @@ class DatabaseBroker(orm.ORM):  # type: ignore[misc]  # django-q2 has no types
         QueuedTask.objects.exclude(entry__in=OrmQ.objects.values("pk")).delete()
 
 
-def unexpired(broker: Any, taken: Iterable[tuple[Any, Any]] | None) -> list[tuple[Any, Any]] | None:
-    """Return the taken entries that have not expired; if one has, drop what else has."""
-    if taken is None or broker.queue not in EXPIRES_AFTER:
-        return taken  # type: ignore[return-value]
-    now = timezone.now()
+def runnable(broker: Any, taken: Iterable[tuple[Any, Any]] | None) -> list[tuple[Any, Any]] | None:
+    """Return the taken entries that a worker may run, and remove the others: refused, or expired.
+
+    If one has expired, what else has is dropped too.
+    """
+    limit, now = EXPIRES_AFTER.get(broker.queue), timezone.now()
     kept: list[tuple[Any, Any]] = []
-    expired: list[tuple[Any, Any]] = []
-    for ack_id, payload in taken:
-        (expired if is_expired(broker.queue, payload, now=now) else kept).append((ack_id, payload))
-    for ack_id, _payload in expired:
-        broker.acknowledge(ack_id)
-    if expired:
+    has_expired = False
+    for ack_id, payload in taken or ():
+        try:
+            entry = accepted(payload)
+        except BadSignature:
+            kept.append((ack_id, payload))  # django-q2 logs and drops it.
+            continue
+        is_late = entry is not None and limit is not None and now - entry.started > limit
+        has_expired = has_expired or is_late
+        if entry is None or is_late:
+            broker.acknowledge(ack_id)
+        else:
+            kept.append((ack_id, payload))
+    if has_expired:
         broker.drop_expired(now=now)
     return kept or None
+
+
+def accepted(payload: str | bytes) -> Entry | None:
+    """Return what an entry asks for; None if it is refused, which is logged. Raises BadSignature."""
+    try:
+        return queue_entry.load(payload)
+    except Refused as exc:
+        refused = exc
+    logger.error("an entry of the queue was refused", refused=refused.task, reason=refused.reason)
+    return None
 
 
 def is_expired(queue: str, payload: str | bytes, *, now: datetime) -> bool:
     limit = EXPIRES_AFTER.get(queue)
     try:
-        return limit is not None and now - SignedPackage.loads(payload)["started"] > limit
-    except BadSignature:
-        return False  # django-q2 logs and drops it.
-
-
-def name_of(payload: str) -> str:
-    task = SignedPackage.loads(payload)
-    return task_name(task["func"], task["args"])
+        return limit is not None and now - queue_entry.load(payload).started > limit
+    except (BadSignature, Refused):
+        return False  # Logged and dropped when a cluster takes it.
 
 
 def task_name(task: str, args: Sequence[object]) -> str:
