@@ -1,5 +1,6 @@
 """The admin site of the product."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.admin import AdminSite
@@ -12,6 +13,12 @@ from connector_project.core.admin.base import ReadOnlyAdmin
 from connector_project.core.admin.editing import EditAdmin
 
 
+def _is_of_the_queue(model_or_iterable: Any) -> bool:
+    """Return whether these are tables of django-q2: functions to call by name, and pickles that its pages load."""
+    models: Iterable[Any] = [model_or_iterable] if isinstance(model_or_iterable, type) else model_or_iterable
+    return any(model._meta.app_label == "django_q" for model in models)
+
+
 class ConnectorAdminSite(AdminSite):
     site_header = site_title = "UIS ⇄ retailCRM"
     index_title = _("Overview")
@@ -19,7 +26,9 @@ class ConnectorAdminSite(AdminSite):
     enable_nav_sidebar = False
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
-        """Make pages of Django and of libraries safe for several people too."""
+        """Make pages of Django and of libraries safe for several people too; the queue's own tables get no page."""
+        if _is_of_the_queue(model_or_iterable):
+            return
         if admin_class is not None and not issubclass(admin_class, ReadOnlyAdmin | EditAdmin):
             admin_class = type(admin_class.__name__, (EditAdmin, admin_class), {"__module__": admin_class.__module__})
         super().register(model_or_iterable, admin_class, **options)

@@ -5,7 +5,6 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
-from django_q.models import Schedule
 
 from connector_project.operations.models import Incident
 from telephony.models import Call, Notification
@@ -45,7 +44,6 @@ def failed_call(notify, pbx, tenant, crm):
 def pages(tenant, call, admin):
     """Return the address of each page with a form, and what else it needs."""
     bulk = {name: reverse("admin:telephony_bulkaction_preview", args=[name]) for name in ("RETRY", "SKIP", "REPROCESS")}
-    schedule = Schedule.objects.create(func="a.b", next_run=timezone.now())
     incident = Incident.objects.create(
         tenant=tenant, kind="NO_EVENTS", opened_at=timezone.now(), last_seen_at=timezone.now(), state="OPEN"
     )
@@ -62,7 +60,6 @@ def pages(tenant, call, admin):
         "password": (reverse("admin:auth_user_password_change", args=[admin.pk]), None),
         "own password": (reverse("admin:password_change"), None),
         "group": (change("auth", "group", Group.objects.first().pk), None),
-        "schedule": (change("django_q", "schedule", schedule.pk), None),
         "new API key": (reverse("admin:tenants_apikey_add"), None),
         "retry": (bulk["RETRY"], None),
         "skip": (bulk["SKIP"], None),
@@ -83,7 +80,7 @@ def pages(tenant, call, admin):
 
 
 NAMES = [
-    *("tenant", "new tenant", "user", "new user", "password", "own password", "group", "schedule", "new API key"),
+    *("tenant", "new tenant", "user", "new user", "password", "own password", "group", "new API key"),
     *("retry", "skip", "reprocess", "import", "skip one", "link", "store", "rule", "confirmed rule", "incident"),
     *("keys", "number", "sample", "end of sample", "module"),
 ]

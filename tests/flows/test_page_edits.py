@@ -12,7 +12,6 @@ from django.db import connection, models
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
-from django_q.models import Schedule
 
 from connector_project.core.admin.base import ReadOnlyAdmin
 from connector_project.core.admin.edit_forms import EditForm
@@ -42,7 +41,6 @@ PAGES = {
     Tenant: ({"name": "Rose"}, {"works_weekends": True}),
     User: ({"first_name": "Anna"}, {"is_active": False}),
     Group: ({"name": "New name"}, {}),
-    Schedule: ({"hook": "a.b"}, {"repeats": 5}),
 }
 ENGLISH = {"accept-language": "en"}
 
@@ -77,15 +75,14 @@ def row_of(tenant):
 
 @pytest.fixture
 def objects(tenant, admin_client):
-    group, schedule = Group.objects.get(name="Support"), Schedule.objects.create(func="a.b", next_run=timezone.now())
-    return {Tenant: tenant, User: create_user("sveta", "Support"), Group: group, Schedule: schedule}
+    return {Tenant: tenant, User: create_user("sveta", "Support"), Group: Group.objects.get(name="Support")}
 
 
 def url_of(row):
     return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
 
 
-def updates(queries, *, of=("tenants_", "auth_", "django_q_schedule")):
+def updates(queries, *, of=("tenants_", "auth_")):
     """Return table and columns of each UPDATE and DELETE."""
     found = []
     for query in queries:
@@ -101,8 +98,7 @@ def test_every_page_that_can_be_saved_is_here():
         for model, model_admin in admin.site._registry.items()
         if not isinstance(model_admin, ReadOnlyAdmin)
     }
-    never_changed = {"Success", "Failure", "OrmQ"}  # django-q writes them, and its pages only show them
-    assert {model for model in saved if model.__name__ not in never_changed} == set(PAGES)
+    assert set(saved) == set(PAGES)
     assert all(isinstance(model_admin, EditAdmin) for model_admin in saved.values())
 
 
