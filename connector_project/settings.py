@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "crm",
     "connector_project.operations",
     "django_q",
+    "csp",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -68,6 +69,7 @@ if DEBUG and find_spec("tests.devtools") is not None:
 MIDDLEWARE = [
     "connector_project.core.middleware.LogContext",
     "connector_project.core.middleware.TrustedProxies",
+    "connector_project.core.page_policy.PagePolicy",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -199,6 +201,27 @@ SESSION_COOKIE_SECURE = _is_https
 CSRF_COOKIE_SECURE = _is_https
 SECURE_REFERRER_POLICY = "same-origin"
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # the page of a tenant with a thousand employees is one form
+
+# One policy for every page: what our own files contain, nothing inline, nothing framed.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "media-src": ["'self'"],  # recordings
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+# The client's page writes to the clipboard; no page needs anything else of the device.
+PERMISSIONS_POLICY = (
+    "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), "
+    "midi=(), payment=(), serial=(), usb=(), xr-spatial-tracking=()"
+)
 
 # Alert deliveries.
 _mail = env.mail_server("EMAIL_URL")
