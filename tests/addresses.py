@@ -18,7 +18,7 @@ from django.urls.resolvers import RegexPattern
 from connector_project.operations.admin import call_recording, tenant_actions
 from connector_project.operations.alerts import actions as incident_actions
 from telephony.models import BulkAction, Call, RecordingLink
-from tenants.models import Tenant
+from tenants.models import Tenant, UisConnection
 
 _PARAMETERS = re.compile(r"\(\?P<(?P<group>\w+)>[^()]*\)|<(?:\w+:)?(?P<name>\w+)>")
 _ROW = {"pk", "object_id", "id"}
@@ -65,10 +65,10 @@ class _Route:
         return f"/{path}"
 
 
-def find() -> list[Address]:
-    """Return every address; with a choice of values, one for each. Raises CannotFill."""
-    found = []
-    for route in _routes(get_resolver().url_patterns):
+def find(patterns: Iterable[Any] | None = None) -> list[Address]:
+    """Return every address of the URLconf; with a choice of values, one for each. Raises CannotFill."""
+    found: list[Address] = []
+    for route in _routes(get_resolver().url_patterns if patterns is None else patterns):
         choices = [_values(route, parameter) for parameter in route.parameters]
         found += [
             Address(route.name, route.fill(dict(zip(route.parameters, values, strict=True))))
@@ -133,7 +133,7 @@ _BY_NAME: dict[tuple[str, str], Callable[[], Iterable[object]]] = {
     ("admin:telephony_bulkaction_change", "object_id"): lambda: BulkAction.objects.values_list("pk", flat=True),
 }
 _BY_PARAMETER: dict[str, Callable[[], Iterable[object]]] = {
-    "hook": lambda: [Tenant.objects.order_by("pk")[0].uis.hook],
+    "hook": _first(UisConnection, "hook"),
     "tenant_id": _first(Tenant),
     "event": lambda: ["call_end"],
     "number": lambda: [0],

@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings
 from django.db import transaction
 from django.test import Client
-from django.urls import reverse
+from django.urls import path, reverse
 
 from tenants.models import User
 from tests import addresses
@@ -48,6 +48,10 @@ class Inline(HTMLParser):
             self.found.append(tag)
         self.found += [f"{tag} {name}" for name in names if name == "style" or name.startswith("on")]
         self.found += [f"{tag} {value}" for value in names.values() if (value or "").startswith("javascript:")]
+
+
+def must_not_run(request, **_parameters):
+    raise AssertionError(request.path)
 
 
 def is_page(answer):
@@ -119,17 +123,17 @@ def test_people_without_rights_get_a_page_with_the_policy(client):
     check_page(answer, "403")
 
 
-def test_new_parameter_of_an_address_must_get_a_value(db, monkeypatch):
-    from django.urls import path
+@pytest.mark.parametrize("route", ["new/<slug:what>/", "new/<int:pk>/"])
+def test_new_parameter_of_an_address_must_get_a_value(route):
+    """So that no new page is left out."""
+    with pytest.raises(addresses.CannotFill):
+        addresses.find([path(route, must_not_run)])
+    assert [one.path for one in addresses.find([path("new/", must_not_run, name="new")])] == ["/new/"]
 
-    from connector_project import urls
 
-    monkeypatch.setattr(urls, "urlpatterns", [path("new/<slug:what>/", lambda _request, _what: None)])
-    monkeypatch.setattr(addresses, "get_resolver", lambda: urls)
-    urls.url_patterns = urls.urlpatterns
-    with pytest.raises(addresses.CannotFill, match="what"):
+def test_page_of_a_model_without_a_row_is_not_left_out(db):
+    with pytest.raises(addresses.CannotFill, match="no row"):
         addresses.find()
-    del urls.url_patterns
 
 
 def test_pages_of_errors_have_the_policy(db, monkeypatch):
@@ -145,35 +149,37 @@ def test_pages_of_errors_have_the_policy(db, monkeypatch):
 
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_answers_to_machines_pay_for_no_policy(client, hook, method):
-    for path in (hook, "/health/live/", "/api/v1/calls/", "/api/v1/schema/"):
-        answer = getattr(client, method)(path)
+    for address in (hook, "/health/live/", "/api/v1/calls/", "/api/v1/schema/"):
+        answer = getattr(client, method)(address)
         assert not is_page(answer) or answer.status_code == 405
         assert answer.status_code == 405 or "Content-Security-Policy" not in answer
 
 
 def test_only_the_documentation_adds_to_the_policy(client):
     """Swagger UI's style sheet contains its pictures."""
-    pages = [client.get(path).headers["Content-Security-Policy"] for path in ("/admin/login/", "/api/v1/docs/")]
+    shown = ("/admin/login/", "/api/v1/docs/")
+    pages = [client.get(address).headers["Content-Security-Policy"] for address in shown]
     assert [sorted(page.split("; ")) for page in pages] == [
         sorted(f"{name} {' '.join(values)}" for name, values in directives.items())
         for directives in (DIRECTIVES, DIRECTIVES | {"img-src": ["'self'", "data:"]})
     ]
 
 
-@pytest.mark.parametrize("path", [path for name in PRODUCT for path in sorted((ROOT / name).rglob("*.html"))], ids=str)
-def test_template_contains_nothing_inline(path):
-    assert not INLINE.search(path.read_text())
+def test_templates_contain_nothing_inline():
+    found = [file for name in PRODUCT for file in (ROOT / name).rglob("*.html")]
+    assert found
+    assert [file for file in found if INLINE.search(file.read_text())] == []
 
 
 def test_code_builds_nothing_inline():
     """HTML in the texts of the code, and scripts that write styles or handlers as attributes."""
     for name in PRODUCT:
-        for path in (ROOT / name).rglob("*.py"):
-            assert not INLINE.search(path.read_text()) or not _texts_with_inline(path), path
-        for path in (ROOT / name).rglob("*.js"):
-            assert path.parent.name == "chartjs" or not DYNAMIC.search(path.read_text()), path
+        for file in (ROOT / name).rglob("*.py"):
+            assert not INLINE.search(file.read_text()) or not _texts_with_inline(file), file
+        for file in (ROOT / name).rglob("*.js"):
+            assert file.parent.name == "chartjs" or not DYNAMIC.search(file.read_text()), file
 
 
-def _texts_with_inline(path):
-    texts = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
+def _texts_with_inline(file):
+    texts = (node.value for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant))
     return [text for text in texts if isinstance(text, str) and INLINE.search(text)]
