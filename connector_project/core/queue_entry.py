@@ -38,10 +38,6 @@ class Entry:
     args: Sequence[int]
     started: datetime
 
-    @property
-    def name(self) -> str:
-        return task_name(self.task, self.args)
-
 
 def load(payload: str | bytes) -> Entry:
     """Return what an entry asks for. Raises Refused, and BadSignature if somebody else wrote or changed it."""
@@ -63,10 +59,6 @@ def load(payload: str | bytes) -> Entry:
     if not isinstance(task.get("started"), datetime) or task["started"].tzinfo is None:
         raise Refused(name, "no time")
     return Entry(name, task["args"], task["started"])
-
-
-def task_name(task: str, args: Sequence[object]) -> str:
-    return f"{task}({','.join(map(str, args))})"
 
 
 def _are_ids(args: object) -> bool:

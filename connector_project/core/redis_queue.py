@@ -7,7 +7,7 @@ from typing import Any
 from django_q.brokers import redis_broker
 
 from connector_project.core import redis_client
-from connector_project.core.task_queue import accepted, is_expired, runnable
+from connector_project.core.task_queue import accepted, is_expired, runnable, task_name
 
 BATCH = 500
 # A name that is queued more rarely than this may have two entries at once.
@@ -42,7 +42,7 @@ class RedisBroker(redis_broker.Redis):  # type: ignore[misc]  # django-q2 has no
     def enqueue(self, payload: str) -> Any:
         """Add an entry of django-q2's own scheduler."""
         entry = accepted(payload)
-        return entry and self.push_once(entry.name, payload)
+        return entry and self.push_once(task_name(entry.task, entry.args), payload)
 
     def push(self, payload: str) -> Any:
         return self.connection.rpush(self.list_key, payload)

@@ -44,13 +44,3 @@ TASKS = frozenset(
         "telephony.tasks.sync_employees",
     }
 )
-
-
-class UnknownTask(ValueError):
-    """The function is not on the list."""
-
-
-def require_known(name: str) -> None:
-    """Raise UnknownTask unless workers run this function."""
-    if name not in TASKS:
-        raise UnknownTask(f"{name} is not in connector_project.core.task_list.TASKS.")

@@ -22,8 +22,8 @@ from django_q.tasks import async_task
 
 from connector_project.core import logging, queue_entry
 from connector_project.core.models import QueuedTask
-from connector_project.core.queue_entry import Entry, Refused, task_name
-from connector_project.core.task_list import require_known
+from connector_project.core.queue_entry import Entry, Refused
+from connector_project.core.task_list import TASKS
 
 Queue = Literal["default", "fast"]
 QUEUES: tuple[Queue, ...] = ("default", "fast")
@@ -36,6 +36,10 @@ PAUSE_SECONDS = 5.0
 
 logger = logging.logger(__name__)
 _paused_until = 0.0
+
+
+class UnknownTask(ValueError):
+    """A function is not in the list of tasks: a worker would refuse it."""
 
 
 class NotInTransaction(RuntimeError):
@@ -60,7 +64,8 @@ def enqueue(task: str, *args: int, queue: Queue = "default") -> None:
     finds rows whose push was lost. Arguments are ids only. Raises NotInTransaction outside `atomic()`, and UnknownTask
     for a function that is not in the list of tasks.
     """
-    require_known(task)
+    if task not in TASKS:
+        raise UnknownTask(f"{task} is not in core.task_list.")
     if not transaction.get_connection().in_atomic_block:
         raise NotInTransaction(f"{task} was queued outside of transaction.atomic().")
 
@@ -143,7 +148,7 @@ class DatabaseBroker(orm.ORM):  # type: ignore[misc]  # django-q2 has no types
     def enqueue(self, payload: str) -> Any:
         """Add an entry of django-q2's own scheduler."""
         entry = accepted(payload)
-        return entry and self.push_once(entry.name, payload)
+        return entry and self.push_once(task_name(entry.task, entry.args), payload)
 
     def push(self, payload: str) -> Any:
         return super().enqueue(payload)
@@ -219,3 +224,7 @@ def is_expired(queue: str, payload: str | bytes, *, now: datetime) -> bool:
         return limit is not None and now - queue_entry.load(payload).started > limit
     except (BadSignature, Refused):
         return False  # Logged and dropped when a cluster takes it.
+
+
+def task_name(task: str, args: Sequence[object]) -> str:
+    return f"{task}({','.join(map(str, args))})"

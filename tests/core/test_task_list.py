@@ -127,7 +127,7 @@ def test_schedules_are_in_the_list():
 
 
 def test_unknown_function_is_not_queued():
-    with transaction.atomic(), pytest.raises(task_list.UnknownTask):
+    with transaction.atomic(), pytest.raises(task_queue.UnknownTask):
         task_queue.enqueue("os.system", 1)
 
 
