@@ -68,6 +68,14 @@ class WebServer:
     def log(self, name: str) -> str:
         return (self.directory / f"{name}.log").read_text()
 
+    def log_lines(self, name: str, text: str, *, count: int) -> list[str]:
+        """Return the lines with a text, when they are there: a request is logged after its answer."""
+        ends_at = time.monotonic() + TIMEOUT_SECONDS
+        while len(found := [line for line in self.log(name).splitlines() if text in line]) < count:
+            assert time.monotonic() < ends_at, self.log(name)
+            time.sleep(0.05)
+        return found
+
     def _env(self) -> dict[str, str]:
         return {
             "DEBUG": "false",
