@@ -1,6 +1,8 @@
 """gunicorn with its configuration file: slow clients, limits, logs."""
 
 import re
+import socket
+import struct
 import time
 
 import pytest
@@ -81,6 +83,23 @@ def test_clients_that_do_not_read_delay_nobody(port):
     with connected(port, [SlowClient(ask) for _client in range(EACH)]) as clients:
         assert {get(port, "/health/live/") for _request in range(20)} == {200}
         assert {client.status() for client in clients} == {"200"}
+
+
+def test_clients_that_break_off_end_no_process(server, port):
+    """With a reset, at every point of a request and of its answer."""
+    invited = request("POST /admin/", "Content-Length: 100000", "Expect: 100-continue")
+    large = b"GET %b HTTP/1.1\r\n%b\r\n" % (LARGE_FILE, HEAD)
+    firsts = [first for first, _then in stalled(server.hook).values()]
+    firsts += [invited, large, request("GET /health/live/"), request("GET /admin/login/", closes=False)]
+    for first in firsts * 5:
+        client = SlowClient(first)
+        client.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.connect(port)
+        client.client.close()
+    assert get(port, "/health/live/") == 200
+    log = server.log("web")
+    assert log.count("Booting worker") == 2
+    assert "Traceback" not in log
 
 
 def test_more_clients_than_there_is_room_for_delay_nobody(small):
