@@ -13,7 +13,7 @@ from sentry_sdk.integrations.argv import ArgvIntegration
 
 from connector_project import env
 from connector_project.core.body_limits import LARGEST_STAFF_BODY
-from connector_project.core.logging import logging_config
+from connector_project.core.logging import log_uncaught_exceptions, logging_config
 from connector_project.core.redaction import sentry_before_send
 from connector_project.env import BASE_DIR
 
@@ -293,6 +293,7 @@ METRICS_TOKEN = env.text("METRICS_TOKEN")
 LOG_LEVEL = env.one_of("LOG_LEVEL", default="INFO", allowed=("DEBUG", "INFO", "WARNING", "ERROR"))
 LOG_FORMAT = env.log_format()
 LOGGING = logging_config(level=LOG_LEVEL, style=LOG_FORMAT)
+log_uncaught_exceptions()
 
 SENTRY_DSN = env.text("SENTRY_DSN")
 if SENTRY_DSN:

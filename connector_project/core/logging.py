@@ -1,7 +1,11 @@
 """structlog: `tenant` and `call` are fields of a record, and every text is redacted before it is written."""
 
 import json
+import logging
+import sys
+import threading
 from collections.abc import MutableMapping
+from types import TracebackType
 from typing import Any
 
 import structlog
@@ -82,6 +86,19 @@ _CHAIN: list[Any] = [
 def make_formatter(*, style: str) -> ProcessorFormatter:
     """Return our format for handlers that others make; `style` is "text" or "json"."""
     return ProcessorFormatter(foreign_pre_chain=_PREPARE, processors=[*_CHAIN, _RENDERERS[style]])
+
+
+def log_uncaught_exceptions() -> None:
+    """Log what ends a process or a thread instead of printing it as it is: its text may hold a secret."""
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def _log_uncaught(kind: type[BaseException], exc: BaseException | None, trace: TracebackType | None) -> None:
+    if exc is None or not issubclass(kind, Exception) or not logging.getLogger().handlers:
+        sys.__excepthook__(kind, exc or kind(), trace)  # Ctrl-C, or nothing is configured yet.
+    else:
+        logger(__name__).critical("uncaught exception", exc_info=(kind, exc, trace))
 
 
 def logging_config(*, level: str, style: str) -> dict[str, Any]:

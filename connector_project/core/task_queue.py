@@ -226,5 +226,5 @@ def is_expired(queue: str, payload: str | bytes, *, now: datetime) -> bool:
         return False  # Logged and dropped when a cluster takes it.
 
 
-def task_name(task: str, args: Sequence[object]) -> str:
+def task_name(task: str, args: Iterable[object]) -> str:
     return f"{task}({','.join(map(str, args))})"

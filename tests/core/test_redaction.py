@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import sys
+import threading
 import time
 from datetime import datetime
 from urllib.parse import quote
@@ -277,6 +278,39 @@ def test_task_begins_without_the_fields_of_another(log):
     core_logging.bind_task(task={"func": "crm.tasks.probe"})
     record = json.loads(log("json", "failed"))
     assert (record.get("tenant"), record["task"]) == (None, "crm.tasks.probe")
+
+
+@pytest.fixture
+def _hooks(monkeypatch):
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    core_logging.log_uncaught_exceptions()
+
+
+@pytest.mark.usefixtures("_hooks")
+@pytest.mark.parametrize("where", ["process", "thread"])
+def test_uncaught_exception_is_logged_not_printed(capsys, where):
+    stream, fault = io.StringIO(), ValueError("clientId=c0ffee")
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(core_logging.make_formatter(style="text"))
+    target = logging.getLogger(core_logging.__name__)
+    target.addHandler(handler)
+    try:
+        if where == "process":
+            sys.excepthook(ValueError, fault, None)
+        else:
+            threading.excepthook(threading.ExceptHookArgs((ValueError, fault, None, None)))
+    finally:
+        target.removeHandler(handler)
+    assert "uncaught exception\nValueError: clientId=***\n" in stream.getvalue()
+    assert "c0ffee" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_hooks")
+def test_interrupt_is_printed_as_ever(caplog, capsys):
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert caplog.records == []
+    assert "KeyboardInterrupt" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """gunicorn as in production, on SQLite with one client; and slow clients."""
 
 import contextlib
+import json
 import secrets
 import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import requests
 from cryptography.fernet import Fernet
@@ -50,9 +52,8 @@ class WebServer:
         """Create the database and a client, who is not activated."""
         self.children.run("migrate", "manage.py", "migrate", "-v0")
         output = self.children.run("add", "manage.py", "add_tenant", "Daisy", *CONNECTION, stdin="uis-key\ncrmKey\n")
-        self.hook = (
-            output.split(f"https://{HOST}", 1)[1].split('"hooks"')[1].split('"')[3].removeprefix(f"https://{HOST}")
-        )
+        added = next(json.loads(line) for line in output.splitlines() if line.startswith("{"))
+        self.hook = urlsplit(added["hooks"]["notifications"]).path
 
     def start(self, name: str, *options: str) -> int:
         """Start gunicorn with its configuration file, and return its port."""
@@ -67,6 +68,14 @@ class WebServer:
 
     def log(self, name: str) -> str:
         return (self.directory / f"{name}.log").read_text()
+
+    def log_lines(self, name: str, text: str, *, count: int) -> list[str]:
+        """Return the lines with a text, when they are there: a request is logged after its answer."""
+        ends_at = time.monotonic() + TIMEOUT_SECONDS
+        while len(found := [line for line in self.log(name).splitlines() if text in line]) < count:
+            assert time.monotonic() < ends_at, self.log(name)
+            time.sleep(0.05)
+        return found
 
     def _env(self) -> dict[str, str]:
         return {

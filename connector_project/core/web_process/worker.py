@@ -56,8 +56,8 @@ class BufferedWorker(ThreadWorker):
                 raise
             self._make_room()
             return
-        self.nr_conns += 1
         connection = Connection(self.cfg, Channel(sock), address, listener.getsockname())
+        self.nr_conns += 1
         self._park(connection, Phase.RECEIVING, seconds=PATIENCE_SECONDS)
         if self.nr_conns >= self.worker_connections:
             self._make_room()
@@ -70,7 +70,7 @@ class BufferedWorker(ThreadWorker):
         """Send the rest of the answer; called in the main loop when the thread is done."""
         connection = cast(Connection, conn)
         connection.is_kept = not fs.cancelled() and fs.exception() is None and fs.result()
-        self._send(connection)
+        self._guard(self._send, connection)
 
     def murder_pending(self) -> None:
         """Drop who was too slow; gunicorn calls it after each round of events."""
@@ -79,10 +79,10 @@ class BufferedWorker(ThreadWorker):
             return
         self.swept_at = now
         late = [connection for connection in self.waiting if connection.deadline <= now]
-        for connection in late:
-            self._drop(connection)
-        if slow := sum(connection.phase is not Phase.IDLE for connection in late):
+        if slow := sum(connection.phase in {Phase.RECEIVING, Phase.SENDING} for connection in late):
             self.log.info("connections of slow clients dropped: %d", slow)
+        for connection in late:
+            self._guard(self._drop, connection)
 
     def _cap_keepalive(self, deadline: float) -> None:
         """Do not wait long for requests when the worker stops; answers are still sent."""
@@ -93,18 +93,32 @@ class BufferedWorker(ThreadWorker):
     def _park(self, connection: Connection, phase: Phase, *, seconds: float) -> None:
         """Let a connection wait in the main loop."""
         events = EVENT_WRITE if phase is Phase.SENDING else EVENT_READ
-        handlers: dict[Phase, Callable[[Connection], None]] = {
-            Phase.SENDING: self._on_writable,
-            Phase.LINGERING: self._on_leftover,
-        }
-        handler = handlers.get(phase, self._on_readable)
-        self.poller.register(connection.channel, events, lambda _fileobj: handler(connection))
+        self.poller.register(connection.channel, events, lambda _fileobj: self._guard(self._on_event, connection))
         connection.phase, connection.deadline = phase, time.monotonic() + seconds
         self.waiting[connection] = None
+
+    def _guard(self, step: Callable[[Connection], None], connection: Connection) -> None:
+        """Run a step of the main loop; a connection that breaks in it is closed, and must not end the process."""
+        try:
+            step(connection)
+        except OSError:
+            if connection in self.waiting:
+                self._unpark(connection)
+            self._close(connection)
 
     def _unpark(self, connection: Connection) -> None:
         self.poller.unregister(connection.channel)
         del self.waiting[connection]
+
+    def _on_event(self, connection: Connection) -> None:
+        if connection not in self.waiting:
+            return  # Dropped for another one whose event was found at the same time.
+        if connection.phase is Phase.SENDING:
+            self._on_writable(connection)
+        elif connection.phase is Phase.LINGERING:
+            self._on_leftover(connection)
+        else:
+            self._on_readable(connection)
 
     def _on_readable(self, connection: Connection) -> None:
         data = connection.receive()
@@ -137,30 +151,20 @@ class BufferedWorker(ThreadWorker):
         connection.deadline = time.monotonic() + _patience(frame.body_bytes)
         if frame.expects_continue:
             connection.channel.sendall(CONTINUE)
-        large = [one for one in self.waiting if one.frame.body_bytes > LARGEST_CHUNKED_BODY]
-        if len(large) > LARGE_BODIES:
-            self._drop(min(large, key=_by_deadline))
+        if frame.body_bytes > LARGEST_CHUNKED_BODY:
+            large = [one for one in self.waiting if one.frame.body_bytes > LARGEST_CHUNKED_BODY]
+            if len(large) > LARGE_BODIES:
+                self._guard(self._drop, min(large, key=_by_deadline))
 
     def _send(self, connection: Connection) -> None:
         """Send the answer, or what the client takes of it."""
-        try:
-            is_sent = connection.channel.flush()
-        except OSError:
-            self._close(connection)
-            return
-        if is_sent:
+        if connection.channel.flush():
             self._go_on(connection)
         else:
             self._park(connection, Phase.SENDING, seconds=_patience(connection.channel.unsent))
 
     def _on_writable(self, connection: Connection) -> None:
-        try:
-            is_sent = connection.channel.flush()
-        except OSError:
-            self._unpark(connection)
-            self._close(connection)
-            return
-        if is_sent:
+        if connection.channel.flush():
             self._unpark(connection)
             self._go_on(connection)
 
@@ -176,12 +180,8 @@ class BufferedWorker(ThreadWorker):
 
     def _linger(self, connection: Connection) -> None:
         """Let the client read the answer: closing a socket with unread data would take it back."""
-        try:
-            connection.channel.shutdown(socket.SHUT_WR)
-        except OSError:
-            self._close(connection)
-        else:
-            self._park(connection, Phase.LINGERING, seconds=LINGER_SECONDS if self.alive else 0.0)
+        connection.channel.shutdown(socket.SHUT_WR)
+        self._park(connection, Phase.LINGERING, seconds=LINGER_SECONDS if self.alive else 0.0)
 
     def _on_leftover(self, connection: Connection) -> None:
         if connection.receive() == b"":
@@ -190,12 +190,8 @@ class BufferedWorker(ThreadWorker):
 
     def _refuse(self, connection: Connection, status: str) -> None:
         connection.is_kept = False
-        try:
-            connection.channel.sendall(REFUSAL.format(status=status).encode())
-        except OSError:
-            self._close(connection)
-        else:
-            self._linger(connection)
+        connection.channel.sendall(REFUSAL.format(status=status).encode())
+        self._linger(connection)
 
     def _drop(self, connection: Connection) -> None:
         self._unpark(connection)
