@@ -12,6 +12,7 @@ from connector_project.core.circuit_breaker import LIVE_FAILURE_THRESHOLD, PROBE
 from connector_project.core.encrypted_fields import EncryptedTextField
 from tenants.models.denials import AccessDenials
 from tenants.models.tenant import Tenant, generate_token, validate_time_zone
+from tenants.models.webhook_intake import WebhookIntake
 
 OLD_HOOK_LIFETIME = timedelta(hours=24)
 
@@ -92,7 +93,7 @@ class Connection(AccessDenials):
         return bool(changed)
 
 
-class UisConnection(Connection):
+class UisConnection(WebhookIntake, Connection):
     """A client's account in UIS, CoMagic, CallGear or Novofon."""
 
     PROBE_TASK = "telephony.tasks.probe"
@@ -136,7 +137,6 @@ class UisConnection(Connection):
     has_statuses = models.BooleanField(default=True, editable=False)
     supports_in_operator = models.BooleanField(default=True, editable=False)  # whether filters accept the operator `in`
     legs_slot_at = models.DateTimeField(null=True, editable=False)  # when legs may be requested next
-    oversized_webhooks = models.PositiveIntegerField(_("oversized notifications rejected"), default=0, editable=False)
     synced_at = models.DateTimeField(_("employees synced"), null=True, blank=True, editable=False)
 
     class Meta:

@@ -274,7 +274,7 @@ def test_page_and_audit_log_query_counts_do_not_grow(client, operator, tenant):
     few = _count_queries(client, page), _count_queries(client, whole)
     write(40)
     assert (_count_queries(client, page), _count_queries(client, whole)) == few
-    assert few[0] <= 30
+    assert few[0] <= 31  # One of them for the source addresses of notifications.
     assert few[1] <= 12
 
 

@@ -24,6 +24,8 @@ class Incident(models.Model):
         UNEXPLAINED = "UNEXPLAINED", _("unexplained calls")
         LATE_ANSWER = "LATE_ANSWER", _("answers told too late")
         SHORT_LIST = "SHORT_LIST", _("incomplete list")
+        FLOOD = "FLOOD", _("too many notifications")
+        UNKNOWN_SOURCE = "UNKNOWN_SOURCE", _("notifications from unexpected addresses")
 
     class State(Choices):
         OPEN = "OPEN", pgettext_lazy("incident", "open")
