@@ -14,3 +14,8 @@ urlpatterns = [
     path("language/", set_language, name="set_language"),
     path("", include("connector_project.operations.urls")),
 ]
+
+handler400 = "connector_project.core.error_pages.bad_request"
+handler403 = "connector_project.core.error_pages.forbidden"
+handler404 = "connector_project.core.error_pages.not_found"
+handler500 = "connector_project.core.error_pages.server_error"

@@ -13,7 +13,7 @@ from telephony.calls import fetch_legs, pipeline, sweep
 from telephony.models import Call
 from telephony.reconciliation import daily, runs
 from telephony.staff import status_polling, sync
-from telephony.webhooks import process
+from telephony.webhooks import limits, process, unreadable_cap
 from tenants.models import Tenant, TransferRules, UisConnection
 
 logger = logging.logger(__name__)
@@ -26,6 +26,11 @@ def evaluate_calls(tenant_id: int) -> None:
 def enqueue_debounced() -> None:
     """Every two seconds: enqueue calls whose debounce time is over."""
     sweep.resume_due(states=[Call.State.DEBOUNCING], now=timezone.now())
+
+
+def limit_notifications() -> None:
+    """Every two seconds: refuse more notifications of the tenants that send too many."""
+    limits.apply(now=timezone.now())
 
 
 def fetch_call_legs(tenant_id: int) -> None:
@@ -41,6 +46,7 @@ def enqueue_due_work() -> None:
     sweep.resume_due(now=now)
     bulk_actions.resume_due(now=now)
     sync.enqueue_readings(now=now)
+    unreadable_cap.apply(now=now)
 
 
 def run_bulk_action() -> None:

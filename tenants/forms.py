@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core import time_zones
 from connector_project.core.admin.edit_forms import EditForm, SecretField
 from connector_project.core.admin.edit_formsets import EditFormSet
+from connector_project.core.networks import normalise_network
 from tenants import account_claims, retention, status_labels
 from tenants.models import Connection, CrmConnection, Tenant, UisConnection, UisStatus
 
@@ -99,8 +100,42 @@ class ConnectionForm(AlwaysSavedForm):
         return saved
 
 
+class NetworksField(forms.CharField):
+    """Addresses and networks, one in a line; the value is their list."""
+
+    widget = forms.Textarea(attrs={"rows": 3, "cols": 50})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        found = []
+        for text in (super().to_python(value) or "").replace(",", " ").split():
+            try:
+                found.append(normalise_network(text))
+            except ValueError as exc:
+                message = gettext("“%(text)s” is no address or network. Write it like 192.0.2.10 or 192.0.2.0/24.")
+                raise forms.ValidationError(message % {"text": text}) from exc
+        return list(dict.fromkeys(found))
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(list(initial or []) != self.to_python(data))
+        except forms.ValidationError:
+            return True
+
+
 class UisForm(ConnectionForm):
     key_name = "access_token"
+    expected_sources = NetworksField(
+        label=UisConnection._meta.get_field("expected_sources").verbose_name,
+        required=False,
+        max_length=4000,
+        help_text=_(
+            "Addresses or networks that UIS sends notifications from, one in a line. Notifications from elsewhere open "
+            "no pop-up. If empty, they are taken from anywhere."
+        ),
+    )
 
     def clean_access_token(self) -> Any:
         key = self.cleaned_data["access_token"]
@@ -110,7 +145,7 @@ class UisForm(ConnectionForm):
 
     class Meta:
         model = UisConnection
-        fields = ("brand", "access_token", "agent_user_id", "time_zone", "media_host")
+        fields = ("brand", "access_token", "agent_user_id", "time_zone", "media_host", "expected_sources")
         field_classes = {"access_token": SecretField}
 
 

@@ -1,4 +1,4 @@
-"""Enqueues calls whose debounce is over: every two seconds, from one worker process of all."""
+"""What is done every two seconds, by one worker process of all: queue debounced calls, limit floods of webhooks."""
 
 from typing import Any
 
@@ -15,6 +15,7 @@ def start(*, proc_name: str, **_signal: Any) -> None:
 
 
 def tick() -> None:
-    """Enqueue debounced calls, unless another worker process has just done so."""
+    """Enqueue debounced calls and limit floods, unless another worker process has just done so."""
     if rate_limit.try_acquire(TICK_LIMIT):
+        tasks.limit_notifications()
         tasks.enqueue_debounced()

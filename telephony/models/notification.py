@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
 from connector_project.core.jobs import QUEUED_FOR, LeasedJob, LeasedQuerySet
+from connector_project.core.networks import LONGEST_ADDRESS
 from telephony.uis.types import Event
 from tenants.models import Tenant
 
@@ -82,6 +83,10 @@ class Notification(LeasedJob):
         CRM_AWAY = "CRM_AWAY", _("the CRM was not answering")
         CRM_FAILED = "CRM_FAILED", _("the CRM did not accept the pop-up")
         INTERNAL_ERROR = "INTERNAL_ERROR", _("internal error: tell the developers of the connector")
+        UNKNOWN_SOURCE = (
+            "UNKNOWN_SOURCE",
+            _("it came from an address that is not among the client's expected ones: UIS's report decides"),
+        )
         NOTHING_TO_DO = "NOTHING_TO_DO", _("nothing to do")
         ERASED = "ERASED", _("the number was erased")
         SUPERSEDED = "SUPERSEDED", _("no longer used: the call had many more, and UIS's report decides")
@@ -93,7 +98,12 @@ class Notification(LeasedJob):
     query = models.TextField(_("query"), blank=True)
     body = models.TextField(_("body"), blank=True)
     digest = models.CharField(max_length=64)
+    source = models.CharField(_("source address"), max_length=LONGEST_ADDRESS, blank=True, default="")
     repeats = models.PositiveIntegerField(_("repeats"), default=0)
+    # Repeats of late, for the tenant's limit: the number of the last one's ten seconds, those in them, in their minute.
+    repeat_window = models.BigIntegerField(null=True, editable=False)
+    window_repeats = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    minute_repeats = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     key = models.CharField(max_length=200, null=True, editable=False)  # noqa: DJ001 -- unprocessed rows have none, and NULL is not unique
     event = models.CharField(_("event"), max_length=20, blank=True, default="")
     session_id = models.BigIntegerField(_("session"), null=True)
@@ -129,6 +139,11 @@ class Notification(LeasedJob):
                 condition=models.Q(next_attempt_at__isnull=False),
             ),
             models.Index(fields=["-received_at", "-id"], name="notification_newest"),
+            models.Index(
+                fields=["repeat_window"],
+                name="notification_repeated",
+                condition=models.Q(repeat_window__isnull=False),
+            ),
             models.Index(fields=["tenant", "-received_at"], name="notification_of_tenant"),
             models.Index(fields=["tenant", "event", "-received_at"], name="notification_of_event"),
             # What still has its raw text, for the purge.

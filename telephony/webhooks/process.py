@@ -25,6 +25,7 @@ from telephony.uis.types import (
     RingingEvent,
     Unreadable,
 )
+from telephony.webhooks import sources
 from tenants import erased_numbers
 
 LEASE = timedelta(minutes=1)  # longer than a task of the fast queue may run
@@ -179,7 +180,9 @@ def _apply(stored: Notification, *, now: datetime) -> CallEvent | Unreadable:
         if _is_erased(stored, parsed):
             return _drop_erased(stored, parsed)
         _store_event(stored, parsed)
-    if _is_repeat(stored, parsed):
+    if isinstance(parsed, CallEvent) and not stored.tenant.uis.expects(stored.source):
+        sources.disregard(stored, now=now)
+    elif _is_repeat(stored, parsed):
         stored.close(State.REPEATED)
         if isinstance(parsed, CallEvent):  # The key is not all that it tells: its contact may be known now.
             apply_event.apply_event(stored.tenant, parsed, now=now)

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_http_methods
 
 from connector_project.core.http_server import body_refusal
 from connector_project.core.request_checks import charset_of
-from telephony.webhooks import receive
+from telephony.webhooks import limits, receive, refusals
 
 
 @csrf_exempt
@@ -20,10 +20,12 @@ def notification(request: HttpRequest, hook: str, event: str = "") -> HttpRespon
     else:
         body, reason = _decode(request)
         query = request.META.get("QUERY_STRING", "")
-        status = receive.store(hook, event=event, query=query, body=body, reason=reason, now=now)
+        source = request.META.get("REMOTE_ADDR", "")
+        status = receive.store(hook, event=event, query=query, body=body, reason=reason, source=source, now=now)
     if status == receive.UNKNOWN:
         raise Http404  # Like any other unknown URL.
-    return HttpResponse(status=status)
+    headers = {"Retry-After": str(limits.RETRY_AFTER_SECONDS)} if status == refusals.TOO_MANY else None
+    return HttpResponse(status=status, headers=headers)
 
 
 notification.takes_any_text = True  # type: ignore[attr-defined]  # read by core.request_checks

@@ -16,6 +16,7 @@ from tenants.account_url import is_same_host, validate_account_url
 from tenants.models.denials import AccessDenials
 from tenants.models.held_account import HeldAccount, one_holder
 from tenants.models.tenant import Tenant, validate_time_zone
+from tenants.models.webhook_intake import WebhookIntake
 
 OLD_HOOK_LIFETIME = timedelta(hours=24)
 
@@ -101,7 +102,7 @@ class Connection(HeldAccount, AccessDenials):
         return {name: value for name, value in values.items() if value}
 
 
-class UisConnection(Connection):
+class UisConnection(WebhookIntake, Connection):
     """A client's account in UIS, CoMagic, CallGear or Novofon."""
 
     PROBE_TASK = "telephony.tasks.probe"
@@ -147,7 +148,6 @@ class UisConnection(Connection):
     has_statuses = models.BooleanField(default=True, editable=False)
     supports_in_operator = models.BooleanField(default=True, editable=False)  # whether filters accept the operator `in`
     legs_slot_at = models.DateTimeField(null=True, editable=False)  # when legs may be requested next
-    oversized_webhooks = models.PositiveIntegerField(_("oversized notifications rejected"), default=0, editable=False)
     synced_at = models.DateTimeField(_("employees synced"), null=True, blank=True, editable=False)
 
     class Meta:

@@ -41,7 +41,7 @@ class NotificationAdmin(ReadOnlyAdmin):
     fields = readonly_fields = (
         *("tenant", *full_fields(Notification, "received_at", "happened_at")),
         column(Notification, "event_in_url", lambda stored: status.event_label(stored.event_in_url)),
-        *(event, "session_id", "outcome", "reason", redacted_column(Notification, "detail"), "repeats"),
+        *(event, "session_id", "outcome", "reason", redacted_column(Notification, "detail"), "repeats", "source"),
         *(redacted_column(Notification, "query"), redacted_column(Notification, "body")),
     )
 

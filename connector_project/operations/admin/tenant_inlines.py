@@ -66,13 +66,20 @@ class UisInline(ConnectionInline):
     answered = (
         *DENIAL,
         full_field(UisConnection, "synced_at"),
-        "oversized_webhooks",
+        *("oversized_webhooks", "refused_webhooks", full_field(UisConnection, "limited_until")),
+        *("busiest_minute", "dropped_unreadable", "unexpected_webhooks"),
         *(full_field(UisConnection, name) for name in ("old_hook_until", "hook_revoked_at")),
     )
     fieldsets = (
         (None, {"fields": ("brand", "access_token", "agent_user_id")}),
         (_("Connection status"), {"fields": answered}),
-        (_("Advanced"), {"fields": ("time_zone", "media_host", "data_limits", "call_limits"), "classes": FOLDED}),
+        (
+            _("Advanced"),
+            {
+                "fields": ("time_zone", "media_host", "expected_sources", "data_limits", "call_limits"),
+                "classes": FOLDED,
+            },
+        ),
     )
     readonly_fields = (*answered, "data_limits", "call_limits", "key_end")
 

@@ -11,6 +11,7 @@ from connector_project.operations.alerts import denials, incidents
 from connector_project.operations.checks import runner
 from connector_project.operations.models import Activation
 from connector_project.operations.onboarding import activation
+from telephony.webhooks import sources
 from tenants import account_claims, audit
 from tenants.datetime_display import format_short
 from tenants.models import AuditLogEntry, CheckRun, Tenant
@@ -25,6 +26,7 @@ def build_panel(tenant: Tenant, *, may_act: bool, now: datetime) -> dict[str, An
     last: CheckRun | None = getattr(tenant, "check_run", None)
     row: Activation | None = getattr(tenant, "activation", None)
     results = runner.stored_results(last)
+    found = sources.learned(tenant)
     until = tenant.activation_expires_at if tenant.has_activation_link(now=now) else None
     return {
         "status": tenant_status.describe(tenant, activity=activity, now=now),
@@ -44,6 +46,10 @@ def build_panel(tenant: Tenant, *, may_act: bool, now: datetime) -> dict[str, An
         "steps": activation.lines(row, is_on=False) if row and row.state in SHOWN_STATES else [],
         "open_import": bulk_action_pages.open_import(tenant),
         "audit_log": _audit_log(tenant, now=now),
+        "sources": found,
+        "is_pinned": bool(tenant.uis.expected_sources),
+        "has_unexpected_source": any(not source.is_expected for source in found),
+        "may_act": may_act,
         "incidents": incidents.active().filter(tenant=tenant).count(),
     }
 

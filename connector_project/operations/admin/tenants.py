@@ -33,6 +33,7 @@ from connector_project.operations.admin.tenant_inlines import (
     RulesInline,
     UisInline,
 )
+from connector_project.operations.admin.webhook_sources import WebhookSourcesMixin
 from connector_project.operations.tenant_status import StatusReport
 from crm import outdated_modules
 from tenants import audit, audit_forms, datetime_display, retention, visibility
@@ -62,7 +63,7 @@ class TenantChangeList(ChangeList):
 
 
 @admin.register(Tenant)
-class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixin, EditAdmin):
+class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixin, WebhookSourcesMixin, EditAdmin):
     """The list, a short form for a new client, the page of a client, and its actions."""
 
     list_display = ("name", "state", "reason", "calls_today", "last_event", "crm_address")

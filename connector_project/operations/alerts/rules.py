@@ -17,6 +17,7 @@ from connector_project.operations.alerts.access import ReconnectionAsked, Revoke
 from connector_project.operations.alerts.late_answers import LateAnswers
 from connector_project.operations.alerts.no_events import NoEvents
 from connector_project.operations.alerts.rule import Context, Key, Rule
+from connector_project.operations.alerts.webhook_intake import NotificationFlood, UnexpectedSource
 from connector_project.operations.models import Incident
 from telephony.models import Call, DailyReconciliation, FailureReason
 from tenants import datetime_display
@@ -192,6 +193,7 @@ RULES: Mapping[str, Rule] = {
         *(NoWorker(), NoEvents(), AccessIsDenied(), Backlog(), FailureRate()),
         *(UnexplainedCalls(), LateAnswers(), ShortList()),
         *(RevokedUrls(), ReconnectionAsked()),
+        *(NotificationFlood(), UnexpectedSource()),
     )
 }
 

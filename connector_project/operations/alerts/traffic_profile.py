@@ -9,6 +9,7 @@ from django.db.models.functions import ExtractHour, ExtractIsoWeekDay
 
 from connector_project.core import local_dates
 from connector_project.core.task_queue import enqueue
+from connector_project.operations.alerts import minute_peaks
 from connector_project.operations.models import TrafficProfile
 from connector_project.operations.models.traffic_profile import HOURS_OF_DAY, HOURS_OF_WEEK
 from telephony.models import Call
@@ -41,4 +42,7 @@ def update_profile(tenant: Tenant, *, now: datetime) -> None:
     # How many weeks these calls cover, rounded up: a partial week lowers the rate.
     covered = till - min((first for *_rest, first in rows), default=till)
     weeks = min(ceil(covered / WEEK), WEEKS) if covered >= LEAST_WEEKS * WEEK else 0
-    TrafficProfile.objects.update_or_create(tenant=tenant, defaults={"hours": hours, "weeks": weeks, "updated_at": now})
+    profile, _is_new = TrafficProfile.objects.update_or_create(
+        tenant=tenant, defaults={"hours": hours, "weeks": weeks, "updated_at": now}
+    )
+    minute_peaks.learn(profile, now=now)

@@ -26,6 +26,8 @@ class Incident(models.Model):
         SHORT_LIST = "SHORT_LIST", _("incomplete list")
         REVOKED_URLS = "REVOKED_URLS", _("new URLs not in use")
         RECONNECTION = "RECONNECTION", _("reconnection requested")
+        FLOOD = "FLOOD", _("too many notifications")
+        UNKNOWN_SOURCE = "UNKNOWN_SOURCE", _("notifications from unexpected addresses")
 
     class State(Choices):
         OPEN = "OPEN", pgettext_lazy("incident", "open")

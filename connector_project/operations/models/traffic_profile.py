@@ -19,6 +19,9 @@ class TrafficProfile(models.Model):
     tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="traffic_profile", verbose_name=_("client"))
     hours = models.JSONField(default=list)  # 168 counts; the first is Monday 00:00-01:00
     weeks = models.PositiveSmallIntegerField(default=0)  # number of weeks; 0 while there is too little data
+    # The most notifications in a minute, by day; what the limit of notifications is learned from.
+    minute_peaks = models.JSONField(default=dict)
+    first_day = models.DateField(null=True)  # of the client's notifications
     updated_at = models.DateTimeField()
 
     class Meta:
