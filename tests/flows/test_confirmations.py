@@ -10,12 +10,14 @@ from django.urls import reverse
 from django.utils import timezone, translation
 
 from connector_project.core import local_dates
+from connector_project.core.admin.base import BaseAdmin
 from connector_project.operations.admin import bulk_action_pages, employee_mapping
 from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS
 from connector_project.operations.onboarding import offboarding
 from telephony import bulk_action_rows, bulk_actions
 from telephony.models import BulkAction, Call, RecordingLink
-from tenants.models import Employee, Tenant
+from tenants import api_keys
+from tenants.models import ApiKey, Employee, Tenant
 from tests import html_text
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.users import create_user
@@ -25,6 +27,8 @@ CALLS = reverse("admin:telephony_call_changelist")
 KINDS = list(bulk_action_rows.ROW_ACTIONS)
 # Actions of a client's page that act at once: they repair, ask or start, and what they do can be undone.
 AT_ONCE = {"check", "activate", "resume", "sync"}
+# Actions on the selected rows of a list: incidents can be reopened and unmuted, the rest only sends again.
+SELECTED_AT_ONCE = {"retry", "acknowledge", "resolve", "mute", "reopen"}
 # Who looked at what, and the session, are written by reading.
 PLAYS = "telephony_call_play"  # asks UIS for the recording, and so stores how many points are left
 MAY_BE_WRITTEN = {"django_session", "telephony_accesslogentry"}
@@ -160,6 +164,27 @@ def test_every_destructive_action_asks_first():
     """A new action asks with a page of its own, or is listed above as one that can be undone."""
     assert {action.name for action in TENANT_ACTIONS.values() if not action.warnings and not action.page} == AT_ONCE
     assert set(employee_mapping.ACTIONS) - {"unlink"} == MAPPING_AT_ONCE
+
+
+def test_every_action_on_selected_rows_asks_first_or_can_be_undone(rf, operator):
+    """An action whose label ends in three dots shows a page first, as Django's own deletion does."""
+    request, at_once = rf.get("/"), set()
+    request.user = operator
+    for model_admin in admin.site._registry.values():
+        for _function, name, label in model_admin.get_actions(request).values():
+            if isinstance(model_admin, BaseAdmin) and name != "delete_selected" and not str(label).endswith("…"):
+                at_once.add(name)
+    assert at_once == SELECTED_AT_ONCE
+
+
+def test_revoking_api_keys_asks_first(client, operator, tenant):
+    row, _key = api_keys.create(tenant, "Отчёты", by=operator, now=timezone.now())
+    url = reverse("admin:tenants_apikey_changelist")
+    page = client.post(url, {"action": "revoke", "_selected_action": [row.pk]})
+    assert (page.status_code, row.name in html_text.text(page)) == (200, True)
+    assert ApiKey.objects.get().revoked_at is None
+    client.post(url, html_text.fields(page.content.decode()))
+    assert ApiKey.objects.get().revoked_at is not None
 
 
 @pytest.mark.slow
