@@ -6,21 +6,21 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Self
 
+from tenants.contact_list import ERASED, MASK
 from tenants.models.erasure_key import ErasureKey
 from tenants.models.tenant import Tenant
 
-PREFIX = "erased:"
 DIGITS = 32
 
 
 def token(tenant_id: int, number: str) -> str:
     """Return the token of a number (digits) of this tenant. One query, and another one for the first number."""
     key, _is_new = ErasureKey.objects.get_or_create(tenant_id=tenant_id)
-    return f"{PREFIX}{hmac.new(key.key.encode(), number.encode(), hashlib.sha256).hexdigest()[:DIGITS]}"
+    return f"{ERASED}{hmac.new(key.key.encode(), number.encode(), hashlib.sha256).hexdigest()[:DIGITS]}"
 
 
 def is_token(text: str) -> bool:
-    return text.startswith(PREFIX)
+    return text.startswith(ERASED)
 
 
 def remember(tenant: Tenant, number: str, *, now: datetime) -> str:
@@ -65,4 +65,5 @@ class ContactList(frozenset[object]):
             return False
         if not any(is_token(str(member)) for member in self):
             return True
-        return super().isdisjoint({token(self.tenant_id, str(item)) for item in items if item})
+        numbers = {str(item) for item in items if item and not str(item).endswith(MASK)}
+        return super().isdisjoint({token(self.tenant_id, number) for number in numbers})

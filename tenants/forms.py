@@ -17,7 +17,8 @@ from connector_project.core.admin.edit_forms import EditForm, SecretField
 from connector_project.core.admin.edit_formsets import EditFormSet
 from connector_project.core.networks import normalise_network
 from tenants import account_claims, retention, status_labels
-from tenants.models import Connection, CrmConnection, Tenant, UisConnection, UisStatus
+from tenants.models import Connection, CrmConnection, Tenant, TransferRules, UisConnection, UisStatus
+from tenants.transfer_rules import Filter
 
 # Four characters of a shorter key would reveal too much.
 MIN_HINTED_LENGTH = 12
@@ -96,7 +97,7 @@ class ConnectionForm(AlwaysSavedForm):
     def save(self, commit: bool = True) -> Any:
         saved = super().save(commit)
         if commit and self.changed_data:
-            saved.restore(is_new_account="address" in self.changed_data)
+            saved.try_anew(self.changed_data)
         return saved
 
 
@@ -179,6 +180,15 @@ class CrmForm(ConnectionForm):
 
 class NumberFormSet(EditFormSet):
     unique = {"number": _("Another row has this number."), "is_default": _("Only one number can be the default.")}
+
+    def clean(self) -> None:
+        super().clean()
+        deleted = [form.instance.pk for form in self.deleted_forms if form.instance.pk]
+        rules = (
+            TransferRules.objects.filter(tenant=self.instance, number_filter=Filter.ONLY).first() if deleted else None
+        )
+        if rules is not None and not rules.numbers.exclude(pk__in=deleted).exists():
+            raise ValidationError(gettext("The rules let only these numbers pass. Change the rules first, and save."))
 
 
 def _refuse_used(connection: Connection, **entered: str) -> None:

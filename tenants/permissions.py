@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from connector_project.core import phone_numbers
+from tenants import contact_list
 from tenants.models import ApiKey
 
 FULL_NUMBERS_PERMISSION = "tenants.view_full_numbers"
@@ -24,8 +25,13 @@ def can_see_full_numbers(reader: Any) -> bool:
 
 
 def masked_list(text: str) -> str:
-    """Mask each line of a list of numbers."""
-    return "\n".join(phone_numbers.mask(re.sub(r"\D", "", line)) for line in text.splitlines())
+    """Mask each entry of a list of contacts."""
+    return "\n".join(_masked(entry) for entry in contact_list.split(text))
+
+
+def _masked(entry: str) -> str:
+    end = contact_list.MASK if entry.endswith(contact_list.MASK) else ""
+    return phone_numbers.mask(re.sub(r"\D", "", entry)) + end
 
 
 def number_formatter(user: Any) -> Callable[[str], str]:

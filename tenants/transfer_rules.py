@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
+from tenants import contact_list
 
 
 class SkipReason(Choices):
@@ -82,7 +83,7 @@ class RuleSet:
             return SkipReason.NUMBER
         if not _passes(self.employees, *call.employees):
             return SkipReason.EMPLOYEE
-        return None if _passes(self.contacts, call.contact) else SkipReason.CONTACT
+        return None if _passes(self.contacts, *contact_list.keys(call.contact)) else SkipReason.CONTACT
 
     def _by_kind(self, call: RuleInput) -> SkipReason | None:
         if call.is_internal:

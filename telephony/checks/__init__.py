@@ -8,10 +8,11 @@ from connector_project.core.check_results import CheckResult
 from telephony import client_factory
 from telephony.checks import account, numbers, staff
 from telephony.checks.account import is_given, refused, zone
+from telephony.checks.rules import rules_pass
 from telephony.checks.webhooks import notification_checks
 from tenants.models import Tenant
 
-__all__ = ["account_checks", "is_given", "notification_checks", "refused", "zone"]
+__all__ = ["account_checks", "is_given", "notification_checks", "refused", "rules_pass", "zone"]
 
 
 def account_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:

@@ -16,6 +16,7 @@ class AuditLogEntry(models.Model):
         CHANGED = "CHANGED", _("changed")
         REMOVED = "REMOVED", _("removed")
         KEY_SET = "KEY_SET", _("key set")
+        KEY_DELETED = "KEY_DELETED", _("key deleted, because the host is new")
         CHECKED = "CHECKED", _("check started")
         ACTIVATED = "ACTIVATED", _("activation started")
         PAUSED = "PAUSED", _("paused")

@@ -94,7 +94,7 @@ class Connection(HeldAccount, AccessDenials):
         if changed:
             self.clean_fields(exclude={field.name for field in self._meta.fields} - set(changed))
             self.save(update_fields=changed)
-            self.restore(is_new_account="address" in changed)
+            self.try_anew(changed)
         return bool(changed)
 
     def complete(self, values: Mapping[str, str]) -> dict[str, str]:

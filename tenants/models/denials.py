@@ -1,6 +1,6 @@
 """What a vendor denies to one account: recorded by the request that was refused, lifted when the same is allowed."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,6 +16,7 @@ from tenants.access_errors import FORGET_AFTER, RIGHT_PROBE_PAUSE, SWITCHED_OFF,
 
 # Until then a denial of everything is confirmed, or was a stray answer.
 CONFIRM_WITHIN = timedelta(minutes=1)
+IDENTITY = {"brand", "access_token", "address", "key"}  # the fields that say which account it is
 
 
 class AccessDenials(models.Model):
@@ -91,6 +92,13 @@ class AccessDenials(models.Model):
         with self._changing_denials() as denied:
             for subject in denied.keys() - (set() if is_new_account else {SWITCHED_OFF}):
                 del denied[subject]
+
+    def try_anew(self, changed: Collection[str]) -> None:
+        """Lift the denials after a change of these fields; a new key of a live client is verified at once."""
+        self.restore(is_new_account="address" in changed)
+        tenant = self.tenant  # type: ignore[attr-defined]
+        if tenant.is_live and not IDENTITY.isdisjoint(changed):
+            enqueue(self.PROBE_TASK, tenant.pk)
 
     @classmethod
     def forget_unused(cls, *, now: datetime) -> None:

@@ -3,9 +3,8 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core import phone_numbers
 from connector_project.core.choices import Choices
-from tenants import erased_numbers
+from tenants import contact_list, erased_numbers
 from tenants.models.directory import Employee, VirtualNumber
 from tenants.models.tenant import Tenant
 from tenants.transfer_rules import Filter, RuleSet, Selection
@@ -51,7 +50,9 @@ class TransferRules(models.Model):
     employee_filter = models.CharField(_("employees"), max_length=6, choices=Filter.as_choices, default=Filter.ALL)
     employees = models.ManyToManyField(Employee, blank=True, related_name="+", verbose_name=_("these employees"))
     contact_filter = models.CharField(_("contact numbers"), max_length=6, choices=Filter.as_choices, default=Filter.ALL)
-    contacts = models.TextField(_("these contacts"), blank=True, help_text=_("One number per line."))
+    contacts = models.TextField(
+        _("these contacts"), blank=True, help_text=_("One number, or mask such as 7495123* or 8800*, per line.")
+    )
     send_recording = models.BooleanField(_("send the recording link"), default=True)
     recording_wait_minutes = models.PositiveSmallIntegerField(
         _("wait for the recording, minutes"),
@@ -100,7 +101,7 @@ class TransferRules(models.Model):
             uploads_internal=self.upload_internal,
             numbers=_selection(self.number_filter, self.numbers, "number"),
             employees=_selection(self.employee_filter, self.employees, "uis_id"),
-            contacts=(self.contact_filter, self._contacts()),
+            contacts=(self.contact_filter, self._contacts() if self.contact_filter != Filter.ALL else frozenset()),
         )
 
     @property
@@ -117,13 +118,8 @@ class TransferRules(models.Model):
         return {uis: crm for crm, uis in self._uis_statuses.items()}.get(uis_status, "busy")
 
     def _contacts(self) -> frozenset[object]:
-        lines = [line.strip() for line in self.contacts.splitlines()]
-        numbers = {
-            line if erased_numbers.is_token(line) else phone_numbers.normalise(line, is_russian=is_russian)
-            for is_russian in [self.tenant.uis.is_russian]
-            for line in lines
-        }
-        return erased_numbers.ContactList.create(self.tenant_id, numbers - {""})
+        members = contact_list.members(self.contacts, is_russian=self.tenant.uis.is_russian)
+        return erased_numbers.ContactList.create(self.tenant_id, members)
 
 
 def _selection(mode: str, chosen: models.Manager[VirtualNumber] | models.Manager[Employee], field: str) -> Selection:

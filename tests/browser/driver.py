@@ -70,6 +70,8 @@ class Operator:
         ).click()
         if sure:
             self.person.take_screenshot(f"operator-{button}")
+            if page.locator("#typed-slug").count():
+                page.fill("#typed-slug", page.locator("label[for=typed-slug]").inner_text().split()[-1])
             page.locator("#content form button[type=submit], #content form input[type=submit]").first.click()
 
 

@@ -433,7 +433,7 @@ def test_key_is_created_in_the_admin_shown_once_and_revoked(client, staff, shop)
     for html in (page.content.decode(), client.get(url).content.decode()):
         assert key not in html
         assert row.digest not in html
-    client.post(url, {"action": "revoke", "_selected_action": [row.pk]})
+    client.post(url, {"action": "revoke", "confirmed": "yes", "_selected_action": [row.pk]})
     assert client.get("/api/v1/calls/", headers=api).status_code == 401
     entries = AuditLogEntry.objects.order_by("pk").values_list("action", "object_repr", "tenant", "user__username")
     assert list(entries) == [
@@ -457,7 +457,7 @@ def test_operators_key_has_no_tenant(client, staff):
     assert client.get(reverse("admin:tenants_apikey_add")).status_code == 403
     client.post(
         reverse("admin:tenants_apikey_changelist"),
-        {"action": "revoke", "_selected_action": [ApiKey.objects.get().pk]},
+        {"action": "revoke", "confirmed": "yes", "_selected_action": [ApiKey.objects.get().pk]},
     )
     assert ApiKey.objects.get().revoked_at is None
 

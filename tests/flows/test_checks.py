@@ -139,6 +139,7 @@ WRONG_SETTINGS = {
     "UIS_ADDRESS_LIST": lambda setup: setattr(setup.pbx, "is_whitelisted", False),
     "UIS_ACCOUNT": lambda setup: setattr(setup.pbx, "is_active", False),
     "UIS_ACCOUNT_USED": _share_account,
+    "RULES_PASS": lambda setup: TransferRules.objects.filter(tenant=setup.tenant).update(contact_filter="ONLY"),
     "CRM_ACCOUNT_USED": _share_address,
     "UIS_ANSWERS": lambda setup: setup.uis.break_down("503"),
     "UIS_TIME_ZONE": lambda setup: setattr(setup.pbx, "reported_timezone", "Mars/Olympus"),

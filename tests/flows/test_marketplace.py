@@ -459,6 +459,7 @@ def test_replay_of_a_revoked_key_is_rejected(connect_account, client, cabinet, c
 def test_registered_tenant_of_an_account_is_preferred(connect_account, crm, tenant, db):
     new = onboarding.NewTenant(name="Второй", slug="second", crm_url=f"https://{CRM_HOST}", crm_key="k")
     second = onboarding.create_tenant(new, now=timezone.now())
+    CrmConnection.objects.update(account_id="", holds_account=False)
     one_time_token(connect_account(crm))
     keys = dict(CrmConnection.objects.values_list("tenant__slug", "key"))
     assert keys == {"romashka": crm.key, "second": "k"}
@@ -466,6 +467,14 @@ def test_registered_tenant_of_an_account_is_preferred(connect_account, crm, tena
     one_time_token(connect_account(crm))
     assert CrmConnection.objects.get(tenant=second).key == crm.key
     assert Tenant.objects.get(pk=tenant.pk).offboarded_at is not None
+
+
+def test_account_held_by_another_client_is_refused_without_a_name(client, cabinet, crm, tenant):
+    """Their stored address is another one of the account, so they are not found by it."""
+    CrmConnection.objects.update(address="https://renamed.retailcrm.ru")
+    message = error_message(client.post(REGISTER, cabinet.form(crm.key, f"https://{CRM_HOST}")))
+    assert is_message_of(account_checks.ACCOUNT_USED, message)
+    assert (tenant.name in message, Tenant.objects.count()) == (False, 1)
 
 
 def test_manually_registered_tenant_gets_the_marketplace_code(connect_account, crm, tenant):

@@ -21,7 +21,7 @@ from crm.retailcrm.client import RetailCrmClient
 from telephony import checks
 from tenants import onboarding
 from tenants.models import AuditLogEntry, CheckRun, CrmConnection, Employee, Tenant, UisConnection, VirtualNumber
-from tests import html_text, needs, task_queue
+from tests import html_text, needs, task_queue, tenant_factory
 from tests.conftest import ANNA, CRM_HOST, IVAN, NUMBER, PETR
 from tests.flows.templates import send_every_event
 
@@ -37,6 +37,12 @@ KEYS = {
 def new_tenant(db, pbx, crm):
     """A new tenant that has only a name."""
     return onboarding.create_tenant(onboarding.NewTenant(name="Василёк"), now=timezone.now())
+
+
+@pytest.fixture
+def twin(new_tenant, twin_pbx, twin_crm):
+    """Another client: no two clients have the same accounts."""
+    return tenant_factory.activated("Чужой", "stranger", pbx=twin_pbx, crm=twin_crm, default_number=NUMBER)
 
 
 class Page:
@@ -373,10 +379,10 @@ def test_popup_of_a_call_cannot_be_closed(visit, new_tenant, run_queue, crm):
     assert crm.events == []
 
 
-def test_sample_popup_is_rejected_for_foreign_or_unlinked_employees(visit, new_tenant, tenant, run_queue, crm):
+def test_sample_popup_is_rejected_for_foreign_or_unlinked_employees(visit, new_tenant, twin, run_queue, crm):
     visit("keys", **KEYS)
     run_queue()
-    other = Employee.objects.get(tenant=tenant, uis_id=IVAN)
+    other = Employee.objects.get(tenant=twin, uis_id=IVAN)
     unlinked = Employee.objects.get(tenant=new_tenant, uis_id=ANNA)
     for person in (other, unlinked):
         page = visit("card", person=person.pk, contact="+79000000000")
@@ -692,11 +698,11 @@ def test_page_of_an_offboarded_tenant_is_not_found(client, new_tenant):
     assert client.get("/activate/only-once/").status_code == 404
 
 
-def test_popup_of_another_tenant_cannot_be_closed(visit, new_tenant, run_queue, crm, tenant):
+def test_popup_of_another_tenant_cannot_be_closed(visit, new_tenant, run_queue, crm, twin):
     visit("keys", **KEYS)
     run_queue()
     ivan = Employee.objects.get(tenant=new_tenant, uis_id=IVAN)
-    visit("close", person=ivan.pk, contact="79000000000", card=f"test-{tenant.pk}-1790000000")
+    visit("close", person=ivan.pk, contact="79000000000", card=f"test-{twin.pk}-1790000000")
     assert crm.events == []
 
 

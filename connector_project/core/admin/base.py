@@ -94,6 +94,21 @@ class BaseAdmin(SelectionAdmin):
         shared = self.admin_site.each_context(request) | {"opts": self.opts, "media": self.media}
         return TemplateResponse(request, template, shared | context)
 
+    def ask_about(
+        self, request: HttpRequest, rows: models.QuerySet[Any], *, title: Text, warnings: Sequence[Text]
+    ) -> HttpResponse | None:
+        """Return the confirmation of an action on the selected rows of a list; None if it was confirmed."""
+        if "confirmed" in request.POST:
+            return None
+        return self.render_page(
+            request,
+            "admin/selection_confirm.html",
+            title=title,
+            rows=list(rows),
+            warnings=warnings,
+            posted=request.POST,
+        )
+
     def require(self, request: HttpRequest, permission: str = "", **_place: Any) -> None:
         """Raise PermissionDenied unless the user may view the rows, and has the permission.
 

@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
@@ -86,11 +86,15 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         message = gettext("The API key, shown only now. Copy it; programs send it as “Authorization: Bearer …”.")
         messages.success(request, format_html('{}<br><code class="admin-link">{}</code>', message, key))
 
-    @admin.action(description=_("Revoke the selected keys"), permissions=["change"])
-    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+    @admin.action(description=_("Revoke the selected keys…"), permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
+        warnings = [_("Programs with these keys get no answer from now on. A revoked key cannot be restored.")]
+        if question := self.ask_about(request, queryset, title=gettext("Revoke the keys"), warnings=warnings):
+            return question
         revoked = [token for token in queryset.select_related("tenant") if _revoke(request, token)]
         message = ngettext("%(count)d key is revoked.", "%(count)d keys are revoked.", len(revoked))
         self.message_user(request, message % {"count": len(revoked)}, messages.SUCCESS)
+        return None
 
 
 @transaction.atomic

@@ -1,7 +1,8 @@
 """Changes one transfer rule for many clients, with a preview."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from copy import copy
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.base import BaseAdmin, page
 from connector_project.core.admin.fingerprints import load_object
+from telephony.calls import rule_forecast
 from tenants import audit
 from tenants.forms import standard_statuses
 from tenants.models import AuditLogEntry, Tenant, TransferRules
@@ -31,6 +33,7 @@ RULES: dict[str, Any] = {
     for field in TransferRules._meta.concrete_fields
     if field.editable and not field.auto_created and not field.is_relation and field.name not in _OF_OWN_LISTS
 }
+SKIP_ALL = "skip_all"  # boxes of the preview, by client
 YES_NO = (("True", _("yes")), ("False", _("no")))
 
 
@@ -70,18 +73,25 @@ class BulkRuleChangeMixin(BaseAdmin):
         if not form.is_valid():
             return self._rule_page(request, form, rule=rule if rule in RULES else "")
         pks, value = _visible(request, form.cleaned_data["clients"]), form.cleaned_data["value"]
+        now = timezone.now()
         if "confirm" not in request.POST:
-            lines = preview(pks, rule, value)
+            lines = preview(pks, rule, value, now=now)
             form = RuleForm(_with_preview(request.POST, lines), rule=rule)
             more = {"is_preview": True, "lines": lines, "unchanged": len(pks) - len(lines), "is_vain": not lines}
             return self._rule_page(request, form, rule=rule, **more)
         previewed = load_object(form.cleaned_data["previewed"])
-        count = change(pks, rule, value, previewed=previewed, by=request.user, now=timezone.now())
+        confirmed = set(request.POST.getlist(SKIP_ALL))
+        asked = clients_to_ask(pks, rule, value, confirmed=confirmed, now=now)
+        count = change(
+            [pk for pk in pks if pk not in asked], rule, value, previewed=previewed, by=request.user, now=now
+        )
         message = ngettext(
             "The rule is changed for %(count)d client.", "The rule is changed for %(count)d clients.", count
         )
         messages.success(request, message % {"count": count})
-        if (left := len(previewed) - count) > 0:
+        if asked:
+            _warn_of_unconfirmed(request, len(asked))
+        if (left := len(previewed) - len(asked) - count) > 0:
             _warn_of_changed(request, left)
         return redirect("admin:tenants_tenant_changelist")
 
@@ -91,7 +101,9 @@ class BulkRuleChangeMixin(BaseAdmin):
         return self.render_page(request, template, title=title, form=form, chosen=chosen, **more)
 
 
-def preview(pks: Sequence[int], rule: str, value: object) -> list[dict[str, str]]:
+def preview(pks: Sequence[int], rule: str, value: object, *, now: datetime) -> list[dict[str, str]]:
+    """Return what changes for each client; `skips` says that all calls of the last day would have been skipped."""
+
     def describe(value: object) -> str:
         return audit.describe_value(RULES[rule], value) or "–"
 
@@ -103,9 +115,34 @@ def preview(pks: Sequence[int], rule: str, value: object) -> list[dict[str, str]
             "value": audit.shown(getattr(row, rule)),
             "now": describe(getattr(row, rule)),
             "then": describe(value),
+            "skips": _skips(row, rule, value, now=now),
         }
         for row in rows
     ]
+
+
+def clients_to_ask(pks: Sequence[int], rule: str, value: object, *, confirmed: Set[str], now: datetime) -> set[int]:
+    """Return the clients whose calls would all be skipped, and for whom nobody has confirmed it."""
+    if not _can_skip(rule, value):
+        return set()
+    rows = _differing(pks, rule, value)
+    asked = (row for row in rows if str(row.tenant_id) not in confirmed)
+    return {row.tenant_id for row in asked if _skips(row, rule, value, now=now)}
+
+
+def _can_skip(rule: str, value: object) -> bool:
+    return rule.startswith("upload_") and value is False
+
+
+def _skips(row: TransferRules, rule: str, value: object, *, now: datetime) -> str:
+    """Return the question whether all calls may be skipped; "" if some were uploaded, or none were anyway."""
+    if not _can_skip(rule, value):
+        return ""
+    before, after = row.rule_set(), copy(row)
+    setattr(after, rule, value)
+    forecast = rule_forecast.find_day_without_uploads(row.tenant, after.rule_set(), now=now)
+    is_new = forecast and not rule_forecast.find_day_without_uploads(row.tenant, before, now=now)
+    return str(forecast) if is_new else ""
 
 
 @transaction.atomic
@@ -157,6 +194,15 @@ def _warn_of_changed(request: HttpRequest, count: int) -> None:
     messages.warning(request, message % {"count": count})
 
 
+def _warn_of_unconfirmed(request: HttpRequest, count: int) -> None:
+    message = ngettext(
+        "%(count)d client is left unchanged: all their calls would be skipped, and that was not confirmed.",
+        "%(count)d clients are left unchanged: all their calls would be skipped, and that was not confirmed.",
+        count,
+    )
+    messages.warning(request, message % {"count": count})
+
+
 def _value_field(rule: str) -> forms.Field:
     field = RULES[rule]
     label = capfirst(field.verbose_name)
@@ -170,4 +216,4 @@ def _value_field(rule: str) -> forms.Field:
 
 
 def _differing(pks: Sequence[int], rule: str, value: object) -> QuerySet[TransferRules]:
-    return TransferRules.objects.select_related("tenant").filter(tenant__in=pks).exclude(**{rule: value})
+    return TransferRules.objects.select_related("tenant__uis").filter(tenant__in=pks).exclude(**{rule: value})

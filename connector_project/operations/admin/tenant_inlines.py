@@ -9,11 +9,11 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.edit_forms import EditForm
 from connector_project.core.admin.edit_formsets import EditFormSet
+from connector_project.operations.admin.rules_form import ConfirmedRulesForm
 from connector_project.operations.alerts import denials
 from tenants import permissions
 from tenants.datetime_display import full_field
 from tenants.forms import (
-    AlwaysSavedForm,
     CrmForm,
     NumberFormSet,
     UisForm,
@@ -25,6 +25,7 @@ from tenants.status_labels import STATUS_FIELDS
 
 DENIAL = (full_field(Connection, "denied_at"), "denied_access")
 FOLDED = ("collapse",)
+LISTS = ("number_filter", "numbers", "employee_filter", "employees", "contact_filter", "contacts")
 RECORDING_LINK = ("recording_link", "recording_days")
 
 
@@ -100,13 +101,13 @@ class CrmInline(ConnectionInline):
 
 class RulesInline(OnePerTenantInline):
     model = TransferRules
-    form = AlwaysSavedForm
+    form = ConfirmedRulesForm
     fieldsets = (
         (_("Pop-ups"), {"fields": (("popup_incoming", "popup_outgoing"),)}),
         (_("Uploads"), {"fields": (("upload_answered", "upload_missed", "upload_outgoing", "upload_internal"),)}),
         (
             _("Number, employee and contact filters"),
-            {"fields": ("number_filter", "numbers", "employee_filter", "employees", "contact_filter", "contacts")},
+            {"fields": (*LISTS, "confirm_skipping")},
         ),
         (_("Recordings"), {"fields": (("send_recording", "recording_wait_minutes"), RECORDING_LINK)}),
         (_("Call owner"), {"fields": (("owner", "missed_owner"),)}),
@@ -115,9 +116,10 @@ class RulesInline(OnePerTenantInline):
     readonly_fields = ("masked_contacts",)
 
     def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
-        """Mask the list of contacts for users who may not see full numbers."""
+        """Mask the list of contacts for users who may not see full numbers; a read-only page confirms nothing."""
         may_see = permissions.can_see_full_numbers(request.user)
-        return self.fieldsets if may_see else _replace(self.fieldsets, "contacts", "masked_contacts")
+        fieldsets = self.fieldsets if may_see else _replace(self.fieldsets, "contacts", "masked_contacts")
+        return fieldsets if self.has_change_permission(request, obj) else _without(fieldsets, "confirm_skipping")
 
     @admin.display(description=_("these contacts"))
     def masked_contacts(self, rules: TransferRules) -> str:
@@ -142,6 +144,11 @@ class NumberInline(admin.TabularInline[VirtualNumber, Tenant]):
     fields = ("number", "name", "site", "is_default", "is_active")
     readonly_fields = ("is_active",)
     extra = 0
+
+
+def _without(fieldsets: Any, name: str) -> Any:
+    """Return the fieldsets without a field."""
+    return [(title, group | {"fields": [one for one in group["fields"] if one != name]}) for title, group in fieldsets]
 
 
 def _replace(fieldsets: Any, old: str, new: str) -> Any:

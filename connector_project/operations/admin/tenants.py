@@ -37,7 +37,7 @@ from connector_project.operations.admin.webhook_sources import WebhookSourcesMix
 from connector_project.operations.tenant_status import StatusReport
 from crm import outdated_modules
 from tenants import audit, audit_forms, datetime_display, retention, visibility
-from tenants.forms import TenantForm
+from tenants.forms import CrmForm, TenantForm
 from tenants.models import ACTIVATION_LINK_LIFETIME, AuditLogEntry, Tenant, TransferRules
 from tenants.onboarding import free_slug
 
@@ -195,6 +195,13 @@ class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixi
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         super().save_formset(request, form, formset, change)
         audit_forms.log_formset(form.instance, formset, by=request.user, now=timezone.now())
+        for dropped in (one.instance for one in formset.forms if isinstance(one, CrmForm) and one.is_key_dropped):
+            audit.log(
+                form.instance, AuditLogEntry.Action.KEY_DELETED, now=timezone.now(), by=request.user, target=dropped
+            )
+            messages.warning(
+                request, _("The CRM's host is new, so the stored key is deleted. Enter the key of this account.")
+            )
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)

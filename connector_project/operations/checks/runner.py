@@ -21,6 +21,7 @@ def run(tenant: Tenant, *, now: datetime) -> list[CheckResult]:
     results = (
         uis_checks.account_checks(tenant, now=now),
         checks.run_checks(tenant, now=now),
+        uis_checks.rules_pass(tenant),
         uis_checks.notification_checks(tenant, now=now) if tenant.activated_at else (),
     )
     found = _deduplicate(chain.from_iterable(results))

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from connector_project.core.check_results import Text
 from telephony.models import Call, Notification
+from tenants import contact_list
 from tenants.models import Tenant, TransferRules
 from tenants.transfer_rules import Filter, SkipReason
 
@@ -145,7 +146,7 @@ def _members(call: Call) -> str:
     """Return the entries of the filter that skipped the call; of customers' numbers only the count."""
     rules, members = call.tenant.rules, ""
     if call.skip_reason == SkipReason.CONTACT and rules.contact_filter != Filter.ALL:
-        count = len(rules.contacts.split())
+        count = len(contact_list.split(rules.contacts))
         members = ngettext("%(count)d number", "%(count)d numbers", count) % {"count": count}
     elif call.skip_reason == SkipReason.NUMBER:
         members = ", ".join(map(str, rules.numbers.all()))

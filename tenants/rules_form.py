@@ -1,0 +1,44 @@
+"""The form of a client's transfer rules: refuses lists that would let nothing pass."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.core.check_results import join_limited
+from tenants import contact_list
+from tenants.forms import AlwaysSavedForm
+from tenants.transfer_rules import Filter
+
+LISTS = {"number_filter": "numbers", "employee_filter": "employees", "contact_filter": "contacts"}
+NOTHING_CHOSEN = _("“Only these” with nothing chosen would skip every call. Choose what passes, or another filter.")
+
+
+class RulesForm(AlwaysSavedForm):
+    def clean_contacts(self) -> str:
+        """Refuse what is neither a number nor a mask; entries stored before this was checked may stay as they are."""
+        text: str = self.cleaned_data["contacts"]
+        stored = set(contact_list.split(self.instance.contacts))
+        invalid = [one for one in contact_list.invalid(text, is_russian=self._is_russian) if one not in stored]
+        if invalid:
+            message = gettext("Neither a phone number nor a mask such as 7495123*: %(entries)s. One entry per line.")
+            raise ValidationError(message % {"entries": join_limited(f"“{one}”" for one in invalid)})
+        return text
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean() or {}
+        for mode, name in LISTS.items():
+            if cleaned.get(mode) == Filter.ONLY and name not in self.errors and not self._chosen(name, cleaned):
+                self.add_error(name if name in self.fields else mode, str(NOTHING_CHOSEN))
+        return cleaned
+
+    def _chosen(self, name: str, cleaned: dict[str, Any]) -> Any:
+        """Return what a list has; a list that the user may not see is as stored."""
+        if name == "contacts":
+            return contact_list.members(cleaned.get(name, self.instance.contacts), is_russian=self._is_russian)
+        return cleaned[name] if name in cleaned else getattr(self.instance, name).all()
+
+    @property
+    def _is_russian(self) -> bool:
+        return bool(self.instance.tenant.uis.is_russian)
