@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from connector_project.core import phone_numbers
+from tenants import erased_numbers
 
 FULL_NUMBERS_PERMISSION = "tenants.view_full_numbers"
 
@@ -15,8 +16,14 @@ def can_see_full_numbers(user: Any) -> bool:
 
 
 def masked_list(text: str) -> str:
-    """Mask each line of a list of numbers."""
-    return "\n".join(phone_numbers.mask(re.sub(r"\D", "", line)) for line in text.splitlines())
+    """Mask each line of a list of numbers, also one that is masked already; the token of an erased one stays."""
+    return "\n".join(_masked_line(line) for line in text.splitlines())
+
+
+def _masked_line(line: str) -> str:
+    if erased_numbers.is_token(line) or "***" in line:
+        return line
+    return phone_numbers.mask(re.sub(r"\D", "", line))
 
 
 def number_formatter(user: Any) -> Callable[[str], str]:

@@ -168,7 +168,7 @@ def _apply(stored: Notification, *, now: datetime) -> CallEvent | Unreadable:
     """Parse a notification and apply it to its call; a repeat is only marked as such."""
     parsed = _parse(stored)
     if isinstance(parsed, CallEvent):
-        if _is_erased(stored, parsed):
+        if stored.tenant.erased_numbers and _is_erased(stored, parsed):
             return _drop_erased(stored, parsed)
         _store_event(stored, parsed)
     if _is_repeat(stored, parsed):
@@ -200,7 +200,7 @@ def _parse(stored: Notification) -> ParsedWebhook:
 
 
 def _is_erased(stored: Notification, event: CallEvent) -> bool:
-    """Whether it is a late event of a call whose number was erased. No query for a client without erased numbers."""
+    """Whether it is a late event of a call whose number was erased."""
     at = erased_numbers.erased_at(stored.tenant, event.contact)
     if at is None:
         return False

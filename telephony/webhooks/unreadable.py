@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from django import forms
-from django.db.models import Count, Max, Min, QuerySet
+from django.db.models import Count, Max, Min, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter, ChoiceFilter, ModelChoiceFilter
 
@@ -75,8 +75,9 @@ class UnreadableFilterSet(StrictFilterSet):
 
 
 def notifications() -> QuerySet[Notification]:
-    """Return the unreadable notifications, without those of disconnected tenants."""
-    return Notification.objects.filter(outcome=Notification.Outcome.UNREADABLE, tenant__offboarded_at=None)
+    """Return the unreadable notifications, without those of disconnected tenants, and those whose text is purged."""
+    rows = Notification.objects.filter(outcome=Notification.Outcome.UNREADABLE, tenant__offboarded_at=None)
+    return rows.exclude(~Q(reason=Notification.Reason.EMPTY), query="", body="")
 
 
 def groups(*, now: datetime, client: str = "") -> list[UnreadableGroup]:

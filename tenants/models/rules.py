@@ -117,6 +117,8 @@ class TransferRules(models.Model):
         return {uis: crm for crm, uis in self._uis_statuses.items()}.get(uis_status, "busy")
 
     def _contacts(self) -> frozenset[object]:
+        if not self.contacts:
+            return frozenset()
         lines = [line.strip() for line in self.contacts.splitlines()]
         numbers = {
             line if erased_numbers.is_token(line) else phone_numbers.normalise(line, is_russian=is_russian)

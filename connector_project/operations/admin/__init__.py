@@ -6,6 +6,7 @@ from connector_project.operations.admin import (  # noqa: F401 -- each module re
     bulk_actions,
     calls,
     crm_exchange,
+    erasures,
     incidents,
     notifications,
     reconciliation,

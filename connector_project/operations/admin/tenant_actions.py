@@ -232,6 +232,13 @@ _ALL = (
         warnings=(_("Links revoked together work again; those revoked one by one do not."),),
     ),
     TenantAction(
+        name="erase_number",
+        label=_("Erase a phone number"),
+        audit_action=AuditAction.NUMBER_ERASED,
+        refusals=(),
+        page="operations_erasure_start",
+    ),
+    TenantAction(
         name="disconnect",
         label=_("Disconnect client"),
         audit_action=AuditAction.OFFBOARDED,
