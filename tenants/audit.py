@@ -1,5 +1,6 @@
 """Writes and renders audit log entries; keys are never logged, only that one was set."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,11 @@ CONTACTS = "contacts"
 ADDRESS = "address"
 # A tenant has exactly one of each: the model name identifies it.
 _ONE_PER_TENANT = (Tenant, UisConnection, CrmConnection, TransferRules)
+# Actions whose entries name a field; others have there what a person typed.
+_OF_A_FIELD = {
+    one.value for one in (AuditLogEntry.Action.ADDED, AuditLogEntry.Action.CHANGED, AuditLogEntry.Action.KEY_SET)
+}
+_COUNT = re.compile(r"\d{1,6}|True|False")
 
 
 class EntryDetails(TypedDict, total=False):
@@ -74,6 +80,20 @@ def build_entry(tenant: Tenant | None, action: AuditLogEntry.Action, **details: 
 def entries_for(target: models.Model, tenant: Tenant | None) -> QuerySet[AuditLogEntry]:
     """Return the entries of one object, newest first; `tenant` is None for objects of the whole system."""
     return AuditLogEntry.objects.filter(tenant=tenant, object_repr=_object_name(target)).select_related("user")
+
+
+def forget_people(tenant: Tenant) -> None:
+    """Delete from a tenant's entries what they say of customers and staff: values, typed reasons, names of objects.
+
+    Who did what and when stays, with the kind of object, the field and counts. Needs a transaction.
+    """
+    entries = list(AuditLogEntry.objects.filter(tenant=tenant).order_by("pk"))
+    for entry in entries:
+        entry.object_repr = entry.object_repr.partition(" ")[0] if entry.object_repr[:1].isalpha() else ""
+        if entry.action not in _OF_A_FIELD:
+            entry.field = ""
+        entry.old, entry.new = (value if _COUNT.fullmatch(value) else "" for value in (entry.old, entry.new))
+    AuditLogEntry.objects.bulk_update(entries, ["object_repr", "field", "old", "new"], batch_size=500)
 
 
 def shown(value: object) -> str:

@@ -8,7 +8,7 @@ from django import forms
 from django.db.models import Q
 
 from connector_project.core.admin.edit_forms import SecretField
-from tenants import audit
+from tenants import audit, permissions
 from tenants.models import AuditLogEntry, Tenant
 
 Action = AuditLogEntry.Action
@@ -24,8 +24,11 @@ def log_form(tenant: Tenant | None, form: Any, *, is_new: bool, by: Any, now: da
             continue
         old = "" if is_new else _comparable(field, form.initial.get(name))
         new = _comparable(field, form.cleaned_data.get(name))
-        if audit.shown(old) != audit.shown(new):
-            log(Action.ADDED if is_new else Action.CHANGED, old=old, new=new)
+        if audit.shown(old) == audit.shown(new):
+            continue
+        if name == audit.CONTACTS:  # The log is kept longer than any call, and everybody may read it.
+            old, new = permissions.masked_list(audit.shown(old)), permissions.masked_list(audit.shown(new))
+        log(Action.ADDED if is_new else Action.CHANGED, old=old, new=new)
 
 
 def log_formset(tenant: Tenant, formset: Any, *, by: Any, now: datetime) -> None:

@@ -25,11 +25,13 @@ def can_see_full_numbers(reader: Any) -> bool:
 
 
 def masked_list(text: str) -> str:
-    """Mask each entry of a list of contacts."""
+    """Mask each entry of a list of contacts, also one that is masked already; the token of an erased one stays."""
     return "\n".join(_masked(entry) for entry in contact_list.split(text))
 
 
 def _masked(entry: str) -> str:
+    if entry.startswith(contact_list.ERASED) or "***" in entry:
+        return entry
     end = contact_list.MASK if entry.endswith(contact_list.MASK) else ""
     return phone_numbers.mask(re.sub(r"\D", "", entry)) + end
 

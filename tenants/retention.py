@@ -1,19 +1,28 @@
 """How long rows are kept: three terms of the installation, of which a tenant may have shorter ones."""
 
-from datetime import datetime, timedelta
-from typing import Protocol
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
 
 from django.conf import settings
 
-from connector_project.core.choices import Choices
+from connector_project.core import local_dates
+
+if TYPE_CHECKING:
+    from tenants.models import Tenant
 
 
-class Term(Choices):
+class Term(StrEnum):
     """What a row is kept as."""
 
-    PAYLOAD = "PAYLOAD", "RETENTION_PAYLOAD_DAYS"
-    CALLS = "CALLS", "RETENTION_CALLS_DAYS"
-    LOGS = "LOGS", "RETENTION_LOGS_DAYS"
+    PAYLOAD = "PAYLOAD"
+    CALLS = "CALLS"
+    LOGS = "LOGS"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable with the term of the installation, in days."""
+        return f"RETENTION_{self.value}_DAYS"
 
 
 FIELDS = tuple(f"retention_{term.value.lower()}_days" for term in Term)  # of a tenant
@@ -28,7 +37,7 @@ class HasTerms(Protocol):
 
 
 def installation_days(term: Term) -> int:
-    return int(getattr(settings, term.label))
+    return int(getattr(settings, term.variable))
 
 
 def days(tenant: HasTerms | None, term: Term) -> int:
@@ -40,3 +49,8 @@ def days(tenant: HasTerms | None, term: Term) -> int:
 def kept_since(tenant: HasTerms | None, term: Term, *, now: datetime) -> datetime:
     """Return the time before which rows are purged."""
     return now - timedelta(days=days(tenant, term))
+
+
+def first_day(tenant: "Tenant", *, now: datetime) -> date:
+    """Return the first day of which all calls are kept, by the tenant's clock; earlier ones cannot be compared."""
+    return local_dates.day_of(kept_since(tenant, Term.CALLS, now=now), zone=tenant.zone) + local_dates.DAY

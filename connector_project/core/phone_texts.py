@@ -33,9 +33,9 @@ _ENOUGH_DIGITS = re.compile(rf"\d(?:\D{{0,40}}\d){{{SHORTEST - 1}}}")
 _PLUS = re.compile(r"(?:\+|%(?:25)*2[Bb]|\\{1,4}u002[Bb]|&#43;|tel:)[\s(]*$")
 # Ids are as long as phone numbers, and support needs them in full: a name such as session= marks them.
 _ID = re.compile(
-    r"(?:(?<![a-z])|_)(?:id|ids|pk|call|tenant|session|notification|command)[\"'\\]*\s*[=:]\s*[\"'\\\[]*$"
-    r"|[A-Za-z]-$",
-    re.IGNORECASE,
+    r"(?:(?<![A-Za-z])(?:ids?|pk|call|tenant|session|notification|command)|_ids?|Ids?|ID)"
+    r"[\"'\\]*\s*[=:]\s*[\"'\\\[]*$"
+    r"|[A-Za-z]-$"
 )
 _ESCAPED_BEFORE = re.compile(r"(?:%[0-9A-Fa-f]{2}|\\{1,4}u[0-9A-Fa-f]{4}|\\{1,4}[nrt])$")
 _LOOK_BACK = 32

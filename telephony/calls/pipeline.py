@@ -91,7 +91,9 @@ def owner_rules(batch: Sequence[Call]) -> dict[int, dict[str, Any]]:
 def apply_resolution(call: Call, resolution: CallResolution, *, owner: Employee | None) -> dict[str, Any]:
     """Set on the call, without saving, what the evidence says; return the fields set."""
     started_at = resolution.started_at or call.started_at
-    is_erased = erased_numbers.is_erased(call.tenant, resolution.contact, began_at=started_at)
+    is_erased = bool(call.tenant.erased_numbers) and erased_numbers.is_erased(
+        call.tenant, resolution.contact, began_at=started_at
+    )
     changes = {
         "direction": resolution.direction,
         "contact": "" if is_erased else resolution.contact,

@@ -8,6 +8,7 @@ from telephony.models import BulkAction, Call
 from telephony.models.bulk_action import Portion
 from telephony.reconciliation import compare
 from telephony.uis import date_windows
+from tenants import retention
 from tenants.models import Tenant
 
 MAX_DAYS = timedelta(days=366)
@@ -25,6 +26,7 @@ def run(action: BulkAction, tenant: Tenant, *, now: datetime) -> Portion:
     A portion that a killed worker had begun is counted from its start.
     """
     since, cursor_at, end = action.period
+    cursor_at = min(max(cursor_at, retention.kept_since(tenant, retention.Term.CALLS, now=now)), end)
     compared = compare.compare_period(
         tenant,
         since=cursor_at,

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from connector_project.core import local_dates
 from telephony.models import DailyReconciliation
 from telephony.reconciliation import compare
+from tenants import retention
 from tenants.models import Tenant
 
 
@@ -16,9 +17,11 @@ def period(tenant: Tenant, *, now: datetime) -> tuple[datetime, datetime]:
 def active_since(tenant: Tenant, *, now: datetime) -> datetime:
     """Return the start of the first call that is compared without a request for it.
 
-    Calls from before the activation are imported on request only: another connector may have uploaded them.
+    Calls from before the activation are imported on request only: another connector may have uploaded them. Those whose
+    rows may be purged are never compared: they would be created again.
     """
-    return max(tenant.activated_at or now, tenant.upload_window_start(now=now))
+    kept_since = retention.kept_since(tenant, retention.Term.CALLS, now=now)
+    return max(tenant.activated_at or now, tenant.upload_window_start(now=now), kept_since)
 
 
 def after_closed_days(tenant: Tenant, since: datetime, *, now: datetime) -> datetime:

@@ -177,7 +177,7 @@ def _apply(stored: Notification, *, now: datetime) -> CallEvent | Unreadable:
     """Parse a notification and apply it to its call; a repeat is only marked as such."""
     parsed = _parse(stored)
     if isinstance(parsed, CallEvent):
-        if _is_erased(stored, parsed):
+        if stored.tenant.erased_numbers and _is_erased(stored, parsed):
             return _drop_erased(stored, parsed)
         _store_event(stored, parsed)
     if isinstance(parsed, CallEvent) and not stored.tenant.uis.expects(stored.source):
@@ -219,7 +219,7 @@ def _has_bad_charset(stored: Notification) -> bool:
 
 
 def _is_erased(stored: Notification, event: CallEvent) -> bool:
-    """Whether it is a late event of a call whose number was erased. No query for a client without erased numbers."""
+    """Whether it is a late event of a call whose number was erased."""
     at = erased_numbers.erased_at(stored.tenant, event.contact)
     if at is None:
         return False

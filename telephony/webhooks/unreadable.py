@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from django import forms
-from django.db.models import Count, Max, Min, QuerySet
+from django.db.models import Count, Max, Min, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter, ChoiceFilter
 
@@ -75,9 +75,12 @@ class UnreadableFilterSet(ReaderFilterSet):
 
 
 def notifications(reader: Reader) -> QuerySet[Notification]:
-    """Return the unreadable notifications that a reader may see, without those of disconnected tenants."""
+    """Return the unreadable notifications that a reader may see.
+
+    Without those of disconnected tenants, and those whose text is purged.
+    """
     unread = Notification.objects.filter(outcome=Notification.Outcome.UNREADABLE, tenant__offboarded_at=None)
-    return visible_to(unread, reader)
+    return visible_to(unread.exclude(~Q(reason=Notification.Reason.EMPTY), query="", body=""), reader)
 
 
 def groups(*, reader: Reader = None, now: datetime, client: str = "") -> list[UnreadableGroup]:

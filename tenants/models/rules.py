@@ -118,6 +118,8 @@ class TransferRules(models.Model):
         return {uis: crm for crm, uis in self._uis_statuses.items()}.get(uis_status, "busy")
 
     def _contacts(self) -> frozenset[object]:
+        if not self.contacts:
+            return frozenset()
         members = contact_list.members(self.contacts, is_russian=self.tenant.uis.is_russian)
         return erased_numbers.ContactList.create(self.tenant_id, members)
 

@@ -16,7 +16,6 @@ from connector_project.core.business_hours import BusinessHours
 from connector_project.core.encrypted_fields import EncryptedTextField
 from connector_project.core.secret_tokens import DigestField, generate_token, lost
 from connector_project.core.task_queue import enqueue
-from tenants import retention
 
 ACTIVATION_LINK_LIFETIME = timedelta(days=14)
 
@@ -152,12 +151,8 @@ class Tenant(models.Model):
         return self.activated_at is not None and not self.is_paused and self.offboarded_at is None
 
     def upload_window_start(self, *, now: datetime) -> datetime:
-        """Return the start of the upload window: older calls are not uploaded. Zero days count as one.
-
-        What is older than the retention of calls is never uploaded: its row may be gone already.
-        """
-        window = now - timedelta(days=max(self.upload_window_days, 1))
-        return max(window, retention.kept_since(self, retention.Term.CALLS, now=now))
+        """Return the start of the upload window: older calls are not uploaded. Zero days count as one."""
+        return now - timedelta(days=max(self.upload_window_days, 1))
 
     def pause(self) -> None:
         """Store events, send nothing."""

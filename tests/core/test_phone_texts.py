@@ -27,7 +27,13 @@ PLACES = [
 ]
 KEPT = [
     *("tenant=romashka call=3960000001", '"call_session_id": 3960000001', '{"id":"3960000001"}', "session=3960000001"),
-    *("externalId uis-3960000001", "click-1234567890", "/admin/telephony/call/3960000001/", "pk=1234567890"),
+    *(
+        "externalId uis-3960000001",
+        "click-1234567890",
+        "/admin/telephony/call/3960000001/",
+        "pk=1234567890",
+        '{"callSessionId":3960000001}',
+    ),
     *(
         "2026-11-23 09:16:11,123",
         "23.11.2026 09:16:11",
@@ -53,14 +59,14 @@ def digits_of(text):
     return phone_numbers.ascii_digits(text)
 
 
-@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("form", FORMS)
-def test_number_is_masked_in_every_form_and_place(form, place):
-    if form == "9990000001" and "=" in place and "phone" not in place:
-        return  # Ten digits after such a name are an id.
-    masked = redaction.redact(place.replace("{}", form))
-    assert DIGITS[1:] not in digits_of(masked)
-    assert "***" in masked
+def test_number_is_masked_in_every_form_and_place(form):
+    # Ten digits after these names are an id.
+    places = [place for place in PLACES if form != "9990000001" or place not in {"call={}", "session={}"}]
+    for place in places:
+        masked = redaction.redact(place.replace("{}", form))
+        assert DIGITS[1:] not in digits_of(masked), place
+        assert "***" in masked, place
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if not form.startswith("9")])
@@ -83,12 +89,11 @@ def test_what_is_no_number_stays(line):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("place", PLACES)
-def test_one_number_is_replaced_in_every_form_and_place(form, place):
-    text = place.replace("{}", form)
-    replaced = phone_texts.replace_number(text, DIGITS, "X")
-    assert replaced.count("X") == place.count("{}")
-    assert DIGITS[1:] not in digits_of(replaced)
+def test_one_number_is_replaced_in_every_form_and_place(form):
+    for place in PLACES:
+        replaced = phone_texts.replace_number(place.replace("{}", form), DIGITS, "X")
+        assert replaced.count("X") == place.count("{}"), place
+        assert DIGITS[1:] not in digits_of(replaced), place
 
 
 @pytest.mark.parametrize("other", ["79990000002", "799900000011", "179990000001", "3960000001", "+380441234567"])

@@ -10,6 +10,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import connection, models
+from django.urls import reverse
 from django.utils import timezone
 
 from connector_project.core import phone_numbers
@@ -24,6 +25,7 @@ from tenants import erased_numbers
 from tenants.models import AuditLogEntry, ErasureKey, Tenant, TransferRules
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
+from tests.users import create_user
 
 pytestmark = pytest.mark.sql
 OTHER = "79990000002"
@@ -60,7 +62,7 @@ def planted(field, turn):
     if longest is None or longest > len(SENTENCE) + 3:
         return f"{SENTENCE} {turn}"
     fitting = [form for form in FORMS if len(form) + 3 <= longest]
-    return f"{fitting[turn % len(fitting)]} {turn}" if fitting else f"x{turn}"
+    return f"{fitting[turn % len(fitting)]} {turn}" if fitting else f"x{turn}"[:longest]
 
 
 def build(model, tenant, turn, counter):
@@ -95,7 +97,7 @@ def related(field, tenant, counter):
     return rows.order_by("-pk").first() or build(target, tenant, 0, counter)
 
 
-def plant(tenant):
+def plant(tenant, turns):
     """Plant the number in every table of the schema; return the tables."""
     counter = itertools.count(5000)
     found = list(columns.tables())
@@ -113,7 +115,7 @@ def plant(tenant):
             values = {one.name: value_of(one, tenant, 0, counter) for one in texts}
             table.model._base_manager.filter(pk=row.pk).update(**values)
         elif table.model not in {Erasure, ErasureKey}:
-            for turn in range(1 if is_single else len(FORMS)):
+            for turn in range(1 if is_single else turns):
                 build(table.model, tenant, turn, counter)
     return found
 
@@ -146,8 +148,9 @@ def erase(capsys):
 
 
 @pytest.mark.slow
-def test_number_is_erased_from_every_text_column_of_the_schema(tenant, erase):
-    tables = plant(tenant)
+@pytest.mark.parametrize("turns", [2, pytest.param(len(FORMS), marks=pytest.mark.exhaustive)])
+def test_number_is_erased_from_every_text_column_of_the_schema(tenant, erase, turns):
+    tables = plant(tenant, turns)
     before = remaining(tenant)
     missing = {
         f"{table.name}.{field.column}"
@@ -322,7 +325,7 @@ def test_number_itself_is_deleted_with_the_second_search(tenant, erase, later, r
 def test_task_goes_on_where_it_stopped(tenant, notify, pbx, monkeypatch, run_queue):
     for _call in range(3):
         notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
-    monkeypatch.setattr(run, "BATCH", 1)
+    monkeypatch.setattr(run, "BATCH", 80)
     started = run.start(tenant, CONTACT, now=timezone.now())
     slices = 0
     while Erasure.objects.get().state == "RUNNING":
@@ -341,3 +344,43 @@ def test_values_are_erased_as_values():
     assert erase_json({CONTACT: [int(CONTACT), {"a": f"x {CONTACT}"}, True, None, 1.5]}, number) == {
         "": [None, {"a": "x [erased]"}, True, None, 1.5]
     }
+
+
+def test_operator_erases_the_number_of_a_call(tenant, client, notify, pbx, run_queue):
+    client.force_login(create_user("olga", "Operator"))
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    page = reverse("admin:operations_erasure_start", args=[tenant.pk])
+    call = Call.objects.get()
+    assert (
+        f"{page}?call={call.pk}" in client.get(reverse("admin:telephony_call_change", args=[call.pk])).content.decode()
+    )
+    assert client.get(page, {"call": call.pk}).context["form"].initial["number"] == f"+{CONTACT}"
+    assert client.post(page, {"number": CONTACT}).context["form"].errors.keys() == {"is_confirmed"}
+    assert client.post(page, {"number": "anonymous", "is_confirmed": "on"}).context["form"].errors.keys() == {"number"}
+    assert client.get(page, {"call": "9" * 30}).status_code == 200
+    assert not Erasure.objects.exists()
+    answer = client.post(page, {"call": call.pk, "is_confirmed": "on"})
+    erasure = Erasure.objects.get()
+    assert answer.headers["Location"] == reverse("admin:operations_erasure_change", args=[erasure.pk])
+    run_queue()
+    assert remaining(tenant) == set()
+    shown = client.get(answer.headers["Location"]).content.decode()
+    assert "telephony_call: 1" in shown
+    assert CONTACT not in shown
+    assert client.get(reverse("admin:operations_erasure_changelist")).status_code == 200
+    assert AuditLogEntry.objects.get(action="NUMBER_ERASED").user.username == "olga"
+
+
+def test_support_cannot_erase(tenant, client):
+    client.force_login(create_user("sveta", "Support"))
+    page = reverse("admin:operations_erasure_start", args=[tenant.pk])
+    assert client.post(page, {"number": CONTACT, "is_confirmed": "on"}).status_code == 403
+    assert not Erasure.objects.exists()
+
+
+def test_number_of_another_clients_call_is_not_taken(tenant, twin, client, notify, pbx):
+    client.force_login(create_user("olga", "Operator"))
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    page = reverse("admin:operations_erasure_start", args=[twin.pk])
+    refused = client.post(page, {"call": Call.objects.get().pk, "is_confirmed": "on"})
+    assert refused.context["form"].errors.keys() == {"number"}

@@ -7,6 +7,7 @@ from connector_project.operations.admin import (  # noqa: F401 -- each module re
     calls,
     crm_exchange,
     employees,
+    erasures,
     incidents,
     notifications,
     reconciliation,

@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
+from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import local_dates
@@ -12,6 +13,7 @@ from connector_project.core.filters import LARGEST_ID, AwareDateTimeField
 from telephony.reconciliation.call_import import MAX_DAYS
 from telephony.uis.webhook_templates import EVENTS
 from telephony.webhooks import status
+from tenants import datetime_display, retention
 from tenants.models import Tenant
 
 EARLIEST = date(2000, 1, 1)
@@ -65,12 +67,18 @@ class PeriodForm(forms.Form):
         today = local_dates.day_of(now, zone=tenant.zone)
         first = local_dates.day_of(tenant.upload_window_start(now=now), zone=tenant.zone) + local_dates.DAY
         activated = local_dates.day_of(tenant.activated_at or now, zone=tenant.zone)
-        bounds = {"type": "date", "min": EARLIEST.isoformat(), "max": today.isoformat()}
+        earliest = max(retention.first_day(tenant, now=now), EARLIEST)
+        too_old = _("Calls are kept for %(days)d days: choose %(day)s or a later day.") % {
+            "days": retention.days(tenant, retention.Term.CALLS),
+            "day": date_format(earliest, datetime_display.DAY),
+        }
+        bounds = {"type": "date", "min": earliest.isoformat(), "max": today.isoformat()}
         for name, day in {"first": min(first, today), "last": activated if activated > first else today}.items():
             self.fields[name].initial = day
             self.fields[name].widget = forms.DateInput(attrs=bounds, format="%Y-%m-%d")
             self.fields[name].validators = [
                 MinValueValidator(EARLIEST, _("Check the year.")),
+                MinValueValidator(earliest, too_old),
                 MaxValueValidator(today, _("This day is in the future.")),
             ]
 

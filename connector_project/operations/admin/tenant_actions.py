@@ -147,6 +147,13 @@ _ALL = (
     ),
     *ACCESS_ACTIONS,
     TenantAction(
+        name="erase_number",
+        label=_("Erase a phone number"),
+        audit_action=AuditAction.NUMBER_ERASED,
+        refusals=(),
+        page="operations_erasure_start",
+    ),
+    TenantAction(
         name="disconnect",
         label=_("Disconnect client"),
         audit_action=AuditAction.OFFBOARDED,

@@ -200,8 +200,9 @@ def _batches(tenant: Tenant) -> Iterable[models.QuerySet[Any]]:
 
 @transaction.atomic
 def _remove(tenant: Tenant, *, now: datetime) -> bool:
-    """Delete the client itself; the audit log stays and keeps their name."""
+    """Delete the client itself; the audit log stays, with their name, without what it says of people."""
     if Tenant.objects.select_for_update().filter(pk=tenant.pk, offboarded_at=tenant.offboarded_at).exists():
         audit.log(tenant, AuditLogEntry.Action.REMOVED, now=now)
+        audit.forget_people(tenant)
         tenant.delete()
     return True

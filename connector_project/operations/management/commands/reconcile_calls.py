@@ -13,6 +13,7 @@ from connector_project.operations.management.base import JsonCommand, add_period
 from telephony import client_factory
 from telephony.models import Call, FailureReason
 from telephony.reconciliation import compare
+from tenants import retention
 from tenants.models import Tenant
 
 LONGEST_WAIT_SECONDS = 1800.0
@@ -34,6 +35,9 @@ class Command(JsonCommand):
         tenant = self.tenant(options["tenant"])
         now = timezone.now()
         since, till = self.period(tenant, since=options["since"], till=options["till"])
+        if since < retention.kept_since(tenant, retention.Term.CALLS, now=now):
+            first, days = retention.first_day(tenant, now=now), retention.days(tenant, retention.Term.CALLS)
+            self.usage_error(f"Calls are kept for {days} days: the period can begin on {first} at the earliest.")
         try:
             client = client_factory.uis_client(tenant.uis, on_wait=self._wait)
             found = compare.reconcile(
