@@ -54,7 +54,7 @@ class ContactList(frozenset[object]):
     tenant_id: int
 
     @classmethod
-    def create(cls, tenant_id: int, members: Iterable[str]) -> Self:
+    def create(cls, tenant_id: int, members: Iterable[object]) -> Self:
         created = cls(members)
         created.tenant_id = tenant_id
         return created

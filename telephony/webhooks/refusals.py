@@ -18,7 +18,7 @@ _lock = threading.Lock()
 
 def refuse(hook: str, *, now: datetime) -> int | None:
     """Count a notification of a tenant over the limit, and return the HTTP status; None if the hook is not known."""
-    limited = UisConnection.objects.filter(tenant__in=Tenant.objects.by_hook(hook, now=now), limited_until__gt=now)
+    limited = UisConnection.objects.filter(tenant__in=Tenant.objects.by_uis_hook(hook, now=now), limited_until__gt=now)
     pk = limited.values_list("pk", flat=True).first()
     if pk is None:
         return None
