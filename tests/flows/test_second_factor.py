@@ -75,6 +75,11 @@ def is_signed_in(client):
     return client.get(INDEX).status_code == 200
 
 
+def assert_strict(answer):
+    """A strict Content-Security-Policy would refuse inline scripts and styles."""
+    assert not re.search(r"<script(?![^>]*src=)|<style| style=| on\w+=", answer.content.decode())
+
+
 def signed_in(device):
     client = Client()
     client.force_login(device.user)
@@ -189,7 +194,7 @@ def test_first_sign_in_sets_up_the_app(client, anna):
     html = page.content.decode()
     assert 'src="data:image/svg+xml' in html
     assert device.secret in html.replace(" ", "")
-    assert not re.search(r"<script(?![^>]*src=)|<style| style=| on\w+=", html)  # A strict policy would refuse these.
+    assert_strict(page)
     assert "no-store" in page["Cache-Control"]
     assert client.get(SET_UP).context["secret"] == page.context["secret"]
     answer = client.post(SET_UP, {"code": code_of(device), "next": "/admin/tenants/tenant/"})
@@ -249,8 +254,10 @@ def test_app_is_replaced_after_a_fresh_code_only(device, noon):
 def test_pages_of_ones_own_security(device, settings):
     client = signed_in(device)
     assert client.get(SECURITY).context["device"] == device
-    codes = client.post(reverse("admin:recovery_codes")).context["codes"]
-    assert (len(codes), RecoveryCode.objects.count()) == (10, 10)
+    answer = client.post(reverse("admin:recovery_codes"))
+    assert (len(answer.context["codes"]), RecoveryCode.objects.count()) == (10, 10)
+    for page in (answer, client.get(SECURITY), client.get(f"{VERIFY}?next={SET_UP}"), Client().get(LOGIN)):
+        assert_strict(page)
     assert actions()[-1] == Action.RECOVERY_CODES_RENEWED
     settings.STAFF_SECOND_FACTOR = "optional"
     device.delete()
