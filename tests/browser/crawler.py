@@ -76,6 +76,7 @@ class Crawl:
         assert response is not None, path
         if "content-security-policy" not in response.headers:
             self.report("no Content-Security-Policy")
+        self._open_popups()
         self.page.evaluate(_OPEN)
         return response
 
@@ -102,14 +103,6 @@ class Crawl:
             self.page.locator("#changelist-form button[name=index]").click()
         self.page.evaluate(_OPEN)
 
-    def open_popups(self) -> None:
-        """Open the pop-up windows of the open form, and close them."""
-        for link in self.page.locator("a.related-widget-wrapper-link[href]:visible").all()[:_MOST_POPUPS]:
-            with self.page.expect_popup() as coming:
-                link.click()
-            coming.value.wait_for_load_state()
-            coming.value.close()
-
     def kind_of(self, path: str) -> str:
         """Return what tells one page from another: the URL's name, its choices that are no rows, the query's names."""
         parts = urlsplit(path)
@@ -120,6 +113,14 @@ class Crawl:
         chosen = [f"{name}={value}" for name, value in match.kwargs.items() if name not in _ROWS]
         asked = sorted(parse_qs(parts.query)) if self.with_queries else []
         return " ".join([match.view_name or match.route, *chosen, *asked])
+
+    def _open_popups(self) -> None:
+        """Open the pop-up windows of the open form and close them, before a calendar covers their links."""
+        for link in self.page.locator("a.related-widget-wrapper-link[href]:visible").all()[:_MOST_POPUPS]:
+            with self.page.expect_popup() as coming:
+                link.click()
+            coming.value.wait_for_load_state()
+            coming.value.close()
 
     def _hear(self, message: ConsoleMessage) -> None:
         # The status of a page that is itself an error is no problem.

@@ -13,6 +13,13 @@ from tests.populated import populate
 pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True)]
 
 
+@pytest.fixture(autouse=True)
+def _plain_http(settings):
+    """The server of the test has no https: its cookies are neither Secure nor named so."""
+    settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = False
+    settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME = "sessionid", "csrftoken"
+
+
 @pytest.fixture
 def pages(tenant, pbx, notify, admin_user, admin_client, client, settings):
     """The addresses that are pages for staff, those that are pages for strangers, and the session of the former."""
@@ -20,16 +27,17 @@ def pages(tenant, pbx, notify, admin_user, admin_client, client, settings):
     settings.RETAILCRM_MODULE_SECRET = "secret"
     populate(tenant, pbx, notify, by=admin_user)
     found = [address for address in addresses.find() if address.name != "admin:logout"]
-    staff = _pages(admin_client, found)
-    strangers = [path for path in _pages(client, found) if path not in staff]
+    answers = {address: admin_client.get(address.path) for address in found}
+    assert [address for address, answer in answers.items() if (answer.status_code == 404) == address.is_found] == []
+    staff = _pages(answers)
+    strangers = [path for path in _pages({one: client.get(one.path) for one in found}) if path not in staff]
     return staff, strangers, admin_client.cookies["sessionid"].value
 
 
-def _pages(client, found):
+def _pages(answers):
     """Return the addresses that show a page; of those that show the same error, the first."""
     pages = {}
-    for address in found:
-        answer = client.get(address.path)
+    for address, answer in answers.items():
         if answer.headers.get("Content-Type", "").startswith("text/html") and answer.content:
             kind = answer.status_code if answer.status_code >= 400 else address.path
             pages.setdefault(kind, address.path)
@@ -37,11 +45,10 @@ def _pages(client, found):
 
 
 @pytest.fixture
-def crawl(live_server, settings, monkeypatch, language, size):
+def crawl(live_server, monkeypatch, language, size):
     """Open a browser, with a session or without one."""
     # Chromium runs an event loop in this thread; the database is not used while it is open.
     monkeypatch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = False
     width, height = SIZES[size]
     with launched() as browser:
 
@@ -78,7 +85,6 @@ def _problems(person, addresses):
         if response is not None and response.ok:
             linked |= person.links()
             actions += [(path, name) for name in person.actions()]
-            person.open_popups()
     for kind, path in linked.items():
         if kind not in person.visited:
             person.visit(path)
