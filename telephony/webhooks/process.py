@@ -177,7 +177,7 @@ def _apply(stored: Notification, *, now: datetime) -> CallEvent | Unreadable:
     parsed = _parse(stored)
     if isinstance(parsed, CallEvent):
         _store_event(stored, parsed)
-    if isinstance(parsed, CallEvent) and not stored.tenant.uis.expects(stored.source):
+    if isinstance(parsed, CallEvent) and stored.tenant.uis.expected_sources and not sources.is_expected(stored):
         sources.disregard(stored, now=now)
     elif _is_repeat(stored, parsed):
         stored.close(State.REPEATED)
