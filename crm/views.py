@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from connector_project.core import logging
-from connector_project.core.http_server import body_refusal, request_params
+from connector_project.core.untrusted_input import request_params
 from crm import callbacks, commands
 from crm.models import Command
 from tenants.models import Tenant
@@ -26,8 +26,6 @@ class _CrmView(APIView):
         tenant = Tenant.objects.by_crm_hook(hook).select_related("uis", "crm", "rules").first()
         if tenant is None:
             raise Http404
-        if refusal := body_refusal(request._request):
-            return Response(status=refusal)
         params = request_params(request._request)
         if not hmac.compare_digest(params.get("clientId", "").encode(), tenant.crm.client_id.encode()):
             security.warning("request with an invalid clientId", tenant=tenant.slug, kind=self.kind)

@@ -1,7 +1,6 @@
 """Outgoing requests to UIS: click-to-call and employee statuses."""
 
 from connector_project.core import http_client
-from connector_project.core.untrusted_input import parse_id
 from telephony import client_factory
 from telephony.uis.errors import SYSTEM
 from tenants.models import Employee, Tenant, UisStatus, VirtualNumber
@@ -47,8 +46,8 @@ def set_status(employee: Employee, crm_status: str) -> str:
 
 
 def _status_id(tenant: Tenant, code: str) -> int:
-    if (stated := parse_id(code)) is not None:
-        return stated
+    if code.isascii() and code.isdigit():
+        return int(code)
     status = UisStatus.objects.filter(tenant=tenant, mnemonic=code).first()
     if status is None:
         raise http_client.RemoteRejected(SYSTEM, f"The account has no status “{code}”.", code="status_unknown")

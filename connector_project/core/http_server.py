@@ -1,4 +1,4 @@
-"""Inbound HTTP: request parameters, body size limit, slow clients, DRF exception handler."""
+"""Inbound HTTP: slow clients, DRF exception handler."""
 
 import socket
 from contextlib import suppress
@@ -8,27 +8,7 @@ from django.http import Http404, HttpRequest
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
-LARGEST_BODY = 64 * 1024
-LONGEST_LENGTH = 19  # digits of a Content-Length
-METHODS_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 SLOWEST_READ_SECONDS = 30.0
-
-
-def request_params(request: HttpRequest) -> dict[str, str]:
-    """Return the parameters of a GET or POST request; the body takes precedence over the query."""
-    return {name: str(value) for name, value in (request.GET.dict() | request.POST.dict()).items()}
-
-
-def body_refusal(request: HttpRequest) -> int | None:
-    """Return the status that refuses the body by its length: 411 without one, 413 over the limit. It is not read.
-
-    A chunked body that could be read has a length (`core.request_checks`).
-    """
-    length = request.META.get("CONTENT_LENGTH") or ""
-    if not length:
-        return 411 if request.method not in METHODS_WITHOUT_BODY else None
-    is_acceptable = length.isascii() and length.isdigit() and len(length) < LONGEST_LENGTH
-    return None if is_acceptable and int(length) <= LARGEST_BODY else 413
 
 
 def limit_slow_client(request: HttpRequest) -> None:

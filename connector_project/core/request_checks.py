@@ -16,8 +16,8 @@ from django.urls import is_valid_path
 from django.utils.http import parse_header_parameters
 from django.utils.translation import gettext as _
 
-from connector_project.core.http_server import LARGEST_BODY, body_refusal
-
+LARGEST_BODY = 64 * 1024
+LONGEST_LENGTH = 19  # digits of a Content-Length
 # Addresses that programs call: they answer JSON, and the same with and without the last slash.
 MACHINE_PREFIXES = ("/hooks/", "/connect/", "/records/", "/health/", "/api/", "/metrics")
 # Codecs that map bytes to characters one by one or as UTF-8: all that a browser or a program sends forms in. Python
@@ -36,7 +36,7 @@ UNKNOWN_CHARSET = "\0"  # of a Content-Type that cannot be parsed
 class RequestChecks:
     """Answers 400 (in a path: 404) for NUL and for charsets that are none; reads chunked bodies of machines.
 
-    A view with the attribute `takes_any_text` gets such requests all the same.
+    Bodies of machines are limited to 64 KiB. A view with the attribute `takes_any_text` gets all requests: it decides.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -57,10 +57,13 @@ class RequestChecks:
             raise Http404
         if getattr(view, "takes_any_text", False):
             return None
+        is_machine = is_machine_path(request.path_info)
+        if is_machine and (refusal := body_refusal(request)):
+            return HttpResponse(status=refusal)
         try:
             _check_text(request)
         except BadRequest as exc:
-            if not is_machine_path(request.path_info):
+            if not is_machine:
                 raise
             return JsonResponse({"success": False, "errorMsg": str(exc), "detail": str(exc)}, status=400)
         return None
@@ -99,14 +102,24 @@ def charset_of(request: HttpRequest) -> str | None:
     return codec if codec in CHARSETS else None
 
 
+def body_refusal(request: HttpRequest) -> int | None:
+    """Return the status that refuses the body by its length: 411 without one, 413 over the limit. It is not read.
+
+    A chunked body that could be read has a length (`core.request_checks`).
+    """
+    length = request.META.get("CONTENT_LENGTH") or ""
+    if not length:
+        return 411 if request.method == "POST" else None
+    is_acceptable = length.isascii() and length.isdigit() and len(length) < LONGEST_LENGTH
+    return None if is_acceptable and int(length) <= LARGEST_BODY else 413
+
+
 def _check_text(request: HttpRequest) -> None:
     """Raise BadRequest if the request states no character set, or a parameter or cookie has a NUL."""
     if charset_of(request) is None:
         raise BadRequest(_("The request's charset is unknown. Use UTF-8."))
     lists = [request.GET.lists(), ((name, [value]) for name, value in request.COOKIES.items())]
-    # Without its body, if the view refuses that for its size.
-    if not (is_machine_path(request.path_info) and body_refusal(request)):
-        lists.append(_form(request).lists())
+    lists.append(_form(request).lists())
     if any("\0" in name or "\0" in "".join(values) for pairs in lists for name, values in pairs):
         raise BadRequest(_("The request has a NUL character. Remove it."))
 

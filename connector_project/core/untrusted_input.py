@@ -1,9 +1,16 @@
-"""Parsers of what anybody may send: numbers that a row can have, and JSON that the database can store."""
+"""Parsers of what anybody may send: parameters, numbers that a row can have, JSON that the database can store."""
 
 import json
 from typing import Any
 
+from django.http import HttpRequest
+
 LONGEST_ID = 18  # digits; a BIGINT holds each number of so many
+
+
+def request_params(request: HttpRequest) -> dict[str, str]:
+    """Return the parameters of a GET or POST request; the body takes precedence over the query."""
+    return {name: str(value) for name, value in (request.GET.dict() | request.POST.dict()).items()}
 
 
 def parse_id(text: object) -> int | None:

@@ -12,24 +12,18 @@ from django.db.models import Count, F, Q, QuerySet, Sum
 
 from connector_project.core import logging
 from telephony.models import Notification
+from telephony.webhooks.receive import RETRY_AFTER_SECONDS, WINDOW, WINDOWS_PER_MINUTE, window_of
 from tenants.models import UisConnection
 
-WINDOW, MINUTE = timedelta(seconds=10), timedelta(minutes=1)
-WINDOWS_PER_MINUTE = MINUTE // WINDOW
+MINUTE = WINDOW * WINDOWS_PER_MINUTE
 FLOOR = 500  # in a window
 TIMES_BUSIEST_MINUTE = 20
-HOLD = timedelta(seconds=10)  # the limit lasts so long after the last excess
-RETRY_AFTER_SECONDS = int(HOLD.total_seconds())
+HOLD = timedelta(seconds=RETRY_AFTER_SECONDS)  # the limit lasts so long after the last excess
 SHORTEST_LOOK = timedelta(seconds=1)  # the rate of what is refused is measured over no less
 # Floods with shorter pauses are one.
 ONE_FLOOD = timedelta(minutes=5)
 
 security = logging.logger("connector.security")
-
-
-def window_of(now: datetime) -> int:
-    """Return the number of the ten seconds that contain a moment."""
-    return int(now.timestamp() // WINDOW.total_seconds())
 
 
 def is_excess(in_window: float, in_minute: float, *, busiest_minute: int) -> bool:

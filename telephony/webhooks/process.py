@@ -180,7 +180,7 @@ def _apply(stored: Notification, *, now: datetime) -> CallEvent | Unreadable:
         if stored.tenant.erased_numbers and _is_erased(stored, parsed):
             return _drop_erased(stored, parsed)
         _store_event(stored, parsed)
-    if isinstance(parsed, CallEvent) and not stored.tenant.uis.expects(stored.source):
+    if isinstance(parsed, CallEvent) and stored.tenant.uis.expected_sources and not sources.is_expected(stored):
         sources.disregard(stored, now=now)
     elif _is_repeat(stored, parsed):
         stored.close(State.REPEATED)

@@ -1,22 +1,25 @@
 """Stores webhooks as they arrive, in one statement; a worker reads them."""
 
 import hashlib
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
 from django.db.models import F
 
 from connector_project.core import jobs
-from connector_project.core.networks import parse_address
+from connector_project.core.networks import LONGEST_ADDRESS
 from connector_project.core.task_queue import enqueue_committed
 from telephony import task_names
 from telephony.models import Notification
 from telephony.models.notification import LONGEST_EVENT
-from telephony.webhooks import limits, refusals
+from telephony.webhooks import refusals
 from tenants.models import Tenant, UisConnection
 
 OK, UNKNOWN = 200, 404
+# Repeats are counted by these periods, for `limits`.
+WINDOW, WINDOWS_PER_MINUTE = timedelta(seconds=10), 6
+RETRY_AFTER_SECONDS = 10  # of an answer 429
 BAD_CHARSET = Notification.Reason.BAD_CHARSET.value
 
 # `repeats` tells a new row (0) from a repeated request, whose row was stored before.
@@ -53,9 +56,9 @@ def store(hook: str, *, event: str, query: str, body: str, reason: str = "", sou
         "body": _storable(body),
         "digest": _digest("\0".join((event, query, body))),
         "reason": reason,
-        "source": str(parse_address(source) or ""),
-        "window": limits.window_of(now),
-        "per_minute": limits.WINDOWS_PER_MINUTE,
+        "source": _storable(source)[:LONGEST_ADDRESS],
+        "window": window_of(now),
+        "per_minute": WINDOWS_PER_MINUTE,
         "now": connection.ops.adapt_datetimefield_value(now),
         "next_attempt_at": connection.ops.adapt_datetimefield_value(now + jobs.QUEUED_FOR),
     }
@@ -68,6 +71,11 @@ def store(hook: str, *, event: str, query: str, body: str, reason: str = "", sou
     if not repeats:
         enqueue_committed(task_names.PROCESS_NOTIFICATION, pk, queue="fast")
     return OK
+
+
+def window_of(now: datetime) -> int:
+    """Return the number of the ten seconds that contain a moment."""
+    return int(now.timestamp() // WINDOW.total_seconds())
 
 
 def count_refused(hook: str, status: int, *, now: datetime) -> int:

@@ -22,6 +22,11 @@ class Source:
     is_expected: bool
 
 
+def is_expected(stored: Notification) -> bool:
+    """Return whether a notification came from one of the tenant's expected addresses, if they are listed."""
+    return bool(stored.tenant.uis.expects(stored.source))
+
+
 def disregard(stored: Notification, *, now: datetime) -> None:
     """Close a notification from an unexpected address, without saving it: it is no evidence, and opens no pop-up.
 

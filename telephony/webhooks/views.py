@@ -5,9 +5,8 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from connector_project.core.http_server import body_refusal
-from connector_project.core.request_checks import charset_of
-from telephony.webhooks import limits, receive, refusals
+from connector_project.core.request_checks import body_refusal, charset_of
+from telephony.webhooks import receive, refusals
 
 
 @csrf_exempt
@@ -24,7 +23,7 @@ def notification(request: HttpRequest, hook: str, event: str = "") -> HttpRespon
         status = receive.store(hook, event=event, query=query, body=body, reason=reason, source=source, now=now)
     if status == receive.UNKNOWN:
         raise Http404  # Like any other unknown URL.
-    headers = {"Retry-After": str(limits.RETRY_AFTER_SECONDS)} if status == refusals.TOO_MANY else None
+    headers = {"Retry-After": str(receive.RETRY_AFTER_SECONDS)} if status == refusals.TOO_MANY else None
     return HttpResponse(status=status, headers=headers)
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.networks import is_within
+from connector_project.core.networks import is_within, parse_address
 
 
 class WebhookIntake(models.Model):
@@ -40,7 +40,7 @@ class WebhookIntake(models.Model):
 
         One that is not known, as behind a proxy that states none, is no other address.
         """
-        return not self.expected_sources or not source or is_within(source, self.expected_sources)
+        return not self.expected_sources or not parse_address(source) or is_within(source, self.expected_sources)
 
     def is_limited(self, *, now: datetime) -> bool:
         return self.limited_until is not None and self.limited_until > now

@@ -10,7 +10,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from connector_project.core.http_server import body_refusal
 from connector_project.operations.onboarding import marketplace
 from connector_project.operations.onboarding.registrations import NotConnected
 from crm import api_scopes, integration_module
@@ -35,8 +34,6 @@ class RegisterView(_MarketplaceView):
     """A user pressed "Connect" in the marketplace; the request has the key of their account."""
 
     def post(self, request: Request) -> Response:
-        if refusal := body_refusal(request._request):
-            return Response(status=refusal)
         # Only from the form: query strings are logged.
         offer = request._request.POST.get("register", "")
         try:
