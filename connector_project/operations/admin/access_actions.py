@@ -12,16 +12,6 @@ from tenants.models import AuditLogEntry, Tenant
 AuditAction = AuditLogEntry.Action
 
 
-def _revoke_link(tenant: Tenant, now: datetime) -> None:
-    tenant.revoke_activation_link(now=now)
-    tenant.require_approval()
-
-
-def _renew_link(tenant: Tenant, now: datetime) -> None:
-    tenant.renew_activation_link(now=now)
-    tenant.approve()
-
-
 def _rotate_hooks(tenant: Tenant, now: datetime) -> None:
     """Replace both secrets; only UIS's old one works for a while, because people must enter the new one there."""
     tenant.uis.rotate_hook(now=now)
@@ -44,7 +34,7 @@ ACCESS_ACTIONS = (
         label=_("New activation link"),
         audit_action=AuditAction.ACTIVATION_LINK_RENEWED,
         refusals=(IF_OFFBOARDED,),
-        handler=_renew_link,
+        handler=lambda tenant, now: tenant.renew_activation_link(now=now),
         done=link_message,
         updates_module=True,
         confirm=_("Create a new link"),
@@ -60,12 +50,12 @@ ACCESS_ACTIONS = (
         refusals=(
             (lambda tenant, now: not tenant.has_activation_link(now=now), _("There is no valid activation link.")),
         ),
-        handler=_revoke_link,
+        handler=lambda tenant, now: tenant.revoke_activation_link(now=now),
         done=_("The activation link is no longer valid."),
         updates_module=True,
         confirm=_("Revoke the link"),
         warnings=(
-            _("The client can no longer open their page with any link, nor by “Connect” in the marketplace."),
+            _("The client can no longer open their page with any link, nor from the CRM."),
             _("The set-up keeps working. A new link can be created at any time."),
         ),
     ),
@@ -125,11 +115,11 @@ ACCESS_ACTIONS = (
         audit_action=AuditAction.RECONNECTION_ALLOWED,
         refusals=((lambda tenant, _now: not tenant.needs_approval, _("The client needs no permission to reconnect.")),),
         handler=lambda tenant, _now: tenant.approve(),
-        done=_("The client can press “Connect” in the CRM's marketplace again."),
+        done=_("The client can connect from the CRM again."),
         confirm=_("Allow"),
         warnings=(
-            _("An operator disconnected this client or revoked their link: until now the marketplace cannot undo it."),
-            _("The next “Connect” in the CRM's marketplace opens the client's page again and keeps their data."),
+            _("An operator disconnected this client or revoked their link: nothing the client does can undo that."),
+            _("“Connect” in the CRM's marketplace, or our module there, opens the client's page again from now on."),
         ),
     ),
     TenantAction(

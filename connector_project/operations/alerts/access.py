@@ -52,7 +52,7 @@ class RevokedUrls(Rule):
 
 
 class ReconnectionAsked(Rule):
-    """A client whose access an operator has ended, and who pressed “Connect” in the marketplace."""
+    """A client whose access an operator has ended, and who opened our module in the CRM or its marketplace."""
 
     kind = Incident.Kind.RECONNECTION
     resolved_text = _("An operator has decided, or the client's data is deleted.")
@@ -65,7 +65,7 @@ class ReconnectionAsked(Rule):
 
     def text(self, incident: Incident, context: Context) -> str:
         text = gettext(
-            "The client wants to reconnect from the CRM's marketplace since %(moment)s, but an operator disconnected "
-            "them or revoked their link. If they may, press “Allow to reconnect” on the client's page."
+            "The client wants to reconnect from the CRM since %(moment)s, but an operator disconnected them or revoked "
+            "their link. If they may, press “Allow to reconnect” on the client's page."
         )
         return text % context
