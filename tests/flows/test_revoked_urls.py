@@ -113,6 +113,17 @@ def test_page_asks_first_and_says_what_breaks(staff, address, tenant):
     assert address in staff.get(reverse("admin:tenants_tenant_change", args=[tenant.pk])).content.decode()
 
 
+def test_client_without_a_valid_link_needs_a_new_one(revoke, tenant):
+    assert "New activation link" not in revoked_message(revoke)
+    Tenant.objects.update(activation_expires_at=timezone.now())
+    assert "New activation link" in revoked_message(revoke)
+
+
+def revoked_message(revoke):
+    (message,) = revoke(shows=True).context["messages"]
+    return str(message)
+
+
 def test_every_old_address_is_shut_at_once(revoke, notify_at, click_at, tenant, crm, run_queue, client):
     old = module_of(crm)
     assert (notify_at(tenant.uis.hook), click_at(old)) == (200, 200)

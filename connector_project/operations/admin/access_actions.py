@@ -1,9 +1,13 @@
 """The actions on what lets others in: links to the client's page, webhook URLs, recording links, reconnection."""
 
+from collections.abc import Callable
 from datetime import datetime
 
+from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core.check_results import Text
 from connector_project.operations.admin.activation_link import link_message
 from connector_project.operations.admin.tenant_action import IF_OFFBOARDED, TenantAction
 from telephony.recordings import links
@@ -21,6 +25,18 @@ def _rotate_hooks(tenant: Tenant, now: datetime) -> None:
 def _revoke_hooks(tenant: Tenant, now: datetime) -> None:
     tenant.uis.revoke_hook(now=now)
     tenant.crm.replace_secrets()
+
+
+def _with_page(text: Text) -> Callable[[Tenant], str]:
+    """Return the message that tells what to enter anew; without a valid link the client cannot see it."""
+
+    def message(tenant: Tenant) -> str:
+        if tenant.has_activation_link(now=timezone.now()):
+            return str(text)
+        hint = gettext("Their link to the page is not valid: press “New activation link” and send it to them.")
+        return f"{text} {hint}"
+
+    return message
 
 
 def _hooks(tenant: Tenant) -> str:
@@ -71,7 +87,7 @@ ACCESS_ACTIONS = (
             ),
         ),
         handler=_rotate_hooks,
-        done=_("The webhook URL is changed. The client must enter the new one in UIS within 24 hours."),
+        done=_with_page(_("The webhook URL is changed. The client must enter the new one in UIS within 24 hours.")),
         updates_module=True,
         version=_hooks,
         warnings=(
@@ -89,9 +105,11 @@ ACCESS_ACTIONS = (
         audit_action=AuditAction.HOOK_REVOKED,
         refusals=(IF_OFFBOARDED,),
         handler=_revoke_hooks,
-        done=_(
-            "The old webhook URLs no longer work. The client must enter the new one in each notification in UIS now; "
-            "their page shows it."
+        done=_with_page(
+            _(
+                "The old webhook URLs no longer work. The client must enter the new one in each notification in UIS "
+                "now; their page shows it."
+            )
         ),
         updates_module=True,
         version=_hooks,
