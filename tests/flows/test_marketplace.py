@@ -638,6 +638,19 @@ def test_client_whose_access_was_ended_waits_for_an_operator(
     error_message(connect_account(crm))
 
 
+def test_leaked_urls_of_a_pending_client_are_replaced_in_the_crm(connect_account, crm, db, run_queue):
+    connect_account(crm)
+    old, pending = crm.modules["uis-acct-example"], Tenant.objects.get()
+    staff = Client()
+    staff.force_login(create_user("olga", "Operator"))
+    staff.post(reverse("admin:tenants_tenant_action", args=[pending.pk, "revoke_hooks"]))
+    run_queue()
+    new, pending = crm.modules["uis-acct-example"], Tenant.objects.select_related("crm").get()
+    assert (new["clientId"], pending.crm.module_outdated_since) == (pending.crm.client_id, None)
+    assert new["clientId"] != old["clientId"]
+    assert pending.crm.hook in new["baseUrl"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("ended_by", "agreed_by"), [("revoke_link", "renew_link"), ("disconnect", "activate")])
 def test_operator_agrees_by_restoring_the_access(

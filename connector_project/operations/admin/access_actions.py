@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core.check_results import Text
 from connector_project.operations.admin.activation_link import link_message
 from connector_project.operations.admin.tenant_action import IF_OFFBOARDED, TenantAction
+from crm import outdated_modules
 from telephony.recordings import links
 from tenants.models import AuditLogEntry, Tenant
 
@@ -25,6 +26,7 @@ def _rotate_hooks(tenant: Tenant, now: datetime) -> None:
 def _revoke_hooks(tenant: Tenant, now: datetime) -> None:
     tenant.uis.revoke_hook(now=now)
     tenant.crm.replace_secrets()
+    outdated_modules.request_registration(tenant, now=now, is_urgent=True)
 
 
 def _with_page(text: Text) -> Callable[[Tenant], str]:
@@ -111,7 +113,6 @@ ACCESS_ACTIONS = (
                 "now; their page shows it."
             )
         ),
-        updates_module=True,
         version=_hooks,
         css_class="danger",
         confirm=_("Revoke now"),
