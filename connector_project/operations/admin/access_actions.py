@@ -66,7 +66,10 @@ ACCESS_ACTIONS = (
         label=_("Revoke the activation link"),
         audit_action=AuditAction.ACTIVATION_LINK_REVOKED,
         refusals=(
-            (lambda tenant, now: not tenant.has_activation_link(now=now), _("There is no valid activation link.")),
+            (  # The CRM could renew an expired one.
+                lambda tenant, now: tenant.needs_approval and not tenant.has_activation_link(now=now),
+                _("There is no valid activation link."),
+            ),
         ),
         handler=lambda tenant, now: tenant.revoke_activation_link(now=now),
         done=_("The activation link is no longer valid."),
