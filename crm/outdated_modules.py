@@ -10,10 +10,13 @@ from tenants.models import Tenant
 
 
 @transaction.atomic
-def request_registration(tenant: Tenant, *, now: datetime) -> None:
-    """Queue the registration of changed URLs; the sweep repeats it until the CRM has them."""
-    if tenant.activated_at is None:
-        return  # The activation registers it.
+def request_registration(tenant: Tenant, *, now: datetime, is_urgent: bool = False) -> None:
+    """Queue the registration of changed URLs; the sweep repeats it until the CRM has them.
+
+    Before the activation, which registers the module anyway, only if urgent, and if the CRM has our module.
+    """
+    if tenant.activated_at is None and not (is_urgent and tenant.crm.registered_at):
+        return
     tenant.crm.mark_outdated(now=now)
     # If the CRM denies access, our module there is updated once access is back.
     if not tenant.crm.denied_at:

@@ -141,8 +141,7 @@ def _describe(tenant: Tenant, status: TenantStatus, activity: RecentActivity, *,
         case TenantStatus.PAUSED:
             return gettext("Paused by the operator; incoming events are stored and wait."), Responsible.OPERATOR
         case TenantStatus.OFFBOARDED:
-            moment = format_short(tenant, tenant.offboarded_at, now=now)
-            return gettext("Disconnected: %(moment)s") % {"moment": moment}, None
+            return _describe_offboarded(tenant, now=now)
     return "", None
 
 
@@ -157,6 +156,13 @@ def _describe_denied(tenant: Tenant) -> Reason:
     if not denied:  # It may have been granted since the status was read.
         return "", None
     return " ".join(one.message for one in denied), denied[0].responsible
+
+
+def _describe_offboarded(tenant: Tenant, *, now: datetime) -> Reason:
+    params = {"moment": format_short(tenant, tenant.offboarded_at, now=now)}
+    if tenant.approval_asked_at:
+        return gettext("Disconnected: %(moment)s. The client wants to reconnect.") % params, Responsible.OPERATOR
+    return gettext("Disconnected: %(moment)s") % params, None
 
 
 def _describe_not_activated(tenant: Tenant, *, now: datetime) -> Reason:

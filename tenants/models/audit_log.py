@@ -37,7 +37,7 @@ class AuditLogEntry(models.Model):
         CALLS_SKIPPED = "CALLS_SKIPPED", _("calls skipped permanently")
         REPROCESSED = "REPROCESSED", _("notifications reprocessed")
         CONNECTED = "CONNECTED", _("connected from the marketplace")
-        RECONNECTION_ASKED = "RECONNECTION_ASKED", _("asked to reconnect from the marketplace")
+        RECONNECTION_ASKED = "RECONNECTION_ASKED", _("asked to reconnect")
         RECONNECTION_ALLOWED = "RECONNECTION_ALLOWED", _("reconnection allowed")
         OFFBOARDED = "OFFBOARDED", _("disconnected")
         ACKNOWLEDGED = "ACKNOWLEDGED", _("incident acknowledged")

@@ -88,9 +88,9 @@ class Tenant(models.Model):
     activation_expires_at = models.DateTimeField(null=True, editable=False)
     # Opens the onboarding page once, for users who come from the CRM's marketplace.
     one_time_token_digest = DigestField(null=True)
-    # The operator ended the client's access: the marketplace may not restore it until an operator agrees.
+    # An operator ended the client's access: no request of the CRM may restore it until an operator agrees.
     needs_approval = models.BooleanField(default=False, editable=False)
-    approval_asked_at = models.DateTimeField(null=True, editable=False)  # by the marketplace, meanwhile
+    approval_asked_at = models.DateTimeField(null=True, editable=False)  # by the client, meanwhile
     opens_at = models.TimeField(_("opens at"), default=time(9))
     closes_at = models.TimeField(_("closes at"), default=time(18))
     works_weekends = models.BooleanField(_("open on weekends"), default=False)
@@ -171,20 +171,17 @@ class Tenant(models.Model):
         """Create a new activation link; the old one stops working at once."""
         self.activation_token, self.activation_expires_at = generate_token(), now + ACTIVATION_LINK_LIFETIME
         self.save(update_fields=["activation_token", "activation_token_digest", "activation_expires_at"])
+        self.approve()
 
     def revoke_activation_link(self, *, now: datetime) -> None:
-        """Revoke every link to the client's page."""
+        """Revoke every link to the client's page. Only an operator can create a new one."""
         self.activation_token, self.activation_expires_at = generate_token(), now
         self.one_time_token_digest = None
         columns = ("activation_token", "activation_token_digest", "activation_expires_at", "one_time_token_digest")
-        self.save(update_fields=columns)
-
-    def require_approval(self) -> None:
-        """Let no request of the marketplace restore the client's access until an operator agrees."""
         self.needs_approval, self.approval_asked_at = True, None
-        self.save(update_fields=["needs_approval", "approval_asked_at"])
+        self.save(update_fields=[*columns, "needs_approval", "approval_asked_at"])
 
     def approve(self) -> None:
-        """Let the marketplace restore the client's access."""
+        """Let the next request of the CRM restore the client's access."""
         self.needs_approval, self.approval_asked_at = False, None
         self.save(update_fields=["needs_approval", "approval_asked_at"])

@@ -8,10 +8,14 @@ from datetime import timedelta
 import pytest
 import time_machine
 from django.db import connection
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone, translation
 
 from connector_project.core.check_results import CHECKS
 from connector_project.core.secret_tokens import digest
+from connector_project.operations import tasks as operations_tasks
+from connector_project.operations.models import Incident, MarketplaceRegistration
 from connector_project.operations.onboarding import offboarding, steps
 from crm import api_scopes, integration_module
 from crm.checks import account as account_checks
@@ -19,11 +23,12 @@ from crm.retailcrm import errors
 from crm.retailcrm.client import RetailCrmClient
 from telephony import tasks
 from tenants import onboarding
-from tenants.models import ACTIVATION_LINK_LIFETIME, AuditLogEntry, CrmConnection, Tenant
+from tenants.models import ACTIVATION_LINK_LIFETIME, AuditLogEntry, CrmConnection, Tenant, UisConnection
 from tests import needs
 from tests.conftest import CONTACT, CRM_HOST, IVAN, NUMBER
 from tests.crm.retailcrm.samples import load
 from tests.fakes.retailcrm_marketplace import PartnerAccount
+from tests.users import create_user
 
 SAMPLE = load("simple_connection_register.json")
 CONFIGURATION, REGISTER = "/connect/retailcrm/", "/connect/retailcrm/register/"
@@ -577,6 +582,155 @@ def test_offboarded_tenant_returns_with_its_data_once_an_operator_agrees(connect
     back = Tenant.objects.select_related("crm").get()
     assert (back.pk, back.offboarded_at, back.activated_at, back.crm.key) == (tenant.pk, None, None, crm.key)
     assert crm.modules[integration_module.code(back)]["active"] is True
+
+
+# --- whose access an operator has ended
+
+
+@pytest.fixture
+def run_action(tenant):
+    """Run an action of the client's page as an operator does."""
+    staff = Client()
+    staff.force_login(create_user("olga", "Operator"))
+
+    def run(name):
+        return staff.post(
+            reverse("admin:tenants_tenant_action", args=[tenant.pk, name]), headers={"accept-language": "en"}
+        )
+
+    run.page = lambda: staff.get(
+        reverse("admin:tenants_tenant_change", args=[tenant.pk]), headers={"accept-language": "en"}
+    ).content.decode()
+    return run
+
+
+def access_of(tenant):
+    """Return what opens anything for this client."""
+    row = Tenant.objects.select_related("crm").get(pk=tenant.pk)
+    names = ("activation_token", "activation_expires_at", "one_time_token_digest", "offboarded_at", "activated_at")
+    return [getattr(row, name) for name in names], row.crm.key, row.crm.client_id
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ended_by", ["disconnect", "revoke_link"])
+def test_client_whose_access_was_ended_waits_for_an_operator(
+    connect_account, client, cabinet, crm, tenant, stranger, run_action, run_queue, ended_by
+):
+    accepted = connect_account(crm)
+    recorded = cabinet.form(crm.key, f"https://{CRM_HOST}")
+    run_action(ended_by)
+    run_queue()
+    before, modules = access_of(tenant), json.dumps(crm.modules, sort_keys=True)
+    # The recorded request within its minutes, one with a new key, and that one again.
+    error_message(client.post(REGISTER, recorded))
+    for _time in range(2):
+        error_message(connect_account(crm))
+    assert (access_of(tenant), json.dumps(crm.modules, sort_keys=True)) == (before, modules)
+    assert Tenant.objects.count() == 2
+    assert client.get(f"/activate/{one_time_token(accepted)}/").status_code == 404
+    operations_tasks.evaluate_alerts()
+    incident = Incident.objects.get(kind="RECONNECTION")
+    assert (incident.tenant, incident.state) == (tenant, "OPEN")
+    assert "data-asked" in run_action.page()
+    assert "/action/allow_return/" in run_action.page()
+    run_action("allow_return")
+    assert "data-asked" not in run_action.page()
+    token = one_time_token(connect_account(crm))
+    assert client.get(f"/activate/{token}/").status_code == 302
+    assert Tenant.objects.get(pk=tenant.pk).offboarded_at is None
+    actions = list(AuditLogEntry.objects.filter(tenant=tenant).order_by("pk").values_list("action", flat=True))
+    assert actions[-3:] == ["RECONNECTION_ASKED", "RECONNECTION_ALLOWED", "CONNECTED"]
+    # The request that was recorded before opens nothing new, and a second end needs a second approval.
+    assert one_time_token(client.post(REGISTER, recorded)) == one_time_token(accepted)
+    assert client.get(f"/activate/{one_time_token(accepted)}/").status_code == 404
+    run_action("disconnect")
+    error_message(connect_account(crm))
+
+
+def test_leaked_urls_of_a_pending_client_are_replaced_in_the_crm(connect_account, crm, db, run_queue):
+    connect_account(crm)
+    old, pending = crm.modules["uis-acct-example"], Tenant.objects.get()
+    staff = Client()
+    staff.force_login(create_user("olga", "Operator"))
+    staff.post(reverse("admin:tenants_tenant_action", args=[pending.pk, "revoke_hooks"]))
+    run_queue()
+    new, pending = crm.modules["uis-acct-example"], Tenant.objects.select_related("crm").get()
+    assert (new["clientId"], pending.crm.module_outdated_since) == (pending.crm.client_id, None)
+    assert new["clientId"] != old["clientId"]
+    assert pending.crm.hook in new["baseUrl"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("ended_by", "agreed_by"), [("revoke_link", "renew_link"), ("disconnect", "activate")])
+def test_operator_agrees_by_restoring_the_access(
+    connect_account, crm, tenant, pbx, run_action, run_queue, ended_by, agreed_by
+):
+    run_action(ended_by)
+    if ended_by == "disconnect":
+        UisConnection.objects.filter(tenant=tenant).update(access_token=pbx.token)
+        CrmConnection.objects.filter(tenant=tenant).update(key=crm.key)
+    run_action(agreed_by)
+    run_queue()
+    one_time_token(connect_account(crm))
+
+
+@pytest.mark.parametrize("ended_by", ["disconnect", "revoke_link"])
+@pytest.mark.parametrize("method", ["time_zone", "edit_module"])
+def test_access_that_is_ended_while_the_crm_answers_stays_ended(
+    connect_account, client, cabinet, crm, tenant, run_action, monkeypatch, method, ended_by
+):
+    """Whether the request has found the client already, or has registered our module for them."""
+    real, todo = getattr(RetailCrmClient, method), [ended_by]
+
+    def answer(self, *args):
+        found = real(self, *args)
+        if todo:
+            run_action(todo.pop())
+        return found
+
+    monkeypatch.setattr(RetailCrmClient, method, answer)
+    error_message(connect_account(crm))
+    row = Tenant.objects.select_related("crm").get(pk=tenant.pk)
+    assert (row.needs_approval, row.approval_asked_at is not None, row.one_time_token_digest) == (True, True, None)
+    assert (row.offboarded_at is not None, row.crm.key == "") == (ended_by == "disconnect",) * 2
+    if method == "edit_module":
+        assert crm.modules[integration_module.code(row)]["active"] is (ended_by == "revoke_link")
+    assert not MarketplaceRegistration.objects.exists()
+
+
+@needs.two_connections
+def test_disconnect_and_connect_at_the_same_time(connect_account, crm, tenant, client, cabinet, transactional_db):
+    """Whichever of the two comes last, the client is disconnected: an operator's decision is not undone."""
+    connect_account(crm)
+    form = cabinet.form(f"{crm.key}", f"https://{CRM_HOST}")
+    MarketplaceRegistration.objects.all().delete()
+
+    def disconnect():
+        offboarding.offboard(tenant, now=timezone.now())
+        connection.close()
+
+    def connect():
+        Client().post(REGISTER, form)
+        connection.close()
+
+    threads = [threading.Thread(target=run) for run in (connect, disconnect, connect)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    row = Tenant.objects.select_related("crm").get(pk=tenant.pk)
+    assert (row.offboarded_at is not None, row.needs_approval, row.crm.key) == (True, True, "")
+    assert not any(module["active"] for module in crm.modules.values())
+
+
+def test_request_of_a_client_whose_data_is_deleted_opens_nothing(connect_account, client, cabinet, crm, tenant):
+    connect_account(crm)
+    recorded = cabinet.form(crm.key, f"https://{CRM_HOST}")
+    offboarding.offboard(Tenant.objects.get(), now=timezone.now())
+    offboarding.delete_expired(now=timezone.now() + timedelta(days=400))
+    assert not Tenant.objects.exists()
+    error_message(client.post(REGISTER, recorded))
+    assert not Tenant.objects.exists()
 
 
 def type_address(client, tenant, address):

@@ -251,6 +251,21 @@ def test_post_from_the_crm_renews_an_expired_link(client, new_tenant):
     assert client.get(answer["Location"]).status_code == 200
 
 
+def test_post_from_the_crm_does_not_renew_a_revoked_link(client, new_tenant, run_queue):
+    """The CRM still opens our page by the last URL that it got."""
+    Tenant.objects.get(pk=new_tenant.pk).revoke_activation_link(now=timezone.now())
+    token = Tenant.objects.get(pk=new_tenant.pk).activation_token
+    for _time in range(2):
+        answer = client.post(f"/activate/{token}/", {"clientId": new_tenant.crm.client_id})
+        assert answer.status_code == 410
+    row = Tenant.objects.get(pk=new_tenant.pk)
+    assert (row.activation_token, row.approval_asked_at is not None) == (token, True)
+    assert run_queue() == 0
+    assert AuditLogEntry.objects.filter(action="RECONNECTION_ASKED").count() == 1
+    row.approve()
+    assert client.post(f"/activate/{token}/", {"clientId": new_tenant.crm.client_id}).status_code == 303
+
+
 def test_marketplace_link_works_once(client, new_tenant):
     Tenant.objects.filter(pk=new_tenant.pk).update(one_time_token_digest=digest("only-once"))
     answer = client.get("/activate/only-once/")

@@ -2,9 +2,12 @@
 
 import itertools
 import re
+import threading
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -16,7 +19,7 @@ from crm.retailcrm import errors
 from crm.retailcrm.client import RetailCrmClient
 from telephony.uis.webhook_templates import EVENTS
 from tenants.models import AuditLogEntry, CrmConnection, Tenant, UisConnection
-from tests import html_text, task_queue
+from tests import html_text, needs, task_queue
 from tests.conftest import CONTACT, NUMBER
 from tests.flows.templates import send_every_event
 from tests.flows.test_module_registration import meanwhile
@@ -110,6 +113,17 @@ def test_page_asks_first_and_says_what_breaks(staff, address, tenant):
     assert address in staff.get(reverse("admin:tenants_tenant_change", args=[tenant.pk])).content.decode()
 
 
+def test_client_without_a_valid_link_needs_a_new_one(revoke, tenant):
+    assert "New activation link" not in revoked_message(revoke)
+    Tenant.objects.update(activation_expires_at=timezone.now())
+    assert "New activation link" in revoked_message(revoke)
+
+
+def revoked_message(revoke):
+    (message,) = revoke(shows=True).context["messages"]
+    return str(message)
+
+
 def test_every_old_address_is_shut_at_once(revoke, notify_at, click_at, tenant, crm, run_queue, client):
     old = module_of(crm)
     assert (notify_at(tenant.uis.hook), click_at(old)) == (200, 200)
@@ -149,6 +163,30 @@ def test_second_person_revokes_nothing_again(revoke, staff, address, tenant, crm
     fresh = re.search(r'name="version" value="(\w+)"', staff.get(address).content.decode())[1]
     revoke(version=fresh)
     assert current(tenant).uis.hook != first.uis.hook
+
+
+@needs.two_connections
+def test_two_people_at_the_same_time_revoke_once(transactional_db, tenant, crm, address, run_queue):
+    user, done = create_user("olga", "Operator"), []
+    page = Client()
+    page.force_login(user)
+    version = re.search(r'name="version" value="(\w+)"', page.get(address).content.decode())[1]
+
+    def confirm():
+        person = Client()
+        person.force_login(user)
+        done.append(person.post(address, {"version": version}).status_code)
+        connection.close()
+
+    threads = [threading.Thread(target=confirm) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert done == [302] * 3
+    assert AuditLogEntry.objects.filter(action="HOOK_REVOKED").count() == 1
+    run_queue()
+    assert is_current(tenant, crm)
 
 
 def test_repeat_ends_with_the_newest_secrets_in_the_crm(revoke, tenant, crm, run_queue):

@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 import pytest
 from asgiref.sync import async_to_sync
 from django.apps import apps
+from django.contrib.admin import site
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver, reverse
 from django.utils import timezone
 
@@ -202,6 +204,21 @@ def test_hook_of_one_system_is_no_key_to_the_other(client, tenant, twin):
         assert client.post(path, "x" * 70_000, content_type="text/plain").status_code == 404
     assert not tenant.notifications.exists()
     assert not tenant.commands.exists()
+
+
+@pytest.mark.parametrize("lookup", ["startswith", "of", "exact", "regex"])
+def test_no_list_can_be_searched_by_a_column_of_secrets(client, db, lookup):
+    client.force_login(create_user("olga", "Operator"))
+    made = [field for model in site._registry for field in model._meta.fields]
+    asked = [field for field in made if isinstance(field, DigestField | EncryptedTextField)]
+    assert {field.name for field in asked} >= {"activation_token", "activation_token_digest", "digest"}
+    for field in asked:
+        page = reverse(f"admin:{field.model._meta.app_label}_{field.model._meta.model_name}_changelist")
+        with CaptureQueriesContext(connection) as queries:
+            answer = client.get(page, {f"{field.name}__{lookup}": "a"})
+        conditions = [query["sql"].partition(" WHERE ")[2] for query in queries]
+        is_used = any(f'"{field.model._meta.db_table}"."{field.column}"' in condition for condition in conditions)
+        assert (answer.status_code in {200, 400, 403}, is_used) == (True, False), (field, lookup)
 
 
 # --- sessions

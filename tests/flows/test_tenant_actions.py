@@ -252,6 +252,16 @@ def test_revoked_link_is_invalid(run_action, page, tenant):
 
 
 @pytest.mark.slow
+def test_expired_link_can_be_revoked_so_that_the_crm_does_not_renew_it(run_action, client, tenant):
+    Tenant.objects.update(activation_expires_at=timezone.now())
+    assert is_done(run_action("revoke_link"))
+    fresh = Tenant.objects.get()
+    form = {"clientId": tenant.crm.client_id}
+    assert client.post(f"/activate/{fresh.activation_token}/", form).status_code == 410
+    assert client.post(f"/activate/{tenant.activation_token}/", form).status_code == 404
+
+
+@pytest.mark.slow
 def test_rotation_accepts_the_old_url_for_a_day(run_action, client, hook, later, run_queue, tenant, crm, pbx):
     old_module = _addresses(crm)
     assert is_done(run_action("rotate"))

@@ -6,6 +6,7 @@ from io import StringIO
 
 import pytest
 from cryptography.fernet import Fernet
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import (
     CommandError,
@@ -15,9 +16,13 @@ from django.core.management import (
     load_command_class,
 )
 from django.db import connection
+from django.utils import timezone
 
+from connector_project.core.encrypted_fields import EncryptedTextField, UndecryptableText
+from connector_project.core.secret_tokens import LOST
 from connector_project.operations.management.commands import add_tenant
 from tenants.models import Tenant, UisConnection
+from tests.conftest import CONTACT, NUMBER
 
 pytestmark = pytest.mark.sql
 
@@ -44,6 +49,29 @@ def test_reencrypt_keys_uses_the_first_key(tenant, settings):
     assert stored() != before
     settings.FIELD_ENCRYPTION_KEYS = [new]
     assert UisConnection.objects.get().access_token == "uis-token"
+    for model, name in encrypted_columns():
+        for row in model._default_manager.all():
+            assert not isinstance(getattr(row, name), UndecryptableText), (model, name)
+
+
+def encrypted_columns():
+    fields = [field for model in apps.get_models() for field in model._meta.concrete_fields]
+    return [(field.model, field.name) for field in fields if isinstance(field, EncryptedTextField)]
+
+
+def test_lost_key_hides_addresses_that_still_work(tenant, client, settings, pbx):
+    settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
+    call = pbx.call(contact=CONTACT, number=NUMBER).notification("lost_call")
+    assert client.post(f"/hooks/uis/{tenant.uis.hook}/", call, content_type="application/json").status_code == 200
+    page = client.get(f"/activate/{tenant.activation_token}/")
+    assert (page.status_code, f"/hooks/uis/{LOST}/" in page.content.decode()) == (200, True)
+    assert client.get(f"/activate/{LOST}/").status_code == 404
+    row = Tenant.objects.get()
+    row.save()
+    row.uis.save()
+    row.uis.rotate_hook(now=timezone.now())
+    assert client.post(f"/hooks/uis/{tenant.uis.hook}/", call, content_type="application/json").status_code == 200
+    assert client.get(f"/activate/{tenant.activation_token}/").status_code == 200
 
 
 def test_key_that_cannot_be_decrypted_is_not_reencrypted(tenant, settings):

@@ -1,25 +1,20 @@
 """The actions on what lets others in: links to the client's page, webhook URLs, recording links, reconnection."""
 
+from collections.abc import Callable
 from datetime import datetime
 
+from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core.check_results import Text
 from connector_project.operations.admin.activation_link import link_message
 from connector_project.operations.admin.tenant_action import IF_OFFBOARDED, TenantAction
+from crm import outdated_modules
 from telephony.recordings import links
 from tenants.models import AuditLogEntry, Tenant
 
 AuditAction = AuditLogEntry.Action
-
-
-def _revoke_link(tenant: Tenant, now: datetime) -> None:
-    tenant.revoke_activation_link(now=now)
-    tenant.require_approval()
-
-
-def _renew_link(tenant: Tenant, now: datetime) -> None:
-    tenant.renew_activation_link(now=now)
-    tenant.approve()
 
 
 def _rotate_hooks(tenant: Tenant, now: datetime) -> None:
@@ -31,6 +26,19 @@ def _rotate_hooks(tenant: Tenant, now: datetime) -> None:
 def _revoke_hooks(tenant: Tenant, now: datetime) -> None:
     tenant.uis.revoke_hook(now=now)
     tenant.crm.replace_secrets()
+    outdated_modules.request_registration(tenant, now=now, is_urgent=True)
+
+
+def _with_page(text: Text) -> Callable[[Tenant], str]:
+    """Return the message that tells what to enter anew; without a valid link the client cannot see it."""
+
+    def message(tenant: Tenant) -> str:
+        if tenant.has_activation_link(now=timezone.now()):
+            return str(text)
+        hint = gettext("Their link to the page is not valid: press “New activation link” and send it to them.")
+        return f"{text} {hint}"
+
+    return message
 
 
 def _hooks(tenant: Tenant) -> str:
@@ -44,7 +52,7 @@ ACCESS_ACTIONS = (
         label=_("New activation link"),
         audit_action=AuditAction.ACTIVATION_LINK_RENEWED,
         refusals=(IF_OFFBOARDED,),
-        handler=_renew_link,
+        handler=lambda tenant, now: tenant.renew_activation_link(now=now),
         done=link_message,
         updates_module=True,
         confirm=_("Create a new link"),
@@ -58,14 +66,17 @@ ACCESS_ACTIONS = (
         label=_("Revoke the activation link"),
         audit_action=AuditAction.ACTIVATION_LINK_REVOKED,
         refusals=(
-            (lambda tenant, now: not tenant.has_activation_link(now=now), _("There is no valid activation link.")),
+            (  # The CRM could renew an expired one.
+                lambda tenant, now: tenant.needs_approval and not tenant.has_activation_link(now=now),
+                _("There is no valid activation link."),
+            ),
         ),
-        handler=_revoke_link,
+        handler=lambda tenant, now: tenant.revoke_activation_link(now=now),
         done=_("The activation link is no longer valid."),
         updates_module=True,
         confirm=_("Revoke the link"),
         warnings=(
-            _("The client can no longer open their page with any link, nor by “Connect” in the marketplace."),
+            _("The client can no longer open their page with any link, nor from the CRM."),
             _("The set-up keeps working. A new link can be created at any time."),
         ),
     ),
@@ -81,7 +92,7 @@ ACCESS_ACTIONS = (
             ),
         ),
         handler=_rotate_hooks,
-        done=_("The webhook URL is changed. The client must enter the new one in UIS within 24 hours."),
+        done=_with_page(_("The webhook URL is changed. The client must enter the new one in UIS within 24 hours.")),
         updates_module=True,
         version=_hooks,
         warnings=(
@@ -99,11 +110,12 @@ ACCESS_ACTIONS = (
         audit_action=AuditAction.HOOK_REVOKED,
         refusals=(IF_OFFBOARDED,),
         handler=_revoke_hooks,
-        done=_(
-            "The old webhook URLs no longer work. The client must enter the new one in each notification in UIS now; "
-            "their page shows it."
+        done=_with_page(
+            _(
+                "The old webhook URLs no longer work. The client must enter the new one in each notification in UIS "
+                "now; their page shows it."
+            )
         ),
-        updates_module=True,
         version=_hooks,
         css_class="danger",
         confirm=_("Revoke now"),
@@ -125,11 +137,11 @@ ACCESS_ACTIONS = (
         audit_action=AuditAction.RECONNECTION_ALLOWED,
         refusals=((lambda tenant, _now: not tenant.needs_approval, _("The client needs no permission to reconnect.")),),
         handler=lambda tenant, _now: tenant.approve(),
-        done=_("The client can press “Connect” in the CRM's marketplace again."),
+        done=_("The client can connect from the CRM again."),
         confirm=_("Allow"),
         warnings=(
-            _("An operator disconnected this client or revoked their link: until now the marketplace cannot undo it."),
-            _("The next “Connect” in the CRM's marketplace opens the client's page again and keeps their data."),
+            _("An operator disconnected this client or revoked their link: nothing the client does can undo that."),
+            _("“Connect” in the CRM's marketplace, or our module there, opens the client's page again from now on."),
         ),
     ),
     TenantAction(

@@ -24,13 +24,13 @@ class RevokedUrls(Rule):
     resolved_text = _("The new URLs are in use.")
 
     def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
-        revoked = {client.pk: client.uis.hook_revoked_at for client in clients if client.uis.hook_revoked_at}
-        if revoked:
+        ready = [client for client in clients if hasattr(client, "uis") and hasattr(client, "crm")]
+        if revoked := {client.pk: client.uis.hook_revoked_at for client in ready if client.uis.hook_revoked_at}:
             later = Notification.objects.filter(tenant=OuterRef("pk"), received_at__gt=OuterRef("uis__hook_revoked_at"))
             unused = Tenant.objects.filter(~Exists(later), pk__in=revoked).order_by("pk")
             for pk in unused.values_list("pk", flat=True):
                 yield self.incident(UIS, pk, since=revoked[pk])
-        for client in clients:
+        for client in ready:
             since = client.crm.module_outdated_since
             if since is not None and now - since >= NOT_TOLD_AFTER:
                 yield self.incident(CRM, client.pk, since=since)
@@ -52,7 +52,7 @@ class RevokedUrls(Rule):
 
 
 class ReconnectionAsked(Rule):
-    """A client whose access an operator has ended, and who pressed “Connect” in the marketplace."""
+    """A client whose access an operator has ended, and who opened our module in the CRM or its marketplace."""
 
     kind = Incident.Kind.RECONNECTION
     resolved_text = _("An operator has decided, or the client's data is deleted.")
@@ -65,7 +65,7 @@ class ReconnectionAsked(Rule):
 
     def text(self, incident: Incident, context: Context) -> str:
         text = gettext(
-            "The client wants to reconnect from the CRM's marketplace since %(moment)s, but an operator disconnected "
-            "them or revoked their link. If they may, press “Allow to reconnect” on the client's page."
+            "The client wants to reconnect from the CRM since %(moment)s, but an operator disconnected them or revoked "
+            "their link. If they may, press “Allow to reconnect” on the client's page."
         )
         return text % context

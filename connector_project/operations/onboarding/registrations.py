@@ -1,4 +1,4 @@
-"""What the marketplace may do: each request once, and nothing for clients whose access an operator has ended."""
+"""What the CRM may open: each request of the marketplace once, and nothing where an operator has ended the access."""
 
 from datetime import datetime, timedelta
 
@@ -26,7 +26,7 @@ class NotConnected(Exception):
 
 
 class ApprovalNeeded(Exception):
-    """An operator has ended the client's access, and must agree before the marketplace restores it."""
+    """An operator has ended the client's access, and must agree before the CRM restores it."""
 
     def __init__(self, tenant: Tenant) -> None:
         super().__init__(tenant.slug)
@@ -68,7 +68,7 @@ def ask_approval(tenant: Tenant, *, now: datetime) -> None:
     """Note for the operators that the client wants to return; the first request counts."""
     waiting = Tenant.objects.filter(pk=tenant.pk, needs_approval=True, approval_asked_at=None)
     if waiting.update(approval_asked_at=now):
-        security.warning("marketplace connection of a client whose access has ended", tenant=tenant.slug)
+        security.warning("a client whose access has ended wants to return", tenant=tenant.slug)
         audit.log(tenant, AuditLogEntry.Action.RECONNECTION_ASKED, now=now)
 
 

@@ -21,7 +21,7 @@ from connector_project.core import phone_numbers
 from connector_project.core.task_queue import enqueue
 from connector_project.core.untrusted_input import parse_id
 from connector_project.operations.checks import runner
-from connector_project.operations.onboarding import activation, page_context, sample_popup
+from connector_project.operations.onboarding import activation, page_context, registrations, sample_popup
 from connector_project.operations.onboarding.forms import KeysForm
 from telephony import task_names
 from tenants import audit
@@ -103,11 +103,18 @@ def _is_valid(tenant: Tenant) -> bool:
 
 
 def _opened_from_crm(request: HttpRequest, tenant: Tenant) -> HttpResponse:
-    """Show the page to a user of our module in the CRM; their clientId authenticates, so an expired link is renewed."""
+    """Show the page to a user of our module in the CRM; their clientId authenticates, so an expired link is renewed.
+
+    One that an operator has revoked is not: it opens a notice for the operators.
+    """
     is_known = hmac.compare_digest(request.POST.get("clientId", "").encode(), tenant.crm.client_id.encode())
     if not is_known or _is_valid(tenant):
         return _page(request, tenant)
     with transaction.atomic():
+        tenant = _lock(tenant)
+        if tenant.needs_approval:
+            registrations.ask_approval(tenant, now=timezone.now())
+            return _page(request, tenant)
         tenant.renew_activation_link(now=timezone.now())
         enqueue(task_names.LINK_USERS, tenant.pk)  # The module still has the expired link.
     return _back(tenant)
