@@ -151,8 +151,8 @@ class CallFilterSet(ReaderFilterSet):
         """Return the virtual number that is meant, if any: customers' numbers are then not searched by suffix."""
         if not LONGEST_LOCAL <= len(digits) <= number_search.MAX_DIGITS:
             return []
-        known = visible_to(VirtualNumber.objects.all(), self.reader)
-        known = known.filter(number__in={digits, "7" + digits[-LONGEST_LOCAL:]})
+        meant = {digits, "7" + digits[-LONGEST_LOCAL:]}
+        known = visible_to(VirtualNumber.objects.filter(number__in=meant), self.reader)
         return list(known.order_by().values_list("number", flat=True).distinct())
 
     def _of_name(self, text: str) -> Q:
