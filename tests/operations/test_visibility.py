@@ -211,7 +211,7 @@ def form(rows: Rows, action: str = "") -> dict[str, Any]:
         "_selected_action": [row.pk for row in rows.made.values()],
         "clients": str(rows.tenant.pk),
         "rule": "owner",
-        "value": "LAST_TALKED",
+        "value": "LONGEST_TALKER",
         "confirm": "1",
         "post": "yes",
         "act": "link",
@@ -283,6 +283,7 @@ def test_no_form_changes_a_hidden_client(walk, hidden, visible):
             continue
         for url in addresses(model_admin, pattern, visible):
             walk("post", url, form(hidden))
+            walk("post", url, {name: value for name, value in form(hidden).items() if name != "confirm"})
         if pattern.name.endswith("_changelist"):
             for action in model_admin.get_actions(request):
                 walk("post", url, form(hidden, action))
