@@ -203,8 +203,14 @@ def test_session_is_no_number(client, support, call):
 def test_names_are_found_without_their_numbers(client, support):
     assert rows(client, LISTS[0], q="мобильный") == 1
     assert rows(client, LISTS[0], q="Мобильный 4567") == rows(client, LISTS[0], q="Мобильный 7926") == 0
-    for url in LISTS:
-        assert NUMBER_OF_CUSTOMER not in client.get(url).content.decode()
+    call = Call.objects.get()
+    pages = [
+        reverse(f"admin:tenants_tenant_{name}", args=[call.tenant_id]) for name in ("missed_callers", "statistics")
+    ]
+    for url in [*LISTS, *pages, reverse("admin:telephony_call_change", args=[call.pk])]:
+        html = client.get(url).content.decode()
+        assert "Мобильный 7926***4567" in html, url
+        assert NUMBER_OF_CUSTOMER not in html
     Employee.objects.filter(uis_id=IVAN).update(full_name="Оператор 2")
     assert rows(client, LISTS[0], q="Оператор 2") == 1
 
