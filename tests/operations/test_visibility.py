@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
 from django.contrib.messages import get_messages
 from django.db import models
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -152,11 +154,16 @@ def visible(db, hidden):
 
 
 @pytest.fixture
-def limited(visible):
+def limited(visible, hidden):
     """Somebody with every permission, but one client."""
     user = User.objects.create_user("limited", password="x", is_staff=True, sees_all_tenants=False)
     user.user_permissions.set(Permission.objects.all())
     user.visible_tenants.add(visible.tenant)
+    # What they, and a colleague, did when they saw the other client.
+    kind = ContentType.objects.get_for_model(Tenant)
+    for actor in (user, visible.made[User]):
+        values = {"object_id": hidden.tenant.pk, "object_repr": hidden.mark, "action_flag": 2}
+        LogEntry.objects.create(user=actor, content_type=kind, **values)
     return user
 
 
