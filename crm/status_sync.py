@@ -45,6 +45,8 @@ def _changed(tenant: Tenant) -> QuerySet[Employee]:
     The command sets another status in UIS, and ours would undo in the CRM what its user has just chosen.
     """
     open_states = [Command.State.RECEIVED, Command.State.RUNNING]
-    commands = Command.objects.filter(employee=OuterRef("pk"), kind=Command.Kind.SET_STATUS, state__in=open_states)
+    commands = Command.objects.filter(
+        tenant=tenant, employee=OuterRef("pk"), kind=Command.Kind.SET_STATUS, state__in=open_states
+    )
     staff = Employee.objects.filter(tenant=tenant).linked().exclude(uis_status="")
     return staff.exclude(uis_status=F("synced_status")).exclude(Exists(commands)).order_by("pk")

@@ -89,7 +89,7 @@ class Searches:
         """Log the search for a complete number. Raises SearchLimitReached."""
         key = self.reader if isinstance(self.reader, ApiKey) else None
         by = self.reader.created_by if isinstance(self.reader, ApiKey) else self.reader
-        if by is None or len(digits_of(text)) <= phone_numbers.LONGEST_INTERNAL:
+        if by is None:
             return
         limit = None if permissions.can_see_full_numbers(self.reader) else MAX_PER_HOUR
         number = phone_numbers.normalise(text.strip(), is_russian=True)

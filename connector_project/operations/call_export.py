@@ -6,13 +6,16 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet
 
+from connector_project.core import phone_numbers
+from connector_project.core.redaction import redact
 from connector_project.core.tabular import Cell, Row
 from crm import call_records
 from telephony.calls.filters import HAS_RECORDING
 from telephony.models import Call
+from tenants import permissions
 
 CHUNK = 2000
-Number = Callable[[str], str]  # formats a phone number for the user who exports
+Format = Callable[[str], str]  # formats a text for the reader
 
 # Column name -> field. Programs rely on the names: they are not translated and do not change.
 _FIELDS = {
@@ -41,21 +44,28 @@ COLUMNS = tuple(_FIELDS)
 _ZONE = "tenant__time_zone"
 _MOMENTS = [place for place, name in enumerate(COLUMNS) if name.endswith("_at")]
 _NUMBERS = [COLUMNS.index(name) for name in ("contact", "number")]
+_EMPLOYEE = COLUMNS.index("employee")
 _EXTERNAL_ID = COLUMNS.index("external_id")
 
 
-def rows(calls: QuerySet[Call], *, number: Number) -> Iterator[Row]:
-    """Yield a row for each call, oldest first, streamed from the database."""
+def rows(calls: QuerySet[Call], *, reader: Any) -> Iterator[Row]:
+    """Yield a row for each call, oldest first, streamed from the database, as the reader may see numbers.
+
+    None is the service itself, which sees whole ones.
+    """
+    is_masked = not permissions.can_see_full_numbers(reader)
+    number, text = (phone_numbers.mask, redact) if is_masked else (phone_numbers.e164, str)
     found = calls.order_by("started_at", "pk").annotate(has_recording=HAS_RECORDING)
     for *cells, zone in found.values_list(*_FIELDS.values(), _ZONE).iterator(chunk_size=CHUNK):
-        yield _row(cells, ZoneInfo(zone), number)
+        yield _row(cells, ZoneInfo(zone), number, text)
 
 
-def _row(cells: list[Any], zone: ZoneInfo, number: Number) -> list[Cell]:
+def _row(cells: list[Any], zone: ZoneInfo, number: Format, text: Format) -> list[Cell]:
     for place in _MOMENTS:
         if cells[place] is not None:
             cells[place] = cells[place].astimezone(zone).isoformat(timespec="seconds")
     for place in _NUMBERS:
         cells[place] = number(cells[place])
+    cells[_EMPLOYEE] = cells[_EMPLOYEE] and text(cells[_EMPLOYEE])  # A name may hold a number.
     cells[_EXTERNAL_ID] = call_records.external_id(cells[_EXTERNAL_ID])
     return cells

@@ -59,7 +59,7 @@ class CallFilterSet(ReaderFilterSet):
     def form(self) -> Any:
         is_new = not hasattr(self, "_form")
         form = super().form
-        for name, check in {"q": self._check_term, "contact": self._admit}.items():
+        for name, check in {"q": self._check_term, "contact": self._check_contact}.items():
             if is_new and name in form.fields:
                 form.fields[name].validators.append(check)
         return form
@@ -114,16 +114,20 @@ class CallFilterSet(ReaderFilterSet):
         return rows.alias(contact_end=Reverse("contact")).filter(condition)
 
     def _check_term(self, text: str) -> None:
-        """Raise ValidationError for a number that may not be searched for; log one that may."""
+        """Raise ValidationError for a number that may not be searched for; log a complete one that may."""
         if not number_search.is_number(text) or self._names_row(number_search.digits_of(text)):
             return
-        number_search.require_searchable(text, self.reader)
-        if number_search.is_complete(text):
-            self._admit(text)
+        self._check_number(text)
 
-    def _admit(self, text: str) -> None:
-        if self.admit is not None:
+    def _check_number(self, text: str) -> None:
+        number_search.require_searchable(text, self.reader)
+        if number_search.is_complete(text) and self.admit is not None:
             self.admit(text)
+
+    def _check_contact(self, text: str) -> None:
+        """The same for a filter by the whole number; an internal number is shown to everybody."""
+        if len(number_search.digits_of(text)) > phone_numbers.LONGEST_INTERNAL:
+            self._check_number(text)
 
     def _names_row(self, digits: str) -> bool:
         """Return whether digits that are too many for the end of a number are an extension or a session id."""
@@ -151,8 +155,8 @@ class CallFilterSet(ReaderFilterSet):
         """Return the virtual number that is meant, if any: customers' numbers are then not searched by suffix."""
         if not LONGEST_LOCAL <= len(digits) <= number_search.MAX_DIGITS:
             return []
-        known = visible_to(VirtualNumber.objects.all(), self.reader)
-        known = known.filter(number__in={digits, "7" + digits[-LONGEST_LOCAL:]})
+        meant = {digits, "7" + digits[-LONGEST_LOCAL:]}
+        known = visible_to(VirtualNumber.objects.filter(number__in=meant), self.reader)
         return list(known.order_by().values_list("number", flat=True).distinct())
 
     def _of_name(self, text: str) -> Q:

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
 from django.contrib.messages import get_messages
 from django.db import models
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -152,11 +154,16 @@ def visible(db, hidden):
 
 
 @pytest.fixture
-def limited(visible):
+def limited(visible, hidden):
     """Somebody with every permission, but one client."""
     user = User.objects.create_user("limited", password="x", is_staff=True, sees_all_tenants=False)
     user.user_permissions.set(Permission.objects.all())
     user.visible_tenants.add(visible.tenant)
+    # What they, and a colleague, did when they saw the other client.
+    kind = ContentType.objects.get_for_model(Tenant)
+    for actor in (user, visible.made[User]):
+        values = {"object_id": hidden.tenant.pk, "object_repr": hidden.mark, "action_flag": 2}
+        LogEntry.objects.create(user=actor, content_type=kind, **values)
     return user
 
 
@@ -211,7 +218,7 @@ def form(rows: Rows, action: str = "") -> dict[str, Any]:
         "_selected_action": [row.pk for row in rows.made.values()],
         "clients": str(rows.tenant.pk),
         "rule": "owner",
-        "value": "LAST_TALKED",
+        "value": "LONGEST_TALKER",
         "confirm": "1",
         "post": "yes",
         "act": "link",
@@ -283,6 +290,7 @@ def test_no_form_changes_a_hidden_client(walk, hidden, visible):
             continue
         for url in addresses(model_admin, pattern, visible):
             walk("post", url, form(hidden))
+            walk("post", url, {name: value for name, value in form(hidden).items() if name != "confirm"})
         if pattern.name.endswith("_changelist"):
             for action in model_admin.get_actions(request):
                 walk("post", url, form(hidden, action))

@@ -14,12 +14,22 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.base import ReadOnlyAdmin
-from tenants import api_keys, audit
+from tenants import api_keys, audit, permissions
 from tenants.datetime_display import full_fields, short_column
 from tenants.models import ApiKey, AuditLogEntry
 
 
 class NewKeyForm(forms.ModelForm[ApiKey]):
+    maker: Any  # the user who fills it in
+
+    def clean_tenant(self) -> Any:
+        tenant = self.cleaned_data["tenant"]
+        if tenant and not permissions.can_see_full_numbers(self.maker):
+            raise ValidationError(
+                gettext("A client's key reads whole numbers, which you may not see. Ask an operator to create it.")
+            )
+        return tenant
+
     def clean_valid_until(self) -> Any:
         day = self.cleaned_data["valid_until"]
         if day and day < timezone.now().date():
@@ -74,7 +84,8 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         return token.is_valid(today=timezone.now().date())
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        return super().get_form(request, obj, change=change, **kwargs | ({} if obj else {"form": NewKeyForm}))
+        form = type("NewKeyForm", (NewKeyForm,), {"maker": request.user})
+        return super().get_form(request, obj, change=change, **kwargs | ({} if obj else {"form": form}))
 
     @transaction.atomic
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:

@@ -51,7 +51,7 @@ class AccessLogAdmin(ReadOnlyAdmin):
     """One row per view of a full number or of a recording, per search for a number, and per API key and day."""
 
     keyset_field = "at"
-    columns = ("actor", "kind", "session", "detail", "count", "tenant")
+    columns = ("actor", "kind", "session", "tenant", "detail", "count")
     list_display = (short_column(AccessLogEntry, "at", names_clock=True), *columns)
     list_filter = ("kind", ("user", admin.RelatedOnlyFieldListFilter))
     search_fields = ("=call__session_id", "=session_id", "=username")

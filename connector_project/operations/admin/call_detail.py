@@ -43,7 +43,7 @@ def _details(call: Call, redactor: Redactor) -> list[tuple[str, str]]:
         (_("direction"), call.get_direction_display()),
         (_("customer"), redactor.number(call.contact) or _("hidden number")),
         (_("our number"), phone_numbers.e164(call.number)),
-        (_("owner"), call.employee),
+        (_("owner"), call.employee and redactor.text(str(call.employee))),
         (_("manager named by the CRM"), call.crm_user_id),
         (_("how it ended"), _("missed") if call.is_missed else call.get_result_display()),
         (_("talk"), format_duration(call.talk_seconds) if call.talk_seconds else ""),

@@ -21,7 +21,6 @@ from connector_project.operations import call_export
 from connector_project.operations.admin.call_list import call_filters
 from telephony.calls import manual
 from telephony.models import Call
-from tenants import permissions
 from tenants.models import AuditLogEntry
 
 # Rows. The user waits for them, and a workbook must be complete before its first byte can be sent.
@@ -47,7 +46,7 @@ class ExportMixin(BaseAdmin):
         action, by = AuditLogEntry.Action.CALLS_EXPORTED, request.user
         with transaction.atomic():
             manual.log_per_tenant(counts, action, by=by, reason=kind.upper(), now=timezone.now())
-        return _file(kind, call_export.rows(calls, number=permissions.number_formatter(by)))
+        return _file(kind, call_export.rows(calls, reader=by))
 
 
 def _refusal(calls: QuerySet[Call], most: int) -> str:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.base import BaseAdmin, page
+from connector_project.core.redaction import redact
 from connector_project.operations import tenant_status
 from connector_project.operations.admin import charts
 from connector_project.operations.admin.charts import Column, format_percent, format_seconds
@@ -17,6 +18,7 @@ from crm import popup_stats
 from telephony import stats
 from telephony.reconciliation.stats import ReconciliationStats
 from telephony.stats import Period
+from tenants import permissions
 from tenants.models import Tenant
 from tenants.visibility import Reader
 
@@ -67,7 +69,9 @@ def _statistics(tenant: Tenant | None, days: int, reader: Reader) -> dict[str, A
     reconciled = sum(by_day.values(), ReconciliationStats())
     figures = SimpleNamespace(reconciled=reconciled, outcomes=calls.total, popups=popups)
     if tenant:
-        ranking = charts.EMPLOYEES.with_rows((row.name, row.outcomes) for row in stats.by_employee(tenant, period))
+        name = str if permissions.can_see_full_numbers(reader) else redact
+        rows = stats.by_employee(tenant, period)
+        ranking = charts.EMPLOYEES.with_rows((name(row.name), row.outcomes) for row in rows)
     else:
         ranking = charts.CLIENTS.with_rows((row.name, row) for row in stats.by_tenant(period, reader=reader))
     return {

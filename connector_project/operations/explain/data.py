@@ -177,7 +177,11 @@ class CallData:
 
     def name(self, uis_id: int | None) -> str:
         """Return an employee's name; "" for None."""
-        return str(self.employees.get(uis_id, uis_id)) if uis_id is not None else ""
+        return self.person(self.employees.get(uis_id, uis_id) if uis_id is not None else None)
+
+    def person(self, employee: object) -> str:
+        """Return an employee, or an id, as text; "" for None. A name may hold a number."""
+        return self.redactor.text(str(employee)) if employee is not None else ""
 
     def rung_person(self, stored: Notification) -> str:
         """Return the employee whose phone rang, by a notification."""

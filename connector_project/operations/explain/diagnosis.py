@@ -168,7 +168,7 @@ def _of_call(data: CallData) -> Iterator[Diagnosis]:
     is_linked = call.crm_user_id or (person and person.crm_user_id)
     if person and not is_linked and call.state != State.SKIPPED and person.linked_by != Employee.LinkedBy.NOT_NEEDED:
         message = _("%(person)s is not linked to a CRM user: the call has no manager in the CRM.")
-        yield Diagnosis("NOT_LINKED", message % {"person": person}, responsible=Responsible.OPERATOR)
+        yield Diagnosis("NOT_LINKED", message % {"person": data.person(person)}, responsible=Responsible.OPERATOR)
 
 
 def _unreadable(data: CallData) -> Iterator[Diagnosis]:
@@ -212,7 +212,7 @@ def _popups(data: CallData) -> Iterator[Diagnosis]:
                 "The CRM does not know %(ids)s of %(person)s, so no pop-up was shown. "
                 "Link the employee, or correct the extension."
             )
-            params = {"ids": ", ".join(map(str, popup.unknown)), "person": str(popup.employee)}
+            params = {"ids": ", ".join(map(str, popup.unknown)), "person": data.person(popup.employee)}
             yield Diagnosis("UNKNOWN_TO_CRM", message % params, responsible=Responsible.OPERATOR)
 
 
@@ -236,7 +236,7 @@ def _recording(data: CallData) -> Iterator[Diagnosis]:
         yield Diagnosis("RECORDING_NOT_PASSED", _("By the rules, the recording link is not sent."))
     elif person is not None and not call.recording_url and person.recording_mode not in {"all", call.direction}:
         message = _("UIS does not record the calls of %(person)s: recording is switched off there.")
-        yield Diagnosis("RECORDING_OFF", message % {"person": person}, responsible=Responsible.CLIENT)
+        yield Diagnosis("RECORDING_OFF", message % {"person": data.person(person)}, responsible=Responsible.CLIENT)
     else:
         minutes = rules.recording_wait_minutes
         message = ngettext(

@@ -37,7 +37,7 @@ def popup_timings(data: CallData) -> list[PopupTiming]:
     """Return the timing of each pop-up, and of each ring that has none and no pop-up that explains it."""
     sent = [
         PopupTiming(
-            person=str(popup.employee),
+            person=data.person(popup.employee),
             state=str(popup.get_state_display()),
             ringing_at=popup.ringing_at,
             received_at=popup.received_at,
@@ -65,7 +65,7 @@ def _clicked(data: CallData) -> Iterator[TimelineEntry]:
         yield TimelineEntry(
             at=click.received_at,
             step="CLICK_TO_CALL",
-            message=message % {"by": click.employee or "–", "state": click.get_state_display()},
+            message=message % {"by": data.person(click.employee) or "–", "state": click.get_state_display()},
             ms=elapsed_ms(click.received_at, click.finished_at),
             took_by=SYSTEMS["uis"],
             parts=[(_("number"), data.redactor.number(click.contact))],
@@ -131,7 +131,7 @@ def _popups(data: CallData) -> Iterator[TimelineEntry]:
         yield _popup_sent(data, popup)
         if popup.closed_at:
             message = _("The pop-up of %(person)s was closed: %(how)s.")
-            params = {"person": popup.employee, "how": popup.get_hangup_display()}
+            params = {"person": data.person(popup.employee), "how": popup.get_hangup_display()}
             yield TimelineEntry(at=popup.closed_at, step="POPUP_CLOSED", message=message % params)
 
 
@@ -144,7 +144,7 @@ def _popup_sent(data: CallData, popup: Popup) -> TimelineEntry:
     return TimelineEntry(
         at=popup.sent_at,
         step="POPUP",
-        message=message % {"person": popup.employee},
+        message=message % {"person": data.person(popup.employee)},
         ms=elapsed_ms(popup.sent_at, popup.accepted_at),
         took_by=SYSTEMS["crm"],
         parts=labels.filled(
@@ -225,7 +225,7 @@ def _decision(data: CallData, entry: CallLogEntry) -> str:
         return f"{message} {data.setting}" if data.setting else ""
     field = "missed_owner" if call.is_missed else "owner"
     rule = labels.named_rule(field, entry.details.get(field) or getattr(call.tenant.rules, field))
-    person = str(call.employee) if call.employee else _("nobody")
+    person = data.person(call.employee) or _("nobody")
     if call.crm_user_id:
         person = _("the CRM's user %(user)s") % {"user": call.crm_user_id}
     return _("No rule skips it. Owner: %(person)s, by the rule %(rule)s.") % {"person": person, "rule": rule}

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from connector_project.core import phone_numbers, tabular
+from connector_project.core import tabular
 from connector_project.operations import call_export
 from connector_project.operations.management.base import JsonCommand, add_period
 from telephony.calls.filters import CallFilterSet
@@ -37,6 +37,6 @@ class Command(JsonCommand):
         )
         params = {"started_from": since.isoformat(), "started_till": till.isoformat()}
         calls = CallFilterSet(params, Call.objects.filter(tenant=tenant)).qs
-        rows = call_export.rows(calls, number=phone_numbers.e164)
+        rows = call_export.rows(calls, reader=None)
         for line in FORMATS[options["format"]](call_export.COLUMNS, rows):
             self.stdout.write(line, ending="")
