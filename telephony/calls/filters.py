@@ -21,7 +21,7 @@ from telephony.models.choices import OPEN_STATES
 from tenants import permissions
 from tenants.models import Employee, Tenant, VirtualNumber
 from tenants.transfer_rules import SkipReason
-from tenants.visibility import Reader, visible_to
+from tenants.visibility import NOTHING, Reader, visible_to
 from tenants.visible_filters import ReaderFilterSet, TenantChoiceFilter
 
 SEARCHES = {"q", "contact"}  # may hold a customer's number
@@ -54,6 +54,8 @@ class SelectedFilter(BaseInFilter, IntegerFilter):  # type: ignore[misc]
 
 class CallFilterSet(ReaderFilterSet):
     """The reader's rights also decide which digits of a number may be searched for."""
+
+    session = ""  # the digits that turned out to be a session id: they are then no number, and not logged as one
 
     @property
     def form(self) -> Any:
@@ -135,7 +137,9 @@ class CallFilterSet(ReaderFilterSet):
             return False
         if len(digits) <= LONGEST_EXTENSION and self._people(Q(extension=digits)):
             return True
-        return visible_to(Call.objects.filter(session_id=int(digits)), self.reader).exists()
+        is_session = visible_to(Call.objects.filter(session_id=int(digits)), self.reader).exists()
+        self.session = digits if is_session else ""
+        return is_session
 
     def _of_digits(self, text: str) -> Q:
         """Match a number by its last digits, in any form; the same digits may be a session id."""
@@ -144,7 +148,8 @@ class CallFilterSet(ReaderFilterSet):
             # One tenant's number may be another's customer. Checked first, as the combined condition is slow.
             is_customer = visible_to(Call.objects.filter(contact__in=own), self.reader).exists()
             return Q(number__in=own) | Q(contact__in=own) if is_customer else Q(number__in=own)
-        found = number_search.condition(text, self.reader, ends_with=_ends_with)
+        is_number = digits != self.session or not number_search.is_complete(text)
+        found = number_search.condition(text, self.reader, ends_with=_ends_with) if is_number else NOTHING
         if len(digits) >= number_search.MIN_DIGITS and _is_id(digits):
             found |= Q(session_id=int(digits))
             if len(digits) <= LONGEST_EXTENSION:
