@@ -98,16 +98,15 @@ def test_chunked_click_is_read(send, tenant):
     assert send("POST", address, **more | {"wsgi.input_terminated": False})[0] == 411
 
 
-@pytest.mark.parametrize("charset", NOT_TEXT)
-def test_charset_that_is_none_is_refused_everywhere_else(send, tenant, charset):
-    for path in ("/", "/api/v1/docs/", "/connect/retailcrm/", "/admin/login/", f"/activate/{tenant.activation_token}/"):
-        assert send("GET", path, CONTENT_TYPE=f"a/b; charset={charset}", QUERY_STRING="a=b")[0] == 400
-    address = f"/hooks/retailcrm/{tenant.uis.hook}/make-call/"
+def test_charset_that_is_none_is_refused_everywhere_else(send, tenant):
     query = f"clientId={tenant.crm.client_id}"
-    assert send("GET", address, CONTENT_TYPE=f"a/b; charset={charset}", QUERY_STRING=query)[0] == 400
+    pages = ("/", "/api/v1/docs/", "/connect/retailcrm/", "/admin/login/", f"/activate/{tenant.activation_token}/")
+    for charset in NOT_TEXT:
+        for path in (*pages, f"/hooks/retailcrm/{tenant.uis.hook}/make-call/"):
+            assert send("GET", path, CONTENT_TYPE=f"a/b; charset={charset}", QUERY_STRING=query)[0] == 400
 
 
-@pytest.mark.parametrize("charset", [*NOT_TEXT, '"', "\xff"])
+@pytest.mark.parametrize("charset", ["rot13", "idna", "a\0", '"', "\xff"])
 def test_notification_of_any_charset_is_read_if_it_is_utf_8(send, hook, lost, crm, charset):
     kind = f"application/json; charset={charset}"
     assert send("POST", hook, lost, CONTENT_TYPE=kind, CONTENT_LENGTH=str(len(lost)))[0] == 200
@@ -198,7 +197,8 @@ def address(tenant, admin_user, settings):
     return fill
 
 
-@pytest.mark.parametrize("accept", ["text/html", "application/xml", "image/png", "nonsense", ";q=x"])
+@pytest.mark.slow
+@pytest.mark.parametrize("accept", ["text/html", "image/png", ";q=x"])
 def test_any_accept_is_served(client, address, tenant, accept):
     for template in MACHINE:
         path, key = address(template)
@@ -211,6 +211,7 @@ def test_any_accept_is_served(client, address, tenant, accept):
     assert client.post(address("/hooks/uis/{hook}/")[0], "x", "a/b", headers={"Accept": accept}).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["get", "post", "put"])
 def test_machine_addresses_answer_the_same_without_the_last_slash(client, address, method):
     """Nothing is redirected: a POST would lose its body."""

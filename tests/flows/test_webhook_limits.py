@@ -142,6 +142,7 @@ def test_busiest_minute_is_learned_after_four_weeks(tenant, flood, later):
     assert TrafficProfile.objects.get().first_day == (now - 20 * day).astimezone(UTC).date()
 
 
+@pytest.mark.slow
 def test_one_incident_per_flood(tenant, flood, low_floor, later):
     flood(20)
     limit()
@@ -270,6 +271,7 @@ def test_reason_and_address_are_on_the_page_of_the_notification(admin_client, te
     assert str(Notification.Reason.UNKNOWN_SOURCE.label)[:20] in page.replace("&#x27;", "'")
 
 
+@pytest.mark.slow
 def test_addresses_are_offered_and_pinned_with_one_click(admin_client, client, tenant, pbx, from_address, stranger):
     for number, address in enumerate((OURS, OURS, OTHER)):
         from_address(address, pbx.call(contact=f"7999000010{number}", number=NUMBER).notification("lost_call"))
@@ -286,6 +288,7 @@ def test_addresses_are_offered_and_pinned_with_one_click(admin_client, client, t
     assert client.post(pin, {"address": ["192.0.2.1"]}).status_code == 403
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "stored"),
     [

@@ -8,7 +8,7 @@ import pytest
 from django.test import RequestFactory
 
 from connector_project.core import phone_numbers
-from connector_project.core.http_server import request_params
+from connector_project.core.untrusted_input import request_params
 from crm import api_scopes
 from tenants.account_url import validation_error
 from tests.crm.retailcrm.samples import form, load
