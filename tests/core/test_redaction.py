@@ -295,12 +295,14 @@ def test_uncaught_exception_is_logged_not_printed(capsys, where):
     handler.setFormatter(core_logging.make_formatter(style="text"))
     target = logging.getLogger(core_logging.__name__)
     target.addHandler(handler)
+    target.propagate = False
     try:
         if where == "process":
             sys.excepthook(ValueError, fault, None)
         else:
             threading.excepthook(threading.ExceptHookArgs((ValueError, fault, None, None)))
     finally:
+        target.propagate = True
         target.removeHandler(handler)
     assert "uncaught exception\nValueError: clientId=***\n" in stream.getvalue()
     assert "c0ffee" not in capsys.readouterr().err
