@@ -19,6 +19,7 @@ from connector_project.operations.erasure import columns, run
 from connector_project.operations.erasure.values import Number, erase_json, erase_list, erase_text
 from connector_project.operations.models import Erasure
 from crm.models import Command, Popup
+from telephony.calls import manual
 from telephony.models import Call
 from telephony.reconciliation import compare
 from tenants import erased_numbers
@@ -222,7 +223,9 @@ def test_token_survives_the_rotation_of_keys(tenant, settings, capsys):
     assert erased_numbers.token(tenant.pk, CONTACT) == before
 
 
-def test_open_call_is_skipped_and_its_upload_brings_nothing_back(tenant, erase, notify, pbx, crm, monkeypatch, later):
+def test_open_call_is_skipped_and_its_upload_brings_nothing_back(
+    tenant, erase, notify, pbx, crm, monkeypatch, later, capsys
+):
     from crm.retailcrm.client import RetailCrmClient
 
     real, done = RetailCrmClient.upload_calls, []
@@ -239,6 +242,9 @@ def test_open_call_is_skipped_and_its_upload_brings_nothing_back(tenant, erase, 
     assert remaining(tenant) == set()
     call = Call.objects.get()
     assert (call.state, call.skip_reason, call.contact) == ("SKIPPED", "ERASED", "")
+    call_command("explain_call", "--tenant", "romashka", str(call.session_id))
+    explained = json.loads(capsys.readouterr().out)
+    assert (explained["reason"], manual.retry(call, now=timezone.now())) == ("ERASED", False)
 
 
 def test_late_notifications_and_the_report_bring_nothing_back(tenant, erase, notify, pbx, crm, later):
@@ -368,6 +374,7 @@ def test_operator_erases_the_number_of_a_call(tenant, client, notify, pbx, run_q
     assert "telephony_call: 1" in shown
     assert CONTACT not in shown
     assert client.get(reverse("admin:operations_erasure_changelist")).status_code == 200
+    assert client.get(reverse("admin:telephony_call_change", args=[call.pk])).status_code == 200
     assert AuditLogEntry.objects.get(action="NUMBER_ERASED").user.username == "olga"
 
 
@@ -384,3 +391,21 @@ def test_number_of_another_clients_call_is_not_taken(tenant, twin, client, notif
     page = reverse("admin:operations_erasure_start", args=[twin.pk])
     refused = client.post(page, {"call": Call.objects.get().pk, "is_confirmed": "on"})
     assert refused.context["form"].errors.keys() == {"number"}
+
+
+def test_erasure_that_breaks_its_workers_is_given_up(tenant, run_queue):
+    started = run.start(tenant, CONTACT, now=timezone.now())
+    Erasure.objects.update(lost_leases=5)
+    assert run.run(started.pk, now=timezone.now()) is None
+    row = Erasure.objects.get()
+    assert (row.state, row.number, row.next_attempt_at) == ("FAILED", "", None)
+
+
+def test_erasure_of_a_worker_that_died_goes_on(tenant, notify, pbx, later, run_queue):
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    started = run.start(tenant, CONTACT, now=timezone.now())
+    Erasure.objects.claim_one(started.pk, now=timezone.now())
+    later(timedelta(minutes=4))
+    run_queue()
+    assert remaining(tenant) == set()
+    assert Erasure.objects.get().state == "CHECKING"

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext
 
-from connector_project.core import jobs, phone_numbers
+from connector_project.core import jobs, logging, phone_numbers
 from connector_project.core.task_queue import enqueue
 from connector_project.core.transactions import run_again_on_conflict
 from connector_project.operations.erasure import columns, rows
@@ -30,6 +30,8 @@ BATCH = 500
 PAUSE_SECONDS = 0.01
 SLICE_SECONDS = 60.0
 CHECK_AFTER = jobs.LEASE + timedelta(minutes=2)  # by then no worker holds what it read before
+
+logger = logging.logger(__name__)
 
 
 class Refused(Exception):
@@ -69,6 +71,10 @@ def run(erasure_id: int, *, now: datetime, seconds: float | None = None) -> Eras
     """Run an erasure for so many seconds at most; None if another worker has it, or nothing is left to do."""
     erasure = Erasure.objects.select_related("tenant").claim_one(erasure_id, now=now)
     if erasure is None:
+        return None
+    if erasure.lost_leases >= jobs.MAX_LOST_LEASES:  # A row that breaks its worker does so every time.
+        logger.error("an erasure failed each time", erasure=erasure.pk)
+        Erasure.objects.release_claimed(erasure, None, state=Erasure.State.FAILED, number="", ended_at=now)
         return None
     is_complete = _erase(erasure, ends_at=time.monotonic() + seconds if seconds else None, now=now)
     with transaction.atomic():

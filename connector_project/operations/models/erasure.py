@@ -18,6 +18,7 @@ class Erasure(LeasedJob):
         RUNNING = "RUNNING", pgettext_lazy("erasure", "running")
         CHECKING = "CHECKING", _("done; checked once more in some minutes")
         DONE = "DONE", pgettext_lazy("erasure", "done")
+        FAILED = "FAILED", pgettext_lazy("erasure", "failed")
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="erasures", verbose_name=_("client"))
     number = EncryptedTextField(editable=False, blank=True)
