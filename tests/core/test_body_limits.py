@@ -40,9 +40,9 @@ class Unreadable:
 
 
 @pytest.fixture
-def stranger():
+def stranger(settings):
     client = Client(enforce_csrf_checks=True)
-    client.cookies["csrftoken"] = "a" * 32  # With any cookie Django reads the form, to find the token.
+    client.cookies[settings.CSRF_COOKIE_NAME] = "a" * 32  # With any cookie Django reads the form, to find the token.
     return client
 
 
