@@ -5,11 +5,15 @@ Text, so that nothing of the upper apps is imported; a test compares the list wi
 
 TASKS = frozenset(
     {
+        "connector_project.operations.tasks.clear_sessions",
         "connector_project.operations.tasks.delete_offboarded_data",
+        "connector_project.operations.tasks.delete_sign_in_attempts",
         "connector_project.operations.tasks.enqueue_due_work",
+        "connector_project.operations.tasks.erase_number",
         "connector_project.operations.tasks.evaluate_alerts",
         "connector_project.operations.tasks.evaluate_alerts_fallback",
         "connector_project.operations.tasks.process_notification",
+        "connector_project.operations.tasks.purge",
         "connector_project.operations.tasks.run_activation_step",
         "connector_project.operations.tasks.run_checks",
         "connector_project.operations.tasks.run_checks_all",
