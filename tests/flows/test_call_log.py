@@ -82,7 +82,7 @@ def test_number_with_plus_eight_is_not_searched_as_russian(client, add):
     assert len(found(client, q="81312345678")) == 2
 
 
-@pytest.mark.parametrize("digits", ["999", "0999", "9", "99", "a", "+", "9" * 30, "uis-", "'; DROP TABLE", "a\0"])
+@pytest.mark.parametrize("digits", ["999", "0999", "9", "99", "a", "+", "9" * 30, "uis-", "'; DROP TABLE"])
 def test_search_finds_numbers_ending_in_three_or_more_digits_only(client, add, digits):
     call = add(contact="79990000999")
     assert found(client, q=digits) == ([call.session_id] if digits in {"999", "0999"} else [])

@@ -308,7 +308,7 @@ def test_second_tenant_is_unaffected(client, offboard, tenant, stranger, crm_wor
     assert Tenant.objects.get() == stranger
     assert reload(stranger).is_live
     assert crm_world.accounts["other.retailcrm.ru"].modules[integration_module.code(stranger)]["active"] is True
-    assert client.post(f"/hooks/uis/{stranger.uis.hook}/", "", content_type="text/plain").status_code == 200
+    assert client.post(f"/hooks/uis/{stranger.uis.hook}/", "{}", content_type="text/plain").status_code == 200
 
 
 # --- deletion of the data
