@@ -61,12 +61,12 @@ def spellings(number: str) -> re.Pattern[str]:
     national = phone_numbers.national_part(number)
     country = number[: len(number) - len(national)]
     codes = [country, "8"] if country == "7" else [country]
-    prefix = "|".join(_spaced(code) for code in codes if code)
+    prefix = "|".join(_escaped(code) for code in codes if code)
     head = rf"(?:(?:{_PLUS_FORMS}|(?:0{_ANY_GAP}0|8{_ANY_GAP}1{_ANY_GAP}0){_ANY_GAP})?(?:{prefix}){_ANY_GAP})"
     trunk = "" if country == "7" else f"(?:0{_ANY_GAP})?"
     is_optional = "?" if len(national) >= SHORTEST_WITHOUT_PLUS - 1 else ""
     start = head + is_optional + trunk if prefix else f"(?:{_PLUS_FORMS})?"
-    return re.compile(rf"(?:(?<!\d)|(?<=%\d\d)|(?<=\\u[0-9A-Fa-f]{{4}})){start}\(?{_spaced(national)}(?!\d)")
+    return re.compile(rf"(?:(?<!\d)|(?<=%\d\d)|(?<=\\u[0-9A-Fa-f]{{4}})){start}\(?{_escaped(national)}(?!\d)")
 
 
 def replace_number(text: str, number: str, replacement: str) -> str:
@@ -78,8 +78,10 @@ _ANY_GAP = rf"{_GAP}{{0,4}}"
 _PLUS_FORMS = rf"(?:\+|%(?:25)*2[Bb]|\\{1, 4}u002[Bb]|&\#43;){_ANY_GAP}"
 
 
-def _spaced(digits: str) -> str:
-    return _ANY_GAP.join(_digit_classes()[int(digit)] for digit in digits)
+def _escaped(digits: str) -> str:
+    """Return the pattern of a number, whose digits may be of any script and have gaps between them."""
+    classes = _digit_classes()
+    return _ANY_GAP.join(classes[int(one)] if one.isascii() and one.isdecimal() else re.escape(one) for one in digits)
 
 
 @functools.cache

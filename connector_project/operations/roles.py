@@ -16,6 +16,7 @@ SUPPORT_ACTIONS = ("change_call", "play_recording", "acknowledge_incident")
 OPERATOR_ACTIONS = (
     *SUPPORT_ACTIONS,
     "view_full_numbers",
+    "erase_number",
     *("add_tenant", "change_tenant", "delete_tenant", "add_apikey", "change_apikey"),
     *("add_uisconnection", "change_uisconnection", "add_crmconnection", "change_crmconnection"),
     *("add_transferrules", "change_transferrules", "change_employee"),

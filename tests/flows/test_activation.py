@@ -314,24 +314,6 @@ def test_requested_api_version_that_is_not_supported_is_reported(add_tenant, pbx
     assert add_tenant("--activate", "--crm-api=v4")[1].startswith("CRM_VERSION: ")
 
 
-def test_unsafe_settings_are_found_by_the_deploy_checks(monkeypatch):
-    from types import SimpleNamespace
-
-    from connector_project import checks
-
-    unsafe = SimpleNamespace(
-        PUBLIC_URL="http://connector.example.com",
-        TRUSTED_REMOTE_HOSTS=["127.0.0.1:8001"],
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3"}},
-    )
-    monkeypatch.setattr(checks, "settings", unsafe)
-    assert [found.id for found in checks.check_production(None)] == [
-        "connector.E001",
-        "connector.W001",
-        "connector.W002",
-    ]
-
-
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "x" * 80])
 def test_invalid_time_zone_of_the_crm_is_ignored(add_tenant, crm, pbx, zone):
     crm.timezone = zone

@@ -92,7 +92,7 @@ def test_body_without_a_length_for_an_unknown_hook_is_not_found(send, tenant):
 
 def test_chunked_click_is_read(send, tenant):
     form = f"clientId={tenant.crm.client_id}&userId=27&phone=79990000001".encode()
-    address = f"/hooks/retailcrm/{tenant.uis.hook}/make-call/"
+    address = f"/hooks/retailcrm/{tenant.crm.hook}/make-call/"
     more = CHUNKED | {"CONTENT_TYPE": "application/x-www-form-urlencoded"}
     assert send("POST", address, Chunks(form), **more)[0] == 200
     assert send("POST", address, **more | {"wsgi.input_terminated": False})[0] == 411
@@ -102,7 +102,7 @@ def test_charset_that_is_none_is_refused_everywhere_else(send, tenant):
     query = f"clientId={tenant.crm.client_id}"
     pages = ("/", "/api/v1/docs/", "/connect/retailcrm/", "/admin/login/", f"/activate/{tenant.activation_token}/")
     for charset in NOT_TEXT:
-        for path in (*pages, f"/hooks/retailcrm/{tenant.uis.hook}/make-call/"):
+        for path in (*pages, f"/hooks/retailcrm/{tenant.crm.hook}/make-call/"):
             assert send("GET", path, CONTENT_TYPE=f"a/b; charset={charset}", QUERY_STRING=query)[0] == 400
 
 
@@ -149,7 +149,7 @@ def test_nul_in_the_path_is_not_found(send, tenant, path, method):
 
 @pytest.mark.parametrize("name", ["make-call", "change-user-status", "activity", "settings"])
 def test_nul_in_a_callback_is_refused(send, client, tenant, name):
-    address = f"/hooks/retailcrm/{tenant.uis.hook}/{name}/"
+    address = f"/hooks/retailcrm/{tenant.crm.hook}/{name}/"
     form = {"clientId": tenant.crm.client_id, "userId": "27", "x": "\0"}
     assert client.post(address, form).status_code == 400
     assert client.post(f"{address}?x=%00", {"clientId": tenant.crm.client_id}).status_code == 400
@@ -160,14 +160,14 @@ def test_nul_in_a_callback_is_refused(send, client, tenant, name):
 @pytest.mark.parametrize("user_id", ["²", "١", "9" * 5000, "9" * 30])
 def test_odd_numbers_name_nobody(client, tenant, user_id):
     form = {"clientId": tenant.crm.client_id, "userId": user_id, "phone": "79990000009"}
-    assert client.post(f"/hooks/retailcrm/{tenant.uis.hook}/make-call/", form).status_code == 400
+    assert client.post(f"/hooks/retailcrm/{tenant.crm.hook}/make-call/", form).status_code == 400
     assert Command.objects.get().state == Command.State.REFUSED
 
 
 @pytest.mark.parametrize("zone", ["\\u0000", "\\ud800"])
 def test_escapes_that_are_no_text_are_refused(client, tenant, zone):
     form = {"clientId": tenant.crm.client_id, "settings": f'{{"timezone":{{"value":"{zone}"}}}}'}
-    assert client.post(f"/hooks/retailcrm/{tenant.uis.hook}/settings/", form).status_code == 400
+    assert client.post(f"/hooks/retailcrm/{tenant.crm.hook}/settings/", form).status_code == 400
     assert Command.objects.get().state == Command.State.REFUSED
 
 
@@ -192,7 +192,8 @@ def address(tenant, admin_user, settings):
     _row, key = api_keys.create(tenant, "x", by=create_user("olga", "Operator"), now=timezone.now())
 
     def fill(template):
-        return template.format(hook=tenant.uis.hook, event="call_end", token="x", pk=1), f"Bearer {key}"
+        hook = tenant.crm.hook if "retailcrm" in template else tenant.uis.hook
+        return template.format(hook=hook, event="call_end", token="x", pk=1), f"Bearer {key}"
 
     return fill
 

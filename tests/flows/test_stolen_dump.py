@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from asgiref.sync import async_to_sync
 from django.apps import apps
+from django.conf import settings
 from django.contrib.admin import site
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
@@ -75,7 +76,7 @@ def secrets(client, tenant, twin, pbx, crm, crm_world, notify, run_queue, settin
     create_user("olga", "Operator")
     staff = Client()
     staff.post("/admin/login/", {"username": "olga", "password": PASSWORD})
-    found = {"session": staff.cookies["sessionid"].value}
+    found = {"session": staff.cookies[settings.SESSION_COOKIE_NAME].value}
 
     def act(name):
         return staff.post(reverse("admin:tenants_tenant_action", args=[tenant.pk, name]))
@@ -160,7 +161,7 @@ def opens(value, client_id, hook):
         method = anonymous.post if door.startswith("/hooks/") else anonymous.get
         if method(door.format(value), {"clientId": client_id}).status_code != 404:
             found.append(door)
-    anonymous.cookies["sessionid"] = value
+    anonymous.cookies[settings.SESSION_COOKIE_NAME] = value
     by_header = Client().get("/api/v1/calls/", headers={"authorization": f"Bearer {value}"})
     by_parameter = Client().get(f"/hooks/retailcrm/{hook}/make-call/", {"clientId": value})
     answers = {
@@ -226,15 +227,15 @@ def test_no_list_can_be_searched_by_a_column_of_secrets(client, db, lookup):
 
 def test_cookie_is_no_key_of_the_table_and_the_row_is_no_cookie(client, db):
     client.force_login(create_user("olga", "Operator"))
-    cookie, row = client.cookies["sessionid"].value, Session.objects.get()
+    cookie, row = client.cookies[settings.SESSION_COOKIE_NAME].value, Session.objects.get()
     assert client.get("/admin/").status_code == 200
     assert row.session_key != cookie
-    client.cookies["sessionid"] = row.session_key
+    client.cookies[settings.SESSION_COOKIE_NAME] = row.session_key
     assert client.get("/admin/").status_code == 302
-    client.cookies["sessionid"] = cookie
+    client.cookies[settings.SESSION_COOKIE_NAME] = cookie
     client.post("/admin/logout/")
     assert not Session.objects.exists()
-    client.cookies["sessionid"] = cookie
+    client.cookies[settings.SESSION_COOKIE_NAME] = cookie
     assert client.get("/admin/").status_code == 302
 
 

@@ -6,7 +6,6 @@ from datetime import timedelta
 from urllib.parse import unquote
 
 import pytest
-from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import connection, models
@@ -15,6 +14,7 @@ from django.utils import timezone
 
 from connector_project.core import phone_numbers
 from connector_project.core.encrypted_fields import EncryptedTextField
+from connector_project.core.sessions import SessionStore
 from connector_project.operations.erasure import columns, run
 from connector_project.operations.erasure.values import Number, erase_json, erase_list, erase_text
 from connector_project.operations.models import Erasure
@@ -23,7 +23,7 @@ from telephony.calls import manual
 from telephony.models import Call
 from telephony.reconciliation import compare
 from tenants import erased_numbers
-from tenants.models import AuditLogEntry, ErasureKey, Tenant, TransferRules
+from tenants.models import AuditLogEntry, ErasureKey, Tenant, TotpDevice, TransferRules
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.users import create_user
@@ -95,7 +95,7 @@ def related(field, tenant, counter):
         return tenant
     path = columns._path_to_tenant(target)
     rows = target._base_manager.filter(**{path: tenant.pk}) if path else target._base_manager.all()
-    return rows.order_by("-pk").first() or build(target, tenant, 0, counter)
+    return rows.order_by("-pk").first() or build(target, tenant, next(counter), counter)
 
 
 def plant(tenant, turns):
@@ -115,7 +115,7 @@ def plant(tenant, turns):
             ]
             values = {one.name: value_of(one, tenant, 0, counter) for one in texts}
             table.model._base_manager.filter(pk=row.pk).update(**values)
-        elif table.model not in {Erasure, ErasureKey}:
+        elif table.model not in {Erasure, ErasureKey, TotpDevice}:  # These hold secrets.
             for turn in range(1 if is_single else turns):
                 build(table.model, tenant, turn, counter)
     return found
@@ -134,6 +134,8 @@ def remaining(tenant):
         for row in table.rows(tenant):
             encoded = [one for one in table.fields if isinstance(one, EncryptedTextField) or columns.is_pickled(one)]
             found |= {f"{table.name}.{field.name}" for field in encoded if holds(getattr(row, field.name))}
+    sessions = map(SessionStore().decode, Session.objects.values_list("session_data", flat=True))
+    found |= {"django_session.session_data" for values in sessions if holds(str(values))}
     return found - {"operations_erasure.number"}  # encrypted, until the second search
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import models
 
 from connector_project.core import phone_texts
+from tenants import contact_list
 
 ERASED = "[erased]"
 UNIQUE_DIGITS = 12
@@ -36,8 +37,8 @@ def erase_text(text: str, number: Number) -> str:
 
 
 def erase_list(text: str, number: Number) -> str:
-    """Return a list of numbers, one a line, in which the token stands for this one: a rule goes on to recognise it."""
-    lines = [number.token if number.is_whole(line) else erase_text(line, number) for line in text.splitlines()]
+    """Return a list of numbers, in which the token stands for this one: a rule goes on to recognise it."""
+    lines = [number.token if number.is_whole(line) else erase_text(line, number) for line in contact_list.split(text)]
     return "\n".join(dict.fromkeys(lines)) if number.is_in(text) else text
 
 
