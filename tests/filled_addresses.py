@@ -18,7 +18,7 @@ from django.urls.resolvers import RegexPattern
 from connector_project.operations.admin import call_recording, tenant_actions
 from connector_project.operations.alerts import actions as incident_actions
 from telephony.models import BulkAction, Call, RecordingLink
-from tenants.models import Tenant, UisConnection
+from tenants.models import CrmConnection, Tenant, UisConnection
 
 _PARAMETERS = re.compile(r"\(\?P<(?P<group>\w+)>[^()]*\)|<(?:\w+:)?(?P<name>\w+)>")
 _ROW = {"pk", "object_id", "id"}
@@ -100,6 +100,8 @@ def _values(route: _Route, parameter: str) -> list[object]:
         values = list(known())
     elif parameter in _ROW and route.model is not None:
         values = list(route.model._default_manager.order_by("pk").values_list("pk", flat=True)[:1])
+    elif parameter == "hook":
+        values = list(_first(CrmConnection if "retailcrm" in route.text else UisConnection, "hook")())
     elif parameter in _ROW and route.text.startswith("api/"):
         values = [1]  # They ask for a key first.
     else:
@@ -133,7 +135,6 @@ _BY_NAME: dict[tuple[str, str], Callable[[], Iterable[object]]] = {
     ("admin:telephony_bulkaction_change", "object_id"): lambda: BulkAction.objects.values_list("pk", flat=True),
 }
 _BY_PARAMETER: dict[str, Callable[[], Iterable[object]]] = {
-    "hook": _first(UisConnection, "hook"),
     "tenant_id": _first(Tenant),
     "event": lambda: ["call_end"],
     "number": lambda: [0],

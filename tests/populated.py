@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from connector_project.core.models import WorkerHeartbeat
 from connector_project.core.task_queue import QUEUES
-from connector_project.operations.models import AlertDelivery, Incident
+from connector_project.operations.models import AlertDelivery, Erasure, Incident
 from crm.models import Command
 from telephony import bulk_actions
 from telephony.models import AccessLogEntry, BulkAction, Call, DailyReconciliation, Notification, Result
@@ -37,6 +37,7 @@ def populate(tenant: Tenant, pbx: uis.Account, notify: Callable[..., None], *, b
     day = now.astimezone(tenant.zone).date()
     DailyReconciliation.objects.create(tenant=tenant, day=day, uis_calls=3, uploaded=2, unexplained=1, counted_at=now)
     api_keys.create(tenant, "Reports", by=by, now=now)
+    Erasure.objects.create(tenant=tenant, token="erased:0", state=Erasure.State.DONE, requested_at=now, ended_at=now)
     audit.log(tenant, AuditLogEntry.Action.CHECKED, by=by, now=now)
     LogEntry.objects.log_actions(by.pk, Tenant.objects.filter(pk=tenant.pk), CHANGE, "Changed.", single_object=True)
 

@@ -14,9 +14,9 @@ from django.views.decorators.csrf import csrf_exempt
 
 INSERT = """
 INSERT INTO telephony_notification
-    (tenant_id, received_at, event_in_url, via_old_hook, query, body, digest, repeats, attempts, event, outcome, reason,
-     detail)
-SELECT tenant_id, %s, 'bare', false, '', %s, %s, 0, 0, '', 'DONE', '', '' FROM tenants_uisconnection
+    (tenant_id, received_at, event_in_url, via_old_hook, query, body, digest, source, repeats, attempts, event, outcome,
+     reason, detail)
+SELECT tenant_id, %s, 'bare', false, '', %s, %s, '', 0, 0, '', 'DONE', '', '' FROM tenants_uisconnection
 WHERE hook_digest = %s
 ON CONFLICT DO NOTHING
 """

@@ -16,6 +16,9 @@ PRODUCTION = {
     "METRICS_TOKEN": "",
 }
 
+# The checks read the settings; nothing connects to this database.
+pytestmark = pytest.mark.filterwarnings("ignore:Overriding setting DATABASES")
+
 
 @pytest.fixture
 def found(settings):

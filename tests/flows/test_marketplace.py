@@ -594,9 +594,8 @@ def run_action(tenant):
     staff.force_login(create_user("olga", "Operator"))
 
     def run(name):
-        return staff.post(
-            reverse("admin:tenants_tenant_action", args=[tenant.pk, name]), headers={"accept-language": "en"}
-        )
+        url = reverse("admin:tenants_tenant_action", args=[tenant.pk, name])
+        return staff.post(url, {"slug": tenant.slug}, headers={"accept-language": "en"})
 
     run.page = lambda: staff.get(
         reverse("admin:tenants_tenant_change", args=[tenant.pk]), headers={"accept-language": "en"}

@@ -290,7 +290,7 @@ def test_support_cannot_revoke(client, tenant, address):
 
 
 def test_disconnected_client_has_nothing_to_revoke(revoke, staff, tenant, run_queue):
-    staff.post(reverse("admin:tenants_tenant_action", args=[tenant.pk, "disconnect"]))
+    staff.post(reverse("admin:tenants_tenant_action", args=[tenant.pk, "disconnect"]), {"slug": tenant.slug})
     before = current(tenant).uis.hook
     assert "The client is disconnected." in html_text.text(revoke(shows=True))
     assert current(tenant).uis.hook == before

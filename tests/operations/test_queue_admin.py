@@ -28,7 +28,7 @@ def test_no_page_holds_a_function_or_a_pickle():
             assert not (isinstance(field, models.CharField | models.TextField) and field.name in HOLDS_CODE), field
 
 
-@pytest.mark.parametrize("model", apps.get_app_config("django_q").get_models(), ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", list(apps.get_app_config("django_q").get_models()), ids=lambda model: model.__name__)
 @pytest.mark.parametrize("page", ["changelist", "add"])
 def test_pages_of_the_queue_are_gone(admin_client, model, page):
     with pytest.raises(NoReverseMatch):

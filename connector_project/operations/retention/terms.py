@@ -44,24 +44,23 @@ TERMS: Mapping[str, Kept] = {
     "tenants.ApiKey": Kept(Term.LOGS, "revoked_at"),
     "admin.LogEntry": Kept(Term.LOGS, "action_time"),
     "django_q.Task": Kept(Term.PAYLOAD, "stopped"),
-    # Tables of packages that an installation may have.
-    "axes.AccessAttempt": Kept(Term.PAYLOAD, "attempt_time"),
-    "axes.AccessFailureLog": Kept(Term.LOGS, "attempt_time"),
-    "axes.AccessLog": Kept(Term.LOGS, "attempt_time"),
 }
 # Rows that are deleted with the row that they belong to.
 WITH_PARENT: Mapping[str, tuple[str, str]] = {
     "telephony.CallLogEntry": ("telephony.Call", "call"),
     "telephony.RecordingLink": ("telephony.Call", "call"),
     "telephony.BulkActionRow": ("telephony.BulkAction", "action"),
-    "axes.AccessAttemptExpiration": ("axes.AccessAttempt", "access_attempt"),
 }
-# Rows that end by themselves: the queue, sessions, heartbeats.
+# Rows that end by themselves: the queue, sessions, heartbeats, failed sign-ins.
 TRANSIENT: Mapping[str, str] = {
     "sessions.Session": "until it expires; clearsessions runs daily",
     "django_q.OrmQ": "until a worker takes it",
     "core.QueuedTask": "as long as its entry of the queue",
     "core.WorkerHeartbeat": "10 minutes after the last heartbeat",
+    "axes.AccessAttempt": "until it counts no more; deleted daily",
+    "axes.AccessAttemptExpiration": "as long as its attempt",
+    "axes.AccessFailureLog": "not written: the audit log has it",
+    "axes.AccessLog": "not written: the audit log has it",
 }
 # Settings and state: one row per client, account, person or thing, deleted with it.
 PERMANENT: Mapping[str, str] = {
@@ -86,9 +85,9 @@ PERMANENT: Mapping[str, str] = {
     "auth.Permission": "permanently",
     "contenttypes.ContentType": "permanently",
     "django_q.Schedule": "permanently",
-    "otp_totp.TOTPDevice": "with the account",
-    "otp_static.StaticDevice": "with the account",
-    "otp_static.StaticToken": "with the account",
+    "tenants.TotpDevice": "with the account",
+    "tenants.RecoveryCode": "with the account",
+    "operations.MarketplaceRegistration": "permanently: a request is accepted once",
 }
 # The raw texts of a notification are emptied earlier than its row is deleted.
 PAYLOAD = Kept(Term.PAYLOAD, "received_at", _NOT_DUE & ~Q(query="", body=""))
