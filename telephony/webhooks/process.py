@@ -25,8 +25,7 @@ from telephony.uis.types import (
     RingingEvent,
     Unreadable,
 )
-from telephony.webhooks import sources
-from tenants import erased_numbers
+from telephony.webhooks import erased_events, sources
 
 LEASE = timedelta(minutes=1)  # longer than a task of the fast queue may run
 LATE_QUEUE: Queue = "default"
@@ -177,8 +176,8 @@ def _apply(stored: Notification, *, now: datetime) -> CallEvent | Unreadable:
     """Parse a notification and apply it to its call; a repeat is only marked as such."""
     parsed = _parse(stored)
     if isinstance(parsed, CallEvent):
-        if stored.tenant.erased_numbers and _is_erased(stored, parsed):
-            return _drop_erased(stored, parsed)
+        if stored.tenant.erased_numbers and erased_events.is_erased(stored, parsed):
+            return erased_events.drop(stored, parsed)
         _store_event(stored, parsed)
     if isinstance(parsed, CallEvent) and stored.tenant.uis.expected_sources and not sources.is_expected(stored):
         sources.disregard(stored, now=now)
@@ -216,25 +215,6 @@ def _parse(stored: Notification) -> ParsedWebhook:
 def _has_bad_charset(stored: Notification) -> bool:
     """Whether the web process could not decode the body. A person may reprocess it all the same."""
     return stored.outcome == State.RECEIVED and stored.reason == Reason.BAD_CHARSET
-
-
-def _is_erased(stored: Notification, event: CallEvent) -> bool:
-    """Whether it is a late event of a call whose number was erased."""
-    at = erased_numbers.erased_at(stored.tenant, event.contact)
-    if at is None:
-        return False
-    began_at = (event.started_at if isinstance(event, EndedEvent) else None) or event.happened_at
-    earlier = Notification.objects.filter(tenant=stored.tenant, session_id=event.session_id, received_at__lte=at)
-    return began_at is None or began_at <= at or earlier.exclude(pk=stored.pk).exists()
-
-
-def _drop_erased(stored: Notification, event: CallEvent) -> CallEvent:
-    """Keep that the event came, and nothing of the person."""
-    stored.event, stored.session_id, stored.happened_at = event.event, event.session_id, event.happened_at
-    stored.query, stored.body, stored.parsed_event = "", "", None
-    stored.close(State.DROPPED, Reason.ERASED)
-    stored.save(update_fields=[*PROCESSING_FIELDS, "query", "body"])
-    return event
 
 
 def _store_event(stored: Notification, event: CallEvent) -> None:

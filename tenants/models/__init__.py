@@ -3,13 +3,15 @@
 from tenants.models.api_key import ApiKey
 from tenants.models.audit_log import AuditLogEntry
 from tenants.models.check_run import CheckRun
-from tenants.models.connections import OLD_HOOK_LIFETIME, Connection, CrmConnection, UisConnection
+from tenants.models.connections import Connection
+from tenants.models.crm_connection import CrmConnection
 from tenants.models.directory import CrmUser, Employee, UisStatus, VirtualNumber
 from tenants.models.erasure_key import ErasureKey
 from tenants.models.remote_list import RemoteList
 from tenants.models.rules import TransferRules
 from tenants.models.second_factor import RecoveryCode, TotpDevice
 from tenants.models.tenant import ACTIVATION_LINK_LIFETIME, Tenant
+from tenants.models.uis_connection import OLD_HOOK_LIFETIME, UisConnection
 from tenants.models.user import User
 
 __all__ = [

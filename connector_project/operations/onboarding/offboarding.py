@@ -28,7 +28,7 @@ from tenants.models import (
     UisConnection,
     User,
 )
-from tenants.models.connections import new_secrets
+from tenants.models.crm_connection import new_secrets
 
 # Tables with up to millions of rows per client are deleted in batches; the rest goes in one transaction.
 LARGE: tuple[type[models.Model], ...] = (Call, Notification, Popup, Command, UnknownId)

@@ -91,7 +91,7 @@ def set_up(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         "title": _("Set up the second factor"),
         "form": form,
         "next": next_page(request),
-        "qr_code": segno.make(second_factor.setup_url(device)).svg_data_uri(scale=5, light="white"),
+        "qr_code": segno.make(second_factor.setup_url(device)).svg_inline(scale=5, light="white"),
         "secret": " ".join(device.secret[at : at + 4] for at in range(0, len(device.secret), 4)),
     }
     return TemplateResponse(request, "admin/sign_in/set_up.html", page)

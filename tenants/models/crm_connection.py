@@ -1,0 +1,112 @@
+"""A tenant's account at retailCRM."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from connector_project.core.choices import Choices
+from connector_project.core.encrypted_fields import EncryptedTextField
+from connector_project.core.secret_tokens import DigestField, columns, generate_token, lost
+from tenants.account_url import is_same_host, validate_account_url
+from tenants.models.connections import Connection, normalise_address
+from tenants.models.held_account import one_holder
+from tenants.models.tenant import Tenant, validate_time_zone
+
+
+class CrmConnection(Connection):
+    """A client's account in retailCRM (Simla)."""
+
+    PROBE_TASK = "crm.tasks.probe"
+
+    class Version(Choices):
+        AUTO = "auto", _("newest supported")
+        V5 = "v5", "v5"
+        V4 = "v4", "v4"
+
+    tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="crm", verbose_name=_("client"))
+    address = models.URLField(
+        _("address"),
+        blank=True,
+        validators=[validate_account_url],
+        help_text=_("For example https://shop.retailcrm.ru. A new host needs its key: the stored one is deleted."),
+    )
+    key = EncryptedTextField(_("API key"), blank=True, if_undecryptable=str)
+    version = models.CharField(_("version"), max_length=4, choices=Version.as_choices, default=Version.AUTO)
+    served_version = models.CharField(_("version in use"), max_length=4, blank=True, editable=False)
+    module_code = models.CharField(_("module code"), max_length=64, blank=True, editable=False)
+    # One that cannot be decrypted matches no request.
+    client_id = EncryptedTextField(editable=False, default=generate_token, if_undecryptable=generate_token)
+    # The secret part of the URLs that the CRM calls; UIS has another one.
+    hook = EncryptedTextField(editable=False, default=generate_token, if_undecryptable=lost)
+    hook_digest = DigestField(of="hook")
+    # Since when the CRM does not have our present URLs or clientId.
+    module_outdated_since = models.DateTimeField(_("CRM lacks our new URLs since"), null=True, editable=False)
+    site = models.CharField(
+        _("store"), max_length=100, blank=True, help_text=_("Code of the store, if the key has access to several.")
+    )
+    time_zone = models.CharField(
+        _("time zone"),
+        max_length=64,
+        blank=True,
+        validators=[validate_time_zone],
+        help_text=_("Read from the CRM. If empty, the client's time zone applies."),
+    )
+    stores = models.JSONField(default=list, editable=False)  # codes of the stores the key has access to, as last seen
+    registered_module = models.JSONField(default=dict, editable=False)  # extensions and numbers last sent to the module
+    registered_at = models.DateTimeField(_("module registered"), null=True, blank=True, editable=False)
+    # One worker at a time compares and sends the module's list; the others ask it to look again.
+    module_claim = models.UUIDField(null=True, editable=False)
+    module_claimed_until = models.DateTimeField(null=True, editable=False)
+    is_module_wanted = models.BooleanField(default=False, editable=False)
+
+    class Meta:
+        verbose_name = _("CRM connection")
+        verbose_name_plural = _("CRM connections")
+        constraints = [one_holder("crm_account_held_once")]
+
+    def __str__(self) -> str:
+        return f"{self.tenant} · {self.address}"
+
+    def complete(self, values: Mapping[str, str]) -> dict[str, str]:
+        entered = super().complete(values)
+        return entered if self.keeps_key(entered.get("address", self.address)) else {"key": ""} | entered
+
+    def keeps_key(self, address: str) -> bool:
+        """Return whether the stored key stays with this address: only who knows a key may name another host for it."""
+        return not self.address or address == self.address or is_same_host(self.address, address)
+
+    @property
+    def account(self) -> str:
+        """The account's address in the form that addresses are compared in."""
+        return normalise_address(self.address)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone in which the CRM reads dates."""
+        return ZoneInfo(self.time_zone or self.tenant.time_zone)
+
+    def rotate_hook(self) -> None:
+        """Replace the secret in the URLs that the CRM calls; the old one stops working at once."""
+        self.hook = generate_token()
+        self.save(update_fields=["hook", "hook_digest"])
+
+    def replace_secrets(self) -> None:
+        """Replace all that lets the CRM in: the secret in its URLs and the clientId."""
+        values = new_secrets()
+        for name, value in values.items():
+            setattr(self, name, value)
+        self.save(update_fields=list(values))
+
+    def mark_outdated(self, *, now: datetime) -> None:
+        """Note that the CRM has not yet been told our new URLs; the sweep repeats it until it has."""
+        if self.module_outdated_since is None:
+            self.module_outdated_since = now
+            self.save(update_fields=["module_outdated_since"])
+
+
+def new_secrets() -> dict[str, str]:
+    """Return the columns that let the CRM in, with new values, for `QuerySet.update`."""
+    return {"client_id": generate_token(), **columns("hook", generate_token())}
