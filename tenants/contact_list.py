@@ -1,7 +1,6 @@
 """The contacts in a client's rules: phone numbers, and masks such as 7495123* for all numbers that begin so."""
 
 import re
-from collections.abc import Iterator
 
 from connector_project.core import phone_numbers
 
@@ -45,11 +44,9 @@ def members(text: str, *, is_russian: bool) -> frozenset[object]:
     return frozenset(filter(None, (normalise(entry, is_russian=is_russian) for entry in split(text))))
 
 
-def keys(contact: str) -> Iterator[str]:
-    """Yield what a list may contain for this contact: the number itself, and each mask that it matches."""
-    yield contact
-    for length in range(1, len(contact) + 1):
-        yield contact[:length] + MASK
+def keys(contact: str) -> list[str]:
+    """Return what a list may contain for this contact: the number itself, and each mask that it matches."""
+    return [contact, *(contact[:length] + MASK for length in range(1, len(contact) + 1))]
 
 
 def _is_valid(entry: str, *, is_russian: bool) -> bool:

@@ -20,6 +20,7 @@ LARGEST_BODY = 64 * 1024
 LONGEST_LENGTH = 19  # digits of a Content-Length
 # Addresses that programs call: they answer JSON, and the same with and without the last slash.
 MACHINE_PREFIXES = ("/hooks/", "/connect/", "/records/", "/health/", "/api/", "/metrics")
+BODY_PREFIXES = ("/hooks/", "/connect/")  # the others answer POST with 405
 # Codecs that map bytes to characters one by one or as UTF-8: all that a browser or a program sends forms in. Python
 # knows others that are no character sets (rot13, hex), fail on some input (idna) or make half characters
 # (unicode_escape).
@@ -58,7 +59,7 @@ class RequestChecks:
         if getattr(view, "takes_any_text", False):
             return None
         is_machine = is_machine_path(request.path_info)
-        if is_machine and (refusal := body_refusal(request)):
+        if request.path_info.startswith(BODY_PREFIXES) and (refusal := body_refusal(request)):
             return HttpResponse(status=refusal)
         try:
             _check_text(request)

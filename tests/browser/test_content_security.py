@@ -31,7 +31,7 @@ def pages(tenant, pbx, notify, admin_user, admin_client, client, settings):
     assert [address for address, answer in answers.items() if (answer.status_code == 404) == address.is_found] == []
     staff = _pages(answers)
     strangers = [path for path in _pages({one: client.get(one.path) for one in found}) if path not in staff]
-    return staff, strangers, admin_client.cookies["sessionid"].value
+    return staff, strangers, admin_client.cookies[settings.SESSION_COOKIE_NAME].value
 
 
 def _pages(answers):

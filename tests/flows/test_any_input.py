@@ -219,7 +219,7 @@ def world(tenant, notify, pbx, admin_user, monkeypatch, settings):
     for actor, user in {"Support": create_user("support", "Support"), "superuser": admin_user}.items():
         browser = Client()
         browser.force_login(user)
-        sessions[actor] = browser.cookies["sessionid"].value
+        sessions[actor] = browser.cookies[settings.SESSION_COOKIE_NAME].value
     _row, key = api_keys.create(tenant, "x", by=admin_user, now=now)
     ids = {Call.objects.first().pk, Notification.objects.first().pk, tenant.pk, Employee.objects.first().pk, 1}
     return {

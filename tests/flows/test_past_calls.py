@@ -123,7 +123,7 @@ def test_year_is_requested_in_three_month_windows(
         at = NOON - timedelta(days=30 * month + 1)
         pbx.call(contact=f"799900001{month:02d}", number=NUMBER, started_at=at, talks=[(IVAN, 20 + month)])
     uis_world.requests.clear()
-    report = import_calls("2025-07-15")
+    report = import_calls("2025-07-16")
     assert (report["uis_calls"], report["unexplained"]) == (12, 0)
     assert all(request.mnemonic is None for request in uis_world.requests)
     run_queue()
