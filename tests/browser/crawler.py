@@ -41,6 +41,8 @@ _ACTIONS = "[...document.querySelectorAll('select[name=action] option')].map((on
 # Parameters of addresses that name a row.
 _ROWS = {"pk", "object_id", "id", "tenant_id", "token", "hook"}
 _MOST_POPUPS = 3
+# Shown by the browser itself, with a request for an icon of the site.
+_FILES = {"/api/v1/schema/"}
 
 
 @dataclass
@@ -84,7 +86,7 @@ class Crawl:
         """Return the links of the open page that stay on this site, by the kind of page that they lead to."""
         found: list[str] = self.page.evaluate(_LINKS)
         own = [link.removeprefix(self.address).partition("#")[0] for link in found if link.startswith(self.address)]
-        return {self.kind_of(link): link for link in own if link.startswith("/")}
+        return {self.kind_of(link): link for link in own if link.startswith("/") and link not in _FILES}
 
     def actions(self) -> list[str]:
         """Return the names of the actions that the open list offers."""
