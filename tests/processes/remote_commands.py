@@ -17,6 +17,7 @@ from django_q.models import OrmQ
 
 from connector_project.core import task_queue
 from connector_project.core.jobs import LeasedJob
+from connector_project.core.models import LIVE_FOR, WorkerHeartbeat
 from connector_project.operations.onboarding import steps
 from crm import integration_module
 from crm import tasks as crm_tasks
@@ -175,6 +176,11 @@ def denied_codes(client: int) -> list[str]:
     return [tenant.uis.denied_code, tenant.crm.denied_code]
 
 
+def stopped_workers() -> int:
+    """Return how many heartbeats are too old: after a jump of the clock all, until the workers have beaten again."""
+    return WorkerHeartbeat.objects.filter(last_seen_at__lte=timezone.now() - LIVE_FOR).count()
+
+
 def consecutive_failures(client: int) -> list[int]:
     """Return the consecutive failures, of UIS and of the CRM."""
     tenant = Tenant.objects.select_related("uis", "crm").get(slug=slug_of(client))
@@ -233,6 +239,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
         hook,
         denied_codes,
         consecutive_failures,
+        stopped_workers,
         store_ready,
         lose_queue,
         received,
