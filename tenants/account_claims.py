@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import Manager, Q
+from django.db.models import Manager, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.http_client import AccessDenied
@@ -55,13 +55,13 @@ def hold(connection: Connection, *, system: str) -> None:
         raise _used(system) from exc
 
 
-def find_sharing(tenant: Tenant) -> list[Tenant]:
+def find_sharing(tenant: Tenant) -> QuerySet[Tenant]:
     """Return the other clients that use an account of this one."""
     same = _at_address(tenant.crm.address) if tenant.crm.address else Q()
     for name, connection in (("uis", tenant.uis), ("crm", tenant.crm)):
         if connection.account_id:
             same |= Q(**{f"{name}__account_id": connection.account_id})
-    return list(Tenant.objects.filter(same, offboarded_at=None).exclude(pk=tenant.pk)) if same else []
+    return Tenant.objects.filter(same, offboarded_at=None).exclude(pk=tenant.pk) if same else Tenant.objects.none()
 
 
 def find_same_address(connection: CrmConnection, address: str) -> Tenant | None:

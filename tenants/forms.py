@@ -19,6 +19,7 @@ from connector_project.core.networks import normalise_network
 from tenants import account_claims, retention, status_labels
 from tenants.models import Connection, CrmConnection, Tenant, TransferRules, UisConnection, UisStatus
 from tenants.transfer_rules import Filter
+from tenants.visibility import Reader, visible_to
 
 # Four characters of a shorter key would reveal too much.
 MIN_HINTED_LENGTH = 12
@@ -73,6 +74,7 @@ class ConnectionForm(AlwaysSavedForm):
     """Keeps the stored key if no new one is entered; any change lifts a suspension, so that access is tried again."""
 
     key_name = ""
+    reader: Reader = None  # who fills in the form; set by the admin
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -141,7 +143,7 @@ class UisForm(ConnectionForm):
     def clean_access_token(self) -> Any:
         key = self.cleaned_data["access_token"]
         if key != self.stored_key:
-            _refuse_used(self.instance, key=key)
+            _refuse_used(self.instance, reader=self.reader, key=key)
         return key
 
     class Meta:
@@ -167,7 +169,7 @@ class CrmForm(ConnectionForm):
     def clean_address(self) -> Any:
         address = self.cleaned_data["address"]
         if address != self.instance.address:
-            _refuse_used(self.instance, address=address)
+            _refuse_used(self.instance, reader=self.reader, address=address)
         return address
 
     def kept_key(self, cleaned: Mapping[str, Any]) -> Any:
@@ -191,12 +193,14 @@ class NumberFormSet(EditFormSet):
             raise ValidationError(gettext("The rules let only these numbers pass. Change the rules first, and save."))
 
 
-def _refuse_used(connection: Connection, **entered: str) -> None:
-    """Raise ValidationError with a link to the other client that has this account."""
+def _refuse_used(connection: Connection, *, reader: Reader, **entered: str) -> None:
+    """Raise ValidationError, with a link to the other client that has this account if the reader may see them."""
     try:
         account_claims.refuse_used(connection, **entered)
     except ValidationError as exc:
         other = (exc.params or {})["other"]
+        if not visible_to(Tenant.objects.filter(pk=other.pk), reader).exists():
+            raise ValidationError(exc.message, code=exc.code) from exc
         page = reverse("admin:tenants_tenant_change", args=[other.pk])
         raise ValidationError(format_html('{} <a href="{}">{}</a>', exc.message, page, other), code=exc.code) from exc
 

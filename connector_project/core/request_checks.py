@@ -16,7 +16,8 @@ from django.urls import is_valid_path
 from django.utils.http import parse_header_parameters
 from django.utils.translation import gettext as _
 
-LARGEST_BODY = 64 * 1024
+from connector_project.core.body_limits import LARGEST_BODY
+
 LONGEST_LENGTH = 19  # digits of a Content-Length
 # Addresses that programs call: they answer JSON, and the same with and without the last slash.
 MACHINE_PREFIXES = ("/hooks/", "/connect/", "/records/", "/health/", "/api/", "/metrics")

@@ -12,7 +12,7 @@ from connector_project.operations.checks import runner
 from connector_project.operations.onboarding import offboarding, steps
 from telephony import tasks
 from tenants import onboarding
-from tenants.models import CrmConnection, Tenant, UisConnection
+from tenants.models import CrmConnection, Tenant, UisConnection, User
 from tests import html_text, needs
 from tests.conftest import CRM_HOST
 from tests.flows.test_crm_address_gate import by_admin, by_client_page, by_command
@@ -68,6 +68,22 @@ def test_staff_get_a_link_and_the_client_no_name(client, operator, tenant, secon
     text = html_text.text(answer)
     assert text.count("Another client already uses this") == 2
     assert tenant.name not in text.replace(second.name, "")
+
+
+def test_staff_who_may_not_see_the_other_client_get_no_name(client, tenant, second, same_uis):
+    user = create_user("nina", "Operator")
+    User.objects.filter(pk=user.pk).update(sees_all_tenants=False)
+    user.visible_tenants.add(second)
+    client.force_login(user)
+    url = reverse("admin:tenants_tenant_change", args=[second.pk])
+    UisConnection.objects.filter(tenant__in=[tenant, second]).update(account_id="7")  # The same since before the rule.
+    page = client.get(url).content.decode()
+    typed = {"crm-0-address": f"https://{CRM_HOST}", "uis-0-access_token": tenant.uis.access_token}
+    refused = client.post(url, html_text.fields(page) | typed, headers=ENGLISH)
+    assert html_text.text(refused).count("Another client already uses this") == 2
+    for html in (page, refused.content.decode()):
+        assert tenant.name not in html.replace(second.name, "")
+        assert reverse("admin:tenants_tenant_change", args=[tenant.pk]) not in html
 
 
 def test_new_client_with_used_accounts_is_refused(client, operator, tenant):

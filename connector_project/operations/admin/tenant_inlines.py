@@ -50,6 +50,11 @@ class ConnectionInline(OnePerTenantInline):
             return self.fieldsets
         return _replace(self.fieldsets, self.key_name, "key_end")  # On a read-only page Django would show the key.
 
+    def get_formset(self, request: HttpRequest, obj: Tenant | None = None, **kwargs: Any) -> Any:
+        formset = super().get_formset(request, obj, **kwargs)
+        formset.form.reader = request.user  # type: ignore[attr-defined]  # ConnectionForm
+        return formset
+
     @admin.display(description=_("access denied"))
     def denied_access(self, connection: Any) -> str:
         return " ".join(one.message for one in denials.of_connection(connection))

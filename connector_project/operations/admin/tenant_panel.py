@@ -15,12 +15,13 @@ from telephony.webhooks import sources
 from tenants import account_claims, audit
 from tenants.datetime_display import format_short
 from tenants.models import AuditLogEntry, CheckRun, Tenant
+from tenants.visibility import Reader, visible_to
 
 AUDIT_ROWS = 20
 SHOWN_STATES = {Activation.State.RUNNING, Activation.State.FAILED}  # of an activation
 
 
-def build_panel(tenant: Tenant, *, may_act: bool, now: datetime) -> dict[str, Any]:
+def build_panel(tenant: Tenant, *, reader: Reader, may_act: bool, now: datetime) -> dict[str, Any]:
     """Return the panel of a client loaded by `tenant_status.with_status`."""
     activity = tenant_status.recent_activity([tenant], now=now)[tenant.pk]
     last: CheckRun | None = getattr(tenant, "check_run", None)
@@ -31,7 +32,7 @@ def build_panel(tenant: Tenant, *, may_act: bool, now: datetime) -> dict[str, An
     return {
         "status": tenant_status.describe(tenant, activity=activity, now=now),
         "denied": [one for connection in (tenant.uis, tenant.crm) for one in denials.of_connection(connection)],
-        "sharing": account_claims.find_sharing(tenant),
+        "sharing": visible_to(account_claims.find_sharing(tenant), reader),
         "activity": activity,
         "crm_outdated_since": format_short(tenant, tenant.crm.module_outdated_since, now=now),
         "asked_at": format_short(tenant, tenant.approval_asked_at, now=now),

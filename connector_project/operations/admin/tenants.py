@@ -141,7 +141,8 @@ class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixi
         tenant = kwargs.get("obj")
         if tenant is not None:
             may_act = self.has_change_permission(request, tenant)
-            context["panel"] = tenant_panel.build_panel(tenant, may_act=may_act, now=timezone.now())
+            now = timezone.now()
+            context["panel"] = tenant_panel.build_panel(tenant, reader=request.user, may_act=may_act, now=now)
         return super().render_change_form(request, context, *args, **kwargs)
 
     @page("<int:pk>/action/<slug:name>/", name="tenants_tenant_action", permission="tenants.change_tenant")
