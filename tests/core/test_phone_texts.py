@@ -13,6 +13,8 @@ from phonenumbers import PhoneNumberFormat
 
 from connector_project.core import phone_numbers, phone_texts, redaction
 
+pytestmark = pytest.mark.sampled(3)
+
 DIGITS = "79990000001"
 FORMS = [
     *("79990000001", "+79990000001", "89990000001", "9990000001", "8 (999) 000-00-01", "7999 000 00 01"),

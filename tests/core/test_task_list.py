@@ -21,7 +21,7 @@ from connector_project.operations import tasks as operations_tasks
 from crm import tasks as crm_tasks
 from telephony import tasks as telephony_tasks
 
-pytestmark = [pytest.mark.sql, pytest.mark.django_db]
+pytestmark = [pytest.mark.sql, pytest.mark.django_db, pytest.mark.sampled(3)]
 KNOWN = "telephony.tasks.sync_all"
 MODULES = (telephony_tasks, crm_tasks, operations_tasks)
 RUN = []

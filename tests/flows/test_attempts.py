@@ -17,7 +17,7 @@ from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes.retailcrm_faults import GARBLED as CRM_GARBLED
 from tests.fakes.uis_faults import GARBLED as UIS_GARBLED
 
-pytestmark = pytest.mark.sampled(1)
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(1)]
 
 LEGS = "get.call_legs_report"
 # An answer without JSON looks like an outage; the others are not as documented.
@@ -83,6 +83,7 @@ WAITS = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("wait", WAITS)
 def test_calls_that_waited_for_days_are_retried_after_a_fault(
@@ -216,6 +217,7 @@ def test_call_whose_answer_is_garbled_each_time_fails_alone(missed, crm, crm_wor
     assert (len(sizes), sizes[0] > 1, set(sizes[3:])) == (MAX_UNEXPECTED_REPLIES, True, {1})
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", UNEXPECTED)
 def test_calls_fail_after_several_garbled_answers_of_uis_in_a_row(answered, uis_world, crm, minutes, stranger, kind):

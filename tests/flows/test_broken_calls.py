@@ -19,7 +19,7 @@ from tenants.models import CrmConnection, TransferRules
 from tests import task_queue
 from tests.conftest import IVAN, NUMBER
 
-pytestmark = pytest.mark.sampled(1)
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(1)]
 
 CONTACTS = [f"7999500000{number}" for number in range(3)]
 BAD = CONTACTS[1]

@@ -22,6 +22,8 @@ from tests import html_text
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.users import create_user
 
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(1)]
+
 ENGLISH = {"accept-language": "en"}
 CALLS = reverse("admin:telephony_call_changelist")
 KINDS = list(bulk_action_rows.ROW_ACTIONS)
@@ -187,6 +189,7 @@ def test_revoking_api_keys_asks_first(client, operator, tenant):
     assert ApiKey.objects.get().revoked_at is not None
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_nothing_is_changed_by_reading_any_page_of_the_admin(admin_client, tenant, failed, notify, pbx):
     """Each address of the admin, its own pages included, is opened by GET."""

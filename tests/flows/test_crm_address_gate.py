@@ -27,6 +27,8 @@ from tests import html_text
 from tests.conftest import CONTACT, CRM_HOST, IVAN, NUMBER
 from tests.users import create_user
 
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(1)]
+
 FOREIGN = "https://collector.attacker.example"
 MOVED = "https://moved.retailcrm.ru"
 
@@ -89,6 +91,7 @@ def test_foreign_address_is_refused_wherever_it_can_be_entered(store, tenant, pa
         assert store(path, address, "known") == (False, tenant.crm.address, tenant.crm.key)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("path", PATHS)
 def test_new_host_deletes_the_key_unless_it_is_entered_too(store, tenant, path):
     same = f"https://{CRM_HOST}"
@@ -164,6 +167,7 @@ def test_no_request_leaves_for_an_address_that_is_in_the_row(
     assert CrmConnection.objects.get().denied_at is None
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_key_does_not_follow_a_redirect(tenant, collector, request, status):
     request.getfixturevalue("_wire").add(

@@ -30,7 +30,7 @@ from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import retailcrm_methods
 from tests.users import create_user
 
-pytestmark = pytest.mark.sampled(1)
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(1)]
 
 LEGS, EVENT, UPLOAD = "get.call_legs_report", crm_client.EVENT_RIGHT, crm_client.UPLOAD_RIGHT
 
@@ -196,6 +196,7 @@ def test_missing_report_of_calls_stops_only_the_calls_that_need_it(clock, tenant
     assert denied(UisConnection, tenant) == ["get.calls_report"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_missing_telephony_write_is_one_incident_whatever_else_works(
     minutes, tenant, stranger, crm, crm_world, add_missed, ring
@@ -519,6 +520,7 @@ def operator_page(client, tenant):
     return reverse("admin:tenants_tenant_change", args=[tenant.pk])
 
 
+@pytest.mark.exhaustive
 def test_missing_right_is_on_every_page_that_explains(client, clock, tenant, pbx, add_answered, operator_page, capsys):
     pbx.unavailable_methods = {LEGS}
     call = add_answered()

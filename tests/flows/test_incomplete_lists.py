@@ -18,7 +18,7 @@ from tests import task_queue
 from tests.conftest import ANNA, IVAN, NUMBER, PETR
 from tests.flows.test_schedules import links
 
-pytestmark = pytest.mark.sampled(1)
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(1)]
 
 SOON = timedelta(minutes=6)
 STORE = [{"siteCode": "shop-one", "externalPhone": f"+{NUMBER}"}]

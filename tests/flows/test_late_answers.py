@@ -15,7 +15,7 @@ from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.flows.upload_hooks import while_uploading
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
 BY_RULE = pytest.mark.parametrize("rule", [{}, {"upload_answered": False}], ids=["uploaded again", "skipped"])
 

@@ -11,8 +11,10 @@ from tests.flows.liveness.faults import FAULTS, cases
 from tests.flows.liveness.simulation import ASK, World, begin
 from tests.flows.liveness.states import STATES, is_failed
 
+pytestmark = pytest.mark.one_database
+
 # For the runs that leave the many others out: those of the vendors are in the tests of the flows.
-CORE = {"worker killed after the claim", "queue lost"}
+CORE = {"worker killed after the claim"}
 # These end as failed: by their own rule, or because a person asked for it.
 MAY_FAIL = ("Activation", "Command", "Popup")
 

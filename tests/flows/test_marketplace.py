@@ -30,6 +30,8 @@ from tests.crm.retailcrm.samples import load
 from tests.fakes.retailcrm_marketplace import PartnerAccount
 from tests.users import create_user
 
+pytestmark = pytest.mark.sampled(1)
+
 SAMPLE = load("simple_connection_register.json")
 CONFIGURATION, REGISTER = "/connect/retailcrm/", "/connect/retailcrm/register/"
 PAGE = "https://connector.example.com/activate/"

@@ -18,6 +18,8 @@ from tenants.models import Employee
 from tests.conftest import IVAN, NUMBER
 from tests.users import create_user
 
+pytestmark = pytest.mark.sampled(1)
+
 NUMBER_OF_CUSTOMER = "79261234567"
 ENGLISH = {"accept-language": "en"}
 # The lists of rows with a customer's number.
@@ -95,6 +97,7 @@ def oracles(client):
     return questions
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_no_question_tells_a_digit(client, support, monkeypatch):
     """Up to the last four digits, which the mask shows, an answer may depend on the number; beyond them it may not."""

@@ -38,7 +38,7 @@ from tests import html_text, needs
 from tests.conftest import ANNA, IVAN, PETR
 from tests.users import create_user
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = [pytest.mark.sampled(1)]
 
 # For each page that can be saved: a field for one person and its new value, and one for another person.
 PAGES = {

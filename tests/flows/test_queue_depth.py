@@ -82,6 +82,7 @@ def test_dead_fast_cluster_is_replaced_after_a_minute(tenant, pbx, crm, minutes)
     assert [event["callExternalId"] for event in crm.events] == [f"uis-{live.session_id}"]
 
 
+@pytest.mark.exhaustive
 def test_entries_of_a_night_without_any_worker_are_dropped_unread(tenant, pbx, crm, minutes):
     """Nobody sweeps either: the returning cluster runs the live entry first."""
     for number, _minute in enumerate(minutes(15)):

@@ -15,7 +15,7 @@ from tenants.models import Employee, TransferRules, VirtualNumber
 from tenants.transfer_rules import SkipReason
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 
-pytestmark = pytest.mark.sampled(3)
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
 OTHER_CONTACT = "79990000009"
 

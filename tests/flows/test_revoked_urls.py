@@ -25,7 +25,7 @@ from tests.flows.templates import send_every_event
 from tests.flows.test_module_registration import meanwhile
 from tests.users import create_user
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.sampled(1)]
 ENGLISH = {"accept-language": "en"}
 
 

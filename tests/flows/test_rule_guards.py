@@ -17,6 +17,8 @@ from tests import html_text
 from tests.conftest import IVAN, NUMBER
 from tests.users import create_user
 
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(1)]
+
 NOON = datetime(2026, 11, 28, 12, tzinfo=ZoneInfo("Europe/Moscow"))
 ENGLISH = {"accept-language": "en"}
 RULE = reverse("admin:tenants_tenant_bulk_rule_change")

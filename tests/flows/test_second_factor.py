@@ -22,6 +22,8 @@ from tenants import second_factor
 from tenants.models import ApiKey, AuditLogEntry, RecoveryCode, TotpDevice, User
 from tests.users import create_user
 
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(1)]
+
 LOGIN, INDEX = "/admin/login/", "/admin/"
 VERIFY, SET_UP, SECURITY = (
     "/admin/security/second-factor/",

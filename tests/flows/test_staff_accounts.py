@@ -12,6 +12,8 @@ from tenants.models import AuditLogEntry, TotpDevice, User
 from tests import html_text
 from tests.users import create_user
 
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(1)]
+
 USERS, GROUPS = "/admin/tenants/user/", "/admin/auth/group/"
 PASSWORD = "ladder moon 17"
 Action = AuditLogEntry.Action

@@ -20,6 +20,8 @@ from tests import html_text
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.users import create_user
 
+pytestmark = pytest.mark.sampled(1)
+
 
 @pytest.fixture
 def flood(tenant):
