@@ -48,6 +48,8 @@ class Watch:
         self.most: Counter[str] = Counter()
         self.differences: list[str] = []
         self._seen: set[tuple[str, Any]] = set()
+        # What was overdue when it was looked at last: a vendor may have allowed it only just now.
+        self._overdue_before: dict[type[Model], set[int]] = {}
         self._began_at = clock.now() - TAKEN_WITHIN
         workers.on_new_tasks = self.count_tasks
 
@@ -80,8 +82,10 @@ class Watch:
             for pk, at in self._too_late(model, now):
                 self._add(model.__name__, pk, f"has its next attempt only at {at:%d %H:%M}, at {now:%d %H:%M}")
             if now - workers_since > tolerance:
-                for pk in self._overdue(model, now - tolerance):
+                overdue = set(self._overdue(model, now - tolerance))
+                for pk in overdue & self._overdue_before.get(model, set()):
                     self._add(model.__name__, pk, f"was due for {tolerance} and not taken up, at {now:%d %H:%M}")
+                self._overdue_before[model] = overdue
 
     def _look(self) -> None:
         self.look()
