@@ -1,4 +1,4 @@
-"""The addresses that notifications come from. UIS signs nothing: whoever knows the webhook URL can send some."""
+"""The addresses that notifications come from. UIS signs nothing: who knows the webhook URL can send some."""
 
 from dataclasses import dataclass
 from datetime import datetime

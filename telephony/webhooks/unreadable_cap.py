@@ -1,4 +1,4 @@
-"""Caps what is stored of unreadable notifications: whoever knows a webhook URL could fill the disk with them.
+"""Caps what is stored of unreadable notifications: who knows a webhook URL could fill the disk with them.
 
 A broken template makes many small ones, which a person may reprocess: they stay whole. Each minute.
 """

@@ -8,7 +8,7 @@ from tenants.models.tenant import Tenant
 
 
 class ErasureKey(models.Model):
-    """A random key, so that a token is of use without it neither to us nor to whoever has a copy of the database.
+    """A random key, so that a token is of use without it neither to us nor to a person with a copy of the database.
 
     It is encrypted like all keys, and re-encrypted by `reencrypt_keys`: tokens stay the same when keys are rotated.
     """

@@ -10,7 +10,7 @@ from tenants.models import User
 from tenants.visibility import sees_all
 
 FIELDS = ("sees_all_tenants", "visible_tenants")
-GREATER_RIGHTS = ("sees_all_tenants", "is_superuser")  # whoever has them sees all clients
+GREATER_RIGHTS = ("sees_all_tenants", "is_superuser")  # their holders see all clients
 
 
 class StaffVisibilityMixin(admin.ModelAdmin[Any]):

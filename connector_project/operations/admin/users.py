@@ -35,7 +35,7 @@ class AccountAdmin(BaseAdmin, EditAdmin):
 
     def may_manage(self, request: HttpRequest, obj: Any) -> bool:
         """Return whether the user has every right of an account or a group."""
-        raise NotImplementedError
+        raise NotImplementedError  # Abstract: admin classes have a metaclass of their own, so this is no ABC.
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and (obj is None or self.may_manage(request, obj))

@@ -152,8 +152,7 @@ def _keys(request: HttpRequest, tenant: Tenant) -> HttpResponse:
             return _page(request, tenant, form=form, status=422)
         changed = form.save()
         for part in changed:
-            is_dropped = part == tenant.crm and not tenant.crm.key
-            action = Action.KEY_DELETED if is_dropped else Action.KEY_SET
+            action = Action.KEY_DELETED if part == tenant.crm and not tenant.crm.key else Action.KEY_SET
             audit.log(tenant, action, now=timezone.now(), by_client=True, target=part)
     if missing := page_context.missing(tenant):
         text = _("Saved. Still missing: %(what)s.") if changed else _("Nothing entered. Missing: %(what)s.")
