@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from django.db import models, transaction
+from django.db import models
 from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core import transactions
 from connector_project.core.choices import Choices
 from tenants.models import Tenant
 
@@ -37,7 +38,7 @@ class UnknownId(models.Model):
         return f"{self.get_kind_display()} {self.value}"
 
     @classmethod
-    @transaction.atomic
+    @transactions.atomic
     def record(cls, tenant: Tenant, unknown: Mapping[Kind, Iterable[object]], *, now: datetime) -> None:
         """Increment the count of each ID for the tenant's day; `unknown` are the IDs by their kind."""
         day = now.astimezone(tenant.zone).date()

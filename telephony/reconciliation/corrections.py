@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from django.db import transaction
-
-from connector_project.core import logging
+from connector_project.core import logging, transactions
 from telephony.calls import apply_event, evidence, reopen
 from telephony.calls.sources import Sources
 from telephony.models import Call, State
@@ -32,14 +30,14 @@ def correct(tenant: Tenant, calls: Iterable[Call], reported: Mapping[int, EndedE
 
 def _correct_or_log(tenant: Tenant, row: EndedEvent, known: Sources, *, now: datetime) -> bool:
     try:
-        with transaction.atomic():
-            return _correct(tenant, row, known, now=now)
+        return _correct(tenant, row, known, now=now)
     except Exception:
         # The others must not wait for it; the next run tries it again.
         logger.exception("call could not be corrected", tenant=tenant.slug, call=row.session_id)
         return False
 
 
+@transactions.atomic
 def _correct(tenant: Tenant, row: EndedEvent, known: Sources, *, now: datetime) -> bool:
     call = Call.objects.locked(tenant, row.session_id)
     if call is None:

@@ -138,7 +138,9 @@ def reprocess(stored: Notification, *, event: str = "", now: datetime) -> bool:
         except IntegrityError:
             # Another notification of the call was processed concurrently.
             return _reprocess(stored, event=event, now=now)
-    except Exception:
+    except Exception as exc:
+        if is_conflict(exc):
+            raise
         # A row that breaks our code must not block the rest.
         logger.exception("reprocessing failed", notification=stored.pk)
         return False

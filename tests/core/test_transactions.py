@@ -13,7 +13,7 @@ from django.utils import timezone
 from connector_project.core import qcluster_supervisor, transactions
 from connector_project.core.models import RateLimitSlot
 from crm import commands
-from crm.models import Command
+from crm.models import Command, UnknownId
 from telephony import task_names
 from telephony.calls import steps
 from telephony.models import Call, Notification
@@ -193,3 +193,11 @@ def test_save_in_the_admin_that_meets_a_conflict(admin_client, tenant, monkeypat
     if status == 503:
         assert answer.headers["Content-Language"] == "en"
         assert "503.html" in [template.name for template in answer.templates]
+
+
+def test_ids_unknown_to_the_crm_are_counted_once(tenant, monkeypatch):
+    """The pop-up was sent before: its task is not run again, the count is."""
+    rows = UnknownId.objects
+    monkeypatch.setattr(rows, "get_or_create", fail_first(rows.get_or_create))
+    UnknownId.record(tenant, {UnknownId.Kind.CODE: ["101"]}, now=timezone.now())
+    assert UnknownId.objects.get().count == 1
