@@ -69,6 +69,7 @@ class Operator:
             f'.admin-buttons [href$="/action/{button}/"], .admin-buttons [action$="/action/{button}/"] button'
         ).click()
         if sure:
+            page.locator(".admin-confirm").wait_for()  # Otherwise the page before may still be there.
             self.person.take_screenshot(f"operator-{button}")
             if page.locator("#typed-slug").count():
                 page.fill("#typed-slug", page.locator("label[for=typed-slug]").inner_text().split()[-1])
