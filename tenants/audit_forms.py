@@ -26,9 +26,7 @@ def log_form(tenant: Tenant | None, form: Any, *, is_new: bool, by: Any, now: da
         new = _comparable(field, form.cleaned_data.get(name))
         if audit.shown(old) == audit.shown(new):
             continue
-        if name == audit.CONTACTS:  # The log is kept longer than any call, and everybody may read it.
-            old, new = permissions.masked_list(audit.shown(old)), permissions.masked_list(audit.shown(new))
-        log(Action.ADDED if is_new else Action.CHANGED, old=old, new=new)
+        log(Action.ADDED if is_new else Action.CHANGED, old=_logged(name, old), new=_logged(name, new))
 
 
 def log_formset(tenant: Tenant, formset: Any, *, by: Any, now: datetime) -> None:
@@ -53,7 +51,13 @@ def last_change(form: Any, name: str) -> AuditLogEntry | None:
 
 
 def _stored(form: Any, name: str) -> str:
-    return audit.shown(_comparable(form.fields[name], form.stored_value(name)))
+    return _logged(name, _comparable(form.fields[name], form.stored_value(name)))
+
+
+def _logged(name: str, value: object) -> str:
+    """Return what an entry has of a value: no whole number, as the log outlives calls and everybody may read it."""
+    text = audit.shown(value)
+    return permissions.masked_list(text) if name == audit.CONTACTS else text
 
 
 def _comparable(field: forms.Field, value: Any) -> object:
