@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import xlsxwriter
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # without it Excel does not detect UTF-8
 Cell = str | int | bool | None
 Row = Sequence[Cell]
 
@@ -34,6 +35,12 @@ def csv_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
     yield write(columns)
     for row in rows:
         yield write([_plain(cell) for cell in row])
+
+
+def write_csv(columns: Sequence[str], rows: Iterable[Row], file: BinaryIO) -> None:
+    """Write a file of CSV for spreadsheets."""
+    file.write(BYTE_ORDER_MARK)
+    file.writelines(line.encode() for line in csv_lines(columns, rows))
 
 
 def json_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:

@@ -3,6 +3,8 @@
 import logging
 import select
 import socket
+import threading
+import time
 
 import pytest
 from gunicorn.config import Config
@@ -125,6 +127,28 @@ def test_stream_waits_for_its_client_only_so_long(pair):
     with pytest.raises(BrokenPipeError):
         for _piece in range(100):
             channel.sendall(b"x" * 100_000)
+
+
+def test_stream_does_not_wait_for_a_client_that_reads_too_little(pair):
+    channel, client = pair
+    channel.settimeout(0.5)
+    channel.sendall(b"x" * LARGEST_BUFFER)
+    is_over = threading.Event()
+
+    def trickle():
+        while not is_over.wait(0.05):
+            client.recv(32 * 1024)
+
+    reader = threading.Thread(target=trickle)
+    reader.start()
+    began = time.monotonic()
+    try:
+        with pytest.raises(BrokenPipeError):
+            channel.sendall(b"x" * LARGEST_BUFFER)
+    finally:
+        is_over.set()
+        reader.join()
+    assert time.monotonic() - began < 1.5
 
 
 def test_file_that_became_shorter_breaks_the_connection(pair, tmp_path):

@@ -4,6 +4,7 @@ import errno
 import os
 import selectors
 import socket
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -81,7 +82,7 @@ class Channel:
         self.flush()
 
     def settimeout(self, seconds: float) -> None:
-        """Set how long a thread may wait for the client to read on."""
+        """Set how long a thread may wait for the client to make room for one piece, however little it reads at once."""
         self._patience = seconds
 
     def gettimeout(self) -> float:
@@ -117,10 +118,12 @@ class Channel:
             self._forget_first()
 
     def _wait_for_client(self) -> None:
+        deadline = time.monotonic() + self._patience
         with selectors.DefaultSelector() as selector:
             selector.register(self._sock, selectors.EVENT_WRITE)
             while self._buffered > LARGEST_BUFFER:
-                if not selector.select(self._patience):
+                seconds = deadline - time.monotonic()
+                if seconds <= 0 or not selector.select(seconds):
                     raise BrokenPipeError(errno.EPIPE, "the client stopped reading")
                 self.flush()
 
