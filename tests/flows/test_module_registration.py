@@ -220,7 +220,9 @@ def test_person_unlinked_while_the_users_are_read_stays_unlinked(candidates, crm
 
 
 @pytest.mark.parametrize("beats", [False, True])
-def test_claim_of_a_worker_whose_heartbeats_have_stopped_is_taken(candidates, crm, tenant, run_queue, monkeypatch, beats):
+def test_claim_of_a_worker_whose_heartbeats_have_stopped_is_taken(
+    candidates, crm, tenant, run_queue, monkeypatch, beats
+):
     """A worker that was killed keeps nobody waiting for its lease: an activation would fail meanwhile."""
     monkeypatch.setattr(module_lease, "PATIENCE_SECONDS", 0.0)
     now = timezone.now()

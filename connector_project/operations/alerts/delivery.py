@@ -70,7 +70,7 @@ def _receiver_retry_at(alert: AlertDelivery, *, now: datetime) -> datetime | Non
     """Return when the receiver is tried again, if it has failed to take another message: one message tries it."""
     others = AlertDelivery.objects.filter(channel=alert.channel, state=State.WAITING, claim_token=None)
     failed = others.exclude(pk=alert.pk).filter(attempts__gt=0, next_attempt_at__gt=now)
-    held = (_holds_others_until(tries, at) for tries, at in failed.values_list("attempts", "next_attempt_at"))
+    held = (_holds_others_until(tries, at) for tries, at in failed.values_list("attempts", "next_attempt_at") if at)
     return min((until for until in held if until > now), default=None)
 
 
